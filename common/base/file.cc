@@ -1,0 +1,221 @@
+#include "common/base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+
+namespace quantfleet {
+namespace {
+
+class RealFile final : public File {
+ public:
+  RealFile(int fd, fs::path path) : fd_(fd), path_(std::move(path)) {}
+  ~RealFile() override { ::close(fd_); }
+
+  absl::Status ReadAt(uint64_t offset, MutableBytes out) const override {
+    if (offset > static_cast<uint64_t>(std::numeric_limits<off_t>::max())) return Cut(offset);
+    while (!out.empty()) {
+      const ssize_t n = ::pread(fd_, out.data(), std::min(out.size(), kMostPerCall), static_cast<off_t>(offset));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoStatus(errno, fmt::format("reading {}", path_.string()));
+      if (n == 0) return Cut(offset);
+      offset += static_cast<uint64_t>(n);
+      out = out.subspan(static_cast<size_t>(n));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status WriteAt(uint64_t offset, ByteSpan bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t n =
+          ::pwrite(fd_, bytes.data(), std::min(bytes.size(), kMostPerCall), static_cast<off_t>(offset));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoStatus(errno, fmt::format("writing {}", path_.string()));
+      offset += static_cast<uint64_t>(n);
+      bytes = bytes.subspan(static_cast<size_t>(n));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Resize(uint64_t size) override {
+    if (::ftruncate(fd_, static_cast<off_t>(size)) != 0)
+      return ErrnoStatus(errno, fmt::format("resizing {}", path_.string()));
+    return absl::OkStatus();
+  }
+
+  absl::Status Sync() override {
+    if (::fdatasync(fd_) != 0) return ErrnoStatus(errno, fmt::format("syncing {}", path_.string()));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<uint64_t> Size() const override {
+    struct stat st;
+    if (::fstat(fd_, &st) != 0) return ErrnoStatus(errno, path_.string());
+    return static_cast<uint64_t>(st.st_size);
+  }
+
+  void DropCache(uint64_t offset, uint64_t size) const override {
+    ::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_DONTNEED);
+  }
+
+ private:
+  static constexpr size_t kMostPerCall = size_t{1} << 30;
+  absl::Status Cut(uint64_t offset) const {
+    return DataLoss("{} ends at byte {}, before what was to be read: is it cut?", path_.string(), offset);
+  }
+  const int fd_;
+  const fs::path path_;
+};
+
+int Flags(OpenMode mode) {
+  switch (mode) {
+    case OpenMode::kRead: return O_RDONLY;
+    case OpenMode::kUpdate: return O_RDWR;
+    case OpenMode::kCreate: case OpenMode::kPrivate: return O_RDWR | O_CREAT;
+  }
+  return O_RDONLY;
+}
+
+class RealFs final : public FileSystem {
+ public:
+  absl::StatusOr<std::unique_ptr<File>> Open(const fs::path& path, OpenMode mode) override {
+    const int fd = ::open(path.c_str(), Flags(mode) | O_CLOEXEC, mode == OpenMode::kPrivate ? 0600 : 0644);
+    if (fd < 0) return ErrnoStatus(errno, fmt::format("opening {}", path.string()));
+    struct stat st;
+    if (::fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+      ::close(fd);
+      return InvalidArgument("{} is a folder, not a file", path.string());
+    }
+    return std::make_unique<RealFile>(fd, path);
+  }
+
+  absl::Status Rename(const fs::path& from, const fs::path& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0)
+      return ErrnoStatus(errno, fmt::format("renaming {} to {}", from.string(), to.string()));
+    return absl::OkStatus();
+  }
+
+  absl::Status Remove(const fs::path& path) override {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+      return ErrnoStatus(errno, fmt::format("removing {}", path.string()));
+    return absl::OkStatus();
+  }
+
+  absl::Status RemoveTree(const fs::path& path) override {
+    std::error_code error;
+    fs::remove_all(path, error);
+    return error ? ErrnoStatus(error.value(), fmt::format("removing {}", path.string())) : absl::OkStatus();
+  }
+
+  absl::Status CreateDirectories(const fs::path& path) override {
+    std::error_code error;
+    fs::create_directories(path, error);
+    return error ? ErrnoStatus(error.value(), fmt::format("making folder {}", path.string())) : absl::OkStatus();
+  }
+
+  absl::Status SyncDirectory(const fs::path& path) override {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return ErrnoStatus(errno, fmt::format("opening folder {}", path.string()));
+    const int result = ::fsync(fd), error = errno;
+    ::close(fd);
+    return result == 0 ? absl::OkStatus() : ErrnoStatus(error, fmt::format("syncing folder {}", path.string()));
+  }
+
+  bool Exists(const fs::path& path) override {
+    std::error_code error;
+    return fs::exists(path, error);
+  }
+
+  absl::StatusOr<std::vector<std::string>> List(const fs::path& path) override {
+    std::error_code error;
+    std::vector<std::string> names;
+    for (auto it = fs::directory_iterator(path, error); !error && it != fs::directory_iterator(); it.increment(error))
+      names.push_back(it->path().filename().string());
+    if (error) return ErrnoStatus(error.value(), fmt::format("listing {}", path.string()));
+    std::ranges::sort(names);
+    return names;
+  }
+
+  absl::StatusOr<uint64_t> FreeSpace(const fs::path& path) override {
+    struct statvfs st;
+    if (::statvfs(path.c_str(), &st) != 0) return ErrnoStatus(errno, path.string());
+    return static_cast<uint64_t>(st.f_bavail) * st.f_frsize;
+  }
+};
+
+}  // namespace
+
+absl::StatusOr<std::string> FileSystem::ReadAll(const fs::path& path, uint64_t limit) {
+  QF_ASSIGN_OR_RETURN(auto file, Open(path, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+  if (size > limit)
+    return ResourceExhausted("{} has {} bytes, more than the {} allowed here", path.string(), size, limit);
+  std::string text(size, '\0');
+  QF_RETURN_IF_ERROR(file->ReadAt(0, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
+absl::Status FileSystem::WriteAtomically(const fs::path& path, ByteSpan content, OpenMode mode) {
+  fs::path temporary = path;
+  temporary += ".tmp";
+  QF_RETURN_IF_ERROR(Remove(temporary));
+  const absl::Status written = [&]() -> absl::Status {
+    QF_ASSIGN_OR_RETURN(auto file, Open(temporary, mode));
+    QF_RETURN_IF_ERROR(file->WriteAt(0, content));
+    return file->Sync();
+  }();
+  if (!written.ok()) {
+    Remove(temporary).IgnoreError();
+    return written;
+  }
+  QF_RETURN_IF_ERROR(Rename(temporary, path));
+  const fs::path folder = path.parent_path();
+  return SyncDirectory(folder.empty() ? fs::path(".") : folder);
+}
+
+FileSystem& RealFileSystem() {
+  static RealFs instance;
+  return instance;
+}
+
+absl::StatusOr<MappedFile> MappedFile::Map(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, fmt::format("opening {}", path.string()));
+  struct stat st;
+  MappedFile mapped;
+  absl::Status status;
+  if (::fstat(fd, &st) != 0) {
+    status = ErrnoStatus(errno, path.string());
+  } else if (!S_ISREG(st.st_mode)) {
+    status = InvalidArgument("{} is not a regular file", path.string());
+  } else if (st.st_size > 0) {
+    void* at = ::mmap(nullptr, static_cast<size_t>(st.st_size), PROT_READ, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED) {
+      status = ErrnoStatus(errno, fmt::format("mapping {}", path.string()));
+    } else {
+      mapped.data_ = static_cast<const std::byte*>(at);
+      mapped.size_ = static_cast<size_t>(st.st_size);
+    }
+  }
+  ::close(fd);
+  if (!status.ok()) return status;
+  return mapped;
+}
+
+MappedFile::~MappedFile() {
+  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+}  // namespace quantfleet

@@ -1,0 +1,78 @@
+// Files as an interface, so that tests run on a disk that fills up or forgets, and durable steps look the same
+// everywhere. Paths are std::filesystem::path; errors name the path.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+
+namespace quantfleet {
+
+namespace fs = std::filesystem;
+
+// An open file. ReadAt and WriteAt at different places are thread-safe.
+class File {
+ public:
+  virtual ~File() = default;
+  // Fills all of `out`, or DATA_LOSS when the file ends before it.
+  virtual absl::Status ReadAt(uint64_t offset, MutableBytes out) const = 0;
+  virtual absl::Status WriteAt(uint64_t offset, ByteSpan bytes) = 0;
+  virtual absl::Status Resize(uint64_t size) = 0;
+  // Content and size are on the disk when this returns OK.
+  virtual absl::Status Sync() = 0;
+  virtual absl::StatusOr<uint64_t> Size() const = 0;
+  // The pages of this range are not needed again: the cache is left to others.
+  virtual void DropCache(uint64_t /*offset*/, uint64_t /*size*/) const {}
+};
+
+enum class OpenMode {
+  kRead,      // must exist
+  kUpdate,    // must exist, read and write
+  kCreate,    // made when absent, content kept, read and write, mode 0644
+  kPrivate,   // as kCreate with mode 0600
+};
+
+// Thread-safe.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  virtual absl::StatusOr<std::unique_ptr<File>> Open(const fs::path& path, OpenMode mode) = 0;
+  virtual absl::Status Rename(const fs::path& from, const fs::path& to) = 0;  // atomic, replaces a file
+  virtual absl::Status Remove(const fs::path& path) = 0;                      // absent is OK
+  virtual absl::Status RemoveTree(const fs::path& path) = 0;                  // absent is OK
+  virtual absl::Status CreateDirectories(const fs::path& path) = 0;
+  virtual absl::Status SyncDirectory(const fs::path& path) = 0;
+  virtual bool Exists(const fs::path& path) = 0;
+  // Names, sorted, of what stands in the folder.
+  virtual absl::StatusOr<std::vector<std::string>> List(const fs::path& path) = 0;
+  virtual absl::StatusOr<uint64_t> FreeSpace(const fs::path& path) = 0;
+
+  // Convenience over the calls above.
+  // The whole file; RESOURCE_EXHAUSTED when it is larger than `limit`.
+  absl::StatusOr<std::string> ReadAll(const fs::path& path, uint64_t limit = 64 << 20);
+  // Old content or new content, never a mixture, and durable on return (temporary file, fsync, rename, fsync).
+  absl::Status WriteAtomically(const fs::path& path, ByteSpan content, OpenMode mode = OpenMode::kCreate);
+};
+
+FileSystem& RealFileSystem();
+
+// A read-only memory map of a whole file. The file must not be cut while it is mapped.
+class MappedFile {
+ public:
+  static absl::StatusOr<MappedFile> Map(const fs::path& path);
+  MappedFile() = default;
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  ByteSpan bytes() const { return {data_, size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace quantfleet

@@ -1,0 +1,73 @@
+# How every target of quantfleet is made: one static library per folder, whose link list is the dependency graph.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+option(QUANTFLEET_TESTS "Build the tests" ON)
+option(QUANTFLEET_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
+set(QUANTFLEET_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them")
+
+find_program(QUANTFLEET_CCACHE ccache)
+if(QUANTFLEET_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${QUANTFLEET_CCACHE})
+endif()
+
+add_library(qf_options INTERFACE)
+target_include_directories(qf_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(qf_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow=local -Werror)
+# The same defines everywhere: a Boost.Asio type that two files see differently is undefined behaviour.
+target_compile_definitions(qf_options INTERFACE BOOST_ASIO_NO_DEPRECATED QUANTFLEET_VERSION="${PROJECT_VERSION}")
+
+if(QUANTFLEET_SANITIZE)
+  add_compile_options(-fsanitize=${QUANTFLEET_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${QUANTFLEET_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # g++ 12 reports these falsely once a sanitizer's checks stand between a value and its use.
+    add_compile_options(-Wno-maybe-uninitialized -Wno-error=restrict -Wno-stringop-overflow -Wno-array-bounds)
+  endif()
+endif()
+if(QUANTFLEET_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+# quantfleet_library(NAME LINK target...): every .cc of this folder, bar main.cc, as the static library NAME.
+function(quantfleet_library name)
+  cmake_parse_arguments(ARG "" "DIR" "LINK" ${ARGN})
+  if(NOT ARG_DIR)
+    set(ARG_DIR ${CMAKE_CURRENT_SOURCE_DIR})
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${ARG_DIR}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  if(sources)
+    add_library(${name} STATIC ${sources})
+    target_link_libraries(${name} PUBLIC qf_options ${ARG_LINK})
+  else()
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE qf_options ${ARG_LINK})
+  endif()
+endfunction()
+
+# quantfleet_test(NAME DIR folder LINK target...): every *_test.cc of that folder as one GoogleTest binary.
+function(quantfleet_test name)
+  cmake_parse_arguments(ARG "" "DIR;LABEL" "LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${ARG_DIR}/*_test.cc)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE qf_options ${ARG_LINK} qf_test_support GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE
+    QUANTFLEET_SOURCE_DIR="${PROJECT_SOURCE_DIR}" QUANTFLEET_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300 LABELS "unit")
+endfunction()
+
+# quantfleet_fuzzer(NAME SOURCE LINK target...): one libFuzzer target.
+function(quantfleet_fuzzer name source)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE qf_options ${ARG_LINK})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+endfunction()
