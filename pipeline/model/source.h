@@ -1,0 +1,39 @@
+// A model as its authors publish it: a description and random access to the raw bytes of its tensors.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/file.h"
+#include "pipeline/model/description.h"
+
+namespace quantfleet::pipeline {
+
+// A file that travels with the weights (licence, model card). Small.
+struct Attachment {
+  std::string name;
+  std::string content;
+};
+
+// Size and modification time of each file, and a digest of headers and configuration: resume checks that the
+// source is still the one that the recorded chunks were made from.
+struct SourceFingerprint {
+  std::string text;  // opaque, comparable
+};
+
+// Thread-safe once opened.
+class ModelSource {
+ public:
+  virtual ~ModelSource() = default;
+  virtual const ModelDescription& description() const = 0;
+  // Bytes [offset, offset + out.size()) of tensor `tensor` in its source dtype, row-major.
+  virtual absl::Status Read(size_t tensor, uint64_t offset, MutableBytes out) const = 0;
+  // That range is not needed again.
+  virtual void Release(size_t tensor, uint64_t offset, uint64_t size) const = 0;
+  virtual const std::vector<Attachment>& attachments() const = 0;
+  virtual const SourceFingerprint& fingerprint() const = 0;
+  virtual std::string_view format() const = 0;  // "safetensors", "gguf"
+};
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,29 @@
+// One codec per element type: F32 rows to blocks, blocks to F32 rows, and the dot product of a row of blocks with an
+// F32 vector. Block bytes equal ggml's reference quantizer (formats: docs/formats/blocks.md). Pure and thread-safe.
+#pragma once
+
+#include <cstdint>
+
+#include "common/base/bytes.h"
+#include "pipeline/tensor/dtype.h"
+
+namespace quantfleet::pipeline {
+
+struct Codec {
+  DType type;
+  // Encodes rows x cols values; `importance` (cols values, >= 0) weighs the columns, or is null. Types whose
+  // reference ignores importance ignore it too. out holds rows * RowBytes(type, cols).
+  void (*encode)(const float* values, int64_t rows, int64_t cols, const float* importance, std::byte* out);
+  // Decodes n values (whole blocks).
+  void (*decode)(const std::byte* blocks, int64_t n, float* out);
+  // Sum over n of decoded value times x, added in F32.
+  float (*dot)(const std::byte* blocks, const float* x, int64_t n);
+};
+
+// Null when this build has no codec for the type.
+const Codec* FindCodec(DType type);
+
+// Index of the first NaN or infinity among n values, or -1.
+int64_t FindNonFinite(const float* values, int64_t n);
+
+}  // namespace quantfleet::pipeline
