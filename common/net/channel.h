@@ -1,0 +1,51 @@
+// gRPC over TLS: channels that pin the daemon's CA (or, at first contact, its fingerprint), and the server's side.
+// The rest of the tree gets plain grpc::Channel pointers and never touches credentials.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/base/digest.h"
+#include "common/base/status.h"
+
+namespace grpc {
+class Channel;
+class ChannelCredentials;
+class ServerCredentials;
+class Status;
+class ServerContextBase;
+}  // namespace grpc
+
+namespace quantfleet::net {
+
+struct ClientIdentity {
+  std::string certificate_pem, private_pem;  // both empty: none
+};
+
+struct ServerTrust {
+  std::string ca_pem;                          // pinned CA, or empty
+  std::optional<Digest> ca_fingerprint;        // used when ca_pem is empty: the chain must end in this CA
+  // When the certificate's validity is checked; nullopt at call time: not at all (a clock that cannot be right).
+  std::function<std::optional<Time>()> time;   // empty: now
+};
+
+// address "HOST:PORT". Names are not checked: the CA issues server certificates to the daemon alone, and devices reach
+// it by whatever address works. Connects lazily.
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const ServerTrust& trust,
+                                           const ClientIdentity& identity);
+
+// TLS for the daemon: asks for a client certificate, verifies it against the CA when one comes.
+std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const std::string& ca_pem,
+                                                               const std::string& certificate_chain_pem,
+                                                               const std::string& private_pem);
+
+// The client certificate of a call, PEM; empty when there is none.
+std::string PeerCertificate(const grpc::ServerContextBase& context);
+
+absl::Status FromGrpc(const grpc::Status& status);
+grpc::Status ToGrpc(const absl::Status& status);
+
+}  // namespace quantfleet::net

@@ -1,0 +1,38 @@
+// A small HTTPS client for blobs: GET with ranges over a kept-alive connection, with the same trust as the gRPC
+// channel. Blocking with deadlines; one instance per thread.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/net/channel.h"
+
+namespace quantfleet::net {
+
+struct HttpResponse {
+  int status = 0;
+  uint64_t content_length = 0;
+  std::string retry_after;
+};
+
+class HttpsClient {
+ public:
+  // address "HOST:PORT".
+  HttpsClient(std::string address, ServerTrust trust, ClientIdentity identity);
+  ~HttpsClient();
+
+  // GET target from byte `first` on (Range when > 0). `on_data` gets the body piece by piece and may refuse more with
+  // an error, which is returned. UNAVAILABLE for anything that a later try may mend (refused, reset, timeout,
+  // 5xx, 429), NOT_FOUND for 404, PERMISSION_DENIED for 401/403. A body longer than `limit` is DATA_LOSS.
+  absl::StatusOr<HttpResponse> Get(const std::string& target, uint64_t first, uint64_t limit,
+                                   const std::function<absl::Status(ByteSpan)>& on_data,
+                                   std::chrono::milliseconds timeout);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace quantfleet::net

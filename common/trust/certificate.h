@@ -1,0 +1,76 @@
+// X.509: the daemon's CA, the certificates it issues, and what a certificate says about its holder. PEM in and out.
+// Keys of certificates are ECDSA P-256 (every TLS client knows them). Thread-safe: pure functions and immutable values.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/digest.h"
+#include "common/base/status.h"
+
+namespace quantfleet::trust {
+
+struct KeyPair {
+  std::string private_pem;
+  std::string public_pem;
+};
+KeyPair GenerateTlsKey();  // ECDSA P-256
+// SHA-256 over the DER SubjectPublicKeyInfo of a private key, public key or certificate in PEM.
+absl::StatusOr<Digest> PublicKeyDigest(std::string_view pem);
+
+// A CSR for that key, self-signed; the subject says nothing that the CA believes.
+absl::StatusOr<std::string> MakeCsr(std::string_view private_pem, std::string_view common_name);
+// Checks the CSR's own signature and gives back the public key in PEM.
+absl::StatusOr<std::string> CsrPublicKey(std::string_view csr_pem);
+
+struct Subject {
+  enum class Kind { kServer, kDevice, kOperator } kind;
+  std::string id;    // device id, operator name or server name
+  std::string role;  // operators: admin, publisher, viewer
+  std::vector<std::string> dns_names, ip_addresses;  // servers
+};
+
+class CertificateAuthority {
+ public:
+  // A new CA (key, self-signed certificate valid for ten years).
+  static CertificateAuthority Create(std::string_view name, const Clock& clock);
+  static absl::StatusOr<CertificateAuthority> Load(std::string_view certificate_pem, std::string_view private_pem);
+
+  const std::string& certificate_pem() const { return certificate_pem_; }
+  const std::string& private_pem() const { return private_pem_; }
+  // SHA-256 of the DER certificate: what an enrolment token carries.
+  Digest fingerprint() const;
+
+  // A certificate for the public key, valid from an hour before now until now + lifetime. The holder is written as a
+  // URI in subjectAltName: quantfleet://device/ID, quantfleet://operator/NAME?role=ROLE.
+  absl::StatusOr<std::string> Issue(std::string_view public_pem, const Subject& subject, Duration lifetime,
+                                    const Clock& clock) const;
+
+ private:
+  CertificateAuthority(std::string certificate_pem, std::string private_pem);
+  std::string certificate_pem_, private_pem_;
+};
+
+struct CertificateInfo {
+  Subject subject;
+  Time not_before, not_after;
+  Digest public_key;   // as PublicKeyDigest
+  std::string serial;  // hex
+};
+absl::StatusOr<CertificateInfo> ReadCertificate(std::string_view pem);
+
+// SHA-256 of the DER form of the first certificate in the PEM.
+absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem);
+
+// Does `chain_pem` (leaf first) lead to `ca_pem`, and is it fit for a TLS server (or client)? `at`: nullopt leaves
+// validity times unchecked, for a device whose clock cannot be right.
+absl::Status VerifyChain(std::string_view chain_pem, std::string_view ca_pem, bool server, std::optional<Time> at);
+
+// ECDSA-SHA256 by a TLS key, for proofs of possession.
+absl::StatusOr<std::string> SignWithTlsKey(std::string_view private_pem, ByteSpan message);
+bool VerifyWithPublicKey(std::string_view public_pem, ByteSpan message, std::string_view signature);
+
+}  // namespace quantfleet::trust

@@ -1,0 +1,21 @@
+// Manifests: deterministic bytes, their digest, and the checks that an untrusted one has to pass. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "common/base/digest.h"
+#include "common/base/status.h"
+#include "quantfleet/v1/manifest.pb.h"
+
+namespace quantfleet::pipeline {
+
+// The bytes whose SHA-256 names the artifact.
+std::string SerializeManifest(const v1::Manifest& manifest);
+Digest ManifestDigest(const v1::Manifest& manifest);
+
+// Parses and validates: version, relative paths without "..", sorted and unique, chunk sizes in 1..4 MiB that add up
+// to each file's size, digests of 32 bytes, and that re-serializing gives the same bytes (one artifact, one name).
+absl::StatusOr<v1::Manifest> ParseManifest(std::string_view bytes);
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,15 @@
+// The GGUF emitter: from a model and a recipe to the layout of one model.gguf (docs/formats/gguf.md).
+#pragma once
+
+#include "common/base/status.h"
+#include "pipeline/format/target_layout.h"
+#include "pipeline/model/recipe.h"
+#include "pipeline/model/source.h"
+
+namespace quantfleet::pipeline {
+
+// Attachments become files beside model.gguf. Errors name the tensor that the format cannot hold.
+absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model, const std::vector<Attachment>& attachments,
+                                      const Recipe& recipe);
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,41 @@
+// What an emitter promises before any weight is read: files of exact sizes, the bytes that are known already, and
+// where each piece lands in which element type. Plain values.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pipeline/model/description.h"
+#include "pipeline/tensor/dtype.h"
+
+namespace quantfleet::pipeline {
+
+struct FixedBytes {
+  uint64_t offset;
+  std::string bytes;
+};
+
+struct OutputFile {
+  std::string path;  // "model.gguf"
+  uint64_t size;
+  std::vector<FixedBytes> fixed;  // headers, or the whole of a small file; never overlaps a piece
+};
+
+// All rows of one piece, contiguous, in `order`.
+struct PlacedPiece {
+  uint32_t piece;   // index into ModelDescription::pieces
+  uint32_t file;
+  uint64_t offset;
+  DType dtype;
+  RowOrder order;
+  uint32_t padding = 0;  // zero bytes that follow the last row
+  std::string tensor;    // the output tensor's name, for people
+};
+
+struct TargetLayout {
+  std::vector<OutputFile> files;     // sorted by path
+  std::vector<PlacedPiece> pieces;   // by file, then offset
+  uint64_t memory_bytes = 0;         // weights + KV cache (F16) at full context + working memory
+};
+
+}  // namespace quantfleet::pipeline

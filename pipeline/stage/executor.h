@@ -1,0 +1,69 @@
+// Runs a plan: reads each slab once, checks and decodes it strip by strip, feeds every target, seals chunks.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "common/base/digest.h"
+#include "pipeline/stage/plan.h"
+#include "quantfleet/v1/manifest.pb.h"
+
+namespace quantfleet::pipeline {
+
+// Where sealed chunks go. Store is called from worker threads; the chunk is durable when it returns OK.
+class ChunkSink {
+ public:
+  virtual ~ChunkSink() = default;
+  virtual absl::Status Store(size_t target, const PlannedChunk& chunk, const Digest& digest, ByteSpan plain,
+                             int element_bytes) = 0;
+};
+
+// What one slab came to. Blocks of the source digest begin and end with slabs' pieces' own source blocks, which are
+// power-of-two rows of at most 4 MiB of source bytes, so they do not depend on the targets.
+struct SlabRecord {
+  std::vector<Digest> source_blocks;
+  struct Chunk {
+    uint32_t target;
+    uint32_t index;  // into TargetPlan::chunks
+    Digest digest;
+  };
+  std::vector<Chunk> chunks;
+};
+
+// Remembers finished slabs, so that a killed run goes on. Record is called from worker threads and is durable on
+// return; Find is called before a slab is read.
+class Journal {
+ public:
+  virtual ~Journal() = default;
+  virtual absl::Status Record(size_t slab, const SlabRecord& record) = 0;
+  virtual const SlabRecord* Find(size_t slab) const = 0;
+};
+
+struct Progress {
+  uint64_t slabs_done, slabs_total, slabs_resumed;
+  uint64_t bytes_read, bytes_total, bytes_written;
+};
+
+struct ExecutorOptions {
+  int threads = 0;                     // 0: as many as cores
+  uint64_t memory_bytes = 512u << 20;  // bounds what is in flight
+  Journal* journal = nullptr;
+  std::function<void(const Progress&)> on_progress;  // called from worker threads, one at a time
+  std::stop_token stop;                // CANCELLED when it fires
+};
+
+struct ExecutorResult {
+  std::vector<v1::Manifest> manifests;  // one per target
+  Progress progress;
+};
+
+// Errors name the tensor. On error nothing that Store took is undone: chunks are content-addressed, the caller decides.
+absl::StatusOr<ExecutorResult> Execute(const ModelSource& source, const Plan& plan, ChunkSink& sink,
+                                       const ExecutorOptions& options);
+
+// A printable, comparable digest of everything that fixes the plan (resume checks it).
+Digest PlanDigest(const Plan& plan);
+
+}  // namespace quantfleet::pipeline

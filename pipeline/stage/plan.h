@@ -1,0 +1,51 @@
+// The plan: for every target, each tensor's scheme, each file's exact size and where each slab of rows lands in it,
+// fixed before a byte of weights is read. A value: printable, comparable, the same on every machine.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pipeline/format/target_layout.h"
+#include "pipeline/model/source.h"
+
+namespace quantfleet::pipeline {
+
+struct TargetSpec {
+  std::string format;  // "gguf"
+  std::string recipe;  // "q4_0"
+  std::string name() const { return format + "-" + recipe; }  // the artifact's folder
+};
+// "gguf:q4_0". The error lists what there is.
+absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text);
+
+// One chunk of one file: rows [first_row, first_row + rows) of a piece and the padding behind them, or fixed bytes
+// (header, attachments) known at planning time when piece is -1.
+struct PlannedChunk {
+  uint32_t file;
+  uint64_t offset;
+  uint32_t size;
+  int32_t piece;
+  int64_t first_row, rows;
+};
+
+struct TargetPlan {
+  TargetSpec spec;
+  TargetLayout layout;
+  std::vector<PlannedChunk> chunks;  // by file, then offset
+};
+
+// Rows of one piece, read once and given to every target.
+struct Slab {
+  uint32_t piece;
+  int64_t first_row, rows;
+};
+
+struct Plan {
+  std::vector<TargetPlan> targets;
+  std::vector<Slab> slabs;
+  uint64_t source_bytes = 0;
+};
+
+absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets);
+
+}  // namespace quantfleet::pipeline
