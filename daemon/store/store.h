@@ -1,0 +1,240 @@
+// The daemon's state: one database (SQLite by default), every change a transaction, durable when a call returns OK.
+//
+// Thread-safe. Each method is atomic by itself; Atomically() joins several into one transaction. Functions that are
+// handed in ("change", "sign", the body of Atomically) run inside the transaction, on the caller's thread: they may call
+// the Store again, and must not wait for another thread that does. Names of resources are the API's ("jobs/...").
+// Errors: NOT_FOUND and ALREADY_EXISTS name the resource, RESOURCE_EXHAUSTED means a full disk.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/base/digest.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "daemon/store/feed.h"
+#include "quantfleet/v1/trust.pb.h"
+#include "quantfleet/v1/types.pb.h"
+
+namespace soci {
+class session;
+}
+
+namespace quantfleet::daemon {
+
+// The request that creates something. The same method and id again: the first answer, nothing new. id empty: no memory.
+struct Request {
+  std::string method;  // "SubmitJob"
+  std::string id;
+};
+
+struct PushedFile {
+  std::string path;  // relative
+  uint64_t size;
+  Digest sha256;
+};
+
+// A model on its way in. What has arrived stands in the files themselves.
+struct PushRecord {
+  std::string id;
+  std::string model;
+  std::vector<PushedFile> files;
+  int64_t created_ms = 0;
+  bool committed = false;  // the model was recorded
+};
+
+struct JobRecord {
+  v1::Job job;
+  std::string source_path;           // the model's at submission: a later version of the name does not disturb the job
+  std::vector<std::string> targets;  // "gguf:q4_0", distinct, in the order of the classes
+  std::string plan_digest;           // hex; empty until planned
+  std::string source_fingerprint;
+};
+
+struct SlabRow {
+  uint64_t slab;
+  std::string record;  // opaque bytes
+};
+
+struct ArtifactRecord {
+  v1::Artifact artifact;
+  std::string manifest;  // exact bytes
+  std::vector<v1::Signed> statements;
+};
+
+// A device that comes with a token.
+struct Enrolment {
+  std::string token_id;
+  Digest secret_hash;
+  Digest public_key;  // of the device's key
+  v1::Device device;  // id, class, facts ...; the token's labels are added to it
+  int64_t now_ms;
+};
+
+struct AssignmentRecord {
+  std::string device_id;
+  std::string model;
+  uint64_t release;
+  std::string manifest_digest;  // raw; empty: remove the model
+  std::string rollout;
+  v1::Signed statement;
+};
+
+// What happened, after it was committed. name: of the model, job, artifact, class, token, device or rollout.
+struct Change {
+  enum class Kind { kModel, kJob, kArtifact, kClass, kToken, kDevice, kAssignment, kRollout } kind;
+  std::string name;  // kAssignment: the device's id
+};
+
+struct Counts {
+  uint64_t models = 0, artifacts = 0, devices = 0, devices_seen = 0;
+  uint64_t jobs_running = 0, jobs_queued = 0, rollouts_running = 0;
+  uint64_t stored_bytes = 0;  // of all artifacts; chunks that several share count for each
+};
+
+class Store {
+ public:
+  // Opens or makes the database and brings its schema up to date; an older one is copied beside itself first
+  // (DATABASE.vN.bak). FAILED_PRECONDITION when a newer quantfleet wrote it.
+  static absl::StatusOr<std::unique_ptr<Store>> Open(const fs::path& database);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // All of the body's calls or none. Nests.
+  absl::Status Atomically(const std::function<absl::Status()>& body);
+  // Called after each commit, outside of the transaction, on the thread that made it.
+  Feed<Change>& changes() { return changes_; }
+  // `seen_since_ms`: devices heard from at or after it count as devices_seen.
+  absl::StatusOr<Counts> Count(int64_t seen_since_ms);
+
+  // The resource that this request made, if it was here before.
+  absl::StatusOr<std::optional<std::string>> FindRequest(const Request& request);
+
+  // ---- models (models.cc)
+  absl::StatusOr<v1::Model> PutModel(const v1::Model& model, const Request& request);  // replaces the name's record
+  absl::StatusOr<v1::Model> GetModel(std::string_view name);
+  absl::StatusOr<std::vector<v1::Model>> ListModels();  // by name
+
+  absl::StatusOr<PushRecord> CreatePush(const PushRecord& push, const Request& request);
+  absl::StatusOr<PushRecord> GetPush(std::string_view id);
+  absl::StatusOr<std::vector<PushRecord>> ListPushes();  // oldest first
+  absl::Status FinishPush(std::string_view id, const v1::Model& model);  // records the model, marks the push committed
+  absl::Status DeletePush(std::string_view id);
+
+  // ---- jobs (jobs.cc)
+  absl::StatusOr<JobRecord> CreateJob(const JobRecord& job, const Request& request);
+  absl::StatusOr<JobRecord> GetJob(std::string_view name);
+  absl::StatusOr<std::vector<v1::Job>> ListJobs();                 // newest first
+  absl::StatusOr<std::vector<JobRecord>> ListUnfinishedJobs();     // QUEUED and RUNNING, oldest first
+  absl::StatusOr<JobRecord> UpdateJob(std::string_view name, const std::function<absl::Status(JobRecord&)>& change);
+  // The oldest QUEUED job, now RUNNING; nullopt when none waits.
+  absl::StatusOr<std::optional<JobRecord>> ClaimNextQueued();
+  // At start: what was RUNNING when the process died is QUEUED again. How many.
+  absl::StatusOr<int> RequeueRunning();
+
+  absl::Status PutJobSlabs(std::string_view job, const std::vector<SlabRow>& slabs);  // replaces equal numbers
+  absl::StatusOr<std::vector<SlabRow>> ListJobSlabs(std::string_view job);            // by number
+  absl::Status DeleteJobSlabs(std::string_view job);
+
+  // ---- artifacts and device classes (artifacts.cc)
+  // The same digest again (also for another model) is the same artifact: it becomes that model's newest, and statements
+  // that it lacks are added.
+  absl::Status PutArtifact(const ArtifactRecord& artifact);
+  // By name, or by an unambiguous prefix of the digest's hex.
+  absl::StatusOr<ArtifactRecord> GetArtifact(std::string_view name_or_prefix);
+  // Newest first; model empty: all, an artifact of several models once for each.
+  absl::StatusOr<std::vector<v1::Artifact>> ListArtifacts(std::string_view model);
+  absl::Status AddStatement(std::string_view artifact, const v1::Signed& statement);
+
+  absl::Status PutClass(const v1::DeviceClass& device_class);
+  absl::StatusOr<v1::DeviceClass> GetClass(std::string_view name);
+  absl::StatusOr<std::vector<v1::DeviceClass>> ListClasses();  // by name
+  absl::Status DeleteClass(std::string_view name);
+
+  // ---- enrolment tokens (tokens.cc)
+  absl::StatusOr<v1::EnrolmentToken> CreateToken(const v1::EnrolmentToken& token, const Digest& secret_hash,
+                                                 const Request& request);
+  absl::StatusOr<v1::EnrolmentToken> GetToken(std::string_view id);
+  absl::StatusOr<std::vector<v1::EnrolmentToken>> ListTokens();  // newest first
+  absl::StatusOr<v1::EnrolmentToken> RevokeToken(std::string_view id);
+  // One transaction: checks the token and counts its use, makes the device. A key that is enrolled already gets its old
+  // device back, with the new class, facts and labels; the same token counts only once for it. UNAUTHENTICATED: unknown
+  // token or wrong secret; PERMISSION_DENIED: expired, revoked, used up, or the key belongs to a revoked device.
+  absl::StatusOr<v1::Device> UseTokenAndCreateDevice(const Enrolment& enrolment);
+
+  // ---- devices (devices.cc). Device.models and last_seen_ms are filled in on every read.
+  absl::StatusOr<v1::Device> GetDevice(std::string_view id);
+  absl::StatusOr<v1::Device> FindDeviceByKey(const Digest& public_key);
+  absl::StatusOr<Digest> DeviceKey(std::string_view id);
+  // Up to `limit` devices with ids above `after`, by id.
+  absl::StatusOr<std::vector<v1::Device>> ListDevices(std::string_view after, size_t limit);
+  // Writes what differs: the device's own fields and the statuses in `models` (one that is gone is deleted). No
+  // difference, no write. last_seen_ms is TouchDevice's.
+  absl::StatusOr<v1::Device> UpdateDevice(std::string_view id, const std::function<absl::Status(v1::Device&)>& change);
+  // Cheap: kept in memory, written every half minute (of `now_ms`) and at the end. A crash forgets some.
+  void TouchDevice(std::string_view id, int64_t now_ms);
+  absl::Status FlushLastSeen();
+
+  // ---- assignments and rollouts (rollouts.cc)
+  // Takes the next release of (device, model), has the statement made for it and keeps that in place of the former one.
+  absl::StatusOr<AssignmentRecord> AssignRelease(
+      std::string_view device_id, std::string_view model, std::string_view manifest_digest, std::string_view rollout,
+      const std::function<absl::StatusOr<v1::Signed>(uint64_t release)>& sign);
+  absl::StatusOr<std::vector<AssignmentRecord>> ListAssignments(std::string_view device_id);  // by model
+  // May this device fetch that artifact: is it assigned to it, for any model.
+  absl::StatusOr<bool> IsAssigned(std::string_view device_id, std::string_view manifest_digest);
+
+  absl::StatusOr<v1::Rollout> CreateRollout(const v1::Rollout& rollout, const Request& request);
+  absl::StatusOr<v1::Rollout> GetRollout(std::string_view name);     // with its devices, by id
+  absl::StatusOr<std::vector<v1::Rollout>> ListRollouts();           // newest first, with their devices
+  absl::Status SetRolloutState(std::string_view name, v1::Rollout::State state, int64_t finished_ms);
+  // One device's row, for check-ins that must not read ten thousand.
+  struct RolloutRow {
+    std::string rollout;
+    std::string model;
+    v1::RolloutDevice device;
+  };
+  absl::StatusOr<std::vector<RolloutRow>> ListRunningRolloutsOf(std::string_view device_id);
+  absl::Status PutRolloutDevice(std::string_view rollout, const v1::RolloutDevice& device);
+  absl::StatusOr<std::map<v1::RolloutDevice::State, uint64_t>> CountRolloutDevices(std::string_view rollout);
+
+ private:
+  explicit Store(std::unique_ptr<soci::session> session);
+
+  using Body = std::function<absl::Status(soci::session&)>;
+  // Under the lock; what SOCI throws becomes a status. Write: in a transaction, or a savepoint of the one around it.
+  absl::Status Read(const Body& body);
+  absl::Status Write(const Body& body);
+  void Note(Change::Kind kind, std::string_view name);  // inside Write: published once committed
+  absl::Status Begin();
+  absl::Status End(bool commit);
+
+  // Inside Write.
+  absl::StatusOr<std::optional<std::string>> FindRequestIn(soci::session& sql, const Request& request);
+  void RecordRequest(soci::session& sql, const Request& request, std::string_view resource);
+  void WriteModel(soci::session& sql, const v1::Model& model);
+  absl::Status WriteDevice(soci::session& sql, const v1::Device& device);
+  absl::Status FillDevice(soci::session& sql, v1::Device& device);
+
+  std::recursive_mutex mutex_;  // guards the session and the four below
+  std::unique_ptr<soci::session> session_;
+  int depth_ = 0;  // transactions and savepoints open
+  std::vector<Change> noted_;
+
+  std::mutex seen_mutex_;  // never held while mutex_ is taken
+  std::map<std::string, int64_t, std::less<>> seen_;
+  int64_t oldest_seen_ms_ = 0;
+
+  Feed<Change> changes_;
+};
+
+}  // namespace quantfleet::daemon
