@@ -1,0 +1,94 @@
+// Jobs: a model and device classes in, one artifact per distinct target out, in one pass over the weights.
+//
+// QUEUED -> RUNNING -> SUCCEEDED, FAILED or CANCELLED, each step a transaction. One worker thread, owned by the runner,
+// takes the jobs in order. Each slab's chunks are durable before the slab is recorded; after a restart a job that was
+// running goes on from its recorded slabs and gives the same digests. Thread-safe; collaborators must outlive the runner.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/random.h"
+#include "daemon/store/feed.h"
+#include "daemon/store/store.h"
+#include "daemon/trust/authority.h"
+#include "pipeline/artifact/blob_store.h"
+#include "pipeline/stage/executor.h"
+
+namespace quantfleet::daemon {
+
+class JobRunner {
+ public:
+  struct Options {
+    uint64_t memory_bytes = uint64_t{512} << 20;
+    int threads = 0;  // 0: as many as cores
+    // For tests: told of every slab that is recorded (not of those that an earlier run recorded).
+    std::function<void(size_t slab)> on_slab_recorded;
+  };
+  struct Collaborators {
+    Store& store;
+    const Authority& authority;
+    pipeline::BlobStore& blobs;
+    FileSystem& files;
+    Random& random;
+    const Clock& clock;
+  };
+
+  JobRunner(Collaborators with, Options options);
+  ~JobRunner();  // Stop()
+
+  // What an earlier process left RUNNING is queued again; then the worker starts.
+  absl::Status Start();
+  // The worker ends after the slabs in hand; its job goes on at the next Start, in this process or another. Idempotent.
+  void Stop();
+
+  absl::StatusOr<v1::Job> Submit(std::string_view request_id, std::string_view model,
+                                 const std::vector<std::string>& device_classes);
+  // With live progress.
+  absl::StatusOr<v1::Job> Get(std::string_view name);
+  absl::StatusOr<std::vector<v1::Job>> List();  // newest first
+  // A queued job is CANCELLED at once, a running one soon after (watch it); a finished one stays as it is.
+  absl::StatusOr<v1::Job> Cancel(std::string_view name);
+
+  // `on_job` gets the job at each change of state and a few times a second while it progresses, on the runner's threads;
+  // see Feed for its duties. Watch first, then Get: nothing is missed.
+  [[nodiscard]] Subscription Watch(std::string name, std::function<void(const v1::Job&)> on_job);
+
+ private:
+  struct Live {
+    v1::JobProgress progress;
+    std::stop_source stop;
+    bool cancelled = false;
+  };
+
+  void Work(const std::stop_token& stop);
+  void RunJob(JobRecord record, const std::stop_token& stop);
+  absl::Status Execute(JobRecord& record, const std::stop_token& stop);
+  absl::Status Seal(const JobRecord& record, const pipeline::Plan& plan, const pipeline::ExecutorResult& result);
+  void Finish(const std::string& name, const absl::Status& status);
+  void Publish(const std::string& name);
+  void SetProgress(const std::string& name, const v1::JobProgress& progress, bool publish);
+  void Overlay(v1::Job& job);
+
+  const Collaborators with_;
+  const Options options_;
+
+  std::mutex mutex_;  // guards live_, work_ and stopping_
+  std::condition_variable_any wake_;
+  std::map<std::string, Live, std::less<>> live_;  // the running job, and cancellations of it
+  bool work_ = false;
+  std::jthread worker_;
+  Feed<v1::Job> feed_;
+};
+
+}  // namespace quantfleet::daemon

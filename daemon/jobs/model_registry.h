@@ -1,0 +1,88 @@
+// Models come in: by a path on this machine, or pushed file by file and resumed after any cut.
+//
+//   DATA/incoming/<push id>/...     a push under way; how much of a file has arrived is the file's size
+//   DATA/models/<name>-<push id>/   a pushed model
+//
+// A new version of a name replaces the model's record; the folder of the former pushed version goes as soon as no
+// unfinished job reads it. Artifacts stay. Thread-safe; collaborators must outlive the registry.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/random.h"
+#include "daemon/store/store.h"
+
+namespace quantfleet::daemon {
+
+class ModelRegistry {
+ public:
+  struct Limits {
+    uint64_t max_push_bytes = uint64_t{4} << 40;
+    size_t max_push_files = 4096;
+    size_t max_write_bytes = 1 << 20;
+    uint64_t keep_free_bytes = 64 << 20;  // of the disk, beside what a push needs
+  };
+
+  ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock, fs::path data)
+      : ModelRegistry(store, files, random, clock, std::move(data), Limits()) {}
+  ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock, fs::path data, Limits limits);
+
+  // Opens the model there (all its headers are checked) and records it. The files stay where they are.
+  absl::StatusOr<v1::Model> Import(std::string_view request_id, std::string_view name, const fs::path& path);
+
+  struct PushProgress {
+    std::string push_id;
+    struct Entry {
+      PushedFile file;
+      uint64_t received;  // durable; where to go on
+    };
+    std::vector<Entry> files;
+  };
+  // The same name and files as a push that is not finished: goes on with that one.
+  absl::StatusOr<PushProgress> BeginPush(std::string_view request_id, std::string_view name,
+                                         const std::vector<PushedFile>& files);
+  // `offset` must be where the file ends now (OUT_OF_RANGE says where that is). Not durable before SyncPush.
+  absl::Status WritePush(std::string_view push_id, std::string_view path, uint64_t offset, ByteSpan data);
+  // What has been written so far survives a power cut.
+  absl::StatusOr<PushProgress> SyncPush(std::string_view push_id);
+  // Checks every file's digest, opens the model, publishes the name. Again: the same answer. A file whose digest is
+  // wrong is thrown away and has to be sent again (DATA_LOSS names it).
+  absl::StatusOr<v1::Model> CommitPush(std::string_view push_id);
+
+  // Removes pushed folders that no model and no unfinished job needs, and remains of finished pushes.
+  absl::Status Sweep();
+
+ private:
+  struct Push;  // one under way, with its open files
+  absl::StatusOr<std::shared_ptr<Push>> OpenPush(std::string_view push_id);
+  absl::StatusOr<PushProgress> ProgressOf(const PushRecord& record);
+  absl::Status CheckSpace(const PushRecord& record);
+  absl::Status CheckDigests(Push& push);
+  absl::StatusOr<v1::Model> Describe(std::string_view name, const fs::path& path);
+  fs::path IncomingOf(std::string_view push_id) const;
+  fs::path PublishedOf(const PushRecord& record) const;
+
+  Store& store_;
+  FileSystem& files_;
+  Random& random_;
+  const Clock& clock_;
+  const fs::path data_;
+  const Limits limits_;
+
+  std::mutex mutex_;  // guards pushes_; each Push has its own lock
+  std::map<std::string, std::shared_ptr<Push>, std::less<>> pushes_;
+};
+
+// Models are named as DNS labels are, with dots and underscores: they become parts of paths.
+absl::Status CheckModelName(std::string_view name);
+// Relative, in normal form, short, no "..", no component that starts with a dot.
+absl::Status CheckPushedPath(std::string_view path);
+
+}  // namespace quantfleet::daemon
