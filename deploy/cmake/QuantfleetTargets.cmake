@@ -61,7 +61,7 @@ function(quantfleet_test name)
   target_link_libraries(${name} PRIVATE qf_options ${ARG_LINK} qf_test_support GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE
     QUANTFLEET_SOURCE_DIR="${PROJECT_SOURCE_DIR}" QUANTFLEET_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300 LABELS "unit")
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300 LABELS "unit;${name}")
 endfunction()
 
 # quantfleet_fuzzer(NAME SOURCE LINK target...): one libFuzzer target.

@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# Builds quantfleet in release and runs its tests: unit, end to end, judges. Installs what it needs; may be run again.
+#
+# usage: deploy/run-tests.sh [--full] [--only WHAT]
+#   --full       also sanitizers (asan+ubsan, tsan), fuzzers for a bounded time, and lint
+#   --only WHAT  one of: unit e2e asan tsan fuzz lint
+# Environment: QUANTFLEET_FUZZ_SECONDS (default 60 per target), QUANTFLEET_SHARED (optional reference material).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+full=0 only=""
+while (($#)); do
+  case "$1" in
+    --full) full=1 ;;
+    --only) only="${2:?--only needs a word}"; shift ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "run-tests: unknown option $1 (see --help)" >&2; exit 2 ;;
+  esac
+  shift
+done
+
+passed=0 failed=0 failures=()
+started=$SECONDS
+
+wants() {
+  if [[ -n $only ]]; then [[ $only == "$1" ]]; else [[ $1 == unit || $1 == e2e || $full == 1 ]]; fi
+}
+
+# step NAME COMMAND...: runs it, and goes on to the next step whatever came of it, so that one run tells everything.
+step() {
+  local name=$1 at=$SECONDS
+  shift
+  echo "== $name"
+  if "$@"; then
+    passed=$((passed + 1))
+    echo "== $name: ok ($((SECONDS - at)) s)"
+  else
+    failed=$((failed + 1)) failures+=("$name")
+    echo "== $name: FAILED ($((SECONDS - at)) s)"
+  fi
+}
+
+build() { cmake --preset "$1" >/dev/null && cmake --build --preset "$1" -- "${@:2}"; }
+
+unit() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" "${@:2}"; }
+
+e2e() {
+  local bin=$1
+  shift
+  QUANTFLEET_BIN="$PWD/build/$bin/bin" /usr/bin/python3 -W error::ResourceWarning -m unittest "$@"
+}
+
+fuzz() {
+  local seconds=${QUANTFLEET_FUZZ_SECONDS:-60} target corpus status=0
+  build fuzz || return 1
+  for target in build/fuzz/bin/fuzz_*; do
+    corpus=build/fuzz/corpus/$(basename "$target")
+    mkdir -p "$corpus"
+    local seeds=tests/fuzz/corpus/$(basename "$target")
+    [[ -d $seeds ]] || seeds=""
+    # shellcheck disable=SC2086
+    "$target" "$corpus" $seeds -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=0 \
+      -verbosity=0 -artifact_prefix="build/fuzz/" || { echo "fuzz: $target failed, its input is in build/fuzz" >&2; status=1; }
+  done
+  return $status
+}
+
+lint() {
+  tests/lint/include_arrows.py || return 1
+  cmake --preset dev >/dev/null
+  cmake --build --preset dev --target qf_proto qf_services >/dev/null || return 1
+  git ls-files '*.cc' | grep -E '^(common/base|common/trust|pipeline|agent/runtime|agent/update)/' |
+    xargs -P "$(nproc)" -n 4 clang-tidy-19 -p build/dev --quiet --warnings-as-errors='*' 2>/dev/null
+}
+
+level=--test
+((full)) && level=--full
+[[ $only =~ ^(asan|tsan|fuzz|lint)$ ]] && level=--full
+step "install packages" deploy/install-deps.sh "$level"
+((failed)) && exit 1
+
+if wants unit || wants e2e; then
+  step "build release" build release
+  ((failed)) && exit 1
+  step "include arrows" tests/lint/include_arrows.py
+fi
+wants unit && step "unit tests" unit release
+if wants e2e; then
+  step "install judges" tests/judges/install.sh
+  step "end to end" e2e release discover -s tests/e2e -v
+fi
+if wants asan; then
+  step "build asan" build asan
+  step "unit tests, asan+ubsan" unit asan
+  # The kill tests are about files and restarts, not about speed: a small model under the sanitizer.
+  step "end to end, asan+ubsan" env QUANTFLEET_TEST_SLOWNESS=6 QUANTFLEET_SANITIZED=1 QUANTFLEET_KILL_MEGABYTES=20 \
+    bash -c "$(declare -f e2e); e2e asan discover -s tests/e2e"
+fi
+if wants tsan; then
+  # Debian's gRPC and absl::Mutex are not instrumented and drown tsan in false reports: only what links neither.
+  targets=(base_test trust_test tensor_test model_test format_test artifact_test stage_test runtime_test)
+  step "build tsan" build tsan "${targets[@]}"
+  step "unit tests, tsan" unit tsan -L "^($(IFS='|'; echo "${targets[*]}"))\$"
+fi
+wants fuzz && step "fuzz" fuzz
+wants lint && step "lint" lint
+
+echo
+echo "run-tests: $((SECONDS - started)) s"
+for name in "${failures[@]:-}"; do [[ -n $name ]] && echo "run-tests: failed: $name"; done
+echo "$passed passed, $failed failed"
+((failed == 0))

@@ -1,0 +1,93 @@
+#include "common/base/file.h"
+
+#include <gtest/gtest.h>
+
+#include "common/base/digest.h"
+#include "tests/support/faulty_file_system.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet {
+namespace {
+
+using testing::FaultyFileSystem;
+using testing::TempDir;
+
+TEST(File, WritesReadsAndNamesTheCut) {
+  TempDir dir;
+  auto file = RealFileSystem().Open(dir / "f", OpenMode::kCreate);
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE((*file)->WriteAt(4, AsBytes("data")).ok());
+  EXPECT_EQ(*(*file)->Size(), 8u);
+  Bytes four(4);
+  ASSERT_TRUE((*file)->ReadAt(4, four).ok());
+  EXPECT_EQ(AsText(four), "data");
+  const absl::Status cut = (*file)->ReadAt(6, four);
+  EXPECT_EQ(cut.code(), absl::StatusCode::kDataLoss);
+  EXPECT_NE(Message(cut).find("/f"), std::string::npos) << Message(cut);
+}
+
+TEST(File, MissingFileAndFolderAreNamed) {
+  TempDir dir;
+  EXPECT_EQ(RealFileSystem().Open(dir / "none", OpenMode::kRead).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(RealFileSystem().Open(dir.path(), OpenMode::kRead).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(File, WriteAtomicallyReplacesWholeOrNotAtAll) {
+  TempDir dir;
+  FaultyFileSystem files(1000);
+  ASSERT_TRUE(files.WriteAtomically(dir / "f", AsBytes("old")).ok());
+  files.SetWriteBudget(2);
+  EXPECT_EQ(files.WriteAtomically(dir / "f", AsBytes("new")).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(*files.ReadAll(dir / "f"), "old");
+  EXPECT_EQ(files.List(dir.path())->size(), 1u) << "the temporary file stayed";
+  files.SetWriteBudget(1000);
+  ASSERT_TRUE(files.WriteAtomically(dir / "f", AsBytes("new")).ok());
+  EXPECT_EQ(*files.ReadAll(dir / "f"), "new");
+}
+
+TEST(File, PrivateFilesAreNobodyElses) {
+  TempDir dir;
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir / "key", AsBytes("secret"), OpenMode::kPrivate).ok());
+  EXPECT_EQ(fs::status(dir / "key").permissions() & (fs::perms::group_all | fs::perms::others_all), fs::perms::none);
+}
+
+TEST(File, ReadAllHasALimit) {
+  TempDir dir;
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir / "f", AsBytes("12345")).ok());
+  EXPECT_EQ(RealFileSystem().ReadAll(dir / "f", 4).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(*RealFileSystem().ReadAll(dir / "f", 5), "12345");
+}
+
+TEST(MappedFile, MapsContentAndEmptiness) {
+  TempDir dir;
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir / "f", AsBytes("mapped")).ok());
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir / "empty", {}).ok());
+  auto mapped = MappedFile::Map(dir / "f");
+  ASSERT_TRUE(mapped.ok());
+  MappedFile moved = *std::move(mapped);
+  EXPECT_EQ(AsText(moved.bytes()), "mapped");
+  EXPECT_TRUE(MappedFile::Map(dir / "empty")->bytes().empty());
+  EXPECT_FALSE(MappedFile::Map(dir.path()).ok());
+}
+
+TEST(Digest, KnownAnswerAndParsing) {
+  const Digest d = HashText("abc");
+  EXPECT_EQ(d.hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(*Digest::FromHexText(d.hex()), d);
+  EXPECT_EQ(*Digest::FromRaw(d.raw()), d);
+  EXPECT_FALSE(Digest::FromRaw("short").ok());
+  EXPECT_FALSE(Digest::FromHexText(std::string(63, 'a')).ok());
+  Sha256 pieces;
+  pieces.Update(AsBytes("a"));
+  pieces.Update(AsBytes("bc"));
+  EXPECT_EQ(pieces.Finish(), d);
+}
+
+TEST(Status, NoSpaceIsResourceExhausted) {
+  EXPECT_EQ(ErrnoStatus(ENOSPC, "writing x").code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Message(Annotate(InvalidArgument("bad {}", 1), "here")), "here: bad 1");
+  EXPECT_TRUE(Annotate(absl::OkStatus(), "here").ok());
+}
+
+}  // namespace
+}  // namespace quantfleet

@@ -1,0 +1,183 @@
+"""What lies, is cut or comes from a stranger is refused with a message that names it, and leaves nothing behind."""
+import json
+import os
+import shutil
+import struct
+import subprocess
+import unittest
+
+from harness import DEMO, IOT, EndToEnd, run, wait_for
+
+
+def read_safetensors(path):
+    raw = path.read_bytes()
+    (n,) = struct.unpack_from("<Q", raw)
+    return json.loads(raw[8:8 + n]), raw[8 + n:]
+
+
+def write_safetensors(path, header, data):
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+class BadModels(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        self.model = self.dir / "model"
+        shutil.copytree(DEMO, self.model)
+        self.weights = self.model / "model.safetensors"
+
+    def refused(self, *words, source=None, env=None):
+        out = self.dir / "out"
+        done = run("quantfleet", "quantize", source or self.model, "--target", "gguf:q4_0", "--out", out, check=False, env=env)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+        leftovers = list(out.rglob("*")) if out.exists() else []
+        self.assertEqual(leftovers, [], "something half-done is visible")
+
+    def test_cut_safetensors(self):
+        raw = self.weights.read_bytes()
+        self.weights.write_bytes(raw[:len(raw) // 2])
+        self.refused("model.safetensors")
+
+    def test_header_longer_than_the_file(self):
+        self.weights.write_bytes(struct.pack("<Q", 1 << 62) + self.weights.read_bytes()[8:])
+        self.refused("model.safetensors")
+
+    def test_overlapping_tensors(self):
+        header, data = read_safetensors(self.weights)
+        names = [n for n in header if n != "__metadata__" and header[n]["shape"] == header["model.norm.weight"]["shape"]]
+        header[names[0]]["data_offsets"] = header[names[1]]["data_offsets"]
+        write_safetensors(self.weights, header, data)
+        self.refused("model.safetensors", "overlap")
+
+    def test_shape_that_contradicts_its_offsets(self):
+        header, data = read_safetensors(self.weights)
+        header["model.norm.weight"]["shape"] = [1 << 40, 1 << 40]
+        write_safetensors(self.weights, header, data)
+        self.refused("model.norm.weight")
+
+    def test_dtype_nobody_publishes(self):
+        header, data = read_safetensors(self.weights)
+        header["model.norm.weight"]["dtype"] = "I64"
+        write_safetensors(self.weights, header, data)
+        self.refused("model.norm.weight", "I64")
+
+    def test_nan_names_the_tensor(self):
+        header, data = read_safetensors(self.weights)
+        data = bytearray(data)
+        at = header["lm_head.weight"]["data_offsets"][0] + 2 * 1000
+        data[at:at + 2] = b"\xc0\x7f"
+        write_safetensors(self.weights, header, bytes(data))
+        self.refused("lm_head.weight")
+
+    def test_unknown_architecture(self):
+        config = json.loads((self.model / "config.json").read_text())
+        config.update(model_type="mamba", architectures=["MambaForCausalLM"])
+        (self.model / "config.json").write_text(json.dumps(config))
+        self.refused("MambaForCausalLM")
+
+    def test_missing_shard(self):
+        header, _ = read_safetensors(self.weights)
+        os.rename(self.weights, self.model / "model-00001-of-00002.safetensors")
+        names = [n for n in header if n != "__metadata__"]
+        index = {"metadata": {}, "weight_map": {n: "model-0000%d-of-00002.safetensors" % (1 + (n == names[0])) for n in names}}
+        (self.model / "model.safetensors.index.json").write_text(json.dumps(index))
+        self.refused("model-00002-of-00002.safetensors")
+
+    def test_missing_tokenizer(self):
+        (self.model / "tokenizer.model").unlink()
+        self.refused("tokenizer")
+
+    def test_lying_gguf(self):
+        run("quantfleet", "quantize", self.model, "--target", "gguf:f16", "--out", self.dir / "good")
+        good = (self.dir / "good/gguf-f16/model.gguf").read_bytes()
+        bad = self.dir / "bad.gguf"
+        for change in (good[:len(good) // 2], good[:8] + struct.pack("<Q", 1 << 60) + good[16:], b"GGUF" + b"\xff" * 64):
+            bad.write_bytes(change)
+            self.refused("bad.gguf", source=bad)
+            done = run("quantfleet-agent", "run", bad, "--prompt", "x", check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("bad.gguf", done.stderr)
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounting a small disk needs root")
+    def test_disk_full(self):
+        small = self.dir / "small"
+        small.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", small], capture_output=True).returncode:
+            self.skipTest("no tmpfs can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", small])
+        done = run("quantfleet", "quantize", self.model, "--target", "gguf:f32", "--out", small / "out", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, "[Nn]o space left|disk")
+        self.assertEqual([p for p in small.rglob("*") if p.is_file()], [])
+
+
+class Strangers(EndToEnd):
+    def test_tokens(self):
+        daemon = self.daemon().start()
+        agent = self.agent("a")
+        token = daemon.token("--uses", "1")
+        tampered = token.split(".")
+        tampered[2] = tampered[2][::-1]
+        done = agent.enroll(daemon, ".".join(tampered), check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertNotIn(tampered[2], done.stderr, "a secret is never repeated")
+        agent.enroll(daemon, token)
+        self.assertNotEqual(self.agent("b").enroll(daemon, token, check=False).returncode, 0, "it was for one device")
+        revoked = daemon.cli_json("token", "create")
+        daemon.cli("token", "revoke", revoked["token"]["id"])
+        self.assertIn("revoked", self.agent("c").enroll(daemon, revoked["secret"], check=False).stderr)
+
+    def test_token_of_another_daemon_is_not_sent_to_this_one(self):
+        one, other = self.daemon(name="one").start(), self.daemon(name="other").start()
+        done = self.agent("a").enroll(one, other.token(), check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("certificate", done.stderr.lower())
+        self.assertEqual(one.cli_json("device", "list").get("devices", []), [])
+
+    def test_revoked_device_is_refused_at_its_next_request(self):
+        daemon = self.daemon().start()
+        agent = self.agent("a")
+        agent.enroll(daemon, daemon.token())
+        device = agent.device_id
+        agent.start()
+        wait_for("the first check-in", lambda: int(daemon.cli_json("device", "show", device)["last_seen_ms"]) > 0)
+        daemon.cli("device", "revoke", device)
+        wait_for("the refusal", lambda: "revoked" in agent.process.log())
+
+    def test_foreign_operator_is_refused(self):
+        one, other = self.daemon(name="one").start(), self.daemon(name="other").start()
+        credential = json.loads((other.data / "admin.json").read_text())
+        mine = json.loads((one.data / "admin.json").read_text())
+        credential.update(server=mine["server"], ca_pem=mine["ca_pem"])
+        path = self.dir / "foreign.json"
+        path.write_text(json.dumps(credential))
+        done = run("quantfleet", "--credential", path, "status", check=False)
+        self.assertNotEqual(done.returncode, 0)
+
+    def test_tampered_blob_is_fetched_again_and_never_activated(self):
+        daemon = self.daemon().start()
+        daemon.cli("model", "import", "demo", DEMO)
+        self.wait_job(daemon, daemon.cli_json("job", "submit", "demo", "--class", "iot-int4")["name"])
+        blobs = sorted((p for p in (daemon.data / "blobs").rglob("*.*") if p.is_file()), key=lambda p: p.stat().st_size)
+        whole = blobs[-1].read_bytes()
+        blobs[-1].write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+        agent = self.agent("a", IOT)
+        agent.enroll(daemon, daemon.token())
+        agent.start()
+        daemon.cli("rollout", "create", "demo")
+        device = agent.device_id
+        failed = self.wait_phase(daemon, device, "demo", "FAILED")
+        self.assertEqual(failed["reason"], "verify_failed")
+        self.assertFalse(failed.get("active_manifest"))
+        # Mended on the daemon, a new release goes through; only what is missing is pulled.
+        blobs[-1].write_bytes(whole)
+        daemon.cli("rollout", "create", "demo")
+        healthy = self.wait_phase(daemon, device, "demo", "HEALTHY", release=2)
+        self.assertLess(int(healthy["bytes_pulled"]), int(healthy["bytes_total"]))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,126 @@
+"""llama.cpp itself judges our files: it loads them, finds the same tokens, the same likelihood, the same text; and its
+quantizer makes the same bytes as our encoders on rows that are new in every run."""
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from harness import BIN, DEMO, HELD_OUT, ROOT, SHARED, SLOW, run, run_json
+
+JUDGES = ROOT / "tests/judges"
+NODE = JUDGES / "node_modules/.bin/node"
+RECIPES = ["f32", "f16", "bf16", "q8_0", "q4_0"]
+TYPES = ["f16", "bf16", "q8_0", "q4_0"]
+
+
+def llama_cpp(model, *args):
+    done = subprocess.run([NODE, JUDGES / "llama_cpp.mjs", model, *map(str, args)], capture_output=True, text=True,
+                          timeout=600, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise AssertionError(f"llama.cpp on {model}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")
+class LlamaCpp(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = Path(tempfile.mkdtemp(prefix="quantfleet-judge-"))
+        cls.addClassCleanup(shutil.rmtree, cls.dir, ignore_errors=True)
+        run("quantfleet", "quantize", DEMO, *[x for r in RECIPES for x in ("--target", f"gguf:{r}")], "--out", cls.dir)
+        cls.text = cls.dir / "text.txt"
+        cls.text.write_text(HELD_OUT.read_text()[:1200])
+
+    def model(self, recipe):
+        return self.dir / f"gguf-{recipe}/model.gguf"
+
+    def test_same_tokens(self):
+        tricky = self.dir / "tricky.txt"
+        tricky.write_text("  The fox's  naïve 数字 12345 \t\n\n ends…  🦊 ")
+        for text in (self.text, tricky):
+            ours = run_json("quantfleet-agent", "tokenize", self.model("f32"), "--text-file", text, "--no-bos", "--json")
+            self.assertEqual(ours["tokens"], llama_cpp(self.model("f32"), "tokenize", "--text-file", text))
+
+    def test_same_likelihood(self):
+        for recipe in RECIPES:
+            with self.subTest(recipe):
+                ours = run_json("quantfleet-agent", "eval", self.model(recipe), "--text-file", self.text, "--json")
+                theirs = llama_cpp(self.model(recipe), "nll", "--text-file", self.text)
+                self.assertEqual(ours["tokens"], theirs["tokens"])
+                difference = abs(ours["mean_nll"] / theirs["mean_nll"] - 1)
+                print(f"mean NLL {recipe}: ours {ours['mean_nll']:.6f}, llama.cpp {theirs['mean_nll']:.6f}, "
+                      f"{100 * difference:.3f} % apart", file=sys.stderr)
+                self.assertLess(difference, 0.005)
+
+    def test_same_greedy_text(self):
+        for prompt in ("Once upon a time", "The little"):
+            ours = run_json("quantfleet-agent", "run", self.model("f32"), "--prompt", prompt, "--greedy", "--max-tokens", 60,
+                            "--json")
+            theirs = llama_cpp(self.model("f32"), "greedy", "--prompt", prompt, "--max-tokens", 60)
+            self.assertEqual(ours["text"], theirs["text"])
+
+    @unittest.skipUnless(SHARED, "QUANTFLEET_SHARED is not set: stories260k is not here")
+    def test_stories260k_says_what_llama2c_says(self):
+        out = self.dir / "stories"
+        run("quantfleet", "quantize", SHARED / "models/stories260k", *[x for r in RECIPES for x in ("--target", f"gguf:{r}")],
+            "--out", out)
+        golden = (SHARED / "models/stories260k/golden-greedy.txt").read_text().strip()
+        prompt = "Once upon a time"
+        ours = run_json("quantfleet-agent", "run", out / "gguf-f32/model.gguf", "--greedy", "--prompt", prompt,
+                        "--max-tokens", 255, "--json")
+        said = (prompt + ours["text"]).strip()
+        self.assertTrue(golden.startswith(said) or said.startswith(golden), f"{said!r}\n{golden!r}")
+        self.assertGreater(len(said), 200)
+        for recipe in RECIPES:
+            text = self.dir / "g.txt"
+            text.write_text(golden[:400])
+            a = run_json("quantfleet-agent", "eval", out / f"gguf-{recipe}/model.gguf", "--text-file", text, "--json")
+            b = llama_cpp(out / f"gguf-{recipe}/model.gguf", "nll", "--text-file", text)
+            self.assertLess(abs(a["mean_nll"] / b["mean_nll"] - 1), 0.005, recipe)
+
+
+@unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")
+class GgmlBytes(unittest.TestCase):
+    def rows(self, rng, count, cols):
+        """Rows of unlike kinds: normal, heavy-tailed, tiny, subnormal, constant, with ties and zeros."""
+        values = []
+        for _ in range(count):
+            kind, scale = rng.randrange(6), 10.0 ** rng.uniform(-6, 3)
+            for _ in range(cols):
+                x = rng.gauss(0, 1) * scale
+                if kind == 1 and rng.random() < 0.02:
+                    x *= 50
+                elif kind == 2:
+                    x = rng.choice((0.0, scale, -scale, scale / 2))
+                elif kind == 3:
+                    x = rng.uniform(-1, 1) * 1e-39
+                elif kind == 4:
+                    x = scale
+                values.append(max(-60000.0, min(60000.0, x)))
+        return struct.pack(f"<{len(values)}f", *values)
+
+    def test_encoders_make_ggmls_bytes(self):
+        seed = int(os.environ.get("QUANTFLEET_SEED", time.time_ns() % 10**9))
+        print(f"ggml_quantize_chunk against our encoders: QUANTFLEET_SEED={seed}", file=sys.stderr)
+        rng = random.Random(seed)
+        library = next(JUDGES.glob("node_modules/@node-llama-cpp/linux-x64/bins/linux-x64/libggml-base.so*"))
+        with tempfile.TemporaryDirectory() as folder:
+            source, ours, theirs = (Path(folder) / n for n in ("in.f32", "ours.bin", "theirs.bin"))
+            for cols in (256, 512 + 32):
+                source.write_bytes(self.rows(rng, 120, cols))
+                for kind in TYPES:
+                    with self.subTest(kind=kind, cols=cols):
+                        run("codec_tool", "encode", kind, cols, source, ours)
+                        subprocess.run([BIN / "ggml_quantize", library, kind, str(cols), source, theirs], check=True)
+                        self.assertEqual(ours.read_bytes(), theirs.read_bytes())
+
+
+if __name__ == "__main__":
+    unittest.main()
