@@ -1,0 +1,50 @@
+// Picks a type's codec, once, by what this machine's instructions allow.
+#include <cmath>
+
+#include "pipeline/tensor/codecs.h"
+
+namespace quantfleet::pipeline {
+
+const Codec* FindScalarCodec(DType type) {
+  switch (type) {
+    case DType::kF32: return &kF32Codec;
+    case DType::kF16: return &kF16Codec;
+    case DType::kBF16: return &kBF16Codec;
+    case DType::kQ8_0: return &kQ8_0Codec;
+    case DType::kQ4_0: return &kQ4_0Codec;
+    default: return nullptr;
+  }
+}
+
+const Codec* FindCodec(DType type) {
+#if defined(__x86_64__)
+  static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+  if (avx2) {
+    switch (type) {
+      case DType::kF16: return &kF16CodecAvx2;
+      case DType::kBF16: return &kBF16CodecAvx2;
+      case DType::kQ8_0: return &kQ8_0CodecAvx2;
+      case DType::kQ4_0: return &kQ4_0CodecAvx2;
+      default: break;
+    }
+  }
+#endif
+  return FindScalarCodec(type);
+}
+
+int64_t FindNonFinite(const float* values, int64_t n) {
+  constexpr int64_t kStrip = 64;
+  int64_t i = 0;
+  for (; i + kStrip <= n; i += kStrip) {
+    // x - x is zero unless x is NaN or infinite; a strip without branches vectorizes.
+    int bad = 0;
+    for (int64_t j = 0; j < kStrip; ++j) bad |= !(values[i + j] - values[i + j] == 0.f);
+    if (bad) break;
+  }
+  for (; i < n; ++i) {
+    if (!std::isfinite(values[i])) return i;
+  }
+  return -1;
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,196 @@
+// Codecs against ggml's own bytes, scalar code against its twins, and the arithmetic of halves.
+#include "pipeline/tensor/codec.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "common/base/file.h"
+#include "pipeline/tensor/codecs.h"
+#include "pipeline/tensor/half.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0};
+constexpr int64_t kCols = 256;
+
+Bytes ReadFile(const fs::path& path) {
+  auto content = RealFileSystem().ReadAll(path);
+  EXPECT_TRUE(content.ok()) << path << ": " << content.status();
+  if (!content.ok()) return {};
+  const ByteSpan bytes = AsBytes(*content);
+  return Bytes(bytes.begin(), bytes.end());
+}
+
+std::vector<float> ReadFloats(const fs::path& path) {
+  const Bytes bytes = ReadFile(path);
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+  return values;
+}
+
+Bytes Encode(const Codec& codec, const std::vector<float>& values, int64_t cols,
+             const float* importance = nullptr) {
+  const int64_t rows = static_cast<int64_t>(values.size()) / cols;
+  Bytes out(static_cast<size_t>(rows * RowBytes(codec.type, cols)));
+  codec.encode(values.data(), rows, cols, importance, out.data());
+  return out;
+}
+
+// Rows of every kind that a quantizer meets: normal, heavy-tailed, ties, zeros, tiny, subnormal.
+std::vector<float> RandomRows(int64_t rows, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<size_t>(rows * kCols));
+  for (int64_t r = 0; r < rows; ++r) {
+    const float scale = std::ldexp(1.f, static_cast<int>(random() % 250) - 140);
+    for (int64_t c = 0; c < kCols; ++c) {
+      float v = normal(random) * scale;
+      if (r % 3 == 1) v = std::round(normal(random) * 2) * scale;
+      if (r % 7 == 2) v = 0.f;
+      values[r * kCols + c] = v;
+    }
+  }
+  return values;
+}
+
+void ExpectSameBlocks(DType type, const Bytes& ours, const Bytes& reference, int64_t cols) {
+  ASSERT_EQ(ours.size(), reference.size());
+  const size_t row_bytes = static_cast<size_t>(RowBytes(type, cols));
+  for (size_t i = 0; i < ours.size(); ++i) {
+    ASSERT_EQ(ours[i], reference[i]) << Info(type).name << ": row " << i / row_bytes << ", byte " << i % row_bytes;
+  }
+}
+
+void CompareWithFolder(const fs::path& folder) {
+  const std::vector<float> input = ReadFloats(folder / "input.f32");
+  ASSERT_FALSE(input.empty());
+  for (DType type : kTypes) {
+    if (type == DType::kF32) continue;
+    const Bytes reference = ReadFile(folder / fmt::format("{}.bin", Info(type).name));
+    ExpectSameBlocks(type, Encode(*FindScalarCodec(type), input, kCols), reference, kCols);
+    ExpectSameBlocks(type, Encode(*FindCodec(type), input, kCols), reference, kCols);
+  }
+  const std::vector<float> importance = ReadFloats(folder / "imatrix.f32");
+  ASSERT_EQ(importance.size(), static_cast<size_t>(kCols));
+  const Bytes weighted = ReadFile(folder / "q4_0_imatrix.bin");
+  ExpectSameBlocks(DType::kQ4_0, Encode(*FindScalarCodec(DType::kQ4_0), input, kCols, importance.data()), weighted,
+                   kCols);
+  ExpectSameBlocks(DType::kQ4_0, Encode(*FindCodec(DType::kQ4_0), input, kCols, importance.data()), weighted, kCols);
+}
+
+TEST(Codec, EqualsGgmlByteForByte) {
+  CompareWithFolder(fs::path(QUANTFLEET_SOURCE_DIR) / "tests/data/ggml-blocks");
+}
+
+TEST(Codec, EqualsGgmlOnTheWholeReference) {
+  const char* shared = std::getenv("QUANTFLEET_SHARED");
+  if (shared == nullptr) GTEST_SKIP() << "QUANTFLEET_SHARED is not set: only the part in tests/data is compared";
+  CompareWithFolder(fs::path(shared) / "reference/ggml-blocks");
+}
+
+TEST(Codec, TwinsGiveTheScalarBits) {
+  const std::vector<float> values = RandomRows(600, 7);
+  for (DType type : kTypes) {
+    const Codec &scalar = *FindScalarCodec(type), &chosen = *FindCodec(type);
+    const Bytes blocks = Encode(scalar, values, kCols);
+    ExpectSameBlocks(type, Encode(chosen, values, kCols), blocks, kCols);
+    std::vector<float> a(values.size()), b(values.size());
+    scalar.decode(blocks.data(), static_cast<int64_t>(a.size()), a.data());
+    chosen.decode(blocks.data(), static_cast<int64_t>(b.size()), b.data());
+    ASSERT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0) << Info(type).name;
+  }
+}
+
+TEST(Codec, ARowOfAnyLengthIsEncodedWhole) {
+  for (DType type : {DType::kF16, DType::kBF16}) {
+    for (int64_t cols : {1, 7, 63, 65, 172}) {
+      std::vector<float> values(static_cast<size_t>(2 * cols));
+      for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 64) * 0.25f - 9.f;
+      const Bytes blocks = Encode(*FindCodec(type), values, cols);
+      std::vector<float> back(values.size());
+      FindCodec(type)->decode(blocks.data(), 2 * cols, back.data());
+      EXPECT_EQ(back, values) << Info(type).name << " x " << cols;
+    }
+  }
+}
+
+TEST(Codec, ErrorStaysUnderGgmlsOwnBound) {
+  // llama.cpp tests/test-quantize-fns.cpp: 0.1 + 2 cos(i), sqrt(sum e^2) / n < 0.002.
+  std::vector<float> values(4096), back(4096);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = 0.1f + 2 * std::cos(static_cast<float>(i));
+  for (DType type : kTypes) {
+    const Codec& codec = *FindCodec(type);
+    const Bytes blocks = Encode(codec, values, 4096);
+    codec.decode(blocks.data(), 4096, back.data());
+    double sum = 0, dot = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+      sum += (values[i] - back[i]) * (values[i] - back[i]);
+      dot += back[i] * values[i];
+    }
+    EXPECT_LT(std::sqrt(sum) / 4096, 0.002) << Info(type).name;
+    EXPECT_NEAR(codec.dot(blocks.data(), values.data(), 4096), dot, 1e-4 * dot) << Info(type).name;
+  }
+}
+
+TEST(Codec, UnknownTypesHaveNone) {
+  EXPECT_EQ(FindCodec(static_cast<DType>(99)), nullptr);
+  EXPECT_EQ(DTypeFromNumber(4), std::nullopt);
+  EXPECT_EQ(DTypeFromNumber(30), DType::kBF16);
+  EXPECT_EQ(*DTypeFromName("Q4_0"), DType::kQ4_0);
+  EXPECT_EQ(DTypeFromName("int3").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_FALSE(Divides(DType::kQ8_0, 172));
+  EXPECT_EQ(RowBytes(DType::kQ4_0, 256), 144);
+}
+
+TEST(Half, EveryHalfSurvivesTheRoundTrip) {
+  for (uint32_t h = 0; h < 0x10000; ++h) {
+    const float value = HalfToFloat(static_cast<uint16_t>(h));
+    if (std::isnan(value)) {
+      EXPECT_TRUE(std::isnan(HalfToFloat(FloatToHalf(value))));
+    } else {
+      ASSERT_EQ(FloatToHalf(value), h);
+    }
+  }
+}
+
+TEST(Half, RoundsBetweenNeighboursToTheEvenOne) {
+  for (uint32_t h = 0; h < 0x7bff; ++h) {
+    const double low = HalfToFloat(static_cast<uint16_t>(h)), high = HalfToFloat(static_cast<uint16_t>(h + 1));
+    const float middle = static_cast<float>((low + high) / 2);
+    ASSERT_EQ(FloatToHalf(middle), h % 2 == 0 ? h : h + 1) << h;
+    ASSERT_EQ(FloatToHalf(std::nextafter(middle, 0.f)), h) << h;
+    ASSERT_EQ(FloatToHalf(std::nextafter(middle, 1e9f)), h + 1) << h;
+    ASSERT_EQ(FloatToHalf(-middle), (h % 2 == 0 ? h : h + 1) | 0x8000) << h;
+  }
+  EXPECT_EQ(FloatToHalf(65519.f), 0x7bff);
+  EXPECT_EQ(FloatToHalf(65520.f), 0x7c00);
+  EXPECT_EQ(FloatToHalf(1e30f), 0x7c00);
+}
+
+TEST(Half, BFloatRoundsToEvenAndKeepsNaN) {
+  EXPECT_EQ(FloatToBFloat(std::bit_cast<float>(0x3f808000u)), 0x3f80);
+  EXPECT_EQ(FloatToBFloat(std::bit_cast<float>(0x3f818000u)), 0x3f82);
+  EXPECT_EQ(FloatToBFloat(std::bit_cast<float>(0x3f808001u)), 0x3f81);
+  EXPECT_TRUE(std::isnan(BFloatToFloat(FloatToBFloat(std::bit_cast<float>(0x7f800001u)))));
+}
+
+TEST(FindNonFinite, NamesTheFirst) {
+  std::vector<float> values(1000, 1.f);
+  const int64_t n = static_cast<int64_t>(values.size());
+  EXPECT_EQ(FindNonFinite(values.data(), n), -1);
+  EXPECT_EQ(FindNonFinite(values.data(), 0), -1);
+  values[998] = -std::numeric_limits<float>::infinity();
+  EXPECT_EQ(FindNonFinite(values.data(), n), 998);
+  values[130] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(FindNonFinite(values.data(), n), 130);
+  EXPECT_EQ(FindNonFinite(values.data(), 130), -1);
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,85 @@
+// Encodes and decodes raw rows with one codec, for tests and comparisons with other implementations:
+//   codec_tool encode TYPE COLS IN.f32 OUT.bin
+//   codec_tool decode TYPE COLS IN.bin OUT.f32
+#include <fmt/core.h>
+
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "common/base/file.h"
+#include "pipeline/tensor/codec.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+constexpr uint64_t kLimit = uint64_t{8} << 30;
+
+absl::StatusOr<const Codec*> CodecFor(std::string_view type_name, int64_t cols) {
+  QF_ASSIGN_OR_RETURN(const DType type, DTypeFromName(type_name));
+  const Codec* codec = FindCodec(type);
+  if (codec == nullptr) return Unimplemented("this build has no codec for {}", type_name);
+  if (!Divides(type, cols)) {
+    return InvalidArgument("COLS {} does not consist of whole blocks: {} has {} elements a block", cols, type_name,
+                           Info(type).block_elements);
+  }
+  return codec;
+}
+
+absl::StatusOr<int64_t> CountRows(const fs::path& in, uint64_t size, int64_t row_bytes) {
+  if (size % static_cast<uint64_t>(row_bytes) != 0)
+    return InvalidArgument("{}: {} bytes are not whole rows of {} bytes", in.string(), size, row_bytes);
+  return static_cast<int64_t>(size) / row_bytes;
+}
+
+absl::Status Run(std::string_view verb, std::string_view type, int64_t cols, const fs::path& in, const fs::path& out) {
+  QF_ASSIGN_OR_RETURN(const Codec* codec, CodecFor(type, cols));
+  QF_ASSIGN_OR_RETURN(const std::string content, RealFileSystem().ReadAll(in, kLimit));
+  const int64_t plain_row = cols * static_cast<int64_t>(sizeof(float));
+  const int64_t block_row = RowBytes(codec->type, cols);
+  const bool encode = verb == "encode";
+  QF_ASSIGN_OR_RETURN(const int64_t rows, CountRows(in, content.size(), encode ? plain_row : block_row));
+
+  std::vector<float> values(static_cast<size_t>(rows * cols));
+  Bytes result(static_cast<size_t>(rows * (encode ? block_row : plain_row)));
+  if (encode) {
+    std::memcpy(values.data(), content.data(), content.size());
+    if (const int64_t bad = FindNonFinite(values.data(), rows * cols); bad >= 0)
+      return InvalidArgument("{}: row {}, column {} is NaN or infinite", in.string(), bad / cols, bad % cols);
+    codec->encode(values.data(), rows, cols, nullptr, result.data());
+  } else {
+    codec->decode(AsBytes(content).data(), rows * cols, values.data());
+    std::memcpy(result.data(), values.data(), result.size());
+  }
+  QF_ASSIGN_OR_RETURN(auto file, RealFileSystem().Open(out, OpenMode::kCreate));
+  QF_RETURN_IF_ERROR(file->Resize(result.size()));
+  return file->WriteAt(0, result);
+}
+
+int Main(int argc, char** argv) {
+  const std::string_view verb = argc > 1 ? argv[1] : "";
+  int64_t cols = 0;
+  if (argc == 6) {
+    const char* end = argv[3] + std::strlen(argv[3]);
+    const auto [stop, error] = std::from_chars(argv[3], end, cols);
+    if (error != std::errc() || stop != end || cols > (int64_t{1} << 30)) cols = 0;
+  }
+  if (argc != 6 || (verb != "encode" && verb != "decode") || cols <= 0) {
+    fmt::print(stderr,
+               "usage: codec_tool encode TYPE COLS IN.f32 OUT.bin\n"
+               "       codec_tool decode TYPE COLS IN.bin OUT.f32\n"
+               "TYPE is f32, f16, bf16, q8_0 or q4_0; COLS the elements of one row, above 0\n");
+    return 2;
+  }
+  const absl::Status status = Run(verb, argv[2], cols, argv[4], argv[5]);
+  if (status.ok()) return 0;
+  fmt::print(stderr, "codec_tool: {}\n", Describe(status));
+  return 1;
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline
+
+int main(int argc, char** argv) { return quantfleet::pipeline::Main(argc, argv); }
