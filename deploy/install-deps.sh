@@ -14,8 +14,8 @@ build=(g++ cmake ninja-build pkg-config ca-certificates
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev
   libssl-dev libzstd-dev libsoci-dev libsqlite3-dev libcli11-dev libtomlplusplus-dev
   libspdlog-dev libfmt-dev prometheus-cpp-dev
-  curl jq)
-test_=(libgtest-dev libgmock-dev libbenchmark-dev npm nodejs python3 openssl iproute2 libfaketime)
+  libgtest-dev libgmock-dev curl jq bsdextrautils)
+test_=(libbenchmark-dev npm nodejs python3 openssl iproute2 libfaketime)
 full=(clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev)
 train=(python3 python3-torch python3-sentencepiece libopenblas0-pthread)
 
