@@ -1,0 +1,131 @@
+#include "daemon/fleet/device_class.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "daemon/fleet/toml_reader.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+constexpr int64_t kMostMiB = int64_t{1} << 30;
+
+std::string Join(const std::vector<std::string>& words, std::string_view separator) {
+  std::string joined;
+  for (const std::string& word : words) {
+    if (!joined.empty()) joined += separator;
+    joined += word;
+  }
+  return joined;
+}
+
+// What a fact is called in a reason: facts come from outside, so they are cut and cleaned.
+std::string Shown(std::string_view fact) {
+  if (fact.empty()) return "unknown";
+  std::string shown(fact.substr(0, 64));
+  std::ranges::replace_if(shown, [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '?');
+  return shown;
+}
+
+bool OneOf(const std::vector<std::string>& allowed, std::string_view value) {
+  return std::ranges::find(allowed, value) != allowed.end();
+}
+
+bool ValidName(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && name.front() != '-' &&
+         std::ranges::all_of(name, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
+}
+
+bool HasAccelerator(const v1::HardwareFacts& facts, const std::string& wanted) {
+  return std::ranges::any_of(facts.accelerators(), [&](const std::string& has) {
+    return has == wanted || has.starts_with(wanted + ":");
+  });
+}
+
+// The first rule that does not hold, for people; nullopt when the class fits.
+std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFacts& facts, const Labels& labels) {
+  if (!rules.arch.empty() && !OneOf(rules.arch, facts.arch()))
+    return fmt::format("needs arch {}, has {}", Join(rules.arch, " or "), Shown(facts.arch()));
+  const std::string form = facts.form().empty() ? "unknown" : facts.form();
+  if (!rules.form.empty() && !OneOf(rules.form, form))
+    return fmt::format("needs form {}, has {}", Join(rules.form, " or "), Shown(form));
+  const uint64_t memory_mib = facts.memory_total_bytes() >> 20;
+  if (memory_mib < rules.min_memory_mib)
+    return fmt::format("needs {} MiB memory, has {}", rules.min_memory_mib, memory_mib);
+  if (rules.max_memory_mib != 0 && memory_mib > rules.max_memory_mib)
+    return fmt::format("is for at most {} MiB memory, has {}", rules.max_memory_mib, memory_mib);
+  const auto has_isa = [&](const std::string& isa) {
+    return std::ranges::find(facts.instruction_sets(), isa) != facts.instruction_sets().end();
+  };
+  if (!rules.any_instruction_set.empty() && std::ranges::none_of(rules.any_instruction_set, has_isa))
+    return fmt::format("needs instruction set {}", Join(rules.any_instruction_set, " or "));
+  for (const std::string& isa : rules.all_instruction_sets)
+    if (!has_isa(isa)) return fmt::format("needs instruction set {}", isa);
+  if (!rules.any_accelerator.empty() &&
+      std::ranges::none_of(rules.any_accelerator, [&](const std::string& a) { return HasAccelerator(facts, a); }))
+    return fmt::format("needs accelerator {}", Join(rules.any_accelerator, " or "));
+  for (const auto& [key, value] : rules.labels) {
+    const auto found = labels.find(key);
+    if (found == labels.end()) return fmt::format("needs label {}={}", key, value);
+    if (found->second != value) return fmt::format("needs label {}={}, has {}", key, value, Shown(found->second));
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
+  QF_ASSIGN_OR_RETURN(TomlReader reader, TomlReader::Parse(toml));
+  DeviceClassSpec spec;
+  reader.Require("name", spec.name);
+  reader.Read("description", spec.description);
+  reader.Require("format", spec.format);
+  reader.Require("recipe", spec.recipe);
+  reader.Read("priority", spec.priority, -1'000'000, 1'000'000);
+  reader.Read("memory_headroom", spec.memory_headroom, 1.0, 100.0);
+  ClassRules& match = spec.match;
+  int64_t least = 0, most = 0;
+  reader.Read("match.arch", match.arch);
+  reader.Read("match.form", match.form);
+  reader.Read("match.min_memory_mib", least, 0, kMostMiB);
+  reader.Read("match.max_memory_mib", most, 1, kMostMiB);
+  reader.Read("match.any_instruction_set", match.any_instruction_set);
+  reader.Read("match.all_instruction_sets", match.all_instruction_sets);
+  reader.Read("match.any_accelerator", match.any_accelerator);
+  reader.Read("match.labels", match.labels);
+  QF_RETURN_IF_ERROR(Annotate(reader.Finish(), "device class"));
+  match.min_memory_mib = static_cast<uint64_t>(least);
+  match.max_memory_mib = static_cast<uint64_t>(most);
+  if (most != 0 && most < least)
+    return InvalidArgument("device class: match.max_memory_mib {} is below match.min_memory_mib {}", most, least);
+  if (!ValidName(spec.name))
+    return InvalidArgument("device class: name must be 1 to 64 of a-z, 0-9 and '-', not beginning with '-'");
+  return spec;
+}
+
+ClassMatch MatchClass(const v1::HardwareFacts& facts, const Labels& labels,
+                      const std::vector<DeviceClassSpec>& classes) {
+  std::vector<const DeviceClassSpec*> ordered;
+  for (const DeviceClassSpec& spec : classes) ordered.push_back(&spec);
+  std::ranges::sort(ordered, [](const DeviceClassSpec* a, const DeviceClassSpec* b) {
+    return a->priority != b->priority ? a->priority > b->priority : a->name < b->name;
+  });
+
+  ClassMatch match;
+  std::vector<std::string> reasons;
+  for (const DeviceClassSpec* spec : ordered) {
+    if (const auto why_not = WhyNot(spec->match, facts, labels)) {
+      reasons.push_back(fmt::format("{}: {}", spec->name, *why_not));
+    } else if (match.name.empty()) {
+      match.name = spec->name;
+      reasons.insert(reasons.begin(), fmt::format("{}: fits, priority {}", spec->name, spec->priority));
+    } else {
+      reasons.push_back(fmt::format("{}: fits too, priority {}", spec->name, spec->priority));
+    }
+  }
+  if (match.name.empty()) reasons.insert(reasons.begin(), "no device class fits");
+  match.reason = Join(reasons, "; ");
+  return match;
+}
+
+}  // namespace quantfleet::daemon

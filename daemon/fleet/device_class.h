@@ -1,0 +1,49 @@
+// Device classes: which artifact (format, recipe) suits a machine, decided by rules over its hardware facts and labels.
+// A class is written in TOML (deploy/classes/*.toml are shipped inside the binary). Pure and thread-safe.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/status.h"
+#include "quantfleet/v1/types.pb.h"
+
+namespace quantfleet::daemon {
+
+using Labels = std::map<std::string, std::string>;
+
+// All rules that are set must hold; an empty list or a zero is no rule.
+struct ClassRules {
+  std::vector<std::string> arch, form;  // one of; a machine that does not know its form has form "unknown"
+  uint64_t min_memory_mib = 0, max_memory_mib = 0;  // of memory_total_bytes, both inclusive
+  std::vector<std::string> any_instruction_set, all_instruction_sets;
+  std::vector<std::string> any_accelerator;  // "gpu" fits "gpu:nvidia" too
+  Labels labels;                             // each must be there with this value
+};
+
+struct DeviceClassSpec {
+  std::string name, description, format, recipe;
+  int64_t priority = 0;          // of the classes that fit, the highest wins; equal ones go by name
+  double memory_headroom = 1.0;  // an artifact may need memory_total / memory_headroom at most
+  ClassRules match;
+};
+
+// Strict: an unknown key, a wrong type or a missing field is INVALID_ARGUMENT that names line and key.
+absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml);
+
+struct ClassMatch {
+  std::string name;    // empty: no class fits
+  std::string reason;  // why this one, and why none of the others
+};
+ClassMatch MatchClass(const v1::HardwareFacts& facts, const Labels& labels,
+                      const std::vector<DeviceClassSpec>& classes);
+
+struct ShippedClass {
+  std::string_view name;  // of the file, without .toml
+  std::string_view toml;
+};
+const std::vector<ShippedClass>& ShippedClasses();  // generated from deploy/classes at build time
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,161 @@
+#include "daemon/fleet/device_class.h"
+
+#include <gmock/gmock.h>
+
+namespace quantfleet::daemon {
+namespace {
+
+using ::testing::HasSubstr;
+
+v1::HardwareFacts Machine(std::string form, uint64_t memory_mib, std::vector<std::string> isa = {"avx2"}) {
+  v1::HardwareFacts facts;
+  facts.set_arch("x86_64");
+  facts.set_form(std::move(form));
+  facts.set_memory_total_bytes(memory_mib << 20);
+  for (std::string& s : isa) facts.add_instruction_sets(std::move(s));
+  return facts;
+}
+
+std::vector<DeviceClassSpec> Shipped() {
+  std::vector<DeviceClassSpec> specs;
+  for (const ShippedClass& shipped : ShippedClasses()) {
+    auto spec = ParseDeviceClass(shipped.toml);
+    EXPECT_TRUE(spec.ok()) << shipped.name << ": " << spec.status();
+    if (spec.ok()) specs.push_back(*std::move(spec));
+  }
+  return specs;
+}
+
+std::string ParseError(std::string_view toml) {
+  const auto spec = ParseDeviceClass(toml);
+  return spec.ok() ? "parsed" : Message(spec.status());
+}
+
+constexpr std::string_view kLeast = "name = 'a'\nformat = 'gguf'\nrecipe = 'q4_0'\n";
+
+TEST(ShippedClasses, ParseAndBearTheirFilesNames) {
+  std::map<std::string, std::string> recipes;
+  for (const ShippedClass& shipped : ShippedClasses()) {
+    const auto spec = ParseDeviceClass(shipped.toml);
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    EXPECT_EQ(spec->name, shipped.name);
+    recipes[spec->name] = spec->format + ":" + spec->recipe;
+  }
+  const std::map<std::string, std::string> want = {{"iot-int4", "gguf:q4_0"},
+                                                   {"mobile-int4", "gguf:q4_0"},
+                                                   {"ai-pc-int8", "gguf:q8_0"},
+                                                   {"edge-fp16", "gguf:f16"}};
+  EXPECT_EQ(recipes, want);
+}
+
+TEST(ShippedClasses, MachinesFindTheirClass) {
+  const auto classes = Shipped();
+  EXPECT_EQ(MatchClass(Machine("iot", 1024), {}, classes).name, "iot-int4");
+  EXPECT_EQ(MatchClass(Machine("mobile", 6144), {}, classes).name, "mobile-int4");
+  EXPECT_EQ(MatchClass(Machine("pc", 16384), {}, classes).name, "ai-pc-int8");
+  EXPECT_EQ(MatchClass(Machine("edge", 32768), {}, classes).name, "edge-fp16");
+  EXPECT_EQ(MatchClass(Machine("", 16384), {}, classes).name, "ai-pc-int8");
+  EXPECT_EQ(MatchClass(Machine("", 1024), {}, classes).name, "iot-int4");
+}
+
+TEST(MatchClass, SaysWhyNotTheOthers) {
+  const ClassMatch match = MatchClass(Machine("edge", 2048), {}, Shipped());
+  EXPECT_EQ(match.name, "");
+  EXPECT_THAT(match.reason, HasSubstr("no device class fits"));
+  EXPECT_THAT(match.reason, HasSubstr("edge-fp16: needs 8192 MiB memory, has 2048"));
+  EXPECT_THAT(match.reason, HasSubstr("iot-int4: needs form iot or unknown, has edge"));
+}
+
+TEST(MatchClass, HighestPriorityWinsThenName) {
+  std::vector<DeviceClassSpec> classes(3);
+  classes[0].name = "b";
+  classes[1].name = "a";
+  classes[2].name = "top";
+  classes[2].priority = 1;
+  EXPECT_EQ(MatchClass({}, {}, classes).name, "top");
+  EXPECT_THAT(MatchClass({}, {}, classes).reason, HasSubstr("a: fits too"));
+  classes.pop_back();
+  EXPECT_EQ(MatchClass({}, {}, classes).name, "a");
+}
+
+TEST(MatchClass, EachRuleCanRefuse) {
+  DeviceClassSpec spec;
+  spec.name = "c";
+  const auto reason = [&](const v1::HardwareFacts& facts, const Labels& labels = {}) {
+    const ClassMatch match = MatchClass(facts, labels, {spec});
+    return match.name.empty() ? match.reason : "fits";
+  };
+  spec.match.arch = {"aarch64"};
+  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("needs arch aarch64, has x86_64"));
+  spec.match = {};
+  spec.match.max_memory_mib = 100;
+  EXPECT_EQ(reason(Machine("pc", 100)), "fits");
+  EXPECT_THAT(reason(Machine("pc", 101)), HasSubstr("at most 100 MiB"));
+  spec.match = {};
+  spec.match.all_instruction_sets = {"avx2", "avx512f"};
+  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("needs instruction set avx512f"));
+  EXPECT_EQ(reason(Machine("pc", 1, {"avx512f", "avx2"})), "fits");
+  spec.match = {};
+  spec.match.any_instruction_set = {"neon", "sve"};
+  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("neon or sve"));
+  spec.match = {};
+  spec.match.any_accelerator = {"gpu"};
+  v1::HardwareFacts with_gpu = Machine("pc", 1);
+  with_gpu.add_accelerators("gpu:nvidia");
+  EXPECT_EQ(reason(with_gpu), "fits");
+  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("needs accelerator gpu"));
+  spec.match = {};
+  spec.match.labels = {{"site", "lab"}};
+  EXPECT_EQ(reason(Machine("pc", 1), {{"site", "lab"}, {"x", "y"}}), "fits");
+  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("needs label site=lab"));
+  EXPECT_THAT(reason(Machine("pc", 1), {{"site", "shop"}}), HasSubstr("needs label site=lab, has shop"));
+}
+
+TEST(ParseDeviceClass, ReadsEveryField) {
+  const auto spec = ParseDeviceClass(R"(
+name = "lab"
+description = "d"
+format = "gguf"
+recipe = "f16"
+priority = -3
+memory_headroom = 2
+[match]
+arch = ["a", "b"]
+form = ["pc"]
+min_memory_mib = 1
+max_memory_mib = 2
+any_instruction_set = ["x"]
+all_instruction_sets = ["y", "z"]
+any_accelerator = ["npu"]
+labels = { site = "lab" }
+)");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->priority, -3);
+  EXPECT_EQ(spec->memory_headroom, 2.0);
+  EXPECT_EQ(spec->match.arch, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(spec->match.max_memory_mib, 2u);
+  EXPECT_EQ(spec->match.all_instruction_sets.size(), 2u);
+  EXPECT_EQ(spec->match.labels.at("site"), "lab");
+}
+
+TEST(ParseDeviceClass, RefusesWithLineAndKey) {
+  const std::string least(kLeast);
+  EXPECT_EQ(ParseError(least), "parsed");
+  EXPECT_THAT(ParseError(least + "[match]\nmemory = 3\n"), HasSubstr("line 5: unknown key match.memory"));
+  EXPECT_THAT(ParseError(least + "colour = 'red'\n"), HasSubstr("line 4: unknown key colour"));
+  EXPECT_THAT(ParseError(least + "priority = 'high'\n"), HasSubstr("line 4: priority must be a whole number"));
+  EXPECT_THAT(ParseError(least + "memory_headroom = nan\n"), HasSubstr("memory_headroom must be a number from 1"));
+  EXPECT_THAT(ParseError(least + "match = 3\n"), HasSubstr("line 4: match must be a table"));
+  EXPECT_THAT(ParseError(least + "[match]\nform = 'pc'\n"), HasSubstr("line 5: match.form must be a list"));
+  EXPECT_THAT(ParseError(least + "[match]\nform = ['pc', 3]\n"), HasSubstr("match.form must be a list of strings"));
+  EXPECT_THAT(ParseError(least + "[match]\nmin_memory_mib = -1\n"), HasSubstr("match.min_memory_mib"));
+  EXPECT_THAT(ParseError(least + "[match]\nlabels = { a = 1 }\n"), HasSubstr("match.labels.a must be a string"));
+  EXPECT_THAT(ParseError(least + "'match.form' = ['pc']\n"), HasSubstr("unknown key"));
+  EXPECT_THAT(ParseError("name = 'a'\nformat = 'gguf'\n"), HasSubstr("recipe is missing"));
+  EXPECT_THAT(ParseError("name = 'A b'\nformat = 'gguf'\nrecipe = 'f16'\n"), HasSubstr("a-z"));
+  EXPECT_THAT(ParseError("name = \n"), HasSubstr("line 1"));
+  EXPECT_THAT(ParseError(std::string(70000, '#')), HasSubstr("at most"));
+}
+
+}  // namespace
+}  // namespace quantfleet::daemon
