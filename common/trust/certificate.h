@@ -65,6 +65,10 @@ absl::StatusOr<CertificateInfo> ReadCertificate(std::string_view pem);
 // SHA-256 of the DER form of the first certificate in the PEM.
 absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem);
 
+// The certificate of `chain_pem` that has this fingerprint, in PEM; UNAUTHENTICATED when none has. It is then the CA to
+// give to VerifyChain: a fingerprint alone says nothing about the leaf.
+absl::StatusOr<std::string> FindCertificate(std::string_view chain_pem, const Digest& fingerprint);
+
 // Does `chain_pem` (leaf first) lead to `ca_pem`, and is it fit for a TLS server (or client)? `at`: nullopt leaves
 // validity times unchecked, for a device whose clock cannot be right.
 absl::Status VerifyChain(std::string_view chain_pem, std::string_view ca_pem, bool server, std::optional<Time> at);

@@ -1,0 +1,100 @@
+// Keys of certificates (ECDSA P-256), their CSRs, and signatures as proof of possession.
+
+#include "common/trust/certificate.h"
+#include "common/trust/name.h"
+#include "common/trust/openssl_handles.h"
+
+namespace quantfleet::trust {
+namespace {
+
+const unsigned char* Data(ByteSpan bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
+
+// The public half of whatever the PEM holds.
+absl::StatusOr<KeyPtr> AnyKey(std::string_view pem) {
+  if (pem.find("-----BEGIN CERTIFICATE-----") != std::string_view::npos) {
+    QF_ASSIGN_OR_RETURN(const auto certificates, ReadCertificates(pem));
+    KeyPtr key(X509_get_pubkey(certificates.front().get()));
+    if (!key) return InvalidArgument("the certificate's key cannot be read: {}", TakeOpenSslError());
+    return key;
+  }
+  if (pem.find("-----BEGIN PUBLIC KEY-----") != std::string_view::npos) return ReadPublicKey(pem);
+  return ReadPrivateKey(pem);
+}
+
+}  // namespace
+
+KeyPair GenerateTlsKey() {
+  KeyPtr key(Must(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")));
+  return {PrivateKeyToPem(key.get()), PublicKeyToPem(key.get())};
+}
+
+absl::StatusOr<Digest> PublicKeyDigest(std::string_view pem) {
+  QF_ASSIGN_OR_RETURN(KeyPtr key, AnyKey(pem));
+  unsigned char* der = nullptr;
+  const int size = i2d_PUBKEY(key.get(), &der);
+  if (size <= 0) return InvalidArgument("the key cannot be encoded: {}", TakeOpenSslError());
+  const Digest digest = HashBytes(std::as_bytes(std::span(der, static_cast<size_t>(size))));
+  OPENSSL_free(der);
+  return digest;
+}
+
+absl::StatusOr<std::string> MakeCsr(std::string_view private_pem, std::string_view common_name) {
+  if (!IsPlainName(common_name))
+    return InvalidArgument("'{}' cannot be a common name: use up to {} letters, digits and . _ @ -", common_name,
+                           kMaxNameSize);
+  QF_ASSIGN_OR_RETURN(KeyPtr key, ReadPrivateKey(private_pem));
+  X509RequestPtr request(Must(X509_REQ_new()));
+  Must(X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1);
+  const std::string name(common_name);
+  Must(X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(request.get()), "CN", MBSTRING_ASC,
+                                  reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0) == 1);
+  Must(X509_REQ_set_pubkey(request.get(), key.get()) == 1);
+  if (X509_REQ_sign(request.get(), key.get(), EVP_sha256()) <= 0)
+    return InvalidArgument("the key cannot sign a certificate request: {}", TakeOpenSslError());
+  BioPtr bio = WriteBio();
+  Must(PEM_write_bio_X509_REQ(bio.get(), request.get()) == 1);
+  return BioText(bio.get());
+}
+
+absl::StatusOr<std::string> CsrPublicKey(std::string_view csr_pem) {
+  if (csr_pem.size() > kMaxPemSize) return InvalidArgument("the certificate request is too long to be one");
+  X509RequestPtr request(PEM_read_bio_X509_REQ(ReadBio(csr_pem).get(), nullptr, nullptr, nullptr));
+  if (!request) return InvalidArgument("not a certificate request in PEM: {}", TakeOpenSslError());
+  KeyPtr key(X509_REQ_get_pubkey(request.get()));
+  if (!key || !IsP256(key.get())) {
+    ERR_clear_error();
+    return InvalidArgument("the key of a certificate request must be ECDSA P-256");
+  }
+  if (X509_REQ_verify(request.get(), key.get()) != 1) {
+    ERR_clear_error();
+    return InvalidArgument("the certificate request is not signed by the key that it names");
+  }
+  return PublicKeyToPem(key.get());
+}
+
+absl::StatusOr<std::string> SignWithTlsKey(std::string_view private_pem, ByteSpan message) {
+  QF_ASSIGN_OR_RETURN(KeyPtr key, ReadPrivateKey(private_pem));
+  if (!IsP256(key.get())) return InvalidArgument("the key of a certificate must be ECDSA P-256");
+  DigestContextPtr context(Must(EVP_MD_CTX_new()));
+  Must(EVP_DigestSignInit(context.get(), nullptr, EVP_sha256(), nullptr, key.get()) == 1);
+  size_t size = 0;
+  Must(EVP_DigestSign(context.get(), nullptr, &size, Data(message), message.size()) == 1);
+  std::string signature(size, '\0');
+  Must(EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, Data(message),
+                      message.size()) == 1);
+  signature.resize(size);
+  return signature;
+}
+
+bool VerifyWithPublicKey(std::string_view public_pem, ByteSpan message, std::string_view signature) {
+  const auto key = ReadPublicKey(public_pem);
+  if (!key.ok() || !IsP256(key->get())) return false;
+  DigestContextPtr context(Must(EVP_MD_CTX_new()));
+  const bool valid =
+      EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key->get()) == 1 &&
+      EVP_DigestVerify(context.get(), Data(AsBytes(signature)), signature.size(), Data(message), message.size()) == 1;
+  if (!valid) ERR_clear_error();
+  return valid;
+}
+
+}  // namespace quantfleet::trust

@@ -1,0 +1,61 @@
+#include "common/trust/token.h"
+
+#include <algorithm>
+#include <array>
+
+#include "common/trust/name.h"
+
+namespace quantfleet::trust {
+namespace {
+
+constexpr std::string_view kPrefix = "qf1";
+constexpr size_t kSecretSize = 16, kMaxSecretSize = 64, kMaxTextSize = 512;
+
+std::string_view Trim(std::string_view text) {
+  const auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+}  // namespace
+
+ClaimToken ClaimToken::Make(Random& random, const Digest& ca_fingerprint) {
+  Bytes secret(kSecretSize);
+  random.Fill(secret);
+  return {random.Id("t"), std::string(AsText(secret)), ca_fingerprint};
+}
+
+absl::StatusOr<ClaimToken> ClaimToken::Parse(std::string_view text) {
+  text = Trim(text);
+  if (text.size() > kMaxTextSize) return InvalidArgument("the enrolment token is too long to be one");
+  std::array<std::string_view, 4> parts;
+  size_t count = 0;
+  for (std::string_view rest = text;; ++count) {
+    const size_t dot = rest.find('.');
+    if (count < parts.size()) parts[count] = rest.substr(0, dot);
+    if (dot == std::string_view::npos) break;
+    rest.remove_prefix(dot + 1);
+  }
+  ++count;
+  if (count != parts.size() || parts[0] != kPrefix)
+    return InvalidArgument("not an enrolment token: one has the form qf1.<id>.<secret>.<fingerprint>, whole as "
+                           "`quantfleet token create` printed it");
+  if (!IsPlainName(parts[1])) return InvalidArgument("the enrolment token's id is damaged; copy the token whole");
+  const auto secret = FromBase64Url(parts[2]);
+  if (!secret || secret->size() < kSecretSize || secret->size() > kMaxSecretSize)
+    return InvalidArgument("the secret of enrolment token {} is damaged; copy the token whole", parts[1]);
+  const auto fingerprint = FromBase64Url(parts[3]);
+  if (!fingerprint || fingerprint->size() != Digest::kSize)
+    return InvalidArgument("the CA fingerprint of enrolment token {} is damaged; copy the token whole", parts[1]);
+  QF_ASSIGN_OR_RETURN(const Digest ca, Digest::FromRaw(AsText(*fingerprint)));
+  return ClaimToken{std::string(parts[1]), std::string(AsText(*secret)), ca};
+}
+
+std::string ClaimToken::ToString() const {
+  return fmt::format("{}.{}.{}.{}", kPrefix, id, ToBase64Url(AsBytes(secret)), ToBase64Url(ca_fingerprint.span()));
+}
+
+Digest ClaimToken::SecretHash() const { return HashText(secret); }
+
+}  // namespace quantfleet::trust
