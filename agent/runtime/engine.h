@@ -58,6 +58,7 @@ class Engine {
   virtual absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view text, bool add_bos) const = 0;
   virtual absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request) = 0;
   virtual absl::StatusOr<EvalResult> Evaluate(std::string_view text) = 0;
+  virtual absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t> tokens) = 0;
   // Logits (one row of vocab per token) of a whole sequence, from an empty cache. For tests and quality measures.
   virtual absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) = 0;
   virtual std::string_view chat_template() const = 0;
