@@ -14,6 +14,7 @@
 namespace grpc {
 class Channel;
 class ChannelCredentials;
+class ServerBuilder;
 class ServerCredentials;
 class Status;
 class ServerContextBase;
@@ -29,6 +30,7 @@ struct ServerTrust {
   std::string ca_pem;                          // pinned CA, or empty
   std::optional<Digest> ca_fingerprint;        // used when ca_pem is empty: the chain must end in this CA
   // When the certificate's validity is checked; nullopt at call time: not at all (a clock that cannot be right).
+  // Called on gRPC's threads.
   std::function<std::optional<Time>()> time;   // empty: now
 };
 
@@ -37,10 +39,14 @@ struct ServerTrust {
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const ServerTrust& trust,
                                            const ClientIdentity& identity);
 
-// TLS for the daemon: asks for a client certificate, verifies it against the CA when one comes.
+// TLS for the daemon: asks for a client certificate, verifies it against the CA when one comes. The chain is the
+// daemon's certificate followed by the CA's, because first contact looks for the CA there.
 std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const std::string& ca_pem,
                                                                const std::string& certificate_chain_pem,
                                                                const std::string& private_pem);
+
+// Keep-alive that agrees with MakeChannel's, and a port of the daemon's own. For every server that those channels meet.
+void ConfigureServer(grpc::ServerBuilder& builder);
 
 // The client certificate of a call, PEM; empty when there is none.
 std::string PeerCertificate(const grpc::ServerContextBase& context);

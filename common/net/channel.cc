@@ -1,0 +1,109 @@
+#include "common/net/channel.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_verifier.h>
+#include <grpcpp/security/tls_credentials_options.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/server_context.h>
+
+#include "common/net/server_check.h"
+
+namespace quantfleet::net {
+namespace {
+
+using grpc::experimental::ExternalCertificateVerifier;
+using grpc::experimental::TlsCustomVerificationCheckRequest;
+
+// gRPC's own verification is off, because it knows neither fingerprints nor clocks that cannot be right: this decides
+// alone. It runs on gRPC's handshake threads, before any call's bytes are sent.
+class PinnedCaVerifier final : public ExternalCertificateVerifier {
+ public:
+  explicit PinnedCaVerifier(ServerTrust trust) : trust_(std::move(trust)) {}
+
+  bool Verify(TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)>,
+              grpc::Status* sync_status) override {
+    const grpc::string_ref chain = request->peer_cert_full_chain();
+    const absl::Status status = CheckServer({chain.data(), chain.size()}, trust_);
+    *sync_status = ToGrpc(status);
+    return true;
+  }
+  void Cancel(TlsCustomVerificationCheckRequest*) override {}
+
+ private:
+  const ServerTrust trust_;
+};
+
+std::shared_ptr<grpc::ChannelCredentials> MakeChannelCredentials(const ServerTrust& trust,
+                                                                 const ClientIdentity& identity) {
+  grpc::experimental::TlsChannelCredentialsOptions options;
+  options.set_verify_server_certs(false);
+  options.set_check_call_host(false);
+  options.set_certificate_verifier(ExternalCertificateVerifier::Create<PinnedCaVerifier>(trust));
+  if (!identity.certificate_pem.empty()) {
+    options.set_certificate_provider(std::make_shared<grpc::experimental::StaticDataCertificateProvider>(
+        std::vector<grpc::experimental::IdentityKeyCertPair>{{identity.private_pem, identity.certificate_pem}}));
+    options.watch_identity_key_cert_pairs();
+  }
+  return grpc::experimental::TlsCredentials(options);
+}
+
+constexpr int kMaxMessage = 64 << 20;  // the manifest of a 100 GB artifact with its chunk list fits
+constexpr int kKeepAliveMs = 30'000, kKeepAliveTimeoutMs = 15'000, kServerPingFloorMs = 10'000;
+
+grpc::ChannelArguments MakeArguments() {
+  grpc::ChannelArguments arguments;
+  // Channels with different identities must never share a connection.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // As for blobs: the daemon is reached directly, whatever http_proxy says.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepAliveTimeoutMs);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 250);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 15'000);
+  arguments.SetMaxReceiveMessageSize(kMaxMessage);
+  return arguments;
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const ServerTrust& trust,
+                                           const ClientIdentity& identity) {
+  return grpc::CreateCustomChannel(address, MakeChannelCredentials(trust, identity), MakeArguments());
+}
+
+std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const std::string& ca_pem,
+                                                               const std::string& certificate_chain_pem,
+                                                               const std::string& private_pem) {
+  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = ca_pem;
+  options.pem_key_cert_pairs.push_back({private_pem, certificate_chain_pem});
+  return grpc::SslServerCredentials(options);
+}
+
+void ConfigureServer(grpc::ServerBuilder& builder) {
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepAliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kServerPingFloorMs);
+  // Two daemons on one port would each answer half of the calls.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+}
+
+std::string PeerCertificate(const grpc::ServerContextBase& context) {
+  const auto peer = context.auth_context();
+  if (!peer) return "";
+  const auto values = peer->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  return values.empty() ? "" : std::string(values.front().data(), values.front().size());
+}
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  return MakeStatus(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), Message(status));
+}
+
+}  // namespace quantfleet::net
