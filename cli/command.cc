@@ -1,0 +1,19 @@
+#include "cli/command.h"
+
+#include <cstdio>
+
+namespace quantfleet::cli {
+
+void ExitOnError(const absl::Status& status) {
+  if (status.ok()) return;
+  fmt::print(stderr, "quantfleet: {}\n", Message(status));
+  // CLI11 prints nothing for this one and hands the code to main.
+  throw CLI::RuntimeError(kExitFailed);
+}
+
+void PrintOut(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace quantfleet::cli
