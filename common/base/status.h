@@ -58,14 +58,16 @@ QF_DEFINE_ERROR(Internal, kInternal)
 #define QF_CONCAT_INNER(a, b) a##b
 #define QF_CONCAT(a, b) QF_CONCAT_INNER(a, b)
 
-#define QF_RETURN_IF_ERROR(expression)                   \
-  do {                                                   \
-    if (absl::Status qf_status = (expression); !qf_status.ok()) return qf_status; \
+// __COUNTER__: the expression may be a lambda that uses these macros itself.
+#define QF_RETURN_IF_ERROR(expression) QF_RETURN_IF_ERROR_INNER(QF_CONCAT(qf_status_, __COUNTER__), expression)
+#define QF_RETURN_IF_ERROR_INNER(status, expression)               \
+  do {                                                             \
+    if (absl::Status status = (expression); !status.ok()) return status; \
   } while (false)
 
 // QF_ASSIGN_OR_RETURN(auto x, F()): declares or assigns x, or returns F's error.
 #define QF_ASSIGN_OR_RETURN(left, expression) \
-  QF_ASSIGN_OR_RETURN_INNER(QF_CONCAT(qf_result_, __LINE__), left, expression)
+  QF_ASSIGN_OR_RETURN_INNER(QF_CONCAT(qf_result_, __COUNTER__), left, expression)
 #define QF_ASSIGN_OR_RETURN_INNER(result, left, expression) \
   auto result = (expression);                               \
   if (!result.ok()) return result.status();                 \

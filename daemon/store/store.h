@@ -218,19 +218,19 @@ class Store {
   absl::Status Begin();
   absl::Status End(bool commit);
 
-  // Inside Write.
-  absl::StatusOr<std::optional<std::string>> FindRequestIn(soci::session& sql, const Request& request);
+  // Inside Read or Write.
+  std::optional<std::string> FindRequestIn(soci::session& sql, const Request& request);
   void RecordRequest(soci::session& sql, const Request& request, std::string_view resource);
   void WriteModel(soci::session& sql, const v1::Model& model);
-  absl::Status WriteDevice(soci::session& sql, const v1::Device& device);
   absl::Status FillDevice(soci::session& sql, v1::Device& device);
 
-  std::recursive_mutex mutex_;  // guards the session and the four below
+  std::recursive_mutex mutex_;  // guards what follows, down to seen_mutex_
   std::unique_ptr<soci::session> session_;
-  int depth_ = 0;  // transactions and savepoints open
+  int depth_ = 0;        // transactions and savepoints open
+  bool doomed_ = false;  // the open transaction is lost: nothing in it may be kept
   std::vector<Change> noted_;
 
-  std::mutex seen_mutex_;  // never held while mutex_ is taken
+  std::mutex seen_mutex_;  // guards the two below; taken after mutex_, never before it
   std::map<std::string, int64_t, std::less<>> seen_;
   int64_t oldest_seen_ms_ = 0;
 

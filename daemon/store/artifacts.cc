@@ -1,0 +1,155 @@
+// Artifacts, their statements, and device classes.
+#include <soci/soci.h>
+
+#include "daemon/store/records.h"
+#include "daemon/store/store.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+constexpr std::string_view kPrefix = "artifacts/";
+
+absl::StatusOr<std::string> DigestOfName(std::string_view name) {
+  if (name.starts_with(kPrefix)) name.remove_prefix(kPrefix.size());
+  if (!FromHex(std::string(name.size() % 2, '0') + std::string(name)) || name.empty())
+    return InvalidArgument("\"{}\" is no artifact's name: give artifacts/DIGEST or the first hex digits of it", name);
+  std::string digest(name);
+  for (char& c : digest) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return digest;
+}
+
+void InsertStatement(soci::session& sql, const std::string& digest, const v1::Signed& statement) {
+  const std::string packed = Pack(statement), statement_digest = HashText(packed).hex();
+  const long long position = NextPosition(sql, "artifact_statements");
+  sql << "INSERT INTO artifact_statements (digest, statement_digest, position, statement) VALUES (:d, :h, :p, :s)"
+         " ON CONFLICT (digest, statement_digest) DO NOTHING",
+      soci::use(digest), soci::use(statement_digest), soci::use(position), soci::use(packed);
+}
+
+// The one digest that begins with `prefix`.
+absl::StatusOr<std::string> ResolveDigest(soci::session& sql, const std::string& prefix) {
+  const std::string pattern = prefix + "%";  // hex digits only: nothing to escape
+  const auto found = SelectTexts(sql, "SELECT digest FROM artifacts WHERE digest LIKE :p ORDER BY digest LIMIT 2", pattern);
+  if (found.empty()) return NotFound("there is no artifact \"{}\"", prefix);
+  if (found.size() > 1) return InvalidArgument("several artifacts begin with \"{}\": give more digits", prefix);
+  return found[0];
+}
+
+}  // namespace
+
+absl::Status Store::PutArtifact(const ArtifactRecord& artifact) {
+  return Write([&](soci::session& sql) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const std::string digest, DigestOfName(artifact.artifact.name()));
+    const std::string model = artifact.artifact.model(), record = Pack(artifact.artifact),
+                      manifest = ToBase64Url(AsBytes(artifact.manifest));
+    const long long stored = static_cast<long long>(artifact.artifact.stored_bytes()),
+                    created = artifact.artifact.created_ms(), position = NextPosition(sql, "artifact_models");
+    sql << "INSERT INTO artifacts (digest, record, manifest, stored_bytes) VALUES (:d, :r, :m, :s)"
+           " ON CONFLICT (digest) DO NOTHING",
+        soci::use(digest), soci::use(record), soci::use(manifest), soci::use(stored);
+    sql << "INSERT INTO artifact_models (digest, model, position, created_ms) VALUES (:d, :m, :p, :t)"
+           " ON CONFLICT (digest, model) DO UPDATE SET position = excluded.position, created_ms = excluded.created_ms",
+        soci::use(digest), soci::use(model), soci::use(position), soci::use(created);
+    for (const v1::Signed& statement : artifact.statements) InsertStatement(sql, digest, statement);
+    Note(Change::Kind::kArtifact, artifact.artifact.name());
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<ArtifactRecord> Store::GetArtifact(std::string_view name_or_prefix) {
+  ArtifactRecord result;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const std::string prefix, DigestOfName(name_or_prefix));
+    QF_ASSIGN_OR_RETURN(const std::string digest, ResolveDigest(sql, prefix));
+    std::string record, manifest;
+    sql << "SELECT record, manifest FROM artifacts WHERE digest = :d", soci::use(digest), soci::into(record),
+        soci::into(manifest);
+    QF_ASSIGN_OR_RETURN(result.artifact, Unpack<v1::Artifact>(record));
+    auto bytes = FromBase64Url(manifest);
+    if (!bytes) return DataLoss("the database holds a damaged manifest of artifacts/{}", digest);
+    result.manifest = AsText(*bytes);
+    QF_ASSIGN_OR_RETURN(
+        result.statements,
+        SelectAll<v1::Signed>(sql, "SELECT statement FROM artifact_statements WHERE digest = :d ORDER BY position",
+                              digest));
+    return absl::OkStatus();
+  }));
+  return result;
+}
+
+absl::StatusOr<std::vector<v1::Artifact>> Store::ListArtifacts(std::string_view model) {
+  std::vector<v1::Artifact> artifacts;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const std::string wanted(model);
+    std::string record, of_model;
+    long long created = 0;
+    soci::statement rows = (sql.prepare << "SELECT a.record, m.model, m.created_ms FROM artifact_models m"
+                                           " JOIN artifacts a ON a.digest = m.digest"
+                                           " WHERE :w = '' OR m.model = :w2 ORDER BY m.position DESC",
+                            soci::use(wanted), soci::use(wanted), soci::into(record), soci::into(of_model),
+                            soci::into(created));
+    rows.execute();
+    while (rows.fetch()) {
+      QF_ASSIGN_OR_RETURN(v1::Artifact artifact, Unpack<v1::Artifact>(record));
+      artifact.set_model(of_model);
+      artifact.set_created_ms(created);
+      artifacts.push_back(std::move(artifact));
+    }
+    return absl::OkStatus();
+  }));
+  return artifacts;
+}
+
+absl::Status Store::AddStatement(std::string_view artifact, const v1::Signed& statement) {
+  return Write([&](soci::session& sql) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const std::string prefix, DigestOfName(artifact));
+    QF_ASSIGN_OR_RETURN(const std::string digest, ResolveDigest(sql, prefix));
+    InsertStatement(sql, digest, statement);
+    Note(Change::Kind::kArtifact, std::string(kPrefix) + digest);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Store::PutClass(const v1::DeviceClass& device_class) {
+  return Write([&](soci::session& sql) -> absl::Status {
+    const std::string name = device_class.name(), record = Pack(device_class);
+    sql << "INSERT INTO classes (name, record) VALUES (:n, :r)"
+           " ON CONFLICT (name) DO UPDATE SET record = excluded.record",
+        soci::use(name), soci::use(record);
+    Note(Change::Kind::kClass, name);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<v1::DeviceClass> Store::GetClass(std::string_view name) {
+  v1::DeviceClass result;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const std::string key(name);
+    std::string record;
+    sql << "SELECT record FROM classes WHERE name = :n", soci::use(key), soci::into(record);
+    if (!sql.got_data()) return NotFound("there is no device class \"{}\"", name);
+    QF_ASSIGN_OR_RETURN(result, Unpack<v1::DeviceClass>(record));
+    return absl::OkStatus();
+  }));
+  return result;
+}
+
+absl::StatusOr<std::vector<v1::DeviceClass>> Store::ListClasses() {
+  std::vector<v1::DeviceClass> classes;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(classes, SelectAll<v1::DeviceClass>(sql, "SELECT record FROM classes ORDER BY name"));
+    return absl::OkStatus();
+  }));
+  return classes;
+}
+
+absl::Status Store::DeleteClass(std::string_view name) {
+  return Write([&](soci::session& sql) -> absl::Status {
+    const std::string key(name);
+    sql << "DELETE FROM classes WHERE name = :n", soci::use(key);
+    Note(Change::Kind::kClass, name);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,191 @@
+// Devices, the model statuses that they report, and when they were last heard of.
+#include <soci/soci.h>
+
+#include <google/protobuf/util/message_differencer.h>
+
+#include "daemon/store/records.h"
+#include "daemon/store/store.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using google::protobuf::util::MessageDifferencer;
+
+constexpr int64_t kSeenFlushMs = 30'000;
+
+absl::StatusOr<v1::Device> SelectDevice(soci::session& sql, const std::string& id) {
+  std::string record;
+  sql << "SELECT record FROM devices WHERE id = :i", soci::use(id), soci::into(record);
+  if (!sql.got_data()) return NotFound("there is no device \"{}\"", id);
+  return Unpack<v1::Device>(record);
+}
+
+// The device's own fields: what the record holds.
+v1::Device OwnFields(const v1::Device& device) {
+  v1::Device own = device;
+  own.clear_models();
+  own.clear_last_seen_ms();
+  return own;
+}
+
+const v1::ModelStatus* FindStatus(const v1::Device& device, const std::string& model) {
+  for (const v1::ModelStatus& status : device.models())
+    if (status.model() == model) return &status;
+  return nullptr;
+}
+
+// Writes the statuses that differ between `before` and `after`; whether there was one.
+bool WriteStatuses(soci::session& sql, const v1::Device& before, const v1::Device& after) {
+  const std::string id = after.id();
+  bool changed = false;
+  for (const v1::ModelStatus& status : after.models()) {
+    const v1::ModelStatus* old = FindStatus(before, status.model());
+    if (old != nullptr && MessageDifferencer::Equals(*old, status)) continue;
+    const std::string model = status.model(), record = Pack(status);
+    sql << "INSERT INTO model_statuses (device, model, record) VALUES (:d, :m, :r)"
+           " ON CONFLICT (device, model) DO UPDATE SET record = excluded.record",
+        soci::use(id), soci::use(model), soci::use(record);
+    changed = true;
+  }
+  for (const v1::ModelStatus& status : before.models()) {
+    if (FindStatus(after, status.model()) != nullptr) continue;
+    const std::string model = status.model();
+    sql << "DELETE FROM model_statuses WHERE device = :d AND model = :m", soci::use(id), soci::use(model);
+    changed = true;
+  }
+  return changed;
+}
+
+}  // namespace
+
+absl::Status Store::FillDevice(soci::session& sql, v1::Device& device) {
+  const std::string id = device.id();
+  QF_ASSIGN_OR_RETURN(
+      auto statuses,
+      SelectAll<v1::ModelStatus>(sql, "SELECT record FROM model_statuses WHERE device = :d ORDER BY model", id));
+  device.clear_models();
+  for (v1::ModelStatus& status : statuses) *device.add_models() = std::move(status);
+  long long seen = 0;
+  sql << "SELECT last_seen_ms FROM devices WHERE id = :i", soci::use(id), soci::into(seen);
+  std::lock_guard lock(seen_mutex_);
+  const auto lately = seen_.find(id);
+  device.set_last_seen_ms(lately == seen_.end() ? seen : std::max<int64_t>(seen, lately->second));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Device> Store::GetDevice(std::string_view id) {
+  v1::Device device;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(device, SelectDevice(sql, std::string(id)));
+    return FillDevice(sql, device);
+  }));
+  return device;
+}
+
+absl::StatusOr<v1::Device> Store::FindDeviceByKey(const Digest& public_key) {
+  v1::Device device;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const std::string key = public_key.hex();
+    std::string record;
+    sql << "SELECT record FROM devices WHERE public_key = :k", soci::use(key), soci::into(record);
+    if (!sql.got_data()) return NotFound("no device has the key {}", key);
+    QF_ASSIGN_OR_RETURN(device, Unpack<v1::Device>(record));
+    return FillDevice(sql, device);
+  }));
+  return device;
+}
+
+absl::StatusOr<Digest> Store::DeviceKey(std::string_view id) {
+  Digest key;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const std::string name(id);
+    std::string text;
+    sql << "SELECT public_key FROM devices WHERE id = :i", soci::use(name), soci::into(text);
+    if (!sql.got_data()) return NotFound("there is no device \"{}\"", name);
+    QF_ASSIGN_OR_RETURN(key, Digest::FromHexText(text));
+    return absl::OkStatus();
+  }));
+  return key;
+}
+
+absl::StatusOr<std::vector<v1::Device>> Store::ListDevices(std::string_view after, size_t limit) {
+  std::vector<v1::Device> devices;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const std::string from(after);
+    const long long most = static_cast<long long>(limit);
+    QF_ASSIGN_OR_RETURN(devices, SelectAll<v1::Device>(
+                                     sql, "SELECT record FROM devices WHERE id > :a ORDER BY id LIMIT :n", from, most));
+    for (v1::Device& device : devices) QF_RETURN_IF_ERROR(FillDevice(sql, device));
+    return absl::OkStatus();
+  }));
+  return devices;
+}
+
+absl::StatusOr<v1::Device> Store::UpdateDevice(std::string_view id,
+                                               const std::function<absl::Status(v1::Device&)>& change) {
+  v1::Device device;
+  QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(v1::Device before, SelectDevice(sql, std::string(id)));
+    QF_RETURN_IF_ERROR(FillDevice(sql, before));
+    device = before;
+    QF_RETURN_IF_ERROR(change(device));
+    device.set_id(before.id());
+    device.set_last_seen_ms(before.last_seen_ms());
+    bool changed = WriteStatuses(sql, before, device);
+    const v1::Device own = OwnFields(device);
+    if (!MessageDifferencer::Equals(OwnFields(before), own)) {
+      const std::string name = device.id(), record = Pack(own);
+      sql << "UPDATE devices SET record = :r WHERE id = :i", soci::use(record), soci::use(name);
+      changed = true;
+    }
+    if (changed) Note(Change::Kind::kDevice, id);
+    return absl::OkStatus();
+  }));
+  return device;
+}
+
+void Store::TouchDevice(std::string_view id, int64_t now_ms) {
+  bool due = false;
+  {
+    std::lock_guard lock(seen_mutex_);
+    if (seen_.empty()) oldest_seen_ms_ = now_ms;
+    const auto at = seen_.find(id);
+    if (at == seen_.end())
+      seen_.emplace(id, now_ms);
+    else
+      at->second = std::max(at->second, now_ms);
+    due = now_ms - oldest_seen_ms_ >= kSeenFlushMs;
+    if (due) oldest_seen_ms_ = now_ms;  // one caller writes, and after a failure half a minute passes
+  }
+  // What cannot be written now is kept for the next time.
+  if (due) (void)FlushLastSeen();
+}
+
+absl::Status Store::FlushLastSeen() {
+  std::map<std::string, int64_t, std::less<>> seen;
+  {
+    std::lock_guard lock(seen_mutex_);
+    seen = seen_;
+  }
+  if (seen.empty()) return absl::OkStatus();
+  QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
+    std::string id;
+    long long at = 0;
+    soci::statement update = (sql.prepare << "UPDATE devices SET last_seen_ms = :t WHERE id = :i AND last_seen_ms < :t2",
+                              soci::use(at), soci::use(id), soci::use(at));
+    for (const auto& [device, time] : seen) {
+      id = device;
+      at = time;
+      update.execute(true);
+    }
+    return absl::OkStatus();
+  }));
+  std::lock_guard lock(seen_mutex_);
+  for (const auto& [device, time] : seen) {
+    const auto kept = seen_.find(device);
+    if (kept != seen_.end() && kept->second == time) seen_.erase(kept);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,60 @@
+#include "daemon/store/schema.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+// `position` counts up in the order of creation: clocks jump, it does not.
+constexpr const char* kVersion1[] = {
+    "CREATE TABLE requests (method TEXT NOT NULL, request_id TEXT NOT NULL, resource TEXT NOT NULL,"
+    " PRIMARY KEY (method, request_id))",
+
+    "CREATE TABLE models (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
+
+    "CREATE TABLE pushes (id TEXT PRIMARY KEY, model TEXT NOT NULL, created_ms BIGINT NOT NULL,"
+    " committed INTEGER NOT NULL, position BIGINT NOT NULL)",
+    "CREATE TABLE push_files (push TEXT NOT NULL REFERENCES pushes (id) ON DELETE CASCADE, path TEXT NOT NULL,"
+    " size BIGINT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (push, path))",
+
+    "CREATE TABLE jobs (name TEXT PRIMARY KEY, state INTEGER NOT NULL, position BIGINT NOT NULL, record TEXT NOT NULL,"
+    " source_path TEXT NOT NULL, targets TEXT NOT NULL, plan_digest TEXT NOT NULL, source_fingerprint TEXT NOT NULL)",
+    "CREATE INDEX jobs_by_state ON jobs (state, position)",
+    "CREATE TABLE job_slabs (job TEXT NOT NULL REFERENCES jobs (name) ON DELETE CASCADE, slab BIGINT NOT NULL,"
+    " record TEXT NOT NULL, PRIMARY KEY (job, slab))",
+
+    "CREATE TABLE artifacts (digest TEXT PRIMARY KEY, record TEXT NOT NULL, manifest TEXT NOT NULL,"
+    " stored_bytes BIGINT NOT NULL)",
+    "CREATE TABLE artifact_models (digest TEXT NOT NULL REFERENCES artifacts (digest) ON DELETE CASCADE,"
+    " model TEXT NOT NULL, position BIGINT NOT NULL, created_ms BIGINT NOT NULL, PRIMARY KEY (digest, model))",
+    "CREATE INDEX artifact_models_by_model ON artifact_models (model, position)",
+    "CREATE TABLE artifact_statements (digest TEXT NOT NULL REFERENCES artifacts (digest) ON DELETE CASCADE,"
+    " statement_digest TEXT NOT NULL, position BIGINT NOT NULL, statement TEXT NOT NULL,"
+    " PRIMARY KEY (digest, statement_digest))",
+
+    "CREATE TABLE classes (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
+
+    "CREATE TABLE tokens (id TEXT PRIMARY KEY, secret_hash TEXT NOT NULL, position BIGINT NOT NULL,"
+    " record TEXT NOT NULL)",
+
+    "CREATE TABLE devices (id TEXT PRIMARY KEY, public_key TEXT NOT NULL UNIQUE, token TEXT NOT NULL,"
+    " last_seen_ms BIGINT NOT NULL, record TEXT NOT NULL)",
+    "CREATE INDEX devices_by_last_seen ON devices (last_seen_ms)",
+    "CREATE TABLE model_statuses (device TEXT NOT NULL REFERENCES devices (id) ON DELETE CASCADE, model TEXT NOT NULL,"
+    " record TEXT NOT NULL, PRIMARY KEY (device, model))",
+    "CREATE TABLE assignments (device TEXT NOT NULL REFERENCES devices (id) ON DELETE CASCADE, model TEXT NOT NULL,"
+    " release_number BIGINT NOT NULL, manifest_digest TEXT NOT NULL, rollout TEXT NOT NULL, statement TEXT NOT NULL,"
+    " PRIMARY KEY (device, model))",
+
+    "CREATE TABLE rollouts (name TEXT PRIMARY KEY, model TEXT NOT NULL, state INTEGER NOT NULL,"
+    " created_ms BIGINT NOT NULL, finished_ms BIGINT NOT NULL, position BIGINT NOT NULL)",
+    "CREATE TABLE rollout_devices (rollout TEXT NOT NULL REFERENCES rollouts (name) ON DELETE CASCADE,"
+    " device TEXT NOT NULL, state INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (rollout, device))",
+    "CREATE INDEX rollout_devices_by_device ON rollout_devices (device)",
+};
+
+constexpr SchemaStep kSteps[] = {kVersion1};
+
+}  // namespace
+
+std::span<const SchemaStep> SchemaSteps() { return kSteps; }
+
+}  // namespace quantfleet::daemon
