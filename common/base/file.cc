@@ -151,6 +151,12 @@ class RealFs final : public FileSystem {
 
 }  // namespace
 
+absl::StatusOr<int64_t> FileSystem::ModifiedAt(const fs::path& path) {
+  struct stat st;
+  if (::stat(path.c_str(), &st) != 0) return ErrnoStatus(errno, path.string());
+  return static_cast<int64_t>(st.st_mtim.tv_sec) * 1'000'000'000 + st.st_mtim.tv_nsec;
+}
+
 absl::StatusOr<std::string> FileSystem::ReadAll(const fs::path& path, uint64_t limit) {
   QF_ASSIGN_OR_RETURN(auto file, Open(path, OpenMode::kRead));
   QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());

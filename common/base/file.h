@@ -50,6 +50,8 @@ class FileSystem {
   // Names, sorted, of what stands in the folder.
   virtual absl::StatusOr<std::vector<std::string>> List(const fs::path& path) = 0;
   virtual absl::StatusOr<uint64_t> FreeSpace(const fs::path& path) = 0;
+  // When the content last changed, in nanoseconds since 1970. Asks the machine's own disk unless overridden.
+  virtual absl::StatusOr<int64_t> ModifiedAt(const fs::path& path);
 
   // Convenience over the calls above.
   // The whole file; RESOURCE_EXHAUSTED when it is larger than `limit`.

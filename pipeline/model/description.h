@@ -86,6 +86,9 @@ struct TokenizerData {
 struct ModelDescription {
   Architecture architecture = Architecture::kPhi3;
   std::string name;  // for people: general.name or the folder's name
+  // The name that the model itself carries (GGUF's general.name, config.json's _name_or_path), which artifacts carry
+  // on; empty where it has none, because an artifact must not depend on where its source lay.
+  std::string published_name;
   Hyperparameters hyper;
   TokenizerData tokenizer;
   std::vector<SourceTensor> tensors;
@@ -94,6 +97,9 @@ struct ModelDescription {
   const Piece* Find(Role role, int layer = -1) const;
   int64_t Parameters() const;
 };
+
+// The name if artifacts may carry it (1 to 128 bytes of UTF-8 without control characters), else "".
+std::string PublishableName(std::string_view name);
 
 // Every shape follows from the hyper-parameters; pieces are complete, unique and of the right size; sizes are sane.
 // Errors name the tensor and the field that contradicts it.

@@ -1,0 +1,14 @@
+// Architecture and hyper-parameters out of a GGUF header's keys, with GGUF's own defaults. Pure.
+#pragma once
+
+#include "pipeline/format/gguf/gguf_file.h"
+#include "pipeline/model/description.h"
+
+namespace quantfleet::pipeline {
+
+absl::StatusOr<Architecture> ReadArchitecture(const GgufFile& file);  // UNIMPLEMENTED names what is supported
+
+// All but what tensors tell: rope factors, and whether the embedding is tied.
+absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, Architecture architecture);
+
+}  // namespace quantfleet::pipeline

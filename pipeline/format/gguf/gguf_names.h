@@ -1,0 +1,27 @@
+// How GGUF spells the tensors and keys of the architectures that we know (docs/formats/gguf.md). Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "pipeline/model/cut_pieces.h"
+
+namespace quantfleet::pipeline {
+
+inline constexpr std::string_view kRopeFactorsLong = "rope_factors_long.weight";
+inline constexpr std::string_view kRopeFactorsShort = "rope_factors_short.weight";
+inline constexpr std::string_view kRopeFreqs = "rope_freqs.weight";
+
+class GgufNames final : public TensorNames {
+ public:
+  std::string Of(Role role, int layer) const override;         // "blk.3.attn_q.weight"
+  std::string FusedQkv(int layer) const override;              // "blk.3.attn_qkv.weight"
+  std::string FusedGateUp(int layer) const override;           // "blk.3.ffn_up.weight", as up alone
+};
+
+// llama's rope turns neighbouring rows, HF's checkpoints hold the two halves apart.
+inline RowOrder GgufQkOrder(Architecture architecture) {
+  return architecture == Architecture::kLlama ? RowOrder::kInterleaved : RowOrder::kHf;
+}
+
+}  // namespace quantfleet::pipeline

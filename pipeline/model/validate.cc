@@ -1,0 +1,194 @@
+// Validate() and its parts: an untrusted description against itself.
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "pipeline/model/shapes.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+// Far above any model there is, far below where a product of three of them leaves int64.
+constexpr int64_t kMaxWidth = int64_t{1} << 20;
+constexpr int64_t kMaxLayers = 1024;
+constexpr int64_t kMaxHeads = 4096;
+constexpr int64_t kMaxHeadDim = 4096;
+constexpr int64_t kMaxVocab = int64_t{1} << 22;
+constexpr int64_t kMaxContext = int64_t{1} << 30;
+
+absl::Status InRange(std::string_view field, int64_t value, int64_t least, int64_t most) {
+  if (value >= least && value <= most) return absl::OkStatus();
+  return InvalidArgument("{} is {}; it has to be between {} and {}", field, value, least, most);
+}
+
+absl::Status Positive(std::string_view field, float value) {
+  if (std::isfinite(value) && value > 0) return absl::OkStatus();
+  return InvalidArgument("{} is {}; it has to be a positive number", field, value);
+}
+
+absl::Status CheckFactors(std::string_view field, const std::vector<float>& factors, int64_t wanted) {
+  if (static_cast<int64_t>(factors.size()) != wanted)
+    return InvalidArgument("{} has {} values, but half of the {} rotated dimensions is {}", field, factors.size(),
+                           wanted * 2, wanted);
+  for (const float f : factors) QF_RETURN_IF_ERROR(Positive(field, f));
+  return absl::OkStatus();
+}
+
+absl::Status ValidateRope(const Hyperparameters& h) {
+  const RopeScaling& rope = h.rope_scaling;
+  const int64_t half = h.rope_dims / 2;
+  switch (rope.kind) {
+    case RopeScaling::Kind::kNone: return absl::OkStatus();
+    case RopeScaling::Kind::kLinear: return Positive("rope_scaling.factor", rope.factor);
+    case RopeScaling::Kind::kLongRope:
+      QF_RETURN_IF_ERROR(CheckFactors("rope_scaling.long_factor", rope.long_factors, half));
+      QF_RETURN_IF_ERROR(CheckFactors("rope_scaling.short_factor", rope.short_factors, half));
+      return rope.attention_factor ? Positive("rope_scaling.attention_factor", *rope.attention_factor)
+                                   : absl::OkStatus();
+    case RopeScaling::Kind::kLlama3:
+      if (!rope.freq_factors.empty()) return CheckFactors("rope_freqs", rope.freq_factors, half);
+      QF_RETURN_IF_ERROR(Positive("rope_scaling.factor", rope.factor));
+      QF_RETURN_IF_ERROR(Positive("rope_scaling.low_freq_factor", rope.low_freq_factor));
+      QF_RETURN_IF_ERROR(Positive("rope_scaling.high_freq_factor", rope.high_freq_factor));
+      if (rope.high_freq_factor <= rope.low_freq_factor)
+        return InvalidArgument("rope_scaling.high_freq_factor ({}) has to be above low_freq_factor ({})",
+                               rope.high_freq_factor, rope.low_freq_factor);
+      return absl::OkStatus();
+  }
+  return absl::OkStatus();
+}
+
+std::string ShapeText(int64_t rows, int64_t cols, int dims) {
+  return dims == 1 ? fmt::format("[{}]", cols) : fmt::format("[{}, {}]", rows, cols);
+}
+
+// The piece's own shape, and its place inside its tensor.
+absl::Status ValidatePiece(const ModelDescription& model, const Piece& piece) {
+  if (piece.tensor >= model.tensors.size())
+    return Internal("piece {} of layer {} points at tensor {} of {}", Name(piece.role), piece.layer, piece.tensor,
+                    model.tensors.size());
+  const SourceTensor& tensor = model.tensors[piece.tensor];
+  const Shape want = ShapeOf(model.hyper, piece.role);
+  if (Shape{piece.rows, piece.cols, piece.dims} != want)
+    return InvalidArgument("{} of tensor '{}' is {}, but {} asks for {}", Name(piece.role), tensor.name,
+                           ShapeText(piece.rows, piece.cols, piece.dims), ShapeFormula(piece.role),
+                           ShapeText(want.rows, want.cols, want.dims));
+  const bool fits = piece.dims == tensor.dims && piece.first_row >= 0 &&
+                    (piece.dims == 1 ? piece.first_row <= tensor.cols - piece.cols
+                                     : piece.cols == tensor.cols && piece.first_row <= tensor.rows - piece.rows);
+  if (!fits)
+    return InvalidArgument("tensor '{}' has the shape {}, which does not hold {} with the shape {} ({})",
+                           tensor.name, ShapeText(tensor.rows, tensor.cols, tensor.dims), Name(piece.role),
+                           ShapeText(piece.rows, piece.cols, piece.dims), ShapeFormula(piece.role));
+  if (piece.order == RowOrder::kInterleaved && piece.role != Role::kAttnQ && piece.role != Role::kAttnK &&
+      piece.role != Role::kAttnQBias && piece.role != Role::kAttnKBias)
+    return Internal("{} of tensor '{}' cannot be interleaved", Name(piece.role), tensor.name);
+  return absl::OkStatus();
+}
+
+absl::Status ValidateTensor(const SourceTensor& tensor) {
+  const bool sane = tensor.cols >= 1 && tensor.cols <= kMaxWidth * kMaxHeads && tensor.rows >= 1 &&
+                    tensor.rows <= kMaxWidth * kMaxHeads && (tensor.dims == 2 || (tensor.dims == 1 && tensor.rows == 1));
+  if (!sane)
+    return InvalidArgument("tensor '{}' has a shape that no weight has: {} rows of {}, {} dimensions", tensor.name,
+                           tensor.rows, tensor.cols, tensor.dims);
+  if (!Divides(tensor.dtype, tensor.cols))
+    return InvalidArgument("tensor '{}' has rows of {} elements, which {} blocks do not divide", tensor.name,
+                           tensor.cols, Info(tensor.dtype).name);
+  return absl::OkStatus();
+}
+
+// Each tensor is covered exactly once: pieces of one tensor stand in canonical order, each where the last one ended.
+absl::Status ValidateCoverage(const ModelDescription& model) {
+  std::vector<int64_t> covered(model.tensors.size(), 0);
+  for (const Piece& piece : model.pieces) {
+    if (piece.first_row != covered[piece.tensor])
+      return InvalidArgument("tensor '{}': {} begins at row {}, but what stands before it ends at row {}",
+                             model.tensors[piece.tensor].name, Name(piece.role), piece.first_row,
+                             covered[piece.tensor]);
+    covered[piece.tensor] += piece.dims == 1 ? piece.cols : piece.rows;
+  }
+  for (size_t i = 0; i < covered.size(); ++i) {
+    const SourceTensor& tensor = model.tensors[i];
+    const int64_t whole = tensor.dims == 1 ? tensor.cols : tensor.rows;
+    if (covered[i] == 0)
+      return InvalidArgument("tensor '{}' is not a part of a {} model", tensor.name, Name(model.architecture));
+    if (covered[i] != whole)
+      return InvalidArgument("tensor '{}' has the shape {}, but the hyper-parameters ask for {} in place of {}",
+                             tensor.name, ShapeText(tensor.rows, tensor.cols, tensor.dims), covered[i], whole);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ValidateHyperparameters(Architecture architecture, const Hyperparameters& h) {
+  QF_RETURN_IF_ERROR(InRange("hidden_size", h.hidden, 1, kMaxWidth));
+  QF_RETURN_IF_ERROR(InRange("intermediate_size", h.intermediate, 1, kMaxWidth));
+  QF_RETURN_IF_ERROR(InRange("num_hidden_layers", h.layers, 1, kMaxLayers));
+  QF_RETURN_IF_ERROR(InRange("num_attention_heads", h.heads, 1, kMaxHeads));
+  QF_RETURN_IF_ERROR(InRange("num_key_value_heads", h.kv_heads, 1, h.heads));
+  if (h.heads % h.kv_heads != 0)
+    return InvalidArgument("num_key_value_heads ({}) does not divide num_attention_heads ({})", h.kv_heads, h.heads);
+  QF_RETURN_IF_ERROR(InRange("head_dim", h.head_dim, 2, kMaxHeadDim));
+  if (h.head_dim % 2 != 0) return InvalidArgument("head_dim is {}; it has to be even", h.head_dim);
+  QF_RETURN_IF_ERROR(InRange("the rotated part of head_dim", h.rope_dims, 2, h.head_dim));
+  if (h.rope_dims % 2 != 0)
+    return InvalidArgument("the rotated part of head_dim is {}; it has to be even", h.rope_dims);
+  if (architecture != Architecture::kPhi3 && h.rope_dims != h.head_dim)
+    return Unimplemented("{} with partial rotary embedding ({} of {} dimensions) is not supported",
+                         Name(architecture), h.rope_dims, h.head_dim);
+  QF_RETURN_IF_ERROR(InRange("vocab_size", h.vocab, 1, kMaxVocab));
+  QF_RETURN_IF_ERROR(InRange("max_position_embeddings", h.context, 1, kMaxContext));
+  QF_RETURN_IF_ERROR(InRange("original_max_position_embeddings", h.original_context, 1, kMaxContext));
+  QF_RETURN_IF_ERROR(InRange("sliding_window", h.sliding_window, 0, kMaxContext));
+  QF_RETURN_IF_ERROR(Positive("rms_norm_eps", h.rms_epsilon));
+  QF_RETURN_IF_ERROR(Positive("rope_theta", h.rope_theta));
+  return ValidateRope(h);
+}
+
+absl::Status ValidateTokenizer(const TokenizerData& t, int64_t vocab) {
+  if (t.kind == TokenizerData::Kind::kNone) return absl::OkStatus();
+  if (static_cast<int64_t>(t.tokens.size()) != vocab)
+    return InvalidArgument("the tokenizer has {} tokens, but vocab_size is {}", t.tokens.size(), vocab);
+  for (size_t i = 0; i < t.tokens.size(); ++i) {
+    const auto type = static_cast<int32_t>(t.tokens[i].type);
+    if (type < 1 || type > 6) return InvalidArgument("token {} has the unknown type {}", i, type);
+    if (!std::isfinite(t.tokens[i].score)) return InvalidArgument("token {} has a score that is not finite", i);
+  }
+  for (const auto& [name, id] : {std::pair("bos", t.bos), {"eos", t.eos}, {"unknown", t.unknown},
+                                 {"padding", t.padding}})
+    if (id && (*id < 0 || *id >= vocab))
+      return InvalidArgument("the {} token is {}, outside of the vocabulary of {}", name, *id, vocab);
+  for (const std::string& merge : t.merges) {
+    const size_t space = merge.find(' ', 1);
+    if (space == std::string::npos || space + 1 == merge.size())
+      return InvalidArgument("the tokenizer has a merge that is not two tokens with a space between: '{}'", merge);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Validate(const ModelDescription& model) {
+  QF_RETURN_IF_ERROR(ValidateHyperparameters(model.architecture, model.hyper));
+  QF_RETURN_IF_ERROR(ValidateTokenizer(model.tokenizer, model.hyper.vocab));
+  for (const SourceTensor& tensor : model.tensors) QF_RETURN_IF_ERROR(ValidateTensor(tensor));
+
+  const bool biases = model.Find(Role::kAttnQBias, 0) != nullptr;
+  if (model.architecture == Architecture::kQwen2 && !biases)
+    return InvalidArgument("a qwen2 model needs biases on q, k and v; layer 0 has none");
+  if (model.architecture == Architecture::kPhi3 && biases)
+    return Unimplemented("phi3 with biases on q, k and v is not supported");
+  const std::vector<PieceName> want = CanonicalPieces(model.hyper, biases);
+  for (size_t i = 0; i < want.size(); ++i) {
+    if (i >= model.pieces.size() || PieceName{model.pieces[i].role, model.pieces[i].layer} != want[i])
+      return InvalidArgument("{}{} is missing or not in its place", Name(want[i].role),
+                             want[i].layer < 0 ? "" : fmt::format(" of layer {}", want[i].layer));
+    QF_RETURN_IF_ERROR(ValidatePiece(model, model.pieces[i]));
+  }
+  if (model.pieces.size() > want.size())
+    return InvalidArgument("{} of layer {} is one piece too many", Name(model.pieces[want.size()].role),
+                           model.pieces[want.size()].layer);
+  return ValidateCoverage(model);
+}
+
+}  // namespace quantfleet::pipeline
