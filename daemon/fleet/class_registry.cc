@@ -1,0 +1,76 @@
+#include "daemon/fleet/class_registry.h"
+
+#include <set>
+
+#include "common/base/fail_point.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+v1::DeviceClass ToProto(const DeviceClassSpec& spec, std::string_view toml, bool shipped) {
+  v1::DeviceClass out;
+  out.set_name(spec.name);
+  out.set_description(spec.description);
+  out.set_format(spec.format);
+  out.set_recipe(spec.recipe);
+  out.set_toml(std::string(toml));
+  out.set_shipped(shipped);
+  return out;
+}
+
+}  // namespace
+
+absl::Status ClassRegistry::SeedShipped() {
+  const absl::Status seeded = store_.Atomically([&]() -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const std::vector<v1::DeviceClass> stored, store_.ListClasses());
+    std::set<std::string, std::less<>> of_operators, of_this_binary;
+    for (const v1::DeviceClass& c : stored)
+      if (!c.shipped()) of_operators.insert(c.name());
+    for (const ShippedClass& shipped : ShippedClasses()) {
+      of_this_binary.emplace(shipped.name);
+      if (of_operators.contains(shipped.name)) continue;
+      QF_ASSIGN_OR_RETURN(const DeviceClassSpec spec, ParseDeviceClass(shipped.toml));
+      QF_RETURN_IF_ERROR(store_.PutClass(ToProto(spec, shipped.toml, true)));
+    }
+    for (const v1::DeviceClass& c : stored)
+      if (c.shipped() && !of_this_binary.contains(c.name())) QF_RETURN_IF_ERROR(store_.DeleteClass(c.name()));
+    return absl::OkStatus();
+  });
+  std::lock_guard lock(mutex_);
+  specs_ = nullptr;
+  ++generation_;
+  return seeded;
+}
+
+absl::StatusOr<v1::DeviceClass> ClassRegistry::Apply(std::string_view toml) {
+  QF_ASSIGN_OR_RETURN(const DeviceClassSpec spec, ParseDeviceClass(toml));
+  const v1::DeviceClass out = ToProto(spec, toml, false);
+  FailPoint("class.before_put");
+  QF_RETURN_IF_ERROR(store_.PutClass(out));
+  FailPoint("class.after_put");
+  std::lock_guard lock(mutex_);
+  specs_ = nullptr;
+  ++generation_;
+  return out;
+}
+
+absl::StatusOr<std::shared_ptr<const std::vector<DeviceClassSpec>>> ClassRegistry::Specs() {
+  uint64_t generation;
+  {
+    std::lock_guard lock(mutex_);
+    if (specs_) return specs_;
+    generation = generation_;
+  }
+  QF_ASSIGN_OR_RETURN(const std::vector<v1::DeviceClass> stored, store_.ListClasses());
+  auto specs = std::make_shared<std::vector<DeviceClassSpec>>();
+  for (const v1::DeviceClass& c : stored) {
+    auto spec = ParseDeviceClass(c.toml());
+    if (!spec.ok()) return Annotate(spec.status(), fmt::format("class {} as stored", c.name()));
+    specs->push_back(*std::move(spec));
+  }
+  std::lock_guard lock(mutex_);
+  if (generation == generation_) specs_ = specs;  // else a class was applied meanwhile: the next call reads again
+  return specs;
+}
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,15 @@
+// What happened since the process began, for /metrics. Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace quantfleet::daemon {
+
+struct FleetCounters {
+  std::atomic<uint64_t> check_ins{0};
+  std::atomic<uint64_t> enrolments{0}, enrolments_refused{0};
+  std::atomic<uint64_t> renewals{0}, renewals_refused{0};
+};
+
+}  // namespace quantfleet::daemon

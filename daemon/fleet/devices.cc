@@ -1,0 +1,109 @@
+#include <cmath>
+
+#include "common/base/fail_point.h"
+#include "daemon/fleet/fleet.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+constexpr int kMostFactWords = 128, kMostModels = 64;
+constexpr size_t kMostText = 256, kMostDetail = 2048, kMostVersionBytes = 128;
+
+absl::Status CheckText(std::string_view field, const std::string& text, size_t most) {
+  if (text.size() > most) return InvalidArgument("{}: at most {} bytes", field, most);
+  return absl::OkStatus();
+}
+
+template <typename Words>
+absl::Status CheckWords(std::string_view field, const Words& words) {
+  if (words.size() > kMostFactWords) return InvalidArgument("{}: at most {} entries", field, kMostFactWords);
+  for (const std::string& word : words) QF_RETURN_IF_ERROR(CheckText(field, word, kMostText));
+  return absl::OkStatus();
+}
+
+absl::Status CheckDigest(std::string_view field, const std::string& raw) {
+  if (!raw.empty() && raw.size() != Digest::kSize) return InvalidArgument("{}: a digest has 32 bytes", field);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckFacts(const v1::HardwareFacts& facts) {
+  QF_RETURN_IF_ERROR(CheckText("facts.arch", facts.arch(), kMostText));
+  QF_RETURN_IF_ERROR(CheckText("facts.os", facts.os(), kMostText));
+  QF_RETURN_IF_ERROR(CheckText("facts.cpu_model", facts.cpu_model(), kMostText));
+  QF_RETURN_IF_ERROR(CheckText("facts.form", facts.form(), kMostText));
+  QF_RETURN_IF_ERROR(CheckWords("facts.instruction_sets", facts.instruction_sets()));
+  QF_RETURN_IF_ERROR(CheckWords("facts.accelerators", facts.accelerators()));
+  QF_RETURN_IF_ERROR(CheckWords("facts.runtimes", facts.runtimes()));
+  if (!std::isfinite(facts.memory_bandwidth_gbps()) || facts.memory_bandwidth_gbps() < 0)
+    return InvalidArgument("facts.memory_bandwidth_gbps must be a number of at least 0");
+  return absl::OkStatus();
+}
+
+absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models) {
+  if (models.size() > kMostModels) return InvalidArgument("models: at most {}", kMostModels);
+  std::map<std::string_view, int> seen;
+  for (const v1::ModelStatus& m : models) {
+    QF_RETURN_IF_ERROR(CheckText("models.model", m.model(), kMostText));
+    QF_RETURN_IF_ERROR(CheckText("models.reason", m.reason(), kMostText));
+    QF_RETURN_IF_ERROR(CheckText("models.detail", m.detail(), kMostDetail));
+    QF_RETURN_IF_ERROR(CheckText("models.endpoint", m.endpoint(), kMostText));
+    QF_RETURN_IF_ERROR(CheckDigest("models.assigned_manifest", m.assigned_manifest()));
+    QF_RETURN_IF_ERROR(CheckDigest("models.active_manifest", m.active_manifest()));
+    if (!std::isfinite(m.tokens_per_second())) return InvalidArgument("models.tokens_per_second is not a number");
+    if (m.model().empty() || ++seen[m.model()] > 1)
+      return InvalidArgument("models: each needs a model name of its own");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Device> Fleet::Authenticate(const trust::CertificateInfo& certificate) {
+  const trust::Subject& subject = certificate.subject;
+  if (subject.kind != trust::Subject::Kind::kDevice)
+    return Unauthenticated("this call needs a device's certificate: enrol with a token");
+  auto device = with_.store.GetDevice(subject.id);
+  if (device.status().code() == absl::StatusCode::kNotFound)
+    return Unauthenticated("no device {}: enrol again with a token", subject.id);
+  QF_RETURN_IF_ERROR(device.status());
+  QF_ASSIGN_OR_RETURN(const Digest enrolled_key, with_.store.DeviceKey(subject.id));
+  if (enrolled_key != certificate.public_key)
+    return Unauthenticated("device {} was enrolled with another key: enrol again with a token", subject.id);
+  if (device->state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", subject.id);
+  return device;
+}
+
+absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id, std::string_view agent_version,
+                                          const v1::HardwareFacts* facts,
+                                          const std::vector<v1::ModelStatus>& models) {
+  QF_RETURN_IF_ERROR(CheckText("agent_version", std::string(agent_version), kMostVersionBytes));
+  if (facts) QF_RETURN_IF_ERROR(CheckFacts(*facts));
+  QF_RETURN_IF_ERROR(CheckStatuses(models));
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+  auto device = with_.store.UpdateDevice(device_id, [&](v1::Device& d) -> absl::Status {
+    if (d.state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", d.id());
+    if (facts) *d.mutable_facts() = *facts;
+    if (!agent_version.empty()) d.set_agent_version(std::string(agent_version));
+    d.mutable_models()->Assign(models.begin(), models.end());
+    const ClassMatch match = MatchClass(d.facts(), Labels(d.labels().begin(), d.labels().end()), *classes);
+    d.set_device_class(match.name);
+    d.set_class_reason(match.reason);
+    return absl::OkStatus();
+  });
+  QF_RETURN_IF_ERROR(device.status());
+  with_.store.TouchDevice(device_id, ToUnixMillis(with_.clock.Now()));
+  ++counters_.check_ins;
+  return device;
+}
+
+absl::StatusOr<v1::Device> Fleet::Revoke(std::string_view device_id) {
+  FailPoint("device.before_revoked");
+  auto device = with_.store.UpdateDevice(device_id, [](v1::Device& d) -> absl::Status {
+    d.set_state(v1::Device::REVOKED);
+    return absl::OkStatus();
+  });
+  FailPoint("device.after_revoked");
+  return device;
+}
+
+}  // namespace quantfleet::daemon

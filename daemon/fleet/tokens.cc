@@ -1,0 +1,65 @@
+#include <algorithm>
+
+#include "common/base/fail_point.h"
+#include "common/trust/token.h"
+#include "daemon/fleet/fleet.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+constexpr int64_t kDefaultTtlSeconds = 24 * 3600;
+constexpr int64_t kMostTtlSeconds = int64_t{10} * 366 * 24 * 3600;
+constexpr size_t kMostLabels = 32, kMostText = 256, kMostRecent = 256;
+constexpr Duration kRecent = std::chrono::minutes(10);
+
+absl::Status CheckRequest(const Fleet::TokenRequest& request) {
+  if (request.ttl_seconds < 0 || request.ttl_seconds > kMostTtlSeconds)
+    return InvalidArgument("ttl_seconds must be 0 (24 hours) to {}", kMostTtlSeconds);
+  if (request.description.size() > kMostText) return InvalidArgument("description: at most {} bytes", kMostText);
+  if (request.request_id.size() > kMostText) return InvalidArgument("request_id: at most {} bytes", kMostText);
+  if (request.labels.size() > kMostLabels) return InvalidArgument("labels: at most {}", kMostLabels);
+  for (const auto& [key, value] : request.labels)
+    if (key.empty() || key.size() > kMostText || value.size() > kMostText)
+      return InvalidArgument("labels: keys of 1 to {0} bytes, values of at most {0}", kMostText);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) {
+  QF_RETURN_IF_ERROR(CheckRequest(request));
+  const Request key{"CreateToken", request.request_id};
+  std::lock_guard lock(recent_mutex_);
+  std::erase_if(recent_, [&](const RecentToken& r) { return with_.clock.Monotonic() - r.made > kRecent; });
+  if (!request.request_id.empty()) {
+    const auto recent = std::ranges::find(recent_, request.request_id, &RecentToken::request_id);
+    if (recent != recent_.end()) return recent->answer;
+    QF_ASSIGN_OR_RETURN(const std::optional<std::string> made, with_.store.FindRequest(key));
+    if (made)
+      return AlreadyExists(
+          "this request made token {} before, and its secret was shown then: revoke that token and ask again with "
+          "another request_id",
+          *made);
+  }
+
+  const trust::ClaimToken claim = trust::ClaimToken::Make(with_.random, with_.authority.ca_fingerprint());
+  const int64_t now = ToUnixMillis(with_.clock.Now());
+  v1::EnrolmentToken token;
+  token.set_id(claim.id);
+  token.set_description(request.description);
+  token.set_max_uses(request.max_uses);
+  token.set_created_ms(now);
+  token.set_expires_ms(now + 1000 * (request.ttl_seconds ? request.ttl_seconds : kDefaultTtlSeconds));
+  token.mutable_labels()->insert(request.labels.begin(), request.labels.end());
+  NewToken answer{.token = {}, .secret = claim.ToString()};
+  FailPoint("token.before_create");
+  QF_ASSIGN_OR_RETURN(answer.token, with_.store.CreateToken(token, claim.SecretHash(), key));
+  FailPoint("token.after_create");
+  if (!request.request_id.empty()) {
+    if (recent_.size() >= kMostRecent) recent_.erase(recent_.begin());
+    recent_.push_back({request.request_id, answer, with_.clock.Monotonic()});
+  }
+  return answer;
+}
+
+}  // namespace quantfleet::daemon
