@@ -1,0 +1,172 @@
+// llama.cpp itself as judge of a GGUF file, on the CPU, through node-llama-cpp's prebuilt binary.
+//
+//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf tokenize --text-file F
+//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F [--max-tokens N]
+//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T    [--max-tokens N]
+//
+// Each prints one line of JSON: token ids (no BOS) | {tokens, mean_nll, ppl} | {text, ids, stopped}.
+// nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first where
+// the model asks for one. Exit status: 0 done, 1 the judge could not do it, 2 wrong usage.
+
+import {readFile} from "node:fs/promises";
+import {parseArgs} from "node:util";
+import {getLlama} from "node-llama-cpp";
+
+const CONTEXT = 512;
+// Probabilities come as a map over the whole vocabulary for each token: few at a time bound the memory.
+const STRIDE = 16;
+// llama.cpp's probabilities are f32 and may underflow; the smallest one above zero stands in.
+const SMALLEST = 2 ** -149;
+
+const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy [--text-file F] [--prompt T] [--max-tokens N]";
+
+class UsageError extends Error {}
+
+function parseCommandLine(argv) {
+    let parsed;
+    try {
+        parsed = parseArgs({
+            args: argv,
+            allowPositionals: true,
+            options: {
+                "text-file": {type: "string"},
+                "prompt": {type: "string"},
+                "max-tokens": {type: "string"},
+                "threads": {type: "string", default: "2"}
+            }
+        });
+    } catch (error) {
+        throw new UsageError(error.message);
+    }
+    const {positionals, values} = parsed;
+    if (positionals.length !== 2)
+        throw new UsageError("give a model file and a subcommand");
+    const number = (name) => {
+        if (values[name] === undefined)
+            return undefined;
+        const value = Number(values[name]);
+        if (!Number.isInteger(value) || value < 1)
+            throw new UsageError(`--${name} must be a whole number above 0, not "${values[name]}"`);
+        return value;
+    };
+    return {
+        model: positionals[0],
+        command: positionals[1],
+        textFile: values["text-file"],
+        prompt: values.prompt,
+        maxTokens: number("max-tokens"),
+        threads: number("threads")
+    };
+}
+
+function required(value, option, command) {
+    if (value === undefined)
+        throw new UsageError(`${command} needs --${option}`);
+    return value;
+}
+
+async function loadModel(path, {vocabOnly, threads}) {
+    const llama = await getLlama({
+        gpu: false,
+        build: "never",
+        skipDownload: true,
+        progressLogs: false,
+        maxThreads: threads,
+        // stdout is for the result alone.
+        logger: (level, message) => process.stderr.write(`llama.cpp ${level}: ${message.trimEnd()}\n`)
+    });
+    return await llama.loadModel({modelPath: path, vocabOnly});
+}
+
+async function openSequence(model, threads) {
+    const context = await model.createContext({
+        contextSize: CONTEXT, batchSize: CONTEXT, sequences: 1, threads, flashAttention: false
+    });
+    // No context shift: a judge that quietly forgets the beginning would judge something else.
+    return context.getSequence();
+}
+
+function withBos(model, ids) {
+    return model.tokens.shouldPrependBosToken ? [model.tokens.bos, ...ids] : ids;
+}
+
+async function tokenize(options) {
+    const text = await readFile(required(options.textFile, "text-file", "tokenize"), "utf8");
+    const model = await loadModel(options.model, {vocabOnly: true, threads: options.threads});
+    return model.tokenize(text, false);
+}
+
+async function nll(options) {
+    const text = await readFile(required(options.textFile, "text-file", "nll"), "utf8");
+    const limit = options.maxTokens ?? CONTEXT;
+    if (limit > CONTEXT)
+        throw new UsageError(`--max-tokens is at most ${CONTEXT}, the judge's context`);
+    const model = await loadModel(options.model, {threads: options.threads});
+    const ids = withBos(model, model.tokenize(text, false)).slice(0, limit);
+    if (ids.length < 2)
+        throw new Error("the text has fewer than two tokens: there is nothing to predict");
+    const sequence = await openSequence(model, options.threads);
+    // Temperature 0 leaves the logits as the model made them, so these are the model's own probabilities.
+    const ask = {generateNext: {probabilities: true, options: {temperature: 0}}};
+    let sum = 0;
+    for (let at = 0; at < ids.length - 1; at += STRIDE) {
+        const end = Math.min(at + STRIDE, ids.length - 1);
+        const outputs = await sequence.controlledEvaluate(ids.slice(at, end).map((id) => [id, ask]));
+        outputs.forEach((output, i) => {
+            const probability = output?.next.probabilities?.get(ids[at + i + 1]);
+            if (probability === undefined)
+                throw new Error(`llama.cpp gave no probability for token ${at + i + 1}`);
+            sum -= Math.log(Math.max(probability, SMALLEST));
+        });
+    }
+    const tokens = ids.length - 1;
+    return {tokens, mean_nll: sum / tokens, ppl: Math.exp(sum / tokens)};
+}
+
+async function greedy(options) {
+    const prompt = required(options.prompt, "prompt", "greedy");
+    const model = await loadModel(options.model, {threads: options.threads});
+    let input = withBos(model, model.tokenize(prompt, false));
+    const limit = Math.min(options.maxTokens ?? CONTEXT, CONTEXT - input.length);
+    if (limit < 1)
+        throw new Error(`the prompt's ${input.length} tokens fill the judge's context of ${CONTEXT}`);
+    const sequence = await openSequence(model, options.threads);
+    const ask = {generateNext: {token: true, options: {temperature: 0}}};
+    const ids = [];
+    let stopped = "length";
+    while (ids.length < limit) {
+        const asked = input.map((id, i) => (i === input.length - 1 ? [id, ask] : id));
+        const next = (await sequence.controlledEvaluate(asked)).at(-1)?.next.token;
+        if (next === undefined || next === null)
+            throw new Error("llama.cpp chose no token");
+        if (model.isEogToken(next)) {
+            stopped = "end";
+            break;
+        }
+        ids.push(next);
+        input = [next];
+    }
+    return {text: model.detokenize(ids, false, model.tokenize(prompt, false)), ids, stopped};
+}
+
+const COMMANDS = {tokenize, nll, greedy};
+
+async function main() {
+    try {
+        const options = parseCommandLine(process.argv.slice(2));
+        const run = COMMANDS[options.command];
+        if (run === undefined)
+            throw new UsageError(`no subcommand "${options.command}"`);
+        process.stdout.write(JSON.stringify(await run(options)) + "\n");
+        return 0;
+    } catch (error) {
+        process.stderr.write(`llama_cpp.mjs: ${error.message}\n`);
+        if (!(error instanceof UsageError))
+            return 1;
+        process.stderr.write(USAGE + "\n");
+        return 2;
+    }
+}
+
+// The addon keeps worker threads alive, so the process ends only when told to.
+process.exit(await main());
