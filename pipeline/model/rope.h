@@ -1,0 +1,18 @@
+// Numbers that follow from a model's rope settings. Pure.
+#pragma once
+
+#include <vector>
+
+#include "pipeline/model/description.h"
+
+namespace quantfleet::pipeline {
+
+// What each rotated pair's frequency is divided by under llama3's scaling (rope_dims/2 values): as the source stores
+// them, or from factor, low_freq_factor, high_freq_factor and original_context. Empty for any other scaling.
+std::vector<float> Llama3FrequencyFactors(const Hyperparameters& hyper);
+
+// LongRoPE's scale of cos and sin: sqrt(1 + ln(f)/ln(original)), f = context/original; 1 where f <= 1.
+// `original` has to be above 1.
+float LongRopeAttentionFactor(int64_t context, int64_t original);
+
+}  // namespace quantfleet::pipeline
