@@ -1,5 +1,6 @@
 // A folder of immutable blobs named by the SHA-256 of their plain bytes:
 //   ROOT/ab/abcdef....<encoding>
+//   ROOT/incoming/...              being written
 // A blob is complete and durable or absent (temporary file, fsync, rename, folder fsync). Thread-safe.
 #pragma once
 
@@ -28,9 +29,14 @@ class BlobStore {
   // Plain bytes, decoded and checked against the digest. DATA_LOSS names the blob when it is damaged.
   absl::StatusOr<Bytes> Read(const Digest& digest, uint32_t plain_size) const;
   absl::Status Remove(const Digest& digest);
+  // Removes what a killed process left half written. Call it when nobody else writes into this store.
+  absl::Status RemoveTemporaries();
   fs::path PathOf(const Digest& digest, Encoding encoding) const;
 
  private:
+  absl::Status WriteNew(const fs::path& path, ByteSpan bytes);
+  absl::StatusOr<Bytes> ReadForm(const Stored& stored, const Digest& digest, uint32_t plain_size) const;
+
   FileSystem& files_;
   const fs::path root_;
 };

@@ -10,6 +10,9 @@
 
 namespace quantfleet::pipeline {
 
+// What a manifest is called beside the files that it lists; none of them may have this name.
+inline constexpr std::string_view kManifestFile = "manifest.pb";
+
 // The bytes whose SHA-256 names the artifact.
 std::string SerializeManifest(const v1::Manifest& manifest);
 Digest ManifestDigest(const v1::Manifest& manifest);
@@ -17,5 +20,8 @@ Digest ManifestDigest(const v1::Manifest& manifest);
 // Parses and validates: version, relative paths without "..", sorted and unique, chunk sizes in 1..4 MiB that add up
 // to each file's size, digests of 32 bytes, and that re-serializing gives the same bytes (one artifact, one name).
 absl::StatusOr<v1::Manifest> ParseManifest(std::string_view bytes);
+
+// The sum of the files' sizes.
+uint64_t ArtifactBytes(const v1::Manifest& manifest);
 
 }  // namespace quantfleet::pipeline

@@ -1,0 +1,119 @@
+#include "pipeline/artifact/manifest.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <algorithm>
+#include <set>
+
+#include "pipeline/artifact/encoding.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+constexpr uint32_t kFormatVersion = 1;
+constexpr size_t kMaxManifestBytes = size_t{64} << 20;
+constexpr size_t kMaxPathBytes = 512;
+
+// Paths are joined to a folder on the reader's machine, whatever its system: no way out of it, no second spelling.
+absl::Status CheckPath(std::string_view path) {
+  if (path.empty() || path.size() > kMaxPathBytes)
+    return InvalidArgument("a file's path has {} bytes (1 to {} are allowed)", path.size(), kMaxPathBytes);
+  for (const char c : path)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '\\' || c == ':')
+      return InvalidArgument("file '{}': its path holds a character that is not allowed", path);
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    const std::string_view part = path.substr(begin, end - begin);
+    if (part.empty() || part == "." || part == "..")
+      return InvalidArgument("file '{}': a path is relative and has no empty part, no '.' and no '..'", path);
+    begin = end + 1;
+  }
+  if (path == kManifestFile) return InvalidArgument("file '{}': that name is the manifest's own", path);
+  return absl::OkStatus();
+}
+
+absl::Status CheckDigest(std::string_view raw, std::string_view whose) {
+  if (raw.size() != Digest::kSize) return InvalidArgument("{}: a digest has 32 bytes, not {}", whose, raw.size());
+  return absl::OkStatus();
+}
+
+absl::Status CheckChunks(const v1::ArtifactFile& file) {
+  uint64_t sum = 0;
+  for (const v1::Chunk& chunk : file.chunks()) {
+    QF_RETURN_IF_ERROR(CheckDigest(chunk.digest(), file.path()));
+    if (chunk.size() == 0 || chunk.size() > kMaxChunkBytes)
+      return InvalidArgument("file '{}': a chunk of {} bytes (1 to {} are allowed)", file.path(), chunk.size(),
+                             kMaxChunkBytes);
+    sum += chunk.size();  // fewer chunks than fit 64 MiB of manifest, each below 2^23: no overflow
+  }
+  if (sum != file.size())
+    return InvalidArgument("file '{}': its chunks come to {} bytes, not {}", file.path(), sum, file.size());
+  return absl::OkStatus();
+}
+
+absl::Status CheckFiles(const v1::Manifest& manifest) {
+  if (manifest.files().empty()) return InvalidArgument("the manifest lists no file");
+  std::set<std::string, std::less<>> folders;
+  std::string_view previous;
+  uint64_t total = 0;
+  for (const v1::ArtifactFile& file : manifest.files()) {
+    const std::string_view path = file.path();
+    QF_RETURN_IF_ERROR(CheckPath(path));
+    if (path <= previous) return InvalidArgument("file '{}': files are sorted by path, each once", path);
+    previous = path;
+    for (size_t slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/', slash + 1))
+      folders.emplace(path.substr(0, slash));
+    QF_RETURN_IF_ERROR(CheckChunks(file));
+    const auto sum = CheckedAdd(total, file.size());
+    if (!sum) return InvalidArgument("the files' sizes overflow");
+    total = *sum;
+  }
+  for (const v1::ArtifactFile& file : manifest.files())
+    if (folders.contains(file.path()))
+      return InvalidArgument("'{}' is a file and the folder of another one", file.path());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string SerializeManifest(const v1::Manifest& manifest) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    manifest.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
+Digest ManifestDigest(const v1::Manifest& manifest) { return HashText(SerializeManifest(manifest)); }
+
+absl::StatusOr<v1::Manifest> ParseManifest(std::string_view bytes) {
+  if (bytes.size() > kMaxManifestBytes)
+    return InvalidArgument("a manifest of {} bytes: more than the {} allowed", bytes.size(), kMaxManifestBytes);
+  v1::Manifest manifest;
+  if (!manifest.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    return InvalidArgument("this is not a manifest: it does not parse");
+  if (manifest.format_version() != kFormatVersion)
+    return InvalidArgument("the manifest has format version {}; this program reads version {}: update it",
+                           manifest.format_version(), kFormatVersion);
+  // Fields that version 1 does not have would let one artifact have many names.
+  manifest.DiscardUnknownFields();
+  if (SerializeManifest(manifest) != bytes)
+    return InvalidArgument("the manifest is not in its one canonical form");
+  QF_RETURN_IF_ERROR(CheckDigest(manifest.source().digest(), "the manifest's source"));
+  if (manifest.target().format().empty() || manifest.target().recipe().empty())
+    return InvalidArgument("the manifest does not say which format and recipe it is of");
+  QF_RETURN_IF_ERROR(CheckFiles(manifest));
+  return manifest;
+}
+
+uint64_t ArtifactBytes(const v1::Manifest& manifest) {
+  uint64_t total = 0;
+  for (const v1::ArtifactFile& file : manifest.files()) total += file.size();
+  return total;
+}
+
+}  // namespace quantfleet::pipeline
