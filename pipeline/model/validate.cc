@@ -13,7 +13,7 @@ constexpr int64_t kMaxWidth = int64_t{1} << 20;
 constexpr int64_t kMaxLayers = 1024;
 constexpr int64_t kMaxHeads = 4096;
 constexpr int64_t kMaxHeadDim = 4096;
-constexpr int64_t kMaxVocab = int64_t{1} << 22;
+constexpr int64_t kMaxVocab = int64_t{1} << 20;
 constexpr int64_t kMaxContext = int64_t{1} << 30;
 
 absl::Status InRange(std::string_view field, int64_t value, int64_t least, int64_t most) {

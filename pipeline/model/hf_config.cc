@@ -1,0 +1,201 @@
+#include "pipeline/model/hf_config.h"
+
+#include <boost/json.hpp>
+#include <cmath>
+
+#include "pipeline/model/json.h"
+#include "pipeline/model/rope.h"
+#include "pipeline/model/shapes.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+namespace json = boost::json;
+
+struct Known {
+  std::string_view class_name, model_type;
+  Architecture architecture;
+  bool sliding_window;  // whether the class's attention heeds the field
+};
+// Mistral's layers are llama's.
+constexpr Known kKnown[] = {
+    {"Phi3ForCausalLM", "phi3", Architecture::kPhi3, true},
+    {"LlamaForCausalLM", "llama", Architecture::kLlama, false},
+    {"MistralForCausalLM", "mistral", Architecture::kLlama, true},
+    {"Qwen2ForCausalLM", "qwen2", Architecture::kQwen2, false},
+};
+
+absl::StatusOr<Known> FindClass(JsonMembers& config) {
+  std::string name;
+  const json::array* classes = config.Array("architectures");
+  if (classes != nullptr && !classes->empty() && classes->front().is_string()) {
+    const json::string& text = classes->front().get_string();
+    name.assign(text.data(), text.size());
+  } else {
+    name = config.Text("model_type").value_or("");
+  }
+  QF_RETURN_IF_ERROR(config.status());
+  if (name.empty())
+    return InvalidArgument("{}: neither 'architectures' nor 'model_type' says what the model is", config.where());
+  std::string supported;
+  for (const Known& known : kKnown) {
+    if (name == known.class_name || name == known.model_type) return known;
+    supported += fmt::format("{}{}", supported.empty() ? "" : ", ", known.class_name);
+  }
+  return Unimplemented("{}: the architecture '{}' is not supported; supported are {}", config.where(), name, supported);
+}
+
+std::vector<float> Floats(JsonMembers& from, std::string_view key) {
+  std::vector<float> values;
+  const json::array* array = from.Array(key);
+  if (array == nullptr) return values;
+  for (const json::value& v : *array) {
+    boost::system::error_code error;
+    values.push_back(static_cast<float>(v.to_number<double>(error)));
+    if (error) from.Fail(InvalidArgument("{}: '{}' holds something that is no number", from.where(), key));
+  }
+  return values;
+}
+
+absl::Status ReadLongRope(JsonMembers& from, Architecture architecture, Hyperparameters& h) {
+  if (architecture != Architecture::kPhi3)
+    return Unimplemented("{}: LongRoPE is supported for phi3 only", from.where());
+  RopeScaling& rope = h.rope_scaling;
+  rope.kind = RopeScaling::Kind::kLongRope;
+  rope.long_factors = Floats(from, "long_factor");
+  rope.short_factors = Floats(from, "short_factor");
+  if (h.original_context < 2)
+    return InvalidArgument("{}: LongRoPE needs 'original_max_position_embeddings'", from.where());
+  const auto given = from.Number("attention_factor");
+  rope.attention_factor = given ? static_cast<float>(*given) : LongRopeAttentionFactor(h.context, h.original_context);
+  return absl::OkStatus();
+}
+
+absl::Status ReadLlama3(JsonMembers& from, Hyperparameters& h) {
+  RopeScaling& rope = h.rope_scaling;
+  rope.kind = RopeScaling::Kind::kLlama3;
+  rope.factor = static_cast<float>(from.NeedNumber("factor"));
+  rope.low_freq_factor = static_cast<float>(from.NeedNumber("low_freq_factor"));
+  rope.high_freq_factor = static_cast<float>(from.NeedNumber("high_freq_factor"));
+  h.original_context = from.NeedInteger("original_max_position_embeddings");
+  return absl::OkStatus();
+}
+
+// Stands beside rope_theta, wherever that stands.
+absl::Status ReadPartialRotary(JsonMembers& from, Hyperparameters& h) {
+  const auto partial = from.Number("partial_rotary_factor");
+  if (!partial) return from.status();
+  if (!(*partial > 0 && *partial <= 1))
+    return InvalidArgument("{}: partial_rotary_factor is {}; it has to be above 0 and at most 1", from.where(),
+                           *partial);
+  h.rope_dims = static_cast<int64_t>(*partial * static_cast<double>(h.head_dim));
+  return from.status();
+}
+
+absl::Status ReadRope(JsonMembers& config, Architecture architecture, Hyperparameters& h) {
+  // Newer writers keep theta and scaling together under rope_parameters.
+  const json::object* object = config.Object("rope_parameters");
+  if (object == nullptr) object = config.Object("rope_scaling");
+  h.rope_theta = static_cast<float>(config.Number("rope_theta").value_or(10000.0));
+  if (object == nullptr) return absl::OkStatus();
+  JsonMembers from(*object, config.where() + ": rope_scaling");
+  if (const auto theta = from.Number("rope_theta")) h.rope_theta = static_cast<float>(*theta);
+  QF_RETURN_IF_ERROR(ReadPartialRotary(from, h));
+  std::string type = from.Text("rope_type").value_or("");
+  if (type.empty()) type = from.Text("type").value_or("default");
+  if (type == "longrope" || type == "su") {
+    QF_RETURN_IF_ERROR(ReadLongRope(from, architecture, h));
+  } else if (type == "llama3") {
+    QF_RETURN_IF_ERROR(ReadLlama3(from, h));
+  } else if (type == "linear") {
+    h.rope_scaling.kind = RopeScaling::Kind::kLinear;
+    h.rope_scaling.factor = static_cast<float>(from.NeedNumber("factor"));
+  } else if (type != "default") {
+    return Unimplemented("{}: the type '{}' is not supported; supported are default, linear, longrope and llama3",
+                         from.where(), type);
+  }
+  return from.status();
+}
+
+absl::Status ReadSizes(JsonMembers& config, Hyperparameters& h) {
+  h.hidden = config.NeedInteger("hidden_size");
+  h.intermediate = config.NeedInteger("intermediate_size");
+  h.layers = config.NeedInteger("num_hidden_layers");
+  h.heads = config.NeedInteger("num_attention_heads");
+  h.kv_heads = config.Integer("num_key_value_heads").value_or(h.heads);
+  h.vocab = config.NeedInteger("vocab_size");
+  h.context = config.NeedInteger("max_position_embeddings");
+  h.original_context = config.Integer("original_max_position_embeddings").value_or(h.context);
+  h.rms_epsilon = static_cast<float>(config.NeedNumber("rms_norm_eps"));
+  h.tied_embeddings = config.Bool("tie_word_embeddings").value_or(false);
+  const auto head_dim = config.Integer("head_dim");
+  QF_RETURN_IF_ERROR(config.status());
+  if (head_dim) {
+    h.head_dim = *head_dim;
+  } else if (h.heads > 0 && h.hidden % h.heads == 0) {
+    h.head_dim = h.hidden / h.heads;
+  } else {
+    return InvalidArgument("{}: num_attention_heads ({}) does not divide hidden_size ({}), and there is no head_dim",
+                           config.where(), h.heads, h.hidden);
+  }
+  h.rope_dims = h.head_dim;
+  return ReadPartialRotary(config, h);
+}
+
+// What changes the arithmetic in ways that we do not follow.
+absl::Status RefuseUnsupported(JsonMembers& config) {
+  const std::string activation = config.Text("hidden_act").value_or("silu");
+  if (activation != "silu" && activation != "swish")
+    return Unimplemented("{}: hidden_act '{}' is not supported, only silu", config.where(), activation);
+  if (config.Any("quantization_config") != nullptr)
+    return Unimplemented("{}: the checkpoint is quantized already (quantization_config); give the original in F32, "
+                         "F16 or BF16", config.where());
+  if (config.Bool("use_sliding_window").value_or(false))
+    return Unimplemented("{}: use_sliding_window is not supported", config.where());
+  return config.status();
+}
+
+absl::Status ReadSlidingWindow(JsonMembers& config, const Known& known, Hyperparameters& h) {
+  const int64_t window = config.Integer("sliding_window").value_or(0);
+  if (!known.sliding_window || window == 0) return config.status();
+  if (known.architecture == Architecture::kPhi3) {
+    h.sliding_window = window;
+  } else if (window > 0 && window < h.context) {
+    // Mistral: up to the window, full attention is the same thing. Beyond it, it would not be.
+    h.context = h.original_context = window;
+  }
+  return config.status();
+}
+
+// The first of several ids, as in Llama 3's eos_token_id.
+std::optional<int64_t> TokenId(JsonMembers& config, std::string_view key) {
+  const json::value* value = config.Any(key);
+  if (value == nullptr) return std::nullopt;
+  if (const json::array* ids = value->if_array())
+    return ids->empty() || !ids->front().is_int64() ? std::nullopt : std::optional(ids->front().get_int64());
+  return config.Integer(key);
+}
+
+}  // namespace
+
+absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view file) {
+  QF_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(text, file));
+  JsonMembers config(object, std::string(file));
+  QF_ASSIGN_OR_RETURN(const Known known, FindClass(config));
+  HfConfig out;
+  out.architecture = known.architecture;
+  QF_RETURN_IF_ERROR(RefuseUnsupported(config));
+  QF_RETURN_IF_ERROR(ReadSizes(config, out.hyper));
+  QF_RETURN_IF_ERROR(ReadSlidingWindow(config, known, out.hyper));
+  QF_RETURN_IF_ERROR(ReadRope(config, known.architecture, out.hyper));
+  out.bos = TokenId(config, "bos_token_id");
+  out.eos = TokenId(config, "eos_token_id");
+  out.padding = TokenId(config, "pad_token_id");
+  const std::string path = config.Text("_name_or_path").value_or("");
+  out.published_name = PublishableName(std::string_view(path).substr(path.find_last_of('/') + 1));
+  QF_RETURN_IF_ERROR(config.status());
+  QF_RETURN_IF_ERROR(Annotate(ValidateHyperparameters(out.architecture, out.hyper), file));
+  return out;
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,22 @@
+// config.json of a Hugging Face model folder: architecture and hyper-parameters. Pure; the text is untrusted.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "pipeline/model/description.h"
+
+namespace quantfleet::pipeline {
+
+struct HfConfig {
+  Architecture architecture = Architecture::kPhi3;
+  Hyperparameters hyper;       // validated
+  std::string published_name;  // last part of _name_or_path; may be empty
+  std::optional<int64_t> bos, eos, padding;  // token ids, where the tokenizer's own files name none
+};
+
+// INVALID_ARGUMENT names the field; UNIMPLEMENTED names what is not supported and what is.
+absl::StatusOr<HfConfig> ParseHfConfig(std::string_view json, std::string_view file = "config.json");
+
+}  // namespace quantfleet::pipeline

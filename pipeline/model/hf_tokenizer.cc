@@ -1,0 +1,201 @@
+#include "pipeline/model/hf_tokenizer.h"
+
+#include <boost/json.hpp>
+#include <charconv>
+#include <limits>
+
+#include "pipeline/model/json.h"
+#include "pipeline/model/shapes.h"
+#include "pipeline/model/spm_model.h"
+#include "pipeline/model/tokenizer_json.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+namespace json = boost::json;
+
+constexpr float kAddedScore = -1000, kPadScore = -10000;
+constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
+
+// What tokenizer_config.json says; absent members are nullopt.
+struct Settings {
+  AddedTokens added;
+  std::optional<std::string> bos, eos, unknown, padding;
+  std::optional<bool> add_bos, add_eos, add_prefix_space;
+  std::string chat_template;
+};
+
+// "<s>", or an object whose content is "<s>".
+std::optional<std::string> SpecialToken(JsonMembers& from, std::string_view key) {
+  const json::value* value = from.Any(key);
+  if (value == nullptr || !value->is_object()) return from.Text(key);
+  JsonMembers inner(value->get_object(), fmt::format("{}: {}", from.where(), key));
+  const auto content = inner.Text("content");
+  if (!inner.status().ok()) from.Fail(inner.status());
+  return content;
+}
+
+absl::Status ReadAddedDecoder(JsonMembers& from, AddedTokens& added) {
+  const json::object* decoder = from.Object("added_tokens_decoder");
+  if (decoder == nullptr) return from.status();
+  for (const auto& [key, value] : *decoder) {
+    int64_t id = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (error != std::errc() || end != key.data() + key.size() || !value.is_object())
+      return InvalidArgument("{}: added_tokens_decoder has the key '{}', which is no token id", from.where(),
+                             std::string(key.data(), key.size()));
+    JsonMembers inner(value.get_object(), from.where() + ": added_tokens_decoder");
+    added[id] = {inner.Text("content").value_or(""), inner.Bool("special").value_or(false)};
+    QF_RETURN_IF_ERROR(inner.status());
+  }
+  return absl::OkStatus();
+}
+
+// A string, or a list of named templates of which "default" counts.
+std::string ChatTemplate(JsonMembers& from) {
+  const json::value* value = from.Any("chat_template");
+  if (value == nullptr || !value->is_array()) return from.Text("chat_template").value_or("");
+  for (const json::value& entry : value->get_array()) {
+    if (!entry.is_object()) continue;
+    JsonMembers inner(entry.get_object(), from.where() + ": chat_template");
+    if (inner.Text("name") == "default") return inner.Text("template").value_or("");
+  }
+  return "";
+}
+
+absl::StatusOr<Settings> ReadSettings(const HfTokenizerFiles& files) {
+  Settings out;
+  if (files.added_tokens) {
+    QF_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(*files.added_tokens, "added_tokens.json"));
+    for (const auto& [text, id] : object) {
+      if (!id.is_int64()) return InvalidArgument("added_tokens.json: an id is not an integer");
+      out.added[id.get_int64()] = {std::string(text.data(), text.size()), false};
+    }
+  }
+  if (files.tokenizer_config) {
+    QF_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(*files.tokenizer_config, "tokenizer_config.json"));
+    JsonMembers from(object, "tokenizer_config.json");
+    QF_RETURN_IF_ERROR(ReadAddedDecoder(from, out.added));
+    out.bos = SpecialToken(from, "bos_token");
+    out.eos = SpecialToken(from, "eos_token");
+    out.unknown = SpecialToken(from, "unk_token");
+    out.padding = SpecialToken(from, "pad_token");
+    out.add_bos = from.Bool("add_bos_token");
+    out.add_eos = from.Bool("add_eos_token");
+    out.add_prefix_space = from.Bool("add_prefix_space");
+    out.chat_template = ChatTemplate(from);
+    QF_RETURN_IF_ERROR(from.status());
+  }
+  if (files.chat_template) out.chat_template = *files.chat_template;
+  if (out.chat_template.size() > kMaxTemplateBytes)
+    return InvalidArgument("the chat template has {} bytes, more than the {} allowed", out.chat_template.size(),
+                           kMaxTemplateBytes);
+  return out;
+}
+
+void Pad(int64_t vocab, TokenizerData& t) {
+  for (int64_t i = static_cast<int64_t>(t.tokens.size()); i < vocab; ++i)
+    t.tokens.push_back({fmt::format("[PAD{}]", i), kPadScore, TokenType::kUnused});
+}
+
+// Added tokens beyond the vocabulary exist in the wild; the model has no row for them, so they can never occur.
+void ApplyAdded(const AddedTokens& added, TokenizerData& t) {
+  for (const auto& [id, token] : added) {
+    if (id < 0 || id >= static_cast<int64_t>(t.tokens.size()) || token.text.empty()) continue;
+    Token& slot = t.tokens[static_cast<size_t>(id)];
+    const bool unknown = slot.type == TokenType::kUnknown;
+    slot = {token.text, t.kind == TokenizerData::Kind::kSpm ? kAddedScore : 0.0f,
+            unknown         ? TokenType::kUnknown
+            : token.special ? TokenType::kControl
+                            : TokenType::kUserDefined};
+  }
+}
+
+std::optional<int32_t> IdOf(const std::optional<std::string>& text, const TokenizerData& t) {
+  if (!text || text->empty()) return std::nullopt;
+  // From the end: added tokens stand there, and most special tokens are added.
+  for (size_t i = t.tokens.size(); i-- > 0;)
+    if (t.tokens[i].text == *text) return static_cast<int32_t>(i);
+  return std::nullopt;
+}
+
+std::optional<int32_t> InVocabulary(std::optional<int64_t> id, int64_t vocab) {
+  return id && *id >= 0 && *id < vocab ? std::optional(static_cast<int32_t>(*id)) : std::nullopt;
+}
+
+absl::Status TakeSpm(const HfTokenizerFiles& files, const HfConfig& config, TokenizerData& t) {
+  QF_ASSIGN_OR_RETURN(SpmModel model, ParseSpmModel(*files.model));
+  t.kind = TokenizerData::Kind::kSpm;
+  t.tokens = std::move(model.pieces);
+  t.add_space_prefix = model.add_dummy_prefix;
+  t.bos = InVocabulary(model.bos, config.hyper.vocab);
+  t.eos = InVocabulary(model.eos, config.hyper.vocab);
+  t.unknown = InVocabulary(model.unknown, config.hyper.vocab);
+  t.padding = InVocabulary(model.padding, config.hyper.vocab);
+  return absl::OkStatus();
+}
+
+absl::Status TakeByteBpe(TokenizerJson& from, const HfConfig& config, TokenizerData& t) {
+  t.kind = TokenizerData::Kind::kByteBpe;
+  t.pre = from.pre;
+  t.merges = std::move(from.merges);
+  t.add_bos = t.add_space_prefix = false;
+  const int64_t last = from.vocab.empty() ? -1 : from.vocab.rbegin()->first;
+  if (last >= config.hyper.vocab)
+    return InvalidArgument("tokenizer.json has a token with the id {}, but vocab_size is {}", last, config.hyper.vocab);
+  Pad(config.hyper.vocab, t);
+  for (auto& [id, text] : from.vocab)
+    t.tokens[static_cast<size_t>(id)] = {std::move(text), 0, TokenType::kNormal};
+  return absl::OkStatus();
+}
+
+// The configured name of a token wins over config.json's id, which wins over what the tokenizer's model says.
+void ChooseIds(const Settings& settings, const HfConfig& config, TokenizerData& t) {
+  const int64_t vocab = config.hyper.vocab;
+  const auto choose = [&](const std::optional<std::string>& name, std::optional<int64_t> configured,
+                          std::optional<int32_t>& id) {
+    if (const auto found = IdOf(name, t)) {
+      id = found;
+    } else if (const auto valid = InVocabulary(configured, vocab)) {
+      id = valid;
+    }
+  };
+  choose(settings.bos, config.bos, t.bos);
+  choose(settings.eos, config.eos, t.eos);
+  choose(settings.unknown, std::nullopt, t.unknown);
+  choose(settings.padding, config.padding, t.padding);
+}
+
+}  // namespace
+
+absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files, const HfConfig& config) {
+  TokenizerData t;
+  QF_ASSIGN_OR_RETURN(Settings settings, ReadSettings(files));
+  t.chat_template = std::move(settings.chat_template);
+  if (!files.model && !files.tokenizer_json) return t;
+
+  TokenizerJson from_json;
+  if (files.tokenizer_json) {
+    QF_ASSIGN_OR_RETURN(from_json, ParseTokenizerJson(*files.tokenizer_json, !files.model));
+    for (auto& [id, token] : from_json.added) settings.added.insert_or_assign(id, std::move(token));
+  }
+  QF_RETURN_IF_ERROR(files.model ? TakeSpm(files, config, t) : TakeByteBpe(from_json, config, t));
+  Pad(config.hyper.vocab, t);
+  ApplyAdded(settings.added, t);
+  ChooseIds(settings, config, t);
+
+  const auto is_special = [&](const std::optional<int32_t>& id, const std::string& text) {
+    return id && !text.empty() && t.tokens[static_cast<size_t>(*id)].text == text;
+  };
+  if (t.kind == TokenizerData::Kind::kByteBpe) {
+    t.add_bos = is_special(t.bos, from_json.first_special);
+    t.add_eos = is_special(t.eos, from_json.last_special);
+  }
+  t.add_bos = settings.add_bos.value_or(t.add_bos) && t.bos.has_value();
+  t.add_eos = settings.add_eos.value_or(t.add_eos) && t.eos.has_value();
+  if (t.kind == TokenizerData::Kind::kSpm) t.add_space_prefix = settings.add_prefix_space.value_or(t.add_space_prefix);
+  QF_RETURN_IF_ERROR(ValidateTokenizer(t, config.hyper.vocab));
+  return t;
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,25 @@
+// The tokenizer of a Hugging Face folder as data: SentencePiece BPE (tokenizer.model) or byte-level BPE
+// (tokenizer.json). Pure; the texts are untrusted.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "pipeline/model/hf_config.h"
+
+namespace quantfleet::pipeline {
+
+// The contents of the files that a folder has.
+struct HfTokenizerFiles {
+  std::optional<std::string> model;             // tokenizer.model
+  std::optional<std::string> tokenizer_json;    // tokenizer.json
+  std::optional<std::string> tokenizer_config;  // tokenizer_config.json
+  std::optional<std::string> added_tokens;      // added_tokens.json
+  std::optional<std::string> chat_template;     // chat_template.jinja
+};
+
+// Padded to config.hyper.vocab. Without tokenizer.model and tokenizer.json: Kind::kNone. UNIMPLEMENTED names the
+// pre-tokenizer or normalizer that we do not know: running a model with the wrong one would fail silently.
+absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files, const HfConfig& config);
+
+}  // namespace quantfleet::pipeline
