@@ -1,0 +1,42 @@
+// What this machine is: the facts that decide its device class, and how an operator overrides them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "quantfleet/v1/types.pb.h"
+
+namespace quantfleet::agent {
+
+// Thread-safe.
+class Hardware {
+ public:
+  virtual ~Hardware() = default;
+  // All but the bandwidth; disk_free_bytes is of the file system that holds `state`. What cannot be found stays unset.
+  virtual v1::HardwareFacts Find(const fs::path& state) const = 0;
+  // Gigabytes per second read from main memory by all cores together, measured in at most about 100 ms.
+  virtual double MeasureBandwidth() const = 0;
+};
+
+// `root`: where /proc, /sys and /dev are looked for.
+std::unique_ptr<Hardware> MakeHardware(FileSystem& files, fs::path root = "/");
+
+// Find, with the bandwidth from STATE/bandwidth.json, measured and kept there once.
+v1::HardwareFacts FindFacts(FileSystem& files, const Hardware& hardware, const fs::path& state);
+
+// Overrides: a HardwareFacts in which only what is to be replaced is set.
+absl::StatusOr<v1::HardwareFacts> ReadFactsFile(FileSystem& files, const fs::path& json);
+// "key=value", as in form=iot or instruction_sets=avx2,fma; sets one field of `overrides`.
+absl::Status AddFact(std::string_view assignment, v1::HardwareFacts* overrides);
+// Every field that is set in `overrides` replaces that of `facts`, lists as a whole.
+void Override(const v1::HardwareFacts& overrides, v1::HardwareFacts* facts);
+
+// What `enroll` was told is kept, so that `start` says the same: STATE/facts.json, absent when nothing was.
+absl::StatusOr<v1::HardwareFacts> LoadOverrides(FileSystem& files, const fs::path& state);
+absl::Status SaveOverrides(FileSystem& files, const fs::path& state, const v1::HardwareFacts& overrides);
+
+}  // namespace quantfleet::agent

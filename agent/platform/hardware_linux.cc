@@ -1,0 +1,197 @@
+// Linux: /proc, /sys and /dev, uname and statvfs.
+
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include "agent/platform/hardware.h"
+
+namespace quantfleet::agent {
+namespace {
+
+// The kernel's word for an instruction set, and the one that device classes use.
+struct IsaName {
+  std::string_view kernel, ours;
+};
+constexpr std::array kIsaNames = std::to_array<IsaName>({
+    {"sse4_2", "sse4.2"},         {"avx", "avx"},
+    {"avx2", "avx2"},             {"fma", "fma"},
+    {"f16c", "f16c"},             {"avx512f", "avx512f"},
+    {"avx512bw", "avx512bw"},     {"avx512vl", "avx512vl"},
+    {"avx512_vnni", "avx512vnni"}, {"avx512_bf16", "avx512bf16"},
+    {"avx_vnni", "avxvnni"},      {"amx_int8", "amx-int8"},
+    {"amx_bf16", "amx-bf16"},     {"asimd", "neon"},
+    {"neon", "neon"},             {"asimdhp", "fp16"},
+    {"asimddp", "dotprod"},       {"i8mm", "i8mm"},
+    {"bf16", "bf16"},             {"sve", "sve"},
+});
+
+// DMI chassis types (SMBIOS 3.6, 7.4.1) as the forms that device classes know.
+std::string_view FormOfChassis(int type) {
+  switch (type) {
+    case 3: case 4: case 5: case 6: case 7: case 8: case 9: case 10: case 13: case 14: case 15: case 16: case 24:
+    case 31: case 32: case 35: case 36: return "pc";
+    case 11: case 30: return "mobile";
+    case 17: case 23: case 25: case 28: case 29: return "edge";
+    case 33: case 34: return "iot";
+    default: return "";
+  }
+}
+
+std::string_view VendorOfPci(std::string_view id) {
+  if (id == "0x8086") return "intel";
+  if (id == "0x10de") return "nvidia";
+  if (id == "0x1002" || id == "0x1022") return "amd";
+  if (id == "0x17cb") return "qualcomm";
+  return "";
+}
+
+std::string Trimmed(std::string text) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\0'; };
+  while (!text.empty() && blank(text.back())) text.pop_back();
+  text.erase(text.begin(), std::ranges::find_if_not(text, blank));
+  return text;
+}
+
+class LinuxHardware final : public Hardware {
+ public:
+  LinuxHardware(FileSystem& files, fs::path root) : files_(files), root_(std::move(root)) {}
+
+  v1::HardwareFacts Find(const fs::path& state) const override {
+    v1::HardwareFacts facts;
+    utsname name{};
+    if (::uname(&name) == 0) facts.set_arch(name.machine);
+    facts.set_os("linux");
+    FindCpu(&facts);
+    FindMemory(&facts);
+    if (auto free = files_.FreeSpace(state); free.ok()) facts.set_disk_free_bytes(*free);
+    facts.set_form(std::string(FindForm()));
+    FindAccelerators(&facts);
+    facts.add_runtimes("embedded");
+    return facts;
+  }
+
+  double MeasureBandwidth() const override;
+
+ private:
+  // Files of /proc and /sys have no size: read until they end.
+  std::string ReadText(const std::string& path) const {
+    std::ifstream in(root_ / path, std::ios::binary);
+    std::ostringstream text;
+    text << in.rdbuf();
+    return text.str();
+  }
+
+  void FindCpu(v1::HardwareFacts* facts) const {
+    std::istringstream lines(ReadText("proc/cpuinfo"));
+    uint32_t cores = 0;
+    std::set<std::string, std::less<>> flags;
+    for (std::string line; std::getline(lines, line);) {
+      const size_t colon = line.find(':');
+      if (colon == std::string::npos) continue;
+      const std::string key = Trimmed(line.substr(0, colon)), value = Trimmed(line.substr(colon + 1));
+      if (key == "processor") ++cores;
+      if (key == "model name" && facts->cpu_model().empty()) facts->set_cpu_model(value);
+      if ((key == "flags" || key == "Features") && flags.empty()) {
+        std::istringstream words(value);
+        for (std::string word; words >> word;) flags.insert(word);
+      }
+    }
+    facts->set_cores(cores ? cores : std::thread::hardware_concurrency());
+    for (const IsaName& isa : kIsaNames)
+      if (flags.contains(isa.kernel) &&
+          std::ranges::find(facts->instruction_sets(), isa.ours) == facts->instruction_sets().end())
+        facts->add_instruction_sets(std::string(isa.ours));
+    if (facts->cpu_model().empty()) facts->set_cpu_model(Trimmed(ReadText("proc/device-tree/model")));
+  }
+
+  void FindMemory(v1::HardwareFacts* facts) const {
+    std::istringstream words(ReadText("proc/meminfo"));
+    std::string key;
+    uint64_t kib = 0;
+    for (std::string rest; words >> key >> kib; std::getline(words, rest)) {
+      if (key == "MemTotal:") facts->set_memory_total_bytes(kib << 10);
+      if (key == "MemAvailable:") facts->set_memory_available_bytes(kib << 10);
+    }
+    // A container's limit counts, not the machine around it. "max" is no number: nothing is read then.
+    uint64_t limit = 0;
+    if (std::istringstream(ReadText("sys/fs/cgroup/memory.max")) >> limit && limit > 0) {
+      facts->set_memory_total_bytes(std::min(facts->memory_total_bytes(), limit));
+      facts->set_memory_available_bytes(std::min(facts->memory_available_bytes(), limit));
+    }
+  }
+
+  std::string_view FindForm() const {
+    int chassis = 0;
+    if (std::istringstream(ReadText("sys/class/dmi/id/chassis_type")) >> chassis) return FormOfChassis(chassis);
+    // Machines that are described by a device tree and carry no DMI are boards.
+    return ReadText("proc/device-tree/model").empty() ? "" : "iot";
+  }
+
+  void FindAccelerators(v1::HardwareFacts* facts) const {
+    std::set<std::string> found;
+    const auto look = [&](const char* folder, const char* prefix, std::string_view kind) {
+      std::error_code error;
+      for (auto it = fs::directory_iterator(root_ / folder, error); !error && it != fs::directory_iterator();
+           it.increment(error)) {
+        const std::string name = it->path().filename().string();
+        if (!name.starts_with(prefix) || name.find('-') != std::string::npos) continue;
+        const auto vendor = VendorOfPci(Trimmed(ReadText(fmt::format("{}/{}/device/vendor", folder, name))));
+        if (!vendor.empty()) found.insert(fmt::format("{}:{}", kind, vendor));
+      }
+    };
+    look("sys/class/drm", "card", "gpu");
+    look("sys/class/accel", "accel", "npu");
+    if (fs::exists(root_ / "dev/nvidia0")) found.insert("gpu:nvidia");
+    for (const std::string& accelerator : found) facts->add_accelerators(accelerator);
+  }
+
+  FileSystem& files_;
+  const fs::path root_;
+};
+
+double LinuxHardware::MeasureBandwidth() const {
+  using Clock = std::chrono::steady_clock;
+  v1::HardwareFacts memory;
+  FindMemory(&memory);
+  const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 8);
+  // Larger than caches, small enough for a board: at most 1/16 of what is free, all threads together.
+  const uint64_t all = std::min<uint64_t>(128 << 20, memory.memory_available_bytes() / 16);
+  const size_t words = std::max<size_t>(all / threads, 1 << 20) / sizeof(uint64_t);
+  std::vector<std::vector<uint64_t>> buffers(threads, std::vector<uint64_t>(words, 1));
+
+  std::vector<uint64_t> bytes(threads, 0), sums(threads, 0);
+  const auto began = Clock::now();
+  const auto end = began + std::chrono::milliseconds(50);
+  {
+    std::vector<std::jthread> readers;
+    for (size_t t = 0; t < threads; ++t)
+      readers.emplace_back([&, t] {
+        const std::vector<uint64_t>& buffer = buffers[t];
+        uint64_t sum = 0;
+        do {
+          for (const uint64_t word : buffer) sum += word;
+          bytes[t] += words * sizeof(uint64_t);
+        } while (Clock::now() < end);
+        sums[t] = sum;  // kept, so that the reading is not optimized away
+      });
+  }
+  const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
+  uint64_t total = 0, check = 0;
+  for (size_t t = 0; t < threads; ++t) total += bytes[t], check += sums[t];
+  return check == 0 ? 0 : static_cast<double>(total) / seconds / 1e9;
+}
+
+}  // namespace
+
+std::unique_ptr<Hardware> MakeHardware(FileSystem& files, fs::path root) {
+  return std::make_unique<LinuxHardware>(files, std::move(root));
+}
+
+}  // namespace quantfleet::agent
