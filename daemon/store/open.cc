@@ -29,8 +29,7 @@ void BackUp(soci::session& sql, const fs::path& database, int version) {
   sql << "VACUUM INTO :copy", soci::use(copy);
 }
 
-absl::Status Migrate(soci::session& sql, const fs::path& database) {
-  const auto steps = SchemaSteps();
+absl::Status Migrate(soci::session& sql, const fs::path& database, std::span<const SchemaStep> steps) {
   int version = ReadVersion(sql);
   if (version > static_cast<int>(steps.size()))
     return FailedPrecondition("{} has schema version {}, this quantfleetd knows {}: install the newer version",
@@ -49,14 +48,14 @@ absl::Status Migrate(soci::session& sql, const fs::path& database) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Store>> Store::Open(const fs::path& database) {
+absl::StatusOr<std::unique_ptr<Store>> Store::Open(const fs::path& database, std::span<const SchemaStep> steps) {
   if (database.string().find('"') != std::string::npos)
     return InvalidArgument("the database's path must not hold a quote: {}", database.string());
   std::unique_ptr<soci::session> session;
   absl::Status status = CatchSqlErrors([&]() -> absl::Status {
     session = std::make_unique<soci::session>(soci::sqlite3, "db=\"" + database.string() + "\"");
     for (const char* setting : kSettings) *session << setting;
-    return Migrate(*session, database);
+    return Migrate(*session, database, steps);
   });
   if (!status.ok()) return Annotate(status, "opening " + database.string());
   return std::unique_ptr<Store>(new Store(std::move(session)));

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,6 +22,7 @@
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "daemon/store/feed.h"
+#include "daemon/store/schema.h"
 #include "quantfleet/v1/trust.pb.h"
 #include "quantfleet/v1/types.pb.h"
 
@@ -104,7 +106,8 @@ class Store {
  public:
   // Opens or makes the database and brings its schema up to date; an older one is copied beside itself first
   // (DATABASE.vN.bak). FAILED_PRECONDITION when a newer quantfleet wrote it.
-  static absl::StatusOr<std::unique_ptr<Store>> Open(const fs::path& database);
+  static absl::StatusOr<std::unique_ptr<Store>> Open(const fs::path& database,
+                                                     std::span<const SchemaStep> steps = SchemaSteps());
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;

@@ -1,0 +1,81 @@
+// Migrations, seen from the database's side.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include "daemon/store/schema.h"
+#include "daemon/store/store.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+std::string Ask(const fs::path& database, const std::string& query) {
+  sqlite3* db = nullptr;
+  EXPECT_EQ(sqlite3_open(database.c_str(), &db), SQLITE_OK);
+  std::string answer;
+  auto row = [](void* out, int, char** values, char**) {
+    *static_cast<std::string*>(out) = values[0] == nullptr ? "" : values[0];
+    return 0;
+  };
+  EXPECT_EQ(sqlite3_exec(db, query.c_str(), row, &answer, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+  sqlite3_close(db);
+  return answer;
+}
+
+TEST(SchemaTest, ANewDatabaseHasTheNewestVersionAndNoBackup) {
+  testing::TempDir dir;
+  ASSERT_TRUE(Store::Open(dir / "s.db").ok());
+  EXPECT_EQ(Ask(dir / "s.db", "SELECT version FROM schema_version"), std::to_string(SchemaSteps().size()));
+  EXPECT_EQ(Ask(dir / "s.db", "PRAGMA journal_mode"), "wal");
+  EXPECT_FALSE(fs::exists(dir / "s.db.v0.bak"));
+}
+
+TEST(SchemaTest, ADatabaseOfANewerProgramIsRefusedAndLeftAlone) {
+  testing::TempDir dir;
+  ASSERT_TRUE(Store::Open(dir / "s.db").ok());
+  Ask(dir / "s.db", "UPDATE schema_version SET version = 999");
+  const auto store = Store::Open(dir / "s.db");
+  EXPECT_EQ(store.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Ask(dir / "s.db", "SELECT version FROM schema_version"), "999");
+}
+
+class MigrationTest : public ::testing::Test {
+ protected:
+  MigrationTest() {
+    auto store = Store::Open(database_);
+    v1::Model model;
+    model.set_name("m");
+    EXPECT_TRUE(store.ok() && (*store)->PutModel(model, {}).ok());
+  }
+  absl::Status OpenWith(SchemaStep extra) {
+    std::vector<SchemaStep> steps(SchemaSteps().begin(), SchemaSteps().end());
+    steps.push_back(extra);
+    return Store::Open(database_, steps).status();
+  }
+  const std::string before_ = std::to_string(SchemaSteps().size());
+  testing::TempDir dir_;
+  const fs::path database_ = dir_ / "s.db";
+  const fs::path backup_ = dir_ / ("s.db.v" + before_ + ".bak");
+};
+
+TEST_F(MigrationTest, CopiesTheDatabaseThenMigrates) {
+  constexpr const char* kStep[] = {"CREATE TABLE extra (id TEXT)", "DELETE FROM models"};
+  ASSERT_TRUE(OpenWith(kStep).ok());
+  EXPECT_EQ(Ask(database_, "SELECT version FROM schema_version"), std::to_string(SchemaSteps().size() + 1));
+  EXPECT_EQ(Ask(database_, "SELECT COUNT(*) FROM models"), "0");
+  EXPECT_EQ(Ask(backup_, "SELECT COUNT(*) FROM models"), "1");
+  EXPECT_EQ(Ask(backup_, "SELECT version FROM schema_version"), before_);
+}
+
+TEST_F(MigrationTest, AStepThatFailsLeavesTheOldVersionAndMayBeTriedAgain) {
+  constexpr const char* kBroken[] = {"DELETE FROM models", "CREATE TABEL"};
+  EXPECT_FALSE(OpenWith(kBroken).ok());
+  EXPECT_EQ(Ask(database_, "SELECT version FROM schema_version"), before_);
+  EXPECT_EQ(Ask(database_, "SELECT COUNT(*) FROM models"), "1");
+  constexpr const char* kMended[] = {"CREATE TABLE extra (id TEXT)"};
+  EXPECT_TRUE(OpenWith(kMended).ok());
+}
+
+}  // namespace
+}  // namespace quantfleet::daemon

@@ -1,0 +1,114 @@
+#include "daemon/trust/authority.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/trust/statement.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using ::testing::HasSubstr;
+
+class AuthorityTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Authority> Open(const std::vector<std::string>& listen = {}) {
+    auto authority = Authority::Open(RealFileSystem(), clock_, dir_.path(), listen);
+    EXPECT_TRUE(authority.ok()) << Describe(authority.status());
+    return authority.ok() ? std::move(*authority) : nullptr;
+  }
+  static fs::perms Mode(const fs::path& path) { return fs::status(path).permissions() & fs::perms::mask; }
+
+  testing::TempDir dir_;
+  ManualClock clock_;
+};
+
+TEST_F(AuthorityTest, TheSameCaAndSigningKeyAtEveryStart) {
+  const auto first = Open();
+  const auto second = Open();
+  EXPECT_EQ(first->ca_fingerprint(), second->ca_fingerprint());
+  EXPECT_EQ(first->trust_root().SerializeAsString(), second->trust_root().SerializeAsString());
+}
+
+TEST_F(AuthorityTest, KeysAreForTheOwnerAlone) {
+  const auto authority = Open();
+  ASSERT_TRUE(authority->ServerIdentity().ok());
+  ASSERT_TRUE(authority->WriteAdminCredential("localhost:1").ok());
+  EXPECT_EQ(Mode(dir_ / "keys"), fs::perms::owner_all);
+  const fs::perms secret = fs::perms::owner_read | fs::perms::owner_write;
+  for (const char* name : {"keys/ca.pem", "keys/signing.pem", "keys/server.pem", "keys/admin.pem", "admin.json"})
+    EXPECT_EQ(Mode(dir_ / name), secret) << name;
+}
+
+TEST_F(AuthorityTest, ALostKeyIsReportedNotReplaced) {
+  { ASSERT_TRUE(Open()->ServerIdentity().ok()); }
+  fs::rename(dir_ / "keys/ca.pem", dir_ / "ca.pem");
+  auto without_ca = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
+  EXPECT_EQ(without_ca.status().code(), absl::StatusCode::kFailedPrecondition);
+  fs::rename(dir_ / "ca.pem", dir_ / "keys/ca.pem");
+  fs::remove(dir_ / "keys/signing.pem");
+  auto without_key = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
+  EXPECT_EQ(without_key.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Message(without_key.status()), HasSubstr("signing.pem"));
+}
+
+TEST_F(AuthorityTest, TheServerCertificateIsKeptUntilItNearsItsEnd) {
+  const auto authority = Open({"10.1.2.3", "quantfleet.example", "0.0.0.0"});
+  const auto first = authority->ServerIdentity();
+  ASSERT_TRUE(first.ok()) << Describe(first.status());
+  EXPECT_TRUE(trust::VerifyChain(first->certificate_pem, authority->ca_pem(), true, clock_.Now()).ok());
+  const auto info = trust::ReadCertificate(first->certificate_pem);
+  ASSERT_TRUE(info.ok());
+  EXPECT_THAT(info->subject.dns_names, ::testing::IsSupersetOf({"localhost", "quantfleet.example"}));
+  EXPECT_THAT(info->subject.ip_addresses, ::testing::IsSupersetOf({"127.0.0.1", "::1", "10.1.2.3"}));
+
+  clock_.Advance(std::chrono::hours(24 * 59));
+  EXPECT_EQ(authority->ServerIdentity()->certificate_pem, first->certificate_pem);
+  clock_.Advance(std::chrono::hours(24 * 2));
+  const auto renewed = authority->ServerIdentity();
+  ASSERT_TRUE(renewed.ok());
+  EXPECT_NE(renewed->certificate_pem, first->certificate_pem);
+  EXPECT_EQ(Open({"10.1.2.3"})->ServerIdentity()->certificate_pem, renewed->certificate_pem);
+}
+
+TEST_F(AuthorityTest, ANewAddressOrADamagedFileMeansANewServerCertificate) {
+  const auto first = Open()->ServerIdentity();
+  ASSERT_TRUE(first.ok());
+  const auto second = Open({"10.9.9.9"})->ServerIdentity();
+  ASSERT_TRUE(second.ok());
+  EXPECT_NE(first->certificate_pem, second->certificate_pem);
+  fs::resize_file(dir_ / "keys/server.pem", 100);
+  const auto third = Open()->ServerIdentity();
+  ASSERT_TRUE(third.ok()) << Describe(third.status());
+  EXPECT_NE(third->certificate_pem, second->certificate_pem);
+}
+
+TEST_F(AuthorityTest, TheAdminsKeyStaysWhenThePortChanges) {
+  const auto authority = Open();
+  ASSERT_TRUE(authority->WriteAdminCredential("localhost:1").ok());
+  const std::string first = *RealFileSystem().ReadAll(dir_ / "admin.json");
+  ASSERT_TRUE(authority->WriteAdminCredential("localhost:2").ok());
+  std::string second = *RealFileSystem().ReadAll(dir_ / "admin.json");
+  EXPECT_THAT(second, HasSubstr("\"server\": \"localhost:2\""));
+  EXPECT_THAT(second, HasSubstr("\"private_pem\": \"-----BEGIN PRIVATE KEY-----\\n"));
+  second.replace(second.find("localhost:2"), 11, "localhost:1");
+  EXPECT_EQ(first, second);
+}
+
+TEST_F(AuthorityTest, IssuesCertificatesAndStatementsThatItsTrustRootVerifies) {
+  const auto authority = Open();
+  const auto key = trust::GenerateTlsKey();
+  const auto device = authority->IssueDevice(key.public_pem, "d1", std::chrono::hours(24));
+  ASSERT_TRUE(device.ok());
+  EXPECT_TRUE(trust::VerifyChain(*device, authority->ca_pem(), false, clock_.Now()).ok());
+  EXPECT_EQ(trust::ReadCertificate(*device)->subject.id, "d1");
+  EXPECT_EQ(authority->IssueOperator(key.public_pem, "eve", "root", Duration(1)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  const auto statement = authority->SignStatement(trust::kAssignmentType, "payload");
+  EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, authority->trust_root()).ok());
+  EXPECT_FALSE(trust::Verify(statement, trust::kArtifactStatementType, authority->trust_root()).ok());
+}
+
+}  // namespace
+}  // namespace quantfleet::daemon
