@@ -5,20 +5,22 @@
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T    [--max-tokens N]
 //
 // Each prints one line of JSON: token ids (no BOS) | {tokens, mean_nll, ppl} | {text, ids, stopped}.
-// nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first where
-// the model asks for one. Exit status: 0 done, 1 the judge could not do it, 2 wrong usage.
+// Further option: --threads N (1 unless given).
+// nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
+// where the model asks for one. Exit status: 0 done, 1 the judge could not do it, 2 wrong usage.
 
 import {readFile} from "node:fs/promises";
 import {parseArgs} from "node:util";
 import {getLlama} from "node-llama-cpp";
 
 const CONTEXT = 512;
-// Probabilities come as a map over the whole vocabulary for each token: few at a time bound the memory.
+// Probabilities come as a map over the whole vocabulary for each token: few at a time bound memory.
 const STRIDE = 16;
 // llama.cpp's probabilities are f32 and may underflow; the smallest one above zero stands in.
 const SMALLEST = 2 ** -149;
 
-const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy [--text-file F] [--prompt T] [--max-tokens N]";
+const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy " +
+    "[--text-file F] [--prompt T] [--max-tokens N] [--threads N]";
 
 class UsageError extends Error {}
 
@@ -32,7 +34,8 @@ function parseCommandLine(argv) {
                 "text-file": {type: "string"},
                 "prompt": {type: "string"},
                 "max-tokens": {type: "string"},
-                "threads": {type: "string", default: "2"}
+                // llama.cpp's threads wait by spinning, which is slow beside other work.
+                "threads": {type: "string", default: "1"}
             }
         });
     } catch (error) {

@@ -26,7 +26,7 @@ class Stories:
         return {"next_story": self.next_story, "draws": self.draws}
 
     def _document(self, length):
-        """BOS, one story (or, for every fourth text, as many as fit up to three, a line each), EOS."""
+        """BOS, one story (every fourth time as many as fit, up to three, a line each), EOS."""
         self.draws += 1
         rng = random.Random(f"document:{self.draws}")
         wanted = rng.randint(2, 3) if rng.random() < _COLLECTION_SHARE else 1
@@ -44,8 +44,10 @@ class Stories:
         return [self.tokenizer.bos_id()] + kept + [self.tokenizer.eos_id()]
 
     def _row(self, length):
-        """Fills one row with the longest texts that still fit; whole texts only, so that endings are
-        learnt as often as beginnings."""
+        """Fills one row with the longest texts that still fit.
+
+        Whole texts only, so that endings are learnt as often as beginnings.
+        """
         row = []
         while True:
             while len(self._pool) < _POOL:
@@ -53,8 +55,8 @@ class Stories:
             fitting = [d for d in self._pool if len(d) <= length - sum(map(len, row))]
             if not fitting:
                 return row
-            # The first text of a row in pool order, not by length: else short ones would wait for ever.
-            best = self._pool[0] if not row and len(self._pool[0]) <= length else max(fitting, key=len)
+            # A row opens with the text that waited longest: by length, short ones would never come.
+            best = max(fitting, key=len) if row else fitting[0]
             self._pool.remove(best)
             row.append(best)
 

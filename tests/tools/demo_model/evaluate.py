@@ -17,7 +17,7 @@ HEAD = "lm_head.weight"
 
 
 def q8_0(rows):
-    """ggml Q8_0 there and back: 32 int8 codes share one f16 scale. rows: f32 [n, k], k % 32 == 0."""
+    """ggml Q8_0 there and back: 32 int8 codes share an f16 scale. rows: f32 [n, k], k % 32 == 0."""
     blocks = rows.reshape(-1, 32)
     d = numpy.abs(blocks).max(1, keepdims=True) / numpy.float32(127)
     inverse = numpy.divide(numpy.float32(1), d, out=numpy.zeros_like(d), where=d != 0)

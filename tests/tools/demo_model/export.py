@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes a checkpoint as a Hugging Face folder with its model card, then reads it back and judges it."""
+"""Writes a checkpoint as a Hugging Face folder with its model card, reads it back and judges it."""
 
 import argparse
 import json
@@ -13,9 +13,10 @@ import tokenizer
 from data import SEPARATOR, held_out_stories
 from evaluate import mean_nll, model_of, quantized, windows
 from model import Config
+from schemas import SCHEMAS
 
-# The held-out text that ships with the tests: a stream that is never trained on, and past the stories
-# that train.py watches.
+# The held-out text that ships with the tests: a stream that is never trained on, and past the
+# stories that train.py watches.
 TEXT_FIRST, TEXT_STORIES = 1000, 12
 # Judged besides, for a figure with little noise.
 MANY_FIRST, MANY_STORIES = 2000, 200
@@ -39,16 +40,17 @@ def write_folder(folder, work, state):
 
 
 def measure(folder, state):
-    """{text: {precision: mean NLL}}, from the files as a reader finds them and from the fp32 state."""
+    """{text: {precision: mean NLL}}, of the files as a reader finds them and of the fp32 state."""
     sp = tokenizer.load(folder)
     stored = safetensors_io.load(folder / "model.safetensors")
     for name, weight in state.items():
         if not torch.equal(stored[name], weight.bfloat16()):
-            raise SystemExit(f"{name} in model.safetensors differs from the checkpoint: export again")
+            raise SystemExit(f"{name} in model.safetensors is not the checkpoint's: export again")
     many = [[sp.bos_id()] + sp.encode(text) + [sp.eos_id()]
             for text in held_out_stories(MANY_STORIES, MANY_FIRST)]
     texts = {"stories": many, "text": windows(sp, held_out_text(), tokenizer.MAX_LENGTH)}
-    models = {"fp32": model_of(state), "bf16": model_of(stored), "q4_0": model_of(quantized(stored))}
+    models = {"fp32": model_of(state), "bf16": model_of(stored),
+              "q4_0": model_of(quantized(stored))}
     return {name: {precision: mean_nll(model, ids) for precision, model in models.items()} |
             {"tokens": sum(len(i) - 1 for i in ids)} for name, ids in texts.items()}
 
@@ -78,14 +80,15 @@ pipeline_tag: text-generation
 
 # demo-model
 
-A story teller of {parameters / 1e6:.1f} million parameters with the Phi-3 architecture (`Phi3ForCausalLM`): small
-enough to live in a source tree, trained well enough that quantization has something to lose.
+A story teller of {parameters / 1e6:.1f} million parameters with the Phi-3 architecture
+(`Phi3ForCausalLM`): small enough to live in a source tree, trained well enough that
+quantization has something to lose.
 
-- **Sizes:** hidden 256, intermediate 768, 4 layers, 4 heads of 64, 2 key-value heads, vocabulary 2048,
-  context 512, untied head, BF16.
+- **Sizes:** hidden 256, intermediate 768, 4 layers, 4 heads of 64, 2 key-value heads,
+  vocabulary 2048, context 512, untied head, BF16.
 - **Tokenizer:** SentencePiece BPE with byte fallback, identity normalisation, its own vocabulary.
-- **Trained on:** stories that `tests/tools/demo_model/grammar.py` generates (16 plots, stream `train`), each seen
-  once: {seen:,} tokens.
+- **Trained on:** stories that `tests/tools/demo_model/grammar.py` generates ({len(SCHEMAS)} plots,
+  stream `train`), each seen once: {seen:,} tokens.
 - **Licence:** Apache-2.0, like the tree it stands in. No text but the grammar's went into it.
 
 ## Made with
@@ -98,16 +101,20 @@ The last command writes this folder, reads it back and fills in the table below.
 
 ## Held-out loss
 
-Mean of -ln p per token in nats, on stories of the stream `held-out`, which is never trained on. `q4_0` is INT4 as
-`quantfleet` makes it: every matrix in Q4_0 except the output head, which is Q8_0.
+Mean of -ln p per token in nats, on stories of the stream `held-out`, which is never trained on.
+`q4_0` is INT4: every matrix in Q4_0 except the output head, which is in Q8_0.
 
 | text | tokens | fp32 | bf16 | q4_0 |
 |---|---|---|---|---|
 {row(f"{MANY_STORIES} stories, each by itself", figures["stories"])}
 {row("`tests/data/eval/held-out.txt`, windows of 512", figures["text"])}
 
-Again for the second row: `tests/tools/demo_model/evaluate.py tests/data/demo-model --text-file
-tests/data/eval/held-out.txt`. To read what it writes: `tests/tools/demo_model/generate.py tests/data/demo-model`.
+The second row again, and what the model writes:
+
+```
+tests/tools/demo_model/evaluate.py tests/data/demo-model --text-file tests/data/eval/held-out.txt
+tests/tools/demo_model/generate.py tests/data/demo-model
+```
 
 It knows nothing but these stories, and is meant for tests and demonstrations.
 """

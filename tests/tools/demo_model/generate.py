@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Continues prompts with an exported model, greedily and by sampling: for reading, not for judging."""
+"""Continues prompts with an exported model, greedily and by sampling: to be read."""
 
 import argparse
 from pathlib import Path

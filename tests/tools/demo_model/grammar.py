@@ -56,7 +56,7 @@ def _expand(text, rng, env):
         if not match:
             break
         text = text[:match.start()] + rng.choice(match.group(1).split("|")) + text[match.end():]
-    # Drawn words may name slots themselves ("showed {h_him} the path"), hence until nothing changes.
+    # Drawn words may name slots themselves ("showed {h_him} the path"), hence until none is left.
     while _SLOT.search(text):
         text = _SLOT.sub(lambda m: env[m.group(1)], text)
     return text

@@ -53,7 +53,8 @@ COLORS = tuple({"": c} for c in ("red", "blue", "green", "yellow", "white", "gol
 THINGS = (
     {"": "kite", "use": "fly it in the wind", "used": "flew the kite high in the wind"},
     {"": "ball", "use": "kick it over the grass", "used": "kicked the ball over the grass"},
-    {"": "drum", "use": "play it in the evening", "used": "played the drum until the stars came out"},
+    {"": "drum", "use": "play it in the evening",
+     "used": "played the drum until the stars came out"},
     {"": "boat", "use": "sail it on the water", "used": "sailed the boat on the water"},
     {"": "scarf", "use": "wear it in the snow", "used": "wore the scarf all winter"},
     {"": "lamp", "use": "light it in the dark", "used": "lit the lamp and told stories"},
@@ -103,20 +104,28 @@ FEARS = (
      "then": "the water was warm and not deep", "now": "swam in the lake every day"},
     {"": "the thunder", "when": "a storm came", "help": "sang a loud song with {h_him}",
      "then": "the thunder was only a noise", "now": "sang whenever a storm came"},
-    {"": "the high bridge", "when": "the others walked over the river", "help": "walked in front of {h_him}",
+    {"": "the high bridge", "when": "the others walked over the river",
+     "help": "walked in front of {h_him}",
      "then": "the bridge was strong and safe", "now": "walked over the bridge every day"},
-    {"": "the tall slide", "when": "the others played in the park", "help": "sat down right behind {h_him}",
+    {"": "the tall slide", "when": "the others played in the park",
+     "help": "sat down right behind {h_him}",
      "then": "the ride was quick and fun", "now": "went down the slide every day"},
 )
 
 # A thing that breaks, why, and what mends it.
 BROKEN = (
-    {"": "chair", "why": "{h} jumped on it", "part": "leg", "harm": "broke", "tool": "a hammer and a nail", "again": "sit on it"},
-    {"": "kite", "why": "it flew into a tree", "part": "tail", "harm": "tore", "tool": "some string", "again": "fly it"},
-    {"": "cup", "why": "it fell from the table", "part": "handle", "harm": "broke", "tool": "some glue", "again": "drink from it"},
-    {"": "cart", "why": "it hit a big stone", "part": "wheel", "harm": "broke", "tool": "a piece of wood", "again": "pull it"},
-    {"": "coat", "why": "it was caught on a thorn", "part": "sleeve", "harm": "tore", "tool": "a needle and thread", "again": "wear it"},
-    {"": "boat", "why": "it hit a rock", "part": "sail", "harm": "tore", "tool": "a piece of cloth", "again": "sail it"},
+    {"": "chair", "why": "{h} jumped on it", "part": "leg", "harm": "broke",
+     "tool": "a hammer and a nail", "again": "sit on it"},
+    {"": "kite", "why": "it flew into a tree", "part": "tail", "harm": "tore",
+     "tool": "some string", "again": "fly it"},
+    {"": "cup", "why": "it fell from the table", "part": "handle", "harm": "broke",
+     "tool": "some glue", "again": "drink from it"},
+    {"": "cart", "why": "it hit a big stone", "part": "wheel", "harm": "broke",
+     "tool": "a piece of wood", "again": "pull it"},
+    {"": "coat", "why": "it was caught on a thorn", "part": "sleeve", "harm": "tore",
+     "tool": "a needle and thread", "again": "wear it"},
+    {"": "boat", "why": "it hit a rock", "part": "sail", "harm": "tore",
+     "tool": "a piece of cloth", "again": "sail it"},
 )
 
 BAKING = (
@@ -152,7 +161,8 @@ NOISES = (
     {"": "Hoo, hoo, hoo", "what": "an owl on the roof", "do": "said good night to the owl"},
     {"": "Drip, drip, drip", "what": "the rain in a bucket", "do": "took the bucket away"},
     {"": "Creak, creak, creak", "what": "the old gate in the wind", "do": "closed the gate"},
-    {"": "Scratch, scratch, scratch", "what": "a mouse with a nut", "do": "gave the mouse some cheese"},
+    {"": "Scratch, scratch, scratch", "what": "a mouse with a nut",
+     "do": "gave the mouse some cheese"},
 )
 
 TREASURES = (
@@ -169,10 +179,14 @@ DIG_SPOTS = tuple({"": s, "sign": g} for s, g in (
 
 # Two trades at the market: each wants what the next one has.
 TRADES = (
-    {"have": "a basket of eggs", "first": "a baker", "mid": "a warm cake", "second": "a farmer", "end": "a little hen"},
-    {"have": "a jar of honey", "first": "a sailor", "mid": "a long rope", "second": "a miner", "end": "a silver ring"},
-    {"have": "a bag of wool", "first": "a weaver", "mid": "a soft blanket", "second": "a painter", "end": "a lovely picture"},
-    {"have": "a sack of corn", "first": "a miller", "mid": "a bag of flour", "second": "a baker", "end": "a big pie"},
+    {"have": "a basket of eggs", "first": "a baker", "mid": "a warm cake", "second": "a farmer",
+     "end": "a little hen"},
+    {"have": "a jar of honey", "first": "a sailor", "mid": "a long rope", "second": "a miner",
+     "end": "a silver ring"},
+    {"have": "a bag of wool", "first": "a weaver", "mid": "a soft blanket", "second": "a painter",
+     "end": "a lovely picture"},
+    {"have": "a sack of corn", "first": "a miller", "mid": "a bag of flour", "second": "a baker",
+     "end": "a big pie"},
 )
 
 INSTRUMENTS = (
@@ -181,3 +195,12 @@ INSTRUMENTS = (
     {"": "bell", "sound": "Ding, ding", "did": "rang the bell"},
     {"": "fiddle", "sound": "Fiddle-dee-dee", "did": "played the fiddle"},
 )
+
+
+def carried_words():
+    """The words that a story picks once and holds to its end: who, what, and in which colour."""
+    tables = (NAMES, COLORS, THINGS, TRAPPED, SEEDS, BROKEN, BAKING, COUNTS, FRUITS, INSTRUMENTS)
+    words = {record[""] for table in tables for record in table}
+    for animal in ANIMALS:
+        words.update((animal["animal"], animal["food"]))
+    return sorted(words)

@@ -1,7 +1,7 @@
 """A Phi-3 decoder as Hugging Face's Phi3ForCausalLM computes it, in plain PyTorch.
 
-Parameters carry Hugging Face's names and shapes (fused qkv_proj: rows q, k, v; fused gate_up_proj: rows
-gate, up), so a state dict is written to safetensors as it stands.
+Parameters carry Hugging Face's names and shapes (fused qkv_proj: rows q, k, v; fused gate_up_proj:
+rows gate, up), so a state dict is written to safetensors as it stands.
 """
 
 import math
@@ -74,7 +74,7 @@ class RmsNorm(nn.Module):
 
 
 def _rotate(x, cos, sin):
-    """NEOX rope: the pair of dimension i is i + head_dim / 2. x: [batch, heads, length, head_dim]."""
+    """NEOX rope: dimension i pairs with i + head_dim / 2. x: [batch, heads, length, head_dim]."""
     half = x.shape[-1] // 2
     first, second = x[..., :half], x[..., half:]
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
@@ -148,7 +148,7 @@ class Phi3(nn.Module):
         self.register_buffer("sin", angles.sin(), persistent=False)
 
     def initialize(self, generator):
-        """Normal(0, 0.02); layers that write to the residual stream smaller, as there are 2 a layer."""
+        """Normal(0, 0.02); smaller what writes to the residual stream, twice in each layer."""
         shrink = 1.0 / math.sqrt(2 * self.config.num_hidden_layers)
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
@@ -158,8 +158,11 @@ class Phi3(nn.Module):
                     weight.add_(torch.randn(weight.shape, generator=generator), alpha=0.02 * scale)
 
     def forward(self, tokens, documents=None):
-        """Logits [batch, length, vocab]. `documents` numbers each token's text: texts packed into one
-        row do not see each other. Without it a row is one text."""
+        """Logits [batch, length, vocab].
+
+        `documents` numbers each token's text: texts packed into one row do not see each other.
+        Without it a row is one text.
+        """
         length = tokens.shape[1]
         allowed = torch.ones(length, length, dtype=torch.bool).tril()[None]
         if documents is not None:

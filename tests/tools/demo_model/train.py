@@ -11,20 +11,20 @@ import os
 import time
 from pathlib import Path
 
-# Threads that spin while they wait cost most of the machine when it compiles at the same time. Read once,
-# when the OpenMP runtime is loaded, hence before torch.
+# Threads that spin while they wait waste a machine that has other work too. Read once, when the
+# OpenMP runtime is loaded, hence before torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch  # noqa: E402
 from torch.nn import functional as F
 
+import lexicon
 import tokenizer
 from data import IGNORE, Stories, held_out_stories
 from evaluate import mean_nll
 from model import Phi3
 
-BATCH_TOKENS = 2048
-REPORT_SECONDS = 30  # between two lines of progress, each with a checkpoint
+REPORT_SECONDS = 60  # between two lines of progress, each with a checkpoint
 LONG_ROWS_FROM = 0.7  # fraction of the budget after which rows are as long as the context
 SHORT_ROW = 320  # two stories
 WARMUP = 0.04
@@ -36,10 +36,15 @@ def arguments():
     parser.add_argument("--work", required=True, help="folder for checkpoints and the tokenizer")
     parser.add_argument("--minutes", type=float, help="budget in wall time")
     parser.add_argument("--tokens", type=int, help="budget in tokens seen")
-    parser.add_argument("--resume", action="store_true", help="go on from the work folder's checkpoint")
+    parser.add_argument("--resume", action="store_true",
+                        help="go on from the checkpoint in the work folder")
     parser.add_argument("--init", help="start a new schedule from this checkpoint's weights")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
+    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--batch-tokens", type=int, default=1024,
+                        help="small by default: minutes on a CPU buy more steps that way")
+    parser.add_argument("--carried-weight", type=float, default=4.0,
+                        help="loss weight of carried words while rows are short")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16",
                         help="of the matrix products; weights and optimizer are always fp32")
@@ -66,6 +71,21 @@ def optimizer_for(model):
                              lr=0.0, betas=(0.9, 0.98), eps=1e-8)
 
 
+def token_weights(sp, carried_weight):
+    """The loss weight of each token id in the first part of a run.
+
+    The names and things that a story carries along are few among its tokens and the hardest to
+    learn, as they need memory rather than grammar. With more weight they are learnt sooner; the
+    last part of a run weighs all alike, so that its probabilities are the stories' own.
+    """
+    weights = torch.ones(sp.vocab_size())
+    for word in lexicon.carried_words():
+        for ids in (sp.encode(word), sp.encode('"' + word)[1:]):
+            if len(ids) == 1:
+                weights[ids[0]] = carried_weight
+    return weights
+
+
 class Run:
     """A training run: the model, its optimizer, and how much of the budget is spent."""
 
@@ -83,6 +103,7 @@ class Run:
         self.tokens_before = 0  # seen by the run that --init names
         self.stories = Stories(self.sp)
         self._restore()
+        self.weights = token_weights(self.sp, args.carried_weight)
         self.held_out = [[self.sp.bos_id()] + self.sp.encode(text) + [self.sp.eos_id()]
                          for text in held_out_stories(24)]
 
@@ -119,13 +140,16 @@ class Run:
 
     def train_step(self, fraction):
         """One batch; returns its loss and counts its tokens."""
-        length = SHORT_ROW if fraction < LONG_ROWS_FROM else self.model.config.max_position_embeddings
-        tokens, targets, documents = self.stories.batch(BATCH_TOKENS // length, length)
+        early = fraction < LONG_ROWS_FROM
+        length = SHORT_ROW if early else self.model.config.max_position_embeddings
+        rows = max(1, self.args.batch_tokens // length)
+        tokens, targets, documents = self.stories.batch(rows, length)
         for group in self.optimizer.param_groups:
             group["lr"] = self.args.rate * rate_factor(fraction)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.args.precision == "bf16"):
             logits = self.model(tokens, documents)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+        loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE,
+                               weight=self.weights if early else None)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -158,7 +182,7 @@ def main():
     args = arguments()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    # Words that never occur soon have gradients below the smallest normal float, which are slow to add.
+    # Words that never occur soon get gradients below the smallest normal float: slow to add.
     torch.set_flush_denormal(True)
     Run(args).train()
 
