@@ -1,0 +1,21 @@
+// How Hugging Face checkpoints spell the tensors of the architectures that we know. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "pipeline/model/cut_pieces.h"
+
+namespace quantfleet::pipeline {
+
+class HfNames final : public TensorNames {
+ public:
+  std::string Of(Role role, int layer) const override;  // "model.layers.3.self_attn.q_proj.weight"
+  std::string FusedQkv(int layer) const override;
+  std::string FusedGateUp(int layer) const override;
+};
+
+// Tensors that some checkpoints carry and that every runtime computes for itself.
+bool IsDerivedTensor(std::string_view name);
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,173 @@
+#include "pipeline/format/safetensors/hf_source.h"
+
+#include <algorithm>
+#include <set>
+
+#include "common/base/digest.h"
+#include "pipeline/format/safetensors/hf_names.h"
+#include "pipeline/format/safetensors/safetensors_file.h"
+#include "pipeline/format/safetensors/shard_index.h"
+#include "pipeline/model/hf_tokenizer.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+constexpr uint64_t kMaxConfigBytes = 4u << 20;
+constexpr uint64_t kMaxTokenizerBytes = 64u << 20;
+constexpr uint64_t kMaxAttachmentBytes = 1u << 20;
+
+bool IsAttachment(std::string_view name) {
+  const bool plain = std::ranges::all_of(name, [](char c) { return c > ' ' && c <= '~' && c != '/' && c != '\\'; });
+  return plain && (name.starts_with("LICENSE") || name.starts_with("LICENCE") || name.starts_with("NOTICE") ||
+                   name == "README.md");
+}
+
+std::string FolderName(const fs::path& folder) {
+  const fs::path normal = fs::absolute(folder).lexically_normal();
+  return (normal.has_filename() ? normal : normal.parent_path()).filename().string();
+}
+
+}  // namespace
+
+// Opens a folder step by step. Every file that shapes the artifact passes through Note or ReadText, and so into the
+// fingerprint.
+class HfOpener {
+ public:
+  HfOpener(FileSystem& files, const fs::path& folder) : files_(files), folder_(folder), source_(new HfSource) {}
+
+  absl::StatusOr<std::unique_ptr<HfSource>> Run() {
+    if (!files_.Exists(folder_ / "config.json"))
+      return NotFound("{} is missing: is {} a model folder?", (folder_ / "config.json").string(), folder_.string());
+    QF_ASSIGN_OR_RETURN(const std::string config_text, ReadText("config.json", kMaxConfigBytes));
+    QF_ASSIGN_OR_RETURN(const HfConfig config, ParseHfConfig(config_text, (folder_ / "config.json").string()));
+    ModelDescription& model = source_->description_;
+    model.architecture = config.architecture;
+    model.hyper = config.hyper;
+    model.published_name = config.published_name;
+    model.name = model.published_name.empty() ? FolderName(folder_) : model.published_name;
+    // Weights before the tokenizer: a vocab_size without the rows to match is found before anything is padded to it.
+    QF_RETURN_IF_ERROR(OpenShards());
+    QF_RETURN_IF_ERROR(Annotate(CutPieces(HfNames(), RowOrder::kHf, model), folder_.string()));
+    QF_RETURN_IF_ERROR(ReadTokenizer(config));
+    QF_RETURN_IF_ERROR(ReadAttachments());
+    source_->fingerprint_.text = fmt::format("safetensors {} {}", noted_, contents_.Finish().hex());
+    return std::move(source_);
+  }
+
+ private:
+  absl::Status Note(const std::string& name, uint64_t size) {
+    QF_ASSIGN_OR_RETURN(const int64_t modified, files_.ModifiedAt(folder_ / name));
+    noted_ += fmt::format("{}:{}:{} ", name, size, modified);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::string> ReadText(const std::string& name, uint64_t limit) {
+    QF_ASSIGN_OR_RETURN(std::string text, files_.ReadAll(folder_ / name, limit));
+    QF_RETURN_IF_ERROR(Note(name, text.size()));
+    contents_.Update(HashText(text).span());
+    return text;
+  }
+
+  absl::Status OpenShards() {
+    QF_ASSIGN_OR_RETURN(const ShardIndex index, FindShards(files_, folder_));
+    contents_.Update(HashText(index.text).span());
+    for (const std::string& shard : index.shards) QF_RETURN_IF_ERROR(OpenShard(shard, index));
+    for (const auto& [tensor, shard] : index.tensor_to_shard)
+      if (!seen_.contains(tensor))
+        return InvalidArgument("the index puts tensor '{}' into {}, which does not hold it: index and shards are not "
+                               "of the same model; download both again", tensor, (folder_ / shard).string());
+    return absl::OkStatus();
+  }
+
+  absl::Status OpenShard(const std::string& shard, const ShardIndex& index) {
+    const std::string path = (folder_ / shard).string();
+    QF_ASSIGN_OR_RETURN(std::unique_ptr<File> file, files_.Open(folder_ / shard, OpenMode::kRead));
+    QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+    QF_RETURN_IF_ERROR(Note(shard, size));
+    QF_ASSIGN_OR_RETURN(const SafetensorsFile header, SafetensorsFile::Read(*file, path));
+    contents_.Update(header.header_digest().span());
+    for (const SafetensorsTensor& tensor : header.tensors()) {
+      if (!index.tensor_to_shard.empty()) {
+        const auto it = index.tensor_to_shard.find(tensor.name);
+        if (it == index.tensor_to_shard.end() || it->second != shard)
+          return InvalidArgument("{} holds tensor '{}', which the index {}: index and shards are not of the same "
+                                 "model; download both again", path, tensor.name,
+                                 it == index.tensor_to_shard.end() ? "does not name" : "puts into " + it->second);
+      }
+      seen_.emplace(tensor.name);
+      QF_RETURN_IF_ERROR(Take(tensor, path));
+    }
+    source_->shards_.push_back(std::move(file));
+    return absl::OkStatus();
+  }
+
+  absl::Status Take(const SafetensorsTensor& tensor, const std::string& path) {
+    ModelDescription& model = source_->description_;
+    if (IsDerivedTensor(tensor.name)) return absl::OkStatus();
+    // A tied checkpoint may repeat the embedding as its head; transformers ignores the copy as well.
+    if (model.hyper.tied_embeddings && tensor.name == HfNames().Of(Role::kOutputHead, -1)) return absl::OkStatus();
+    if (!tensor.dtype)
+      return Unimplemented("{}: tensor '{}' has the dtype {}; only F32, F16 and BF16 are read: give the checkpoint "
+                           "that is not quantized", path, tensor.name, tensor.dtype_name);
+    if (tensor.shape.empty() || tensor.shape.size() > 2 || tensor.size == 0)
+      return InvalidArgument("{}: tensor '{}' has {} dimensions and {} bytes; weights of a {} model have 1 or 2 "
+                             "dimensions and are not empty", path, tensor.name, tensor.shape.size(), tensor.size,
+                             Name(model.architecture));
+    const bool flat = tensor.shape.size() == 1;
+    model.tensors.push_back({.name = tensor.name, .dtype = *tensor.dtype, .rows = flat ? 1 : tensor.shape[0],
+                             .cols = tensor.shape.back(), .dims = flat ? 1 : 2});
+    source_->places_.push_back({source_->shards_.size(), tensor.offset, tensor.size});
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadTokenizer(const HfConfig& config) {
+    HfTokenizerFiles texts;
+    for (const auto& [name, text] : {std::pair("tokenizer.model", &texts.model),
+                                     {"tokenizer.json", &texts.tokenizer_json},
+                                     {"tokenizer_config.json", &texts.tokenizer_config},
+                                     {"added_tokens.json", &texts.added_tokens},
+                                     {"chat_template.jinja", &texts.chat_template}}) {
+      if (!files_.Exists(folder_ / name)) continue;
+      QF_ASSIGN_OR_RETURN(*text, ReadText(name, kMaxTokenizerBytes));
+    }
+    absl::StatusOr<TokenizerData> tokenizer = BuildTokenizer(texts, config);
+    if (!tokenizer.ok()) return Annotate(tokenizer.status(), folder_.string());
+    source_->description_.tokenizer = *std::move(tokenizer);
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadAttachments() {
+    QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files_.List(folder_));
+    for (const std::string& name : names) {
+      if (!IsAttachment(name) || files_.List(folder_ / name).ok()) continue;  // a folder called LICENSES
+      QF_ASSIGN_OR_RETURN(std::string content, ReadText(name, kMaxAttachmentBytes));
+      if (!content.empty()) source_->attachments_.push_back({name, std::move(content)});
+    }
+    return absl::OkStatus();
+  }
+
+  FileSystem& files_;
+  const fs::path folder_;
+  std::unique_ptr<HfSource> source_;
+  std::set<std::string> seen_;
+  std::string noted_;
+  Sha256 contents_;
+};
+
+absl::StatusOr<std::unique_ptr<HfSource>> HfSource::Open(FileSystem& files, const fs::path& folder) {
+  return HfOpener(files, folder).Run();
+}
+
+absl::Status HfSource::Read(size_t tensor, uint64_t offset, MutableBytes out) const {
+  if (tensor >= places_.size() || offset > places_[tensor].size || out.size() > places_[tensor].size - offset)
+    return OutOfRange("reading beyond the end of tensor {}", tensor);
+  const Place& place = places_[tensor];
+  return Annotate(shards_[place.shard]->ReadAt(place.offset + offset, out), description_.tensors[tensor].name);
+}
+
+void HfSource::Release(size_t tensor, uint64_t offset, uint64_t size) const {
+  const Place& place = places_[tensor];
+  shards_[place.shard]->DropCache(place.offset + offset, size);
+}
+
+}  // namespace quantfleet::pipeline

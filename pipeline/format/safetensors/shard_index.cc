@@ -1,0 +1,69 @@
+#include "pipeline/format/safetensors/shard_index.h"
+
+#include <boost/json.hpp>
+#include <set>
+
+#include "pipeline/model/json.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view kSingle = "model.safetensors";
+constexpr std::string_view kIndex = "model.safetensors.index.json";
+constexpr uint64_t kMaxIndexBytes = 32u << 20;
+constexpr size_t kMaxShards = 4096;
+
+// Nothing outside of the folder may be read because an index says so.
+bool IsPlainFileName(std::string_view name) {
+  return name.ends_with(".safetensors") && name.find_first_of("/\\") == std::string_view::npos &&
+         name.find('\0') == std::string_view::npos;
+}
+
+absl::StatusOr<ShardIndex> ReadIndex(FileSystem& files, const fs::path& folder) {
+  const std::string name = (folder / kIndex).string();
+  ShardIndex out;
+  QF_ASSIGN_OR_RETURN(out.text, files.ReadAll(folder / kIndex, kMaxIndexBytes));
+  QF_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(out.text, name));
+  JsonMembers members(object, name);
+  const json::object* map = members.Object("weight_map");
+  QF_RETURN_IF_ERROR(members.status());
+  if (map == nullptr || map->empty()) return InvalidArgument("{}: 'weight_map' is missing or empty", name);
+  std::set<std::string> shards;
+  for (const auto& [tensor, file] : *map) {
+    const json::string* text = file.if_string();
+    const std::string shard = text ? std::string(text->data(), text->size()) : "";
+    if (!IsPlainFileName(shard))
+      return InvalidArgument("{}: tensor '{}' is mapped to '{}', which is no .safetensors file of this folder", name,
+                             std::string(tensor.data(), tensor.size()), shard);
+    shards.insert(shard);
+    out.tensor_to_shard.emplace(std::string(tensor.data(), tensor.size()), shard);
+  }
+  if (shards.size() > kMaxShards) return InvalidArgument("{}: there are more than {} shards", name, kMaxShards);
+  for (const std::string& shard : shards)
+    if (!files.Exists(folder / shard))
+      return NotFound("{} is missing, one of the {} files that {} names: download the model again",
+                      (folder / shard).string(), shards.size(), kIndex);
+  out.shards.assign(shards.begin(), shards.end());
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<ShardIndex> FindShards(FileSystem& files, const fs::path& folder) {
+  if (files.Exists(folder / kSingle)) return ShardIndex{{std::string(kSingle)}, {}, {}};
+  if (files.Exists(folder / kIndex)) return ReadIndex(files, folder);
+  QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(folder));
+  for (const std::string& name : names) {
+    if (name.starts_with("pytorch_model") && (name.ends_with(".bin") || name.ends_with(".bin.index.json")))
+      return InvalidArgument("{} holds pickled PyTorch weights ({}), which are not read because they can run code; "
+                             "convert them to safetensors (transformers: save_pretrained(..., "
+                             "safe_serialization=True))", folder.string(), name);
+    if (name.ends_with(".safetensors"))
+      return NotFound("{} is missing beside {}: download the model again", (folder / kIndex).string(), name);
+  }
+  return NotFound("{} holds no weights: neither {} nor {}", folder.string(), kSingle, kIndex);
+}
+
+}  // namespace quantfleet::pipeline
