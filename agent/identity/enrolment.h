@@ -1,0 +1,33 @@
+// From a token to an identity. May be killed at any step and run again: the same key and the same request id go up, and
+// the daemon answers with the same device.
+#pragma once
+
+#include <string>
+
+#include "agent/identity/device_api.h"
+#include "agent/identity/identity_store.h"
+#include "agent/identity/trusted_clock.h"
+
+namespace quantfleet::agent {
+
+struct Enrolment {
+  DeviceIdentity identity;
+  bool already_enrolled = false;  // nothing was asked of the daemon
+};
+
+struct EnrolmentRequest {
+  std::string server;  // host:port
+  std::string token;   // as `quantfleet token create` printed it
+  v1::HardwareFacts facts;
+  std::string agent_version;
+};
+
+// UNAUTHENTICATED: the server is not the daemon that made the token, or it does not know the token. FAILED_PRECONDITION:
+// enrolled with another daemon. The token's secret is sent only to a server whose CA has the token's fingerprint.
+absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& connect, TrustedClock& clock, Random& random,
+                                const EnrolmentRequest& request);
+
+// What a daemon granted, believed only when the certificate is of this device and this key, and the trust root is whole.
+absl::Status CheckGranted(const v1::Identity& granted, const std::string& private_pem);
+
+}  // namespace quantfleet::agent

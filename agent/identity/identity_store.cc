@@ -1,0 +1,84 @@
+#include "agent/identity/identity_store.h"
+
+#include "agent/platform/record.h"
+#include "common/trust/certificate.h"
+
+namespace quantfleet::agent {
+namespace {
+
+absl::StatusOr<v1::TrustRoot> DecodeTrustRoot(const std::string& text, const fs::path& path) {
+  v1::TrustRoot root;
+  const auto bytes = FromBase64Url(text);
+  if (!bytes || text.empty() || !root.ParseFromString(std::string(AsText(*bytes))))
+    return DataLoss("{}: the trust root is damaged; enrol this device again with a new --state", path.string());
+  return root;
+}
+
+}  // namespace
+
+std::string BlobAddress(const std::string& server, const std::string& blob_endpoint) {
+  if (!blob_endpoint.starts_with(":")) return blob_endpoint;
+  return server.substr(0, server.rfind(':')) + blob_endpoint;
+}
+
+absl::StatusOr<std::string> IdentityStore::DeviceKey() const {
+  const fs::path path = state_ / "device.key";
+  if (files_.Exists(path)) return files_.ReadAll(path, 1 << 20);
+  const trust::KeyPair key = trust::GenerateTlsKey();
+  QF_RETURN_IF_ERROR(files_.WriteAtomically(path, AsBytes(key.private_pem), OpenMode::kPrivate));
+  return key.private_pem;
+}
+
+absl::StatusOr<std::string> IdentityStore::RequestId(const std::string& server, Random& random) const {
+  const fs::path path = state_ / "enrolment.json";
+  auto record = ReadRecord(files_, path);
+  if (record.ok() && Field(*record, "server") == server && !Field(*record, "request_id").empty())
+    return Field(*record, "request_id");
+  if (!record.ok() && record.status().code() != absl::StatusCode::kNotFound) return record.status();
+  const std::string id = random.Id("enroll-", 16);
+  QF_RETURN_IF_ERROR(WriteRecord(files_, path, {{"server", server}, {"request_id", id}}));
+  return id;
+}
+
+absl::StatusOr<DeviceIdentity> IdentityStore::Load() const {
+  const fs::path path = state_ / "identity.json";
+  auto record = ReadRecord(files_, path);
+  if (record.status().code() == absl::StatusCode::kNotFound)
+    return NotFound("this device is not enrolled ({} is absent): run quantfleet-agent enroll", path.string());
+  if (!record.ok()) return record.status();
+  DeviceIdentity identity{.device_id = Field(*record, "device_id"),
+                          .device_class = Field(*record, "device_class"),
+                          .certificate_pem = Field(*record, "certificate_pem"),
+                          .private_pem = {},
+                          .trust_root = {},
+                          .server = Field(*record, "server"),
+                          .blob_endpoint = Field(*record, "blob_endpoint")};
+  QF_ASSIGN_OR_RETURN(identity.trust_root, DecodeTrustRoot(Field(*record, "trust_root"), path));
+  QF_ASSIGN_OR_RETURN(identity.private_pem, files_.ReadAll(state_ / "device.key", 1 << 20));
+  if (identity.device_id.empty() || identity.certificate_pem.empty() || identity.server.empty())
+    return DataLoss("{} is incomplete; enrol this device again with a new --state", path.string());
+  return identity;
+}
+
+absl::Status IdentityStore::Save(const DeviceIdentity& identity) const {
+  return WriteRecord(files_, state_ / "identity.json",
+                     {{"device_id", identity.device_id},
+                      {"device_class", identity.device_class},
+                      {"certificate_pem", identity.certificate_pem},
+                      {"trust_root", ToBase64Url(AsBytes(identity.trust_root.SerializeAsString()))},
+                      {"server", identity.server},
+                      {"blob_endpoint", identity.blob_endpoint}});
+}
+
+std::optional<Time> IdentityStore::LastKnownTime() const {
+  const auto record = ReadRecord(files_, state_ / "clock.json");
+  const auto ms = record.ok() ? NumberField(*record, "server_time_ms") : std::nullopt;
+  if (!ms || *ms > uint64_t{1} << 50) return std::nullopt;
+  return FromUnixMillis(static_cast<int64_t>(*ms));
+}
+
+absl::Status IdentityStore::SaveTime(Time time) const {
+  return WriteRecord(files_, state_ / "clock.json", {{"server_time_ms", std::to_string(ToUnixMillis(time))}});
+}
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,56 @@
+// Who this device is, on its disk:
+//
+//   STATE/device.key      its private key (PEM, mode 0600): made here, never leaves
+//   STATE/enrolment.json  what was asked for: request id and server, before the first call
+//   STATE/identity.json   what was granted: device id, certificate, trust root, server, blob endpoint
+//   STATE/clock.json      the daemon's time as it was last heard, at most an hour old while the agent runs
+//
+// Each is whole or absent, whenever the power goes. Thread-safe as FileSystem is; one writer.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "quantfleet/v1/trust.pb.h"
+
+namespace quantfleet::agent {
+
+struct DeviceIdentity {
+  std::string device_id;
+  std::string device_class;
+  std::string certificate_pem;
+  std::string private_pem;
+  v1::TrustRoot trust_root;
+  std::string server;         // host:port that was enrolled with
+  std::string blob_endpoint;  // as the daemon gave it; see BlobAddress
+};
+
+// Where blobs are fetched: an endpoint without a host means the host that gRPC goes to.
+std::string BlobAddress(const std::string& server, const std::string& blob_endpoint);
+
+class IdentityStore {
+ public:
+  IdentityStore(FileSystem& files, fs::path state) : files_(files), state_(std::move(state)) {}
+
+  const fs::path& state() const { return state_; }
+  // The device's key; made and durable at the first call.
+  absl::StatusOr<std::string> DeviceKey() const;
+  // The request id of the enrolment with `server`: the same one until it has succeeded.
+  absl::StatusOr<std::string> RequestId(const std::string& server, Random& random) const;
+  // NOT_FOUND: this device is not enrolled yet. DATA_LOSS: what is there cannot be believed.
+  absl::StatusOr<DeviceIdentity> Load() const;
+  absl::Status Save(const DeviceIdentity& identity) const;
+
+  std::optional<Time> LastKnownTime() const;
+  absl::Status SaveTime(Time time) const;
+
+ private:
+  FileSystem& files_;
+  const fs::path state_;
+};
+
+}  // namespace quantfleet::agent

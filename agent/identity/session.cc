@@ -1,0 +1,191 @@
+#include "agent/identity/session.h"
+
+#include <algorithm>
+
+#include "agent/identity/enrolment.h"
+#include "common/trust/certificate.h"
+
+namespace quantfleet::agent {
+namespace {
+
+// The daemon's time is kept this seldom: flash wears, and a floor need not be sharp.
+constexpr Duration kSaveTimeEvery = std::chrono::hours(1);
+
+// device.proto: "quantfleet.v1.Renew\0" nonce "\0" SHA-256(csr_pem).
+std::string RenewalMessage(const std::string& nonce, const std::string& csr_pem) {
+  using namespace std::string_literals;
+  return "quantfleet.v1.Renew\0"s + nonce + "\0"s + HashText(csr_pem).raw();
+}
+
+}  // namespace
+
+Session::Session(const IdentityStore& store, Connector connect, TrustedClock& clock, DeviceIdentity identity)
+    : store_(store), connect_(std::move(connect)), clock_(clock), identity_(std::move(identity)) {
+  if (const auto known = store_.LastKnownTime()) {
+    clock_.RaiseFloor(*known);
+    saved_time_ = *known;
+  }
+  // A certificate that cannot be read counts as expired: the key can still renew it.
+  ReadLifetime().IgnoreError();
+  clock_.RaiseFloor(not_before_);
+}
+
+absl::Status Session::ReadLifetime() {
+  not_before_ = not_after_ = Time{};
+  QF_ASSIGN_OR_RETURN(const auto certificate, trust::ReadCertificate(identity_.certificate_pem));
+  not_before_ = certificate.not_before;
+  not_after_ = certificate.not_after;
+  return absl::OkStatus();
+}
+
+net::ServerTrust Session::Trust() const {
+  return {.ca_pem = identity_.trust_root.ca_pem(), .ca_fingerprint = {}, .time = [&clock = clock_] {
+            return clock.ForValidity();
+          }};
+}
+
+std::shared_ptr<DeviceApi> Session::Connect(const net::ServerTrust& trust, const net::ClientIdentity& client) {
+  auto line = connect_(identity_.server, trust, client);
+  std::lock_guard lock(stop_mutex_);
+  std::erase_if(lines_, [](const auto& weak) { return weak.expired(); });
+  lines_.push_back(line);
+  if (stopped_) line->Cancel();
+  return line;
+}
+
+void Session::Stop() {
+  std::lock_guard lock(stop_mutex_);
+  stopped_ = true;
+  for (const auto& weak : lines_)
+    if (const auto line = weak.lock()) line->Cancel();
+}
+
+// Renewal at a third of the life left: days of outage fit in between.
+bool Session::RenewalDue() const { return clock_.Now() >= not_after_ - (not_after_ - not_before_) / 3; }
+
+absl::StatusOr<std::shared_ptr<DeviceApi>> Session::Ready() {
+  std::lock_guard lock(mutex_);
+  if (!clock_.ForValidity()) QF_RETURN_IF_ERROR(LearnTime());
+  if (RenewalDue()) {
+    const absl::Status renewed = Renew();
+    // Early renewal may wait; an expired certificate cannot.
+    if (!renewed.ok() && (clock_.Now() >= not_after_ || renewed.code() == absl::StatusCode::kPermissionDenied))
+      return renewed;
+  }
+  if (!api_) api_ = Connect(Trust(), {identity_.certificate_pem, identity_.private_pem});
+  return api_;
+}
+
+// Asks without a certificate and without judging the server's validity times: the CA still has to be the pinned one.
+// Whoever holds an old key of the daemon could lie here, so the answer only ever moves the clock forward, to where
+// that old certificate has expired anyway.
+absl::Status Session::LearnTime() {
+  net::ServerTrust trust = Trust();
+  trust.time = []() -> std::optional<Time> { return std::nullopt; };
+  v1::GetChallengeRequest request;
+  request.set_device_id(identity_.device_id);
+  const auto challenge = Connect(trust, {})->GetChallenge(request);
+  if (!challenge.ok()) return Annotate(challenge.status(), "asking the daemon for the time");
+  const Time said = FromUnixMillis(challenge->server_time_ms());
+  if (said > clock_.Now()) Hear(challenge->server_time_ms());
+  return absl::OkStatus();
+}
+
+absl::Status Session::Renew() {
+  const auto line = Connect(Trust(), {});
+  v1::GetChallengeRequest ask;
+  ask.set_device_id(identity_.device_id);
+  const auto challenge = line->GetChallenge(ask);
+  if (!challenge.ok()) return Annotate(challenge.status(), "renewing the certificate");
+  v1::RenewRequest request;
+  request.set_device_id(identity_.device_id);
+  QF_ASSIGN_OR_RETURN(*request.mutable_csr_pem(), trust::MakeCsr(identity_.private_pem, identity_.device_id));
+  request.set_nonce(challenge->nonce());
+  QF_ASSIGN_OR_RETURN(*request.mutable_proof(),
+                      trust::SignWithTlsKey(identity_.private_pem,
+                                            AsBytes(RenewalMessage(challenge->nonce(), request.csr_pem()))));
+  const auto granted = line->Renew(request);
+  if (!granted.ok()) return Annotate(granted.status(), "renewing the certificate");
+  return AdoptGranted(*granted);
+}
+
+absl::Status Session::AdoptGranted(const v1::Identity& granted) {
+  QF_RETURN_IF_ERROR(CheckGranted(granted, identity_.private_pem));
+  if (granted.device_id() != identity_.device_id)
+    return DataLoss("the daemon renewed device {} instead of {}", granted.device_id(), identity_.device_id);
+  QF_ASSIGN_OR_RETURN(const Digest old_ca, trust::CertificateFingerprint(identity_.trust_root.ca_pem()));
+  QF_ASSIGN_OR_RETURN(const Digest new_ca, trust::CertificateFingerprint(granted.trust_root().ca_pem()));
+  if (old_ca != new_ca || granted.trust_root().version() < identity_.trust_root.version())
+    return DataLoss("the daemon's new trust root names another CA or is older than the one kept");
+  DeviceIdentity renewed = identity_;
+  renewed.certificate_pem = granted.certificate_pem();
+  renewed.trust_root = granted.trust_root();
+  if (!granted.blob_endpoint().empty()) renewed.blob_endpoint = granted.blob_endpoint();
+  if (!granted.device_class().empty()) renewed.device_class = granted.device_class();
+  QF_RETURN_IF_ERROR(store_.Save(renewed));
+  identity_ = std::move(renewed);
+  QF_RETURN_IF_ERROR(ReadLifetime());
+  api_ = nullptr;
+  Hear(granted.server_time_ms());
+  return absl::OkStatus();
+}
+
+void Session::Hear(int64_t server_time_ms) {
+  const Time said = FromUnixMillis(server_time_ms);
+  clock_.HearServer(said);
+  if (said < saved_time_ + kSaveTimeEvery) return;
+  // Not fatal: the floor stays where it was.
+  if (store_.SaveTime(said).ok()) saved_time_ = said;
+}
+
+absl::Status Session::Mend(const absl::Status& failure) {
+  // A handshake that fails, on either side and for whatever reason, is UNAVAILABLE.
+  const bool refused = failure.code() == absl::StatusCode::kUnauthenticated;
+  if (!refused && failure.code() != absl::StatusCode::kUnavailable) return failure;
+  std::lock_guard lock(mutex_);
+  if (!LearnTime().ok()) return failure;
+  api_ = nullptr;
+  if (!refused && !RenewalDue()) return absl::OkStatus();
+  const absl::Status renewed = Renew();
+  return renewed.ok() || renewed.code() == absl::StatusCode::kPermissionDenied ? renewed : failure;
+}
+
+absl::StatusOr<v1::CheckInResponse> Session::CheckIn(const v1::CheckInRequest& request) {
+  for (bool again = false;; again = true) {
+    QF_ASSIGN_OR_RETURN(const auto api, Ready());
+    auto response = api->CheckIn(request);
+    if (response.ok()) {
+      std::lock_guard lock(mutex_);
+      Hear(response->server_time_ms());
+      DeviceIdentity now = identity_;
+      if (!response->blob_endpoint().empty()) now.blob_endpoint = response->blob_endpoint();
+      if (!response->device_class().empty()) now.device_class = response->device_class();
+      if (now.blob_endpoint != identity_.blob_endpoint || now.device_class != identity_.device_class) {
+        // A convenience for the next start; the daemon says it again at each check-in.
+        store_.Save(now).IgnoreError();
+        identity_ = std::move(now);
+      }
+      return response;
+    }
+    if (again) return response.status();
+    QF_RETURN_IF_ERROR(Mend(response.status()));
+  }
+}
+
+absl::StatusOr<v1::DeviceArtifact> Session::GetArtifact(const v1::GetDeviceArtifactRequest& request) {
+  QF_ASSIGN_OR_RETURN(const auto api, Ready());
+  return api->GetArtifact(request);
+}
+
+DeviceIdentity Session::identity() const {
+  std::lock_guard lock(mutex_);
+  return identity_;
+}
+
+Session::BlobAccess Session::blob_access() const {
+  std::lock_guard lock(mutex_);
+  return {BlobAddress(identity_.server, identity_.blob_endpoint), Trust(),
+          {identity_.certificate_pem, identity_.private_pem}};
+}
+
+}  // namespace quantfleet::agent

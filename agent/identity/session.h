@@ -1,0 +1,73 @@
+// The enrolled device's line to its daemon: calls with the current certificate, renewed in time, also when it expired
+// long ago or when this machine's clock is wrong.
+//
+// Thread-safe: calls may come from several threads; renewal happens once. Collaborators must outlive the session.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "agent/identity/device_api.h"
+#include "agent/identity/identity_store.h"
+#include "agent/identity/trusted_clock.h"
+
+namespace quantfleet::agent {
+
+class Session {
+ public:
+  // The identity as IdentityStore loaded it. Raises the clock's floor to what the identity proves to have passed.
+  Session(const IdentityStore& store, Connector connect, TrustedClock& clock, DeviceIdentity identity);
+
+  // UNAVAILABLE: later. PERMISSION_DENIED: this device is revoked. Learns the time and the blob endpoint.
+  absl::StatusOr<v1::CheckInResponse> CheckIn(const v1::CheckInRequest& request);
+  absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest& request);
+
+  DeviceIdentity identity() const;
+  // How blobs are fetched now.
+  struct BlobAccess {
+    std::string address;
+    net::ServerTrust trust;
+    net::ClientIdentity client;
+  };
+  BlobAccess blob_access() const;
+
+  // Ends what is under way; everything after it is CANCELLED.
+  void Stop();
+
+ private:
+  // The API with a certificate that is not due; renews first when it is.
+  absl::StatusOr<std::shared_ptr<DeviceApi>> Ready();
+  // After `failure`: OK when its cause was the time or the certificate and is mended, so that the call is worth
+  // another try; else what the caller should see.
+  absl::Status Mend(const absl::Status& failure);
+
+  // These need mutex_.
+  absl::Status LearnTime();
+  bool RenewalDue() const;
+  absl::Status Renew();
+  absl::Status AdoptGranted(const v1::Identity& granted);
+  absl::Status ReadLifetime();
+  void Hear(int64_t server_time_ms);
+  net::ServerTrust Trust() const;
+
+  // Connects and remembers the line, so that Stop can end it.
+  std::shared_ptr<DeviceApi> Connect(const net::ServerTrust& trust, const net::ClientIdentity& client);
+
+  const IdentityStore& store_;
+  const Connector connect_;
+  TrustedClock& clock_;
+
+  mutable std::mutex mutex_;
+  DeviceIdentity identity_;
+  Time not_before_{}, not_after_{};  // of the certificate
+  std::shared_ptr<DeviceApi> api_;   // with the certificate of identity_; null: to be made
+  Time saved_time_{};
+
+  std::mutex stop_mutex_;
+  bool stopped_ = false;
+  std::vector<std::weak_ptr<DeviceApi>> lines_;
+};
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,45 @@
+// The time as far as a device can know it. A device without a battery boots in 1970, or where it stopped weeks ago;
+// its daemon's time, once heard over an authenticated connection, counts from then on. Thread-safe.
+#pragma once
+
+#include <mutex>
+#include <optional>
+
+#include "common/base/clock.h"
+
+namespace quantfleet::agent {
+
+// No device of quantfleet has lived before this: a clock that says so is wrong. 2025-01-01.
+inline constexpr Time kEarliestTime = Time(std::chrono::seconds(1'735'689'600));
+
+class TrustedClock final : public Clock {
+ public:
+  explicit TrustedClock(const Clock& system) : system_(system) {}
+
+  // It is at least this late: the daemon's time as it was last kept, or the beginning of a certificate.
+  void RaiseFloor(Time floor);
+  // The daemon said so over a connection whose CA was verified.
+  void HearServer(Time server_time);
+
+  // The daemon's time, moved on by the monotonic clock; before it was heard, the system's, but not below the floor.
+  Time Now() const override;
+  Duration Monotonic() const override { return system_.Monotonic(); }
+
+  // When certificates are judged. nullopt: the system's clock stands before what is known to have passed and the
+  // daemon was not heard yet, so nobody knows what time it is.
+  std::optional<Time> ForValidity() const;
+
+ private:
+  struct Heard {
+    Time server_time;
+    Duration at;  // monotonic
+  };
+  Time FromServer() const { return heard_->server_time + (system_.Monotonic() - heard_->at); }
+
+  const Clock& system_;
+  mutable std::mutex mutex_;
+  Time floor_ = kEarliestTime;
+  std::optional<Heard> heard_;
+};
+
+}  // namespace quantfleet::agent
