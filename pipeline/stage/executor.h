@@ -18,6 +18,8 @@ class ChunkSink {
   virtual ~ChunkSink() = default;
   virtual absl::Status Store(size_t target, const PlannedChunk& chunk, const Digest& digest, ByteSpan plain,
                              int element_bytes) = 0;
+  // Memory that one Store needs beside the chunk (encoding and compression); counts against the byte budget.
+  virtual uint64_t scratch_bytes() const { return uint64_t{10} << 20; }
 };
 
 // What one slab came to. Blocks of the source digest begin and end with slabs' pieces' own source blocks, which are
@@ -41,14 +43,17 @@ class Journal {
   virtual const SlabRecord* Find(size_t slab) const = 0;
 };
 
+// bytes_read of bytes_total are of the source, bytes_written are plain bytes of chunks; both count resumed slabs as done.
 struct Progress {
-  uint64_t slabs_done, slabs_total, slabs_resumed;
-  uint64_t bytes_read, bytes_total, bytes_written;
+  uint64_t slabs_done = 0, slabs_total = 0, slabs_resumed = 0;
+  uint64_t bytes_read = 0, bytes_total = 0, bytes_written = 0;
 };
 
 struct ExecutorOptions {
   int threads = 0;                     // 0: as many as cores
-  uint64_t memory_bytes = 512u << 20;  // bounds what is in flight
+  // Bounds what is in flight: fewer workers run where it does not suffice for all; INVALID_ARGUMENT says how much one
+  // needs when it does not suffice for one.
+  uint64_t memory_bytes = 512u << 20;
   Journal* journal = nullptr;
   std::function<void(const Progress&)> on_progress;  // called from worker threads, one at a time
   std::stop_token stop;                // CANCELLED when it fires

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pipeline/format/target_layout.h"
@@ -19,12 +20,13 @@ struct TargetSpec {
 absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text);
 
 // One chunk of one file: rows [first_row, first_row + rows) of a piece and the padding behind them, or fixed bytes
-// (header, attachments) known at planning time when piece is -1.
+// (header, attachments) known at planning time when piece is -1. The rows of a 1-D piece are its elements, here and
+// in Slab. Rows count in the order of the target.
 struct PlannedChunk {
   uint32_t file;
   uint64_t offset;
   uint32_t size;
-  int32_t piece;
+  int32_t piece;  // index into ModelDescription::pieces
   int64_t first_row, rows;
 };
 
@@ -34,7 +36,8 @@ struct TargetPlan {
   std::vector<PlannedChunk> chunks;  // by file, then offset
 };
 
-// Rows of one piece, read once and given to every target.
+// Rows of one piece, read once and given to every target: whole chunks of each, whole source blocks, and whole heads
+// where a target orders the rows within each head differently.
 struct Slab {
   uint32_t piece;
   int64_t first_row, rows;
@@ -46,6 +49,7 @@ struct Plan {
   uint64_t source_bytes = 0;
 };
 
+// Every piece of the model has slabs, whether a target uses it or not: the source digest covers all of them.
 absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets);
 
 }  // namespace quantfleet::pipeline

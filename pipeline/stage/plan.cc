@@ -1,0 +1,104 @@
+#include "pipeline/stage/plan.h"
+
+#include <algorithm>
+
+#include "pipeline/format/gguf/gguf_target.h"
+#include "pipeline/model/recipe.h"
+#include "pipeline/stage/executor.h"
+#include "pipeline/stage/plan_chunks.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+std::string ListTargets() {
+  std::string list;
+  for (const Recipe& recipe : Recipes()) list += fmt::format("{}gguf:{}", list.empty() ? "" : ", ", recipe.name);
+  return list;
+}
+
+absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec) {
+  if (spec.format != "gguf")
+    return InvalidArgument("there is no target format '{}'; there are {}", spec.format, ListTargets());
+  QF_ASSIGN_OR_RETURN(const Recipe recipe, FindRecipe(spec.recipe));
+  return PlanGguf(source.description(), source.attachments(), recipe);
+}
+
+// Feeds values to a digest so that no two sequences of them give the same bytes.
+class PlanHasher {
+ public:
+  void Number(uint64_t value) { hash_.Update(std::as_bytes(std::span(&value, 1))); }
+  void Text(std::string_view text) {
+    Number(text.size());
+    hash_.Update(AsBytes(text));
+  }
+  Digest Finish() { return hash_.Finish(); }
+
+ private:
+  Sha256 hash_;
+};
+
+void HashTarget(const TargetPlan& target, PlanHasher& hash) {
+  hash.Text(target.spec.format);
+  hash.Text(target.spec.recipe);
+  hash.Number(target.layout.memory_bytes);
+  hash.Number(target.layout.files.size());
+  for (const OutputFile& file : target.layout.files) {
+    hash.Text(file.path);
+    hash.Number(file.size);
+    hash.Number(file.fixed.size());
+    for (const FixedBytes& fixed : file.fixed) {
+      hash.Number(fixed.offset);
+      hash.Text(fixed.bytes);
+    }
+  }
+  hash.Number(target.layout.pieces.size());
+  for (const PlacedPiece& p : target.layout.pieces) {
+    for (const uint64_t n : {uint64_t{p.piece}, uint64_t{p.file}, p.offset, static_cast<uint64_t>(p.dtype),
+                             static_cast<uint64_t>(p.order), uint64_t{p.padding}})
+      hash.Number(n);
+    hash.Text(p.tensor);
+  }
+  hash.Number(target.chunks.size());
+  for (const PlannedChunk& c : target.chunks)
+    for (const uint64_t n : {uint64_t{c.file}, c.offset, uint64_t{c.size}, static_cast<uint64_t>(c.piece),
+                             static_cast<uint64_t>(c.first_row), static_cast<uint64_t>(c.rows)})
+      hash.Number(n);
+}
+
+}  // namespace
+
+absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text) {
+  const size_t colon = text.find(':');
+  if (colon != std::string_view::npos) {
+    TargetSpec spec{std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))};
+    if (spec.format == "gguf" && FindRecipe(spec.recipe).ok()) return spec;
+  }
+  return InvalidArgument("there is no target '{}'; there are {}", text, ListTargets());
+}
+
+absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets) {
+  if (targets.empty()) return InvalidArgument("name at least one target: {}", ListTargets());
+  std::vector<std::pair<TargetSpec, TargetLayout>> layouts;
+  for (const TargetSpec& spec : targets) {
+    if (std::ranges::any_of(layouts, [&](const auto& l) { return l.first.name() == spec.name(); }))
+      return InvalidArgument("target {}:{} is asked for twice", spec.format, spec.recipe);
+    QF_ASSIGN_OR_RETURN(TargetLayout layout, LayOut(source, spec));
+    layouts.emplace_back(spec, std::move(layout));
+  }
+  return PlanFromLayouts(source.description(), std::move(layouts));
+}
+
+Digest PlanDigest(const Plan& plan) {
+  PlanHasher hash;
+  hash.Number(plan.targets.size());
+  for (const TargetPlan& target : plan.targets) HashTarget(target, hash);
+  hash.Number(plan.slabs.size());
+  for (const Slab& slab : plan.slabs)
+    for (const uint64_t n :
+         {uint64_t{slab.piece}, static_cast<uint64_t>(slab.first_row), static_cast<uint64_t>(slab.rows)})
+      hash.Number(n);
+  hash.Number(plan.source_bytes);
+  return hash.Finish();
+}
+
+}  // namespace quantfleet::pipeline

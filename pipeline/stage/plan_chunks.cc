@@ -1,0 +1,174 @@
+#include "pipeline/stage/plan_chunks.h"
+
+#include <algorithm>
+
+#include "pipeline/artifact/manifest.h"
+#include "pipeline/stage/geometry.h"
+#include "pipeline/tensor/codec.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+// Bytes of one file that are accounted for: fixed bytes, or a piece.
+struct Extent {
+  uint64_t offset, size;
+  const FixedBytes* fixed;
+  const PlacedPiece* placed;
+};
+
+absl::Status CheckSourcePiece(const ModelDescription& model, const Piece& piece) {
+  if (piece.tensor >= model.tensors.size()) return Internal("piece {} names no tensor", Name(piece.role));
+  const SourceTensor& tensor = model.tensors[piece.tensor];
+  if (!IsFloat(tensor.dtype))
+    return InvalidArgument("tensor '{}' is {}: quantizing again what is quantized loses quality; use the original "
+                           "model (F32, F16 or BF16)", tensor.name, Info(tensor.dtype).name);
+  if (!FindCodec(tensor.dtype))
+    return Unimplemented("tensor '{}': this build cannot read {}", tensor.name, Info(tensor.dtype).name);
+  const bool inside = piece.dims == 1
+                          ? piece.first_row >= 0 && piece.first_row + piece.cols <= tensor.rows * tensor.cols
+                          : piece.first_row >= 0 && piece.first_row + piece.rows <= tensor.rows &&
+                                piece.cols == tensor.cols;
+  if (!inside || piece.rows < 1 || piece.cols < 1)
+    return Internal("piece {} does not lie in tensor '{}'", Name(piece.role), tensor.name);
+  if (RowsPerBlock(tensor.dtype, ShapeOf(piece)) == 0)
+    return Unimplemented("tensor '{}': one row has {}, more than the {} of a chunk", tensor.name,
+                         HumanBytes(static_cast<uint64_t>(RowBytes(tensor.dtype, piece.cols))),
+                         HumanBytes(kMaxChunkBytes));
+  return absl::OkStatus();
+}
+
+absl::Status CheckPlaced(const ModelDescription& model, const TargetLayout& layout, const PlacedPiece& placed) {
+  if (placed.piece >= model.pieces.size() || placed.file >= layout.files.size())
+    return Internal("tensor '{}' is placed from no piece or into no file", placed.tensor);
+  const Piece& piece = model.pieces[placed.piece];
+  const PieceShape shape = ShapeOf(piece);
+  if (!FindCodec(placed.dtype))
+    return Unimplemented("tensor '{}': this build cannot make {}", placed.tensor, Info(placed.dtype).name);
+  if (!Divides(placed.dtype, shape.cols))
+    return Internal("tensor '{}': rows of {} do not divide into blocks of {}", placed.tensor, shape.cols,
+                    Info(placed.dtype).name);
+  if (RowsPerChunk(RowBytes(placed.dtype, shape.cols), placed.padding) == 0)
+    return Unimplemented("tensor '{}': one row has {} as {}, more than the {} of a chunk", placed.tensor,
+                         HumanBytes(static_cast<uint64_t>(RowBytes(placed.dtype, shape.cols))),
+                         Info(placed.dtype).name, HumanBytes(kMaxChunkBytes));
+  const int64_t head = model.hyper.head_dim;
+  if (placed.order != piece.order && (head < 2 || head % 2 || shape.rows % head))
+    return InvalidArgument("tensor '{}': {} rows are not whole heads of {} rows", placed.tensor, shape.rows, head);
+  return absl::OkStatus();
+}
+
+// Every byte of the file, in order, each once.
+absl::StatusOr<std::vector<Extent>> ExtentsOf(const ModelDescription& model, const TargetLayout& layout,
+                                              uint32_t file) {
+  std::vector<Extent> extents;
+  for (const FixedBytes& fixed : layout.files[file].fixed)
+    if (!fixed.bytes.empty()) extents.push_back({fixed.offset, fixed.bytes.size(), &fixed, nullptr});
+  for (const PlacedPiece& placed : layout.pieces) {
+    if (placed.file != file) continue;
+    const PieceShape shape = ShapeOf(model.pieces[placed.piece]);
+    const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed.dtype, shape.cols));
+    extents.push_back({placed.offset, bytes + placed.padding, nullptr, &placed});
+  }
+  std::ranges::stable_sort(extents, {}, &Extent::offset);
+  uint64_t at = 0;
+  for (const Extent& extent : extents) {
+    if (extent.offset != at)
+      return Internal("{}: the plan has a {} at byte {}", layout.files[file].path,
+                      extent.offset > at ? "hole" : "overlap", std::min(at, extent.offset));
+    at += extent.size;
+  }
+  if (at != layout.files[file].size)
+    return Internal("{}: the plan fills {} of {} bytes", layout.files[file].path, at, layout.files[file].size);
+  return extents;
+}
+
+void CutFixed(uint32_t file, const Extent& extent, std::vector<PlannedChunk>& chunks) {
+  for (uint64_t at = 0; at < extent.size; at += kMaxChunkBytes) {
+    const auto size = static_cast<uint32_t>(std::min<uint64_t>(kMaxChunkBytes, extent.size - at));
+    chunks.push_back({file, extent.offset + at, size, -1, 0, 0});
+  }
+}
+
+void CutPiece(const ModelDescription& model, uint32_t file, const Extent& extent, std::vector<PlannedChunk>& chunks) {
+  const PlacedPiece& placed = *extent.placed;
+  const PieceShape shape = ShapeOf(model.pieces[placed.piece]);
+  const int64_t row_bytes = RowBytes(placed.dtype, shape.cols), most = RowsPerChunk(row_bytes, placed.padding);
+  for (int64_t row = 0; row < shape.rows; row += most) {
+    const int64_t rows = std::min(most, shape.rows - row);
+    const int64_t size = rows * row_bytes + (row + rows == shape.rows ? placed.padding : 0);
+    chunks.push_back({file, extent.offset + static_cast<uint64_t>(row * row_bytes), static_cast<uint32_t>(size),
+                      static_cast<int32_t>(placed.piece), row, rows});
+  }
+}
+
+absl::Status CheckFiles(const TargetLayout& layout) {
+  for (size_t i = 0; i < layout.files.size(); ++i) {
+    if (i && layout.files[i].path <= layout.files[i - 1].path)
+      return Internal("the planned files are not sorted: {}", layout.files[i].path);
+    if (layout.files[i].path == kManifestFile)
+      return InvalidArgument("the model brings a file '{}', which is the manifest's own name: rename it",
+                             kManifestFile);
+  }
+  for (size_t i = 1; i < layout.pieces.size(); ++i)
+    if (std::pair(layout.pieces[i].file, layout.pieces[i].offset) <
+        std::pair(layout.pieces[i - 1].file, layout.pieces[i - 1].offset))
+      return Internal("the planned tensors are not sorted: {}", layout.pieces[i].tensor);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TargetPlan> PlanTarget(const ModelDescription& model, TargetSpec spec, TargetLayout layout) {
+  TargetPlan target{std::move(spec), std::move(layout), {}};
+  for (const PlacedPiece& placed : target.layout.pieces)
+    QF_RETURN_IF_ERROR(CheckPlaced(model, target.layout, placed));
+  QF_RETURN_IF_ERROR(CheckFiles(target.layout));
+  for (uint32_t file = 0; file < target.layout.files.size(); ++file) {
+    QF_ASSIGN_OR_RETURN(const std::vector<Extent> extents, ExtentsOf(model, target.layout, file));
+    for (const Extent& extent : extents) {
+      if (extent.fixed) CutFixed(file, extent, target.chunks);
+      if (extent.placed) CutPiece(model, file, extent, target.chunks);
+    }
+  }
+  return target;
+}
+
+// As tall as the tallest chunk among the targets and the source's block, all powers of two; and whole heads.
+int64_t SlabRows(const ModelDescription& model, const Plan& plan, uint32_t index) {
+  const Piece& piece = model.pieces[index];
+  const PieceShape shape = ShapeOf(piece);
+  int64_t rows = RowsPerBlock(model.tensors[piece.tensor].dtype, shape);
+  for (const TargetPlan& target : plan.targets)
+    for (const PlacedPiece& placed : target.layout.pieces)
+      if (placed.piece == index)
+        rows = std::max(rows, RowsPerChunk(RowBytes(placed.dtype, shape.cols), placed.padding));
+  return std::lcm(rows, PermutedHeadRows(model, plan, index));
+}
+
+}  // namespace
+
+int64_t PermutedHeadRows(const ModelDescription& model, const Plan& plan, uint32_t piece) {
+  for (const TargetPlan& target : plan.targets)
+    for (const PlacedPiece& placed : target.layout.pieces)
+      if (placed.piece == piece && placed.order != model.pieces[piece].order) return model.hyper.head_dim;
+  return 1;
+}
+
+absl::StatusOr<Plan> PlanFromLayouts(const ModelDescription& model,
+                                     std::vector<std::pair<TargetSpec, TargetLayout>> layouts) {
+  Plan plan;
+  for (const Piece& piece : model.pieces) QF_RETURN_IF_ERROR(CheckSourcePiece(model, piece));
+  for (auto& [spec, layout] : layouts) {
+    QF_ASSIGN_OR_RETURN(TargetPlan target, PlanTarget(model, std::move(spec), std::move(layout)));
+    plan.targets.push_back(std::move(target));
+  }
+  for (uint32_t i = 0; i < model.pieces.size(); ++i) {
+    const PieceShape shape = ShapeOf(model.pieces[i]);
+    const int64_t most = SlabRows(model, plan, i);
+    for (int64_t row = 0; row < shape.rows; row += most)
+      plan.slabs.push_back({i, row, std::min(most, shape.rows - row)});
+    plan.source_bytes += static_cast<uint64_t>(
+        shape.rows * RowBytes(model.tensors[model.pieces[i].tensor].dtype, shape.cols));
+  }
+  return plan;
+}
+
+}  // namespace quantfleet::pipeline
