@@ -2,9 +2,9 @@
 //
 //   ggml_quantize LIBGGML_BASE TYPE COLS IN.f32 OUT.bin
 //
-// LIBGGML_BASE is the path of libggml-base.so, as llama.cpp's prebuilt packages carry it. The library is
-// opened at run time and its few functions are declared here by hand, so that the project builds without
-// llama.cpp. A K type's rows must be a multiple of 256 long, another block type's of 32.
+// LIBGGML_BASE is the path of libggml-base.so, as llama.cpp's prebuilt packages carry it. It is
+// opened at run time and its few functions are declared here by hand, so that the project builds
+// without llama.cpp. A K type's rows must be a multiple of 256 long, another block type's of 32.
 
 #include <dlfcn.h>
 
@@ -27,7 +27,7 @@ namespace {
 struct Type {
   std::string_view name;
   int ggml_type;  // enum ggml_type in ggml.h, part of the GGUF format and so never renumbered
-  int64_t block_elements;
+  size_t block_elements;
   size_t block_bytes;
 };
 
@@ -50,8 +50,8 @@ constexpr std::array<Type, 11> kTypes = {{
 }};
 
 // The signatures of ggml.h; ggml_fp16_t and ggml_bf16_t are one uint16_t each.
-using QuantizeChunk = size_t (*)(int type, const float* src, void* dst, int64_t start, int64_t nrows,
-                                 int64_t n_per_row, const float* imatrix);
+using QuantizeChunk = size_t (*)(int type, const float* src, void* dst, int64_t start,
+                                 int64_t nrows, int64_t n_per_row, const float* imatrix);
 using ConvertRow = void (*)(const float* src, void* dst, int64_t n);
 
 int Fail(const std::string& message) {
@@ -106,7 +106,7 @@ int Run(const char* library_path, std::string_view type_name, std::string_view c
   if (parsed.ec != std::errc() || parsed.ptr != cols_end || cols < 1) {
     return Fail("COLS must be a whole number above 0, not " + std::string(cols_text));
   }
-  if (cols % type->block_elements != 0) {
+  if (static_cast<size_t>(cols) % type->block_elements != 0) {
     return Fail("COLS must be a multiple of " + std::to_string(type->block_elements) + " for " +
                 std::string(type->name));
   }

@@ -4,7 +4,7 @@
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T    [--max-tokens N]
 //
-// Each prints one line of JSON: token ids (no BOS) | {tokens, mean_nll, ppl} | {text, ids, stopped}.
+// Prints one line of JSON: token ids (no BOS), {tokens, mean_nll, ppl} or {text, ids, stopped}.
 // Further option: --threads N (1 unless given).
 // nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
 // where the model asks for one. Exit status: 0 done, 1 the judge could not do it, 2 wrong usage.
@@ -76,7 +76,9 @@ async function loadModel(path, {vocabOnly, threads}) {
         progressLogs: false,
         maxThreads: threads,
         // stdout is for the result alone.
-        logger: (level, message) => process.stderr.write(`llama.cpp ${level}: ${message.trimEnd()}\n`)
+        logger: (level, message) => {
+            process.stderr.write(`llama.cpp ${level}: ${message.trimEnd()}\n`);
+        }
     });
     return await llama.loadModel({modelPath: path, vocabOnly});
 }
@@ -109,12 +111,13 @@ async function nll(options) {
     if (ids.length < 2)
         throw new Error("the text has fewer than two tokens: there is nothing to predict");
     const sequence = await openSequence(model, options.threads);
-    // Temperature 0 leaves the logits as the model made them, so these are the model's own probabilities.
+    // Temperature 0 leaves the logits as the model made them: these are its own probabilities.
     const ask = {generateNext: {probabilities: true, options: {temperature: 0}}};
     let sum = 0;
     for (let at = 0; at < ids.length - 1; at += STRIDE) {
         const end = Math.min(at + STRIDE, ids.length - 1);
-        const outputs = await sequence.controlledEvaluate(ids.slice(at, end).map((id) => [id, ask]));
+        const asked = ids.slice(at, end).map((id) => [id, ask]);
+        const outputs = await sequence.controlledEvaluate(asked);
         outputs.forEach((output, i) => {
             const probability = output?.next.probabilities?.get(ids[at + i + 1]);
             if (probability === undefined)
@@ -132,7 +135,7 @@ async function greedy(options) {
     let input = withBos(model, model.tokenize(prompt, false));
     const limit = Math.min(options.maxTokens ?? CONTEXT, CONTEXT - input.length);
     if (limit < 1)
-        throw new Error(`the prompt's ${input.length} tokens fill the judge's context of ${CONTEXT}`);
+        throw new Error(`the prompt's ${input.length} tokens fill the context of ${CONTEXT}`);
     const sequence = await openSequence(model, options.threads);
     const ask = {generateNext: {token: true, options: {temperature: 0}}};
     const ids = [];
