@@ -55,6 +55,7 @@ class Engine {
   static absl::StatusOr<std::unique_ptr<Engine>> Load(const fs::path& gguf, const EngineOptions& options);
   virtual ~Engine() = default;
 
+  // The text is data: "</s>" in it is four characters. In Generate's prompt it is the token of that name.
   virtual absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view text, bool add_bos) const = 0;
   virtual absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request) = 0;
   virtual absl::StatusOr<EvalResult> Evaluate(std::string_view text) = 0;

@@ -1,0 +1,46 @@
+// SentencePiece BPE as llama.cpp runs it: special tokens are split out first, spaces become U+2581, then the pair of
+// neighbours whose join has the highest score merges, until none does; what no token covers falls back to bytes.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <unordered_map>
+
+#include "agent/runtime/tokenizer.h"
+
+namespace quantfleet::agent {
+
+class SpmTokenizer final : public Tokenizer {
+ public:
+  static absl::StatusOr<std::unique_ptr<SpmTokenizer>> Create(const pipeline::TokenizerData& data,
+                                                              std::string_view model_name);
+
+  absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_bos,
+                                              bool parse_special) const override;
+  std::string Piece(int32_t id) const override;
+  bool AddsLeadingSpace() const override { return data_.add_space_prefix; }
+  bool EndsGeneration(int32_t id) const override;
+
+ private:
+  // Plain text, or one special token.
+  struct Fragment {
+    std::string_view text;
+    int32_t token = -1;
+  };
+
+  explicit SpmTokenizer(const pipeline::TokenizerData& data) : data_(data) {}
+  absl::Status BuildTables(std::string_view model_name);
+  bool IsControl(int32_t id) const;
+  std::vector<Fragment> SplitSpecial(std::string_view text, bool parse_special) const;
+  void SplitOne(std::string_view text, int32_t special, std::vector<Fragment>& out) const;
+  void EncodePlain(const std::string& escaped, std::vector<int32_t>& out) const;
+  int32_t Find(std::string_view text) const;
+
+  pipeline::TokenizerData data_;
+  std::unordered_map<std::string_view, int32_t> ids_;  // views into data_.tokens
+  std::vector<int32_t> special_;                       // longest text first
+  std::vector<bool> strips_right_, ends_;              // by id
+  std::array<int32_t, 256> bytes_{};                   // id that stands for a byte
+};
+
+}  // namespace quantfleet::agent

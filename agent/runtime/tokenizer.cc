@@ -1,0 +1,30 @@
+#include "agent/runtime/tokenizer.h"
+
+#include "agent/runtime/spm_tokenizer.h"
+#include "pipeline/format/gguf/gguf_tokenizer.h"
+
+namespace quantfleet::agent {
+
+using pipeline::TokenizerData;
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const TokenizerData& data, std::string_view model_name) {
+  switch (data.kind) {
+    case TokenizerData::Kind::kSpm: return SpmTokenizer::Create(data, model_name);
+    case TokenizerData::Kind::kByteBpe:
+      return Unimplemented("the model has a byte-level BPE tokenizer (pre '{}'); this build runs SentencePiece "
+                           "tokenizers only",
+                           data.pre);
+    case TokenizerData::Kind::kNone: break;
+  }
+  return InvalidArgument("the model carries no tokenizer; make the GGUF again from a source that has one");
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(FileSystem& files, const fs::path& gguf) {
+  QF_ASSIGN_OR_RETURN(const auto file, files.Open(gguf, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const auto header, pipeline::GgufFile::Read(*file, gguf.string()));
+  QF_ASSIGN_OR_RETURN(const TokenizerData data, pipeline::ReadTokenizer(header));
+  QF_ASSIGN_OR_RETURN(const auto name, header.Text("general.name"));
+  return MakeTokenizer(data, name.value_or(""));
+}
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,200 @@
+#include "agent/runtime/transformer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+
+namespace quantfleet::agent {
+namespace {
+
+// Tokens that share one pass over the weights.
+constexpr int64_t kBatch = 32;
+// Multiply-adds below which handing work to another thread costs more than it saves.
+constexpr int64_t kWorthAThread = 64 << 10;
+
+int64_t Grain(int64_t work_per_item) { return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, work_per_item)); }
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(const pipeline::Hyperparameters& hyper,
+                                                                 Weights weights, int64_t context, ThreadPool& pool,
+                                                                 const VectorOps& ops) {
+  QF_ASSIGN_OR_RETURN(Rope rope, Rope::Create(hyper, context, weights.interleaved_rope));
+  const auto per_position = static_cast<uint64_t>(2 * hyper.layers * hyper.kv_heads * hyper.head_dim);
+  const auto values = CheckedMul(per_position, static_cast<uint64_t>(context));
+  const auto bytes = values ? CheckedMul(*values, sizeof(float)) : std::nullopt;
+  std::unique_ptr<Transformer> made(
+      new Transformer(hyper, std::move(weights), std::move(rope), context, pool, ops));
+  if (bytes && *bytes < (uint64_t{1} << 46)) made->cache_.reset(new (std::nothrow) float[*values]);
+  if (made->cache_ == nullptr) {
+    return ResourceExhausted("no memory for the KV cache of a context of {} tokens ({} bytes each); ask for a "
+                             "smaller context",
+                             context, per_position * sizeof(float));
+  }
+  const auto rows = [](std::vector<float>& buffer, int64_t width) {
+    buffer.resize(static_cast<size_t>(kBatch * width));
+  };
+  for (std::vector<float>* b : {&made->x_, &made->normed_, &made->added_}) rows(*b, hyper.hidden);
+  for (std::vector<float>* b : {&made->q_, &made->attended_}) rows(*b, hyper.heads * hyper.head_dim);
+  for (std::vector<float>* b : {&made->k_, &made->v_}) rows(*b, hyper.kv_heads * hyper.head_dim);
+  for (std::vector<float>* b : {&made->gate_, &made->up_}) rows(*b, hyper.intermediate);
+  rows(made->angles_, hyper.rope_dims);
+  return made;
+}
+
+float* Transformer::Keys(int layer, int64_t kv_head) const {
+  return cache_.get() + (layer * hyper_.kv_heads + kv_head) * context_ * hyper_.head_dim;
+}
+
+float* Transformer::Values(int layer, int64_t kv_head) const {
+  return Keys(static_cast<int>(hyper_.layers) + layer, kv_head);
+}
+
+absl::Status Transformer::Run(std::span<const int32_t> tokens, Want want, std::vector<float>& logits) {
+  for (int32_t token : tokens) {
+    if (token < 0 || token >= hyper_.vocab)
+      return InvalidArgument("token id {} lies outside the vocabulary of {}", token, hyper_.vocab);
+  }
+  const int64_t count = static_cast<int64_t>(tokens.size());
+  if (count > context_ - length_)
+    return InvalidArgument("{} tokens do not fit the context of {}, of which {} are taken", count, context_, length_);
+  const int64_t wanted = want == Want::kAll ? count : want == Want::kLast ? std::min<int64_t>(count, 1) : 0;
+  logits.resize(static_cast<size_t>(wanted * hyper_.vocab));
+  for (int64_t done = 0; done < count;) {
+    const int64_t batch = std::min(kBatch, count - done);
+    RunBatch(tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
+    done += batch;
+    if (want == Want::kAll) {
+      Normalize(weights_.output_norm, x_.data(), normed_.data(), batch);
+      Multiply({{&weights_.head, nullptr, logits.data() + (done - batch) * hyper_.vocab}}, normed_.data(), batch);
+    } else if (want == Want::kLast && done == count) {
+      Normalize(weights_.output_norm, x_.data() + (batch - 1) * hyper_.hidden, normed_.data(), 1);
+      Multiply({{&weights_.head, nullptr, logits.data()}}, normed_.data(), 1);
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Leaves the hidden states before the output norm in x_.
+void Transformer::RunBatch(std::span<const int32_t> tokens) {
+  const int64_t batch = static_cast<int64_t>(tokens.size());
+  for (int64_t t = 0; t < batch; ++t) {
+    const Matrix& embedding = weights_.embedding;
+    embedding.decode(embedding.row(tokens[t]), hyper_.hidden, x_.data() + t * hyper_.hidden);
+    rope_.Angles(length_ + t, angles_.data() + t * rope_.dims());
+  }
+  for (int layer = 0; layer < hyper_.layers; ++layer) RunLayer(layer, batch);
+  length_ += batch;
+}
+
+void Transformer::RunLayer(int layer, int64_t batch) {
+  const LayerWeights& w = weights_.layers[layer];
+  const int64_t hidden = batch * hyper_.hidden;
+
+  Normalize(w.attn_norm, x_.data(), normed_.data(), batch);
+  Multiply({{&w.q, &w.q_bias, q_.data()}, {&w.k, &w.k_bias, k_.data()}, {&w.v, &w.v_bias, v_.data()}},
+           normed_.data(), batch);
+  StoreKeysAndValues(layer, batch);
+  Attend(layer, batch);
+  Multiply({{&w.attn_output, nullptr, added_.data()}}, attended_.data(), batch);
+  for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
+
+  Normalize(w.ffn_norm, x_.data(), normed_.data(), batch);
+  Multiply({{&w.gate, nullptr, gate_.data()}, {&w.up, nullptr, up_.data()}}, normed_.data(), batch);
+  const int64_t intermediate = batch * hyper_.intermediate;
+  pool_.ParallelFor(intermediate, kWorthAThread / 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) gate_[i] = gate_[i] / (1.f + std::exp(-gate_[i])) * up_[i];
+  });
+  Multiply({{&w.down, nullptr, added_.data()}}, gate_.data(), batch);
+  for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
+}
+
+void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
+  const int64_t dim = hyper_.head_dim;
+  for (int64_t t = 0; t < batch; ++t) {
+    const float* angles = angles_.data() + t * rope_.dims();
+    float* keys = k_.data() + t * hyper_.kv_heads * dim;
+    const float* values = v_.data() + t * hyper_.kv_heads * dim;
+    rope_.Turn(angles, hyper_.heads, dim, q_.data() + t * hyper_.heads * dim);
+    rope_.Turn(angles, hyper_.kv_heads, dim, keys);
+    for (int64_t h = 0; h < hyper_.kv_heads; ++h) {
+      std::copy_n(keys + h * dim, dim, Keys(layer, h) + (length_ + t) * dim);
+      std::copy_n(values + h * dim, dim, Values(layer, h) + (length_ + t) * dim);
+    }
+  }
+}
+
+void Transformer::Attend(int layer, int64_t batch) {
+  const int64_t reach = length_ + batch;
+  pool_.ParallelFor(batch * hyper_.heads, Grain(2 * reach * hyper_.head_dim), [&](int64_t begin, int64_t end) {
+    std::vector<float> scores(static_cast<size_t>(reach));
+    for (int64_t i = begin; i < end; ++i) AttendHead(layer, i / hyper_.heads, i % hyper_.heads, scores.data());
+  });
+}
+
+// Softmax(q . K / sqrt(head_dim)) V over the positions up to the token's own. Phi-3's sliding window is not
+// applied: neither does llama.cpp, whose results ours have to match.
+void Transformer::AttendHead(int layer, int64_t token, int64_t head, float* scores) {
+  const int64_t dim = hyper_.head_dim;
+  const int64_t reach = length_ + token + 1;
+  const int64_t kv_head = head / (hyper_.heads / hyper_.kv_heads);
+  const float* query = q_.data() + (token * hyper_.heads + head) * dim;
+  const float* keys = Keys(layer, kv_head);
+  const float* values = Values(layer, kv_head);
+  const float scale = 1.f / std::sqrt(static_cast<float>(dim));
+
+  float most = -INFINITY;
+  for (int64_t p = 0; p < reach; ++p) {
+    scores[p] = ops_.dot(query, keys + p * dim, dim) * scale;
+    most = std::max(most, scores[p]);
+  }
+  float sum = 0;
+  for (int64_t p = 0; p < reach; ++p) sum += scores[p] = std::exp(scores[p] - most);
+  float* out = attended_.data() + (token * hyper_.heads + head) * dim;
+  std::fill_n(out, dim, 0.f);
+  for (int64_t p = 0; p < reach; ++p) ops_.axpy(scores[p] / sum, values + p * dim, out, dim);
+}
+
+void Transformer::Normalize(const std::vector<float>& weight, const float* x, float* out, int64_t batch) const {
+  const int64_t n = hyper_.hidden;
+  for (int64_t t = 0; t < batch; ++t, x += n, out += n) {
+    const float mean = ops_.dot(x, x, n) / static_cast<float>(n);
+    const float scale = 1.f / std::sqrt(mean + hyper_.rms_epsilon);
+    for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
+  }
+}
+
+void Transformer::Multiply(std::initializer_list<Product> products, const float* x, int64_t batch) {
+  int64_t rows = 0;
+  for (const Product& product : products) rows += product.w->rows;
+  const int64_t cols = products.begin()->w->cols;
+  // One loop over the rows of all: fewer meetings of the threads.
+  pool_.ParallelFor(rows, Grain(cols * batch), [&](int64_t begin, int64_t end) {
+    int64_t first = 0;
+    for (const Product& product : products) {
+      const int64_t from = std::max<int64_t>(begin - first, 0), to = std::min(end - first, product.w->rows);
+      if (from < to) MultiplyRows(product, from, to, x, batch);
+      first += product.w->rows;
+    }
+  });
+}
+
+void Transformer::MultiplyRows(const Product& product, int64_t begin, int64_t end, const float* x, int64_t batch) {
+  const Matrix& w = *product.w;
+  const bool biased = product.bias != nullptr && !product.bias->empty();
+  // Many tokens share one decoding of the row; the sum is the same either way (vector_ops.h).
+  const bool decode = batch > 1 && !w.is_f32;
+  std::vector<float> decoded(decode ? static_cast<size_t>(w.cols) : 0);
+  const RowDot dot = decode ? ops_.row_dot(pipeline::DType::kF32) : w.dot;
+  for (int64_t r = begin; r < end; ++r) {
+    const std::byte* row = w.row(r);
+    if (decode) {
+      w.decode(row, w.cols, decoded.data());
+      row = reinterpret_cast<const std::byte*>(decoded.data());
+    }
+    const float bias = biased ? (*product.bias)[r] : 0.f;
+    for (int64_t t = 0; t < batch; ++t) product.y[t * w.rows + r] = dot(row, x + t * w.cols, w.cols) + bias;
+  }
+}
+
+}  // namespace quantfleet::agent

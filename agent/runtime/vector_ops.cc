@@ -1,0 +1,45 @@
+#include "agent/runtime/vector_ops.h"
+
+#include "pipeline/tensor/codec.h"
+
+namespace quantfleet::agent {
+namespace {
+
+using pipeline::DType;
+using pipeline::FindCodec;
+
+float Dot(const float* a, const float* b, int64_t n) {
+  return FindCodec(DType::kF32)->dot(reinterpret_cast<const std::byte*>(a), b, n);
+}
+
+void Axpy(float a, const float* x, float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] += a * x[i];
+}
+
+RowDot FindRowDot(DType type) {
+  const pipeline::Codec* codec = FindCodec(type);
+  return codec == nullptr ? nullptr : codec->dot;
+}
+
+RowDecode FindRowDecode(DType type) {
+  const pipeline::Codec* codec = FindCodec(type);
+  return codec == nullptr ? nullptr : codec->decode;
+}
+
+}  // namespace
+
+const VectorOps& ScalarOps() {
+  static constexpr VectorOps kOps = {Dot, Axpy, FindRowDot, FindRowDecode};
+  return kOps;
+}
+
+const VectorOps& ChosenOps() {
+#if defined(__x86_64__)
+  static const bool avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  if (avx2) return Avx2Ops();
+#endif
+  return ScalarOps();
+}
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,38 @@
+#include "agent/runtime/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+
+namespace quantfleet::agent {
+namespace {
+
+TEST(ThreadPool, EveryItemIsDoneOnce) {
+  for (int threads : {1, 2, 4}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.threads(), threads);
+    for (int64_t n : {0, 1, 2, 3, 7, 1000}) {
+      for (int64_t grain : {0, 1, 5, 2000}) {
+        std::vector<std::atomic<int>> done(static_cast<size_t>(n));
+        pool.ParallelFor(n, grain, [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) ++done[i];
+        });
+        for (const auto& times : done) ASSERT_EQ(times, 1) << n << " items, grain " << grain;
+      }
+    }
+  }
+}
+
+TEST(ThreadPool, ManyLoopsInARow) {
+  ThreadPool pool(3);
+  std::vector<int64_t> values(64, 0);
+  for (int round = 0; round < 5000; ++round)
+    pool.ParallelFor(64, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) values[i] += i;
+    });
+  for (int64_t i = 0; i < 64; ++i) ASSERT_EQ(values[i], 5000 * i);
+}
+
+}  // namespace
+}  // namespace quantfleet::agent

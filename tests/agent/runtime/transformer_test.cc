@@ -1,0 +1,201 @@
+// The engine's arithmetic against a double-precision reference, and against itself: batches, threads.
+#include "agent/runtime/transformer.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "tests/agent/runtime/reference_model.h"
+
+namespace quantfleet::agent {
+namespace {
+
+using namespace testing;  // NOLINT: the reference model
+using Want = Transformer::Want;
+
+std::vector<int32_t> Ids(size_t n, int64_t vocab) {
+  std::mt19937_64 random(5);
+  std::vector<int32_t> ids(n);
+  for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<uint64_t>(vocab));
+  return ids;
+}
+
+std::vector<float> RunAll(const ReferenceModel& model, const std::vector<int32_t>& ids, int threads = 1,
+                          const VectorOps& ops = ChosenOps(), size_t cut = 1000, int64_t context = 64) {
+  ThreadPool pool(threads);
+  auto weights = model.Map(ops);
+  EXPECT_TRUE(weights.ok()) << weights.status();
+  auto transformer = Transformer::Create(model.description.hyper, std::move(*weights), context, pool, ops);
+  EXPECT_TRUE(transformer.ok()) << transformer.status();
+  std::vector<float> all, part;
+  for (size_t at = 0; at < ids.size(); at += cut) {
+    const absl::Status status =
+        (*transformer)->Run(std::span(ids).subspan(at, std::min(cut, ids.size() - at)), Want::kAll, part);
+    EXPECT_TRUE(status.ok()) << status;
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  EXPECT_EQ((*transformer)->length(), static_cast<int64_t>(ids.size()));
+  return all;
+}
+
+void ExpectNear(const std::vector<float>& logits, const Rows& reference) {
+  ASSERT_EQ(logits.size(), reference.size() * reference[0].size());
+  double worst = 0, largest = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double expected = reference[i / reference[0].size()][i % reference[0].size()];
+    worst = std::max(worst, std::abs(expected - logits[i]));
+    largest = std::max(largest, std::abs(expected));
+  }
+  EXPECT_GT(largest, 1);
+  EXPECT_LT(worst, 2e-5 * largest) << "largest logit " << largest;
+}
+
+constexpr Architecture kArchitectures[] = {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2};
+constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0};
+
+TEST(Transformer, EveryArchitectureAndTypeMatchesTheDefinition) {
+  for (Architecture architecture : kArchitectures) {
+    for (DType dtype : kTypes) {
+      SCOPED_TRACE(fmt::format("{} {}", Name(architecture), Info(dtype).name));
+      ReferenceOptions options{.architecture = architecture, .dtype = dtype};
+      options.tied = dtype == DType::kQ8_0;
+      const ReferenceModel model = ReferenceBuilder(options).Build();
+      const std::vector<int32_t> ids = Ids(20, 50);
+      const Rows reference = ReferenceLogits(model, {}, ids);
+      ExpectNear(RunAll(model, ids), reference);
+      ExpectNear(RunAll(model, ids, 1, ScalarOps()), reference);
+    }
+  }
+}
+
+TEST(Transformer, PartialRotaryLeavesTheRestOfAHead) {
+  ReferenceOptions options;
+  options.hyper.rope_dims = 12;
+  const ReferenceModel model = ReferenceBuilder(options).Build();
+  const std::vector<int32_t> ids = Ids(20, 50);
+  ExpectNear(RunAll(model, ids), ReferenceLogits(model, {}, ids));
+}
+
+TEST(Transformer, LongRopeFollowsTheAllocatedContext) {
+  ReferenceOptions options;
+  options.hyper.context = 128;
+  options.hyper.original_context = 64;
+  pipeline::RopeScaling& scaling = options.hyper.rope_scaling;
+  scaling.kind = pipeline::RopeScaling::Kind::kLongRope;
+  scaling.attention_factor = 1.19f;
+  for (int i = 0; i < 8; ++i) {
+    scaling.short_factors.push_back(1.f + 0.1f * static_cast<float>(i));
+    scaling.long_factors.push_back(2.f + static_cast<float>(i));
+  }
+  const ReferenceModel model = ReferenceBuilder(options).Build();
+  const std::vector<int32_t> ids = Ids(20, 50);
+  const std::vector<double> brief(scaling.short_factors.begin(), scaling.short_factors.end());
+  const std::vector<double> wide(scaling.long_factors.begin(), scaling.long_factors.end());
+  ExpectNear(RunAll(model, ids, 1, ChosenOps(), 1000, 64), ReferenceLogits(model, {brief, 1.19f}, ids));
+  ExpectNear(RunAll(model, ids, 1, ChosenOps(), 1000, 65), ReferenceLogits(model, {wide, 1.19f}, ids));
+}
+
+TEST(Transformer, Llama3AndLinearScaling) {
+  ReferenceOptions options{.architecture = Architecture::kLlama};
+  options.hyper.rope_theta = 500000.f;
+  options.hyper.rope_scaling.kind = pipeline::RopeScaling::Kind::kLlama3;
+  options.hyper.rope_scaling.freq_factors = {1, 1, 1.5f, 2, 3, 5, 8, 8};
+  const std::vector<int32_t> ids = Ids(20, 50);
+  ReferenceModel model = ReferenceBuilder(options).Build();
+  ExpectNear(RunAll(model, ids), ReferenceLogits(model, {{1, 1, 1.5, 2, 3, 5, 8, 8}}, ids));
+
+  options.hyper.rope_scaling = {};
+  options.hyper.rope_scaling.kind = pipeline::RopeScaling::Kind::kLinear;
+  options.hyper.rope_scaling.factor = 4;
+  model = ReferenceBuilder(options).Build();
+  ExpectNear(RunAll(model, ids), ReferenceLogits(model, {std::vector<double>(8, 4.0)}, ids));
+}
+
+TEST(Transformer, BatchesAndThreadsDoNotChangeABit) {
+  for (DType dtype : kTypes) {
+    ReferenceOptions options{.dtype = dtype};
+    // Wide enough that loops are worth a second thread.
+    options.hyper.hidden = 256, options.hyper.intermediate = 512, options.hyper.head_dim = 64;
+    options.hyper.rope_dims = 64, options.hyper.layers = 1, options.hyper.vocab = 300;
+    const ReferenceModel model = ReferenceBuilder(options).Build();
+    const std::vector<int32_t> ids = Ids(50, 300);
+    const std::vector<float> one_by_one = RunAll(model, ids, 1, ChosenOps(), 1);
+    for (int threads : {1, 2, 3}) {
+      for (size_t cut : {7, 1000}) {
+        const std::vector<float> other = RunAll(model, ids, threads, ChosenOps(), cut);
+        ASSERT_EQ(other.size(), one_by_one.size());
+        EXPECT_EQ(std::memcmp(other.data(), one_by_one.data(), other.size() * sizeof(float)), 0)
+            << Info(dtype).name << ", " << threads << " threads, batches of " << cut;
+      }
+    }
+  }
+}
+
+TEST(Transformer, WantsAndReset) {
+  const ReferenceModel model = ReferenceBuilder({}).Build();
+  const std::vector<int32_t> ids = Ids(40, 50);
+  const std::vector<float> all = RunAll(model, ids);
+  ThreadPool pool(1);
+  auto transformer = *Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), 64, pool, ChosenOps());
+  std::vector<float> logits;
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_TRUE(transformer->Run(ids, Want::kLast, logits).ok());
+    EXPECT_EQ(logits, std::vector<float>(all.end() - 50, all.end()));
+    transformer->Reset();
+  }
+  ASSERT_TRUE(transformer->Run(std::span(ids).first(39), Want::kNothing, logits).ok());
+  EXPECT_TRUE(logits.empty());
+  ASSERT_TRUE(transformer->Run(std::span(ids).last(1), Want::kAll, logits).ok());
+  EXPECT_EQ(logits, std::vector<float>(all.end() - 50, all.end()));
+}
+
+TEST(Transformer, RefusesWhatDoesNotFit) {
+  const ReferenceModel model = ReferenceBuilder({}).Build();
+  ThreadPool pool(1);
+  auto transformer = *Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), 8, pool, ChosenOps());
+  std::vector<float> logits;
+  EXPECT_EQ(transformer->Run(Ids(9, 50), Want::kLast, logits).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(transformer->Run(std::vector<int32_t>{50}, Want::kLast, logits).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(transformer->Run(std::vector<int32_t>{-1}, Want::kLast, logits).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(transformer->Run(Ids(8, 50), Want::kLast, logits).ok());
+  EXPECT_EQ(Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), int64_t{1} << 60, pool, ChosenOps())
+                .status()
+                .code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
+TEST(Weights, WhatLiesOutsideTheFileIsRefused) {
+  ReferenceModel model = ReferenceBuilder({}).Build();
+  model.file.pop_back();
+  EXPECT_EQ(model.Map(ChosenOps()).status().code(), absl::StatusCode::kDataLoss);
+  model.file.push_back({});
+  ASSERT_TRUE(model.Map(ChosenOps()).ok());
+  for (uint64_t offset : {uint64_t{1} << 40, ~uint64_t{0} - 8}) {
+    ReferenceModel bad = model;
+    bad.offsets[2] = offset;
+    EXPECT_EQ(bad.Map(ChosenOps()).status().code(), absl::StatusCode::kDataLoss);
+  }
+}
+
+TEST(Weights, ContradictionsAreRefused) {
+  const ReferenceModel model = ReferenceBuilder({.architecture = Architecture::kLlama}).Build();
+  ReferenceModel bad = model;
+  bad.description.hyper.intermediate = 128;
+  EXPECT_EQ(bad.Map(ChosenOps()).status().code(), absl::StatusCode::kInvalidArgument);
+  bad = model;
+  for (pipeline::Piece& piece : bad.description.pieces) {
+    if (piece.role == Role::kAttnK && piece.layer == 1) piece.order = pipeline::RowOrder::kHf;
+  }
+  EXPECT_EQ(bad.Map(ChosenOps()).status().code(), absl::StatusCode::kInvalidArgument);
+  bad = model;
+  std::erase_if(bad.description.pieces, [](const auto& piece) { return piece.role == Role::kFfnDown; });
+  EXPECT_EQ(bad.Map(ChosenOps()).status().code(), absl::StatusCode::kInvalidArgument);
+  bad = model;
+  bad.description.tensors[0].dtype = DType::kQ6_K;
+  EXPECT_EQ(bad.Map(ChosenOps()).status().code(), absl::StatusCode::kUnimplemented);
+}
+
+}  // namespace
+}  // namespace quantfleet::agent

@@ -1,0 +1,81 @@
+// Each set of inner loops against plain sums, and its own promise: a row of blocks times a vector has the bits of the
+// row decoded, then multiplied.
+#include "agent/runtime/vector_ops.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "pipeline/tensor/codec.h"
+
+namespace quantfleet::agent {
+namespace {
+
+using pipeline::DType;
+
+std::vector<const VectorOps*> Sets() {
+  std::vector<const VectorOps*> sets = {&ScalarOps()};
+  if (&ChosenOps() != sets[0]) sets.push_back(&ChosenOps());
+  return sets;
+}
+
+std::vector<float> Random(int64_t n, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<size_t>(n));
+  for (float& v : values) v = normal(random);
+  return values;
+}
+
+void CheckRow(const VectorOps& ops, DType type, int64_t n) {
+  const pipeline::Codec& codec = *pipeline::FindCodec(type);
+  const std::vector<float> weights = Random(n, 1), x = Random(n, 2);
+  // Rows in a file may begin anywhere.
+  std::vector<std::byte> storage(static_cast<size_t>(RowBytes(type, n)) + 1);
+  std::byte* row = storage.data() + 1;
+  std::vector<std::byte> aligned(storage.size());
+  codec.encode(weights.data(), 1, n, nullptr, aligned.data());
+  std::memcpy(row, aligned.data(), aligned.size() - 1);
+
+  std::vector<float> expected(weights.size()), decoded(weights.size());
+  codec.decode(row, n, expected.data());
+  ops.row_decode(type)(row, n, decoded.data());
+  ASSERT_EQ(decoded, expected) << Info(type).name << ", n " << n;
+
+  double sum = 0, size = 0;
+  for (int64_t i = 0; i < n; ++i) sum += double{expected[i]} * x[i], size += std::abs(double{expected[i]} * x[i]);
+  const float dot = ops.row_dot(type)(row, x.data(), n);
+  EXPECT_NEAR(dot, sum, 1e-6 * size + 1e-30) << Info(type).name << ", n " << n;
+  const float by_decoding = ops.dot(decoded.data(), x.data(), n);
+  EXPECT_EQ(std::memcmp(&dot, &by_decoding, sizeof dot), 0) << Info(type).name << ", n " << n;
+}
+
+TEST(VectorOps, RowsOfBlocks) {
+  for (const VectorOps* ops : Sets()) {
+    for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+      for (int64_t n : {1, 7, 8, 31, 32, 33, 64, 172, 1024}) CheckRow(*ops, type, n);
+    }
+    for (DType type : {DType::kQ8_0, DType::kQ4_0}) {
+      for (int64_t n : {32, 64, 96, 1024}) CheckRow(*ops, type, n);
+    }
+    EXPECT_EQ(ops->row_dot(static_cast<DType>(77)), nullptr);
+    EXPECT_EQ(ops->row_decode(static_cast<DType>(77)), nullptr);
+  }
+}
+
+TEST(VectorOps, Axpy) {
+  for (const VectorOps* ops : Sets()) {
+    for (int64_t n : {1, 8, 13, 100}) {
+      const std::vector<float> x = Random(n, 4), before = Random(n, 5);
+      std::vector<float> y = before;
+      ops->axpy(0.7f, x.data(), y.data(), n);
+      for (int64_t i = 0; i < n; ++i) EXPECT_NEAR(y[i], before[i] + 0.7f * x[i], 1e-6);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace quantfleet::agent
