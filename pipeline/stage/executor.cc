@@ -1,0 +1,215 @@
+#include "pipeline/stage/executor.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "common/base/fail_point.h"
+#include "pipeline/stage/geometry.h"
+#include "pipeline/stage/slab_worker.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+class Execution {
+ public:
+  Execution(const ModelSource& source, const Plan& plan, ChunkSink& sink, const ExecutorOptions& options,
+            std::vector<PieceJob> jobs)
+      : source_(source), plan_(plan), sink_(sink), options_(options), jobs_(std::move(jobs)),
+        buffers_(BuffersFor(plan, jobs_)), records_(plan.slabs.size()) {
+    progress_.slabs_total = plan.slabs.size();
+    progress_.bytes_total = plan.source_bytes;
+    for (const TargetPlan& target : plan.targets) digests_.emplace_back(target.chunks.size());
+  }
+
+  absl::StatusOr<ExecutorResult> Run() {
+    QF_ASSIGN_OR_RETURN(const int workers, Workers());
+    QF_RETURN_IF_ERROR(StoreFixed());
+    {
+      std::vector<std::jthread> threads;
+      for (int i = 1; i < workers; ++i) {
+        try {
+          threads.emplace_back([this] { Work(); });
+        } catch (const std::system_error&) {
+          break;  // fewer threads then: the result is the same
+        }
+      }
+      Work();
+    }
+    if (!failure_.ok()) return failure_;
+    return Result();
+  }
+
+ private:
+  absl::StatusOr<int> Workers() const {
+    const uint64_t each = buffers_.total() + sink_.scratch_bytes();
+    const uint64_t fit = options_.memory_bytes / each;
+    if (fit == 0)
+      return InvalidArgument("a memory budget of {} is too small: this plan needs {} at least",
+                             HumanBytes(options_.memory_bytes), HumanBytes(each));
+    const int wanted = options_.threads > 0 ? options_.threads : static_cast<int>(std::thread::hardware_concurrency());
+    return static_cast<int>(std::min<uint64_t>({fit, static_cast<uint64_t>(std::max(wanted, 1)),
+                                                std::max<uint64_t>(plan_.slabs.size(), 1)}));
+  }
+
+  bool Stopped() const { return failed_.load(std::memory_order_relaxed) || options_.stop.stop_requested(); }
+
+  // Headers and attachments: known bytes, stored again by each run, since chunks are named by content.
+  absl::Status StoreFixed() {
+    for (uint32_t t = 0; t < plan_.targets.size(); ++t) {
+      const TargetPlan& target = plan_.targets[t];
+      for (uint32_t c = 0; c < target.chunks.size(); ++c) {
+        const PlannedChunk& chunk = target.chunks[c];
+        if (chunk.piece >= 0) continue;
+        if (options_.stop.stop_requested()) return Cancelled("stopped");
+        const ByteSpan plain = FixedOf(target.layout.files[chunk.file], chunk);
+        digests_[t][c] = HashBytes(plain);
+        QF_RETURN_IF_ERROR(Annotate(sink_.Store(t, chunk, digests_[t][c], plain, 1),
+                                    target.layout.files[chunk.file].path));
+        progress_.bytes_written += chunk.size;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  static ByteSpan FixedOf(const OutputFile& file, const PlannedChunk& chunk) {
+    for (const FixedBytes& fixed : file.fixed)
+      if (chunk.offset >= fixed.offset && chunk.offset + chunk.size <= fixed.offset + fixed.bytes.size())
+        return AsBytes(fixed.bytes).subspan(chunk.offset - fixed.offset, chunk.size);
+    return {};
+  }
+
+  // A thread's whole life; no exception leaves it.
+  void Work() {
+    try {
+      SlabWorker worker(source_, plan_, jobs_, buffers_, sink_, [this] { return Stopped(); });
+      for (size_t slab = next_++; slab < plan_.slabs.size(); slab = next_++) {
+        if (options_.stop.stop_requested()) return Fail(slab, Cancelled("stopped"));
+        if (failed_) return;
+        if (absl::Status status = Handle(worker, slab); !status.ok()) return Fail(slab, status);
+      }
+    } catch (const std::bad_alloc&) {
+      Fail(plan_.slabs.size(), ResourceExhausted("out of memory: give a smaller memory budget or fewer threads"));
+    } catch (const std::exception& error) {
+      Fail(plan_.slabs.size(), Internal("quantizing failed: {}", error.what()));
+    }
+  }
+
+  absl::Status Handle(SlabWorker& worker, size_t slab) {
+    const SlabRecord* recorded = options_.journal ? options_.journal->Find(slab) : nullptr;
+    if (recorded) {
+      QF_RETURN_IF_ERROR(CheckRecord(slab, *recorded));
+      records_[slab] = *recorded;
+    } else {
+      QF_ASSIGN_OR_RETURN(records_[slab], worker.Process(plan_.slabs[slab]));
+      if (options_.journal) QF_RETURN_IF_ERROR(options_.journal->Record(slab, records_[slab]));
+      FailPoint("slab-after-record");
+    }
+    Advance(slab, recorded != nullptr);
+    return absl::OkStatus();
+  }
+
+  // A record of another plan must not end in a manifest.
+  absl::Status CheckRecord(size_t index, const SlabRecord& record) const {
+    const Slab& slab = plan_.slabs[index];
+    const PieceJob& job = jobs_[slab.piece];
+    const auto pieces_of = [&](int64_t rows) { return static_cast<size_t>((slab.rows + rows - 1) / rows); };
+    size_t chunks = 0;
+    for (const PieceOutput& output : job.outputs) chunks += pieces_of(output.chunk_rows);
+    bool fits = record.chunks.size() == chunks && record.source_blocks.size() == pieces_of(job.block_rows);
+    for (const SlabRecord::Chunk& chunk : record.chunks) {
+      fits = fits && chunk.target < plan_.targets.size() && chunk.index < plan_.targets[chunk.target].chunks.size();
+      if (!fits) break;
+      const PlannedChunk& planned = plan_.targets[chunk.target].chunks[chunk.index];
+      fits = planned.piece == static_cast<int32_t>(slab.piece) && planned.first_row >= slab.first_row &&
+             planned.first_row + planned.rows <= slab.first_row + slab.rows;
+    }
+    if (fits) return absl::OkStatus();
+    return FailedPrecondition("the record of slab {} is not of this plan: start the job anew", index);
+  }
+
+  void Advance(size_t slab, bool resumed) {
+    const std::lock_guard lock(mutex_);
+    ++progress_.slabs_done;
+    progress_.slabs_resumed += resumed;
+    progress_.bytes_read +=
+        static_cast<uint64_t>(plan_.slabs[slab].rows * jobs_[plan_.slabs[slab].piece].source_row_bytes);
+    for (const SlabRecord::Chunk& chunk : records_[slab].chunks) {
+      digests_[chunk.target][chunk.index] = chunk.digest;
+      progress_.bytes_written += plan_.targets[chunk.target].chunks[chunk.index].size;
+    }
+    if (options_.on_progress) options_.on_progress(progress_);
+  }
+
+  // Of several errors the first slab's is told, and a real one before those that stopping makes.
+  void Fail(size_t slab, absl::Status status) {
+    const std::lock_guard lock(mutex_);
+    failed_ = true;
+    const bool better = failure_.ok() || (absl::IsCancelled(failure_) && !absl::IsCancelled(status)) ||
+                        (slab < failed_slab_ && absl::IsCancelled(failure_) == absl::IsCancelled(status));
+    if (!better) return;
+    failure_ = std::move(status);
+    failed_slab_ = slab;
+  }
+
+  ExecutorResult Result() {
+    Sha256 source;
+    for (const SlabRecord& record : records_)
+      for (const Digest& block : record.source_blocks) source.Update(block.span());
+    const Digest source_digest = source.Finish();
+    ExecutorResult result{{}, progress_};
+    for (size_t t = 0; t < plan_.targets.size(); ++t) result.manifests.push_back(ManifestOf(t, source_digest));
+    return result;
+  }
+
+  v1::Manifest ManifestOf(size_t index, const Digest& source_digest) const {
+    const TargetPlan& target = plan_.targets[index];
+    v1::Manifest manifest;
+    manifest.set_format_version(1);
+    manifest.mutable_source()->set_digest(source_digest.raw());
+    manifest.mutable_source()->set_architecture(std::string(Name(source_.description().architecture)));
+    manifest.mutable_source()->set_parameters(static_cast<uint64_t>(source_.description().Parameters()));
+    manifest.mutable_target()->set_format(target.spec.format);
+    manifest.mutable_target()->set_recipe(target.spec.recipe);
+    for (const OutputFile& file : target.layout.files) {
+      v1::ArtifactFile& out = *manifest.add_files();
+      out.set_path(file.path);
+      out.set_size(file.size);
+    }
+    for (size_t c = 0; c < target.chunks.size(); ++c) {
+      v1::Chunk& chunk = *manifest.mutable_files(static_cast<int>(target.chunks[c].file))->add_chunks();
+      chunk.set_digest(digests_[index][c].raw());
+      chunk.set_size(target.chunks[c].size);
+    }
+    manifest.mutable_requirements()->set_memory_bytes(target.layout.memory_bytes);
+    return manifest;
+  }
+
+  const ModelSource& source_;
+  const Plan& plan_;
+  ChunkSink& sink_;
+  const ExecutorOptions& options_;
+  const std::vector<PieceJob> jobs_;
+  const WorkerBuffers buffers_;
+
+  std::vector<SlabRecord> records_;  // each written by the worker that took the slab
+  std::atomic<size_t> next_{0};
+  std::atomic<bool> failed_{false};
+  std::mutex mutex_;  // guards what follows, while workers run
+  std::vector<std::vector<Digest>> digests_;
+  Progress progress_;
+  absl::Status failure_;
+  size_t failed_slab_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<ExecutorResult> Execute(const ModelSource& source, const Plan& plan, ChunkSink& sink,
+                                       const ExecutorOptions& options) {
+  QF_ASSIGN_OR_RETURN(std::vector<PieceJob> jobs, JobsOf(source.description(), plan));
+  return Execution(source, plan, sink, options, std::move(jobs)).Run();
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,85 @@
+// The plan turned around: from targets and their chunks to pieces and where each goes.
+#include <algorithm>
+
+#include "pipeline/stage/geometry.h"
+#include "pipeline/stage/plan_chunks.h"
+#include "pipeline/stage/slab_worker.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+// A strip of F32 values stays in a core's second-level cache beside its encoded forms.
+constexpr int64_t kStripElements = 64 << 10;
+
+// Chunks stand in the order of files and offsets, as placed pieces do: one walk matches them.
+absl::Status AddOutputs(const Plan& plan, uint32_t index, std::vector<PieceJob>& jobs) {
+  const TargetPlan& target = plan.targets[index];
+  size_t chunk = 0;
+  for (const PlacedPiece& placed : target.layout.pieces) {
+    while (chunk < target.chunks.size() && target.chunks[chunk].piece < 0) ++chunk;
+    PieceJob& job = jobs[placed.piece];
+    const size_t first = chunk;
+    int64_t rows = 0;
+    while (chunk < target.chunks.size() && rows < job.rows &&
+           target.chunks[chunk].piece == static_cast<int32_t>(placed.piece))
+      rows += target.chunks[chunk++].rows;
+    if (rows != job.rows) return Internal("the plan's chunks do not hold tensor '{}'", placed.tensor);
+    job.outputs.push_back({index, &placed, FindCodec(placed.dtype), static_cast<uint32_t>(first),
+                           target.chunks[first].rows, RowBytes(placed.dtype, job.cols)});
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, const Plan& plan) {
+  std::vector<PieceJob> jobs;
+  for (uint32_t i = 0; i < model.pieces.size(); ++i) {
+    const Piece& piece = model.pieces[i];
+    const SourceTensor& tensor = model.tensors[piece.tensor];
+    const PieceShape shape = ShapeOf(piece);
+    PieceJob job{.piece = &piece, .tensor = &tensor, .decoder = FindCodec(tensor.dtype), .rows = shape.rows,
+                 .cols = shape.cols, .source_row_bytes = RowBytes(tensor.dtype, shape.cols),
+                 .head_rows = PermutedHeadRows(model, plan, i), .block_rows = RowsPerBlock(tensor.dtype, shape),
+                 .read_rows = 0, .strip_rows = 0, .outputs = {}};
+    job.read_rows = RowsPerRead(job.block_rows, job.head_rows);
+    job.strip_rows = std::max(job.head_rows, kStripElements / job.cols / job.head_rows * job.head_rows);
+    jobs.push_back(std::move(job));
+  }
+  for (uint32_t t = 0; t < plan.targets.size(); ++t) QF_RETURN_IF_ERROR(AddOutputs(plan, t, jobs));
+  return jobs;
+}
+
+uint64_t WorkerBuffers::total() const {
+  uint64_t sum = read_bytes + strip_elements * sizeof(float);
+  for (const uint64_t bytes : chunk_bytes) sum += bytes;
+  return sum;
+}
+
+WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
+  WorkerBuffers buffers;
+  for (const PieceJob& job : jobs) {
+    const int64_t read = std::min(job.read_rows, job.rows), strip = std::min(job.strip_rows, job.rows);
+    buffers.read_bytes = std::max(buffers.read_bytes, static_cast<uint64_t>(read * job.source_row_bytes));
+    buffers.strip_elements = std::max(buffers.strip_elements, static_cast<uint64_t>(strip * job.cols));
+    if (buffers.chunk_bytes.size() < job.outputs.size()) buffers.chunk_bytes.resize(job.outputs.size());
+    for (size_t i = 0; i < job.outputs.size(); ++i) {
+      const PieceOutput& output = job.outputs[i];
+      const std::vector<PlannedChunk>& chunks = plan.targets[output.target].chunks;
+      for (size_t c = output.first_chunk; c < chunks.size() && chunks[c].piece == static_cast<int32_t>(output.placed->piece);
+           ++c)
+        buffers.chunk_bytes[i] = std::max(buffers.chunk_bytes[i], uint64_t{chunks[c].size});
+    }
+  }
+  return buffers;
+}
+
+int ElementBytes(DType type) {
+  switch (type) {
+    case DType::kF32: return 4;
+    case DType::kF16: case DType::kBF16: return 2;
+    default: return 1;
+  }
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,130 @@
+#include "pipeline/stage/slab_worker.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/base/fail_point.h"
+#include "pipeline/stage/geometry.h"
+#include "pipeline/stage/overflow.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+// "row 3, column 7" of the source tensor, for an element of a piece.
+std::string Place(const PieceJob& job, int64_t row, int64_t col) {
+  const int64_t at = job.piece->first_row + row;
+  return job.piece->dims == 1 ? fmt::format("element {}", at) : fmt::format("row {}, column {}", at, col);
+}
+
+}  // namespace
+
+SlabWorker::SlabWorker(const ModelSource& source, const Plan& plan, const std::vector<PieceJob>& jobs,
+                       const WorkerBuffers& buffers, ChunkSink& sink, std::function<bool()> stopped)
+    : source_(source), plan_(plan), jobs_(jobs), sink_(sink), stopped_(std::move(stopped)), raw_(buffers.read_bytes),
+      strip_(buffers.strip_elements), fillings_(buffers.chunk_bytes.size()) {
+  for (size_t i = 0; i < fillings_.size(); ++i) fillings_[i].buffer.resize(buffers.chunk_bytes[i]);
+}
+
+absl::StatusOr<SlabRecord> SlabWorker::Process(const Slab& slab) {
+  const PieceJob& job = jobs_[slab.piece];
+  SlabRecord record;
+  for (size_t i = 0; i < job.outputs.size(); ++i) fillings_[i].next_row = slab.first_row;
+  const int64_t end = slab.first_row + slab.rows;
+  for (int64_t row = slab.first_row; row < end; row += job.read_rows) {
+    if (stopped_()) return Cancelled("stopped");
+    const int64_t rows = std::min(job.read_rows, end - row);
+    QF_RETURN_IF_ERROR(ReadRows(job, row, rows, record));
+    for (int64_t first = 0; first < rows; first += job.strip_rows) {
+      const int64_t count = std::min(job.strip_rows, rows - first);
+      const ByteSpan raw = ByteSpan(raw_).subspan(static_cast<size_t>(first * job.source_row_bytes),
+                                                  static_cast<size_t>(count * job.source_row_bytes));
+      QF_RETURN_IF_ERROR(DecodeStrip(job, raw, row + first, count));
+      for (size_t i = 0; i < job.outputs.size(); ++i)
+        QF_RETURN_IF_ERROR(Feed(job, job.outputs[i], fillings_[i], raw, count, record));
+    }
+  }
+  return record;
+}
+
+absl::Status SlabWorker::ReadRows(const PieceJob& job, int64_t row, int64_t rows, SlabRecord& record) {
+  const uint64_t offset = static_cast<uint64_t>((job.piece->first_row + row) * job.source_row_bytes);
+  const MutableBytes out = MutableBytes(raw_).first(static_cast<size_t>(rows * job.source_row_bytes));
+  QF_RETURN_IF_ERROR(
+      Annotate(source_.Read(job.piece->tensor, offset, out), fmt::format("tensor '{}'", job.tensor->name)));
+  source_.Release(job.piece->tensor, offset, out.size());
+  const size_t block = static_cast<size_t>(job.block_rows * job.source_row_bytes);
+  for (size_t at = 0; at < out.size(); at += block)
+    record.source_blocks.push_back(HashBytes(out.subspan(at, std::min(block, out.size() - at))));
+  return absl::OkStatus();
+}
+
+absl::Status SlabWorker::DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t row, int64_t rows) {
+  const int64_t n = rows * job.cols;
+  job.decoder->decode(raw.data(), n, strip_.data());
+  if (const int64_t bad = FindNonFinite(strip_.data(), n); bad >= 0)
+    return InvalidArgument("tensor '{}' holds {} at {}: the file is damaged or its training diverged; fetch the model "
+                           "again or use another one", job.tensor->name, strip_[static_cast<size_t>(bad)],
+                           Place(job, row + bad / job.cols, bad % job.cols));
+  return absl::OkStatus();
+}
+
+// The strip's rows begin at filling.next_row: slabs, reads and strips all follow one another without gaps.
+absl::Status SlabWorker::Feed(const PieceJob& job, const PieceOutput& output, Filling& filling, ByteSpan raw,
+                              int64_t rows, SlabRecord& record) {
+  const int64_t strip_first = filling.next_row, end = strip_first + rows;
+  while (filling.next_row < end) {
+    const auto index = static_cast<uint32_t>(output.first_chunk + filling.next_row / output.chunk_rows);
+    const PlannedChunk& chunk = plan_.targets[output.target].chunks[index];
+    const int64_t chunk_end = chunk.first_row + chunk.rows;
+    const int64_t take = std::min(chunk_end, end) - filling.next_row;
+    QF_RETURN_IF_ERROR(Encode(job, output, raw, strip_first, filling.next_row, take,
+                              filling.buffer.data() + (filling.next_row - chunk.first_row) * output.row_bytes));
+    filling.next_row += take;
+    if (filling.next_row == chunk_end) QF_RETURN_IF_ERROR(Seal(output, index, filling, record));
+  }
+  return absl::OkStatus();
+}
+
+// Rows [row, row + rows) of the target, taken from the strip that begins at row strip_first of the piece.
+absl::Status SlabWorker::Encode(const PieceJob& job, const PieceOutput& output, ByteSpan raw, int64_t strip_first,
+                                int64_t row, int64_t rows, std::byte* out) {
+  const bool same_type = output.placed->dtype == job.tensor->dtype, same_order = output.placed->order == job.piece->order;
+  // Rows of `count`, contiguous in both, beginning at row `from` of the strip.
+  const auto move = [&](int64_t from, int64_t count, std::byte* to) -> absl::Status {
+    if (same_type) {
+      std::memcpy(to, raw.data() + from * job.source_row_bytes, static_cast<size_t>(count * job.source_row_bytes));
+      return absl::OkStatus();
+    }
+    output.codec->encode(strip_.data() + from * job.cols, count, job.cols, nullptr, to);
+    const int64_t bad =
+        FindHalfOverflow(output.placed->dtype, {to, static_cast<size_t>(count * output.row_bytes)});
+    if (bad < 0) return absl::OkStatus();
+    return InvalidArgument("tensor '{}' holds a value too large for {} ({} or near it): take bf16 or f32 for target {}",
+                           job.tensor->name, Info(output.placed->dtype).name,
+                           Place(job, strip_first + from + bad / job.cols, bad % job.cols),
+                           plan_.targets[output.target].spec.name());
+  };
+  if (same_order) return move(row - strip_first, rows, out);
+  for (int64_t r = row; r < row + rows; ++r, out += output.row_bytes) {
+    const int64_t head = r / job.head_rows * job.head_rows;
+    const int64_t from = head + SourceRow(job.piece->order, output.placed->order, job.head_rows, r - head);
+    QF_RETURN_IF_ERROR(move(from - strip_first, 1, out));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SlabWorker::Seal(const PieceOutput& output, uint32_t index, Filling& filling, SlabRecord& record) {
+  const PlannedChunk& chunk = plan_.targets[output.target].chunks[index];
+  const auto rows_bytes = static_cast<size_t>(chunk.rows * output.row_bytes);
+  const MutableBytes plain = MutableBytes(filling.buffer).first(chunk.size);
+  std::ranges::fill(plain.subspan(rows_bytes), std::byte{0});
+  const Digest digest = HashBytes(plain);
+  FailPoint("slab-before-store");
+  QF_RETURN_IF_ERROR(Annotate(sink_.Store(output.target, chunk, digest, plain, ElementBytes(output.placed->dtype)),
+                              fmt::format("tensor '{}'", output.placed->tensor)));
+  FailPoint("slab-after-store");
+  record.chunks.push_back({output.target, index, digest});
+  return absl::OkStatus();
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,86 @@
+// One worker's way through one slab: read, hash source blocks, check and decode strips, encode them for every target,
+// store chunks as they fill up. A worker owns its buffers and belongs to one thread; many work side by side.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "common/base/digest.h"
+#include "pipeline/model/source.h"
+#include "pipeline/stage/executor.h"
+#include "pipeline/tensor/codec.h"
+
+namespace quantfleet::pipeline {
+
+// One place where a piece goes: its chunks are chunks[first_chunk ...] of the target, each `chunk_rows` tall but for the
+// last.
+struct PieceOutput {
+  uint32_t target;
+  const PlacedPiece* placed;
+  const Codec* codec;
+  uint32_t first_chunk;
+  int64_t chunk_rows, row_bytes;
+};
+
+// How one piece travels.
+struct PieceJob {
+  const Piece* piece;
+  const SourceTensor* tensor;
+  const Codec* decoder;
+  int64_t rows, cols, source_row_bytes;
+  int64_t head_rows;   // 1: no target permutes
+  int64_t block_rows;  // of the source digest
+  int64_t read_rows;   // read at once
+  int64_t strip_rows;  // decoded at once: stays in cache, whole heads
+  std::vector<PieceOutput> outputs;
+};
+
+// The plan seen from its pieces. `plan` and `model` must outlive the result.
+absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, const Plan& plan);
+
+// Sizes of the buffers that suffice for every slab.
+struct WorkerBuffers {
+  uint64_t read_bytes = 0, strip_elements = 0;
+  std::vector<uint64_t> chunk_bytes;  // one per simultaneous output
+  uint64_t total() const;
+};
+WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs);
+
+class SlabWorker {
+ public:
+  SlabWorker(const ModelSource& source, const Plan& plan, const std::vector<PieceJob>& jobs,
+             const WorkerBuffers& buffers, ChunkSink& sink, std::function<bool()> stopped);
+  SlabWorker(const SlabWorker&) = delete;
+  SlabWorker& operator=(const SlabWorker&) = delete;
+
+  absl::StatusOr<SlabRecord> Process(const Slab& slab);
+
+ private:
+  // The chunk that an output is filling.
+  struct Filling {
+    Bytes buffer;
+    int64_t next_row = 0;  // of the piece, in the target's order
+  };
+
+  absl::Status ReadRows(const PieceJob& job, int64_t row, int64_t rows, SlabRecord& record);
+  absl::Status DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t row, int64_t rows);
+  absl::Status Feed(const PieceJob& job, const PieceOutput& output, Filling& filling, ByteSpan raw, int64_t rows,
+                    SlabRecord& record);
+  absl::Status Encode(const PieceJob& job, const PieceOutput& output, ByteSpan raw, int64_t strip_first, int64_t row,
+                      int64_t rows, std::byte* out);
+  absl::Status Seal(const PieceOutput& output, uint32_t chunk, Filling& filling, SlabRecord& record);
+
+  const ModelSource& source_;
+  const Plan& plan_;
+  const std::vector<PieceJob>& jobs_;
+  ChunkSink& sink_;
+  const std::function<bool()> stopped_;
+  Bytes raw_;
+  std::vector<float> strip_;
+  std::vector<Filling> fillings_;
+};
+
+// What Store is told about a type's elements: planes pay for floats.
+int ElementBytes(DType type);
+
+}  // namespace quantfleet::pipeline
