@@ -1,0 +1,176 @@
+#include "agent/model_commands.h"
+
+#include <CLI/CLI.hpp>
+#include <boost/json.hpp>
+
+#include <cmath>
+#include <cstdio>
+#include <memory>
+
+#include "agent/runtime/engine.h"
+#include "agent/runtime/tokenizer.h"
+
+namespace quantfleet::agent {
+namespace {
+
+namespace json = boost::json;
+
+void PrintJson(const json::value& value) { fmt::print("{}\n", json::serialize(value)); }
+
+double Rate(int64_t count, double seconds) { return count > 0 && seconds > 0 ? static_cast<double>(count) / seconds : 0; }
+
+// Tokens that a pass of the model was spent on: the first comes from the prompt's own pass.
+int64_t Passes(const GenerateResult& result) {
+  const auto tokens = static_cast<int64_t>(result.tokens.size());
+  return result.finish_reason == "stop" ? tokens : tokens - 1;
+}
+
+struct TextOptions {
+  std::string text;
+  fs::path file;
+
+  void AddTo(CLI::App& command) {
+    CLI::Option_group* group = command.add_option_group("text", "Where the text comes from");
+    group->add_option("--text", text, "The text itself");
+    group->add_option("--text-file", file, "A file that holds the text");
+    group->require_option(1);
+  }
+  absl::StatusOr<std::string> Read() const {
+    if (file.empty()) return text;
+    return RealFileSystem().ReadAll(file);
+  }
+};
+
+struct RunOptions {
+  fs::path model;
+  GenerateRequest request;
+  EngineOptions engine;
+  bool greedy = false, as_json = false;
+};
+
+absl::Status Run(RunOptions options) {
+  QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(options.model, options.engine));
+  if (options.greedy) options.request.sampling.temperature = 0;
+  if (!options.as_json) {
+    fmt::print("{}", options.request.prompt);
+    std::fflush(stdout);
+    options.request.on_text = [](std::string_view piece) {
+      fmt::print("{}", piece);
+      return std::fflush(stdout) == 0;
+    };
+  }
+  QF_ASSIGN_OR_RETURN(const GenerateResult result, engine->Generate(options.request));
+  const auto tokens = static_cast<int64_t>(result.tokens.size());
+  const double prompt_rate = Rate(result.prompt_tokens, result.prompt_seconds);
+  const double rate = Rate(Passes(result), result.generation_seconds);
+  if (options.as_json) {
+    PrintJson({{"text", result.text},
+               {"prompt_tokens", result.prompt_tokens},
+               {"tokens", tokens},
+               {"prompt_tokens_per_second", prompt_rate},
+               {"tokens_per_second", rate},
+               {"finish_reason", result.finish_reason}});
+    return absl::OkStatus();
+  }
+  fmt::print("\n");
+  fmt::print(stderr, "prompt: {} tokens, {:.1f} tokens/s; generated: {} tokens, {:.1f} tokens/s ({})\n",
+             result.prompt_tokens, prompt_rate, tokens, rate, result.finish_reason);
+  return absl::OkStatus();
+}
+
+void AddRun(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<RunOptions>();
+  CLI::App* command = app.add_subcommand("run", "Continue a prompt");
+  SamplingOptions& sampling = options->request.sampling;
+  command->add_option("model", options->model, "MODEL.gguf")->required();
+  command->add_option("--prompt", options->request.prompt, "The text to continue")->required();
+  command->add_option("--max-tokens", options->request.max_tokens, "At most so many tokens")->capture_default_str();
+  CLI::Option* greedy = command->add_flag("--greedy", options->greedy, "Always the likeliest token");
+  command->add_option("--seed", sampling.seed, "The same seed draws the same text")->capture_default_str();
+  command->add_option("--temperature", sampling.temperature, "0: greedy")->capture_default_str()->excludes(greedy);
+  command->add_option("--top-k", sampling.top_k, "Draw from the K likeliest; 0: all")->capture_default_str();
+  command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that make up P")->capture_default_str();
+  command->add_option("--threads", options->engine.threads, "0: as many as cores")->capture_default_str();
+  command->add_option("--context", options->engine.context, "Tokens; 0: the model's own, at most 4096");
+  command->add_flag("--json", options->as_json, "One JSON object; the text without the prompt");
+  command->callback([options, &action] { action = [options] { return Run(*options); }; });
+}
+
+struct TokenizeOptions {
+  fs::path model;
+  TextOptions text;
+  bool no_bos = false, special = false, as_json = false;
+};
+
+absl::Status Tokenize(const TokenizeOptions& options) {
+  QF_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(RealFileSystem(), options.model));
+  QF_ASSIGN_OR_RETURN(const std::string text, options.text.Read());
+  QF_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, tokenizer->Encode(text, !options.no_bos, options.special));
+  if (options.as_json) {
+    PrintJson({{"tokens", json::value_from(ids)}});
+    return absl::OkStatus();
+  }
+  for (int32_t id : ids) fmt::print("{}\n", id);
+  return absl::OkStatus();
+}
+
+void AddTokenize(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<TokenizeOptions>();
+  CLI::App* command = app.add_subcommand("tokenize", "Show the token ids of a text");
+  command->add_option("model", options->model, "MODEL.gguf")->required();
+  options->text.AddTo(*command);
+  command->add_flag("--no-bos", options->no_bos, "Without the token that begins a text");
+  command->add_flag("--special", options->special, "\"<|end|>\" and its like are tokens, as in a prompt");
+  command->add_flag("--json", options->as_json, "One JSON object");
+  command->callback([options, &action] { action = [options] { return Tokenize(*options); }; });
+}
+
+struct EvalOptions {
+  fs::path model;
+  TextOptions text;
+  EngineOptions engine;
+  int64_t max_tokens = 0;
+  bool as_json = false;
+};
+
+absl::Status Eval(const EvalOptions& options) {
+  QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(options.model, options.engine));
+  QF_ASSIGN_OR_RETURN(const std::string text, options.text.Read());
+  QF_ASSIGN_OR_RETURN(std::vector<int32_t> ids, engine->Tokenize(text, true));
+  if (options.max_tokens > 0 && static_cast<int64_t>(ids.size()) > options.max_tokens)
+    ids.resize(static_cast<size_t>(options.max_tokens));
+  if (static_cast<int64_t>(ids.size()) > engine->context()) {
+    return InvalidArgument("the text has {} tokens, the context takes {}; cut it with --max-tokens {}", ids.size(),
+                           engine->context(), engine->context());
+  }
+  QF_ASSIGN_OR_RETURN(const EvalResult result, engine->EvaluateTokens(ids));
+  const double ppl = std::exp(result.mean_nll);
+  if (options.as_json) {
+    PrintJson({{"tokens", result.tokens}, {"mean_nll", result.mean_nll}, {"ppl", ppl}});
+    return absl::OkStatus();
+  }
+  fmt::print("tokens {}, mean negative log-likelihood {:.5f}, perplexity {:.4f}\n", result.tokens, result.mean_nll, ppl);
+  return absl::OkStatus();
+}
+
+void AddEval(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<EvalOptions>();
+  CLI::App* command = app.add_subcommand("eval", "How well a model predicts a text");
+  command->add_option("model", options->model, "MODEL.gguf")->required();
+  options->text.AddTo(*command);
+  command->add_option("--max-tokens", options->max_tokens, "Judge the first N tokens only; 0: all");
+  command->add_option("--threads", options->engine.threads, "0: as many as cores")->capture_default_str();
+  command->add_option("--context", options->engine.context, "Tokens; 0: the model's own, at most 4096");
+  command->add_flag("--json", options->as_json, "One JSON object");
+  command->callback([options, &action] { action = [options] { return Eval(*options); }; });
+}
+
+}  // namespace
+
+void AddModelCommands(CLI::App& app, Action& action) {
+  AddRun(app, action);
+  AddTokenize(app, action);
+  AddEval(app, action);
+}
+
+}  // namespace quantfleet::agent
