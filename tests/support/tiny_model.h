@@ -23,7 +23,7 @@ struct TinyModelOptions {
   bool tied = false;
   uint64_t seed = 1;
   std::string rope_scaling = "null";  // JSON
-  std::string extra_config;           // JSON members that go into config.json, as ", \"name\": value"
+  std::string extra_config = {};      // JSON members that go into config.json, as ", \"name\": value"
 };
 
 void WriteTinyModel(const std::filesystem::path& dir, pipeline::Architecture architecture,

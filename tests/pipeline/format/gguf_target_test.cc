@@ -1,0 +1,256 @@
+#include "pipeline/format/gguf/gguf_target.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "pipeline/format/gguf/gguf_source.h"
+#include "pipeline/format/open_model.h"
+#include "pipeline/model/rope.h"
+#include "tests/support/memory_file.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+using testing::MemoryFileSystem;
+using testing::TempDir;
+using testing::TinyModelOptions;
+using testing::WriteTinyModel;
+
+const OutputFile& ModelFile(const TargetLayout& layout) {
+  return *std::ranges::find(layout.files, "model.gguf", &OutputFile::path);
+}
+
+// The planned file with its fixed bytes in place and zeros where weights will go.
+std::string Materialize(const OutputFile& file) {
+  std::string bytes(file.size, '\0');
+  for (const FixedBytes& fixed : file.fixed) bytes.replace(fixed.offset, fixed.bytes.size(), fixed.bytes);
+  return bytes;
+}
+
+struct Planned {
+  std::unique_ptr<ModelSource> source;
+  TargetLayout layout;
+  std::unique_ptr<GgufSource> reread;  // what our own reader makes of it
+};
+
+Planned PlanTiny(Architecture architecture, const TinyModelOptions& options, std::string_view recipe) {
+  TempDir dir;
+  WriteTinyModel(dir.path(), architecture, options);
+  Planned out;
+  auto source = OpenModel(RealFileSystem(), dir.path());
+  EXPECT_OK(source);
+  if (!source.ok()) return out;
+  out.source = *std::move(source);
+  auto layout = PlanGguf(out.source->description(), out.source->attachments(), *FindRecipe(recipe));
+  EXPECT_OK(layout);
+  if (!layout.ok()) return out;
+  out.layout = *std::move(layout);
+  MemoryFileSystem files;
+  files.Put("m.gguf", Materialize(ModelFile(out.layout)));
+  auto reread = GgufSource::Open(files, "m.gguf");
+  EXPECT_OK(reread);
+  if (reread.ok()) out.reread = *std::move(reread);
+  return out;
+}
+
+struct Case {
+  Architecture architecture;
+  const char* recipe;
+};
+
+class EveryTarget : public ::testing::TestWithParam<Case> {};
+
+TEST_P(EveryTarget, OurOwnReaderFindsTheSameModel) {
+  const Planned p = PlanTiny(GetParam().architecture, {}, GetParam().recipe);
+  ASSERT_NE(p.reread, nullptr);
+  const ModelDescription &in = p.source->description(), &out = p.reread->description();
+  EXPECT_EQ(out.architecture, in.architecture);
+  EXPECT_EQ(out.hyper.hidden, in.hyper.hidden);
+  EXPECT_EQ(out.hyper.intermediate, in.hyper.intermediate);
+  EXPECT_EQ(out.hyper.layers, in.hyper.layers);
+  EXPECT_EQ(out.hyper.heads, in.hyper.heads);
+  EXPECT_EQ(out.hyper.kv_heads, in.hyper.kv_heads);
+  EXPECT_EQ(out.hyper.head_dim, in.hyper.head_dim);
+  EXPECT_EQ(out.hyper.rope_dims, in.hyper.rope_dims);
+  EXPECT_EQ(out.hyper.vocab, in.hyper.vocab);
+  EXPECT_EQ(out.hyper.context, in.hyper.context);
+  EXPECT_EQ(out.hyper.original_context, in.hyper.original_context);
+  EXPECT_EQ(out.hyper.rms_epsilon, in.hyper.rms_epsilon);
+  EXPECT_EQ(out.hyper.rope_theta, in.hyper.rope_theta);
+  EXPECT_EQ(out.hyper.tied_embeddings, in.hyper.tied_embeddings);
+  EXPECT_EQ(out.Parameters(), in.Parameters());
+  ASSERT_EQ(out.pieces.size(), in.pieces.size());
+  ASSERT_EQ(out.tokenizer.tokens.size(), in.tokenizer.tokens.size());
+  for (size_t i = 0; i < in.tokenizer.tokens.size(); ++i) {
+    EXPECT_EQ(out.tokenizer.tokens[i].text, in.tokenizer.tokens[i].text);
+    EXPECT_EQ(out.tokenizer.tokens[i].score, in.tokenizer.tokens[i].score);
+    EXPECT_EQ(out.tokenizer.tokens[i].type, in.tokenizer.tokens[i].type);
+  }
+  EXPECT_EQ(out.tokenizer.bos, in.tokenizer.bos);
+  EXPECT_EQ(out.tokenizer.eos, in.tokenizer.eos);
+  EXPECT_EQ(out.tokenizer.chat_template, "{{ messages }}");
+}
+
+// Where the plan puts a piece is where the reader, from the header alone, finds it.
+TEST_P(EveryTarget, PiecesStandWhereTheHeaderSays) {
+  const Planned p = PlanTiny(GetParam().architecture, {}, GetParam().recipe);
+  ASSERT_NE(p.reread, nullptr);
+  const ModelDescription& out = p.reread->description();
+  ASSERT_EQ(p.layout.pieces.size(), out.pieces.size());
+  uint64_t end = ModelFile(p.layout).fixed.back().offset + ModelFile(p.layout).fixed.back().bytes.size();
+  for (const PlacedPiece& placed : p.layout.pieces) {
+    const Piece& piece = out.pieces[placed.piece];
+    const SourceTensor& tensor = out.tensors[piece.tensor];
+    const int64_t row_bytes = RowBytes(placed.dtype, piece.cols);
+    EXPECT_EQ(tensor.name, placed.tensor);
+    EXPECT_EQ(tensor.dtype, placed.dtype);
+    EXPECT_EQ(piece.order, placed.order);
+    EXPECT_EQ(p.layout.files[placed.file].path, "model.gguf");
+    EXPECT_EQ(placed.offset, p.reread->FileOffset(piece.tensor) + static_cast<uint64_t>(piece.first_row * row_bytes));
+    EXPECT_EQ(placed.offset, end) << "no gap and no overlap before " << placed.tensor;
+    end = placed.offset + static_cast<uint64_t>(piece.rows * row_bytes) + placed.padding;
+  }
+  EXPECT_EQ(end, ModelFile(p.layout).size);
+  EXPECT_EQ(end % 32, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, EveryTarget,
+    ::testing::ValuesIn([] {
+      std::vector<Case> cases;
+      for (const Architecture a : {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2})
+        for (const char* recipe : {"f32", "f16", "bf16", "q8_0", "q4_0"}) cases.push_back({a, recipe});
+      return cases;
+    }()),
+    [](const auto& param) {
+      return std::string(Name(param.param.architecture)) + "_" + param.param.recipe;
+    });
+
+TEST(GgufTarget, TypesFollowTheRecipe) {
+  const Planned p = PlanTiny(Architecture::kPhi3, {}, "q4_0");
+  ASSERT_NE(p.reread, nullptr);
+  std::map<std::string, DType> types;
+  for (const SourceTensor& tensor : p.reread->description().tensors) types[tensor.name] = tensor.dtype;
+  EXPECT_EQ(types.at("token_embd.weight"), DType::kQ4_0);
+  EXPECT_EQ(types.at("blk.0.attn_qkv.weight"), DType::kQ4_0);
+  EXPECT_EQ(types.at("blk.1.ffn_up.weight"), DType::kQ4_0);
+  EXPECT_EQ(types.at("blk.0.attn_norm.weight"), DType::kF32);
+  EXPECT_EQ(types.at("output_norm.weight"), DType::kF32);
+  EXPECT_EQ(types.at("output.weight"), DType::kQ8_0);
+  EXPECT_FALSE(types.contains("blk.0.ffn_gate.weight"));
+  EXPECT_FALSE(types.contains("blk.0.attn_q.weight"));
+}
+
+TEST(GgufTarget, TiedEmbeddingIsTheHead) {
+  const Planned p = PlanTiny(Architecture::kLlama, {.tied = true}, "q4_0");
+  ASSERT_NE(p.reread, nullptr);
+  EXPECT_TRUE(p.reread->description().hyper.tied_embeddings);
+  EXPECT_EQ(p.layout.pieces.front().tensor, "token_embd.weight");
+  EXPECT_EQ(p.layout.pieces.front().dtype, DType::kQ8_0);
+}
+
+TEST(GgufTarget, RowsThatNoBlockDividesBecomeF16) {
+  const Planned p = PlanTiny(Architecture::kLlama, {.intermediate = 44}, "q4_0");
+  ASSERT_NE(p.reread, nullptr);
+  for (const PlacedPiece& piece : p.layout.pieces) {
+    if (piece.tensor.ends_with("ffn_down.weight")) {
+      EXPECT_EQ(piece.dtype, DType::kF16);
+    }
+    if (piece.tensor.ends_with("ffn_up.weight")) {
+      EXPECT_EQ(piece.dtype, DType::kQ4_0);
+    }
+  }
+}
+
+TEST(GgufTarget, LlamaInterleavesQAndKAlone) {
+  const Planned p = PlanTiny(Architecture::kLlama, {}, "f32");
+  for (const PlacedPiece& piece : p.layout.pieces) {
+    const bool rotated = piece.tensor.find("attn_q.") != std::string::npos ||
+                         piece.tensor.find("attn_k.") != std::string::npos;
+    EXPECT_EQ(piece.order == RowOrder::kInterleaved, rotated) << piece.tensor;
+  }
+}
+
+TEST(GgufTarget, SameSourceElsewhereGivesTheSameFiles) {
+  TempDir a, b;
+  std::vector<TargetLayout> layouts;
+  for (const fs::path& folder : {a / "one", b / "another-name"}) {
+    WriteTinyModel(folder, Architecture::kPhi3);
+    auto source = OpenModel(RealFileSystem(), folder);
+    ASSERT_OK(source);
+    EXPECT_EQ((*source)->description().name, folder.filename().string());
+    auto layout = PlanGguf((*source)->description(), (*source)->attachments(), *FindRecipe("q4_0"));
+    ASSERT_OK(layout);
+    layouts.push_back(*std::move(layout));
+  }
+  ASSERT_EQ(layouts[0].files.size(), layouts[1].files.size());
+  for (size_t i = 0; i < layouts[0].files.size(); ++i)
+    EXPECT_EQ(Materialize(layouts[0].files[i]), Materialize(layouts[1].files[i]));
+}
+
+TEST(GgufTarget, TheModelsOwnNameTravels) {
+  const Planned p =
+      PlanTiny(Architecture::kPhi3, {.extra_config = R"(, "_name_or_path": "someone/tiny-phi")"}, "f32");
+  ASSERT_NE(p.reread, nullptr);
+  EXPECT_EQ(p.reread->description().name, "tiny-phi");
+}
+
+TEST(GgufTarget, LicenceTravelsAsAFileOfItsOwn) {
+  const Planned p = PlanTiny(Architecture::kPhi3, {}, "f32");
+  ASSERT_EQ(p.layout.files.size(), 2u);
+  EXPECT_EQ(p.layout.files[0].path, "LICENSE");
+  EXPECT_EQ(Materialize(p.layout.files[0]), "Public domain: random numbers.\n");
+}
+
+TEST(GgufTarget, AnAttachmentCannotTakeTheModelsPlace) {
+  const Planned p = PlanTiny(Architecture::kPhi3, {}, "f32");
+  ASSERT_NE(p.source, nullptr);
+  EXPECT_ERROR(PlanGguf(p.source->description(), {{"model.gguf", "x"}}, *FindRecipe("f32")), kInvalidArgument,
+               "model.gguf");
+}
+
+TEST(GgufTarget, LongRopeFactorsAreTensorsBehindTheHeader) {
+  std::string factors;
+  for (int i = 0; i < 8; ++i) factors += (i ? "," : "") + std::to_string(1 + i);
+  const Planned p = PlanTiny(
+      Architecture::kPhi3,
+      {.context = 1024,
+       .rope_scaling = R"({"type":"longrope","long_factor":[)" + factors + R"(],"short_factor":[)" + factors + "]}",
+       .extra_config = R"(, "original_max_position_embeddings": 256)"},
+      "q8_0");
+  ASSERT_NE(p.reread, nullptr);
+  const RopeScaling& rope = p.reread->description().hyper.rope_scaling;
+  EXPECT_EQ(rope.kind, RopeScaling::Kind::kLongRope);
+  EXPECT_EQ(rope.long_factors, (std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8}));
+  EXPECT_EQ(p.reread->description().hyper.original_context, 256);
+  ASSERT_TRUE(rope.attention_factor.has_value());
+  EXPECT_FLOAT_EQ(*rope.attention_factor, std::sqrt(1 + std::log(4.0f) / std::log(256.0f)));
+}
+
+TEST(GgufTarget, Llama3FactorsAreATensor) {
+  const Planned p = PlanTiny(Architecture::kLlama,
+                             {.context = 2048,
+                              .rope_scaling = R"({"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,
+                                "high_freq_factor":4.0,"original_max_position_embeddings":256})"},
+                             "f16");
+  ASSERT_NE(p.reread, nullptr);
+  const std::vector<float> want = Llama3FrequencyFactors(p.source->description().hyper);
+  EXPECT_EQ(p.reread->description().hyper.rope_scaling.freq_factors, want);
+  EXPECT_EQ(want.size(), 8u);
+  EXPECT_EQ(want.front(), 1.0f);
+  EXPECT_EQ(want.back(), 8.0f);
+}
+
+TEST(GgufTarget, MemoryCoversWeightsAndCache) {
+  const Planned p = PlanTiny(Architecture::kLlama, {}, "f16");
+  const uint64_t cache = 2 * 2 * 2 * 2 * 16 * 256;  // K and V, F16, layers, kv heads, head dim, context
+  EXPECT_GT(p.layout.memory_bytes, ModelFile(p.layout).size + cache);
+  EXPECT_LT(p.layout.memory_bytes, ModelFile(p.layout).size + cache + (1u << 20));
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline
