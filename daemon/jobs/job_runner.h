@@ -65,30 +65,36 @@ class JobRunner {
   [[nodiscard]] Subscription Watch(std::string name, std::function<void(const v1::Job&)> on_job);
 
  private:
+  // The running job's, in memory only.
   struct Live {
     v1::JobProgress progress;
     std::stop_source stop;
     bool cancelled = false;
+    Duration published{};  // when watchers heard of it last
+    std::optional<std::pair<Duration, uint64_t>> first;  // time and bytes read at the first report, for the rate
   };
 
   void Work(const std::stop_token& stop);
-  void RunJob(JobRecord record, const std::stop_token& stop);
-  absl::Status Execute(JobRecord& record, const std::stop_token& stop);
+  void RunJob(const JobRecord& record, const std::stop_token& stop);
+  absl::Status Execute(JobRecord record, const std::stop_token& stop);
+  absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source, const pipeline::Plan& plan);
   absl::Status Seal(const JobRecord& record, const pipeline::Plan& plan, const pipeline::ExecutorResult& result);
-  void Finish(const std::string& name, const absl::Status& status);
-  void Publish(const std::string& name);
-  void SetProgress(const std::string& name, const v1::JobProgress& progress, bool publish);
+  absl::StatusOr<ArtifactRecord> MakeArtifact(const std::string& model, const v1::Manifest& manifest);
+  void FinishBadly(const std::string& name, const absl::Status& status, bool cancelled);
+  void SetStage(const std::string& name, std::string_view stage);
+  void OnProgress(const std::string& name, const pipeline::Progress& progress);
+  void Publish(std::string_view name);
   void Overlay(v1::Job& job);
 
   const Collaborators with_;
   const Options options_;
 
-  std::mutex mutex_;  // guards live_, work_ and stopping_
+  std::mutex mutex_;  // guards live_ and work_; never held while the store or a watcher is called
   std::condition_variable_any wake_;
-  std::map<std::string, Live, std::less<>> live_;  // the running job, and cancellations of it
-  bool work_ = false;
-  std::jthread worker_;
+  std::map<std::string, Live, std::less<>> live_;  // by job
+  bool work_ = false;  // something was queued
   Feed<v1::Job> feed_;
+  std::jthread worker_;
 };
 
 }  // namespace quantfleet::daemon

@@ -17,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/random.h"
+#include "daemon/jobs/names.h"
 #include "daemon/store/store.h"
 
 namespace quantfleet::daemon {
@@ -26,6 +27,7 @@ class ModelRegistry {
   struct Limits {
     uint64_t max_push_bytes = uint64_t{4} << 40;
     size_t max_push_files = 4096;
+    Duration push_lifetime = std::chrono::hours(24 * 7);  // an unfinished push is thrown away after it
     size_t max_write_bytes = 1 << 20;
     uint64_t keep_free_bytes = 64 << 20;  // of the disk, beside what a push needs
   };
@@ -52,20 +54,28 @@ class ModelRegistry {
   absl::Status WritePush(std::string_view push_id, std::string_view path, uint64_t offset, ByteSpan data);
   // What has been written so far survives a power cut.
   absl::StatusOr<PushProgress> SyncPush(std::string_view push_id);
-  // Checks every file's digest, opens the model, publishes the name. Again: the same answer. A file whose digest is
-  // wrong is thrown away and has to be sent again (DATA_LOSS names it).
+  // Checks every file's digest, opens the model, publishes the name: reads everything once, so not on a thread that
+  // others wait for. Again: the same answer. A file whose digest is wrong is thrown away and has to be sent again
+  // (DATA_LOSS names it).
   absl::StatusOr<v1::Model> CommitPush(std::string_view push_id);
 
-  // Removes pushed folders that no model and no unfinished job needs, and remains of finished pushes.
+  // Removes pushed folders that no model and no unfinished job needs, and pushes that nobody has finished in a week.
+  // Call it at start; commits do.
   absl::Status Sweep();
 
  private:
   struct Push;  // one under way, with its open files
   absl::StatusOr<std::shared_ptr<Push>> OpenPush(std::string_view push_id);
+  absl::StatusOr<PushRecord> FindOrCreatePush(std::string_view request_id, std::string_view name,
+                                              std::vector<PushedFile> files);
   absl::StatusOr<PushProgress> ProgressOf(const PushRecord& record);
-  absl::Status CheckSpace(const PushRecord& record);
+  absl::Status CheckSpace(const PushProgress& progress);
+  absl::StatusOr<File*> OpenFile(Push& push, const PushedFile& file);
   absl::Status CheckDigests(Push& push);
+  absl::Status MoveIntoPlace(Push& push);
   absl::StatusOr<v1::Model> Describe(std::string_view name, const fs::path& path);
+  absl::Status SweepModels();
+  absl::Status SweepPushes();
   fs::path IncomingOf(std::string_view push_id) const;
   fs::path PublishedOf(const PushRecord& record) const;
 
@@ -79,10 +89,5 @@ class ModelRegistry {
   std::mutex mutex_;  // guards pushes_; each Push has its own lock
   std::map<std::string, std::shared_ptr<Push>, std::less<>> pushes_;
 };
-
-// Models are named as DNS labels are, with dots and underscores: they become parts of paths.
-absl::Status CheckModelName(std::string_view name);
-// Relative, in normal form, short, no "..", no component that starts with a dot.
-absl::Status CheckPushedPath(std::string_view path);
 
 }  // namespace quantfleet::daemon

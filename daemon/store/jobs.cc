@@ -187,4 +187,22 @@ absl::Status Store::DeleteJobSlabs(std::string_view job) {
   });
 }
 
+absl::StatusOr<uint64_t> Store::AdoptJobSlabs(const JobRecord& job) {
+  long long adopted = 0;
+  QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
+    const std::string name = job.job.name();
+    const int failed = v1::Job::FAILED, cancelled = v1::Job::CANCELLED;
+    std::string former;
+    sql << "SELECT name FROM jobs WHERE plan_digest = :p AND source_fingerprint = :f AND state IN (:a, :b)"
+           " AND name <> :n ORDER BY position DESC LIMIT 1",
+        soci::use(job.plan_digest), soci::use(job.source_fingerprint), soci::use(failed), soci::use(cancelled),
+        soci::use(name), soci::into(former);
+    if (!sql.got_data()) return absl::OkStatus();
+    sql << "UPDATE job_slabs SET job = :n WHERE job = :o", soci::use(name), soci::use(former);
+    sql << "SELECT COUNT(*) FROM job_slabs WHERE job = :n", soci::use(name), soci::into(adopted);
+    return absl::OkStatus();
+  }));
+  return static_cast<uint64_t>(adopted);
+}
+
 }  // namespace quantfleet::daemon

@@ -147,6 +147,8 @@ class Store {
   absl::Status PutJobSlabs(std::string_view job, const std::vector<SlabRow>& slabs);  // replaces equal numbers
   absl::StatusOr<std::vector<SlabRow>> ListJobSlabs(std::string_view job);            // by number
   absl::Status DeleteJobSlabs(std::string_view job);
+  // The slabs of the latest FAILED or CANCELLED job with the same plan and source become this job's. How many.
+  absl::StatusOr<uint64_t> AdoptJobSlabs(const JobRecord& job);
 
   // ---- artifacts and device classes (artifacts.cc)
   // The same digest again (also for another model) is the same artifact: it becomes that model's newest, and statements

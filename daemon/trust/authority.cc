@@ -1,5 +1,6 @@
 #include "daemon/trust/authority.h"
 
+#include <arpa/inet.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -66,10 +67,19 @@ absl::StatusOr<trust::SigningKey> LoadOrCreateSigningKey(FileSystem& files, cons
   return key;
 }
 
-bool SameSubject(const trust::Subject& a, const trust::Subject& b) {
+// An address in the one form that compares: "::1" and "0:0:0:0:0:0:0:1" are the same.
+std::string Canonical(const std::string& address) {
+  in6_addr bytes;
+  if (::inet_pton(AF_INET6, address.c_str(), &bytes) != 1) return address;
+  return ToHex(std::as_bytes(std::span(&bytes, 1)));
+}
+
+// `a`: of a certificate; does it serve for all that `b` asks for?
+bool Serves(const trust::Subject& a, const trust::Subject& b) {
   auto covers = [](const std::vector<std::string>& have, const std::vector<std::string>& want) {
-    return std::all_of(want.begin(), want.end(),
-                       [&](const std::string& name) { return std::find(have.begin(), have.end(), name) != have.end(); });
+    return std::ranges::all_of(want, [&](const std::string& name) {
+      return std::ranges::find(have, Canonical(name), Canonical) != have.end();
+    });
   };
   return a.kind == b.kind && a.id == b.id && a.role == b.role && covers(a.dns_names, b.dns_names) &&
          covers(a.ip_addresses, b.ip_addresses);
@@ -107,9 +117,10 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, co
   QF_ASSIGN_OR_RETURN(auto ca, LoadOrCreateCa(files, clock, keys));
   QF_ASSIGN_OR_RETURN(auto signing, LoadOrCreateSigningKey(files, keys));
   std::vector<std::string> names = {"localhost", MachineName(), "127.0.0.1", "::1"};
-  for (const std::string& address : listen_addresses) {
+  for (std::string address : listen_addresses) {
+    if (address.size() > 2 && address.front() == '[') address = address.substr(1, address.size() - 2);
     // Listening everywhere names no place.
-    if (address.empty() || address == "0.0.0.0" || address == "::" || address == "[::]") continue;
+    if (address.empty() || address == "0.0.0.0" || address == "::") continue;
     if (std::find(names.begin(), names.end(), address) == names.end()) names.push_back(address);
   }
   return std::unique_ptr<Authority>(
@@ -136,7 +147,7 @@ absl::StatusOr<Authority::Identity> Authority::Keep(const fs::path& file, const 
     if (auto kept = Split(pem, file); kept.ok()) {
       const auto info = trust::ReadCertificate(kept->certificate_pem);
       // A clock that stands before the certificate was made is no reason to renew: it would be renewed for ever.
-      if (info.ok() && SameSubject(info->subject, subject) && clock_.Now() + lifetime / 3 < info->not_after &&
+      if (info.ok() && Serves(info->subject, subject) && clock_.Now() + lifetime / 3 < info->not_after &&
           trust::VerifyChain(kept->certificate_pem, ca_pem(), subject.kind == trust::Subject::Kind::kServer,
                              std::nullopt)
               .ok())

@@ -61,7 +61,7 @@ TEST_F(AuthorityTest, TheServerCertificateIsKeptUntilItNearsItsEnd) {
   const auto info = trust::ReadCertificate(first->certificate_pem);
   ASSERT_TRUE(info.ok());
   EXPECT_THAT(info->subject.dns_names, ::testing::IsSupersetOf({"localhost", "quantfleet.example"}));
-  EXPECT_THAT(info->subject.ip_addresses, ::testing::IsSupersetOf({"127.0.0.1", "::1", "10.1.2.3"}));
+  EXPECT_THAT(info->subject.ip_addresses, ::testing::IsSupersetOf({"127.0.0.1", "0:0:0:0:0:0:0:1", "10.1.2.3"}));
 
   clock_.Advance(std::chrono::hours(24 * 59));
   EXPECT_EQ(authority->ServerIdentity()->certificate_pem, first->certificate_pem);

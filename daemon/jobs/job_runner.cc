@@ -1,0 +1,147 @@
+// The runner's outside: submit, look, cancel, watch; and the worker's loop. What a job does is in run_job.cc.
+#include "daemon/jobs/job_runner.h"
+
+#include <algorithm>
+
+#include "pipeline/stage/plan.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+constexpr std::chrono::seconds kRetryAfterStoreError{5};
+
+// What the classes ask for, each once, in their order.
+absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, const std::vector<std::string>& classes) {
+  if (classes.empty()) return InvalidArgument("a job needs at least one device class");
+  std::vector<std::string> targets;
+  for (const std::string& name : classes) {
+    QF_ASSIGN_OR_RETURN(const v1::DeviceClass device_class, store.GetClass(name));
+    const std::string target = device_class.format() + ":" + device_class.recipe();
+    const auto spec = pipeline::ParseTargetSpec(target);
+    if (!spec.ok()) return Annotate(spec.status(), fmt::format("device class {}", name));
+    if (std::ranges::find(targets, target) == targets.end()) targets.push_back(target);
+  }
+  return targets;
+}
+
+}  // namespace
+
+JobRunner::JobRunner(Collaborators with, Options options) : with_(with), options_(std::move(options)) {}
+
+JobRunner::~JobRunner() { Stop(); }
+
+absl::Status JobRunner::Start() {
+  QF_RETURN_IF_ERROR(with_.store.RequeueRunning().status());
+  QF_RETURN_IF_ERROR(with_.blobs.RemoveTemporaries());
+  worker_ = std::jthread([this](const std::stop_token& stop) { Work(stop); });
+  return absl::OkStatus();
+}
+
+void JobRunner::Stop() {
+  if (!worker_.joinable()) return;
+  worker_.request_stop();
+  worker_.join();
+}
+
+void JobRunner::Work(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    {
+      std::lock_guard lock(mutex_);
+      work_ = false;
+    }
+    const auto claimed = with_.store.ClaimNextQueued();
+    if (claimed.ok() && claimed->has_value()) {
+      RunJob(**claimed, stop);
+      continue;
+    }
+    std::unique_lock lock(mutex_);
+    if (claimed.ok())
+      wake_.wait(lock, stop, [this] { return work_; });
+    else  // the disk may be full: look again later
+      wake_.wait_for(lock, stop, kRetryAfterStoreError, [this] { return work_; });
+  }
+}
+
+absl::StatusOr<v1::Job> JobRunner::Submit(std::string_view request_id, std::string_view model,
+                                          const std::vector<std::string>& device_classes) {
+  const Request request{"SubmitJob", std::string(request_id)};
+  QF_ASSIGN_OR_RETURN(const auto known, with_.store.FindRequest(request));
+  if (known) return Get(*known);
+
+  JobRecord record;
+  QF_ASSIGN_OR_RETURN(record.targets, TargetsOf(with_.store, device_classes));
+  record.job.set_name(with_.random.Id("jobs/"));
+  record.job.set_model(std::string(model));
+  record.job.set_state(v1::Job::QUEUED);
+  record.job.set_created_ms(ToUnixMillis(with_.clock.Now()));
+  record.job.mutable_progress()->set_eta_seconds(-1);
+  for (const std::string& name : device_classes) record.job.add_device_classes(name);
+  // One transaction: the model's folder cannot be replaced and swept between the two.
+  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const v1::Model found, with_.store.GetModel(model));
+    record.source_path = found.path();
+    QF_ASSIGN_OR_RETURN(record, with_.store.CreateJob(record, request));
+    return absl::OkStatus();
+  }));
+  {
+    std::lock_guard lock(mutex_);
+    work_ = true;
+  }
+  wake_.notify_all();
+  return record.job;
+}
+
+void JobRunner::Overlay(v1::Job& job) {
+  if (job.state() != v1::Job::RUNNING) return;
+  std::lock_guard lock(mutex_);
+  if (const auto live = live_.find(job.name()); live != live_.end()) *job.mutable_progress() = live->second.progress;
+}
+
+absl::StatusOr<v1::Job> JobRunner::Get(std::string_view name) {
+  QF_ASSIGN_OR_RETURN(JobRecord record, with_.store.GetJob(name));
+  Overlay(record.job);
+  return std::move(record.job);
+}
+
+absl::StatusOr<std::vector<v1::Job>> JobRunner::List() {
+  QF_ASSIGN_OR_RETURN(auto jobs, with_.store.ListJobs());
+  for (v1::Job& job : jobs) Overlay(job);
+  return jobs;
+}
+
+absl::StatusOr<v1::Job> JobRunner::Cancel(std::string_view name) {
+  bool cancelled = false;
+  QF_ASSIGN_OR_RETURN(const JobRecord record, with_.store.UpdateJob(name, [&](JobRecord& job) -> absl::Status {
+    cancelled = job.job.state() == v1::Job::QUEUED;
+    if (!cancelled) return absl::OkStatus();
+    job.job.set_state(v1::Job::CANCELLED);
+    job.job.set_done(true);
+    job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
+    return absl::OkStatus();
+  }));
+  if (cancelled) Publish(name);
+  if (record.job.state() == v1::Job::RUNNING) {
+    std::stop_source stop;
+    {
+      std::lock_guard lock(mutex_);
+      Live& live = live_[record.job.name()];  // made here when the worker has claimed the job but not begun it
+      live.cancelled = true;
+      stop = live.stop;
+    }
+    stop.request_stop();
+  }
+  return Get(name);
+}
+
+Subscription JobRunner::Watch(std::string name, std::function<void(const v1::Job&)> on_job) {
+  return feed_.Subscribe([name = std::move(name), on_job = std::move(on_job)](const v1::Job& job) {
+    if (job.name() == name) on_job(job);
+  });
+}
+
+void JobRunner::Publish(std::string_view name) {
+  // A watcher that misses one event gets the next: the store's errors are the caller's business elsewhere.
+  if (const auto job = Get(name); job.ok()) feed_.Publish(*job);
+}
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,258 @@
+// One job from claim to end: open, plan, execute, seal.
+#include <unordered_map>
+
+#include "common/base/fail_point.h"
+#include "common/trust/statement.h"
+#include "daemon/jobs/job_runner.h"
+#include "daemon/jobs/journal.h"
+#include "pipeline/artifact/manifest.h"
+#include "pipeline/format/open_model.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+constexpr Duration kPublishInterval{200};
+
+uint64_t SizeOf(const v1::Manifest& manifest) {
+  uint64_t size = 0;
+  for (const v1::ArtifactFile& file : manifest.files()) size += file.size();
+  return size;
+}
+
+// Has this model's statement about the artifact been made before?
+bool HasStatement(const ArtifactRecord& artifact, const std::string& model) {
+  for (const v1::Signed& signed_statement : artifact.statements) {
+    v1::ArtifactStatement statement;
+    if (signed_statement.payload_type() == trust::kArtifactStatementType &&
+        statement.ParseFromString(signed_statement.payload()) && statement.model() == model)
+      return true;
+  }
+  return false;
+}
+
+absl::Status WithRemedy(const absl::Status& status) {
+  if (status.code() != absl::StatusCode::kResourceExhausted) return status;
+  return MakeStatus(status.code(), Message(status) + "; make space and submit the job again: what is done is kept");
+}
+
+}  // namespace
+
+void JobRunner::RunJob(const JobRecord& record, const std::stop_token& stop) {
+  FailPoint("job-claimed");
+  const std::string& name = record.job.name();
+  absl::Status status;
+  try {
+    status = Execute(record, stop);
+  } catch (const std::exception& error) {
+    status = Internal("the job ended by an exception: {}", error.what());
+  }
+  bool cancelled = false;
+  {
+    std::lock_guard lock(mutex_);
+    cancelled = live_[name].cancelled;
+  }
+  // Stopped with the daemon: the job stays RUNNING and is queued again at the next start.
+  const bool interrupted = absl::IsCancelled(status) && stop.stop_requested() && !cancelled;
+  if (!status.ok() && !interrupted) FinishBadly(name, WithRemedy(status), cancelled && absl::IsCancelled(status));
+  Publish(name);
+  std::lock_guard lock(mutex_);
+  live_.erase(name);
+}
+
+absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
+  const std::string name = record.job.name();
+  SetStage(name, "planning");
+  std::stop_source job_stop;
+  {
+    std::lock_guard lock(mutex_);
+    job_stop = live_[name].stop;
+  }
+  const std::stop_callback pass_on(stop, [&] { job_stop.request_stop(); });
+
+  QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(with_.files, record.source_path));
+  std::vector<pipeline::TargetSpec> targets;
+  for (const std::string& text : record.targets) {
+    QF_ASSIGN_OR_RETURN(targets.emplace_back(), pipeline::ParseTargetSpec(text));
+  }
+  QF_ASSIGN_OR_RETURN(const pipeline::Plan plan, pipeline::MakePlan(*source, targets));
+  QF_RETURN_IF_ERROR(CheckPlan(record, *source, plan));
+
+  QF_ASSIGN_OR_RETURN(const auto journal,
+                      JobJournal::Load(with_.store, with_.blobs, plan, name, options_.on_slab_recorded));
+  BlobSink sink(with_.blobs);
+  pipeline::ExecutorOptions options;
+  options.threads = options_.threads;
+  options.memory_bytes = options_.memory_bytes;
+  options.journal = journal.get();
+  options.on_progress = [&](const pipeline::Progress& progress) { OnProgress(name, progress); };
+  options.stop = job_stop.get_token();
+  SetStage(name, "quantizing");
+  QF_ASSIGN_OR_RETURN(const pipeline::ExecutorResult result, pipeline::Execute(*source, plan, sink, options));
+  OnProgress(name, result.progress);
+  SetStage(name, "sealing");
+  return Seal(record, plan, result);
+}
+
+absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource& source, const pipeline::Plan& plan) {
+  const std::string plan_digest = pipeline::PlanDigest(plan).hex(), fingerprint = source.fingerprint().text;
+  const bool begun = !record.plan_digest.empty();
+  if (begun && record.source_fingerprint != fingerprint)
+    return FailedPrecondition(
+        "the files of {} at {} have changed since the job began: import the model anew and submit another job",
+        record.job.model(), record.source_path);
+  if (begun && record.plan_digest == plan_digest) return absl::OkStatus();
+  record.plan_digest = plan_digest;
+  record.source_fingerprint = fingerprint;
+  return with_.store.Atomically([&]() -> absl::Status {
+    // Another version of the program plans otherwise: its slabs are not ours.
+    if (begun) QF_RETURN_IF_ERROR(with_.store.DeleteJobSlabs(record.job.name()));
+    QF_RETURN_IF_ERROR(with_.store
+                           .UpdateJob(record.job.name(),
+                                      [&](JobRecord& job) -> absl::Status {
+                                        job.plan_digest = plan_digest;
+                                        job.source_fingerprint = fingerprint;
+                                        return absl::OkStatus();
+                                      })
+                           .status());
+    return with_.store.AdoptJobSlabs(record).status();
+  });
+}
+
+absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model, const v1::Manifest& manifest) {
+  ArtifactRecord record;
+  record.manifest = pipeline::SerializeManifest(manifest);
+  const Digest digest = HashText(record.manifest);
+  const int64_t now_ms = ToUnixMillis(with_.clock.Now());
+  v1::Artifact& artifact = record.artifact;
+  artifact.set_name("artifacts/" + digest.hex());
+  artifact.set_manifest_digest(digest.raw());
+  artifact.set_model(model);
+  artifact.set_format(manifest.target().format());
+  artifact.set_recipe(manifest.target().recipe());
+  artifact.set_size_bytes(SizeOf(manifest));
+  artifact.set_created_ms(now_ms);
+
+  std::unordered_map<Digest, uint64_t> stored;
+  for (const v1::ArtifactFile& file : manifest.files()) {
+    for (const v1::Chunk& chunk : file.chunks()) {
+      QF_ASSIGN_OR_RETURN(const Digest chunk_digest, Digest::FromRaw(chunk.digest()));
+      if (stored.contains(chunk_digest)) continue;
+      QF_ASSIGN_OR_RETURN(const auto found, with_.blobs.Find(chunk_digest));
+      stored.emplace(chunk_digest, found.stored_size);
+    }
+  }
+  uint64_t stored_bytes = 0;
+  for (const auto& [chunk_digest, size] : stored) stored_bytes += size;
+  artifact.set_stored_bytes(stored_bytes);
+  artifact.set_chunks(stored.size());
+
+  const auto known = with_.store.GetArtifact(artifact.name());
+  if (!known.ok() || !HasStatement(*known, model)) {
+    v1::ArtifactStatement statement;
+    statement.set_manifest_digest(digest.raw());
+    statement.set_model(model);
+    statement.set_source_digest(manifest.source().digest());
+    statement.set_recipe(manifest.target().recipe());
+    statement.set_sealed_ms(now_ms);
+    record.statements.push_back(
+        with_.authority.SignStatement(trust::kArtifactStatementType, statement.SerializeAsString()));
+  }
+  return record;
+}
+
+absl::Status JobRunner::Seal(const JobRecord& record, const pipeline::Plan& plan,
+                             const pipeline::ExecutorResult& result) {
+  const std::string& name = record.job.name();
+  if (result.manifests.size() != plan.targets.size())
+    return Internal("{} manifests for {} targets", result.manifests.size(), plan.targets.size());
+  std::vector<ArtifactRecord> artifacts;
+  for (const v1::Manifest& manifest : result.manifests) {
+    QF_ASSIGN_OR_RETURN(artifacts.emplace_back(), MakeArtifact(record.job.model(), manifest));
+  }
+  v1::JobProgress progress;
+  {
+    std::lock_guard lock(mutex_);
+    progress = live_[name].progress;
+  }
+  progress.set_stage("done");
+  progress.set_eta_seconds(0);
+
+  FailPoint("job-before-artifacts");
+  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
+    for (const ArtifactRecord& artifact : artifacts) QF_RETURN_IF_ERROR(with_.store.PutArtifact(artifact));
+    QF_RETURN_IF_ERROR(with_.store.DeleteJobSlabs(name));
+    return with_.store
+        .UpdateJob(name,
+                   [&](JobRecord& job) -> absl::Status {
+                     job.job.set_state(v1::Job::SUCCEEDED);
+                     job.job.set_done(true);
+                     job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
+                     *job.job.mutable_progress() = progress;
+                     for (const ArtifactRecord& artifact : artifacts) job.job.add_artifacts(artifact.artifact.name());
+                     return absl::OkStatus();
+                   })
+        .status();
+  }));
+  FailPoint("job-after-artifacts");
+  return absl::OkStatus();
+}
+
+void JobRunner::FinishBadly(const std::string& name, const absl::Status& status, bool cancelled) {
+  v1::JobProgress progress;
+  {
+    std::lock_guard lock(mutex_);
+    progress = live_[name].progress;
+  }
+  // The slabs stay: the next job with the same plan goes on from them. Where even this cannot be written (the disk is
+  // full), the job stays RUNNING and is tried again at the next start.
+  (void)with_.store.UpdateJob(name, [&](JobRecord& job) -> absl::Status {
+    job.job.set_state(cancelled ? v1::Job::CANCELLED : v1::Job::FAILED);
+    job.job.set_done(true);
+    job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
+    *job.job.mutable_progress() = progress;
+    if (!cancelled) {
+      job.job.set_error_code(static_cast<int32_t>(status.code()));
+      job.job.set_error_message(Message(status));
+    }
+    return absl::OkStatus();
+  });
+}
+
+void JobRunner::SetStage(const std::string& name, std::string_view stage) {
+  {
+    std::lock_guard lock(mutex_);
+    Live& live = live_[name];
+    live.progress.set_stage(std::string(stage));
+    live.progress.set_eta_seconds(-1);
+    live.published = with_.clock.Monotonic();
+  }
+  Publish(name);
+}
+
+void JobRunner::OnProgress(const std::string& name, const pipeline::Progress& progress) {
+  const Duration now = with_.clock.Monotonic();
+  bool publish = false;
+  {
+    std::lock_guard lock(mutex_);
+    Live& live = live_[name];
+    v1::JobProgress& out = live.progress;
+    out.set_slabs_done(progress.slabs_done);
+    out.set_slabs_total(progress.slabs_total);
+    out.set_slabs_resumed(progress.slabs_resumed);
+    out.set_bytes_read(progress.bytes_read);
+    out.set_bytes_total(progress.bytes_total);
+    out.set_bytes_written(progress.bytes_written);
+    if (!live.first) live.first = {now, progress.bytes_read};
+    const double seconds = static_cast<double>((now - live.first->first).count()) / 1000;
+    const double bytes = static_cast<double>(progress.bytes_read - live.first->second);
+    if (seconds > 0 && bytes > 0) {
+      out.set_bytes_per_second(bytes / seconds);
+      out.set_eta_seconds(static_cast<double>(progress.bytes_total - progress.bytes_read) * seconds / bytes);
+    }
+    publish = now - live.published >= kPublishInterval;
+    if (publish) live.published = now;
+  }
+  if (publish) Publish(name);
+}
+
+}  // namespace quantfleet::daemon
