@@ -1,0 +1,52 @@
+#include "agent/update/assignment.h"
+
+#include "common/trust/name.h"
+#include "common/trust/statement.h"
+#include "pipeline/artifact/manifest.h"
+
+namespace quantfleet::agent {
+namespace {
+
+absl::Status CheckVouched(const v1::DeviceArtifact& artifact, const Digest& manifest, const v1::TrustRoot& root) {
+  for (const v1::Signed& statement : artifact.statements()) {
+    if (!trust::Verify(statement, trust::kArtifactStatementType, root).ok()) continue;
+    v1::ArtifactStatement vouched;
+    if (vouched.ParseFromString(statement.payload()) && vouched.manifest_digest() == manifest.raw())
+      return absl::OkStatus();
+  }
+  return PermissionDenied("no key that this device trusts vouches for artifact {}", manifest.hex());
+}
+
+}  // namespace
+
+absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1::TrustRoot& root,
+                                          std::string_view device_id) {
+  QF_RETURN_IF_ERROR(trust::Verify(statement, trust::kAssignmentType, root));
+  v1::Assignment said;
+  if (!said.ParseFromString(statement.payload())) return InvalidArgument("the assignment cannot be read");
+  if (said.device_id() != device_id)
+    return PermissionDenied("the assignment is for device {}, this is {}", said.device_id(), device_id);
+  // The name becomes a folder's.
+  if (!trust::IsPlainName(said.model())) return InvalidArgument("the assignment's model name is not a plain name");
+  if (said.release() == 0) return InvalidArgument("the assignment of {} has no release", said.model());
+  Assignment assignment{.model = said.model(), .release = said.release(), .manifest = {}};
+  if (said.manifest_digest().empty()) return assignment;
+  QF_ASSIGN_OR_RETURN(assignment.manifest, Digest::FromRaw(said.manifest_digest()));
+  return assignment;
+}
+
+std::string ClaimedModel(const v1::Signed& statement) {
+  v1::Assignment said;
+  if (!said.ParseFromString(statement.payload()) || !trust::IsPlainName(said.model())) return "";
+  return said.model();
+}
+
+absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, const Digest& wanted,
+                                          const v1::TrustRoot& root) {
+  if (HashText(artifact.manifest()) != wanted)
+    return DataLoss("the daemon sent a manifest whose digest is not {}", wanted.hex());
+  QF_RETURN_IF_ERROR(CheckVouched(artifact, wanted, root));
+  return pipeline::ParseManifest(artifact.manifest());
+}
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,53 @@
+#include "agent/update/model_record.h"
+
+#include <array>
+#include <cstdlib>
+
+#include "agent/platform/record.h"
+
+namespace quantfleet::agent {
+namespace {
+
+using Outcome = ModelRecord::Outcome;
+
+constexpr std::array<std::string_view, 4> kOutcomeNames = {"open", "healthy", "health_failed", "removed"};
+
+}  // namespace
+
+absl::StatusOr<ModelRecord> LoadModelRecord(FileSystem& files, const fs::path& model_folder) {
+  const fs::path path = model_folder / "record.json";
+  const auto fields = ReadRecord(files, path);
+  if (fields.status().code() == absl::StatusCode::kNotFound) return ModelRecord{};
+  if (!fields.ok()) return fields.status();
+  ModelRecord record;
+  const auto release = NumberField(*fields, "release");
+  const auto outcome = std::ranges::find(kOutcomeNames, Field(*fields, "outcome"));
+  if (!release || outcome == kOutcomeNames.end()) return DataLoss("{} is damaged", path.string());
+  record.release = *release;
+  record.outcome = static_cast<Outcome>(outcome - kOutcomeNames.begin());
+  if (const std::string manifest = Field(*fields, "manifest"); !manifest.empty()) {
+    QF_ASSIGN_OR_RETURN(record.manifest, Digest::FromHexText(manifest));
+  }
+  record.detail = Field(*fields, "detail");
+  record.tokens_per_second = std::strtod(Field(*fields, "tokens_per_second").c_str(), nullptr);
+  record.progress = {.total = NumberField(*fields, "bytes_total").value_or(0),
+                     .done = NumberField(*fields, "bytes_done").value_or(0),
+                     .pulled = NumberField(*fields, "bytes_pulled").value_or(0),
+                     .reused = NumberField(*fields, "bytes_reused").value_or(0)};
+  return record;
+}
+
+absl::Status SaveModelRecord(FileSystem& files, const fs::path& model_folder, const ModelRecord& record) {
+  return WriteRecord(files, model_folder / "record.json",
+                     {{"release", std::to_string(record.release)},
+                      {"manifest", record.manifest ? record.manifest->hex() : ""},
+                      {"outcome", std::string(kOutcomeNames[static_cast<size_t>(record.outcome)])},
+                      {"detail", record.detail},
+                      {"tokens_per_second", fmt::format("{:.2f}", record.tokens_per_second)},
+                      {"bytes_total", std::to_string(record.progress.total)},
+                      {"bytes_done", std::to_string(record.progress.done)},
+                      {"bytes_pulled", std::to_string(record.progress.pulled)},
+                      {"bytes_reused", std::to_string(record.progress.reused)}});
+}
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,83 @@
+#include "agent/update/slots.h"
+
+#include "pipeline/artifact/manifest.h"
+
+namespace quantfleet::agent {
+namespace {
+
+constexpr uint64_t kMostManifestBytes = 256 << 20;
+
+const char* NameOf(Slot slot) { return slot == Slot::kA ? "a" : "b"; }
+
+}  // namespace
+
+fs::path Slots::PathOf(Slot slot) const { return folder_ / "slots" / NameOf(slot); }
+
+std::optional<Slot> Slots::Current() const {
+  std::error_code error;
+  const fs::path target = fs::read_symlink(folder_ / "current", error);
+  if (error) return std::nullopt;
+  if (target == fs::path("slots") / "a") return Slot::kA;
+  if (target == fs::path("slots") / "b") return Slot::kB;
+  return std::nullopt;
+}
+
+absl::StatusOr<v1::Manifest> Slots::ManifestOf(Slot slot) const {
+  const fs::path path = PathOf(slot) / "manifest.pb";
+  if (!files_.Exists(path)) return NotFound("{} does not exist", path.string());
+  QF_ASSIGN_OR_RETURN(const std::string bytes, files_.ReadAll(path, kMostManifestBytes));
+  return pipeline::ParseManifest(bytes);
+}
+
+std::optional<Digest> Slots::Begun(Slot slot) const {
+  const auto bytes = files_.ReadAll(PathOf(slot) / "manifest.pb", kMostManifestBytes);
+  return bytes.ok() ? std::optional(HashText(*bytes)) : std::nullopt;
+}
+
+std::optional<Digest> Slots::Verified(Slot slot) const {
+  const auto text = files_.ReadAll(PathOf(slot) / "verified", 1024);
+  const auto digest = text.ok() ? Digest::FromHexText(*text) : absl::StatusOr<Digest>(text.status());
+  if (!digest.ok() || Begun(slot) != *digest) return std::nullopt;
+  return *digest;
+}
+
+absl::Status Slots::Begin(Slot slot, std::string_view manifest_bytes) {
+  const fs::path path = PathOf(slot);
+  if (Begun(slot) == HashText(manifest_bytes)) return UnmarkVerified(slot);
+  // The mark goes first, durably: a slot that is half removed must never look whole.
+  QF_RETURN_IF_ERROR(UnmarkVerified(slot));
+  QF_RETURN_IF_ERROR(files_.RemoveTree(path));
+  QF_RETURN_IF_ERROR(files_.CreateDirectories(path / "files"));
+  QF_RETURN_IF_ERROR(files_.WriteAtomically(path / "manifest.pb", AsBytes(manifest_bytes)));
+  QF_RETURN_IF_ERROR(files_.SyncDirectory(path.parent_path()));
+  return files_.SyncDirectory(folder_);
+}
+
+absl::Status Slots::MarkVerified(Slot slot, const Digest& manifest) {
+  return files_.WriteAtomically(PathOf(slot) / "verified", AsBytes(manifest.hex()));
+}
+
+absl::Status Slots::UnmarkVerified(Slot slot) {
+  const fs::path mark = PathOf(slot) / "verified";
+  if (!files_.Exists(mark)) return absl::OkStatus();
+  QF_RETURN_IF_ERROR(files_.Remove(mark));
+  return files_.SyncDirectory(PathOf(slot));
+}
+
+absl::Status Slots::Switch(Slot to) {
+  const fs::path link = folder_ / "current", fresh = folder_ / "current.tmp";
+  QF_RETURN_IF_ERROR(files_.Remove(fresh));
+  std::error_code error;
+  fs::create_directory_symlink(fs::path("slots") / NameOf(to), fresh, error);
+  if (error) return ErrnoStatus(error.value(), fmt::format("linking {}", fresh.string()));
+  QF_RETURN_IF_ERROR(files_.Rename(fresh, link));
+  return files_.SyncDirectory(folder_);
+}
+
+absl::Status Slots::RemoveAll() {
+  QF_RETURN_IF_ERROR(files_.Remove(folder_ / "current"));
+  if (files_.Exists(folder_)) QF_RETURN_IF_ERROR(files_.SyncDirectory(folder_));
+  return files_.RemoveTree(folder_ / "slots");
+}
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,59 @@
+// Two slots per model, one of which is current:
+//
+//   STATE/models/<model>/slots/{a,b}/   manifest.pb   exact bytes of the manifest
+//                                       files/...     the artifact
+//                                       journal       which chunks are there (journal.h)
+//                                       verified      hex digest of the manifest: every byte was checked
+//   STATE/models/<model>/current        symbolic link to one of the slots, switched by rename
+//
+// Not thread-safe; one owner per model.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "common/base/digest.h"
+#include "common/base/file.h"
+#include "quantfleet/v1/manifest.pb.h"
+
+namespace quantfleet::agent {
+
+enum class Slot { kA, kB };
+
+class Slots {
+ public:
+  Slots(FileSystem& files, fs::path model_folder) : files_(files), folder_(std::move(model_folder)) {}
+
+  const fs::path& folder() const { return folder_; }
+  // nullopt: nothing was activated yet.
+  std::optional<Slot> Current() const;
+  // Where the next version goes: the slot that is not current.
+  Slot Idle() const { return Current() == Slot::kA ? Slot::kB : Slot::kA; }
+
+  fs::path PathOf(Slot slot) const;
+  fs::path FilesOf(Slot slot) const { return PathOf(slot) / "files"; }
+  fs::path JournalOf(Slot slot) const { return PathOf(slot) / "journal"; }
+
+  // The manifest in the slot; NOT_FOUND when it is empty.
+  absl::StatusOr<v1::Manifest> ManifestOf(Slot slot) const;
+  // Which artifact is begun, or complete, in the slot.
+  std::optional<Digest> Begun(Slot slot) const;
+  std::optional<Digest> Verified(Slot slot) const;
+
+  // Makes the slot ready to take this artifact. What is there of the same artifact stays, all else goes.
+  absl::Status Begin(Slot slot, std::string_view manifest_bytes);
+  // Every byte of the slot was checked and is durable.
+  absl::Status MarkVerified(Slot slot, const Digest& manifest);
+  absl::Status UnmarkVerified(Slot slot);
+
+  // Durable and atomic: afterwards this slot is current, also when the power goes now.
+  absl::Status Switch(Slot to);
+  // Nothing is current any more, and nothing is kept.
+  absl::Status RemoveAll();
+
+ private:
+  FileSystem& files_;
+  const fs::path folder_;
+};
+
+}  // namespace quantfleet::agent
