@@ -1,0 +1,13 @@
+#include "cli/local_commands.h"
+
+#include "cli/local_inspect.h"
+#include "cli/local_quantize.h"
+
+namespace quantfleet::cli {
+
+void AddLocalCommands(CLI::App& app) {
+  AddQuantizeCommand(app);
+  AddInspectCommand(app);
+}
+
+}  // namespace quantfleet::cli

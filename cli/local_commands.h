@@ -1,0 +1,10 @@
+// Commands that need no daemon: quantize, inspect.
+#pragma once
+
+#include "CLI/CLI.hpp"
+
+namespace quantfleet::cli {
+
+void AddLocalCommands(CLI::App& app);
+
+}  // namespace quantfleet::cli

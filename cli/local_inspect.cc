@@ -1,0 +1,77 @@
+#include "cli/local_inspect.h"
+
+#include <boost/json.hpp>
+
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/model_text.h"
+#include "cli/progress.h"
+#include "pipeline/artifact/verify.h"
+#include "pipeline/format/open_model.h"
+
+namespace quantfleet::cli {
+namespace {
+
+namespace json = boost::json;
+using namespace quantfleet::pipeline;
+
+struct Options {
+  std::string path;
+  bool json = false;
+};
+
+void Print(const Options& options, const json::object& object) {
+  PrintOut(options.json ? json::serialize(object) + "\n" : Readable(object));
+}
+
+absl::Status InspectModel(const Options& options) {
+  QF_ASSIGN_OR_RETURN(const auto source, OpenModel(RealFileSystem(), options.path));
+  Print(options, DescribeModel(*source));
+  return absl::OkStatus();
+}
+
+// The folder's files are verified, chunk by chunk, and the model in it is described too.
+absl::Status InspectArtifact(const Options& options) {
+  const Interrupt interrupt;
+  const fs::path folder = options.path;
+  QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, ReadManifest(RealFileSystem(), folder / kManifestFile));
+  {
+    ProgressLine line("verify");
+    const uint64_t total = ArtifactBytes(manifest);
+    QF_RETURN_IF_ERROR(VerifyFolder(RealFileSystem(), folder, manifest,
+                                    [&](uint64_t done) { line.Update(done, total); }, interrupt.token()));
+  }
+  json::object artifact = DescribeManifest(manifest);
+  artifact["verified"] = true;
+  if (manifest.target().format() == "gguf") {
+    QF_ASSIGN_OR_RETURN(const auto source, OpenModel(RealFileSystem(), folder / "model.gguf"));
+    artifact["model"] = DescribeModel(*source);
+  }
+  Print(options, artifact);
+  return absl::OkStatus();
+}
+
+absl::Status Inspect(const Options& options) {
+  const fs::path path = options.path;
+  if (RealFileSystem().Exists(path / kManifestFile)) return InspectArtifact(options);
+  if (path.extension() != ".pb") return InspectModel(options);
+  QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, ReadManifest(RealFileSystem(), path));
+  Print(options, DescribeManifest(manifest));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddInspectCommand(CLI::App& app) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("inspect", "Describe a model, an artifact (which is verified) or a manifest");
+  command->add_option("path", options->path,
+                      "A Hugging Face folder, a GGUF file, an artifact's folder, or a manifest.pb")
+      ->type_name("PATH")->required();
+  command->add_flag("--json", options->json, "JSON on stdout");
+  command->callback([options] { ExitOnError(Inspect(*options)); });
+}
+
+}  // namespace quantfleet::cli

@@ -1,0 +1,138 @@
+#include "cli/model_text.h"
+
+#include <boost/json.hpp>
+
+#include <algorithm>
+
+#include "pipeline/tensor/dtype.h"
+
+namespace quantfleet::cli {
+namespace {
+
+namespace json = boost::json;
+using namespace quantfleet::pipeline;
+
+json::object HyperJson(const Hyperparameters& h) {
+  static constexpr const char* kScalings[] = {"none", "linear", "longrope", "llama3"};
+  json::object out{{"hidden", h.hidden}, {"intermediate", h.intermediate}, {"layers", h.layers}, {"heads", h.heads},
+                   {"kv_heads", h.kv_heads}, {"head_dim", h.head_dim}, {"vocab", h.vocab}, {"context", h.context},
+                   {"original_context", h.original_context}, {"rope_dims", h.rope_dims},
+                   {"rope_theta", h.rope_theta}, {"rms_epsilon", h.rms_epsilon},
+                   {"rope_scaling", kScalings[static_cast<size_t>(h.rope_scaling.kind)]},
+                   {"tied_embeddings", h.tied_embeddings}};
+  if (h.sliding_window > 0) out["sliding_window"] = h.sliding_window;
+  return out;
+}
+
+json::object TokenizerJson(const TokenizerData& t) {
+  static constexpr const char* kKinds[] = {"none", "sentencepiece", "byte-bpe"};
+  json::object out{{"kind", kKinds[static_cast<size_t>(t.kind)]}, {"tokens", t.tokens.size()},
+                   {"add_bos", t.add_bos}, {"add_eos", t.add_eos}};
+  if (!t.merges.empty()) out["merges"] = t.merges.size();
+  if (t.kind == TokenizerData::Kind::kByteBpe) out["pre"] = t.pre;
+  const auto add_special = [&](const char* name, const std::optional<int32_t>& id) {
+    if (!id) return;
+    out[name] = *id;
+    if (*id >= 0 && static_cast<size_t>(*id) < t.tokens.size())
+      out[std::string(name) + "_text"] = t.tokens[static_cast<size_t>(*id)].text;
+  };
+  add_special("bos", t.bos);
+  add_special("eos", t.eos);
+  add_special("unknown", t.unknown);
+  add_special("padding", t.padding);
+  out["chat_template"] = !t.chat_template.empty();
+  return out;
+}
+
+// A value on one line; floats without noise.
+std::string Inline(const json::value& value) {
+  if (value.is_string()) return std::string(value.get_string());
+  if (value.is_double()) return fmt::format("{:g}", value.get_double());
+  if (value.is_array() && value.get_array().size() < 5 &&
+      std::ranges::all_of(value.get_array(), [](const json::value& v) { return v.is_number(); })) {
+    std::string text;
+    for (const json::value& v : value.get_array()) text += (text.empty() ? "" : " x ") + Inline(v);
+    return text;
+  }
+  return json::serialize(value);
+}
+
+bool IsTable(const json::value& value) {
+  return value.is_array() && !value.get_array().empty() && value.get_array().front().is_object();
+}
+
+std::string Table(const json::array& rows, const std::string& indent) {
+  std::vector<std::string> keys;
+  for (const auto& field : rows.front().get_object()) keys.emplace_back(field.key());
+  std::vector<size_t> widths;
+  for (const std::string& key : keys) {
+    size_t width = key.size();
+    for (const json::value& row : rows) width = std::max(width, Inline(row.get_object().at(key)).size());
+    widths.push_back(width);
+  }
+  std::string text;
+  const auto line = [&](const auto& cell) {
+    text += indent;
+    for (size_t i = 0; i < keys.size(); ++i)
+      text += i + 1 < keys.size() ? fmt::format("{:<{}}  ", cell(keys[i]), widths[i]) : cell(keys[i]);
+    text += '\n';
+  };
+  line([](const std::string& key) { return key; });
+  for (const json::value& row : rows)
+    line([&](const std::string& key) { return Inline(row.get_object().at(key)); });
+  return text;
+}
+
+void Render(const json::object& object, const std::string& indent, std::string& text) {
+  for (const auto& field : object) {
+    const std::string key(field.key());
+    if (field.value().is_object()) {
+      text += fmt::format("{}{}:\n", indent, key);
+      Render(field.value().get_object(), indent + "  ", text);
+    } else if (IsTable(field.value())) {
+      text += fmt::format("{}{}:\n{}", indent, key, Table(field.value().get_array(), indent + "  "));
+    } else {
+      text += fmt::format("{}{}: {}\n", indent, key, Inline(field.value()));
+    }
+  }
+}
+
+}  // namespace
+
+json::object DescribeModel(const ModelSource& source) {
+  const ModelDescription& model = source.description();
+  json::array tensors, attachments;
+  uint64_t bytes = 0;
+  for (const SourceTensor& t : model.tensors) {
+    json::array shape;
+    if (t.dims > 1) shape.push_back(t.rows);
+    shape.push_back(t.cols);
+    const auto size = static_cast<uint64_t>(t.rows * RowBytes(t.dtype, t.cols));
+    tensors.push_back({{"name", t.name}, {"dtype", Info(t.dtype).name}, {"shape", shape}, {"bytes", size}});
+    bytes += size;
+  }
+  for (const Attachment& a : source.attachments()) attachments.emplace_back(a.name);
+  return {{"kind", "model"}, {"format", source.format()}, {"name", model.name},
+          {"architecture", Name(model.architecture)}, {"parameters", model.Parameters()}, {"weight_bytes", bytes},
+          {"hyperparameters", HyperJson(model.hyper)}, {"tokenizer", TokenizerJson(model.tokenizer)},
+          {"attachments", attachments}, {"tensors", tensors}};
+}
+
+json::object DescribeManifest(const v1::Manifest& manifest) {
+  json::array files;
+  for (const v1::ArtifactFile& file : manifest.files())
+    files.push_back({{"path", file.path()}, {"size", file.size()}, {"chunks", file.chunks_size()}});
+  return {{"kind", "artifact"}, {"manifest_digest", ManifestDigest(manifest).hex()},
+          {"format", manifest.target().format()}, {"recipe", manifest.target().recipe()},
+          {"architecture", manifest.source().architecture()}, {"parameters", manifest.source().parameters()},
+          {"source_digest", ToHex(AsBytes(manifest.source().digest()))}, {"bytes", ArtifactBytes(manifest)},
+          {"memory_bytes", manifest.requirements().memory_bytes()}, {"files", files}};
+}
+
+std::string Readable(const json::object& object) {
+  std::string text;
+  Render(object, "", text);
+  return text;
+}
+
+}  // namespace quantfleet::cli

@@ -1,0 +1,141 @@
+#include "pipeline/stage/folder_sink.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <set>
+
+#include "pipeline/artifact/manifest.h"
+#include "pipeline/stage/plan_text.h"
+
+namespace quantfleet::pipeline {
+
+// One writer per output folder: another one would throw away the partial folders of the first. The lock lies on the
+// folder itself, so it leaves nothing behind and ends with the process.
+class FolderSink::Lock {
+ public:
+  static absl::StatusOr<std::unique_ptr<Lock>> Take(const fs::path& folder) {
+    const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return ErrnoStatus(errno, fmt::format("opening folder {}", folder.string()));
+    std::unique_ptr<Lock> lock(new Lock(fd));
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
+    if (errno == EWOULDBLOCK)
+      return FailedPrecondition("another process is writing artifacts into {}: wait for it or choose another folder",
+                                folder.string());
+    // A file system without locks is used without.
+    if (errno == ENOLCK || errno == EOPNOTSUPP || errno == EINVAL) return lock;
+    return ErrnoStatus(errno, fmt::format("locking folder {}", folder.string()));
+  }
+  ~Lock() { ::close(fd_); }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+ private:
+  explicit Lock(int fd) : fd_(fd) {}
+  const int fd_;
+};
+
+FolderSink::FolderSink(FileSystem& files, fs::path out, const Plan& plan, bool replace)
+    : files_(files), out_(std::move(out)), plan_(plan), replace_(replace), open_(plan.targets.size()) {}
+
+absl::StatusOr<std::unique_ptr<FolderSink>> FolderSink::Open(FileSystem& files, fs::path out, const Plan& plan,
+                                                             bool replace) {
+  if (out.empty()) return InvalidArgument("name a folder for the artifacts");
+  std::unique_ptr<FolderSink> sink(new FolderSink(files, std::move(out), plan, replace));
+  QF_RETURN_IF_ERROR(sink->Prepare());
+  return sink;
+}
+
+FolderSink::~FolderSink() {
+  open_.clear();
+  if (lock_)  // else the partial folders are somebody else's
+    for (size_t t = 0; t < plan_.targets.size(); ++t) files_.RemoveTree(Hidden(t, "partial")).IgnoreError();
+  if (made_out_)
+    if (auto left = files_.List(out_); left.ok() && left->empty()) files_.RemoveTree(out_).IgnoreError();
+}
+
+fs::path FolderSink::FolderOf(size_t target) const { return out_ / plan_.targets[target].spec.name(); }
+
+fs::path FolderSink::Hidden(size_t target, std::string_view suffix) const {
+  return out_ / fmt::format(".{}.{}", plan_.targets[target].spec.name(), suffix);
+}
+
+absl::Status FolderSink::Prepare() {
+  made_out_ = !files_.Exists(out_);
+  QF_RETURN_IF_ERROR(files_.CreateDirectories(out_));
+  QF_ASSIGN_OR_RETURN(lock_, Lock::Take(out_));
+  uint64_t needed = 0;
+  for (size_t t = 0; t < plan_.targets.size(); ++t) {
+    if (!replace_ && files_.Exists(FolderOf(t)))
+      return AlreadyExists("{} is there already: --force replaces it", FolderOf(t).string());
+    // What an earlier run that was killed has left.
+    QF_RETURN_IF_ERROR(files_.RemoveTree(Hidden(t, "partial")));
+    needed += TargetBytes(plan_.targets[t]);
+  }
+  QF_ASSIGN_OR_RETURN(const uint64_t free, files_.FreeSpace(out_));
+  if (free < needed)
+    return ResourceExhausted("{}: the artifacts need {}, the disk has {} free: make room or choose another folder",
+                             out_.string(), HumanBytes(needed), HumanBytes(free));
+  for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(OpenTarget(t));
+  return absl::OkStatus();
+}
+
+absl::Status FolderSink::OpenTarget(size_t target) {
+  const fs::path folder = Hidden(target, "partial");
+  QF_RETURN_IF_ERROR(files_.CreateDirectories(folder));
+  for (const OutputFile& output : plan_.targets[target].layout.files) {
+    const fs::path path = folder / output.path;
+    QF_RETURN_IF_ERROR(files_.CreateDirectories(path.parent_path()));
+    QF_ASSIGN_OR_RETURN(auto file, files_.Open(path, OpenMode::kCreate));
+    QF_RETURN_IF_ERROR(file->Resize(output.size));
+    open_[target].push_back(std::move(file));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FolderSink::Store(size_t target, const PlannedChunk& chunk, const Digest&, ByteSpan plain, int) {
+  return open_[target][chunk.file]->WriteAt(chunk.offset, plain);
+}
+
+absl::Status FolderSink::Finish(const std::vector<v1::Manifest>& manifests) {
+  if (manifests.size() != plan_.targets.size()) return Internal("a manifest per target is needed");
+  for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(SyncTarget(t, manifests[t]));
+  for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(Show(t));
+  QF_RETURN_IF_ERROR(files_.SyncDirectory(out_));
+  if (!made_out_) return absl::OkStatus();
+  const fs::path parent = out_.parent_path();
+  return files_.SyncDirectory(parent.empty() ? fs::path(".") : parent);
+}
+
+absl::Status FolderSink::SyncTarget(size_t target, const v1::Manifest& manifest) {
+  const fs::path folder = Hidden(target, "partial");
+  std::set<fs::path> folders{folder};
+  for (size_t f = 0; f < open_[target].size(); ++f) {
+    QF_RETURN_IF_ERROR(open_[target][f]->Sync());
+    const OutputFile& output = plan_.targets[target].layout.files[f];
+    open_[target][f]->DropCache(0, output.size);
+    for (fs::path parent = fs::path(output.path).parent_path(); !parent.empty(); parent = parent.parent_path())
+      folders.insert(folder / parent);
+  }
+  open_[target].clear();
+  QF_RETURN_IF_ERROR(files_.WriteAtomically(folder / kManifestFile, AsBytes(SerializeManifest(manifest))));
+  for (const fs::path& each : folders) QF_RETURN_IF_ERROR(files_.SyncDirectory(each));
+  return absl::OkStatus();
+}
+
+absl::Status FolderSink::Show(size_t target) {
+  const fs::path shown = FolderOf(target), old = Hidden(target, "old");
+  QF_RETURN_IF_ERROR(files_.RemoveTree(old));
+  const bool replaces = files_.Exists(shown);
+  if (replaces && !replace_) return AlreadyExists("{} has appeared meanwhile: --force replaces it", shown.string());
+  if (replaces) QF_RETURN_IF_ERROR(files_.Rename(shown, old));
+  if (absl::Status status = files_.Rename(Hidden(target, "partial"), shown); !status.ok()) {
+    if (replaces) files_.Rename(old, shown).IgnoreError();
+    return status;
+  }
+  return replaces ? files_.RemoveTree(old) : absl::OkStatus();
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,49 @@
+// Chunks become plain files: OUT/<target>/<files> and manifest.pb beside them.
+//
+// Everything is written into OUT/.<target>.partial and renamed when it is whole and on the disk; on any failure the
+// partial folders go, and OUT too if this sink made it. Store is thread-safe; the rest belongs to one thread.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "common/base/file.h"
+#include "pipeline/stage/executor.h"
+
+namespace quantfleet::pipeline {
+
+class FolderSink final : public ChunkSink {
+ public:
+  // ALREADY_EXISTS when a target's folder is there, unless `replace`; RESOURCE_EXHAUSTED when the disk is too small;
+  // FAILED_PRECONDITION when another process writes there. `plan` and `files` must outlive the sink.
+  static absl::StatusOr<std::unique_ptr<FolderSink>> Open(FileSystem& files, fs::path out, const Plan& plan,
+                                                          bool replace);
+  ~FolderSink() override;
+
+  absl::Status Store(size_t target, const PlannedChunk& chunk, const Digest& digest, ByteSpan plain,
+                     int element_bytes) override;
+  uint64_t scratch_bytes() const override { return 0; }
+
+  // Syncs the files, adds the manifests (one per target) and shows the folders under their names.
+  absl::Status Finish(const std::vector<v1::Manifest>& manifests);
+  fs::path FolderOf(size_t target) const;
+
+ private:
+  class Lock;
+  FolderSink(FileSystem& files, fs::path out, const Plan& plan, bool replace);
+  absl::Status Prepare();
+  absl::Status OpenTarget(size_t target);
+  absl::Status SyncTarget(size_t target, const v1::Manifest& manifest);
+  absl::Status Show(size_t target);
+  fs::path Hidden(size_t target, std::string_view suffix) const;
+
+  FileSystem& files_;
+  const fs::path out_;
+  const Plan& plan_;
+  const bool replace_;
+  bool made_out_ = false;
+  std::unique_ptr<Lock> lock_;
+  std::vector<std::vector<std::unique_ptr<File>>> open_;  // by target, file
+};
+
+}  // namespace quantfleet::pipeline
