@@ -1,0 +1,170 @@
+// GGUF files as sources: defaults of absent keys, separate and fused tensors, and what is refused.
+#include "pipeline/format/gguf/gguf_source.h"
+
+#include <gtest/gtest.h>
+
+#include "pipeline/format/gguf/gguf_writer.h"
+#include "tests/support/memory_file.h"
+#include "tests/support/status_matchers.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+using testing::MemoryFileSystem;
+
+// The smallest model: hidden 8, 2 heads of 4, 1 layer, 5 tokens.
+struct Builder {
+  explicit Builder(std::string architecture = "llama") : arch(std::move(architecture)) {
+    w.AddText("general.architecture", arch);
+    for (const auto& [key, value] : {std::pair("context_length", 16), {"embedding_length", 8}, {"block_count", 1},
+                                     {"feed_forward_length", 12}, {"attention.head_count", 2}})
+      w.AddU32(arch + "." + key, static_cast<uint32_t>(value));
+    w.AddF32(arch + ".attention.layer_norm_rms_epsilon", 1e-5f);
+  }
+  Builder& Weights(bool fused, bool head = true) {
+    const auto add = [&](std::string_view name, int64_t rows, int64_t cols) {
+      w.AddTensor(name, DType::kF32, rows, cols, rows == 1 ? 1 : 2);
+    };
+    add("token_embd.weight", 5, 8);
+    add("blk.0.attn_norm.weight", 1, 8);
+    if (fused) {
+      add("blk.0.attn_qkv.weight", 24, 8);
+      add("blk.0.ffn_up.weight", 24, 8);
+    } else {
+      for (const char* name : {"q", "k", "v"}) add(fmt::format("blk.0.attn_{}.weight", name), 8, 8);
+      add("blk.0.ffn_gate.weight", 12, 8);
+      add("blk.0.ffn_up.weight", 12, 8);
+    }
+    add("blk.0.attn_output.weight", 8, 8);
+    add("blk.0.ffn_norm.weight", 1, 8);
+    add("blk.0.ffn_down.weight", 8, 12);
+    add("output_norm.weight", 1, 8);
+    if (head) add("output.weight", 5, 8);
+    return *this;
+  }
+  absl::StatusOr<std::unique_ptr<GgufSource>> Open() const {
+    MemoryFileSystem files;
+    std::string bytes = w.Header();
+    bytes.resize(bytes.size() + w.data_size());
+    files.Put("m.gguf", std::move(bytes));
+    return GgufSource::Open(files, "m.gguf");
+  }
+  std::string arch;
+  GgufWriter w;
+};
+
+TEST(GgufSource, DefaultsAreThoseOfGguf) {
+  const auto source = Builder().Weights(false).Open();
+  ASSERT_OK(source);
+  const ModelDescription& model = (*source)->description();
+  EXPECT_EQ(model.name, "m");
+  EXPECT_EQ(model.hyper.kv_heads, 2);
+  EXPECT_EQ(model.hyper.head_dim, 4);
+  EXPECT_EQ(model.hyper.rope_dims, 4);
+  EXPECT_EQ(model.hyper.rope_theta, 10000.0f);
+  EXPECT_EQ(model.hyper.original_context, 16);
+  EXPECT_EQ(model.hyper.vocab, 5);
+  EXPECT_FALSE(model.hyper.tied_embeddings);
+  EXPECT_EQ(model.tokenizer.kind, TokenizerData::Kind::kNone);
+  EXPECT_EQ(model.Find(Role::kAttnQ, 0)->order, RowOrder::kInterleaved);
+  EXPECT_EQ(model.Find(Role::kAttnV, 0)->order, RowOrder::kHf);
+}
+
+TEST(GgufSource, ReadsFusedPhi3) {
+  const auto source = Builder("phi3").Weights(true, false).Open();
+  ASSERT_OK(source);
+  const ModelDescription& model = (*source)->description();
+  EXPECT_TRUE(model.hyper.tied_embeddings);
+  EXPECT_EQ(model.Find(Role::kAttnV, 0)->first_row, 16);
+  EXPECT_EQ(model.Find(Role::kFfnUp, 0)->first_row, 12);
+  EXPECT_EQ(model.Find(Role::kAttnQ, 0)->order, RowOrder::kHf);
+}
+
+TEST(GgufSource, FrequencyFactorsBelongToTheRope) {
+  Builder b;
+  b.w.AddTensor("rope_freqs.weight", DType::kF32, 1, 2, 1);
+  // The data are zeros, and a factor of zero is refused: proof that the tensor was read as factors.
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "rope_freqs is 0");
+  Builder half;
+  half.w.AddTensor("rope_factors_long.weight", DType::kF32, 1, 2, 1);
+  EXPECT_ERROR(half.Weights(false).Open(), kUnimplemented, "LongRoPE");
+}
+
+TEST(GgufSource, RefusesOtherArchitectures) {
+  EXPECT_ERROR(Builder("gemma").Weights(false).Open(), kUnimplemented,
+               "m.gguf: the architecture 'gemma' is not supported; supported are phi3, llama and qwen2");
+}
+
+TEST(GgufSource, NamesAMissingKey) {
+  Builder b;
+  b.w = GgufWriter();
+  b.w.AddText("general.architecture", "llama");
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "'llama.context_length' is missing");
+}
+
+TEST(GgufSource, NamesAKeyOfTheWrongType) {
+  Builder b;
+  b.w.AddText("llama.rope.freq_base", "ten thousand");
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "'llama.rope.freq_base' has to be a float");
+}
+
+TEST(GgufSource, RefusesHeadCountsThatMakeNoSense) {
+  Builder b;
+  b.w.AddU32("llama.attention.head_count_kv", 0);
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "num_key_value_heads is 0");
+  Builder many;
+  many.w.AddU32("llama.attention.head_count_kv", 4'000'000'000u);
+  EXPECT_ERROR(many.Weights(false).Open(), kInvalidArgument, "num_key_value_heads is 4000000000");
+}
+
+TEST(GgufSource, RefusesUnknownScaling) {
+  Builder b;
+  b.w.AddText("llama.rope.scaling.type", "yarn");
+  EXPECT_ERROR(b.Weights(false).Open(), kUnimplemented, "rope scaling 'yarn'");
+}
+
+TEST(GgufSource, RefusesTensorsOfOtherModels) {
+  Builder b;
+  b.w.AddTensor("blk.0.ffn_gate_inp.weight", DType::kF32, 4, 8, 2);
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "'blk.0.ffn_gate_inp.weight' is not a part of a llama");
+}
+
+TEST(GgufSource, NamesAMissingTensor) {
+  EXPECT_ERROR(Builder("qwen2").Weights(false).Open(), kInvalidArgument, "biases");
+  Builder b;
+  b.w.AddTensor("token_embd.weight", DType::kF32, 5, 8, 2);
+  EXPECT_ERROR(b.Open(), kInvalidArgument, "'blk.0.attn_norm.weight' is missing");
+}
+
+TEST(GgufSource, RefusesAVocabularyAlone) {
+  EXPECT_ERROR(Builder().Open(), kInvalidArgument, "'token_embd.weight' is missing");
+}
+
+TEST(GgufSource, RefusesATokenizerThatDoesNotFit) {
+  Builder b;
+  b.w.AddText("tokenizer.ggml.model", "llama");
+  const std::vector<std::string> tokens{"<unk>", "<s>", "</s>"};
+  b.w.AddTexts("tokenizer.ggml.tokens", tokens);
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "3 tokens, but vocab_size is 5");
+}
+
+TEST(GgufSource, ReadsTheBytesOfTensors) {
+  Builder b;
+  b.Weights(false);
+  std::string bytes = b.w.Header();
+  const size_t data_at = bytes.size();
+  for (size_t i = 0; i < b.w.data_size(); ++i) bytes += static_cast<char>(i % 251);
+  MemoryFileSystem files;
+  files.Put("m.gguf", bytes);
+  const auto source = GgufSource::Open(files, "m.gguf");
+  ASSERT_OK(source);
+  const size_t tensor = (*source)->description().Find(Role::kFfnDown, 0)->tensor;
+  EXPECT_GE((*source)->FileOffset(tensor), data_at);
+  Bytes out(8 * 12 * 4);
+  ASSERT_OK((*source)->Read(tensor, 0, out));
+  EXPECT_EQ(AsText(out), std::string_view(bytes).substr((*source)->FileOffset(tensor), out.size()));
+  EXPECT_ERROR((*source)->Read(tensor, 1, out), kOutOfRange, "beyond the end");
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,242 @@
+#include "pipeline/format/safetensors/hf_source.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "pipeline/format/open_model.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+using testing::SafetensorsBytes;
+using testing::TempDir;
+using testing::TinyModelOptions;
+using testing::WriteFile;
+using testing::WriteTinyModel;
+
+class HfSourceTest : public ::testing::Test {
+ protected:
+  void Write(Architecture architecture, const TinyModelOptions& options = {}) {
+    WriteTinyModel(dir_.path(), architecture, options);
+  }
+  absl::StatusOr<std::unique_ptr<ModelSource>> Open() { return OpenModel(RealFileSystem(), dir_.path()); }
+  std::string Text(const std::string& name) { return *RealFileSystem().ReadAll(dir_ / name); }
+  void Replace(const std::string& name, std::string_view from, std::string_view to) {
+    std::string text = Text(name);
+    const size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    WriteFile(dir_ / name, text.replace(at, from.size(), to));
+  }
+  // One more tensor at the end of model.safetensors.
+  void AddTensor(std::string_view name, std::string_view dtype, size_t bytes) {
+    std::string file = Text("model.safetensors");
+    const auto length = Load<uint64_t>(reinterpret_cast<const std::byte*>(file.data()));
+    std::string header = file.substr(8, length), data = file.substr(8 + length);
+    header.erase(header.find_last_of('}'));
+    header += fmt::format(R"(,"{}":{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}}}})", name, dtype,
+                          bytes / 4, data.size(), data.size() + bytes);
+    WriteFile(dir_ / "model.safetensors", SafetensorsBytes(header, data + std::string(bytes, '\0')));
+  }
+  TempDir dir_;
+};
+
+TEST_F(HfSourceTest, CutsFusedTensorsIntoPieces) {
+  Write(Architecture::kPhi3);
+  const auto source = Open();
+  ASSERT_OK(source);
+  const ModelDescription& model = (*source)->description();
+  const Piece &q = *model.Find(Role::kAttnQ, 1), &k = *model.Find(Role::kAttnK, 1), &v = *model.Find(Role::kAttnV, 1);
+  EXPECT_EQ(q.tensor, v.tensor);
+  EXPECT_EQ(model.tensors[q.tensor].name, "model.layers.1.self_attn.qkv_proj.weight");
+  EXPECT_EQ(q.first_row, 0);
+  EXPECT_EQ(q.rows, 64);
+  EXPECT_EQ(k.first_row, 64);
+  EXPECT_EQ(k.rows, 32);
+  EXPECT_EQ(v.first_row, 96);
+  EXPECT_EQ(model.Find(Role::kFfnGate, 0)->first_row, 0);
+  EXPECT_EQ(model.Find(Role::kFfnUp, 0)->first_row, 96);
+  EXPECT_EQ((*source)->format(), "safetensors");
+  EXPECT_EQ(model.tokenizer.kind, TokenizerData::Kind::kSpm);
+}
+
+TEST_F(HfSourceTest, ShardsHoldTheSameBytesAsOneFile) {
+  TempDir other;
+  Write(Architecture::kQwen2, {.shards = 3});
+  WriteTinyModel(other.path(), Architecture::kQwen2);
+  const auto sharded = Open();
+  const auto whole = OpenModel(RealFileSystem(), other.path());
+  ASSERT_OK(sharded);
+  ASSERT_OK(whole);
+  const ModelDescription &a = (*sharded)->description(), &b = (*whole)->description();
+  ASSERT_EQ(a.pieces.size(), b.pieces.size());
+  for (size_t i = 0; i < a.pieces.size(); ++i) {
+    const size_t x = a.pieces[i].tensor, y = b.pieces[i].tensor;
+    ASSERT_EQ(a.tensors[x].name, b.tensors[y].name);
+    Bytes from_shard(static_cast<size_t>(a.tensors[x].rows * RowBytes(a.tensors[x].dtype, a.tensors[x].cols)));
+    Bytes from_whole(from_shard.size());
+    ASSERT_OK((*sharded)->Read(x, 0, from_shard));
+    ASSERT_OK((*whole)->Read(y, 0, from_whole));
+    EXPECT_EQ(from_shard, from_whole) << a.tensors[x].name;
+  }
+}
+
+TEST_F(HfSourceTest, ReadsRangesAndRefusesWhatLiesBeyond) {
+  Write(Architecture::kLlama);
+  const auto source = Open();
+  ASSERT_OK(source);
+  Bytes whole(320 * 64 * 2), part(10);
+  const size_t tensor = (*source)->description().Find(Role::kTokenEmbedding)->tensor;
+  ASSERT_OK((*source)->Read(tensor, 0, whole));
+  ASSERT_OK((*source)->Read(tensor, 1000, part));
+  EXPECT_TRUE(std::ranges::equal(part, ByteSpan(whole).subspan(1000, 10)));
+  EXPECT_ERROR((*source)->Read(tensor, whole.size() - 9, part), kOutOfRange, "beyond the end");
+  EXPECT_ERROR((*source)->Read(999, 0, part), kOutOfRange, "999");
+  (*source)->Release(tensor, 0, whole.size());
+  ASSERT_OK((*source)->Read(tensor, 1000, part));
+}
+
+TEST_F(HfSourceTest, FingerprintFollowsContent) {
+  Write(Architecture::kLlama);
+  const std::string before = (*Open())->fingerprint().text;
+  EXPECT_EQ((*Open())->fingerprint().text, before);
+  Replace("config.json", "\"max_position_embeddings\": 256", "\"max_position_embeddings\": 512");
+  EXPECT_NE((*Open())->fingerprint().text, before);
+}
+
+TEST_F(HfSourceTest, FingerprintFollowsModificationTime) {
+  Write(Architecture::kLlama);
+  const std::string before = (*Open())->fingerprint().text;
+  const fs::path weights = dir_ / "model.safetensors";
+  fs::last_write_time(weights, fs::last_write_time(weights) + std::chrono::seconds(5));
+  EXPECT_NE((*Open())->fingerprint().text, before);
+}
+
+TEST_F(HfSourceTest, WithoutTokenizerTheVocabularyIsEmpty) {
+  Write(Architecture::kPhi3);
+  fs::remove(dir_ / "tokenizer.model");
+  const auto source = Open();
+  ASSERT_OK(source);
+  EXPECT_EQ((*source)->description().tokenizer.kind, TokenizerData::Kind::kNone);
+}
+
+TEST_F(HfSourceTest, IgnoresWhatEveryRuntimeComputes) {
+  Write(Architecture::kLlama);
+  AddTensor("model.layers.0.self_attn.rotary_emb.inv_freq", "F32", 32);
+  EXPECT_OK(Open());
+}
+
+TEST_F(HfSourceTest, RefusesUnknownTensors) {
+  Write(Architecture::kLlama);
+  AddTensor("model.layers.0.mlp.experts.weight", "F32", 32);
+  EXPECT_ERROR(Open(), kInvalidArgument, "'model.layers.0.mlp.experts.weight' is not a part of a llama model");
+}
+
+TEST_F(HfSourceTest, RefusesQuantizedTensors) {
+  Write(Architecture::kLlama);
+  AddTensor("model.layers.0.mlp.up_proj.qweight", "I32", 32);
+  EXPECT_ERROR(Open(), kUnimplemented, "'model.layers.0.mlp.up_proj.qweight' has the dtype I32");
+}
+
+TEST_F(HfSourceTest, NamesAMissingTensor) {
+  Write(Architecture::kLlama);
+  Replace("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
+  EXPECT_ERROR(Open(), kInvalidArgument, "tensor 'model.layers.2.input_layernorm.weight' is missing");
+}
+
+TEST_F(HfSourceTest, NamesATensorOfTheWrongShape) {
+  Write(Architecture::kLlama);
+  Replace("config.json", "\"intermediate_size\": 96", "\"intermediate_size\": 80");
+  EXPECT_ERROR(Open(), kInvalidArgument, "model.layers.0.mlp");
+}
+
+TEST_F(HfSourceTest, NamesAFusedTensorOfTheWrongShape) {
+  Write(Architecture::kPhi3);
+  Replace("config.json", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 1");
+  EXPECT_ERROR(Open(), kInvalidArgument, "model.layers.0.self_attn.qkv_proj.weight");
+}
+
+TEST_F(HfSourceTest, NamesAMissingShard) {
+  Write(Architecture::kPhi3, {.shards = 2});
+  fs::remove(dir_ / "model-00002-of-00002.safetensors");
+  EXPECT_ERROR(Open(), kNotFound, "model-00002-of-00002.safetensors is missing, one of the 2 files");
+}
+
+TEST_F(HfSourceTest, NamesAMissingIndex) {
+  Write(Architecture::kPhi3, {.shards = 2});
+  fs::remove(dir_ / "model.safetensors.index.json");
+  EXPECT_ERROR(Open(), kNotFound, "model.safetensors.index.json is missing beside model-00001");
+}
+
+TEST_F(HfSourceTest, NamesAContradictionOfIndexAndShard) {
+  Write(Architecture::kPhi3, {.shards = 2});
+  Replace("model.safetensors.index.json", "model.embed_tokens.weight\": \"model-00001-of-00002",
+          "model.embed_tokens.weight\": \"model-00002-of-00002");
+  EXPECT_ERROR(Open(), kInvalidArgument, "holds tensor 'model.embed_tokens.weight', which the index puts into");
+  Write(Architecture::kPhi3, {.shards = 2});
+  Replace("model.safetensors.index.json", "{\"model.embed_tokens.weight\"",
+          "{\"model.other.weight\": \"model-00001-of-00002.safetensors\", \"model.embed_tokens.weight\"");
+  EXPECT_ERROR(Open(), kInvalidArgument, "the index puts tensor 'model.other.weight' into");
+}
+
+TEST_F(HfSourceTest, AnIndexCannotReachOutOfTheFolder) {
+  Write(Architecture::kPhi3, {.shards = 2});
+  Replace("model.safetensors.index.json", "\"model-00001-of-00002.safetensors\"", "\"../secret.safetensors\"");
+  EXPECT_ERROR(Open(), kInvalidArgument, "which is no .safetensors file of this folder");
+}
+
+TEST_F(HfSourceTest, RefusesPickledWeightsWithTheRemedy) {
+  Write(Architecture::kPhi3);
+  fs::rename(dir_ / "model.safetensors", dir_ / "pytorch_model.bin");
+  EXPECT_ERROR(Open(), kInvalidArgument, "convert them to safetensors");
+}
+
+TEST_F(HfSourceTest, NamesATruncatedFile) {
+  Write(Architecture::kPhi3);
+  fs::resize_file(dir_ / "model.safetensors", fs::file_size(dir_ / "model.safetensors") / 2);
+  EXPECT_ERROR(Open(), kDataLoss, "model.safetensors: tensor 'model.");
+}
+
+TEST_F(HfSourceTest, RefusesOtherArchitectures) {
+  Write(Architecture::kPhi3);
+  Replace("config.json", "Phi3ForCausalLM", "GemmaForCausalLM");
+  EXPECT_ERROR(Open(), kUnimplemented, "'GemmaForCausalLM' is not supported; supported are Phi3ForCausalLM");
+}
+
+TEST_F(HfSourceTest, ATooLargeLicenceIsNamed) {
+  Write(Architecture::kPhi3);
+  WriteFile(dir_ / "LICENSE", std::string((1 << 20) + 1, 'x'));
+  EXPECT_ERROR(Open(), kResourceExhausted, "LICENSE");
+}
+
+TEST_F(HfSourceTest, AFolderCalledLicensesIsNoAttachment) {
+  Write(Architecture::kPhi3);
+  fs::create_directory(dir_ / "LICENSES");
+  const auto source = Open();
+  ASSERT_OK(source);
+  EXPECT_EQ((*source)->attachments().size(), 1u);
+}
+
+TEST_F(HfSourceTest, ATokenizerThatDoesNotFitIsNamed) {
+  Write(Architecture::kPhi3);
+  WriteFile(dir_ / "tokenizer.model", testing::SpmModelBytes(testing::TinySpmPieces(400)));
+  EXPECT_ERROR(Open(), kInvalidArgument, "the tokenizer has 400 tokens, but vocab_size is 320");
+}
+
+TEST(OpenModel, SaysWhatItWouldRead) {
+  TempDir dir;
+  EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "absent"), kNotFound, "absent");
+  EXPECT_ERROR(OpenModel(RealFileSystem(), dir.path()), kNotFound, "config.json is missing");
+  WriteFile(dir / "notes.txt", "hello");
+  EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "notes.txt"), kInvalidArgument, "is not a model that we read");
+  WriteFile(dir / "model.safetensors", SafetensorsBytes("{}", ""));
+  EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "model.safetensors"), kInvalidArgument, "give its folder");
+  WriteFile(dir / "m.gguf", "GGUF");
+  EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "m.gguf"), kDataLoss, "m.gguf");
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline
