@@ -74,9 +74,13 @@ absl::Status Slots::Switch(Slot to) {
   return files_.SyncDirectory(folder_);
 }
 
-absl::Status Slots::RemoveAll() {
+absl::Status Slots::Deactivate() {
   QF_RETURN_IF_ERROR(files_.Remove(folder_ / "current"));
-  if (files_.Exists(folder_)) QF_RETURN_IF_ERROR(files_.SyncDirectory(folder_));
+  return files_.Exists(folder_) ? files_.SyncDirectory(folder_) : absl::OkStatus();
+}
+
+absl::Status Slots::RemoveAll() {
+  QF_RETURN_IF_ERROR(Deactivate());
   return files_.RemoveTree(folder_ / "slots");
 }
 

@@ -48,6 +48,8 @@ class Slots {
 
   // Durable and atomic: afterwards this slot is current, also when the power goes now.
   absl::Status Switch(Slot to);
+  // Nothing is current any more.
+  absl::Status Deactivate();
   // Nothing is current any more, and nothing is kept.
   absl::Status RemoveAll();
 

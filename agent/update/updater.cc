@@ -1,0 +1,212 @@
+// What is accepted, what comes next, and how errors are sorted. The steps themselves are in updater_steps.cc.
+
+#include "agent/update/updater.h"
+
+#include "common/base/fail_point.h"
+
+namespace quantfleet::agent {
+namespace {
+
+constexpr Duration kFirstRetry = std::chrono::milliseconds(500), kMostRetry = std::chrono::seconds(60);
+// A device that was refused is not let in again within seconds.
+constexpr Duration kFirstRetryRefused = std::chrono::seconds(30), kMostRetryRefused = std::chrono::minutes(15);
+
+using Outcome = ModelRecord::Outcome;
+
+}  // namespace
+
+Updater::Updater(UpdateEnvironment& environment, std::string model, fs::path folder)
+    : environment_(environment), model_(std::move(model)), slots_(environment.files, std::move(folder)) {
+  status_.set_model(model_);
+}
+
+void Updater::Boot() {
+  auto record = LoadModelRecord(environment_.files, slots_.folder());
+  if (!record.ok()) {
+    // Without the counter nothing may be accepted that could be a step back; what runs, runs on.
+    failed_ = true;
+    record_ = {};
+    Show(v1::ModelStatus::FAILED, kStateDamaged, Describe(record.status()));
+  } else {
+    record_ = *std::move(record);
+  }
+  const auto current = slots_.Current();
+  const auto active = current ? slots_.Begun(*current) : std::nullopt;
+  if (record_.outcome == Outcome::kRemoved && !current) Show(v1::ModelStatus::REMOVED);
+  const bool proven = active && (active != record_.manifest || record_.outcome == Outcome::kHealthy);
+  if (!proven) return;
+  ModelHost::Health health;
+  if (!Start(*current, &health).ok()) return;  // Run tries again, or goes back
+  if (active != record_.manifest || failed_) return;
+  ShowProgress(record_.progress);
+  Show(v1::ModelStatus::HEALTHY);
+}
+
+void Updater::Accept(const Assignment& assignment) {
+  if (record_.release == 0 && failed_) return;  // the record is damaged: see Boot
+  if (assignment.release < record_.release)
+    return Refuse(kRollbackRefused, fmt::format("release {} is below {}, the highest accepted", assignment.release,
+                                                record_.release));
+  if (assignment.release == record_.release) {
+    if (assignment.manifest != record_.manifest)
+      return Refuse(kAssignmentRefused, fmt::format("release {} was accepted before with another artifact",
+                                                    assignment.release));
+    bool was_refused;
+    {
+      std::lock_guard lock(mutex_);
+      was_refused = refusal_.has_value();
+      refusal_.reset();
+    }
+    if (was_refused) environment_.on_change(status());
+    return;
+  }
+  ModelRecord record;
+  record.release = assignment.release;
+  record.manifest = assignment.manifest;
+  FailPoint("update-before-accept");
+  absl::Status saved = environment_.files.CreateDirectories(slots_.folder());
+  if (saved.ok()) saved = environment_.files.SyncDirectory(slots_.folder().parent_path());
+  if (saved.ok()) saved = Save(record);
+  if (!saved.ok()) {
+    Refuse(saved.code() == absl::StatusCode::kResourceExhausted ? kDiskFull : kStateDamaged, Describe(saved));
+    return;
+  }
+  FailPoint("update-accepted");
+  failed_ = false;
+  verify_rounds_ = 0;
+  artifact_.reset();
+  std::lock_guard lock(mutex_);
+  refusal_.reset();
+}
+
+void Updater::Refuse(std::string_view reason, std::string_view detail) {
+  {
+    std::lock_guard lock(mutex_);
+    refusal_ = Refusal{std::string(reason), std::string(detail)};
+  }
+  environment_.on_change(status());
+}
+
+Updater::Step Updater::NextStep() {
+  if (record_.release == 0 || failed_) return Step::kSettled;
+  const auto current = slots_.Current();
+  if (!record_.manifest)
+    return record_.outcome == Outcome::kRemoved && !current && !running_ ? Step::kSettled : Step::kRemove;
+  const bool is_current = current && slots_.Begun(*current) == record_.manifest;
+  if (record_.outcome == Outcome::kHealthFailed) {
+    if (is_current) return Step::kRollBack;
+    Fail(kHealthFailed, record_.detail);
+    return Step::kSettled;
+  }
+  if (is_current) {
+    if (running_ == record_.manifest && record_.outcome == Outcome::kHealthy) return Step::kSettled;
+    return Step::kProve;
+  }
+  return slots_.Verified(slots_.Idle()) == record_.manifest ? Step::kVerify : Step::kFetch;
+}
+
+absl::StatusOr<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
+  switch (step) {
+    case Step::kFetch: return Fetch(stop);
+    case Step::kVerify: return Verify(stop);
+    case Step::kSwitch: return SwitchOver();
+    case Step::kProve: return Prove();
+    case Step::kRollBack: return RollBack();
+    case Step::kRemove: return Remove();
+    case Step::kSettled: break;
+  }
+  return Step::kSettled;
+}
+
+bool Updater::Run(std::stop_token stop) {
+  Backoff backoff(environment_.random, kFirstRetry, kMostRetry);
+  Backoff refused(environment_.random, kFirstRetryRefused, kMostRetryRefused);
+  uint64_t done = 0;
+  Step step = NextStep();
+  while (step != Step::kSettled) {
+    if (stop.stop_requested()) return false;
+    absl::StatusOr<Step> next = Do(step, stop);
+    if (!next.ok()) next = SortOut(next.status());
+    if (next.ok()) {
+      step = *next;
+      continue;
+    }
+    if (stop.stop_requested()) return false;
+    ShowWaiting(next.status());
+    const uint64_t now_done = status().bytes_done();
+    if (now_done > done) backoff.Reset();
+    done = now_done;
+    const bool was_refused = next.status().code() == absl::StatusCode::kPermissionDenied;
+    if (!environment_.sleeper.Sleep(was_refused ? refused.Next() : backoff.Next(), stop)) return false;
+    step = NextStep();
+  }
+  return true;
+}
+
+absl::StatusOr<Updater::Step> Updater::SortOut(const absl::Status& error) {
+  switch (error.code()) {
+    case absl::StatusCode::kDataLoss: return Fail(kVerifyFailed, Message(error));
+    case absl::StatusCode::kResourceExhausted: return Fail(kDiskFull, Message(error));
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kUnimplemented: return Fail(kArtifactUnavailable, Describe(error));
+    default: return error;
+  }
+}
+
+Updater::Step Updater::Fail(std::string_view reason, std::string_view detail) {
+  failed_ = true;
+  artifact_.reset();
+  Show(v1::ModelStatus::FAILED, reason, detail);
+  return Step::kSettled;
+}
+
+absl::Status Updater::Save(const ModelRecord& record) {
+  QF_RETURN_IF_ERROR(SaveModelRecord(environment_.files, slots_.folder(), record));
+  record_ = record;
+  return absl::OkStatus();
+}
+
+v1::ModelStatus Updater::status() const {
+  std::lock_guard lock(mutex_);
+  v1::ModelStatus status = status_;
+  if (refusal_) {
+    status.set_phase(v1::ModelStatus::FAILED);
+    status.set_reason(refusal_->reason);
+    status.set_detail(refusal_->detail);
+  }
+  return status;
+}
+
+void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::string_view detail) {
+  {
+    std::lock_guard lock(mutex_);
+    status_.set_release(record_.release);
+    status_.set_assigned_manifest(record_.manifest ? record_.manifest->raw() : "");
+    status_.set_active_manifest(running_ ? running_->raw() : "");
+    status_.set_phase(phase);
+    status_.set_reason(std::string(reason));
+    status_.set_detail(std::string(detail));
+    status_.set_endpoint(running_ ? environment_.host.endpoint() : "");
+    status_.set_tokens_per_second(running_ && running_ == record_.manifest ? record_.tokens_per_second : 0);
+  }
+  environment_.on_change(status());
+}
+
+void Updater::ShowProgress(const DownloadProgress& progress) {
+  std::lock_guard lock(mutex_);
+  status_.set_bytes_total(progress.total);
+  status_.set_bytes_done(progress.done);
+  status_.set_bytes_pulled(progress.pulled);
+  status_.set_bytes_reused(progress.reused);
+  status_.set_detail("");
+}
+
+void Updater::ShowWaiting(const absl::Status& why) {
+  std::lock_guard lock(mutex_);
+  status_.set_detail("waiting to try again: " + Describe(why));
+}
+
+}  // namespace quantfleet::agent

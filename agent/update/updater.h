@@ -1,0 +1,99 @@
+// One model on this device: takes an assignment as far as it goes, one step after the other:
+//
+//   Fetch -> Verify -> Switch -> Prove -> healthy
+//                                  |
+//                                  +----> RollBack -> failed (health_failed), the previous version runs again
+//
+// Every step begins from what the disk says, so that a SIGKILL between any two of them is followed by the right one.
+// All calls but status() come from one thread; collaborators outlive the updater.
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "agent/update/assignment.h"
+#include "agent/update/blob_source.h"
+#include "agent/update/downloader.h"
+#include "agent/update/model_host.h"
+#include "agent/update/model_record.h"
+#include "agent/update/sleeper.h"
+#include "agent/update/slots.h"
+#include "quantfleet/v1/types.pb.h"
+
+namespace quantfleet::agent {
+
+struct UpdateEnvironment {
+  FileSystem& files;
+  Random& random;
+  Sleeper& sleeper;
+  BlobSource& blobs;
+  ModelHost& host;
+  std::function<absl::StatusOr<v1::DeviceArtifact>(const v1::GetDeviceArtifactRequest&)> get_artifact;
+  std::function<v1::TrustRoot()> trust_root;
+  // A phase, a reason or an endpoint changed; not called for mere progress.
+  std::function<void(const v1::ModelStatus&)> on_change;
+};
+
+class Updater {
+ public:
+  // `folder`: STATE/models/<model>.
+  Updater(UpdateEnvironment& environment, std::string model, fs::path folder);
+
+  // Reads what is there and runs the current version, if it was ever proven.
+  void Boot();
+  // Takes the assignment in, durably, or refuses it and says so in the status.
+  void Accept(const Assignment& assignment);
+  // A statement about this model was refused: said in the status, nothing else happens.
+  void Refuse(std::string_view reason, std::string_view detail);
+  // Works until nothing is left to do or `stop`. True: settled. False: stopped.
+  bool Run(std::stop_token stop);
+
+  // Thread-safe.
+  v1::ModelStatus status() const;
+
+ private:
+  enum class Step { kSettled, kFetch, kVerify, kSwitch, kProve, kRollBack, kRemove };
+
+  Step NextStep();
+  // OK: what comes next. An error: it may pass; NextStep decides anew after a while.
+  absl::StatusOr<Step> Do(Step step, std::stop_token stop);
+  absl::StatusOr<Step> Fetch(std::stop_token stop);
+  absl::StatusOr<Step> Verify(std::stop_token stop);
+  absl::StatusOr<Step> SwitchOver();
+  absl::StatusOr<Step> Prove();
+  absl::StatusOr<Step> RollBack();
+  absl::StatusOr<Step> Remove();
+
+  absl::Status GetArtifact();
+  absl::StatusOr<Downloader> OpenDownloader();
+  absl::Status Start(Slot slot, ModelHost::Health* health);
+  absl::Status Save(const ModelRecord& record);
+  Step Fail(std::string_view reason, std::string_view detail);
+  // What stands in the way, sorted into what passes (the error itself) and what does not (a reason; settled).
+  absl::StatusOr<Step> SortOut(const absl::Status& error);
+  void Show(v1::ModelStatus::Phase phase, std::string_view reason = "", std::string_view detail = "");
+  void ShowProgress(const DownloadProgress& progress);
+  void ShowWaiting(const absl::Status& why);
+
+  UpdateEnvironment& environment_;
+  const std::string model_;
+  Slots slots_;
+  ModelRecord record_;
+  bool failed_ = false;             // record_'s release, in this process
+  int verify_rounds_ = 0;
+  std::optional<Digest> running_;   // what the host answers with
+  std::optional<v1::DeviceArtifact> artifact_;  // of record_.manifest
+  std::string prove_error_;
+
+  mutable std::mutex mutex_;  // guards what follows
+  v1::ModelStatus status_;
+  struct Refusal {
+    std::string reason, detail;
+  };
+  std::optional<Refusal> refusal_;
+};
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,158 @@
+// The steps of an update, one function each.
+
+#include "agent/update/updater.h"
+
+#include "common/base/fail_point.h"
+
+namespace quantfleet::agent {
+namespace {
+
+// A slot that keeps failing its check stands on a disk that does not keep what it is given.
+constexpr int kMostVerifyRounds = 3;
+
+using Outcome = ModelRecord::Outcome;
+
+}  // namespace
+
+absl::Status Updater::GetArtifact() {
+  if (artifact_) return absl::OkStatus();
+  v1::GetDeviceArtifactRequest request;
+  request.set_manifest_digest(record_.manifest->raw());
+  auto artifact = environment_.get_artifact(request);
+  if (artifact.ok()) {
+    artifact_ = *std::move(artifact);
+    return absl::OkStatus();
+  }
+  // Of the network, not of the disk.
+  if (artifact.status().code() == absl::StatusCode::kResourceExhausted)
+    return Unavailable("{}", Message(artifact.status()));
+  return artifact.status();
+}
+
+absl::StatusOr<Downloader> Updater::OpenDownloader() {
+  const Slot idle = slots_.Idle();
+  Downloader::Job job{.files = slots_.FilesOf(idle), .journal = slots_.JournalOf(idle), .manifest = {}, .stored = {},
+                      .running = {}, .release = record_.release};
+  QF_ASSIGN_OR_RETURN(job.manifest, slots_.ManifestOf(idle));
+  if (artifact_) job.stored.assign(artifact_->stored().begin(), artifact_->stored().end());
+  if (const auto current = slots_.Current())
+    if (auto manifest = slots_.ManifestOf(*current); manifest.ok())
+      job.running = Downloader::Source{slots_.FilesOf(*current), *std::move(manifest)};
+  return Downloader::Open(environment_.files, std::move(job),
+                          [this](const DownloadProgress& progress) { ShowProgress(progress); });
+}
+
+absl::StatusOr<Updater::Step> Updater::Fetch(std::stop_token stop) {
+  if (status().phase() != v1::ModelStatus::DOWNLOADING || status().release() != record_.release) {
+    ShowProgress({});
+    Show(v1::ModelStatus::DOWNLOADING);
+  }
+  QF_RETURN_IF_ERROR(GetArtifact());
+  const auto manifest = ReadArtifact(*artifact_, *record_.manifest, environment_.trust_root());
+  if (!manifest.ok()) return Fail(kVerifyFailed, Message(manifest.status()));
+  QF_RETURN_IF_ERROR(slots_.Begin(slots_.Idle(), artifact_->manifest()));
+  QF_ASSIGN_OR_RETURN(Downloader downloader, OpenDownloader());
+  QF_RETURN_IF_ERROR(downloader.Fetch(environment_.blobs, stop));
+  return Step::kVerify;
+}
+
+absl::StatusOr<Updater::Step> Updater::Verify(std::stop_token stop) {
+  Show(v1::ModelStatus::VERIFYING);
+  const Slot idle = slots_.Idle();
+  QF_ASSIGN_OR_RETURN(Downloader downloader, OpenDownloader());
+  ShowProgress(downloader.progress());
+  QF_ASSIGN_OR_RETURN(const size_t damaged, downloader.Verify(stop));
+  if (damaged > 0) {
+    QF_RETURN_IF_ERROR(slots_.UnmarkVerified(idle));
+    if (++verify_rounds_ >= kMostVerifyRounds)
+      return Fail(kVerifyFailed, fmt::format("{} chunks did not survive on this disk", damaged));
+    return Step::kFetch;
+  }
+  QF_RETURN_IF_ERROR(slots_.MarkVerified(idle, *record_.manifest));
+  ModelRecord record = record_;
+  record.progress = downloader.progress();
+  QF_RETURN_IF_ERROR(Save(record));
+  return Step::kSwitch;
+}
+
+absl::StatusOr<Updater::Step> Updater::SwitchOver() {
+  Show(v1::ModelStatus::ACTIVATING);
+  FailPoint("update-before-switch");
+  QF_RETURN_IF_ERROR(slots_.Switch(slots_.Idle()));
+  FailPoint("update-after-switch");
+  return Step::kProve;
+}
+
+absl::Status Updater::Start(Slot slot, ModelHost::Health* health) {
+  QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, slots_.ManifestOf(slot));
+  QF_ASSIGN_OR_RETURN(*health, environment_.host.Start(model_, slots_.FilesOf(slot), manifest));
+  running_ = slots_.Begun(slot);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Updater::Step> Updater::Prove() {
+  Show(v1::ModelStatus::ACTIVATING);
+  ModelHost::Health health;
+  if (const absl::Status started = Start(*slots_.Current(), &health); !started.ok()) {
+    prove_error_ = Describe(started);
+    return Step::kRollBack;
+  }
+  ModelRecord record = record_;
+  record.outcome = Outcome::kHealthy;
+  record.tokens_per_second = health.tokens_per_second;
+  if (record.progress.total == 0) {
+    // An artifact that was current before this release: nothing had to move.
+    QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, slots_.ManifestOf(*slots_.Current()));
+    for (const v1::ArtifactFile& file : manifest.files()) record.progress.total += file.size();
+    record.progress.done = record.progress.reused = record.progress.total;
+  }
+  QF_RETURN_IF_ERROR(Save(record));
+  FailPoint("update-after-health");
+  ShowProgress(record.progress);
+  artifact_.reset();
+  Show(v1::ModelStatus::HEALTHY);
+  return Step::kSettled;
+}
+
+absl::StatusOr<Updater::Step> Updater::RollBack() {
+  const Slot failed = *slots_.Current(), previous = slots_.Idle();
+  const bool can_go_back = slots_.Verified(previous).has_value();
+  // Never again a version to go back to.
+  QF_RETURN_IF_ERROR(slots_.UnmarkVerified(failed));
+  FailPoint("rollback-before-switch");
+  if (can_go_back) {
+    QF_RETURN_IF_ERROR(slots_.Switch(previous));
+  } else {
+    QF_RETURN_IF_ERROR(slots_.Deactivate());
+  }
+  FailPoint("rollback-after-switch");
+  if (can_go_back && running_ != slots_.Begun(previous)) {
+    ModelHost::Health health;
+    if (const absl::Status started = Start(previous, &health); !started.ok())
+      prove_error_ += "; going back failed too: " + Describe(started);
+  }
+  if (!can_go_back) {
+    environment_.host.Stop(model_);
+    running_.reset();
+  }
+  ModelRecord record = record_;
+  record.outcome = Outcome::kHealthFailed;
+  if (prove_error_.empty()) prove_error_ = record_.detail;
+  record.detail = prove_error_;
+  QF_RETURN_IF_ERROR(Save(record));
+  return Fail(kHealthFailed, prove_error_);
+}
+
+absl::StatusOr<Updater::Step> Updater::Remove() {
+  environment_.host.Stop(model_);
+  running_.reset();
+  QF_RETURN_IF_ERROR(slots_.RemoveAll());
+  ModelRecord record = record_;
+  record.outcome = Outcome::kRemoved;
+  QF_RETURN_IF_ERROR(Save(record));
+  ShowProgress({});
+  Show(v1::ModelStatus::REMOVED);
+  return Step::kSettled;
+}
+
+}  // namespace quantfleet::agent
