@@ -33,14 +33,14 @@ JobRunner::~JobRunner() { Stop(); }
 absl::Status JobRunner::Start() {
   QF_RETURN_IF_ERROR(with_.store.RequeueRunning().status());
   QF_RETURN_IF_ERROR(with_.blobs.RemoveTemporaries());
-  worker_ = std::jthread([this](const std::stop_token& stop) { Work(stop); });
+  stop_ = std::stop_source();
+  worker_ = std::thread([this, stop = stop_.get_token()] { Work(stop); });
   return absl::OkStatus();
 }
 
 void JobRunner::Stop() {
-  if (!worker_.joinable()) return;
-  worker_.request_stop();
-  worker_.join();
+  stop_.request_stop();
+  if (worker_.joinable()) worker_.join();
 }
 
 void JobRunner::Work(const std::stop_token& stop) {

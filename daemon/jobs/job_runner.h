@@ -51,6 +51,8 @@ class JobRunner {
   absl::Status Start();
   // The worker ends after the slabs in hand; its job goes on at the next Start, in this process or another. Idempotent.
   void Stop();
+  // The same without waiting for it; from any thread.
+  void RequestStop() { stop_.request_stop(); }
 
   absl::StatusOr<v1::Job> Submit(std::string_view request_id, std::string_view model,
                                  const std::vector<std::string>& device_classes);
@@ -94,7 +96,8 @@ class JobRunner {
   std::map<std::string, Live, std::less<>> live_;  // by job
   bool work_ = false;  // something was queued
   Feed<v1::Job> feed_;
-  std::jthread worker_;
+  std::stop_source stop_;
+  std::thread worker_;
 };
 
 }  // namespace quantfleet::daemon

@@ -54,6 +54,8 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const fs::path& database, std
   std::unique_ptr<soci::session> session;
   absl::Status status = CatchSqlErrors([&]() -> absl::Status {
     session = std::make_unique<soci::session>(soci::sqlite3, "db=\"" + database.string() + "\"");
+    // Hashes of secrets and facts about devices are the owner's alone. SQLite's side files take the mode over.
+    fs::permissions(database, fs::perms::owner_read | fs::perms::owner_write);
     for (const char* setting : kSettings) *session << setting;
     return Migrate(*session, database, steps);
   });

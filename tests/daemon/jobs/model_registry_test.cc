@@ -1,0 +1,234 @@
+#include "daemon/jobs/model_registry.h"
+
+#include <fstream>
+
+#include "tests/daemon/jobs/jobs_fixture.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class ModelRegistryTest : public JobsFixture {
+ protected:
+  // The tiny model's files, as a client announces them.
+  std::vector<PushedFile> Announce() {
+    std::vector<PushedFile> files;
+    content_.clear();
+    for (const auto& entry : fs::directory_iterator(model_)) {
+      const std::string name = entry.path().filename().string(), bytes = *RealFileSystem().ReadAll(entry.path());
+      files.push_back({name, bytes.size(), HashText(bytes)});
+      content_[name] = bytes;
+    }
+    return files;
+  }
+  // Sends everything that is missing, in pieces.
+  void Send(const ModelRegistry::PushProgress& push) {
+    for (const auto& entry : push.files) {
+      const std::string& bytes = content_.at(entry.file.path);
+      for (size_t at = entry.received; at < bytes.size(); at += 50'000) {
+        const auto piece = AsBytes(std::string_view(bytes).substr(at, 50'000));
+        ASSERT_TRUE(registry_->WritePush(push.push_id, entry.file.path, at, piece).ok());
+      }
+    }
+    ASSERT_TRUE(registry_->SyncPush(push.push_id).ok());
+  }
+  absl::StatusOr<v1::Model> PushAll() {
+    QF_ASSIGN_OR_RETURN(const auto push, registry_->BeginPush("", "tiny", Announce()));
+    Send(push);
+    return registry_->CommitPush(push.push_id);
+  }
+  size_t Entries(const std::string& folder) {
+    const auto names = RealFileSystem().List(dir_ / folder);
+    return names.ok() ? names->size() : 0;
+  }
+
+  std::map<std::string, std::string> content_;
+  std::unique_ptr<ModelRegistry> registry_ = MakeRegistry();
+};
+
+TEST_F(ModelRegistryTest, ImportDescribesTheModelWhereItStands) {
+  const auto model = registry_->Import("r1", "tiny", model_);
+  ASSERT_TRUE(model.ok()) << Describe(model.status());
+  EXPECT_EQ(model->architecture(), "phi3");
+  EXPECT_EQ(model->format(), "safetensors");
+  EXPECT_EQ(model->path(), model_.string());
+  EXPECT_EQ(model->size_bytes(), model->parameters() * 2);  // BF16
+  // The same request answers as before, even when the files have gone.
+  fs::remove_all(model_);
+  EXPECT_TRUE(registry_->Import("r1", "tiny", model_).ok());
+}
+
+TEST_F(ModelRegistryTest, ImportRefusesWhatIsNoModel) {
+  EXPECT_EQ(registry_->Import("", "tiny", "relative").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(registry_->Import("", "../x", model_).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_FALSE(registry_->Import("", "tiny", dir_ / "absent").ok());
+  fs::resize_file(model_ / "model.safetensors", 1000);
+  EXPECT_FALSE(registry_->Import("", "tiny", model_).ok());
+  EXPECT_THAT(*store_->ListModels(), IsEmpty());
+}
+
+TEST_F(ModelRegistryTest, APushBecomesAModelAndCommitMayBeRepeated) {
+  const auto push = registry_->BeginPush("r", "tiny", Announce());
+  ASSERT_TRUE(push.ok()) << Describe(push.status());
+  Send(*push);
+  const auto model = registry_->CommitPush(push->push_id);
+  ASSERT_TRUE(model.ok()) << Describe(model.status());
+  EXPECT_TRUE(fs::exists(fs::path(model->path()) / "config.json"));
+  EXPECT_EQ(Entries("incoming"), 0u);
+  EXPECT_EQ(registry_->CommitPush(push->push_id)->path(), model->path());
+  EXPECT_EQ(registry_->WritePush(push->push_id, "config.json", 0, {}).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ModelRegistryTest, APushGoesOnAfterARestart) {
+  const auto files = Announce();
+  const auto push = registry_->BeginPush("r1", "tiny", files);
+  ASSERT_TRUE(push.ok());
+  const std::string& weights = content_.at("model.safetensors");
+  ASSERT_TRUE(registry_->WritePush(push->push_id, "model.safetensors", 0, AsBytes(weights.substr(0, 1234))).ok());
+  registry_ = MakeRegistry();
+
+  const auto again = registry_->BeginPush("r2", "tiny", files);
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->push_id, push->push_id);
+  for (const auto& entry : again->files)
+    EXPECT_EQ(entry.received, entry.file.path == "model.safetensors" ? 1234u : 0u) << entry.file.path;
+  // A client that has not heard goes on from the wrong place, and is told the right one.
+  const auto gap = registry_->WritePush(push->push_id, "model.safetensors", 2000, AsBytes("x"));
+  EXPECT_EQ(gap.code(), absl::StatusCode::kOutOfRange);
+  EXPECT_THAT(Message(gap), HasSubstr("1234"));
+  Send(*again);
+  EXPECT_TRUE(registry_->CommitPush(again->push_id).ok());
+}
+
+TEST_F(ModelRegistryTest, ACommitThatWasCutAfterTheRenameIsFinished) {
+  const auto push = registry_->BeginPush("", "tiny", Announce());
+  ASSERT_TRUE(push.ok());
+  Send(*push);
+  fs::create_directories(dir_ / "models");
+  fs::rename(dir_ / ("incoming/" + push->push_id), dir_ / ("models/tiny-" + push->push_id));
+  registry_ = MakeRegistry();
+  ASSERT_TRUE(registry_->Sweep().ok());
+  const auto again = registry_->BeginPush("", "tiny", Announce());
+  ASSERT_TRUE(again.ok());
+  for (const auto& entry : again->files) EXPECT_EQ(entry.received, entry.file.size);
+  EXPECT_TRUE(registry_->CommitPush(push->push_id).ok());
+}
+
+TEST_F(ModelRegistryTest, AWrongDigestIsNamedAndOnlyThatFileIsSentAgain) {
+  auto files = Announce();
+  const auto push = registry_->BeginPush("", "tiny", files);
+  ASSERT_TRUE(push.ok());
+  content_.at("config.json")[0] ^= 1;
+  Send(*push);
+  const auto refused = registry_->CommitPush(push->push_id);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(Message(refused.status()), HasSubstr("config.json"));
+  EXPECT_THAT(*store_->ListModels(), IsEmpty());
+
+  const auto again = registry_->BeginPush("", "tiny", Announce());
+  ASSERT_TRUE(again.ok());
+  for (const auto& entry : again->files)
+    EXPECT_EQ(entry.received, entry.file.path == "config.json" ? 0u : entry.file.size) << entry.file.path;
+  Send(*again);
+  EXPECT_TRUE(registry_->CommitPush(again->push_id).ok());
+}
+
+TEST_F(ModelRegistryTest, AnIncompletePushIsNotCommitted) {
+  const auto push = registry_->BeginPush("", "tiny", Announce());
+  ASSERT_TRUE(push.ok());
+  EXPECT_EQ(registry_->CommitPush(push->push_id).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(registry_->CommitPush("pnone").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ModelRegistryTest, FilesThatAreNoModelAreRefused) {
+  const std::string text = "not a model";
+  const auto push = registry_->BeginPush("", "tiny", {{"config.json", text.size(), HashText(text)}});
+  ASSERT_TRUE(push.ok());
+  ASSERT_TRUE(registry_->WritePush(push->push_id, "config.json", 0, AsBytes(text)).ok());
+  EXPECT_FALSE(registry_->CommitPush(push->push_id).ok());
+  EXPECT_THAT(*store_->ListModels(), IsEmpty());
+  EXPECT_EQ(Entries("models"), 0u);
+}
+
+TEST_F(ModelRegistryTest, PathsThatLeaveTheFolderAreRefused) {
+  for (const char* path : {"../x", "/etc/passwd", "a/../../x", "a//b", "", ".", "a/.hidden", "a\\b", "a/", "x\n"}) {
+    const auto push = registry_->BeginPush("", "tiny", {{path, 1, HashText("x")}});
+    EXPECT_EQ(push.status().code(), absl::StatusCode::kInvalidArgument) << path;
+  }
+  const auto push = registry_->BeginPush("", "tiny", Announce());
+  ASSERT_TRUE(push.ok());
+  EXPECT_EQ(registry_->WritePush(push->push_id, "../../escape", 0, AsBytes("x")).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_FALSE(fs::exists(dir_ / "escape"));
+}
+
+TEST_F(ModelRegistryTest, SizesAreBounded) {
+  const Digest any = HashText("x");
+  auto begin = [&](std::vector<PushedFile> files) { return registry_->BeginPush("", "tiny", files).status(); };
+  EXPECT_EQ(begin({}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(begin({{"a", ~0ull, any}, {"b", 2, any}}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(begin({{"a", 1, any}, {"a", 1, any}}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(begin({{"a", 1, any}, {"a/b", 1, any}}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(begin({{"a", uint64_t{3} << 40, any}}).code(), absl::StatusCode::kResourceExhausted);
+  const auto push = registry_->BeginPush("", "tiny", {{"a", 3, any}});
+  ASSERT_TRUE(push.ok());
+  EXPECT_EQ(registry_->WritePush(push->push_id, "a", 0, AsBytes("four")).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(registry_->WritePush(push->push_id, "a", 0, Bytes((1 << 20) + 1)).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(ModelRegistryTest, AFullDiskLeavesThePushWhereItWas) {
+  const auto push = registry_->BeginPush("", "tiny", Announce());
+  ASSERT_TRUE(push.ok());
+  files_.SetWriteBudget(0);
+  EXPECT_EQ(registry_->WritePush(push->push_id, "config.json", 0, AsBytes("{}")).code(),
+            absl::StatusCode::kResourceExhausted);
+  files_.SetWriteBudget(int64_t{1} << 40);
+  Send(*push);
+  EXPECT_TRUE(registry_->CommitPush(push->push_id).ok());
+}
+
+TEST_F(ModelRegistryTest, ANewVersionReplacesTheOldOnceNoJobReadsIt) {
+  const auto first = PushAll();
+  ASSERT_TRUE(first.ok()) << Describe(first.status());
+  MakeRunner();
+  const std::string job = Submit({"iot"});
+  WriteModel(2);
+  const auto second = PushAll();
+  ASSERT_TRUE(second.ok()) << Describe(second.status());
+  EXPECT_NE(first->path(), second->path());
+  EXPECT_EQ(store_->GetModel("tiny")->path(), second->path());
+  EXPECT_TRUE(fs::exists(first->path()));
+
+  ASSERT_EQ(RunToEnd(job).state(), v1::Job::SUCCEEDED);
+  ASSERT_TRUE(registry_->Sweep().ok());
+  EXPECT_FALSE(fs::exists(first->path()));
+  EXPECT_TRUE(fs::exists(second->path()));
+}
+
+TEST_F(ModelRegistryTest, APushThatNobodyFinishesGoesAfterAWeek) {
+  const auto push = registry_->BeginPush("", "tiny", Announce());
+  ASSERT_TRUE(push.ok());
+  ASSERT_TRUE(registry_->WritePush(push->push_id, "config.json", 0, AsBytes("{}")).ok());
+  registry_ = MakeRegistry();
+  clock_.Advance(std::chrono::hours(24 * 6));
+  ASSERT_TRUE(registry_->Sweep().ok());
+  EXPECT_EQ(Entries("incoming"), 1u);
+  clock_.Advance(std::chrono::hours(24 * 2));
+  ASSERT_TRUE(registry_->Sweep().ok());
+  EXPECT_EQ(Entries("incoming"), 0u);
+  EXPECT_THAT(*store_->ListPushes(), IsEmpty());
+}
+
+TEST(ModelNameTest, NamesBecomePartsOfPaths) {
+  for (const std::string& name : {std::string("tiny"), std::string("Phi-3.5_mini"), std::string(63, 'a')})
+    EXPECT_TRUE(CheckModelName(name).ok()) << name;
+  for (const char* name : {"", ".", "..", "-x", "a/b", "a b", "a\n", "ä"}) EXPECT_FALSE(CheckModelName(name).ok()) << name;
+  EXPECT_FALSE(CheckModelName(std::string(64, 'a')).ok());
+}
+
+}  // namespace
+}  // namespace quantfleet::daemon
