@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "agent/fleet_commands.h"
 #include "agent/model_commands.h"
 
 int main(int argc, char** argv) {
@@ -10,6 +11,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "quantfleet-agent " QUANTFLEET_VERSION);
   app.require_subcommand(1);
   quantfleet::agent::Action action;
+  quantfleet::agent::AddFleetCommands(app, action);
   quantfleet::agent::AddModelCommands(app, action);
   try {
     app.parse(argc, argv);

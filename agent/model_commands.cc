@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
-
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -17,7 +16,9 @@ namespace json = boost::json;
 
 void PrintJson(const json::value& value) { fmt::print("{}\n", json::serialize(value)); }
 
-double Rate(int64_t count, double seconds) { return count > 0 && seconds > 0 ? static_cast<double>(count) / seconds : 0; }
+double Rate(int64_t count, double seconds) {
+  return count > 0 && seconds > 0 ? static_cast<double>(count) / seconds : 0;
+}
 
 // Tokens that a pass of the model was spent on: the first comes from the prompt's own pass.
 int64_t Passes(const GenerateResult& result) {
@@ -84,12 +85,16 @@ void AddRun(CLI::App& app, Action& action) {
   SamplingOptions& sampling = options->request.sampling;
   command->add_option("model", options->model, "MODEL.gguf")->required();
   command->add_option("--prompt", options->request.prompt, "The text to continue")->required();
-  command->add_option("--max-tokens", options->request.max_tokens, "At most so many tokens")->capture_default_str();
+  command->add_option("--max-tokens", options->request.max_tokens, "At most so many tokens")
+      ->capture_default_str();
   CLI::Option* greedy = command->add_flag("--greedy", options->greedy, "Always the likeliest token");
   command->add_option("--seed", sampling.seed, "The same seed draws the same text")->capture_default_str();
-  command->add_option("--temperature", sampling.temperature, "0: greedy")->capture_default_str()->excludes(greedy);
+  command->add_option("--temperature", sampling.temperature, "0: greedy")
+      ->capture_default_str()
+      ->excludes(greedy);
   command->add_option("--top-k", sampling.top_k, "Draw from the K likeliest; 0: all")->capture_default_str();
-  command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that make up P")->capture_default_str();
+  command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that make up P")
+      ->capture_default_str();
   command->add_option("--threads", options->engine.threads, "0: as many as cores")->capture_default_str();
   command->add_option("--context", options->engine.context, "Tokens; 0: the model's own, at most 4096");
   command->add_flag("--json", options->as_json, "One JSON object; the text without the prompt");
@@ -105,7 +110,8 @@ struct TokenizeOptions {
 absl::Status Tokenize(const TokenizeOptions& options) {
   QF_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(RealFileSystem(), options.model));
   QF_ASSIGN_OR_RETURN(const std::string text, options.text.Read());
-  QF_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, tokenizer->Encode(text, !options.no_bos, options.special));
+  QF_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
+                      tokenizer->Encode(text, !options.no_bos, options.special));
   if (options.as_json) {
     PrintJson({{"tokens", json::value_from(ids)}});
     return absl::OkStatus();
@@ -140,8 +146,8 @@ absl::Status Eval(const EvalOptions& options) {
   if (options.max_tokens > 0 && static_cast<int64_t>(ids.size()) > options.max_tokens)
     ids.resize(static_cast<size_t>(options.max_tokens));
   if (static_cast<int64_t>(ids.size()) > engine->context()) {
-    return InvalidArgument("the text has {} tokens, the context takes {}; cut it with --max-tokens {}", ids.size(),
-                           engine->context(), engine->context());
+    return InvalidArgument("the text has {} tokens, the context takes {}; cut it with --max-tokens {}",
+                           ids.size(), engine->context(), engine->context());
   }
   QF_ASSIGN_OR_RETURN(const EvalResult result, engine->EvaluateTokens(ids));
   const double ppl = std::exp(result.mean_nll);
@@ -149,7 +155,8 @@ absl::Status Eval(const EvalOptions& options) {
     PrintJson({{"tokens", result.tokens}, {"mean_nll", result.mean_nll}, {"ppl", ppl}});
     return absl::OkStatus();
   }
-  fmt::print("tokens {}, mean negative log-likelihood {:.5f}, perplexity {:.4f}\n", result.tokens, result.mean_nll, ppl);
+  fmt::print("tokens {}, mean negative log-likelihood {:.5f}, perplexity {:.4f}\n", result.tokens,
+             result.mean_nll, ppl);
   return absl::OkStatus();
 }
 

@@ -30,12 +30,14 @@ double Seconds(std::chrono::steady_clock::time_point since) {
 absl::StatusOr<int64_t> ChooseContext(int64_t asked, int64_t model) {
   if (asked < 0) return InvalidArgument("a context of {} tokens", asked);
   if (asked == 0) return std::min(model, kDefaultContext);
-  if (asked > model) return InvalidArgument("a context of {} tokens exceeds the model's own of {}", asked, model);
+  if (asked > model)
+    return InvalidArgument("a context of {} tokens exceeds the model's own of {}", asked, model);
   return asked;
 }
 
 absl::StatusOr<int> ChooseThreads(int asked) {
-  if (asked < 0 || asked > kMostThreads) return InvalidArgument("{} threads; 1 to {}, 0 for all", asked, kMostThreads);
+  if (asked < 0 || asked > kMostThreads)
+    return InvalidArgument("{} threads; 1 to {}, 0 for all", asked, kMostThreads);
   if (asked > 0) return asked;
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
 }
@@ -61,9 +63,10 @@ class GgufEngine final : public Engine {
 
     std::unique_ptr<GgufEngine> engine(new GgufEngine(threads));
     engine->file_ = std::move(file);
-    QF_ASSIGN_OR_RETURN(Weights weights, MapWeights(model, engine->file_.bytes(),
-                                                    [&](size_t tensor) { return source->FileOffset(tensor); },
-                                                    ChosenOps()));
+    QF_ASSIGN_OR_RETURN(Weights weights,
+                        MapWeights(
+                            model, engine->file_.bytes(),
+                            [&](size_t tensor) { return source->FileOffset(tensor); }, ChosenOps()));
     QF_ASSIGN_OR_RETURN(engine->transformer_, Transformer::Create(model.hyper, std::move(weights), context,
                                                                   engine->pool_, ChosenOps()));
     engine->tokenizer_ = std::move(tokenizer);
@@ -118,7 +121,8 @@ absl::StatusOr<GenerateResult> GgufEngine::Generate(const GenerateRequest& reque
   if (request.max_tokens < 0) return InvalidArgument("max_tokens is {}, below 0", request.max_tokens);
   QF_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt,
                       tokenizer_->Encode(request.prompt, true, /*parse_special=*/true));
-  if (prompt.empty()) return InvalidArgument("the prompt is empty, and the model begins with no token of its own");
+  if (prompt.empty())
+    return InvalidArgument("the prompt is empty, and the model begins with no token of its own");
   GenerateResult result;
   result.prompt_tokens = static_cast<int64_t>(prompt.size());
   if (result.prompt_tokens > context())
@@ -139,8 +143,8 @@ absl::StatusOr<GenerateResult> GgufEngine::Generate(const GenerateRequest& reque
   return result;
 }
 
-absl::Status GgufEngine::Continue(const GenerateRequest& request, std::vector<float>& logits, GenerateResult& result,
-                                  bool strip_space) {
+absl::Status GgufEngine::Continue(const GenerateRequest& request, std::vector<float>& logits,
+                                  GenerateResult& result, bool strip_space) {
   Sampler sampler(request.sampling);
   TextStream stream(request.stop);
   const auto emit = [&](const std::string& text) {
@@ -180,9 +184,11 @@ absl::Status GgufEngine::Continue(const GenerateRequest& request, std::vector<fl
 absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> tokens) {
   EvalResult result;
   result.tokens = static_cast<int64_t>(tokens.size());
-  if (tokens.size() < 2) return InvalidArgument("the text has {} tokens; judging takes at least 2", tokens.size());
+  if (tokens.size() < 2)
+    return InvalidArgument("the text has {} tokens; judging takes at least 2", tokens.size());
   if (result.tokens > context())
-    return InvalidArgument("the text has {} tokens, the context takes {}; cut the text", result.tokens, context());
+    return InvalidArgument("the text has {} tokens, the context takes {}; cut the text", result.tokens,
+                           context());
 
   std::lock_guard lock(mutex_);
   transformer_->Reset();

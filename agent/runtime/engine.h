@@ -1,5 +1,5 @@
-// The embedded inference engine: a GGUF, mapped into memory, and sessions that run it. The weights are shared and
-// immutable; a Session has its own KV cache and belongs to one thread at a time.
+// The embedded inference engine: a GGUF, mapped into memory, and sessions that run it. The weights are shared
+// and immutable; a Session has its own KV cache and belongs to one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@
 namespace quantfleet::agent {
 
 struct EngineOptions {
-  int threads = 0;       // 0: as many as cores
-  int64_t context = 0;   // tokens; 0: the model's own, at most 4096
+  int threads = 0;      // 0: as many as cores
+  int64_t context = 0;  // tokens; 0: the model's own, at most 4096
 };
 
 struct SamplingOptions {
@@ -30,10 +30,10 @@ struct SamplingOptions {
 struct GenerateRequest {
   std::string prompt;
   int64_t max_tokens = 128;
-  SamplingOptions sampling;
-  std::vector<std::string> stop;
+  SamplingOptions sampling{};
+  std::vector<std::string> stop{};  // the text ends before the first of these
   // Called with each piece of text as soon as it is whole UTF-8; false ends the generation ("cancelled").
-  std::function<bool(std::string_view piece)> on_text;
+  std::function<bool(std::string_view piece)> on_text{};
 };
 
 struct GenerateResult {
@@ -45,7 +45,7 @@ struct GenerateResult {
 };
 
 struct EvalResult {
-  int64_t tokens = 0;  // as tokenized, BOS included where the model adds one
+  int64_t tokens = 0;   // as tokenized, BOS included where the model adds one
   double mean_nll = 0;  // over every token after the first, given all before it
 };
 
@@ -60,7 +60,8 @@ class Engine {
   virtual absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request) = 0;
   virtual absl::StatusOr<EvalResult> Evaluate(std::string_view text) = 0;
   virtual absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t> tokens) = 0;
-  // Logits (one row of vocab per token) of a whole sequence, from an empty cache. For tests and quality measures.
+  // Logits (one row of vocab per token) of a whole sequence, from an empty cache. For tests and quality
+  // measures.
   virtual absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) = 0;
   virtual std::string_view chat_template() const = 0;
   virtual std::string_view model_name() const = 0;

@@ -13,9 +13,11 @@ const std::vector<float>* Factors(const pipeline::Hyperparameters& hyper, int64_
   switch (scaling.kind) {
     case RopeScaling::Kind::kLongRope:
       return context > hyper.original_context ? &scaling.long_factors : &scaling.short_factors;
-    case RopeScaling::Kind::kLlama3: return &scaling.freq_factors;
+    case RopeScaling::Kind::kLlama3:
+      return &scaling.freq_factors;
     case RopeScaling::Kind::kNone:
-    case RopeScaling::Kind::kLinear: break;
+    case RopeScaling::Kind::kLinear:
+      break;
   }
   return nullptr;
 }
@@ -35,7 +37,8 @@ absl::StatusOr<Rope> Rope::Create(const pipeline::Hyperparameters& hyper, int64_
   rope.interleaved_ = interleaved;
   if (hyper.rope_scaling.kind == RopeScaling::Kind::kLongRope)
     rope.magnitude_ = hyper.rope_scaling.attention_factor.value_or(1.f);
-  const double linear = hyper.rope_scaling.kind == RopeScaling::Kind::kLinear ? hyper.rope_scaling.factor : 1.0;
+  const double linear =
+      hyper.rope_scaling.kind == RopeScaling::Kind::kLinear ? hyper.rope_scaling.factor : 1.0;
   for (int64_t i = 0; i < pairs; ++i) {
     const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(hyper.rope_dims);
     const double factor = factors != nullptr ? (*factors)[i] : linear;

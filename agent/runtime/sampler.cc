@@ -60,7 +60,8 @@ absl::StatusOr<int32_t> Sampler::Pick(std::span<const float> logits) {
     double total = 0, sum = 0;
     for (const auto& [logit, id] : candidates_) total += std::exp(logit - top);
     size_t kept = 0;
-    while (kept < candidates_.size() && sum < options_.top_p * total) sum += std::exp(candidates_[kept++].first - top);
+    while (kept < candidates_.size() && sum < options_.top_p * total)
+      sum += std::exp(candidates_[kept++].first - top);
     candidates_.resize(std::max<size_t>(kept, 1));
   }
   double total = 0;

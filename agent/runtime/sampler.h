@@ -1,5 +1,5 @@
-// Picks the next token from logits. Deterministic everywhere: the same seed and logits give the same tokens on any
-// machine and library. Not thread-safe.
+// Picks the next token from logits. Deterministic everywhere: the same seed and logits give the same tokens
+// on any machine and library. Not thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -18,8 +18,8 @@ constexpr std::string_view kSpace = "\xe2\x96\x81";  // U+2581
 constexpr size_t kMostText = size_t{1} << 28;  // symbols are numbered by int, and take 32 bytes each
 
 // Texts of control tokens at which chat models stop, whatever the file's eos is (llama.cpp: llama-vocab.cpp).
-constexpr std::string_view kEndTexts[] = {"<|end|>",     "<|endoftext|>",  "<|im_end|>", "<|eot_id|>",
-                                          "<|eom_id|>",  "<end_of_turn>",  "<|end_of_text|>", "<EOT>"};
+constexpr std::string_view kEndTexts[] = {"<|end|>",    "<|endoftext|>", "<|im_end|>",      "<|eot_id|>",
+                                          "<|eom_id|>", "<end_of_turn>", "<|end_of_text|>", "<EOT>"};
 
 std::string EscapeSpaces(std::string_view text) {
   std::string out;
@@ -43,7 +43,8 @@ std::string UnescapeSpaces(std::string_view text) {
   return out;
 }
 
-// Length of the UTF-8 sequence that a byte begins; 1 for a byte that begins none, so that bad text goes by bytes.
+// Length of the UTF-8 sequence that a byte begins; 1 for a byte that begins none, so that bad text goes by
+// bytes.
 size_t SequenceLength(char first) {
   static constexpr uint8_t kByHighNibble[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4};
   return kByHighNibble[static_cast<uint8_t>(first) >> 4];
@@ -83,7 +84,8 @@ absl::StatusOr<std::unique_ptr<SpmTokenizer>> SpmTokenizer::Create(const Tokeniz
 absl::Status SpmTokenizer::BuildTables(std::string_view model_name) {
   const int32_t count = static_cast<int32_t>(data_.tokens.size());
   if (count == 0) return InvalidArgument("the tokenizer has no tokens");
-  for (const auto& [name, id] : {std::pair("bos", data_.bos), {"eos", data_.eos}, {"unknown", data_.unknown}}) {
+  for (const auto& [name, id] :
+       {std::pair("bos", data_.bos), {"eos", data_.eos}, {"unknown", data_.unknown}}) {
     if (id && (*id < 0 || *id >= count))
       return InvalidArgument("the tokenizer's {} id {} lies outside its {} tokens", name, *id, count);
   }
@@ -100,7 +102,8 @@ absl::Status SpmTokenizer::BuildTables(std::string_view model_name) {
     ends_[id] = special && std::ranges::find(kEndTexts, token.text) != std::end(kEndTexts);
   }
   if (data_.eos) ends_[*data_.eos] = true;
-  std::ranges::stable_sort(special_, std::greater<>(), [&](int32_t id) { return data_.tokens[id].text.size(); });
+  std::ranges::stable_sort(special_, std::greater<>(),
+                           [&](int32_t id) { return data_.tokens[id].text.size(); });
 
   for (int b = 0; b < 256; ++b) {
     int32_t id = Find(fmt::format("<0x{:02X}>", b));
@@ -145,7 +148,8 @@ void SpmTokenizer::SplitOne(std::string_view text, int32_t special, std::vector<
   if (!text.empty()) out.push_back({text});
 }
 
-std::vector<SpmTokenizer::Fragment> SpmTokenizer::SplitSpecial(std::string_view text, bool parse_special) const {
+std::vector<SpmTokenizer::Fragment> SpmTokenizer::SplitSpecial(std::string_view text,
+                                                               bool parse_special) const {
   std::vector<Fragment> fragments;
   if (!text.empty()) fragments.push_back({text});
   for (int32_t special : special_) {
@@ -207,7 +211,8 @@ void SpmTokenizer::EncodePlain(const std::string& escaped, std::vector<int32_t>&
 
 absl::StatusOr<std::vector<int32_t>> SpmTokenizer::Encode(std::string_view text, bool add_bos,
                                                           bool parse_special) const {
-  if (text.size() > kMostText) return InvalidArgument("a text of {} bytes; at most {}", text.size(), kMostText);
+  if (text.size() > kMostText)
+    return InvalidArgument("a text of {} bytes; at most {}", text.size(), kMostText);
   std::vector<int32_t> out;
   if (add_bos && data_.add_bos) out.push_back(*data_.bos);
   bool after_special = true;
@@ -223,7 +228,8 @@ absl::StatusOr<std::vector<int32_t>> SpmTokenizer::Encode(std::string_view text,
     after_special = false;
   }
   if (std::ranges::find(out, -1) != out.end()) {
-    return InvalidArgument("the text has bytes that the tokenizer has no token for, and it names no unknown token");
+    return InvalidArgument(
+        "the text has bytes that the tokenizer has no token for, and it names no unknown token");
   }
   return out;
 }

@@ -11,7 +11,8 @@ constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
 
 enum class Shape { kWhole, kUnfinished, kBad };
 
-// The sequence at the front of `s` and, when whole, its length (Unicode 15, table 3-7: no surrogates, no overlong).
+// The sequence at the front of `s` and, when whole, its length (Unicode 15, table 3-7: no surrogates, no
+// overlong).
 Shape Classify(std::string_view s, size_t& length) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(s[i]); };
   length = 1;

@@ -20,7 +20,8 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::RunParts() {
-  for (int64_t part; (part = next_.fetch_add(1)) < parts_;) (*body_)(n_ * part / parts_, n_ * (part + 1) / parts_);
+  for (int64_t part; (part = next_.fetch_add(1)) < parts_;)
+    (*body_)(n_* part / parts_, n_ * (part + 1) / parts_);
 }
 
 void ThreadPool::Work() {

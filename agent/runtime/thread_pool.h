@@ -1,5 +1,5 @@
-// A few threads that share loops. Threads sleep between loops; the caller takes part in its own loop, so a pool of
-// one has no threads at all. ParallelFor belongs to one caller at a time.
+// A few threads that share loops. Threads sleep between loops; the caller takes part in its own loop, so a
+// pool of one has no threads at all. ParallelFor belongs to one caller at a time.
 #pragma once
 
 #include <atomic>
@@ -20,8 +20,8 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(begin, end) for ranges that cover [0, n) once, and returns when all are done. `grain`: ranges are no
-  // smaller than this unless n is, so that small loops stay with the caller.
+  // Calls body(begin, end) for ranges that cover [0, n) once, and returns when all are done. `grain`: ranges
+  // are no smaller than this unless n is, so that small loops stay with the caller.
   void ParallelFor(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
  private:

@@ -7,14 +7,18 @@ namespace quantfleet::agent {
 
 using pipeline::TokenizerData;
 
-absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const TokenizerData& data, std::string_view model_name) {
+absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const TokenizerData& data,
+                                                         std::string_view model_name) {
   switch (data.kind) {
-    case TokenizerData::Kind::kSpm: return SpmTokenizer::Create(data, model_name);
+    case TokenizerData::Kind::kSpm:
+      return SpmTokenizer::Create(data, model_name);
     case TokenizerData::Kind::kByteBpe:
-      return Unimplemented("the model has a byte-level BPE tokenizer (pre '{}'); this build runs SentencePiece "
-                           "tokenizers only",
-                           data.pre);
-    case TokenizerData::Kind::kNone: break;
+      return Unimplemented(
+          "the model has a byte-level BPE tokenizer (pre '{}'); this build runs SentencePiece "
+          "tokenizers only",
+          data.pre);
+    case TokenizerData::Kind::kNone:
+      break;
   }
   return InvalidArgument("the model carries no tokenizer; make the GGUF again from a source that has one");
 }

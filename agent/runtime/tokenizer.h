@@ -17,8 +17,8 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // `add_bos` adds it only where the model wants one. With `parse_special`, the text of control tokens ("<|end|>")
-  // becomes those tokens: right for prompts that a template made, wrong for plain data.
+  // `add_bos` adds it only where the model wants one. With `parse_special`, the text of control tokens
+  // ("<|end|>") becomes those tokens: right for prompts that a template made, wrong for plain data.
   virtual absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_bos,
                                                       bool parse_special) const = 0;
   // The bytes that a token adds to a text; control tokens add none. May be a part of a UTF-8 sequence.

@@ -12,13 +12,15 @@ constexpr int64_t kBatch = 32;
 // Multiply-adds below which handing work to another thread costs more than it saves.
 constexpr int64_t kWorthAThread = 64 << 10;
 
-int64_t Grain(int64_t work_per_item) { return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, work_per_item)); }
+int64_t Grain(int64_t work_per_item) {
+  return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, work_per_item));
+}
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(const pipeline::Hyperparameters& hyper,
-                                                                 Weights weights, int64_t context, ThreadPool& pool,
-                                                                 const VectorOps& ops) {
+                                                                 Weights weights, int64_t context,
+                                                                 ThreadPool& pool, const VectorOps& ops) {
   QF_ASSIGN_OR_RETURN(Rope rope, Rope::Create(hyper, context, weights.interleaved_rope));
   const auto per_position = static_cast<uint64_t>(2 * hyper.layers * hyper.kv_heads * hyper.head_dim);
   const auto values = CheckedMul(per_position, static_cast<uint64_t>(context));
@@ -27,9 +29,10 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(const pipeline:
       new Transformer(hyper, std::move(weights), std::move(rope), context, pool, ops));
   if (bytes && *bytes < (uint64_t{1} << 46)) made->cache_.reset(new (std::nothrow) float[*values]);
   if (made->cache_ == nullptr) {
-    return ResourceExhausted("no memory for the KV cache of a context of {} tokens ({} bytes each); ask for a "
-                             "smaller context",
-                             context, per_position * sizeof(float));
+    return ResourceExhausted(
+        "no memory for the KV cache of a context of {} tokens ({} bytes each); ask for a "
+        "smaller context",
+        context, per_position * sizeof(float));
   }
   const auto rows = [](std::vector<float>& buffer, int64_t width) {
     buffer.resize(static_cast<size_t>(kBatch * width));
@@ -57,7 +60,8 @@ absl::Status Transformer::Run(std::span<const int32_t> tokens, Want want, std::v
   }
   const int64_t count = static_cast<int64_t>(tokens.size());
   if (count > context_ - length_)
-    return InvalidArgument("{} tokens do not fit the context of {}, of which {} are taken", count, context_, length_);
+    return InvalidArgument("{} tokens do not fit the context of {}, of which {} are taken", count, context_,
+                           length_);
   const int64_t wanted = want == Want::kAll ? count : want == Want::kLast ? std::min<int64_t>(count, 1) : 0;
   logits.resize(static_cast<size_t>(wanted * hyper_.vocab));
   for (int64_t done = 0; done < count;) {
@@ -66,7 +70,8 @@ absl::Status Transformer::Run(std::span<const int32_t> tokens, Want want, std::v
     done += batch;
     if (want == Want::kAll) {
       Normalize(weights_.output_norm, x_.data(), normed_.data(), batch);
-      Multiply({{&weights_.head, nullptr, logits.data() + (done - batch) * hyper_.vocab}}, normed_.data(), batch);
+      Multiply({{&weights_.head, nullptr, logits.data() + (done - batch) * hyper_.vocab}}, normed_.data(),
+               batch);
     } else if (want == Want::kLast && done == count) {
       Normalize(weights_.output_norm, x_.data() + (batch - 1) * hyper_.hidden, normed_.data(), 1);
       Multiply({{&weights_.head, nullptr, logits.data()}}, normed_.data(), 1);
@@ -126,10 +131,12 @@ void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
 
 void Transformer::Attend(int layer, int64_t batch) {
   const int64_t reach = length_ + batch;
-  pool_.ParallelFor(batch * hyper_.heads, Grain(2 * reach * hyper_.head_dim), [&](int64_t begin, int64_t end) {
-    std::vector<float> scores(static_cast<size_t>(reach));
-    for (int64_t i = begin; i < end; ++i) AttendHead(layer, i / hyper_.heads, i % hyper_.heads, scores.data());
-  });
+  pool_.ParallelFor(batch * hyper_.heads, Grain(2 * reach * hyper_.head_dim),
+                    [&](int64_t begin, int64_t end) {
+                      std::vector<float> scores(static_cast<size_t>(reach));
+                      for (int64_t i = begin; i < end; ++i)
+                        AttendHead(layer, i / hyper_.heads, i % hyper_.heads, scores.data());
+                    });
 }
 
 // Softmax(q . K / sqrt(head_dim)) V over the positions up to the token's own. Phi-3's sliding window is not
@@ -155,7 +162,8 @@ void Transformer::AttendHead(int layer, int64_t token, int64_t head, float* scor
   for (int64_t p = 0; p < reach; ++p) ops_.axpy(scores[p] / sum, values + p * dim, out, dim);
 }
 
-void Transformer::Normalize(const std::vector<float>& weight, const float* x, float* out, int64_t batch) const {
+void Transformer::Normalize(const std::vector<float>& weight, const float* x, float* out,
+                            int64_t batch) const {
   const int64_t n = hyper_.hidden;
   for (int64_t t = 0; t < batch; ++t, x += n, out += n) {
     const float mean = ops_.dot(x, x, n) / static_cast<float>(n);
@@ -179,7 +187,8 @@ void Transformer::Multiply(std::initializer_list<Product> products, const float*
   });
 }
 
-void Transformer::MultiplyRows(const Product& product, int64_t begin, int64_t end, const float* x, int64_t batch) {
+void Transformer::MultiplyRows(const Product& product, int64_t begin, int64_t end, const float* x,
+                               int64_t batch) {
   const Matrix& w = *product.w;
   const bool biased = product.bias != nullptr && !product.bias->empty();
   // Many tokens share one decoding of the row; the sum is the same either way (vector_ops.h).

@@ -1,8 +1,8 @@
-// The forward pass of the decoder family that phi3, llama and qwen2 share: RMSNorm, grouped-query attention with
-// rotary embedding, SwiGLU; and the KV cache of one sequence. F32 activations and cache.
+// The forward pass of the decoder family that phi3, llama and qwen2 share: RMSNorm, grouped-query attention
+// with rotary embedding, SwiGLU; and the KV cache of one sequence. F32 activations and cache.
 //
-// Logits do not depend on the number of threads, nor on how a sequence is cut into calls: each output value is
-// computed by one thread in a fixed order. One thread at a time.
+// Logits do not depend on the number of threads, nor on how a sequence is cut into calls: each output value
+// is computed by one thread in a fixed order. One thread at a time.
 #pragma once
 
 #include <memory>
@@ -18,10 +18,11 @@ namespace quantfleet::agent {
 
 class Transformer {
  public:
-  // `pool` and the bytes behind `weights` must outlive it. RESOURCE_EXHAUSTED when the cache does not fit memory.
-  static absl::StatusOr<std::unique_ptr<Transformer>> Create(const pipeline::Hyperparameters& hyper, Weights weights,
-                                                             int64_t context, ThreadPool& pool,
-                                                             const VectorOps& ops);
+  // `pool` and the bytes behind `weights` must outlive it. RESOURCE_EXHAUSTED when the cache does not fit
+  // memory.
+  static absl::StatusOr<std::unique_ptr<Transformer>> Create(const pipeline::Hyperparameters& hyper,
+                                                             Weights weights, int64_t context,
+                                                             ThreadPool& pool, const VectorOps& ops);
 
   int64_t context() const { return context_; }
   int64_t length() const { return length_; }  // tokens in the cache
@@ -40,9 +41,13 @@ class Transformer {
     float* y;
   };
 
-  Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope, int64_t context, ThreadPool& pool,
-              const VectorOps& ops)
-      : hyper_(hyper), weights_(std::move(weights)), rope_(std::move(rope)), context_(context), pool_(pool),
+  Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope, int64_t context,
+              ThreadPool& pool, const VectorOps& ops)
+      : hyper_(hyper),
+        weights_(std::move(weights)),
+        rope_(std::move(rope)),
+        context_(context),
+        pool_(pool),
         ops_(ops) {}
 
   void RunBatch(std::span<const int32_t> tokens);

@@ -1,4 +1,5 @@
-// VectorOps for x86 with AVX2, FMA and F16C. Compiled for them function by function: nothing here runs elsewhere.
+// VectorOps for x86 with AVX2, FMA and F16C. Compiled for them function by function: nothing here runs
+// elsewhere.
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -134,23 +135,35 @@ QF_FMA void AxpyAvx2(float a, const float* x, float* y, int64_t n) {
 
 RowDot FindRowDot(DType type) {
   switch (type) {
-    case DType::kF32: return RowDotAvx2<F32>;
-    case DType::kF16: return RowDotAvx2<F16>;
-    case DType::kBF16: return RowDotAvx2<BF16>;
-    case DType::kQ8_0: return RowDotAvx2<Q8_0>;
-    case DType::kQ4_0: return RowDotAvx2<Q4_0>;
-    default: return ScalarOps().row_dot(type);
+    case DType::kF32:
+      return RowDotAvx2<F32>;
+    case DType::kF16:
+      return RowDotAvx2<F16>;
+    case DType::kBF16:
+      return RowDotAvx2<BF16>;
+    case DType::kQ8_0:
+      return RowDotAvx2<Q8_0>;
+    case DType::kQ4_0:
+      return RowDotAvx2<Q4_0>;
+    default:
+      return ScalarOps().row_dot(type);
   }
 }
 
 RowDecode FindRowDecode(DType type) {
   switch (type) {
-    case DType::kF32: return RowDecodeAvx2<F32>;
-    case DType::kF16: return RowDecodeAvx2<F16>;
-    case DType::kBF16: return RowDecodeAvx2<BF16>;
-    case DType::kQ8_0: return RowDecodeAvx2<Q8_0>;
-    case DType::kQ4_0: return RowDecodeAvx2<Q4_0>;
-    default: return ScalarOps().row_decode(type);
+    case DType::kF32:
+      return RowDecodeAvx2<F32>;
+    case DType::kF16:
+      return RowDecodeAvx2<F16>;
+    case DType::kBF16:
+      return RowDecodeAvx2<BF16>;
+    case DType::kQ8_0:
+      return RowDecodeAvx2<Q8_0>;
+    case DType::kQ4_0:
+      return RowDecodeAvx2<Q4_0>;
+    default:
+      return ScalarOps().row_decode(type);
   }
 }
 

@@ -50,15 +50,19 @@ class Mapper {
     const std::string_view name = TensorName(piece);
     const pipeline::DType type = model_.tensors[piece.tensor].dtype;
     if (piece.rows != rows || piece.cols != cols) {
-      return InvalidArgument("tensor {}: {} is {} x {}, the hyper-parameters say {} x {}", name, Name(piece.role),
-                             piece.rows, piece.cols, rows, cols);
+      return InvalidArgument("tensor {}: {} is {} x {}, the hyper-parameters say {} x {}", name,
+                             Name(piece.role), piece.rows, piece.cols, rows, cols);
     }
     if (ops_.row_dot(type) == nullptr || ops_.row_decode(type) == nullptr)
       return Unimplemented("tensor {}: this build does not run {} weights", name, Info(type).name);
     if (!Divides(type, cols))
       return InvalidArgument("tensor {}: rows of {} are not whole blocks of {}", name, cols, Info(type).name);
-    Matrix matrix{.rows = rows, .cols = cols, .row_bytes = RowBytes(type, cols), .dot = ops_.row_dot(type),
-                  .decode = ops_.row_decode(type), .is_f32 = type == pipeline::DType::kF32};
+    Matrix matrix{.rows = rows,
+                  .cols = cols,
+                  .row_bytes = RowBytes(type, cols),
+                  .dot = ops_.row_dot(type),
+                  .decode = ops_.row_decode(type),
+                  .is_f32 = type == pipeline::DType::kF32};
     const auto row_bytes = static_cast<uint64_t>(matrix.row_bytes);
     const auto before = CheckedMul(static_cast<uint64_t>(piece.first_row), row_bytes);
     const auto size = CheckedMul(static_cast<uint64_t>(rows), row_bytes);
@@ -103,8 +107,9 @@ absl::StatusOr<bool> InterleavedRope(const ModelDescription& model) {
     const bool turned = piece.role == Role::kAttnQ || piece.role == Role::kAttnK ||
                         piece.role == Role::kAttnQBias || piece.role == Role::kAttnKBias;
     if (turned && (piece.order == pipeline::RowOrder::kInterleaved) != interleaved)
-      return InvalidArgument("the rows of {} of layer {} stand in another order than those of layer 0's attn_q",
-                             Name(piece.role), piece.layer);
+      return InvalidArgument(
+          "the rows of {} of layer {} stand in another order than those of layer 0's attn_q",
+          Name(piece.role), piece.layer);
   }
   return interleaved;
 }

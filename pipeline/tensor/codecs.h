@@ -1,5 +1,6 @@
-// What the codec files and the registry share. Every codec exists as portable scalar code, which is the truth; on
-// x86 a twin compiled for AVX2 and F16C may stand beside it and gives the same bits (the tests compare them).
+// What the codec files and the registry share. Every codec exists as portable scalar code, which is the
+// truth; on x86 a twin compiled for AVX2 and F16C may stand beside it and gives the same bits (the tests
+// compare them).
 #pragma once
 
 #include "pipeline/tensor/codec.h"

@@ -15,11 +15,11 @@ struct Entry {
 };
 
 constexpr std::array kEntries = {
-    Entry{DType::kF32, {"f32", 1, 4}},        Entry{DType::kF16, {"f16", 1, 2}},
-    Entry{DType::kQ4_0, {"q4_0", 32, 18}},    Entry{DType::kQ4_1, {"q4_1", 32, 20}},
-    Entry{DType::kQ5_0, {"q5_0", 32, 22}},    Entry{DType::kQ5_1, {"q5_1", 32, 24}},
-    Entry{DType::kQ8_0, {"q8_0", 32, 34}},    Entry{DType::kQ4_K, {"q4_k", 256, 144}},
-    Entry{DType::kQ5_K, {"q5_k", 256, 176}},  Entry{DType::kQ6_K, {"q6_k", 256, 210}},
+    Entry{DType::kF32, {"f32", 1, 4}},       Entry{DType::kF16, {"f16", 1, 2}},
+    Entry{DType::kQ4_0, {"q4_0", 32, 18}},   Entry{DType::kQ4_1, {"q4_1", 32, 20}},
+    Entry{DType::kQ5_0, {"q5_0", 32, 22}},   Entry{DType::kQ5_1, {"q5_1", 32, 24}},
+    Entry{DType::kQ8_0, {"q8_0", 32, 34}},   Entry{DType::kQ4_K, {"q4_k", 256, 144}},
+    Entry{DType::kQ5_K, {"q5_k", 256, 176}}, Entry{DType::kQ6_K, {"q6_k", 256, 210}},
     Entry{DType::kBF16, {"bf16", 1, 2}},
 };
 

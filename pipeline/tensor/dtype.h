@@ -10,8 +10,17 @@
 namespace quantfleet::pipeline {
 
 enum class DType : uint32_t {
-  kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ4_1 = 3, kQ5_0 = 6, kQ5_1 = 7, kQ8_0 = 8,
-  kQ4_K = 12, kQ5_K = 13, kQ6_K = 14, kBF16 = 30,
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ4_1 = 3,
+  kQ5_0 = 6,
+  kQ5_1 = 7,
+  kQ8_0 = 8,
+  kQ4_K = 12,
+  kQ5_K = 13,
+  kQ6_K = 14,
+  kBF16 = 30,
 };
 
 struct DTypeInfo {
@@ -21,7 +30,7 @@ struct DTypeInfo {
 };
 
 const DTypeInfo& Info(DType type);
-std::optional<DType> DTypeFromNumber(uint32_t ggml_type);  // nullopt: not one of ours
+std::optional<DType> DTypeFromNumber(uint32_t ggml_type);    // nullopt: not one of ours
 absl::StatusOr<DType> DTypeFromName(std::string_view name);  // "q4_0", case ignored
 
 // True when a row of `cols` elements consists of whole blocks.

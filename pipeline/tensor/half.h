@@ -1,5 +1,5 @@
-// IEEE binary16 and bfloat16, in integer arithmetic that is the same on every machine: rounding to nearest-even,
-// subnormals kept, NaN quieted as the F16C instructions do it.
+// IEEE binary16 and bfloat16, in integer arithmetic that is the same on every machine: rounding to
+// nearest-even, subnormals kept, NaN quieted as the F16C instructions do it.
 #pragma once
 
 #include <bit>
@@ -12,8 +12,9 @@ namespace quantfleet::pipeline {
   const uint32_t sign = (bits >> 16) & 0x8000;
   const uint32_t magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));
-  if (magnitude >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7c00);  // 65520 and above round to infinity
-  if (magnitude >= 0x38800000) {                                            // normal in binary16
+  if (magnitude >= 0x477ff000)
+    return static_cast<uint16_t>(sign | 0x7c00);  // 65520 and above round to infinity
+  if (magnitude >= 0x38800000) {                  // normal in binary16
     const uint32_t rounded = magnitude + 0xfff + ((magnitude >> 13) & 1);
     return static_cast<uint16_t>(sign | ((rounded - 0x38000000) >> 13));
   }

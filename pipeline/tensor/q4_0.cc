@@ -1,5 +1,6 @@
-// Q4_0: 32 elements in 18 bytes: scale d (f16), then 16 bytes of codes u in 0..15; byte j holds element j in its low
-// nibble and element j + 16 in its high one. x = d * (u - 8), d = (the signed value of largest magnitude) / -8.
+// Q4_0: 32 elements in 18 bytes: scale d (f16), then 16 bytes of codes u in 0..15; byte j holds element j in
+// its low nibble and element j + 16 in its high one. x = d * (u - 8), d = (the signed value of largest
+// magnitude) / -8.
 //
 // With importance the scale is searched: 19 candidates, each refined by weighted least squares.
 #include <algorithm>
@@ -107,7 +108,8 @@ void EncodeWeighted(const float* row, int64_t cols, const float* importance, std
   }
 }
 
-void EncodeAllWeighted(const float* values, int64_t rows, int64_t cols, const float* importance, std::byte* out) {
+void EncodeAllWeighted(const float* values, int64_t rows, int64_t cols, const float* importance,
+                       std::byte* out) {
   for (int64_t r = 0; r < rows; ++r)
     EncodeWeighted(values + r * cols, cols, importance, out + r * RowBytes(DType::kQ4_0, cols));
 }
@@ -138,7 +140,8 @@ float Dot(const std::byte* blocks, const float* x, int64_t n) {
 }
 
 #if defined(__x86_64__)
-QF_AVX2 void EncodeAvx2(const float* values, int64_t rows, int64_t cols, const float* importance, std::byte* out) {
+QF_AVX2 void EncodeAvx2(const float* values, int64_t rows, int64_t cols, const float* importance,
+                        std::byte* out) {
   if (importance != nullptr) return EncodeAllWeighted(values, rows, cols, importance, out);
   EncodeAll(values, rows * cols, out);
 }

@@ -7,12 +7,18 @@ namespace quantfleet::pipeline {
 
 const Codec* FindScalarCodec(DType type) {
   switch (type) {
-    case DType::kF32: return &kF32Codec;
-    case DType::kF16: return &kF16Codec;
-    case DType::kBF16: return &kBF16Codec;
-    case DType::kQ8_0: return &kQ8_0Codec;
-    case DType::kQ4_0: return &kQ4_0Codec;
-    default: return nullptr;
+    case DType::kF32:
+      return &kF32Codec;
+    case DType::kF16:
+      return &kF16Codec;
+    case DType::kBF16:
+      return &kBF16Codec;
+    case DType::kQ8_0:
+      return &kQ8_0Codec;
+    case DType::kQ4_0:
+      return &kQ4_0Codec;
+    default:
+      return nullptr;
   }
 }
 
@@ -21,11 +27,16 @@ const Codec* FindCodec(DType type) {
   static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
   if (avx2) {
     switch (type) {
-      case DType::kF16: return &kF16CodecAvx2;
-      case DType::kBF16: return &kBF16CodecAvx2;
-      case DType::kQ8_0: return &kQ8_0CodecAvx2;
-      case DType::kQ4_0: return &kQ4_0CodecAvx2;
-      default: break;
+      case DType::kF16:
+        return &kF16CodecAvx2;
+      case DType::kBF16:
+        return &kBF16CodecAvx2;
+      case DType::kQ8_0:
+        return &kQ8_0CodecAvx2;
+      case DType::kQ4_0:
+        return &kQ4_0CodecAvx2;
+      default:
+        break;
     }
   }
 #endif

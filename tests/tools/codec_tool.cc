@@ -22,8 +22,8 @@ absl::StatusOr<const Codec*> CodecFor(std::string_view type_name, int64_t cols) 
   const Codec* codec = FindCodec(type);
   if (codec == nullptr) return Unimplemented("this build has no codec for {}", type_name);
   if (!Divides(type, cols)) {
-    return InvalidArgument("COLS {} does not consist of whole blocks: {} has {} elements a block", cols, type_name,
-                           Info(type).block_elements);
+    return InvalidArgument("COLS {} does not consist of whole blocks: {} has {} elements a block", cols,
+                           type_name, Info(type).block_elements);
   }
   return codec;
 }
@@ -34,7 +34,8 @@ absl::StatusOr<int64_t> CountRows(const fs::path& in, uint64_t size, int64_t row
   return static_cast<int64_t>(size) / row_bytes;
 }
 
-absl::Status Run(std::string_view verb, std::string_view type, int64_t cols, const fs::path& in, const fs::path& out) {
+absl::Status Run(std::string_view verb, std::string_view type, int64_t cols, const fs::path& in,
+                 const fs::path& out) {
   QF_ASSIGN_OR_RETURN(const Codec* codec, CodecFor(type, cols));
   QF_ASSIGN_OR_RETURN(const std::string content, RealFileSystem().ReadAll(in, kLimit));
   const int64_t plain_row = cols * static_cast<int64_t>(sizeof(float));

@@ -1,5 +1,6 @@
-// A random model in memory and what it says, computed in double precision straight from the definition: no cache, no
-// batches, rows in HF's order, rotation by halves. Written apart from the engine's code, to be compared with it.
+// A random model in memory and what it says, computed in double precision straight from the definition: no
+// cache, no batches, rows in HF's order, rotation by halves. Written apart from the engine's code, to be
+// compared with it.
 #pragma once
 
 #include <cmath>
@@ -41,8 +42,17 @@ struct ReferenceOptions {
   Architecture architecture = Architecture::kPhi3;
   DType dtype = DType::kF32;
   bool tied = false;
-  Hyperparameters hyper{.hidden = 64, .intermediate = 96, .layers = 3, .heads = 4, .kv_heads = 2, .head_dim = 16,
-                        .vocab = 50, .context = 64, .original_context = 64, .rope_dims = 16, .rope_scaling = {}};
+  Hyperparameters hyper{.hidden = 64,
+                        .intermediate = 96,
+                        .layers = 3,
+                        .heads = 4,
+                        .kv_heads = 2,
+                        .head_dim = 16,
+                        .vocab = 50,
+                        .context = 64,
+                        .original_context = 64,
+                        .rope_dims = 16,
+                        .rope_scaling = {}};
 };
 
 class ReferenceBuilder {
@@ -73,14 +83,15 @@ class ReferenceBuilder {
       layer.attn_output = Matrices({{Role::kAttnOutput, h.hidden}}, l, q, 0.2)[0];
       layer.ffn_norm = Vector(Role::kFfnNorm, l, h.hidden, 1.1, 0.2);
       const std::vector<Rows> gate_up =
-          phi3 ? Matrices({{Role::kFfnGate, h.intermediate}, {Role::kFfnUp, h.intermediate}}, l, h.hidden, 0.2)
-               : Apart({{Role::kFfnGate, h.intermediate}, {Role::kFfnUp, h.intermediate}}, l, h.hidden, 0.2);
+          phi3
+              ? Matrices({{Role::kFfnGate, h.intermediate}, {Role::kFfnUp, h.intermediate}}, l, h.hidden, 0.2)
+              : Apart({{Role::kFfnGate, h.intermediate}, {Role::kFfnUp, h.intermediate}}, l, h.hidden, 0.2);
       layer.gate = gate_up[0], layer.up = gate_up[1];
       layer.down = Matrices({{Role::kFfnDown, h.hidden}}, l, h.intermediate, 0.2)[0];
     }
     model_.output_norm = Vector(Role::kOutputNorm, -1, h.hidden, 1, 0.1);
-    model_.head = options_.tied ? model_.embedding
-                                : Matrices({{Role::kOutputHead, h.vocab}}, -1, h.hidden, 0.3)[0];
+    model_.head =
+        options_.tied ? model_.embedding : Matrices({{Role::kOutputHead, h.vocab}}, -1, h.hidden, 0.3)[0];
     return std::move(model_);
   }
 
@@ -179,7 +190,8 @@ inline void AddTo(std::vector<double>& x, const std::vector<double>& y) {
   for (size_t i = 0; i < y.size(); ++i) x[i] += y[i];
 }
 
-inline std::vector<double> RmsNorm(const std::vector<double>& x, const std::vector<double>& w, double epsilon) {
+inline std::vector<double> RmsNorm(const std::vector<double>& x, const std::vector<double>& w,
+                                   double epsilon) {
   double square = 0;
   for (double v : x) square += v * v;
   const double scale = 1 / std::sqrt(square / static_cast<double>(x.size()) + epsilon);
@@ -188,7 +200,8 @@ inline std::vector<double> RmsNorm(const std::vector<double>& x, const std::vect
   return y;
 }
 
-inline void RotateHalves(std::vector<double>& heads, const Hyperparameters& h, const ReferenceRope& rope, size_t at) {
+inline void RotateHalves(std::vector<double>& heads, const Hyperparameters& h, const ReferenceRope& rope,
+                         size_t at) {
   const size_t half = static_cast<size_t>(h.rope_dims) / 2, dim = static_cast<size_t>(h.head_dim);
   for (size_t head = 0; head * dim < heads.size(); ++head) {
     for (size_t i = 0; i < half; ++i) {
@@ -205,7 +218,8 @@ inline void RotateHalves(std::vector<double>& heads, const Hyperparameters& h, c
 }
 
 // The residual stream of every token after one layer.
-inline void RunReferenceLayer(const ReferenceLayer& l, const Hyperparameters& h, const ReferenceRope& rope, Rows& xs) {
+inline void RunReferenceLayer(const ReferenceLayer& l, const Hyperparameters& h, const ReferenceRope& rope,
+                              Rows& xs) {
   Rows qs, ks, vs;
   const size_t dim = static_cast<size_t>(h.head_dim), group = static_cast<size_t>(h.heads / h.kv_heads);
   for (size_t t = 0; t < xs.size(); ++t) {
@@ -240,7 +254,8 @@ inline void RunReferenceLayer(const ReferenceLayer& l, const Hyperparameters& h,
 }
 
 // Logits of every token.
-inline Rows ReferenceLogits(const ReferenceModel& model, const ReferenceRope& rope, const std::vector<int32_t>& ids) {
+inline Rows ReferenceLogits(const ReferenceModel& model, const ReferenceRope& rope,
+                            const std::vector<int32_t>& ids) {
   const Hyperparameters& h = model.description.hyper;
   Rows xs;
   for (int32_t id : ids) xs.push_back(model.embedding[static_cast<size_t>(id)]);

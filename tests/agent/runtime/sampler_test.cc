@@ -25,7 +25,8 @@ TEST(Sampler, TheSameSeedGivesTheSameTokensOnEveryMachine) {
   std::vector<float> logits(50);
   for (size_t i = 0; i < logits.size(); ++i) logits[i] = std::sin(static_cast<float>(i * i));
   std::vector<int32_t> first;
-  Sampler a({.temperature = 1, .seed = 42}), b({.temperature = 1, .seed = 42}), c({.temperature = 1, .seed = 43});
+  Sampler a({.temperature = 1, .seed = 42}), b({.temperature = 1, .seed = 42}),
+      c({.temperature = 1, .seed = 43});
   bool differs = false;
   for (int i = 0; i < 12; ++i) {
     first.push_back(*a.Pick(logits));

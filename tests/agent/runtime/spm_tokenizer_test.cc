@@ -20,7 +20,8 @@ const std::string kSpace = "\xe2\x96\x81";
 TokenizerData Base() {
   TokenizerData data;
   data.kind = TokenizerData::Kind::kSpm;
-  data.tokens = {{"<unk>", 0, TokenType::kUnknown}, {"<s>", 0, TokenType::kControl}, {"</s>", 0, TokenType::kControl}};
+  data.tokens = {
+      {"<unk>", 0, TokenType::kUnknown}, {"<s>", 0, TokenType::kControl}, {"</s>", 0, TokenType::kControl}};
   for (int b = 0; b < 256; ++b) data.tokens.push_back({fmt::format("<0x{:02X}>", b), 0, TokenType::kByte});
   data.unknown = 0, data.bos = 1, data.eos = 2;
   return data;
@@ -46,7 +47,8 @@ std::string Decode(const Tokenizer& tokenizer, const Ids& ids) {
 
 TEST(SpmTokenizer, MergesTheBestScoreFirstAndTheLeftmostOfEquals) {
   TokenizerData data = Base();
-  const int32_t a = Add(data, "a", -9), b = Add(data, "b", -9), ab = Add(data, "ab", -2), ba = Add(data, "ba", -1);
+  const int32_t a = Add(data, "a", -9), b = Add(data, "b", -9), ab = Add(data, "ab", -2),
+                ba = Add(data, "ba", -1);
   const int32_t aa = Add(data, "aa", -3);
   data.add_space_prefix = false;
   const auto tokenizer = Make(data);
@@ -144,7 +146,8 @@ TEST(SpmTokenizer, AnyTextSurvivesTheRoundTrip) {
   for (int round = 0; round < 300; ++round) {
     std::string text;
     for (uint64_t n = random() % 40; n > 0; --n) {
-      static constexpr const char* kParts[] = {"the ", "q", " and", "\xf0\x9f\xa6\x99", "\n", "  ", "\xc3\x84", "Z"};
+      static constexpr const char* kParts[] = {"the ", "q",  " and",     "\xf0\x9f\xa6\x99",
+                                               "\n",   "  ", "\xc3\x84", "Z"};
       text += kParts[random() % std::size(kParts)];
     }
     const auto ids = tokenizer->Encode(text, false, false);

@@ -4,7 +4,6 @@
 
 #include <atomic>
 
-
 namespace quantfleet::agent {
 namespace {
 

@@ -136,7 +136,8 @@ TEST(Transformer, WantsAndReset) {
   const std::vector<int32_t> ids = Ids(40, 50);
   const std::vector<float> all = RunAll(model, ids);
   ThreadPool pool(1);
-  auto transformer = *Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), 64, pool, ChosenOps());
+  auto transformer =
+      *Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), 64, pool, ChosenOps());
   std::vector<float> logits;
   for (int round = 0; round < 2; ++round) {
     ASSERT_TRUE(transformer->Run(ids, Want::kLast, logits).ok());
@@ -152,7 +153,8 @@ TEST(Transformer, WantsAndReset) {
 TEST(Transformer, RefusesWhatDoesNotFit) {
   const ReferenceModel model = ReferenceBuilder({}).Build();
   ThreadPool pool(1);
-  auto transformer = *Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), 8, pool, ChosenOps());
+  auto transformer =
+      *Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), 8, pool, ChosenOps());
   std::vector<float> logits;
   EXPECT_EQ(transformer->Run(Ids(9, 50), Want::kLast, logits).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(transformer->Run(std::vector<int32_t>{50}, Want::kLast, logits).code(),
@@ -160,7 +162,8 @@ TEST(Transformer, RefusesWhatDoesNotFit) {
   EXPECT_EQ(transformer->Run(std::vector<int32_t>{-1}, Want::kLast, logits).code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(transformer->Run(Ids(8, 50), Want::kLast, logits).ok());
-  EXPECT_EQ(Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), int64_t{1} << 60, pool, ChosenOps())
+  EXPECT_EQ(Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), int64_t{1} << 60, pool,
+                                ChosenOps())
                 .status()
                 .code(),
             absl::StatusCode::kResourceExhausted);

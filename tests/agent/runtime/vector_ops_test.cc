@@ -1,5 +1,5 @@
-// Each set of inner loops against plain sums, and its own promise: a row of blocks times a vector has the bits of the
-// row decoded, then multiplied.
+// Each set of inner loops against plain sums, and its own promise: a row of blocks times a vector has the
+// bits of the row decoded, then multiplied.
 #include "agent/runtime/vector_ops.h"
 
 #include <gtest/gtest.h>
@@ -46,7 +46,8 @@ void CheckRow(const VectorOps& ops, DType type, int64_t n) {
   ASSERT_EQ(decoded, expected) << Info(type).name << ", n " << n;
 
   double sum = 0, size = 0;
-  for (int64_t i = 0; i < n; ++i) sum += double{expected[i]} * x[i], size += std::abs(double{expected[i]} * x[i]);
+  for (int64_t i = 0; i < n; ++i)
+    sum += double{expected[i]} * x[i], size += std::abs(double{expected[i]} * x[i]);
   const float dot = ops.row_dot(type)(row, x.data(), n);
   EXPECT_NEAR(dot, sum, 1e-6 * size + 1e-30) << Info(type).name << ", n " << n;
   const float by_decoding = ops.dot(decoded.data(), x.data(), n);

@@ -63,7 +63,8 @@ void ExpectSameBlocks(DType type, const Bytes& ours, const Bytes& reference, int
   ASSERT_EQ(ours.size(), reference.size());
   const size_t row_bytes = static_cast<size_t>(RowBytes(type, cols));
   for (size_t i = 0; i < ours.size(); ++i) {
-    ASSERT_EQ(ours[i], reference[i]) << Info(type).name << ": row " << i / row_bytes << ", byte " << i % row_bytes;
+    ASSERT_EQ(ours[i], reference[i]) << Info(type).name << ": row " << i / row_bytes << ", byte "
+                                     << i % row_bytes;
   }
 }
 
@@ -79,9 +80,10 @@ void CompareWithFolder(const fs::path& folder) {
   const std::vector<float> importance = ReadFloats(folder / "imatrix.f32");
   ASSERT_EQ(importance.size(), static_cast<size_t>(kCols));
   const Bytes weighted = ReadFile(folder / "q4_0_imatrix.bin");
-  ExpectSameBlocks(DType::kQ4_0, Encode(*FindScalarCodec(DType::kQ4_0), input, kCols, importance.data()), weighted,
+  ExpectSameBlocks(DType::kQ4_0, Encode(*FindScalarCodec(DType::kQ4_0), input, kCols, importance.data()),
+                   weighted, kCols);
+  ExpectSameBlocks(DType::kQ4_0, Encode(*FindCodec(DType::kQ4_0), input, kCols, importance.data()), weighted,
                    kCols);
-  ExpectSameBlocks(DType::kQ4_0, Encode(*FindCodec(DType::kQ4_0), input, kCols, importance.data()), weighted, kCols);
 }
 
 TEST(Codec, EqualsGgmlByteForByte) {
@@ -90,7 +92,8 @@ TEST(Codec, EqualsGgmlByteForByte) {
 
 TEST(Codec, EqualsGgmlOnTheWholeReference) {
   const char* shared = std::getenv("QUANTFLEET_SHARED");
-  if (shared == nullptr) GTEST_SKIP() << "QUANTFLEET_SHARED is not set: only the part in tests/data is compared";
+  if (shared == nullptr)
+    GTEST_SKIP() << "QUANTFLEET_SHARED is not set: only the part in tests/data is compared";
   CompareWithFolder(fs::path(shared) / "reference/ggml-blocks");
 }
 
@@ -161,7 +164,8 @@ TEST(Half, EveryHalfSurvivesTheRoundTrip) {
 
 TEST(Half, RoundsBetweenNeighboursToTheEvenOne) {
   for (uint32_t h = 0; h < 0x7bff; ++h) {
-    const double low = HalfToFloat(static_cast<uint16_t>(h)), high = HalfToFloat(static_cast<uint16_t>(h + 1));
+    const double low = HalfToFloat(static_cast<uint16_t>(h)),
+                 high = HalfToFloat(static_cast<uint16_t>(h + 1));
     const float middle = static_cast<float>((low + high) / 2);
     ASSERT_EQ(FloatToHalf(middle), h % 2 == 0 ? h : h + 1) << h;
     ASSERT_EQ(FloatToHalf(std::nextafter(middle, 0.f)), h) << h;

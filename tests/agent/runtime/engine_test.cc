@@ -1,0 +1,268 @@
+// The engine on real GGUF files, made by the pipeline from tiny random models.
+#include "agent/runtime/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <thread>
+
+#include "pipeline/format/open_model.h"
+#include "pipeline/stage/folder_sink.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
+
+namespace quantfleet::agent {
+namespace {
+
+using pipeline::Architecture;
+using quantfleet::testing::TempDir;
+using quantfleet::testing::TinyModelOptions;
+using quantfleet::testing::WriteTinyModel;
+
+// SOURCE to OUT/gguf-RECIPE/model.gguf for each recipe.
+absl::Status Quantize(const fs::path& source_path, const std::vector<std::string>& recipes,
+                      const fs::path& out) {
+  QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(RealFileSystem(), source_path));
+  std::vector<pipeline::TargetSpec> targets;
+  for (const std::string& recipe : recipes) targets.push_back({"gguf", recipe});
+  QF_ASSIGN_OR_RETURN(const pipeline::Plan plan, MakePlan(*source, targets));
+  QF_ASSIGN_OR_RETURN(const auto sink, pipeline::FolderSink::Open(RealFileSystem(), out, plan, false));
+  pipeline::ExecutorOptions options;
+  options.threads = 1;
+  QF_ASSIGN_OR_RETURN(const pipeline::ExecutorResult result, Execute(*source, plan, *sink, options));
+  return sink->Finish(result.manifests);
+}
+
+class EngineTest : public ::testing::Test {
+ protected:
+  fs::path Gguf(std::string_view recipe) const {
+    return dir_ / "out" / fmt::format("gguf-{}", recipe) / "model.gguf";
+  }
+
+  void Make(Architecture architecture, const std::vector<std::string>& recipes,
+            const TinyModelOptions& options = {}) {
+    WriteTinyModel(dir_ / "hf", architecture, options);
+    const absl::Status status = Quantize(dir_ / "hf", recipes, dir_ / "out");
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
+  std::unique_ptr<Engine> Load(std::string_view recipe, const EngineOptions& options = {.threads = 1}) const {
+    auto engine = Engine::Load(Gguf(recipe), options);
+    EXPECT_TRUE(engine.ok()) << engine.status();
+    return engine.ok() ? std::move(*engine) : nullptr;
+  }
+
+  TempDir dir_;
+};
+
+TEST_F(EngineTest, EveryArchitectureRunsInEveryRecipe) {
+  for (Architecture architecture : {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2}) {
+    SCOPED_TRACE(Name(architecture));
+    fs::remove_all(dir_ / "hf");
+    fs::remove_all(dir_ / "out");
+    Make(architecture, {"f32", "f16", "bf16", "q8_0", "q4_0"});
+    const std::string text = "Once upon a time the dog said hello.";
+    std::vector<double> nll;
+    for (const char* recipe : {"f32", "f16", "bf16", "q8_0", "q4_0"}) {
+      const auto engine = Load(recipe);
+      ASSERT_NE(engine, nullptr);
+      const auto result = engine->Evaluate(text);
+      ASSERT_TRUE(result.ok()) << result.status();
+      EXPECT_EQ(result->tokens, static_cast<int64_t>(engine->Tokenize(text, true)->size()));
+      nll.push_back(result->mean_nll);
+    }
+    // The source is BF16: F32 and BF16 hold the same values.
+    EXPECT_EQ(nll[0], nll[2]);
+    EXPECT_NEAR(nll[1], nll[0], 1e-3 * nll[0]);
+    EXPECT_NEAR(nll[3], nll[0], 2e-2 * nll[0]);
+    EXPECT_NE(nll[4], nll[0]);
+  }
+}
+
+TEST_F(EngineTest, EvaluationFollowsFromLogits) {
+  Make(Architecture::kLlama, {"f16"});
+  const auto engine = Load("f16");
+  ASSERT_NE(engine, nullptr);
+  const std::vector<int32_t> ids =
+      *engine->Tokenize("a long enough text to fill more than one batch of thirty-two", true);
+  ASSERT_GT(ids.size(), 33u);
+  const std::vector<float> logits = *engine->Logits(ids);
+  ASSERT_EQ(logits.size(), ids.size() * static_cast<size_t>(engine->vocab()));
+  double sum = 0;
+  for (size_t t = 0; t + 1 < ids.size(); ++t) {
+    const float* row = logits.data() + t * static_cast<size_t>(engine->vocab());
+    double total = 0;
+    for (int64_t v = 0; v < engine->vocab(); ++v) total += std::exp(double{row[v]});
+    sum += std::log(total) - row[ids[t + 1]];
+  }
+  const EvalResult result = *engine->EvaluateTokens(ids);
+  EXPECT_EQ(result.tokens, static_cast<int64_t>(ids.size()));
+  EXPECT_NEAR(result.mean_nll, sum / static_cast<double>(ids.size() - 1), 1e-6);
+}
+
+TEST_F(EngineTest, GenerationIsDeterministicAndStreamsWhatItReturns) {
+  Make(Architecture::kPhi3, {"q8_0"});
+  const auto one = Load("q8_0", {.threads = 1}), two = Load("q8_0", {.threads = 2});
+  ASSERT_TRUE(one && two);
+  std::string streamed;
+  GenerateRequest request{.prompt = "the cat", .max_tokens = 40, .sampling = {.seed = 9}};
+  request.on_text = [&](std::string_view piece) { return streamed += piece, true; };
+  const GenerateResult a = *one->Generate(request);
+  EXPECT_EQ(streamed, a.text);
+  EXPECT_EQ(a.prompt_tokens, static_cast<int64_t>(one->Tokenize("the cat", true)->size()));
+  request.on_text = nullptr;
+  const GenerateResult b = *two->Generate(request), again = *one->Generate(request);
+  EXPECT_EQ(a.tokens, b.tokens);
+  EXPECT_EQ(a.tokens, again.tokens);
+  EXPECT_EQ(a.text, b.text);
+  request.sampling.seed = 10;
+  EXPECT_NE((*one->Generate(request)).tokens, a.tokens);
+}
+
+TEST_F(EngineTest, GreedyPicksTheLikeliestOfTheWholeSequence) {
+  Make(Architecture::kQwen2, {"f32"});
+  const auto engine = Load("f32");
+  ASSERT_NE(engine, nullptr);
+  const GenerateResult result =
+      *engine->Generate({.prompt = "abc", .max_tokens = 12, .sampling = {.temperature = 0}});
+  std::vector<int32_t> ids = *engine->Tokenize("abc", true);
+  for (int32_t token : result.tokens) {
+    const std::vector<float> logits = *engine->Logits(ids);
+    const auto last = logits.end() - engine->vocab();
+    ASSERT_EQ(token, std::max_element(last, logits.end()) - last);
+    ids.push_back(token);
+  }
+}
+
+TEST_F(EngineTest, EndsAtTheLimitTheContextAndTheCallersWish) {
+  Make(Architecture::kPhi3, {"f32"}, {.context = 32});
+  const auto engine = Load("f32");
+  ASSERT_NE(engine, nullptr);
+  EXPECT_EQ(engine->context(), 32);
+  GenerateRequest request{.prompt = "hello", .max_tokens = 3, .sampling = {.seed = 2}};
+  GenerateResult result = *engine->Generate(request);
+  EXPECT_EQ(result.tokens.size(), 3u);
+  EXPECT_EQ(result.finish_reason, "length");
+  request.max_tokens = 0;
+  result = *engine->Generate(request);
+  EXPECT_TRUE(result.tokens.empty());
+  EXPECT_EQ(result.finish_reason, "length");
+  // Seeds whose text ends early by itself are passed over.
+  request.max_tokens = 1000;
+  bool filled = false;
+  for (uint64_t seed = 0; seed < 20 && !filled; ++seed) {
+    request.sampling.seed = seed;
+    result = *engine->Generate(request);
+    filled = result.finish_reason == "length";
+  }
+  EXPECT_TRUE(filled);
+  // The last token needs no place of its own.
+  EXPECT_EQ(static_cast<int64_t>(result.tokens.size()) + result.prompt_tokens, 33);
+  request.on_text = [](std::string_view) { return false; };
+  EXPECT_EQ((*engine->Generate(request)).finish_reason, "cancelled");
+}
+
+TEST_F(EngineTest, TooLongAPromptNamesBothNumbers) {
+  Make(Architecture::kPhi3, {"f32"}, {.context = 32});
+  const auto engine = Load("f32");
+  ASSERT_NE(engine, nullptr);
+  const std::string text(100, 'z');
+  const size_t tokens = engine->Tokenize(text, true)->size();
+  ASSERT_GT(tokens, 32u);
+  for (const absl::Status& status :
+       {engine->Generate({.prompt = text}).status(), engine->Evaluate(text).status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_NE(Message(status).find(fmt::format("{}", tokens)), std::string::npos) << status;
+    EXPECT_NE(Message(status).find("32"), std::string::npos) << status;
+  }
+  EXPECT_EQ(engine->Evaluate("").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(engine->EvaluateTokens(std::vector<int32_t>{1, 1 << 20}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(EngineTest, OptionsWithoutMeaningAreRefused) {
+  Make(Architecture::kPhi3, {"f32"}, {.context = 32});
+  for (const EngineOptions& options : {EngineOptions{.threads = -1}, EngineOptions{.threads = 100000},
+                                       EngineOptions{.context = 33}, EngineOptions{.context = -1}})
+    EXPECT_EQ(Engine::Load(Gguf("f32"), options).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Load("f32", {.threads = 1, .context = 16})->context(), 16);
+  const auto engine = Load("f32");
+  EXPECT_FALSE(engine->Generate({.prompt = "a", .max_tokens = -1}).ok());
+  EXPECT_FALSE(engine->Generate({.prompt = "a", .sampling = {.temperature = -2}}).ok());
+}
+
+TEST_F(EngineTest, CallersOnManyThreadsWaitForEachOther) {
+  Make(Architecture::kPhi3, {"f32"});
+  const auto engine = Load("f32");
+  ASSERT_NE(engine, nullptr);
+  const GenerateRequest request{.prompt = "the", .max_tokens = 8, .sampling = {.seed = 4}};
+  const std::vector<int32_t> alone = (*engine->Generate(request)).tokens;
+  std::vector<std::vector<int32_t>> results(4);
+  {
+    std::vector<std::jthread> threads;
+    for (auto& result : results) threads.emplace_back([&] { result = (*engine->Generate(request)).tokens; });
+  }
+  for (const auto& result : results) EXPECT_EQ(result, alone);
+}
+
+TEST_F(EngineTest, DamagedFilesAreErrors) {
+  Make(Architecture::kLlama, {"q4_0"});
+  const std::string whole = *RealFileSystem().ReadAll(Gguf("q4_0"));
+  const fs::path bad = dir_ / "bad.gguf";
+  EXPECT_FALSE(Engine::Load(bad, {}).ok());
+  for (size_t size : {size_t{0}, size_t{3}, size_t{40}, whole.size() / 2, whole.size() - 1}) {
+    quantfleet::testing::WriteFile(bad, std::string_view(whole).substr(0, size));
+    EXPECT_FALSE(Engine::Load(bad, {.threads = 1}).ok()) << size << " bytes";
+  }
+  // Header bytes turned at random: an error or a model, never a crash.
+  std::mt19937_64 random(17);
+  int loaded = 0;
+  for (int round = 0; round < 300; ++round) {
+    std::string bytes = whole;
+    for (int i = 0; i < 3; ++i) bytes[random() % 12000] = static_cast<char>(random());
+    quantfleet::testing::WriteFile(bad, bytes);
+    const auto engine = Engine::Load(bad, {.threads = 1, .context = 8});
+    if (!engine.ok()) continue;
+    ++loaded;
+    const auto result = (*engine)->Generate({.prompt = "a", .max_tokens = 2, .sampling = {.temperature = 0}});
+    EXPECT_TRUE(result.ok() || !Message(result.status()).empty());
+  }
+  EXPECT_GT(loaded, 0);
+  EXPECT_LT(loaded, 300);
+}
+
+TEST_F(EngineTest, InfiniteWeightsAreReportedNotSampled) {
+  Make(Architecture::kLlama, {"f32"});
+  std::string bytes = *RealFileSystem().ReadAll(Gguf("f32"));
+  std::memset(bytes.data() + bytes.size() - 4096, 0xff, 4096);  // NaN
+  quantfleet::testing::WriteFile(dir_ / "bad.gguf", bytes);
+  const auto engine = Engine::Load(dir_ / "bad.gguf", {.threads = 1});
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  EXPECT_EQ((*engine)->Generate({.prompt = "a"}).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ((*engine)->Evaluate("a text").status().code(), absl::StatusCode::kDataLoss);
+}
+
+// A really trained model and what llama2.c says with it at temperature 0.
+TEST_F(EngineTest, TellsTheStoryThatLlama2cTells) {
+  const char* shared = std::getenv("QUANTFLEET_SHARED");
+  if (shared == nullptr) GTEST_SKIP() << "QUANTFLEET_SHARED is not set: no trained model";
+  const fs::path model = fs::path(shared) / "models/stories260k";
+  const absl::Status status = Quantize(model, {"f32"}, dir_ / "out");
+  ASSERT_TRUE(status.ok()) << status;
+  const auto engine = Load("f32", {});
+  ASSERT_NE(engine, nullptr);
+  std::string golden = *RealFileSystem().ReadAll(model / "golden-greedy.txt");
+  while (!golden.empty() && golden.back() == '\n') golden.pop_back();
+  const std::string prompt = "Once upon a time";
+  const GenerateResult result =
+      *engine->Generate({.prompt = prompt, .max_tokens = 256, .sampling = {.temperature = 0}});
+  const std::string text = prompt + result.text;
+  EXPECT_EQ(text.substr(0, golden.size()), golden);
+}
+
+}  // namespace
+}  // namespace quantfleet::agent
