@@ -50,9 +50,9 @@ struct RopeScaling {
   enum class Kind { kNone, kLinear, kLongRope, kLlama3 } kind = Kind::kNone;
   float factor = 1;
   float low_freq_factor = 1, high_freq_factor = 4;  // llama3
-  std::vector<float> long_factors, short_factors;   // longrope, rope_dims/2 each
-  std::vector<float> freq_factors;                  // llama3 as a GGUF source stores them (rope_freqs)
-  std::optional<float> attention_factor;            // longrope
+  std::vector<float> long_factors = {}, short_factors = {};  // longrope, rope_dims/2 each
+  std::vector<float> freq_factors = {};             // llama3 as a GGUF source stores them (rope_freqs)
+  std::optional<float> attention_factor = {};       // longrope
 };
 
 struct Hyperparameters {
@@ -61,7 +61,7 @@ struct Hyperparameters {
   int64_t rope_dims = 0;                                 // < head_dim: partial rotary
   int64_t sliding_window = 0;                            // 0: none
   float rms_epsilon = 1e-5f, rope_theta = 10000.f;
-  RopeScaling rope_scaling;
+  RopeScaling rope_scaling = {};
   bool tied_embeddings = false;
 };
 
