@@ -1,0 +1,56 @@
+// The JSON of OpenAI's completions and chat completions: requests in, answers out. Pure; no HTTP, no engine runs here.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/runtime/engine.h"
+#include "agent/serve/chat.h"
+#include "common/base/status.h"
+
+namespace quantfleet::agent {
+
+enum class Endpoint { kCompletions, kChatCompletions };
+
+struct CompletionRequest {
+  std::string model;  // empty: not said
+  std::string prompt;                 // of kCompletions
+  std::vector<ChatMessage> messages;  // of kChatCompletions
+  int64_t max_tokens = 128;
+  SamplingOptions sampling;
+  bool has_seed = false;
+  std::vector<std::string> stop;
+  bool stream = false;
+  bool include_usage = false;  // stream_options.include_usage
+};
+
+// INVALID_ARGUMENT names the field. Fields that would change the answer and are not supported are refused, all other
+// unknown ones are ignored, as clients send many.
+absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std::string_view json);
+
+// What one answer has in common from its first to its last byte.
+struct AnswerHead {
+  Endpoint endpoint;
+  std::string id, model;
+  int64_t created = 0;  // Unix seconds
+};
+
+std::string RenderAnswer(const AnswerHead& head, const GenerateResult& result);
+// Pieces of a stream, as JSON (without "data: "). The first chat piece names the role.
+std::string RenderPiece(const AnswerHead& head, std::string_view text, bool first);
+std::string RenderLastPiece(const AnswerHead& head, std::string_view finish_reason);
+std::string RenderUsagePiece(const AnswerHead& head, const GenerateResult& result);
+
+struct ApiError {
+  int http = 500;
+  std::string type, code, message;
+};
+// The error that a status is to a client of this API.
+ApiError ToApiError(const absl::Status& status);
+std::string RenderError(const ApiError& error);
+
+std::string RenderModels(const std::vector<std::string>& names, int64_t created);
+std::string RenderHealth(const std::vector<std::string>& names);
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,180 @@
+// Requests: strict about what changes the answer.
+
+#include <boost/json.hpp>
+
+#include "agent/serve/openai.h"
+
+namespace quantfleet::agent {
+namespace {
+
+namespace json = boost::json;
+
+constexpr size_t kMostStops = 16, kMostStopBytes = 256, kMostMessages = 1024;
+
+std::string ToString(const json::string& text) { return {text.data(), text.size()}; }
+
+// nullptr when the field is absent or null.
+const json::value* Find(const json::object& object, const char* name) {
+  const json::value* value = object.if_contains(name);
+  return value && !value->is_null() ? value : nullptr;
+}
+
+absl::Status ReadText(const json::object& object, const char* name, std::string* out) {
+  const json::value* value = Find(object, name);
+  if (!value) return absl::OkStatus();
+  if (!value->is_string()) return InvalidArgument("{} must be a string", name);
+  *out = ToString(value->get_string());
+  return absl::OkStatus();
+}
+
+absl::Status ReadInteger(const json::object& object, const char* name, int64_t least, int64_t* out) {
+  const json::value* value = Find(object, name);
+  if (!value) return absl::OkStatus();
+  boost::system::error_code error;
+  const auto number = value->is_number() ? value->to_number<int64_t>(error) : 0;
+  if (!value->is_number() || error || number < least)
+    return InvalidArgument("{} must be an integer of at least {}", name, least);
+  *out = number;
+  return absl::OkStatus();
+}
+
+absl::Status ReadFloat(const json::object& object, const char* name, double least, double most, float* out) {
+  const json::value* value = Find(object, name);
+  if (!value) return absl::OkStatus();
+  boost::system::error_code error;
+  const double number = value->is_number() ? value->to_number<double>(error) : -1;
+  if (!value->is_number() || error || !(number >= least && number <= most))
+    return InvalidArgument("{} must be a number from {} to {}", name, least, most);
+  *out = static_cast<float>(number);
+  return absl::OkStatus();
+}
+
+absl::Status ReadBool(const json::object& object, const char* name, bool* out) {
+  const json::value* value = Find(object, name);
+  if (!value) return absl::OkStatus();
+  if (!value->is_bool()) return InvalidArgument("{} must be true or false", name);
+  *out = value->get_bool();
+  return absl::OkStatus();
+}
+
+absl::Status ReadStops(const json::object& object, std::vector<std::string>* out) {
+  const json::value* value = Find(object, "stop");
+  if (!value) return absl::OkStatus();
+  const json::array list = value->is_array() ? value->get_array() : json::array{*value};
+  if (list.size() > kMostStops) return InvalidArgument("stop may hold at most {} strings", kMostStops);
+  for (const json::value& stop : list) {
+    if (!stop.is_string() || stop.get_string().empty() || stop.get_string().size() > kMostStopBytes)
+      return InvalidArgument("stop must be a string or a list of strings, 1 to {} bytes each", kMostStopBytes);
+    out->push_back(ToString(stop.get_string()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RefuseUnsupported(const json::object& object) {
+  for (const char* name : {"n", "best_of"}) {
+    int64_t count = 1;
+    QF_RETURN_IF_ERROR(ReadInteger(object, name, 1, &count));
+    if (count != 1) return InvalidArgument("{} must be 1: this endpoint gives one answer", name);
+  }
+  for (const char* name : {"suffix", "logit_bias", "tools", "tool_choice", "functions", "response_format"}) {
+    const json::value* value = Find(object, name);
+    const bool empty = !value || (value->is_array() && value->get_array().empty()) ||
+                       (value->is_object() && value->get_object().empty());
+    if (!empty) return InvalidArgument("{} is not supported here", name);
+  }
+  for (const char* name : {"echo", "logprobs", "top_logprobs"}) {
+    const json::value* value = Find(object, name);
+    if (value && *value != json::value(false) && *value != json::value(0))
+      return InvalidArgument("{} is not supported here", name);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadPrompt(const json::object& object, std::string* out) {
+  const json::value* value = Find(object, "prompt");
+  if (value && value->is_array() && value->get_array().size() == 1) value = &value->get_array().front();
+  if (!value || !value->is_string()) return InvalidArgument("prompt is missing or not one string");
+  *out = ToString(value->get_string());
+  return absl::OkStatus();
+}
+
+// A string, or a list of {"type":"text","text":...}.
+absl::Status ReadContent(const json::value* content, std::string* out) {
+  if (content && content->is_string()) {
+    *out = ToString(content->get_string());
+    return absl::OkStatus();
+  }
+  if (!content || !content->is_array()) return InvalidArgument("each of messages needs a content");
+  for (const json::value& part : content->get_array()) {
+    const json::object* object = part.if_object();
+    const json::value* type = object ? Find(*object, "type") : nullptr;
+    const json::value* text = object ? Find(*object, "text") : nullptr;
+    if (!type || *type != json::value("text") || !text || !text->is_string())
+      return InvalidArgument("only text can be sent to this model");
+    *out += ToString(text->get_string());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadMessages(const json::object& object, std::vector<ChatMessage>* out) {
+  const json::value* value = Find(object, "messages");
+  if (!value || !value->is_array() || value->get_array().empty())
+    return InvalidArgument("messages is missing, empty or not a list");
+  if (value->get_array().size() > kMostMessages) return InvalidArgument("messages holds more than {}", kMostMessages);
+  for (const json::value& item : value->get_array()) {
+    const json::object* entry = item.if_object();
+    if (!entry) return InvalidArgument("each of messages must be an object");
+    ChatMessage message;
+    QF_RETURN_IF_ERROR(ReadText(*entry, "role", &message.role));
+    if (message.role == "developer") message.role = "system";  // OpenAI's newer word for the same
+    if (message.role != "system" && message.role != "user" && message.role != "assistant")
+      return InvalidArgument("role must be system, user or assistant, not \"{}\"", message.role);
+    QF_RETURN_IF_ERROR(ReadContent(Find(*entry, "content"), &message.content));
+    out->push_back(std::move(message));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadSampling(const json::object& object, CompletionRequest* request) {
+  QF_RETURN_IF_ERROR(ReadFloat(object, "temperature", 0, 2, &request->sampling.temperature));
+  QF_RETURN_IF_ERROR(ReadFloat(object, "top_p", 0, 1, &request->sampling.top_p));
+  int64_t top_k = request->sampling.top_k;
+  QF_RETURN_IF_ERROR(ReadInteger(object, "top_k", 0, &top_k));
+  request->sampling.top_k = static_cast<int>(std::min<int64_t>(top_k, 1 << 30));
+  if (!Find(object, "seed")) return absl::OkStatus();
+  int64_t seed = 0;
+  QF_RETURN_IF_ERROR(ReadInteger(object, "seed", std::numeric_limits<int64_t>::min(), &seed));
+  request->sampling.seed = static_cast<uint64_t>(seed);
+  request->has_seed = true;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std::string_view text) {
+  boost::system::error_code error;
+  json::parse_options options;
+  options.max_depth = 16;
+  const json::value parsed = json::parse({text.data(), text.size()}, error, {}, options);
+  if (error) return InvalidArgument("the body is not JSON: {}", error.message());
+  const json::object* object = parsed.if_object();
+  if (!object) return InvalidArgument("the body must be a JSON object");
+
+  CompletionRequest request;
+  QF_RETURN_IF_ERROR(RefuseUnsupported(*object));
+  QF_RETURN_IF_ERROR(ReadText(*object, "model", &request.model));
+  QF_RETURN_IF_ERROR(endpoint == Endpoint::kCompletions ? ReadPrompt(*object, &request.prompt)
+                                                        : ReadMessages(*object, &request.messages));
+  QF_RETURN_IF_ERROR(ReadInteger(*object, "max_tokens", 1, &request.max_tokens));
+  QF_RETURN_IF_ERROR(ReadInteger(*object, "max_completion_tokens", 1, &request.max_tokens));
+  QF_RETURN_IF_ERROR(ReadSampling(*object, &request));
+  QF_RETURN_IF_ERROR(ReadStops(*object, &request.stop));
+  QF_RETURN_IF_ERROR(ReadBool(*object, "stream", &request.stream));
+  if (const json::value* stream_options = Find(*object, "stream_options")) {
+    if (!stream_options->is_object()) return InvalidArgument("stream_options must be an object");
+    QF_RETURN_IF_ERROR(ReadBool(stream_options->get_object(), "include_usage", &request.include_usage));
+  }
+  return request;
+}
+
+}  // namespace quantfleet::agent
