@@ -25,21 +25,41 @@ bool IsArtifact(const std::string& name, const std::string& raw_digest) {
   return !raw_digest.empty() && name == "artifacts/" + ToHex(AsBytes(raw_digest));
 }
 
-// Where this status takes the row; false when it says nothing new about it.
-bool Advance(RolloutDevice& row, const v1::ModelStatus& status) {
-  if (status.release() != row.release()) return false;  // not accepted yet, or of another rollout
-  RolloutDevice::State next = RolloutDevice::IN_PROGRESS;
-  std::string reason;
-  if (status.phase() == v1::ModelStatus::HEALTHY && IsArtifact(row.artifact(), status.active_manifest())) {
-    next = RolloutDevice::HEALTHY;
-  } else if (status.phase() == v1::ModelStatus::FAILED) {
+// Reasons with which a device refuses an assignment before it accepts its release (agent/update).
+constexpr std::string_view kRefusals[] = {"rollback_refused", "assignment_refused", "state_damaged"};
+
+bool Refuses(const RolloutDevice& row, const v1::ModelStatus& status) {
+  if (status.phase() != v1::ModelStatus::FAILED) return false;
+  if (status.release() > row.release()) return true;  // it accepted a higher one and will not go below
+  // Told once before: what it refuses now is not an older assignment's.
+  return row.state() == RolloutDevice::IN_PROGRESS && std::ranges::find(kRefusals, status.reason()) != std::end(kRefusals);
+}
+
+std::string ReasonOf(const v1::ModelStatus& status) {
+  std::string reason = status.detail().empty() ? status.reason() : fmt::format("{}: {}", status.reason(), status.detail());
+  if (reason.empty()) return "failed";
+  if (reason.size() > kMostReason) reason = fmt::format("{}: see the device", status.reason());  // never half a character
+  return reason;
+}
+
+// Where a check-in takes the row; false when it says nothing new. `status`: null when the device does not speak of the
+// model. The answer to the check-in carries the assignment, so a row is IN_PROGRESS from then on.
+bool Advance(RolloutDevice& row, const v1::ModelStatus* status) {
+  RolloutDevice::State next = row.state() == RolloutDevice::PENDING ? RolloutDevice::IN_PROGRESS : row.state();
+  std::string reason = row.reason();
+  if (status && status->release() == row.release()) {
+    if (status->phase() == v1::ModelStatus::HEALTHY && IsArtifact(row.artifact(), status->active_manifest())) {
+      next = RolloutDevice::HEALTHY;
+      reason.clear();
+    } else if (status->phase() == v1::ModelStatus::FAILED) {
+      next = RolloutDevice::FAILED;
+      reason = ReasonOf(*status);
+    }
+    // A device that failed and mends itself counts as healthy; its attempts on the way do not reopen the row.
+  } else if (status && Refuses(row, *status)) {
     next = RolloutDevice::FAILED;
-    reason = status.detail().empty() ? status.reason() : fmt::format("{}: {}", status.reason(), status.detail());
-    if (reason.empty()) reason = "failed";
-    reason.resize(std::min(reason.size(), kMostReason));
+    reason = ReasonOf(*status);
   }
-  // A device that failed and mends itself counts as healthy; its attempts on the way do not reopen the row.
-  if (row.state() == RolloutDevice::FAILED && next == RolloutDevice::IN_PROGRESS) return false;
   if (row.state() == next && row.reason() == reason) return false;
   row.set_state(next);
   row.set_reason(reason);
@@ -245,10 +265,9 @@ absl::Status Rollouts::Report(std::string_view device_id, const std::vector<v1::
     QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> running, with_.store.ListRunningRolloutsOf(device_id));
     for (const Store::RolloutRow& row : running) {
       const auto status = std::ranges::find(models, row.model, &v1::ModelStatus::model);
-      if (status == models.end()) continue;
       if (row.device.state() == RolloutDevice::HEALTHY || row.device.state() == RolloutDevice::SKIPPED) continue;
       RolloutDevice changed = row.device;
-      if (!Advance(changed, *status)) continue;
+      if (!Advance(changed, status == models.end() ? nullptr : &*status)) continue;
       FailPoint("rollout.before_device_recorded");
       QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(row.rollout, changed));
       if (Terminal(changed.state())) QF_RETURN_IF_ERROR(FinishIfDone(row.rollout));

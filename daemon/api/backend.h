@@ -1,0 +1,32 @@
+// What the API translates to. Values and references only; all must outlive the server.
+#pragma once
+
+#include <string>
+
+#include "common/base/clock.h"
+#include "daemon/fleet/class_registry.h"
+#include "daemon/fleet/fleet.h"
+#include "daemon/jobs/job_runner.h"
+#include "daemon/jobs/model_registry.h"
+#include "daemon/rollout/rollouts.h"
+#include "daemon/store/store.h"
+#include "daemon/trust/authority.h"
+#include "pipeline/artifact/blob_store.h"
+
+namespace quantfleet::daemon {
+
+struct Backend {
+  Store& store;
+  const Authority& authority;
+  ModelRegistry& models;
+  JobRunner& jobs;
+  const pipeline::BlobStore& blobs;
+  ClassRegistry& classes;
+  Fleet& fleet;
+  Rollouts& rollouts;
+  const Clock& clock;
+  std::string blob_endpoint;  // host:port of the HTTPS side; an empty host means the one that was called
+  int64_t started_ms = 0;
+};
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,171 @@
+// Classes, tokens, devices, rollouts, status.
+#include <algorithm>
+
+#include "daemon/api/services.h"
+#include "quantfleet/v1/operator.grpc.pb.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using Context = grpc::CallbackServerContext;
+using Reactor = grpc::ServerUnaryReactor;
+
+constexpr uint32_t kMostPerPage = 1000;
+constexpr int kSeenLatelyIntervals = 3;
+
+class Classes final : public v1::DeviceClassService::CallbackService {
+ public:
+  Classes(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
+
+  Reactor* ListDeviceClasses(Context* context, const v1::ListDeviceClassesRequest*,
+                             v1::ListDeviceClassesResponse* answer) override {
+    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
+      return FillList(answer->mutable_classes(), backend_.store.ListClasses());
+    });
+  }
+  Reactor* ApplyDeviceClass(Context* context, const v1::ApplyDeviceClassRequest* request,
+                            v1::DeviceClass* answer) override {
+    return dispatcher_.Run(context, Access::kPublisher,
+                           [=, this](const Caller&) { return Fill(answer, backend_.classes.Apply(request->toml())); });
+  }
+
+ private:
+  Backend& backend_;
+  Dispatcher& dispatcher_;
+};
+
+class Tokens final : public v1::TokenService::CallbackService {
+ public:
+  Tokens(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
+
+  Reactor* CreateToken(Context* context, const v1::CreateTokenRequest* request,
+                       v1::CreateTokenResponse* answer) override {
+    return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) -> absl::Status {
+      QF_ASSIGN_OR_RETURN(Fleet::NewToken made,
+                          backend_.fleet.CreateToken({request->request_id(), request->description(),
+                                                      request->max_uses(), request->ttl_seconds(),
+                                                      Labels(request->labels().begin(), request->labels().end())}));
+      *answer->mutable_token() = std::move(made.token);
+      answer->set_secret(std::move(made.secret));
+      return absl::OkStatus();
+    });
+  }
+  Reactor* ListTokens(Context* context, const v1::ListTokensRequest*, v1::ListTokensResponse* answer) override {
+    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
+      return FillList(answer->mutable_tokens(), backend_.store.ListTokens());
+    });
+  }
+  Reactor* RevokeToken(Context* context, const v1::RevokeTokenRequest* request, v1::EnrolmentToken* answer) override {
+    return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
+      return Fill(answer, backend_.store.RevokeToken(request->id()));
+    });
+  }
+
+ private:
+  Backend& backend_;
+  Dispatcher& dispatcher_;
+};
+
+class Devices final : public v1::FleetService::CallbackService {
+ public:
+  Devices(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
+
+  Reactor* ListDevices(Context* context, const v1::ListDevicesRequest* request,
+                       v1::ListDevicesResponse* answer) override {
+    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) -> absl::Status {
+      const uint32_t size = request->page_size() == 0 ? kMostPerPage : std::min(request->page_size(), kMostPerPage);
+      // One more than asked for tells whether there is a next page.
+      QF_ASSIGN_OR_RETURN(std::vector<v1::Device> devices, backend_.store.ListDevices(request->page_token(), size + 1));
+      if (devices.size() > size) {
+        devices.resize(size);
+        answer->set_next_page_token(devices.back().id());
+      }
+      return FillList(answer->mutable_devices(), absl::StatusOr<std::vector<v1::Device>>(std::move(devices)));
+    });
+  }
+  Reactor* GetDevice(Context* context, const v1::GetDeviceRequest* request, v1::Device* answer) override {
+    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
+      return Fill(answer, backend_.store.GetDevice(request->id()));
+    });
+  }
+  Reactor* RevokeDevice(Context* context, const v1::GetDeviceRequest* request, v1::Device* answer) override {
+    return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) -> absl::Status {
+      QF_RETURN_IF_ERROR(Fill(answer, backend_.fleet.Revoke(request->id())));
+      return backend_.rollouts.Skip(request->id(), "the device was revoked");
+    });
+  }
+
+ private:
+  Backend& backend_;
+  Dispatcher& dispatcher_;
+};
+
+class RolloutCalls final : public v1::RolloutService::CallbackService {
+ public:
+  RolloutCalls(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
+
+  Reactor* CreateRollout(Context* context, const v1::CreateRolloutRequest* request, v1::Rollout* answer) override {
+    return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
+      return Fill(answer,
+                  backend_.rollouts.Create({request->request_id(),
+                                            request->model(),
+                                            {request->device_ids().begin(), request->device_ids().end()},
+                                            {request->artifacts().begin(), request->artifacts().end()}}));
+    });
+  }
+  Reactor* GetRollout(Context* context, const v1::GetRolloutRequest* request, v1::Rollout* answer) override {
+    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
+      return Fill(answer, backend_.store.GetRollout(request->name()));
+    });
+  }
+  Reactor* ListRollouts(Context* context, const v1::ListRolloutsRequest*, v1::ListRolloutsResponse* answer) override {
+    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
+      return FillList(answer->mutable_rollouts(), backend_.store.ListRollouts());
+    });
+  }
+
+ private:
+  Backend& backend_;
+  Dispatcher& dispatcher_;
+};
+
+class StatusCalls final : public v1::StatusService::CallbackService {
+ public:
+  StatusCalls(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
+
+  Reactor* GetStatus(Context* context, const v1::GetStatusRequest*, v1::Status* answer) override {
+    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) -> absl::Status {
+      const int64_t now = ToUnixMillis(backend_.clock.Now());
+      const int64_t lately = now - kSeenLatelyIntervals * backend_.fleet.check_in().count();
+      QF_ASSIGN_OR_RETURN(const Counts counts, backend_.store.Count(lately));
+      answer->set_version(QUANTFLEET_VERSION);
+      answer->set_started_ms(backend_.started_ms);
+      answer->set_models(counts.models);
+      answer->set_artifacts(counts.artifacts);
+      answer->set_devices(counts.devices);
+      answer->set_devices_seen_lately(counts.devices_seen);
+      answer->set_jobs_running(counts.jobs_running);
+      answer->set_jobs_queued(counts.jobs_queued);
+      answer->set_rollouts_running(counts.rollouts_running);
+      answer->set_blob_bytes(counts.stored_bytes);
+      answer->set_blob_endpoint(backend_.blob_endpoint);
+      return absl::OkStatus();
+    });
+  }
+
+ private:
+  Backend& backend_;
+  Dispatcher& dispatcher_;
+};
+
+}  // namespace
+
+void AddOperatorServices(Backend& backend, Dispatcher& dispatcher, Services& services) {
+  services.push_back(std::make_unique<Classes>(backend, dispatcher));
+  services.push_back(std::make_unique<Tokens>(backend, dispatcher));
+  services.push_back(std::make_unique<Devices>(backend, dispatcher));
+  services.push_back(std::make_unique<RolloutCalls>(backend, dispatcher));
+  services.push_back(std::make_unique<StatusCalls>(backend, dispatcher));
+}
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,37 @@
+// What quantfleetd is told: by flags, or by a TOML file with the same settings. Plain values.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "common/base/file.h"
+#include "common/base/status.h"
+
+namespace quantfleet::daemon {
+
+struct HostPort {
+  std::string host;
+  uint16_t port = 0;  // 0: any free one
+};
+// "HOST:PORT", with an IPv6 host in brackets.
+absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
+std::string ToString(const HostPort& address);
+
+struct Config {
+  fs::path data = "quantfleet-data";
+  HostPort listen{"127.0.0.1", 7443};
+  HostPort http{"127.0.0.1", 7444};
+  std::chrono::milliseconds check_in{30'000};
+  std::chrono::hours certificate_lifetime{7 * 24};  // of devices
+  uint64_t memory_mib = 512;                        // in flight of one job
+  int threads = 0;                                  // of jobs; 0: as many as cores
+  std::string log_level = "info";
+};
+
+// Strict, as device classes are: the error names line and key.
+absl::StatusOr<Config> ParseConfig(std::string_view toml);
+absl::Status CheckLogLevel(std::string_view level);
+
+}  // namespace quantfleet::daemon

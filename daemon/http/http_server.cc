@@ -1,0 +1,421 @@
+#include "daemon/http/http_server.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
+
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "common/trust/openssl_handles.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
+constexpr size_t kPiece = 64 << 10;
+constexpr uint32_t kHeaderLimit = 8 << 10;
+constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+constexpr auto kLastBytes = std::chrono::seconds(2);  // for a TLS close to go out
+constexpr char kServerName[] = "quantfleet/" QUANTFLEET_VERSION;
+
+std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
+
+http::status StatusOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk: return http::status::ok;
+    case absl::StatusCode::kNotFound: return http::status::not_found;
+    case absl::StatusCode::kUnauthenticated: return http::status::unauthorized;
+    case absl::StatusCode::kPermissionDenied: return http::status::forbidden;
+    case absl::StatusCode::kInvalidArgument: return http::status::bad_request;
+    default: return http::status::service_unavailable;
+  }
+}
+
+// What one request gets: a small body at once, or a part of a file.
+struct Answer {
+  http::status status = http::status::ok;
+  std::string type = "text/plain; charset=utf-8";
+  std::string body;
+  std::unique_ptr<File> file;
+  uint64_t first = 0, length = 0, size = 0;
+  std::string etag;
+};
+
+Answer Text(http::status status, std::string body) {
+  Answer answer;
+  answer.status = status;
+  answer.body = std::move(body);
+  answer.body += '\n';
+  return answer;
+}
+
+absl::Status ConfigureTls(asio::ssl::context& tls, const HttpServer::Options& options) {
+  SSL_CTX* context = tls.native_handle();
+  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  // No resumption: every connection shows its certificate anew.
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(context, 0);
+  QF_ASSIGN_OR_RETURN(const auto chain, trust::ReadCertificates(options.certificate_pem));
+  QF_ASSIGN_OR_RETURN(const auto key, trust::ReadPrivateKey(options.private_pem));
+  QF_ASSIGN_OR_RETURN(const auto roots, trust::ReadCertificates(options.ca_pem));
+  bool ok = SSL_CTX_use_certificate(context, chain.front().get()) == 1 &&
+            SSL_CTX_use_PrivateKey(context, key.get()) == 1;
+  for (size_t i = 1; ok && i < chain.size(); ++i) ok = SSL_CTX_add1_chain_cert(context, chain[i].get()) == 1;
+  for (const auto& root : roots) {
+    ok = ok && X509_STORE_add_cert(SSL_CTX_get_cert_store(context), root.get()) == 1 &&
+         SSL_CTX_add_client_CA(context, root.get()) == 1;
+  }
+  if (!ok) return InvalidArgument("the server's certificate does not serve: {}", trust::TakeOpenSslError());
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);  // asked for, not insisted on; a bad one is refused
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct HttpServer::Impl {
+  // One client. Everything of it happens on its strand.
+  struct Connection {
+    Connection(tcp::socket socket, asio::ssl::context& tls) : stream(std::move(socket), tls) {}
+    beast::ssl_stream<beast::tcp_stream> stream;
+    beast::flat_buffer buffer{kHeaderLimit * 2};
+    bool answering = false, close = false;
+  };
+
+  Impl(FileSystem& files_in, Options options_in, Handlers handlers_in)
+      : files(files_in), options(std::move(options_in)), handlers(std::move(handlers_in)) {}
+
+  absl::Status Listen();
+  asio::awaitable<void> Accept();
+  void Spawn(tcp::socket socket);
+  asio::awaitable<void> Serve(std::shared_ptr<Connection> c);
+  asio::awaitable<bool> ServeOne(Connection& c);
+  Answer Decide(Connection& c, const http::request<http::empty_body>& request);
+  Answer Blob(Connection& c, const http::request<http::empty_body>& request);
+  absl::Status Authorize(Connection& c);
+  asio::awaitable<bool> Send(Connection& c, const http::request<http::empty_body>& request, Answer answer);
+  asio::awaitable<bool> SendFile(Connection& c, const Answer& answer);
+  Traffic TrafficNow() const;
+  void CloseAll(bool also_answering);
+  void Stop();
+
+  FileSystem& files;
+  const Options options;
+  const Handlers handlers;
+  asio::ssl::context tls{asio::ssl::context::tls_server};
+  asio::io_context io;
+  tcp::acceptor acceptor{asio::make_strand(io)};
+  asio::steady_timer pause{acceptor.get_executor()};
+  uint16_t port = 0;
+  std::vector<std::thread> threads;
+
+  mutable std::mutex mutex;  // guards what follows
+  std::condition_variable idle;
+  std::set<std::shared_ptr<Connection>> connections;
+  Traffic traffic;
+  bool stopping = false;
+};
+
+absl::Status HttpServer::Impl::Listen() {
+  error_code error;
+  const auto address = asio::ip::make_address(options.host == "localhost" ? "127.0.0.1" : options.host, error);
+  if (error) return InvalidArgument("HTTPS: {} is no address to listen at: give an IP address", options.host);
+  const tcp::endpoint endpoint(address, options.port);
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (!error) port = acceptor.local_endpoint(error).port();
+  if (error == asio::error::address_in_use)
+    return Unavailable("HTTPS: {}:{} is taken by another process: stop it, or choose another with --http", options.host,
+                       options.port);
+  if (error) return Unavailable("HTTPS: cannot listen at {}:{}: {}", options.host, options.port, error.message());
+  return absl::OkStatus();
+}
+
+asio::awaitable<void> HttpServer::Impl::Accept() {
+  while (acceptor.is_open()) {
+    auto [error, socket] = co_await acceptor.async_accept(asio::make_strand(io), kUse);
+    if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) co_return;
+    if (!error) {
+      Spawn(std::move(socket));
+      continue;
+    }
+    pause.expires_after(kAcceptPause);  // out of descriptors: what is open has to end first
+    co_await pause.async_wait(kUse);
+  }
+}
+
+void HttpServer::Impl::Spawn(tcp::socket socket) {
+  const auto strand = socket.get_executor();
+  auto c = std::make_shared<Connection>(std::move(socket), tls);
+  {
+    std::lock_guard lock(mutex);
+    if (stopping) return;
+    if (connections.size() >= options.max_connections) {
+      ++traffic.refused;
+      return;
+    }
+    connections.insert(c);
+  }
+  asio::co_spawn(strand, Serve(c), [this, c](std::exception_ptr) {
+    std::lock_guard lock(mutex);
+    connections.erase(c);
+    if (connections.empty()) idle.notify_all();
+  });
+}
+
+asio::awaitable<void> HttpServer::Impl::Serve(std::shared_ptr<Connection> c) {
+  error_code ignored;
+  beast::get_lowest_layer(c->stream).socket().set_option(tcp::no_delay(true), ignored);
+  beast::get_lowest_layer(c->stream).expires_after(options.handshake_timeout);
+  auto [error] = co_await c->stream.async_handshake(asio::ssl::stream_base::server, kUse);
+  if (error) co_return;
+  while (co_await ServeOne(*c)) {
+  }
+  beast::get_lowest_layer(c->stream).expires_after(kLastBytes);
+  co_await c->stream.async_shutdown(kUse);
+}
+
+// Whether the connection lives on.
+asio::awaitable<bool> HttpServer::Impl::ServeOne(Connection& c) {
+  http::request_parser<http::empty_body> parser;
+  parser.header_limit(kHeaderLimit);
+  parser.body_limit(std::uint64_t{0});
+  beast::get_lowest_layer(c.stream).expires_after(options.idle_timeout);
+  auto [error, bytes] = co_await http::async_read(c.stream, c.buffer, parser, kUse);
+  (void)bytes;
+  c.answering = true;
+  Answer answer;
+  http::request<http::empty_body> request = parser.release();
+  if (error == http::error::body_limit || error == http::error::unexpected_body) {
+    answer = Text(http::status::payload_too_large, "requests have no body here");
+    request.keep_alive(false);
+  } else if (error == http::error::header_limit || error == http::error::buffer_overflow) {
+    answer = Text(http::status::request_header_fields_too_large, "the request's head is too large");
+    request.keep_alive(false);
+  } else if (error.category() == make_error_code(http::error::bad_method).category() &&
+             error != http::error::end_of_stream && error != http::error::partial_message) {
+    answer = Text(http::status::bad_request, "not an HTTP request");
+    request.keep_alive(false);
+  } else if (error) {
+    co_return false;
+  } else {
+    answer = Decide(c, request);
+  }
+  const bool sent = co_await Send(c, request, std::move(answer));
+  c.answering = false;
+  co_return sent && request.keep_alive() && !c.close;
+}
+
+Answer HttpServer::Impl::Decide(Connection& c, const http::request<http::empty_body>& request) {
+  if (request.method() != http::verb::get && request.method() != http::verb::head)
+    return Text(http::status::method_not_allowed, "GET and HEAD only");
+  std::string_view target = View(request.target());
+  target = target.substr(0, target.find('?'));
+  try {
+    if (target == "/livez") return Text(http::status::ok, "ok");
+    if (target == "/readyz") {
+      const absl::Status ready = handlers.ready();
+      return ready.ok() ? Text(http::status::ok, "ok") : Text(http::status::service_unavailable, "not ready");
+    }
+    if (target == "/metrics") {
+      Answer answer;
+      answer.type = "text/plain; version=0.0.4; charset=utf-8";
+      answer.body = handlers.metrics(TrafficNow());
+      return answer;
+    }
+    if (target.starts_with("/v1/blobs/")) return Blob(c, request);
+    return Text(http::status::not_found, "not found");
+  } catch (const std::exception&) {
+    return Text(http::status::internal_server_error, "internal error");
+  }
+}
+
+absl::Status HttpServer::Impl::Authorize(Connection& c) {
+  const trust::X509Ptr certificate(SSL_get1_peer_certificate(c.stream.native_handle()));
+  if (!certificate) return Unauthenticated("blobs need a client certificate of this daemon's CA");
+  QF_ASSIGN_OR_RETURN(const trust::CertificateInfo info,
+                      trust::ReadCertificate(trust::CertificateToPem(certificate.get())));
+  return handlers.authorize(info);
+}
+
+Answer HttpServer::Impl::Blob(Connection& c, const http::request<http::empty_body>& request) {
+  if (const absl::Status allowed = Authorize(c); !allowed.ok()) return Text(StatusOf(allowed), Message(allowed));
+  const std::string_view target = View(request.target());
+  const auto name = ParseBlobTarget(target);
+  if (!name) return Text(http::status::not_found, "a blob is /v1/blobs/<64 hex digits>.<encoding>");
+  const auto path = handlers.find_blob(*name);
+  if (!path.ok()) return Text(StatusOf(path.status()), Message(path.status()));
+  auto file = files.Open(*path, OpenMode::kRead);
+  if (!file.ok()) return Text(StatusOf(file.status()), "no such blob");
+  const auto size = (*file)->Size();
+  if (!size.ok()) return Text(http::status::service_unavailable, "the blob cannot be read");
+
+  Answer answer;
+  answer.type = "application/octet-stream";
+  answer.size = *size;
+  answer.etag = fmt::format("\"{}.{}\"", name->digest.hex(), pipeline::Name(name->encoding));
+  if (MatchesEtag(View(request[http::field::if_none_match]), answer.etag)) {
+    answer.status = http::status::not_modified;
+    return answer;
+  }
+  const std::string_view if_range = View(request[http::field::if_range]);
+  const bool range_holds = if_range.empty() || if_range == answer.etag;
+  const ByteRange range = ParseRange(range_holds ? View(request[http::field::range]) : std::string_view(), *size);
+  if (range.kind == ByteRange::Kind::kUnsatisfiable) {
+    answer.status = http::status::range_not_satisfiable;
+    return answer;
+  }
+  answer.file = *std::move(file);
+  answer.first = range.first;
+  answer.length = range.kind == ByteRange::Kind::kPart ? range.length : *size;
+  if (range.kind == ByteRange::Kind::kPart) answer.status = http::status::partial_content;
+  return answer;
+}
+
+asio::awaitable<bool> HttpServer::Impl::Send(Connection& c, const http::request<http::empty_body>& request,
+                                             Answer answer) {
+  http::response<http::string_body> response(answer.status, request.version() == 10 ? 10 : 11);
+  response.set(http::field::server, kServerName);
+  response.set(http::field::content_type, answer.type);
+  response.keep_alive(request.keep_alive() && !c.close);
+  if (!answer.etag.empty()) {
+    response.set(http::field::etag, answer.etag);
+    response.set(http::field::accept_ranges, "bytes");
+    response.set(http::field::cache_control, "public, max-age=31536000, immutable");
+  } else {
+    response.set(http::field::cache_control, "no-store");
+  }
+  if (answer.status == http::status::method_not_allowed) response.set(http::field::allow, "GET, HEAD");
+  if (answer.status == http::status::range_not_satisfiable)
+    response.set(http::field::content_range, fmt::format("bytes */{}", answer.size));
+  if (answer.status == http::status::partial_content)
+    response.set(http::field::content_range,
+                 fmt::format("bytes {}-{}/{}", answer.first, answer.first + answer.length - 1, answer.size));
+  const bool with_body = request.method() != http::verb::head && answer.status != http::status::not_modified;
+  if (answer.status != http::status::not_modified)
+    response.content_length(answer.file ? answer.length : answer.body.size());
+  if (with_body && !answer.file) response.body() = std::move(answer.body);
+  {
+    std::lock_guard lock(mutex);
+    ++traffic.requests[static_cast<int>(answer.status)];
+  }
+
+  http::response_serializer<http::string_body> serializer(response);
+  beast::get_lowest_layer(c.stream).expires_after(options.write_timeout);
+  if (!answer.file && with_body) {
+    auto [error, bytes] = co_await http::async_write(c.stream, serializer, kUse);
+    (void)bytes;
+    co_return !error;
+  }
+  auto [error, bytes] = co_await http::async_write_header(c.stream, serializer, kUse);
+  (void)bytes;
+  if (error) co_return false;
+  co_return !with_body || co_await SendFile(c, answer);
+}
+
+asio::awaitable<bool> HttpServer::Impl::SendFile(Connection& c, const Answer& answer) {
+  Bytes piece(static_cast<size_t>(std::min<uint64_t>(kPiece, answer.length)));
+  for (uint64_t done = 0; done < answer.length;) {
+    const MutableBytes part = MutableBytes(piece).first(std::min<size_t>(piece.size(), answer.length - done));
+    // Too late for an error's status: the length was promised, so the connection is cut.
+    if (!answer.file->ReadAt(answer.first + done, part).ok()) co_return false;
+    beast::get_lowest_layer(c.stream).expires_after(options.write_timeout);
+    auto [error, bytes] = co_await asio::async_write(c.stream, asio::buffer(part.data(), part.size()), kUse);
+    (void)bytes;
+    if (error) co_return false;
+    done += part.size();
+    std::lock_guard lock(mutex);
+    traffic.blob_bytes += part.size();
+  }
+  co_return true;
+}
+
+HttpServer::Traffic HttpServer::Impl::TrafficNow() const {
+  std::lock_guard lock(mutex);
+  Traffic now = traffic;
+  now.connections = connections.size();
+  return now;
+}
+
+void HttpServer::Impl::CloseAll(bool also_answering) {
+  std::vector<std::shared_ptr<Connection>> open;
+  {
+    std::lock_guard lock(mutex);
+    open.assign(connections.begin(), connections.end());
+  }
+  for (const auto& c : open) {
+    asio::post(c->stream.get_executor(), [c, also_answering] {
+      c->close = true;
+      if (also_answering || !c->answering) beast::get_lowest_layer(c->stream).close();
+    });
+  }
+}
+
+void HttpServer::Impl::Stop() {
+  {
+    std::lock_guard lock(mutex);
+    if (std::exchange(stopping, true)) return;
+  }
+  if (threads.empty()) return;
+  asio::post(acceptor.get_executor(), [this] {
+    error_code ignored;
+    acceptor.close(ignored);
+    pause.cancel();
+  });
+  const auto all_gone = [this] { return connections.empty(); };
+  CloseAll(false);
+  {
+    std::unique_lock lock(mutex);
+    idle.wait_for(lock, options.grace, all_gone);
+  }
+  CloseAll(true);
+  {
+    std::unique_lock lock(mutex);
+    idle.wait_for(lock, std::chrono::seconds(1), all_gone);
+  }
+  io.stop();
+  for (std::thread& thread : threads) thread.join();
+  threads.clear();
+}
+
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(FileSystem& files, Options options, Handlers handlers) {
+  try {
+    auto impl = std::make_unique<Impl>(files, std::move(options), std::move(handlers));
+    QF_RETURN_IF_ERROR(ConfigureTls(impl->tls, impl->options));
+    QF_RETURN_IF_ERROR(impl->Listen());
+    asio::co_spawn(impl->acceptor.get_executor(), impl->Accept(), [](std::exception_ptr) {});
+    for (int i = 0; i < std::max(1, impl->options.threads); ++i)
+      impl->threads.emplace_back([io = &impl->io] { io->run(); });
+    return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+  } catch (const std::exception& e) {
+    return Internal("starting HTTPS: {}", e.what());
+  }
+}
+
+HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HttpServer::~HttpServer() { Stop(); }
+uint16_t HttpServer::port() const { return impl_->port; }
+void HttpServer::Stop() { impl_->Stop(); }
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,138 @@
+// quantfleetd: reads flags or a configuration file, runs a Server until a signal comes, writes logs to stderr.
+#include <CLI/CLI.hpp>
+#include <pthread.h>
+#include <signal.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+#include <optional>
+
+#include "daemon/server.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+constexpr int kExitStart = 1;  // could not start; stderr says why
+constexpr int kExitUsage = 2;
+constexpr std::chrono::seconds kDevCheckIn{2};
+
+struct Flags {
+  bool dev = false, version = false;
+  std::string config, data, listen, http, log_level;
+  double check_in = 0;
+  uint64_t memory_mib = 0;
+  int threads = -1;
+};
+
+void Define(CLI::App& app, Flags& flags) {
+  app.add_flag("--dev", flags.dev, "Embedded defaults: no configuration file, short check-in intervals");
+  app.add_option("--config", flags.config, "TOML file with the settings below")->check(CLI::ExistingFile);
+  app.add_option("--data", flags.data, "Folder for state, keys and blobs [./quantfleet-data]");
+  app.add_option("--listen", flags.listen, "gRPC address, HOST:PORT; port 0 takes any [127.0.0.1:7443]");
+  app.add_option("--http", flags.http, "HTTPS address, HOST:PORT; port 0 takes any [127.0.0.1:7444]");
+  app.add_option("--check-in", flags.check_in, "Seconds between a device's check-ins [2 with --dev, else 30]")
+      ->check(CLI::Range(0.1, 86'400.0));
+  app.add_option("--memory", flags.memory_mib, "MiB that one job may hold in flight [512]")
+      ->check(CLI::Range(16, 1 << 20));
+  app.add_option("--threads", flags.threads, "Threads of a job [0: as many as cores]")->check(CLI::Range(0, 4096));
+  app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off [info]");
+  app.add_flag("--version", flags.version, "Print the version and exit");
+}
+
+absl::StatusOr<Config> MakeConfig(const Flags& flags) {
+  if (flags.dev == !flags.config.empty()) return InvalidArgument("give either --dev or --config FILE");
+  Config config;
+  if (flags.dev) {
+    config.check_in = kDevCheckIn;
+  } else {
+    QF_ASSIGN_OR_RETURN(const std::string text, RealFileSystem().ReadAll(flags.config));
+    auto parsed = ParseConfig(text);
+    if (!parsed.ok()) return Annotate(parsed.status(), flags.config);
+    config = *std::move(parsed);
+  }
+  if (!flags.data.empty()) config.data = flags.data;
+  if (!flags.listen.empty()) {
+    QF_ASSIGN_OR_RETURN(config.listen, ParseHostPort(flags.listen));
+  }
+  if (!flags.http.empty()) {
+    QF_ASSIGN_OR_RETURN(config.http, ParseHostPort(flags.http));
+  }
+  if (flags.check_in > 0) config.check_in = std::chrono::milliseconds(static_cast<int64_t>(flags.check_in * 1000));
+  if (flags.memory_mib > 0) config.memory_mib = flags.memory_mib;
+  if (flags.threads >= 0) config.threads = flags.threads;
+  if (!flags.log_level.empty()) config.log_level = flags.log_level;
+  QF_RETURN_IF_ERROR(CheckLogLevel(config.log_level));
+  return config;
+}
+
+// Blocked in every thread, so that one thread takes them when it waits for them. A caller that is gone must not kill us.
+sigset_t BlockSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return set;
+}
+
+int Run(const Config& config) {
+  const sigset_t signals = BlockSignals();
+  RealClock clock;
+  SecureRandom random;
+  const auto log = [](std::string_view line) { spdlog::info("{}", line); };
+  auto server = Server::Start(config, {RealFileSystem(), clock, random, log});
+  if (!server.ok()) {
+    fmt::print(stderr, "quantfleetd: {}\n", Message(server.status()));
+    return kExitStart;
+  }
+  const std::string admin = fs::absolute((*server)->admin_credential()).string();
+  spdlog::info("gRPC at {}, HTTPS at {}, data in {}", ToString((*server)->grpc()), ToString((*server)->http()),
+               fs::absolute(config.data).string());
+  spdlog::info("admin credential: {}", admin);
+  spdlog::info("try: quantfleet --credential {} status", admin);
+  int signal = 0;
+  sigwait(&signals, &signal);
+  spdlog::info("stopping");
+  (*server)->Stop();
+  spdlog::info("stopped");
+  return 0;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("The central daemon of quantfleet: quantizes models for device classes and keeps a fleet running them.",
+               "quantfleetd");
+  Flags flags;
+  Define(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : kExitUsage;
+  }
+  if (flags.version) {
+    fmt::print("quantfleetd {}\n", QUANTFLEET_VERSION);
+    return 0;
+  }
+  const auto config = MakeConfig(flags);
+  if (!config.ok()) {
+    fmt::print(stderr, "quantfleetd: {}\n", Message(config.status()));
+    return kExitUsage;
+  }
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("quantfleetd"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
+  spdlog::set_level(spdlog::level::from_str(config->log_level));
+  return Run(*config);
+}
+
+}  // namespace
+}  // namespace quantfleet::daemon
+
+int main(int argc, char** argv) {
+  try {
+    return quantfleet::daemon::Main(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "quantfleetd: %s\n", e.what());
+    return quantfleet::daemon::kExitStart;
+  }
+}

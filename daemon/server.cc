@@ -1,0 +1,213 @@
+#include "daemon/server.h"
+
+#include <unistd.h>
+
+#include <optional>
+
+#include "daemon/api/grpc_server.h"
+#include "daemon/data_lock.h"
+#include "daemon/http/http_server.h"
+#include "daemon/http/metrics.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+constexpr Duration kGrpcGrace = std::chrono::seconds(1);
+constexpr int kSeenLatelyIntervals = 3;
+
+bool IsWildcard(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+
+// How this machine reaches what listens at `address`.
+HostPort Reachable(HostPort address) {
+  if (address.host == "0.0.0.0") address.host = "127.0.0.1";
+  if (address.host == "::") address.host = "::1";
+  return address;
+}
+
+// What devices are told: the port alone where the HTTPS side listens wherever gRPC does, so that each device stays with
+// the address that reached us.
+std::string BlobEndpoint(const Config& config, uint16_t port) {
+  if (config.http.host == config.listen.host || IsWildcard(config.http.host)) return fmt::format(":{}", port);
+  return ToString({config.http.host, port});
+}
+
+// Names that the certificate has to carry besides the local ones.
+std::vector<std::string> ListenNames(const Config& config) {
+  std::vector<std::string> names;
+  for (const std::string& host : {config.listen.host, config.http.host})
+    if (!IsWildcard(host)) names.push_back(host);
+  return names;
+}
+
+}  // namespace
+
+struct Server::Impl {
+  Impl(Config config_in, Environment environment_in)
+      : config(std::move(config_in)), environment(std::move(environment_in)), blobs(environment.files, config.data / "blobs") {}
+
+  absl::Status Open();
+  absl::Status ServeHttp(const Authority::Identity& identity);
+  absl::Status ServeGrpc(const Authority::Identity& identity);
+  absl::Status WriteEndpoints();
+  absl::Status AuthorizeBlobs(const trust::CertificateInfo& certificate);
+  absl::StatusOr<Counts> Count();
+  std::string Metrics(HttpServer::Traffic traffic);
+  void Stop();
+
+  const Config config;
+  const Environment environment;
+  int64_t started_ms = 0;
+  HostPort grpc_at, http_at;
+  std::optional<DataLock> lock;
+  std::unique_ptr<Authority> authority;
+  std::unique_ptr<Store> store;
+  pipeline::BlobStore blobs;
+  std::unique_ptr<ModelRegistry> models;
+  std::unique_ptr<ClassRegistry> classes;
+  std::unique_ptr<Fleet> fleet;
+  std::unique_ptr<Rollouts> rollouts;
+  std::unique_ptr<JobRunner> jobs;
+  std::unique_ptr<HttpServer> http;
+  std::unique_ptr<GrpcServer> grpc;
+};
+
+absl::Status Server::Impl::Open() {
+  FileSystem& files = environment.files;
+  const Clock& clock = environment.clock;
+  Random& random = environment.random;
+  started_ms = ToUnixMillis(clock.Now());
+  QF_RETURN_IF_ERROR(files.CreateDirectories(config.data));
+  QF_ASSIGN_OR_RETURN(DataLock taken, DataLock::Take(config.data));
+  lock.emplace(std::move(taken));
+  QF_RETURN_IF_ERROR(files.Remove(config.data / "endpoints.json"));  // those of an earlier process lead nowhere
+  QF_ASSIGN_OR_RETURN(authority, Authority::Open(files, clock, config.data, ListenNames(config)));
+  QF_ASSIGN_OR_RETURN(store, Store::Open(config.data / "state.db"));
+
+  models = std::make_unique<ModelRegistry>(*store, files, random, clock, config.data);
+  classes = std::make_unique<ClassRegistry>(*store);
+  QF_RETURN_IF_ERROR(classes->SeedShipped());
+  fleet = std::make_unique<Fleet>(Fleet::Collaborators{*store, *authority, *classes, random, clock},
+                                  Fleet::Options{config.certificate_lifetime, config.check_in});
+  rollouts = std::make_unique<Rollouts>(Rollouts::Collaborators{*store, *authority, *classes, random, clock});
+  JobRunner::Options options;
+  options.memory_bytes = config.memory_mib << 20;
+  options.threads = config.threads;
+  jobs = std::make_unique<JobRunner>(JobRunner::Collaborators{*store, *authority, blobs, files, random, clock},
+                                     std::move(options));
+  if (const absl::Status swept = models->Sweep(); !swept.ok())
+    environment.log(fmt::format("removing remains of pushes: {}", Describe(swept)));
+  return absl::OkStatus();
+}
+
+absl::Status Server::Impl::AuthorizeBlobs(const trust::CertificateInfo& certificate) {
+  if (certificate.subject.kind == trust::Subject::Kind::kOperator) return absl::OkStatus();
+  return fleet->Authenticate(certificate).status();
+}
+
+absl::StatusOr<Counts> Server::Impl::Count() {
+  const int64_t now = ToUnixMillis(environment.clock.Now());
+  return store->Count(now - kSeenLatelyIntervals * config.check_in.count());
+}
+
+std::string Server::Impl::Metrics(HttpServer::Traffic traffic) {
+  MetricValues values;
+  values.version = QUANTFLEET_VERSION;
+  values.started_ms = started_ms;
+  if (auto counts = Count(); counts.ok()) values.counts = *counts;
+  const FleetCounters& counters = fleet->counters();
+  values.check_ins = counters.check_ins;
+  values.enrolments = counters.enrolments;
+  values.enrolments_refused = counters.enrolments_refused;
+  values.renewals = counters.renewals;
+  values.renewals_refused = counters.renewals_refused;
+  values.http_requests = std::move(traffic.requests);
+  values.http_connections = traffic.connections;
+  values.http_connections_refused = traffic.refused;
+  values.blob_bytes = traffic.blob_bytes;
+  return RenderMetrics(values);
+}
+
+absl::Status Server::Impl::ServeHttp(const Authority::Identity& identity) {
+  HttpServer::Options options;
+  options.host = config.http.host;
+  options.port = config.http.port;
+  options.ca_pem = authority->ca_pem();
+  options.certificate_pem = identity.certificate_pem;
+  options.private_pem = identity.private_pem;
+  HttpServer::Handlers handlers;
+  handlers.authorize = [this](const trust::CertificateInfo& certificate) { return AuthorizeBlobs(certificate); };
+  handlers.find_blob = [this](const BlobName& name) -> absl::StatusOr<fs::path> {
+    fs::path path = blobs.PathOf(name.digest, name.encoding);
+    if (!environment.files.Exists(path)) return NotFound("no such blob");
+    return path;
+  };
+  handlers.metrics = [this](HttpServer::Traffic traffic) { return Metrics(std::move(traffic)); };
+  handlers.ready = [this] { return Count().status(); };
+  QF_ASSIGN_OR_RETURN(http, HttpServer::Start(environment.files, std::move(options), std::move(handlers)));
+  http_at = {config.http.host, http->port()};
+  return absl::OkStatus();
+}
+
+absl::Status Server::Impl::ServeGrpc(const Authority::Identity& identity) {
+  GrpcServer::Options options;
+  options.host = config.listen.host;
+  options.port = config.listen.port;
+  options.ca_pem = authority->ca_pem();
+  options.certificate_pem = identity.certificate_pem;
+  options.private_pem = identity.private_pem;
+  Backend backend{*store,   *authority, *models,           *jobs, blobs, *classes, *fleet,
+                  *rollouts, environment.clock, BlobEndpoint(config, http_at.port), started_ms};
+  QF_ASSIGN_OR_RETURN(grpc, GrpcServer::Start(std::move(backend), options));
+  grpc_at = {config.listen.host, grpc->port()};
+  return absl::OkStatus();
+}
+
+absl::Status Server::Impl::WriteEndpoints() {
+  QF_RETURN_IF_ERROR(authority->WriteAdminCredential(ToString(Reachable(grpc_at))).status());
+  // Hosts are IP addresses or host names: nothing that JSON escapes.
+  const std::string json =
+      fmt::format("{{\"grpc\": \"{}\", \"http\": \"{}\", \"pid\": {}}}\n", ToString(Reachable(grpc_at)),
+                  ToString(Reachable(http_at)), ::getpid());
+  return environment.files.WriteAtomically(config.data / "endpoints.json", AsBytes(json));
+}
+
+void Server::Impl::Stop() {
+  // The calls first: they use everything else.
+  if (grpc) grpc->Stop(kGrpcGrace);
+  if (http) http->Stop();
+  if (jobs) jobs->Stop();
+  if (store)
+    if (const absl::Status flushed = store->FlushLastSeen(); !flushed.ok()) environment.log(Describe(flushed));
+  if (lock) environment.files.Remove(config.data / "endpoints.json").IgnoreError();
+  grpc.reset();
+  http.reset();
+  jobs.reset();
+  rollouts.reset();
+  fleet.reset();
+  classes.reset();
+  models.reset();
+  store.reset();
+  authority.reset();
+  lock.reset();
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, const Environment& environment) {
+  std::unique_ptr<Server> server(new Server(std::make_unique<Impl>(config, environment)));
+  Impl& impl = *server->impl_;
+  QF_RETURN_IF_ERROR(impl.Open());
+  QF_ASSIGN_OR_RETURN(const Authority::Identity identity, impl.authority->ServerIdentity());
+  QF_RETURN_IF_ERROR(impl.ServeHttp(identity));
+  QF_RETURN_IF_ERROR(impl.ServeGrpc(identity));
+  QF_RETURN_IF_ERROR(impl.jobs->Start());
+  QF_RETURN_IF_ERROR(impl.WriteEndpoints());
+  return server;
+}
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Server::~Server() { Stop(); }
+void Server::Stop() { impl_->Stop(); }
+HostPort Server::grpc() const { return impl_->grpc_at; }
+HostPort Server::http() const { return impl_->http_at; }
+fs::path Server::admin_credential() const { return impl_->config.data / "admin.json"; }
+
+}  // namespace quantfleet::daemon
