@@ -7,6 +7,7 @@
 #include "CLI/CLI.hpp"
 #include "cli/command.h"
 #include "cli/local_commands.h"
+#include "cli/remote_commands.h"
 
 int main(int argc, char** argv) {
   using namespace quantfleet::cli;
@@ -15,12 +16,14 @@ int main(int argc, char** argv) {
                "quantfleet");
   app.set_version_flag("--version", "quantfleet " QUANTFLEET_VERSION);
   app.require_subcommand(1);
-  app.footer("Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage.\n"
+  app.footer("Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage,\n"
+             "3 the daemon was not reached, 4 not permitted, 5 not found.\n"
              "Data goes to stdout, messages and progress to stderr.");
   app.failure_message([](const CLI::App*, const CLI::Error& error) {
     return std::string("quantfleet: ") + error.what() + "\nquantfleet: --help says more\n";
   });
   AddLocalCommands(app);
+  AddRemoteCommands(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& error) {

@@ -1,0 +1,76 @@
+// quantfleet artifact list|show
+
+#include "cli/remote_context.h"
+#include "cli/remote_format.h"
+#include "common/base/bytes.h"
+#include "quantfleet/v1/manifest.pb.h"
+
+namespace quantfleet::cli {
+namespace {
+
+void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
+  const v1::Artifact& artifact = detail.artifact();
+  const v1::Manifest& manifest = detail.manifest();
+  std::string instruction_sets;
+  for (const std::string& set : manifest.requirements().instruction_sets())
+    instruction_sets += (instruction_sets.empty() ? "" : ", ") + set;
+  PrintOut(Fields(
+      {{"name", artifact.name()},
+       {"manifest", HexDigest(artifact.manifest_digest())},
+       {"model", artifact.model()},
+       {"source", fmt::format("{} ({}, {} parameters)", HexDigest(manifest.source().digest()),
+                              manifest.source().architecture(), HumanCount(manifest.source().parameters()))},
+       {"format", artifact.format()},
+       {"recipe", artifact.recipe()},
+       {"size", fmt::format("{}, stored as {}", HumanBytes(artifact.size_bytes()), HumanBytes(artifact.stored_bytes()))},
+       {"chunks", fmt::format("{}", artifact.chunks())},
+       {"needs", fmt::format("{} of memory", HumanBytes(manifest.requirements().memory_bytes()))},
+       {"instructions", instruction_sets},
+       {"statements", fmt::format("{} signed", detail.statements_size())},
+       {"created", fmt::format("{} ({})", UtcTime(artifact.created_ms()), Relative(artifact.created_ms(), now))}}));
+  Table files({"FILE", ">SIZE", ">CHUNKS"});
+  for (const v1::ArtifactFile& file : manifest.files())
+    files.Add({file.path(), HumanBytes(file.size()), fmt::format("{}", file.chunks_size())});
+  PrintOut("\n" + files.ToString("no files"));
+}
+
+void AddList(CLI::App& group, const Remote& remote) {
+  auto model = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = AddCommand(group, "list", "What jobs have made, newest first");
+  command->add_option("--model", *model, "Only of this model");
+  AddJsonOption(command, *json);
+  command->callback([remote, model, json] {
+    const v1::ListArtifactsResponse response = RpcValueOrExit(remote->Connect()->ListArtifacts(*model));
+    if (*json) return PrintJson(response);
+    Table table({"ARTIFACT", "MODEL", "FORMAT", "RECIPE", ">SIZE", ">STORED", ">CHUNKS", "CREATED"});
+    for (const v1::Artifact& artifact : response.artifacts())
+      table.Add({ShortDigest(artifact.manifest_digest()), artifact.model(), artifact.format(), artifact.recipe(),
+                 HumanBytes(artifact.size_bytes()), HumanBytes(artifact.stored_bytes()),
+                 fmt::format("{}", artifact.chunks()), Relative(artifact.created_ms(), remote->clock.Now())});
+    PrintOut(table.ToString("no artifacts; make some with `quantfleet job submit MODEL --class CLASS`"));
+  });
+}
+
+void AddShow(CLI::App& group, const Remote& remote) {
+  auto name = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = AddCommand(group, "show", "One artifact: its manifest and who vouches for it");
+  command->add_option("NAME", *name, "artifacts/DIGEST, or the first digits of the digest")->required();
+  AddJsonOption(command, *json);
+  command->callback([remote, name, json] {
+    const v1::ArtifactDetail detail = RpcValueOrExit(remote->Connect()->GetArtifact(*name));
+    if (*json) return PrintJson(detail);
+    PrintDetail(detail, remote->clock.Now());
+  });
+}
+
+}  // namespace
+
+void AddArtifactCommands(CLI::App& app, const Remote& remote) {
+  CLI::App& group = *AddGroup(app, "artifact", "Quantized models, ready for devices");
+  AddList(group, remote);
+  AddShow(group, remote);
+}
+
+}  // namespace quantfleet::cli

@@ -1,0 +1,200 @@
+#include "cli/remote_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <cstdlib>
+
+#include "common/net/channel.h"
+#include "quantfleet/v1/operator.grpc.pb.h"
+
+namespace quantfleet::cli {
+namespace {
+
+constexpr auto kDeadline = std::chrono::seconds(10);
+// The daemon hashes or reads the whole model before it answers.
+constexpr auto kLongDeadline = std::chrono::minutes(30);
+
+// gRPC says at length how it failed to connect; the last words are the cause.
+absl::Status Explain(const grpc::Status& grpc_status, const std::string& server) {
+  const absl::Status status = net::FromGrpc(grpc_status);
+  const std::string text = Message(status);
+  if (status.code() == absl::StatusCode::kDeadlineExceeded)
+    return DeadlineExceeded("{} did not answer in time: {}", server, text);
+  if (status.code() != absl::StatusCode::kUnavailable) return status;
+  constexpr std::string_view kRefusedByUs = "Custom verification check failed with error: UNAUTHENTICATED: ";
+  if (const size_t at = text.find(kRefusedByUs); at != std::string::npos)
+    return Unauthenticated("{} is not the daemon of this credential: {}", server, text.substr(at + kRefusedByUs.size()));
+  constexpr std::string_view kLast = "last error: ";
+  const size_t at = text.find(kLast);
+  if (at == std::string::npos) return Unavailable("{}: {}", server, text);
+  return Unavailable("cannot reach {}: {}. Is quantfleetd running there?", server, text.substr(at + kLast.size()));
+}
+
+}  // namespace
+
+struct OperatorClient::Impl {
+  explicit Impl(const Credential& credential)
+      : server(credential.server),
+        channel(net::MakeChannel(credential.server, {credential.ca_pem, {}, {}},
+                                 {credential.certificate_pem, credential.private_pem})) {}
+
+  template <typename Stub, typename Request, typename Response>
+  absl::StatusOr<Response> Call(std::unique_ptr<Stub> stub,
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                                const Request& request, std::chrono::seconds deadline = kDeadline) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + deadline);
+    Response response;
+    const grpc::Status status = (stub.get()->*method)(&context, request, &response);
+    if (!status.ok()) return Explain(status, server);
+    return response;
+  }
+
+  const std::string server;
+  const std::shared_ptr<grpc::Channel> channel;
+};
+
+OperatorClient::OperatorClient(const Credential& credential) {
+  // gRPC writes to stderr about connections that fail; the commands say it themselves. Set by hand, it stays.
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);
+  impl_ = std::make_unique<Impl>(credential);
+}
+
+OperatorClient::~OperatorClient() = default;
+
+#define QF_CALL(Service, Method, ...) \
+  impl_->Call(v1::Service::NewStub(impl_->channel), &v1::Service::Stub::Method, __VA_ARGS__)
+
+namespace {
+
+template <typename Request>
+Request Named(const std::string& name) {
+  Request request;
+  request.set_name(name);
+  return request;
+}
+
+template <typename Request>
+Request WithId(const std::string& id) {
+  Request request;
+  request.set_id(id);
+  return request;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Model> OperatorClient::ImportModel(const v1::ImportModelRequest& request) {
+  return QF_CALL(ModelService, ImportModel, request, kLongDeadline);
+}
+absl::StatusOr<v1::PushState> OperatorClient::BeginPush(const v1::BeginPushRequest& request) {
+  return QF_CALL(ModelService, BeginPush, request);
+}
+absl::StatusOr<v1::Model> OperatorClient::CommitPush(const v1::CommitPushRequest& request) {
+  return QF_CALL(ModelService, CommitPush, request, kLongDeadline);
+}
+absl::StatusOr<v1::ListModelsResponse> OperatorClient::ListModels() {
+  return QF_CALL(ModelService, ListModels, v1::ListModelsRequest());
+}
+absl::StatusOr<v1::Model> OperatorClient::GetModel(const std::string& name) {
+  return QF_CALL(ModelService, GetModel, Named<v1::GetModelRequest>(name));
+}
+absl::StatusOr<v1::Job> OperatorClient::SubmitJob(const v1::SubmitJobRequest& request) {
+  return QF_CALL(JobService, SubmitJob, request);
+}
+absl::StatusOr<v1::Job> OperatorClient::GetJob(const std::string& name) {
+  return QF_CALL(JobService, GetJob, Named<v1::GetJobRequest>(name));
+}
+absl::StatusOr<v1::ListJobsResponse> OperatorClient::ListJobs() {
+  return QF_CALL(JobService, ListJobs, v1::ListJobsRequest());
+}
+absl::StatusOr<v1::Job> OperatorClient::CancelJob(const std::string& name) {
+  return QF_CALL(JobService, CancelJob, Named<v1::CancelJobRequest>(name));
+}
+absl::StatusOr<v1::ListArtifactsResponse> OperatorClient::ListArtifacts(const std::string& model) {
+  v1::ListArtifactsRequest request;
+  request.set_model(model);
+  return QF_CALL(ArtifactService, ListArtifacts, request);
+}
+absl::StatusOr<v1::ArtifactDetail> OperatorClient::GetArtifact(const std::string& name) {
+  return QF_CALL(ArtifactService, GetArtifact, Named<v1::GetArtifactRequest>(name));
+}
+absl::StatusOr<v1::ListDeviceClassesResponse> OperatorClient::ListDeviceClasses() {
+  return QF_CALL(DeviceClassService, ListDeviceClasses, v1::ListDeviceClassesRequest());
+}
+absl::StatusOr<v1::DeviceClass> OperatorClient::ApplyDeviceClass(const std::string& toml) {
+  v1::ApplyDeviceClassRequest request;
+  request.set_toml(toml);
+  return QF_CALL(DeviceClassService, ApplyDeviceClass, request);
+}
+absl::StatusOr<v1::CreateTokenResponse> OperatorClient::CreateToken(const v1::CreateTokenRequest& request) {
+  return QF_CALL(TokenService, CreateToken, request);
+}
+absl::StatusOr<v1::ListTokensResponse> OperatorClient::ListTokens() {
+  return QF_CALL(TokenService, ListTokens, v1::ListTokensRequest());
+}
+absl::StatusOr<v1::EnrolmentToken> OperatorClient::RevokeToken(const std::string& id) {
+  return QF_CALL(TokenService, RevokeToken, WithId<v1::RevokeTokenRequest>(id));
+}
+absl::StatusOr<v1::Device> OperatorClient::GetDevice(const std::string& id) {
+  return QF_CALL(FleetService, GetDevice, WithId<v1::GetDeviceRequest>(id));
+}
+absl::StatusOr<v1::Device> OperatorClient::RevokeDevice(const std::string& id) {
+  return QF_CALL(FleetService, RevokeDevice, WithId<v1::GetDeviceRequest>(id));
+}
+absl::StatusOr<v1::Rollout> OperatorClient::CreateRollout(const v1::CreateRolloutRequest& request) {
+  return QF_CALL(RolloutService, CreateRollout, request);
+}
+absl::StatusOr<v1::Rollout> OperatorClient::GetRollout(const std::string& name) {
+  return QF_CALL(RolloutService, GetRollout, Named<v1::GetRolloutRequest>(name));
+}
+absl::StatusOr<v1::ListRolloutsResponse> OperatorClient::ListRollouts() {
+  return QF_CALL(RolloutService, ListRollouts, v1::ListRolloutsRequest());
+}
+absl::StatusOr<v1::Status> OperatorClient::GetStatus() {
+  return QF_CALL(StatusService, GetStatus, v1::GetStatusRequest());
+}
+
+absl::StatusOr<v1::ListDevicesResponse> OperatorClient::ListDevices() {
+  v1::ListDevicesResponse all;
+  v1::ListDevicesRequest request;
+  do {
+    QF_ASSIGN_OR_RETURN(v1::ListDevicesResponse page, QF_CALL(FleetService, ListDevices, request));
+    for (v1::Device& device : *page.mutable_devices()) *all.add_devices() = std::move(device);
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::StatusOr<v1::PushState> OperatorClient::WritePush(const NextPiece& next) {
+  grpc::ClientContext context;  // no deadline: keep-alive notices a daemon that is gone
+  v1::PushState state;
+  const auto stub = v1::ModelService::NewStub(impl_->channel);
+  const auto writer = stub->WritePush(&context, &state);
+  v1::PushData piece;
+  for (;;) {
+    const absl::StatusOr<bool> more = next(piece);
+    if (!more.ok()) {
+      context.TryCancel();
+      (void)writer->Finish();
+      return more.status();
+    }
+    // A write that fails means that the daemon has ended the call: Finish says why.
+    if (!*more || !writer->Write(piece)) break;
+  }
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  if (!status.ok()) return Explain(status, impl_->server);
+  return state;
+}
+
+absl::Status OperatorClient::WatchJob(const std::string& name, const std::function<void(const v1::Job&)>& on_change) {
+  grpc::ClientContext context;
+  const auto stub = v1::JobService::NewStub(impl_->channel);
+  const auto reader = stub->WatchJob(&context, Named<v1::GetJobRequest>(name));
+  v1::Job job;
+  while (reader->Read(&job)) on_change(job);
+  const grpc::Status status = reader->Finish();
+  return status.ok() ? absl::OkStatus() : Explain(status, impl_->server);
+}
+
+}  // namespace quantfleet::cli

@@ -1,0 +1,54 @@
+// The operator's calls as functions of messages: one connection to a daemon, deadlines, and errors in words that an
+// operator can act on. gRPC stays inside the .cc. Not thread-safe.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "cli/remote_credential.h"
+#include "cli/remote_push.h"
+#include "common/base/status.h"
+#include "quantfleet/v1/operator.pb.h"
+
+namespace quantfleet::cli {
+
+class OperatorClient final : public PushPort {
+ public:
+  explicit OperatorClient(const Credential& credential);
+  ~OperatorClient() override;
+
+  absl::StatusOr<v1::Model> ImportModel(const v1::ImportModelRequest& request);
+  absl::StatusOr<v1::PushState> BeginPush(const v1::BeginPushRequest& request) override;
+  absl::StatusOr<v1::PushState> WritePush(const NextPiece& next) override;
+  absl::StatusOr<v1::Model> CommitPush(const v1::CommitPushRequest& request) override;
+  absl::StatusOr<v1::ListModelsResponse> ListModels();
+  absl::StatusOr<v1::Model> GetModel(const std::string& name);
+
+  absl::StatusOr<v1::Job> SubmitJob(const v1::SubmitJobRequest& request);
+  absl::StatusOr<v1::Job> GetJob(const std::string& name);
+  absl::StatusOr<v1::ListJobsResponse> ListJobs();
+  absl::StatusOr<v1::Job> CancelJob(const std::string& name);
+  // Calls `on_change` with each state until the stream ends.
+  absl::Status WatchJob(const std::string& name, const std::function<void(const v1::Job&)>& on_change);
+
+  absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(const std::string& model);
+  absl::StatusOr<v1::ArtifactDetail> GetArtifact(const std::string& name);
+  absl::StatusOr<v1::ListDeviceClassesResponse> ListDeviceClasses();
+  absl::StatusOr<v1::DeviceClass> ApplyDeviceClass(const std::string& toml);
+  absl::StatusOr<v1::CreateTokenResponse> CreateToken(const v1::CreateTokenRequest& request);
+  absl::StatusOr<v1::ListTokensResponse> ListTokens();
+  absl::StatusOr<v1::EnrolmentToken> RevokeToken(const std::string& id);
+  absl::StatusOr<v1::ListDevicesResponse> ListDevices();  // every page
+  absl::StatusOr<v1::Device> GetDevice(const std::string& id);
+  absl::StatusOr<v1::Device> RevokeDevice(const std::string& id);
+  absl::StatusOr<v1::Rollout> CreateRollout(const v1::CreateRolloutRequest& request);
+  absl::StatusOr<v1::Rollout> GetRollout(const std::string& name);
+  absl::StatusOr<v1::ListRolloutsResponse> ListRollouts();
+  absl::StatusOr<v1::Status> GetStatus();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace quantfleet::cli

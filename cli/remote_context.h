@@ -1,0 +1,62 @@
+// What every command that speaks to a daemon shares: its options, the connection, exit codes, and JSON.
+//
+// Exit codes beside command.h's: 3 the daemon was not reached, 4 not permitted, 5 not found.
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include <memory>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "cli/command.h"
+#include "cli/remote_client.h"
+#include "common/base/clock.h"
+
+namespace quantfleet::cli {
+
+inline constexpr int kExitUnreachable = 3;
+inline constexpr int kExitNotPermitted = 4;
+inline constexpr int kExitNotFound = 5;
+
+int ExitCodeOf(const absl::Status& status);
+
+// As ExitOnError, with the exit code that the status deserves.
+void ExitOnRpcError(const absl::Status& status);
+
+template <typename T>
+T RpcValueOrExit(absl::StatusOr<T> result) {
+  ExitOnRpcError(result.status());
+  return std::move(*result);
+}
+
+struct RemoteContext {
+  std::string credential, server;  // --credential, --server
+  RealClock clock;
+
+  // Reads the credential; the connection itself is made by the first call.
+  std::unique_ptr<OperatorClient> Connect() const;
+};
+using Remote = std::shared_ptr<const RemoteContext>;
+
+// A group of commands ("model"), or a command in a group ("list"); the app's own options are found behind it too.
+CLI::App* AddGroup(CLI::App& app, const std::string& name, const std::string& help);
+CLI::App* AddCommand(CLI::App& group, const std::string& name, const std::string& help);
+void AddJsonOption(CLI::App* command, bool& json);
+// --request-id; empty until FillRequestId makes one.
+void AddRequestIdOption(CLI::App* command, std::string& id);
+void FillRequestId(std::string& id);
+
+// Protobuf's JSON with the field names of proto/, every field present; digests are base64 there.
+void PrintJson(const google::protobuf::Message& message);
+
+// A name with its collection in front: "jobs/x" for "x".
+std::string InCollection(std::string_view collection, const std::string& name);
+
+void AddModelCommands(CLI::App& app, const Remote& remote);
+void AddJobCommands(CLI::App& app, const Remote& remote);
+void AddArtifactCommands(CLI::App& app, const Remote& remote);
+void AddFleetCommands(CLI::App& app, const Remote& remote);
+void AddRolloutCommands(CLI::App& app, const Remote& remote);
+
+}  // namespace quantfleet::cli

@@ -1,0 +1,243 @@
+// quantfleet class list|apply, token create|list|revoke, device list|show|revoke, status
+
+#include "cli/remote_context.h"
+#include "cli/remote_format.h"
+#include "cli/remote_progress.h"
+#include "common/base/bytes.h"
+
+namespace quantfleet::cli {
+namespace {
+
+std::string Labels(const auto& labels) {
+  std::vector<std::string> parts;
+  for (const auto& [key, value] : labels) parts.push_back(key + "=" + value);
+  std::ranges::sort(parts);
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : ",") + part;
+  return text;
+}
+
+std::string Join(const auto& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : " ") + part;
+  return text;
+}
+
+// ---- classes
+
+void AddClassCommands(CLI::App& app, const Remote& remote) {
+  CLI::App& group = *AddGroup(app, "class", "Device classes: which devices get which artifact");
+  auto json = std::make_shared<bool>(false);
+  CLI::App* list = AddCommand(group, "list", "The classes, shipped and applied");
+  AddJsonOption(list, *json);
+  list->callback([remote, json] {
+    const v1::ListDeviceClassesResponse response = RpcValueOrExit(remote->Connect()->ListDeviceClasses());
+    if (*json) return PrintJson(response);
+    Table table({"NAME", "FORMAT", "RECIPE", "ORIGIN", "DESCRIPTION"});
+    for (const v1::DeviceClass& c : response.classes())
+      table.Add({c.name(), c.format(), c.recipe(), c.shipped() ? "shipped" : "applied", c.description()});
+    PrintOut(table.ToString("no device classes"));
+  });
+
+  auto file = std::make_shared<std::string>();
+  auto apply_json = std::make_shared<bool>(false);
+  CLI::App* apply = AddCommand(group, "apply", "Add a device class, or replace the one of that name");
+  apply->add_option("FILE.toml", *file, "The class (docs: deploy/classes has the shipped ones)")->required();
+  AddJsonOption(apply, *apply_json);
+  apply->callback([remote, file, apply_json] {
+    const std::string toml = ValueOrExit(RealFileSystem().ReadAll(*file, 1 << 20));
+    const v1::DeviceClass c = RpcValueOrExit(remote->Connect()->ApplyDeviceClass(toml));
+    if (*apply_json) return PrintJson(c);
+    PrintOut(Fields({{"name", c.name()}, {"description", c.description()}, {"format", c.format()}, {"recipe", c.recipe()}}));
+  });
+}
+
+// ---- tokens
+
+std::string TokenState(const v1::EnrolmentToken& token, Time now) {
+  if (token.revoked()) return "revoked";
+  if (token.expires_ms() <= ToUnixMillis(now)) return "expired";
+  if (token.max_uses() > 0 && token.uses() >= token.max_uses()) return "used up";
+  return "valid";
+}
+
+std::string Uses(const v1::EnrolmentToken& token) {
+  return token.max_uses() == 0 ? fmt::format("{}", token.uses()) : fmt::format("{} of {}", token.uses(), token.max_uses());
+}
+
+void AddTokenCreate(CLI::App& group, const Remote& remote) {
+  struct Options {
+    v1::CreateTokenRequest request;
+    uint32_t uses = 1;
+    std::string ttl = "24h";
+    std::vector<std::string> labels;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = AddCommand(group, "create", "Make a token that lets devices enrol; it is shown this once");
+  command->add_option("--uses", options->uses, "How many devices may enrol with it; 0: any number")->capture_default_str();
+  command->add_option("--ttl", options->ttl, "How long it is good for: 30m, 24h, 7d")->capture_default_str();
+  command->add_option("--label", options->labels, "key=value, given to each device that enrols; may be repeated")
+      ->allow_extra_args(false);
+  command->add_option("--description", *options->request.mutable_description(), "What it is for");
+  AddRequestIdOption(command, *options->request.mutable_request_id());
+  AddJsonOption(command, options->json);
+  command->callback([remote, options] {
+    v1::CreateTokenRequest& request = options->request;
+    const auto ttl = ParseTtlSeconds(options->ttl);
+    if (!ttl.ok()) throw CLI::ValidationError("--ttl", Message(ttl.status()));
+    for (const std::string& text : options->labels) {
+      const auto label = ParseLabel(text);
+      if (!label.ok()) throw CLI::ValidationError("--label", Message(label.status()));
+      (*request.mutable_labels())[label->first] = label->second;
+    }
+    request.set_max_uses(options->uses);
+    request.set_ttl_seconds(*ttl);
+    FillRequestId(*request.mutable_request_id());
+    const v1::CreateTokenResponse response = RpcValueOrExit(remote->Connect()->CreateToken(request));
+    if (options->json) return PrintJson(response);
+    PrintOut(response.secret() + "\n");
+    Note(fmt::format("token {}, expires {}. On each device: quantfleet-agent enroll --server HOST:PORT --token TOKEN",
+                     response.token().id(), Relative(response.token().expires_ms(), remote->clock.Now())));
+  });
+}
+
+void AddTokenCommands(CLI::App& app, const Remote& remote) {
+  CLI::App& group = *AddGroup(app, "token", "Enrolment tokens");
+  AddTokenCreate(group, remote);
+
+  auto json = std::make_shared<bool>(false);
+  CLI::App* list = AddCommand(group, "list", "Tokens, without their secrets");
+  AddJsonOption(list, *json);
+  list->callback([remote, json] {
+    const v1::ListTokensResponse response = RpcValueOrExit(remote->Connect()->ListTokens());
+    if (*json) return PrintJson(response);
+    const Time now = remote->clock.Now();
+    Table table({"ID", "STATE", "USED", "EXPIRES", "CREATED", "LABELS", "DESCRIPTION"});
+    for (const v1::EnrolmentToken& token : response.tokens())
+      table.Add({token.id(), TokenState(token, now), Uses(token), Relative(token.expires_ms(), now),
+                 Relative(token.created_ms(), now), Labels(token.labels()), token.description()});
+    PrintOut(table.ToString("no tokens; make one with `quantfleet token create`"));
+  });
+
+  auto id = std::make_shared<std::string>();
+  auto revoke_json = std::make_shared<bool>(false);
+  CLI::App* revoke = AddCommand(group, "revoke", "No device enrols with it any more; those that did stay");
+  revoke->add_option("ID", *id, "As `quantfleet token list` shows it")->required();
+  AddJsonOption(revoke, *revoke_json);
+  revoke->callback([remote, id, revoke_json] {
+    const v1::EnrolmentToken token = RpcValueOrExit(remote->Connect()->RevokeToken(*id));
+    if (*revoke_json) return PrintJson(token);
+    PrintOut(fmt::format("{} revoked\n", Printable(token.id())));
+  });
+}
+
+// ---- devices
+
+std::string ModelsOf(const v1::Device& device) {
+  std::string text;
+  for (const v1::ModelStatus& model : device.models())
+    text += fmt::format("{}{}@{} {}", text.empty() ? "" : ", ", model.model(), model.release(),
+                        v1::ModelStatus::Phase_Name(model.phase()));
+  return text;
+}
+
+void PrintDevice(const v1::Device& device, Time now) {
+  const v1::HardwareFacts& facts = device.facts();
+  PrintOut(Fields(
+      {{"id", device.id()},
+       {"state", v1::Device::State_Name(device.state())},
+       {"class", device.device_class()},
+       {"because", device.class_reason()},
+       {"labels", Labels(device.labels())},
+       {"seen", Relative(device.last_seen_ms(), now)},
+       {"enrolled", fmt::format("{} ({})", UtcTime(device.enrolled_ms()), Relative(device.enrolled_ms(), now))},
+       {"certificate", fmt::format("expires {}", Relative(device.certificate_expires_ms(), now))},
+       {"agent", device.agent_version()},
+       {"machine", fmt::format("{} {}, {}, {} cores, form {}", facts.os(), facts.arch(), facts.cpu_model(),
+                               facts.cores(), facts.form())},
+       {"memory", fmt::format("{}, {} available", HumanBytes(facts.memory_total_bytes()),
+                              HumanBytes(facts.memory_available_bytes()))},
+       {"bandwidth", facts.memory_bandwidth_gbps() > 0 ? fmt::format("{:.1f} GB/s", facts.memory_bandwidth_gbps()) : ""},
+       {"disk free", HumanBytes(facts.disk_free_bytes())},
+       {"instructions", Join(facts.instruction_sets())},
+       {"accelerators", Join(facts.accelerators())},
+       {"runtimes", Join(facts.runtimes())}}));
+  if (device.models_size() == 0) return;
+  Table table({"MODEL", ">RELEASE", "PHASE", "ACTIVE", ">DONE", ">PULLED", ">TOKENS/S", "ENDPOINT", "REASON"});
+  for (const v1::ModelStatus& model : device.models()) {
+    std::string reason = model.reason();
+    if (!model.detail().empty()) reason += (reason.empty() ? "" : ": ") + model.detail();
+    table.Add({model.model(), fmt::format("{}", model.release()), v1::ModelStatus::Phase_Name(model.phase()),
+               ShortDigest(model.active_manifest()), Share(model.bytes_done(), model.bytes_total()),
+               HumanBytes(model.bytes_pulled()), fmt::format("{:.1f}", model.tokens_per_second()), model.endpoint(),
+               reason});
+  }
+  PrintOut("\n" + table.ToString(""));
+}
+
+void AddDeviceOne(CLI::App& group, const Remote& remote, const std::string& verb, const std::string& help,
+                  absl::StatusOr<v1::Device> (OperatorClient::*call)(const std::string&)) {
+  auto id = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = AddCommand(group, verb, help);
+  command->add_option("ID", *id)->required();
+  AddJsonOption(command, *json);
+  command->callback([remote, id, json, call] {
+    const auto client = remote->Connect();
+    const v1::Device device = RpcValueOrExit((client.get()->*call)(*id));
+    if (*json) return PrintJson(device);
+    PrintDevice(device, remote->clock.Now());
+  });
+}
+
+void AddDeviceCommands(CLI::App& app, const Remote& remote) {
+  CLI::App& group = *AddGroup(app, "device", "Enrolled devices");
+  auto json = std::make_shared<bool>(false);
+  CLI::App* list = AddCommand(group, "list", "Devices, by id");
+  AddJsonOption(list, *json);
+  list->callback([remote, json] {
+    const v1::ListDevicesResponse response = RpcValueOrExit(remote->Connect()->ListDevices());
+    if (*json) return PrintJson(response);
+    Table table({"ID", "CLASS", "STATE", "SEEN", "AGENT", "MODELS", "LABELS"});
+    for (const v1::Device& device : response.devices())
+      table.Add({device.id(), device.device_class(), v1::Device::State_Name(device.state()),
+                 Relative(device.last_seen_ms(), remote->clock.Now()), device.agent_version(), ModelsOf(device),
+                 Labels(device.labels())});
+    PrintOut(table.ToString("no devices; enrol one with a token of `quantfleet token create`"));
+  });
+  AddDeviceOne(group, remote, "show", "One device: its machine, class and models", &OperatorClient::GetDevice);
+  AddDeviceOne(group, remote, "revoke", "Refuse a device from now on", &OperatorClient::RevokeDevice);
+}
+
+// ---- status
+
+void AddStatusCommand(CLI::App& app, const Remote& remote) {
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = AddCommand(app, "status", "The daemon and its fleet at a glance");
+  AddJsonOption(command, *json);
+  command->callback([remote, json] {
+    const v1::Status status = RpcValueOrExit(remote->Connect()->GetStatus());
+    if (*json) return PrintJson(status);
+    PrintOut(Fields({{"version", status.version()},
+                     {"started", fmt::format("{} ({})", UtcTime(status.started_ms()),
+                                             Relative(status.started_ms(), remote->clock.Now()))},
+                     {"models", fmt::format("{}", status.models())},
+                     {"artifacts", fmt::format("{}, {} of blobs", status.artifacts(), HumanBytes(status.blob_bytes()))},
+                     {"devices", fmt::format("{}, {} seen lately", status.devices(), status.devices_seen_lately())},
+                     {"jobs", fmt::format("{} running, {} queued", status.jobs_running(), status.jobs_queued())},
+                     {"rollouts", fmt::format("{} running", status.rollouts_running())},
+                     {"blobs at", status.blob_endpoint()}}));
+  });
+}
+
+}  // namespace
+
+void AddFleetCommands(CLI::App& app, const Remote& remote) {
+  AddClassCommands(app, remote);
+  AddTokenCommands(app, remote);
+  AddDeviceCommands(app, remote);
+  AddStatusCommand(app, remote);
+}
+
+}  // namespace quantfleet::cli

@@ -1,0 +1,175 @@
+// quantfleet job submit|watch|list|show|cancel
+
+#include <thread>
+
+#include "cli/remote_context.h"
+#include "cli/remote_format.h"
+#include "cli/remote_progress.h"
+#include "common/base/bytes.h"
+
+namespace quantfleet::cli {
+namespace {
+
+constexpr auto kPatience = std::chrono::seconds(60);  // for a daemon that is being restarted
+
+std::string Join(const auto& parts, std::string_view between = ", ") {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : std::string(between)) + part;
+  return text;
+}
+
+std::string Slabs(const v1::JobProgress& progress) {
+  std::string text = fmt::format("{} of {} slabs", progress.slabs_done(), progress.slabs_total());
+  if (progress.slabs_resumed() > 0) text += fmt::format(", {} of them from before a restart", progress.slabs_resumed());
+  return text;
+}
+
+void PrintJob(const v1::Job& job, Time now) {
+  const v1::JobProgress& progress = job.progress();
+  const int64_t end = job.finished_ms() ? job.finished_ms() : ToUnixMillis(now);
+  std::vector<std::pair<std::string, std::string>> fields = {
+      {"name", job.name()},
+      {"model", job.model()},
+      {"state", v1::Job::State_Name(job.state())},
+      {"classes", Join(job.device_classes())},
+      {"stage", fmt::format("{} ({})", progress.stage(), Slabs(progress))},
+      {"read", fmt::format("{} of {}", HumanBytes(progress.bytes_read()), HumanBytes(progress.bytes_total()))},
+      {"written", HumanBytes(progress.bytes_written())},
+      {"created", fmt::format("{} ({})", UtcTime(job.created_ms()), Relative(job.created_ms(), now))},
+      {job.done() ? "took" : "running for", HumanDuration(Duration(end - job.created_ms()))}};
+  for (const std::string& artifact : job.artifacts()) fields.emplace_back("artifact", artifact);
+  if (!job.error_message().empty()) fields.emplace_back("error", job.error_message());
+  PrintOut(Fields(fields));
+}
+
+std::string ProgressText(const v1::Job& job) {
+  const v1::JobProgress& progress = job.progress();
+  if (job.state() == v1::Job::QUEUED) return job.name() + ": queued";
+  std::string text =
+      fmt::format("{} {} {:>5}  read {} of {}, written {}", progress.stage(),
+                  Bar(progress.bytes_read(), progress.bytes_total(), 24),
+                  Share(progress.bytes_read(), progress.bytes_total()), HumanBytes(progress.bytes_read()),
+                  HumanBytes(progress.bytes_total()), HumanBytes(progress.bytes_written()));
+  if (progress.bytes_per_second() >= 1)
+    text += fmt::format("  {}/s", HumanBytes(static_cast<uint64_t>(progress.bytes_per_second())));
+  if (progress.eta_seconds() >= 0 && progress.eta_seconds() < 1e9 && !job.done())
+    text += "  ETA " + HumanDuration(Duration(static_cast<int64_t>(progress.eta_seconds() * 1000)));
+  return text;
+}
+
+// Until the job is done; a daemon that goes away is waited for, and then the watch goes on.
+absl::StatusOr<v1::Job> WatchToTheEnd(OperatorClient& client, const std::string& name, const Clock& clock) {
+  StatusLine line(clock);
+  v1::Job last;
+  bool seen = false;
+  for (Duration lost_at = clock.Monotonic();;) {
+    const absl::Status status = client.WatchJob(name, [&](const v1::Job& job) {
+      // A stage's last update is shown even when it comes quickly.
+      if (line.Due() || job.done() || job.progress().stage() != last.progress().stage()) line.Show(ProgressText(job));
+      last = job;
+      seen = true;
+      lost_at = clock.Monotonic();
+    });
+    if (last.done()) return last;
+    if (!status.ok() && (status.code() != absl::StatusCode::kUnavailable || !seen)) return status;
+    if (clock.Monotonic() - lost_at > kPatience)
+      return status.ok() ? Unavailable("the daemon ended the watch before the job was done") : status;
+    line.Show(fmt::format("{}: the daemon is away, waiting for it", name));
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+}
+
+void Output(const v1::Job& job, bool json, const RemoteContext& remote) {
+  if (json) PrintJson(job);
+  else PrintJob(job, remote.clock.Now());
+}
+
+void FinishWatch(OperatorClient& client, const std::string& name, bool json, const RemoteContext& remote) {
+  const v1::Job job = RpcValueOrExit(WatchToTheEnd(client, name, remote.clock));
+  Output(job, json, remote);
+  if (job.state() == v1::Job::FAILED) ExitOnError(Internal("{} failed: {}", job.name(), Printable(job.error_message())));
+  if (job.state() == v1::Job::CANCELLED) ExitOnError(Cancelled("{} was cancelled", job.name()));
+}
+
+void AddSubmit(CLI::App& group, const Remote& remote) {
+  struct Options {
+    std::string model, request_id;
+    std::vector<std::string> classes;
+    bool watch = false, json = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = AddCommand(group, "submit", "Make one artifact per device class, in one pass over the model");
+  command->add_option("MODEL", options->model)->required();
+  command->add_option("--class", options->classes, "A device class (`quantfleet class list`); may be repeated")
+      ->required()->allow_extra_args(false)->delimiter(',');
+  command->add_flag("--watch", options->watch, "Stay until the job is done; exit code 1 when it failed");
+  AddRequestIdOption(command, options->request_id);
+  AddJsonOption(command, options->json);
+  command->callback([remote, options] {
+    v1::SubmitJobRequest request;
+    FillRequestId(options->request_id);
+    request.set_request_id(options->request_id);
+    request.set_model(options->model);
+    for (const std::string& name : options->classes) request.add_device_classes(name);
+    const auto client = remote->Connect();
+    const v1::Job job = RpcValueOrExit(client->SubmitJob(request));
+    if (options->watch) return FinishWatch(*client, job.name(), options->json, *remote);
+    if (options->json) return PrintJson(job);
+    PrintOut(Printable(job.name()) + "\n");
+    Note(fmt::format("follow it with `quantfleet job watch {}`", job.name()));
+  });
+}
+
+void AddWatch(CLI::App& group, const Remote& remote) {
+  auto name = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = AddCommand(group, "watch", "Stay until a job is done; exit code 1 when it failed");
+  command->add_option("NAME", *name)->required();
+  AddJsonOption(command, *json);
+  command->callback([remote, name, json] {
+    const auto client = remote->Connect();
+    FinishWatch(*client, InCollection("jobs", *name), *json, *remote);
+  });
+}
+
+void AddList(CLI::App& group, const Remote& remote) {
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = AddCommand(group, "list", "Jobs, whatever their state");
+  AddJsonOption(command, *json);
+  command->callback([remote, json] {
+    const v1::ListJobsResponse response = RpcValueOrExit(remote->Connect()->ListJobs());
+    if (*json) return PrintJson(response);
+    Table table({"NAME", "MODEL", "STATE", ">DONE", "CLASSES", "CREATED"});
+    for (const v1::Job& job : response.jobs())
+      table.Add({job.name(), job.model(), v1::Job::State_Name(job.state()),
+                 Share(job.progress().slabs_done(), job.progress().slabs_total()), Join(job.device_classes(), ","),
+                 Relative(job.created_ms(), remote->clock.Now())});
+    PrintOut(table.ToString("no jobs; start one with `quantfleet job submit MODEL --class CLASS`"));
+  });
+}
+
+void AddOne(CLI::App& group, const Remote& remote, const std::string& verb, const std::string& help,
+            absl::StatusOr<v1::Job> (OperatorClient::*call)(const std::string&)) {
+  auto name = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = AddCommand(group, verb, help);
+  command->add_option("NAME", *name)->required();
+  AddJsonOption(command, *json);
+  command->callback([remote, name, json, call] {
+    const auto client = remote->Connect();
+    Output(RpcValueOrExit((client.get()->*call)(InCollection("jobs", *name))), *json, *remote);
+  });
+}
+
+}  // namespace
+
+void AddJobCommands(CLI::App& app, const Remote& remote) {
+  CLI::App& group = *AddGroup(app, "job", "Quantization jobs");
+  AddSubmit(group, remote);
+  AddWatch(group, remote);
+  AddList(group, remote);
+  AddOne(group, remote, "show", "One job", &OperatorClient::GetJob);
+  AddOne(group, remote, "cancel", "Stop a job; what it sealed stays", &OperatorClient::CancelJob);
+}
+
+}  // namespace quantfleet::cli

@@ -1,0 +1,124 @@
+// quantfleet model push|import|list|show
+
+#include <optional>
+#include <thread>
+
+#include "cli/progress.h"
+#include "cli/remote_context.h"
+#include "cli/remote_format.h"
+#include "common/base/bytes.h"
+
+namespace quantfleet::cli {
+namespace {
+
+void PrintModel(const v1::Model& model, Time now) {
+  PrintOut(Fields({{"name", model.name()},
+                   {"architecture", model.architecture()},
+                   {"format", model.format()},
+                   {"parameters", HumanCount(model.parameters())},
+                   {"size", HumanBytes(model.size_bytes())},
+                   {"created", fmt::format("{} ({})", UtcTime(model.created_ms()), Relative(model.created_ms(), now))},
+                   {"path", model.path()}}));
+}
+
+void Output(const v1::Model& model, bool json, const RemoteContext& remote) {
+  if (json) PrintJson(model);
+  else PrintModel(model, remote.clock.Now());
+}
+
+// One line per step of the push, drawn anew when the step changes.
+class PushProgress {
+ public:
+  explicit PushProgress(std::string name) : name_(std::move(name)) {}
+
+  void Update(std::string_view doing, uint64_t done, uint64_t total) {
+    if (doing != doing_) {
+      doing_ = doing;
+      line_.emplace(fmt::format("{} {}", doing, name_));
+    }
+    line_->Update(done, total);
+  }
+  void Clear() { line_.reset(); }
+
+ private:
+  const std::string name_;
+  std::string doing_;
+  std::optional<ProgressLine> line_;
+};
+
+void AddPush(CLI::App& group, const Remote& remote) {
+  struct Options {
+    std::string name, path, request_id;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = AddCommand(group, "push", "Send a model to the daemon; run it again to go on after a cut");
+  command->add_option("NAME", options->name, "What the fleet calls the model")->required();
+  command->add_option("PATH", options->path, "A Hugging Face folder or a .gguf file")->required();
+  AddRequestIdOption(command, options->request_id);
+  AddJsonOption(command, options->json);
+  command->callback([remote, options] {
+    const std::vector<LocalFile> files = ValueOrExit(FilesOfModel(options->path));
+    const auto client = remote->Connect();
+    PushProgress progress(options->name);
+    FillRequestId(options->request_id);
+    auto model = Push(RealFileSystem(), *client, files,
+                      {.name = options->name,
+                       .request_id = options->request_id,
+                       .on_progress = [&](auto doing, auto done, auto total) { progress.Update(doing, done, total); },
+                       .wait = [](Duration time) { std::this_thread::sleep_for(time); }});
+    progress.Clear();
+    Output(RpcValueOrExit(std::move(model)), options->json, *remote);
+  });
+}
+
+void AddImport(CLI::App& group, const Remote& remote) {
+  auto request = std::make_shared<v1::ImportModelRequest>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = AddCommand(group, "import", "Register a model that lies on the daemon's machine");
+  command->add_option("NAME", *request->mutable_name(), "What the fleet calls the model")->required();
+  command->add_option("PATH", *request->mutable_path(), "A path on the daemon's machine")->required();
+  AddRequestIdOption(command, *request->mutable_request_id());
+  AddJsonOption(command, *json);
+  command->callback([remote, request, json] {
+    FillRequestId(*request->mutable_request_id());
+    Output(RpcValueOrExit(remote->Connect()->ImportModel(*request)), *json, *remote);
+  });
+}
+
+void AddList(CLI::App& group, const Remote& remote) {
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = AddCommand(group, "list", "The models that the daemon knows");
+  AddJsonOption(command, *json);
+  command->callback([remote, json] {
+    const v1::ListModelsResponse response = RpcValueOrExit(remote->Connect()->ListModels());
+    if (*json) return PrintJson(response);
+    Table table({"NAME", "ARCHITECTURE", "FORMAT", ">PARAMETERS", ">SIZE", "CREATED"});
+    for (const v1::Model& model : response.models())
+      table.Add({model.name(), model.architecture(), model.format(), HumanCount(model.parameters()),
+                 HumanBytes(model.size_bytes()), Relative(model.created_ms(), remote->clock.Now())});
+    PrintOut(table.ToString("no models; add one with `quantfleet model push NAME PATH`"));
+  });
+}
+
+void AddShow(CLI::App& group, const Remote& remote) {
+  auto name = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = AddCommand(group, "show", "One model");
+  command->add_option("NAME", *name)->required();
+  AddJsonOption(command, *json);
+  command->callback(
+      [remote, name, json] { Output(RpcValueOrExit(remote->Connect()->GetModel(*name)), *json, *remote); });
+}
+
+}  // namespace
+
+void AddModelCommands(CLI::App& app, const Remote& remote) {
+  CLI::App& group = *AddGroup(app, "model", "Models as their authors publish them");
+  AddPush(group, remote);
+  AddImport(group, remote);
+  AddList(group, remote);
+  AddShow(group, remote);
+}
+
+}  // namespace quantfleet::cli

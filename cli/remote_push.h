@@ -1,0 +1,49 @@
+// Pushing a model to the daemon so that a cut connection costs only what was under way: which files, their digests,
+// and the loop that goes on where the daemon says. No gRPC here: the daemon is a PushPort.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "quantfleet/v1/operator.pb.h"
+
+namespace quantfleet::cli {
+
+// The three calls of ModelService that a push needs.
+class PushPort {
+ public:
+  virtual ~PushPort() = default;
+  virtual absl::StatusOr<v1::PushState> BeginPush(const v1::BeginPushRequest& request) = 0;
+  // Calls `next` for one message after the other until it returns false or an error, which is returned.
+  using NextPiece = std::function<absl::StatusOr<bool>(v1::PushData&)>;
+  virtual absl::StatusOr<v1::PushState> WritePush(const NextPiece& next) = 0;
+  virtual absl::StatusOr<v1::Model> CommitPush(const v1::CommitPushRequest& request) = 0;
+};
+
+struct LocalFile {
+  fs::path path;
+  std::string name;  // as the daemon stores it
+  uint64_t size = 0;
+};
+
+// One GGUF file, or what belongs to a model in a Hugging Face folder: configuration, tokenizer, weights, licence and
+// model card, sorted by name. When an index lists the shards, those weights and no others. Links are followed.
+absl::StatusOr<std::vector<LocalFile>> FilesOfModel(const fs::path& path);
+
+struct PushOptions {
+  std::string name;
+  std::string request_id;
+  std::function<void(std::string_view doing, uint64_t done, uint64_t total)> on_progress;
+  std::function<void(Duration)> wait;  // sleeps between attempts
+};
+
+// UNAVAILABLE when the daemon was not reached at first, or no byte got through in ten attempts on end.
+absl::StatusOr<v1::Model> Push(FileSystem& files, PushPort& port, const std::vector<LocalFile>& model,
+                               const PushOptions& options);
+
+}  // namespace quantfleet::cli
