@@ -92,8 +92,8 @@ absl::Status Quantize(const Options& options) {
     return absl::OkStatus();
   }
   QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(RealFileSystem(), options.out, plan, options.force));
-  ExecutorOptions execution{.threads = options.threads, .memory_bytes = options.memory_mib << 20, .journal = nullptr,
-                            .on_progress = nullptr, .stop = interrupt.token()};
+  ExecutorOptions execution{.threads = options.threads, .memory_bytes = options.memory_mib << 20,
+                            .stop = interrupt.token()};
   ExecutorResult result;
   {
     ProgressLine line("quantize");

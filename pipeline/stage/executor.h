@@ -55,8 +55,8 @@ struct ExecutorOptions {
   // needs when it does not suffice for one.
   uint64_t memory_bytes = 512u << 20;
   Journal* journal = nullptr;
-  std::function<void(const Progress&)> on_progress;  // called from worker threads, one at a time
-  std::stop_token stop;                // CANCELLED when it fires
+  std::function<void(const Progress&)> on_progress = {};  // called from worker threads, one at a time
+  std::stop_token stop = {};           // CANCELLED when it fires
 };
 
 struct ExecutorResult {

@@ -1,0 +1,377 @@
+#include "pipeline/stage/executor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <limits>
+#include <mutex>
+
+#include "pipeline/format/open_model.h"
+#include "pipeline/stage/slab_worker.h"
+#include "tests/pipeline/stage/stage_fixture.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+using ::quantfleet::testing::TempDir;
+using ::quantfleet::testing::TinyModelOptions;
+using ::quantfleet::testing::WriteTinyModel;
+using ::testing::HasSubstr;
+
+constexpr const char* kRecipes[] = {"f32", "f16", "bf16", "q8_0", "q4_0"};
+
+std::vector<TargetSpec> AllRecipes() {
+  std::vector<TargetSpec> specs;
+  for (const char* recipe : kRecipes) specs.push_back({"gguf", recipe});
+  return specs;
+}
+
+std::vector<std::string> DigestsOf(const ExecutorResult& result) {
+  std::vector<std::string> out;
+  for (const v1::Manifest& m : result.manifests) out.push_back(ManifestDigest(m).hex());
+  return out;
+}
+
+// A tiny model of an architecture, opened, with the plan of all recipes.
+class TinyTest : public ::testing::TestWithParam<Architecture> {
+ protected:
+  void SetUp() override {
+    // Rows of 172, which no block divides, and a source that is fused (phi3), permuted (llama) or has biases (qwen2).
+    WriteTinyModel(dir_.path(), GetParam(), {.intermediate = 172, .layers = 2});
+    auto source = OpenModel(RealFileSystem(), dir_.path());
+    ASSERT_OK(source);
+    source_ = std::move(*source);
+    auto plan = MakePlan(*source_, AllRecipes());
+    ASSERT_OK(plan);
+    plan_ = std::move(*plan);
+  }
+  absl::StatusOr<ExecutorResult> RunPlan(const Plan& plan, ExecutorOptions options = {}) {
+    sink_ = std::make_unique<MemorySink>(plan);
+    return Execute(*source_, plan, *sink_, options);
+  }
+
+  TempDir dir_;
+  std::unique_ptr<ModelSource> source_;
+  Plan plan_;
+  std::unique_ptr<MemorySink> sink_;
+};
+
+TEST_P(TinyTest, FilesAreWhatTheNaiveWayMakes) {
+  ASSERT_OK(RunPlan(plan_));
+  for (size_t t = 0; t < plan_.targets.size(); ++t)
+    for (uint32_t f = 0; f < plan_.targets[t].layout.files.size(); ++f)
+      EXPECT_TRUE(sink_->File(t, f) == NaiveFile(*source_, plan_.targets[t].layout, f))
+          << plan_.targets[t].spec.name() << " " << plan_.targets[t].layout.files[f].path;
+}
+
+TEST_P(TinyTest, OnePassForAllEqualsOneByOne) {
+  const auto together = RunPlan(plan_);
+  ASSERT_OK(together);
+  const std::vector<std::string> digests = DigestsOf(*together);
+  for (size_t t = 0; t < digests.size(); ++t) {
+    const auto plan = MakePlan(*source_, {plan_.targets[t].spec});
+    ASSERT_OK(plan);
+    const auto alone = RunPlan(*plan);
+    ASSERT_OK(alone);
+    EXPECT_EQ(DigestsOf(*alone).front(), digests[t]);
+  }
+}
+
+TEST_P(TinyTest, ThreadsAndMemoryChangeNothing) {
+  const auto first = RunPlan(plan_, {.threads = 1});
+  ASSERT_OK(first);
+  for (const int threads : {2, 7}) {
+    const auto again = RunPlan(plan_, {.threads = threads, .memory_bytes = uint64_t{3} << 20});
+    ASSERT_OK(again);
+    EXPECT_EQ(DigestsOf(*again), DigestsOf(*first));
+  }
+}
+
+TEST_P(TinyTest, EachSourceByteIsReadOnce) {
+  CountingSource counting(*source_);
+  MemorySink sink(plan_);
+  ASSERT_OK(Execute(counting, plan_, sink, {.threads = 3}));
+  EXPECT_EQ(counting.bytes(), plan_.source_bytes);
+  EXPECT_TRUE(counting.ReadOnce());
+}
+
+TEST_P(TinyTest, ManifestsSayWhatWasMade) {
+  const auto result = RunPlan(plan_);
+  ASSERT_OK(result);
+  for (size_t t = 0; t < plan_.targets.size(); ++t) {
+    const v1::Manifest& m = result->manifests[t];
+    EXPECT_OK(ParseManifest(SerializeManifest(m)));
+    EXPECT_EQ(m.target().recipe(), kRecipes[t]);
+    EXPECT_EQ(m.source().architecture(), Name(GetParam()));
+    EXPECT_EQ(m.source().parameters(), static_cast<uint64_t>(source_->description().Parameters()));
+    EXPECT_EQ(m.source().digest(), result->manifests[0].source().digest());
+    EXPECT_EQ(m.requirements().memory_bytes(), plan_.targets[t].layout.memory_bytes);
+    for (int f = 0; f < m.files_size(); ++f) {
+      uint64_t at = 0;
+      for (const v1::Chunk& chunk : m.files(f).chunks()) {
+        const ByteSpan bytes = ByteSpan(sink_->File(t, static_cast<size_t>(f))).subspan(at, chunk.size());
+        EXPECT_EQ(HashBytes(bytes).raw(), chunk.digest());
+        at += chunk.size();
+      }
+    }
+  }
+}
+
+// The F32 GGUF that we make is a source too: where its rows are permuted already, nothing permutes them again.
+TEST_P(TinyTest, AGgufSourceGivesTheSameWeights) {
+  ASSERT_OK(RunPlan(plan_));
+  const fs::path file = dir_ / "f32.gguf";
+  ASSERT_OK(RealFileSystem().WriteAtomically(file, sink_->File(0, plan_.targets[0].layout.pieces[0].file)));
+  const auto source = OpenModel(RealFileSystem(), file);
+  ASSERT_OK(source);
+  const auto plan = MakePlan(**source, AllRecipes());
+  ASSERT_OK(plan);
+  MemorySink sink(*plan);
+  ASSERT_OK(Execute(**source, *plan, sink, {}));
+  for (size_t t = 0; t < plan->targets.size(); ++t) {
+    const TargetLayout& one = plan_.targets[t].layout;
+    const TargetLayout& other = plan->targets[t].layout;
+    ASSERT_EQ(one.pieces.size(), other.pieces.size());
+    for (size_t i = 0; i < one.pieces.size(); ++i) {
+      const Piece& piece = source_->description().pieces[one.pieces[i].piece];
+      const auto size = static_cast<size_t>(piece.rows * RowBytes(one.pieces[i].dtype, piece.cols));
+      EXPECT_EQ(HashBytes(ByteSpan(sink_->File(t, one.pieces[i].file)).subspan(one.pieces[i].offset, size)),
+                HashBytes(ByteSpan(sink.File(t, other.pieces[i].file)).subspan(other.pieces[i].offset, size)))
+          << plan->targets[t].spec.name() << " " << one.pieces[i].tensor;
+    }
+  }
+}
+
+TEST_P(TinyTest, ResumeReadsOnlyWhatIsNotRecorded) {
+  MemoryJournal journal;
+  const auto whole = RunPlan(plan_, {.threads = 1, .journal = &journal});
+  ASSERT_OK(whole);
+  ASSERT_EQ(journal.records.size(), plan_.slabs.size());
+  uint64_t missing = 0;
+  for (size_t slab = 0; slab < plan_.slabs.size(); slab += 3) {
+    journal.records.erase(slab);
+    const Slab& s = plan_.slabs[slab];
+    const Piece& piece = source_->description().pieces[s.piece];
+    missing += static_cast<uint64_t>(s.rows) * static_cast<uint64_t>(piece.dims == 1 ? 1 : piece.cols) * 2;  // BF16
+  }
+  const size_t recorded = journal.records.size();
+  CountingSource counting(*source_);
+  MemorySink sink(plan_);
+  const auto resumed = Execute(counting, plan_, sink, {.threads = 2, .journal = &journal});
+  ASSERT_OK(resumed);
+  EXPECT_EQ(DigestsOf(*resumed), DigestsOf(*whole));
+  EXPECT_EQ(resumed->progress.slabs_resumed, recorded);
+  EXPECT_EQ(resumed->progress.slabs_done, plan_.slabs.size());
+  EXPECT_EQ(resumed->progress.bytes_read, plan_.source_bytes);
+  EXPECT_EQ(counting.bytes(), missing);
+}
+
+TEST_P(TinyTest, ARecordOfAnotherPlanIsRefused) {
+  MemoryJournal journal;
+  const auto small = MakePlan(*source_, {{"gguf", "q4_0"}});
+  ASSERT_OK(small);
+  ASSERT_OK(RunPlan(*small, {.journal = &journal}));
+  EXPECT_ERROR(RunPlan(plan_, {.journal = &journal}), kFailedPrecondition, "not of this plan");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TinyTest,
+                         ::testing::Values(Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2),
+                         [](const auto& test) { return std::string(Name(test.param)); });
+
+// Pieces of many slabs, reads, strips and chunks, permuted for one target and straight for the other.
+TEST(Executor, ManySlabsOfHeadsOfOddSizeEqualTheNaiveWay) {
+  MemorySource source;
+  source.model.hyper.head_dim = 6;
+  source.Add(Role::kAttnQ, DType::kBF16, 120, 65536);
+  source.Add(Role::kAttnQBias, DType::kF32, 1, 120, 1);
+  source.Add(Role::kFfnDown, DType::kF16, 33, 65536);
+  const auto plan = PlanFromLayouts(
+      source.model, {SimpleTarget(source.model, "a", DType::kQ8_0, RowOrder::kInterleaved),
+                     SimpleTarget(source.model, "b", DType::kBF16, RowOrder::kHf),
+                     SimpleTarget(source.model, "c", DType::kF32, RowOrder::kInterleaved)});
+  ASSERT_OK(plan);
+  ASSERT_EQ(plan->slabs.size(), 5u);
+  EXPECT_EQ(plan->slabs[0].rows, 96);  // chunks of 32 Q8_0 rows, heads of 6
+  CountingSource counting(source);
+  MemorySink sink(*plan);
+  ASSERT_OK(Execute(counting, *plan, sink, {.threads = 2}));
+  for (size_t t = 0; t < 3; ++t)
+    EXPECT_TRUE(sink.File(t, 0) == NaiveFile(source, plan->targets[t].layout, 0)) << t;
+  EXPECT_TRUE(counting.ReadOnce());
+  EXPECT_EQ(counting.bytes(), plan->source_bytes);
+}
+
+TEST(Executor, EqualFloatTypesAreCopiedBitForBit) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    MemorySource source;
+    source.Add(Role::kFfnUp, dtype, 3, 64);
+    const size_t width = static_cast<size_t>(RowBytes(dtype, 1));
+    // Negative zero and the smallest subnormal.
+    source.data[0][width - 1] = std::byte{0x80};
+    std::fill_n(source.data[0].begin(), width - 1, std::byte{0});
+    std::fill_n(source.data[0].begin() + static_cast<ptrdiff_t>(width), width, std::byte{0});
+    source.data[0][width] = std::byte{1};
+    const auto plan = PlanFromLayouts(source.model, {SimpleTarget(source.model, "same", dtype, RowOrder::kHf, 0)});
+    ASSERT_OK(plan);
+    MemorySink sink(*plan);
+    ASSERT_OK(Execute(source, *plan, sink, {}));
+    EXPECT_TRUE(std::equal(source.data[0].begin(), source.data[0].end(), sink.File(0, 0).begin()));
+  }
+}
+
+class SmallSource : public ::testing::Test {
+ protected:
+  SmallSource() {
+    source_.Add(Role::kAttnNorm, DType::kF32, 1, 64, 1);
+    source_.Add(Role::kAttnQ, DType::kF32, 30, 64);
+    source_.model.pieces[1].rows = 10;
+    source_.AddPiece(Role::kAttnK, 10, 64, 2, 1, 10);
+    source_.AddPiece(Role::kAttnV, 10, 64, 2, 1, 20);
+  }
+  void Put(size_t tensor, int64_t element, float value) {
+    quantfleet::Store(source_.data[tensor].data() + element * 4, value);
+  }
+  absl::Status RunTo(DType dtype, ExecutorOptions options = {}) {
+    auto plan = PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "x", dtype, RowOrder::kHf)});
+    if (!plan.ok()) return plan.status();
+    MemorySink sink(*plan);
+    sink.on_store = on_store_;
+    CountingSource counting(source_);
+    counting.on_read = on_read_;
+    const absl::Status status = Execute(counting, *plan, sink, options).status();
+    stores_ = sink.stores();
+    return status;
+  }
+
+  MemorySource source_;
+  std::function<absl::Status(size_t)> on_read_;
+  std::function<absl::Status(size_t, const PlannedChunk&)> on_store_;
+  size_t stores_ = 0;
+};
+
+TEST_F(SmallSource, WhatIsNotANumberIsNamed) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    for (const DType dtype : {DType::kF32, DType::kQ8_0}) {
+      const float good = Load<float>(source_.data[1].data() + (23 * 64 + 5) * 4);
+      Put(1, 23 * 64 + 5, bad);
+      const absl::Status status = RunTo(dtype);
+      EXPECT_ERROR(status, kInvalidArgument, "tensor 'attn_q.src'");
+      EXPECT_THAT(Message(status), HasSubstr("row 23, column 5"));  // of the fused source tensor
+      EXPECT_THAT(Message(status), HasSubstr("fetch the model"));
+      Put(1, 23 * 64 + 5, good);
+    }
+  }
+  Put(0, 7, std::numeric_limits<float>::infinity());
+  EXPECT_ERROR(RunTo(DType::kQ4_0), kInvalidArgument, "tensor 'attn_norm.src' holds inf at element 7");
+}
+
+TEST_F(SmallSource, WhatATypeCannotHoldIsNamed) {
+  Put(1, 12 * 64 + 3, 70000.f);
+  EXPECT_ERROR(RunTo(DType::kF16), kInvalidArgument, "too large for f16 (row 12, column 3");
+  EXPECT_OK(RunTo(DType::kQ8_0));  // its scale holds it
+  EXPECT_OK(RunTo(DType::kBF16));
+  Put(1, 12 * 64 + 3, 1e30f);
+  EXPECT_ERROR(RunTo(DType::kQ8_0), kInvalidArgument, "too large for q8_0 (row 12, column 0");
+  EXPECT_ERROR(RunTo(DType::kQ4_0), kInvalidArgument, "take bf16 or f32");
+  EXPECT_OK(RunTo(DType::kF32));
+}
+
+TEST_F(SmallSource, AReadErrorEndsIt) {
+  on_read_ = [](size_t tensor) { return tensor == 1 ? DataLoss("cut") : absl::OkStatus(); };
+  EXPECT_ERROR(RunTo(DType::kF32, {.threads = 2}), kDataLoss, "tensor 'attn_q.src': cut");
+}
+
+TEST_F(SmallSource, AStoreErrorEndsIt) {
+  on_store_ = [](size_t, const PlannedChunk& chunk) -> absl::Status {
+    if (chunk.piece == 2) return ResourceExhausted("disk full");
+    return absl::OkStatus();
+  };
+  EXPECT_ERROR(RunTo(DType::kF32, {.threads = 1}), kResourceExhausted, "disk full");
+  EXPECT_EQ(stores_, 3u);  // header, attn_norm, attn_q; attn_v is not begun
+}
+
+TEST_F(SmallSource, AnExceptionInAWorkerIsAnError) {
+  on_store_ = [](size_t, const PlannedChunk& chunk) -> absl::Status {
+    if (chunk.piece >= 0) throw std::runtime_error("boom");
+    return absl::OkStatus();
+  };
+  EXPECT_ERROR(RunTo(DType::kF32, {.threads = 2}), kInternal, "boom");
+}
+
+TEST_F(SmallSource, AStopIsObeyed) {
+  std::stop_source stop;
+  on_store_ = [&](size_t, const PlannedChunk& chunk) {
+    if (chunk.piece == 1) stop.request_stop();
+    return absl::OkStatus();
+  };
+  EXPECT_ERROR(RunTo(DType::kF32, {.threads = 1, .stop = stop.get_token()}), kCancelled, "stopped");
+  EXPECT_EQ(stores_, 3u);
+  EXPECT_ERROR(RunTo(DType::kF32, {.stop = stop.get_token()}), kCancelled, "stopped");
+  EXPECT_EQ(stores_, 0u);
+}
+
+TEST_F(SmallSource, ProgressComesOneByOneAndEndsWhole) {
+  std::vector<Progress> seen;
+  Gauge gauge;
+  ASSERT_OK(RunTo(DType::kF32, {.threads = 4, .on_progress = [&](const Progress& p) {
+                                  const Gauge::Inside inside(gauge);
+                                  seen.push_back(p);
+                                }}));
+  EXPECT_EQ(gauge.most(), 1);
+  ASSERT_EQ(seen.size(), 4u);
+  for (size_t i = 0; i < seen.size(); ++i) EXPECT_EQ(seen[i].slabs_done, i + 1);
+  EXPECT_EQ(seen.back().bytes_read, seen.back().bytes_total);
+  EXPECT_EQ(seen.back().bytes_total, uint64_t{(30 * 64 + 64) * 4});
+  EXPECT_EQ(seen.back().bytes_written, 100u + (28 + 30 * 64 * 4 + 64 * 4));  // padding after the header's 100
+}
+
+// The first `wanted` who arrive go on together; who comes too late or too many still passes.
+class Meeting {
+ public:
+  explicit Meeting(int wanted) : wanted_(wanted) {}
+  absl::Status Arrive() {
+    std::unique_lock lock(mutex_);
+    ++arrived_;
+    all_.notify_all();
+    if (!all_.wait_for(lock, std::chrono::seconds(60), [&] { return arrived_ >= wanted_; }))
+      return DeadlineExceeded("fewer workers than the budget allows");
+    return absl::OkStatus();
+  }
+
+ private:
+  const int wanted_;
+  int arrived_ = 0;
+  std::mutex mutex_;
+  std::condition_variable all_;
+};
+
+TEST(ExecutorMemory, TheBudgetBoundsHowManyWork) {
+  MemorySource source;
+  for (int i = 0; i < 12; ++i) source.Add(Role::kFfnUp, DType::kBF16, 64, 1024);
+  const auto plan = PlanFromLayouts(source.model, {SimpleTarget(source.model, "a", DType::kF32, RowOrder::kHf, 96),
+                                                   SimpleTarget(source.model, "b", DType::kQ8_0, RowOrder::kHf, 96)});
+  ASSERT_OK(plan);
+  // 128 KiB read, 256 KiB of F32 in a strip, chunks of 256 KiB and 68 KiB.
+  const uint64_t each = (128 + 256 + 256 + 68) << 10;
+  const auto jobs = JobsOf(source.model, *plan);
+  ASSERT_OK(jobs);
+  EXPECT_EQ(BuffersFor(*plan, *jobs).total(), each);
+  for (const int workers : {1, 2, 3}) {
+    CountingSource counting(source);
+    Meeting meeting(workers);
+    counting.on_read = [&](size_t) { return meeting.Arrive(); };
+    MemorySink sink(*plan);
+    const uint64_t budget = static_cast<uint64_t>(workers) * each + each - 1;
+    ASSERT_OK(Execute(counting, *plan, sink, {.threads = 8, .memory_bytes = budget}));
+    EXPECT_EQ(counting.gauge.most(), workers);
+    EXPECT_LE(sink.gauge.most(), workers);
+  }
+  MemorySink sink(*plan);
+  EXPECT_ERROR(Execute(source, *plan, sink, {.memory_bytes = each - 1}), kInvalidArgument, "708.0 KiB at least");
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline

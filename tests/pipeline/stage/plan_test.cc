@@ -1,0 +1,230 @@
+#include "pipeline/stage/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "pipeline/format/open_model.h"
+#include "pipeline/stage/geometry.h"
+#include "pipeline/stage/plan_text.h"
+#include "tests/pipeline/stage/stage_fixture.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+using ::quantfleet::testing::TempDir;
+using ::quantfleet::testing::TinyModelOptions;
+using ::quantfleet::testing::WriteTinyModel;
+using ::testing::HasSubstr;
+
+constexpr int64_t kMiB = 1 << 20;
+
+std::vector<TargetSpec> AllRecipes() {
+  return {{"gguf", "f32"}, {"gguf", "f16"}, {"gguf", "bf16"}, {"gguf", "q8_0"}, {"gguf", "q4_0"}};
+}
+
+// The promises of docs/formats/artifact.md, for any plan.
+void ExpectSound(const ModelDescription& model, const Plan& plan) {
+  for (const TargetPlan& target : plan.targets) {
+    std::vector<uint64_t> at(target.layout.files.size());
+    uint32_t file = 0;
+    for (const PlannedChunk& chunk : target.chunks) {
+      ASSERT_GE(chunk.file, file);
+      file = chunk.file;
+      ASSERT_EQ(chunk.offset, at[file]);
+      ASSERT_GT(chunk.size, 0u);
+      ASSERT_LE(chunk.size, kMaxChunkBytes);
+      at[file] += chunk.size;
+      if (chunk.piece < 0) continue;
+      const int64_t rows = ShapeOf(model.pieces[static_cast<size_t>(chunk.piece)]).rows;
+      const bool last = chunk.first_row + chunk.rows == rows;
+      EXPECT_TRUE(last || std::has_single_bit(static_cast<uint64_t>(chunk.rows)));
+      int holders = 0;
+      for (const Slab& slab : plan.slabs)
+        holders += static_cast<int32_t>(slab.piece) == chunk.piece && slab.first_row <= chunk.first_row &&
+                   chunk.first_row + chunk.rows <= slab.first_row + slab.rows;
+      EXPECT_EQ(holders, 1) << "a slab holds whole chunks";
+    }
+    for (size_t f = 0; f < at.size(); ++f) EXPECT_EQ(at[f], target.layout.files[f].size);
+  }
+  std::vector<int64_t> rows(model.pieces.size());
+  for (const Slab& slab : plan.slabs) {
+    EXPECT_EQ(slab.first_row, rows[slab.piece]);
+    rows[slab.piece] += slab.rows;
+  }
+  for (size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i], ShapeOf(model.pieces[i]).rows);
+}
+
+TEST(Geometry, ChunksHoldTheLargestPowerOfTwoThatFits) {
+  EXPECT_EQ(RowsPerChunk(4 * kMiB, 0), 1);
+  EXPECT_EQ(RowsPerChunk(4 * kMiB + 1, 0), 0);
+  EXPECT_EQ(RowsPerChunk(4 * kMiB, 1), 0);
+  EXPECT_EQ(RowsPerChunk(2 * kMiB, 0), 2);
+  EXPECT_EQ(RowsPerChunk(2 * kMiB, 1), 1);
+  EXPECT_EQ(RowsPerChunk(1, 0), 4 * kMiB);
+  EXPECT_EQ(RowsPerChunk(1728, 0), 2048);  // Q4_0 rows of 3072: 2427 fit
+  EXPECT_EQ(RowsPerChunk(12288, 0), 256);  // F32 rows of 3072: 341 fit
+}
+
+TEST(Geometry, RowOrdersAreEachOthersInverse) {
+  for (const int64_t d : {2, 8, 96}) {
+    for (int64_t r = 0; r < d; ++r) {
+      const int64_t hf = SourceRow(RowOrder::kHf, RowOrder::kInterleaved, d, r);
+      EXPECT_EQ(SourceRow(RowOrder::kInterleaved, RowOrder::kHf, d, hf), r);
+      EXPECT_EQ(SourceRow(RowOrder::kHf, RowOrder::kHf, d, r), r);
+      for (int64_t i = 0; i < d / 2; ++i)
+        for (int64_t h = 0; h < 2; ++h)
+          EXPECT_EQ(SourceRow(RowOrder::kHf, RowOrder::kInterleaved, d, 2 * i + h), h * d / 2 + i);
+    }
+  }
+}
+
+TEST(ParseTargetSpec, NamesAndRefusals) {
+  const auto spec = ParseTargetSpec("gguf:q4_0");
+  ASSERT_OK(spec);
+  EXPECT_EQ(spec->name(), "gguf-q4_0");
+  for (const char* text : {"", "gguf", "gguf:", ":q4_0", "gguf:q9", "onnx:q4_0", "gguf:q4_0:x", "gguf-q4_0"})
+    EXPECT_ERROR(ParseTargetSpec(text), kInvalidArgument, "gguf:q8_0");
+}
+
+TEST(Plan, EveryArchitectureAndRecipeIsSound) {
+  const TempDir dir;
+  for (const Architecture architecture : {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2}) {
+    const fs::path folder = dir / std::string(Name(architecture));
+    WriteTinyModel(folder, architecture);
+    const auto source = OpenModel(RealFileSystem(), folder);
+    ASSERT_OK(source);
+    const auto plan = MakePlan(**source, AllRecipes());
+    ASSERT_OK(plan);
+    ASSERT_EQ(plan->targets.size(), 5u);
+    ExpectSound((*source)->description(), *plan);
+    EXPECT_EQ(PlanDigest(*plan), PlanDigest(*MakePlan(**source, AllRecipes())));
+    EXPECT_NE(PlanDigest(*plan), PlanDigest(*MakePlan(**source, {{"gguf", "q4_0"}})));
+    EXPECT_NE(PlanDigest(*MakePlan(**source, {{"gguf", "q8_0"}})), PlanDigest(*MakePlan(**source, {{"gguf", "q4_0"}})));
+  }
+}
+
+TEST(Plan, TargetsAreAskedForOnceAndAtLeastOne) {
+  const TempDir dir;
+  WriteTinyModel(dir.path(), Architecture::kPhi3);
+  const auto source = OpenModel(RealFileSystem(), dir.path());
+  ASSERT_OK(source);
+  EXPECT_ERROR(MakePlan(**source, {}), kInvalidArgument, "at least one target");
+  EXPECT_ERROR(MakePlan(**source, {{"gguf", "f16"}, {"gguf", "f16"}}), kInvalidArgument, "twice");
+  EXPECT_ERROR(MakePlan(**source, {{"tar", "f16"}}), kInvalidArgument, "tar");
+}
+
+TEST(Plan, TextNamesTensorsSchemesAndExactSizes) {
+  const TempDir dir;
+  WriteTinyModel(dir.path(), Architecture::kPhi3);
+  const auto source = OpenModel(RealFileSystem(), dir.path());
+  ASSERT_OK(source);
+  const auto plan = MakePlan(**source, {{"gguf", "q4_0"}});
+  ASSERT_OK(plan);
+  const std::string text = DescribePlan((*source)->description(), *plan);
+  EXPECT_THAT(text, HasSubstr("blk.1.attn_qkv.weight"));
+  EXPECT_THAT(text, HasSubstr("128 x 64"));  // 4 + 2 + 2 heads of 16 rows, fused
+  EXPECT_THAT(text, HasSubstr("q4_0"));
+  EXPECT_THAT(text, HasSubstr(fmt::format("gguf-q4_0/model.gguf: {} bytes", plan->targets[0].layout.files.back().size)));
+}
+
+class HandMade : public ::testing::Test {
+ protected:
+  absl::StatusOr<Plan> PlanWith(const std::function<void(TargetLayout&)>& change) {
+    auto target = SimpleTarget(source_.model, "q", DType::kQ4_0, RowOrder::kHf);
+    change(target.second);
+    return PlanFromLayouts(source_.model, {target});
+  }
+  MemorySource source_;
+};
+
+TEST_F(HandMade, AHeadOfOddSizeMakesTallerSlabs) {
+  source_.model.hyper.head_dim = 96;
+  source_.Declare(Role::kAttnQ, DType::kBF16, 96 * 40, 8192);
+  const auto straight = PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "a", DType::kQ4_0, RowOrder::kHf)});
+  const auto permuted = PlanFromLayouts(
+      source_.model, {SimpleTarget(source_.model, "a", DType::kQ4_0, RowOrder::kInterleaved)});
+  ASSERT_OK(straight);
+  ASSERT_OK(permuted);
+  EXPECT_EQ(straight->slabs[0].rows, 512);       // rows of 4608 bytes: 910 fit a chunk
+  EXPECT_EQ(permuted->slabs[0].rows, 512 * 3);   // the least that holds whole heads too
+  ExpectSound(source_.model, *straight);
+  ExpectSound(source_.model, *permuted);
+  EXPECT_EQ(straight->targets[0].chunks.size(), permuted->targets[0].chunks.size());
+}
+
+TEST_F(HandMade, ASlabIsAtLeastASourceBlock) {
+  source_.Declare(Role::kFfnUp, DType::kBF16, 4096, 2048);
+  const auto plan =
+      PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf, 96)});
+  ASSERT_OK(plan);
+  EXPECT_EQ(plan->slabs[0].rows, 1024);                // 4 MiB of BF16
+  EXPECT_EQ(plan->targets[0].chunks[1].rows, 512);     // 4 MiB of F32
+  ExpectSound(source_.model, *plan);
+}
+
+TEST_F(HandMade, OneDimensionIsOneChunkUpToFourMebibytes) {
+  source_.Declare(Role::kAttnNorm, DType::kBF16, 1, 5000, 1);
+  source_.Declare(Role::kFfnNorm, DType::kF32, 1, 2 * kMiB + 5, 1);
+  const auto plan = PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)});
+  ASSERT_OK(plan);
+  ExpectSound(source_.model, *plan);
+  std::vector<int64_t> rows;
+  for (const PlannedChunk& chunk : plan->targets[0].chunks)
+    if (chunk.piece >= 0) rows.push_back(chunk.rows);
+  // Twelve bytes of padding follow the second: with them only half a million elements are a power of two that fits.
+  EXPECT_EQ(rows, (std::vector<int64_t>{5000, kMiB / 2, kMiB / 2, kMiB / 2, kMiB / 2, 5}));
+}
+
+TEST_F(HandMade, HeadersAreCutAtFourMebibytes) {
+  source_.Declare(Role::kAttnNorm, DType::kF32, 1, 8, 1);
+  const auto plan = PlanFromLayouts(
+      source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf, 9 * kMiB)});
+  ASSERT_OK(plan);
+  ExpectSound(source_.model, *plan);
+  EXPECT_EQ(plan->targets[0].chunks.size(), 4u);
+}
+
+TEST_F(HandMade, ChunksRestartAtPiecesOfAFusedTensor) {
+  source_.Declare(Role::kAttnQ, DType::kBF16, 300, 64);
+  source_.model.pieces[0].rows = 100;
+  source_.AddPiece(Role::kAttnK, 100, 64, 2, 0, 100);
+  source_.AddPiece(Role::kAttnV, 100, 64, 2, 0, 200);
+  const auto plan = PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)});
+  ASSERT_OK(plan);
+  ExpectSound(source_.model, *plan);
+  EXPECT_EQ(plan->targets[0].chunks.size(), 4u);
+}
+
+TEST_F(HandMade, WhatCannotBeQuantizedIsNamed) {
+  source_.Declare(Role::kFfnUp, DType::kQ8_0, 4, 64);
+  EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kInvalidArgument, "use the original");
+  source_ = {};
+  source_.Declare(Role::kFfnUp, DType::kF32, 1, 2 * kMiB);
+  EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kUnimplemented, "ffn_up.src");
+  source_ = {};
+  source_.Declare(Role::kFfnUp, DType::kBF16, 2, 2 * kMiB);  // fits as source, not as F32
+  EXPECT_ERROR(PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)}),
+               kUnimplemented, "one row has 8.0 MiB as f32");
+}
+
+TEST_F(HandMade, LayoutsThatContradictThemselvesAreRefused) {
+  source_.Declare(Role::kFfnUp, DType::kF32, 4, 64);
+  source_.Declare(Role::kFfnDown, DType::kF32, 4, 64);
+  EXPECT_OK(PlanWith([](TargetLayout&) {}));
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].fixed[0].bytes.pop_back(); }), kInternal, "hole");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].fixed[0].bytes += 'x'; }), kInternal, "overlap");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].size += 1; }), kInternal, "fills");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.pieces[0].padding += 32; }), kInternal, "overlap");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.pieces[0].piece = 9; }), kInternal, "no piece");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.pieces[0].file = 1; }), kInternal, "no file");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { std::swap(l.pieces[0], l.pieces[1]); }), kInternal, "not sorted");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files.push_back({"a", 0, {}}); }), kInternal, "not sorted");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].path = "manifest.pb"; }), kInvalidArgument, "manifest.pb");
+  source_.model.pieces[0].order = RowOrder::kInterleaved;
+  EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kInvalidArgument, "whole heads");
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline
