@@ -1,0 +1,198 @@
+#include "agent/agent.h"
+
+#include <spdlog/spdlog.h>
+
+#include <condition_variable>
+#include <mutex>
+
+#include "agent/engine_host.h"
+#include "agent/identity/session.h"
+#include "agent/platform/hardware.h"
+#include "agent/platform/state_lock.h"
+#include "agent/status_file.h"
+#include "agent/update/worker.h"
+
+namespace quantfleet::agent {
+namespace {
+
+constexpr Duration kFirstRetry = std::chrono::seconds(1), kMostRetry = std::chrono::seconds(60);
+constexpr Duration kFirstRetryRevoked = std::chrono::minutes(1), kMostRetryRevoked = std::chrono::minutes(30);
+constexpr Duration kLeastCheckIn = std::chrono::milliseconds(200), kMostCheckIn = std::chrono::hours(1);
+constexpr Duration kFactsEvery = std::chrono::hours(1);
+
+// Wakes the check-in loop when a model's phase changes.
+class Bell {
+ public:
+  void Ring() {
+    std::lock_guard lock(mutex_);
+    rung_ = true;
+    wake_.notify_all();
+  }
+  // True when it rang or `time` is over; false when stopped.
+  bool Wait(Duration time, std::stop_token stop) {
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, stop, time, [this] { return rung_; });
+    rung_ = false;
+    return !stop.stop_requested();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any wake_;
+  bool rung_ = false;
+};
+
+void Log(const v1::ModelStatus& status) {
+  const std::string& phase = v1::ModelStatus::Phase_Name(status.phase());
+  if (status.phase() == v1::ModelStatus::FAILED) {
+    spdlog::error("{} release {}: {} {}: {}", status.model(), status.release(), phase, status.reason(),
+                  status.detail());
+  } else if (status.phase() == v1::ModelStatus::HEALTHY) {
+    spdlog::info("{} release {}: {}, {:.1f} tokens/s, {} pulled, {} were here", status.model(), status.release(), phase,
+                 status.tokens_per_second(), HumanBytes(status.bytes_pulled()), HumanBytes(status.bytes_reused()));
+  } else {
+    spdlog::info("{} release {}: {}", status.model(), status.release(), phase);
+  }
+}
+
+class Agent {
+ public:
+  Agent(const AgentWorld& world, const AgentOptions& options, CompletionServer& server, DeviceIdentity identity)
+      : world_(world), options_(options), server_(server), clock_(world.clock), store_(world.files, options.state),
+        session_(store_, world.connect, clock_, std::move(identity)), host_(server, {.threads = options.threads, .context = 0}),
+        blobs_(MakeHttpsBlobSource([this] { return session_.blob_access(); })),
+        hardware_(MakeHardware(world.files)), worker_(Environment(), options.state / "models", session_.identity().device_id),
+        backoff_(world.random, kFirstRetry, kMostRetry),
+        revoked_backoff_(world.random, kFirstRetryRevoked, kMostRetryRevoked) {}
+
+  absl::Status Run(std::stop_token stop) {
+    const std::stop_callback end_calls(stop, [this] { session_.Stop(); });
+    QF_RETURN_IF_ERROR(world_.files.CreateDirectories(options_.state / "models"));
+    QF_RETURN_IF_ERROR(WriteEndpoint(world_.files, options_.state, server_.endpoint(), {}));
+    worker_.Start();
+    Duration wait{0};
+    while (bell_.Wait(wait, stop)) {
+      wait = CheckIn();
+      if (options_.once && done_) break;
+    }
+    worker_.Stop();
+    Publish();
+    return options_.once && !stop.stop_requested() ? Outcome() : absl::OkStatus();
+  }
+
+ private:
+  UpdateEnvironment Environment() {
+    return {.files = world_.files,
+            .random = world_.random,
+            .sleeper = sleeper_,
+            .blobs = *blobs_,
+            .host = host_,
+            .get_artifact = [this](const auto& request) { return session_.GetArtifact(request); },
+            .trust_root = [this] { return session_.identity().trust_root; },
+            .on_change = [this](const v1::ModelStatus& status) {
+              if (!status.model().empty()) Log(status);
+              bell_.Ring();
+            }};
+  }
+
+  // One exchange with the daemon; how long to wait until the next.
+  Duration CheckIn() {
+    Publish();
+    // Taken before the report, so that what is reported is at least as new.
+    const bool settled = worker_.settled() && heard_;
+    v1::CheckInRequest request;
+    request.set_agent_version(QUANTFLEET_VERSION);
+    for (v1::ModelStatus& status : worker_.statuses()) *request.add_models() = std::move(status);
+    if (!facts_sent_ || world_.clock.Monotonic() - *facts_sent_ >= kFactsEvery) {
+      *request.mutable_facts() = FindFacts(world_.files, *hardware_, options_.state);
+      Override(options_.overrides, request.mutable_facts());
+    }
+    auto response = session_.CheckIn(request);
+    if (!response.ok()) return After(response.status());
+    if (request.has_facts()) facts_sent_ = world_.clock.Monotonic();
+    if (!connected_) spdlog::info("checked in as {}, class {}", session_.identity().device_id, response->device_class());
+    connected_ = true;
+    revoked_ = false;
+    backoff_.Reset();
+    revoked_backoff_.Reset();
+    worker_.Hand({response->assignments().begin(), response->assignments().end()});
+    heard_ = true;
+    done_ = settled && worker_.settled();
+    const Duration next = std::clamp(Duration(response->next_check_in_ms()), kLeastCheckIn, kMostCheckIn);
+    // Up to a tenth later, so that a fleet that started together spreads out.
+    return next + Duration(static_cast<int64_t>(world_.random.Next() % static_cast<uint64_t>(next.count() / 10 + 1)));
+  }
+
+  Duration After(const absl::Status& failure) {
+    if (failure.code() == absl::StatusCode::kPermissionDenied) {
+      if (!revoked_)
+        spdlog::error("this device is revoked, or refused: {}; what runs goes on running, nothing is pulled any more",
+                      Message(failure));
+      revoked_ = true;
+      connected_ = false;
+      done_ = true;
+      return revoked_backoff_.Next();
+    }
+    if (connected_ || !told_) spdlog::warn("the daemon cannot be asked: {}; trying again", Describe(failure));
+    told_ = true;
+    connected_ = false;
+    return backoff_.Next();
+  }
+
+  // For other processes of this machine, when something changed.
+  void Publish() {
+    const auto models = worker_.statuses();
+    std::string now;
+    for (const v1::ModelStatus& model : models)
+      now += fmt::format("{}/{}/{}/{}/{};", model.model(), model.release(), static_cast<int>(model.phase()),
+                         model.endpoint(), model.reason());
+    if (now == published_) return;
+    const absl::Status status = WriteStatus(world_.files, options_.state, models);
+    const absl::Status endpoint = WriteEndpoint(world_.files, options_.state, server_.endpoint(), models);
+    if (status.ok() && endpoint.ok()) {
+      published_ = now;
+    } else {
+      spdlog::warn("status files: {}", Describe(status.ok() ? endpoint : status));
+    }
+  }
+
+  absl::Status Outcome() {
+    if (revoked_) return PermissionDenied("this device is revoked");
+    for (const v1::ModelStatus& model : worker_.statuses())
+      if (model.phase() == v1::ModelStatus::FAILED)
+        return Aborted("{} release {} failed: {}: {}", model.model(), model.release(), model.reason(), model.detail());
+    return absl::OkStatus();
+  }
+
+  const AgentWorld& world_;
+  const AgentOptions& options_;
+  CompletionServer& server_;
+  TrustedClock clock_;
+  const IdentityStore store_;
+  Session session_;
+  EngineHost host_;
+  RealSleeper sleeper_;
+  Bell bell_;
+  const std::unique_ptr<BlobSource> blobs_;
+  const std::unique_ptr<Hardware> hardware_;
+  UpdateWorker worker_;
+  Backoff backoff_, revoked_backoff_;
+  std::optional<Duration> facts_sent_;
+  bool connected_ = false, told_ = false, revoked_ = false, heard_ = false, done_ = false;
+  std::string published_ = "nothing yet";
+};
+
+}  // namespace
+
+absl::Status RunAgent(const AgentWorld& world, const AgentOptions& options, std::stop_token stop) {
+  QF_ASSIGN_OR_RETURN(DeviceIdentity identity, IdentityStore(world.files, options.state).Load());
+  QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(options.state));
+  CompletionServer::Options serve;
+  serve.listen = options.listen;
+  QF_ASSIGN_OR_RETURN(const auto server, CompletionServer::Start(serve, world.clock, world.random));
+  spdlog::info("device {}; models answer on http://{}/v1", identity.device_id, server->endpoint());
+  Agent agent(world, options, *server, std::move(identity));
+  return agent.Run(stop);
+}
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,33 @@
+// The running agent: checks in, keeps its models current, serves them. Composes identity, update and serve.
+#pragma once
+
+#include <stop_token>
+#include <string>
+
+#include "agent/identity/device_api.h"
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/random.h"
+#include "quantfleet/v1/types.pb.h"
+
+namespace quantfleet::agent {
+
+struct AgentOptions {
+  fs::path state;
+  std::string listen = "127.0.0.1:0";
+  bool once = false;  // return when everything assigned is done
+  int threads = 0;    // of the engine; 0: as many as cores
+  v1::HardwareFacts overrides;
+};
+
+struct AgentWorld {
+  FileSystem& files;
+  const Clock& clock;
+  Random& random;
+  Connector connect;
+};
+
+// Until `stop`, or, with once, until the device is up to date: an error then says what failed. Logs by spdlog.
+absl::Status RunAgent(const AgentWorld& world, const AgentOptions& options, std::stop_token stop);
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,116 @@
+#include "agent/status_file.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <boost/json.hpp>
+
+#include "agent/platform/state_lock.h"
+#include "common/trust/certificate.h"
+
+namespace quantfleet::agent {
+namespace {
+
+namespace json = boost::json;
+
+constexpr uint64_t kMostBytes = 4 << 20;
+
+json::string_view View(std::string_view text) { return {text.data(), text.size()}; }
+
+// As the operator's CLI shows the same message.
+absl::StatusOr<json::value> ToJson(const v1::ModelStatus& status) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
+  std::string text;
+  if (!google::protobuf::util::MessageToJsonString(status, &text, options).ok())
+    return Internal("a model's status cannot be written as JSON");
+  boost::system::error_code error;
+  json::value value = json::parse(text, error);
+  if (error) return Internal("a model's status cannot be written as JSON: {}", error.message());
+  return value;
+}
+
+json::array ToJson(const std::vector<v1::ModelStatus>& models) {
+  json::array list;
+  for (const v1::ModelStatus& model : models)
+    if (auto value = ToJson(model); value.ok()) list.push_back(*std::move(value));
+  return list;
+}
+
+absl::StatusOr<json::value> ReadJson(FileSystem& files, const fs::path& path) {
+  QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(path, kMostBytes));
+  boost::system::error_code error;
+  json::value value = json::parse(text, error);
+  if (error) return DataLoss("{} is damaged: {}", path.string(), error.message());
+  return value;
+}
+
+absl::Status WriteJson(FileSystem& files, const fs::path& path, const json::object& object) {
+  const std::string text = json::serialize(object) + "\n";
+  return files.WriteAtomically(path, AsBytes(text));
+}
+
+}  // namespace
+
+absl::Status WriteEndpoint(FileSystem& files, const fs::path& state, const std::string& endpoint,
+                           const std::vector<v1::ModelStatus>& models) {
+  json::array names;
+  for (const v1::ModelStatus& model : models)
+    if (!model.endpoint().empty()) names.push_back(View(model.model()));
+  return WriteJson(files, state / "endpoint.json", {{"endpoint", View(endpoint)}, {"models", std::move(names)}});
+}
+
+absl::Status WriteStatus(FileSystem& files, const fs::path& state, const std::vector<v1::ModelStatus>& models) {
+  return WriteJson(files, state / "status.json", {{"models", ToJson(models)}});
+}
+
+absl::StatusOr<AgentStatus> ReadStatus(FileSystem& files, const fs::path& state) {
+  AgentStatus status;
+  QF_ASSIGN_OR_RETURN(status.identity, IdentityStore(files, state).Load());
+  status.running = IsHeld(state);
+  if (const auto certificate = trust::ReadCertificate(status.identity.certificate_pem); certificate.ok())
+    status.certificate_expires_ms = ToUnixMillis(certificate->not_after);
+  if (const auto object = ReadJson(files, state / "endpoint.json"); object.ok() && status.running)
+    if (const auto* fields = object->if_object())
+      if (const auto* endpoint = fields->if_contains("endpoint"); endpoint && endpoint->is_string())
+        status.endpoint = endpoint->get_string().c_str();
+  if (const auto object = ReadJson(files, state / "status.json"); object.ok())
+    if (const auto* fields = object->if_object())
+      if (const auto* models = fields->if_contains("models"); models && models->is_array())
+        for (const json::value& model : models->get_array()) {
+          v1::ModelStatus one;
+          if (google::protobuf::util::JsonStringToMessage(json::serialize(model), &one).ok())
+            status.models.push_back(std::move(one));
+        }
+  return status;
+}
+
+std::string StatusJson(const AgentStatus& status) {
+  return json::serialize(json::object{{"device_id", View(status.identity.device_id)},
+                                      {"device_class", View(status.identity.device_class)},
+                                      {"server", View(status.identity.server)},
+                                      {"running", status.running},
+                                      {"endpoint", View(status.endpoint)},
+                                      {"certificate_expires_ms", status.certificate_expires_ms},
+                                      {"models", ToJson(status.models)}}) +
+         "\n";
+}
+
+std::string StatusText(const AgentStatus& status) {
+  std::string text = fmt::format("device    {}\nclass     {}\ndaemon    {}\nagent     {}\n", status.identity.device_id,
+                                 status.identity.device_class.empty() ? "none" : status.identity.device_class,
+                                 status.identity.server, status.running ? "running" : "not running");
+  if (!status.endpoint.empty()) text += fmt::format("endpoint  http://{}/v1\n", status.endpoint);
+  for (const v1::ModelStatus& model : status.models) {
+    text += fmt::format("model     {}  release {}  {}", model.model(), model.release(),
+                        v1::ModelStatus::Phase_Name(model.phase()));
+    if (!model.reason().empty()) text += fmt::format("  {}: {}", model.reason(), model.detail());
+    if (model.phase() == v1::ModelStatus::DOWNLOADING)
+      text += fmt::format("  {} of {}", HumanBytes(model.bytes_done()), HumanBytes(model.bytes_total()));
+    if (model.tokens_per_second() > 0) text += fmt::format("  {:.1f} tokens/s", model.tokens_per_second());
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace quantfleet::agent

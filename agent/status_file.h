@@ -1,0 +1,31 @@
+// What the running agent tells other processes of this machine: STATE/status.json for `quantfleet-agent status`,
+// STATE/endpoint.json ({"endpoint", "models"}) for whoever wants to ask a model.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/identity/identity_store.h"
+#include "common/base/file.h"
+#include "quantfleet/v1/types.pb.h"
+
+namespace quantfleet::agent {
+
+absl::Status WriteEndpoint(FileSystem& files, const fs::path& state, const std::string& endpoint,
+                           const std::vector<v1::ModelStatus>& models);
+absl::Status WriteStatus(FileSystem& files, const fs::path& state, const std::vector<v1::ModelStatus>& models);
+
+struct AgentStatus {
+  DeviceIdentity identity;
+  bool running = false;
+  int64_t certificate_expires_ms = 0;
+  std::string endpoint;                 // of the running agent
+  std::vector<v1::ModelStatus> models;  // as last written
+};
+// NOT_FOUND: this device is not enrolled.
+absl::StatusOr<AgentStatus> ReadStatus(FileSystem& files, const fs::path& state);
+std::string StatusJson(const AgentStatus& status);
+// For people.
+std::string StatusText(const AgentStatus& status);
+
+}  // namespace quantfleet::agent
