@@ -1,5 +1,7 @@
 // Keys of certificates (ECDSA P-256), their CSRs, and signatures as proof of possession.
 
+#include <algorithm>
+
 #include "common/trust/certificate.h"
 #include "common/trust/name.h"
 #include "common/trust/openssl_handles.h"
@@ -39,9 +41,9 @@ absl::StatusOr<Digest> PublicKeyDigest(std::string_view pem) {
 }
 
 absl::StatusOr<std::string> MakeCsr(std::string_view private_pem, std::string_view common_name) {
-  if (!IsPlainName(common_name))
-    return InvalidArgument("'{}' cannot be a common name: use up to {} letters, digits and . _ @ -", common_name,
-                           kMaxNameSize);
+  const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
+  if (common_name.empty() || common_name.size() > kMaxNameSize || !std::ranges::all_of(common_name, printable))
+    return InvalidArgument("a common name has 1 to {} printable ASCII characters", kMaxNameSize);
   QF_ASSIGN_OR_RETURN(KeyPtr key, ReadPrivateKey(private_pem));
   X509RequestPtr request(Must(X509_REQ_new()));
   Must(X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1);

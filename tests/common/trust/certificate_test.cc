@@ -154,7 +154,7 @@ TEST_F(CertificateTest, CaSurvivesItsFiles) {
 }
 
 TEST_F(CertificateTest, CsrGivesItsKeyAndNothingElse) {
-  const auto csr = MakeCsr(key_.private_pem, "some-device");
+  const auto csr = MakeCsr(key_.private_pem, "quantfleet device");
   ASSERT_TRUE(csr.ok()) << csr.status();
   const auto key = CsrPublicKey(*csr);
   ASSERT_TRUE(key.ok()) << key.status();
@@ -170,7 +170,8 @@ TEST_F(CertificateTest, CsrGivesItsKeyAndNothingElse) {
       EXPECT_FALSE(CsrPublicKey(damaged).ok()) << at;
     }
   }
-  EXPECT_FALSE(MakeCsr(key_.private_pem, "a/b").ok());
+  for (const std::string& name : {std::string(), std::string("a\nb"), std::string(65, 'a')})
+    EXPECT_FALSE(MakeCsr(key_.private_pem, name).ok()) << name;
   EXPECT_FALSE(MakeCsr(key_.public_pem, "a").ok());
 }
 
