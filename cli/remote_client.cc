@@ -24,10 +24,9 @@ absl::Status Explain(const grpc::Status& grpc_status, const std::string& server)
   constexpr std::string_view kRefusedByUs = "Custom verification check failed with error: UNAUTHENTICATED: ";
   if (const size_t at = text.find(kRefusedByUs); at != std::string::npos)
     return Unauthenticated("{} is not the daemon of this credential: {}", server, text.substr(at + kRefusedByUs.size()));
-  constexpr std::string_view kLast = "last error: ";
-  const size_t at = text.find(kLast);
-  if (at == std::string::npos) return Unavailable("{}: {}", server, text);
-  return Unavailable("cannot reach {}: {}. Is quantfleetd running there?", server, text.substr(at + kLast.size()));
+  const size_t at = text.rfind(": ");
+  return Unavailable("cannot reach {}: {}. Is quantfleetd running there?", server,
+                     at == std::string::npos ? text : text.substr(at + 2));
 }
 
 }  // namespace

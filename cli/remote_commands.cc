@@ -30,7 +30,9 @@ void ExitOnRpcError(const absl::Status& status) {
 
 std::unique_ptr<OperatorClient> RemoteContext::Connect() const {
   const fs::path path = CredentialPath(credential, [](const char* name) -> const char* { return std::getenv(name); });
-  return std::make_unique<OperatorClient>(ValueOrExit(LoadCredential(RealFileSystem(), path, server)));
+  auto loaded = LoadCredential(RealFileSystem(), clock, path, server);
+  if (loaded.status().code() == absl::StatusCode::kUnauthenticated) ExitOnRpcError(loaded.status());
+  return std::make_unique<OperatorClient>(ValueOrExit(std::move(loaded)));
 }
 
 CLI::App* AddGroup(CLI::App& app, const std::string& name, const std::string& help) {

@@ -16,6 +16,22 @@ absl::Status ReadField(const boost::json::object& object, const fs::path& path, 
   return absl::OkStatus();
 }
 
+// Here, where the file can be named and the reason said: to the TLS library each of these is a closed connection.
+absl::Status CheckKeys(const Credential& credential, const fs::path& path, Time now) {
+  const auto ca = trust::CertificateFingerprint(credential.ca_pem);
+  const auto of_certificate = trust::PublicKeyDigest(credential.certificate_pem);
+  const auto of_key = trust::PublicKeyDigest(credential.private_pem);
+  for (const absl::Status& status : {ca.status(), of_certificate.status(), of_key.status()})
+    if (!status.ok()) return InvalidArgument("{}: {}", path.string(), Message(status));
+  if (*of_certificate != *of_key)
+    return InvalidArgument("{}: certificate_pem and private_pem do not belong together", path.string());
+  const absl::Status fit = trust::VerifyChain(credential.certificate_pem, credential.ca_pem, /*server=*/false, now);
+  if (!fit.ok())
+    return Unauthenticated("{}: {}. `quantfleetd --dev` renews its DATA/admin.json when it starts", path.string(),
+                           Message(fit));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 fs::path CredentialPath(const std::string& option, const std::function<const char*(const char*)>& environment) {
@@ -30,7 +46,8 @@ fs::path CredentialPath(const std::string& option, const std::function<const cha
   return fs::path(config) / "quantfleet" / "credential.json";
 }
 
-absl::StatusOr<Credential> LoadCredential(FileSystem& files, const fs::path& path, const std::string& server_override) {
+absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock, const fs::path& path,
+                                          const std::string& server_override) {
   if (!files.Exists(path))
     return NotFound("{}: there is no credential. `quantfleetd --dev` writes one to DATA/admin.json: give it with "
                     "--credential FILE or $QUANTFLEET_CREDENTIAL, or copy it to this path", path.string());
@@ -52,14 +69,7 @@ absl::StatusOr<Credential> LoadCredential(FileSystem& files, const fs::path& pat
   QF_RETURN_IF_ERROR(ReadField(json.get_object(), path, "ca_pem", credential.ca_pem));
   QF_RETURN_IF_ERROR(ReadField(json.get_object(), path, "certificate_pem", credential.certificate_pem));
   QF_RETURN_IF_ERROR(ReadField(json.get_object(), path, "private_pem", credential.private_pem));
-  // Here, where the file can be named: inside the TLS library a damaged key is a broken connection.
-  const auto ca = trust::CertificateFingerprint(credential.ca_pem);
-  const auto of_certificate = trust::PublicKeyDigest(credential.certificate_pem);
-  const auto of_key = trust::PublicKeyDigest(credential.private_pem);
-  for (const absl::Status& status : {ca.status(), of_certificate.status(), of_key.status()})
-    if (!status.ok()) return InvalidArgument("{}: {}", path.string(), Message(status));
-  if (*of_certificate != *of_key)
-    return InvalidArgument("{}: certificate_pem and private_pem do not belong together", path.string());
+  QF_RETURN_IF_ERROR(CheckKeys(credential, path, clock.Now()));
   return credential;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
 
@@ -18,7 +19,9 @@ struct Credential {
 // --credential, else $QUANTFLEET_CREDENTIAL, else $XDG_CONFIG_HOME or ~/.config, quantfleet/credential.json.
 fs::path CredentialPath(const std::string& option, const std::function<const char*(const char*)>& environment);
 
-// `server_override`: --server, or empty. Errors say what is wrong with the file and where a good one comes from.
-absl::StatusOr<Credential> LoadCredential(FileSystem& files, const fs::path& path, const std::string& server_override);
+// `server_override`: --server, or empty. Errors say what is wrong with the file and where a good one comes from;
+// UNAUTHENTICATED for a certificate that the daemon would refuse: expired, or of another CA.
+absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock, const fs::path& path,
+                                          const std::string& server_override);
 
 }  // namespace quantfleet::cli

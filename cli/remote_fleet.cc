@@ -46,7 +46,9 @@ void AddClassCommands(CLI::App& app, const Remote& remote) {
   AddJsonOption(apply, *apply_json);
   apply->callback([remote, file, apply_json] {
     const std::string toml = ValueOrExit(RealFileSystem().ReadAll(*file, 1 << 20));
-    const v1::DeviceClass c = RpcValueOrExit(remote->Connect()->ApplyDeviceClass(toml));
+    auto applied = remote->Connect()->ApplyDeviceClass(toml);
+    if (applied.status().code() == absl::StatusCode::kInvalidArgument) ExitOnError(Annotate(applied.status(), *file));
+    const v1::DeviceClass c = RpcValueOrExit(std::move(applied));
     if (*apply_json) return PrintJson(c);
     PrintOut(Fields({{"name", c.name()}, {"description", c.description()}, {"format", c.format()}, {"recipe", c.recipe()}}));
   });
@@ -227,7 +229,9 @@ void AddStatusCommand(CLI::App& app, const Remote& remote) {
                      {"devices", fmt::format("{}, {} seen lately", status.devices(), status.devices_seen_lately())},
                      {"jobs", fmt::format("{} running, {} queued", status.jobs_running(), status.jobs_queued())},
                      {"rollouts", fmt::format("{} running", status.rollouts_running())},
-                     {"blobs at", status.blob_endpoint()}}));
+                     {"blobs at", status.blob_endpoint().starts_with(':')
+                                      ? fmt::format("port {} of this daemon's host", status.blob_endpoint().substr(1))
+                                      : status.blob_endpoint()}}));
   });
 }
 

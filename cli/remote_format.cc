@@ -93,7 +93,11 @@ std::string HumanDuration(Duration time) {
 std::string Relative(int64_t unix_ms, Time now) {
   if (unix_ms == 0) return "-";
   const Time time = FromUnixMillis(unix_ms);
-  if (time > now + std::chrono::seconds(1)) return "in " + HumanDuration(time - now);
+  if (time > now + std::chrono::seconds(1)) {
+    // To the nearest minute where seconds are not shown: a token just made for a day expires "in 1d".
+    const Duration left = time - now;
+    return "in " + HumanDuration(left < std::chrono::hours(1) ? left : std::chrono::round<std::chrono::minutes>(left));
+  }
   return HumanDuration(now - time) + " ago";
 }
 

@@ -27,7 +27,7 @@ class CredentialTest : public ::testing::Test {
   }
   absl::StatusOr<Credential> LoadText(std::string_view text, const std::string& server = "") {
     EXPECT_TRUE(RealFileSystem().WriteAtomically(path_, AsBytes(text)).ok());
-    return LoadCredential(RealFileSystem(), path_, server);
+    return LoadCredential(RealFileSystem(), clock_, path_, server);
   }
   void ExpectError(const absl::Status& status, const std::string& word) {
     EXPECT_FALSE(status.ok());
@@ -52,7 +52,7 @@ TEST_F(CredentialTest, LoadsAndLetsTheServerBeOverridden) {
 }
 
 TEST_F(CredentialTest, MissingFileSaysWhereOneComesFrom) {
-  const auto status = LoadCredential(RealFileSystem(), path_, "").status();
+  const auto status = LoadCredential(RealFileSystem(), clock_, path_, "").status();
   ExpectError(status, "quantfleetd --dev");
   ExpectError(status, "admin.json");
 }
@@ -80,6 +80,16 @@ TEST_F(CredentialTest, KeysThatDoNotFitAreFoundBeforeConnecting) {
     json_[field] = "-----BEGIN NONSENSE-----";
     ExpectError(Load().status(), "PEM");
   }
+}
+
+TEST_F(CredentialTest, ACertificateThatTheDaemonWouldRefuseIsFoundBeforeConnecting) {
+  clock_.Advance(std::chrono::hours(2));
+  EXPECT_EQ(Load().status().code(), absl::StatusCode::kUnauthenticated);
+  ExpectError(Load().status(), "expired");
+  clock_.Advance(std::chrono::hours(-2));
+  json_["ca_pem"] = trust::CertificateAuthority::Create("test CA", clock_).certificate_pem();
+  EXPECT_EQ(Load().status().code(), absl::StatusCode::kUnauthenticated);
+  ExpectError(Load().status(), "CA");
 }
 
 TEST_F(CredentialTest, BadAddresses) {

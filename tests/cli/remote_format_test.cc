@@ -58,6 +58,8 @@ TEST(Relative, LooksBothWays) {
   EXPECT_EQ(Relative(0, now), "-");
   EXPECT_EQ(Relative(ToUnixMillis(now - minutes(5)), now), "5m ago");
   EXPECT_EQ(Relative(ToUnixMillis(now + hours(24)), now), "in 1d");
+  EXPECT_EQ(Relative(ToUnixMillis(now + hours(24) - seconds(1)), now), "in 1d");
+  EXPECT_EQ(Relative(ToUnixMillis(now + seconds(90)), now), "in 1m 30s");
   EXPECT_EQ(UtcTime(1'800'000'000'000), "2027-01-15 08:00:00 UTC");
   EXPECT_EQ(UtcTime(0), "-");
 }
