@@ -94,11 +94,12 @@ quantization has something to lose.
 - **Tokenizer:** SentencePiece BPE with byte fallback, identity normalisation, its own vocabulary.
 - **Trained on:** stories that `tests/tools/demo_model/grammar.py` generates ({len(SCHEMAS)} plots,
   stream `train`), each seen once: {seen:,} tokens.
-- **Outlier channels:** in each layer's two fused matrices one input channel in 32 has weights 8 or 16
-  times as large as trained, and the norm before it a gain as much smaller: the same function, down to
-  the mantissas (`tests/tools/demo_model/outliers.py`). Large models have such channels by
+- **Outlier channels:** in each layer's two fused matrices one input channel in 32 has weights 8 or
+  16 times as large as trained, and the norm before it a gain as much smaller: the same function,
+  down to the mantissas (`tests/tools/demo_model/outliers.py`). Large models have such channels by
   themselves; a task this small does not grow them, and without them hides what INT4 costs.
-- **Licence:** Apache-2.0 (`LICENSE`), like the tree it stands in. No text but the grammar's went into it.
+- **Licence:** Apache-2.0 (`LICENSE`), like the tree it stands in. No text but the grammar's went
+  into it.
 
 ## Made with
 
