@@ -7,7 +7,8 @@
 // Prints one line of JSON: token ids (no BOS), {tokens, mean_nll, ppl} or {text, ids, stopped}.
 // Further option: --threads N (1 unless given).
 // nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
-// where the model asks for one and counts among `tokens`. Exit status: 0 done, 1 the judge could not do it, 2 wrong usage.
+// where the model asks for one and counts among `tokens`. Exit status: 0 done, 1 the judge could not
+// do it, 2 wrong usage.
 
 import {readFile} from "node:fs/promises";
 import {parseArgs} from "node:util";
