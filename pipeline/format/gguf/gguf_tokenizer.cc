@@ -55,15 +55,16 @@ void SetDefaults(TokenizerData& out) {
 
 absl::StatusOr<TokenizerData> ReadTokenizer(const GgufFile& file) {
   TokenizerData out;
-  QF_ASSIGN_OR_RETURN(const auto model, file.Text("tokenizer.ggml.model"));
-  if (!model || *model == "no_vocab" || *model == "none") return out;
-  if (*model == "llama") {
+  QF_ASSIGN_OR_RETURN(const auto named, file.Text("tokenizer.ggml.model"));
+  const std::string model = named.value_or("none");
+  if (model == "no_vocab" || model == "none") return out;
+  if (model == "llama") {
     out.kind = TokenizerData::Kind::kSpm;
-  } else if (*model == "gpt2") {
+  } else if (model == "gpt2") {
     out.kind = TokenizerData::Kind::kByteBpe;
   } else {
     return Unimplemented("{}: the tokenizer '{}' is not supported; supported are llama (SentencePiece BPE) and gpt2 "
-                         "(byte-level BPE)", file.name(), *model);
+                         "(byte-level BPE)", file.name(), model);
   }
   QF_ASSIGN_OR_RETURN(const auto pre, file.Text("tokenizer.ggml.pre"));
   if (pre) out.pre = *pre;
