@@ -94,7 +94,8 @@ absl::StatusOr<v1::Job> JobRunner::Submit(std::string_view request_id, std::stri
 void JobRunner::Overlay(v1::Job& job) {
   if (job.state() != v1::Job::RUNNING) return;
   std::lock_guard lock(mutex_);
-  if (const auto live = live_.find(job.name()); live != live_.end()) *job.mutable_progress() = live->second.progress;
+  if (const auto live = live_.find(job.name()); live != live_.end())
+    *job.mutable_progress() = live->second.progress;
 }
 
 absl::StatusOr<v1::Job> JobRunner::Get(std::string_view name) {
@@ -111,20 +112,22 @@ absl::StatusOr<std::vector<v1::Job>> JobRunner::List() {
 
 absl::StatusOr<v1::Job> JobRunner::Cancel(std::string_view name) {
   bool cancelled = false;
-  QF_ASSIGN_OR_RETURN(const JobRecord record, with_.store.UpdateJob(name, [&](JobRecord& job) -> absl::Status {
-    cancelled = job.job.state() == v1::Job::QUEUED;
-    if (!cancelled) return absl::OkStatus();
-    job.job.set_state(v1::Job::CANCELLED);
-    job.job.set_done(true);
-    job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
-    return absl::OkStatus();
-  }));
+  QF_ASSIGN_OR_RETURN(const JobRecord record,
+                      with_.store.UpdateJob(name, [&](JobRecord& job) -> absl::Status {
+                        cancelled = job.job.state() == v1::Job::QUEUED;
+                        if (!cancelled) return absl::OkStatus();
+                        job.job.set_state(v1::Job::CANCELLED);
+                        job.job.set_done(true);
+                        job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
+                        return absl::OkStatus();
+                      }));
   if (cancelled) Publish(name);
   if (record.job.state() == v1::Job::RUNNING) {
     std::stop_source stop;
     {
       std::lock_guard lock(mutex_);
-      Live& live = live_[record.job.name()];  // made here when the worker has claimed the job but not begun it
+      Live& live =
+          live_[record.job.name()];  // made here when the worker has claimed the job but not begun it
       live.cancelled = true;
       stop = live.stop;
     }

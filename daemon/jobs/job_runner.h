@@ -1,8 +1,9 @@
 // Jobs: a model and device classes in, one artifact per distinct target out, in one pass over the weights.
 //
-// QUEUED -> RUNNING -> SUCCEEDED, FAILED or CANCELLED, each step a transaction. One worker thread, owned by the runner,
-// takes the jobs in order. Each slab's chunks are durable before the slab is recorded; after a restart a job that was
-// running goes on from its recorded slabs and gives the same digests. Thread-safe; collaborators must outlive the runner.
+// QUEUED -> RUNNING -> SUCCEEDED, FAILED or CANCELLED, each step a transaction. One worker thread, owned by
+// the runner, takes the jobs in order. Each slab's chunks are durable before the slab is recorded; after a
+// restart a job that was running goes on from its recorded slabs and gives the same digests. Thread-safe;
+// collaborators must outlive the runner.
 #pragma once
 
 #include <condition_variable>
@@ -49,7 +50,8 @@ class JobRunner {
 
   // What an earlier process left RUNNING is queued again; then the worker starts.
   absl::Status Start();
-  // The worker ends after the slabs in hand; its job goes on at the next Start, in this process or another. Idempotent.
+  // The worker ends after the slabs in hand; its job goes on at the next Start, in this process or another.
+  // Idempotent.
   void Stop();
   // The same without waiting for it; from any thread.
   void RequestStop() { stop_.request_stop(); }
@@ -62,8 +64,8 @@ class JobRunner {
   // A queued job is CANCELLED at once, a running one soon after (watch it); a finished one stays as it is.
   absl::StatusOr<v1::Job> Cancel(std::string_view name);
 
-  // `on_job` gets the job at each change of state and a few times a second while it progresses, on the runner's threads;
-  // see Feed for its duties. Watch first, then Get: nothing is missed.
+  // `on_job` gets the job at each change of state and a few times a second while it progresses, on the
+  // runner's threads; see Feed for its duties. Watch first, then Get: nothing is missed.
   [[nodiscard]] Subscription Watch(std::string name, std::function<void(const v1::Job&)> on_job);
 
  private:
@@ -73,16 +75,18 @@ class JobRunner {
     std::stop_source stop;
     bool cancelled = false;
     Duration published{};  // when watchers heard of it last
-    std::optional<std::pair<Duration, uint64_t>> first;  // time and bytes read at the first report, for the rate
+    std::optional<std::pair<Duration, uint64_t>>
+        first;  // time and bytes read at the first report, for the rate
   };
 
   void Work(const std::stop_token& stop);
   void RunJob(const JobRecord& record, const std::stop_token& stop);
   absl::Status Execute(JobRecord record, const std::stop_token& stop);
   absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source, const pipeline::Plan& plan);
-  absl::Status Seal(const JobRecord& record, const pipeline::Plan& plan, const pipeline::ExecutorResult& result);
+  absl::Status Seal(const JobRecord& record, const pipeline::Plan& plan,
+                    const pipeline::ExecutorResult& result);
   absl::StatusOr<ArtifactRecord> MakeArtifact(const std::string& model, const v1::Manifest& manifest);
-  void FinishBadly(const std::string& name, const absl::Status& status, bool cancelled);
+  absl::Status FinishBadly(const std::string& name, const absl::Status& status, bool cancelled);
   void SetStage(const std::string& name, std::string_view stage);
   void OnProgress(const std::string& name, const pipeline::Progress& progress);
   void Publish(std::string_view name);
@@ -94,7 +98,7 @@ class JobRunner {
   std::mutex mutex_;  // guards live_ and work_; never held while the store or a watcher is called
   std::condition_variable_any wake_;
   std::map<std::string, Live, std::less<>> live_;  // by job
-  bool work_ = false;  // something was queued
+  bool work_ = false;                              // something was queued
   Feed<v1::Job> feed_;
   std::stop_source stop_;
   std::thread worker_;

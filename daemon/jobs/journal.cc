@@ -40,7 +40,8 @@ class Reader {
 bool IsUsable(const SlabRecord& record, const pipeline::Plan& plan, const pipeline::BlobStore& blobs,
               std::unordered_set<Digest>& known) {
   for (const SlabRecord::Chunk& chunk : record.chunks) {
-    if (chunk.target >= plan.targets.size() || chunk.index >= plan.targets[chunk.target].chunks.size()) return false;
+    if (chunk.target >= plan.targets.size() || chunk.index >= plan.targets[chunk.target].chunks.size())
+      return false;
     if (known.contains(chunk.digest)) continue;
     if (!blobs.Find(chunk.digest).ok()) return false;
     known.insert(chunk.digest);

@@ -1,7 +1,7 @@
 // The journal of one job's slabs, kept in the store, and the sink that its chunks go to.
 //
-// Record is durable on return; threads that record at the same time share one transaction. Thread-safe. An earlier
-// run's record counts only when every chunk that it names is in the blob store.
+// Record is durable on return; threads that record at the same time share one transaction. Thread-safe. An
+// earlier run's record counts only when every chunk that it names is in the blob store.
 #pragma once
 
 #include <condition_variable>
@@ -17,8 +17,8 @@
 
 namespace quantfleet::daemon {
 
-// The bytes of a record: u32 count of source blocks, their digests, u32 count of chunks, each u32 target, u32 index,
-// digest; little-endian.
+// The bytes of a record: u32 count of source blocks, their digests, u32 count of chunks, each u32 target, u32
+// index, digest; little-endian.
 std::string SerializeSlabRecord(const pipeline::SlabRecord& record);
 absl::StatusOr<pipeline::SlabRecord> ParseSlabRecord(std::string_view bytes);
 
@@ -43,8 +43,8 @@ class JobJournal final : public pipeline::Journal {
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable committed_;
-  std::vector<SlabRow> waiting_;   // for the next transaction
-  uint64_t next_batch_ = 0;        // the one that `waiting_` will be
+  std::vector<SlabRow> waiting_;  // for the next transaction
+  uint64_t next_batch_ = 0;       // the one that `waiting_` will be
   uint64_t done_batches_ = 0;
   bool writing_ = false;
   std::unordered_map<uint64_t, absl::Status> failed_;  // by batch
@@ -53,8 +53,8 @@ class JobJournal final : public pipeline::Journal {
 class BlobSink final : public pipeline::ChunkSink {
  public:
   explicit BlobSink(pipeline::BlobStore& blobs) : blobs_(blobs) {}
-  absl::Status Store(size_t /*target*/, const pipeline::PlannedChunk& /*chunk*/, const Digest& digest, ByteSpan plain,
-                     int element_bytes) override {
+  absl::Status Store(size_t /*target*/, const pipeline::PlannedChunk& /*chunk*/, const Digest& digest,
+                     ByteSpan plain, int element_bytes) override {
     return blobs_.Put(digest, plain, element_bytes).status();
   }
 

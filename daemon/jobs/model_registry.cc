@@ -15,8 +15,8 @@ struct ModelRegistry::Push {
   std::map<std::string, std::unique_ptr<File>> open;  // guarded by mutex
 };
 
-ModelRegistry::ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock, fs::path data,
-                             Limits limits)
+ModelRegistry::ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock,
+                             fs::path data, Limits limits)
     : store_(store), files_(files), random_(random), clock_(clock), data_(std::move(data)), limits_(limits) {}
 
 fs::path ModelRegistry::IncomingOf(std::string_view push_id) const { return data_ / "incoming" / push_id; }
@@ -67,12 +67,15 @@ absl::StatusOr<PushRecord> ModelRegistry::FindOrCreatePush(std::string_view requ
   QF_RETURN_IF_ERROR(store_.Atomically([&]() -> absl::Status {
     QF_ASSIGN_OR_RETURN(const auto pushes, store_.ListPushes());
     for (const PushRecord& push : pushes) {
-      if (push.committed || push.model != name || !std::equal(push.files.begin(), push.files.end(), files.begin(), files.end(), equal))
+      if (push.committed || push.model != name ||
+          !std::equal(push.files.begin(), push.files.end(), files.begin(), files.end(), equal))
         continue;
       result = push;
       return absl::OkStatus();
     }
-    const PushRecord fresh{.id = random_.Id("p"), .model = std::string(name), .files = files,
+    const PushRecord fresh{.id = random_.Id("p"),
+                           .model = std::string(name),
+                           .files = files,
                            .created_ms = ToUnixMillis(clock_.Now())};
     QF_ASSIGN_OR_RETURN(result, store_.CreatePush(fresh, {"BeginPush", std::string(request_id)}));
     return absl::OkStatus();
@@ -109,13 +112,14 @@ absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::ProgressOf(const Push
 
 absl::Status ModelRegistry::CheckSpace(const PushProgress& progress) {
   uint64_t missing = 0;
-  for (const auto& entry : progress.files) missing += entry.file.size - std::min(entry.file.size, entry.received);
+  for (const auto& entry : progress.files)
+    missing += entry.file.size - std::min(entry.file.size, entry.received);
   QF_RETURN_IF_ERROR(files_.CreateDirectories(data_));
   QF_ASSIGN_OR_RETURN(const uint64_t space, files_.FreeSpace(data_));
   const auto needed = CheckedAdd(missing, limits_.keep_free_bytes);
   if (needed && *needed <= space) return absl::OkStatus();
-  return ResourceExhausted("the push needs {} and {} has {} free: make space and push again", HumanBytes(missing),
-                           data_.string(), HumanBytes(space));
+  return ResourceExhausted("the push needs {} and {} has {} free: make space and push again",
+                           HumanBytes(missing), data_.string(), HumanBytes(space));
 }
 
 absl::StatusOr<std::shared_ptr<ModelRegistry::Push>> ModelRegistry::OpenPush(std::string_view push_id) {
@@ -140,12 +144,15 @@ absl::StatusOr<File*> ModelRegistry::OpenFile(Push& push, const PushedFile& file
   return slot.get();
 }
 
-absl::Status ModelRegistry::WritePush(std::string_view push_id, std::string_view path, uint64_t offset, ByteSpan data) {
+absl::Status ModelRegistry::WritePush(std::string_view push_id, std::string_view path, uint64_t offset,
+                                      ByteSpan data) {
   if (data.size() > limits_.max_write_bytes)
-    return InvalidArgument("a piece of a push has at most {} bytes, not {}", limits_.max_write_bytes, data.size());
+    return InvalidArgument("a piece of a push has at most {} bytes, not {}", limits_.max_write_bytes,
+                           data.size());
   QF_ASSIGN_OR_RETURN(const auto push, OpenPush(push_id));
   const auto& files = push->record.files;
-  const auto file = std::find_if(files.begin(), files.end(), [&](const PushedFile& f) { return f.path == path; });
+  const auto file =
+      std::find_if(files.begin(), files.end(), [&](const PushedFile& f) { return f.path == path; });
   if (file == files.end()) return InvalidArgument("push {} has no file \"{}\"", push_id, path);
 
   std::lock_guard lock(push->mutex);

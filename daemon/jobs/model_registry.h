@@ -3,8 +3,8 @@
 //   DATA/incoming/<push id>/...     a push under way; how much of a file has arrived is the file's size
 //   DATA/models/<name>-<push id>/   a pushed model
 //
-// A new version of a name replaces the model's record; the folder of the former pushed version goes as soon as no
-// unfinished job reads it. Artifacts stay. Thread-safe; collaborators must outlive the registry.
+// A new version of a name replaces the model's record; the folder of the former pushed version goes as soon
+// as no unfinished job reads it. Artifacts stay. Thread-safe; collaborators must outlive the registry.
 #pragma once
 
 #include <map>
@@ -34,7 +34,8 @@ class ModelRegistry {
 
   ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock, fs::path data)
       : ModelRegistry(store, files, random, clock, std::move(data), Limits()) {}
-  ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock, fs::path data, Limits limits);
+  ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock, fs::path data,
+                Limits limits);
 
   // Opens the model there (all its headers are checked) and records it. The files stay where they are.
   absl::StatusOr<v1::Model> Import(std::string_view request_id, std::string_view name, const fs::path& path);
@@ -54,13 +55,13 @@ class ModelRegistry {
   absl::Status WritePush(std::string_view push_id, std::string_view path, uint64_t offset, ByteSpan data);
   // What has been written so far survives a power cut.
   absl::StatusOr<PushProgress> SyncPush(std::string_view push_id);
-  // Checks every file's digest, opens the model, publishes the name: reads everything once, so not on a thread that
-  // others wait for. Again: the same answer. A file whose digest is wrong is thrown away and has to be sent again
-  // (DATA_LOSS names it).
+  // Checks every file's digest, opens the model, publishes the name: reads everything once, so not on a
+  // thread that others wait for. Again: the same answer. A file whose digest is wrong is thrown away and has
+  // to be sent again (DATA_LOSS names it).
   absl::StatusOr<v1::Model> CommitPush(std::string_view push_id);
 
-  // Removes pushed folders that no model and no unfinished job needs, and pushes that nobody has finished in a week.
-  // Call it at start; commits do.
+  // Removes pushed folders that no model and no unfinished job needs, and pushes that nobody has finished in
+  // a week. Call it at start; commits do.
   absl::Status Sweep();
 
  private:

@@ -9,7 +9,9 @@ namespace {
 
 constexpr size_t kMaxNameSize = 63, kMaxPathSize = 240, kMaxDepth = 8;
 
-bool IsAlphanumeric(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+bool IsAlphanumeric(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
 
 absl::Status CheckComponent(std::string_view component, std::string_view path) {
   if (component.empty() || component.front() == '.')
@@ -28,7 +30,8 @@ absl::Status CheckModelName(std::string_view name) {
   for (const char c : name) fit = fit && (IsAlphanumeric(c) || c == '.' || c == '_' || c == '-');
   if (fit) return absl::OkStatus();
   return InvalidArgument(
-      "\"{}\" is no model's name: 1 to {} letters, digits, \".\", \"_\" and \"-\", the first a letter or digit",
+      "\"{}\" is no model's name: 1 to {} letters, digits, \".\", \"_\" and \"-\", the first a letter or "
+      "digit",
       name.substr(0, 2 * kMaxNameSize), kMaxNameSize);
 }
 
@@ -46,7 +49,8 @@ absl::Status CheckPushedPath(std::string_view path) {
 
 absl::Status CheckPushedFiles(const std::vector<PushedFile>& files, size_t max_files, uint64_t max_bytes) {
   if (files.empty()) return InvalidArgument("a push needs at least one file");
-  if (files.size() > max_files) return InvalidArgument("a push has at most {} files, not {}", max_files, files.size());
+  if (files.size() > max_files)
+    return InvalidArgument("a push has at most {} files, not {}", max_files, files.size());
   std::set<std::string_view> paths;
   uint64_t total = 0;
   for (const PushedFile& file : files) {
@@ -54,7 +58,8 @@ absl::Status CheckPushedFiles(const std::vector<PushedFile>& files, size_t max_f
     if (!paths.insert(file.path).second) return InvalidArgument("\"{}\" is pushed twice", file.path);
     const auto sum = CheckedAdd(total, file.size);
     if (!sum || *sum > max_bytes)
-      return InvalidArgument("a push has at most {}; the daemon's settings may allow more", HumanBytes(max_bytes));
+      return InvalidArgument("a push has at most {}; the daemon's settings may allow more",
+                             HumanBytes(max_bytes));
     total = *sum;
   }
   for (const std::string_view path : paths)

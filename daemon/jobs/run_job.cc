@@ -12,6 +12,7 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr Duration kPublishInterval{200};
+constexpr std::chrono::seconds kRetryAfterStoreError{5};
 
 uint64_t SizeOf(const v1::Manifest& manifest) {
   uint64_t size = 0;
@@ -32,7 +33,8 @@ bool HasStatement(const ArtifactRecord& artifact, const std::string& model) {
 
 absl::Status WithRemedy(const absl::Status& status) {
   if (status.code() != absl::StatusCode::kResourceExhausted) return status;
-  return MakeStatus(status.code(), Message(status) + "; make space and submit the job again: what is done is kept");
+  return MakeStatus(status.code(),
+                    Message(status) + "; make space and submit the job again: what is done is kept");
 }
 
 }  // namespace
@@ -53,7 +55,15 @@ void JobRunner::RunJob(const JobRecord& record, const std::stop_token& stop) {
   }
   // Stopped with the daemon: the job stays RUNNING and is queued again at the next start.
   const bool interrupted = absl::IsCancelled(status) && stop.stop_requested() && !cancelled;
-  if (!status.ok() && !interrupted) FinishBadly(name, WithRemedy(status), cancelled && absl::IsCancelled(status));
+  if (!status.ok() && !interrupted) {
+    // Where even the end cannot be written the disk is full, and no other job would fare better: wait for
+    // space. A restart meanwhile queues the job again.
+    while (!FinishBadly(name, WithRemedy(status), cancelled && absl::IsCancelled(status)).ok() &&
+           !stop.stop_requested()) {
+      std::unique_lock lock(mutex_);
+      wake_.wait_for(lock, stop, kRetryAfterStoreError, [] { return false; });
+    }
+  }
   Publish(name);
   std::lock_guard lock(mutex_);
   live_.erase(name);
@@ -93,12 +103,14 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   return Seal(record, plan, result);
 }
 
-absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource& source, const pipeline::Plan& plan) {
+absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource& source,
+                                  const pipeline::Plan& plan) {
   const std::string plan_digest = pipeline::PlanDigest(plan).hex(), fingerprint = source.fingerprint().text;
   const bool begun = !record.plan_digest.empty();
   if (begun && record.source_fingerprint != fingerprint)
     return FailedPrecondition(
-        "the files of {} at {} have changed since the job began: import the model anew and submit another job",
+        "the files of {} at {} have changed since the job began: import the model anew and submit another "
+        "job",
         record.job.model(), record.source_path);
   if (begun && record.plan_digest == plan_digest) return absl::OkStatus();
   record.plan_digest = plan_digest;
@@ -118,7 +130,8 @@ absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource
   });
 }
 
-absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model, const v1::Manifest& manifest) {
+absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
+                                                       const v1::Manifest& manifest) {
   ArtifactRecord record;
   record.manifest = pipeline::SerializeManifest(manifest);
   const Digest digest = HashText(record.manifest);
@@ -188,7 +201,8 @@ absl::Status JobRunner::Seal(const JobRecord& record, const pipeline::Plan& plan
                      job.job.set_done(true);
                      job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
                      *job.job.mutable_progress() = progress;
-                     for (const ArtifactRecord& artifact : artifacts) job.job.add_artifacts(artifact.artifact.name());
+                     for (const ArtifactRecord& artifact : artifacts)
+                       job.job.add_artifacts(artifact.artifact.name());
                      return absl::OkStatus();
                    })
         .status();
@@ -197,15 +211,15 @@ absl::Status JobRunner::Seal(const JobRecord& record, const pipeline::Plan& plan
   return absl::OkStatus();
 }
 
-void JobRunner::FinishBadly(const std::string& name, const absl::Status& status, bool cancelled) {
+absl::Status JobRunner::FinishBadly(const std::string& name, const absl::Status& status, bool cancelled) {
   v1::JobProgress progress;
   {
     std::lock_guard lock(mutex_);
     progress = live_[name].progress;
   }
-  // The slabs stay: the next job with the same plan goes on from them. Where even this cannot be written (the disk is
-  // full), the job stays RUNNING and is tried again at the next start.
-  (void)with_.store.UpdateJob(name, [&](JobRecord& job) -> absl::Status {
+  // The slabs stay: the next job with the same plan goes on from them.
+  auto change = [&](JobRecord& job) -> absl::Status {
+    if (job.job.done()) return absl::OkStatus();
     job.job.set_state(cancelled ? v1::Job::CANCELLED : v1::Job::FAILED);
     job.job.set_done(true);
     job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
@@ -215,7 +229,8 @@ void JobRunner::FinishBadly(const std::string& name, const absl::Status& status,
       job.job.set_error_message(Message(status));
     }
     return absl::OkStatus();
-  });
+  };
+  return with_.store.UpdateJob(name, change).status();
 }
 
 void JobRunner::SetStage(const std::string& name, std::string_view stage) {

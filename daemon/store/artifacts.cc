@@ -12,7 +12,8 @@ constexpr std::string_view kPrefix = "artifacts/";
 absl::StatusOr<std::string> DigestOfName(std::string_view name) {
   if (name.starts_with(kPrefix)) name.remove_prefix(kPrefix.size());
   if (!FromHex(std::string(name.size() % 2, '0') + std::string(name)) || name.empty())
-    return InvalidArgument("\"{}\" is no artifact's name: give artifacts/DIGEST or the first hex digits of it", name);
+    return InvalidArgument(
+        "\"{}\" is no artifact's name: give artifacts/DIGEST or the first hex digits of it", name);
   std::string digest(name);
   for (char& c : digest) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return digest;
@@ -21,7 +22,8 @@ absl::StatusOr<std::string> DigestOfName(std::string_view name) {
 void InsertStatement(soci::session& sql, const std::string& digest, const v1::Signed& statement) {
   const std::string packed = Pack(statement), statement_digest = HashText(packed).hex();
   const long long position = NextPosition(sql, "artifact_statements");
-  sql << "INSERT INTO artifact_statements (digest, statement_digest, position, statement) VALUES (:d, :h, :p, :s)"
+  sql << "INSERT INTO artifact_statements (digest, statement_digest, position, statement) VALUES (:d, :h, "
+         ":p, :s)"
          " ON CONFLICT (digest, statement_digest) DO NOTHING",
       soci::use(digest), soci::use(statement_digest), soci::use(position), soci::use(packed);
 }
@@ -29,9 +31,11 @@ void InsertStatement(soci::session& sql, const std::string& digest, const v1::Si
 // The one digest that begins with `prefix`.
 absl::StatusOr<std::string> ResolveDigest(soci::session& sql, const std::string& prefix) {
   const std::string pattern = prefix + "%";  // hex digits only: nothing to escape
-  const auto found = SelectTexts(sql, "SELECT digest FROM artifacts WHERE digest LIKE :p ORDER BY digest LIMIT 2", pattern);
+  const auto found =
+      SelectTexts(sql, "SELECT digest FROM artifacts WHERE digest LIKE :p ORDER BY digest LIMIT 2", pattern);
   if (found.empty()) return NotFound("there is no artifact \"{}\"", prefix);
-  if (found.size() > 1) return InvalidArgument("several artifacts begin with \"{}\": give more digits", prefix);
+  if (found.size() > 1)
+    return InvalidArgument("several artifacts begin with \"{}\": give more digits", prefix);
   return found[0];
 }
 
@@ -48,7 +52,8 @@ absl::Status Store::PutArtifact(const ArtifactRecord& artifact) {
            " ON CONFLICT (digest) DO NOTHING",
         soci::use(digest), soci::use(record), soci::use(manifest), soci::use(stored);
     sql << "INSERT INTO artifact_models (digest, model, position, created_ms) VALUES (:d, :m, :p, :t)"
-           " ON CONFLICT (digest, model) DO UPDATE SET position = excluded.position, created_ms = excluded.created_ms",
+           " ON CONFLICT (digest, model) DO UPDATE SET position = excluded.position, created_ms = "
+           "excluded.created_ms",
         soci::use(digest), soci::use(model), soci::use(position), soci::use(created);
     for (const v1::Signed& statement : artifact.statements) InsertStatement(sql, digest, statement);
     Note(Change::Kind::kArtifact, artifact.artifact.name());
@@ -70,8 +75,8 @@ absl::StatusOr<ArtifactRecord> Store::GetArtifact(std::string_view name_or_prefi
     result.manifest = AsText(*bytes);
     QF_ASSIGN_OR_RETURN(
         result.statements,
-        SelectAll<v1::Signed>(sql, "SELECT statement FROM artifact_statements WHERE digest = :d ORDER BY position",
-                              digest));
+        SelectAll<v1::Signed>(
+            sql, "SELECT statement FROM artifact_statements WHERE digest = :d ORDER BY position", digest));
     return absl::OkStatus();
   }));
   return result;
@@ -83,11 +88,11 @@ absl::StatusOr<std::vector<v1::Artifact>> Store::ListArtifacts(std::string_view 
     const std::string wanted(model);
     std::string record, of_model;
     long long created = 0;
-    soci::statement rows = (sql.prepare << "SELECT a.record, m.model, m.created_ms FROM artifact_models m"
-                                           " JOIN artifacts a ON a.digest = m.digest"
-                                           " WHERE :w = '' OR m.model = :w2 ORDER BY m.position DESC",
-                            soci::use(wanted), soci::use(wanted), soci::into(record), soci::into(of_model),
-                            soci::into(created));
+    soci::statement rows =
+        (sql.prepare << "SELECT a.record, m.model, m.created_ms FROM artifact_models m"
+                        " JOIN artifacts a ON a.digest = m.digest"
+                        " WHERE :w = '' OR m.model = :w2 ORDER BY m.position DESC",
+         soci::use(wanted), soci::use(wanted), soci::into(record), soci::into(of_model), soci::into(created));
     rows.execute();
     while (rows.fetch()) {
       QF_ASSIGN_OR_RETURN(v1::Artifact artifact, Unpack<v1::Artifact>(record));

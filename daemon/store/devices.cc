@@ -1,7 +1,6 @@
 // Devices, the model statuses that they report, and when they were last heard of.
-#include <soci/soci.h>
-
 #include <google/protobuf/util/message_differencer.h>
+#include <soci/soci.h>
 
 #include "daemon/store/records.h"
 #include "daemon/store/store.h"
@@ -60,9 +59,9 @@ bool WriteStatuses(soci::session& sql, const v1::Device& before, const v1::Devic
 
 absl::Status Store::FillDevice(soci::session& sql, v1::Device& device) {
   const std::string id = device.id();
-  QF_ASSIGN_OR_RETURN(
-      auto statuses,
-      SelectAll<v1::ModelStatus>(sql, "SELECT record FROM model_statuses WHERE device = :d ORDER BY model", id));
+  QF_ASSIGN_OR_RETURN(auto statuses,
+                      SelectAll<v1::ModelStatus>(
+                          sql, "SELECT record FROM model_statuses WHERE device = :d ORDER BY model", id));
   device.clear_models();
   for (v1::ModelStatus& status : statuses) *device.add_models() = std::move(status);
   long long seen = 0;
@@ -113,8 +112,9 @@ absl::StatusOr<std::vector<v1::Device>> Store::ListDevices(std::string_view afte
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string from(after);
     const long long most = static_cast<long long>(limit);
-    QF_ASSIGN_OR_RETURN(devices, SelectAll<v1::Device>(
-                                     sql, "SELECT record FROM devices WHERE id > :a ORDER BY id LIMIT :n", from, most));
+    QF_ASSIGN_OR_RETURN(
+        devices, SelectAll<v1::Device>(sql, "SELECT record FROM devices WHERE id > :a ORDER BY id LIMIT :n",
+                                       from, most));
     for (v1::Device& device : devices) QF_RETURN_IF_ERROR(FillDevice(sql, device));
     return absl::OkStatus();
   }));
@@ -171,8 +171,9 @@ absl::Status Store::FlushLastSeen() {
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     std::string id;
     long long at = 0;
-    soci::statement update = (sql.prepare << "UPDATE devices SET last_seen_ms = :t WHERE id = :i AND last_seen_ms < :t2",
-                              soci::use(at), soci::use(id), soci::use(at));
+    soci::statement update =
+        (sql.prepare << "UPDATE devices SET last_seen_ms = :t WHERE id = :i AND last_seen_ms < :t2",
+         soci::use(at), soci::use(id), soci::use(at));
     for (const auto& [device, time] : seen) {
       id = device;
       at = time;

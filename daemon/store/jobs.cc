@@ -55,7 +55,8 @@ absl::StatusOr<JobRecord> Store::CreateJob(const JobRecord& job, const Request& 
     const std::string name = job.job.name(), record = Pack(job.job), targets = JoinTargets(job.targets);
     const int state = job.job.state();
     const long long position = NextPosition(sql, "jobs");
-    sql << "INSERT INTO jobs (name, state, position, record, source_path, targets, plan_digest, source_fingerprint)"
+    sql << "INSERT INTO jobs (name, state, position, record, source_path, targets, plan_digest, "
+           "source_fingerprint)"
            " VALUES (:n, :s, :p, :r, :sp, :t, :pd, :sf)",
         soci::use(name), soci::use(state), soci::use(position), soci::use(record), soci::use(job.source_path),
         soci::use(targets), soci::use(job.plan_digest), soci::use(job.source_fingerprint);
@@ -88,8 +89,8 @@ absl::StatusOr<std::vector<JobRecord>> Store::ListUnfinishedJobs() {
   std::vector<JobRecord> jobs;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const int queued = v1::Job::QUEUED, running = v1::Job::RUNNING;
-    for (const std::string& name :
-         SelectTexts(sql, "SELECT name FROM jobs WHERE state IN (:q, :r) ORDER BY position", queued, running)) {
+    for (const std::string& name : SelectTexts(
+             sql, "SELECT name FROM jobs WHERE state IN (:q, :r) ORDER BY position", queued, running)) {
       QF_ASSIGN_OR_RETURN(JobRecord job, SelectJob(sql, name));
       jobs.push_back(std::move(job));
     }
@@ -116,7 +117,8 @@ absl::StatusOr<std::optional<JobRecord>> Store::ClaimNextQueued() {
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     std::string name;
     const int queued = v1::Job::QUEUED;
-    sql << "SELECT name FROM jobs WHERE state = :q ORDER BY position LIMIT 1", soci::use(queued), soci::into(name);
+    sql << "SELECT name FROM jobs WHERE state = :q ORDER BY position LIMIT 1", soci::use(queued),
+        soci::into(name);
     if (!sql.got_data()) return absl::OkStatus();
     QF_ASSIGN_OR_RETURN(claimed, SelectJob(sql, name));
     claimed->job.set_state(v1::Job::RUNNING);
@@ -148,9 +150,10 @@ absl::Status Store::PutJobSlabs(std::string_view job, const std::vector<SlabRow>
     const std::string name(job);
     long long slab = 0;
     std::string record;
-    soci::statement insert = (sql.prepare << "INSERT INTO job_slabs (job, slab, record) VALUES (:j, :s, :r)"
-                                             " ON CONFLICT (job, slab) DO UPDATE SET record = excluded.record",
-                              soci::use(name), soci::use(slab), soci::use(record));
+    soci::statement insert =
+        (sql.prepare << "INSERT INTO job_slabs (job, slab, record) VALUES (:j, :s, :r)"
+                        " ON CONFLICT (job, slab) DO UPDATE SET record = excluded.record",
+         soci::use(name), soci::use(slab), soci::use(record));
     for (const SlabRow& row : slabs) {
       slab = static_cast<long long>(row.slab);
       record = ToBase64Url(AsBytes(row.record));
@@ -195,8 +198,8 @@ absl::StatusOr<uint64_t> Store::AdoptJobSlabs(const JobRecord& job) {
     std::string former;
     sql << "SELECT name FROM jobs WHERE plan_digest = :p AND source_fingerprint = :f AND state IN (:a, :b)"
            " AND name <> :n ORDER BY position DESC LIMIT 1",
-        soci::use(job.plan_digest), soci::use(job.source_fingerprint), soci::use(failed), soci::use(cancelled),
-        soci::use(name), soci::into(former);
+        soci::use(job.plan_digest), soci::use(job.source_fingerprint), soci::use(failed),
+        soci::use(cancelled), soci::use(name), soci::into(former);
     if (!sql.got_data()) return absl::OkStatus();
     sql << "UPDATE job_slabs SET job = :n WHERE job = :o", soci::use(name), soci::use(former);
     sql << "SELECT COUNT(*) FROM job_slabs WHERE job = :n", soci::use(name), soci::into(adopted);

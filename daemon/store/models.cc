@@ -18,8 +18,9 @@ absl::StatusOr<std::vector<PushedFile>> SelectPushFiles(soci::session& sql, cons
   std::vector<PushedFile> files;
   std::string path, sha256;
   long long size = 0;
-  soci::statement rows = (sql.prepare << "SELECT path, size, sha256 FROM push_files WHERE push = :p ORDER BY path",
-                          soci::use(push), soci::into(path), soci::into(size), soci::into(sha256));
+  soci::statement rows =
+      (sql.prepare << "SELECT path, size, sha256 FROM push_files WHERE push = :p ORDER BY path",
+       soci::use(push), soci::into(path), soci::into(size), soci::into(sha256));
   rows.execute();
   while (rows.fetch()) {
     QF_ASSIGN_OR_RETURN(Digest digest, Digest::FromHexText(sha256));
@@ -32,8 +33,8 @@ absl::StatusOr<PushRecord> SelectPush(soci::session& sql, const std::string& id)
   PushRecord push{.id = id, .model = {}, .files = {}};
   long long created = 0;
   int committed = 0;
-  sql << "SELECT model, created_ms, committed FROM pushes WHERE id = :i", soci::use(id), soci::into(push.model),
-      soci::into(created), soci::into(committed);
+  sql << "SELECT model, created_ms, committed FROM pushes WHERE id = :i", soci::use(id),
+      soci::into(push.model), soci::into(created), soci::into(committed);
   if (!sql.got_data()) return NotFound("there is no push \"{}\": begin a new one", id);
   push.created_ms = created;
   push.committed = committed != 0;
@@ -93,7 +94,8 @@ absl::StatusOr<PushRecord> Store::CreatePush(const PushRecord& push, const Reque
     const long long created = push.created_ms, position = NextPosition(sql, "pushes");
     const int committed = push.committed;
     sql << "INSERT INTO pushes (id, model, created_ms, committed, position) VALUES (:i, :m, :t, :c, :p)",
-        soci::use(push.id), soci::use(push.model), soci::use(created), soci::use(committed), soci::use(position);
+        soci::use(push.id), soci::use(push.model), soci::use(created), soci::use(committed),
+        soci::use(position);
     for (const PushedFile& file : push.files) {
       const long long size = static_cast<long long>(file.size);
       const std::string sha256 = file.sha256.hex();

@@ -1,4 +1,5 @@
-// Opening the database: SQLite's settings and the schema's migrations. The one file of the store that knows SQLite.
+// Opening the database: SQLite's settings and the schema's migrations. The one file of the store that knows
+// SQLite.
 #include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
 
@@ -32,8 +33,9 @@ void BackUp(soci::session& sql, const fs::path& database, int version) {
 absl::Status Migrate(soci::session& sql, const fs::path& database, std::span<const SchemaStep> steps) {
   int version = ReadVersion(sql);
   if (version > static_cast<int>(steps.size()))
-    return FailedPrecondition("{} has schema version {}, this quantfleetd knows {}: install the newer version",
-                              database.string(), version, steps.size());
+    return FailedPrecondition(
+        "{} has schema version {}, this quantfleetd knows {}: install the newer version", database.string(),
+        version, steps.size());
   if (version > 0 && version < static_cast<int>(steps.size())) BackUp(sql, database, version);
   for (; version < static_cast<int>(steps.size()); ++version) {
     soci::transaction transaction(sql);
@@ -48,13 +50,15 @@ absl::Status Migrate(soci::session& sql, const fs::path& database, std::span<con
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Store>> Store::Open(const fs::path& database, std::span<const SchemaStep> steps) {
+absl::StatusOr<std::unique_ptr<Store>> Store::Open(const fs::path& database,
+                                                   std::span<const SchemaStep> steps) {
   if (database.string().find('"') != std::string::npos)
     return InvalidArgument("the database's path must not hold a quote: {}", database.string());
   std::unique_ptr<soci::session> session;
   absl::Status status = CatchSqlErrors([&]() -> absl::Status {
     session = std::make_unique<soci::session>(soci::sqlite3, "db=\"" + database.string() + "\"");
-    // Hashes of secrets and facts about devices are the owner's alone. SQLite's side files take the mode over.
+    // Hashes of secrets and facts about devices are the owner's alone. SQLite's side files take the mode
+    // over.
     fs::permissions(database, fs::perms::owner_read | fs::perms::owner_write);
     for (const char* setting : kSettings) *session << setting;
     return Migrate(*session, database, steps);
@@ -66,7 +70,8 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const fs::path& database, std
 absl::Status StatusOfSqlError(const std::exception& error) {
   const auto* sql_error = dynamic_cast<const soci::soci_error*>(&error);
   // what() would repeat the statement's parameters: they may be secret, and are no help to a caller.
-  const std::string message = sql_error != nullptr ? sql_error->get_error_message() : std::string(error.what());
+  const std::string message =
+      sql_error != nullptr ? sql_error->get_error_message() : std::string(error.what());
   const auto* sqlite = dynamic_cast<const soci::sqlite3_soci_error*>(&error);
   switch (sqlite != nullptr ? sqlite->result() & 0xff : 0) {
     case SQLITE_FULL:
@@ -82,7 +87,8 @@ absl::Status StatusOfSqlError(const std::exception& error) {
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
-      return Unavailable("the database cannot be read or written; check the disk and the file's owner ({})", message);
+      return Unavailable("the database cannot be read or written; check the disk and the file's owner ({})",
+                         message);
     default:
       return Internal("database: {}", message);
   }

@@ -1,4 +1,5 @@
-// How the store's .cc files write protobuf messages into text columns and read them back. Private to daemon/store.
+// How the store's .cc files write protobuf messages into text columns and read them back. Private to
+// daemon/store.
 #pragma once
 
 #include <soci/soci.h>
@@ -22,13 +23,15 @@ absl::StatusOr<Message> Unpack(std::string_view text) {
   auto bytes = FromBase64Url(text);
   Message message;
   if (!bytes || !message.ParseFromArray(bytes->data(), static_cast<int>(bytes->size())))
-    return DataLoss("the database holds a damaged {} record; restore it from a backup", Message().GetTypeName());
+    return DataLoss("the database holds a damaged {} record; restore it from a backup",
+                    Message().GetTypeName());
   return message;
 }
 
 // All rows of a query of one text column.
 template <typename... Parameters>
-std::vector<std::string> SelectTexts(soci::session& sql, const std::string& query, const Parameters&... parameters) {
+std::vector<std::string> SelectTexts(soci::session& sql, const std::string& query,
+                                     const Parameters&... parameters) {
   std::vector<std::string> all;
   std::string text;
   soci::statement rows(sql);

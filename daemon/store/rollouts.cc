@@ -26,8 +26,9 @@ absl::StatusOr<v1::Rollout> SelectRollout(soci::session& sql, const std::string&
 
 absl::StatusOr<v1::Rollout> SelectWholeRollout(soci::session& sql, const std::string& name) {
   QF_ASSIGN_OR_RETURN(v1::Rollout rollout, SelectRollout(sql, name));
-  QF_ASSIGN_OR_RETURN(auto devices, SelectAll<v1::RolloutDevice>(
-                                        sql, "SELECT record FROM rollout_devices WHERE rollout = :r ORDER BY device", name));
+  QF_ASSIGN_OR_RETURN(
+      auto devices, SelectAll<v1::RolloutDevice>(
+                        sql, "SELECT record FROM rollout_devices WHERE rollout = :r ORDER BY device", name));
   for (v1::RolloutDevice& device : devices) *rollout.add_devices() = std::move(device);
   return rollout;
 }
@@ -43,10 +44,13 @@ void UpsertRolloutDevice(soci::session& sql, const std::string& rollout, const v
 }  // namespace
 
 absl::StatusOr<AssignmentRecord> Store::AssignRelease(
-    std::string_view device_id, std::string_view model, std::string_view manifest_digest, std::string_view rollout,
-    const std::function<absl::StatusOr<v1::Signed>(uint64_t release)>& sign) {
-  AssignmentRecord result{.device_id = std::string(device_id), .model = std::string(model), .release = 0,
-                          .manifest_digest = std::string(manifest_digest), .rollout = std::string(rollout),
+    std::string_view device_id, std::string_view model, std::string_view manifest_digest,
+    std::string_view rollout, const std::function<absl::StatusOr<v1::Signed>(uint64_t release)>& sign) {
+  AssignmentRecord result{.device_id = std::string(device_id),
+                          .model = std::string(model),
+                          .release = 0,
+                          .manifest_digest = std::string(manifest_digest),
+                          .rollout = std::string(rollout),
                           .statement = {}};
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     long long last = 0;
@@ -83,8 +87,8 @@ absl::StatusOr<std::vector<AssignmentRecord>> Store::ListAssignments(std::string
       QF_ASSIGN_OR_RETURN(v1::Signed unpacked, Unpack<v1::Signed>(statement));
       const auto raw = FromHex(digest);
       if (!raw) return DataLoss("the database holds a damaged assignment of device {}", device);
-      assignments.push_back({device, model, static_cast<uint64_t>(release), std::string(AsText(*raw)), rollout,
-                             std::move(unpacked)});
+      assignments.push_back({device, model, static_cast<uint64_t>(release), std::string(AsText(*raw)),
+                             rollout, std::move(unpacked)});
     }
     return absl::OkStatus();
   }));
@@ -113,7 +117,8 @@ absl::StatusOr<v1::Rollout> Store::CreateRollout(const v1::Rollout& rollout, con
     const int state = rollout.state();
     const long long created = rollout.created_ms(), finished = rollout.finished_ms(),
                     position = NextPosition(sql, "rollouts");
-    sql << "INSERT INTO rollouts (name, model, state, created_ms, finished_ms, position) VALUES (:n, :m, :s, :c, :f, :p)",
+    sql << "INSERT INTO rollouts (name, model, state, created_ms, finished_ms, position) VALUES (:n, :m, :s, "
+           ":c, :f, :p)",
         soci::use(name), soci::use(model), soci::use(state), soci::use(created), soci::use(finished),
         soci::use(position);
     for (const v1::RolloutDevice& device : rollout.devices()) UpsertRolloutDevice(sql, name, device);
@@ -151,8 +156,8 @@ absl::Status Store::SetRolloutState(std::string_view name, v1::Rollout::State st
     QF_RETURN_IF_ERROR(SelectRollout(sql, key).status());
     const int number = state;
     const long long finished = finished_ms;
-    sql << "UPDATE rollouts SET state = :s, finished_ms = :f WHERE name = :n", soci::use(number), soci::use(finished),
-        soci::use(key);
+    sql << "UPDATE rollouts SET state = :s, finished_ms = :f WHERE name = :n", soci::use(number),
+        soci::use(finished), soci::use(key);
     Note(Change::Kind::kRollout, name);
     return absl::OkStatus();
   });
@@ -164,11 +169,11 @@ absl::StatusOr<std::vector<Store::RolloutRow>> Store::ListRunningRolloutsOf(std:
     const std::string device(device_id);
     const int running = v1::Rollout::RUNNING;
     std::string name, model, record;
-    soci::statement rows = (sql.prepare << "SELECT r.name, r.model, d.record FROM rollout_devices d"
-                                           " JOIN rollouts r ON r.name = d.rollout"
-                                           " WHERE d.device = :d AND r.state = :s ORDER BY r.position",
-                            soci::use(device), soci::use(running), soci::into(name), soci::into(model),
-                            soci::into(record));
+    soci::statement rows =
+        (sql.prepare << "SELECT r.name, r.model, d.record FROM rollout_devices d"
+                        " JOIN rollouts r ON r.name = d.rollout"
+                        " WHERE d.device = :d AND r.state = :s ORDER BY r.position",
+         soci::use(device), soci::use(running), soci::into(name), soci::into(model), soci::into(record));
     rows.execute();
     while (rows.fetch()) {
       QF_ASSIGN_OR_RETURN(v1::RolloutDevice row, Unpack<v1::RolloutDevice>(record));
@@ -189,7 +194,8 @@ absl::Status Store::PutRolloutDevice(std::string_view rollout, const v1::Rollout
   });
 }
 
-absl::StatusOr<std::map<v1::RolloutDevice::State, uint64_t>> Store::CountRolloutDevices(std::string_view rollout) {
+absl::StatusOr<std::map<v1::RolloutDevice::State, uint64_t>> Store::CountRolloutDevices(
+    std::string_view rollout) {
   std::map<v1::RolloutDevice::State, uint64_t> counts;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout);

@@ -12,19 +12,24 @@ constexpr const char* kVersion1[] = {
 
     "CREATE TABLE pushes (id TEXT PRIMARY KEY, model TEXT NOT NULL, created_ms BIGINT NOT NULL,"
     " committed INTEGER NOT NULL, position BIGINT NOT NULL)",
-    "CREATE TABLE push_files (push TEXT NOT NULL REFERENCES pushes (id) ON DELETE CASCADE, path TEXT NOT NULL,"
+    "CREATE TABLE push_files (push TEXT NOT NULL REFERENCES pushes (id) ON DELETE CASCADE, path TEXT NOT "
+    "NULL,"
     " size BIGINT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (push, path))",
 
-    "CREATE TABLE jobs (name TEXT PRIMARY KEY, state INTEGER NOT NULL, position BIGINT NOT NULL, record TEXT NOT NULL,"
-    " source_path TEXT NOT NULL, targets TEXT NOT NULL, plan_digest TEXT NOT NULL, source_fingerprint TEXT NOT NULL)",
+    "CREATE TABLE jobs (name TEXT PRIMARY KEY, state INTEGER NOT NULL, position BIGINT NOT NULL, record TEXT "
+    "NOT NULL,"
+    " source_path TEXT NOT NULL, targets TEXT NOT NULL, plan_digest TEXT NOT NULL, source_fingerprint TEXT "
+    "NOT NULL)",
     "CREATE INDEX jobs_by_state ON jobs (state, position)",
-    "CREATE TABLE job_slabs (job TEXT NOT NULL REFERENCES jobs (name) ON DELETE CASCADE, slab BIGINT NOT NULL,"
+    "CREATE TABLE job_slabs (job TEXT NOT NULL REFERENCES jobs (name) ON DELETE CASCADE, slab BIGINT NOT "
+    "NULL,"
     " record TEXT NOT NULL, PRIMARY KEY (job, slab))",
 
     "CREATE TABLE artifacts (digest TEXT PRIMARY KEY, record TEXT NOT NULL, manifest TEXT NOT NULL,"
     " stored_bytes BIGINT NOT NULL)",
     "CREATE TABLE artifact_models (digest TEXT NOT NULL REFERENCES artifacts (digest) ON DELETE CASCADE,"
-    " model TEXT NOT NULL, position BIGINT NOT NULL, created_ms BIGINT NOT NULL, PRIMARY KEY (digest, model))",
+    " model TEXT NOT NULL, position BIGINT NOT NULL, created_ms BIGINT NOT NULL, PRIMARY KEY (digest, "
+    "model))",
     "CREATE INDEX artifact_models_by_model ON artifact_models (model, position)",
     "CREATE TABLE artifact_statements (digest TEXT NOT NULL REFERENCES artifacts (digest) ON DELETE CASCADE,"
     " statement_digest TEXT NOT NULL, position BIGINT NOT NULL, statement TEXT NOT NULL,"
@@ -38,10 +43,13 @@ constexpr const char* kVersion1[] = {
     "CREATE TABLE devices (id TEXT PRIMARY KEY, public_key TEXT NOT NULL UNIQUE, token TEXT NOT NULL,"
     " last_seen_ms BIGINT NOT NULL, record TEXT NOT NULL)",
     "CREATE INDEX devices_by_last_seen ON devices (last_seen_ms)",
-    "CREATE TABLE model_statuses (device TEXT NOT NULL REFERENCES devices (id) ON DELETE CASCADE, model TEXT NOT NULL,"
+    "CREATE TABLE model_statuses (device TEXT NOT NULL REFERENCES devices (id) ON DELETE CASCADE, model TEXT "
+    "NOT NULL,"
     " record TEXT NOT NULL, PRIMARY KEY (device, model))",
-    "CREATE TABLE assignments (device TEXT NOT NULL REFERENCES devices (id) ON DELETE CASCADE, model TEXT NOT NULL,"
-    " release_number BIGINT NOT NULL, manifest_digest TEXT NOT NULL, rollout TEXT NOT NULL, statement TEXT NOT NULL,"
+    "CREATE TABLE assignments (device TEXT NOT NULL REFERENCES devices (id) ON DELETE CASCADE, model TEXT "
+    "NOT NULL,"
+    " release_number BIGINT NOT NULL, manifest_digest TEXT NOT NULL, rollout TEXT NOT NULL, statement TEXT "
+    "NOT NULL,"
     " PRIMARY KEY (device, model))",
 
     "CREATE TABLE rollouts (name TEXT PRIMARY KEY, model TEXT NOT NULL, state INTEGER NOT NULL,"

@@ -78,7 +78,8 @@ absl::Status Store::End(bool commit) {
       }
       return absl::OkStatus();
     });
-    // A full disk makes SQLite roll back everything by itself: what the outer body still does must not be kept.
+    // A full disk makes SQLite roll back everything by itself: what the outer body still does must not be
+    // kept.
     if (!undone.ok()) doomed_ = true;
   }
   if (outermost) doomed_ = false;
@@ -137,7 +138,8 @@ absl::StatusOr<Counts> Store::Count(int64_t seen_since_ms) {
     counts.devices_seen = count_if("SELECT COUNT(*) FROM devices WHERE last_seen_ms >= :t", seen_since_ms);
     counts.jobs_running = count_if("SELECT COUNT(*) FROM jobs WHERE state = :s", v1::Job::RUNNING);
     counts.jobs_queued = count_if("SELECT COUNT(*) FROM jobs WHERE state = :s", v1::Job::QUEUED);
-    counts.rollouts_running = count_if("SELECT COUNT(*) FROM rollouts WHERE state = :s", v1::Rollout::RUNNING);
+    counts.rollouts_running =
+        count_if("SELECT COUNT(*) FROM rollouts WHERE state = :s", v1::Rollout::RUNNING);
     return absl::OkStatus();
   }));
   return counts;

@@ -1,9 +1,11 @@
-// The daemon's state: one database (SQLite by default), every change a transaction, durable when a call returns OK.
+// The daemon's state: one database (SQLite by default), every change a transaction, durable when a call
+// returns OK.
 //
-// Thread-safe. Each method is atomic by itself; Atomically() joins several into one transaction. Functions that are
-// handed in ("change", "sign", the body of Atomically) run inside the transaction, on the caller's thread: they may call
-// the Store again, and must not wait for another thread that does. Names of resources are the API's ("jobs/...").
-// Errors: NOT_FOUND and ALREADY_EXISTS name the resource, RESOURCE_EXHAUSTED means a full disk.
+// Thread-safe. Each method is atomic by itself; Atomically() joins several into one transaction. Functions
+// that are handed in ("change", "sign", the body of Atomically) run inside the transaction, on the caller's
+// thread: they may call the Store again, and must not wait for another thread that does. Names of resources
+// are the API's ("jobs/..."). Errors: NOT_FOUND and ALREADY_EXISTS name the resource, RESOURCE_EXHAUSTED
+// means a full disk.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +34,8 @@ class session;
 
 namespace quantfleet::daemon {
 
-// The request that creates something. The same method and id again: the first answer, nothing new. id empty: no memory.
+// The request that creates something. The same method and id again: the first answer, nothing new. id empty:
+// no memory.
 struct Request {
   std::string method;  // "SubmitJob"
   std::string id;
@@ -55,7 +58,7 @@ struct PushRecord {
 
 struct JobRecord {
   v1::Job job;
-  std::string source_path;           // the model's at submission: a later version of the name does not disturb the job
+  std::string source_path;  // the model's at submission: a later version of the name does not disturb the job
   std::vector<std::string> targets;  // "gguf:q4_0", distinct, in the order of the classes
   std::string plan_digest;           // hex; empty until planned
   std::string source_fingerprint;
@@ -123,36 +126,41 @@ class Store {
   absl::StatusOr<std::optional<std::string>> FindRequest(const Request& request);
 
   // ---- models (models.cc)
-  absl::StatusOr<v1::Model> PutModel(const v1::Model& model, const Request& request);  // replaces the name's record
+  absl::StatusOr<v1::Model> PutModel(const v1::Model& model,
+                                     const Request& request);  // replaces the name's record
   absl::StatusOr<v1::Model> GetModel(std::string_view name);
   absl::StatusOr<std::vector<v1::Model>> ListModels();  // by name
 
   absl::StatusOr<PushRecord> CreatePush(const PushRecord& push, const Request& request);
   absl::StatusOr<PushRecord> GetPush(std::string_view id);
   absl::StatusOr<std::vector<PushRecord>> ListPushes();  // oldest first
-  absl::Status FinishPush(std::string_view id, const v1::Model& model);  // records the model, marks the push committed
+  absl::Status FinishPush(std::string_view id,
+                          const v1::Model& model);  // records the model, marks the push committed
   absl::Status DeletePush(std::string_view id);
 
   // ---- jobs (jobs.cc)
   absl::StatusOr<JobRecord> CreateJob(const JobRecord& job, const Request& request);
   absl::StatusOr<JobRecord> GetJob(std::string_view name);
-  absl::StatusOr<std::vector<v1::Job>> ListJobs();                 // newest first
-  absl::StatusOr<std::vector<JobRecord>> ListUnfinishedJobs();     // QUEUED and RUNNING, oldest first
-  absl::StatusOr<JobRecord> UpdateJob(std::string_view name, const std::function<absl::Status(JobRecord&)>& change);
+  absl::StatusOr<std::vector<v1::Job>> ListJobs();              // newest first
+  absl::StatusOr<std::vector<JobRecord>> ListUnfinishedJobs();  // QUEUED and RUNNING, oldest first
+  absl::StatusOr<JobRecord> UpdateJob(std::string_view name,
+                                      const std::function<absl::Status(JobRecord&)>& change);
   // The oldest QUEUED job, now RUNNING; nullopt when none waits.
   absl::StatusOr<std::optional<JobRecord>> ClaimNextQueued();
   // At start: what was RUNNING when the process died is QUEUED again. How many.
   absl::StatusOr<int> RequeueRunning();
 
-  absl::Status PutJobSlabs(std::string_view job, const std::vector<SlabRow>& slabs);  // replaces equal numbers
-  absl::StatusOr<std::vector<SlabRow>> ListJobSlabs(std::string_view job);            // by number
+  absl::Status PutJobSlabs(std::string_view job,
+                           const std::vector<SlabRow>& slabs);              // replaces equal numbers
+  absl::StatusOr<std::vector<SlabRow>> ListJobSlabs(std::string_view job);  // by number
   absl::Status DeleteJobSlabs(std::string_view job);
-  // The slabs of the latest FAILED or CANCELLED job with the same plan and source become this job's. How many.
+  // The slabs of the latest FAILED or CANCELLED job with the same plan and source become this job's. How
+  // many.
   absl::StatusOr<uint64_t> AdoptJobSlabs(const JobRecord& job);
 
   // ---- artifacts and device classes (artifacts.cc)
-  // The same digest again (also for another model) is the same artifact: it becomes that model's newest, and statements
-  // that it lacks are added.
+  // The same digest again (also for another model) is the same artifact: it becomes that model's newest, and
+  // statements that it lacks are added.
   absl::Status PutArtifact(const ArtifactRecord& artifact);
   // By name, or by an unambiguous prefix of the digest's hex.
   absl::StatusOr<ArtifactRecord> GetArtifact(std::string_view name_or_prefix);
@@ -171,9 +179,10 @@ class Store {
   absl::StatusOr<v1::EnrolmentToken> GetToken(std::string_view id);
   absl::StatusOr<std::vector<v1::EnrolmentToken>> ListTokens();  // newest first
   absl::StatusOr<v1::EnrolmentToken> RevokeToken(std::string_view id);
-  // One transaction: checks the token and counts its use, makes the device. A key that is enrolled already gets its old
-  // device back, with the new class, facts and labels; the same token counts only once for it. UNAUTHENTICATED: unknown
-  // token or wrong secret; PERMISSION_DENIED: expired, revoked, used up, or the key belongs to a revoked device.
+  // One transaction: checks the token and counts its use, makes the device. A key that is enrolled already
+  // gets its old device back, with the new class, facts and labels; the same token counts only once for it.
+  // UNAUTHENTICATED: unknown token or wrong secret; PERMISSION_DENIED: expired, revoked, used up, or the key
+  // belongs to a revoked device.
   absl::StatusOr<v1::Device> UseTokenAndCreateDevice(const Enrolment& enrolment);
 
   // ---- devices (devices.cc). Device.models and last_seen_ms are filled in on every read.
@@ -182,25 +191,27 @@ class Store {
   absl::StatusOr<Digest> DeviceKey(std::string_view id);
   // Up to `limit` devices with ids above `after`, by id.
   absl::StatusOr<std::vector<v1::Device>> ListDevices(std::string_view after, size_t limit);
-  // Writes what differs: the device's own fields and the statuses in `models` (one that is gone is deleted). No
-  // difference, no write. last_seen_ms is TouchDevice's.
-  absl::StatusOr<v1::Device> UpdateDevice(std::string_view id, const std::function<absl::Status(v1::Device&)>& change);
+  // Writes what differs: the device's own fields and the statuses in `models` (one that is gone is deleted).
+  // No difference, no write. last_seen_ms is TouchDevice's.
+  absl::StatusOr<v1::Device> UpdateDevice(std::string_view id,
+                                          const std::function<absl::Status(v1::Device&)>& change);
   // Cheap: kept in memory, written every half minute (of `now_ms`) and at the end. A crash forgets some.
   void TouchDevice(std::string_view id, int64_t now_ms);
   absl::Status FlushLastSeen();
 
   // ---- assignments and rollouts (rollouts.cc)
-  // Takes the next release of (device, model), has the statement made for it and keeps that in place of the former one.
+  // Takes the next release of (device, model), has the statement made for it and keeps that in place of the
+  // former one.
   absl::StatusOr<AssignmentRecord> AssignRelease(
-      std::string_view device_id, std::string_view model, std::string_view manifest_digest, std::string_view rollout,
-      const std::function<absl::StatusOr<v1::Signed>(uint64_t release)>& sign);
+      std::string_view device_id, std::string_view model, std::string_view manifest_digest,
+      std::string_view rollout, const std::function<absl::StatusOr<v1::Signed>(uint64_t release)>& sign);
   absl::StatusOr<std::vector<AssignmentRecord>> ListAssignments(std::string_view device_id);  // by model
   // May this device fetch that artifact: is it assigned to it, for any model.
   absl::StatusOr<bool> IsAssigned(std::string_view device_id, std::string_view manifest_digest);
 
   absl::StatusOr<v1::Rollout> CreateRollout(const v1::Rollout& rollout, const Request& request);
-  absl::StatusOr<v1::Rollout> GetRollout(std::string_view name);     // with its devices, by id
-  absl::StatusOr<std::vector<v1::Rollout>> ListRollouts();           // newest first, with their devices
+  absl::StatusOr<v1::Rollout> GetRollout(std::string_view name);  // with its devices, by id
+  absl::StatusOr<std::vector<v1::Rollout>> ListRollouts();        // newest first, with their devices
   absl::Status SetRolloutState(std::string_view name, v1::Rollout::State state, int64_t finished_ms);
   // One device's row, for check-ins that must not read ten thousand.
   struct RolloutRow {
@@ -216,7 +227,8 @@ class Store {
   explicit Store(std::unique_ptr<soci::session> session);
 
   using Body = std::function<absl::Status(soci::session&)>;
-  // Under the lock; what SOCI throws becomes a status. Write: in a transaction, or a savepoint of the one around it.
+  // Under the lock; what SOCI throws becomes a status. Write: in a transaction, or a savepoint of the one
+  // around it.
   absl::Status Read(const Body& body);
   absl::Status Write(const Body& body);
   void Note(Change::Kind kind, std::string_view name);  // inside Write: published once committed

@@ -30,10 +30,11 @@ void UpdateToken(soci::session& sql, const v1::EnrolmentToken& token) {
 // `counted`: this device has used the token before, and comes again (the answer was lost).
 absl::Status CheckToken(const v1::EnrolmentToken& token, int64_t now_ms, bool counted) {
   if (token.revoked()) return PermissionDenied("token {} has been revoked: ask for a new one", token.id());
-  if (token.expires_ms() <= now_ms) return PermissionDenied("token {} has expired: ask for a new one", token.id());
+  if (token.expires_ms() <= now_ms)
+    return PermissionDenied("token {} has expired: ask for a new one", token.id());
   if (!counted && token.max_uses() != 0 && token.uses() >= token.max_uses())
-    return PermissionDenied("token {} has been used up ({} of {}): ask for a new one", token.id(), token.uses(),
-                            token.max_uses());
+    return PermissionDenied("token {} has been used up ({} of {}): ask for a new one", token.id(),
+                            token.uses(), token.max_uses());
   return absl::OkStatus();
 }
 
@@ -44,15 +45,16 @@ void InsertDevice(soci::session& sql, const v1::Device& device, const Enrolment&
   const std::string id = device.id(), key = enrolment.public_key.hex(), record = Pack(kept);
   const long long seen = enrolment.now_ms;
   sql << "INSERT INTO devices (id, public_key, token, last_seen_ms, record) VALUES (:i, :k, :t, :s, :r)"
-         " ON CONFLICT (public_key) DO UPDATE SET token = excluded.token, last_seen_ms = excluded.last_seen_ms,"
+         " ON CONFLICT (public_key) DO UPDATE SET token = excluded.token, last_seen_ms = "
+         "excluded.last_seen_ms,"
          " record = excluded.record",
       soci::use(id), soci::use(key), soci::use(enrolment.token_id), soci::use(seen), soci::use(record);
 }
 
 }  // namespace
 
-absl::StatusOr<v1::EnrolmentToken> Store::CreateToken(const v1::EnrolmentToken& token, const Digest& secret_hash,
-                                                      const Request& request) {
+absl::StatusOr<v1::EnrolmentToken> Store::CreateToken(const v1::EnrolmentToken& token,
+                                                      const Digest& secret_hash, const Request& request) {
   v1::EnrolmentToken result = token;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     if (auto known = FindRequestIn(sql, request)) {
@@ -84,8 +86,8 @@ absl::StatusOr<v1::EnrolmentToken> Store::GetToken(std::string_view id) {
 absl::StatusOr<std::vector<v1::EnrolmentToken>> Store::ListTokens() {
   std::vector<v1::EnrolmentToken> tokens;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(tokens,
-                        SelectAll<v1::EnrolmentToken>(sql, "SELECT record FROM tokens ORDER BY position DESC"));
+    QF_ASSIGN_OR_RETURN(
+        tokens, SelectAll<v1::EnrolmentToken>(sql, "SELECT record FROM tokens ORDER BY position DESC"));
     return absl::OkStatus();
   }));
   return tokens;
@@ -108,7 +110,8 @@ absl::StatusOr<v1::Device> Store::UseTokenAndCreateDevice(const Enrolment& enrol
   v1::Device device = enrolment.device;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     auto row = SelectToken(sql, enrolment.token_id);
-    if (row.status().code() == absl::StatusCode::kNotFound || (row.ok() && row->secret_hash != enrolment.secret_hash.hex()))
+    if (row.status().code() == absl::StatusCode::kNotFound ||
+        (row.ok() && row->secret_hash != enrolment.secret_hash.hex()))
       return Unauthenticated("the enrolment token is not valid: check that it was copied whole");
     QF_RETURN_IF_ERROR(row.status());
     v1::EnrolmentToken& token = row->token;

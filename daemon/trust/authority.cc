@@ -30,7 +30,8 @@ bool LooksLikeAddress(std::string_view name) {
 absl::StatusOr<Authority::Identity> Split(std::string_view pem, const fs::path& file) {
   const size_t key = pem.find(kKeyBegins);
   if (key == std::string_view::npos || key == 0)
-    return FailedPrecondition("{} is not a certificate followed by its key: restore it from a backup", file.string());
+    return FailedPrecondition("{} is not a certificate followed by its key: restore it from a backup",
+                              file.string());
   return Authority::Identity{std::string(pem.substr(0, key)), std::string(pem.substr(key))};
 }
 
@@ -39,10 +40,12 @@ absl::StatusOr<trust::CertificateAuthority> LoadOrCreateCa(FileSystem& files, co
   const fs::path file = keys / "ca.pem";
   if (!files.Exists(file)) {
     if (files.Exists(keys / "signing.pem"))
-      return FailedPrecondition("{} is lost: restore it from a backup, or every device must enrol again", file.string());
+      return FailedPrecondition("{} is lost: restore it from a backup, or every device must enrol again",
+                                file.string());
     const auto ca = trust::CertificateAuthority::Create("quantfleet CA on " + MachineName(), clock);
     FailPoint("authority-before-ca");
-    QF_RETURN_IF_ERROR(files.WriteAtomically(file, AsBytes(ca.certificate_pem() + ca.private_pem()), OpenMode::kPrivate));
+    QF_RETURN_IF_ERROR(
+        files.WriteAtomically(file, AsBytes(ca.certificate_pem() + ca.private_pem()), OpenMode::kPrivate));
     FailPoint("authority-after-ca");
   }
   QF_ASSIGN_OR_RETURN(const std::string pem, files.ReadAll(file, 1 << 20));
@@ -56,7 +59,8 @@ absl::StatusOr<trust::SigningKey> LoadOrCreateSigningKey(FileSystem& files, cons
   const fs::path file = keys / "signing.pem";
   if (!files.Exists(file)) {
     if (files.Exists(keys / "server.pem"))
-      return FailedPrecondition("{} is lost: restore it from a backup, or every device must enrol again", file.string());
+      return FailedPrecondition("{} is lost: restore it from a backup, or every device must enrol again",
+                                file.string());
     QF_RETURN_IF_ERROR(
         files.WriteAtomically(file, AsBytes(trust::SigningKey::Generate().ToPem()), OpenMode::kPrivate));
     FailPoint("authority-after-signing-key");
@@ -103,10 +107,15 @@ void AppendJson(std::string& out, std::string_view name, std::string_view value)
 
 Authority::Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names,
                      trust::CertificateAuthority ca, trust::SigningKey signing)
-    : files_(files), clock_(clock), data_(std::move(data)), names_(std::move(names)), ca_(std::move(ca)),
+    : files_(files),
+      clock_(clock),
+      data_(std::move(data)),
+      names_(std::move(names)),
+      ca_(std::move(ca)),
       signing_(std::move(signing)) {}
 
-absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, const Clock& clock, const fs::path& data,
+absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, const Clock& clock,
+                                                           const fs::path& data,
                                                            const std::vector<std::string>& listen_addresses) {
   const fs::path keys = data / "keys";
   QF_RETURN_IF_ERROR(files.CreateDirectories(keys));
@@ -146,7 +155,8 @@ absl::StatusOr<Authority::Identity> Authority::Keep(const fs::path& file, const 
     QF_ASSIGN_OR_RETURN(const std::string pem, files_.ReadAll(file, 1 << 20));
     if (auto kept = Split(pem, file); kept.ok()) {
       const auto info = trust::ReadCertificate(kept->certificate_pem);
-      // A clock that stands before the certificate was made is no reason to renew: it would be renewed for ever.
+      // A clock that stands before the certificate was made is no reason to renew: it would be renewed for
+      // ever.
       if (info.ok() && Serves(info->subject, subject) && clock_.Now() + lifetime / 3 < info->not_after &&
           trust::VerifyChain(kept->certificate_pem, ca_pem(), subject.kind == trust::Subject::Kind::kServer,
                              std::nullopt)
@@ -156,20 +166,28 @@ absl::StatusOr<Authority::Identity> Authority::Keep(const fs::path& file, const 
   }
   const trust::KeyPair key = trust::GenerateTlsKey();
   QF_ASSIGN_OR_RETURN(std::string certificate, ca_.Issue(key.public_pem, subject, lifetime, clock_));
-  QF_RETURN_IF_ERROR(files_.WriteAtomically(file, AsBytes(certificate + key.private_pem), OpenMode::kPrivate));
+  QF_RETURN_IF_ERROR(
+      files_.WriteAtomically(file, AsBytes(certificate + key.private_pem), OpenMode::kPrivate));
   return Identity{std::move(certificate), key.private_pem};
 }
 
 absl::StatusOr<Authority::Identity> Authority::ServerIdentity() {
-  trust::Subject subject{.kind = trust::Subject::Kind::kServer, .id = MachineName(), .role = {}, .dns_names = {},
+  trust::Subject subject{.kind = trust::Subject::Kind::kServer,
+                         .id = MachineName(),
+                         .role = {},
+                         .dns_names = {},
                          .ip_addresses = {}};
-  for (const std::string& name : names_) (LooksLikeAddress(name) ? subject.ip_addresses : subject.dns_names).push_back(name);
+  for (const std::string& name : names_)
+    (LooksLikeAddress(name) ? subject.ip_addresses : subject.dns_names).push_back(name);
   return Keep(data_ / "keys" / "server.pem", subject, kServerLifetime);
 }
 
 absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server) {
-  const trust::Subject subject{.kind = trust::Subject::Kind::kOperator, .id = "admin", .role = "admin",
-                               .dns_names = {}, .ip_addresses = {}};
+  const trust::Subject subject{.kind = trust::Subject::Kind::kOperator,
+                               .id = "admin",
+                               .role = "admin",
+                               .dns_names = {},
+                               .ip_addresses = {}};
   QF_ASSIGN_OR_RETURN(const Identity admin, Keep(data_ / "keys" / "admin.pem", subject, kAdminLifetime));
   std::string json;
   AppendJson(json, "server", server);
@@ -185,7 +203,10 @@ absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server
 absl::StatusOr<std::string> Authority::IssueDevice(std::string_view public_pem, std::string_view id,
                                                    Duration lifetime) const {
   return ca_.Issue(public_pem,
-                   {.kind = trust::Subject::Kind::kDevice, .id = std::string(id), .role = {}, .dns_names = {},
+                   {.kind = trust::Subject::Kind::kDevice,
+                    .id = std::string(id),
+                    .role = {},
+                    .dns_names = {},
                     .ip_addresses = {}},
                    lifetime, clock_);
 }
@@ -195,8 +216,11 @@ absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem
   if (role != "admin" && role != "publisher" && role != "viewer")
     return InvalidArgument("there is no role \"{}\": admin, publisher or viewer", role);
   return ca_.Issue(public_pem,
-                   {.kind = trust::Subject::Kind::kOperator, .id = std::string(name), .role = std::string(role),
-                    .dns_names = {}, .ip_addresses = {}},
+                   {.kind = trust::Subject::Kind::kOperator,
+                    .id = std::string(name),
+                    .role = std::string(role),
+                    .dns_names = {},
+                    .ip_addresses = {}},
                    lifetime, clock_);
 }
 

@@ -1,5 +1,5 @@
-// The daemon's keys under DATA/keys: its CA, the key that signs statements, the server's certificate, and the first
-// operator's credential. Made at first start, each in one file that is whole or absent.
+// The daemon's keys under DATA/keys: its CA, the key that signs statements, the server's certificate, and the
+// first operator's credential. Made at first start, each in one file that is whole or absent.
 //
 //   DATA/keys/ca.pem       CA certificate and key        never replaced
 //   DATA/keys/signing.pem  Ed25519 key                   never replaced
@@ -33,34 +33,38 @@ class Authority {
     std::string private_pem;
   };
 
-  // Loads or makes the CA and the signing key. FAILED_PRECONDITION when one of the two is lost: a new one in its place
-  // would cut off every device. `listen_addresses`: names or addresses (without ports) that the server is reached by,
-  // beside localhost, 127.0.0.1, ::1 and the machine's own name. `files` and `clock` must outlive the Authority.
-  static absl::StatusOr<std::unique_ptr<Authority>> Open(FileSystem& files, const Clock& clock, const fs::path& data,
+  // Loads or makes the CA and the signing key. FAILED_PRECONDITION when one of the two is lost: a new one in
+  // its place would cut off every device. `listen_addresses`: names or addresses (without ports) that the
+  // server is reached by, beside localhost, 127.0.0.1, ::1 and the machine's own name. `files` and `clock`
+  // must outlive the Authority.
+  static absl::StatusOr<std::unique_ptr<Authority>> Open(FileSystem& files, const Clock& clock,
+                                                         const fs::path& data,
                                                          const std::vector<std::string>& listen_addresses);
 
   const std::string& ca_pem() const { return ca_.certificate_pem(); }
   Digest ca_fingerprint() const { return ca_.fingerprint(); }
   v1::TrustRoot trust_root() const;
 
-  // The server's certificate; renewed first when less than a third of its life is left or a name is missing. Call it
-  // at start and from time to time.
+  // The server's certificate; renewed first when less than a third of its life is left or a name is missing.
+  // Call it at start and from time to time.
   absl::StatusOr<Identity> ServerIdentity();
 
-  // DATA/admin.json for a daemon that operators reach at `server` ("host:port"); the key stays the same until its
-  // certificate nears its end. The file's path.
+  // DATA/admin.json for a daemon that operators reach at `server` ("host:port"); the key stays the same until
+  // its certificate nears its end. The file's path.
   absl::StatusOr<fs::path> WriteAdminCredential(std::string_view server);
 
-  absl::StatusOr<std::string> IssueDevice(std::string_view public_pem, std::string_view id, Duration lifetime) const;
+  absl::StatusOr<std::string> IssueDevice(std::string_view public_pem, std::string_view id,
+                                          Duration lifetime) const;
   // role: admin, publisher or viewer.
-  absl::StatusOr<std::string> IssueOperator(std::string_view public_pem, std::string_view name, std::string_view role,
-                                            Duration lifetime) const;
+  absl::StatusOr<std::string> IssueOperator(std::string_view public_pem, std::string_view name,
+                                            std::string_view role, Duration lifetime) const;
   v1::Signed SignStatement(std::string_view payload_type, std::string_view payload) const;
 
  private:
   Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names,
             trust::CertificateAuthority ca, trust::SigningKey signing);
-  // The identity kept in `file`, or a new one when there is none, it nears its end, or its subject is another.
+  // The identity kept in `file`, or a new one when there is none, it nears its end, or its subject is
+  // another.
   absl::StatusOr<Identity> Keep(const fs::path& file, const trust::Subject& subject, Duration lifetime);
 
   FileSystem& files_;

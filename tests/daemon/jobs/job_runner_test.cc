@@ -17,7 +17,9 @@ using ::testing::SizeIs;
 
 class JobRunnerTest : public JobsFixture {
  protected:
-  std::vector<std::string> ArtifactsOf(const v1::Job& job) { return {job.artifacts().begin(), job.artifacts().end()}; }
+  std::vector<std::string> ArtifactsOf(const v1::Job& job) {
+    return {job.artifacts().begin(), job.artifacts().end()};
+  }
   // What a job that nobody disturbs makes, on a data folder of its own.
   std::vector<std::string> UndisturbedArtifacts() {
     MakeRunner();
@@ -26,7 +28,8 @@ class JobRunnerTest : public JobsFixture {
     runner_.reset();
     return ArtifactsOf(job);
   }
-  // Runs a new job until its fifth slab is recorded, as a daemon that is stopped then; the slabs that were recorded.
+  // Runs a new job until its fifth slab is recorded, as a daemon that is stopped then; the slabs that were
+  // recorded.
   std::set<size_t> RunAPart(std::string* name) {
     std::set<size_t> recorded;
     std::promise<void> reached;
@@ -185,7 +188,8 @@ TEST_F(JobRunnerTest, AFullDiskFailsTheJobAndTheNextOneGoesOn) {
   });
   const v1::Job failed = RunToEnd(Submit());
   EXPECT_EQ(failed.state(), v1::Job::FAILED);
-  EXPECT_EQ(failed.error_code(), static_cast<int>(absl::StatusCode::kResourceExhausted)) << failed.error_message();
+  EXPECT_EQ(failed.error_code(), static_cast<int>(absl::StatusCode::kResourceExhausted))
+      << failed.error_message();
   EXPECT_THAT(failed.error_message(), HasSubstr("make space and submit the job again"));
   EXPECT_THAT(*store_->ListArtifacts(""), IsEmpty());
 

@@ -1,4 +1,5 @@
-// A daemon's jobs room with everything around it: a data folder, a store, keys, blobs, device classes, a tiny model.
+// A daemon's jobs room with everything around it: a data folder, a store, keys, blobs, device classes, a tiny
+// model.
 #pragma once
 
 #include <gmock/gmock.h>

@@ -76,8 +76,8 @@ TEST_F(JobJournalTest, OnlyRecordsThatFitThePlanAndHaveTheirBlobsCount) {
     const auto journal = Load();
     ASSERT_TRUE(journal->Record(1, SomeRecord(1)).ok());
     ASSERT_TRUE(journal->Record(2, SomeRecord(2)).ok());
-    ASSERT_TRUE(journal->Record(3, SomeRecord(100)).ok());   // a chunk that the plan lacks
-    ASSERT_TRUE(journal->Record(100, SomeRecord(1)).ok());   // a slab that the plan lacks
+    ASSERT_TRUE(journal->Record(3, SomeRecord(100)).ok());  // a chunk that the plan lacks
+    ASSERT_TRUE(journal->Record(100, SomeRecord(1)).ok());  // a slab that the plan lacks
     ASSERT_TRUE(store_->PutJobSlabs("jobs/1", {{4, "damaged"}}).ok());
   }
   PutBlob(1);

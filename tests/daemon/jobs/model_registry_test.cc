@@ -18,7 +18,8 @@ class ModelRegistryTest : public JobsFixture {
     std::vector<PushedFile> files;
     content_.clear();
     for (const auto& entry : fs::directory_iterator(model_)) {
-      const std::string name = entry.path().filename().string(), bytes = *RealFileSystem().ReadAll(entry.path());
+      const std::string name = entry.path().filename().string(),
+                        bytes = *RealFileSystem().ReadAll(entry.path());
       files.push_back({name, bytes.size(), HashText(bytes)});
       content_[name] = bytes;
     }
@@ -79,7 +80,8 @@ TEST_F(ModelRegistryTest, APushBecomesAModelAndCommitMayBeRepeated) {
   EXPECT_TRUE(fs::exists(fs::path(model->path()) / "config.json"));
   EXPECT_EQ(Entries("incoming"), 0u);
   EXPECT_EQ(registry_->CommitPush(push->push_id)->path(), model->path());
-  EXPECT_EQ(registry_->WritePush(push->push_id, "config.json", 0, {}).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(registry_->WritePush(push->push_id, "config.json", 0, {}).code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(ModelRegistryTest, APushGoesOnAfterARestart) {
@@ -87,7 +89,8 @@ TEST_F(ModelRegistryTest, APushGoesOnAfterARestart) {
   const auto push = registry_->BeginPush("r1", "tiny", files);
   ASSERT_TRUE(push.ok());
   const std::string& weights = content_.at("model.safetensors");
-  ASSERT_TRUE(registry_->WritePush(push->push_id, "model.safetensors", 0, AsBytes(weights.substr(0, 1234))).ok());
+  ASSERT_TRUE(
+      registry_->WritePush(push->push_id, "model.safetensors", 0, AsBytes(weights.substr(0, 1234))).ok());
   registry_ = MakeRegistry();
 
   const auto again = registry_->BeginPush("r2", "tiny", files);
@@ -154,7 +157,8 @@ TEST_F(ModelRegistryTest, FilesThatAreNoModelAreRefused) {
 }
 
 TEST_F(ModelRegistryTest, PathsThatLeaveTheFolderAreRefused) {
-  for (const char* path : {"../x", "/etc/passwd", "a/../../x", "a//b", "", ".", "a/.hidden", "a\\b", "a/", "x\n"}) {
+  for (const char* path :
+       {"../x", "/etc/passwd", "a/../../x", "a//b", "", ".", "a/.hidden", "a\\b", "a/", "x\n"}) {
     const auto push = registry_->BeginPush("", "tiny", {{path, 1, HashText("x")}});
     EXPECT_EQ(push.status().code(), absl::StatusCode::kInvalidArgument) << path;
   }
@@ -167,7 +171,9 @@ TEST_F(ModelRegistryTest, PathsThatLeaveTheFolderAreRefused) {
 
 TEST_F(ModelRegistryTest, SizesAreBounded) {
   const Digest any = HashText("x");
-  auto begin = [&](std::vector<PushedFile> files) { return registry_->BeginPush("", "tiny", files).status(); };
+  auto begin = [&](std::vector<PushedFile> files) {
+    return registry_->BeginPush("", "tiny", files).status();
+  };
   EXPECT_EQ(begin({}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(begin({{"a", ~0ull, any}, {"b", 2, any}}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(begin({{"a", 1, any}, {"a", 1, any}}).code(), absl::StatusCode::kInvalidArgument);
@@ -175,7 +181,8 @@ TEST_F(ModelRegistryTest, SizesAreBounded) {
   EXPECT_EQ(begin({{"a", uint64_t{3} << 40, any}}).code(), absl::StatusCode::kResourceExhausted);
   const auto push = registry_->BeginPush("", "tiny", {{"a", 3, any}});
   ASSERT_TRUE(push.ok());
-  EXPECT_EQ(registry_->WritePush(push->push_id, "a", 0, AsBytes("four")).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(registry_->WritePush(push->push_id, "a", 0, AsBytes("four")).code(),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(registry_->WritePush(push->push_id, "a", 0, Bytes((1 << 20) + 1)).code(),
             absl::StatusCode::kInvalidArgument);
 }
@@ -226,7 +233,8 @@ TEST_F(ModelRegistryTest, APushThatNobodyFinishesGoesAfterAWeek) {
 TEST(ModelNameTest, NamesBecomePartsOfPaths) {
   for (const std::string& name : {std::string("tiny"), std::string("Phi-3.5_mini"), std::string(63, 'a')})
     EXPECT_TRUE(CheckModelName(name).ok()) << name;
-  for (const char* name : {"", ".", "..", "-x", "a/b", "a b", "a\n", "ä"}) EXPECT_FALSE(CheckModelName(name).ok()) << name;
+  for (const char* name : {"", ".", "..", "-x", "a/b", "a b", "a\n", "ä"})
+    EXPECT_FALSE(CheckModelName(name).ok()) << name;
   EXPECT_FALSE(CheckModelName(std::string(64, 'a')).ok());
 }
 

@@ -1,9 +1,10 @@
 // Migrations, seen from the database's side.
+#include "daemon/store/schema.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
-#include "daemon/store/schema.h"
 #include "daemon/store/store.h"
 #include "tests/support/temp_dir.h"
 

@@ -240,10 +240,13 @@ TEST_F(StoreTest, AKnownKeyGetsItsOldDeviceUnlessRevoked) {
   EXPECT_EQ(store_->GetDevice("d1")->device_class(), "edge-fp16");
   EXPECT_EQ(store_->GetToken("t2")->uses(), 1u);
 
-  ASSERT_TRUE(store_->UpdateDevice("d1", [](v1::Device& d) -> absl::Status {
-    d.set_state(v1::Device::REVOKED);
-    return absl::OkStatus();
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->UpdateDevice("d1",
+                                 [](v1::Device& d) -> absl::Status {
+                                   d.set_state(v1::Device::REVOKED);
+                                   return absl::OkStatus();
+                                 })
+                  .ok());
   EXPECT_EQ(store_->UseTokenAndCreateDevice(again).status().code(), absl::StatusCode::kPermissionDenied);
 }
 
@@ -272,10 +275,13 @@ TEST_F(StoreTest, UpdateDeviceWritesOnlyWhatDiffers) {
   ASSERT_TRUE(device.ok());
   ASSERT_EQ(device->models_size(), 1);
   EXPECT_EQ(device->models(0).phase(), v1::ModelStatus::HEALTHY);
-  ASSERT_TRUE(store_->UpdateDevice("d1", [](v1::Device& d) -> absl::Status {
-    d.clear_models();
-    return absl::OkStatus();
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->UpdateDevice("d1",
+                                 [](v1::Device& d) -> absl::Status {
+                                   d.clear_models();
+                                   return absl::OkStatus();
+                                 })
+                  .ok());
   EXPECT_EQ(store_->GetDevice("d1")->models_size(), 0);
 }
 

@@ -37,7 +37,8 @@ TEST_F(AuthorityTest, KeysAreForTheOwnerAlone) {
   ASSERT_TRUE(authority->WriteAdminCredential("localhost:1").ok());
   EXPECT_EQ(Mode(dir_ / "keys"), fs::perms::owner_all);
   const fs::perms secret = fs::perms::owner_read | fs::perms::owner_write;
-  for (const char* name : {"keys/ca.pem", "keys/signing.pem", "keys/server.pem", "keys/admin.pem", "admin.json"})
+  for (const char* name :
+       {"keys/ca.pem", "keys/signing.pem", "keys/server.pem", "keys/admin.pem", "admin.json"})
     EXPECT_EQ(Mode(dir_ / name), secret) << name;
 }
 
@@ -61,7 +62,8 @@ TEST_F(AuthorityTest, TheServerCertificateIsKeptUntilItNearsItsEnd) {
   const auto info = trust::ReadCertificate(first->certificate_pem);
   ASSERT_TRUE(info.ok());
   EXPECT_THAT(info->subject.dns_names, ::testing::IsSupersetOf({"localhost", "quantfleet.example"}));
-  EXPECT_THAT(info->subject.ip_addresses, ::testing::IsSupersetOf({"127.0.0.1", "0:0:0:0:0:0:0:1", "10.1.2.3"}));
+  EXPECT_THAT(info->subject.ip_addresses,
+              ::testing::IsSupersetOf({"127.0.0.1", "0:0:0:0:0:0:0:1", "10.1.2.3"}));
 
   clock_.Advance(std::chrono::hours(24 * 59));
   EXPECT_EQ(authority->ServerIdentity()->certificate_pem, first->certificate_pem);
