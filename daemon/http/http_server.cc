@@ -116,6 +116,7 @@ struct HttpServer::Impl {
   asio::awaitable<bool> SendFile(Connection& c, const Answer& answer);
   Traffic TrafficNow() const;
   void CloseAll(bool also_answering);
+  void Run();
   void Stop();
 
   FileSystem& files;
@@ -129,7 +130,8 @@ struct HttpServer::Impl {
   std::vector<std::thread> threads;
 
   mutable std::mutex mutex;  // guards what follows
-  std::condition_variable idle;
+  std::condition_variable idle;  // a connection or a thread ended
+  int running = 0;               // threads
   std::set<std::shared_ptr<Connection>> connections;
   Traffic traffic;
   bool stopping = false;
@@ -331,7 +333,9 @@ asio::awaitable<bool> HttpServer::Impl::Send(Connection& c, const http::request<
   auto [error, bytes] = co_await http::async_write_header(c.stream, serializer, kUse);
   (void)bytes;
   if (error) co_return false;
-  co_return !with_body || co_await SendFile(c, answer);
+  // Not `!with_body || co_await ...`: g++ 12 evaluates the right side anyway.
+  if (with_body) co_return co_await SendFile(c, answer);
+  co_return true;
 }
 
 asio::awaitable<bool> HttpServer::Impl::SendFile(Connection& c, const Answer& answer) {
@@ -372,6 +376,13 @@ void HttpServer::Impl::CloseAll(bool also_answering) {
   }
 }
 
+void HttpServer::Impl::Run() {
+  io.run();
+  std::lock_guard lock(mutex);
+  --running;
+  idle.notify_all();
+}
+
 void HttpServer::Impl::Stop() {
   {
     std::lock_guard lock(mutex);
@@ -383,16 +394,16 @@ void HttpServer::Impl::Stop() {
     acceptor.close(ignored);
     pause.cancel();
   });
-  const auto all_gone = [this] { return connections.empty(); };
   CloseAll(false);
   {
     std::unique_lock lock(mutex);
-    idle.wait_for(lock, options.grace, all_gone);
+    idle.wait_for(lock, options.grace, [this] { return connections.empty(); });
   }
   CloseAll(true);
   {
+    // With the acceptor and every connection closed the threads run out of work.
     std::unique_lock lock(mutex);
-    idle.wait_for(lock, std::chrono::seconds(1), all_gone);
+    idle.wait_for(lock, kLastBytes, [this] { return running == 0; });
   }
   io.stop();
   for (std::thread& thread : threads) thread.join();
@@ -405,8 +416,8 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(FileSystem& files,
     QF_RETURN_IF_ERROR(ConfigureTls(impl->tls, impl->options));
     QF_RETURN_IF_ERROR(impl->Listen());
     asio::co_spawn(impl->acceptor.get_executor(), impl->Accept(), [](std::exception_ptr) {});
-    for (int i = 0; i < std::max(1, impl->options.threads); ++i)
-      impl->threads.emplace_back([io = &impl->io] { io->run(); });
+    impl->running = std::max(1, impl->options.threads);
+    for (int i = impl->running; i > 0; --i) impl->threads.emplace_back([impl = impl.get()] { impl->Run(); });
     return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
   } catch (const std::exception& e) {
     return Internal("starting HTTPS: {}", e.what());

@@ -1,0 +1,70 @@
+// A whole daemon in this process, on free ports and a folder of its own, and clients that call it over real TLS.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+
+#include "common/base/random.h"
+#include "common/net/channel.h"
+#include "common/net/https_client.h"
+#include "common/trust/certificate.h"
+#include "daemon/server.h"
+#include "daemon/trust/authority.h"
+#include "quantfleet/v1/device.grpc.pb.h"
+#include "quantfleet/v1/operator.grpc.pb.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
+
+namespace quantfleet::daemon {
+
+class ServerFixture : public ::testing::Test {
+ protected:
+  ServerFixture() { Start(); }
+
+  void Start() {
+    Config config;
+    config.data = dir_ / "data";
+    config.listen.port = config.http.port = 0;
+    config.threads = 1;
+    auto server = Server::Start(config, {RealFileSystem(), clock_, random_, [](std::string_view) {}});
+    ASSERT_OK(server.status());
+    server_ = *std::move(server);
+    // The same keys, for issuing what the daemon has no call for yet.
+    authority_ = Authority::Open(RealFileSystem(), clock_, config.data, {"127.0.0.1"}).value();
+  }
+
+  net::ServerTrust Trust() const { return {authority_->ca_pem(), {}, {}}; }
+  net::ClientIdentity Operator(const std::string& role) const {
+    const trust::KeyPair key = trust::GenerateTlsKey();
+    return {authority_->IssueOperator(key.public_pem, role + "-user", role, std::chrono::hours(1)).value(),
+            key.private_pem};
+  }
+  template <typename Service>
+  std::unique_ptr<typename Service::Stub> Stub(const net::ClientIdentity& identity) const {
+    return Service::NewStub(net::MakeChannel(ToString(server_->grpc()), Trust(), identity));
+  }
+
+  // One unary call, as absl::StatusOr.
+  template <typename Answer, typename Stub, typename Question>
+  static absl::StatusOr<Answer> Call(const std::unique_ptr<Stub>& stub,
+                                     grpc::Status (Stub::*method)(grpc::ClientContext*, const Question&, Answer*),
+                                     const std::type_identity_t<Question>& question) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    Answer answer;
+    const grpc::Status status = (stub.get()->*method)(&context, question, &answer);
+    if (!status.ok()) return net::FromGrpc(status);
+    return answer;
+  }
+
+  testing::TempDir dir_;
+  RealClock clock_;
+  SecureRandom random_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<Authority> authority_;
+};
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,70 @@
+// The fleet's room with everything around it: a store, keys, shipped classes, a clock that the test moves.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "common/base/random.h"
+#include "common/trust/certificate.h"
+#include "common/trust/token.h"
+#include "daemon/fleet/fleet.h"
+#include "daemon/rollout/rollouts.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet::daemon {
+
+// A device's side: a key made there, and what it sends.
+struct FakeDevice {
+  trust::KeyPair key = trust::GenerateTlsKey();
+  std::string csr = trust::MakeCsr(key.private_pem, "device").value();
+  v1::HardwareFacts facts;
+  std::string id;
+
+  explicit FakeDevice(std::string form = "iot", uint64_t memory_mib = 1024) {
+    facts.set_arch("x86_64");
+    facts.set_form(std::move(form));
+    facts.set_memory_total_bytes(memory_mib << 20);
+    facts.add_instruction_sets("avx2");
+  }
+};
+
+class FleetFixture : public ::testing::Test {
+ protected:
+  FleetFixture()
+      : store_(Store::Open(dir_ / "state.db").value()),
+        authority_(Authority::Open(RealFileSystem(), clock_, dir_.path(), {}).value()),
+        classes_(*store_),
+        fleet_({*store_, *authority_, classes_, random_, clock_}, {}),
+        rollouts_({*store_, *authority_, classes_, random_, clock_}) {
+    EXPECT_OK(classes_.SeedShipped());
+  }
+
+  std::string Token(Fleet::TokenRequest request = {}) {
+    const auto made = fleet_.CreateToken(request);
+    EXPECT_OK(made.status());
+    return made.ok() ? made->secret : "";
+  }
+  absl::StatusOr<Fleet::Identity> Enrol(const FakeDevice& device, std::string_view token) {
+    return fleet_.Enrol(token, device.csr, device.facts, "test");
+  }
+  // With a token of its own.
+  Fleet::Identity Enrolled(FakeDevice& device) {
+    const auto identity = Enrol(device, Token());
+    EXPECT_OK(identity.status());
+    if (!identity.ok()) return {};
+    device.id = identity->device_id;
+    return *identity;
+  }
+
+  testing::TempDir dir_;
+  ManualClock clock_;
+  SeededRandom random_{1};
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<Authority> authority_;
+  ClassRegistry classes_;
+  Fleet fleet_;
+  Rollouts rollouts_;
+};
+
+}  // namespace quantfleet::daemon

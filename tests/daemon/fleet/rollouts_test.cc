@@ -1,0 +1,221 @@
+#include "daemon/rollout/rollouts.h"
+
+#include "common/trust/statement.h"
+#include "quantfleet/v1/manifest.pb.h"
+#include "tests/daemon/fleet/fleet_fixture.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using ::testing::HasSubstr;
+
+class RolloutTest : public FleetFixture {
+ protected:
+  RolloutTest() {
+    v1::Model model;
+    model.set_name("demo");
+    EXPECT_OK(store_->PutModel(model, {}).status());
+    Enrolled(iot_);
+    Enrolled(edge_);
+  }
+
+  // The manifest's bytes are made up, but its requirements are real.
+  std::string PutArtifact(const std::string& recipe, uint64_t memory_mib = 1, const std::string& salt = "") {
+    v1::Manifest manifest;
+    manifest.set_format_version(1);
+    manifest.mutable_source()->set_architecture(recipe + salt);
+    manifest.mutable_requirements()->set_memory_bytes(memory_mib << 20);
+    ArtifactRecord record;
+    record.manifest = manifest.SerializeAsString();
+    const Digest digest = HashText(record.manifest);
+    record.artifact.set_name("artifacts/" + digest.hex());
+    record.artifact.set_manifest_digest(digest.raw());
+    record.artifact.set_model("demo");
+    record.artifact.set_format("gguf");
+    record.artifact.set_recipe(recipe);
+    EXPECT_OK(store_->PutArtifact(record));
+    return record.artifact.name();
+  }
+
+  static const v1::RolloutDevice& Row(const v1::Rollout& rollout, const std::string& id) {
+    for (const v1::RolloutDevice& row : rollout.devices())
+      if (row.device_id() == id) return row;
+    static const v1::RolloutDevice none;
+    ADD_FAILURE() << id << " is not in the rollout";
+    return none;
+  }
+  v1::Rollout Get(const v1::Rollout& rollout) { return store_->GetRollout(rollout.name()).value(); }
+
+  static v1::ModelStatus Status(const v1::RolloutDevice& row, v1::ModelStatus::Phase phase, std::string reason = "") {
+    v1::ModelStatus status;
+    status.set_model("demo");
+    status.set_release(row.release());
+    status.set_phase(phase);
+    status.set_reason(std::move(reason));
+    const std::string hex = row.artifact().substr(row.artifact().find('/') + 1);
+    if (phase == v1::ModelStatus::HEALTHY) status.set_active_manifest(Digest::FromHexText(hex)->raw());
+    return status;
+  }
+
+  FakeDevice iot_{"iot"}, edge_{"edge", 32768};
+};
+
+TEST_F(RolloutTest, EachDeviceIsAssignedWhatItsClassWants) {
+  const std::string q4 = PutArtifact("q4_0"), f16 = PutArtifact("f16");
+  const auto rollout = rollouts_.Create({"", "demo", {}, {}});
+  ASSERT_OK(rollout.status());
+  EXPECT_EQ(Row(*rollout, iot_.id).artifact(), q4);
+  EXPECT_EQ(Row(*rollout, edge_.id).artifact(), f16);
+  EXPECT_EQ(Row(*rollout, iot_.id).release(), 1u);
+  EXPECT_EQ(Get(*rollout).state(), v1::Rollout::RUNNING);
+
+  const auto assignments = store_->ListAssignments(iot_.id);
+  ASSERT_EQ(assignments->size(), 1u);
+  const v1::Signed& statement = assignments->front().statement;
+  ASSERT_OK(trust::Verify(statement, trust::kAssignmentType, authority_->trust_root()));
+  v1::Assignment assignment;
+  ASSERT_TRUE(assignment.ParseFromString(statement.payload()));
+  EXPECT_EQ(assignment.device_id(), iot_.id);
+  EXPECT_EQ(assignment.release(), 1u);
+  EXPECT_EQ("artifacts/" + ToHex(AsBytes(assignment.manifest_digest())), q4);
+  EXPECT_EQ(assignment.rollout(), rollout->name());
+}
+
+TEST_F(RolloutTest, EndsWhenEveryDeviceIsHealthy) {
+  PutArtifact("q4_0");
+  PutArtifact("f16");
+  const auto rollout = rollouts_.Create({"", "demo", {}, {}});
+  ASSERT_OK(rollout.status());
+  const v1::RolloutDevice iot = Row(*rollout, iot_.id), edge = Row(*rollout, edge_.id);
+  ASSERT_OK(rollouts_.Report(iot_.id, {}));
+  EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::IN_PROGRESS);
+  ASSERT_OK(rollouts_.Report(iot_.id, {Status(iot, v1::ModelStatus::HEALTHY)}));
+  EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::HEALTHY);
+  EXPECT_EQ(Get(*rollout).state(), v1::Rollout::RUNNING);
+  clock_.Advance(std::chrono::seconds(5));
+  ASSERT_OK(rollouts_.Report(edge_.id, {Status(edge, v1::ModelStatus::HEALTHY)}));
+  EXPECT_EQ(Get(*rollout).state(), v1::Rollout::COMPLETED);
+  EXPECT_EQ(Get(*rollout).finished_ms(), ToUnixMillis(clock_.Now()));
+}
+
+TEST_F(RolloutTest, HealthOfAnotherReleaseOrArtifactDoesNotCount) {
+  PutArtifact("q4_0");
+  const auto rollout = rollouts_.Create({"", "demo", {iot_.id}, {}});
+  ASSERT_OK(rollout.status());
+  v1::ModelStatus status = Status(Row(*rollout, iot_.id), v1::ModelStatus::HEALTHY);
+  status.set_release(0);
+  ASSERT_OK(rollouts_.Report(iot_.id, {status}));
+  EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::IN_PROGRESS);
+  status.set_release(1);
+  status.set_active_manifest(HashText("another").raw());
+  ASSERT_OK(rollouts_.Report(iot_.id, {status}));
+  EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::IN_PROGRESS);
+}
+
+TEST_F(RolloutTest, FailureIsKeptWithItsReasonAndFailsTheRollout) {
+  PutArtifact("q4_0");
+  PutArtifact("f16");
+  const auto rollout = rollouts_.Create({"", "demo", {}, {}});
+  ASSERT_OK(rollout.status());
+  v1::ModelStatus failed = Status(Row(*rollout, iot_.id), v1::ModelStatus::FAILED, "disk_full");
+  failed.set_detail("3 MiB missing");
+  ASSERT_OK(rollouts_.Report(iot_.id, {failed}));
+  EXPECT_EQ(Row(Get(*rollout), iot_.id).reason(), "disk_full: 3 MiB missing");
+  ASSERT_OK(rollouts_.Report(iot_.id, {Status(Row(*rollout, iot_.id), v1::ModelStatus::DOWNLOADING)}));
+  EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::FAILED);
+  ASSERT_OK(rollouts_.Report(edge_.id, {Status(Row(*rollout, edge_.id), v1::ModelStatus::HEALTHY)}));
+  EXPECT_EQ(Get(*rollout).state(), v1::Rollout::FAILED);
+}
+
+TEST_F(RolloutTest, RefusedAssignmentFailsButAnOldRefusalDoesNot) {
+  PutArtifact("q4_0");
+  const auto rollout = rollouts_.Create({"", "demo", {iot_.id}, {}});
+  ASSERT_OK(rollout.status());
+  v1::ModelStatus refused = Status(Row(*rollout, iot_.id), v1::ModelStatus::FAILED, "assignment_refused");
+  refused.set_release(0);
+  ASSERT_OK(rollouts_.Report(iot_.id, {refused}));  // said before this rollout's assignment reached it
+  EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::IN_PROGRESS);
+  ASSERT_OK(rollouts_.Report(iot_.id, {refused}));
+  EXPECT_EQ(Get(*rollout).state(), v1::Rollout::FAILED);
+
+  const auto next = rollouts_.Create({"", "demo", {iot_.id}, {}});
+  ASSERT_OK(next.status());
+  v1::ModelStatus ahead = Status(Row(*next, iot_.id), v1::ModelStatus::FAILED, "rollback_refused");
+  ahead.set_release(7);
+  ASSERT_OK(rollouts_.Report(iot_.id, {ahead}));
+  EXPECT_EQ(Row(Get(*next), iot_.id).reason(), "rollback_refused");
+  EXPECT_EQ(Get(*next).state(), v1::Rollout::FAILED);
+}
+
+TEST_F(RolloutTest, SkipsWithReasons) {
+  FakeDevice tiny("iot", 256), odd("toaster", 64);
+  Enrolled(tiny);
+  Enrolled(odd);
+  PutArtifact("q4_0", 300);
+  const auto rollout = rollouts_.Create({"", "demo", {}, {}});
+  ASSERT_OK(rollout.status());
+  EXPECT_EQ(Row(*rollout, iot_.id).state(), v1::RolloutDevice::PENDING);
+  EXPECT_THAT(Row(*rollout, edge_.id).reason(), HasSubstr("no artifact gguf:f16: submit a job for class edge-fp16"));
+  EXPECT_THAT(Row(*rollout, tiny.id).reason(), HasSubstr("needs 300.0 MiB"));
+  EXPECT_THAT(Row(*rollout, odd.id).reason(), HasSubstr("no device class fits"));
+  EXPECT_TRUE(store_->ListAssignments(edge_.id)->empty());
+  ASSERT_OK(rollouts_.Report(iot_.id, {Status(Row(*rollout, iot_.id), v1::ModelStatus::HEALTHY)}));
+  EXPECT_EQ(Get(*rollout).state(), v1::Rollout::COMPLETED);
+}
+
+TEST_F(RolloutTest, NewerRolloutSupersedes) {
+  const std::string old_q4 = PutArtifact("q4_0");
+  const auto first = rollouts_.Create({"", "demo", {iot_.id}, {}});
+  ASSERT_OK(first.status());
+  const std::string new_q4 = PutArtifact("q4_0", 1, "v2");
+  const auto second = rollouts_.Create({"", "demo", {iot_.id}, {}});
+  ASSERT_OK(second.status());
+  EXPECT_EQ(Row(*second, iot_.id).artifact(), new_q4);
+  EXPECT_EQ(Row(*second, iot_.id).release(), 2u);
+  EXPECT_EQ(Row(Get(*first), iot_.id).state(), v1::RolloutDevice::SKIPPED);
+  EXPECT_THAT(Row(Get(*first), iot_.id).reason(), HasSubstr("superseded by " + second->name()));
+  EXPECT_EQ(Get(*first).state(), v1::Rollout::COMPLETED);
+  // Going back is a new release that names the older artifact.
+  const auto back = rollouts_.Create({"", "demo", {iot_.id}, {old_q4}});
+  ASSERT_OK(back.status());
+  EXPECT_EQ(Row(*back, iot_.id).artifact(), old_q4);
+  EXPECT_EQ(Row(*back, iot_.id).release(), 3u);
+  EXPECT_EQ(store_->ListAssignments(iot_.id)->size(), 1u);
+}
+
+TEST_F(RolloutTest, SameRequestGivesTheFirstAnswer) {
+  PutArtifact("q4_0");
+  const auto first = rollouts_.Create({"once", "demo", {iot_.id}, {}});
+  ASSERT_OK(first.status());
+  const auto again = rollouts_.Create({"once", "demo", {iot_.id}, {}});
+  ASSERT_OK(again.status());
+  EXPECT_EQ(first->name(), again->name());
+  EXPECT_EQ(store_->ListAssignments(iot_.id)->front().release, 1u);
+  EXPECT_EQ(store_->ListRollouts()->size(), 1u);
+}
+
+TEST_F(RolloutTest, RefusedRequestsChangeNothing) {
+  EXPECT_ERROR(rollouts_.Create({"", "nope", {}, {}}), kNotFound, "nope");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {}}), kFailedPrecondition, "submit a job");
+  const std::string q4 = PutArtifact("q4_0"), other = PutArtifact("q4_0", 1, "v2");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {"d-none"}, {}}), kNotFound, "d-none");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {"ffffffffffff"}}), kNotFound, "ffffffffffff");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {q4, other}}), kInvalidArgument, "either");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {edge_.id}, {}}), kFailedPrecondition, "no device can run");
+  ASSERT_OK(fleet_.Revoke(iot_.id).status());
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {iot_.id}, {}}), kFailedPrecondition, "revoked");
+  EXPECT_TRUE(store_->ListRollouts()->empty());
+  EXPECT_TRUE(store_->ListAssignments(iot_.id)->empty());
+}
+
+TEST_F(RolloutTest, RevokedDeviceIsSkippedAndTheRolloutGoesOn) {
+  PutArtifact("q4_0");
+  const auto rollout = rollouts_.Create({"", "demo", {iot_.id}, {}});
+  ASSERT_OK(rollout.status());
+  ASSERT_OK(rollouts_.Skip(iot_.id, "the device was revoked"));
+  EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::SKIPPED);
+  EXPECT_EQ(Get(*rollout).state(), v1::Rollout::COMPLETED);
+}
+
+}  // namespace
+}  // namespace quantfleet::daemon
