@@ -120,7 +120,7 @@ absl::Status Start(const StartOptions& options) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("agent"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   spdlog::flush_on(spdlog::level::info);
-  return RunUntilSignal([&](std::stop_token stop) -> absl::Status {
+  const absl::Status result = RunUntilSignal([&](std::stop_token stop) -> absl::Status {
     AgentOptions agent;
     agent.state = options.state;
     agent.listen = options.listen;
@@ -131,6 +131,8 @@ absl::Status Start(const StartOptions& options) {
     SecureRandom random;
     return RunAgent({RealFileSystem(), clock, random, ConnectGrpc}, agent, stop);
   });
+  if (result.ok()) spdlog::info("stopped");
+  return result;
 }
 
 void AddEnroll(CLI::App& app, Action& action) {

@@ -46,7 +46,7 @@ absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& con
   v1::EnrollRequest call;
   call.set_request_id(request_id);
   call.set_token(request.token);
-  QF_ASSIGN_OR_RETURN(*call.mutable_csr_pem(), trust::MakeCsr(key, "quantfleet device"));
+  QF_ASSIGN_OR_RETURN(*call.mutable_csr_pem(), trust::MakeCsr(key, "quantfleet-device"));
   *call.mutable_facts() = request.facts;
   call.set_agent_version(request.agent_version);
 

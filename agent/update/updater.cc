@@ -181,18 +181,22 @@ v1::ModelStatus Updater::status() const {
 }
 
 void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::string_view detail) {
+  bool changed;
   {
     std::lock_guard lock(mutex_);
+    const std::string endpoint = running_ ? environment_.host.endpoint() : "";
+    changed = status_.release() != record_.release || status_.phase() != phase || status_.reason() != reason ||
+              status_.endpoint() != endpoint;
     status_.set_release(record_.release);
     status_.set_assigned_manifest(record_.manifest ? record_.manifest->raw() : "");
     status_.set_active_manifest(running_ ? running_->raw() : "");
     status_.set_phase(phase);
     status_.set_reason(std::string(reason));
     status_.set_detail(std::string(detail));
-    status_.set_endpoint(running_ ? environment_.host.endpoint() : "");
+    status_.set_endpoint(endpoint);
     status_.set_tokens_per_second(running_ && running_ == record_.manifest ? record_.tokens_per_second : 0);
   }
-  environment_.on_change(status());
+  if (changed) environment_.on_change(status());
 }
 
 void Updater::ShowProgress(const DownloadProgress& progress) {

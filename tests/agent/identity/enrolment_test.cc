@@ -1,0 +1,115 @@
+#include "agent/identity/enrolment.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/agent/dying_file_system.h"
+#include "tests/agent/identity/fake_daemon.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet::agent {
+namespace {
+
+using ::testing::HasSubstr;
+
+class EnrolmentTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<Enrolment> Enrol(const std::string& token, Time device_time = FromUnixMillis(1'800'000'000'000)) {
+    ManualClock system(device_time);
+    TrustedClock clock(system);
+    return agent::Enrol(IdentityStore(files_, dir_.path()), daemon_.connector(), clock, random_,
+                        {.server = "daemon:8443", .token = token, .facts = {}, .agent_version = "0"});
+  }
+
+  testing::DyingFileSystem files_;
+  testing::TempDir dir_;
+  FakeDaemon daemon_;
+  SeededRandom random_{9};
+};
+
+TEST_F(EnrolmentTest, KeyStaysIdentityComes) {
+  const auto enrolment = Enrol(daemon_.Token());
+  ASSERT_TRUE(enrolment.ok()) << enrolment.status();
+  EXPECT_EQ(enrolment->identity.device_id, "dev-1");
+  const auto loaded = IdentityStore(files_, dir_.path()).Load();
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->certificate_pem, enrolment->identity.certificate_pem);
+  EXPECT_EQ(loaded->trust_root.SerializeAsString(), enrolment->identity.trust_root.SerializeAsString());
+  EXPECT_EQ(loaded->server, "daemon:8443");
+  EXPECT_EQ(BlobAddress(loaded->server, loaded->blob_endpoint), "daemon:8443");
+  EXPECT_EQ(fs::status(dir_ / "device.key").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+}
+
+TEST_F(EnrolmentTest, TwiceIsOnce) {
+  const std::string token = daemon_.Token();
+  ASSERT_TRUE(Enrol(token).ok());
+  const auto again = Enrol(token);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(again->already_enrolled);
+  EXPECT_EQ(daemon_.enrolments, 1);
+}
+
+// Killed after the call, before the save: the same key and the same request id go up again.
+TEST_F(EnrolmentTest, LostAnswerIsAskedForAgainWithTheSameKeyAndRequest) {
+  const std::string token = daemon_.Token();
+  ASSERT_TRUE(Enrol(token).ok());
+  fs::remove(dir_ / "identity.json");
+  const auto again = Enrol(token);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_FALSE(again->already_enrolled);
+  ASSERT_EQ(daemon_.request_ids.size(), 2u);
+  EXPECT_EQ(daemon_.request_ids[0], daemon_.request_ids[1]);
+  EXPECT_EQ(daemon_.keys[0], daemon_.keys[1]);
+}
+
+TEST_F(EnrolmentTest, TokenOfAnotherDaemonIsNotSent) {
+  FakeDaemon other;
+  const auto enrolment = Enrol(other.Token());
+  EXPECT_FALSE(enrolment.ok());
+  EXPECT_EQ(daemon_.enrolments, 0);
+  EXPECT_THAT(Message(enrolment.status()), HasSubstr("certificate"));
+}
+
+TEST_F(EnrolmentTest, EnrolledElsewhereIsSaid) {
+  ASSERT_TRUE(Enrol(daemon_.Token()).ok());
+  FakeDaemon other;
+  const auto enrolment = Enrol(other.Token());
+  EXPECT_EQ(enrolment.status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(EnrolmentTest, BootedIn1970) {
+  EXPECT_TRUE(Enrol(daemon_.Token(), FromUnixMillis(86'400'000)).ok());
+}
+
+TEST_F(EnrolmentTest, ExpiredServerIsRefusedWhenTheClockIsGood) {
+  EXPECT_FALSE(Enrol(daemon_.Token(), FromUnixMillis(1'800'000'000'000) + std::chrono::hours(24 * 365)).ok());
+  EXPECT_EQ(daemon_.enrolments, 0);
+}
+
+TEST_F(EnrolmentTest, CertificateForAnotherKeyOrDeviceIsRefused) {
+  daemon_.spoil_identity = [&](v1::Identity* identity) {
+    const trust::KeyPair other = trust::GenerateTlsKey();
+    identity->set_certificate_pem(*daemon_.ca_.Issue(
+        other.public_pem, {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}}, daemon_.lifetime, daemon_.clock_));
+  };
+  EXPECT_FALSE(Enrol(daemon_.Token()).ok());
+  daemon_.spoil_identity = [](v1::Identity* identity) { identity->set_device_id("dev-2"); };
+  EXPECT_FALSE(Enrol(daemon_.Token()).ok());
+  EXPECT_FALSE(fs::exists(dir_ / "identity.json"));
+}
+
+TEST_F(EnrolmentTest, TrustRootOfAnotherCaIsRefused) {
+  FakeDaemon other;
+  daemon_.spoil_identity = [&](v1::Identity* identity) {
+    identity->mutable_trust_root()->set_ca_pem(other.ca_.certificate_pem());
+  };
+  EXPECT_FALSE(Enrol(daemon_.Token()).ok());
+  EXPECT_FALSE(fs::exists(dir_ / "identity.json"));
+}
+
+TEST_F(EnrolmentTest, DamagedTokenIsRefusedBeforeAnyCall) {
+  EXPECT_FALSE(Enrol("qf1.nonsense").ok());
+  EXPECT_EQ(daemon_.connections, 0);
+}
+
+}  // namespace
+}  // namespace quantfleet::agent

@@ -1,0 +1,137 @@
+// The daemon's half of enrolment and renewal, in memory, with a real CA and a clock of its own. It checks what a daemon
+// checks. For tests; not thread-safe.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "agent/identity/device_api.h"
+#include "agent/identity/identity_store.h"
+#include "common/net/server_check.h"
+#include "common/trust/certificate.h"
+#include "common/trust/keys.h"
+#include "common/trust/token.h"
+
+namespace quantfleet::agent {
+
+class FakeDaemon {
+ public:
+  FakeDaemon() {
+    const trust::KeyPair key = trust::GenerateTlsKey();
+    server_chain_ =
+        *ca_.Issue(key.public_pem, {trust::Subject::Kind::kServer, "quantfleetd", "", {"localhost"}, {}},
+                   std::chrono::hours(24 * 90), clock_) + ca_.certificate_pem();
+  }
+
+  std::string Token() { return trust::ClaimToken::Make(random_, ca_.fingerprint()).ToString(); }
+
+  Connector connector() {
+    return [this](const std::string&, const net::ServerTrust& trust, const net::ClientIdentity& client) {
+      ++connections;
+      return std::make_shared<Line>(*this, trust, client);
+    };
+  }
+
+  // The whole life of the daemon, and how often each call was let in.
+  ManualClock clock_{FromUnixMillis(1'800'000'000'000)};
+  SeededRandom random_{3};
+  trust::CertificateAuthority ca_ = trust::CertificateAuthority::Create("fake", clock_);
+  trust::SigningKey signing_ = trust::SigningKey::Generate();
+  std::string server_chain_;
+  Duration lifetime = std::chrono::hours(24 * 7);
+  bool revoked = false, away = false;
+  int connections = 0, enrolments = 0, renewals = 0, check_ins = 0, challenges = 0;
+  std::vector<std::string> request_ids;
+  std::vector<std::string> keys;  // public, of each enrolment
+  std::function<void(v1::Identity*)> spoil_identity;
+
+ private:
+  class Line final : public DeviceApi {
+   public:
+    Line(FakeDaemon& daemon, net::ServerTrust trust, net::ClientIdentity client)
+        : daemon_(daemon), trust_(std::move(trust)), client_(std::move(client)) {}
+
+    absl::StatusOr<v1::Identity> Enroll(const v1::EnrollRequest& request) override {
+      QF_RETURN_IF_ERROR(Handshake());
+      ++daemon_.enrolments;
+      daemon_.request_ids.push_back(request.request_id());
+      QF_ASSIGN_OR_RETURN(const std::string key, trust::CsrPublicKey(request.csr_pem()));
+      daemon_.keys.push_back(key);
+      return daemon_.Grant(key);
+    }
+    absl::StatusOr<v1::Challenge> GetChallenge(const v1::GetChallengeRequest&) override {
+      QF_RETURN_IF_ERROR(Handshake());
+      ++daemon_.challenges;
+      v1::Challenge challenge;
+      challenge.set_nonce("nonce-" + std::to_string(daemon_.challenges));
+      challenge.set_server_time_ms(ToUnixMillis(daemon_.clock_.Now()));
+      return challenge;
+    }
+    absl::StatusOr<v1::Identity> Renew(const v1::RenewRequest& request) override {
+      QF_RETURN_IF_ERROR(Handshake());
+      EXPECT_TRUE(client_.certificate_pem.empty()) << "renewal must not need the old certificate";
+      if (daemon_.revoked) return PermissionDenied("device is revoked");
+      QF_ASSIGN_OR_RETURN(const std::string key, trust::CsrPublicKey(request.csr_pem()));
+      using namespace std::string_literals;
+      const std::string message =
+          "quantfleet.v1.Renew\0"s + request.nonce() + "\0"s + HashText(request.csr_pem()).raw();
+      if (!trust::VerifyWithPublicKey(key, AsBytes(message), request.proof())) return Unauthenticated("wrong proof");
+      ++daemon_.renewals;
+      return daemon_.Grant(key);
+    }
+    absl::StatusOr<v1::CheckInResponse> CheckIn(const v1::CheckInRequest&) override {
+      QF_RETURN_IF_ERROR(Handshake());
+      if (client_.certificate_pem.empty()) return Unauthenticated("no certificate");
+      if (daemon_.revoked) return PermissionDenied("device is revoked");
+      ++daemon_.check_ins;
+      v1::CheckInResponse response;
+      response.set_server_time_ms(ToUnixMillis(daemon_.clock_.Now()));
+      response.set_blob_endpoint(":9443");
+      return response;
+    }
+    absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest&) override {
+      return Unimplemented("not here");
+    }
+    void Cancel() override { cancelled_ = true; }
+
+   private:
+    // As TLS does it: either side's refusal is UNAVAILABLE to the caller.
+    absl::Status Handshake() {
+      if (cancelled_) return Cancelled("stopped");
+      if (daemon_.away) return Unavailable("connection refused");
+      const absl::Status server = net::CheckServer(daemon_.server_chain_, trust_);
+      if (!server.ok()) return Unavailable("handshake: {}", Message(server));
+      if (client_.certificate_pem.empty()) return absl::OkStatus();
+      const absl::Status client = trust::VerifyChain(client_.certificate_pem, daemon_.ca_.certificate_pem(), false,
+                                                     daemon_.clock_.Now());
+      return client.ok() ? client : Unavailable("handshake: {}", Message(client));
+    }
+
+    FakeDaemon& daemon_;
+    const net::ServerTrust trust_;
+    const net::ClientIdentity client_;
+    bool cancelled_ = false;
+  };
+
+  absl::StatusOr<v1::Identity> Grant(const std::string& public_pem) {
+    v1::Identity identity;
+    identity.set_device_id("dev-1");
+    QF_ASSIGN_OR_RETURN(*identity.mutable_certificate_pem(),
+                        ca_.Issue(public_pem, {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}}, lifetime, clock_));
+    v1::TrustRoot* root = identity.mutable_trust_root();
+    root->set_version(1);
+    root->set_ca_pem(ca_.certificate_pem());
+    v1::VerifyKey* key = root->add_keys();
+    key->set_key_id(signing_.key_id());
+    key->set_public_key(signing_.public_key());
+    identity.set_blob_endpoint(":8443");
+    identity.set_device_class("iot-int4");
+    identity.set_server_time_ms(ToUnixMillis(clock_.Now()));
+    if (spoil_identity) spoil_identity(&identity);
+    return identity;
+  }
+};
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,154 @@
+#include "agent/identity/session.h"
+
+#include <gtest/gtest.h>
+
+#include "agent/identity/enrolment.h"
+#include "tests/agent/dying_file_system.h"
+#include "tests/agent/identity/fake_daemon.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet::agent {
+namespace {
+
+constexpr Duration kDay = std::chrono::hours(24);
+
+class SessionTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    TrustedClock clock(daemon_.clock_);
+    const auto enrolment = Enrol(store_, daemon_.connector(), clock, random_,
+                                 {.server = "daemon:8443", .token = daemon_.Token(), .facts = {}, .agent_version = "0"});
+    ASSERT_TRUE(enrolment.ok()) << enrolment.status();
+  }
+  // One life of the agent on a machine whose clock says `at`.
+  struct Life {
+    Life(const IdentityStore& store, FakeDaemon& daemon, Time at)
+        : system(at), clock(system), session(store, daemon.connector(), clock, *store.Load()) {}
+    absl::Status CheckIn() { return session.CheckIn({}).status(); }
+    ManualClock system;
+    TrustedClock clock;
+    Session session;
+  };
+  std::unique_ptr<Life> Begin(Time at) { return std::make_unique<Life>(store_, daemon_, at); }
+  std::unique_ptr<Life> BeginNow() { return Begin(daemon_.clock_.Now()); }
+
+  testing::DyingFileSystem files_;
+  testing::TempDir dir_;
+  const IdentityStore store_{files_, dir_.path()};
+  FakeDaemon daemon_;
+  SeededRandom random_{9};
+};
+
+TEST_F(SessionTest, ChecksInWithoutRenewalWhileTheCertificateIsFresh) {
+  auto life = BeginNow();
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.renewals, 0);
+  EXPECT_EQ(daemon_.challenges, 0);
+  EXPECT_EQ(life->session.blob_access().address, "daemon:9443") << "the daemon's newest word on its blobs";
+}
+
+TEST_F(SessionTest, RenewsWhenAThirdIsLeft) {
+  daemon_.clock_.Advance(kDay * 4);
+  auto life = BeginNow();
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.renewals, 0);
+  daemon_.clock_.Advance(kDay);
+  life->system.Advance(kDay);
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.renewals, 1);
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.renewals, 1) << "once is enough";
+  EXPECT_EQ(trust::ReadCertificate(store_.Load()->certificate_pem)->not_after,
+            std::chrono::floor<std::chrono::seconds>(daemon_.clock_.Now() + daemon_.lifetime));
+}
+
+TEST_F(SessionTest, OfflinePastExpiry) {
+  daemon_.clock_.Advance(kDay * 30);
+  auto life = BeginNow();
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.renewals, 1);
+}
+
+TEST_F(SessionTest, BootsIn1970) {
+  daemon_.clock_.Advance(kDay);
+  auto life = Begin(FromUnixMillis(86'400'000));
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(life->clock.Now(), daemon_.clock_.Now());
+  EXPECT_EQ(daemon_.renewals, 0);
+}
+
+TEST_F(SessionTest, BootsIn1970WithAnExpiredCertificate) {
+  daemon_.clock_.Advance(kDay * 30);
+  auto life = Begin(FromUnixMillis(86'400'000));
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.renewals, 1);
+}
+
+// A clock that was restored from the last shutdown, weeks ago: it is no earlier than anything that is known, and wrong.
+TEST_F(SessionTest, ClockThatStoodStillWhileTheServerRenewed) {
+  const Time stopped = daemon_.clock_.Now() + std::chrono::minutes(5);
+  daemon_.clock_.Advance(kDay * 60);
+  const trust::KeyPair key = trust::GenerateTlsKey();
+  daemon_.server_chain_ = *daemon_.ca_.Issue(key.public_pem, {trust::Subject::Kind::kServer, "quantfleetd", "", {}, {}},
+                                             kDay * 90, daemon_.clock_) + daemon_.ca_.certificate_pem();
+  auto life = Begin(stopped);
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.renewals, 1);
+}
+
+TEST_F(SessionTest, ServerWithAnExpiredCertificateIsNotBelieved) {
+  const Time now = daemon_.clock_.Now() + kDay * 120;  // the server's certificate lives 90 days
+  auto life = Begin(now);
+  EXPECT_FALSE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.check_ins, 0);
+  EXPECT_EQ(life->clock.Now(), now) << "it must not turn the clock back to where its certificate was good";
+}
+
+TEST_F(SessionTest, ForeignDaemonIsNotBelieved) {
+  FakeDaemon foreign;
+  TrustedClock clock(daemon_.clock_);
+  Session session(store_, foreign.connector(), clock, *store_.Load());
+  EXPECT_FALSE(session.CheckIn({}).ok());
+  EXPECT_EQ(foreign.check_ins + foreign.challenges, 0);
+}
+
+TEST_F(SessionTest, TimeIsKeptForTheNextBoot) {
+  daemon_.clock_.Advance(kDay * 3);
+  ASSERT_TRUE(BeginNow()->CheckIn().ok());
+  EXPECT_EQ(store_.LastKnownTime(), daemon_.clock_.Now());
+  auto life = Begin(daemon_.clock_.Now() - kDay);
+  EXPECT_EQ(life->clock.ForValidity(), std::nullopt) << "a clock behind what was heard cannot be right";
+  EXPECT_EQ(life->clock.Now(), daemon_.clock_.Now());
+}
+
+TEST_F(SessionTest, DaemonAwayIsUnavailableAndThenFine) {
+  daemon_.away = true;
+  auto life = BeginNow();
+  EXPECT_EQ(life->CheckIn().code(), absl::StatusCode::kUnavailable);
+  daemon_.away = false;
+  EXPECT_TRUE(life->CheckIn().ok());
+}
+
+TEST_F(SessionTest, EarlyRenewalMayWait) {
+  daemon_.clock_.Advance(kDay * 5);
+  daemon_.spoil_identity = [](v1::Identity* identity) { identity->set_device_id("dev-2"); };
+  auto life = BeginNow();
+  EXPECT_TRUE(life->CheckIn().ok()) << "the old certificate is good for two more days";
+}
+
+TEST_F(SessionTest, RevokedIsPermissionDenied) {
+  daemon_.revoked = true;
+  EXPECT_EQ(BeginNow()->CheckIn().code(), absl::StatusCode::kPermissionDenied);
+  daemon_.clock_.Advance(kDay * 30);
+  EXPECT_EQ(BeginNow()->CheckIn().code(), absl::StatusCode::kPermissionDenied) << "also when its certificate expired";
+}
+
+TEST_F(SessionTest, StoppedIsCancelled) {
+  auto life = BeginNow();
+  ASSERT_TRUE(life->CheckIn().ok());
+  life->session.Stop();
+  EXPECT_EQ(life->CheckIn().code(), absl::StatusCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace quantfleet::agent

@@ -1,0 +1,135 @@
+#include <gmock/gmock.h>
+
+#include <fstream>
+
+#include "agent/platform/hardware.h"
+#include "agent/platform/record.h"
+#include "agent/platform/state_lock.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet::agent {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class FactsTest : public ::testing::Test {
+ protected:
+  void Put(const std::string& path, std::string_view text) {
+    fs::create_directories((dir_ / path).parent_path());
+    std::ofstream(dir_ / path, std::ios::binary) << text;
+  }
+  v1::HardwareFacts Find() { return MakeHardware(RealFileSystem(), dir_.path())->Find(dir_.path()); }
+
+  testing::TempDir dir_;
+};
+
+TEST_F(FactsTest, PcWithNvidia) {
+  Put("proc/cpuinfo", "processor\t: 0\nmodel name\t: Some CPU @ 3GHz\nflags\t\t: fpu sse4_2 avx2 fma f16c avx512_vnni\n\n"
+                      "processor\t: 1\nmodel name\t: Some CPU @ 3GHz\nflags\t\t: fpu\n");
+  Put("proc/meminfo", "MemTotal:       16000 kB\nMemFree:        100 kB\nMemAvailable:   9000 kB\n");
+  Put("sys/class/dmi/id/chassis_type", "10\n");
+  Put("sys/class/drm/card0/device/vendor", "0x10de\n");
+  Put("sys/class/drm/card0-HDMI-1/device/vendor", "0x1002\n");
+  Put("sys/class/accel/accel0/device/vendor", "0x8086\n");
+  const v1::HardwareFacts facts = Find();
+  EXPECT_EQ(facts.cores(), 2u);
+  EXPECT_EQ(facts.cpu_model(), "Some CPU @ 3GHz");
+  EXPECT_THAT(facts.instruction_sets(), ElementsAre("sse4.2", "avx2", "fma", "f16c", "avx512vnni"));
+  EXPECT_EQ(facts.memory_total_bytes(), 16000u << 10);
+  EXPECT_EQ(facts.memory_available_bytes(), 9000u << 10);
+  EXPECT_EQ(facts.form(), "pc");
+  EXPECT_THAT(facts.accelerators(), ElementsAre("gpu:nvidia", "npu:intel"));
+  EXPECT_GT(facts.disk_free_bytes(), 0u);
+  EXPECT_EQ(facts.os(), "linux");
+}
+
+TEST_F(FactsTest, BoardInAContainer) {
+  Put("proc/cpuinfo", "processor\t: 0\nFeatures\t: fp asimd crc32 asimddp\n");
+  Put("proc/meminfo", "MemTotal:       4000000 kB\nMemAvailable:   3000000 kB\n");
+  Put("proc/device-tree/model", std::string_view("Raspberry Pi 5\0", 15));
+  Put("sys/fs/cgroup/memory.max", "536870912\n");
+  const v1::HardwareFacts facts = Find();
+  EXPECT_THAT(facts.instruction_sets(), ElementsAre("neon", "dotprod"));
+  EXPECT_EQ(facts.form(), "iot");
+  EXPECT_EQ(facts.cpu_model(), "Raspberry Pi 5");
+  EXPECT_EQ(facts.memory_total_bytes(), 512u << 20);
+}
+
+TEST_F(FactsTest, NothingToFindIsNoError) {
+  Put("sys/fs/cgroup/memory.max", "max\n");
+  EXPECT_EQ(Find().form(), "");
+}
+
+TEST_F(FactsTest, ThisMachineHasCoresMemoryAndBandwidth) {
+  const auto hardware = MakeHardware(RealFileSystem());
+  const v1::HardwareFacts facts = FindFacts(RealFileSystem(), *hardware, dir_.path());
+  EXPECT_GT(facts.cores(), 0u);
+  EXPECT_GT(facts.memory_total_bytes(), 0u);
+  EXPECT_GT(facts.memory_bandwidth_gbps(), 0.01);
+  // Measured once, kept.
+  ASSERT_TRUE(WriteRecord(RealFileSystem(), dir_ / "bandwidth.json", {{"memory_bandwidth_gbps", "123.5"}}).ok());
+  EXPECT_DOUBLE_EQ(FindFacts(RealFileSystem(), *hardware, dir_.path()).memory_bandwidth_gbps(), 123.5);
+}
+
+TEST_F(FactsTest, OverridesReplace) {
+  Put("facts-in.json", R"({"form": "edge", "instructionSets": ["neon"], "memory_total_bytes": "34359738368"})");
+  auto overrides = ReadFactsFile(RealFileSystem(), dir_ / "facts-in.json");
+  ASSERT_TRUE(overrides.ok()) << overrides.status();
+  ASSERT_TRUE(AddFact("form=iot", &*overrides).ok());
+  ASSERT_TRUE(AddFact("accelerators=gpu:nvidia,npu:intel", &*overrides).ok());
+  ASSERT_TRUE(AddFact("memory_bandwidth_gbps=51.2", &*overrides).ok());
+  v1::HardwareFacts facts;
+  facts.set_arch("x86_64");
+  facts.add_instruction_sets("avx2");
+  Override(*overrides, &facts);
+  EXPECT_EQ(facts.arch(), "x86_64") << "what is not overridden stays";
+  EXPECT_EQ(facts.form(), "iot");
+  EXPECT_THAT(facts.instruction_sets(), ElementsAre("neon"));
+  EXPECT_THAT(facts.accelerators(), ElementsAre("gpu:nvidia", "npu:intel"));
+  EXPECT_EQ(facts.memory_total_bytes(), 34359738368u);
+  EXPECT_DOUBLE_EQ(facts.memory_bandwidth_gbps(), 51.2);
+
+  ASSERT_TRUE(SaveOverrides(RealFileSystem(), dir_.path(), *overrides).ok());
+  EXPECT_EQ(LoadOverrides(RealFileSystem(), dir_.path())->SerializeAsString(), overrides->SerializeAsString());
+}
+
+TEST_F(FactsTest, WrongOverridesAreNamed) {
+  v1::HardwareFacts facts;
+  EXPECT_THAT(Message(AddFact("form", &facts)), HasSubstr("key=value"));
+  EXPECT_THAT(Message(AddFact("shape=iot", &facts)), HasSubstr("form"));
+  for (const char* bad : {"cores=many", "cores=", "cores=-1", "cores=99999999999", "memory_total_bytes=2GB"})
+    EXPECT_EQ(AddFact(bad, &facts).code(), absl::StatusCode::kInvalidArgument) << bad;
+  Put("bad.json", R"({"shape": "iot"})");
+  EXPECT_THAT(Message(ReadFactsFile(RealFileSystem(), dir_ / "bad.json").status()), HasSubstr("bad.json"));
+}
+
+TEST_F(FactsTest, RecordsSurviveAndDamageIsNamed) {
+  const fs::path path = dir_ / "r.json";
+  EXPECT_EQ(ReadRecord(RealFileSystem(), path).status().code(), absl::StatusCode::kNotFound);
+  const Record record = {{"a", "1"}, {"text", "line\n\"quoted\""}};
+  ASSERT_TRUE(WriteRecord(RealFileSystem(), path, record).ok());
+  EXPECT_EQ(*ReadRecord(RealFileSystem(), path), record);
+  EXPECT_EQ(NumberField(record, "a"), 1u);
+  EXPECT_EQ(NumberField(record, "text"), std::nullopt);
+  for (const char* damage : {"", "{", "[]", R"({"a": 1})"}) {
+    Put("r.json", damage);
+    EXPECT_EQ(ReadRecord(RealFileSystem(), path).status().code(), absl::StatusCode::kDataLoss) << damage;
+  }
+}
+
+TEST_F(FactsTest, OneAgentPerFolder) {
+  EXPECT_FALSE(IsHeld(dir_.path()));
+  {
+    const auto lock = StateLock::Take(dir_.path());
+    ASSERT_TRUE(lock.ok()) << lock.status();
+    EXPECT_TRUE(IsHeld(dir_.path()));
+    EXPECT_EQ(StateLock::Take(dir_.path()).status().code(), absl::StatusCode::kFailedPrecondition);
+  }
+  EXPECT_FALSE(IsHeld(dir_.path()));
+}
+
+}  // namespace
+}  // namespace quantfleet::agent

@@ -1,0 +1,245 @@
+#include "agent/serve/completion_server.h"
+
+#include <gmock/gmock.h>
+
+#include <boost/json.hpp>
+
+#include "tests/agent/serve/fake_engine.h"
+#include "tests/agent/serve/http_client.h"
+
+namespace quantfleet::agent {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::HttpClient;
+
+constexpr char kAsk[] = R"({"model":"demo","prompt":"Once","max_tokens":24,"temperature":0})";
+
+class CompletionServerTest : public ::testing::Test {
+ protected:
+  void Start(CompletionServer::Options options = {}) {
+    auto server = CompletionServer::Start(options, clock_, random_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+  std::shared_ptr<FakeEngine> Serve(std::vector<std::string> words, std::string chat_template = "") {
+    auto engine = std::make_shared<FakeEngine>(std::move(words), std::move(chat_template));
+    server_->SetModel("demo", engine);
+    return engine;
+  }
+  HttpClient::Answer Post(std::string_view path, std::string_view body) {
+    return HttpClient(server_->endpoint()).Post(path, body);
+  }
+  static std::string ErrorCode(const HttpClient::Answer& answer) {
+    return boost::json::parse(answer.body).at("error").at("code").as_string().c_str();
+  }
+
+  RealClock clock_;
+  SeededRandom random_{5};
+  std::unique_ptr<CompletionServer> server_;
+};
+
+TEST_F(CompletionServerTest, Completes) {
+  Start();
+  const auto engine = Serve({" upon", " a", " time"});
+  HttpClient client(server_->endpoint());
+  const auto answer = client.Post("/v1/completions", kAsk);
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  const auto json = boost::json::parse(answer.body);
+  EXPECT_EQ(json.at("choices").at(0).at("text"), " upon a time");
+  EXPECT_EQ(json.at("usage").at("completion_tokens"), 3);
+  EXPECT_EQ(json.at("model"), "demo");
+  EXPECT_EQ(engine->last().prompt, "Once");
+  EXPECT_EQ(engine->last().max_tokens, 24);
+  EXPECT_EQ(engine->last().sampling.temperature, 0);
+  // The same connection again.
+  EXPECT_EQ(client.Post("/v1/completions", kAsk).status, 200);
+}
+
+TEST_F(CompletionServerTest, Chats) {
+  Start();
+  const auto engine = Serve({"Hello"}, "<|user|> <|assistant|> <|end|>");
+  const auto answer = Post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"Hi"}]})");
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(boost::json::parse(answer.body).at("choices").at(0).at("message").at("content"), "Hello");
+  EXPECT_EQ(engine->last().prompt, "<|user|>\nHi<|end|>\n<|assistant|>\n");
+  EXPECT_THAT(engine->last().stop, ElementsAre("<|end|>", "<|endoftext|>"));
+}
+
+TEST_F(CompletionServerTest, Streams) {
+  Start();
+  Serve({" upon", " a", " time"});
+  HttpClient client(server_->endpoint());
+  client.SendPost("/v1/completions",
+                  R"({"prompt":"Once","stream":true,"stream_options":{"include_usage":true}})");
+  const std::string stream = client.ReadUntil("0\r\n\r\n");
+  EXPECT_THAT(stream, HasSubstr("Content-Type: text/event-stream"));
+  std::string text;
+  int pieces = 0;
+  for (size_t at = 0; (at = stream.find("data: {", at)) != std::string::npos; ++pieces) {
+    at += 6;
+    const auto piece = boost::json::parse(stream.substr(at, stream.find("\n\n", at) - at));
+    if (!piece.at("choices").as_array().empty()) text += piece.at("choices").at(0).at("text").as_string().c_str();
+  }
+  EXPECT_EQ(text, " upon a time");
+  EXPECT_GE(pieces, 3);
+  EXPECT_THAT(stream, HasSubstr("\"finish_reason\":\"stop\""));
+  EXPECT_THAT(stream, HasSubstr("\"completion_tokens\":3"));
+  EXPECT_THAT(stream, HasSubstr("data: [DONE]\n\n"));
+  // The connection is still good.
+  EXPECT_EQ(client.Get("/v1/models").status, 200);
+}
+
+TEST_F(CompletionServerTest, StreamsToHttp10UntilTheConnectionEnds) {
+  Start();
+  Serve({" upon"});
+  HttpClient client(server_->endpoint());
+  client.SendPost("/v1/completions", R"({"prompt":"Once","stream":true})", "1.0");
+  const std::string stream = client.ReadUntil("no such end");
+  EXPECT_THAT(stream, Not(HasSubstr("chunked")));
+  EXPECT_THAT(stream, HasSubstr("data: [DONE]\n\n"));
+}
+
+TEST_F(CompletionServerTest, ErrorBeforeTheFirstWordHasItsStatusAlsoInAStream) {
+  Start();
+  Serve({})->error = InvalidArgument("the prompt has 5000 tokens, the context 64");
+  const auto answer = Post("/v1/completions", R"({"prompt":"Once","stream":true})");
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_THAT(answer.body, HasSubstr("5000 tokens"));
+}
+
+TEST_F(CompletionServerTest, ModelsAndHealthFollowWhatRuns) {
+  Start();
+  HttpClient client(server_->endpoint());
+  EXPECT_EQ(client.Get("/health").status, 503);
+  EXPECT_EQ(Post("/v1/completions", kAsk).status, 503);
+  Serve({"x"});
+  EXPECT_EQ(client.Get("/health").status, 200);
+  EXPECT_EQ(boost::json::parse(client.Get("/v1/models").body).at("data").at(0).at("id"), "demo");
+  const auto unknown = Post("/v1/completions", R"({"model":"other","prompt":"x"})");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(ErrorCode(unknown), "model_not_found");
+  server_->RemoveModel("demo");
+  EXPECT_EQ(client.Get("/health").status, 503);
+}
+
+TEST_F(CompletionServerTest, WrongRequests) {
+  Start();
+  Serve({"x"});
+  EXPECT_EQ(Post("/v1/completions", R"({"model":"demo"})").status, 400);
+  EXPECT_EQ(Post("/v1/completions", "{").status, 400);
+  EXPECT_EQ(Post("/v2/completions", kAsk).status, 404);
+  EXPECT_EQ(HttpClient(server_->endpoint()).Get("/v1/completions").status, 405);
+  EXPECT_EQ(HttpClient(server_->endpoint()).Get("/health", "evil.example").status, 403);
+  HttpClient garbage(server_->endpoint());
+  garbage.Send("this is not HTTP\r\n\r\n");
+  EXPECT_EQ(garbage.ReadAnswer().status, 400);
+}
+
+TEST_F(CompletionServerTest, BodyThatIsTooLargeIs413) {
+  CompletionServer::Options options;
+  options.most_body_bytes = 1000;
+  Start(options);
+  Serve({"x"});
+  const auto answer = Post("/v1/completions", "{\"prompt\":\"" + std::string(5000, 'x') + "\"}");
+  EXPECT_EQ(answer.status, 413);
+  EXPECT_EQ(Post("/v1/completions", kAsk).status, 200);
+}
+
+TEST_F(CompletionServerTest, FullQueueIs429) {
+  CompletionServer::Options options;
+  options.most_waiting = 1;
+  Start(options);
+  const auto engine = Serve({"x"});
+  engine->Hold();
+  HttpClient runs(server_->endpoint()), waits(server_->endpoint());
+  runs.SendPost("/v1/completions", kAsk);
+  engine->AwaitBegun(1);
+  EXPECT_EQ(waits.Get("/health").status, 200);  // so that its request is read before that of a later connection
+  waits.SendPost("/v1/completions", kAsk);
+  const auto answer = Post("/v1/completions", kAsk);
+  EXPECT_EQ(answer.status, 429);
+  EXPECT_EQ(ErrorCode(answer), "queue_full");
+  EXPECT_THAT(answer.header, HasSubstr("Retry-After: 1"));
+  engine->Release();
+  EXPECT_EQ(runs.ReadAnswer().status, 200);
+  EXPECT_EQ(waits.ReadAnswer().status, 200);
+}
+
+TEST_F(CompletionServerTest, TooManyConnectionsAre429) {
+  CompletionServer::Options options;
+  options.most_connections = 2;
+  Start(options);
+  Serve({"x"});
+  HttpClient one(server_->endpoint()), two(server_->endpoint());
+  EXPECT_EQ(one.Get("/health").status, 200);
+  EXPECT_EQ(two.Get("/health").status, 200);
+  HttpClient three(server_->endpoint());
+  EXPECT_EQ(three.Get("/health").status, 429);
+  EXPECT_EQ(one.Get("/health").status, 200) << "those that were here are not disturbed";
+}
+
+TEST_F(CompletionServerTest, ClientThatLeavesEndsItsGeneration) {
+  Start();
+  const auto engine = Serve({"x"});
+  engine->SetEndless();
+  HttpClient client(server_->endpoint());
+  client.SendPost("/v1/completions", kAsk);
+  engine->AwaitBegun(1);
+  client.Close();
+  // The next one is served: the engine is free again.
+  const auto fresh = Serve({"y"});
+  EXPECT_EQ(Post("/v1/completions", kAsk).status, 200);
+  EXPECT_EQ(engine->cancelled, 1);
+}
+
+TEST_F(CompletionServerTest, ClientThatLeavesAStreamEndsItsGeneration) {
+  Start();
+  const auto engine = Serve({"x"});
+  engine->SetEndless();
+  HttpClient client(server_->endpoint());
+  client.SendPost("/v1/completions", R"({"prompt":"Once","stream":true})");
+  client.ReadUntil("more ");
+  client.Close();
+  const auto fresh = Serve({"y"});
+  EXPECT_EQ(Post("/v1/completions", kAsk).status, 200);
+  EXPECT_EQ(engine->cancelled, 1);
+}
+
+TEST_F(CompletionServerTest, NewVersionTakesOverWhileAnAnswerIsUnderWay) {
+  Start();
+  const auto old = Serve({"old"});
+  old->Hold();
+  HttpClient client(server_->endpoint());
+  client.SendPost("/v1/completions", kAsk);
+  old->AwaitBegun(1);
+  Serve({"new"});
+  old->Release();
+  EXPECT_THAT(client.ReadAnswer().body, HasSubstr("\"old\""));
+  EXPECT_THAT(client.Post("/v1/completions", kAsk).body, HasSubstr("\"new\""));
+}
+
+TEST_F(CompletionServerTest, StopsInTheMiddleOfAnAnswer) {
+  Start();
+  const auto engine = Serve({"x"});
+  engine->SetEndless();
+  HttpClient client(server_->endpoint());
+  client.SendPost("/v1/completions", R"({"prompt":"Once","stream":true})");
+  client.ReadUntil("more ");
+  server_.reset();
+  EXPECT_EQ(engine->cancelled, 1);
+}
+
+TEST_F(CompletionServerTest, ListensOnLoopbackOnly) {
+  for (const char* bad : {"0.0.0.0:0", "192.0.2.1:80", "example.com:80", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000"}) {
+    CompletionServer::Options options;
+    options.listen = bad;
+    EXPECT_EQ(CompletionServer::Start(options, clock_, random_).status().code(), absl::StatusCode::kInvalidArgument)
+        << bad;
+  }
+}
+
+}  // namespace
+}  // namespace quantfleet::agent

@@ -1,0 +1,85 @@
+#include "agent/update/assignment.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/agent/update/fleet_fixture.h"
+
+namespace quantfleet::agent {
+namespace {
+
+using ::testing::HasSubstr;
+
+class AssignmentTest : public FleetFixture {};
+
+TEST_F(AssignmentTest, SignedForThisDeviceIsBelieved) {
+  const auto read = ReadAssignment(Sign(Assign(7, HashText("m"))), TrustRoot(), kDevice);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->model, kModel);
+  EXPECT_EQ(read->release, 7u);
+  EXPECT_EQ(read->manifest, HashText("m"));
+}
+
+TEST_F(AssignmentTest, EmptyDigestMeansRemoval) {
+  v1::Assignment assignment = Assign(8, HashText("m"));
+  assignment.clear_manifest_digest();
+  const auto read = ReadAssignment(Sign(assignment), TrustRoot(), kDevice);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_FALSE(read->manifest);
+}
+
+TEST_F(AssignmentTest, ForeignKeyIsRefused) {
+  const auto foreign = trust::SigningKey::Generate();
+  const auto statement =
+      trust::Sign(foreign, trust::kAssignmentType, Assign(7, HashText("m")).SerializeAsString());
+  EXPECT_EQ(ReadAssignment(statement, TrustRoot(), kDevice).status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ClaimedModel(statement), kModel);
+}
+
+TEST_F(AssignmentTest, ChangedPayloadIsRefused) {
+  v1::Signed statement = Sign(Assign(7, HashText("m")));
+  statement.set_payload(Assign(8, HashText("m")).SerializeAsString());
+  EXPECT_EQ(ReadAssignment(statement, TrustRoot(), kDevice).status().code(), absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(AssignmentTest, StatementOfAnotherTypeIsRefused) {
+  const auto statement =
+      trust::Sign(key_, trust::kArtifactStatementType, Assign(7, HashText("m")).SerializeAsString());
+  EXPECT_EQ(ReadAssignment(statement, TrustRoot(), kDevice).status().code(), absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(AssignmentTest, AnotherDevicesIsRefused) {
+  const auto read = ReadAssignment(Sign(Assign(7, HashText("m"))), TrustRoot(), "dev-2");
+  EXPECT_EQ(read.status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(Message(read.status()), HasSubstr(kDevice));
+}
+
+TEST_F(AssignmentTest, ModelNameThatLeavesItsFolderIsRefused) {
+  for (const char* name : {"../other", "a/b", "", ".hidden"}) {
+    v1::Assignment assignment = Assign(7, HashText("m"));
+    assignment.set_model(name);
+    EXPECT_FALSE(ReadAssignment(Sign(assignment), TrustRoot(), kDevice).ok()) << name;
+    EXPECT_EQ(ClaimedModel(Sign(assignment)), "") << name;
+  }
+}
+
+TEST_F(AssignmentTest, ArtifactNeedsItsDigestAndAVoucher) {
+  const FakeArtifact artifact = MakeArtifact({1, 2});
+  v1::GetDeviceArtifactRequest request;
+  request.set_manifest_digest(artifact.digest.raw());
+  auto answer = GetArtifact(request);
+  ASSERT_TRUE(answer.ok());
+  EXPECT_TRUE(ReadArtifact(*answer, artifact.digest, TrustRoot()).ok());
+  EXPECT_EQ(ReadArtifact(*answer, HashText("another"), TrustRoot()).status().code(), absl::StatusCode::kDataLoss);
+
+  v1::DeviceArtifact unvouched = *answer;
+  unvouched.clear_statements();
+  EXPECT_EQ(ReadArtifact(unvouched, artifact.digest, TrustRoot()).status().code(),
+            absl::StatusCode::kPermissionDenied);
+  *unvouched.add_statements() = Vouch(artifact.digest, trust::SigningKey::Generate());
+  EXPECT_FALSE(ReadArtifact(unvouched, artifact.digest, TrustRoot()).ok()) << "vouched by a stranger";
+  *unvouched.add_statements() = Vouch(HashText("another"), key_);
+  EXPECT_FALSE(ReadArtifact(unvouched, artifact.digest, TrustRoot()).ok()) << "vouched for another artifact";
+}
+
+}  // namespace
+}  // namespace quantfleet::agent

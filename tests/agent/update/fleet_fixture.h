@@ -1,0 +1,180 @@
+// A daemon's side of an update in memory: keys that sign, artifacts cut into chunks, blobs that can be tampered with or
+// cut, and a host that runs anything or nothing. For tests.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/update/updater.h"
+#include "common/trust/keys.h"
+#include "common/trust/statement.h"
+#include "pipeline/artifact/manifest.h"
+
+namespace quantfleet::agent {
+
+inline constexpr char kDevice[] = "dev-1";
+inline constexpr char kModel[] = "demo";
+
+class FakeBlobs final : public BlobSource {
+ public:
+  absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding, uint64_t stored_size) override {
+    ++fetches[digest];
+    if (on_fetch) on_fetch();
+    if (cut_after == 0) return Unavailable("connection reset");
+    if (cut_after > 0) --cut_after;
+    if (!error.ok()) return error;
+    Bytes bytes = blobs.at(digest);
+    if (auto bad = tampered.find(digest); bad != tampered.end() && bad->second > 0) {
+      --bad->second;
+      bytes[bytes.size() / 2] ^= std::byte{1};
+    }
+    EXPECT_EQ(bytes.size(), stored_size);
+    bytes_fetched += bytes.size();
+    return bytes;
+  }
+
+  std::map<Digest, Bytes> blobs;
+  std::map<Digest, int> tampered;  // how many times it comes wrong
+  int cut_after = -1;              // fetches until the network goes; < 0: never
+  absl::Status error;
+  std::function<void()> on_fetch;
+  std::map<Digest, int> fetches;
+  uint64_t bytes_fetched = 0;
+};
+
+class FakeHost final : public ModelHost {
+ public:
+  absl::StatusOr<Health> Start(const std::string& model, const fs::path& files, const v1::Manifest& manifest) override {
+    ++starts;
+    const auto content = RealFileSystem().ReadAll(files / manifest.files(0).path());
+    if (!content.ok()) return content.status();
+    if (sick.contains(*content)) return Internal("the model says nothing");
+    running[model] = *content;
+    return Health{12.5};
+  }
+  void Stop(const std::string& model) override { running.erase(model); }
+  std::string endpoint() const override { return "127.0.0.1:4242"; }
+
+  std::set<std::string> sick;                   // contents that never become healthy
+  std::map<std::string, std::string> running;   // model -> content of its first file
+  int starts = 0;
+};
+
+// Never waits. A test may act while the updater would sleep.
+class FakeSleeper final : public Sleeper {
+ public:
+  bool Sleep(Duration time, std::stop_token stop) override {
+    slept.push_back(time);
+    if (on_sleep) on_sleep();
+    return !stop.stop_requested() && slept.size() < 1000;
+  }
+  std::vector<Duration> slept;
+  std::function<void()> on_sleep;
+};
+
+struct FakeArtifact {
+  std::string content;
+  v1::Manifest manifest;
+  Digest digest;
+  std::vector<Digest> chunks;
+};
+
+class FleetFixture : public ::testing::Test {
+ protected:
+  static constexpr size_t kChunk = 1000;
+
+  // A file of random-looking bytes; equal seeds give equal chunks.
+  FakeArtifact MakeArtifact(const std::vector<uint64_t>& chunk_seeds) {
+    FakeArtifact artifact;
+    v1::Manifest& manifest = artifact.manifest;
+    manifest.set_format_version(1);
+    manifest.mutable_source()->set_digest(HashText("source").raw());
+    manifest.mutable_source()->set_architecture("phi3");
+    manifest.mutable_target()->set_format("gguf");
+    manifest.mutable_target()->set_recipe("q4_0");
+    v1::ArtifactFile* file = manifest.add_files();
+    file->set_path("model.gguf");
+    for (const uint64_t seed : chunk_seeds) {
+      Bytes plain(kChunk);
+      SeededRandom(seed).Fill(plain);
+      const Digest digest = HashBytes(plain);
+      v1::Chunk* chunk = file->add_chunks();
+      chunk->set_digest(digest.raw());
+      chunk->set_size(kChunk);
+      artifact.content += AsText(plain);
+      artifact.chunks.push_back(digest);
+      blobs_.blobs[digest] = plain;
+    }
+    file->set_size(artifact.content.size());
+    artifact.digest = pipeline::ManifestDigest(manifest);
+    artifacts_[artifact.digest] = artifact;
+    return artifact;
+  }
+
+  v1::Signed Sign(const v1::Assignment& assignment) {
+    return trust::Sign(key_, trust::kAssignmentType, assignment.SerializeAsString());
+  }
+  v1::Assignment Assign(uint64_t release, const Digest& manifest) {
+    v1::Assignment assignment;
+    assignment.set_device_id(kDevice);
+    assignment.set_model(kModel);
+    assignment.set_release(release);
+    assignment.set_manifest_digest(manifest.raw());
+    return assignment;
+  }
+  v1::Signed Vouch(const Digest& manifest, const trust::SigningKey& key) {
+    v1::ArtifactStatement statement;
+    statement.set_manifest_digest(manifest.raw());
+    return trust::Sign(key, trust::kArtifactStatementType, statement.SerializeAsString());
+  }
+  v1::TrustRoot TrustRoot() {
+    v1::TrustRoot root;
+    root.set_version(1);
+    v1::VerifyKey* key = root.add_keys();
+    key->set_key_id(key_.key_id());
+    key->set_public_key(key_.public_key());
+    key->add_payload_types(std::string(trust::kAssignmentType));
+    key->add_payload_types(std::string(trust::kArtifactStatementType));
+    return root;
+  }
+  absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest& request) {
+    QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(request.manifest_digest()));
+    const FakeArtifact& artifact = artifacts_.at(digest);
+    v1::DeviceArtifact answer;
+    answer.set_manifest(pipeline::SerializeManifest(artifact.manifest));
+    *answer.add_statements() = Vouch(digest, key_);
+    for (const Digest& chunk : std::set(artifact.chunks.begin(), artifact.chunks.end())) {
+      v1::StoredChunk* stored = answer.add_stored();
+      stored->set_digest(chunk.raw());
+      stored->set_encoding("raw");
+      stored->set_stored_size(kChunk);
+    }
+    if (spoil_artifact) spoil_artifact(&answer);
+    return answer;
+  }
+  UpdateEnvironment Environment(FileSystem& files) {
+    return {.files = files,
+            .random = random_,
+            .sleeper = sleeper_,
+            .blobs = blobs_,
+            .host = host_,
+            .get_artifact = [this](const auto& request) { return GetArtifact(request); },
+            .trust_root = [this] { return TrustRoot(); },
+            .on_change = [this](const v1::ModelStatus& status) { shown_.push_back(status); }};
+  }
+
+  trust::SigningKey key_ = trust::SigningKey::Generate();
+  SeededRandom random_{1};
+  FakeBlobs blobs_;
+  FakeHost host_;
+  FakeSleeper sleeper_;
+  std::map<Digest, FakeArtifact> artifacts_;
+  std::function<void(v1::DeviceArtifact*)> spoil_artifact;
+  std::vector<v1::ModelStatus> shown_;
+};
+
+}  // namespace quantfleet::agent

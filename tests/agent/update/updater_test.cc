@@ -1,0 +1,364 @@
+#include "agent/update/updater.h"
+
+#include <gmock/gmock.h>
+
+#include <fstream>
+
+#include "tests/agent/dying_file_system.h"
+#include "tests/agent/update/fleet_fixture.h"
+#include "tests/support/faulty_file_system.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet::agent {
+namespace {
+
+using ::testing::HasSubstr;
+
+class UpdaterTest : public FleetFixture {
+ protected:
+  // One life of the agent's process: what it holds in memory is gone with it, the disk stays.
+  struct Life {
+    Life(UpdateEnvironment with, const fs::path& folder)
+        : environment(std::move(with)), updater(environment, kModel, folder) {
+      updater.Boot();
+    }
+    UpdateEnvironment environment;
+    Updater updater;
+  };
+  std::unique_ptr<Life> Begin(FileSystem& files) { return std::make_unique<Life>(Environment(files), folder_); }
+  std::unique_ptr<Life> Begin() { return Begin(files_); }
+  std::unique_ptr<Life> Reboot() {
+    host_.running.clear();
+    return Begin();
+  }
+  static Assignment To(uint64_t release, const FakeArtifact& artifact) { return {kModel, release, artifact.digest}; }
+  v1::ModelStatus Apply(Life& life, const Assignment& assignment) {
+    life.updater.Accept(assignment);
+    EXPECT_TRUE(life.updater.Run({}));
+    return life.updater.status();
+  }
+  void ExpectHealthy(const v1::ModelStatus& status, const FakeArtifact& artifact, uint64_t release) {
+    EXPECT_EQ(status.phase(), v1::ModelStatus::HEALTHY) << status.ShortDebugString();
+    EXPECT_EQ(status.release(), release);
+    EXPECT_EQ(status.active_manifest(), artifact.digest.raw());
+    EXPECT_EQ(host_.running[kModel], artifact.content);
+    EXPECT_EQ(status.bytes_done(), artifact.content.size());
+    EXPECT_EQ(status.endpoint(), "127.0.0.1:4242");
+  }
+  void ExpectFailed(const v1::ModelStatus& status, std::string_view reason) {
+    EXPECT_EQ(status.phase(), v1::ModelStatus::FAILED) << status.ShortDebugString();
+    EXPECT_EQ(status.reason(), reason) << status.detail();
+  }
+
+  testing::DyingFileSystem files_;
+  testing::TempDir dir_;
+  const fs::path folder_ = dir_ / "models" / kModel;
+  FakeArtifact v1_ = MakeArtifact({1, 2, 3, 4}), v2_ = MakeArtifact({1, 20, 3, 40, 50});
+};
+
+TEST_F(UpdaterTest, PullsVerifiesActivates) {
+  auto life = Begin();
+  const v1::ModelStatus status = Apply(*life, To(1, v1_));
+  ExpectHealthy(status, v1_, 1);
+  EXPECT_EQ(status.bytes_pulled(), 4 * kChunk);
+  EXPECT_EQ(status.bytes_reused(), 0u);
+  EXPECT_DOUBLE_EQ(status.tokens_per_second(), 12.5);
+  std::vector<v1::ModelStatus::Phase> phases;
+  for (const v1::ModelStatus& shown : shown_)
+    if (phases.empty() || phases.back() != shown.phase()) phases.push_back(shown.phase());
+  EXPECT_EQ(phases, (std::vector{v1::ModelStatus::DOWNLOADING, v1::ModelStatus::VERIFYING,
+                                 v1::ModelStatus::ACTIVATING, v1::ModelStatus::HEALTHY}));
+}
+
+TEST_F(UpdaterTest, ReusesWhatTheRunningSlotHas) {
+  auto life = Begin();
+  Apply(*life, To(1, v1_));
+  const v1::ModelStatus status = Apply(*life, To(2, v2_));
+  ExpectHealthy(status, v2_, 2);
+  EXPECT_EQ(status.bytes_pulled(), 3 * kChunk);
+  EXPECT_EQ(status.bytes_reused(), 2 * kChunk);
+  EXPECT_EQ(blobs_.fetches[v1_.chunks[0]], 1);
+}
+
+TEST_F(UpdaterTest, RepeatedChunkIsPulledOnce) {
+  const FakeArtifact twins = MakeArtifact({7, 7, 8, 7});
+  auto life = Begin();
+  ExpectHealthy(Apply(*life, To(1, twins)), twins, 1);
+  EXPECT_EQ(blobs_.fetches[twins.chunks[0]], 1);
+}
+
+TEST_F(UpdaterTest, GoingBackIsANewReleaseAndPullsNothing) {
+  auto life = Begin();
+  Apply(*life, To(1, v1_));
+  Apply(*life, To(2, v2_));
+  const uint64_t fetched = blobs_.bytes_fetched;
+  const v1::ModelStatus status = Apply(*life, To(3, v1_));
+  ExpectHealthy(status, v1_, 3);
+  EXPECT_EQ(blobs_.bytes_fetched, fetched);
+  EXPECT_EQ(status.bytes_pulled(), 0u);
+  EXPECT_EQ(status.bytes_reused(), v1_.content.size());
+}
+
+TEST_F(UpdaterTest, SameReleaseAgainIsNothingToDo) {
+  auto life = Begin();
+  Apply(*life, To(1, v1_));
+  const int starts = host_.starts;
+  Apply(*life, To(1, v1_));
+  EXPECT_EQ(host_.starts, starts);
+}
+
+TEST_F(UpdaterTest, LowerReleaseIsRefusedAlsoAfterARestart) {
+  auto life = Begin();
+  Apply(*life, To(5, v1_));
+  life = Reboot();
+  ASSERT_TRUE(life->updater.Run({}));
+  const v1::ModelStatus status = Apply(*life, To(4, v2_));
+  ExpectFailed(status, kRollbackRefused);
+  EXPECT_EQ(status.release(), 5u);
+  EXPECT_EQ(status.active_manifest(), v1_.digest.raw());
+  EXPECT_EQ(host_.running[kModel], v1_.content) << "what ran goes on running";
+  EXPECT_EQ(blobs_.fetches[v2_.chunks[1]], 0) << "nothing was pulled for it";
+  // The right one again puts the report right.
+  ExpectHealthy(Apply(*life, To(5, v1_)), v1_, 5);
+}
+
+TEST_F(UpdaterTest, SameReleaseWithAnotherArtifactIsRefused) {
+  auto life = Begin();
+  Apply(*life, To(5, v1_));
+  ExpectFailed(Apply(*life, To(5, v2_)), kAssignmentRefused);
+  EXPECT_EQ(host_.running[kModel], v1_.content);
+}
+
+TEST_F(UpdaterTest, ChunkThatCameWrongOnceIsFetchedAgainAlone) {
+  blobs_.tampered[v1_.chunks[2]] = 1;
+  auto life = Begin();
+  ExpectHealthy(Apply(*life, To(1, v1_)), v1_, 1);
+  EXPECT_EQ(blobs_.fetches[v1_.chunks[2]], 2);
+  for (const int other : {0, 1, 3}) EXPECT_EQ(blobs_.fetches[v1_.chunks[other]], 1);
+}
+
+TEST_F(UpdaterTest, ChunkThatIsAlwaysWrongActivatesNothing) {
+  blobs_.tampered[v1_.chunks[2]] = 1000;
+  auto life = Begin();
+  const v1::ModelStatus status = Apply(*life, To(1, v1_));
+  ExpectFailed(status, kVerifyFailed);
+  EXPECT_THAT(status.detail(), HasSubstr(v1_.chunks[2].hex()));
+  EXPECT_EQ(blobs_.fetches[v1_.chunks[2]], Downloader::kTries);
+  EXPECT_TRUE(host_.running.empty());
+  EXPECT_FALSE(fs::exists(fs::symlink_status(folder_ / "current")));
+  // Mended at the source, a new release needs only what is missing.
+  blobs_.tampered.clear();
+  const v1::ModelStatus mended = Apply(*life, To(2, v1_));
+  ExpectHealthy(mended, v1_, 2);
+  EXPECT_EQ(mended.bytes_pulled(), 2 * kChunk);
+  EXPECT_EQ(blobs_.fetches[v1_.chunks[0]], 1);
+}
+
+TEST_F(UpdaterTest, CutDownloadGoesOnWhereItWas) {
+  blobs_.cut_after = 3;
+  sleeper_.on_sleep = [&] { blobs_.cut_after = -1; };
+  auto life = Begin();
+  ExpectHealthy(Apply(*life, To(1, v1_)), v1_, 1);
+  EXPECT_EQ(sleeper_.slept.size(), 1u);
+  EXPECT_EQ(blobs_.bytes_fetched, 4 * kChunk) << "nothing came twice";
+}
+
+TEST_F(UpdaterTest, CutDownloadGoesOnAfterARestart) {
+  blobs_.cut_after = 3;
+  std::stop_source stop;
+  sleeper_.on_sleep = [&] { stop.request_stop(); };
+  auto life = Begin();
+  life->updater.Accept(To(1, v1_));
+  EXPECT_FALSE(life->updater.Run(stop.get_token()));
+  EXPECT_EQ(life->updater.status().bytes_done(), 3 * kChunk);
+  blobs_.cut_after = -1;
+  life = Reboot();
+  ASSERT_TRUE(life->updater.Run({})) << "no assignment is needed: it was accepted";
+  ExpectHealthy(life->updater.status(), v1_, 1);
+  EXPECT_EQ(life->updater.status().bytes_pulled(), 4 * kChunk);
+  EXPECT_EQ(blobs_.bytes_fetched, 4 * kChunk);
+}
+
+TEST_F(UpdaterTest, BacksOffWithJitterWhileTheDaemonIsAway) {
+  blobs_.cut_after = 0;
+  std::stop_source stop;
+  sleeper_.on_sleep = [&] {
+    if (sleeper_.slept.size() == 12) stop.request_stop();
+  };
+  auto life = Begin();
+  life->updater.Accept(To(1, v1_));
+  EXPECT_FALSE(life->updater.Run(stop.get_token()));
+  EXPECT_LE(sleeper_.slept.front(), Duration(500));
+  EXPECT_GE(sleeper_.slept.back(), std::chrono::seconds(30));
+  EXPECT_LE(sleeper_.slept.back(), std::chrono::seconds(60));
+  EXPECT_THAT(life->updater.status().detail(), HasSubstr("connection reset"));
+  EXPECT_EQ(life->updater.status().phase(), v1::ModelStatus::DOWNLOADING);
+}
+
+TEST_F(UpdaterTest, RevokedDeviceStopsPullingAndTriesSeldom) {
+  auto life = Begin();
+  Apply(*life, To(1, v1_));
+  blobs_.error = PermissionDenied("HTTP 403 Forbidden");
+  std::stop_source stop;
+  sleeper_.on_sleep = [&] { stop.request_stop(); };
+  life->updater.Accept(To(2, v2_));
+  EXPECT_FALSE(life->updater.Run(stop.get_token()));
+  EXPECT_GE(sleeper_.slept.back(), std::chrono::seconds(15));
+  EXPECT_EQ(host_.running[kModel], v1_.content);
+}
+
+TEST_F(UpdaterTest, ManifestThatIsNotTheOneAssignedIsRefused) {
+  spoil_artifact = [&](v1::DeviceArtifact* answer) {
+    answer->set_manifest(pipeline::SerializeManifest(v2_.manifest));
+  };
+  auto life = Begin();
+  ExpectFailed(Apply(*life, To(1, v1_)), kVerifyFailed);
+  EXPECT_EQ(blobs_.bytes_fetched, 0u);
+}
+
+TEST_F(UpdaterTest, ArtifactThatNobodyVouchesForIsRefused) {
+  spoil_artifact = [](v1::DeviceArtifact* answer) { answer->clear_statements(); };
+  auto life = Begin();
+  ExpectFailed(Apply(*life, To(1, v1_)), kVerifyFailed);
+  EXPECT_EQ(blobs_.bytes_fetched, 0u);
+}
+
+TEST_F(UpdaterTest, EncodingOfTheFutureIsAClearFailure) {
+  spoil_artifact = [](v1::DeviceArtifact* answer) { answer->mutable_stored(0)->set_encoding("xor-delta"); };
+  auto life = Begin();
+  const v1::ModelStatus status = Apply(*life, To(1, v1_));
+  ExpectFailed(status, kArtifactUnavailable);
+  EXPECT_THAT(status.detail(), HasSubstr("update the agent"));
+}
+
+TEST_F(UpdaterTest, FullDiskFailsAndKeepsWhatRuns) {
+  testing::FaultyFileSystem files(1 << 20);
+  auto life = Begin(files);
+  Apply(*life, To(1, v1_));
+  files.SetWriteBudget(2500);
+  const v1::ModelStatus status = Apply(*life, To(2, v2_));
+  ExpectFailed(status, kDiskFull);
+  EXPECT_EQ(status.active_manifest(), v1_.digest.raw());
+  EXPECT_EQ(host_.running[kModel], v1_.content);
+  // Room again and a new release: it goes through.
+  files.SetWriteBudget(1 << 20);
+  ExpectHealthy(Apply(*life, To(3, v2_)), v2_, 3);
+}
+
+TEST_F(UpdaterTest, SickVersionIsRolledBackAndNotTriedAgain) {
+  auto life = Begin();
+  Apply(*life, To(1, v1_));
+  host_.sick = {v2_.content};
+  const v1::ModelStatus status = Apply(*life, To(2, v2_));
+  ExpectFailed(status, kHealthFailed);
+  EXPECT_THAT(status.detail(), HasSubstr("says nothing"));
+  EXPECT_EQ(status.active_manifest(), v1_.digest.raw());
+  EXPECT_EQ(host_.running[kModel], v1_.content);
+
+  life = Reboot();
+  const int starts = host_.starts;
+  ASSERT_TRUE(life->updater.Run({}));
+  ExpectFailed(life->updater.status(), kHealthFailed);
+  EXPECT_EQ(host_.running[kModel], v1_.content);
+  EXPECT_EQ(host_.starts, starts) << "the sick version is not tried again";
+  // Mended by a new release of the same artifact, without a download.
+  host_.sick.clear();
+  const uint64_t fetched = blobs_.bytes_fetched;
+  ExpectHealthy(Apply(*life, To(3, v2_)), v2_, 3);
+  EXPECT_EQ(blobs_.bytes_fetched, fetched);
+}
+
+TEST_F(UpdaterTest, SickFirstVersionLeavesNothingActive) {
+  host_.sick = {v1_.content};
+  auto life = Begin();
+  const v1::ModelStatus status = Apply(*life, To(1, v1_));
+  ExpectFailed(status, kHealthFailed);
+  EXPECT_TRUE(status.active_manifest().empty());
+  EXPECT_FALSE(fs::exists(fs::symlink_status(folder_ / "current")));
+}
+
+TEST_F(UpdaterTest, VersionThatBecameSickOnDiskGoesBackAtBoot) {
+  auto life = Begin();
+  Apply(*life, To(1, v1_));
+  Apply(*life, To(2, v2_));
+  host_.sick = {v2_.content};
+  life = Reboot();
+  ASSERT_TRUE(life->updater.Run({}));
+  ExpectFailed(life->updater.status(), kHealthFailed);
+  EXPECT_EQ(host_.running[kModel], v1_.content);
+}
+
+TEST_F(UpdaterTest, EmptyDigestRemovesTheModel) {
+  auto life = Begin();
+  Apply(*life, To(1, v1_));
+  const v1::ModelStatus status = Apply(*life, {kModel, 2, std::nullopt});
+  EXPECT_EQ(status.phase(), v1::ModelStatus::REMOVED);
+  EXPECT_TRUE(host_.running.empty());
+  EXPECT_FALSE(fs::exists(folder_ / "slots"));
+  life = Reboot();
+  ASSERT_TRUE(life->updater.Run({}));
+  EXPECT_EQ(life->updater.status().phase(), v1::ModelStatus::REMOVED);
+  ExpectFailed(Apply(*life, To(1, v1_)), kRollbackRefused);
+}
+
+// A cosmic ray in the idle slot between download and check.
+TEST_F(UpdaterTest, ChunkDamagedOnDiskIsBroughtAgain) {
+  blobs_.cut_after = 3;
+  sleeper_.on_sleep = [&] {
+    blobs_.cut_after = -1;
+    auto file = RealFileSystem().Open(folder_ / "slots/a/files/model.gguf", OpenMode::kUpdate);
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE((*file)->WriteAt(10, AsBytes("damage")).ok());
+  };
+  auto life = Begin();
+  ExpectHealthy(Apply(*life, To(1, v1_)), v1_, 1);
+  EXPECT_EQ(blobs_.fetches[v1_.chunks[0]], 2);
+  EXPECT_EQ(blobs_.fetches[v1_.chunks[1]], 1);
+}
+
+TEST_F(UpdaterTest, DamagedRecordAcceptsNothingAndKeepsRunning) {
+  auto life = Begin();
+  Apply(*life, To(5, v1_));
+  std::ofstream(folder_ / "record.json") << "{";
+  life = Reboot();
+  ASSERT_TRUE(life->updater.Run({}));
+  EXPECT_EQ(host_.running[kModel], v1_.content);
+  ExpectFailed(Apply(*life, To(4, v2_)), kStateDamaged);
+  EXPECT_EQ(host_.running[kModel], v1_.content);
+}
+
+// The power goes at every single change of the disk during an update from v1 to v2, one after the other.
+TEST_F(UpdaterTest, PowerCutAtAnyChangeEndsHealthy) {
+  int cuts = 0;
+  for (bool done = false; !done; ++cuts) {
+    testing::TempDir dir;
+    const fs::path folder = dir / "m";
+    const auto live = [&](FileSystem& files) {
+      host_.running.clear();
+      return std::make_unique<Life>(Environment(files), folder);
+    };
+    Apply(*live(files_), To(1, v1_));
+    ASSERT_EQ(host_.running[kModel], v1_.content);
+
+    testing::DyingFileSystem dying(cuts);
+    std::stop_source stop;
+    sleeper_.on_sleep = [&] { stop.request_stop(); };
+    {
+      auto life = live(dying);
+      life->updater.Accept(To(2, v2_));
+      life->updater.Run(stop.get_token());
+    }
+    done = !dying.dead();
+
+    sleeper_.on_sleep = nullptr;
+    auto life = live(files_);
+    ASSERT_TRUE(life->updater.Run({}));
+    ASSERT_TRUE(host_.running[kModel] == v1_.content || host_.running[kModel] == v2_.content) << cuts;
+    ExpectHealthy(Apply(*life, To(2, v2_)), v2_, 2);
+    ASSERT_FALSE(HasFailure()) << "after a cut at change " << cuts;
+  }
+  EXPECT_GT(cuts, 20);
+}
+
+}  // namespace
+}  // namespace quantfleet::agent

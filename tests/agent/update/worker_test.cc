@@ -1,0 +1,99 @@
+#include "agent/update/worker.h"
+
+#include <gmock/gmock.h>
+
+#include <future>
+
+#include "tests/agent/dying_file_system.h"
+#include "tests/agent/update/fleet_fixture.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet::agent {
+namespace {
+
+class WorkerTest : public FleetFixture {
+ protected:
+  void SetUp() override {
+    UpdateEnvironment environment = Environment(files_);
+    environment.on_change = [this](const v1::ModelStatus&) {
+      std::lock_guard lock(mutex_);
+      changed_.notify_all();
+    };
+    worker_ = std::make_unique<UpdateWorker>(std::move(environment), dir_ / "models", kDevice);
+  }
+  // The condition is looked at after each change, never after a fixed time.
+  template <typename Condition>
+  bool Reach(Condition condition) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(30), condition);
+  }
+
+  testing::DyingFileSystem files_;  // the worker's thread alone uses it
+  testing::TempDir dir_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  FakeArtifact v1_ = MakeArtifact({1, 2}), v2_ = MakeArtifact({1, 3});
+  std::unique_ptr<UpdateWorker> worker_;
+};
+
+TEST_F(WorkerTest, SettlesWithNothingToDo) {
+  worker_->Start();
+  EXPECT_TRUE(Reach([&] { return worker_->settled(); }));
+  EXPECT_TRUE(worker_->statuses().empty());
+}
+
+TEST_F(WorkerTest, AppliesWhatIsHandedOver) {
+  worker_->Start();
+  worker_->Hand({Sign(Assign(1, v1_.digest))});
+  ASSERT_TRUE(Reach([&] { return worker_->settled() && !worker_->statuses().empty(); }));
+  EXPECT_EQ(worker_->statuses().front().phase(), v1::ModelStatus::HEALTHY);
+}
+
+TEST_F(WorkerTest, WrongSignatureIsReportedAndActivatesNothing) {
+  worker_->Start();
+  const auto foreign = trust::SigningKey::Generate();
+  worker_->Hand({trust::Sign(foreign, trust::kAssignmentType, Assign(1, v1_.digest).SerializeAsString())});
+  ASSERT_TRUE(Reach([&] { return worker_->settled() && !worker_->statuses().empty(); }));
+  const v1::ModelStatus status = worker_->statuses().front();
+  EXPECT_EQ(status.phase(), v1::ModelStatus::FAILED);
+  EXPECT_EQ(status.reason(), kAssignmentRefused);
+  worker_->Stop();
+  EXPECT_TRUE(host_.running.empty());
+  EXPECT_EQ(blobs_.bytes_fetched, 0u);
+}
+
+TEST_F(WorkerTest, NewerAssignmentInterruptsADownload) {
+  // Nothing comes for the first release, ever.
+  blobs_.on_fetch = [&] { blobs_.cut_after = worker_->statuses().front().release() == 2 ? -1 : 0; };
+  std::promise<void> waiting;
+  bool told = false;
+  sleeper_.on_sleep = [&] {
+    if (!std::exchange(told, true)) waiting.set_value();
+  };
+  worker_->Start();
+  worker_->Hand({Sign(Assign(1, v1_.digest))});
+  waiting.get_future().wait();
+  worker_->Hand({Sign(Assign(2, v2_.digest))});
+  ASSERT_TRUE(Reach([&] {
+    const auto all = worker_->statuses();
+    return !all.empty() && all.front().phase() == v1::ModelStatus::HEALTHY;
+  }));
+  EXPECT_EQ(worker_->statuses().front().release(), 2u);
+}
+
+TEST_F(WorkerTest, StopEndsADownload) {
+  blobs_.cut_after = 0;
+  std::promise<void> waiting;
+  bool told = false;
+  sleeper_.on_sleep = [&] {
+    if (!std::exchange(told, true)) waiting.set_value();
+  };
+  worker_->Start();
+  worker_->Hand({Sign(Assign(1, v1_.digest))});
+  waiting.get_future().wait();
+  worker_->Stop();
+  EXPECT_FALSE(worker_->settled());
+}
+
+}  // namespace
+}  // namespace quantfleet::agent
