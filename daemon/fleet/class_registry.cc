@@ -45,9 +45,9 @@ absl::Status ClassRegistry::SeedShipped() {
 absl::StatusOr<v1::DeviceClass> ClassRegistry::Apply(std::string_view toml) {
   QF_ASSIGN_OR_RETURN(const DeviceClassSpec spec, ParseDeviceClass(toml));
   const v1::DeviceClass out = ToProto(spec, toml, false);
-  FailPoint("class.before_put");
+  FailPoint("class-before-put");
   QF_RETURN_IF_ERROR(store_.PutClass(out));
-  FailPoint("class.after_put");
+  FailPoint("class-after-put");
   std::lock_guard lock(mutex_);
   specs_ = nullptr;
   ++generation_;

@@ -97,12 +97,12 @@ absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id, std::strin
 }
 
 absl::StatusOr<v1::Device> Fleet::Revoke(std::string_view device_id) {
-  FailPoint("device.before_revoked");
+  FailPoint("device-before-revoked");
   auto device = with_.store.UpdateDevice(device_id, [](v1::Device& d) -> absl::Status {
     d.set_state(v1::Device::REVOKED);
     return absl::OkStatus();
   });
-  FailPoint("device.after_revoked");
+  FailPoint("device-after-revoked");
   return device;
 }
 

@@ -26,14 +26,14 @@ absl::StatusOr<Fleet::Identity> Fleet::Issue(const v1::Device& device, std::stri
   QF_ASSIGN_OR_RETURN(std::string certificate,
                       with_.authority.IssueDevice(public_pem, device.id(), options_.certificate_lifetime));
   QF_ASSIGN_OR_RETURN(const trust::CertificateInfo info, trust::ReadCertificate(certificate));
-  FailPoint("device.before_certificate_recorded");
+  FailPoint("device-before-certificate-recorded");
   const auto updated = with_.store.UpdateDevice(device.id(), [&](v1::Device& d) -> absl::Status {
     if (d.state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", d.id());
     d.set_certificate_expires_ms(ToUnixMillis(info.not_after));
     return absl::OkStatus();
   });
   QF_RETURN_IF_ERROR(updated.status());
-  FailPoint("device.after_certificate_recorded");
+  FailPoint("device-after-certificate-recorded");
   return Identity{device.id(), std::move(certificate), updated->device_class()};
 }
 
@@ -61,7 +61,7 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrolCounted(std::string_view token, std:
 
   // The token's labels decide too, and they are known only once it is used: classified in the same transaction.
   v1::Device enrolled;
-  FailPoint("enrol.before_device_recorded");
+  FailPoint("enrol-before-device-recorded");
   QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
     QF_ASSIGN_OR_RETURN(const v1::Device made, with_.store.UseTokenAndCreateDevice(enrolment));
     QF_ASSIGN_OR_RETURN(enrolled, with_.store.UpdateDevice(made.id(), [&](v1::Device& d) -> absl::Status {
@@ -73,7 +73,7 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrolCounted(std::string_view token, std:
     }));
     return absl::OkStatus();
   }));
-  FailPoint("enrol.after_device_recorded");
+  FailPoint("enrol-after-device-recorded");
   with_.store.TouchDevice(enrolled.id(), now);
   return Issue(enrolled, public_pem);
 }

@@ -52,9 +52,9 @@ absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) 
   token.set_expires_ms(now + 1000 * (request.ttl_seconds ? request.ttl_seconds : kDefaultTtlSeconds));
   token.mutable_labels()->insert(request.labels.begin(), request.labels.end());
   NewToken answer{.token = {}, .secret = claim.ToString()};
-  FailPoint("token.before_create");
+  FailPoint("token-before-create");
   QF_ASSIGN_OR_RETURN(answer.token, with_.store.CreateToken(token, claim.SecretHash(), key));
-  FailPoint("token.after_create");
+  FailPoint("token-after-create");
   if (!request.request_id.empty()) {
     if (recent_.size() >= kMostRecent) recent_.erase(recent_.begin());
     recent_.push_back({request.request_id, answer, with_.clock.Monotonic()});

@@ -236,9 +236,9 @@ absl::StatusOr<v1::Rollout> Rollouts::Create(const CreateRequest& request) {
   if (skipped == devices.size())
     return FailedPrecondition("no device can run model {}: {}{}", request.model, reasons,
                               skipped > kReasonsShown ? fmt::format("; and {} more", skipped - kReasonsShown) : "");
-  FailPoint("rollout.before_record");
+  FailPoint("rollout-before-record");
   QF_RETURN_IF_ERROR(Record(rollout, key));
-  FailPoint("rollout.after_record");
+  FailPoint("rollout-after-record");
   return rollout;
 }
 
@@ -250,10 +250,10 @@ absl::Status Rollouts::FinishIfDone(std::string_view rollout) {
     if (!Terminal(state)) return absl::OkStatus();
     failed |= state == RolloutDevice::FAILED;
   }
-  FailPoint("rollout.before_finished");
+  FailPoint("rollout-before-finished");
   QF_RETURN_IF_ERROR(with_.store.SetRolloutState(rollout, failed ? v1::Rollout::FAILED : v1::Rollout::COMPLETED,
                                                  ToUnixMillis(with_.clock.Now())));
-  FailPoint("rollout.after_finished");
+  FailPoint("rollout-after-finished");
   return absl::OkStatus();
 }
 
@@ -268,7 +268,7 @@ absl::Status Rollouts::Report(std::string_view device_id, const std::vector<v1::
       if (row.device.state() == RolloutDevice::HEALTHY || row.device.state() == RolloutDevice::SKIPPED) continue;
       RolloutDevice changed = row.device;
       if (!Advance(changed, status == models.end() ? nullptr : &*status)) continue;
-      FailPoint("rollout.before_device_recorded");
+      FailPoint("rollout-before-device-recorded");
       QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(row.rollout, changed));
       if (Terminal(changed.state())) QF_RETURN_IF_ERROR(FinishIfDone(row.rollout));
     }

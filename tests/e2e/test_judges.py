@@ -35,8 +35,6 @@ class LlamaCpp(unittest.TestCase):
         cls.dir = Path(tempfile.mkdtemp(prefix="quantfleet-judge-"))
         cls.addClassCleanup(shutil.rmtree, cls.dir, ignore_errors=True)
         run("quantfleet", "quantize", DEMO, *[x for r in RECIPES for x in ("--target", f"gguf:{r}")], "--out", cls.dir)
-        cls.text = cls.dir / "text.txt"
-        cls.text.write_text(HELD_OUT.read_text()[:1200])
 
     def model(self, recipe):
         return self.dir / f"gguf-{recipe}/model.gguf"
@@ -44,15 +42,16 @@ class LlamaCpp(unittest.TestCase):
     def test_same_tokens(self):
         tricky = self.dir / "tricky.txt"
         tricky.write_text("  The fox's  naïve 数字 12345 \t\n\n ends…  🦊 ")
-        for text in (self.text, tricky):
+        for text in (HELD_OUT, tricky):
             ours = run_json("quantfleet-agent", "tokenize", self.model("f32"), "--text-file", text, "--no-bos", "--json")
             self.assertEqual(ours["tokens"], llama_cpp(self.model("f32"), "tokenize", "--text-file", text))
 
     def test_same_likelihood(self):
         for recipe in RECIPES:
             with self.subTest(recipe):
-                ours = run_json("quantfleet-agent", "eval", self.model(recipe), "--text-file", self.text, "--json")
-                theirs = llama_cpp(self.model(recipe), "nll", "--text-file", self.text)
+                ours = run_json("quantfleet-agent", "eval", self.model(recipe), "--text-file", HELD_OUT, "--max-tokens", 512,
+                                "--json")
+                theirs = llama_cpp(self.model(recipe), "nll", "--text-file", HELD_OUT, "--max-tokens", 512)
                 self.assertEqual(ours["tokens"], theirs["tokens"])
                 difference = abs(ours["mean_nll"] / theirs["mean_nll"] - 1)
                 print(f"mean NLL {recipe}: ours {ours['mean_nll']:.6f}, llama.cpp {theirs['mean_nll']:.6f}, "
