@@ -17,7 +17,8 @@ endif()
 
 add_library(qf_options INTERFACE)
 target_include_directories(qf_options INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(qf_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow=local -Werror)
+target_compile_options(qf_options INTERFACE -Wall -Wextra -Wpedantic -Werror
+  $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>)  # clang has no such level
 # The same defines everywhere: a Boost.Asio type that two files see differently is undefined behaviour.
 target_compile_definitions(qf_options INTERFACE BOOST_ASIO_NO_DEPRECATED QUANTFLEET_VERSION="${PROJECT_VERSION}")
 
