@@ -1,0 +1,64 @@
+#include "cli/model_text.h"
+
+#include <boost/json.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "pipeline/format/open_model.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
+
+namespace quantfleet::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(ModelText, DescribesAModel) {
+  const testing::TempDir dir;
+  testing::WriteTinyModel(dir.path(), pipeline::Architecture::kQwen2);
+  const auto source = pipeline::OpenModel(RealFileSystem(), dir.path());
+  ASSERT_OK(source);
+  const boost::json::object model = DescribeModel(**source);
+  EXPECT_EQ(model.at("kind"), "model");
+  EXPECT_EQ(model.at("format"), "safetensors");
+  EXPECT_EQ(model.at("architecture"), "qwen2");
+  EXPECT_EQ(model.at("hyperparameters").at("hidden"), 64);
+  EXPECT_EQ(model.at("hyperparameters").at("kv_heads"), 2);
+  EXPECT_EQ(model.at("tokenizer").at("tokens"), 320);
+  EXPECT_EQ(model.at("tensors").as_array().size(), (*source)->description().tensors.size());
+  uint64_t bytes = 0;
+  for (const auto& tensor : model.at("tensors").as_array()) {
+    EXPECT_EQ(tensor.at("dtype"), "bf16");
+    bytes += tensor.at("bytes").to_number<uint64_t>();
+  }
+  EXPECT_EQ(model.at("weight_bytes").to_number<uint64_t>(), bytes);
+  const std::string text = Readable(model);
+  EXPECT_THAT(text, HasSubstr("architecture: qwen2\n"));
+  EXPECT_THAT(text, HasSubstr("  kv_heads: 2\n"));
+  EXPECT_THAT(text, HasSubstr("320 x 64"));
+}
+
+TEST(ModelText, DescribesAManifest) {
+  v1::Manifest manifest;
+  manifest.set_format_version(1);
+  manifest.mutable_target()->set_format("gguf");
+  manifest.mutable_target()->set_recipe("q4_0");
+  v1::ArtifactFile& file = *manifest.add_files();
+  file.set_path("model.gguf");
+  file.set_size(7);
+  const boost::json::object artifact = DescribeManifest(manifest);
+  EXPECT_EQ(artifact.at("manifest_digest").as_string(), pipeline::ManifestDigest(manifest).hex());
+  EXPECT_EQ(artifact.at("recipe"), "q4_0");
+  EXPECT_EQ(artifact.at("bytes").to_number<uint64_t>(), 7u);
+  EXPECT_EQ(artifact.at("files").as_array().size(), 1u);
+}
+
+TEST(ModelText, ReadableNestsAndAligns) {
+  const boost::json::object object = {{"a", 1}, {"b", {{"c", "x"}, {"d", 1e-5}}},
+                                      {"t", {{{"name", "long name"}, {"n", 1}}, {{"name", "s"}, {"n", 22}}}}};
+  EXPECT_EQ(Readable(object), "a: 1\nb:\n  c: x\n  d: 1e-05\nt:\n  name       n\n  long name  1\n  s          22\n");
+}
+
+}  // namespace
+}  // namespace quantfleet::cli
