@@ -12,7 +12,7 @@
 namespace quantfleet::daemon {
 namespace {
 
-constexpr Duration kGrpcGrace = std::chrono::seconds(1);
+constexpr Duration kGrpcGrace = std::chrono::seconds(1), kHttpGrace = std::chrono::seconds(1);
 constexpr int kSeenLatelyIntervals = 3;
 
 bool IsWildcard(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
@@ -134,6 +134,7 @@ absl::Status Server::Impl::ServeHttp(const Authority::Identity& identity) {
   options.ca_pem = authority->ca_pem();
   options.certificate_pem = identity.certificate_pem;
   options.private_pem = identity.private_pem;
+  options.grace = kHttpGrace;
   HttpServer::Handlers handlers;
   handlers.authorize = [this](const trust::CertificateInfo& certificate) { return AuthorizeBlobs(certificate); };
   handlers.find_blob = [this](const BlobName& name) -> absl::StatusOr<fs::path> {

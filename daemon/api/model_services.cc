@@ -128,8 +128,10 @@ class JobWatch final : public grpc::ServerWriteReactor<v1::Job>, public std::ena
                                                   Dispatcher& dispatcher) {
     auto watch = std::make_shared<JobWatch>();
     watch->self_ = watch;
-    const bool posted = dispatcher.quick().Post([=, &backend, &dispatcher] {
-      watch->Begin(dispatcher.Identify(*context, Access::kViewer).status(), name, backend.jobs);
+    // The caller may be gone, and the context with it, before a worker gets to this.
+    const std::string certificate = net::PeerCertificate(*context);
+    const bool posted = dispatcher.quick().Post([=, &backend] {
+      watch->Begin(Identify(certificate, Access::kViewer, backend.fleet).status(), name, backend.jobs);
     });
     if (!posted) watch->End(Overloaded());
     return watch.get();

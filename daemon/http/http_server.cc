@@ -20,6 +20,8 @@
 #include <thread>
 
 #include "common/trust/openssl_handles.h"
+#include "daemon/http/answer.h"
+#include "daemon/http/tls_context.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -38,57 +40,6 @@ constexpr auto kLastBytes = std::chrono::seconds(2);  // for a TLS close to go o
 constexpr char kServerName[] = "quantfleet/" QUANTFLEET_VERSION;
 
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
-
-http::status StatusOf(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kOk: return http::status::ok;
-    case absl::StatusCode::kNotFound: return http::status::not_found;
-    case absl::StatusCode::kUnauthenticated: return http::status::unauthorized;
-    case absl::StatusCode::kPermissionDenied: return http::status::forbidden;
-    case absl::StatusCode::kInvalidArgument: return http::status::bad_request;
-    default: return http::status::service_unavailable;
-  }
-}
-
-// What one request gets: a small body at once, or a part of a file.
-struct Answer {
-  http::status status = http::status::ok;
-  std::string type = "text/plain; charset=utf-8";
-  std::string body;
-  std::unique_ptr<File> file;
-  uint64_t first = 0, length = 0, size = 0;
-  std::string etag;
-};
-
-Answer Text(http::status status, std::string body) {
-  Answer answer;
-  answer.status = status;
-  answer.body = std::move(body);
-  answer.body += '\n';
-  return answer;
-}
-
-absl::Status ConfigureTls(asio::ssl::context& tls, const HttpServer::Options& options) {
-  SSL_CTX* context = tls.native_handle();
-  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  // No resumption: every connection shows its certificate anew.
-  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
-  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_num_tickets(context, 0);
-  QF_ASSIGN_OR_RETURN(const auto chain, trust::ReadCertificates(options.certificate_pem));
-  QF_ASSIGN_OR_RETURN(const auto key, trust::ReadPrivateKey(options.private_pem));
-  QF_ASSIGN_OR_RETURN(const auto roots, trust::ReadCertificates(options.ca_pem));
-  bool ok = SSL_CTX_use_certificate(context, chain.front().get()) == 1 &&
-            SSL_CTX_use_PrivateKey(context, key.get()) == 1;
-  for (size_t i = 1; ok && i < chain.size(); ++i) ok = SSL_CTX_add1_chain_cert(context, chain[i].get()) == 1;
-  for (const auto& root : roots) {
-    ok = ok && X509_STORE_add_cert(SSL_CTX_get_cert_store(context), root.get()) == 1 &&
-         SSL_CTX_add_client_CA(context, root.get()) == 1;
-  }
-  if (!ok) return InvalidArgument("the server's certificate does not serve: {}", trust::TakeOpenSslError());
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);  // asked for, not insisted on; a bad one is refused
-  return absl::OkStatus();
-}
 
 }  // namespace
 
@@ -210,14 +161,14 @@ asio::awaitable<bool> HttpServer::Impl::ServeOne(Connection& c) {
   Answer answer;
   http::request<http::empty_body> request = parser.release();
   if (error == http::error::body_limit || error == http::error::unexpected_body) {
-    answer = Text(http::status::payload_too_large, "requests have no body here");
+    answer = TextAnswer(413, "requests have no body here");
     request.keep_alive(false);
   } else if (error == http::error::header_limit || error == http::error::buffer_overflow) {
-    answer = Text(http::status::request_header_fields_too_large, "the request's head is too large");
+    answer = TextAnswer(431, "the request's head is too large");
     request.keep_alive(false);
   } else if (error.category() == make_error_code(http::error::bad_method).category() &&
              error != http::error::end_of_stream && error != http::error::partial_message) {
-    answer = Text(http::status::bad_request, "not an HTTP request");
+    answer = TextAnswer(400, "not an HTTP request");
     request.keep_alive(false);
   } else if (error) {
     co_return false;
@@ -231,14 +182,14 @@ asio::awaitable<bool> HttpServer::Impl::ServeOne(Connection& c) {
 
 Answer HttpServer::Impl::Decide(Connection& c, const http::request<http::empty_body>& request) {
   if (request.method() != http::verb::get && request.method() != http::verb::head)
-    return Text(http::status::method_not_allowed, "GET and HEAD only");
+    return TextAnswer(405, "GET and HEAD only");
   std::string_view target = View(request.target());
   target = target.substr(0, target.find('?'));
   try {
-    if (target == "/livez") return Text(http::status::ok, "ok");
+    if (target == "/livez") return TextAnswer(200, "ok");
     if (target == "/readyz") {
       const absl::Status ready = handlers.ready();
-      return ready.ok() ? Text(http::status::ok, "ok") : Text(http::status::service_unavailable, "not ready");
+      return ready.ok() ? TextAnswer(200, "ok") : TextAnswer(503, "not ready");
     }
     if (target == "/metrics") {
       Answer answer;
@@ -247,9 +198,9 @@ Answer HttpServer::Impl::Decide(Connection& c, const http::request<http::empty_b
       return answer;
     }
     if (target.starts_with("/v1/blobs/")) return Blob(c, request);
-    return Text(http::status::not_found, "not found");
+    return TextAnswer(404, "not found");
   } catch (const std::exception&) {
-    return Text(http::status::internal_server_error, "internal error");
+    return TextAnswer(500, "internal error");
   }
 }
 
@@ -262,42 +213,19 @@ absl::Status HttpServer::Impl::Authorize(Connection& c) {
 }
 
 Answer HttpServer::Impl::Blob(Connection& c, const http::request<http::empty_body>& request) {
-  if (const absl::Status allowed = Authorize(c); !allowed.ok()) return Text(StatusOf(allowed), Message(allowed));
-  const std::string_view target = View(request.target());
-  const auto name = ParseBlobTarget(target);
-  if (!name) return Text(http::status::not_found, "a blob is /v1/blobs/<64 hex digits>.<encoding>");
+  if (const absl::Status allowed = Authorize(c); !allowed.ok()) return ErrorAnswer(allowed);
+  const auto name = ParseBlobTarget(View(request.target()));
+  if (!name) return TextAnswer(404, "a blob is /v1/blobs/<64 hex digits>.<encoding>");
   const auto path = handlers.find_blob(*name);
-  if (!path.ok()) return Text(StatusOf(path.status()), Message(path.status()));
-  auto file = files.Open(*path, OpenMode::kRead);
-  if (!file.ok()) return Text(StatusOf(file.status()), "no such blob");
-  const auto size = (*file)->Size();
-  if (!size.ok()) return Text(http::status::service_unavailable, "the blob cannot be read");
-
-  Answer answer;
-  answer.type = "application/octet-stream";
-  answer.size = *size;
-  answer.etag = fmt::format("\"{}.{}\"", name->digest.hex(), pipeline::Name(name->encoding));
-  if (MatchesEtag(View(request[http::field::if_none_match]), answer.etag)) {
-    answer.status = http::status::not_modified;
-    return answer;
-  }
-  const std::string_view if_range = View(request[http::field::if_range]);
-  const bool range_holds = if_range.empty() || if_range == answer.etag;
-  const ByteRange range = ParseRange(range_holds ? View(request[http::field::range]) : std::string_view(), *size);
-  if (range.kind == ByteRange::Kind::kUnsatisfiable) {
-    answer.status = http::status::range_not_satisfiable;
-    return answer;
-  }
-  answer.file = *std::move(file);
-  answer.first = range.first;
-  answer.length = range.kind == ByteRange::Kind::kPart ? range.length : *size;
-  if (range.kind == ByteRange::Kind::kPart) answer.status = http::status::partial_content;
-  return answer;
+  if (!path.ok()) return ErrorAnswer(path.status());
+  return BlobAnswer(files, *name, *path,
+                    {View(request[http::field::if_none_match]), View(request[http::field::if_range]),
+                     View(request[http::field::range])});
 }
 
 asio::awaitable<bool> HttpServer::Impl::Send(Connection& c, const http::request<http::empty_body>& request,
                                              Answer answer) {
-  http::response<http::string_body> response(answer.status, request.version() == 10 ? 10 : 11);
+  http::response<http::string_body> response(static_cast<http::status>(answer.status), request.version() == 10 ? 10 : 11);
   response.set(http::field::server, kServerName);
   response.set(http::field::content_type, answer.type);
   response.keep_alive(request.keep_alive() && !c.close);
@@ -308,19 +236,19 @@ asio::awaitable<bool> HttpServer::Impl::Send(Connection& c, const http::request<
   } else {
     response.set(http::field::cache_control, "no-store");
   }
-  if (answer.status == http::status::method_not_allowed) response.set(http::field::allow, "GET, HEAD");
-  if (answer.status == http::status::range_not_satisfiable)
+  if (answer.status == 405) response.set(http::field::allow, "GET, HEAD");
+  if (answer.status == 416)
     response.set(http::field::content_range, fmt::format("bytes */{}", answer.size));
-  if (answer.status == http::status::partial_content)
+  if (answer.status == 206)
     response.set(http::field::content_range,
                  fmt::format("bytes {}-{}/{}", answer.first, answer.first + answer.length - 1, answer.size));
-  const bool with_body = request.method() != http::verb::head && answer.status != http::status::not_modified;
-  if (answer.status != http::status::not_modified)
+  const bool with_body = request.method() != http::verb::head && answer.status != 304;
+  if (answer.status != 304)
     response.content_length(answer.file ? answer.length : answer.body.size());
   if (with_body && !answer.file) response.body() = std::move(answer.body);
   {
     std::lock_guard lock(mutex);
-    ++traffic.requests[static_cast<int>(answer.status)];
+    ++traffic.requests[answer.status];
   }
 
   http::response_serializer<http::string_body> serializer(response);
@@ -413,7 +341,8 @@ void HttpServer::Impl::Stop() {
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(FileSystem& files, Options options, Handlers handlers) {
   try {
     auto impl = std::make_unique<Impl>(files, std::move(options), std::move(handlers));
-    QF_RETURN_IF_ERROR(ConfigureTls(impl->tls, impl->options));
+    QF_RETURN_IF_ERROR(ConfigureTls(impl->tls.native_handle(), impl->options.ca_pem,
+                                    impl->options.certificate_pem, impl->options.private_pem));
     QF_RETURN_IF_ERROR(impl->Listen());
     asio::co_spawn(impl->acceptor.get_executor(), impl->Accept(), [](std::exception_ptr) {});
     impl->running = std::max(1, impl->options.threads);

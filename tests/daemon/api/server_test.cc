@@ -1,6 +1,10 @@
 // The whole path over real TLS: a model comes in, a job makes an artifact, a device enrols, is told to run it, fetches it.
 #include "tests/daemon/api/server_fixture.h"
 
+#include <grpcpp/generic/generic_stub.h>
+
+#include <thread>
+
 #include "common/trust/statement.h"
 #include "daemon/fleet/fleet.h"
 #include "pipeline/artifact/encoding.h"
@@ -288,6 +292,112 @@ TEST_F(ServerTest, PushedModelIsWrittenByAStream) {
   const auto model = Call<v1::Model>(models_, &v1::ModelService::Stub::CommitPush, commit);
   ASSERT_OK(model.status());
   EXPECT_EQ(model->architecture(), "phi3");
+}
+
+TEST_F(ServerTest, WatchersMayLeaveAtAnyMoment) {
+  ASSERT_OK(Import().status());
+  v1::SubmitJobRequest submit;
+  submit.set_model("tiny");
+  submit.add_device_classes("iot-int4");
+  submit.add_device_classes("edge-fp16");
+  std::vector<std::thread> watchers;
+  std::string newest;
+  for (int i = 0; i < 12; ++i) {
+    const auto job = i % 4 == 0 ? Call<v1::Job>(jobs_, &v1::JobService::Stub::SubmitJob, submit)
+                                : absl::StatusOr<v1::Job>(v1::Job());
+    ASSERT_OK(job.status());
+    if (i % 4 == 0) newest = job->name();
+    watchers.emplace_back([this, i, name = newest] {
+      grpc::ClientContext context;
+      v1::GetJobRequest request;
+      request.set_name(name);
+      const auto stream = jobs_->WatchJob(&context, request);
+      v1::Job seen;
+      for (int reads = 0; reads < i % 4 && stream->Read(&seen); ++reads) {
+      }
+      context.TryCancel();
+      stream->Finish();
+    });
+  }
+  for (std::thread& watcher : watchers) watcher.join();
+  // One stays until the daemon stops under it.
+  grpc::ClientContext context;
+  v1::GetJobRequest request;
+  request.set_name(Call<v1::Job>(jobs_, &v1::JobService::Stub::SubmitJob, submit)->name());
+  const auto stream = jobs_->WatchJob(&context, request);
+  v1::Job seen;
+  EXPECT_TRUE(stream->Read(&seen));
+  server_->Stop();
+  while (stream->Read(&seen)) {
+  }
+  stream->Finish();
+}
+
+TEST_F(ServerTest, UnknownJobCannotBeWatched) {
+  grpc::ClientContext context;
+  v1::GetJobRequest request;
+  request.set_name("jobs/none");
+  const auto stream = jobs_->WatchJob(&context, request);
+  v1::Job ignored;
+  EXPECT_FALSE(stream->Read(&ignored));
+  EXPECT_ERROR(net::FromGrpc(stream->Finish()), kNotFound, "jobs/none");
+}
+
+// Raw bytes in, raw bytes out: neither service's schema is ours.
+grpc::ByteBuffer Raw(std::string_view bytes) {
+  const grpc::Slice slice(bytes.data(), bytes.size());
+  return grpc::ByteBuffer(&slice, 1);
+}
+std::string Text(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  std::string text;
+  if (buffer.Dump(&slices).ok())
+    for (const grpc::Slice& slice : slices) text.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  return text;
+}
+
+TEST_F(ServerTest, HealthAndReflectionAnswerWithoutACertificate) {
+  const auto channel = net::MakeChannel(ToString(server_->grpc()), Trust(), {});
+  grpc::GenericStub stub(channel);
+  grpc::CompletionQueue queue;
+  const auto next = [&queue] {
+    void* tag;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  {
+    grpc::ClientContext context;
+    grpc::ByteBuffer answer;
+    grpc::Status status;
+    const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", Raw(""), &queue);
+    call->StartCall();
+    call->Finish(&answer, &status, nullptr);
+    ASSERT_TRUE(next());
+    EXPECT_OK(net::FromGrpc(status));
+    EXPECT_EQ(Text(answer), "\x08\x01");  // status: SERVING
+  }
+  {
+    grpc::ClientContext context;
+    const auto call =
+        stub.PrepareCall(&context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+    call->StartCall(nullptr);
+    ASSERT_TRUE(next());
+    call->Write(Raw("\x3a\x01*"), nullptr);  // list_services: "*"
+    ASSERT_TRUE(next());
+    grpc::ByteBuffer answer;
+    call->Read(&answer, nullptr);
+    ASSERT_TRUE(next());
+    EXPECT_THAT(Text(answer), HasSubstr("quantfleet.v1.DeviceService"));
+    EXPECT_THAT(Text(answer), HasSubstr("quantfleet.v1.RolloutService"));
+    context.TryCancel();
+    grpc::Status status;
+    call->Finish(&status, nullptr);
+    next();
+  }
+  queue.Shutdown();
+  void* tag;
+  for (bool ok; queue.Next(&tag, &ok);) {
+  }
 }
 
 TEST_F(ServerTest, OneDaemonPerDataFolderAndPort) {
