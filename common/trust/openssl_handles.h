@@ -1,4 +1,5 @@
-// Owners for OpenSSL's objects, and its error queue as text. For .cc files of common/ only: no interface shows OpenSSL.
+// Owners for OpenSSL's objects, and its error queue as text. For .cc files only (of common/, and of daemon/http, which
+// serves TLS): no interface shows OpenSSL.
 #pragma once
 
 #include <openssl/bio.h>
