@@ -34,9 +34,11 @@ if(QUANTFLEET_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
-# quantfleet_library(NAME LINK target...): every .cc of this folder, bar main.cc, as the static library NAME.
+# quantfleet_library(NAME [DIR folder] [APART] LINK target...): every .cc of that folder, bar main.cc, as the static
+# library NAME. APART: its files use the same private names for the same things (each codec has its Encode), so a unity
+# build keeps them apart.
 function(quantfleet_library name)
-  cmake_parse_arguments(ARG "" "DIR" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "APART" "DIR" "LINK" ${ARGN})
   if(NOT ARG_DIR)
     set(ARG_DIR ${CMAKE_CURRENT_SOURCE_DIR})
   endif()
@@ -45,6 +47,9 @@ function(quantfleet_library name)
   if(sources)
     add_library(${name} STATIC ${sources})
     target_link_libraries(${name} PUBLIC qf_options ${ARG_LINK})
+    if(ARG_APART)
+      set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
+    endif()
   else()
     add_library(${name} INTERFACE)
     target_link_libraries(${name} INTERFACE qf_options ${ARG_LINK})
@@ -59,6 +64,7 @@ function(quantfleet_test name)
     return()
   endif()
   add_executable(${name} ${sources})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   target_link_libraries(${name} PRIVATE qf_options ${ARG_LINK} qf_test_support GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE
     QUANTFLEET_SOURCE_DIR="${PROJECT_SOURCE_DIR}" QUANTFLEET_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
