@@ -48,8 +48,9 @@ void Log(const v1::ModelStatus& status) {
     spdlog::error("{} release {}: {} {}: {}", status.model(), status.release(), phase, status.reason(),
                   status.detail());
   } else if (status.phase() == v1::ModelStatus::HEALTHY) {
-    spdlog::info("{} release {}: {}, {:.1f} tokens/s, {} pulled, {} were here", status.model(), status.release(), phase,
-                 status.tokens_per_second(), HumanBytes(status.bytes_pulled()), HumanBytes(status.bytes_reused()));
+    spdlog::info("{} release {}: {}, {:.1f} tokens/s, {} pulled, {} were here", status.model(),
+                 status.release(), phase, status.tokens_per_second(), HumanBytes(status.bytes_pulled()),
+                 HumanBytes(status.bytes_reused()));
   } else {
     spdlog::info("{} release {}: {}", status.model(), status.release(), phase);
   }
@@ -57,11 +58,18 @@ void Log(const v1::ModelStatus& status) {
 
 class Agent {
  public:
-  Agent(const AgentWorld& world, const AgentOptions& options, CompletionServer& server, DeviceIdentity identity)
-      : world_(world), options_(options), server_(server), clock_(world.clock), store_(world.files, options.state),
-        session_(store_, world.connect, clock_, std::move(identity)), host_(server, {.threads = options.threads, .context = 0}),
+  Agent(const AgentWorld& world, const AgentOptions& options, CompletionServer& server,
+        DeviceIdentity identity)
+      : world_(world),
+        options_(options),
+        server_(server),
+        clock_(world.clock),
+        store_(world.files, options.state),
+        session_(store_, world.connect, clock_, std::move(identity)),
+        host_(server, {.threads = options.threads, .context = 0}),
         blobs_(MakeHttpsBlobSource([this] { return session_.blob_access(); })),
-        hardware_(MakeHardware(world.files)), worker_(Environment(), options.state / "models", session_.identity().device_id),
+        hardware_(MakeHardware(world.files)),
+        worker_(Environment(), options.state / "models", session_.identity().device_id),
         backoff_(world.random, kFirstRetry, kMostRetry),
         revoked_backoff_(world.random, kFirstRetryRevoked, kMostRetryRevoked) {}
 
@@ -89,10 +97,11 @@ class Agent {
             .host = host_,
             .get_artifact = [this](const auto& request) { return session_.GetArtifact(request); },
             .trust_root = [this] { return session_.identity().trust_root; },
-            .on_change = [this](const v1::ModelStatus& status) {
-              if (!status.model().empty()) Log(status);
-              bell_.Ring();
-            }};
+            .on_change =
+                [this](const v1::ModelStatus& status) {
+                  if (!status.model().empty()) Log(status);
+                  bell_.Ring();
+                }};
   }
 
   // One exchange with the daemon; how long to wait until the next.
@@ -110,7 +119,8 @@ class Agent {
     auto response = session_.CheckIn(request);
     if (!response.ok()) return After(response.status());
     if (request.has_facts()) facts_sent_ = world_.clock.Monotonic();
-    if (!connected_) spdlog::info("checked in as {}, class {}", session_.identity().device_id, response->device_class());
+    if (!connected_)
+      spdlog::info("checked in as {}, class {}", session_.identity().device_id, response->device_class());
     connected_ = true;
     revoked_ = false;
     backoff_.Reset();
@@ -120,14 +130,16 @@ class Agent {
     done_ = settled && worker_.settled();
     const Duration next = std::clamp(Duration(response->next_check_in_ms()), kLeastCheckIn, kMostCheckIn);
     // Up to a tenth later, so that a fleet that started together spreads out.
-    return next + Duration(static_cast<int64_t>(world_.random.Next() % static_cast<uint64_t>(next.count() / 10 + 1)));
+    return next + Duration(static_cast<int64_t>(world_.random.Next() %
+                                                static_cast<uint64_t>(next.count() / 10 + 1)));
   }
 
   Duration After(const absl::Status& failure) {
     if (failure.code() == absl::StatusCode::kPermissionDenied) {
       if (!revoked_)
-        spdlog::error("this device is revoked, or refused: {}; what runs goes on running, nothing is pulled any more",
-                      Message(failure));
+        spdlog::error(
+            "this device is revoked, or refused: {}; what runs goes on running, nothing is pulled any more",
+            Message(failure));
       revoked_ = true;
       connected_ = false;
       done_ = true;
@@ -144,8 +156,9 @@ class Agent {
     const auto models = worker_.statuses();
     std::string now;
     for (const v1::ModelStatus& model : models)
-      now += fmt::format("{}/{}/{}/{}/{};", model.model(), model.release(), static_cast<int>(model.phase()),
-                         model.endpoint(), model.reason());
+      now +=
+          fmt::format("{}/{}/{}/{}/{}/{};", model.model(), model.release(), static_cast<int>(model.phase()),
+                      model.endpoint(), model.reason(), model.bytes_done());
     if (now == published_) return;
     const absl::Status status = WriteStatus(world_.files, options_.state, models);
     const absl::Status endpoint = WriteEndpoint(world_.files, options_.state, server_.endpoint(), models);
@@ -160,7 +173,8 @@ class Agent {
     if (revoked_) return PermissionDenied("this device is revoked");
     for (const v1::ModelStatus& model : worker_.statuses())
       if (model.phase() == v1::ModelStatus::FAILED)
-        return Aborted("{} release {} failed: {}: {}", model.model(), model.release(), model.reason(), model.detail());
+        return Aborted("{} release {} failed: {}: {}", model.model(), model.release(), model.reason(),
+                       model.detail());
     return absl::OkStatus();
   }
 

@@ -27,7 +27,8 @@ struct AgentWorld {
   Connector connect;
 };
 
-// Until `stop`, or, with once, until the device is up to date: an error then says what failed. Logs by spdlog.
+// Until `stop`, or, with once, until the device is up to date: an error then says what failed. Logs by
+// spdlog.
 absl::Status RunAgent(const AgentWorld& world, const AgentOptions& options, std::stop_token stop);
 
 }  // namespace quantfleet::agent

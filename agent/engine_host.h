@@ -10,7 +10,8 @@ class EngineHost final : public ModelHost {
  public:
   EngineHost(CompletionServer& server, EngineOptions options) : server_(server), options_(options) {}
 
-  absl::StatusOr<Health> Start(const std::string& model, const fs::path& files, const v1::Manifest& manifest) override;
+  absl::StatusOr<Health> Start(const std::string& model, const fs::path& files,
+                               const v1::Manifest& manifest) override;
   void Stop(const std::string& model) override { server_.RemoveModel(model); }
   std::string endpoint() const override { return server_.endpoint(); }
 

@@ -24,8 +24,10 @@ struct FactOptions {
 };
 
 void AddFactOptions(CLI::App& command, FactOptions& options) {
-  command.add_option("--facts", options.file, "JSON of hardware facts that replace those found")->type_name("FILE");
-  command.add_option("--fact", options.facts, "one hardware fact that replaces the one found, as in form=iot")
+  command.add_option("--facts", options.file, "JSON of hardware facts that replace those found")
+      ->type_name("FILE");
+  command
+      .add_option("--fact", options.facts, "one hardware fact that replaces the one found, as in form=iot")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
 }
@@ -55,7 +57,8 @@ absl::StatusOr<std::string> ReadToken(const EnrollOptions& options) {
   }
   while (!token.empty() && std::isspace(static_cast<unsigned char>(token.back()))) token.pop_back();
   if (token.empty())
-    return InvalidArgument("no token: give --token, --token-file or QUANTFLEET_TOKEN; `quantfleet token create` makes one");
+    return InvalidArgument(
+        "no token: give --token, --token-file or QUANTFLEET_TOKEN; `quantfleet token create` makes one");
   return token;
 }
 
@@ -74,9 +77,10 @@ absl::Status Enroll(const EnrollOptions& options) {
   TrustedClock clock(system);
   SecureRandom random;
   const IdentityStore store(files, state);
-  QF_ASSIGN_OR_RETURN(const Enrolment enrolment,
-                      Enrol(store, ConnectGrpc, clock, random,
-                            {.server = options.server, .token = token, .facts = facts, .agent_version = QUANTFLEET_VERSION}));
+  QF_ASSIGN_OR_RETURN(
+      const Enrolment enrolment,
+      Enrol(store, ConnectGrpc, clock, random,
+            {.server = options.server, .token = token, .facts = facts, .agent_version = QUANTFLEET_VERSION}));
   const DeviceIdentity& identity = enrolment.identity;
   fmt::print("{} with {} as {}, class {}\n", enrolment.already_enrolled ? "already enrolled" : "enrolled",
              identity.server, identity.device_id,
@@ -138,12 +142,16 @@ absl::Status Start(const StartOptions& options) {
 void AddEnroll(CLI::App& app, Action& action) {
   auto options = std::make_shared<EnrollOptions>();
   CLI::App* command = app.add_subcommand("enroll", "make this machine a device of a daemon's fleet");
-  command->add_option("--server", options->server, "the daemon's gRPC address")->type_name("HOST:PORT")->required();
+  command->add_option("--server", options->server, "the daemon's gRPC address")
+      ->type_name("HOST:PORT")
+      ->required();
   command->add_option("--token", options->token, "as `quantfleet token create` printed it")
       ->envname("QUANTFLEET_TOKEN")
       ->type_name("T");
   command->add_option("--token-file", options->token_file, "a file that holds the token")->type_name("FILE");
-  command->add_option("--state", options->state, "the agent's folder")->type_name("DIR")->capture_default_str();
+  command->add_option("--state", options->state, "the agent's folder")
+      ->type_name("DIR")
+      ->capture_default_str();
   AddFactOptions(*command, options->facts);
   command->callback([options, &action] { action = [options] { return Enroll(*options); }; });
 }
@@ -151,14 +159,19 @@ void AddEnroll(CLI::App& app, Action& action) {
 void AddStart(CLI::App& app, Action& action) {
   auto options = std::make_shared<StartOptions>();
   CLI::App* command = app.add_subcommand("start", "keep this device's models current and answer with them");
-  command->add_option("--state", options->state, "the agent's folder")->type_name("DIR")->capture_default_str();
-  command->add_option("--listen", options->listen, "loopback address of the completion endpoint; port 0: a free one")
+  command->add_option("--state", options->state, "the agent's folder")
+      ->type_name("DIR")
+      ->capture_default_str();
+  command
+      ->add_option("--listen", options->listen,
+                   "loopback address of the completion endpoint; port 0: a free one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
   command->add_option("--threads", options->threads, "of the engine; 0: as many as cores")
       ->check(CLI::Range(0, 1024))
       ->type_name("N");
-  command->add_flag("--once", options->once, "end when the device is up to date: 0 when healthy, 1 when something failed");
+  command->add_flag("--once", options->once,
+                    "end when the device is up to date: 0 when healthy, 1 when something failed");
   AddFactOptions(*command, options->facts);
   command->callback([options, &action] { action = [options] { return Start(*options); }; });
 }

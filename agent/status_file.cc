@@ -57,10 +57,12 @@ absl::Status WriteEndpoint(FileSystem& files, const fs::path& state, const std::
   json::array names;
   for (const v1::ModelStatus& model : models)
     if (!model.endpoint().empty()) names.push_back(View(model.model()));
-  return WriteJson(files, state / "endpoint.json", {{"endpoint", View(endpoint)}, {"models", std::move(names)}});
+  return WriteJson(files, state / "endpoint.json",
+                   {{"endpoint", View(endpoint)}, {"models", std::move(names)}});
 }
 
-absl::Status WriteStatus(FileSystem& files, const fs::path& state, const std::vector<v1::ModelStatus>& models) {
+absl::Status WriteStatus(FileSystem& files, const fs::path& state,
+                         const std::vector<v1::ModelStatus>& models) {
   return WriteJson(files, state / "status.json", {{"models", ToJson(models)}});
 }
 
@@ -97,9 +99,10 @@ std::string StatusJson(const AgentStatus& status) {
 }
 
 std::string StatusText(const AgentStatus& status) {
-  std::string text = fmt::format("device    {}\nclass     {}\ndaemon    {}\nagent     {}\n", status.identity.device_id,
-                                 status.identity.device_class.empty() ? "none" : status.identity.device_class,
-                                 status.identity.server, status.running ? "running" : "not running");
+  std::string text =
+      fmt::format("device    {}\nclass     {}\ndaemon    {}\nagent     {}\n", status.identity.device_id,
+                  status.identity.device_class.empty() ? "none" : status.identity.device_class,
+                  status.identity.server, status.running ? "running" : "not running");
   if (!status.endpoint.empty()) text += fmt::format("endpoint  http://{}/v1\n", status.endpoint);
   for (const v1::ModelStatus& model : status.models) {
     text += fmt::format("model     {}  release {}  {}", model.model(), model.release(),

@@ -1,5 +1,5 @@
-// What the running agent tells other processes of this machine: STATE/status.json for `quantfleet-agent status`,
-// STATE/endpoint.json ({"endpoint", "models"}) for whoever wants to ask a model.
+// What the running agent tells other processes of this machine: STATE/status.json for `quantfleet-agent
+// status`, STATE/endpoint.json ({"endpoint", "models"}) for whoever wants to ask a model.
 #pragma once
 
 #include <string>
@@ -13,7 +13,8 @@ namespace quantfleet::agent {
 
 absl::Status WriteEndpoint(FileSystem& files, const fs::path& state, const std::string& endpoint,
                            const std::vector<v1::ModelStatus>& models);
-absl::Status WriteStatus(FileSystem& files, const fs::path& state, const std::vector<v1::ModelStatus>& models);
+absl::Status WriteStatus(FileSystem& files, const fs::path& state,
+                         const std::vector<v1::ModelStatus>& models);
 
 struct AgentStatus {
   DeviceIdentity identity;

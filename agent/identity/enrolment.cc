@@ -11,21 +11,28 @@ namespace {
 absl::StatusOr<Enrolment> KeepIdentity(DeviceIdentity identity, const Digest& token_ca) {
   QF_ASSIGN_OR_RETURN(const Digest known, trust::CertificateFingerprint(identity.trust_root.ca_pem()));
   if (known != token_ca)
-    return FailedPrecondition("this device is enrolled with another daemon, as {}: name another folder with --state, or "
-                              "remove the old one", identity.device_id);
+    return FailedPrecondition(
+        "this device is enrolled with another daemon, as {}: name another folder with --state, or "
+        "remove the old one",
+        identity.device_id);
   return Enrolment{std::move(identity), true};
 }
 
 }  // namespace
 
 absl::Status CheckGranted(const v1::Identity& granted, const std::string& private_pem) {
-  QF_ASSIGN_OR_RETURN(const trust::CertificateInfo certificate, trust::ReadCertificate(granted.certificate_pem()));
+  QF_ASSIGN_OR_RETURN(const trust::CertificateInfo certificate,
+                      trust::ReadCertificate(granted.certificate_pem()));
   QF_ASSIGN_OR_RETURN(const Digest mine, trust::PublicKeyDigest(private_pem));
-  if (certificate.public_key != mine) return DataLoss("the daemon's certificate is not for this device's key");
-  if (certificate.subject.kind != trust::Subject::Kind::kDevice || certificate.subject.id != granted.device_id())
-    return DataLoss("the daemon's certificate names {}, not device {}", certificate.subject.id, granted.device_id());
+  if (certificate.public_key != mine)
+    return DataLoss("the daemon's certificate is not for this device's key");
+  if (certificate.subject.kind != trust::Subject::Kind::kDevice ||
+      certificate.subject.id != granted.device_id())
+    return DataLoss("the daemon's certificate names {}, not device {}", certificate.subject.id,
+                    granted.device_id());
   const v1::TrustRoot& root = granted.trust_root();
-  QF_RETURN_IF_ERROR(trust::VerifyChain(granted.certificate_pem(), root.ca_pem(), /*server=*/false, std::nullopt));
+  QF_RETURN_IF_ERROR(
+      trust::VerifyChain(granted.certificate_pem(), root.ca_pem(), /*server=*/false, std::nullopt));
   if (root.keys().empty()) return DataLoss("the daemon's trust root names no key that may sign");
   for (const v1::VerifyKey& key : root.keys())
     if (trust::KeyIdOf(key.public_key()) != key.key_id())
@@ -33,8 +40,8 @@ absl::Status CheckGranted(const v1::Identity& granted, const std::string& privat
   return absl::OkStatus();
 }
 
-absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& connect, TrustedClock& clock, Random& random,
-                                const EnrolmentRequest& request) {
+absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& connect, TrustedClock& clock,
+                                Random& random, const EnrolmentRequest& request) {
   QF_ASSIGN_OR_RETURN(const trust::ClaimToken token, trust::ClaimToken::Parse(request.token));
   auto known = store.Load();
   if (known.ok()) return KeepIdentity(*std::move(known), token.ca_fingerprint);

@@ -1,5 +1,5 @@
-// From a token to an identity. May be killed at any step and run again: the same key and the same request id go up, and
-// the daemon answers with the same device.
+// From a token to an identity. May be killed at any step and run again: the same key and the same request id
+// go up, and the daemon answers with the same device.
 #pragma once
 
 #include <string>
@@ -22,12 +22,14 @@ struct EnrolmentRequest {
   std::string agent_version;
 };
 
-// UNAUTHENTICATED: the server is not the daemon that made the token, or it does not know the token. FAILED_PRECONDITION:
-// enrolled with another daemon. The token's secret is sent only to a server whose CA has the token's fingerprint.
-absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& connect, TrustedClock& clock, Random& random,
-                                const EnrolmentRequest& request);
+// UNAUTHENTICATED: the server is not the daemon that made the token, or it does not know the token.
+// FAILED_PRECONDITION: enrolled with another daemon. The token's secret is sent only to a server whose CA has
+// the token's fingerprint.
+absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& connect, TrustedClock& clock,
+                                Random& random, const EnrolmentRequest& request);
 
-// What a daemon granted, believed only when the certificate is of this device and this key, and the trust root is whole.
+// What a daemon granted, believed only when the certificate is of this device and this key, and the trust
+// root is whole.
 absl::Status CheckGranted(const v1::Identity& granted, const std::string& private_pem);
 
 }  // namespace quantfleet::agent

@@ -14,13 +14,14 @@ namespace quantfleet::agent {
 namespace {
 
 // A manifest with its chunk list may be some tens of MB over a thin line; all else is small.
+constexpr auto kReconnect = std::chrono::seconds(2);  // how long a call waits for a connection that was lost
 constexpr auto kDeadline = std::chrono::seconds(20);
 constexpr auto kArtifactDeadline = std::chrono::seconds(300);
 
 class GrpcDeviceApi final : public DeviceApi {
  public:
   explicit GrpcDeviceApi(const std::shared_ptr<grpc::Channel>& channel)
-      : stub_(v1::DeviceService::NewStub(channel)) {}
+      : channel_(channel), stub_(v1::DeviceService::NewStub(channel)) {}
 
   absl::StatusOr<v1::Identity> Enroll(const v1::EnrollRequest& request) override {
     return Call<v1::Identity>(&v1::DeviceService::Stub::Enroll, request, kDeadline);
@@ -51,6 +52,7 @@ class GrpcDeviceApi final : public DeviceApi {
   template <typename Response, typename Request>
   absl::StatusOr<Response> Call(Method<Response, Request> method, const Request& request,
                                 std::chrono::seconds deadline) {
+    net::AwaitConnection(*channel_, kReconnect);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + deadline);
     {
@@ -68,6 +70,7 @@ class GrpcDeviceApi final : public DeviceApi {
     return response;
   }
 
+  const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::DeviceService::Stub> stub_;
   std::mutex mutex_;
   bool cancelled_ = false;

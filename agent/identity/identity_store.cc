@@ -10,7 +10,8 @@ absl::StatusOr<v1::TrustRoot> DecodeTrustRoot(const std::string& text, const fs:
   v1::TrustRoot root;
   const auto bytes = FromBase64Url(text);
   if (!bytes || text.empty() || !root.ParseFromString(std::string(AsText(*bytes))))
-    return DataLoss("{}: the trust root is damaged; enrol this device again with a new --state", path.string());
+    return DataLoss("{}: the trust root is damaged; enrol this device again with a new --state",
+                    path.string());
   return root;
 }
 

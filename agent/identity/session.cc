@@ -44,7 +44,8 @@ net::ServerTrust Session::Trust() const {
           }};
 }
 
-std::shared_ptr<DeviceApi> Session::Connect(const net::ServerTrust& trust, const net::ClientIdentity& client) {
+std::shared_ptr<DeviceApi> Session::Connect(const net::ServerTrust& trust,
+                                            const net::ClientIdentity& client) {
   auto line = connect_(identity_.server, trust, client);
   std::lock_guard lock(stop_mutex_);
   std::erase_if(lines_, [](const auto& weak) { return weak.expired(); });
@@ -69,16 +70,17 @@ absl::StatusOr<std::shared_ptr<DeviceApi>> Session::Ready() {
   if (RenewalDue()) {
     const absl::Status renewed = Renew();
     // Early renewal may wait; an expired certificate cannot.
-    if (!renewed.ok() && (clock_.Now() >= not_after_ || renewed.code() == absl::StatusCode::kPermissionDenied))
+    if (!renewed.ok() &&
+        (clock_.Now() >= not_after_ || renewed.code() == absl::StatusCode::kPermissionDenied))
       return renewed;
   }
   if (!api_) api_ = Connect(Trust(), {identity_.certificate_pem, identity_.private_pem});
   return api_;
 }
 
-// Asks without a certificate and without judging the server's validity times: the CA still has to be the pinned one.
-// Whoever holds an old key of the daemon could lie here, so the answer only ever moves the clock forward, to where
-// that old certificate has expired anyway.
+// Asks without a certificate and without judging the server's validity times: the CA still has to be the
+// pinned one. Whoever holds an old key of the daemon could lie here, so the answer only ever moves the clock
+// forward, to where that old certificate has expired anyway.
 absl::Status Session::LearnTime() {
   net::ServerTrust trust = Trust();
   trust.time = []() -> std::optional<Time> { return std::nullopt; };
@@ -184,7 +186,8 @@ DeviceIdentity Session::identity() const {
 
 Session::BlobAccess Session::blob_access() const {
   std::lock_guard lock(mutex_);
-  return {BlobAddress(identity_.server, identity_.blob_endpoint), Trust(),
+  return {BlobAddress(identity_.server, identity_.blob_endpoint),
+          Trust(),
           {identity_.certificate_pem, identity_.private_pem}};
 }
 

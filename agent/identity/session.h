@@ -1,7 +1,8 @@
-// The enrolled device's line to its daemon: calls with the current certificate, renewed in time, also when it expired
-// long ago or when this machine's clock is wrong.
+// The enrolled device's line to its daemon: calls with the current certificate, renewed in time, also when it
+// expired long ago or when this machine's clock is wrong.
 //
-// Thread-safe: calls may come from several threads; renewal happens once. Collaborators must outlive the session.
+// Thread-safe: calls may come from several threads; renewal happens once. Collaborators must outlive the
+// session.
 #pragma once
 
 #include <memory>
@@ -17,7 +18,8 @@ namespace quantfleet::agent {
 
 class Session {
  public:
-  // The identity as IdentityStore loaded it. Raises the clock's floor to what the identity proves to have passed.
+  // The identity as IdentityStore loaded it. Raises the clock's floor to what the identity proves to have
+  // passed.
   Session(const IdentityStore& store, Connector connect, TrustedClock& clock, DeviceIdentity identity);
 
   // UNAVAILABLE: later. PERMISSION_DENIED: this device is revoked. Learns the time and the blob endpoint.
@@ -39,8 +41,8 @@ class Session {
  private:
   // The API with a certificate that is not due; renews first when it is.
   absl::StatusOr<std::shared_ptr<DeviceApi>> Ready();
-  // After `failure`: OK when its cause was the time or the certificate and is mended, so that the call is worth
-  // another try; else what the caller should see.
+  // After `failure`: OK when its cause was the time or the certificate and is mended, so that the call is
+  // worth another try; else what the caller should see.
   absl::Status Mend(const absl::Status& failure);
 
   // These need mutex_.

@@ -64,7 +64,8 @@ absl::StatusOr<v1::HardwareFacts> ReadFactsFile(FileSystem& files, const fs::pat
   v1::HardwareFacts facts;
   const auto parsed = google::protobuf::util::JsonStringToMessage(text, &facts);
   if (!parsed.ok())
-    return InvalidArgument("{}: {}; fields are: {}", json.string(), std::string(parsed.message()), FieldNames());
+    return InvalidArgument("{}: {}; fields are: {}", json.string(), std::string(parsed.message()),
+                           FieldNames());
   return facts;
 }
 

@@ -16,7 +16,8 @@ namespace quantfleet::agent {
 class Hardware {
  public:
   virtual ~Hardware() = default;
-  // All but the bandwidth; disk_free_bytes is of the file system that holds `state`. What cannot be found stays unset.
+  // All but the bandwidth; disk_free_bytes is of the file system that holds `state`. What cannot be found
+  // stays unset.
   virtual v1::HardwareFacts Find(const fs::path& state) const = 0;
   // Gigabytes per second read from main memory by all cores together, measured in at most about 100 ms.
   virtual double MeasureBandwidth() const = 0;

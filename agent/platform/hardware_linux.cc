@@ -20,28 +20,40 @@ struct IsaName {
   std::string_view kernel, ours;
 };
 constexpr std::array kIsaNames = std::to_array<IsaName>({
-    {"sse4_2", "sse4.2"},         {"avx", "avx"},
-    {"avx2", "avx2"},             {"fma", "fma"},
-    {"f16c", "f16c"},             {"avx512f", "avx512f"},
-    {"avx512bw", "avx512bw"},     {"avx512vl", "avx512vl"},
-    {"avx512_vnni", "avx512vnni"}, {"avx512_bf16", "avx512bf16"},
-    {"avx_vnni", "avxvnni"},      {"amx_int8", "amx-int8"},
-    {"amx_bf16", "amx-bf16"},     {"asimd", "neon"},
-    {"neon", "neon"},             {"asimdhp", "fp16"},
-    {"asimddp", "dotprod"},       {"i8mm", "i8mm"},
-    {"bf16", "bf16"},             {"sve", "sve"},
+    {"sse4_2", "sse4.2"},
+    {"avx", "avx"},
+    {"avx2", "avx2"},
+    {"fma", "fma"},
+    {"f16c", "f16c"},
+    {"avx512f", "avx512f"},
+    {"avx512bw", "avx512bw"},
+    {"avx512vl", "avx512vl"},
+    {"avx512_vnni", "avx512vnni"},
+    {"avx512_bf16", "avx512bf16"},
+    {"avx_vnni", "avxvnni"},
+    {"amx_int8", "amx-int8"},
+    {"amx_bf16", "amx-bf16"},
+    {"asimd", "neon"},
+    {"neon", "neon"},
+    {"asimdhp", "fp16"},
+    {"asimddp", "dotprod"},
+    {"i8mm", "i8mm"},
+    {"bf16", "bf16"},
+    {"sve", "sve"},
 });
 
 // DMI chassis types (SMBIOS 3.6, 7.4.1) as the forms that device classes know.
+constexpr std::array kPcChassis = {3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16, 24, 31, 32, 35, 36};
+constexpr std::array kMobileChassis = {11, 30};
+constexpr std::array kEdgeChassis = {17, 23, 25, 28, 29};
+constexpr std::array kIotChassis = {33, 34};
+
 std::string_view FormOfChassis(int type) {
-  switch (type) {
-    case 3: case 4: case 5: case 6: case 7: case 8: case 9: case 10: case 13: case 14: case 15: case 16: case 24:
-    case 31: case 32: case 35: case 36: return "pc";
-    case 11: case 30: return "mobile";
-    case 17: case 23: case 25: case 28: case 29: return "edge";
-    case 33: case 34: return "iot";
-    default: return "";
-  }
+  const auto in = [type](const auto& list) { return std::ranges::find(list, type) != list.end(); };
+  if (in(kPcChassis)) return "pc";
+  if (in(kMobileChassis)) return "mobile";
+  if (in(kEdgeChassis)) return "edge";
+  return in(kIotChassis) ? "iot" : "";
 }
 
 std::string_view VendorOfPci(std::string_view id) {
@@ -129,7 +141,8 @@ class LinuxHardware final : public Hardware {
 
   std::string_view FindForm() const {
     int chassis = 0;
-    if (std::istringstream(ReadText("sys/class/dmi/id/chassis_type")) >> chassis) return FormOfChassis(chassis);
+    if (std::istringstream(ReadText("sys/class/dmi/id/chassis_type")) >> chassis)
+      return FormOfChassis(chassis);
     // Machines that are described by a device tree and carry no DMI are boards.
     return ReadText("proc/device-tree/model").empty() ? "" : "iot";
   }

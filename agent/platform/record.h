@@ -1,4 +1,5 @@
-// Small durable records: one flat JSON object of texts per file, replaced as a whole. Thread-safe as FileSystem is.
+// Small durable records: one flat JSON object of texts per file, replaced as a whole. Thread-safe as
+// FileSystem is.
 #pragma once
 
 #include <map>

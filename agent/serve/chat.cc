@@ -6,22 +6,25 @@ namespace {
 constexpr std::string_view kEnd = "<|end|>";
 
 bool IsPhi3(std::string_view chat_template) {
-  for (const std::string_view marker : {std::string_view("<|user|>"), std::string_view("<|assistant|>"), kEnd})
+  for (const std::string_view marker :
+       {std::string_view("<|user|>"), std::string_view("<|assistant|>"), kEnd})
     if (chat_template.find(marker) == std::string_view::npos) return false;
   return true;
 }
 
 }  // namespace
 
-absl::StatusOr<ChatPrompt> RenderChat(std::string_view chat_template, const std::vector<ChatMessage>& messages) {
+absl::StatusOr<ChatPrompt> RenderChat(std::string_view chat_template,
+                                      const std::vector<ChatMessage>& messages) {
   ChatPrompt prompt;
   if (chat_template.empty()) {
     for (const ChatMessage& message : messages) prompt.text += message.content;
     return prompt;
   }
   if (!IsPhi3(chat_template))
-    return InvalidArgument("this model's chat template is not one that the agent knows: write the prompt as the model "
-                           "wants it and send it to /v1/completions");
+    return InvalidArgument(
+        "this model's chat template is not one that the agent knows: write the prompt as the model "
+        "wants it and send it to /v1/completions");
   for (const ChatMessage& message : messages) {
     // Text that contains markers could pose as somebody else's turn.
     for (const char* marker : {"<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>"})

@@ -19,9 +19,10 @@ struct ChatPrompt {
   std::vector<std::string> stop;  // where the assistant's turn ends
 };
 
-// `chat_template`: the model's own (Jinja). Known are templates of Phi-3's kind. A model without one was never taught
-// turns: its messages are put one after the other as they are. INVALID_ARGUMENT: another template, or a message that
-// holds the template's own markers.
-absl::StatusOr<ChatPrompt> RenderChat(std::string_view chat_template, const std::vector<ChatMessage>& messages);
+// `chat_template`: the model's own (Jinja). Known are templates of Phi-3's kind. A model without one was
+// never taught turns: its messages are put one after the other as they are. INVALID_ARGUMENT: another
+// template, or a message that holds the template's own markers.
+absl::StatusOr<ChatPrompt> RenderChat(std::string_view chat_template,
+                                      const std::vector<ChatMessage>& messages);
 
 }  // namespace quantfleet::agent

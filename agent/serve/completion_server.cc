@@ -1,8 +1,9 @@
-// HTTP/1.1 by Boost.Beast, one coroutine per connection, all on one thread. Generations run on the queue's thread and
-// reach their connection through an Exchange.
+// HTTP/1.1 by Boost.Beast, one coroutine per connection, all on one thread. Generations run on the queue's
+// thread and reach their connection through an Exchange.
 
 #include "agent/serve/completion_server.h"
 
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -14,15 +15,12 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-
-#include <array>
-#include <charconv>
-#include <map>
-#include <mutex>
 #include <optional>
 #include <thread>
 
 #include "agent/serve/generation_queue.h"
+#include "agent/serve/listen_address.h"
+#include "agent/serve/model_table.h"
 #include "agent/serve/openai.h"
 
 namespace quantfleet::agent {
@@ -37,11 +35,12 @@ using Request = http::request<http::string_body>;
 using StreamPtr = std::shared_ptr<beast::tcp_stream>;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
-constexpr auto kIdle = std::chrono::seconds(60), kWrite = std::chrono::seconds(30), kLinger = std::chrono::seconds(2);
+constexpr auto kIdle = std::chrono::seconds(60), kWrite = std::chrono::seconds(30),
+               kLinger = std::chrono::seconds(2);
 constexpr size_t kMostHeaderBytes = 16 << 10, kMostLingerBytes = 8 << 20;
 
-// Between one generation and the connection that waits for it. Lives on the network thread alone: the queue's thread
-// only posts to it.
+// Between one generation and the connection that waits for it. Lives on the network thread alone: the queue's
+// thread only posts to it.
 struct Exchange {
   explicit Exchange(const asio::any_io_executor& executor) : wake(executor) {}
   asio::steady_timer wake;
@@ -57,43 +56,23 @@ struct Exchange {
   }
 };
 
-absl::StatusOr<tcp::endpoint> ParseListen(const std::string& listen) {
-  const size_t colon = listen.rfind(':');
-  if (colon == std::string::npos) return InvalidArgument("\"{}\": write HOST:PORT", listen);
-  std::string host = listen.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  if (host == "localhost") host = "127.0.0.1";
-  uint16_t port = 0;
-  const auto [end, failed] = std::from_chars(listen.data() + colon + 1, listen.data() + listen.size(), port);
-  error_code error;
-  const auto address = asio::ip::make_address(host, error);
-  if (error || failed != std::errc() || end != listen.data() + listen.size())
-    return InvalidArgument("\"{}\" is no address: write HOST:PORT", listen);
-  if (!address.is_loopback())
-    return InvalidArgument("\"{}\" is no loopback address: the endpoint asks nobody who he is, so that it may only be "
-                           "reached from this machine; put a proxy that does in front of it", listen);
-  return tcp::endpoint(address, port);
-}
-
-// A page from elsewhere whose name was bent to 127.0.0.1 says its own name here.
-bool IsLocalHost(std::string_view host) {
-  if (host.empty()) return true;
-  if (host.starts_with("[")) return host.substr(0, host.find(']') + 1) == "[::1]";
-  host = host.substr(0, host.find(':'));
-  return host == "localhost" || host == "127.0.0.1" || host.starts_with("127.");
-}
-
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
 }  // namespace
 
 struct CompletionServer::Impl {
   Impl(const Options& with, const Clock& clock_, Random& random_)
-      : options(with), clock(clock_), random(random_), acceptor(io), queue(new GenerationQueue(with.most_waiting)) {}
+      : options(with),
+        clock(clock_),
+        random(random_),
+        acceptor(io),
+        queue(new GenerationQueue(with.most_waiting)) {}
 
   absl::Status Listen() {
-    QF_ASSIGN_OR_RETURN(const tcp::endpoint at, ParseListen(options.listen));
+    QF_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options.listen));
     error_code error;
+    const tcp::endpoint at(asio::ip::make_address(address.host, error), address.port);
+    if (error) return InvalidArgument("listening on {}: {}", options.listen, error.message());
     acceptor.open(at.protocol(), error);
     if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
     if (!error) acceptor.bind(at, error);
@@ -113,33 +92,14 @@ struct CompletionServer::Impl {
     if (thread.joinable()) thread.join();
   }
 
-  struct Found {
-    std::string name;
-    std::shared_ptr<Engine> engine;
-  };
-  absl::StatusOr<Found> Find(const std::string& name) const {
-    std::lock_guard lock(models_mutex);
-    if (models.empty()) return Unavailable("no model runs here yet");
-    const auto at = name.empty() && models.size() == 1 ? models.begin() : models.find(name);
-    if (at != models.end()) return Found{at->first, at->second};
-    if (name.empty()) return InvalidArgument("model is missing, and more than one runs here");
-    return NotFound("model \"{}\" does not run here", name);
-  }
-  std::vector<std::string> Names() const {
-    std::lock_guard lock(models_mutex);
-    std::vector<std::string> names;
-    for (const auto& [name, engine] : models) names.push_back(name);
-    return names;
-  }
-
   asio::awaitable<void> Accept();
   asio::awaitable<void> Serve(tcp::socket socket, bool crowded);
   asio::awaitable<bool> Route(const StreamPtr& stream_ptr, const Request& request);
   asio::awaitable<bool> Complete(const StreamPtr& stream_ptr, const Request& request, Endpoint endpoint);
   absl::StatusOr<std::shared_ptr<Generation>> Prepare(const CompletionRequest& wanted, AnswerHead* head);
   std::shared_ptr<Exchange> Connect(Generation& generation);
-  asio::awaitable<bool> Stream(beast::tcp_stream& stream, const Request& request, const CompletionRequest& wanted,
-                               const AnswerHead& head, Exchange& exchange);
+  asio::awaitable<bool> Stream(beast::tcp_stream& stream, const Request& request,
+                               const CompletionRequest& wanted, const AnswerHead& head, Exchange& exchange);
   asio::awaitable<bool> Reply(beast::tcp_stream& stream, unsigned version, bool keep_alive, int status,
                               std::string body);
   asio::awaitable<bool> ReplyError(beast::tcp_stream& stream, unsigned version, bool keep_alive,
@@ -149,8 +109,7 @@ struct CompletionServer::Impl {
   const Options options;
   const Clock& clock;
   Random& random;
-  mutable std::mutex models_mutex;
-  std::map<std::string, std::shared_ptr<Engine>> models;
+  ModelTable models;
   asio::io_context io{1};
   tcp::acceptor acceptor;
   std::string endpoint;
@@ -229,29 +188,34 @@ asio::awaitable<bool> CompletionServer::Impl::Route(const StreamPtr& stream_ptr,
   const bool get = request.method() == http::verb::get, post = request.method() == http::verb::post;
 
   if (!IsLocalHost(View(request[http::field::host]))) {
-    const ApiError refused{403, "invalid_request_error", "foreign_host", "this endpoint answers local names only"};
+    const ApiError refused{403, "invalid_request_error", "foreign_host",
+                           "this endpoint answers local names only"};
     co_return co_await ReplyError(stream, version, keep, refused);
   }
   if (target == "/health" && get) {
-    const auto names = Names();
+    const auto names = models.Names();
     co_return co_await Reply(stream, version, keep, names.empty() ? 503 : 200, RenderHealth(names));
   }
   if (target == "/v1/models" && get)
-    co_return co_await Reply(stream, version, keep, 200, RenderModels(Names(), ToUnixMillis(clock.Now()) / 1000));
-  if (target == "/v1/completions" && post) co_return co_await Complete(stream_ptr, request, Endpoint::kCompletions);
+    co_return co_await Reply(stream, version, keep, 200,
+                             RenderModels(models.Names(), ToUnixMillis(clock.Now()) / 1000));
+  if (target == "/v1/completions" && post)
+    co_return co_await Complete(stream_ptr, request, Endpoint::kCompletions);
   if (target == "/v1/chat/completions" && post)
     co_return co_await Complete(stream_ptr, request, Endpoint::kChatCompletions);
   const bool known = target == "/health" || target == "/v1/models" || target == "/v1/completions" ||
                      target == "/v1/chat/completions";
-  ApiError refused{known ? 405 : 404, "invalid_request_error", known ? "method_not_allowed" : "not_found", ""};
-  refused.message = known ? "this path does not know that method" : "there are /v1/completions, /v1/chat/completions, "
-                                                                    "/v1/models and /health";
+  ApiError refused{known ? 405 : 404, "invalid_request_error", known ? "method_not_allowed" : "not_found",
+                   ""};
+  refused.message = known ? "this path does not know that method"
+                          : "there are /v1/completions, /v1/chat/completions, "
+                            "/v1/models and /health";
   co_return co_await ReplyError(stream, version, keep, refused);
 }
 
 absl::StatusOr<std::shared_ptr<Generation>> CompletionServer::Impl::Prepare(const CompletionRequest& wanted,
                                                                             AnswerHead* head) {
-  QF_ASSIGN_OR_RETURN(Found found, Find(wanted.model));
+  QF_ASSIGN_OR_RETURN(ModelTable::Found found, models.Find(wanted.model));
   const bool chat = head->endpoint == Endpoint::kChatCompletions;
   head->id = random.Id(chat ? "chatcmpl-" : "cmpl-", 12);
   head->model = found.name;
@@ -312,10 +276,11 @@ asio::awaitable<bool> CompletionServer::Impl::Complete(const StreamPtr& stream_p
   co_await exchange->Wait(/*whole=*/!wanted->stream);
   if (exchange->result && !exchange->result->ok())
     co_return co_await ReplyError(stream, version, keep, ToApiError(exchange->result->status()));
-  if (!wanted->stream) co_return co_await Reply(stream, version, keep, 200, RenderAnswer(head, **exchange->result));
+  if (!wanted->stream)
+    co_return co_await Reply(stream, version, keep, 200, RenderAnswer(head, **exchange->result));
   const bool sent = co_await Stream(stream, request, *wanted, head, *exchange);
   if (!sent) (*generation)->cancelled = true;
-  co_return sent && keep && version >= 11;
+  co_return sent&& keep&& version >= 11;
 }
 
 asio::awaitable<bool> CompletionServer::Impl::Stream(beast::tcp_stream& stream, const Request& request,
@@ -368,8 +333,8 @@ asio::awaitable<bool> CompletionServer::Impl::Stream(beast::tcp_stream& stream, 
   co_return true;
 }
 
-asio::awaitable<bool> CompletionServer::Impl::Reply(beast::tcp_stream& stream, unsigned version, bool keep_alive,
-                                                    int status, std::string body) {
+asio::awaitable<bool> CompletionServer::Impl::Reply(beast::tcp_stream& stream, unsigned version,
+                                                    bool keep_alive, int status, std::string body) {
   http::response<http::string_body> response(static_cast<http::status>(status), version < 10 ? 11 : version);
   response.set(http::field::content_type, "application/json");
   if (status == 429 || status == 503) response.set(http::field::retry_after, "1");
@@ -381,8 +346,8 @@ asio::awaitable<bool> CompletionServer::Impl::Reply(beast::tcp_stream& stream, u
   co_return !error && keep_alive;
 }
 
-asio::awaitable<bool> CompletionServer::Impl::ReplyError(beast::tcp_stream& stream, unsigned version, bool keep_alive,
-                                                         const ApiError& error) {
+asio::awaitable<bool> CompletionServer::Impl::ReplyError(beast::tcp_stream& stream, unsigned version,
+                                                         bool keep_alive, const ApiError& error) {
   co_return co_await Reply(stream, version, keep_alive, error.http, RenderError(error));
 }
 
@@ -402,7 +367,8 @@ asio::awaitable<void> CompletionServer::Impl::Linger(beast::tcp_stream& stream) 
 CompletionServer::CompletionServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 CompletionServer::~CompletionServer() { impl_->Shut(); }
 
-absl::StatusOr<std::unique_ptr<CompletionServer>> CompletionServer::Start(const Options& options, const Clock& clock,
+absl::StatusOr<std::unique_ptr<CompletionServer>> CompletionServer::Start(const Options& options,
+                                                                          const Clock& clock,
                                                                           Random& random) {
   auto impl = std::make_unique<Impl>(options, clock, random);
   QF_RETURN_IF_ERROR(impl->Listen());
@@ -412,15 +378,9 @@ absl::StatusOr<std::unique_ptr<CompletionServer>> CompletionServer::Start(const 
 std::string CompletionServer::endpoint() const { return impl_->endpoint; }
 
 void CompletionServer::SetModel(const std::string& name, std::shared_ptr<Engine> engine) {
-  std::lock_guard lock(impl_->models_mutex);
-  std::swap(impl_->models[name], engine);
+  impl_->models.Set(name, std::move(engine));
 }
-
-void CompletionServer::RemoveModel(const std::string& name) {
-  std::lock_guard lock(impl_->models_mutex);
-  impl_->models.erase(name);
-}
-
-std::vector<std::string> CompletionServer::models() const { return impl_->Names(); }
+void CompletionServer::RemoveModel(const std::string& name) { impl_->models.Remove(name); }
+std::vector<std::string> CompletionServer::models() const { return impl_->models.Names(); }
 
 }  // namespace quantfleet::agent

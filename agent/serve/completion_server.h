@@ -1,5 +1,6 @@
 // An OpenAI-compatible endpoint on loopback: POST /v1/completions, POST /v1/chat/completions, GET /v1/models,
-// GET /health. Models come and go while it listens; an answer that has begun is finished by the model that began it.
+// GET /health. Models come and go while it listens; an answer that has begun is finished by the model that
+// began it.
 //
 // One thread for the network, one for the engines. Thread-safe.
 #pragma once

@@ -1,4 +1,5 @@
-// Generations, one after the other, on a thread of their own: engines compute, nothing else waits for them. Thread-safe.
+// Generations, one after the other, on a thread of their own: engines compute, nothing else waits for them.
+// Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -19,7 +20,7 @@ struct Generation {
   // Both are called on the queue's thread.
   std::function<void(std::string_view piece)> on_text;
   std::function<void(absl::StatusOr<GenerateResult>)> on_done;  // exactly once
-  std::atomic<bool> cancelled{false};  // set by whoever does not want it any more
+  std::atomic<bool> cancelled{false};                           // set by whoever does not want it any more
 };
 
 class GenerationQueue {

@@ -1,4 +1,5 @@
-// The JSON of OpenAI's completions and chat completions: requests in, answers out. Pure; no HTTP, no engine runs here.
+// The JSON of OpenAI's completions and chat completions: requests in, answers out. Pure; no HTTP, no engine
+// runs here.
 #pragma once
 
 #include <string>
@@ -14,7 +15,7 @@ namespace quantfleet::agent {
 enum class Endpoint { kCompletions, kChatCompletions };
 
 struct CompletionRequest {
-  std::string model;  // empty: not said
+  std::string model;                  // empty: not said
   std::string prompt;                 // of kCompletions
   std::vector<ChatMessage> messages;  // of kChatCompletions
   int64_t max_tokens = 128;
@@ -25,8 +26,8 @@ struct CompletionRequest {
   bool include_usage = false;  // stream_options.include_usage
 };
 
-// INVALID_ARGUMENT names the field. Fields that would change the answer and are not supported are refused, all other
-// unknown ones are ignored, as clients send many.
+// INVALID_ARGUMENT names the field. Fields that would change the answer and are not supported are refused,
+// all other unknown ones are ignored, as clients send many.
 absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std::string_view json);
 
 // What one answer has in common from its first to its last byte.

@@ -14,7 +14,9 @@ json::string_view View(std::string_view text) { return {text.data(), text.size()
 json::object Head(const AnswerHead& head, bool stream) {
   const bool chat = head.endpoint == Endpoint::kChatCompletions;
   return {{"id", View(head.id)},
-          {"object", !chat ? "text_completion" : stream ? "chat.completion.chunk" : "chat.completion"},
+          {"object", !chat    ? "text_completion"
+                     : stream ? "chat.completion.chunk"
+                              : "chat.completion"},
           {"created", head.created},
           {"model", View(head.model)}};
 }
@@ -31,7 +33,8 @@ json::object Usage(const GenerateResult& result) {
           {"total_tokens", result.prompt_tokens + tokens}};
 }
 
-std::string RenderDelta(const AnswerHead& head, json::object delta, std::string_view text, std::string_view finish) {
+std::string RenderDelta(const AnswerHead& head, json::object delta, std::string_view text,
+                        std::string_view finish) {
   json::object choice{{"index", 0}, {"finish_reason", FinishReason(finish)}};
   if (head.endpoint == Endpoint::kChatCompletions) {
     choice["delta"] = std::move(delta);
@@ -79,7 +82,8 @@ std::string RenderUsagePiece(const AnswerHead& head, const GenerateResult& resul
 ApiError ToApiError(const absl::Status& status) {
   const std::string message = Message(status);
   switch (status.code()) {
-    case absl::StatusCode::kInvalidArgument: return {400, "invalid_request_error", "invalid_request", message};
+    case absl::StatusCode::kInvalidArgument:
+      return {400, "invalid_request_error", "invalid_request", message};
     case absl::StatusCode::kOutOfRange:
       return {400, "invalid_request_error", "context_length_exceeded", message};
     case absl::StatusCode::kNotFound: return {404, "invalid_request_error", "model_not_found", message};
@@ -107,7 +111,8 @@ std::string RenderModels(const std::vector<std::string>& names, int64_t created)
 std::string RenderHealth(const std::vector<std::string>& names) {
   json::array list;
   for (const std::string& name : names) list.push_back(View(name));
-  return json::serialize(json::object{{"status", names.empty() ? "no model" : "ok"}, {"models", std::move(list)}});
+  return json::serialize(
+      json::object{{"status", names.empty() ? "no model" : "ok"}, {"models", std::move(list)}});
 }
 
 }  // namespace quantfleet::agent

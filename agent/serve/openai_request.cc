@@ -64,7 +64,8 @@ absl::Status ReadStops(const json::object& object, std::vector<std::string>* out
   if (list.size() > kMostStops) return InvalidArgument("stop may hold at most {} strings", kMostStops);
   for (const json::value& stop : list) {
     if (!stop.is_string() || stop.get_string().empty() || stop.get_string().size() > kMostStopBytes)
-      return InvalidArgument("stop must be a string or a list of strings, 1 to {} bytes each", kMostStopBytes);
+      return InvalidArgument("stop must be a string or a list of strings, 1 to {} bytes each",
+                             kMostStopBytes);
     out->push_back(ToString(stop.get_string()));
   }
   return absl::OkStatus();
@@ -120,7 +121,8 @@ absl::Status ReadMessages(const json::object& object, std::vector<ChatMessage>* 
   const json::value* value = Find(object, "messages");
   if (!value || !value->is_array() || value->get_array().empty())
     return InvalidArgument("messages is missing, empty or not a list");
-  if (value->get_array().size() > kMostMessages) return InvalidArgument("messages holds more than {}", kMostMessages);
+  if (value->get_array().size() > kMostMessages)
+    return InvalidArgument("messages holds more than {}", kMostMessages);
   for (const json::value& item : value->get_array()) {
     const json::object* entry = item.if_object();
     if (!entry) return InvalidArgument("each of messages must be an object");

@@ -7,7 +7,8 @@
 namespace quantfleet::agent {
 namespace {
 
-absl::Status CheckVouched(const v1::DeviceArtifact& artifact, const Digest& manifest, const v1::TrustRoot& root) {
+absl::Status CheckVouched(const v1::DeviceArtifact& artifact, const Digest& manifest,
+                          const v1::TrustRoot& root) {
   for (const v1::Signed& statement : artifact.statements()) {
     if (!trust::Verify(statement, trust::kArtifactStatementType, root).ok()) continue;
     v1::ArtifactStatement vouched;
@@ -27,7 +28,8 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
   if (said.device_id() != device_id)
     return PermissionDenied("the assignment is for device {}, this is {}", said.device_id(), device_id);
   // The name becomes a folder's.
-  if (!trust::IsPlainName(said.model())) return InvalidArgument("the assignment's model name is not a plain name");
+  if (!trust::IsPlainName(said.model()))
+    return InvalidArgument("the assignment's model name is not a plain name");
   if (said.release() == 0) return InvalidArgument("the assignment of {} has no release", said.model());
   Assignment assignment{.model = said.model(), .release = said.release(), .manifest = {}};
   if (said.manifest_digest().empty()) return assignment;

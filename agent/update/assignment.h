@@ -28,16 +28,17 @@ inline constexpr std::string_view kHealthFailed = "health_failed";
 inline constexpr std::string_view kArtifactUnavailable = "artifact_unavailable";
 inline constexpr std::string_view kStateDamaged = "state_damaged";
 
-// The assignment inside `statement`, if a key of `root` signed it for this device. PERMISSION_DENIED: wrong signature or
-// another device's; INVALID_ARGUMENT: signed, but nothing that can be acted on.
+// The assignment inside `statement`, if a key of `root` signed it for this device. PERMISSION_DENIED: wrong
+// signature or another device's; INVALID_ARGUMENT: signed, but nothing that can be acted on.
 absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1::TrustRoot& root,
                                           std::string_view device_id);
 
-// Which model a statement claims to be about, for a report on a statement that was refused. Empty: cannot be told.
+// Which model a statement claims to be about, for a report on a statement that was refused. Empty: cannot be
+// told.
 std::string ClaimedModel(const v1::Signed& statement);
 
-// The manifest of `artifact`, if its bytes have the digest `wanted`, it is sound, and the daemon vouches for it in a
-// signed ArtifactStatement. DATA_LOSS or PERMISSION_DENIED otherwise.
+// The manifest of `artifact`, if its bytes have the digest `wanted`, it is sound, and the daemon vouches for
+// it in a signed ArtifactStatement. DATA_LOSS or PERMISSION_DENIED otherwise.
 absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, const Digest& wanted,
                                           const v1::TrustRoot& root);
 

@@ -15,13 +15,14 @@ namespace quantfleet::agent {
 class BlobSource {
  public:
   virtual ~BlobSource() = default;
-  // The chunk as it is stored, at most `stored_size` bytes; nothing is checked. UNAVAILABLE: later. DATA_LOSS: longer
-  // than announced.
-  virtual absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding, uint64_t stored_size) = 0;
+  // The chunk as it is stored, at most `stored_size` bytes; nothing is checked. UNAVAILABLE: later.
+  // DATA_LOSS: longer than announced.
+  virtual absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding,
+                                      uint64_t stored_size) = 0;
 };
 
-// GET /v1/blobs/<hex>.<encoding>. Asks `access` for address and certificate before each connection: both may change
-// while a long download runs.
+// GET /v1/blobs/<hex>.<encoding>. Asks `access` for address and certificate before each connection: both may
+// change while a long download runs.
 std::unique_ptr<BlobSource> MakeHttpsBlobSource(std::function<Session::BlobAccess()> access);
 
 }  // namespace quantfleet::agent

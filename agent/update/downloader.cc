@@ -58,7 +58,8 @@ absl::Status Downloader::ReadStored() {
       return InvalidArgument("chunk {} is stored as \"{}\", which this agent cannot decode: update the agent",
                              digest.hex(), chunk.encoding());
     if (chunk.stored_size() == 0 || chunk.stored_size() > kMostStored)
-      return InvalidArgument("chunk {} has {} stored bytes, which no chunk has", digest.hex(), chunk.stored_size());
+      return InvalidArgument("chunk {} has {} stored bytes, which no chunk has", digest.hex(),
+                             chunk.stored_size());
     stored_[digest] = {*encoding, chunk.stored_size()};
   }
   return absl::OkStatus();
@@ -82,7 +83,8 @@ void Downloader::Count() {
   for (const JournalEntry& entry : journal_->entries()) {
     progress_.done += places_[entry.chunk].size;
     const bool pulled_now = entry.pulled > 0 && entry.release == static_cast<uint32_t>(job_.release);
-    (pulled_now ? progress_.pulled : progress_.reused) += pulled_now ? entry.pulled : places_[entry.chunk].size;
+    (pulled_now ? progress_.pulled : progress_.reused) +=
+        pulled_now ? entry.pulled : places_[entry.chunk].size;
   }
 }
 
@@ -92,8 +94,8 @@ absl::Status Downloader::CheckSpace() const {
   QF_ASSIGN_OR_RETURN(const uint64_t free, files_->FreeSpace(job_.files));
   // Files of an earlier pass may hold part of it already; that is not counted, to be on the safe side.
   if (free >= missing + kSpareDisk) return absl::OkStatus();
-  return ResourceExhausted("{}: the artifact needs {} more, {} are free", job_.files.string(), HumanBytes(missing),
-                           HumanBytes(free));
+  return ResourceExhausted("{}: the artifact needs {} more, {} are free", job_.files.string(),
+                           HumanBytes(missing), HumanBytes(free));
 }
 
 absl::Status Downloader::OpenFiles() {
@@ -150,7 +152,8 @@ absl::StatusOr<Bytes> Downloader::Pull(const Place& place, BlobSource& blobs) {
     if (plain.ok() || plain.status().code() != absl::StatusCode::kDataLoss) return plain;
     if (tried == kTries)
       return DataLoss("chunk {} of {} was wrong {} times: {}", place.digest.hex(),
-                      job_.manifest.files(static_cast<int>(place.file)).path(), kTries, Message(plain.status()));
+                      job_.manifest.files(static_cast<int>(place.file)).path(), kTries,
+                      Message(plain.status()));
   }
 }
 

@@ -1,6 +1,7 @@
-// Brings an artifact's chunks into a slot: from the running slot where it has them, else over the network. Each chunk is
-// checked before it is written, and recorded only once it is durable, so that whatever stops a pass, the next goes on
-// from the last record. One pass per Fetch; the caller decides when to try again. Used by one thread.
+// Brings an artifact's chunks into a slot: from the running slot where it has them, else over the network.
+// Each chunk is checked before it is written, and recorded only once it is durable, so that whatever stops a
+// pass, the next goes on from the last record. One pass per Fetch; the caller decides when to try again. Used
+// by one thread.
 #pragma once
 
 #include <functional>
@@ -32,7 +33,7 @@ class Downloader {
     v1::Manifest manifest;
   };
   struct Job {
-    fs::path files;    // the slot's folder of files
+    fs::path files;  // the slot's folder of files
     fs::path journal;
     v1::Manifest manifest;
     std::vector<v1::StoredChunk> stored;
@@ -41,18 +42,19 @@ class Downloader {
   };
   using OnProgress = std::function<void(const DownloadProgress&)>;
 
-  // INVALID_ARGUMENT when a chunk's stored form is missing or absurd; RESOURCE_EXHAUSTED when the disk cannot hold what
-  // is missing.
+  // INVALID_ARGUMENT when a chunk's stored form is missing or absurd; RESOURCE_EXHAUSTED when the disk cannot
+  // hold what is missing.
   static absl::StatusOr<Downloader> Open(FileSystem& files, Job job, OnProgress on_progress);
   Downloader(Downloader&&) = default;
 
   const DownloadProgress& progress() const { return progress_; }
 
-  // UNAVAILABLE and the like: the network, try later. DATA_LOSS: a chunk was wrong kTries times. RESOURCE_EXHAUSTED: the
-  // disk. CANCELLED: stopped.
+  // UNAVAILABLE and the like: the network, try later. DATA_LOSS: a chunk was wrong kTries times.
+  // RESOURCE_EXHAUSTED: the disk. CANCELLED: stopped.
   absl::Status Fetch(BlobSource& blobs, std::stop_token stop);
 
-  // Reads every byte back. The number of chunks that were damaged: they are forgotten, and Fetch brings them again.
+  // Reads every byte back. The number of chunks that were damaged: they are forgotten, and Fetch brings them
+  // again.
   absl::StatusOr<size_t> Verify(std::stop_token stop);
 
   static constexpr int kTries = 3;

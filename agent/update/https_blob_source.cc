@@ -11,7 +11,8 @@ class HttpsBlobSource final : public BlobSource {
  public:
   explicit HttpsBlobSource(std::function<Session::BlobAccess()> access) : access_(std::move(access)) {}
 
-  absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding, uint64_t stored_size) override {
+  absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding,
+                              uint64_t stored_size) override {
     if (!client_) {
       const Session::BlobAccess access = access_();
       client_ = std::make_unique<net::HttpsClient>(access.address, access.trust, access.client);
@@ -21,8 +22,8 @@ class HttpsBlobSource final : public BlobSource {
       stored.insert(stored.end(), piece.begin(), piece.end());
       return absl::OkStatus();
     };
-    const auto response = client_->Get(fmt::format("/v1/blobs/{}.{}", digest.hex(), pipeline::Name(encoding)), 0,
-                                       stored_size, keep, kTimeout);
+    const auto response = client_->Get(fmt::format("/v1/blobs/{}.{}", digest.hex(), pipeline::Name(encoding)),
+                                       0, stored_size, keep, kTimeout);
     if (!response.ok()) {
       client_ = nullptr;  // the next one asks for address and certificate again
       return response.status();

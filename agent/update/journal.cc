@@ -27,10 +27,12 @@ absl::Status Journal::Load() {
   QF_RETURN_IF_ERROR(file_->ReadAt(0, bytes));
   end_ = bytes.size();  // a torn record at the end is written over
   for (size_t at = 0; at < bytes.size(); at += kRecord) {
-    const JournalEntry entry{quantfleet::Load<uint32_t>(&bytes[at]), quantfleet::Load<uint32_t>(&bytes[at + 4]),
+    const JournalEntry entry{quantfleet::Load<uint32_t>(&bytes[at]),
+                             quantfleet::Load<uint32_t>(&bytes[at + 4]),
                              quantfleet::Load<uint32_t>(&bytes[at + 8])};
     const auto check = quantfleet::Load<uint32_t>(&bytes[at + 12]);
-    if (entry.chunk < chunks_.size() && check == quantfleet::Load<uint32_t>(chunks_[entry.chunk].bytes.data()))
+    if (entry.chunk < chunks_.size() &&
+        check == quantfleet::Load<uint32_t>(chunks_[entry.chunk].bytes.data()))
       Keep(entry);
   }
   return absl::OkStatus();

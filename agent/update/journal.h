@@ -1,5 +1,5 @@
-// Which chunks of an artifact stand in a slot: an append-only file of fixed records, written only after the chunks'
-// bytes are durable.
+// Which chunks of an artifact stand in a slot: an append-only file of fixed records, written only after the
+// chunks' bytes are durable.
 //
 //   record, 16 bytes little-endian:  u32 index of the chunk, counted over all files of the manifest
 //                                    u32 bytes pulled for it, as encoded; 0: it was on the device already

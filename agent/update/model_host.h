@@ -1,4 +1,5 @@
-// What runs the models of a device, as an interface: the updater proves an artifact healthy without knowing engines.
+// What runs the models of a device, as an interface: the updater proves an artifact healthy without knowing
+// engines.
 #pragma once
 
 #include <string>
@@ -16,8 +17,8 @@ class ModelHost {
   struct Health {
     double tokens_per_second = 0;
   };
-  // Loads the artifact under `files`, lets it say a few words, and answers for `model` with it from then on. Until then,
-  // and on any error, what answered before goes on.
+  // Loads the artifact under `files`, lets it say a few words, and answers for `model` with it from then on.
+  // Until then, and on any error, what answered before goes on.
   virtual absl::StatusOr<Health> Start(const std::string& model, const fs::path& files,
                                        const v1::Manifest& manifest) = 0;
   virtual void Stop(const std::string& model) = 0;

@@ -1,4 +1,5 @@
-// What a device must not forget about a model: STATE/models/<model>/record.json. Saved before anything is done about it.
+// What a device must not forget about a model: STATE/models/<model>/record.json. Saved before anything is
+// done about it.
 #pragma once
 
 #include <optional>
@@ -14,9 +15,9 @@ struct ModelRecord {
   uint64_t release = 0;            // highest accepted; 0: none
   std::optional<Digest> manifest;  // what that release assigns; nullopt: the model's removal
   enum class Outcome { kOpen, kHealthy, kHealthFailed, kRemoved } outcome = Outcome::kOpen;
-  std::string detail;              // of kHealthFailed
-  double tokens_per_second = 0;    // of kHealthy
-  DownloadProgress progress;       // of kHealthy
+  std::string detail;            // of kHealthFailed
+  double tokens_per_second = 0;  // of kHealthy
+  DownloadProgress progress;     // of kHealthy
 };
 
 // An empty record when there is none yet.

@@ -18,7 +18,8 @@ Duration Backoff::Next() {
   const Duration now = next_;
   next_ = std::min(next_ * 2, most_);
   const int64_t half = std::max<int64_t>(now.count() / 2, 1);
-  return Duration(now.count() - half + static_cast<int64_t>(random_.Next() % static_cast<uint64_t>(half + 1)));
+  return Duration(now.count() - half +
+                  static_cast<int64_t>(random_.Next() % static_cast<uint64_t>(half + 1)));
 }
 
 }  // namespace quantfleet::agent

@@ -9,7 +9,8 @@ namespace {
 
 constexpr Duration kFirstRetry = std::chrono::milliseconds(500), kMostRetry = std::chrono::seconds(60);
 // A device that was refused is not let in again within seconds.
-constexpr Duration kFirstRetryRefused = std::chrono::seconds(30), kMostRetryRefused = std::chrono::minutes(15);
+constexpr Duration kFirstRetryRefused = std::chrono::seconds(30),
+                   kMostRetryRefused = std::chrono::minutes(15);
 
 using Outcome = ModelRecord::Outcome;
 
@@ -45,12 +46,12 @@ void Updater::Boot() {
 void Updater::Accept(const Assignment& assignment) {
   if (record_.release == 0 && failed_) return;  // the record is damaged: see Boot
   if (assignment.release < record_.release)
-    return Refuse(kRollbackRefused, fmt::format("release {} is below {}, the highest accepted", assignment.release,
-                                                record_.release));
+    return Refuse(kRollbackRefused, fmt::format("release {} is below {}, the highest accepted",
+                                                assignment.release, record_.release));
   if (assignment.release == record_.release) {
     if (assignment.manifest != record_.manifest)
-      return Refuse(kAssignmentRefused, fmt::format("release {} was accepted before with another artifact",
-                                                    assignment.release));
+      return Refuse(kAssignmentRefused,
+                    fmt::format("release {} was accepted before with another artifact", assignment.release));
     bool was_refused;
     {
       std::lock_guard lock(mutex_);
@@ -185,8 +186,8 @@ void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::s
   {
     std::lock_guard lock(mutex_);
     const std::string endpoint = running_ ? environment_.host.endpoint() : "";
-    changed = status_.release() != record_.release || status_.phase() != phase || status_.reason() != reason ||
-              status_.endpoint() != endpoint;
+    changed = status_.release() != record_.release || status_.phase() != phase ||
+              status_.reason() != reason || status_.endpoint() != endpoint;
     status_.set_release(record_.release);
     status_.set_assigned_manifest(record_.manifest ? record_.manifest->raw() : "");
     status_.set_active_manifest(running_ ? running_->raw() : "");

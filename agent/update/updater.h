@@ -4,8 +4,8 @@
 //                                  |
 //                                  +----> RollBack -> failed (health_failed), the previous version runs again
 //
-// Every step begins from what the disk says, so that a SIGKILL between any two of them is followed by the right one.
-// All calls but status() come from one thread; collaborators outlive the updater.
+// Every step begins from what the disk says, so that a SIGKILL between any two of them is followed by the
+// right one. All calls but status() come from one thread; collaborators outlive the updater.
 #pragma once
 
 #include <functional>
@@ -82,9 +82,9 @@ class Updater {
   const std::string model_;
   Slots slots_;
   ModelRecord record_;
-  bool failed_ = false;             // record_'s release, in this process
+  bool failed_ = false;  // record_'s release, in this process
   int verify_rounds_ = 0;
-  std::optional<Digest> running_;   // what the host answers with
+  std::optional<Digest> running_;               // what the host answers with
   std::optional<v1::DeviceArtifact> artifact_;  // of record_.manifest
   std::string prove_error_;
 

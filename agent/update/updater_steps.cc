@@ -1,7 +1,6 @@
 // The steps of an update, one function each.
 
 #include "agent/update/updater.h"
-
 #include "common/base/fail_point.h"
 
 namespace quantfleet::agent {
@@ -31,8 +30,12 @@ absl::Status Updater::GetArtifact() {
 
 absl::StatusOr<Downloader> Updater::OpenDownloader() {
   const Slot idle = slots_.Idle();
-  Downloader::Job job{.files = slots_.FilesOf(idle), .journal = slots_.JournalOf(idle), .manifest = {}, .stored = {},
-                      .running = {}, .release = record_.release};
+  Downloader::Job job{.files = slots_.FilesOf(idle),
+                      .journal = slots_.JournalOf(idle),
+                      .manifest = {},
+                      .stored = {},
+                      .running = {},
+                      .release = record_.release};
   QF_ASSIGN_OR_RETURN(job.manifest, slots_.ManifestOf(idle));
   if (artifact_) job.stored.assign(artifact_->stored().begin(), artifact_->stored().end());
   if (const auto current = slots_.Current())

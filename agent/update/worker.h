@@ -1,5 +1,5 @@
-// The thread that keeps the models current: takes what the daemon assigned, checks who signed it, and runs one updater
-// per model, one after the other. Newer assignments interrupt a download; nothing else does.
+// The thread that keeps the models current: takes what the daemon assigned, checks who signed it, and runs
+// one updater per model, one after the other. Newer assignments interrupt a download; nothing else does.
 //
 // Thread-safe. Collaborators outlive the worker; its destructor ends the thread.
 #pragma once
@@ -48,8 +48,9 @@ class UpdateWorker {
   std::vector<v1::Signed> handed_;
   uint64_t handed_version_ = 0, done_version_ = 0;  // of handed_; boot is version 0
   bool booted_ = false;
-  std::stop_source run_stop_;                       // ends the run under way
-  std::map<std::string, std::unique_ptr<Updater>> updaters_;  // entries are added by the thread alone, under mutex_
+  std::stop_source run_stop_;  // ends the run under way
+  std::map<std::string, std::unique_ptr<Updater>>
+      updaters_;  // entries are added by the thread alone, under mutex_
   std::jthread thread_;
 };
 

@@ -1,6 +1,6 @@
-// A file system whose machine loses power at the n-th change: that change is half done (a write) or not done at all, and
-// nothing works any more afterwards. Without a number it lives on; it never waits for a disk, so that tests are quick.
-// For tests; not thread-safe.
+// A file system whose machine loses power at the n-th change: that change is half done (a write) or not done
+// at all, and nothing works any more afterwards. Without a number it lives on; it never waits for a disk, so
+// that tests are quick. For tests; not thread-safe.
 #pragma once
 
 #include <memory>
@@ -21,11 +21,21 @@ class DyingFileSystem final : public FileSystem {
     QF_ASSIGN_OR_RETURN(auto file, real_.Open(path, mode));
     return std::make_unique<DyingFile>(std::move(file), *this);
   }
-  absl::Status Rename(const fs::path& a, const fs::path& b) override { return Then([&] { return real_.Rename(a, b); }); }
-  absl::Status Remove(const fs::path& p) override { return Then([&] { return real_.Remove(p); }); }
-  absl::Status RemoveTree(const fs::path& p) override { return Then([&] { return real_.RemoveTree(p); }); }
-  absl::Status CreateDirectories(const fs::path& p) override { return Then([&] { return real_.CreateDirectories(p); }); }
-  absl::Status SyncDirectory(const fs::path&) override { return Then([] { return absl::OkStatus(); }); }
+  absl::Status Rename(const fs::path& a, const fs::path& b) override {
+    return Then([&] { return real_.Rename(a, b); });
+  }
+  absl::Status Remove(const fs::path& p) override {
+    return Then([&] { return real_.Remove(p); });
+  }
+  absl::Status RemoveTree(const fs::path& p) override {
+    return Then([&] { return real_.RemoveTree(p); });
+  }
+  absl::Status CreateDirectories(const fs::path& p) override {
+    return Then([&] { return real_.CreateDirectories(p); });
+  }
+  absl::Status SyncDirectory(const fs::path&) override {
+    return Then([] { return absl::OkStatus(); });
+  }
   bool Exists(const fs::path& p) override { return real_.Exists(p); }
   absl::StatusOr<std::vector<std::string>> List(const fs::path& p) override { return real_.List(p); }
   absl::StatusOr<uint64_t> FreeSpace(const fs::path& p) override { return real_.FreeSpace(p); }

@@ -13,7 +13,8 @@ using ::testing::HasSubstr;
 
 class EnrolmentTest : public ::testing::Test {
  protected:
-  absl::StatusOr<Enrolment> Enrol(const std::string& token, Time device_time = FromUnixMillis(1'800'000'000'000)) {
+  absl::StatusOr<Enrolment> Enrol(const std::string& token,
+                                  Time device_time = FromUnixMillis(1'800'000'000'000)) {
     ManualClock system(device_time);
     TrustedClock clock(system);
     return agent::Enrol(IdentityStore(files_, dir_.path()), daemon_.connector(), clock, random_,
@@ -76,9 +77,7 @@ TEST_F(EnrolmentTest, EnrolledElsewhereIsSaid) {
   EXPECT_EQ(enrolment.status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST_F(EnrolmentTest, BootedIn1970) {
-  EXPECT_TRUE(Enrol(daemon_.Token(), FromUnixMillis(86'400'000)).ok());
-}
+TEST_F(EnrolmentTest, BootedIn1970) { EXPECT_TRUE(Enrol(daemon_.Token(), FromUnixMillis(86'400'000)).ok()); }
 
 TEST_F(EnrolmentTest, ExpiredServerIsRefusedWhenTheClockIsGood) {
   EXPECT_FALSE(Enrol(daemon_.Token(), FromUnixMillis(1'800'000'000'000) + std::chrono::hours(24 * 365)).ok());
@@ -88,8 +87,9 @@ TEST_F(EnrolmentTest, ExpiredServerIsRefusedWhenTheClockIsGood) {
 TEST_F(EnrolmentTest, CertificateForAnotherKeyOrDeviceIsRefused) {
   daemon_.spoil_identity = [&](v1::Identity* identity) {
     const trust::KeyPair other = trust::GenerateTlsKey();
-    identity->set_certificate_pem(*daemon_.ca_.Issue(
-        other.public_pem, {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}}, daemon_.lifetime, daemon_.clock_));
+    identity->set_certificate_pem(*daemon_.ca_.Issue(other.public_pem,
+                                                     {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}},
+                                                     daemon_.lifetime, daemon_.clock_));
   };
   EXPECT_FALSE(Enrol(daemon_.Token()).ok());
   daemon_.spoil_identity = [](v1::Identity* identity) { identity->set_device_id("dev-2"); };

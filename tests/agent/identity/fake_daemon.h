@@ -1,5 +1,5 @@
-// The daemon's half of enrolment and renewal, in memory, with a real CA and a clock of its own. It checks what a daemon
-// checks. For tests; not thread-safe.
+// The daemon's half of enrolment and renewal, in memory, with a real CA and a clock of its own. It checks
+// what a daemon checks. For tests; not thread-safe.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,7 +22,8 @@ class FakeDaemon {
     const trust::KeyPair key = trust::GenerateTlsKey();
     server_chain_ =
         *ca_.Issue(key.public_pem, {trust::Subject::Kind::kServer, "quantfleetd", "", {"localhost"}, {}},
-                   std::chrono::hours(24 * 90), clock_) + ca_.certificate_pem();
+                   std::chrono::hours(24 * 90), clock_) +
+        ca_.certificate_pem();
   }
 
   std::string Token() { return trust::ClaimToken::Make(random_, ca_.fingerprint()).ToString(); }
@@ -77,7 +78,8 @@ class FakeDaemon {
       using namespace std::string_literals;
       const std::string message =
           "quantfleet.v1.Renew\0"s + request.nonce() + "\0"s + HashText(request.csr_pem()).raw();
-      if (!trust::VerifyWithPublicKey(key, AsBytes(message), request.proof())) return Unauthenticated("wrong proof");
+      if (!trust::VerifyWithPublicKey(key, AsBytes(message), request.proof()))
+        return Unauthenticated("wrong proof");
       ++daemon_.renewals;
       return daemon_.Grant(key);
     }
@@ -104,8 +106,8 @@ class FakeDaemon {
       const absl::Status server = net::CheckServer(daemon_.server_chain_, trust_);
       if (!server.ok()) return Unavailable("handshake: {}", Message(server));
       if (client_.certificate_pem.empty()) return absl::OkStatus();
-      const absl::Status client = trust::VerifyChain(client_.certificate_pem, daemon_.ca_.certificate_pem(), false,
-                                                     daemon_.clock_.Now());
+      const absl::Status client = trust::VerifyChain(client_.certificate_pem, daemon_.ca_.certificate_pem(),
+                                                     false, daemon_.clock_.Now());
       return client.ok() ? client : Unavailable("handshake: {}", Message(client));
     }
 
@@ -118,8 +120,9 @@ class FakeDaemon {
   absl::StatusOr<v1::Identity> Grant(const std::string& public_pem) {
     v1::Identity identity;
     identity.set_device_id("dev-1");
-    QF_ASSIGN_OR_RETURN(*identity.mutable_certificate_pem(),
-                        ca_.Issue(public_pem, {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}}, lifetime, clock_));
+    QF_ASSIGN_OR_RETURN(
+        *identity.mutable_certificate_pem(),
+        ca_.Issue(public_pem, {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}}, lifetime, clock_));
     v1::TrustRoot* root = identity.mutable_trust_root();
     root->set_version(1);
     root->set_ca_pem(ca_.certificate_pem());

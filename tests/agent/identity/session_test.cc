@@ -16,8 +16,9 @@ class SessionTest : public ::testing::Test {
  protected:
   void SetUp() override {
     TrustedClock clock(daemon_.clock_);
-    const auto enrolment = Enrol(store_, daemon_.connector(), clock, random_,
-                                 {.server = "daemon:8443", .token = daemon_.Token(), .facts = {}, .agent_version = "0"});
+    const auto enrolment =
+        Enrol(store_, daemon_.connector(), clock, random_,
+              {.server = "daemon:8443", .token = daemon_.Token(), .facts = {}, .agent_version = "0"});
     ASSERT_TRUE(enrolment.ok()) << enrolment.status();
   }
   // One life of the agent on a machine whose clock says `at`.
@@ -84,13 +85,16 @@ TEST_F(SessionTest, BootsIn1970WithAnExpiredCertificate) {
   EXPECT_EQ(daemon_.renewals, 1);
 }
 
-// A clock that was restored from the last shutdown, weeks ago: it is no earlier than anything that is known, and wrong.
+// A clock that was restored from the last shutdown, weeks ago: it is no earlier than anything that is known,
+// and wrong.
 TEST_F(SessionTest, ClockThatStoodStillWhileTheServerRenewed) {
   const Time stopped = daemon_.clock_.Now() + std::chrono::minutes(5);
   daemon_.clock_.Advance(kDay * 60);
   const trust::KeyPair key = trust::GenerateTlsKey();
-  daemon_.server_chain_ = *daemon_.ca_.Issue(key.public_pem, {trust::Subject::Kind::kServer, "quantfleetd", "", {}, {}},
-                                             kDay * 90, daemon_.clock_) + daemon_.ca_.certificate_pem();
+  daemon_.server_chain_ =
+      *daemon_.ca_.Issue(key.public_pem, {trust::Subject::Kind::kServer, "quantfleetd", "", {}, {}},
+                         kDay * 90, daemon_.clock_) +
+      daemon_.ca_.certificate_pem();
   auto life = Begin(stopped);
   ASSERT_TRUE(life->CheckIn().ok());
   EXPECT_EQ(daemon_.renewals, 1);
@@ -140,7 +144,8 @@ TEST_F(SessionTest, RevokedIsPermissionDenied) {
   daemon_.revoked = true;
   EXPECT_EQ(BeginNow()->CheckIn().code(), absl::StatusCode::kPermissionDenied);
   daemon_.clock_.Advance(kDay * 30);
-  EXPECT_EQ(BeginNow()->CheckIn().code(), absl::StatusCode::kPermissionDenied) << "also when its certificate expired";
+  EXPECT_EQ(BeginNow()->CheckIn().code(), absl::StatusCode::kPermissionDenied)
+      << "also when its certificate expired";
 }
 
 TEST_F(SessionTest, StoppedIsCancelled) {

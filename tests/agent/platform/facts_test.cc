@@ -27,8 +27,9 @@ class FactsTest : public ::testing::Test {
 };
 
 TEST_F(FactsTest, PcWithNvidia) {
-  Put("proc/cpuinfo", "processor\t: 0\nmodel name\t: Some CPU @ 3GHz\nflags\t\t: fpu sse4_2 avx2 fma f16c avx512_vnni\n\n"
-                      "processor\t: 1\nmodel name\t: Some CPU @ 3GHz\nflags\t\t: fpu\n");
+  Put("proc/cpuinfo",
+      "processor\t: 0\nmodel name\t: Some CPU @ 3GHz\nflags\t\t: fpu sse4_2 avx2 fma f16c avx512_vnni\n\n"
+      "processor\t: 1\nmodel name\t: Some CPU @ 3GHz\nflags\t\t: fpu\n");
   Put("proc/meminfo", "MemTotal:       16000 kB\nMemFree:        100 kB\nMemAvailable:   9000 kB\n");
   Put("sys/class/dmi/id/chassis_type", "10\n");
   Put("sys/class/drm/card0/device/vendor", "0x10de\n");
@@ -70,12 +71,14 @@ TEST_F(FactsTest, ThisMachineHasCoresMemoryAndBandwidth) {
   EXPECT_GT(facts.memory_total_bytes(), 0u);
   EXPECT_GT(facts.memory_bandwidth_gbps(), 0.01);
   // Measured once, kept.
-  ASSERT_TRUE(WriteRecord(RealFileSystem(), dir_ / "bandwidth.json", {{"memory_bandwidth_gbps", "123.5"}}).ok());
+  ASSERT_TRUE(
+      WriteRecord(RealFileSystem(), dir_ / "bandwidth.json", {{"memory_bandwidth_gbps", "123.5"}}).ok());
   EXPECT_DOUBLE_EQ(FindFacts(RealFileSystem(), *hardware, dir_.path()).memory_bandwidth_gbps(), 123.5);
 }
 
 TEST_F(FactsTest, OverridesReplace) {
-  Put("facts-in.json", R"({"form": "edge", "instructionSets": ["neon"], "memory_total_bytes": "34359738368"})");
+  Put("facts-in.json",
+      R"({"form": "edge", "instructionSets": ["neon"], "memory_total_bytes": "34359738368"})");
   auto overrides = ReadFactsFile(RealFileSystem(), dir_ / "facts-in.json");
   ASSERT_TRUE(overrides.ok()) << overrides.status();
   ASSERT_TRUE(AddFact("form=iot", &*overrides).ok());
@@ -93,7 +96,8 @@ TEST_F(FactsTest, OverridesReplace) {
   EXPECT_DOUBLE_EQ(facts.memory_bandwidth_gbps(), 51.2);
 
   ASSERT_TRUE(SaveOverrides(RealFileSystem(), dir_.path(), *overrides).ok());
-  EXPECT_EQ(LoadOverrides(RealFileSystem(), dir_.path())->SerializeAsString(), overrides->SerializeAsString());
+  EXPECT_EQ(LoadOverrides(RealFileSystem(), dir_.path())->SerializeAsString(),
+            overrides->SerializeAsString());
 }
 
 TEST_F(FactsTest, WrongOverridesAreNamed) {

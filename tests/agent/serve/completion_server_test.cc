@@ -12,8 +12,8 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::Not;
 using testing::HttpClient;
+using ::testing::Not;
 
 constexpr char kAsk[] = R"({"model":"demo","prompt":"Once","max_tokens":24,"temperature":0})";
 
@@ -81,7 +81,8 @@ TEST_F(CompletionServerTest, Streams) {
   for (size_t at = 0; (at = stream.find("data: {", at)) != std::string::npos; ++pieces) {
     at += 6;
     const auto piece = boost::json::parse(stream.substr(at, stream.find("\n\n", at) - at));
-    if (!piece.at("choices").as_array().empty()) text += piece.at("choices").at(0).at("text").as_string().c_str();
+    if (!piece.at("choices").as_array().empty())
+      text += piece.at("choices").at(0).at("text").as_string().c_str();
   }
   EXPECT_EQ(text, " upon a time");
   EXPECT_GE(pieces, 3);
@@ -157,7 +158,8 @@ TEST_F(CompletionServerTest, FullQueueIs429) {
   HttpClient runs(server_->endpoint()), waits(server_->endpoint());
   runs.SendPost("/v1/completions", kAsk);
   engine->AwaitBegun(1);
-  EXPECT_EQ(waits.Get("/health").status, 200);  // so that its request is read before that of a later connection
+  EXPECT_EQ(waits.Get("/health").status,
+            200);  // so that its request is read before that of a later connection
   waits.SendPost("/v1/completions", kAsk);
   const auto answer = Post("/v1/completions", kAsk);
   EXPECT_EQ(answer.status, 429);
@@ -233,10 +235,12 @@ TEST_F(CompletionServerTest, StopsInTheMiddleOfAnAnswer) {
 }
 
 TEST_F(CompletionServerTest, ListensOnLoopbackOnly) {
-  for (const char* bad : {"0.0.0.0:0", "192.0.2.1:80", "example.com:80", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000"}) {
+  for (const char* bad :
+       {"0.0.0.0:0", "192.0.2.1:80", "example.com:80", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000"}) {
     CompletionServer::Options options;
     options.listen = bad;
-    EXPECT_EQ(CompletionServer::Start(options, clock_, random_).status().code(), absl::StatusCode::kInvalidArgument)
+    EXPECT_EQ(CompletionServer::Start(options, clock_, random_).status().code(),
+              absl::StatusCode::kInvalidArgument)
         << bad;
   }
 }

@@ -1,4 +1,5 @@
-// An engine that says a given text, word by word, and can be held in the middle of it. For tests; thread-safe.
+// An engine that says a given text, word by word, and can be held in the middle of it. For tests;
+// thread-safe.
 #pragma once
 
 #include <atomic>
@@ -46,10 +47,16 @@ class FakeEngine final : public Engine {
     if (endless_) ++cancelled;
     return result;
   }
-  absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view, bool) const override { return std::vector<int32_t>{1}; }
+  absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view, bool) const override {
+    return std::vector<int32_t>{1};
+  }
   absl::StatusOr<EvalResult> Evaluate(std::string_view) override { return Unimplemented("fake"); }
-  absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t>) override { return Unimplemented("fake"); }
-  absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t>) override { return Unimplemented("fake"); }
+  absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t>) override {
+    return Unimplemented("fake");
+  }
+  absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t>) override {
+    return Unimplemented("fake");
+  }
   std::string_view chat_template() const override { return chat_template_; }
   std::string_view model_name() const override { return "fake"; }
   int64_t context() const override { return 64; }

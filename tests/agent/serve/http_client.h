@@ -78,8 +78,8 @@ class HttpClient {
 
   void SendPost(std::string_view path, std::string_view body, std::string_view version = "1.1") {
     Send("POST " + std::string(path) + " HTTP/" + std::string(version) +
-         "\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
-         "\r\n\r\n" + std::string(body));
+         "\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: " +
+         std::to_string(body.size()) + "\r\n\r\n" + std::string(body));
   }
   Answer Post(std::string_view path, std::string_view body) {
     SendPost(path, body);

@@ -31,20 +31,23 @@ TEST_F(AssignmentTest, ForeignKeyIsRefused) {
   const auto foreign = trust::SigningKey::Generate();
   const auto statement =
       trust::Sign(foreign, trust::kAssignmentType, Assign(7, HashText("m")).SerializeAsString());
-  EXPECT_EQ(ReadAssignment(statement, TrustRoot(), kDevice).status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ReadAssignment(statement, TrustRoot(), kDevice).status().code(),
+            absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(ClaimedModel(statement), kModel);
 }
 
 TEST_F(AssignmentTest, ChangedPayloadIsRefused) {
   v1::Signed statement = Sign(Assign(7, HashText("m")));
   statement.set_payload(Assign(8, HashText("m")).SerializeAsString());
-  EXPECT_EQ(ReadAssignment(statement, TrustRoot(), kDevice).status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ReadAssignment(statement, TrustRoot(), kDevice).status().code(),
+            absl::StatusCode::kPermissionDenied);
 }
 
 TEST_F(AssignmentTest, StatementOfAnotherTypeIsRefused) {
   const auto statement =
       trust::Sign(key_, trust::kArtifactStatementType, Assign(7, HashText("m")).SerializeAsString());
-  EXPECT_EQ(ReadAssignment(statement, TrustRoot(), kDevice).status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ReadAssignment(statement, TrustRoot(), kDevice).status().code(),
+            absl::StatusCode::kPermissionDenied);
 }
 
 TEST_F(AssignmentTest, AnotherDevicesIsRefused) {
@@ -69,7 +72,8 @@ TEST_F(AssignmentTest, ArtifactNeedsItsDigestAndAVoucher) {
   auto answer = GetArtifact(request);
   ASSERT_TRUE(answer.ok());
   EXPECT_TRUE(ReadArtifact(*answer, artifact.digest, TrustRoot()).ok());
-  EXPECT_EQ(ReadArtifact(*answer, HashText("another"), TrustRoot()).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(ReadArtifact(*answer, HashText("another"), TrustRoot()).status().code(),
+            absl::StatusCode::kDataLoss);
 
   v1::DeviceArtifact unvouched = *answer;
   unvouched.clear_statements();

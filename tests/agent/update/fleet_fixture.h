@@ -1,5 +1,5 @@
-// A daemon's side of an update in memory: keys that sign, artifacts cut into chunks, blobs that can be tampered with or
-// cut, and a host that runs anything or nothing. For tests.
+// A daemon's side of an update in memory: keys that sign, artifacts cut into chunks, blobs that can be
+// tampered with or cut, and a host that runs anything or nothing. For tests.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -48,7 +48,8 @@ class FakeBlobs final : public BlobSource {
 
 class FakeHost final : public ModelHost {
  public:
-  absl::StatusOr<Health> Start(const std::string& model, const fs::path& files, const v1::Manifest& manifest) override {
+  absl::StatusOr<Health> Start(const std::string& model, const fs::path& files,
+                               const v1::Manifest& manifest) override {
     ++starts;
     const auto content = RealFileSystem().ReadAll(files / manifest.files(0).path());
     if (!content.ok()) return content.status();
@@ -59,8 +60,8 @@ class FakeHost final : public ModelHost {
   void Stop(const std::string& model) override { running.erase(model); }
   std::string endpoint() const override { return "127.0.0.1:4242"; }
 
-  std::set<std::string> sick;                   // contents that never become healthy
-  std::map<std::string, std::string> running;   // model -> content of its first file
+  std::set<std::string> sick;                  // contents that never become healthy
+  std::map<std::string, std::string> running;  // model -> content of its first file
   int starts = 0;
 };
 

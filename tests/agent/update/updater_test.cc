@@ -25,13 +25,17 @@ class UpdaterTest : public FleetFixture {
     UpdateEnvironment environment;
     Updater updater;
   };
-  std::unique_ptr<Life> Begin(FileSystem& files) { return std::make_unique<Life>(Environment(files), folder_); }
+  std::unique_ptr<Life> Begin(FileSystem& files) {
+    return std::make_unique<Life>(Environment(files), folder_);
+  }
   std::unique_ptr<Life> Begin() { return Begin(files_); }
   std::unique_ptr<Life> Reboot() {
     host_.running.clear();
     return Begin();
   }
-  static Assignment To(uint64_t release, const FakeArtifact& artifact) { return {kModel, release, artifact.digest}; }
+  static Assignment To(uint64_t release, const FakeArtifact& artifact) {
+    return {kModel, release, artifact.digest};
+  }
   v1::ModelStatus Apply(Life& life, const Assignment& assignment) {
     life.updater.Accept(assignment);
     EXPECT_TRUE(life.updater.Run({}));

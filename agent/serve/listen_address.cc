@@ -1,0 +1,47 @@
+#include "agent/serve/listen_address.h"
+
+#include <arpa/inet.h>
+
+#include <charconv>
+
+namespace quantfleet::agent {
+namespace {
+
+bool IsIpv4Loopback(const std::string& host) {
+  in_addr address{};
+  return ::inet_pton(AF_INET, host.c_str(), &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
+}
+
+bool IsIpv6Loopback(const std::string& host) {
+  in6_addr address{};
+  return ::inet_pton(AF_INET6, host.c_str(), &address) == 1 && IN6_IS_ADDR_LOOPBACK(&address);
+}
+
+}  // namespace
+
+absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return InvalidArgument("\"{}\" is no address: write HOST:PORT", text);
+  ListenAddress address{text.substr(0, colon), 0};
+  std::string& host = address.host;
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  if (host == "localhost") host = "127.0.0.1";
+  const auto [end, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), address.port);
+  if (error != std::errc() || end != text.data() + text.size())
+    return InvalidArgument("\"{}\": the port is not a number from 0 to 65535", text);
+  if (!IsIpv4Loopback(host) && !IsIpv6Loopback(host))
+    return InvalidArgument(
+        "\"{}\" is no loopback address: the endpoint asks nobody who he is, so that it may be reached "
+        "from this machine only; put a proxy that asks in front of it",
+        text);
+  return address;
+}
+
+bool IsLocalHost(std::string_view host) {
+  if (host.empty()) return true;
+  if (host.starts_with("[")) return host.substr(0, host.find(']') + 1) == "[::1]";
+  const std::string name(host.substr(0, host.find(':')));
+  return name == "localhost" || IsIpv4Loopback(name);
+}
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,24 @@
+// Who may reach the completion endpoint: this machine alone. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "common/base/status.h"
+
+namespace quantfleet::agent {
+
+struct ListenAddress {
+  std::string host;  // numeric
+  uint16_t port = 0;
+};
+
+// "127.0.0.1:8080", "[::1]:0", "localhost:0". INVALID_ARGUMENT when it is no loopback address.
+absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text);
+
+// Whether a request's Host header names this machine. A page from elsewhere whose name was bent to 127.0.0.1
+// (DNS rebinding) says its own name there.
+bool IsLocalHost(std::string_view host);
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,35 @@
+#include "agent/serve/listen_address.h"
+
+#include <gtest/gtest.h>
+
+namespace quantfleet::agent {
+namespace {
+
+TEST(ListenAddress, LoopbackIsTaken) {
+  const auto four = ParseListenAddress("127.0.0.1:8080");
+  ASSERT_TRUE(four.ok()) << four.status();
+  EXPECT_EQ(four->host, "127.0.0.1");
+  EXPECT_EQ(four->port, 8080);
+  EXPECT_EQ(ParseListenAddress("[::1]:0")->host, "::1");
+  EXPECT_EQ(ParseListenAddress("localhost:1")->host, "127.0.0.1");
+  EXPECT_TRUE(ParseListenAddress("127.9.9.9:65535").ok());
+}
+
+TEST(ListenAddress, AllElseIsRefused) {
+  for (const char* bad :
+       {"", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1",
+        "127.0.0.1:80 ", "0.0.0.0:80", "192.0.2.1:80", "[::]:80", "example.com:80", "127.0.0.1.evil:1"})
+    EXPECT_EQ(ParseListenAddress(bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
+}
+
+TEST(ListenAddress, HostHeader) {
+  for (const char* local :
+       {"", "localhost", "localhost:80", "127.0.0.1", "127.0.0.1:4000", "[::1]", "[::1]:80"})
+    EXPECT_TRUE(IsLocalHost(local)) << local;
+  for (const char* foreign :
+       {"evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "[::2]", "192.0.2.1"})
+    EXPECT_FALSE(IsLocalHost(foreign)) << foreign;
+}
+
+}  // namespace
+}  // namespace quantfleet::agent
