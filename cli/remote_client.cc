@@ -10,6 +10,7 @@
 namespace quantfleet::cli {
 namespace {
 
+constexpr auto kReconnect = std::chrono::seconds(2);  // how long a call waits for a connection that was lost
 constexpr auto kDeadline = std::chrono::seconds(10);
 // The daemon hashes or reads the whole model before it answers.
 constexpr auto kLongDeadline = std::chrono::minutes(30);
@@ -41,6 +42,7 @@ struct OperatorClient::Impl {
   absl::StatusOr<Response> Call(std::unique_ptr<Stub> stub,
                                 grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                                 const Request& request, std::chrono::seconds deadline = kDeadline) {
+    net::AwaitConnection(*channel, kReconnect);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + deadline);
     Response response;
@@ -165,6 +167,7 @@ absl::StatusOr<v1::ListDevicesResponse> OperatorClient::ListDevices() {
 }
 
 absl::StatusOr<v1::PushState> OperatorClient::WritePush(const NextPiece& next) {
+  net::AwaitConnection(*impl_->channel, kReconnect);
   grpc::ClientContext context;  // no deadline: keep-alive notices a daemon that is gone
   v1::PushState state;
   const auto stub = v1::ModelService::NewStub(impl_->channel);
@@ -187,6 +190,7 @@ absl::StatusOr<v1::PushState> OperatorClient::WritePush(const NextPiece& next) {
 }
 
 absl::Status OperatorClient::WatchJob(const std::string& name, const std::function<void(const v1::Job&)>& on_change) {
+  net::AwaitConnection(*impl_->channel, kReconnect);
   grpc::ClientContext context;
   const auto stub = v1::JobService::NewStub(impl_->channel);
   const auto reader = stub->WatchJob(&context, Named<v1::GetJobRequest>(name));

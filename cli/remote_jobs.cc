@@ -45,15 +45,16 @@ void PrintJob(const v1::Job& job, Time now) {
 std::string ProgressText(const v1::Job& job) {
   const v1::JobProgress& progress = job.progress();
   if (job.state() == v1::Job::QUEUED) return job.name() + ": queued";
-  std::string text =
-      fmt::format("{} {} {:>5}  read {} of {}, written {}", progress.stage(),
-                  Bar(progress.bytes_read(), progress.bytes_total(), 24),
-                  Share(progress.bytes_read(), progress.bytes_total()), HumanBytes(progress.bytes_read()),
-                  HumanBytes(progress.bytes_total()), HumanBytes(progress.bytes_written()));
+  if (progress.bytes_total() == 0) return fmt::format("{}: {}", job.name(), progress.stage());
+  std::string text = fmt::format("{} {} {:>5}  {} of {}", progress.stage(),
+                                 Bar(progress.bytes_read(), progress.bytes_total(), 12),
+                                 Share(progress.bytes_read(), progress.bytes_total()),
+                                 HumanBytes(progress.bytes_read()), HumanBytes(progress.bytes_total()));
   if (progress.bytes_per_second() >= 1)
     text += fmt::format("  {}/s", HumanBytes(static_cast<uint64_t>(progress.bytes_per_second())));
   if (progress.eta_seconds() >= 0 && progress.eta_seconds() < 1e9 && !job.done())
     text += "  ETA " + HumanDuration(Duration(static_cast<int64_t>(progress.eta_seconds() * 1000)));
+  text += fmt::format("  {} written", HumanBytes(progress.bytes_written()));  // last: narrow terminals cut it
   return text;
 }
 

@@ -74,6 +74,12 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const Ser
   return grpc::CreateCustomChannel(address, MakeChannelCredentials(trust, identity), MakeArguments());
 }
 
+bool AwaitConnection(grpc::Channel& channel, Duration timeout) {
+  // The other states are driven by the call itself.
+  if (channel.GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_TRANSIENT_FAILURE) return true;
+  return channel.WaitForConnected(std::chrono::system_clock::now() + timeout);
+}
+
 std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const std::string& ca_pem,
                                                                const std::string& certificate_chain_pem,
                                                                const std::string& private_pem) {

@@ -39,6 +39,12 @@ struct ServerTrust {
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const ServerTrust& trust,
                                            const ClientIdentity& identity);
 
+// Call it before each call on a channel that lives long. gRPC drives a connection only while something waits on the
+// channel, and a call on a channel whose last attempt failed does not wait but fails: a daemon that was restarted would
+// be found again only after 15 s or more. Returns at once unless the last attempt failed; then when connected, or false
+// after `timeout`.
+bool AwaitConnection(grpc::Channel& channel, Duration timeout);
+
 // TLS for the daemon: asks for a client certificate, verifies it against the CA when one comes. The chain is the
 // daemon's certificate followed by the CA's, because first contact looks for the CA there.
 std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const std::string& ca_pem,

@@ -57,19 +57,23 @@ class ChannelTest : public TlsFixture {
     const ClientIdentity server = identity ? *identity : ServerIdentity(issuer);
     grpc::ServerBuilder builder;
     ConfigureServer(builder);
-    builder.AddListeningPort("127.0.0.1:0",
+    builder.AddListeningPort(fmt::format("127.0.0.1:{}", port_),
                              MakeServerCredentials(issuer.certificate_pem(),
                                                    server.certificate_pem + issuer.certificate_pem(),
                                                    server.private_pem),
                              &port_);
-    builder.RegisterCallbackGenericService(&service_);
+    service_ = std::make_unique<WhoAmI>();  // serves one server only
+    builder.RegisterCallbackGenericService(service_.get());
     server_ = builder.BuildAndStart();
     ASSERT_TRUE(server_);
   }
 
   absl::StatusOr<std::string> Call(const ServerTrust& trust, const ClientIdentity& identity = {},
                                    const std::string& method = "/who") {
-    grpc::GenericStub stub(MakeChannel(fmt::format("127.0.0.1:{}", port_), trust, identity));
+    return CallOver(MakeChannel(fmt::format("127.0.0.1:{}", port_), trust, identity), method);
+  }
+  absl::StatusOr<std::string> CallOver(const std::shared_ptr<grpc::Channel>& channel, const std::string& method = "/who") {
+    grpc::GenericStub stub(channel);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
     const grpc::ByteBuffer request = ToBuffer("?");
@@ -83,7 +87,7 @@ class ChannelTest : public TlsFixture {
   ServerTrust Pinned() const { return {ca_.certificate_pem(), {}, {}}; }
   ServerTrust FirstContact() const { return {"", ca_.fingerprint(), {}}; }
 
-  WhoAmI service_;
+  std::unique_ptr<WhoAmI> service_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };
@@ -172,6 +176,25 @@ TEST_F(ChannelTest, StatusKeepsCodeAndMessage) {
   EXPECT_EQ(status.code(), Code::kNotFound);
   EXPECT_EQ(Message(status), "no such thing");
   EXPECT_TRUE(FromGrpc(ToGrpc(absl::OkStatus())).ok());
+}
+
+// Calls that fail at once never let the channel connect: a restarted daemon was found after 15 s to 30 s.
+TEST_F(ChannelTest, ARestartedServerIsFoundSoon) {
+  Serve(ca_);
+  const auto channel = MakeChannel(fmt::format("127.0.0.1:{}", port_), Pinned(), {});
+  EXPECT_TRUE(AwaitConnection(*channel, std::chrono::seconds(0))) << "the first call connects by itself";
+  ASSERT_TRUE(CallOver(channel).ok());
+  EXPECT_TRUE(AwaitConnection(*channel, std::chrono::seconds(0)));
+  server_->Shutdown();
+  server_.reset();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(CallOver(channel).status().code(), Code::kUnavailable);
+    EXPECT_FALSE(AwaitConnection(*channel, std::chrono::milliseconds(50)));
+  }
+  Serve(ca_);
+  EXPECT_TRUE(AwaitConnection(*channel, std::chrono::seconds(10)));
+  const auto answer = CallOver(channel);
+  EXPECT_TRUE(answer.ok()) << answer.status();
 }
 
 TEST_F(ChannelTest, NobodyListeningIsUnavailable) {
