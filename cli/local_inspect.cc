@@ -1,7 +1,6 @@
 #include "cli/local_inspect.h"
 
 #include <boost/json.hpp>
-
 #include <memory>
 
 #include "cli/command.h"
@@ -40,8 +39,9 @@ absl::Status InspectArtifact(const Options& options) {
   {
     ProgressLine line("verify");
     const uint64_t total = ArtifactBytes(manifest);
-    QF_RETURN_IF_ERROR(VerifyFolder(RealFileSystem(), folder, manifest,
-                                    [&](uint64_t done) { line.Update(done, total); }, interrupt.token()));
+    QF_RETURN_IF_ERROR(VerifyFolder(
+        RealFileSystem(), folder, manifest, [&](uint64_t done) { line.Update(done, total); },
+        interrupt.token()));
   }
   json::object artifact = DescribeManifest(manifest);
   artifact["verified"] = true;
@@ -66,10 +66,13 @@ absl::Status Inspect(const Options& options) {
 
 void AddInspectCommand(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("inspect", "Describe a model, an artifact (which is verified) or a manifest");
-  command->add_option("path", options->path,
-                      "A Hugging Face folder, a GGUF file, an artifact's folder, or a manifest.pb")
-      ->type_name("PATH")->required();
+  CLI::App* command =
+      app.add_subcommand("inspect", "Describe a model, an artifact (which is verified) or a manifest");
+  command
+      ->add_option("path", options->path,
+                   "A Hugging Face folder, a GGUF file, an artifact's folder, or a manifest.pb")
+      ->type_name("PATH")
+      ->required();
   command->add_flag("--json", options->json, "JSON on stdout");
   command->callback([options] { ExitOnError(Inspect(*options)); });
 }

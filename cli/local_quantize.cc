@@ -1,7 +1,6 @@
 #include "cli/local_quantize.h"
 
 #include <boost/json.hpp>
-
 #include <memory>
 
 #include "cli/command.h"
@@ -30,7 +29,8 @@ struct Options {
 
 json::array FilesJson(const TargetPlan& target) {
   json::array files;
-  for (const OutputFile& file : target.layout.files) files.push_back({{"path", file.path}, {"size", file.size}});
+  for (const OutputFile& file : target.layout.files)
+    files.push_back({{"path", file.path}, {"size", file.size}});
   return files;
 }
 
@@ -42,10 +42,14 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan) {
       json::array shape;
       if (t.dims > 1) shape.push_back(t.rows);
       shape.push_back(t.cols);
-      tensors.push_back({{"name", t.name}, {"shape", shape}, {"scheme", Info(t.dtype).name}, {"bytes", t.bytes}});
+      tensors.push_back(
+          {{"name", t.name}, {"shape", shape}, {"scheme", Info(t.dtype).name}, {"bytes", t.bytes}});
     }
-    targets.push_back({{"name", target.spec.name()}, {"tensors", tensors}, {"files", FilesJson(target)},
-                       {"bytes", TargetBytes(target)}, {"chunks", target.chunks.size()},
+    targets.push_back({{"name", target.spec.name()},
+                       {"tensors", tensors},
+                       {"files", FilesJson(target)},
+                       {"bytes", TargetBytes(target)},
+                       {"chunks", target.chunks.size()},
                        {"memory_bytes", target.layout.memory_bytes}});
   }
   return {{"source_bytes", plan.source_bytes}, {"slabs", plan.slabs.size()}, {"targets", targets}};
@@ -56,15 +60,18 @@ void PrintPlan(const Options& options, const ModelDescription& model, const Plan
   PrintOut(DescribePlan(model, plan));
 }
 
-void PrintResult(const Options& options, const Plan& plan, const FolderSink& sink, const ExecutorResult& result,
-                 double seconds) {
+void PrintResult(const Options& options, const Plan& plan, const FolderSink& sink,
+                 const ExecutorResult& result, double seconds) {
   json::array targets;
   std::string text;
   for (size_t t = 0; t < plan.targets.size(); ++t) {
     const TargetPlan& target = plan.targets[t];
     const std::string digest = ManifestDigest(result.manifests[t]).hex();
-    targets.push_back({{"name", target.spec.name()}, {"path", sink.FolderOf(t).string()},
-                       {"manifest_digest", digest}, {"files", FilesJson(target)}, {"bytes", TargetBytes(target)}});
+    targets.push_back({{"name", target.spec.name()},
+                       {"path", sink.FolderOf(t).string()},
+                       {"manifest_digest", digest},
+                       {"files", FilesJson(target)},
+                       {"bytes", TargetBytes(target)}});
     text += fmt::format("{}  {}  {}\n", sink.FolderOf(t).string(), HumanBytes(TargetBytes(target)), digest);
   }
   if (!options.json) return PrintOut(text + fmt::format("{:.1f} s\n", seconds));
@@ -72,7 +79,8 @@ void PrintResult(const Options& options, const Plan& plan, const FolderSink& sin
   PrintOut(json::serialize(json::object{{"source_digest", ToHex(AsBytes(source_raw))},
                                         {"source_bytes", plan.source_bytes},
                                         {"targets", targets},
-                                        {"seconds", seconds}}) + "\n");
+                                        {"seconds", seconds}}) +
+           "\n");
 }
 
 absl::Status Quantize(const Options& options) {
@@ -92,8 +100,8 @@ absl::Status Quantize(const Options& options) {
     return absl::OkStatus();
   }
   QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(RealFileSystem(), options.out, plan, options.force));
-  ExecutorOptions execution{.threads = options.threads, .memory_bytes = options.memory_mib << 20,
-                            .stop = interrupt.token()};
+  ExecutorOptions execution{
+      .threads = options.threads, .memory_bytes = options.memory_mib << 20, .stop = interrupt.token()};
   ExecutorResult result;
   {
     ProgressLine line("quantize");
@@ -101,7 +109,8 @@ absl::Status Quantize(const Options& options) {
     QF_ASSIGN_OR_RETURN(result, Execute(*source, plan, *sink, execution));
   }
   QF_RETURN_IF_ERROR(sink->Finish(result.manifests));
-  PrintResult(options, plan, *sink, result, static_cast<double>((clock.Monotonic() - started).count()) / 1000);
+  PrintResult(options, plan, *sink, result,
+              static_cast<double>((clock.Monotonic() - started).count()) / 1000);
   return absl::OkStatus();
 }
 
@@ -109,20 +118,27 @@ absl::Status Quantize(const Options& options) {
 
 void AddQuantizeCommand(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("quantize", "Make artifacts from a model, all in one pass, without a daemon");
+  CLI::App* command =
+      app.add_subcommand("quantize", "Make artifacts from a model, all in one pass, without a daemon");
   command->add_option("source", options->source, "A Hugging Face folder (safetensors) or a GGUF file")
-      ->type_name("SRC")->required();
+      ->type_name("SRC")
+      ->required();
   command->add_option("--target", options->targets, "What to make, as gguf:q4_0; may be given several times")
-      ->type_name("FORMAT:RECIPE")->required()->allow_extra_args(false)
+      ->type_name("FORMAT:RECIPE")
+      ->required()
+      ->allow_extra_args(false)
       ->check([](const std::string& text) {
         const auto spec = ParseTargetSpec(text);
         return spec.ok() ? std::string() : Message(spec.status());
       });
-  CLI::Option* out = command->add_option("--out", options->out, "Folder that gets a folder per target")->type_name("DIR");
+  CLI::Option* out =
+      command->add_option("--out", options->out, "Folder that gets a folder per target")->type_name("DIR");
   command->add_option("--memory", options->memory_mib, "Memory for what is in flight, in MiB (512)")
-      ->type_name("MIB")->check(CLI::Range(uint64_t{1}, uint64_t{1} << 24));
+      ->type_name("MIB")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 24));
   command->add_option("--threads", options->threads, "Worker threads (as many as cores)")
-      ->type_name("N")->check(CLI::Range(1, 1024));
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
   CLI::Option* dry = command->add_flag("--dry-run", options->dry_run,
                                        "Only say what every tensor becomes and how large each file gets");
   command->add_flag("--force", options->force, "Replace artifacts that are there already");

@@ -1,8 +1,7 @@
 #include "cli/model_text.h"
 
-#include <boost/json.hpp>
-
 #include <algorithm>
+#include <boost/json.hpp>
 
 #include "pipeline/tensor/dtype.h"
 
@@ -14,10 +13,18 @@ using namespace quantfleet::pipeline;
 
 json::object HyperJson(const Hyperparameters& h) {
   static constexpr const char* kScalings[] = {"none", "linear", "longrope", "llama3"};
-  json::object out{{"hidden", h.hidden}, {"intermediate", h.intermediate}, {"layers", h.layers}, {"heads", h.heads},
-                   {"kv_heads", h.kv_heads}, {"head_dim", h.head_dim}, {"vocab", h.vocab}, {"context", h.context},
-                   {"original_context", h.original_context}, {"rope_dims", h.rope_dims},
-                   {"rope_theta", h.rope_theta}, {"rms_epsilon", h.rms_epsilon},
+  json::object out{{"hidden", h.hidden},
+                   {"intermediate", h.intermediate},
+                   {"layers", h.layers},
+                   {"heads", h.heads},
+                   {"kv_heads", h.kv_heads},
+                   {"head_dim", h.head_dim},
+                   {"vocab", h.vocab},
+                   {"context", h.context},
+                   {"original_context", h.original_context},
+                   {"rope_dims", h.rope_dims},
+                   {"rope_theta", h.rope_theta},
+                   {"rms_epsilon", h.rms_epsilon},
                    {"rope_scaling", kScalings[static_cast<size_t>(h.rope_scaling.kind)]},
                    {"tied_embeddings", h.tied_embeddings}};
   if (h.sliding_window > 0) out["sliding_window"] = h.sliding_window;
@@ -26,8 +33,10 @@ json::object HyperJson(const Hyperparameters& h) {
 
 json::object TokenizerJson(const TokenizerData& t) {
   static constexpr const char* kKinds[] = {"none", "sentencepiece", "byte-bpe"};
-  json::object out{{"kind", kKinds[static_cast<size_t>(t.kind)]}, {"tokens", t.tokens.size()},
-                   {"add_bos", t.add_bos}, {"add_eos", t.add_eos}};
+  json::object out{{"kind", kKinds[static_cast<size_t>(t.kind)]},
+                   {"tokens", t.tokens.size()},
+                   {"add_bos", t.add_bos},
+                   {"add_eos", t.add_eos}};
   if (!t.merges.empty()) out["merges"] = t.merges.size();
   if (t.kind == TokenizerData::Kind::kByteBpe) out["pre"] = t.pre;
   const auto add_special = [&](const char* name, const std::optional<int32_t>& id) {
@@ -112,21 +121,32 @@ json::object DescribeModel(const ModelSource& source) {
     bytes += size;
   }
   for (const Attachment& a : source.attachments()) attachments.emplace_back(a.name);
-  return {{"kind", "model"}, {"format", source.format()}, {"name", model.name},
-          {"architecture", Name(model.architecture)}, {"parameters", model.Parameters()}, {"weight_bytes", bytes},
-          {"hyperparameters", HyperJson(model.hyper)}, {"tokenizer", TokenizerJson(model.tokenizer)},
-          {"attachments", attachments}, {"tensors", tensors}};
+  return {{"kind", "model"},
+          {"format", source.format()},
+          {"name", model.name},
+          {"architecture", Name(model.architecture)},
+          {"parameters", model.Parameters()},
+          {"weight_bytes", bytes},
+          {"hyperparameters", HyperJson(model.hyper)},
+          {"tokenizer", TokenizerJson(model.tokenizer)},
+          {"attachments", attachments},
+          {"tensors", tensors}};
 }
 
 json::object DescribeManifest(const v1::Manifest& manifest) {
   json::array files;
   for (const v1::ArtifactFile& file : manifest.files())
     files.push_back({{"path", file.path()}, {"size", file.size()}, {"chunks", file.chunks_size()}});
-  return {{"kind", "artifact"}, {"manifest_digest", ManifestDigest(manifest).hex()},
-          {"format", manifest.target().format()}, {"recipe", manifest.target().recipe()},
-          {"architecture", manifest.source().architecture()}, {"parameters", manifest.source().parameters()},
-          {"source_digest", ToHex(AsBytes(manifest.source().digest()))}, {"bytes", ArtifactBytes(manifest)},
-          {"memory_bytes", manifest.requirements().memory_bytes()}, {"files", files}};
+  return {{"kind", "artifact"},
+          {"manifest_digest", ManifestDigest(manifest).hex()},
+          {"format", manifest.target().format()},
+          {"recipe", manifest.target().recipe()},
+          {"architecture", manifest.source().architecture()},
+          {"parameters", manifest.source().parameters()},
+          {"source_digest", ToHex(AsBytes(manifest.source().digest()))},
+          {"bytes", ArtifactBytes(manifest)},
+          {"memory_bytes", manifest.requirements().memory_bytes()},
+          {"files", files}};
 }
 
 std::string Readable(const json::object& object) {

@@ -13,7 +13,7 @@ namespace {
 constexpr Duration kWindow{8000};
 constexpr Duration kRedraw{150};
 
-std::string Clock(uint64_t seconds) {
+std::string TimeText(uint64_t seconds) {
   if (seconds >= 3600) return fmt::format("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
   return fmt::format("{}:{:02}", seconds / 60, seconds % 60);
 }
@@ -27,13 +27,17 @@ std::string ProgressText::Render(uint64_t done, uint64_t total, Duration now) {
                                  HumanBytes(done), HumanBytes(total));
   const Sample& first = samples_.front();
   if (now <= first.at || done <= first.done) return line;
-  const double rate = static_cast<double>(done - first.done) * 1000 / static_cast<double>((now - first.at).count());
+  const double rate =
+      static_cast<double>(done - first.done) * 1000 / static_cast<double>((now - first.at).count());
   line += fmt::format("  {}/s", HumanBytes(static_cast<uint64_t>(rate)));
-  if (done < total) line += fmt::format("  ETA {}", Clock(static_cast<uint64_t>(static_cast<double>(total - done) / rate)));
+  if (done < total)
+    line +=
+        fmt::format("  ETA {}", TimeText(static_cast<uint64_t>(static_cast<double>(total - done) / rate)));
   return line;
 }
 
-ProgressLine::ProgressLine(std::string stage) : terminal_(::isatty(STDERR_FILENO) == 1), text_(std::move(stage)) {}
+ProgressLine::ProgressLine(std::string stage)
+    : terminal_(::isatty(STDERR_FILENO) == 1), text_(std::move(stage)) {}
 
 ProgressLine::~ProgressLine() {
   if (visible_) fmt::print(stderr, "\r\x1b[K");

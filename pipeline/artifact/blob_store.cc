@@ -8,7 +8,8 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr Encoding kEncodings[] = {Encoding::kRaw, Encoding::kZstd, Encoding::kPlanes2Zstd, Encoding::kPlanes4Zstd};
+constexpr Encoding kEncodings[] = {Encoding::kRaw, Encoding::kZstd, Encoding::kPlanes2Zstd,
+                                   Encoding::kPlanes4Zstd};
 
 // Unique among the threads of this process and, by its random part, among processes that share the folder.
 std::string TemporaryName() {
@@ -44,8 +45,8 @@ absl::StatusOr<BlobStore::Stored> BlobStore::Put(const Digest& digest, ByteSpan 
   return stored;
 }
 
-// Two threads that store the same chunk write the same bytes to two temporary files; the second rename replaces the
-// first's file by its equal.
+// Two threads that store the same chunk write the same bytes to two temporary files; the second rename
+// replaces the first's file by its equal.
 absl::Status BlobStore::WriteNew(const fs::path& path, ByteSpan bytes) {
   const fs::path folder = path.parent_path(), incoming = root_ / "incoming";
   for (const fs::path& needed : {incoming, folder}) {
@@ -83,7 +84,8 @@ absl::StatusOr<BlobStore::Stored> BlobStore::Find(const Digest& digest) const {
   return NotFound("no blob {} in {}", digest.hex(), root_.string());
 }
 
-absl::StatusOr<Bytes> BlobStore::ReadForm(const Stored& stored, const Digest& digest, uint32_t plain_size) const {
+absl::StatusOr<Bytes> BlobStore::ReadForm(const Stored& stored, const Digest& digest,
+                                          uint32_t plain_size) const {
   if (stored.stored_size > plain_size)
     return DataLoss("{} bytes are stored for a chunk of {}", stored.stored_size, plain_size);
   QF_ASSIGN_OR_RETURN(auto file, files_.Open(stored.path, OpenMode::kRead));

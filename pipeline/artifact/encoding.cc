@@ -18,15 +18,19 @@ constexpr std::array<std::string_view, 4> kNames{"raw", "zstd", "planes2-zstd", 
 
 int PlanesOf(Encoding encoding) {
   switch (encoding) {
-    case Encoding::kPlanes2Zstd: return 2;
-    case Encoding::kPlanes4Zstd: return 4;
-    case Encoding::kRaw: case Encoding::kZstd: return 1;
+    case Encoding::kPlanes2Zstd:
+      return 2;
+    case Encoding::kPlanes4Zstd:
+      return 4;
+    case Encoding::kRaw:
+    case Encoding::kZstd:
+      return 1;
   }
   return 1;
 }
 
-// Bytes of equal significance together: all bytes 0 of the elements, then all bytes 1, ...; an incomplete last element
-// stays as it is at the end.
+// Bytes of equal significance together: all bytes 0 of the elements, then all bytes 1, ...; an incomplete
+// last element stays as it is at the end.
 void Split(ByteSpan plain, int planes, std::byte* out) {
   const size_t width = static_cast<size_t>(planes), count = plain.size() / width;
   for (size_t p = 0; p < width; ++p)
@@ -45,7 +49,8 @@ struct FreeCompressor {
   void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
 };
 
-// At most `limit` bytes, or empty when the result does not fit into them (or zstd has no memory: raw serves then).
+// At most `limit` bytes, or empty when the result does not fit into them (or zstd has no memory: raw serves
+// then).
 Bytes Compress(ZSTD_CCtx* context, ByteSpan plain, size_t limit) {
   Bytes out(limit);
   const size_t n = ZSTD_compressCCtx(context, out.data(), out.size(), plain.data(), plain.size(), kLevel);
@@ -121,8 +126,8 @@ absl::Status DecodeChunk(Encoding encoding, ByteSpan stored, MutableBytes plain)
   const int planes = PlanesOf(encoding);
   Bytes split(planes == 1 ? 0 : plain.size());
   const MutableBytes target = planes == 1 ? plain : MutableBytes(split);
-  // The whole output is one buffer of the declared size: zstd needs no window of its own and stops at its end, however
-  // much the input claims to unpack to.
+  // The whole output is one buffer of the declared size: zstd needs no window of its own and stops at its
+  // end, however much the input claims to unpack to.
   const size_t n = ZSTD_decompress(target.data(), target.size(), stored.data(), stored.size());
   if (ZSTD_isError(n)) return DataLoss("a chunk does not decompress: {}", ZSTD_getErrorName(n));
   if (n != plain.size()) return DataLoss("a chunk decompresses to {} bytes, not {}", n, plain.size());

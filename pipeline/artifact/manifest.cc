@@ -15,7 +15,8 @@ constexpr uint32_t kFormatVersion = 1;
 constexpr size_t kMaxManifestBytes = size_t{64} << 20;
 constexpr size_t kMaxPathBytes = 512;
 
-// Paths are joined to a folder on the reader's machine, whatever its system: no way out of it, no second spelling.
+// Paths are joined to a folder on the reader's machine, whatever its system: no way out of it, no second
+// spelling.
 absl::Status CheckPath(std::string_view path) {
   if (path.empty() || path.size() > kMaxPathBytes)
     return InvalidArgument("a file's path has {} bytes (1 to {} are allowed)", path.size(), kMaxPathBytes);
@@ -34,7 +35,8 @@ absl::Status CheckPath(std::string_view path) {
 }
 
 absl::Status CheckDigest(std::string_view raw, std::string_view whose) {
-  if (raw.size() != Digest::kSize) return InvalidArgument("{}: a digest has 32 bytes, not {}", whose, raw.size());
+  if (raw.size() != Digest::kSize)
+    return InvalidArgument("{}: a digest has 32 bytes, not {}", whose, raw.size());
   return absl::OkStatus();
 }
 
@@ -43,8 +45,8 @@ absl::Status CheckChunks(const v1::ArtifactFile& file) {
   for (const v1::Chunk& chunk : file.chunks()) {
     QF_RETURN_IF_ERROR(CheckDigest(chunk.digest(), file.path()));
     if (chunk.size() == 0 || chunk.size() > kMaxChunkBytes)
-      return InvalidArgument("file '{}': a chunk of {} bytes (1 to {} are allowed)", file.path(), chunk.size(),
-                             kMaxChunkBytes);
+      return InvalidArgument("file '{}': a chunk of {} bytes (1 to {} are allowed)", file.path(),
+                             chunk.size(), kMaxChunkBytes);
     sum += chunk.size();  // fewer chunks than fit 64 MiB of manifest, each below 2^23: no overflow
   }
   if (sum != file.size())
@@ -92,7 +94,8 @@ Digest ManifestDigest(const v1::Manifest& manifest) { return HashText(SerializeM
 
 absl::StatusOr<v1::Manifest> ParseManifest(std::string_view bytes) {
   if (bytes.size() > kMaxManifestBytes)
-    return InvalidArgument("a manifest of {} bytes: more than the {} allowed", bytes.size(), kMaxManifestBytes);
+    return InvalidArgument("a manifest of {} bytes: more than the {} allowed", bytes.size(),
+                           kMaxManifestBytes);
   v1::Manifest manifest;
   if (!manifest.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return InvalidArgument("this is not a manifest: it does not parse");

@@ -5,8 +5,9 @@
 namespace quantfleet::pipeline {
 namespace {
 
-absl::Status VerifyFile(FileSystem& files, const fs::path& path, const v1::ArtifactFile& wanted, uint64_t done,
-                        const std::function<void(uint64_t)>& on_progress, const std::stop_token& stop) {
+absl::Status VerifyFile(FileSystem& files, const fs::path& path, const v1::ArtifactFile& wanted,
+                        uint64_t done, const std::function<void(uint64_t)>& on_progress,
+                        const std::stop_token& stop) {
   QF_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kRead));
   QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
   if (size != wanted.size())
@@ -15,9 +16,9 @@ absl::Status VerifyFile(FileSystem& files, const fs::path& path, const v1::Artif
   for (int i = 0; i < wanted.chunks_size(); ++i) {
     if (stop.stop_requested()) return Cancelled("stopped");
     const v1::Chunk& chunk = wanted.chunks(i);
-    QF_RETURN_IF_ERROR(Annotate(VerifyChunk(*file, offset, chunk),
-                                fmt::format("{}: chunk {} of {} at byte {}", path.string(), i + 1,
-                                            wanted.chunks_size(), offset)));
+    QF_RETURN_IF_ERROR(Annotate(
+        VerifyChunk(*file, offset, chunk),
+        fmt::format("{}: chunk {} of {} at byte {}", path.string(), i + 1, wanted.chunks_size(), offset)));
     offset += chunk.size();
     if (on_progress) on_progress(done + offset);
   }

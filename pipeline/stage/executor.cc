@@ -17,8 +17,13 @@ class Execution {
  public:
   Execution(const ModelSource& source, const Plan& plan, ChunkSink& sink, const ExecutorOptions& options,
             std::vector<PieceJob> jobs)
-      : source_(source), plan_(plan), sink_(sink), options_(options), jobs_(std::move(jobs)),
-        buffers_(BuffersFor(plan, jobs_)), records_(plan.slabs.size()) {
+      : source_(source),
+        plan_(plan),
+        sink_(sink),
+        options_(options),
+        jobs_(std::move(jobs)),
+        buffers_(BuffersFor(plan, jobs_)),
+        records_(plan.slabs.size()) {
     progress_.slabs_total = plan.slabs.size();
     progress_.bytes_total = plan.source_bytes;
     for (const TargetPlan& target : plan.targets) digests_.emplace_back(target.chunks.size());
@@ -49,9 +54,10 @@ class Execution {
     if (fit == 0)
       return InvalidArgument("a memory budget of {} is too small: this plan needs {} at least",
                              HumanBytes(options_.memory_bytes), HumanBytes(each));
-    const int wanted = options_.threads > 0 ? options_.threads : static_cast<int>(std::thread::hardware_concurrency());
-    return static_cast<int>(std::min<uint64_t>({fit, static_cast<uint64_t>(std::max(wanted, 1)),
-                                                std::max<uint64_t>(plan_.slabs.size(), 1)}));
+    const int wanted =
+        options_.threads > 0 ? options_.threads : static_cast<int>(std::thread::hardware_concurrency());
+    return static_cast<int>(std::min<uint64_t>(
+        {fit, static_cast<uint64_t>(std::max(wanted, 1)), std::max<uint64_t>(plan_.slabs.size(), 1)}));
   }
 
   bool Stopped() const { return failed_.load(std::memory_order_relaxed) || options_.stop.stop_requested(); }
@@ -66,8 +72,8 @@ class Execution {
         if (options_.stop.stop_requested()) return Cancelled("stopped");
         const ByteSpan plain = FixedOf(target.layout.files[chunk.file], chunk);
         digests_[t][c] = HashBytes(plain);
-        QF_RETURN_IF_ERROR(Annotate(sink_.Store(t, chunk, digests_[t][c], plain, 1),
-                                    target.layout.files[chunk.file].path));
+        QF_RETURN_IF_ERROR(
+            Annotate(sink_.Store(t, chunk, digests_[t][c], plain, 1), target.layout.files[chunk.file].path));
         progress_.bytes_written += chunk.size;
       }
     }
@@ -91,7 +97,8 @@ class Execution {
         if (absl::Status status = Handle(worker, slab); !status.ok()) return Fail(slab, status);
       }
     } catch (const std::bad_alloc&) {
-      Fail(plan_.slabs.size(), ResourceExhausted("out of memory: give a smaller memory budget or fewer threads"));
+      Fail(plan_.slabs.size(),
+           ResourceExhausted("out of memory: give a smaller memory budget or fewer threads"));
     } catch (const std::exception& error) {
       Fail(plan_.slabs.size(), Internal("quantizing failed: {}", error.what()));
     }
@@ -120,7 +127,8 @@ class Execution {
     for (const PieceOutput& output : job.outputs) chunks += pieces_of(output.chunk_rows);
     bool fits = record.chunks.size() == chunks && record.source_blocks.size() == pieces_of(job.block_rows);
     for (const SlabRecord::Chunk& chunk : record.chunks) {
-      fits = fits && chunk.target < plan_.targets.size() && chunk.index < plan_.targets[chunk.target].chunks.size();
+      fits = fits && chunk.target < plan_.targets.size() &&
+             chunk.index < plan_.targets[chunk.target].chunks.size();
       if (!fits) break;
       const PlannedChunk& planned = plan_.targets[chunk.target].chunks[chunk.index];
       fits = planned.piece == static_cast<int32_t>(slab.piece) && planned.first_row >= slab.first_row &&
@@ -160,7 +168,8 @@ class Execution {
       for (const Digest& block : record.source_blocks) source.Update(block.span());
     const Digest source_digest = source.Finish();
     ExecutorResult result{{}, progress_};
-    for (size_t t = 0; t < plan_.targets.size(); ++t) result.manifests.push_back(ManifestOf(t, source_digest));
+    for (size_t t = 0; t < plan_.targets.size(); ++t)
+      result.manifests.push_back(ManifestOf(t, source_digest));
     return result;
   }
 

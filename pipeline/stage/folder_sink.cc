@@ -12,8 +12,8 @@
 
 namespace quantfleet::pipeline {
 
-// One writer per output folder: another one would throw away the partial folders of the first. The lock lies on the
-// folder itself, so it leaves nothing behind and ends with the process.
+// One writer per output folder: another one would throw away the partial folders of the first. The lock lies
+// on the folder itself, so it leaves nothing behind and ends with the process.
 class FolderSink::Lock {
  public:
   static absl::StatusOr<std::unique_ptr<Lock>> Take(const fs::path& folder) {
@@ -22,8 +22,9 @@ class FolderSink::Lock {
     std::unique_ptr<Lock> lock(new Lock(fd));
     if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
     if (errno == EWOULDBLOCK)
-      return FailedPrecondition("another process is writing artifacts into {}: wait for it or choose another folder",
-                                folder.string());
+      return FailedPrecondition(
+          "another process is writing artifacts into {}: wait for it or choose another folder",
+          folder.string());
     // A file system without locks is used without.
     if (errno == ENOLCK || errno == EOPNOTSUPP || errno == EINVAL) return lock;
     return ErrnoStatus(errno, fmt::format("locking folder {}", folder.string()));
@@ -40,8 +41,8 @@ class FolderSink::Lock {
 FolderSink::FolderSink(FileSystem& files, fs::path out, const Plan& plan, bool replace)
     : files_(files), out_(std::move(out)), plan_(plan), replace_(replace), open_(plan.targets.size()) {}
 
-absl::StatusOr<std::unique_ptr<FolderSink>> FolderSink::Open(FileSystem& files, fs::path out, const Plan& plan,
-                                                             bool replace) {
+absl::StatusOr<std::unique_ptr<FolderSink>> FolderSink::Open(FileSystem& files, fs::path out,
+                                                             const Plan& plan, bool replace) {
   if (out.empty()) return InvalidArgument("name a folder for the artifacts");
   std::unique_ptr<FolderSink> sink(new FolderSink(files, std::move(out), plan, replace));
   QF_RETURN_IF_ERROR(sink->Prepare());
@@ -76,8 +77,9 @@ absl::Status FolderSink::Prepare() {
   }
   QF_ASSIGN_OR_RETURN(const uint64_t free, files_.FreeSpace(out_));
   if (free < needed)
-    return ResourceExhausted("{}: the artifacts need {}, the disk has {} free: make room or choose another folder",
-                             out_.string(), HumanBytes(needed), HumanBytes(free));
+    return ResourceExhausted(
+        "{}: the artifacts need {}, the disk has {} free: make room or choose another folder", out_.string(),
+        HumanBytes(needed), HumanBytes(free));
   for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(OpenTarget(t));
   return absl::OkStatus();
 }
@@ -116,7 +118,8 @@ absl::Status FolderSink::SyncTarget(size_t target, const v1::Manifest& manifest)
     QF_RETURN_IF_ERROR(open_[target][f]->Sync());
     const OutputFile& output = plan_.targets[target].layout.files[f];
     open_[target][f]->DropCache(0, output.size);
-    for (fs::path parent = fs::path(output.path).parent_path(); !parent.empty(); parent = parent.parent_path())
+    for (fs::path parent = fs::path(output.path).parent_path(); !parent.empty();
+         parent = parent.parent_path())
       folders.insert(folder / parent);
   }
   open_[target].clear();
@@ -129,7 +132,8 @@ absl::Status FolderSink::Show(size_t target) {
   const fs::path shown = FolderOf(target), old = Hidden(target, "old");
   QF_RETURN_IF_ERROR(files_.RemoveTree(old));
   const bool replaces = files_.Exists(shown);
-  if (replaces && !replace_) return AlreadyExists("{} has appeared meanwhile: --force replaces it", shown.string());
+  if (replaces && !replace_)
+    return AlreadyExists("{} has appeared meanwhile: --force replaces it", shown.string());
   if (replaces) QF_RETURN_IF_ERROR(files_.Rename(shown, old));
   if (absl::Status status = files_.Rename(Hidden(target, "partial"), shown); !status.ok()) {
     if (replaces) files_.Rename(old, shown).IgnoreError();

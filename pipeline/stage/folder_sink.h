@@ -1,7 +1,8 @@
 // Chunks become plain files: OUT/<target>/<files> and manifest.pb beside them.
 //
-// Everything is written into OUT/.<target>.partial and renamed when it is whole and on the disk; on any failure the
-// partial folders go, and OUT too if this sink made it. Store is thread-safe; the rest belongs to one thread.
+// Everything is written into OUT/.<target>.partial and renamed when it is whole and on the disk; on any
+// failure the partial folders go, and OUT too if this sink made it. Store is thread-safe; the rest belongs to
+// one thread.
 #pragma once
 
 #include <memory>
@@ -14,8 +15,8 @@ namespace quantfleet::pipeline {
 
 class FolderSink final : public ChunkSink {
  public:
-  // ALREADY_EXISTS when a target's folder is there, unless `replace`; RESOURCE_EXHAUSTED when the disk is too small;
-  // FAILED_PRECONDITION when another process writes there. `plan` and `files` must outlive the sink.
+  // ALREADY_EXISTS when a target's folder is there, unless `replace`; RESOURCE_EXHAUSTED when the disk is too
+  // small; FAILED_PRECONDITION when another process writes there. `plan` and `files` must outlive the sink.
   static absl::StatusOr<std::unique_ptr<FolderSink>> Open(FileSystem& files, fs::path out, const Plan& plan,
                                                           bool replace);
   ~FolderSink() override;

@@ -38,10 +38,17 @@ absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, cons
     const Piece& piece = model.pieces[i];
     const SourceTensor& tensor = model.tensors[piece.tensor];
     const PieceShape shape = ShapeOf(piece);
-    PieceJob job{.piece = &piece, .tensor = &tensor, .decoder = FindCodec(tensor.dtype), .rows = shape.rows,
-                 .cols = shape.cols, .source_row_bytes = RowBytes(tensor.dtype, shape.cols),
-                 .head_rows = PermutedHeadRows(model, plan, i), .block_rows = RowsPerBlock(tensor.dtype, shape),
-                 .read_rows = 0, .strip_rows = 0, .outputs = {}};
+    PieceJob job{.piece = &piece,
+                 .tensor = &tensor,
+                 .decoder = FindCodec(tensor.dtype),
+                 .rows = shape.rows,
+                 .cols = shape.cols,
+                 .source_row_bytes = RowBytes(tensor.dtype, shape.cols),
+                 .head_rows = PermutedHeadRows(model, plan, i),
+                 .block_rows = RowsPerBlock(tensor.dtype, shape),
+                 .read_rows = 0,
+                 .strip_rows = 0,
+                 .outputs = {}};
     job.read_rows = RowsPerRead(job.block_rows, job.head_rows);
     job.strip_rows = std::max(job.head_rows, kStripElements / job.cols / job.head_rows * job.head_rows);
     jobs.push_back(std::move(job));
@@ -66,8 +73,8 @@ WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
     for (size_t i = 0; i < job.outputs.size(); ++i) {
       const PieceOutput& output = job.outputs[i];
       const std::vector<PlannedChunk>& chunks = plan.targets[output.target].chunks;
-      for (size_t c = output.first_chunk; c < chunks.size() && chunks[c].piece == static_cast<int32_t>(output.placed->piece);
-           ++c)
+      for (size_t c = output.first_chunk;
+           c < chunks.size() && chunks[c].piece == static_cast<int32_t>(output.placed->piece); ++c)
         buffers.chunk_bytes[i] = std::max(buffers.chunk_bytes[i], uint64_t{chunks[c].size});
     }
   }
@@ -76,9 +83,13 @@ WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
 
 int ElementBytes(DType type) {
   switch (type) {
-    case DType::kF32: return 4;
-    case DType::kF16: case DType::kBF16: return 2;
-    default: return 1;
+    case DType::kF32:
+      return 4;
+    case DType::kF16:
+    case DType::kBF16:
+      return 2;
+    default:
+      return 1;
   }
 }
 

@@ -12,7 +12,8 @@ namespace {
 
 std::string ListTargets() {
   std::string list;
-  for (const Recipe& recipe : Recipes()) list += fmt::format("{}gguf:{}", list.empty() ? "" : ", ", recipe.name);
+  for (const Recipe& recipe : Recipes())
+    list += fmt::format("{}gguf:{}", list.empty() ? "" : ", ", recipe.name);
   return list;
 }
 

@@ -20,14 +20,16 @@ absl::Status CheckSourcePiece(const ModelDescription& model, const Piece& piece)
   if (piece.tensor >= model.tensors.size()) return Internal("piece {} names no tensor", Name(piece.role));
   const SourceTensor& tensor = model.tensors[piece.tensor];
   if (!IsFloat(tensor.dtype))
-    return InvalidArgument("tensor '{}' is {}: quantizing again what is quantized loses quality; use the original "
-                           "model (F32, F16 or BF16)", tensor.name, Info(tensor.dtype).name);
+    return InvalidArgument(
+        "tensor '{}' is {}: quantizing again what is quantized loses quality; use the original "
+        "model (F32, F16 or BF16)",
+        tensor.name, Info(tensor.dtype).name);
   if (!FindCodec(tensor.dtype))
     return Unimplemented("tensor '{}': this build cannot read {}", tensor.name, Info(tensor.dtype).name);
-  const bool inside = piece.dims == 1
-                          ? piece.first_row >= 0 && piece.first_row + piece.cols <= tensor.rows * tensor.cols
-                          : piece.first_row >= 0 && piece.first_row + piece.rows <= tensor.rows &&
-                                piece.cols == tensor.cols;
+  const bool inside =
+      piece.dims == 1
+          ? piece.first_row >= 0 && piece.first_row + piece.cols <= tensor.rows * tensor.cols
+          : piece.first_row >= 0 && piece.first_row + piece.rows <= tensor.rows && piece.cols == tensor.cols;
   if (!inside || piece.rows < 1 || piece.cols < 1)
     return Internal("piece {} does not lie in tensor '{}'", Name(piece.role), tensor.name);
   if (RowsPerBlock(tensor.dtype, ShapeOf(piece)) == 0)
@@ -37,7 +39,8 @@ absl::Status CheckSourcePiece(const ModelDescription& model, const Piece& piece)
   return absl::OkStatus();
 }
 
-absl::Status CheckPlaced(const ModelDescription& model, const TargetLayout& layout, const PlacedPiece& placed) {
+absl::Status CheckPlaced(const ModelDescription& model, const TargetLayout& layout,
+                         const PlacedPiece& placed) {
   if (placed.piece >= model.pieces.size() || placed.file >= layout.files.size())
     return Internal("tensor '{}' is placed from no piece or into no file", placed.tensor);
   const Piece& piece = model.pieces[placed.piece];
@@ -53,7 +56,8 @@ absl::Status CheckPlaced(const ModelDescription& model, const TargetLayout& layo
                          Info(placed.dtype).name, HumanBytes(kMaxChunkBytes));
   const int64_t head = model.hyper.head_dim;
   if (placed.order != piece.order && (head < 2 || head % 2 || shape.rows % head))
-    return InvalidArgument("tensor '{}': {} rows are not whole heads of {} rows", placed.tensor, shape.rows, head);
+    return InvalidArgument("tensor '{}': {} rows are not whole heads of {} rows", placed.tensor, shape.rows,
+                           head);
   return absl::OkStatus();
 }
 
@@ -78,7 +82,8 @@ absl::StatusOr<std::vector<Extent>> ExtentsOf(const ModelDescription& model, con
     at += extent.size;
   }
   if (at != layout.files[file].size)
-    return Internal("{}: the plan fills {} of {} bytes", layout.files[file].path, at, layout.files[file].size);
+    return Internal("{}: the plan fills {} of {} bytes", layout.files[file].path, at,
+                    layout.files[file].size);
   return extents;
 }
 
@@ -89,15 +94,17 @@ void CutFixed(uint32_t file, const Extent& extent, std::vector<PlannedChunk>& ch
   }
 }
 
-void CutPiece(const ModelDescription& model, uint32_t file, const Extent& extent, std::vector<PlannedChunk>& chunks) {
+void CutPiece(const ModelDescription& model, uint32_t file, const Extent& extent,
+              std::vector<PlannedChunk>& chunks) {
   const PlacedPiece& placed = *extent.placed;
   const PieceShape shape = ShapeOf(model.pieces[placed.piece]);
-  const int64_t row_bytes = RowBytes(placed.dtype, shape.cols), most = RowsPerChunk(row_bytes, placed.padding);
+  const int64_t row_bytes = RowBytes(placed.dtype, shape.cols),
+                most = RowsPerChunk(row_bytes, placed.padding);
   for (int64_t row = 0; row < shape.rows; row += most) {
     const int64_t rows = std::min(most, shape.rows - row);
     const int64_t size = rows * row_bytes + (row + rows == shape.rows ? placed.padding : 0);
-    chunks.push_back({file, extent.offset + static_cast<uint64_t>(row * row_bytes), static_cast<uint32_t>(size),
-                      static_cast<int32_t>(placed.piece), row, rows});
+    chunks.push_back({file, extent.offset + static_cast<uint64_t>(row * row_bytes),
+                      static_cast<uint32_t>(size), static_cast<int32_t>(placed.piece), row, rows});
   }
 }
 
@@ -165,8 +172,8 @@ absl::StatusOr<Plan> PlanFromLayouts(const ModelDescription& model,
     const int64_t most = SlabRows(model, plan, i);
     for (int64_t row = 0; row < shape.rows; row += most)
       plan.slabs.push_back({i, row, std::min(most, shape.rows - row)});
-    plan.source_bytes += static_cast<uint64_t>(
-        shape.rows * RowBytes(model.tensors[model.pieces[i].tensor].dtype, shape.cols));
+    plan.source_bytes +=
+        static_cast<uint64_t>(shape.rows * RowBytes(model.tensors[model.pieces[i].tensor].dtype, shape.cols));
   }
   return plan;
 }

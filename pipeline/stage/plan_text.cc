@@ -53,8 +53,9 @@ uint64_t TargetBytes(const TargetPlan& target) {
 }
 
 std::string DescribePlan(const ModelDescription& model, const Plan& plan) {
-  std::string out = fmt::format("source: {}, {} parameters, {} to read in {} slabs\n", Name(model.architecture),
-                                model.Parameters(), HumanBytes(plan.source_bytes), plan.slabs.size());
+  std::string out =
+      fmt::format("source: {}, {} parameters, {} to read in {} slabs\n", Name(model.architecture),
+                  model.Parameters(), HumanBytes(plan.source_bytes), plan.slabs.size());
   for (const TargetPlan& target : plan.targets) DescribeTarget(model, target, out);
   return out;
 }

@@ -20,8 +20,14 @@ std::string Place(const PieceJob& job, int64_t row, int64_t col) {
 
 SlabWorker::SlabWorker(const ModelSource& source, const Plan& plan, const std::vector<PieceJob>& jobs,
                        const WorkerBuffers& buffers, ChunkSink& sink, std::function<bool()> stopped)
-    : source_(source), plan_(plan), jobs_(jobs), sink_(sink), stopped_(std::move(stopped)), raw_(buffers.read_bytes),
-      strip_(buffers.strip_elements), fillings_(buffers.chunk_bytes.size()) {
+    : source_(source),
+      plan_(plan),
+      jobs_(jobs),
+      sink_(sink),
+      stopped_(std::move(stopped)),
+      raw_(buffers.read_bytes),
+      strip_(buffers.strip_elements),
+      fillings_(buffers.chunk_bytes.size()) {
   for (size_t i = 0; i < fillings_.size(); ++i) fillings_[i].buffer.resize(buffers.chunk_bytes[i]);
 }
 
@@ -62,9 +68,10 @@ absl::Status SlabWorker::DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t 
   const int64_t n = rows * job.cols;
   job.decoder->decode(raw.data(), n, strip_.data());
   if (const int64_t bad = FindNonFinite(strip_.data(), n); bad >= 0)
-    return InvalidArgument("tensor '{}' holds {} at {}: the file is damaged or its training diverged; fetch the model "
-                           "again or use another one", job.tensor->name, strip_[static_cast<size_t>(bad)],
-                           Place(job, row + bad / job.cols, bad % job.cols));
+    return InvalidArgument(
+        "tensor '{}' holds {} at {}: the file is damaged or its training diverged; fetch the model "
+        "again or use another one",
+        job.tensor->name, strip_[static_cast<size_t>(bad)], Place(job, row + bad / job.cols, bad % job.cols));
   return absl::OkStatus();
 }
 
@@ -77,8 +84,9 @@ absl::Status SlabWorker::Feed(const PieceJob& job, const PieceOutput& output, Fi
     const PlannedChunk& chunk = plan_.targets[output.target].chunks[index];
     const int64_t chunk_end = chunk.first_row + chunk.rows;
     const int64_t take = std::min(chunk_end, end) - filling.next_row;
-    QF_RETURN_IF_ERROR(Encode(job, output, raw, strip_first, filling.next_row, take,
-                              filling.buffer.data() + (filling.next_row - chunk.first_row) * output.row_bytes));
+    QF_RETURN_IF_ERROR(
+        Encode(job, output, raw, strip_first, filling.next_row, take,
+               filling.buffer.data() + (filling.next_row - chunk.first_row) * output.row_bytes));
     filling.next_row += take;
     if (filling.next_row == chunk_end) QF_RETURN_IF_ERROR(Seal(output, index, filling, record));
   }
@@ -86,23 +94,26 @@ absl::Status SlabWorker::Feed(const PieceJob& job, const PieceOutput& output, Fi
 }
 
 // Rows [row, row + rows) of the target, taken from the strip that begins at row strip_first of the piece.
-absl::Status SlabWorker::Encode(const PieceJob& job, const PieceOutput& output, ByteSpan raw, int64_t strip_first,
-                                int64_t row, int64_t rows, std::byte* out) {
-  const bool same_type = output.placed->dtype == job.tensor->dtype, same_order = output.placed->order == job.piece->order;
+absl::Status SlabWorker::Encode(const PieceJob& job, const PieceOutput& output, ByteSpan raw,
+                                int64_t strip_first, int64_t row, int64_t rows, std::byte* out) {
+  const bool same_type = output.placed->dtype == job.tensor->dtype;
+  const bool same_order = output.placed->order == job.piece->order;
   // Rows of `count`, contiguous in both, beginning at row `from` of the strip.
   const auto move = [&](int64_t from, int64_t count, std::byte* to) -> absl::Status {
     if (same_type) {
-      std::memcpy(to, raw.data() + from * job.source_row_bytes, static_cast<size_t>(count * job.source_row_bytes));
+      std::memcpy(to, raw.data() + from * job.source_row_bytes,
+                  static_cast<size_t>(count * job.source_row_bytes));
       return absl::OkStatus();
     }
     output.codec->encode(strip_.data() + from * job.cols, count, job.cols, nullptr, to);
     const int64_t bad =
         FindHalfOverflow(output.placed->dtype, {to, static_cast<size_t>(count * output.row_bytes)});
     if (bad < 0) return absl::OkStatus();
-    return InvalidArgument("tensor '{}' holds a value too large for {} ({} or near it): take bf16 or f32 for target {}",
-                           job.tensor->name, Info(output.placed->dtype).name,
-                           Place(job, strip_first + from + bad / job.cols, bad % job.cols),
-                           plan_.targets[output.target].spec.name());
+    return InvalidArgument(
+        "tensor '{}' holds a value too large for {} ({} or near it): take bf16 or f32 for target {}",
+        job.tensor->name, Info(output.placed->dtype).name,
+        Place(job, strip_first + from + bad / job.cols, bad % job.cols),
+        plan_.targets[output.target].spec.name());
   };
   if (same_order) return move(row - strip_first, rows, out);
   for (int64_t r = row; r < row + rows; ++r, out += output.row_bytes) {
@@ -113,15 +124,17 @@ absl::Status SlabWorker::Encode(const PieceJob& job, const PieceOutput& output, 
   return absl::OkStatus();
 }
 
-absl::Status SlabWorker::Seal(const PieceOutput& output, uint32_t index, Filling& filling, SlabRecord& record) {
+absl::Status SlabWorker::Seal(const PieceOutput& output, uint32_t index, Filling& filling,
+                              SlabRecord& record) {
   const PlannedChunk& chunk = plan_.targets[output.target].chunks[index];
   const auto rows_bytes = static_cast<size_t>(chunk.rows * output.row_bytes);
   const MutableBytes plain = MutableBytes(filling.buffer).first(chunk.size);
   std::ranges::fill(plain.subspan(rows_bytes), std::byte{0});
   const Digest digest = HashBytes(plain);
   FailPoint("slab-before-store");
-  QF_RETURN_IF_ERROR(Annotate(sink_.Store(output.target, chunk, digest, plain, ElementBytes(output.placed->dtype)),
-                              fmt::format("tensor '{}'", output.placed->tensor)));
+  QF_RETURN_IF_ERROR(
+      Annotate(sink_.Store(output.target, chunk, digest, plain, ElementBytes(output.placed->dtype)),
+               fmt::format("tensor '{}'", output.placed->tensor)));
   FailPoint("slab-after-store");
   record.chunks.push_back({output.target, index, digest});
   return absl::OkStatus();

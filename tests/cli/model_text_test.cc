@@ -1,8 +1,9 @@
 #include "cli/model_text.h"
 
-#include <boost/json.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <boost/json.hpp>
 
 #include "pipeline/format/open_model.h"
 #include "tests/support/status_matchers.h"
@@ -55,9 +56,11 @@ TEST(ModelText, DescribesAManifest) {
 }
 
 TEST(ModelText, ReadableNestsAndAligns) {
-  const boost::json::object object = {{"a", 1}, {"b", {{"c", "x"}, {"d", 1e-5}}},
+  const boost::json::object object = {{"a", 1},
+                                      {"b", {{"c", "x"}, {"d", 1e-5}}},
                                       {"t", {{{"name", "long name"}, {"n", 1}}, {{"name", "s"}, {"n", 22}}}}};
-  EXPECT_EQ(Readable(object), "a: 1\nb:\n  c: x\n  d: 1e-05\nt:\n  name       n\n  long name  1\n  s          22\n");
+  EXPECT_EQ(Readable(object),
+            "a: 1\nb:\n  c: x\n  d: 1e-05\nt:\n  name       n\n  long name  1\n  s          22\n");
 }
 
 }  // namespace

@@ -42,7 +42,8 @@ TEST(Encoding, NamesRoundTrip) {
 }
 
 TEST(Encoding, NoiseStaysRaw) {
-  for (const size_t n : {size_t{0}, size_t{1}, size_t{31}, size_t{5000}, size_t{1} << 20, size_t{kMaxChunkBytes}}) {
+  for (const size_t n :
+       {size_t{0}, size_t{1}, size_t{31}, size_t{5000}, size_t{1} << 20, size_t{kMaxChunkBytes}}) {
     const EncodedChunk chunk = EncodeChunk(Noise(n), 1);
     EXPECT_EQ(chunk.encoding, Encoding::kRaw) << n;
     EXPECT_TRUE(chunk.bytes.empty());
@@ -69,7 +70,8 @@ TEST(Encoding, EverySizeAndWidthRoundTrips) {
 }
 
 TEST(Encoding, TextAsFloatsMayStayWhole) {
-  // Two-byte words that repeat as a whole, not plane by plane: the probe takes what is smaller, and it round-trips.
+  // Two-byte words that repeat as a whole, not plane by plane: the probe takes what is smaller, and it
+  // round-trips.
   const Bytes words = Noise(4096);
   Bytes plain;
   for (int i = 0; i < 256; ++i) plain.insert(plain.end(), words.begin(), words.end());

@@ -48,7 +48,8 @@ TEST(Manifest, SameContentSameBytesAndBack) {
 
 // The bytes of version 1 are fixed: a digest that changes would rename every artifact in the field.
 TEST(Manifest, DigestIsPinned) {
-  EXPECT_EQ(ManifestDigest(Sample()).hex(), "d0387e76b41af21387586771807757c4ce1eec4e266011fba777c81da7795ddb");
+  EXPECT_EQ(ManifestDigest(Sample()).hex(),
+            "d0387e76b41af21387586771807757c4ce1eec4e266011fba777c81da7795ddb");
 }
 
 TEST(Manifest, AnEmptyFileHasNoChunk) {
@@ -105,7 +106,8 @@ TEST(Manifest, WhatDoesNotAddUpIsRefused) {
 
 TEST(Manifest, OneArtifactOneName) {
   const std::string bytes = SerializeManifest(Sample());
-  // format_version again, as protobuf's merging rules would allow; a field of a later version; fields out of order.
+  // format_version again, as protobuf's merging rules would allow; a field of a later version; fields out of
+  // order.
   for (const std::string& other : {bytes + std::string("\x08\x01", 2), bytes + std::string("\x50\x01", 2),
                                    bytes.substr(2) + bytes.substr(0, 2)}) {
     const auto parsed = ParseManifest(other);

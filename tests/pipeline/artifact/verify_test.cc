@@ -78,7 +78,8 @@ TEST_F(VerifyTest, WrongSizeAndMissingFile) {
 TEST_F(VerifyTest, Stops) {
   std::stop_source stop;
   stop.request_stop();
-  EXPECT_TRUE(absl::IsCancelled(VerifyFolder(RealFileSystem(), dir_.path(), manifest_, nullptr, stop.get_token())));
+  EXPECT_TRUE(
+      absl::IsCancelled(VerifyFolder(RealFileSystem(), dir_.path(), manifest_, nullptr, stop.get_token())));
 }
 
 TEST_F(VerifyTest, ManifestFileIsReadAndNamed) {
@@ -87,7 +88,8 @@ TEST_F(VerifyTest, ManifestFileIsReadAndNamed) {
   ASSERT_TRUE(read.ok()) << Describe(read.status());
   EXPECT_EQ(ManifestDigest(*read), ManifestDigest(manifest_));
   Write("manifest.pb", "junk");
-  EXPECT_THAT(Message(ReadManifest(RealFileSystem(), dir_ / "manifest.pb").status()), HasSubstr("manifest.pb"));
+  EXPECT_THAT(Message(ReadManifest(RealFileSystem(), dir_ / "manifest.pb").status()),
+              HasSubstr("manifest.pb"));
 }
 
 }  // namespace

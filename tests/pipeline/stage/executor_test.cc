@@ -39,7 +39,8 @@ std::vector<std::string> DigestsOf(const ExecutorResult& result) {
 class TinyTest : public ::testing::TestWithParam<Architecture> {
  protected:
   void SetUp() override {
-    // Rows of 172, which no block divides, and a source that is fused (phi3), permuted (llama) or has biases (qwen2).
+    // Rows of 172, which no block divides, and a source that is fused (phi3), permuted (llama) or has biases
+    // (qwen2).
     WriteTinyModel(dir_.path(), GetParam(), {.intermediate = 172, .layers = 2});
     auto source = OpenModel(RealFileSystem(), dir_.path());
     ASSERT_OK(source);
@@ -120,7 +121,8 @@ TEST_P(TinyTest, ManifestsSayWhatWasMade) {
   }
 }
 
-// The F32 GGUF that we make is a source too: where its rows are permuted already, nothing permutes them again.
+// The F32 GGUF that we make is a source too: where its rows are permuted already, nothing permutes them
+// again.
 TEST_P(TinyTest, AGgufSourceGivesTheSameWeights) {
   ASSERT_OK(RunPlan(plan_));
   const fs::path file = dir_ / "f32.gguf";
@@ -155,7 +157,8 @@ TEST_P(TinyTest, ResumeReadsOnlyWhatIsNotRecorded) {
     journal.records.erase(slab);
     const Slab& s = plan_.slabs[slab];
     const Piece& piece = source_->description().pieces[s.piece];
-    missing += static_cast<uint64_t>(s.rows) * static_cast<uint64_t>(piece.dims == 1 ? 1 : piece.cols) * 2;  // BF16
+    missing +=
+        static_cast<uint64_t>(s.rows) * static_cast<uint64_t>(piece.dims == 1 ? 1 : piece.cols) * 2;  // BF16
   }
   const size_t recorded = journal.records.size();
   CountingSource counting(*source_);
@@ -188,10 +191,10 @@ TEST(Executor, ManySlabsOfHeadsOfOddSizeEqualTheNaiveWay) {
   source.Add(Role::kAttnQ, DType::kBF16, 120, 65536);
   source.Add(Role::kAttnQBias, DType::kF32, 1, 120, 1);
   source.Add(Role::kFfnDown, DType::kF16, 33, 65536);
-  const auto plan = PlanFromLayouts(
-      source.model, {SimpleTarget(source.model, "a", DType::kQ8_0, RowOrder::kInterleaved),
-                     SimpleTarget(source.model, "b", DType::kBF16, RowOrder::kHf),
-                     SimpleTarget(source.model, "c", DType::kF32, RowOrder::kInterleaved)});
+  const auto plan =
+      PlanFromLayouts(source.model, {SimpleTarget(source.model, "a", DType::kQ8_0, RowOrder::kInterleaved),
+                                     SimpleTarget(source.model, "b", DType::kBF16, RowOrder::kHf),
+                                     SimpleTarget(source.model, "c", DType::kF32, RowOrder::kInterleaved)});
   ASSERT_OK(plan);
   ASSERT_EQ(plan->slabs.size(), 5u);
   EXPECT_EQ(plan->slabs[0].rows, 96);  // chunks of 32 Q8_0 rows, heads of 6
@@ -214,7 +217,8 @@ TEST(Executor, EqualFloatTypesAreCopiedBitForBit) {
     std::fill_n(source.data[0].begin(), width - 1, std::byte{0});
     std::fill_n(source.data[0].begin() + static_cast<ptrdiff_t>(width), width, std::byte{0});
     source.data[0][width] = std::byte{1};
-    const auto plan = PlanFromLayouts(source.model, {SimpleTarget(source.model, "same", dtype, RowOrder::kHf, 0)});
+    const auto plan =
+        PlanFromLayouts(source.model, {SimpleTarget(source.model, "same", dtype, RowOrder::kHf, 0)});
     ASSERT_OK(plan);
     MemorySink sink(*plan);
     ASSERT_OK(Execute(source, *plan, sink, {}));
@@ -351,8 +355,9 @@ class Meeting {
 TEST(ExecutorMemory, TheBudgetBoundsHowManyWork) {
   MemorySource source;
   for (int i = 0; i < 12; ++i) source.Add(Role::kFfnUp, DType::kBF16, 64, 1024);
-  const auto plan = PlanFromLayouts(source.model, {SimpleTarget(source.model, "a", DType::kF32, RowOrder::kHf, 96),
-                                                   SimpleTarget(source.model, "b", DType::kQ8_0, RowOrder::kHf, 96)});
+  const auto plan =
+      PlanFromLayouts(source.model, {SimpleTarget(source.model, "a", DType::kF32, RowOrder::kHf, 96),
+                                     SimpleTarget(source.model, "b", DType::kQ8_0, RowOrder::kHf, 96)});
   ASSERT_OK(plan);
   // 128 KiB read, 256 KiB of F32 in a strip, chunks of 256 KiB and 68 KiB.
   const uint64_t each = (128 + 256 + 256 + 68) << 10;
@@ -370,7 +375,8 @@ TEST(ExecutorMemory, TheBudgetBoundsHowManyWork) {
     EXPECT_LE(sink.gauge.most(), workers);
   }
   MemorySink sink(*plan);
-  EXPECT_ERROR(Execute(source, *plan, sink, {.memory_bytes = each - 1}), kInvalidArgument, "708.0 KiB at least");
+  EXPECT_ERROR(Execute(source, *plan, sink, {.memory_bytes = each - 1}), kInvalidArgument,
+               "708.0 KiB at least");
 }
 
 }  // namespace

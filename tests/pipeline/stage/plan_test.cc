@@ -101,7 +101,8 @@ TEST(Plan, EveryArchitectureAndRecipeIsSound) {
     ExpectSound((*source)->description(), *plan);
     EXPECT_EQ(PlanDigest(*plan), PlanDigest(*MakePlan(**source, AllRecipes())));
     EXPECT_NE(PlanDigest(*plan), PlanDigest(*MakePlan(**source, {{"gguf", "q4_0"}})));
-    EXPECT_NE(PlanDigest(*MakePlan(**source, {{"gguf", "q8_0"}})), PlanDigest(*MakePlan(**source, {{"gguf", "q4_0"}})));
+    EXPECT_NE(PlanDigest(*MakePlan(**source, {{"gguf", "q8_0"}})),
+              PlanDigest(*MakePlan(**source, {{"gguf", "q4_0"}})));
   }
 }
 
@@ -126,7 +127,8 @@ TEST(Plan, TextNamesTensorsSchemesAndExactSizes) {
   EXPECT_THAT(text, HasSubstr("blk.1.attn_qkv.weight"));
   EXPECT_THAT(text, HasSubstr("128 x 64"));  // 4 + 2 + 2 heads of 16 rows, fused
   EXPECT_THAT(text, HasSubstr("q4_0"));
-  EXPECT_THAT(text, HasSubstr(fmt::format("gguf-q4_0/model.gguf: {} bytes", plan->targets[0].layout.files.back().size)));
+  EXPECT_THAT(text, HasSubstr(fmt::format("gguf-q4_0/model.gguf: {} bytes",
+                                          plan->targets[0].layout.files.back().size)));
 }
 
 class HandMade : public ::testing::Test {
@@ -142,13 +144,14 @@ class HandMade : public ::testing::Test {
 TEST_F(HandMade, AHeadOfOddSizeMakesTallerSlabs) {
   source_.model.hyper.head_dim = 96;
   source_.Declare(Role::kAttnQ, DType::kBF16, 96 * 40, 8192);
-  const auto straight = PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "a", DType::kQ4_0, RowOrder::kHf)});
+  const auto straight =
+      PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "a", DType::kQ4_0, RowOrder::kHf)});
   const auto permuted = PlanFromLayouts(
       source_.model, {SimpleTarget(source_.model, "a", DType::kQ4_0, RowOrder::kInterleaved)});
   ASSERT_OK(straight);
   ASSERT_OK(permuted);
-  EXPECT_EQ(straight->slabs[0].rows, 512);       // rows of 4608 bytes: 910 fit a chunk
-  EXPECT_EQ(permuted->slabs[0].rows, 512 * 3);   // the least that holds whole heads too
+  EXPECT_EQ(straight->slabs[0].rows, 512);      // rows of 4608 bytes: 910 fit a chunk
+  EXPECT_EQ(permuted->slabs[0].rows, 512 * 3);  // the least that holds whole heads too
   ExpectSound(source_.model, *straight);
   ExpectSound(source_.model, *permuted);
   EXPECT_EQ(straight->targets[0].chunks.size(), permuted->targets[0].chunks.size());
@@ -159,28 +162,30 @@ TEST_F(HandMade, ASlabIsAtLeastASourceBlock) {
   const auto plan =
       PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf, 96)});
   ASSERT_OK(plan);
-  EXPECT_EQ(plan->slabs[0].rows, 1024);                // 4 MiB of BF16
-  EXPECT_EQ(plan->targets[0].chunks[1].rows, 512);     // 4 MiB of F32
+  EXPECT_EQ(plan->slabs[0].rows, 1024);             // 4 MiB of BF16
+  EXPECT_EQ(plan->targets[0].chunks[1].rows, 512);  // 4 MiB of F32
   ExpectSound(source_.model, *plan);
 }
 
 TEST_F(HandMade, OneDimensionIsOneChunkUpToFourMebibytes) {
   source_.Declare(Role::kAttnNorm, DType::kBF16, 1, 5000, 1);
   source_.Declare(Role::kFfnNorm, DType::kF32, 1, 2 * kMiB + 5, 1);
-  const auto plan = PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)});
+  const auto plan =
+      PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)});
   ASSERT_OK(plan);
   ExpectSound(source_.model, *plan);
   std::vector<int64_t> rows;
   for (const PlannedChunk& chunk : plan->targets[0].chunks)
     if (chunk.piece >= 0) rows.push_back(chunk.rows);
-  // Twelve bytes of padding follow the second: with them only half a million elements are a power of two that fits.
+  // Twelve bytes of padding follow the second: with them only half a million elements are a power of two that
+  // fits.
   EXPECT_EQ(rows, (std::vector<int64_t>{5000, kMiB / 2, kMiB / 2, kMiB / 2, kMiB / 2, 5}));
 }
 
 TEST_F(HandMade, HeadersAreCutAtFourMebibytes) {
   source_.Declare(Role::kAttnNorm, DType::kF32, 1, 8, 1);
-  const auto plan = PlanFromLayouts(
-      source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf, 9 * kMiB)});
+  const auto plan = PlanFromLayouts(source_.model,
+                                    {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf, 9 * kMiB)});
   ASSERT_OK(plan);
   ExpectSound(source_.model, *plan);
   EXPECT_EQ(plan->targets[0].chunks.size(), 4u);
@@ -191,7 +196,8 @@ TEST_F(HandMade, ChunksRestartAtPiecesOfAFusedTensor) {
   source_.model.pieces[0].rows = 100;
   source_.AddPiece(Role::kAttnK, 100, 64, 2, 0, 100);
   source_.AddPiece(Role::kAttnV, 100, 64, 2, 0, 200);
-  const auto plan = PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)});
+  const auto plan =
+      PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)});
   ASSERT_OK(plan);
   ExpectSound(source_.model, *plan);
   EXPECT_EQ(plan->targets[0].chunks.size(), 4u);
@@ -219,9 +225,11 @@ TEST_F(HandMade, LayoutsThatContradictThemselvesAreRefused) {
   EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.pieces[0].padding += 32; }), kInternal, "overlap");
   EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.pieces[0].piece = 9; }), kInternal, "no piece");
   EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.pieces[0].file = 1; }), kInternal, "no file");
-  EXPECT_ERROR(PlanWith([](TargetLayout& l) { std::swap(l.pieces[0], l.pieces[1]); }), kInternal, "not sorted");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { std::swap(l.pieces[0], l.pieces[1]); }), kInternal,
+               "not sorted");
   EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files.push_back({"a", 0, {}}); }), kInternal, "not sorted");
-  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].path = "manifest.pb"; }), kInvalidArgument, "manifest.pb");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].path = "manifest.pb"; }), kInvalidArgument,
+               "manifest.pb");
   source_.model.pieces[0].order = RowOrder::kInterleaved;
   EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kInvalidArgument, "whole heads");
 }

@@ -1,5 +1,5 @@
-// A source in memory that counts what is read, a sink that keeps files in memory, and what a plan's files must be by the
-// plainest of means. For the tests of planning and executing.
+// A source in memory that counts what is read, a sink that keeps files in memory, and what a plan's files
+// must be by the plainest of means. For the tests of planning and executing.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -27,7 +27,8 @@ class Gauge {
     explicit Inside(Gauge& gauge) : gauge_(gauge) {
       const int now = ++gauge_.now_;
       int seen = gauge_.most_;
-      while (now > seen && !gauge_.most_.compare_exchange_weak(seen, now)) {}
+      while (now > seen && !gauge_.most_.compare_exchange_weak(seen, now)) {
+      }
     }
     ~Inside() { --gauge_.now_; }
 
@@ -56,7 +57,9 @@ class CountingSource final : public ModelSource {
     }
     return inner_.Read(tensor, offset, out);
   }
-  void Release(size_t tensor, uint64_t offset, uint64_t size) const override { inner_.Release(tensor, offset, size); }
+  void Release(size_t tensor, uint64_t offset, uint64_t size) const override {
+    inner_.Release(tensor, offset, size);
+  }
   const std::vector<Attachment>& attachments() const override { return inner_.attachments(); }
   const SourceFingerprint& fingerprint() const override { return inner_.fingerprint(); }
   std::string_view format() const override { return inner_.format(); }
@@ -101,13 +104,20 @@ class MemorySource final : public ModelSource {
     Declare(role, dtype, rows, cols, dims);
     std::vector<float> values(static_cast<size_t>(rows * cols));
     uint32_t state = static_cast<uint32_t>(model.tensors.size());
-    for (float& v : values) v = static_cast<float>(static_cast<int32_t>(state = state * 1664525 + 1013904223)) * 5e-11f;
+    for (float& v : values)
+      v = static_cast<float>(static_cast<int32_t>(state = state * 1664525 + 1013904223)) * 5e-11f;
     data.back().resize(static_cast<size_t>(rows * RowBytes(dtype, cols)));
     FindCodec(dtype)->encode(values.data(), rows, cols, nullptr, data.back().data());
   }
   void AddPiece(Role role, int64_t rows, int64_t cols, int dims, size_t tensor, int64_t first_row) {
-    model.pieces.push_back({.role = role, .layer = 0, .rows = rows, .cols = cols, .dims = dims, .tensor = tensor,
-                            .first_row = first_row, .order = RowOrder::kHf});
+    model.pieces.push_back({.role = role,
+                            .layer = 0,
+                            .rows = rows,
+                            .cols = cols,
+                            .dims = dims,
+                            .tensor = tensor,
+                            .first_row = first_row,
+                            .order = RowOrder::kHf});
   }
 
   const ModelDescription& description() const override { return model; }
@@ -127,14 +137,15 @@ class MemorySource final : public ModelSource {
 };
 
 // A target of one file: a header of `header` bytes, then every piece in one type, padded to 32 bytes.
-inline std::pair<TargetSpec, TargetLayout> SimpleTarget(const ModelDescription& model, std::string recipe, DType dtype,
-                                                        RowOrder order, size_t header = 100) {
+inline std::pair<TargetSpec, TargetLayout> SimpleTarget(const ModelDescription& model, std::string recipe,
+                                                        DType dtype, RowOrder order, size_t header = 100) {
   TargetLayout layout;
   uint64_t at = header;
   for (uint32_t i = 0; i < model.pieces.size(); ++i) {
     const Piece& piece = model.pieces[i];
     const DType type = piece.dims == 1 ? DType::kF32 : dtype;
-    const bool rotated = piece.role == Role::kAttnQ || piece.role == Role::kAttnK || piece.role == Role::kAttnQBias;
+    const bool rotated =
+        piece.role == Role::kAttnQ || piece.role == Role::kAttnK || piece.role == Role::kAttnQBias;
     const uint64_t bytes = static_cast<uint64_t>(piece.rows * RowBytes(type, piece.cols));
     const uint64_t end = RoundUp(at + bytes, 32);
     layout.pieces.push_back({i, 0, at, type, rotated ? order : RowOrder::kHf,
@@ -152,10 +163,12 @@ class MemorySink final : public ChunkSink {
   explicit MemorySink(const Plan& plan) {
     for (const TargetPlan& target : plan.targets) {
       files_.emplace_back();
-      for (const OutputFile& file : target.layout.files) files_.back().emplace_back(file.size, std::byte{0xEE});
+      for (const OutputFile& file : target.layout.files)
+        files_.back().emplace_back(file.size, std::byte{0xEE});
     }
   }
-  absl::Status Store(size_t target, const PlannedChunk& chunk, const Digest& digest, ByteSpan plain, int) override {
+  absl::Status Store(size_t target, const PlannedChunk& chunk, const Digest& digest, ByteSpan plain,
+                     int) override {
     const Gauge::Inside inside(gauge);
     if (on_store) QF_RETURN_IF_ERROR(on_store(target, chunk));
     if (HashBytes(plain) != digest || plain.size() != chunk.size) return Internal("digest or size is wrong");
@@ -196,7 +209,8 @@ class MemoryJournal final : public Journal {
 };
 
 // llama.cpp's converter permutes with reshape(heads, 2, d/2, cols).swapaxes(1, 2); this does so, row by row.
-inline std::vector<float> Interleave(const std::vector<float>& values, int64_t rows, int64_t cols, int64_t d) {
+inline std::vector<float> Interleave(const std::vector<float>& values, int64_t rows, int64_t cols,
+                                     int64_t d) {
   std::vector<float> out;
   for (int64_t head = 0; head < rows / d; ++head)
     for (int64_t i = 0; i < d / 2; ++i)
@@ -206,7 +220,8 @@ inline std::vector<float> Interleave(const std::vector<float>& values, int64_t r
       }
   return out;
 }
-inline std::vector<float> Deinterleave(const std::vector<float>& values, int64_t rows, int64_t cols, int64_t d) {
+inline std::vector<float> Deinterleave(const std::vector<float>& values, int64_t rows, int64_t cols,
+                                       int64_t d) {
   std::vector<float> out(values.size());
   for (int64_t head = 0; head < rows / d; ++head)
     for (int64_t i = 0; i < d / 2; ++i)
@@ -228,14 +243,16 @@ inline Bytes NaiveFile(const ModelSource& source, const TargetLayout& layout, ui
     const SourceTensor& tensor = model.tensors[piece.tensor];
     const int64_t unit = piece.dims == 1 ? 1 : piece.cols, n = piece.rows * piece.cols;
     Bytes raw(static_cast<size_t>(RowBytes(tensor.dtype, n)));
-    EXPECT_OK(source.Read(piece.tensor, static_cast<uint64_t>(RowBytes(tensor.dtype, piece.first_row * unit)), raw));
+    EXPECT_OK(source.Read(piece.tensor, static_cast<uint64_t>(RowBytes(tensor.dtype, piece.first_row * unit)),
+                          raw));
     std::vector<float> values(static_cast<size_t>(n));
     FindCodec(tensor.dtype)->decode(raw.data(), n, values.data());
     const int64_t rows = n / unit, d = model.hyper.head_dim;
     if (placed.order != piece.order)
       values = placed.order == RowOrder::kInterleaved ? Interleave(values, rows, unit, d)
                                                       : Deinterleave(values, rows, unit, d);
-    FindCodec(placed.dtype)->encode(values.data(), piece.rows, piece.cols, nullptr, out.data() + placed.offset);
+    FindCodec(placed.dtype)
+        ->encode(values.data(), piece.rows, piece.cols, nullptr, out.data() + placed.offset);
   }
   return out;
 }
