@@ -1,0 +1,54 @@
+// GGUF: the header alone, the tokenizer of a vocabulary file, and the whole way to a description. Whatever is accepted
+// has to keep its promises: tensors lie inside the file, and their bytes can be read.
+#include <cstdlib>
+
+#include "pipeline/format/gguf/gguf_source.h"
+#include "pipeline/format/gguf/gguf_target.h"
+#include "tests/support/memory_file.h"
+
+using quantfleet::Bytes;
+using quantfleet::testing::MemoryFile;
+using quantfleet::testing::MemoryFileSystem;
+namespace pipeline = quantfleet::pipeline;
+
+namespace {
+
+void Require(bool condition) {
+  if (!condition) std::abort();
+}
+
+void CheckHeader(const std::string& bytes) {
+  const auto file = pipeline::GgufFile::Read(MemoryFile(bytes), "input");
+  if (!file.ok()) return;
+  for (const pipeline::GgufTensor& tensor : file->tensors()) {
+    Require(tensor.offset % file->alignment() == 0);
+    Require(tensor.offset >= file->data_offset() && tensor.offset + tensor.size <= bytes.size());
+  }
+  const auto tokenizer = pipeline::ReadTokenizer(*file);
+  if (tokenizer.ok() && tokenizer->bos) Require(static_cast<size_t>(*tokenizer->bos) < tokenizer->tokens.size());
+}
+
+void CheckSource(const std::string& bytes) {
+  MemoryFileSystem files;
+  files.Put("input.gguf", bytes);
+  const auto source = pipeline::GgufSource::Open(files, "input.gguf");
+  if (!source.ok()) return;
+  const pipeline::ModelDescription& model = (*source)->description();
+  for (const pipeline::Piece& piece : model.pieces) {
+    const pipeline::SourceTensor& tensor = model.tensors[piece.tensor];
+    Bytes row(static_cast<size_t>(pipeline::RowBytes(tensor.dtype, tensor.cols)));
+    const int64_t last = piece.dims == 1 ? 0 : piece.first_row + piece.rows - 1;
+    Require((*source)->Read(piece.tensor, static_cast<uint64_t>(last) * row.size(), row).ok());
+  }
+  for (const pipeline::Recipe& recipe : pipeline::Recipes())
+    (void)pipeline::PlanGguf(model, (*source)->attachments(), recipe).ok();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string bytes(reinterpret_cast<const char*>(data), size);
+  CheckHeader(bytes);
+  CheckSource(bytes);
+  return 0;
+}
