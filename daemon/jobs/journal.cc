@@ -2,7 +2,6 @@
 
 #include <unordered_set>
 
-#include "common/base/fail_point.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -108,7 +107,6 @@ const SlabRecord* JobJournal::Find(size_t slab) const {
 }
 
 absl::Status JobJournal::Record(size_t slab, const SlabRecord& record) {
-  FailPoint("slab-before-record");
   absl::Status status;
   {
     std::unique_lock lock(mutex_);
@@ -133,7 +131,6 @@ absl::Status JobJournal::Record(size_t slab, const SlabRecord& record) {
     if (failure != failed_.end()) status = failure->second;
   }
   if (!status.ok()) return Annotate(status, fmt::format("recording slab {} of {}", slab, job_));
-  FailPoint("slab-after-record");
   if (on_recorded_) on_recorded_(slab);
   return absl::OkStatus();
 }

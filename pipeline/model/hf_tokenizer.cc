@@ -172,7 +172,14 @@ absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files, cons
   TokenizerData t;
   QF_ASSIGN_OR_RETURN(Settings settings, ReadSettings(files));
   t.chat_template = std::move(settings.chat_template);
-  if (!files.model && !files.tokenizer_json) return t;
+  if (!files.model && !files.tokenizer_json) {
+    // A folder of weights alone is a model without text; one whose tokenizer is described but not there is a cut copy.
+    if (files.tokenizer_config) {
+      return NotFound("there is tokenizer_config.json but neither tokenizer.model nor tokenizer.json: copy the "
+                      "tokenizer's file from the published model as well");
+    }
+    return t;
+  }
 
   TokenizerJson from_json;
   if (files.tokenizer_json) {

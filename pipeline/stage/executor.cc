@@ -111,6 +111,7 @@ class Execution {
       records_[slab] = *recorded;
     } else {
       QF_ASSIGN_OR_RETURN(records_[slab], worker.Process(plan_.slabs[slab]));
+      FailPoint("slab-before-record");
       if (options_.journal) QF_RETURN_IF_ERROR(options_.journal->Record(slab, records_[slab]));
       FailPoint("slab-after-record");
     }

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -62,6 +63,28 @@ def post(url, body, timeout=60):
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
+
+
+def read_safetensors(path):
+    raw = path.read_bytes()
+    (n,) = struct.unpack_from("<Q", raw)
+    return json.loads(raw[8:8 + n]), raw[8 + n:]
+
+
+def write_safetensors(path, header, data):
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def unhealthy_model(folder):
+    """The demo model with a final norm so large that it quantizes well and yields NaN when it runs."""
+    shutil.copytree(DEMO, folder)
+    header, data = read_safetensors(folder / "model.safetensors")
+    begin, end = header["model.norm.weight"]["data_offsets"]
+    largest = struct.pack("<H", 0x7f7f)  # the greatest finite BF16
+    write_safetensors(folder / "model.safetensors", header,
+                      data[:begin] + largest * ((end - begin) // 2) + data[end:])
+    return folder
 
 
 def tree_digest(folder):

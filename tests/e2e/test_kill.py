@@ -11,7 +11,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import DEMO, IOT, ROOT, SLOW, EndToEnd, run, run_json, wait_for
+from harness import DEMO, IOT, ROOT, SLOW, EndToEnd, post, run, run_json, unhealthy_model, wait_for
 
 CLASSES = {"iot-int4": "q4_0", "ai-pc-int8": "q8_0", "edge-fp16": "f16"}
 MEGABYTES = int(os.environ.get("QUANTFLEET_KILL_MEGABYTES", "200"))
@@ -33,6 +33,7 @@ RENEWAL_POINTS = [p for p in DAEMON_POINTS if "certificate" in p]
 FLEET_POINTS = [p for p in DAEMON_POINTS if p not in PIPELINE_POINTS + RENEWAL_POINTS]
 ENROL_POINTS = [p for p in fail_points("agent") if p.startswith("enroll-")]
 UPDATE_POINTS = [p for p in fail_points("agent") if p.startswith("update-")]
+ROLLBACK_POINTS = [p for p in fail_points("agent") if p.startswith("rollback-")]
 
 CLASS_TOML = """name = "lab-int4"
 description = "A class of our own"
@@ -75,6 +76,7 @@ class KillDaemon(EndToEnd):
         self.assertGreaterEqual(len(FLEET_POINTS), 8, FLEET_POINTS)
         self.assertGreaterEqual(len(ENROL_POINTS), 2, ENROL_POINTS)
         self.assertGreaterEqual(len(UPDATE_POINTS), 5, UPDATE_POINTS)
+        self.assertGreaterEqual(len(ROLLBACK_POINTS), 2, ROLLBACK_POINTS)
 
     def survive(self, daemon, action):
         """The action's result; when the daemon was killed under it, the daemon is restarted and the action repeated."""
@@ -200,6 +202,32 @@ class KillAgent(EndToEnd):
                 status = self.wait_phase(self.d, device, "m", "HEALTHY")
                 self.assertEqual(status["active_manifest"], status["assigned_manifest"])
                 agent.stop()
+
+    def test_agent_killed_at_each_rollback_point(self):
+        """A version that quantizes but yields NaN goes out; the device comes back to the one before, kill or not."""
+        good = self.d.cli_json("artifact", "list")["artifacts"][0]["manifest_digest"]
+        agents = {}
+        for point in ROLLBACK_POINTS:
+            agents[point] = agent = self.agent(point)
+            agent.enroll(self.d, self.d.token())
+            self.d.cli_json("rollout", "create", "m", "--device", agent.device_id)
+            agent.start(env={"QUANTFLEET_FAIL_POINT": point})
+            self.wait_phase(self.d, agent.device_id, "m", "HEALTHY")
+        self.d.cli("model", "import", "m", unhealthy_model(self.dir / "unhealthy"))
+        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4")
+        self.assertEqual(self.wait_job(self.d, job["name"])["state"], "SUCCEEDED")
+        self.d.cli_json("rollout", "create", "m")
+        for point, agent in agents.items():
+            with self.subTest(point):
+                wait_for(f"the kill at {point}", lambda: not agent.process.alive(), 60)
+                self.assertEqual(agent.process.popen.returncode, -9, agent.process.log()[-2000:])
+                agent.start()
+                status = self.wait_phase(self.d, agent.device_id, "m", "FAILED")
+                self.assertEqual(status["reason"], "health_failed", status)
+                self.assertEqual(status["active_manifest"], good)
+                code, answer = post(f"http://{agent.endpoint()}/v1/completions",
+                                    {"model": "m", "prompt": "Once upon a time", "max_tokens": 4})
+                self.assertEqual(code, 200, answer)
 
     def test_agent_killed_at_random_moments_of_two_updates(self):
         seed = int(os.environ.get("QUANTFLEET_SEED", time.time_ns() % 10**9))
