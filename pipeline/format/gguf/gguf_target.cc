@@ -33,19 +33,20 @@ std::string OutputName(const ModelDescription& model, const Piece& piece) {
 }
 
 // Pieces stand in canonical order, so those that one tensor fuses are neighbours, in the order that GGUF wants.
-absl::StatusOr<std::vector<OutputTensor>> OutputTensors(const ModelDescription& model, const Recipe& recipe) {
+std::vector<OutputTensor> OutputTensors(const ModelDescription& model, const Recipe& recipe, bool has_importance) {
   std::vector<OutputTensor> tensors;
-  for (size_t i = 0; i < model.pieces.size(); ++i) {
-    const Piece& piece = model.pieces[i];
-    const DType dtype = recipe.TypeOf(model, piece);
-    if (!Divides(dtype, piece.cols))
-      return InvalidArgument("tensor '{}' has rows of {} elements, which {} cannot hold",
-                             model.tensors[piece.tensor].name, piece.cols, Info(dtype).name);
-    std::string name = OutputName(model, piece);
-    if (tensors.empty() || tensors.back().name != name) tensors.push_back({std::move(name), dtype, {}});
-    if (tensors.back().dtype != dtype)
-      return Internal("the parts of tensor '{}' got different types from recipe {}", tensors.back().name, recipe.name);
-    tensors.back().pieces.push_back(static_cast<uint32_t>(i));
+  for (uint32_t i = 0; i < model.pieces.size(); ++i) {
+    std::string name = OutputName(model, model.pieces[i]);
+    if (tensors.empty() || tensors.back().name != name) tensors.push_back({std::move(name), DType::kF32, {}});
+    tensors.back().pieces.push_back(i);
+  }
+  for (OutputTensor& tensor : tensors) {
+    std::vector<Role> roles;
+    for (const uint32_t p : tensor.pieces) roles.push_back(model.pieces[p].role);
+    const Piece& first = model.pieces[tensor.pieces.front()];
+    const TargetTensor seen{.name = tensor.name, .roles = roles, .layer = first.layer, .cols = first.cols,
+                            .dims = first.dims};
+    tensor.dtype = recipe.TypeOf(model, seen, has_importance);
   }
   return tensors;
 }
@@ -130,10 +131,9 @@ ModelFile LayOut(const ModelDescription& model, const Recipe& recipe, std::vecto
 }  // namespace
 
 absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model, const std::vector<Attachment>& attachments,
-                                      const Recipe& recipe) {
+                                      const Recipe& recipe, bool has_importance) {
   QF_RETURN_IF_ERROR(Validate(model));
-  QF_ASSIGN_OR_RETURN(std::vector<OutputTensor> tensors, OutputTensors(model, recipe));
-  ModelFile planned = LayOut(model, recipe, std::move(tensors));
+  ModelFile planned = LayOut(model, recipe, OutputTensors(model, recipe, has_importance));
 
   TargetLayout layout;
   QF_ASSIGN_OR_RETURN(layout.memory_bytes, MemoryNeeded(model.hyper, planned.file.size));
