@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "pipeline/tensor/codecs.h"
+#include "pipeline/tensor/partial_sums.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -15,9 +16,7 @@ void Decode(const std::byte* blocks, int64_t n, float* out) {
 }
 
 float Dot(const std::byte* blocks, const float* x, int64_t n) {
-  float sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += Load<float>(blocks + 4 * i) * x[i];
-  return sum;
+  return DotStrips(x, n, [&](int64_t first, int64_t count, float* out) { Decode(blocks + 4 * first, count, out); });
 }
 
 }  // namespace

@@ -17,31 +17,23 @@ const Codec* FindScalarCodec(DType type) {
       return &kQ8_0Codec;
     case DType::kQ4_0:
       return &kQ4_0Codec;
-    default:
-      return nullptr;
+    case DType::kQ4_1:
+      return &kQ4_1Codec;
+    case DType::kQ5_0:
+      return &kQ5_0Codec;
+    case DType::kQ5_1:
+      return &kQ5_1Codec;
+    case DType::kQ4_K:
+      return &kQ4_KCodec;
+    case DType::kQ5_K:
+      return &kQ5_KCodec;
+    case DType::kQ6_K:
+      return &kQ6_KCodec;
   }
+  return nullptr;
 }
 
-const Codec* FindCodec(DType type) {
-#if defined(__x86_64__)
-  static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
-  if (avx2) {
-    switch (type) {
-      case DType::kF16:
-        return &kF16CodecAvx2;
-      case DType::kBF16:
-        return &kBF16CodecAvx2;
-      case DType::kQ8_0:
-        return &kQ8_0CodecAvx2;
-      case DType::kQ4_0:
-        return &kQ4_0CodecAvx2;
-      default:
-        break;
-    }
-  }
-#endif
-  return FindScalarCodec(type);
-}
+const Codec* FindCodec(DType type) { return FindScalarCodec(type); }
 
 int64_t FindNonFinite(const float* values, int64_t n) {
   constexpr int64_t kStrip = 64;

@@ -118,9 +118,18 @@ TEST_F(HfSourceTest, FingerprintFollowsModificationTime) {
 TEST_F(HfSourceTest, WithoutTokenizerTheVocabularyIsEmpty) {
   Write(Architecture::kPhi3);
   fs::remove(dir_ / "tokenizer.model");
+  fs::remove(dir_ / "tokenizer_config.json");
   const auto source = Open();
   ASSERT_OK(source);
   EXPECT_EQ((*source)->description().tokenizer.kind, TokenizerData::Kind::kNone);
+}
+
+TEST_F(HfSourceTest, ADescribedTokenizerThatIsNotThereIsRefused) {
+  Write(Architecture::kPhi3);
+  fs::remove(dir_ / "tokenizer.model");
+  const auto source = Open();
+  EXPECT_EQ(source.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(source.status().message().find("tokenizer.model"), std::string::npos) << source.status();
 }
 
 TEST_F(HfSourceTest, IgnoresWhatEveryRuntimeComputes) {

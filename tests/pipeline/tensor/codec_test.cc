@@ -16,7 +16,10 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0};
+constexpr DType kTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
+                            DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+constexpr DType kWeighable[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
+                                DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
 constexpr int64_t kCols = 256;
 
 Bytes ReadFile(const fs::path& path) {
@@ -79,11 +82,11 @@ void CompareWithFolder(const fs::path& folder) {
   }
   const std::vector<float> importance = ReadFloats(folder / "imatrix.f32");
   ASSERT_EQ(importance.size(), static_cast<size_t>(kCols));
-  const Bytes weighted = ReadFile(folder / "q4_0_imatrix.bin");
-  ExpectSameBlocks(DType::kQ4_0, Encode(*FindScalarCodec(DType::kQ4_0), input, kCols, importance.data()),
-                   weighted, kCols);
-  ExpectSameBlocks(DType::kQ4_0, Encode(*FindCodec(DType::kQ4_0), input, kCols, importance.data()), weighted,
-                   kCols);
+  for (DType type : kWeighable) {
+    const Bytes reference = ReadFile(folder / fmt::format("{}_imatrix.bin", Info(type).name));
+    ExpectSameBlocks(type, Encode(*FindScalarCodec(type), input, kCols, importance.data()), reference, kCols);
+    ExpectSameBlocks(type, Encode(*FindCodec(type), input, kCols, importance.data()), reference, kCols);
+  }
 }
 
 TEST(Codec, EqualsGgmlByteForByte) {
