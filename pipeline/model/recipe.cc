@@ -47,6 +47,20 @@ std::vector<std::string> RecipeChanges::Clauses() const {
   return clauses;
 }
 
+std::vector<std::string> ClausesOf(const Recipe& recipe) {
+  std::vector<std::string> clauses;
+  if (!FindRecipe(recipe.name).ok()) {
+    if (!recipe.base.empty()) {
+      clauses.push_back(fmt::format("base={}", recipe.base));
+    } else {
+      clauses.push_back(fmt::format("body={}", Info(recipe.body).name));
+      clauses.push_back(fmt::format("head={}", Info(recipe.head).name));
+    }
+  }
+  std::ranges::move(recipe.changes.Clauses(), std::back_inserter(clauses));
+  return clauses;
+}
+
 DType FallBack(DType type, int64_t cols) {
   if (Divides(type, cols)) return type;
   DType other = DType::kF16;

@@ -23,7 +23,7 @@ struct RecipeChanges {
   bool pure = false;  // the body's type everywhere: neither head nor mix
 
   bool empty() const { return overrides.empty() && !output && !embedding && !pure; }
-  // One clause per change, as a manifest carries them: "output=q8_0", "pure", "role:attn_v=q6_k", "^blk.0.=q8_0".
+  // One clause per change: "output=q8_0", "pure", "role:attn_v=q6_k", "^blk.0.=q8_0".
   std::vector<std::string> Clauses() const;
 };
 
@@ -33,11 +33,16 @@ struct Recipe {
   DType head;        // the output head, or the embedding where they are tied
   Mix mix = Mix::kUniform;
   RecipeChanges changes = {};
+  std::string base = {};  // the recipe that one of another name goes by; empty: by `body` and `head` alone
 
   // What the tensor becomes; never a type whose blocks do not divide its rows (FallBack). 1-D tensors are F32.
   // `has_importance`: an importance file goes with the recipe, which moves a few tensors of q4_0 and q5_0.
   DType TypeOf(const ModelDescription& model, const TargetTensor& tensor, bool has_importance) const;
 };
+
+// What fixes the recipe beside its name, one clause each, as manifests carry it: nothing for the recipes of FindRecipe,
+// else its base (or body and head) and its changes.
+std::vector<std::string> ClausesOf(const Recipe& recipe);
 
 // The type that takes the place of `type` where its blocks do not divide rows of `cols`.
 DType FallBack(DType type, int64_t cols);

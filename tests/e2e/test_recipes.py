@@ -1,13 +1,17 @@
 """Recipes judged by llama.cpp's own quantizer: of one name, the same type and the same bytes in every tensor."""
+import math
+import random
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 
-from gguf_files import NUMBERS, read_gguf
-from harness import BIN, ROOT, run
+from gguf_files import NUMBERS, read_gguf, write_importance
+from harness import BIN, EndToEnd, ROOT, run, run_json
 
 JUDGE = ROOT / "tests/judges/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
 # The numbers of llama.cpp's enum llama_ftype.
@@ -33,6 +37,17 @@ def make_model(folder, name, **more):
     architecture, options = MODELS[name]
     run("tiny_model", folder, architecture, *[f"{k}={v}" for k, v in {**options, **more}.items()])
     return folder
+
+
+def importance_entries(source, rng, skip=()):
+    """Sums of squares for every matrix of our F32 file, as unlike as calibration's: from none to very many."""
+    entries = {}
+    for name, (_, dims, _) in read_gguf(source)[1].items():
+        if len(dims) == 2 and not any(re.search(s, name) for s in skip):
+            count = rng.choice((1, 7, 512, 4096))
+            entries[name] = ([0.0 if rng.random() < 0.02 else count * math.exp(rng.gauss(-3, 2))
+                              for _ in range(dims[0])], [count])
+    return entries
 
 
 def llama_quantize(source, out, recipe, *options):
@@ -77,6 +92,133 @@ class SameAsLlamaQuantize(unittest.TestCase):
                     self.assert_same(ours[recipe], theirs)
                     kinds[recipe] = sorted({t for t, _, _ in ours[recipe][1].values()} - {"f32"})
             print(f"{name}: as llama-quantize in {kinds}", file=sys.stderr)
+
+    def test_importance(self):
+        rng = random.Random(5)
+        for name in ("phi3", "phi3-odd", "llama-tied", "qwen2"):
+            source = make_model(self.dir / name, name)
+            f32 = self.dir / name / "f32/gguf-f32/model.gguf"
+            run("quantfleet", "quantize", source, "--target", "gguf:f32", "--out", self.dir / name / "f32")
+            imatrix = self.dir / "i.gguf"
+            # The head and one layer's v have none; one count is 0, which makes all columns alike.
+            entries = importance_entries(f32, rng, skip=("^output", "blk.1.attn_v"))
+            entries["blk.0.attn_output.weight"] = (entries["blk.0.attn_output.weight"][0], [0])
+            write_importance(imatrix, entries)
+            recipes = [r for r in RECIPES if r != "f16"]
+            ours = self.quantize(source, recipes, "--imatrix", imatrix, out=f"{name}-ours")
+            plain = self.quantize(source, recipes, out=f"{name}-plain")
+            for recipe in recipes:
+                with self.subTest(model=name, recipe=recipe):
+                    theirs = llama_quantize(f32, self.dir / "theirs.gguf", recipe, "--imatrix", imatrix)
+                    self.assert_same(ours[recipe], theirs)
+                    if recipe != "q8_0" and not (recipe == "q6_k" and name == "phi3-odd"):
+                        self.assertNotEqual(ours[recipe], plain[recipe])
+
+    def test_changes(self):
+        source = make_model(self.dir / "m", "llama")
+        f32 = self.dir / "f32/gguf-f32/model.gguf"
+        run("quantfleet", "quantize", source, "--target", "gguf:f32", "--out", self.dir / "f32")
+        cases = [
+            ["--pure"],
+            ["--output-type", "q5_1"],
+            ["--embedding-type", "q8_0"],
+            ["--tensor-type", "attn_output=q8_0", "--tensor-type", r"blk\.[3-5]\..*ffn_up=q5_0"],
+            ["--tensor-type", "^blk.1[0-9].ffn_gate=q4_1", "--tensor-type", "ffn_gate=q6_k", "--pure"],
+        ]
+        for number, options in enumerate(cases):
+            with self.subTest(options=options):
+                ours = self.quantize(source, ["q4_k_m"], *options, out=f"c{number}")["q4_k_m"]
+                judged = []
+                for word in options:
+                    match, equals, kind = word.rpartition("=")
+                    judged.append(f"{match}={NUMBERS[kind]}" if equals else str(NUMBERS.get(word, word)))
+                self.assert_same(ours, llama_quantize(f32, self.dir / "theirs.gguf", "q4_k_m", *judged))
+
+
+class RecipeFilesAndImportance(EndToEnd):
+    def test_a_recipe_file_makes_an_artifact_of_its_own_name(self):
+        source = make_model(self.dir / "m", "phi3")
+        recipe = self.dir / "r.toml"
+        recipe.write_text('name = "phone"\nbase = "q4_k_m"\noutput = "q8_0"\n'
+                          '[[override]]\nrole = "attn_output"\ntype = "q5_0"\n')
+        command = ["quantfleet", "quantize", source, "--target", f"gguf:{recipe}", "--target", "gguf:q4_k_m"]
+        plan = run_json(*command, "--dry-run", "--json")
+        made = run_json(*command, "--out", self.dir / "out", "--json")
+        phone = self.dir / "out/gguf-phone"
+        tensors = read_gguf(phone / "model.gguf")[1]
+        self.assertEqual({t["name"]: t["scheme"] for t in plan["targets"][0]["tensors"]},
+                         {n: t for n, (t, _, _) in tensors.items()})
+        self.assertEqual([t["files"] for t in plan["targets"]], [t["files"] for t in made["targets"]])
+        self.assertEqual((phone / "model.gguf").stat().st_size,
+                         next(f["size"] for f in plan["targets"][0]["files"] if f["path"] == "model.gguf"))
+        self.assertEqual(tensors["output.weight"][0], "q8_0")
+        self.assertEqual(tensors["blk.3.attn_output.weight"][0], "q5_0")
+        shown = run_json("quantfleet", "inspect", phone, "--json")
+        self.assertEqual(shown["recipe"], "phone")
+        self.assertEqual(shown["changes"], ["base=q4_k_m", "output=q8_0", "role:attn_output=q5_0"])
+        again = run_json(*command, "--out", self.dir / "again", "--threads", 1, "--json")
+        self.assertEqual([t["manifest_digest"] for t in made["targets"]],
+                         [t["manifest_digest"] for t in again["targets"]])
+        self.assertLess(0.01, plan["targets"][0]["expected_error"])
+        self.assertLess(plan["targets"][0]["expected_error"], plan["targets"][1]["expected_error"])
+
+    def refused(self, words, *args, code=1):
+        done = run("quantfleet", "quantize", *args, "--out", self.dir / "none", check=False)
+        self.assertEqual(done.returncode, code, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+        self.assertFalse((self.dir / "none").exists())
+
+    def test_importance_names_the_artifact_and_what_is_wrong_is_refused(self):
+        source = make_model(self.dir / "m", "llama-few")
+        run("quantfleet", "quantize", source, "--target", "gguf:f32", "--out", self.dir / "f32")
+        entries = importance_entries(self.dir / "f32/gguf-f32/model.gguf", random.Random(1))
+        good = self.dir / "good.gguf"
+        write_importance(good, entries)
+        # Q8_0 knows no importance: the same chunks, yet another artifact.
+        command = ["quantfleet", "quantize", source, "--target", "gguf:q8_0", "--json"]
+        plain = run_json(*command, "--out", self.dir / "plain")["targets"][0]
+        weighed = [run_json(*command, "--imatrix", good, "--out", self.dir / f"w{i}")["targets"][0] for i in range(2)]
+        self.assertEqual(weighed[0]["manifest_digest"], weighed[1]["manifest_digest"])
+        self.assertNotEqual(plain["manifest_digest"], weighed[0]["manifest_digest"])
+        self.assertIn("importance_digest", run_json("quantfleet", "inspect", self.dir / "w0/gguf-q8_0", "--json"))
+
+        down, bad = "blk.1.ffn_down.weight", self.dir / "bad.gguf"
+        sums, counts = entries[down]
+
+        def bent(*words, entry=None, **more):
+            write_importance(bad, {**entries, **({down: entry} if entry else {})}, **more)
+            self.refused(["bad.gguf", *words], source, "--target", "gguf:q4_k_m", "--imatrix", bad)
+
+        bent(down, "255 values", "256 columns", entry=(sums[:-1], counts))
+        bent(down, "2 counts", entry=(sums, [1, 1]))
+        bent(down, "nan at column 3", entry=(sums[:3] + [math.nan] + sums[4:], counts))
+        bent(down, "inf at column 0", entry=([math.inf] + sums[1:], counts))
+        bent(down, "-1 at column 255", entry=(sums[:-1] + [-1.0], counts))
+        bent(down, "no count", entry=(sums, [-2]))
+        bent(down, "no count", entry=(sums, [math.nan]))
+        bent("'imatrix'", kind="model")
+        write_importance(bad, {"other.weight": (sums, counts)})
+        self.refused(["bad.gguf", "another one"], source, "--target", "gguf:q4_0", "--imatrix", bad)
+        raw = good.read_bytes()
+        bad.write_bytes(raw.replace((down + ".counts").encode(), (down + ".county").encode()))
+        self.refused(["bad.gguf", f"no '{down}.counts'"], source, "--target", "gguf:q4_0", "--imatrix", bad)
+        bad.write_bytes(raw[:len(raw) // 2])
+        self.refused(["bad.gguf"], source, "--target", "gguf:q4_0", "--imatrix", bad)
+        bad.write_bytes(struct.pack("<i", 2) + bytes(100))
+        self.refused(["bad.gguf", "llama-imatrix"], source, "--target", "gguf:q4_0", "--imatrix", bad)
+        self.refused(["f32/gguf-f32/model.gguf", "is no importance file"], source, "--target", "gguf:q4_0", "--imatrix",
+                     self.dir / "f32/gguf-f32/model.gguf")
+
+    def test_words_and_files_that_are_wrong(self):
+        source = make_model(self.dir / "m", "llama-few")
+        self.refused(["--tensor-type", "'(a'"], source, "--target", "gguf:q4_0", "--tensor-type", "(a=q8_0", code=2)
+        self.refused(["--output-type", "q9"], source, "--target", "gguf:q4_0", "--output-type", "q9", code=2)
+        self.refused(["q4_k_x", "gguf:q4_k_m"], source, "--target", "gguf:q4_k_x", code=2)
+        recipe = self.dir / "r.toml"
+        recipe.write_text('name = "phone"\nbase = "q4_k_m"\noutptu = "q8_0"\n')
+        self.refused([f"{recipe}: line 3: outptu"], source, "--target", f"gguf:{recipe}")
+        self.refused(["none.toml"], source, "--target", f"gguf:{self.dir}/none.toml")
 
 
 if __name__ == "__main__":

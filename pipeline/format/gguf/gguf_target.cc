@@ -20,23 +20,11 @@ struct OutputTensor {
   uint64_t offset = 0;  // from where the data begin
 };
 
-std::string OutputName(const ModelDescription& model, const Piece& piece) {
-  const GgufNames names;
-  if (model.architecture == Architecture::kPhi3) {
-    switch (piece.role) {
-      case Role::kAttnQ: case Role::kAttnK: case Role::kAttnV: return names.FusedQkv(piece.layer);
-      case Role::kFfnGate: case Role::kFfnUp: return names.FusedGateUp(piece.layer);
-      default: break;
-    }
-  }
-  return names.Of(piece.role, piece.layer);
-}
-
 // Pieces stand in canonical order, so those that one tensor fuses are neighbours, in the order that GGUF wants.
 std::vector<OutputTensor> OutputTensors(const ModelDescription& model, const Recipe& recipe, bool has_importance) {
   std::vector<OutputTensor> tensors;
   for (uint32_t i = 0; i < model.pieces.size(); ++i) {
-    std::string name = OutputName(model, model.pieces[i]);
+    std::string name = GgufTensorName(model.architecture, model.pieces[i].role, model.pieces[i].layer);
     if (tensors.empty() || tensors.back().name != name) tensors.push_back({std::move(name), DType::kF32, {}});
     tensors.back().pieces.push_back(i);
   }
