@@ -162,6 +162,23 @@ class RecipeFilesAndImportance(EndToEnd):
         self.assertLess(0.01, plan["targets"][0]["expected_error"])
         self.assertLess(plan["targets"][0]["expected_error"], plan["targets"][1]["expected_error"])
 
+    def test_the_daemon_makes_what_a_class_names(self):
+        source = make_model(self.dir / "m", "phi3")
+        daemon = self.daemon().start()
+        toml = self.dir / "class.toml"
+        toml.write_text('name = "board"\nformat = "gguf"\nrecipe = "q9_k"\n')
+        done = daemon.cli("class", "apply", toml, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("there is no target 'gguf:q9_k'", done.stderr)
+        toml.write_text('name = "board"\nformat = "gguf"\nrecipe = "q5_k_m"\n')
+        daemon.cli("class", "apply", toml)
+        daemon.cli("model", "import", "m", source)
+        daemon.cli("job", "submit", "m", "--class", "board,iot-int4", "--watch")
+        made = {a["recipe"] for a in daemon.cli_json("artifact", "list")["artifacts"]}
+        self.assertEqual(made, {"q5_k_m", "q4_0"})
+        local = run_json("quantfleet", "quantize", source, "--target", "gguf:q5_k_m", "--out", self.dir / "out", "--json")
+        daemon.cli("artifact", "show", local["targets"][0]["manifest_digest"])
+
     def refused(self, words, *args, code=1):
         done = run("quantfleet", "quantize", *args, "--out", self.dir / "none", check=False)
         self.assertEqual(done.returncode, code, done.stderr)
