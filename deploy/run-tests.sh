@@ -44,10 +44,16 @@ build() { cmake --preset "$1" >/dev/null && cmake --build --preset "$1" -- "${@:
 
 unit() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" "${@:2}"; }
 
+# One process per test file, as many at a time as there are cores, each with its output whole.
 e2e() {
-  local bin=$1
-  shift
-  QUANTFLEET_BIN="$PWD/build/$bin/bin" /usr/bin/python3 -W error::ResourceWarning -m unittest "$@"
+  local preset=$1 logs=build/$1/e2e
+  mkdir -p "$logs"
+  export QUANTFLEET_BIN="$PWD/build/$preset/bin"
+  # shellcheck disable=SC2016
+  printf '%s\n' tests/e2e/test_*.py | xargs -P "$(nproc)" -n 1 sh -c '
+    name=$(basename "$1" .py); log=$0/$name.log
+    cd tests/e2e && /usr/bin/python3 -W error::ResourceWarning -m unittest -v "$name" >"$OLDPWD/$log" 2>&1
+    status=$?; cat "$OLDPWD/$log"; exit $status' "$logs"
 }
 
 fuzz() {
@@ -87,14 +93,14 @@ fi
 wants unit && step "unit tests" unit release
 if wants e2e; then
   step "install judges" tests/judges/install.sh
-  step "end to end" e2e release discover -s tests/e2e -v
+  step "end to end" e2e release
 fi
 if wants asan; then
   step "build asan" build asan
   step "unit tests, asan+ubsan" unit asan
   # The kill tests are about files and restarts, not about speed: a small model under the sanitizer.
   step "end to end, asan+ubsan" env QUANTFLEET_TEST_SLOWNESS=6 QUANTFLEET_SANITIZED=1 QUANTFLEET_KILL_MEGABYTES=20 \
-    bash -c "$(declare -f e2e); e2e asan discover -s tests/e2e"
+    bash -c "$(declare -f e2e); e2e asan"
 fi
 if wants tsan; then
   # Debian's gRPC and absl::Mutex are not instrumented and drown tsan in false reports: only what links neither.

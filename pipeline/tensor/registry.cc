@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "pipeline/tensor/codecs.h"
+#include "pipeline/tensor/simd.h"
 
 namespace quantfleet::pipeline {
 
@@ -33,7 +34,10 @@ const Codec* FindScalarCodec(DType type) {
   return nullptr;
 }
 
-const Codec* FindCodec(DType type) { return FindScalarCodec(type); }
+const Codec* FindCodec(DType type) {
+  const Codec* twin = FindSimdCodec(type);
+  return twin != nullptr ? twin : FindScalarCodec(type);
+}
 
 int64_t FindNonFinite(const float* values, int64_t n) {
   constexpr int64_t kStrip = 64;

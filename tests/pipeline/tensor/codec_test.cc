@@ -12,6 +12,7 @@
 #include "common/base/file.h"
 #include "pipeline/tensor/codecs.h"
 #include "pipeline/tensor/half.h"
+#include "pipeline/tensor/simd.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -102,14 +103,28 @@ TEST(Codec, EqualsGgmlOnTheWholeReference) {
 
 TEST(Codec, TwinsGiveTheScalarBits) {
   const std::vector<float> values = RandomRows(600, 7);
+  std::vector<float> importance(kCols);
+  for (size_t i = 0; i < importance.size(); ++i) importance[i] = i % 17 == 0 ? 0.f : static_cast<float>(i % 29);
   for (DType type : kTypes) {
-    const Codec &scalar = *FindScalarCodec(type), &chosen = *FindCodec(type);
-    const Bytes blocks = Encode(scalar, values, kCols);
-    ExpectSameBlocks(type, Encode(chosen, values, kCols), blocks, kCols);
-    std::vector<float> a(values.size()), b(values.size());
-    scalar.decode(blocks.data(), static_cast<int64_t>(a.size()), a.data());
-    chosen.decode(blocks.data(), static_cast<int64_t>(b.size()), b.data());
-    ASSERT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0) << Info(type).name;
+    const Codec& scalar = *FindScalarCodec(type);
+    for (const auto& [name, twin] : SimdTwins(type)) {
+      SCOPED_TRACE(name);
+      // One long row, rows of one super-block, rows of 96: tails of every kind.
+      for (int64_t cols : {kCols * 600, kCols, int64_t{96}}) {
+        if (!Divides(type, cols)) continue;
+        const Bytes blocks = Encode(scalar, values, cols);
+        ExpectSameBlocks(type, Encode(*twin, values, cols), blocks, cols);
+        std::vector<float> a(values.size()), b(values.size());
+        const int64_t n = static_cast<int64_t>(values.size()) / cols * cols;
+        scalar.decode(blocks.data(), n, a.data());
+        twin->decode(blocks.data(), n, b.data());
+        ASSERT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0) << Info(type).name;
+        const float dots[] = {scalar.dot(blocks.data(), values.data(), n), twin->dot(blocks.data(), values.data(), n)};
+        EXPECT_EQ(std::memcmp(&dots[0], &dots[1], sizeof(float)), 0) << Info(type).name;  // bits: NaN counts
+      }
+      ExpectSameBlocks(type, Encode(*twin, values, kCols, importance.data()),
+                       Encode(scalar, values, kCols, importance.data()), kCols);
+    }
   }
 }
 

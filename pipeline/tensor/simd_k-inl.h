@@ -1,0 +1,213 @@
+// The types with super-blocks of 256: a sub-block per lane while the scales are searched, then a super-block at a time
+// while its codes are made. Included once per target.
+#if defined(QF_SIMD_K_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef QF_SIMD_K_INL
+#undef QF_SIMD_K_INL
+#else
+#define QF_SIMD_K_INL
+#endif
+
+#include "hwy/highway.h"
+#include "pipeline/tensor/affine_k.h"
+#include "pipeline/tensor/codecs.h"
+#include "pipeline/tensor/simd_blocks32-inl.h"
+#include "pipeline/tensor/simd_search-inl.h"
+#include "pipeline/tensor/symmetric_k.h"
+
+#if HWY_TARGET != HWY_SCALAR  // whose twin is the scalar codec itself
+
+HWY_BEFORE_NAMESPACE();
+namespace quantfleet::pipeline::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// round((x + shift) / scale), clamped to low..high, less low: the reference's own integer arithmetic, since a tiny scale
+// makes quotients of any size.
+template <int kElements>
+HWY_INLINE void DivideToCodes(const float* x, float shift, float scale, int low, int high, uint8_t* codes) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const V shift_v = hn::Set(d, shift), scale_v = hn::Set(d, scale), magic = hn::Set(d, 12582912.f);
+  const auto low_v = hn::Set(di, low), high_v = hn::Set(di, high);
+  for (int part = 0; part < kElements / kLanes; ++part) {
+    const V quotient = hn::Div(hn::Add(LoadPart(x, part), shift_v), scale_v);
+    const auto bits = hn::And(hn::BitCast(di, hn::Add(quotient, magic)), hn::Set(di, 0x007fffff));
+    const auto code = hn::Min(hn::Max(hn::Sub(bits, hn::Set(di, 0x00400000)), low_v), high_v);
+    StoreCodes(hn::Sub(code, low_v), part, codes);
+  }
+}
+
+// Super-blocks that are searched together: their sub-blocks fill the lanes of kAffineGroups vectors.
+inline constexpr int kAffineGroups = 2;
+inline constexpr int kBatched = kAffineGroups * kLanes / kSubBlocks;
+
+// Weights of the sub-blocks of one group, a lane each.
+HWY_INLINE void WeighSubBlocks(const LaneBlocks<kSubBlock>& values, LaneBlocks<kSubBlock>& weights) {
+  const Floats d;
+  V sum = hn::Zero(d);
+  for (int i = 0; i < kSubBlock; ++i) sum = hn::Add(sum, hn::Mul(values.Get(i), values.Get(i)));
+  const V typical = hn::Sqrt(hn::Div(sum, hn::Set(d, static_cast<float>(kSubBlock))));
+  for (int i = 0; i < kSubBlock; ++i) weights.Put(i, hn::Add(typical, hn::Abs(values.Get(i))));
+}
+
+// importance and variance: per super-block of the batch; first: the group's first sub-block in it.
+HWY_INLINE void WeighSubBlocksBy(const float* const* importance, const float* variance, int first,
+                                 const LaneBlocks<kSubBlock>& values, LaneBlocks<kSubBlock>& weights) {
+  const Floats d;
+  alignas(64) float lane_variance[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const int sub = first + lane;
+    lane_variance[lane] = variance[sub / kSubBlocks];
+    const float* from = importance[sub / kSubBlocks] + sub % kSubBlocks * kSubBlock;
+    for (int i = 0; i < kSubBlock; ++i) weights.values[i * kLanes + lane] = from[i];
+  }
+  const V variance_v = hn::Load(d, lane_variance);
+  for (int i = 0; i < kSubBlock; ++i) {
+    const V v = values.Get(i);
+    weights.Put(i, hn::Mul(weights.Get(i), hn::Sqrt(hn::Add(variance_v, hn::Mul(v, v)))));
+  }
+}
+
+// kBatched super-blocks of Q4_K or Q5_K; importance is null or has one pointer for each.
+template <class B>
+HWY_INLINE bool EncodeAffineKBatch(const float* x, const float* const* importance, std::byte* out) {
+  LaneBlocks<kSubBlock> values[kAffineGroups], weights[kAffineGroups];
+  LaneScales found[kAffineGroups];
+  float variance[kBatched];
+  for (int s = 0; importance != nullptr && s < kBatched; ++s) {
+    float sum = 0;
+    for (int i = 0; i < kSuperBlock; ++i) sum += x[s * kSuperBlock + i] * x[s * kSuperBlock + i];
+    variance[s] = 2 * sum / kSuperBlock;
+  }
+  for (int g = 0; g < kAffineGroups; ++g) {
+    values[g].Transpose(x + g * kLanes * kSubBlock, kSubBlock);
+    if (importance == nullptr) {
+      WeighSubBlocks(values[g], weights[g]);
+    } else {
+      WeighSubBlocksBy(importance, variance, g * kLanes, values[g], weights[g]);
+    }
+  }
+  const AffineSearch how = importance == nullptr ? B::kSearch : AffineSearch{B::kSearch.levels, -0.9f, 0.05f, 36};
+  if (!SearchAffineLanes<kAffineGroups>(values, weights, how, found)) return false;
+  for (int s = 0; s < kBatched; ++s) {
+    float scales[kSubBlocks], minus_mins[kSubBlocks], sums[kSubBlocks];
+    for (int j = 0; j < kSubBlocks; ++j) {
+      const int sub = s * kSubBlocks + j;
+      const LaneScales& from = found[sub / kLanes];
+      scales[j] = from.scale[sub % kLanes];
+      minus_mins[j] = -from.min[sub % kLanes];
+      sums[j] = from.weight[sub % kLanes];
+    }
+    const AffineKHeader header = importance == nullptr ? RoundScales(scales, minus_mins)
+                                                       : SearchScales(scales, minus_mins, sums);
+    uint8_t codes[kSuperBlock];
+    for (int j = 0; j < kSubBlocks; ++j) {
+      const int sub = s * kSubBlocks + j;
+      const float* from = x + sub * kSubBlock;
+      const SubScale stored = SubScaleOf(header, j);
+      uint8_t* to = codes + j * kSubBlock;
+      if (stored.scale != 0.f) {
+        DivideToCodes<kSubBlock>(from, stored.minus_min, stored.scale, 0, B::kSearch.levels, to);
+      } else {
+        LaneCodes<kSubBlock, true>(from, found[sub / kLanes], sub % kLanes, B::kSearch.levels, to);
+      }
+    }
+    B::Pack(header, codes, out + s * B::kBytes);
+  }
+  return true;
+}
+
+struct Q4_KLanes {
+  static constexpr AffineSearch kSearch = kQ4_KSearch;
+  static constexpr int kBytes = 144;
+  static constexpr const Codec& kScalar = kQ4_KCodec;
+  static HWY_INLINE void Pack(const AffineKHeader& header, const uint8_t* codes, std::byte* block) {
+    StoreHeader(header, block);
+    PackNibblesK(codes, block + kAffineKHeader);
+  }
+};
+
+struct Q5_KLanes {
+  static constexpr AffineSearch kSearch = kQ5_KSearch;
+  static constexpr int kBytes = 176;
+  static constexpr const Codec& kScalar = kQ5_KCodec;
+  static HWY_INLINE void Pack(const AffineKHeader& header, const uint8_t* codes, std::byte* block) {
+    StoreHeader(header, block);
+    PackFifthBitsK(codes, block + kAffineKHeader);
+    PackNibblesK(codes, block + kAffineKHeader + kSubBlock);
+  }
+};
+
+template <class B>
+void EncodeAffineKRows(const float* values, int64_t rows, int64_t cols, const float* importance, std::byte* out) {
+  const int64_t row_blocks = cols / kSuperBlock, blocks = rows * row_blocks;
+  const auto weights_of = [&](int64_t block) {
+    return importance == nullptr ? nullptr : importance + block % row_blocks * kSuperBlock;
+  };
+  for (int64_t b = 0; b < blocks; b += kBatched) {
+    // The last batch goes back over blocks that are done: the same bytes again.
+    const int64_t first = std::max<int64_t>(0, std::min(b, blocks - kBatched));
+    if (blocks >= kBatched) {
+      const float* weights[kBatched];
+      for (int s = 0; s < kBatched; ++s) weights[s] = weights_of(first + s);
+      if (EncodeAffineKBatch<B>(values + first * kSuperBlock, importance == nullptr ? nullptr : weights,
+                                out + first * B::kBytes)) {
+        continue;
+      }
+    }
+    for (int64_t block = first; block < std::min(first + kBatched, blocks); ++block)
+      B::kScalar.encode(values + block * kSuperBlock, 1, kSuperBlock, weights_of(block), out + block * B::kBytes);
+  }
+}
+
+HWY_INLINE bool EncodeQ6KBlock(const float* x, const float* importance, std::byte* block) {
+  LaneScales found[(kQ6Groups + kLanes - 1) / kLanes];
+  alignas(64) float scales[kQ6Groups];
+  for (int chunk = 0; chunk < kQ6Groups / kLanes; ++chunk) {
+    const int first = chunk * kLanes * kQ6Group;
+    LaneBlocks<kQ6Group> values, weights;
+    values.Transpose(x + first, kQ6Group);
+    if (importance == nullptr) {
+      for (int i = 0; i < kQ6Group; ++i) weights.Put(i, hn::Mul(values.Get(i), values.Get(i)));
+    } else {
+      weights.Transpose(importance + first, kQ6Group);
+    }
+    if (!SearchSymmetricLanes<kQ6Group>(values, weights, kQ6Levels, found[chunk])) return false;
+    std::memcpy(scales + chunk * kLanes, found[chunk].scale, sizeof found[chunk].scale);
+  }
+  Q6Scales rounded;
+  if (!RoundGroupScales(scales, rounded)) {
+    std::memset(block, 0, kQ6Bytes);
+    return true;
+  }
+  uint8_t codes[kQ6Elements];
+  for (int g = 0; g < kQ6Groups; ++g) {
+    const float scale = HalfToFloat(rounded.d) * static_cast<float>(rounded.groups[g]);
+    const float* from = x + g * kQ6Group;
+    uint8_t* to = codes + g * kQ6Group;
+    if (scale != 0.f) {
+      DivideToCodes<kQ6Group>(from, 0.f, scale, -kQ6Levels, kQ6Levels - 1, to);
+    } else {
+      LaneCodes<kQ6Group, false>(from, found[g / kLanes], g % kLanes, kQ6Levels, to);
+    }
+  }
+  PackQ6(codes, rounded, block);
+  return true;
+}
+
+inline void EncodeQ6KRows(const float* values, int64_t rows, int64_t cols, const float* importance, std::byte* out) {
+  const int64_t row_blocks = cols / kQ6Elements;
+  for (int64_t b = 0; b < rows * row_blocks; ++b) {
+    const float* x = values + b * kQ6Elements;
+    const float* weight = importance == nullptr ? nullptr : importance + b % row_blocks * kQ6Elements;
+    if (!EncodeQ6KBlock(x, weight, out + b * kQ6Bytes))
+      kQ6_KCodec.encode(x, 1, kQ6Elements, weight, out + b * kQ6Bytes);
+  }
+}
+
+}  // namespace quantfleet::pipeline::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // not HWY_SCALAR
+
+#endif  // once per target

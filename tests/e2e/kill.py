@@ -1,0 +1,75 @@
+"""What the kill tests share: the fail points that stand in the sources, and a daemon that dies at one of them."""
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+from harness import DEMO, ROOT, EndToEnd, run_json, wait_for
+
+CLASSES = {"iot-int4": "q4_0", "ai-pc-int8": "q8_0", "edge-fp16": "f16"}
+
+
+def fail_points(*folders):
+    """Every name in the sources: a new fail point is tested without anybody thinking of it."""
+    names = set()
+    for folder in folders:
+        for path in (ROOT / folder).rglob("*.cc"):
+            names |= set(re.findall(r'FailPoint\("([^"]+)"\)', path.read_text()))
+    return sorted(names)
+
+
+DAEMON_POINTS = fail_points("daemon", "pipeline")
+PIPELINE_POINTS = [p for p in DAEMON_POINTS if p.split("-")[0] in ("authority", "push", "job", "slab", "blob")]
+# Renewal needs a certificate near its end: test_recovery.py renews one, tests/daemon/fleet stops in between.
+RENEWAL_POINTS = [p for p in DAEMON_POINTS if "certificate" in p]
+FLEET_POINTS = [p for p in DAEMON_POINTS if p not in PIPELINE_POINTS + RENEWAL_POINTS]
+ENROL_POINTS = [p for p in fail_points("agent") if p.startswith("enroll-")]
+UPDATE_POINTS = [p for p in fail_points("agent") if p.startswith("update-")]
+ROLLBACK_POINTS = [p for p in fail_points("agent") if p.startswith("rollback-")]
+
+
+class DaemonKills(EndToEnd):
+    @staticmethod
+    def quantized(out, model):
+        """recipe -> manifest digest, as the CLI makes them undisturbed."""
+        made = run_json("quantfleet", "quantize", model, *[x for r in CLASSES.values() for x in ("--target", f"gguf:{r}")],
+                        "--out", out, "--json")
+        shutil.rmtree(out)
+        return {t["name"].removeprefix("gguf-"): t["manifest_digest"] for t in made["targets"]}
+
+    def digests(self, daemon):
+        return {a["recipe"]: a["name"].removeprefix("artifacts/") for a in daemon.cli_json("artifact", "list")["artifacts"]}
+
+    def survive(self, daemon, action):
+        """The action's result; when the daemon was killed under it, the daemon is restarted and the action repeated."""
+        while True:
+            try:
+                return action()
+            except AssertionError:
+                if daemon.process.alive():
+                    raise
+                self.restart_if_killed(daemon)
+
+    def restart_if_killed(self, daemon):
+        if not daemon.process.alive():
+            self.assertEqual(daemon.process.popen.returncode, -9, daemon.process.log()[-2000:])
+            self.kills += 1
+            daemon.start()
+
+    def push(self, daemon, model):
+        """One push, which waits for a daemon that dies under it and goes on where it was."""
+        with ThreadPoolExecutor() as pool:
+            pushed = pool.submit(daemon.cli, "model", "push", "m", model)
+            wait_for("the push", lambda: self.restart_if_killed(daemon) or pushed.done())
+            pushed.result()
+
+    def start_armed(self, daemon, point):
+        self.kills = 0
+        daemon.start(env={"QUANTFLEET_FAIL_POINT": point}, wait=False)
+        self.survive(daemon, daemon.wait_ready)
+
+    def push_and_quantize(self, daemon, want):
+        self.push(daemon, DEMO)
+        classes = [x for c in CLASSES for x in ("--class", c)]
+        job = self.survive(daemon, lambda: daemon.cli_json("job", "submit", "m", *classes, "--request-id", "one"))["name"]
+        self.assertEqual(self.survive(daemon, lambda: self.wait_job(daemon, job))["state"], "SUCCEEDED")
+        self.assertEqual(self.digests(daemon), want)
