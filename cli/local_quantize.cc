@@ -104,7 +104,8 @@ absl::Status Quantize(const Options& options) {
   QF_ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source, OpenModel(RealFileSystem(), options.source));
   std::shared_ptr<const Importance> importance;
   if (!options.imatrix.empty()) {
-    QF_ASSIGN_OR_RETURN(Importance read, ReadImportance(RealFileSystem(), options.imatrix, source->description()));
+    QF_ASSIGN_OR_RETURN(Importance read,
+                        ReadImportance(RealFileSystem(), options.imatrix, source->description()));
     importance = std::make_shared<const Importance>(std::move(read));
   }
   QF_ASSIGN_OR_RETURN(const Plan plan, MakePlan(*source, specs, importance));
@@ -140,7 +141,8 @@ std::function<std::string(const std::string&)> Parses(Parse parse) {
 void AddTargetOptions(CLI::App& command, Options& options) {
   TargetWords& words = options.words;
   command
-      .add_option("--target", words.targets, "What to make, as gguf:q4_k_m or gguf:FILE.toml (a recipe); repeatable")
+      .add_option("--target", words.targets,
+                  "What to make, as gguf:q4_k_m or gguf:FILE.toml (a recipe); repeatable")
       ->type_name("FORMAT:RECIPE")
       ->required()
       ->allow_extra_args(false)
@@ -149,7 +151,8 @@ void AddTargetOptions(CLI::App& command, Options& options) {
       });
   command
       .add_option("--tensor-type", words.tensor_types,
-                  "Another type for the tensors that match: REGEX=TYPE or role:ROLE=TYPE; repeatable, the first counts")
+                  "Another type for the tensors that match: REGEX=TYPE or role:ROLE=TYPE; repeatable, the "
+                  "first counts")
       ->type_name("MATCH=TYPE")
       ->allow_extra_args(false)
       ->check(Parses(TypeOverride::Parse));
@@ -160,7 +163,8 @@ void AddTargetOptions(CLI::App& command, Options& options) {
       ->type_name("TYPE")
       ->check(Parses(DTypeFromName));
   command.add_flag("--pure", words.pure, "The recipe's body type for every matrix");
-  command.add_option("--imatrix", options.imatrix, "Importance of the columns: a GGUF that llama-imatrix made")
+  command
+      .add_option("--imatrix", options.imatrix, "Importance of the columns: a GGUF that llama-imatrix made")
       ->type_name("FILE");
 }
 

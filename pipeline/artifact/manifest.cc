@@ -45,14 +45,15 @@ absl::Status CheckTarget(const v1::Target& target) {
   if (target.format().empty() || target.recipe().empty())
     return InvalidArgument("the manifest does not say which format and recipe it is of");
   if (static_cast<size_t>(target.changes_size()) > kMaxChanges)
-    return InvalidArgument("the manifest lists {} changes of its recipe ({} are allowed)", target.changes_size(),
-                           kMaxChanges);
+    return InvalidArgument("the manifest lists {} changes of its recipe ({} are allowed)",
+                           target.changes_size(), kMaxChanges);
   for (const std::string& change : target.changes())
     if (change.empty() || change.size() > kMaxChangeBytes)
-      return InvalidArgument("a change of the manifest's recipe has {} bytes (1 to {} are allowed)", change.size(),
-                             kMaxChangeBytes);
-  return target.importance_digest().empty() ? absl::OkStatus()
-                                            : CheckDigest(target.importance_digest(), "the manifest's importance");
+      return InvalidArgument("a change of the manifest's recipe has {} bytes (1 to {} are allowed)",
+                             change.size(), kMaxChangeBytes);
+  return target.importance_digest().empty()
+             ? absl::OkStatus()
+             : CheckDigest(target.importance_digest(), "the manifest's importance");
 }
 
 absl::Status CheckChunks(const v1::ArtifactFile& file) {

@@ -1,5 +1,5 @@
-// How much each column of a model's matrices matters: the mean of x^2 over what the column was multiplied with, as a
-// calibration run measured it. Encoders weigh errors with it. Plain values.
+// How much each column of a model's matrices matters: the mean of x^2 over what the column was multiplied
+// with, as a calibration run measured it. Encoders weigh errors with it. Plain values.
 #pragma once
 
 #include <vector>

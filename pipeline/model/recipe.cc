@@ -5,8 +5,8 @@
 namespace quantfleet::pipeline {
 namespace {
 
-// Layers whose most sensitive tensors a medium mix gives more bits: the first and the last eighth, and every third
-// between.
+// Layers whose most sensitive tensors a medium mix gives more bits: the first and the last eighth, and every
+// third between.
 bool MoreBits(int64_t layer, int64_t layers) {
   const int64_t eighth = layers / 8;
   return layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;

@@ -1,5 +1,5 @@
-// A recipe: which element type each tensor of a target gets. The names, and what they mean tensor by tensor, are
-// llama-quantize's (docs/guides/quantize.md). Plain values.
+// A recipe: which element type each tensor of a target gets. The names, and what they mean tensor by tensor,
+// are llama-quantize's (docs/guides/quantize.md). Plain values.
 #pragma once
 
 #include <optional>
@@ -15,8 +15,9 @@ namespace quantfleet::pipeline {
 // Which tensors of which layers get more bits than the body: llama-quantize's _S and _M.
 enum class Mix { kUniform, kSmall, kMedium };
 
-// What a user changed in a recipe. `output` is for the output head, or for the embedding where the two are tied, and
-// `embedding` for the embedding; both go before the overrides, of which the first that matches counts.
+// What a user changed in a recipe. `output` is for the output head, or for the embedding where the two are
+// tied, and `embedding` for the embedding; both go before the overrides, of which the first that matches
+// counts.
 struct RecipeChanges {
   std::vector<TypeOverride> overrides = {};
   std::optional<DType> output = {}, embedding = {};
@@ -35,13 +36,14 @@ struct Recipe {
   RecipeChanges changes = {};
   std::string base = {};  // the recipe that one of another name goes by; empty: by `body` and `head` alone
 
-  // What the tensor becomes; never a type whose blocks do not divide its rows (FallBack). 1-D tensors are F32.
-  // `has_importance`: an importance file goes with the recipe, which moves a few tensors of q4_0 and q5_0.
+  // What the tensor becomes; never a type whose blocks do not divide its rows (FallBack). 1-D tensors are
+  // F32. `has_importance`: an importance file goes with the recipe, which moves a few tensors of q4_0 and
+  // q5_0.
   DType TypeOf(const ModelDescription& model, const TargetTensor& tensor, bool has_importance) const;
 };
 
-// What fixes the recipe beside its name, one clause each, as manifests carry it: nothing for the recipes of FindRecipe,
-// else its base (or body and head) and its changes.
+// What fixes the recipe beside its name, one clause each, as manifests carry it: nothing for the recipes of
+// FindRecipe, else its base (or body and head) and its changes.
 std::vector<std::string> ClausesOf(const Recipe& recipe);
 
 // The type that takes the place of `type` where its blocks do not divide rows of `cols`.
@@ -50,7 +52,8 @@ DType FallBack(DType type, int64_t cols);
 absl::StatusOr<Recipe> FindRecipe(std::string_view name);  // NOT_FOUND lists them
 const std::vector<Recipe>& Recipes();
 
-// A recipe's name becomes a folder's: 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit.
+// A recipe's name becomes a folder's: 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a letter or
+// digit.
 bool ValidRecipeName(std::string_view name);
 
 }  // namespace quantfleet::pipeline

@@ -65,7 +65,8 @@ class RecipeParser {
       return Wrong(node.source(), "override", "has to be tables, each headed [[override]]");
     const toml::array& tables = *node.as_array();
     if (tables.size() > kMaxOverrides)
-      return Wrong(node.source(), "override", fmt::format("{} of them, {} are allowed", tables.size(), kMaxOverrides));
+      return Wrong(node.source(), "override",
+                   fmt::format("{} of them, {} are allowed", tables.size(), kMaxOverrides));
     for (const toml::node& table : tables) QF_RETURN_IF_ERROR(Override(*table.as_table()));
     return absl::OkStatus();
   }
@@ -89,8 +90,8 @@ class RecipeParser {
     if (!type) return Wrong(table.source(), "override", "needs a type");
     auto made = role.empty() ? TypeOverride::OfPattern(tensor, *type) : TypeOverride::OfRole(role, *type);
     if (!made.ok())
-      return Wrong(table.at(role.empty() ? "tensor" : "role").source(), role.empty() ? "override.tensor" : "override.role",
-                   Message(made.status()));
+      return Wrong(table.at(role.empty() ? "tensor" : "role").source(),
+                   role.empty() ? "override.tensor" : "override.role", Message(made.status()));
     recipe_.changes.overrides.push_back(*std::move(made));
     return absl::OkStatus();
   }
@@ -99,9 +100,11 @@ class RecipeParser {
     if (recipe_.name.empty()) return InvalidArgument("{}: name: is missing", file_);
     const toml::source_region& name_at = root.at("name").source();
     if (!ValidRecipeName(recipe_.name))
-      return Wrong(name_at, "name", "has to be 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit");
+      return Wrong(name_at, "name",
+                   "has to be 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit");
     if (FindRecipe(recipe_.name).ok())
-      return Wrong(name_at, "name", fmt::format("'{}' is a recipe's name already: choose another", recipe_.name));
+      return Wrong(name_at, "name",
+                   fmt::format("'{}' is a recipe's name already: choose another", recipe_.name));
     if (recipe_.base.empty() == !body_)
       return InvalidArgument("{}: give either base (a recipe's name) or body (a type)", file_);
     if (recipe_.base.empty()) {

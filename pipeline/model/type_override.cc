@@ -29,7 +29,8 @@ absl::StatusOr<TypeOverride> TypeOverride::OfPattern(std::string_view pattern, D
   const auto compiled =
       std::make_shared<const re2::RE2>(re2::StringPiece(pattern.data(), pattern.size()), options);
   if (!compiled->ok())
-    return InvalidArgument("'{}' is not a regular expression that is supported: {}", pattern, compiled->error());
+    return InvalidArgument("'{}' is not a regular expression that is supported: {}", pattern,
+                           compiled->error());
   out.pattern_ = compiled;
   return out;
 }

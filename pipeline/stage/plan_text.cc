@@ -29,7 +29,8 @@ struct ErrorSum {
   double root() const { return elements > 0 ? std::sqrt(squares / elements) : 0; }
 };
 
-void DescribeTarget(const ModelDescription& model, const Plan& plan, const TargetPlan& target, std::string& out) {
+void DescribeTarget(const ModelDescription& model, const Plan& plan, const TargetPlan& target,
+                    std::string& out) {
   const std::vector<PlannedTensor> tensors = TensorsOf(model, plan, target);
   size_t width = 6;
   for (const PlannedTensor& tensor : tensors) width = std::max(width, tensor.name.size());
@@ -44,14 +45,16 @@ void DescribeTarget(const ModelDescription& model, const Plan& plan, const Targe
   for (const OutputFile& file : target.layout.files)
     out += fmt::format("  file {}/{}: {} bytes ({})\n", target.spec.name(), file.path, file.size,
                        HumanBytes(file.size));
-  out += fmt::format("  expected relative error of all weights: {}\n", Percent(ExpectedErrorOf(model, target)));
+  out +=
+      fmt::format("  expected relative error of all weights: {}\n", Percent(ExpectedErrorOf(model, target)));
   out += fmt::format("  {} chunks, {} in all; needs about {} of memory to run\n", target.chunks.size(),
                      HumanBytes(TargetBytes(target)), HumanBytes(target.layout.memory_bytes));
 }
 
 }  // namespace
 
-std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& plan, const TargetPlan& target) {
+std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& plan,
+                                     const TargetPlan& target) {
   std::vector<PlannedTensor> tensors;
   ErrorSum error;
   for (const PlacedPiece& placed : target.layout.pieces) {

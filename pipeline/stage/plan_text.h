@@ -18,7 +18,8 @@ struct PlannedTensor {
   double expected_error;  // relative (ExpectedError), its pieces together
   bool weighed;           // importance decides between codes
 };
-std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& plan, const TargetPlan& target);
+std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& plan,
+                                     const TargetPlan& target);
 
 // Relative error of all weights together, each element counting alike.
 double ExpectedErrorOf(const ModelDescription& model, const TargetPlan& target);

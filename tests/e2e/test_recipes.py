@@ -1,4 +1,4 @@
-"""Recipes judged by llama.cpp's own quantizer: of one name, the same type and the same bytes in every tensor."""
+"""Recipes judged by llama.cpp's own quantizer: of one name, the same type and bytes in every tensor."""
 import math
 import random
 import re
@@ -15,10 +15,10 @@ from harness import BIN, EndToEnd, ROOT, run, run_json
 
 JUDGE = ROOT / "tests/judges/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
 # The numbers of llama.cpp's enum llama_ftype.
-RECIPES = {"f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q4_k_s": 14, "q4_k_m": 15, "q5_k_s": 16,
-           "q5_k_m": 17, "q6_k": 18}
-# Rows that 256 divides and rows that only 32 does, heads tied and not, fused and not, too few layers for an eighth,
-# and as many as make llama.cpp think of a 70B model.
+RECIPES = {"f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q4_k_s": 14, "q4_k_m": 15,
+           "q5_k_s": 16, "q5_k_m": 17, "q6_k": 18}
+# Rows that 256 divides and rows that only 32 does, heads tied and not, fused and not, too few layers for an
+# eighth, and as many as make llama.cpp think of a 70B model.
 MODELS = {
     "phi3": ("phi3", dict(hidden=256, intermediate=512, layers=10)),
     "phi3-odd": ("phi3", dict(hidden=96, intermediate=224, layers=8)),
@@ -40,7 +40,7 @@ def make_model(folder, name, **more):
 
 
 def importance_entries(source, rng, skip=()):
-    """Sums of squares for every matrix of our F32 file, as unlike as calibration's: from none to very many."""
+    """Sums of squares for every matrix of our F32 file, as unlike as calibration's: from 0 to very many."""
     entries = {}
     for name, (_, dims, _) in read_gguf(source)[1].items():
         if len(dims) == 2 and not any(re.search(s, name) for s in skip):
@@ -51,8 +51,8 @@ def importance_entries(source, rng, skip=()):
 
 
 def llama_quantize(source, out, recipe, *options):
-    done = subprocess.run([BIN / "llama_quantize", JUDGE, source, out, str(RECIPES[recipe]), *map(str, options)],
-                          capture_output=True, text=True, timeout=600)
+    command = [BIN / "llama_quantize", JUDGE, source, out, str(RECIPES[recipe]), *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if done.returncode:
         raise AssertionError(f"llama.cpp's quantizer: {done.stdout[-1000:]}{done.stderr[-2000:]}")
     return read_gguf(out)
@@ -75,8 +75,8 @@ class SameAsLlamaQuantize(unittest.TestCase):
             self.assertEqual(unlike, [], "tensors whose bytes differ")
 
     def quantize(self, source, recipes, *options, out="ours"):
-        run("quantfleet", "quantize", source, *[x for r in recipes for x in ("--target", f"gguf:{r}")], "--out",
-            self.dir / out, *options)
+        targets = [x for r in recipes for x in ("--target", f"gguf:{r}")]
+        run("quantfleet", "quantize", source, *targets, "--out", self.dir / out, *options)
         return {r: read_gguf(self.dir / out / f"gguf-{r}/model.gguf") for r in recipes}
 
     def test_every_recipe_of_every_shape(self):
@@ -84,14 +84,14 @@ class SameAsLlamaQuantize(unittest.TestCase):
             source = make_model(self.dir / name, name)
             recipes = ["q4_k_s", "q4_k_m", "q5_k_m"] if "80" in name else list(RECIPES)
             ours = self.quantize(source, ["f32", *recipes], out=f"{name}-ours")
-            kinds = {}
+            kinds = set()
             for recipe in recipes:
                 with self.subTest(model=name, recipe=recipe):
-                    theirs = llama_quantize(self.dir / f"{name}-ours/gguf-f32/model.gguf", self.dir / "theirs.gguf",
-                                            recipe)
+                    f32 = self.dir / f"{name}-ours/gguf-f32/model.gguf"
+                    theirs = llama_quantize(f32, self.dir / "theirs.gguf", recipe)
                     self.assert_same(ours[recipe], theirs)
-                    kinds[recipe] = sorted({t for t, _, _ in ours[recipe][1].values()} - {"f32"})
-            print(f"{name}: as llama-quantize in {kinds}", file=sys.stderr)
+                    kinds |= {t for t, _, _ in ours[recipe][1].values()}
+            print(f"{name}: {len(recipes)} recipes as llama-quantize makes them, {sorted(kinds)}", file=sys.stderr)
 
     def test_importance(self):
         rng = random.Random(5)
@@ -176,7 +176,8 @@ class RecipeFilesAndImportance(EndToEnd):
         daemon.cli("job", "submit", "m", "--class", "board,iot-int4", "--watch")
         made = {a["recipe"] for a in daemon.cli_json("artifact", "list")["artifacts"]}
         self.assertEqual(made, {"q5_k_m", "q4_0"})
-        local = run_json("quantfleet", "quantize", source, "--target", "gguf:q5_k_m", "--out", self.dir / "out", "--json")
+        local = run_json("quantfleet", "quantize", source, "--target", "gguf:q5_k_m", "--out", self.dir / "out",
+                         "--json")
         daemon.cli("artifact", "show", local["targets"][0]["manifest_digest"])
 
     def refused(self, words, *args, code=1):
@@ -195,10 +196,12 @@ class RecipeFilesAndImportance(EndToEnd):
         # Q8_0 knows no importance: the same chunks, yet another artifact.
         command = ["quantfleet", "quantize", source, "--target", "gguf:q8_0", "--json"]
         plain = run_json(*command, "--out", self.dir / "plain")["targets"][0]
-        weighed = [run_json(*command, "--imatrix", good, "--out", self.dir / f"w{i}")["targets"][0] for i in range(2)]
+        weighed = [run_json(*command, "--imatrix", good, "--out", self.dir / f"w{i}")["targets"][0]
+                   for i in range(2)]
         self.assertEqual(weighed[0]["manifest_digest"], weighed[1]["manifest_digest"])
         self.assertNotEqual(plain["manifest_digest"], weighed[0]["manifest_digest"])
-        self.assertIn("importance_digest", run_json("quantfleet", "inspect", self.dir / "w0/gguf-q8_0", "--json"))
+        shown = run_json("quantfleet", "inspect", self.dir / "w0/gguf-q8_0", "--json")
+        self.assertIn("importance_digest", shown)
 
         down, bad = "blk.1.ffn_down.weight", self.dir / "bad.gguf"
         sums, counts = entries[down]
@@ -224,12 +227,13 @@ class RecipeFilesAndImportance(EndToEnd):
         self.refused(["bad.gguf"], source, "--target", "gguf:q4_0", "--imatrix", bad)
         bad.write_bytes(struct.pack("<i", 2) + bytes(100))
         self.refused(["bad.gguf", "llama-imatrix"], source, "--target", "gguf:q4_0", "--imatrix", bad)
-        self.refused(["f32/gguf-f32/model.gguf", "is no importance file"], source, "--target", "gguf:q4_0", "--imatrix",
+        self.refused(["model.gguf", "is no importance file"], source, "--target", "gguf:q4_0", "--imatrix",
                      self.dir / "f32/gguf-f32/model.gguf")
 
     def test_words_and_files_that_are_wrong(self):
         source = make_model(self.dir / "m", "llama-few")
-        self.refused(["--tensor-type", "'(a'"], source, "--target", "gguf:q4_0", "--tensor-type", "(a=q8_0", code=2)
+        self.refused(["--tensor-type", "'(a'"], source, "--target", "gguf:q4_0", "--tensor-type", "(a=q8_0",
+                     code=2)
         self.refused(["--output-type", "q9"], source, "--target", "gguf:q4_0", "--output-type", "q9", code=2)
         self.refused(["q4_k_x", "gguf:q4_k_m"], source, "--target", "gguf:q4_k_x", code=2)
         recipe = self.dir / "r.toml"

@@ -1,11 +1,13 @@
 // llama.cpp's own quantizer as judge of the recipes: a GGUF in, llama-quantize's GGUF out.
 //
-//   llama_quantize FOLDER IN.gguf OUT.gguf FTYPE [--imatrix FILE] [--pure] [--output-type N] [--embedding-type N]
+//   llama_quantize FOLDER IN.gguf OUT.gguf FTYPE [--imatrix FILE] [--pure] [--output-type N]
+//   [--embedding-type N]
 //                  [--tensor-type REGEX=N]...
 //
-// FOLDER holds libllama.so and libggml-base.so (any version in the name), as llama.cpp's prebuilt packages carry
-// them. They are opened at run time and the little of llama.h, ggml.h and gguf.h that is needed is declared here by
-// hand, so that the project builds without llama.cpp. FTYPE is a number of enum llama_ftype, N one of enum ggml_type.
+// FOLDER holds libllama.so and libggml-base.so (any version in the name), as llama.cpp's prebuilt packages
+// carry them. They are opened at run time and the little of llama.h, ggml.h and gguf.h that is needed is
+// declared here by hand, so that the project builds without llama.cpp. FTYPE is a number of enum llama_ftype,
+// N one of enum ggml_type.
 
 #include <dlfcn.h>
 
@@ -81,7 +83,8 @@ void* Open(const std::filesystem::path& folder, std::string_view name) {
     const std::string file = entry.path().filename().string();
     const bool exact = file == std::string(name) + ".so";
     if (exact || (file.starts_with(std::string(name) + ".v") && file.ends_with(".so")))
-      return dlopen(entry.path().c_str(), RTLD_NOW | RTLD_GLOBAL);  // never closed: the process ends right after
+      return dlopen(entry.path().c_str(),
+                    RTLD_NOW | RTLD_GLOBAL);  // never closed: the process ends right after
   }
   return nullptr;
 }
@@ -96,7 +99,8 @@ std::optional<Means> ReadMeans(void* ggml, const std::string& path) {
   const auto size = Find<GgufSize>(ggml, "gguf_get_tensor_size");
   const auto offset = Find<GgufSize>(ggml, "gguf_get_tensor_offset");
   const auto data_at = Find<GgufDataOffset>(ggml, "gguf_get_data_offset");
-  void* gguf = init && count && name && size && offset && data_at ? init(path.c_str(), {true, nullptr}) : nullptr;
+  void* gguf =
+      init && count && name && size && offset && data_at ? init(path.c_str(), {true, nullptr}) : nullptr;
   if (gguf == nullptr) return std::nullopt;
   std::ifstream in(path, std::ios::binary);
   std::map<std::string, std::vector<float>> tensors;
@@ -104,7 +108,8 @@ std::optional<Means> ReadMeans(void* ggml, const std::string& path) {
     std::vector<float>& values = tensors[name(gguf, t)];
     values.resize(size(gguf, t) / sizeof(float));
     in.seekg(static_cast<std::streamoff>(data_at(gguf) + offset(gguf, t)));
-    in.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
+    in.read(reinterpret_cast<char*>(values.data()),
+            static_cast<std::streamsize>(values.size() * sizeof(float)));
   }
   if (!in) return std::nullopt;
   constexpr std::string_view kSums = ".in_sum2";
@@ -160,7 +165,8 @@ int Run(const Options& options) {
     imatrix.push_back({nullptr, nullptr, 0});
     params.imatrix = imatrix.data();
   }
-  if (quantize(options.in.c_str(), options.out.c_str(), &params) != 0) return Fail("llama_model_quantize failed");
+  if (quantize(options.in.c_str(), options.out.c_str(), &params) != 0)
+    return Fail("llama_model_quantize failed");
   return 0;
 }
 
@@ -208,8 +214,9 @@ std::optional<Options> Parse(const std::vector<std::string>& args) {
 int main(int argc, char** argv) {
   const auto options = Parse({argv + 1, argv + argc});
   if (!options) {
-    std::cerr << "usage: llama_quantize FOLDER IN.gguf OUT.gguf FTYPE [--imatrix FILE] [--pure] [--output-type N]\n"
-                 "                      [--embedding-type N] [--tensor-type REGEX=N]...\n";
+    std::cerr
+        << "usage: llama_quantize FOLDER IN.gguf OUT.gguf FTYPE [--imatrix FILE] [--pure] [--output-type N]\n"
+           "                      [--embedding-type N] [--tensor-type REGEX=N]...\n";
     return 2;
   }
   return Run(*options);

@@ -2,7 +2,10 @@
 //
 //   tiny_model DIR phi3|llama|qwen2 [KEY=NUMBER]...
 //
-// Keys: hidden intermediate layers heads kv_heads head_dim vocab context tied seed (tests/support/tiny_model.h).
+// Keys: hidden intermediate layers heads kv_heads head_dim vocab context tied seed
+// (tests/support/tiny_model.h).
+
+#include "tests/support/tiny_model.h"
 
 #include <charconv>
 #include <filesystem>
@@ -10,8 +13,6 @@
 #include <map>
 #include <string>
 #include <string_view>
-
-#include "tests/support/tiny_model.h"
 
 namespace {
 
@@ -30,8 +31,9 @@ bool Set(TinyModelOptions& options, std::string_view text) {
   const char* end = text.data() + text.size();
   if (equals == text.size() || std::from_chars(text.data() + equals + 1, end, value).ptr != end) return false;
   const std::map<std::string_view, int64_t*> fields{
-      {"hidden", &options.hidden},     {"intermediate", &options.intermediate}, {"layers", &options.layers},
-      {"heads", &options.heads},       {"kv_heads", &options.kv_heads},         {"head_dim", &options.head_dim},
+      {"hidden", &options.hidden},     {"intermediate", &options.intermediate},
+      {"layers", &options.layers},     {"heads", &options.heads},
+      {"kv_heads", &options.kv_heads}, {"head_dim", &options.head_dim},
       {"vocab", &options.vocab},       {"context", &options.context}};
   if (const auto field = fields.find(key); field != fields.end()) {
     *field->second = value;

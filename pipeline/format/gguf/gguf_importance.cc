@@ -27,19 +27,22 @@ class ImportanceReader {
  public:
   ImportanceReader(const File& data, const GgufFile& file) : data_(data), file_(file) {}
 
-  // Each sum has its count and the other way round, whether the model has the tensor or not: else the file is cut.
+  // Each sum has its count and the other way round, whether the model has the tensor or not: else the file is
+  // cut.
   absl::Status CheckPairs() const {
     bool any = false;
     for (const GgufTensor& tensor : file_.tensors()) {
       for (const auto& [suffix, other] : {std::pair(kSums, kCounts), {kCounts, kSums}}) {
         if (!tensor.name.ends_with(suffix)) continue;
         any = true;
-        const std::string twin = tensor.name.substr(0, tensor.name.size() - suffix.size()) + std::string(other);
+        const std::string twin =
+            tensor.name.substr(0, tensor.name.size() - suffix.size()) + std::string(other);
         if (file_.FindTensor(twin) == nullptr)
           return InvalidArgument("{}: there is '{}' but no '{}'", file_.name(), tensor.name, twin);
       }
     }
-    if (!any) return InvalidArgument("{}: no tensor has sums ({}) and counts ({})", file_.name(), kSums, kCounts);
+    if (!any)
+      return InvalidArgument("{}: no tensor has sums ({}) and counts ({})", file_.name(), kSums, kCounts);
     return absl::OkStatus();
   }
 
@@ -55,7 +58,8 @@ class ImportanceReader {
     if (is_embedding && sums->size != length) return std::vector<float>();
     if (sums->size != length || counts->size != sizeof(float))
       return InvalidArgument(
-          "{}: '{}' has {} values and {} counts, but the model's tensor has {} columns and needs 1 count: was the "
+          "{}: '{}' has {} values and {} counts, but the model's tensor has {} columns and needs 1 count: "
+          "was the "
           "file made from another model?",
           file_.name(), sums->name, sums->size / sizeof(float), counts->size / sizeof(float), cols);
     std::vector<float> means(static_cast<size_t>(cols));
@@ -80,11 +84,14 @@ class ImportanceReader {
 
 }  // namespace
 
-absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& path, const ModelDescription& model) {
+absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& path,
+                                          const ModelDescription& model) {
   QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> data, files.Open(path, OpenMode::kRead));
   if (!GgufFile::HasMagic(*data))
-    return InvalidArgument("{} is not a GGUF file: an importance file in llama.cpp's older form becomes one with "
-                           "llama-imatrix --in-file OLD -o NEW.gguf", path.string());
+    return InvalidArgument(
+        "{} is not a GGUF file: an importance file in llama.cpp's older form becomes one with "
+        "llama-imatrix --in-file OLD -o NEW.gguf",
+        path.string());
   QF_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Read(*data, path.string()));
   QF_ASSIGN_OR_RETURN(const auto type, file.Text("general.type"));
   if (type.value_or("") != "imatrix")

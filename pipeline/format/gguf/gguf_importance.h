@@ -8,8 +8,9 @@
 
 namespace quantfleet::pipeline {
 
-// What the file says of this model's matrices; a tensor that it does not name has none, and at least one has. As much
-// memory as the matrices' columns need. The file is untrusted: errors name it, and the tensor.
-absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& path, const ModelDescription& model);
+// What the file says of this model's matrices; a tensor that it does not name has none, and at least one has.
+// As much memory as the matrices' columns need. The file is untrusted: errors name it, and the tensor.
+absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& path,
+                                          const ModelDescription& model);
 
 }  // namespace quantfleet::pipeline

@@ -16,8 +16,10 @@ uint32_t FileType(const Recipe& recipe) {
     case DType::kQ8_0: return 7;
     case DType::kQ5_0: return 8;
     case DType::kQ5_1: return 9;
-    case DType::kQ4_K: return small ? 14 : 15;
-    case DType::kQ5_K: return small ? 16 : 17;
+    case DType::kQ4_K:
+      return small ? 14 : 15;
+    case DType::kQ5_K:
+      return small ? 16 : 17;
     case DType::kQ6_K: return 18;
     case DType::kBF16: return 32;
   }

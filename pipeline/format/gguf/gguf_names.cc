@@ -28,9 +28,15 @@ std::string GgufTensorName(Architecture architecture, Role role, int layer) {
   const GgufNames names;
   if (architecture == Architecture::kPhi3) {
     switch (role) {
-      case Role::kAttnQ: case Role::kAttnK: case Role::kAttnV: return names.FusedQkv(layer);
-      case Role::kFfnGate: case Role::kFfnUp: return names.FusedGateUp(layer);
-      default: break;
+      case Role::kAttnQ:
+      case Role::kAttnK:
+      case Role::kAttnV:
+        return names.FusedQkv(layer);
+      case Role::kFfnGate:
+      case Role::kFfnUp:
+        return names.FusedGateUp(layer);
+      default:
+        break;
     }
   }
   return names.Of(role, layer);

@@ -21,7 +21,8 @@ struct OutputTensor {
 };
 
 // Pieces stand in canonical order, so those that one tensor fuses are neighbours, in the order that GGUF wants.
-std::vector<OutputTensor> OutputTensors(const ModelDescription& model, const Recipe& recipe, bool has_importance) {
+std::vector<OutputTensor> OutputTensors(const ModelDescription& model, const Recipe& recipe,
+                                        bool has_importance) {
   std::vector<OutputTensor> tensors;
   for (uint32_t i = 0; i < model.pieces.size(); ++i) {
     std::string name = GgufTensorName(model.architecture, model.pieces[i].role, model.pieces[i].layer);
@@ -32,8 +33,8 @@ std::vector<OutputTensor> OutputTensors(const ModelDescription& model, const Rec
     std::vector<Role> roles;
     for (const uint32_t p : tensor.pieces) roles.push_back(model.pieces[p].role);
     const Piece& first = model.pieces[tensor.pieces.front()];
-    const TargetTensor seen{.name = tensor.name, .roles = roles, .layer = first.layer, .cols = first.cols,
-                            .dims = first.dims};
+    const TargetTensor seen{
+        .name = tensor.name, .roles = roles, .layer = first.layer, .cols = first.cols, .dims = first.dims};
     tensor.dtype = recipe.TypeOf(model, seen, has_importance);
   }
   return tensors;
@@ -118,8 +119,9 @@ ModelFile LayOut(const ModelDescription& model, const Recipe& recipe, std::vecto
 
 }  // namespace
 
-absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model, const std::vector<Attachment>& attachments,
-                                      const Recipe& recipe, bool has_importance) {
+absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
+                                      const std::vector<Attachment>& attachments, const Recipe& recipe,
+                                      bool has_importance) {
   QF_RETURN_IF_ERROR(Validate(model));
   ModelFile planned = LayOut(model, recipe, OutputTensors(model, recipe, has_importance));
 

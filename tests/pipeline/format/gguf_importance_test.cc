@@ -20,12 +20,25 @@ using testing::MemoryFileSystem;
 ModelDescription Model(Architecture architecture) {
   ModelDescription model;
   model.architecture = architecture;
-  model.hyper = {.hidden = 4, .intermediate = 6, .layers = 2, .heads = 2, .kv_heads = 1, .head_dim = 2, .vocab = 9,
-                 .context = 8, .original_context = 8, .rope_dims = 2};
+  model.hyper = {.hidden = 4,
+                 .intermediate = 6,
+                 .layers = 2,
+                 .heads = 2,
+                 .kv_heads = 1,
+                 .head_dim = 2,
+                 .vocab = 9,
+                 .context = 8,
+                 .original_context = 8,
+                 .rope_dims = 2};
   for (const PieceName& name : CanonicalPieces(model.hyper, false)) {
     const Shape s = ShapeOf(model.hyper, name.role);
-    model.pieces.push_back(
-        {.role = name.role, .layer = name.layer, .rows = s.rows, .cols = s.cols, .dims = s.dims, .tensor = 0, .first_row = 0});
+    model.pieces.push_back({.role = name.role,
+                            .layer = name.layer,
+                            .rows = s.rows,
+                            .cols = s.cols,
+                            .dims = s.dims,
+                            .tensor = 0,
+                            .first_row = 0});
   }
   return model;
 }
@@ -51,7 +64,8 @@ class ImportanceTest : public ::testing::Test {
     files_.Put("i.gguf", std::move(bytes));
     return ReadImportance(files_, "i.gguf", Model(architecture));
   }
-  static std::vector<float> Of(const Importance& importance, Architecture architecture, Role role, int layer) {
+  static std::vector<float> Of(const Importance& importance, Architecture architecture, Role role,
+                               int layer) {
     const ModelDescription model = Model(architecture);
     return importance.columns[static_cast<size_t>(model.Find(role, layer) - model.pieces.data())];
   }
@@ -69,7 +83,8 @@ TEST_F(ImportanceTest, MeansOfTheColumnsByPiece) {
   ASSERT_OK(importance);
   EXPECT_EQ(importance->digest, HashText(bytes));
   EXPECT_EQ(Of(*importance, Architecture::kLlama, Role::kAttnQ, 1), (std::vector<float>{0.5f, 1, 0, 0.25f}));
-  EXPECT_EQ(Of(*importance, Architecture::kLlama, Role::kFfnDown, 0), std::vector<float>(6, 1.f)) << "never used";
+  EXPECT_EQ(Of(*importance, Architecture::kLlama, Role::kFfnDown, 0), std::vector<float>(6, 1.f))
+      << "never used";
   EXPECT_TRUE(Of(*importance, Architecture::kLlama, Role::kAttnK, 1).empty());
   EXPECT_EQ(importance->Of(99), nullptr);
 }
@@ -105,10 +120,12 @@ TEST_F(ImportanceTest, WhatIsWrongIsNamed) {
   EXPECT_OK(Read(with({1, 2, 3, 4}, {2})));
   EXPECT_ERROR(Read(with({1, 2, 3}, {2})), kInvalidArgument, "i.gguf: 'output.weight.in_sum2' has 3 values");
   EXPECT_ERROR(Read(with({1, 2, 3, 4, 5, 6, 7, 8}, {2, 2})), kInvalidArgument, "2 counts");
-  EXPECT_ERROR(Read(with({1, nan, 3, 4}, {2})), kInvalidArgument, "'output.weight.in_sum2' holds nan at column 1");
+  EXPECT_ERROR(Read(with({1, nan, 3, 4}, {2})), kInvalidArgument,
+               "'output.weight.in_sum2' holds nan at column 1");
   EXPECT_ERROR(Read(with({1, INFINITY, 3, 4}, {2})), kInvalidArgument, "holds inf at column 1");
   EXPECT_ERROR(Read(with({1, 2, 3, -4}, {2})), kInvalidArgument, "holds -4 at column 3");
-  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {-1})), kInvalidArgument, "'output.weight.counts' is -1, which is no count");
+  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {-1})), kInvalidArgument,
+               "'output.weight.counts' is -1, which is no count");
   EXPECT_ERROR(Read(with({1, 2, 3, 4}, {nan})), kInvalidArgument, "which is no count");
   EXPECT_ERROR(Read(with({1, 2, 3, 4}, {INFINITY})), kInvalidArgument, "which is no count");
   EXPECT_ERROR(Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}})), kInvalidArgument,
@@ -117,8 +134,9 @@ TEST_F(ImportanceTest, WhatIsWrongIsNamed) {
   EXPECT_ERROR(Read(FileOf({{"output.weight", {1}}})), kInvalidArgument, "no tensor has sums");
   EXPECT_ERROR(Read(FileOf({{"x.in_sum2", {1}}, {"x.counts", {1}}})), kInvalidArgument,
                "names no tensor of this llama model");
-  EXPECT_ERROR(Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}, {"output.weight.counts", {1}}}, "model")),
-               kInvalidArgument, "general.type is 'model', not 'imatrix'");
+  EXPECT_ERROR(
+      Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}, {"output.weight.counts", {1}}}, "model")),
+      kInvalidArgument, "general.type is 'model', not 'imatrix'");
   EXPECT_ERROR(Read(FileOf({}, "")), kInvalidArgument, "general.type is ''");
   std::string bytes = with({1, 2, 3, 4}, {2});
   EXPECT_ERROR(Read(bytes.substr(0, bytes.size() - 40)), kDataLoss, "i.gguf");

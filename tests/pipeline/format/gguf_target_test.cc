@@ -172,9 +172,9 @@ TEST(GgufTarget, FusedTensorsHaveOneType) {
 }
 
 TEST(GgufTarget, AFileSaysItsRecipe) {
-  const std::pair<const char*, int64_t> kinds[] = {{"f16", 1},     {"q4_0", 2},    {"q4_1", 3},    {"q8_0", 7},
-                                                   {"q5_0", 8},    {"q5_1", 9},    {"q4_k_s", 14}, {"q4_k_m", 15},
-                                                   {"q5_k_s", 16}, {"q5_k_m", 17}, {"q6_k", 18},   {"bf16", 32}};
+  const std::pair<const char*, int64_t> kinds[] = {
+      {"f16", 1},     {"q4_0", 2},    {"q4_1", 3},    {"q8_0", 7},    {"q5_0", 8},  {"q5_1", 9},
+      {"q4_k_s", 14}, {"q4_k_m", 15}, {"q5_k_s", 16}, {"q5_k_m", 17}, {"q6_k", 18}, {"bf16", 32}};
   for (const auto& [recipe, number] : kinds) {
     const Planned p = PlanTiny(Architecture::kLlama, {}, recipe);
     MemoryFileSystem files;

@@ -22,7 +22,8 @@ type = "q6_k"
 [[override]]
 tensor = 'blk\.[01]\.ffn_down'
 type = "q5_k"
-)", "r.toml");
+)",
+                                  "r.toml");
   ASSERT_OK(recipe);
   EXPECT_EQ(recipe->name, "phone.v2");
   EXPECT_EQ(recipe->body, DType::kQ4_K);
@@ -54,8 +55,10 @@ TEST(RecipeFile, ErrorsNameFileLineAndKey) {
       {"name = \"a\"\nbase = \"q4_0\"\nsize = 3", "r.toml: line 3: size: no recipe has such a key"},
       {"name = \"a\"\nbase = \"q4_0\"\npure = 1", "r.toml: line 3: pure: has to be true or false"},
       {"name = \"a\"\nbase = \"q4_0\"\noverride = 1", "r.toml: line 3: override: has to be tables"},
-      {"name = \"a\"\nbase = \"q4_0\"\n[[override]]\ntype = \"q8_0\"", "r.toml: line 3: override: needs either role"},
-      {"name = \"a\"\nbase = \"q4_0\"\n[[override]]\nrole = \"attn_v\"", "r.toml: line 3: override: needs a type"},
+      {"name = \"a\"\nbase = \"q4_0\"\n[[override]]\ntype = \"q8_0\"",
+       "r.toml: line 3: override: needs either role"},
+      {"name = \"a\"\nbase = \"q4_0\"\n[[override]]\nrole = \"attn_v\"",
+       "r.toml: line 3: override: needs a type"},
       {"name = \"a\"\nbase = \"q4_0\"\n[[override]]\nrole = \"v\"\ntype = \"q8_0\"",
        "r.toml: line 4: override.role: there is no role 'v'"},
       {"name = \"a\"\nbase = \"q4_0\"\n[[override]]\ntensor = \"(\"\ntype = \"q8_0\"",

@@ -24,13 +24,15 @@ class RecipeTest : public ::testing::Test {
  protected:
   DType TypeOf(const Recipe& recipe, std::vector<Role> roles, int layer, int64_t cols = 512,
                std::string_view name = "x.weight", bool importance = false) const {
-    return recipe.TypeOf(model_, {.name = name, .roles = roles, .layer = layer, .cols = cols, .dims = 2}, importance);
+    return recipe.TypeOf(model_, {.name = name, .roles = roles, .layer = layer, .cols = cols, .dims = 2},
+                         importance);
   }
   DType TypeOf(const char* recipe, Role role, int layer = -1, int64_t cols = 512) const {
     return TypeOf(*FindRecipe(recipe), {role}, layer, cols);
   }
   // Layers where the type is not the body's.
-  std::vector<int> Lifted(const char* name, std::vector<Role> roles, DType lifted, bool importance = false) const {
+  std::vector<int> Lifted(const char* name, std::vector<Role> roles, DType lifted,
+                          bool importance = false) const {
     const Recipe recipe = *FindRecipe(name);
     std::vector<int> layers;
     for (int layer = 0; layer < model_.hyper.layers; ++layer) {
@@ -68,7 +70,8 @@ TEST_F(RecipeTest, OneDimensionStaysFloat) {
 TEST_F(RecipeTest, MediumMixesLiftVAndDownInSomeLayers) {
   const std::vector<int> more{0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31};
   for (const char* name : {"q4_k_m", "q5_k_m"})
-    for (const Role role : {Role::kAttnV, Role::kFfnDown}) EXPECT_EQ(Lifted(name, {role}, DType::kQ6_K), more) << name;
+    for (const Role role : {Role::kAttnV, Role::kFfnDown})
+      EXPECT_EQ(Lifted(name, {role}, DType::kQ6_K), more) << name;
   EXPECT_EQ(Lifted("q4_k_m", {Role::kAttnQ, Role::kAttnK, Role::kAttnV}, DType::kQ6_K), more);
   for (const Role role : {Role::kAttnQ, Role::kAttnK, Role::kAttnOutput, Role::kFfnGate, Role::kFfnUp})
     EXPECT_TRUE(Lifted("q4_k_m", {role}, DType::kQ6_K).empty()) << Name(role);
@@ -123,11 +126,13 @@ TEST_F(RecipeTest, RowsThatBlocksDoNotDivideFallBack) {
 
 TEST_F(RecipeTest, ChangesGoBeforeTheMix) {
   Recipe recipe = *FindRecipe("q4_k_m");
-  recipe.changes.overrides = {*TypeOverride::Parse("blk\\.[01]\\.attn_=q8_0"), *TypeOverride::Parse("role:attn_v=q5_1"),
-                              *TypeOverride::Parse("attn_=f16"), *TypeOverride::Parse("output=f32")};
+  recipe.changes.overrides = {*TypeOverride::Parse("blk\\.[01]\\.attn_=q8_0"),
+                              *TypeOverride::Parse("role:attn_v=q5_1"), *TypeOverride::Parse("attn_=f16"),
+                              *TypeOverride::Parse("output=f32")};
   EXPECT_EQ(TypeOf(recipe, {Role::kAttnV}, 0, 512, "blk.0.attn_v.weight"), DType::kQ8_0);
   EXPECT_EQ(TypeOf(recipe, {Role::kAttnV}, 2, 512, "blk.2.attn_v.weight"), DType::kQ5_1);
-  EXPECT_EQ(TypeOf(recipe, {Role::kAttnQ, Role::kAttnK, Role::kAttnV}, 2, 512, "blk.2.attn_qkv.weight"), DType::kQ5_1);
+  EXPECT_EQ(TypeOf(recipe, {Role::kAttnQ, Role::kAttnK, Role::kAttnV}, 2, 512, "blk.2.attn_qkv.weight"),
+            DType::kQ5_1);
   EXPECT_EQ(TypeOf(recipe, {Role::kAttnQ}, 2, 512, "blk.2.attn_q.weight"), DType::kF16);
   EXPECT_EQ(TypeOf(recipe, {Role::kFfnUp}, 2, 512, "blk.2.ffn_up.weight"), DType::kQ4_K);
   EXPECT_EQ(TypeOf(recipe, {Role::kFfnDown}, 0, 512, "blk.0.ffn_down.weight"), DType::kQ6_K);
@@ -145,8 +150,8 @@ TEST_F(RecipeTest, ChangesGoBeforeTheMix) {
   recipe.changes.embedding.reset();
   EXPECT_EQ(TypeOf(recipe, {Role::kTokenEmbedding}, -1, 512, "token_embd.weight"), DType::kQ8_0);
   EXPECT_EQ(recipe.changes.Clauses(),
-            (std::vector<std::string>{"output=q8_0", "blk\\.[01]\\.attn_=q8_0", "role:attn_v=q5_1", "attn_=f16",
-                                      "output=f32"}));
+            (std::vector<std::string>{"output=q8_0", "blk\\.[01]\\.attn_=q8_0", "role:attn_v=q5_1",
+                                      "attn_=f16", "output=f32"}));
 }
 
 TEST_F(RecipeTest, PureIsTheBodyEverywhere) {
@@ -160,9 +165,11 @@ TEST_F(RecipeTest, PureIsTheBodyEverywhere) {
 }
 
 TEST_F(RecipeTest, Names) {
-  EXPECT_ERROR(FindRecipe("q3"), kNotFound, "there is no recipe 'q3'; the recipes are f32, f16, bf16, q8_0, q6_k");
+  EXPECT_ERROR(FindRecipe("q3"), kNotFound,
+               "there is no recipe 'q3'; the recipes are f32, f16, bf16, q8_0, q6_k");
   for (const Recipe& recipe : Recipes()) EXPECT_TRUE(ValidRecipeName(recipe.name));
-  for (const char* bad : {"", "Q4", "-a", ".a", "a/b", "a b", "a\n"}) EXPECT_FALSE(ValidRecipeName(bad)) << bad;
+  for (const char* bad : {"", "Q4", "-a", ".a", "a/b", "a b", "a\n"})
+    EXPECT_FALSE(ValidRecipeName(bad)) << bad;
   EXPECT_FALSE(ValidRecipeName(std::string(65, 'a')));
 }
 
@@ -172,11 +179,14 @@ TEST(TypeOverride, WhatCannotBeReadIsRefused) {
   EXPECT_ERROR(TypeOverride::Parse("=q8_0"), kInvalidArgument, "1 to 256 bytes");
   EXPECT_ERROR(TypeOverride::Parse(std::string(257, 'a') + "=q8_0"), kInvalidArgument, "not 257");
   EXPECT_ERROR(TypeOverride::Parse("(a=q8_0"), kInvalidArgument, "'(a' is not a regular expression");
-  EXPECT_ERROR(TypeOverride::Parse("(?=a)b=q8_0"), kInvalidArgument, "not a regular expression that is supported");
-  EXPECT_ERROR(TypeOverride::Parse("(((a{100}){100}){100})=q8_0"), kInvalidArgument, "not a regular expression");
+  EXPECT_ERROR(TypeOverride::Parse("(?=a)b=q8_0"), kInvalidArgument,
+               "not a regular expression that is supported");
+  EXPECT_ERROR(TypeOverride::Parse("(((a{100}){100}){100})=q8_0"), kInvalidArgument,
+               "not a regular expression");
   EXPECT_ERROR(TypeOverride::Parse("a\nb=q8_0"), kInvalidArgument, "control character");
   EXPECT_ERROR(TypeOverride::Parse("\xff=q8_0"), kInvalidArgument, "regular expression");
-  EXPECT_ERROR(TypeOverride::Parse("role:attn_norm=q8_0"), kInvalidArgument, "there are token_embedding, output_head");
+  EXPECT_ERROR(TypeOverride::Parse("role:attn_norm=q8_0"), kInvalidArgument,
+               "there are token_embedding, output_head");
 }
 
 // What drives a backtracking matcher into hours.

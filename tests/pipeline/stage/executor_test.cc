@@ -68,7 +68,8 @@ TEST_P(TinyTest, FilesAreWhatTheNaiveWayMakes) {
           << plan_.targets[t].spec.name() << " " << plan_.targets[t].layout.files[f].path;
 }
 
-// Each piece's columns are weighed with its own importance, permuted rows or not, and the manifest says by which file.
+// Each piece's columns are weighed with its own importance, permuted rows or not, and the manifest says by
+// which file.
 TEST_P(TinyTest, ImportanceReachesTheColumnsThatItIsOf) {
   Importance importance{.digest = HashText("a file"), .columns = {}};
   for (const Piece& piece : source_->description().pieces) {
@@ -86,11 +87,13 @@ TEST_P(TinyTest, ImportanceReachesTheColumnsThatItIsOf) {
     const TargetLayout& layout = plan->targets[t].layout;
     const uint32_t file = layout.pieces.front().file;
     EXPECT_EQ(sink_->File(t, file), NaiveFile(*source_, layout, file, importance));
-    EXPECT_EQ(sink_->File(t, file) == NaiveFile(*source_, layout, file), plan->targets[t].spec.recipe == "q8_0");
+    EXPECT_EQ(sink_->File(t, file) == NaiveFile(*source_, layout, file),
+              plan->targets[t].spec.recipe == "q8_0");
     EXPECT_EQ(result->manifests[t].target().importance_digest(), HashText("a file").raw());
     EXPECT_OK(ParseManifest(SerializeManifest(result->manifests[t])));
   }
-  EXPECT_NE(PlanDigest(*plan), PlanDigest(*MakePlan(*source_, {{"gguf", "q4_0"}, {"gguf", "q8_0"}, {"gguf", "q5_1"}})));
+  EXPECT_NE(PlanDigest(*plan),
+            PlanDigest(*MakePlan(*source_, {{"gguf", "q4_0"}, {"gguf", "q8_0"}, {"gguf", "q5_1"}})));
 }
 
 TEST_P(TinyTest, OnePassForAllEqualsOneByOne) {

@@ -253,7 +253,8 @@ inline Bytes NaiveFile(const ModelSource& source, const TargetLayout& layout, ui
       values = placed.order == RowOrder::kInterleaved ? Interleave(values, rows, unit, d)
                                                       : Deinterleave(values, rows, unit, d);
     FindCodec(placed.dtype)
-        ->encode(values.data(), piece.rows, piece.cols, importance.Of(placed.piece), out.data() + placed.offset);
+        ->encode(values.data(), piece.rows, piece.cols, importance.Of(placed.piece),
+                 out.data() + placed.offset);
   }
   return out;
 }
