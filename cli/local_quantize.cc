@@ -113,7 +113,7 @@ absl::Status Quantize(const Options& options) {
     PrintPlan(options, source->description(), plan);
     return absl::OkStatus();
   }
-  QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(RealFileSystem(), options.out, plan, options.force));
+  QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(RealFileSystem(), options.out, plan, {.replace = options.force}));
   ExecutorOptions execution{
       .threads = options.threads, .memory_bytes = options.memory_mib << 20, .stop = interrupt.token()};
   ExecutorResult result;

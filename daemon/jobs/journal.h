@@ -17,11 +17,6 @@
 
 namespace quantfleet::daemon {
 
-// The bytes of a record: u32 count of source blocks, their digests, u32 count of chunks, each u32 target, u32
-// index, digest; little-endian.
-std::string SerializeSlabRecord(const pipeline::SlabRecord& record);
-absl::StatusOr<pipeline::SlabRecord> ParseSlabRecord(std::string_view bytes);
-
 class JobJournal final : public pipeline::Journal {
  public:
   // Reads what earlier runs of the job recorded.

@@ -8,6 +8,7 @@
 
 #include "common/base/digest.h"
 #include "pipeline/stage/plan.h"
+#include "pipeline/stage/slab_record.h"
 #include "quantfleet/v1/manifest.pb.h"
 
 namespace quantfleet::pipeline {
@@ -20,18 +21,6 @@ class ChunkSink {
                              int element_bytes) = 0;
   // Memory that one Store needs beside the chunk (encoding and compression); counts against the byte budget.
   virtual uint64_t scratch_bytes() const { return uint64_t{10} << 20; }
-};
-
-// What one slab came to. Blocks of the source digest begin and end with slabs' pieces' own source blocks, which are
-// power-of-two rows of at most 4 MiB of source bytes, so they do not depend on the targets.
-struct SlabRecord {
-  std::vector<Digest> source_blocks;
-  struct Chunk {
-    uint32_t target;
-    uint32_t index;  // into TargetPlan::chunks
-    Digest digest;
-  };
-  std::vector<Chunk> chunks;
 };
 
 // Remembers finished slabs, so that a killed run goes on. Record is called from worker threads and is durable on

@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <set>
 
@@ -11,6 +12,11 @@
 #include "pipeline/stage/plan_text.h"
 
 namespace quantfleet::pipeline {
+namespace {
+
+constexpr std::string_view kJournalFile = ".quantize.journal";
+
+}  // namespace
 
 // One writer per output folder: another one would throw away the partial folders of the first. The lock lies
 // on the folder itself, so it leaves nothing behind and ends with the process.
@@ -38,21 +44,24 @@ class FolderSink::Lock {
   const int fd_;
 };
 
-FolderSink::FolderSink(FileSystem& files, fs::path out, const Plan& plan, bool replace)
-    : files_(files), out_(std::move(out)), plan_(plan), replace_(replace), open_(plan.targets.size()) {}
+FolderSink::FolderSink(FileSystem& files, fs::path out, const Plan& plan, FolderOptions options)
+    : files_(files), out_(std::move(out)), plan_(plan), options_(std::move(options)), open_(plan.targets.size()) {}
 
 absl::StatusOr<std::unique_ptr<FolderSink>> FolderSink::Open(FileSystem& files, fs::path out,
-                                                             const Plan& plan, bool replace) {
+                                                             const Plan& plan, FolderOptions options) {
   if (out.empty()) return InvalidArgument("name a folder for the artifacts");
-  std::unique_ptr<FolderSink> sink(new FolderSink(files, std::move(out), plan, replace));
+  std::unique_ptr<FolderSink> sink(new FolderSink(files, std::move(out), plan, std::move(options)));
   QF_RETURN_IF_ERROR(sink->Prepare());
   return sink;
 }
 
 FolderSink::~FolderSink() {
   open_.clear();
-  if (lock_)  // else the partial folders are somebody else's
+  if (keep_) return;
+  if (lock_) {  // else the partial folders are somebody else's
     for (size_t t = 0; t < plan_.targets.size(); ++t) files_.RemoveTree(Hidden(t, "partial")).IgnoreError();
+    if (journal_) files_.Remove(out_ / kJournalFile).IgnoreError();
+  }
   if (made_out_)
     if (auto left = files_.List(out_); left.ok() && left->empty()) files_.RemoveTree(out_).IgnoreError();
 }
@@ -67,21 +76,49 @@ absl::Status FolderSink::Prepare() {
   made_out_ = !files_.Exists(out_);
   QF_RETURN_IF_ERROR(files_.CreateDirectories(out_));
   QF_ASSIGN_OR_RETURN(lock_, Lock::Take(out_));
-  uint64_t needed = 0;
-  for (size_t t = 0; t < plan_.targets.size(); ++t) {
-    if (!replace_ && files_.Exists(FolderOf(t)))
-      return AlreadyExists("{} is there already: --force replaces it", FolderOf(t).string());
-    // What an earlier run that was killed has left.
-    QF_RETURN_IF_ERROR(files_.RemoveTree(Hidden(t, "partial")));
-    needed += TargetBytes(plan_.targets[t]);
-  }
-  QF_ASSIGN_OR_RETURN(const uint64_t free, files_.FreeSpace(out_));
-  if (free < needed)
-    return ResourceExhausted(
-        "{}: the artifacts need {}, the disk has {} free: make room or choose another folder", out_.string(),
-        HumanBytes(needed), HumanBytes(free));
+  QF_RETURN_IF_ERROR(OpenJournal());
+  for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(MakeRoom(t));
+  QF_RETURN_IF_ERROR(CheckSpace());
   for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(OpenTarget(t));
   return absl::OkStatus();
+}
+
+absl::Status FolderSink::OpenJournal() {
+  Sha256 run;
+  run.Update(PlanDigest(plan_).span());
+  run.Update(AsBytes(options_.fingerprint));
+  const auto read = [this](size_t target, const PlannedChunk& chunk, MutableBytes out) {
+    return open_[target][chunk.file]->ReadAt(chunk.offset, out);
+  };
+  QF_ASSIGN_OR_RETURN(journal_, FolderJournal::Open(files_, out_ / kJournalFile, run.Finish(), options_.resume,
+                                                    plan_, read));
+  keep_ = journal_->loaded() > 0;  // a run that fails again has not lost what was done
+  return absl::OkStatus();
+}
+
+// Clears what an earlier run has left, or takes it up.
+absl::Status FolderSink::MakeRoom(size_t target) {
+  const fs::path shown = FolderOf(target), partial = Hidden(target, "partial");
+  if (journal_->loaded() > 0) {
+    // The same run was killed while it showed its folders, one after the other: back to the others.
+    if (!files_.Exists(partial) && files_.Exists(shown)) return files_.Rename(shown, partial);
+  } else {
+    QF_RETURN_IF_ERROR(files_.RemoveTree(partial));
+  }
+  if (!options_.replace && files_.Exists(shown))
+    return AlreadyExists("{} is there already: --force replaces it", shown.string());
+  return absl::OkStatus();
+}
+
+absl::Status FolderSink::CheckSpace() {
+  uint64_t needed = 0;
+  for (const TargetPlan& target : plan_.targets) needed += TargetBytes(target);
+  needed -= std::min(needed, journal_->loaded_bytes());
+  QF_ASSIGN_OR_RETURN(const uint64_t free, files_.FreeSpace(out_));
+  if (free >= needed) return absl::OkStatus();
+  return ResourceExhausted(
+      "{}: the artifacts need {}, the disk has {} free: make room or choose another folder", out_.string(),
+      HumanBytes(needed), HumanBytes(free));
 }
 
 absl::Status FolderSink::OpenTarget(size_t target) {
@@ -105,7 +142,9 @@ absl::Status FolderSink::Finish(const std::vector<v1::Manifest>& manifests) {
   if (manifests.size() != plan_.targets.size()) return Internal("a manifest per target is needed");
   for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(SyncTarget(t, manifests[t]));
   for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(Show(t));
+  QF_RETURN_IF_ERROR(files_.Remove(out_ / kJournalFile));
   QF_RETURN_IF_ERROR(files_.SyncDirectory(out_));
+  keep_ = false;
   if (!made_out_) return absl::OkStatus();
   const fs::path parent = out_.parent_path();
   return files_.SyncDirectory(parent.empty() ? fs::path(".") : parent);
@@ -132,7 +171,7 @@ absl::Status FolderSink::Show(size_t target) {
   const fs::path shown = FolderOf(target), old = Hidden(target, "old");
   QF_RETURN_IF_ERROR(files_.RemoveTree(old));
   const bool replaces = files_.Exists(shown);
-  if (replaces && !replace_)
+  if (replaces && !options_.replace)
     return AlreadyExists("{} has appeared meanwhile: --force replaces it", shown.string());
   if (replaces) QF_RETURN_IF_ERROR(files_.Rename(shown, old));
   if (absl::Status status = files_.Rename(Hidden(target, "partial"), shown); !status.ok()) {

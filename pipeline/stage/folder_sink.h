@@ -1,8 +1,8 @@
 // Chunks become plain files: OUT/<target>/<files> and manifest.pb beside them.
 //
-// Everything is written into OUT/.<target>.partial and renamed when it is whole and on the disk; on any
-// failure the partial folders go, and OUT too if this sink made it. Store is thread-safe; the rest belongs to
-// one thread.
+// Everything is written into OUT/.<target>.partial and renamed when it is whole and on the disk; on any failure the
+// partial folders go, and OUT too if this sink made it, unless Keep was called or an earlier run was taken up. A journal beside them remembers what is
+// done: a run that was killed or kept goes on from there. Store is thread-safe; the rest belongs to one thread.
 #pragma once
 
 #include <memory>
@@ -10,20 +10,31 @@
 
 #include "common/base/file.h"
 #include "pipeline/stage/executor.h"
+#include "pipeline/stage/folder_journal.h"
 
 namespace quantfleet::pipeline {
 
+struct FolderOptions {
+  bool replace = false;  // artifacts that are there already
+  bool resume = false;   // go on where an earlier run into this folder was stopped, if it was the same run
+  // Names the source's present content; together with the plan it tells whether a run is the same.
+  std::string fingerprint = {};
+};
+
 class FolderSink final : public ChunkSink {
  public:
-  // ALREADY_EXISTS when a target's folder is there, unless `replace`; RESOURCE_EXHAUSTED when the disk is too
+  // ALREADY_EXISTS when a target's folder is there, unless it is to be replaced; RESOURCE_EXHAUSTED when the disk is too
   // small; FAILED_PRECONDITION when another process writes there. `plan` and `files` must outlive the sink.
   static absl::StatusOr<std::unique_ptr<FolderSink>> Open(FileSystem& files, fs::path out, const Plan& plan,
-                                                          bool replace);
+                                                          FolderOptions options);
   ~FolderSink() override;
 
   absl::Status Store(size_t target, const PlannedChunk& chunk, const Digest& digest, ByteSpan plain,
                      int element_bytes) override;
   uint64_t scratch_bytes() const override { return 0; }
+  FolderJournal& journal() { return *journal_; }
+  // What is done so far stays for a later run that resumes.
+  void Keep() { keep_ = true; }
 
   // Syncs the files, adds the manifests (one per target) and shows the folders under their names.
   absl::Status Finish(const std::vector<v1::Manifest>& manifests);
@@ -31,8 +42,11 @@ class FolderSink final : public ChunkSink {
 
  private:
   class Lock;
-  FolderSink(FileSystem& files, fs::path out, const Plan& plan, bool replace);
+  FolderSink(FileSystem& files, fs::path out, const Plan& plan, FolderOptions options);
   absl::Status Prepare();
+  absl::Status OpenJournal();
+  absl::Status MakeRoom(size_t target);
+  absl::Status CheckSpace();
   absl::Status OpenTarget(size_t target);
   absl::Status SyncTarget(size_t target, const v1::Manifest& manifest);
   absl::Status Show(size_t target);
@@ -41,9 +55,10 @@ class FolderSink final : public ChunkSink {
   FileSystem& files_;
   const fs::path out_;
   const Plan& plan_;
-  const bool replace_;
-  bool made_out_ = false;
+  const FolderOptions options_;
+  bool made_out_ = false, keep_ = false;
   std::unique_ptr<Lock> lock_;
+  std::unique_ptr<FolderJournal> journal_;
   std::vector<std::vector<std::unique_ptr<File>>> open_;  // by target, file
 };
 

@@ -30,7 +30,7 @@ absl::Status Quantize(const fs::path& source_path, const std::vector<std::string
   std::vector<pipeline::TargetSpec> targets;
   for (const std::string& recipe : recipes) targets.push_back({"gguf", recipe});
   QF_ASSIGN_OR_RETURN(const pipeline::Plan plan, MakePlan(*source, targets));
-  QF_ASSIGN_OR_RETURN(const auto sink, pipeline::FolderSink::Open(RealFileSystem(), out, plan, false));
+  QF_ASSIGN_OR_RETURN(const auto sink, pipeline::FolderSink::Open(RealFileSystem(), out, plan, {}));
   pipeline::ExecutorOptions options;
   options.threads = 1;
   QF_ASSIGN_OR_RETURN(const pipeline::ExecutorResult result, Execute(*source, plan, *sink, options));

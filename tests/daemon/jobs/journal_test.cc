@@ -17,7 +17,7 @@ pipeline::SlabRecord SomeRecord(uint32_t seed) {
 }
 
 TEST(SlabRecordTest, SurvivesAsBytes) {
-  const auto parsed = ParseSlabRecord(SerializeSlabRecord(SomeRecord(3)));
+  const auto parsed = pipeline::ParseSlabRecord(pipeline::SerializeSlabRecord(SomeRecord(3)));
   ASSERT_TRUE(parsed.ok());
   EXPECT_EQ(parsed->source_blocks, SomeRecord(3).source_blocks);
   ASSERT_EQ(parsed->chunks.size(), 1u);
@@ -26,11 +26,11 @@ TEST(SlabRecordTest, SurvivesAsBytes) {
 }
 
 TEST(SlabRecordTest, DamagedBytesAreRefusedWhereverTheyEnd) {
-  const std::string bytes = SerializeSlabRecord(SomeRecord(3));
+  const std::string bytes = pipeline::SerializeSlabRecord(SomeRecord(3));
   for (size_t size = 0; size < bytes.size(); ++size)
-    EXPECT_FALSE(ParseSlabRecord(bytes.substr(0, size)).ok()) << size;
-  EXPECT_FALSE(ParseSlabRecord(bytes + "x").ok());
-  EXPECT_FALSE(ParseSlabRecord(std::string(8, '\xff')).ok());
+    EXPECT_FALSE(pipeline::ParseSlabRecord(bytes.substr(0, size)).ok()) << size;
+  EXPECT_FALSE(pipeline::ParseSlabRecord(bytes + "x").ok());
+  EXPECT_FALSE(pipeline::ParseSlabRecord(std::string(8, '\xff')).ok());
 }
 
 class JobJournalTest : public ::testing::Test {

@@ -30,7 +30,7 @@ class FolderSinkTest : public ::testing::Test {
   }
 
   absl::Status Make(FileSystem& files, bool replace = false) {
-    QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(files, out_, plan_, replace));
+    QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(files, out_, plan_, {.replace = replace}));
     QF_ASSIGN_OR_RETURN(const ExecutorResult result, Execute(*source_, plan_, *sink, {.threads = 2}));
     manifests_ = result.manifests;
     return sink->Finish(result.manifests);
@@ -90,10 +90,122 @@ TEST_F(FolderSinkTest, ASmallDiskIsRefusedBeforeAnythingIsWritten) {
 }
 
 TEST_F(FolderSinkTest, OneWriterPerFolder) {
-  const auto first = FolderSink::Open(RealFileSystem(), out_, plan_, false);
+  const auto first = FolderSink::Open(RealFileSystem(), out_, plan_, {});
   ASSERT_OK(first);
-  EXPECT_ERROR(FolderSink::Open(RealFileSystem(), out_, plan_, true), kFailedPrecondition, "another process");
-  EXPECT_EQ(Names(out_), (std::vector<std::string>{".gguf-f16.partial", ".gguf-q4_0.partial"}));
+  EXPECT_ERROR(FolderSink::Open(RealFileSystem(), out_, plan_, {.replace = true}), kFailedPrecondition, "another process");
+  EXPECT_EQ(Names(out_), (std::vector<std::string>{".gguf-f16.partial", ".gguf-q4_0.partial", ".quantize.journal"}));
+}
+
+// Stops after `slabs` slabs, as Ctrl-C does, and keeps what is done.
+class FolderResumeTest : public FolderSinkTest {
+ protected:
+  void StopAfter(uint64_t slabs) {
+    auto sink = FolderSink::Open(RealFileSystem(), out_, plan_, {.fingerprint = "source"});
+    ASSERT_OK(sink);
+    std::stop_source stop;
+    const auto result = Execute(*source_, plan_, **sink,
+                                {.threads = 1,
+                                 .journal = &(*sink)->journal(),
+                                 .on_progress = [&](const Progress& p) {
+                                   if (p.slabs_done == slabs) stop.request_stop();
+                                 },
+                                 .stop = stop.get_token()});
+    ASSERT_EQ(result.status().code(), absl::StatusCode::kCancelled);
+    (*sink)->Keep();
+  }
+
+  absl::StatusOr<Progress> Resume(FolderOptions options) {
+    QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(RealFileSystem(), out_, plan_, std::move(options)));
+    QF_ASSIGN_OR_RETURN(const ExecutorResult result,
+                        Execute(*source_, plan_, *sink, {.threads = 2, .journal = &sink->journal()}));
+    manifests_ = result.manifests;
+    QF_RETURN_IF_ERROR(sink->Finish(result.manifests));
+    return result.progress;
+  }
+
+  void ExpectWhole() {
+    EXPECT_EQ(Names(out_), (std::vector<std::string>{"gguf-f16", "gguf-q4_0"}));
+    for (size_t t = 0; t < 2; ++t)
+      EXPECT_OK(VerifyFolder(RealFileSystem(), out_ / plan_.targets[t].spec.name(), manifests_[t]));
+  }
+};
+
+TEST_F(FolderResumeTest, GoesOnFromRecordedSlabs) {
+  StopAfter(3);
+  const auto progress = Resume({.resume = true, .fingerprint = "source"});
+  ASSERT_OK(progress);
+  EXPECT_EQ(progress->slabs_resumed, 3u);
+  const std::vector<v1::Manifest> resumed = manifests_;
+  ExpectWhole();
+  ASSERT_OK(Make(RealFileSystem(), true));
+  for (size_t t = 0; t < 2; ++t) EXPECT_EQ(ManifestDigest(resumed[t]), ManifestDigest(manifests_[t]));
+}
+
+TEST_F(FolderResumeTest, WithoutBeingAskedToBeginsAnew) {
+  StopAfter(3);
+  const auto progress = Resume({.fingerprint = "source"});
+  ASSERT_OK(progress);
+  EXPECT_EQ(progress->slabs_resumed, 0u);
+  ExpectWhole();
+}
+
+TEST_F(FolderResumeTest, AnotherSourceBeginsAnew) {
+  StopAfter(3);
+  const auto progress = Resume({.resume = true, .fingerprint = "the source has changed"});
+  ASSERT_OK(progress);
+  EXPECT_EQ(progress->slabs_resumed, 0u);
+  ExpectWhole();
+}
+
+TEST_F(FolderResumeTest, NothingToResumeBeginsAnew) {
+  const auto progress = Resume({.resume = true, .fingerprint = "source"});
+  ASSERT_OK(progress);
+  EXPECT_EQ(progress->slabs_resumed, 0u);
+  ExpectWhole();
+}
+
+TEST_F(FolderResumeTest, ADamagedChunkIsMadeAgain) {
+  StopAfter(3);
+  const PlannedChunk* first = nullptr;
+  for (const PlannedChunk& chunk : plan_.targets[0].chunks) {
+    if (chunk.piece == static_cast<int32_t>(plan_.slabs[0].piece) && first == nullptr) first = &chunk;
+  }
+  ASSERT_NE(first, nullptr);
+  auto file = RealFileSystem().Open(out_ / ".gguf-f16.partial/model.gguf", OpenMode::kUpdate);
+  ASSERT_OK(file);
+  ASSERT_OK((*file)->WriteAt(first->offset, Bytes(2, std::byte{0x5a})));
+  const auto progress = Resume({.resume = true, .fingerprint = "source"});
+  ASSERT_OK(progress);
+  EXPECT_EQ(progress->slabs_resumed, 2u);
+  ExpectWhole();
+}
+
+TEST_F(FolderResumeTest, AJournalCutAnywhereLosesItsLastSlabAtMost) {
+  StopAfter(3);
+  const fs::path journal = out_ / ".quantize.journal";
+  const auto whole = RealFileSystem().ReadAll(journal);
+  ASSERT_OK(whole);
+  uint64_t last = 0;
+  for (size_t size = 0; size <= whole->size(); ++size) {
+    ASSERT_OK(RealFileSystem().WriteAtomically(journal, AsBytes(whole->substr(0, size))));
+    auto sink = FolderSink::Open(RealFileSystem(), out_, plan_, {.resume = true, .fingerprint = "source"});
+    ASSERT_OK(sink);
+    const uint64_t loaded = (*sink)->journal().loaded();
+    EXPECT_LE(last, loaded);
+    last = loaded;
+    (*sink)->Keep();
+    // Without a record the partial folders go: they are made anew, which this test does not need.
+  }
+  EXPECT_EQ(last, 3u);
+}
+
+TEST_F(FolderResumeTest, KilledWhileTheFoldersWereShown) {
+  StopAfter(3);
+  ASSERT_OK(RealFileSystem().Rename(out_ / ".gguf-f16.partial", out_ / "gguf-f16"));
+  const auto progress = Resume({.resume = true, .fingerprint = "source"});
+  ASSERT_OK(progress);
+  EXPECT_EQ(progress->slabs_resumed, 3u);
+  ExpectWhole();
 }
 
 }  // namespace
