@@ -42,7 +42,9 @@ class PlanHasher {
 void HashTarget(const TargetPlan& target, PlanHasher& hash) {
   hash.Text(target.spec.format);
   hash.Text(target.spec.recipe);
-  for (const std::string& clause : target.spec.clauses()) hash.Text(clause);
+  const std::vector<std::string> clauses = target.spec.clauses();
+  hash.Number(clauses.size());
+  for (const std::string& clause : clauses) hash.Text(clause);
   hash.Number(target.layout.memory_bytes);
   hash.Number(target.layout.files.size());
   for (const OutputFile& file : target.layout.files) {
