@@ -1,12 +1,15 @@
 #include "cli/local_quantize.h"
 
 #include <boost/json.hpp>
+#include <functional>
 #include <memory>
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/quantize_targets.h"
 #include "pipeline/artifact/manifest.h"
+#include "pipeline/format/gguf/gguf_importance.h"
 #include "pipeline/format/open_model.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/folder_sink.h"
@@ -20,8 +23,8 @@ namespace json = boost::json;
 using namespace quantfleet::pipeline;
 
 struct Options {
-  std::string source, out;
-  std::vector<std::string> targets;
+  std::string source, out, imatrix;
+  TargetWords words;
   uint64_t memory_mib = 512;
   int threads = 0;
   bool dry_run = false, force = false, json = false;
@@ -38,21 +41,30 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan) {
   json::array targets;
   for (const TargetPlan& target : plan.targets) {
     json::array tensors;
-    for (const PlannedTensor& t : TensorsOf(model, target)) {
+    for (const PlannedTensor& t : TensorsOf(model, plan, target)) {
       json::array shape;
       if (t.dims > 1) shape.push_back(t.rows);
       shape.push_back(t.cols);
-      tensors.push_back(
-          {{"name", t.name}, {"shape", shape}, {"scheme", Info(t.dtype).name}, {"bytes", t.bytes}});
+      tensors.push_back({{"name", t.name},
+                         {"shape", shape},
+                         {"scheme", Info(t.dtype).name},
+                         {"bytes", t.bytes},
+                         {"expected_error", t.expected_error},
+                         {"weighed", t.weighed}});
     }
+    const std::vector<std::string> clauses = target.spec.clauses();
     targets.push_back({{"name", target.spec.name()},
+                       {"changes", json::array(clauses.begin(), clauses.end())},
                        {"tensors", tensors},
                        {"files", FilesJson(target)},
                        {"bytes", TargetBytes(target)},
                        {"chunks", target.chunks.size()},
+                       {"expected_error", ExpectedErrorOf(model, target)},
                        {"memory_bytes", target.layout.memory_bytes}});
   }
-  return {{"source_bytes", plan.source_bytes}, {"slabs", plan.slabs.size()}, {"targets", targets}};
+  json::object out{{"source_bytes", plan.source_bytes}, {"slabs", plan.slabs.size()}, {"targets", targets}};
+  if (plan.importance) out["importance_digest"] = plan.importance->digest.hex();
+  return out;
 }
 
 void PrintPlan(const Options& options, const ModelDescription& model, const Plan& plan) {
@@ -88,13 +100,15 @@ absl::Status Quantize(const Options& options) {
   const Interrupt interrupt;
   const RealClock clock;
   const Duration started = clock.Monotonic();
-  std::vector<TargetSpec> specs;
-  for (const std::string& text : options.targets) {
-    QF_ASSIGN_OR_RETURN(TargetSpec spec, ParseTargetSpec(text));
-    specs.push_back(std::move(spec));
-  }
+  QF_ASSIGN_OR_RETURN(const std::vector<TargetSpec> specs, ReadTargets(RealFileSystem(), options.words));
   QF_ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source, OpenModel(RealFileSystem(), options.source));
-  QF_ASSIGN_OR_RETURN(const Plan plan, MakePlan(*source, specs));
+  std::shared_ptr<const Importance> importance;
+  if (!options.imatrix.empty()) {
+    QF_ASSIGN_OR_RETURN(Importance read,
+                        ReadImportance(RealFileSystem(), options.imatrix, source->description()));
+    importance = std::make_shared<const Importance>(std::move(read));
+  }
+  QF_ASSIGN_OR_RETURN(const Plan plan, MakePlan(*source, specs, importance));
   if (options.dry_run) {
     PrintPlan(options, source->description(), plan);
     return absl::OkStatus();
@@ -114,6 +128,46 @@ absl::Status Quantize(const Options& options) {
   return absl::OkStatus();
 }
 
+// Words that cannot be right are wrong usage; files are looked into later.
+template <typename Parse>
+std::function<std::string(const std::string&)> Parses(Parse parse) {
+  return [parse](const std::string& text) {
+    const auto parsed = parse(text);
+    return parsed.ok() ? std::string() : Message(parsed.status());
+  };
+}
+
+// What to make, and what is to be otherwise than the recipe has it.
+void AddTargetOptions(CLI::App& command, Options& options) {
+  TargetWords& words = options.words;
+  command
+      .add_option("--target", words.targets,
+                  "What to make, as gguf:q4_k_m or gguf:FILE.toml (a recipe); repeatable")
+      ->type_name("FORMAT:RECIPE")
+      ->required()
+      ->allow_extra_args(false)
+      ->check([](const std::string& text) {
+        return IsRecipeFile(text) ? std::string() : Parses(ParseTargetSpec)(text);
+      });
+  command
+      .add_option("--tensor-type", words.tensor_types,
+                  "Another type for the tensors that match: REGEX=TYPE or role:ROLE=TYPE; repeatable, the "
+                  "first counts")
+      ->type_name("MATCH=TYPE")
+      ->allow_extra_args(false)
+      ->check(Parses(TypeOverride::Parse));
+  command.add_option("--output-type", words.output_type, "Type of the output head (tied: of the embedding)")
+      ->type_name("TYPE")
+      ->check(Parses(DTypeFromName));
+  command.add_option("--embedding-type", words.embedding_type, "Type of the token embedding")
+      ->type_name("TYPE")
+      ->check(Parses(DTypeFromName));
+  command.add_flag("--pure", words.pure, "The recipe's body type for every matrix");
+  command
+      .add_option("--imatrix", options.imatrix, "Importance of the columns: a GGUF that llama-imatrix made")
+      ->type_name("FILE");
+}
+
 }  // namespace
 
 void AddQuantizeCommand(CLI::App& app) {
@@ -123,14 +177,7 @@ void AddQuantizeCommand(CLI::App& app) {
   command->add_option("source", options->source, "A Hugging Face folder (safetensors) or a GGUF file")
       ->type_name("SRC")
       ->required();
-  command->add_option("--target", options->targets, "What to make, as gguf:q4_0; may be given several times")
-      ->type_name("FORMAT:RECIPE")
-      ->required()
-      ->allow_extra_args(false)
-      ->check([](const std::string& text) {
-        const auto spec = ParseTargetSpec(text);
-        return spec.ok() ? std::string() : Message(spec.status());
-      });
+  AddTargetOptions(*command, *options);
   CLI::Option* out =
       command->add_option("--out", options->out, "Folder that gets a folder per target")->type_name("DIR");
   command->add_option("--memory", options->memory_mib, "Memory for what is in flight, in MiB (512)")

@@ -137,16 +137,21 @@ json::object DescribeManifest(const v1::Manifest& manifest) {
   json::array files;
   for (const v1::ArtifactFile& file : manifest.files())
     files.push_back({{"path", file.path()}, {"size", file.size()}, {"chunks", file.chunks_size()}});
-  return {{"kind", "artifact"},
-          {"manifest_digest", ManifestDigest(manifest).hex()},
-          {"format", manifest.target().format()},
-          {"recipe", manifest.target().recipe()},
-          {"architecture", manifest.source().architecture()},
-          {"parameters", manifest.source().parameters()},
-          {"source_digest", ToHex(AsBytes(manifest.source().digest()))},
-          {"bytes", ArtifactBytes(manifest)},
-          {"memory_bytes", manifest.requirements().memory_bytes()},
-          {"files", files}};
+  json::object out{{"kind", "artifact"},
+                   {"manifest_digest", ManifestDigest(manifest).hex()},
+                   {"format", manifest.target().format()},
+                   {"recipe", manifest.target().recipe()},
+                   {"architecture", manifest.source().architecture()},
+                   {"parameters", manifest.source().parameters()},
+                   {"source_digest", ToHex(AsBytes(manifest.source().digest()))},
+                   {"bytes", ArtifactBytes(manifest)},
+                   {"memory_bytes", manifest.requirements().memory_bytes()},
+                   {"files", files}};
+  if (manifest.target().changes_size() > 0)
+    out["changes"] = json::array(manifest.target().changes().begin(), manifest.target().changes().end());
+  if (!manifest.target().importance_digest().empty())
+    out["importance_digest"] = ToHex(AsBytes(manifest.target().importance_digest()));
+  return out;
 }
 
 std::string Readable(const json::object& object) {

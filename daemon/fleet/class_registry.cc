@@ -3,6 +3,7 @@
 #include <set>
 
 #include "common/base/fail_point.h"
+#include "pipeline/stage/plan.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -44,6 +45,9 @@ absl::Status ClassRegistry::SeedShipped() {
 
 absl::StatusOr<v1::DeviceClass> ClassRegistry::Apply(std::string_view toml) {
   QF_ASSIGN_OR_RETURN(const DeviceClassSpec spec, ParseDeviceClass(toml));
+  // Here and not in ParseDeviceClass: what is stored already is read even where a recipe went out of use.
+  const auto target = pipeline::ParseTargetSpec(spec.format + ":" + spec.recipe);
+  if (!target.ok()) return Annotate(target.status(), fmt::format("device class {}", spec.name));
   const v1::DeviceClass out = ToProto(spec, toml, false);
   FailPoint("class-before-put");
   QF_RETURN_IF_ERROR(store_.PutClass(out));

@@ -14,6 +14,7 @@ namespace {
 constexpr uint32_t kFormatVersion = 1;
 constexpr size_t kMaxManifestBytes = size_t{64} << 20;
 constexpr size_t kMaxPathBytes = 512;
+constexpr size_t kMaxChanges = 1024, kMaxChangeBytes = 512;
 
 // Paths are joined to a folder on the reader's machine, whatever its system: no way out of it, no second
 // spelling.
@@ -38,6 +39,21 @@ absl::Status CheckDigest(std::string_view raw, std::string_view whose) {
   if (raw.size() != Digest::kSize)
     return InvalidArgument("{}: a digest has 32 bytes, not {}", whose, raw.size());
   return absl::OkStatus();
+}
+
+absl::Status CheckTarget(const v1::Target& target) {
+  if (target.format().empty() || target.recipe().empty())
+    return InvalidArgument("the manifest does not say which format and recipe it is of");
+  if (static_cast<size_t>(target.changes_size()) > kMaxChanges)
+    return InvalidArgument("the manifest lists {} changes of its recipe ({} are allowed)",
+                           target.changes_size(), kMaxChanges);
+  for (const std::string& change : target.changes())
+    if (change.empty() || change.size() > kMaxChangeBytes)
+      return InvalidArgument("a change of the manifest's recipe has {} bytes (1 to {} are allowed)",
+                             change.size(), kMaxChangeBytes);
+  return target.importance_digest().empty()
+             ? absl::OkStatus()
+             : CheckDigest(target.importance_digest(), "the manifest's importance");
 }
 
 absl::Status CheckChunks(const v1::ArtifactFile& file) {
@@ -107,8 +123,7 @@ absl::StatusOr<v1::Manifest> ParseManifest(std::string_view bytes) {
   if (SerializeManifest(manifest) != bytes)
     return InvalidArgument("the manifest is not in its one canonical form");
   QF_RETURN_IF_ERROR(CheckDigest(manifest.source().digest(), "the manifest's source"));
-  if (manifest.target().format().empty() || manifest.target().recipe().empty())
-    return InvalidArgument("the manifest does not say which format and recipe it is of");
+  QF_RETURN_IF_ERROR(CheckTarget(manifest.target()));
   QF_RETURN_IF_ERROR(CheckFiles(manifest));
   return manifest;
 }

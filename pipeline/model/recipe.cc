@@ -1,13 +1,92 @@
 #include "pipeline/model/recipe.h"
 
-namespace quantfleet::pipeline {
+#include <algorithm>
 
-DType Recipe::TypeOf(const ModelDescription& model, const Piece& piece) const {
-  if (piece.dims == 1) return DType::kF32;
-  const bool is_head = piece.role == Role::kOutputHead ||
-                       (piece.role == Role::kTokenEmbedding && model.hyper.tied_embeddings);
-  const DType type = is_head ? head : body;
-  return Divides(type, piece.cols) ? type : DType::kF16;
+namespace quantfleet::pipeline {
+namespace {
+
+// Layers whose most sensitive tensors a medium mix gives more bits: the first and the last eighth, and every
+// third between.
+bool MoreBits(int64_t layer, int64_t layers) {
+  const int64_t eighth = layers / 8;
+  return layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
+}
+
+// Models that llama.cpp takes for 70B: their v is shared by so many heads that it is small and matters.
+bool SharesVWidely(const ModelDescription& model) {
+  const Hyperparameters& h = model.hyper;
+  return h.layers == 80 && ((model.architecture == Architecture::kLlama && h.heads != h.kv_heads) ||
+                            model.architecture == Architecture::kQwen2);
+}
+
+DType TypeOfV(const ModelDescription& model, const Recipe& recipe, int64_t layer) {
+  DType type = recipe.body;
+  if (recipe.mix == Mix::kMedium && MoreBits(layer, model.hyper.layers)) type = DType::kQ6_K;
+  if (recipe.mix == Mix::kSmall && recipe.body == DType::kQ4_K && layer < 4) type = DType::kQ5_K;
+  return type == DType::kQ4_K && SharesVWidely(model) ? DType::kQ5_K : type;
+}
+
+DType TypeOfDown(const ModelDescription& model, const Recipe& recipe, int64_t layer, bool has_importance) {
+  const bool early = layer < model.hyper.layers / 8;
+  if (recipe.mix == Mix::kMedium && MoreBits(layer, model.hyper.layers)) return DType::kQ6_K;
+  if (recipe.mix == Mix::kSmall && recipe.body == DType::kQ4_K && early) return DType::kQ5_K;
+  // With importance a scale without a minimum goes astray in the first layers.
+  if (has_importance && early && recipe.body == DType::kQ4_0) return DType::kQ4_1;
+  if (has_importance && early && recipe.body == DType::kQ5_0) return DType::kQ5_1;
+  return recipe.body;
+}
+
+}  // namespace
+
+std::vector<std::string> RecipeChanges::Clauses() const {
+  std::vector<std::string> clauses;
+  if (pure) clauses.emplace_back("pure");
+  if (output) clauses.push_back(fmt::format("output={}", Info(*output).name));
+  if (embedding) clauses.push_back(fmt::format("embedding={}", Info(*embedding).name));
+  for (const TypeOverride& o : overrides) clauses.push_back(o.text());
+  return clauses;
+}
+
+std::vector<std::string> ClausesOf(const Recipe& recipe) {
+  std::vector<std::string> clauses;
+  if (!FindRecipe(recipe.name).ok()) {
+    if (!recipe.base.empty()) {
+      clauses.push_back(fmt::format("base={}", recipe.base));
+    } else {
+      clauses.push_back(fmt::format("body={}", Info(recipe.body).name));
+      clauses.push_back(fmt::format("head={}", Info(recipe.head).name));
+    }
+  }
+  std::ranges::move(recipe.changes.Clauses(), std::back_inserter(clauses));
+  return clauses;
+}
+
+DType FallBack(DType type, int64_t cols) {
+  if (Divides(type, cols)) return type;
+  DType other = DType::kF16;
+  if (type == DType::kQ4_K) other = DType::kQ5_0;
+  if (type == DType::kQ5_K) other = DType::kQ5_1;
+  if (type == DType::kQ6_K) other = DType::kQ8_0;
+  return Divides(other, cols) ? other : DType::kF16;
+}
+
+DType Recipe::TypeOf(const ModelDescription& model, const TargetTensor& tensor, bool has_importance) const {
+  if (tensor.dims == 1) return DType::kF32;
+  const bool is_embedding = tensor.Has(Role::kTokenEmbedding);
+  const bool is_head = tensor.Has(Role::kOutputHead) || (is_embedding && model.hyper.tied_embeddings);
+  const auto chosen = [&] {
+    if (is_embedding && changes.embedding) return *changes.embedding;
+    if (is_head && changes.output) return *changes.output;
+    for (const TypeOverride& o : changes.overrides)
+      if (o.Matches(tensor)) return o.type();
+    if (changes.pure) return body;
+    if (is_head) return head;
+    // A tensor that fuses q, k and v is as sensitive as v.
+    if (tensor.Has(Role::kAttnV)) return TypeOfV(model, *this, tensor.layer);
+    if (tensor.Has(Role::kFfnDown)) return TypeOfDown(model, *this, tensor.layer, has_importance);
+    return body;
+  };
+  return FallBack(chosen(), tensor.cols);
 }
 
 const std::vector<Recipe>& Recipes() {
@@ -16,7 +95,15 @@ const std::vector<Recipe>& Recipes() {
       {"f16", DType::kF16, DType::kF16},
       {"bf16", DType::kBF16, DType::kBF16},
       {"q8_0", DType::kQ8_0, DType::kQ8_0},
-      {"q4_0", DType::kQ4_0, DType::kQ8_0},  // the head loses more from four bits than it saves
+      {"q6_k", DType::kQ6_K, DType::kQ6_K},
+      {"q5_k_m", DType::kQ5_K, DType::kQ6_K, Mix::kMedium},
+      {"q5_k_s", DType::kQ5_K, DType::kQ6_K, Mix::kSmall},
+      {"q5_1", DType::kQ5_1, DType::kQ6_K},
+      {"q5_0", DType::kQ5_0, DType::kQ6_K},
+      {"q4_k_m", DType::kQ4_K, DType::kQ6_K, Mix::kMedium},
+      {"q4_k_s", DType::kQ4_K, DType::kQ6_K, Mix::kSmall},
+      {"q4_1", DType::kQ4_1, DType::kQ6_K},
+      {"q4_0", DType::kQ4_0, DType::kQ6_K},
   };
   return recipes;
 }
@@ -28,6 +115,12 @@ absl::StatusOr<Recipe> FindRecipe(std::string_view name) {
     known += (known.empty() ? "" : ", ") + recipe.name;
   }
   return NotFound("there is no recipe '{}'; the recipes are {}", name, known);
+}
+
+bool ValidRecipeName(std::string_view name) {
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  return !name.empty() && name.size() <= 64 && plain(name.front()) &&
+         std::ranges::all_of(name, [&](char c) { return plain(c) || c == '_' || c == '-' || c == '.'; });
 }
 
 }  // namespace quantfleet::pipeline

@@ -1,24 +1,59 @@
-// A recipe: which element type each role of a model gets. The same names as llama-quantize's.
+// A recipe: which element type each tensor of a target gets. The names, and what they mean tensor by tensor,
+// are llama-quantize's (docs/guides/quantize.md). Plain values.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "pipeline/model/description.h"
+#include "pipeline/model/type_override.h"
 
 namespace quantfleet::pipeline {
 
-struct Recipe {
-  std::string name;  // "q4_0"
-  DType body;        // 2-D weights
-  DType head;        // the output head, or the embedding where they are tied
-  // Type of a 2-D weight of `role` with rows of `cols`; falls back where blocks do not divide the row
-  // (Q4_0, Q8_0 and F16-quantized rows not divisible by 32 become F16). 1-D tensors and norms are F32 always.
-  DType TypeOf(const ModelDescription& model, const Piece& piece) const;
+// Which tensors of which layers get more bits than the body: llama-quantize's _S and _M.
+enum class Mix { kUniform, kSmall, kMedium };
+
+// What a user changed in a recipe. `output` is for the output head, or for the embedding where the two are
+// tied, and `embedding` for the embedding; both go before the overrides, of which the first that matches
+// counts.
+struct RecipeChanges {
+  std::vector<TypeOverride> overrides = {};
+  std::optional<DType> output = {}, embedding = {};
+  bool pure = false;  // the body's type everywhere: neither head nor mix
+
+  bool empty() const { return overrides.empty() && !output && !embedding && !pure; }
+  // One clause per change: "output=q8_0", "pure", "role:attn_v=q6_k", "^blk.0.=q8_0".
+  std::vector<std::string> Clauses() const;
 };
 
-absl::StatusOr<Recipe> FindRecipe(std::string_view name);  // f32 f16 bf16 q8_0 q4_0; the error lists them
+struct Recipe {
+  std::string name;  // "q4_k_m"
+  DType body;        // 2-D weights
+  DType head;        // the output head, or the embedding where they are tied
+  Mix mix = Mix::kUniform;
+  RecipeChanges changes = {};
+  std::string base = {};  // the recipe that one of another name goes by; empty: by `body` and `head` alone
+
+  // What the tensor becomes; never a type whose blocks do not divide its rows (FallBack). 1-D tensors are
+  // F32. `has_importance`: an importance file goes with the recipe, which moves a few tensors of q4_0 and
+  // q5_0.
+  DType TypeOf(const ModelDescription& model, const TargetTensor& tensor, bool has_importance) const;
+};
+
+// What fixes the recipe beside its name, one clause each, as manifests carry it: nothing for the recipes of
+// FindRecipe, else its base (or body and head) and its changes.
+std::vector<std::string> ClausesOf(const Recipe& recipe);
+
+// The type that takes the place of `type` where its blocks do not divide rows of `cols`.
+DType FallBack(DType type, int64_t cols);
+
+absl::StatusOr<Recipe> FindRecipe(std::string_view name);  // NOT_FOUND lists them
 const std::vector<Recipe>& Recipes();
+
+// A recipe's name becomes a folder's: 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a letter or
+// digit.
+bool ValidRecipeName(std::string_view name);
 
 }  // namespace quantfleet::pipeline

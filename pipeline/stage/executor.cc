@@ -183,6 +183,9 @@ class Execution {
     manifest.mutable_source()->set_parameters(static_cast<uint64_t>(source_.description().Parameters()));
     manifest.mutable_target()->set_format(target.spec.format);
     manifest.mutable_target()->set_recipe(target.spec.recipe);
+    for (std::string& clause : target.spec.clauses())
+      manifest.mutable_target()->add_changes(std::move(clause));
+    if (plan_.importance) manifest.mutable_target()->set_importance_digest(plan_.importance->digest.raw());
     for (const OutputFile& file : target.layout.files) {
       v1::ArtifactFile& out = *manifest.add_files();
       out.set_path(file.path);

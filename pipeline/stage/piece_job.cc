@@ -25,7 +25,8 @@ absl::Status AddOutputs(const Plan& plan, uint32_t index, std::vector<PieceJob>&
       rows += target.chunks[chunk++].rows;
     if (rows != job.rows) return Internal("the plan's chunks do not hold tensor '{}'", placed.tensor);
     job.outputs.push_back({index, &placed, FindCodec(placed.dtype), static_cast<uint32_t>(first),
-                           target.chunks[first].rows, RowBytes(placed.dtype, job.cols)});
+                           target.chunks[first].rows, RowBytes(placed.dtype, job.cols),
+                           plan.importance ? plan.importance->Of(placed.piece) : nullptr});
   }
   return absl::OkStatus();
 }

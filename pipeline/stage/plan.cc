@@ -17,11 +17,12 @@ std::string ListTargets() {
   return list;
 }
 
-absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec) {
+absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec, bool has_importance) {
   if (spec.format != "gguf")
     return InvalidArgument("there is no target format '{}'; there are {}", spec.format, ListTargets());
+  if (spec.own) return PlanGguf(source.description(), source.attachments(), *spec.own, has_importance);
   QF_ASSIGN_OR_RETURN(const Recipe recipe, FindRecipe(spec.recipe));
-  return PlanGguf(source.description(), source.attachments(), recipe);
+  return PlanGguf(source.description(), source.attachments(), recipe, has_importance);
 }
 
 // Feeds values to a digest so that no two sequences of them give the same bytes.
@@ -41,6 +42,9 @@ class PlanHasher {
 void HashTarget(const TargetPlan& target, PlanHasher& hash) {
   hash.Text(target.spec.format);
   hash.Text(target.spec.recipe);
+  const std::vector<std::string> clauses = target.spec.clauses();
+  hash.Number(clauses.size());
+  for (const std::string& clause : clauses) hash.Text(clause);
   hash.Number(target.layout.memory_bytes);
   hash.Number(target.layout.files.size());
   for (const OutputFile& file : target.layout.files) {
@@ -77,16 +81,19 @@ absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text) {
   return InvalidArgument("there is no target '{}'; there are {}", text, ListTargets());
 }
 
-absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets) {
+absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets,
+                              std::shared_ptr<const Importance> importance) {
   if (targets.empty()) return InvalidArgument("name at least one target: {}", ListTargets());
   std::vector<std::pair<TargetSpec, TargetLayout>> layouts;
   for (const TargetSpec& spec : targets) {
     if (std::ranges::any_of(layouts, [&](const auto& l) { return l.first.name() == spec.name(); }))
       return InvalidArgument("target {}:{} is asked for twice", spec.format, spec.recipe);
-    QF_ASSIGN_OR_RETURN(TargetLayout layout, LayOut(source, spec));
+    QF_ASSIGN_OR_RETURN(TargetLayout layout, LayOut(source, spec, importance != nullptr));
     layouts.emplace_back(spec, std::move(layout));
   }
-  return PlanFromLayouts(source.description(), std::move(layouts));
+  QF_ASSIGN_OR_RETURN(Plan plan, PlanFromLayouts(source.description(), std::move(layouts)));
+  plan.importance = std::move(importance);
+  return plan;
 }
 
 Digest PlanDigest(const Plan& plan) {
@@ -99,6 +106,7 @@ Digest PlanDigest(const Plan& plan) {
          {uint64_t{slab.piece}, static_cast<uint64_t>(slab.first_row), static_cast<uint64_t>(slab.rows)})
       hash.Number(n);
   hash.Number(plan.source_bytes);
+  if (plan.importance) hash.Text(plan.importance->digest.raw());
   return hash.Finish();
 }
 

@@ -2,11 +2,15 @@
 // fixed before a byte of weights is read. A value: printable, comparable, the same on every machine.
 #pragma once
 
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "pipeline/format/target_layout.h"
+#include "pipeline/model/importance.h"
+#include "pipeline/model/recipe.h"
 #include "pipeline/model/source.h"
 
 namespace quantfleet::pipeline {
@@ -14,7 +18,10 @@ namespace quantfleet::pipeline {
 struct TargetSpec {
   std::string format;  // "gguf"
   std::string recipe;  // "q4_0"
+  std::optional<Recipe> own = {};  // where it is not as FindRecipe has it: from a file, or with changes
+
   std::string name() const { return format + "-" + recipe; }  // the artifact's folder
+  std::vector<std::string> clauses() const { return own ? ClausesOf(*own) : std::vector<std::string>(); }
 };
 // "gguf:q4_0". The error lists what there is.
 absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text);
@@ -47,9 +54,12 @@ struct Plan {
   std::vector<TargetPlan> targets;
   std::vector<Slab> slabs;
   uint64_t source_bytes = 0;
+  std::shared_ptr<const Importance> importance = {};  // null: every column alike
 };
 
 // Every piece of the model has slabs, whether a target uses it or not: the source digest covers all of them.
-absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets);
+// `importance` is of this source's model.
+absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets,
+                              std::shared_ptr<const Importance> importance = nullptr);
 
 }  // namespace quantfleet::pipeline

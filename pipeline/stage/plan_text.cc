@@ -1,8 +1,10 @@
 #include "pipeline/stage/plan_text.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "pipeline/stage/geometry.h"
+#include "pipeline/tensor/distortion.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -11,39 +13,74 @@ std::string ShapeText(const PlannedTensor& tensor) {
   return tensor.dims == 1 ? fmt::format("{}", tensor.cols) : fmt::format("{} x {}", tensor.rows, tensor.cols);
 }
 
-void DescribeTarget(const ModelDescription& model, const TargetPlan& target, std::string& out) {
-  const std::vector<PlannedTensor> tensors = TensorsOf(model, target);
+std::string Percent(double share) { return share == 0 ? "0" : fmt::format("{:.3g} %", 100 * share); }
+
+// Sums over elements, of squared relative errors.
+struct ErrorSum {
+  double squares = 0, elements = 0;
+
+  void Add(const ModelDescription& model, const PlacedPiece& placed) {
+    const Piece& piece = model.pieces[placed.piece];
+    const double n = static_cast<double>(piece.rows) * static_cast<double>(piece.cols);
+    const double error = ExpectedError(model.tensors[piece.tensor].dtype, placed.dtype);
+    squares += n * error * error;
+    elements += n;
+  }
+  double root() const { return elements > 0 ? std::sqrt(squares / elements) : 0; }
+};
+
+void DescribeTarget(const ModelDescription& model, const Plan& plan, const TargetPlan& target,
+                    std::string& out) {
+  const std::vector<PlannedTensor> tensors = TensorsOf(model, plan, target);
   size_t width = 6;
   for (const PlannedTensor& tensor : tensors) width = std::max(width, tensor.name.size());
   out += fmt::format("target {}:{}\n", target.spec.format, target.spec.recipe);
-  out += fmt::format("  {:<{}}  {:>16}  {:>6}  {:>14}\n", "tensor", width, "shape", "scheme", "bytes");
+  for (const std::string& clause : target.spec.clauses()) out += fmt::format("  with {}\n", clause);
+  out += fmt::format("  {:<{}}  {:>16}  {:>6}  {:>14}  {:>8}\n", "tensor", width, "shape", "scheme", "bytes",
+                     "error");
   for (const PlannedTensor& tensor : tensors)
-    out += fmt::format("  {:<{}}  {:>16}  {:>6}  {:>14}\n", tensor.name, width, ShapeText(tensor),
-                       Info(tensor.dtype).name, tensor.bytes);
+    out += fmt::format("  {:<{}}  {:>16}  {:>6}  {:>14}  {:>8}{}\n", tensor.name, width, ShapeText(tensor),
+                       Info(tensor.dtype).name, tensor.bytes, Percent(tensor.expected_error),
+                       tensor.weighed ? "  weighed" : "");
   for (const OutputFile& file : target.layout.files)
     out += fmt::format("  file {}/{}: {} bytes ({})\n", target.spec.name(), file.path, file.size,
                        HumanBytes(file.size));
+  out +=
+      fmt::format("  expected relative error of all weights: {}\n", Percent(ExpectedErrorOf(model, target)));
   out += fmt::format("  {} chunks, {} in all; needs about {} of memory to run\n", target.chunks.size(),
                      HumanBytes(TargetBytes(target)), HumanBytes(target.layout.memory_bytes));
 }
 
 }  // namespace
 
-std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const TargetPlan& target) {
+std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& plan,
+                                     const TargetPlan& target) {
   std::vector<PlannedTensor> tensors;
+  ErrorSum error;
   for (const PlacedPiece& placed : target.layout.pieces) {
     const Piece& piece = model.pieces[placed.piece];
     const PieceShape shape = ShapeOf(piece);
     const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed.dtype, shape.cols));
-    if (!tensors.empty() && tensors.back().name == placed.tensor) {
-      PlannedTensor& fused = tensors.back();
-      (piece.dims == 1 ? fused.cols : fused.rows) += piece.dims == 1 ? piece.cols : piece.rows;
-      fused.bytes += bytes;
-    } else {
-      tensors.push_back({placed.tensor, piece.rows, piece.cols, piece.dims, placed.dtype, bytes});
+    const bool weighs = !IsFloat(placed.dtype) && placed.dtype != DType::kQ8_0;
+    if (tensors.empty() || tensors.back().name != placed.tensor) {
+      tensors.push_back({placed.tensor, 0, 0, piece.dims, placed.dtype, 0, 0, false});
+      error = {};
     }
+    PlannedTensor& tensor = tensors.back();
+    tensor.rows = piece.dims == 1 ? 1 : tensor.rows + piece.rows;
+    tensor.cols = piece.dims == 1 ? tensor.cols + piece.cols : piece.cols;
+    tensor.bytes += bytes;
+    error.Add(model, placed);
+    tensor.expected_error = error.root();
+    tensor.weighed = tensor.weighed || (weighs && plan.importance && plan.importance->Of(placed.piece));
   }
   return tensors;
+}
+
+double ExpectedErrorOf(const ModelDescription& model, const TargetPlan& target) {
+  ErrorSum error;
+  for (const PlacedPiece& placed : target.layout.pieces) error.Add(model, placed);
+  return error.root();
 }
 
 uint64_t TargetBytes(const TargetPlan& target) {
@@ -56,7 +93,8 @@ std::string DescribePlan(const ModelDescription& model, const Plan& plan) {
   std::string out =
       fmt::format("source: {}, {} parameters, {} to read in {} slabs\n", Name(model.architecture),
                   model.Parameters(), HumanBytes(plan.source_bytes), plan.slabs.size());
-  for (const TargetPlan& target : plan.targets) DescribeTarget(model, target, out);
+  if (plan.importance) out += fmt::format("importance: {}\n", plan.importance->digest.hex());
+  for (const TargetPlan& target : plan.targets) DescribeTarget(model, plan, target, out);
   return out;
 }
 

@@ -15,12 +15,18 @@ struct PlannedTensor {
   int dims;
   DType dtype;
   uint64_t bytes;  // without padding
+  double expected_error;  // relative (ExpectedError), its pieces together
+  bool weighed;           // importance decides between codes
 };
-std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const TargetPlan& target);
+std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& plan,
+                                     const TargetPlan& target);
+
+// Relative error of all weights together, each element counting alike.
+double ExpectedErrorOf(const ModelDescription& model, const TargetPlan& target);
 
 uint64_t TargetBytes(const TargetPlan& target);
 
-// A table per target: tensor, shape, scheme, bytes; then files with their exact sizes.
+// A table per target: tensor, shape, scheme, bytes, expected error; then files with their exact sizes.
 std::string DescribePlan(const ModelDescription& model, const Plan& plan);
 
 }  // namespace quantfleet::pipeline

@@ -105,7 +105,7 @@ absl::Status SlabWorker::Encode(const PieceJob& job, const PieceOutput& output, 
                   static_cast<size_t>(count * job.source_row_bytes));
       return absl::OkStatus();
     }
-    output.codec->encode(strip_.data() + from * job.cols, count, job.cols, nullptr, to);
+    output.codec->encode(strip_.data() + from * job.cols, count, job.cols, output.importance, to);
     const int64_t bad =
         FindHalfOverflow(output.placed->dtype, {to, static_cast<size_t>(count * output.row_bytes)});
     if (bad < 0) return absl::OkStatus();

@@ -21,6 +21,7 @@ struct PieceOutput {
   const Codec* codec;
   uint32_t first_chunk;
   int64_t chunk_rows, row_bytes;
+  const float* importance;  // of the piece's columns, or null
 };
 
 // How one piece travels.

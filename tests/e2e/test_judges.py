@@ -16,7 +16,7 @@ from harness import BIN, DEMO, HELD_OUT, ROOT, SHARED, SLOW, run, run_json
 
 JUDGES = ROOT / "tests/judges"
 NODE = JUDGES / "node_modules/.bin/node"
-RECIPES = ["f32", "f16", "bf16", "q8_0", "q4_0"]
+RECIPES = ["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q5_0", "q4_1", "q4_0"]
 TYPES = ["f16", "bf16", "q8_0", "q4_0"]
 
 

@@ -5,9 +5,10 @@
 namespace quantfleet::pipeline {
 namespace {
 
-// llama.cpp's LLAMA_FTYPE of a file whose body has this type.
-uint32_t FileType(DType body) {
-  switch (body) {
+// llama.cpp's LLAMA_FTYPE: what a file of this recipe calls itself.
+uint32_t FileType(const Recipe& recipe) {
+  const bool small = recipe.mix == Mix::kSmall;
+  switch (recipe.body) {
     case DType::kF32: return 0;
     case DType::kF16: return 1;
     case DType::kQ4_0: return 2;
@@ -15,8 +16,10 @@ uint32_t FileType(DType body) {
     case DType::kQ8_0: return 7;
     case DType::kQ5_0: return 8;
     case DType::kQ5_1: return 9;
-    case DType::kQ4_K: return 15;
-    case DType::kQ5_K: return 17;
+    case DType::kQ4_K:
+      return small ? 14 : 15;
+    case DType::kQ5_K:
+      return small ? 16 : 17;
     case DType::kQ6_K: return 18;
     case DType::kBF16: return 32;
   }
@@ -26,7 +29,7 @@ uint32_t FileType(DType body) {
 void WriteGeneral(const ModelDescription& model, const Recipe& recipe, GgufWriter& out) {
   out.AddText("general.architecture", Name(model.architecture));
   if (!model.published_name.empty()) out.AddText("general.name", model.published_name);
-  out.AddU32("general.file_type", FileType(recipe.body));
+  out.AddU32("general.file_type", FileType(recipe));
   out.AddU32("general.quantization_version", 2);
   out.AddU32("general.alignment", GgufWriter::kAlignment);
 }

@@ -24,6 +24,24 @@ std::string GgufNames::Of(Role role, int layer) const {
   return "";
 }
 
+std::string GgufTensorName(Architecture architecture, Role role, int layer) {
+  const GgufNames names;
+  if (architecture == Architecture::kPhi3) {
+    switch (role) {
+      case Role::kAttnQ:
+      case Role::kAttnK:
+      case Role::kAttnV:
+        return names.FusedQkv(layer);
+      case Role::kFfnGate:
+      case Role::kFfnUp:
+        return names.FusedGateUp(layer);
+      default:
+        break;
+    }
+  }
+  return names.Of(role, layer);
+}
+
 std::string GgufNames::FusedQkv(int layer) const { return fmt::format("blk.{}.attn_qkv.weight", layer); }
 std::string GgufNames::FusedGateUp(int layer) const { return Of(Role::kFfnUp, layer); }
 

@@ -19,6 +19,9 @@ class GgufNames final : public TensorNames {
   std::string FusedGateUp(int layer) const override;           // "blk.3.ffn_up.weight", as up alone
 };
 
+// The tensor of a GGUF of ours, and of llama.cpp's converter, that holds the piece: phi3's are fused.
+std::string GgufTensorName(Architecture architecture, Role role, int layer);
+
 // llama's rope turns neighbouring rows, HF's checkpoints hold the two halves apart.
 inline RowOrder GgufQkOrder(Architecture architecture) {
   return architecture == Architecture::kLlama ? RowOrder::kInterleaved : RowOrder::kHf;

@@ -20,32 +20,22 @@ struct OutputTensor {
   uint64_t offset = 0;  // from where the data begin
 };
 
-std::string OutputName(const ModelDescription& model, const Piece& piece) {
-  const GgufNames names;
-  if (model.architecture == Architecture::kPhi3) {
-    switch (piece.role) {
-      case Role::kAttnQ: case Role::kAttnK: case Role::kAttnV: return names.FusedQkv(piece.layer);
-      case Role::kFfnGate: case Role::kFfnUp: return names.FusedGateUp(piece.layer);
-      default: break;
-    }
-  }
-  return names.Of(piece.role, piece.layer);
-}
-
 // Pieces stand in canonical order, so those that one tensor fuses are neighbours, in the order that GGUF wants.
-absl::StatusOr<std::vector<OutputTensor>> OutputTensors(const ModelDescription& model, const Recipe& recipe) {
+std::vector<OutputTensor> OutputTensors(const ModelDescription& model, const Recipe& recipe,
+                                        bool has_importance) {
   std::vector<OutputTensor> tensors;
-  for (size_t i = 0; i < model.pieces.size(); ++i) {
-    const Piece& piece = model.pieces[i];
-    const DType dtype = recipe.TypeOf(model, piece);
-    if (!Divides(dtype, piece.cols))
-      return InvalidArgument("tensor '{}' has rows of {} elements, which {} cannot hold",
-                             model.tensors[piece.tensor].name, piece.cols, Info(dtype).name);
-    std::string name = OutputName(model, piece);
-    if (tensors.empty() || tensors.back().name != name) tensors.push_back({std::move(name), dtype, {}});
-    if (tensors.back().dtype != dtype)
-      return Internal("the parts of tensor '{}' got different types from recipe {}", tensors.back().name, recipe.name);
-    tensors.back().pieces.push_back(static_cast<uint32_t>(i));
+  for (uint32_t i = 0; i < model.pieces.size(); ++i) {
+    std::string name = GgufTensorName(model.architecture, model.pieces[i].role, model.pieces[i].layer);
+    if (tensors.empty() || tensors.back().name != name) tensors.push_back({std::move(name), DType::kF32, {}});
+    tensors.back().pieces.push_back(i);
+  }
+  for (OutputTensor& tensor : tensors) {
+    std::vector<Role> roles;
+    for (const uint32_t p : tensor.pieces) roles.push_back(model.pieces[p].role);
+    const Piece& first = model.pieces[tensor.pieces.front()];
+    const TargetTensor seen{
+        .name = tensor.name, .roles = roles, .layer = first.layer, .cols = first.cols, .dims = first.dims};
+    tensor.dtype = recipe.TypeOf(model, seen, has_importance);
   }
   return tensors;
 }
@@ -129,11 +119,11 @@ ModelFile LayOut(const ModelDescription& model, const Recipe& recipe, std::vecto
 
 }  // namespace
 
-absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model, const std::vector<Attachment>& attachments,
-                                      const Recipe& recipe) {
+absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
+                                      const std::vector<Attachment>& attachments, const Recipe& recipe,
+                                      bool has_importance) {
   QF_RETURN_IF_ERROR(Validate(model));
-  QF_ASSIGN_OR_RETURN(std::vector<OutputTensor> tensors, OutputTensors(model, recipe));
-  ModelFile planned = LayOut(model, recipe, std::move(tensors));
+  ModelFile planned = LayOut(model, recipe, OutputTensors(model, recipe, has_importance));
 
   TargetLayout layout;
   QF_ASSIGN_OR_RETURN(layout.memory_bytes, MemoryNeeded(model.hyper, planned.file.size));

@@ -8,8 +8,10 @@
 
 namespace quantfleet::pipeline {
 
-// Attachments become files beside model.gguf. Errors name the tensor that the format cannot hold.
-absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model, const std::vector<Attachment>& attachments,
-                                      const Recipe& recipe);
+// Attachments become files beside model.gguf. `has_importance`: an importance file goes with the recipe.
+// Errors name the tensor that the format cannot hold.
+absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
+                                      const std::vector<Attachment>& attachments, const Recipe& recipe,
+                                      bool has_importance = false);
 
 }  // namespace quantfleet::pipeline

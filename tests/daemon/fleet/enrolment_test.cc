@@ -206,6 +206,12 @@ TEST_F(FleetFixture, AppliedClassOutlivesSeeding) {
   EXPECT_TRUE(store_->GetClass("edge-fp16")->shipped());
   EXPECT_EQ(store_->ListClasses()->size(), ShippedClasses().size());
   EXPECT_ERROR(classes_.Apply("name='x'\n"), kInvalidArgument, "format is missing");
+  EXPECT_ERROR(classes_.Apply("name='x'\nformat='gguf'\nrecipe='q4_k_x'\n"), kInvalidArgument,
+               "device class x: there is no target 'gguf:q4_k_x'");
+  EXPECT_ERROR(classes_.Apply("name='x'\nformat='tar'\nrecipe='q4_0'\n"), kInvalidArgument, "'tar:q4_0'");
+  EXPECT_ERROR(store_->GetClass("x"), kNotFound, "x");
+  for (const char* recipe : {"q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k", "q4_1", "q5_0", "q5_1"})
+    EXPECT_OK(classes_.Apply(fmt::format("name='x'\nformat='gguf'\nrecipe='{}'\n", recipe)));
 }
 
 }  // namespace

@@ -92,6 +92,13 @@ TEST(Manifest, WhatDoesNotAddUpIsRefused) {
       {"come to", [](auto& m) { m.mutable_files(1)->set_size(8); }},
       {"a chunk of 0", [](auto& m) { m.mutable_files(1)->mutable_chunks(0)->set_size(0); }},
       {"a chunk of", [](auto& m) { m.mutable_files(1)->mutable_chunks(0)->set_size((4u << 20) + 1); }},
+      {"32 bytes", [](auto& m) { m.mutable_target()->set_importance_digest(std::string(31, 'x')); }},
+      {"lists 1025 changes",
+       [](auto& m) {
+         for (int i = 0; i < 1025; ++i) m.mutable_target()->add_changes("pure");
+       }},
+      {"change of the manifest's recipe has 0", [](auto& m) { m.mutable_target()->add_changes(""); }},
+      {"has 513 bytes", [](auto& m) { m.mutable_target()->add_changes(std::string(513, 'a')); }},
       {"32 bytes", [](auto& m) { m.mutable_files(1)->mutable_chunks(1)->set_digest(std::string(31, 'x')); }},
   };
   for (const Case& c : cases) {

@@ -140,17 +140,51 @@ TEST(GgufTarget, TypesFollowTheRecipe) {
   EXPECT_EQ(types.at("blk.1.ffn_up.weight"), DType::kQ4_0);
   EXPECT_EQ(types.at("blk.0.attn_norm.weight"), DType::kF32);
   EXPECT_EQ(types.at("output_norm.weight"), DType::kF32);
-  EXPECT_EQ(types.at("output.weight"), DType::kQ8_0);
+  EXPECT_EQ(types.at("output.weight"), DType::kQ8_0) << "Q6_K, but 256 does not divide a row of 64";
   EXPECT_FALSE(types.contains("blk.0.ffn_gate.weight"));
   EXPECT_FALSE(types.contains("blk.0.attn_q.weight"));
 }
 
 TEST(GgufTarget, TiedEmbeddingIsTheHead) {
-  const Planned p = PlanTiny(Architecture::kLlama, {.tied = true}, "q4_0");
+  const Planned p = PlanTiny(Architecture::kLlama, {.hidden = 256, .tied = true}, "q4_0");
   ASSERT_NE(p.reread, nullptr);
   EXPECT_TRUE(p.reread->description().hyper.tied_embeddings);
   EXPECT_EQ(p.layout.pieces.front().tensor, "token_embd.weight");
-  EXPECT_EQ(p.layout.pieces.front().dtype, DType::kQ8_0);
+  EXPECT_EQ(p.layout.pieces.front().dtype, DType::kQ6_K);
+}
+
+// Of one recipe phi3's fused tensor is as sensitive as its v, and so are all three of its pieces.
+TEST(GgufTarget, FusedTensorsHaveOneType) {
+  const TinyModelOptions options{.hidden = 256, .intermediate = 512, .layers = 8};
+  const auto types_of = [&](Architecture architecture) {
+    std::map<std::string, std::string> types;
+    for (const PlacedPiece& piece : PlanTiny(architecture, options, "q4_k_m").layout.pieces)
+      types[piece.tensor] += std::string(Info(piece.dtype).name) + " ";
+    return types;
+  };
+  auto phi3 = types_of(Architecture::kPhi3), llama = types_of(Architecture::kLlama);
+  EXPECT_EQ(phi3["blk.0.attn_qkv.weight"], "q6_k q6_k q6_k ");
+  EXPECT_EQ(phi3["blk.1.attn_qkv.weight"], "q4_k q4_k q4_k ");
+  EXPECT_EQ(phi3["blk.0.ffn_up.weight"], "q4_k q4_k ");
+  EXPECT_EQ(llama["blk.0.attn_q.weight"], "q4_k ");
+  EXPECT_EQ(llama["blk.0.attn_v.weight"], "q6_k ");
+  EXPECT_EQ(phi3["output.weight"], "q6_k ");
+}
+
+TEST(GgufTarget, AFileSaysItsRecipe) {
+  const std::pair<const char*, int64_t> kinds[] = {
+      {"f16", 1},     {"q4_0", 2},    {"q4_1", 3},    {"q8_0", 7},    {"q5_0", 8},  {"q5_1", 9},
+      {"q4_k_s", 14}, {"q4_k_m", 15}, {"q5_k_s", 16}, {"q5_k_m", 17}, {"q6_k", 18}, {"bf16", 32}};
+  for (const auto& [recipe, number] : kinds) {
+    const Planned p = PlanTiny(Architecture::kLlama, {}, recipe);
+    MemoryFileSystem files;
+    files.Put("m.gguf", Materialize(ModelFile(p.layout)));
+    const auto file = files.Open("m.gguf", OpenMode::kRead);
+    ASSERT_OK(file);
+    const auto header = GgufFile::Read(**file, recipe);
+    ASSERT_OK(header);
+    EXPECT_EQ(*header->Integer("general.file_type"), number) << recipe;
+  }
 }
 
 TEST(GgufTarget, RowsThatNoBlockDividesBecomeF16) {

@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "pipeline/model/cut_pieces.h"
-#include "pipeline/model/recipe.h"
 #include "pipeline/model/rope.h"
 #include "pipeline/model/shapes.h"
 #include "pipeline/model/utf8.h"
@@ -134,28 +133,6 @@ TEST(Utf8, WellFormedOrNot) {
   for (const char* bad : {"\x80", "\xc0\x80", "\xc3", "\xe2\x96", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
                           "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "a\xff"})
     EXPECT_FALSE(IsUtf8(bad)) << bad;
-}
-
-TEST(Recipe, NamesAndTypes) {
-  const ModelDescription m = Good();
-  const auto type = [&](const char* recipe, const ModelDescription& model, Role role, int layer) {
-    return FindRecipe(recipe)->TypeOf(model, *model.Find(role, layer));
-  };
-  EXPECT_EQ(type("q4_0", m, Role::kAttnQ, 0), DType::kQ4_0);
-  EXPECT_EQ(type("q4_0", m, Role::kTokenEmbedding, -1), DType::kQ4_0);
-  EXPECT_EQ(type("q4_0", m, Role::kOutputHead, -1), DType::kQ8_0);
-  EXPECT_EQ(type("q4_0", m, Role::kAttnNorm, 0), DType::kF32);
-  EXPECT_EQ(type("bf16", m, Role::kFfnUp, 0), DType::kBF16);
-  EXPECT_EQ(type("f16", m, Role::kOutputNorm, -1), DType::kF32);
-  ModelDescription tied = m;
-  tied.hyper.tied_embeddings = true;
-  EXPECT_EQ(type("q4_0", tied, Role::kTokenEmbedding, -1), DType::kQ8_0);
-  ModelDescription odd = m;
-  for (Piece& p : odd.pieces) p.cols = 44;
-  EXPECT_EQ(type("q4_0", odd, Role::kFfnDown, 0), DType::kF16);
-  EXPECT_EQ(type("q8_0", odd, Role::kOutputHead, -1), DType::kF16);
-  EXPECT_EQ(type("f32", odd, Role::kFfnDown, 0), DType::kF32);
-  EXPECT_ERROR(FindRecipe("q3"), kNotFound, "there is no recipe 'q3'; the recipes are f32, f16, bf16, q8_0, q4_0");
 }
 
 // Llama 3.1's values, computed from the published formula with other code.

@@ -68,6 +68,34 @@ TEST_P(TinyTest, FilesAreWhatTheNaiveWayMakes) {
           << plan_.targets[t].spec.name() << " " << plan_.targets[t].layout.files[f].path;
 }
 
+// Each piece's columns are weighed with its own importance, permuted rows or not, and the manifest says by
+// which file.
+TEST_P(TinyTest, ImportanceReachesTheColumnsThatItIsOf) {
+  Importance importance{.digest = HashText("a file"), .columns = {}};
+  for (const Piece& piece : source_->description().pieces) {
+    std::vector<float>& columns = importance.columns.emplace_back();
+    if (piece.dims == 1 || piece.role == Role::kAttnOutput) continue;  // a file need not name all
+    for (int64_t c = 0; c < piece.cols; ++c)
+      columns.push_back(static_cast<float>((c * 37 + static_cast<int64_t>(piece.role) * 11) % 101));
+  }
+  const auto plan = MakePlan(*source_, {{"gguf", "q4_0"}, {"gguf", "q8_0"}, {"gguf", "q5_1"}},
+                             std::make_shared<const Importance>(importance));
+  ASSERT_OK(plan);
+  const auto result = RunPlan(*plan, {.threads = 3});
+  ASSERT_OK(result);
+  for (size_t t = 0; t < plan->targets.size(); ++t) {
+    const TargetLayout& layout = plan->targets[t].layout;
+    const uint32_t file = layout.pieces.front().file;
+    EXPECT_EQ(sink_->File(t, file), NaiveFile(*source_, layout, file, importance));
+    EXPECT_EQ(sink_->File(t, file) == NaiveFile(*source_, layout, file),
+              plan->targets[t].spec.recipe == "q8_0");
+    EXPECT_EQ(result->manifests[t].target().importance_digest(), HashText("a file").raw());
+    EXPECT_OK(ParseManifest(SerializeManifest(result->manifests[t])));
+  }
+  EXPECT_NE(PlanDigest(*plan),
+            PlanDigest(*MakePlan(*source_, {{"gguf", "q4_0"}, {"gguf", "q8_0"}, {"gguf", "q5_1"}})));
+}
+
 TEST_P(TinyTest, OnePassForAllEqualsOneByOne) {
   const auto together = RunPlan(plan_);
   ASSERT_OK(together);
@@ -106,6 +134,8 @@ TEST_P(TinyTest, ManifestsSayWhatWasMade) {
     const v1::Manifest& m = result->manifests[t];
     EXPECT_OK(ParseManifest(SerializeManifest(m)));
     EXPECT_EQ(m.target().recipe(), kRecipes[t]);
+    EXPECT_EQ(m.target().changes_size(), 0);
+    EXPECT_EQ(m.target().importance_digest(), "");
     EXPECT_EQ(m.source().architecture(), Name(GetParam()));
     EXPECT_EQ(m.source().parameters(), static_cast<uint64_t>(source_->description().Parameters()));
     EXPECT_EQ(m.source().digest(), result->manifests[0].source().digest());

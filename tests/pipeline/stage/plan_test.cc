@@ -6,6 +6,7 @@
 #include "pipeline/format/open_model.h"
 #include "pipeline/stage/geometry.h"
 #include "pipeline/stage/plan_text.h"
+#include "pipeline/tensor/distortion.h"
 #include "tests/pipeline/stage/stage_fixture.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -129,6 +130,37 @@ TEST(Plan, TextNamesTensorsSchemesAndExactSizes) {
   EXPECT_THAT(text, HasSubstr("q4_0"));
   EXPECT_THAT(text, HasSubstr(fmt::format("gguf-q4_0/model.gguf: {} bytes",
                                           plan->targets[0].layout.files.back().size)));
+}
+
+TEST(Plan, ChangesAndImportanceShow) {
+  const TempDir dir;
+  WriteTinyModel(dir.path(), Architecture::kLlama, {.hidden = 256, .intermediate = 512});
+  const auto source = OpenModel(RealFileSystem(), dir.path());
+  ASSERT_OK(source);
+  const ModelDescription& model = (*source)->description();
+  TargetSpec changed{"gguf", "q4_k_m"};
+  changed.own = *FindRecipe("q4_k_m");
+  changed.own->changes.overrides = {*TypeOverride::Parse("attn_k=q8_0")};
+  const auto plain = MakePlan(**source, {{"gguf", "q4_k_m"}});
+  const auto plan = MakePlan(**source, {changed});
+  ASSERT_OK(plan);
+  EXPECT_NE(PlanDigest(*plan), PlanDigest(*plain));
+  EXPECT_THAT(DescribePlan(model, *plan), HasSubstr("with attn_k=q8_0"));
+  EXPECT_LT(ExpectedErrorOf(model, plan->targets[0]), ExpectedErrorOf(model, plain->targets[0]));
+  const auto tensors = TensorsOf(model, *plan, plan->targets[0]);
+  const auto k = std::ranges::find(tensors, "blk.0.attn_k.weight", &PlannedTensor::name);
+  EXPECT_EQ(k->dtype, DType::kQ8_0);
+  EXPECT_DOUBLE_EQ(k->expected_error, ExpectedError(DType::kBF16, DType::kQ8_0));
+  EXPECT_FALSE(k->weighed);
+
+  Importance importance{.digest = HashText("i"), .columns = {}};
+  for (const Piece& piece : model.pieces)
+    importance.columns.emplace_back(piece.dims == 2 ? static_cast<size_t>(piece.cols) : 0, 1.f);
+  const auto weighed = MakePlan(**source, {changed}, std::make_shared<const Importance>(importance));
+  ASSERT_OK(weighed);
+  EXPECT_THAT(DescribePlan(model, *weighed), HasSubstr("importance: " + HashText("i").hex()));
+  for (const PlannedTensor& tensor : TensorsOf(model, *weighed, weighed->targets[0]))
+    EXPECT_EQ(tensor.weighed, tensor.dtype != DType::kF32 && tensor.dtype != DType::kQ8_0) << tensor.name;
 }
 
 class HandMade : public ::testing::Test {

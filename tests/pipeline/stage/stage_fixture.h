@@ -232,7 +232,8 @@ inline std::vector<float> Deinterleave(const std::vector<float>& values, int64_t
 }
 
 // The whole file at once, with as much memory as it takes.
-inline Bytes NaiveFile(const ModelSource& source, const TargetLayout& layout, uint32_t file) {
+inline Bytes NaiveFile(const ModelSource& source, const TargetLayout& layout, uint32_t file,
+                       const Importance& importance = {}) {
   const ModelDescription& model = source.description();
   Bytes out(layout.files[file].size);
   for (const FixedBytes& fixed : layout.files[file].fixed)
@@ -252,7 +253,8 @@ inline Bytes NaiveFile(const ModelSource& source, const TargetLayout& layout, ui
       values = placed.order == RowOrder::kInterleaved ? Interleave(values, rows, unit, d)
                                                       : Deinterleave(values, rows, unit, d);
     FindCodec(placed.dtype)
-        ->encode(values.data(), piece.rows, piece.cols, nullptr, out.data() + placed.offset);
+        ->encode(values.data(), piece.rows, piece.cols, importance.Of(placed.piece),
+                 out.data() + placed.offset);
   }
   return out;
 }

@@ -38,7 +38,7 @@ def q4_0(rows):
 
 
 def quantized(state):
-    """The state dict as an INT4 artifact holds it: the head in Q8_0, all other matrices in Q4_0."""
+    """The state dict nearly as a q4_0 artifact holds it: all matrices in Q4_0 but the head, here in Q8_0, not Q6_K."""
     out = {}
     for name, weight in state.items():
         rows = weight.float().numpy()

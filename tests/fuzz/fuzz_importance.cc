@@ -1,0 +1,59 @@
+// Importance files: whatever is accepted weighs whole rows with numbers that encoders may multiply with.
+#include <cmath>
+#include <cstdlib>
+
+#include "pipeline/format/gguf/gguf_importance.h"
+#include "pipeline/model/shapes.h"
+#include "tests/support/memory_file.h"
+
+using quantfleet::testing::MemoryFileSystem;
+namespace pipeline = quantfleet::pipeline;
+
+namespace {
+
+pipeline::ModelDescription Model() {
+  pipeline::ModelDescription model;
+  model.architecture = pipeline::Architecture::kPhi3;
+  model.hyper = {.hidden = 4,
+                 .intermediate = 6,
+                 .layers = 1,
+                 .heads = 2,
+                 .kv_heads = 1,
+                 .head_dim = 2,
+                 .vocab = 9,
+                 .context = 8,
+                 .original_context = 8,
+                 .rope_dims = 2};
+  for (const pipeline::PieceName& name : pipeline::CanonicalPieces(model.hyper, false)) {
+    const pipeline::Shape s = ShapeOf(model.hyper, name.role);
+    model.pieces.push_back({.role = name.role,
+                            .layer = name.layer,
+                            .rows = s.rows,
+                            .cols = s.cols,
+                            .dims = s.dims,
+                            .tensor = 0,
+                            .first_row = 0});
+  }
+  return model;
+}
+
+void Require(bool condition) {
+  if (!condition) std::abort();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const pipeline::ModelDescription model = Model();
+  MemoryFileSystem files;
+  files.Put("input.gguf", std::string(reinterpret_cast<const char*>(data), size));
+  const auto importance = pipeline::ReadImportance(files, "input.gguf", model);
+  if (!importance.ok()) return 0;
+  Require(importance->columns.size() == model.pieces.size());
+  for (size_t i = 0; i < model.pieces.size(); ++i) {
+    const std::vector<float>& columns = importance->columns[i];
+    Require(columns.empty() || static_cast<int64_t>(columns.size()) == model.pieces[i].cols);
+    for (const float weight : columns) Require(std::isfinite(weight) && weight >= 0);
+  }
+  return 0;
+}

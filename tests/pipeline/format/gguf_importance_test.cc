@@ -1,0 +1,148 @@
+#include "pipeline/format/gguf/gguf_importance.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "pipeline/format/gguf/gguf_names.h"
+#include "pipeline/format/gguf/gguf_writer.h"
+#include "pipeline/model/shapes.h"
+#include "tests/support/memory_file.h"
+#include "tests/support/status_matchers.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+using testing::MemoryFileSystem;
+
+ModelDescription Model(Architecture architecture) {
+  ModelDescription model;
+  model.architecture = architecture;
+  model.hyper = {.hidden = 4,
+                 .intermediate = 6,
+                 .layers = 2,
+                 .heads = 2,
+                 .kv_heads = 1,
+                 .head_dim = 2,
+                 .vocab = 9,
+                 .context = 8,
+                 .original_context = 8,
+                 .rope_dims = 2};
+  for (const PieceName& name : CanonicalPieces(model.hyper, false)) {
+    const Shape s = ShapeOf(model.hyper, name.role);
+    model.pieces.push_back({.role = name.role,
+                            .layer = name.layer,
+                            .rows = s.rows,
+                            .cols = s.cols,
+                            .dims = s.dims,
+                            .tensor = 0,
+                            .first_row = 0});
+  }
+  return model;
+}
+
+// Tensors by name; a vector each, in F32 unless said otherwise.
+using Vectors = std::map<std::string, std::vector<float>>;
+
+std::string FileOf(const Vectors& vectors, std::string_view type = "imatrix", DType dtype = DType::kF32) {
+  GgufWriter writer;
+  if (!type.empty()) writer.AddText("general.type", type);
+  std::string data;
+  for (const auto& [name, values] : vectors) {
+    writer.AddTensor(name, dtype, 1, static_cast<int64_t>(values.size()), 1);
+    data += AsText(std::as_bytes(std::span(values)));
+    data.resize(writer.data_size(), '\0');
+  }
+  return writer.Header() + data;
+}
+
+class ImportanceTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<Importance> Read(std::string bytes, Architecture architecture = Architecture::kLlama) {
+    files_.Put("i.gguf", std::move(bytes));
+    return ReadImportance(files_, "i.gguf", Model(architecture));
+  }
+  static std::vector<float> Of(const Importance& importance, Architecture architecture, Role role,
+                               int layer) {
+    const ModelDescription model = Model(architecture);
+    return importance.columns[static_cast<size_t>(model.Find(role, layer) - model.pieces.data())];
+  }
+  MemoryFileSystem files_;
+};
+
+TEST_F(ImportanceTest, MeansOfTheColumnsByPiece) {
+  const std::string bytes = FileOf({{"blk.1.attn_q.weight.in_sum2", {2, 4, 0, 1}},
+                                    {"blk.1.attn_q.weight.counts", {4}},
+                                    {"blk.0.ffn_down.weight.in_sum2", {1, 2, 3, 4, 5, 6}},
+                                    {"blk.0.ffn_down.weight.counts", {0}},
+                                    {"blk.7.attn_q.weight.in_sum2", {1}},  // of a layer that the model lacks
+                                    {"blk.7.attn_q.weight.counts", {1}}});
+  const auto importance = Read(bytes);
+  ASSERT_OK(importance);
+  EXPECT_EQ(importance->digest, HashText(bytes));
+  EXPECT_EQ(Of(*importance, Architecture::kLlama, Role::kAttnQ, 1), (std::vector<float>{0.5f, 1, 0, 0.25f}));
+  EXPECT_EQ(Of(*importance, Architecture::kLlama, Role::kFfnDown, 0), std::vector<float>(6, 1.f))
+      << "never used";
+  EXPECT_TRUE(Of(*importance, Architecture::kLlama, Role::kAttnK, 1).empty());
+  EXPECT_EQ(importance->Of(99), nullptr);
+}
+
+TEST_F(ImportanceTest, AFusedTensorsColumnsAreThoseOfEachPiece) {
+  const auto importance = Read(FileOf({{"blk.0.attn_qkv.weight.in_sum2", {2, 4, 6, 8}},
+                                       {"blk.0.attn_qkv.weight.counts", {2}},
+                                       {"blk.0.ffn_up.weight.in_sum2", {1, 1, 2, 2}},
+                                       {"blk.0.ffn_up.weight.counts", {1}}}),
+                               Architecture::kPhi3);
+  ASSERT_OK(importance);
+  for (const Role role : {Role::kAttnQ, Role::kAttnK, Role::kAttnV})
+    EXPECT_EQ(Of(*importance, Architecture::kPhi3, role, 0), (std::vector<float>{1, 2, 3, 4}));
+  for (const Role role : {Role::kFfnGate, Role::kFfnUp})
+    EXPECT_EQ(Of(*importance, Architecture::kPhi3, role, 0), (std::vector<float>{1, 1, 2, 2}));
+}
+
+TEST_F(ImportanceTest, AnEmbeddingsOddLengthIsPassedOver) {
+  const auto importance = Read(FileOf({{"token_embd.weight.in_sum2", {1, 2}},
+                                       {"token_embd.weight.counts", {1}},
+                                       {"output.weight.in_sum2", {1, 2, 3, 4}},
+                                       {"output.weight.counts", {1}}}));
+  ASSERT_OK(importance);
+  EXPECT_TRUE(Of(*importance, Architecture::kLlama, Role::kTokenEmbedding, -1).empty());
+  EXPECT_FALSE(Of(*importance, Architecture::kLlama, Role::kOutputHead, -1).empty());
+}
+
+TEST_F(ImportanceTest, WhatIsWrongIsNamed) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto with = [](std::vector<float> sums, std::vector<float> counts) {
+    return FileOf({{"output.weight.in_sum2", std::move(sums)}, {"output.weight.counts", std::move(counts)}});
+  };
+  EXPECT_OK(Read(with({1, 2, 3, 4}, {2})));
+  EXPECT_ERROR(Read(with({1, 2, 3}, {2})), kInvalidArgument, "i.gguf: 'output.weight.in_sum2' has 3 values");
+  EXPECT_ERROR(Read(with({1, 2, 3, 4, 5, 6, 7, 8}, {2, 2})), kInvalidArgument, "2 counts");
+  EXPECT_ERROR(Read(with({1, nan, 3, 4}, {2})), kInvalidArgument,
+               "'output.weight.in_sum2' holds nan at column 1");
+  EXPECT_ERROR(Read(with({1, INFINITY, 3, 4}, {2})), kInvalidArgument, "holds inf at column 1");
+  EXPECT_ERROR(Read(with({1, 2, 3, -4}, {2})), kInvalidArgument, "holds -4 at column 3");
+  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {-1})), kInvalidArgument,
+               "'output.weight.counts' is -1, which is no count");
+  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {nan})), kInvalidArgument, "which is no count");
+  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {INFINITY})), kInvalidArgument, "which is no count");
+  EXPECT_ERROR(Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}})), kInvalidArgument,
+               "there is 'output.weight.in_sum2' but no 'output.weight.counts'");
+  EXPECT_ERROR(Read(FileOf({{"x.counts", {1}}})), kInvalidArgument, "no 'x.in_sum2'");
+  EXPECT_ERROR(Read(FileOf({{"output.weight", {1}}})), kInvalidArgument, "no tensor has sums");
+  EXPECT_ERROR(Read(FileOf({{"x.in_sum2", {1}}, {"x.counts", {1}}})), kInvalidArgument,
+               "names no tensor of this llama model");
+  EXPECT_ERROR(
+      Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}, {"output.weight.counts", {1}}}, "model")),
+      kInvalidArgument, "general.type is 'model', not 'imatrix'");
+  EXPECT_ERROR(Read(FileOf({}, "")), kInvalidArgument, "general.type is ''");
+  std::string bytes = with({1, 2, 3, 4}, {2});
+  EXPECT_ERROR(Read(bytes.substr(0, bytes.size() - 40)), kDataLoss, "i.gguf");
+  EXPECT_ERROR(Read("old form"), kInvalidArgument, "llama-imatrix --in-file");
+  EXPECT_ERROR(ReadImportance(files_, "none.gguf", Model(Architecture::kLlama)), kNotFound, "none.gguf");
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,41 @@
+#include "pipeline/stage/overflow.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "pipeline/tensor/codec.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+// Every type that holds half-precision numbers says so when a finite value is too large for them.
+TEST(Overflow, FinitelyLargeValuesAreFound) {
+  for (const DType type : {DType::kF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
+                           DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+    for (const float large : {1e12f, -1e12f}) {
+      std::vector<float> values(512, 0.5f);
+      values[300] = large;
+      Bytes blocks(static_cast<size_t>(RowBytes(type, 512)));
+      FindCodec(type)->encode(values.data(), 1, 512, nullptr, blocks.data());
+      EXPECT_EQ(FindHalfOverflow(type, blocks), 300 / Info(type).block_elements * Info(type).block_elements)
+          << Info(type).name << " " << large;
+      values[300] = 1;
+      FindCodec(type)->encode(values.data(), 1, 512, nullptr, blocks.data());
+      EXPECT_EQ(FindHalfOverflow(type, blocks), -1) << Info(type).name;
+    }
+  }
+}
+
+// Q4_1 and Q5_1: a minimum overflows though the scale does not.
+TEST(Overflow, MinimumsToo) {
+  for (const DType type : {DType::kQ4_1, DType::kQ5_1}) {
+    std::vector<float> values(32, -70000.f);
+    Bytes blocks(static_cast<size_t>(RowBytes(type, 32)));
+    FindCodec(type)->encode(values.data(), 1, 32, nullptr, blocks.data());
+    EXPECT_EQ(FindHalfOverflow(type, blocks), 0) << Info(type).name;
+  }
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline
