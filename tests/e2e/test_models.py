@@ -9,11 +9,12 @@ import unittest
 import unittest.mock
 from pathlib import Path
 
-from harness import ROOT, run, run_json
+from harness import BIN, ROOT, EndToEnd, read_safetensors, run, run_json, write_safetensors
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import byte_bpe  # noqa: E402
 import families  # noqa: E402
+from gguf_io import BF16, F16, F32, Q4_0, Q8_0, Gguf  # noqa: E402
 
 JUDGES = ROOT / "tests/judges"
 NODE = JUDGES / "node_modules/.bin/node"
@@ -155,6 +156,167 @@ class Families(ModelTest):
 
     def test_qwen25_tied(self):
         self.check("qwen25-tied")
+
+
+class QuantizedSources(ModelTest):
+    def encoded(self, kind, tensor):
+        """The floats of a source tensor as llama.cpp's own quantizer encodes them, or ours where it is not here."""
+        source, out = self.dir / "in.f32", self.dir / "out.bin"
+        source.write_bytes(tensor.floats())
+        cols = str(tensor.shape[0])
+        library = next(JUDGES.glob("node_modules/@node-llama-cpp/linux-x64/bins/linux-x64/libggml-base.so*"), None)
+        if library:
+            subprocess.run([BIN / "ggml_quantize", library, kind, cols, source, out], check=True)
+        else:
+            run("codec_tool", "encode", kind, cols, source, out)
+        return out.read_bytes()
+
+    def check(self, gguf):
+        """q8_0 and q4_0 of a GGUF are its tensors decoded, then encoded."""
+        source = Gguf(gguf).tensors
+        for recipe, path in quantize(gguf, self.dir / f"{gguf.stem}-out", ["q8_0", "q4_0"]).items():
+            made = Gguf(path).tensors
+            self.assertEqual(list(made), list(source))
+            kinds = {t.kind for t in made.values()}
+            self.assertEqual(kinds, {F32, Q8_0} if recipe == "q8_0" else {F32, Q8_0, Q4_0})
+            for name, tensor in made.items():
+                old = source[name]
+                want = old.floats() if tensor.kind == F32 else \
+                    old.data if tensor.kind == old.kind else \
+                    self.encoded("q4_0" if tensor.kind == Q4_0 else "q8_0", old)
+                self.assertEqual(tensor.data, want, f"{recipe} {name}")
+        return source
+
+    def test_q8_0_to_q4_0_is_decode_then_encode(self):
+        for name in ("phi4-mini", "llama32"):
+            with self.subTest(name):
+                families.write(name, self.dir / name)
+                q8 = quantize(self.dir / name, self.dir / f"{name}-made", ["q8_0"])["q8_0"]
+                stored = run_json("quantfleet", "inspect", q8, "--json")["tensors"]
+                self.assertEqual({t["dtype"] for t in stored}, {"f32", "q8_0"}, "inspect shows what is stored")
+                gguf = q8.rename(self.dir / f"{name}.gguf")
+                self.check(gguf)
+
+    def test_types_may_be_mixed(self):
+        families.write("qwen2", self.dir / "qwen2", dtypes=("F32",))
+        files = [Gguf(p) for p in quantize(self.dir / "qwen2", self.dir / "made", ["f32", "bf16", "q8_0", "f16"]).values()]
+        mixed, turn = dict(files[0].tensors), 0
+        for name, tensor in mixed.items():
+            if len(tensor.shape) == 2:
+                mixed[name], turn = files[turn % 4].tensors[name], turn + 1
+        self.assertEqual({t.kind for t in mixed.values()}, {F32, F16, BF16, Q8_0})
+        files[0].write(self.dir / "mixed.gguf", mixed)
+        self.check(self.dir / "mixed.gguf")
+
+    def test_other_quantized_types_are_refused(self):
+        families.write("llama2", self.dir / "llama2")
+        q4 = quantize(self.dir / "llama2", self.dir / "made", ["q4_0"])["q4_0"]
+        done = run("quantfleet", "quantize", q4, "--target", "gguf:q8_0", "--out", self.dir / "out", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("token_embd.weight", done.stderr)
+        self.assertIn("use the original", done.stderr)
+
+
+class BadFamilies(EndToEnd):
+    """What contradicts itself or attacks is refused with file and field named, and leaves nothing behind."""
+
+    def refused(self, source, *words):
+        out = self.dir / "out"
+        done = run("quantfleet", "quantize", source, "--target", "gguf:f16", "--out", out, check=False)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+        self.assertEqual(list(out.rglob("*")) if out.exists() else [], [])
+        self.assertLess(len(done.stderr), 4000)
+
+    def model(self, name, **options):
+        families.write(name, self.dir / name, **options)
+        return self.dir / name
+
+    def edited_tokenizer(self, name, edit):
+        folder = self.model(name)
+        path = folder / "tokenizer.json"
+        tokenizer = json.loads(path.read_text())
+        edit(tokenizer)
+        path.write_text(json.dumps(tokenizer))
+        return folder
+
+    def test_unknown_and_catastrophic_regular_expressions(self):
+        def use(regex):
+            return lambda t: t["pre_tokenizer"]["pretokenizers"][0]["pattern"].update(Regex=regex)
+        self.refused(self.edited_tokenizer("phi4", use(r"\p{N}{1,4}|(a+)+$")), "tokenizer.json",
+                     r"the regular expression \p{N}{1,4}|(a+)+$", "known are those of Llama 3 (llama-bpe)")
+        self.refused(self.edited_tokenizer("phi4", use("(a*" * 200000 + ")*" * 200000)), "(1000000 bytes)")
+
+    def test_deep_and_huge_json(self):
+        folder = self.model("llama3")
+        (folder / "tokenizer.json").write_text('{"model":' * 200000)
+        self.refused(folder, "tokenizer.json", "not valid JSON")
+        (folder / "tokenizer.json").write_text('{"added_tokens":[' + "0," * (16 << 20) + "0]}")
+        self.refused(folder, "tokenizer.json", "MiB")
+        (folder / "tokenizer.json").write_text('{"added_tokens":[' + " " * (65 << 20) + "]}")
+        self.refused(folder, "tokenizer.json")
+
+    def test_more_tokens_than_rows(self):
+        def crowd(tokenizer):
+            tokenizer["model"]["vocab"].update({f"extra{i}": 1000 + i for i in range(50000)})
+        self.refused(self.edited_tokenizer("qwen2", crowd), "tokenizer.json", "50999", "vocab_size is")
+
+    def test_a_text_with_two_ids(self):
+        def twice(tokenizer):
+            tokenizer["added_tokens"][-1]["content"] = tokenizer["added_tokens"][-2]["content"]
+        self.refused(self.edited_tokenizer("phi4-mini", twice), "the same text '<|tool|>'")
+
+    def test_configs_that_contradict_the_tensors(self):
+        for name, change, *words in (
+                ("phi3-medium", {"num_key_value_heads": 2}, "self_attn.qkv_proj.weight", "num_key_value_heads"),
+                ("phi4-mini", {"intermediate_size": 96}, "mlp.down_proj.weight", "intermediate_size"),
+                ("llama2", {"num_key_value_heads": 2}, "self_attn.k_proj.weight", "num_key_value_heads"),
+                ("llama32", {"head_dim": 16}, "self_attn.o_proj.weight", "head_dim"),
+                ("qwen2", {"hidden_size": 64}, "model.embed_tokens.weight", "hidden_size"),
+                ("mistral", {"vocab_size": 4096}, "model.embed_tokens.weight", "vocab_size"),
+                ("qwen25-tied", {"tie_word_embeddings": False}, "lm_head.weight", "is missing"),
+                ("phi3-mini-4k", {"num_hidden_layers": 3}, "model.layers.2.input_layernorm.weight", "is missing")):
+            with self.subTest(name):
+                folder = self.model(name)
+                config = json.loads((folder / "config.json").read_text())
+                (folder / "config.json").write_text(json.dumps({**config, **change}))
+                self.refused(folder, name, *words)
+
+    def test_rope_factors_of_the_wrong_length(self):
+        good = families.long_rope(16, 60)
+        for change, *words in (
+                ({"long_factor": good["long_factor"][:-1]}, "rope_scaling.long_factor has 15 values", "16"),
+                ({"short_factor": good["short_factor"] * 2}, "rope_scaling.short_factor has 32 values", "16"),
+                ({"short_factor": []}, "rope_scaling.short_factor has 0 values"),
+                ({"long_factor": [0.0] * 16}, "rope_scaling.long_factor is 0"),
+                ({"long_factor": ["x"] * 16}, "'long_factor'")):
+            with self.subTest(change):
+                self.refused(self.model("phi3-mini-128k", rope_scaling={**good, **change}), "config.json", *words)
+
+    def test_duplicate_tensors(self):
+        folder = self.model("llama2", shards=2)
+        # Across shards: the second one holds a tensor of the first as well.
+        first, second = (folder / f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
+        one, _ = read_safetensors(first)
+        header, data = read_safetensors(second)
+        name = next(n for n in one if n.endswith("norm.weight"))
+        header[name] = {"dtype": "BF16", "shape": [128], "data_offsets": [len(data), len(data) + 256]}
+        write_safetensors(second, header, data + bytes(256))
+        self.refused(folder, second.name, name, first.name)
+        # Within a file.
+        folder = self.model("qwen2")
+        raw = (folder / "model.safetensors").read_bytes()
+        length = int.from_bytes(raw[:8], "little")
+        text = raw[8:8 + length].replace(b"layers.1.input_layernorm", b"layers.0.input_layernorm")
+        (folder / "model.safetensors").write_bytes(raw[:8] + text + raw[8 + length:])
+        self.refused(folder, "model.safetensors", "model.layers.0.input_layernorm.weight", "occurs twice")
+
+    def test_pickles(self):
+        folder = self.model("mistral")
+        (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+        self.refused(folder, "pytorch_model.bin", "convert it to safetensors", "save_pretrained", str(folder))
+        self.refused(folder / "pytorch_model.bin", "convert it to safetensors")
 
 
 if __name__ == "__main__":
