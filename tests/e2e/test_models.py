@@ -1,19 +1,20 @@
 """Every published family, as a tiny model of its shape: what we make of it is loaded by llama.cpp itself, which finds the
 tokens that an independent tokenizer finds and the likelihood that our engine finds."""
 import json
+import math
 import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
-import unittest.mock
 from pathlib import Path
 
-from harness import BIN, ROOT, EndToEnd, read_safetensors, run, run_json, write_safetensors
+from harness import BIN, ROOT, SHARED, EndToEnd, read_safetensors, run, run_json, write_safetensors
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import byte_bpe  # noqa: E402
 import families  # noqa: E402
+import sentencepiece_bpe  # noqa: E402
 from gguf_io import BF16, F16, F32, Q4_0, Q8_0, Gguf  # noqa: E402
 
 JUDGES = ROOT / "tests/judges"
@@ -93,7 +94,7 @@ class Families(ModelTest):
                 self.assertNotEqual(other.encode(TRICKY), theirs, f"{pre} gives the same tokens")
         return theirs
 
-    def check(self, name, **options):
+    def check(self, name, says=None, **options):
         family = families.write(name, self.dir / name, **options)
         ggufs = quantize(self.dir / name, self.dir / "out", LIMITS)
         said = run_json("quantfleet", "inspect", ggufs["q8_0"].parent, "--json")["model"]
@@ -101,7 +102,7 @@ class Families(ModelTest):
         self.assertEqual(said["tokenizer"]["kind"], "byte-bpe" if family.pre else "sentencepiece")
         self.assertEqual(said["tokenizer"].get("pre", ""), family.pre)
         self.assertEqual(said["tokenizer"]["tokens"], family.vocab)
-        for key, value in SAYS[name].items():
+        for key, value in {**SAYS[name], **(says or {})}.items():
             self.assertEqual(said["hyperparameters"][key], value, key)
         ids = (self.tokens(family, ggufs["f16"]) * 4)[:500]
         for recipe, gguf in ggufs.items():
@@ -120,9 +121,8 @@ class Families(ModelTest):
 
     def test_phi3_mini_128k_long_factors(self):
         # The judge's context of 512 exceeds an original one of 256, so both engines take the long factors.
-        SAYS_HERE = {**SAYS["phi3-mini-128k"], "original_context": 256}
-        with unittest.mock.patch.dict(SAYS, {"phi3-mini-128k": SAYS_HERE}):
-            _, ggufs, ids = self.check("phi3-mini-128k", original_max_position_embeddings=256)
+        _, ggufs, ids = self.check("phi3-mini-128k", original_max_position_embeddings=256,
+                                   says={"original_context": 256})
         # And it matters: the short factors say something else about the same tokens.
         short = self.likelihood(ggufs["f16"], ids[:256], context=256)
         self.assertGreater(abs(self.likelihood(ggufs["f16"], ids[:256]) / short - 1), 0.01)
@@ -148,6 +148,9 @@ class Families(ModelTest):
     def test_llama32(self):
         self.check("llama32", dtypes=("F32", "F16", "BF16"))
 
+    def test_llama2_stretched(self):
+        self.check("llama2", rope_scaling={"type": "linear", "factor": 4.0}, says={"rope_scaling": "linear"})
+
     def test_mistral(self):
         self.check("mistral", shards=2)
 
@@ -158,7 +161,16 @@ class Families(ModelTest):
         self.check("qwen25-tied")
 
 
-class QuantizedSources(ModelTest):
+class GgufSources(ModelTest):
+    def test_every_family_survives_the_way_through_a_gguf(self):
+        """A file made from our F32 GGUF is the file made from the folder, header and all."""
+        for name in families.FAMILIES:
+            with self.subTest(name):
+                families.write(name, self.dir / name)
+                direct = quantize(self.dir / name, self.dir / f"{name}-1", ["f32", "q8_0"])
+                again = quantize(direct["f32"], self.dir / f"{name}-2", ["q8_0"])
+                self.assertEqual(again["q8_0"].read_bytes(), direct["q8_0"].read_bytes())
+
     def encoded(self, kind, tensor):
         """The floats of a source tensor as llama.cpp's own quantizer encodes them, or ours where it is not here."""
         source, out = self.dir / "in.f32", self.dir / "out.bin"
@@ -215,6 +227,56 @@ class QuantizedSources(ModelTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("token_embd.weight", done.stderr)
         self.assertIn("use the original", done.stderr)
+
+
+@unittest.skipUnless(SHARED, "QUANTFLEET_SHARED is not set: the real vocabularies are not here")
+@unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")
+class RealVocabularies(ModelTest):
+    """Vocabularies of the real size go through our tokenizer files and come out of llama.cpp with the ids that its
+    own tests expect."""
+
+    def folder(self, family, vocab):
+        folder = self.dir / "hf"
+        folder.mkdir()
+        f = families.FAMILIES[family]()
+        f.hidden, f.intermediate, f.heads, f.kv_heads, f.head_dim, f.layers = 32, 32, 1, 1, 0, 1
+        f.vocab = len(vocab["tokenizer.ggml.tokens"])
+        families.write_config(f, folder, rope_scaling=None)
+        families.write_safetensors(folder / "model.safetensors", [
+            (name, shape, "BF16", bytes(2 * math.prod(shape))) for name, shape, _ in families.tensors(f)])
+        return folder
+
+    def check(self, folder, name):
+        texts = (SHARED / f"vocab/{name}.inp").read_text().split("\n__ggml_vocab_test__\n")
+        want = [[int(i) for i in line.split()] for line in
+                (SHARED / f"vocab/{name}.out").read_text().split("\n")[:len(texts)]]
+        gguf = quantize(folder, self.dir / "out", ["q8_0"])["q8_0"]
+        (self.dir / "texts.json").write_text(json.dumps(texts))
+        got = llama_cpp(gguf, "tokenize", "--texts-file", self.dir / "texts.json")
+        self.assertGreater(len(texts), 40)
+        for text, ids, expected in zip(texts, got, want, strict=True):
+            self.assertEqual(ids, expected, repr(text))
+
+    def test_llama3(self):
+        vocab = Gguf(SHARED / "vocab/ggml-vocab-llama-bpe.gguf").keys
+        folder = self.folder("llama3", vocab)
+        bpe = byte_bpe.ByteBpe("llama-bpe", [tuple(m.split(" ")) for m in vocab["tokenizer.ggml.merges"]])
+        kinds = vocab["tokenizer.ggml.token_type"]
+        bpe.vocab = {t: i for i, t in enumerate(vocab["tokenizer.ggml.tokens"]) if kinds[i] == 1}
+        bpe.added = {i: (t, True) for i, t in enumerate(vocab["tokenizer.ggml.tokens"]) if kinds[i] != 1}
+        (folder / "tokenizer.json").write_text(json.dumps(bpe.tokenizer_json("<|begin_of_text|>")))
+        (folder / "tokenizer_config.json").write_text(json.dumps(families.LLAMA3_TOKENIZER))
+        self.check(folder, "ggml-vocab-llama-bpe.gguf")
+
+    def test_phi3(self):
+        vocab = Gguf(SHARED / "vocab/ggml-vocab-phi-3.gguf").keys
+        folder = self.folder("phi3-mini-4k", vocab)
+        every = list(zip(*(vocab[f"tokenizer.ggml.{k}"] for k in ("tokens", "scores", "token_type"))))
+        (folder / "tokenizer.model").write_bytes(sentencepiece_bpe.model_proto(every[:32000]))
+        added = {i: t for i, (t, _, kind) in enumerate(every) if kind in (3, 4)}
+        (folder / "tokenizer_config.json").write_text(json.dumps({**families.PHI3_TOKENIZER, "added_tokens_decoder": {
+            i: {"content": t, "special": every[i][2] == 3} for i, t in added.items()}}))
+        self.check(folder, "ggml-vocab-phi-3.gguf")
 
 
 class BadFamilies(EndToEnd):

@@ -1,10 +1,10 @@
 // llama.cpp itself as judge of a GGUF file, on the CPU, through node-llama-cpp's prebuilt binary.
 //
-//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf tokenize --text-file F
+//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf tokenize --text-file F | --texts-file F.json
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F | --tokens-file F [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T    [--max-tokens N]
 //
-// Prints one line of JSON: token ids (no BOS), {tokens, mean_nll, ppl} or {text, ids, stopped}.
+// Prints one line of JSON: token ids (no BOS; a list of them for a JSON array of texts), {tokens, mean_nll, ppl} or {text, ids, stopped}.
 // Further option: --threads N (1 unless given).
 // nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
 // where the model asks for one and counts among `tokens`. A tokens file is a JSON array of ids, taken as
@@ -21,7 +21,7 @@ const STRIDE = 16;
 const SMALLEST = 2 ** -149;
 
 const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy " +
-    "[--text-file F] [--tokens-file F] [--prompt T] [--max-tokens N] [--threads N]";
+    "[--text-file F] [--texts-file F] [--tokens-file F] [--prompt T] [--max-tokens N] [--threads N]";
 
 class UsageError extends Error {}
 
@@ -33,6 +33,7 @@ function parseCommandLine(argv) {
             allowPositionals: true,
             options: {
                 "text-file": {type: "string"},
+                "texts-file": {type: "string"},
                 "tokens-file": {type: "string"},
                 "prompt": {type: "string"},
                 "max-tokens": {type: "string"},
@@ -58,6 +59,7 @@ function parseCommandLine(argv) {
         model: positionals[0],
         command: positionals[1],
         textFile: values["text-file"],
+        textsFile: values["texts-file"],
         tokensFile: values["tokens-file"],
         prompt: values.prompt,
         maxTokens: number("max-tokens"),
@@ -99,8 +101,11 @@ function withBos(model, ids) {
 }
 
 async function tokenize(options) {
-    const text = await readFile(required(options.textFile, "text-file", "tokenize"), "utf8");
+    const path = options.textsFile ?? required(options.textFile, "text-file", "tokenize");
+    const text = await readFile(path, "utf8");
     const model = await loadModel(options.model, {vocabOnly: true, threads: options.threads});
+    if (options.textsFile !== undefined)
+        return JSON.parse(text).map((one) => model.tokenize(one, false));
     return model.tokenize(text, false);
 }
 

@@ -257,18 +257,22 @@ def write_tokenizer(f, folder):
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
-def write(name, folder, dtypes=("BF16",), shards=1, seed=1, **config):
-    """Writes the family's folder; `config` overrides members of config.json. Returns what was written."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    f = FAMILIES[name]()
-    write_tokenizer(f, folder)
+def write_config(f, folder, **config):
     text = {**f.config, "hidden_size": f.hidden, "intermediate_size": f.intermediate, "num_hidden_layers": f.layers,
             "num_attention_heads": f.heads, "num_key_value_heads": f.kv_heads, "vocab_size": f.vocab,
             "tie_word_embeddings": f.tied, "torch_dtype": "bfloat16", **config}
     if f.head_dim:
         text["head_dim"] = f.head_dim
     (folder / "config.json").write_text(json.dumps(text, indent=1))
+
+
+def write(name, folder, dtypes=("BF16",), shards=1, seed=1, **config):
+    """Writes the family's folder; `config` overrides members of config.json. Returns what was written."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    f = FAMILIES[name]()
+    write_tokenizer(f, folder)
+    write_config(f, folder, **config)
     (folder / "LICENSE").write_text("Public domain: random numbers.\n")
     write_weights(f, folder, dtypes, shards, seed)
     return f

@@ -1,4 +1,4 @@
-"""GGUF files as a test needs them, without libraries: reads tensors, writes a file again with other ones."""
+"""GGUF files as a test needs them, without libraries: reads keys and tensors, writes a file again with other ones."""
 import struct
 from dataclasses import dataclass
 
@@ -33,9 +33,10 @@ class Gguf:
         self.at = 24
         magic, version, tensors, kvs = struct.unpack_from("<4sIQQ", self.raw)
         assert (magic, version) == (b"GGUF", 3)
+        self.keys = {}
         for _ in range(kvs):
-            self.string()
-            self.skip(self.number("I"))
+            key = self.string()
+            self.keys[key] = self.value(self.number("I"))
         self.kvs, self.kv_count = self.raw[24:self.at], kvs
         infos = []
         for _ in range(tensors):
@@ -60,16 +61,14 @@ class Gguf:
         self.at += size
         return self.raw[self.at - size:self.at].decode()
 
-    def skip(self, kind):
-        sizes = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+    def value(self, kind):
+        codes = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
         if kind == 8:
-            self.string()
-        elif kind == 9:
+            return self.string()
+        if kind == 9:
             element, count = self.number("I"), self.number("Q")
-            for _ in range(count):
-                self.skip(element)
-        else:
-            self.at += sizes[kind]
+            return [self.value(element) for _ in range(count)]
+        return self.number(codes[kind])
 
     def write(self, path, tensors):
         """This file's keys with other tensors."""
