@@ -70,8 +70,8 @@ absl::Status ReadLongRope(JsonMembers& from, Architecture architecture, Hyperpar
   if (const auto original = from.Integer("original_max_position_embeddings")) h.original_context = *original;
   QF_RETURN_IF_ERROR(from.status());
   if (h.original_context < 2)
-    return InvalidArgument("{}: LongRoPE needs 'original_max_position_embeddings' of at least 2, not {}", from.where(),
-                           h.original_context);
+    return InvalidArgument("{}: LongRoPE needs 'original_max_position_embeddings' of at least 2, not {}",
+                           from.where(), h.original_context);
   const auto given = from.Number("attention_factor");
   rope.attention_factor = given ? static_cast<float>(*given) : LongRopeAttentionFactor(h.context, h.original_context);
   return absl::OkStatus();

@@ -99,14 +99,16 @@ void Pad(int64_t vocab, TokenizerData& t) {
     t.tokens.push_back({fmt::format("[PAD{}]", i), kPadScore, TokenType::kUnused});
 }
 
-// Some publishers forget to call their control tokens special. llama.cpp's converter goes by the same spellings.
+// Some publishers forget to call their control tokens special. llama.cpp's converter goes by the same
+// spellings.
 bool LooksSpecial(std::string_view text) {
   const auto between = [&](std::string_view first, std::string_view last) {
     return text.size() >= first.size() + last.size() && text.starts_with(first) && text.ends_with(last);
   };
   constexpr std::string_view kWideBar = "\xef\xbd\x9c";
-  return text == "<pad>" || text == "<mask>" || text == "<2mass>" || text == "[@BOS@]" || between("<|", "|>") ||
-         between("<" + std::string(kWideBar), std::string(kWideBar) + ">") || between("<unused", ">");
+  return text == "<pad>" || text == "<mask>" || text == "<2mass>" || text == "[@BOS@]" ||
+         between("<|", "|>") || between("<" + std::string(kWideBar), std::string(kWideBar) + ">") ||
+         between("<unused", ">");
 }
 
 // A user-defined token is looked for in the text itself, where SentencePiece's mark for a space is a space.
@@ -143,8 +145,8 @@ absl::Status CheckUnique(const TokenizerData& t) {
     if (t.tokens[i].text.empty()) continue;
     const auto [first, fresh] = ids.emplace(t.tokens[i].text, i);
     if (!fresh)
-      return InvalidArgument("the tokenizer's files give the ids {} and {} the same text '{}'", first->second, i,
-                             Shown(t.tokens[i].text));
+      return InvalidArgument("the tokenizer's files give the ids {} and {} the same text '{}'", first->second,
+                             i, Shown(t.tokens[i].text));
   }
   return absl::OkStatus();
 }

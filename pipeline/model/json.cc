@@ -12,8 +12,8 @@ namespace json = boost::json;
 
 namespace {
 
-// "[0,0,..." takes twelve times its bytes once parsed. A tokenizer.json as large as any that is published, 262
-// thousand tokens and half a million merges, takes less than half of this.
+// "[0,0,..." takes twelve times its bytes once parsed. A tokenizer.json as large as any that is published,
+// 262 thousand tokens and half a million merges, takes less than half of this.
 constexpr size_t kMaxParsedBytes = size_t{256} << 20;
 
 // The heap, but only so much of it.

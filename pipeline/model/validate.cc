@@ -123,9 +123,11 @@ absl::Status ValidateCoverage(const ModelDescription& model) {
     if (covered[i] == 0)
       return InvalidArgument("tensor '{}' is not a part of a {} model", tensor.name, Name(model.architecture));
     if (covered[i] != whole)
-      return InvalidArgument("tensor '{}' has the shape {}, but the hyper-parameters ask for {} in place of {}: it "
-                             "holds {}", tensor.name, ShapeText(tensor.rows, tensor.cols, tensor.dims), covered[i],
-                             whole, Formulas(model, i));
+      return InvalidArgument(
+          "tensor '{}' has the shape {}, but the hyper-parameters ask for {} in place of {}: it "
+          "holds {}",
+          tensor.name, ShapeText(tensor.rows, tensor.cols, tensor.dims), covered[i], whole,
+          Formulas(model, i));
   }
   return absl::OkStatus();
 }

@@ -1,5 +1,5 @@
-"""Every published family, as a tiny model of its shape: what we make of it is loaded by llama.cpp itself, which finds the
-tokens that an independent tokenizer finds and the likelihood that our engine finds."""
+"""Every published family, as a tiny model of its shape: what we make of it is loaded by llama.cpp itself, which
+finds the tokens that an independent tokenizer finds and the likelihood that our engine finds."""
 import json
 import math
 import shutil
@@ -19,15 +19,15 @@ from gguf_io import BF16, F16, F32, Q4_0, Q8_0, Gguf  # noqa: E402
 
 JUDGES = ROOT / "tests/judges"
 NODE = JUDGES / "node_modules/.bin/node"
-# How far apart the likelihoods may be. llama.cpp rounds activations to eight bits before it multiplies them with q8_0;
-# with f16 it rounds next to nothing, and what a missing attention factor changes (0.16 %) shows.
+# How far apart the likelihoods may be. llama.cpp rounds activations to eight bits before it multiplies them
+# with q8_0; with f16 it rounds next to nothing, and what a missing attention factor changes (0.16 %) shows.
 LIMITS = {"f16": 0.0005, "q8_0": 0.005}
 # Both engines run with it, so that both choose the same LongRoPE factors.
 CONTEXT = 512
 
-TRICKY = ("  The fox's  naïve 数字 12345 \t\n\n ends…  🦊 HelloWorld iPhone14Pro McDonald's JSONParser don't I'LL WE'VE "
-          "it'S\r\n\r\n  x = 3.14159; // 1998/2024 /usr/bin\n\txylophone zebra<tool_call>zebra xylophone ÄÖpfel "
-          "Ελληνικά नमस्ते ---===--- <|end|> <|im_end|> </s>  ")
+TRICKY = ("  The fox's  naïve 数字 12345 \t\n\n ends…  🦊 HelloWorld iPhone14Pro McDonald's JSONParser don't "
+          "I'LL WE'VE it'S\r\n\r\n  x = 3.14159; // 1998/2024 /usr/bin\n\txylophone zebra<tool_call>zebra "
+          "xylophone ÄÖpfel Ελληνικά नमस्ते ---===--- <|end|> <|im_end|> </s>  ")
 # What `quantfleet inspect` has to say beyond the sizes.
 SAYS = {
     "phi3-mini-4k": {"rope_scaling": "none", "sliding_window": 2047, "tied_embeddings": False},
@@ -46,15 +46,16 @@ SAYS = {
 
 
 def llama_cpp(model, *args):
-    done = subprocess.run([NODE, JUDGES / "llama_cpp.mjs", model, *map(str, args)], capture_output=True, text=True,
-                          timeout=600, stdin=subprocess.DEVNULL)
+    done = subprocess.run([NODE, JUDGES / "llama_cpp.mjs", model, *map(str, args)], capture_output=True,
+                          text=True, timeout=600, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise AssertionError(f"llama.cpp on {model}: {done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def quantize(source, out, recipes):
-    run("quantfleet", "quantize", source, *[x for r in recipes for x in ("--target", f"gguf:{r}")], "--out", out)
+    targets = [x for r in recipes for x in ("--target", f"gguf:{r}")]
+    run("quantfleet", "quantize", source, *targets, "--out", out)
     return {r: out / f"gguf-{r}/model.gguf" for r in recipes}
 
 
@@ -83,14 +84,15 @@ class Families(ModelTest):
         text.write_bytes(TRICKY.encode())
         theirs = llama_cpp(gguf, "tokenize", "--text-file", text)
         if not family.pre:
-            self.assertEqual(run_json("quantfleet-agent", "tokenize", gguf, "--text-file", text, "--no-bos", "--json")
-                             ["tokens"], theirs)
+            ours = run_json("quantfleet-agent", "tokenize", gguf, "--text-file", text, "--no-bos", "--json")
+            self.assertEqual(ours["tokens"], theirs)
             return theirs
         self.assertEqual(family.byte_bpe.encode(TRICKY), theirs)
         # The text tells the pre-tokenizers apart: agreeing means something.
         for pre, (regex, ignore_merges) in byte_bpe.PRE_TOKENIZERS.items():
             if (regex, ignore_merges) != byte_bpe.PRE_TOKENIZERS[family.pre]:
-                other = byte_bpe.ByteBpe(pre, family.byte_bpe.merges, families.WHOLE_WORDS, family.byte_bpe.added)
+                other = byte_bpe.ByteBpe(pre, family.byte_bpe.merges, families.WHOLE_WORDS,
+                                         family.byte_bpe.added)
                 self.assertNotEqual(other.encode(TRICKY), theirs, f"{pre} gives the same tokens")
         return theirs
 
@@ -172,11 +174,12 @@ class GgufSources(ModelTest):
                 self.assertEqual(again["q8_0"].read_bytes(), direct["q8_0"].read_bytes())
 
     def encoded(self, kind, tensor):
-        """The floats of a source tensor as llama.cpp's own quantizer encodes them, or ours where it is not here."""
+        """A tensor's floats as llama.cpp's own quantizer encodes them, or ours where it is not here."""
         source, out = self.dir / "in.f32", self.dir / "out.bin"
         source.write_bytes(tensor.floats())
         cols = str(tensor.shape[0])
-        library = next(JUDGES.glob("node_modules/@node-llama-cpp/linux-x64/bins/linux-x64/libggml-base.so*"), None)
+        library = next(JUDGES.glob("node_modules/@node-llama-cpp/linux-x64/bins/linux-x64/libggml-base.so*"),
+                       None)
         if library:
             subprocess.run([BIN / "ggml_quantize", library, kind, cols, source, out], check=True)
         else:
@@ -205,13 +208,15 @@ class GgufSources(ModelTest):
                 families.write(name, self.dir / name)
                 q8 = quantize(self.dir / name, self.dir / f"{name}-made", ["q8_0"])["q8_0"]
                 stored = run_json("quantfleet", "inspect", q8, "--json")["tensors"]
-                self.assertEqual({t["dtype"] for t in stored}, {"f32", "q8_0"}, "inspect shows what is stored")
+                self.assertEqual({t["dtype"] for t in stored}, {"f32", "q8_0"},
+                                 "inspect shows what is stored")
                 gguf = q8.rename(self.dir / f"{name}.gguf")
                 self.check(gguf)
 
     def test_types_may_be_mixed(self):
         families.write("qwen2", self.dir / "qwen2", dtypes=("F32",))
-        files = [Gguf(p) for p in quantize(self.dir / "qwen2", self.dir / "made", ["f32", "bf16", "q8_0", "f16"]).values()]
+        made = quantize(self.dir / "qwen2", self.dir / "made", ["f32", "bf16", "q8_0", "f16"])
+        files = [Gguf(p) for p in made.values()]
         mixed, turn = dict(files[0].tensors), 0
         for name, tensor in mixed.items():
             if len(tensor.shape) == 2:
@@ -223,7 +228,8 @@ class GgufSources(ModelTest):
     def test_other_quantized_types_are_refused(self):
         families.write("llama2", self.dir / "llama2")
         q4 = quantize(self.dir / "llama2", self.dir / "made", ["q4_0"])["q4_0"]
-        done = run("quantfleet", "quantize", q4, "--target", "gguf:q8_0", "--out", self.dir / "out", check=False)
+        done = run("quantfleet", "quantize", q4, "--target", "gguf:q8_0", "--out", self.dir / "out",
+                   check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("token_embd.weight", done.stderr)
         self.assertIn("use the original", done.stderr)
@@ -232,8 +238,8 @@ class GgufSources(ModelTest):
 @unittest.skipUnless(SHARED, "QUANTFLEET_SHARED is not set: the real vocabularies are not here")
 @unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")
 class RealVocabularies(ModelTest):
-    """Vocabularies of the real size go through our tokenizer files and come out of llama.cpp with the ids that its
-    own tests expect."""
+    """Vocabularies of the real size go through our tokenizer files and come out of llama.cpp with the ids that
+    its own tests expect."""
 
     def folder(self, family, vocab):
         folder = self.dir / "hf"
@@ -274,8 +280,9 @@ class RealVocabularies(ModelTest):
         every = list(zip(*(vocab[f"tokenizer.ggml.{k}"] for k in ("tokens", "scores", "token_type"))))
         (folder / "tokenizer.model").write_bytes(sentencepiece_bpe.model_proto(every[:32000]))
         added = {i: t for i, (t, _, kind) in enumerate(every) if kind in (3, 4)}
-        (folder / "tokenizer_config.json").write_text(json.dumps({**families.PHI3_TOKENIZER, "added_tokens_decoder": {
-            i: {"content": t, "special": every[i][2] == 3} for i, t in added.items()}}))
+        decoder = {i: {"content": t, "special": every[i][2] == 3} for i, t in added.items()}
+        (folder / "tokenizer_config.json").write_text(json.dumps(
+            {**families.PHI3_TOKENIZER, "added_tokens_decoder": decoder}))
         self.check(folder, "ggml-vocab-phi-3.gguf")
 
 
@@ -331,14 +338,16 @@ class BadFamilies(EndToEnd):
 
     def test_configs_that_contradict_the_tensors(self):
         for name, change, *words in (
-                ("phi3-medium", {"num_key_value_heads": 2}, "self_attn.qkv_proj.weight", "num_key_value_heads"),
+                ("phi3-medium", {"num_key_value_heads": 2}, "self_attn.qkv_proj.weight",
+                 "num_key_value_heads"),
                 ("phi4-mini", {"intermediate_size": 96}, "mlp.down_proj.weight", "intermediate_size"),
                 ("llama2", {"num_key_value_heads": 2}, "self_attn.k_proj.weight", "num_key_value_heads"),
                 ("llama32", {"head_dim": 16}, "self_attn.o_proj.weight", "head_dim"),
                 ("qwen2", {"hidden_size": 64}, "model.embed_tokens.weight", "hidden_size"),
                 ("mistral", {"vocab_size": 4096}, "model.embed_tokens.weight", "vocab_size"),
                 ("qwen25-tied", {"tie_word_embeddings": False}, "lm_head.weight", "is missing"),
-                ("phi3-mini-4k", {"num_hidden_layers": 3}, "model.layers.2.input_layernorm.weight", "is missing")):
+                ("phi3-mini-4k", {"num_hidden_layers": 3}, "model.layers.2.input_layernorm.weight",
+                 "is missing")):
             with self.subTest(name):
                 folder = self.model(name)
                 config = json.loads((folder / "config.json").read_text())
@@ -354,7 +363,8 @@ class BadFamilies(EndToEnd):
                 ({"long_factor": [0.0] * 16}, "rope_scaling.long_factor is 0"),
                 ({"long_factor": ["x"] * 16}, "'long_factor'")):
             with self.subTest(change):
-                self.refused(self.model("phi3-mini-128k", rope_scaling={**good, **change}), "config.json", *words)
+                self.refused(self.model("phi3-mini-128k", rope_scaling={**good, **change}), "config.json",
+                             *words)
 
     def test_duplicate_tensors(self):
         folder = self.model("llama2", shards=2)

@@ -4,7 +4,8 @@
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F | --tokens-file F [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T    [--max-tokens N]
 //
-// Prints one line of JSON: token ids (no BOS; a list of them for a JSON array of texts), {tokens, mean_nll, ppl} or {text, ids, stopped}.
+// Prints one line of JSON: token ids (no BOS; for a JSON array of texts an array of them), {tokens, mean_nll, ppl}
+// or {text, ids, stopped}.
 // Further option: --threads N (1 unless given).
 // nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
 // where the model asks for one and counts among `tokens`. A tokens file is a JSON array of ids, taken as

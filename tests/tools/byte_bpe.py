@@ -1,19 +1,21 @@
-"""A small byte-level BPE without libraries: trains a vocabulary, writes it as tokenizer.json with a published family's
-pre-tokenizer, and encodes text with it. What llama.cpp makes of our GGUF is compared with it.
+"""A small byte-level BPE without libraries: trains a vocabulary, writes it as tokenizer.json with a published
+family's pre-tokenizer, and encodes text with it. What llama.cpp makes of our GGUF is compared with it.
 
-The regular expressions are the models' own; Python's re lacks \\p{..}, so those classes are spelled out from unicodedata.
+The regular expressions are the models' own; Python's re lacks \\p{..}, so those classes are spelled out from
+unicodedata.
 """
 import re
 import unicodedata
 from collections import Counter
 from functools import lru_cache
 
-CL100K = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
-          r"|\s+(?!\S)|\s+")
+CL100K = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+          r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 QWEN2 = CL100K.replace(r"\p{N}{1,3}", r"\p{N}")
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 O200K = "|".join([
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+    rf"[^\r\n\p{{L}}\p{{N}}]?{UPPER}*{LOWER}+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+    rf"[^\r\n\p{{L}}\p{{N}}]?{UPPER}+{LOWER}*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
     r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
@@ -83,8 +85,8 @@ def merge_pair(word, pair):
 
 
 def train_merges(lines, count):
-    """Merges of the most frequent neighbours, whatever they are: they run across the borders that a pre-tokenizer
-    draws, so that another pre-tokenizer gives other tokens."""
+    """Merges of the most frequent neighbours, whatever they are: they run across the borders that a
+    pre-tokenizer draws, so that another pre-tokenizer gives other tokens."""
     words = [list(line) for line in lines]
     merges = []
     while len(merges) < count:
@@ -109,8 +111,8 @@ class ByteBpe:
         self.ranks = {m: i for i, m in enumerate(merges)}
         self.added = dict(added)  # id -> (text, special)
 
-    def encode(self, text, regex=None):
-        """Ids of a plain text: added tokens count where they are not special. `regex` in place of the own one."""
+    def encode(self, text):
+        """Ids of a plain text, in which added tokens count that are not special."""
         plain = {t: i for i, (t, special) in self.added.items() if not special}
         parts = re.split("(" + "|".join(map(re.escape, sorted(plain, key=len, reverse=True))) + ")", text) \
             if plain else [text]
@@ -119,7 +121,7 @@ class ByteBpe:
             if part in plain:
                 ids.append(plain[part])
                 continue
-            for word in compiled(regex or self.regex).findall(part):
+            for word in compiled(self.regex).findall(part):
                 ids += self.encode_word(spelled(word))
         return ids
 
@@ -138,7 +140,8 @@ class ByteBpe:
 
     def tokenizer_json(self, bos=None, split=("Isolated", False), merges_as_pairs=False):
         """What the `tokenizers` library would save. With `bos` (text) its post-processor puts it in front."""
-        steps = [{"type": "Split", "pattern": {"Regex": self.regex}, "behavior": split[0], "invert": split[1]},
+        steps = [{"type": "Split", "pattern": {"Regex": self.regex}, "behavior": split[0],
+                  "invert": split[1]},
                  {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]
         pre = {"type": "Sequence", "pretokenizers": steps}
         if self.pre == "gpt-2":
@@ -149,13 +152,15 @@ class ByteBpe:
             post = {"type": "Sequence",
                     "processors": [post, {"type": "TemplateProcessing", "single": single, "pair": single,
                                           "special_tokens": {}}]}
+        plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
         return {
             "version": "1.0", "truncation": None, "padding": None,
-            "added_tokens": [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False,
-                              "normalized": False, "special": special} for i, (t, special) in self.added.items()],
+            "added_tokens": [{"id": i, "content": t, "special": s, **plain}
+                             for i, (t, s) in self.added.items()],
             "normalizer": {"type": "NFC"} if self.pre == "qwen2" else None,
             "pre_tokenizer": pre, "post_processor": post,
-            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
+                        "use_regex": True},
             "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
                       "end_of_word_suffix": "", "fuse_unk": False, "byte_fallback": False,
                       "ignore_merges": self.ignore_merges, "vocab": self.vocab,

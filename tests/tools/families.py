@@ -1,10 +1,10 @@
-"""Tiny models of each published family: its real config.json, tensor names, rope settings and kind of tokenizer, with
-small sizes and random weights. Deterministic; no libraries.
+"""Tiny models of each published family: its real config.json, tensor names, rope settings and kind of
+tokenizer, with small sizes and random weights. Deterministic; no libraries.
 
-    write("phi4-mini", folder, dtype="BF16", shards=2, seed=3) -> Family
+    write("phi4-mini", folder, dtypes=("BF16",), shards=2, seed=3) -> Family
 
-Weights are scaled so that attention is peaked and logits are spread: a wrong angle, bias or row order moves the
-likelihood of a text by far more than the half per cent that the tests allow.
+Weights are scaled so that attention is peaked and logits are spread: a wrong angle, bias or row order moves
+the likelihood of a text by more than the tests allow.
 """
 import json
 import math
@@ -62,44 +62,49 @@ def special(*texts):
     return [(t, True) for t in texts]
 
 
-PHI3_ADDED = special("<|endoftext|>", "<|assistant|>", "<|placeholder1|>", "<|placeholder2|>", "<|system|>", "<|end|>",
-                     "<|user|>")
+PHI3_ADDED = special("<|endoftext|>", "<|assistant|>", "<|placeholder1|>", "<|placeholder2|>", "<|system|>",
+                     "<|end|>", "<|user|>")
 PHI3_TOKENIZER = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": False, "add_eos_token": False,
-                  "bos_token": "<s>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>", "unk_token": "<unk>"}
+                  "bos_token": "<s>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>",
+                  "unk_token": "<unk>"}
 
 
 def phi3(**config):
-    return {"architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "hidden_act": "silu", "attention_bias": False,
-            "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "bos_token_id": 1, "eos_token_id": 32000, **config}
+    return {"architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "hidden_act": "silu",
+            "attention_bias": False, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "bos_token_id": 1,
+            "eos_token_id": 32000, **config}
 
 
 def phi3_long(**config):
-    return phi3(max_position_embeddings=131072, original_max_position_embeddings=4096, sliding_window=262144, **config)
+    return phi3(max_position_embeddings=131072, original_max_position_embeddings=4096, sliding_window=262144,
+                **config)
 
 
 def llama(**config):
-    return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "attention_bias": False,
-            "rms_norm_eps": 1e-05, "pretraining_tp": 1, **config}
+    return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
+            "attention_bias": False, "rms_norm_eps": 1e-05, "pretraining_tp": 1, **config}
 
 
-LLAMA2_TOKENIZER = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False, "legacy": False,
-                    "bos_token": {"__type": "AddedToken", "content": "<s>"},
+LLAMA2_TOKENIZER = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False,
+                    "legacy": False, "bos_token": {"__type": "AddedToken", "content": "<s>"},
                     "eos_token": {"__type": "AddedToken", "content": "</s>"},
                     "unk_token": {"__type": "AddedToken", "content": "<unk>"}, "pad_token": None}
-LLAMA3_ADDED = special("<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>", "<|start_header_id|>",
-                       "<|end_header_id|>", "<|reserved_special_token_1|>", "<|eot_id|>")
+LLAMA3_ADDED = special("<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>",
+                       "<|start_header_id|>", "<|end_header_id|>", "<|reserved_special_token_1|>",
+                       "<|eot_id|>")
 LLAMA3_TOKENIZER = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin_of_text|>",
                     "eos_token": "<|eot_id|>", "clean_up_tokenization_spaces": True}
 QWEN2_ADDED = special("<|endoftext|>", "<|im_start|>", "<|im_end|>") + [
     ("<tool_call>", False), ("</tool_call>", False), ("<|fim_prefix|>", False)]
 QWEN2_TOKENIZER = {"tokenizer_class": "Qwen2Tokenizer", "add_bos_token": False, "add_prefix_space": False,
-                   "bos_token": None, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "unk_token": None}
+                   "bos_token": None, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>",
+                   "unk_token": None}
 
 
 def qwen2(**config):
-    return {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "rms_norm_eps": 1e-06,
-            "rope_theta": 1000000.0, "max_position_embeddings": 32768, "sliding_window": 32768,
-            "max_window_layers": 28, "use_sliding_window": False, **config}
+    return {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu",
+            "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "max_position_embeddings": 32768,
+            "sliding_window": 32768, "max_window_layers": 28, "use_sliding_window": False, **config}
 
 
 FAMILIES = {
@@ -112,30 +117,33 @@ FAMILIES = {
         "phi3", phi3(max_position_embeddings=4096, original_max_position_embeddings=4096, sliding_window=2047,
                      rope_scaling=None), kv_heads=1, added=PHI3_ADDED, tokenizer_config=PHI3_TOKENIZER),
     "phi35-mini": lambda: Family(
-        "phi3", phi3_long(rope_scaling=long_rope(16, 32, 0.05, "su")), added=PHI3_ADDED, tokenizer_config=PHI3_TOKENIZER),
+        "phi3", phi3_long(rope_scaling=long_rope(16, 32, 0.05, "su")), added=PHI3_ADDED,
+        tokenizer_config=PHI3_TOKENIZER),
     "phi4": lambda: Family(
-        "phi3", phi3(max_position_embeddings=16384, original_max_position_embeddings=16384, sliding_window=None,
-                     rope_scaling=None, rope_theta=250000, bos_token_id=100257, eos_token_id=100257),
+        "phi3", phi3(max_position_embeddings=16384, original_max_position_embeddings=16384,
+                     sliding_window=None, rope_scaling=None, rope_theta=250000, bos_token_id=100257,
+                     eos_token_id=100257),
         kv_heads=1, pre="dbrx", split=("Removed", True),
         added=special("<|dummy_0|>", "<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>",
                       "<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|endofprompt|>", "<|dummy_85|>"),
-        tokenizer_config={"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False, "bos_token": "<|endoftext|>",
-                          "eos_token": "<|im_end|>", "pad_token": "<|dummy_85|>", "unk_token": "<|endoftext|>"}),
+        tokenizer_config={"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False,
+                          "bos_token": "<|endoftext|>", "eos_token": "<|im_end|>",
+                          "pad_token": "<|dummy_85|>", "unk_token": "<|endoftext|>"}),
     "phi4-mini": lambda: Family(
         "phi3", phi3_long(rope_scaling=long_rope(12, 40), partial_rotary_factor=0.75, bos_token_id=199999,
                           eos_token_id=199999),
         hidden=96, intermediate=160, heads=3, kv_heads=1, tied=True, pre="gpt-4o", split=("Removed", True),
         added=special("<|endoftext|>", "<|endofprompt|>") + [("", True)] * 5 +
               special("<|assistant|>", "<|end|>", "<|user|>", "<|system|>", "<|tool|>", "<|/tool|>"),
-        tokenizer_config={"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False, "add_bos_token": False,
-                          "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>",
-                          "unk_token": "<|endoftext|>"}),
+        tokenizer_config={"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False,
+                          "add_bos_token": False, "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>",
+                          "pad_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}),
     "llama2": lambda: Family(
         "llama", llama(max_position_embeddings=4096, rope_theta=10000.0, rope_scaling=None, bos_token_id=1,
                        eos_token_id=2), tokenizer_config=LLAMA2_TOKENIZER, pad_to=1),
     "llama3": lambda: Family(
-        "llama", llama(max_position_embeddings=8192, rope_theta=500000.0, rope_scaling=None, bos_token_id=128000,
-                       eos_token_id=128009),
+        "llama", llama(max_position_embeddings=8192, rope_theta=500000.0, rope_scaling=None,
+                       bos_token_id=128000, eos_token_id=128009),
         kv_heads=1, pre="llama-bpe", added=LLAMA3_ADDED, template_bos="<|begin_of_text|>",
         tokenizer_config=LLAMA3_TOKENIZER),
     "llama32": lambda: Family(
@@ -143,20 +151,21 @@ FAMILIES = {
                        eos_token_id=[128001, 128008, 128009],
                        rope_scaling={"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
                                      "original_max_position_embeddings": 8192, "rope_type": "llama3"}),
-        kv_heads=1, head_dim=32, tied=True, pre="llama-bpe", added=LLAMA3_ADDED, template_bos="<|begin_of_text|>",
-        tokenizer_config=LLAMA3_TOKENIZER, merges_as_pairs=True),
+        kv_heads=1, head_dim=32, tied=True, pre="llama-bpe", added=LLAMA3_ADDED,
+        template_bos="<|begin_of_text|>", tokenizer_config=LLAMA3_TOKENIZER, merges_as_pairs=True),
     "mistral": lambda: Family(
         "llama", {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "hidden_act": "silu",
                   "rms_norm_eps": 1e-05, "rope_theta": 1000000.0, "max_position_embeddings": 32768,
                   "sliding_window": 4096, "bos_token_id": 1, "eos_token_id": 2},
-        kv_heads=1, pad_to=1, control=["[INST]", "[/INST]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]", "[control_8]"],
+        kv_heads=1, pad_to=1, control=["[INST]", "[/INST]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]",
+                                       "[control_8]"],
         tokenizer_config={**LLAMA2_TOKENIZER, "add_prefix_space": True}),
     "qwen2": lambda: Family(
         "qwen2", qwen2(bos_token_id=151643, eos_token_id=151645), kv_heads=2, biases=True, pre="qwen2",
         added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER),
     "qwen25-tied": lambda: Family(
-        "qwen2", qwen2(bos_token_id=151643, eos_token_id=151645), kv_heads=2, biases=True, tied=True, pre="qwen2",
-        added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
+        "qwen2", qwen2(bos_token_id=151643, eos_token_id=151645), kv_heads=2, biases=True, tied=True,
+        pre="qwen2", added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
 }
 
 
@@ -215,7 +224,8 @@ def write_weights(f, folder, dtypes, shards, seed):
     for i, (name, shape, deviation) in enumerate(tensors(f)):
         mean = 1.0 if name.endswith("norm.weight") else 0.0
         dtype = dtypes[i % len(dtypes)]
-        named.append((name, shape, dtype, encoded([rng.gauss(mean, deviation) for _ in range(math.prod(shape))], dtype)))
+        values = [rng.gauss(mean, deviation) for _ in range(math.prod(shape))]
+        named.append((name, shape, dtype, encoded(values, dtype)))
     if shards == 1:
         write_safetensors(folder / "model.safetensors", named)
         return
@@ -224,7 +234,8 @@ def write_weights(f, folder, dtypes, shards, seed):
         part, name = named[s * per:(s + 1) * per], f"model-{s + 1:05}-of-{shards:05}.safetensors"
         write_safetensors(folder / name, part)
         weight_map.update({tensor[0]: name for tensor in part})
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    index = {"metadata": {}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
 _merges = []
@@ -258,9 +269,9 @@ def write_tokenizer(f, folder):
 
 
 def write_config(f, folder, **config):
-    text = {**f.config, "hidden_size": f.hidden, "intermediate_size": f.intermediate, "num_hidden_layers": f.layers,
-            "num_attention_heads": f.heads, "num_key_value_heads": f.kv_heads, "vocab_size": f.vocab,
-            "tie_word_embeddings": f.tied, "torch_dtype": "bfloat16", **config}
+    text = {**f.config, "hidden_size": f.hidden, "intermediate_size": f.intermediate,
+            "num_hidden_layers": f.layers, "num_attention_heads": f.heads, "num_key_value_heads": f.kv_heads,
+            "vocab_size": f.vocab, "tie_word_embeddings": f.tied, "torch_dtype": "bfloat16", **config}
     if f.head_dim:
         text["head_dim"] = f.head_dim
     (folder / "config.json").write_text(json.dumps(text, indent=1))

@@ -1,4 +1,4 @@
-"""GGUF files as a test needs them, without libraries: reads keys and tensors, writes a file again with other ones."""
+"""GGUF files as a test needs them, without libraries: reads keys and tensors, writes other tensors."""
 import struct
 from dataclasses import dataclass
 
@@ -49,7 +49,8 @@ class Gguf:
             elements, size = BLOCKS[kind]
             for n in shape:
                 size *= n
-            self.tensors[name] = Tensor(shape, kind, self.raw[start + offset:start + offset + size // elements])
+            self.tensors[name] = Tensor(shape, kind,
+                                        self.raw[start + offset:start + offset + size // elements])
 
     def number(self, code):
         (value,) = struct.unpack_from("<" + code, self.raw, self.at)

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""Writes an HF folder with random weights, without NumPy: a large one of the Phi-3 architecture, or a tiny one of a
-published family's shape.
+"""Writes an HF folder with random weights, without NumPy: a large one of the Phi-3 architecture, or a tiny one
+of a published family's shape.
 
 usage: make_model.py OUT_DIR --megabytes N [--tokenizer FOLDER] [--seed S]
        make_model.py OUT_DIR --preset FAMILY [--dtype BF16[,F16,F32]] [--shards N] [--seed S]
 
-The large one's weights are BF16, its tokenizer (and the vocabulary's size) is taken from FOLDER, by default the demo
-model's. A family brings its own tokenizer; its tensors take the dtypes in turn. Deterministic.
+The large one's weights are BF16, its tokenizer (and the vocabulary's size) is taken from FOLDER, by default the
+demo model's. A family brings its own tokenizer; its tensors take the dtypes in turn. Deterministic.
 """
 import argparse
 import json

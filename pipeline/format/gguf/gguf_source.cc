@@ -26,7 +26,8 @@ bool IsRopeTensor(std::string_view name) {
   return name == kRopeFactorsLong || name == kRopeFactorsShort || name == kRopeFreqs;
 }
 
-// The factor of each rotated pair, a small F32 vector that belongs to the hyper-parameters; empty when absent.
+// The factor of each rotated pair, a small F32 vector that belongs to the hyper-parameters; empty when
+// absent.
 absl::StatusOr<std::vector<float>> ReadVector(const File& data, const GgufFile& file, std::string_view name,
                                               int64_t rope_dims) {
   const GgufTensor* tensor = file.FindTensor(name);
@@ -35,9 +36,10 @@ absl::StatusOr<std::vector<float>> ReadVector(const File& data, const GgufFile& 
     return InvalidArgument("{}: tensor '{}' has to be a row of at most {} F32 values", file.name(), name,
                            kMaxRopeFactors);
   if (tensor->dims[0] != rope_dims / 2)
-    return InvalidArgument("{}: tensor '{}' has {} values, but half of the {} rotated dimensions "
-                           "(rope.dimension_count) is {}", file.name(), name, tensor->dims[0], rope_dims,
-                           rope_dims / 2);
+    return InvalidArgument(
+        "{}: tensor '{}' has {} values, but half of the {} rotated dimensions "
+        "(rope.dimension_count) is {}",
+        file.name(), name, tensor->dims[0], rope_dims, rope_dims / 2);
   std::vector<float> values(static_cast<size_t>(tensor->dims[0]));
   QF_RETURN_IF_ERROR(data.ReadAt(tensor->offset, std::as_writable_bytes(std::span(values))));
   return values;

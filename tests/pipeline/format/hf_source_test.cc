@@ -209,9 +209,10 @@ TEST_F(HfSourceTest, RefusesATensorThatTwoShardsHold) {
   Write(Architecture::kLlama, {.shards = 2});
   fs::copy_file(dir_ / "model-00001-of-00002.safetensors", dir_ / "model-00002-of-00002.safetensors",
                 fs::copy_options::overwrite_existing);
-  EXPECT_ERROR(Open(), kInvalidArgument,
-               "model-00002-of-00002.safetensors holds tensor 'model.embed_tokens.weight', which the index puts into "
-               "model-00001-of-00002.safetensors");
+  EXPECT_ERROR(
+      Open(), kInvalidArgument,
+      "model-00002-of-00002.safetensors holds tensor 'model.embed_tokens.weight', which the index puts into "
+      "model-00001-of-00002.safetensors");
 }
 
 TEST_F(HfSourceTest, NamesATruncatedFile) {

@@ -106,8 +106,9 @@ TEST(HfConfig, LongRope) {
   EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(8) +
                                                           R"(, "short_factor": )" + Ones(9) + "}"}})),
                kInvalidArgument, "config.json: rope_scaling.short_factor has 9 values");
-  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(8) + "}"}})),
-               kInvalidArgument, "rope_scaling.short_factor has 0 values");
+  EXPECT_ERROR(
+      ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(8) + "}"}})),
+      kInvalidArgument, "rope_scaling.short_factor has 0 values");
   EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["LlamaForCausalLM"])"}, {"rope_scaling", scaling}})),
                kUnimplemented, "phi3 only");
   std::string mscale = scaling;

@@ -242,12 +242,14 @@ TEST(HfTokenizer, TokensThatLookSpecialAreControl) {
   EXPECT_EQ(BuildTokenizer(files, config)->tokens[4].type, TokenType::kControl);
   config.architecture = Architecture::kPhi3;
   EXPECT_EQ(BuildTokenizer(files, config)->tokens[4].type, TokenType::kUserDefined);
-  EXPECT_EQ(BuildTokenizer(files, config)->tokens[7].text, "a\xe2\x96\x81" "b");
+  EXPECT_EQ(BuildTokenizer(files, config)->tokens[7].text,
+            "a\xe2\x96\x81"
+            "b");
 }
 
 TEST(HfTokenizer, NoTextTwice) {
-  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre), R"({"added_tokens_decoder": {"7": {"content": "ab"}}})"), kInvalidArgument,
-               "ids 3 and 7 the same text 'ab'");
+  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre), R"({"added_tokens_decoder": {"7": {"content": "ab"}}})"),
+               kInvalidArgument, "ids 3 and 7 the same text 'ab'");
 }
 
 // The regular expression is compared, never run; depth, counts and memory have limits.
@@ -258,7 +260,8 @@ TEST(HfTokenizer, HostileJson) {
             "behavior": "Isolated"}}, {{"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}}]}})",
         regex)));
   };
-  EXPECT_ERROR(with_regex("(a+)+$"), kUnimplemented, "tokenizer.json: the pre-tokenizer is not known: the regular "
+  EXPECT_ERROR(with_regex("(a+)+$"), kUnimplemented,
+               "tokenizer.json: the pre-tokenizer is not known: the regular "
                "expression (a+)+$");
   std::string nested;
   for (int i = 0; i < 100000; ++i) nested += "(a*";
@@ -277,8 +280,8 @@ TEST(HfTokenizer, HostileJson) {
                "tokenizer.json");
   std::string vocab;
   for (int i = 0; i <= 1 << 20; ++i) vocab += fmt::format("{}\"{:x}\":{}", i == 0 ? "" : ",", i, i);
-  EXPECT_ERROR(FromJson(fmt::format(R"({{"pre_tokenizer": {}, "model": {{"vocab": {{{}}}, "merges": []}}}})", kGpt2Pre,
-                                    vocab)),
+  EXPECT_ERROR(FromJson(fmt::format(R"({{"pre_tokenizer": {}, "model": {{"vocab": {{{}}}, "merges": []}}}})",
+                                    kGpt2Pre, vocab)),
                kInvalidArgument, "1048577 tokens");
 }
 
@@ -287,10 +290,11 @@ TEST(HfTokenizer, LargeJson) {
   constexpr int kTokens = 262144, kMerges = 515000;
   std::string vocab, merges;
   for (int i = 0; i < kTokens; ++i) vocab += fmt::format("{}\"token{}\":{}", i == 0 ? "" : ",", i, i);
-  for (int i = 0; i < kMerges; ++i) merges += fmt::format("{}[\"token{}\",\"token{}\"]", i == 0 ? "" : ",", i, i + 1);
+  for (int i = 0; i < kMerges; ++i)
+    merges += fmt::format("{}[\"token{}\",\"token{}\"]", i == 0 ? "" : ",", i, i + 1);
   HfTokenizerFiles files;
-  files.tokenizer_json = fmt::format(R"({{"pre_tokenizer": {}, "model": {{"vocab": {{{}}}, "merges": [{}]}}}})",
-                                     kGpt2Pre, vocab, merges);
+  files.tokenizer_json = fmt::format(
+      R"({{"pre_tokenizer": {}, "model": {{"vocab": {{{}}}, "merges": [{}]}}}})", kGpt2Pre, vocab, merges);
   const auto t = BuildTokenizer(files, WithVocab(kTokens));
   ASSERT_OK(t);
   EXPECT_EQ(t->merges.size(), static_cast<size_t>(kMerges));
