@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -30,11 +31,12 @@ struct TextOptions {
   std::string text;
   fs::path file;
 
-  void AddTo(CLI::App& command) {
+  CLI::Option_group* AddTo(CLI::App& command) {
     CLI::Option_group* group = command.add_option_group("text", "Where the text comes from");
     group->add_option("--text", text, "The text itself");
     group->add_option("--text-file", file, "A file that holds the text");
     group->require_option(1);
+    return group;
   }
   absl::StatusOr<std::string> Read() const {
     if (file.empty()) return text;
@@ -131,18 +133,48 @@ void AddTokenize(CLI::App& app, Action& action) {
   command->callback([options, &action] { action = [options] { return Tokenize(*options); }; });
 }
 
+// Whole numbers with commas or white space between, as `tokenize` prints them.
+absl::StatusOr<std::vector<int32_t>> ParseIds(std::string_view text) {
+  constexpr std::string_view kBetween = ", \t\r\n";
+  std::vector<int32_t> ids;
+  for (size_t at = text.find_first_not_of(kBetween); at < text.size();
+       at = text.find_first_not_of(kBetween, at)) {
+    const std::string_view word = text.substr(at, text.find_first_of(kBetween, at) - at);
+    int32_t id = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
+    if (error != std::errc() || end != word.data() + word.size())
+      return InvalidArgument("'{}' is no token id", word.substr(0, 40));
+    ids.push_back(id);
+    at += word.size();
+  }
+  return ids;
+}
+
 struct EvalOptions {
   fs::path model;
   TextOptions text;
+  std::string ids;
+  fs::path ids_file;
   EngineOptions engine;
   int64_t max_tokens = 0;
   bool as_json = false;
+
+  bool by_ids() const { return !ids.empty() || !ids_file.empty(); }
+  absl::StatusOr<std::vector<int32_t>> Tokens(const Engine& judged) const {
+    if (!ids.empty()) return ParseIds(ids);
+    if (!ids_file.empty()) {
+      QF_ASSIGN_OR_RETURN(const std::string content, RealFileSystem().ReadAll(ids_file));
+      return ParseIds(content);
+    }
+    QF_ASSIGN_OR_RETURN(const std::string content, text.Read());
+    return judged.Tokenize(content, true);
+  }
 };
 
-absl::Status Eval(const EvalOptions& options) {
+absl::Status Eval(EvalOptions options) {
+  options.engine.text = !options.by_ids();
   QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(options.model, options.engine));
-  QF_ASSIGN_OR_RETURN(const std::string text, options.text.Read());
-  QF_ASSIGN_OR_RETURN(std::vector<int32_t> ids, engine->Tokenize(text, true));
+  QF_ASSIGN_OR_RETURN(std::vector<int32_t> ids, options.Tokens(*engine));
   if (options.max_tokens > 0 && static_cast<int64_t>(ids.size()) > options.max_tokens)
     ids.resize(static_cast<size_t>(options.max_tokens));
   if (static_cast<int64_t>(ids.size()) > engine->context()) {
@@ -164,7 +196,9 @@ void AddEval(CLI::App& app, Action& action) {
   const auto options = std::make_shared<EvalOptions>();
   CLI::App* command = app.add_subcommand("eval", "How well a model predicts a text");
   command->add_option("model", options->model, "MODEL.gguf")->required();
-  options->text.AddTo(*command);
+  CLI::Option_group* group = options->text.AddTo(*command);
+  group->add_option("--tokens", options->ids, "Token ids (1,2,3) in place of a text; BOS too, if wanted");
+  group->add_option("--tokens-file", options->ids_file, "A file of token ids, as tokenize prints them");
   command->add_option("--max-tokens", options->max_tokens, "Judge the first N tokens only; 0: all");
   command->add_option("--threads", options->engine.threads, "0: as many as cores")->capture_default_str();
   command->add_option("--context", options->engine.context, "Tokens; 0: the model's own, at most 4096");

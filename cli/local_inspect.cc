@@ -26,7 +26,7 @@ void Print(const Options& options, const json::object& object) {
 }
 
 absl::Status InspectModel(const Options& options) {
-  QF_ASSIGN_OR_RETURN(const auto source, OpenModel(RealFileSystem(), options.path));
+  QF_ASSIGN_OR_RETURN(const auto source, OpenAsStored(RealFileSystem(), options.path));
   Print(options, DescribeModel(*source));
   return absl::OkStatus();
 }
@@ -46,7 +46,7 @@ absl::Status InspectArtifact(const Options& options) {
   json::object artifact = DescribeManifest(manifest);
   artifact["verified"] = true;
   if (manifest.target().format() == "gguf") {
-    QF_ASSIGN_OR_RETURN(const auto source, OpenModel(RealFileSystem(), folder / "model.gguf"));
+    QF_ASSIGN_OR_RETURN(const auto source, OpenAsStored(RealFileSystem(), folder / "model.gguf"));
     artifact["model"] = DescribeModel(*source);
   }
   Print(options, artifact);

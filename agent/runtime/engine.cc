@@ -59,9 +59,11 @@ class GgufEngine final : public Engine {
     QF_RETURN_IF_ERROR(Validate(model));
     QF_ASSIGN_OR_RETURN(const int64_t context, ChooseContext(options.context, model.hyper.context));
     QF_ASSIGN_OR_RETURN(const int threads, ChooseThreads(options.threads));
-    QF_ASSIGN_OR_RETURN(auto tokenizer, MakeTokenizer(model.tokenizer, model.name));
 
     std::unique_ptr<GgufEngine> engine(new GgufEngine(threads));
+    if (options.text) {
+      QF_ASSIGN_OR_RETURN(engine->tokenizer_, MakeTokenizer(model.tokenizer, model.name));
+    }
     engine->file_ = std::move(file);
     QF_ASSIGN_OR_RETURN(Weights weights,
                         MapWeights(
@@ -69,7 +71,6 @@ class GgufEngine final : public Engine {
                             [&](size_t tensor) { return source->FileOffset(tensor); }, ChosenOps()));
     QF_ASSIGN_OR_RETURN(engine->transformer_, Transformer::Create(model.hyper, std::move(weights), context,
                                                                   engine->pool_, ChosenOps()));
-    engine->tokenizer_ = std::move(tokenizer);
     engine->name_ = model.name;
     engine->chat_template_ = model.tokenizer.chat_template;
     engine->vocab_ = model.hyper.vocab;
@@ -77,6 +78,7 @@ class GgufEngine final : public Engine {
   }
 
   absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view text, bool add_bos) const override {
+    QF_RETURN_IF_ERROR(NeedTokenizer());
     return tokenizer_->Encode(text, add_bos, /*parse_special=*/false);
   }
 
@@ -104,12 +106,17 @@ class GgufEngine final : public Engine {
 
  private:
   explicit GgufEngine(int threads) : pool_(threads) {}
+  absl::Status NeedTokenizer() const {
+    if (tokenizer_ != nullptr) return absl::OkStatus();
+    return FailedPrecondition(
+        "the model was loaded for token ids alone; load it with its tokenizer for text");
+  }
   absl::Status Continue(const GenerateRequest& request, std::vector<float>& logits, GenerateResult& result,
                         bool strip_space);
 
   MappedFile file_;
   ThreadPool pool_;
-  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<Tokenizer> tokenizer_;  // null: token ids only
   std::string name_, chat_template_;
   int64_t vocab_ = 0;
   std::mutex mutex_;  // guards the transformer, which has one sequence
@@ -117,6 +124,7 @@ class GgufEngine final : public Engine {
 };
 
 absl::StatusOr<GenerateResult> GgufEngine::Generate(const GenerateRequest& request) {
+  QF_RETURN_IF_ERROR(NeedTokenizer());
   QF_RETURN_IF_ERROR(agent::Validate(request.sampling));
   if (request.max_tokens < 0) return InvalidArgument("max_tokens is {}, below 0", request.max_tokens);
   QF_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt,

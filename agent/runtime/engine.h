@@ -18,6 +18,9 @@ namespace quantfleet::agent {
 struct EngineOptions {
   int threads = 0;      // 0: as many as cores
   int64_t context = 0;  // tokens; 0: the model's own, at most 4096
+  // False: token ids only. A model whose tokenizer this build does not run loads too; Tokenize, Generate and
+  // Evaluate then are FAILED_PRECONDITION.
+  bool text = true;
 };
 
 struct SamplingOptions {

@@ -1,15 +1,23 @@
 #include "pipeline/format/open_model.h"
 
+#include "pipeline/format/float_source.h"
 #include "pipeline/format/gguf/gguf_source.h"
 #include "pipeline/format/safetensors/hf_source.h"
+#include "pipeline/format/safetensors/pickle.h"
 
 namespace quantfleet::pipeline {
 
 absl::StatusOr<std::unique_ptr<ModelSource>> OpenModel(FileSystem& files, const fs::path& path) {
+  QF_ASSIGN_OR_RETURN(std::unique_ptr<ModelSource> source, OpenAsStored(files, path));
+  return FloatSource::Over(std::move(source));
+}
+
+absl::StatusOr<std::unique_ptr<ModelSource>> OpenAsStored(FileSystem& files, const fs::path& path) {
   if (!files.Exists(path)) return NotFound("there is no file or folder {}", path.string());
   if (files.List(path).ok()) return HfSource::Open(files, path);
   QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(path, OpenMode::kRead));
   if (GgufFile::HasMagic(*file)) return GgufSource::Open(files, path);
+  if (IsPickle(path.filename().string())) return PickleRefused(path.parent_path(), path.filename().string());
   if (path.extension() == ".safetensors")
     return InvalidArgument("{} is one file of a model: give its folder, which holds config.json and the tokenizer too",
                            path.string());

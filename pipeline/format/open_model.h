@@ -7,6 +7,10 @@
 
 namespace quantfleet::pipeline {
 
+// As quantizing reads it: Q8_0 tensors of a GGUF are F32 (float_source.h).
 absl::StatusOr<std::unique_ptr<ModelSource>> OpenModel(FileSystem& files, const fs::path& path);
+
+// Each tensor in the type that the file has it in: what inspecting shows.
+absl::StatusOr<std::unique_ptr<ModelSource>> OpenAsStored(FileSystem& files, const fs::path& path);
 
 }  // namespace quantfleet::pipeline

@@ -64,8 +64,14 @@ absl::Status ReadLongRope(JsonMembers& from, Architecture architecture, Hyperpar
   rope.kind = RopeScaling::Kind::kLongRope;
   rope.long_factors = Floats(from, "long_factor");
   rope.short_factors = Floats(from, "short_factor");
+  for (const std::string_view key : {"long_mscale", "short_mscale"})
+    if (from.Any(key) != nullptr) return Unimplemented("{}: '{}' is not supported", from.where(), key);
+  // Newer writers put it beside the factors.
+  if (const auto original = from.Integer("original_max_position_embeddings")) h.original_context = *original;
+  QF_RETURN_IF_ERROR(from.status());
   if (h.original_context < 2)
-    return InvalidArgument("{}: LongRoPE needs 'original_max_position_embeddings'", from.where());
+    return InvalidArgument("{}: LongRoPE needs 'original_max_position_embeddings' of at least 2, not {}",
+                           from.where(), h.original_context);
   const auto given = from.Number("attention_factor");
   rope.attention_factor = given ? static_cast<float>(*given) : LongRopeAttentionFactor(h.context, h.original_context);
   return absl::OkStatus();

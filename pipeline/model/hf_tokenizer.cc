@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 #include <charconv>
 #include <limits>
+#include <unordered_map>
 
 #include "pipeline/model/json.h"
 #include "pipeline/model/shapes.h"
@@ -98,17 +99,56 @@ void Pad(int64_t vocab, TokenizerData& t) {
     t.tokens.push_back({fmt::format("[PAD{}]", i), kPadScore, TokenType::kUnused});
 }
 
+// Some publishers forget to call their control tokens special. llama.cpp's converter goes by the same
+// spellings.
+bool LooksSpecial(std::string_view text) {
+  const auto between = [&](std::string_view first, std::string_view last) {
+    return text.size() >= first.size() + last.size() && text.starts_with(first) && text.ends_with(last);
+  };
+  constexpr std::string_view kWideBar = "\xef\xbd\x9c";
+  return text == "<pad>" || text == "<mask>" || text == "<2mass>" || text == "[@BOS@]" ||
+         between("<|", "|>") || between("<" + std::string(kWideBar), std::string(kWideBar) + ">") ||
+         between("<unused", ">");
+}
+
+// A user-defined token is looked for in the text itself, where SentencePiece's mark for a space is a space.
+std::string PlainSpaces(std::string text) {
+  constexpr std::string_view kMark = "\xe2\x96\x81";
+  for (size_t at = text.find(kMark); at != std::string::npos; at = text.find(kMark, at + 1))
+    text.replace(at, kMark.size(), " ");
+  return text;
+}
+
 // Added tokens beyond the vocabulary exist in the wild; the model has no row for them, so they can never occur.
-void ApplyAdded(const AddedTokens& added, TokenizerData& t) {
+void ApplyAdded(const AddedTokens& added, Architecture architecture, TokenizerData& t) {
+  const bool spm = t.kind == TokenizerData::Kind::kSpm;
+  // Phi-3's files mean what they say.
+  const bool literal = spm && architecture == Architecture::kPhi3;
   for (const auto& [id, token] : added) {
     if (id < 0 || id >= static_cast<int64_t>(t.tokens.size()) || token.text.empty()) continue;
     Token& slot = t.tokens[static_cast<size_t>(id)];
-    const bool unknown = slot.type == TokenType::kUnknown;
-    slot = {token.text, t.kind == TokenizerData::Kind::kSpm ? kAddedScore : 0.0f,
-            unknown         ? TokenType::kUnknown
-            : token.special ? TokenType::kControl
-                            : TokenType::kUserDefined};
+    const float score = spm ? kAddedScore : 0.0f;
+    if (slot.type == TokenType::kUnknown) {
+      slot = {token.text, score, TokenType::kUnknown};
+    } else if (token.special || (!literal && LooksSpecial(token.text))) {
+      slot = {token.text, score, TokenType::kControl};
+    } else {
+      slot = {literal ? token.text : PlainSpaces(token.text), score, TokenType::kUserDefined};
+    }
   }
+}
+
+// llama.cpp does not load a vocabulary that holds a text twice.
+absl::Status CheckUnique(const TokenizerData& t) {
+  std::unordered_map<std::string_view, size_t> ids;
+  for (size_t i = 0; i < t.tokens.size(); ++i) {
+    if (t.tokens[i].text.empty()) continue;
+    const auto [first, fresh] = ids.emplace(t.tokens[i].text, i);
+    if (!fresh)
+      return InvalidArgument("the tokenizer's files give the ids {} and {} the same text '{}'", first->second,
+                             i, Shown(t.tokens[i].text));
+  }
+  return absl::OkStatus();
 }
 
 std::optional<int32_t> IdOf(const std::optional<std::string>& text, const TokenizerData& t) {
@@ -188,7 +228,8 @@ absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files, cons
   }
   QF_RETURN_IF_ERROR(files.model ? TakeSpm(files, config, t) : TakeByteBpe(from_json, config, t));
   Pad(config.hyper.vocab, t);
-  ApplyAdded(settings.added, t);
+  ApplyAdded(settings.added, config.architecture, t);
+  QF_RETURN_IF_ERROR(CheckUnique(t));
   ChooseIds(settings, config, t);
 
   const auto is_special = [&](const std::optional<int32_t>& id, const std::string& text) {

@@ -1,5 +1,6 @@
 #include "pipeline/model/json.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 #include <limits>
@@ -9,14 +10,54 @@ namespace quantfleet::pipeline {
 
 namespace json = boost::json;
 
-absl::StatusOr<json::object> ParseJsonObject(std::string_view text, std::string_view name) {
+namespace {
+
+// "[0,0,..." takes twelve times its bytes once parsed. A tokenizer.json as large as any that is published,
+// 262 thousand tokens and half a million merges, takes less than half of this.
+constexpr size_t kMaxParsedBytes = size_t{256} << 20;
+
+// The heap, but only so much of it.
+class BoundedMemory final : public json::memory_resource {
+  void* do_allocate(size_t bytes, size_t alignment) override {
+    if (bytes > kMaxParsedBytes - used_) throw std::bad_alloc();
+    void* memory = ::operator new(bytes, std::align_val_t(alignment));
+    used_ += bytes;
+    return memory;
+  }
+  void do_deallocate(void* memory, size_t bytes, size_t alignment) override {
+    ::operator delete(memory, std::align_val_t(alignment));
+    used_ -= bytes;
+  }
+  bool do_is_equal(const json::memory_resource& other) const noexcept override { return this == &other; }
+
+  size_t used_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<json::object> ParseJsonObject(std::string_view text, std::string_view name) try {
   boost::system::error_code error;
   json::parse_options options;
   options.max_depth = 32;
-  json::value value = json::parse(json::string_view(text.data(), text.size()), error, {}, options);
+  // The values keep the memory alive that they lie in.
+  json::value value = json::parse(json::string_view(text.data(), text.size()), error,
+                                  json::make_shared_resource<BoundedMemory>(), options);
   if (error) return InvalidArgument("{} is not valid JSON: {}", name, error.message());
   if (!value.is_object()) return InvalidArgument("{} does not hold a JSON object", name);
   return std::move(value.get_object());
+} catch (const std::bad_alloc&) {
+  return ResourceExhausted("{} ({} bytes) takes more than {} MiB once parsed: that is no model's file", name,
+                           text.size(), kMaxParsedBytes >> 20);
+}
+
+std::string Shown(std::string_view text) {
+  constexpr size_t kLongest = 600;
+  size_t length = std::min(text.size(), kLongest);
+  while (length > 0 && length < text.size() && (text[length] & 0xc0) == 0x80) --length;  // whole UTF-8
+  std::string shown(text.substr(0, length));
+  for (char& c : shown)
+    if ((c >= 0 && c < ' ') || c == 0x7f) c = '?';
+  return length < text.size() ? fmt::format("{}... ({} bytes)", shown, text.size()) : shown;
 }
 
 const json::value* JsonMembers::Any(std::string_view key) {

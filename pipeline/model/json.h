@@ -12,8 +12,12 @@
 
 namespace quantfleet::pipeline {
 
-// An object at the top; depth at most 32. `name` is the file's, for messages. INVALID_ARGUMENT says where it breaks.
+// An object at the top; depth at most 32. `name` is the file's, for messages. INVALID_ARGUMENT says where it
+// breaks; RESOURCE_EXHAUSTED where so much was said in so few bytes that only an attack explains it.
 absl::StatusOr<boost::json::object> ParseJsonObject(std::string_view text, std::string_view name);
+
+// What a file says, cut to 600 bytes and made printable, for a message.
+std::string Shown(std::string_view text);
 
 // Members of one object. A member that is absent or null is nullopt; one of another type sets status().
 class JsonMembers {

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "pipeline/model/json.h"
+#include "pipeline/model/pre_tokenizer.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -13,64 +14,10 @@ namespace json = boost::json;
 constexpr std::string_view kFile = "tokenizer.json";
 
 std::string Copy(const json::string& s) { return std::string(s.data(), s.size()); }
+std::string_view View(json::string_view s) { return {s.data(), s.size()}; }
 
-// The pre-tokenizers' regular expressions, as the models' authors write them.
-constexpr std::string_view kLlama3Regex =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kQwen2Regex =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-absl::Status UnknownPre(std::string_view what) {
-  return Unimplemented("{}: the pre-tokenizer is not known: {}; known are those of Llama 3 (llama-bpe), Qwen 2 (qwen2) "
-                       "and GPT-2 (gpt-2)", kFile, what);
-}
-
-absl::Status CheckByteLevel(const json::object& object, bool own_regex) {
-  JsonMembers from(object, "tokenizer.json: pre_tokenizer");
-  const bool prefix = from.Bool("add_prefix_space").value_or(true);
-  const bool regex = from.Bool("use_regex").value_or(true);
-  QF_RETURN_IF_ERROR(from.status());
-  if (prefix) return UnknownPre("ByteLevel with add_prefix_space");
-  if (regex != own_regex) return UnknownPre(fmt::format("ByteLevel with use_regex {}", regex));
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::string> PreOfSplit(const json::object& object) {
-  JsonMembers from(object, "tokenizer.json: pre_tokenizer");
-  const std::string behavior = from.Text("behavior").value_or("");
-  const bool invert = from.Bool("invert").value_or(false);
-  const json::object* pattern = from.Object("pattern");
-  QF_RETURN_IF_ERROR(from.status());
-  if (pattern == nullptr) return UnknownPre("Split without a pattern");
-  JsonMembers inner(*pattern, "tokenizer.json: pre_tokenizer: pattern");
-  const std::string regex = inner.Text("Regex").value_or("");
-  QF_RETURN_IF_ERROR(inner.status());
-  if (behavior != "Isolated" || invert) return UnknownPre(fmt::format("Split with behavior {}", behavior));
-  if (regex == kLlama3Regex) return "llama-bpe";
-  if (regex == kQwen2Regex) return "qwen2";
-  return UnknownPre(fmt::format("the regular expression {}", regex));
-}
-
-// A pre-tokenizer, or the steps of a Sequence.
-absl::StatusOr<std::string> ReadPre(const json::object& object) {
-  JsonMembers from(object, "tokenizer.json: pre_tokenizer");
-  const std::string type = from.Text("type").value_or("");
-  const json::array* steps = from.Array("pretokenizers");
-  QF_RETURN_IF_ERROR(from.status());
-  if (type == "ByteLevel") {
-    QF_RETURN_IF_ERROR(CheckByteLevel(object, true));
-    return "gpt-2";
-  }
-  if (type != "Sequence" || steps == nullptr) return UnknownPre(fmt::format("of type '{}'", type));
-  std::string types;
-  for (const json::value& step : *steps) {
-    const json::value* t = step.is_object() ? step.get_object().if_contains("type") : nullptr;
-    types += (types.empty() ? "" : ", ") + (t && t->is_string() ? Copy(t->get_string()) : "?");
-  }
-  if (types != "Split, ByteLevel") return UnknownPre(fmt::format("a sequence of {}", types));
-  QF_RETURN_IF_ERROR(CheckByteLevel(steps->at(1).get_object(), false));
-  return PreOfSplit(steps->at(0).get_object());
-}
+// What may be in a file before it is no vocabulary any more: memory stays bounded.
+constexpr size_t kMaxTokens = size_t{1} << 20, kMaxMerges = size_t{1} << 22, kMaxTokenBytes = 4096;
 
 // NFC is what Qwen 2's pre-tokenizer expects before it; nothing else may touch the text.
 absl::Status CheckNormalizer(JsonMembers& root, std::string_view pre) {
@@ -82,15 +29,21 @@ absl::Status CheckNormalizer(JsonMembers& root, std::string_view pre) {
   QF_RETURN_IF_ERROR(from.status());
   if ((type == "NFC" && pre == "qwen2") || (type == "Sequence" && steps != nullptr && steps->empty()))
     return absl::OkStatus();
-  return Unimplemented("{}: the normalizer {} is not supported with {}", kFile, type, pre);
+  return Unimplemented("{}: the normalizer {} is not supported with {}", kFile, Shown(type), pre);
 }
 
 absl::Status ReadVocab(JsonMembers& model, TokenizerJson& out) {
   const json::object* vocab = model.Object("vocab");
   if (vocab == nullptr) return InvalidArgument("{}: the model has no vocab", kFile);
+  if (vocab->size() > kMaxTokens)
+    return InvalidArgument("{}: the vocab has {} tokens, more than the {} that are allowed", kFile,
+                           vocab->size(), kMaxTokens);
   for (const auto& [text, id] : *vocab) {
     if (!id.is_int64() || id.get_int64() < 0 || id.get_int64() > std::numeric_limits<int32_t>::max())
-      return InvalidArgument("{}: the id of token '{}' is out of range", kFile, std::string(text.data(), text.size()));
+      return InvalidArgument("{}: the id of token '{}' is out of range", kFile, Shown(View(text)));
+    if (text.size() > kMaxTokenBytes)
+      return InvalidArgument("{}: token {} has {} bytes, more than the {} that are allowed", kFile,
+                             id.get_int64(), text.size(), kMaxTokenBytes);
     if (!out.vocab.emplace(id.get_int64(), std::string(text.data(), text.size())).second)
       return InvalidArgument("{}: id {} belongs to two tokens", kFile, id.get_int64());
   }
@@ -100,6 +53,9 @@ absl::Status ReadVocab(JsonMembers& model, TokenizerJson& out) {
 absl::Status ReadMerges(JsonMembers& model, TokenizerJson& out) {
   const json::array* merges = model.Array("merges");
   if (merges == nullptr) return InvalidArgument("{}: the model has no merges", kFile);
+  if (merges->size() > kMaxMerges)
+    return InvalidArgument("{}: there are {} merges, more than the {} that are allowed", kFile,
+                           merges->size(), kMaxMerges);
   out.merges.reserve(merges->size());
   for (const json::value& merge : *merges) {
     if (merge.is_string()) {
@@ -123,17 +79,18 @@ absl::Status ReadBpe(JsonMembers& root, TokenizerJson& out) {
   if (object == nullptr) return InvalidArgument("{}: there is no model", kFile);
   JsonMembers model(*object, "tokenizer.json: model");
   const std::string type = model.Text("type").value_or("BPE");
-  if (type != "BPE") return Unimplemented("{}: the model '{}' is not supported, only BPE", kFile, type);
+  if (type != "BPE")
+    return Unimplemented("{}: the model '{}' is not supported, only BPE", kFile, Shown(type));
   if (model.Bool("byte_fallback").value_or(false))
     return Unimplemented("{}: this is a SentencePiece model in another form; put its tokenizer.model beside it", kFile);
   if (!model.Text("continuing_subword_prefix").value_or("").empty() ||
       !model.Text("end_of_word_suffix").value_or("").empty())
     return Unimplemented("{}: BPE with prefixes or suffixes of sub-words is not supported", kFile);
+  const bool ignore_merges = model.Bool("ignore_merges").value_or(false);
   const json::object* pre = root.Object("pre_tokenizer");
   QF_RETURN_IF_ERROR(root.status());
   QF_RETURN_IF_ERROR(model.status());
-  if (pre == nullptr) return UnknownPre("there is none");
-  QF_ASSIGN_OR_RETURN(out.pre, ReadPre(*pre));
+  QF_ASSIGN_OR_RETURN(out.pre, PreTokenizerName(pre, ignore_merges));
   QF_RETURN_IF_ERROR(CheckNormalizer(root, out.pre));
   QF_RETURN_IF_ERROR(ReadVocab(model, out));
   QF_RETURN_IF_ERROR(ReadMerges(model, out));
@@ -145,6 +102,9 @@ absl::Status ReadAdded(JsonMembers& root, TokenizerJson& out) {
   const json::array* added = root.Array("added_tokens");
   QF_RETURN_IF_ERROR(root.status());
   if (added == nullptr) return absl::OkStatus();
+  if (added->size() > kMaxTokens)
+    return InvalidArgument("{}: there are {} added tokens, more than the {} that are allowed", kFile,
+                           added->size(), kMaxTokens);
   for (const json::value& value : *added) {
     if (!value.is_object()) return InvalidArgument("{}: an added token is not an object", kFile);
     JsonMembers from(value.get_object(), "tokenizer.json: added_tokens");

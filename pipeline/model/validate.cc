@@ -98,6 +98,15 @@ absl::Status ValidateTensor(const SourceTensor& tensor) {
   return absl::OkStatus();
 }
 
+// "attn_q ((num_attention_heads * head_dim) x hidden_size), attn_k (...)": the pieces of one tensor.
+std::string Formulas(const ModelDescription& model, size_t tensor) {
+  std::string text;
+  for (const Piece& piece : model.pieces)
+    if (piece.tensor == tensor)
+      text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", Name(piece.role), ShapeFormula(piece.role));
+  return text;
+}
+
 // Each tensor is covered exactly once: pieces of one tensor stand in canonical order, each where the last one ended.
 absl::Status ValidateCoverage(const ModelDescription& model) {
   std::vector<int64_t> covered(model.tensors.size(), 0);
@@ -114,8 +123,11 @@ absl::Status ValidateCoverage(const ModelDescription& model) {
     if (covered[i] == 0)
       return InvalidArgument("tensor '{}' is not a part of a {} model", tensor.name, Name(model.architecture));
     if (covered[i] != whole)
-      return InvalidArgument("tensor '{}' has the shape {}, but the hyper-parameters ask for {} in place of {}",
-                             tensor.name, ShapeText(tensor.rows, tensor.cols, tensor.dims), covered[i], whole);
+      return InvalidArgument(
+          "tensor '{}' has the shape {}, but the hyper-parameters ask for {} in place of {}: it "
+          "holds {}",
+          tensor.name, ShapeText(tensor.rows, tensor.cols, tensor.dims), covered[i], whole,
+          Formulas(model, i));
   }
   return absl::OkStatus();
 }

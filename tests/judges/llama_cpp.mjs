@@ -1,14 +1,15 @@
 // llama.cpp itself as judge of a GGUF file, on the CPU, through node-llama-cpp's prebuilt binary.
 //
-//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf tokenize --text-file F
-//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F [--max-tokens N]
+//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf tokenize --text-file F | --texts-file F.json
+//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F | --tokens-file F [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T    [--max-tokens N]
 //
-// Prints one line of JSON: token ids (no BOS), {tokens, mean_nll, ppl} or {text, ids, stopped}.
+// Prints one line of JSON: token ids (no BOS; for a JSON array of texts an array of them), {tokens, mean_nll, ppl}
+// or {text, ids, stopped}.
 // Further option: --threads N (1 unless given).
 // nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
-// where the model asks for one and counts among `tokens`. Exit status: 0 done, 1 the judge could not
-// do it, 2 wrong usage.
+// where the model asks for one and counts among `tokens`. A tokens file is a JSON array of ids, taken as
+// it is. Exit status: 0 done, 1 the judge could not do it, 2 wrong usage.
 
 import {readFile} from "node:fs/promises";
 import {parseArgs} from "node:util";
@@ -21,7 +22,7 @@ const STRIDE = 16;
 const SMALLEST = 2 ** -149;
 
 const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy " +
-    "[--text-file F] [--prompt T] [--max-tokens N] [--threads N]";
+    "[--text-file F] [--texts-file F] [--tokens-file F] [--prompt T] [--max-tokens N] [--threads N]";
 
 class UsageError extends Error {}
 
@@ -33,6 +34,8 @@ function parseCommandLine(argv) {
             allowPositionals: true,
             options: {
                 "text-file": {type: "string"},
+                "texts-file": {type: "string"},
+                "tokens-file": {type: "string"},
                 "prompt": {type: "string"},
                 "max-tokens": {type: "string"},
                 // llama.cpp's threads wait by spinning, which is slow beside other work.
@@ -57,6 +60,8 @@ function parseCommandLine(argv) {
         model: positionals[0],
         command: positionals[1],
         textFile: values["text-file"],
+        textsFile: values["texts-file"],
+        tokensFile: values["tokens-file"],
         prompt: values.prompt,
         maxTokens: number("max-tokens"),
         threads: number("threads")
@@ -97,18 +102,27 @@ function withBos(model, ids) {
 }
 
 async function tokenize(options) {
-    const text = await readFile(required(options.textFile, "text-file", "tokenize"), "utf8");
+    const path = options.textsFile ?? required(options.textFile, "text-file", "tokenize");
+    const text = await readFile(path, "utf8");
     const model = await loadModel(options.model, {vocabOnly: true, threads: options.threads});
+    if (options.textsFile !== undefined)
+        return JSON.parse(text).map((one) => model.tokenize(one, false));
     return model.tokenize(text, false);
 }
 
-async function nll(options) {
+async function sequenceToJudge(model, options) {
+    if (options.tokensFile !== undefined)
+        return JSON.parse(await readFile(options.tokensFile, "utf8"));
     const text = await readFile(required(options.textFile, "text-file", "nll"), "utf8");
+    return withBos(model, model.tokenize(text, false));
+}
+
+async function nll(options) {
     const limit = options.maxTokens ?? CONTEXT;
     if (limit > CONTEXT)
         throw new UsageError(`--max-tokens is at most ${CONTEXT}, the judge's context`);
     const model = await loadModel(options.model, {threads: options.threads});
-    const ids = withBos(model, model.tokenize(text, false)).slice(0, limit);
+    const ids = (await sequenceToJudge(model, options)).slice(0, limit);
     if (ids.length < 2)
         throw new Error("the text has fewer than two tokens: there is nothing to predict");
     const sequence = await openSequence(model, options.threads);

@@ -1,9 +1,12 @@
 #!/usr/bin/python3
-"""Writes an HF folder of the Phi-3 architecture with random BF16 weights, as large as wanted, without NumPy.
+"""Writes an HF folder with random weights, without NumPy: a large one of the Phi-3 architecture, or a tiny one
+of a published family's shape.
 
 usage: make_model.py OUT_DIR --megabytes N [--tokenizer FOLDER] [--seed S]
+       make_model.py OUT_DIR --preset FAMILY [--dtype BF16[,F16,F32]] [--shards N] [--seed S]
 
-The tokenizer (and the vocabulary's size) is taken from FOLDER, by default the demo model's. Deterministic.
+The large one's weights are BF16, its tokenizer (and the vocabulary's size) is taken from FOLDER, by default the
+demo model's. A family brings its own tokenizer; its tensors take the dtypes in turn. Deterministic.
 """
 import argparse
 import json
@@ -11,6 +14,8 @@ import random
 import shutil
 import struct
 from pathlib import Path
+
+import families
 
 HIDDEN, MLP, HEADS, KV_HEADS, CONTEXT = 1024, 2816, 16, 8, 512
 HEAD_DIM = HIDDEN // HEADS
@@ -40,9 +45,16 @@ def main():
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--tokenizer", type=Path,
                         default=Path(__file__).resolve().parents[1] / "data/demo-model")
+    parser.add_argument("--preset", choices=sorted(families.FAMILIES))
+    parser.add_argument("--dtype", default="BF16")
+    parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
 
+    if args.preset:
+        family = families.write(args.preset, args.out, args.dtype.split(","), args.shards, args.seed)
+        print(json.dumps({"architecture": family.architecture, "vocab": family.vocab}))
+        return
     source = json.loads((args.tokenizer / "config.json").read_text())
     vocab = source["vocab_size"]
     size = lambda shape: 2 * (shape[0] * (shape[1] if len(shape) > 1 else 1))

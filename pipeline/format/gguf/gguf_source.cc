@@ -26,13 +26,20 @@ bool IsRopeTensor(std::string_view name) {
   return name == kRopeFactorsLong || name == kRopeFactorsShort || name == kRopeFreqs;
 }
 
-// A small F32 vector that belongs to the hyper-parameters; empty when absent.
-absl::StatusOr<std::vector<float>> ReadVector(const File& data, const GgufFile& file, std::string_view name) {
+// The factor of each rotated pair, a small F32 vector that belongs to the hyper-parameters; empty when
+// absent.
+absl::StatusOr<std::vector<float>> ReadVector(const File& data, const GgufFile& file, std::string_view name,
+                                              int64_t rope_dims) {
   const GgufTensor* tensor = file.FindTensor(name);
   if (tensor == nullptr) return std::vector<float>();
   if (tensor->dtype != DType::kF32 || tensor->n_dims != 1 || tensor->dims[0] > kMaxRopeFactors)
     return InvalidArgument("{}: tensor '{}' has to be a row of at most {} F32 values", file.name(), name,
                            kMaxRopeFactors);
+  if (tensor->dims[0] != rope_dims / 2)
+    return InvalidArgument(
+        "{}: tensor '{}' has {} values, but half of the {} rotated dimensions "
+        "(rope.dimension_count) is {}",
+        file.name(), name, tensor->dims[0], rope_dims, rope_dims / 2);
   std::vector<float> values(static_cast<size_t>(tensor->dims[0]));
   QF_RETURN_IF_ERROR(data.ReadAt(tensor->offset, std::as_writable_bytes(std::span(values))));
   return values;
@@ -66,9 +73,10 @@ absl::Status GgufSource::Describe(const GgufFile& file, const fs::path& path) {
 
 absl::Status GgufSource::ReadRopeFactors(const GgufFile& file) {
   RopeScaling& rope = description_.hyper.rope_scaling;
-  QF_ASSIGN_OR_RETURN(rope.long_factors, ReadVector(*file_, file, kRopeFactorsLong));
-  QF_ASSIGN_OR_RETURN(rope.short_factors, ReadVector(*file_, file, kRopeFactorsShort));
-  QF_ASSIGN_OR_RETURN(rope.freq_factors, ReadVector(*file_, file, kRopeFreqs));
+  const int64_t dims = description_.hyper.rope_dims;
+  QF_ASSIGN_OR_RETURN(rope.long_factors, ReadVector(*file_, file, kRopeFactorsLong, dims));
+  QF_ASSIGN_OR_RETURN(rope.short_factors, ReadVector(*file_, file, kRopeFactorsShort, dims));
+  QF_ASSIGN_OR_RETURN(rope.freq_factors, ReadVector(*file_, file, kRopeFreqs, dims));
   const bool long_rope = !rope.long_factors.empty() || !rope.short_factors.empty();
   if (long_rope && !rope.freq_factors.empty())
     return InvalidArgument("{}: '{}' and '{}' exclude one another", file.name(), kRopeFactorsLong, kRopeFreqs);

@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 #include <set>
 
+#include "pipeline/format/safetensors/pickle.h"
 #include "pipeline/model/json.h"
 
 namespace quantfleet::pipeline {
@@ -55,14 +56,11 @@ absl::StatusOr<ShardIndex> FindShards(FileSystem& files, const fs::path& folder)
   if (files.Exists(folder / kSingle)) return ShardIndex{{std::string(kSingle)}, {}, {}};
   if (files.Exists(folder / kIndex)) return ReadIndex(files, folder);
   QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(folder));
-  for (const std::string& name : names) {
-    if (name.starts_with("pytorch_model") && (name.ends_with(".bin") || name.ends_with(".bin.index.json")))
-      return InvalidArgument("{} holds pickled PyTorch weights ({}), which are not read because they can run code; "
-                             "convert them to safetensors (transformers: save_pretrained(..., "
-                             "safe_serialization=True))", folder.string(), name);
+  for (const std::string& name : names)
     if (name.ends_with(".safetensors"))
       return NotFound("{} is missing beside {}: download the model again", (folder / kIndex).string(), name);
-  }
+  for (const std::string& name : names)
+    if (IsPickle(name)) return PickleRefused(folder, name);
   return NotFound("{} holds no weights: neither {} nor {}", folder.string(), kSingle, kIndex);
 }
 

@@ -104,6 +104,20 @@ TEST_F(EngineTest, EvaluationFollowsFromLogits) {
   EXPECT_NEAR(result.mean_nll, sum / static_cast<double>(ids.size() - 1), 1e-6);
 }
 
+// Whose tokenizer does not run is judged by token ids.
+TEST_F(EngineTest, TokenIdsNeedNoTokenizer) {
+  Make(Architecture::kLlama, {"f16"});
+  const auto text = Load("f16"), ids_only = Load("f16", {.threads = 1, .text = false});
+  ASSERT_TRUE(text && ids_only);
+  const std::vector<int32_t> ids = *text->Tokenize("once upon a time", true);
+  EXPECT_EQ(ids_only->EvaluateTokens(ids)->mean_nll, text->EvaluateTokens(ids)->mean_nll);
+  EXPECT_EQ(ids_only->Tokenize("once", true).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ids_only->Evaluate("once").status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ids_only->Generate({.prompt = "once"}).status().code(), absl::StatusCode::kFailedPrecondition);
+  const std::vector<int32_t> beyond{1, static_cast<int32_t>(text->vocab())};
+  EXPECT_EQ(ids_only->EvaluateTokens(beyond).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(EngineTest, GenerationIsDeterministicAndStreamsWhatItReturns) {
   Make(Architecture::kPhi3, {"q8_0"});
   const auto one = Load("q8_0", {.threads = 1}), two = Load("q8_0", {.threads = 2});

@@ -90,6 +90,15 @@ TEST(GgufSource, FrequencyFactorsBelongToTheRope) {
   EXPECT_ERROR(half.Weights(false).Open(), kUnimplemented, "LongRoPE");
 }
 
+TEST(GgufSource, RopeFactorsHaveTheRightLength) {
+  for (const char* name : {"rope_factors_long.weight", "rope_factors_short.weight", "rope_freqs.weight"}) {
+    Builder b("phi3");
+    b.w.AddTensor(name, DType::kF32, 1, 3, 1);
+    EXPECT_ERROR(b.Weights(true).Open(), kInvalidArgument,
+                 fmt::format("m.gguf: tensor '{}' has 3 values, but half of the 4 rotated dimensions", name));
+  }
+}
+
 TEST(GgufSource, RefusesOtherArchitectures) {
   EXPECT_ERROR(Builder("gemma").Weights(false).Open(), kUnimplemented,
                "m.gguf: the architecture 'gemma' is not supported; supported are phi3, llama and qwen2");

@@ -199,8 +199,29 @@ TEST_F(HfSourceTest, AnIndexCannotReachOutOfTheFolder) {
 
 TEST_F(HfSourceTest, RefusesPickledWeightsWithTheRemedy) {
   Write(Architecture::kPhi3);
-  fs::rename(dir_ / "model.safetensors", dir_ / "pytorch_model.bin");
-  EXPECT_ERROR(Open(), kInvalidArgument, "convert them to safetensors");
+  for (const char* name : {"pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "consolidated.00.pth"}) {
+    fs::remove(dir_ / "model.safetensors");
+    WriteFile(dir_ / name, "PK");
+    EXPECT_ERROR(Open(), kInvalidArgument, fmt::format("pickled PyTorch weights ({})", name));
+    EXPECT_ERROR(Open(), kInvalidArgument, "safe_serialization=True");
+    EXPECT_ERROR(OpenModel(RealFileSystem(), dir_ / name), kInvalidArgument, "safe_serialization=True");
+    fs::remove(dir_ / name);
+  }
+  // An optimizer's state beside shards whose index is missing is not what is wrong.
+  WriteFile(dir_ / "a.pt", "PK");
+  WriteFile(dir_ / "model-00001-of-00002.safetensors", "");
+  EXPECT_ERROR(Open(), kNotFound, "model.safetensors.index.json is missing");
+}
+
+// The index can name one place only, so one of the two shards contradicts it.
+TEST_F(HfSourceTest, RefusesATensorThatTwoShardsHold) {
+  Write(Architecture::kLlama, {.shards = 2});
+  fs::copy_file(dir_ / "model-00001-of-00002.safetensors", dir_ / "model-00002-of-00002.safetensors",
+                fs::copy_options::overwrite_existing);
+  EXPECT_ERROR(
+      Open(), kInvalidArgument,
+      "model-00002-of-00002.safetensors holds tensor 'model.embed_tokens.weight', which the index puts into "
+      "model-00001-of-00002.safetensors");
 }
 
 TEST_F(HfSourceTest, NamesATruncatedFile) {

@@ -103,8 +103,24 @@ TEST(HfConfig, LongRope) {
   EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(7) +
                                                           R"(, "short_factor": )" + Ones(8) + "}"}})),
                kInvalidArgument, "long_factor has 7 values");
+  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(8) +
+                                                          R"(, "short_factor": )" + Ones(9) + "}"}})),
+               kInvalidArgument, "config.json: rope_scaling.short_factor has 9 values");
+  EXPECT_ERROR(
+      ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(8) + "}"}})),
+      kInvalidArgument, "rope_scaling.short_factor has 0 values");
   EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["LlamaForCausalLM"])"}, {"rope_scaling", scaling}})),
                kUnimplemented, "phi3 only");
+  std::string mscale = scaling;
+  mscale.insert(1, R"("short_mscale": 1.2, )");
+  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", mscale}})), kUnimplemented, "'short_mscale'");
+  // Newer files keep all of it together.
+  std::string together = scaling;
+  together.insert(1, R"("original_max_position_embeddings": 64, )");
+  const auto newer = ParseHfConfig(Config({{"rope_scaling", "absent"}, {"rope_parameters", together}}));
+  ASSERT_OK(newer);
+  EXPECT_EQ(newer->hyper.original_context, 64);
+  EXPECT_GT(*newer->hyper.rope_scaling.attention_factor, 1);
 }
 
 TEST(HfConfig, Llama3AndLinearScaling) {

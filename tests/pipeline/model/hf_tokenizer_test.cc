@@ -130,7 +130,7 @@ TEST(HfTokenizer, ChatTemplates) {
 std::string ByteBpe(std::string_view pre_tokenizer, std::string_view merges = R"(["a b", "ab c"])",
                     std::string_view more = "") {
   return fmt::format(R"({{"added_tokens": [{{"id": 5, "content": "<|bos|>", "special": true}},
-    {{"id": 6, "content": "<|user|>", "special": false}}],
+    {{"id": 6, "content": "<tool_call>", "special": false}}],
     "pre_tokenizer": {}{},
     "model": {{"type": "BPE", "vocab": {{"a": 0, "b": 1, "c": 2, "ab": 3, "abc": 4}}, "merges": {}}}}})",
                      pre_tokenizer, more, merges);
@@ -141,6 +141,10 @@ constexpr std::string_view kLlama3Pre = R"({"type": "Sequence", "pretokenizers":
 constexpr std::string_view kQwen2Pre = R"({"type": "Sequence", "pretokenizers": [
   {"type": "Split", "pattern": {"Regex": "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}, "behavior": "Isolated", "invert": false},
   {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false}]})";
+// Removing what does not match, inverted: another way to say Isolated, which Phi-4's files use.
+constexpr std::string_view kPhi4MiniPre = R"({"type": "Sequence", "pretokenizers": [
+  {"type": "Split", "pattern": {"Regex": "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}, "behavior": "Removed", "invert": true},
+  {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})";
 constexpr std::string_view kGpt2Pre = R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true})";
 
 absl::StatusOr<TokenizerData> FromJson(std::string json, std::string config = "{}") {
@@ -150,8 +154,14 @@ absl::StatusOr<TokenizerData> FromJson(std::string json, std::string config = "{
   return BuildTokenizer(files, WithVocab(8));
 }
 
+// The same with a member more in the model.
+std::string WithModelMember(std::string json, std::string_view member) {
+  return json.replace(json.find(R"("type": "BPE")"), 13, fmt::format(R"("type": "BPE", {})", member));
+}
+
 TEST(HfTokenizer, ByteLevelBpe) {
-  const auto t = FromJson(ByteBpe(kLlama3Pre), R"({"bos_token": "<|bos|>"})");
+  const auto t = FromJson(WithModelMember(ByteBpe(kLlama3Pre), R"("ignore_merges": true)"),
+                          R"({"bos_token": "<|bos|>"})");
   ASSERT_OK(t);
   EXPECT_EQ(t->kind, TokenizerData::Kind::kByteBpe);
   EXPECT_EQ(t->pre, "llama-bpe");
@@ -169,6 +179,12 @@ TEST(HfTokenizer, ByteLevelBpe) {
 TEST(HfTokenizer, PreTokenizersAreRecognised) {
   EXPECT_EQ(FromJson(ByteBpe(kQwen2Pre, R"([["a", "b"]])", R"(, "normalizer": {"type": "NFC"})"))->pre, "qwen2");
   EXPECT_EQ(FromJson(ByteBpe(kGpt2Pre))->pre, "gpt-2");
+  // Phi-4 splits as Llama 3 does, but merges a word even if it is a token.
+  EXPECT_EQ(FromJson(ByteBpe(kLlama3Pre))->pre, "dbrx");
+  EXPECT_EQ(FromJson(WithModelMember(ByteBpe(kLlama3Pre), R"("ignore_merges": true)"))->pre, "llama-bpe");
+  EXPECT_EQ(FromJson(ByteBpe(kPhi4MiniPre))->pre, "gpt-4o");
+  EXPECT_ERROR(FromJson(WithModelMember(ByteBpe(kQwen2Pre), R"("ignore_merges": true)")), kUnimplemented,
+               "ignore_merges true");
   EXPECT_ERROR(FromJson(ByteBpe(R"({"type": "Metaspace"})")), kUnimplemented, "'Metaspace'");
   EXPECT_ERROR(FromJson(ByteBpe("null")), kUnimplemented, "there is none");
   EXPECT_ERROR(FromJson(ByteBpe(R"({"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "ByteLevel"}]})")),
@@ -176,6 +192,9 @@ TEST(HfTokenizer, PreTokenizersAreRecognised) {
   std::string other(kLlama3Pre);
   other.replace(other.find("{1,3}"), 5, "{1,4}");
   EXPECT_ERROR(FromJson(ByteBpe(other)), kUnimplemented, "{1,4}");
+  other = kPhi4MiniPre;
+  other.replace(other.find("true}"), 4, "false");
+  EXPECT_ERROR(FromJson(ByteBpe(other)), kUnimplemented, "behavior Removed");
   EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, "[]", R"(, "normalizer": {"type": "Lowercase"})")), kUnimplemented,
                "Lowercase");
 }
@@ -197,6 +216,88 @@ TEST(HfTokenizer, ThePostProcessorSaysWhetherBosIsAdded) {
   ASSERT_OK(t);
   EXPECT_TRUE(t->add_bos);
   EXPECT_FALSE(t->add_eos);
+}
+
+// llama.cpp's converter makes the same of them.
+TEST(HfTokenizer, TokensThatLookSpecialAreControl) {
+  const std::string added = R"({"added_tokens_decoder": {
+      "5": {"content": "<|overruled|>", "special": false}, "4": {"content": "<|fim|>", "special": false},
+      "7": {"content": "a\u2581b", "special": false}}})";
+  const auto t = FromJson(WithModelMember(ByteBpe(kLlama3Pre), R"("ignore_merges": true)"), added);
+  ASSERT_OK(t);
+  const auto is = [&](size_t id, std::string_view text, TokenType type) {
+    EXPECT_EQ(t->tokens[id].text, text);
+    EXPECT_EQ(t->tokens[id].type, type) << text;
+  };
+  is(5, "<|bos|>", TokenType::kControl);  // tokenizer.json has the last word
+  is(6, "<tool_call>", TokenType::kUserDefined);
+  is(4, "<|fim|>", TokenType::kControl);
+  is(7, "a b", TokenType::kUserDefined);
+  // Phi-3's SentencePiece files are taken at their word.
+  HfTokenizerFiles files;
+  files.model = SpmModelBytes(TinySpmPieces(300));
+  files.tokenizer_config = added;
+  HfConfig config = WithVocab(300);
+  config.architecture = Architecture::kLlama;
+  EXPECT_EQ(BuildTokenizer(files, config)->tokens[4].type, TokenType::kControl);
+  config.architecture = Architecture::kPhi3;
+  EXPECT_EQ(BuildTokenizer(files, config)->tokens[4].type, TokenType::kUserDefined);
+  EXPECT_EQ(BuildTokenizer(files, config)->tokens[7].text,
+            "a\xe2\x96\x81"
+            "b");
+}
+
+TEST(HfTokenizer, NoTextTwice) {
+  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre), R"({"added_tokens_decoder": {"7": {"content": "ab"}}})"),
+               kInvalidArgument, "ids 3 and 7 the same text 'ab'");
+}
+
+// The regular expression is compared, never run; depth, counts and memory have limits.
+TEST(HfTokenizer, HostileJson) {
+  const auto with_regex = [](std::string_view regex) {
+    return FromJson(ByteBpe(fmt::format(
+        R"({{"type": "Sequence", "pretokenizers": [{{"type": "Split", "pattern": {{"Regex": "{}"}},
+            "behavior": "Isolated"}}, {{"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}}]}})",
+        regex)));
+  };
+  EXPECT_ERROR(with_regex("(a+)+$"), kUnimplemented,
+               "tokenizer.json: the pre-tokenizer is not known: the regular "
+               "expression (a+)+$");
+  std::string nested;
+  for (int i = 0; i < 100000; ++i) nested += "(a*";
+  const auto refused = with_regex(nested);
+  EXPECT_ERROR(refused, kUnimplemented, "(a*(a*");
+  EXPECT_LT(refused.status().message().size(), 1200u);
+  const auto repeat = [](std::string_view what, int times) {
+    std::string out;
+    for (int i = 0; i < times; ++i) out += what;
+    return out;
+  };
+  EXPECT_ERROR(FromJson(repeat(R"({"a":)", 1000000)), kInvalidArgument, "tokenizer.json is not valid JSON");
+  EXPECT_ERROR(FromJson(repeat("[", 1000000)), kInvalidArgument, "tokenizer.json is not valid JSON");
+  // Twelve bytes of memory for each byte of the file.
+  EXPECT_ERROR(FromJson(R"({"added_tokens": [)" + repeat("0,", 16 << 20) + "0]}"), kResourceExhausted,
+               "tokenizer.json");
+  std::string vocab;
+  for (int i = 0; i <= 1 << 20; ++i) vocab += fmt::format("{}\"{:x}\":{}", i == 0 ? "" : ",", i, i);
+  EXPECT_ERROR(FromJson(fmt::format(R"({{"pre_tokenizer": {}, "model": {{"vocab": {{{}}}, "merges": []}}}})",
+                                    kGpt2Pre, vocab)),
+               kInvalidArgument, "1048577 tokens");
+}
+
+// As large as the largest that are published: 262 thousand tokens, half a million merges as pairs.
+TEST(HfTokenizer, LargeJson) {
+  constexpr int kTokens = 262144, kMerges = 515000;
+  std::string vocab, merges;
+  for (int i = 0; i < kTokens; ++i) vocab += fmt::format("{}\"token{}\":{}", i == 0 ? "" : ",", i, i);
+  for (int i = 0; i < kMerges; ++i)
+    merges += fmt::format("{}[\"token{}\",\"token{}\"]", i == 0 ? "" : ",", i, i + 1);
+  HfTokenizerFiles files;
+  files.tokenizer_json = fmt::format(
+      R"({{"pre_tokenizer": {}, "model": {{"vocab": {{{}}}, "merges": [{}]}}}})", kGpt2Pre, vocab, merges);
+  const auto t = BuildTokenizer(files, WithVocab(kTokens));
+  ASSERT_OK(t);
+  EXPECT_EQ(t->merges.size(), static_cast<size_t>(kMerges));
 }
 
 TEST(HfTokenizer, RefusesOtherModels) {

@@ -177,6 +177,40 @@ TEST_P(TinyTest, AGgufSourceGivesTheSameWeights) {
   }
 }
 
+// A Q8_0 GGUF is decoded through its codec and encoded anew; as Q8_0 it stays what it is.
+TEST_P(TinyTest, AQ8GgufIsDecodedThenEncoded) {
+  ASSERT_OK(RunPlan(plan_));
+  const size_t q8 = static_cast<size_t>(std::ranges::find(kRecipes, std::string_view("q8_0")) - kRecipes);
+  const fs::path file = dir_ / "q8_0.gguf";
+  const ByteSpan stored = sink_->File(q8, plan_.targets[q8].layout.pieces[0].file);
+  ASSERT_OK(RealFileSystem().WriteAtomically(file, stored));
+  const auto source = OpenModel(RealFileSystem(), file);
+  ASSERT_OK(source);
+  const auto plan = MakePlan(**source, AllRecipes());
+  ASSERT_OK(plan);
+  MemorySink sink(*plan);
+  CountingSource counting(**source);
+  ASSERT_OK(Execute(counting, *plan, sink, {.threads = 2}));
+  EXPECT_TRUE(counting.ReadOnce());
+  for (size_t t = 0; t < plan->targets.size(); ++t) {
+    for (size_t i = 0; i < plan->targets[t].layout.pieces.size(); ++i) {
+      const PlacedPiece& made = plan->targets[t].layout.pieces[i];
+      const PlacedPiece& from = plan_.targets[q8].layout.pieces[i];
+      const Piece& piece = source_->description().pieces[from.piece];
+      ASSERT_EQ(made.tensor, from.tensor);
+      std::vector<float> values(static_cast<size_t>(piece.rows * piece.cols));
+      FindCodec(from.dtype)->decode(stored.data() + from.offset, std::ssize(values), values.data());
+      Bytes want(static_cast<size_t>(piece.rows * RowBytes(made.dtype, piece.cols)));
+      FindCodec(made.dtype)->encode(values.data(), piece.rows, piece.cols, nullptr, want.data());
+      const ByteSpan got = ByteSpan(sink.File(t, made.file)).subspan(made.offset, want.size());
+      EXPECT_TRUE(std::ranges::equal(got, want)) << plan->targets[t].spec.name() << " " << made.tensor;
+      if (t == q8) {
+        EXPECT_TRUE(std::ranges::equal(got, stored.subspan(from.offset, want.size()))) << made.tensor;
+      }
+    }
+  }
+}
+
 TEST_P(TinyTest, ResumeReadsOnlyWhatIsNotRecorded) {
   MemoryJournal journal;
   const auto whole = RunPlan(plan_, {.threads = 1, .journal = &journal});

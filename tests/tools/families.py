@@ -1,0 +1,289 @@
+"""Tiny models of each published family: its real config.json, tensor names, rope settings and kind of
+tokenizer, with small sizes and random weights. Deterministic; no libraries.
+
+    write("phi4-mini", folder, dtypes=("BF16",), shards=2, seed=3) -> Family
+
+Weights are scaled so that attention is peaked and logits are spread: a wrong angle, bias or row order moves
+the likelihood of a text by more than the tests allow.
+"""
+import json
+import math
+import random
+import struct
+from array import array
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from byte_bpe import ByteBpe, train_merges, spelled
+from sentencepiece_bpe import model_proto, pieces
+
+CORPUS = (Path(__file__).resolve().parents[1] / "data/eval/held-out.txt").read_text()[:5000].splitlines() + [
+    "In 1998 and 2024 there were 12345 of 1000000, then 3.14159 and 2718281828.",
+    "HelloWorld iPhone McDonald's CamelCaseNames JSONParser don't I'LL WE'RE it's",
+    "12345 12345 1998 1998 2024 2024 000 000 HelloWorld HelloWorld CamelCase CamelCase"] * 3
+WHOLE_WORDS = [" xylophone", "zebra"]  # tokens that no merge makes
+
+
+@dataclass
+class Family:
+    architecture: str  # as GGUF calls it
+    config: dict       # of config.json, sizes left out
+    hidden: int = 128
+    intermediate: int = 192
+    layers: int = 2
+    heads: int = 4
+    kv_heads: int = 4
+    head_dim: int = 0  # written to config.json when not 0
+    biases: bool = False
+    tied: bool = False
+    pre: str = ""      # byte-level BPE with this pre-tokenizer; "": SentencePiece
+    added: list = field(default_factory=list)    # (text, special); ("", _) leaves a hole in the ids
+    control: list = field(default_factory=list)  # of the SentencePiece model itself
+    pad_to: int = 64   # the vocabulary is filled up to a multiple of this
+    tokenizer_config: dict = field(default_factory=dict)
+    template_bos: str = ""      # tokenizer.json's post-processor adds it
+    split: tuple = ("Isolated", False)
+    merges_as_pairs: bool = False
+    # Found out while writing.
+    vocab: int = 0
+    byte_bpe: ByteBpe = None
+
+    @property
+    def dim(self):
+        return self.head_dim or self.hidden // self.heads
+
+
+def long_rope(pairs, longest, step=0.02, kind="longrope"):
+    return {"type": kind, "short_factor": [round(1 + step * i, 4) for i in range(pairs)],
+            "long_factor": [round(longest ** (i / (pairs - 1)), 4) for i in range(pairs)]}
+
+
+def special(*texts):
+    return [(t, True) for t in texts]
+
+
+PHI3_ADDED = special("<|endoftext|>", "<|assistant|>", "<|placeholder1|>", "<|placeholder2|>", "<|system|>",
+                     "<|end|>", "<|user|>")
+PHI3_TOKENIZER = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": False, "add_eos_token": False,
+                  "bos_token": "<s>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>",
+                  "unk_token": "<unk>"}
+
+
+def phi3(**config):
+    return {"architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "hidden_act": "silu",
+            "attention_bias": False, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "bos_token_id": 1,
+            "eos_token_id": 32000, **config}
+
+
+def phi3_long(**config):
+    return phi3(max_position_embeddings=131072, original_max_position_embeddings=4096, sliding_window=262144,
+                **config)
+
+
+def llama(**config):
+    return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
+            "attention_bias": False, "rms_norm_eps": 1e-05, "pretraining_tp": 1, **config}
+
+
+LLAMA2_TOKENIZER = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False,
+                    "legacy": False, "bos_token": {"__type": "AddedToken", "content": "<s>"},
+                    "eos_token": {"__type": "AddedToken", "content": "</s>"},
+                    "unk_token": {"__type": "AddedToken", "content": "<unk>"}, "pad_token": None}
+LLAMA3_ADDED = special("<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>",
+                       "<|start_header_id|>", "<|end_header_id|>", "<|reserved_special_token_1|>",
+                       "<|eot_id|>")
+LLAMA3_TOKENIZER = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin_of_text|>",
+                    "eos_token": "<|eot_id|>", "clean_up_tokenization_spaces": True}
+QWEN2_ADDED = special("<|endoftext|>", "<|im_start|>", "<|im_end|>") + [
+    ("<tool_call>", False), ("</tool_call>", False), ("<|fim_prefix|>", False)]
+QWEN2_TOKENIZER = {"tokenizer_class": "Qwen2Tokenizer", "add_bos_token": False, "add_prefix_space": False,
+                   "bos_token": None, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>",
+                   "unk_token": None}
+
+
+def qwen2(**config):
+    return {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu",
+            "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "max_position_embeddings": 32768,
+            "sliding_window": 32768, "max_window_layers": 28, "use_sliding_window": False, **config}
+
+
+FAMILIES = {
+    "phi3-mini-4k": lambda: Family(
+        "phi3", phi3(max_position_embeddings=4096, original_max_position_embeddings=4096, sliding_window=2047,
+                     rope_scaling=None), added=PHI3_ADDED, tokenizer_config=PHI3_TOKENIZER),
+    "phi3-mini-128k": lambda: Family(
+        "phi3", phi3_long(rope_scaling=long_rope(16, 60)), added=PHI3_ADDED, tokenizer_config=PHI3_TOKENIZER),
+    "phi3-medium": lambda: Family(
+        "phi3", phi3(max_position_embeddings=4096, original_max_position_embeddings=4096, sliding_window=2047,
+                     rope_scaling=None), kv_heads=1, added=PHI3_ADDED, tokenizer_config=PHI3_TOKENIZER),
+    "phi35-mini": lambda: Family(
+        "phi3", phi3_long(rope_scaling=long_rope(16, 32, 0.05, "su")), added=PHI3_ADDED,
+        tokenizer_config=PHI3_TOKENIZER),
+    "phi4": lambda: Family(
+        "phi3", phi3(max_position_embeddings=16384, original_max_position_embeddings=16384,
+                     sliding_window=None, rope_scaling=None, rope_theta=250000, bos_token_id=100257,
+                     eos_token_id=100257),
+        kv_heads=1, pre="dbrx", split=("Removed", True),
+        added=special("<|dummy_0|>", "<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>",
+                      "<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|endofprompt|>", "<|dummy_85|>"),
+        tokenizer_config={"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False,
+                          "bos_token": "<|endoftext|>", "eos_token": "<|im_end|>",
+                          "pad_token": "<|dummy_85|>", "unk_token": "<|endoftext|>"}),
+    "phi4-mini": lambda: Family(
+        "phi3", phi3_long(rope_scaling=long_rope(12, 40), partial_rotary_factor=0.75, bos_token_id=199999,
+                          eos_token_id=199999),
+        hidden=96, intermediate=160, heads=3, kv_heads=1, tied=True, pre="gpt-4o", split=("Removed", True),
+        added=special("<|endoftext|>", "<|endofprompt|>") + [("", True)] * 5 +
+              special("<|assistant|>", "<|end|>", "<|user|>", "<|system|>", "<|tool|>", "<|/tool|>"),
+        tokenizer_config={"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False,
+                          "add_bos_token": False, "bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>",
+                          "pad_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}),
+    "llama2": lambda: Family(
+        "llama", llama(max_position_embeddings=4096, rope_theta=10000.0, rope_scaling=None, bos_token_id=1,
+                       eos_token_id=2), tokenizer_config=LLAMA2_TOKENIZER, pad_to=1),
+    "llama3": lambda: Family(
+        "llama", llama(max_position_embeddings=8192, rope_theta=500000.0, rope_scaling=None,
+                       bos_token_id=128000, eos_token_id=128009),
+        kv_heads=1, pre="llama-bpe", added=LLAMA3_ADDED, template_bos="<|begin_of_text|>",
+        tokenizer_config=LLAMA3_TOKENIZER),
+    "llama32": lambda: Family(
+        "llama", llama(max_position_embeddings=131072, rope_theta=500000.0, bos_token_id=128000,
+                       eos_token_id=[128001, 128008, 128009],
+                       rope_scaling={"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+                                     "original_max_position_embeddings": 8192, "rope_type": "llama3"}),
+        kv_heads=1, head_dim=32, tied=True, pre="llama-bpe", added=LLAMA3_ADDED,
+        template_bos="<|begin_of_text|>", tokenizer_config=LLAMA3_TOKENIZER, merges_as_pairs=True),
+    "mistral": lambda: Family(
+        "llama", {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "hidden_act": "silu",
+                  "rms_norm_eps": 1e-05, "rope_theta": 1000000.0, "max_position_embeddings": 32768,
+                  "sliding_window": 4096, "bos_token_id": 1, "eos_token_id": 2},
+        kv_heads=1, pad_to=1, control=["[INST]", "[/INST]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]",
+                                       "[control_8]"],
+        tokenizer_config={**LLAMA2_TOKENIZER, "add_prefix_space": True}),
+    "qwen2": lambda: Family(
+        "qwen2", qwen2(bos_token_id=151643, eos_token_id=151645), kv_heads=2, biases=True, pre="qwen2",
+        added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER),
+    "qwen25-tied": lambda: Family(
+        "qwen2", qwen2(bos_token_id=151643, eos_token_id=151645), kv_heads=2, biases=True, tied=True,
+        pre="qwen2", added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
+}
+
+
+def tensors(f):
+    """(name, shape, standard deviation); the norms' values stand around 1."""
+    q, kv = f.heads * f.dim, f.kv_heads * f.dim
+    spread = 3 / math.sqrt(f.hidden)
+    yield "model.embed_tokens.weight", (f.vocab, f.hidden), spread if f.tied else 1.0
+    for i in range(f.layers):
+        p = f"model.layers.{i}."
+        fan = 1 / math.sqrt(f.hidden)
+        yield p + "input_layernorm.weight", (f.hidden,), 0.1
+        if f.architecture == "phi3":
+            yield p + "self_attn.qkv_proj.weight", (q + 2 * kv, f.hidden), 2 * fan
+        else:
+            for part, rows in (("q", q), ("k", kv), ("v", kv)):
+                yield p + f"self_attn.{part}_proj.weight", (rows, f.hidden), 2 * fan
+                if f.biases:
+                    yield p + f"self_attn.{part}_proj.bias", (rows,), 0.5
+        yield p + "self_attn.o_proj.weight", (f.hidden, q), 1 / math.sqrt(q)
+        yield p + "post_attention_layernorm.weight", (f.hidden,), 0.1
+        if f.architecture == "phi3":
+            yield p + "mlp.gate_up_proj.weight", (2 * f.intermediate, f.hidden), 1.5 * fan
+        else:
+            yield p + "mlp.gate_proj.weight", (f.intermediate, f.hidden), 1.5 * fan
+            yield p + "mlp.up_proj.weight", (f.intermediate, f.hidden), 1.5 * fan
+        yield p + "mlp.down_proj.weight", (f.hidden, f.intermediate), 1 / math.sqrt(f.intermediate)
+    yield "model.norm.weight", (f.hidden,), 0.1
+    if not f.tied:
+        yield "lm_head.weight", (f.vocab, f.hidden), spread
+
+
+def encoded(values, dtype):
+    if dtype == "F32":
+        return array("f", values).tobytes()
+    if dtype == "F16":
+        return struct.pack(f"<{len(values)}e", *values)
+    words = array("I", array("f", values).tobytes())
+    return array("H", [(w + 0x7FFF + (w >> 16 & 1)) >> 16 for w in words]).tobytes()
+
+
+def write_safetensors(path, named):
+    header, offset = {"__metadata__": {"format": "pt"}}, 0
+    for name, shape, dtype, data in named:
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + len(data)]}
+        offset += len(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(data for _, _, _, data in named))
+
+
+def write_weights(f, folder, dtypes, shards, seed):
+    """Tensors take the types of `dtypes` in turn."""
+    rng = random.Random(seed)
+    named = []
+    for i, (name, shape, deviation) in enumerate(tensors(f)):
+        mean = 1.0 if name.endswith("norm.weight") else 0.0
+        dtype = dtypes[i % len(dtypes)]
+        values = [rng.gauss(mean, deviation) for _ in range(math.prod(shape))]
+        named.append((name, shape, dtype, encoded(values, dtype)))
+    if shards == 1:
+        write_safetensors(folder / "model.safetensors", named)
+        return
+    per, weight_map = -(-len(named) // shards), {}
+    for s in range(shards):
+        part, name = named[s * per:(s + 1) * per], f"model-{s + 1:05}-of-{shards:05}.safetensors"
+        write_safetensors(folder / name, part)
+        weight_map.update({tensor[0]: name for tensor in part})
+    index = {"metadata": {}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+_merges = []
+
+
+def write_tokenizer(f, folder):
+    """The tokenizer's files; fixes the size of the vocabulary."""
+    config = dict(f.tokenizer_config)
+    if f.pre:
+        if not _merges:
+            _merges.extend(train_merges([spelled(line) for line in CORPUS], 260))
+        f.byte_bpe = ByteBpe(f.pre, _merges, WHOLE_WORDS)
+        base = len(f.byte_bpe.vocab)
+    else:
+        spm = pieces(CORPUS, 200, f.control)
+        (folder / "tokenizer.model").write_bytes(model_proto(spm))
+        base = len(spm)
+    added = {base + i: entry for i, entry in enumerate(f.added) if entry[0]}
+    end = base + len(f.added)
+    f.vocab = -(-end // f.pad_to) * f.pad_to
+    config["added_tokens_decoder"] = {
+        str(i): {"content": t, "lstrip": False, "normalized": False, "rstrip": False, "special": s}
+        for i, (t, s) in added.items()}
+    if f.pre:
+        f.byte_bpe.added = added
+        (folder / "tokenizer.json").write_text(json.dumps(
+            f.byte_bpe.tokenizer_json(f.template_bos, f.split, f.merges_as_pairs), ensure_ascii=False))
+    elif added:
+        (folder / "added_tokens.json").write_text(json.dumps({t: i for i, (t, _) in added.items()}))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def write_config(f, folder, **config):
+    text = {**f.config, "hidden_size": f.hidden, "intermediate_size": f.intermediate,
+            "num_hidden_layers": f.layers, "num_attention_heads": f.heads, "num_key_value_heads": f.kv_heads,
+            "vocab_size": f.vocab, "tie_word_embeddings": f.tied, "torch_dtype": "bfloat16", **config}
+    if f.head_dim:
+        text["head_dim"] = f.head_dim
+    (folder / "config.json").write_text(json.dumps(text, indent=1))
+
+
+def write(name, folder, dtypes=("BF16",), shards=1, seed=1, **config):
+    """Writes the family's folder; `config` overrides members of config.json. Returns what was written."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    f = FAMILIES[name]()
+    write_tokenizer(f, folder)
+    write_config(f, folder, **config)
+    (folder / "LICENSE").write_text("Public domain: random numbers.\n")
+    write_weights(f, folder, dtypes, shards, seed)
+    return f
