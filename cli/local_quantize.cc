@@ -27,7 +27,7 @@ struct Options {
   TargetWords words;
   uint64_t memory_mib = 512;
   int threads = 0;
-  bool dry_run = false, force = false, json = false;
+  bool dry_run = false, force = false, resume = false, json = false;
 };
 
 json::array FilesJson(const TargetPlan& target) {
@@ -91,6 +91,7 @@ void PrintResult(const Options& options, const Plan& plan, const FolderSink& sin
   PrintOut(json::serialize(json::object{{"source_digest", ToHex(AsBytes(source_raw))},
                                         {"source_bytes", plan.source_bytes},
                                         {"targets", targets},
+                                        {"slabs_resumed", result.progress.slabs_resumed},
                                         {"seconds", seconds}}) +
            "\n");
 }
@@ -113,15 +114,25 @@ absl::Status Quantize(const Options& options) {
     PrintPlan(options, source->description(), plan);
     return absl::OkStatus();
   }
-  QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(RealFileSystem(), options.out, plan, {.replace = options.force}));
-  ExecutorOptions execution{
-      .threads = options.threads, .memory_bytes = options.memory_mib << 20, .stop = interrupt.token()};
-  ExecutorResult result;
+  QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(RealFileSystem(), options.out, plan,
+                                                        {.replace = options.force,
+                                                         .resume = options.resume,
+                                                         .fingerprint = source->fingerprint().text}));
+  ExecutorOptions execution{.threads = options.threads,
+                            .memory_bytes = options.memory_mib << 20,
+                            .journal = &sink->journal(),
+                            .stop = interrupt.token()};
+  absl::StatusOr<ExecutorResult> executed;
   {
     ProgressLine line("quantize");
     execution.on_progress = [&line](const Progress& p) { line.Update(p.bytes_read, p.bytes_total); };
-    QF_ASSIGN_OR_RETURN(result, Execute(*source, plan, *sink, execution));
+    executed = Execute(*source, plan, *sink, execution);
   }
+  if (absl::IsCancelled(executed.status())) {
+    sink->Keep();
+    return Cancelled("stopped; the same command with --resume goes on from here, without it it begins anew");
+  }
+  QF_ASSIGN_OR_RETURN(const ExecutorResult result, std::move(executed));
   QF_RETURN_IF_ERROR(sink->Finish(result.manifests));
   PrintResult(options, plan, *sink, result,
               static_cast<double>((clock.Monotonic() - started).count()) / 1000);
@@ -189,8 +200,10 @@ void AddQuantizeCommand(CLI::App& app) {
   CLI::Option* dry = command->add_flag("--dry-run", options->dry_run,
                                        "Only say what every tensor becomes and how large each file gets");
   command->add_flag("--force", options->force, "Replace artifacts that are there already");
+  command->add_flag("--resume", options->resume,
+                    "Go on where the same run into this folder was killed or stopped");
   command->add_flag("--json", options->json, "Result as JSON on stdout");
-  command->footer("Exit codes: 0 done, 1 failed and nothing half-done left, 2 wrong usage.");
+  command->footer("Exit codes: 0 done, 1 failed or stopped (no half-done artifact is visible), 2 wrong usage.");
   command->callback([options, out, dry] {
     if (out->empty() && dry->empty()) throw CLI::RequiredError("--out");
     ExitOnError(Quantize(*options));

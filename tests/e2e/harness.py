@@ -24,6 +24,7 @@ DEMO = ROOT / "tests/data/demo-model"
 HELD_OUT = ROOT / "tests/data/eval/held-out.txt"
 # Sanitizers slow everything down; deadlines follow.
 SLOW = float(os.environ.get("QUANTFLEET_TEST_SLOWNESS", "1"))
+SANITIZED = bool(os.environ.get("QUANTFLEET_SANITIZED"))
 
 IOT = {"form": "iot", "memory_total_bytes": 2 << 30}
 AI_PC = {"form": "pc", "memory_total_bytes": 16 << 30}

@@ -1,10 +1,9 @@
 """Devices that were away too long, or whose clock is wrong, come back without hands; cut downloads go on."""
-import os
 import subprocess
 import unittest
 from pathlib import Path
 
-from harness import DEMO, IOT, EndToEnd, wait_for
+from harness import DEMO, IOT, SANITIZED, EndToEnd, wait_for
 
 FAKETIME = next((p for p in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 
@@ -23,7 +22,7 @@ class Recovery(EndToEnd):
         agent.enroll(daemon, daemon.token())
         return daemon, agent, agent.device_id
 
-    @unittest.skipUnless(FAKETIME and not os.environ.get("QUANTFLEET_SANITIZED"),
+    @unittest.skipUnless(FAKETIME and not SANITIZED,
                          "libfaketime is absent, or cannot be mixed with a sanitizer")
     def test_offline_past_the_certificates_expiry(self):
         daemon, agent, device = self.prepare()
@@ -36,7 +35,7 @@ class Recovery(EndToEnd):
         wait_for("HEALTHY after renewal", lambda: any(m["phase"] == "HEALTHY" for m in daemon_now().get("models", [])), 60)
         self.assertGreater(int(daemon_now()["certificate_expires_ms"]), before)
 
-    @unittest.skipUnless(FAKETIME and not os.environ.get("QUANTFLEET_SANITIZED"),
+    @unittest.skipUnless(FAKETIME and not SANITIZED,
                          "libfaketime is absent, or cannot be mixed with a sanitizer")
     def test_boots_in_1970(self):
         daemon, agent, device = self.prepare()
