@@ -17,7 +17,8 @@ from harness import BIN, DEMO, HELD_OUT, ROOT, SHARED, SLOW, run, run_json
 JUDGES = ROOT / "tests/judges"
 NODE = JUDGES / "node_modules/.bin/node"
 RECIPES = ["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q5_0", "q4_1", "q4_0"]
-TYPES = ["f16", "bf16", "q8_0", "q4_0"]
+TYPES = ["f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"]
+WEIGHABLE = TYPES[3:]
 
 
 def llama_cpp(model, *args):
@@ -111,14 +112,20 @@ class GgmlBytes(unittest.TestCase):
         rng = random.Random(seed)
         library = next(JUDGES.glob("node_modules/@node-llama-cpp/linux-x64/bins/linux-x64/libggml-base.so*"))
         with tempfile.TemporaryDirectory() as folder:
-            source, ours, theirs = (Path(folder) / n for n in ("in.f32", "ours.bin", "theirs.bin"))
-            for cols in (256, 512 + 32):
+            source, weights, ours, theirs = (Path(folder) / n for n in ("in.f32", "weights.f32", "ours.bin", "theirs.bin"))
+            for cols in (256, 512 + 32, 1024):
                 source.write_bytes(self.rows(rng, 120, cols))
+                weights.write_bytes(struct.pack(f"<{cols}f", *(0 if rng.random() < 0.02 else rng.expovariate(1)
+                                                               for _ in range(cols))))
                 for kind in TYPES:
-                    with self.subTest(kind=kind, cols=cols):
-                        run("codec_tool", "encode", kind, cols, source, ours)
-                        subprocess.run([BIN / "ggml_quantize", library, kind, str(cols), source, theirs], check=True)
-                        self.assertEqual(ours.read_bytes(), theirs.read_bytes())
+                    if kind.endswith("_k") and cols % 256:
+                        continue
+                    for weighed in (False, True) if kind in WEIGHABLE else (False,):
+                        with self.subTest(kind=kind, cols=cols, weighed=weighed):
+                            run("codec_tool", "encode", kind, cols, source, ours, *(["--importance", weights] if weighed else []))
+                            subprocess.run([BIN / "ggml_quantize", library, kind, str(cols), source, theirs,
+                                            *([weights] if weighed else [])], check=True)
+                            self.assertEqual(ours.read_bytes(), theirs.read_bytes())
 
 
 if __name__ == "__main__":

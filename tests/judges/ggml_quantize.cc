@@ -1,6 +1,6 @@
 // ggml's own quantizer as judge of the block codecs: raw f32 rows in, ggml's bytes out.
 //
-//   ggml_quantize LIBGGML_BASE TYPE COLS IN.f32 OUT.bin
+//   ggml_quantize LIBGGML_BASE TYPE COLS IN.f32 OUT.bin [IMPORTANCE.f32]
 //
 // LIBGGML_BASE is the path of libggml-base.so, as llama.cpp's prebuilt packages carry it. It is
 // opened at run time and its few functions are declared here by hand, so that the project builds
@@ -72,7 +72,8 @@ std::optional<std::vector<char>> ReadFile(const char* path) {
 
 // Empty when the library lacks the function that `type` needs.
 std::optional<std::vector<char>> Quantize(void* library, const Type& type, int64_t cols,
-                                          const std::vector<float>& values) {
+                                          const std::vector<float>& values,
+                                          const float* importance) {
   const auto count = static_cast<int64_t>(values.size());
   std::vector<char> out(values.size() / type.block_elements * type.block_bytes);
   if (type.ggml_type == kF32) {
@@ -90,12 +91,12 @@ std::optional<std::vector<char>> Quantize(void* library, const Type& type, int64
   }
   const auto quantize = Find<QuantizeChunk>(library, "ggml_quantize_chunk");
   if (quantize == nullptr) return std::nullopt;
-  quantize(type.ggml_type, values.data(), out.data(), 0, count / cols, cols, nullptr);
+  quantize(type.ggml_type, values.data(), out.data(), 0, count / cols, cols, importance);
   return out;
 }
 
 int Run(const char* library_path, std::string_view type_name, std::string_view cols_text,
-        const char* in_path, const char* out_path) {
+        const char* in_path, const char* out_path, const char* importance_path) {
   const auto type = std::find_if(kTypes.begin(), kTypes.end(),
                                  [&](const Type& t) { return t.name == type_name; });
   if (type == kTypes.end()) return Fail("unknown type " + std::string(type_name));
@@ -120,10 +121,19 @@ int Run(const char* library_path, std::string_view type_name, std::string_view c
   std::vector<float> values(bytes->size() / sizeof(float));
   std::memcpy(values.data(), bytes->data(), bytes->size());
 
+  std::vector<float> importance;
+  if (importance_path != nullptr) {
+    const auto weights = ReadFile(importance_path);
+    if (!weights || weights->size() != row_bytes)
+      return Fail(std::string(importance_path) + " does not hold one row of COLS floats");
+    importance.resize(static_cast<size_t>(cols));
+    std::memcpy(importance.data(), weights->data(), row_bytes);
+  }
+
   // Never closed: the process ends right after, and ggml keeps tables of its own.
   void* library = dlopen(library_path, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return Fail(std::string("cannot open the library: ") + dlerror());
-  const auto quantized = Quantize(library, *type, cols, values);
+  const auto quantized = Quantize(library, *type, cols, values, importance.empty() ? nullptr : importance.data());
   if (!quantized) return Fail(std::string(library_path) + " lacks ggml's quantizer");
 
   std::ofstream out(out_path, std::ios::binary);
@@ -136,9 +146,9 @@ int Run(const char* library_path, std::string_view type_name, std::string_view c
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 6) {
-    std::cerr << "usage: ggml_quantize LIBGGML_BASE TYPE COLS IN.f32 OUT.bin\n";
+  if (argc != 6 && argc != 7) {
+    std::cerr << "usage: ggml_quantize LIBGGML_BASE TYPE COLS IN.f32 OUT.bin [IMPORTANCE.f32]\n";
     return 2;
   }
-  return Run(argv[1], argv[2], argv[3], argv[4], argv[5]);
+  return Run(argv[1], argv[2], argv[3], argv[4], argv[5], argc == 7 ? argv[6] : nullptr);
 }

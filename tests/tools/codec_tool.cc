@@ -1,11 +1,12 @@
 // Encodes and decodes raw rows with one codec, for tests and comparisons with other implementations:
-//   codec_tool encode TYPE COLS IN.f32 OUT.bin
+//   codec_tool encode TYPE COLS IN.f32 OUT.bin [--importance F.f32]
 //   codec_tool decode TYPE COLS IN.bin OUT.f32
 #include <fmt/core.h>
 
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -34,8 +35,24 @@ absl::StatusOr<int64_t> CountRows(const fs::path& in, uint64_t size, int64_t row
   return static_cast<int64_t>(size) / row_bytes;
 }
 
+// One row: a weight, not below 0, for each column.
+absl::StatusOr<std::vector<float>> ReadImportance(const fs::path& path, int64_t cols) {
+  QF_ASSIGN_OR_RETURN(const std::string content, RealFileSystem().ReadAll(path, kLimit));
+  std::vector<float> weights(static_cast<size_t>(cols));
+  if (content.size() != weights.size() * sizeof(float))
+    return InvalidArgument("{}: {} bytes are not one row of {} floats", path.string(), content.size(), cols);
+  std::memcpy(weights.data(), content.data(), content.size());
+  for (int64_t i = 0; i < cols; ++i) {
+    const float weight = weights[static_cast<size_t>(i)];
+    if (!(weight >= 0.f && weight <= std::numeric_limits<float>::max()))
+      return InvalidArgument("{}: column {} has the importance {}", path.string(), i, weight);
+  }
+  return weights;
+}
+
+// `importance` is empty when there is none.
 absl::Status Run(std::string_view verb, std::string_view type, int64_t cols, const fs::path& in,
-                 const fs::path& out) {
+                 const fs::path& out, const fs::path& importance) {
   QF_ASSIGN_OR_RETURN(const Codec* codec, CodecFor(type, cols));
   QF_ASSIGN_OR_RETURN(const std::string content, RealFileSystem().ReadAll(in, kLimit));
   const int64_t plain_row = cols * static_cast<int64_t>(sizeof(float));
@@ -49,7 +66,11 @@ absl::Status Run(std::string_view verb, std::string_view type, int64_t cols, con
     std::memcpy(values.data(), content.data(), content.size());
     if (const int64_t bad = FindNonFinite(values.data(), rows * cols); bad >= 0)
       return InvalidArgument("{}: row {}, column {} is NaN or infinite", in.string(), bad / cols, bad % cols);
-    codec->encode(values.data(), rows, cols, nullptr, result.data());
+    std::vector<float> weights;
+    if (!importance.empty()) {
+      QF_ASSIGN_OR_RETURN(weights, ReadImportance(importance, cols));
+    }
+    codec->encode(values.data(), rows, cols, weights.empty() ? nullptr : weights.data(), result.data());
   } else {
     codec->decode(AsBytes(content).data(), rows * cols, values.data());
     std::memcpy(result.data(), values.data(), result.size());
@@ -61,20 +82,23 @@ absl::Status Run(std::string_view verb, std::string_view type, int64_t cols, con
 
 int Main(int argc, char** argv) {
   const std::string_view verb = argc > 1 ? argv[1] : "";
+  const bool weighed = argc == 8 && verb == "encode" && std::string_view(argv[6]) == "--importance";
+  const bool shaped = (argc == 6 && (verb == "encode" || verb == "decode")) || weighed;
   int64_t cols = 0;
-  if (argc == 6) {
+  if (shaped) {
     const char* end = argv[3] + std::strlen(argv[3]);
     const auto [stop, error] = std::from_chars(argv[3], end, cols);
     if (error != std::errc() || stop != end || cols > (int64_t{1} << 30)) cols = 0;
   }
-  if (argc != 6 || (verb != "encode" && verb != "decode") || cols <= 0) {
+  if (cols <= 0) {
     fmt::print(stderr,
-               "usage: codec_tool encode TYPE COLS IN.f32 OUT.bin\n"
+               "usage: codec_tool encode TYPE COLS IN.f32 OUT.bin [--importance F.f32]\n"
                "       codec_tool decode TYPE COLS IN.bin OUT.f32\n"
-               "TYPE is f32, f16, bf16, q8_0 or q4_0; COLS the elements of one row, above 0\n");
+               "TYPE is f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k or q6_k; COLS the elements of one\n"
+               "row, above 0; F.f32 one row of weights\n");
     return 2;
   }
-  const absl::Status status = Run(verb, argv[2], cols, argv[4], argv[5]);
+  const absl::Status status = Run(verb, argv[2], cols, argv[4], argv[5], weighed ? argv[7] : "");
   if (status.ok()) return 0;
   fmt::print(stderr, "codec_tool: {}\n", Describe(status));
   return 1;
