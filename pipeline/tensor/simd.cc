@@ -1,6 +1,9 @@
 // Compiled once per instruction set; the codecs of each, and the choice between them.
 #include "pipeline/tensor/simd.h"
 
+// A search keeps vectors in arrays, which vectors without a known length do not allow: SVE machines take NEON.
+#undef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "pipeline/tensor/simd.cc"
 #include "hwy/foreach_target.h"  // first, as Highway wants it

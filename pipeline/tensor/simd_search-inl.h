@@ -188,52 +188,44 @@ HWY_INLINE bool SearchSymmetricLanes(const LaneBlocks<kElements>& x, const LaneB
   const auto none = hn::Lt(largest, hn::Set(d, kZeroBlock));
   const float whole = static_cast<float>(levels);
   const V low = hn::Set(d, -whole), high = hn::Set(d, whole - 1);
-  struct Fit {
-    V lx, l2;
-  };
   V winner = hn::Div(hn::Set(d, -whole), max), scale, best;
-  const auto consider = [&](V inverse, const Fit& fit) HWY_ATTR {
-    const auto better = hn::And(hn::Gt(fit.l2, zero), hn::Gt(hn::Mul(fit.lx, fit.lx), hn::Mul(best, fit.l2)));
+  const auto consider = [&](V inverse, V lx, V l2) HWY_ATTR {
+    const auto better = hn::And(hn::Gt(l2, zero), hn::Gt(hn::Mul(lx, lx), hn::Mul(best, l2)));
     winner = hn::IfThenElse(better, inverse, winner);
-    scale = hn::IfThenElse(better, hn::Div(fit.lx, fit.l2), scale);
-    best = hn::IfThenElse(better, hn::Mul(scale, fit.lx), best);
+    scale = hn::IfThenElse(better, hn::Div(lx, l2), scale);
+    best = hn::IfThenElse(better, hn::Mul(scale, lx), best);
   };
   // Two candidates at a time hide each other's latency.
-  const auto fit_two = [&](V inverse_a, V inverse_b, Fit& a, Fit& b) HWY_ATTR {
-    a.lx = a.l2 = b.lx = b.l2 = zero;
+  V lx_a, l2_a, lx_b, l2_b;
+  const auto fit_two = [&](V inverse_a, V inverse_b) HWY_ATTR {
+    lx_a = l2_a = lx_b = l2_b = zero;
     for (int i = 0; i < kElements; ++i) {
       const V v = x.Get(i), w = weights.Get(i), product = products.Get(i);
       const V la = RoundClamped(hn::Mul(inverse_a, v), low, high), lb = RoundClamped(hn::Mul(inverse_b, v), low, high);
-      a.lx = hn::Add(a.lx, hn::Mul(product, la));
-      b.lx = hn::Add(b.lx, hn::Mul(product, lb));
-      a.l2 = hn::Add(a.l2, hn::Mul(hn::Mul(w, la), la));
-      b.l2 = hn::Add(b.l2, hn::Mul(hn::Mul(w, lb), lb));
+      lx_a = hn::Add(lx_a, hn::Mul(product, la));
+      lx_b = hn::Add(lx_b, hn::Mul(product, lb));
+      l2_a = hn::Add(l2_a, hn::Mul(hn::Mul(w, la), la));
+      l2_b = hn::Add(l2_b, hn::Mul(hn::Mul(w, lb), lb));
     }
   };
   const auto inverse_of = [&](int step) HWY_ATTR {
     return hn::Div(hn::Set(d, -(whole + 0.1f * static_cast<float>(step))), max);
   };
-  Fit a, b;
-  const V first = inverse_of(-9);
-  fit_two(winner, first, a, b);
-  scale = hn::IfThenElse(hn::Eq(a.l2, zero), zero, hn::Div(a.lx, a.l2));
-  best = hn::Mul(scale, a.lx);
-  consider(first, b);
-  for (int step = -8; step < 0; step += 2) {
+  const auto consider_two = [&](int step) HWY_ATTR {
     const V one = inverse_of(step), two = inverse_of(step + 1);
-    fit_two(one, two, a, b);
-    consider(one, a);
-    consider(two, b);
-  }
-  for (int step = 1; step < 9; step += 2) {
-    const V one = inverse_of(step), two = inverse_of(step + 1);
-    fit_two(one, two, a, b);
-    consider(one, a);
-    consider(two, b);
-  }
-  const V last = inverse_of(9);
-  fit_two(last, last, a, b);
-  consider(last, a);
+    fit_two(one, two);
+    consider(one, lx_a, l2_a);
+    consider(two, lx_b, l2_b);
+  };
+  const V first = inverse_of(-9), last = inverse_of(9);
+  fit_two(winner, first);
+  scale = hn::IfThenElse(hn::Eq(l2_a, zero), zero, hn::Div(lx_a, l2_a));
+  best = hn::Mul(scale, lx_a);
+  consider(first, lx_b, l2_b);
+  for (int step = -8; step < 0; step += 2) consider_two(step);
+  for (int step = 1; step < 9; step += 2) consider_two(step);
+  fit_two(last, last);
+  consider(last, lx_a, l2_a);
   hn::Store(hn::IfThenElse(none, zero, scale), d, out.scale);
   hn::Store(hn::IfThenElse(none, zero, winner), d, out.inverse);
   return true;
