@@ -56,19 +56,21 @@ e2e() {
     status=$?; cat "$OLDPWD/$log"; exit $status' "$logs"
 }
 
+# Every target for a bounded time, as many at a time as there are cores; what made one fail is kept in build/fuzz.
 fuzz() {
-  local seconds=${QUANTFLEET_FUZZ_SECONDS:-60} target corpus status=0
+  export QUANTFLEET_FUZZ_SECONDS=${QUANTFLEET_FUZZ_SECONDS:-60}
   build fuzz fuzzers || return 1
-  for target in build/fuzz/bin/fuzz_*; do
-    corpus=build/fuzz/corpus/$(basename "$target")
+  # shellcheck disable=SC2016
+  printf '%s\n' build/fuzz/bin/fuzz_* | xargs -P "$(nproc)" -n 1 sh -c '
+    name=$(basename "$1") corpus=build/fuzz/corpus/$(basename "$1") log=build/fuzz/$(basename "$1").log
     mkdir -p "$corpus"
-    local seeds=tests/fuzz/corpus/$(basename "$target")
-    [[ -d $seeds ]] || seeds=""
-    # shellcheck disable=SC2086
-    "$target" "$corpus" $seeds -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=0 \
-      -verbosity=0 -artifact_prefix="build/fuzz/" || { echo "fuzz: $target failed, its input is in build/fuzz" >&2; status=1; }
-  done
-  return $status
+    set -- "$1" "$corpus"; [ ! -d "tests/fuzz/corpus/$name" ] || set -- "$@" "tests/fuzz/corpus/$name"
+    "$@" -max_total_time="$QUANTFLEET_FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 \
+      -artifact_prefix="build/fuzz/$name-" >"$log" 2>&1
+    status=$?
+    echo "$name: $(grep -E "^(Done|SUMMARY|ERROR)" "$log" | head -3 || tail -1 "$log")"
+    [ $status = 0 ] || tail -60 "$log" >&2
+    exit $status' sh
 }
 
 lint() {
@@ -104,7 +106,8 @@ if wants asan; then
 fi
 if wants tsan; then
   # Debian's gRPC and absl::Mutex are not instrumented and drown tsan in false reports: only what links neither.
-  targets=(base_test trust_test tensor_test model_test format_test artifact_test stage_test runtime_test)
+  targets=(base_test trust_test tensor_test model_test format_test artifact_test stage_test runtime_test
+    agent_platform_test agent_serve_test daemon_store_test daemon_trust_test daemon_jobs_test)
   step "build tsan" build tsan "${targets[@]}"
   step "unit tests, tsan" unit tsan -L "^($(IFS='|'; echo "${targets[*]}"))\$"
 fi

@@ -16,16 +16,17 @@ namespace {
 // 262 thousand tokens and half a million merges, takes less than half of this.
 constexpr size_t kMaxParsedBytes = size_t{256} << 20;
 
-// The heap, but only so much of it.
+// The heap, but only so much of it. No JSON value asks for more than the heap's own alignment, and the library does not
+// give back every string with the alignment that it was taken with.
 class BoundedMemory final : public json::memory_resource {
-  void* do_allocate(size_t bytes, size_t alignment) override {
+  void* do_allocate(size_t bytes, size_t) override {
     if (bytes > kMaxParsedBytes - used_) throw std::bad_alloc();
-    void* memory = ::operator new(bytes, std::align_val_t(alignment));
+    void* memory = ::operator new(bytes);
     used_ += bytes;
     return memory;
   }
-  void do_deallocate(void* memory, size_t bytes, size_t alignment) override {
-    ::operator delete(memory, std::align_val_t(alignment));
+  void do_deallocate(void* memory, size_t bytes, size_t) override {
+    ::operator delete(memory);
     used_ -= bytes;
   }
   bool do_is_equal(const json::memory_resource& other) const noexcept override { return this == &other; }
