@@ -9,6 +9,7 @@
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_context.h>
 
+#include "common/net/grpc_exit.h"
 #include "common/net/server_check.h"
 
 namespace quantfleet::net {
@@ -71,7 +72,9 @@ grpc::ChannelArguments MakeArguments() {
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const ServerTrust& trust,
                                            const ClientIdentity& identity) {
-  return grpc::CreateCustomChannel(address, MakeChannelCredentials(trust, identity), MakeArguments());
+  auto channel = grpc::CreateCustomChannel(address, MakeChannelCredentials(trust, identity), MakeArguments());
+  AwaitGrpcAtExit();
+  return channel;
 }
 
 bool AwaitConnection(grpc::Channel& channel, Duration timeout) {

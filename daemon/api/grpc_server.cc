@@ -9,6 +9,7 @@
 
 #include <mutex>
 
+#include "common/net/grpc_exit.h"
 #include "common/net/channel.h"
 #include "daemon/api/services.h"
 
@@ -71,6 +72,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Backend backend, c
   builder.SetResourceQuota(grpc::ResourceQuota("quantfleetd").Resize(kMemoryQuota));
   for (const auto& service : impl->services) builder.RegisterService(service.get());
   impl->server = builder.BuildAndStart();
+  net::AwaitGrpcAtExit();
   if (!impl->server || impl->port <= 0)
     return Unavailable("gRPC: cannot listen at {}: is the port taken by another process? Stop it, or choose another "
                        "address with --listen",

@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from gguf_files import NUMBERS, read_gguf, write_importance
-from harness import BIN, EndToEnd, ROOT, run, run_json
+from harness import BIN, EndToEnd, ROOT, SANITIZED, run, run_json
 
 JUDGE = ROOT / "tests/judges/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
 # The numbers of llama.cpp's enum llama_ftype.
@@ -80,7 +80,8 @@ class SameAsLlamaQuantize(unittest.TestCase):
         return {r: read_gguf(self.dir / out / f"gguf-{r}/model.gguf") for r in recipes}
 
     def test_every_recipe_of_every_shape(self):
-        for name in MODELS:
+        # A sanitizer looks for other faults than a wrong type: some shapes are enough for it.
+        for name in list(MODELS)[:2] if SANITIZED else MODELS:
             source = make_model(self.dir / name, name)
             recipes = ["q4_k_s", "q4_k_m", "q5_k_m"] if "80" in name else list(RECIPES)
             ours = self.quantize(source, ["f32", *recipes], out=f"{name}-ours")
@@ -95,7 +96,7 @@ class SameAsLlamaQuantize(unittest.TestCase):
 
     def test_importance(self):
         rng = random.Random(5)
-        for name in ("phi3", "phi3-odd", "llama-tied", "qwen2"):
+        for name in ("phi3", "phi3-odd") if SANITIZED else ("phi3", "phi3-odd", "llama-tied", "qwen2"):
             source = make_model(self.dir / name, name)
             f32 = self.dir / name / "f32/gguf-f32/model.gguf"
             run("quantfleet", "quantize", source, "--target", "gguf:f32", "--out", self.dir / name / "f32")
