@@ -105,9 +105,10 @@ if wants asan; then
     bash -c "$(declare -f e2e); e2e asan"
 fi
 if wants tsan; then
-  # Debian's gRPC and absl::Mutex are not instrumented and drown tsan in false reports: only what links neither.
+  # Debian's gRPC and absl::Mutex are not instrumented and drown tsan in false reports: only what links neither. Protobuf's
+  # maps are laid out otherwise under tsan than in Debian's library, so agent_platform_test, which has one, stays out.
   targets=(base_test trust_test tensor_test model_test format_test artifact_test stage_test runtime_test
-    agent_platform_test agent_serve_test daemon_store_test daemon_trust_test daemon_jobs_test)
+    agent_serve_test daemon_store_test daemon_trust_test daemon_jobs_test)
   step "build tsan" build tsan "${targets[@]}"
   step "unit tests, tsan" unit tsan -L "^($(IFS='|'; echo "${targets[*]}"))\$"
 fi
