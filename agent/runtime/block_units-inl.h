@@ -9,6 +9,12 @@
 #include "agent/runtime/matrix_ops.h"
 #include "common/base/bytes.h"
 
+// Arrays of registers stay in registers only where every index is a constant.
+#if defined(__clang__)
+#define QF_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define QF_UNROLL _Pragma("GCC unroll 64")
+#endif
 #define QF_INLINE [[gnu::always_inline]] QF_TARGET static inline
 
 namespace quantfleet::agent {
@@ -45,6 +51,7 @@ struct Q8_0 {
   static constexpr int kGroup = 32, kUnitBytes = 8 * 34;
   // `count` sub-blocks are there; the others become zero.
   QF_INLINE void Fill(const std::byte* at, int count, Unit& unit) {
+    QF_UNROLL
     for (int j = 0; j < kSubBlocks; ++j) {
       unit.codes[j] = j < count ? _mm256_xor_si256(Bytes(at + 34 * j + 2), _mm256_set1_epi8(-128))
                                 : _mm256_setzero_si256();
@@ -59,6 +66,7 @@ struct Q4_0 {
   static constexpr bool kEightBits = false;
   static constexpr int kGroup = 32, kUnitBytes = 8 * 18;
   QF_INLINE void Fill(const std::byte* at, int count, Unit& unit) {
+    QF_UNROLL
     for (int j = 0; j < kSubBlocks; ++j) {
       unit.codes[j] = _mm256_setzero_si256();
       if (j >= count) continue;
@@ -91,6 +99,7 @@ struct Q4_K {
   static constexpr int kGroup = 32, kUnitBytes = 144;
   QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
     FillAffineScales(at, unit);
+    QF_UNROLL
     for (int j = 0; j < 4; ++j) {
       const __m256i packed = Bytes(at + 16 + 32 * j);
       unit.codes[2 * j] = Nibbles(packed, 0);
@@ -106,6 +115,7 @@ struct Q5_K {
     FillAffineScales(at, unit);
     __m256i high = Bytes(at + 16);  // one bit per sub-block
     const __m256i one = _mm256_set1_epi8(1);
+    QF_UNROLL
     for (int j = 0; j < 8; ++j, high = _mm256_srli_epi16(high, 1)) {
       const __m256i fifth = _mm256_slli_epi16(_mm256_and_si256(high, one), 4);
       unit.codes[j] = _mm256_or_si256(Nibbles(Bytes(at + 48 + 32 * (j / 2)), j % 2 * 4), fifth);
@@ -118,8 +128,10 @@ struct Q6_K {
   static constexpr int kGroup = 16, kUnitBytes = 210;
   QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
     const __m256i two_bits = _mm256_set1_epi8(3);
+    QF_UNROLL
     for (int half = 0; half < 2; ++half) {
       __m256i high = Bytes(at + 128 + 32 * half);
+      QF_UNROLL
       for (int quarter = 0; quarter < 4; ++quarter, high = _mm256_srli_epi16(high, 2)) {
         const __m256i low = Nibbles(Bytes(at + 64 * half + quarter % 2 * 32), quarter / 2 * 4);
         const __m256i top = _mm256_slli_epi16(_mm256_and_si256(high, two_bits), 4);
@@ -127,6 +139,7 @@ struct Q6_K {
       }
     }
     const __m256 d = _mm256_set1_ps(Half(at + 208));
+    QF_UNROLL
     for (int i = 0; i < 2; ++i) {
       const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at + 192 + 8 * i));
       const __m256 scales = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)), d);
@@ -167,11 +180,13 @@ QF_INLINE void AddUnit(const Unit& unit, const ActivationRow& x, int64_t at, Row
     const __m256 first = _mm256_permute2f128_ps(low, high, 0x20), second = _mm256_permute2f128_ps(low, high, 0x31);
     _mm256_store_ps(scales, _mm256_mul_ps(_mm256_load_ps(unit.scales), first));
     _mm256_store_ps(scales + 8, _mm256_mul_ps(_mm256_load_ps(unit.scales + 8), second));
+    QF_UNROLL
     for (int i = 0; i < 16; i += 8) {
       sum.mins = _mm256_fmadd_ps(_mm256_load_ps(unit.mins + i), _mm256_loadu_ps(x.half_sums + at / 16 + i),
                                  sum.mins);
     }
   }
+  QF_UNROLL
   for (int j = 0; j < kSubBlocks; ++j) {
     const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x.codes + at) + j);
     const __m256 dots = _mm256_cvtepi32_ps(DotBytes<B::kEightBits>(unit.codes[j], codes));
@@ -187,17 +202,21 @@ template <class B, int kTokens>
 QF_INLINE void MultiplyRow(const std::byte* row, int64_t cols, const ActivationRow* x, float* y,
                            int64_t y_stride) {
   RowSum sums[kTokens];
+  QF_UNROLL
   for (RowSum& sum : sums) sum = {{_mm256_setzero_ps(), _mm256_setzero_ps()}, _mm256_setzero_ps()};
   int64_t at = 0;
   Unit unit;
   for (; at + kActivationUnit <= cols; at += kActivationUnit, row += B::kUnitBytes) {
     B::Fill(row, kSubBlocks, unit);
+    QF_UNROLL
     for (int t = 0; t < kTokens; ++t) AddUnit<B>(unit, x[t], at, sums[t]);
   }
   if (at < cols) {
     B::Fill(row, static_cast<int>((cols - at) / kActivationBlock), unit);
+    QF_UNROLL
     for (int t = 0; t < kTokens; ++t) AddUnit<B>(unit, x[t], at, sums[t]);
   }
+  QF_UNROLL
   for (int t = 0; t < kTokens; ++t)
     y[t * y_stride] = Total(_mm256_sub_ps(_mm256_add_ps(sums[t].products[0], sums[t].products[1]), sums[t].mins));
 }
@@ -220,6 +239,7 @@ QF_TARGET void QuantizeSimd(const float* x, int64_t n, int8_t* codes, float* sca
   for (int64_t b = 0; b < blocks; ++b) {
     __m256 v[4];
     __m256 most = _mm256_setzero_ps();
+    QF_UNROLL
     for (int i = 0; i < 4; ++i) {
       v[i] = b * 32 < n ? _mm256_loadu_ps(x + b * 32 + 8 * i) : _mm256_setzero_ps();
       most = _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.f), v[i]), most);
@@ -230,6 +250,7 @@ QF_TARGET void QuantizeSimd(const float* x, int64_t n, int8_t* codes, float* sca
     const __m256 inverse = _mm256_set1_ps(largest > 0 ? 127.f / largest : 0.f);
     __m256i q[4];
     const __m256i most_code = _mm256_set1_epi32(127), least_code = _mm256_set1_epi32(-127);
+    QF_UNROLL
     for (int i = 0; i < 4; ++i) {
       q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse));
       q[i] = _mm256_max_epi32(_mm256_min_epi32(q[i], most_code), least_code);

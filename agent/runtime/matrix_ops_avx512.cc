@@ -29,22 +29,27 @@ constexpr int kLanes = 16;
 // 16 registers of 16 lanes: lane j of register i and lane i of register j change places.
 QF_INLINE void Transpose(__m512i* v) {
   __m512i a[16], b[16];
+  QF_UNROLL
   for (int i = 0; i < 16; i += 2) {
     a[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
     a[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
   }
+  QF_UNROLL
   for (int i = 0; i < 16; i += 4) {
     b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
     b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
     b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
     b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
   }
+  QF_UNROLL
   for (int i = 0; i < 16; i += 8) {
+    QF_UNROLL
     for (int j = 0; j < 4; ++j) {
       a[i + j] = _mm512_shuffle_i32x4(b[i + j], b[i + j + 4], 0x88);
       a[i + j + 4] = _mm512_shuffle_i32x4(b[i + j], b[i + j + 4], 0xdd);
     }
   }
+  QF_UNROLL
   for (int j = 0; j < 8; ++j) {
     v[j] = _mm512_shuffle_i32x4(a[j], a[j + 8], 0x88);
     v[j + 8] = _mm512_shuffle_i32x4(a[j], a[j + 8], 0xdd);
@@ -80,8 +85,10 @@ QF_TARGET void FillPanel(const std::byte* weights, int64_t row_bytes, int64_t ro
     std::byte* out = panel.codes.data() + at * kLanes;
     for (int part = 0; part < kActivationUnit; part += 64, out += 64 * kLanes) {
       __m512i v[16];
+      QF_UNROLL
       for (int r = 0; r < kLanes; ++r) v[r] = _mm512_load_si512(codes[r] + part);
       Transpose(v);
+      QF_UNROLL
       for (int i = 0; i < 16; ++i) _mm512_storeu_si512(out + 64 * i, v[i]);
     }
   }
@@ -91,20 +98,25 @@ template <int kGroup, int kTokens>
 QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationRow* x, __mmask16 rows, float* y,
                              int64_t y_stride) {
   __m512 sums[kTokens];
+  QF_UNROLL
   for (__m512& sum : sums) sum = _mm512_setzero_ps();
   const std::byte* codes = panel.codes.data();
   const float *scales = panel.scales.data(), *mins = panel.mins.data();
   for (int64_t at = 0; at < cols; at += kGroup, scales += kLanes, mins += kLanes) {
     __m512i dots[kTokens];
+    QF_UNROLL
     for (__m512i& dot : dots) dot = _mm512_setzero_si512();
+    QF_UNROLL
     for (int i = 0; i < kGroup; i += 4, codes += 64) {
       const __m512i weights = _mm512_loadu_si512(codes);
+      QF_UNROLL
       for (int t = 0; t < kTokens; ++t) {
         const __m512i four = _mm512_set1_epi32(Load<int32_t>(reinterpret_cast<const std::byte*>(x[t].codes + at + i)));
         dots[t] = _mm512_dpbusd_epi32(dots[t], weights, four);
       }
     }
     const __m512 scale = _mm512_loadu_ps(scales), min = _mm512_loadu_ps(mins);
+    QF_UNROLL
     for (int t = 0; t < kTokens; ++t) {
       const float total = kGroup == 32 ? x[t].sums[at / 32] : x[t].half_sums[at / 16];
       const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(dots[t]), scale);
@@ -112,6 +124,7 @@ QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationR
       sums[t] = _mm512_fnmadd_ps(min, _mm512_set1_ps(total), sums[t]);
     }
   }
+  QF_UNROLL
   for (int t = 0; t < kTokens; ++t) _mm512_mask_storeu_ps(y + t * y_stride, rows, sums[t]);
 }
 
@@ -173,9 +186,11 @@ struct BF16 {
 template <class Float>
 QF_TARGET float DotFloats(const std::byte* row, const float* x, int64_t cols) {
   __m512 sums[4];
+  QF_UNROLL
   for (__m512& sum : sums) sum = _mm512_setzero_ps();
   int64_t at = 0;
   for (; at + 64 <= cols; at += 64) {
+    QF_UNROLL
     for (int i = 0; i < 4; ++i)
       sums[i] = _mm512_fmadd_ps(Float::Load16(row + (at + 16 * i) * Float::kBytes), _mm512_loadu_ps(x + at + 16 * i),
                                 sums[i]);
@@ -199,12 +214,14 @@ QF_TARGET void FillFloatPanel(const std::byte* weights, int64_t row_bytes, int64
     const auto some = static_cast<__mmask16>(end - at < 16 ? (1u << (end - at)) - 1 : 0xffff);
     for (int half = 0; half < 2; ++half) {
       __m512i v[16];
+      QF_UNROLL
       for (int r = 0; r < kLanes; ++r) {
         const int64_t row = half * kLanes + r;
         v[r] = row < rows ? _mm512_castps_si512(Float::LoadSome(weights + row * row_bytes + at * Float::kBytes, some))
                           : _mm512_setzero_si512();
       }
       Transpose(v);
+      QF_UNROLL
       for (int i = 0; i < 16; ++i) _mm512_storeu_si512(panel + i * kStrip + half * kLanes, v[i]);
     }
   }
@@ -215,18 +232,21 @@ QF_TARGET void MultiplyFloatPanel(const float* panel, int64_t begin, int64_t end
                                   __mmask32 rows, float* y, int64_t y_stride) {
   const auto low = static_cast<__mmask16>(rows), high = static_cast<__mmask16>(rows >> 16);
   __m512 first[kTokens], second[kTokens];
+  QF_UNROLL
   for (int t = 0; t < kTokens; ++t) {
     first[t] = begin == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(low, y + t * y_stride);
     second[t] = begin == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(high, y + t * y_stride + kLanes);
   }
   for (int64_t at = begin; at < end; ++at, panel += kStrip) {
     const __m512 a = _mm512_loadu_ps(panel), b = _mm512_loadu_ps(panel + kLanes);
+    QF_UNROLL
     for (int t = 0; t < kTokens; ++t) {
       const __m512 value = _mm512_set1_ps(x[t].values[at]);
       first[t] = _mm512_fmadd_ps(a, value, first[t]);
       second[t] = _mm512_fmadd_ps(b, value, second[t]);
     }
   }
+  QF_UNROLL
   for (int t = 0; t < kTokens; ++t) {
     _mm512_mask_storeu_ps(y + t * y_stride, low, first[t]);
     _mm512_mask_storeu_ps(y + t * y_stride + kLanes, high, second[t]);
