@@ -46,8 +46,9 @@ struct TextOptions {
 };
 
 void AddFloatActivations(CLI::App& command, EngineOptions& engine) {
-  command.add_flag("--float-activations", engine.float_activations,
-                   "Keep activations in F32 instead of 8 bits against quantized weights; slow, for comparisons");
+  command.add_flag(
+      "--float-activations", engine.float_activations,
+      "Keep activations in F32 instead of 8 bits against quantized weights; slow, for comparisons");
 }
 
 struct RunOptions {
@@ -246,7 +247,8 @@ void AddBench(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("bench", "How fast a model runs on this machine");
   command->add_option("model", bench->model, "MODEL.gguf")->required();
   BenchOptions& options = bench->options;
-  command->add_option("--prompt-tokens", options.prompt_tokens, "Tokens of the prompt")->capture_default_str();
+  command->add_option("--prompt-tokens", options.prompt_tokens, "Tokens of the prompt")
+      ->capture_default_str();
   command->add_option("--tokens", options.tokens, "Tokens generated behind it")->capture_default_str();
   command->add_option("--rounds", options.rounds, "The medians of so many count")->capture_default_str();
   command->add_option("--threads", options.engine.threads, "0: as many as cores")->capture_default_str();

@@ -15,7 +15,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Want = Transformer::Want;
 
-double Seconds(Clock::time_point since) { return std::chrono::duration<double>(Clock::now() - since).count(); }
+double Seconds(Clock::time_point since) {
+  return std::chrono::duration<double>(Clock::now() - since).count();
+}
 
 double Median(std::vector<double> values) {
   std::ranges::sort(values);

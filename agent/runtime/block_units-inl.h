@@ -161,8 +161,8 @@ struct RowSum {
   __m256 mins;
 };
 
-// Sums of four products of an unsigned with a signed byte, per 32-bit lane: the including file's own. Unsigned
-// codes have six bits unless they have eight.
+// Sums of four products of an unsigned with a signed byte, per 32-bit lane: the including file's own.
+// Unsigned codes have six bits unless they have eight.
 template <bool kEightBits>
 QF_INLINE __m256i DotBytes(__m256i unsigned_codes, __m256i signed_codes);
 
@@ -177,7 +177,8 @@ QF_INLINE void AddUnit(const Unit& unit, const ActivationRow& x, int64_t at, Row
   } else {
     // Each of the activations' scales serves two groups.
     const __m256 low = _mm256_unpacklo_ps(by, by), high = _mm256_unpackhi_ps(by, by);
-    const __m256 first = _mm256_permute2f128_ps(low, high, 0x20), second = _mm256_permute2f128_ps(low, high, 0x31);
+    const __m256 first = _mm256_permute2f128_ps(low, high, 0x20),
+                 second = _mm256_permute2f128_ps(low, high, 0x31);
     _mm256_store_ps(scales, _mm256_mul_ps(_mm256_load_ps(unit.scales), first));
     _mm256_store_ps(scales + 8, _mm256_mul_ps(_mm256_load_ps(unit.scales + 8), second));
     QF_UNROLL
@@ -191,8 +192,8 @@ QF_INLINE void AddUnit(const Unit& unit, const ActivationRow& x, int64_t at, Row
     const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x.codes + at) + j);
     const __m256 dots = _mm256_cvtepi32_ps(DotBytes<B::kEightBits>(unit.codes[j], codes));
     const __m256 scale = B::kGroup == 32 ? _mm256_broadcast_ss(scales + j)
-                                      : _mm256_set_m128(_mm_broadcast_ss(scales + 2 * j + 1),
-                                                        _mm_broadcast_ss(scales + 2 * j));
+                                         : _mm256_set_m128(_mm_broadcast_ss(scales + 2 * j + 1),
+                                                           _mm_broadcast_ss(scales + 2 * j));
     sum.products[j % 2] = _mm256_fmadd_ps(dots, scale, sum.products[j % 2]);
   }
 }
@@ -218,7 +219,8 @@ QF_INLINE void MultiplyRow(const std::byte* row, int64_t cols, const ActivationR
   }
   QF_UNROLL
   for (int t = 0; t < kTokens; ++t)
-    y[t * y_stride] = Total(_mm256_sub_ps(_mm256_add_ps(sums[t].products[0], sums[t].products[1]), sums[t].mins));
+    y[t * y_stride] =
+        Total(_mm256_sub_ps(_mm256_add_ps(sums[t].products[0], sums[t].products[1]), sums[t].mins));
 }
 
 template <class B, int kTokens>

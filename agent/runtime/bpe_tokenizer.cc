@@ -76,7 +76,8 @@ absl::StatusOr<std::unique_ptr<BpeTokenizer>> BpeTokenizer::Create(const Tokeniz
   const pipeline::PreTokenizer* pre = pipeline::FindPreTokenizer(data.pre);
   if (pre == nullptr) {
     return Unimplemented(
-        "the model's pre-tokenizer '{}' is not known; known are llama-bpe, dbrx, gpt-4o, qwen2 and gpt-2. Make "
+        "the model's pre-tokenizer '{}' is not known; known are llama-bpe, dbrx, gpt-4o, qwen2 and gpt-2. "
+        "Make "
         "the GGUF again from its tokenizer.json, or run the model with llama.cpp",
         data.pre.substr(0, 60));
   }
@@ -135,8 +136,8 @@ absl::Status BpeTokenizer::BuildMerges(const std::vector<std::string>& merges, S
     const size_t space = merge.find(' ', 1);
     if (space == std::string::npos || !Unspell(std::string_view(merge).substr(0, space), left) ||
         !Unspell(std::string_view(merge).substr(space + 1), right) || right.empty()) {
-      return InvalidArgument("tokenizer.ggml.merges: merge {} is not two spelled symbols with a space between",
-                             rank);
+      return InvalidArgument(
+          "tokenizer.ggml.merges: merge {} is not two spelled symbols with a space between", rank);
     }
     const Symbol a = symbol_of(left), b = symbol_of(right);
     merges_.push_back({Pair(a, b), static_cast<int32_t>(rank), symbol_of(left + right)});
@@ -223,8 +224,6 @@ absl::StatusOr<std::vector<int32_t>> BpeTokenizer::Encode(std::string_view text,
   return out;
 }
 
-std::string BpeTokenizer::Piece(int32_t id) const {
-  return id >= 0 && id < tokens_ ? bytes_[id] : "";
-}
+std::string BpeTokenizer::Piece(int32_t id) const { return id >= 0 && id < tokens_ ? bytes_[id] : ""; }
 
 }  // namespace quantfleet::agent

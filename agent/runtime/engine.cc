@@ -175,7 +175,8 @@ absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> t
     const auto width = static_cast<size_t>(vocab());
     for (size_t t = 0; t < part.size(); ++t) {
       const int32_t next = tokens[at + t + 1];
-      if (next < 0 || next >= vocab()) return InvalidArgument("token id {} lies outside the vocabulary", next);
+      if (next < 0 || next >= vocab())
+        return InvalidArgument("token id {} lies outside the vocabulary", next);
       sum += NegativeLogLikelihood(std::span(logits).subspan(t * width, width), next);
     }
   }

@@ -129,12 +129,18 @@ void Multiply(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t
 
 MultiplyRows FindMultiply(DType type) {
   switch (type) {
-    case DType::kQ8_0: return Multiply<Q8_0>;
-    case DType::kQ4_0: return Multiply<Q4_0>;
-    case DType::kQ4_K: return Multiply<AffineK<false>>;
-    case DType::kQ5_K: return Multiply<AffineK<true>>;
-    case DType::kQ6_K: return Multiply<Q6_K>;
-    default: return nullptr;
+    case DType::kQ8_0:
+      return Multiply<Q8_0>;
+    case DType::kQ4_0:
+      return Multiply<Q4_0>;
+    case DType::kQ4_K:
+      return Multiply<AffineK<false>>;
+    case DType::kQ5_K:
+      return Multiply<AffineK<true>>;
+    case DType::kQ6_K:
+      return Multiply<Q6_K>;
+    default:
+      return nullptr;
   }
 }
 
@@ -152,8 +158,9 @@ std::vector<const MatrixOps*> AllMatrixOps() {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
     sets.push_back(&Avx2MatrixOps());
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512vnni"))
       sets.push_back(&Avx512MatrixOps());
   }
 #endif

@@ -1,7 +1,7 @@
 // Rows of a matrix, as the file stores them, times the rows of a batch: the products in which nearly all of a
 // model's time goes. One set per instruction set, chosen once. Against blocks of integers the activations are
-// integers of eight bits too, so that a product is one instruction for many elements; against floats they stay
-// floats. A batch shares one decoding of the weights.
+// integers of eight bits too, so that a product is one instruction for many elements; against floats they
+// stay floats. A batch shares one decoding of the weights.
 //
 // Each result is computed by one thread in an order that depends on the matrix's columns and on whether the
 // batch is small, never on how rows are cut. Sets differ from each other by rounding only. Pure, thread-safe.

@@ -9,8 +9,8 @@ namespace {
 
 using pipeline::DType;
 
-// The instruction adds pairs of products in 16 bits and saturates: 255 * 127 twice does not fit, so that codes
-// of eight bits go as 2 * (code >> 1) + (code & 1).
+// The instruction adds pairs of products in 16 bits and saturates: 255 * 127 twice does not fit, so that
+// codes of eight bits go as 2 * (code >> 1) + (code & 1).
 template <bool kEightBits>
 QF_INLINE __m256i DotBytes(__m256i unsigned_codes, __m256i signed_codes) {
   const __m256i ones = _mm256_set1_epi16(1);
@@ -46,12 +46,18 @@ QF_TARGET void Multiply(const std::byte* weights, int64_t row_bytes, int64_t row
 
 MultiplyRows FindMultiply(DType type) {
   switch (type) {
-    case DType::kQ8_0: return Multiply<Q8_0>;
-    case DType::kQ4_0: return Multiply<Q4_0>;
-    case DType::kQ4_K: return Multiply<Q4_K>;
-    case DType::kQ5_K: return Multiply<Q5_K>;
-    case DType::kQ6_K: return Multiply<Q6_K>;
-    default: return nullptr;
+    case DType::kQ8_0:
+      return Multiply<Q8_0>;
+    case DType::kQ4_0:
+      return Multiply<Q4_0>;
+    case DType::kQ4_K:
+      return Multiply<Q4_K>;
+    case DType::kQ5_K:
+      return Multiply<Q5_K>;
+    case DType::kQ6_K:
+      return Multiply<Q6_K>;
+    default:
+      return nullptr;
   }
 }
 

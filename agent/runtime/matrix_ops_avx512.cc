@@ -1,6 +1,7 @@
-// MatrixOps for x86 with AVX-512 and VNNI. A single token goes row by row, as fast as memory gives the rows. For
-// a batch, strips of rows are decoded once into panels that lie column by column, so that a register holds one
-// column (or four of bytes) of 16 rows, and every token's sums stay in registers from one end to the other.
+// MatrixOps for x86 with AVX-512 and VNNI. A single token goes row by row, as fast as memory gives the rows.
+// For a batch, strips of rows are decoded once into panels that lie column by column, so that a register
+// holds one column (or four of bytes) of 16 rows, and every token's sums stay in registers from one end to
+// the other.
 #if defined(__x86_64__)
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -64,7 +65,8 @@ struct Panel {
 };
 
 template <class B>
-QF_TARGET void FillPanel(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols, Panel& panel) {
+QF_TARGET void FillPanel(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
+                         Panel& panel) {
   constexpr int kGroups = kActivationUnit / B::kGroup;
   alignas(64) std::byte codes[kLanes][kActivationUnit] = {};
   alignas(64) float scales[16][kLanes] = {}, mins[16][kLanes] = {};
@@ -95,8 +97,8 @@ QF_TARGET void FillPanel(const std::byte* weights, int64_t row_bytes, int64_t ro
 }
 
 template <int kGroup, int kTokens>
-QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationRow* x, __mmask16 rows, float* y,
-                             int64_t y_stride) {
+QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationRow* x, __mmask16 rows,
+                             float* y, int64_t y_stride) {
   __m512 sums[kTokens];
   QF_UNROLL
   for (__m512& sum : sums) sum = _mm512_setzero_ps();
@@ -111,7 +113,8 @@ QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationR
       const __m512i weights = _mm512_loadu_si512(codes);
       QF_UNROLL
       for (int t = 0; t < kTokens; ++t) {
-        const __m512i four = _mm512_set1_epi32(Load<int32_t>(reinterpret_cast<const std::byte*>(x[t].codes + at + i)));
+        const __m512i four =
+            _mm512_set1_epi32(Load<int32_t>(reinterpret_cast<const std::byte*>(x[t].codes + at + i)));
         dots[t] = _mm512_dpbusd_epi32(dots[t], weights, four);
       }
     }
@@ -192,24 +195,25 @@ QF_TARGET float DotFloats(const std::byte* row, const float* x, int64_t cols) {
   for (; at + 64 <= cols; at += 64) {
     QF_UNROLL
     for (int i = 0; i < 4; ++i)
-      sums[i] = _mm512_fmadd_ps(Float::Load16(row + (at + 16 * i) * Float::kBytes), _mm512_loadu_ps(x + at + 16 * i),
-                                sums[i]);
+      sums[i] = _mm512_fmadd_ps(Float::Load16(row + (at + 16 * i) * Float::kBytes),
+                                _mm512_loadu_ps(x + at + 16 * i), sums[i]);
   }
   for (; at < cols; at += 16) {
     const auto some = static_cast<__mmask16>(cols - at < 16 ? (1u << (cols - at)) - 1 : 0xffff);
-    sums[0] = _mm512_fmadd_ps(Float::LoadSome(row + at * Float::kBytes, some), _mm512_maskz_loadu_ps(some, x + at),
-                              sums[0]);
+    sums[0] = _mm512_fmadd_ps(Float::LoadSome(row + at * Float::kBytes, some),
+                              _mm512_maskz_loadu_ps(some, x + at), sums[0]);
   }
-  return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
+  return _mm512_reduce_add_ps(
+      _mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
 }
 
-constexpr int kStrip = 2 * kLanes;         // rows of a panel of floats
-constexpr int64_t kPanelColumns = 512;     // 64 KiB, beside the tokens' share of the second cache
+constexpr int kStrip = 2 * kLanes;      // rows of a panel of floats
+constexpr int64_t kPanelColumns = 512;  // 64 KiB, beside the tokens' share of the second cache
 
 // Columns [begin, end) of a strip: 32 rows' values per column.
 template <class Float>
-QF_TARGET void FillFloatPanel(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t begin, int64_t end,
-                              float* panel) {
+QF_TARGET void FillFloatPanel(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t begin,
+                              int64_t end, float* panel) {
   for (int64_t at = begin; at < end; at += 16, panel += 16 * kStrip) {
     const auto some = static_cast<__mmask16>(end - at < 16 ? (1u << (end - at)) - 1 : 0xffff);
     for (int half = 0; half < 2; ++half) {
@@ -217,8 +221,10 @@ QF_TARGET void FillFloatPanel(const std::byte* weights, int64_t row_bytes, int64
       QF_UNROLL
       for (int r = 0; r < kLanes; ++r) {
         const int64_t row = half * kLanes + r;
-        v[r] = row < rows ? _mm512_castps_si512(Float::LoadSome(weights + row * row_bytes + at * Float::kBytes, some))
-                          : _mm512_setzero_si512();
+        v[r] =
+            row < rows
+                ? _mm512_castps_si512(Float::LoadSome(weights + row * row_bytes + at * Float::kBytes, some))
+                : _mm512_setzero_si512();
       }
       Transpose(v);
       QF_UNROLL
@@ -285,15 +291,24 @@ QF_TARGET void MultiplyFloats(const std::byte* weights, int64_t row_bytes, int64
 
 MultiplyRows FindMultiply(DType type) {
   switch (type) {
-    case DType::kF32: return MultiplyFloats<F32>;
-    case DType::kF16: return MultiplyFloats<F16>;
-    case DType::kBF16: return MultiplyFloats<BF16>;
-    case DType::kQ8_0: return MultiplyIntegers<Q8_0>;
-    case DType::kQ4_0: return MultiplyIntegers<Q4_0>;
-    case DType::kQ4_K: return MultiplyIntegers<Q4_K>;
-    case DType::kQ5_K: return MultiplyIntegers<Q5_K>;
-    case DType::kQ6_K: return MultiplyIntegers<Q6_K>;
-    default: return nullptr;
+    case DType::kF32:
+      return MultiplyFloats<F32>;
+    case DType::kF16:
+      return MultiplyFloats<F16>;
+    case DType::kBF16:
+      return MultiplyFloats<BF16>;
+    case DType::kQ8_0:
+      return MultiplyIntegers<Q8_0>;
+    case DType::kQ4_0:
+      return MultiplyIntegers<Q4_0>;
+    case DType::kQ4_K:
+      return MultiplyIntegers<Q4_K>;
+    case DType::kQ5_K:
+      return MultiplyIntegers<Q5_K>;
+    case DType::kQ6_K:
+      return MultiplyIntegers<Q6_K>;
+    default:
+      return nullptr;
   }
 }
 

@@ -1,5 +1,5 @@
-// A GGUF, mapped into memory, with what runs it: threads and a transformer for one sequence. What the engine and
-// the bench are made of.
+// A GGUF, mapped into memory, with what runs it: threads and a transformer for one sequence. What the engine
+// and the bench are made of.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// The tokens that stand for themselves in a text ("<|end|>"): finds them before anything else looks at it, and
-// says which of them end a generation. Immutable, therefore thread-safe.
+// The tokens that stand for themselves in a text ("<|end|>"): finds them before anything else looks at it,
+// and says which of them end a generation. Immutable, therefore thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -170,8 +170,7 @@ absl::StatusOr<std::vector<int32_t>> SpmTokenizer::Encode(std::string_view text,
 }
 
 std::string SpmTokenizer::Piece(int32_t id) const {
-  if (id < 0 || static_cast<size_t>(id) >= data_.tokens.size() || IsControl(data_.tokens[id].type))
-    return "";
+  if (id < 0 || static_cast<size_t>(id) >= data_.tokens.size() || IsControl(data_.tokens[id].type)) return "";
   const pipeline::Token& token = data_.tokens[id];
   if (token.type == TokenType::kByte) {
     unsigned value = 0;

@@ -31,7 +31,7 @@ class SpmTokenizer final : public Tokenizer {
   pipeline::TokenizerData data_;
   std::unordered_map<std::string_view, int32_t> ids_;  // views into data_.tokens
   SpecialTokens special_;
-  std::array<int32_t, 256> bytes_{};                   // id that stands for a byte
+  std::array<int32_t, 256> bytes_{};  // id that stands for a byte
 };
 
 }  // namespace quantfleet::agent

@@ -63,7 +63,8 @@ void ThreadPool::Work() {
 }
 
 void ThreadPool::ParallelFor(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
-  const int64_t parts = std::min<int64_t>(workers_.empty() ? 1 : kPartsPerThread * threads(), n / std::max<int64_t>(grain, 1));
+  const int64_t parts =
+      std::min<int64_t>(workers_.empty() ? 1 : kPartsPerThread * threads(), n / std::max<int64_t>(grain, 1));
   if (parts <= 1) {
     if (n > 0) body(0, n);
     return;

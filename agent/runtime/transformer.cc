@@ -226,8 +226,8 @@ void Transformer::MultiplyRange(const Product& product, int64_t begin, int64_t e
                                 int64_t batch) {
   const Matrix& w = *product.w;
   if (const MultiplyRows multiply = FindMultiply(w); multiply != nullptr) {
-    multiply(w.row(begin), w.row_bytes, end - begin, w.cols, std::span(rows_).first(static_cast<size_t>(batch)),
-             product.y + begin, w.rows);
+    multiply(w.row(begin), w.row_bytes, end - begin, w.cols,
+             std::span(rows_).first(static_cast<size_t>(batch)), product.y + begin, w.rows);
   } else {
     MultiplyDecoded(product, begin, end, x, batch);
   }

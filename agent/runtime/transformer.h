@@ -1,9 +1,9 @@
 // The forward pass of the decoder family that phi3, llama and qwen2 share: RMSNorm, grouped-query attention
 // with rotary embedding, SwiGLU; and the KV cache of one sequence, in F32.
 //
-// Logits do not depend on the number of threads: each output value is computed by one thread in a fixed order.
-// Without MatrixOps everything is F32 and they do not depend on how a sequence is cut into calls either; with
-// them only rounding differs. One thread at a time.
+// Logits do not depend on the number of threads: each output value is computed by one thread in a fixed
+// order. Without MatrixOps everything is F32 and they do not depend on how a sequence is cut into calls
+// either; with them only rounding differs. One thread at a time.
 #pragma once
 
 #include <memory>

@@ -17,8 +17,9 @@ class WordSplitter {
   // INVALID_ARGUMENT for an expression that does not compile.
   static absl::StatusOr<WordSplitter> Create(std::string_view regex);
 
-  // Appends words that cover `text`, in order. Bytes that are no UTF-8, and what the expression does not match,
-  // are words of their own. INVALID_ARGUMENT where matching takes more steps than a real text asks for.
+  // Appends words that cover `text`, in order. Bytes that are no UTF-8, and what the expression does not
+  // match, are words of their own. INVALID_ARGUMENT where matching takes more steps than a real text asks
+  // for.
   absl::Status Split(std::string_view text, std::vector<std::string_view>& words) const;
 
  private:

@@ -167,8 +167,9 @@ TEST(BpeTokenizer, RefusesDataThatContradictsItself) {
 }
 
 TEST(BpeTokenizer, AnyBytesSurviveTheRoundTrip) {
-  static constexpr const char* kParts[] = {"the ", "THE", " and\r\n", "\xf0\x9f\xa6\x99", "\n",   "  ",
-                                           "\xc3\x84", "1234", "\xf0\x9f", "\xff", "\xed\xa0\x80", "<x>", "'s"};
+  static constexpr const char* kParts[] = {"the ",         "THE",      " and\r\n", "\xf0\x9f\xa6\x99", "\n",
+                                           "  ",           "\xc3\x84", "1234",     "\xf0\x9f",         "\xff",
+                                           "\xed\xa0\x80", "<x>",      "'s"};
   std::mt19937_64 random(3);
   for (std::string pre : {"llama-bpe", "dbrx", "gpt-4o", "qwen2", "gpt-2"}) {
     TokenizerData data = Base(pre);

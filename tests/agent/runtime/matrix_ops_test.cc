@@ -1,5 +1,5 @@
-// Each set of products against sums in double precision over what was decoded and what was quantized, at every
-// width of a batch, for rows that begin anywhere.
+// Each set of products against sums in double precision over what was decoded and what was quantized, at
+// every width of a batch, for rows that begin anywhere.
 #include "agent/runtime/matrix_ops.h"
 
 #include <gtest/gtest.h>
@@ -139,7 +139,8 @@ TEST(MatrixOps, LargestCodesDoNotSaturate) {
         std::vector<float> scales(8), sums(8), half_sums(16);
         std::vector<int8_t> codes(256);
         ops->quantize(x.data(), 32, codes.data(), scales.data(), sums.data(), half_sums.data());
-        const ActivationRow activations = {x.data(), codes.data(), scales.data(), sums.data(), half_sums.data()};
+        const ActivationRow activations = {x.data(), codes.data(), scales.data(), sums.data(),
+                                           half_sums.data()};
         float y = 0;
         ops->multiply(DType::kQ8_0)(row.data(), 34, 1, 32, std::span(&activations, 1), &y, 1);
         EXPECT_NEAR(y, 32.f * value * static_cast<float>(weight), 0.01f) << ops->name;
