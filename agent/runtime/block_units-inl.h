@@ -84,6 +84,41 @@ QF_INLINE __m256 EightBytes(uint64_t bytes) {
   return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(bytes))));
 }
 
+// Bit i of four bytes as 16 or 0 in byte i.
+QF_INLINE __m256i FifthBits(const std::byte* at) {
+  const __m256i bytes = _mm256_shuffle_epi8(
+      _mm256_set1_epi32(Load<int32_t>(at)),
+      _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3,
+                       3, 3));
+  const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
+  const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
+  return _mm256_and_si256(set, _mm256_set1_epi8(16));
+}
+
+// Q4_1, Q5_0 and Q5_1: a scale, a min where kMin, a fifth bit per element where kFifthBit, nibbles as in Q4_0.
+template <bool kMin, bool kFifthBit>
+struct Legacy {
+  static constexpr bool kEightBits = false;
+  static constexpr int kHeader = kMin ? 4 : 2, kBytes = kHeader + (kFifthBit ? 20 : 16);
+  static constexpr int kGroup = 32, kUnitBytes = 8 * kBytes;
+  QF_INLINE void Fill(const std::byte* at, int count, Unit& unit) {
+    QF_UNROLL
+    for (int j = 0; j < kSubBlocks; ++j) {
+      unit.codes[j] = _mm256_setzero_si256();
+      if (j >= count) continue;
+      const std::byte* block = at + kBytes * j;
+      const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + kBytes - 16));
+      unit.codes[j] =
+          _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(packed, 4), packed), _mm256_set1_epi8(15));
+      if constexpr (kFifthBit) unit.codes[j] = _mm256_or_si256(unit.codes[j], FifthBits(block + kHeader));
+    }
+    const __m256 scales = Halves(at, kBytes, count);
+    _mm256_store_ps(unit.scales, scales);
+    _mm256_store_ps(unit.mins, kMin ? _mm256_sub_ps(_mm256_setzero_ps(), Halves(at + 2, kBytes, count))
+                                    : _mm256_mul_ps(scales, _mm256_set1_ps(16)));
+  }
+};
+
 // Scales and mins of Q4_K and Q5_K: see pipeline/tensor/affine_k.h for where their bits lie.
 QF_INLINE void FillAffineScales(const std::byte* at, Unit& unit) {
   const uint32_t a = Load<uint32_t>(at + 4), b = Load<uint32_t>(at + 8), c = Load<uint32_t>(at + 12);

@@ -62,6 +62,23 @@ struct Q4_0 {
   }
 };
 
+// Q4_1, Q5_0 and Q5_1: a scale, a min where kMin, a fifth bit per element where kFifthBit, nibbles as in Q4_0.
+template <bool kMin, bool kFifthBit>
+struct Legacy {
+  static constexpr int kHeader = kMin ? 4 : 2;
+  static constexpr int kElements = 32, kBytes = kHeader + (kFifthBit ? 20 : 16), kGroup = 32;
+  static void Load(const std::byte* block, int* codes, float* scales, float* mins) {
+    scales[0] = HalfToFloat(quantfleet::Load<uint16_t>(block));
+    mins[0] = kMin ? -HalfToFloat(quantfleet::Load<uint16_t>(block + 2)) : 0;
+    const uint32_t high = kFifthBit ? quantfleet::Load<uint32_t>(block + kHeader) : 0;
+    const std::byte* low = block + kBytes - 16;
+    for (int i = 0; i < 32; ++i) {
+      const int nibble = static_cast<int>(low[i % 16]) >> (i / 16 * 4) & 15;
+      codes[i] = (nibble | static_cast<int>(high >> i & 1) << 4) - (kMin ? 0 : 16);
+    }
+  }
+};
+
 template <bool kFifthBit>
 struct AffineK {
   static constexpr int kElements = 256, kBytes = kFifthBit ? 176 : 144, kGroup = 32;
@@ -133,6 +150,12 @@ MultiplyRows FindMultiply(DType type) {
       return Multiply<Q8_0>;
     case DType::kQ4_0:
       return Multiply<Q4_0>;
+    case DType::kQ4_1:
+      return Multiply<Legacy<true, false>>;
+    case DType::kQ5_0:
+      return Multiply<Legacy<false, true>>;
+    case DType::kQ5_1:
+      return Multiply<Legacy<true, true>>;
     case DType::kQ4_K:
       return Multiply<AffineK<false>>;
     case DType::kQ5_K:
