@@ -86,16 +86,16 @@ QF_INLINE __m256 EightBytes(uint64_t bytes) {
 
 // Bit i of four bytes as 16 or 0 in byte i.
 QF_INLINE __m256i FifthBits(const std::byte* at) {
-  const __m256i bytes = _mm256_shuffle_epi8(
-      _mm256_set1_epi32(Load<int32_t>(at)),
-      _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3,
-                       3, 3));
+  const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(Load<int32_t>(at)),
+                                            _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
+                                                             2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3));
   const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
   const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
   return _mm256_and_si256(set, _mm256_set1_epi8(16));
 }
 
-// Q4_1, Q5_0 and Q5_1: a scale, a min where kMin, a fifth bit per element where kFifthBit, nibbles as in Q4_0.
+// Q4_1 and Q5_0: a scale, a min where kMin, a fifth bit per element where kFifthBit, nibbles as in
+// Q4_0.
 template <bool kMin, bool kFifthBit>
 struct Legacy {
   static constexpr bool kEightBits = false;

@@ -62,7 +62,8 @@ struct Q4_0 {
   }
 };
 
-// Q4_1, Q5_0 and Q5_1: a scale, a min where kMin, a fifth bit per element where kFifthBit, nibbles as in Q4_0.
+// Q4_1 and Q5_0: a scale, a min where kMin, a fifth bit per element where kFifthBit, nibbles as in
+// Q4_0.
 template <bool kMin, bool kFifthBit>
 struct Legacy {
   static constexpr int kHeader = kMin ? 4 : 2;
@@ -154,8 +155,6 @@ MultiplyRows FindMultiply(DType type) {
       return Multiply<Legacy<true, false>>;
     case DType::kQ5_0:
       return Multiply<Legacy<false, true>>;
-    case DType::kQ5_1:
-      return Multiply<Legacy<true, true>>;
     case DType::kQ4_K:
       return Multiply<AffineK<false>>;
     case DType::kQ5_K:
@@ -169,6 +168,8 @@ MultiplyRows FindMultiply(DType type) {
 
 }  // namespace
 
+// Q5_1 stays with floats: on stories260k, whose rows of 64 get it, activations of eight bits moved the
+// likelihood 0.6 % away from llama.cpp's, and nothing that is large has it.
 bool TakesIntegers(DType type) { return FindMultiply(type) != nullptr; }
 
 const MatrixOps& ScalarMatrixOps() {

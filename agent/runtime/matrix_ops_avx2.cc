@@ -54,8 +54,6 @@ MultiplyRows FindMultiply(DType type) {
       return Multiply<Legacy<true, false>>;
     case DType::kQ5_0:
       return Multiply<Legacy<false, true>>;
-    case DType::kQ5_1:
-      return Multiply<Legacy<true, true>>;
     case DType::kQ4_K:
       return Multiply<Q4_K>;
     case DType::kQ5_K:

@@ -305,8 +305,6 @@ MultiplyRows FindMultiply(DType type) {
       return MultiplyIntegers<Legacy<true, false>>;
     case DType::kQ5_0:
       return MultiplyIntegers<Legacy<false, true>>;
-    case DType::kQ5_1:
-      return MultiplyIntegers<Legacy<true, true>>;
     case DType::kQ4_K:
       return MultiplyIntegers<Q4_K>;
     case DType::kQ5_K:

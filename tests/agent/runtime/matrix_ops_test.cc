@@ -84,8 +84,8 @@ void Check(const MatrixOps& ops, DType type, int64_t rows, int64_t cols, int64_t
 
 TEST(MatrixOps, ProductsOfEveryTypeAndShape) {
   for (const MatrixOps* ops : AllMatrixOps()) {
-    for (DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ4_K,
-                       DType::kQ5_K, DType::kQ6_K}) {
+    for (DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
+                       DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
       if (ops->multiply(type) == nullptr) {
         EXPECT_FALSE(TakesIntegers(type));
         continue;

@@ -133,7 +133,7 @@ TEST(Transformer, BatchesAndThreadsDoNotChangeABit) {
   }
 }
 
-// Products of integers: the same bits whatever the threads, and nearly the floats' logits however a prompt is cut.
+// Products of integers: the same bits whatever the threads, and nearly the logits of floats.
 TEST(Transformer, IntegerProductsAreCloseToFloatsAndIndependentOfThreads) {
   for (const MatrixOps* matrix_ops : AllMatrixOps()) {
     for (DType dtype : kTypes) {
