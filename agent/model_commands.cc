@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "agent/runtime/bench.h"
 #include "agent/runtime/engine.h"
 #include "agent/runtime/tokenizer.h"
 
@@ -43,6 +44,12 @@ struct TextOptions {
     return RealFileSystem().ReadAll(file);
   }
 };
+
+void AddFloatActivations(CLI::App& command, EngineOptions& engine) {
+  command.add_flag(
+      "--float-activations", engine.float_activations,
+      "Keep activations in F32 instead of 8 bits against quantized weights; slow, for comparisons");
+}
 
 struct RunOptions {
   fs::path model;
@@ -99,6 +106,7 @@ void AddRun(CLI::App& app, Action& action) {
       ->capture_default_str();
   command->add_option("--threads", options->engine.threads, "0: as many as cores")->capture_default_str();
   command->add_option("--context", options->engine.context, "Tokens; 0: the model's own, at most 4096");
+  AddFloatActivations(*command, options->engine);
   command->add_flag("--json", options->as_json, "One JSON object; the text without the prompt");
   command->callback([options, &action] { action = [options] { return Run(*options); }; });
 }
@@ -202,8 +210,52 @@ void AddEval(CLI::App& app, Action& action) {
   command->add_option("--max-tokens", options->max_tokens, "Judge the first N tokens only; 0: all");
   command->add_option("--threads", options->engine.threads, "0: as many as cores")->capture_default_str();
   command->add_option("--context", options->engine.context, "Tokens; 0: the model's own, at most 4096");
+  AddFloatActivations(*command, options->engine);
   command->add_flag("--json", options->as_json, "One JSON object");
   command->callback([options, &action] { action = [options] { return Eval(*options); }; });
+}
+
+struct BenchCommand {
+  fs::path model;
+  BenchOptions options;
+  bool as_json = false;
+};
+
+absl::Status Bench(const BenchCommand& command) {
+  QF_ASSIGN_OR_RETURN(const BenchResult result, BenchModel(command.model, command.options));
+  if (command.as_json) {
+    PrintJson({{"prompt_tokens_per_second", result.prompt_tokens_per_second},
+               {"tokens_per_second", result.tokens_per_second},
+               {"weight_bytes_per_token", result.weight_bytes_per_token},
+               {"gigabytes_per_second", result.gigabytes_per_second},
+               {"peak_rss_bytes", result.peak_rss_bytes},
+               {"load_seconds", result.load_seconds},
+               {"threads", result.threads},
+               {"instruction_set", result.instruction_set}});
+    return absl::OkStatus();
+  }
+  fmt::print("prompt: {:.1f} tokens/s; generation: {:.1f} tokens/s, {:.1f} MB of weights each, {:.1f} GB/s\n",
+             result.prompt_tokens_per_second, result.tokens_per_second,
+             static_cast<double>(result.weight_bytes_per_token) / 1e6, result.gigabytes_per_second);
+  fmt::print("first token after {:.2f} s; peak RSS {:.1f} MiB; {} threads, {}\n", result.load_seconds,
+             static_cast<double>(result.peak_rss_bytes) / (1 << 20), result.threads, result.instruction_set);
+  return absl::OkStatus();
+}
+
+void AddBench(CLI::App& app, Action& action) {
+  const auto bench = std::make_shared<BenchCommand>();
+  CLI::App* command = app.add_subcommand("bench", "How fast a model runs on this machine");
+  command->add_option("model", bench->model, "MODEL.gguf")->required();
+  BenchOptions& options = bench->options;
+  command->add_option("--prompt-tokens", options.prompt_tokens, "Tokens of the prompt")
+      ->capture_default_str();
+  command->add_option("--tokens", options.tokens, "Tokens generated behind it")->capture_default_str();
+  command->add_option("--rounds", options.rounds, "The medians of so many count")->capture_default_str();
+  command->add_option("--threads", options.engine.threads, "0: as many as cores")->capture_default_str();
+  command->add_option("--context", options.engine.context, "Tokens; 0: the model's own, at most 4096");
+  AddFloatActivations(*command, options.engine);
+  command->add_flag("--json", bench->as_json, "One JSON object");
+  command->callback([bench, &action] { action = [bench] { return Bench(*bench); }; });
 }
 
 }  // namespace
@@ -212,6 +264,7 @@ void AddModelCommands(CLI::App& app, Action& action) {
   AddRun(app, action);
   AddTokenize(app, action);
   AddEval(app, action);
+  AddBench(app, action);
 }
 
 }  // namespace quantfleet::agent

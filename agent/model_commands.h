@@ -1,4 +1,4 @@
-// The agent's commands on a model file: run, tokenize, eval. They need no daemon and no enrolment.
+// The agent's commands on a model file: run, tokenize, eval, bench. They need no daemon and no enrolment.
 #pragma once
 
 #include <functional>

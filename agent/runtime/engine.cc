@@ -5,41 +5,22 @@
 #include <cmath>
 #include <mutex>
 #include <new>
-#include <thread>
 
+#include "agent/runtime/runnable_model.h"
 #include "agent/runtime/sampler.h"
 #include "agent/runtime/text_stream.h"
 #include "agent/runtime/tokenizer.h"
-#include "agent/runtime/transformer.h"
-#include "pipeline/format/gguf/gguf_source.h"
 
 namespace quantfleet::agent {
 namespace {
 
 using Want = Transformer::Want;
 
-constexpr int64_t kDefaultContext = 4096;
-constexpr int kMostThreads = 256;
 // Tokens whose logits are held at once while a text is judged.
 constexpr size_t kJudgedAtOnce = 32;
 
 double Seconds(std::chrono::steady_clock::time_point since) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
-}
-
-absl::StatusOr<int64_t> ChooseContext(int64_t asked, int64_t model) {
-  if (asked < 0) return InvalidArgument("a context of {} tokens", asked);
-  if (asked == 0) return std::min(model, kDefaultContext);
-  if (asked > model)
-    return InvalidArgument("a context of {} tokens exceeds the model's own of {}", asked, model);
-  return asked;
-}
-
-absl::StatusOr<int> ChooseThreads(int asked) {
-  if (asked < 0 || asked > kMostThreads)
-    return InvalidArgument("{} threads; 1 to {}, 0 for all", asked, kMostThreads);
-  if (asked > 0) return asked;
-  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
 }
 
 // -ln of the probability that softmax(logits) gives to `token`; NaN where a logit is.
@@ -53,27 +34,15 @@ double NegativeLogLikelihood(std::span<const float> logits, int32_t token) {
 class GgufEngine final : public Engine {
  public:
   static absl::StatusOr<std::unique_ptr<Engine>> Load(const fs::path& path, const EngineOptions& options) {
-    QF_ASSIGN_OR_RETURN(auto source, pipeline::GgufSource::Open(RealFileSystem(), path));
-    QF_ASSIGN_OR_RETURN(MappedFile file, MappedFile::Map(path));
-    const pipeline::ModelDescription& model = source->description();
-    QF_RETURN_IF_ERROR(Validate(model));
-    QF_ASSIGN_OR_RETURN(const int64_t context, ChooseContext(options.context, model.hyper.context));
-    QF_ASSIGN_OR_RETURN(const int threads, ChooseThreads(options.threads));
-
-    std::unique_ptr<GgufEngine> engine(new GgufEngine(threads));
+    QF_ASSIGN_OR_RETURN(RunnableModel model, RunnableModel::Load(path, options));
+    std::unique_ptr<GgufEngine> engine(new GgufEngine(std::move(model)));
     if (options.text) {
-      QF_ASSIGN_OR_RETURN(engine->tokenizer_, MakeTokenizer(model.tokenizer, model.name));
+      const pipeline::ModelDescription& description = engine->model_.description;
+      QF_ASSIGN_OR_RETURN(engine->tokenizer_, MakeTokenizer(description.tokenizer, description.name));
     }
-    engine->file_ = std::move(file);
-    QF_ASSIGN_OR_RETURN(Weights weights,
-                        MapWeights(
-                            model, engine->file_.bytes(),
-                            [&](size_t tensor) { return source->FileOffset(tensor); }, ChosenOps()));
-    QF_ASSIGN_OR_RETURN(engine->transformer_, Transformer::Create(model.hyper, std::move(weights), context,
-                                                                  engine->pool_, ChosenOps()));
-    engine->name_ = model.name;
-    engine->chat_template_ = model.tokenizer.chat_template;
-    engine->vocab_ = model.hyper.vocab;
+    engine->chat_template_ = std::move(engine->model_.description.tokenizer.chat_template);
+    // The tokenizer keeps what it needs of it.
+    engine->model_.description.tokenizer = {};
     return engine;
   }
 
@@ -93,19 +62,19 @@ class GgufEngine final : public Engine {
 
   absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) override {
     std::lock_guard lock(mutex_);
-    transformer_->Reset();
+    model_.transformer->Reset();
     std::vector<float> logits;
-    QF_RETURN_IF_ERROR(transformer_->Run(tokens, Want::kAll, logits));
+    QF_RETURN_IF_ERROR(model_.transformer->Run(tokens, Want::kAll, logits));
     return logits;
   }
 
   std::string_view chat_template() const override { return chat_template_; }
-  std::string_view model_name() const override { return name_; }
-  int64_t context() const override { return transformer_->context(); }
-  int64_t vocab() const override { return vocab_; }
+  std::string_view model_name() const override { return model_.description.name; }
+  int64_t context() const override { return model_.transformer->context(); }
+  int64_t vocab() const override { return model_.description.hyper.vocab; }
 
  private:
-  explicit GgufEngine(int threads) : pool_(threads) {}
+  explicit GgufEngine(RunnableModel model) : model_(std::move(model)) {}
   absl::Status NeedTokenizer() const {
     if (tokenizer_ != nullptr) return absl::OkStatus();
     return FailedPrecondition(
@@ -114,13 +83,10 @@ class GgufEngine final : public Engine {
   absl::Status Continue(const GenerateRequest& request, std::vector<float>& logits, GenerateResult& result,
                         bool strip_space);
 
-  MappedFile file_;
-  ThreadPool pool_;
+  std::mutex mutex_;  // guards the model's transformer, which has one sequence
+  RunnableModel model_;
   std::unique_ptr<Tokenizer> tokenizer_;  // null: token ids only
-  std::string name_, chat_template_;
-  int64_t vocab_ = 0;
-  std::mutex mutex_;  // guards the transformer, which has one sequence
-  std::unique_ptr<Transformer> transformer_;
+  std::string chat_template_;
 };
 
 absl::StatusOr<GenerateResult> GgufEngine::Generate(const GenerateRequest& request) {
@@ -137,10 +103,10 @@ absl::StatusOr<GenerateResult> GgufEngine::Generate(const GenerateRequest& reque
     return InvalidArgument("the prompt has {} tokens, the context takes {}", result.prompt_tokens, context());
 
   std::lock_guard lock(mutex_);
-  transformer_->Reset();
+  model_.transformer->Reset();
   const auto start = std::chrono::steady_clock::now();
   std::vector<float> logits;
-  QF_RETURN_IF_ERROR(transformer_->Run(prompt, Want::kLast, logits));
+  QF_RETURN_IF_ERROR(model_.transformer->Run(prompt, Want::kLast, logits));
   result.prompt_seconds = Seconds(start);
 
   const auto prompt_end = std::chrono::steady_clock::now();
@@ -179,10 +145,10 @@ absl::Status GgufEngine::Continue(const GenerateRequest& request, std::vector<fl
       result.finish_reason = "cancelled";
     } else if (stream.stopped()) {
       result.finish_reason = "stop";
-    } else if (transformer_->length() == context()) {
+    } else if (model_.transformer->length() == context()) {
       result.finish_reason = "length";
     } else if (static_cast<int64_t>(result.tokens.size()) < request.max_tokens) {
-      QF_RETURN_IF_ERROR(transformer_->Run(std::span(&token, 1), Want::kLast, logits));
+      QF_RETURN_IF_ERROR(model_.transformer->Run(std::span(&token, 1), Want::kLast, logits));
     }
   }
   if (result.finish_reason != "cancelled" && !emit(stream.Finish())) result.finish_reason = "cancelled";
@@ -199,18 +165,19 @@ absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> t
                            context());
 
   std::lock_guard lock(mutex_);
-  transformer_->Reset();
+  model_.transformer->Reset();
   double sum = 0;
   std::vector<float> logits;
   // The last token is judged, but nothing follows it.
   for (size_t at = 0; at + 1 < tokens.size(); at += kJudgedAtOnce) {
     const auto part = tokens.subspan(at, std::min(kJudgedAtOnce, tokens.size() - 1 - at));
-    QF_RETURN_IF_ERROR(transformer_->Run(part, Want::kAll, logits));
-    const auto vocab = static_cast<size_t>(vocab_);
+    QF_RETURN_IF_ERROR(model_.transformer->Run(part, Want::kAll, logits));
+    const auto width = static_cast<size_t>(vocab());
     for (size_t t = 0; t < part.size(); ++t) {
       const int32_t next = tokens[at + t + 1];
-      if (next < 0 || next >= vocab_) return InvalidArgument("token id {} lies outside the vocabulary", next);
-      sum += NegativeLogLikelihood(std::span(logits).subspan(t * vocab, vocab), next);
+      if (next < 0 || next >= vocab())
+        return InvalidArgument("token id {} lies outside the vocabulary", next);
+      sum += NegativeLogLikelihood(std::span(logits).subspan(t * width, width), next);
     }
   }
   result.mean_nll = sum / static_cast<double>(tokens.size() - 1);

@@ -21,6 +21,8 @@ struct EngineOptions {
   // False: token ids only. A model whose tokenizer this build does not run loads too; Tokenize, Generate and
   // Evaluate then are FAILED_PRECONDITION.
   bool text = true;
+  // True: activations stay F32 and sums are added in one order, for comparisons; slow.
+  bool float_activations = false;
 };
 
 struct SamplingOptions {

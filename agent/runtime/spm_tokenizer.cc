@@ -1,9 +1,7 @@
 #include "agent/runtime/spm_tokenizer.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
-#include <functional>
 #include <queue>
 #include <tuple>
 
@@ -16,10 +14,6 @@ using pipeline::TokenType;
 constexpr std::string_view kSpace = "\xe2\x96\x81";  // U+2581
 
 constexpr size_t kMostText = size_t{1} << 28;  // symbols are numbered by int, and take 32 bytes each
-
-// Texts of control tokens at which chat models stop, whatever the file's eos is (llama.cpp: llama-vocab.cpp).
-constexpr std::string_view kEndTexts[] = {"<|end|>",    "<|endoftext|>", "<|im_end|>",      "<|eot_id|>",
-                                          "<|eom_id|>", "<end_of_turn>", "<|end_of_text|>", "<EOT>"};
 
 std::string EscapeSpaces(std::string_view text) {
   std::string out;
@@ -49,8 +43,6 @@ size_t SequenceLength(char first) {
   static constexpr uint8_t kByHighNibble[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4};
   return kByHighNibble[static_cast<uint8_t>(first) >> 4];
 }
-
-bool IsSpace(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
 
 // A stretch of text in the list of neighbours; an empty one has been merged away.
 struct Symbol {
@@ -92,33 +84,13 @@ absl::Status SpmTokenizer::BuildTables(std::string_view model_name) {
   if (data_.add_bos && !data_.bos) return InvalidArgument("the tokenizer adds a BOS token but names none");
 
   ids_.reserve(data_.tokens.size());
-  strips_right_.assign(data_.tokens.size(), false);
-  ends_.assign(data_.tokens.size(), false);
-  for (int32_t id = 0; id < count; ++id) {
-    const pipeline::Token& token = data_.tokens[id];
-    ids_[token.text] = id;
-    const bool special = IsControl(id) || token.type == TokenType::kUserDefined;
-    if (special && !token.text.empty()) special_.push_back(id);
-    ends_[id] = special && std::ranges::find(kEndTexts, token.text) != std::end(kEndTexts);
-  }
-  if (data_.eos) ends_[*data_.eos] = true;
-  std::ranges::stable_sort(special_, std::greater<>(),
-                           [&](int32_t id) { return data_.tokens[id].text.size(); });
+  for (int32_t id = 0; id < count; ++id) ids_[data_.tokens[id].text] = id;
+  special_ = SpecialTokens(data_, model_name);
 
   for (int b = 0; b < 256; ++b) {
     int32_t id = Find(fmt::format("<0x{:02X}>", b));
     if (id < 0) id = Find(std::string(1, static_cast<char>(b)));
     bytes_[b] = id >= 0 ? id : data_.unknown.value_or(-1);
-  }
-
-  std::string name(model_name);
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
-  if (name.find("phi-3") != std::string::npos || name.find("phi3") != std::string::npos) {
-    for (int32_t id : special_) {
-      const std::string& text = data_.tokens[id].text;
-      strips_right_[id] = text != "<unk>" && text != "<s>" && text != "<|endoftext|>";
-    }
-    if (const int32_t id = Find("</s>"); id >= 0) strips_right_[id] = true;
   }
   return absl::OkStatus();
 }
@@ -128,44 +100,7 @@ int32_t SpmTokenizer::Find(std::string_view text) const {
   return found == ids_.end() ? -1 : found->second;
 }
 
-bool SpmTokenizer::IsControl(int32_t id) const {
-  const TokenType type = data_.tokens[id].type;
-  return type == TokenType::kControl || type == TokenType::kUnknown;
-}
-
-bool SpmTokenizer::EndsGeneration(int32_t id) const {
-  return id >= 0 && static_cast<size_t>(id) < ends_.size() && ends_[id];
-}
-
-void SpmTokenizer::SplitOne(std::string_view text, int32_t special, std::vector<Fragment>& out) const {
-  const std::string& mark = data_.tokens[special].text;
-  for (size_t at; (at = text.find(mark)) != std::string_view::npos;) {
-    if (at > 0) out.push_back({text.substr(0, at)});
-    out.push_back({{}, special});
-    text.remove_prefix(at + mark.size());
-    while (strips_right_[special] && !text.empty() && IsSpace(text[0])) text.remove_prefix(1);
-  }
-  if (!text.empty()) out.push_back({text});
-}
-
-std::vector<SpmTokenizer::Fragment> SpmTokenizer::SplitSpecial(std::string_view text,
-                                                               bool parse_special) const {
-  std::vector<Fragment> fragments;
-  if (!text.empty()) fragments.push_back({text});
-  for (int32_t special : special_) {
-    if (!parse_special && IsControl(special)) continue;
-    if (text.find(data_.tokens[special].text) == std::string_view::npos) continue;
-    std::vector<Fragment> split;
-    for (const Fragment& fragment : fragments) {
-      if (fragment.token >= 0)
-        split.push_back(fragment);
-      else
-        SplitOne(fragment.text, special, split);
-    }
-    fragments = std::move(split);
-  }
-  return fragments;
-}
+bool SpmTokenizer::EndsGeneration(int32_t id) const { return special_.EndsGeneration(id); }
 
 void SpmTokenizer::EncodePlain(const std::string& escaped, std::vector<int32_t>& out) const {
   std::vector<Symbol> symbols;
@@ -216,7 +151,7 @@ absl::StatusOr<std::vector<int32_t>> SpmTokenizer::Encode(std::string_view text,
   std::vector<int32_t> out;
   if (add_bos && data_.add_bos) out.push_back(*data_.bos);
   bool after_special = true;
-  for (const Fragment& fragment : SplitSpecial(text, parse_special)) {
+  for (const auto& fragment : special_.Split(text, parse_special)) {
     if (fragment.token >= 0) {
       out.push_back(fragment.token);
       after_special = true;
@@ -235,7 +170,7 @@ absl::StatusOr<std::vector<int32_t>> SpmTokenizer::Encode(std::string_view text,
 }
 
 std::string SpmTokenizer::Piece(int32_t id) const {
-  if (id < 0 || static_cast<size_t>(id) >= data_.tokens.size() || IsControl(id)) return "";
+  if (id < 0 || static_cast<size_t>(id) >= data_.tokens.size() || IsControl(data_.tokens[id].type)) return "";
   const pipeline::Token& token = data_.tokens[id];
   if (token.type == TokenType::kByte) {
     unsigned value = 0;

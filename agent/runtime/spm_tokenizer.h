@@ -4,9 +4,9 @@
 #pragma once
 
 #include <array>
-#include <optional>
 #include <unordered_map>
 
+#include "agent/runtime/special_tokens.h"
 #include "agent/runtime/tokenizer.h"
 
 namespace quantfleet::agent {
@@ -23,25 +23,15 @@ class SpmTokenizer final : public Tokenizer {
   bool EndsGeneration(int32_t id) const override;
 
  private:
-  // Plain text, or one special token.
-  struct Fragment {
-    std::string_view text;
-    int32_t token = -1;
-  };
-
   explicit SpmTokenizer(const pipeline::TokenizerData& data) : data_(data) {}
   absl::Status BuildTables(std::string_view model_name);
-  bool IsControl(int32_t id) const;
-  std::vector<Fragment> SplitSpecial(std::string_view text, bool parse_special) const;
-  void SplitOne(std::string_view text, int32_t special, std::vector<Fragment>& out) const;
   void EncodePlain(const std::string& escaped, std::vector<int32_t>& out) const;
   int32_t Find(std::string_view text) const;
 
   pipeline::TokenizerData data_;
   std::unordered_map<std::string_view, int32_t> ids_;  // views into data_.tokens
-  std::vector<int32_t> special_;                       // longest text first
-  std::vector<bool> strips_right_, ends_;              // by id
-  std::array<int32_t, 256> bytes_{};                   // id that stands for a byte
+  SpecialTokens special_;
+  std::array<int32_t, 256> bytes_{};  // id that stands for a byte
 };
 
 }  // namespace quantfleet::agent

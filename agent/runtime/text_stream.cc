@@ -1,37 +1,14 @@
 #include "agent/runtime/text_stream.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <utility>
+
+#include "agent/runtime/utf8.h"
 
 namespace quantfleet::agent {
 namespace {
 
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
-
-enum class Shape { kWhole, kUnfinished, kBad };
-
-// The sequence at the front of `s` and, when whole, its length (Unicode 15, table 3-7: no surrogates, no
-// overlong).
-Shape Classify(std::string_view s, size_t& length) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(s[i]); };
-  length = 1;
-  const uint8_t first = byte(0);
-  if (first < 0x80) return Shape::kWhole;
-  if (first < 0xc2 || first > 0xf4) return Shape::kBad;
-  length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-  uint8_t low = 0x80, high = 0xbf;  // of the second byte
-  if (first == 0xe0) low = 0xa0;
-  if (first == 0xed) high = 0x9f;
-  if (first == 0xf0) low = 0x90;
-  if (first == 0xf4) high = 0x8f;
-  for (size_t i = 1; i < length; ++i) {
-    if (i >= s.size()) return Shape::kUnfinished;
-    if (byte(i) < low || byte(i) > high) return Shape::kBad;
-    low = 0x80, high = 0xbf;
-  }
-  return Shape::kWhole;
-}
 
 }  // namespace
 
@@ -40,9 +17,9 @@ std::string TakeWholeUtf8(std::string& bytes) {
   size_t at = 0;
   while (at < bytes.size()) {
     size_t length;
-    const Shape shape = Classify(std::string_view(bytes).substr(at), length);
-    if (shape == Shape::kUnfinished) break;
-    if (shape == Shape::kWhole) {
+    const Utf8 shape = ClassifyUtf8(std::string_view(bytes).substr(at), length);
+    if (shape == Utf8::kUnfinished) break;
+    if (shape == Utf8::kWhole) {
       out.append(bytes, at, length);
       at += length;
     } else {

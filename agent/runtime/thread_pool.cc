@@ -4,6 +4,33 @@
 #include <system_error>
 
 namespace quantfleet::agent {
+namespace {
+
+// Parts of a loop for each thread: a thread that the system keeps busy elsewhere holds up one part alone.
+constexpr int64_t kPartsPerThread = 4;
+
+// Loops of one token follow each other within microseconds, and waking a sleeping thread takes longer. So a
+// thread looks for this long (some tens of microseconds) before it sleeps; one that idles burns nothing.
+constexpr int kLooks = 2000;
+
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Returns when `value` is no longer `old`.
+template <class T>
+void WaitForChange(const std::atomic<T>& value, T old) {
+  for (int i = 0; i < kLooks; ++i, Pause()) {
+    if (value.load() != old) return;
+  }
+  value.wait(old);  // sleeps in the kernel
+}
+
+}  // namespace
 
 ThreadPool::ThreadPool(int threads) {
   try {
@@ -27,7 +54,7 @@ void ThreadPool::RunParts() {
 void ThreadPool::Work() {
   uint32_t seen = 0;
   while (true) {
-    generation_.wait(seen);  // sleeps in the kernel
+    WaitForChange(generation_, seen);
     seen = generation_.load();
     if (stopping_) return;
     RunParts();
@@ -36,7 +63,8 @@ void ThreadPool::Work() {
 }
 
 void ThreadPool::ParallelFor(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
-  const int64_t parts = std::min<int64_t>(threads(), n / std::max<int64_t>(grain, 1));
+  const int64_t parts =
+      std::min<int64_t>(workers_.empty() ? 1 : kPartsPerThread * threads(), n / std::max<int64_t>(grain, 1));
   if (parts <= 1) {
     if (n > 0) body(0, n);
     return;
@@ -49,7 +77,7 @@ void ThreadPool::ParallelFor(int64_t n, int64_t grain, const std::function<void(
   ++generation_;
   generation_.notify_all();
   RunParts();
-  for (int busy; (busy = busy_.load()) != 0;) busy_.wait(busy);
+  for (int busy; (busy = busy_.load()) != 0;) WaitForChange(busy_, busy);
 }
 
 }  // namespace quantfleet::agent

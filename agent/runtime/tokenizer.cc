@@ -1,5 +1,6 @@
 #include "agent/runtime/tokenizer.h"
 
+#include "agent/runtime/bpe_tokenizer.h"
 #include "agent/runtime/spm_tokenizer.h"
 #include "pipeline/format/gguf/gguf_tokenizer.h"
 
@@ -13,10 +14,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const TokenizerData& da
     case TokenizerData::Kind::kSpm:
       return SpmTokenizer::Create(data, model_name);
     case TokenizerData::Kind::kByteBpe:
-      return Unimplemented(
-          "the model has a byte-level BPE tokenizer (pre '{}'); this build runs SentencePiece "
-          "tokenizers only",
-          data.pre);
+      return BpeTokenizer::Create(data, model_name);
     case TokenizerData::Kind::kNone:
       break;
   }

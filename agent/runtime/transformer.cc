@@ -8,7 +8,7 @@ namespace quantfleet::agent {
 namespace {
 
 // Tokens that share one pass over the weights.
-constexpr int64_t kBatch = 32;
+constexpr int64_t kBatch = 128;
 // Multiply-adds below which handing work to another thread costs more than it saves.
 constexpr int64_t kWorthAThread = 64 << 10;
 
@@ -20,13 +20,14 @@ int64_t Grain(int64_t work_per_item) {
 
 absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(const pipeline::Hyperparameters& hyper,
                                                                  Weights weights, int64_t context,
-                                                                 ThreadPool& pool, const VectorOps& ops) {
+                                                                 ThreadPool& pool, const VectorOps& ops,
+                                                                 const MatrixOps* matrix_ops) {
   QF_ASSIGN_OR_RETURN(Rope rope, Rope::Create(hyper, context, weights.interleaved_rope));
   const auto per_position = static_cast<uint64_t>(2 * hyper.layers * hyper.kv_heads * hyper.head_dim);
   const auto values = CheckedMul(per_position, static_cast<uint64_t>(context));
   const auto bytes = values ? CheckedMul(*values, sizeof(float)) : std::nullopt;
   std::unique_ptr<Transformer> made(
-      new Transformer(hyper, std::move(weights), std::move(rope), context, pool, ops));
+      new Transformer(hyper, std::move(weights), std::move(rope), context, pool, ops, matrix_ops));
   if (bytes && *bytes < (uint64_t{1} << 46)) made->cache_.reset(new (std::nothrow) float[*values]);
   if (made->cache_ == nullptr) {
     return ResourceExhausted(
@@ -42,6 +43,15 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(const pipeline:
   for (std::vector<float>* b : {&made->k_, &made->v_}) rows(*b, hyper.kv_heads * hyper.head_dim);
   for (std::vector<float>* b : {&made->gate_, &made->up_}) rows(*b, hyper.intermediate);
   rows(made->angles_, hyper.rope_dims);
+  if (matrix_ops != nullptr) {
+    const int64_t widest = std::max({hyper.hidden, hyper.heads * hyper.head_dim, hyper.intermediate});
+    const int64_t width = (widest + kActivationUnit - 1) / kActivationUnit * kActivationUnit;
+    made->codes_.resize(static_cast<size_t>(kBatch * width));
+    rows(made->code_scales_, width / kActivationBlock);
+    rows(made->code_sums_, width / kActivationBlock);
+    rows(made->code_half_sums_, width / kActivationBlock * 2);
+    made->rows_.resize(static_cast<size_t>(kBatch));
+  }
   return made;
 }
 
@@ -172,27 +182,66 @@ void Transformer::Normalize(const std::vector<float>& weight, const float* x, fl
   }
 }
 
+MultiplyRows Transformer::FindMultiply(const Matrix& w) const {
+  return matrix_ops_ == nullptr ? nullptr : matrix_ops_->multiply(w.type);
+}
+
+void Transformer::Quantize(int64_t cols, const float* x, int64_t batch) {
+  const int64_t width = (cols + kActivationUnit - 1) / kActivationUnit * kActivationUnit;
+  pool_.ParallelFor(batch, Grain(cols), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t block = t * width / kActivationBlock;
+      matrix_ops_->quantize(x + t * cols, cols, codes_.data() + t * width, code_scales_.data() + block,
+                            code_sums_.data() + block, code_half_sums_.data() + 2 * block);
+      rows_[t] = {x + t * cols, codes_.data() + t * width, code_scales_.data() + block,
+                  code_sums_.data() + block, code_half_sums_.data() + 2 * block};
+    }
+  });
+}
+
 void Transformer::Multiply(std::initializer_list<Product> products, const float* x, int64_t batch) {
   int64_t rows = 0;
-  for (const Product& product : products) rows += product.w->rows;
+  bool integers = false, floats = false;
+  for (const Product& product : products) {
+    rows += product.w->rows;
+    if (FindMultiply(*product.w) != nullptr) (TakesIntegers(product.w->type) ? integers : floats) = true;
+  }
   const int64_t cols = products.begin()->w->cols;
+  if (integers)
+    Quantize(cols, x, batch);
+  else if (floats)
+    for (int64_t t = 0; t < batch; ++t) rows_[t] = {x + t * cols, nullptr, nullptr, nullptr, nullptr};
   // One loop over the rows of all: fewer meetings of the threads.
   pool_.ParallelFor(rows, Grain(cols * batch), [&](int64_t begin, int64_t end) {
     int64_t first = 0;
     for (const Product& product : products) {
       const int64_t from = std::max<int64_t>(begin - first, 0), to = std::min(end - first, product.w->rows);
-      if (from < to) MultiplyRows(product, from, to, x, batch);
+      if (from < to) MultiplyRange(product, from, to, x, batch);
       first += product.w->rows;
     }
   });
 }
 
-void Transformer::MultiplyRows(const Product& product, int64_t begin, int64_t end, const float* x,
-                               int64_t batch) {
+void Transformer::MultiplyRange(const Product& product, int64_t begin, int64_t end, const float* x,
+                                int64_t batch) {
   const Matrix& w = *product.w;
-  const bool biased = product.bias != nullptr && !product.bias->empty();
+  if (const MultiplyRows multiply = FindMultiply(w); multiply != nullptr) {
+    multiply(w.row(begin), w.row_bytes, end - begin, w.cols,
+             std::span(rows_).first(static_cast<size_t>(batch)), product.y + begin, w.rows);
+  } else {
+    MultiplyDecoded(product, begin, end, x, batch);
+  }
+  if (product.bias == nullptr || product.bias->empty()) return;
+  for (int64_t t = 0; t < batch; ++t) {
+    for (int64_t r = begin; r < end; ++r) product.y[t * w.rows + r] += (*product.bias)[r];
+  }
+}
+
+void Transformer::MultiplyDecoded(const Product& product, int64_t begin, int64_t end, const float* x,
+                                  int64_t batch) {
+  const Matrix& w = *product.w;
   // Many tokens share one decoding of the row; the sum is the same either way (vector_ops.h).
-  const bool decode = batch > 1 && !w.is_f32;
+  const bool decode = batch > 1 && !w.is_f32();
   std::vector<float> decoded(decode ? static_cast<size_t>(w.cols) : 0);
   const RowDot dot = decode ? ops_.row_dot(pipeline::DType::kF32) : w.dot;
   for (int64_t r = begin; r < end; ++r) {
@@ -201,8 +250,7 @@ void Transformer::MultiplyRows(const Product& product, int64_t begin, int64_t en
       w.decode(row, w.cols, decoded.data());
       row = reinterpret_cast<const std::byte*>(decoded.data());
     }
-    const float bias = biased ? (*product.bias)[r] : 0.f;
-    for (int64_t t = 0; t < batch; ++t) product.y[t * w.rows + r] = dot(row, x + t * w.cols, w.cols) + bias;
+    for (int64_t t = 0; t < batch; ++t) product.y[t * w.rows + r] = dot(row, x + t * w.cols, w.cols);
   }
 }
 

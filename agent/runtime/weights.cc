@@ -62,7 +62,7 @@ class Mapper {
                   .row_bytes = RowBytes(type, cols),
                   .dot = ops_.row_dot(type),
                   .decode = ops_.row_decode(type),
-                  .is_f32 = type == pipeline::DType::kF32};
+                  .type = type};
     const auto row_bytes = static_cast<uint64_t>(matrix.row_bytes);
     const auto before = CheckedMul(static_cast<uint64_t>(piece.first_row), row_bytes);
     const auto size = CheckedMul(static_cast<uint64_t>(rows), row_bytes);
@@ -115,6 +115,15 @@ absl::StatusOr<bool> InterleavedRope(const ModelDescription& model) {
 }
 
 }  // namespace
+
+int64_t BytesPerToken(const Weights& weights) {
+  const auto bytes = [](const Matrix& m) { return m.rows * m.row_bytes; };
+  int64_t total = weights.embedding.row_bytes + bytes(weights.head);
+  for (const LayerWeights& w : weights.layers) {
+    for (const Matrix* m : {&w.q, &w.k, &w.v, &w.attn_output, &w.gate, &w.up, &w.down}) total += bytes(*m);
+  }
+  return total;
+}
 
 absl::StatusOr<Weights> MapWeights(const ModelDescription& model, ByteSpan file,
                                    const std::function<uint64_t(size_t)>& file_offset, const VectorOps& ops) {

@@ -18,8 +18,9 @@ struct Matrix {
   int64_t rows = 0, cols = 0, row_bytes = 0;
   RowDot dot = nullptr;
   RowDecode decode = nullptr;
-  bool is_f32 = false;
+  pipeline::DType type = pipeline::DType::kF32;
 
+  bool is_f32() const { return type == pipeline::DType::kF32; }
   const std::byte* row(int64_t r) const { return data + r * row_bytes; }
 };
 
@@ -35,6 +36,9 @@ struct Weights {
   std::vector<LayerWeights> layers;
   bool interleaved_rope = false;  // pairs (2i, 2i+1); otherwise (i, i + rope_dims/2)
 };
+
+// Bytes of the file that one token's pass reads: every layer and the head, one row of the embedding.
+int64_t BytesPerToken(const Weights& weights);
 
 // `file_offset` gives where a tensor of the description begins in `file`. Errors name the tensor that reaches
 // beyond the file, or whose type or shape the engine does not run.

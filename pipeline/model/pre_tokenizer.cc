@@ -1,7 +1,6 @@
 #include "pipeline/model/pre_tokenizer.h"
 
 #include <boost/json.hpp>
-#include <optional>
 
 #include "pipeline/model/json.h"
 
@@ -10,13 +9,6 @@ namespace {
 
 namespace json = boost::json;
 
-// A regular expression as the models' authors write it. nullopt: the vocabularies with this expression are
-// closed under their merges, so that both settings of ignore_merges give the same tokens.
-struct KnownSplit {
-  std::string_view regex;
-  std::optional<bool> ignore_merges;
-  std::string_view pre;
-};
 constexpr std::string_view kCl100k = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+)"
                                      R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kO200k = R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*)"
@@ -26,12 +18,18 @@ constexpr std::string_view kO200k = R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{L
                                     R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kQwen2 = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+)"
                                     R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr KnownSplit kSplits[] = {
-    {kCl100k, true, "llama-bpe"},      // Llama 3
-    {kCl100k, false, "dbrx"},          // Phi-4
-    {kO200k, std::nullopt, "gpt-4o"},  // Phi-4-mini
-    {kQwen2, false, "qwen2"},
+// What ByteLevel itself splits by where it is told to.
+constexpr std::string_view kGpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr PreTokenizer kPreTokenizers[] = {
+    {"llama-bpe", kCl100k, true},  // Llama 3
+    {"dbrx", kCl100k, false},      // Phi-4
+    {"gpt-4o", kO200k, false},     // Phi-4-mini
+    {"qwen2", kQwen2, false},
+    {"gpt-2", kGpt2, false},
 };
+
+// gpt-4o's vocabularies are closed under their merges: both settings of ignore_merges give the same tokens.
+bool EitherWay(const PreTokenizer& known) { return known.name == "gpt-4o"; }
 
 absl::Status UnknownPre(std::string_view what) {
   return Unimplemented(
@@ -65,9 +63,9 @@ absl::StatusOr<std::string> PreOfSplit(const json::object& object, bool ignore_m
   if (!(behavior == "Isolated" && !invert) && !(behavior == "Removed" && invert))
     return UnknownPre(fmt::format("Split with behavior {}{}", Shown(behavior), invert ? ", inverted" : ""));
   bool known = false;
-  for (const KnownSplit& split : kSplits) {
-    if (regex != split.regex) continue;
-    if (split.ignore_merges.value_or(ignore_merges) == ignore_merges) return std::string(split.pre);
+  for (const PreTokenizer& split : kPreTokenizers) {
+    if (split.name == "gpt-2" || regex != split.regex) continue;
+    if (EitherWay(split) || split.ignore_merges == ignore_merges) return std::string(split.name);
     known = true;
   }
   if (known)
@@ -76,6 +74,14 @@ absl::StatusOr<std::string> PreOfSplit(const json::object& object, bool ignore_m
 }
 
 }  // namespace
+
+const PreTokenizer* FindPreTokenizer(std::string_view name) {
+  if (name == "llama3" || name == "llama-v3") name = "llama-bpe";  // other spellings of it
+  for (const PreTokenizer& known : kPreTokenizers) {
+    if (known.name == name) return &known;
+  }
+  return nullptr;
+}
 
 absl::StatusOr<std::string> PreTokenizerName(const json::object* pre, bool ignore_merges) {
   if (pre == nullptr) return UnknownPre("there is none");

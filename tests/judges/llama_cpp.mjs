@@ -3,9 +3,10 @@
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf tokenize --text-file F | --texts-file F.json
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F | --tokens-file F [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T    [--max-tokens N]
+//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf bench    --prompt-tokens N --max-tokens N [--rounds N]
 //
 // Prints one line of JSON: token ids (no BOS; for a JSON array of texts an array of them), {tokens, mean_nll, ppl}
-// or {text, ids, stopped}.
+// {text, ids, stopped} or {prompt_tokens_per_second, tokens_per_second} (medians of the rounds).
 // Further option: --threads N (1 unless given).
 // nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
 // where the model asks for one and counts among `tokens`. A tokens file is a JSON array of ids, taken as
@@ -21,8 +22,8 @@ const STRIDE = 16;
 // llama.cpp's probabilities are f32 and may underflow; the smallest one above zero stands in.
 const SMALLEST = 2 ** -149;
 
-const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy " +
-    "[--text-file F] [--texts-file F] [--tokens-file F] [--prompt T] [--max-tokens N] [--threads N]";
+const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy|bench " +
+    "[--text-file F] [--texts-file F] [--tokens-file F] [--prompt T] [--max-tokens N] [--threads N] [--prompt-tokens N] [--rounds N]";
 
 class UsageError extends Error {}
 
@@ -38,6 +39,8 @@ function parseCommandLine(argv) {
                 "tokens-file": {type: "string"},
                 "prompt": {type: "string"},
                 "max-tokens": {type: "string"},
+                "prompt-tokens": {type: "string", default: "128"},
+                "rounds": {type: "string", default: "3"},
                 // llama.cpp's threads wait by spinning, which is slow beside other work.
                 "threads": {type: "string", default: "1"}
             }
@@ -64,6 +67,8 @@ function parseCommandLine(argv) {
         tokensFile: values["tokens-file"],
         prompt: values.prompt,
         maxTokens: number("max-tokens"),
+        promptTokens: number("prompt-tokens"),
+        rounds: number("rounds"),
         threads: number("threads")
     };
 }
@@ -170,7 +175,34 @@ async function greedy(options) {
     return {text: model.detokenize(ids, false, model.tokenize(prompt, false)), ids, stopped};
 }
 
-const COMMANDS = {tokenize, nll, greedy};
+function median(values) {
+    return values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
+}
+
+// Made-up ids, the logits of each last one taken, nothing sampled: what `quantfleet-agent bench` measures too.
+async function bench(options) {
+    const model = await loadModel(options.model, {threads: options.threads});
+    const sequence = await openSequence(model, options.threads);
+    const ask = {generateNext: {token: true, options: {temperature: 0}}};
+    const ids = (count, from) => Array.from({length: count}, (_, i) => 100 + (from + i) * 37 % 30000);
+    const generated = options.maxTokens ?? 32;
+    const evaluate = (some) => sequence.controlledEvaluate(some.map((id, i) => (i === some.length - 1 ? [id, ask] : id)));
+    await evaluate(ids(1, 0));
+    const promptRates = [], rates = [];
+    for (let round = 0; round < options.rounds; ++round) {
+        await sequence.clearHistory();
+        const start = performance.now();
+        await evaluate(ids(options.promptTokens, 0));
+        const prompted = performance.now();
+        for (const id of ids(generated, options.promptTokens))
+            await evaluate([id]);
+        promptRates.push(1000 * options.promptTokens / (prompted - start));
+        rates.push(1000 * generated / (performance.now() - prompted));
+    }
+    return {prompt_tokens_per_second: median(promptRates), tokens_per_second: median(rates)};
+}
+
+const COMMANDS = {tokenize, nll, greedy, bench};
 
 async function main() {
     try {

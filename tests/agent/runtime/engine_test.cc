@@ -10,6 +10,7 @@
 #include <random>
 #include <thread>
 
+#include "agent/runtime/bench.h"
 #include "pipeline/format/open_model.h"
 #include "pipeline/stage/folder_sink.h"
 #include "tests/support/temp_dir.h"
@@ -116,6 +117,25 @@ TEST_F(EngineTest, TokenIdsNeedNoTokenizer) {
   EXPECT_EQ(ids_only->Generate({.prompt = "once"}).status().code(), absl::StatusCode::kFailedPrecondition);
   const std::vector<int32_t> beyond{1, static_cast<int32_t>(text->vocab())};
   EXPECT_EQ(ids_only->EvaluateTokens(beyond).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(EngineTest, BenchMeasuresAndRefusesWhatDoesNotFit) {
+  Make(Architecture::kLlama, {"q8_0"});
+  const fs::path gguf = Gguf("q8_0");
+  const BenchOptions options{.engine = {.threads = 2}, .prompt_tokens = 9, .tokens = 3, .rounds = 2};
+  const auto result = BenchModel(gguf, options);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_GT(result->prompt_tokens_per_second, 0);
+  EXPECT_GT(result->tokens_per_second, 0);
+  EXPECT_GT(result->weight_bytes_per_token, 1000);
+  EXPECT_LT(result->weight_bytes_per_token, static_cast<int64_t>(fs::file_size(gguf)));
+  EXPECT_GT(result->peak_rss_bytes, 1 << 20);
+  EXPECT_EQ(result->threads, 2);
+  BenchOptions beyond = options;
+  beyond.prompt_tokens = 1 << 20;
+  EXPECT_EQ(BenchModel(gguf, beyond).status().code(), absl::StatusCode::kInvalidArgument);
+  beyond.prompt_tokens = 0;
+  EXPECT_EQ(BenchModel(gguf, beyond).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(EngineTest, GenerationIsDeterministicAndStreamsWhatItReturns) {

@@ -1,0 +1,28 @@
+// How fast a model runs on this machine.
+#pragma once
+
+#include "agent/runtime/engine.h"
+
+namespace quantfleet::agent {
+
+struct BenchOptions {
+  EngineOptions engine;
+  int64_t prompt_tokens = 128, tokens = 32;  // of one round
+  int rounds = 3;
+};
+
+// Rates are medians over the rounds.
+struct BenchResult {
+  double load_seconds = 0;  // from opening the file until the first token is out, without the rounds
+  double prompt_tokens_per_second = 0, tokens_per_second = 0;
+  int64_t weight_bytes_per_token = 0;  // of the file, that one token's pass reads
+  double gigabytes_per_second = 0;     // at which generation reads them (10^9)
+  int64_t peak_rss_bytes = 0;          // of the process, the mapped file included
+  std::string instruction_set;         // that the products use
+  int threads = 0;
+};
+
+// Random ids, the same each time: no tokenizer is needed. INVALID_ARGUMENT for options out of range.
+absl::StatusOr<BenchResult> BenchModel(const fs::path& gguf, const BenchOptions& options);
+
+}  // namespace quantfleet::agent
