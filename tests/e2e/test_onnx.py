@@ -147,6 +147,41 @@ class Folder(OnnxTest):
             self.assertGreater(t["bytes"], 0)
         self.assertLess((folder / "model.onnx").stat().st_size, 64 << 10)
 
+    def test_made_tokenizer_json_tokenizes_alike(self):
+        """The demo model has a SentencePiece model alone: what is made of it, run as its own words say."""
+        run("quantfleet", "quantize", DEMO, "--target", "onnx:fp16", "--target", "gguf:f16", "--out", self.dir)
+        made = json.loads((self.dir / "onnx-fp16/tokenizer.json").read_text())
+        prepend, replace = made["normalizer"]["normalizers"]
+        self.assertEqual((prepend["type"], replace["pattern"]), ("Prepend", {"String": " "}))
+        text = (HELD_OUT.read_text() + " na\u00efve \u6570\u5b57 \U0001f98a 12345")
+        normal = prepend["prepend"] + text.replace(" ", replace["content"])
+        vocab, ranks = made["model"]["vocab"], {tuple(m): i for i, m in enumerate(made["model"]["merges"])}
+        ids = [vocab[made["post_processor"]["single"][0]["SpecialToken"]["id"]]]
+        for word in normal.replace("\u2581", " \u2581").split(" "):  # no merge goes across a space here
+            parts = list(word)
+            while True:
+                best = min(range(len(parts) - 1), key=lambda i: ranks.get((parts[i], parts[i + 1]), 1 << 30), default=None)
+                if best is None or (parts[best], parts[best + 1]) not in ranks:
+                    break
+                parts[best:best + 2] = [parts[best] + parts[best + 1]]
+            for part in parts:
+                ids += [vocab[part]] if part in vocab else [vocab[f"<0x{b:02X}>"] for b in part.encode()]
+        path = self.dir / "text.txt"
+        path.write_text(text)
+        gguf = self.dir / "gguf-f16/model.gguf"
+        self.assertEqual(run_json("quantfleet-agent", "tokenize", gguf, "--text-file", path, "--json")["tokens"], ids)
+
+    def test_nothing_depends_on_threads_memory_or_other_targets(self):
+        both = ("--target", "onnx:int4", "--target", "mlx:int8")
+
+        def digests(name, *options):
+            said = run_json("quantfleet", "quantize", DEMO, *options, "--out", self.dir / name, "--json")
+            return {t["name"]: t["manifest_digest"] for t in said["targets"]}
+        first = digests("a", *both, "--threads", 1)
+        self.assertEqual(digests("b", *both, "--threads", 3, "--memory", 16), first)
+        more = digests("c", "--target", "gguf:q8_0", *both, "--target", "onnx:fp32")
+        self.assertEqual({name: more[name] for name in first}, first)
+
     def refused(self, source, *options, target="onnx:int4"):
         out = self.dir / "out"
         done = run("quantfleet", "quantize", source, "--target", target, *options, "--out", out, check=False)

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kGroup = 32;  // the blocks of our codes
 // The tables are known when planning, so they lie in memory then.
-constexpr int64_t kMaxTableValues = int64_t{32} << 20;
+constexpr int64_t kMaxTableValues = int64_t{16} << 20;
 
 // Cosines and sines of all positions below `positions`, [positions, rope_dims/2] each.
 struct RopeTables {
