@@ -182,6 +182,17 @@ class Folder(OnnxTest):
         more = digests("c", "--target", "gguf:q8_0", *both, "--target", "onnx:fp32")
         self.assertEqual({name: more[name] for name in first}, first)
 
+    def test_killed_runs_go_on_to_the_same_digests(self):
+        command = ("quantfleet", "quantize", DEMO, "--target", "onnx:int4", "--target", "mlx:int8", "--json")
+        want = [t["manifest_digest"] for t in run_json(*command, "--out", self.dir / "whole")["targets"]]
+        for point in ("slab-after-record:5", "slab-after-store:40"):
+            killed = run(*command, "--out", self.dir / "killed", "--resume", check=False,
+                         env={"QUANTFLEET_FAIL_POINT": point})
+            self.assertEqual(killed.returncode, -9)
+        said = run_json(*command, "--out", self.dir / "killed", "--resume")
+        self.assertGreater(said["slabs_resumed"], 5)
+        self.assertEqual([t["manifest_digest"] for t in said["targets"]], want)
+
     def refused(self, source, *options, target="onnx:int4"):
         out = self.dir / "out"
         done = run("quantfleet", "quantize", source, "--target", target, *options, "--out", out, check=False)
