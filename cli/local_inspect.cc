@@ -9,6 +9,7 @@
 #include "cli/progress.h"
 #include "pipeline/artifact/verify.h"
 #include "pipeline/format/open_model.h"
+#include "pipeline/format/stored_tensors.h"
 
 namespace quantfleet::cli {
 namespace {
@@ -48,6 +49,18 @@ absl::Status InspectArtifact(const Options& options) {
   if (manifest.target().format() == "gguf") {
     QF_ASSIGN_OR_RETURN(const auto source, OpenAsStored(RealFileSystem(), folder / "model.gguf"));
     artifact["model"] = DescribeModel(*source);
+  } else {
+    std::vector<std::string> paths;
+    for (const v1::ArtifactFile& file : manifest.files()) paths.push_back(file.path());
+    QF_ASSIGN_OR_RETURN(const std::vector<StoredTensor> tensors,
+                        StoredTensors(RealFileSystem(), folder, paths));
+    json::array list;
+    for (const StoredTensor& t : tensors)
+      list.push_back({{"name", t.name},
+                      {"dtype", t.type},
+                      {"shape", json::value_from(t.shape)},
+                      {"bytes", t.bytes}});
+    artifact["tensors"] = std::move(list);
   }
   Print(options, artifact);
   return absl::OkStatus();

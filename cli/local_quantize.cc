@@ -92,6 +92,7 @@ void PrintResult(const Options& options, const Plan& plan, const FolderSink& sin
                                         {"source_bytes", plan.source_bytes},
                                         {"targets", targets},
                                         {"slabs_resumed", result.progress.slabs_resumed},
+                                        {"values_encoded", result.progress.values_encoded},
                                         {"seconds", seconds}}) +
            "\n");
 }

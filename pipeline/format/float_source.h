@@ -18,6 +18,7 @@ class FloatSource final : public ModelSource {
   absl::Status Read(size_t tensor, uint64_t offset, MutableBytes out) const override;
   void Release(size_t tensor, uint64_t offset, uint64_t size) const override;
   const std::vector<Attachment>& attachments() const override { return inner_->attachments(); }
+  const std::vector<Attachment>& tokenizer_files() const override { return inner_->tokenizer_files(); }
   const SourceFingerprint& fingerprint() const override { return inner_->fingerprint(); }
   std::string_view format() const override { return inner_->format(); }
 

@@ -7,6 +7,7 @@
 
 #include "pipeline/model/description.h"
 #include "pipeline/tensor/dtype.h"
+#include "pipeline/tensor/part.h"
 
 namespace quantfleet::pipeline {
 
@@ -21,7 +22,8 @@ struct OutputFile {
   std::vector<FixedBytes> fixed;  // headers, or the whole of a small file; never overlaps a piece
 };
 
-// All rows of one piece, contiguous, in `order`.
+// All rows of one piece, contiguous, in `order`: whole blocks of `dtype`, or that part of each block which this
+// place keeps. A format that spreads a weight over codes and scales places its piece once per part.
 struct PlacedPiece {
   uint32_t piece;   // index into ModelDescription::pieces
   uint32_t file;
@@ -30,12 +32,17 @@ struct PlacedPiece {
   RowOrder order;
   uint32_t padding = 0;  // zero bytes that follow the last row
   std::string tensor;    // the output tensor's name, for people
+  Part part = Part::kBlocks;
 };
+
+inline int64_t RowBytes(const PlacedPiece& placed, int64_t cols) {
+  return PartRowBytes(placed.part, placed.dtype, cols);
+}
 
 struct TargetLayout {
   std::vector<OutputFile> files;     // sorted by path
   std::vector<PlacedPiece> pieces;   // by file, then offset
-  uint64_t memory_bytes = 0;         // weights + KV cache (F16) at full context + working memory
+  uint64_t memory_bytes = 0;         // weights + KV cache at full context + working memory
 };
 
 }  // namespace quantfleet::pipeline

@@ -72,21 +72,22 @@ DType FallBack(DType type, int64_t cols) {
 
 DType Recipe::TypeOf(const ModelDescription& model, const TargetTensor& tensor, bool has_importance) const {
   if (tensor.dims == 1) return DType::kF32;
+  return FallBack(AskedFor(model, tensor, has_importance), tensor.cols);
+}
+
+DType Recipe::AskedFor(const ModelDescription& model, const TargetTensor& tensor, bool has_importance) const {
   const bool is_embedding = tensor.Has(Role::kTokenEmbedding);
   const bool is_head = tensor.Has(Role::kOutputHead) || (is_embedding && model.hyper.tied_embeddings);
-  const auto chosen = [&] {
-    if (is_embedding && changes.embedding) return *changes.embedding;
-    if (is_head && changes.output) return *changes.output;
-    for (const TypeOverride& o : changes.overrides)
-      if (o.Matches(tensor)) return o.type();
-    if (changes.pure) return body;
-    if (is_head) return head;
-    // A tensor that fuses q, k and v is as sensitive as v.
-    if (tensor.Has(Role::kAttnV)) return TypeOfV(model, *this, tensor.layer);
-    if (tensor.Has(Role::kFfnDown)) return TypeOfDown(model, *this, tensor.layer, has_importance);
-    return body;
-  };
-  return FallBack(chosen(), tensor.cols);
+  if (is_embedding && changes.embedding) return *changes.embedding;
+  if (is_head && changes.output) return *changes.output;
+  for (const TypeOverride& o : changes.overrides)
+    if (o.Matches(tensor)) return o.type();
+  if (changes.pure) return body;
+  if (is_head) return head;
+  // A tensor that fuses q, k and v is as sensitive as v.
+  if (tensor.Has(Role::kAttnV)) return TypeOfV(model, *this, tensor.layer);
+  if (tensor.Has(Role::kFfnDown)) return TypeOfDown(model, *this, tensor.layer, has_importance);
+  return body;
 }
 
 const std::vector<Recipe>& Recipes() {
@@ -108,11 +109,24 @@ const std::vector<Recipe>& Recipes() {
   return recipes;
 }
 
+const std::vector<Recipe>& RuntimeRecipes() {
+  // An int4 head makes some models repeat themselves, so it keeps 8 bits.
+  static const std::vector<Recipe> recipes{
+      {"fp32", DType::kF32, DType::kF32},   {"fp16", DType::kF16, DType::kF16},
+      {"bf16", DType::kBF16, DType::kBF16}, {"int8", DType::kQ8_0, DType::kQ8_0},
+      {"int4", DType::kQ4_0, DType::kQ8_0},
+  };
+  return recipes;
+}
+
 absl::StatusOr<Recipe> FindRecipe(std::string_view name) {
   std::string known;
-  for (const Recipe& recipe : Recipes()) {
-    if (recipe.name == name) return recipe;
-    known += (known.empty() ? "" : ", ") + recipe.name;
+  for (const std::vector<Recipe>* list : {&Recipes(), &RuntimeRecipes()}) {
+    for (const Recipe& recipe : *list) {
+      if (recipe.name == name) return recipe;
+      if (list == &RuntimeRecipes() && recipe.name == "bf16") continue;  // told already
+      known += (known.empty() ? "" : ", ") + recipe.name;
+    }
   }
   return NotFound("there is no recipe '{}'; the recipes are {}", name, known);
 }

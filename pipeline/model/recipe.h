@@ -40,6 +40,8 @@ struct Recipe {
   // F32. `has_importance`: an importance file goes with the recipe, which moves a few tensors of q4_0 and
   // q5_0.
   DType TypeOf(const ModelDescription& model, const TargetTensor& tensor, bool has_importance) const;
+  // The same for a tensor of 2 dimensions before any fallback: for formats that refuse what does not divide.
+  DType AskedFor(const ModelDescription& model, const TargetTensor& tensor, bool has_importance) const;
 };
 
 // What fixes the recipe beside its name, one clause each, as manifests carry it: nothing for the recipes of
@@ -49,8 +51,9 @@ std::vector<std::string> ClausesOf(const Recipe& recipe);
 // The type that takes the place of `type` where its blocks do not divide rows of `cols`.
 DType FallBack(DType type, int64_t cols);
 
-absl::StatusOr<Recipe> FindRecipe(std::string_view name);  // NOT_FOUND lists them
-const std::vector<Recipe>& Recipes();
+absl::StatusOr<Recipe> FindRecipe(std::string_view name);  // of either list below; NOT_FOUND lists them
+const std::vector<Recipe>& Recipes();         // llama-quantize's, for GGUF
+const std::vector<Recipe>& RuntimeRecipes();  // fp32, fp16, bf16, int8, int4: for other runtimes' formats
 
 // A recipe's name becomes a folder's: 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a letter or
 // digit.

@@ -32,6 +32,8 @@ class ModelSource {
   // That range is not needed again.
   virtual void Release(size_t tensor, uint64_t offset, uint64_t size) const = 0;
   virtual const std::vector<Attachment>& attachments() const = 0;
+  // The tokenizer as the source has it in files that other runtimes read too; empty where it has none.
+  virtual const std::vector<Attachment>& tokenizer_files() const;
   virtual const SourceFingerprint& fingerprint() const = 0;
   virtual std::string_view format() const = 0;  // "safetensors", "gguf"
 };

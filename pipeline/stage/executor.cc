@@ -105,6 +105,7 @@ class Execution {
   }
 
   absl::Status Handle(SlabWorker& worker, size_t slab) {
+    const uint64_t encoded_before = worker.values_encoded();
     const SlabRecord* recorded = options_.journal ? options_.journal->Find(slab) : nullptr;
     if (recorded) {
       QF_RETURN_IF_ERROR(CheckRecord(slab, *recorded));
@@ -115,7 +116,7 @@ class Execution {
       if (options_.journal) QF_RETURN_IF_ERROR(options_.journal->Record(slab, records_[slab]));
       FailPoint("slab-after-record");
     }
-    Advance(slab, recorded != nullptr);
+    Advance(slab, recorded != nullptr, worker.values_encoded() - encoded_before);
     return absl::OkStatus();
   }
 
@@ -125,7 +126,8 @@ class Execution {
     const PieceJob& job = jobs_[slab.piece];
     const auto pieces_of = [&](int64_t rows) { return static_cast<size_t>((slab.rows + rows - 1) / rows); };
     size_t chunks = 0;
-    for (const PieceOutput& output : job.outputs) chunks += pieces_of(output.chunk_rows);
+    for (const PieceEncoding& encoding : job.encodings)
+      for (const PieceOutput& output : encoding.outputs) chunks += pieces_of(output.chunk_rows);
     bool fits = record.chunks.size() == chunks && record.source_blocks.size() == pieces_of(job.block_rows);
     for (const SlabRecord::Chunk& chunk : record.chunks) {
       fits = fits && chunk.target < plan_.targets.size() &&
@@ -139,10 +141,11 @@ class Execution {
     return FailedPrecondition("the record of slab {} is not of this plan: start the job anew", index);
   }
 
-  void Advance(size_t slab, bool resumed) {
+  void Advance(size_t slab, bool resumed, uint64_t encoded) {
     const std::lock_guard lock(mutex_);
     ++progress_.slabs_done;
     progress_.slabs_resumed += resumed;
+    progress_.values_encoded += encoded;
     progress_.bytes_read +=
         static_cast<uint64_t>(plan_.slabs[slab].rows * jobs_[plan_.slabs[slab].piece].source_row_bytes);
     for (const SlabRecord::Chunk& chunk : records_[slab].chunks) {

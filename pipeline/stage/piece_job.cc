@@ -11,6 +11,15 @@ namespace {
 // A strip of F32 values stays in a core's second-level cache beside its encoded forms.
 constexpr int64_t kStripElements = 64 << 10;
 
+PieceEncoding& EncodingFor(const Plan& plan, const PlacedPiece& placed, PieceJob& job) {
+  const auto it = std::ranges::find(job.encodings, placed.dtype, &PieceEncoding::dtype);
+  if (it != job.encodings.end()) return *it;
+  const float* importance = plan.importance ? plan.importance->Of(placed.piece) : nullptr;
+  job.encodings.push_back(
+      {placed.dtype, FindCodec(placed.dtype), RowBytes(placed.dtype, job.cols), importance, {}});
+  return job.encodings.back();
+}
+
 // Chunks stand in the order of files and offsets, as placed pieces do: one walk matches them.
 absl::Status AddOutputs(const Plan& plan, uint32_t index, std::vector<PieceJob>& jobs) {
   const TargetPlan& target = plan.targets[index];
@@ -24,9 +33,10 @@ absl::Status AddOutputs(const Plan& plan, uint32_t index, std::vector<PieceJob>&
            target.chunks[chunk].piece == static_cast<int32_t>(placed.piece))
       rows += target.chunks[chunk++].rows;
     if (rows != job.rows) return Internal("the plan's chunks do not hold tensor '{}'", placed.tensor);
-    job.outputs.push_back({index, &placed, FindCodec(placed.dtype), static_cast<uint32_t>(first),
-                           target.chunks[first].rows, RowBytes(placed.dtype, job.cols),
-                           plan.importance ? plan.importance->Of(placed.piece) : nullptr});
+    EncodingFor(plan, placed, job)
+        .outputs.push_back({index, &placed, static_cast<uint32_t>(first), target.chunks[first].rows,
+                            RowBytes(placed, job.cols)});
+    ++job.outputs;
   }
   return absl::OkStatus();
 }
@@ -49,7 +59,7 @@ absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, cons
                  .block_rows = RowsPerBlock(tensor.dtype, shape),
                  .read_rows = 0,
                  .strip_rows = 0,
-                 .outputs = {}};
+                 .encodings = {}};
     job.read_rows = RowsPerRead(job.block_rows, job.head_rows);
     job.strip_rows = std::max(job.head_rows, kStripElements / job.cols / job.head_rows * job.head_rows);
     jobs.push_back(std::move(job));
@@ -59,10 +69,24 @@ absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, cons
 }
 
 uint64_t WorkerBuffers::total() const {
-  uint64_t sum = read_bytes + strip_elements * sizeof(float);
+  uint64_t sum = read_bytes + strip_elements * sizeof(float) + encoded_bytes;
   for (const uint64_t bytes : chunk_bytes) sum += bytes;
   return sum;
 }
+
+namespace {
+
+uint64_t LargestChunk(const Plan& plan, const PieceOutput& output) {
+  const std::vector<PlannedChunk>& chunks = plan.targets[output.target].chunks;
+  const PlannedChunk& first = chunks[output.first_chunk];
+  uint64_t most = 0;
+  for (size_t c = output.first_chunk;
+       c < chunks.size() && chunks[c].piece == first.piece && chunks[c].file == first.file; ++c)
+    most = std::max(most, uint64_t{chunks[c].size});
+  return most;
+}
+
+}  // namespace
 
 WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
   WorkerBuffers buffers;
@@ -70,20 +94,34 @@ WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
     const int64_t read = std::min(job.read_rows, job.rows), strip = std::min(job.strip_rows, job.rows);
     buffers.read_bytes = std::max(buffers.read_bytes, static_cast<uint64_t>(read * job.source_row_bytes));
     buffers.strip_elements = std::max(buffers.strip_elements, static_cast<uint64_t>(strip * job.cols));
-    if (buffers.chunk_bytes.size() < job.outputs.size()) buffers.chunk_bytes.resize(job.outputs.size());
-    for (size_t i = 0; i < job.outputs.size(); ++i) {
-      const PieceOutput& output = job.outputs[i];
-      const std::vector<PlannedChunk>& chunks = plan.targets[output.target].chunks;
-      for (size_t c = output.first_chunk;
-           c < chunks.size() && chunks[c].piece == static_cast<int32_t>(output.placed->piece); ++c)
-        buffers.chunk_bytes[i] = std::max(buffers.chunk_bytes[i], uint64_t{chunks[c].size});
+    if (buffers.chunk_bytes.size() < job.outputs) buffers.chunk_bytes.resize(job.outputs);
+    size_t filling = 0;
+    for (const PieceEncoding& encoding : job.encodings) {
+      if (encoding.dtype != job.tensor->dtype && encoding.dtype != DType::kF32)
+        buffers.encoded_bytes =
+            std::max(buffers.encoded_bytes, static_cast<uint64_t>(strip * encoding.row_bytes));
+      for (const PieceOutput& output : encoding.outputs) {
+        uint64_t& bytes = buffers.chunk_bytes[filling++];
+        bytes = std::max(bytes, LargestChunk(plan, output));
+      }
     }
   }
   return buffers;
 }
 
-int ElementBytes(DType type) {
-  switch (type) {
+int ElementBytes(const PlacedPiece& placed) {
+  switch (placed.part) {
+    case Part::kBlocks:
+      break;
+    case Part::kCodes:
+      return 1;
+    case Part::kScales:
+    case Part::kBiases:
+      return 2;
+    case Part::kScales32:
+      return 4;
+  }
+  switch (placed.dtype) {
     case DType::kF32:
       return 4;
     case DType::kF16:

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "pipeline/format/gguf/gguf_target.h"
+#include "pipeline/format/mlx/mlx_target.h"
+#include "pipeline/format/onnx/onnx_target.h"
 #include "pipeline/model/recipe.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/plan_chunks.h"
@@ -10,19 +12,39 @@
 namespace quantfleet::pipeline {
 namespace {
 
+constexpr std::string_view kFormats[] = {"gguf", "onnx", "mlx"};
+
+// The names that a format's targets have; empty: no such format.
+std::vector<std::string> RecipeNames(std::string_view format) {
+  if (format == "onnx") return {"fp32", "fp16", "int8", "int4"};
+  if (format == "mlx") return {"fp16", "bf16", "int8", "int4"};
+  std::vector<std::string> names;
+  if (format == "gguf")
+    for (const Recipe& recipe : Recipes()) names.push_back(recipe.name);
+  return names;
+}
+
+bool HasRecipe(std::string_view format, std::string_view name) {
+  const std::vector<std::string> names = RecipeNames(format);
+  return std::ranges::find(names, name) != names.end();
+}
+
 std::string ListTargets() {
   std::string list;
-  for (const Recipe& recipe : Recipes())
-    list += fmt::format("{}gguf:{}", list.empty() ? "" : ", ", recipe.name);
+  for (const std::string_view format : kFormats)
+    for (const std::string& name : RecipeNames(format))
+      list += fmt::format("{}{}:{}", list.empty() ? "" : ", ", format, name);
   return list;
 }
 
 absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec, bool has_importance) {
-  if (spec.format != "gguf")
-    return InvalidArgument("there is no target format '{}'; there are {}", spec.format, ListTargets());
-  if (spec.own) return PlanGguf(source.description(), source.attachments(), *spec.own, has_importance);
-  QF_ASSIGN_OR_RETURN(const Recipe recipe, FindRecipe(spec.recipe));
-  return PlanGguf(source.description(), source.attachments(), recipe, has_importance);
+  absl::StatusOr<Recipe> recipe = spec.own ? *spec.own : FindRecipe(spec.recipe);
+  QF_RETURN_IF_ERROR(recipe.status());
+  if (spec.format == "gguf")
+    return PlanGguf(source.description(), source.attachments(), *recipe, has_importance);
+  if (spec.format == "onnx") return PlanOnnx(source, *recipe);
+  if (spec.format == "mlx") return PlanMlx(source, *recipe);
+  return InvalidArgument("there is no target format '{}'; there are {}", spec.format, ListTargets());
 }
 
 // Feeds values to a digest so that no two sequences of them give the same bytes.
@@ -58,8 +80,9 @@ void HashTarget(const TargetPlan& target, PlanHasher& hash) {
   }
   hash.Number(target.layout.pieces.size());
   for (const PlacedPiece& p : target.layout.pieces) {
-    for (const uint64_t n : {uint64_t{p.piece}, uint64_t{p.file}, p.offset, static_cast<uint64_t>(p.dtype),
-                             static_cast<uint64_t>(p.order), uint64_t{p.padding}})
+    for (const uint64_t n :
+         {uint64_t{p.piece}, uint64_t{p.file}, p.offset, static_cast<uint64_t>(p.dtype),
+          static_cast<uint64_t>(p.order), uint64_t{p.padding}, static_cast<uint64_t>(p.part)})
       hash.Number(n);
     hash.Text(p.tensor);
   }
@@ -76,7 +99,7 @@ absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text) {
   const size_t colon = text.find(':');
   if (colon != std::string_view::npos) {
     TargetSpec spec{std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))};
-    if (spec.format == "gguf" && FindRecipe(spec.recipe).ok()) return spec;
+    if (HasRecipe(spec.format, spec.recipe)) return spec;
   }
   return InvalidArgument("there is no target '{}'; there are {}", text, ListTargets());
 }

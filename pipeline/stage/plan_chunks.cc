@@ -50,9 +50,11 @@ absl::Status CheckPlaced(const ModelDescription& model, const TargetLayout& layo
   if (!Divides(placed.dtype, shape.cols))
     return Internal("tensor '{}': rows of {} do not divide into blocks of {}", placed.tensor, shape.cols,
                     Info(placed.dtype).name);
-  if (RowsPerChunk(RowBytes(placed.dtype, shape.cols), placed.padding) == 0)
+  if (!HasPart(placed.dtype, placed.part))
+    return Internal("tensor '{}': {} has no such part", placed.tensor, Info(placed.dtype).name);
+  if (RowsPerChunk(RowBytes(placed, shape.cols), placed.padding) == 0)
     return Unimplemented("tensor '{}': one row has {} as {}, more than the {} of a chunk", placed.tensor,
-                         HumanBytes(static_cast<uint64_t>(RowBytes(placed.dtype, shape.cols))),
+                         HumanBytes(static_cast<uint64_t>(RowBytes(placed, shape.cols))),
                          Info(placed.dtype).name, HumanBytes(kMaxChunkBytes));
   const int64_t head = model.hyper.head_dim;
   if (placed.order != piece.order && (head < 2 || head % 2 || shape.rows % head))
@@ -70,7 +72,7 @@ absl::StatusOr<std::vector<Extent>> ExtentsOf(const ModelDescription& model, con
   for (const PlacedPiece& placed : layout.pieces) {
     if (placed.file != file) continue;
     const PieceShape shape = ShapeOf(model.pieces[placed.piece]);
-    const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed.dtype, shape.cols));
+    const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed, shape.cols));
     extents.push_back({placed.offset, bytes + placed.padding, nullptr, &placed});
   }
   std::ranges::stable_sort(extents, {}, &Extent::offset);
@@ -94,12 +96,24 @@ void CutFixed(uint32_t file, const Extent& extent, std::vector<PlannedChunk>& ch
   }
 }
 
-void CutPiece(const ModelDescription& model, uint32_t file, const Extent& extent,
+// Rows of a chunk, by piece; 0: the target does not use it. The parts of one piece are cut at the same rows,
+// where the widest of them fits, so that a slab stays small.
+std::vector<int64_t> ChunkRowsOf(const ModelDescription& model, const TargetLayout& layout) {
+  std::vector<int64_t> rows(model.pieces.size(), 0);
+  for (const PlacedPiece& placed : layout.pieces) {
+    const int64_t fit =
+        RowsPerChunk(RowBytes(placed, ShapeOf(model.pieces[placed.piece]).cols), placed.padding);
+    int64_t& most = rows[placed.piece];
+    most = most == 0 ? fit : std::min(most, fit);
+  }
+  return rows;
+}
+
+void CutPiece(const ModelDescription& model, uint32_t file, const Extent& extent, int64_t most,
               std::vector<PlannedChunk>& chunks) {
   const PlacedPiece& placed = *extent.placed;
   const PieceShape shape = ShapeOf(model.pieces[placed.piece]);
-  const int64_t row_bytes = RowBytes(placed.dtype, shape.cols),
-                most = RowsPerChunk(row_bytes, placed.padding);
+  const int64_t row_bytes = RowBytes(placed, shape.cols);
   for (int64_t row = 0; row < shape.rows; row += most) {
     const int64_t rows = std::min(most, shape.rows - row);
     const int64_t size = rows * row_bytes + (row + rows == shape.rows ? placed.padding : 0);
@@ -128,25 +142,23 @@ absl::StatusOr<TargetPlan> PlanTarget(const ModelDescription& model, TargetSpec 
   for (const PlacedPiece& placed : target.layout.pieces)
     QF_RETURN_IF_ERROR(CheckPlaced(model, target.layout, placed));
   QF_RETURN_IF_ERROR(CheckFiles(target.layout));
+  const std::vector<int64_t> most = ChunkRowsOf(model, target.layout);
   for (uint32_t file = 0; file < target.layout.files.size(); ++file) {
     QF_ASSIGN_OR_RETURN(const std::vector<Extent> extents, ExtentsOf(model, target.layout, file));
     for (const Extent& extent : extents) {
       if (extent.fixed) CutFixed(file, extent, target.chunks);
-      if (extent.placed) CutPiece(model, file, extent, target.chunks);
+      if (extent.placed) CutPiece(model, file, extent, most[extent.placed->piece], target.chunks);
     }
   }
   return target;
 }
 
 // As tall as the tallest chunk among the targets and the source's block, all powers of two; and whole heads.
-int64_t SlabRows(const ModelDescription& model, const Plan& plan, uint32_t index) {
+int64_t SlabRows(const ModelDescription& model, const Plan& plan,
+                 const std::vector<std::vector<int64_t>>& chunk_rows, uint32_t index) {
   const Piece& piece = model.pieces[index];
-  const PieceShape shape = ShapeOf(piece);
-  int64_t rows = RowsPerBlock(model.tensors[piece.tensor].dtype, shape);
-  for (const TargetPlan& target : plan.targets)
-    for (const PlacedPiece& placed : target.layout.pieces)
-      if (placed.piece == index)
-        rows = std::max(rows, RowsPerChunk(RowBytes(placed.dtype, shape.cols), placed.padding));
+  int64_t rows = RowsPerBlock(model.tensors[piece.tensor].dtype, ShapeOf(piece));
+  for (const std::vector<int64_t>& of_target : chunk_rows) rows = std::max(rows, of_target[index]);
   return std::lcm(rows, PermutedHeadRows(model, plan, index));
 }
 
@@ -167,9 +179,11 @@ absl::StatusOr<Plan> PlanFromLayouts(const ModelDescription& model,
     QF_ASSIGN_OR_RETURN(TargetPlan target, PlanTarget(model, std::move(spec), std::move(layout)));
     plan.targets.push_back(std::move(target));
   }
+  std::vector<std::vector<int64_t>> chunk_rows;
+  for (const TargetPlan& target : plan.targets) chunk_rows.push_back(ChunkRowsOf(model, target.layout));
   for (uint32_t i = 0; i < model.pieces.size(); ++i) {
     const PieceShape shape = ShapeOf(model.pieces[i]);
-    const int64_t most = SlabRows(model, plan, i);
+    const int64_t most = SlabRows(model, plan, chunk_rows, i);
     for (int64_t row = 0; row < shape.rows; row += most)
       plan.slabs.push_back({i, row, std::min(most, shape.rows - row)});
     plan.source_bytes +=

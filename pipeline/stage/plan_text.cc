@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
 
 #include "pipeline/stage/geometry.h"
 #include "pipeline/tensor/distortion.h"
@@ -56,22 +57,25 @@ void DescribeTarget(const ModelDescription& model, const Plan& plan, const Targe
 std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& plan,
                                      const TargetPlan& target) {
   std::vector<PlannedTensor> tensors;
-  ErrorSum error;
+  std::vector<ErrorSum> errors;
+  std::unordered_map<std::string_view, size_t> by_name;  // parts of a tensor may stand far apart
   for (const PlacedPiece& placed : target.layout.pieces) {
     const Piece& piece = model.pieces[placed.piece];
     const PieceShape shape = ShapeOf(piece);
-    const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed.dtype, shape.cols));
+    const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed, shape.cols));
     const bool weighs = !IsFloat(placed.dtype) && placed.dtype != DType::kQ8_0;
-    if (tensors.empty() || tensors.back().name != placed.tensor) {
+    const size_t index = by_name.emplace(placed.tensor, tensors.size()).first->second;
+    if (index == tensors.size()) {
       tensors.push_back({placed.tensor, 0, 0, piece.dims, placed.dtype, 0, 0, false});
-      error = {};
+      errors.emplace_back();
     }
-    PlannedTensor& tensor = tensors.back();
+    PlannedTensor& tensor = tensors[index];
+    tensor.bytes += bytes;
+    if (!HoldsCodes(placed.part)) continue;  // counted with its codes
     tensor.rows = piece.dims == 1 ? 1 : tensor.rows + piece.rows;
     tensor.cols = piece.dims == 1 ? tensor.cols + piece.cols : piece.cols;
-    tensor.bytes += bytes;
-    error.Add(model, placed);
-    tensor.expected_error = error.root();
+    errors[index].Add(model, placed);
+    tensor.expected_error = errors[index].root();
     tensor.weighed = tensor.weighed || (weighs && plan.importance && plan.importance->Of(placed.piece));
   }
   return tensors;
@@ -79,7 +83,8 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
 
 double ExpectedErrorOf(const ModelDescription& model, const TargetPlan& target) {
   ErrorSum error;
-  for (const PlacedPiece& placed : target.layout.pieces) error.Add(model, placed);
+  for (const PlacedPiece& placed : target.layout.pieces)
+    if (HoldsCodes(placed.part)) error.Add(model, placed);
   return error.root();
 }
 

@@ -11,7 +11,7 @@ namespace quantfleet::pipeline {
 namespace {
 
 // "row 3, column 7" of the source tensor, for an element of a piece.
-std::string Place(const PieceJob& job, int64_t row, int64_t col) {
+std::string PlaceName(const PieceJob& job, int64_t row, int64_t col) {
   const int64_t at = job.piece->first_row + row;
   return job.piece->dims == 1 ? fmt::format("element {}", at) : fmt::format("row {}, column {}", at, col);
 }
@@ -27,6 +27,7 @@ SlabWorker::SlabWorker(const ModelSource& source, const Plan& plan, const std::v
       stopped_(std::move(stopped)),
       raw_(buffers.read_bytes),
       strip_(buffers.strip_elements),
+      encoded_(buffers.encoded_bytes),
       fillings_(buffers.chunk_bytes.size()) {
   for (size_t i = 0; i < fillings_.size(); ++i) fillings_[i].buffer.resize(buffers.chunk_bytes[i]);
 }
@@ -34,7 +35,7 @@ SlabWorker::SlabWorker(const ModelSource& source, const Plan& plan, const std::v
 absl::StatusOr<SlabRecord> SlabWorker::Process(const Slab& slab) {
   const PieceJob& job = jobs_[slab.piece];
   SlabRecord record;
-  for (size_t i = 0; i < job.outputs.size(); ++i) fillings_[i].next_row = slab.first_row;
+  for (size_t i = 0; i < job.outputs; ++i) fillings_[i].next_row = slab.first_row;
   const int64_t end = slab.first_row + slab.rows;
   for (int64_t row = slab.first_row; row < end; row += job.read_rows) {
     if (stopped_()) return Cancelled("stopped");
@@ -45,8 +46,12 @@ absl::StatusOr<SlabRecord> SlabWorker::Process(const Slab& slab) {
       const ByteSpan raw = ByteSpan(raw_).subspan(static_cast<size_t>(first * job.source_row_bytes),
                                                   static_cast<size_t>(count * job.source_row_bytes));
       QF_RETURN_IF_ERROR(DecodeStrip(job, raw, row + first, count));
-      for (size_t i = 0; i < job.outputs.size(); ++i)
-        QF_RETURN_IF_ERROR(Feed(job, job.outputs[i], fillings_[i], raw, count, record));
+      size_t filling = 0;
+      for (const PieceEncoding& encoding : job.encodings) {
+        QF_ASSIGN_OR_RETURN(const ByteSpan encoded, EncodeStrip(job, encoding, raw, row + first, count));
+        for (const PieceOutput& output : encoding.outputs)
+          QF_RETURN_IF_ERROR(Feed(job, output, fillings_[filling++], encoded, count, record));
+      }
     }
   }
   return record;
@@ -71,13 +76,36 @@ absl::Status SlabWorker::DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t 
     return InvalidArgument(
         "tensor '{}' holds {} at {}: the file is damaged or its training diverged; fetch the model "
         "again or use another one",
-        job.tensor->name, strip_[static_cast<size_t>(bad)], Place(job, row + bad / job.cols, bad % job.cols));
+        job.tensor->name, strip_[static_cast<size_t>(bad)],
+        PlaceName(job, row + bad / job.cols, bad % job.cols));
   return absl::OkStatus();
 }
 
+// The strip in the encoding's type, in the source's order. Rows are encoded each for itself, so that any
+// order of them has the same bytes.
+absl::StatusOr<ByteSpan> SlabWorker::EncodeStrip(const PieceJob& job, const PieceEncoding& encoding,
+                                                 ByteSpan raw, int64_t row, int64_t rows) {
+  if (encoding.dtype == job.tensor->dtype) return raw;
+  if (encoding.dtype == DType::kF32)
+    return std::as_bytes(std::span(strip_)).first(static_cast<size_t>(rows * encoding.row_bytes));
+  encoding.codec->encode(strip_.data(), rows, job.cols, encoding.importance, encoded_.data());
+  values_encoded_ += static_cast<uint64_t>(rows * job.cols);
+  const ByteSpan encoded = ByteSpan(encoded_).first(static_cast<size_t>(rows * encoding.row_bytes));
+  const int64_t bad = FindHalfOverflow(encoding.dtype, encoded);
+  if (bad < 0) return encoded;
+  return TooLarge(job, encoding.dtype, encoding.outputs.front(), row + bad / job.cols, bad % job.cols);
+}
+
+absl::Status SlabWorker::TooLarge(const PieceJob& job, DType type, const PieceOutput& output, int64_t row,
+                                  int64_t col) const {
+  return InvalidArgument(
+      "tensor '{}' holds a value too large for {} ({} or near it): take bf16 or f32 for target {}",
+      job.tensor->name, Info(type).name, PlaceName(job, row, col), plan_.targets[output.target].spec.name());
+}
+
 // The strip's rows begin at filling.next_row: slabs, reads and strips all follow one another without gaps.
-absl::Status SlabWorker::Feed(const PieceJob& job, const PieceOutput& output, Filling& filling, ByteSpan raw,
-                              int64_t rows, SlabRecord& record) {
+absl::Status SlabWorker::Feed(const PieceJob& job, const PieceOutput& output, Filling& filling,
+                              ByteSpan encoded, int64_t rows, SlabRecord& record) {
   const int64_t strip_first = filling.next_row, end = strip_first + rows;
   while (filling.next_row < end) {
     const auto index = static_cast<uint32_t>(output.first_chunk + filling.next_row / output.chunk_rows);
@@ -85,41 +113,35 @@ absl::Status SlabWorker::Feed(const PieceJob& job, const PieceOutput& output, Fi
     const int64_t chunk_end = chunk.first_row + chunk.rows;
     const int64_t take = std::min(chunk_end, end) - filling.next_row;
     QF_RETURN_IF_ERROR(
-        Encode(job, output, raw, strip_first, filling.next_row, take,
-               filling.buffer.data() + (filling.next_row - chunk.first_row) * output.row_bytes));
+        Place(job, output, encoded, strip_first, filling.next_row, take,
+              filling.buffer.data() + (filling.next_row - chunk.first_row) * output.row_bytes));
     filling.next_row += take;
     if (filling.next_row == chunk_end) QF_RETURN_IF_ERROR(Seal(output, index, filling, record));
   }
   return absl::OkStatus();
 }
 
-// Rows [row, row + rows) of the target, taken from the strip that begins at row strip_first of the piece.
-absl::Status SlabWorker::Encode(const PieceJob& job, const PieceOutput& output, ByteSpan raw,
-                                int64_t strip_first, int64_t row, int64_t rows, std::byte* out) {
-  const bool same_type = output.placed->dtype == job.tensor->dtype;
-  const bool same_order = output.placed->order == job.piece->order;
-  // Rows of `count`, contiguous in both, beginning at row `from` of the strip.
-  const auto move = [&](int64_t from, int64_t count, std::byte* to) -> absl::Status {
-    if (same_type) {
-      std::memcpy(to, raw.data() + from * job.source_row_bytes,
-                  static_cast<size_t>(count * job.source_row_bytes));
-      return absl::OkStatus();
-    }
-    output.codec->encode(strip_.data() + from * job.cols, count, job.cols, output.importance, to);
-    const int64_t bad =
-        FindHalfOverflow(output.placed->dtype, {to, static_cast<size_t>(count * output.row_bytes)});
+// Rows [row, row + rows) of the target, taken from the encoded strip that begins at row strip_first of the
+// piece.
+absl::Status SlabWorker::Place(const PieceJob& job, const PieceOutput& output, ByteSpan encoded,
+                               int64_t strip_first, int64_t row, int64_t rows, std::byte* out) const {
+  const PlacedPiece& placed = *output.placed;
+  const int64_t encoded_row = RowBytes(placed.dtype, job.cols);
+  // `count` rows from row `from` of the strip on, contiguous in both.
+  const auto take = [&](int64_t from, int64_t count, std::byte* to) -> absl::Status {
+    TakePart(placed.part, placed.dtype, encoded.data() + from * encoded_row, count, job.cols, to);
+    if (placed.part != Part::kBiases) return absl::OkStatus();
+    // Eight or 128 times a scale may be too large where the scale is not.
+    const int64_t bad = FindHalfOverflow(DType::kF16, {to, static_cast<size_t>(count * output.row_bytes)});
     if (bad < 0) return absl::OkStatus();
-    return InvalidArgument(
-        "tensor '{}' holds a value too large for {} ({} or near it): take bf16 or f32 for target {}",
-        job.tensor->name, Info(output.placed->dtype).name,
-        Place(job, strip_first + from + bad / job.cols, bad % job.cols),
-        plan_.targets[output.target].spec.name());
+    const int64_t at = bad * Info(placed.dtype).block_elements;
+    return TooLarge(job, placed.dtype, output, strip_first + from + at / job.cols, at % job.cols);
   };
-  if (same_order) return move(row - strip_first, rows, out);
+  if (placed.order == job.piece->order) return take(row - strip_first, rows, out);
   for (int64_t r = row; r < row + rows; ++r, out += output.row_bytes) {
     const int64_t head = r / job.head_rows * job.head_rows;
-    const int64_t from = head + SourceRow(job.piece->order, output.placed->order, job.head_rows, r - head);
-    QF_RETURN_IF_ERROR(move(from - strip_first, 1, out));
+    const int64_t from = head + SourceRow(job.piece->order, placed.order, job.head_rows, r - head);
+    QF_RETURN_IF_ERROR(take(from - strip_first, 1, out));
   }
   return absl::OkStatus();
 }
@@ -132,9 +154,8 @@ absl::Status SlabWorker::Seal(const PieceOutput& output, uint32_t index, Filling
   std::ranges::fill(plain.subspan(rows_bytes), std::byte{0});
   const Digest digest = HashBytes(plain);
   FailPoint("slab-before-store");
-  QF_RETURN_IF_ERROR(
-      Annotate(sink_.Store(output.target, chunk, digest, plain, ElementBytes(output.placed->dtype)),
-               fmt::format("tensor '{}'", output.placed->tensor)));
+  QF_RETURN_IF_ERROR(Annotate(sink_.Store(output.target, chunk, digest, plain, ElementBytes(*output.placed)),
+                              fmt::format("tensor '{}'", output.placed->tensor)));
   FailPoint("slab-after-store");
   record.chunks.push_back({output.target, index, digest});
   return absl::OkStatus();

@@ -1,6 +1,6 @@
-// One worker's way through one slab: read, hash source blocks, check and decode strips, encode them for every
-// target, store chunks as they fill up. A worker owns its buffers and belongs to one thread; many work side
-// by side.
+// One worker's way through one slab: read, hash source blocks, check and decode strips, encode each strip
+// once per element type, give its rows or parts of them to every place, store chunks as they fill up. A
+// worker owns its buffers and belongs to one thread; many work side by side.
 #pragma once
 
 #include <functional>
@@ -18,10 +18,17 @@ namespace quantfleet::pipeline {
 struct PieceOutput {
   uint32_t target;
   const PlacedPiece* placed;
-  const Codec* codec;
   uint32_t first_chunk;
   int64_t chunk_rows, row_bytes;
-  const float* importance;  // of the piece's columns, or null
+};
+
+// An element type that a piece is needed in: encoded once, whatever the number of places.
+struct PieceEncoding {
+  DType dtype;
+  const Codec* codec;
+  int64_t row_bytes;
+  const float* importance;           // of the piece's columns, or null
+  std::vector<PieceOutput> outputs;  // never empty
 };
 
 // How one piece travels.
@@ -34,7 +41,8 @@ struct PieceJob {
   int64_t block_rows;  // of the source digest
   int64_t read_rows;   // read at once
   int64_t strip_rows;  // decoded at once: stays in cache, whole heads
-  std::vector<PieceOutput> outputs;
+  std::vector<PieceEncoding> encodings;
+  size_t outputs = 0;  // of all encodings
 };
 
 // The plan seen from its pieces. `plan` and `model` must outlive the result.
@@ -42,8 +50,8 @@ absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, cons
 
 // Sizes of the buffers that suffice for every slab.
 struct WorkerBuffers {
-  uint64_t read_bytes = 0, strip_elements = 0;
-  std::vector<uint64_t> chunk_bytes;  // one per simultaneous output
+  uint64_t read_bytes = 0, strip_elements = 0, encoded_bytes = 0;
+  std::vector<uint64_t> chunk_bytes;  // one per simultaneous output, encoding by encoding
   uint64_t total() const;
 };
 WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs);
@@ -56,6 +64,8 @@ class SlabWorker {
   SlabWorker& operator=(const SlabWorker&) = delete;
 
   absl::StatusOr<SlabRecord> Process(const Slab& slab);
+  // Values that codecs have encoded here, since the beginning.
+  uint64_t values_encoded() const { return values_encoded_; }
 
  private:
   // The chunk that an output is filling.
@@ -66,10 +76,14 @@ class SlabWorker {
 
   absl::Status ReadRows(const PieceJob& job, int64_t row, int64_t rows, SlabRecord& record);
   absl::Status DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t row, int64_t rows);
-  absl::Status Feed(const PieceJob& job, const PieceOutput& output, Filling& filling, ByteSpan raw,
+  absl::StatusOr<ByteSpan> EncodeStrip(const PieceJob& job, const PieceEncoding& encoding, ByteSpan raw,
+                                       int64_t row, int64_t rows);
+  absl::Status Feed(const PieceJob& job, const PieceOutput& output, Filling& filling, ByteSpan encoded,
                     int64_t rows, SlabRecord& record);
-  absl::Status Encode(const PieceJob& job, const PieceOutput& output, ByteSpan raw, int64_t strip_first,
-                      int64_t row, int64_t rows, std::byte* out);
+  absl::Status Place(const PieceJob& job, const PieceOutput& output, ByteSpan encoded, int64_t strip_first,
+                     int64_t row, int64_t rows, std::byte* out) const;
+  absl::Status TooLarge(const PieceJob& job, DType type, const PieceOutput& output, int64_t row,
+                        int64_t col) const;
   absl::Status Seal(const PieceOutput& output, uint32_t chunk, Filling& filling, SlabRecord& record);
 
   const ModelSource& source_;
@@ -79,10 +93,12 @@ class SlabWorker {
   const std::function<bool()> stopped_;
   Bytes raw_;
   std::vector<float> strip_;
+  Bytes encoded_;
+  uint64_t values_encoded_ = 0;
   std::vector<Filling> fillings_;
 };
 
-// What Store is told about a type's elements: planes pay for floats.
-int ElementBytes(DType type);
+// What Store is told about the elements of a place: planes pay for floats.
+int ElementBytes(const PlacedPiece& placed);
 
 }  // namespace quantfleet::pipeline

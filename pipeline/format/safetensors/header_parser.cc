@@ -55,7 +55,8 @@ class Handler {
     return Fail(e, "an array");
   }
   bool on_array_end(size_t, Error& e) {
-    RawTensor* tensor = tensors.empty() ? nullptr : &tensors.back();
+    if (tensors.empty()) return Fail(e, "the end of an array");
+    RawTensor* const tensor = &tensors.back();  // numbers are of a tensor
     if (state_ == State::kShapeNumbers) {
       for (const uint64_t n : numbers_) {
         if (n > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))

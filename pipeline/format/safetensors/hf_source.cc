@@ -129,6 +129,13 @@ class HfOpener {
                                      {"chat_template.jinja", &texts.chat_template}}) {
       if (!files_.Exists(folder_ / name)) continue;
       QF_ASSIGN_OR_RETURN(*text, ReadText(name, kMaxTokenizerBytes));
+      source_->tokenizer_files_.push_back({name, **text});
+    }
+    // Not for us, but for runtimes that read the folder as it is.
+    for (const char* name : {"special_tokens_map.json", "generation_config.json"}) {
+      if (!files_.Exists(folder_ / name)) continue;
+      QF_ASSIGN_OR_RETURN(std::string text, ReadText(name, kMaxAttachmentBytes));
+      source_->tokenizer_files_.push_back({name, std::move(text)});
     }
     absl::StatusOr<TokenizerData> tokenizer = BuildTokenizer(texts, config);
     if (!tokenizer.ok()) return Annotate(tokenizer.status(), folder_.string());

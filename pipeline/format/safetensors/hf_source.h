@@ -21,6 +21,7 @@ class HfSource final : public ModelSource {
   absl::Status Read(size_t tensor, uint64_t offset, MutableBytes out) const override;
   void Release(size_t tensor, uint64_t offset, uint64_t size) const override;
   const std::vector<Attachment>& attachments() const override { return attachments_; }
+  const std::vector<Attachment>& tokenizer_files() const override { return tokenizer_files_; }
   const SourceFingerprint& fingerprint() const override { return fingerprint_; }
   std::string_view format() const override { return "safetensors"; }
 
@@ -35,7 +36,7 @@ class HfSource final : public ModelSource {
   std::vector<std::unique_ptr<File>> shards_;
   ModelDescription description_;
   std::vector<Place> places_;
-  std::vector<Attachment> attachments_;
+  std::vector<Attachment> attachments_, tokenizer_files_;
   SourceFingerprint fingerprint_;
 };
 

@@ -44,7 +44,10 @@ TEST(ShippedClasses, ParseAndBearTheirFilesNames) {
   const std::map<std::string, std::string> want = {{"iot-int4", "gguf:q4_0"},
                                                    {"mobile-int4", "gguf:q4_0"},
                                                    {"ai-pc-int8", "gguf:q8_0"},
-                                                   {"edge-fp16", "gguf:f16"}};
+                                                   {"edge-fp16", "gguf:f16"},
+                                                   {"ai-pc-onnx-int8", "onnx:int8"},
+                                                   {"mobile-onnx-int4", "onnx:int4"},
+                                                   {"mac-mlx-int4", "mlx:int4"}};
   EXPECT_EQ(recipes, want);
 }
 
@@ -56,6 +59,17 @@ TEST(ShippedClasses, MachinesFindTheirClass) {
   EXPECT_EQ(MatchClass(Machine("edge", 32768), {}, classes).name, "edge-fp16");
   EXPECT_EQ(MatchClass(Machine("", 16384), {}, classes).name, "ai-pc-int8");
   EXPECT_EQ(MatchClass(Machine("", 1024), {}, classes).name, "iot-int4");
+}
+
+TEST(ShippedClasses, OtherRuntimesAreForLabelledDevices) {
+  const auto classes = Shipped();
+  const Labels onnx{{"runtime", "onnx"}}, mlx{{"runtime", "mlx"}};
+  v1::HardwareFacts mac = Machine("pc", 16384);
+  mac.set_arch("aarch64");
+  EXPECT_EQ(MatchClass(Machine("pc", 16384), onnx, classes).name, "ai-pc-onnx-int8");
+  EXPECT_EQ(MatchClass(Machine("mobile", 6144), onnx, classes).name, "mobile-onnx-int4");
+  EXPECT_EQ(MatchClass(mac, mlx, classes).name, "mac-mlx-int4");
+  EXPECT_EQ(MatchClass(Machine("edge", 32768), onnx, classes).name, "edge-fp16");
 }
 
 TEST(MatchClass, SaysWhyNotTheOthers) {

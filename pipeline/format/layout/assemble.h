@@ -1,0 +1,47 @@
+// What every emitter does alike: pieces fused to output tensors, files put together to a layout. Pure.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "pipeline/format/target_layout.h"
+#include "pipeline/model/recipe.h"
+#include "pipeline/model/source.h"
+
+namespace quantfleet::pipeline {
+
+// A tensor of the output: the rows of one piece, or of several that the format fuses, in its order.
+struct OutputTensor {
+  std::string name;
+  std::vector<uint32_t> pieces;  // never empty
+  int64_t rows, cols;            // of all pieces; 1-D: rows 1, cols their elements together
+  int dims;
+  int layer;
+  std::vector<Role> roles = {};
+
+  // As recipes see it; lives as long as this.
+  TargetTensor Seen() const {
+    return {.name = name, .roles = roles, .layer = layer, .cols = cols, .dims = dims};
+  }
+};
+
+// Pieces stand in canonical order; neighbours of one name are one tensor.
+std::vector<OutputTensor> FusePieces(const ModelDescription& model,
+                                     const std::function<std::string(Role role, int layer)>& name_of);
+
+// A file and what lies in it; `file` of the pieces is filled in by Assemble.
+struct PlannedFile {
+  OutputFile file;
+  std::vector<PlacedPiece> pieces = {};  // by offset
+};
+
+// A file that is known already.
+PlannedFile WholeFile(std::string path, std::string content);
+
+// Sorts the files; every attachment becomes one. INVALID_ARGUMENT when two have one name, or when the context
+// needs more memory than numbers hold. The KV cache has values of `cache_bytes`.
+absl::StatusOr<TargetLayout> Assemble(const Hyperparameters& hyper, std::vector<PlannedFile> files,
+                                      const std::vector<Attachment>& attachments, int cache_bytes = 2);
+
+}  // namespace quantfleet::pipeline

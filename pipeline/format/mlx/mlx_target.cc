@@ -1,0 +1,196 @@
+#include "pipeline/format/mlx/mlx_target.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "pipeline/format/layout/assemble.h"
+#include "pipeline/format/mlx/mlx_config.h"
+#include "pipeline/format/safetensors/hf_names.h"
+#include "pipeline/model/tokenizer_files.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+namespace json = boost::json;
+
+// One tensor of a safetensors file: a part of an output tensor.
+struct StoredTensor {
+  std::string name;
+  std::string_view type;  // "U32"
+  std::vector<int64_t> shape;
+  Part part;
+  DType dtype;
+  const OutputTensor* of;
+  uint64_t bytes;
+};
+
+// Those of one weight, which stay in one shard.
+using Bundle = std::vector<StoredTensor>;
+
+std::string MlxName(Architecture architecture, Role role, int layer) {
+  const HfNames names;
+  if (architecture == Architecture::kPhi3) {
+    if (role == Role::kAttnQ || role == Role::kAttnK || role == Role::kAttnV) return names.FusedQkv(layer);
+    if (role == Role::kFfnGate || role == Role::kFfnUp) return names.FusedGateUp(layer);
+  }
+  return names.Of(role, layer);
+}
+
+// "model.layers.0.mlp.down_proj" of its weight.
+std::string ModuleOf(const OutputTensor& weight) {
+  constexpr std::string_view kSuffix = ".weight";
+  return weight.name.substr(0, weight.name.size() - kSuffix.size());
+}
+
+class MlxPlanner {
+ public:
+  MlxPlanner(const ModelSource& source, const Recipe& recipe, uint64_t shard_bytes)
+      : source_(source), model_(source.description()), recipe_(recipe), shard_bytes_(shard_bytes) {}
+
+  absl::StatusOr<TargetLayout> Run() {
+    QF_RETURN_IF_ERROR(Validate(model_));
+    tensors_ = FusePieces(model_,
+                          [this](Role role, int layer) { return MlxName(model_.architecture, role, layer); });
+    for (const OutputTensor& tensor : tensors_) {
+      QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(tensor));
+      bundles_.push_back(Store(tensor, dtype));
+    }
+    const int bits = CodeBits(recipe_.body) ? CodeBits(recipe_.body)
+                     : modules_.empty()     ? 0
+                                            : modules_.front().bits;
+    QF_ASSIGN_OR_RETURN(
+        std::string config,
+        MlxConfig(model_, FloatType() == DType::kBF16 ? "bfloat16" : "float16", bits, modules_));
+    QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source_, "MLX"));
+    small.push_back({"config.json", std::move(config)});
+    std::ranges::copy(source_.attachments(), std::back_inserter(small));
+    return Assemble(model_.hyper, Shards(), small);
+  }
+
+ private:
+  // Of everything that is not quantized. BF16 cannot hold the scales, so beside them all floats are F16.
+  DType FloatType() const { return recipe_.body == DType::kBF16 ? DType::kBF16 : DType::kF16; }
+
+  absl::StatusOr<DType> TypeOf(const OutputTensor& tensor) const {
+    if (tensor.dims == 1) return FloatType();
+    const DType asked = recipe_.AskedFor(model_, tensor.Seen(), false);
+    const std::string_view role = Name(tensor.roles.front());
+    if (asked == DType::kF16 || asked == DType::kBF16) return asked;
+    if (CodeBits(asked) == 0)
+      return InvalidArgument(
+          "tensor '{}': MLX holds f16, bf16, q8_0, q4_1 and q4_0, not {}: take one of them "
+          "(--tensor-type role:{}=q8_0)",
+          tensor.name, Info(asked).name, role);
+    if (!Divides(asked, tensor.cols))
+      return InvalidArgument(
+          "tensor '{}': rows of {} do not divide into MLX's groups of {}; keep it at half precision "
+          "(--tensor-type role:{}=f16) or take mlx:fp16",
+          tensor.name, tensor.cols, kMlxGroup, role);
+    return asked;
+  }
+
+  Bundle Store(const OutputTensor& tensor, DType dtype) {
+    const auto stored = [&](std::string name, std::string_view type, int64_t cols, Part part) {
+      const auto bytes = static_cast<uint64_t>(tensor.rows * PartRowBytes(part, dtype, tensor.cols));
+      std::vector<int64_t> shape;
+      if (tensor.dims > 1) shape.push_back(tensor.rows);
+      shape.push_back(cols);
+      return StoredTensor{std::move(name), type, std::move(shape), part, dtype, &tensor, bytes};
+    };
+    if (IsFloat(dtype))
+      return {stored(tensor.name, dtype == DType::kBF16 ? "BF16" : "F16", tensor.cols, Part::kBlocks)};
+    const std::string module = ModuleOf(tensor);
+    modules_.push_back({module, CodeBits(dtype)});
+    return {stored(tensor.name, "U32", tensor.cols * CodeBits(dtype) / 32, Part::kCodes),
+            stored(module + ".scales", "F16", tensor.cols / kMlxGroup, Part::kScales),
+            stored(module + ".biases", "F16", tensor.cols / kMlxGroup, Part::kBiases)};
+  }
+
+  std::vector<PlannedFile> Shards() const {
+    std::vector<std::vector<const Bundle*>> shards;
+    uint64_t size = 0, total = 0;
+    for (const Bundle& bundle : bundles_) {
+      uint64_t bytes = 0;
+      for (const StoredTensor& t : bundle) bytes += t.bytes;
+      if (shards.empty() || size + bytes > shard_bytes_) {
+        shards.emplace_back();
+        size = 0;
+      }
+      shards.back().push_back(&bundle);
+      size += bytes;
+      total += bytes;
+    }
+    std::vector<PlannedFile> files;
+    json::object where;
+    for (size_t s = 0; s < shards.size(); ++s) {
+      std::string name = shards.size() == 1
+                             ? "model.safetensors"
+                             : fmt::format("model-{:05}-of-{:05}.safetensors", s + 1, shards.size());
+      files.push_back(Shard(std::move(name), shards[s], where));
+    }
+    json::object index{{"metadata", {{"total_size", total}, {"total_parameters", model_.Parameters()}}},
+                       {"weight_map", std::move(where)}};
+    files.push_back(WholeFile("model.safetensors.index.json", json::serialize(index) + "\n"));
+    return files;
+  }
+
+  // Header, then words before halves, so that every tensor lies on a multiple of its elements.
+  PlannedFile Shard(std::string path, const std::vector<const Bundle*>& bundles, json::object& where) const {
+    std::vector<const StoredTensor*> order;
+    for (const Bundle* bundle : bundles)
+      for (const StoredTensor& t : *bundle) order.push_back(&t);
+    std::ranges::stable_partition(order, [](const StoredTensor* t) { return t->part == Part::kCodes; });
+
+    json::object header{{"__metadata__", {{"format", "mlx"}}}};
+    uint64_t at = 0;
+    for (const StoredTensor* t : order) {
+      header[t->name] = {{"dtype", t->type},
+                         {"shape", json::value_from(t->shape)},
+                         {"data_offsets", json::array{at, at + t->bytes}}};
+      where[t->name] = path;
+      at += t->bytes;
+    }
+    std::string text = json::serialize(header);
+    text.resize(RoundUp(text.size(), 8), ' ');
+    const uint64_t length = text.size();
+    std::string fixed(AsText(std::as_bytes(std::span(&length, 1))));
+    fixed += text;
+
+    PlannedFile out{{std::move(path), fixed.size() + at, {}}, {}};
+    at = fixed.size();
+    out.file.fixed.push_back({0, std::move(fixed)});
+    for (const StoredTensor* t : order) Place(*t, at, out.pieces);
+    return out;
+  }
+
+  void Place(const StoredTensor& t, uint64_t& at, std::vector<PlacedPiece>& out) const {
+    for (const uint32_t p : t.of->pieces) {
+      const Piece& piece = model_.pieces[p];
+      out.push_back({.piece = p,
+                     .file = 0,
+                     .offset = at,
+                     .dtype = t.dtype,
+                     .order = RowOrder::kHf,
+                     .padding = 0,
+                     .tensor = t.of->name,
+                     .part = t.part});
+      at += static_cast<uint64_t>(piece.rows * PartRowBytes(t.part, t.dtype, piece.cols));
+    }
+  }
+
+  const ModelSource& source_;
+  const ModelDescription& model_;
+  const Recipe& recipe_;
+  const uint64_t shard_bytes_;
+  std::vector<OutputTensor> tensors_;
+  std::vector<Bundle> bundles_;  // point into tensors_
+  std::vector<MlxModule> modules_;
+};
+
+}  // namespace
+
+absl::StatusOr<TargetLayout> PlanMlx(const ModelSource& source, const Recipe& recipe, uint64_t shard_bytes) {
+  return MlxPlanner(source, recipe, shard_bytes).Run();
+}
+
+}  // namespace quantfleet::pipeline

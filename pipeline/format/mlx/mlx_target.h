@@ -1,0 +1,20 @@
+// The MLX emitter: from a model and a recipe to the layout of a folder that mlx-lm loads
+// (docs/formats/mlx.md).
+#pragma once
+
+#include "common/base/status.h"
+#include "pipeline/format/target_layout.h"
+#include "pipeline/model/recipe.h"
+#include "pipeline/model/source.h"
+
+namespace quantfleet::pipeline {
+
+// mlx-lm's own limit.
+inline constexpr uint64_t kMlxShardBytes = uint64_t{5} << 30;
+
+// Errors name the tensor or setting that MLX cannot hold, and what to take instead. A shard ends before the
+// tensor that would bring its data above `shard_bytes`.
+absl::StatusOr<TargetLayout> PlanMlx(const ModelSource& source, const Recipe& recipe,
+                                     uint64_t shard_bytes = kMlxShardBytes);
+
+}  // namespace quantfleet::pipeline

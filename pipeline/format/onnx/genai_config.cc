@@ -1,0 +1,54 @@
+#include "pipeline/format/onnx/genai_config.h"
+
+#include <boost/json.hpp>
+
+namespace quantfleet::pipeline {
+
+namespace json = boost::json;
+
+std::string GenaiConfig(const ModelDescription& model) {
+  const Hyperparameters& h = model.hyper;
+  json::object decoder{
+      {"session_options", {{"log_id", "onnxruntime-genai"}, {"provider_options", json::array()}}},
+      {"filename", "model.onnx"},
+      {"head_size", h.head_dim},
+      {"hidden_size", h.hidden},
+      {"inputs",
+       {{"input_ids", "input_ids"},
+        {"attention_mask", "attention_mask"},
+        {"past_key_names", "past_key_values.%d.key"},
+        {"past_value_names", "past_key_values.%d.value"}}},
+      {"outputs",
+       {{"logits", "logits"},
+        {"present_key_names", "present.%d.key"},
+        {"present_value_names", "present.%d.value"}}},
+      {"num_attention_heads", h.heads},
+      {"num_hidden_layers", h.layers},
+      {"num_key_value_heads", h.kv_heads}};
+  json::object about;
+  const auto token = [&](const char* key, const std::optional<int32_t>& id) {
+    if (id) about[key] = *id;
+  };
+  token("bos_token_id", model.tokenizer.bos);
+  token("eos_token_id", model.tokenizer.eos);
+  // GenAI wants one; batches of one never use it.
+  token("pad_token_id", model.tokenizer.padding ? model.tokenizer.padding : model.tokenizer.eos);
+  about["context_length"] = h.context;
+  about["decoder"] = std::move(decoder);
+  about["type"] = Name(model.architecture);
+  about["vocab_size"] = h.vocab;
+  const json::object search{{"do_sample", false},
+                            {"early_stopping", true},
+                            {"max_length", h.context},
+                            {"min_length", 0},
+                            {"num_beams", 1},
+                            {"num_return_sequences", 1},
+                            {"past_present_share_buffer", true},
+                            {"repetition_penalty", 1.0},
+                            {"temperature", 1.0},
+                            {"top_k", 1},
+                            {"top_p", 1.0}};
+  return json::serialize(json::object{{"model", std::move(about)}, {"search", search}}) + "\n";
+}
+
+}  // namespace quantfleet::pipeline

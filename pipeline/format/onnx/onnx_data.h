@@ -1,0 +1,42 @@
+// The weights of an ONNX model: what lies where in model.onnx.data, and the initializers that point there.
+// Each tensor begins on a page, so that runtimes may map it. Not thread-safe.
+#pragma once
+
+#include <string>
+
+#include "onnx/onnx.pb.h"
+#include "pipeline/format/layout/assemble.h"
+
+namespace quantfleet::pipeline {
+
+inline constexpr std::string_view kOnnxDataFile = "model.onnx.data";
+
+class OnnxData {
+ public:
+  // Initializers go into `graph`, which has to outlive this; `model` too.
+  OnnxData(const ModelDescription& model, onnx::GraphProto& graph) : model_(model), graph_(graph) {}
+
+  // A part of a weight under the name and shape that the graph knows it by.
+  void AddPart(std::string name, const OutputTensor& tensor, DType dtype, Part part,
+               std::vector<int64_t> dims);
+  // The bytes of the weight's part again, in another shape: nothing is stored twice.
+  void AddView(std::string name, std::string_view of, std::vector<int64_t> dims);
+  // Values that are known already, F32 or F16 as `type` says; row-major.
+  void AddValues(std::string name, std::vector<int64_t> dims, DType type, const std::vector<float>& values);
+  bool Has(std::string_view name) const { return Find(name) != nullptr; }
+
+  PlannedFile TakeFile() { return std::move(file_); }
+
+ private:
+  const onnx::TensorProto* Find(std::string_view name) const;
+  void Point(std::string name, int type, const std::vector<int64_t>& dims, uint64_t offset, uint64_t size);
+
+  const ModelDescription& model_;
+  onnx::GraphProto& graph_;
+  PlannedFile file_{{std::string(kOnnxDataFile), 0, {}}, {}};
+};
+
+// ONNX's number for an element of a part.
+int OnnxType(DType dtype, Part part);
+
+}  // namespace quantfleet::pipeline

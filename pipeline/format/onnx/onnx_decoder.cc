@@ -1,0 +1,298 @@
+#include "pipeline/format/onnx/onnx_decoder.h"
+
+#include <cmath>
+#include <unordered_map>
+
+#include "pipeline/format/onnx/onnx_graph.h"
+#include "pipeline/format/safetensors/hf_names.h"
+#include "pipeline/model/rope.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+constexpr int64_t kGroup = 32;  // the blocks of our codes
+// The tables are known when planning, so they lie in memory then.
+constexpr int64_t kMaxTableValues = int64_t{16} << 20;
+
+// Cosines and sines of all positions below `positions`, [positions, rope_dims/2] each.
+struct RopeTables {
+  std::vector<float> cos, sin;
+};
+RopeTables MakeTables(const Hyperparameters& h, int64_t positions, const std::vector<float>& factors,
+                      double factor, double magnitude) {
+  const int64_t pairs = h.rope_dims / 2;
+  RopeTables tables;
+  tables.cos.reserve(static_cast<size_t>(positions * pairs));
+  tables.sin.reserve(static_cast<size_t>(positions * pairs));
+  std::vector<double> frequencies;
+  for (int64_t i = 0; i < pairs; ++i) {
+    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(h.rope_dims);
+    const double divisor = factors.empty() ? factor : static_cast<double>(factors[static_cast<size_t>(i)]);
+    frequencies.push_back(std::pow(static_cast<double>(h.rope_theta), exponent) / divisor);
+  }
+  for (int64_t p = 0; p < positions; ++p)
+    for (const double frequency : frequencies) {
+      const double angle = static_cast<double>(p) * frequency;
+      tables.cos.push_back(static_cast<float>(std::cos(angle) * magnitude));
+      tables.sin.push_back(static_cast<float>(std::sin(angle) * magnitude));
+    }
+  return tables;
+}
+
+class Decoder {
+ public:
+  Decoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors, DType float_type,
+          onnx::GraphProto& graph, OnnxData& data)
+      : model_(model),
+        h_(model.hyper),
+        float_(float_type),
+        float_number_(OnnxType(float_type, Part::kBlocks)),
+        graph_(graph),
+        data_(data) {
+    for (const OnnxTensor& tensor : tensors) tensors_.emplace(tensor.is.name, &tensor);
+  }
+
+  absl::Status Run() {
+    if (h_.context > kMaxTableValues / std::max<int64_t>(h_.rope_dims / 2, 1))
+      return ResourceExhausted(
+          "a context of {} tokens needs more than {} for its rotary tables: lower "
+          "max_position_embeddings in config.json, or take a gguf target",
+          h_.context, HumanBytes(2 * sizeof(float) * kMaxTableValues));
+    Inputs();
+    Lengths();
+    Rotary();
+    std::string x = Embedding();
+    std::string skip;
+    for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) Layer(layer, x, skip);
+    const std::string normed = Normalize(Role::kOutputNorm, -1, x, skip, nullptr);
+    Head(normed);
+    return absl::OkStatus();
+  }
+
+ private:
+  const OnnxTensor* Tensor(Role role, int layer) const {
+    const auto it = tensors_.find(OnnxName(role, layer));
+    return it == tensors_.end() ? nullptr : it->second;
+  }
+
+  void Inputs() {
+    graph_.Input("input_ids", onnx::TensorProto::INT64, {"batch_size", "sequence_length"});
+    graph_.Input("attention_mask", onnx::TensorProto::INT64, {"batch_size", "total_sequence_length"});
+    graph_.Output("logits", float_number_, {"batch_size", "sequence_length", h_.vocab});
+    for (int64_t layer = 0; layer < h_.layers; ++layer)
+      for (const char* what : {"key", "value"}) {
+        graph_.Input(fmt::format("past_key_values.{}.{}", layer, what), float_number_,
+                     {"batch_size", h_.kv_heads, "past_sequence_length", h_.head_dim});
+        graph_.Output(fmt::format("present.{}.{}", layer, what), float_number_,
+                      {"batch_size", h_.kv_heads, "total_sequence_length", h_.head_dim});
+      }
+  }
+
+  // What attention wants to know of the mask: each sequence's last position, and the length of all.
+  void Lengths() {
+    const std::string axis = graph_.Vector("attention/axis", {1});
+    const std::string one = graph_.Scalar("attention/one", onnx::TensorProto::INT64, 1);
+    const std::string count =
+        graph_.Node("ReduceSum", "attention/count", {"attention_mask", axis}, {{"keepdims", int64_t{0}}});
+    const std::string last = graph_.Node("Sub", "attention/last", {count, one});
+    last_ = graph_.Node("Cast", "attention/seqlens_k", {last}, {{"to", int64_t{onnx::TensorProto::INT32}}});
+    const std::string shape = graph_.Node("Shape", "attention/mask_shape", {"attention_mask"});
+    const std::string total = graph_.Node("Gather", "attention/total", {shape, one}, {{"axis", int64_t{0}}});
+    total_ = graph_.Node("Cast", "attention/total_sequence_length", {total},
+                         {{"to", int64_t{onnx::TensorProto::INT32}}});
+  }
+
+  void AddTables(const char* suffix, int64_t positions, const std::vector<float>& factors, double factor,
+                 double magnitude) {
+    const RopeTables tables = MakeTables(h_, positions, factors, factor, magnitude);
+    data_.AddValues(fmt::format("cos_cache{}", suffix), {positions, h_.rope_dims / 2}, float_, tables.cos);
+    data_.AddValues(fmt::format("sin_cache{}", suffix), {positions, h_.rope_dims / 2}, float_, tables.sin);
+  }
+
+  onnx::GraphProto Branch(const char* suffix, int64_t positions) const {
+    onnx::GraphProto graph;
+    graph.set_name(fmt::format("rotary{}", suffix));
+    OnnxGraph branch(graph);
+    for (const char* what : {"cos", "sin"}) {
+      const std::string out = fmt::format("{}{}/taken", what, suffix);
+      branch.Node("Identity", out, {fmt::format("{}_cache{}", what, suffix)});
+      branch.Output(out, float_number_, {positions, h_.rope_dims / 2});
+    }
+    return graph;
+  }
+
+  // LongRoPE: two tables each, of which the length of the sequence decides.
+  void Rotary() {
+    const RopeScaling& rope = h_.rope_scaling;
+    if (rope.kind != RopeScaling::Kind::kLongRope) {
+      const double factor = rope.kind == RopeScaling::Kind::kLinear ? rope.factor : 1.0;
+      return AddTables("", h_.context, Llama3FrequencyFactors(h_), factor, 1);
+    }
+    const double magnitude = rope.attention_factor.value_or(1.f);
+    AddTables("_large", h_.context, rope.long_factors, 1, magnitude);
+    const int64_t original = std::min(h_.original_context, h_.context);
+    AddTables("_small", original, rope.short_factors, 1, magnitude);
+    const std::string limit = graph_.Scalar("rotary/original", onnx::TensorProto::INT32, original);
+    const std::string is_long = graph_.Node("Greater", "rotary/is_long", {total_, limit});
+    graph_.Node("If", "cos_cache", {is_long},
+                {{"then_branch", Branch("_large", h_.context)}, {"else_branch", Branch("_small", original)}},
+                {"sin_cache"});
+  }
+
+  // Codes and scales of a quantized weight: the names of both.
+  std::pair<std::string, std::string> Quantized(const OnnxTensor& t) {
+    const int64_t rows = t.is.rows, cols = t.is.cols, bits = CodeBits(t.dtype);
+    std::string codes = t.is.name + ".codes", scales = t.is.name + ".scales";
+    if (!data_.Has(codes)) {
+      data_.AddPart(codes, t.is, t.dtype, Part::kCodes, {rows, cols * bits / 8});
+      data_.AddPart(scales, t.is, t.dtype, float_ == DType::kF16 ? Part::kScales : Part::kScales32,
+                    {rows, cols / kGroup});
+    }
+    return {std::move(codes), std::move(scales)};
+  }
+
+  // A float weight as it is stored.
+  std::string Stored(const OnnxTensor& t) {
+    if (!data_.Has(t.is.name))
+      data_.AddPart(t.is.name, t.is, t.dtype, Part::kBlocks,
+                    t.is.dims == 1 ? std::vector{t.is.cols} : std::vector{t.is.rows, t.is.cols});
+    return t.is.name;
+  }
+
+  std::string ToFloat(const OnnxTensor& t, std::string name, std::string value) {
+    if (t.dtype == float_) return value;
+    return graph_.Node("Cast", std::move(name), {std::move(value)}, {{"to", int64_t{float_number_}}});
+  }
+
+  std::string Embedding() {
+    const OnnxTensor& t = *Tensor(Role::kTokenEmbedding, -1);
+    if (IsFloat(t.dtype)) {
+      std::string rows =
+          graph_.Node("Gather", "embedding/rows", {Stored(t), "input_ids"}, {{"axis", int64_t{0}}});
+      return ToFloat(t, "embedding", std::move(rows));
+    }
+    const auto [codes, scales] = Quantized(t);
+    return graph_.Contrib("GatherBlockQuantized", "embedding", {codes, "input_ids", scales},
+                          {{"gather_axis", int64_t{0}},
+                           {"quantize_axis", int64_t{1}},
+                           {"block_size", kGroup},
+                           {"bits", int64_t{CodeBits(t.dtype)}}});
+  }
+
+  std::string Multiply(const OnnxTensor& t, const std::string& name, const std::string& x) {
+    if (IsFloat(t.dtype)) {
+      const std::string weight = ToFloat(t, name + "/weight", Stored(t));
+      const std::string turned = graph_.Node("Transpose", name + "/transposed", {weight});
+      return graph_.Node("MatMul", name, {x, turned});
+    }
+    const auto [codes, scales] = Quantized(t);
+    const int64_t bits = CodeBits(t.dtype), blocks = t.is.cols / kGroup;
+    const std::string blocked = t.is.name + ".blocks";
+    if (!data_.Has(blocked)) data_.AddView(blocked, codes, {t.is.rows, blocks, kGroup * bits / 8});
+    return graph_.Contrib("MatMulNBits", name, {x, blocked, scales},
+                          {{"K", t.is.cols},
+                           {"N", t.is.rows},
+                           {"bits", bits},
+                           {"block_size", kGroup},
+                           {"accuracy_level", int64_t{0}}});
+  }
+
+  std::string Product(Role role, int layer, const std::string& x) {
+    const OnnxTensor& t = *Tensor(role, layer);
+    return Multiply(t, t.is.name + "/product", x);
+  }
+
+  // The norm of x + skip; `sum` gets their sum where it is wanted. Without skip the norm of x.
+  std::string Normalize(Role role, int layer, const std::string& x, const std::string& skip,
+                        std::string* sum) {
+    const OnnxTensor& t = *Tensor(role, layer);
+    const std::string weight = Stored(t), name = t.is.name + "/normed";
+    if (skip.empty())
+      return graph_.Node("SimplifiedLayerNormalization", name, {x, weight},
+                         {{"epsilon", h_.rms_epsilon}, {"axis", int64_t{-1}}, {"stash_type", int64_t{1}}});
+    std::vector<std::string> more;
+    if (sum) more = {"", "", t.is.name + "/sum"};
+    graph_.Contrib("SkipSimplifiedLayerNormalization", name, {x, skip, weight}, {{"epsilon", h_.rms_epsilon}},
+                   more);
+    if (sum) *sum = more.back();
+    return name;
+  }
+
+  // x + skip is the residual stream on entry and exit.
+  void Layer(int layer, std::string& x, std::string& skip) {
+    std::string residual = x;
+    std::string normed = Normalize(Role::kAttnNorm, layer, x, skip, skip.empty() ? nullptr : &residual);
+    std::string qkv = Product(Role::kAttnQ, layer, normed);
+    if (const OnnxTensor* bias = Tensor(Role::kAttnQBias, layer))
+      qkv = graph_.Node("Add", bias->is.name + "/added", {qkv, Stored(*bias)});
+    const std::string attended = Attend(layer, qkv);
+    const std::string projected = Product(Role::kAttnOutput, layer, attended);
+    std::string after;
+    normed = Normalize(Role::kFfnNorm, layer, residual, projected, &after);
+    x = after;
+    skip = FeedForward(layer, normed);
+  }
+
+  std::string Attend(int layer, const std::string& qkv) {
+    const float scale = 1.f / std::sqrt(static_cast<float>(h_.head_dim));
+    const bool window = h_.sliding_window > 0 && h_.sliding_window < h_.context;
+    return graph_.Contrib(
+        "GroupQueryAttention", fmt::format("model.layers.{}.attention", layer),
+        {qkv, "", "", fmt::format("past_key_values.{}.key", layer),
+         fmt::format("past_key_values.{}.value", layer), last_, total_, "cos_cache", "sin_cache"},
+        {{"num_heads", h_.heads},
+         {"kv_num_heads", h_.kv_heads},
+         {"scale", scale},
+         {"local_window_size", window ? h_.sliding_window : int64_t{-1}},
+         {"softcap", 0.f},
+         {"do_rotary", int64_t{1}},
+         {"rotary_interleaved", int64_t{0}}},
+        {fmt::format("present.{}.key", layer), fmt::format("present.{}.value", layer)});
+  }
+
+  std::string FeedForward(int layer, const std::string& x) {
+    const std::string gate = Product(Role::kFfnGate, layer, x), up = Product(Role::kFfnUp, layer, x);
+    const auto name = [&](const char* what) { return fmt::format("model.layers.{}.mlp/{}", layer, what); };
+    const std::string sigmoid = graph_.Node("Sigmoid", name("sigmoid"), {gate});
+    const std::string silu = graph_.Node("Mul", name("silu"), {gate, sigmoid});
+    return Product(Role::kFfnDown, layer, graph_.Node("Mul", name("gated"), {silu, up}));
+  }
+
+  void Head(const std::string& x) {
+    Multiply(*Tensor(h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead, -1), "logits", x);
+  }
+
+  const ModelDescription& model_;
+  const Hyperparameters& h_;
+  const DType float_;
+  const int float_number_;
+  OnnxGraph graph_;
+  OnnxData& data_;
+  std::unordered_map<std::string_view, const OnnxTensor*> tensors_;
+  std::string last_, total_;
+};
+
+}  // namespace
+
+std::string OnnxName(Role role, int layer) {
+  const HfNames names;
+  switch (role) {
+    case Role::kAttnQ:
+    case Role::kAttnK:
+    case Role::kAttnV:
+      return names.FusedQkv(layer);
+    case Role::kAttnQBias:
+    case Role::kAttnKBias:
+    case Role::kAttnVBias:
+      return fmt::format("model.layers.{}.self_attn.qkv_proj.bias", layer);
+    default:
+      return names.Of(role, layer);
+  }
+}
+
+absl::Status BuildDecoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors,
+                          DType float_type, onnx::GraphProto& graph, OnnxData& data) {
+  return Decoder(model, tensors, float_type, graph, data).Run();
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,100 @@
+#include "pipeline/format/onnx/onnx_graph.h"
+
+#include <cstring>
+
+namespace quantfleet::pipeline {
+namespace {
+
+void SetAttribute(OnnxAttribute attribute, onnx::AttributeProto& out) {
+  out.set_name(attribute.name);
+  if (const int64_t* integer = std::get_if<int64_t>(&attribute.value)) {
+    out.set_type(onnx::AttributeProto::INT);
+    out.set_i(*integer);
+  } else if (const float* number = std::get_if<float>(&attribute.value)) {
+    out.set_type(onnx::AttributeProto::FLOAT);
+    out.set_f(*number);
+  } else {
+    out.set_type(onnx::AttributeProto::GRAPH);
+    *out.mutable_g() = std::move(std::get<onnx::GraphProto>(attribute.value));
+  }
+}
+
+void SetValue(std::string name, int type, std::initializer_list<OnnxGraph::Dimension> dims,
+              onnx::ValueInfoProto& out) {
+  out.set_name(std::move(name));
+  onnx::TypeProto::Tensor& tensor = *out.mutable_type()->mutable_tensor_type();
+  tensor.set_elem_type(type);
+  tensor.mutable_shape();
+  for (const OnnxGraph::Dimension& dim : dims) {
+    onnx::TensorShapeProto::Dimension& d = *tensor.mutable_shape()->add_dim();
+    if (const int64_t* size = std::get_if<int64_t>(&dim)) {
+      d.set_dim_value(*size);
+    } else {
+      d.set_dim_param(std::get<const char*>(dim));
+    }
+  }
+}
+
+template <typename T>
+void Append(T value, std::string& out) {
+  char bytes[sizeof value];
+  std::memcpy(bytes, &value, sizeof value);
+  out.append(bytes, sizeof bytes);
+}
+
+}  // namespace
+
+std::string OnnxGraph::Node(const char* op, std::string name, std::vector<std::string> inputs,
+                            std::vector<OnnxAttribute> attributes, std::vector<std::string> more_outputs) {
+  onnx::NodeProto& node = *graph_.add_node();
+  node.set_name(name);
+  node.set_op_type(op);
+  for (std::string& input : inputs) node.add_input(std::move(input));
+  node.add_output(name);
+  for (std::string& output : more_outputs) node.add_output(std::move(output));
+  for (OnnxAttribute& attribute : attributes) SetAttribute(std::move(attribute), *node.add_attribute());
+  return name;
+}
+
+std::string OnnxGraph::Contrib(const char* op, std::string name, std::vector<std::string> inputs,
+                               std::vector<OnnxAttribute> attributes, std::vector<std::string> more_outputs) {
+  std::string made =
+      Node(op, std::move(name), std::move(inputs), std::move(attributes), std::move(more_outputs));
+  graph_.mutable_node(graph_.node_size() - 1)->set_domain(kMicrosoft);
+  return made;
+}
+
+std::string OnnxGraph::Scalar(std::string name, int type, int64_t value) {
+  onnx::TensorProto& tensor = *graph_.add_initializer();
+  tensor.set_name(name);
+  tensor.set_data_type(type);
+  std::string bytes;
+  if (type == onnx::TensorProto::INT32) {
+    Append(static_cast<int32_t>(value), bytes);
+  } else {
+    Append(value, bytes);
+  }
+  tensor.set_raw_data(std::move(bytes));
+  return name;
+}
+
+std::string OnnxGraph::Vector(std::string name, const std::vector<int64_t>& values) {
+  onnx::TensorProto& tensor = *graph_.add_initializer();
+  tensor.set_name(name);
+  tensor.set_data_type(onnx::TensorProto::INT64);
+  tensor.add_dims(static_cast<int64_t>(values.size()));
+  std::string bytes;
+  for (const int64_t value : values) Append(value, bytes);
+  tensor.set_raw_data(std::move(bytes));
+  return name;
+}
+
+void OnnxGraph::Input(std::string name, int type, std::initializer_list<Dimension> dims) {
+  SetValue(std::move(name), type, dims, *graph_.add_input());
+}
+
+void OnnxGraph::Output(std::string name, int type, std::initializer_list<Dimension> dims) {
+  SetValue(std::move(name), type, dims, *graph_.add_output());
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,81 @@
+#include "pipeline/format/onnx/onnx_target.h"
+
+#include "pipeline/format/layout/assemble.h"
+#include "pipeline/format/onnx/genai_config.h"
+#include "pipeline/format/onnx/onnx_decoder.h"
+#include "pipeline/format/onnx/onnx_graph.h"
+#include "pipeline/model/tokenizer_files.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+constexpr int64_t kIrVersion = 10, kOpset = 21;
+
+absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe, DType float_type,
+                             const OutputTensor& tensor) {
+  if (tensor.dims == 1) return float_type;
+  const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
+  const std::string_view role = Name(tensor.roles.front());
+  if (asked == DType::kF32 || asked == DType::kF16) return asked;
+  if (asked != DType::kQ8_0 && asked != DType::kQ4_0)
+    return InvalidArgument(
+        "tensor '{}': onnx holds f32, f16, q8_0 and q4_0, not {}: take one of them (--tensor-type "
+        "role:{}=q8_0)",
+        tensor.name, Info(asked).name, role);
+  if (!Divides(asked, tensor.cols))
+    return InvalidArgument(
+        "tensor '{}': rows of {} do not divide into blocks of {}; keep it at half precision "
+        "(--tensor-type role:{}=f16) or take onnx:fp16",
+        tensor.name, tensor.cols, Info(asked).block_elements, role);
+  return asked;
+}
+
+// What GroupQueryAttention demands of a head: tables of cosines whose width is a multiple of eight pairs.
+absl::Status CheckRotary(const Hyperparameters& h) {
+  if (h.head_dim % 8 == 0 && h.rope_dims % 16 == 0) return absl::OkStatus();
+  return Unimplemented(
+      "heads of {} with {} rotated dimensions: ONNX Runtime's attention rotates multiples of 16 of them "
+      "in heads of a multiple of 8; take a gguf target",
+      h.head_dim, h.rope_dims);
+}
+
+onnx::ModelProto EmptyModel() {
+  onnx::ModelProto model;
+  model.set_ir_version(kIrVersion);
+  model.set_producer_name("quantfleet");
+  onnx::OperatorSetIdProto& standard = *model.add_opset_import();
+  standard.set_domain("");
+  standard.set_version(kOpset);
+  onnx::OperatorSetIdProto& microsoft = *model.add_opset_import();
+  microsoft.set_domain(kMicrosoft);
+  microsoft.set_version(1);
+  model.mutable_graph()->set_name("decoder");
+  return model;
+}
+
+}  // namespace
+
+absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& recipe) {
+  const ModelDescription& model = source.description();
+  QF_RETURN_IF_ERROR(Validate(model));
+  QF_RETURN_IF_ERROR(CheckRotary(model.hyper));
+  const DType float_type = recipe.body == DType::kF16 ? DType::kF16 : DType::kF32;
+  std::vector<OnnxTensor> tensors;
+  for (OutputTensor& tensor : FusePieces(model, OnnxName)) {
+    QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, recipe, float_type, tensor));
+    tensors.push_back({std::move(tensor), dtype});
+  }
+  QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source, "ONNX Runtime GenAI"));
+  small.push_back({"genai_config.json", GenaiConfig(model)});
+  for (const Attachment& attachment : source.attachments()) small.push_back(attachment);
+
+  onnx::ModelProto proto = EmptyModel();
+  OnnxData data(model, *proto.mutable_graph());
+  QF_RETURN_IF_ERROR(BuildDecoder(model, tensors, float_type, *proto.mutable_graph(), data));
+  std::vector<PlannedFile> files;
+  files.push_back(data.TakeFile());
+  files.push_back(WholeFile("model.onnx", proto.SerializeAsString()));
+  return Assemble(model.hyper, std::move(files), small, float_type == DType::kF16 ? 2 : 4);
+}
+
+}  // namespace quantfleet::pipeline

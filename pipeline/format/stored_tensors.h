@@ -1,0 +1,25 @@
+// The tensors of an artifact that is no GGUF, as its files name them: what inspecting shows. The files are
+// untrusted.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/base/file.h"
+
+namespace quantfleet::pipeline {
+
+struct StoredTensor {
+  std::string name;
+  std::string type;            // "U32", "UINT8"
+  std::vector<int64_t> shape;  // slowest first
+  uint64_t bytes;
+};
+
+// Of the .safetensors files and .onnx files among `paths`, which are relative to `folder`; those that a
+// model.onnx holds inside itself are left out. Errors name the file.
+absl::StatusOr<std::vector<StoredTensor>> StoredTensors(FileSystem& files, const fs::path& folder,
+                                                        const std::vector<std::string>& paths);
+
+}  // namespace quantfleet::pipeline

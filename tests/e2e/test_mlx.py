@@ -1,0 +1,179 @@
+"""MLX folders hold the same numbers as the GGUF made beside them: read by a reader that knows the layout alone."""
+import json
+import shutil
+import struct
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from gguf_files import read_gguf
+from harness import DEMO, ROOT, run, run_json
+from mlx_files import MlxFolder
+
+sys.path.insert(0, str(ROOT / "tests/tools"))
+import families  # noqa: E402
+
+# What stands for one another: a GGUF recipe, an MLX target, the head's type.
+SAME = (("q4_0", "int4", "q8_0"), ("q8_0", "int8", "q8_0"), ("f16", "fp16", "f16"), ("bf16", "bf16", "bf16"))
+MODULES = {"attn_qkv": "self_attn.qkv_proj", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
+           "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "attn_norm": "input_layernorm",
+           "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
+           "ffn_down": "mlp.down_proj"}
+OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+
+
+def module_of(name, phi3):
+    """(module's path, "weight" or "bias") of a GGUF tensor."""
+    parts = name.split(".")
+    if parts[0] != "blk":
+        return OUTSIDE[parts[0]], parts[1]
+    module = "mlp.gate_up_proj" if phi3 and parts[2] == "ffn_up" else MODULES[parts[2]]
+    return f"model.layers.{parts[1]}.{module}", parts[3]
+
+
+def decoded(kind, dims, data):
+    """Rows of exact values."""
+    if kind == "f32":
+        values = struct.unpack(f"<{len(data) // 4}f", data)
+    elif kind == "f16":
+        values = struct.unpack(f"<{len(data) // 2}e", data)
+    elif kind == "bf16":
+        values = struct.unpack(f"<{len(data) // 2}f",
+                               b"".join(b"\0\0" + data[i:i + 2] for i in range(0, len(data), 2)))
+    elif kind == "q8_0":
+        values = [d * q for d, *codes in struct.iter_unpack("<e32b", data) for q in codes]
+    else:
+        assert kind == "q4_0", kind
+        values = []
+        for d, *codes in struct.iter_unpack("<e16B", data):
+            values += [d * ((c & 15) - 8) for c in codes] + [d * ((c >> 4) - 8) for c in codes]
+    return [tuple(values[i:i + dims[0]]) for i in range(0, len(values), dims[0])]
+
+
+def straightened(rows, head):
+    """From GGUF's interleaved rows of each head back to halves."""
+    return [rows[at + 2 * i + h] for at in range(0, len(rows), head) for h in (0, 1) for i in range(head // 2)]
+
+
+def narrowed(rows, kind):
+    """F32 norms and biases as the folder's float type has them."""
+    if kind == "F16":
+        return [struct.unpack(f"<{len(r)}e", struct.pack(f"<{len(r)}e", *r)) for r in rows]
+    words = [struct.unpack("<I", struct.pack("<f", v))[0] for r in rows for v in r]
+    return [tuple(struct.unpack("<f", struct.pack("<I", (w + 0x7FFF + (w >> 16 & 1)) >> 16 << 16))[0] for w in words)]
+
+
+class Mlx(unittest.TestCase):
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="quantfleet-mlx-"))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+
+    def compare(self, source, out, gguf, mlx, head):
+        """Makes both in one pass and compares every weight; returns the folder and what the run said."""
+        said = run_json("quantfleet", "quantize", source, "--target", f"gguf:{gguf}", "--target", f"mlx:{mlx}",
+                        "--output-type", head, "--out", out, "--json")
+        folder = MlxFolder(out / f"mlx-{mlx}")
+        keys, tensors = read_gguf(out / f"gguf-{gguf}/model.gguf")
+        architecture = keys["general.architecture"]
+        head_dim = keys[f"{architecture}.attention.key_length"]
+        left = set(folder.tensors)
+        for name, (kind, dims, data) in tensors.items():
+            if name.startswith("rope"):
+                continue
+            path, what = module_of(name, architecture == "phi3")
+            rows = decoded(kind, dims, data)
+            rotated = architecture == "llama" and name.split(".")[-2] in ("attn_q", "attn_k")
+            if rotated:
+                rows = straightened(rows, head_dim)
+            if what == "bias":
+                dtype, shape, raw = folder.tensors[path + ".bias"]
+                self.assertEqual((dtype, shape), ("F16" if mlx != "bf16" else "BF16", [dims[0]]))
+                left.discard(path + ".bias")
+                if dtype == "F16":
+                    self.assertEqual(struct.unpack(f"<{dims[0]}e", raw), narrowed(rows, dtype)[0], name)
+                continue
+            if kind == "f32":
+                rows = narrowed(rows, folder.tensors[path + ".weight"][0])
+            self.assertEqual(folder.rows(path), rows, name)
+            left -= {path + part for part in (".weight", ".scales", ".biases")}
+        self.assertEqual(left, set())
+        return folder, said
+
+    def test_demo_model(self):
+        folder, said = self.compare(DEMO, self.dir / "both", "q4_0", "int4", "q8_0")
+        config = folder.config
+        self.assertEqual((config["model_type"], config["torch_dtype"]), ("phi3", "float16"))
+        self.assertEqual(config["quantization"], {"group_size": 32, "bits": 4, "mode": "affine",
+                                                  "lm_head": {"group_size": 32, "bits": 8}})
+        for name in ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "generation_config.json"):
+            self.assertTrue((folder.folder / name).exists(), name)
+        # Quantized once for both: as many values as for the GGUF alone.
+        alone = run_json("quantfleet", "quantize", DEMO, "--target", "gguf:q4_0", "--output-type", "q8_0", "--out",
+                         self.dir / "alone", "--json")
+        norms = 9 * 256  # F16 in MLX, F32 in GGUF
+        self.assertEqual(said["values_encoded"], alone["values_encoded"] + norms)
+
+    def test_every_architecture(self):
+        for family in ("phi35-mini", "phi4-mini", "llama2", "llama32", "qwen2", "qwen25-tied"):
+            source = self.dir / family
+            families.write(family, source, dtypes=("BF16", "F32"))
+            for gguf, mlx, head in SAME:
+                with self.subTest(family, mlx=mlx):
+                    folder, _ = self.compare(source, self.dir / f"{family}-{mlx}", gguf, mlx, head)
+                    theirs = json.loads((source / "config.json").read_text())
+                    for key in ("model_type", "hidden_size", "num_hidden_layers", "intermediate_size", "rope_theta",
+                                "num_attention_heads", "num_key_value_heads", "vocab_size", "tie_word_embeddings",
+                                "max_position_embeddings"):
+                        self.assertEqual(folder.config[key], theirs[key], key)
+                    scaling, original = folder.config["rope_scaling"], theirs["rope_scaling"] \
+                        if "rope_scaling" in theirs else None
+                    self.assertEqual(scaling is None, original is None)
+                    for key in set(original or ()) - {"type", "rope_type"}:
+                        self.assertEqual(scaling[key], original[key], key)
+
+    def test_inspect_verifies_the_folder(self):
+        run("quantfleet", "quantize", DEMO, "--target", "mlx:int4", "--out", self.dir / "out")
+        said = run_json("quantfleet", "inspect", self.dir / "out/mlx-int4", "--json")
+        self.assertTrue(said["verified"])
+        stored = {t["name"]: t for t in said["tensors"]}
+        self.assertEqual(stored["lm_head.weight"]["dtype"], "U32")
+        self.assertEqual(stored["lm_head.weight"]["shape"], [2048, 64])
+        shard = self.dir / "out/mlx-int4/model.safetensors"
+        raw = bytearray(shard.read_bytes())
+        raw[-1] ^= 1
+        shard.write_bytes(raw)
+        self.assertIn("model.safetensors", run("quantfleet", "inspect", shard.parent, check=False).stderr)
+
+    def test_what_mlx_cannot_hold_is_refused_before_writing(self):
+        out = self.dir / "out"
+
+        def refused(source, *options):
+            done = run("quantfleet", "quantize", source, "--target", "mlx:int4", *options, "--out", out, check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertFalse(out.exists())
+            return done.stderr
+        said = refused(DEMO, "--tensor-type", "role:ffn_down=q6_k")
+        self.assertIn("model.layers.0.mlp.down_proj.weight", said)
+        self.assertIn("q8_0", said)
+        odd = self.dir / "odd"
+        real = families.FAMILIES["llama2"]
+        families.FAMILIES["odd"] = lambda: (lambda f: (setattr(f, "intermediate", 200), f)[1])(real())
+        self.addCleanup(families.FAMILIES.pop, "odd")
+        families.write("odd", odd)
+        said = refused(odd)
+        self.assertIn("mlp.down_proj.weight", said)
+        self.assertIn("role:ffn_down=f16", said)
+        run("quantfleet", "quantize", odd, "--target", "mlx:int4", "--tensor-type", "role:ffn_down=f16", "--out",
+            self.dir / "kept")
+        # A byte-level BPE tokenizer that is in a GGUF alone.
+        qwen = self.dir / "qwen"
+        families.write("qwen2", qwen)
+        run("quantfleet", "quantize", qwen, "--target", "gguf:f16", "--out", self.dir / "made")
+        said = refused(self.dir / "made/gguf-f16/model.gguf")
+        self.assertIn("tokenizer.json", said)
+        self.assertIn("gguf", said)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,161 @@
+// ONNX Runtime itself as judge of a folder with model.onnx, on the CPU.
+//
+//   node_modules/.bin/node onnx_runtime.mjs FOLDER nll    --tokens-file F [--max-tokens N] [--prefill N]
+//   node_modules/.bin/node onnx_runtime.mjs FOLDER greedy --tokens-file F [--max-tokens N]
+//
+// A tokens file is a JSON array of ids, taken as it is. nll is the mean of -ln p(token | all before it) over every
+// token after the first: the first --prefill tokens (all, unless given) go in at once, each further one alone, with the
+// keys and values that came out before it. greedy prefills the tokens and chooses step by step, until
+// genai_config.json's end or --max-tokens. Names and sizes are taken from genai_config.json, as ONNX Runtime GenAI does.
+// Prints one line of JSON: {tokens, mean_nll} or {ids, stopped}. Exit status: 0 done, 1 the judge could not do it,
+// 2 wrong usage.
+
+import {readFile} from "node:fs/promises";
+import {join} from "node:path";
+import {parseArgs} from "node:util";
+import ort from "onnxruntime-node";
+
+const USAGE = "usage: onnx_runtime.mjs FOLDER nll|greedy --tokens-file F [--max-tokens N] [--prefill N]";
+
+class UsageError extends Error {}
+
+function parseCommandLine(argv) {
+    let parsed;
+    try {
+        parsed = parseArgs({args: argv, allowPositionals: true, options: {
+            "tokens-file": {type: "string"}, "max-tokens": {type: "string"}, "prefill": {type: "string"}
+        }});
+    } catch (error) {
+        throw new UsageError(error.message);
+    }
+    const {positionals, values} = parsed;
+    if (positionals.length !== 2 || values["tokens-file"] === undefined)
+        throw new UsageError("give a folder, a subcommand and --tokens-file");
+    const number = (name) => {
+        const value = values[name] === undefined ? undefined : Number(values[name]);
+        if (value !== undefined && (!Number.isInteger(value) || value < 1))
+            throw new UsageError(`--${name} must be a whole number above 0, not "${values[name]}"`);
+        return value;
+    };
+    return {folder: positionals[0], command: positionals[1], tokensFile: values["tokens-file"],
+            maxTokens: number("max-tokens"), prefill: number("prefill")};
+}
+
+// An F16 as a number.
+function half(bits) {
+    const sign = bits & 0x8000 ? -1 : 1, exponent = bits >> 10 & 31, fraction = bits & 1023;
+    if (exponent === 31)
+        return fraction ? NaN : sign * Infinity;
+    return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * fraction / 1024);
+}
+
+class Decoder {
+    static async open(folder) {
+        const decoder = new Decoder();
+        decoder.model = JSON.parse(await readFile(join(folder, "genai_config.json"), "utf8")).model;
+        const path = join(folder, decoder.model.decoder.filename);
+        decoder.session = await ort.InferenceSession.create(path, {
+            executionProviders: ["cpu"], intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3
+        });
+        decoder.reset();
+        return decoder;
+    }
+
+    names(which) {
+        const {inputs, outputs, num_hidden_layers: layers} = this.model.decoder, out = [];
+        for (let i = 0; i < layers; ++i)
+            for (const kind of ["key", "value"])
+                out.push([`past_${kind}_names`, `present_${kind}_names`].map(
+                    (name, at) => (at ? outputs : inputs)[name].replace("%d", i))[which]);
+        return out;
+    }
+
+    reset() {
+        const {num_key_value_heads: heads, head_size: size} = this.model.decoder;
+        const meta = this.session.inputMetadata.find(({name}) => name === this.names(0)[0]);
+        const Values = meta.type === "float16" ? Uint16Array : Float32Array;
+        this.length = 0;
+        this.past = this.names(0).map(() => new ort.Tensor(meta.type, new Values(0), [1, heads, 0, size]));
+    }
+
+    // Logits of each of these tokens, which come behind all earlier ones.
+    async run(ids) {
+        const {inputs, outputs} = this.model.decoder;
+        this.length += ids.length;
+        const int64 = (values, dims) => new ort.Tensor("int64", BigInt64Array.from(values, BigInt), dims);
+        const feeds = {
+            [inputs.input_ids]: int64(ids, [1, ids.length]),
+            [inputs.attention_mask]: int64(Array(this.length).fill(1), [1, this.length])
+        };
+        this.names(0).forEach((name, i) => { feeds[name] = this.past[i]; });
+        const results = await this.session.run(feeds);
+        this.past = this.names(1).map((name) => results[name]);
+        const logits = results[outputs.logits], vocab = this.model.vocab_size;
+        if (logits.dims.join() !== [1, ids.length, vocab].join())
+            throw new Error(`logits have the shape ${logits.dims}`);
+        const raw = logits.type === "float16" && logits.data instanceof Uint16Array
+            ? Float64Array.from(logits.data, half) : logits.data;
+        return ids.map((_, i) => raw.subarray(i * vocab, (i + 1) * vocab));
+    }
+}
+
+function nllOf(logits, id) {
+    let most = -Infinity, sum = 0;
+    for (const value of logits)
+        most = Math.max(most, value);
+    for (const value of logits)
+        sum += Math.exp(value - most);
+    return most + Math.log(sum) - logits[id];
+}
+
+async function nll(decoder, ids, options) {
+    ids = ids.slice(0, options.maxTokens ?? ids.length);
+    if (ids.length < 2)
+        throw new Error("fewer than two tokens: there is nothing to predict");
+    let sum = 0, at = 0, step = Math.min(options.prefill ?? ids.length, ids.length - 1);
+    while (at < ids.length - 1) {
+        const rows = await decoder.run(ids.slice(at, at + step));
+        rows.forEach((row, i) => { sum += nllOf(row, ids[at + i + 1]); });
+        at += step;
+        step = 1;
+    }
+    return {tokens: ids.length, mean_nll: sum / (ids.length - 1)};
+}
+
+async function greedy(decoder, ids, options) {
+    const ends = [decoder.model.eos_token_id].flat(), out = [];
+    let input = ids;
+    while (out.length < (options.maxTokens ?? 64)) {
+        const row = (await decoder.run(input)).at(-1);
+        let next = 0;
+        row.forEach((value, id) => { if (value > row[next]) next = id; });
+        if (ends.includes(next))
+            return {ids: out, stopped: "end"};
+        out.push(next);
+        input = [next];
+    }
+    return {ids: out, stopped: "length"};
+}
+
+const COMMANDS = {nll, greedy};
+
+async function main() {
+    try {
+        const options = parseCommandLine(process.argv.slice(2));
+        const run = COMMANDS[options.command];
+        if (run === undefined)
+            throw new UsageError(`no subcommand "${options.command}"`);
+        const ids = JSON.parse(await readFile(options.tokensFile, "utf8"));
+        const said = await run(await Decoder.open(options.folder), ids, options);
+        process.stdout.write(JSON.stringify(said) + "\n");
+        return 0;
+    } catch (error) {
+        process.stderr.write(`onnx_runtime.mjs: ${error.message}\n`);
+        if (!(error instanceof UsageError))
+            return 1;
+        process.stderr.write(USAGE + "\n");
+        return 2;
+    }
+}
+
+process.exit(await main());

@@ -1,0 +1,54 @@
+// Shards, and what only a planner sees; that the numbers are right is judged in tests/e2e/test_mlx.py.
+#include "pipeline/format/mlx/mlx_target.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "common/base/file.h"
+#include "pipeline/format/open_model.h"
+#include "tests/support/status_matchers.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+std::unique_ptr<ModelSource> Demo() {
+  return *OpenModel(RealFileSystem(), fs::path(QUANTFLEET_SOURCE_DIR) / "tests/data/demo-model");
+}
+
+const OutputFile& FileOf(const TargetLayout& layout, std::string_view path) {
+  for (const OutputFile& file : layout.files)
+    if (file.path == path) return file;
+  ADD_FAILURE() << path << " is not there";
+  return layout.files.front();
+}
+
+TEST(MlxTarget, ShardsEndBeforeTheLimitAndKeepAWeightTogether) {
+  const auto source = Demo();
+  constexpr uint64_t kLimit = 400'000;
+  const auto layout = PlanMlx(*source, *FindRecipe("int4"), kLimit);
+  ASSERT_OK(layout);
+  size_t shards = 0;
+  for (const OutputFile& file : layout->files) {
+    if (!file.path.starts_with("model-")) continue;
+    ++shards;
+    EXPECT_LE(file.size, std::max<uint64_t>(kLimit, 589'824) + file.fixed[0].bytes.size()) << file.path;
+  }
+  EXPECT_GT(shards, 4u);
+  EXPECT_EQ(FileOf(*layout, fmt::format("model-{0:05}-of-{0:05}.safetensors", shards)).fixed.size(), 1u);
+  // The codes, scales and biases of a weight are in one file.
+  std::map<std::string, std::set<uint32_t>> files;
+  for (const PlacedPiece& placed : layout->pieces) files[placed.tensor].insert(placed.file);
+  for (const auto& [tensor, in] : files) EXPECT_EQ(in.size(), 1u) << tensor;
+}
+
+TEST(MlxTarget, OneShardIsCalledModel) {
+  const auto layout = PlanMlx(*Demo(), *FindRecipe("bf16"));
+  ASSERT_OK(layout);
+  EXPECT_GT(FileOf(*layout, "model.safetensors").size, 7'900'000u);
+  EXPECT_EQ(FileOf(*layout, "config.json").fixed[0].bytes.find("quantization"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline
