@@ -76,7 +76,7 @@ fuzz() {
 lint() {
   tests/lint/include_arrows.py || return 1
   cmake --preset dev >/dev/null
-  cmake --build --preset dev --target qf_proto qf_services >/dev/null || return 1
+  cmake --build --preset dev --target qf_proto qf_services qf_onnx_proto >/dev/null || return 1
   git ls-files '*.cc' | grep -E '^(common/base|common/trust|pipeline|agent/runtime|agent/update)/' |
     xargs -P "$(nproc)" -n 4 clang-tidy-19 -p build/dev --quiet --extra-arg=-Wno-unknown-warning-option 2>/dev/null
 }

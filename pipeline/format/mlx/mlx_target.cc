@@ -137,9 +137,11 @@ class MlxPlanner {
   // Header, then words before halves, so that every tensor lies on a multiple of its elements.
   PlannedFile Shard(std::string path, const std::vector<const Bundle*>& bundles, json::object& where) const {
     std::vector<const StoredTensor*> order;
-    for (const Bundle* bundle : bundles)
-      for (const StoredTensor& t : *bundle) order.push_back(&t);
-    std::ranges::stable_partition(order, [](const StoredTensor* t) { return t->part == Part::kCodes; });
+    for (const bool codes : {true, false}) {
+      for (const Bundle* bundle : bundles)
+        for (const StoredTensor& t : *bundle)
+          if ((t.part == Part::kCodes) == codes) order.push_back(&t);
+    }
 
     json::object header{{"__metadata__", {{"format", "mlx"}}}};
     uint64_t at = 0;

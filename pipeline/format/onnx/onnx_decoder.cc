@@ -43,8 +43,7 @@ class Decoder {
  public:
   Decoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors, DType float_type,
           onnx::GraphProto& graph, OnnxData& data)
-      : model_(model),
-        h_(model.hyper),
+      : h_(model.hyper),
         float_(float_type),
         float_number_(OnnxType(float_type, Part::kBlocks)),
         graph_(graph),
@@ -262,7 +261,6 @@ class Decoder {
     Multiply(*Tensor(h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead, -1), "logits", x);
   }
 
-  const ModelDescription& model_;
   const Hyperparameters& h_;
   const DType float_;
   const int float_number_;
