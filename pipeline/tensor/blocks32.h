@@ -1,10 +1,11 @@
-// What the types with blocks of 32 share: codes found by rounding, weights from importance, and packed codes. Byte j of
+// Q4_0, Q4_1, Q5_0 and Q5_1, and what they share: codes found by rounding, weights from importance, and packed codes. Byte j of
 // the packed nibbles holds element j in its low half and element j + 16 in its high one.
 #pragma once
 
 #include <cmath>
 
 #include "common/base/bytes.h"
+#include "pipeline/tensor/dtype.h"
 #include "pipeline/tensor/half.h"
 #include "pipeline/tensor/scale_search.h"
 
@@ -39,11 +40,6 @@ inline Affine RoundAffine(const float* x, int levels, uint8_t* codes) {
   return {scale, min};
 }
 
-inline void StoreAffine(const Affine& affine, std::byte* block) {
-  Store(block, FloatToHalf(affine.scale));
-  Store(block + 2, FloatToHalf(affine.min));
-}
-
 inline void Weigh32(const float* x, const float* importance, float row_mean_square, float* weights) {
   for (int i = 0; i < kBlock32; ++i) weights[i] = importance[i] * std::sqrt(row_mean_square + x[i] * x[i]);
 }
@@ -75,5 +71,104 @@ inline void UnpackFiveBits(const std::byte* packed, uint8_t* codes) {
   UnpackNibbles(packed + sizeof high, codes);
   for (int i = 0; i < kBlock32; ++i) codes[i] = static_cast<uint8_t>(codes[i] | (high >> i & 1) << 4);
 }
+
+// What the four types are, by the bits of their codes (4 or 5). `kLevels` is what rounding and searching are told.
+template <int kBits>
+struct Codes32 {
+  static_assert(kBits == 4 || kBits == 5);
+  static constexpr int kBytes = kBits == 4 ? 16 : 20;
+
+  static void Pack(const uint8_t* codes, std::byte* out) {
+    if constexpr (kBits == 4) {
+      PackNibbles(codes, out);
+    } else {
+      PackFiveBits(codes, out);
+    }
+  }
+  static void Unpack(const std::byte* packed, uint8_t* codes) {
+    if constexpr (kBits == 4) {
+      UnpackNibbles(packed, codes);
+    } else {
+      UnpackFiveBits(packed, codes);
+    }
+  }
+};
+
+// Scale d, then codes: x = d * (u - kLevels).
+template <DType kDType, int kBits>
+struct Symmetric32 {
+  static constexpr DType kType = kDType;
+  static constexpr bool kAffine = false;
+  static constexpr int kLevels = 1 << (kBits - 1);
+  static constexpr int kElements = kBlock32, kBytes = 2 + Codes32<kBits>::kBytes;
+
+  static void Store(const Affine& found, const uint8_t* codes, std::byte* block) {
+    quantfleet::Store(block, FloatToHalf(found.scale));
+    Codes32<kBits>::Pack(codes, block + 2);
+  }
+
+  static void Encode(const float* x, std::byte* block) {
+    uint8_t codes[kElements];
+    const float scale = RoundSymmetric(x, kLevels, codes);
+    Store({scale, 0.f}, codes, block);
+  }
+
+  static void EncodeWeighted(const float* x, const float* importance, float mean_square, std::byte* block) {
+    float weights[kElements];
+    Weigh32(x, importance, mean_square, weights);
+    uint8_t codes[kElements];
+    const float scale = SearchSymmetric<kElements>(x, weights, kLevels, codes);
+    Store({scale, 0.f}, codes, block);
+  }
+
+  static void Decode(const std::byte* block, float* x) {
+    const float d = HalfToFloat(Load<uint16_t>(block));
+    uint8_t codes[kElements];
+    Codes32<kBits>::Unpack(block + 2, codes);
+    for (int i = 0; i < kElements; ++i) x[i] = static_cast<float>(codes[i] - kLevels) * d;
+  }
+};
+
+// Scale d and min m, then codes: x = d * u + m, u in 0 .. kLevels.
+template <DType kDType, int kBits>
+struct Affine32 {
+  static constexpr DType kType = kDType;
+  static constexpr bool kAffine = true;
+  static constexpr int kLevels = (1 << kBits) - 1;
+  static constexpr AffineSearch kSearch = {kLevels, -0.9f, 0.05f, 36};
+  static constexpr int kElements = kBlock32, kBytes = 4 + Codes32<kBits>::kBytes;
+
+  static void Store(const Affine& found, const uint8_t* codes, std::byte* block) {
+    quantfleet::Store(block, FloatToHalf(found.scale));
+    quantfleet::Store(block + 2, FloatToHalf(found.min));
+    Codes32<kBits>::Pack(codes, block + 4);
+  }
+
+  static void Encode(const float* x, std::byte* block) {
+    uint8_t codes[kElements];
+    const Affine found = RoundAffine(x, kLevels, codes);
+    Store(found, codes, block);
+  }
+
+  static void EncodeWeighted(const float* x, const float* importance, float mean_square, std::byte* block) {
+    float weights[kElements];
+    Weigh32(x, importance, mean_square, weights);
+    uint8_t codes[kElements];
+    const Affine found = SearchAffine<kElements>(x, weights, kSearch, codes);
+    Store(found, codes, block);
+  }
+
+  static void Decode(const std::byte* block, float* x) {
+    const float d = HalfToFloat(Load<uint16_t>(block)), m = HalfToFloat(Load<uint16_t>(block + 2));
+    uint8_t codes[kElements];
+    Codes32<kBits>::Unpack(block + 4, codes);
+    for (int i = 0; i < kElements; ++i) x[i] = static_cast<float>(codes[i]) * d + m;
+  }
+};
+
+using Q4_0Block = Symmetric32<DType::kQ4_0, 4>;
+using Q5_0Block = Symmetric32<DType::kQ5_0, 5>;
+using Q4_1Block = Affine32<DType::kQ4_1, 4>;
+using Q5_1Block = Affine32<DType::kQ5_1, 5>;
 
 }  // namespace quantfleet::pipeline

@@ -23,10 +23,10 @@ const Codec* FindTwin(DType type) {
   static const Codec f16 = {DType::kF16, EncodeF16, DecodeF16, kF16Codec.dot};
   static const Codec bf16 = {DType::kBF16, EncodeBF16, DecodeBF16, kBF16Codec.dot};
   static const Codec q8_0 = {DType::kQ8_0, EncodeBlocks32<Q8_0Lanes>, kQ8_0Codec.decode, kQ8_0Codec.dot};
-  static const Codec q4_0 = {DType::kQ4_0, EncodeRows32<Q4_0Lanes, Q4_0Search>, kQ4_0Codec.decode, kQ4_0Codec.dot};
-  static const Codec q4_1 = {DType::kQ4_1, EncodeRows32<Q4_1Lanes, Q4_1Search>, kQ4_1Codec.decode, kQ4_1Codec.dot};
-  static const Codec q5_0 = {DType::kQ5_0, EncodeRows32<Q5_0Lanes, Q5_0Search>, kQ5_0Codec.decode, kQ5_0Codec.dot};
-  static const Codec q5_1 = {DType::kQ5_1, EncodeRows32<Q5_1Lanes, Q5_1Search>, kQ5_1Codec.decode, kQ5_1Codec.dot};
+  static const Codec q4_0 = {DType::kQ4_0, EncodeRows32<Q4_0Lanes, Q4_0Block>, kQ4_0Codec.decode, kQ4_0Codec.dot};
+  static const Codec q4_1 = {DType::kQ4_1, EncodeRows32<Q4_1Lanes, Q4_1Block>, kQ4_1Codec.decode, kQ4_1Codec.dot};
+  static const Codec q5_0 = {DType::kQ5_0, EncodeRows32<Q5_0Lanes, Q5_0Block>, kQ5_0Codec.decode, kQ5_0Codec.dot};
+  static const Codec q5_1 = {DType::kQ5_1, EncodeRows32<Q5_1Lanes, Q5_1Block>, kQ5_1Codec.decode, kQ5_1Codec.dot};
   static const Codec q4_k = {DType::kQ4_K, EncodeAffineKRows<Q4_KLanes>, kQ4_KCodec.decode, kQ4_KCodec.dot};
   static const Codec q5_k = {DType::kQ5_K, EncodeAffineKRows<Q5_KLanes>, kQ5_KCodec.decode, kQ5_KCodec.dot};
   static const Codec q6_k = {DType::kQ6_K, EncodeQ6KRows, kQ6_KCodec.decode, kQ6_KCodec.dot};

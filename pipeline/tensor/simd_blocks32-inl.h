@@ -238,44 +238,6 @@ void EncodeBlocks32(const float* values, int64_t rows, int64_t cols, const float
   if (b < blocks) B::kScalar.encode(values, 1, (blocks - b) * kBlock32, nullptr, out);
 }
 
-// With importance: the search in lanes, a block each. Levels and packing as the type has them.
-struct Q4_0Search {
-  static constexpr int kLevels = 8, kBytes = 18;
-  static constexpr bool kAffine = false;
-  static constexpr const Codec& kScalar = kQ4_0Codec;
-  static void Pack(const uint8_t* codes, const Affine& affine, std::byte* block) {
-    Store(block, FloatToHalf(affine.scale));
-    PackNibbles(codes, block + 2);
-  }
-};
-struct Q5_0Search {
-  static constexpr int kLevels = 16, kBytes = 22;
-  static constexpr bool kAffine = false;
-  static constexpr const Codec& kScalar = kQ5_0Codec;
-  static void Pack(const uint8_t* codes, const Affine& affine, std::byte* block) {
-    Store(block, FloatToHalf(affine.scale));
-    PackFiveBits(codes, block + 2);
-  }
-};
-struct Q4_1Search {
-  static constexpr int kLevels = 15, kBytes = 20;
-  static constexpr bool kAffine = true;
-  static constexpr const Codec& kScalar = kQ4_1Codec;
-  static void Pack(const uint8_t* codes, const Affine& affine, std::byte* block) {
-    StoreAffine(affine, block);
-    PackNibbles(codes, block + 4);
-  }
-};
-struct Q5_1Search {
-  static constexpr int kLevels = 31, kBytes = 24;
-  static constexpr bool kAffine = true;
-  static constexpr const Codec& kScalar = kQ5_1Codec;
-  static void Pack(const uint8_t* codes, const Affine& affine, std::byte* block) {
-    StoreAffine(affine, block);
-    PackFiveBits(codes, block + 4);
-  }
-};
-
 // The codes of one block with the scales that its lane found.
 template <int kElements, bool kAffine>
 HWY_INLINE void LaneCodes(const float* x, const LaneScales& found, int lane, int levels, uint8_t* codes) {
@@ -297,6 +259,7 @@ HWY_INLINE void LaneCodes(const float* x, const LaneScales& found, int lane, int
   }
 }
 
+// With importance: the search in lanes, a block each; B is the type in blocks32.h.
 template <class B>
 void EncodeBlocks32Weighted(const float* row, int64_t cols, const float* importance, std::byte* out) {
   const Floats d;
@@ -316,30 +279,30 @@ void EncodeBlocks32Weighted(const float* row, int64_t cols, const float* importa
     LaneScales found;
     bool exact;
     if constexpr (B::kAffine) {
-      exact = SearchAffineLanes<1>(&values, &weights, {B::kLevels, -0.9f, 0.05f, 36}, &found);
+      exact = SearchAffineLanes<1>(&values, &weights, B::kSearch, &found);
     } else {
       exact = SearchSymmetricLanes<kBlock32>(values, weights, B::kLevels, found);
     }
     if (HWY_UNLIKELY(!exact)) {
-      B::kScalar.encode(row, 1, cols, importance, out);
+      EncodeBlocks<B>(row, 1, cols, importance, out);
       return;
     }
     for (int lane = 0; lane < kLanes; ++lane) {
       uint8_t codes[kBlock32];
       LaneCodes<kBlock32, B::kAffine>(x + lane * kBlock32, found, lane, B::kLevels, codes);
       const Affine affine = {found.scale[lane], B::kAffine ? found.min[lane] : 0.f};
-      B::Pack(codes, affine, out + (first + lane) * B::kBytes);
+      B::Store(affine, codes, out + (first + lane) * B::kBytes);
     }
   }
 }
 
-template <class Rounded, class Searched>
+template <class Rounded, class B>
 void EncodeRows32(const float* values, int64_t rows, int64_t cols, const float* importance, std::byte* out) {
   if (importance == nullptr) return EncodeBlocks32<Rounded>(values, rows, cols, nullptr, out);
   if (cols < kLanes * kBlock32) return Rounded::kScalar.encode(values, rows, cols, importance, out);
   const int64_t row_bytes = cols / kBlock32 * Rounded::kBytes;
   for (int64_t r = 0; r < rows; ++r)
-    EncodeBlocks32Weighted<Searched>(values + r * cols, cols, importance, out + r * row_bytes);
+    EncodeBlocks32Weighted<B>(values + r * cols, cols, importance, out + r * row_bytes);
 }
 
 }  // namespace quantfleet::pipeline::HWY_NAMESPACE
