@@ -20,6 +20,10 @@ absl::StatusOr<TypeOverride> TypeOverride::OfPattern(std::string_view pattern, D
     return InvalidArgument("a tensor pattern has 1 to {} bytes, not {}", kMaxPatternBytes, pattern.size());
   if (std::ranges::any_of(pattern, [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
     return InvalidArgument("a tensor pattern holds a control character");
+  // Or its text would read as a role's.
+  if (pattern.starts_with(kRolePrefix))
+    return InvalidArgument("'{}' begins as a role does, and no tensor's name holds a colon: give the role as a role",
+                           pattern);
   re2::RE2::Options options;
   options.set_log_errors(false);
   options.set_max_mem(kPatternMemory);

@@ -106,7 +106,8 @@ absl::Status FolderSink::MakeRoom(size_t target) {
     QF_RETURN_IF_ERROR(files_.RemoveTree(partial));
   }
   if (!options_.replace && files_.Exists(shown))
-    return AlreadyExists("{} is there already: --force replaces it", shown.string());
+    return AlreadyExists("{} is there already{}: --force replaces it", shown.string(),
+                         options_.resume ? ", and nothing is left of that run to go on with" : "");
   return absl::OkStatus();
 }
 

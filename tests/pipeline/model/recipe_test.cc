@@ -184,6 +184,8 @@ TEST(TypeOverride, WhatCannotBeReadIsRefused) {
   EXPECT_ERROR(TypeOverride::Parse("(((a{100}){100}){100})=q8_0"), kInvalidArgument,
                "not a regular expression");
   EXPECT_ERROR(TypeOverride::Parse("a\nb=q8_0"), kInvalidArgument, "control character");
+  // Found by fuzz_recipe: its text would have been read again as a role.
+  EXPECT_ERROR(TypeOverride::OfPattern("role:ffn_dow[n]", DType::kQ6_K), kInvalidArgument, "role as a role");
   EXPECT_ERROR(TypeOverride::Parse("\xff=q8_0"), kInvalidArgument, "regular expression");
   EXPECT_ERROR(TypeOverride::Parse("role:attn_norm=q8_0"), kInvalidArgument,
                "there are token_embedding, output_head");
