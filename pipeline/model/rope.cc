@@ -32,4 +32,9 @@ float LongRopeAttentionFactor(int64_t context, int64_t original) {
   return static_cast<float>(std::sqrt(1 + std::log(f) / std::log(static_cast<double>(original))));
 }
 
+bool HasComputedAttentionFactor(const Hyperparameters& hyper) {
+  const float computed = LongRopeAttentionFactor(hyper.context, hyper.original_context);
+  return std::abs(hyper.rope_scaling.attention_factor.value_or(computed) - computed) <= 1e-5f * computed;
+}
+
 }  // namespace quantfleet::pipeline

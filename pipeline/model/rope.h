@@ -14,5 +14,7 @@ std::vector<float> Llama3FrequencyFactors(const Hyperparameters& hyper);
 // LongRoPE's scale of cos and sin: sqrt(1 + ln(f)/ln(original)), f = context/original; 1 where f <= 1.
 // `original` has to be above 1.
 float LongRopeAttentionFactor(int64_t context, int64_t original);
+// Whether the model's attention factor is that one, or it names none.
+bool HasComputedAttentionFactor(const Hyperparameters& hyper);
 
 }  // namespace quantfleet::pipeline

@@ -114,6 +114,7 @@ int ElementBytes(const PlacedPiece& placed) {
     case Part::kBlocks:
       break;
     case Part::kCodes:
+    case Part::kSignedCodes:
       return 1;
     case Part::kScales:
     case Part::kBiases:

@@ -13,11 +13,12 @@ constexpr int64_t kNibbleBytes = kBlock32 / 2;
 int64_t CodesAt(DType type) { return type == DType::kQ4_1 ? 4 : 2; }
 
 // From halves apart (element j low, j + 16 high) to neighbours together (2i low, 2i + 1 high).
-void PairNibbles(const std::byte* in, std::byte* out) {
+// `flip` turns bits of both over.
+void PairNibbles(const std::byte* in, uint8_t flip, std::byte* out) {
   uint8_t codes[kBlock32], packed[kNibbleBytes];
   UnpackNibbles(in, codes);
   for (int i = 0; i < kNibbleBytes; ++i)
-    packed[i] = static_cast<uint8_t>(codes[2 * i] | codes[2 * i + 1] << 4);
+    packed[i] = static_cast<uint8_t>((codes[2 * i] | codes[2 * i + 1] << 4) ^ flip);
   std::memcpy(out, packed, sizeof packed);
 }
 
@@ -32,9 +33,14 @@ void TakeOfBlock(Part part, DType type, const std::byte* block, std::byte* out) 
     case Part::kBlocks:
       return;  // never comes here
     case Part::kCodes:
-      if (CodeBits(type) == 4) return PairNibbles(block + CodesAt(type), out);
+      if (CodeBits(type) == 4) return PairNibbles(block + CodesAt(type), 0, out);
       // q + 128 of a byte is its highest bit turned over.
       for (int i = 0; i < kBlock32; ++i) out[i] = block[CodesAt(type) + i] ^ std::byte{0x80};
+      return;
+    case Part::kSignedCodes:
+      // u - 8 of a nibble in two's complement is its highest bit turned over.
+      if (CodeBits(type) == 4) return PairNibbles(block + CodesAt(type), 0x88, out);
+      std::memcpy(out, block + CodesAt(type), kBlock32);
       return;
     case Part::kScales:
       std::memcpy(out, block, 2);
@@ -53,7 +59,10 @@ int CodeBits(DType type) {
   return type == DType::kQ4_0 || type == DType::kQ4_1 ? 4 : 0;
 }
 
-bool HasPart(DType type, Part part) { return part == Part::kBlocks || CodeBits(type) != 0; }
+bool HasPart(DType type, Part part) {
+  if (part == Part::kSignedCodes && type == DType::kQ4_1) return false;  // its codes have no middle
+  return part == Part::kBlocks || CodeBits(type) != 0;
+}
 
 int64_t PartRowBytes(Part part, DType type, int64_t cols) {
   const int64_t blocks = cols / Info(type).block_elements;
@@ -61,6 +70,7 @@ int64_t PartRowBytes(Part part, DType type, int64_t cols) {
     case Part::kBlocks:
       return RowBytes(type, cols);
     case Part::kCodes:
+    case Part::kSignedCodes:
       return cols * CodeBits(type) / 8;
     case Part::kScales:
     case Part::kBiases:

@@ -7,8 +7,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from gguf_files import read_gguf
 from harness import DEMO, ROOT, run, run_json
+from hf_weights import gguf_rows
 from mlx_files import MlxFolder
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
@@ -16,46 +16,6 @@ import families  # noqa: E402
 
 # What stands for one another: a GGUF recipe, an MLX target, the head's type.
 SAME = (("q4_0", "int4", "q8_0"), ("q8_0", "int8", "q8_0"), ("f16", "fp16", "f16"), ("bf16", "bf16", "bf16"))
-MODULES = {"attn_qkv": "self_attn.qkv_proj", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
-           "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "attn_norm": "input_layernorm",
-           "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-           "ffn_down": "mlp.down_proj"}
-OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
-
-
-def module_of(name, phi3):
-    """(module's path, "weight" or "bias") of a GGUF tensor."""
-    parts = name.split(".")
-    if parts[0] != "blk":
-        return OUTSIDE[parts[0]], parts[1]
-    module = "mlp.gate_up_proj" if phi3 and parts[2] == "ffn_up" else MODULES[parts[2]]
-    return f"model.layers.{parts[1]}.{module}", parts[3]
-
-
-def decoded(kind, dims, data):
-    """Rows of exact values."""
-    if kind == "f32":
-        values = struct.unpack(f"<{len(data) // 4}f", data)
-    elif kind == "f16":
-        values = struct.unpack(f"<{len(data) // 2}e", data)
-    elif kind == "bf16":
-        values = struct.unpack(f"<{len(data) // 2}f",
-                               b"".join(b"\0\0" + data[i:i + 2] for i in range(0, len(data), 2)))
-    elif kind == "q8_0":
-        values = [d * q for d, *codes in struct.iter_unpack("<e32b", data) for q in codes]
-    else:
-        assert kind == "q4_0", kind
-        values = []
-        for d, *codes in struct.iter_unpack("<e16B", data):
-            values += [d * ((c & 15) - 8) for c in codes] + [d * ((c >> 4) - 8) for c in codes]
-    return [tuple(values[i:i + dims[0]]) for i in range(0, len(values), dims[0])]
-
-
-def straightened(rows, head):
-    """From GGUF's interleaved rows of each head back to halves."""
-    return [rows[at + 2 * i + h] for at in range(0, len(rows), head) for h in (0, 1) for i in range(head // 2)]
-
-
 def narrowed(rows, kind):
     """F32 norms and biases as the folder's float type has them."""
     if kind == "F16":
@@ -74,27 +34,18 @@ class Mlx(unittest.TestCase):
         said = run_json("quantfleet", "quantize", source, "--target", f"gguf:{gguf}", "--target", f"mlx:{mlx}",
                         "--output-type", head, "--out", out, "--json")
         folder = MlxFolder(out / f"mlx-{mlx}")
-        keys, tensors = read_gguf(out / f"gguf-{gguf}/model.gguf")
-        architecture = keys["general.architecture"]
-        head_dim = keys[f"{architecture}.attention.key_length"]
         left = set(folder.tensors)
-        for name, (kind, dims, data) in tensors.items():
-            if name.startswith("rope"):
-                continue
-            path, what = module_of(name, architecture == "phi3")
-            rows = decoded(kind, dims, data)
-            rotated = architecture == "llama" and name.split(".")[-2] in ("attn_q", "attn_k")
-            if rotated:
-                rows = straightened(rows, head_dim)
+        for name, rows in gguf_rows(out / f"gguf-{gguf}/model.gguf").items():
+            path, what = name.rsplit(".", 1)
+            dtype, shape, raw = folder.tensors[name]
             if what == "bias":
-                dtype, shape, raw = folder.tensors[path + ".bias"]
-                self.assertEqual((dtype, shape), ("F16" if mlx != "bf16" else "BF16", [dims[0]]))
-                left.discard(path + ".bias")
+                self.assertEqual((dtype, shape), ("F16" if mlx != "bf16" else "BF16", [len(rows[0])]))
+                left.discard(name)
                 if dtype == "F16":
-                    self.assertEqual(struct.unpack(f"<{dims[0]}e", raw), narrowed(rows, dtype)[0], name)
+                    self.assertEqual(struct.unpack(f"<{shape[0]}e", raw), narrowed(rows, dtype)[0], name)
                 continue
-            if kind == "f32":
-                rows = narrowed(rows, folder.tensors[path + ".weight"][0])
+            if len(shape) == 1:
+                rows = narrowed(rows, dtype)
             self.assertEqual(folder.rows(path), rows, name)
             left -= {path + part for part in (".weight", ".scales", ".biases")}
         self.assertEqual(left, set())

@@ -27,15 +27,6 @@ struct StoredTensor {
 // Those of one weight, which stay in one shard.
 using Bundle = std::vector<StoredTensor>;
 
-std::string MlxName(Architecture architecture, Role role, int layer) {
-  const HfNames names;
-  if (architecture == Architecture::kPhi3) {
-    if (role == Role::kAttnQ || role == Role::kAttnK || role == Role::kAttnV) return names.FusedQkv(layer);
-    if (role == Role::kFfnGate || role == Role::kFfnUp) return names.FusedGateUp(layer);
-  }
-  return names.Of(role, layer);
-}
-
 // "model.layers.0.mlp.down_proj" of its weight.
 std::string ModuleOf(const OutputTensor& weight) {
   constexpr std::string_view kSuffix = ".weight";
@@ -50,7 +41,7 @@ class MlxPlanner {
   absl::StatusOr<TargetLayout> Run() {
     QF_RETURN_IF_ERROR(Validate(model_));
     tensors_ = FusePieces(model_,
-                          [this](Role role, int layer) { return MlxName(model_.architecture, role, layer); });
+                          [this](Role role, int layer) { return HfTensorName(model_.architecture, role, layer); });
     for (const OutputTensor& tensor : tensors_) {
       QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(tensor));
       bundles_.push_back(Store(tensor, dtype));

@@ -3,16 +3,13 @@
 #include "pipeline/tensor/codec.h"
 
 namespace quantfleet::pipeline {
-namespace {
-
-constexpr uint64_t kPage = 4096;
-
-}  // namespace
 
 int OnnxType(DType dtype, Part part) {
   switch (part) {
     case Part::kCodes:
       return onnx::TensorProto::UINT8;
+    case Part::kSignedCodes:
+      return onnx::TensorProto::INT8;
     case Part::kScales:
     case Part::kBiases:
       return onnx::TensorProto::FLOAT16;
@@ -30,8 +27,8 @@ const onnx::TensorProto* OnnxData::Find(std::string_view name) const {
   return nullptr;
 }
 
-void OnnxData::Point(std::string name, int type, const std::vector<int64_t>& dims, uint64_t offset,
-                     uint64_t size) {
+void OnnxData::Point(std::string name, int type, const std::vector<int64_t>& dims,
+                     const DataFile::Region& region) {
   onnx::TensorProto& tensor = *graph_.add_initializer();
   tensor.set_name(std::move(name));
   tensor.set_data_type(type);
@@ -43,29 +40,13 @@ void OnnxData::Point(std::string name, int type, const std::vector<int64_t>& dim
     e.set_value(std::move(value));
   };
   entry("location", std::string(kOnnxDataFile));
-  entry("offset", fmt::format("{}", offset));
-  entry("length", fmt::format("{}", size));
+  entry("offset", fmt::format("{}", region.offset));
+  entry("length", fmt::format("{}", region.size));
 }
 
 void OnnxData::AddPart(std::string name, const OutputTensor& tensor, DType dtype, Part part,
                        std::vector<int64_t> dims) {
-  const uint64_t begin = file_.file.size;
-  uint64_t at = begin;
-  for (const uint32_t p : tensor.pieces) {
-    const Piece& piece = model_.pieces[p];
-    file_.pieces.push_back({.piece = p,
-                            .file = 0,
-                            .offset = at,
-                            .dtype = dtype,
-                            .order = RowOrder::kHf,
-                            .padding = 0,
-                            .tensor = tensor.name,
-                            .part = part});
-    at += static_cast<uint64_t>(piece.rows * PartRowBytes(part, dtype, piece.cols));
-  }
-  file_.file.size = RoundUp(at, kPage);
-  file_.pieces.back().padding = static_cast<uint32_t>(file_.file.size - at);
-  Point(std::move(name), OnnxType(dtype, part), dims, begin, at - begin);
+  Point(std::move(name), OnnxType(dtype, part), dims, file_.AddPart(tensor, dtype, part));
 }
 
 void OnnxData::AddView(std::string name, std::string_view of, std::vector<int64_t> dims) {
@@ -81,13 +62,9 @@ void OnnxData::AddView(std::string name, std::string_view of, std::vector<int64_
 void OnnxData::AddValues(std::string name, std::vector<int64_t> dims, DType type,
                          const std::vector<float>& values) {
   const auto n = static_cast<int64_t>(values.size());
-  const auto size = static_cast<uint64_t>(RowBytes(type, n));
-  std::string bytes(RoundUp(size, kPage), '\0');
+  std::string bytes(static_cast<size_t>(RowBytes(type, n)), '\0');
   FindCodec(type)->encode(values.data(), 1, n, nullptr, reinterpret_cast<std::byte*>(bytes.data()));
-  const uint64_t begin = file_.file.size;
-  file_.file.size += bytes.size();
-  file_.file.fixed.push_back({begin, std::move(bytes)});
-  Point(std::move(name), OnnxType(type, Part::kBlocks), dims, begin, size);
+  Point(std::move(name), OnnxType(type, Part::kBlocks), dims, file_.AddBytes(std::move(bytes)));
 }
 
 }  // namespace quantfleet::pipeline

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "onnx/onnx.pb.h"
-#include "pipeline/format/layout/assemble.h"
+#include "pipeline/format/layout/data_file.h"
 
 namespace quantfleet::pipeline {
 
@@ -14,7 +14,8 @@ inline constexpr std::string_view kOnnxDataFile = "model.onnx.data";
 class OnnxData {
  public:
   // Initializers go into `graph`, which has to outlive this; `model` too.
-  OnnxData(const ModelDescription& model, onnx::GraphProto& graph) : model_(model), graph_(graph) {}
+  OnnxData(const ModelDescription& model, onnx::GraphProto& graph)
+      : graph_(graph), file_(model, kOnnxDataFile, kPage) {}
 
   // A part of a weight under the name and shape that the graph knows it by.
   void AddPart(std::string name, const OutputTensor& tensor, DType dtype, Part part,
@@ -25,15 +26,16 @@ class OnnxData {
   void AddValues(std::string name, std::vector<int64_t> dims, DType type, const std::vector<float>& values);
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
 
-  PlannedFile TakeFile() { return std::move(file_); }
+  PlannedFile TakeFile() { return file_.Take(); }
 
  private:
   const onnx::TensorProto* Find(std::string_view name) const;
-  void Point(std::string name, int type, const std::vector<int64_t>& dims, uint64_t offset, uint64_t size);
+  void Point(std::string name, int type, const std::vector<int64_t>& dims, const DataFile::Region& region);
 
-  const ModelDescription& model_;
+  static constexpr uint64_t kPage = 4096;
+
   onnx::GraphProto& graph_;
-  PlannedFile file_{{std::string(kOnnxDataFile), 0, {}}, {}};
+  DataFile file_;
 };
 
 // ONNX's number for an element of a part.

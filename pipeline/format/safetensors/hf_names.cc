@@ -31,6 +31,15 @@ std::string HfNames::FusedGateUp(int layer) const {
   return fmt::format("model.layers.{}.mlp.gate_up_proj.weight", layer);
 }
 
+std::string HfTensorName(Architecture architecture, Role role, int layer) {
+  const HfNames names;
+  if (architecture == Architecture::kPhi3) {
+    if (role == Role::kAttnQ || role == Role::kAttnK || role == Role::kAttnV) return names.FusedQkv(layer);
+    if (role == Role::kFfnGate || role == Role::kFfnUp) return names.FusedGateUp(layer);
+  }
+  return names.Of(role, layer);
+}
+
 bool IsDerivedTensor(std::string_view name) {
   for (const std::string_view suffix : {".rotary_emb.inv_freq", ".rotary_emb.cos_cached", ".rotary_emb.sin_cached",
                                         ".self_attn.masked_bias"})

@@ -49,6 +49,8 @@ TEST_P(PartTest, CodesScalesAndBiasesAreTheBlocksAgain) {
 
     const Bytes codes = Take(Part::kCodes, type, blocks), scales = Take(Part::kScales, type, blocks);
     const Bytes wide = Take(Part::kScales32, type, blocks), biases = Take(Part::kBiases, type, blocks);
+    const bool has_signed = HasPart(type, Part::kSignedCodes);
+    const Bytes signed_codes = has_signed ? Take(Part::kSignedCodes, type, blocks) : Bytes();
     EXPECT_EQ(Take(Part::kBlocks, type, blocks), blocks);
     ASSERT_EQ(codes.size(), static_cast<size_t>(kRows * kCols * bits / 8));
     for (int64_t i = 0; i < kRows * kCols; ++i) {
@@ -63,6 +65,11 @@ TEST_P(PartTest, CodesScalesAndBiasesAreTheBlocksAgain) {
       } else {
         ASSERT_EQ(value, decoded[i]) << i;
       }
+      if (!has_signed) continue;
+      const auto in = static_cast<unsigned>(signed_codes[static_cast<size_t>(i * bits / 8)]) >> (i * bits % 8);
+      const int turned = static_cast<int>(in & ((1u << bits) - 1));
+      const int signed_code = turned >> (bits - 1) ? turned - (1 << bits) : turned;
+      ASSERT_EQ(scale * static_cast<float>(signed_code), decoded[i]) << i;
     }
   }
 }
@@ -73,11 +80,14 @@ INSTANTIATE_TEST_SUITE_P(All, PartTest, ::testing::Values(DType::kQ4_0, DType::k
 TEST(Part, OtherTypesHaveWholeBlocksAlone) {
   for (const DType type : {DType::kF32, DType::kBF16, DType::kQ5_0, DType::kQ4_K, DType::kQ6_K}) {
     EXPECT_TRUE(HasPart(type, Part::kBlocks));
-    for (const Part part : {Part::kCodes, Part::kScales, Part::kScales32, Part::kBiases})
+    for (const Part part : {Part::kCodes, Part::kSignedCodes, Part::kScales, Part::kScales32, Part::kBiases})
       EXPECT_FALSE(HasPart(type, part)) << Info(type).name;
   }
   EXPECT_EQ(PartRowBytes(Part::kCodes, DType::kQ4_0, 64), 32);
   EXPECT_EQ(PartRowBytes(Part::kCodes, DType::kQ8_0, 64), 64);
+  EXPECT_EQ(PartRowBytes(Part::kSignedCodes, DType::kQ4_0, 64), 32);
+  EXPECT_FALSE(HasPart(DType::kQ4_1, Part::kSignedCodes));
+  EXPECT_TRUE(HoldsCodes(Part::kSignedCodes));
   EXPECT_EQ(PartRowBytes(Part::kScales, DType::kQ4_0, 64), 4);
   EXPECT_EQ(PartRowBytes(Part::kScales32, DType::kQ8_0, 64), 8);
 }

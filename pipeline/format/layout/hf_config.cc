@@ -1,0 +1,94 @@
+#include "pipeline/format/layout/hf_config.h"
+
+#include <cmath>
+
+#include "pipeline/format/layout/float_text.h"
+#include "pipeline/model/rope.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+namespace json = boost::json;
+
+json::array Floats(const std::vector<float>& values) {
+  json::array out;
+  for (const float v : values) out.emplace_back(Plain(v));
+  return out;
+}
+
+json::value ScalingJson(const Hyperparameters& h) {
+  const RopeScaling& rope = h.rope_scaling;
+  switch (rope.kind) {
+    case RopeScaling::Kind::kNone:
+      return nullptr;
+    case RopeScaling::Kind::kLinear:
+      return json::object{{"type", "linear"}, {"rope_type", "linear"}, {"factor", Plain(rope.factor)}};
+    case RopeScaling::Kind::kLongRope: {
+      json::object out{{"type", "longrope"},
+                       {"rope_type", "longrope"},
+                       {"original_max_position_embeddings", h.original_context},
+                       {"long_factor", Floats(rope.long_factors)},
+                       {"short_factor", Floats(rope.short_factors)}};
+      if (!HasComputedAttentionFactor(h)) out["attention_factor"] = Plain(*rope.attention_factor);
+      return out;
+    }
+    case RopeScaling::Kind::kLlama3:
+      if (!rope.freq_factors.empty()) return nullptr;
+      return json::object{{"type", "llama3"},
+                          {"rope_type", "llama3"},
+                          {"factor", Plain(rope.factor)},
+                          {"low_freq_factor", Plain(rope.low_freq_factor)},
+                          {"high_freq_factor", Plain(rope.high_freq_factor)},
+                          {"original_max_position_embeddings", h.original_context}};
+  }
+  return nullptr;
+}
+
+std::string_view ClassName(Architecture architecture) {
+  switch (architecture) {
+    case Architecture::kPhi3:
+      return "Phi3ForCausalLM";
+    case Architecture::kLlama:
+      return "LlamaForCausalLM";
+    case Architecture::kQwen2:
+      return "Qwen2ForCausalLM";
+  }
+  return "";
+}
+
+}  // namespace
+
+json::object HfConfig(const ModelDescription& model, std::string_view float_type) {
+  const Hyperparameters& h = model.hyper;
+  json::object config{{"architectures", json::array{ClassName(model.architecture)}},
+                      {"model_type", Name(model.architecture)},
+                      {"hidden_size", h.hidden},
+                      {"intermediate_size", h.intermediate},
+                      {"num_hidden_layers", h.layers},
+                      {"num_attention_heads", h.heads},
+                      {"num_key_value_heads", h.kv_heads},
+                      {"vocab_size", h.vocab},
+                      {"max_position_embeddings", h.context},
+                      {"rms_norm_eps", Plain(h.rms_epsilon)},
+                      {"rope_theta", Plain(h.rope_theta)},
+                      {"rope_scaling", ScalingJson(h)},
+                      {"hidden_act", "silu"},
+                      {"tie_word_embeddings", h.tied_embeddings},
+                      {"torch_dtype", float_type}};
+  if (model.architecture == Architecture::kPhi3) {
+    config["original_max_position_embeddings"] = h.original_context;
+    config["partial_rotary_factor"] = static_cast<double>(h.rope_dims) / static_cast<double>(h.head_dim);
+    if (h.sliding_window > 0) config["sliding_window"] = h.sliding_window;
+  } else {
+    config["head_dim"] = h.head_dim;
+  }
+  const auto token = [&](const char* key, const std::optional<int32_t>& id) {
+    if (id) config[key] = *id;
+  };
+  token("bos_token_id", model.tokenizer.bos);
+  token("eos_token_id", model.tokenizer.eos);
+  token("pad_token_id", model.tokenizer.padding);
+  return config;
+}
+
+}  // namespace quantfleet::pipeline

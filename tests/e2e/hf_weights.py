@@ -1,0 +1,114 @@
+"""Exact values of stored weights under Hugging Face's names, for comparing formats: of a GGUF, and of an ONNX folder."""
+import struct
+from pathlib import Path
+
+from gguf_files import read_gguf
+
+MODULES = {"attn_qkv": "self_attn.qkv_proj", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
+           "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "attn_norm": "input_layernorm",
+           "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
+           "ffn_down": "mlp.down_proj"}
+OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+
+
+def module_of(name, phi3):
+    """(module's path, "weight" or "bias") of a GGUF tensor."""
+    parts = name.split(".")
+    if parts[0] != "blk":
+        return OUTSIDE[parts[0]], parts[1]
+    module = "mlp.gate_up_proj" if phi3 and parts[2] == "ffn_up" else MODULES[parts[2]]
+    return f"model.layers.{parts[1]}.{module}", parts[3]
+
+
+def decoded(kind, dims, data):
+    """Rows of exact values."""
+    if kind == "f32":
+        values = struct.unpack(f"<{len(data) // 4}f", data)
+    elif kind == "f16":
+        values = struct.unpack(f"<{len(data) // 2}e", data)
+    elif kind == "bf16":
+        values = struct.unpack(f"<{len(data) // 2}f",
+                               b"".join(b"\0\0" + data[i:i + 2] for i in range(0, len(data), 2)))
+    elif kind == "q8_0":
+        values = [d * q for d, *codes in struct.iter_unpack("<e32b", data) for q in codes]
+    else:
+        assert kind == "q4_0", kind
+        values = []
+        for d, *codes in struct.iter_unpack("<e16B", data):
+            values += [d * ((c & 15) - 8) for c in codes] + [d * ((c >> 4) - 8) for c in codes]
+    return [tuple(values[i:i + dims[0]]) for i in range(0, len(values), dims[0])]
+
+
+def straightened(rows, head):
+    """From GGUF's interleaved rows of each head back to halves."""
+    return [rows[at + 2 * i + h] for at in range(0, len(rows), head) for h in (0, 1) for i in range(head // 2)]
+
+
+def gguf_rows(path):
+    """{"model.norm.weight": rows} of a GGUF, in Hugging Face's order of rows; Phi-3's q, k, v and gate, up are fused."""
+    keys, tensors = read_gguf(path)
+    architecture = keys["general.architecture"]
+    out = {}
+    for name, (kind, dims, data) in tensors.items():
+        if name.startswith("rope"):
+            continue
+        rows = decoded(kind, dims, data)
+        if architecture == "llama" and name.split(".")[-2] in ("attn_q", "attn_k"):
+            rows = straightened(rows, keys[f"{architecture}.attention.key_length"])
+        module, what = module_of(name, architecture == "phi3")
+        out[f"{module}.{what}"] = rows
+    return out
+
+
+def fields(raw):
+    """Protobuf's wire format: (number, value) of each field; varints as numbers, the rest as bytes."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = raw[at]
+            value |= (byte & 127) << shift
+            at, shift = at + 1, shift + 7
+            if byte < 128:
+                return value
+    while at < len(raw):
+        key = varint()
+        if key & 7 == 0:
+            yield key >> 3, varint()
+            continue
+        size = {1: 8, 5: 4}.get(key & 7) or varint()
+        yield key >> 3, raw[at:at + size]
+        at += size
+
+
+def onnx_rows(folder):
+    """The same of an ONNX folder in F32 with codes in blocks of 32; q, k and v are one weight there."""
+    graph, = [value for number, value in fields((Path(folder) / "model.onnx").read_bytes()) if number == 7]
+    data = (Path(folder) / "model.onnx.data").read_bytes()
+    tensors = {}
+    for number, tensor in fields(graph):
+        if number != 5:
+            continue
+        parts = list(fields(tensor))
+        name, = [v.decode() for n, v in parts if n == 8]
+        at = {}
+        for entry in (dict(fields(v)) for n, v in parts if n == 13):
+            at[entry[1].decode()] = entry[2].decode()
+        if at:
+            offset = int(at["offset"])
+            tensors[name] = ([v for n, v in parts if n == 1], data[offset:offset + int(at["length"])])
+    out = {}
+    for name, (dims, raw) in tensors.items():
+        if name.endswith(".codes"):
+            weight = name[:-len(".codes")]
+            scales = struct.unpack(f"<{len(tensors[weight + '.scales'][1]) // 4}f", tensors[weight + ".scales"][1])
+            per_block = len(raw) // len(scales)
+            codes = raw if per_block == 32 else [n for b in raw for n in (b & 15, b >> 4)]
+            middle = 128 if per_block == 32 else 8
+            values, cols = [scales[i // 32] * (c - middle) for i, c in enumerate(codes)], len(codes) // dims[0]
+            out[weight] = [tuple(values[i:i + cols]) for i in range(0, len(values), cols)]
+        elif not name.endswith((".scales", ".blocks")) and not name.startswith(("cos_", "sin_")):
+            out[name] = decoded("f32", dims[::-1], raw)
+    return out
