@@ -13,6 +13,7 @@ build=(g++ cmake ninja-build pkg-config ca-certificates
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev
   libssl-dev libzstd-dev libhwy-dev libsoci-dev libsqlite3-dev libcli11-dev libtomlplusplus-dev libre2-dev libpcre2-dev
+  libpugixml-dev
   libspdlog-dev libfmt-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev curl jq bsdextrautils)
 test_=(libbenchmark-dev npm nodejs python3 openssl iproute2 libfaketime)

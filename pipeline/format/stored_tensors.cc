@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "onnx/onnx.pb.h"
+#include "pipeline/format/openvino/ir_file.h"
 #include "pipeline/format/safetensors/safetensors_file.h"
 
 namespace quantfleet::pipeline {
@@ -43,6 +44,17 @@ absl::Status AddOnnx(FileSystem& files, const fs::path& path, std::vector<Stored
   return absl::OkStatus();
 }
 
+absl::Status AddOpenVino(FileSystem& files, const fs::path& path, std::vector<StoredTensor>& out) {
+  QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(path, kMaxIrBytes));
+  fs::path bin = path;
+  bin.replace_extension(".bin");
+  QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(bin, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const uint64_t bin_bytes, file->Size());
+  QF_ASSIGN_OR_RETURN(const std::vector<IrConstant> constants, ReadIrConstants(text, path.string(), bin_bytes));
+  for (const IrConstant& c : constants) out.push_back({c.name, c.type, c.shape, c.size});
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<StoredTensor>> StoredTensors(FileSystem& files, const fs::path& folder,
@@ -51,6 +63,7 @@ absl::StatusOr<std::vector<StoredTensor>> StoredTensors(FileSystem& files, const
   for (const std::string& path : paths) {
     if (path.ends_with(".safetensors")) QF_RETURN_IF_ERROR(AddSafetensors(files, folder / path, tensors));
     if (path.ends_with(".onnx")) QF_RETURN_IF_ERROR(AddOnnx(files, folder / path, tensors));
+    if (path.ends_with(".xml")) QF_RETURN_IF_ERROR(AddOpenVino(files, folder / path, tensors));
   }
   return tensors;
 }

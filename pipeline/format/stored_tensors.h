@@ -12,12 +12,12 @@ namespace quantfleet::pipeline {
 
 struct StoredTensor {
   std::string name;
-  std::string type;            // "U32", "UINT8"
+  std::string type;            // "U32", "UINT8", "i4"
   std::vector<int64_t> shape;  // slowest first
   uint64_t bytes;
 };
 
-// Of the .safetensors files and .onnx files among `paths`, which are relative to `folder`; those that a
+// Of the .safetensors, .onnx and OpenVINO's .xml files among `paths`, which are relative to `folder`; those that a
 // model.onnx holds inside itself are left out. Errors name the file.
 absl::StatusOr<std::vector<StoredTensor>> StoredTensors(FileSystem& files, const fs::path& folder,
                                                         const std::vector<std::string>& paths);

@@ -84,6 +84,7 @@ DType Recipe::AskedFor(const ModelDescription& model, const TargetTensor& tensor
     if (o.Matches(tensor)) return o.type();
   if (changes.pure) return body;
   if (is_head) return head;
+  if (is_embedding && embedding) return *embedding;
   // A tensor that fuses q, k and v is as sensitive as v.
   if (tensor.Has(Role::kAttnV)) return TypeOfV(model, *this, tensor.layer);
   if (tensor.Has(Role::kFfnDown)) return TypeOfDown(model, *this, tensor.layer, has_importance);

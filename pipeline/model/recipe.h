@@ -35,6 +35,8 @@ struct Recipe {
   Mix mix = Mix::kUniform;
   RecipeChanges changes = {};
   std::string base = {};  // the recipe that one of another name goes by; empty: by `body` and `head` alone
+  // An embedding that is no head, where a format wants it otherwise than the body; never in ClausesOf.
+  std::optional<DType> embedding = {};
 
   // What the tensor becomes; never a type whose blocks do not divide its rows (FallBack). 1-D tensors are
   // F32. `has_importance`: an importance file goes with the recipe, which moves a few tensors of q4_0 and

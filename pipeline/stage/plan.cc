@@ -5,6 +5,7 @@
 #include "pipeline/format/gguf/gguf_target.h"
 #include "pipeline/format/mlx/mlx_target.h"
 #include "pipeline/format/onnx/onnx_target.h"
+#include "pipeline/format/openvino/openvino_target.h"
 #include "pipeline/model/recipe.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/plan_chunks.h"
@@ -12,11 +13,12 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr std::string_view kFormats[] = {"gguf", "onnx", "mlx"};
+constexpr std::string_view kFormats[] = {"gguf", "onnx", "openvino", "mlx"};
 
 // The names that a format's targets have; empty: no such format.
 std::vector<std::string> RecipeNames(std::string_view format) {
   if (format == "onnx") return {"fp32", "fp16", "int8", "int4"};
+  if (format == "openvino") return {"fp16", "int8", "int4"};
   if (format == "mlx") return {"fp16", "bf16", "int8", "int4"};
   std::vector<std::string> names;
   if (format == "gguf")
@@ -43,6 +45,7 @@ absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec&
   if (spec.format == "gguf")
     return PlanGguf(source.description(), source.attachments(), *recipe, has_importance);
   if (spec.format == "onnx") return PlanOnnx(source, *recipe);
+  if (spec.format == "openvino") return PlanOpenVino(source, *recipe);
   if (spec.format == "mlx") return PlanMlx(source, *recipe);
   return InvalidArgument("there is no target format '{}'; there are {}", spec.format, ListTargets());
 }

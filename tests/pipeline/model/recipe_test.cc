@@ -164,6 +164,21 @@ TEST_F(RecipeTest, PureIsTheBodyEverywhere) {
   EXPECT_EQ(TypeOf(recipe, {Role::kFfnDown}, 0, 96), DType::kQ5_0);
 }
 
+TEST_F(RecipeTest, AFormatMayWantTheEmbeddingOtherwise) {
+  Recipe recipe = *FindRecipe("int4");
+  recipe.embedding = DType::kQ5_0;
+  EXPECT_EQ(TypeOf(recipe, {Role::kTokenEmbedding}, -1), DType::kQ5_0);
+  EXPECT_EQ(TypeOf(recipe, {Role::kFfnUp}, 0), DType::kQ4_0);
+  EXPECT_TRUE(ClausesOf(recipe).empty());
+  model_.hyper.tied_embeddings = true;
+  EXPECT_EQ(TypeOf(recipe, {Role::kTokenEmbedding}, -1), DType::kQ8_0);
+  model_.hyper.tied_embeddings = false;
+  recipe.changes.pure = true;
+  EXPECT_EQ(TypeOf(recipe, {Role::kTokenEmbedding}, -1), DType::kQ4_0);
+  recipe.changes.overrides = {*TypeOverride::Parse("role:token_embedding=f16")};
+  EXPECT_EQ(TypeOf(recipe, {Role::kTokenEmbedding}, -1), DType::kF16);
+}
+
 TEST_F(RecipeTest, Names) {
   EXPECT_ERROR(FindRecipe("q3"), kNotFound,
                "there is no recipe 'q3'; the recipes are f32, f16, bf16, q8_0, q6_k");

@@ -86,7 +86,7 @@ TEST(ParseTargetSpec, NamesAndRefusals) {
   ASSERT_OK(spec);
   EXPECT_EQ(spec->name(), "gguf-q4_0");
   for (const char* text : {"", "gguf", "gguf:", ":q4_0", "gguf:q9", "onnx:q4_0", "gguf:int4", "mlx:fp32",
-                           "onnx:bf16", "gguf:q4_0:x", "gguf-q4_0"})
+                           "onnx:bf16", "openvino:fp32", "gguf:q4_0:x", "gguf-q4_0"})
     EXPECT_ERROR(ParseTargetSpec(text), kInvalidArgument, "gguf:q8_0");
 }
 

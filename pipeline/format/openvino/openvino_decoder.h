@@ -1,0 +1,21 @@
+// The graph of a decoder in OpenVINO's operations, with the KV cache as state (docs/formats/openvino.md). Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pipeline/format/layout/data_file.h"
+
+namespace quantfleet::pipeline {
+
+struct OpenVinoTensor {
+  OutputTensor is;
+  DType dtype;  // F32, F16, Q8_0, Q4_0
+};
+
+// `tensors` are the model's by their Hugging Face names (HfTensorName). Weights, then small constants, go into `data`;
+// returns the XML that points there.
+std::string BuildOpenVinoDecoder(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors,
+                                 DataFile& data);
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,41 @@
+// The weights of a decoder: where each lies in the .bin, and the layers that widen it to F32. Not thread-safe.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/format/openvino/ir_constants.h"
+#include "pipeline/format/openvino/openvino_decoder.h"
+
+namespace quantfleet::pipeline {
+
+class OpenVinoWeights {
+ public:
+  // Gives every tensor its place in `data`. All have to outlive this.
+  OpenVinoWeights(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors, IrGraph& graph,
+                  DataFile& data);
+
+  bool Has(Role role, int layer) const { return stored_.contains(NameOf(role, layer)); }
+  // The weight's name: "model.norm.weight".
+  std::string NameOf(Role role, int layer) const;
+  // The weight in F32: [rows, cols], or [1, 1, cols] of one dimension. Its layers are added once.
+  IrValue Widened(Role role, int layer, IrConstants& constants);
+
+ private:
+  struct Stored {
+    const OpenVinoTensor* tensor;
+    DataFile::Region codes;   // the values themselves where it is a float
+    DataFile::Region scales;  // of a quantized one
+    std::optional<IrValue> widened = {};
+  };
+  IrValue Widen(const Stored& stored, IrConstants& constants);
+  IrValue Convert(std::string name, IrValue value, IrType to);
+
+  const ModelDescription& model_;
+  IrGraph& graph_;
+  std::map<std::string, Stored> stored_;
+};
+
+}  // namespace quantfleet::pipeline
