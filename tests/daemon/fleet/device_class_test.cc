@@ -47,6 +47,7 @@ TEST(ShippedClasses, ParseAndBearTheirFilesNames) {
                                                    {"edge-fp16", "gguf:f16"},
                                                    {"ai-pc-onnx-int8", "onnx:int8"},
                                                    {"mobile-onnx-int4", "onnx:int4"},
+                                                   {"ai-pc-openvino-int4", "openvino:int4"},
                                                    {"mac-mlx-int4", "mlx:int4"}};
   EXPECT_EQ(recipes, want);
 }
@@ -63,11 +64,13 @@ TEST(ShippedClasses, MachinesFindTheirClass) {
 
 TEST(ShippedClasses, OtherRuntimesAreForLabelledDevices) {
   const auto classes = Shipped();
-  const Labels onnx{{"runtime", "onnx"}}, mlx{{"runtime", "mlx"}};
+  const Labels onnx{{"runtime", "onnx"}}, mlx{{"runtime", "mlx"}}, openvino{{"runtime", "openvino"}};
   v1::HardwareFacts mac = Machine("pc", 16384);
   mac.set_arch("aarch64");
   EXPECT_EQ(MatchClass(Machine("pc", 16384), onnx, classes).name, "ai-pc-onnx-int8");
   EXPECT_EQ(MatchClass(Machine("mobile", 6144), onnx, classes).name, "mobile-onnx-int4");
+  EXPECT_EQ(MatchClass(Machine("pc", 16384), openvino, classes).name, "ai-pc-openvino-int4");
+  EXPECT_EQ(MatchClass(Machine("edge", 32768), openvino, classes).name, "edge-fp16");
   EXPECT_EQ(MatchClass(mac, mlx, classes).name, "mac-mlx-int4");
   EXPECT_EQ(MatchClass(Machine("edge", 32768), onnx, classes).name, "edge-fp16");
 }
