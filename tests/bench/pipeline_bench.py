@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / "build/release/bin"
 LLAMA = ROOT / "tests/judges/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
 FTYPES = {"f16": 1, "q8_0": 7, "q4_0": 2, "q4_k_m": 15, "q6_k": 18}  # enum llama_ftype
+# One set of codes in four formats.
+FORMATS = ("gguf:q4_0", "onnx:int4", "openvino:int4", "mlx:int4")
+SHARED = ("--output-type", "q8_0", "--embedding-type", "q8_0")
 
 
 def measure(*command):
@@ -58,10 +61,10 @@ def main():
                            check=True, stdout=subprocess.DEVNULL)
             gguf = folder / "f16/gguf-f16/model.gguf"
 
-        def ours(*recipes):
+        def ours(*targets, more=()):
             out = folder / "ours"
-            run = measure(BIN / "quantfleet", "quantize", model, "--memory", options.memory, "--out", out,
-                          *[x for r in recipes for x in ("--target", f"gguf:{r}")])
+            run = measure(BIN / "quantfleet", "quantize", model, "--memory", options.memory, "--out", out, *more,
+                          *[x for t in targets for x in ("--target", t)])
             shutil.rmtree(out)
             return run
 
@@ -75,16 +78,22 @@ def main():
         for n in range(options.repeats):
             for recipe in FTYPES:
                 print(f"run {n + 1} of {options.repeats}: {recipe}", file=sys.stderr)
-                runs.setdefault(("quantfleet", recipe), []).append(ours(recipe))
+                runs.setdefault(("quantfleet", recipe), []).append(ours(f"gguf:{recipe}"))
                 if with_llama:
                     runs.setdefault(("llama-quantize", recipe), []).append(llama(recipe))
-            runs.setdefault(("quantfleet", "all in one pass"), []).append(ours(*FTYPES))
+            runs.setdefault(("quantfleet", "all in one pass"), []).append(ours(*[f"gguf:{r}" for r in FTYPES]))
+            for target in FORMATS:
+                print(f"run {n + 1} of {options.repeats}: {target}", file=sys.stderr)
+                runs.setdefault(("quantfleet", target), []).append(ours(target, more=SHARED))
+            runs.setdefault(("quantfleet", "four formats"), []).append(ours(*FORMATS, more=SHARED))
         result = {}
         for (who, what), each in runs.items():
             result.setdefault(what, {})[who] = medians(each)
         if with_llama:
             peer = {k: sum(result[r]["llama-quantize"][k] for r in FTYPES) for k in ("cpu_s", "wall_s")}
             result["all in one pass"]["llama-quantize, five runs"] = {k: round(v, 3) for k, v in peer.items()}
+        alone = {k: sum(result[t]["quantfleet"][k] for t in FORMATS) for k in ("cpu_s", "wall_s", "read_mib", "written_mib")}
+        result["four formats"]["quantfleet, one by one"] = {k: round(v, 3) for k, v in alone.items()}
         report(result, model)
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures whole quantizing processes: wall and CPU seconds, peak memory, bytes read and written, per target and for all
-# targets in one pass, beside llama.cpp's own quantizer in the same run. JSON on stdout, a table on stderr.
+# targets in one pass, beside llama.cpp's own quantizer in the same run; and four formats of one set of codes, together and one
+# by one. JSON on stdout, a table on stderr.
 #
 # usage: tests/bench/pipeline_bench.sh [--model DIR] [--gguf FILE] [--megabytes N] [--repeats N] [--memory MIB]
 #   --model DIR    a Hugging Face folder; without it a model of --megabytes (2200) is generated
