@@ -2,8 +2,11 @@
 // Pure.
 #pragma once
 
+#include <cmath>
+
 #include "common/base/bytes.h"
 #include "pipeline/tensor/dtype.h"
+#include "pipeline/tensor/half.h"
 
 namespace quantfleet::pipeline {
 
@@ -41,6 +44,17 @@ inline int64_t FindHalfOverflow(DType type, ByteSpan encoded) {
     for (int h = 0; h < halves.count; ++h)
       if ((Load<uint16_t>(encoded.data() + block + halves.at[h]) & 0x7c00) == 0x7c00)
         return static_cast<int64_t>(block / step) * Info(type).block_elements;
+  return -1;
+}
+
+// The same for who multiplies signed codes by their scale in half precision: the first element of a block of q4_0 or
+// q8_0 whose largest value is no finite F16, or -1.
+inline int64_t FindProductOverflow(DType type, ByteSpan encoded) {
+  const float largest_code = type == DType::kQ4_0 ? 8.f : 127.f;  // each block has one of these
+  const size_t step = static_cast<size_t>(Info(type).block_bytes);
+  for (size_t block = 0; block < encoded.size(); block += step)
+    if (std::abs(HalfToFloat(Load<uint16_t>(encoded.data() + block))) * largest_code > 65504.f)
+      return static_cast<int64_t>(block / step) * Info(type).block_elements;
   return -1;
 }
 

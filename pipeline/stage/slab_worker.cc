@@ -130,6 +130,12 @@ absl::Status SlabWorker::Place(const PieceJob& job, const PieceOutput& output, B
   // `count` rows from row `from` of the strip on, contiguous in both.
   const auto take = [&](int64_t from, int64_t count, std::byte* to) -> absl::Status {
     TakePart(placed.part, placed.dtype, encoded.data() + from * encoded_row, count, job.cols, to);
+    if (placed.part == Part::kSignedCodes) {
+      const int64_t bad = FindProductOverflow(
+          placed.dtype, encoded.subspan(static_cast<size_t>(from * encoded_row), static_cast<size_t>(count * encoded_row)));
+      if (bad < 0) return absl::OkStatus();
+      return TooLarge(job, placed.dtype, output, strip_first + from + bad / job.cols, bad % job.cols);
+    }
     if (placed.part != Part::kBiases) return absl::OkStatus();
     // Eight or 128 times a scale may be too large where the scale is not.
     const int64_t bad = FindHalfOverflow(DType::kF16, {to, static_cast<size_t>(count * output.row_bytes)});

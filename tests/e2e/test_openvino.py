@@ -9,7 +9,7 @@ import unittest
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from harness import BIN, DEMO, HELD_OUT, ROOT, SLOW, run, run_json
+from harness import BIN, DEMO, HELD_OUT, ROOT, SLOW, read_safetensors, run, run_json, write_safetensors
 from hf_weights import gguf_rows, onnx_rows
 from mlx_files import MlxFolder
 from openvino_files import Bad, IrModel
@@ -269,6 +269,22 @@ class Folder(OpenVinoTest):
         for name in ("tokenizer.model", "tokenizer_config.json"):
             (odd / name).unlink()
         self.assertIn("no tokenizer", self.refused(odd, "--tensor-type", "role:ffn_down=f16"))
+
+
+    def test_a_weight_that_f16_cannot_hold_stops_the_run(self):
+        """Code and scale are multiplied in F16, which would make it infinite in silence."""
+        large = self.dir / "large"
+        shutil.copytree(DEMO, large)
+        header, data = read_safetensors(large / "model.safetensors")
+        name = "model.layers.1.mlp.down_proj.weight"
+        at = header[name]["data_offsets"][0]
+        write_safetensors(large / "model.safetensors", header, data[:at] + b"\x89\x47" + data[at + 2:])  # 70144 in BF16
+        run("quantfleet", "quantize", large, "--target", "gguf:q8_0", "--out", self.dir / "gguf")
+        for target in ("int8", "int4"):
+            done = run("quantfleet", "quantize", large, "--target", f"openvino:{target}", "--out", self.dir / target, check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn(name, done.stderr)
+            self.assertIn("too large", done.stderr)
 
 
 class TheCheckerCanFail(OpenVinoTest):

@@ -37,5 +37,21 @@ TEST(Overflow, MinimumsToo) {
   }
 }
 
+// Signed codes: 127 (or 8) times a scale overflows though the scale does not.
+TEST(Overflow, ProductsOfCodesAndScales) {
+  for (const DType type : {DType::kQ4_0, DType::kQ8_0})
+    for (const float large : {65600.f, -65600.f}) {
+      std::vector<float> values(96, 0.5f);
+      values[70] = large;
+      Bytes blocks(static_cast<size_t>(RowBytes(type, 96)));
+      FindCodec(type)->encode(values.data(), 1, 96, nullptr, blocks.data());
+      EXPECT_EQ(FindHalfOverflow(type, blocks), -1) << Info(type).name;
+      EXPECT_EQ(FindProductOverflow(type, blocks), 64) << Info(type).name << " " << large;
+      values[70] = large > 0 ? 65000.f : -65000.f;
+      FindCodec(type)->encode(values.data(), 1, 96, nullptr, blocks.data());
+      EXPECT_EQ(FindProductOverflow(type, blocks), -1) << Info(type).name << " " << large;
+    }
+}
+
 }  // namespace
 }  // namespace quantfleet::pipeline
