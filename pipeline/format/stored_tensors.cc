@@ -50,7 +50,8 @@ absl::Status AddOpenVino(FileSystem& files, const fs::path& path, std::vector<St
   bin.replace_extension(".bin");
   QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(bin, OpenMode::kRead));
   QF_ASSIGN_OR_RETURN(const uint64_t bin_bytes, file->Size());
-  QF_ASSIGN_OR_RETURN(const std::vector<IrConstant> constants, ReadIrConstants(text, path.string(), bin_bytes));
+  QF_ASSIGN_OR_RETURN(const std::vector<IrConstant> constants,
+                      ReadIrConstants(text, path.string(), bin_bytes));
   for (const IrConstant& c : constants) out.push_back({c.name, c.type, c.shape, c.size});
   return absl::OkStatus();
 }

@@ -17,8 +17,8 @@ struct StoredTensor {
   uint64_t bytes;
 };
 
-// Of the .safetensors, .onnx and OpenVINO's .xml files among `paths`, which are relative to `folder`; those that a
-// model.onnx holds inside itself are left out. Errors name the file.
+// Of the .safetensors, .onnx and OpenVINO's .xml files among `paths`, which are relative to `folder`; those
+// that a model.onnx holds inside itself are left out. Errors name the file.
 absl::StatusOr<std::vector<StoredTensor>> StoredTensors(FileSystem& files, const fs::path& folder,
                                                         const std::vector<std::string>& paths);
 

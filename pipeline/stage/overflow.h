@@ -47,8 +47,8 @@ inline int64_t FindHalfOverflow(DType type, ByteSpan encoded) {
   return -1;
 }
 
-// The same for who multiplies signed codes by their scale in half precision: the first element of a block of q4_0 or
-// q8_0 whose largest value is no finite F16, or -1.
+// The same for who multiplies signed codes by their scale in half precision: the first element of a block of
+// q4_0 or q8_0 whose largest value is no finite F16, or -1.
 inline int64_t FindProductOverflow(DType type, ByteSpan encoded) {
   const float largest_code = type == DType::kQ4_0 ? 8.f : 127.f;  // each block has one of these
   const size_t step = static_cast<size_t>(Info(type).block_bytes);

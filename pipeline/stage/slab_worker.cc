@@ -132,7 +132,8 @@ absl::Status SlabWorker::Place(const PieceJob& job, const PieceOutput& output, B
     TakePart(placed.part, placed.dtype, encoded.data() + from * encoded_row, count, job.cols, to);
     if (placed.part == Part::kSignedCodes) {
       const int64_t bad = FindProductOverflow(
-          placed.dtype, encoded.subspan(static_cast<size_t>(from * encoded_row), static_cast<size_t>(count * encoded_row)));
+          placed.dtype,
+          encoded.subspan(static_cast<size_t>(from * encoded_row), static_cast<size_t>(count * encoded_row)));
       if (bad < 0) return absl::OkStatus();
       return TooLarge(job, placed.dtype, output, strip_first + from + bad / job.cols, bad % job.cols);
     }

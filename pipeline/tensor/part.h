@@ -1,6 +1,6 @@
 // Parts of encoded blocks, for formats that keep codes and scales apart (docs/formats/mlx.md,
-// docs/formats/onnx.md, docs/formats/openvino.md): the numbers are those of the block type, only their places differ. Pure and
-// thread-safe.
+// docs/formats/onnx.md, docs/formats/openvino.md): the numbers are those of the block type, only their places
+// differ. Pure and thread-safe.
 #pragma once
 
 #include <cstdint>

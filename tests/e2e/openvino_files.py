@@ -12,6 +12,8 @@ TYPES = {"f32": (32, "FP32"), "f16": (16, "FP16"), "i64": (64, "I64"), "i32": (3
          "u8": (8, "U8"), "i4": (4, "I4"), "u4": (4, "U4"), "boolean": (8, "BOOL")}
 BY_PORT = {port: name for name, (_, port) in TYPES.items()}
 FLOATS = ("f32", "f16")
+# What the graph is walked with: batch, tokens of the step, tokens in the state.
+STEPS = ((1, 7, 0), (3, 1, 5), (2, 4, 11))
 
 
 class Bad(ValueError):
@@ -190,6 +192,11 @@ class IrModel:
                 values[layer.id, number] = value
             out[layer.name] = made
         return out
+
+    def step(self, batch, now, past):
+        """Walks a decoder's graph with so many texts, tokens of this step, and tokens in the state."""
+        return self.infer({"input_ids": [batch, now], "attention_mask": [batch, past + now],
+                           "position_ids": [batch, now], "beam_idx": [batch]}, past)
 
     def constant(self, layer):
         """(element type, shape, bytes) of a Const, which lies in the .bin on a multiple of its elements."""

@@ -40,8 +40,8 @@ class MlxPlanner {
 
   absl::StatusOr<TargetLayout> Run() {
     QF_RETURN_IF_ERROR(Validate(model_));
-    tensors_ = FusePieces(model_,
-                          [this](Role role, int layer) { return HfTensorName(model_.architecture, role, layer); });
+    tensors_ = FusePieces(
+        model_, [this](Role role, int layer) { return HfTensorName(model_.architecture, role, layer); });
     for (const OutputTensor& tensor : tensors_) {
       QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(tensor));
       bundles_.push_back(Store(tensor, dtype));

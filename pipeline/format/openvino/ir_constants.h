@@ -1,4 +1,5 @@
-// The constants of a decoder's graph beside its weights: each value once in the .bin, whoever reads it. Not thread-safe.
+// The constants of a decoder's graph beside its weights: each value once in the .bin, whoever reads it. Not
+// thread-safe.
 #pragma once
 
 #include <map>

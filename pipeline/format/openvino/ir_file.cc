@@ -74,7 +74,8 @@ absl::StatusOr<IrConstant> ReadConstant(const pugi::xml_node& layer, std::string
   if (!want) return bad("its element type is not known, or its shape is too large");
   if (*want != *size) return bad(fmt::format("its shape takes {} bytes, it has {}", *want, *size));
   const std::optional<uint64_t> end = CheckedAdd(*offset, *size);
-  if (!end || *end > bin_bytes) return bad(fmt::format("it lies outside of the {} bytes of the .bin", bin_bytes));
+  if (!end || *end > bin_bytes)
+    return bad(fmt::format("it lies outside of the {} bytes of the .bin", bin_bytes));
   return constant;
 }
 
@@ -88,8 +89,8 @@ absl::StatusOr<std::vector<IrConstant>> ReadIrConstants(std::string_view xml, st
   if (xml.find(kDoctype) != std::string_view::npos)
     return DataLoss("{} has a document type, which no OpenVINO model has", name);
   pugi::xml_document document;
-  const pugi::xml_parse_result parsed =
-      document.load_buffer(xml.data(), xml.size(), pugi::parse_minimal | pugi::parse_escapes, pugi::encoding_utf8);
+  const pugi::xml_parse_result parsed = document.load_buffer(
+      xml.data(), xml.size(), pugi::parse_minimal | pugi::parse_escapes, pugi::encoding_utf8);
   if (!parsed) return DataLoss("{} is not XML at byte {}: {}", name, parsed.offset, parsed.description());
   const pugi::xml_node net = document.child("net");
   if (std::string_view(net.attribute("version").value()) != "11")

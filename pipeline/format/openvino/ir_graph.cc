@@ -33,8 +33,7 @@ pugi::xml_node AddPort(pugi::xml_node ports, size_t id, const IrOutput& value) {
   pugi::xml_node port = ports.append_child("port");
   port.append_attribute("id") = static_cast<unsigned long long>(id);
   port.append_attribute("precision") = Precision(value.type);
-  for (const int64_t dim : value.shape)
-    port.append_child("dim").text() = static_cast<long long>(dim);
+  for (const int64_t dim : value.shape) port.append_child("dim").text() = static_cast<long long>(dim);
   return port;
 }
 

@@ -1,5 +1,5 @@
-// Builds the XML of an OpenVINO model (IR version 11): layers with typed and shaped ports, and the edges between them.
-// Constants are offsets into the .bin file. Not thread-safe.
+// Builds the XML of an OpenVINO model (IR version 11): layers with typed and shaped ports, and the edges
+// between them. Constants are offsets into the .bin file. Not thread-safe.
 #pragma once
 
 #include <cstdint>

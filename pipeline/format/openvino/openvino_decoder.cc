@@ -20,7 +20,10 @@ constexpr IrOp kAdd{"Add", "opset1"}, kSubtract{"Subtract", "opset1"}, kMultiply
 class Decoder {
  public:
   Decoder(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors, DataFile& data)
-      : h_(model.hyper), data_(data), weights_(model, tensors, graph_, data), constants_(graph_, data.size()) {}
+      : h_(model.hyper),
+        data_(data),
+        weights_(model, tensors, graph_, data),
+        constants_(graph_, data.size()) {}
 
   std::string Run() {
     ids_ = graph_.Parameter("input_ids", IrType::kI64, {kAnySize, kAnySize});
@@ -30,9 +33,10 @@ class Decoder {
     Lengths();
     Mask();
     Rotary();
-    IrValue x = graph_.Add(kGather, "embedding",
-                           {weights_.Widened(Role::kTokenEmbedding, -1, constants_), ids_, constants_.Integer(0)},
-                           {{"batch_dims", "0"}}, IrType::kF32, {kAnySize, kAnySize, h_.hidden});
+    IrValue x =
+        graph_.Add(kGather, "embedding",
+                   {weights_.Widened(Role::kTokenEmbedding, -1, constants_), ids_, constants_.Integer(0)},
+                   {{"batch_dims", "0"}}, IrType::kF32, {kAnySize, kAnySize, h_.hidden});
     for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) x = Layer(layer, x);
     const Role head = h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead;
     graph_.Result("logits", Product("logits", head, -1, Normalize(Role::kOutputNorm, -1, x)));
@@ -47,8 +51,8 @@ class Decoder {
   }
 
   IrValue Select(std::string name, IrValue condition, IrValue yes, IrValue no) {
-    const IrShape shape = BroadcastShape(graph_.ShapeOf(condition),
-                                         BroadcastShape(graph_.ShapeOf(yes), graph_.ShapeOf(no)));
+    const IrShape shape =
+        BroadcastShape(graph_.ShapeOf(condition), BroadcastShape(graph_.ShapeOf(yes), graph_.ShapeOf(no)));
     return graph_.Add(kSelect, std::move(name), {condition, yes, no}, {{"auto_broadcast", "numpy"}},
                       IrType::kF32, shape);
   }
@@ -57,7 +61,8 @@ class Decoder {
   IrValue Unsqueeze(std::string name, IrValue x, const std::vector<int64_t>& axes) {
     IrShape shape = graph_.ShapeOf(x);
     for (const int64_t axis : axes) shape.insert(shape.begin() + axis, 1);
-    return graph_.Add(kUnsqueeze, std::move(name), {x, constants_.Vector(axes)}, {}, graph_.Of(x).type, shape);
+    return graph_.Add(kUnsqueeze, std::move(name), {x, constants_.Vector(axes)}, {}, graph_.Of(x).type,
+                      shape);
   }
 
   IrValue Concat(std::string name, const std::vector<IrValue>& parts, size_t axis) {
@@ -116,9 +121,11 @@ class Decoder {
     const IrValue mask = graph_.Add(kShapeOf, "lengths/mask", {attention_mask_}, type, IrType::kI64, {2});
     total_ = SizeOf("lengths/total", mask, 1);
     past_ = graph_.Elementwise(kSubtract, "lengths/past", total_, SizeOf("lengths/now", ids, 1));
-    const IrValue batch = graph_.Add(kGather, "lengths/batch", {ids, constants_.Vector({0}), constants_.Integer(0)},
-                                     {{"batch_dims", "0"}}, IrType::kI64, {1});
-    empty_cache_ = Concat("lengths/empty_cache", {batch, constants_.Vector({h_.kv_heads, 0, h_.head_dim})}, 0);
+    const IrValue batch =
+        graph_.Add(kGather, "lengths/batch", {ids, constants_.Vector({0}), constants_.Integer(0)},
+                   {{"batch_dims", "0"}}, IrType::kI64, {1});
+    empty_cache_ =
+        Concat("lengths/empty_cache", {batch, constants_.Vector({h_.kv_heads, 0, h_.head_dim})}, 0);
   }
 
   // 0 where a token may look, the lowest number elsewhere: [batch, 1, now, total].
@@ -127,12 +134,13 @@ class Decoder {
     const IrValue queries = Unsqueeze("mask/queries", Range("mask/now", past_, total_), {1});
     IrValue seen = Compare(kLessEqual, "mask/causal", keys, queries);
     if (h_.sliding_window > 0 && h_.sliding_window < h_.context) {
-      const IrValue behind = graph_.Elementwise(kSubtract, "mask/behind_window", queries,
-                                                constants_.Integer(h_.sliding_window));
+      const IrValue behind =
+          graph_.Elementwise(kSubtract, "mask/behind_window", queries, constants_.Integer(h_.sliding_window));
       seen = Compare(kAnd, "mask/causal_in_window", seen, Compare(kGreater, "mask/window", keys, behind));
     }
-    const IrValue real = graph_.Add(kConvert, "mask/real", {attention_mask_}, {{"destination_type", "boolean"}},
-                                    IrType::kBoolean, {kAnySize, kAnySize});
+    const IrValue real =
+        graph_.Add(kConvert, "mask/real", {attention_mask_}, {{"destination_type", "boolean"}},
+                   IrType::kBoolean, {kAnySize, kAnySize});
     const IrValue allowed = Compare(kAnd, "mask/allowed", seen, Unsqueeze("mask/real_keys", real, {1, 2}));
     const IrValue open = constants_.Float(0, 0);
     mask_ = Select("mask", allowed, open, constants_.Float(std::numeric_limits<float>::lowest(), 0));
@@ -164,10 +172,10 @@ class Decoder {
       frequencies = Frequencies(Llama3FrequencyFactors(h_),
                                 rope.kind == RopeScaling::Kind::kLinear ? rope.factor : 1.0);
     }
-    const IrValue positions = graph_.Add(kConvert, "rotary/positions", {positions_}, {{"destination_type", "f32"}},
-                                         IrType::kF32, {kAnySize, kAnySize});
-    const IrValue half = graph_.Elementwise(kMultiply, "rotary/half",
-                                            Unsqueeze("rotary/column", positions, {2}), frequencies);
+    const IrValue positions = graph_.Add(kConvert, "rotary/positions", {positions_},
+                                         {{"destination_type", "f32"}}, IrType::kF32, {kAnySize, kAnySize});
+    const IrValue half =
+        graph_.Elementwise(kMultiply, "rotary/half", Unsqueeze("rotary/column", positions, {2}), frequencies);
     const IrValue angles = Concat("rotary/angles", {half, half}, 2);
     cos_ = Waves({"Cos", "opset1"}, "rotary/cos", angles, static_cast<float>(magnitude));
     sin_ = Waves({"Sin", "opset1"}, "rotary/sin", angles, static_cast<float>(magnitude));
@@ -180,13 +188,16 @@ class Decoder {
     return Unsqueeze(std::move(name), waves, {1});
   }
 
-  // x * cos + (-second half, first half) * sin, of the first rope_dims of each head: [batch, heads, now, head].
+  // x * cos + (-second half, first half) * sin, of the first rope_dims of each head: [batch, heads, now,
+  // head].
   IrValue Rotate(const std::string& name, IrValue x) {
     std::vector<IrValue> parts{x};
     if (h_.rope_dims < h_.head_dim)
       parts = Split(name + "/parts", x, {h_.rope_dims, h_.head_dim - h_.rope_dims});
-    const std::vector<IrValue> halves = Split(name + "/halves", parts[0], {h_.rope_dims / 2, h_.rope_dims / 2});
-    const IrValue turned = graph_.Elementwise(kMultiply, name + "/turned", halves[1], constants_.Float(-1, 4));
+    const std::vector<IrValue> halves =
+        Split(name + "/halves", parts[0], {h_.rope_dims / 2, h_.rope_dims / 2});
+    const IrValue turned =
+        graph_.Elementwise(kMultiply, name + "/turned", halves[1], constants_.Float(-1, 4));
     const IrValue swapped = Concat(name + "/swapped", {turned, halves[0]}, 3);
     const IrValue straight = graph_.Elementwise(kMultiply, name + "/cos", parts[0], cos_);
     const IrValue crossed = graph_.Elementwise(kMultiply, name + "/sin", swapped, sin_);
@@ -207,16 +218,19 @@ class Decoder {
 
   // x / sqrt(mean(x^2) + epsilon) * weight.
   IrValue Normalize(Role role, int layer, IrValue x) {
-    const auto name = [&](const char* what) { return fmt::format("{}/{}", weights_.NameOf(role, layer), what); };
+    const auto name = [&](const char* what) {
+      return fmt::format("{}/{}", weights_.NameOf(role, layer), what);
+    };
     const IrValue squares = graph_.Elementwise(kPower, name("squares"), x, constants_.Float(2, 3));
     const IrValue mean =
         graph_.Add({"ReduceMean", "opset1"}, name("mean"), {squares, constants_.Vector({-1})},
                    {{"keep_dims", "true"}}, IrType::kF32, {kAnySize, kAnySize, 1});
     const IrValue sum = graph_.Elementwise(kAdd, name("sum"), mean, constants_.Float(h_.rms_epsilon, 3));
-    const IrValue root = graph_.Add({"Sqrt", "opset1"}, name("root"), {sum}, {}, IrType::kF32, graph_.ShapeOf(sum));
-    const IrValue inverse =
-        graph_.Add(kDivide, name("inverse"), {constants_.Float(1, 3), root},
-                   {{"auto_broadcast", "numpy"}, {"m_pythondiv", "true"}}, IrType::kF32, graph_.ShapeOf(root));
+    const IrValue root =
+        graph_.Add({"Sqrt", "opset1"}, name("root"), {sum}, {}, IrType::kF32, graph_.ShapeOf(sum));
+    const IrValue inverse = graph_.Add(kDivide, name("inverse"), {constants_.Float(1, 3), root},
+                                       {{"auto_broadcast", "numpy"}, {"m_pythondiv", "true"}}, IrType::kF32,
+                                       graph_.ShapeOf(root));
     const IrValue scaled = graph_.Elementwise(kMultiply, name("scaled"), x, inverse);
     return graph_.Elementwise(kMultiply, name("normed"), scaled, weights_.Widened(role, layer, constants_));
   }
@@ -249,9 +263,10 @@ class Decoder {
     const IrValue empty =
         graph_.Add(kBroadcast, name + "/empty", {constants_.Float(0, 0), empty_cache_}, {{"mode", "numpy"}},
                    IrType::kF32, {kAnySize, h_.kv_heads, 0, h_.head_dim});
-    const IrValue past = graph_.Add({"ReadValue", "opset6"}, name + "/past", {empty},
-                                    {{"variable_id", id}, {"variable_type", "f32"}, {"variable_shape", IrText(shape)}},
-                                    IrType::kF32, shape);
+    const IrValue past =
+        graph_.Add({"ReadValue", "opset6"}, name + "/past", {empty},
+                   {{"variable_id", id}, {"variable_type", "f32"}, {"variable_shape", IrText(shape)}},
+                   IrType::kF32, shape);
     const IrValue ordered = graph_.Add(kGather, name + "/ordered", {past, beams_, constants_.Integer(0)},
                                        {{"batch_dims", "0"}}, IrType::kF32, shape);
     const IrValue all = Concat(name + "/all", {ordered, now}, 2);
@@ -283,8 +298,8 @@ class Decoder {
     const IrValue attended =
         graph_.Add({"ScaledDotProductAttention", "opset13"}, name + "/attended", {q, keys, values, mask_},
                    {{"causal", "false"}}, IrType::kF32, graph_.ShapeOf(q));
-    const IrValue joined = Reshape(name + "/joined", SwapMiddle(name + "/turned", attended),
-                                   {0, 0, h_.heads * h_.head_dim});
+    const IrValue joined =
+        Reshape(name + "/joined", SwapMiddle(name + "/turned", attended), {0, 0, h_.heads * h_.head_dim});
     return Product(Role::kAttnOutput, layer, joined);
   }
 
@@ -296,15 +311,16 @@ class Decoder {
     } else {
       parts = {Product(Role::kFfnGate, layer, x), Product(Role::kFfnUp, layer, x)};
     }
-    const IrValue silu =
-        graph_.Add({"Swish", "opset4"}, name + "/silu", {parts[0]}, {}, IrType::kF32, graph_.ShapeOf(parts[0]));
+    const IrValue silu = graph_.Add({"Swish", "opset4"}, name + "/silu", {parts[0]}, {}, IrType::kF32,
+                                    graph_.ShapeOf(parts[0]));
     return Product(Role::kFfnDown, layer, graph_.Elementwise(kMultiply, name + "/gated", silu, parts[1]));
   }
 
   IrValue Layer(int layer, IrValue x) {
     const std::string name = fmt::format("model.layers.{}", layer);
     x = graph_.Elementwise(kAdd, name + "/attended", x, Attend(layer, Normalize(Role::kAttnNorm, layer, x)));
-    return graph_.Elementwise(kAdd, name + "/done", x, FeedForward(layer, Normalize(Role::kFfnNorm, layer, x)));
+    return graph_.Elementwise(kAdd, name + "/done", x,
+                              FeedForward(layer, Normalize(Role::kFfnNorm, layer, x)));
   }
 
   const Hyperparameters& h_;

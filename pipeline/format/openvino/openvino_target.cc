@@ -18,7 +18,8 @@ constexpr std::string_view kGenerationConfig = "generation_config.json";
 // A line of the cache, and more than any element: the file is mapped and read in place.
 constexpr uint64_t kAlignment = 64;
 
-absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe, const OutputTensor& tensor) {
+absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe,
+                             const OutputTensor& tensor) {
   if (tensor.dims == 1) return DType::kF32;
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
   const std::string_view role = Name(tensor.roles.front());

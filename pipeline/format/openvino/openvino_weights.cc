@@ -56,8 +56,7 @@ IrValue OpenVinoWeights::Widen(const Stored& stored, IrConstants& constants) {
     const int64_t groups = is.cols / kGroup;
     const IrValue codes = constant(is.name, CodeBits(dtype) == 4 ? IrType::kI4 : IrType::kI8,
                                    {is.rows, groups, kGroup}, stored.codes);
-    const IrValue scales =
-        constant(is.name + "/scale", IrType::kF16, {is.rows, groups, 1}, stored.scales);
+    const IrValue scales = constant(is.name + "/scale", IrType::kF16, {is.rows, groups, 1}, stored.scales);
     const IrValue values = graph_.Elementwise({"Multiply", "opset1"}, is.name + "/scaled",
                                               Convert(is.name + "/codes", codes, IrType::kF16), scales);
     narrow = graph_.Add({"Reshape", "opset1"}, is.name + "/rows", {values, constants.Vector(whole)},

@@ -1,4 +1,5 @@
-// The weights of a decoder: where each lies in the .bin, and the layers that widen it to F32. Not thread-safe.
+// The weights of a decoder: where each lies in the .bin, and the layers that widen it to F32. Not
+// thread-safe.
 #pragma once
 
 #include <map>

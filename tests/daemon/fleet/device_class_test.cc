@@ -160,13 +160,17 @@ TEST(ParseDeviceClass, RefusesWithLineAndKey) {
   EXPECT_EQ(ParseError(least), "parsed");
   EXPECT_THAT(ParseError(least + "[match]\nmemory = 3\n"), HasSubstr("line 5: unknown key match.memory"));
   EXPECT_THAT(ParseError(least + "colour = 'red'\n"), HasSubstr("line 4: unknown key colour"));
-  EXPECT_THAT(ParseError(least + "priority = 'high'\n"), HasSubstr("line 4: priority must be a whole number"));
-  EXPECT_THAT(ParseError(least + "memory_headroom = nan\n"), HasSubstr("memory_headroom must be a number from 1"));
+  EXPECT_THAT(ParseError(least + "priority = 'high'\n"),
+              HasSubstr("line 4: priority must be a whole number"));
+  EXPECT_THAT(ParseError(least + "memory_headroom = nan\n"),
+              HasSubstr("memory_headroom must be a number from 1"));
   EXPECT_THAT(ParseError(least + "match = 3\n"), HasSubstr("line 4: match must be a table"));
   EXPECT_THAT(ParseError(least + "[match]\nform = 'pc'\n"), HasSubstr("line 5: match.form must be a list"));
-  EXPECT_THAT(ParseError(least + "[match]\nform = ['pc', 3]\n"), HasSubstr("match.form must be a list of strings"));
+  EXPECT_THAT(ParseError(least + "[match]\nform = ['pc', 3]\n"),
+              HasSubstr("match.form must be a list of strings"));
   EXPECT_THAT(ParseError(least + "[match]\nmin_memory_mib = -1\n"), HasSubstr("match.min_memory_mib"));
-  EXPECT_THAT(ParseError(least + "[match]\nlabels = { a = 1 }\n"), HasSubstr("match.labels.a must be a string"));
+  EXPECT_THAT(ParseError(least + "[match]\nlabels = { a = 1 }\n"),
+              HasSubstr("match.labels.a must be a string"));
   EXPECT_THAT(ParseError(least + "'match.form' = ['pc']\n"), HasSubstr("unknown key"));
   EXPECT_THAT(ParseError("name = 'a'\nformat = 'gguf'\n"), HasSubstr("recipe is missing"));
   EXPECT_THAT(ParseError("name = 'A b'\nformat = 'gguf'\nrecipe = 'f16'\n"), HasSubstr("a-z"));

@@ -52,7 +52,7 @@ Graph::Graph(const std::filesystem::path& folder) : bin_(ReadFile(folder / "open
   if (!document.load_file((folder / "openvino_model.xml").c_str())) throw std::runtime_error("not XML");
   const pugi::xml_node net = document.child("net");
   std::map<int, Layer> found;
-  std::map<std::pair<int, int>, size_t> outputs;   // (id, port): number of the output
+  std::map<std::pair<int, int>, size_t> outputs;  // (id, port): number of the output
   std::map<std::pair<int, int>, std::pair<int, int>> sources;
   for (const pugi::xml_node edge : net.child("edges").children("edge"))
     sources[{edge.attribute("to-layer").as_int(), edge.attribute("to-port").as_int()}] = {

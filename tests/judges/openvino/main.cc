@@ -1,13 +1,14 @@
-// A small evaluator of OpenVINO models as judge of a folder with openvino_model.xml: the graph is executed as it stands.
+// A small evaluator of OpenVINO models as judge of a folder with openvino_model.xml: the graph is executed as
+// it stands.
 //
 //   openvino_ir FOLDER nll   TOKENS [PREFILL]
 //   openvino_ir FOLDER beams TOKENS OTHER
 //
-// TOKENS and OTHER are files of ids between commas. nll is the mean of -ln p(token | all before it) over every token after
-// the first: the first PREFILL tokens (all, unless given) go in at once, each further one alone, with the state that was
-// left. beams puts both texts into one batch, the shorter behind padding, all but the last ten tokens at once; then both
-// go on token by token, and change their places in the batch each time. Prints one line of JSON: {"tokens", "mean_nll"},
-// one or a list of two.
+// TOKENS and OTHER are files of ids between commas. nll is the mean of -ln p(token | all before it) over
+// every token after the first: the first PREFILL tokens (all, unless given) go in at once, each further one
+// alone, with the state that was left. beams puts both texts into one batch, the shorter behind padding, all
+// but the last ten tokens at once; then both go on token by token, and change their places in the batch each
+// time. Prints one line of JSON: {"tokens", "mean_nll"}, one or a list of two.
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -36,14 +37,18 @@ double NllOf(const float* logits, int64_t vocab, int64_t id) {
   return most + std::log(sum) - logits[id];
 }
 
-Tensor Integers(const char* type, Shape shape, Ids values) { return {type, std::move(shape), {}, std::move(values)}; }
+Tensor Integers(const char* type, Shape shape, Ids values) {
+  return {type, std::move(shape), {}, std::move(values)};
+}
 
 // A batch of texts that goes on: what each has had so far, padding first.
 struct Batch {
   std::vector<Ids> masks;  // of each row, over all tokens so far
 
-  // Logits of each row's new tokens; `padding` of them, in front, are none. `beams`: whose state each row goes on with.
-  Value Step(Graph& graph, const std::vector<Ids>& tokens, const std::vector<int64_t>& padding, const Ids& beams) {
+  // Logits of each row's new tokens; `padding` of them, in front, are none. `beams`: whose state each row
+  // goes on with.
+  Value Step(Graph& graph, const std::vector<Ids>& tokens, const std::vector<int64_t>& padding,
+             const Ids& beams) {
     const auto rows = static_cast<int64_t>(tokens.size()), now = static_cast<int64_t>(tokens[0].size());
     std::vector<Ids> before(tokens.size());
     for (size_t r = 0; r < tokens.size(); ++r)
@@ -60,11 +65,12 @@ struct Batch {
       ids.insert(ids.end(), tokens[r].begin(), tokens[r].end());
       mask.insert(mask.end(), masks[r].begin(), masks[r].end());
     }
-    return graph.Run({{"input_ids", Integers("i64", {rows, now}, ids)},
-                      {"attention_mask", Integers("i64", {rows, static_cast<int64_t>(masks[0].size())}, mask)},
-                      {"position_ids", Integers("i64", {rows, now}, positions)},
-                      {"beam_idx", Integers("i32", {rows}, beams)}},
-                     "logits");
+    return graph.Run(
+        {{"input_ids", Integers("i64", {rows, now}, ids)},
+         {"attention_mask", Integers("i64", {rows, static_cast<int64_t>(masks[0].size())}, mask)},
+         {"position_ids", Integers("i64", {rows, now}, positions)},
+         {"beam_idx", Integers("i32", {rows}, beams)}},
+        "logits");
   }
 };
 
@@ -77,14 +83,16 @@ void Nll(Graph& graph, const Ids& ids, size_t prefill) {
   double sum = 0;
   size_t at = 0, step = std::min(prefill, ids.size() - 1);
   while (at < ids.size() - 1) {
-    const Value logits = batch.Step(graph, {Ids(ids.begin() + static_cast<long>(at), ids.begin() + static_cast<long>(at + step))},
-                                    {0}, {0});
+    const Value logits = batch.Step(
+        graph, {Ids(ids.begin() + static_cast<long>(at), ids.begin() + static_cast<long>(at + step))}, {0},
+        {0});
     for (size_t i = 0; i < step; ++i)
       sum += NllOf(Row(*logits, 0, static_cast<int64_t>(i)), logits->shape.at(2), ids[at + i + 1]);
     at += step;
     step = 1;
   }
-  std::printf("{\"tokens\": %zu, \"mean_nll\": %.9f}\n", ids.size(), sum / static_cast<double>(ids.size() - 1));
+  std::printf("{\"tokens\": %zu, \"mean_nll\": %.9f}\n", ids.size(),
+              sum / static_cast<double>(ids.size() - 1));
 }
 
 void Beams(Graph& graph, const std::vector<Ids>& texts) {

@@ -1,5 +1,5 @@
-// OpenVINO's operations as its specification words them, slowly and plainly: what the graph says is done literally, F16
-// rounds after every operation, sums are in double.
+// OpenVINO's operations as its specification words them, slowly and plainly: what the graph says is done
+// literally, F16 rounds after every operation, sums are in double.
 #include <algorithm>
 #include <functional>
 #include <numeric>
@@ -78,8 +78,9 @@ struct Cut {
 Cut CutAt(const Shape& shape, int64_t axis) {
   Cut cut;
   for (size_t i = 0; i < shape.size(); ++i)
-    (static_cast<int64_t>(i) < axis ? cut.outer : static_cast<int64_t>(i) == axis ? cut.size : cut.inner) *=
-        shape[i];
+    (static_cast<int64_t>(i) < axis    ? cut.outer
+     : static_cast<int64_t>(i) == axis ? cut.size
+                                       : cut.inner) *= shape[i];
   return cut;
 }
 
@@ -168,7 +169,8 @@ Tensor MeanOfLast(const Layer& layer, const Tensor& in, const Tensor& axes) {
 
 // x [.., K] times w [N, K] turned.
 Tensor MatMul(const Layer& layer, const Tensor& x, const Tensor& w) {
-  if (layer.Attribute("transpose_a") != "false" || layer.Attribute("transpose_b") != "true" || w.shape.size() != 2)
+  if (layer.Attribute("transpose_a") != "false" || layer.Attribute("transpose_b") != "true" ||
+      w.shape.size() != 2)
     Fail("only products with rows of weights are known");
   if (x.type != w.type || x.shape.back() != w.shape[1]) Fail("the factors do not fit");
   const int64_t n = w.shape[0], k = w.shape[1];
@@ -311,7 +313,8 @@ Tensor Attention(const Layer& layer, const In& in) {
       for (double& score : scores) sum += score = std::exp(score - most);
       for (int64_t d = 0; d < head; ++d) {
         double value = 0;
-        for (int64_t j = 0; j < total; ++j) value += scores[static_cast<size_t>(j)] * F(v, (h * total + j) * head + d);
+        for (int64_t j = 0; j < total; ++j)
+          value += scores[static_cast<size_t>(j)] * F(v, (h * total + j) * head + d);
         Set(out, (h * now + i) * head + d, static_cast<float>(value / sum));
       }
     }

@@ -9,21 +9,25 @@ namespace quantfleet::pipeline {
 namespace {
 
 std::string Net(std::string_view layers) {
-  return fmt::format("<?xml version=\"1.0\"?><net name=\"a\" version=\"11\"><layers>{}</layers></net>", layers);
+  return fmt::format("<?xml version=\"1.0\"?><net name=\"a\" version=\"11\"><layers>{}</layers></net>",
+                     layers);
 }
 
 std::string Constant(std::string_view attributes) {
-  return Net(fmt::format("<layer id=\"0\" name=\"w\" type=\"Const\" version=\"opset1\"><data {} /></layer>", attributes));
+  return Net(fmt::format("<layer id=\"0\" name=\"w\" type=\"Const\" version=\"opset1\"><data {} /></layer>",
+                         attributes));
 }
 
 TEST(IrFile, ConstantsInTheFilesOrder) {
-  const auto constants = ReadIrConstants(
-      Net("<layer id=\"0\" name=\"input_ids\" type=\"Parameter\"><data shape=\"?,?\" element_type=\"i64\" /></layer>"
-          "<layer id=\"1\" name=\"a.weight\" type=\"Const\"><data element_type=\"i4\" shape=\"3, 2, 5\" offset=\"64\" "
-          "size=\"15\" /></layer>"
-          "<layer id=\"2\" name=\"&lt;b&gt;\" type=\"Const\"><data element_type=\"f16\" shape=\"\" offset=\"0\" "
-          "size=\"2\" /></layer>"),
-      "m.xml", 79);
+  const auto constants = ReadIrConstants(Net("<layer id=\"0\" name=\"input_ids\" type=\"Parameter\"><data "
+                                             "shape=\"?,?\" element_type=\"i64\" /></layer>"
+                                             "<layer id=\"1\" name=\"a.weight\" type=\"Const\"><data "
+                                             "element_type=\"i4\" shape=\"3, 2, 5\" offset=\"64\" "
+                                             "size=\"15\" /></layer>"
+                                             "<layer id=\"2\" name=\"&lt;b&gt;\" type=\"Const\"><data "
+                                             "element_type=\"f16\" shape=\"\" offset=\"0\" "
+                                             "size=\"2\" /></layer>"),
+                                         "m.xml", 79);
   ASSERT_OK(constants);
   ASSERT_EQ(constants->size(), 2u);
   EXPECT_EQ((*constants)[0].name, "a.weight");
@@ -58,10 +62,11 @@ TEST(IrFile, WhatIsNoModelIsRefused) {
   EXPECT_ERROR(ReadIrConstants("<model version=\"11\" />", "m.xml", 0), kDataLoss, "version 11");
   EXPECT_ERROR(ReadIrConstants(std::string(kMaxIrBytes + 1, ' '), "m.xml", 0), kDataLoss, "larger");
   // A billion laughs.
-  EXPECT_ERROR(ReadIrConstants("<?xml version=\"1.0\"?><!DOCTYPE net [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;\">]>"
-                               "<net version=\"11\" name=\"&b;\" />",
-                               "m.xml", 0),
-               kDataLoss, "document type");
+  EXPECT_ERROR(
+      ReadIrConstants("<?xml version=\"1.0\"?><!DOCTYPE net [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;\">]>"
+                      "<net version=\"11\" name=\"&b;\" />",
+                      "m.xml", 0),
+      kDataLoss, "document type");
   // Deeper than any stack: the parser does not call itself.
   std::string deep = "<net version=\"11\">";
   for (int i = 0; i < 1'000'000; ++i) deep += "<a>";

@@ -48,10 +48,10 @@ TEST(OpenVinoTarget, EveryPlaceHasAConstantThatPointsThere) {
     EXPECT_LE(placed.offset + static_cast<uint64_t>(piece.rows * RowBytes(placed, piece.cols)),
               holder.offset + holder.size);
     EXPECT_TRUE(holder.name.starts_with(placed.tensor)) << holder.name;
-    EXPECT_EQ(holder.type, placed.part == Part::kScales                              ? "f16"
-                           : placed.part == Part::kBlocks                            ? "f32"
+    EXPECT_EQ(holder.type, placed.part == Part::kScales   ? "f16"
+                           : placed.part == Part::kBlocks ? "f32"
                            : placed.dtype == DType::kQ4_0 ? "i4"
-                                                                                     : "i8");
+                                                          : "i8");
     begun += placed.offset == holder.offset;
   }
   // Each constant that is no number of the graph's own begins with a piece.

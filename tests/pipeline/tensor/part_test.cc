@@ -66,7 +66,8 @@ TEST_P(PartTest, CodesScalesAndBiasesAreTheBlocksAgain) {
         ASSERT_EQ(value, decoded[i]) << i;
       }
       if (!has_signed) continue;
-      const auto in = static_cast<unsigned>(signed_codes[static_cast<size_t>(i * bits / 8)]) >> (i * bits % 8);
+      const auto in =
+          static_cast<unsigned>(signed_codes[static_cast<size_t>(i * bits / 8)]) >> (i * bits % 8);
       const int turned = static_cast<int>(in & ((1u << bits) - 1));
       const int signed_code = turned >> (bits - 1) ? turned - (1 << bits) : turned;
       ASSERT_EQ(scale * static_cast<float>(signed_code), decoded[i]) << i;
