@@ -154,7 +154,7 @@ class OpenAiClient(Serving):
         self.assertEqual(errors["hot"]["status"], 400)
 
     def test_client_that_leaves_ends_its_generation(self):
-        server = self.server(self.talker())
+        server = self.server(self.talker(PHI3))
         self.assertEqual(self.client(server, "abort")["abort"]["pieces"], 3)
         wait_for("the generation's end", lambda: server.metric("quantfleet_agent_generations_running") == 0)
         self.assertEqual(server.metric("quantfleet_agent_generations_cancelled_total"), 1)

@@ -354,7 +354,7 @@ TEST_F(CompletionServerTest, ClientThatDoesNotReadIsGivenUp) {
   CompletionServer::Options options;
   options.write_timeout = std::chrono::milliseconds(50);
   Start(options);
-  const auto engine = Serve({std::string(1 << 20, 'x')});
+  const auto engine = Serve(std::vector<std::string>(32, std::string(1 << 20, 'x')));
   engine->SetEndless();
   HttpClient deaf(server_->endpoint());
   deaf.SendPost("/v1/completions", R"({"prompt":"Once","stream":true})");
