@@ -1,19 +1,69 @@
-// Connections: who may come, what a request is, when it ends.
+// HTTP/1.1 by Boost.Beast, one coroutine per connection, all on one thread. Generations run on the queue's
+// thread and reach their connection through an Exchange.
 
 #include "agent/serve/completion_server.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <map>
+#include <optional>
+#include <thread>
 
-#include "agent/serve/completion_server_impl.h"
+#include "agent/serve/listen_socket.h"
+#include "agent/serve/prepare.h"
+#include "agent/serve/serve_metrics.h"
 
 namespace quantfleet::agent {
 namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using boost::system::error_code;
+using Request = http::request<http::string_body>;
+using Socket = asio::generic::stream_protocol::socket;  // TCP or unix
+using Stream = beast::basic_stream<asio::generic::stream_protocol>;
+
+constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+
+struct Connection {
+  explicit Connection(Socket socket) : stream(std::move(socket)) {}
+  Stream stream;
+  bool counted = true;  // among the open ones
+};
+using ConnectionPtr = std::shared_ptr<Connection>;
+
+// Between one generation and the connection that waits for it. Lives on the network thread alone: the queue's
+// thread only posts to it. What is pending is bounded by the answer itself, and by the write timeout.
+struct Exchange {
+  explicit Exchange(const asio::any_io_executor& executor) : wake(executor) {}
+  asio::steady_timer wake;
+  std::string pending;                   // text that has not been sent
+  std::vector<TokenProbability> tokens;  // those of the pending text
+  std::optional<absl::StatusOr<GenerateResult>> result;
+
+  // Until there is text (or, when `whole`, everything) or the end.
+  asio::awaitable<void> Wait(bool whole) {
+    while (!result && (whole || (pending.empty() && tokens.empty()))) {
+      wake.expires_at(asio::steady_timer::time_point::max());
+      co_await wake.async_wait(kTuple);
+    }
+  }
+};
 
 using asio::ip::tcp;
 using local = asio::local::stream_protocol;
@@ -24,53 +74,79 @@ constexpr std::string_view kModels = "/v1/models/";
 
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
-// A socket that a process left behind when it was killed; one that answers is somebody's.
-absl::Status RemoveStale(asio::io_context& io, const std::string& path) {
-  struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0) return absl::OkStatus();
-  if (!S_ISSOCK(info.st_mode)) return AlreadyExists("{} is there and is no socket", path);
-  local::socket probe(io);
-  error_code error;
-  probe.connect(local::endpoint(path), error);
-  if (!error) return Unavailable("another process listens on unix:{}", path);
-  ::unlink(path.c_str());
-  return absl::OkStatus();
-}
-
 }  // namespace
 
+struct CompletionServer::Impl {
+  Impl(const Options& with, const Clock& clock_, Random& random_)
+      : options(with),
+        clock(clock_),
+        random(random_),
+        tcp_acceptor(io),
+        unix_acceptor(io),
+        flush(io),
+        queue(with.queue) {}
+
+  absl::Status Listen();
+  void Shut();
+
+  template <class Acceptor>
+  asio::awaitable<void> Accept(Acceptor& acceptor);
+  void Take(Socket socket);
+  asio::awaitable<void> Serve(ConnectionPtr connection, bool crowded);
+  asio::awaitable<bool> ServeOne(const ConnectionPtr& connection, beast::flat_buffer& buffer, bool crowded);
+  asio::awaitable<bool> Route(const ConnectionPtr& connection, const Request& request);
+  // An answer in one piece. Given to a coroutine by a name of its own: g++ 12 destroys one that is made in
+  // the call twice.
+  struct Page {
+    int status;
+    std::string body;
+    const char* type = "application/json";
+  };
+  // What is asked for without a body; nullopt: there is no such page.
+  std::optional<Page> Look(std::string_view target);
+  asio::awaitable<bool> Complete(const ConnectionPtr& connection, const Request& request, Endpoint endpoint);
+  std::shared_ptr<Exchange> Connect(Generation& generation);
+  void Watch(const ConnectionPtr& connection, const std::shared_ptr<Generation>& generation);
+  asio::awaitable<bool> StreamAnswer(Stream& stream, const Request& request, const CompletionRequest& wanted,
+                                     const AnswerHead& head, Exchange& exchange);
+  asio::awaitable<bool> Reply(Stream& stream, unsigned version, bool keep_alive, Page page);
+  asio::awaitable<bool> ReplyError(Stream& stream, unsigned version, bool keep_alive, const ApiError& error);
+  asio::awaitable<void> Linger(Stream& stream);
+  void Cancel(Generation& generation);
+  ServeCounts Counts() const;
+
+  const Options options;
+  const Clock& clock;
+  Random& random;
+  ModelTable models;
+  std::string endpoint;
+  bool is_unix = false;
+  // The network thread's own; before `io`, whose end destroys the coroutines.
+  std::map<uint64_t, Connection*> reading;  // that wait for a request, longest first
+  uint64_t reads = 0;
+  size_t connections = 0;
+  bool draining = false, flushing = false;
+  ServeCounts counts;
+  asio::io_context io{1};
+  asio::ip::tcp::acceptor tcp_acceptor;
+  asio::local::stream_protocol::acceptor unix_acceptor;
+  asio::steady_timer flush;
+  GenerationQueue queue;
+  std::jthread thread;
+};
+
 absl::Status CompletionServer::Impl::Listen() {
-  QF_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options.listen));
-  is_unix = !address.path.empty();
-  error_code error;
-  if (is_unix) {
-    QF_RETURN_IF_ERROR(RemoveStale(io, address.path));
-    unix_acceptor.open(local(), error);
-    if (!error) unix_acceptor.bind(local::endpoint(address.path), error);
-    // Nobody can connect before it listens, so that it is never open to others.
-    if (!error && ::chmod(address.path.c_str(), 0600) != 0)
-      error.assign(errno, boost::system::system_category());
-    if (!error) unix_acceptor.listen(asio::socket_base::max_listen_connections, error);
-    endpoint = options.listen;
-  } else {
-    const tcp::endpoint at(asio::ip::make_address(address.host, error), address.port);
-    if (error) return InvalidArgument("listening on {}: {}", options.listen, error.message());
-    tcp_acceptor.open(at.protocol(), error);
-    if (!error) tcp_acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) tcp_acceptor.bind(at, error);
-    if (!error) tcp_acceptor.listen(asio::socket_base::max_listen_connections, error);
-  }
-  if (error) return Unavailable("listening on {}: {}", options.listen, error.message());
-  if (!is_unix) {
-    const tcp::endpoint bound = tcp_acceptor.local_endpoint(error);
-    endpoint = bound.address().is_v6() ? fmt::format("[{}]:{}", bound.address().to_string(), bound.port())
-                                       : fmt::format("{}:{}", bound.address().to_string(), bound.port());
-  }
+  QF_ASSIGN_OR_RETURN(const ListenSocket socket, OpenListenSocket(options.listen));
+  endpoint = socket.endpoint;
+  is_unix = socket.family == AF_UNIX;
   const auto ended = [](std::exception_ptr) {};
-  if (is_unix)
+  if (is_unix) {
+    unix_acceptor.assign(local(), socket.fd);
     asio::co_spawn(io, Accept(unix_acceptor), ended);
-  else
+  } else {
+    tcp_acceptor.assign(socket.family == AF_INET ? tcp::v4() : tcp::v6(), socket.fd);
     asio::co_spawn(io, Accept(tcp_acceptor), ended);
+  }
   thread = std::jthread([this] { io.run(); });
   return absl::OkStatus();
 }
@@ -224,6 +300,122 @@ asio::awaitable<bool> CompletionServer::Impl::Route(const ConnectionPtr& connect
                           : "there are /v1/completions, /v1/chat/completions, "
                             "/v1/models, /health and /metrics";
   co_return co_await ReplyError(stream, version, keep, refused);
+}
+
+std::shared_ptr<Exchange> CompletionServer::Impl::Connect(Generation& generation) {
+  auto exchange = std::make_shared<Exchange>(io.get_executor());
+  generation.on_text = [this, exchange](std::string_view piece, std::span<const TokenProbability> tokens) {
+    asio::post(io, [exchange, text = std::string(piece),
+                    shown = std::vector<TokenProbability>(tokens.begin(), tokens.end())]() mutable {
+      exchange->pending += text;
+      std::ranges::move(shown, std::back_inserter(exchange->tokens));
+      exchange->wake.cancel();
+    });
+  };
+  generation.on_done = [this, exchange](absl::StatusOr<GenerateResult> result) {
+    asio::post(io, [exchange, result = std::move(result)]() mutable {
+      exchange->result = std::move(result);
+      exchange->wake.cancel();
+    });
+  };
+  return exchange;
+}
+
+void CompletionServer::Impl::Cancel(Generation& generation) {
+  if (!generation.cancelled.exchange(true)) ++counts.cancelled;
+}
+
+// Readable without bytes is the end: nobody waits for this answer any more.
+void CompletionServer::Impl::Watch(const ConnectionPtr& connection,
+                                   const std::shared_ptr<Generation>& generation) {
+  connection->stream.expires_never();
+  connection->stream.socket().async_wait(Socket::wait_read,
+                                         [this, connection, running = generation](error_code error) {
+                                           if (error) return;
+                                           if (connection->stream.socket().available(error) == 0)
+                                             Cancel(*running);
+                                         });
+}
+
+asio::awaitable<bool> CompletionServer::Impl::Complete(const ConnectionPtr& connection,
+                                                       const Request& request, Endpoint endpoint_kind) {
+  Stream& stream = connection->stream;
+  const unsigned version = request.version();
+  const bool keep = request.keep_alive();
+  const auto wanted = ParseCompletionRequest(endpoint_kind, request.body());
+  if (!wanted.ok()) co_return co_await ReplyError(stream, version, keep, ToApiError(wanted.status()));
+  AnswerHead head{
+      .endpoint = endpoint_kind, .id = {}, .model = {}, .created = ToUnixMillis(clock.Now()) / 1000};
+  auto generation = PrepareGeneration(*wanted, models, random, &head);
+  if (!generation.ok()) co_return co_await ReplyError(stream, version, keep, ToApiError(generation.status()));
+  const auto exchange = Connect(**generation);
+  const absl::Status submitted = queue.Submit(*generation);
+  if (!submitted.ok()) co_return co_await ReplyError(stream, version, keep, ToApiError(submitted));
+
+  Watch(connection, *generation);
+  co_await exchange->Wait(/*whole=*/!wanted->stream);
+  if (exchange->result && !exchange->result->ok())
+    co_return co_await ReplyError(stream, version, keep, ToApiError(exchange->result->status()));
+  if (!wanted->stream) {
+    Page page{200, RenderAnswer(head, **exchange->result)};
+    co_return co_await Reply(stream, version, keep, std::move(page));
+  }
+  ++counts.requests[200];
+  const bool sent = co_await StreamAnswer(stream, request, *wanted, head, *exchange);
+  if (!sent && !exchange->result) Cancel(**generation);
+  co_return sent&& keep&& version >= 11;
+}
+
+asio::awaitable<bool> CompletionServer::Impl::StreamAnswer(Stream& stream, const Request& request,
+                                                           const CompletionRequest& wanted,
+                                                           const AnswerHead& head, Exchange& exchange) {
+  const bool chunked = request.version() >= 11;  // HTTP/1.0 ends with the connection instead
+  http::response<http::empty_body> response(http::status::ok, request.version());
+  response.set(http::field::content_type, "text/event-stream");
+  response.set(http::field::cache_control, "no-cache");
+  response.keep_alive(chunked && request.keep_alive() && !draining);
+  response.chunked(chunked);
+  http::response_serializer<http::empty_body> serializer(response);
+  stream.expires_after(options.write_timeout);
+  auto [header_error, header_size] = co_await http::async_write_header(stream, serializer, kTuple);
+  if (header_error) co_return false;
+
+  bool first = true, last = false;
+  while (!last) {
+    stream.expires_never();
+    co_await exchange.Wait(/*whole=*/false);
+    last = exchange.result.has_value();
+    std::string events;
+    if (!exchange.pending.empty() || !exchange.tokens.empty()) {
+      events = "data: " + RenderPiece(head, exchange.pending, exchange.tokens, first) + "\n\n";
+      exchange.pending.clear();
+      exchange.tokens.clear();
+      first = false;
+    }
+    if (last && exchange.result->ok()) {
+      const GenerateResult& result = **exchange.result;
+      if (first) events += "data: " + RenderPiece(head, "", {}, true) + "\n\n";
+      events += "data: " + RenderLastPiece(head, result.finish_reason) + "\n\n";
+      if (wanted.include_usage) events += "data: " + RenderUsagePiece(head, result) + "\n\n";
+    } else if (last) {
+      events += "data: " + RenderError(ToApiError(exchange.result->status())) + "\n\n";
+    }
+    if (last) events += "data: [DONE]\n\n";
+    stream.expires_after(options.write_timeout);
+    error_code error;
+    if (chunked) {
+      std::tie(error, std::ignore) =
+          co_await asio::async_write(stream, http::make_chunk(asio::buffer(events)), kTuple);
+    } else {
+      std::tie(error, std::ignore) = co_await asio::async_write(stream, asio::buffer(events), kTuple);
+    }
+    if (error) co_return false;
+  }
+  if (chunked) {
+    auto [error, size] = co_await asio::async_write(stream, http::make_chunk_last(), kTuple);
+    if (error) co_return false;
+  }
+  co_return true;
 }
 
 asio::awaitable<bool> CompletionServer::Impl::Reply(Stream& stream, unsigned version, bool keep_alive,

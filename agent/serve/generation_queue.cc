@@ -22,10 +22,11 @@ absl::Status GenerationQueue::Submit(std::shared_ptr<Generation> generation) {
   absl::Status status;
   {
     std::lock_guard lock(mutex_);
-    const auto wanted =
-        std::stable_partition(waiting_.begin(), waiting_.end(), [](const auto& g) { return !g->cancelled; });
-    left.assign(wanted, waiting_.end());
-    waiting_.erase(wanted, waiting_.end());
+    std::erase_if(waiting_, [&](const auto& one) {
+      if (!one->cancelled) return false;
+      left.push_back(one);
+      return true;
+    });
     if (draining_) {
       status = Unavailable("the agent is stopping");
     } else if (waiting_.size() >= limits_.most_waiting) {
