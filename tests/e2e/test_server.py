@@ -252,7 +252,7 @@ class BadCompany(Serving):
             self.addCleanup(client.close)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(server.address())
-            body = json.dumps({"prompt": "Once", "max_tokens": 600, "temperature": 0, "stream": True, "logprobs": 20})
+            body = json.dumps({"prompt": "Once", "max_tokens": 150, "temperature": 0, "stream": True, "logprobs": 20})
             client.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
             deaf.append(client)
         wait_for("all three to run", lambda: server.metric("quantfleet_agent_generations_running") == 3)
