@@ -9,6 +9,7 @@
 #include "agent/identity/session.h"
 #include "agent/platform/hardware.h"
 #include "agent/platform/state_lock.h"
+#include "agent/serve/listen_address.h"
 #include "agent/status_file.h"
 #include "agent/update/worker.h"
 
@@ -204,7 +205,7 @@ absl::Status RunAgent(const AgentWorld& world, const AgentOptions& options, std:
   CompletionServer::Options serve;
   serve.listen = options.listen;
   QF_ASSIGN_OR_RETURN(const auto server, CompletionServer::Start(serve, world.clock, world.random));
-  spdlog::info("device {}; models answer on http://{}/v1", identity.device_id, server->endpoint());
+  spdlog::info("device {}; models answer on {}", identity.device_id, EndpointUrl(server->endpoint()));
   Agent agent(world, options, *server, std::move(identity));
   return agent.Run(stop);
 }

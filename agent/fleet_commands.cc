@@ -1,18 +1,16 @@
 #include "agent/fleet_commands.h"
 
 #include <fmt/core.h>
-#include <signal.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <thread>
 
 #include "agent/agent.h"
 #include "agent/identity/enrolment.h"
 #include "agent/platform/hardware.h"
 #include "agent/platform/state_lock.h"
+#include "agent/run_until_signal.h"
 #include "agent/status_file.h"
 
 namespace quantfleet::agent {
@@ -88,30 +86,6 @@ absl::Status Enroll(const EnrollOptions& options) {
   return absl::OkStatus();
 }
 
-// SIGTERM and SIGINT are taken by one thread with sigwait; the agent runs on another with a stop token.
-absl::Status RunUntilSignal(const std::function<absl::Status(std::stop_token)>& run) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  // Before any thread is made, so that each inherits it.
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-  absl::Status result;
-  bool finished = false;  // written before the signal that main waits for
-  std::jthread runner([&](std::stop_token stop) {
-    result = run(stop);
-    finished = true;
-    ::kill(::getpid(), SIGTERM);
-  });
-  int number = 0;
-  sigwait(&signals, &number);
-  runner.request_stop();
-  runner.join();
-  if (!finished) return Internal("the agent did not finish");
-  return result;
-}
-
 struct StartOptions {
   std::string state = DefaultStateFolder().string();
   std::string listen = "127.0.0.1:0";
@@ -164,7 +138,7 @@ void AddStart(CLI::App& app, Action& action) {
       ->capture_default_str();
   command
       ->add_option("--listen", options->listen,
-                   "loopback address of the completion endpoint; port 0: a free one")
+                   "loopback address of the completion endpoint (port 0: a free one), or unix:PATH")
       ->type_name("HOST:PORT")
       ->capture_default_str();
   command->add_option("--threads", options->threads, "of the engine; 0: as many as cores")

@@ -5,6 +5,7 @@
 
 #include "agent/fleet_commands.h"
 #include "agent/model_commands.h"
+#include "agent/serve_command.h"
 
 int main(int argc, char** argv) {
   CLI::App app{"The agent of a quantfleet device: enrols it, keeps its models current, runs them"};
@@ -13,6 +14,7 @@ int main(int argc, char** argv) {
   quantfleet::agent::Action action;
   quantfleet::agent::AddFleetCommands(app, action);
   quantfleet::agent::AddModelCommands(app, action);
+  quantfleet::agent::AddServeCommand(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -64,7 +64,7 @@ absl::Status Run(RunOptions options) {
   if (!options.as_json) {
     fmt::print("{}", options.request.prompt);
     std::fflush(stdout);
-    options.request.on_text = [](std::string_view piece) {
+    options.request.on_text = [](std::string_view piece, std::span<const TokenProbability>) {
       fmt::print("{}", piece);
       return std::fflush(stdout) == 0;
     };

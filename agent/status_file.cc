@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 
 #include "agent/platform/state_lock.h"
+#include "agent/serve/listen_address.h"
 #include "common/trust/certificate.h"
 
 namespace quantfleet::agent {
@@ -103,7 +104,7 @@ std::string StatusText(const AgentStatus& status) {
       fmt::format("device    {}\nclass     {}\ndaemon    {}\nagent     {}\n", status.identity.device_id,
                   status.identity.device_class.empty() ? "none" : status.identity.device_class,
                   status.identity.server, status.running ? "running" : "not running");
-  if (!status.endpoint.empty()) text += fmt::format("endpoint  http://{}/v1\n", status.endpoint);
+  if (!status.endpoint.empty()) text += fmt::format("endpoint  {}\n", EndpointUrl(status.endpoint));
   for (const v1::ModelStatus& model : status.models) {
     text += fmt::format("model     {}  release {}  {}", model.model(), model.release(),
                         v1::ModelStatus::Phase_Name(model.phase()));

@@ -201,14 +201,15 @@ void BpeTokenizer::EncodeWord(std::string_view word, std::vector<int32_t>& out) 
   }
 }
 
-absl::StatusOr<std::vector<int32_t>> BpeTokenizer::Encode(std::string_view text, bool add_bos,
-                                                          bool parse_special) const {
+absl::StatusOr<std::vector<int32_t>> BpeTokenizer::EncodeText(std::string_view text, bool add_bos,
+                                                              bool parse_special,
+                                                              std::span<const DataRange> data) const {
   if (text.size() > kMostText)
     return InvalidArgument("a text of {} bytes; at most {}", text.size(), kMostText);
   std::vector<int32_t> out;
   if (add_bos && bos_) out.push_back(*bos_);
   std::vector<std::string_view> words;
-  for (const auto& fragment : special_.Split(text, parse_special)) {
+  for (const auto& fragment : special_.Split(text, parse_special, data)) {
     if (fragment.token >= 0) {
       out.push_back(fragment.token);
       continue;

@@ -19,13 +19,13 @@ class BpeTokenizer final : public Tokenizer {
   static absl::StatusOr<std::unique_ptr<BpeTokenizer>> Create(const pipeline::TokenizerData& data,
                                                               std::string_view model_name);
 
-  absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_bos,
-                                              bool parse_special) const override;
   std::string Piece(int32_t id) const override;
   bool AddsLeadingSpace() const override { return false; }
   bool EndsGeneration(int32_t id) const override { return special_.EndsGeneration(id); }
 
  private:
+  absl::StatusOr<std::vector<int32_t>> EncodeText(std::string_view text, bool add_bos, bool parse_special,
+                                                  std::span<const DataRange> data) const override;
   // What merges join: the tokens, under their ids, and behind them what merges make on the way that is none.
   using Symbol = int32_t;
   struct Merge {

@@ -1,15 +1,12 @@
 #include "agent/runtime/engine.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <mutex>
 #include <new>
 
+#include "agent/runtime/gguf_continuation.h"
 #include "agent/runtime/runnable_model.h"
-#include "agent/runtime/sampler.h"
-#include "agent/runtime/text_stream.h"
-#include "agent/runtime/tokenizer.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -18,10 +15,6 @@ using Want = Transformer::Want;
 
 // Tokens whose logits are held at once while a text is judged.
 constexpr size_t kJudgedAtOnce = 32;
-
-double Seconds(std::chrono::steady_clock::time_point since) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
-}
 
 // -ln of the probability that softmax(logits) gives to `token`; NaN where a logit is.
 double NegativeLogLikelihood(std::span<const float> logits, int32_t token) {
@@ -51,7 +44,8 @@ class GgufEngine final : public Engine {
     return tokenizer_->Encode(text, add_bos, /*parse_special=*/false);
   }
 
-  absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request) override;
+  absl::StatusOr<std::unique_ptr<Continuation>> Begin(GenerateRequest request) override;
+  void Step(std::span<Continuation* const> continuations) override;
 
   absl::StatusOr<EvalResult> Evaluate(std::string_view text) override {
     QF_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, Tokenize(text, true));
@@ -80,79 +74,75 @@ class GgufEngine final : public Engine {
     return FailedPrecondition(
         "the model was loaded for token ids alone; load it with its tokenizer for text");
   }
-  absl::Status Continue(const GenerateRequest& request, std::vector<float>& logits, GenerateResult& result,
-                        bool strip_space);
+  void StepPrompt(GgufContinuation& one);
+  void StepTokens(std::span<GgufContinuation* const> all);
 
-  std::mutex mutex_;  // guards the model's transformer, which has one sequence
+  std::mutex mutex_;  // guards the model's transformer, and logits_
   RunnableModel model_;
   std::unique_ptr<Tokenizer> tokenizer_;  // null: token ids only
   std::string chat_template_;
+  std::vector<float> logits_;
 };
 
-absl::StatusOr<GenerateResult> GgufEngine::Generate(const GenerateRequest& request) {
+absl::StatusOr<std::unique_ptr<Continuation>> GgufEngine::Begin(GenerateRequest request) {
   QF_RETURN_IF_ERROR(NeedTokenizer());
   QF_RETURN_IF_ERROR(agent::Validate(request.sampling));
   if (request.max_tokens < 0) return InvalidArgument("max_tokens is {}, below 0", request.max_tokens);
-  QF_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt,
-                      tokenizer_->Encode(request.prompt, true, /*parse_special=*/true));
+  QF_ASSIGN_OR_RETURN(std::vector<int32_t> prompt,
+                      tokenizer_->Encode(request.prompt, true, /*parse_special=*/true, request.data));
   if (prompt.empty())
     return InvalidArgument("the prompt is empty, and the model begins with no token of its own");
-  GenerateResult result;
-  result.prompt_tokens = static_cast<int64_t>(prompt.size());
-  if (result.prompt_tokens > context())
-    return InvalidArgument("the prompt has {} tokens, the context takes {}", result.prompt_tokens, context());
-
-  std::lock_guard lock(mutex_);
-  model_.transformer->Reset();
-  const auto start = std::chrono::steady_clock::now();
-  std::vector<float> logits;
-  QF_RETURN_IF_ERROR(model_.transformer->Run(prompt, Want::kLast, logits));
-  result.prompt_seconds = Seconds(start);
-
-  const auto prompt_end = std::chrono::steady_clock::now();
-  // Text behind a control token (BOS, a turn's mark) was encoded with a space in front that it does not have.
-  const bool strip_space = tokenizer_->AddsLeadingSpace() && tokenizer_->Piece(prompt.back()).empty();
-  QF_RETURN_IF_ERROR(Continue(request, logits, result, strip_space));
-  result.generation_seconds = Seconds(prompt_end);
-  return result;
+  if (static_cast<int64_t>(prompt.size()) > context())
+    return OutOfRange("the prompt has {} tokens, the context takes {}", prompt.size(), context());
+  return std::make_unique<GgufContinuation>(*tokenizer_, std::move(request), std::move(prompt), context());
 }
 
-absl::Status GgufEngine::Continue(const GenerateRequest& request, std::vector<float>& logits,
-                                  GenerateResult& result, bool strip_space) {
-  Sampler sampler(request.sampling);
-  TextStream stream(request.stop);
-  const auto emit = [&](const std::string& text) {
-    result.text += text;
-    return text.empty() || !request.on_text || request.on_text(text);
-  };
-  while (result.finish_reason.empty()) {
-    if (static_cast<int64_t>(result.tokens.size()) >= request.max_tokens) {
-      result.finish_reason = "length";
-      break;
-    }
-    QF_ASSIGN_OR_RETURN(const int32_t token, sampler.Pick(logits));
-    if (tokenizer_->EndsGeneration(token)) {
-      result.finish_reason = "stop";
-      break;
-    }
-    result.tokens.push_back(token);
-    std::string piece = tokenizer_->Piece(token);
-    if (strip_space && !piece.empty()) {
-      if (piece[0] == ' ') piece.erase(0, 1);
-      strip_space = false;
-    }
-    if (!emit(stream.Append(piece))) {
-      result.finish_reason = "cancelled";
-    } else if (stream.stopped()) {
-      result.finish_reason = "stop";
-    } else if (model_.transformer->length() == context()) {
-      result.finish_reason = "length";
-    } else if (static_cast<int64_t>(result.tokens.size()) < request.max_tokens) {
-      QF_RETURN_IF_ERROR(model_.transformer->Run(std::span(&token, 1), Want::kLast, logits));
-    }
+void GgufEngine::Step(std::span<Continuation* const> continuations) {
+  std::lock_guard lock(mutex_);
+  GgufContinuation* prompting = nullptr;  // the first: prompts go one after the other
+  std::vector<GgufContinuation*> generating;
+  for (Continuation* continuation : continuations) {
+    auto* one = static_cast<GgufContinuation*>(continuation);
+    if (one->done()) continue;
+    if (one->NextPrompt(1).empty())
+      generating.push_back(one);
+    else if (prompting == nullptr)
+      prompting = one;
   }
-  if (result.finish_reason != "cancelled" && !emit(stream.Finish())) result.finish_reason = "cancelled";
-  return absl::OkStatus();
+  for (size_t at = 0; at < generating.size(); at += Transformer::kBatch)
+    StepTokens(
+        std::span(generating).subspan(at, std::min<size_t>(Transformer::kBatch, generating.size() - at)));
+  if (prompting != nullptr) StepPrompt(*prompting);
+}
+
+// Parts of a prompt are cut as a whole prompt's run would cut them, and share no pass with others: what comes
+// out is the same to the last bit, whoever else is served.
+void GgufEngine::StepPrompt(GgufContinuation& one) {
+  if (one.cache == nullptr) {
+    auto cache = KvCache::Create(model_.description.hyper, one.places());
+    if (!cache.ok()) return one.Fail(cache.status());
+    one.cache = *std::move(cache);
+  }
+  const std::span<const int32_t> part = one.NextPrompt(Transformer::kBatch);
+  one.PromptRan(static_cast<int64_t>(part.size()));
+  const bool last = one.NextPrompt(1).empty();
+  const absl::Status status =
+      model_.transformer->Run(*one.cache, part, last ? Want::kLast : Want::kNothing, logits_);
+  if (!status.ok()) return one.Fail(status);
+  if (last) one.Accept(logits_);
+}
+
+void GgufEngine::StepTokens(std::span<GgufContinuation* const> all) {
+  std::vector<Transformer::Next> next;
+  for (GgufContinuation* one : all) next.push_back({one->cache.get(), one->token()});
+  const absl::Status status = model_.transformer->RunTogether(next, logits_);
+  const auto width = static_cast<size_t>(vocab());
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (status.ok())
+      all[i]->Accept(std::span(logits_).subspan(i * width, width));
+    else
+      all[i]->Fail(status);
+  }
 }
 
 absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> tokens) {
@@ -187,6 +177,13 @@ absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> t
 }
 
 }  // namespace
+
+absl::StatusOr<GenerateResult> Engine::Generate(const GenerateRequest& request) {
+  QF_ASSIGN_OR_RETURN(const std::unique_ptr<Continuation> one, Begin(request));
+  Continuation* const all[] = {one.get()};
+  while (!one->done()) Step(all);
+  return one->Take();
+}
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Load(const fs::path& gguf, const EngineOptions& options) {
   try {

@@ -8,8 +8,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "agent/runtime/tokenizer.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
 
@@ -32,21 +34,44 @@ struct SamplingOptions {
   uint64_t seed = 0;
 };
 
+// How likely the model took a token to be, before temperature, top_k and top_p.
+struct TokenProbability {
+  std::string bytes;  // that the token adds to the text
+  double logprob = 0;
+  std::vector<std::pair<std::string, double>> top;  // the likeliest in its place, likeliest first
+  int64_t offset = 0;                               // of its first character in the text, in code points
+};
+
 struct GenerateRequest {
   std::string prompt;
+  std::vector<DataRange> data{};  // parts of the prompt in which no control token is to be found
   int64_t max_tokens = 128;
   SamplingOptions sampling{};
   std::vector<std::string> stop{};  // the text ends before the first of these
-  // Called with each piece of text as soon as it is whole UTF-8; false ends the generation ("cancelled").
-  std::function<bool(std::string_view piece)> on_text{};
+  int top_logprobs = -1;            // 0 and more: tell each token's probability, and those of so many others
+  // Called with each piece of text as soon as it is whole UTF-8, and with the tokens that have shown
+  // themselves in it, where probabilities were asked for; false ends the generation ("cancelled").
+  std::function<bool(std::string_view piece, std::span<const TokenProbability> tokens)> on_text{};
 };
 
 struct GenerateResult {
   std::string text;
   std::vector<int32_t> tokens;
+  std::vector<TokenProbability> probabilities;  // where asked for; not of tokens that only made a stop string
   int64_t prompt_tokens = 0;
   std::string finish_reason;  // "stop", "length", "cancelled"
   double prompt_seconds = 0, generation_seconds = 0;
+};
+
+// A generation under way. Belongs to its engine, which must outlive it, and is moved on by its Step alone.
+class Continuation {
+ public:
+  virtual ~Continuation() = default;
+  // Tokens that its KV cache has room for; the memory is taken by the first step.
+  virtual int64_t places() const = 0;
+  virtual bool done() const = 0;
+  // What came of it, or has come of it so far.
+  virtual absl::StatusOr<GenerateResult> Take() = 0;
 };
 
 struct EvalResult {
@@ -54,7 +79,7 @@ struct EvalResult {
   double mean_nll = 0;  // over every token after the first, given all before it
 };
 
-// Thread-safe; Generate and Evaluate run one at a time and wait for each other.
+// Thread-safe; Generate, Step and Evaluate run one at a time and wait for each other.
 class Engine {
  public:
   static absl::StatusOr<std::unique_ptr<Engine>> Load(const fs::path& gguf, const EngineOptions& options);
@@ -62,7 +87,13 @@ class Engine {
 
   // The text is data: "</s>" in it is four characters. In Generate's prompt it is the token of that name.
   virtual absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view text, bool add_bos) const = 0;
-  virtual absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request) = 0;
+  // Begin, and steps until it is done.
+  absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request);
+  // OUT_OF_RANGE: the prompt exceeds the context.
+  virtual absl::StatusOr<std::unique_ptr<Continuation>> Begin(GenerateRequest request) = 0;
+  // Moves every one that is not done: by a token, or one of those that still have prompt by a part of that.
+  // They share the pass over the weights, and each gets the tokens that it would get alone.
+  virtual void Step(std::span<Continuation* const> continuations) = 0;
   virtual absl::StatusOr<EvalResult> Evaluate(std::string_view text) = 0;
   virtual absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t> tokens) = 0;
   // Logits (one row of vocab per token) of a whole sequence, from an empty cache. For tests and quality

@@ -173,7 +173,7 @@ MultiplyRows FindMultiply(DType type) {
 bool TakesIntegers(DType type) { return FindMultiply(type) != nullptr; }
 
 const MatrixOps& ScalarMatrixOps() {
-  static constexpr MatrixOps kOps = {"scalar", Quantize, FindMultiply};
+  static constexpr MatrixOps kOps = {"scalar", Quantize, FindMultiply, FindMultiply};
   return kOps;
 }
 

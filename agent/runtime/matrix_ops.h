@@ -42,6 +42,8 @@ struct MatrixOps {
   QuantizeRow quantize;
   // Null: this set has nothing better for the type than vector_ops.h.
   MultiplyRows (*multiply)(pipeline::DType type);
+  // The same for rows of unlike sequences: each result is what its row would give alone, bit for bit.
+  MultiplyRows (*multiply_apart)(pipeline::DType type);
 };
 
 // True for the types whose products take the activations as integers.

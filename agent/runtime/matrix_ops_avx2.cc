@@ -68,7 +68,7 @@ MultiplyRows FindMultiply(DType type) {
 }  // namespace
 
 const MatrixOps& Avx2MatrixOps() {
-  static constexpr MatrixOps kOps = {"AVX2", QuantizeSimd, FindMultiply};
+  static constexpr MatrixOps kOps = {"AVX2", QuantizeSimd, FindMultiply, FindMultiply};
   return kOps;
 }
 

@@ -131,15 +131,30 @@ QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationR
   for (int t = 0; t < kTokens; ++t) _mm512_mask_storeu_ps(y + t * y_stride, rows, sums[t]);
 }
 
+// Strips of rows stay in cache while the tokens pass by; four tokens share the reading of a block.
+template <class B>
+QF_TARGET void MultiplyIntegersApart(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
+                                     std::span<const ActivationRow> x, float* y, int64_t y_stride) {
+  const auto tokens = static_cast<int64_t>(x.size());
+  for (int64_t r = 0; r < rows; r += kLanes) {
+    const std::byte* strip = weights + r * row_bytes;
+    const int64_t height = std::min<int64_t>(kLanes, rows - r);
+    int64_t t = 0;
+    float* out = y + r;
+    for (; t + 4 <= tokens; t += 4)
+      MultiplySome<B, 4>(strip, row_bytes, height, cols, &x[t], out + t * y_stride, y_stride);
+    for (; t + 2 <= tokens; t += 2)
+      MultiplySome<B, 2>(strip, row_bytes, height, cols, &x[t], out + t * y_stride, y_stride);
+    for (; t < tokens; ++t)
+      MultiplySome<B, 1>(strip, row_bytes, height, cols, &x[t], out + t * y_stride, y_stride);
+  }
+}
+
 template <class B>
 QF_TARGET void MultiplyIntegers(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
                                 std::span<const ActivationRow> x, float* y, int64_t y_stride) {
   const auto tokens = static_cast<int64_t>(x.size());
-  if (tokens < kFewTokens) {
-    for (int64_t t = 0; t < tokens; ++t)
-      MultiplySome<B, 1>(weights, row_bytes, rows, cols, &x[t], y + t * y_stride, y_stride);
-    return;
-  }
+  if (tokens < kFewTokens) return MultiplyIntegersApart<B>(weights, row_bytes, rows, cols, x, y, y_stride);
   const int64_t units = (cols + kActivationUnit - 1) / kActivationUnit;
   Panel panel;
   panel.codes.resize(static_cast<size_t>(units * kActivationUnit * kLanes));
@@ -260,16 +275,20 @@ QF_TARGET void MultiplyFloatPanel(const float* panel, int64_t begin, int64_t end
 }
 
 template <class Float>
+QF_TARGET void MultiplyFloatsApart(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
+                                   std::span<const ActivationRow> x, float* y, int64_t y_stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (size_t t = 0; t < x.size(); ++t)
+      y[static_cast<int64_t>(t) * y_stride + r] =
+          DotFloats<Float>(weights + r * row_bytes, x[t].values, cols);
+  }
+}
+
+template <class Float>
 QF_TARGET void MultiplyFloats(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
                               std::span<const ActivationRow> x, float* y, int64_t y_stride) {
   const auto tokens = static_cast<int64_t>(x.size());
-  if (tokens < kFewTokens) {
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t t = 0; t < tokens; ++t)
-        y[t * y_stride + r] = DotFloats<Float>(weights + r * row_bytes, x[t].values, cols);
-    }
-    return;
-  }
+  if (tokens < kFewTokens) return MultiplyFloatsApart<Float>(weights, row_bytes, rows, cols, x, y, y_stride);
   std::vector<float> panel(static_cast<size_t>((std::min(cols, kPanelColumns) + 15) / 16 * 16 * kStrip));
   for (int64_t r = 0; r < rows; r += kStrip) {
     const int64_t height = std::min<int64_t>(kStrip, rows - r);
@@ -289,37 +308,49 @@ QF_TARGET void MultiplyFloats(const std::byte* weights, int64_t row_bytes, int64
   }
 }
 
-MultiplyRows FindMultiply(DType type) {
+struct Pair {
+  MultiplyRows together, apart;
+};
+
+template <class B>
+constexpr Pair kIntegers = {MultiplyIntegers<B>, MultiplyIntegersApart<B>};
+template <class Float>
+constexpr Pair kFloats = {MultiplyFloats<Float>, MultiplyFloatsApart<Float>};
+
+Pair Find(DType type) {
   switch (type) {
     case DType::kF32:
-      return MultiplyFloats<F32>;
+      return kFloats<F32>;
     case DType::kF16:
-      return MultiplyFloats<F16>;
+      return kFloats<F16>;
     case DType::kBF16:
-      return MultiplyFloats<BF16>;
+      return kFloats<BF16>;
     case DType::kQ8_0:
-      return MultiplyIntegers<Q8_0>;
+      return kIntegers<Q8_0>;
     case DType::kQ4_0:
-      return MultiplyIntegers<Q4_0>;
+      return kIntegers<Q4_0>;
     case DType::kQ4_1:
-      return MultiplyIntegers<Legacy<true, false>>;
+      return kIntegers<Legacy<true, false>>;
     case DType::kQ5_0:
-      return MultiplyIntegers<Legacy<false, true>>;
+      return kIntegers<Legacy<false, true>>;
     case DType::kQ4_K:
-      return MultiplyIntegers<Q4_K>;
+      return kIntegers<Q4_K>;
     case DType::kQ5_K:
-      return MultiplyIntegers<Q5_K>;
+      return kIntegers<Q5_K>;
     case DType::kQ6_K:
-      return MultiplyIntegers<Q6_K>;
+      return kIntegers<Q6_K>;
     default:
-      return nullptr;
+      return {nullptr, nullptr};
   }
 }
+
+MultiplyRows FindMultiply(DType type) { return Find(type).together; }
+MultiplyRows FindMultiplyApart(DType type) { return Find(type).apart; }
 
 }  // namespace
 
 const MatrixOps& Avx512MatrixOps() {
-  static constexpr MatrixOps kOps = {"AVX-512 VNNI", QuantizeSimd, FindMultiply};
+  static constexpr MatrixOps kOps = {"AVX-512 VNNI", QuantizeSimd, FindMultiply, FindMultiplyApart};
   return kOps;
 }
 

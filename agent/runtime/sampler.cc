@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace quantfleet::agent {
 namespace {
@@ -20,6 +21,17 @@ int32_t ArgMax(std::span<const float> logits) {
     if (best < 0 || logits[i] > logits[best]) best = static_cast<int32_t>(i);
   }
   return best;
+}
+
+std::vector<int32_t> Likeliest(std::span<const float> logits, int count) {
+  std::vector<int32_t> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  const size_t keep = std::min(ids.size(), static_cast<size_t>(std::max(count, 0)));
+  std::ranges::partial_sort(ids, ids.begin() + static_cast<ptrdiff_t>(keep), [&](int32_t a, int32_t b) {
+    return MoreLikely({logits[a], a}, {logits[b], b});
+  });
+  ids.resize(keep);
+  return ids;
 }
 
 absl::Status Validate(const SamplingOptions& options) {

@@ -29,6 +29,9 @@ class Sampler {
 // INVALID_ARGUMENT for a temperature, top_k or top_p without meaning.
 absl::Status Validate(const SamplingOptions& options);
 
+// Of the `count` highest logits, highest first, the lowest id of equals first.
+std::vector<int32_t> Likeliest(std::span<const float> logits, int count);
+
 // The most likely token, the lowest id of equals; -1 when a logit is NaN.
 int32_t ArgMax(std::span<const float> logits);
 

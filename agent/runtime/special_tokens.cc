@@ -15,6 +15,16 @@ constexpr std::string_view kEndTexts[] = {"<|end|>",    "<|endoftext|>", "<|im_e
 
 bool IsSpace(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
 
+bool Touches(std::span<const DataRange> data, size_t begin, size_t end) {
+  const auto first = std::ranges::upper_bound(data, begin, {}, &DataRange::end);
+  return first != data.end() && first->begin < end;
+}
+
+// Turns are marked so, and some files have these marks as words of the user's.
+bool IsMark(std::string_view text) {
+  return text.size() > 4 && text.starts_with("<|") && text.ends_with("|>");
+}
+
 bool IsPhi3(std::string_view model_name) {
   std::string name(model_name);
   std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -34,7 +44,8 @@ SpecialTokens::SpecialTokens(const pipeline::TokenizerData& data, std::string_vi
     ends_[i] = std::ranges::find(kEndTexts, text) != std::end(kEndTexts);
     if (text.empty()) continue;
     const bool strips = phi3 && text != "<unk>" && text != "<s>" && text != "<|endoftext|>";
-    special_.push_back({text, static_cast<int32_t>(i), IsControl(type), strips});
+    special_.push_back(
+        {text, static_cast<int32_t>(i), IsControl(type), IsControl(type) || IsMark(text), strips});
   }
   if (data.eos && *data.eos >= 0 && static_cast<size_t>(*data.eos) < ends_.size()) ends_[*data.eos] = true;
   std::ranges::stable_sort(special_, std::greater<>(), [](const Special& s) { return s.text.size(); });
@@ -44,17 +55,25 @@ bool SpecialTokens::EndsGeneration(int32_t id) const {
   return id >= 0 && static_cast<size_t>(id) < ends_.size() && ends_[id];
 }
 
-void SpecialTokens::SplitOne(std::string_view text, const Special& special, std::vector<Fragment>& out) {
-  for (size_t at; (at = text.find(special.text)) != std::string_view::npos;) {
+void SpecialTokens::SplitOne(std::string_view text, const Special& special, const char* base,
+                             std::span<const DataRange> data, std::vector<Fragment>& out) {
+  for (size_t from = 0, at; (at = text.find(special.text, from)) != std::string_view::npos;) {
+    const size_t begin = static_cast<size_t>(text.data() - base) + at;
+    if (special.guarded && Touches(data, begin, begin + special.text.size())) {
+      from = at + 1;
+      continue;
+    }
     if (at > 0) out.push_back({text.substr(0, at)});
     out.push_back({{}, special.id});
     text.remove_prefix(at + special.text.size());
     while (special.strips_right && !text.empty() && IsSpace(text[0])) text.remove_prefix(1);
+    from = 0;
   }
   if (!text.empty()) out.push_back({text});
 }
 
-std::vector<SpecialTokens::Fragment> SpecialTokens::Split(std::string_view text, bool parse_special) const {
+std::vector<SpecialTokens::Fragment> SpecialTokens::Split(std::string_view text, bool parse_special,
+                                                          std::span<const DataRange> data) const {
   std::vector<Fragment> fragments;
   if (!text.empty()) fragments.push_back({text});
   for (const Special& special : special_) {
@@ -65,7 +84,7 @@ std::vector<SpecialTokens::Fragment> SpecialTokens::Split(std::string_view text,
       if (fragment.token >= 0)
         split.push_back(fragment);
       else
-        SplitOne(fragment.text, special, split);
+        SplitOne(fragment.text, special, text.data(), data, split);
     }
     fragments = std::move(split);
   }

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "agent/runtime/tokenizer.h"
 #include "pipeline/model/description.h"
 
 namespace quantfleet::agent {
@@ -25,17 +27,23 @@ class SpecialTokens {
   // Models named phi-3 strip white space to the right of special tokens, as in llama.cpp.
   SpecialTokens(const pipeline::TokenizerData& data, std::string_view model_name);
 
-  // In order; views into `text`. Control tokens count with `parse_special` only, user-defined ones always.
-  std::vector<Fragment> Split(std::string_view text, bool parse_special) const;
+  // In order; views into `text`. Control tokens count with `parse_special` and outside of `data` only,
+  // user-defined ones always.
+  std::vector<Fragment> Split(std::string_view text, bool parse_special,
+                              std::span<const DataRange> data = {}) const;
   bool EndsGeneration(int32_t id) const;
 
  private:
   struct Special {
     std::string text;
     int32_t id;
-    bool control, strips_right;
+    bool control;
+    bool guarded;  // never found in data
+    bool strips_right;
   };
-  static void SplitOne(std::string_view text, const Special& special, std::vector<Fragment>& out);
+  // `base`: where the whole text begins.
+  static void SplitOne(std::string_view text, const Special& special, const char* base,
+                       std::span<const DataRange> data, std::vector<Fragment>& out);
 
   std::vector<Special> special_;  // longest text first
   std::vector<bool> ends_;        // by id

@@ -84,7 +84,9 @@ absl::Status SpmTokenizer::BuildTables(std::string_view model_name) {
   if (data_.add_bos && !data_.bos) return InvalidArgument("the tokenizer adds a BOS token but names none");
 
   ids_.reserve(data_.tokens.size());
-  for (int32_t id = 0; id < count; ++id) ids_[data_.tokens[id].text] = id;
+  // What a text says becomes no control token, however its pieces merge.
+  for (int32_t id = 0; id < count; ++id)
+    if (!IsControl(data_.tokens[id].type)) ids_[data_.tokens[id].text] = id;
   special_ = SpecialTokens(data_, model_name);
 
   for (int b = 0; b < 256; ++b) {
@@ -144,14 +146,15 @@ void SpmTokenizer::EncodePlain(const std::string& escaped, std::vector<int32_t>&
   }
 }
 
-absl::StatusOr<std::vector<int32_t>> SpmTokenizer::Encode(std::string_view text, bool add_bos,
-                                                          bool parse_special) const {
+absl::StatusOr<std::vector<int32_t>> SpmTokenizer::EncodeText(std::string_view text, bool add_bos,
+                                                              bool parse_special,
+                                                              std::span<const DataRange> data) const {
   if (text.size() > kMostText)
     return InvalidArgument("a text of {} bytes; at most {}", text.size(), kMostText);
   std::vector<int32_t> out;
   if (add_bos && data_.add_bos) out.push_back(*data_.bos);
   bool after_special = true;
-  for (const auto& fragment : special_.Split(text, parse_special)) {
+  for (const auto& fragment : special_.Split(text, parse_special, data)) {
     if (fragment.token >= 0) {
       out.push_back(fragment.token);
       after_special = true;

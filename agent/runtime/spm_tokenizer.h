@@ -16,20 +16,20 @@ class SpmTokenizer final : public Tokenizer {
   static absl::StatusOr<std::unique_ptr<SpmTokenizer>> Create(const pipeline::TokenizerData& data,
                                                               std::string_view model_name);
 
-  absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_bos,
-                                              bool parse_special) const override;
   std::string Piece(int32_t id) const override;
   bool AddsLeadingSpace() const override { return data_.add_space_prefix; }
   bool EndsGeneration(int32_t id) const override;
 
  private:
+  absl::StatusOr<std::vector<int32_t>> EncodeText(std::string_view text, bool add_bos, bool parse_special,
+                                                  std::span<const DataRange> data) const override;
   explicit SpmTokenizer(const pipeline::TokenizerData& data) : data_(data) {}
   absl::Status BuildTables(std::string_view model_name);
   void EncodePlain(const std::string& escaped, std::vector<int32_t>& out) const;
   int32_t Find(std::string_view text) const;
 
   pipeline::TokenizerData data_;
-  std::unordered_map<std::string_view, int32_t> ids_;  // views into data_.tokens
+  std::unordered_map<std::string_view, int32_t> ids_;  // that text can become; views into data_.tokens
   SpecialTokens special_;
   std::array<int32_t, 256> bytes_{};  // id that stands for a byte
 };

@@ -35,13 +35,24 @@ TextStream::TextStream(std::vector<std::string> stops) : stops_(std::move(stops)
   std::erase_if(stops_, [](const std::string& stop) { return stop.empty(); });
 }
 
+std::string TextStream::Return(std::string text) {
+  returned_ += text.size();
+  return text;
+}
+
+void TextStream::Hold(std::string_view text) {
+  held_ += text;
+  come_.bytes += text.size();
+  come_.characters += std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; });
+}
+
 std::string TextStream::TakeCertain() {
   size_t cut = std::string::npos;
   for (const std::string& stop : stops_) cut = std::min(cut, held_.find(stop));
   if (cut != std::string::npos) {
     stopped_ = true;
     held_.resize(cut);
-    return std::exchange(held_, {});
+    return Return(std::exchange(held_, {}));
   }
   // The longest end of the text that begins a stop string waits.
   size_t waiting = 0;
@@ -52,21 +63,21 @@ std::string TextStream::TakeCertain() {
   }
   std::string certain = held_.substr(0, held_.size() - waiting);
   held_.erase(0, certain.size());
-  return certain;
+  return Return(std::move(certain));
 }
 
 std::string TextStream::Append(std::string_view bytes) {
   if (stopped_) return "";
   bytes_ += bytes;
-  held_ += TakeWholeUtf8(bytes_);
+  Hold(TakeWholeUtf8(bytes_));
   return TakeCertain();
 }
 
 std::string TextStream::Finish() {
   if (stopped_) return "";
-  if (!bytes_.empty()) held_ += kReplacement;
+  if (!bytes_.empty()) Hold(kReplacement);
   bytes_.clear();
-  return std::exchange(held_, {});
+  return Return(std::exchange(held_, {}));
 }
 
 }  // namespace quantfleet::agent

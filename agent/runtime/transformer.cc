@@ -2,13 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <new>
 
 namespace quantfleet::agent {
 namespace {
 
-// Tokens that share one pass over the weights.
-constexpr int64_t kBatch = 128;
 // Multiply-adds below which handing work to another thread costs more than it saves.
 constexpr int64_t kWorthAThread = 64 << 10;
 
@@ -23,18 +20,10 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(const pipeline:
                                                                  ThreadPool& pool, const VectorOps& ops,
                                                                  const MatrixOps* matrix_ops) {
   QF_ASSIGN_OR_RETURN(Rope rope, Rope::Create(hyper, context, weights.interleaved_rope));
-  const auto per_position = static_cast<uint64_t>(2 * hyper.layers * hyper.kv_heads * hyper.head_dim);
-  const auto values = CheckedMul(per_position, static_cast<uint64_t>(context));
-  const auto bytes = values ? CheckedMul(*values, sizeof(float)) : std::nullopt;
   std::unique_ptr<Transformer> made(
       new Transformer(hyper, std::move(weights), std::move(rope), context, pool, ops, matrix_ops));
-  if (bytes && *bytes < (uint64_t{1} << 46)) made->cache_.reset(new (std::nothrow) float[*values]);
-  if (made->cache_ == nullptr) {
-    return ResourceExhausted(
-        "no memory for the KV cache of a context of {} tokens ({} bytes each); ask for a "
-        "smaller context",
-        context, per_position * sizeof(float));
-  }
+  QF_ASSIGN_OR_RETURN(made->own_, KvCache::Create(hyper, context));
+  made->places_.resize(kBatch);
   const auto rows = [](std::vector<float>& buffer, int64_t width) {
     buffer.resize(static_cast<size_t>(kBatch * width));
   };
@@ -55,51 +44,68 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(const pipeline:
   return made;
 }
 
-float* Transformer::Keys(int layer, int64_t kv_head) const {
-  return cache_.get() + (layer * hyper_.kv_heads + kv_head) * context_ * hyper_.head_dim;
-}
-
-float* Transformer::Values(int layer, int64_t kv_head) const {
-  return Keys(static_cast<int>(hyper_.layers) + layer, kv_head);
-}
-
-absl::Status Transformer::Run(std::span<const int32_t> tokens, Want want, std::vector<float>& logits) {
+absl::Status Transformer::Check(const KvCache& cache, std::span<const int32_t> tokens) const {
   for (int32_t token : tokens) {
     if (token < 0 || token >= hyper_.vocab)
       return InvalidArgument("token id {} lies outside the vocabulary of {}", token, hyper_.vocab);
   }
   const int64_t count = static_cast<int64_t>(tokens.size());
-  if (count > context_ - length_)
-    return InvalidArgument("{} tokens do not fit the context of {}, of which {} are taken", count, context_,
-                           length_);
+  if (count > cache.capacity() - cache.length())
+    return InvalidArgument("{} tokens do not fit the context of {}, of which {} are taken", count,
+                           cache.capacity(), cache.length());
+  return absl::OkStatus();
+}
+
+absl::Status Transformer::Run(KvCache& cache, std::span<const int32_t> tokens, Want want,
+                              std::vector<float>& logits) {
+  QF_RETURN_IF_ERROR(Check(cache, tokens));
+  const int64_t count = static_cast<int64_t>(tokens.size());
   const int64_t wanted = want == Want::kAll ? count : want == Want::kLast ? std::min<int64_t>(count, 1) : 0;
   logits.resize(static_cast<size_t>(wanted * hyper_.vocab));
+  apart_ = false;
   for (int64_t done = 0; done < count;) {
     const int64_t batch = std::min(kBatch, count - done);
-    RunBatch(tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
+    for (int64_t row = 0; row < batch; ++row) SetRow(row, cache, cache.length() + row, tokens[done + row]);
+    RunLayers(batch);
+    cache.Grow(batch);
     done += batch;
-    if (want == Want::kAll) {
-      Normalize(weights_.output_norm, x_.data(), normed_.data(), batch);
-      Multiply({{&weights_.head, nullptr, logits.data() + (done - batch) * hyper_.vocab}}, normed_.data(),
-               batch);
-    } else if (want == Want::kLast && done == count) {
-      Normalize(weights_.output_norm, x_.data() + (batch - 1) * hyper_.hidden, normed_.data(), 1);
-      Multiply({{&weights_.head, nullptr, logits.data()}}, normed_.data(), 1);
-    }
+    if (want == Want::kAll)
+      Head(x_.data(), batch, logits.data() + (done - batch) * hyper_.vocab);
+    else if (want == Want::kLast && done == count)
+      Head(x_.data() + (batch - 1) * hyper_.hidden, 1, logits.data());
   }
   return absl::OkStatus();
 }
 
+absl::Status Transformer::RunTogether(std::span<const Next> sequences, std::vector<float>& logits) {
+  const auto count = static_cast<int64_t>(sequences.size());
+  if (count > kBatch) return InvalidArgument("{} sequences in one pass; at most {}", count, kBatch);
+  for (const Next& next : sequences) QF_RETURN_IF_ERROR(Check(*next.cache, std::span(&next.token, 1)));
+  logits.resize(static_cast<size_t>(count * hyper_.vocab));
+  apart_ = true;
+  for (int64_t row = 0; row < count; ++row)
+    SetRow(row, *sequences[row].cache, sequences[row].cache->length(), sequences[row].token);
+  RunLayers(count);
+  Head(x_.data(), count, logits.data());
+  for (const Next& next : sequences) next.cache->Grow(1);
+  return absl::OkStatus();
+}
+
+void Transformer::SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token) {
+  const Matrix& embedding = weights_.embedding;
+  embedding.decode(embedding.row(token), hyper_.hidden, x_.data() + row * hyper_.hidden);
+  rope_.Angles(position, angles_.data() + row * rope_.dims());
+  places_[row] = {&cache, position};
+}
+
 // Leaves the hidden states before the output norm in x_.
-void Transformer::RunBatch(std::span<const int32_t> tokens) {
-  const int64_t batch = static_cast<int64_t>(tokens.size());
-  for (int64_t t = 0; t < batch; ++t) {
-    const Matrix& embedding = weights_.embedding;
-    embedding.decode(embedding.row(tokens[t]), hyper_.hidden, x_.data() + t * hyper_.hidden);
-    rope_.Angles(length_ + t, angles_.data() + t * rope_.dims());
-  }
+void Transformer::RunLayers(int64_t batch) {
   for (int layer = 0; layer < hyper_.layers; ++layer) RunLayer(layer, batch);
-  length_ += batch;
+}
+
+void Transformer::Head(const float* x, int64_t batch, float* logits) {
+  Normalize(weights_.output_norm, x, normed_.data(), batch);
+  Multiply({{&weights_.head, nullptr, logits}}, normed_.data(), batch);
 }
 
 void Transformer::RunLayer(int layer, int64_t batch) {
@@ -133,14 +139,16 @@ void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
     rope_.Turn(angles, hyper_.heads, dim, q_.data() + t * hyper_.heads * dim);
     rope_.Turn(angles, hyper_.kv_heads, dim, keys);
     for (int64_t h = 0; h < hyper_.kv_heads; ++h) {
-      std::copy_n(keys + h * dim, dim, Keys(layer, h) + (length_ + t) * dim);
-      std::copy_n(values + h * dim, dim, Values(layer, h) + (length_ + t) * dim);
+      const auto [cache, position] = places_[t];
+      std::copy_n(keys + h * dim, dim, cache->Keys(layer, h) + position * dim);
+      std::copy_n(values + h * dim, dim, cache->Values(layer, h) + position * dim);
     }
   }
 }
 
 void Transformer::Attend(int layer, int64_t batch) {
-  const int64_t reach = length_ + batch;
+  int64_t reach = 0;
+  for (int64_t row = 0; row < batch; ++row) reach = std::max(reach, places_[row].position + 1);
   pool_.ParallelFor(batch * hyper_.heads, Grain(2 * reach * hyper_.head_dim),
                     [&](int64_t begin, int64_t end) {
                       std::vector<float> scores(static_cast<size_t>(reach));
@@ -151,13 +159,13 @@ void Transformer::Attend(int layer, int64_t batch) {
 
 // Softmax(q . K / sqrt(head_dim)) V over the positions up to the token's own. Phi-3's sliding window is not
 // applied: neither does llama.cpp, whose results ours have to match.
-void Transformer::AttendHead(int layer, int64_t token, int64_t head, float* scores) {
+void Transformer::AttendHead(int layer, int64_t row, int64_t head, float* scores) {
   const int64_t dim = hyper_.head_dim;
-  const int64_t reach = length_ + token + 1;
+  const int64_t reach = places_[row].position + 1;
   const int64_t kv_head = head / (hyper_.heads / hyper_.kv_heads);
-  const float* query = q_.data() + (token * hyper_.heads + head) * dim;
-  const float* keys = Keys(layer, kv_head);
-  const float* values = Values(layer, kv_head);
+  const float* query = q_.data() + (row * hyper_.heads + head) * dim;
+  const float* keys = places_[row].cache->Keys(layer, kv_head);
+  const float* values = places_[row].cache->Values(layer, kv_head);
   const float scale = 1.f / std::sqrt(static_cast<float>(dim));
 
   float most = -INFINITY;
@@ -167,7 +175,7 @@ void Transformer::AttendHead(int layer, int64_t token, int64_t head, float* scor
   }
   float sum = 0;
   for (int64_t p = 0; p < reach; ++p) sum += scores[p] = std::exp(scores[p] - most);
-  float* out = attended_.data() + (token * hyper_.heads + head) * dim;
+  float* out = attended_.data() + (row * hyper_.heads + head) * dim;
   std::fill_n(out, dim, 0.f);
   for (int64_t p = 0; p < reach; ++p) ops_.axpy(scores[p] / sum, values + p * dim, out, dim);
 }
@@ -183,7 +191,8 @@ void Transformer::Normalize(const std::vector<float>& weight, const float* x, fl
 }
 
 MultiplyRows Transformer::FindMultiply(const Matrix& w) const {
-  return matrix_ops_ == nullptr ? nullptr : matrix_ops_->multiply(w.type);
+  if (matrix_ops_ == nullptr) return nullptr;
+  return apart_ ? matrix_ops_->multiply_apart(w.type) : matrix_ops_->multiply(w.type);
 }
 
 void Transformer::Quantize(int64_t cols, const float* x, int64_t batch) {

@@ -1,15 +1,18 @@
 // The forward pass of the decoder family that phi3, llama and qwen2 share: RMSNorm, grouped-query attention
-// with rotary embedding, SwiGLU; and the KV cache of one sequence, in F32.
+// with rotary embedding, SwiGLU. It runs any number of sequences, each with a KV cache of its own; one cache,
+// as long as the context, is the transformer's own.
 //
 // Logits do not depend on the number of threads: each output value is computed by one thread in a fixed
-// order. Without MatrixOps everything is F32 and they do not depend on how a sequence is cut into calls
-// either; with them only rounding differs. One thread at a time.
+// order. Nor do they depend on what other sequences share a pass. Without MatrixOps everything is F32 and
+// they do not depend on how a sequence is cut into calls either; with them only rounding differs. One thread
+// at a time.
 #pragma once
 
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "agent/runtime/kv_cache.h"
 #include "agent/runtime/matrix_ops.h"
 #include "agent/runtime/rope.h"
 #include "agent/runtime/thread_pool.h"
@@ -27,14 +30,29 @@ class Transformer {
                                                              ThreadPool& pool, const VectorOps& ops,
                                                              const MatrixOps* matrix_ops = nullptr);
 
+  // Tokens that share one pass over the weights: longer sequences are cut.
+  static constexpr int64_t kBatch = 128;
+
   int64_t context() const { return context_; }
-  int64_t length() const { return length_; }  // tokens in the cache
-  void Reset() { length_ = 0; }
+  int64_t length() const { return own_->length(); }  // tokens in its own cache
+  void Reset() { own_->Reset(); }
 
   enum class Want { kNothing, kLast, kAll };
   // Appends tokens to the sequence; `logits` gets a row of vocab values for the last or for each of them.
-  // INVALID_ARGUMENT for an id outside the vocabulary, and for more tokens than the context still takes.
-  absl::Status Run(std::span<const int32_t> tokens, Want want, std::vector<float>& logits);
+  // INVALID_ARGUMENT for an id outside the vocabulary, and for more tokens than the cache still takes.
+  absl::Status Run(std::span<const int32_t> tokens, Want want, std::vector<float>& logits) {
+    return Run(*own_, tokens, want, logits);
+  }
+  absl::Status Run(KvCache& cache, std::span<const int32_t> tokens, Want want, std::vector<float>& logits);
+
+  struct Next {
+    KvCache* cache;
+    int32_t token;
+  };
+  // Appends one token to each of up to kBatch sequences in one pass over the weights. `logits` gets a row of
+  // vocab values for each, bit for bit what Run would have given for it alone. Errors as for Run; then no
+  // sequence has moved.
+  absl::Status RunTogether(std::span<const Next> sequences, std::vector<float>& logits);
 
  private:
   // A matrix product to run beside others: y[t][r] = w.row(r) . x[t] (+ bias[r]).
@@ -42,6 +60,12 @@ class Transformer {
     const Matrix* w;
     const std::vector<float>* bias;  // null or empty: none
     float* y;
+  };
+
+  // Where a row of the batch stands.
+  struct Place {
+    const KvCache* cache;
+    int64_t position;
   };
 
   Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope, int64_t context,
@@ -54,19 +78,20 @@ class Transformer {
         ops_(ops),
         matrix_ops_(matrix_ops) {}
 
-  void RunBatch(std::span<const int32_t> tokens);
+  absl::Status Check(const KvCache& cache, std::span<const int32_t> tokens) const;
+  void SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token);
+  void RunLayers(int64_t batch);
   void RunLayer(int layer, int64_t batch);
   void StoreKeysAndValues(int layer, int64_t batch);
   void Attend(int layer, int64_t batch);
-  void AttendHead(int layer, int64_t token, int64_t head, float* scores);
+  void AttendHead(int layer, int64_t row, int64_t head, float* scores);
+  void Head(const float* x, int64_t batch, float* logits);
   void Multiply(std::initializer_list<Product> products, const float* x, int64_t batch);
   MultiplyRows FindMultiply(const Matrix& w) const;  // null: the reference's way
   void Quantize(int64_t cols, const float* x, int64_t batch);
   void MultiplyRange(const Product& product, int64_t begin, int64_t end, const float* x, int64_t batch);
   void MultiplyDecoded(const Product& product, int64_t begin, int64_t end, const float* x, int64_t batch);
   void Normalize(const std::vector<float>& weight, const float* x, float* out, int64_t batch) const;
-  float* Keys(int layer, int64_t kv_head) const;
-  float* Values(int layer, int64_t kv_head) const;
 
   const pipeline::Hyperparameters hyper_;
   const Weights weights_;
@@ -76,9 +101,10 @@ class Transformer {
   const VectorOps& ops_;
   const MatrixOps* const matrix_ops_;  // may be null
 
-  int64_t length_ = 0;
-  std::unique_ptr<float[]> cache_;  // [keys, values][layer][kv head][position][head_dim]; touched as it fills
+  std::unique_ptr<KvCache> own_;
+  bool apart_ = false;  // the batch's rows are of unlike sequences
   // One row per token of the batch.
+  std::vector<Place> places_;
   std::vector<float> x_, normed_, q_, k_, v_, attended_, gate_, up_, added_, angles_;
   // The batch as integers, where the weights ask for it.
   std::vector<int8_t> codes_;

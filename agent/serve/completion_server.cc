@@ -3,25 +3,29 @@
 
 #include "agent/serve/completion_server.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <map>
 #include <optional>
 #include <thread>
 
-#include "agent/serve/generation_queue.h"
-#include "agent/serve/listen_address.h"
-#include "agent/serve/model_table.h"
-#include "agent/serve/openai.h"
+#include "agent/serve/listen_socket.h"
+#include "agent/serve/prepare.h"
+#include "agent/serve/serve_metrics.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -29,32 +33,44 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
-using asio::ip::tcp;
 using boost::system::error_code;
 using Request = http::request<http::string_body>;
-using StreamPtr = std::shared_ptr<beast::tcp_stream>;
+using Socket = asio::generic::stream_protocol::socket;  // TCP or unix
+using Stream = beast::basic_stream<asio::generic::stream_protocol>;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
-constexpr auto kIdle = std::chrono::seconds(60), kWrite = std::chrono::seconds(30),
-               kLinger = std::chrono::seconds(2);
-constexpr size_t kMostHeaderBytes = 16 << 10, kMostLingerBytes = 8 << 20;
+
+struct Connection {
+  explicit Connection(Socket socket) : stream(std::move(socket)) {}
+  Stream stream;
+  bool counted = true;  // among the open ones
+};
+using ConnectionPtr = std::shared_ptr<Connection>;
 
 // Between one generation and the connection that waits for it. Lives on the network thread alone: the queue's
-// thread only posts to it.
+// thread only posts to it. What is pending is bounded by the answer itself, and by the write timeout.
 struct Exchange {
   explicit Exchange(const asio::any_io_executor& executor) : wake(executor) {}
   asio::steady_timer wake;
-  std::string pending;  // text that has not been sent
+  std::string pending;                   // text that has not been sent
+  std::vector<TokenProbability> tokens;  // those of the pending text
   std::optional<absl::StatusOr<GenerateResult>> result;
 
   // Until there is text (or, when `whole`, everything) or the end.
   asio::awaitable<void> Wait(bool whole) {
-    while (!result && (whole || pending.empty())) {
+    while (!result && (whole || (pending.empty() && tokens.empty()))) {
       wake.expires_at(asio::steady_timer::time_point::max());
       co_await wake.async_wait(kTuple);
     }
   }
 };
+
+using asio::ip::tcp;
+using local = asio::local::stream_protocol;
+
+constexpr auto kLinger = std::chrono::seconds(2);
+constexpr size_t kMostHeaderBytes = 16 << 10, kMostLingerBytes = 8 << 20;
+constexpr std::string_view kModels = "/v1/models/";
 
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -65,182 +81,234 @@ struct CompletionServer::Impl {
       : options(with),
         clock(clock_),
         random(random_),
-        acceptor(io),
-        queue(new GenerationQueue(with.most_waiting)) {}
+        tcp_acceptor(io),
+        unix_acceptor(io),
+        flush(io),
+        queue(with.queue) {}
 
-  absl::Status Listen() {
-    QF_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options.listen));
-    error_code error;
-    const tcp::endpoint at(asio::ip::make_address(address.host, error), address.port);
-    if (error) return InvalidArgument("listening on {}: {}", options.listen, error.message());
-    acceptor.open(at.protocol(), error);
-    if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor.bind(at, error);
-    if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-    if (error) return Unavailable("listening on {}: {}", options.listen, error.message());
-    const tcp::endpoint bound = acceptor.local_endpoint(error);
-    endpoint = bound.address().is_v6() ? fmt::format("[{}]:{}", bound.address().to_string(), bound.port())
-                                       : fmt::format("{}:{}", bound.address().to_string(), bound.port());
-    asio::co_spawn(io, Accept(), [](std::exception_ptr) {});
-    thread = std::jthread([this] { io.run(); });
-    return absl::OkStatus();
-  }
+  absl::Status Listen();
+  void Shut();
 
-  void Shut() {
-    queue.reset();  // ends what is generated; its last posts find `io` alive
-    io.stop();
-    if (thread.joinable()) thread.join();
-  }
-
-  asio::awaitable<void> Accept();
-  asio::awaitable<void> Serve(tcp::socket socket, bool crowded);
-  asio::awaitable<bool> Route(const StreamPtr& stream_ptr, const Request& request);
-  asio::awaitable<bool> Complete(const StreamPtr& stream_ptr, const Request& request, Endpoint endpoint);
-  absl::StatusOr<std::shared_ptr<Generation>> Prepare(const CompletionRequest& wanted, AnswerHead* head);
+  template <class Acceptor>
+  asio::awaitable<void> Accept(Acceptor& acceptor);
+  void Take(Socket socket);
+  asio::awaitable<void> Serve(ConnectionPtr connection, bool crowded);
+  asio::awaitable<bool> ServeOne(const ConnectionPtr& connection, beast::flat_buffer& buffer, bool crowded);
+  asio::awaitable<bool> Route(const ConnectionPtr& connection, const Request& request);
+  // An answer in one piece. Given to a coroutine by a name of its own: g++ 12 destroys one that is made in
+  // the call twice.
+  struct Page {
+    int status;
+    std::string body;
+    const char* type = "application/json";
+  };
+  // What is asked for without a body; nullopt: there is no such page.
+  std::optional<Page> Look(std::string_view target);
+  asio::awaitable<bool> Complete(const ConnectionPtr& connection, const Request& request, Endpoint endpoint);
   std::shared_ptr<Exchange> Connect(Generation& generation);
-  asio::awaitable<bool> Stream(beast::tcp_stream& stream, const Request& request,
-                               const CompletionRequest& wanted, const AnswerHead& head, Exchange& exchange);
-  asio::awaitable<bool> Reply(beast::tcp_stream& stream, unsigned version, bool keep_alive, int status,
-                              std::string body);
-  asio::awaitable<bool> ReplyError(beast::tcp_stream& stream, unsigned version, bool keep_alive,
-                                   const ApiError& error);
-  asio::awaitable<void> Linger(beast::tcp_stream& stream);
+  void Watch(const ConnectionPtr& connection, const std::shared_ptr<Generation>& generation);
+  asio::awaitable<bool> StreamAnswer(Stream& stream, const Request& request, const CompletionRequest& wanted,
+                                     const AnswerHead& head, Exchange& exchange);
+  asio::awaitable<bool> Reply(Stream& stream, unsigned version, bool keep_alive, Page page);
+  asio::awaitable<bool> ReplyError(Stream& stream, unsigned version, bool keep_alive, const ApiError& error);
+  asio::awaitable<void> Linger(Stream& stream);
+  void Cancel(Generation& generation);
+  ServeCounts Counts() const;
 
   const Options options;
   const Clock& clock;
   Random& random;
   ModelTable models;
-  asio::io_context io{1};
-  tcp::acceptor acceptor;
   std::string endpoint;
-  size_t connections = 0;  // network thread
-  std::unique_ptr<GenerationQueue> queue;
+  bool is_unix = false;
+  // The network thread's own; before `io`, whose end destroys the coroutines.
+  std::map<uint64_t, Connection*> reading;  // that wait for a request, longest first
+  uint64_t reads = 0;
+  size_t connections = 0;
+  bool draining = false, flushing = false;
+  ServeCounts counts;
+  asio::io_context io{1};
+  asio::ip::tcp::acceptor tcp_acceptor;
+  asio::local::stream_protocol::acceptor unix_acceptor;
+  asio::steady_timer flush;
+  GenerationQueue queue;
   std::jthread thread;
 };
 
-asio::awaitable<void> CompletionServer::Impl::Accept() {
+absl::Status CompletionServer::Impl::Listen() {
+  QF_ASSIGN_OR_RETURN(const ListenSocket socket, OpenListenSocket(options.listen));
+  endpoint = socket.endpoint;
+  is_unix = socket.family == AF_UNIX;
+  const auto ended = [](std::exception_ptr) {};
+  if (is_unix) {
+    unix_acceptor.assign(local(), socket.fd);
+    asio::co_spawn(io, Accept(unix_acceptor), ended);
+  } else {
+    tcp_acceptor.assign(socket.family == AF_INET ? tcp::v4() : tcp::v6(), socket.fd);
+    asio::co_spawn(io, Accept(tcp_acceptor), ended);
+  }
+  thread = std::jthread([this] { io.run(); });
+  return absl::OkStatus();
+}
+
+void CompletionServer::Impl::Shut() {
+  if (!thread.joinable()) return;
+  asio::post(io, [this] {
+    draining = true;
+    error_code ignored;
+    tcp_acceptor.close(ignored);
+    unix_acceptor.close(ignored);
+    for (const auto& [key, connection] : reading) connection->stream.close();
+  });
+  queue.Drain(options.most_drain);
+  queue.Stop();
+  // What came of the last generations goes out, as far as clients take it.
+  asio::post(io, [this] {
+    flushing = true;
+    flush.expires_after(kLinger);
+    flush.async_wait([this](error_code) { io.stop(); });
+    if (connections == 0) io.stop();
+  });
+  thread.join();
+  if (is_unix) ::unlink(endpoint.substr(endpoint.find(':') + 1).c_str());
+}
+
+template <class Acceptor>
+asio::awaitable<void> CompletionServer::Impl::Accept(Acceptor& acceptor) {
   asio::steady_timer pause(io);
-  while (true) {
-    auto [error, socket] = co_await acceptor.async_accept(kTuple);
+  while (acceptor.is_open()) {
+    Socket socket(io);
+    auto [error] = co_await acceptor.async_accept(socket, kTuple);
     if (error == asio::error::operation_aborted) co_return;
     if (error) {  // out of descriptors: give others time to close theirs
       pause.expires_after(std::chrono::milliseconds(100));
       co_await pause.async_wait(kTuple);
       continue;
     }
-    if (connections >= 2 * options.most_connections) continue;  // closes it
-    const bool crowded = connections >= options.most_connections;
-    ++connections;
-    asio::co_spawn(io, Serve(std::move(socket), crowded), [this](std::exception_ptr) { --connections; });
+    Take(std::move(socket));
   }
 }
 
-asio::awaitable<void> CompletionServer::Impl::Serve(tcp::socket socket, bool crowded) {
-  const auto stream_ptr = std::make_shared<beast::tcp_stream>(std::move(socket));
-  beast::tcp_stream& stream = *stream_ptr;
+void CompletionServer::Impl::Take(Socket socket) {
+  if (draining) return;
+  if (connections >= options.most_connections && !reading.empty()) {
+    Connection& longest = *reading.begin()->second;
+    reading.erase(reading.begin());
+    longest.counted = false;
+    longest.stream.close();
+    --connections;
+    ++counts.evicted;
+  }
+  const bool crowded = connections >= options.most_connections;
+  if (crowded) ++counts.refused;
+  if (connections >= 2 * options.most_connections) return;  // closes it
+  ++connections;
+  const auto connection = std::make_shared<Connection>(std::move(socket));
+  asio::co_spawn(io, Serve(connection, crowded), [this, connection](std::exception_ptr) {
+    if (connection->counted) --connections;
+    if (flushing && connections == 0) io.stop();
+  });
+}
+
+asio::awaitable<void> CompletionServer::Impl::Serve(ConnectionPtr connection, bool crowded) {
+  Stream& stream = connection->stream;
   error_code ignored;
-  stream.socket().set_option(tcp::no_delay(true), ignored);
+  if (!is_unix) stream.socket().set_option(tcp::no_delay(true), ignored);
   beast::flat_buffer buffer;
-  bool more = true;
-  while (more) {
-    http::request_parser<http::string_body> parser;
-    parser.body_limit(options.most_body_bytes);
-    parser.header_limit(kMostHeaderBytes);
-    stream.expires_after(crowded ? kLinger : kIdle);
-    auto [error, size] = co_await http::async_read(stream, buffer, parser, kTuple);
-    const unsigned version = parser.get().version();
-    if (error == http::error::body_limit || error == http::error::header_limit) {
-      const bool body = error == http::error::body_limit;
-      ApiError refused{body ? 413 : 431, "invalid_request_error", "too_large", ""};
-      refused.message = body ? fmt::format("the body has more than {} bytes", options.most_body_bytes)
-                             : fmt::format("the header has more than {} bytes", kMostHeaderBytes);
-      co_await ReplyError(stream, version, false, refused);
-      co_await Linger(stream);
-      break;
-    }
-    const bool not_http = error.category() == http::make_error_code(http::error::bad_method).category();
-    if (error == http::error::end_of_stream || (error && !not_http)) break;
-    if (error) {
-      const ApiError refused{400, "invalid_request_error", "bad_http", "not HTTP: " + error.message()};
-      co_await ReplyError(stream, 11, false, refused);
-      co_await Linger(stream);
-      break;
-    }
-    if (crowded) {
-      const ApiError refused{429, "rate_limit_error", "too_many_connections",
-                             fmt::format("{} connections are open: close one", options.most_connections)};
-      co_await ReplyError(stream, version, false, refused);
-      break;
-    }
-    const Request request = parser.release();
-    more = co_await Route(stream_ptr, request);
+  while (co_await ServeOne(connection, buffer, crowded) && !draining) {
   }
-  stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
-  stream.close();  // ends the watch of Complete, which holds the stream too
+  stream.socket().shutdown(Socket::shutdown_send, ignored);
+  stream.close();  // ends the watch of Complete, which holds the connection too
 }
 
-asio::awaitable<bool> CompletionServer::Impl::Route(const StreamPtr& stream_ptr, const Request& request) {
-  beast::tcp_stream& stream = *stream_ptr;
+// One request and its answer; whether there may be another.
+asio::awaitable<bool> CompletionServer::Impl::ServeOne(const ConnectionPtr& connection,
+                                                       beast::flat_buffer& buffer, bool crowded) {
+  Stream& stream = connection->stream;
+  http::request_parser<http::string_body> parser;
+  parser.body_limit(options.most_body_bytes);
+  parser.header_limit(kMostHeaderBytes);
+  stream.expires_after(crowded ? kLinger : options.read_timeout);
+  const uint64_t key = reads++;
+  if (!crowded) reading.emplace(key, connection.get());
+  auto [error, size] = co_await http::async_read(stream, buffer, parser, kTuple);
+  reading.erase(key);
+  const unsigned version = parser.get().version();
+  if (error == http::error::body_limit || error == http::error::header_limit) {
+    const bool body = error == http::error::body_limit;
+    ApiError refused{body ? 400 : 431, "invalid_request_error", "too_large", ""};
+    refused.message = body ? fmt::format("the body has more than {} bytes", options.most_body_bytes)
+                           : fmt::format("the header has more than {} bytes", kMostHeaderBytes);
+    co_await ReplyError(stream, version, false, refused);
+    co_await Linger(stream);
+    co_return false;
+  }
+  const bool not_http = error.category() == http::make_error_code(http::error::bad_method).category();
+  if (error == http::error::end_of_stream || (error && !not_http)) co_return false;
+  if (error) {
+    const ApiError refused{400, "invalid_request_error", "bad_http", "not HTTP: " + error.message()};
+    co_await ReplyError(stream, 11, false, refused);
+    co_await Linger(stream);
+    co_return false;
+  }
+  if (crowded) {
+    const ApiError refused{429, "rate_limit_error", "too_many_connections",
+                           fmt::format("{} connections are busy: close one", options.most_connections)};
+    co_await ReplyError(stream, version, false, refused);
+    co_return false;
+  }
+  const Request request = parser.release();
+  co_return co_await Route(connection, request);
+}
+
+std::optional<CompletionServer::Impl::Page> CompletionServer::Impl::Look(std::string_view target) {
+  const auto names = models.Names();
+  const int64_t now = ToUnixMillis(clock.Now()) / 1000;
+  if (target == "/health") return Page{names.empty() ? 503 : 200, RenderHealth(names)};
+  if (target == "/metrics") return Page{200, RenderMetrics(Counts()), "text/plain; version=0.0.4"};
+  if (target == "/v1/models") return Page{200, RenderModels(names, now)};
+  if (!target.starts_with(kModels)) return std::nullopt;
+  const auto found = models.Find(std::string(target.substr(kModels.size())));
+  if (found.ok()) return Page{200, RenderModel(found->name, now)};
+  const ApiError error = ToApiError(found.status());
+  return Page{error.http, RenderError(error)};
+}
+
+asio::awaitable<bool> CompletionServer::Impl::Route(const ConnectionPtr& connection, const Request& request) {
+  Stream& stream = connection->stream;
   const unsigned version = request.version();
   const bool keep = request.keep_alive();
   std::string_view target = View(request.target());
   target = target.substr(0, target.find('?'));
   const bool get = request.method() == http::verb::get, post = request.method() == http::verb::post;
 
-  if (!IsLocalHost(View(request[http::field::host]))) {
+  if (!is_unix && !IsLocalHost(View(request[http::field::host]))) {
     const ApiError refused{403, "invalid_request_error", "foreign_host",
                            "this endpoint answers local names only"};
     co_return co_await ReplyError(stream, version, keep, refused);
   }
-  if (target == "/health" && get) {
-    const auto names = models.Names();
-    co_return co_await Reply(stream, version, keep, names.empty() ? 503 : 200, RenderHealth(names));
-  }
-  if (target == "/v1/models" && get)
-    co_return co_await Reply(stream, version, keep, 200,
-                             RenderModels(models.Names(), ToUnixMillis(clock.Now()) / 1000));
   if (target == "/v1/completions" && post)
-    co_return co_await Complete(stream_ptr, request, Endpoint::kCompletions);
+    co_return co_await Complete(connection, request, Endpoint::kCompletions);
   if (target == "/v1/chat/completions" && post)
-    co_return co_await Complete(stream_ptr, request, Endpoint::kChatCompletions);
-  const bool known = target == "/health" || target == "/v1/models" || target == "/v1/completions" ||
-                     target == "/v1/chat/completions";
+    co_return co_await Complete(connection, request, Endpoint::kChatCompletions);
+  auto page = Look(target);
+  if (page && get) co_return co_await Reply(stream, version, keep, *std::move(page));
+  const bool known = page || target == "/v1/completions" || target == "/v1/chat/completions";
   ApiError refused{known ? 405 : 404, "invalid_request_error", known ? "method_not_allowed" : "not_found",
                    ""};
   refused.message = known ? "this path does not know that method"
                           : "there are /v1/completions, /v1/chat/completions, "
-                            "/v1/models and /health";
+                            "/v1/models, /health and /metrics";
   co_return co_await ReplyError(stream, version, keep, refused);
-}
-
-absl::StatusOr<std::shared_ptr<Generation>> CompletionServer::Impl::Prepare(const CompletionRequest& wanted,
-                                                                            AnswerHead* head) {
-  QF_ASSIGN_OR_RETURN(ModelTable::Found found, models.Find(wanted.model));
-  const bool chat = head->endpoint == Endpoint::kChatCompletions;
-  head->id = random.Id(chat ? "chatcmpl-" : "cmpl-", 12);
-  head->model = found.name;
-  head->created = ToUnixMillis(clock.Now()) / 1000;
-  auto generation = std::make_shared<Generation>();
-  GenerateRequest& request = generation->request;
-  request.prompt = wanted.prompt;
-  request.stop = wanted.stop;
-  if (chat) {
-    QF_ASSIGN_OR_RETURN(ChatPrompt prompt, RenderChat(found.engine->chat_template(), wanted.messages));
-    request.prompt = std::move(prompt.text);
-    request.stop.insert(request.stop.end(), prompt.stop.begin(), prompt.stop.end());
-  }
-  request.max_tokens = std::min(wanted.max_tokens, found.engine->context());
-  request.sampling = wanted.sampling;
-  if (!wanted.has_seed) request.sampling.seed = random.Next();
-  generation->engine = std::move(found.engine);
-  return generation;
 }
 
 std::shared_ptr<Exchange> CompletionServer::Impl::Connect(Generation& generation) {
   auto exchange = std::make_shared<Exchange>(io.get_executor());
-  generation.on_text = [this, exchange](std::string_view piece) {
-    asio::post(io, [exchange, text = std::string(piece)] {
+  generation.on_text = [this, exchange](std::string_view piece, std::span<const TokenProbability> tokens) {
+    asio::post(io, [exchange, text = std::string(piece),
+                    shown = std::vector<TokenProbability>(tokens.begin(), tokens.end())]() mutable {
       exchange->pending += text;
+      std::ranges::move(shown, std::back_inserter(exchange->tokens));
       exchange->wake.cancel();
     });
   };
@@ -253,47 +321,62 @@ std::shared_ptr<Exchange> CompletionServer::Impl::Connect(Generation& generation
   return exchange;
 }
 
-asio::awaitable<bool> CompletionServer::Impl::Complete(const StreamPtr& stream_ptr, const Request& request,
-                                                       Endpoint endpoint_kind) {
-  beast::tcp_stream& stream = *stream_ptr;
+void CompletionServer::Impl::Cancel(Generation& generation) {
+  if (!generation.cancelled.exchange(true)) ++counts.cancelled;
+}
+
+// Readable without bytes is the end: nobody waits for this answer any more.
+void CompletionServer::Impl::Watch(const ConnectionPtr& connection,
+                                   const std::shared_ptr<Generation>& generation) {
+  connection->stream.expires_never();
+  connection->stream.socket().async_wait(Socket::wait_read,
+                                         [this, connection, running = generation](error_code error) {
+                                           if (error) return;
+                                           if (connection->stream.socket().available(error) == 0)
+                                             Cancel(*running);
+                                         });
+}
+
+asio::awaitable<bool> CompletionServer::Impl::Complete(const ConnectionPtr& connection,
+                                                       const Request& request, Endpoint endpoint_kind) {
+  Stream& stream = connection->stream;
   const unsigned version = request.version();
   const bool keep = request.keep_alive();
   const auto wanted = ParseCompletionRequest(endpoint_kind, request.body());
   if (!wanted.ok()) co_return co_await ReplyError(stream, version, keep, ToApiError(wanted.status()));
-  AnswerHead head{.endpoint = endpoint_kind, .id = {}, .model = {}, .created = 0};
-  auto generation = Prepare(*wanted, &head);
+  AnswerHead head{
+      .endpoint = endpoint_kind, .id = {}, .model = {}, .created = ToUnixMillis(clock.Now()) / 1000};
+  auto generation = PrepareGeneration(*wanted, models, random, &head);
   if (!generation.ok()) co_return co_await ReplyError(stream, version, keep, ToApiError(generation.status()));
   const auto exchange = Connect(**generation);
-  const absl::Status submitted = queue ? queue->Submit(*generation) : Unavailable("the agent is stopping");
+  const absl::Status submitted = queue.Submit(*generation);
   if (!submitted.ok()) co_return co_await ReplyError(stream, version, keep, ToApiError(submitted));
 
-  // Readable without bytes is the end: nobody waits for this answer any more.
-  stream.expires_never();
-  stream.socket().async_wait(tcp::socket::wait_read, [stream_ptr, running = *generation](error_code error) {
-    if (error) return;
-    if (stream_ptr->socket().available(error) == 0) running->cancelled = true;
-  });
+  Watch(connection, *generation);
   co_await exchange->Wait(/*whole=*/!wanted->stream);
   if (exchange->result && !exchange->result->ok())
     co_return co_await ReplyError(stream, version, keep, ToApiError(exchange->result->status()));
-  if (!wanted->stream)
-    co_return co_await Reply(stream, version, keep, 200, RenderAnswer(head, **exchange->result));
-  const bool sent = co_await Stream(stream, request, *wanted, head, *exchange);
-  if (!sent) (*generation)->cancelled = true;
+  if (!wanted->stream) {
+    Page page{200, RenderAnswer(head, **exchange->result)};
+    co_return co_await Reply(stream, version, keep, std::move(page));
+  }
+  ++counts.requests[200];
+  const bool sent = co_await StreamAnswer(stream, request, *wanted, head, *exchange);
+  if (!sent && !exchange->result) Cancel(**generation);
   co_return sent&& keep&& version >= 11;
 }
 
-asio::awaitable<bool> CompletionServer::Impl::Stream(beast::tcp_stream& stream, const Request& request,
-                                                     const CompletionRequest& wanted, const AnswerHead& head,
-                                                     Exchange& exchange) {
+asio::awaitable<bool> CompletionServer::Impl::StreamAnswer(Stream& stream, const Request& request,
+                                                           const CompletionRequest& wanted,
+                                                           const AnswerHead& head, Exchange& exchange) {
   const bool chunked = request.version() >= 11;  // HTTP/1.0 ends with the connection instead
   http::response<http::empty_body> response(http::status::ok, request.version());
   response.set(http::field::content_type, "text/event-stream");
   response.set(http::field::cache_control, "no-cache");
-  response.keep_alive(chunked && request.keep_alive());
+  response.keep_alive(chunked && request.keep_alive() && !draining);
   response.chunked(chunked);
   http::response_serializer<http::empty_body> serializer(response);
-  stream.expires_after(kWrite);
+  stream.expires_after(options.write_timeout);
   auto [header_error, header_size] = co_await http::async_write_header(stream, serializer, kTuple);
   if (header_error) co_return false;
 
@@ -303,20 +386,22 @@ asio::awaitable<bool> CompletionServer::Impl::Stream(beast::tcp_stream& stream, 
     co_await exchange.Wait(/*whole=*/false);
     last = exchange.result.has_value();
     std::string events;
-    if (!exchange.pending.empty()) {
-      events = "data: " + RenderPiece(head, exchange.pending, first) + "\n\n";
+    if (!exchange.pending.empty() || !exchange.tokens.empty()) {
+      events = "data: " + RenderPiece(head, exchange.pending, exchange.tokens, first) + "\n\n";
       exchange.pending.clear();
+      exchange.tokens.clear();
       first = false;
     }
     if (last && exchange.result->ok()) {
       const GenerateResult& result = **exchange.result;
+      if (first) events += "data: " + RenderPiece(head, "", {}, true) + "\n\n";
       events += "data: " + RenderLastPiece(head, result.finish_reason) + "\n\n";
       if (wanted.include_usage) events += "data: " + RenderUsagePiece(head, result) + "\n\n";
     } else if (last) {
       events += "data: " + RenderError(ToApiError(exchange.result->status())) + "\n\n";
     }
     if (last) events += "data: [DONE]\n\n";
-    stream.expires_after(kWrite);
+    stream.expires_after(options.write_timeout);
     error_code error;
     if (chunked) {
       std::tie(error, std::ignore) =
@@ -333,28 +418,31 @@ asio::awaitable<bool> CompletionServer::Impl::Stream(beast::tcp_stream& stream, 
   co_return true;
 }
 
-asio::awaitable<bool> CompletionServer::Impl::Reply(beast::tcp_stream& stream, unsigned version,
-                                                    bool keep_alive, int status, std::string body) {
-  http::response<http::string_body> response(static_cast<http::status>(status), version < 10 ? 11 : version);
-  response.set(http::field::content_type, "application/json");
-  if (status == 429 || status == 503) response.set(http::field::retry_after, "1");
-  response.keep_alive(keep_alive);
-  response.body() = std::move(body);
+asio::awaitable<bool> CompletionServer::Impl::Reply(Stream& stream, unsigned version, bool keep_alive,
+                                                    Page page) {
+  ++counts.requests[page.status];
+  http::response<http::string_body> response(static_cast<http::status>(page.status),
+                                             version < 10 ? 11 : version);
+  response.set(http::field::content_type, page.type);
+  if (page.status == 429 || page.status == 503) response.set(http::field::retry_after, "1");
+  response.keep_alive(keep_alive && !draining);
+  response.body() = std::move(page.body);
   response.prepare_payload();
-  stream.expires_after(kWrite);
+  stream.expires_after(options.write_timeout);
   auto [error, size] = co_await http::async_write(stream, response, kTuple);
   co_return !error && keep_alive;
 }
 
-asio::awaitable<bool> CompletionServer::Impl::ReplyError(beast::tcp_stream& stream, unsigned version,
-                                                         bool keep_alive, const ApiError& error) {
-  co_return co_await Reply(stream, version, keep_alive, error.http, RenderError(error));
+asio::awaitable<bool> CompletionServer::Impl::ReplyError(Stream& stream, unsigned version, bool keep_alive,
+                                                         const ApiError& error) {
+  Page page{error.http, RenderError(error)};
+  co_return co_await Reply(stream, version, keep_alive, std::move(page));
 }
 
 // Closing while the client still sends would reset the connection, and the answer with it.
-asio::awaitable<void> CompletionServer::Impl::Linger(beast::tcp_stream& stream) {
+asio::awaitable<void> CompletionServer::Impl::Linger(Stream& stream) {
   error_code error;
-  stream.socket().shutdown(tcp::socket::shutdown_send, error);
+  stream.socket().shutdown(Socket::shutdown_send, error);
   std::array<char, 16 << 10> sink;
   stream.expires_after(kLinger);
   for (size_t read = 0; !error && read < kMostLingerBytes;) {
@@ -362,6 +450,14 @@ asio::awaitable<void> CompletionServer::Impl::Linger(beast::tcp_stream& stream) 
     std::tie(error, size) = co_await stream.async_read_some(asio::buffer(sink), kTuple);
     read += size;
   }
+}
+
+ServeCounts CompletionServer::Impl::Counts() const {
+  ServeCounts now = counts;
+  now.models = models.Names().size();
+  now.connections = connections;
+  now.queue = queue.counts();
+  return now;
 }
 
 CompletionServer::CompletionServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

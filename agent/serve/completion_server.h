@@ -1,15 +1,17 @@
-// An OpenAI-compatible endpoint on loopback: POST /v1/completions, POST /v1/chat/completions, GET /v1/models,
-// GET /health. Models come and go while it listens; an answer that has begun is finished by the model that
-// began it.
+// An OpenAI-compatible endpoint on loopback or a unix socket: POST /v1/completions, POST
+// /v1/chat/completions, GET /v1/models, GET /health, GET /metrics. Models come and go while it listens; an
+// answer that has begun is finished by the model that began it.
 //
 // One thread for the network, one for the engines. Thread-safe.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "agent/runtime/engine.h"
+#include "agent/serve/generation_queue.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
 
@@ -18,19 +20,26 @@ namespace quantfleet::agent {
 class CompletionServer {
  public:
   struct Options {
-    std::string listen = "127.0.0.1:0";  // loopback only: whoever reaches it may use the models
+    // Loopback, or "unix:PATH" (mode 0600): whoever reaches it may use the models.
+    std::string listen = "127.0.0.1:0";
     uint64_t most_body_bytes = 1 << 20;
-    size_t most_connections = 32;
-    size_t most_waiting = 8;  // generations beside the one that runs
+    // Beyond this the connection that has waited longest for a request is closed for a new one; where all
+    // have a request, the new one is refused.
+    size_t most_connections = 64;
+    GenerationQueue::Limits queue;
+    std::chrono::milliseconds read_timeout{60'000};   // for a whole request, and between requests
+    std::chrono::milliseconds write_timeout{30'000};  // for a client to take what is ready
+    std::chrono::milliseconds most_drain{10'000};     // for answers that are under way at the end
   };
 
-  // INVALID_ARGUMENT: no loopback address. Clock and random outlive the server.
+  // INVALID_ARGUMENT: no loopback address. UNAVAILABLE: it is taken. Clock and random outlive the server.
   static absl::StatusOr<std::unique_ptr<CompletionServer>> Start(const Options& options, const Clock& clock,
                                                                  Random& random);
-  // Cancels what is being generated, closes connections, ends both threads.
+  // Takes no more requests, finishes those under way within most_drain, closes connections, ends both
+  // threads.
   ~CompletionServer();
 
-  std::string endpoint() const;  // "127.0.0.1:port"
+  std::string endpoint() const;  // "127.0.0.1:port", "unix:PATH"
   void SetModel(const std::string& name, std::shared_ptr<Engine> engine);
   void RemoveModel(const std::string& name);
   std::vector<std::string> models() const;

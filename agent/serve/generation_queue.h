@@ -1,14 +1,17 @@
-// Generations, one after the other, on a thread of their own: engines compute, nothing else waits for them.
+// Generations on a thread of their own: engines compute, nothing else waits for them. Those that run share
+// each pass over their engine's weights and join and leave between passes; the others wait in order.
 // Thread-safe.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "agent/runtime/engine.h"
 
@@ -18,30 +21,63 @@ struct Generation {
   std::shared_ptr<Engine> engine;
   GenerateRequest request;  // its on_text is the queue's
   // Both are called on the queue's thread.
-  std::function<void(std::string_view piece)> on_text;
+  std::function<void(std::string_view piece, std::span<const TokenProbability> tokens)> on_text;
   std::function<void(absl::StatusOr<GenerateResult>)> on_done;  // exactly once
   std::atomic<bool> cancelled{false};                           // set by whoever does not want it any more
 };
 
 class GenerationQueue {
  public:
-  explicit GenerationQueue(size_t most_waiting) : most_waiting_(most_waiting) {
+  struct Limits {
+    size_t most_waiting = 16;
+    // Beside this, the KV caches of those that run hold no more tokens than one context of their engine.
+    size_t most_running = 4;
+  };
+  struct Counts {
+    size_t waiting = 0, running = 0;
+    uint64_t prompt_tokens = 0, generated_tokens = 0;  // of all that ended well
+  };
+
+  explicit GenerationQueue(const Limits& limits) : limits_(limits) {
     thread_ = std::jthread([this](std::stop_token stop) { Work(stop); });
   }
-  // Cancels what runs and what waits; each on_done is called.
-  ~GenerationQueue();
+  ~GenerationQueue() { Stop(); }
 
-  // RESOURCE_EXHAUSTED when as many wait as may; on_done is not called then.
+  // RESOURCE_EXHAUSTED when as many wait as may, UNAVAILABLE when draining; on_done is not called then.
   absl::Status Submit(std::shared_ptr<Generation> generation);
+  // Takes no more, and waits until all have ended; false when that took longer than `most`.
+  bool Drain(std::chrono::milliseconds most);
+  // Ends what runs and what waits with UNAVAILABLE, and takes no more; each on_done is called. At most one
+  // thread at a time.
+  void Stop();
+  Counts counts() const;
 
  private:
-  void Work(std::stop_token stop);
+  struct Running {
+    std::shared_ptr<Generation> generation;
+    std::unique_ptr<Continuation> continuation;
+  };
 
-  const size_t most_waiting_;
-  std::mutex mutex_;
-  std::condition_variable_any wake_;
+  void Work(std::stop_token stop);
+  bool AwaitWork(std::stop_token stop);
+  void Admit();
+  void AdmitOne(std::shared_ptr<Generation> generation);
+  std::shared_ptr<Generation> NextWaiting();
+  bool HasRoom(const Running& one) const;
+  void StepAll();
+  void RemoveEnded();
+  void End(Running one, absl::StatusOr<GenerateResult> result);
+
+  const Limits limits_;
+  mutable std::mutex mutex_;
+  std::condition_variable_any wake_, idle_;
   std::deque<std::shared_ptr<Generation>> waiting_;
-  std::shared_ptr<Generation> running_;
+  size_t in_work_ = 0;  // taken out of waiting_, not ended
+  bool draining_ = false;
+  Counts ended_;
+  // The thread's own.
+  std::vector<Running> running_;
+  Running next_;  // begun, and waits for room
   std::jthread thread_;
 };
 

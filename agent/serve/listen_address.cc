@@ -1,11 +1,14 @@
 #include "agent/serve/listen_address.h"
 
 #include <arpa/inet.h>
+#include <sys/un.h>
 
 #include <charconv>
 
 namespace quantfleet::agent {
 namespace {
+
+constexpr std::string_view kUnix = "unix:";
 
 bool IsIpv4Loopback(const std::string& host) {
   in_addr address{};
@@ -20,9 +23,18 @@ bool IsIpv6Loopback(const std::string& host) {
 }  // namespace
 
 absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text) {
+  if (text.starts_with(kUnix)) {
+    ListenAddress unix_address{{}, 0, text.substr(kUnix.size())};
+    const std::string& path = unix_address.path;
+    if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path) || path.find('\0') != std::string::npos)
+      return InvalidArgument("\"{}\": the path of a unix socket has 1 to {} bytes", text,
+                             sizeof(sockaddr_un::sun_path) - 1);
+    return unix_address;
+  }
   const size_t colon = text.rfind(':');
-  if (colon == std::string::npos) return InvalidArgument("\"{}\" is no address: write HOST:PORT", text);
-  ListenAddress address{text.substr(0, colon), 0};
+  if (colon == std::string::npos)
+    return InvalidArgument("\"{}\" is no address: write HOST:PORT or unix:PATH", text);
+  ListenAddress address{text.substr(0, colon), 0, {}};
   std::string& host = address.host;
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   if (host == "localhost") host = "127.0.0.1";
@@ -35,6 +47,10 @@ absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text) {
         "from this machine only; put a proxy that asks in front of it",
         text);
   return address;
+}
+
+std::string EndpointUrl(const std::string& endpoint) {
+  return endpoint.starts_with(kUnix) ? endpoint : "http://" + endpoint + "/v1";
 }
 
 bool IsLocalHost(std::string_view host) {

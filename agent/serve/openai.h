@@ -2,6 +2,7 @@
 // runs here.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,22 +25,25 @@ struct CompletionRequest {
   std::vector<std::string> stop;
   bool stream = false;
   bool include_usage = false;  // stream_options.include_usage
+  int top_logprobs = -1;       // -1: no probabilities
 };
 
-// INVALID_ARGUMENT names the field. Fields that would change the answer and are not supported are refused,
-// all other unknown ones are ignored, as clients send many.
+// INVALID_ARGUMENT names the field, or the byte that is no UTF-8. Fields that would change the answer and are
+// not supported are refused, all other unknown ones are ignored, as clients send many.
 absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std::string_view json);
 
 // What one answer has in common from its first to its last byte.
 struct AnswerHead {
   Endpoint endpoint;
   std::string id, model;
-  int64_t created = 0;  // Unix seconds
+  int64_t created = 0;    // Unix seconds
+  bool logprobs = false;  // were asked for
 };
 
 std::string RenderAnswer(const AnswerHead& head, const GenerateResult& result);
 // Pieces of a stream, as JSON (without "data: "). The first chat piece names the role.
-std::string RenderPiece(const AnswerHead& head, std::string_view text, bool first);
+std::string RenderPiece(const AnswerHead& head, std::string_view text,
+                        std::span<const TokenProbability> tokens, bool first);
 std::string RenderLastPiece(const AnswerHead& head, std::string_view finish_reason);
 std::string RenderUsagePiece(const AnswerHead& head, const GenerateResult& result);
 
@@ -51,6 +55,7 @@ struct ApiError {
 ApiError ToApiError(const absl::Status& status);
 std::string RenderError(const ApiError& error);
 
+std::string RenderModel(const std::string& name, int64_t created);
 std::string RenderModels(const std::vector<std::string>& names, int64_t created);
 std::string RenderHealth(const std::vector<std::string>& names);
 

@@ -1,7 +1,9 @@
 // Answers, streams and errors.
 
+#include <algorithm>
 #include <boost/json.hpp>
 
+#include "agent/runtime/text_stream.h"
 #include "agent/serve/openai.h"
 
 namespace quantfleet::agent {
@@ -33,9 +35,59 @@ json::object Usage(const GenerateResult& result) {
           {"total_tokens", result.prompt_tokens + tokens}};
 }
 
+// A token may be a part of a character only; then its text is not, and its bytes tell what it is.
+json::string TokenText(std::string bytes) {
+  std::string text = TakeWholeUtf8(bytes);
+  if (!bytes.empty()) text += "\xef\xbf\xbd";
+  return json::string(text.data(), text.size());
+}
+
+// JSON has no infinity; OpenAI's own word for "never".
+double Logprob(double value) { return std::max(value, -9999.0); }
+
+json::object TokenObject(const std::string& bytes, double logprob) {
+  json::array numbers;
+  for (const char c : bytes) numbers.push_back(static_cast<uint8_t>(c));
+  return {{"token", TokenText(bytes)}, {"logprob", Logprob(logprob)}, {"bytes", std::move(numbers)}};
+}
+
+json::value ChatLogprobs(std::span<const TokenProbability> tokens) {
+  json::array content;
+  for (const TokenProbability& token : tokens) {
+    json::object object = TokenObject(token.bytes, token.logprob);
+    json::array top;
+    for (const auto& [bytes, logprob] : token.top) top.push_back(TokenObject(bytes, logprob));
+    object["top_logprobs"] = std::move(top);
+    content.push_back(std::move(object));
+  }
+  return json::object{{"content", std::move(content)}, {"refusal", nullptr}};
+}
+
+json::value TextLogprobs(std::span<const TokenProbability> tokens) {
+  json::array texts, logprobs, tops, offsets;
+  for (const TokenProbability& token : tokens) {
+    texts.push_back(TokenText(token.bytes));
+    logprobs.push_back(Logprob(token.logprob));
+    json::object top;
+    for (const auto& [bytes, logprob] : token.top) top.emplace(TokenText(bytes), Logprob(logprob));
+    tops.push_back(std::move(top));
+    offsets.push_back(token.offset);
+  }
+  return json::object{{"tokens", std::move(texts)},
+                      {"token_logprobs", std::move(logprobs)},
+                      {"top_logprobs", std::move(tops)},
+                      {"text_offset", std::move(offsets)}};
+}
+
+json::value Logprobs(const AnswerHead& head, std::span<const TokenProbability> tokens) {
+  if (!head.logprobs) return nullptr;
+  return head.endpoint == Endpoint::kChatCompletions ? ChatLogprobs(tokens) : TextLogprobs(tokens);
+}
+
 std::string RenderDelta(const AnswerHead& head, json::object delta, std::string_view text,
-                        std::string_view finish) {
-  json::object choice{{"index", 0}, {"finish_reason", FinishReason(finish)}};
+                        json::value logprobs, std::string_view finish) {
+  json::object choice{
+      {"index", 0}, {"logprobs", std::move(logprobs)}, {"finish_reason", FinishReason(finish)}};
   if (head.endpoint == Endpoint::kChatCompletions) {
     choice["delta"] = std::move(delta);
   } else {
@@ -46,15 +98,21 @@ std::string RenderDelta(const AnswerHead& head, json::object delta, std::string_
   return json::serialize(piece);
 }
 
+json::object ModelObject(const std::string& name, int64_t created) {
+  return {{"id", View(name)}, {"object", "model"}, {"created", created}, {"owned_by", "quantfleet"}};
+}
+
 }  // namespace
 
 std::string RenderAnswer(const AnswerHead& head, const GenerateResult& result) {
-  json::object choice{{"index", 0}, {"finish_reason", FinishReason(result.finish_reason)}};
+  json::object choice{{"index", 0},
+                      {"logprobs", Logprobs(head, result.probabilities)},
+                      {"finish_reason", FinishReason(result.finish_reason)}};
   if (head.endpoint == Endpoint::kChatCompletions) {
-    choice["message"] = json::object{{"role", "assistant"}, {"content", View(result.text)}};
+    choice["message"] =
+        json::object{{"role", "assistant"}, {"content", View(result.text)}, {"refusal", nullptr}};
   } else {
     choice["text"] = View(result.text);
-    choice["logprobs"] = nullptr;
   }
   json::object answer = Head(head, false);
   answer["choices"] = json::array{std::move(choice)};
@@ -62,14 +120,15 @@ std::string RenderAnswer(const AnswerHead& head, const GenerateResult& result) {
   return json::serialize(answer);
 }
 
-std::string RenderPiece(const AnswerHead& head, std::string_view text, bool first) {
+std::string RenderPiece(const AnswerHead& head, std::string_view text,
+                        std::span<const TokenProbability> tokens, bool first) {
   json::object delta{{"content", View(text)}};
   if (first) delta["role"] = "assistant";
-  return RenderDelta(head, std::move(delta), text, "");
+  return RenderDelta(head, std::move(delta), text, Logprobs(head, tokens), "");
 }
 
 std::string RenderLastPiece(const AnswerHead& head, std::string_view finish_reason) {
-  return RenderDelta(head, {}, "", finish_reason);
+  return RenderDelta(head, {}, "", nullptr, finish_reason);
 }
 
 std::string RenderUsagePiece(const AnswerHead& head, const GenerateResult& result) {
@@ -86,10 +145,14 @@ ApiError ToApiError(const absl::Status& status) {
       return {400, "invalid_request_error", "invalid_request", message};
     case absl::StatusCode::kOutOfRange:
       return {400, "invalid_request_error", "context_length_exceeded", message};
-    case absl::StatusCode::kNotFound: return {404, "invalid_request_error", "model_not_found", message};
-    case absl::StatusCode::kResourceExhausted: return {429, "rate_limit_error", "queue_full", message};
-    case absl::StatusCode::kUnavailable: return {503, "server_error", "unavailable", message};
-    default: return {500, "server_error", "internal", message};
+    case absl::StatusCode::kNotFound:
+      return {404, "invalid_request_error", "model_not_found", message};
+    case absl::StatusCode::kResourceExhausted:
+      return {429, "rate_limit_error", "queue_full", message};
+    case absl::StatusCode::kUnavailable:
+      return {503, "server_error", "unavailable", message};
+    default:
+      return {500, "server_error", "internal", message};
   }
 }
 
@@ -100,11 +163,13 @@ std::string RenderError(const ApiError& error) {
                                                              {"code", View(error.code)}}}});
 }
 
+std::string RenderModel(const std::string& name, int64_t created) {
+  return json::serialize(ModelObject(name, created));
+}
+
 std::string RenderModels(const std::vector<std::string>& names, int64_t created) {
   json::array list;
-  for (const std::string& name : names)
-    list.push_back(json::object{
-        {"id", View(name)}, {"object", "model"}, {"created", created}, {"owned_by", "quantfleet"}});
+  for (const std::string& name : names) list.push_back(ModelObject(name, created));
   return json::serialize(json::object{{"object", "list"}, {"data", std::move(list)}});
 }
 

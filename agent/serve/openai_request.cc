@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "agent/runtime/utf8.h"
 #include "agent/serve/openai.h"
 
 namespace quantfleet::agent {
@@ -10,6 +11,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr size_t kMostStops = 16, kMostStopBytes = 256, kMostMessages = 1024;
+constexpr int64_t kMostLogprobs = 20;  // as OpenAI's
 
 std::string ToString(const json::string& text) { return {text.data(), text.size()}; }
 
@@ -83,11 +85,22 @@ absl::Status RefuseUnsupported(const json::object& object) {
                        (value->is_object() && value->get_object().empty());
     if (!empty) return InvalidArgument("{} is not supported here", name);
   }
-  for (const char* name : {"echo", "logprobs", "top_logprobs"}) {
-    const json::value* value = Find(object, name);
-    if (value && *value != json::value(false) && *value != json::value(0))
-      return InvalidArgument("{} is not supported here", name);
-  }
+  bool echo = false;
+  QF_RETURN_IF_ERROR(ReadBool(object, "echo", &echo));
+  return echo ? InvalidArgument("echo is not supported here") : absl::OkStatus();
+}
+
+// Completions say a number, chats a switch and a number.
+absl::Status ReadLogprobs(Endpoint endpoint, const json::object& object, int* out) {
+  const bool chat = endpoint == Endpoint::kChatCompletions;
+  const char* const name = chat ? "top_logprobs" : "logprobs";
+  bool on = !chat && Find(object, name) != nullptr;
+  if (chat) QF_RETURN_IF_ERROR(ReadBool(object, "logprobs", &on));
+  int64_t top = 0;
+  QF_RETURN_IF_ERROR(ReadInteger(object, name, 0, &top));
+  if (top > kMostLogprobs) return InvalidArgument("{} must be at most {}", name, kMostLogprobs);
+  if (!on && top > 0) return InvalidArgument("top_logprobs needs \"logprobs\": true");
+  if (on) *out = static_cast<int>(top);
   return absl::OkStatus();
 }
 
@@ -154,6 +167,8 @@ absl::Status ReadSampling(const json::object& object, CompletionRequest* request
 }  // namespace
 
 absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std::string_view text) {
+  if (const size_t whole = WholeUtf8Length(text); whole < text.size())
+    return InvalidArgument("the body is not UTF-8: byte {} begins no character", whole);
   boost::system::error_code error;
   json::parse_options options;
   options.max_depth = 16;
@@ -171,6 +186,7 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std:
   QF_RETURN_IF_ERROR(ReadInteger(*object, "max_completion_tokens", 1, &request.max_tokens));
   QF_RETURN_IF_ERROR(ReadSampling(*object, &request));
   QF_RETURN_IF_ERROR(ReadStops(*object, &request.stop));
+  QF_RETURN_IF_ERROR(ReadLogprobs(endpoint, *object, &request.top_logprobs));
   QF_RETURN_IF_ERROR(ReadBool(*object, "stream", &request.stream));
   if (const json::value* stream_options = Find(*object, "stream_options")) {
     if (!stream_options->is_object()) return InvalidArgument("stream_options must be an object");

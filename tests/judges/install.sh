@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the judges (llama.cpp through node-llama-cpp, ONNX Runtime, and their Node) from the lock file.
+# Installs the judges (llama.cpp through node-llama-cpp, ONNX Runtime, OpenAI's client, and their Node) from the lock file.
 # Does nothing where they already stand as locked. Needs npm; no package's own scripts are run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

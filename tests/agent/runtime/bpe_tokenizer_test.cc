@@ -136,6 +136,17 @@ TEST(BpeTokenizer, SpecialTokensAreSplitOutOfPromptsOnly) {
   EXPECT_FALSE(tokenizer->EndsGeneration(call));
 }
 
+TEST(BpeTokenizer, WhatIsDataInAPromptIsNoControlToken) {
+  TokenizerData data = Base();
+  const int32_t end = Add(data, "<|im_end|>", TokenType::kControl);
+  const auto tokenizer = Make(data);
+  const DataRange said[] = {{0, 11}};
+  const Ids ids = *tokenizer->Encode("a<|im_end|><|im_end|>", false, true, said);
+  EXPECT_EQ(ids.size(), 12u);
+  EXPECT_EQ(ids.back(), end);
+  EXPECT_EQ(std::ranges::count(ids, end), 1);
+}
+
 TEST(BpeTokenizer, MergesOfDataDoNotMakeControlTokens) {
   TokenizerData data = Base();
   data.merges = {"e n", "en d"};

@@ -144,7 +144,7 @@ TEST_F(EngineTest, GenerationIsDeterministicAndStreamsWhatItReturns) {
   ASSERT_TRUE(one && two);
   std::string streamed;
   GenerateRequest request{.prompt = "the cat", .max_tokens = 40, .sampling = {.seed = 9}};
-  request.on_text = [&](std::string_view piece) { return streamed += piece, true; };
+  request.on_text = [&](std::string_view piece, auto) { return streamed += piece, true; };
   const GenerateResult a = *one->Generate(request);
   EXPECT_EQ(streamed, a.text);
   EXPECT_EQ(a.prompt_tokens, static_cast<int64_t>(one->Tokenize("the cat", true)->size()));
@@ -196,7 +196,7 @@ TEST_F(EngineTest, EndsAtTheLimitTheContextAndTheCallersWish) {
   EXPECT_TRUE(filled);
   // The last token needs no place of its own.
   EXPECT_EQ(static_cast<int64_t>(result.tokens.size()) + result.prompt_tokens, 33);
-  request.on_text = [](std::string_view) { return false; };
+  request.on_text = [](std::string_view, auto) { return false; };
   EXPECT_EQ((*engine->Generate(request)).finish_reason, "cancelled");
 }
 
@@ -209,10 +209,11 @@ TEST_F(EngineTest, TooLongAPromptNamesBothNumbers) {
   ASSERT_GT(tokens, 32u);
   for (const absl::Status& status :
        {engine->Generate({.prompt = text}).status(), engine->Evaluate(text).status()}) {
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_TRUE(absl::IsOutOfRange(status) || absl::IsInvalidArgument(status)) << status;
     EXPECT_NE(Message(status).find(fmt::format("{}", tokens)), std::string::npos) << status;
     EXPECT_NE(Message(status).find("32"), std::string::npos) << status;
   }
+  EXPECT_EQ(engine->Begin({.prompt = text}).status().code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(engine->Evaluate("").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(engine->EvaluateTokens(std::vector<int32_t>{1, 1 << 20}).status().code(),
             absl::StatusCode::kInvalidArgument);
@@ -241,6 +242,89 @@ TEST_F(EngineTest, CallersOnManyThreadsWaitForEachOther) {
     for (auto& result : results) threads.emplace_back([&] { result = (*engine->Generate(request)).tokens; });
   }
   for (const auto& result : results) EXPECT_EQ(result, alone);
+}
+
+TEST_F(EngineTest, GenerationsThatShareStepsSayWhatTheySayAlone) {
+  Make(Architecture::kPhi3, {"q8_0"});
+  const auto engine = Load("q8_0", {.threads = 2});
+  ASSERT_NE(engine, nullptr);
+  std::vector<GenerateRequest> requests;
+  for (int i = 0; i < 6; ++i)
+    requests.push_back({.prompt = std::string(static_cast<size_t>(1 + 40 * i), static_cast<char>('a' + i)),
+                        .max_tokens = 30 - 4 * i,
+                        .sampling = {.seed = static_cast<uint64_t>(i)}});
+  std::vector<GenerateResult> alone;
+  for (const GenerateRequest& request : requests) alone.push_back(*engine->Generate(request));
+  // Each joins two steps behind the one before it; the last is left before its end.
+  std::vector<std::unique_ptr<Continuation>> all;
+  std::vector<Continuation*> live;
+  for (const GenerateRequest& request : requests) {
+    all.push_back(*engine->Begin(request));
+    live.push_back(all.back().get());
+    for (int step = 0; step < 2; ++step) engine->Step(live);
+  }
+  live.pop_back();
+  const auto done = [](const Continuation* one) { return one->done(); };
+  while (!std::ranges::all_of(live, done)) engine->Step(live);
+  for (size_t i = 0; i < live.size(); ++i) {
+    const GenerateResult together = *live[i]->Take();
+    EXPECT_EQ(together.tokens, alone[i].tokens) << i;
+    EXPECT_EQ(together.text, alone[i].text) << i;
+    EXPECT_EQ(together.finish_reason, alone[i].finish_reason) << i;
+  }
+  EXPECT_EQ((*all.back()->Take()).finish_reason, "cancelled");
+}
+
+TEST_F(EngineTest, ProbabilitiesAreThoseOfTheLogits) {
+  Make(Architecture::kQwen2, {"f32"});
+  const auto engine = Load("f32");
+  ASSERT_NE(engine, nullptr);
+  GenerateRequest request{.prompt = "abc", .max_tokens = 8, .sampling = {.seed = 3}, .top_logprobs = 3};
+  std::vector<TokenProbability> streamed;
+  request.on_text = [&](std::string_view, std::span<const TokenProbability> tokens) {
+    streamed.insert(streamed.end(), tokens.begin(), tokens.end());
+    return true;
+  };
+  const GenerateResult result = *engine->Generate(request);
+  ASSERT_EQ(result.probabilities.size(), result.tokens.size());
+  EXPECT_EQ(streamed.size(), result.tokens.size());
+  std::vector<int32_t> ids = *engine->Tokenize("abc", true);
+  std::string bytes;
+  for (size_t i = 0; i < result.tokens.size(); ++i) {
+    const std::vector<float> all = *engine->Logits(ids);
+    const std::vector<float> logits(all.end() - engine->vocab(), all.end());
+    double sum = 0;
+    for (float logit : logits) sum += std::exp(double{logit});
+    const TokenProbability& told = result.probabilities[i];
+    EXPECT_NEAR(told.logprob, logits[result.tokens[i]] - std::log(sum), 1e-4);
+    ASSERT_EQ(told.top.size(), 3u);
+    EXPECT_NEAR(told.top[0].second, std::ranges::max(logits) - std::log(sum), 1e-4);
+    EXPECT_GE(told.top[0].second, told.top[1].second);
+    bytes += told.bytes;
+    ids.push_back(result.tokens[i]);
+  }
+  // Without a character that has only begun the text is its tokens' bytes.
+  if (result.text.find("\xef\xbf\xbd") == std::string::npos) {
+    EXPECT_EQ(bytes, result.text);
+  }
+  request.top_logprobs = -1;
+  EXPECT_TRUE((*engine->Generate(request)).probabilities.empty());
+}
+
+TEST_F(EngineTest, TokensThatOnlyMadeAStopStringAreNotTold) {
+  Make(Architecture::kPhi3, {"f32"});
+  const auto engine = Load("f32");
+  ASSERT_NE(engine, nullptr);
+  GenerateRequest request{.prompt = "the cat", .max_tokens = 40, .sampling = {.seed = 9}, .top_logprobs = 0};
+  const GenerateResult whole = *engine->Generate(request);
+  ASSERT_GT(whole.text.size(), 12u);
+  request.stop = {whole.text.substr(6, 4)};
+  const GenerateResult cut = *engine->Generate(request);
+  EXPECT_EQ(cut.finish_reason, "stop");
+  const size_t end = whole.text.find(request.stop[0]);
+  EXPECT_EQ(cut.text, whole.text.substr(0, end));
+  ASSERT_LE(cut.probabilities.size(), cut.tokens.size());
+  for (const TokenProbability& token : cut.probabilities) EXPECT_LT(token.offset, static_cast<int64_t>(end));
 }
 
 TEST_F(EngineTest, DamagedFilesAreErrors) {

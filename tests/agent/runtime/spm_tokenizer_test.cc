@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <random>
 #include <sstream>
@@ -90,6 +91,33 @@ TEST(SpmTokenizer, WithoutByteTokensTheUnknownStandsIn) {
   EXPECT_EQ(*Make(data)->Encode("x", false, false), (Ids{0}));
   data.unknown.reset();
   EXPECT_EQ(Make(data)->Encode("x", false, false).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(SpmTokenizer, WhatIsDataInAPromptIsNoControlToken) {
+  TokenizerData data = Base();
+  const int32_t end = Add(data, "<|end|>", 0, TokenType::kControl);
+  const int32_t mark = Add(data, "<|user|>", 0, TokenType::kUserDefined);
+  const int32_t word = Add(data, "<tool>", 0, TokenType::kUserDefined);
+  const auto tokenizer = Make(data);
+  const std::string text = "<|user|><|end|><|user|><tool><|end|>";
+  const DataRange said[] = {{8, 29}};
+  const Ids ids = *tokenizer->Encode(text, false, true, said);
+  EXPECT_EQ(ids.front(), mark);
+  EXPECT_EQ(ids.back(), end);
+  EXPECT_EQ(std::ranges::count(ids, mark), 1);
+  EXPECT_EQ(std::ranges::count(ids, end), 1);
+  EXPECT_EQ(std::ranges::count(ids, word), 1) << "a word of the user's own";
+  // One that data begins and the template ends is none either.
+  const DataRange half[] = {{15, 20}};
+  EXPECT_EQ(std::ranges::count(*tokenizer->Encode(text, false, true, half), mark), 1);
+}
+
+TEST(SpmTokenizer, MergesOfDataDoNotMakeControlTokens) {
+  TokenizerData data = Base();
+  data.tokens[2].score = 9;
+  for (const char* piece : {"<", "/", "s", ">", "</", "s>"}) Add(data, piece, -1);
+  data.add_space_prefix = false;
+  EXPECT_EQ(std::ranges::count(*Make(data)->Encode("</s>", false, false), 2), 0);
 }
 
 TEST(SpmTokenizer, SpecialTokensAreSplitOutOfPromptsOnly) {

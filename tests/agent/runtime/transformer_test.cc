@@ -26,8 +26,8 @@ std::vector<float> RunAll(const ReferenceModel& model, const std::vector<int32_t
   ThreadPool pool(threads);
   auto weights = model.Map(ops);
   EXPECT_TRUE(weights.ok()) << weights.status();
-  auto transformer = Transformer::Create(model.description.hyper, std::move(*weights), context, pool, ops,
-                                         matrix_ops);
+  auto transformer =
+      Transformer::Create(model.description.hyper, std::move(*weights), context, pool, ops, matrix_ops);
   EXPECT_TRUE(transformer.ok()) << transformer.status();
   std::vector<float> all, part;
   for (size_t at = 0; at < ids.size(); at += cut) {
@@ -180,6 +180,52 @@ TEST(Transformer, WantsAndReset) {
   EXPECT_TRUE(logits.empty());
   ASSERT_TRUE(transformer->Run(std::span(ids).last(1), Want::kAll, logits).ok());
   EXPECT_EQ(logits, std::vector<float>(all.end() - 50, all.end()));
+}
+
+// Sequences of unlike lengths, one token each in a pass: the very bits that each would get alone, whatever
+// the products are made with.
+TEST(Transformer, SequencesThatSharePassesGetWhatTheyGetAlone) {
+  constexpr size_t kSequences = 7, kSteps = 5;
+  std::vector<const MatrixOps*> sets = AllMatrixOps();
+  sets.push_back(nullptr);
+  for (DType dtype : kTypes) {
+    for (const MatrixOps* matrix_ops : sets) {
+      SCOPED_TRACE(fmt::format("{} {}", Info(dtype).name, matrix_ops ? matrix_ops->name : "floats"));
+      const ReferenceModel model = ReferenceBuilder({.dtype = dtype}).Build();
+      const auto& hyper = model.description.hyper;
+      ThreadPool pool(2);
+      auto transformer =
+          *Transformer::Create(hyper, *model.Map(ChosenOps()), 64, pool, ChosenOps(), matrix_ops);
+      const std::vector<int32_t> ids = Ids(200, hyper.vocab);
+      std::vector<std::unique_ptr<KvCache>> caches;
+      std::vector<std::vector<float>> alone(kSequences);
+      std::vector<float> logits;
+      for (size_t s = 0; s < kSequences; ++s) {
+        const auto prompt = std::span(ids).subspan(s * 20, 1 + 2 * s);
+        transformer->Reset();
+        ASSERT_TRUE(transformer->Run(prompt, Want::kNothing, logits).ok());
+        for (size_t step = 0; step < kSteps; ++step) {
+          ASSERT_TRUE(transformer->Run(std::span(ids).subspan(150 + s + step, 1), Want::kLast, logits).ok());
+          alone[s].insert(alone[s].end(), logits.begin(), logits.end());
+        }
+        caches.push_back(*KvCache::Create(hyper, static_cast<int64_t>(prompt.size() + kSteps)));
+        ASSERT_TRUE(transformer->Run(*caches[s], prompt, Want::kNothing, logits).ok());
+      }
+      const auto width = static_cast<size_t>(hyper.vocab);
+      for (size_t step = 0; step < kSteps; ++step) {
+        std::vector<Transformer::Next> next;
+        for (size_t s = 0; s < kSequences; ++s) next.push_back({caches[s].get(), ids[150 + s + step]});
+        ASSERT_TRUE(transformer->RunTogether(next, logits).ok());
+        for (size_t s = 0; s < kSequences; ++s)
+          EXPECT_EQ(std::memcmp(&logits[s * width], &alone[s][step * width], width * sizeof(float)), 0)
+              << "sequence " << s << ", step " << step;
+      }
+      // All are full now, and stay as they are.
+      const Transformer::Next full[] = {{caches[0].get(), 1}};
+      EXPECT_EQ(transformer->RunTogether(full, logits).code(), absl::StatusCode::kInvalidArgument);
+      EXPECT_EQ(caches[0]->length(), caches[0]->capacity());
+    }
+  }
 }
 
 TEST(Transformer, RefusesWhatDoesNotFit) {

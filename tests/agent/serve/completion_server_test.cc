@@ -6,6 +6,8 @@
 
 #include "tests/agent/serve/fake_engine.h"
 #include "tests/agent/serve/http_client.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_model.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -105,10 +107,11 @@ TEST_F(CompletionServerTest, StreamsToHttp10UntilTheConnectionEnds) {
 
 TEST_F(CompletionServerTest, ErrorBeforeTheFirstWordHasItsStatusAlsoInAStream) {
   Start();
-  Serve({})->error = InvalidArgument("the prompt has 5000 tokens, the context 64");
+  Serve({})->error = OutOfRange("the prompt has 5000 tokens, the context 64");
   const auto answer = Post("/v1/completions", R"({"prompt":"Once","stream":true})");
   EXPECT_EQ(answer.status, 400);
   EXPECT_THAT(answer.body, HasSubstr("5000 tokens"));
+  EXPECT_EQ(ErrorCode(answer), "context_length_exceeded");
 }
 
 TEST_F(CompletionServerTest, ModelsAndHealthFollowWhatRuns) {
@@ -139,19 +142,20 @@ TEST_F(CompletionServerTest, WrongRequests) {
   EXPECT_EQ(garbage.ReadAnswer().status, 400);
 }
 
-TEST_F(CompletionServerTest, BodyThatIsTooLargeIs413) {
+TEST_F(CompletionServerTest, BodyThatIsTooLargeIs400) {
   CompletionServer::Options options;
   options.most_body_bytes = 1000;
   Start(options);
   Serve({"x"});
   const auto answer = Post("/v1/completions", "{\"prompt\":\"" + std::string(5000, 'x') + "\"}");
-  EXPECT_EQ(answer.status, 413);
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_EQ(ErrorCode(answer), "too_large");
   EXPECT_EQ(Post("/v1/completions", kAsk).status, 200);
 }
 
 TEST_F(CompletionServerTest, FullQueueIs429) {
   CompletionServer::Options options;
-  options.most_waiting = 1;
+  options.queue.most_waiting = 1;
   Start(options);
   const auto engine = Serve({"x"});
   engine->Hold();
@@ -170,21 +174,44 @@ TEST_F(CompletionServerTest, FullQueueIs429) {
   EXPECT_EQ(waits.ReadAnswer().status, 200);
 }
 
-TEST_F(CompletionServerTest, TooManyConnectionsAre429) {
+TEST_F(CompletionServerTest, WhereAllConnectionsAreBusyANewOneIs429) {
   CompletionServer::Options options;
   options.most_connections = 2;
   Start(options);
-  Serve({"x"});
+  const auto engine = Serve({"x"});
+  engine->SetEndless();
   HttpClient one(server_->endpoint()), two(server_->endpoint());
-  EXPECT_EQ(one.Get("/health").status, 200);
-  EXPECT_EQ(two.Get("/health").status, 200);
+  for (HttpClient* client : {&one, &two}) {
+    client->SendPost("/v1/completions", R"({"prompt":"Once","stream":true})");
+    client->ReadUntil("more ");
+  }
   HttpClient three(server_->endpoint());
   EXPECT_EQ(three.Get("/health").status, 429);
-  EXPECT_EQ(one.Get("/health").status, 200) << "those that were here are not disturbed";
+  EXPECT_THAT(one.ReadUntil("more "), HasSubstr("more ")) << "those that were here are not disturbed";
+}
+
+TEST_F(CompletionServerTest, IdleConnectionsMakeRoomForNewOnes) {
+  CompletionServer::Options options;
+  options.most_connections = 4;
+  Start(options);
+  Serve({"x"});
+  std::vector<std::unique_ptr<HttpClient>> idle;
+  for (int i = 0; i < 200; ++i) {
+    idle.push_back(std::make_unique<HttpClient>(server_->endpoint()));
+    // Some of them begin a request and never end it.
+    if (i % 2 == 0) idle.back()->Send("POST /v1/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
+  }
+  HttpClient client(server_->endpoint());
+  EXPECT_EQ(client.Post("/v1/completions", kAsk).status, 200);
+  const std::string metrics = client.Get("/metrics").body;
+  EXPECT_THAT(metrics, HasSubstr("quantfleet_agent_connections_closed_total{which=\"idle\"} 197"));
+  EXPECT_THAT(metrics, HasSubstr("quantfleet_agent_connections 4"));
 }
 
 TEST_F(CompletionServerTest, ClientThatLeavesEndsItsGeneration) {
-  Start();
+  CompletionServer::Options options;
+  options.queue.most_running = 1;
+  Start(options);
   const auto engine = Serve({"x"});
   engine->SetEndless();
   HttpClient client(server_->endpoint());
@@ -198,7 +225,9 @@ TEST_F(CompletionServerTest, ClientThatLeavesEndsItsGeneration) {
 }
 
 TEST_F(CompletionServerTest, ClientThatLeavesAStreamEndsItsGeneration) {
-  Start();
+  CompletionServer::Options options;
+  options.queue.most_running = 1;
+  Start(options);
   const auto engine = Serve({"x"});
   engine->SetEndless();
   HttpClient client(server_->endpoint());
@@ -223,15 +252,136 @@ TEST_F(CompletionServerTest, NewVersionTakesOverWhileAnAnswerIsUnderWay) {
   EXPECT_THAT(client.Post("/v1/completions", kAsk).body, HasSubstr("\"new\""));
 }
 
-TEST_F(CompletionServerTest, StopsInTheMiddleOfAnAnswer) {
-  Start();
+TEST_F(CompletionServerTest, StopsInTheMiddleOfAnAnswerThatTakesTooLong) {
+  CompletionServer::Options options;
+  options.most_drain = std::chrono::milliseconds(0);
+  Start(options);
   const auto engine = Serve({"x"});
   engine->SetEndless();
   HttpClient client(server_->endpoint());
   client.SendPost("/v1/completions", R"({"prompt":"Once","stream":true})");
   client.ReadUntil("more ");
-  server_.reset();
+  {
+    const std::jthread end([this] { server_.reset(); });
+    EXPECT_THAT(client.ReadUntil("[DONE]"), HasSubstr("the agent is stopping"));
+  }
   EXPECT_EQ(engine->cancelled, 1);
+}
+
+TEST_F(CompletionServerTest, FinishesWhatIsUnderWayBeforeItEnds) {
+  CompletionServer::Options options;
+  options.most_drain = std::chrono::minutes(5);
+  Start(options);
+  const auto engine = Serve({" upon", " a", " time"});
+  engine->Hold();
+  HttpClient runs(server_->endpoint()), waits(server_->endpoint()), idle(server_->endpoint());
+  runs.SendPost("/v1/completions", kAsk);
+  engine->AwaitBegun(1);
+  waits.SendPost("/v1/completions", kAsk);
+  while (HttpClient(server_->endpoint()).Get("/metrics").body.find("generations_waiting 1") ==
+         std::string::npos)
+    std::this_thread::yield();
+  std::jthread end([this] { server_.reset(); });
+  EXPECT_EQ(idle.ReadUntil("never"), "") << "closed at once";
+  engine->Release();
+  for (HttpClient* client : {&runs, &waits}) {
+    const auto answer = client->ReadAnswer();
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_THAT(answer.body, HasSubstr(" upon a time"));
+    EXPECT_THAT(answer.header, HasSubstr("Connection: close"));
+  }
+}
+
+TEST_F(CompletionServerTest, RequestsShareTheEngine) {
+  Start();
+  const auto engine = Serve({"x"});
+  engine->SetEndless();
+  HttpClient one(server_->endpoint()), two(server_->endpoint());
+  one.SendPost("/v1/completions", R"({"prompt":"Once","stream":true})");
+  one.ReadUntil("more ");
+  two.SendPost("/v1/completions", R"({"prompt":"Twice","stream":true})");
+  two.ReadUntil("more ");
+  EXPECT_EQ(engine->most_together, 2u);
+  EXPECT_THAT(one.ReadUntil("more "), HasSubstr("more "));
+  const std::string metrics = HttpClient(server_->endpoint()).Get("/metrics").body;
+  EXPECT_THAT(metrics, HasSubstr("quantfleet_agent_generations_running 2"));
+}
+
+TEST_F(CompletionServerTest, TokensOfAllThatRunFitOneContext) {
+  Start();
+  const auto engine = Serve({"x"});
+  engine->SetEndless();
+  engine->SetPlaces(40);  // of a context of 64
+  HttpClient one(server_->endpoint()), two(server_->endpoint());
+  one.SendPost("/v1/completions", R"({"prompt":"Once","stream":true})");
+  one.ReadUntil("more ");
+  two.SendPost("/v1/completions", R"({"prompt":"Twice","stream":true})");
+  engine->AwaitBegun(2);
+  one.ReadUntil("more ");
+  EXPECT_EQ(engine->most_together, 1u);
+  one.Close();
+  EXPECT_THAT(two.ReadUntil("more "), HasSubstr("more "));
+  EXPECT_EQ(engine->most_together, 1u);
+}
+
+TEST_F(CompletionServerTest, TellsProbabilities) {
+  Start();
+  Serve({"Hel", "lo"}, "<|user|> <|assistant|> <|end|>");
+  const auto text = boost::json::parse(Post("/v1/completions", R"({"prompt":"Once","logprobs":2})").body);
+  const auto& logprobs = text.at("choices").at(0).at("logprobs");
+  EXPECT_EQ(logprobs.at("tokens").at(1), "lo");
+  EXPECT_EQ(logprobs.at("token_logprobs").at(0), -0.5);
+  EXPECT_EQ(logprobs.at("top_logprobs").at(0).at("other"), -1.5);
+  HttpClient client(server_->endpoint());
+  client.SendPost(
+      "/v1/chat/completions",
+      R"({"messages":[{"role":"user","content":"Hi"}],"logprobs":true,"top_logprobs":2,"stream":true})");
+  const std::string stream = client.ReadUntil("0\r\n\r\n");
+  EXPECT_THAT(stream,
+              HasSubstr(R"("logprobs":{"content":[{"token":"Hel","logprob":-5E-1,"bytes":[72,101,108])"));
+  EXPECT_THAT(stream, HasSubstr(R"("top_logprobs":[{"token":"Hel")"));
+}
+
+TEST_F(CompletionServerTest, TellsOneModel) {
+  Start();
+  Serve({"x"});
+  HttpClient client(server_->endpoint());
+  EXPECT_EQ(boost::json::parse(client.Get("/v1/models/demo").body).at("id"), "demo");
+  EXPECT_EQ(ErrorCode(client.Get("/v1/models/other")), "model_not_found");
+}
+
+TEST_F(CompletionServerTest, ClientThatDoesNotReadIsGivenUp) {
+  CompletionServer::Options options;
+  options.write_timeout = std::chrono::milliseconds(50);
+  Start(options);
+  const auto engine = Serve(std::vector<std::string>(32, std::string(1 << 20, 'x')));
+  engine->SetEndless();
+  HttpClient deaf(server_->endpoint());
+  deaf.SendPost("/v1/completions", R"({"prompt":"Once","stream":true})");
+  engine->AwaitBegun(1);
+  HttpClient client(server_->endpoint());
+  while (client.Get("/metrics").body.find("generations_cancelled_total 1") == std::string::npos)
+    std::this_thread::yield();
+  EXPECT_THAT(client.Get("/metrics").body, HasSubstr("quantfleet_agent_connections 1"));
+}
+
+TEST_F(CompletionServerTest, ListensOnAUnixSocket) {
+  const testing::TempDir dir;
+  CompletionServer::Options options;
+  options.listen = "unix:" + (dir / "models.sock").string();
+  Start(options);
+  Serve({"x"});
+  EXPECT_EQ(server_->endpoint(), options.listen);
+  EXPECT_EQ(fs::status(dir / "models.sock").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+  EXPECT_EQ(Post("/v1/completions", kAsk).status, 200);
+  EXPECT_EQ(HttpClient(server_->endpoint()).Get("/health", "any.name").status, 200);
+  EXPECT_EQ(CompletionServer::Start(options, clock_, random_).status().code(),
+            absl::StatusCode::kUnavailable);
+  server_.reset();
+  EXPECT_FALSE(fs::exists(dir / "models.sock"));
+  testing::WriteFile(dir / "models.sock", "a file");
+  EXPECT_EQ(CompletionServer::Start(options, clock_, random_).status().code(),
+            absl::StatusCode::kAlreadyExists);
 }
 
 TEST_F(CompletionServerTest, ListensOnLoopbackOnly) {

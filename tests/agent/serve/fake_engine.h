@@ -2,7 +2,9 @@
 // thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <string>
@@ -18,34 +20,19 @@ class FakeEngine final : public Engine {
   explicit FakeEngine(std::vector<std::string> words, std::string chat_template = "")
       : words_(std::move(words)), chat_template_(std::move(chat_template)) {}
 
-  absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request) override {
-    {
-      std::unique_lock lock(mutex_);
-      last_ = request;
-      ++begun_;
-      changed_.notify_all();
-      changed_.wait(lock, [this] { return !held_; });
-    }
+  absl::StatusOr<std::unique_ptr<Continuation>> Begin(GenerateRequest request) override {
+    std::unique_lock lock(mutex_);
+    last_ = request;
+    ++begun_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return !held_; });
     if (!error.ok()) return error;
-    GenerateResult result;
-    result.prompt_tokens = 3;
-    result.finish_reason = "stop";
-    for (const std::string& word : words_) {
-      if (static_cast<int64_t>(result.tokens.size()) == request.max_tokens) {
-        result.finish_reason = "length";
-        break;
-      }
-      if (request.on_text && !request.on_text(word)) {
-        result.finish_reason = "cancelled";
-        ++cancelled;
-        break;
-      }
-      result.text += word;
-      result.tokens.push_back(static_cast<int32_t>(result.tokens.size()));
-    }
-    while (endless_ && request.on_text("more ")) std::this_thread::yield();
-    if (endless_) ++cancelled;
-    return result;
+    return std::make_unique<Saying>(*this, std::move(request));
+  }
+  void Step(std::span<Continuation* const> continuations) override {
+    most_together = std::max(most_together.load(), continuations.size());
+    for (Continuation* one : continuations) static_cast<Saying*>(one)->Say();
+    if (endless_) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // a pass takes its time
   }
   absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view, bool) const override {
     return std::vector<int32_t>{1};
@@ -83,10 +70,49 @@ class FakeEngine final : public Engine {
   // Says "more " until nobody listens.
   void SetEndless() { endless_ = true; }
 
+  void SetPlaces(int64_t places) { places_ = places; }
+
   absl::Status error;
   std::atomic<int> cancelled{0};
+  std::atomic<size_t> most_together{0};  // continuations of one step
 
  private:
+  class Saying final : public Continuation {
+   public:
+    Saying(FakeEngine& engine, GenerateRequest request)
+        : engine_(engine), words_(engine.words_), request_(std::move(request)) {
+      result_.prompt_tokens = 3;
+    }
+    ~Saying() override {
+      if (!done()) ++engine_.cancelled;
+    }
+    int64_t places() const override { return engine_.places_; }
+    bool done() const override { return !result_.finish_reason.empty(); }
+    absl::StatusOr<GenerateResult> Take() override { return result_; }
+    void Say() {
+      const size_t said = result_.tokens.size();
+      if (said == words_.size() && !engine_.endless_) {
+        result_.finish_reason = "stop";
+      } else if (static_cast<int64_t>(said) == request_.max_tokens && !engine_.endless_) {
+        result_.finish_reason = "length";
+      } else {
+        const std::string word = said < words_.size() ? words_[said] : "more ";
+        std::vector<TokenProbability> tokens;
+        if (request_.top_logprobs >= 0) tokens.push_back({word, -0.5, {{word, -0.5}, {"other", -1.5}}, 0});
+        result_.text += word;
+        result_.tokens.push_back(static_cast<int32_t>(said));
+        result_.probabilities.insert(result_.probabilities.end(), tokens.begin(), tokens.end());
+        if (request_.on_text) request_.on_text(word, tokens);
+      }
+    }
+
+   private:
+    FakeEngine& engine_;
+    const std::vector<std::string> words_;
+    GenerateRequest request_;
+    GenerateResult result_;
+  };
+
   const std::vector<std::string> words_;
   const std::string chat_template_;
   std::mutex mutex_;
@@ -95,6 +121,7 @@ class FakeEngine final : public Engine {
   bool held_ = false;
   std::atomic<bool> endless_{false};
   int begun_ = 0;
+  std::atomic<int64_t> places_{1};
 };
 
 }  // namespace quantfleet::agent

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <string>
@@ -13,15 +14,24 @@ namespace quantfleet::testing {
 
 class HttpClient {
  public:
-  // endpoint "127.0.0.1:port".
-  explicit HttpClient(const std::string& endpoint) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  // endpoint "127.0.0.1:port" or "unix:PATH".
+  explicit HttpClient(const std::string& endpoint) {
+    const bool local = endpoint.starts_with("unix:");
+    fd_ = ::socket(local ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
+    timeval timeout{.tv_sec = 30, .tv_usec = 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    if (local) {
+      sockaddr_un at{};
+      at.sun_family = AF_UNIX;
+      endpoint.substr(5).copy(at.sun_path, sizeof at.sun_path - 1);
+      connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
+      return;
+    }
     sockaddr_in at{};
     at.sin_family = AF_INET;
     const size_t colon = endpoint.rfind(':');
     at.sin_port = htons(static_cast<uint16_t>(std::stoi(endpoint.substr(colon + 1))));
     ::inet_pton(AF_INET, endpoint.substr(0, colon).c_str(), &at.sin_addr);
-    timeval timeout{.tv_sec = 30, .tv_usec = 0};
-    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
   }
   ~HttpClient() { Close(); }
@@ -91,7 +101,7 @@ class HttpClient {
   }
 
  private:
-  int fd_;
+  int fd_ = -1;
   bool connected_ = false;
   std::string buffer_;
 };

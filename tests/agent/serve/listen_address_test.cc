@@ -15,6 +15,16 @@ TEST(ListenAddress, LoopbackIsTaken) {
   EXPECT_TRUE(ParseListenAddress("127.9.9.9:65535").ok());
 }
 
+TEST(ListenAddress, UnixSockets) {
+  const auto address = ParseListenAddress("unix:/run/models.sock");
+  ASSERT_TRUE(address.ok()) << address.status();
+  EXPECT_EQ(address->path, "/run/models.sock");
+  EXPECT_EQ(EndpointUrl("unix:/run/models.sock"), "unix:/run/models.sock");
+  EXPECT_EQ(EndpointUrl("127.0.0.1:8080"), "http://127.0.0.1:8080/v1");
+  for (const std::string& bad : {std::string("unix:"), "unix:/" + std::string(108, 'x')})
+    EXPECT_EQ(ParseListenAddress(bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
+}
+
 TEST(ListenAddress, AllElseIsRefused) {
   for (const char* bad :
        {"", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1",

@@ -1,0 +1,33 @@
+#include "agent/serve/prepare.h"
+
+#include <algorithm>
+
+namespace quantfleet::agent {
+
+absl::StatusOr<std::shared_ptr<Generation>> PrepareGeneration(const CompletionRequest& wanted,
+                                                              const ModelTable& models, Random& random,
+                                                              AnswerHead* head) {
+  QF_ASSIGN_OR_RETURN(ModelTable::Found found, models.Find(wanted.model));
+  const bool chat = head->endpoint == Endpoint::kChatCompletions;
+  head->id = random.Id(chat ? "chatcmpl-" : "cmpl-", 12);
+  head->model = found.name;
+  head->logprobs = wanted.top_logprobs >= 0;
+  auto generation = std::make_shared<Generation>();
+  GenerateRequest& request = generation->request;
+  request.prompt = wanted.prompt;
+  request.stop = wanted.stop;
+  request.top_logprobs = wanted.top_logprobs;
+  if (chat) {
+    QF_ASSIGN_OR_RETURN(ChatPrompt prompt, RenderChat(found.engine->chat_template(), wanted.messages));
+    request.prompt = std::move(prompt.text);
+    request.data = std::move(prompt.data);
+    request.stop.insert(request.stop.end(), prompt.stop.begin(), prompt.stop.end());
+  }
+  request.max_tokens = std::min(wanted.max_tokens, found.engine->context());
+  request.sampling = wanted.sampling;
+  if (!wanted.has_seed) request.sampling.seed = random.Next();
+  generation->engine = std::move(found.engine);
+  return generation;
+}
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,11 @@
+// The agent's command that answers with one model file, without daemon and enrolment.
+#pragma once
+
+#include "agent/model_commands.h"
+
+namespace quantfleet::agent {
+
+// `action` must outlive the app's parse.
+void AddServeCommand(CLI::App& app, Action& action);
+
+}  // namespace quantfleet::agent
