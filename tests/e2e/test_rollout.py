@@ -3,7 +3,7 @@ import json
 import subprocess
 import unittest
 
-from harness import BIN, DEMO, IOT, EndToEnd, unhealthy_model, wait_for
+from harness import BIN, DEMO, IOT, SLOW, EndToEnd, unhealthy_model, wait_for
 
 OVER = ("COMPLETED", "FAILED", "ABORTED", "ROLLED_BACK")
 
@@ -134,7 +134,8 @@ class Rollouts(EndToEnd):
         for device in (offline, online):
             self.d.cli("device", "label", device, "ring=early")
         self.assertEqual(self.d.cli_json("device", "show", online)["labels"], {"ring": "early"})
-        name = self.create("--selector", "ring=early", "--device-timeout", "3s")
+        # Far more than the other device needs, however busy the machine.
+        name = self.create("--selector", "ring=early", "--device-timeout", f"{int(20 * SLOW)}s")
         self.restart()
         failed = self.end(name, "FAILED")
         self.assertEqual({d["device_id"]: (d["state"], d["code"]) for d in failed["devices"]},
