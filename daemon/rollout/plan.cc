@@ -125,10 +125,11 @@ void PutInPhases(const RolloutPlan& plan, std::string_view rollout,
     if (i + 1 == plan.phases_size()) {
       take(left.size(), number);
     } else if (!phase.labels().empty()) {
-      const auto chosen = std::ranges::stable_partition(left, [&](const auto& entry) {
-        return HasLabels(labels.at(entry.second->device_id()), phase.labels());
-      });
-      take(static_cast<size_t>(chosen.begin() - left.begin()), number);
+      decltype(left) chosen, others;
+      for (const auto& entry : left)
+        (HasLabels(labels.at(entry.second->device_id()), phase.labels()) ? chosen : others).push_back(entry);
+      for (const auto& [lot, row] : chosen) row->set_phase(number);
+      left = std::move(others);
     } else if (phase.count() > 0) {
       take(phase.count(), number);
     } else {

@@ -79,7 +79,10 @@ TEST(MakePlanTest, ErrorsNameTheOption) {
 
 TEST(RolloutTextTest, ADryRunSaysWhoGetsWhat) {
   v1::Rollout rollout;
-  *rollout.mutable_plan() = *MakePlan({.phases = {"1"}, .soak = "10m"});
+  PlanOptions options;
+  options.phases = {"1"};
+  options.soak = "10m";
+  *rollout.mutable_plan() = *MakePlan(options);
   auto& row = *rollout.add_devices();
   row.set_device_id("d-1");
   row.set_device_class("iot-int4");
@@ -100,7 +103,9 @@ TEST(RolloutTextTest, ADryRunSaysWhoGetsWhat) {
 
 TEST(RolloutTextTest, StateReasonAndPhaseAreSaid) {
   v1::Rollout rollout;
-  *rollout.mutable_plan() = *MakePlan({.phases = {"1"}});
+  PlanOptions options;
+  options.phases = {"1"};
+  *rollout.mutable_plan() = *MakePlan(options);
   rollout.set_state(v1::Rollout::PAUSED);
   rollout.set_reason("2 devices failed, more than 1");
   const std::string text = RolloutText(rollout, FromUnixMillis(1000));
