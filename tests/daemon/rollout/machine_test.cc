@@ -230,7 +230,7 @@ TEST_F(MachineTest, RandomEventsNeverPassAGateAndAlwaysEnd) {
     std::vector<uint64_t> sizes(1 + below(4));
     for (uint64_t& n : sizes) n = below(6);
     Phases(sizes);
-    RolloutPlan& plan = *head_.mutable_plan();
+    RolloutPlan plan = head_.plan();  // a copy: the head is replaced at each step
     for (v1::RolloutPhase& phase : *plan.mutable_phases()) {
       phase.set_soak_seconds(static_cast<uint32_t>(below(3) * 10));
       phase.set_approval(below(3) == 0);
@@ -240,6 +240,7 @@ TEST_F(MachineTest, RandomEventsNeverPassAGateAndAlwaysEnd) {
     if (below(2)) plan.set_max_failures(static_cast<uint32_t>(below(3)));
     if (below(3) == 0) plan.set_success_percent(static_cast<uint32_t>(below(101)));
     plan.set_on_failure(static_cast<RolloutPlan::OnFailure>(below(3)));
+    *head_.mutable_plan() = plan;
     uint64_t opened = plan.phases(0).approval() ? 0 : 1;  // phases that may have been told
     const auto settle = [&](RolloutEvent event) {
       const PhaseCounts before = counts_;
