@@ -142,6 +142,9 @@ absl::StatusOr<v1::Device> OperatorClient::GetDevice(const std::string& id) {
 absl::StatusOr<v1::Device> OperatorClient::RevokeDevice(const std::string& id) {
   return QF_CALL(FleetService, RevokeDevice, WithId<v1::GetDeviceRequest>(id));
 }
+absl::StatusOr<v1::Device> OperatorClient::LabelDevice(const v1::LabelDeviceRequest& request) {
+  return QF_CALL(FleetService, LabelDevice, request);
+}
 absl::StatusOr<v1::Rollout> OperatorClient::CreateRollout(const v1::CreateRolloutRequest& request) {
   return QF_CALL(RolloutService, CreateRollout, request);
 }
@@ -150,6 +153,21 @@ absl::StatusOr<v1::Rollout> OperatorClient::GetRollout(const std::string& name) 
 }
 absl::StatusOr<v1::ListRolloutsResponse> OperatorClient::ListRollouts() {
   return QF_CALL(RolloutService, ListRollouts, v1::ListRolloutsRequest());
+}
+absl::StatusOr<v1::Rollout> OperatorClient::PauseRollout(const v1::RolloutActionRequest& request) {
+  return QF_CALL(RolloutService, PauseRollout, request);
+}
+absl::StatusOr<v1::Rollout> OperatorClient::ResumeRollout(const v1::RolloutActionRequest& request) {
+  return QF_CALL(RolloutService, ResumeRollout, request);
+}
+absl::StatusOr<v1::Rollout> OperatorClient::ApproveRollout(const v1::RolloutActionRequest& request) {
+  return QF_CALL(RolloutService, ApproveRollout, request);
+}
+absl::StatusOr<v1::Rollout> OperatorClient::AbortRollout(const v1::RolloutActionRequest& request) {
+  return QF_CALL(RolloutService, AbortRollout, request);
+}
+absl::StatusOr<v1::Rollout> OperatorClient::RollbackRollout(const v1::RolloutActionRequest& request) {
+  return QF_CALL(RolloutService, RollbackRollout, request);
 }
 absl::StatusOr<v1::Status> OperatorClient::GetStatus() {
   return QF_CALL(StatusService, GetStatus, v1::GetStatusRequest());

@@ -1,6 +1,7 @@
 // What every command that speaks to a daemon shares: its options, the connection, exit codes, and JSON.
 //
-// Exit codes beside command.h's: 3 the daemon was not reached, 4 not permitted, 5 not found.
+// Exit codes beside command.h's: 3 the daemon was not reached, 4 not permitted, 5 not found; a watched rollout: 6 rolled
+// back, 7 aborted.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -18,6 +19,8 @@ namespace quantfleet::cli {
 inline constexpr int kExitUnreachable = 3;
 inline constexpr int kExitNotPermitted = 4;
 inline constexpr int kExitNotFound = 5;
+inline constexpr int kExitRolledBack = 6;
+inline constexpr int kExitAborted = 7;
 
 int ExitCodeOf(const absl::Status& status);
 
@@ -27,6 +30,13 @@ void ExitOnRpcError(const absl::Status& status);
 template <typename T>
 T RpcValueOrExit(absl::StatusOr<T> result) {
   ExitOnRpcError(result.status());
+  return std::move(*result);
+}
+
+// The value that an option's text stands for; else wrong usage of that option.
+template <typename T>
+T ValueOfOption(absl::StatusOr<T> result, const std::string& option) {
+  if (!result.ok()) throw CLI::ValidationError(option, Message(result.status()));
   return std::move(*result);
 }
 

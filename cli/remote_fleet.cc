@@ -86,7 +86,7 @@ void AddTokenCreate(CLI::App& group, const Remote& remote) {
   AddJsonOption(command, options->json);
   command->callback([remote, options] {
     v1::CreateTokenRequest& request = options->request;
-    const auto ttl = ParseTtlSeconds(options->ttl);
+    const auto ttl = ParseDurationSeconds(options->ttl);
     if (!ttl.ok()) throw CLI::ValidationError("--ttl", Message(ttl.status()));
     for (const std::string& text : options->labels) {
       const auto label = ParseLabel(text);
@@ -193,6 +193,33 @@ void AddDeviceOne(CLI::App& group, const Remote& remote, const std::string& verb
   });
 }
 
+void AddDeviceLabel(CLI::App& group, const Remote& remote) {
+  struct Options {
+    std::string id;
+    std::vector<std::string> labels, remove;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = AddCommand(group, "label", "Give a device labels; rollouts and classes choose by them");
+  command->add_option("ID", options->id)->required();
+  command->add_option("LABEL", options->labels, "key=value; replaces the key's value");
+  command->add_option("--remove", options->remove, "A key that goes; may be repeated")
+      ->allow_extra_args(false)->delimiter(',');
+  AddJsonOption(command, options->json);
+  command->callback([remote, options] {
+    v1::LabelDeviceRequest request;
+    request.set_id(options->id);
+    for (const std::string& text : options->labels) {
+      const auto [key, value] = ValueOfOption(ParseLabel(text), "LABEL");
+      (*request.mutable_set())[key] = value;
+    }
+    for (const std::string& key : options->remove) request.add_remove(key);
+    const v1::Device device = RpcValueOrExit(remote->Connect()->LabelDevice(request));
+    if (options->json) return PrintJson(device);
+    PrintOut(fmt::format("{}: {}\n", Printable(device.id()), device.labels().empty() ? "no labels" : Printable(Labels(device.labels()))));
+  });
+}
+
 void AddDeviceCommands(CLI::App& app, const Remote& remote) {
   CLI::App& group = *AddGroup(app, "device", "Enrolled devices");
   auto json = std::make_shared<bool>(false);
@@ -209,6 +236,7 @@ void AddDeviceCommands(CLI::App& app, const Remote& remote) {
     PrintOut(table.ToString("no devices; enrol one with a token of `quantfleet token create`"));
   });
   AddDeviceOne(group, remote, "show", "One device: its machine, class and models", &OperatorClient::GetDevice);
+  AddDeviceLabel(group, remote);
   AddDeviceOne(group, remote, "revoke", "Refuse a device from now on", &OperatorClient::RevokeDevice);
 }
 

@@ -126,9 +126,9 @@ std::string Bar(uint64_t part, uint64_t whole, size_t width) {
   return "[" + std::string(full, '#') + std::string(width - full, '-') + "]";
 }
 
-absl::StatusOr<int64_t> ParseTtlSeconds(std::string_view text) {
+absl::StatusOr<int64_t> ParseDurationSeconds(std::string_view text) {
   const auto refuse = [text] {
-    return InvalidArgument("'{}' is not a time to live: write 90s, 30m, 24h, 7d or 1d12h, up to 3650d", Printable(text));
+    return InvalidArgument("'{}' is not a duration: write 90s, 30m, 24h, 7d or 1d12h, up to 3650d", Printable(text));
   };
   constexpr int64_t kMost = int64_t{3650} * 86400;
   int64_t total = 0;

@@ -43,7 +43,7 @@ std::string Share(uint64_t part, uint64_t whole);  // "51 %"
 std::string Bar(uint64_t part, uint64_t whole, size_t width);  // "[#####-----]"
 
 // "90s", "30m", "24h", "7d", "1d12h". INVALID_ARGUMENT for anything else, 0 included; at most ten years.
-absl::StatusOr<int64_t> ParseTtlSeconds(std::string_view text);
+absl::StatusOr<int64_t> ParseDurationSeconds(std::string_view text);
 
 // Splits "key=value".
 absl::StatusOr<std::pair<std::string, std::string>> ParseLabel(std::string_view text);

@@ -8,11 +8,13 @@
 #include "daemon/data_lock.h"
 #include "daemon/http/http_server.h"
 #include "daemon/http/metrics.h"
+#include "daemon/rollout/ticker.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 constexpr Duration kGrpcGrace = std::chrono::seconds(1), kHttpGrace = std::chrono::seconds(1);
+constexpr Duration kTick = std::chrono::milliseconds(500);  // of rollouts: soak times and timeouts count in seconds
 constexpr int kSeenLatelyIntervals = 3;
 
 bool IsWildcard(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
@@ -66,6 +68,7 @@ struct Server::Impl {
   std::unique_ptr<ClassRegistry> classes;
   std::unique_ptr<Fleet> fleet;
   std::unique_ptr<Rollouts> rollouts;
+  std::unique_ptr<Ticker> ticker;
   std::unique_ptr<JobRunner> jobs;
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<GrpcServer> grpc;
@@ -177,6 +180,7 @@ void Server::Impl::Stop() {
   if (grpc) grpc->Stop(kGrpcGrace);
   if (http) http->Stop();
   if (jobs) jobs->Stop();
+  ticker.reset();
   if (store)
     if (const absl::Status flushed = store->FlushLastSeen(); !flushed.ok()) environment.log(Describe(flushed));
   if (lock) environment.files.Remove(config.data / "endpoints.json").IgnoreError();
@@ -200,6 +204,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, cons
   QF_RETURN_IF_ERROR(impl.ServeHttp(identity));
   QF_RETURN_IF_ERROR(impl.ServeGrpc(identity));
   QF_RETURN_IF_ERROR(impl.jobs->Start());
+  impl.ticker = std::make_unique<Ticker>(*impl.rollouts, kTick, environment.log);
   QF_RETURN_IF_ERROR(impl.WriteEndpoints());
   return server;
 }

@@ -58,6 +58,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Backend backend, c
   auto impl = std::make_unique<Impl>(std::move(backend));
   AddModelServices(impl->backend, impl->dispatcher, impl->services);
   AddOperatorServices(impl->backend, impl->dispatcher, impl->services);
+  AddRolloutService(impl->backend, impl->dispatcher, impl->services);
   AddDeviceService(impl->backend, impl->dispatcher, impl->services);
 
   grpc::ServerBuilder builder;

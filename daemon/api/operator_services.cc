@@ -1,4 +1,4 @@
-// Classes, tokens, devices, rollouts, status.
+// Classes, tokens, devices, status.
 #include <algorithm>
 
 #include "daemon/api/services.h"
@@ -94,33 +94,10 @@ class Devices final : public v1::FleetService::CallbackService {
       return backend_.rollouts.Skip(request->id(), "the device was revoked");
     });
   }
-
- private:
-  Backend& backend_;
-  Dispatcher& dispatcher_;
-};
-
-class RolloutCalls final : public v1::RolloutService::CallbackService {
- public:
-  RolloutCalls(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
-
-  Reactor* CreateRollout(Context* context, const v1::CreateRolloutRequest* request, v1::Rollout* answer) override {
-    return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
-      return Fill(answer,
-                  backend_.rollouts.Create({request->request_id(),
-                                            request->model(),
-                                            {request->device_ids().begin(), request->device_ids().end()},
-                                            {request->artifacts().begin(), request->artifacts().end()}}));
-    });
-  }
-  Reactor* GetRollout(Context* context, const v1::GetRolloutRequest* request, v1::Rollout* answer) override {
-    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return Fill(answer, backend_.store.GetRollout(request->name()));
-    });
-  }
-  Reactor* ListRollouts(Context* context, const v1::ListRolloutsRequest*, v1::ListRolloutsResponse* answer) override {
-    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return FillList(answer->mutable_rollouts(), backend_.store.ListRollouts());
+  Reactor* LabelDevice(Context* context, const v1::LabelDeviceRequest* request, v1::Device* answer) override {
+    return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
+      return Fill(answer, backend_.fleet.Label(request->id(), Labels(request->set().begin(), request->set().end()),
+                                               {request->remove().begin(), request->remove().end()}));
     });
   }
 
@@ -164,7 +141,6 @@ void AddOperatorServices(Backend& backend, Dispatcher& dispatcher, Services& ser
   services.push_back(std::make_unique<Classes>(backend, dispatcher));
   services.push_back(std::make_unique<Tokens>(backend, dispatcher));
   services.push_back(std::make_unique<Devices>(backend, dispatcher));
-  services.push_back(std::make_unique<RolloutCalls>(backend, dispatcher));
   services.push_back(std::make_unique<StatusCalls>(backend, dispatcher));
 }
 

@@ -16,7 +16,8 @@ namespace quantfleet::daemon {
 using Services = std::vector<std::unique_ptr<grpc::Service>>;
 
 void AddModelServices(Backend& backend, Dispatcher& dispatcher, Services& services);     // models, jobs, artifacts
-void AddOperatorServices(Backend& backend, Dispatcher& dispatcher, Services& services);  // the fleet and rollouts
+void AddOperatorServices(Backend& backend, Dispatcher& dispatcher, Services& services);  // the fleet
+void AddRolloutService(Backend& backend, Dispatcher& dispatcher, Services& services);
 void AddDeviceService(Backend& backend, Dispatcher& dispatcher, Services& services);
 
 }  // namespace quantfleet::daemon

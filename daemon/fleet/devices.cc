@@ -7,6 +7,7 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr int kMostFactWords = 128, kMostModels = 64;
+constexpr size_t kMostLabels = 32;
 constexpr size_t kMostText = 256, kMostDetail = 2048, kMostVersionBytes = 128;
 
 absl::Status CheckText(std::string_view field, const std::string& text, size_t most) {
@@ -58,6 +59,14 @@ absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models) {
   return absl::OkStatus();
 }
 
+absl::Status CheckLabels(const Labels& labels) {
+  if (labels.size() > kMostLabels) return InvalidArgument("labels: at most {}", kMostLabels);
+  for (const auto& [key, value] : labels)
+    if (key.empty() || key.size() > kMostText || value.size() > kMostText)
+      return InvalidArgument("labels: keys of 1 to {0} bytes, values of at most {0}", kMostText);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<v1::Device> Fleet::Authenticate(const trust::CertificateInfo& certificate) {
   const trust::Subject& subject = certificate.subject;
   if (subject.kind != trust::Subject::Kind::kDevice)
@@ -93,6 +102,25 @@ absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id, std::strin
   QF_RETURN_IF_ERROR(device.status());
   with_.store.TouchDevice(device_id, ToUnixMillis(with_.clock.Now()));
   ++counters_.check_ins;
+  return device;
+}
+
+absl::StatusOr<v1::Device> Fleet::Label(std::string_view device_id, const Labels& set,
+                                        const std::vector<std::string>& remove) {
+  QF_RETURN_IF_ERROR(CheckLabels(set));
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+  FailPoint("device-before-labelled");
+  auto device = with_.store.UpdateDevice(device_id, [&](v1::Device& d) -> absl::Status {
+    for (const std::string& key : remove) d.mutable_labels()->erase(key);
+    for (const auto& [key, value] : set) (*d.mutable_labels())[key] = value;
+    const Labels labels(d.labels().begin(), d.labels().end());
+    QF_RETURN_IF_ERROR(CheckLabels(labels));
+    const ClassMatch match = MatchClass(d.facts(), labels, *classes);
+    d.set_device_class(match.name);
+    d.set_class_reason(match.reason);
+    return absl::OkStatus();
+  });
+  FailPoint("device-after-labelled");
   return device;
 }
 

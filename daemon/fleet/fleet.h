@@ -75,6 +75,8 @@ class Fleet {
   absl::StatusOr<v1::Device> CheckIn(std::string_view device_id, std::string_view agent_version,
                                      const v1::HardwareFacts* facts, const std::vector<v1::ModelStatus>& models);
   absl::StatusOr<v1::Device> Revoke(std::string_view device_id);
+  // Labels in `set` are added or replaced, those in `remove` go. Classified anew.
+  absl::StatusOr<v1::Device> Label(std::string_view device_id, const Labels& set, const std::vector<std::string>& remove);
 
   Duration check_in() const { return options_.check_in; }
   FleetCounters& counters() { return counters_; }
@@ -100,8 +102,9 @@ class Fleet {
   std::vector<RecentToken> recent_;
 };
 
-// Facts and statuses come from devices: bounded lists, bounded strings. INVALID_ARGUMENT names the field.
+// What comes from outside: bounded lists, bounded strings. INVALID_ARGUMENT names the field.
 absl::Status CheckFacts(const v1::HardwareFacts& facts);
+absl::Status CheckLabels(const Labels& labels);
 absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models);
 
 }  // namespace quantfleet::daemon

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kDefaultTtlSeconds = 24 * 3600;
 constexpr int64_t kMostTtlSeconds = int64_t{10} * 366 * 24 * 3600;
-constexpr size_t kMostLabels = 32, kMostText = 256, kMostRecent = 256;
+constexpr size_t kMostText = 256, kMostRecent = 256;
 constexpr Duration kRecent = std::chrono::minutes(10);
 
 absl::Status CheckRequest(const Fleet::TokenRequest& request) {
@@ -17,11 +17,7 @@ absl::Status CheckRequest(const Fleet::TokenRequest& request) {
     return InvalidArgument("ttl_seconds must be 0 (24 hours) to {}", kMostTtlSeconds);
   if (request.description.size() > kMostText) return InvalidArgument("description: at most {} bytes", kMostText);
   if (request.request_id.size() > kMostText) return InvalidArgument("request_id: at most {} bytes", kMostText);
-  if (request.labels.size() > kMostLabels) return InvalidArgument("labels: at most {}", kMostLabels);
-  for (const auto& [key, value] : request.labels)
-    if (key.empty() || key.size() > kMostText || value.size() > kMostText)
-      return InvalidArgument("labels: keys of 1 to {0} bytes, values of at most {0}", kMostText);
-  return absl::OkStatus();
+  return CheckLabels(request.labels);
 }
 
 }  // namespace

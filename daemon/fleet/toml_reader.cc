@@ -149,6 +149,23 @@ bool TomlReader::Read(std::string_view key, std::map<std::string, std::string>& 
   return true;
 }
 
+bool TomlReader::Read(std::string_view key, std::vector<TomlReader>& out) {
+  if (!state_->Find(key)) return false;
+  toml::node* node = state_->root.at_path(key).node();
+  toml::array* tables = node->as_array();
+  if (!tables || tables->empty() || !tables->is_homogeneous(toml::node_type::table)) {
+    state_->WrongType(key, *node, fmt::format("one or more tables, each headed [[{}]]", key));
+    return false;
+  }
+  out.clear();
+  for (toml::node& element : *tables) {
+    auto state = std::make_unique<State>();
+    state->root = std::move(*element.as_table());  // moved: a copy forgets its line
+    out.push_back(TomlReader(std::move(state)));
+  }
+  return true;
+}
+
 void TomlReader::Require(std::string_view key, std::string& out) {
   if (!Read(key, out) && state_->error.ok()) state_->Fail(InvalidArgument("{} is missing", key));
   if (out.empty() && state_->error.ok()) state_->Fail(InvalidArgument("{} must not be empty", key));

@@ -27,6 +27,8 @@ class TomlReader {
   bool Read(std::string_view key, bool& out);
   bool Read(std::string_view key, std::vector<std::string>& out);
   bool Read(std::string_view key, std::map<std::string, std::string>& out);
+  // An array of tables, [[key]]: a reader of its own for each, to be finished by itself. May be read once.
+  bool Read(std::string_view key, std::vector<TomlReader>& out);
   // As Read, and absence is an error.
   void Require(std::string_view key, std::string& out);
 

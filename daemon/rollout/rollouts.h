@@ -1,11 +1,14 @@
-// Rollouts, all at once: each device is assigned the artifact that its class wants, as a signed release, and the rollout
-// ends when every device is healthy, failed or skipped.
+// Rollouts: each device is told, phase by phase, to run the artifact that its class wants, as a signed
+// release.
 //
-// A rollout and its assignments are one transaction; what devices report is applied row by row, so that a restart goes
-// on from what was committed. A newer rollout of the same model takes its devices from an older one that still runs.
-// Thread-safe; collaborators must outlive it.
+// Everything is a transaction: what a device reported, the step of the machine (machine.h) that follows from
+// it, and the assignments that the step made are committed together, so that a restart goes on from there.
+// The machine is asked after each report, each operator's action and on each Tick. One rollout at a time is
+// active for a device and a model: a newer one takes its devices from an older one. Thread-safe;
+// collaborators must outlive it.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +17,8 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "daemon/fleet/class_registry.h"
+#include "daemon/rollout/machine.h"
+#include "daemon/rollout/match.h"
 #include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
 
@@ -30,34 +35,78 @@ class Rollouts {
   };
   explicit Rollouts(Collaborators with) : with_(with) {}
 
+  // ---- create.cc
   struct CreateRequest {
     std::string request_id, model;
     std::vector<std::string> device_ids;  // empty: every active device
     std::vector<std::string> artifacts;   // names or digest prefixes; empty: the newest per format and recipe
+    v1::RolloutPlan plan = {};            // empty: all at once
+    Labels selector = {};                 // of the devices only those that carry all of them
+    bool dry_run = false;                 // what it would be; nothing is kept
+    bool draft = false;
   };
-  // Refused whole (FAILED_PRECONDITION with the reasons) when not one device can get anything.
+  // Refused whole (FAILED_PRECONDITION with the reasons) when not one device can get anything and none may
+  // join.
   absl::StatusOr<v1::Rollout> Create(const CreateRequest& request);
 
+  // ---- rollouts.cc
   // What a device just reported.
   absl::Status Report(std::string_view device_id, const std::vector<v1::ModelStatus>& models);
   // The device gets no further: it was revoked.
   absl::Status Skip(std::string_view device_id, std::string_view reason);
+  // Time has passed: soak times, device timeouts, rates, windows. The first error; the other rollouts have
+  // had their turn.
+  absl::Status Tick();
+  // What an operator asks for, with words for the record; the rollout as it is then.
+  absl::StatusOr<v1::Rollout> Act(const std::string& name, RolloutEvent event, std::string_view why);
+  // The phase (from 1) may begin; nothing happens when it has. 0: whichever waits.
+  absl::StatusOr<v1::Rollout> Approve(const std::string& name, uint32_t phase);
 
  private:
-  struct Artifact {
-    v1::Artifact artifact;
-    uint64_t memory_bytes = 0;
-    std::vector<std::string> instruction_sets;
-  };
-  absl::StatusOr<std::vector<Artifact>> ChooseArtifacts(const CreateRequest& request);
+  // Inside a transaction, all of them.
+  absl::Status ActOn(const v1::Rollout& head, RolloutEvent event, std::string_view why);
+
+  // ---- create.cc
+  absl::StatusOr<std::vector<OfferedArtifact>> ChooseArtifacts(const std::string& model,
+                                                               const std::vector<std::string>& names);
   absl::StatusOr<std::vector<v1::Device>> ChooseDevices(const CreateRequest& request);
-  static v1::RolloutDevice Match(const v1::Device& device, const std::vector<Artifact>& artifacts,
-                                 const std::vector<DeviceClassSpec>& classes, std::string_view model);
+  absl::StatusOr<v1::Rollout> Draw(const CreateRequest& request);
   absl::Status Record(v1::Rollout& rollout, const Request& request);
-  absl::Status Assign(const v1::Rollout& rollout, v1::RolloutDevice& row);
-  absl::Status FinishIfDone(std::string_view rollout);
+
+  // ---- assign.cc
+  // Tells the next devices, at most `most`; how many rows it dealt with.
+  absl::StatusOr<uint64_t> Tell(v1::Rollout& head, uint64_t most);
+  absl::Status TellDevice(const v1::Rollout& head, const v1::Device& device, v1::RolloutDevice& row);
+  // The next release of the row's device and the rollout's model. `artifact`: its name; empty: remove the
+  // model.
+  absl::Status Assign(const v1::Rollout& head, const std::string& artifact, v1::RolloutDevice& row);
+  // Other active rollouts of the model give the device up; their names are added.
+  absl::Status Supersede(const v1::Rollout& head, const std::string& device_id,
+                         std::set<std::string>& touched);
+  absl::Status CloseRows(const v1::Rollout& head);
+  absl::Status TakeBackRows(const v1::Rollout& head);
+  absl::Status TakeBackRow(const v1::Rollout& head, v1::RolloutDevice row);
+
+  // ---- rollouts.cc
+  // Steps of the machine until nothing moves.
+  absl::Status Settle(const std::string& name, RolloutEvent event = RolloutEvent::kTick,
+                      std::string_view why = "");
+  absl::Status SettleAll(const std::set<std::string>& names);
+  absl::Status Apply(Decision& decision, bool& moved);
+  absl::Status TimeOut(const v1::Rollout& head);
+  absl::StatusOr<PhaseCounts> Count(const v1::Rollout& head);
+  absl::Status ReportRows(std::string_view device_id, const std::vector<v1::ModelStatus>& models,
+                          std::set<std::string>& touched);
+  absl::Status Join(std::string_view device_id, std::set<std::string>& touched);
+  absl::Status JoinOne(const v1::Device& device, v1::Rollout head, std::set<std::string>& touched);
+
+  Time Now() const { return with_.clock.Now(); }
+  int64_t Deadline(const v1::Rollout& head) const;
 
   const Collaborators with_;
 };
+
+// What decides whose turn is early: the same for a rollout and for its dry run.
+std::string SeedOf(const v1::Rollout& head);
 
 }  // namespace quantfleet::daemon

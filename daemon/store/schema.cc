@@ -59,7 +59,23 @@ constexpr const char* kVersion1[] = {
     "CREATE INDEX rollout_devices_by_device ON rollout_devices (device)",
 };
 
-constexpr SchemaStep kSteps[] = {kVersion1};
+// Phased rollouts. A rollout's own fields become a record as everywhere else; one from before has an empty
+// one. Devices under way get the day that the default gives them.
+constexpr const char* kVersion2[] = {
+    "ALTER TABLE rollouts ADD COLUMN record TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE rollouts ADD COLUMN dynamic INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX rollouts_by_state ON rollouts (state, position)",
+    "CREATE INDEX rollouts_by_dynamic ON rollouts (dynamic, position)",
+    "ALTER TABLE rollout_devices ADD COLUMN phase INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE rollout_devices ADD COLUMN delay_ms BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE rollout_devices ADD COLUMN deadline_ms BIGINT NOT NULL DEFAULT 0",
+    "UPDATE rollout_devices SET deadline_ms = 86400000 +"
+    " (SELECT created_ms FROM rollouts WHERE rollouts.name = rollout_devices.rollout) WHERE state IN (1, 2)",
+    "CREATE INDEX rollout_devices_by_state ON rollout_devices (rollout, state, phase, delay_ms)",
+    "CREATE INDEX rollout_devices_by_deadline ON rollout_devices (rollout, deadline_ms)",
+};
+
+constexpr SchemaStep kSteps[] = {kVersion1, kVersion2};
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 #include <soci/soci.h>
 
 #include "daemon/store/records.h"
+#include "daemon/store/rollout_states.h"
 #include "daemon/store/sql_error.h"
 
 namespace quantfleet::daemon {
@@ -139,7 +140,7 @@ absl::StatusOr<Counts> Store::Count(int64_t seen_since_ms) {
     counts.jobs_running = count_if("SELECT COUNT(*) FROM jobs WHERE state = :s", v1::Job::RUNNING);
     counts.jobs_queued = count_if("SELECT COUNT(*) FROM jobs WHERE state = :s", v1::Job::QUEUED);
     counts.rollouts_running =
-        count_if("SELECT COUNT(*) FROM rollouts WHERE state = :s", v1::Rollout::RUNNING);
+        count(("SELECT COUNT(*) FROM rollouts WHERE state IN (" + ActiveStates() + ")").c_str());
     return absl::OkStatus();
   }));
   return counts;

@@ -180,7 +180,8 @@ class Store {
   absl::StatusOr<std::vector<v1::EnrolmentToken>> ListTokens();  // newest first
   absl::StatusOr<v1::EnrolmentToken> RevokeToken(std::string_view id);
   // One transaction: checks the token and counts its use, makes the device. A key that is enrolled already
-  // gets its old device back, with the new class, facts and labels; the same token counts only once for it.
+  // gets its old device back, with the new class and facts, and the token's labels beside its own; the same token
+  // counts only once for it.
   // UNAUTHENTICATED: unknown token or wrong secret; PERMISSION_DENIED: expired, revoked, used up, or the key
   // belongs to a revoked device.
   absl::StatusOr<v1::Device> UseTokenAndCreateDevice(const Enrolment& enrolment);
@@ -199,7 +200,7 @@ class Store {
   void TouchDevice(std::string_view id, int64_t now_ms);
   absl::Status FlushLastSeen();
 
-  // ---- assignments and rollouts (rollouts.cc)
+  // ---- assignments (assignments.cc)
   // Takes the next release of (device, model), has the statement made for it and keeps that in place of the
   // former one.
   absl::StatusOr<AssignmentRecord> AssignRelease(
@@ -209,19 +210,39 @@ class Store {
   // May this device fetch that artifact: is it assigned to it, for any model.
   absl::StatusOr<bool> IsAssigned(std::string_view device_id, std::string_view manifest_digest);
 
+  // ---- rollouts (rollouts.cc). A head is a rollout without its devices.
   absl::StatusOr<v1::Rollout> CreateRollout(const v1::Rollout& rollout, const Request& request);
   absl::StatusOr<v1::Rollout> GetRollout(std::string_view name);  // with its devices, by id
-  absl::StatusOr<std::vector<v1::Rollout>> ListRollouts();        // newest first, with their devices
-  absl::Status SetRolloutState(std::string_view name, v1::Rollout::State state, int64_t finished_ms);
-  // One device's row, for check-ins that must not read ten thousand.
+  absl::StatusOr<v1::Rollout> GetRolloutHead(std::string_view name);
+  absl::StatusOr<std::vector<v1::Rollout>> ListRollouts();  // newest first, with their devices
+  absl::Status PutRolloutHead(const v1::Rollout& head);
+  // Neither a draft nor over; oldest first.
+  absl::StatusOr<std::vector<std::string>> ListActiveRollouts();
+  // Dynamic ones, active or completed, that the device is in no row of, nor in one of a newer rollout of the
+  // model; newest first.
+  absl::StatusOr<std::vector<std::string>> ListRolloutsToJoin(std::string_view device_id);
+
+  // ---- rollouts' devices (rollout_devices.cc): single rows, for check-ins that must not read ten thousand
   struct RolloutRow {
     std::string rollout;
     std::string model;
     v1::RolloutDevice device;
   };
-  absl::StatusOr<std::vector<RolloutRow>> ListRunningRolloutsOf(std::string_view device_id);
+  absl::StatusOr<std::vector<RolloutRow>> ListActiveRolloutsOf(std::string_view device_id);
   absl::Status PutRolloutDevice(std::string_view rollout, const v1::RolloutDevice& device);
-  absl::StatusOr<std::map<v1::RolloutDevice::State, uint64_t>> CountRolloutDevices(std::string_view rollout);
+  struct RolloutCount {
+    uint32_t phase;
+    v1::RolloutDevice::State state;
+    uint64_t devices;
+  };
+  absl::StatusOr<std::vector<RolloutCount>> CountRolloutDevices(std::string_view rollout);
+  absl::StatusOr<std::vector<v1::RolloutDevice>> ListRolloutDevices(std::string_view rollout,
+                                                                    v1::RolloutDevice::State state);
+  // QUEUED, of phases up to `phase`, with a delay of at most `delay_ms`: who is next.
+  absl::StatusOr<std::vector<v1::RolloutDevice>> ListQueuedDevices(std::string_view rollout, uint32_t phase,
+                                                                   int64_t delay_ms, size_t limit);
+  absl::StatusOr<std::vector<v1::RolloutDevice>> ListOverdueDevices(std::string_view rollout,
+                                                                    int64_t now_ms);
 
  private:
   explicit Store(std::unique_ptr<soci::session> session);

@@ -128,6 +128,8 @@ absl::StatusOr<v1::Device> Store::UseTokenAndCreateDevice(const Enrolment& enrol
         return PermissionDenied("device {} has been revoked: enrol with a new key", old.id());
       device.set_id(old.id());
       device.set_enrolled_ms(old.enrolled_ms());
+      // What operators called it stays, the token's own labels win.
+      for (const auto& [label, value] : old.labels()) (*device.mutable_labels())[label] = value;
     }
     for (const auto& [label, value] : token.labels()) (*device.mutable_labels())[label] = value;
     InsertDevice(sql, device, enrolment);

@@ -87,13 +87,13 @@ TEST(ParseTtl, UnderstandsUnitsAndNothingElse) {
                                                   {"7d", 7 * 86400},     {"1d12h", 129600}, {"1h30m5s", 5405},
                                                   {"3650d", 3650 * 86400}};
   for (const auto& [text, wanted] : good) {
-    const auto seconds_parsed = ParseTtlSeconds(text);
+    const auto seconds_parsed = ParseDurationSeconds(text);
     ASSERT_TRUE(seconds_parsed.ok()) << text << ": " << seconds_parsed.status();
     EXPECT_EQ(*seconds_parsed, wanted) << text;
   }
   for (const char* bad : {"", "0s", "5", "h", "-1h", "1.5h", "1w", "24 h", "h24", "3651d", "99999999999999999999s",
                           "3650d3650d", "1h\x1b"})
-    EXPECT_EQ(ParseTtlSeconds(bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
+    EXPECT_EQ(ParseDurationSeconds(bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
 }
 
 TEST(ParseLabel, NeedsAKey) {

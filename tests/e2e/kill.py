@@ -21,7 +21,9 @@ DAEMON_POINTS = fail_points("daemon", "pipeline")
 PIPELINE_POINTS = [p for p in DAEMON_POINTS if p.split("-")[0] in ("authority", "push", "job", "slab", "blob")]
 # Renewal needs a certificate near its end: test_recovery.py renews one, tests/daemon/fleet stops in between.
 RENEWAL_POINTS = [p for p in DAEMON_POINTS if "certificate" in p]
-FLEET_POINTS = [p for p in DAEMON_POINTS if p not in PIPELINE_POINTS + RENEWAL_POINTS]
+# Phases, gates and the way back: test_kill_rollout.py.
+PHASE_POINTS = [p for p in DAEMON_POINTS if p.startswith("phase-")]
+FLEET_POINTS = [p for p in DAEMON_POINTS if p not in PIPELINE_POINTS + RENEWAL_POINTS + PHASE_POINTS]
 ENROL_POINTS = [p for p in fail_points("agent") if p.startswith("enroll-")]
 UPDATE_POINTS = [p for p in fail_points("agent") if p.startswith("update-")]
 ROLLBACK_POINTS = [p for p in fail_points("agent") if p.startswith("rollback-")]

@@ -35,13 +35,15 @@ class KillDuringFleetWork(DaemonKills):
                 token = self.survive(daemon, lambda: daemon.token("--uses", "1"))
                 self.survive(daemon, lambda: agent.enroll(daemon, token))
                 device = agent.device_id
+                self.survive(daemon, lambda: daemon.cli("device", "label", device, "ring=early"))
                 rollout = self.survive(daemon, lambda: daemon.cli_json("rollout", "create", "m", "--request-id", "one"))
                 agent.start()
                 self.survive(daemon, lambda: self.wait_phase(daemon, device, "m", "HEALTHY", release=1))
                 self.survive(daemon, lambda: wait_for("the rollout's end", lambda: daemon.cli_json(
                     "rollout", "status", rollout["name"])["state"] == "COMPLETED", 20))
                 self.survive(daemon, lambda: daemon.cli("device", "revoke", device))
-                self.assertEqual(daemon.cli_json("device", "show", device)["state"], "REVOKED")
+                shown = daemon.cli_json("device", "show", device)
+                self.assertEqual((shown["state"], shown["labels"]), ("REVOKED", {"ring": "early"}))
                 self.assertEqual(len(daemon.cli_json("device", "list")["devices"]), 1)
                 self.assertEqual(self.kills, 1, "the point was never reached")
                 agent.stop()

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
+#include "common/base/bytes.h"
 #include "daemon/store/store.h"
 #include "tests/support/temp_dir.h"
 
@@ -76,6 +77,41 @@ TEST_F(MigrationTest, AStepThatFailsLeavesTheOldVersionAndMayBeTriedAgain) {
   EXPECT_EQ(Ask(database_, "SELECT COUNT(*) FROM models"), "1");
   constexpr const char* kMended[] = {"CREATE TABLE extra (id TEXT)"};
   EXPECT_TRUE(OpenWith(kMended).ok());
+}
+
+// What the first released schema holds comes over whole, and the copy from before stands beside it.
+TEST(SchemaTest, AVersion1DatabaseMigratesAndKeepsItsRollouts) {
+  testing::TempDir dir;
+  const fs::path database = dir / "s.db";
+  ASSERT_TRUE(Store::Open(database, SchemaSteps().first(1)).ok());
+  v1::RolloutDevice row;
+  row.set_device_id("d1");
+  row.set_state(v1::RolloutDevice::IN_PROGRESS);
+  row.set_release(3);
+  Ask(database, "INSERT INTO rollouts (name, model, state, created_ms, finished_ms, position)"
+                " VALUES ('rollouts/1', 'm', 1, 5000, 0, 1), ('rollouts/0', 'm', 3, 4000, 4500, 0)");
+  Ask(database, "INSERT INTO rollout_devices (rollout, device, state, record) VALUES ('rollouts/1', 'd1', 2, '" +
+                    ToBase64Url(AsBytes(row.SerializeAsString())) + "')");
+  {
+    const auto store = Store::Open(database);
+    ASSERT_TRUE(store.ok()) << Describe(store.status());
+    const auto rollout = (*store)->GetRollout("rollouts/1");
+    ASSERT_TRUE(rollout.ok());
+    EXPECT_EQ(rollout->state(), v1::Rollout::RUNNING);
+    EXPECT_EQ(rollout->created_ms(), 5000);
+    EXPECT_EQ(rollout->plan().phases_size(), 1);
+    EXPECT_TRUE(rollout->phase_open());
+    ASSERT_EQ(rollout->devices_size(), 1);
+    EXPECT_EQ(rollout->devices(0).release(), 3u);
+    EXPECT_EQ((*store)->GetRolloutHead("rollouts/0")->state(), v1::Rollout::FAILED);
+    EXPECT_EQ((*store)->GetRolloutHead("rollouts/0")->finished_ms(), 4500);
+    // A device that never comes back does not keep it open: it has a day from the rollout's creation.
+    EXPECT_TRUE((*store)->ListOverdueDevices("rollouts/1", 86'404'999)->empty());
+    EXPECT_EQ((*store)->ListOverdueDevices("rollouts/1", 86'405'000)->size(), 1u);
+  }
+  EXPECT_EQ(Ask(database, "SELECT version FROM schema_version"), std::to_string(SchemaSteps().size()));
+  EXPECT_EQ(Ask(dir / "s.db.v1.bak", "SELECT version FROM schema_version"), "1");
+  EXPECT_EQ(Ask(dir / "s.db.v1.bak", "SELECT COUNT(*) FROM rollout_devices"), "1");
 }
 
 }  // namespace

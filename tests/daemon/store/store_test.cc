@@ -345,21 +345,80 @@ TEST_F(StoreTest, RolloutsAndTheirRows) {
   }
   ASSERT_TRUE(store_->CreateRollout(rollout, {"CreateRollout", "r"}).ok());
   EXPECT_EQ(store_->CreateRollout(rollout, {"CreateRollout", "r"})->devices_size(), 2);
-  const auto rows = store_->ListRunningRolloutsOf("d1");
+  const auto rows = store_->ListActiveRolloutsOf("d1");
   ASSERT_TRUE(rows.ok());
   ASSERT_EQ(rows->size(), 1u);
   v1::RolloutDevice row = (*rows)[0].device;
   row.set_state(v1::RolloutDevice::HEALTHY);
+  row.set_phase(1);
   ASSERT_TRUE(store_->PutRolloutDevice("rollouts/1", row).ok());
-  EXPECT_THAT(*store_->CountRolloutDevices("rollouts/1"),
-              ElementsAre(Pair(v1::RolloutDevice::PENDING, 1u), Pair(v1::RolloutDevice::HEALTHY, 1u)));
+  const auto counts = store_->CountRolloutDevices("rollouts/1");
+  ASSERT_TRUE(counts.ok());
+  ASSERT_EQ(counts->size(), 2u);
+  EXPECT_EQ((*counts)[0].state, v1::RolloutDevice::PENDING);
+  EXPECT_EQ((*counts)[1].state, v1::RolloutDevice::HEALTHY);
+  EXPECT_EQ((*counts)[1].phase, 1u);
+  EXPECT_EQ((*counts)[1].devices, 1u);
   EXPECT_EQ(store_->Count(0)->rollouts_running, 1u);
-  ASSERT_TRUE(store_->SetRolloutState("rollouts/1", v1::Rollout::COMPLETED, 9).ok());
-  EXPECT_THAT(*store_->ListRunningRolloutsOf("d1"), IsEmpty());
+  EXPECT_THAT(*store_->ListActiveRollouts(), ElementsAre("rollouts/1"));
+  rollout.set_state(v1::Rollout::COMPLETED);
+  rollout.set_finished_ms(9);
+  ASSERT_TRUE(store_->PutRolloutHead(rollout).ok());
+  EXPECT_THAT(*store_->ListActiveRolloutsOf("d1"), IsEmpty());
+  EXPECT_THAT(*store_->ListActiveRollouts(), IsEmpty());
   const auto all = store_->ListRollouts();
   ASSERT_TRUE(all.ok());
   EXPECT_EQ((*all)[0].devices(0).state(), v1::RolloutDevice::HEALTHY);
   EXPECT_EQ((*all)[0].finished_ms(), 9);
+}
+
+TEST_F(StoreTest, QueuedAndOverdueDevicesAreFoundInOrder) {
+  v1::Rollout rollout;
+  rollout.set_name("rollouts/1");
+  rollout.set_state(v1::Rollout::RUNNING);
+  const auto add = [&](const char* id, uint32_t phase, uint32_t delay, v1::RolloutDevice::State state) {
+    auto& row = *rollout.add_devices();
+    row.set_device_id(id);
+    row.set_phase(phase);
+    row.set_delay_ms(delay);
+    row.set_state(state);
+    if (state == v1::RolloutDevice::PENDING) row.set_deadline_ms(100);
+  };
+  add("a", 1, 0, v1::RolloutDevice::QUEUED);
+  add("b", 0, 50, v1::RolloutDevice::QUEUED);
+  add("c", 0, 10, v1::RolloutDevice::QUEUED);
+  add("d", 0, 0, v1::RolloutDevice::PENDING);
+  ASSERT_TRUE(store_->CreateRollout(rollout, {}).ok());
+  const auto ids = [](const absl::StatusOr<std::vector<v1::RolloutDevice>>& rows) {
+    std::vector<std::string> all;
+    for (const auto& row : *rows) all.push_back(row.device_id());
+    return all;
+  };
+  EXPECT_THAT(ids(store_->ListQueuedDevices("rollouts/1", 1, 50, 10)), ElementsAre("c", "b", "a"));
+  EXPECT_THAT(ids(store_->ListQueuedDevices("rollouts/1", 0, 49, 10)), ElementsAre("c"));
+  EXPECT_THAT(ids(store_->ListQueuedDevices("rollouts/1", 1, 50, 2)), ElementsAre("c", "b"));
+  EXPECT_THAT(ids(store_->ListOverdueDevices("rollouts/1", 99)), IsEmpty());
+  EXPECT_THAT(ids(store_->ListOverdueDevices("rollouts/1", 100)), ElementsAre("d"));
+  EXPECT_THAT(ids(store_->ListRolloutDevices("rollouts/1", v1::RolloutDevice::PENDING)), ElementsAre("d"));
+}
+
+TEST_F(StoreTest, ADeviceMayJoinTheNewestDynamicRolloutOnly) {
+  const auto make = [&](const char* name, bool dynamic, v1::Rollout::State state, const char* device) {
+    v1::Rollout rollout;
+    rollout.set_name(name);
+    rollout.set_model("m");
+    rollout.set_state(state);
+    rollout.mutable_plan()->set_dynamic(dynamic);
+    if (*device) rollout.add_devices()->set_device_id(device);
+    ASSERT_TRUE(store_->CreateRollout(rollout, {}).ok());
+  };
+  make("rollouts/1", true, v1::Rollout::COMPLETED, "");
+  make("rollouts/2", false, v1::Rollout::RUNNING, "d1");
+  make("rollouts/3", true, v1::Rollout::RUNNING, "d2");
+  make("rollouts/4", true, v1::Rollout::ROLLED_BACK, "");
+  EXPECT_THAT(*store_->ListRolloutsToJoin("d3"), ElementsAre("rollouts/3", "rollouts/1"));
+  EXPECT_THAT(*store_->ListRolloutsToJoin("d2"), IsEmpty());
+  EXPECT_THAT(*store_->ListRolloutsToJoin("d1"), ElementsAre("rollouts/3"));
 }
 
 TEST_F(StoreTest, PushesRememberTheirFilesAndBecomeModels) {

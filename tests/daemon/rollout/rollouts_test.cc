@@ -1,60 +1,18 @@
 #include "daemon/rollout/rollouts.h"
 
 #include "common/trust/statement.h"
-#include "quantfleet/v1/manifest.pb.h"
-#include "tests/daemon/fleet/fleet_fixture.h"
+#include "tests/daemon/rollout/rollout_fixture.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 using ::testing::HasSubstr;
 
-class RolloutTest : public FleetFixture {
+class RolloutTest : public RolloutFixture {
  protected:
   RolloutTest() {
-    v1::Model model;
-    model.set_name("demo");
-    EXPECT_OK(store_->PutModel(model, {}).status());
     Enrolled(iot_);
     Enrolled(edge_);
-  }
-
-  // The manifest's bytes are made up, but its requirements are real.
-  std::string PutArtifact(const std::string& recipe, uint64_t memory_mib = 1, const std::string& salt = "") {
-    v1::Manifest manifest;
-    manifest.set_format_version(1);
-    manifest.mutable_source()->set_architecture(recipe + salt);
-    manifest.mutable_requirements()->set_memory_bytes(memory_mib << 20);
-    ArtifactRecord record;
-    record.manifest = manifest.SerializeAsString();
-    const Digest digest = HashText(record.manifest);
-    record.artifact.set_name("artifacts/" + digest.hex());
-    record.artifact.set_manifest_digest(digest.raw());
-    record.artifact.set_model("demo");
-    record.artifact.set_format("gguf");
-    record.artifact.set_recipe(recipe);
-    EXPECT_OK(store_->PutArtifact(record));
-    return record.artifact.name();
-  }
-
-  static const v1::RolloutDevice& Row(const v1::Rollout& rollout, const std::string& id) {
-    for (const v1::RolloutDevice& row : rollout.devices())
-      if (row.device_id() == id) return row;
-    static const v1::RolloutDevice none;
-    ADD_FAILURE() << id << " is not in the rollout";
-    return none;
-  }
-  v1::Rollout Get(const v1::Rollout& rollout) { return store_->GetRollout(rollout.name()).value(); }
-
-  static v1::ModelStatus Status(const v1::RolloutDevice& row, v1::ModelStatus::Phase phase, std::string reason = "") {
-    v1::ModelStatus status;
-    status.set_model("demo");
-    status.set_release(row.release());
-    status.set_phase(phase);
-    status.set_reason(std::move(reason));
-    const std::string hex = row.artifact().substr(row.artifact().find('/') + 1);
-    if (phase == v1::ModelStatus::HEALTHY) status.set_active_manifest(Digest::FromHexText(hex)->raw());
-    return status;
   }
 
   FakeDevice iot_{"iot"}, edge_{"edge", 32768};
@@ -155,7 +113,8 @@ TEST_F(RolloutTest, SkipsWithReasons) {
   const auto rollout = rollouts_.Create({"", "demo", {}, {}});
   ASSERT_OK(rollout.status());
   EXPECT_EQ(Row(*rollout, iot_.id).state(), v1::RolloutDevice::PENDING);
-  EXPECT_THAT(Row(*rollout, edge_.id).reason(), HasSubstr("no artifact gguf:f16: submit a job for class edge-fp16"));
+  EXPECT_THAT(Row(*rollout, edge_.id).reason(),
+              HasSubstr("no artifact gguf:f16: submit a job for class edge-fp16"));
   EXPECT_THAT(Row(*rollout, tiny.id).reason(), HasSubstr("needs 300.0 MiB"));
   EXPECT_THAT(Row(*rollout, odd.id).reason(), HasSubstr("no device class fits"));
   EXPECT_TRUE(store_->ListAssignments(edge_.id)->empty());

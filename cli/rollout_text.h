@@ -1,0 +1,16 @@
+// A rollout for people. Pure.
+#pragma once
+
+#include <string>
+
+#include "common/base/clock.h"
+#include "quantfleet/v1/types.pb.h"
+
+namespace quantfleet::cli {
+
+std::string RolloutCounts(const v1::Rollout& rollout);  // "2 healthy, 1 pending"
+std::string RolloutText(const v1::Rollout& rollout, Time now);
+std::string DryRunText(const v1::Rollout& rollout);
+std::string ShortReason(const v1::RolloutDevice& device);  // "DISK_FULL: disk_full: 3 MiB missing"
+
+}  // namespace quantfleet::cli

@@ -1,0 +1,164 @@
+// What devices are told: the next ones of a phase, and the way back.
+#include <algorithm>
+
+#include "common/base/fail_point.h"
+#include "common/trust/statement.h"
+#include "daemon/rollout/pace.h"
+#include "daemon/rollout/rollouts.h"
+#include "daemon/rollout/row.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using v1::RolloutDevice;
+
+// "artifacts/<hex>" of what the device says it runs of the model; empty: nothing.
+std::string Running(const v1::Device& device, const std::string& model) {
+  const auto status = std::ranges::find(device.models(), model, &v1::ModelStatus::model);
+  if (status == device.models().end() || status->active_manifest().empty()) return "";
+  return "artifacts/" + ToHex(AsBytes(status->active_manifest()));
+}
+
+bool IsOver(const RolloutDevice& row) {
+  return row.state() != RolloutDevice::QUEUED && row.state() != RolloutDevice::ROLLING_BACK &&
+         !IsInFlight(row.state());
+}
+
+}  // namespace
+
+int64_t Rollouts::Deadline(const v1::Rollout& head) const {
+  constexpr int64_t kDay = 24 * 3600;  // of a rollout from before there were plans
+  const int64_t seconds = head.plan().device_timeout_seconds() ? head.plan().device_timeout_seconds() : kDay;
+  return ToUnixMillis(Now()) + seconds * 1000;
+}
+
+absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifact, RolloutDevice& row) {
+  std::string digest;
+  if (!artifact.empty()) {
+    QF_ASSIGN_OR_RETURN(const Digest parsed, Digest::FromHexText(artifact.substr(artifact.find('/') + 1)));
+    digest = parsed.raw();
+  }
+  const auto sign = [&](uint64_t release) -> absl::StatusOr<v1::Signed> {
+    v1::Assignment assignment;
+    assignment.set_device_id(row.device_id());
+    assignment.set_model(head.model());
+    assignment.set_release(release);
+    assignment.set_manifest_digest(digest);
+    assignment.set_issued_ms(ToUnixMillis(Now()));
+    assignment.set_rollout(head.name());
+    return with_.authority.SignStatement(trust::kAssignmentType, assignment.SerializeAsString());
+  };
+  QF_ASSIGN_OR_RETURN(const AssignmentRecord record,
+                      with_.store.AssignRelease(row.device_id(), head.model(), digest, head.name(), sign));
+  row.set_release(record.release);
+  row.set_told_ms(ToUnixMillis(Now()));
+  row.set_deadline_ms(Deadline(head));
+  row.clear_finished_ms();
+  return absl::OkStatus();
+}
+
+absl::Status Rollouts::TellDevice(const v1::Rollout& head, const v1::Device& device, RolloutDevice& row) {
+  const std::string running = Running(device, head.model());
+  // What the daemon does not know it cannot send the device back to.
+  if (!running.empty() && with_.store.GetArtifact(running).ok()) row.set_previous_artifact(running);
+  QF_RETURN_IF_ERROR(Assign(head, row.artifact(), row));
+  row.set_state(RolloutDevice::PENDING);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> Rollouts::Tell(v1::Rollout& head, uint64_t most) {
+  const int64_t open_ms = ToUnixMillis(Now()) - head.phase_opened_ms();
+  QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> next,
+                      with_.store.ListQueuedDevices(head.name(), head.phase(), open_ms, most));
+  if (next.empty()) return uint64_t{0};
+  QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
+                      ChooseArtifacts(head.model(), {head.artifacts().begin(), head.artifacts().end()}));
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+  uint64_t told = 0;
+  for (const RolloutDevice& queued : next) {
+    QF_ASSIGN_OR_RETURN(const v1::Device device, with_.store.GetDevice(queued.device_id()));
+    // As it is now: days may lie between creation and its turn.
+    RolloutDevice row = MatchDevice(device, artifacts, *classes, head.model());
+    row.set_phase(queued.phase());
+    row.set_delay_ms(queued.delay_ms());
+    if (row.state() == RolloutDevice::SKIPPED) {
+      row.set_finished_ms(ToUnixMillis(Now()));
+    } else {
+      QF_RETURN_IF_ERROR(TellDevice(head, device, row));
+      ++told;
+    }
+    FailPoint("phase-before-told");
+    QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+    FailPoint("phase-after-told");
+  }
+  if (const int64_t next_told = NextTold(head, told, Now()); told > 0 && next_told != head.next_told_ms()) {
+    head.set_next_told_ms(next_told);
+    QF_RETURN_IF_ERROR(with_.store.PutRolloutHead(head));
+  }
+  return static_cast<uint64_t>(next.size());
+}
+
+absl::Status Rollouts::Supersede(const v1::Rollout& head, const std::string& device_id,
+                                 std::set<std::string>& touched) {
+  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> rows, with_.store.ListActiveRolloutsOf(device_id));
+  for (const Store::RolloutRow& old : rows) {
+    if (old.rollout == head.name() || old.model != head.model() || IsOver(old.device)) continue;
+    RolloutDevice row = old.device;
+    Close(row, RolloutDevice::SKIPPED, RolloutDevice::SUPERSEDED,
+          fmt::format("superseded by {}", head.name()), Now());
+    QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(old.rollout, row));
+    touched.insert(old.rollout);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Rollouts::CloseRows(const v1::Rollout& head) {
+  const std::string told = fmt::format(
+      "the rollout ended while the device was under way; it may still take what it was "
+      "told: `quantfleet rollout rollback {}` takes it back",
+      head.name());
+  for (const auto state : {RolloutDevice::QUEUED, RolloutDevice::PENDING, RolloutDevice::IN_PROGRESS}) {
+    QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows, with_.store.ListRolloutDevices(head.name(), state));
+    for (RolloutDevice& row : rows) {
+      Close(row, RolloutDevice::SKIPPED, RolloutDevice::CANCELLED,
+            state == RolloutDevice::QUEUED ? "the rollout ended before the device's turn" : told, Now());
+      QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Rollouts::TakeBackRow(const v1::Rollout& head, RolloutDevice row) {
+  const std::string& id = row.device_id();
+  QF_ASSIGN_OR_RETURN(const v1::Device device, with_.store.GetDevice(id));
+  if (device.state() != v1::Device::ACTIVE) return absl::OkStatus();
+  QF_ASSIGN_OR_RETURN(const std::vector<AssignmentRecord> assignments, with_.store.ListAssignments(id));
+  const auto current = std::ranges::find(assignments, head.model(), &AssignmentRecord::model);
+  // Told something else since, or about to be: that rollout decides.
+  if (current == assignments.end() || current->release != row.release()) return absl::OkStatus();
+  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> active, with_.store.ListActiveRolloutsOf(id));
+  for (const Store::RolloutRow& other : active)
+    if (other.rollout != head.name() && other.model == head.model() && !IsOver(other.device))
+      return absl::OkStatus();
+  QF_RETURN_IF_ERROR(Assign(head, row.previous_artifact(), row));
+  row.set_state(RolloutDevice::ROLLING_BACK);
+  row.set_taken_back(true);
+  FailPoint("phase-before-taken-back");
+  QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+  FailPoint("phase-after-taken-back");
+  return absl::OkStatus();
+}
+
+absl::Status Rollouts::TakeBackRows(const v1::Rollout& head) {
+  for (const auto state : {RolloutDevice::PENDING, RolloutDevice::IN_PROGRESS, RolloutDevice::HEALTHY,
+                           RolloutDevice::FAILED, RolloutDevice::SKIPPED}) {
+    QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> rows,
+                        with_.store.ListRolloutDevices(head.name(), state));
+    for (const RolloutDevice& row : rows)
+      if (row.release() > 0 && !row.taken_back()) QF_RETURN_IF_ERROR(TakeBackRow(head, row));
+  }
+  // Who is left is not told any more.
+  return CloseRows(head);
+}
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,172 @@
+// What a rollout is when it begins: its artifacts, its devices, and their phases.
+#include <algorithm>
+
+#include "common/base/fail_point.h"
+#include "daemon/rollout/plan.h"
+#include "daemon/rollout/rollouts.h"
+#include "quantfleet/v1/manifest.pb.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using v1::RolloutDevice;
+
+constexpr size_t kPage = 1000, kReasonsShown = 3, kMostText = 256, kMostLabels = 32;
+
+absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
+  if (request.request_id.size() > kMostText)
+    return InvalidArgument("request_id: at most {} bytes", kMostText);
+  if (request.model.empty()) return InvalidArgument("model is missing");
+  if (request.selector.size() > kMostLabels)
+    return InvalidArgument("selector: at most {} labels", kMostLabels);
+  if (request.plan.dynamic() && !request.device_ids.empty())
+    return InvalidArgument(
+        "a dynamic rollout takes devices that come later: give a selector instead of device ids");
+  return CheckPlan(request.plan);
+}
+
+}  // namespace
+
+std::string SeedOf(const v1::Rollout& head) {
+  std::string seed = head.model();
+  for (const std::string& artifact : head.artifacts()) seed += " " + artifact;
+  return seed;
+}
+
+absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
+    const std::string& model, const std::vector<std::string>& names) {
+  QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> all, with_.store.ListArtifacts(model));
+  if (all.empty())
+    return FailedPrecondition("model {} has no artifacts yet: submit a job and wait until it succeeded",
+                              model);
+  std::vector<v1::Artifact> candidates = all;
+  if (!names.empty()) {
+    candidates.clear();
+    for (const std::string& name : names) {
+      QF_ASSIGN_OR_RETURN(const ArtifactRecord record, with_.store.GetArtifact(name));
+      const auto of_model = std::ranges::find(all, record.artifact.name(), &v1::Artifact::name);
+      if (of_model == all.end())
+        return InvalidArgument("{} is no artifact of model {}", record.artifact.name(), model);
+      candidates.push_back(*of_model);
+    }
+  }
+  std::set<std::pair<std::string, std::string>> taken;
+  std::vector<OfferedArtifact> chosen;
+  for (const v1::Artifact& artifact : candidates) {  // newest first: the first of a kind is the one
+    if (!taken.emplace(artifact.format(), artifact.recipe()).second) {
+      if (names.empty()) continue;
+      return InvalidArgument("two artifacts of {}:{} are named: a device could get either", artifact.format(),
+                             artifact.recipe());
+    }
+    QF_ASSIGN_OR_RETURN(const ArtifactRecord record, with_.store.GetArtifact(artifact.name()));
+    v1::Manifest manifest;
+    if (!manifest.ParseFromString(record.manifest))
+      return DataLoss("the manifest of {} is damaged", artifact.name());
+    OfferedArtifact one{artifact, manifest.requirements().memory_bytes(), {}};
+    one.instruction_sets.assign(manifest.requirements().instruction_sets().begin(),
+                                manifest.requirements().instruction_sets().end());
+    chosen.push_back(std::move(one));
+  }
+  return chosen;
+}
+
+absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const CreateRequest& request) {
+  std::vector<v1::Device> devices;
+  v1::Rollout wanted;
+  for (const auto& [key, value] : request.selector) (*wanted.mutable_selector())[key] = value;
+  const auto selected = [&](const v1::Device& device) {
+    return HasLabels(Labels(device.labels().begin(), device.labels().end()), wanted.selector());
+  };
+  if (!request.device_ids.empty()) {
+    const std::set<std::string> ids(request.device_ids.begin(), request.device_ids.end());
+    for (const std::string& id : ids) {
+      QF_ASSIGN_OR_RETURN(v1::Device device, with_.store.GetDevice(id));
+      if (device.state() != v1::Device::ACTIVE) return FailedPrecondition("device {} is revoked", id);
+      if (selected(device)) devices.push_back(std::move(device));
+    }
+  } else {
+    std::string after;
+    for (;;) {
+      QF_ASSIGN_OR_RETURN(std::vector<v1::Device> page, with_.store.ListDevices(after, kPage));
+      if (page.empty()) break;
+      after = page.back().id();
+      for (v1::Device& device : page)
+        if (device.state() == v1::Device::ACTIVE && selected(device)) devices.push_back(std::move(device));
+    }
+  }
+  if (!devices.empty() || request.plan.dynamic()) return devices;
+  if (!request.selector.empty())
+    return FailedPrecondition("no device carries the labels that the selector wants");
+  return FailedPrecondition("no device is enrolled: make a token and enrol one first");
+}
+
+absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
+  QF_RETURN_IF_ERROR(with_.store.GetModel(request.model).status());
+  QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
+                      ChooseArtifacts(request.model, request.artifacts));
+  QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> devices, ChooseDevices(request));
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+
+  v1::Rollout rollout;
+  rollout.set_model(request.model);
+  rollout.set_state(request.draft ? v1::Rollout::DRAFT : v1::Rollout::RUNNING);
+  rollout.set_created_ms(ToUnixMillis(Now()));
+  rollout.set_phase_opened_ms(rollout.created_ms());
+  *rollout.mutable_plan() = CompletePlan(request.plan);
+  rollout.set_phase_open(!rollout.plan().phases(0).approval());
+  for (const OfferedArtifact& artifact : artifacts) rollout.add_artifacts(artifact.artifact.name());
+  for (const auto& [key, value] : request.selector) (*rollout.mutable_selector())[key] = value;
+
+  std::vector<RolloutDevice> rows;
+  std::map<std::string, Labels> labels;
+  std::string reasons;
+  size_t skipped = 0;
+  for (const v1::Device& device : devices) {
+    rows.push_back(MatchDevice(device, artifacts, *classes, request.model));
+    const RolloutDevice& row = rows.back();
+    labels.emplace(device.id(), Labels(device.labels().begin(), device.labels().end()));
+    if (row.state() == RolloutDevice::SKIPPED && skipped++ < kReasonsShown)
+      reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", row.device_id(), row.reason());
+  }
+  if (skipped == rows.size() && !request.plan.dynamic())
+    return FailedPrecondition(
+        "no device can run model {}: {}{}", request.model, reasons,
+        skipped > kReasonsShown ? fmt::format("; and {} more", skipped - kReasonsShown) : "");
+  PutInPhases(rollout.plan(), SeedOf(rollout), labels, rows);
+  for (RolloutDevice& row : rows) *rollout.add_devices() = std::move(row);
+  return rollout;
+}
+
+absl::Status Rollouts::Record(v1::Rollout& rollout, const Request& request) {
+  return with_.store.Atomically([&]() -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const std::optional<std::string> known, with_.store.FindRequest(request));
+    if (!known) {
+      QF_RETURN_IF_ERROR(with_.store.CreateRollout(rollout, request).status());
+      if (rollout.state() != v1::Rollout::DRAFT) {
+        std::set<std::string> touched{rollout.name()};
+        for (const RolloutDevice& row : rollout.devices())
+          if (row.state() == RolloutDevice::QUEUED)
+            QF_RETURN_IF_ERROR(Supersede(rollout, row.device_id(), touched));
+        QF_RETURN_IF_ERROR(SettleAll(touched));
+      }
+    }
+    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRollout(known ? *known : rollout.name()));
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<v1::Rollout> Rollouts::Create(const CreateRequest& request) {
+  QF_RETURN_IF_ERROR(CheckRequest(request));
+  if (request.dry_run) return Draw(request);
+  const Request key{"CreateRollout", request.request_id};
+  QF_ASSIGN_OR_RETURN(const std::optional<std::string> known, with_.store.FindRequest(key));
+  if (known) return with_.store.GetRollout(*known);
+  QF_ASSIGN_OR_RETURN(v1::Rollout rollout, Draw(request));
+  rollout.set_name(with_.random.Id("rollouts/"));
+  FailPoint("rollout-before-record");
+  QF_RETURN_IF_ERROR(Record(rollout, key));
+  FailPoint("rollout-after-record");
+  return rollout;
+}
+
+}  // namespace quantfleet::daemon

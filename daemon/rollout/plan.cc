@@ -1,0 +1,153 @@
+#include "daemon/rollout/plan.h"
+
+#include <algorithm>
+
+#include "common/base/digest.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using v1::RolloutDevice;
+using v1::RolloutPhase;
+using v1::RolloutPlan;
+
+constexpr int kMostPhases = 64, kMostWindows = 64, kMostLabels = 32;
+constexpr uint32_t kDaySeconds = 24 * 3600, kMostSeconds = 366 * kDaySeconds, kDayMinutes = 24 * 60;
+constexpr size_t kMostText = 256;
+
+bool IsRest(const RolloutPhase& phase) {
+  return phase.count() == 0 && phase.percent() == 0 && phase.labels().empty();
+}
+
+absl::Status CheckPhase(const RolloutPhase& phase, int number, bool last) {
+  const int ways = (phase.count() > 0) + (phase.percent() > 0) + !phase.labels().empty();
+  if (ways > 1) return InvalidArgument("phase {}: give a count, a percentage or labels, not several", number);
+  if (ways == 0 && !last)
+    return InvalidArgument(
+        "phase {}: only the last one takes all the rest; give a count, a percentage or labels", number);
+  if (phase.percent() > 100)
+    return InvalidArgument("phase {}: {} % of all devices, at most 100", number, phase.percent());
+  if (phase.soak_seconds() > kMostSeconds)
+    return InvalidArgument("phase {}: soak_seconds: at most a year", number);
+  if (phase.labels().size() > kMostLabels)
+    return InvalidArgument("phase {}: at most {} labels", number, kMostLabels);
+  for (const auto& [key, value] : phase.labels())
+    if (key.empty() || key.size() > kMostText || value.size() > kMostText)
+      return InvalidArgument("phase {}: labels have keys of 1 to {} bytes and values of at most that", number,
+                             kMostText);
+  return absl::OkStatus();
+}
+
+absl::Status CheckWindow(const v1::MaintenanceWindow& window, int number) {
+  if (window.start_minute() >= kDayMinutes || window.end_minute() > kDayMinutes)
+    return InvalidArgument("window {}: a day ends at minute {}", number, kDayMinutes);
+  if (window.weekdays_size() > 7) return InvalidArgument("window {}: a week has 7 days", number);
+  for (const uint32_t day : window.weekdays())
+    if (day < 1 || day > 7) return InvalidArgument("window {}: weekdays go from 1 (Monday) to 7", number);
+  return absl::OkStatus();
+}
+
+// Spread evenly, and the same whoever asks.
+uint64_t Lot(std::string_view purpose, std::string_view rollout, std::string_view device) {
+  const std::string hash = HashText(fmt::format("{}/{}/{}", purpose, rollout, device)).raw();
+  uint64_t lot = 0;
+  for (size_t i = 0; i < sizeof(lot); ++i) lot = lot << 8 | static_cast<unsigned char>(hash[i]);
+  return lot;
+}
+
+uint32_t Delay(const RolloutPlan& plan, std::string_view rollout, std::string_view device) {
+  const uint64_t most = uint64_t{plan.jitter_seconds()} * 1000;
+  return most == 0 ? 0 : static_cast<uint32_t>(Lot("delay", rollout, device) % most);
+}
+
+}  // namespace
+
+absl::Status CheckPlan(const RolloutPlan& plan) {
+  if (plan.phases_size() > kMostPhases) return InvalidArgument("a plan has at most {} phases", kMostPhases);
+  for (int i = 0; i < plan.phases_size(); ++i)
+    QF_RETURN_IF_ERROR(CheckPhase(plan.phases(i), i + 1, i + 1 == plan.phases_size()));
+  uint32_t before = 0;
+  for (const RolloutPhase& phase : plan.phases()) {
+    if (phase.percent() == 0) continue;
+    if (phase.percent() <= before)
+      return InvalidArgument(
+          "a phase of {} % behind one of {} %: percentages include earlier phases and must rise",
+          phase.percent(), before);
+    before = phase.percent();
+  }
+  if (plan.success_percent() > 100) return InvalidArgument("success_percent: at most 100");
+  if (plan.max_failure_percent() > 100) return InvalidArgument("max_failure_percent: at most 100");
+  if (!RolloutPlan::OnFailure_IsValid(plan.on_failure()))
+    return InvalidArgument("on_failure: no such choice");
+  if (plan.device_timeout_seconds() > kMostSeconds)
+    return InvalidArgument("device_timeout_seconds: at most a year");
+  if (plan.jitter_seconds() > kDaySeconds) return InvalidArgument("jitter_seconds: at most a day");
+  if (plan.windows_size() > kMostWindows)
+    return InvalidArgument("a plan has at most {} windows", kMostWindows);
+  for (int i = 0; i < plan.windows_size(); ++i) QF_RETURN_IF_ERROR(CheckWindow(plan.windows(i), i + 1));
+  return absl::OkStatus();
+}
+
+RolloutPlan CompletePlan(RolloutPlan plan) {
+  const bool whole =
+      plan.phases_size() > 0 && (IsRest(*plan.phases().rbegin()) || plan.phases().rbegin()->percent() == 100);
+  if (!whole) plan.add_phases();
+  if (plan.device_timeout_seconds() == 0) plan.set_device_timeout_seconds(kDaySeconds);
+  return plan;
+}
+
+bool HasLabels(const Labels& labels, const google::protobuf::Map<std::string, std::string>& wanted) {
+  return std::ranges::all_of(wanted, [&](const auto& label) {
+    const auto found = labels.find(label.first);
+    return found != labels.end() && found->second == label.second;
+  });
+}
+
+void PutInPhases(const RolloutPlan& plan, std::string_view rollout,
+                 const std::map<std::string, Labels>& labels, std::vector<RolloutDevice>& rows) {
+  std::vector<std::pair<uint64_t, RolloutDevice*>> left;
+  for (RolloutDevice& row : rows) {
+    if (row.state() != RolloutDevice::QUEUED) continue;
+    row.set_delay_ms(Delay(plan, rollout, row.device_id()));
+    left.emplace_back(Lot("order", rollout, row.device_id()), &row);
+  }
+  std::ranges::sort(left, {},
+                    [](const auto& entry) { return std::pair(entry.first, entry.second->device_id()); });
+  const size_t all = left.size();
+  const auto take = [&left](size_t n, uint32_t phase) {
+    n = std::min(n, left.size());
+    for (size_t i = 0; i < n; ++i) left[i].second->set_phase(phase);
+    left.erase(left.begin(), left.begin() + static_cast<ptrdiff_t>(n));
+  };
+  for (int i = 0; i < plan.phases_size(); ++i) {
+    const RolloutPhase& phase = plan.phases(i);
+    const auto number = static_cast<uint32_t>(i);
+    if (i + 1 == plan.phases_size()) {
+      take(left.size(), number);
+    } else if (!phase.labels().empty()) {
+      decltype(left) chosen, others;
+      for (const auto& entry : left)
+        (HasLabels(labels.at(entry.second->device_id()), phase.labels()) ? chosen : others).push_back(entry);
+      for (const auto& [lot, row] : chosen) row->set_phase(number);
+      left = std::move(others);
+    } else if (phase.count() > 0) {
+      take(phase.count(), number);
+    } else {
+      // Rounded up: a percentage of few devices is at least one.
+      const size_t goal = (all * phase.percent() + 99) / 100, done = all - left.size();
+      take(goal > done ? goal - done : 0, number);
+    }
+  }
+}
+
+void PutInPhase(const RolloutPlan& plan, std::string_view rollout, const Labels& labels, RolloutDevice& row) {
+  row.set_delay_ms(Delay(plan, rollout, row.device_id()));
+  row.set_phase(static_cast<uint32_t>(std::max(0, plan.phases_size() - 1)));
+  for (int i = 0; i < plan.phases_size(); ++i) {
+    if (plan.phases(i).labels().empty() || !HasLabels(labels, plan.phases(i).labels())) continue;
+    row.set_phase(static_cast<uint32_t>(i));
+    return;
+  }
+}
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,36 @@
+// How a rollout is to go: what a plan may say, what it says when it leaves things out, and which device
+// belongs to which phase. Pure.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/status.h"
+#include "daemon/fleet/device_class.h"
+#include "quantfleet/v1/types.pb.h"
+
+namespace quantfleet::daemon {
+
+// INVALID_ARGUMENT names the field.
+absl::Status CheckPlan(const v1::RolloutPlan& plan);
+
+// A checked plan with what it leaves out: at least one phase, the last one for all the rest, and a device
+// timeout.
+v1::RolloutPlan CompletePlan(v1::RolloutPlan plan);
+
+// A plan file (docs/guides/rollout.md), checked. Strict, as device classes are: the error names line and key.
+absl::StatusOr<v1::RolloutPlan> ParsePlan(std::string_view toml);
+
+bool HasLabels(const Labels& labels, const google::protobuf::Map<std::string, std::string>& wanted);
+
+// Sets `phase` and `delay_ms` of the rows that are QUEUED. Who is early is drawn from rollout and device, so
+// that it is not always the same devices' turn. `labels`: by device.
+void PutInPhases(const v1::RolloutPlan& plan, std::string_view rollout,
+                 const std::map<std::string, Labels>& labels, std::vector<v1::RolloutDevice>& rows);
+// The same for a device that comes later: its labels' phase, or the last one.
+void PutInPhase(const v1::RolloutPlan& plan, std::string_view rollout, const Labels& labels,
+                v1::RolloutDevice& row);
+
+}  // namespace quantfleet::daemon

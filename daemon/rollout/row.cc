@@ -1,0 +1,144 @@
+#include "daemon/rollout/row.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "common/base/bytes.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using v1::ModelStatus;
+using v1::RolloutDevice;
+
+constexpr size_t kMostReason = 1024;
+
+// "artifacts/<hex>" holds the digest that the device reports raw.
+bool IsArtifact(const std::string& name, const std::string& raw_digest) {
+  return !raw_digest.empty() && name == "artifacts/" + ToHex(AsBytes(raw_digest));
+}
+
+// Reasons with which a device refuses an assignment before it accepts its release (agent/update).
+constexpr std::string_view kRefusals[] = {"rollback_refused", "assignment_refused", "state_damaged"};
+
+bool Refuses(const RolloutDevice& row, const ModelStatus& status, bool told_before) {
+  if (status.phase() != ModelStatus::FAILED) return false;
+  if (status.release() > row.release()) return true;  // it accepted a higher one and will not go below
+  // Told once before: what it refuses now is not an older assignment's.
+  return told_before && std::ranges::find(kRefusals, status.reason()) != std::end(kRefusals);
+}
+
+std::string ReasonOf(const ModelStatus& status) {
+  std::string reason =
+      status.detail().empty() ? status.reason() : fmt::format("{}: {}", status.reason(), status.detail());
+  if (reason.empty()) return "failed";
+  if (reason.size() > kMostReason)
+    reason = fmt::format("{}: see the device", status.reason());  // never half a character
+  return reason;
+}
+
+struct Outcome {
+  RolloutDevice::State state;
+  RolloutDevice::Code code;
+  std::string reason;
+};
+
+Outcome Failure(const ModelStatus& status) {
+  return {RolloutDevice::FAILED, CodeOf(status.reason()), ReasonOf(status)};
+}
+
+Outcome Forward(const RolloutDevice& row, const ModelStatus* status) {
+  const bool told_before = row.state() != RolloutDevice::PENDING;
+  Outcome next{told_before ? row.state() : RolloutDevice::IN_PROGRESS, row.code(), row.reason()};
+  if (!status) return next;
+  if (status->release() == row.release()) {
+    if (status->phase() == ModelStatus::FAILED) return Failure(*status);
+    // A device that failed and mends itself counts as healthy; its attempts on the way do not reopen the row.
+    if (status->phase() == ModelStatus::HEALTHY && IsArtifact(row.artifact(), status->active_manifest()))
+      return {RolloutDevice::HEALTHY, RolloutDevice::CODE_UNSPECIFIED, ""};
+  } else if (IsInFlight(row.state()) && Refuses(row, *status, row.state() == RolloutDevice::IN_PROGRESS)) {
+    return Failure(*status);
+  }
+  return next;
+}
+
+Outcome Back(const RolloutDevice& row, const ModelStatus* status) {
+  Outcome next{row.state(), row.code(), row.reason()};
+  if (!status) return next;
+  if (status->release() == row.release()) {
+    const bool there = row.previous_artifact().empty()
+                           ? status->phase() == ModelStatus::REMOVED
+                           : status->phase() == ModelStatus::HEALTHY &&
+                                 IsArtifact(row.previous_artifact(), status->active_manifest());
+    if (there)
+      next.state = RolloutDevice::ROLLED_BACK;
+    else if (status->phase() == ModelStatus::FAILED)
+      next = Failure(*status);
+  } else if (status->release() > row.release() && status->phase() == ModelStatus::FAILED) {
+    next = Failure(*status);
+  }
+  return next;
+}
+
+}  // namespace
+
+bool IsInFlight(RolloutDevice::State state) {
+  return state == RolloutDevice::PENDING || state == RolloutDevice::IN_PROGRESS;
+}
+
+bool Advance(RolloutDevice& row, const ModelStatus* status, Time now) {
+  Outcome next;
+  switch (row.state()) {
+    case RolloutDevice::PENDING:
+    case RolloutDevice::IN_PROGRESS:
+    case RolloutDevice::HEALTHY:
+    case RolloutDevice::FAILED:
+      // One that failed before it was told, or whose way back failed, has nothing to report on.
+      if (row.release() == 0 || row.taken_back()) return false;
+      next = Forward(row, status);
+      break;
+    case RolloutDevice::ROLLING_BACK:
+      next = Back(row, status);
+      break;
+    default:
+      return false;
+  }
+  if (row.state() == next.state && row.reason() == next.reason && row.code() == next.code) return false;
+  const bool through = !IsInFlight(next.state) && next.state != RolloutDevice::ROLLING_BACK;
+  if (through) {
+    Close(row, next.state, next.code, next.reason, now);
+  } else {
+    row.set_state(next.state);
+    row.set_code(next.code);
+    row.set_reason(next.reason);
+  }
+  return true;
+}
+
+void Close(RolloutDevice& row, RolloutDevice::State state, RolloutDevice::Code code, std::string_view reason,
+           Time now) {
+  row.set_state(state);
+  row.set_code(code);
+  row.set_reason(std::string(reason));
+  row.set_finished_ms(ToUnixMillis(now));
+  row.clear_deadline_ms();
+}
+
+RolloutDevice::Code CodeOf(std::string_view reason) {
+  static constexpr std::pair<std::string_view, RolloutDevice::Code> kCodes[] = {
+      {"disk_full", RolloutDevice::DISK_FULL},
+      {"verify_failed", RolloutDevice::VERIFY_FAILED},
+      {"health_failed", RolloutDevice::HEALTH_FAILED},
+      {"too_slow", RolloutDevice::TOO_SLOW},
+      {"out_of_memory", RolloutDevice::OUT_OF_MEMORY},
+      {"rollback_refused", RolloutDevice::REFUSED},
+      {"assignment_refused", RolloutDevice::REFUSED},
+      {"artifact_unavailable", RolloutDevice::ARTIFACT_UNAVAILABLE},
+      {"state_damaged", RolloutDevice::STATE_DAMAGED},
+  };
+  const auto found = std::ranges::find(kCodes, reason, [](const auto& entry) { return entry.first; });
+  return found == std::end(kCodes) ? RolloutDevice::OTHER : found->second;
+}
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,116 @@
+// The rows of rollouts: one per device.
+#include <soci/soci.h>
+
+#include "daemon/store/records.h"
+#include "daemon/store/rollout_states.h"
+#include "daemon/store/store.h"
+
+namespace quantfleet::daemon {
+
+absl::StatusOr<std::vector<Store::RolloutRow>> Store::ListActiveRolloutsOf(std::string_view device_id) {
+  std::vector<RolloutRow> result;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const std::string device(device_id);
+    std::string name, model, record;
+    soci::statement rows = (sql.prepare << "SELECT r.name, r.model, d.record FROM rollout_devices d"
+                                           " JOIN rollouts r ON r.name = d.rollout WHERE d.device = :d AND "
+                                           "r.state IN (" +
+                                               ActiveStates() + ") ORDER BY r.position",
+                            soci::use(device), soci::into(name), soci::into(model), soci::into(record));
+    rows.execute();
+    while (rows.fetch()) {
+      QF_ASSIGN_OR_RETURN(v1::RolloutDevice row, Unpack<v1::RolloutDevice>(record));
+      result.push_back({name, model, std::move(row)});
+    }
+    return absl::OkStatus();
+  }));
+  return result;
+}
+
+absl::Status Store::PutRolloutDevice(std::string_view rollout, const v1::RolloutDevice& row) {
+  return Write([&](soci::session& sql) -> absl::Status {
+    const std::string name(rollout), device = row.device_id(), record = Pack(row);
+    const int state = row.state(), phase = static_cast<int>(row.phase());
+    const long long delay = row.delay_ms(), deadline = row.deadline_ms();
+    sql << "INSERT INTO rollout_devices (rollout, device, state, record, phase, delay_ms, deadline_ms)"
+           " VALUES (:o, :d, :s, :r, :p, :y, :l) ON CONFLICT (rollout, device) DO UPDATE SET"
+           " state = excluded.state, record = excluded.record, phase = excluded.phase,"
+           " delay_ms = excluded.delay_ms, deadline_ms = excluded.deadline_ms",
+        soci::use(name), soci::use(device), soci::use(state), soci::use(record), soci::use(phase),
+        soci::use(delay), soci::use(deadline);
+    Note(Change::Kind::kRollout, name);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<Store::RolloutCount>> Store::CountRolloutDevices(std::string_view rollout) {
+  std::vector<RolloutCount> counts;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const std::string name(rollout);
+    int state = 0, phase = 0;
+    long long n = 0;
+    soci::statement rows = (sql.prepare << "SELECT phase, state, COUNT(*) FROM rollout_devices WHERE "
+                                           "rollout = :r GROUP BY phase, state ORDER BY phase, state",
+                            soci::use(name), soci::into(phase), soci::into(state), soci::into(n));
+    rows.execute();
+    while (rows.fetch())
+      counts.push_back({static_cast<uint32_t>(phase), static_cast<v1::RolloutDevice::State>(state),
+                        static_cast<uint64_t>(n)});
+    return absl::OkStatus();
+  }));
+  return counts;
+}
+
+absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListRolloutDevices(std::string_view rollout,
+                                                                         v1::RolloutDevice::State state) {
+  std::vector<v1::RolloutDevice> devices;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const std::string name(rollout);
+    const int wanted = state;
+    QF_ASSIGN_OR_RETURN(
+        devices,
+        SelectAll<v1::RolloutDevice>(
+            sql, "SELECT record FROM rollout_devices WHERE rollout = :r AND state = :s ORDER BY device", name,
+            wanted));
+    return absl::OkStatus();
+  }));
+  return devices;
+}
+
+absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListQueuedDevices(std::string_view rollout,
+                                                                        uint32_t phase, int64_t delay_ms,
+                                                                        size_t limit) {
+  std::vector<v1::RolloutDevice> devices;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const std::string name(rollout);
+    const int queued = v1::RolloutDevice::QUEUED, last = static_cast<int>(phase);
+    const long long delay = delay_ms, most = static_cast<long long>(limit);
+    QF_ASSIGN_OR_RETURN(
+        devices, SelectAll<v1::RolloutDevice>(
+                     sql,
+                     "SELECT record FROM rollout_devices WHERE rollout = :r AND state = :s AND phase <= :p"
+                     " AND delay_ms <= :y ORDER BY phase, delay_ms, device LIMIT :n",
+                     name, queued, last, delay, most));
+    return absl::OkStatus();
+  }));
+  return devices;
+}
+
+absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListOverdueDevices(std::string_view rollout,
+                                                                         int64_t now_ms) {
+  std::vector<v1::RolloutDevice> devices;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const std::string name(rollout);
+    const long long now = now_ms;
+    QF_ASSIGN_OR_RETURN(devices,
+                        SelectAll<v1::RolloutDevice>(
+                            sql,
+                            "SELECT record FROM rollout_devices WHERE rollout = :r AND deadline_ms > 0"
+                            " AND deadline_ms <= :t ORDER BY device",
+                            name, now));
+    return absl::OkStatus();
+  }));
+  return devices;
+}
+
+}  // namespace quantfleet::daemon

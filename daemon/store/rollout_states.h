@@ -1,0 +1,29 @@
+// Which states of a rollout count as what, as SQL lists. Private to daemon/store.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <initializer_list>
+#include <string>
+
+#include "quantfleet/v1/types.pb.h"
+
+namespace quantfleet::daemon {
+
+inline std::string StateList(std::initializer_list<int> states) {
+  return fmt::format("{}", fmt::join(states, ", "));
+}
+
+// Its devices' reports count.
+inline std::string ActiveStates() {
+  return StateList({v1::Rollout::RUNNING, v1::Rollout::SOAKING, v1::Rollout::AWAITING_APPROVAL,
+                    v1::Rollout::PAUSED, v1::Rollout::ROLLING_BACK});
+}
+
+// New devices may come in.
+inline std::string JoinableStates() {
+  return StateList({v1::Rollout::RUNNING, v1::Rollout::SOAKING, v1::Rollout::AWAITING_APPROVAL,
+                    v1::Rollout::PAUSED, v1::Rollout::COMPLETED});
+}
+
+}  // namespace quantfleet::daemon

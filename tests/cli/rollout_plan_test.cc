@@ -1,0 +1,118 @@
+#include "cli/rollout_plan.h"
+
+#include "cli/rollout_text.h"
+#include "tests/support/status_matchers.h"
+
+namespace quantfleet::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(ParsePhaseTest, CountsSharesLabelsAndTheRest) {
+  EXPECT_EQ(ParsePhase("5")->count(), 5u);
+  EXPECT_EQ(ParsePhase("10%")->percent(), 10u);
+  const auto labelled = ParsePhase("ring=early,site=lab");
+  ASSERT_OK(labelled.status());
+  EXPECT_EQ(labelled->labels().at("ring"), "early");
+  EXPECT_EQ(labelled->labels().at("site"), "lab");
+  EXPECT_EQ(ParsePhase("rest")->ByteSizeLong(), 0u);
+  for (const char* bad :
+       {"", "0", "0%", "101%", "-1", "5x", "%", "1.5%", "=early", "ring=early,site", "99999999999"})
+    EXPECT_ERROR(ParsePhase(bad), kInvalidArgument, "--phase");
+}
+
+TEST(MakePlanTest, WithoutOptionsItIsAllAtOnce) {
+  const auto plan = MakePlan({});
+  ASSERT_OK(plan.status());
+  ASSERT_EQ(plan->phases_size(), 1);
+  EXPECT_EQ(plan->phases(0).ByteSizeLong(), 0u);
+  EXPECT_FALSE(plan->has_success_percent());
+  EXPECT_FALSE(plan->has_max_failures());
+}
+
+TEST(MakePlanTest, TheRestHasItsGateAndSoakTimeToo) {
+  PlanOptions options;
+  options.phases = {"1", "10%"};
+  options.soak = "10m";
+  options.approve = true;
+  const auto plan = MakePlan(options);
+  ASSERT_OK(plan.status());
+  ASSERT_EQ(plan->phases_size(), 3);
+  EXPECT_FALSE(plan->phases(0).approval());
+  EXPECT_TRUE(plan->phases(1).approval());
+  EXPECT_TRUE(plan->phases(2).approval());
+  EXPECT_EQ(plan->phases(2).soak_seconds(), 600u);
+  options.phases.push_back("100%");
+  EXPECT_EQ(MakePlan(options)->phases_size(), 3);
+}
+
+TEST(MakePlanTest, ReadsLimits) {
+  PlanOptions options;
+  options.max_failures = "5%";
+  options.on_failure = "rollback";
+  options.device_timeout = "1h30m";
+  options.min_success = 0;
+  const auto plan = MakePlan(options);
+  ASSERT_OK(plan.status());
+  EXPECT_EQ(plan->max_failure_percent(), 5u);
+  EXPECT_FALSE(plan->has_max_failures());
+  EXPECT_EQ(plan->on_failure(), v1::RolloutPlan::ROLL_BACK);
+  EXPECT_EQ(plan->device_timeout_seconds(), 5400u);
+  EXPECT_TRUE(plan->has_success_percent());
+  options.max_failures = "0";
+  EXPECT_TRUE(MakePlan(options)->has_max_failures());
+}
+
+TEST(MakePlanTest, ErrorsNameTheOption) {
+  PlanOptions options;
+  options.soak = "soon";
+  EXPECT_ERROR(MakePlan(options), kInvalidArgument, "--soak");
+  options = {};
+  options.max_failures = "many";
+  EXPECT_ERROR(MakePlan(options), kInvalidArgument, "--max-failures");
+  options.max_failures = "101%";
+  EXPECT_ERROR(MakePlan(options), kInvalidArgument, "--max-failures");
+  options = {};
+  options.device_timeout = "-1s";
+  EXPECT_ERROR(MakePlan(options), kInvalidArgument, "--device-timeout");
+}
+
+TEST(RolloutTextTest, ADryRunSaysWhoGetsWhat) {
+  v1::Rollout rollout;
+  PlanOptions options;
+  options.phases = {"1"};
+  options.soak = "10m";
+  *rollout.mutable_plan() = *MakePlan(options);
+  auto& row = *rollout.add_devices();
+  row.set_device_id("d-1");
+  row.set_device_class("iot-int4");
+  row.set_artifact("artifacts/0123456789abcdef");
+  row.set_bytes(2 << 20);
+  row.set_state(v1::RolloutDevice::QUEUED);
+  auto& skipped = *rollout.add_devices();
+  skipped.set_device_id("d-2");
+  skipped.set_state(v1::RolloutDevice::SKIPPED);
+  skipped.set_code(v1::RolloutDevice::NO_CLASS);
+  skipped.set_reason("no device class fits");
+  const std::string text = DryRunText(rollout);
+  EXPECT_THAT(text, HasSubstr("1 devices, soak 10m"));
+  EXPECT_THAT(text, HasSubstr("0123456789ab"));
+  EXPECT_THAT(text, HasSubstr("NO_CLASS: no device class fits"));
+  EXPECT_THAT(text, HasSubstr("at most 2.0 MiB to pull"));
+}
+
+TEST(RolloutTextTest, StateReasonAndPhaseAreSaid) {
+  v1::Rollout rollout;
+  PlanOptions options;
+  options.phases = {"1"};
+  *rollout.mutable_plan() = *MakePlan(options);
+  rollout.set_state(v1::Rollout::PAUSED);
+  rollout.set_reason("2 devices failed, more than 1");
+  const std::string text = RolloutText(rollout, FromUnixMillis(1000));
+  EXPECT_THAT(text, HasSubstr("PAUSED"));
+  EXPECT_THAT(text, HasSubstr("2 devices failed, more than 1"));
+  EXPECT_THAT(text, HasSubstr("1 of 2: 1 devices"));
+}
+
+}  // namespace
+}  // namespace quantfleet::cli

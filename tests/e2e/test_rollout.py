@@ -1,0 +1,190 @@
+"""Rollouts in phases with real devices: canary, soak time, approval, limits, the way back, and restarts in between."""
+import json
+import subprocess
+import unittest
+
+from harness import BIN, DEMO, IOT, SLOW, EndToEnd, unhealthy_model, wait_for
+
+OVER = ("COMPLETED", "FAILED", "ABORTED", "ROLLED_BACK")
+
+
+class Rollouts(EndToEnd):
+    """Three devices that run version 1; version 2 is there, and on demand one that does not work."""
+
+    def setUp(self):
+        super().setUp()
+        self.d = self.daemon().start()
+        self.d.cli("model", "import", "m", DEMO)
+        self.quantize()
+        self.agents = {}
+        for name in ("a", "b", "c"):
+            agent = self.agent(name, IOT)
+            agent.enroll(self.d, self.d.token())
+            self.agents[agent.device_id] = agent.start()
+        self.first = self.artifact()
+        self.end(self.create(), "COMPLETED")
+
+    def quantize(self):
+        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4")
+        self.assertEqual(self.wait_job(self.d, job["name"])["state"], "SUCCEEDED")
+
+    def artifact(self):
+        return self.d.cli_json("artifact", "list", "--model", "m")["artifacts"][0]["name"]
+
+    def break_model(self):
+        self.d.cli("model", "import", "m", unhealthy_model(self.dir / "unhealthy"))
+        self.quantize()
+        self.assertNotEqual(self.artifact(), self.first)
+
+    def create(self, *args):
+        return self.d.cli_json("rollout", "create", "m", *args)["name"]
+
+    def get(self, name):
+        return self.d.cli_json("rollout", "status", name)
+
+    def act(self, verb, name, *args):
+        return self.d.cli_json("rollout", verb, name, *args)
+
+    def devices(self, rollout, state):
+        return [d for d in rollout["devices"] if d["state"] == state]
+
+    def until(self, name, state, seconds=60):
+        def reached():
+            rollout = self.get(name)
+            if rollout["state"] == state:
+                return rollout
+            self.assertNotIn(rollout["state"], OVER, rollout)
+        return wait_for(f"{name} to be {state}", reached, seconds)
+
+    def end(self, name, state, seconds=60):
+        rollout = wait_for(f"{name} to end", lambda: (lambda r: r if r["state"] in OVER else None)(self.get(name)), seconds)
+        self.assertEqual(rollout["state"], state, rollout)
+        return rollout
+
+    def restart(self):
+        self.d.process.kill()
+        self.d.start()
+
+    def active(self, device):
+        return self.model_status(self.d, device, "m")
+
+    def test_canary_soak_approval_and_a_restart_in_each(self):
+        name = self.create("--phase", "1", "--soak", "2s", "--approve", "--draft")
+        self.restart()
+        self.assertEqual(self.get(name)["state"], "DRAFT")
+        self.act("approve", name)
+        self.restart()
+        soaking = self.until(name, "SOAKING")
+        self.assertEqual(len(self.devices(soaking, "HEALTHY")), 1)
+        self.assertEqual(len(self.devices(soaking, "QUEUED")), 2)
+        self.restart()
+        waiting = self.until(name, "AWAITING_APPROVAL")
+        self.assertEqual(len(self.devices(waiting, "QUEUED")), 2)
+        self.restart()
+        self.act("pause", name, "--reason", "lunch")
+        self.restart()
+        self.assertEqual((self.get(name)["state"], self.get(name)["reason"]), ("PAUSED", "lunch"))
+        self.act("resume", name)
+        self.assertEqual(self.until(name, "AWAITING_APPROVAL")["phase"], 1)
+        self.act("approve", name)
+        done = self.end(name, "COMPLETED")
+        self.assertEqual([int(d["release"]) for d in done["devices"]], [2, 2, 2])
+
+    def test_a_failing_canary_pauses_and_the_others_keep_their_version(self):
+        self.break_model()
+        name = self.create("--phase", "1")
+        paused = self.until(name, "PAUSED")
+        self.assertIn("0 of 1 devices are healthy", paused["reason"])
+        (failed,) = self.devices(paused, "FAILED")
+        self.assertEqual(failed["code"], "HEALTH_FAILED")
+        self.assertEqual(len(self.devices(paused, "QUEUED")), 2)
+        done = self.d.cli("rollout", "abort", name)
+        self.assertIn("ABORTED", done.stdout)
+        for device in self.agents:
+            self.assertEqual(int(self.active(device)["release"]), 2 if device == failed["device_id"] else 1)
+        watched = self.d.cli("rollout", "watch", name, check=False)
+        self.assertEqual(watched.returncode, 7, watched.stderr)
+
+    def test_too_many_failures_roll_back_by_themselves(self):
+        self.break_model()
+        done = self.d.cli("rollout", "create", "m", "--phase", "2", "--max-failures", "1", "--on-failure", "rollback",
+                          "--watch", "--json", check=False)
+        self.assertEqual(done.returncode, 6, done.stderr)
+        rollout = json.loads(done.stdout)
+        self.assertEqual(rollout["state"], "ROLLED_BACK")
+        self.assertIn("2 devices failed, more than 1", rollout["reason"])
+        back = self.devices(rollout, "ROLLED_BACK")
+        self.assertEqual([d["previous_artifact"] for d in back], [self.first] * 2)
+        for device in back:
+            status = self.active(device["device_id"])
+            self.assertEqual((status["phase"], int(status["release"])), ("HEALTHY", 3), status)
+            self.assertEqual(status["active_manifest"], status["assigned_manifest"])
+
+    def test_a_finished_rollout_goes_back_over_a_restart(self):
+        name = self.create("--max-in-flight", "1")
+        self.end(name, "COMPLETED")
+        self.act("rollback", name)
+        self.restart()
+        rollout = self.end(name, "ROLLED_BACK")
+        self.assertEqual(len(self.devices(rollout, "ROLLED_BACK")), 3)
+
+    def test_an_offline_device_times_out_and_labels_choose(self):
+        offline, online, _ = self.agents
+        self.agents[offline].stop()
+        for device in (offline, online):
+            self.d.cli("device", "label", device, "ring=early")
+        self.assertEqual(self.d.cli_json("device", "show", online)["labels"], {"ring": "early"})
+        # Far more than the other device needs, however busy the machine.
+        name = self.create("--selector", "ring=early", "--device-timeout", f"{int(20 * SLOW)}s")
+        self.restart()
+        failed = self.end(name, "FAILED")
+        self.assertEqual({d["device_id"]: (d["state"], d["code"]) for d in failed["devices"]},
+                         {offline: ("FAILED", "TIMED_OUT"), online: ("HEALTHY", "CODE_UNSPECIFIED")})
+        watched = self.d.cli("rollout", "watch", name, check=False)
+        self.assertEqual(watched.returncode, 1, watched.stderr)
+
+    def test_a_dry_run_and_refused_plans_make_nothing(self):
+        text = self.d.cli("rollout", "create", "m", "--phase", "1", "--phase", "50%", "--dry-run").stdout
+        for word in ("iot-int4", "to pull", "the rest", *self.agents):
+            self.assertIn(word, text)
+        plan = self.dir / "plan.toml"
+        plan.write_text('max_in_flight = 2\n[[phase]]\ncount = 1\n[[phase]]\npercentage = 5\n')
+        refused = self.d.cli("rollout", "create", "m", "--plan", plan, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("line 5: unknown key percentage", refused.stderr)
+        self.assertEqual(self.d.cli("rollout", "create", "m", "--phase", "many", check=False).returncode, 2)
+        self.assertEqual(self.d.cli("rollout", "pause", "rollouts/none", check=False).returncode, 5)
+        self.assertEqual(len(self.d.cli_json("rollout", "list")["rollouts"]), 1)
+
+    def test_a_plan_file_and_a_device_that_comes_later(self):
+        plan = self.dir / "plan.toml"
+        plan.write_text('dynamic = true\nmax_in_flight = 1\n[[phase]]\ncount = 1\nsoak_seconds = 1\n')
+        name = self.create("--plan", plan)
+        self.end(name, "COMPLETED")
+        late = self.agent("late", IOT)
+        late.enroll(self.d, self.d.token())
+        late.start()
+        self.wait_phase(self.d, late.device_id, "m", "HEALTHY")
+        wait_for("the late device's row", lambda: [d for d in self.get(name)["devices"]
+                                                   if d["device_id"] == late.device_id and d["state"] == "HEALTHY"])
+        self.end(name, "COMPLETED")
+
+    def test_a_newer_rollout_takes_the_devices_over(self):
+        old = self.create("--phase", "1", "--approve")
+        self.until(old, "AWAITING_APPROVAL")
+        new = self.create()
+        taken = self.get(old)
+        self.assertEqual({d["code"] for d in self.devices(taken, "SKIPPED")}, {"SUPERSEDED"})
+        self.end(new, "COMPLETED")
+        # Nobody is left behind its gate.
+        self.end(old, "COMPLETED")
+
+
+class Watching(EndToEnd):
+    def test_help_tells_the_exit_codes(self):
+        text = subprocess.run([BIN / "quantfleet", "--help"], capture_output=True, text=True).stdout
+        self.assertIn("6 the watched rollout was rolled back, 7 it was aborted", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
