@@ -67,7 +67,7 @@ class Agent {
         clock_(world.clock),
         store_(world.files, options.state),
         session_(store_, world.connect, clock_, std::move(identity)),
-        host_(server, {.threads = options.threads, .context = 0}),
+        host_(server, {.threads = options.threads, .context = 0}, [this] { return MemoryAvailable(); }),
         blobs_(MakeHttpsBlobSource([this] { return session_.blob_access(); })),
         hardware_(MakeHardware(world.files)),
         worker_(Environment(), options.state / "models", session_.identity().device_id),
@@ -103,6 +103,12 @@ class Agent {
                   if (!status.model().empty()) Log(status);
                   bell_.Ring();
                 }};
+  }
+
+  uint64_t MemoryAvailable() const {
+    v1::HardwareFacts facts = hardware_->Find(options_.state);
+    Override(options_.overrides, &facts);
+    return facts.memory_available_bytes();
   }
 
   // One exchange with the daemon; how long to wait until the next.

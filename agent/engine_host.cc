@@ -1,5 +1,7 @@
 #include "agent/engine_host.h"
 
+#include "agent/runtime/golden.h"
+
 namespace quantfleet::agent {
 namespace {
 
@@ -17,19 +19,30 @@ absl::StatusOr<std::string> FindGguf(const v1::Manifest& manifest) {
 
 }  // namespace
 
-absl::StatusOr<ModelHost::Health> EngineHost::Start(const std::string& model, const fs::path& files,
-                                                    const v1::Manifest& manifest) {
-  QF_ASSIGN_OR_RETURN(const std::string gguf, FindGguf(manifest));
-  QF_ASSIGN_OR_RETURN(auto loaded, Engine::Load(files / gguf, options_));
+absl::StatusOr<Health> EngineHost::Measure(Engine& engine, const HealthGate& gate) const {
   GenerateRequest request;
   request.prompt = kHealthPrompt;
   request.max_tokens = kHealthTokens;
   request.sampling.temperature = 0;
-  QF_ASSIGN_OR_RETURN(const GenerateResult said, loaded->Generate(request));
+  QF_ASSIGN_OR_RETURN(const GenerateResult said, engine.Generate(request));
   if (said.tokens.empty() && said.finish_reason != "stop") return Internal("the model says nothing");
   Health health;
   if (said.generation_seconds > 0)
     health.tokens_per_second = static_cast<double>(said.tokens.size()) / said.generation_seconds;
+  std::vector<Golden> goldens;
+  for (const v1::GoldenPrompt& golden : gate.golden)
+    goldens.push_back({{golden.prompt().begin(), golden.prompt().end()}, {golden.answer().begin(), golden.answer().end()}});
+  QF_ASSIGN_OR_RETURN(health.golden_agreement, GoldenAgreement(engine, goldens));
+  health.memory_available_bytes = memory_available_();
+  return health;
+}
+
+absl::StatusOr<Health> EngineHost::Start(const std::string& model, const fs::path& files,
+                                         const v1::Manifest& manifest, const HealthGate& gate) {
+  QF_ASSIGN_OR_RETURN(const std::string gguf, FindGguf(manifest));
+  QF_ASSIGN_OR_RETURN(auto loaded, Engine::Load(files / gguf, options_));
+  QF_ASSIGN_OR_RETURN(const Health health, Measure(*loaded, gate));
+  QF_RETURN_IF_ERROR(gate.Check(health));
   server_.SetModel(model, std::move(loaded));
   return health;
 }

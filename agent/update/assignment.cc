@@ -1,5 +1,7 @@
 #include "agent/update/assignment.h"
 
+#include <cmath>
+
 #include "common/trust/name.h"
 #include "common/trust/statement.h"
 #include "pipeline/artifact/manifest.h"
@@ -31,7 +33,10 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
   if (!trust::IsPlainName(said.model()))
     return InvalidArgument("the assignment's model name is not a plain name");
   if (said.release() == 0) return InvalidArgument("the assignment of {} has no release", said.model());
-  Assignment assignment{.model = said.model(), .release = said.release(), .manifest = {}};
+  Assignment assignment{.model = said.model(), .release = said.release(), .manifest = {}, .health = said.health()};
+  const auto sound = [](double limit) { return std::isfinite(limit) && limit >= 0; };
+  if (!sound(said.health().min_golden_agreement()) || !sound(said.health().min_tokens_per_second()))
+    return InvalidArgument("the assignment of {} has a health limit that is no limit", said.model());
   if (said.manifest_digest().empty()) return assignment;
   QF_ASSIGN_OR_RETURN(assignment.manifest, Digest::FromRaw(said.manifest_digest()));
   return assignment;
@@ -49,6 +54,18 @@ absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, co
     return DataLoss("the daemon sent a manifest whose digest is not {}", wanted.hex());
   QF_RETURN_IF_ERROR(CheckVouched(artifact, wanted, root));
   return pipeline::ParseManifest(artifact.manifest());
+}
+
+std::optional<v1::EvaluationStatement> ReadEvaluation(const v1::DeviceArtifact& artifact, const Digest& manifest,
+                                                      const v1::TrustRoot& root) {
+  std::optional<v1::EvaluationStatement> newest;
+  for (const v1::Signed& statement : artifact.statements()) {
+    if (!trust::Verify(statement, trust::kEvaluationStatementType, root).ok()) continue;
+    v1::EvaluationStatement evaluation;
+    if (!evaluation.ParseFromString(statement.payload()) || evaluation.manifest_digest() != manifest.raw()) continue;
+    if (!newest || newest->evaluated_ms() <= evaluation.evaluated_ms()) newest = std::move(evaluation);
+  }
+  return newest;
 }
 
 }  // namespace quantfleet::agent

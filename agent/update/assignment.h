@@ -17,6 +17,7 @@ struct Assignment {
   std::string model;
   uint64_t release = 0;
   std::optional<Digest> manifest;  // nullopt: remove the model
+  v1::HealthPolicy health = {};    // every number finite and not negative
 };
 
 // Why an update went wrong, as the daemon and the operator see it (ModelStatus.reason).
@@ -25,6 +26,8 @@ inline constexpr std::string_view kAssignmentRefused = "assignment_refused";  //
 inline constexpr std::string_view kVerifyFailed = "verify_failed";
 inline constexpr std::string_view kDiskFull = "disk_full";
 inline constexpr std::string_view kHealthFailed = "health_failed";
+inline constexpr std::string_view kTooSlow = "too_slow";
+inline constexpr std::string_view kOutOfMemory = "out_of_memory";
 inline constexpr std::string_view kArtifactUnavailable = "artifact_unavailable";
 inline constexpr std::string_view kStateDamaged = "state_damaged";
 
@@ -41,5 +44,10 @@ std::string ClaimedModel(const v1::Signed& statement);
 // it in a signed ArtifactStatement. DATA_LOSS or PERMISSION_DENIED otherwise.
 absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, const Digest& wanted,
                                           const v1::TrustRoot& root);
+
+// What the daemon measured of the artifact, if it signed such a statement: the newest. nullopt where it did not, or not
+// with a key that this device trusts for it: an evaluation is a help, not a condition.
+std::optional<v1::EvaluationStatement> ReadEvaluation(const v1::DeviceArtifact& artifact, const Digest& manifest,
+                                                      const v1::TrustRoot& root);
 
 }  // namespace quantfleet::agent

@@ -28,8 +28,14 @@ absl::StatusOr<ModelRecord> LoadModelRecord(FileSystem& files, const fs::path& m
   if (const std::string manifest = Field(*fields, "manifest"); !manifest.empty()) {
     QF_ASSIGN_OR_RETURN(record.manifest, Digest::FromHexText(manifest));
   }
+  const auto real = [&](std::string_view name) { return std::strtod(Field(*fields, name).c_str(), nullptr); };
+  record.health.set_min_golden_agreement(real("min_golden_agreement"));
+  record.health.set_min_tokens_per_second(real("min_tokens_per_second"));
+  record.health.set_min_memory_available_bytes(NumberField(*fields, "min_memory_available_bytes").value_or(0));
+  record.reason = Field(*fields, "reason");
+  if (record.reason.empty() && record.outcome == Outcome::kHealthFailed) record.reason = kHealthFailed;  // of version 0.1
   record.detail = Field(*fields, "detail");
-  record.tokens_per_second = std::strtod(Field(*fields, "tokens_per_second").c_str(), nullptr);
+  record.tokens_per_second = real("tokens_per_second");
   record.progress = {.total = NumberField(*fields, "bytes_total").value_or(0),
                      .done = NumberField(*fields, "bytes_done").value_or(0),
                      .pulled = NumberField(*fields, "bytes_pulled").value_or(0),
@@ -42,6 +48,10 @@ absl::Status SaveModelRecord(FileSystem& files, const fs::path& model_folder, co
                      {{"release", std::to_string(record.release)},
                       {"manifest", record.manifest ? record.manifest->hex() : ""},
                       {"outcome", std::string(kOutcomeNames[static_cast<size_t>(record.outcome)])},
+                      {"min_golden_agreement", fmt::format("{}", record.health.min_golden_agreement())},
+                      {"min_tokens_per_second", fmt::format("{}", record.health.min_tokens_per_second())},
+                      {"min_memory_available_bytes", std::to_string(record.health.min_memory_available_bytes())},
+                      {"reason", record.reason},
                       {"detail", record.detail},
                       {"tokens_per_second", fmt::format("{:.2f}", record.tokens_per_second)},
                       {"bytes_total", std::to_string(record.progress.total)},

@@ -15,9 +15,10 @@ struct ModelRecord {
   uint64_t release = 0;            // highest accepted; 0: none
   std::optional<Digest> manifest;  // what that release assigns; nullopt: the model's removal
   enum class Outcome { kOpen, kHealthy, kHealthFailed, kRemoved } outcome = Outcome::kOpen;
-  std::string detail;            // of kHealthFailed
-  double tokens_per_second = 0;  // of kHealthy
-  DownloadProgress progress;     // of kHealthy
+  v1::HealthPolicy health;         // of that release
+  std::string reason, detail;      // of kHealthFailed
+  double tokens_per_second = 0;    // of kHealthy
+  DownloadProgress progress;       // of kHealthy
 };
 
 // An empty record when there is none yet.

@@ -5,7 +5,8 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr uint64_t kMostManifestBytes = 256 << 20;
+constexpr uint64_t kMostManifestBytes = 256 << 20, kMostEvaluationBytes = 1 << 20;
+constexpr std::string_view kEvaluationFile = "evaluation.pb";
 
 const char* NameOf(Slot slot) { return slot == Slot::kA ? "a" : "b"; }
 
@@ -51,6 +52,19 @@ absl::Status Slots::Begin(Slot slot, std::string_view manifest_bytes) {
   QF_RETURN_IF_ERROR(files_.WriteAtomically(path / "manifest.pb", AsBytes(manifest_bytes)));
   QF_RETURN_IF_ERROR(files_.SyncDirectory(path.parent_path()));
   return files_.SyncDirectory(folder_);
+}
+
+absl::Status Slots::KeepEvaluation(Slot slot, const std::optional<v1::EvaluationStatement>& evaluation) {
+  const fs::path path = PathOf(slot) / kEvaluationFile;
+  if (!evaluation) return files_.Remove(path);
+  return files_.WriteAtomically(path, AsBytes(evaluation->SerializeAsString()));
+}
+
+std::optional<v1::EvaluationStatement> Slots::EvaluationOf(Slot slot) const {
+  const auto bytes = files_.ReadAll(PathOf(slot) / kEvaluationFile, kMostEvaluationBytes);
+  v1::EvaluationStatement evaluation;
+  if (!bytes.ok() || !evaluation.ParseFromString(*bytes)) return std::nullopt;
+  return evaluation;
 }
 
 absl::Status Slots::MarkVerified(Slot slot, const Digest& manifest) {

@@ -1,6 +1,7 @@
 // Two slots per model, one of which is current:
 //
 //   STATE/models/<model>/slots/{a,b}/   manifest.pb   exact bytes of the manifest
+//                                       evaluation.pb what the daemon measured of it, where it did
 //                                       files/...     the artifact
 //                                       journal       which chunks are there (journal.h)
 //                                       verified      hex digest of the manifest: every byte was checked
@@ -15,6 +16,7 @@
 #include "common/base/digest.h"
 #include "common/base/file.h"
 #include "quantfleet/v1/manifest.pb.h"
+#include "quantfleet/v1/trust.pb.h"
 
 namespace quantfleet::agent {
 
@@ -39,6 +41,10 @@ class Slots {
   // Which artifact is begun, or complete, in the slot.
   std::optional<Digest> Begun(Slot slot) const;
   std::optional<Digest> Verified(Slot slot) const;
+
+  // Of the artifact that is begun in the slot: kept beside it, nullopt where there is none.
+  absl::Status KeepEvaluation(Slot slot, const std::optional<v1::EvaluationStatement>& evaluation);
+  std::optional<v1::EvaluationStatement> EvaluationOf(Slot slot) const;
 
   // Makes the slot ready to take this artifact. What is there of the same artifact stays, all else goes.
   absl::Status Begin(Slot slot, std::string_view manifest_bytes);

@@ -36,8 +36,7 @@ void Updater::Boot() {
   if (record_.outcome == Outcome::kRemoved && !current) Show(v1::ModelStatus::REMOVED);
   const bool proven = active && (active != record_.manifest || record_.outcome == Outcome::kHealthy);
   if (!proven) return;
-  ModelHost::Health health;
-  if (!Start(*current, &health).ok()) return;  // Run tries again, or goes back
+  if (!Start(*current, {}).ok()) return;  // Run tries again, or goes back
   if (active != record_.manifest || failed_) return;
   ShowProgress(record_.progress);
   Show(v1::ModelStatus::HEALTHY);
@@ -64,6 +63,7 @@ void Updater::Accept(const Assignment& assignment) {
   ModelRecord record;
   record.release = assignment.release;
   record.manifest = assignment.manifest;
+  record.health = assignment.health;
   FailPoint("update-before-accept");
   absl::Status saved = environment_.files.CreateDirectories(slots_.folder());
   if (saved.ok()) saved = environment_.files.SyncDirectory(slots_.folder().parent_path());
@@ -96,8 +96,7 @@ Updater::Step Updater::NextStep() {
   const bool is_current = current && slots_.Begun(*current) == record_.manifest;
   if (record_.outcome == Outcome::kHealthFailed) {
     if (is_current) return Step::kRollBack;
-    Fail(kHealthFailed, record_.detail);
-    return Step::kSettled;
+    return Fail(record_.reason, record_.detail);
   }
   if (is_current) {
     if (running_ == record_.manifest && record_.outcome == Outcome::kHealthy) return Step::kSettled;

@@ -2,7 +2,8 @@
 //
 //   Fetch -> Verify -> Switch -> Prove -> healthy
 //                                  |
-//                                  +----> RollBack -> failed (health_failed), the previous version runs again
+//                                  +----> RollBack -> failed (health_failed, too_slow, out_of_memory), and the previous
+//                                         version runs again
 //
 // Every step begins from what the disk says, so that a SIGKILL between any two of them is followed by the
 // right one. All calls but status() come from one thread; collaborators outlive the updater.
@@ -69,7 +70,7 @@ class Updater {
 
   absl::Status GetArtifact();
   absl::StatusOr<Downloader> OpenDownloader();
-  absl::Status Start(Slot slot, ModelHost::Health* health);
+  absl::StatusOr<Health> Start(Slot slot, const HealthGate& gate);
   absl::Status Save(const ModelRecord& record);
   Step Fail(std::string_view reason, std::string_view detail);
   // What stands in the way, sorted into what passes (the error itself) and what does not (a reason; settled).
@@ -86,7 +87,7 @@ class Updater {
   int verify_rounds_ = 0;
   std::optional<Digest> running_;               // what the host answers with
   std::optional<v1::DeviceArtifact> artifact_;  // of record_.manifest
-  std::string prove_error_;
+  absl::Status prove_error_;
 
   mutable std::mutex mutex_;  // guards what follows
   v1::ModelStatus status_;

@@ -11,6 +11,15 @@ constexpr int kMostVerifyRounds = 3;
 
 using Outcome = ModelRecord::Outcome;
 
+// Why an activation does not count.
+std::string_view ReasonOf(const absl::Status& error) {
+  switch (error.code()) {
+    case absl::StatusCode::kDeadlineExceeded: return kTooSlow;
+    case absl::StatusCode::kResourceExhausted: return kOutOfMemory;
+    default: return kHealthFailed;
+  }
+}
+
 }  // namespace
 
 absl::Status Updater::GetArtifact() {
@@ -53,7 +62,10 @@ absl::StatusOr<Updater::Step> Updater::Fetch(std::stop_token stop) {
   QF_RETURN_IF_ERROR(GetArtifact());
   const auto manifest = ReadArtifact(*artifact_, *record_.manifest, environment_.trust_root());
   if (!manifest.ok()) return Fail(kVerifyFailed, Message(manifest.status()));
-  QF_RETURN_IF_ERROR(slots_.Begin(slots_.Idle(), artifact_->manifest()));
+  const Slot idle = slots_.Idle();
+  QF_RETURN_IF_ERROR(slots_.Begin(idle, artifact_->manifest()));
+  QF_RETURN_IF_ERROR(
+      slots_.KeepEvaluation(idle, ReadEvaluation(*artifact_, *record_.manifest, environment_.trust_root())));
   QF_ASSIGN_OR_RETURN(Downloader downloader, OpenDownloader());
   QF_RETURN_IF_ERROR(downloader.Fetch(environment_.blobs, stop));
   return Step::kVerify;
@@ -86,26 +98,30 @@ absl::StatusOr<Updater::Step> Updater::SwitchOver() {
   return Step::kProve;
 }
 
-absl::Status Updater::Start(Slot slot, ModelHost::Health* health) {
+absl::StatusOr<Health> Updater::Start(Slot slot, const HealthGate& gate) {
   QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, slots_.ManifestOf(slot));
-  QF_ASSIGN_OR_RETURN(*health, environment_.host.Start(model_, slots_.FilesOf(slot), manifest));
+  QF_ASSIGN_OR_RETURN(const Health health, environment_.host.Start(model_, slots_.FilesOf(slot), manifest, gate));
   running_ = slots_.Begun(slot);
-  return absl::OkStatus();
+  return health;
 }
 
 absl::StatusOr<Updater::Step> Updater::Prove() {
   Show(v1::ModelStatus::ACTIVATING);
-  ModelHost::Health health;
-  if (const absl::Status started = Start(*slots_.Current(), &health); !started.ok()) {
-    prove_error_ = Describe(started);
+  const Slot current = *slots_.Current();
+  HealthGate gate{.policy = record_.health, .golden = {}};
+  if (const auto evaluation = slots_.EvaluationOf(current))
+    gate.golden.assign(evaluation->golden().begin(), evaluation->golden().end());
+  const absl::StatusOr<Health> health = Start(current, gate);
+  if (!health.ok()) {
+    prove_error_ = health.status();
     return Step::kRollBack;
   }
   ModelRecord record = record_;
   record.outcome = Outcome::kHealthy;
-  record.tokens_per_second = health.tokens_per_second;
+  record.tokens_per_second = health->tokens_per_second;
   if (record.progress.total == 0) {
     // An artifact that was current before this release: nothing had to move.
-    QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, slots_.ManifestOf(*slots_.Current()));
+    QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, slots_.ManifestOf(current));
     for (const v1::ArtifactFile& file : manifest.files()) record.progress.total += file.size();
     record.progress.done = record.progress.reused = record.progress.total;
   }
@@ -129,21 +145,22 @@ absl::StatusOr<Updater::Step> Updater::RollBack() {
     QF_RETURN_IF_ERROR(slots_.Deactivate());
   }
   FailPoint("rollback-after-switch");
-  if (can_go_back && running_ != slots_.Begun(previous)) {
-    ModelHost::Health health;
-    if (const absl::Status started = Start(previous, &health); !started.ok())
-      prove_error_ += "; going back failed too: " + Describe(started);
+  ModelRecord record = record_;
+  record.outcome = Outcome::kHealthFailed;
+  if (!prove_error_.ok()) {
+    record.reason = ReasonOf(prove_error_);
+    record.detail = Describe(prove_error_);
   }
+  // It was proven when it came: that is not asked again.
+  if (can_go_back && running_ != slots_.Begun(previous))
+    if (const auto started = Start(previous, {}); !started.ok())
+      record.detail += "; going back failed too: " + Describe(started.status());
   if (!can_go_back) {
     environment_.host.Stop(model_);
     running_.reset();
   }
-  ModelRecord record = record_;
-  record.outcome = Outcome::kHealthFailed;
-  if (prove_error_.empty()) prove_error_ = record_.detail;
-  record.detail = prove_error_;
   QF_RETURN_IF_ERROR(Save(record));
-  return Fail(kHealthFailed, prove_error_);
+  return Fail(record.reason, record.detail);
 }
 
 absl::StatusOr<Updater::Step> Updater::Remove() {

@@ -11,6 +11,7 @@ namespace quantfleet::trust {
 
 inline constexpr std::string_view kAssignmentType = "quantfleet.v1.Assignment";
 inline constexpr std::string_view kArtifactStatementType = "quantfleet.v1.ArtifactStatement";
+inline constexpr std::string_view kEvaluationStatementType = "quantfleet.v1.EvaluationStatement";
 
 v1::Signed Sign(const SigningKey& key, std::string_view payload_type, std::string_view payload);
 

@@ -143,7 +143,7 @@ v1::TrustRoot Authority::trust_root() const {
   v1::VerifyKey& key = *root.add_keys();
   key.set_key_id(signing_.key_id());
   key.set_public_key(signing_.public_key());
-  for (const std::string_view type : {trust::kAssignmentType, trust::kArtifactStatementType})
+  for (const std::string_view type : {trust::kAssignmentType, trust::kArtifactStatementType, trust::kEvaluationStatementType})
     key.add_payload_types(std::string(type));
   return root;
 }

@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+#include <limits>
+
 #include "tests/agent/update/fleet_fixture.h"
 
 namespace quantfleet::agent {
@@ -25,6 +28,39 @@ TEST_F(AssignmentTest, EmptyDigestMeansRemoval) {
   const auto read = ReadAssignment(Sign(assignment), TrustRoot(), kDevice);
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_FALSE(read->manifest);
+}
+
+TEST_F(AssignmentTest, HealthLimitsComeWithIt) {
+  v1::Assignment assignment = Assign(7, HashText("m"));
+  assignment.mutable_health()->set_min_tokens_per_second(3);
+  const auto read = ReadAssignment(Sign(assignment), TrustRoot(), kDevice);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->health.min_tokens_per_second(), 3);
+  for (const double limit : {-1.0, std::numeric_limits<double>::quiet_NaN(), HUGE_VAL}) {
+    assignment.mutable_health()->set_min_tokens_per_second(limit);
+    EXPECT_EQ(ReadAssignment(Sign(assignment), TrustRoot(), kDevice).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST_F(AssignmentTest, TheNewestEvaluationOfTheArtifactCounts) {
+  const auto evaluate = [&](std::string_view of, int64_t at, const trust::SigningKey& key) {
+    v1::EvaluationStatement evaluation;
+    evaluation.set_manifest_digest(HashText(of).raw());
+    evaluation.set_evaluated_ms(at);
+    return trust::Sign(key, trust::kEvaluationStatementType, evaluation.SerializeAsString());
+  };
+  v1::DeviceArtifact artifact;
+  *artifact.add_statements() = Vouch(HashText("m"), key_);
+  EXPECT_FALSE(ReadEvaluation(artifact, HashText("m"), TrustRoot()));
+  *artifact.add_statements() = evaluate("m", 3, trust::SigningKey::Generate());
+  *artifact.add_statements() = evaluate("another", 4, key_);
+  EXPECT_FALSE(ReadEvaluation(artifact, HashText("m"), TrustRoot()));
+  *artifact.add_statements() = evaluate("m", 2, key_);
+  *artifact.add_statements() = evaluate("m", 1, key_);
+  const auto evaluation = ReadEvaluation(artifact, HashText("m"), TrustRoot());
+  ASSERT_TRUE(evaluation);
+  EXPECT_EQ(evaluation->evaluated_ms(), 2);
 }
 
 TEST_F(AssignmentTest, ForeignKeyIsRefused) {

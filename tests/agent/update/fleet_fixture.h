@@ -49,20 +49,24 @@ class FakeBlobs final : public BlobSource {
 class FakeHost final : public ModelHost {
  public:
   absl::StatusOr<Health> Start(const std::string& model, const fs::path& files,
-                               const v1::Manifest& manifest) override {
+                               const v1::Manifest& manifest, const HealthGate& gate) override {
     ++starts;
     const auto content = RealFileSystem().ReadAll(files / manifest.files(0).path());
     if (!content.ok()) return content.status();
     if (sick.contains(*content)) return Internal("the model says nothing");
+    golden_asked = gate.golden.size();
+    QF_RETURN_IF_ERROR(gate.Check(health));
     running[model] = *content;
-    return Health{12.5};
+    return health;
   }
   void Stop(const std::string& model) override { running.erase(model); }
   std::string endpoint() const override { return "127.0.0.1:4242"; }
 
+  Health health{.tokens_per_second = 12.5};    // what it sees of every model
   std::set<std::string> sick;                  // contents that never become healthy
   std::map<std::string, std::string> running;  // model -> content of its first file
   int starts = 0;
+  size_t golden_asked = 0;  // at the last start
 };
 
 // Never waits. A test may act while the updater would sleep.
@@ -140,6 +144,7 @@ class FleetFixture : public ::testing::Test {
     key->set_public_key(key_.public_key());
     key->add_payload_types(std::string(trust::kAssignmentType));
     key->add_payload_types(std::string(trust::kArtifactStatementType));
+    key->add_payload_types(std::string(trust::kEvaluationStatementType));
     return root;
   }
   absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest& request) {
@@ -148,6 +153,13 @@ class FleetFixture : public ::testing::Test {
     v1::DeviceArtifact answer;
     answer.set_manifest(pipeline::SerializeManifest(artifact.manifest));
     *answer.add_statements() = Vouch(digest, key_);
+    if (golden_) {
+      v1::EvaluationStatement evaluation;
+      evaluation.set_manifest_digest(digest.raw());
+      *evaluation.add_golden() = *golden_;
+      *answer.add_statements() =
+          trust::Sign(key_, trust::kEvaluationStatementType, evaluation.SerializeAsString());
+    }
     for (const Digest& chunk : std::set(artifact.chunks.begin(), artifact.chunks.end())) {
       v1::StoredChunk* stored = answer.add_stored();
       stored->set_digest(chunk.raw());
@@ -174,6 +186,7 @@ class FleetFixture : public ::testing::Test {
   FakeHost host_;
   FakeSleeper sleeper_;
   std::map<Digest, FakeArtifact> artifacts_;
+  std::optional<v1::GoldenPrompt> golden_;  // of every artifact
   std::function<void(v1::DeviceArtifact*)> spoil_artifact;
   std::vector<v1::ModelStatus> shown_;
 };

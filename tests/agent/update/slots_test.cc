@@ -36,6 +36,21 @@ TEST_F(SlotsTest, SwitchesBackAndForth) {
   EXPECT_TRUE(fs::is_symlink(dir_ / "current"));
 }
 
+TEST_F(SlotsTest, TheEvaluationStaysBesideItsArtifactAlone) {
+  ASSERT_TRUE(Begin(Slot::kA, first_).ok());
+  EXPECT_FALSE(slots_.EvaluationOf(Slot::kA));
+  v1::EvaluationStatement evaluation;
+  evaluation.set_mean_nll(1.5);
+  ASSERT_TRUE(slots_.KeepEvaluation(Slot::kA, evaluation).ok());
+  ASSERT_TRUE(slots_.EvaluationOf(Slot::kA));
+  EXPECT_EQ(slots_.EvaluationOf(Slot::kA)->mean_nll(), 1.5);
+  ASSERT_TRUE(slots_.KeepEvaluation(Slot::kA, std::nullopt).ok());
+  EXPECT_FALSE(slots_.EvaluationOf(Slot::kA));
+  ASSERT_TRUE(slots_.KeepEvaluation(Slot::kA, evaluation).ok());
+  ASSERT_TRUE(Begin(Slot::kA, second_).ok());
+  EXPECT_FALSE(slots_.EvaluationOf(Slot::kA)) << "another artifact's";
+}
+
 // A power cut between the temporary link and its renaming leaves the link behind.
 TEST_F(SlotsTest, LeftoverOfASwitchIsNoObstacle) {
   fs::create_directory_symlink("slots/b", dir_ / "current.tmp");

@@ -74,6 +74,56 @@ TEST_F(UpdaterTest, PullsVerifiesActivates) {
                                  v1::ModelStatus::ACTIVATING, v1::ModelStatus::HEALTHY}));
 }
 
+TEST_F(UpdaterTest, WhatTheClassAsksForDecides) {
+  golden_.emplace().add_answer(1);
+  auto life = Begin();
+  Assignment first = To(1, v1_);
+  first.health.set_min_tokens_per_second(12.5);
+  ExpectHealthy(Apply(*life, first), v1_, 1);
+  EXPECT_EQ(host_.golden_asked, 1u);
+
+  Assignment second = To(2, v2_);
+  second.health.set_min_tokens_per_second(20);
+  v1::ModelStatus status = Apply(*life, second);
+  ExpectFailed(status, kTooSlow);
+  EXPECT_THAT(status.detail(), HasSubstr("12.50 tokens/s, the class wants 20.00"));
+  EXPECT_EQ(status.active_manifest(), v1_.digest.raw());
+  EXPECT_EQ(host_.running[kModel], v1_.content) << "the previous version answers";
+
+  second.release = 3;
+  second.health.set_min_tokens_per_second(0);
+  second.health.set_min_memory_available_bytes(2);
+  host_.health.memory_available_bytes = 1;
+  ExpectFailed(Apply(*life, second), kOutOfMemory);
+
+  second.release = 4;
+  second.health = {};
+  second.health.set_min_golden_agreement(0.5);
+  host_.health.golden_agreement = 0.25;
+  ExpectFailed(Apply(*life, second), kHealthFailed);
+  life = Reboot();
+  ASSERT_TRUE(life->updater.Run({}));
+  status = life->updater.status();
+  ExpectFailed(status, kHealthFailed);
+  EXPECT_EQ(host_.running[kModel], v1_.content) << "what was proven once is not asked again";
+  EXPECT_THAT(status.detail(), HasSubstr("25.0 %, the class wants 50.0 %"));
+}
+
+// The limits and the golden prompts are on the disk before anything is switched.
+TEST_F(UpdaterTest, ALimitHoldsAlsoAfterACut) {
+  golden_.emplace().add_answer(1);
+  auto life = Begin();
+  ExpectHealthy(Apply(*life, To(1, v1_)), v1_, 1);
+  Assignment second = To(2, v2_);
+  second.health.set_min_tokens_per_second(20);
+  life->updater.Accept(second);
+  life = Reboot();
+  ASSERT_TRUE(life->updater.Run({}));
+  ExpectFailed(life->updater.status(), kTooSlow);
+  EXPECT_EQ(host_.golden_asked, 1u);
+  EXPECT_EQ(host_.running[kModel], v1_.content);
+}
+
 TEST_F(UpdaterTest, ReusesWhatTheRunningSlotHas) {
   auto life = Begin();
   Apply(*life, To(1, v1_));

@@ -1,0 +1,18 @@
+#include "agent/update/health_gate.h"
+
+namespace quantfleet::agent {
+
+absl::Status HealthGate::Check(const Health& health) const {
+  if (!golden.empty() && health.golden_agreement < policy.min_golden_agreement())
+    return DataLoss("of the golden answers' tokens it gives {:.1f} %, the class wants {:.1f} %",
+                    100 * health.golden_agreement, 100 * policy.min_golden_agreement());
+  if (health.tokens_per_second < policy.min_tokens_per_second())
+    return DeadlineExceeded("it makes {:.2f} tokens/s, the class wants {:.2f}", health.tokens_per_second,
+                            policy.min_tokens_per_second());
+  if (health.memory_available_bytes != 0 && health.memory_available_bytes < policy.min_memory_available_bytes())
+    return ResourceExhausted("it leaves {} of memory, the class wants {}", HumanBytes(health.memory_available_bytes),
+                             HumanBytes(policy.min_memory_available_bytes()));
+  return absl::OkStatus();
+}
+
+}  // namespace quantfleet::agent

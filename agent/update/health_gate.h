@@ -1,0 +1,28 @@
+// What an activation is held against before it counts. Pure.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/base/status.h"
+#include "quantfleet/v1/trust.pb.h"
+
+namespace quantfleet::agent {
+
+// What was seen of a model that has just been loaded.
+struct Health {
+  double tokens_per_second = 0;
+  double golden_agreement = 1;             // share of the golden answers' tokens; 1 where there are none
+  uint64_t memory_available_bytes = 0;     // of the machine; 0: not known
+};
+
+struct HealthGate {
+  v1::HealthPolicy policy;                 // of the device's class, as the assignment brought it
+  std::vector<v1::GoldenPrompt> golden;    // of the artifact's evaluation
+
+  // DATA_LOSS: it says something else than where it was made; DEADLINE_EXCEEDED: too slow; RESOURCE_EXHAUSTED: it leaves
+  // too little memory. The message has both figures.
+  absl::Status Check(const Health& health) const;
+};
+
+}  // namespace quantfleet::agent
