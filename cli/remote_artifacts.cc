@@ -1,4 +1,4 @@
-// quantfleet artifact list|show
+// quantfleet artifact list|show|delete|collect
 
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
@@ -7,6 +7,16 @@
 
 namespace quantfleet::cli {
 namespace {
+
+void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
+  PrintOut("\n" + Fields({{"measured on", fmt::format("{} tokens, beside {}, by {}", evaluation.tokens(),
+                                                      Printable(evaluation.reference()), Printable(evaluation.engine()))},
+                          {"mean NLL", fmt::format("{:.4f} ({:+.4f})", evaluation.mean_nll(),
+                                                   evaluation.mean_nll() - evaluation.reference_mean_nll())},
+                          {"top-1 agreement", fmt::format("{:.1f} %", 100 * evaluation.top1_agreement())},
+                          {"KL divergence", fmt::format("{:.5f}", evaluation.mean_kl())},
+                          {"golden prompts", fmt::format("{}", evaluation.golden_size())}}));
+}
 
 void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
   const v1::Artifact& artifact = detail.artifact();
@@ -28,6 +38,7 @@ void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
        {"instructions", instruction_sets},
        {"statements", fmt::format("{} signed", detail.statements_size())},
        {"created", fmt::format("{} ({})", UtcTime(artifact.created_ms()), Relative(artifact.created_ms(), now))}}));
+  if (detail.has_evaluation()) PrintEvaluation(detail.evaluation());
   Table files({"FILE", ">SIZE", ">CHUNKS"});
   for (const v1::ArtifactFile& file : manifest.files())
     files.Add({file.path(), HumanBytes(file.size()), fmt::format("{}", file.chunks_size())});
@@ -65,12 +76,45 @@ void AddShow(CLI::App& group, const Remote& remote) {
   });
 }
 
+void AddDelete(CLI::App& group, const Remote& remote) {
+  auto names = std::make_shared<std::vector<std::string>>();
+  CLI::App* command =
+      AddCommand(group, "delete", "Forget artifacts that no device and no rollout needs; `collect` then frees their space");
+  command->add_option("NAME", *names, "artifacts/DIGEST, or the first digits of the digest; may be repeated")->required();
+  command->callback([remote, names] {
+    const auto client = remote->Connect();
+    for (const std::string& name : *names) {
+      const v1::Artifact artifact = RpcValueOrExit(client->DeleteArtifact(name));
+      PrintOut(Printable(artifact.name()) + "\n");
+    }
+  });
+}
+
+void AddCollect(CLI::App& group, const Remote& remote) {
+  auto dry_run = std::make_shared<bool>(false);
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command =
+      AddCommand(group, "collect", "Free the space of what no artifact and no job needs (the daemon does it once a day)");
+  command->add_flag("--dry-run", *dry_run, "Only say what would be freed");
+  AddJsonOption(command, *json);
+  command->callback([remote, dry_run, json] {
+    const v1::CollectGarbageResponse done = RpcValueOrExit(remote->Connect()->CollectGarbage(*dry_run));
+    if (*json) return PrintJson(done);
+    PrintOut(Fields({{*dry_run ? "would free" : "freed", fmt::format("{} in {} blobs", HumanBytes(done.bytes_removed()),
+                                                                     done.blobs_removed())},
+                     {"kept", fmt::format("{} in {} blobs", HumanBytes(done.bytes_kept()), done.blobs_kept())},
+                     {"jobs forgotten", fmt::format("{}", done.jobs_forgotten())}}));
+  });
+}
+
 }  // namespace
 
 void AddArtifactCommands(CLI::App& app, const Remote& remote) {
   CLI::App& group = *AddGroup(app, "artifact", "Quantized models, ready for devices");
   AddList(group, remote);
   AddShow(group, remote);
+  AddDelete(group, remote);
+  AddCollect(group, remote);
 }
 
 }  // namespace quantfleet::cli

@@ -119,6 +119,14 @@ absl::StatusOr<v1::ListArtifactsResponse> OperatorClient::ListArtifacts(const st
 absl::StatusOr<v1::ArtifactDetail> OperatorClient::GetArtifact(const std::string& name) {
   return QF_CALL(ArtifactService, GetArtifact, Named<v1::GetArtifactRequest>(name));
 }
+absl::StatusOr<v1::Artifact> OperatorClient::DeleteArtifact(const std::string& name) {
+  return QF_CALL(ArtifactService, DeleteArtifact, Named<v1::GetArtifactRequest>(name));
+}
+absl::StatusOr<v1::CollectGarbageResponse> OperatorClient::CollectGarbage(bool dry_run) {
+  v1::CollectGarbageRequest request;
+  request.set_dry_run(dry_run);
+  return QF_CALL(ArtifactService, CollectGarbage, request, kLongDeadline);
+}
 absl::StatusOr<v1::ListDeviceClassesResponse> OperatorClient::ListDeviceClasses() {
   return QF_CALL(DeviceClassService, ListDeviceClasses, v1::ListDeviceClassesRequest());
 }

@@ -33,6 +33,8 @@ class OperatorClient final : public PushPort {
 
   absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(const std::string& model);
   absl::StatusOr<v1::ArtifactDetail> GetArtifact(const std::string& name);
+  absl::StatusOr<v1::Artifact> DeleteArtifact(const std::string& name);
+  absl::StatusOr<v1::CollectGarbageResponse> CollectGarbage(bool dry_run);
   absl::StatusOr<v1::ListDeviceClassesResponse> ListDeviceClasses();
   absl::StatusOr<v1::DeviceClass> ApplyDeviceClass(const std::string& toml);
   absl::StatusOr<v1::CreateTokenResponse> CreateToken(const v1::CreateTokenRequest& request);

@@ -39,6 +39,7 @@ void PrintJob(const v1::Job& job, Time now) {
       {job.done() ? "took" : "running for", HumanDuration(Duration(end - job.created_ms()))}};
   for (const std::string& artifact : job.artifacts()) fields.emplace_back("artifact", artifact);
   if (!job.error_message().empty()) fields.emplace_back("error", job.error_message());
+  if (!job.evaluation_error().empty()) fields.emplace_back("not measured", job.evaluation_error());
   PrintOut(Fields(fields));
 }
 

@@ -49,9 +49,14 @@ absl::StatusOr<Config> ParseConfig(std::string_view toml) {
   reader.Read("certificate_lifetime_hours", lifetime, 1, 366 * 24);
   reader.Read("memory_mib", memory, 16, 1 << 20);
   reader.Read("threads", threads, 0, 4096);
+  std::string evaluation_text;
   reader.Read("log_level", config.log_level);
+  reader.Read("evaluation.tokens", config.evaluation_tokens, 0, 1 << 20);
+  reader.Read("evaluation.text", evaluation_text);
+  reader.Read("evaluation.prompts", config.golden_prompts);
   QF_RETURN_IF_ERROR(reader.Finish());
   config.data = data;
+  config.evaluation_text = evaluation_text;
   QF_ASSIGN_OR_RETURN(config.listen, ParseHostPort(listen));
   QF_ASSIGN_OR_RETURN(config.http, ParseHostPort(http));
   config.check_in = std::chrono::milliseconds(static_cast<int64_t>(check_in * 1000));

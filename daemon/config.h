@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/file.h"
 #include "common/base/status.h"
@@ -27,6 +28,9 @@ struct Config {
   std::chrono::hours certificate_lifetime{7 * 24};  // of devices
   uint64_t memory_mib = 512;                        // in flight of one job
   int threads = 0;                                  // of jobs; 0: as many as cores
+  int64_t evaluation_tokens = 256;                  // of the evaluation text; 0: artifacts are not measured
+  fs::path evaluation_text;                         // a file; empty: the shipped one
+  std::vector<std::string> golden_prompts;          // empty: the shipped ones
   std::string log_level = "info";
 };
 

@@ -19,10 +19,11 @@ constexpr std::chrono::seconds kDevCheckIn{2};
 
 struct Flags {
   bool dev = false, version = false;
-  std::string config, data, listen, http, log_level;
+  std::string config, data, listen, http, evaluation_text, log_level;
   double check_in = 0;
   uint64_t memory_mib = 0;
   int threads = -1;
+  int64_t evaluation_tokens = -1;
 };
 
 void Define(CLI::App& app, Flags& flags) {
@@ -36,6 +37,10 @@ void Define(CLI::App& app, Flags& flags) {
   app.add_option("--memory", flags.memory_mib, "MiB that one job may hold in flight [512]")
       ->check(CLI::Range(16, 1 << 20));
   app.add_option("--threads", flags.threads, "Threads of a job [0: as many as cores]")->check(CLI::Range(0, 4096));
+  app.add_option("--evaluation-tokens", flags.evaluation_tokens,
+                 "Tokens of a text that each artifact is measured on, beside the source's precision; 0: none [256]")
+      ->check(CLI::Range(0, 1 << 20));
+  app.add_option("--evaluation-text", flags.evaluation_text, "That text [a shipped one]")->check(CLI::ExistingFile);
   app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off [info]");
   app.add_flag("--version", flags.version, "Print the version and exit");
 }
@@ -61,6 +66,8 @@ absl::StatusOr<Config> MakeConfig(const Flags& flags) {
   if (flags.check_in > 0) config.check_in = std::chrono::milliseconds(static_cast<int64_t>(flags.check_in * 1000));
   if (flags.memory_mib > 0) config.memory_mib = flags.memory_mib;
   if (flags.threads >= 0) config.threads = flags.threads;
+  if (flags.evaluation_tokens >= 0) config.evaluation_tokens = flags.evaluation_tokens;
+  if (!flags.evaluation_text.empty()) config.evaluation_text = flags.evaluation_text;
   if (!flags.log_level.empty()) config.log_level = flags.log_level;
   QF_RETURN_IF_ERROR(CheckLogLevel(config.log_level));
   return config;

@@ -95,6 +95,17 @@ absl::Status Server::Impl::Open() {
   JobRunner::Options options;
   options.memory_bytes = config.memory_mib << 20;
   options.threads = config.threads;
+  options.evaluation.tokens = config.evaluation_tokens;
+  options.evaluation.prompts = config.golden_prompts;
+  if (!config.evaluation_text.empty()) {
+    QF_ASSIGN_OR_RETURN(options.evaluation.text, files.ReadAll(config.evaluation_text));
+  }
+  options.scratch = config.data / "evaluation";
+  options.on_collected = [log = environment.log](const absl::StatusOr<Collected>& collected) {
+    if (!collected.ok()) return log(fmt::format("collecting garbage: {}", Describe(collected.status())));
+    if (collected->blobs_removed > 0)
+      log(fmt::format("garbage: {} freed in {} blobs", HumanBytes(collected->bytes_removed), collected->blobs_removed));
+  };
   jobs = std::make_unique<JobRunner>(JobRunner::Collaborators{*store, *authority, blobs, files, random, clock},
                                      std::move(options));
   if (const absl::Status swept = models->Sweep(); !swept.ok())

@@ -4,6 +4,7 @@
 
 #include "common/net/channel.h"
 #include "daemon/api/services.h"
+#include "daemon/trust/evaluation.h"
 #include "quantfleet/v1/operator.grpc.pb.h"
 
 namespace quantfleet::daemon {
@@ -260,7 +261,25 @@ class Artifacts final : public v1::ArtifactService::CallbackService {
       if (!answer->mutable_manifest()->ParseFromString(record.manifest))
         return DataLoss("the manifest of {} is damaged", record.artifact.name());
       *answer->mutable_artifact() = std::move(record.artifact);
+      if (const auto evaluation = NewestEvaluation(record.statements)) *answer->mutable_evaluation() = *evaluation;
       for (v1::Signed& statement : record.statements) *answer->add_statements() = std::move(statement);
+      return absl::OkStatus();
+    });
+  }
+  Reactor* DeleteArtifact(Context* context, const v1::GetArtifactRequest* request, v1::Artifact* answer) override {
+    return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
+      return Fill(answer, backend_.store.DeleteArtifact(request->name()));
+    });
+  }
+  Reactor* CollectGarbage(Context* context, const v1::CollectGarbageRequest* request,
+                          v1::CollectGarbageResponse* answer) override {
+    return dispatcher_.RunSlow(context, Access::kPublisher, [=, this](const Caller&) -> absl::Status {
+      QF_ASSIGN_OR_RETURN(const Collected collected, backend_.jobs.Collect(request->dry_run()));
+      answer->set_blobs_kept(collected.blobs_kept);
+      answer->set_bytes_kept(collected.bytes_kept);
+      answer->set_blobs_removed(collected.blobs_removed);
+      answer->set_bytes_removed(collected.bytes_removed);
+      answer->set_jobs_forgotten(collected.jobs_forgotten);
       return absl::OkStatus();
     });
   }

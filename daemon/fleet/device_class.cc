@@ -9,6 +9,7 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr int64_t kMostMiB = int64_t{1} << 30;
+constexpr double kMinGoldenAgreement = 0.75;  // other arithmetic turns a token here and there; damage turns nearly all
 
 std::string Join(const std::vector<std::string>& words, std::string_view separator) {
   std::string joined;
@@ -74,6 +75,21 @@ std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFac
 
 }  // namespace
 
+std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits, const v1::EvaluationStatement* evaluation) {
+  if (!limits.max_nll_increase && !limits.min_top1_agreement && !limits.max_kl) return std::nullopt;
+  if (evaluation == nullptr) return "it was not measured, and the class has limits for its quality";
+  const double increase = evaluation->mean_nll() - evaluation->reference_mean_nll();
+  if (limits.max_nll_increase && !(increase <= *limits.max_nll_increase))
+    return fmt::format("its mean NLL is {:.4f} above the source's, the class allows {:.4f}", increase,
+                       *limits.max_nll_increase);
+  if (limits.min_top1_agreement && !(evaluation->top1_agreement() >= *limits.min_top1_agreement))
+    return fmt::format("its top-1 agreement is {:.1f} %, the class wants {:.1f} %", 100 * evaluation->top1_agreement(),
+                       100 * *limits.min_top1_agreement);
+  if (limits.max_kl && !(evaluation->mean_kl() <= *limits.max_kl))
+    return fmt::format("its KL divergence is {:.4f}, the class allows {:.4f}", evaluation->mean_kl(), *limits.max_kl);
+  return std::nullopt;
+}
+
 absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   QF_ASSIGN_OR_RETURN(TomlReader reader, TomlReader::Parse(toml));
   DeviceClassSpec spec;
@@ -93,6 +109,21 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   reader.Read("match.all_instruction_sets", match.all_instruction_sets);
   reader.Read("match.any_accelerator", match.any_accelerator);
   reader.Read("match.labels", match.labels);
+  const auto read_limit = [&](std::string_view key, std::optional<double>& out, double highest) {
+    double value = 0;
+    if (reader.Read(key, value, 0.0, highest)) out = value;
+  };
+  read_limit("quality.max_nll_increase", spec.quality.max_nll_increase, 100.0);
+  read_limit("quality.min_top1_agreement", spec.quality.min_top1_agreement, 1.0);
+  read_limit("quality.max_kl", spec.quality.max_kl, 100.0);
+  double golden = kMinGoldenAgreement, speed = 0;
+  int64_t memory_mib = 0;
+  reader.Read("health.min_golden_agreement", golden, 0.0, 1.0);
+  reader.Read("health.min_tokens_per_second", speed, 0.0, 1e6);
+  reader.Read("health.min_memory_available_mib", memory_mib, 0, kMostMiB);
+  spec.health.set_min_golden_agreement(golden);
+  spec.health.set_min_tokens_per_second(speed);
+  spec.health.set_min_memory_available_bytes(static_cast<uint64_t>(memory_mib) << 20);
   QF_RETURN_IF_ERROR(Annotate(reader.Finish(), "device class"));
   match.min_memory_mib = static_cast<uint64_t>(least);
   match.max_memory_mib = static_cast<uint64_t>(most);

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/base/status.h"
+#include "quantfleet/v1/trust.pb.h"
 #include "quantfleet/v1/types.pb.h"
 
 namespace quantfleet::daemon {
@@ -23,15 +25,27 @@ struct ClassRules {
   Labels labels;                             // each must be there with this value
 };
 
+// What an artifact's evaluation must show before a rollout gives it to a device of the class; unset: not asked.
+struct QualityLimits {
+  std::optional<double> max_nll_increase;    // over the reference, nats per token
+  std::optional<double> min_top1_agreement;  // with the reference, 0 to 1
+  std::optional<double> max_kl;              // from the reference, nats per position
+};
+
 struct DeviceClassSpec {
   std::string name, description, format, recipe;
   int64_t priority = 0;          // of the classes that fit, the highest wins; equal ones go by name
   double memory_headroom = 1.0;  // an artifact may need memory_total / memory_headroom at most
   ClassRules match;
+  QualityLimits quality;
+  v1::HealthPolicy health;  // what an activation must show on the device
 };
 
 // Strict: an unknown key, a wrong type or a missing field is INVALID_ARGUMENT that names line and key.
 absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml);
+
+// Why the limits keep the artifact back; nullopt when they do not. `evaluation`: null when it was not measured.
+std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits, const v1::EvaluationStatement* evaluation);
 
 struct ClassMatch {
   std::string name;    // empty: no class fits

@@ -24,9 +24,18 @@ absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, const std::vect
   return targets;
 }
 
+absl::Status CannotCollectWhile(const std::string& job) {
+  return FailedPrecondition(
+      "{} is running and may count on any blob: wait until it is done (the daemon collects by itself once a day)", job);
+}
+
 }  // namespace
 
-JobRunner::JobRunner(Collaborators with, Options options) : with_(with), options_(std::move(options)) {}
+JobRunner::JobRunner(Collaborators with, Options options)
+    : with_(with),
+      options_(std::move(options)),
+      evaluator_({with_.blobs, with_.files, with_.clock}, options_.evaluation, options_.scratch, options_.threads,
+                 options_.memory_bytes) {}
 
 JobRunner::~JobRunner() { Stop(); }
 
@@ -34,6 +43,10 @@ absl::Status JobRunner::Start() {
   QF_RETURN_IF_ERROR(with_.store.RequeueRunning().status());
   QF_RETURN_IF_ERROR(with_.blobs.RemoveTemporaries());
   stop_ = std::stop_source();
+  {
+    std::lock_guard lock(mutex_);
+    working_ = true;
+  }
   worker_ = std::thread([this, stop = stop_.get_token()] { Work(stop); });
   return absl::OkStatus();
 }
@@ -44,22 +57,35 @@ void JobRunner::Stop() {
 }
 
 void JobRunner::Work(const std::stop_token& stop) {
+  next_collection_ = with_.clock.Monotonic();
   while (!stop.stop_requested()) {
     {
       std::lock_guard lock(mutex_);
       work_ = false;
     }
+    CollectBetweenJobs(stop);
     const auto claimed = with_.store.ClaimNextQueued();
-    if (claimed.ok() && claimed->has_value()) {
-      RunJob(**claimed, stop);
+    if (!claimed.ok() || !claimed->has_value()) {
+      WaitForWork(stop, !claimed.ok());
       continue;
     }
-    std::unique_lock lock(mutex_);
-    if (claimed.ok())
-      wake_.wait(lock, stop, [this] { return work_; });
-    else  // the disk may be full: look again later
-      wake_.wait_for(lock, stop, kRetryAfterStoreError, [this] { return work_; });
+    RefuseCollections((*claimed)->job.name());
+    RunJob(**claimed, stop);
+    std::lock_guard lock(mutex_);
+    running_.clear();
   }
+  RefuseCollections("");
+}
+
+void JobRunner::WaitForWork(const std::stop_token& stop, bool store_failed) {
+  std::unique_lock lock(mutex_);
+  const auto awaited = [this] { return work_; };
+  if (store_failed)  // the disk may be full: look again later
+    wake_.wait_for(lock, stop, kRetryAfterStoreError, awaited);
+  else if (options_.collect_every > Duration::zero())
+    wake_.wait_for(lock, stop, options_.collect_every, awaited);
+  else
+    wake_.wait(lock, stop, awaited);
 }
 
 absl::StatusOr<v1::Job> JobRunner::Submit(std::string_view request_id, std::string_view model,
@@ -134,6 +160,58 @@ absl::StatusOr<v1::Job> JobRunner::Cancel(std::string_view name) {
     stop.request_stop();
   }
   return Get(name);
+}
+
+CollectOptions JobRunner::OptionsOfCollection() const {
+  return {.forget_before_ms = ToUnixMillis(with_.clock.Now()) - options_.keep_abandoned.count()};
+}
+
+void JobRunner::CollectBetweenJobs(const std::stop_token& stop) {
+  std::vector<Collection> asked;
+  {
+    std::lock_guard lock(mutex_);
+    asked.swap(collections_);
+  }
+  const Duration now = with_.clock.Monotonic();
+  const bool due = options_.collect_every > Duration::zero() && now >= next_collection_;
+  if (!due && asked.empty()) return;
+  CollectOptions options = OptionsOfCollection();
+  options.stop = stop;
+  const absl::StatusOr<Collected> collected = CollectGarbage(with_.store, with_.blobs, options);
+  next_collection_ = now + options_.collect_every;
+  for (Collection& each : asked) each.set_value(collected);
+  if (due && options_.on_collected) options_.on_collected(collected);
+}
+
+// From here on a job runs, or nothing any more.
+void JobRunner::RefuseCollections(const std::string& running) {
+  std::vector<Collection> asked;
+  {
+    std::lock_guard lock(mutex_);
+    running_ = running;
+    working_ = !running.empty();
+    asked.swap(collections_);
+  }
+  const absl::Status status = running.empty() ? Unavailable("the daemon stops") : CannotCollectWhile(running);
+  for (Collection& each : asked) each.set_value(status);
+}
+
+absl::StatusOr<Collected> JobRunner::Collect(bool dry_run) {
+  if (dry_run) {
+    CollectOptions options = OptionsOfCollection();
+    options.dry_run = true;
+    return CollectGarbage(with_.store, with_.blobs, options);
+  }
+  std::future<absl::StatusOr<Collected>> result;
+  {
+    std::lock_guard lock(mutex_);
+    if (!running_.empty()) return CannotCollectWhile(running_);
+    if (!working_) return Unavailable("the daemon stops");
+    result = collections_.emplace_back().get_future();
+    work_ = true;
+  }
+  wake_.notify_all();
+  return result.get();
 }
 
 Subscription JobRunner::Watch(std::string name, std::function<void(const v1::Job&)> on_job) {

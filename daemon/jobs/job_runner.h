@@ -1,13 +1,15 @@
-// Jobs: a model and device classes in, one artifact per distinct target out, in one pass over the weights.
+// Jobs: a model and device classes in, one artifact per distinct target out, in one pass over the weights, measured with
+// the engine that devices run.
 //
 // QUEUED -> RUNNING -> SUCCEEDED, FAILED or CANCELLED, each step a transaction. One worker thread, owned by
 // the runner, takes the jobs in order. Each slab's chunks are durable before the slab is recorded; after a
-// restart a job that was running goes on from its recorded slabs and gives the same digests. Thread-safe;
-// collaborators must outlive the runner.
+// restart a job that was running goes on from its recorded slabs and gives the same digests. Between jobs the same worker
+// collects garbage, now and then and when asked. Thread-safe; collaborators must outlive the runner.
 #pragma once
 
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -20,6 +22,8 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/random.h"
+#include "daemon/jobs/evaluator.h"
+#include "daemon/jobs/garbage.h"
 #include "daemon/store/feed.h"
 #include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
@@ -33,6 +37,12 @@ class JobRunner {
   struct Options {
     uint64_t memory_bytes = uint64_t{512} << 20;
     int threads = 0;  // 0: as many as cores
+    EvaluationOptions evaluation;
+    fs::path scratch;  // the evaluation's own folder
+    Duration collect_every = std::chrono::hours(24);     // garbage, the first time at the start; zero: only when asked
+    Duration keep_abandoned = std::chrono::hours(7 * 24);  // slabs of failed and cancelled jobs, to be taken up again
+    // Told of what was collected unasked, on the worker's thread.
+    std::function<void(const absl::StatusOr<Collected>&)> on_collected;
     // For tests: told of every slab that is recorded (not of those that an earlier run recorded).
     std::function<void(size_t slab)> on_slab_recorded;
   };
@@ -64,6 +74,9 @@ class JobRunner {
   // A queued job is CANCELLED at once, a running one soon after (watch it); a finished one stays as it is.
   absl::StatusOr<v1::Job> Cancel(std::string_view name);
 
+  // FAILED_PRECONDITION while a job runs, but for a dry run; blocks until it is done.
+  absl::StatusOr<Collected> Collect(bool dry_run);
+
   // `on_job` gets the job at each change of state and a few times a second while it progresses, on the
   // runner's threads; see Feed for its duties. Watch first, then Get: nothing is missed.
   [[nodiscard]] Subscription Watch(std::string name, std::function<void(const v1::Job&)> on_job);
@@ -79,12 +92,23 @@ class JobRunner {
         first;  // time and bytes read at the first report, for the rate
   };
 
+  using Collection = std::promise<absl::StatusOr<Collected>>;
+
   void Work(const std::stop_token& stop);
+  void WaitForWork(const std::stop_token& stop, bool store_failed);
+  void CollectBetweenJobs(const std::stop_token& stop);
+  void RefuseCollections(const std::string& running);
+  CollectOptions OptionsOfCollection() const;
   void RunJob(const JobRecord& record, const std::stop_token& stop);
   absl::Status Execute(JobRecord record, const std::stop_token& stop);
   absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source, const pipeline::Plan& plan);
-  absl::Status Seal(const JobRecord& record, const pipeline::Plan& plan,
-                    const pipeline::ExecutorResult& result);
+  struct Measured {
+    std::vector<std::optional<v1::EvaluationStatement>> statements;  // one per manifest
+    std::string error;                                               // why there are none
+  };
+  absl::StatusOr<Measured> Measure(const std::string& name, const pipeline::ModelSource& source,
+                                   const std::vector<v1::Manifest>& manifests, const std::stop_token& stop);
+  absl::Status Seal(const JobRecord& record, const std::vector<v1::Manifest>& manifests, const Measured& measured);
   absl::StatusOr<ArtifactRecord> MakeArtifact(const std::string& model, const v1::Manifest& manifest);
   absl::Status FinishBadly(const std::string& name, const absl::Status& status, bool cancelled);
   void SetStage(const std::string& name, std::string_view stage);
@@ -94,13 +118,18 @@ class JobRunner {
 
   const Collaborators with_;
   const Options options_;
+  Evaluator evaluator_;  // the worker's
 
-  std::mutex mutex_;  // guards live_ and work_; never held while the store or a watcher is called
+  std::mutex mutex_;  // guards what follows, down to collections_; never held while the store or a watcher is called
   std::condition_variable_any wake_;
   std::map<std::string, Live, std::less<>> live_;  // by job
+  bool working_ = false;                           // the worker is there to be asked
   bool work_ = false;                              // something was queued
+  std::string running_;                            // the worker's job; empty between jobs
+  std::vector<Collection> collections_;            // asked for
   Feed<v1::Job> feed_;
   std::stop_source stop_;
+  Duration next_collection_{};  // Clock::Monotonic; the worker's
   std::thread worker_;
 };
 

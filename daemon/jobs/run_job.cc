@@ -1,4 +1,4 @@
-// One job from claim to end: open, plan, execute, seal.
+// One job from claim to end: open, plan, execute, measure, seal.
 #include <unordered_map>
 
 #include "common/base/fail_point.h"
@@ -20,15 +20,18 @@ uint64_t SizeOf(const v1::Manifest& manifest) {
   return size;
 }
 
-// Has this model's statement about the artifact been made before?
-bool HasStatement(const ArtifactRecord& artifact, const std::string& model) {
-  for (const v1::Signed& signed_statement : artifact.statements) {
-    v1::ArtifactStatement statement;
-    if (signed_statement.payload_type() == trust::kArtifactStatementType &&
-        statement.ParseFromString(signed_statement.payload()) && statement.model() == model)
-      return true;
-  }
-  return false;
+// Has a statement of this kind, of which `is_it` is true, been made about the artifact before?
+template <typename Statement, typename IsIt>
+bool HasStatement(const ArtifactRecord& artifact, std::string_view type, IsIt is_it) {
+  return std::ranges::any_of(artifact.statements, [&](const v1::Signed& signed_statement) {
+    Statement statement;
+    return signed_statement.payload_type() == type && statement.ParseFromString(signed_statement.payload()) &&
+           is_it(statement);
+  });
+}
+
+std::string NameOf(const v1::Manifest& manifest) {
+  return "artifacts/" + pipeline::ManifestDigest(manifest).hex();
 }
 
 absl::Status WithRemedy(const absl::Status& status) {
@@ -99,8 +102,41 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   SetStage(name, "quantizing");
   QF_ASSIGN_OR_RETURN(const pipeline::ExecutorResult result, pipeline::Execute(*source, plan, sink, options));
   OnProgress(name, result.progress);
+  if (result.manifests.size() != plan.targets.size())
+    return Internal("{} manifests for {} targets", result.manifests.size(), plan.targets.size());
+  QF_ASSIGN_OR_RETURN(const Measured measured, Measure(name, *source, result.manifests, job_stop.get_token()));
   SetStage(name, "sealing");
-  return Seal(record, plan, result);
+  return Seal(record, result.manifests, measured);
+}
+
+// Artifacts that cannot be measured are good all the same: the job says why, and goes on.
+absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const std::string& name, const pipeline::ModelSource& source,
+                                                       const std::vector<v1::Manifest>& manifests,
+                                                       const std::stop_token& stop) {
+  Measured measured;
+  measured.statements.resize(manifests.size());
+  if (!evaluator_.enabled()) return measured;
+  const std::string text_digest = evaluator_.text_digest().raw();
+  const auto is_same = [&](const v1::EvaluationStatement& s) { return s.text_digest() == text_digest; };
+  std::vector<size_t> places;
+  std::vector<v1::Manifest> fresh;
+  for (size_t i = 0; i < manifests.size(); ++i) {
+    const auto known = with_.store.GetArtifact(NameOf(manifests[i]));
+    if (known.ok() &&
+        HasStatement<v1::EvaluationStatement>(*known, trust::kEvaluationStatementType, is_same))
+      continue;
+    places.push_back(i);
+    fresh.push_back(manifests[i]);
+  }
+  SetStage(name, "evaluating");
+  auto statements = evaluator_.Evaluate(source, fresh, stop);
+  if (absl::IsCancelled(statements.status())) return statements.status();
+  if (!statements.ok()) {
+    measured.error = Message(statements.status());
+    return measured;
+  }
+  for (size_t i = 0; i < places.size(); ++i) measured.statements[places[i]] = std::move((*statements)[i]);
+  return measured;
 }
 
 absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource& source,
@@ -137,7 +173,7 @@ absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
   const Digest digest = HashText(record.manifest);
   const int64_t now_ms = ToUnixMillis(with_.clock.Now());
   v1::Artifact& artifact = record.artifact;
-  artifact.set_name("artifacts/" + digest.hex());
+  artifact.set_name(NameOf(manifest));
   artifact.set_manifest_digest(digest.raw());
   artifact.set_model(model);
   artifact.set_format(manifest.target().format());
@@ -160,7 +196,8 @@ absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
   artifact.set_chunks(stored.size());
 
   const auto known = with_.store.GetArtifact(artifact.name());
-  if (!known.ok() || !HasStatement(*known, model)) {
+  const auto of_model = [&](const v1::ArtifactStatement& s) { return s.model() == model; };
+  if (!known.ok() || !HasStatement<v1::ArtifactStatement>(*known, trust::kArtifactStatementType, of_model)) {
     v1::ArtifactStatement statement;
     statement.set_manifest_digest(digest.raw());
     statement.set_model(model);
@@ -173,14 +210,16 @@ absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
   return record;
 }
 
-absl::Status JobRunner::Seal(const JobRecord& record, const pipeline::Plan& plan,
-                             const pipeline::ExecutorResult& result) {
+absl::Status JobRunner::Seal(const JobRecord& record, const std::vector<v1::Manifest>& manifests,
+                             const Measured& measured) {
   const std::string& name = record.job.name();
-  if (result.manifests.size() != plan.targets.size())
-    return Internal("{} manifests for {} targets", result.manifests.size(), plan.targets.size());
   std::vector<ArtifactRecord> artifacts;
-  for (const v1::Manifest& manifest : result.manifests) {
-    QF_ASSIGN_OR_RETURN(artifacts.emplace_back(), MakeArtifact(record.job.model(), manifest));
+  for (size_t i = 0; i < manifests.size(); ++i) {
+    QF_ASSIGN_OR_RETURN(ArtifactRecord artifact, MakeArtifact(record.job.model(), manifests[i]));
+    if (const auto& evaluation = measured.statements[i])
+      artifact.statements.push_back(
+          with_.authority.SignStatement(trust::kEvaluationStatementType, evaluation->SerializeAsString()));
+    artifacts.push_back(std::move(artifact));
   }
   v1::JobProgress progress;
   {
@@ -200,6 +239,7 @@ absl::Status JobRunner::Seal(const JobRecord& record, const pipeline::Plan& plan
                      job.job.set_state(v1::Job::SUCCEEDED);
                      job.job.set_done(true);
                      job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
+                     job.job.set_evaluation_error(measured.error);
                      *job.job.mutable_progress() = progress;
                      for (const ArtifactRecord& artifact : artifacts)
                        job.job.add_artifacts(artifact.artifact.name());

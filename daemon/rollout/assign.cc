@@ -32,7 +32,8 @@ int64_t Rollouts::Deadline(const v1::Rollout& head) const {
   return ToUnixMillis(Now()) + seconds * 1000;
 }
 
-absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifact, RolloutDevice& row) {
+absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifact, const v1::HealthPolicy& health,
+                              RolloutDevice& row) {
   std::string digest;
   if (!artifact.empty()) {
     QF_ASSIGN_OR_RETURN(const Digest parsed, Digest::FromHexText(artifact.substr(artifact.find('/') + 1)));
@@ -46,6 +47,7 @@ absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifa
     assignment.set_manifest_digest(digest);
     assignment.set_issued_ms(ToUnixMillis(Now()));
     assignment.set_rollout(head.name());
+    *assignment.mutable_health() = health;
     return with_.authority.SignStatement(trust::kAssignmentType, assignment.SerializeAsString());
   };
   QF_ASSIGN_OR_RETURN(const AssignmentRecord record,
@@ -61,7 +63,9 @@ absl::Status Rollouts::TellDevice(const v1::Rollout& head, const v1::Device& dev
   const std::string running = Running(device, head.model());
   // What the daemon does not know it cannot send the device back to.
   if (!running.empty() && with_.store.GetArtifact(running).ok()) row.set_previous_artifact(running);
-  QF_RETURN_IF_ERROR(Assign(head, row.artifact(), row));
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+  const auto spec = std::ranges::find(*classes, row.device_class(), &DeviceClassSpec::name);
+  QF_RETURN_IF_ERROR(Assign(head, row.artifact(), spec == classes->end() ? v1::HealthPolicy() : spec->health, row));
   row.set_state(RolloutDevice::PENDING);
   return absl::OkStatus();
 }
@@ -140,7 +144,8 @@ absl::Status Rollouts::TakeBackRow(const v1::Rollout& head, RolloutDevice row) {
   for (const Store::RolloutRow& other : active)
     if (other.rollout != head.name() && other.model == head.model() && !IsOver(other.device))
       return absl::OkStatus();
-  QF_RETURN_IF_ERROR(Assign(head, row.previous_artifact(), row));
+  // What the device ran before has passed once: going back asks nothing.
+  QF_RETURN_IF_ERROR(Assign(head, row.previous_artifact(), {}, row));
   row.set_state(RolloutDevice::ROLLING_BACK);
   row.set_taken_back(true);
   FailPoint("phase-before-taken-back");

@@ -4,6 +4,7 @@
 #include "common/base/fail_point.h"
 #include "daemon/rollout/plan.h"
 #include "daemon/rollout/rollouts.h"
+#include "daemon/trust/evaluation.h"
 #include "quantfleet/v1/manifest.pb.h"
 
 namespace quantfleet::daemon {
@@ -63,6 +64,7 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
     if (!manifest.ParseFromString(record.manifest))
       return DataLoss("the manifest of {} is damaged", artifact.name());
     OfferedArtifact one{artifact, manifest.requirements().memory_bytes(), {}};
+    one.evaluation = NewestEvaluation(record.statements);
     one.instruction_sets.assign(manifest.requirements().instruction_sets().begin(),
                                 manifest.requirements().instruction_sets().end());
     chosen.push_back(std::move(one));

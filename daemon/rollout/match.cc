@@ -51,6 +51,8 @@ v1::RolloutDevice MatchDevice(const v1::Device& device, const std::vector<Offere
     return Skip(row, RolloutDevice::NO_INSTRUCTION_SET,
                 fmt::format("{} needs instruction set {}", found->artifact.name(), isa));
   }
+  if (const auto why_not = WhyNotGoodEnough(spec->quality, found->evaluation ? &*found->evaluation : nullptr))
+    return Skip(row, RolloutDevice::NOT_GOOD_ENOUGH, fmt::format("{}: {}", found->artifact.name(), *why_not));
   row.set_artifact(found->artifact.name());
   row.set_bytes(found->artifact.stored_bytes());
   row.set_state(RolloutDevice::QUEUED);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@ struct OfferedArtifact {
   v1::Artifact artifact;
   uint64_t memory_bytes = 0;
   std::vector<std::string> instruction_sets;
+  std::optional<v1::EvaluationStatement> evaluation = {};  // the newest
 };
 
 // QUEUED with the artifact, or SKIPPED with the reason and its code.

@@ -79,7 +79,8 @@ class Rollouts {
   absl::Status TellDevice(const v1::Rollout& head, const v1::Device& device, v1::RolloutDevice& row);
   // The next release of the row's device and the rollout's model. `artifact`: its name; empty: remove the
   // model.
-  absl::Status Assign(const v1::Rollout& head, const std::string& artifact, v1::RolloutDevice& row);
+  absl::Status Assign(const v1::Rollout& head, const std::string& artifact, const v1::HealthPolicy& health,
+                      v1::RolloutDevice& row);
   // Other active rollouts of the model give the device up; their names are added.
   absl::Status Supersede(const v1::Rollout& head, const std::string& device_id,
                          std::set<std::string>& touched);

@@ -1,6 +1,9 @@
 // Artifacts, their statements, and device classes.
 #include <soci/soci.h>
 
+#include <algorithm>
+#include <set>
+
 #include "daemon/store/records.h"
 #include "daemon/store/store.h"
 
@@ -37,6 +40,49 @@ absl::StatusOr<std::string> ResolveDigest(soci::session& sql, const std::string&
   if (found.size() > 1)
     return InvalidArgument("several artifacts begin with \"{}\": give more digits", prefix);
   return found[0];
+}
+
+// Devices that are assigned to the artifact or report that they run it.
+absl::StatusOr<std::set<std::string>> DevicesOfArtifact(soci::session& sql, const std::string& digest) {
+  std::set<std::string> ids;
+  for (std::string& id : SelectTexts(sql, "SELECT device FROM assignments WHERE manifest_digest = :d", digest))
+    ids.insert(std::move(id));
+  std::string id, record;
+  soci::statement rows =
+      (sql.prepare << "SELECT device, record FROM model_statuses", soci::into(id), soci::into(record));
+  rows.execute();
+  while (rows.fetch()) {
+    QF_ASSIGN_OR_RETURN(const v1::ModelStatus status, Unpack<v1::ModelStatus>(record));
+    if (ToHex(AsBytes(status.active_manifest())) == digest) ids.insert(id);
+  }
+  return ids;
+}
+
+// "device a1, device b2 and 7 more"; empty when nobody needs the artifact. A revoked device needs nothing.
+absl::StatusOr<std::string> UsersOfArtifact(Store& store, soci::session& sql, const std::string& digest) {
+  std::vector<std::string> users;
+  QF_ASSIGN_OR_RETURN(const std::set<std::string> ids, DevicesOfArtifact(sql, digest));
+  for (const std::string& id : ids) {
+    std::string record;
+    sql << "SELECT record FROM devices WHERE id = :i", soci::use(id), soci::into(record);
+    QF_ASSIGN_OR_RETURN(const v1::Device device, Unpack<v1::Device>(record));
+    if (device.state() != v1::Device::REVOKED) users.push_back("device " + id);
+  }
+  const std::string name = std::string(kPrefix) + digest;
+  for (const std::string& rollout : SelectTexts(sql, "SELECT name FROM rollouts WHERE finished_ms = 0")) {
+    QF_ASSIGN_OR_RETURN(const v1::Rollout whole, store.GetRollout(rollout));
+    const auto needs = [&](const v1::RolloutDevice& row) {
+      return row.artifact() == name || row.previous_artifact() == name;
+    };
+    // A dynamic one may hand out what none of its devices has yet.
+    if (std::ranges::find(whole.artifacts(), name) != whole.artifacts().end() ||
+        std::ranges::any_of(whole.devices(), needs))
+      users.push_back(rollout);
+  }
+  constexpr size_t kNamed = 3;
+  std::string text;
+  for (size_t i = 0; i < std::min(users.size(), kNamed); ++i) text += (i ? ", " : "") + users[i];
+  return users.size() <= kNamed ? text : text + fmt::format(" and {} more", users.size() - kNamed);
 }
 
 }  // namespace
@@ -113,6 +159,24 @@ absl::Status Store::AddStatement(std::string_view artifact, const v1::Signed& st
     Note(Change::Kind::kArtifact, std::string(kPrefix) + digest);
     return absl::OkStatus();
   });
+}
+
+absl::StatusOr<v1::Artifact> Store::DeleteArtifact(std::string_view name_or_prefix) {
+  v1::Artifact artifact;
+  QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const std::string prefix, DigestOfName(name_or_prefix));
+    QF_ASSIGN_OR_RETURN(const std::string digest, ResolveDigest(sql, prefix));
+    QF_ASSIGN_OR_RETURN(const std::string users, UsersOfArtifact(*this, sql, digest));
+    if (!users.empty())
+      return FailedPrecondition("artifacts/{} is needed by {}: roll another one out there first", digest, users);
+    std::string record;
+    sql << "SELECT record FROM artifacts WHERE digest = :d", soci::use(digest), soci::into(record);
+    QF_ASSIGN_OR_RETURN(artifact, Unpack<v1::Artifact>(record));
+    sql << "DELETE FROM artifacts WHERE digest = :d", soci::use(digest);
+    Note(Change::Kind::kArtifact, artifact.name());
+    return absl::OkStatus();
+  }));
+  return artifact;
 }
 
 absl::Status Store::PutClass(const v1::DeviceClass& device_class) {

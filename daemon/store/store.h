@@ -167,6 +167,9 @@ class Store {
   // Newest first; model empty: all, an artifact of several models once for each.
   absl::StatusOr<std::vector<v1::Artifact>> ListArtifacts(std::string_view model);
   absl::Status AddStatement(std::string_view artifact, const v1::Signed& statement);
+  // Forgets the artifact, for each of its models; what it was, is returned. FAILED_PRECONDITION names what still needs it:
+  // devices that are assigned to it or run it, rollouts that are not over.
+  absl::StatusOr<v1::Artifact> DeleteArtifact(std::string_view name_or_prefix);
 
   absl::Status PutClass(const v1::DeviceClass& device_class);
   absl::StatusOr<v1::DeviceClass> GetClass(std::string_view name);

@@ -21,6 +21,17 @@ std::string TemporaryName() {
   return fmt::format("{}-{}", process, count.fetch_add(1));
 }
 
+constexpr size_t kHexDigits = 2 * Digest::kSize;
+
+// "<digest>.<encoding>"
+std::optional<std::pair<Digest, Encoding>> ParseBlobName(std::string_view name) {
+  if (name.size() <= kHexDigits || name[kHexDigits] != '.') return std::nullopt;
+  const auto digest = Digest::FromHexText(name.substr(0, kHexDigits));
+  const auto encoding = EncodingFromName(name.substr(kHexDigits + 1));
+  if (!digest.ok() || !encoding) return std::nullopt;
+  return std::pair(*digest, *encoding);
+}
+
 }  // namespace
 
 BlobStore::BlobStore(FileSystem& files, fs::path root) : files_(files), root_(std::move(root)) {}
@@ -109,6 +120,24 @@ absl::StatusOr<Bytes> BlobStore::Read(const Digest& digest, uint32_t plain_size)
 
 absl::Status BlobStore::Remove(const Digest& digest) {
   for (const Encoding encoding : kEncodings) QF_RETURN_IF_ERROR(files_.Remove(PathOf(digest, encoding)));
+  return absl::OkStatus();
+}
+
+absl::Status BlobStore::ForEach(
+    const std::function<absl::Status(const Digest&, const Stored&)>& visit) const {
+  constexpr int kFolders = 256;
+  for (int i = 0; i < kFolders; ++i) {
+    const fs::path folder = root_ / fmt::format("{:02x}", i);
+    if (!files_.Exists(folder)) continue;
+    QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files_.List(folder));
+    for (const std::string& name : names) {
+      const auto blob = ParseBlobName(name);
+      if (!blob || PathOf(blob->first, blob->second) != folder / name) continue;
+      QF_ASSIGN_OR_RETURN(const auto file, files_.Open(folder / name, OpenMode::kRead));
+      QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+      QF_RETURN_IF_ERROR(visit(blob->first, {blob->second, size, folder / name}));
+    }
+  }
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 // A blob is complete and durable or absent (temporary file, fsync, rename, folder fsync). Thread-safe.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "common/base/digest.h"
@@ -29,6 +30,9 @@ class BlobStore {
   // Plain bytes, decoded and checked against the digest. DATA_LOSS names the blob when it is damaged.
   absl::StatusOr<Bytes> Read(const Digest& digest, uint32_t plain_size) const;
   absl::Status Remove(const Digest& digest);
+  // Each stored form of each blob, folder by folder; ends with the first error of `visit`, which may remove the blob
+  // that it is shown. What is no blob's name is passed over.
+  absl::Status ForEach(const std::function<absl::Status(const Digest&, const Stored&)>& visit) const;
   // Removes what a killed process left half written. Call it when nobody else writes into this store.
   absl::Status RemoveTemporaries();
   fs::path PathOf(const Digest& digest, Encoding encoding) const;

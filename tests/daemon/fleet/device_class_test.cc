@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <limits>
+
 namespace quantfleet::daemon {
 namespace {
 
@@ -32,6 +34,49 @@ std::string ParseError(std::string_view toml) {
 }
 
 constexpr std::string_view kLeast = "name = 'a'\nformat = 'gguf'\nrecipe = 'q4_0'\n";
+
+TEST(DeviceClass, LimitsOfQualityAndHealth) {
+  const auto plain = ParseDeviceClass(kLeast);
+  ASSERT_TRUE(plain.ok());
+  EXPECT_FALSE(WhyNotGoodEnough(plain->quality, nullptr)) << "no limit, no measure needed";
+  EXPECT_EQ(plain->health.min_golden_agreement(), 0.75);
+
+  const auto spec = ParseDeviceClass(std::string(kLeast) + R"(
+[quality]
+max_nll_increase = 0.1
+min_top1_agreement = 0.9
+max_kl = 0.05
+[health]
+min_golden_agreement = 1
+min_tokens_per_second = 4.5
+min_memory_available_mib = 64
+)");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->health.min_golden_agreement(), 1);
+  EXPECT_EQ(spec->health.min_tokens_per_second(), 4.5);
+  EXPECT_EQ(spec->health.min_memory_available_bytes(), 64u << 20);
+
+  EXPECT_THAT(WhyNotGoodEnough(spec->quality, nullptr).value_or(""), HasSubstr("not measured"));
+  v1::EvaluationStatement good;
+  good.set_reference_mean_nll(2.0);
+  good.set_mean_nll(2.1 - 1e-9);
+  good.set_top1_agreement(0.9);
+  good.set_mean_kl(0.05);
+  EXPECT_FALSE(WhyNotGoodEnough(spec->quality, &good));
+  v1::EvaluationStatement bad = good;
+  bad.set_mean_nll(2.2);
+  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""), HasSubstr("0.2000 above the source's"));
+  bad = good;
+  bad.set_top1_agreement(0.8);
+  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""), HasSubstr("80.0 %, the class wants 90.0 %"));
+  bad = good;
+  bad.set_mean_kl(std::numeric_limits<double>::quiet_NaN());
+  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""), HasSubstr("KL divergence"));
+
+  EXPECT_THAT(ParseError(std::string(kLeast) + "[health]\nmin_golden_agreement = 1.5\n"),
+              HasSubstr("health.min_golden_agreement"));
+  EXPECT_THAT(ParseError(std::string(kLeast) + "[quality]\nmax_loss = 1\n"), HasSubstr("quality.max_loss"));
+}
 
 TEST(ShippedClasses, ParseAndBearTheirFilesNames) {
   std::map<std::string, std::string> recipes;

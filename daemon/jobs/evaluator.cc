@@ -1,0 +1,168 @@
+#include "daemon/jobs/evaluator.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "agent/runtime/comparison.h"
+#include "agent/runtime/golden.h"
+#include "common/base/fail_point.h"
+#include "daemon/jobs/evaluation_text.h"
+#include "pipeline/artifact/manifest.h"
+#include "pipeline/stage/executor.h"
+#include "pipeline/stage/folder_sink.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using agent::Engine;
+
+constexpr std::string_view kFormat = "gguf";
+
+// A recipe that holds every value of the source as it is.
+std::string_view ReferenceRecipe(const pipeline::ModelDescription& model) {
+  using pipeline::DType;
+  const auto all_are = [&](DType dtype) {
+    return std::ranges::all_of(model.tensors,
+                               [&](const pipeline::SourceTensor& t) { return t.dims < 2 || t.dtype == dtype; });
+  };
+  if (all_are(DType::kBF16)) return "bf16";
+  if (all_are(DType::kF16)) return "f16";
+  return "f32";
+}
+
+std::string ModelFile(const v1::Manifest& manifest) {
+  for (const v1::ArtifactFile& file : manifest.files())
+    if (file.path().ends_with(".gguf")) return file.path();
+  return "";
+}
+
+// The folder as long as this lives.
+class Scratch {
+ public:
+  Scratch(FileSystem& files, fs::path folder) : files_(files), folder_(std::move(folder)) { Clear(); }
+  ~Scratch() { Clear(); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+ private:
+  void Clear() { files_.RemoveTree(folder_).IgnoreError(); }
+  FileSystem& files_;
+  const fs::path folder_;
+};
+
+// The BOS in front and at most `most` tokens.
+absl::StatusOr<std::vector<int32_t>> TokensOf(const Engine& engine, std::string_view text, int64_t most) {
+  QF_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, engine.Tokenize(text, /*add_bos=*/true));
+  tokens.resize(std::min(tokens.size(), static_cast<size_t>(most)));
+  return tokens;
+}
+
+void Fill(v1::EvaluationStatement& statement, const agent::Comparison& comparison) {
+  statement.set_tokens(static_cast<uint64_t>(comparison.tokens));
+  statement.set_mean_nll(comparison.mean_nll);
+  statement.set_reference_mean_nll(comparison.reference_mean_nll);
+  statement.set_top1_agreement(comparison.top1_agreement);
+  statement.set_mean_kl(comparison.mean_kl);
+}
+
+EvaluationOptions WithShipped(EvaluationOptions options) {
+  if (options.text.empty()) options.text = ShippedEvaluationText();
+  if (options.prompts.empty())
+    options.prompts.assign(ShippedGoldenPrompts().begin(), ShippedGoldenPrompts().end());
+  return options;
+}
+
+}  // namespace
+
+Evaluator::Evaluator(Collaborators with, EvaluationOptions options, fs::path scratch, int threads,
+                     uint64_t memory_bytes)
+    : with_(with),
+      options_(WithShipped(std::move(options))),
+      scratch_(std::move(scratch)),
+      threads_(threads),
+      memory_bytes_(memory_bytes) {
+  if (enabled()) const Scratch emptied(with_.files, scratch_);
+}
+
+Digest Evaluator::text_digest() const {
+  std::string all = fmt::format("{} {}\n{}", options_.tokens, options_.golden_tokens, options_.text);
+  for (const std::string& prompt : options_.prompts) all += '\0' + prompt;
+  return HashText(all);
+}
+
+absl::StatusOr<fs::path> Evaluator::MakeReference(const pipeline::ModelSource& source, std::string_view recipe,
+                                                  const std::stop_token& stop) {
+  const std::vector<pipeline::TargetSpec> targets{{std::string(kFormat), std::string(recipe)}};
+  QF_ASSIGN_OR_RETURN(const pipeline::Plan plan, pipeline::MakePlan(source, targets));
+  QF_ASSIGN_OR_RETURN(const auto sink, pipeline::FolderSink::Open(with_.files, scratch_ / "reference", plan, {}));
+  QF_ASSIGN_OR_RETURN(const auto made,
+                      pipeline::Execute(source, plan, *sink,
+                                        {.threads = threads_, .memory_bytes = memory_bytes_, .stop = stop}));
+  QF_RETURN_IF_ERROR(sink->Finish(made.manifests));
+  return sink->FolderOf(0) / ModelFile(made.manifests[0]);
+}
+
+absl::StatusOr<fs::path> Evaluator::Unpack(const v1::Manifest& manifest, const std::stop_token& stop) {
+  const std::string name = ModelFile(manifest);
+  const fs::path path = scratch_ / (pipeline::ManifestDigest(manifest).hex() + ".gguf");
+  QF_ASSIGN_OR_RETURN(const uint64_t free, with_.files.FreeSpace(scratch_));
+  for (const v1::ArtifactFile& file : manifest.files()) {
+    if (file.path() != name) continue;
+    if (free < file.size())
+      return ResourceExhausted("{}: a plain copy needs {}, the disk has {} free", scratch_.string(),
+                               HumanBytes(file.size()), HumanBytes(free));
+    QF_ASSIGN_OR_RETURN(const auto out, with_.files.Open(path, OpenMode::kCreate));
+    uint64_t at = 0;
+    for (const v1::Chunk& chunk : file.chunks()) {
+      if (stop.stop_requested()) return Cancelled("stopped while an artifact was unpacked");
+      QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(chunk.digest()));
+      QF_ASSIGN_OR_RETURN(const Bytes plain, with_.blobs.Read(digest, chunk.size()));
+      QF_RETURN_IF_ERROR(out->WriteAt(at, plain));
+      at += chunk.size();
+    }
+  }
+  return path;
+}
+
+absl::StatusOr<std::vector<std::optional<v1::EvaluationStatement>>> Evaluator::Evaluate(
+    const pipeline::ModelSource& source, const std::vector<v1::Manifest>& manifests, const std::stop_token& stop) {
+  std::vector<std::optional<v1::EvaluationStatement>> statements(manifests.size());
+  const auto runs = [](const v1::Manifest& m) { return m.target().format() == kFormat && !ModelFile(m).empty(); };
+  if (!enabled() || std::ranges::none_of(manifests, runs)) return statements;
+
+  const Scratch scratch(with_.files, scratch_);
+  QF_RETURN_IF_ERROR(with_.files.CreateDirectories(scratch_));
+  const std::string_view recipe = ReferenceRecipe(source.description());
+  QF_ASSIGN_OR_RETURN(const fs::path reference_file, MakeReference(source, recipe, stop));
+  const agent::EngineOptions engine_options{.threads = threads_};
+  QF_ASSIGN_OR_RETURN(const auto reference, Engine::Load(reference_file, engine_options));
+  QF_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, TokensOf(*reference, options_.text, options_.tokens));
+
+  // One after the other: plain copies and caches of one artifact at a time.
+  FailPoint("job-reference-made");
+  for (size_t i = 0; i < manifests.size(); ++i) {
+    if (!runs(manifests[i])) continue;
+    QF_ASSIGN_OR_RETURN(const fs::path file, Unpack(manifests[i], stop));
+    QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(file, engine_options));
+    QF_ASSIGN_OR_RETURN(const agent::Comparison compared,
+                        agent::Compare(*reference, *engine, tokens, {.stop = stop}));
+    v1::EvaluationStatement& statement = statements[i].emplace();
+    Fill(statement, compared);
+    for (const std::string& prompt : options_.prompts) {
+      if (stop.stop_requested()) return Cancelled("stopped while golden prompts were asked");
+      QF_ASSIGN_OR_RETURN(const agent::Golden golden, agent::MakeGolden(*engine, prompt, options_.golden_tokens));
+      v1::GoldenPrompt& out = *statement.add_golden();
+      out.mutable_prompt()->Add(golden.prompt.begin(), golden.prompt.end());
+      out.mutable_answer()->Add(golden.answer.begin(), golden.answer.end());
+    }
+    statement.set_manifest_digest(pipeline::ManifestDigest(manifests[i]).raw());
+    statement.set_text_digest(text_digest().raw());
+    statement.set_reference(fmt::format("{}:{}", kFormat, recipe));
+    statement.set_engine(fmt::format("quantfleet {}", QUANTFLEET_VERSION));
+    statement.set_evaluated_ms(ToUnixMillis(with_.clock.Now()));
+    QF_RETURN_IF_ERROR(with_.files.Remove(file));
+  }
+  return statements;
+}
+
+}  // namespace quantfleet::daemon

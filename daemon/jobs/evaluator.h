@@ -1,0 +1,60 @@
+// Measures artifacts as devices will find them: reads a text with the engine that devices run, beside a model in the
+// source's own precision, and asks a few golden prompts. The result is what the daemon signs beside the manifest.
+//
+// Needs room for plain copies in its scratch folder: the reference, and the artifacts. Stateless between calls; one call
+// at a time.
+#pragma once
+
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "pipeline/artifact/blob_store.h"
+#include "pipeline/model/source.h"
+#include "quantfleet/v1/manifest.pb.h"
+#include "quantfleet/v1/trust.pb.h"
+
+namespace quantfleet::daemon {
+
+struct EvaluationOptions {
+  int64_t tokens = 0;                     // of the text, at most; 0: nothing is measured
+  std::string text = {};                  // empty: the shipped one
+  std::vector<std::string> prompts = {};  // golden ones; empty: the shipped ones
+  int64_t golden_tokens = 16;             // of an answer
+};
+
+class Evaluator {
+ public:
+  struct Collaborators {
+    pipeline::BlobStore& blobs;
+    FileSystem& files;
+    const Clock& clock;
+  };
+  // `scratch` is the evaluator's own: what an earlier process left there is removed.
+  Evaluator(Collaborators with, EvaluationOptions options, fs::path scratch, int threads, uint64_t memory_bytes);
+
+  bool enabled() const { return options_.tokens > 0; }
+  // Which text and prompts it measures with; an evaluation with another digest is another one.
+  Digest text_digest() const;
+
+  // An evaluation for each manifest, nullopt for formats that the engine does not run. FAILED_PRECONDITION: the engine
+  // does not run this tokenizer, RESOURCE_EXHAUSTED: no room in the scratch folder, CANCELLED: stopped.
+  absl::StatusOr<std::vector<std::optional<v1::EvaluationStatement>>> Evaluate(
+      const pipeline::ModelSource& source, const std::vector<v1::Manifest>& manifests, const std::stop_token& stop);
+
+ private:
+  absl::StatusOr<fs::path> MakeReference(const pipeline::ModelSource& source, std::string_view recipe,
+                                         const std::stop_token& stop);
+  absl::StatusOr<fs::path> Unpack(const v1::Manifest& manifest, const std::stop_token& stop);
+
+  const Collaborators with_;
+  const EvaluationOptions options_;
+  const fs::path scratch_;
+  const int threads_;
+  const uint64_t memory_bytes_;
+};
+
+}  // namespace quantfleet::daemon

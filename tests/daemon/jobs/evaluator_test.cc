@@ -1,0 +1,92 @@
+#include "daemon/jobs/evaluator.h"
+
+#include "common/trust/statement.h"
+#include "pipeline/artifact/manifest.h"
+#include "tests/daemon/jobs/jobs_fixture.h"
+#include "tests/support/status_matchers.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class EvaluatorTest : public JobsFixture {
+ protected:
+  void MakeMeasuringRunner(EvaluationOptions evaluation = {.tokens = 48}) {
+    runner_.reset();
+    JobRunner::Options options;
+    options.threads = 1;
+    options.evaluation = std::move(evaluation);
+    options.scratch = dir_ / "evaluation";
+    runner_ = std::make_unique<JobRunner>(
+        JobRunner::Collaborators{*store_, *authority_, blobs_, files_, random_, clock_}, options);
+  }
+  std::vector<v1::EvaluationStatement> EvaluationsOf(const std::string& artifact) {
+    std::vector<v1::EvaluationStatement> evaluations;
+    const auto record = store_->GetArtifact(artifact);
+    EXPECT_OK(record);
+    for (const v1::Signed& statement : record->statements) {
+      if (statement.payload_type() != trust::kEvaluationStatementType) continue;
+      EXPECT_OK(trust::Verify(statement, trust::kEvaluationStatementType, authority_->trust_root()));
+      EXPECT_TRUE(evaluations.emplace_back().ParseFromString(statement.payload()));
+      EXPECT_EQ(evaluations.back().manifest_digest(), record->artifact.manifest_digest());
+    }
+    return evaluations;
+  }
+};
+
+TEST_F(EvaluatorTest, EachArtifactIsMeasuredOnceBesideItsManifest) {
+  ImportModel();
+  MakeRunner();  // measures nothing
+  const v1::Job plain = RunToEnd(Submit({"iot", "edge"}));
+  ASSERT_EQ(plain.state(), v1::Job::SUCCEEDED) << plain.error_message();
+  EXPECT_THAT(EvaluationsOf(plain.artifacts(0)), SizeIs(0));
+
+  MakeMeasuringRunner();
+  const v1::Job job = RunToEnd(Submit({"iot", "edge"}));
+  ASSERT_EQ(job.state(), v1::Job::SUCCEEDED) << job.error_message();
+  EXPECT_EQ(job.evaluation_error(), "");
+  EXPECT_EQ(job.artifacts(0), plain.artifacts(0)) << "the manifest knows nothing of it";
+  const auto q4_0 = EvaluationsOf(job.artifacts(0)), f16 = EvaluationsOf(job.artifacts(1));
+  ASSERT_THAT(q4_0, SizeIs(1));
+  ASSERT_THAT(f16, SizeIs(1));
+  EXPECT_EQ(q4_0[0].reference(), "gguf:bf16");
+  EXPECT_EQ(q4_0[0].tokens(), 47u);
+  EXPECT_GT(q4_0[0].mean_nll(), 0);
+  EXPECT_EQ(q4_0[0].reference_mean_nll(), f16[0].reference_mean_nll());
+  EXPECT_LT(f16[0].mean_kl(), q4_0[0].mean_kl());
+  EXPECT_LE(q4_0[0].top1_agreement(), f16[0].top1_agreement());
+  ASSERT_THAT(q4_0[0].golden(), SizeIs(3));
+  EXPECT_GT(q4_0[0].golden(0).prompt_size(), 1);
+  EXPECT_LE(q4_0[0].golden(0).answer_size(), 16);
+  EXPECT_FALSE(fs::exists(dir_ / "evaluation")) << "nothing plain is left";
+
+  MakeMeasuringRunner();
+  RunToEnd(Submit({"iot", "edge"}));
+  EXPECT_THAT(EvaluationsOf(job.artifacts(0)), SizeIs(1)) << "once";
+  MakeMeasuringRunner({.tokens = 48, .prompts = {"another prompt"}});
+  RunToEnd(Submit({"iot", "edge"}));
+  ASSERT_THAT(EvaluationsOf(job.artifacts(0)), SizeIs(2)) << "other prompts, another evaluation";
+  EXPECT_THAT(EvaluationsOf(job.artifacts(0))[1].golden(), SizeIs(1));
+}
+
+TEST_F(EvaluatorTest, WhatCannotBeMeasuredIsGoodAllTheSame) {
+  ImportModel();
+  fs::create_directories(dir_ / "evaluation");
+  MakeMeasuringRunner({.tokens = 48, .prompts = {"</s>"}});
+  const v1::Job job = RunToEnd(Submit({"iot"}));
+  ASSERT_EQ(job.state(), v1::Job::SUCCEEDED) << job.error_message();
+  EXPECT_THAT(job.evaluation_error(), HasSubstr("control token"));
+  EXPECT_THAT(EvaluationsOf(job.artifacts(0)), SizeIs(0));
+  EXPECT_FALSE(fs::exists(dir_ / "evaluation"));
+}
+
+TEST_F(EvaluatorTest, WhatAnEarlierProcessLeftIsRemoved) {
+  fs::create_directories(dir_ / "evaluation/reference/gguf-f32");
+  MakeMeasuringRunner();
+  EXPECT_FALSE(fs::exists(dir_ / "evaluation"));
+}
+
+}  // namespace
+}  // namespace quantfleet::daemon
