@@ -202,10 +202,19 @@ absl::StatusOr<Collected> JobRunner::Collect(bool dry_run) {
     options.dry_run = true;
     return CollectGarbage(with_.store, with_.blobs, options);
   }
+  std::string running;
+  {
+    std::lock_guard lock(mutex_);
+    running = running_;
+  }
+  if (!running.empty()) {
+    // Who saw the job done may ask, though the worker has not turned from it yet.
+    QF_ASSIGN_OR_RETURN(const JobRecord record, with_.store.GetJob(running));
+    if (!record.job.done()) return CannotCollectWhile(running);
+  }
   std::future<absl::StatusOr<Collected>> result;
   {
     std::lock_guard lock(mutex_);
-    if (!running_.empty()) return CannotCollectWhile(running_);
     if (!working_) return Unavailable("the daemon stops");
     result = collections_.emplace_back().get_future();
     work_ = true;

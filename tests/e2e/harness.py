@@ -25,6 +25,8 @@ HELD_OUT = ROOT / "tests/data/eval/held-out.txt"
 # Sanitizers slow everything down; deadlines follow.
 SLOW = float(os.environ.get("QUANTFLEET_TEST_SLOWNESS", "1"))
 SANITIZED = bool(os.environ.get("QUANTFLEET_SANITIZED"))
+# Whether there is time to try everything; else a part of what is alike.
+THOROUGH = bool(os.environ.get("QUANTFLEET_THOROUGH"))
 
 IOT = {"form": "iot", "memory_total_bytes": 2 << 30}
 AI_PC = {"form": "pc", "memory_total_bytes": 16 << 30}
