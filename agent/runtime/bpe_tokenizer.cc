@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <queue>
 #include <tuple>
+#include <utility>
 
 #include "pipeline/model/pre_tokenizer.h"
 
@@ -143,7 +144,7 @@ absl::Status BpeTokenizer::BuildMerges(const std::vector<std::string>& merges, S
     merges_.push_back({Pair(a, b), static_cast<int32_t>(rank), symbol_of(left + right)});
   }
   // The first of equal pairs counts.
-  std::ranges::stable_sort(merges_, {}, &Merge::pair);
+  std::ranges::sort(merges_, {}, [](const Merge& merge) { return std::pair(merge.pair, merge.rank); });
   const auto repeated = std::ranges::unique(merges_, {}, &Merge::pair);
   merges_.erase(repeated.begin(), repeated.end());
   return absl::OkStatus();

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
-#include <functional>
+#include <utility>
 
 namespace quantfleet::agent {
 namespace {
@@ -48,7 +48,8 @@ SpecialTokens::SpecialTokens(const pipeline::TokenizerData& data, std::string_vi
         {text, static_cast<int32_t>(i), IsControl(type), IsControl(type) || IsMark(text), strips});
   }
   if (data.eos && *data.eos >= 0 && static_cast<size_t>(*data.eos) < ends_.size()) ends_[*data.eos] = true;
-  std::ranges::stable_sort(special_, std::greater<>(), [](const Special& s) { return s.text.size(); });
+  // The longest first; of equally long ones the lower id.
+  std::ranges::sort(special_, {}, [](const Special& s) { return std::pair(-static_cast<int64_t>(s.text.size()), s.id); });
 }
 
 bool SpecialTokens::EndsGeneration(int32_t id) const {

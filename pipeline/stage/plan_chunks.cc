@@ -1,6 +1,7 @@
 #include "pipeline/stage/plan_chunks.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/stage/geometry.h"
@@ -75,7 +76,7 @@ absl::StatusOr<std::vector<Extent>> ExtentsOf(const ModelDescription& model, con
     const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed, shape.cols));
     extents.push_back({placed.offset, bytes + placed.padding, nullptr, &placed});
   }
-  std::ranges::stable_sort(extents, {}, &Extent::offset);
+  std::ranges::sort(extents, {}, [](const Extent& extent) { return std::pair(extent.offset, extent.size); });
   uint64_t at = 0;
   for (const Extent& extent : extents) {
     if (extent.offset != at)
