@@ -69,8 +69,8 @@ constexpr const char* kVersion2[] = {
     "ALTER TABLE rollout_devices ADD COLUMN phase INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE rollout_devices ADD COLUMN delay_ms BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE rollout_devices ADD COLUMN deadline_ms BIGINT NOT NULL DEFAULT 0",
-    "UPDATE rollout_devices SET deadline_ms = 86400000 +"
-    " (SELECT created_ms FROM rollouts WHERE rollouts.name = rollout_devices.rollout) WHERE state IN (1, 2)",
+    ("UPDATE rollout_devices SET deadline_ms = 86400000 +"
+     " (SELECT created_ms FROM rollouts WHERE rollouts.name = rollout_devices.rollout) WHERE state IN (1, 2)"),
     "CREATE INDEX rollout_devices_by_state ON rollout_devices (rollout, state, phase, delay_ms)",
     "CREATE INDEX rollout_devices_by_deadline ON rollout_devices (rollout, deadline_ms)",
 };
