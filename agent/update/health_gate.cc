@@ -1,5 +1,7 @@
 #include "agent/update/health_gate.h"
 
+#include "common/base/bytes.h"
+
 namespace quantfleet::agent {
 
 absl::Status HealthGate::Check(const Health& health) const {
