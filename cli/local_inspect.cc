@@ -17,23 +17,23 @@ namespace {
 namespace json = boost::json;
 using namespace quantfleet::pipeline;
 
-struct Options {
+struct InspectOptions {
   std::string path;
   bool json = false;
 };
 
-void Print(const Options& options, const json::object& object) {
+void Print(const InspectOptions& options, const json::object& object) {
   PrintOut(options.json ? json::serialize(object) + "\n" : Readable(object));
 }
 
-absl::Status InspectModel(const Options& options) {
+absl::Status InspectModel(const InspectOptions& options) {
   QF_ASSIGN_OR_RETURN(const auto source, OpenAsStored(RealFileSystem(), options.path));
   Print(options, DescribeModel(*source));
   return absl::OkStatus();
 }
 
 // The folder's files are verified, chunk by chunk, and the model in it is described too.
-absl::Status InspectArtifact(const Options& options) {
+absl::Status InspectArtifact(const InspectOptions& options) {
   const Interrupt interrupt;
   const fs::path folder = options.path;
   QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, ReadManifest(RealFileSystem(), folder / kManifestFile));
@@ -66,7 +66,7 @@ absl::Status InspectArtifact(const Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status Inspect(const Options& options) {
+absl::Status Inspect(const InspectOptions& options) {
   const fs::path path = options.path;
   if (RealFileSystem().Exists(path / kManifestFile)) return InspectArtifact(options);
   if (path.extension() != ".pb") return InspectModel(options);
@@ -78,7 +78,7 @@ absl::Status Inspect(const Options& options) {
 }  // namespace
 
 void AddInspectCommand(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<InspectOptions>();
   CLI::App* command =
       app.add_subcommand("inspect", "Describe a model, an artifact (which is verified) or a manifest");
   command

@@ -22,7 +22,7 @@ namespace {
 namespace json = boost::json;
 using namespace quantfleet::pipeline;
 
-struct Options {
+struct QuantizeOptions {
   std::string source, out, imatrix;
   TargetWords words;
   uint64_t memory_mib = 512;
@@ -67,12 +67,12 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan) {
   return out;
 }
 
-void PrintPlan(const Options& options, const ModelDescription& model, const Plan& plan) {
+void PrintPlan(const QuantizeOptions& options, const ModelDescription& model, const Plan& plan) {
   if (options.json) return PrintOut(json::serialize(PlanJson(model, plan)) + "\n");
   PrintOut(DescribePlan(model, plan));
 }
 
-void PrintResult(const Options& options, const Plan& plan, const FolderSink& sink,
+void PrintResult(const QuantizeOptions& options, const Plan& plan, const FolderSink& sink,
                  const ExecutorResult& result, double seconds) {
   json::array targets;
   std::string text;
@@ -97,7 +97,7 @@ void PrintResult(const Options& options, const Plan& plan, const FolderSink& sin
            "\n");
 }
 
-absl::Status Quantize(const Options& options) {
+absl::Status Quantize(const QuantizeOptions& options) {
   // Before any other thread, so that all leave the signals to it.
   const Interrupt interrupt;
   const RealClock clock;
@@ -150,7 +150,7 @@ std::function<std::string(const std::string&)> Parses(Parse parse) {
 }
 
 // What to make, and what is to be otherwise than the recipe has it.
-void AddTargetOptions(CLI::App& command, Options& options) {
+void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
   TargetWords& words = options.words;
   command
       .add_option("--target", words.targets,
@@ -183,7 +183,7 @@ void AddTargetOptions(CLI::App& command, Options& options) {
 }  // namespace
 
 void AddQuantizeCommand(CLI::App& app) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<QuantizeOptions>();
   CLI::App* command =
       app.add_subcommand("quantize", "Make artifacts from a model, all in one pass, without a daemon");
   command->add_option("source", options->source, "A Hugging Face folder (safetensors) or a GGUF file")

@@ -70,7 +70,7 @@ bool IsTable(const json::value& value) {
   return value.is_array() && !value.get_array().empty() && value.get_array().front().is_object();
 }
 
-std::string Table(const json::array& rows, const std::string& indent) {
+std::string RowsText(const json::array& rows, const std::string& indent) {
   std::vector<std::string> keys;
   for (const auto& field : rows.front().get_object()) keys.emplace_back(field.key());
   std::vector<size_t> widths;
@@ -99,7 +99,7 @@ void Render(const json::object& object, const std::string& indent, std::string& 
       text += fmt::format("{}{}:\n", indent, key);
       Render(field.value().get_object(), indent + "  ", text);
     } else if (IsTable(field.value())) {
-      text += fmt::format("{}{}:\n{}", indent, key, Table(field.value().get_array(), indent + "  "));
+      text += fmt::format("{}{}:\n{}", indent, key, RowsText(field.value().get_array(), indent + "  "));
     } else {
       text += fmt::format("{}{}: {}\n", indent, key, Inline(field.value()));
     }

@@ -45,7 +45,7 @@ void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
   PrintOut("\n" + files.ToString("no files"));
 }
 
-void AddList(CLI::App& group, const Remote& remote) {
+void AddArtifactList(CLI::App& group, const Remote& remote) {
   auto model = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, "list", "What jobs have made, newest first");
@@ -63,7 +63,7 @@ void AddList(CLI::App& group, const Remote& remote) {
   });
 }
 
-void AddShow(CLI::App& group, const Remote& remote) {
+void AddArtifactShow(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, "show", "One artifact: its manifest and who vouches for it");
@@ -111,8 +111,8 @@ void AddCollect(CLI::App& group, const Remote& remote) {
 
 void AddArtifactCommands(CLI::App& app, const Remote& remote) {
   CLI::App& group = *AddGroup(app, "artifact", "Quantized models, ready for devices");
-  AddList(group, remote);
-  AddShow(group, remote);
+  AddArtifactList(group, remote);
+  AddArtifactShow(group, remote);
   AddDelete(group, remote);
   AddCollect(group, remote);
 }

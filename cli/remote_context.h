@@ -22,6 +22,9 @@ inline constexpr int kExitNotFound = 5;
 inline constexpr int kExitRolledBack = 6;
 inline constexpr int kExitAborted = 7;
 
+// How long a watcher waits for a daemon that is being restarted.
+inline constexpr std::chrono::seconds kPatience{60};
+
 int ExitCodeOf(const absl::Status& status);
 
 // As ExitOnError, with the exit code that the status deserves.

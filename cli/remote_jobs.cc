@@ -1,5 +1,7 @@
 // quantfleet job submit|watch|list|show|cancel
 
+#include <fmt/ranges.h>
+
 #include <thread>
 
 #include "cli/remote_context.h"
@@ -9,14 +11,6 @@
 
 namespace quantfleet::cli {
 namespace {
-
-constexpr auto kPatience = std::chrono::seconds(60);  // for a daemon that is being restarted
-
-std::string Join(const auto& parts, std::string_view between = ", ") {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : std::string(between)) + part;
-  return text;
-}
 
 std::string Slabs(const v1::JobProgress& progress) {
   std::string text = fmt::format("{} of {} slabs", progress.slabs_done(), progress.slabs_total());
@@ -31,7 +25,7 @@ void PrintJob(const v1::Job& job, Time now) {
       {"name", job.name()},
       {"model", job.model()},
       {"state", v1::Job::State_Name(job.state())},
-      {"classes", Join(job.device_classes())},
+      {"classes", fmt::format("{}", fmt::join(job.device_classes(), ", "))},
       {"stage", fmt::format("{} ({})", progress.stage(), Slabs(progress))},
       {"read", fmt::format("{} of {}", HumanBytes(progress.bytes_read()), HumanBytes(progress.bytes_total()))},
       {"written", HumanBytes(progress.bytes_written())},
@@ -134,7 +128,7 @@ void AddWatch(CLI::App& group, const Remote& remote) {
   });
 }
 
-void AddList(CLI::App& group, const Remote& remote) {
+void AddJobList(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, "list", "Jobs, whatever their state");
   AddJsonOption(command, *json);
@@ -144,7 +138,7 @@ void AddList(CLI::App& group, const Remote& remote) {
     Table table({"NAME", "MODEL", "STATE", ">DONE", "CLASSES", "CREATED"});
     for (const v1::Job& job : response.jobs())
       table.Add({job.name(), job.model(), v1::Job::State_Name(job.state()),
-                 Share(job.progress().slabs_done(), job.progress().slabs_total()), Join(job.device_classes(), ","),
+                 Share(job.progress().slabs_done(), job.progress().slabs_total()), fmt::format("{}", fmt::join(job.device_classes(), ",")),
                  Relative(job.created_ms(), remote->clock.Now())});
     PrintOut(table.ToString("no jobs; start one with `quantfleet job submit MODEL --class CLASS`"));
   });
@@ -169,7 +163,7 @@ void AddJobCommands(CLI::App& app, const Remote& remote) {
   CLI::App& group = *AddGroup(app, "job", "Quantization jobs");
   AddSubmit(group, remote);
   AddWatch(group, remote);
-  AddList(group, remote);
+  AddJobList(group, remote);
   AddOne(group, remote, "show", "One job", &OperatorClient::GetJob);
   AddOne(group, remote, "cancel", "Stop a job; what it sealed stays", &OperatorClient::CancelJob);
 }

@@ -86,7 +86,7 @@ void AddImport(CLI::App& group, const Remote& remote) {
   });
 }
 
-void AddList(CLI::App& group, const Remote& remote) {
+void AddModelList(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, "list", "The models that the daemon knows");
   AddJsonOption(command, *json);
@@ -101,7 +101,7 @@ void AddList(CLI::App& group, const Remote& remote) {
   });
 }
 
-void AddShow(CLI::App& group, const Remote& remote) {
+void AddModelShow(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, "show", "One model");
@@ -117,8 +117,8 @@ void AddModelCommands(CLI::App& app, const Remote& remote) {
   CLI::App& group = *AddGroup(app, "model", "Models as their authors publish them");
   AddPush(group, remote);
   AddImport(group, remote);
-  AddList(group, remote);
-  AddShow(group, remote);
+  AddModelList(group, remote);
+  AddModelShow(group, remote);
 }
 
 }  // namespace quantfleet::cli

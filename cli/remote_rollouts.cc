@@ -12,7 +12,6 @@
 namespace quantfleet::cli {
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(60);  // for a daemon that is being restarted
 constexpr auto kPollEvery = std::chrono::milliseconds(500);
 
 bool IsOver(v1::Rollout::State state) {
@@ -225,7 +224,7 @@ void AddAction(CLI::App& group, const Remote& remote, const std::string& verb, c
   });
 }
 
-void AddList(CLI::App& group, const Remote& remote) {
+void AddRolloutList(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, "list", "Rollouts, whatever their state");
   AddJsonOption(command, *json);
@@ -259,7 +258,7 @@ void AddRolloutCommands(CLI::App& app, const Remote& remote) {
             &OperatorClient::AbortRollout);
   AddAction(group, remote, "rollback", "Send each device that was told back to what it ran before", false,
             &OperatorClient::RollbackRollout);
-  AddList(group, remote);
+  AddRolloutList(group, remote);
 }
 
 }  // namespace quantfleet::cli

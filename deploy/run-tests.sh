@@ -4,7 +4,7 @@
 # usage: deploy/run-tests.sh [--full] [--only WHAT]
 #   --full       also sanitizers (asan+ubsan, tsan), fuzzers for a bounded time, and lint
 #   --only WHAT  one of: unit e2e asan tsan fuzz lint
-# Environment: QUANTFLEET_FUZZ_SECONDS (default 40 per target), QUANTFLEET_SHARED (optional reference material).
+# Environment: QUANTFLEET_FUZZ_SECONDS (default 30 per target), QUANTFLEET_SHARED (optional reference material).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -44,13 +44,15 @@ build() { cmake --preset "$1" >/dev/null && cmake --build --preset "$1" -- "${@:
 
 unit() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" "${@:2}"; }
 
-# One process per test file, each with its output whole; one more at a time than there are cores, because much of it waits.
+# e2e PRESET FILE...: one process per test file, each with its output whole; two more at a time than there are cores, because
+# much of it waits.
 e2e() {
   local preset=$1 logs=build/$1/e2e
+  shift
   mkdir -p "$logs"
   export QUANTFLEET_BIN="$PWD/build/$preset/bin"
   # shellcheck disable=SC2016
-  printf '%s\n' tests/e2e/test_*.py | xargs -P "$(($(nproc) + 1))" -n 1 sh -c '
+  printf '%s\n' "$@" | xargs -P "$(($(nproc) + 2))" -n 1 sh -c '
     name=$(basename "$1" .py); log=$0/$name.log
     cd tests/e2e && /usr/bin/python3 -W error::ResourceWarning -m unittest -v "$name" >"$OLDPWD/$log" 2>&1
     status=$?; cat "$OLDPWD/$log"; exit $status' "$logs"
@@ -58,10 +60,11 @@ e2e() {
 
 # Every target for a bounded time, as many at a time as there are cores; what made one fail is kept in build/fuzz.
 fuzz() {
-  export QUANTFLEET_FUZZ_SECONDS=${QUANTFLEET_FUZZ_SECONDS:-40}
-  build fuzz fuzzers || return 1
+  export QUANTFLEET_FUZZ_SECONDS=${QUANTFLEET_FUZZ_SECONDS:-30}
+  build asan fuzzers || return 1
+  mkdir -p build/fuzz
   # shellcheck disable=SC2016
-  printf '%s\n' build/fuzz/bin/fuzz_* | xargs -P "$(nproc)" -n 1 sh -c '
+  printf '%s\n' build/asan/bin/fuzz_* | xargs -P "$(nproc)" -n 1 sh -c '
     name=$(basename "$1") corpus=build/fuzz/corpus/$(basename "$1") log=build/fuzz/$(basename "$1").log
     mkdir -p "$corpus"
     set -- "$1" "$corpus"; [ ! -d "tests/fuzz/corpus/$name" ] || set -- "$@" "tests/fuzz/corpus/$name"
@@ -73,12 +76,12 @@ fuzz() {
     exit $status' sh
 }
 
+# A library at a time, as the sanitizer build has them: one reading of the headers serves all files of a folder.
 lint() {
-  tests/lint/include_arrows.py || return 1
-  cmake --preset dev >/dev/null
-  cmake --build --preset dev --target qf_proto qf_services qf_onnx_proto >/dev/null || return 1
-  git ls-files '*.cc' | grep -E '^(common/base|common/trust|pipeline|agent/runtime|agent/update)/' |
-    xargs -P "$(nproc)" -n 4 clang-tidy-19 -p build/dev --quiet --extra-arg=-Wno-unknown-warning-option 2>/dev/null
+  build asan qf_proto qf_services qf_onnx_proto >/dev/null || return 1
+  python3 -c 'import json; print(*(c["file"] for c in json.load(open("build/asan/compile_commands.json"))), sep="\n")' |
+    grep -E '/(common|pipeline|agent|daemon|cli)/' | grep -v '/tests/' |
+    xargs -P "$(nproc)" -n 1 clang-tidy-19 -p build/asan --quiet 2>/dev/null
 }
 
 level=--test
@@ -95,16 +98,20 @@ fi
 wants unit && step "unit tests" unit release
 if wants e2e; then
   step "install judges" tests/judges/install.sh
-  # Deadlines for a machine that does more than it has cores for; everything that is alike is tried in full runs alone.
+  # Deadlines for a machine that does more than it has cores for; everything that is alike is tried in full runs alone. The
+  # long ones first.
   ((full)) && export QUANTFLEET_THOROUGH=1
-  step "end to end" env QUANTFLEET_TEST_SLOWNESS=2 bash -c "$(declare -f e2e); e2e release"
+  step "end to end" env QUANTFLEET_TEST_SLOWNESS=3 bash -c "$(declare -f e2e)"'; e2e release \
+    tests/e2e/test_{kill_job,kill_rollout,models,rollout,recipes}.py \
+    $(ls tests/e2e/test_*.py | grep -vE "_(kill_job|kill_rollout|models|rollout|recipes)\.py")'
 fi
 if wants asan; then
   step "build asan" build asan
   step "unit tests, asan+ubsan" unit asan
-  # The kill tests are about files and restarts, not about speed: a small model under the sanitizer.
-  step "end to end, asan+ubsan" env QUANTFLEET_TEST_SLOWNESS=6 QUANTFLEET_SANITIZED=1 QUANTFLEET_KILL_MEGABYTES=20 \
-    bash -c "$(declare -f e2e); e2e asan"
+  # Every room of the daemon, the agent and the CLI, but not the same rooms again: what else the kill tests and the judges of
+  # formats look at is files, which a sanitizer does not see.
+  step "end to end, asan+ubsan" env QUANTFLEET_TEST_SLOWNESS=6 QUANTFLEET_SANITIZED=1 bash -c "$(declare -f e2e)"'; e2e asan \
+    tests/e2e/test_{rollout,evaluation,kill_fleet,kill_agent,main_path,recipes,server,kill_quantize,bad_input,mlx,recovery}.py'
 fi
 if wants tsan; then
   # Debian's gRPC and absl::Mutex are not instrumented and drown tsan in false reports: only what links neither. Protobuf's

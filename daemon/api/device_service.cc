@@ -36,12 +36,12 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
   }
   Reactor* CheckIn(Context* context, const v1::CheckInRequest* request, v1::CheckInResponse* answer) override {
     return dispatcher_.Run(context, Access::kDevice,
-                           [=, this](const Caller& caller) { return CheckIn(caller.device.id(), *request, answer); });
+                           [=, this](const Caller& caller) { return Accept(caller.device.id(), *request, answer); });
   }
   Reactor* GetArtifact(Context* context, const v1::GetDeviceArtifactRequest* request,
                        v1::DeviceArtifact* answer) override {
     return dispatcher_.Run(context, Access::kDevice, [=, this](const Caller& caller) {
-      return GetArtifact(caller.device.id(), request->manifest_digest(), answer);
+      return FillArtifact(caller.device.id(), request->manifest_digest(), answer);
     });
   }
 
@@ -59,7 +59,7 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
     return absl::OkStatus();
   }
 
-  absl::Status CheckIn(const std::string& device_id, const v1::CheckInRequest& request, v1::CheckInResponse* answer) {
+  absl::Status Accept(const std::string& device_id, const v1::CheckInRequest& request, v1::CheckInResponse* answer) {
     const std::vector<v1::ModelStatus> models(request.models().begin(), request.models().end());
     QF_ASSIGN_OR_RETURN(const v1::Device device,
                         backend_.fleet.CheckIn(device_id, request.agent_version(),
@@ -74,7 +74,7 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
     return absl::OkStatus();
   }
 
-  absl::Status GetArtifact(const std::string& device_id, const std::string& raw_digest, v1::DeviceArtifact* answer) {
+  absl::Status FillArtifact(const std::string& device_id, const std::string& raw_digest, v1::DeviceArtifact* answer) {
     const auto digest = Digest::FromRaw(raw_digest);
     if (!digest.ok()) return InvalidArgument("manifest_digest must have 32 bytes");
     QF_ASSIGN_OR_RETURN(const bool assigned, backend_.store.IsAssigned(device_id, raw_digest));

@@ -68,7 +68,6 @@ function(quantfleet_test name)
     return()
   endif()
   add_executable(${name} ${sources})
-  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   target_link_libraries(${name} PRIVATE qf_options ${ARG_LINK} qf_test_support GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE
     QUANTFLEET_SOURCE_DIR="${PROJECT_SOURCE_DIR}" QUANTFLEET_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")

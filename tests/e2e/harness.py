@@ -149,7 +149,7 @@ class Daemon:
             self.ports = (old["grpc"], old["http"])
             ends.unlink()
         self.process = Process(self.data.parent / (self.data.name + ".log"), "quantfleetd", "--dev", "--data", self.data,
-                               "--listen", self.ports[0], "--http", self.ports[1], "--check-in", "1",
+                               "--listen", self.ports[0], "--http", self.ports[1], "--check-in", "0.3",
                                *self.extra, *extra, env=env)
         if wait:
             self.wait_ready()

@@ -18,7 +18,7 @@ using Ids = std::vector<int32_t>;
 const std::string kSpace = "\xe2\x96\x81";
 
 // <unk> <s> </s>, 256 bytes, then what the test adds.
-TokenizerData Base() {
+TokenizerData SpmBase() {
   TokenizerData data;
   data.kind = TokenizerData::Kind::kSpm;
   data.tokens = {
@@ -33,13 +33,13 @@ int32_t Add(TokenizerData& data, std::string text, float score, TokenType type =
   return static_cast<int32_t>(data.tokens.size()) - 1;
 }
 
-std::unique_ptr<SpmTokenizer> Make(const TokenizerData& data, std::string_view name = "test") {
+std::unique_ptr<SpmTokenizer> MakeSpm(const TokenizerData& data, std::string_view name = "test") {
   auto made = SpmTokenizer::Create(data, name);
   EXPECT_TRUE(made.ok()) << made.status();
   return made.ok() ? std::move(*made) : nullptr;
 }
 
-std::string Decode(const Tokenizer& tokenizer, const Ids& ids) {
+std::string DecodeSpm(const Tokenizer& tokenizer, const Ids& ids) {
   std::string text;
   for (int32_t id : ids) text += tokenizer.Piece(id);
   if (tokenizer.AddsLeadingSpace() && !text.empty() && text[0] == ' ') text.erase(0, 1);
@@ -47,12 +47,12 @@ std::string Decode(const Tokenizer& tokenizer, const Ids& ids) {
 }
 
 TEST(SpmTokenizer, MergesTheBestScoreFirstAndTheLeftmostOfEquals) {
-  TokenizerData data = Base();
+  TokenizerData data = SpmBase();
   const int32_t a = Add(data, "a", -9), b = Add(data, "b", -9), ab = Add(data, "ab", -2),
                 ba = Add(data, "ba", -1);
   const int32_t aa = Add(data, "aa", -3);
   data.add_space_prefix = false;
-  const auto tokenizer = Make(data);
+  const auto tokenizer = MakeSpm(data);
   EXPECT_EQ(*tokenizer->Encode("ab", false, false), (Ids{ab}));
   EXPECT_EQ(*tokenizer->Encode("aba", false, false), (Ids{a, ba}));
   EXPECT_EQ(*tokenizer->Encode("aaa", false, false), (Ids{aa, a}));
@@ -60,9 +60,9 @@ TEST(SpmTokenizer, MergesTheBestScoreFirstAndTheLeftmostOfEquals) {
 }
 
 TEST(SpmTokenizer, SpacesArePrefixedAndEscaped) {
-  TokenizerData data = Base();
+  TokenizerData data = SpmBase();
   const int32_t space = Add(data, kSpace, -5), a = Add(data, "a", -9), space_a = Add(data, kSpace + "a", -1);
-  const auto tokenizer = Make(data);
+  const auto tokenizer = MakeSpm(data);
   EXPECT_EQ(*tokenizer->Encode("a", true, false), (Ids{1, space_a}));
   EXPECT_EQ(*tokenizer->Encode("a a", false, false), (Ids{space_a, space_a}));
   EXPECT_EQ(*tokenizer->Encode(" a", false, false), (Ids{space, space_a}));
@@ -71,13 +71,13 @@ TEST(SpmTokenizer, SpacesArePrefixedAndEscaped) {
   EXPECT_EQ(tokenizer->Piece(space_a), " a");
   data.add_space_prefix = false;
   data.add_bos = false;
-  EXPECT_EQ(*Make(data)->Encode("a", true, false), (Ids{a}));
+  EXPECT_EQ(*MakeSpm(data)->Encode("a", true, false), (Ids{a}));
 }
 
 TEST(SpmTokenizer, FallsBackToBytes) {
-  TokenizerData data = Base();
+  TokenizerData data = SpmBase();
   data.add_space_prefix = false;
-  const auto tokenizer = Make(data);
+  const auto tokenizer = MakeSpm(data);
   EXPECT_EQ(*tokenizer->Encode("\xc3\x84", false, false), (Ids{3 + 0xc3, 3 + 0x84}));
   EXPECT_EQ(tokenizer->Piece(3 + 0xc3), "\xc3");
   // Bytes that are no UTF-8, and a sequence that the text cuts.
@@ -85,20 +85,20 @@ TEST(SpmTokenizer, FallsBackToBytes) {
 }
 
 TEST(SpmTokenizer, WithoutByteTokensTheUnknownStandsIn) {
-  TokenizerData data = Base();
+  TokenizerData data = SpmBase();
   data.tokens.resize(3);
   data.add_space_prefix = false;
-  EXPECT_EQ(*Make(data)->Encode("x", false, false), (Ids{0}));
+  EXPECT_EQ(*MakeSpm(data)->Encode("x", false, false), (Ids{0}));
   data.unknown.reset();
-  EXPECT_EQ(Make(data)->Encode("x", false, false).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MakeSpm(data)->Encode("x", false, false).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(SpmTokenizer, WhatIsDataInAPromptIsNoControlToken) {
-  TokenizerData data = Base();
+  TokenizerData data = SpmBase();
   const int32_t end = Add(data, "<|end|>", 0, TokenType::kControl);
   const int32_t mark = Add(data, "<|user|>", 0, TokenType::kUserDefined);
   const int32_t word = Add(data, "<tool>", 0, TokenType::kUserDefined);
-  const auto tokenizer = Make(data);
+  const auto tokenizer = MakeSpm(data);
   const std::string text = "<|user|><|end|><|user|><tool><|end|>";
   const DataRange said[] = {{8, 29}};
   const Ids ids = *tokenizer->Encode(text, false, true, said);
@@ -113,20 +113,20 @@ TEST(SpmTokenizer, WhatIsDataInAPromptIsNoControlToken) {
 }
 
 TEST(SpmTokenizer, MergesOfDataDoNotMakeControlTokens) {
-  TokenizerData data = Base();
+  TokenizerData data = SpmBase();
   data.tokens[2].score = 9;
   for (const char* piece : {"<", "/", "s", ">", "</", "s>"}) Add(data, piece, -1);
   data.add_space_prefix = false;
-  EXPECT_EQ(std::ranges::count(*Make(data)->Encode("</s>", false, false), 2), 0);
+  EXPECT_EQ(std::ranges::count(*MakeSpm(data)->Encode("</s>", false, false), 2), 0);
 }
 
 TEST(SpmTokenizer, SpecialTokensAreSplitOutOfPromptsOnly) {
-  TokenizerData data = Base();
+  TokenizerData data = SpmBase();
   const int32_t a = Add(data, "a", -9), space_a = Add(data, kSpace + "a", -1);
   Add(data, kSpace, -5);
   const int32_t end = Add(data, "<|end|>", 0, TokenType::kControl);
   const int32_t user = Add(data, "<user>", 0, TokenType::kUserDefined);
-  const auto tokenizer = Make(data);
+  const auto tokenizer = MakeSpm(data);
   EXPECT_EQ(*tokenizer->Encode("a<|end|>a", false, true), (Ids{space_a, end, space_a}));
   EXPECT_EQ(*tokenizer->Encode("<user>a<user>", false, false), (Ids{user, space_a, user}));
   const Ids plain = *tokenizer->Encode("a<|end|>", false, false);
@@ -141,16 +141,16 @@ TEST(SpmTokenizer, SpecialTokensAreSplitOutOfPromptsOnly) {
 }
 
 TEST(SpmTokenizer, Phi3StripsSpacesBehindSpecialTokens) {
-  TokenizerData data = Base();
+  TokenizerData data = SpmBase();
   const int32_t space_a = Add(data, kSpace + "a", -1);
   Add(data, "a", -9);
   const int32_t space = Add(data, kSpace, -5), end = Add(data, "<|end|>", 0, TokenType::kControl);
-  EXPECT_EQ(*Make(data, "Phi-3 mini")->Encode("<|end|> \na", false, true), (Ids{end, space_a}));
-  EXPECT_EQ(*Make(data, "other")->Encode("<|end|> a", false, true), (Ids{end, space, space_a}));
+  EXPECT_EQ(*MakeSpm(data, "Phi-3 mini")->Encode("<|end|> \na", false, true), (Ids{end, space_a}));
+  EXPECT_EQ(*MakeSpm(data, "other")->Encode("<|end|> a", false, true), (Ids{end, space, space_a}));
 }
 
 TEST(SpmTokenizer, RefusesDataThatContradictsItself) {
-  TokenizerData data = Base();
+  TokenizerData data = SpmBase();
   data.bos = 1000;
   EXPECT_EQ(SpmTokenizer::Create(data, "").status().code(), absl::StatusCode::kInvalidArgument);
   data.bos.reset();
@@ -162,14 +162,14 @@ TEST(SpmTokenizer, RefusesDataThatContradictsItself) {
 }
 
 TEST(SpmTokenizer, AnyTextSurvivesTheRoundTrip) {
-  TokenizerData data = Base();
+  TokenizerData data = SpmBase();
   for (char c = 'a'; c <= 'z'; ++c) Add(data, std::string(1, c), -50);
   Add(data, kSpace, -3);
   for (std::string text : {"th", "the", "an", "and"}) {
     Add(data, text, -static_cast<float>(text.size()));
     Add(data, kSpace + text, -static_cast<float>(text.size()) - 1);
   }
-  const auto tokenizer = Make(data);
+  const auto tokenizer = MakeSpm(data);
   std::mt19937_64 random(3);
   for (int round = 0; round < 300; ++round) {
     std::string text;
@@ -180,12 +180,12 @@ TEST(SpmTokenizer, AnyTextSurvivesTheRoundTrip) {
     }
     const auto ids = tokenizer->Encode(text, false, false);
     ASSERT_TRUE(ids.ok());
-    ASSERT_EQ(Decode(*tokenizer, *ids), text);
+    ASSERT_EQ(DecodeSpm(*tokenizer, *ids), text);
   }
 }
 
 TEST(SpmTokenizer, AnyBytesAreEncoded) {
-  const auto tokenizer = Make(Base());
+  const auto tokenizer = MakeSpm(SpmBase());
   std::mt19937_64 random(4);
   for (int round = 0; round < 300; ++round) {
     std::string bytes(random() % 40, '\0');
@@ -217,7 +217,7 @@ TEST(SpmTokenizer, EqualsLlamaCppOnPhi3Vocabulary) {
     const auto ids = (*tokenizer)->Encode(text, false, false);
     ASSERT_TRUE(ids.ok()) << ids.status();
     EXPECT_EQ(*ids, expected) << "text: '" << text << "'";
-    EXPECT_EQ(Decode(**tokenizer, *ids), text);
+    EXPECT_EQ(DecodeSpm(**tokenizer, *ids), text);
     ++compared;
   }
   EXPECT_EQ(compared, 46);

@@ -13,7 +13,7 @@ namespace {
 using namespace testing;  // NOLINT: the reference model
 using Want = Transformer::Want;
 
-std::vector<int32_t> Ids(size_t n, int64_t vocab) {
+std::vector<int32_t> RandomIds(size_t n, int64_t vocab) {
   std::mt19937_64 random(5);
   std::vector<int32_t> ids(n);
   for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<uint64_t>(vocab));
@@ -62,7 +62,7 @@ TEST(Transformer, EveryArchitectureAndTypeMatchesTheDefinition) {
       ReferenceOptions options{.architecture = architecture, .dtype = dtype};
       options.tied = dtype == DType::kQ8_0;
       const ReferenceModel model = ReferenceBuilder(options).Build();
-      const std::vector<int32_t> ids = Ids(20, 50);
+      const std::vector<int32_t> ids = RandomIds(20, 50);
       const Rows reference = ReferenceLogits(model, {}, ids);
       ExpectNear(RunAll(model, ids), reference);
       ExpectNear(RunAll(model, ids, 1, ScalarOps()), reference);
@@ -74,7 +74,7 @@ TEST(Transformer, PartialRotaryLeavesTheRestOfAHead) {
   ReferenceOptions options;
   options.hyper.rope_dims = 12;
   const ReferenceModel model = ReferenceBuilder(options).Build();
-  const std::vector<int32_t> ids = Ids(20, 50);
+  const std::vector<int32_t> ids = RandomIds(20, 50);
   ExpectNear(RunAll(model, ids), ReferenceLogits(model, {}, ids));
 }
 
@@ -90,7 +90,7 @@ TEST(Transformer, LongRopeFollowsTheAllocatedContext) {
     scaling.long_factors.push_back(2.f + static_cast<float>(i));
   }
   const ReferenceModel model = ReferenceBuilder(options).Build();
-  const std::vector<int32_t> ids = Ids(20, 50);
+  const std::vector<int32_t> ids = RandomIds(20, 50);
   const std::vector<double> brief(scaling.short_factors.begin(), scaling.short_factors.end());
   const std::vector<double> wide(scaling.long_factors.begin(), scaling.long_factors.end());
   ExpectNear(RunAll(model, ids, 1, ChosenOps(), 1000, 64), ReferenceLogits(model, {brief, 1.19f}, ids));
@@ -102,7 +102,7 @@ TEST(Transformer, Llama3AndLinearScaling) {
   options.hyper.rope_theta = 500000.f;
   options.hyper.rope_scaling.kind = pipeline::RopeScaling::Kind::kLlama3;
   options.hyper.rope_scaling.freq_factors = {1, 1, 1.5f, 2, 3, 5, 8, 8};
-  const std::vector<int32_t> ids = Ids(20, 50);
+  const std::vector<int32_t> ids = RandomIds(20, 50);
   ReferenceModel model = ReferenceBuilder(options).Build();
   ExpectNear(RunAll(model, ids), ReferenceLogits(model, {{1, 1, 1.5, 2, 3, 5, 8, 8}}, ids));
 
@@ -120,7 +120,7 @@ TEST(Transformer, BatchesAndThreadsDoNotChangeABit) {
     options.hyper.hidden = 256, options.hyper.intermediate = 512, options.hyper.head_dim = 64;
     options.hyper.rope_dims = 64, options.hyper.layers = 1, options.hyper.vocab = 300;
     const ReferenceModel model = ReferenceBuilder(options).Build();
-    const std::vector<int32_t> ids = Ids(50, 300);
+    const std::vector<int32_t> ids = RandomIds(50, 300);
     const std::vector<float> one_by_one = RunAll(model, ids, 1, ChosenOps(), 1);
     for (int threads : {1, 2, 3}) {
       for (size_t cut : {7, 1000}) {
@@ -142,7 +142,7 @@ TEST(Transformer, IntegerProductsAreCloseToFloatsAndIndependentOfThreads) {
       options.hyper.hidden = 256, options.hyper.intermediate = 512, options.hyper.head_dim = 64;
       options.hyper.rope_dims = 64, options.hyper.layers = 1, options.hyper.vocab = 300;
       const ReferenceModel model = ReferenceBuilder(options).Build();
-      const std::vector<int32_t> ids = Ids(50, 300);
+      const std::vector<int32_t> ids = RandomIds(50, 300);
       const std::vector<float> floats = RunAll(model, ids);
       const std::vector<float> batch = RunAll(model, ids, 1, ChosenOps(), 1000, 64, matrix_ops);
       const std::vector<float> one_by_one = RunAll(model, ids, 1, ChosenOps(), 1, 64, matrix_ops);
@@ -165,7 +165,7 @@ TEST(Transformer, IntegerProductsAreCloseToFloatsAndIndependentOfThreads) {
 
 TEST(Transformer, WantsAndReset) {
   const ReferenceModel model = ReferenceBuilder({}).Build();
-  const std::vector<int32_t> ids = Ids(40, 50);
+  const std::vector<int32_t> ids = RandomIds(40, 50);
   const std::vector<float> all = RunAll(model, ids);
   ThreadPool pool(1);
   auto transformer =
@@ -196,7 +196,7 @@ TEST(Transformer, SequencesThatSharePassesGetWhatTheyGetAlone) {
       ThreadPool pool(2);
       auto transformer =
           *Transformer::Create(hyper, *model.Map(ChosenOps()), 64, pool, ChosenOps(), matrix_ops);
-      const std::vector<int32_t> ids = Ids(200, hyper.vocab);
+      const std::vector<int32_t> ids = RandomIds(200, hyper.vocab);
       std::vector<std::unique_ptr<KvCache>> caches;
       std::vector<std::vector<float>> alone(kSequences);
       std::vector<float> logits;
@@ -234,12 +234,12 @@ TEST(Transformer, RefusesWhatDoesNotFit) {
   auto transformer =
       *Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), 8, pool, ChosenOps());
   std::vector<float> logits;
-  EXPECT_EQ(transformer->Run(Ids(9, 50), Want::kLast, logits).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(transformer->Run(RandomIds(9, 50), Want::kLast, logits).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(transformer->Run(std::vector<int32_t>{50}, Want::kLast, logits).code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(transformer->Run(std::vector<int32_t>{-1}, Want::kLast, logits).code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_TRUE(transformer->Run(Ids(8, 50), Want::kLast, logits).ok());
+  EXPECT_TRUE(transformer->Run(RandomIds(8, 50), Want::kLast, logits).ok());
   EXPECT_EQ(Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), int64_t{1} << 60, pool,
                                 ChosenOps())
                 .status()

@@ -22,7 +22,7 @@ std::vector<const VectorOps*> Sets() {
   return sets;
 }
 
-std::vector<float> Random(int64_t n, uint64_t seed) {
+std::vector<float> RandomRow(int64_t n, uint64_t seed) {
   std::mt19937_64 random(seed);
   std::normal_distribution<float> normal;
   std::vector<float> values(static_cast<size_t>(n));
@@ -32,7 +32,7 @@ std::vector<float> Random(int64_t n, uint64_t seed) {
 
 void CheckRow(const VectorOps& ops, DType type, int64_t n) {
   const pipeline::Codec& codec = *pipeline::FindCodec(type);
-  const std::vector<float> weights = Random(n, 1), x = Random(n, 2);
+  const std::vector<float> weights = RandomRow(n, 1), x = RandomRow(n, 2);
   // Rows in a file may begin anywhere.
   std::vector<std::byte> storage(static_cast<size_t>(RowBytes(type, n)) + 1);
   std::byte* row = storage.data() + 1;
@@ -70,7 +70,7 @@ TEST(VectorOps, RowsOfBlocks) {
 TEST(VectorOps, Axpy) {
   for (const VectorOps* ops : Sets()) {
     for (int64_t n : {1, 8, 13, 100}) {
-      const std::vector<float> x = Random(n, 4), before = Random(n, 5);
+      const std::vector<float> x = RandomRow(n, 4), before = RandomRow(n, 5);
       std::vector<float> y = before;
       ops->axpy(0.7f, x.data(), y.data(), n);
       for (int64_t i = 0; i < n; ++i) EXPECT_NEAR(y[i], before[i] + 0.7f * x[i], 1e-6);

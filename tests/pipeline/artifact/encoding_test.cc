@@ -11,7 +11,7 @@
 namespace quantfleet::pipeline {
 namespace {
 
-Bytes Noise(size_t n, uint64_t seed = 1) {
+Bytes RandomBytes(size_t n, uint64_t seed = 1) {
   Bytes bytes(n);
   SeededRandom(seed).Fill(bytes);
   return bytes;
@@ -44,7 +44,7 @@ TEST(Encoding, NamesRoundTrip) {
 TEST(Encoding, NoiseStaysRaw) {
   for (const size_t n :
        {size_t{0}, size_t{1}, size_t{31}, size_t{5000}, size_t{1} << 20, size_t{kMaxChunkBytes}}) {
-    const EncodedChunk chunk = EncodeChunk(Noise(n), 1);
+    const EncodedChunk chunk = EncodeChunk(RandomBytes(n), 1);
     EXPECT_EQ(chunk.encoding, Encoding::kRaw) << n;
     EXPECT_TRUE(chunk.bytes.empty());
   }
@@ -72,7 +72,7 @@ TEST(Encoding, EverySizeAndWidthRoundTrips) {
 TEST(Encoding, TextAsFloatsMayStayWhole) {
   // Two-byte words that repeat as a whole, not plane by plane: the probe takes what is smaller, and it
   // round-trips.
-  const Bytes words = Noise(4096);
+  const Bytes words = RandomBytes(4096);
   Bytes plain;
   for (int i = 0; i < 256; ++i) plain.insert(plain.end(), words.begin(), words.end());
   const EncodedChunk chunk = EncodeChunk(plain, 2);
@@ -108,12 +108,12 @@ TEST(Encoding, DamageIsRefused) {
   cut.pop_back();
   EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(chunk.encoding, cut, out)));
   EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(chunk.encoding, {}, out)));
-  EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(chunk.encoding, Noise(500), out)));
+  EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(chunk.encoding, RandomBytes(500), out)));
   Bytes shorter(plain.size() - 1), longer(plain.size() + 1);
   EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(chunk.encoding, chunk.bytes, shorter)));
   EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(chunk.encoding, chunk.bytes, longer)));
   EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(Encoding::kRaw, plain, shorter)));
-  EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(Encoding::kZstd, Noise(plain.size() + 1), out)));
+  EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(Encoding::kZstd, RandomBytes(plain.size() + 1), out)));
 }
 
 }  // namespace

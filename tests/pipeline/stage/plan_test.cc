@@ -21,7 +21,7 @@ using ::testing::HasSubstr;
 
 constexpr int64_t kMiB = 1 << 20;
 
-std::vector<TargetSpec> AllRecipes() {
+std::vector<TargetSpec> EveryRecipe() {
   return {{"gguf", "f32"}, {"gguf", "f16"}, {"gguf", "bf16"}, {"gguf", "q8_0"}, {"gguf", "q4_0"}};
 }
 
@@ -97,11 +97,11 @@ TEST(Plan, EveryArchitectureAndRecipeIsSound) {
     WriteTinyModel(folder, architecture);
     const auto source = OpenModel(RealFileSystem(), folder);
     ASSERT_OK(source);
-    const auto plan = MakePlan(**source, AllRecipes());
+    const auto plan = MakePlan(**source, EveryRecipe());
     ASSERT_OK(plan);
     ASSERT_EQ(plan->targets.size(), 5u);
     ExpectSound((*source)->description(), *plan);
-    EXPECT_EQ(PlanDigest(*plan), PlanDigest(*MakePlan(**source, AllRecipes())));
+    EXPECT_EQ(PlanDigest(*plan), PlanDigest(*MakePlan(**source, EveryRecipe())));
     EXPECT_NE(PlanDigest(*plan), PlanDigest(*MakePlan(**source, {{"gguf", "q4_0"}})));
     EXPECT_NE(PlanDigest(*MakePlan(**source, {{"gguf", "q8_0"}})),
               PlanDigest(*MakePlan(**source, {{"gguf", "q4_0"}})));

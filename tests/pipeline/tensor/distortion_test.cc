@@ -11,7 +11,7 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr DType kTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
+constexpr DType kMeasuredTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
                             DType::kQ6_K, DType::kQ5_K, DType::kQ5_1, DType::kQ5_0,
                             DType::kQ4_K, DType::kQ4_1, DType::kQ4_0};
 
@@ -29,7 +29,7 @@ TEST(ExpectedError, IsWhatNormalWeightsLose) {
   constexpr int64_t kRows = 128, kCols = 4096;
   const std::vector<float> values = NormalNumbers(kRows * kCols);
   std::vector<float> decoded(values.size());
-  for (const DType type : kTypes) {
+  for (const DType type : kMeasuredTypes) {
     const Codec& codec = *FindCodec(type);
     Bytes blocks(static_cast<size_t>(kRows * RowBytes(type, kCols)));
     codec.encode(values.data(), kRows, kCols, nullptr, blocks.data());
@@ -45,7 +45,7 @@ TEST(ExpectedError, IsWhatNormalWeightsLose) {
 }
 
 TEST(ExpectedError, NothingIsLostWhereTheTypeHoldsAll) {
-  for (const DType type : kTypes) {
+  for (const DType type : kMeasuredTypes) {
     EXPECT_EQ(ExpectedError(type, type), 0);
     EXPECT_EQ(ExpectedError(type, DType::kF32), 0);
   }

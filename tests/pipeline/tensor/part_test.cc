@@ -13,12 +13,12 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr int64_t kRows = 5, kCols = 96;
+constexpr int64_t kRows = 5, kPartCols = 96;
 
 std::vector<float> Values(uint32_t seed) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal;
-  std::vector<float> values(kRows * kCols);
+  std::vector<float> values(kRows * kPartCols);
   for (float& v : values)
     v = normal(random) * std::exp2(static_cast<float>(static_cast<int>(random() % 9) - 4));
   // A block of zeros, and one whose scale is subnormal.
@@ -28,8 +28,8 @@ std::vector<float> Values(uint32_t seed) {
 }
 
 Bytes Take(Part part, DType type, const Bytes& blocks) {
-  Bytes out(static_cast<size_t>(kRows * PartRowBytes(part, type, kCols)));
-  TakePart(part, type, blocks.data(), kRows, kCols, out.data());
+  Bytes out(static_cast<size_t>(kRows * PartRowBytes(part, type, kPartCols)));
+  TakePart(part, type, blocks.data(), kRows, kPartCols, out.data());
   return out;
 }
 
@@ -42,18 +42,18 @@ TEST_P(PartTest, CodesScalesAndBiasesAreTheBlocksAgain) {
   const int bits = CodeBits(type);
   for (uint32_t seed = 1; seed <= 20; ++seed) {
     const std::vector<float> values = Values(seed);
-    Bytes blocks(static_cast<size_t>(kRows * RowBytes(type, kCols)));
-    FindCodec(type)->encode(values.data(), kRows, kCols, nullptr, blocks.data());
+    Bytes blocks(static_cast<size_t>(kRows * RowBytes(type, kPartCols)));
+    FindCodec(type)->encode(values.data(), kRows, kPartCols, nullptr, blocks.data());
     std::vector<float> decoded(values.size());
-    FindCodec(type)->decode(blocks.data(), kRows * kCols, decoded.data());
+    FindCodec(type)->decode(blocks.data(), kRows * kPartCols, decoded.data());
 
     const Bytes codes = Take(Part::kCodes, type, blocks), scales = Take(Part::kScales, type, blocks);
     const Bytes wide = Take(Part::kScales32, type, blocks), biases = Take(Part::kBiases, type, blocks);
     const bool has_signed = HasPart(type, Part::kSignedCodes);
     const Bytes signed_codes = has_signed ? Take(Part::kSignedCodes, type, blocks) : Bytes();
     EXPECT_EQ(Take(Part::kBlocks, type, blocks), blocks);
-    ASSERT_EQ(codes.size(), static_cast<size_t>(kRows * kCols * bits / 8));
-    for (int64_t i = 0; i < kRows * kCols; ++i) {
+    ASSERT_EQ(codes.size(), static_cast<size_t>(kRows * kPartCols * bits / 8));
+    for (int64_t i = 0; i < kRows * kPartCols; ++i) {
       const auto byte = static_cast<unsigned>(codes[static_cast<size_t>(i * bits / 8)]);
       const unsigned code = byte >> (i * bits % 8) & ((1u << bits) - 1);
       const float scale = Half(scales, i / 32), bias = Half(biases, i / 32);
