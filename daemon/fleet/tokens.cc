@@ -9,14 +9,16 @@ namespace {
 
 constexpr int64_t kDefaultTtlSeconds = 24 * 3600;
 constexpr int64_t kMostTtlSeconds = int64_t{10} * 366 * 24 * 3600;
-constexpr size_t kMostText = 256, kMostRecent = 256;
+constexpr size_t kMostTokenText = 256, kMostRecent = 256;
 constexpr Duration kRecent = std::chrono::minutes(10);
 
 absl::Status CheckRequest(const Fleet::TokenRequest& request) {
   if (request.ttl_seconds < 0 || request.ttl_seconds > kMostTtlSeconds)
     return InvalidArgument("ttl_seconds must be 0 (24 hours) to {}", kMostTtlSeconds);
-  if (request.description.size() > kMostText) return InvalidArgument("description: at most {} bytes", kMostText);
-  if (request.request_id.size() > kMostText) return InvalidArgument("request_id: at most {} bytes", kMostText);
+  if (request.description.size() > kMostTokenText)
+    return InvalidArgument("description: at most {} bytes", kMostTokenText);
+  if (request.request_id.size() > kMostTokenText)
+    return InvalidArgument("request_id: at most {} bytes", kMostTokenText);
   return CheckLabels(request.labels);
 }
 

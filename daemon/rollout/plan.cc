@@ -11,9 +11,9 @@ using v1::RolloutDevice;
 using v1::RolloutPhase;
 using v1::RolloutPlan;
 
-constexpr int kMostPhases = 64, kMostWindows = 64, kMostLabels = 32;
-constexpr uint32_t kDaySeconds = 24 * 3600, kMostSeconds = 366 * kDaySeconds, kDayMinutes = 24 * 60;
-constexpr size_t kMostText = 256;
+constexpr int kMostPhases = 64, kMostWindows = 64, kMostPhaseLabels = 32;
+constexpr uint32_t kDaySeconds = 24 * 3600, kMostSeconds = 366 * kDaySeconds, kMinutesOfDay = 24 * 60;
+constexpr size_t kMostLabelText = 256;
 
 bool IsRest(const RolloutPhase& phase) {
   return phase.count() == 0 && phase.percent() == 0 && phase.labels().empty();
@@ -29,18 +29,18 @@ absl::Status CheckPhase(const RolloutPhase& phase, int number, bool last) {
     return InvalidArgument("phase {}: {} % of all devices, at most 100", number, phase.percent());
   if (phase.soak_seconds() > kMostSeconds)
     return InvalidArgument("phase {}: soak_seconds: at most a year", number);
-  if (phase.labels().size() > kMostLabels)
-    return InvalidArgument("phase {}: at most {} labels", number, kMostLabels);
+  if (phase.labels().size() > kMostPhaseLabels)
+    return InvalidArgument("phase {}: at most {} labels", number, kMostPhaseLabels);
   for (const auto& [key, value] : phase.labels())
-    if (key.empty() || key.size() > kMostText || value.size() > kMostText)
+    if (key.empty() || key.size() > kMostLabelText || value.size() > kMostLabelText)
       return InvalidArgument("phase {}: labels have keys of 1 to {} bytes and values of at most that", number,
-                             kMostText);
+                             kMostLabelText);
   return absl::OkStatus();
 }
 
 absl::Status CheckWindow(const v1::MaintenanceWindow& window, int number) {
-  if (window.start_minute() >= kDayMinutes || window.end_minute() > kDayMinutes)
-    return InvalidArgument("window {}: a day ends at minute {}", number, kDayMinutes);
+  if (window.start_minute() >= kMinutesOfDay || window.end_minute() > kMinutesOfDay)
+    return InvalidArgument("window {}: a day ends at minute {}", number, kMinutesOfDay);
   if (window.weekdays_size() > 7) return InvalidArgument("window {}: a week has 7 days", number);
   for (const uint32_t day : window.weekdays())
     if (day < 1 || day > 7) return InvalidArgument("window {}: weekdays go from 1 (Monday) to 7", number);

@@ -12,7 +12,7 @@ namespace {
 using v1::ModelStatus;
 using v1::RolloutDevice;
 
-constexpr size_t kMostReason = 1024;
+constexpr size_t kMostRowReason = 1024;
 
 // "artifacts/<hex>" holds the digest that the device reports raw.
 bool IsArtifact(const std::string& name, const std::string& raw_digest) {
@@ -33,7 +33,7 @@ std::string ReasonOf(const ModelStatus& status) {
   std::string reason =
       status.detail().empty() ? status.reason() : fmt::format("{}: {}", status.reason(), status.detail());
   if (reason.empty()) return "failed";
-  if (reason.size() > kMostReason)
+  if (reason.size() > kMostRowReason)
     reason = fmt::format("{}: see the device", status.reason());  // never half a character
   return reason;
 }
