@@ -11,21 +11,21 @@ namespace {
 
 namespace json = boost::json;
 
-json::string_view JsonView(std::string_view text) { return {text.data(), text.size()}; }
+json::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
 json::object Head(const AnswerHead& head, bool stream) {
   const bool chat = head.endpoint == Endpoint::kChatCompletions;
-  return {{"id", JsonView(head.id)},
+  return {{"id", View(head.id)},
           {"object", !chat    ? "text_completion"
                      : stream ? "chat.completion.chunk"
                               : "chat.completion"},
           {"created", head.created},
-          {"model", JsonView(head.model)}};
+          {"model", View(head.model)}};
 }
 
 json::value FinishReason(std::string_view reason) {
   if (reason.empty()) return nullptr;
-  return json::value(JsonView(reason));
+  return json::value(View(reason));
 }
 
 json::object Usage(const GenerateResult& result) {
@@ -91,7 +91,7 @@ std::string RenderDelta(const AnswerHead& head, json::object delta, std::string_
   if (head.endpoint == Endpoint::kChatCompletions) {
     choice["delta"] = std::move(delta);
   } else {
-    choice["text"] = JsonView(text);
+    choice["text"] = View(text);
   }
   json::object piece = Head(head, true);
   piece["choices"] = json::array{std::move(choice)};
@@ -99,7 +99,7 @@ std::string RenderDelta(const AnswerHead& head, json::object delta, std::string_
 }
 
 json::object ModelObject(const std::string& name, int64_t created) {
-  return {{"id", JsonView(name)}, {"object", "model"}, {"created", created}, {"owned_by", "quantfleet"}};
+  return {{"id", View(name)}, {"object", "model"}, {"created", created}, {"owned_by", "quantfleet"}};
 }
 
 }  // namespace
@@ -110,9 +110,9 @@ std::string RenderAnswer(const AnswerHead& head, const GenerateResult& result) {
                       {"finish_reason", FinishReason(result.finish_reason)}};
   if (head.endpoint == Endpoint::kChatCompletions) {
     choice["message"] =
-        json::object{{"role", "assistant"}, {"content", JsonView(result.text)}, {"refusal", nullptr}};
+        json::object{{"role", "assistant"}, {"content", View(result.text)}, {"refusal", nullptr}};
   } else {
-    choice["text"] = JsonView(result.text);
+    choice["text"] = View(result.text);
   }
   json::object answer = Head(head, false);
   answer["choices"] = json::array{std::move(choice)};
@@ -122,7 +122,7 @@ std::string RenderAnswer(const AnswerHead& head, const GenerateResult& result) {
 
 std::string RenderPiece(const AnswerHead& head, std::string_view text,
                         std::span<const TokenProbability> tokens, bool first) {
-  json::object delta{{"content", JsonView(text)}};
+  json::object delta{{"content", View(text)}};
   if (first) delta["role"] = "assistant";
   return RenderDelta(head, std::move(delta), text, Logprobs(head, tokens), "");
 }
@@ -157,10 +157,10 @@ ApiError ToApiError(const absl::Status& status) {
 }
 
 std::string RenderError(const ApiError& error) {
-  return json::serialize(json::object{{"error", json::object{{"message", JsonView(error.message)},
-                                                             {"type", JsonView(error.type)},
+  return json::serialize(json::object{{"error", json::object{{"message", View(error.message)},
+                                                             {"type", View(error.type)},
                                                              {"param", nullptr},
-                                                             {"code", JsonView(error.code)}}}});
+                                                             {"code", View(error.code)}}}});
 }
 
 std::string RenderModel(const std::string& name, int64_t created) {
@@ -175,7 +175,7 @@ std::string RenderModels(const std::vector<std::string>& names, int64_t created)
 
 std::string RenderHealth(const std::vector<std::string>& names) {
   json::array list;
-  for (const std::string& name : names) list.push_back(JsonView(name));
+  for (const std::string& name : names) list.push_back(View(name));
   return json::serialize(
       json::object{{"status", names.empty() ? "no model" : "ok"}, {"models", std::move(list)}});
 }
