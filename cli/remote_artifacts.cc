@@ -21,9 +21,7 @@ void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
 void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
   const v1::Artifact& artifact = detail.artifact();
   const v1::Manifest& manifest = detail.manifest();
-  std::string instruction_sets;
-  for (const std::string& set : manifest.requirements().instruction_sets())
-    instruction_sets += (instruction_sets.empty() ? "" : ", ") + set;
+  const std::string instruction_sets = Join(manifest.requirements().instruction_sets(), ", ");
   PrintOut(Fields(
       {{"name", artifact.name()},
        {"manifest", HexDigest(artifact.manifest_digest())},

@@ -1,7 +1,5 @@
 // quantfleet class list|apply, token create|list|revoke, device list|show|revoke, status
 
-#include <fmt/ranges.h>
-
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
 #include "cli/remote_progress.h"
@@ -14,9 +12,7 @@ std::string Labels(const auto& labels) {
   std::vector<std::string> parts;
   for (const auto& [key, value] : labels) parts.push_back(key + "=" + value);
   std::ranges::sort(parts);
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : ",") + part;
-  return text;
+  return Join(parts, ",");
 }
 
 // ---- classes
@@ -158,9 +154,9 @@ void PrintDevice(const v1::Device& device, Time now) {
                               HumanBytes(facts.memory_available_bytes()))},
        {"bandwidth", facts.memory_bandwidth_gbps() > 0 ? fmt::format("{:.1f} GB/s", facts.memory_bandwidth_gbps()) : ""},
        {"disk free", HumanBytes(facts.disk_free_bytes())},
-       {"instructions", fmt::format("{}", fmt::join(facts.instruction_sets(), " "))},
-       {"accelerators", fmt::format("{}", fmt::join(facts.accelerators(), " "))},
-       {"runtimes", fmt::format("{}", fmt::join(facts.runtimes(), " "))}}));
+       {"instructions", Join(facts.instruction_sets(), " ")},
+       {"accelerators", Join(facts.accelerators(), " ")},
+       {"runtimes", Join(facts.runtimes(), " ")}}));
   if (device.models_size() == 0) return;
   Table table({"MODEL", ">RELEASE", "PHASE", "ACTIVE", ">DONE", ">PULLED", ">TOKENS/S", "ENDPOINT", "REASON"});
   for (const v1::ModelStatus& model : device.models()) {

@@ -32,6 +32,12 @@ class Table {
 // "name:  value" lines, values in one column.
 std::string Fields(const std::vector<std::pair<std::string, std::string>>& fields);
 
+std::string Join(const auto& words, std::string_view between) {
+  std::string text;
+  for (const std::string& word : words) text.append(text.empty() ? "" : between).append(word);
+  return text;
+}
+
 std::string HumanCount(uint64_t n);        // "3.8 M"
 std::string HumanDuration(Duration time);  // "3h 20m", "45s"
 // "3h 20m ago", "in 5m", "-" for 0 (never).

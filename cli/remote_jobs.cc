@@ -1,7 +1,5 @@
 // quantfleet job submit|watch|list|show|cancel
 
-#include <fmt/ranges.h>
-
 #include <thread>
 
 #include "cli/remote_context.h"
@@ -25,7 +23,7 @@ void PrintJob(const v1::Job& job, Time now) {
       {"name", job.name()},
       {"model", job.model()},
       {"state", v1::Job::State_Name(job.state())},
-      {"classes", fmt::format("{}", fmt::join(job.device_classes(), ", "))},
+      {"classes", Join(job.device_classes(), ", ")},
       {"stage", fmt::format("{} ({})", progress.stage(), Slabs(progress))},
       {"read", fmt::format("{} of {}", HumanBytes(progress.bytes_read()), HumanBytes(progress.bytes_total()))},
       {"written", HumanBytes(progress.bytes_written())},
@@ -138,7 +136,7 @@ void AddJobList(CLI::App& group, const Remote& remote) {
     Table table({"NAME", "MODEL", "STATE", ">DONE", "CLASSES", "CREATED"});
     for (const v1::Job& job : response.jobs())
       table.Add({job.name(), job.model(), v1::Job::State_Name(job.state()),
-                 Share(job.progress().slabs_done(), job.progress().slabs_total()), fmt::format("{}", fmt::join(job.device_classes(), ",")),
+                 Share(job.progress().slabs_done(), job.progress().slabs_total()), Join(job.device_classes(), ","),
                  Relative(job.created_ms(), remote->clock.Now())});
     PrintOut(table.ToString("no jobs; start one with `quantfleet job submit MODEL --class CLASS`"));
   });

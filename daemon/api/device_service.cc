@@ -36,7 +36,7 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
   }
   Reactor* CheckIn(Context* context, const v1::CheckInRequest* request, v1::CheckInResponse* answer) override {
     return dispatcher_.Run(context, Access::kDevice,
-                           [=, this](const Caller& caller) { return Accept(caller.device.id(), *request, answer); });
+                           [=, this](const Caller& caller) { return AnswerCheckIn(caller.device.id(), *request, answer); });
   }
   Reactor* GetArtifact(Context* context, const v1::GetDeviceArtifactRequest* request,
                        v1::DeviceArtifact* answer) override {
@@ -59,7 +59,7 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
     return absl::OkStatus();
   }
 
-  absl::Status Accept(const std::string& device_id, const v1::CheckInRequest& request, v1::CheckInResponse* answer) {
+  absl::Status AnswerCheckIn(const std::string& device_id, const v1::CheckInRequest& request, v1::CheckInResponse* answer) {
     const std::vector<v1::ModelStatus> models(request.models().begin(), request.models().end());
     QF_ASSIGN_OR_RETURN(const v1::Device device,
                         backend_.fleet.CheckIn(device_id, request.agent_version(),

@@ -7,8 +7,7 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr int kMostFactWords = 128, kMostModels = 64;
-constexpr size_t kMostLabels = 32;
-constexpr size_t kMostText = 256, kMostDetail = 2048, kMostVersionBytes = 128;
+constexpr size_t kMostText = 256, kMostDetail = 2048;
 
 absl::Status CheckText(std::string_view field, const std::string& text, size_t most) {
   if (text.size() > most) return InvalidArgument("{}: at most {} bytes", field, most);
@@ -62,8 +61,8 @@ absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models) {
 absl::Status CheckLabels(const Labels& labels) {
   if (labels.size() > kMostLabels) return InvalidArgument("labels: at most {}", kMostLabels);
   for (const auto& [key, value] : labels)
-    if (key.empty() || key.size() > kMostText || value.size() > kMostText)
-      return InvalidArgument("labels: keys of 1 to {0} bytes, values of at most {0}", kMostText);
+    if (key.empty() || key.size() > kMostLabelText || value.size() > kMostLabelText)
+      return InvalidArgument("labels: keys of 1 to {0} bytes, values of at most {0}", kMostLabelText);
   return absl::OkStatus();
 }
 

@@ -5,7 +5,7 @@
 namespace quantfleet::daemon {
 namespace {
 
-constexpr size_t kMostCsrBytes = 16 << 10, kMostAgentVersionBytes = 128, kMostIdBytes = 64;
+constexpr size_t kMostCsrBytes = 16 << 10, kMostIdBytes = 64;
 
 // The CSR's public key, after the CSR proved that its sender holds the private one.
 absl::StatusOr<std::string> KeyOfCsr(std::string_view csr_pem) {
@@ -47,7 +47,7 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrolCounted(std::string_view token, std:
   QF_ASSIGN_OR_RETURN(const std::string public_pem, KeyOfCsr(csr_pem));
   QF_ASSIGN_OR_RETURN(const Digest public_key, trust::PublicKeyDigest(public_pem));
   QF_RETURN_IF_ERROR(CheckFacts(facts));
-  if (agent_version.size() > kMostAgentVersionBytes) return InvalidArgument("agent_version is too long");
+  if (agent_version.size() > kMostVersionBytes) return InvalidArgument("agent_version is too long");
 
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   const int64_t now = ToUnixMillis(with_.clock.Now());

@@ -102,6 +102,9 @@ class Fleet {
   std::vector<RecentToken> recent_;
 };
 
+inline constexpr size_t kMostLabels = 32, kMostLabelText = 256;  // labels of one thing; bytes of a key or a value
+inline constexpr size_t kMostVersionBytes = 128;                 // an agent's version
+
 // What comes from outside: bounded lists, bounded strings. INVALID_ARGUMENT names the field.
 absl::Status CheckFacts(const v1::HardwareFacts& facts);
 absl::Status CheckLabels(const Labels& labels);

@@ -8,7 +8,6 @@
 namespace quantfleet::daemon {
 namespace {
 
-constexpr std::chrono::seconds kRetryAfterStoreError{5};
 
 // What the classes ask for, each once, in their order.
 absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, const std::vector<std::string>& classes) {

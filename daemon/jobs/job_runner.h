@@ -82,6 +82,8 @@ class JobRunner {
   [[nodiscard]] Subscription Watch(std::string name, std::function<void(const v1::Job&)> on_job);
 
  private:
+  static constexpr std::chrono::seconds kRetryAfterStoreError{5};
+
   // The running job's, in memory only.
   struct Live {
     v1::JobProgress progress;

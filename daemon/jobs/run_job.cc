@@ -12,7 +12,6 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr Duration kPublishInterval{200};
-constexpr std::chrono::seconds kRecordAgainAfter{5};
 
 uint64_t SizeOf(const v1::Manifest& manifest) {
   uint64_t size = 0;
@@ -64,7 +63,7 @@ void JobRunner::RunJob(const JobRecord& record, const std::stop_token& stop) {
     while (!FinishBadly(name, WithRemedy(status), cancelled && absl::IsCancelled(status)).ok() &&
            !stop.stop_requested()) {
       std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, stop, kRecordAgainAfter, [] { return false; });
+      wake_.wait_for(lock, stop, kRetryAfterStoreError, [] { return false; });
     }
   }
   Publish(name);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "common/base/fail_point.h"
+#include "daemon/fleet/fleet.h"
 #include "daemon/rollout/plan.h"
 #include "daemon/rollout/rollouts.h"
 #include "daemon/trust/evaluation.h"
@@ -12,7 +13,7 @@ namespace {
 
 using v1::RolloutDevice;
 
-constexpr size_t kPage = 1000, kReasonsShown = 3, kMostText = 256, kMostLabels = 32;
+constexpr size_t kPage = 1000, kReasonsShown = 3, kMostText = 256;
 
 absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
   if (request.request_id.size() > kMostText)

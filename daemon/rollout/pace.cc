@@ -5,7 +5,7 @@
 namespace quantfleet::daemon {
 namespace {
 
-constexpr int64_t kMinuteMs = 60'000, kDayMinutes = 24 * 60;
+constexpr int64_t kMinuteMs = 60'000;
 // A rate is kept over this time, not from one tick to the next.
 constexpr int64_t kBurstMs = 5'000;
 constexpr int64_t kEpochWeekday = 4;  // 1970-01-01 was a Thursday; 1 is Monday

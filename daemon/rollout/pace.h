@@ -9,6 +9,8 @@
 
 namespace quantfleet::daemon {
 
+inline constexpr uint32_t kDayMinutes = 24 * 60;
+
 bool WithinWindows(const v1::RolloutPlan& plan, Time now);
 
 // How many of `queued` devices may be told at `now` while `in_flight` others are under way.

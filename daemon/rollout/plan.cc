@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "common/base/digest.h"
+#include "daemon/fleet/fleet.h"
+#include "daemon/rollout/pace.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -11,9 +13,8 @@ using v1::RolloutDevice;
 using v1::RolloutPhase;
 using v1::RolloutPlan;
 
-constexpr int kMostPhases = 64, kMostWindows = 64, kMostPhaseLabels = 32;
-constexpr uint32_t kDaySeconds = 24 * 3600, kMostSeconds = 366 * kDaySeconds, kMinutesOfDay = 24 * 60;
-constexpr size_t kMostLabelText = 256;
+constexpr int kMostPhases = 64, kMostWindows = 64;
+constexpr uint32_t kDaySeconds = 24 * 3600, kMostSeconds = 366 * kDaySeconds;
 
 bool IsRest(const RolloutPhase& phase) {
   return phase.count() == 0 && phase.percent() == 0 && phase.labels().empty();
@@ -29,8 +30,8 @@ absl::Status CheckPhase(const RolloutPhase& phase, int number, bool last) {
     return InvalidArgument("phase {}: {} % of all devices, at most 100", number, phase.percent());
   if (phase.soak_seconds() > kMostSeconds)
     return InvalidArgument("phase {}: soak_seconds: at most a year", number);
-  if (phase.labels().size() > kMostPhaseLabels)
-    return InvalidArgument("phase {}: at most {} labels", number, kMostPhaseLabels);
+  if (phase.labels().size() > kMostLabels)
+    return InvalidArgument("phase {}: at most {} labels", number, kMostLabels);
   for (const auto& [key, value] : phase.labels())
     if (key.empty() || key.size() > kMostLabelText || value.size() > kMostLabelText)
       return InvalidArgument("phase {}: labels have keys of 1 to {} bytes and values of at most that", number,
@@ -39,8 +40,8 @@ absl::Status CheckPhase(const RolloutPhase& phase, int number, bool last) {
 }
 
 absl::Status CheckWindow(const v1::MaintenanceWindow& window, int number) {
-  if (window.start_minute() >= kMinutesOfDay || window.end_minute() > kMinutesOfDay)
-    return InvalidArgument("window {}: a day ends at minute {}", number, kMinutesOfDay);
+  if (window.start_minute() >= kDayMinutes || window.end_minute() > kDayMinutes)
+    return InvalidArgument("window {}: a day ends at minute {}", number, kDayMinutes);
   if (window.weekdays_size() > 7) return InvalidArgument("window {}: a week has 7 days", number);
   for (const uint32_t day : window.weekdays())
     if (day < 1 || day > 7) return InvalidArgument("window {}: weekdays go from 1 (Monday) to 7", number);

@@ -69,7 +69,7 @@ function(quantfleet_test name)
   endif()
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE qf_options ${ARG_LINK} qf_test_support GTest::gmock GTest::gtest_main)
-  # What is tested is built as it is shipped; the tests themselves need not be fast, but quick to build.
+  # The libraries under test are built as they are shipped; the tests themselves need not be fast, but quick to build.
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O0>)
   target_compile_definitions(${name} PRIVATE
     QUANTFLEET_SOURCE_DIR="${PROJECT_SOURCE_DIR}" QUANTFLEET_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")

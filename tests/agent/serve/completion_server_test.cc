@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 using testing::HttpClient;
 using ::testing::Not;
 
-constexpr char kAskHello[] = R"({"model":"demo","prompt":"Once","max_tokens":24,"temperature":0})";
+constexpr char kAskStory[] = R"({"model":"demo","prompt":"Once","max_tokens":24,"temperature":0})";
 
 class CompletionServerTest : public ::testing::Test {
  protected:
@@ -47,7 +47,7 @@ TEST_F(CompletionServerTest, Completes) {
   Start();
   const auto engine = Serve({" upon", " a", " time"});
   HttpClient client(server_->endpoint());
-  const auto answer = client.Post("/v1/completions", kAskHello);
+  const auto answer = client.Post("/v1/completions", kAskStory);
   EXPECT_EQ(answer.status, 200) << answer.body;
   const auto json = boost::json::parse(answer.body);
   EXPECT_EQ(json.at("choices").at(0).at("text"), " upon a time");
@@ -57,7 +57,7 @@ TEST_F(CompletionServerTest, Completes) {
   EXPECT_EQ(engine->last().max_tokens, 24);
   EXPECT_EQ(engine->last().sampling.temperature, 0);
   // The same connection again.
-  EXPECT_EQ(client.Post("/v1/completions", kAskHello).status, 200);
+  EXPECT_EQ(client.Post("/v1/completions", kAskStory).status, 200);
 }
 
 TEST_F(CompletionServerTest, Chats) {
@@ -118,7 +118,7 @@ TEST_F(CompletionServerTest, ModelsAndHealthFollowWhatRuns) {
   Start();
   HttpClient client(server_->endpoint());
   EXPECT_EQ(client.Get("/health").status, 503);
-  EXPECT_EQ(Post("/v1/completions", kAskHello).status, 503);
+  EXPECT_EQ(Post("/v1/completions", kAskStory).status, 503);
   Serve({"x"});
   EXPECT_EQ(client.Get("/health").status, 200);
   EXPECT_EQ(boost::json::parse(client.Get("/v1/models").body).at("data").at(0).at("id"), "demo");
@@ -134,7 +134,7 @@ TEST_F(CompletionServerTest, WrongRequests) {
   Serve({"x"});
   EXPECT_EQ(Post("/v1/completions", R"({"model":"demo"})").status, 400);
   EXPECT_EQ(Post("/v1/completions", "{").status, 400);
-  EXPECT_EQ(Post("/v2/completions", kAskHello).status, 404);
+  EXPECT_EQ(Post("/v2/completions", kAskStory).status, 404);
   EXPECT_EQ(HttpClient(server_->endpoint()).Get("/v1/completions").status, 405);
   EXPECT_EQ(HttpClient(server_->endpoint()).Get("/health", "evil.example").status, 403);
   HttpClient garbage(server_->endpoint());
@@ -150,7 +150,7 @@ TEST_F(CompletionServerTest, BodyThatIsTooLargeIs400) {
   const auto answer = Post("/v1/completions", "{\"prompt\":\"" + std::string(5000, 'x') + "\"}");
   EXPECT_EQ(answer.status, 400);
   EXPECT_EQ(ErrorCode(answer), "too_large");
-  EXPECT_EQ(Post("/v1/completions", kAskHello).status, 200);
+  EXPECT_EQ(Post("/v1/completions", kAskStory).status, 200);
 }
 
 TEST_F(CompletionServerTest, FullQueueIs429) {
@@ -160,12 +160,12 @@ TEST_F(CompletionServerTest, FullQueueIs429) {
   const auto engine = Serve({"x"});
   engine->Hold();
   HttpClient runs(server_->endpoint()), waits(server_->endpoint());
-  runs.SendPost("/v1/completions", kAskHello);
+  runs.SendPost("/v1/completions", kAskStory);
   engine->AwaitBegun(1);
   EXPECT_EQ(waits.Get("/health").status,
             200);  // so that its request is read before that of a later connection
-  waits.SendPost("/v1/completions", kAskHello);
-  const auto answer = Post("/v1/completions", kAskHello);
+  waits.SendPost("/v1/completions", kAskStory);
+  const auto answer = Post("/v1/completions", kAskStory);
   EXPECT_EQ(answer.status, 429);
   EXPECT_EQ(ErrorCode(answer), "queue_full");
   EXPECT_THAT(answer.header, HasSubstr("Retry-After: 1"));
@@ -202,7 +202,7 @@ TEST_F(CompletionServerTest, IdleConnectionsMakeRoomForNewOnes) {
     if (i % 2 == 0) idle.back()->Send("POST /v1/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
   }
   HttpClient client(server_->endpoint());
-  EXPECT_EQ(client.Post("/v1/completions", kAskHello).status, 200);
+  EXPECT_EQ(client.Post("/v1/completions", kAskStory).status, 200);
   const std::string metrics = client.Get("/metrics").body;
   EXPECT_THAT(metrics, HasSubstr("quantfleet_agent_connections_closed_total{which=\"idle\"} 197"));
   EXPECT_THAT(metrics, HasSubstr("quantfleet_agent_connections 4"));
@@ -215,12 +215,12 @@ TEST_F(CompletionServerTest, ClientThatLeavesEndsItsGeneration) {
   const auto engine = Serve({"x"});
   engine->SetEndless();
   HttpClient client(server_->endpoint());
-  client.SendPost("/v1/completions", kAskHello);
+  client.SendPost("/v1/completions", kAskStory);
   engine->AwaitBegun(1);
   client.Close();
   // The next one is served: the engine is free again.
   const auto fresh = Serve({"y"});
-  EXPECT_EQ(Post("/v1/completions", kAskHello).status, 200);
+  EXPECT_EQ(Post("/v1/completions", kAskStory).status, 200);
   EXPECT_EQ(engine->cancelled, 1);
 }
 
@@ -235,7 +235,7 @@ TEST_F(CompletionServerTest, ClientThatLeavesAStreamEndsItsGeneration) {
   client.ReadUntil("more ");
   client.Close();
   const auto fresh = Serve({"y"});
-  EXPECT_EQ(Post("/v1/completions", kAskHello).status, 200);
+  EXPECT_EQ(Post("/v1/completions", kAskStory).status, 200);
   EXPECT_EQ(engine->cancelled, 1);
 }
 
@@ -244,12 +244,12 @@ TEST_F(CompletionServerTest, NewVersionTakesOverWhileAnAnswerIsUnderWay) {
   const auto old = Serve({"old"});
   old->Hold();
   HttpClient client(server_->endpoint());
-  client.SendPost("/v1/completions", kAskHello);
+  client.SendPost("/v1/completions", kAskStory);
   old->AwaitBegun(1);
   Serve({"new"});
   old->Release();
   EXPECT_THAT(client.ReadAnswer().body, HasSubstr("\"old\""));
-  EXPECT_THAT(client.Post("/v1/completions", kAskHello).body, HasSubstr("\"new\""));
+  EXPECT_THAT(client.Post("/v1/completions", kAskStory).body, HasSubstr("\"new\""));
 }
 
 TEST_F(CompletionServerTest, StopsInTheMiddleOfAnAnswerThatTakesTooLong) {
@@ -275,9 +275,9 @@ TEST_F(CompletionServerTest, FinishesWhatIsUnderWayBeforeItEnds) {
   const auto engine = Serve({" upon", " a", " time"});
   engine->Hold();
   HttpClient runs(server_->endpoint()), waits(server_->endpoint()), idle(server_->endpoint());
-  runs.SendPost("/v1/completions", kAskHello);
+  runs.SendPost("/v1/completions", kAskStory);
   engine->AwaitBegun(1);
-  waits.SendPost("/v1/completions", kAskHello);
+  waits.SendPost("/v1/completions", kAskStory);
   while (HttpClient(server_->endpoint()).Get("/metrics").body.find("generations_waiting 1") ==
          std::string::npos)
     std::this_thread::yield();
@@ -373,7 +373,7 @@ TEST_F(CompletionServerTest, ListensOnAUnixSocket) {
   Serve({"x"});
   EXPECT_EQ(server_->endpoint(), options.listen);
   EXPECT_EQ(fs::status(dir / "models.sock").permissions(), fs::perms::owner_read | fs::perms::owner_write);
-  EXPECT_EQ(Post("/v1/completions", kAskHello).status, 200);
+  EXPECT_EQ(Post("/v1/completions", kAskStory).status, 200);
   EXPECT_EQ(HttpClient(server_->endpoint()).Get("/health", "any.name").status, 200);
   EXPECT_EQ(CompletionServer::Start(options, clock_, random_).status().code(),
             absl::StatusCode::kUnavailable);

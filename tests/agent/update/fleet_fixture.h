@@ -13,6 +13,7 @@
 #include "common/trust/keys.h"
 #include "common/trust/statement.h"
 #include "pipeline/artifact/manifest.h"
+#include "tests/support/noise.h"
 
 namespace quantfleet::agent {
 
@@ -104,8 +105,7 @@ class FleetFixture : public ::testing::Test {
     v1::ArtifactFile* file = manifest.add_files();
     file->set_path("model.gguf");
     for (const uint64_t seed : chunk_seeds) {
-      Bytes plain(kChunk);
-      SeededRandom(seed).Fill(plain);
+      const Bytes plain = quantfleet::testing::Noise(kChunk, seed);
       const Digest digest = HashBytes(plain);
       v1::Chunk* chunk = file->add_chunks();
       chunk->set_digest(digest.raw());

@@ -5,22 +5,17 @@
 
 #include <thread>
 
-#include "common/base/random.h"
 #include "tests/support/faulty_file_system.h"
+#include "tests/support/noise.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
 using ::quantfleet::testing::FaultyFileSystem;
+using ::quantfleet::testing::Noise;
 using ::quantfleet::testing::TempDir;
 using ::testing::HasSubstr;
-
-Bytes Noise(size_t n, uint64_t seed) {
-  Bytes bytes(n);
-  SeededRandom(seed).Fill(bytes);
-  return bytes;
-}
 
 std::vector<fs::path> FilesUnder(const fs::path& root) {
   std::vector<fs::path> out;

@@ -6,16 +6,12 @@
 #include <cmath>
 #include <random>
 
-#include "common/base/random.h"
+#include "tests/support/noise.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
-Bytes RandomBytes(size_t n, uint64_t seed = 1) {
-  Bytes bytes(n);
-  SeededRandom(seed).Fill(bytes);
-  return bytes;
-}
+using ::quantfleet::testing::Noise;
 
 // What weights look like: exponents that repeat, mantissas that do not.
 Bytes Bf16Weights(size_t count) {
@@ -44,7 +40,7 @@ TEST(Encoding, NamesRoundTrip) {
 TEST(Encoding, NoiseStaysRaw) {
   for (const size_t n :
        {size_t{0}, size_t{1}, size_t{31}, size_t{5000}, size_t{1} << 20, size_t{kMaxChunkBytes}}) {
-    const EncodedChunk chunk = EncodeChunk(RandomBytes(n), 1);
+    const EncodedChunk chunk = EncodeChunk(Noise(n, 1), 1);
     EXPECT_EQ(chunk.encoding, Encoding::kRaw) << n;
     EXPECT_TRUE(chunk.bytes.empty());
   }
@@ -72,7 +68,7 @@ TEST(Encoding, EverySizeAndWidthRoundTrips) {
 TEST(Encoding, TextAsFloatsMayStayWhole) {
   // Two-byte words that repeat as a whole, not plane by plane: the probe takes what is smaller, and it
   // round-trips.
-  const Bytes words = RandomBytes(4096);
+  const Bytes words = Noise(4096, 1);
   Bytes plain;
   for (int i = 0; i < 256; ++i) plain.insert(plain.end(), words.begin(), words.end());
   const EncodedChunk chunk = EncodeChunk(plain, 2);
@@ -108,12 +104,12 @@ TEST(Encoding, DamageIsRefused) {
   cut.pop_back();
   EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(chunk.encoding, cut, out)));
   EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(chunk.encoding, {}, out)));
-  EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(chunk.encoding, RandomBytes(500), out)));
+  EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(chunk.encoding, Noise(500, 1), out)));
   Bytes shorter(plain.size() - 1), longer(plain.size() + 1);
   EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(chunk.encoding, chunk.bytes, shorter)));
   EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(chunk.encoding, chunk.bytes, longer)));
   EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(Encoding::kRaw, plain, shorter)));
-  EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(Encoding::kZstd, RandomBytes(plain.size() + 1), out)));
+  EXPECT_TRUE(absl::IsDataLoss(DecodeChunk(Encoding::kZstd, Noise(plain.size() + 1, 1), out)));
 }
 
 }  // namespace

@@ -6,26 +6,14 @@
 #include <map>
 #include <set>
 
-#include "common/base/file.h"
-#include "pipeline/format/open_model.h"
+#include "tests/pipeline/format/demo_layout.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
-std::unique_ptr<ModelSource> Demo() {
-  return *OpenModel(RealFileSystem(), fs::path(QUANTFLEET_SOURCE_DIR) / "tests/data/demo-model");
-}
-
-const OutputFile& FileOf(const TargetLayout& layout, std::string_view path) {
-  for (const OutputFile& file : layout.files)
-    if (file.path == path) return file;
-  ADD_FAILURE() << path << " is not there";
-  return layout.files.front();
-}
-
 TEST(MlxTarget, ShardsEndBeforeTheLimitAndKeepAWeightTogether) {
-  const auto source = Demo();
+  const auto source = OpenDemo();
   constexpr uint64_t kLimit = 400'000;
   const auto layout = PlanMlx(*source, *FindRecipe("int4"), kLimit);
   ASSERT_OK(layout);
@@ -44,7 +32,7 @@ TEST(MlxTarget, ShardsEndBeforeTheLimitAndKeepAWeightTogether) {
 }
 
 TEST(MlxTarget, OneShardIsCalledModel) {
-  const auto layout = PlanMlx(*Demo(), *FindRecipe("bf16"));
+  const auto layout = PlanMlx(*OpenDemo(), *FindRecipe("bf16"));
   ASSERT_OK(layout);
   EXPECT_GT(FileOf(*layout, "model.safetensors").size, 7'900'000u);
   EXPECT_EQ(FileOf(*layout, "config.json").fixed[0].bytes.find("quantization"), std::string::npos);

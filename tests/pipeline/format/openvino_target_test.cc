@@ -5,33 +5,21 @@
 
 #include <map>
 
-#include "common/base/file.h"
-#include "pipeline/format/open_model.h"
 #include "pipeline/format/openvino/ir_file.h"
 #include "pipeline/format/openvino/ir_graph.h"
+#include "tests/pipeline/format/demo_layout.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
-std::unique_ptr<ModelSource> DemoIr() {
-  return *OpenModel(RealFileSystem(), fs::path(QUANTFLEET_SOURCE_DIR) / "tests/data/demo-model");
-}
-
-const OutputFile& IrFile(const TargetLayout& layout, std::string_view path) {
-  for (const OutputFile& file : layout.files)
-    if (file.path == path) return file;
-  ADD_FAILURE() << path << " is not there";
-  return layout.files.front();
-}
-
 TEST(OpenVinoTarget, EveryPlaceHasAConstantThatPointsThere) {
-  const auto source = DemoIr();
+  const auto source = OpenDemo();
   const auto layout = PlanOpenVino(*source, *FindRecipe("int4"));
   ASSERT_OK(layout);
-  const OutputFile& bin = IrFile(*layout, "openvino_model.bin");
+  const OutputFile& bin = FileOf(*layout, "openvino_model.bin");
   const auto constants =
-      ReadIrConstants(IrFile(*layout, "openvino_model.xml").fixed[0].bytes, "openvino_model.xml", bin.size);
+      ReadIrConstants(FileOf(*layout, "openvino_model.xml").fixed[0].bytes, "openvino_model.xml", bin.size);
   ASSERT_OK(constants);
   std::map<uint64_t, const IrConstant*> at;
   for (const IrConstant& constant : *constants) {
@@ -60,11 +48,11 @@ TEST(OpenVinoTarget, EveryPlaceHasAConstantThatPointsThere) {
 }
 
 TEST(OpenVinoTarget, TheGraphIsSmall) {
-  const auto layout = PlanOpenVino(*DemoIr(), *FindRecipe("fp16"));
+  const auto layout = PlanOpenVino(*OpenDemo(), *FindRecipe("fp16"));
   ASSERT_OK(layout);
-  EXPECT_LT(IrFile(*layout, "openvino_model.xml").size, 512u << 10);
+  EXPECT_LT(FileOf(*layout, "openvino_model.xml").size, 512u << 10);
   // Each number of the graph lies there once.
-  EXPECT_LT(IrFile(*layout, "openvino_model.bin").fixed[0].bytes.size(), 2048u);
+  EXPECT_LT(FileOf(*layout, "openvino_model.bin").fixed[0].bytes.size(), 2048u);
 }
 
 TEST(IrGraph, Broadcasting) {

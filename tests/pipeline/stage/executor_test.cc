@@ -21,14 +21,6 @@ using ::quantfleet::testing::TinyModelOptions;
 using ::quantfleet::testing::WriteTinyModel;
 using ::testing::HasSubstr;
 
-constexpr const char* kRecipes[] = {"f32", "f16", "bf16", "q8_0", "q4_0"};
-
-std::vector<TargetSpec> AllRecipes() {
-  std::vector<TargetSpec> specs;
-  for (const char* recipe : kRecipes) specs.push_back({"gguf", recipe});
-  return specs;
-}
-
 std::vector<std::string> DigestsOf(const ExecutorResult& result) {
   std::vector<std::string> out;
   for (const v1::Manifest& m : result.manifests) out.push_back(ManifestDigest(m).hex());

@@ -19,6 +19,15 @@
 
 namespace quantfleet::pipeline {
 
+// As GGUF: the widest and the narrowest, with each width of block between.
+inline constexpr const char* kRecipes[] = {"f32", "f16", "bf16", "q8_0", "q4_0"};
+
+inline std::vector<TargetSpec> AllRecipes() {
+  std::vector<TargetSpec> specs;
+  for (const char* recipe : kRecipes) specs.push_back({"gguf", recipe});
+  return specs;
+}
+
 // How many are inside at once, and how many were at most.
 class Gauge {
  public:

@@ -12,8 +12,8 @@ namespace quantfleet::pipeline {
 namespace {
 
 constexpr DType kMeasuredTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
-                            DType::kQ6_K, DType::kQ5_K, DType::kQ5_1, DType::kQ5_0,
-                            DType::kQ4_K, DType::kQ4_1, DType::kQ4_0};
+                                    DType::kQ6_K, DType::kQ5_K, DType::kQ5_1, DType::kQ5_0,
+                                    DType::kQ4_K, DType::kQ4_1, DType::kQ4_0};
 
 // A normal number out of uniform ones, the same with every standard library.
 std::vector<float> NormalNumbers(size_t n) {
