@@ -19,6 +19,8 @@ while (($#)); do
   shift
 done
 
+kept=$(mktemp -d)
+trap 'rm -rf "$kept"' EXIT
 passed=0 failed=0 failures=()
 started=$SECONDS
 
@@ -26,12 +28,13 @@ wants() {
   if [[ -n $only ]]; then [[ $only == "$1" ]]; else [[ $1 == unit || $1 == e2e || $full == 1 ]]; fi
 }
 
-# step NAME COMMAND...: runs it, and goes on to the next step whatever came of it, so that one run tells everything.
+# step NAME COMMAND...: runs it, and goes on to the next step whatever came of it, so that one run tells everything. What a step
+# printed is kept, because the last of it is told again at the end when it failed: hours of output hide it otherwise.
 step() {
   local name=$1 at=$SECONDS
   shift
   echo "== $name"
-  if "$@"; then
+  if "$@" 2>&1 | tee "$kept/$name"; then
     passed=$((passed + 1))
     echo "== $name: ok ($((SECONDS - at)) s)"
   else
@@ -44,18 +47,26 @@ build() { cmake --preset "$1" >/dev/null && cmake --build --preset "$1" -- "${@:
 
 unit() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" "${@:2}"; }
 
-# e2e PRESET FILE...: one process per test file, however often it is named, each with its output whole; two more at a time than
-# there are cores, because much of it waits.
+# e2e PRESET FILE...: one process per test file, however often it is named, each with its output whole, the failed ones' last;
+# two more at a time than there are cores, because much of it waits.
 e2e() {
-  local preset=$1 logs=build/$1/e2e
+  local preset=$1 logs=build/$1/e2e file status=0
   shift
   mkdir -p "$logs"
+  rm -f "$logs"/*.failed
   export QUANTFLEET_BIN="$PWD/build/$preset/bin"
   # shellcheck disable=SC2016
   printf '%s\n' "$@" | awk '!seen[$0]++' | xargs -P "$(($(nproc) + 2))" -n 1 sh -c '
     name=$(basename "$1" .py); log=$0/$name.log
     cd tests/e2e && /usr/bin/python3 -W error::ResourceWarning -m unittest -v "$name" >"$OLDPWD/$log" 2>&1
-    status=$?; cat "$OLDPWD/$log"; exit $status' "$logs"
+    if [ $? = 0 ]; then cat "$OLDPWD/$log"; else mv "$OLDPWD/$log" "$OLDPWD/${log%.log}.failed"; fi' "$logs" || status=1
+  for file in "$logs"/*.failed; do
+    [[ -e $file ]] || continue
+    status=1
+    echo "-- $(basename "$file" .failed)"
+    cat "$file"
+  done
+  return "$status"
 }
 
 # Every target for a bounded time, as many at a time as there are cores; what made one fail is kept in build/fuzz.
@@ -127,7 +138,11 @@ wants fuzz && step "fuzz" fuzz
 wants lint && step "lint" lint
 
 echo
+for name in "${failures[@]}"; do
+  echo "== $name: FAILED, and printed at its end"
+  tail -n 100 "$kept/$name"
+done
 echo "run-tests: $((SECONDS - started)) s"
-for name in "${failures[@]:-}"; do [[ -n $name ]] && echo "run-tests: failed: $name"; done
+for name in "${failures[@]}"; do echo "run-tests: failed: $name"; done
 echo "$passed passed, $failed failed"
 ((failed == 0))

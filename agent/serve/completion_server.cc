@@ -26,6 +26,7 @@
 #include "agent/serve/listen_socket.h"
 #include "agent/serve/prepare.h"
 #include "agent/serve/serve_metrics.h"
+#include "common/net/http_text.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -52,13 +53,17 @@ using ConnectionPtr = std::shared_ptr<Connection>;
 struct Exchange {
   explicit Exchange(const asio::any_io_executor& executor) : wake(executor) {}
   asio::steady_timer wake;
-  std::string pending;                   // text that has not been sent
-  std::vector<TokenProbability> tokens;  // those of the pending text
+  struct Piece {
+    std::string text;
+    std::vector<TokenProbability> tokens;
+  };
+  // What has not been sent. Pieces stay apart however late this thread is: many clients count them as tokens.
+  std::vector<Piece> pending;
   std::optional<absl::StatusOr<GenerateResult>> result;
 
   // Until there is text (or, when `whole`, everything) or the end.
   asio::awaitable<void> Wait(bool whole) {
-    while (!result && (whole || (pending.empty() && tokens.empty()))) {
+    while (!result && (whole || pending.empty())) {
       wake.expires_at(asio::steady_timer::time_point::max());
       co_await wake.async_wait(kTuple);
     }
@@ -111,6 +116,7 @@ struct CompletionServer::Impl {
                                      const AnswerHead& head, Exchange& exchange);
   asio::awaitable<bool> Reply(Stream& stream, unsigned version, bool keep_alive, Page page);
   asio::awaitable<bool> ReplyError(Stream& stream, unsigned version, bool keep_alive, const ApiError& error);
+  asio::awaitable<bool> Write(Stream& stream, std::string_view bytes);
   asio::awaitable<void> Linger(Stream& stream);
   void Cancel(Generation& generation);
   ServeCounts Counts() const;
@@ -305,10 +311,9 @@ asio::awaitable<bool> CompletionServer::Impl::Route(const ConnectionPtr& connect
 std::shared_ptr<Exchange> CompletionServer::Impl::Connect(Generation& generation) {
   auto exchange = std::make_shared<Exchange>(io.get_executor());
   generation.on_text = [this, exchange](std::string_view piece, std::span<const TokenProbability> tokens) {
-    asio::post(io, [exchange, text = std::string(piece),
-                    shown = std::vector<TokenProbability>(tokens.begin(), tokens.end())]() mutable {
-      exchange->pending += text;
-      std::ranges::move(shown, std::back_inserter(exchange->tokens));
+    if (piece.empty() && tokens.empty()) return;
+    asio::post(io, [exchange, added = Exchange::Piece{std::string(piece), {tokens.begin(), tokens.end()}}]() mutable {
+      exchange->pending.push_back(std::move(added));
       exchange->wake.cancel();
     });
   };
@@ -375,23 +380,18 @@ asio::awaitable<bool> CompletionServer::Impl::StreamAnswer(Stream& stream, const
   response.set(http::field::cache_control, "no-cache");
   response.keep_alive(chunked && request.keep_alive() && !draining);
   response.chunked(chunked);
-  http::response_serializer<http::empty_body> serializer(response);
-  stream.expires_after(options.write_timeout);
-  auto [header_error, header_size] = co_await http::async_write_header(stream, serializer, kTuple);
-  if (header_error) co_return false;
-
+  std::string bytes = net::HttpText(response);
   bool first = true, last = false;
   while (!last) {
     stream.expires_never();
     co_await exchange.Wait(/*whole=*/false);
     last = exchange.result.has_value();
     std::string events;
-    if (!exchange.pending.empty() || !exchange.tokens.empty()) {
-      events = "data: " + RenderPiece(head, exchange.pending, exchange.tokens, first) + "\n\n";
-      exchange.pending.clear();
-      exchange.tokens.clear();
+    for (const Exchange::Piece& piece : exchange.pending) {
+      events += "data: " + RenderPiece(head, piece.text, piece.tokens, first) + "\n\n";
       first = false;
     }
+    exchange.pending.clear();
     if (last && exchange.result->ok()) {
       const GenerateResult& result = **exchange.result;
       if (first) events += "data: " + RenderPiece(head, "", {}, true) + "\n\n";
@@ -401,19 +401,11 @@ asio::awaitable<bool> CompletionServer::Impl::StreamAnswer(Stream& stream, const
       events += "data: " + RenderError(ToApiError(exchange.result->status())) + "\n\n";
     }
     if (last) events += "data: [DONE]\n\n";
-    stream.expires_after(options.write_timeout);
-    error_code error;
-    if (chunked) {
-      std::tie(error, std::ignore) =
-          co_await asio::async_write(stream, http::make_chunk(asio::buffer(events)), kTuple);
-    } else {
-      std::tie(error, std::ignore) = co_await asio::async_write(stream, asio::buffer(events), kTuple);
-    }
-    if (error) co_return false;
-  }
-  if (chunked) {
-    auto [error, size] = co_await asio::async_write(stream, http::make_chunk_last(), kTuple);
-    if (error) co_return false;
+    bytes += chunked ? fmt::format("{:x}\r\n{}\r\n", events.size(), events) : events;
+    if (last && chunked) bytes += "0\r\n\r\n";
+    const bool sent = co_await Write(stream, bytes);
+    if (!sent) co_return false;
+    bytes.clear();
   }
   co_return true;
 }
@@ -421,22 +413,27 @@ asio::awaitable<bool> CompletionServer::Impl::StreamAnswer(Stream& stream, const
 asio::awaitable<bool> CompletionServer::Impl::Reply(Stream& stream, unsigned version, bool keep_alive,
                                                     Page page) {
   ++counts.requests[page.status];
-  http::response<http::string_body> response(static_cast<http::status>(page.status),
-                                             version < 10 ? 11 : version);
+  http::response<http::empty_body> response(static_cast<http::status>(page.status),
+                                            version < 10 ? 11 : version);
   response.set(http::field::content_type, page.type);
   if (page.status == 429 || page.status == 503) response.set(http::field::retry_after, "1");
   response.keep_alive(keep_alive && !draining);
-  response.body() = std::move(page.body);
-  response.prepare_payload();
-  stream.expires_after(options.write_timeout);
-  auto [error, size] = co_await http::async_write(stream, response, kTuple);
-  co_return !error && keep_alive;
+  response.content_length(page.body.size());
+  const std::string bytes = net::HttpText(response) + page.body;
+  const bool sent = co_await Write(stream, bytes);
+  co_return sent && keep_alive;
 }
 
 asio::awaitable<bool> CompletionServer::Impl::ReplyError(Stream& stream, unsigned version, bool keep_alive,
                                                          const ApiError& error) {
   Page page{error.http, RenderError(error)};
   co_return co_await Reply(stream, version, keep_alive, std::move(page));
+}
+
+asio::awaitable<bool> CompletionServer::Impl::Write(Stream& stream, std::string_view bytes) {
+  stream.expires_after(options.write_timeout);
+  auto [error, size] = co_await asio::async_write(stream, asio::buffer(bytes.data(), bytes.size()), kTuple);
+  co_return !error;
 }
 
 // Closing while the client still sends would reset the connection, and the answer with it.

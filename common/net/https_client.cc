@@ -4,12 +4,14 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
 
 #include <charconv>
 
+#include "common/net/http_text.h"
 #include "common/net/server_check.h"
 #include "common/trust/openssl_handles.h"
 
@@ -103,12 +105,18 @@ struct HttpsClient::Impl {
     return self.server_status.ok() ? 1 : 0;
   }
 
+  // One type for all operations: each other one would be compiled through all of Asio again.
+  struct Done {
+    error_code* result;
+    void operator()(error_code error, auto&&...) const { *result = error; }
+  };
+
   // Runs one asynchronous operation to its end: how a blocking call gets a deadline.
   template <typename Start>
   error_code Await(std::chrono::milliseconds timeout, Start start) {
     error_code result = asio::error::operation_aborted;
     beast::get_lowest_layer(*stream).expires_after(timeout);
-    start([&result](error_code error, auto&&...) { result = error; });
+    start(Done{&result});
     io.restart();
     io.run();
     return result;
@@ -125,14 +133,14 @@ struct HttpsClient::Impl {
 
     stream = std::make_unique<Stream>(io, tls);
     if (asio::ip::make_address(to.host, error); error) SSL_set_tlsext_host_name(stream->native_handle(), to.host.c_str());
-    error = Await(timeout, [&](auto done) {
-      beast::get_lowest_layer(*stream).async_connect(endpoints, std::move(done));
+    error = Await(timeout, [&](Done done) {
+      beast::get_lowest_layer(*stream).async_connect(endpoints, done);
     });
     if (error) return Fail("connecting", error);
     beast::get_lowest_layer(*stream).socket().set_option(asio::ip::tcp::no_delay(true), error);
     // A server that ends the handshake before its certificate is looked at has not been refused by us.
     server_status = absl::OkStatus();
-    error = Await(timeout, [&](auto done) { stream->async_handshake(asio::ssl::stream_base::client, std::move(done)); });
+    error = Await(timeout, [&](Done done) { stream->async_handshake(asio::ssl::stream_base::client, done); });
     if (!server_status.ok()) {
       Close();
       return Annotate(server_status, address);
@@ -162,14 +170,15 @@ struct HttpsClient::Impl {
     request.set(http::field::host, address);
     request.set(http::field::user_agent, "quantfleet/" QUANTFLEET_VERSION);
     if (first > 0) request.set(http::field::range, fmt::format("bytes={}-", first));
+    const std::string bytes = HttpText(request);
     for (bool reused = stream != nullptr;; reused = false) {
       if (!reused) QF_RETURN_IF_ERROR(Connect(timeout));
       parser.emplace();
       parser->body_limit(boost::none);  // counted by the caller
       parser->header_limit(16 << 10);
-      error_code error = Await(timeout, [&](auto done) { http::async_write(*stream, request, std::move(done)); });
+      error_code error = Await(timeout, [&](Done done) { asio::async_write(*stream, asio::buffer(bytes), done); });
       if (!error)
-        error = Await(timeout, [&](auto done) { http::async_read_header(*stream, buffer, *parser, std::move(done)); });
+        error = Await(timeout, [&](Done done) { http::async_read_header(*stream, buffer, *parser, done); });
       if (!error) return absl::OkStatus();
       const absl::Status failure = Fail(target, error);
       if (!reused || parser->got_some() || error == beast::error::timeout) return failure;
@@ -187,7 +196,7 @@ struct HttpsClient::Impl {
       body.size = piece.size();
       body.more = true;
       error_code error =
-          Await(timeout, [&](auto done) { http::async_read_some(*stream, buffer, parser, std::move(done)); });
+          Await(timeout, [&](Done done) { http::async_read_some(*stream, buffer, parser, done); });
       if (error == http::error::need_buffer) error = {};
       ByteSpan got = ByteSpan(piece).first(piece.size() - body.size);
       const size_t unwanted = static_cast<size_t>(std::min<uint64_t>(skip, got.size()));

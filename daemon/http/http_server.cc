@@ -19,6 +19,7 @@
 #include <set>
 #include <thread>
 
+#include "common/net/http_text.h"
 #include "common/trust/openssl_handles.h"
 #include "daemon/http/answer.h"
 #include "daemon/http/tls_context.h"
@@ -65,6 +66,7 @@ struct HttpServer::Impl {
   absl::Status Authorize(Connection& c);
   asio::awaitable<bool> Send(Connection& c, const http::request<http::empty_body>& request, Answer answer);
   asio::awaitable<bool> SendFile(Connection& c, const Answer& answer);
+  asio::awaitable<bool> Write(Connection& c, std::string_view bytes);
   Traffic TrafficNow() const;
   void CloseAll(bool also_answering);
   void Run();
@@ -225,7 +227,7 @@ Answer HttpServer::Impl::Blob(Connection& c, const http::request<http::empty_bod
 
 asio::awaitable<bool> HttpServer::Impl::Send(Connection& c, const http::request<http::empty_body>& request,
                                              Answer answer) {
-  http::response<http::string_body> response(static_cast<http::status>(answer.status), request.version() == 10 ? 10 : 11);
+  http::response<http::empty_body> response(static_cast<http::status>(answer.status), request.version() == 10 ? 10 : 11);
   response.set(http::field::server, kServerName);
   response.set(http::field::content_type, answer.type);
   response.keep_alive(request.keep_alive() && !c.close);
@@ -245,42 +247,38 @@ asio::awaitable<bool> HttpServer::Impl::Send(Connection& c, const http::request<
   const bool with_body = request.method() != http::verb::head && answer.status != 304;
   if (answer.status != 304)
     response.content_length(answer.file ? answer.length : answer.body.size());
-  if (with_body && !answer.file) response.body() = std::move(answer.body);
   {
     std::lock_guard lock(mutex);
     ++traffic.requests[answer.status];
   }
-
-  http::response_serializer<http::string_body> serializer(response);
-  beast::get_lowest_layer(c.stream).expires_after(options.write_timeout);
-  if (!answer.file && with_body) {
-    auto [error, bytes] = co_await http::async_write(c.stream, serializer, kUse);
-    (void)bytes;
-    co_return !error;
-  }
-  auto [error, bytes] = co_await http::async_write_header(c.stream, serializer, kUse);
-  (void)bytes;
-  if (error) co_return false;
-  // Not `!with_body || co_await ...`: g++ 12 evaluates the right side anyway.
-  if (with_body) co_return co_await SendFile(c, answer);
-  co_return true;
+  std::string bytes = net::HttpText(response);
+  if (with_body && !answer.file) bytes += answer.body;
+  const bool sent = co_await Write(c, bytes);
+  // Not `sent && co_await ...`: g++ 12 evaluates the right side anyway.
+  if (sent && with_body && answer.file) co_return co_await SendFile(c, answer);
+  co_return sent;
 }
 
 asio::awaitable<bool> HttpServer::Impl::SendFile(Connection& c, const Answer& answer) {
-  Bytes piece(static_cast<size_t>(std::min<uint64_t>(kPiece, answer.length)));
+  std::string piece(static_cast<size_t>(std::min<uint64_t>(kPiece, answer.length)), '\0');
   for (uint64_t done = 0; done < answer.length;) {
-    const MutableBytes part = MutableBytes(piece).first(std::min<size_t>(piece.size(), answer.length - done));
+    const size_t size = std::min<size_t>(piece.size(), answer.length - done);
     // Too late for an error's status: the length was promised, so the connection is cut.
-    if (!answer.file->ReadAt(answer.first + done, part).ok()) co_return false;
-    beast::get_lowest_layer(c.stream).expires_after(options.write_timeout);
-    auto [error, bytes] = co_await asio::async_write(c.stream, asio::buffer(part.data(), part.size()), kUse);
-    (void)bytes;
-    if (error) co_return false;
-    done += part.size();
+    if (!answer.file->ReadAt(answer.first + done, std::as_writable_bytes(std::span(piece)).first(size)).ok()) co_return false;
+    const bool sent = co_await Write(c, std::string_view(piece).substr(0, size));
+    if (!sent) co_return false;
+    done += size;
     std::lock_guard lock(mutex);
-    traffic.blob_bytes += part.size();
+    traffic.blob_bytes += size;
   }
   co_return true;
+}
+
+asio::awaitable<bool> HttpServer::Impl::Write(Connection& c, std::string_view bytes) {
+  beast::get_lowest_layer(c.stream).expires_after(options.write_timeout);
+  auto [error, size] = co_await asio::async_write(c.stream, asio::buffer(bytes.data(), bytes.size()), kUse);
+  (void)size;
+  co_return !error;
 }
 
 HttpServer::Traffic HttpServer::Impl::TrafficNow() const {
