@@ -12,21 +12,12 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import BIN, DEMO, HELD_OUT, ROOT, SHARED, SLOW, run, run_json
+from harness import BIN, DEMO, HELD_OUT, SHARED, run, run_json
+from llama_cpp import JUDGES, NODE, llama_cpp
 
-JUDGES = ROOT / "tests/judges"
-NODE = JUDGES / "node_modules/.bin/node"
 RECIPES = ["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q5_0", "q4_1", "q4_0"]
 TYPES = ["f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"]
 WEIGHABLE = TYPES[3:]
-
-
-def llama_cpp(model, *args):
-    done = subprocess.run([NODE, JUDGES / "llama_cpp.mjs", model, *map(str, args)], capture_output=True, text=True,
-                          timeout=600, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise AssertionError(f"llama.cpp on {model}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 @unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")

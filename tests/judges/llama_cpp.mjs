@@ -4,6 +4,7 @@
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F | --tokens-file F [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T    [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf bench    --prompt-tokens N --max-tokens N [--rounds N]
+//   node_modules/.bin/node llama_cpp.mjs
 //
 // Prints one line of JSON: token ids (no BOS; for a JSON array of texts an array of them), {tokens, mean_nll, ppl}
 // {text, ids, stopped} or {prompt_tokens_per_second, tokens_per_second} (medians of the rounds).
@@ -11,8 +12,12 @@
 // nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
 // where the model asks for one and counts among `tokens`. A tokens file is a JSON array of ids, taken as
 // it is. Exit status: 0 done, 1 the judge could not do it, 2 wrong usage.
+//
+// Without arguments it answers as long as it is asked: each line of its input is a JSON array of the arguments above, each
+// answer a line {"said": ...} or {"error": "..."}. A start takes more than most questions do.
 
 import {readFile} from "node:fs/promises";
+import {createInterface} from "node:readline";
 import {parseArgs} from "node:util";
 import {getLlama} from "node-llama-cpp";
 
@@ -79,19 +84,32 @@ function required(value, option, command) {
     return value;
 }
 
-async function loadModel(path, {vocabOnly, threads}) {
-    const llama = await getLlama({
-        gpu: false,
-        build: "never",
-        skipDownload: true,
-        progressLogs: false,
-        maxThreads: threads,
-        // stdout is for the result alone.
-        logger: (level, message) => {
-            process.stderr.write(`llama.cpp ${level}: ${message.trimEnd()}\n`);
-        }
-    });
-    return await llama.loadModel({modelPath: path, vocabOnly});
+const llamas = new Map();  // by their number of threads
+
+async function llamaWith(threads) {
+    if (!llamas.has(threads)) {
+        llamas.set(threads, await getLlama({
+            gpu: false,
+            build: "never",
+            skipDownload: true,
+            progressLogs: false,
+            maxThreads: threads,
+            // stdout is for the result alone.
+            logger: (level, message) => {
+                process.stderr.write(`llama.cpp ${level}: ${message.trimEnd()}\n`);
+            }
+        }));
+    }
+    return llamas.get(threads);
+}
+
+async function withModel({model: path, threads}, use, vocabOnly = false) {
+    const model = await (await llamaWith(threads)).loadModel({modelPath: path, vocabOnly});
+    try {
+        return await use(model);
+    } finally {
+        await model.dispose();
+    }
 }
 
 async function openSequence(model, threads) {
@@ -109,10 +127,8 @@ function withBos(model, ids) {
 async function tokenize(options) {
     const path = options.textsFile ?? required(options.textFile, "text-file", "tokenize");
     const text = await readFile(path, "utf8");
-    const model = await loadModel(options.model, {vocabOnly: true, threads: options.threads});
-    if (options.textsFile !== undefined)
-        return JSON.parse(text).map((one) => model.tokenize(one, false));
-    return model.tokenize(text, false);
+    return await withModel(options, (model) => options.textsFile === undefined ?
+        model.tokenize(text, false) : JSON.parse(text).map((one) => model.tokenize(one, false)), true);
 }
 
 async function sequenceToJudge(model, options) {
@@ -122,11 +138,10 @@ async function sequenceToJudge(model, options) {
     return withBos(model, model.tokenize(text, false));
 }
 
-async function nll(options) {
+async function nll(model, options) {
     const limit = options.maxTokens ?? CONTEXT;
     if (limit > CONTEXT)
         throw new UsageError(`--max-tokens is at most ${CONTEXT}, the judge's context`);
-    const model = await loadModel(options.model, {threads: options.threads});
     const ids = (await sequenceToJudge(model, options)).slice(0, limit);
     if (ids.length < 2)
         throw new Error("the text has fewer than two tokens: there is nothing to predict");
@@ -149,9 +164,8 @@ async function nll(options) {
     return {tokens: ids.length, mean_nll: mean, ppl: Math.exp(mean)};
 }
 
-async function greedy(options) {
+async function greedy(model, options) {
     const prompt = required(options.prompt, "prompt", "greedy");
-    const model = await loadModel(options.model, {threads: options.threads});
     let input = withBos(model, model.tokenize(prompt, false));
     const limit = Math.min(options.maxTokens ?? CONTEXT, CONTEXT - input.length);
     if (limit < 1)
@@ -180,8 +194,7 @@ function median(values) {
 }
 
 // Made-up ids, the logits of each last one taken, nothing sampled: what `quantfleet-agent bench` measures too.
-async function bench(options) {
-    const model = await loadModel(options.model, {threads: options.threads});
+async function bench(model, options) {
     const sequence = await openSequence(model, options.threads);
     const ask = {generateNext: {token: true, options: {temperature: 0}}};
     const ids = (count, from) => Array.from({length: count}, (_, i) => 100 + (from + i) * 37 % 30000);
@@ -202,15 +215,31 @@ async function bench(options) {
     return {prompt_tokens_per_second: median(promptRates), tokens_per_second: median(rates)};
 }
 
-const COMMANDS = {tokenize, nll, greedy, bench};
+const onModel = (command) => (options) => withModel(options, (model) => command(model, options));
+const COMMANDS = {tokenize, nll: onModel(nll), greedy: onModel(greedy), bench: onModel(bench)};
+
+async function answer(args) {
+    const options = parseCommandLine(args);
+    const run = COMMANDS[options.command];
+    if (run === undefined)
+        throw new UsageError(`no subcommand "${options.command}"`);
+    return await run(options);
+}
+
+async function answerAll() {
+    for await (const line of createInterface({input: process.stdin})) {
+        const said = await answer(JSON.parse(line)).then((said) => ({said}), (error) => ({error: error.message}));
+        process.stdout.write(JSON.stringify(said) + "\n");
+    }
+    return 0;
+}
 
 async function main() {
+    const args = process.argv.slice(2);
+    if (args.length === 0)
+        return await answerAll();
     try {
-        const options = parseCommandLine(process.argv.slice(2));
-        const run = COMMANDS[options.command];
-        if (run === undefined)
-            throw new UsageError(`no subcommand "${options.command}"`);
-        process.stdout.write(JSON.stringify(await run(options)) + "\n");
+        process.stdout.write(JSON.stringify(await answer(args)) + "\n");
         return 0;
     } catch (error) {
         process.stderr.write(`llama_cpp.mjs: ${error.message}\n`);

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from functools import lru_cache
+from itertools import groupby
 
 CL100K = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
           r"|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -25,17 +26,20 @@ PRE_TOKENIZERS = {"llama-bpe": (CL100K, True), "dbrx": (CL100K, False), "gpt-4o"
 
 
 @lru_cache(maxsize=None)
+def category_runs():
+    """(category, first, last) of neighbours in Unicode that share one."""
+    runs, first = [], 0
+    for category, codes in groupby(map(unicodedata.category, map(chr, range(0x110000)))):
+        last = first + sum(1 for _ in codes) - 1
+        runs.append((category, first, last))
+        first = last + 1
+    return runs
+
+
+@lru_cache(maxsize=None)
 def char_ranges(category):
     """The inside of a character class that matches \\p{category}."""
-    out, first = [], None
-    for code in range(0x110000 + 1):
-        inside = code < 0x110000 and unicodedata.category(chr(code)).startswith(category)
-        if inside and first is None:
-            first = code
-        elif not inside and first is not None:
-            out.append(f"\\U{first:08x}-\\U{code - 1:08x}")
-            first = None
-    return "".join(out)
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for kind, first, last in category_runs() if kind.startswith(category))
 
 
 @lru_cache(maxsize=None)
@@ -84,6 +88,7 @@ def merge_pair(word, pair):
     return out
 
 
+@lru_cache(maxsize=None)
 def train_merges(lines, count):
     """Merges of the most frequent neighbours, whatever they are: they run across the borders that a
     pre-tokenizer draws, so that another pre-tokenizer gives other tokens."""
@@ -96,7 +101,7 @@ def train_merges(lines, count):
         best = min(pairs, key=lambda p: (-pairs[p], p))
         merges.append(best)
         words = [merge_pair(word, best) for word in words]
-    return merges
+    return tuple(merges)
 
 
 class ByteBpe:

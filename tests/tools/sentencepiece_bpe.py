@@ -13,7 +13,7 @@ def pieces(lines, merges, control=()):
     out = [("<unk>", 0.0, UNKNOWN), ("<s>", 0.0, CONTROL), ("</s>", 0.0, CONTROL)]
     out += [(text, 0.0, CONTROL) for text in control]
     out += [(f"<0x{b:02X}>", 0.0, BYTE) for b in range(256)]
-    marked = [SPACE + line.replace(" ", SPACE) for line in lines]
+    marked = tuple(SPACE + line.replace(" ", SPACE) for line in lines)
     texts = ["".join(m) for m in train_merges(marked, merges)]
     texts += sorted({c for line in marked for c in line} - {"\n"})
     return out + [(t, float(-i), NORMAL) for i, t in enumerate(dict.fromkeys(texts))]
