@@ -27,8 +27,10 @@ std::vector<std::string> RecipeNames(std::string_view format) {
 }
 
 bool HasRecipe(std::string_view format, std::string_view name) {
+  const auto recipe = FindRecipe(name);
+  if (!recipe.ok() || (!recipe->base.empty() && format != "onnx")) return false;
   const std::vector<std::string> names = RecipeNames(format);
-  return std::ranges::find(names, name) != names.end();
+  return std::ranges::find(names, recipe->base.empty() ? recipe->name : recipe->base) != names.end();
 }
 
 std::string ListTargets() {
@@ -36,7 +38,7 @@ std::string ListTargets() {
   for (const std::string_view format : kFormats)
     for (const std::string& name : RecipeNames(format))
       list += fmt::format("{}{}:{}", list.empty() ? "" : ", ", format, name);
-  return list;
+  return list + fmt::format("; onnx:int8 and onnx:int4 also with {}, as onnx:int4-g128-asym", kRecipeOptions);
 }
 
 absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec, bool has_importance) {

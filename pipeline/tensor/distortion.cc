@@ -1,6 +1,32 @@
 #include "pipeline/tensor/distortion.h"
 
 namespace quantfleet::pipeline {
+namespace {
+
+double OfGroups(DType to) {
+  const std::optional<GroupScheme> scheme = GroupSchemeOf(to);
+  if (!scheme) return 0;
+  struct Errors {
+    GroupZero zero;
+    double of32, of64, of128;  // of 4 bits
+    double wide32, wide64, wide128;
+  };
+  constexpr Errors kErrors[] = {
+      {GroupZero::kMiddle, 0.0859, 0.0949, 0.1033, 0.00535, 0.00535, 0.00535},
+      {GroupZero::kPoint, 0.0807, 0.0910, 0.1006, 0.00535, 0.00535, 0.00535},
+      {GroupZero::kBias, 0.0807, 0.0909, 0.1006, 0.00535, 0.00535, 0.00535},
+  };
+  for (const Errors& e : kErrors) {
+    if (e.zero != scheme->zero) continue;
+    const bool wide = scheme->bits == 8;
+    if (scheme->elements == 32) return wide ? e.wide32 : e.of32;
+    if (scheme->elements == 64) return wide ? e.wide64 : e.of64;
+    return wide ? e.wide128 : e.of128;
+  }
+  return 0;
+}
+
+}  // namespace
 
 double ExpectedError(DType from, DType to) {
   if (from == to || to == DType::kF32 || (from == DType::kBF16 && to == DType::kF16)) return 0;
@@ -28,7 +54,7 @@ double ExpectedError(DType from, DType to) {
     case DType::kQ4_0:
       return 0.0859;
   }
-  return 0;
+  return OfGroups(to);
 }
 
 }  // namespace quantfleet::pipeline

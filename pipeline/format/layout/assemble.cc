@@ -49,6 +49,18 @@ std::vector<OutputTensor> FusePieces(const ModelDescription& model,
   return tensors;
 }
 
+absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DType dtype) {
+  if (Divides(dtype, tensor.cols)) return absl::OkStatus();
+  const int64_t group = Info(dtype).block_elements;
+  const std::string smaller = tensor.cols % 64 == 0 && group == 128 ? "groups of 64 (-g64)"
+                              : tensor.cols % 32 == 0               ? "groups of 32 (without -g)"
+                                                                    : fmt::format("{}:fp16", format);
+  return InvalidArgument(
+      "tensor '{}': rows of {} do not divide into groups of {}; take {}, or keep it at half precision (--tensor-type "
+      "role:{}=f16)",
+      tensor.name, tensor.cols, group, smaller, Name(tensor.roles.front()));
+}
+
 PlannedFile WholeFile(std::string path, std::string content) {
   const uint64_t size = content.size();
   return {{std::move(path), size, {{0, std::move(content)}}}, {}};

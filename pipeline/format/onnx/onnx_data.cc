@@ -7,6 +7,7 @@ namespace quantfleet::pipeline {
 int OnnxType(DType dtype, Part part) {
   switch (part) {
     case Part::kCodes:
+    case Part::kZeroPoints:
       return onnx::TensorProto::UINT8;
     case Part::kSignedCodes:
       return onnx::TensorProto::INT8;

@@ -10,7 +10,6 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr int64_t kGroup = 32;  // the blocks of our codes
 // The tables are known when planning, so they lie in memory then.
 constexpr int64_t kMaxTableValues = int64_t{16} << 20;
 
@@ -138,16 +137,23 @@ class Decoder {
                 {"sin_cache"});
   }
 
-  // Codes and scales of a quantized weight: the names of both.
-  std::pair<std::string, std::string> Quantized(const OnnxTensor& t) {
+  // What a quantized weight consists of: names of initializers, and the size of a group.
+  struct Codes {
+    std::string codes, scales, zero_points;  // the last is empty around the middle, which is the operators' default
+    int64_t group;
+  };
+  Codes Quantized(const OnnxTensor& t) {
     const int64_t rows = t.is.rows, cols = t.is.cols, bits = CodeBits(t.dtype);
-    std::string codes = t.is.name + ".codes", scales = t.is.name + ".scales";
-    if (!data_.Has(codes)) {
-      data_.AddPart(codes, t.is, t.dtype, Part::kCodes, {rows, cols * bits / 8});
-      data_.AddPart(scales, t.is, t.dtype, float_ == DType::kF16 ? Part::kScales : Part::kScales32,
-                    {rows, cols / kGroup});
-    }
-    return {std::move(codes), std::move(scales)};
+    Codes out{t.is.name + ".codes", t.is.name + ".scales", "", Info(t.dtype).block_elements};
+    if (HasPart(t.dtype, Part::kZeroPoints)) out.zero_points = t.is.name + ".zero_points";
+    if (data_.Has(out.codes)) return out;
+    data_.AddPart(out.codes, t.is, t.dtype, Part::kCodes, {rows, cols * bits / 8});
+    data_.AddPart(out.scales, t.is, t.dtype, float_ == DType::kF16 ? Part::kScales : Part::kScales32,
+                  {rows, cols / out.group});
+    if (!out.zero_points.empty())
+      data_.AddPart(out.zero_points, t.is, t.dtype, Part::kZeroPoints,
+                    {rows, PartRowBytes(Part::kZeroPoints, t.dtype, cols)});
+    return out;
   }
 
   // A float weight as it is stored.
@@ -170,11 +176,13 @@ class Decoder {
           graph_.Node("Gather", "embedding/rows", {Stored(t), "input_ids"}, {{"axis", int64_t{0}}});
       return ToFloat(t, "embedding", std::move(rows));
     }
-    const auto [codes, scales] = Quantized(t);
-    return graph_.Contrib("GatherBlockQuantized", "embedding", {codes, "input_ids", scales},
+    const Codes w = Quantized(t);
+    std::vector<std::string> inputs{w.codes, "input_ids", w.scales};
+    if (!w.zero_points.empty()) inputs.push_back(w.zero_points);
+    return graph_.Contrib("GatherBlockQuantized", "embedding", std::move(inputs),
                           {{"gather_axis", int64_t{0}},
                            {"quantize_axis", int64_t{1}},
-                           {"block_size", kGroup},
+                           {"block_size", w.group},
                            {"bits", int64_t{CodeBits(t.dtype)}}});
   }
 
@@ -184,15 +192,17 @@ class Decoder {
       const std::string turned = graph_.Node("Transpose", name + "/transposed", {weight});
       return graph_.Node("MatMul", name, {x, turned});
     }
-    const auto [codes, scales] = Quantized(t);
-    const int64_t bits = CodeBits(t.dtype), blocks = t.is.cols / kGroup;
+    const Codes w = Quantized(t);
+    const int64_t bits = CodeBits(t.dtype), blocks = t.is.cols / w.group;
     const std::string blocked = t.is.name + ".blocks";
-    if (!data_.Has(blocked)) data_.AddView(blocked, codes, {t.is.rows, blocks, kGroup * bits / 8});
-    return graph_.Contrib("MatMulNBits", name, {x, blocked, scales},
+    if (!data_.Has(blocked)) data_.AddView(blocked, w.codes, {t.is.rows, blocks, w.group * bits / 8});
+    std::vector<std::string> inputs{x, blocked, w.scales};
+    if (!w.zero_points.empty()) inputs.push_back(w.zero_points);
+    return graph_.Contrib("MatMulNBits", name, std::move(inputs),
                           {{"K", t.is.cols},
                            {"N", t.is.rows},
                            {"bits", bits},
-                           {"block_size", kGroup},
+                           {"block_size", w.group},
                            {"accuracy_level", int64_t{0}}});
   }
 

@@ -8,7 +8,7 @@ namespace quantfleet::pipeline {
 
 struct OnnxTensor {
   OutputTensor is;
-  DType dtype;  // F32, F16, Q8_0, Q4_0
+  DType dtype;  // F32, F16, or one with signed codes or zero points
 };
 
 // The name that a tensor has in the graph; q, k and v are one.

@@ -17,16 +17,12 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
   const std::string_view role = Name(tensor.roles.front());
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
-  if (asked != DType::kQ8_0 && asked != DType::kQ4_0)
+  if (!HasPart(asked, Part::kSignedCodes) && !HasPart(asked, Part::kZeroPoints))
     return InvalidArgument(
-        "tensor '{}': onnx holds f32, f16, q8_0 and q4_0, not {}: take one of them (--tensor-type "
-        "role:{}=q8_0)",
+        "tensor '{}': onnx holds f32, f16, q8_0, q4_0 and groups around the middle or a point (i4_g128, u4_g128), not {}: "
+        "take one of them (--tensor-type role:{}=q8_0)",
         tensor.name, Info(asked).name, role);
-  if (!Divides(asked, tensor.cols))
-    return InvalidArgument(
-        "tensor '{}': rows of {} do not divide into blocks of {}; keep it at half precision "
-        "(--tensor-type role:{}=f16) or take onnx:fp16",
-        tensor.name, tensor.cols, Info(asked).block_elements, role);
+  QF_RETURN_IF_ERROR(CheckGroups("onnx", tensor, asked));
   return asked;
 }
 
