@@ -54,7 +54,7 @@ std::optional<Recipe> WithOptions(std::string_view name) {
   Recipe recipe{.name = std::string(name),
                 .body = GroupType({wide ? 8 : 4, group, zero}),
                 .head = GroupType({8, group, zero})};
-  recipe.changes.pure = Take("-pure", rest);
+  recipe.changes.pure = !wide && Take("-pure", rest);  // int8's head has its body's type anyway
   recipe.base = name.substr(0, 4);
   return rest.empty() ? std::optional(std::move(recipe)) : std::nullopt;
 }

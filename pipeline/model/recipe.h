@@ -60,7 +60,7 @@ const std::vector<Recipe>& Recipes();         // llama-quantize's, for GGUF
 const std::vector<Recipe>& RuntimeRecipes();  // fp32, fp16, bf16, int8, int4: for other runtimes' formats
 
 // The options of int8 and int4, each at most once and in this order, so that a recipe has one spelling.
-inline constexpr std::string_view kRecipeOptions = "-g64 or -g128, -asym, -pure";
+inline constexpr std::string_view kRecipeOptions = "-g64 or -g128, -asym, and of int4 -pure";
 
 // A recipe's name becomes a folder's: 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a letter or
 // digit.
