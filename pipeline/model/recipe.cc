@@ -136,8 +136,11 @@ const std::vector<Recipe>& Recipes() {
 const std::vector<Recipe>& RuntimeRecipes() {
   // An int4 head makes some models repeat themselves, so it keeps 8 bits.
   static const std::vector<Recipe> recipes{
-      {"fp32", DType::kF32, DType::kF32},   {"fp16", DType::kF16, DType::kF16},
-      {"bf16", DType::kBF16, DType::kBF16}, {"int8", DType::kQ8_0, DType::kQ8_0},
+      {"fp32", DType::kF32, DType::kF32},
+      {"fp16", DType::kF16, DType::kF16},
+      {"bf16", DType::kBF16, DType::kBF16},
+      {.name = "int8-qdq", .body = DType::kQ8_0, .head = DType::kQ8_0, .standard_operators = true},
+      {"int8", DType::kQ8_0, DType::kQ8_0},
       {"int4", DType::kQ4_0, DType::kQ8_0},
   };
   return recipes;
@@ -153,7 +156,8 @@ absl::StatusOr<Recipe> FindRecipe(std::string_view name) {
     }
   }
   if (std::optional<Recipe> recipe = WithOptions(name)) return *std::move(recipe);
-  return NotFound("there is no recipe '{}'; the recipes are {}, the last two also with {}", name, known, kRecipeOptions);
+  return NotFound("there is no recipe '{}'; the recipes are {}, the last two also with {}", name, known,
+                  kRecipeOptions);
 }
 
 bool ValidRecipeName(std::string_view name) {

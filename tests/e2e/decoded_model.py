@@ -27,8 +27,8 @@ def kept(kind, cols, raw):
 
 
 def decoded_model(source, folder, body, head, tied):
-    """Writes the folder: matrices as `body` keeps them, the head (or the tied embedding) as `head` does, norms and biases
-    as they are."""
+    """Writes the folder: matrices as `body` keeps them, the head (or the tied embedding) as `head` does, norms and
+    biases as they are."""
     shutil.copytree(source, folder)
     header, data = read_safetensors(folder / "model.safetensors")
     header.pop("__metadata__", None)

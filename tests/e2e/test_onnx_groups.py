@@ -10,8 +10,8 @@ from onnx_judge import HAS_ONNX, OnnxTest
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
 
-# Recipe: the types of body and head, and sizes of which rows hold an odd number of groups, so that nibbles of zero points
-# end in the middle of a byte.
+# Recipe: the types of body and head, and sizes of which some rows hold an odd number of groups, so that nibbles of zero
+# points end in the middle of a byte.
 OF_32, OF_64, OF_128 = ({"hidden": 192, "intermediate": 352}, {"hidden": 192, "intermediate": 320},
                         {"hidden": 128, "intermediate": 384})
 RECIPES = {
@@ -22,8 +22,8 @@ RECIPES = {
     "int8-asym": ("u8_g32", "u8_g32", OF_32), "int8-g64": ("i8_g64", "i8_g64", OF_64),
     "int8-g128": ("i8_g128", "i8_g128", OF_128), "int8-g64-asym": ("u8_g64", "u8_g64", OF_64),
     "int8-g128-asym": ("u8_g128", "u8_g128", OF_128)}
-FAMILIES = ("phi3-medium", "llama2", "qwen25-tied")
-# Of each kind one; a tied embedding with points of both widths among them.
+FAMILIES = ("phi3-medium", "qwen25-tied")
+# Of each kind one; a tied embedding with points of both widths among them. In thorough runs also every recipe of FAMILIES.
 SOME = {("phi3-medium", "int4-asym"), ("llama2", "int4-g64"), ("phi3-medium", "int4-g128-asym"),
         ("qwen25-tied", "int4-g64-asym-pure"), ("qwen25-tied", "int8-g128-asym")}
 LIMIT = 1e-4
@@ -54,20 +54,18 @@ class Groups(OnnxTest):
 
     @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
     def test_onnx_runtime_finds_what_the_codecs_decode(self):
-        for family in FAMILIES:
-            for recipe, (_, _, sizes) in RECIPES.items():
-                if not THOROUGH and (family, recipe) not in SOME:
-                    continue
-                with self.subTest(family, recipe=recipe):
-                    source, made = self.sized(family, **sizes)
-                    ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(80)]
-                    self.judge(f"{family}/{recipe}", source, recipe, ids, made.tied)
+        more = {(family, recipe) for family in FAMILIES for recipe in RECIPES} if THOROUGH else set()
+        for family, recipe in sorted(SOME | more):
+            with self.subTest(family, recipe=recipe):
+                source, made = self.sized(family, **RECIPES[recipe][2])
+                ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(80)]
+                self.judge(f"{family}/{recipe}", source, recipe, ids, made.tied)
 
     @unittest.skipUnless(HAS_ONNX and THOROUGH, "a trained model takes longer: in thorough runs")
     def test_demo_model(self):
         run("quantfleet", "quantize", DEMO, "--target", "gguf:f16", "--out", self.dir)
         ids = run_json("quantfleet-agent", "tokenize", self.dir / "gguf-f16/model.gguf", "--text-file", HELD_OUT,
-                       "--json")["tokens"][:400]
+                       "--json")["tokens"][:200]
         for recipe in RECIPES:
             with self.subTest(recipe):
                 self.judge(f"demo/{recipe}", DEMO, recipe, ids, False)
@@ -83,7 +81,8 @@ class Groups(OnnxTest):
                       done.stderr)
         self.assertIn("--tensor-type role:ffn_down=u4_g64", done.stderr)
         run(*command, "--tensor-type", "role:ffn_down=u4_g64")
-        said = {t["name"]: t for t in run_json("quantfleet", "inspect", out / "onnx-int4-g128-asym", "--json")["tensors"]}
+        stored = run_json("quantfleet", "inspect", out / "onnx-int4-g128-asym", "--json")["tensors"]
+        said = {t["name"]: t for t in stored}
         down = "model.layers.0.mlp.down_proj.weight"
         self.assertEqual(said[f"{down}.zero_points"]["shape"], [128, 2])
         self.assertEqual(said["model.layers.0.mlp.up_proj.weight.zero_points"]["shape"], [192, 1])
