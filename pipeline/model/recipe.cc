@@ -1,6 +1,7 @@
 #include "pipeline/model/recipe.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace quantfleet::pipeline {
 namespace {
@@ -34,6 +35,28 @@ DType TypeOfDown(const ModelDescription& model, const Recipe& recipe, int64_t la
   if (has_importance && early && recipe.body == DType::kQ4_0) return DType::kQ4_1;
   if (has_importance && early && recipe.body == DType::kQ5_0) return DType::kQ5_1;
   return recipe.body;
+}
+
+// Takes the option from where `rest` begins, if it stands there.
+bool Take(std::string_view option, std::string_view& rest) {
+  if (!rest.starts_with(option)) return false;
+  rest.remove_prefix(option.size());
+  return true;
+}
+
+std::optional<Recipe> WithOptions(std::string_view name) {
+  std::string_view rest = name;
+  const bool wide = rest.starts_with("int8-");
+  if (!wide && !rest.starts_with("int4-")) return std::nullopt;
+  rest.remove_prefix(4);
+  const int64_t group = Take("-g64", rest) ? 64 : Take("-g128", rest) ? 128 : 32;
+  const GroupZero zero = Take("-asym", rest) ? GroupZero::kPoint : GroupZero::kMiddle;
+  Recipe recipe{.name = std::string(name),
+                .body = GroupType({wide ? 8 : 4, group, zero}),
+                .head = GroupType({8, group, zero})};
+  recipe.changes.pure = !wide && Take("-pure", rest);  // int8's head has its body's type anyway
+  recipe.base = name.substr(0, 4);
+  return rest.empty() ? std::optional(std::move(recipe)) : std::nullopt;
 }
 
 }  // namespace
@@ -113,8 +136,11 @@ const std::vector<Recipe>& Recipes() {
 const std::vector<Recipe>& RuntimeRecipes() {
   // An int4 head makes some models repeat themselves, so it keeps 8 bits.
   static const std::vector<Recipe> recipes{
-      {"fp32", DType::kF32, DType::kF32},   {"fp16", DType::kF16, DType::kF16},
-      {"bf16", DType::kBF16, DType::kBF16}, {"int8", DType::kQ8_0, DType::kQ8_0},
+      {"fp32", DType::kF32, DType::kF32},
+      {"fp16", DType::kF16, DType::kF16},
+      {"bf16", DType::kBF16, DType::kBF16},
+      {.name = "int8-qdq", .body = DType::kQ8_0, .head = DType::kQ8_0, .standard_operators = true},
+      {"int8", DType::kQ8_0, DType::kQ8_0},
       {"int4", DType::kQ4_0, DType::kQ8_0},
   };
   return recipes;
@@ -129,7 +155,9 @@ absl::StatusOr<Recipe> FindRecipe(std::string_view name) {
       known += (known.empty() ? "" : ", ") + recipe.name;
     }
   }
-  return NotFound("there is no recipe '{}'; the recipes are {}", name, known);
+  if (std::optional<Recipe> recipe = WithOptions(name)) return *std::move(recipe);
+  return NotFound("there is no recipe '{}'; the recipes are {}, the last two also with {}", name, known,
+                  kRecipeOptions);
 }
 
 bool ValidRecipeName(std::string_view name) {

@@ -2,11 +2,13 @@
 // Pure.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "common/base/bytes.h"
 #include "pipeline/tensor/dtype.h"
 #include "pipeline/tensor/half.h"
+#include "pipeline/tensor/part.h"
 
 namespace quantfleet::pipeline {
 
@@ -30,8 +32,11 @@ inline HalfPlaces HalvesOf(DType type) {
     case DType::kQ6_K:
       return {1, {208, 0}};
     default:
-      return {0, {0, 0}};
+      break;
   }
+  const std::optional<GroupScheme> scheme = GroupSchemeOf(type);
+  if (!scheme) return {0, {0, 0}};
+  return scheme->zero == GroupZero::kBias ? HalfPlaces{2, {0, 2}} : HalfPlaces{1, {0, 0}};
 }
 
 // Index of the first element (of its block, where elements share a scale) whose half-precision number is
@@ -47,14 +52,20 @@ inline int64_t FindHalfOverflow(DType type, ByteSpan encoded) {
   return -1;
 }
 
-// The same for who multiplies signed codes by their scale in half precision: the first element of a block of
-// q4_0 or q8_0 whose largest value is no finite F16, or -1.
+// The same for who multiplies codes less their zero by the scale in half precision: the first element of a block whose
+// largest value may be no finite F16, or -1. `type` has signed codes or zero points.
 inline int64_t FindProductOverflow(DType type, ByteSpan encoded) {
-  const float largest_code = type == DType::kQ4_0 ? 8.f : 127.f;  // each block has one of these
+  const bool wide = CodeBits(type) == 8, has_point = HasPart(type, Part::kZeroPoints);
   const size_t step = static_cast<size_t>(Info(type).block_bytes);
-  for (size_t block = 0; block < encoded.size(); block += step)
+  for (size_t block = 0; block < encoded.size(); block += step) {
+    float largest_code = wide ? 127.f : 8.f;  // around the middle each block has one of these
+    if (has_point) {
+      const int point = Load<uint8_t>(encoded.data() + block + 2);
+      largest_code = static_cast<float>(std::max(point, (wide ? 255 : 15) - point));
+    }
     if (std::abs(HalfToFloat(Load<uint16_t>(encoded.data() + block))) * largest_code > 65504.f)
       return static_cast<int64_t>(block / step) * Info(type).block_elements;
+  }
   return -1;
 }
 

@@ -115,6 +115,7 @@ int ElementBytes(const PlacedPiece& placed) {
       break;
     case Part::kCodes:
     case Part::kSignedCodes:
+    case Part::kZeroPoints:
       return 1;
     case Part::kScales:
     case Part::kBiases:

@@ -17,7 +17,7 @@ constexpr std::string_view kFormats[] = {"gguf", "onnx", "openvino", "mlx"};
 
 // The names that a format's targets have; empty: no such format.
 std::vector<std::string> RecipeNames(std::string_view format) {
-  if (format == "onnx") return {"fp32", "fp16", "int8", "int4"};
+  if (format == "onnx") return {"fp32", "fp16", "int8", "int4", "int8-qdq"};
   if (format == "openvino") return {"fp16", "int8", "int4"};
   if (format == "mlx") return {"fp16", "bf16", "int8", "int4"};
   std::vector<std::string> names;
@@ -27,16 +27,10 @@ std::vector<std::string> RecipeNames(std::string_view format) {
 }
 
 bool HasRecipe(std::string_view format, std::string_view name) {
+  const auto recipe = FindRecipe(name);
+  if (!recipe.ok() || (!recipe->base.empty() && format != "onnx")) return false;
   const std::vector<std::string> names = RecipeNames(format);
-  return std::ranges::find(names, name) != names.end();
-}
-
-std::string ListTargets() {
-  std::string list;
-  for (const std::string_view format : kFormats)
-    for (const std::string& name : RecipeNames(format))
-      list += fmt::format("{}{}:{}", list.empty() ? "" : ", ", format, name);
-  return list;
+  return std::ranges::find(names, recipe->base.empty() ? recipe->name : recipe->base) != names.end();
 }
 
 absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec, bool has_importance) {
@@ -97,6 +91,18 @@ void HashTarget(const TargetPlan& target, PlanHasher& hash) {
 }
 
 }  // namespace
+
+std::string ListTargets() {
+  std::string list;
+  for (const std::string_view format : kFormats)
+    for (const std::string& name : RecipeNames(format))
+      list += fmt::format("{}{}:{}", list.empty() ? "" : ", ", format, name);
+  return list + fmt::format("; onnx:int8 and onnx:int4 also with {}, as onnx:int4-g128-asym", kRecipeOptions);
+}
+
+bool IsTargetFormat(std::string_view format) {
+  return std::ranges::find(kFormats, format) != std::end(kFormats);
+}
 
 absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text) {
   const size_t colon = text.find(':');

@@ -130,7 +130,7 @@ absl::Status SlabWorker::Place(const PieceJob& job, const PieceOutput& output, B
   // `count` rows from row `from` of the strip on, contiguous in both.
   const auto take = [&](int64_t from, int64_t count, std::byte* to) -> absl::Status {
     TakePart(placed.part, placed.dtype, encoded.data() + from * encoded_row, count, job.cols, to);
-    if (placed.part == Part::kSignedCodes) {
+    if (placed.part == Part::kSignedCodes || placed.part == Part::kZeroPoints) {
       const int64_t bad = FindProductOverflow(
           placed.dtype,
           encoded.subspan(static_cast<size_t>(from * encoded_row), static_cast<size_t>(count * encoded_row)));

@@ -14,10 +14,11 @@ namespace quantfleet::pipeline {
 inline constexpr int kBlock32 = 32;
 
 // x ~ scale * (code - levels); returns the scale, before it is rounded for storing.
-inline float RoundSymmetric(const float* x, int levels, uint8_t* codes) {
-  const float scale = SignedMax<kBlock32>(x) / -static_cast<float>(levels);
+template <int kElements = kBlock32>
+float RoundSymmetric(const float* x, int levels, uint8_t* codes) {
+  const float scale = SignedMax<kElements>(x) / -static_cast<float>(levels);
   const float inverse = Reciprocal(scale);
-  for (int i = 0; i < kBlock32; ++i) {
+  for (int i = 0; i < kElements; ++i) {
     const int32_t code = ToByteInt(x[i] * inverse + (static_cast<float>(levels) + 0.5f));
     codes[i] = static_cast<uint8_t>(code > 2 * levels - 1 ? 2 * levels - 1 : code);
   }

@@ -17,6 +17,9 @@ extern const Codec kQ4_KCodec;
 extern const Codec kQ5_KCodec;
 extern const Codec kQ6_KCodec;
 
+// Of GroupType's types that are not ggml's; null for all others.
+const Codec* FindGroupCodec(DType type);
+
 // The scalar codec, whatever this machine could do. Null as FindCodec.
 const Codec* FindScalarCodec(DType type);
 

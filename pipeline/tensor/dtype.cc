@@ -1,4 +1,4 @@
-// The table of element types: names and numbers as ggml has them.
+// The tables of element types: names and numbers as ggml has them, and the groups of other runtimes.
 #include "pipeline/tensor/dtype.h"
 
 #include <algorithm>
@@ -23,10 +23,43 @@ constexpr std::array kEntries = {
     Entry{DType::kBF16, {"bf16", 1, 2}},
 };
 
+struct GroupEntry {
+  GroupScheme scheme;
+  DType type;
+  DTypeInfo info;
+};
+
+constexpr GroupEntry Group(std::string_view name, int bits, int64_t elements, GroupZero zero) {
+  const GroupScheme scheme{bits, elements, zero};
+  const int64_t zero_bytes = zero == GroupZero::kMiddle ? 0 : zero == GroupZero::kPoint ? 1 : 2;
+  return {scheme, GroupType(scheme), {name, elements, 2 + zero_bytes + elements * bits / 8}};
+}
+
+constexpr std::array kGroups = {
+    Group("i4_g64", 4, 64, GroupZero::kMiddle), Group("i4_g128", 4, 128, GroupZero::kMiddle),
+    Group("u4_g32", 4, 32, GroupZero::kPoint),  Group("u4_g64", 4, 64, GroupZero::kPoint),
+    Group("u4_g128", 4, 128, GroupZero::kPoint), Group("a4_g32", 4, 32, GroupZero::kBias),
+    Group("a4_g64", 4, 64, GroupZero::kBias),   Group("a4_g128", 4, 128, GroupZero::kBias),
+    Group("i8_g64", 8, 64, GroupZero::kMiddle), Group("i8_g128", 8, 128, GroupZero::kMiddle),
+    Group("u8_g32", 8, 32, GroupZero::kPoint),  Group("u8_g64", 8, 64, GroupZero::kPoint),
+    Group("u8_g128", 8, 128, GroupZero::kPoint), Group("a8_g32", 8, 32, GroupZero::kBias),
+    Group("a8_g64", 8, 64, GroupZero::kBias),   Group("a8_g128", 8, 128, GroupZero::kBias),
+};
+
 }  // namespace
+
+std::optional<GroupScheme> GroupSchemeOf(DType type) {
+  for (const GroupEntry& entry : kGroups) {
+    if (entry.type == type) return entry.scheme;
+  }
+  return std::nullopt;
+}
 
 const DTypeInfo& Info(DType type) {
   for (const Entry& entry : kEntries) {
+    if (entry.type == type) return entry.info;
+  }
+  for (const GroupEntry& entry : kGroups) {
     if (entry.type == type) return entry.info;
   }
   // Only a cast that went past DTypeFromNumber comes here: a type whose sizes divide nothing by zero.
@@ -49,6 +82,10 @@ absl::StatusOr<DType> DTypeFromName(std::string_view name) {
     if (entry.info.name == lower) return entry.type;
     known += known.empty() ? "" : ", ";
     known += entry.info.name;
+  }
+  for (const GroupEntry& entry : kGroups) {
+    if (entry.info.name == lower) return entry.type;
+    known += fmt::format(", {}", entry.info.name);
   }
   return InvalidArgument("unknown element type '{}'; known are {}", name, known);
 }

@@ -1,4 +1,5 @@
-// Element types as ggml numbers them: how many elements a block holds and how many bytes it takes.
+// Element types: how many elements a block holds and how many bytes it takes. Those of ggml have its numbers; those
+// that other runtimes quantize by have numbers behind them, which no file holds.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,26 @@ enum class DType : uint32_t {
   kBF16 = 30,
 };
 
+// A group of elements with one F16 scale, in which x is scale * (code - middle), scale * (code - point) or scale * code
+// + bias; codes are unsigned and their middle is half their range (docs/formats/blocks.md).
+enum class GroupZero : uint32_t { kMiddle, kPoint, kBias };
+struct GroupScheme {
+  int bits;          // of a code: 4 or 8
+  int64_t elements;  // 32, 64 or 128
+  GroupZero zero;
+};
+
+// Of such a scheme. Groups of 32 around the middle are ggml's own: q4_0 and q8_0.
+constexpr DType GroupType(const GroupScheme& scheme) {
+  const bool wide = scheme.bits == 8;
+  if (scheme.elements == 32 && scheme.zero == GroupZero::kMiddle) return wide ? DType::kQ8_0 : DType::kQ4_0;
+  constexpr uint32_t kFirst = 0x10000;
+  const uint32_t size = scheme.elements == 32 ? 0 : scheme.elements == 64 ? 1 : 2;
+  return static_cast<DType>(kFirst + 16 * (wide ? 1 : 0) + 4 * size + static_cast<uint32_t>(scheme.zero));
+}
+// nullopt: one of ggml's types.
+std::optional<GroupScheme> GroupSchemeOf(DType type);
+
 struct DTypeInfo {
   std::string_view name;  // "q4_0"
   int64_t block_elements;
@@ -30,8 +51,8 @@ struct DTypeInfo {
 };
 
 const DTypeInfo& Info(DType type);
-std::optional<DType> DTypeFromNumber(uint32_t ggml_type);    // nullopt: not one of ours
-absl::StatusOr<DType> DTypeFromName(std::string_view name);  // "q4_0", case ignored
+std::optional<DType> DTypeFromNumber(uint32_t ggml_type);    // nullopt: not one of ggml's that we know
+absl::StatusOr<DType> DTypeFromName(std::string_view name);  // "q4_0", "u4_g128", case ignored
 
 // True when a row of `cols` elements consists of whole blocks.
 inline bool Divides(DType type, int64_t cols) { return cols % Info(type).block_elements == 0; }

@@ -9,8 +9,18 @@ namespace {
 
 constexpr int64_t kNibbleBytes = kBlock32 / 2;
 
-// Where a block's codes begin: behind its scale, and its minimum where it has one.
-int64_t CodesAt(DType type) { return type == DType::kQ4_1 ? 4 : 2; }
+// ggml's three are schemes too, but for the places of their codes.
+std::optional<GroupScheme> SchemeOf(DType type) {
+  if (type == DType::kQ4_0) return GroupScheme{4, kBlock32, GroupZero::kMiddle};
+  if (type == DType::kQ4_1) return GroupScheme{4, kBlock32, GroupZero::kBias};
+  if (type == DType::kQ8_0) return GroupScheme{8, kBlock32, GroupZero::kMiddle};
+  return GroupSchemeOf(type);
+}
+
+// Where a block's codes begin: behind its scale, and what tells its zero.
+int64_t CodesAt(const GroupScheme& scheme) {
+  return scheme.zero == GroupZero::kMiddle ? 2 : scheme.zero == GroupZero::kPoint ? 3 : 4;
+}
 
 // From halves apart (element j low, j + 16 high) to neighbours together (2i low, 2i + 1 high).
 // `flip` turns bits of both over.
@@ -22,46 +32,71 @@ void PairNibbles(const std::byte* in, uint8_t flip, std::byte* out) {
   std::memcpy(out, packed, sizeof packed);
 }
 
-uint16_t Bias(DType type, const std::byte* block) {
-  if (type == DType::kQ4_1) return Load<uint16_t>(block + 2);
-  const float offset = type == DType::kQ4_0 ? -8.f : -128.f;
+uint16_t Bias(const GroupScheme& scheme, const std::byte* block) {
+  if (scheme.zero == GroupZero::kBias) return Load<uint16_t>(block + 2);
+  const float offset = scheme.bits == 4 ? -8.f : -128.f;
   return FloatToHalf(offset * HalfToFloat(Load<uint16_t>(block)));
 }
 
-void TakeOfBlock(Part part, DType type, const std::byte* block, std::byte* out) {
+// Codes of b bits in the order of elements, with their highest bits turned over where `flip` says so: u - 8 and u - 128
+// in two's complement are u with that bit turned, and back.
+void TakeCodes(DType type, const GroupScheme& scheme, bool flip, const std::byte* block, std::byte* out) {
+  const std::byte* codes = block + CodesAt(scheme);
+  const auto mask = static_cast<uint8_t>(!flip ? 0 : scheme.bits == 4 ? 0x88 : 0x80);
+  if (type == DType::kQ4_0 || type == DType::kQ4_1) return PairNibbles(codes, mask, out);
+  for (int64_t i = 0; i < scheme.elements * scheme.bits / 8; ++i) out[i] = codes[i] ^ std::byte{mask};
+}
+
+void TakeOfBlock(Part part, DType type, const GroupScheme& scheme, const std::byte* block, std::byte* out) {
+  const bool is_signed = type == DType::kQ8_0;  // as it is stored
   switch (part) {
     case Part::kBlocks:
-      return;  // never comes here
+    case Part::kZeroPoints:
+      return;  // never come here
     case Part::kCodes:
-      if (CodeBits(type) == 4) return PairNibbles(block + CodesAt(type), 0, out);
-      // q + 128 of a byte is its highest bit turned over.
-      for (int i = 0; i < kBlock32; ++i) out[i] = block[CodesAt(type) + i] ^ std::byte{0x80};
-      return;
+      return TakeCodes(type, scheme, is_signed, block, out);
     case Part::kSignedCodes:
-      // u - 8 of a nibble in two's complement is its highest bit turned over.
-      if (CodeBits(type) == 4) return PairNibbles(block + CodesAt(type), 0x88, out);
-      std::memcpy(out, block + CodesAt(type), kBlock32);
-      return;
+      return TakeCodes(type, scheme, !is_signed, block, out);
     case Part::kScales:
       std::memcpy(out, block, 2);
       return;
     case Part::kScales32:
       return Store(out, HalfToFloat(Load<uint16_t>(block)));
     case Part::kBiases:
-      return Store(out, Bias(type, block));
+      return Store(out, Bias(scheme, block));
+  }
+}
+
+// Those of one row: bytes, or two in a byte with the last one's neighbour 0.
+void TakeZeroPoints(const GroupScheme& scheme, const std::byte* blocks, int64_t count, int64_t block_bytes,
+                    std::byte* out) {
+  for (int64_t b = 0; b < count; ++b) {
+    const auto point = Load<uint8_t>(blocks + b * block_bytes + 2);
+    if (scheme.bits == 8) {
+      out[b] = std::byte{point};
+    } else if (b % 2 == 0) {
+      out[b / 2] = std::byte{point};
+    } else {
+      out[b / 2] |= static_cast<std::byte>(point << 4);
+    }
   }
 }
 
 }  // namespace
 
 int CodeBits(DType type) {
-  if (type == DType::kQ8_0) return 8;
-  return type == DType::kQ4_0 || type == DType::kQ4_1 ? 4 : 0;
+  const std::optional<GroupScheme> scheme = SchemeOf(type);
+  return scheme ? scheme->bits : 0;
 }
 
 bool HasPart(DType type, Part part) {
-  if (part == Part::kSignedCodes && type == DType::kQ4_1) return false;  // its codes have no middle
-  return part == Part::kBlocks || CodeBits(type) != 0;
+  if (part == Part::kBlocks) return true;
+  const std::optional<GroupScheme> scheme = SchemeOf(type);
+  if (!scheme) return false;
+  if (part == Part::kSignedCodes) return scheme->zero == GroupZero::kMiddle;
+  if (part == Part::kZeroPoints) return scheme->zero == GroupZero::kPoint;
+  if (part == Part::kBiases) return scheme->zero != GroupZero::kPoint;
+  return true;
 }
 
 int64_t PartRowBytes(Part part, DType type, int64_t cols) {
@@ -77,6 +112,8 @@ int64_t PartRowBytes(Part part, DType type, int64_t cols) {
       return 2 * blocks;
     case Part::kScales32:
       return 4 * blocks;
+    case Part::kZeroPoints:
+      return (blocks * CodeBits(type) + 7) / 8;
   }
   return 0;
 }
@@ -86,10 +123,18 @@ void TakePart(Part part, DType type, const std::byte* blocks, int64_t rows, int6
     std::memcpy(out, blocks, static_cast<size_t>(rows * RowBytes(type, cols)));
     return;
   }
+  const std::optional<GroupScheme> scheme = SchemeOf(type);
+  if (!scheme) return;  // HasPart says that there is none
   const DTypeInfo& info = Info(type);
+  if (part == Part::kZeroPoints) {
+    const int64_t each = PartRowBytes(part, type, cols), count = cols / info.block_elements;
+    for (int64_t r = 0; r < rows; ++r, blocks += count * info.block_bytes, out += each)
+      TakeZeroPoints(*scheme, blocks, count, info.block_bytes, out);
+    return;
+  }
   const int64_t each = PartRowBytes(part, type, info.block_elements), n = rows * cols / info.block_elements;
   for (int64_t b = 0; b < n; ++b, blocks += info.block_bytes, out += each)
-    TakeOfBlock(part, type, blocks, out);
+    TakeOfBlock(part, type, *scheme, blocks, out);
 }
 
 }  // namespace quantfleet::pipeline

@@ -10,11 +10,12 @@
 
 namespace quantfleet::pipeline {
 
-// kCodes, kScales* and kBiases exist of q4_0, q4_1 and q8_0, and x = scale * code + bias with
-//   code   unsigned, element i of a row at bits i*b of a little-endian stream (b = 4 or 8; q8_0's code is q +
-//   128) scale  the block's own bias   -8 * scale (q4_0), the block's minimum (q4_1), -128 * scale (q8_0):
-//   exact in F16
-// kSignedCodes exist of q4_0 and q8_0: x = scale * code, the codes as two's complement in the same places.
+// kCodes and kScales* exist of q4_0, q4_1, q8_0 and every GroupScheme: unsigned codes, element i of a row at bits i*b
+// of a little-endian stream (b = 4 or 8; q8_0's code is q + 128), and the block's own scale. Beside them,
+//   kBiases      around the middle and with a bias (q4_1: its minimum): x = scale * code + bias. Around the middle that
+//                is -8 or -128 times the scale, which is exact in F16
+//   kSignedCodes around the middle: x = scale * code, the codes as two's complement in the same places
+//   kZeroPoints  with a point: x = scale * (code - point), b bits each as codes are, a row of them in whole bytes
 enum class Part : uint8_t {
   kBlocks,  // whole blocks, as the codec makes them; of every type
   kCodes,
@@ -22,6 +23,7 @@ enum class Part : uint8_t {
   kScales,    // F16, one per block
   kScales32,  // F32
   kBiases,    // F16
+  kZeroPoints,
 };
 
 bool HasPart(DType type, Part part);

@@ -31,7 +31,7 @@ const Codec* FindScalarCodec(DType type) {
     case DType::kQ6_K:
       return &kQ6_KCodec;
   }
-  return nullptr;
+  return FindGroupCodec(type);
 }
 
 const Codec* FindCodec(DType type) {

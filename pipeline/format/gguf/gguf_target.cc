@@ -16,12 +16,16 @@ struct GgufTensor {
   uint64_t offset = 0;  // from where the data begin
 };
 
-std::vector<GgufTensor> TensorsFor(const ModelDescription& model, const Recipe& recipe, bool has_importance) {
+absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model, const Recipe& recipe,
+                                                   bool has_importance) {
   std::vector<GgufTensor> tensors;
   for (OutputTensor& tensor : FusePieces(model, [&](Role role, int layer) {
          return GgufTensorName(model.architecture, role, layer);
        })) {
     const DType dtype = recipe.TypeOf(model, tensor.Seen(), has_importance);
+    if (GroupSchemeOf(dtype))
+      return InvalidArgument("tensor '{}': gguf holds ggml's types, not {}: take q4_0, q4_1 or q8_0", tensor.name,
+                             Info(dtype).name);
     tensors.push_back({std::move(tensor), dtype});
   }
   return tensors;
@@ -82,8 +86,9 @@ absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
                                       const std::vector<Attachment>& attachments, const Recipe& recipe,
                                       bool has_importance) {
   QF_RETURN_IF_ERROR(Validate(model));
+  QF_ASSIGN_OR_RETURN(auto tensors, TensorsFor(model, recipe, has_importance));
   std::vector<PlannedFile> files;
-  files.push_back(LayOut(model, recipe, TensorsFor(model, recipe, has_importance)));
+  files.push_back(LayOut(model, recipe, std::move(tensors)));
   return Assemble(model.hyper, std::move(files), attachments);
 }
 

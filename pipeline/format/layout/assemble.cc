@@ -49,6 +49,21 @@ std::vector<OutputTensor> FusePieces(const ModelDescription& model,
   return tensors;
 }
 
+absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DType dtype) {
+  if (Divides(dtype, tensor.cols)) return absl::OkStatus();
+  const std::string_view role = Name(tensor.roles.front());
+  std::string instead = fmt::format("keep it at half precision (--tensor-type role:{}=f16) or take {}:fp16", role, format);
+  if (const std::optional<GroupScheme> scheme = GroupSchemeOf(dtype))
+    for (const int64_t smaller : {64, 32}) {
+      const DType type = GroupType({scheme->bits, smaller, scheme->zero});
+      if (smaller >= scheme->elements || !Divides(type, tensor.cols)) continue;
+      instead = fmt::format("take groups of {} for it (--tensor-type role:{}={})", smaller, role, Info(type).name);
+      break;
+    }
+  return InvalidArgument("tensor '{}': rows of {} do not divide into groups of {}; {}", tensor.name, tensor.cols,
+                         Info(dtype).block_elements, instead);
+}
+
 PlannedFile WholeFile(std::string path, std::string content) {
   const uint64_t size = content.size();
   return {{std::move(path), size, {{0, std::move(content)}}}, {}};

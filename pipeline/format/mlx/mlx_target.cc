@@ -67,7 +67,7 @@ class MlxPlanner {
     const DType asked = recipe_.AskedFor(model_, tensor.Seen(), false);
     const std::string_view role = Name(tensor.roles.front());
     if (asked == DType::kF16 || asked == DType::kBF16) return asked;
-    if (CodeBits(asked) == 0)
+    if (CodeBits(asked) == 0 || GroupSchemeOf(asked))
       return InvalidArgument(
           "tensor '{}': MLX holds f16, bf16, q8_0, q4_1 and q4_0, not {}: take one of them "
           "(--tensor-type role:{}=q8_0)",

@@ -24,7 +24,7 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
   const std::string_view role = Name(tensor.roles.front());
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
-  if (!HasPart(asked, Part::kSignedCodes))
+  if (!HasPart(asked, Part::kSignedCodes) || GroupSchemeOf(asked))
     return InvalidArgument(
         "tensor '{}': openvino holds f32, f16, q8_0 and q4_0, not {}: take one of them (--tensor-type "
         "role:{}=q8_0)",
