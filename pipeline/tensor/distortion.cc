@@ -4,25 +4,22 @@ namespace quantfleet::pipeline {
 namespace {
 
 double OfGroups(DType to) {
-  const std::optional<GroupScheme> scheme = GroupSchemeOf(to);
-  if (!scheme) return 0;
-  struct Errors {
-    GroupZero zero;
-    double of32, of64, of128;  // of 4 bits
-    double wide32, wide64, wide128;
+  struct Measured {
+    GroupScheme scheme;
+    double error;
   };
-  constexpr Errors kErrors[] = {
-      {GroupZero::kMiddle, 0.0859, 0.0949, 0.1033, 0.00535, 0.00535, 0.00535},
-      {GroupZero::kPoint, 0.0807, 0.0910, 0.1006, 0.00535, 0.00535, 0.00535},
-      {GroupZero::kBias, 0.0807, 0.0909, 0.1006, 0.00535, 0.00535, 0.00535},
+  constexpr Measured kMeasured[] = {
+      {{4, 64, GroupZero::kMiddle}, 0.0949},  {{4, 128, GroupZero::kMiddle}, 0.1033},
+      {{4, 32, GroupZero::kPoint}, 0.0807},   {{4, 64, GroupZero::kPoint}, 0.0910},
+      {{4, 128, GroupZero::kPoint}, 0.1006},  {{4, 32, GroupZero::kBias}, 0.0807},
+      {{4, 64, GroupZero::kBias}, 0.0909},    {{4, 128, GroupZero::kBias}, 0.1006},
+      {{8, 64, GroupZero::kMiddle}, 0.00594}, {{8, 128, GroupZero::kMiddle}, 0.00647},
+      {{8, 32, GroupZero::kPoint}, 0.00476},  {{8, 64, GroupZero::kPoint}, 0.00536},
+      {{8, 128, GroupZero::kPoint}, 0.00592}, {{8, 32, GroupZero::kBias}, 0.00482},
+      {{8, 64, GroupZero::kBias}, 0.00542},   {{8, 128, GroupZero::kBias}, 0.00597},
   };
-  for (const Errors& e : kErrors) {
-    if (e.zero != scheme->zero) continue;
-    const bool wide = scheme->bits == 8;
-    if (scheme->elements == 32) return wide ? e.wide32 : e.of32;
-    if (scheme->elements == 64) return wide ? e.wide64 : e.of64;
-    return wide ? e.wide128 : e.of128;
-  }
+  for (const Measured& measured : kMeasured)
+    if (GroupType(measured.scheme) == to) return measured.error;
   return 0;
 }
 

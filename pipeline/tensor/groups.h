@@ -39,7 +39,8 @@ struct GroupBlock {
     const float inverse = Reciprocal(scale);
     const int32_t zero = std::clamp(RoundHalfAway(-min * inverse), 0, kLevels);
     for (int i = 0; i < kElements; ++i)
-      codes[i] = static_cast<uint8_t>(std::clamp(RoundHalfAway(x[i] * inverse) + zero, 0, kLevels));
+      codes[i] = static_cast<uint8_t>(
+          std::clamp(RoundHalfAway(x[i] * inverse + static_cast<float>(zero)), 0, kLevels));
     point = static_cast<uint8_t>(zero);
     return scale;
   }

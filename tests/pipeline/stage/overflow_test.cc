@@ -12,7 +12,8 @@ namespace {
 // Every type that holds half-precision numbers says so when a finite value is too large for them.
 TEST(Overflow, FinitelyLargeValuesAreFound) {
   for (const DType type : {DType::kF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
-                           DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+                           DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, GroupType({4, 64, GroupZero::kMiddle}),
+                           GroupType({8, 128, GroupZero::kPoint}), GroupType({4, 32, GroupZero::kBias})}) {
     for (const float large : {1e12f, -1e12f}) {
       std::vector<float> values(512, 0.5f);
       values[300] = large;
@@ -27,9 +28,9 @@ TEST(Overflow, FinitelyLargeValuesAreFound) {
   }
 }
 
-// Q4_1 and Q5_1: a minimum overflows though the scale does not.
+// Q4_1 and Q5_1, and a bias: a minimum overflows though the scale does not.
 TEST(Overflow, MinimumsToo) {
-  for (const DType type : {DType::kQ4_1, DType::kQ5_1}) {
+  for (const DType type : {DType::kQ4_1, DType::kQ5_1, GroupType({4, 32, GroupZero::kBias})}) {
     std::vector<float> values(32, -70000.f);
     Bytes blocks(static_cast<size_t>(RowBytes(type, 32)));
     FindCodec(type)->encode(values.data(), 1, 32, nullptr, blocks.data());
@@ -39,7 +40,8 @@ TEST(Overflow, MinimumsToo) {
 
 // Signed codes: 127 (or 8) times a scale overflows though the scale does not.
 TEST(Overflow, ProductsOfCodesAndScales) {
-  for (const DType type : {DType::kQ4_0, DType::kQ8_0})
+  for (const DType type : {DType::kQ4_0, DType::kQ8_0, GroupType({4, 32, GroupZero::kPoint}),
+                           GroupType({8, 32, GroupZero::kPoint})})
     for (const float large : {65600.f, -65600.f}) {
       std::vector<float> values(96, 0.5f);
       values[70] = large;

@@ -11,9 +11,15 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr DType kMeasuredTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
-                                    DType::kQ6_K, DType::kQ5_K, DType::kQ5_1, DType::kQ5_0,
-                                    DType::kQ4_K, DType::kQ4_1, DType::kQ4_0};
+std::vector<DType> MeasuredTypes() {
+  std::vector<DType> types{DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ6_K, DType::kQ5_K,
+                           DType::kQ5_1, DType::kQ5_0, DType::kQ4_K, DType::kQ4_1};
+  for (const int bits : {4, 8})
+    for (const int64_t elements : {32, 64, 128})
+      for (const GroupZero zero : {GroupZero::kMiddle, GroupZero::kPoint, GroupZero::kBias})
+        types.push_back(GroupType({bits, elements, zero}));  // q4_0 and q8_0 among them
+  return types;
+}
 
 // A normal number out of uniform ones, the same with every standard library.
 std::vector<float> NormalNumbers(size_t n) {
@@ -29,7 +35,7 @@ TEST(ExpectedError, IsWhatNormalWeightsLose) {
   constexpr int64_t kRows = 128, kCols = 4096;
   const std::vector<float> values = NormalNumbers(kRows * kCols);
   std::vector<float> decoded(values.size());
-  for (const DType type : kMeasuredTypes) {
+  for (const DType type : MeasuredTypes()) {
     const Codec& codec = *FindCodec(type);
     Bytes blocks(static_cast<size_t>(kRows * RowBytes(type, kCols)));
     codec.encode(values.data(), kRows, kCols, nullptr, blocks.data());
@@ -45,7 +51,7 @@ TEST(ExpectedError, IsWhatNormalWeightsLose) {
 }
 
 TEST(ExpectedError, NothingIsLostWhereTheTypeHoldsAll) {
-  for (const DType type : kMeasuredTypes) {
+  for (const DType type : MeasuredTypes()) {
     EXPECT_EQ(ExpectedError(type, type), 0);
     EXPECT_EQ(ExpectedError(type, DType::kF32), 0);
   }

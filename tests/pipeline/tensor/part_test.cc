@@ -13,7 +13,8 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr int64_t kRows = 5, kPartCols = 96;
+// An odd number of the largest groups: nibbles of zero points do not fill their last byte.
+constexpr int64_t kRows = 5, kPartCols = 3 * 128;
 
 std::vector<float> Values(uint32_t seed) {
   std::mt19937 random(seed);
@@ -37,9 +38,15 @@ float Half(const Bytes& bytes, int64_t i) { return HalfToFloat(Load<uint16_t>(by
 
 class PartTest : public ::testing::TestWithParam<DType> {};
 
-TEST_P(PartTest, CodesScalesAndBiasesAreTheBlocksAgain) {
+// Number i of those that have `bits` each, in a row of so many after another: lower half first.
+int Unsigned(const Bytes& bytes, int bits, int64_t i) {
+  return static_cast<int>(bytes[static_cast<size_t>(i * bits / 8)]) >> (i * bits % 8) & ((1 << bits) - 1);
+}
+
+TEST_P(PartTest, CodesScalesAndWhatTellsTheZeroAreTheBlocksAgain) {
   const DType type = GetParam();
   const int bits = CodeBits(type);
+  const int64_t group = Info(type).block_elements, per_row = kPartCols / group;
   for (uint32_t seed = 1; seed <= 20; ++seed) {
     const std::vector<float> values = Values(seed);
     Bytes blocks(static_cast<size_t>(kRows * RowBytes(type, kPartCols)));
@@ -48,40 +55,56 @@ TEST_P(PartTest, CodesScalesAndBiasesAreTheBlocksAgain) {
     FindCodec(type)->decode(blocks.data(), kRows * kPartCols, decoded.data());
 
     const Bytes codes = Take(Part::kCodes, type, blocks), scales = Take(Part::kScales, type, blocks);
-    const Bytes wide = Take(Part::kScales32, type, blocks), biases = Take(Part::kBiases, type, blocks);
-    const bool has_signed = HasPart(type, Part::kSignedCodes);
-    const Bytes signed_codes = has_signed ? Take(Part::kSignedCodes, type, blocks) : Bytes();
+    const Bytes wide = Take(Part::kScales32, type, blocks);
+    const auto taken = [&](Part part) { return HasPart(type, part) ? Take(part, type, blocks) : Bytes(); };
+    const Bytes biases = taken(Part::kBiases), points = taken(Part::kZeroPoints), turned = taken(Part::kSignedCodes);
+    ASSERT_NE(biases.empty(), points.empty());
     EXPECT_EQ(Take(Part::kBlocks, type, blocks), blocks);
     ASSERT_EQ(codes.size(), static_cast<size_t>(kRows * kPartCols * bits / 8));
+    const int64_t point_bytes = PartRowBytes(Part::kZeroPoints, type, kPartCols);
     for (int64_t i = 0; i < kRows * kPartCols; ++i) {
-      const auto byte = static_cast<unsigned>(codes[static_cast<size_t>(i * bits / 8)]);
-      const unsigned code = byte >> (i * bits % 8) & ((1u << bits) - 1);
-      const float scale = Half(scales, i / 32), bias = Half(biases, i / 32);
-      ASSERT_EQ(Load<float>(wide.data() + 4 * (i / 32)), scale);
-      // Exact in double where F32 would round the sum.
-      const double value = static_cast<double>(scale) * code + bias;
-      if (type == DType::kQ4_1) {
-        ASSERT_NEAR(value, decoded[i], 1e-6 * std::abs(decoded[i]) + 1e-9) << i;
-      } else {
-        ASSERT_EQ(value, decoded[i]) << i;
+      const int code = Unsigned(codes, bits, i);
+      const float scale = Half(scales, i / group);
+      ASSERT_EQ(Load<float>(wide.data() + 4 * (i / group)), scale);
+      if (!points.empty()) {
+        const int64_t row = i / kPartCols, first = row * point_bytes * 8 / bits;
+        const int point = Unsigned(points, bits, first + i / group - row * per_row);
+        ASSERT_EQ(scale * static_cast<float>(code - point), decoded[i]) << i;
+        continue;
       }
-      if (!has_signed) continue;
-      const auto in =
-          static_cast<unsigned>(signed_codes[static_cast<size_t>(i * bits / 8)]) >> (i * bits % 8);
-      const int turned = static_cast<int>(in & ((1u << bits) - 1));
-      const int signed_code = turned >> (bits - 1) ? turned - (1 << bits) : turned;
+      // Exact in double where F32 would round the sum.
+      const double value = static_cast<double>(scale) * code + Half(biases, i / group);
+      if (turned.empty()) {
+        ASSERT_NEAR(value, decoded[i], 1e-6 * std::abs(decoded[i]) + 1e-6 * std::abs(scale)) << i;
+        continue;
+      }
+      ASSERT_EQ(value, decoded[i]) << i;
+      const int two = Unsigned(turned, bits, i), signed_code = two >> (bits - 1) ? two - (1 << bits) : two;
       ASSERT_EQ(scale * static_cast<float>(signed_code), decoded[i]) << i;
     }
+    for (int64_t row = 0; !points.empty() && row < kRows; ++row)
+      for (int64_t spare = per_row; spare * bits < point_bytes * 8; ++spare)
+        ASSERT_EQ(Unsigned(points, bits, row * point_bytes * 8 / bits + spare), 0) << row;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, PartTest, ::testing::Values(DType::kQ4_0, DType::kQ4_1, DType::kQ8_0),
+std::vector<DType> TypesWithCodes() {
+  std::vector<DType> types{DType::kQ4_1};
+  for (const int bits : {4, 8})
+    for (const int64_t elements : {32, 64, 128})
+      for (const GroupZero zero : {GroupZero::kMiddle, GroupZero::kPoint, GroupZero::kBias})
+        types.push_back(GroupType({bits, elements, zero}));  // q4_0 and q8_0 among them
+  return types;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PartTest, ::testing::ValuesIn(TypesWithCodes()),
                          [](const auto& tested) { return std::string(Info(tested.param).name); });
 
 TEST(Part, OtherTypesHaveWholeBlocksAlone) {
   for (const DType type : {DType::kF32, DType::kBF16, DType::kQ5_0, DType::kQ4_K, DType::kQ6_K}) {
     EXPECT_TRUE(HasPart(type, Part::kBlocks));
-    for (const Part part : {Part::kCodes, Part::kSignedCodes, Part::kScales, Part::kScales32, Part::kBiases})
+    for (const Part part : {Part::kCodes, Part::kSignedCodes, Part::kScales, Part::kScales32, Part::kBiases,
+                            Part::kZeroPoints})
       EXPECT_FALSE(HasPart(type, part)) << Info(type).name;
   }
   EXPECT_EQ(PartRowBytes(Part::kCodes, DType::kQ4_0, 64), 32);
@@ -91,6 +114,8 @@ TEST(Part, OtherTypesHaveWholeBlocksAlone) {
   EXPECT_TRUE(HoldsCodes(Part::kSignedCodes));
   EXPECT_EQ(PartRowBytes(Part::kScales, DType::kQ4_0, 64), 4);
   EXPECT_EQ(PartRowBytes(Part::kScales32, DType::kQ8_0, 64), 8);
+  EXPECT_EQ(PartRowBytes(Part::kZeroPoints, GroupType({4, 32, GroupZero::kPoint}), 96), 2);
+  EXPECT_EQ(PartRowBytes(Part::kZeroPoints, GroupType({8, 32, GroupZero::kPoint}), 96), 3);
 }
 
 }  // namespace
