@@ -101,6 +101,21 @@ class Shared(GroupsTest):
             self.assertGreater(off, 0.8, weight)
 
 
+    def test_nothing_depends_on_threads_memory_or_a_kill(self):
+        command = ["quantfleet", "quantize", DEMO, "--json"]
+        for target in ("onnx:int4-g128-asym", "openvino:int4-g128-asym", "mlx:int4-g128-asym"):
+            command += ["--target", target]
+
+        def digests(name, *options):
+            return [t["manifest_digest"] for t in run_json(*command, "--out", self.dir / name, *options)["targets"]]
+        whole = digests("a", "--threads", 1)
+        self.assertEqual(digests("b", "--threads", 3, "--memory", 16), whole)
+        killed = run(*command, "--out", self.dir / "c", "--resume", check=False,
+                     env={"QUANTFLEET_FAIL_POINT": "slab-after-store:40"})
+        self.assertEqual(killed.returncode, -9)
+        self.assertEqual(digests("c", "--resume"), whole)
+
+
 class Judged(GroupsTest):
     def judge_groups(self, name, source, ids, recipe):
         """The graph against our engine on what the reader decodes of the same folder; returns both likelihoods."""
@@ -193,6 +208,7 @@ class Refused(GroupsTest):
 
     def test_inspect_lists_zero_points(self):
         _, (folder,) = self.quantize_to(self.dir, DEMO, "openvino:int4-g64-asym")
+        (folder / "openvino_tokenizer.xml").write_text("<net/>")  # as convert_tokenizer adds it afterwards
         said = run_json("quantfleet", "inspect", folder, "--json")
         self.assertTrue(said["verified"])
         stored = {t["name"]: (t["dtype"], t["shape"]) for t in said["tensors"]}
