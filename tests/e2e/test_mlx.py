@@ -93,14 +93,29 @@ class Mlx(unittest.TestCase):
                 other = {} if head == bits else {"lm_head": {"group_size": size, "bits": head}}
                 self.assertEqual(folder.config["quantization"], {"group_size": size, "bits": bits, "mode": "affine", **other})
                 for path in ("model.layers.1.mlp.down_proj", "model.layers.0.self_attn.o_proj"):
-                    self.assertEqual(folder.groups(path), quantized(self.source(path), size, bits), path)
+                    self.assertEqual(folder.groups(path), quantized(self.source(DEMO, path), size, bits), path)
                 self.assertEqual(folder.quantization("lm_head"), (size, head))
-                want = self.source("lm_head")[:256 * 40]
+                want = self.source(DEMO, "lm_head")[:256 * 40]
                 self.assertEqual(folder.groups("lm_head")[:len(want) // size], quantized(want, size, head))
 
-    def source(self, path):
-        """The demo model's weight, row after row."""
-        header, data = read_safetensors(DEMO / "model.safetensors")
+    def test_groups_with_biases_of_other_architectures(self):
+        """Every group of every module, as above."""
+        for family in ("llama32", "qwen2"):
+            families.write(family, self.dir / family)
+            run("quantfleet", "quantize", self.dir / family, "--target", "mlx:int4-g64-asym", "--out", self.dir / "out",
+                "--force")
+            folder, count = MlxFolder(self.dir / "out/mlx-int4-g64-asym"), 0
+            for path in (name.removesuffix(".scales") for name in folder.tensors if name.endswith(".scales")):
+                size, bits = folder.quantization(path)
+                groups = quantized(self.source(self.dir / family, path), size, bits)
+                self.assertEqual(folder.groups(path), groups, path)
+                count += len(groups)
+            self.assertGreater(count, 4000)
+            print(f"{family} mlx:int4-g64-asym: {count} groups are MLX's", file=sys.stderr)
+
+    def source(self, folder, path):
+        """A weight of a folder in BF16, row after row."""
+        header, data = read_safetensors(folder / "model.safetensors")
         entry = header[path + ".weight"]
         self.assertEqual(entry["dtype"], "BF16")
         begin, end = entry["data_offsets"]
