@@ -154,7 +154,7 @@ void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
   TargetWords& words = options.words;
   command
       .add_option("--target", words.targets,
-                  "What to make, as gguf:q4_k_m or gguf:FILE.toml (a recipe); repeatable")
+                  "What to make, as gguf:q4_k_m, onnx:int4-g128-asym or onnx:FILE.toml (a recipe); repeatable")
       ->type_name("FORMAT:RECIPE")
       ->required()
       ->allow_extra_args(false)

@@ -11,7 +11,7 @@ using namespace quantfleet::pipeline;
 
 constexpr uint64_t kMaxRecipeFileBytes = uint64_t{1} << 20;
 constexpr size_t kMaxOverrides = 256;
-constexpr std::string_view kFormat = "gguf:", kFileEnding = ".toml";
+constexpr std::string_view kFileEnding = ".toml";
 
 absl::Status ReadType(std::string_view option, std::string_view word, std::optional<DType>& out) {
   if (word.empty()) return absl::OkStatus();
@@ -38,10 +38,11 @@ absl::StatusOr<RecipeChanges> ReadChanges(const TargetWords& words) {
 
 absl::StatusOr<TargetSpec> ReadTarget(FileSystem& files, std::string_view text) {
   if (!IsRecipeFile(text)) return ParseTargetSpec(text);
-  const std::string path(text.substr(kFormat.size()));
+  const size_t colon = text.find(':');
+  const std::string path(text.substr(colon + 1));
   QF_ASSIGN_OR_RETURN(const std::string toml, files.ReadAll(path, kMaxRecipeFileBytes));
   QF_ASSIGN_OR_RETURN(Recipe recipe, ParseRecipe(toml, path));
-  TargetSpec spec{.format = "gguf", .recipe = recipe.name};
+  TargetSpec spec{.format = std::string(text.substr(0, colon)), .recipe = recipe.name};
   spec.own = std::move(recipe);
   return spec;
 }
@@ -62,7 +63,8 @@ absl::Status Apply(const RecipeChanges& changes, TargetSpec& spec) {
 }  // namespace
 
 bool IsRecipeFile(std::string_view target) {
-  return target.starts_with(kFormat) && target.ends_with(kFileEnding) && target.size() > kFormat.size();
+  const size_t colon = target.find(':');
+  return target.ends_with(kFileEnding) && colon != std::string_view::npos && IsTargetFormat(target.substr(0, colon));
 }
 
 absl::StatusOr<std::vector<TargetSpec>> ReadTargets(FileSystem& files, const TargetWords& words) {

@@ -13,7 +13,7 @@ namespace quantfleet::cli {
 
 // As the options give them.
 struct TargetWords {
-  std::vector<std::string> targets = {};       // "gguf:q4_k_m", or "gguf:FILE.toml"
+  std::vector<std::string> targets = {};       // "gguf:q4_k_m", or "onnx:FILE.toml"
   std::vector<std::string> tensor_types = {};  // "REGEX=TYPE", "role:ROLE=TYPE"
   std::string output_type = {}, embedding_type = {};
   bool pure = false;

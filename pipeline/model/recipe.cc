@@ -54,7 +54,7 @@ std::optional<Recipe> WithOptions(std::string_view name) {
   Recipe recipe{.name = std::string(name),
                 .body = GroupType({wide ? 8 : 4, group, zero}),
                 .head = GroupType({8, group, zero})};
-  recipe.changes.pure = Take("-pure", rest);
+  recipe.changes.pure = !wide && Take("-pure", rest);  // int8's head has its body's type anyway
   recipe.base = name.substr(0, 4);
   return rest.empty() ? std::optional(std::move(recipe)) : std::nullopt;
 }
@@ -136,8 +136,11 @@ const std::vector<Recipe>& Recipes() {
 const std::vector<Recipe>& RuntimeRecipes() {
   // An int4 head makes some models repeat themselves, so it keeps 8 bits.
   static const std::vector<Recipe> recipes{
-      {"fp32", DType::kF32, DType::kF32},   {"fp16", DType::kF16, DType::kF16},
-      {"bf16", DType::kBF16, DType::kBF16}, {"int8", DType::kQ8_0, DType::kQ8_0},
+      {"fp32", DType::kF32, DType::kF32},
+      {"fp16", DType::kF16, DType::kF16},
+      {"bf16", DType::kBF16, DType::kBF16},
+      {.name = "int8-qdq", .body = DType::kQ8_0, .head = DType::kQ8_0, .standard_operators = true},
+      {"int8", DType::kQ8_0, DType::kQ8_0},
       {"int4", DType::kQ4_0, DType::kQ8_0},
   };
   return recipes;
@@ -153,7 +156,8 @@ absl::StatusOr<Recipe> FindRecipe(std::string_view name) {
     }
   }
   if (std::optional<Recipe> recipe = WithOptions(name)) return *std::move(recipe);
-  return NotFound("there is no recipe '{}'; the recipes are {}, the last two also with {}", name, known, kRecipeOptions);
+  return NotFound("there is no recipe '{}'; the recipes are {}, the last two also with {}", name, known,
+                  kRecipeOptions);
 }
 
 bool ValidRecipeName(std::string_view name) {

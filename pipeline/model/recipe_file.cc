@@ -118,6 +118,8 @@ class RecipeParser {
     recipe_.body = base->body;
     recipe_.head = base->head;
     recipe_.mix = base->mix;
+    recipe_.standard_operators = base->standard_operators;
+    recipe_.changes.pure = recipe_.changes.pure || base->changes.pure;
     return absl::OkStatus();
   }
 

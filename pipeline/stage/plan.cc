@@ -17,7 +17,7 @@ constexpr std::string_view kFormats[] = {"gguf", "onnx", "openvino", "mlx"};
 
 // The names that a format's targets have; empty: no such format.
 std::vector<std::string> RecipeNames(std::string_view format) {
-  if (format == "onnx") return {"fp32", "fp16", "int8", "int4"};
+  if (format == "onnx") return {"fp32", "fp16", "int8", "int4", "int8-qdq"};
   if (format == "openvino") return {"fp16", "int8", "int4"};
   if (format == "mlx") return {"fp16", "bf16", "int8", "int4"};
   std::vector<std::string> names;
@@ -102,6 +102,10 @@ void HashTarget(const TargetPlan& target, PlanHasher& hash) {
 }
 
 }  // namespace
+
+bool IsTargetFormat(std::string_view format) {
+  return std::ranges::find(kFormats, format) != std::end(kFormats);
+}
 
 absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text) {
   const size_t colon = text.find(':');

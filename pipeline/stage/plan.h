@@ -23,6 +23,7 @@ struct TargetSpec {
   std::string name() const { return format + "-" + recipe; }  // the artifact's folder
   std::vector<std::string> clauses() const { return own ? ClausesOf(*own) : std::vector<std::string>(); }
 };
+bool IsTargetFormat(std::string_view format);  // "gguf"
 // "gguf:q4_0". The error lists what there is.
 absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text);
 

@@ -12,8 +12,8 @@ namespace quantfleet::pipeline {
 
 // kCodes and kScales* exist of q4_0, q4_1, q8_0 and every GroupScheme: unsigned codes, element i of a row at bits i*b
 // of a little-endian stream (b = 4 or 8; q8_0's code is q + 128), and the block's own scale. Beside them,
-//   kBiases      around the middle and with a bias (q4_1: its minimum): x = scale * code + bias. Around the middle that is
-//                -8 or -128 times the scale, which is exact in F16
+//   kBiases      around the middle and with a bias (q4_1: its minimum): x = scale * code + bias. Around the middle that
+//                is -8 or -128 times the scale, which is exact in F16
 //   kSignedCodes around the middle: x = scale * code, the codes as two's complement in the same places
 //   kZeroPoints  with a point: x = scale * (code - point), b bits each as codes are, a row of them in whole bytes
 enum class Part : uint8_t {

@@ -41,13 +41,28 @@ TEST(QuantizeTargets, OptionsGoBeforeWhatAFileSays) {
   EXPECT_EQ((*specs)[1].own->body, DType::kQ4_0);
 }
 
+TEST(QuantizeTargets, AFileServesEveryFormat) {
+  MemoryFileSystem files;
+  files.Put("r.toml", "name = 'mine'\nbase = 'int4-g64-asym-pure'\n[[override]]\nrole = 'attn_v'\ntype = 'u8_g64'\n");
+  files.Put("standard.toml", "name = 'standard'\nbase = 'int8-qdq'\nembedding = 'f16'\n");
+  const auto specs = ReadTargets(files, {.targets = {"onnx:r.toml", "mlx:r.toml", "onnx:standard.toml"}});
+  ASSERT_OK(specs);
+  EXPECT_EQ((*specs)[0].name(), "onnx-mine");
+  EXPECT_EQ((*specs)[1].name(), "mlx-mine");
+  EXPECT_EQ((*specs)[0].own->body, *pipeline::DTypeFromName("u4_g64"));
+  EXPECT_THAT((*specs)[0].clauses(), ElementsAre("base=int4-g64-asym-pure", "pure", "role:attn_v=u8_g64"));
+  EXPECT_FALSE((*specs)[0].own->standard_operators);
+  EXPECT_TRUE((*specs)[2].own->standard_operators);
+  EXPECT_THAT((*specs)[2].clauses(), ElementsAre("base=int8-qdq", "embedding=f16"));
+}
+
 TEST(QuantizeTargets, WhatIsWrongNamesOptionOrFile) {
   MemoryFileSystem files;
   files.Put("r.toml", "name = 'mine'\n");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:q4"}}), kInvalidArgument,
                "there is no target 'gguf:q4'");
-  EXPECT_ERROR(ReadTargets(files, {.targets = {"onnx:r.toml"}}), kInvalidArgument,
-               "there is no target 'onnx:r.toml'");
+  EXPECT_ERROR(ReadTargets(files, {.targets = {"tflite:r.toml"}}), kInvalidArgument,
+               "there is no target 'tflite:r.toml'");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:.toml"}}), kNotFound, ".toml");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:none.toml"}}), kNotFound, "none.toml");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:r.toml"}}), kInvalidArgument,

@@ -1,68 +1,20 @@
 """ONNX Runtime itself judges our ONNX folders: it finds the likelihood that our engine finds on the same codes,
 whether a text goes in at once or token by token, and the same greedy text."""
 import json
-import shutil
-import subprocess
 import sys
-import tempfile
 import unittest
-from pathlib import Path
 
 from gguf_files import read_gguf
 from harness import DEMO, HELD_OUT, ROOT, run, run_json
+from onnx_judge import HAS_ONNX, OnnxTest, onnx_runtime
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
 
-JUDGES = ROOT / "tests/judges"
-NODE = JUDGES / "node_modules/.bin/node"
-HAS_ONNX = (JUDGES / "node_modules/onnxruntime-node").exists()
 # What stands for one another: an ONNX target, the GGUF of the same codes, the head's type.
 SAME = (("fp32", "f32", "f32"), ("int8", "q8_0", "q8_0"), ("int4", "q4_0", "q8_0"))
 # The same numbers go the same way: far below what one wrong scale would do. F16 activations are rounded at every step.
 LIMITS = {"fp32": 1e-4, "int8": 1e-4, "int4": 1e-4, "fp16": 0.002}
-
-
-def onnx_runtime(folder, *args):
-    done = subprocess.run([NODE, JUDGES / "onnx_runtime.mjs", folder, *map(str, args)], capture_output=True, text=True,
-                          timeout=600, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise AssertionError(f"ONNX Runtime on {folder}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-class OnnxTest(unittest.TestCase):
-    def setUp(self):
-        self.dir = Path(tempfile.mkdtemp(prefix="quantfleet-onnx-"))
-        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
-
-    def quantize(self, source, out, onnx, gguf, head):
-        said = run_json("quantfleet", "quantize", source, "--target", f"onnx:{onnx}", "--target", f"gguf:{gguf}",
-                        "--output-type", head, "--out", out, "--json")
-        return said, out / f"onnx-{onnx}", out / f"gguf-{gguf}/model.gguf"
-
-    def tokens(self, ids):
-        """The ids as the judge wants them, and as our engine does."""
-        theirs, ours = self.dir / "ids.json", self.dir / "ids.txt"
-        theirs.write_text(json.dumps(ids))
-        ours.write_text(",".join(map(str, ids)))
-        return theirs, ours
-
-    def likelihoods(self, folder, gguf, ids, context):
-        """(ours, ONNX Runtime's at once, ONNX Runtime's token by token)."""
-        theirs, ours = self.tokens(ids)
-        engine = run_json("quantfleet-agent", "eval", "--float-activations", gguf, "--tokens-file", ours, "--context", context, "--json")
-        at_once = onnx_runtime(folder, "nll", "--tokens-file", theirs)
-        stepwise = onnx_runtime(folder, "nll", "--tokens-file", theirs, "--prefill", 20)
-        self.assertEqual((engine["tokens"], at_once["tokens"]), (len(ids), len(ids)))
-        return engine["mean_nll"], at_once["mean_nll"], stepwise["mean_nll"]
-
-    def check(self, name, folder, gguf, ids, onnx, context=512):
-        ours, at_once, stepwise = self.likelihoods(folder, gguf, ids, context)
-        print(f"mean NLL {name}: ours {ours:.6f}, ONNX Runtime {at_once:.6f}, step by step {stepwise:.6f}",
-              file=sys.stderr)
-        self.assertLess(abs(at_once / ours - 1), LIMITS[onnx])
-        self.assertLess(abs(stepwise / ours - 1), LIMITS[onnx])
 
 
 @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
@@ -72,7 +24,7 @@ class Judged(OnnxTest):
             with self.subTest(onnx):
                 said, folder, made = self.quantize(DEMO, self.dir / onnx, onnx, gguf, head)
                 ids = run_json("quantfleet-agent", "tokenize", made, "--text-file", HELD_OUT, "--json")["tokens"][:400]
-                self.check(f"demo {onnx}", folder, made, ids, onnx)
+                self.check(f"demo {onnx}", folder, made, ids, LIMITS[onnx])
                 if onnx in ("int8", "int4"):
                     alone = run_json("quantfleet", "quantize", DEMO, "--target", f"gguf:{gguf}", "--output-type", head,
                                      "--out", self.dir / "alone" / onnx, "--json")
@@ -102,7 +54,7 @@ class Judged(OnnxTest):
             for onnx, gguf, head in SAME:
                 with self.subTest(family, onnx=onnx):
                     _, folder, gguf_file = self.quantize(source, self.dir / f"{family}-{onnx}", onnx, gguf, head)
-                    self.check(f"{family} {onnx}", folder, gguf_file, ids, onnx)
+                    self.check(f"{family} {onnx}", folder, gguf_file, ids, LIMITS[onnx])
 
     def test_longrope_on_both_sides_of_the_original_length(self):
         """The graph decides by the length so far, our engine by its context: each context is matched with a text."""

@@ -1,21 +1,21 @@
 // ONNX Runtime itself as judge of a folder with model.onnx, on the CPU.
 //
-//   node_modules/.bin/node onnx_runtime.mjs FOLDER nll    --tokens-file F [--max-tokens N] [--prefill N]
+//   node_modules/.bin/node onnx_runtime.mjs FOLDER nll    --tokens-file F [--max-tokens N] [--prefill N] [--pad N]
 //   node_modules/.bin/node onnx_runtime.mjs FOLDER greedy --tokens-file F [--max-tokens N]
 //
 // A tokens file is a JSON array of ids, taken as it is. nll is the mean of -ln p(token | all before it) over every
 // token after the first: the first --prefill tokens (all, unless given) go in at once, each further one alone, with the
-// keys and values that came out before it. greedy prefills the tokens and chooses step by step, until
-// genai_config.json's end or --max-tokens. Names and sizes are taken from genai_config.json, as ONNX Runtime GenAI does.
-// Prints one line of JSON: {tokens, mean_nll} or {ids, stopped}. Exit status: 0 done, 1 the judge could not do it,
-// 2 wrong usage.
+// keys and values that came out before it; --pad tokens that the mask hides come before all of them. greedy prefills
+// the tokens and chooses step by step, until genai_config.json's end or --max-tokens. Names and sizes are taken from
+// genai_config.json, as ONNX Runtime GenAI does. Prints one line of JSON: {tokens, mean_nll} or {ids, stopped}. Exit
+// status: 0 done, 1 the judge could not do it, 2 wrong usage.
 
 import {readFile} from "node:fs/promises";
 import {join} from "node:path";
 import {parseArgs} from "node:util";
 import ort from "onnxruntime-node";
 
-const USAGE = "usage: onnx_runtime.mjs FOLDER nll|greedy --tokens-file F [--max-tokens N] [--prefill N]";
+const USAGE = "usage: onnx_runtime.mjs FOLDER nll|greedy --tokens-file F [--max-tokens N] [--prefill N] [--pad N]";
 
 class UsageError extends Error {}
 
@@ -23,7 +23,8 @@ function parseCommandLine(argv) {
     let parsed;
     try {
         parsed = parseArgs({args: argv, allowPositionals: true, options: {
-            "tokens-file": {type: "string"}, "max-tokens": {type: "string"}, "prefill": {type: "string"}
+            "tokens-file": {type: "string"}, "max-tokens": {type: "string"}, "prefill": {type: "string"},
+            "pad": {type: "string"}
         }});
     } catch (error) {
         throw new UsageError(error.message);
@@ -38,7 +39,7 @@ function parseCommandLine(argv) {
         return value;
     };
     return {folder: positionals[0], command: positionals[1], tokensFile: values["tokens-file"],
-            maxTokens: number("max-tokens"), prefill: number("prefill")};
+            maxTokens: number("max-tokens"), prefill: number("prefill"), pad: number("pad") ?? 0};
 }
 
 // An F16 as a number.
@@ -74,18 +75,18 @@ class Decoder {
         const {num_key_value_heads: heads, head_size: size} = this.model.decoder;
         const meta = this.session.inputMetadata.find(({name}) => name === this.names(0)[0]);
         const Values = meta.type === "float16" ? Uint16Array : Float32Array;
-        this.length = 0;
+        this.mask = [];
         this.past = this.names(0).map(() => new ort.Tensor(meta.type, new Values(0), [1, heads, 0, size]));
     }
 
-    // Logits of each of these tokens, which come behind all earlier ones.
-    async run(ids) {
+    // Logits of each of these tokens, which come behind all earlier ones; the mask hides the first `hidden` of them.
+    async run(ids, hidden = 0) {
         const {inputs, outputs} = this.model.decoder;
-        this.length += ids.length;
+        this.mask.push(...ids.map((_, i) => i < hidden ? 0 : 1));
         const int64 = (values, dims) => new ort.Tensor("int64", BigInt64Array.from(values, BigInt), dims);
         const feeds = {
             [inputs.input_ids]: int64(ids, [1, ids.length]),
-            [inputs.attention_mask]: int64(Array(this.length).fill(1), [1, this.length])
+            [inputs.attention_mask]: int64(this.mask, [1, this.mask.length])
         };
         this.names(0).forEach((name, i) => { feeds[name] = this.past[i]; });
         const results = await this.session.run(feeds);
@@ -112,14 +113,15 @@ async function nll(decoder, ids, options) {
     ids = ids.slice(0, options.maxTokens ?? ids.length);
     if (ids.length < 2)
         throw new Error("fewer than two tokens: there is nothing to predict");
-    let sum = 0, at = 0, step = Math.min(options.prefill ?? ids.length, ids.length - 1);
+    ids = [...Array(options.pad).fill(0), ...ids];
+    let sum = 0, at = 0, step = Math.min(options.pad + (options.prefill ?? ids.length), ids.length - 1);
     while (at < ids.length - 1) {
-        const rows = await decoder.run(ids.slice(at, at + step));
-        rows.forEach((row, i) => { sum += nllOf(row, ids[at + i + 1]); });
+        const rows = await decoder.run(ids.slice(at, at + step), options.pad - at);
+        rows.forEach((row, i) => { sum += at + i < options.pad ? 0 : nllOf(row, ids[at + i + 1]); });
         at += step;
         step = 1;
     }
-    return {tokens: ids.length, mean_nll: sum / (ids.length - 1)};
+    return {tokens: ids.length - options.pad, mean_nll: sum / (ids.length - options.pad - 1)};
 }
 
 async function greedy(decoder, ids, options) {

@@ -51,14 +51,17 @@ std::vector<OutputTensor> FusePieces(const ModelDescription& model,
 
 absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DType dtype) {
   if (Divides(dtype, tensor.cols)) return absl::OkStatus();
-  const int64_t group = Info(dtype).block_elements;
-  const std::string smaller = tensor.cols % 64 == 0 && group == 128 ? "groups of 64 (-g64)"
-                              : tensor.cols % 32 == 0               ? "groups of 32 (without -g)"
-                                                                    : fmt::format("{}:fp16", format);
-  return InvalidArgument(
-      "tensor '{}': rows of {} do not divide into groups of {}; take {}, or keep it at half precision (--tensor-type "
-      "role:{}=f16)",
-      tensor.name, tensor.cols, group, smaller, Name(tensor.roles.front()));
+  const std::string_view role = Name(tensor.roles.front());
+  std::string instead = fmt::format("keep it at half precision (--tensor-type role:{}=f16) or take {}:fp16", role, format);
+  if (const std::optional<GroupScheme> scheme = GroupSchemeOf(dtype))
+    for (const int64_t smaller : {64, 32}) {
+      const DType type = GroupType({scheme->bits, smaller, scheme->zero});
+      if (smaller >= scheme->elements || !Divides(type, tensor.cols)) continue;
+      instead = fmt::format("take groups of {} for it (--tensor-type role:{}={})", smaller, role, Info(type).name);
+      break;
+    }
+  return InvalidArgument("tensor '{}': rows of {} do not divide into groups of {}; {}", tensor.name, tensor.cols,
+                         Info(dtype).block_elements, instead);
 }
 
 PlannedFile WholeFile(std::string path, std::string content) {

@@ -6,7 +6,7 @@ namespace quantfleet::pipeline {
 
 namespace json = boost::json;
 
-std::string GenaiConfig(const ModelDescription& model) {
+std::string GenaiConfig(const ModelDescription& model, bool shares_buffer) {
   const Hyperparameters& h = model.hyper;
   json::object decoder{
       {"session_options", {{"log_id", "onnxruntime-genai"}, {"provider_options", json::array()}}},
@@ -43,7 +43,7 @@ std::string GenaiConfig(const ModelDescription& model) {
                             {"min_length", 0},
                             {"num_beams", 1},
                             {"num_return_sequences", 1},
-                            {"past_present_share_buffer", true},
+                            {"past_present_share_buffer", shares_buffer},
                             {"repetition_penalty", 1.0},
                             {"temperature", 1.0},
                             {"top_k", 1},

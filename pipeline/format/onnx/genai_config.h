@@ -7,6 +7,7 @@
 
 namespace quantfleet::pipeline {
 
-std::string GenaiConfig(const ModelDescription& model);
+// `shares_buffer`: past and present may be one buffer, as GroupQueryAttention has them.
+std::string GenaiConfig(const ModelDescription& model, bool shares_buffer);
 
 }  // namespace quantfleet::pipeline

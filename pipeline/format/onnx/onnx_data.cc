@@ -45,9 +45,8 @@ void OnnxData::Point(std::string name, int type, const std::vector<int64_t>& dim
   entry("length", fmt::format("{}", region.size));
 }
 
-void OnnxData::AddPart(std::string name, const OutputTensor& tensor, DType dtype, Part part,
-                       std::vector<int64_t> dims) {
-  Point(std::move(name), OnnxType(dtype, part), dims, file_.AddPart(tensor, dtype, part));
+void OnnxData::AddPart(std::string name, const OnnxTensor& tensor, Part part, std::vector<int64_t> dims) {
+  Point(std::move(name), OnnxType(tensor.dtype, part), dims, file_.AddPart(tensor.is, tensor.dtype, part));
 }
 
 void OnnxData::AddView(std::string name, std::string_view of, std::vector<int64_t> dims) {

@@ -11,6 +11,11 @@ namespace quantfleet::pipeline {
 
 inline constexpr std::string_view kOnnxDataFile = "model.onnx.data";
 
+struct OnnxTensor {
+  OutputTensor is;
+  DType dtype;  // F32, F16, or one with signed codes or zero points
+};
+
 class OnnxData {
  public:
   // Initializers go into `graph`, which has to outlive this; `model` too.
@@ -18,8 +23,7 @@ class OnnxData {
       : graph_(graph), file_(model, kOnnxDataFile, kPage) {}
 
   // A part of a weight under the name and shape that the graph knows it by.
-  void AddPart(std::string name, const OutputTensor& tensor, DType dtype, Part part,
-               std::vector<int64_t> dims);
+  void AddPart(std::string name, const OnnxTensor& tensor, Part part, std::vector<int64_t> dims);
   // The bytes of the weight's part again, in another shape: nothing is stored twice.
   void AddView(std::string name, std::string_view of, std::vector<int64_t> dims);
   // Values that are known already, F32 or F16 as `type` says; row-major.

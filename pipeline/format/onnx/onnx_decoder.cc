@@ -41,12 +41,14 @@ RopeTables MakeTables(const Hyperparameters& h, int64_t positions, const std::ve
 class Decoder {
  public:
   Decoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors, DType float_type,
-          onnx::GraphProto& graph, OnnxData& data)
+          OnnxFlavour flavour, onnx::GraphProto& graph, OnnxData& data)
       : h_(model.hyper),
         float_(float_type),
         float_number_(OnnxType(float_type, Part::kBlocks)),
         graph_(graph),
         data_(data) {
+    const OnnxSite site{h_, float_, graph_, data_};
+    operators_ = flavour == OnnxFlavour::kStandard ? StandardOperators(site) : MicrosoftOperators(site);
     for (const OnnxTensor& tensor : tensors) tensors_.emplace(tensor.is.name, &tensor);
   }
 
@@ -57,8 +59,7 @@ class Decoder {
           "max_position_embeddings in config.json, or take a gguf target",
           h_.context, HumanBytes(2 * sizeof(float) * kMaxTableValues));
     Inputs();
-    Lengths();
-    Rotary();
+    Rotary(operators_->Lengths());
     std::string x = Embedding();
     std::string skip;
     for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) Layer(layer, x, skip);
@@ -86,20 +87,6 @@ class Decoder {
       }
   }
 
-  // What attention wants to know of the mask: each sequence's last position, and the length of all.
-  void Lengths() {
-    const std::string axis = graph_.Vector("attention/axis", {1});
-    const std::string one = graph_.Scalar("attention/one", onnx::TensorProto::INT64, 1);
-    const std::string count =
-        graph_.Node("ReduceSum", "attention/count", {"attention_mask", axis}, {{"keepdims", int64_t{0}}});
-    const std::string last = graph_.Node("Sub", "attention/last", {count, one});
-    last_ = graph_.Node("Cast", "attention/seqlens_k", {last}, {{"to", int64_t{onnx::TensorProto::INT32}}});
-    const std::string shape = graph_.Node("Shape", "attention/mask_shape", {"attention_mask"});
-    const std::string total = graph_.Node("Gather", "attention/total", {shape, one}, {{"axis", int64_t{0}}});
-    total_ = graph_.Node("Cast", "attention/total_sequence_length", {total},
-                         {{"to", int64_t{onnx::TensorProto::INT32}}});
-  }
-
   void AddTables(const char* suffix, int64_t positions, const std::vector<float>& factors, double factor,
                  double magnitude) {
     const RopeTables tables = MakeTables(h_, positions, factors, factor, magnitude);
@@ -120,7 +107,7 @@ class Decoder {
   }
 
   // LongRoPE: two tables each, of which the length of the sequence decides.
-  void Rotary() {
+  void Rotary(const std::string& total) {
     const RopeScaling& rope = h_.rope_scaling;
     if (rope.kind != RopeScaling::Kind::kLongRope) {
       const double factor = rope.kind == RopeScaling::Kind::kLinear ? rope.factor : 1.0;
@@ -131,35 +118,16 @@ class Decoder {
     const int64_t original = std::min(h_.original_context, h_.context);
     AddTables("_small", original, rope.short_factors, 1, magnitude);
     const std::string limit = graph_.Scalar("rotary/original", onnx::TensorProto::INT32, original);
-    const std::string is_long = graph_.Node("Greater", "rotary/is_long", {total_, limit});
+    const std::string is_long = graph_.Node("Greater", "rotary/is_long", {total, limit});
     graph_.Node("If", "cos_cache", {is_long},
                 {{"then_branch", Branch("_large", h_.context)}, {"else_branch", Branch("_small", original)}},
                 {"sin_cache"});
   }
 
-  // What a quantized weight consists of: names of initializers, and the size of a group.
-  struct Codes {
-    std::string codes, scales, zero_points;  // the last is empty around the middle, which is the operators' default
-    int64_t group;
-  };
-  Codes Quantized(const OnnxTensor& t) {
-    const int64_t rows = t.is.rows, cols = t.is.cols, bits = CodeBits(t.dtype);
-    Codes out{t.is.name + ".codes", t.is.name + ".scales", "", Info(t.dtype).block_elements};
-    if (HasPart(t.dtype, Part::kZeroPoints)) out.zero_points = t.is.name + ".zero_points";
-    if (data_.Has(out.codes)) return out;
-    data_.AddPart(out.codes, t.is, t.dtype, Part::kCodes, {rows, cols * bits / 8});
-    data_.AddPart(out.scales, t.is, t.dtype, float_ == DType::kF16 ? Part::kScales : Part::kScales32,
-                  {rows, cols / out.group});
-    if (!out.zero_points.empty())
-      data_.AddPart(out.zero_points, t.is, t.dtype, Part::kZeroPoints,
-                    {rows, PartRowBytes(Part::kZeroPoints, t.dtype, cols)});
-    return out;
-  }
-
   // A float weight as it is stored.
   std::string Stored(const OnnxTensor& t) {
     if (!data_.Has(t.is.name))
-      data_.AddPart(t.is.name, t.is, t.dtype, Part::kBlocks,
+      data_.AddPart(t.is.name, t, Part::kBlocks,
                     t.is.dims == 1 ? std::vector{t.is.cols} : std::vector{t.is.rows, t.is.cols});
     return t.is.name;
   }
@@ -171,39 +139,17 @@ class Decoder {
 
   std::string Embedding() {
     const OnnxTensor& t = *Tensor(Role::kTokenEmbedding, -1);
-    if (IsFloat(t.dtype)) {
-      std::string rows =
-          graph_.Node("Gather", "embedding/rows", {Stored(t), "input_ids"}, {{"axis", int64_t{0}}});
-      return ToFloat(t, "embedding", std::move(rows));
-    }
-    const Codes w = Quantized(t);
-    std::vector<std::string> inputs{w.codes, "input_ids", w.scales};
-    if (!w.zero_points.empty()) inputs.push_back(w.zero_points);
-    return graph_.Contrib("GatherBlockQuantized", "embedding", std::move(inputs),
-                          {{"gather_axis", int64_t{0}},
-                           {"quantize_axis", int64_t{1}},
-                           {"block_size", w.group},
-                           {"bits", int64_t{CodeBits(t.dtype)}}});
+    if (!IsFloat(t.dtype)) return operators_->Lookup(t);
+    std::string rows =
+        graph_.Node("Gather", "embedding/rows", {Stored(t), "input_ids"}, {{"axis", int64_t{0}}});
+    return ToFloat(t, "embedding", std::move(rows));
   }
 
   std::string Multiply(const OnnxTensor& t, const std::string& name, const std::string& x) {
-    if (IsFloat(t.dtype)) {
-      const std::string weight = ToFloat(t, name + "/weight", Stored(t));
-      const std::string turned = graph_.Node("Transpose", name + "/transposed", {weight});
-      return graph_.Node("MatMul", name, {x, turned});
-    }
-    const Codes w = Quantized(t);
-    const int64_t bits = CodeBits(t.dtype), blocks = t.is.cols / w.group;
-    const std::string blocked = t.is.name + ".blocks";
-    if (!data_.Has(blocked)) data_.AddView(blocked, w.codes, {t.is.rows, blocks, w.group * bits / 8});
-    std::vector<std::string> inputs{x, blocked, w.scales};
-    if (!w.zero_points.empty()) inputs.push_back(w.zero_points);
-    return graph_.Contrib("MatMulNBits", name, std::move(inputs),
-                          {{"K", t.is.cols},
-                           {"N", t.is.rows},
-                           {"bits", bits},
-                           {"block_size", w.group},
-                           {"accuracy_level", int64_t{0}}});
+    if (!IsFloat(t.dtype)) return operators_->Multiply(t, name, x);
+    const std::string weight = ToFloat(t, name + "/weight", Stored(t));
+    const std::string turned = graph_.Node("Transpose", name + "/transposed", {weight});
+    return graph_.Node("MatMul", name, {x, turned});
   }
 
   std::string Product(Role role, int layer, const std::string& x) {
@@ -215,16 +161,7 @@ class Decoder {
   std::string Normalize(Role role, int layer, const std::string& x, const std::string& skip,
                         std::string* sum) {
     const OnnxTensor& t = *Tensor(role, layer);
-    const std::string weight = Stored(t), name = t.is.name + "/normed";
-    if (skip.empty())
-      return graph_.Node("SimplifiedLayerNormalization", name, {x, weight},
-                         {{"epsilon", h_.rms_epsilon}, {"axis", int64_t{-1}}, {"stash_type", int64_t{1}}});
-    std::vector<std::string> more;
-    if (sum) more = {"", "", t.is.name + "/sum"};
-    graph_.Contrib("SkipSimplifiedLayerNormalization", name, {x, skip, weight}, {{"epsilon", h_.rms_epsilon}},
-                   more);
-    if (sum) *sum = more.back();
-    return name;
+    return operators_->Normalize(t.is.name, x, skip, Stored(t), sum);
   }
 
   // x + skip is the residual stream on entry and exit.
@@ -234,29 +171,12 @@ class Decoder {
     std::string qkv = Product(Role::kAttnQ, layer, normed);
     if (const OnnxTensor* bias = Tensor(Role::kAttnQBias, layer))
       qkv = graph_.Node("Add", bias->is.name + "/added", {qkv, Stored(*bias)});
-    const std::string attended = Attend(layer, qkv);
+    const std::string attended = operators_->Attend(layer, qkv);
     const std::string projected = Product(Role::kAttnOutput, layer, attended);
     std::string after;
     normed = Normalize(Role::kFfnNorm, layer, residual, projected, &after);
     x = after;
     skip = FeedForward(layer, normed);
-  }
-
-  std::string Attend(int layer, const std::string& qkv) {
-    const float scale = 1.f / std::sqrt(static_cast<float>(h_.head_dim));
-    const bool window = h_.sliding_window > 0 && h_.sliding_window < h_.context;
-    return graph_.Contrib(
-        "GroupQueryAttention", fmt::format("model.layers.{}.attention", layer),
-        {qkv, "", "", fmt::format("past_key_values.{}.key", layer),
-         fmt::format("past_key_values.{}.value", layer), last_, total_, "cos_cache", "sin_cache"},
-        {{"num_heads", h_.heads},
-         {"kv_num_heads", h_.kv_heads},
-         {"scale", scale},
-         {"local_window_size", window ? h_.sliding_window : int64_t{-1}},
-         {"softcap", 0.f},
-         {"do_rotary", int64_t{1}},
-         {"rotary_interleaved", int64_t{0}}},
-        {fmt::format("present.{}.key", layer), fmt::format("present.{}.value", layer)});
   }
 
   std::string FeedForward(int layer, const std::string& x) {
@@ -277,7 +197,7 @@ class Decoder {
   OnnxGraph graph_;
   OnnxData& data_;
   std::unordered_map<std::string_view, const OnnxTensor*> tensors_;
-  std::string last_, total_;
+  std::unique_ptr<OnnxOperators> operators_;
 };
 
 }  // namespace
@@ -299,8 +219,8 @@ std::string OnnxName(Role role, int layer) {
 }
 
 absl::Status BuildDecoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors,
-                          DType float_type, onnx::GraphProto& graph, OnnxData& data) {
-  return Decoder(model, tensors, float_type, graph, data).Run();
+                          DType float_type, OnnxFlavour flavour, onnx::GraphProto& graph, OnnxData& data) {
+  return Decoder(model, tensors, float_type, flavour, graph, data).Run();
 }
 
 }  // namespace quantfleet::pipeline

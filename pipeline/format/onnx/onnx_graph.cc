@@ -13,6 +13,9 @@ void SetAttribute(OnnxAttribute attribute, onnx::AttributeProto& out) {
   } else if (const float* number = std::get_if<float>(&attribute.value)) {
     out.set_type(onnx::AttributeProto::FLOAT);
     out.set_f(*number);
+  } else if (const auto* integers = std::get_if<std::vector<int64_t>>(&attribute.value)) {
+    out.set_type(onnx::AttributeProto::INTS);
+    for (const int64_t value : *integers) out.add_ints(value);
   } else {
     out.set_type(onnx::AttributeProto::GRAPH);
     *out.mutable_g() = std::move(std::get<onnx::GraphProto>(attribute.value));
@@ -74,6 +77,16 @@ std::string OnnxGraph::Scalar(std::string name, int type, int64_t value) {
   } else {
     Append(value, bytes);
   }
+  tensor.set_raw_data(std::move(bytes));
+  return name;
+}
+
+std::string OnnxGraph::Number(std::string name, float value) {
+  onnx::TensorProto& tensor = *graph_.add_initializer();
+  tensor.set_name(name);
+  tensor.set_data_type(onnx::TensorProto::FLOAT);
+  std::string bytes;
+  Append(value, bytes);
   tensor.set_raw_data(std::move(bytes));
   return name;
 }

@@ -15,7 +15,7 @@ inline constexpr const char* kMicrosoft = "com.microsoft";
 
 struct OnnxAttribute {
   const char* name;
-  std::variant<int64_t, float, onnx::GraphProto> value;
+  std::variant<int64_t, float, onnx::GraphProto, std::vector<int64_t>> value;
 };
 
 class OnnxGraph {
@@ -32,6 +32,7 @@ class OnnxGraph {
   // A constant inside the model: a scalar, or of one dimension.
   std::string Scalar(std::string name, int type, int64_t value);
   std::string Vector(std::string name, const std::vector<int64_t>& values);  // int64
+  std::string Number(std::string name, float value);                         // a scalar
 
   // A dimension is a number, or a name for one that is found out at run time.
   using Dimension = std::variant<int64_t, const char*>;

@@ -15,13 +15,15 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
                              const OutputTensor& tensor) {
   if (tensor.dims == 1) return float_type;
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
-  const std::string_view role = Name(tensor.roles.front());
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
-  if (!HasPart(asked, Part::kSignedCodes) && !HasPart(asked, Part::kZeroPoints))
+  const bool held = HasPart(asked, Part::kSignedCodes) || HasPart(asked, Part::kZeroPoints);
+  if (!held || (recipe.standard_operators && CodeBits(asked) != 8))
     return InvalidArgument(
-        "tensor '{}': onnx holds f32, f16, q8_0, q4_0 and groups around the middle or a point (i4_g128, u4_g128), not {}: "
-        "take one of them (--tensor-type role:{}=q8_0)",
-        tensor.name, Info(asked).name, role);
+        "tensor '{}': {} holds {}, not {}: take one of them (--tensor-type role:{}=q8_0)", tensor.name,
+        recipe.standard_operators ? "onnx:int8-qdq" : "onnx",
+        recipe.standard_operators ? "f32, f16, q8_0 and groups of 8 bits (i8_g64, u8_g64)"
+                                  : "f32, f16, q8_0, q4_0 and groups (i4_g64, u4_g64)",
+        Info(asked).name, Name(tensor.roles.front()));
   QF_RETURN_IF_ERROR(CheckGroups("onnx", tensor, asked));
   return asked;
 }
@@ -31,20 +33,22 @@ absl::Status CheckRotary(const Hyperparameters& h) {
   if (h.head_dim % 8 == 0 && h.rope_dims % 16 == 0) return absl::OkStatus();
   return Unimplemented(
       "heads of {} with {} rotated dimensions: ONNX Runtime's attention rotates multiples of 16 of them "
-      "in heads of a multiple of 8; take a gguf target",
+      "in heads of a multiple of 8; take onnx:int8-qdq or a gguf target",
       h.head_dim, h.rope_dims);
 }
 
-onnx::ModelProto EmptyModel() {
+onnx::ModelProto EmptyModel(OnnxFlavour flavour) {
   onnx::ModelProto model;
   model.set_ir_version(kIrVersion);
   model.set_producer_name("quantfleet");
   onnx::OperatorSetIdProto& standard = *model.add_opset_import();
   standard.set_domain("");
   standard.set_version(kOpset);
-  onnx::OperatorSetIdProto& microsoft = *model.add_opset_import();
-  microsoft.set_domain(kMicrosoft);
-  microsoft.set_version(1);
+  if (flavour == OnnxFlavour::kMicrosoft) {
+    onnx::OperatorSetIdProto& microsoft = *model.add_opset_import();
+    microsoft.set_domain(kMicrosoft);
+    microsoft.set_version(1);
+  }
   model.mutable_graph()->set_name("decoder");
   return model;
 }
@@ -54,7 +58,8 @@ onnx::ModelProto EmptyModel() {
 absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& recipe) {
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
-  QF_RETURN_IF_ERROR(CheckRotary(model.hyper));
+  const OnnxFlavour flavour = recipe.standard_operators ? OnnxFlavour::kStandard : OnnxFlavour::kMicrosoft;
+  if (flavour == OnnxFlavour::kMicrosoft) QF_RETURN_IF_ERROR(CheckRotary(model.hyper));
   const DType float_type = recipe.body == DType::kF16 ? DType::kF16 : DType::kF32;
   std::vector<OnnxTensor> tensors;
   for (OutputTensor& tensor : FusePieces(model, OnnxName)) {
@@ -62,12 +67,12 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
     tensors.push_back({std::move(tensor), dtype});
   }
   QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source, "ONNX Runtime GenAI"));
-  small.push_back({"genai_config.json", GenaiConfig(model)});
+  small.push_back({"genai_config.json", GenaiConfig(model, flavour == OnnxFlavour::kMicrosoft)});
   for (const Attachment& attachment : source.attachments()) small.push_back(attachment);
 
-  onnx::ModelProto proto = EmptyModel();
+  onnx::ModelProto proto = EmptyModel(flavour);
   OnnxData data(model, *proto.mutable_graph());
-  QF_RETURN_IF_ERROR(BuildDecoder(model, tensors, float_type, *proto.mutable_graph(), data));
+  QF_RETURN_IF_ERROR(BuildDecoder(model, tensors, float_type, flavour, *proto.mutable_graph(), data));
   std::vector<PlannedFile> files;
   files.push_back(data.TakeFile());
   files.push_back(WholeFile("model.onnx", proto.SerializeAsString()));

@@ -179,6 +179,31 @@ TEST_F(RecipeTest, AFormatMayWantTheEmbeddingOtherwise) {
   EXPECT_EQ(TypeOf(recipe, {Role::kTokenEmbedding}, -1), DType::kF16);
 }
 
+TEST_F(RecipeTest, OptionsOfInt8AndInt4) {
+  struct Case {
+    const char *name, *body, *head, *embedding;
+  };
+  for (const Case& c : {Case{"int4-g64", "i4_g64", "i8_g64", "i4_g64"}, {"int4-g128", "i4_g128", "i8_g128", "i4_g128"},
+                        {"int4-asym", "u4_g32", "u8_g32", "u4_g32"}, {"int4-g128-asym", "u4_g128", "u8_g128", "u4_g128"},
+                        {"int4-pure", "q4_0", "q4_0", "q4_0"}, {"int4-g64-asym-pure", "u4_g64", "u4_g64", "u4_g64"},
+                        {"int8-g64", "i8_g64", "i8_g64", "i8_g64"}, {"int8-g128-asym", "u8_g128", "u8_g128", "u8_g128"},
+                        {"int8-asym", "u8_g32", "u8_g32", "u8_g32"}}) {
+    const auto recipe = FindRecipe(c.name);
+    ASSERT_OK(recipe);
+    EXPECT_TRUE(ValidRecipeName(c.name));
+    EXPECT_EQ(recipe->name, c.name);
+    EXPECT_EQ(Info(TypeOf(*recipe, {Role::kFfnUp}, 0)).name, c.body) << c.name;
+    EXPECT_EQ(Info(TypeOf(*recipe, {Role::kOutputHead}, -1)).name, c.head) << c.name;
+    EXPECT_EQ(Info(TypeOf(*recipe, {Role::kTokenEmbedding}, -1)).name, c.embedding) << c.name;
+    EXPECT_FALSE(recipe->standard_operators);
+  }
+  EXPECT_TRUE(FindRecipe("int8-qdq")->standard_operators);
+  // One spelling for each: in this order, once, and nothing that changes nothing.
+  for (const char* name : {"int4-", "int4-g32", "int4-asym-g64", "int4-g64-g128", "int4-asym-asym", "int4-pure-asym",
+                           "int8-pure", "int4-g64x", "int4-G64", "int8-qdq-g64", "fp16-g64", "q4_0-g64"})
+    EXPECT_ERROR(FindRecipe(name), kNotFound, "also with -g64 or -g128, -asym, and of int4 -pure");
+}
+
 TEST_F(RecipeTest, Names) {
   EXPECT_ERROR(FindRecipe("q3"), kNotFound,
                "there is no recipe 'q3'; the recipes are f32, f16, bf16, q8_0, q6_k");

@@ -81,8 +81,11 @@ TEST(ParseTargetSpec, NamesAndRefusals) {
   const auto spec = ParseTargetSpec("gguf:q4_0");
   ASSERT_OK(spec);
   EXPECT_EQ(spec->name(), "gguf-q4_0");
+  EXPECT_EQ(ParseTargetSpec("onnx:int4-g128-asym")->name(), "onnx-int4-g128-asym");
+  EXPECT_EQ(ParseTargetSpec("onnx:int8-qdq")->name(), "onnx-int8-qdq");
   for (const char* text : {"", "gguf", "gguf:", ":q4_0", "gguf:q9", "onnx:q4_0", "gguf:int4", "mlx:fp32",
-                           "onnx:bf16", "openvino:fp32", "gguf:q4_0:x", "gguf-q4_0"})
+                           "onnx:bf16", "openvino:fp32", "gguf:q4_0:x", "gguf-q4_0", "gguf:int4-g64",
+                           "onnx:fp16-g64", "mlx:int8-qdq"})
     EXPECT_ERROR(ParseTargetSpec(text), kInvalidArgument, "gguf:q8_0");
 }
 

@@ -1,0 +1,98 @@
+"""ONNX Runtime reads groups of 32, 64 and 128 around the middle and with zero points as we wrote them: it finds the
+likelihood that our engine finds on the weights that the codecs decode."""
+import sys
+import unittest
+
+from decoded_model import decoded_model
+from harness import DEMO, HELD_OUT, ROOT, THOROUGH, run, run_json
+from onnx_judge import HAS_ONNX, OnnxTest
+
+sys.path.insert(0, str(ROOT / "tests/tools"))
+import families  # noqa: E402
+
+# Recipe: the types of body and head, and sizes of which some rows hold an odd number of groups, so that nibbles of zero
+# points end in the middle of a byte.
+OF_32, OF_64, OF_128 = ({"hidden": 192, "intermediate": 352}, {"hidden": 192, "intermediate": 320},
+                        {"hidden": 128, "intermediate": 384})
+RECIPES = {
+    "int4-pure": ("q4_0", "q4_0", OF_32), "int4-asym": ("u4_g32", "u8_g32", OF_32),
+    "int4-g64": ("i4_g64", "i8_g64", OF_64), "int4-g64-asym": ("u4_g64", "u8_g64", OF_64),
+    "int4-g64-asym-pure": ("u4_g64", "u4_g64", OF_64), "int4-g128": ("i4_g128", "i8_g128", OF_128),
+    "int4-g128-asym": ("u4_g128", "u8_g128", OF_128), "int4-g128-asym-pure": ("u4_g128", "u4_g128", OF_128),
+    "int8-asym": ("u8_g32", "u8_g32", OF_32), "int8-g64": ("i8_g64", "i8_g64", OF_64),
+    "int8-g128": ("i8_g128", "i8_g128", OF_128), "int8-g64-asym": ("u8_g64", "u8_g64", OF_64),
+    "int8-g128-asym": ("u8_g128", "u8_g128", OF_128)}
+FAMILIES = ("phi3-medium", "qwen25-tied")
+# Of each kind one; a tied embedding with points of both widths among them. In thorough runs also every recipe of FAMILIES.
+SOME = {("phi3-medium", "int4-asym"), ("llama2", "int4-g64"), ("phi3-medium", "int4-g128-asym"),
+        ("qwen25-tied", "int4-g64-asym-pure"), ("qwen25-tied", "int8-g128-asym")}
+LIMIT = 1e-4
+
+
+class Groups(OnnxTest):
+    def sized(self, name, **sizes):
+        """A family of other sizes, written."""
+        real = families.FAMILIES[name]
+
+        def make():
+            family = real()
+            for key, value in sizes.items():
+                setattr(family, key, value)
+            return family
+        families.FAMILIES["sized"] = make
+        self.addCleanup(families.FAMILIES.pop, "sized", None)
+        folder = self.dir / "-".join([name, *map(str, sizes.values())])
+        return folder, families.write("sized", folder)
+
+    def judge(self, name, source, recipe, ids, tied):
+        body, head, _ = RECIPES[recipe]
+        run("quantfleet", "quantize", source, "--target", f"onnx:{recipe}", "--out", self.dir / name)
+        decoded = decoded_model(source, self.dir / name / "decoded", body, head, tied)
+        run("quantfleet", "quantize", decoded, "--target", "gguf:f32", "--out", self.dir / name)
+        self.check(name.replace("/", " "), self.dir / name / f"onnx-{recipe}",
+                   self.dir / name / "gguf-f32/model.gguf", ids, LIMIT)
+
+    @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
+    def test_onnx_runtime_finds_what_the_codecs_decode(self):
+        more = {(family, recipe) for family in FAMILIES for recipe in RECIPES} if THOROUGH else set()
+        for family, recipe in sorted(SOME | more):
+            with self.subTest(family, recipe=recipe):
+                source, made = self.sized(family, **RECIPES[recipe][2])
+                ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(80)]
+                self.judge(f"{family}/{recipe}", source, recipe, ids, made.tied)
+
+    @unittest.skipUnless(HAS_ONNX and THOROUGH, "a trained model takes longer: in thorough runs")
+    def test_demo_model(self):
+        run("quantfleet", "quantize", DEMO, "--target", "gguf:f16", "--out", self.dir)
+        ids = run_json("quantfleet-agent", "tokenize", self.dir / "gguf-f16/model.gguf", "--text-file", HELD_OUT,
+                       "--json")["tokens"][:200]
+        for recipe in RECIPES:
+            with self.subTest(recipe):
+                self.judge(f"demo/{recipe}", DEMO, recipe, ids, False)
+
+    def test_rows_that_groups_do_not_divide_are_refused_with_what_fits(self):
+        source, _ = self.sized("llama2", intermediate=192)
+        out = self.dir / "out"
+        command = ("quantfleet", "quantize", source, "--target", "onnx:int4-g128-asym", "--out", out)
+        done = run(*command, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertFalse(out.exists())
+        self.assertIn("tensor 'model.layers.0.mlp.down_proj.weight': rows of 192 do not divide into groups of 128",
+                      done.stderr)
+        self.assertIn("--tensor-type role:ffn_down=u4_g64", done.stderr)
+        run(*command, "--tensor-type", "role:ffn_down=u4_g64")
+        stored = run_json("quantfleet", "inspect", out / "onnx-int4-g128-asym", "--json")["tensors"]
+        said = {t["name"]: t for t in stored}
+        down = "model.layers.0.mlp.down_proj.weight"
+        self.assertEqual(said[f"{down}.zero_points"]["shape"], [128, 2])
+        self.assertEqual(said["model.layers.0.mlp.up_proj.weight.zero_points"]["shape"], [192, 1])
+
+    def test_other_formats_refuse_what_they_do_not_hold(self):
+        done = run("quantfleet", "quantize", DEMO, "--target", "gguf:q4_0", "--output-type", "u8_g64", "--out",
+                   self.dir / "out", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("tensor 'output.weight': gguf holds ggml's types, not u8_g64", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

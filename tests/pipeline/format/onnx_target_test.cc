@@ -1,0 +1,198 @@
+// What only a planner sees; that the numbers are right is judged in tests/e2e/test_onnx*.py.
+#include "pipeline/format/onnx/onnx_target.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "onnx/onnx.pb.h"
+#include "pipeline/format/layout/assemble.h"
+#include "tests/pipeline/format/demo_layout.h"
+#include "tests/support/status_matchers.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+onnx::ModelProto GraphOf(const TargetLayout& layout) {
+  onnx::ModelProto model;
+  EXPECT_TRUE(model.ParseFromString(FileOf(layout, "model.onnx").fixed[0].bytes));
+  return model;
+}
+
+// Bits of an element, by ONNX's number of its type.
+int64_t BitsOf(int type) {
+  switch (type) {
+    case onnx::TensorProto::UINT8:
+    case onnx::TensorProto::INT8:
+      return 8;
+    case onnx::TensorProto::FLOAT16:
+      return 16;
+    case onnx::TensorProto::FLOAT:
+      return 32;
+    default:
+      ADD_FAILURE() << "type " << type;
+      return 0;
+  }
+}
+
+struct OnnxRegion {
+  uint64_t offset, size;
+};
+OnnxRegion RegionOf(const onnx::TensorProto& tensor) {
+  std::map<std::string, std::string> entries;
+  for (const auto& entry : tensor.external_data()) entries[entry.key()] = entry.value();
+  EXPECT_EQ(entries["location"], "model.onnx.data");
+  return {std::stoull(entries["offset"]), std::stoull(entries["length"])};
+}
+
+// Nodes of the graph and of the graphs in it.
+void ForEachNode(const onnx::GraphProto& graph, const std::function<void(const onnx::NodeProto&)>& visit) {
+  for (const onnx::NodeProto& node : graph.node()) {
+    visit(node);
+    for (const onnx::AttributeProto& attribute : node.attribute())
+      if (attribute.has_g()) ForEachNode(attribute.g(), visit);
+  }
+}
+
+class OnnxTargetTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(OnnxTargetTest, EveryInitializerHasItsOwnPagesOfTheRightSize) {
+  const auto source = OpenDemo();
+  const auto layout = PlanOnnx(*source, *FindRecipe(GetParam()));
+  ASSERT_OK(layout);
+  const uint64_t size = FileOf(*layout, "model.onnx.data").size;
+  std::map<uint64_t, uint64_t> ends;
+  std::set<std::string> names;
+  const onnx::ModelProto model = GraphOf(*layout);
+  for (const onnx::TensorProto& tensor : model.graph().initializer()) {
+    EXPECT_TRUE(names.insert(tensor.name()).second) << tensor.name();
+    if (tensor.data_location() != onnx::TensorProto::EXTERNAL) continue;
+    const auto [offset, length] = RegionOf(tensor);
+    int64_t elements = 1;
+    for (const int64_t dim : tensor.dims()) elements *= dim;
+    EXPECT_EQ(static_cast<uint64_t>(elements * BitsOf(tensor.data_type()) / 8), length) << tensor.name();
+    EXPECT_EQ(offset % 4096, 0u) << tensor.name();
+    EXPECT_LE(offset + length, size) << tensor.name();
+    if (tensor.name().ends_with(".blocks")) {
+      EXPECT_EQ(ends.count(offset), 1u) << tensor.name();  // a view of codes
+    } else {
+      EXPECT_TRUE(ends.emplace(offset, offset + length).second) << tensor.name();
+    }
+  }
+  uint64_t last = 0;
+  for (const auto& [begin, end] : ends) {
+    EXPECT_GE(begin, last);
+    last = end;
+  }
+  // Every piece lies in one of them.
+  for (const PlacedPiece& placed : layout->pieces) {
+    const auto next = ends.upper_bound(placed.offset);
+    ASSERT_NE(next, ends.begin());
+    const Piece& piece = source->description().pieces[placed.piece];
+    EXPECT_LE(placed.offset + static_cast<uint64_t>(piece.rows * RowBytes(placed, piece.cols)),
+              std::prev(next)->second)
+        << placed.tensor;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Recipes, OnnxTargetTest,
+                         ::testing::Values("fp32", "fp16", "int8", "int4", "int4-g128-asym-pure", "int8-g64-asym",
+                                           "int8-qdq"),
+                         [](const auto& tested) {
+                           std::string name = tested.param;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
+
+TEST(OnnxTarget, GroupsAndPointsReachTheOperators) {
+  const auto layout = PlanOnnx(*OpenDemo(), *FindRecipe("int4-g128-asym"));
+  ASSERT_OK(layout);
+  const onnx::ModelProto model = GraphOf(*layout);
+  std::map<std::string, std::vector<int64_t>> shapes;
+  for (const onnx::TensorProto& tensor : model.graph().initializer())
+    shapes[tensor.name()] = {tensor.dims().begin(), tensor.dims().end()};
+  const std::string down = "model.layers.0.mlp.down_proj.weight";  // 256 rows of 768
+  EXPECT_EQ(shapes[down + ".blocks"], (std::vector<int64_t>{256, 6, 64}));
+  EXPECT_EQ(shapes[down + ".scales"], (std::vector<int64_t>{256, 6}));
+  EXPECT_EQ(shapes[down + ".zero_points"], (std::vector<int64_t>{256, 3}));
+  EXPECT_EQ(shapes["lm_head.weight.zero_points"], (std::vector<int64_t>{2048, 2}));  // 8 bits
+  size_t products = 0;
+  ForEachNode(model.graph(), [&](const onnx::NodeProto& node) {
+    if (node.op_type() != "MatMulNBits") return;
+    ++products;
+    EXPECT_EQ(node.input_size(), 4) << node.name();
+    for (const onnx::AttributeProto& attribute : node.attribute()) {
+      if (attribute.name() == "block_size") {
+        EXPECT_EQ(attribute.i(), 128) << node.name();
+      }
+    }
+  });
+  EXPECT_EQ(products, 5u * 4 + 1);
+}
+
+TEST(OnnxTarget, Int8QdqHasTheStandardsOperatorsAlone) {
+  const auto layout = PlanOnnx(*OpenDemo(), *FindRecipe("int8-qdq"));
+  ASSERT_OK(layout);
+  const onnx::ModelProto model = GraphOf(*layout);
+  ASSERT_EQ(model.opset_import_size(), 1);
+  EXPECT_EQ(model.opset_import(0).domain(), "");
+  EXPECT_EQ(model.opset_import(0).version(), 21);
+  // SimplifiedLayerNormalization, too, is in the default domain without being in the standard.
+  const std::set<std::string> standard{
+      "Add",    "And",  "Cast",   "Concat", "CumSum", "DequantizeLinear", "Div",  "Gather",  "Greater",
+      "LessOrEqual", "MatMul", "Max", "Mul", "Range", "ReduceMean", "Reshape", "Shape", "Sigmoid",
+      "Softmax", "Split", "Sqrt", "Sub", "Transpose", "Unsqueeze", "Where"};
+  std::set<std::string> used;
+  ForEachNode(model.graph(), [&](const onnx::NodeProto& node) {
+    EXPECT_EQ(node.domain(), "") << node.name();
+    used.insert(node.op_type());
+    if (node.op_type() == "DequantizeLinear") {
+      EXPECT_EQ(node.input_size(), 2) << node.name();
+    }
+  });
+  EXPECT_THAT(std::vector<std::string>(used.begin(), used.end()), ::testing::IsSubsetOf(standard));
+  EXPECT_TRUE(used.contains("DequantizeLinear"));
+  EXPECT_NE(FileOf(*layout, "genai_config.json").fixed[0].bytes.find("\"past_present_share_buffer\":false"),
+            std::string::npos);
+}
+
+TEST(OnnxTarget, Int8QdqHoldsEightBitsAndFloats) {
+  const auto source = OpenDemo();
+  Recipe recipe = *FindRecipe("int8-qdq");
+  recipe.changes.overrides = {*TypeOverride::Parse("role:ffn_down=q4_0")};
+  EXPECT_ERROR(PlanOnnx(*source, recipe), kInvalidArgument,
+               "tensor 'model.layers.0.mlp.down_proj.weight': onnx:int8-qdq holds f32, f16, q8_0 and groups of 8 "
+               "bits (i8_g64, u8_g64), not q4_0");
+  recipe.changes.overrides = {*TypeOverride::Parse("role:ffn_down=u8_g64"), *TypeOverride::Parse("role:ffn_up=f16")};
+  const auto layout = PlanOnnx(*source, recipe);
+  ASSERT_OK(layout);
+  std::map<std::string, int> types;
+  const onnx::ModelProto model = GraphOf(*layout);
+  for (const onnx::TensorProto& tensor : model.graph().initializer()) types[tensor.name()] = tensor.data_type();
+  EXPECT_EQ(types["model.layers.0.mlp.gate_proj.weight.codes"], onnx::TensorProto::INT8);
+  EXPECT_EQ(types["model.layers.0.mlp.down_proj.weight.codes"], onnx::TensorProto::UINT8);
+  EXPECT_EQ(types["model.layers.0.mlp.down_proj.weight.zero_points"], onnx::TensorProto::UINT8);
+  EXPECT_EQ(types["model.layers.0.mlp.up_proj.weight"], onnx::TensorProto::FLOAT16);
+}
+
+TEST(CheckGroups, NamesTheTensorAndWhatFits) {
+  const auto check = [](const char* type, int64_t cols) {
+    OutputTensor tensor{"x.weight", {0}, 8, cols, 2, 0, {Role::kFfnDown}};
+    return CheckGroups("onnx", tensor, *DTypeFromName(type));
+  };
+  EXPECT_OK(check("u4_g128", 384));
+  EXPECT_OK(check("q8_0", 96));
+  EXPECT_ERROR(check("u4_g128", 192), kInvalidArgument,
+               "tensor 'x.weight': rows of 192 do not divide into groups of 128; take groups of 64 for it "
+               "(--tensor-type role:ffn_down=u4_g64)");
+  EXPECT_ERROR(check("i4_g128", 96), kInvalidArgument, "groups of 32 for it (--tensor-type role:ffn_down=q4_0)");
+  EXPECT_ERROR(check("u8_g64", 96), kInvalidArgument, "role:ffn_down=u8_g32");
+  for (const char* type : {"q8_0", "i8_g64"})
+    EXPECT_ERROR(check(type, 200), kInvalidArgument,
+                 "keep it at half precision (--tensor-type role:ffn_down=f16) or take onnx:fp16");
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline
