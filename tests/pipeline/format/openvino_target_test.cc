@@ -55,7 +55,8 @@ TEST_P(OpenVinoPlaces, EveryPlaceHasAConstantThatPointsThere) {
                        *constants, [](const IrConstant& c) { return !c.name.starts_with("constant."); })));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, OpenVinoPlaces, ::testing::Values("int4", "int4-g64-asym", "int8-g128-asym", "int4-g128"));
+INSTANTIATE_TEST_SUITE_P(All, OpenVinoPlaces,
+                         ::testing::Values("int4", "int4-g64-asym", "int8-g128-asym", "int4-g128"));
 
 TEST(OpenVinoTarget, TheGraphIsSmall) {
   const auto layout = PlanOpenVino(*OpenDemo(), *FindRecipe("fp16"));
