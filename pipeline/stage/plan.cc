@@ -36,14 +36,6 @@ bool HasRecipe(std::string_view format, std::string_view name) {
   return std::ranges::find(names, recipe->base.empty() ? recipe->name : recipe->base) != names.end();
 }
 
-std::string ListTargets() {
-  std::string list;
-  for (const std::string_view format : kFormats)
-    for (const std::string& name : RecipeNames(format))
-      list += fmt::format("{}{}:{}", list.empty() ? "" : ", ", format, name);
-  return list + fmt::format("; int8 and int4 also with {}, as onnx:int4-g128-asym", kRecipeOptions);
-}
-
 absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec, bool has_importance) {
   absl::StatusOr<Recipe> recipe = spec.own ? *spec.own : FindRecipe(spec.recipe);
   QF_RETURN_IF_ERROR(recipe.status());
@@ -102,6 +94,14 @@ void HashTarget(const TargetPlan& target, PlanHasher& hash) {
 }
 
 }  // namespace
+
+std::string ListTargets() {
+  std::string list;
+  for (const std::string_view format : kFormats)
+    for (const std::string& name : RecipeNames(format))
+      list += fmt::format("{}{}:{}", list.empty() ? "" : ", ", format, name);
+  return list + fmt::format("; int8 and int4 of all but gguf also with {}, as onnx:int4-g128-asym", kRecipeOptions);
+}
 
 bool IsTargetFormat(std::string_view format) {
   return std::ranges::find(kFormats, format) != std::end(kFormats);

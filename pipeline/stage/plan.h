@@ -24,6 +24,7 @@ struct TargetSpec {
   std::vector<std::string> clauses() const { return own ? ClausesOf(*own) : std::vector<std::string>(); }
 };
 bool IsTargetFormat(std::string_view format);  // "gguf"
+std::string ListTargets();                     // "gguf:f32, ...; onnx:int8 also with ..."
 // "gguf:q4_0". The error lists what there is.
 absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text);
 

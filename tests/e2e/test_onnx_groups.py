@@ -5,7 +5,7 @@ import unittest
 
 from decoded_model import decoded_model
 from harness import DEMO, HELD_OUT, ROOT, THOROUGH, run, run_json
-from onnx_judge import HAS_ONNX, OnnxTest
+from onnx_judge import HAS_ONNX, OnnxTest, onnx_runtime
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
@@ -60,6 +60,17 @@ class Groups(OnnxTest):
                 source, made = self.sized(family, **RECIPES[recipe][2])
                 ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(80)]
                 self.judge(f"{family}/{recipe}", source, recipe, ids, made.tied)
+
+    @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
+    def test_half_precision_around_a_group(self):
+        source, made = self.sized("phi3-medium", **OF_128)
+        run("quantfleet", "quantize", source, "--target", "onnx:fp16", "--target", "onnx:fp32", "--tensor-type",
+            "role:ffn_down=u4_g128", "--out", self.dir)
+        ids, _ = self.tokens([1 + 37 * i * i % (made.vocab - 1) for i in range(80)])
+        half, whole = (onnx_runtime(self.dir / f"onnx-{float_type}", "nll", "--tokens-file", ids)["mean_nll"]
+                       for float_type in ("fp16", "fp32"))
+        print(f"mean NLL fp16 around u4_g128: {half:.6f}, fp32 {whole:.6f}", file=sys.stderr)
+        self.assertLess(abs(half / whole - 1), 0.002)
 
     @unittest.skipUnless(HAS_ONNX and THOROUGH, "a trained model takes longer: in thorough runs")
     def test_demo_model(self):

@@ -21,7 +21,8 @@ MORE = [("llama2", {}), ("mistral", {}), ("qwen25-tied", {}), ("phi3-mini-4k", {
 class Judged(OnnxTest):
     def test_demo_model(self):
         _, folder, gguf = self.quantize(DEMO, self.dir / "out", "int8-qdq", "q8_0", "q8_0")
-        ids = run_json("quantfleet-agent", "tokenize", gguf, "--text-file", HELD_OUT, "--json")["tokens"][:150]
+        ids = run_json("quantfleet-agent", "tokenize", gguf, "--text-file", HELD_OUT, "--json")["tokens"]
+        ids = ids[:400 if THOROUGH else 150]
         self.check("demo int8-qdq", folder, gguf, ids, LIMIT)
 
     def test_every_architecture(self):
