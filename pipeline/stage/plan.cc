@@ -26,9 +26,12 @@ std::vector<std::string> RecipeNames(std::string_view format) {
   return names;
 }
 
+// GGUF's types are ggml's own, with names of their own.
+bool HasOptions(std::string_view format) { return format != "gguf"; }
+
 bool HasRecipe(std::string_view format, std::string_view name) {
   const auto recipe = FindRecipe(name);
-  if (!recipe.ok() || (!recipe->base.empty() && format != "onnx")) return false;
+  if (!recipe.ok() || (!recipe->base.empty() && !HasOptions(format))) return false;
   const std::vector<std::string> names = RecipeNames(format);
   return std::ranges::find(names, recipe->base.empty() ? recipe->name : recipe->base) != names.end();
 }
@@ -97,7 +100,7 @@ std::string ListTargets() {
   for (const std::string_view format : kFormats)
     for (const std::string& name : RecipeNames(format))
       list += fmt::format("{}{}:{}", list.empty() ? "" : ", ", format, name);
-  return list + fmt::format("; onnx:int8 and onnx:int4 also with {}, as onnx:int4-g128-asym", kRecipeOptions);
+  return list + fmt::format("; int8 and int4 of all but gguf also with {}, as onnx:int4-g128-asym", kRecipeOptions);
 }
 
 bool IsTargetFormat(std::string_view format) {

@@ -37,10 +37,10 @@ void DescribeTarget(const ModelDescription& model, const Plan& plan, const Targe
   for (const PlannedTensor& tensor : tensors) width = std::max(width, tensor.name.size());
   out += fmt::format("target {}:{}\n", target.spec.format, target.spec.recipe);
   for (const std::string& clause : target.spec.clauses()) out += fmt::format("  with {}\n", clause);
-  out += fmt::format("  {:<{}}  {:>16}  {:>6}  {:>14}  {:>8}\n", "tensor", width, "shape", "scheme", "bytes",
+  out += fmt::format("  {:<{}}  {:>16}  {:>7}  {:>14}  {:>8}\n", "tensor", width, "shape", "scheme", "bytes",
                      "error");
   for (const PlannedTensor& tensor : tensors)
-    out += fmt::format("  {:<{}}  {:>16}  {:>6}  {:>14}  {:>8}{}\n", tensor.name, width, ShapeText(tensor),
+    out += fmt::format("  {:<{}}  {:>16}  {:>7}  {:>14}  {:>8}{}\n", tensor.name, width, ShapeText(tensor),
                        Info(tensor.dtype).name, tensor.bytes, Percent(tensor.expected_error),
                        tensor.weighed ? "  weighed" : "");
   for (const OutputFile& file : target.layout.files)

@@ -1,8 +1,13 @@
-"""Exact values of stored weights under Hugging Face's names, for comparing formats: of a GGUF, and of an ONNX folder."""
+"""Exact values of stored weights under Hugging Face's names, for comparing formats: of a GGUF, and of an ONNX folder; and a
+model made of such values, for our engine."""
+import math
+import shutil
 import struct
+from array import array
 from pathlib import Path
 
 from gguf_files import read_gguf
+from harness import read_safetensors, write_safetensors
 
 MODULES = {"attn_qkv": "self_attn.qkv_proj", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
            "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "attn_norm": "input_layernorm",
@@ -84,31 +89,61 @@ def fields(raw):
 
 
 def onnx_rows(folder):
-    """The same of an ONNX folder in F32 with codes in blocks of 32; q, k and v are one weight there."""
+    """The same of an ONNX folder in F32; q, k and v are one weight there."""
     graph, = [value for number, value in fields((Path(folder) / "model.onnx").read_bytes()) if number == 7]
     data = (Path(folder) / "model.onnx.data").read_bytes()
-    tensors = {}
-    for number, tensor in fields(graph):
-        if number != 5:
-            continue
-        parts = list(fields(tensor))
-        name, = [v.decode() for n, v in parts if n == 8]
-        at = {}
-        for entry in (dict(fields(v)) for n, v in parts if n == 13):
-            at[entry[1].decode()] = entry[2].decode()
-        if at:
-            offset = int(at["offset"])
-            tensors[name] = ([v for n, v in parts if n == 1], data[offset:offset + int(at["length"])])
+    tensors, bits = {}, {}
+    for number, value in fields(graph):
+        parts = list(fields(value)) if number in (1, 5) else []
+        if number == 1:  # a node: what it reads says how wide the codes are
+            numbers = {a[1]: a[3] for a in (dict(fields(v)) for n, v in parts if n == 5) if 3 in a}
+            for name in (v.decode().rsplit(".", 1) for n, v in parts if n == 1):
+                if name[-1] in ("codes", "blocks"):
+                    bits[name[0]] = numbers[b"bits"]
+        if number == 5:
+            name, = [v.decode() for n, v in parts if n == 8]
+            at = {}
+            for entry in (dict(fields(v)) for n, v in parts if n == 13):
+                at[entry[1].decode()] = entry[2].decode()
+            if at:
+                offset = int(at["offset"])
+                tensors[name] = ([v for n, v in parts if n == 1], data[offset:offset + int(at["length"])])
     out = {}
     for name, (dims, raw) in tensors.items():
         if name.endswith(".codes"):
             weight = name[:-len(".codes")]
             scales = struct.unpack(f"<{len(tensors[weight + '.scales'][1]) // 4}f", tensors[weight + ".scales"][1])
-            per_block = len(raw) // len(scales)
-            codes = raw if per_block == 32 else [n for b in raw for n in (b & 15, b >> 4)]
-            middle = 128 if per_block == 32 else 8
-            values, cols = [scales[i // 32] * (c - middle) for i, c in enumerate(codes)], len(codes) // dims[0]
+            codes, middle = unpacked(raw, dims[0], bits[weight]), 1 << bits[weight] - 1
+            group, per_row = len(codes) // len(scales), len(scales) // dims[0]
+            points = [middle] * len(scales)
+            if weight + ".zero_points" in tensors:
+                rows = unpacked(tensors[weight + ".zero_points"][1], dims[0], bits[weight])
+                each = len(rows) // dims[0]  # the last half of a byte may be no group's
+                points = [p for at in range(0, len(rows), each) for p in rows[at:at + per_row]]
+            values = [scales[i // group] * (c - points[i // group]) for i, c in enumerate(codes)]
+            cols = group * per_row
             out[weight] = [tuple(values[i:i + cols]) for i in range(0, len(values), cols)]
-        elif not name.endswith((".scales", ".blocks")) and not name.startswith(("cos_", "sin_")):
+        elif not name.endswith((".scales", ".blocks", ".zero_points")) and not name.startswith(("cos_", "sin_")):
             out[name] = decoded("f32", dims[::-1], raw)
     return out
+
+
+def unpacked(raw, rows, bits):
+    """Numbers of 4 or 8 bits, the lower half of a byte first."""
+    assert len(raw) % rows == 0 and bits in (4, 8)
+    return raw if bits == 8 else [n for b in raw for n in (b & 15, b >> 4)]
+
+
+def write_decoded(source, out, rows):
+    """A copy of the Hugging Face folder with these values, in F32, in place of its weights."""
+    shutil.copytree(source, out)
+    header, _ = read_safetensors(out / "model.safetensors")
+    data = bytearray()
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        values = array("f", [v for row in rows[name] for v in row])
+        assert len(values) == math.prod(entry["shape"]), name
+        header[name] = {"dtype": "F32", "shape": entry["shape"], "data_offsets": [len(data), len(data) + 4 * len(values)]}
+        data += values.tobytes()
+    write_safetensors(out / "model.safetensors", header, bytes(data))

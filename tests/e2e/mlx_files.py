@@ -1,7 +1,8 @@
 """Reads an MLX folder from its layout alone (docs/formats/mlx.md), as mlx-lm loads it: config.json, the index, the
-shards; dequantizes modules in plain Python. Shares nothing with the writer."""
+shards; dequantizes modules in plain Python. And quantizes as mlx.core.quantize does. Shares nothing with the writer."""
 import json
 import struct
+from array import array
 from pathlib import Path
 
 WIDTHS = {"U32": 4, "F16": 2, "BF16": 2}
@@ -9,6 +10,27 @@ WIDTHS = {"U32": 4, "F16": 2, "BF16": 2}
 
 def halves(raw):
     return struct.unpack(f"<{len(raw) // 2}e", raw)
+
+
+def quantized(values, group, bits):
+    """(scale, bias, codes) of each group of so many F32 values, as mlx.core.quantize finds them: every step in F32, codes
+    from the scale and bias before those are rounded to F16. The end of larger magnitude is the bias, and the scale is
+    such that 0 is a whole number of steps from it."""
+    def f32(*numbers):
+        return array("f", numbers)
+    most, out = (1 << bits) - 1, []
+    for at in range(0, len(values), group):
+        ws = array("f", values[at:at + group])
+        low, high = min(ws), max(ws)
+        scale = max(f32(f32(high - low)[0] / most)[0], f32(1e-7)[0])
+        edge, scale = (low, scale) if abs(low) > abs(high) else (high, -scale)
+        steps = round(f32(edge / scale)[0])
+        bias = edge if steps else 0.0
+        scale = f32(edge / steps)[0] if steps else scale
+        offsets = f32(*(w - bias for w in ws))
+        codes = [min(max(round(q), 0), most) for q in f32(*(o / scale for o in offsets))]
+        out.append((*halves(struct.pack("<2e", scale, bias)), codes))
+    return out
 
 
 class MlxFolder:
@@ -55,6 +77,22 @@ class MlxFolder:
         own = common.get(path, common)
         return own["group_size"], own["bits"]
 
+    def groups(self, path):
+        """(scale, bias, codes) of each group of a quantized module, row by row."""
+        dtype, shape, data = self.tensors[path + ".weight"]
+        group, bits = self.quantization(path)
+        if dtype != "U32" or group not in (32, 64, 128):
+            raise ValueError(f"{path} has scales for groups of {group} and is {dtype}")
+        cols = shape[1] * 32 // bits
+        for part in (".scales", ".biases"):
+            if self.tensors[path + part][:2] != ("F16", [shape[0], cols // group]):
+                raise ValueError(f"{path}{part} is {self.tensors[path + part][:2]}")
+        scales, biases = (halves(self.tensors[path + part][2]) for part in (".scales", ".biases"))
+        words, per_word = struct.unpack(f"<{len(data) // 4}I", data), 32 // bits
+        mask, shifts, each = (1 << bits) - 1, range(0, 32, bits), group // per_word
+        return [(scales[g], biases[g], [word >> s & mask for word in words[g * each:g * each + each] for s in shifts])
+                for g in range(len(scales))]
+
     def rows(self, path):
         """The module's weight as rows of floats; a vector is one row."""
         dtype, shape, data = self.tensors[path + ".weight"]
@@ -66,21 +104,6 @@ class MlxFolder:
                 values = struct.unpack(f"<{len(data) // 2}f",
                                        b"".join(b"\0\0" + data[i:i + 2] for i in range(0, len(data), 2)))
             return [values[i:i + cols] for i in range(0, len(values), cols)]
-        group, bits = self.quantization(path)
-        if dtype != "U32":
-            raise ValueError(f"{path} has scales and is {dtype}")
-        cols = cols * 32 // bits
-        for part in (".scales", ".biases"):
-            if self.tensors[path + part][:2] != ("F16", [shape[0], cols // group]):
-                raise ValueError(f"{path}{part} is {self.tensors[path + part][:2]}")
-        scales, biases = (halves(self.tensors[path + part][2]) for part in (".scales", ".biases"))
-        words = struct.unpack(f"<{len(data) // 4}I", data)
-        mask, per_word, out = (1 << bits) - 1, 32 // bits, []
-        for row in range(shape[0]):
-            values = []
-            for k in range(cols):
-                word = words[row * shape[1] + k // per_word]
-                g = row * (cols // group) + k // group
-                values.append(scales[g] * (word >> k % per_word * bits & mask) + biases[g])
-            out.append(tuple(values))
-        return out
+        cols = cols * 32 // self.quantization(path)[1]
+        values = [scale * code + bias for scale, bias, codes in self.groups(path) for code in codes]
+        return [tuple(values[i:i + cols]) for i in range(0, len(values), cols)]

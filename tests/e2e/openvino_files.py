@@ -217,18 +217,31 @@ class IrModel:
         if kind in FLOATS:
             cols = shape[-1]
             return [tuple(flat[i:i + cols]) for i in range(0, len(flat), cols)]
-        convert, = self.readers(layer)
-        multiply, = self.readers(convert)
-        need((convert.op, multiply.op) == ("Convert", "Multiply"), layer, "is not widened and scaled")
-        scale, = [self.layers[a] for a, _ in multiply.sources.values() if a != convert.id]
-        scale_kind, scale_shape, scale_raw = self.constant(scale)
-        need(scale_shape == shape[:2] + [1], scale, "has the shape", scale_shape)
-        scales = decoded(scale_kind, scale_raw)
-        reshape, = self.readers(multiply)
+        (rows, groups, group), zeros = shape, [0] * (shape[0] * shape[1])
+        last, = self.readers(layer)
+        need(last.op == "Convert", layer, "is not widened")
+        step, = self.readers(last)
+        if step.op == "Subtract":
+            zeros = self._each(step, last, [rows, groups, 1], kind, "Convert")
+            last, (step,) = step, self.readers(step)
+        need(step.op == "Multiply", layer, "is not scaled")
+        scales = self._each(step, last, [rows, groups, 1], "f16")
+        reshape, = self.readers(step)
         need(reshape.op == "Reshape", reshape, "is no Reshape")
-        group, cols = shape[2], shape[1] * shape[2]
-        values = [code * scales[i // group] for i, code in enumerate(flat)]
-        return [tuple(values[i:i + cols]) for i in range(0, len(values), cols)]
+        values = [(code - zeros[i // group]) * scales[i // group] for i, code in enumerate(flat)]
+        return [tuple(values[i:i + groups * group]) for i in range(0, len(values), groups * group)]
+
+    def _each(self, layer, first, shape, kind, *between):
+        """The constant that `layer` has as its second input, beside `first`, behind operations of those names."""
+        (a, _), (b, _) = (layer.sources[i] for i in (0, 1))
+        need(a == first.id, layer, "does not begin with", first)
+        other = self.layers[b]
+        for op in between:
+            need(other.op == op, other, "is no", op)
+            other = self.layers[other.sources[0][0]]
+        found = self.constant(other)
+        need(found[:2] == (kind, shape), other, "is of", *found[:2])
+        return decoded(kind, found[2])
 
     def readers(self, layer):
         return [other for other in self.layers.values() if any(a == layer.id for a, _ in other.sources.values())]

@@ -7,9 +7,9 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import DEMO, ROOT, run, run_json
+from harness import DEMO, ROOT, read_safetensors, run, run_json
 from hf_weights import gguf_rows
-from mlx_files import MlxFolder
+from mlx_files import MlxFolder, quantized
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
@@ -82,6 +82,64 @@ class Mlx(unittest.TestCase):
                     self.assertEqual(scaling is None, original is None)
                     for key in set(original or ()) - {"type", "rope_type"}:
                         self.assertEqual(scaling[key], original[key], key)
+
+    def test_groups_with_biases_are_those_of_mlx(self):
+        """-asym is mlx.core.quantize's own scheme: each scale, bias and code of a module is what that finds."""
+        for target, size, bits, head in (("int4-g64-asym-pure", 64, 4, 4), ("int4-g128-asym", 128, 4, 8),
+                                         ("int8-asym", 32, 8, 8)):
+            with self.subTest(target):
+                run("quantfleet", "quantize", DEMO, "--target", f"mlx:{target}", "--out", self.dir)
+                folder = MlxFolder(self.dir / f"mlx-{target}")
+                other = {} if head == bits else {"lm_head": {"group_size": size, "bits": head}}
+                self.assertEqual(folder.config["quantization"], {"group_size": size, "bits": bits, "mode": "affine", **other})
+                for path in ("model.layers.1.mlp.down_proj", "model.layers.0.self_attn.o_proj"):
+                    self.assertEqual(folder.groups(path), quantized(self.source(DEMO, path), size, bits), path)
+                self.assertEqual(folder.quantization("lm_head"), (size, head))
+                want = self.source(DEMO, "lm_head")[:256 * 40]
+                self.assertEqual(folder.groups("lm_head")[:len(want) // size], quantized(want, size, head))
+
+    def test_groups_with_biases_of_other_architectures(self):
+        """Every group of every module, as above."""
+        for family in ("llama32", "qwen2"):
+            families.write(family, self.dir / family)
+            run("quantfleet", "quantize", self.dir / family, "--target", "mlx:int4-g64-asym", "--out", self.dir / "out",
+                "--force")
+            folder, count = MlxFolder(self.dir / "out/mlx-int4-g64-asym"), 0
+            for path in (name.removesuffix(".scales") for name in folder.tensors if name.endswith(".scales")):
+                size, bits = folder.quantization(path)
+                groups = quantized(self.source(self.dir / family, path), size, bits)
+                self.assertEqual(folder.groups(path), groups, path)
+                count += len(groups)
+            self.assertGreater(count, 4000)
+            print(f"{family} mlx:int4-g64-asym: {count} groups are MLX's", file=sys.stderr)
+
+    def source(self, folder, path):
+        """A weight of a folder in BF16, row after row."""
+        header, data = read_safetensors(folder / "model.safetensors")
+        entry = header[path + ".weight"]
+        self.assertEqual(entry["dtype"], "BF16")
+        begin, end = entry["data_offsets"]
+        return struct.unpack(f"<{(end - begin) // 2}f", b"".join(b"\0\0" + data[i:i + 2] for i in range(begin, end, 2)))
+
+    def test_groups_that_do_not_divide_are_refused(self):
+        """Rows of 192 have no groups of 128; the message says which would do."""
+        families.write("qwen2", self.dir / "qwen")
+        for target in ("int4-g128", "int8-g128-asym"):
+            done = run("quantfleet", "quantize", self.dir / "qwen", "--target", f"mlx:{target}", "--out", self.dir / "out",
+                       check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn("model.layers.0.mlp.down_proj.weight", done.stderr)
+            self.assertIn("groups of 64", done.stderr)
+            self.assertFalse((self.dir / "out").exists())
+        for option in ("--tensor-type role:ffn_down=i8_g64", "--tensor-type role:ffn_down=f16"):
+            run("quantfleet", "quantize", self.dir / "qwen", "--target", "mlx:int4-g128", *option.split(), "--out",
+                self.dir / option[-3:])
+            folder = MlxFolder(self.dir / option[-3:] / "mlx-int4-g128")
+            said = folder.config["quantization"]
+            self.assertEqual((said["group_size"], said["bits"]), (128, 4))
+            self.assertEqual(said.get("model.layers.1.mlp.down_proj"),
+                             {"group_size": 64, "bits": 8} if "i8" in option else None)
+            self.assertEqual(len(folder.rows("model.layers.1.mlp.down_proj")[0]), 192)
 
     def test_inspect_verifies_the_folder(self):
         run("quantfleet", "quantize", DEMO, "--target", "mlx:int4", "--out", self.dir / "out")

@@ -16,8 +16,8 @@ class TheCheckerCanFail(unittest.TestCase):
     def setUpClass(cls):
         cls.shared = Path(tempfile.mkdtemp(prefix="quantfleet-openvino-"))
         cls.addClassCleanup(shutil.rmtree, cls.shared, ignore_errors=True)
-        run("quantfleet", "quantize", DEMO, "--target", "openvino:int4", "--out", cls.shared)
-        cls.whole = (cls.shared / "openvino-int4/openvino_model.xml").read_text()
+        run("quantfleet", "quantize", DEMO, "--target", "openvino:int4-g64-asym", "--out", cls.shared)
+        cls.whole = (cls.shared / "openvino-int4-g64-asym/openvino_model.xml").read_text()
 
     def setUp(self):
         self.dir = Path(tempfile.mkdtemp(prefix="quantfleet-openvino-"))
@@ -30,7 +30,7 @@ class TheCheckerCanFail(unittest.TestCase):
         folder = self.dir / "changed"
         folder.mkdir(exist_ok=True)
         if not (folder / "openvino_model.bin").exists():
-            shutil.copy(self.shared / "openvino-int4/openvino_model.bin", folder)
+            shutil.copy(self.shared / "openvino-int4-g64-asym/openvino_model.bin", folder)
         (folder / "openvino_model.xml").write_text(ElementTree.tostring(root, encoding="unicode"))
         with self.assertRaises(Bad) as caught:
             model = IrModel(folder)
@@ -81,6 +81,9 @@ class TheCheckerCanFail(unittest.TestCase):
                 ("lm_head.weight/scale", "offset", "65", "lies at 65"),
                 ("lm_head.weight", "size", "5", "has 5 bytes"),
                 ("lm_head.weight", "element_type", "i4", "bytes"),
+                ("lm_head.weight/zero_point", "shape", "2048, 3, 1", "bytes"),
+                ("lm_head.weight/zero_point/wide", "destination_type", "f32", "declares f16 and makes f32"),
+                ("lm_head.weight/steps", "auto_broadcast", None, "lacks auto_broadcast"),
                 ("logits", "transpose_b", None, "lacks transpose_b"),
                 ("logits", "transpose_b", "maybe", "maybe"),
                 ("model.layers.0.self_attn/attended", "causal", None, "lacks causal"),

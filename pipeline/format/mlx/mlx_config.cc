@@ -28,17 +28,17 @@ absl::Status CheckScaling(const Hyperparameters& h) {
   return absl::OkStatus();
 }
 
-json::object QuantizationJson(int bits, const std::vector<MlxModule>& modules) {
-  json::object out{{"group_size", kMlxGroup}, {"bits", bits}, {"mode", "affine"}};
-  for (const MlxModule& module : modules)
-    if (module.bits != bits) out[module.path] = {{"group_size", kMlxGroup}, {"bits", module.bits}};
+json::object QuantizationJson(const MlxGroups& common, const std::vector<MlxModule>& modules) {
+  json::object out{{"group_size", common.size}, {"bits", common.bits}, {"mode", "affine"}};
+  for (const auto& [path, groups] : modules)
+    if (groups != common) out[path] = {{"group_size", groups.size}, {"bits", groups.bits}};
   return out;
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string_view float_type, int bits,
-                                      const std::vector<MlxModule>& modules) {
+absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string_view float_type,
+                                      const std::optional<MlxGroups>& common, const std::vector<MlxModule>& modules) {
   const Hyperparameters& h = model.hyper;
   const bool phi3 = model.architecture == Architecture::kPhi3;
   if (!phi3 && h.rope_dims != h.head_dim)
@@ -51,9 +51,9 @@ absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string
         Name(model.architecture), h.hidden / h.heads, h.head_dim);
   QF_RETURN_IF_ERROR(CheckScaling(h));
   json::object config = HfConfig(model, float_type);
-  if (!modules.empty()) {
+  if (common) {
     // Both names are read, by different versions.
-    config["quantization"] = QuantizationJson(bits, modules);
+    config["quantization"] = QuantizationJson(*common, modules);
     config["quantization_config"] = config["quantization"];
   }
   return json::serialize(config) + "\n";

@@ -1,6 +1,8 @@
 // config.json of an MLX folder. Pure.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,18 +11,23 @@
 
 namespace quantfleet::pipeline {
 
-inline constexpr int kMlxGroup = 32;  // the blocks of our codes
+// How the codes of a module lie: bits of each, and how many share a scale and a bias.
+struct MlxGroups {
+  int bits;
+  int64_t size;
+  bool operator==(const MlxGroups&) const = default;
+};
 
 // What mlx-lm is told of one quantized module: "model.layers.0.self_attn.qkv_proj".
 struct MlxModule {
   std::string path;
-  int bits;
+  MlxGroups groups;
 };
 
-// `float_type` is of what is not quantized: "float16", "bfloat16". `bits` are of the modules that are not
-// named in an override. UNIMPLEMENTED names a setting of the model that MLX's model of this architecture does
-// not have.
-absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string_view float_type, int bits,
-                                      const std::vector<MlxModule>& modules);
+// `float_type` is of what is not quantized: "float16", "bfloat16". `common` is how the modules lie that no override
+// names; nullopt where none is quantized. UNIMPLEMENTED names a setting of the model that MLX's model of this
+// architecture does not have.
+absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string_view float_type,
+                                      const std::optional<MlxGroups>& common, const std::vector<MlxModule>& modules);
 
 }  // namespace quantfleet::pipeline

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <optional>
 
 #include "pipeline/format/layout/assemble.h"
 #include "pipeline/format/mlx/mlx_config.h"
@@ -27,6 +28,24 @@ struct StoredTensor {
 // Those of one weight, which stay in one shard.
 using Bundle = std::vector<StoredTensor>;
 
+// What -asym asks for is each runtime's own: MLX has a bias where others have a zero point.
+DType WithBias(DType type) {
+  std::optional<GroupScheme> scheme = GroupSchemeOf(type);
+  if (!scheme || scheme->zero != GroupZero::kPoint) return type;
+  scheme->zero = GroupZero::kBias;
+  return GroupType(*scheme);
+}
+
+Recipe ForMlx(const Recipe& recipe) {
+  Recipe ours = recipe;
+  if (recipe.base.empty()) return ours;  // types that somebody named are taken at their word
+  ours.body = WithBias(recipe.body);
+  ours.head = WithBias(recipe.head);
+  return ours;
+}
+
+MlxGroups GroupsOf(DType type) { return {CodeBits(type), Info(type).block_elements}; }
+
 // "model.layers.0.mlp.down_proj" of its weight.
 std::string ModuleOf(const OutputTensor& weight) {
   constexpr std::string_view kSuffix = ".weight";
@@ -36,7 +55,7 @@ std::string ModuleOf(const OutputTensor& weight) {
 class MlxPlanner {
  public:
   MlxPlanner(const ModelSource& source, const Recipe& recipe, uint64_t shard_bytes)
-      : source_(source), model_(source.description()), recipe_(recipe), shard_bytes_(shard_bytes) {}
+      : source_(source), model_(source.description()), recipe_(ForMlx(recipe)), shard_bytes_(shard_bytes) {}
 
   absl::StatusOr<TargetLayout> Run() {
     QF_RETURN_IF_ERROR(Validate(model_));
@@ -46,12 +65,12 @@ class MlxPlanner {
       QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(tensor));
       bundles_.push_back(Store(tensor, dtype));
     }
-    const int bits = CodeBits(recipe_.body) ? CodeBits(recipe_.body)
-                     : modules_.empty()     ? 0
-                                            : modules_.front().bits;
+    std::optional<MlxGroups> common;
+    if (!modules_.empty())
+      common = HasPart(recipe_.body, Part::kBiases) ? GroupsOf(recipe_.body) : modules_.front().groups;
     QF_ASSIGN_OR_RETURN(
         std::string config,
-        MlxConfig(model_, FloatType() == DType::kBF16 ? "bfloat16" : "float16", bits, modules_));
+        MlxConfig(model_, FloatType() == DType::kBF16 ? "bfloat16" : "float16", common, modules_));
     QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source_, "MLX"));
     small.push_back({"config.json", std::move(config)});
     std::ranges::copy(source_.attachments(), std::back_inserter(small));
@@ -65,18 +84,13 @@ class MlxPlanner {
   absl::StatusOr<DType> TypeOf(const OutputTensor& tensor) const {
     if (tensor.dims == 1) return FloatType();
     const DType asked = recipe_.AskedFor(model_, tensor.Seen(), false);
-    const std::string_view role = Name(tensor.roles.front());
     if (asked == DType::kF16 || asked == DType::kBF16) return asked;
-    if (CodeBits(asked) == 0 || GroupSchemeOf(asked))
+    if (!HasPart(asked, Part::kBiases))
       return InvalidArgument(
-          "tensor '{}': MLX holds f16, bf16, q8_0, q4_1 and q4_0, not {}: take one of them "
-          "(--tensor-type role:{}=q8_0)",
-          tensor.name, Info(asked).name, role);
-    if (!Divides(asked, tensor.cols))
-      return InvalidArgument(
-          "tensor '{}': rows of {} do not divide into MLX's groups of {}; keep it at half precision "
-          "(--tensor-type role:{}=f16) or take mlx:fp16",
-          tensor.name, tensor.cols, kMlxGroup, role);
+          "tensor '{}': MLX holds f16, bf16, q8_0, q4_1, q4_0 and groups around the middle or with a bias (i4_g64, "
+          "a4_g64), not {}: take one of them (--tensor-type role:{}=q8_0)",
+          tensor.name, Info(asked).name, Name(tensor.roles.front()));
+    QF_RETURN_IF_ERROR(CheckGroups("mlx", tensor, asked));
     return asked;
   }
 
@@ -91,10 +105,11 @@ class MlxPlanner {
     if (IsFloat(dtype))
       return {stored(tensor.name, dtype == DType::kBF16 ? "BF16" : "F16", tensor.cols, Part::kBlocks)};
     const std::string module = ModuleOf(tensor);
-    modules_.push_back({module, CodeBits(dtype)});
-    return {stored(tensor.name, "U32", tensor.cols * CodeBits(dtype) / 32, Part::kCodes),
-            stored(module + ".scales", "F16", tensor.cols / kMlxGroup, Part::kScales),
-            stored(module + ".biases", "F16", tensor.cols / kMlxGroup, Part::kBiases)};
+    const MlxGroups groups = GroupsOf(dtype);
+    modules_.push_back({module, groups});
+    return {stored(tensor.name, "U32", tensor.cols * groups.bits / 32, Part::kCodes),
+            stored(module + ".scales", "F16", tensor.cols / groups.size, Part::kScales),
+            stored(module + ".biases", "F16", tensor.cols / groups.size, Part::kBiases)};
   }
 
   std::vector<PlannedFile> Shards() const {
@@ -173,7 +188,7 @@ class MlxPlanner {
 
   const ModelSource& source_;
   const ModelDescription& model_;
-  const Recipe& recipe_;
+  const Recipe recipe_;
   const uint64_t shard_bytes_;
   std::vector<OutputTensor> tensors_;
   std::vector<Bundle> bundles_;  // point into tensors_

@@ -21,8 +21,12 @@ const char* Precision(IrType type) {
       return "I32";
     case IrType::kI8:
       return "I8";
+    case IrType::kU8:
+      return "U8";
     case IrType::kI4:
       return "I4";
+    case IrType::kU4:
+      return "U4";
     case IrType::kBoolean:
       return "BOOL";
   }
@@ -56,8 +60,12 @@ std::string_view IrName(IrType type) {
       return "i32";
     case IrType::kI8:
       return "i8";
+    case IrType::kU8:
+      return "u8";
     case IrType::kI4:
       return "i4";
+    case IrType::kU4:
+      return "u4";
     case IrType::kBoolean:
       return "boolean";
   }

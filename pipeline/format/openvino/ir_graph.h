@@ -11,7 +11,7 @@
 
 namespace quantfleet::pipeline {
 
-enum class IrType { kF32, kF16, kI64, kI32, kI8, kI4, kBoolean };
+enum class IrType { kF32, kF16, kI64, kI32, kI8, kU8, kI4, kU4, kBoolean };
 std::string_view IrName(IrType type);  // "f32", as attributes spell it
 
 inline constexpr int64_t kAnySize = -1;  // a dimension that is known at run time

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <optional>
 
 #include "pipeline/format/layout/data_file.h"
 #include "pipeline/format/layout/hf_config.h"
@@ -18,23 +19,39 @@ constexpr std::string_view kGenerationConfig = "generation_config.json";
 // A line of the cache, and more than any element: the file is mapped and read in place.
 constexpr uint64_t kAlignment = 64;
 
+// A constant of 4 bits is packed without regard to rows: where a row has an odd number of zero points, it would have to
+// begin within a byte.
+absl::Status CheckZeroPoints(const OutputTensor& tensor, DType dtype) {
+  const int64_t group = Info(dtype).block_elements, groups = tensor.cols / group;
+  if (!HasPart(dtype, Part::kZeroPoints) || groups * CodeBits(dtype) % 8 == 0) return absl::OkStatus();
+  return InvalidArgument(
+      "tensor '{}': rows of {} have {} groups of {}, and zero points of 4 bits cannot be packed for an odd number of "
+      "them; take {}groups without -asym, or 8 bits for it (--tensor-type role:{}=u8_g{})",
+      tensor.name, tensor.cols, groups, group, group > 32 ? fmt::format("groups of {}, ", group / 2) : "",
+      Name(tensor.roles.front()), group);
+}
+
 absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe,
                              const OutputTensor& tensor) {
   if (tensor.dims == 1) return DType::kF32;
   const DType asked = recipe.AskedFor(model, tensor.Seen(), false);
-  const std::string_view role = Name(tensor.roles.front());
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
-  if (!HasPart(asked, Part::kSignedCodes) || GroupSchemeOf(asked))
+  if (!HasPart(asked, Part::kSignedCodes) && !HasPart(asked, Part::kZeroPoints))
     return InvalidArgument(
-        "tensor '{}': openvino holds f32, f16, q8_0 and q4_0, not {}: take one of them (--tensor-type "
-        "role:{}=q8_0)",
-        tensor.name, Info(asked).name, role);
-  if (!Divides(asked, tensor.cols))
-    return InvalidArgument(
-        "tensor '{}': rows of {} do not divide into groups of {}; keep it at half precision "
-        "(--tensor-type role:{}=f16) or take openvino:fp16",
-        tensor.name, tensor.cols, Info(asked).block_elements, role);
+        "tensor '{}': openvino holds f32, f16, q8_0, q4_0 and groups around the middle or a point (i4_g128, u4_g128), "
+        "not {}: take one of them (--tensor-type role:{}=q8_0)",
+        tensor.name, Info(asked).name, Name(tensor.roles.front()));
+  QF_RETURN_IF_ERROR(CheckGroups("openvino", tensor, asked));
+  QF_RETURN_IF_ERROR(CheckZeroPoints(tensor, asked));
   return asked;
+}
+
+// The same scheme with 8 bits; q8_0 where the type is of no scheme that has one.
+DType WithEightBits(DType type) {
+  std::optional<GroupScheme> scheme = GroupSchemeOf(type);
+  if (!scheme) return DType::kQ8_0;
+  scheme->bits = 8;
+  return GroupType(*scheme);
 }
 
 // What generating wants to know of the tokens, where the source does not say it.
@@ -65,7 +82,7 @@ absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recip
   QF_RETURN_IF_ERROR(Validate(model));
   Recipe ours = recipe;
   // As NNCF has it: rows of an embedding are looked up and not multiplied, so 4 bits save little time.
-  if (!IsFloat(recipe.body)) ours.embedding = DType::kQ8_0;
+  if (!IsFloat(recipe.body)) ours.embedding = WithEightBits(recipe.body);
   std::vector<OpenVinoTensor> tensors;
   const auto name = [&](Role role, int layer) { return HfTensorName(model.architecture, role, layer); };
   for (OutputTensor& tensor : FusePieces(model, name)) {

@@ -3,22 +3,18 @@
 #include "pipeline/format/safetensors/hf_names.h"
 
 namespace quantfleet::pipeline {
-namespace {
-
-constexpr int64_t kGroup = 32;  // the blocks of our codes
-
-}  // namespace
-
 OpenVinoWeights::OpenVinoWeights(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors,
                                  IrGraph& graph, DataFile& data)
     : model_(model), graph_(graph) {
   for (const OpenVinoTensor& tensor : tensors) {
-    Stored stored{&tensor, {}, {}};
+    Stored stored{&tensor, {}, {}, {}};
     if (IsFloat(tensor.dtype)) {
       stored.codes = data.AddPart(tensor.is, tensor.dtype, Part::kBlocks);
     } else {
-      stored.codes = data.AddPart(tensor.is, tensor.dtype, Part::kSignedCodes);
+      const bool has_points = HasPart(tensor.dtype, Part::kZeroPoints);
+      stored.codes = data.AddPart(tensor.is, tensor.dtype, has_points ? Part::kCodes : Part::kSignedCodes);
       stored.scales = data.AddPart(tensor.is, tensor.dtype, Part::kScales);
+      if (has_points) stored.zero_points = data.AddPart(tensor.is, tensor.dtype, Part::kZeroPoints);
     }
     stored_.emplace(tensor.is.name, stored);
   }
@@ -39,27 +35,42 @@ IrValue OpenVinoWeights::Convert(std::string name, IrValue value, IrType to) {
                     {{"destination_type", std::string(IrName(to))}}, to, graph_.ShapeOf(value));
 }
 
+IrValue OpenVinoWeights::Constant(std::string name, IrType type, const IrShape& shape, const DataFile::Region& region) {
+  return graph_.Constant(std::move(name), type, shape, region.offset, region.size);
+}
+
+// Codes, less their zero points where they have them, times scales, all in F16: [rows, groups, elements of a group].
+IrValue OpenVinoWeights::Decoded(const Stored& stored) {
+  const OutputTensor& is = stored.tensor->is;
+  const DType dtype = stored.tensor->dtype;
+  const int64_t elements = Info(dtype).block_elements, groups = is.cols / elements;
+  const bool has_points = HasPart(dtype, Part::kZeroPoints);
+  const IrType type = CodeBits(dtype) == 4 ? (has_points ? IrType::kU4 : IrType::kI4)
+                                           : (has_points ? IrType::kU8 : IrType::kI8);
+  const IrShape each{is.rows, groups, 1};
+  const IrValue codes = Constant(is.name, type, {is.rows, groups, elements}, stored.codes);
+  const IrValue scales = Constant(is.name + "/scale", IrType::kF16, each, stored.scales);
+  IrValue steps = Convert(is.name + "/codes", codes, IrType::kF16);
+  if (has_points) {
+    const IrValue points = Constant(is.name + "/zero_point", type, each, stored.zero_points);
+    const IrValue wide = Convert(is.name + "/zero_point/wide", points, IrType::kF16);
+    steps = graph_.Elementwise({"Subtract", "opset1"}, is.name + "/steps", steps, wide);
+  }
+  return graph_.Elementwise({"Multiply", "opset1"}, is.name + "/scaled", steps, scales);
+}
+
 IrValue OpenVinoWeights::Widen(const Stored& stored, IrConstants& constants) {
   const OutputTensor& is = stored.tensor->is;
   const DType dtype = stored.tensor->dtype;
-  const auto constant = [&](std::string name, IrType type, const IrShape& shape,
-                            const DataFile::Region& region) {
-    return graph_.Constant(std::move(name), type, shape, region.offset, region.size);
-  };
   const IrShape whole = is.dims == 1 ? IrShape{1, 1, is.cols} : IrShape{is.rows, is.cols};
-  if (dtype == DType::kF32) return constant(is.name, IrType::kF32, whole, stored.codes);
+  if (dtype == DType::kF32) return Constant(is.name, IrType::kF32, whole, stored.codes);
 
   IrValue narrow;
   if (dtype == DType::kF16) {
-    narrow = constant(is.name, IrType::kF16, whole, stored.codes);
+    narrow = Constant(is.name, IrType::kF16, whole, stored.codes);
   } else {
-    const int64_t groups = is.cols / kGroup;
-    const IrValue codes = constant(is.name, CodeBits(dtype) == 4 ? IrType::kI4 : IrType::kI8,
-                                   {is.rows, groups, kGroup}, stored.codes);
-    const IrValue scales = constant(is.name + "/scale", IrType::kF16, {is.rows, groups, 1}, stored.scales);
-    const IrValue values = graph_.Elementwise({"Multiply", "opset1"}, is.name + "/scaled",
-                                              Convert(is.name + "/codes", codes, IrType::kF16), scales);
-    narrow = graph_.Add({"Reshape", "opset1"}, is.name + "/rows", {values, constants.Vector(whole)},
+    const IrValue decoded = Decoded(stored);
+    narrow = graph_.Add({"Reshape", "opset1"}, is.name + "/rows", {decoded, constants.Vector(whole)},
                         {{"special_zero", "false"}}, IrType::kF16, whole);
   }
   const IrValue wide = Convert(is.name + "/widened", narrow, IrType::kF32);

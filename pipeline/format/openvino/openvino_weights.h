@@ -27,11 +27,14 @@ class OpenVinoWeights {
  private:
   struct Stored {
     const OpenVinoTensor* tensor;
-    DataFile::Region codes;   // the values themselves where it is a float
-    DataFile::Region scales;  // of a quantized one
+    DataFile::Region codes;        // the values themselves where it is a float
+    DataFile::Region scales;       // of a quantized one
+    DataFile::Region zero_points;  // of one that has them
     std::optional<IrValue> widened = {};
   };
   IrValue Widen(const Stored& stored, IrConstants& constants);
+  IrValue Decoded(const Stored& stored);
+  IrValue Constant(std::string name, IrType type, const IrShape& shape, const DataFile::Region& region);
   IrValue Convert(std::string name, IrValue value, IrType to);
 
   const ModelDescription& model_;

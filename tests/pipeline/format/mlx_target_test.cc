@@ -38,5 +38,19 @@ TEST(MlxTarget, OneShardIsCalledModel) {
   EXPECT_EQ(FileOf(*layout, "config.json").fixed[0].bytes.find("quantization"), std::string::npos);
 }
 
+// -asym is what each runtime makes of it; a type that somebody named is taken at its word.
+TEST(MlxTarget, AsymmetricGroupsHaveABias) {
+  const auto source = OpenDemo();
+  const auto layout = PlanMlx(*source, *FindRecipe("int4-g64-asym"));
+  ASSERT_OK(layout);
+  const DType four = GroupType({4, 64, GroupZero::kBias}), eight = GroupType({8, 64, GroupZero::kBias});
+  for (const PlacedPiece& placed : layout->pieces) {
+    if (placed.part == Part::kBlocks) continue;  // a norm
+    EXPECT_EQ(placed.dtype, placed.tensor == "lm_head.weight" ? eight : four) << placed.tensor;
+  }
+  Recipe own{.name = "mine", .body = GroupType({4, 64, GroupZero::kPoint}), .head = DType::kQ8_0};
+  EXPECT_ERROR(PlanMlx(*source, own), kInvalidArgument, "not u4_g64");
+}
+
 }  // namespace
 }  // namespace quantfleet::pipeline

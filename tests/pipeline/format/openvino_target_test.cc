@@ -13,9 +13,20 @@
 namespace quantfleet::pipeline {
 namespace {
 
-TEST(OpenVinoTarget, EveryPlaceHasAConstantThatPointsThere) {
+// The element type that a part of such a weight has in the graph.
+std::string_view IrTypeOf(const PlacedPiece& placed) {
+  if (placed.part == Part::kBlocks) return "f32";
+  if (placed.part == Part::kScales) return "f16";
+  const bool wide = CodeBits(placed.dtype) == 8;
+  if (placed.part == Part::kSignedCodes) return wide ? "i8" : "i4";
+  return wide ? "u8" : "u4";  // codes and zero points
+}
+
+class OpenVinoPlaces : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(OpenVinoPlaces, EveryPlaceHasAConstantThatPointsThere) {
   const auto source = OpenDemo();
-  const auto layout = PlanOpenVino(*source, *FindRecipe("int4"));
+  const auto layout = PlanOpenVino(*source, *FindRecipe(GetParam()));
   ASSERT_OK(layout);
   const OutputFile& bin = FileOf(*layout, "openvino_model.bin");
   const auto constants =
@@ -36,16 +47,16 @@ TEST(OpenVinoTarget, EveryPlaceHasAConstantThatPointsThere) {
     EXPECT_LE(placed.offset + static_cast<uint64_t>(piece.rows * RowBytes(placed, piece.cols)),
               holder.offset + holder.size);
     EXPECT_TRUE(holder.name.starts_with(placed.tensor)) << holder.name;
-    EXPECT_EQ(holder.type, placed.part == Part::kScales   ? "f16"
-                           : placed.part == Part::kBlocks ? "f32"
-                           : placed.dtype == DType::kQ4_0 ? "i4"
-                                                          : "i8");
+    EXPECT_EQ(holder.type, IrTypeOf(placed));
     begun += placed.offset == holder.offset;
   }
   // Each constant that is no number of the graph's own begins with a piece.
   EXPECT_EQ(begun, static_cast<size_t>(std::ranges::count_if(
                        *constants, [](const IrConstant& c) { return !c.name.starts_with("constant."); })));
 }
+
+INSTANTIATE_TEST_SUITE_P(All, OpenVinoPlaces,
+                         ::testing::Values("int4", "int4-g64-asym", "int8-g128-asym", "int4-g128"));
 
 TEST(OpenVinoTarget, TheGraphIsSmall) {
   const auto layout = PlanOpenVino(*OpenDemo(), *FindRecipe("fp16"));

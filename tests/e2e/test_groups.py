@@ -1,0 +1,228 @@
+"""Groups of other sizes than GGUF's and zero points: int4 and int8 with -g64, -g128, -asym, in the folders of ONNX Runtime,
+OpenVINO and MLX. What two formats share has the same values in both, quantized once; what the OpenVINO graph calculates is
+what our engine finds on the weights that a reader decoded."""
+import json
+import sys
+import unittest
+
+import test_openvino
+from harness import DEMO, HELD_OUT, ROOT, THOROUGH, read_safetensors, run, run_json
+from hf_weights import onnx_rows, write_decoded
+from mlx_files import MlxFolder
+from openvino_files import IrModel, decoded
+
+sys.path.insert(0, str(ROOT / "tests/tools"))
+import families  # noqa: E402
+
+# The tiny models have rows of 128 and 192: of groups of 64 an odd number, which zero points of 4 bits cannot have.
+JUDGED = ("int4-asym", "int8-g64-asym") + (("int4-g64", "int8-g64", "int8-asym") if THOROUGH else ())
+
+
+def loss(recipe):
+    """What 4 bits may add to the demo model's mean NLL: it has columns of large weights, which large groups around the
+    middle feel most."""
+    return 0.5 if recipe.startswith(("int4-g64", "int4-g128")) and "asym" not in recipe else 0.1
+
+
+def wide():
+    """A Llama whose rows groups of 128 divide."""
+    family = families.FAMILIES["llama2"]()
+    family.hidden, family.intermediate = 256, 384
+    return family
+
+
+class GroupsTest(test_openvino.OpenVinoTest):
+    def setUp(self):
+        super().setUp()
+        families.FAMILIES["wide"] = wide
+        self.addCleanup(families.FAMILIES.pop, "wide")
+
+    def quantize_to(self, out, source, *targets, options=()):
+        said = run_json("quantfleet", "quantize", source, *(word for t in targets for word in ("--target", t)), *options,
+                        "--out", out, "--json")
+        return said, [out / t.replace(":", "-") for t in targets]
+
+    def family(self, name, **kwargs):
+        source = self.dir / name
+        return source, families.write(name, source, **kwargs)
+
+
+class Shared(GroupsTest):
+    def test_groups_around_the_middle_are_the_same_in_three_formats(self):
+        for name, recipe, head in (("qwen2", "int4-g64", "i8_g64"), ("qwen25-tied", "int8-g64", "i8_g64"),
+                                   ("wide", "int4-g128", "i8_g128")):
+            with self.subTest(name, recipe=recipe):
+                source, _ = self.family(name, dtypes=("BF16", "F32"))
+                targets = [f"{format}:{recipe}" for format in ("onnx", "openvino", "mlx")]
+                types = ("--output-type", head, "--embedding-type", head)
+                said, folders = self.quantize_to(self.dir / f"{name}-out", source, *targets, options=types)
+                alone, _ = self.quantize_to(self.dir / f"{name}-alone", source, targets[0], options=types)
+                onnx, model, mlx = onnx_rows(folders[0]), IrModel(folders[1]), MlxFolder(folders[2])
+                narrow = 0  # norms and biases, which MLX wants in F16
+                for module in {name.rsplit(".", 1)[0] for name in mlx.tensors}:
+                    weight = module + ".weight"
+                    narrow += sum(mlx.tensors[n][1][0] for n in (weight, module + ".bias")
+                                  if n in mlx.tensors and len(mlx.tensors[n][1]) == 1)
+                    if module + ".scales" not in mlx.tensors:
+                        continue
+                    rows = model.rows(weight)
+                    self.assertEqual(mlx.rows(module), rows, weight)
+                    if weight in onnx:
+                        self.assertEqual(onnx[weight], rows, weight)
+                qkv = [sum((model.rows(f"model.layers.{i}.self_attn.{w}_proj.weight") for w in "qkv"), []) for i in range(2)]
+                self.assertEqual(qkv, [onnx[f"model.layers.{i}.self_attn.qkv_proj.weight"] for i in range(2)])
+                self.assertEqual(said["values_encoded"], alone["values_encoded"] + narrow)
+
+    def test_zero_points_are_the_same_in_two_formats(self):
+        for name, recipe, head in (("qwen2", "int4-asym", "u8_g32"), ("qwen2", "int8-g64-asym", "u8_g64"),
+                                   ("wide", "int4-g64-asym", "u8_g64")):
+            with self.subTest(name, recipe=recipe):
+                source, _ = self.family(name)
+                targets = [f"{format}:{recipe}" for format in ("onnx", "openvino")]
+                types = ("--embedding-type", head)
+                said, folders = self.quantize_to(self.dir / f"{recipe}-out", source, *targets, options=types)
+                alone, _ = self.quantize_to(self.dir / f"{recipe}-alone", source, targets[0], options=types)
+                onnx, model = onnx_rows(folders[0]), IrModel(folders[1])
+                same = [n for n in onnx if n in model.by_name and n.endswith(".weight")]
+                self.assertGreater(len(same), 10)
+                for weight in same:
+                    self.assertEqual(onnx[weight], model.rows(weight), weight)
+                self.assertEqual(said["values_encoded"], alone["values_encoded"])
+
+    def test_codes_with_zero_points_are_the_nearest(self):
+        """No weight of an OpenVINO folder is further from the source's than half a step."""
+        _, (folder,) = self.quantize_to(self.dir, DEMO, "openvino:int4-g128-asym")
+        model = IrModel(folder)
+        header, data = read_safetensors(DEMO / "model.safetensors")
+        for weight, kind in (("model.layers.1.mlp.down_proj.weight", "u4"), ("lm_head.weight", "u8")):
+            self.assertEqual(model.by_name[weight].data["element_type"], kind)
+            begin, end = header[weight]["data_offsets"]
+            source = decoded("f32", b"".join(b"\0\0" + data[i:i + 2] for i in range(begin, end, 2)))
+            scales = decoded("f16", model.constant(model.by_name[weight + "/scale"])[2])
+            values = [v for row in model.rows(weight) for v in row]
+            # The code was found with the scale before it was rounded to 11 bits.
+            off = max(abs(v - x) / (scales[i // 128] * (0.5 + 0.0005 * (15 if kind == "u4" else 255)))
+                      for i, (v, x) in enumerate(zip(values, source)))
+            self.assertLess(off, 1, weight)
+            self.assertGreater(off, 0.8, weight)
+
+
+    def test_nothing_depends_on_threads_memory_or_a_kill(self):
+        command = ["quantfleet", "quantize", DEMO, "--json"]
+        for target in ("onnx:int4-g128-asym", "openvino:int4-g128-asym", "mlx:int4-g128-asym"):
+            command += ["--target", target]
+
+        def digests(name, *options):
+            return [t["manifest_digest"] for t in run_json(*command, "--out", self.dir / name, *options)["targets"]]
+        whole = digests("a", "--threads", 1)
+        self.assertEqual(digests("b", "--threads", 3, "--memory", 16), whole)
+        killed = run(*command, "--out", self.dir / "c", "--resume", check=False,
+                     env={"QUANTFLEET_FAIL_POINT": "slab-after-store:40"})
+        self.assertEqual(killed.returncode, -9)
+        self.assertEqual(digests("c", "--resume"), whole)
+
+
+class Judged(GroupsTest):
+    def judge_groups(self, name, source, ids, recipe):
+        """The graph against our engine on what the reader decodes of the same folder; returns both likelihoods."""
+        out = self.dir / f"{name}-{recipe}"
+        _, (folder,) = self.quantize_to(out, source, f"openvino:{recipe}")
+        model = self.check_graph(folder, json.loads((folder / "config.json").read_text()))
+        ours = self.decoded_nll(out, source, ids, model.rows)
+        file = self.tokens(ids)
+        at_once, stepwise = (test_openvino.evaluate(folder, "nll", file, *rest)["mean_nll"] for rest in ((), (20,)))
+        print(f"mean NLL {name} openvino:{recipe}: ours {ours:.6f}, the graph {at_once:.6f}, step by step {stepwise:.6f}",
+              file=sys.stderr)
+        self.assertLess(abs(at_once / ours - 1), test_openvino.LIMITS["int4"])
+        self.assertLess(abs(stepwise / ours - 1), test_openvino.LIMITS["int4"])
+        return ours
+
+    def decoded_nll(self, out, source, ids, rows_of):
+        """What our engine finds on these values of every weight, in F32."""
+        header, _ = read_safetensors(source / "model.safetensors")
+        write_decoded(source, out / "decoded", {name: rows_of(name) for name in header if name != "__metadata__"})
+        self.quantize_to(out, out / "decoded", "gguf:f32")
+        return self.ours(out / "gguf-f32/model.gguf", ids)
+
+    def test_demo_model(self):
+        source = run_json("quantfleet", "quantize", DEMO, "--target", "gguf:f32", "--out", self.dir, "--json")
+        gguf = self.dir / source["targets"][0]["name"] / "model.gguf"
+        ids = run_json("quantfleet-agent", "tokenize", gguf, "--text-file", HELD_OUT, "--json")["tokens"][:120]
+        whole = self.ours(gguf, ids)
+        for recipe in ("int4-g128-asym",) + (("int4-g64-asym", "int4-g64-asym-pure", "int4-g128", "int8-g128")
+                                             if THOROUGH else ()):
+            with self.subTest(recipe):
+                judged = self.judge_groups("demo", DEMO, ids, recipe)
+                self.assertLess(abs(judged / whole - 1), loss(recipe))
+
+    def test_every_architecture(self):
+        more = ("phi35-mini", "llama32", "mistral", "qwen25-tied") if THOROUGH else ()
+        for name in ("phi3-medium", "llama2", "qwen2") + more:
+            source, made = self.family(name)
+            ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(60)]
+            for recipe in JUDGED:
+                with self.subTest(name, recipe=recipe):
+                    self.judge_groups(name, source, ids, recipe)
+
+    def test_mlx_weights_in_our_engine(self):
+        """What a reader decodes of an MLX folder still makes a model: its likelihood is near the source's."""
+        self.quantize_to(self.dir, DEMO, "gguf:f32")
+        gguf = self.dir / "gguf-f32/model.gguf"
+        ids = run_json("quantfleet-agent", "tokenize", gguf, "--text-file", HELD_OUT, "--json")["tokens"][:120]
+        whole = self.ours(gguf, ids)
+        for recipe in ("int4-g64-asym-pure",) + (("int4", "int8", "int4-g64-asym", "int4-g128-asym", "int8-g64-asym",
+                                                  "int4-g64", "int4-g128") if THOROUGH else ()):
+            with self.subTest(recipe):
+                out = self.dir / recipe
+                _, (folder,) = self.quantize_to(out, DEMO, f"mlx:{recipe}")
+                mlx = MlxFolder(folder)
+                nll = self.decoded_nll(out, DEMO, ids, lambda name: mlx.rows(name[:-len(".weight")]))
+                print(f"mean NLL demo mlx:{recipe}: source {whole:.6f}, decoded {nll:.6f}", file=sys.stderr)
+                self.assertLess(abs(nll / whole - 1), loss(recipe))
+
+
+class Refused(GroupsTest):
+    def refused_said(self, target, source, *options):
+        out = self.dir / "out"
+        done = run("quantfleet", "quantize", source, "--target", target, *options, "--out", out, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertFalse(out.exists())
+        return done.stderr
+
+    def test_openvino_refuses_what_cannot_be_packed(self):
+        source, _ = self.family("qwen2")
+        # Rows of 192: three groups of 64, and no whole number of groups of 128.
+        said = self.refused_said("openvino:int4-g64-asym", source)
+        self.assertIn("model.layers.0.mlp.down_proj.weight", said)
+        self.assertIn("3 groups of 64", said)
+        self.assertIn("groups of 32", said)
+        self.assertIn("role:ffn_down=u8_g64", said)
+        said = self.refused_said("openvino:int4-g128", source)
+        self.assertIn("model.layers.0.mlp.down_proj.weight", said)
+        self.assertIn("groups of 64", said)
+        self.assertIn("a4_g64", self.refused_said("openvino:int4", source, "--tensor-type", "role:attn_q=a4_g64"))
+        _, (folder,) = self.quantize_to(self.dir / "kept", source, "openvino:int4-g64-asym",
+                                        options=("--tensor-type", "role:ffn_down=u8_g64"))
+        model = IrModel(folder)
+        self.assertEqual([model.by_name[f"model.layers.0.{w}.weight"].data["element_type"]
+                          for w in ("mlp.down_proj", "mlp.up_proj", "self_attn.q_proj")], ["u8", "u4", "u4"])
+
+    def test_options_have_one_order_and_gguf_has_none(self):
+        for target in ("openvino:int4-asym-g64", "mlx:int4-g32", "openvino:int4-g64-g64", "mlx:fp16-g64", "gguf:int4-g64"):
+            done = run("quantfleet", "quantize", DEMO, "--target", target, "--out", self.dir / "out", check=False)
+            self.assertEqual(done.returncode, 2, target)
+            self.assertIn("-g64 or -g128", done.stderr)
+
+    def test_inspect_lists_zero_points(self):
+        _, (folder,) = self.quantize_to(self.dir, DEMO, "openvino:int4-g64-asym")
+        (folder / "openvino_tokenizer.xml").write_text("<net/>")  # as convert_tokenizer adds it afterwards
+        said = run_json("quantfleet", "inspect", folder, "--json")
+        self.assertTrue(said["verified"])
+        stored = {t["name"]: (t["dtype"], t["shape"]) for t in said["tensors"]}
+        self.assertEqual([stored["model.layers.0.mlp.down_proj.weight" + part] for part in ("", "/scale", "/zero_point")],
+                         [("u4", [256, 12, 64]), ("f16", [256, 12, 1]), ("u4", [256, 12, 1])])
+        self.assertEqual(stored["lm_head.weight/zero_point"], ("u8", [2048, 4, 1]))
+
+
+if __name__ == "__main__":
+    unittest.main()
