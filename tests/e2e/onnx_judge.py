@@ -1,25 +1,13 @@
 """ONNX Runtime as judge of ONNX folders, for the tests that ask it."""
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 
-from harness import ROOT, run_json
-
-JUDGES = ROOT / "tests/judges"
-NODE = JUDGES / "node_modules/.bin/node"
-HAS_ONNX = (JUDGES / "node_modules/onnxruntime-node").exists()
-
-
-def onnx_runtime(folder, *args):
-    done = subprocess.run([NODE, JUDGES / "onnx_runtime.mjs", folder, *map(str, args)], capture_output=True, text=True,
-                          timeout=600, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise AssertionError(f"ONNX Runtime on {folder}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+from harness import run_json
+from judge import onnx_runtime
 
 
 class OnnxTest(unittest.TestCase):

@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 from harness import BIN, DEMO, HELD_OUT, SHARED, run, run_json
-from llama_cpp import JUDGES, NODE, llama_cpp
+from judge import JUDGES, NODE, llama_cpp
 
 RECIPES = ["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q5_0", "q4_1", "q4_0"]
 TYPES = ["f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"]

@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 from harness import BIN, ROOT, SHARED, EndToEnd, read_safetensors, run, run_json, write_safetensors
-from llama_cpp import JUDGES, NODE, llama_cpp
+from judge import JUDGES, NODE, llama_cpp
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import byte_bpe  # noqa: E402

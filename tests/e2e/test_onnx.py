@@ -6,7 +6,8 @@ import unittest
 
 from gguf_files import read_gguf
 from harness import DEMO, HELD_OUT, ROOT, run, run_json
-from onnx_judge import HAS_ONNX, OnnxTest, onnx_runtime
+from judge import HAS_ONNX, onnx_runtime
+from onnx_judge import OnnxTest
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402

@@ -5,7 +5,8 @@ import sys
 import unittest
 
 from harness import DEMO, HELD_OUT, ROOT, THOROUGH, run, run_json
-from onnx_judge import HAS_ONNX, OnnxTest, onnx_runtime
+from judge import HAS_ONNX, onnx_runtime
+from onnx_judge import OnnxTest
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402

@@ -4,22 +4,19 @@
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F | --tokens-file F [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T    [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf bench    --prompt-tokens N --max-tokens N [--rounds N]
-//   node_modules/.bin/node llama_cpp.mjs
+//   node_modules/.bin/node llama_cpp.mjs          (answers what its input asks: answering.mjs)
 //
 // Prints one line of JSON: token ids (no BOS; for a JSON array of texts an array of them), {tokens, mean_nll, ppl}
 // {text, ids, stopped} or {prompt_tokens_per_second, tokens_per_second} (medians of the rounds).
 // Further option: --threads N (1 unless given).
 // nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
 // where the model asks for one and counts among `tokens`. A tokens file is a JSON array of ids, taken as
-// it is. Exit status: 0 done, 1 the judge could not do it, 2 wrong usage.
-//
-// Without arguments it answers as long as it is asked: each line of its input is a JSON array of the arguments above, each
-// answer a line {"said": ...} or {"error": "..."}. A start takes more than most questions do.
+// it is.
 
 import {readFile} from "node:fs/promises";
-import {createInterface} from "node:readline";
 import {parseArgs} from "node:util";
 import {getLlama} from "node-llama-cpp";
+import {UsageError, judge} from "./answering.mjs";
 
 const CONTEXT = 512;
 // Probabilities come as a map over the whole vocabulary for each token: few at a time bound memory.
@@ -29,8 +26,6 @@ const SMALLEST = 2 ** -149;
 
 const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy|bench " +
     "[--text-file F] [--texts-file F] [--tokens-file F] [--prompt T] [--max-tokens N] [--threads N] [--prompt-tokens N] [--rounds N]";
-
-class UsageError extends Error {}
 
 function parseCommandLine(argv) {
     let parsed;
@@ -226,29 +221,5 @@ async function answer(args) {
     return await run(options);
 }
 
-async function answerAll() {
-    for await (const line of createInterface({input: process.stdin})) {
-        const said = await answer(JSON.parse(line)).then((said) => ({said}), (error) => ({error: error.message}));
-        process.stdout.write(JSON.stringify(said) + "\n");
-    }
-    return 0;
-}
-
-async function main() {
-    const args = process.argv.slice(2);
-    if (args.length === 0)
-        return await answerAll();
-    try {
-        process.stdout.write(JSON.stringify(await answer(args)) + "\n");
-        return 0;
-    } catch (error) {
-        process.stderr.write(`llama_cpp.mjs: ${error.message}\n`);
-        if (!(error instanceof UsageError))
-            return 1;
-        process.stderr.write(USAGE + "\n");
-        return 2;
-    }
-}
-
 // The addon keeps worker threads alive, so the process ends only when told to.
-process.exit(await main());
+process.exit(await judge(USAGE, answer));

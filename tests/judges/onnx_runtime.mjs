@@ -2,22 +2,21 @@
 //
 //   node_modules/.bin/node onnx_runtime.mjs FOLDER nll    --tokens-file F [--max-tokens N] [--prefill N] [--pad N]
 //   node_modules/.bin/node onnx_runtime.mjs FOLDER greedy --tokens-file F [--max-tokens N]
+//   node_modules/.bin/node onnx_runtime.mjs         (answers what its input asks: answering.mjs)
 //
 // A tokens file is a JSON array of ids, taken as it is. nll is the mean of -ln p(token | all before it) over every
 // token after the first: the first --prefill tokens (all, unless given) go in at once, each further one alone, with the
 // keys and values that came out before it; --pad tokens that the mask hides come before all of them. greedy prefills
 // the tokens and chooses step by step, until genai_config.json's end or --max-tokens. Names and sizes are taken from
-// genai_config.json, as ONNX Runtime GenAI does. Prints one line of JSON: {tokens, mean_nll} or {ids, stopped}. Exit
-// status: 0 done, 1 the judge could not do it, 2 wrong usage.
+// genai_config.json, as ONNX Runtime GenAI does. Prints one line of JSON: {tokens, mean_nll} or {ids, stopped}.
 
 import {readFile} from "node:fs/promises";
 import {join} from "node:path";
 import {parseArgs} from "node:util";
 import ort from "onnxruntime-node";
+import {UsageError, judge} from "./answering.mjs";
 
 const USAGE = "usage: onnx_runtime.mjs FOLDER nll|greedy --tokens-file F [--max-tokens N] [--prefill N] [--pad N]";
-
-class UsageError extends Error {}
 
 function parseCommandLine(argv) {
     let parsed;
@@ -141,23 +140,18 @@ async function greedy(decoder, ids, options) {
 
 const COMMANDS = {nll, greedy};
 
-async function main() {
+async function answer(words) {
+    const options = parseCommandLine(words);
+    const run = COMMANDS[options.command];
+    if (run === undefined)
+        throw new UsageError(`no subcommand "${options.command}"`);
+    const ids = JSON.parse(await readFile(options.tokensFile, "utf8"));
+    const decoder = await Decoder.open(options.folder);
     try {
-        const options = parseCommandLine(process.argv.slice(2));
-        const run = COMMANDS[options.command];
-        if (run === undefined)
-            throw new UsageError(`no subcommand "${options.command}"`);
-        const ids = JSON.parse(await readFile(options.tokensFile, "utf8"));
-        const said = await run(await Decoder.open(options.folder), ids, options);
-        process.stdout.write(JSON.stringify(said) + "\n");
-        return 0;
-    } catch (error) {
-        process.stderr.write(`onnx_runtime.mjs: ${error.message}\n`);
-        if (!(error instanceof UsageError))
-            return 1;
-        process.stderr.write(USAGE + "\n");
-        return 2;
+        return await run(decoder, ids, options);
+    } finally {
+        await decoder.session.release();
     }
 }
 
-process.exit(await main());
+process.exit(await judge(USAGE, answer));
