@@ -380,7 +380,7 @@ asio::awaitable<bool> CompletionServer::Impl::StreamAnswer(Stream& stream, const
   response.set(http::field::cache_control, "no-cache");
   response.keep_alive(chunked && request.keep_alive() && !draining);
   response.chunked(chunked);
-  std::string bytes = net::HttpText(response);
+  std::string bytes = net::HttpText(response.base());
   bool first = true, last = false;
   while (!last) {
     stream.expires_never();
@@ -419,7 +419,7 @@ asio::awaitable<bool> CompletionServer::Impl::Reply(Stream& stream, unsigned ver
   if (page.status == 429 || page.status == 503) response.set(http::field::retry_after, "1");
   response.keep_alive(keep_alive && !draining);
   response.content_length(page.body.size());
-  const std::string bytes = net::HttpText(response) + page.body;
+  const std::string bytes = net::HttpText(response.base()) + page.body;
   const bool sent = co_await Write(stream, bytes);
   co_return sent && keep_alive;
 }

@@ -1,21 +1,18 @@
 // The head of an HTTP message as it goes over the wire.
 #pragma once
 
-#include <boost/beast/http/message.hpp>
-#include <boost/beast/http/write.hpp>
-
 #include <sstream>
 #include <string>
 #include <utility>
 
 namespace quantfleet::net {
 
-// Start line, fields and the empty line. Written with the body by one plain write: Beast's own writers, a template instance
-// for each kind of message, take longer to compile than the rest of a server.
-template <bool is_request>
-std::string HttpText(const boost::beast::http::header<is_request>& head) {
+// Start line, fields and the empty line of a Beast http::header. Written with the body by one plain write: Beast's own
+// writers, a template instance for each kind of message, take longer to compile than the rest of a server.
+template <typename Header>
+std::string HttpText(const Header& header) {
   std::ostringstream text;
-  text << head;
+  text << header;
   return std::move(text).str();
 }
 

@@ -170,7 +170,7 @@ struct HttpsClient::Impl {
     request.set(http::field::host, address);
     request.set(http::field::user_agent, "quantfleet/" QUANTFLEET_VERSION);
     if (first > 0) request.set(http::field::range, fmt::format("bytes={}-", first));
-    const std::string bytes = HttpText(request);
+    const std::string bytes = HttpText(request.base());
     for (bool reused = stream != nullptr;; reused = false) {
       if (!reused) QF_RETURN_IF_ERROR(Connect(timeout));
       parser.emplace();

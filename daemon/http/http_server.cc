@@ -251,7 +251,7 @@ asio::awaitable<bool> HttpServer::Impl::Send(Connection& c, const http::request<
     std::lock_guard lock(mutex);
     ++traffic.requests[answer.status];
   }
-  std::string bytes = net::HttpText(response);
+  std::string bytes = net::HttpText(response.base());
   if (with_body && !answer.file) bytes += answer.body;
   const bool sent = co_await Write(c, bytes);
   // Not `sent && co_await ...`: g++ 12 evaluates the right side anyway.
