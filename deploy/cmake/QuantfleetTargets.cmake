@@ -38,11 +38,11 @@ if(QUANTFLEET_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
-# quantfleet_library(NAME [DIR folder] [APART] LINK target...): every .cc of that folder, bar main.cc, as the static
+# quantfleet_library(NAME [DIR folder] [APART] [WIRE] LINK target...): every .cc of that folder, bar main.cc, as the static
 # library NAME. APART: its files use the same private names for the same things (each codec has its Encode), so a unity
-# build keeps them apart.
+# build keeps them apart. WIRE: it speaks gRPC or HTTP, so it mostly waits, and its headers are the long ones: -O1 does.
 function(quantfleet_library name)
-  cmake_parse_arguments(ARG "APART" "DIR" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "APART;WIRE" "DIR" "LINK" ${ARGN})
   if(NOT ARG_DIR)
     set(ARG_DIR ${CMAKE_CURRENT_SOURCE_DIR})
   endif()
@@ -53,6 +53,9 @@ function(quantfleet_library name)
     target_link_libraries(${name} PUBLIC qf_options ${ARG_LINK})
     if(ARG_APART)
       set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
+    endif()
+    if(ARG_WIRE)
+      target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
     endif()
   else()
     add_library(${name} INTERFACE)
