@@ -291,6 +291,11 @@ class Folder(OpenVinoTest):
             self.assertIn("too large", done.stderr)
             self.assertIn(f"role:ffn_down={wide}", done.stderr)
             run(*command, "--tensor-type", f"role:ffn_down={wide}")
+        done = run("quantfleet", "quantize", large, "--target", "onnx:fp16", "--tensor-type", "role:ffn_down=q8_0", "--out",
+                   self.dir / "half", check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(f"tensor '{name}' holds a value too large for q8_0", done.stderr)
+        self.assertIn("take onnx:fp32", done.stderr)
 
 
 if __name__ == "__main__":
