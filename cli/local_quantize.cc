@@ -204,9 +204,9 @@ void AddQuantizeCommand(CLI::App& app) {
   command->add_flag("--resume", options->resume,
                     "Go on where the same run into this folder was killed or stopped");
   command->add_flag("--json", options->json, "Result as JSON on stdout");
-  command->footer(
-      fmt::format("Targets: {}.\n\nExit codes: 0 done, 1 failed or stopped (no half-done artifact is visible), 2 wrong usage.",
-                  ListTargets()));
+  command->footer(fmt::format(
+      "Targets: {}.\n\nExit codes: 0 done, 1 failed or stopped (no half-done artifact is visible), 2 wrong usage.",
+      ListTargets()));
   command->callback([options, out, dry] {
     if (out->empty() && dry->empty()) throw CLI::RequiredError("--out");
     ExitOnError(Quantize(*options));

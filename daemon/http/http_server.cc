@@ -264,7 +264,8 @@ asio::awaitable<bool> HttpServer::Impl::SendFile(Connection& c, const Answer& an
   for (uint64_t done = 0; done < answer.length;) {
     const size_t size = std::min<size_t>(piece.size(), answer.length - done);
     // Too late for an error's status: the length was promised, so the connection is cut.
-    if (!answer.file->ReadAt(answer.first + done, std::as_writable_bytes(std::span(piece)).first(size)).ok()) co_return false;
+    const MutableBytes part = std::as_writable_bytes(std::span(piece)).first(size);
+    if (!answer.file->ReadAt(answer.first + done, part).ok()) co_return false;
     const bool sent = co_await Write(c, std::string_view(piece).substr(0, size));
     if (!sent) co_return false;
     done += size;

@@ -52,18 +52,20 @@ inline int64_t FindHalfOverflow(DType type, ByteSpan encoded) {
   return -1;
 }
 
-// The same for who multiplies codes less their zero by the scale in half precision: the first element of a block whose
-// largest value may be no finite F16, or -1. `type` has signed codes or zero points.
+// The same for who has F16 scales and multiplies codes (less their zero point, where they have one) by them in half
+// precision: the first element of a block whose largest product may be no finite F16, or -1. `type` has scales.
 inline int64_t FindProductOverflow(DType type, ByteSpan encoded) {
   const bool wide = CodeBits(type) == 8, has_point = HasPart(type, Part::kZeroPoints);
+  const int levels = wide ? 255 : 15, around_middle = wide ? 127 : 8;  // each block has one of these
   const size_t step = static_cast<size_t>(Info(type).block_bytes);
   for (size_t block = 0; block < encoded.size(); block += step) {
-    float largest_code = wide ? 127.f : 8.f;  // around the middle each block has one of these
+    int largest_code = HasPart(type, Part::kSignedCodes) ? around_middle : levels;
     if (has_point) {
       const int point = Load<uint8_t>(encoded.data() + block + 2);
-      largest_code = static_cast<float>(std::max(point, (wide ? 255 : 15) - point));
+      largest_code = std::max(point, levels - point);
     }
-    if (std::abs(HalfToFloat(Load<uint16_t>(encoded.data() + block))) * largest_code > 65504.f)
+    const float scale = HalfToFloat(Load<uint16_t>(encoded.data() + block));
+    if (std::abs(scale) * static_cast<float>(largest_code) > 65504.f)
       return static_cast<int64_t>(block / step) * Info(type).block_elements;
   }
   return -1;

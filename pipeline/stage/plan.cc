@@ -36,14 +36,15 @@ bool HasRecipe(std::string_view format, std::string_view name) {
   return std::ranges::find(names, recipe->base.empty() ? recipe->name : recipe->base) != names.end();
 }
 
+absl::StatusOr<Recipe> RecipeOf(const TargetSpec& spec) { return spec.own ? *spec.own : FindRecipe(spec.recipe); }
+
 absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec, bool has_importance) {
-  absl::StatusOr<Recipe> recipe = spec.own ? *spec.own : FindRecipe(spec.recipe);
-  QF_RETURN_IF_ERROR(recipe.status());
+  QF_ASSIGN_OR_RETURN(const Recipe recipe, RecipeOf(spec));
   if (spec.format == "gguf")
-    return PlanGguf(source.description(), source.attachments(), *recipe, has_importance);
-  if (spec.format == "onnx") return PlanOnnx(source, *recipe);
-  if (spec.format == "openvino") return PlanOpenVino(source, *recipe);
-  if (spec.format == "mlx") return PlanMlx(source, *recipe);
+    return PlanGguf(source.description(), source.attachments(), recipe, has_importance);
+  if (spec.format == "onnx") return PlanOnnx(source, recipe);
+  if (spec.format == "openvino") return PlanOpenVino(source, recipe);
+  if (spec.format == "mlx") return PlanMlx(source, recipe);
   return InvalidArgument("there is no target format '{}'; there are {}", spec.format, ListTargets());
 }
 
@@ -114,6 +115,15 @@ absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text) {
     if (HasRecipe(spec.format, spec.recipe)) return spec;
   }
   return InvalidArgument("there is no target '{}'; there are {}", text, ListTargets());
+}
+
+std::string WiderThanHalf(const TargetSpec& spec, const Piece& piece) {
+  // Norms and biases of MLX have the folder's float type, whatever is said of them; of onnx:fp16 everything has.
+  if (spec.format == "mlx" && piece.dims == 1) return "take mlx:bf16";
+  const auto recipe = RecipeOf(spec);
+  if (spec.format == "onnx" && recipe.ok() && recipe->body == DType::kF16) return "take onnx:fp32";
+  const bool has_bf16 = spec.format == "gguf" || spec.format == "mlx";
+  return fmt::format("keep it in {0} (--tensor-type role:{1}={0})", has_bf16 ? "bf16" : "f32", Name(piece.role));
 }
 
 absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets,

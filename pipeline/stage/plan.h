@@ -27,6 +27,9 @@ bool IsTargetFormat(std::string_view format);  // "gguf"
 std::string ListTargets();                     // "gguf:f32, ...; onnx:int8 also with ..."
 // "gguf:q4_0". The error lists what there is.
 absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text);
+// What to do about values of a piece that half precision cannot hold in this target, as an error says it: "take
+// onnx:fp32".
+std::string WiderThanHalf(const TargetSpec& spec, const Piece& piece);
 
 // One chunk of one file: rows [first_row, first_row + rows) of a piece and the padding behind them, or fixed bytes
 // (header, attachments) known at planning time when piece is -1. The rows of a 1-D piece are its elements, here and

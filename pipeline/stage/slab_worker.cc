@@ -98,9 +98,10 @@ absl::StatusOr<ByteSpan> SlabWorker::EncodeStrip(const PieceJob& job, const Piec
 
 absl::Status SlabWorker::TooLarge(const PieceJob& job, DType type, const PieceOutput& output, int64_t row,
                                   int64_t col) const {
+  const TargetSpec& spec = plan_.targets[output.target].spec;
   return InvalidArgument(
-      "tensor '{}' holds a value too large for {} ({} or near it): take bf16 or f32 for target {}",
-      job.tensor->name, Info(type).name, PlaceName(job, row, col), plan_.targets[output.target].spec.name());
+      "tensor '{}' holds a value too large for {} ({} or near it) in target {}: {}", job.tensor->name,
+      Info(type).name, PlaceName(job, row, col), spec.name(), WiderThanHalf(spec, *job.piece));
 }
 
 // The strip's rows begin at filling.next_row: slabs, reads and strips all follow one another without gaps.
@@ -130,7 +131,8 @@ absl::Status SlabWorker::Place(const PieceJob& job, const PieceOutput& output, B
   // `count` rows from row `from` of the strip on, contiguous in both.
   const auto take = [&](int64_t from, int64_t count, std::byte* to) -> absl::Status {
     TakePart(placed.part, placed.dtype, encoded.data() + from * encoded_row, count, job.cols, to);
-    if (placed.part == Part::kSignedCodes || placed.part == Part::kZeroPoints) {
+    // Scales in F16 are multiplied in F16; with F32 scales nothing is lost.
+    if (placed.part == Part::kScales) {
       const int64_t bad = FindProductOverflow(
           placed.dtype,
           encoded.subspan(static_cast<size_t>(from * encoded_row), static_cast<size_t>(count * encoded_row)));

@@ -1,5 +1,5 @@
-// Q4_0, Q4_1, Q5_0 and Q5_1, and what they share: codes found by rounding, weights from importance, and packed codes. Byte j of
-// the packed nibbles holds element j in its low half and element j + 16 in its high one.
+// Q4_0, Q4_1, Q5_0 and Q5_1, and what they share: codes found by rounding, weights from importance, and packed codes.
+// Byte j of the packed nibbles holds element j in its low half and element j + 16 in its high one.
 #pragma once
 
 #include <cmath>

@@ -1,6 +1,6 @@
 // One codec per element type: F32 rows to blocks, blocks to F32 rows, and the dot product of a row of blocks
-// with an F32 vector. Block bytes equal ggml's reference quantizer (formats: docs/formats/blocks.md). Pure
-// and thread-safe.
+// with an F32 vector. Blocks of ggml's types have the bytes of its reference quantizer (docs/formats/blocks.md).
+// Pure and thread-safe.
 #pragma once
 
 #include <cstdint>

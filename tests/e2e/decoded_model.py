@@ -1,11 +1,25 @@
-"""A model whose weights are what a type keeps of another's: encoded and decoded by codec_tool, as F32 safetensors. Our
-engine runs it where it does not run the type."""
+"""Models whose weights are what a format or a type keeps of another model's, as F32 safetensors: our engine runs them
+where it does not run the format or the type."""
 import math
 import shutil
 import tempfile
 from pathlib import Path
 
 from harness import read_safetensors, run, write_safetensors
+
+
+def write_values(source, folder, values):
+    """A copy of the Hugging Face folder with these values of each tensor, the bytes of F32, in place of its weights."""
+    shutil.copytree(source, folder)
+    header, _ = read_safetensors(folder / "model.safetensors")
+    header.pop("__metadata__", None)
+    new, at = {}, 0
+    for name, told in header.items():
+        assert len(values[name]) == 4 * math.prod(told["shape"]), name
+        new[name] = {"dtype": "F32", "shape": told["shape"], "data_offsets": [at, at + len(values[name])]}
+        at += len(values[name])
+    write_safetensors(folder / "model.safetensors", new, b"".join(values[name] for name in header))
+    return folder
 
 
 def widened(dtype, raw):
@@ -17,7 +31,7 @@ def widened(dtype, raw):
 
 
 def kept(kind, cols, raw):
-    """What `kind` keeps of rows of F32."""
+    """What `kind` keeps of rows of F32: encoded and decoded by codec_tool."""
     with tempfile.TemporaryDirectory(prefix="quantfleet-codec-") as folder:
         rows, blocks = Path(folder) / "rows.f32", Path(folder) / "blocks"
         rows.write_bytes(raw)
@@ -29,12 +43,12 @@ def kept(kind, cols, raw):
 def decoded_model(source, folder, body, head, tied):
     """Writes the folder: matrices as `body` keeps them, the head (or the tied embedding) as `head` does, norms and
     biases as they are."""
-    shutil.copytree(source, folder)
-    header, data = read_safetensors(folder / "model.safetensors")
-    header.pop("__metadata__", None)
+    header, data = read_safetensors(source / "model.safetensors")
     rows = {}  # (type, columns): names and values of what is encoded together
     values = {}
     for name, told in header.items():
+        if name == "__metadata__":
+            continue
         begin, end = told["data_offsets"]
         values[name] = widened(told["dtype"], data[begin:end])
         if len(told["shape"]) > 1:
@@ -45,10 +59,4 @@ def decoded_model(source, folder, body, head, tied):
         for name in names:
             size = len(values[name])
             values[name], at = together[at:at + size], at + size
-    new, at = {}, 0
-    for name, told in header.items():
-        assert len(values[name]) == 4 * math.prod(told["shape"]), name
-        new[name] = {"dtype": "F32", "shape": told["shape"], "data_offsets": [at, at + len(values[name])]}
-        at += len(values[name])
-    write_safetensors(folder / "model.safetensors", new, b"".join(values.values()))
-    return folder
+    return write_values(source, folder, values)

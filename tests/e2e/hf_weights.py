@@ -1,13 +1,8 @@
-"""Exact values of stored weights under Hugging Face's names, for comparing formats: of a GGUF, and of an ONNX folder; and a
-model made of such values, for our engine."""
-import math
-import shutil
+"""Exact values of stored weights under Hugging Face's names, for comparing formats: of a GGUF, and of an ONNX folder."""
 import struct
-from array import array
 from pathlib import Path
 
 from gguf_files import read_gguf
-from harness import read_safetensors, write_safetensors
 
 MODULES = {"attn_qkv": "self_attn.qkv_proj", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
            "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "attn_norm": "input_layernorm",
@@ -132,18 +127,3 @@ def unpacked(raw, rows, bits):
     """Numbers of 4 or 8 bits, the lower half of a byte first."""
     assert len(raw) % rows == 0 and bits in (4, 8)
     return raw if bits == 8 else [n for b in raw for n in (b & 15, b >> 4)]
-
-
-def write_decoded(source, out, rows):
-    """A copy of the Hugging Face folder with these values, in F32, in place of its weights."""
-    shutil.copytree(source, out)
-    header, _ = read_safetensors(out / "model.safetensors")
-    data = bytearray()
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        values = array("f", [v for row in rows[name] for v in row])
-        assert len(values) == math.prod(entry["shape"]), name
-        header[name] = {"dtype": "F32", "shape": entry["shape"], "data_offsets": [len(data), len(data) + 4 * len(values)]}
-        data += values.tobytes()
-    write_safetensors(out / "model.safetensors", header, bytes(data))

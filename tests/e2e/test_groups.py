@@ -4,16 +4,19 @@ what our engine finds on the weights that a reader decoded."""
 import json
 import sys
 import unittest
+from array import array
 
 import test_openvino
+from decoded_model import write_values
 from harness import DEMO, HELD_OUT, ROOT, THOROUGH, read_safetensors, run, run_json
-from hf_weights import onnx_rows, write_decoded
+from hf_weights import onnx_rows
 from mlx_files import MlxFolder
 from openvino_files import IrModel, decoded
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
 
+WIDE = {"hidden": 256, "intermediate": 384}  # rows that groups of 128 divide
 # The tiny models have rows of 128 and 192: of groups of 64 an odd number, which zero points of 4 bits cannot have.
 JUDGED = ("int4-asym", "int8-g64-asym") + (("int4-g64", "int8-g64", "int8-asym") if THOROUGH else ())
 
@@ -24,19 +27,7 @@ def loss(recipe):
     return 0.5 if recipe.startswith(("int4-g64", "int4-g128")) and "asym" not in recipe else 0.1
 
 
-def wide():
-    """A Llama whose rows groups of 128 divide."""
-    family = families.FAMILIES["llama2"]()
-    family.hidden, family.intermediate = 256, 384
-    return family
-
-
 class GroupsTest(test_openvino.OpenVinoTest):
-    def setUp(self):
-        super().setUp()
-        families.FAMILIES["wide"] = wide
-        self.addCleanup(families.FAMILIES.pop, "wide")
-
     def quantize_to(self, out, source, *targets, options=()):
         said = run_json("quantfleet", "quantize", source, *(word for t in targets for word in ("--target", t)), *options,
                         "--out", out, "--json")
@@ -49,10 +40,10 @@ class GroupsTest(test_openvino.OpenVinoTest):
 
 class Shared(GroupsTest):
     def test_groups_around_the_middle_are_the_same_in_three_formats(self):
-        for name, recipe, head in (("qwen2", "int4-g64", "i8_g64"), ("qwen25-tied", "int8-g64", "i8_g64"),
-                                   ("wide", "int4-g128", "i8_g128")):
+        for name, recipe, head, sizes in (("qwen2", "int4-g64", "i8_g64", {}), ("qwen25-tied", "int8-g64", "i8_g64", {}),
+                                          ("llama2", "int4-g128", "i8_g128", WIDE)):
             with self.subTest(name, recipe=recipe):
-                source, _ = self.family(name, dtypes=("BF16", "F32"))
+                source, _ = self.family(name, dtypes=("BF16", "F32"), sizes=sizes)
                 targets = [f"{format}:{recipe}" for format in ("onnx", "openvino", "mlx")]
                 types = ("--output-type", head, "--embedding-type", head)
                 said, folders = self.quantize_to(self.dir / f"{name}-out", source, *targets, options=types)
@@ -74,10 +65,10 @@ class Shared(GroupsTest):
                 self.assertEqual(said["values_encoded"], alone["values_encoded"] + narrow)
 
     def test_zero_points_are_the_same_in_two_formats(self):
-        for name, recipe, head in (("qwen2", "int4-asym", "u8_g32"), ("qwen2", "int8-g64-asym", "u8_g64"),
-                                   ("wide", "int4-g64-asym", "u8_g64")):
+        for name, recipe, head, sizes in (("qwen2", "int4-asym", "u8_g32", {}), ("qwen2", "int8-g64-asym", "u8_g64", {}),
+                                          ("llama2", "int4-g64-asym", "u8_g64", WIDE)):
             with self.subTest(name, recipe=recipe):
-                source, _ = self.family(name)
+                source, _ = self.family(name, sizes=sizes)
                 targets = [f"{format}:{recipe}" for format in ("onnx", "openvino")]
                 types = ("--embedding-type", head)
                 said, folders = self.quantize_to(self.dir / f"{recipe}-out", source, *targets, options=types)
@@ -105,7 +96,6 @@ class Shared(GroupsTest):
                       for i, (v, x) in enumerate(zip(values, source)))
             self.assertLess(off, 1, weight)
             self.assertGreater(off, 0.8, weight)
-
 
     def test_nothing_depends_on_threads_memory_or_a_kill(self):
         command = ["quantfleet", "quantize", DEMO, "--json"]
@@ -140,7 +130,8 @@ class Judged(GroupsTest):
     def decoded_nll(self, out, source, ids, rows_of):
         """What our engine finds on these values of every weight, in F32."""
         header, _ = read_safetensors(source / "model.safetensors")
-        write_decoded(source, out / "decoded", {name: rows_of(name) for name in header if name != "__metadata__"})
+        write_values(source, out / "decoded", {name: array("f", [v for row in rows_of(name) for v in row]).tobytes()
+                                               for name in header if name != "__metadata__"})
         self.quantize_to(out, out / "decoded", "gguf:f32")
         return self.ours(out / "gguf-f32/model.gguf", ids)
 
@@ -200,6 +191,9 @@ class Refused(GroupsTest):
         said = self.refused_said("openvino:int4-g128", source)
         self.assertIn("model.layers.0.mlp.down_proj.weight", said)
         self.assertIn("groups of 64", said)
+        # Groups of 64 divide them, but not with zero points.
+        said = self.refused_said("openvino:int4", source, "--tensor-type", "role:ffn_down=u4_g128")
+        self.assertIn("role:ffn_down=u4_g32", said)
         self.assertIn("a4_g64", self.refused_said("openvino:int4", source, "--tensor-type", "role:attn_q=a4_g64"))
         _, (folder,) = self.quantize_to(self.dir / "kept", source, "openvino:int4-g64-asym",
                                         options=("--tensor-type", "role:ffn_down=u8_g64"))

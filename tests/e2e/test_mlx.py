@@ -166,10 +166,7 @@ class Mlx(unittest.TestCase):
         self.assertIn("model.layers.0.mlp.down_proj.weight", said)
         self.assertIn("q8_0", said)
         odd = self.dir / "odd"
-        real = families.FAMILIES["llama2"]
-        families.FAMILIES["odd"] = lambda: (lambda f: (setattr(f, "intermediate", 200), f)[1])(real())
-        self.addCleanup(families.FAMILIES.pop, "odd")
-        families.write("odd", odd)
+        families.write("llama2", odd, sizes={"intermediate": 200})
         said = refused(odd)
         self.assertIn("mlp.down_proj.weight", said)
         self.assertIn("role:ffn_down=f16", said)

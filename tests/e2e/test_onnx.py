@@ -157,17 +157,9 @@ class Folder(OnnxTest):
         said = self.refused(DEMO, "--tensor-type", "role:attn_v=q6_k")
         self.assertIn("model.layers.0.self_attn.qkv_proj.weight", said)
         self.assertIn("q8_0", said)
-        real = families.FAMILIES["llama2"]
 
         def odd(**sizes):
-            def make():
-                family = real()
-                for name, value in sizes.items():
-                    setattr(family, name, value)
-                return family
-            families.FAMILIES["odd"] = make
-            self.addCleanup(families.FAMILIES.pop, "odd", None)
-            families.write("odd", self.dir / "odd")
+            families.write("llama2", self.dir / "odd", sizes=sizes)
             return self.dir / "odd"
         said = self.refused(odd(intermediate=200))
         self.assertIn("mlp.down_proj.weight", said)

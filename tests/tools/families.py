@@ -11,7 +11,7 @@ import math
 import random
 import struct
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from byte_bpe import ByteBpe, train_merges, spelled
@@ -276,11 +276,12 @@ def write_config(f, folder, **config):
     (folder / "config.json").write_text(json.dumps(text, indent=1))
 
 
-def write(name, folder, dtypes=("BF16",), shards=1, seed=1, **config):
-    """Writes the family's folder; `config` overrides members of config.json. Returns what was written."""
+def write(name, folder, dtypes=("BF16",), shards=1, seed=1, sizes=None, **config):
+    """Writes the family's folder; `sizes` overrides members of Family ("hidden"), `config` those of config.json. Returns
+    what was written."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    f = FAMILIES[name]()
+    f = replace(FAMILIES[name](), **(sizes or {}))
     write_tokenizer(f, folder)
     write_config(f, folder, **config)
     (folder / "LICENSE").write_text("Public domain: random numbers.\n")

@@ -23,9 +23,11 @@ absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model
          return GgufTensorName(model.architecture, role, layer);
        })) {
     const DType dtype = recipe.TypeOf(model, tensor.Seen(), has_importance);
-    if (GroupSchemeOf(dtype))
+    // Before a type that divides the rows takes its place.
+    const DType asked = recipe.AskedFor(model, tensor.Seen(), has_importance);
+    if (tensor.dims > 1 && GroupSchemeOf(asked))
       return InvalidArgument("tensor '{}': gguf holds ggml's types, not {}: take q4_0, q4_1 or q8_0", tensor.name,
-                             Info(dtype).name);
+                             Info(asked).name);
     tensors.push_back({std::move(tensor), dtype});
   }
   return tensors;

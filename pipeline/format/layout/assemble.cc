@@ -49,14 +49,16 @@ std::vector<OutputTensor> FusePieces(const ModelDescription& model,
   return tensors;
 }
 
-absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DType dtype) {
+absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DType dtype,
+                         const std::function<bool(DType)>& holds) {
   if (Divides(dtype, tensor.cols)) return absl::OkStatus();
   const std::string_view role = Name(tensor.roles.front());
-  std::string instead = fmt::format("keep it at half precision (--tensor-type role:{}=f16) or take {}:fp16", role, format);
+  std::string instead =
+      fmt::format("keep it at half precision (--tensor-type role:{}=f16) or take {}:fp16", role, format);
   if (const std::optional<GroupScheme> scheme = GroupSchemeOf(dtype))
     for (const int64_t smaller : {64, 32}) {
       const DType type = GroupType({scheme->bits, smaller, scheme->zero});
-      if (smaller >= scheme->elements || !Divides(type, tensor.cols)) continue;
+      if (smaller >= scheme->elements || !Divides(type, tensor.cols) || !holds(type)) continue;
       instead = fmt::format("take groups of {} for it (--tensor-type role:{}={})", smaller, role, Info(type).name);
       break;
     }

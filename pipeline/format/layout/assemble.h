@@ -30,8 +30,10 @@ struct OutputTensor {
 std::vector<OutputTensor> FusePieces(const ModelDescription& model,
                                      const std::function<std::string(Role role, int layer)>& name_of);
 
-// INVALID_ARGUMENT where groups of `dtype` do not divide the rows of a tensor that `format` is to hold in it.
-absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DType dtype);
+// INVALID_ARGUMENT where groups of `dtype` do not divide the rows of a tensor that `format` is to hold in it. The
+// message has smaller groups that do and that the format `holds`.
+absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DType dtype,
+                         const std::function<bool(DType)>& holds = [](DType) { return true; });
 
 // A file and what lies in it; `file` of the pieces is filled in by Assemble.
 struct PlannedFile {

@@ -67,39 +67,36 @@ std::string OnnxGraph::Contrib(const char* op, std::string name, std::vector<std
   return made;
 }
 
-std::string OnnxGraph::Scalar(std::string name, int type, int64_t value) {
+std::string OnnxGraph::Constant(std::string name, int type, std::string bytes) {
   onnx::TensorProto& tensor = *graph_.add_initializer();
   tensor.set_name(name);
   tensor.set_data_type(type);
+  tensor.set_raw_data(std::move(bytes));
+  return name;
+}
+
+std::string OnnxGraph::Scalar(std::string name, int type, int64_t value) {
   std::string bytes;
   if (type == onnx::TensorProto::INT32) {
     Append(static_cast<int32_t>(value), bytes);
   } else {
     Append(value, bytes);
   }
-  tensor.set_raw_data(std::move(bytes));
-  return name;
+  return Constant(std::move(name), type, std::move(bytes));
 }
 
 std::string OnnxGraph::Number(std::string name, float value) {
-  onnx::TensorProto& tensor = *graph_.add_initializer();
-  tensor.set_name(name);
-  tensor.set_data_type(onnx::TensorProto::FLOAT);
   std::string bytes;
   Append(value, bytes);
-  tensor.set_raw_data(std::move(bytes));
-  return name;
+  return Constant(std::move(name), onnx::TensorProto::FLOAT, std::move(bytes));
 }
 
 std::string OnnxGraph::Vector(std::string name, const std::vector<int64_t>& values) {
-  onnx::TensorProto& tensor = *graph_.add_initializer();
-  tensor.set_name(name);
-  tensor.set_data_type(onnx::TensorProto::INT64);
-  tensor.add_dims(static_cast<int64_t>(values.size()));
   std::string bytes;
   for (const int64_t value : values) Append(value, bytes);
-  tensor.set_raw_data(std::move(bytes));
-  return name;
+  std::string made = Constant(std::move(name), onnx::TensorProto::INT64, std::move(bytes));
+  graph_.mutable_initializer(graph_.initializer_size() - 1)->add_dims(static_cast<int64_t>(values.size()));
+  return made;
 }
 
 void OnnxGraph::Input(std::string name, int type, std::initializer_list<Dimension> dims) {

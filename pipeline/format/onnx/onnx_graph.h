@@ -40,6 +40,8 @@ class OnnxGraph {
   void Output(std::string name, int type, std::initializer_list<Dimension> dims);
 
  private:
+  std::string Constant(std::string name, int type, std::string bytes);  // a scalar, until it gets dimensions
+
   onnx::GraphProto& graph_;
 };
 

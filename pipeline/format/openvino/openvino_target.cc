@@ -21,9 +21,13 @@ constexpr uint64_t kAlignment = 64;
 
 // A constant of 4 bits is packed without regard to rows: where a row has an odd number of zero points, it would have to
 // begin within a byte.
+bool PacksZeroPoints(const OutputTensor& tensor, DType dtype) {
+  return !HasPart(dtype, Part::kZeroPoints) || tensor.cols / Info(dtype).block_elements * CodeBits(dtype) % 8 == 0;
+}
+
 absl::Status CheckZeroPoints(const OutputTensor& tensor, DType dtype) {
+  if (PacksZeroPoints(tensor, dtype)) return absl::OkStatus();
   const int64_t group = Info(dtype).block_elements, groups = tensor.cols / group;
-  if (!HasPart(dtype, Part::kZeroPoints) || groups * CodeBits(dtype) % 8 == 0) return absl::OkStatus();
   return InvalidArgument(
       "tensor '{}': rows of {} have {} groups of {}, and zero points of 4 bits cannot be packed for an odd number of "
       "them; take {}groups without -asym, or 8 bits for it (--tensor-type role:{}=u8_g{})",
@@ -41,7 +45,8 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
         "tensor '{}': openvino holds f32, f16, q8_0, q4_0 and groups around the middle or a point (i4_g128, u4_g128), "
         "not {}: take one of them (--tensor-type role:{}=q8_0)",
         tensor.name, Info(asked).name, Name(tensor.roles.front()));
-  QF_RETURN_IF_ERROR(CheckGroups("openvino", tensor, asked));
+  QF_RETURN_IF_ERROR(
+      CheckGroups("openvino", tensor, asked, [&](DType type) { return PacksZeroPoints(tensor, type); }));
   QF_RETURN_IF_ERROR(CheckZeroPoints(tensor, asked));
   return asked;
 }

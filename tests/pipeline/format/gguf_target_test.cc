@@ -200,6 +200,18 @@ TEST(GgufTarget, RowsThatNoBlockDividesBecomeF16) {
   }
 }
 
+// A group is refused, whether it divides the rows or not: F16 would be no answer to who asked for 4 bits.
+TEST(GgufTarget, GroupsOfOtherRuntimesAreRefused) {
+  const Planned p = PlanTiny(Architecture::kLlama, {.intermediate = 44}, "q4_0");
+  ASSERT_NE(p.source, nullptr);
+  Recipe recipe = *FindRecipe("q4_0");
+  for (const char* type : {"u4_g32", "i8_g128"}) {
+    recipe.changes.overrides = {*TypeOverride::Parse(fmt::format("role:ffn_down={}", type))};
+    EXPECT_ERROR(PlanGguf(p.source->description(), {}, recipe), kInvalidArgument,
+                 fmt::format("tensor 'blk.0.ffn_down.weight': gguf holds ggml's types, not {}", type));
+  }
+}
+
 TEST(GgufTarget, LlamaInterleavesQAndKAlone) {
   const Planned p = PlanTiny(Architecture::kLlama, {}, "f32");
   for (const PlacedPiece& piece : p.layout.pieces) {

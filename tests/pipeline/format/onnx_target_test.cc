@@ -178,9 +178,10 @@ TEST(OnnxTarget, Int8QdqHoldsEightBitsAndFloats) {
 }
 
 TEST(CheckGroups, NamesTheTensorAndWhatFits) {
-  const auto check = [](const char* type, int64_t cols) {
+  const auto check = [](const char* type, int64_t cols,
+                        const std::function<bool(DType)>& holds = [](DType) { return true; }) {
     OutputTensor tensor{"x.weight", {0}, 8, cols, 2, 0, {Role::kFfnDown}};
-    return CheckGroups("onnx", tensor, *DTypeFromName(type));
+    return CheckGroups("onnx", tensor, *DTypeFromName(type), holds);
   };
   EXPECT_OK(check("u4_g128", 384));
   EXPECT_OK(check("q8_0", 96));
@@ -189,6 +190,8 @@ TEST(CheckGroups, NamesTheTensorAndWhatFits) {
                "(--tensor-type role:ffn_down=u4_g64)");
   EXPECT_ERROR(check("i4_g128", 96), kInvalidArgument, "groups of 32 for it (--tensor-type role:ffn_down=q4_0)");
   EXPECT_ERROR(check("u8_g64", 96), kInvalidArgument, "role:ffn_down=u8_g32");
+  EXPECT_ERROR(check("u4_g128", 192, [](DType type) { return Info(type).block_elements < 64; }), kInvalidArgument,
+               "role:ffn_down=u4_g32");
   for (const char* type : {"q8_0", "i8_g64"})
     EXPECT_ERROR(check(type, 200), kInvalidArgument,
                  "keep it at half precision (--tensor-type role:ffn_down=f16) or take onnx:fp16");

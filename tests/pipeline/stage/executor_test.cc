@@ -335,7 +335,8 @@ TEST_F(SmallSource, WhatATypeCannotHoldIsNamed) {
   EXPECT_OK(RunTo(DType::kBF16));
   Put(1, 12 * 64 + 3, 1e30f);
   EXPECT_ERROR(RunTo(DType::kQ8_0), kInvalidArgument, "too large for q8_0 (row 12, column 0");
-  EXPECT_ERROR(RunTo(DType::kQ4_0), kInvalidArgument, "take bf16 or f32");
+  EXPECT_ERROR(RunTo(DType::kQ4_0), kInvalidArgument,
+               "in target simple-x: keep it in f32 (--tensor-type role:attn_k=f32)");
   EXPECT_OK(RunTo(DType::kF32));
 }
 

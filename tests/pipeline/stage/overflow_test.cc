@@ -38,7 +38,7 @@ TEST(Overflow, MinimumsToo) {
   }
 }
 
-// Signed codes: 127 (or 8) times a scale overflows though the scale does not.
+// 127 (or 8) times a scale overflows though the scale does not.
 TEST(Overflow, ProductsOfCodesAndScales) {
   for (const DType type : {DType::kQ4_0, DType::kQ8_0, GroupType({4, 32, GroupZero::kPoint}),
                            GroupType({8, 32, GroupZero::kPoint})})
@@ -52,6 +52,20 @@ TEST(Overflow, ProductsOfCodesAndScales) {
       values[70] = large > 0 ? 65000.f : -65000.f;
       FindCodec(type)->encode(values.data(), 1, 96, nullptr, blocks.data());
       EXPECT_EQ(FindProductOverflow(type, blocks), -1) << Info(type).name << " " << large;
+    }
+}
+
+// With a bias the highest code reaches over the whole range, before the bias brings it back.
+TEST(Overflow, ProductsBeforeABiasIsAdded) {
+  for (const DType type : {DType::kQ4_1, GroupType({4, 32, GroupZero::kBias}), GroupType({8, 32, GroupZero::kBias})})
+    for (const float large : {40000.f, 30000.f}) {
+      std::vector<float> values(96, 0.5f);
+      values[70] = large;
+      values[71] = -large;
+      Bytes blocks(static_cast<size_t>(RowBytes(type, 96)));
+      FindCodec(type)->encode(values.data(), 1, 96, nullptr, blocks.data());
+      EXPECT_EQ(FindHalfOverflow(type, blocks), -1) << Info(type).name;
+      EXPECT_EQ(FindProductOverflow(type, blocks), large > 32752 ? 64 : -1) << Info(type).name << " " << large;
     }
 }
 

@@ -77,6 +77,21 @@ TEST(Geometry, RowOrdersAreEachOthersInverse) {
   }
 }
 
+TEST(WiderThanHalf, IsSomethingThatTheTargetHolds) {
+  const Piece matrix{.role = Role::kFfnUp, .rows = 8, .cols = 64, .dims = 2, .tensor = 0, .first_row = 0};
+  const Piece norm{.role = Role::kAttnNorm, .rows = 1, .cols = 64, .dims = 1, .tensor = 0, .first_row = 0};
+  const auto said = [](const char* target, const Piece& piece) {
+    return WiderThanHalf(*ParseTargetSpec(target), piece);
+  };
+  for (const char* target : {"gguf:f16", "gguf:q4_0", "mlx:fp16", "mlx:int4-g64"})
+    EXPECT_EQ(said(target, matrix), "keep it in bf16 (--tensor-type role:ffn_up=bf16)") << target;
+  for (const char* target : {"onnx:int8", "onnx:int8-qdq", "openvino:fp16", "openvino:int4-g128-asym"})
+    EXPECT_EQ(said(target, matrix), "keep it in f32 (--tensor-type role:ffn_up=f32)") << target;
+  // All that ONNX multiplies there is F16.
+  for (const Piece& piece : {matrix, norm}) EXPECT_EQ(said("onnx:fp16", piece), "take onnx:fp32");
+  EXPECT_EQ(said("mlx:int4", norm), "take mlx:bf16");
+}
+
 TEST(ParseTargetSpec, NamesAndRefusals) {
   const auto spec = ParseTargetSpec("gguf:q4_0");
   ASSERT_OK(spec);
