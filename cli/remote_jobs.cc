@@ -27,6 +27,7 @@ void PrintJob(const v1::Job& job, Time now) {
       {"stage", fmt::format("{} ({})", progress.stage(), Slabs(progress))},
       {"read", fmt::format("{} of {}", HumanBytes(progress.bytes_read()), HumanBytes(progress.bytes_total()))},
       {"written", HumanBytes(progress.bytes_written())},
+      {"encoded", fmt::format("{} values", progress.values_encoded())},
       {"created", fmt::format("{} ({})", UtcTime(job.created_ms()), Relative(job.created_ms(), now))},
       {job.done() ? "took" : "running for", HumanDuration(Duration(end - job.created_ms()))}};
   for (const std::string& artifact : job.artifacts()) fields.emplace_back("artifact", artifact);

@@ -296,6 +296,7 @@ void JobRunner::OnProgress(const std::string& name, const pipeline::Progress& pr
     out.set_bytes_read(progress.bytes_read);
     out.set_bytes_total(progress.bytes_total);
     out.set_bytes_written(progress.bytes_written);
+    out.set_values_encoded(progress.values_encoded);
     if (!live.first) live.first = {now, progress.bytes_read};
     const double seconds = static_cast<double>((now - live.first->first).count()) / 1000;
     const double bytes = static_cast<double>(progress.bytes_read - live.first->second);

@@ -82,6 +82,28 @@ TEST_F(JobRunnerTest, OnePassMakesOneArtifactPerDistinctTarget) {
   EXPECT_EQ(statement.source_digest(), manifest->source().digest());
 }
 
+TEST_F(JobRunnerTest, OneQuantizationServesTwoFormats) {
+  ImportModel();
+  for (const auto& [name, format, recipe] : {std::tuple("pc", "gguf", "q8_0"), {"onnx-pc", "onnx", "int8"}}) {
+    v1::DeviceClass device_class;
+    device_class.set_name(name);
+    device_class.set_format(format);
+    device_class.set_recipe(recipe);
+    ASSERT_TRUE(store_->PutClass(device_class).ok());
+  }
+  const auto encoded = [this](const std::vector<std::string>& classes) {
+    MakeRunner();
+    const v1::Job job = RunToEnd(Submit(classes));
+    EXPECT_EQ(job.state(), v1::Job::SUCCEEDED) << job.error_message();
+    EXPECT_THAT(ArtifactsOf(job), SizeIs(classes.size()));
+    return job.progress().values_encoded();
+  };
+  const uint64_t alone = encoded({"pc"});
+  EXPECT_GT(alone, 0u);
+  EXPECT_EQ(encoded({"pc", "onnx-pc"}), alone);
+  EXPECT_GT(encoded({"pc", "iot"}), alone);
+}
+
 TEST_F(JobRunnerTest, TheSameJobAgainIsTheSameArtifactsAndNoNewStatement) {
   ImportModel();
   const auto first = UndisturbedArtifacts();
