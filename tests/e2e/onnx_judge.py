@@ -15,9 +15,9 @@ class OnnxTest(unittest.TestCase):
         self.dir = Path(tempfile.mkdtemp(prefix="quantfleet-onnx-"))
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
 
-    def quantize(self, source, out, onnx, gguf, head):
+    def quantize(self, source, out, onnx, gguf, head, *options):
         said = run_json("quantfleet", "quantize", source, "--target", f"onnx:{onnx}", "--target", f"gguf:{gguf}",
-                        "--output-type", head, "--out", out, "--json")
+                        "--output-type", head, *options, "--out", out, "--json")
         return said, out / f"onnx-{onnx}", out / f"gguf-{gguf}/model.gguf"
 
     def tokens(self, ids):

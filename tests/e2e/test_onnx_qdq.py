@@ -4,7 +4,7 @@ import json
 import sys
 import unittest
 
-from harness import DEMO, HELD_OUT, ROOT, THOROUGH, run, run_json
+from harness import DEMO, HELD_OUT, ROOT, SHARED, THOROUGH, run, run_json
 from judge import HAS_ONNX, onnx_runtime
 from onnx_judge import OnnxTest
 
@@ -25,6 +25,20 @@ class Judged(OnnxTest):
         ids = run_json("quantfleet-agent", "tokenize", gguf, "--text-file", HELD_OUT, "--json")["tokens"]
         ids = ids[:400 if THOROUGH else 150]
         self.check("demo int8-qdq", folder, gguf, ids, LIMIT)
+
+    @unittest.skipUnless(SHARED, "QUANTFLEET_SHARED is not set: stories260k is not here")
+    def test_stories260k(self):
+        """Heads of 8, which ONNX Runtime's own operators do not rotate, and rows of 172, which no group divides."""
+        source = SHARED / "models/stories260k"
+        refused = run("quantfleet", "quantize", source, "--target", "onnx:fp32", "--out", self.dir / "no", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("take onnx:int8-qdq", refused.stderr)
+        _, folder, gguf = self.quantize(source, self.dir / "out", "int8-qdq", "q8_0", "q8_0",
+                                        "--tensor-type", "role:ffn_down=f16")
+        text = self.dir / "story.txt"
+        text.write_text((source / "golden-greedy.txt").read_text()[:400])
+        ids = run_json("quantfleet-agent", "tokenize", gguf, "--text-file", text, "--json")["tokens"]
+        self.check("stories260k int8-qdq", folder, gguf, ids, LIMIT)
 
     def test_every_architecture(self):
         for family, config in MODELS + (MORE if THOROUGH else []):
