@@ -59,6 +59,14 @@ def run_json(*args, **kwargs):
     return json.loads(run(*args, **kwargs).stdout)
 
 
+def refusal(case, out, source, target, *options):
+    """What `quantize` says when it refuses the target, before it has written anything to `out`."""
+    done = run("quantfleet", "quantize", source, "--target", target, *options, "--out", out, check=False)
+    case.assertEqual(done.returncode, 1, done.stderr)
+    case.assertFalse(out.exists())
+    return done.stderr
+
+
 def post(url, body, timeout=60):
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:

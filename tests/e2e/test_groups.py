@@ -8,7 +8,7 @@ from array import array
 
 import test_openvino
 from decoded_model import write_values
-from harness import DEMO, HELD_OUT, ROOT, THOROUGH, read_safetensors, run, run_json
+from harness import DEMO, HELD_OUT, ROOT, THOROUGH, read_safetensors, refusal, run, run_json
 from hf_weights import onnx_rows
 from mlx_files import MlxFolder
 from openvino_files import IrModel, decoded
@@ -174,11 +174,7 @@ class Judged(GroupsTest):
 
 class Refused(GroupsTest):
     def refused_said(self, target, source, *options):
-        out = self.dir / "out"
-        done = run("quantfleet", "quantize", source, "--target", target, *options, "--out", out, check=False)
-        self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertFalse(out.exists())
-        return done.stderr
+        return refusal(self, self.dir / "out", source, target, *options)
 
     def test_openvino_refuses_what_cannot_be_packed(self):
         source, _ = self.family("qwen2")

@@ -5,7 +5,7 @@ import sys
 import unittest
 
 from gguf_files import read_gguf
-from harness import DEMO, HELD_OUT, ROOT, run, run_json
+from harness import DEMO, HELD_OUT, ROOT, refusal, run, run_json
 from judge import HAS_ONNX, onnx_runtime
 from onnx_judge import OnnxTest
 
@@ -147,11 +147,7 @@ class Folder(OnnxTest):
         self.assertEqual([t["manifest_digest"] for t in said["targets"]], want)
 
     def refused(self, source, *options, target="onnx:int4"):
-        out = self.dir / "out"
-        done = run("quantfleet", "quantize", source, "--target", target, *options, "--out", out, check=False)
-        self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertFalse(out.exists())
-        return done.stderr
+        return refusal(self, self.dir / "out", source, target, *options)
 
     def test_what_onnx_cannot_hold_is_refused_before_writing(self):
         said = self.refused(DEMO, "--tensor-type", "role:attn_v=q6_k")

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import BIN, DEMO, HELD_OUT, ROOT, SLOW, read_safetensors, run, run_json, write_safetensors
+from harness import BIN, DEMO, HELD_OUT, ROOT, SLOW, read_safetensors, refusal, run, run_json, write_safetensors
 from hf_weights import gguf_rows, onnx_rows
 from mlx_files import MlxFolder
 from openvino_files import STEPS, IrModel
@@ -249,11 +249,7 @@ class Folder(OpenVinoTest):
         self.assertEqual(said["targets"][0]["manifest_digest"], want)
 
     def refused(self, source, *options):
-        out = self.dir / "out"
-        done = run("quantfleet", "quantize", source, "--target", "openvino:int4", *options, "--out", out, check=False)
-        self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertFalse(out.exists())
-        return done.stderr
+        return refusal(self, self.dir / "out", source, "openvino:int4", *options)
 
     def test_what_openvino_cannot_hold_is_refused_before_writing(self):
         for kind in ("q6_k", "q4_1", "bf16"):
