@@ -67,10 +67,11 @@ std::string OnnxGraph::Contrib(const char* op, std::string name, std::vector<std
   return made;
 }
 
-std::string OnnxGraph::Constant(std::string name, int type, std::string bytes) {
+std::string OnnxGraph::Constant(std::string name, int type, const std::vector<int64_t>& dims, std::string bytes) {
   onnx::TensorProto& tensor = *graph_.add_initializer();
   tensor.set_name(name);
   tensor.set_data_type(type);
+  for (const int64_t dim : dims) tensor.add_dims(dim);
   tensor.set_raw_data(std::move(bytes));
   return name;
 }
@@ -82,21 +83,19 @@ std::string OnnxGraph::Scalar(std::string name, int type, int64_t value) {
   } else {
     Append(value, bytes);
   }
-  return Constant(std::move(name), type, std::move(bytes));
+  return Constant(std::move(name), type, {}, std::move(bytes));
 }
 
 std::string OnnxGraph::Number(std::string name, float value) {
   std::string bytes;
   Append(value, bytes);
-  return Constant(std::move(name), onnx::TensorProto::FLOAT, std::move(bytes));
+  return Constant(std::move(name), onnx::TensorProto::FLOAT, {}, std::move(bytes));
 }
 
 std::string OnnxGraph::Vector(std::string name, const std::vector<int64_t>& values) {
   std::string bytes;
   for (const int64_t value : values) Append(value, bytes);
-  std::string made = Constant(std::move(name), onnx::TensorProto::INT64, std::move(bytes));
-  graph_.mutable_initializer(graph_.initializer_size() - 1)->add_dims(static_cast<int64_t>(values.size()));
-  return made;
+  return Constant(std::move(name), onnx::TensorProto::INT64, {static_cast<int64_t>(values.size())}, std::move(bytes));
 }
 
 void OnnxGraph::Input(std::string name, int type, std::initializer_list<Dimension> dims) {

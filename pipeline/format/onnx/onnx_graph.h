@@ -40,7 +40,7 @@ class OnnxGraph {
   void Output(std::string name, int type, std::initializer_list<Dimension> dims);
 
  private:
-  std::string Constant(std::string name, int type, std::string bytes);  // a scalar, until it gets dimensions
+  std::string Constant(std::string name, int type, const std::vector<int64_t>& dims, std::string bytes);
 
   onnx::GraphProto& graph_;
 };
