@@ -56,10 +56,10 @@ inline int64_t FindHalfOverflow(DType type, ByteSpan encoded) {
 // precision: the first element of a block whose largest product may be no finite F16, or -1. `type` has scales.
 inline int64_t FindProductOverflow(DType type, ByteSpan encoded) {
   const bool wide = CodeBits(type) == 8, has_point = HasPart(type, Part::kZeroPoints);
-  const int levels = wide ? 255 : 15, around_middle = wide ? 127 : 8;  // each block has one of these
+  const int levels = wide ? 255 : 15;
+  int largest_code = HasPart(type, Part::kSignedCodes) ? (wide ? 127 : 8) : levels;  // each block has one of these
   const size_t step = static_cast<size_t>(Info(type).block_bytes);
   for (size_t block = 0; block < encoded.size(); block += step) {
-    int largest_code = HasPart(type, Part::kSignedCodes) ? around_middle : levels;
     if (has_point) {
       const int point = Load<uint8_t>(encoded.data() + block + 2);
       largest_code = std::max(point, levels - point);

@@ -31,8 +31,7 @@ struct GroupEntry {
 
 constexpr GroupEntry Group(std::string_view name, int bits, int64_t elements, GroupZero zero) {
   const GroupScheme scheme{bits, elements, zero};
-  const int64_t zero_bytes = zero == GroupZero::kMiddle ? 0 : zero == GroupZero::kPoint ? 1 : 2;
-  return {scheme, GroupType(scheme), {name, elements, 2 + zero_bytes + elements * bits / 8}};
+  return {scheme, GroupType(scheme), {name, elements, CodesAt(zero) + elements * bits / 8}};
 }
 
 constexpr std::array kGroups = {

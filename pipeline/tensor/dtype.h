@@ -44,6 +44,9 @@ constexpr DType GroupType(const GroupScheme& scheme) {
 // nullopt: one of ggml's types.
 std::optional<GroupScheme> GroupSchemeOf(DType type);
 
+// Where a group's codes begin, in bytes: behind its scale and what tells its zero, a byte for a point and an F16 for a bias.
+constexpr int64_t CodesAt(GroupZero zero) { return zero == GroupZero::kMiddle ? 2 : zero == GroupZero::kPoint ? 3 : 4; }
+
 struct DTypeInfo {
   std::string_view name;  // "q4_0"
   int64_t block_elements;

@@ -15,7 +15,7 @@ struct GroupBlock {
   static constexpr DType kType = GroupType({kBits, kGroupElements, kZero});
   static constexpr int kElements = kGroupElements;
   static constexpr int kLevels = (1 << kBits) - 1, kMiddle = 1 << (kBits - 1);
-  static constexpr int kCodesAt = kZero == GroupZero::kMiddle ? 2 : kZero == GroupZero::kPoint ? 3 : 4;
+  static constexpr int kCodesAt = static_cast<int>(CodesAt(kZero));
   static constexpr int kBytes = kCodesAt + kElements * kBits / 8;
 
   // Around the middle, as Q4_0 and Q8_0 do it.
