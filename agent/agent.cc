@@ -5,7 +5,6 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "agent/engine_host.h"
 #include "agent/identity/session.h"
 #include "agent/platform/hardware.h"
 #include "agent/platform/state_lock.h"
@@ -67,16 +66,26 @@ class Agent {
         clock_(world.clock),
         store_(world.files, options.state),
         session_(store_, world.connect, clock_, std::move(identity)),
-        host_(server, {.threads = options.threads, .context = 0}, [this] { return MemoryAvailable(); }),
+        host_(EngineHost(server, {.threads = options.threads, .context = 0}, [this] { return MemoryAvailable(); }), server,
+              {.allowed = options.runtimes, .threads = options.threads, .sockets = options.state / "run"}, Runtimes()),
         blobs_(MakeHttpsBlobSource([this] { return session_.blob_access(); })),
         hardware_(MakeHardware(world.files)),
         worker_(Environment(), options.state / "models", session_.identity().device_id),
         backoff_(world.random, kFirstRetry, kMostRetry),
         revoked_backoff_(world.random, kFirstRetryRevoked, kMostRetryRevoked) {}
 
+  ~Agent() {
+    worker_.Stop();
+    host_.StopAll();  // runtimes tell the worker when they are given up
+  }
+
   absl::Status Run(std::stop_token stop) {
     const std::stop_callback end_calls(stop, [this] { session_.Stop(); });
     QF_RETURN_IF_ERROR(world_.files.CreateDirectories(options_.state / "models"));
+    QF_RETURN_IF_ERROR(world_.files.CreateDirectories(options_.state / "run"));
+    std::error_code error;  // sockets of runtimes are the agent's alone
+    fs::permissions(options_.state / "run", fs::perms::owner_all, error);
+    if (error) return ErrnoStatus(error.value(), (options_.state / "run").string());
     QF_RETURN_IF_ERROR(WriteEndpoint(world_.files, options_.state, server_.endpoint(), {}));
     worker_.Start();
     Duration wait{0};
@@ -105,6 +114,14 @@ class Agent {
                 }};
   }
 
+  ModelHosts::World Runtimes() {
+    return {.clock = world_.clock,
+            .random = world_.random,
+            .sleeper = sleeper_,
+            .log = [](const std::string& model, std::string_view line) { spdlog::info("{}: {}", model, line); },
+            .on_given_up = [this] { worker_.LookAgain(); }};
+  }
+
   uint64_t MemoryAvailable() const {
     v1::HardwareFacts facts = hardware_->Find(options_.state);
     Override(options_.overrides, &facts);
@@ -121,6 +138,7 @@ class Agent {
     for (v1::ModelStatus& status : worker_.statuses()) *request.add_models() = std::move(status);
     if (!facts_sent_ || world_.clock.Monotonic() - *facts_sent_ >= kFactsEvery) {
       *request.mutable_facts() = FindFacts(world_.files, *hardware_, options_.state);
+      for (const auto& [name, program] : options_.runtimes) request.mutable_facts()->add_runtimes(name);
       Override(options_.overrides, request.mutable_facts());
     }
     auto response = session_.CheckIn(request);
@@ -191,8 +209,8 @@ class Agent {
   TrustedClock clock_;
   const IdentityStore store_;
   Session session_;
-  EngineHost host_;
   RealSleeper sleeper_;
+  ModelHosts host_;
   Bell bell_;
   const std::unique_ptr<BlobSource> blobs_;
   const std::unique_ptr<Hardware> hardware_;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "agent/identity/device_api.h"
+#include "agent/model_hosts.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/random.h"
@@ -17,6 +18,7 @@ struct AgentOptions {
   std::string listen = "127.0.0.1:0";
   bool once = false;  // return when everything assigned is done
   int threads = 0;    // of the engine; 0: as many as cores
+  AllowedRuntimes runtimes;
   v1::HardwareFacts overrides;
 };
 

@@ -5,13 +5,10 @@
 namespace quantfleet::agent {
 namespace {
 
-// A few words are enough to see that weights, tokenizer and memory hold, and little enough for a slow board.
-constexpr std::string_view kHealthPrompt = "Once upon a time";
-constexpr int64_t kHealthTokens = 16;
-
 absl::StatusOr<std::string> FindGguf(const v1::Manifest& manifest) {
   if (manifest.target().format() != "gguf")
-    return Unimplemented("this agent runs gguf artifacts, not {}", manifest.target().format());
+    return Unimplemented("this agent's engine runs gguf artifacts; for {} the class has to name a [runtime]",
+                         manifest.target().format());
   for (const v1::ArtifactFile& file : manifest.files())
     if (file.path().ends_with(".gguf")) return file.path();
   return DataLoss("the artifact holds no .gguf file");
@@ -37,10 +34,9 @@ absl::StatusOr<Health> EngineHost::Measure(Engine& engine, const HealthGate& gat
   return health;
 }
 
-absl::StatusOr<Health> EngineHost::Start(const std::string& model, const fs::path& files,
-                                         const v1::Manifest& manifest, const HealthGate& gate) {
-  QF_ASSIGN_OR_RETURN(const std::string gguf, FindGguf(manifest));
-  QF_ASSIGN_OR_RETURN(auto loaded, Engine::Load(files / gguf, options_));
+absl::StatusOr<Health> EngineHost::Start(const std::string& model, const Installed& installed, const HealthGate& gate) {
+  QF_ASSIGN_OR_RETURN(const std::string gguf, FindGguf(installed.manifest));
+  QF_ASSIGN_OR_RETURN(auto loaded, Engine::Load(installed.files / gguf, options_));
   QF_ASSIGN_OR_RETURN(const Health health, Measure(*loaded, gate));
   QF_RETURN_IF_ERROR(gate.Check(health));
   server_.SetModel(model, std::move(loaded));

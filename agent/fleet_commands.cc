@@ -91,6 +91,7 @@ struct StartOptions {
   std::string listen = "127.0.0.1:0";
   bool once = false;
   int threads = 0;
+  std::vector<std::string> runtimes;
   FactOptions facts;
 };
 
@@ -104,6 +105,7 @@ absl::Status Start(const StartOptions& options) {
     agent.listen = options.listen;
     agent.once = options.once;
     agent.threads = options.threads;
+    QF_ASSIGN_OR_RETURN(agent.runtimes, ParseAllowedRuntimes(options.runtimes));
     QF_ASSIGN_OR_RETURN(agent.overrides, ReadOverrides(options.state, options.facts));
     const RealClock clock;
     SecureRandom random;
@@ -144,6 +146,11 @@ void AddStart(CLI::App& app, Action& action) {
   command->add_option("--threads", options->threads, "of the engine; 0: as many as cores")
       ->check(CLI::Range(0, 1024))
       ->type_name("N");
+  command
+      ->add_option("--allow-runtime", options->runtimes,
+                   "a program that a device class may start here to run its models, by this name; may be given again")
+      ->type_name("NAME=/PATH")
+      ->allow_extra_args(false);
   command->add_flag("--once", options->once,
                     "end when the device is up to date: 0 when healthy, 1 when something failed");
   AddFactOptions(*command, options->facts);

@@ -1,5 +1,5 @@
 // HTTP/1.1 by Boost.Beast, one coroutine per connection, all on one thread. Generations run on the queue's
-// thread and reach their connection through an Exchange.
+// thread and reach their connection through an Exchange; what other servers answer passes through Forward.
 
 #include "agent/serve/completion_server.h"
 
@@ -19,6 +19,7 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <functional>
 #include <map>
 #include <optional>
 #include <thread>
@@ -73,11 +74,65 @@ struct Exchange {
 using asio::ip::tcp;
 using local = asio::local::stream_protocol;
 
-constexpr auto kLinger = std::chrono::seconds(2);
+constexpr auto kLinger = std::chrono::seconds(2), kConnect = std::chrono::seconds(2);
+constexpr size_t kRelayBytes = 16 << 10;
 constexpr size_t kMostHeaderBytes = 16 << 10, kMostLingerBytes = 8 << 20;
-constexpr std::string_view kModels = "/v1/models/";
+constexpr std::string_view kApi = "/v1/", kModels = "/v1/models/";
 
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
+
+std::string Chunk(std::string_view bytes) { return fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes); }
+
+// The request as it goes on to another server, which is asked on a connection of its own.
+std::string ForwardText(const Request& request) {
+  http::request<http::empty_body> head(request.method(), request.target(), 11);
+  head.set(http::field::host, "localhost");
+  for (const auto field : {http::field::content_type, http::field::accept, http::field::authorization})
+    if (request.count(field) > 0) head.set(field, request[field]);
+  head.content_length(request.body().size());
+  head.keep_alive(false);
+  return net::HttpText(head.base()) + request.body();
+}
+
+// What another server answers, piece by piece.
+struct Relay {
+  explicit Relay(const asio::any_io_executor& executor) : stream(executor) {
+    parser.header_limit(kMostHeaderBytes);
+    parser.body_limit(boost::none);
+  }
+  Stream stream;
+  beast::flat_buffer buffer;
+  http::response_parser<http::buffer_body> parser;
+  std::string piece;
+
+  // Sends the request and takes the answer's head.
+  asio::awaitable<error_code> Ask(const SocketAddress& at, std::string_view text) {
+    stream.expires_after(kConnect);
+    const asio::generic::stream_protocol::endpoint endpoint(&at.at, at.size);
+    auto [error] = co_await stream.async_connect(endpoint, kTuple);
+    if (error) co_return error;
+    stream.expires_never();  // who watches over the server ends it where it hangs, and the client may leave
+    size_t size = 0;
+    std::tie(error, size) = co_await asio::async_write(stream, asio::buffer(text.data(), text.size()), kTuple);
+    if (!error) std::tie(error, size) = co_await http::async_read_header(stream, buffer, parser, kTuple);
+    co_return error;
+  }
+  // The next bytes of the body; none at its end.
+  asio::awaitable<error_code> Next() {
+    error_code error;
+    piece.clear();
+    while (piece.empty() && !error && !parser.is_done()) {
+      piece.resize(kRelayBytes);
+      parser.get().body().data = piece.data();
+      parser.get().body().size = piece.size();
+      size_t size = 0;
+      std::tie(error, size) = co_await http::async_read_some(stream, buffer, parser, kTuple);
+      if (error == http::error::need_buffer) error = {};
+      piece.resize(piece.size() - parser.get().body().size);
+    }
+    co_return error;
+  }
+};
 
 }  // namespace
 
@@ -111,7 +166,12 @@ struct CompletionServer::Impl {
   std::optional<Page> Look(std::string_view target);
   asio::awaitable<bool> Complete(const ConnectionPtr& connection, const Request& request, Endpoint endpoint);
   std::shared_ptr<Exchange> Connect(Generation& generation);
-  void Watch(const ConnectionPtr& connection, const std::shared_ptr<Generation>& generation);
+  void Watch(const ConnectionPtr& connection, std::function<void()> on_left);
+  // Who answers what is posted, where that is no engine.
+  std::shared_ptr<Upstream> UpstreamFor(const Request& request) const;
+  asio::awaitable<bool> Forward(const ConnectionPtr& connection, const Request& request,
+                                const std::shared_ptr<Upstream>& upstream);
+  asio::awaitable<bool> RelayAnswer(Stream& stream, const Request& request, Relay& relay);
   asio::awaitable<bool> StreamAnswer(Stream& stream, const Request& request, const CompletionRequest& wanted,
                                      const AnswerHead& head, Exchange& exchange);
   asio::awaitable<bool> Reply(Stream& stream, unsigned version, bool keep_alive, Page page);
@@ -293,6 +353,10 @@ asio::awaitable<bool> CompletionServer::Impl::Route(const ConnectionPtr& connect
                            "this endpoint answers local names only"};
     co_return co_await ReplyError(stream, version, keep, refused);
   }
+  if (post && target.starts_with(kApi)) {
+    const auto upstream = UpstreamFor(request);
+    if (upstream) co_return co_await Forward(connection, request, upstream);
+  }
   if (target == "/v1/completions" && post)
     co_return co_await Complete(connection, request, Endpoint::kCompletions);
   if (target == "/v1/chat/completions" && post)
@@ -331,14 +395,12 @@ void CompletionServer::Impl::Cancel(Generation& generation) {
 }
 
 // Readable without bytes is the end: nobody waits for this answer any more.
-void CompletionServer::Impl::Watch(const ConnectionPtr& connection,
-                                   const std::shared_ptr<Generation>& generation) {
+void CompletionServer::Impl::Watch(const ConnectionPtr& connection, std::function<void()> on_left) {
   connection->stream.expires_never();
   connection->stream.socket().async_wait(Socket::wait_read,
-                                         [this, connection, running = generation](error_code error) {
+                                         [connection, left = std::move(on_left)](error_code error) {
                                            if (error) return;
-                                           if (connection->stream.socket().available(error) == 0)
-                                             Cancel(*running);
+                                           if (connection->stream.socket().available(error) == 0) left();
                                          });
 }
 
@@ -357,7 +419,7 @@ asio::awaitable<bool> CompletionServer::Impl::Complete(const ConnectionPtr& conn
   const absl::Status submitted = queue.Submit(*generation);
   if (!submitted.ok()) co_return co_await ReplyError(stream, version, keep, ToApiError(submitted));
 
-  Watch(connection, *generation);
+  Watch(connection, [this, running = *generation] { Cancel(*running); });
   co_await exchange->Wait(/*whole=*/!wanted->stream);
   if (exchange->result && !exchange->result->ok())
     co_return co_await ReplyError(stream, version, keep, ToApiError(exchange->result->status()));
@@ -401,13 +463,72 @@ asio::awaitable<bool> CompletionServer::Impl::StreamAnswer(Stream& stream, const
       events += "data: " + RenderError(ToApiError(exchange.result->status())) + "\n\n";
     }
     if (last) events += "data: [DONE]\n\n";
-    bytes += chunked ? fmt::format("{:x}\r\n{}\r\n", events.size(), events) : events;
+    bytes += chunked ? Chunk(events) : events;
     if (last && chunked) bytes += "0\r\n\r\n";
     const bool sent = co_await Write(stream, bytes);
     if (!sent) co_return false;
     bytes.clear();
   }
   co_return true;
+}
+
+std::shared_ptr<Upstream> CompletionServer::Impl::UpstreamFor(const Request& request) const {
+  if (!models.HasUpstream()) return nullptr;
+  const auto found = models.Find(ModelIn(request.body()));
+  return found.ok() ? found->upstream : nullptr;
+}
+
+asio::awaitable<bool> CompletionServer::Impl::Forward(const ConnectionPtr& connection, const Request& request,
+                                                      const std::shared_ptr<Upstream>& upstream) {
+  Stream& stream = connection->stream;
+  const unsigned version = request.version();
+  const bool keep = request.keep_alive();
+  const Upstream::Use use(upstream);
+  ApiError refused{503, "server_error", "unavailable", "this model's runtime is being started again: ask again"};
+  const auto parsed = ParseListenAddress(upstream->address());
+  if (!parsed.ok()) co_return co_await ReplyError(stream, version, keep, refused);
+  const SocketAddress at = ToSocketAddress(*parsed);
+  const auto relay = std::make_shared<Relay>(io.get_executor());
+  Watch(connection, [this, relay] {
+    if (relay->stream.socket().is_open() && !relay->parser.is_done()) ++counts.cancelled;
+    relay->stream.close();
+  });
+  const std::string text = ForwardText(request);
+  const error_code error = co_await relay->Ask(at, text);
+  if (error) {
+    relay->stream.close();  // the watch holds it for as long as the client says nothing
+    refused = {502, "server_error", "runtime_failed", "this model's runtime did not answer: " + error.message()};
+    co_return co_await ReplyError(stream, version, keep, refused);
+  }
+  const bool whole = co_await RelayAnswer(stream, request, *relay);
+  relay->stream.close();
+  co_return whole && keep && version >= 11;
+}
+
+// An answer that breaks off ends without its last chunk, and the connection with it: the client sees that it is not whole.
+asio::awaitable<bool> CompletionServer::Impl::RelayAnswer(Stream& stream, const Request& request, Relay& relay) {
+  const auto& answer = relay.parser.get();
+  ++counts.requests[answer.result_int()];
+  const bool chunked = request.version() >= 11;
+  http::response<http::empty_body> response;
+  response.version(request.version());
+  response.result(answer.result_int());  // also one that Beast has no name for
+  for (const auto field : {http::field::content_type, http::field::cache_control, http::field::retry_after})
+    if (answer.count(field) > 0) response.set(field, answer[field]);
+  response.keep_alive(chunked && request.keep_alive() && !draining);
+  response.chunked(chunked);
+  std::string bytes = net::HttpText(response.base());
+  while (true) {
+    const bool sent = co_await Write(stream, bytes);
+    if (!sent) co_return false;
+    stream.expires_never();
+    const error_code error = co_await relay.Next();
+    if (error) co_return false;
+    if (relay.piece.empty()) break;
+    bytes = chunked ? Chunk(relay.piece) : relay.piece;
+  }
+  const std::string_view end = chunked ? "0\r\n\r\n" : "";
+  co_return co_await Write(stream, end);
 }
 
 asio::awaitable<bool> CompletionServer::Impl::Reply(Stream& stream, unsigned version, bool keep_alive,
@@ -471,7 +592,10 @@ absl::StatusOr<std::unique_ptr<CompletionServer>> CompletionServer::Start(const 
 std::string CompletionServer::endpoint() const { return impl_->endpoint; }
 
 void CompletionServer::SetModel(const std::string& name, std::shared_ptr<Engine> engine) {
-  impl_->models.Set(name, std::move(engine));
+  impl_->models.Set({name, std::move(engine), nullptr});
+}
+void CompletionServer::SetModel(const std::string& name, std::shared_ptr<Upstream> upstream) {
+  impl_->models.Set({name, nullptr, std::move(upstream)});
 }
 void CompletionServer::RemoveModel(const std::string& name) { impl_->models.Remove(name); }
 std::vector<std::string> CompletionServer::models() const { return impl_->models.Names(); }

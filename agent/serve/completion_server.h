@@ -1,6 +1,7 @@
 // An OpenAI-compatible endpoint on loopback or a unix socket: POST /v1/completions, POST
 // /v1/chat/completions, GET /v1/models, GET /health, GET /metrics. Models come and go while it listens; an
-// answer that has begun is finished by the model that began it.
+// answer that has begun is finished by the model that began it. Whatever is posted under /v1 for a model that another
+// server answers for goes to that server as it is, and its answer comes back as it is.
 //
 // One thread for the network, one for the engines. Thread-safe.
 #pragma once
@@ -12,6 +13,7 @@
 
 #include "agent/runtime/engine.h"
 #include "agent/serve/generation_queue.h"
+#include "agent/serve/upstream.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
 
@@ -41,6 +43,7 @@ class CompletionServer {
 
   std::string endpoint() const;  // "127.0.0.1:port", "unix:PATH"
   void SetModel(const std::string& name, std::shared_ptr<Engine> engine);
+  void SetModel(const std::string& name, std::shared_ptr<Upstream> upstream);
   void RemoveModel(const std::string& name);
   std::vector<std::string> models() const;
 

@@ -1,5 +1,8 @@
-// The socket on which the endpoint listens. POSIX alone: the network thread takes it over.
+// Addresses of this machine as the kernel takes them, and the socket on which the endpoint listens. POSIX alone: the network
+// thread takes it over.
 #pragma once
+
+#include <sys/socket.h>
 
 #include <string>
 
@@ -7,6 +10,13 @@
 #include "common/base/status.h"
 
 namespace quantfleet::agent {
+
+// As the kernel takes it.
+struct SocketAddress {
+  sockaddr_storage at;
+  socklen_t size;
+};
+SocketAddress ToSocketAddress(const ListenAddress& address);
 
 struct ListenSocket {
   int fd = -1;  // the caller's to close

@@ -1,4 +1,4 @@
-// Which engine answers for which name. Thread-safe; an engine lives on while somebody holds what Find gave.
+// Which engine, or which other server, answers for which name. Thread-safe; it lives on while somebody holds what Find gave.
 #pragma once
 
 #include <map>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/runtime/engine.h"
+#include "agent/serve/upstream.h"
 
 namespace quantfleet::agent {
 
@@ -15,17 +16,21 @@ class ModelTable {
  public:
   struct Found {
     std::string name;
+    // One of both.
     std::shared_ptr<Engine> engine;
+    std::shared_ptr<Upstream> upstream;
   };
   // An empty name means the only model there is. UNAVAILABLE: none yet; NOT_FOUND: not this one.
   absl::StatusOr<Found> Find(const std::string& name) const;
   std::vector<std::string> Names() const;
-  void Set(const std::string& name, std::shared_ptr<Engine> engine);
+  bool HasUpstream() const;
+  // In place of what has its name.
+  void Set(Found model);
   void Remove(const std::string& name);
 
  private:
   mutable std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<Engine>> models_;
+  std::map<std::string, Found> models_;
 };
 
 }  // namespace quantfleet::agent

@@ -32,6 +32,9 @@ struct CompletionRequest {
 // not supported are refused, all other unknown ones are ignored, as clients send many.
 absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std::string_view json);
 
+// What a body says under "model", whatever else it says; empty where it says nothing, or is no JSON.
+std::string ModelIn(std::string_view json);
+
 // What one answer has in common from its first to its last byte.
 struct AnswerHead {
   Endpoint endpoint;

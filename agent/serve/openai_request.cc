@@ -166,6 +166,14 @@ absl::Status ReadSampling(const json::object& object, CompletionRequest* request
 
 }  // namespace
 
+std::string ModelIn(std::string_view text) {
+  boost::system::error_code error;
+  const json::value parsed = json::parse({text.data(), text.size()}, error);
+  std::string model;
+  if (const json::object* object = parsed.if_object(); !error && object) ReadText(*object, "model", &model).IgnoreError();
+  return model;
+}
+
 absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std::string_view text) {
   if (const size_t whole = WholeUtf8Length(text); whole < text.size())
     return InvalidArgument("the body is not UTF-8: byte {} begins no character", whole);

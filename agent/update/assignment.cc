@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "common/trust/name.h"
+#include "common/trust/runtime.h"
 #include "common/trust/statement.h"
 #include "pipeline/artifact/manifest.h"
 
@@ -38,6 +39,10 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
   if (!sound(said.health().min_golden_agreement()) || !sound(said.health().min_tokens_per_second()))
     return InvalidArgument("the assignment of {} has a health limit that is no limit", said.model());
   if (said.manifest_digest().empty()) return assignment;
+  if (said.has_runtime()) {
+    QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(said.runtime()), "the assignment of " + said.model()));
+    assignment.runtime = said.runtime();
+  }
   QF_ASSIGN_OR_RETURN(assignment.manifest, Digest::FromRaw(said.manifest_digest()));
   return assignment;
 }

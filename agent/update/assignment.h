@@ -18,6 +18,7 @@ struct Assignment {
   uint64_t release = 0;
   std::optional<Digest> manifest;  // nullopt: remove the model
   v1::HealthPolicy health = {};    // every number finite and not negative
+  std::optional<v1::Runtime> runtime = {};  // nullopt: the agent's own engine; else as trust::CheckRuntime has it
 };
 
 // Why an update went wrong, as the daemon and the operator see it (ModelStatus.reason).
@@ -30,6 +31,7 @@ inline constexpr std::string_view kTooSlow = "too_slow";
 inline constexpr std::string_view kOutOfMemory = "out_of_memory";
 inline constexpr std::string_view kArtifactUnavailable = "artifact_unavailable";
 inline constexpr std::string_view kStateDamaged = "state_damaged";
+inline constexpr std::string_view kRuntimeRefused = "runtime_refused";  // this device does not allow it
 
 // The assignment inside `statement`, if a key of `root` signed it for this device. PERMISSION_DENIED: wrong
 // signature or another device's; INVALID_ARGUMENT: signed, but nothing that can be acted on.

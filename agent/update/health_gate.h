@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "common/base/status.h"
@@ -14,6 +15,7 @@ struct Health {
   double tokens_per_second = 0;
   double golden_agreement = 1;             // share of the golden answers' tokens; 1 where there are none
   uint64_t memory_available_bytes = 0;     // of the machine; 0: not known
+  std::string note = {};                   // what could not be looked at, and why; empty: nothing
 };
 
 struct HealthGate {

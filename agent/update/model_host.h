@@ -2,25 +2,40 @@
 // engines.
 #pragma once
 
+#include <optional>
+#include <stop_token>
 #include <string>
 
 #include "agent/update/health_gate.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "quantfleet/v1/manifest.pb.h"
+#include "quantfleet/v1/trust.pb.h"
 
 namespace quantfleet::agent {
+
+// An artifact on this disk, and what is to run it.
+struct Installed {
+  fs::path files;  // the folder
+  v1::Manifest manifest;
+  std::optional<v1::Runtime> runtime;  // nullopt: the agent's own engine
+};
 
 // Thread-safe.
 class ModelHost {
  public:
   virtual ~ModelHost() = default;
-  // Loads the artifact under `files`, lets it say a few words, holds what it sees against `gate`, and answers for
-  // `model` with it from then on. Until then, and on any error, what answered before goes on. The gate's errors are
-  // passed on as they are; those of loading have the codes that Engine::Load gives.
-  virtual absl::StatusOr<Health> Start(const std::string& model, const fs::path& files,
-                                       const v1::Manifest& manifest, const HealthGate& gate) = 0;
+  // PERMISSION_DENIED, with the remedy, where this device does not allow the runtime.
+  virtual absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const = 0;
+  // Loads the artifact, lets it say a few words, holds what it sees against `gate`, and answers for `model` with it from
+  // then on. Until then, and on any error, what answered before goes on. The gate's errors are passed on as they are;
+  // those of loading have the codes that Engine::Load gives. CANCELLED: `stop` came first, which says nothing about the
+  // artifact.
+  virtual absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
+                                       std::stop_token stop) = 0;
   virtual void Stop(const std::string& model) = 0;
+  // Why what answers for `model` was given up: an activation that counted, and does not any more. OK otherwise.
+  virtual absl::Status Condition(const std::string& model) const = 0;
   // "127.0.0.1:port".
   virtual std::string endpoint() const = 0;
 };

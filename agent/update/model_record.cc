@@ -32,6 +32,12 @@ absl::StatusOr<ModelRecord> LoadModelRecord(FileSystem& files, const fs::path& m
   record.health.set_min_golden_agreement(real("min_golden_agreement"));
   record.health.set_min_tokens_per_second(real("min_tokens_per_second"));
   record.health.set_min_memory_available_bytes(NumberField(*fields, "min_memory_available_bytes").value_or(0));
+  if (const std::string runtime = Field(*fields, "runtime"); !runtime.empty()) {
+    const auto bytes = FromHex(runtime);
+    record.runtime.emplace();
+    if (!bytes || !record.runtime->ParseFromString(std::string(AsText(*bytes))))
+      return DataLoss("{} is damaged", path.string());
+  }
   record.reason = Field(*fields, "reason");
   if (record.reason.empty() && record.outcome == Outcome::kHealthFailed) record.reason = kHealthFailed;  // of version 0.1
   record.detail = Field(*fields, "detail");
@@ -51,6 +57,7 @@ absl::Status SaveModelRecord(FileSystem& files, const fs::path& model_folder, co
                       {"min_golden_agreement", fmt::format("{}", record.health.min_golden_agreement())},
                       {"min_tokens_per_second", fmt::format("{}", record.health.min_tokens_per_second())},
                       {"min_memory_available_bytes", std::to_string(record.health.min_memory_available_bytes())},
+                      {"runtime", record.runtime ? ToHex(AsBytes(record.runtime->SerializeAsString())) : ""},
                       {"reason", record.reason},
                       {"detail", record.detail},
                       {"tokens_per_second", fmt::format("{:.2f}", record.tokens_per_second)},

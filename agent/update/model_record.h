@@ -16,7 +16,8 @@ struct ModelRecord {
   std::optional<Digest> manifest;  // what that release assigns; nullopt: the model's removal
   enum class Outcome { kOpen, kHealthy, kHealthFailed, kRemoved } outcome = Outcome::kOpen;
   v1::HealthPolicy health;         // of that release
-  std::string reason, detail;      // of kHealthFailed
+  std::optional<v1::Runtime> runtime;
+  std::string reason, detail;      // of kHealthFailed; of kHealthy, what could not be looked at
   double tokens_per_second = 0;    // of kHealthy
   DownloadProgress progress;       // of kHealthy
 };

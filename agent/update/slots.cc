@@ -5,8 +5,9 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr uint64_t kMostManifestBytes = 256 << 20, kMostEvaluationBytes = 1 << 20;
-constexpr std::string_view kEvaluationFile = "evaluation.pb";
+constexpr uint64_t kMostManifestBytes = 256 << 20, kMostEvaluationBytes = 1 << 20,
+                   kMostRuntimeBytes = 1 << 20;
+constexpr std::string_view kEvaluationFile = "evaluation.pb", kRuntimeFile = "runtime.pb";
 
 const char* NameOf(Slot slot) { return slot == Slot::kA ? "a" : "b"; }
 
@@ -65,6 +66,21 @@ std::optional<v1::EvaluationStatement> Slots::EvaluationOf(Slot slot) const {
   v1::EvaluationStatement evaluation;
   if (!bytes.ok() || !evaluation.ParseFromString(*bytes)) return std::nullopt;
   return evaluation;
+}
+
+absl::Status Slots::KeepRuntime(Slot slot, const std::optional<v1::Runtime>& runtime) {
+  const std::string bytes = runtime ? runtime->SerializeAsString() : "";
+  return files_.WriteAtomically(PathOf(slot) / kRuntimeFile, AsBytes(bytes));
+}
+
+absl::StatusOr<std::optional<v1::Runtime>> Slots::RuntimeOf(Slot slot) const {
+  const fs::path path = PathOf(slot) / kRuntimeFile;
+  if (!files_.Exists(path)) return NotFound("{} does not exist", path.string());
+  QF_ASSIGN_OR_RETURN(const std::string bytes, files_.ReadAll(path, kMostRuntimeBytes));
+  if (bytes.empty()) return std::nullopt;
+  v1::Runtime runtime;
+  if (!runtime.ParseFromString(bytes)) return DataLoss("{} is damaged", path.string());
+  return runtime;
 }
 
 absl::Status Slots::MarkVerified(Slot slot, const Digest& manifest) {

@@ -2,6 +2,7 @@
 //
 //   STATE/models/<model>/slots/{a,b}/   manifest.pb   exact bytes of the manifest
 //                                       evaluation.pb what the daemon measured of it, where it did
+//                                       runtime.pb    with what it was proven; empty: the agent's own engine
 //                                       files/...     the artifact
 //                                       journal       which chunks are there (journal.h)
 //                                       verified      hex digest of the manifest: every byte was checked
@@ -45,6 +46,11 @@ class Slots {
   // Of the artifact that is begun in the slot: kept beside it, nullopt where there is none.
   absl::Status KeepEvaluation(Slot slot, const std::optional<v1::EvaluationStatement>& evaluation);
   std::optional<v1::EvaluationStatement> EvaluationOf(Slot slot) const;
+
+  // The artifact in the slot was proven with this; nullopt: with the agent's own engine.
+  absl::Status KeepRuntime(Slot slot, const std::optional<v1::Runtime>& runtime);
+  // NOT_FOUND: it was not proven, or by an agent of version 0.1, which had its own engine only.
+  absl::StatusOr<std::optional<v1::Runtime>> RuntimeOf(Slot slot) const;
 
   // Makes the slot ready to take this artifact. What is there of the same artifact stays, all else goes.
   absl::Status Begin(Slot slot, std::string_view manifest_bytes);

@@ -21,7 +21,7 @@ Updater::Updater(UpdateEnvironment& environment, std::string model, fs::path fol
   status_.set_model(model_);
 }
 
-void Updater::Boot() {
+void Updater::Boot(std::stop_token stop) {
   auto record = LoadModelRecord(environment_.files, slots_.folder());
   if (!record.ok()) {
     // Without the counter nothing may be accepted that could be a step back; what runs, runs on.
@@ -36,10 +36,10 @@ void Updater::Boot() {
   if (record_.outcome == Outcome::kRemoved && !current) Show(v1::ModelStatus::REMOVED);
   const bool proven = active && (active != record_.manifest || record_.outcome == Outcome::kHealthy);
   if (!proven) return;
-  if (!Start(*current, {}).ok()) return;  // Run tries again, or goes back
+  if (!StartProven(*current, stop).ok()) return;  // Run tries again, or goes back
   if (active != record_.manifest || failed_) return;
   ShowProgress(record_.progress);
-  Show(v1::ModelStatus::HEALTHY);
+  Show(v1::ModelStatus::HEALTHY, "", record_.detail);
 }
 
 void Updater::Accept(const Assignment& assignment) {
@@ -64,6 +64,7 @@ void Updater::Accept(const Assignment& assignment) {
   record.release = assignment.release;
   record.manifest = assignment.manifest;
   record.health = assignment.health;
+  record.runtime = assignment.runtime;
   FailPoint("update-before-accept");
   absl::Status saved = environment_.files.CreateDirectories(slots_.folder());
   if (saved.ok()) saved = environment_.files.SyncDirectory(slots_.folder().parent_path());
@@ -88,6 +89,24 @@ void Updater::Refuse(std::string_view reason, std::string_view detail) {
   environment_.on_change(status());
 }
 
+void Updater::LookAfter() {
+  if (!running_) return;
+  const absl::Status condition = environment_.host.Condition(model_);
+  if (condition.ok()) return;
+  if (!failed_ && record_.outcome == Outcome::kHealthy && running_ == record_.manifest) {
+    ModelRecord record = record_;
+    Blame(record, condition);
+    // Where the disk refuses, the next start of the agent finds it healthy, and out again.
+    if (!Save(record).ok()) record_ = record;
+    return;
+  }
+  // It was the version to go back to. Until the agent starts anew, or a release brings another, nothing answers.
+  environment_.host.Stop(model_);
+  running_.reset();
+  const v1::ModelStatus shown = status();
+  Show(shown.phase(), shown.reason(), shown.detail() + "; what ran instead was given up too: " + Describe(condition));
+}
+
 Updater::Step Updater::NextStep() {
   if (record_.release == 0 || failed_) return Step::kSettled;
   const auto current = slots_.Current();
@@ -95,9 +114,11 @@ Updater::Step Updater::NextStep() {
     return record_.outcome == Outcome::kRemoved && !current && !running_ ? Step::kSettled : Step::kRemove;
   const bool is_current = current && slots_.Begun(*current) == record_.manifest;
   if (record_.outcome == Outcome::kHealthFailed) {
-    if (is_current) return Step::kRollBack;
+    if (is_current || (current && running_ != slots_.Begun(*current))) return Step::kRollBack;
     return Fail(record_.reason, record_.detail);
   }
+  if (const absl::Status allowed = environment_.host.MayRun(record_.runtime); !allowed.ok())
+    return Fail(kRuntimeRefused, Message(allowed));
   if (is_current) {
     if (running_ == record_.manifest && record_.outcome == Outcome::kHealthy) return Step::kSettled;
     return Step::kProve;
@@ -110,8 +131,8 @@ absl::StatusOr<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
     case Step::kFetch: return Fetch(stop);
     case Step::kVerify: return Verify(stop);
     case Step::kSwitch: return SwitchOver();
-    case Step::kProve: return Prove();
-    case Step::kRollBack: return RollBack();
+    case Step::kProve: return Prove(stop);
+    case Step::kRollBack: return RollBack(stop);
     case Step::kRemove: return Remove();
     case Step::kSettled: break;
   }
@@ -122,6 +143,7 @@ bool Updater::Run(std::stop_token stop) {
   Backoff backoff(environment_.random, kFirstRetry, kMostRetry);
   Backoff refused(environment_.random, kFirstRetryRefused, kMostRetryRefused);
   uint64_t done = 0;
+  LookAfter();
   Step step = NextStep();
   while (step != Step::kSettled) {
     if (stop.stop_requested()) return false;
@@ -190,6 +212,11 @@ void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::s
     status_.set_release(record_.release);
     status_.set_assigned_manifest(record_.manifest ? record_.manifest->raw() : "");
     status_.set_active_manifest(running_ ? running_->raw() : "");
+    if (running_ && runtime_) {
+      *status_.mutable_active_runtime() = *runtime_;
+    } else {
+      status_.clear_active_runtime();
+    }
     status_.set_phase(phase);
     status_.set_reason(std::string(reason));
     status_.set_detail(std::string(detail));

@@ -44,7 +44,7 @@ class Updater {
   Updater(UpdateEnvironment& environment, std::string model, fs::path folder);
 
   // Reads what is there and runs the current version, if it was ever proven.
-  void Boot();
+  void Boot(std::stop_token stop = {});
   // Takes the assignment in, durably, or refuses it and says so in the status.
   void Accept(const Assignment& assignment);
   // A statement about this model was refused: said in the status, nothing else happens.
@@ -59,18 +59,27 @@ class Updater {
   enum class Step { kSettled, kFetch, kVerify, kSwitch, kProve, kRollBack, kRemove };
 
   Step NextStep();
+  // What its host gave up counts as an activation that failed.
+  void LookAfter();
+  // The current slot was proven before, with something else than the current release wants.
+  bool ProvenOtherwise(Slot slot) const;
   // OK: what comes next. An error: it may pass; NextStep decides anew after a while.
   absl::StatusOr<Step> Do(Step step, std::stop_token stop);
   absl::StatusOr<Step> Fetch(std::stop_token stop);
   absl::StatusOr<Step> Verify(std::stop_token stop);
   absl::StatusOr<Step> SwitchOver();
-  absl::StatusOr<Step> Prove();
-  absl::StatusOr<Step> RollBack();
+  absl::StatusOr<Step> Prove(std::stop_token stop);
+  absl::StatusOr<Step> RollBack(std::stop_token stop);
   absl::StatusOr<Step> Remove();
 
   absl::Status GetArtifact();
   absl::StatusOr<Downloader> OpenDownloader();
-  absl::StatusOr<Health> Start(Slot slot, const HealthGate& gate);
+  absl::StatusOr<Health> Start(Slot slot, const std::optional<v1::Runtime>& runtime, const HealthGate& gate,
+                               std::stop_token stop);
+  // With what it was proven with.
+  absl::Status StartProven(Slot slot, std::stop_token stop);
+  // What becomes of the record of an activation that does not count.
+  static void Blame(ModelRecord& record, const absl::Status& why);
   absl::Status Save(const ModelRecord& record);
   Step Fail(std::string_view reason, std::string_view detail);
   // What stands in the way, sorted into what passes (the error itself) and what does not (a reason; settled).
@@ -86,6 +95,7 @@ class Updater {
   bool failed_ = false;  // record_'s release, in this process
   int verify_rounds_ = 0;
   std::optional<Digest> running_;               // what the host answers with
+  std::optional<v1::Runtime> runtime_;          // of running_
   std::optional<v1::DeviceArtifact> artifact_;  // of record_.manifest
   absl::Status prove_error_;
 

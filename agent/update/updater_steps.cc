@@ -1,5 +1,7 @@
 // The steps of an update, one function each.
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include "agent/update/updater.h"
 #include "common/base/fail_point.h"
 
@@ -98,26 +100,45 @@ absl::StatusOr<Updater::Step> Updater::SwitchOver() {
   return Step::kProve;
 }
 
-absl::StatusOr<Health> Updater::Start(Slot slot, const HealthGate& gate) {
-  QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, slots_.ManifestOf(slot));
-  QF_ASSIGN_OR_RETURN(const Health health, environment_.host.Start(model_, slots_.FilesOf(slot), manifest, gate));
+absl::StatusOr<Health> Updater::Start(Slot slot, const std::optional<v1::Runtime>& runtime, const HealthGate& gate,
+                                      std::stop_token stop) {
+  Installed installed{.files = slots_.FilesOf(slot), .manifest = {}, .runtime = runtime};
+  QF_ASSIGN_OR_RETURN(installed.manifest, slots_.ManifestOf(slot));
+  QF_RETURN_IF_ERROR(environment_.host.MayRun(runtime));
+  QF_ASSIGN_OR_RETURN(const Health health, environment_.host.Start(model_, installed, gate, stop));
   running_ = slots_.Begun(slot);
+  runtime_ = runtime;
   return health;
 }
 
-absl::StatusOr<Updater::Step> Updater::Prove() {
+absl::Status Updater::StartProven(Slot slot, std::stop_token stop) {
+  const auto runtime = slots_.RuntimeOf(slot);
+  if (!runtime.ok() && runtime.status().code() != absl::StatusCode::kNotFound) return runtime.status();
+  return Start(slot, runtime.ok() ? *runtime : std::nullopt, {}, stop).status();
+}
+
+void Updater::Blame(ModelRecord& record, const absl::Status& why) {
+  record.outcome = Outcome::kHealthFailed;
+  record.reason = ReasonOf(why);
+  record.detail = Describe(why);
+}
+
+absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
   Show(v1::ModelStatus::ACTIVATING);
   const Slot current = *slots_.Current();
   HealthGate gate{.policy = record_.health, .golden = {}};
   if (const auto evaluation = slots_.EvaluationOf(current))
     gate.golden.assign(evaluation->golden().begin(), evaluation->golden().end());
-  const absl::StatusOr<Health> health = Start(current, gate);
+  const absl::StatusOr<Health> health = Start(current, record_.runtime, gate, stop);
+  if (health.status().code() == absl::StatusCode::kCancelled) return health.status();
   if (!health.ok()) {
     prove_error_ = health.status();
     return Step::kRollBack;
   }
   ModelRecord record = record_;
   record.outcome = Outcome::kHealthy;
+  record.reason.clear();
+  record.detail = health->note;
   record.tokens_per_second = health->tokens_per_second;
   if (record.progress.total == 0) {
     // An artifact that was current before this release: nothing had to move.
@@ -125,42 +146,55 @@ absl::StatusOr<Updater::Step> Updater::Prove() {
     for (const v1::ArtifactFile& file : manifest.files()) record.progress.total += file.size();
     record.progress.done = record.progress.reused = record.progress.total;
   }
+  QF_RETURN_IF_ERROR(slots_.KeepRuntime(current, record_.runtime));
   QF_RETURN_IF_ERROR(Save(record));
   FailPoint("update-after-health");
   ShowProgress(record.progress);
   artifact_.reset();
-  Show(v1::ModelStatus::HEALTHY);
+  Show(v1::ModelStatus::HEALTHY, "", record.detail);
   return Step::kSettled;
 }
 
-absl::StatusOr<Updater::Step> Updater::RollBack() {
-  const Slot failed = *slots_.Current(), previous = slots_.Idle();
-  const bool can_go_back = slots_.Verified(previous).has_value();
-  // Never again a version to go back to.
-  QF_RETURN_IF_ERROR(slots_.UnmarkVerified(failed));
-  FailPoint("rollback-before-switch");
-  if (can_go_back) {
-    QF_RETURN_IF_ERROR(slots_.Switch(previous));
-  } else {
-    QF_RETURN_IF_ERROR(slots_.Deactivate());
+bool Updater::ProvenOtherwise(Slot slot) const {
+  const auto proven = slots_.RuntimeOf(slot);
+  if (!proven.ok() || slots_.Begun(slot) != record_.manifest) return false;
+  if (!*proven || !record_.runtime) return proven->has_value() != record_.runtime.has_value();
+  return !google::protobuf::util::MessageDifferencer::Equals(**proven, *record_.runtime);
+}
+
+absl::StatusOr<Updater::Step> Updater::RollBack(std::stop_token stop) {
+  const Slot failed = *slots_.Current();
+  // The slot stays where it is another's already, and where the artifact is good and what it was to run with was not.
+  const bool stays = slots_.Begun(failed) != record_.manifest || ProvenOtherwise(failed);
+  const Slot target = stays ? failed : slots_.Idle();
+  const bool can_go_back = slots_.Verified(target).has_value();
+  if (target != failed) {
+    // Never again a version to go back to.
+    QF_RETURN_IF_ERROR(slots_.UnmarkVerified(failed));
+    FailPoint("rollback-before-switch");
+    if (can_go_back) {
+      QF_RETURN_IF_ERROR(slots_.Switch(target));
+    } else {
+      QF_RETURN_IF_ERROR(slots_.Deactivate());
+    }
+    FailPoint("rollback-after-switch");
   }
-  FailPoint("rollback-after-switch");
   ModelRecord record = record_;
   record.outcome = Outcome::kHealthFailed;
-  if (!prove_error_.ok()) {
-    record.reason = ReasonOf(prove_error_);
-    record.detail = Describe(prove_error_);
-  }
-  // It was proven when it came: that is not asked again.
-  if (can_go_back && running_ != slots_.Begun(previous))
-    if (const auto started = Start(previous, {}); !started.ok())
-      record.detail += "; going back failed too: " + Describe(started.status());
+  if (!prove_error_.ok()) Blame(record, prove_error_);
+  prove_error_ = absl::OkStatus();
+  QF_RETURN_IF_ERROR(Save(record));
+  std::string detail = record.detail;
   if (!can_go_back) {
     environment_.host.Stop(model_);
     running_.reset();
+  } else if (running_ != slots_.Begun(target) || !environment_.host.Condition(model_).ok()) {
+    // It was proven when it came: that is not asked again.
+    const absl::Status started = StartProven(target, stop);
+    if (started.code() == absl::StatusCode::kCancelled) return started;
+    if (!started.ok()) detail += "; going back failed too: " + Describe(started);
   }
-  QF_RETURN_IF_ERROR(Save(record));
-  return Fail(record.reason, record.detail);
+  return Fail(record.reason, detail);
 }
 
 absl::StatusOr<Updater::Step> Updater::Remove() {

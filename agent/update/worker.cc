@@ -45,6 +45,12 @@ void UpdateWorker::Hand(std::vector<v1::Signed> assignments) {
   wake_.notify_all();
 }
 
+void UpdateWorker::LookAgain() {
+  std::lock_guard lock(mutex_);
+  ++handed_version_;
+  wake_.notify_all();
+}
+
 std::vector<v1::ModelStatus> UpdateWorker::statuses() const {
   std::lock_guard lock(mutex_);
   std::vector<v1::ModelStatus> all;
@@ -64,11 +70,11 @@ Updater& UpdateWorker::UpdaterOf(const std::string& model) {
   return *updater;
 }
 
-void UpdateWorker::BootAll() {
+void UpdateWorker::BootAll(std::stop_token stop) {
   const auto names = environment_.files.List(models_);
   if (!names.ok()) return;  // none yet
   for (const std::string& name : *names)
-    if (trust::IsPlainName(name)) UpdaterOf(name).Boot();
+    if (trust::IsPlainName(name)) UpdaterOf(name).Boot(stop);
 }
 
 void UpdateWorker::TakeIn(const std::vector<v1::Signed>& assignments) {
@@ -83,7 +89,7 @@ void UpdateWorker::TakeIn(const std::vector<v1::Signed>& assignments) {
 }
 
 void UpdateWorker::Work(std::stop_token stop) {
-  BootAll();
+  BootAll(stop);
   for (bool first = true; !stop.stop_requested(); first = false) {
     std::vector<v1::Signed> assignments;
     uint64_t version;

@@ -26,6 +26,8 @@ class UpdateWorker {
   void Start();
   // What the daemon assigns now, one statement per model. The same again is nothing new.
   void Hand(std::vector<v1::Signed> assignments);
+  // The host gave up what answers for some model: its updater goes back.
+  void LookAgain();
   // Ends downloads at the next chunk and the thread with them.
   void Stop();
 
@@ -35,7 +37,7 @@ class UpdateWorker {
 
  private:
   void Work(std::stop_token stop);
-  void BootAll();
+  void BootAll(std::stop_token stop);
   void TakeIn(const std::vector<v1::Signed>& assignments);
   Updater& UpdaterOf(const std::string& model);
 
@@ -46,7 +48,7 @@ class UpdateWorker {
   mutable std::mutex mutex_;
   std::condition_variable_any wake_;
   std::vector<v1::Signed> handed_;
-  uint64_t handed_version_ = 0, done_version_ = 0;  // of handed_; boot is version 0
+  uint64_t handed_version_ = 0, done_version_ = 0;  // of what there is to do; boot is version 0
   bool booted_ = false;
   std::stop_source run_stop_;  // ends the run under way
   std::map<std::string, std::unique_ptr<Updater>>

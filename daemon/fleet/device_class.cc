@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <optional>
 
+#include "common/trust/runtime.h"
 #include "daemon/fleet/toml_reader.h"
 
 namespace quantfleet::daemon {
 namespace {
 
-constexpr int64_t kMostMiB = int64_t{1} << 30;
+constexpr int64_t kMostMiB = int64_t{1} << 30, kMostWholeNumber = 1'000'000'000;
 constexpr double kMinGoldenAgreement = 0.75;  // other arithmetic turns a token here and there; damage turns nearly all
 
 std::string Join(const std::vector<std::string>& words, std::string_view separator) {
@@ -43,6 +44,34 @@ bool HasAccelerator(const v1::HardwareFacts& facts, const std::string& wanted) {
   });
 }
 
+// nullopt: the class names none. Limits are CheckRuntime's; the reader's only keep what is beyond a field's type away.
+std::optional<v1::Runtime> ReadRuntime(TomlReader& reader) {
+  v1::Runtime runtime;
+  std::vector<std::string> args;
+  std::map<std::string, std::string> env;
+  std::string health = "/health";
+  int64_t start = 120, stop = 10, memory_mib = 0, restarts = 5, restart_ms = 1000;
+  bool any = reader.Read("runtime.command", *runtime.mutable_command());
+  any |= reader.Read("runtime.args", args);
+  any |= reader.Read("runtime.env", env);
+  any |= reader.Read("runtime.health", health);
+  any |= reader.Read("runtime.start_timeout_seconds", start, 1, kMostWholeNumber);
+  any |= reader.Read("runtime.stop_timeout_seconds", stop, 1, kMostWholeNumber);
+  any |= reader.Read("runtime.memory_mib", memory_mib, 0, kMostMiB);
+  any |= reader.Read("runtime.restarts", restarts, 0, kMostWholeNumber);
+  any |= reader.Read("runtime.restart_ms", restart_ms, 1, kMostWholeNumber);
+  if (!any) return std::nullopt;
+  runtime.mutable_args()->Assign(args.begin(), args.end());
+  runtime.mutable_env()->insert(env.begin(), env.end());
+  runtime.set_health_path(health);
+  runtime.set_start_timeout_seconds(static_cast<uint32_t>(start));
+  runtime.set_stop_timeout_seconds(static_cast<uint32_t>(stop));
+  runtime.set_memory_bytes(static_cast<uint64_t>(memory_mib) << 20);
+  runtime.set_restarts(static_cast<uint32_t>(restarts));
+  runtime.set_restart_ms(static_cast<uint32_t>(restart_ms));
+  return runtime;
+}
+
 // The first rule that does not hold, for people; nullopt when the class fits.
 std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFacts& facts, const Labels& labels) {
   if (!rules.arch.empty() && !OneOf(rules.arch, facts.arch()))
@@ -71,6 +100,14 @@ std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFac
     if (found->second != value) return fmt::format("needs label {}={}, has {}", key, value, Shown(found->second));
   }
   return std::nullopt;
+}
+
+// A device tells which runtimes it allows. What is not there would only be refused there.
+std::optional<std::string> WhyNot(const DeviceClassSpec& spec, const v1::HardwareFacts& facts, const Labels& labels) {
+  if (auto why_not = WhyNot(spec.match, facts, labels)) return why_not;
+  if (!spec.runtime || std::ranges::count(facts.runtimes(), spec.runtime->command()) > 0) return std::nullopt;
+  return fmt::format("needs runtime {0}, which the device does not allow (`quantfleet-agent start --allow-runtime {0}=/PATH`)",
+                     spec.runtime->command());
 }
 
 }  // namespace
@@ -124,7 +161,9 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   spec.health.set_min_golden_agreement(golden);
   spec.health.set_min_tokens_per_second(speed);
   spec.health.set_min_memory_available_bytes(static_cast<uint64_t>(memory_mib) << 20);
+  spec.runtime = ReadRuntime(reader);
   QF_RETURN_IF_ERROR(Annotate(reader.Finish(), "device class"));
+  if (spec.runtime) QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(*spec.runtime), "device class"));
   match.min_memory_mib = static_cast<uint64_t>(least);
   match.max_memory_mib = static_cast<uint64_t>(most);
   if (most != 0 && most < least)
@@ -145,7 +184,7 @@ ClassMatch MatchClass(const v1::HardwareFacts& facts, const Labels& labels,
   ClassMatch match;
   std::vector<std::string> reasons;
   for (const DeviceClassSpec* spec : ordered) {
-    if (const auto why_not = WhyNot(spec->match, facts, labels)) {
+    if (const auto why_not = WhyNot(*spec, facts, labels)) {
       reasons.push_back(fmt::format("{}: {}", spec->name, *why_not));
     } else if (match.name.empty()) {
       match.name = spec->name;

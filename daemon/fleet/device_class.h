@@ -39,6 +39,7 @@ struct DeviceClassSpec {
   ClassRules match;
   QualityLimits quality;
   v1::HealthPolicy health;  // what an activation must show on the device
+  std::optional<v1::Runtime> runtime;  // runs the artifact in place of the agent's engine
 };
 
 // Strict: an unknown key, a wrong type or a missing field is INVALID_ARGUMENT that names line and key.

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "common/base/fail_point.h"
+#include "common/trust/runtime.h"
 #include "daemon/fleet/fleet.h"
 
 namespace quantfleet::daemon {
@@ -49,6 +50,8 @@ absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models) {
     QF_RETURN_IF_ERROR(CheckText("models.reason", m.reason(), kMostText));
     QF_RETURN_IF_ERROR(CheckText("models.detail", m.detail(), kMostDetail));
     QF_RETURN_IF_ERROR(CheckText("models.endpoint", m.endpoint(), kMostText));
+    if (m.has_active_runtime())
+      QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(m.active_runtime()), "models.active_runtime"));
     QF_RETURN_IF_ERROR(CheckDigest("models.assigned_manifest", m.assigned_manifest()));
     QF_RETURN_IF_ERROR(CheckDigest("models.active_manifest", m.active_manifest()));
     if (!std::isfinite(m.tokens_per_second())) return InvalidArgument("models.tokens_per_second is not a number");

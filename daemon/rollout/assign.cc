@@ -12,11 +12,10 @@ namespace {
 
 using v1::RolloutDevice;
 
-// "artifacts/<hex>" of what the device says it runs of the model; empty: nothing.
-std::string Running(const v1::Device& device, const std::string& model) {
+// What the device says that it runs of the model; nullptr: nothing.
+const v1::ModelStatus* Running(const v1::Device& device, const std::string& model) {
   const auto status = std::ranges::find(device.models(), model, &v1::ModelStatus::model);
-  if (status == device.models().end() || status->active_manifest().empty()) return "";
-  return "artifacts/" + ToHex(AsBytes(status->active_manifest()));
+  return status == device.models().end() || status->active_manifest().empty() ? nullptr : &*status;
 }
 
 bool IsOver(const RolloutDevice& row) {
@@ -32,7 +31,7 @@ int64_t Rollouts::Deadline(const v1::Rollout& head) const {
   return ToUnixMillis(Now()) + seconds * 1000;
 }
 
-absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifact, const v1::HealthPolicy& health,
+absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifact, const v1::Assignment& terms,
                               RolloutDevice& row) {
   std::string digest;
   if (!artifact.empty()) {
@@ -40,14 +39,13 @@ absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifa
     digest = parsed.raw();
   }
   const auto sign = [&](uint64_t release) -> absl::StatusOr<v1::Signed> {
-    v1::Assignment assignment;
+    v1::Assignment assignment = terms;
     assignment.set_device_id(row.device_id());
     assignment.set_model(head.model());
     assignment.set_release(release);
     assignment.set_manifest_digest(digest);
     assignment.set_issued_ms(ToUnixMillis(Now()));
     assignment.set_rollout(head.name());
-    *assignment.mutable_health() = health;
     return with_.authority.SignStatement(trust::kAssignmentType, assignment.SerializeAsString());
   };
   QF_ASSIGN_OR_RETURN(const AssignmentRecord record,
@@ -60,12 +58,23 @@ absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifa
 }
 
 absl::Status Rollouts::TellDevice(const v1::Rollout& head, const v1::Device& device, RolloutDevice& row) {
-  const std::string running = Running(device, head.model());
-  // What the daemon does not know it cannot send the device back to.
-  if (!running.empty() && with_.store.GetArtifact(running).ok()) row.set_previous_artifact(running);
+  if (const v1::ModelStatus* running = Running(device, head.model())) {
+    const std::string name = "artifacts/" + ToHex(AsBytes(running->active_manifest()));
+    // What the daemon does not know it cannot send the device back to.
+    if (with_.store.GetArtifact(name).ok()) {
+      row.set_previous_artifact(name);
+      row.clear_previous_runtime();
+      if (running->has_active_runtime()) *row.mutable_previous_runtime() = running->active_runtime();
+    }
+  }
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   const auto spec = std::ranges::find(*classes, row.device_class(), &DeviceClassSpec::name);
-  QF_RETURN_IF_ERROR(Assign(head, row.artifact(), spec == classes->end() ? v1::HealthPolicy() : spec->health, row));
+  v1::Assignment terms;
+  if (spec != classes->end()) {
+    *terms.mutable_health() = spec->health;
+    if (spec->runtime) *terms.mutable_runtime() = *spec->runtime;
+  }
+  QF_RETURN_IF_ERROR(Assign(head, row.artifact(), terms, row));
   row.set_state(RolloutDevice::PENDING);
   return absl::OkStatus();
 }
@@ -145,7 +154,9 @@ absl::Status Rollouts::TakeBackRow(const v1::Rollout& head, RolloutDevice row) {
     if (other.rollout != head.name() && other.model == head.model() && !IsOver(other.device))
       return absl::OkStatus();
   // What the device ran before has passed once: going back asks nothing.
-  QF_RETURN_IF_ERROR(Assign(head, row.previous_artifact(), {}, row));
+  v1::Assignment terms;
+  if (row.has_previous_runtime()) *terms.mutable_runtime() = row.previous_runtime();
+  QF_RETURN_IF_ERROR(Assign(head, row.previous_artifact(), terms, row));
   row.set_state(RolloutDevice::ROLLING_BACK);
   row.set_taken_back(true);
   FailPoint("phase-before-taken-back");

@@ -78,8 +78,8 @@ class Rollouts {
   absl::StatusOr<uint64_t> Tell(v1::Rollout& head, uint64_t most);
   absl::Status TellDevice(const v1::Rollout& head, const v1::Device& device, v1::RolloutDevice& row);
   // The next release of the row's device and the rollout's model. `artifact`: its name; empty: remove the
-  // model.
-  absl::Status Assign(const v1::Rollout& head, const std::string& artifact, const v1::HealthPolicy& health,
+  // model. `terms`: health and runtime, the rest is filled in.
+  absl::Status Assign(const v1::Rollout& head, const std::string& artifact, const v1::Assignment& terms,
                       v1::RolloutDevice& row);
   // Other active rollouts of the model give the device up; their names are added.
   absl::Status Supersede(const v1::Rollout& head, const std::string& device_id,

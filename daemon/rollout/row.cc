@@ -134,6 +134,7 @@ RolloutDevice::Code CodeOf(std::string_view reason) {
       {"out_of_memory", RolloutDevice::OUT_OF_MEMORY},
       {"rollback_refused", RolloutDevice::REFUSED},
       {"assignment_refused", RolloutDevice::REFUSED},
+      {"runtime_refused", RolloutDevice::REFUSED},
       {"artifact_unavailable", RolloutDevice::ARTIFACT_UNAVAILABLE},
       {"state_damaged", RolloutDevice::STATE_DAMAGED},
   };

@@ -27,6 +27,7 @@ ALLOWED = {
     "agent/identity": ["common", "agent/platform"] + PROTO,
     "agent/update": ["common", "agent/platform", "agent/identity", "agent/runtime", "pipeline/artifact"] + FORMATS + PROTO,
     "agent/serve": ["common", "agent/platform", "agent/runtime", "pipeline/artifact"] + FORMATS + PROTO,
+    "agent/external": ["common", "agent/serve", "agent/update", "quantfleet/v1/trust"],
     "agent": ["agent", "common", "pipeline/artifact"] + FORMATS + PROTO,
     "daemon": ["daemon", "agent/runtime", "pipeline", "common"] + PROTO,
     "cli": ["common", "pipeline"] + PROTO,
@@ -34,7 +35,7 @@ ALLOWED = {
 
 # Only these speak gRPC, HTTP or Asio; the rest of the tree knows neither.
 WIRE = ("grpc", "boost/asio", "boost/beast")
-WIRE_ALLOWED = ["common/net", "daemon/api", "daemon/http", "agent/identity", "agent/update", "agent/serve", "cli"]
+WIRE_ALLOWED = ["common/net", "daemon/api", "daemon/http", "agent/identity", "agent/update", "agent/serve", "agent/external", "cli"]
 # Services are gRPC's; whoever includes them speaks it.
 SERVICE_HEADER = re.compile(r"\.grpc\.pb\.h$")
 

@@ -43,6 +43,23 @@ TEST_F(AssignmentTest, HealthLimitsComeWithIt) {
   }
 }
 
+TEST_F(AssignmentTest, ARuntimeThatIsNoNameIsRefusedThoughItIsSigned) {
+  v1::Assignment assignment = Assign(7, HashText("m"));
+  v1::Runtime& runtime = *assignment.mutable_runtime();
+  runtime.set_command("server");
+  runtime.add_args("{port}");
+  runtime.set_health_path("/health");
+  runtime.set_start_timeout_seconds(5);
+  runtime.set_stop_timeout_seconds(5);
+  runtime.set_restart_ms(100);
+  const auto read = ReadAssignment(Sign(assignment), TrustRoot(), kDevice);
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_TRUE(read->runtime);
+  EXPECT_EQ(read->runtime->command(), "server");
+  runtime.set_command("/bin/sh");
+  EXPECT_EQ(ReadAssignment(Sign(assignment), TrustRoot(), kDevice).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(AssignmentTest, TheNewestEvaluationOfTheArtifactCounts) {
   const auto evaluate = [&](std::string_view of, int64_t at, const trust::SigningKey& key) {
     v1::EvaluationStatement evaluation;

@@ -49,23 +49,34 @@ class FakeBlobs final : public BlobSource {
 
 class FakeHost final : public ModelHost {
  public:
-  absl::StatusOr<Health> Start(const std::string& model, const fs::path& files,
-                               const v1::Manifest& manifest, const HealthGate& gate) override {
+  absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const override {
+    return runtime && !allowed.contains(runtime->command()) ? PermissionDenied("allow it first") : absl::OkStatus();
+  }
+  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
+                               std::stop_token) override {
     ++starts;
-    const auto content = RealFileSystem().ReadAll(files / manifest.files(0).path());
+    const auto content = RealFileSystem().ReadAll(installed.files / installed.manifest.files(0).path());
     if (!content.ok()) return content.status();
     if (sick.contains(*content)) return Internal("the model says nothing");
     golden_asked = gate.golden.size();
     QF_RETURN_IF_ERROR(gate.Check(health));
+    if (installed.runtime && sick_runtimes.contains(installed.runtime->command())) return Internal("it ended");
+    if (on_start) QF_RETURN_IF_ERROR(on_start());
     running[model] = *content;
+    runtimes[model] = installed.runtime ? installed.runtime->command() : "";
     return health;
   }
   void Stop(const std::string& model) override { running.erase(model); }
+  absl::Status Condition(const std::string&) const override { return condition; }
   std::string endpoint() const override { return "127.0.0.1:4242"; }
 
   Health health{.tokens_per_second = 12.5};    // what it sees of every model
   std::set<std::string> sick;                  // contents that never become healthy
   std::map<std::string, std::string> running;  // model -> content of its first file
+  std::map<std::string, std::string> runtimes;  // model -> command; "": the agent's own engine
+  std::set<std::string> allowed, sick_runtimes;
+  std::function<absl::Status()> on_start;
+  absl::Status condition;
   int starts = 0;
   size_t golden_asked = 0;  // at the last start
 };

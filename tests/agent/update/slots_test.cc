@@ -51,6 +51,20 @@ TEST_F(SlotsTest, TheEvaluationStaysBesideItsArtifactAlone) {
   EXPECT_FALSE(slots_.EvaluationOf(Slot::kA)) << "another artifact's";
 }
 
+TEST_F(SlotsTest, TheRuntimeStaysBesideItsArtifactAlone) {
+  ASSERT_TRUE(Begin(Slot::kA, first_).ok());
+  EXPECT_EQ(slots_.RuntimeOf(Slot::kA).status().code(), absl::StatusCode::kNotFound);
+  v1::Runtime runtime;
+  runtime.set_command("server");
+  ASSERT_TRUE(slots_.KeepRuntime(Slot::kA, runtime).ok());
+  EXPECT_EQ((*slots_.RuntimeOf(Slot::kA))->command(), "server");
+  ASSERT_TRUE(slots_.KeepRuntime(Slot::kA, std::nullopt).ok());
+  ASSERT_TRUE(slots_.RuntimeOf(Slot::kA).ok());
+  EXPECT_FALSE(*slots_.RuntimeOf(Slot::kA));
+  ASSERT_TRUE(Begin(Slot::kA, second_).ok());
+  EXPECT_FALSE(slots_.RuntimeOf(Slot::kA).ok()) << "another artifact's";
+}
+
 // A power cut between the temporary link and its renaming leaves the link behind.
 TEST_F(SlotsTest, LeftoverOfASwitchIsNoObstacle) {
   fs::create_directory_symlink("slots/b", dir_ / "current.tmp");

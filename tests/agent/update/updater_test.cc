@@ -414,5 +414,127 @@ TEST_F(UpdaterTest, PowerCutAtAnyChangeEndsHealthy) {
   EXPECT_GT(cuts, 20);
 }
 
+v1::Runtime RuntimeNamed(const std::string& command) {
+  v1::Runtime runtime;
+  runtime.set_command(command);
+  return runtime;
+}
+
+TEST_F(UpdaterTest, ARuntimeThatTheDeviceDoesNotAllowIsRefusedBeforeAnythingIsPulled) {
+  auto life = Begin();
+  ExpectHealthy(Apply(*life, To(1, v1_)), v1_, 1);
+  const uint64_t pulled = blobs_.bytes_fetched;
+  Assignment other = To(2, v2_);
+  other.runtime = RuntimeNamed("server");
+  const v1::ModelStatus refused = Apply(*life, other);
+  ExpectFailed(refused, kRuntimeRefused);
+  EXPECT_EQ(refused.active_manifest(), v1_.digest.raw());
+  EXPECT_EQ(host_.running[kModel], v1_.content);
+  EXPECT_EQ(blobs_.bytes_fetched, pulled);
+  // Allowed at the next start of the agent, it goes on.
+  host_.allowed = {"server"};
+  life = Reboot();
+  EXPECT_TRUE(life->updater.Run({}));
+  ExpectHealthy(life->updater.status(), v2_, 2);
+  EXPECT_EQ(life->updater.status().active_runtime().command(), "server");
+}
+
+TEST_F(UpdaterTest, EachVersionRunsWithWhatItWasProvenWith) {
+  host_.allowed = {"server", "other"};
+  auto life = Begin();
+  Assignment first = To(1, v1_);
+  first.runtime = RuntimeNamed("server");
+  ExpectHealthy(Apply(*life, first), v1_, 1);
+  host_.sick.insert(v2_.content);
+  Assignment second = To(2, v2_);
+  second.runtime = RuntimeNamed("other");
+  ExpectFailed(Apply(*life, second), kHealthFailed);
+  for (int boots = 0; boots < 2; ++boots) {
+    EXPECT_EQ(host_.running[kModel], v1_.content);
+    EXPECT_EQ(host_.runtimes[kModel], "server");
+    host_.runtimes.clear();
+    life = Reboot();
+  }
+}
+
+TEST_F(UpdaterTest, AnotherRuntimeForTheSameArtifactGoesBackToTheOneBefore) {
+  host_.allowed = {"server"};
+  host_.sick_runtimes = {"server"};
+  auto life = Begin();
+  ExpectHealthy(Apply(*life, To(1, v1_)), v1_, 1);
+  Assignment second = To(2, v1_);
+  second.runtime = RuntimeNamed("server");
+  const v1::ModelStatus failed = Apply(*life, second);
+  ExpectFailed(failed, kHealthFailed);
+  EXPECT_EQ(failed.active_manifest(), v1_.digest.raw());
+  EXPECT_FALSE(failed.has_active_runtime());
+  life = Reboot();
+  EXPECT_TRUE(life->updater.Run({}));
+  ExpectFailed(life->updater.status(), kHealthFailed);
+  EXPECT_EQ(host_.running[kModel], v1_.content);
+  EXPECT_EQ(host_.runtimes[kModel], "");
+}
+
+TEST_F(UpdaterTest, WhatItsHostGaveUpGoesBack) {
+  host_.allowed = {"server"};
+  auto life = Begin();
+  ExpectHealthy(Apply(*life, To(1, v1_)), v1_, 1);
+  Assignment second = To(2, v2_);
+  second.runtime = RuntimeNamed("server");
+  ExpectHealthy(Apply(*life, second), v2_, 2);
+  EXPECT_TRUE(life->updater.Run({}));  // nothing happened: nothing to do
+  ExpectHealthy(life->updater.status(), v2_, 2);
+  host_.condition = Internal("it ended 6 times in a row");
+  EXPECT_TRUE(life->updater.Run({}));
+  const v1::ModelStatus failed = life->updater.status();
+  ExpectFailed(failed, kHealthFailed);
+  EXPECT_THAT(failed.detail(), HasSubstr("6 times"));
+  EXPECT_EQ(failed.active_manifest(), v1_.digest.raw());
+  EXPECT_EQ(host_.runtimes[kModel], "");
+  // And what it went back to, too: then nothing answers, and that is said.
+  EXPECT_TRUE(life->updater.Run({}));
+  const v1::ModelStatus out = life->updater.status();
+  ExpectFailed(out, kHealthFailed);
+  EXPECT_EQ(out.active_manifest(), "");
+  EXPECT_THAT(out.detail(), HasSubstr("given up too"));
+  EXPECT_TRUE(host_.running.empty());
+}
+
+TEST_F(UpdaterTest, AWayBackThatWasBrokenOffIsGoneLater) {
+  host_.allowed = {"server"};
+  auto life = Begin();
+  ExpectHealthy(Apply(*life, To(1, v1_)), v1_, 1);
+  Assignment second = To(2, v2_);
+  second.runtime = RuntimeNamed("server");
+  ExpectHealthy(Apply(*life, second), v2_, 2);
+  host_.condition = Internal("it ended 6 times in a row");
+  std::stop_source stop;
+  host_.on_start = [&] {
+    stop.request_stop();  // another model's assignment came
+    return Cancelled("stopping");
+  };
+  EXPECT_FALSE(life->updater.Run(stop.get_token()));
+  host_.on_start = nullptr;
+  host_.condition = absl::OkStatus();
+  EXPECT_TRUE(life->updater.Run({}));
+  const v1::ModelStatus failed = life->updater.status();
+  ExpectFailed(failed, kHealthFailed);
+  EXPECT_EQ(failed.active_manifest(), v1_.digest.raw());
+  EXPECT_EQ(host_.runtimes[kModel], "");
+}
+
+TEST_F(UpdaterTest, AProofThatWasBrokenOffSaysNothingAboutTheArtifact) {
+  host_.on_start = [] { return Cancelled("stopping"); };
+  std::stop_source stop;
+  sleeper_.on_sleep = [&] { stop.request_stop(); };
+  auto life = Begin();
+  life->updater.Accept(To(1, v1_));
+  EXPECT_FALSE(life->updater.Run(stop.get_token()));
+  host_.on_start = nullptr;
+  life = Reboot();
+  EXPECT_TRUE(life->updater.Run({}));
+  ExpectHealthy(life->updater.status(), v1_, 1);
+}
+
 }  // namespace
 }  // namespace quantfleet::agent

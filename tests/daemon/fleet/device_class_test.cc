@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "tests/support/status_matchers.h"
+
 namespace quantfleet::daemon {
 namespace {
 
@@ -138,6 +140,54 @@ TEST(MatchClass, HighestPriorityWinsThenName) {
   EXPECT_THAT(MatchClass({}, {}, classes).reason, HasSubstr("a: fits too"));
   classes.pop_back();
   EXPECT_EQ(MatchClass({}, {}, classes).name, "a");
+}
+
+constexpr char kWithRuntime[] = R"(
+name = "served"
+format = "onnx"
+recipe = "int8"
+[runtime]
+command = "onnx-server"
+args = ["{folder}", "--port", "{port}"]
+env = { THREADS = "{threads}" }
+memory_mib = 2
+)";
+
+TEST(ParseDeviceClass, ReadsARuntime) {
+  const auto spec = ParseDeviceClass(kWithRuntime);
+  ASSERT_OK(spec);
+  ASSERT_TRUE(spec->runtime);
+  EXPECT_EQ(spec->runtime->command(), "onnx-server");
+  EXPECT_EQ(spec->runtime->args_size(), 3);
+  EXPECT_EQ(spec->runtime->env().at("THREADS"), "{threads}");
+  EXPECT_EQ(spec->runtime->memory_bytes(), 2u << 20);
+  EXPECT_EQ(spec->runtime->health_path(), "/health");
+  EXPECT_EQ(spec->runtime->start_timeout_seconds(), 120u);
+  EXPECT_EQ(spec->runtime->restarts(), 5u);
+  const auto without = ParseDeviceClass("name = \"a\"\nformat = \"gguf\"\nrecipe = \"q4_0\"\n");
+  ASSERT_OK(without);
+  EXPECT_FALSE(without->runtime);
+}
+
+TEST(ParseDeviceClass, RefusesARuntimeThatCannotBe) {
+  const std::string head = "name = \"a\"\nformat = \"gguf\"\nrecipe = \"q4_0\"\n[runtime]\n";
+  EXPECT_ERROR(ParseDeviceClass(head + "args = [\"{port}\"]"), kInvalidArgument, "runtime.command");
+  EXPECT_ERROR(ParseDeviceClass(head + "command = \"/bin/sh\"\nargs = [\"{port}\"]"), kInvalidArgument, "not a path");
+  EXPECT_ERROR(ParseDeviceClass(head + "command = \"s\""), kInvalidArgument, "{port}");
+  EXPECT_ERROR(ParseDeviceClass(head + "command = \"s\"\nargs = [\"{port}\"]\nenv = { LD_PRELOAD = \"x\" }"),
+               kInvalidArgument, "LD_PRELOAD");
+  EXPECT_ERROR(ParseDeviceClass(head + "comand = \"s\""), kInvalidArgument, "comand");
+}
+
+TEST(MatchClass, ARuntimeHasToBeAllowedOnTheDevice) {
+  const auto spec = ParseDeviceClass(kWithRuntime);
+  ASSERT_OK(spec);
+  v1::HardwareFacts facts = Machine("pc", 1);
+  const ClassMatch without = MatchClass(facts, {}, {*spec});
+  EXPECT_EQ(without.name, "");
+  EXPECT_THAT(without.reason, HasSubstr("--allow-runtime onnx-server=/PATH"));
+  facts.add_runtimes("onnx-server");
+  EXPECT_EQ(MatchClass(facts, {}, {*spec}).name, "served");
 }
 
 TEST(MatchClass, EachRuleCanRefuse) {

@@ -114,6 +114,32 @@ TEST_F(PhasedTest, TooManyFailuresRollBackWhoWasTold) {
       << "why it was taken back stays";
 }
 
+TEST_F(PhasedTest, ARuntimeComesAndGoesWithItsArtifact) {
+  const auto apply = [&](const std::string& pace) {
+    ASSERT_OK(classes_.Apply("name='served'\nformat='gguf'\nrecipe='q4_0'\npriority=99\n[runtime]\ncommand='server'\n"
+                             "args=['{model}', '{port}', '" + pace + "']\n").status());
+  };
+  apply("slow");
+  FakeDevice device;
+  device.facts.add_runtimes("server");
+  Enrolled(device);
+  const Rollout first = Create({});
+  EXPECT_EQ(Assigned(device.id).runtime().command(), "server");
+  EXPECT_EQ(Assigned(device.id).runtime().args(2), "slow");
+  ModelStatus runs = Status(Row(Get(first), device.id), ModelStatus::HEALTHY);
+  *runs.mutable_active_runtime() = Assigned(device.id).runtime();
+  Says(device.id, {runs});
+  apply("fast");
+  const Rollout second = Create({});
+  EXPECT_EQ(Assigned(device.id).runtime().args(2), "fast");
+  Act(second, RolloutEvent::kRollBack);
+  EXPECT_EQ(Assigned(device.id).release(), 3u);
+  EXPECT_EQ(Assigned(device.id).runtime().args(2), "slow");
+  // What a device says of its runtime comes back to it signed: nonsense does not.
+  runs.mutable_active_runtime()->set_command("/bin/sh");
+  EXPECT_FALSE(fleet_.CheckIn(device.id, "test", nullptr, {runs}).ok());
+}
+
 TEST_F(PhasedTest, ADeviceThatRanNothingBeforeIsToldToRunNothing) {
   const auto ids = EnrolDevices(1);
   const Rollout rollout = Create({});

@@ -1,0 +1,150 @@
+#include "agent/external/supervisor.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "agent/serve/listen_socket.h"
+#include "common/base/bytes.h"
+#include "common/trust/runtime.h"
+
+namespace quantfleet::agent {
+namespace {
+
+constexpr Duration kMostRestartWait = std::chrono::minutes(1);
+constexpr Duration kSteady = std::chrono::minutes(1);  // ready for so long, it begins anew to count restarts
+// What a class says counts alone; but programs and scripts that call others need to find them.
+constexpr const char* kPath = "PATH=/usr/local/bin:/usr/bin:/bin";
+constexpr std::string_view kUnixAddress = "unix:";
+
+bool WantsSocket(const v1::Runtime& runtime) {
+  const auto holds = [](const std::string& text) { return text.find("{socket}") != std::string::npos; };
+  return std::ranges::any_of(runtime.args(), holds) ||
+         std::ranges::any_of(runtime.env(), [&](const auto& variable) { return holds(variable.second); });
+}
+
+}  // namespace
+
+Supervisor::Supervisor(RuntimeOrder order, SupervisorWorld world) : order_(std::move(order)), world_(std::move(world)) {
+  thread_ = std::jthread([this](std::stop_token stop) { Work(stop); });
+}
+
+Supervisor::~Supervisor() {
+  thread_.request_stop();
+  thread_.join();
+  if (WantsSocket(order_.runtime)) ::unlink(order_.socket.c_str());
+}
+
+absl::Status Supervisor::AwaitReady(std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait(lock, stop, [this] { return was_ready_ || !condition_.ok(); })) return Cancelled("stopping");
+  return condition_;
+}
+
+absl::Status Supervisor::condition() const {
+  std::lock_guard lock(mutex_);
+  return condition_;
+}
+
+void Supervisor::Work(std::stop_token stop) {
+  const v1::Runtime& runtime = order_.runtime;
+  const Duration first_by = Now() + start_timeout();
+  Backoff backoff(world_.random, Duration(runtime.restart_ms()), kMostRestartWait);
+  heard_ = Now();
+  for (uint32_t restarts = 0; !stop.stop_requested(); ++restarts) {
+    ready_ = false;
+    absl::Status ended = Live(stop);
+    if (stop.stop_requested()) return;
+    if (ready_ && Now() - ready_since_ >= kSteady) {
+      restarts = 0;
+      backoff.Reset();
+    }
+    const bool memory = ended.code() == absl::StatusCode::kResourceExhausted;
+    ended = MakeStatus(memory ? ended.code() : absl::StatusCode::kInternal,
+                       Message(ended) + (last_words_.empty() ? "" : "; it said last: " + last_words_));
+    const Duration wait = backoff.Next();
+    // All starts until it was ready once have one limit together: an activation waits for them.
+    if (restarts >= runtime.restarts() || (!was_ready_ && Now() + wait >= first_by)) return GiveUp(ended, restarts);
+    world_.log(fmt::format("{}; starting it again in {} ms", Message(ended), wait.count()));
+    if (!world_.sleeper.Sleep(wait, stop)) return;
+    if (was_ready_) heard_ = Now();
+  }
+}
+
+void Supervisor::GiveUp(const absl::Status& why, uint32_t restarts) {
+  {
+    std::lock_guard lock(mutex_);
+    condition_ = Annotate(why, fmt::format("runtime {} is given up after {} restarts", order_.runtime.command(), restarts));
+    changed_.notify_all();
+  }
+  world_.on_given_up();
+}
+
+absl::StatusOr<std::string> Supervisor::NewAddress() const {
+  if (WantsSocket(order_.runtime)) {
+    ::unlink(order_.socket.c_str());  // of the life before
+    return std::string(kUnixAddress) + order_.socket.string();
+  }
+  // Somebody may take it before the child does; then the child ends, and gets another.
+  QF_ASSIGN_OR_RETURN(const ListenSocket free, OpenListenSocket("127.0.0.1:0"));
+  ::close(free.fd);
+  return free.endpoint;
+}
+
+absl::StatusOr<ChildSpec> Supervisor::Spec(const std::string& address) const {
+  auto values = order_.values;
+  values["port"] = address.substr(address.rfind(':') + 1);
+  values["socket"] = order_.socket.string();
+  ChildSpec spec{.program = order_.program, .args = {}, .env = {kPath}};
+  for (const std::string& arg : order_.runtime.args()) {
+    QF_ASSIGN_OR_RETURN(std::string filled, trust::FillIn(arg, values));
+    spec.args.push_back(std::move(filled));
+  }
+  for (const auto& [name, value] : order_.runtime.env()) {
+    QF_ASSIGN_OR_RETURN(const std::string filled, trust::FillIn(value, values));
+    spec.env.push_back(name + "=" + filled);
+  }
+  return spec;
+}
+
+absl::Status Supervisor::Live(std::stop_token stop) {
+  last_words_.clear();
+  QF_ASSIGN_OR_RETURN(const std::string address, NewAddress());
+  QF_ASSIGN_OR_RETURN(const ChildSpec spec, Spec(address));
+  QF_ASSIGN_OR_RETURN(const auto child, ChildProcess::Start(spec, [this](std::string_view line) {
+                        last_words_ = line;
+                        world_.log(line);
+                      }));
+  world_.log(fmt::format("started {} as process {}", order_.program.string(), child->pid()));
+  const absl::Status why = Watch(*child, address, stop);
+  upstream_->SetAddress("");
+  child->Terminate(stop_timeout());
+  return why;
+}
+
+absl::Status Supervisor::Watch(ChildProcess& child, const std::string& address, std::stop_token stop) {
+  const v1::Runtime& runtime = order_.runtime;
+  while (true) {
+    const auto event = child.Wait(ready_ ? world_.ask_when_ready : world_.ask_until_ready, stop);
+    if (event == ChildProcess::Event::kEnded) return Internal("it ended with {}", child.ending());
+    if (event == ChildProcess::Event::kStopped) return Cancelled("stopping");
+    if (const uint64_t memory = child.memory_bytes(); runtime.memory_bytes() > 0 && memory > runtime.memory_bytes())
+      return ResourceExhausted("it took {} of memory, the class allows {}", HumanBytes(memory),
+                               HumanBytes(runtime.memory_bytes()));
+    const absl::Status answer = world_.ask(address, runtime.health_path(), stop);
+    if (answer.ok()) {
+      heard_ = Now();
+      if (ready_) continue;
+      ready_ = true;
+      ready_since_ = heard_;
+      upstream_->SetAddress(address);
+      std::lock_guard lock(mutex_);
+      was_ready_ = true;
+      changed_.notify_all();
+    } else if (Now() - heard_ >= start_timeout()) {
+      return Internal("it was not ready for {} s ({})", runtime.start_timeout_seconds(), Message(answer));
+    }
+  }
+}
+
+}  // namespace quantfleet::agent

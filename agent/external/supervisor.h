@@ -1,0 +1,82 @@
+// Keeps one external runtime running: starts it, asks whether it is ready, watches its memory, starts it again when it ended,
+// and ends it. A thread of its own does all that, because a child dies with the thread that forked it. Thread-safe.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "agent/external/child_process.h"
+#include "agent/serve/upstream.h"
+#include "agent/update/sleeper.h"
+#include "quantfleet/v1/trust.pb.h"
+
+namespace quantfleet::agent {
+
+struct RuntimeOrder {
+  fs::path program;     // absolute
+  v1::Runtime runtime;  // as trust::CheckRuntime has it
+  std::map<std::string, std::string, std::less<>> values;  // {model}, {folder}, {name}, {threads}
+  fs::path socket;      // {socket}; its folder exists
+};
+
+// What is used of the world; all of it outlives the supervisor.
+struct SupervisorWorld {
+  const Clock& clock;
+  Random& random;
+  Sleeper& sleeper;
+  // OK: the runtime at this address is ready. Called on the supervisor's thread, ends soon after a stop.
+  std::function<absl::Status(const std::string& address, const std::string& health_path, std::stop_token)> ask;
+  std::function<void(std::string_view)> log;  // what it and the runtime say, a line each; on the supervisor's thread
+  std::function<void()> on_given_up;          // on the supervisor's thread
+  Duration ask_until_ready = std::chrono::milliseconds(100), ask_when_ready = std::chrono::seconds(2);
+};
+
+class Supervisor {
+ public:
+  Supervisor(RuntimeOrder order, SupervisorWorld world);
+  // Ends the runtime: SIGTERM, and SIGKILL after its stop_timeout_seconds.
+  ~Supervisor();
+
+  // The same, not waited for: several end at the same time.
+  void RequestStop() { thread_.request_stop(); }
+
+  // Until it was ready for the first time; else why it was given up: RESOURCE_EXHAUSTED over its memory, INTERNAL otherwise.
+  // CANCELLED: `stop` came first.
+  absl::Status AwaitReady(std::stop_token stop);
+  // OK until it is given up.
+  absl::Status condition() const;
+  // Has its address while it is ready.
+  const std::shared_ptr<Upstream>& upstream() const { return upstream_; }
+  Duration start_timeout() const { return std::chrono::seconds(order_.runtime.start_timeout_seconds()); }
+  Duration stop_timeout() const { return std::chrono::seconds(order_.runtime.stop_timeout_seconds()); }
+
+ private:
+  void Work(std::stop_token stop);
+  void GiveUp(const absl::Status& why, uint32_t restarts);
+  // One life of the child; why it ended.
+  absl::Status Live(std::stop_token stop);
+  absl::Status Watch(ChildProcess& child, const std::string& address, std::stop_token stop);
+  absl::StatusOr<std::string> NewAddress() const;
+  absl::StatusOr<ChildSpec> Spec(const std::string& address) const;
+  Duration Now() const { return world_.clock.Monotonic(); }
+
+  const RuntimeOrder order_;
+  const SupervisorWorld world_;
+  const std::shared_ptr<Upstream> upstream_ = std::make_shared<Upstream>();
+  // The thread's own.
+  Duration heard_{0};        // when it was ready last; before that, when it was started
+  Duration ready_since_{0};  // of this life; only where ready_
+  bool ready_ = false;       // in this life
+  std::string last_words_;   // of its output
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable_any changed_;
+  bool was_ready_ = false;  // in any life; the thread alone writes it
+  absl::Status condition_;
+  std::jthread thread_;
+};
+
+}  // namespace quantfleet::agent

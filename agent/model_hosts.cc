@@ -1,0 +1,175 @@
+#include "agent/model_hosts.h"
+
+#include <boost/json.hpp>
+
+#include <thread>
+
+#include "agent/external/ask_http.h"
+#include "common/trust/name.h"
+
+namespace quantfleet::agent {
+namespace {
+
+namespace json = boost::json;
+
+constexpr Duration kHealthAnswer = std::chrono::seconds(2);
+
+// What a runtime is pointed to: the format's one file, or the folder where there is none.
+fs::path MainFile(const Installed& installed) {
+  const std::string& format = installed.manifest.target().format();
+  const std::string_view ending = format == "gguf" ? ".gguf" : format == "onnx" ? ".onnx" : format == "openvino" ? ".xml" : "";
+  for (const v1::ArtifactFile& file : installed.manifest.files())
+    if (!ending.empty() && file.path().ends_with(ending)) return installed.files / file.path();
+  return installed.files;
+}
+
+// Tokens that an answer says it has made; -1: it says nothing about that. Whatever else is wrong with it is an error.
+absl::StatusOr<int64_t> TokensOf(const std::string& body) {
+  boost::system::error_code error;
+  const json::value answer = json::parse(body, error);
+  const json::object* object = answer.if_object();
+  const json::value* choices = object ? object->if_contains("choices") : nullptr;
+  if (error || !choices || !choices->is_array() || choices->get_array().empty())
+    return Internal("the runtime's answer is none of OpenAI's: {}", body.substr(0, 200));
+  const json::value* usage = object->if_contains("usage");
+  const json::value* tokens = usage && usage->is_object() ? usage->get_object().if_contains("completion_tokens") : nullptr;
+  return tokens && tokens->is_int64() ? tokens->get_int64() : -1;
+}
+
+}  // namespace
+
+absl::StatusOr<AllowedRuntimes> ParseAllowedRuntimes(const std::vector<std::string>& words) {
+  AllowedRuntimes allowed;
+  for (const std::string& word : words) {
+    const size_t equals = word.find('=');
+    const std::string name = word.substr(0, equals);
+    const fs::path program = equals == std::string::npos ? fs::path() : fs::path(word.substr(equals + 1));
+    if (!trust::IsPlainName(name) || !program.is_absolute())
+      return InvalidArgument("--allow-runtime \"{}\": write NAME=/PATH, a plain name and an absolute path", word);
+    if (!allowed.emplace(name, program).second) return InvalidArgument("--allow-runtime {}: given twice", name);
+  }
+  return allowed;
+}
+
+absl::Status ModelHosts::MayRun(const std::optional<v1::Runtime>& runtime) const {
+  if (!runtime || options_.allowed.contains(runtime->command())) return absl::OkStatus();
+  return PermissionDenied(
+      "the class wants runtime {0}, which this device does not allow: start the agent with --allow-runtime {0}=/PATH, or give the "
+      "device another class",
+      runtime->command());
+}
+
+RuntimeOrder ModelHosts::OrderFor(const std::string& model, const Installed& installed) const {
+  RuntimeOrder order;
+  order.program = options_.allowed.find(installed.runtime->command())->second;
+  order.runtime = *installed.runtime;
+  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  order.values = {{"model", fs::absolute(MainFile(installed)).string()},
+                  {"folder", fs::absolute(installed.files).string()},
+                  {"name", model},
+                  {"threads", std::to_string(options_.threads > 0 ? options_.threads : cores)}};
+  return order;
+}
+
+absl::StatusOr<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runtime, HealthGate gate,
+                                         std::stop_token stop) const {
+  const std::string address = runtime.upstream()->address();
+  if (address.empty()) return Internal("it ended as soon as it was ready");
+  const auto ask = [&](const char* path, const char* key, const json::value& text) {
+    const json::object request{
+        {"model", json::string_view(model)}, {key, text}, {"max_tokens", kHealthTokens}, {"temperature", 0}};
+    return AskHttp(address, path, json::serialize(request), runtime.start_timeout(), stop);
+  };
+  const json::string prompt(kHealthPrompt.data(), kHealthPrompt.size());
+  Duration began = world_.clock.Monotonic();
+  auto answer = ask("/v1/completions", "prompt", prompt);
+  if (answer.ok() && answer->status == 404) {
+    began = world_.clock.Monotonic();
+    answer = ask("/v1/chat/completions", "messages", json::array{json::object{{"role", "user"}, {"content", prompt}}});
+  }
+  const Duration took = std::max(world_.clock.Monotonic() - began, Duration(1));
+  QF_RETURN_IF_ERROR(Annotate(answer.status(), "a few words"));
+  if (answer->status != 200)
+    return Internal("asked for a few words it answers {}: {}", answer->status, answer->body.substr(0, 200));
+  QF_ASSIGN_OR_RETURN(const int64_t tokens, TokensOf(answer->body));
+  if (tokens < 0 && gate.policy.min_tokens_per_second() > 0)
+    return Internal("the class wants a speed, and the runtime's answers have no usage.completion_tokens to tell it");
+  Health health;
+  health.memory_available_bytes = engine_.MemoryAvailable();
+  health.tokens_per_second = 1000.0 * static_cast<double>(std::max<int64_t>(tokens, 0)) / static_cast<double>(took.count());
+  if (!gate.golden.empty() && gate.policy.min_golden_agreement() > 0) {
+    // They are tokens, of our engine's arithmetic.
+    gate.golden.clear();
+    health.note = "the golden answers are not asked of a runtime";
+  }
+  QF_RETURN_IF_ERROR(gate.Check(health));
+  return health;
+}
+
+absl::StatusOr<Health> ModelHosts::Start(const std::string& model, const Installed& installed, const HealthGate& gate,
+                                         std::stop_token stop) {
+  QF_RETURN_IF_ERROR(MayRun(installed.runtime));
+  if (!installed.runtime) {
+    QF_ASSIGN_OR_RETURN(const Health health, engine_.Start(model, installed, gate));
+    Replace(model, nullptr);
+    return health;
+  }
+  RuntimeOrder order = OrderFor(model, installed);
+  {
+    // Two of one model stand beside each other until the new one has shown that it works.
+    std::lock_guard lock(mutex_);
+    order.socket = fs::absolute(options_.sockets) / fmt::format("{}.sock", ++sockets_made_);
+  }
+  auto runtime = std::make_unique<Supervisor>(
+      std::move(order), SupervisorWorld{.clock = world_.clock,
+                                        .random = world_.random,
+                                        .sleeper = world_.sleeper,
+                                        .ask =
+                                            [](const std::string& address, const std::string& path, std::stop_token end) {
+                                              const auto said = AskHttp(address, path, "", kHealthAnswer, end);
+                                              if (!said.ok()) return said.status();
+                                              if (said->status == 200) return absl::OkStatus();
+                                              return Unavailable("{} answers {}", path, said->status);
+                                            },
+                                        .log = [this, model](std::string_view line) { world_.log(model, line); },
+                                        .on_given_up = world_.on_given_up});
+  QF_RETURN_IF_ERROR(runtime->AwaitReady(stop));
+  QF_ASSIGN_OR_RETURN(const Health health, Prove(model, *runtime, gate, stop));
+  server_.SetModel(model, runtime->upstream());
+  Replace(model, std::move(runtime));
+  return health;
+}
+
+void ModelHosts::Replace(const std::string& model, SupervisorPtr next) {
+  {
+    std::lock_guard lock(mutex_);
+    std::swap(runtimes_[model], next);
+    if (!runtimes_[model]) runtimes_.erase(model);
+  }
+  // Answers that had begun are finished by what began them, as far as its time goes.
+  if (next) next->upstream()->Drain(next->stop_timeout());
+}
+
+void ModelHosts::Stop(const std::string& model) {
+  server_.RemoveModel(model);
+  Replace(model, nullptr);
+}
+
+void ModelHosts::StopAll() {
+  std::map<std::string, SupervisorPtr> all;
+  {
+    std::lock_guard lock(mutex_);
+    all.swap(runtimes_);
+  }
+  for (const auto& [model, runtime] : all) server_.RemoveModel(model);
+  for (const auto& [model, runtime] : all) runtime->upstream()->Drain(runtime->stop_timeout());
+  for (const auto& [model, runtime] : all) runtime->RequestStop();
+}
+
+absl::Status ModelHosts::Condition(const std::string& model) const {
+  std::lock_guard lock(mutex_);
+  const auto runtime = runtimes_.find(model);
+  return runtime == runtimes_.end() ? absl::OkStatus() : runtime->second->condition();
+}
+
+}  // namespace quantfleet::agent

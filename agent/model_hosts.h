@@ -1,0 +1,66 @@
+// Runs each model with what its assignment asks for: the embedded engine, or a program that this device allows. Thread-safe.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "agent/engine_host.h"
+#include "agent/external/supervisor.h"
+
+namespace quantfleet::agent {
+
+// The programs that an assignment may name. The device's owner says which: a daemon that could bring a command line of its own
+// would own the device.
+using AllowedRuntimes = std::map<std::string, fs::path, std::less<>>;
+
+// "NAME=/PATH" each. INVALID_ARGUMENT names the one that is wrong.
+absl::StatusOr<AllowedRuntimes> ParseAllowedRuntimes(const std::vector<std::string>& words);
+
+class ModelHosts final : public ModelHost {
+ public:
+  struct Options {
+    AllowedRuntimes allowed;
+    int threads = 0;   // {threads}
+    fs::path sockets;  // the folder for {socket}; exists
+  };
+  struct World {
+    const Clock& clock;
+    Random& random;
+    Sleeper& sleeper;
+    std::function<void(const std::string& model, std::string_view line)> log;  // of a runtime; on its own thread
+    std::function<void()> on_given_up;                                         // on its own thread
+  };
+
+  ModelHosts(EngineHost engine, CompletionServer& server, Options options, World world)
+      : engine_(std::move(engine)), server_(server), options_(std::move(options)), world_(std::move(world)) {}
+  ~ModelHosts() override { StopAll(); }
+
+  absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const override;
+  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
+                               std::stop_token stop) override;
+  void Stop(const std::string& model) override;
+  absl::Status Condition(const std::string& model) const override;
+  std::string endpoint() const override { return server_.endpoint(); }
+  // Ends all runtimes; what they were answering has until their stop timeouts.
+  void StopAll();
+
+ private:
+  using SupervisorPtr = std::unique_ptr<Supervisor>;
+  RuntimeOrder OrderFor(const std::string& model, const Installed& installed) const;
+  // Lets it say a few words, and holds what is seen against the gate.
+  absl::StatusOr<Health> Prove(const std::string& model, const Supervisor& runtime, HealthGate gate,
+                               std::stop_token stop) const;
+  // Puts `next` (nullptr: nothing) in the place of the model's runtime, and ends that.
+  void Replace(const std::string& model, SupervisorPtr next);
+
+  EngineHost engine_;
+  CompletionServer& server_;
+  const Options options_;
+  const World world_;
+  mutable std::mutex mutex_;  // guards what follows
+  std::map<std::string, SupervisorPtr> runtimes_;
+  uint64_t sockets_made_ = 0;
+};
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,189 @@
+"""External runtimes: a device class names a program, the device allows it, the agent runs it and passes requests on. Here
+ONNX Runtime serves an ONNX artifact, and llama.cpp a GGUF."""
+import json
+import os
+import signal
+import socket
+import unittest
+import urllib.request
+from pathlib import Path
+
+from harness import AI_PC, DEMO, SLOW, EndToEnd, post, run, run_json, wait_for
+from judge import HAS_ONNX, JUDGES, NODE
+
+CLASS = """
+name = "served"
+format = "{format}"
+recipe = "{recipe}"
+priority = 90
+
+[runtime]
+command = "server"
+args = ["{{{what}}}", "{where}", "{extra}"]
+start_timeout_seconds = {timeout}
+stop_timeout_seconds = 5
+restarts = 3
+restart_ms = 100
+"""
+
+
+def alive(pid):
+    try:
+        os.kill(int(pid), 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+class External(EndToEnd):
+    """One daemon with the class `served`, and a device that allows its program."""
+
+    def fleet(self, script, allow=True, **words):
+        self.program = self.dir / "server"
+        self.program.write_text(f'#!/bin/sh\nexec "{NODE}" "{JUDGES / script}" "$@"\n')
+        self.program.chmod(0o755)
+        self.d = self.daemon().start()
+        self.d.cli("model", "import", "m", DEMO)
+        self.apply(**words)
+        self.job()
+        self.a = self.agent("device", AI_PC)
+        self.a.enroll(self.d, self.d.token())
+        if allow:
+            self.allow()
+        else:
+            self.a.facts += ["--fact", "runtimes=server"]  # it says so, and does not
+            self.a.start()
+
+    def apply(self, format, recipe, what, where="--port={port}", extra="--pace=0", timeout=60):
+        path = self.dir / "served.toml"
+        path.write_text(CLASS.format(format=format, recipe=recipe, what=what, where=where, extra=extra, timeout=timeout * int(SLOW)))
+        self.d.cli("class", "apply", path)
+
+    def allow(self):
+        self.a.facts += ["--allow-runtime", f"server={self.program}"]
+        self.a.start()
+        wait_for("the class", lambda: self.d.cli_json("device", "show", self.a.device_id)["device_class"] == "served")
+
+    def job(self):
+        job = self.d.cli_json("job", "submit", "m", "--class", "served")
+        self.assertEqual(self.wait_job(self.d, job["name"])["state"], "SUCCEEDED")
+
+    def roll_out(self):
+        return self.d.cli_json("rollout", "create", "m")["name"]
+
+    def status(self, phase, **kwargs):
+        return self.wait_phase(self.d, self.a.device_id, "m", phase, **kwargs)
+
+    def log(self):
+        return self.a.process.log()
+
+    def processes(self):
+        """Ids of the children that the agent told about, the last one last."""
+        return [line.split()[-1] for line in self.log().splitlines() if " as process " in line]
+
+    def ask(self, path="completions", **body):
+        return post(f"http://{self.a.endpoint()}/v1/{path}", {"model": "m", "max_tokens": 16, "temperature": 0, **body})
+
+    def expected(self):
+        run("quantfleet", "quantize", DEMO, "--target", "gguf:f32", "--out", self.dir / "own")
+        return run_json("quantfleet-agent", "run", self.dir / "own/gguf-f32/model.gguf", "--prompt", "Once upon a time", "--greedy",
+                        "--max-tokens", 16, "--json")["text"]
+
+    def stream(self):
+        request = urllib.request.Request(
+            f"http://{self.a.endpoint()}/v1/chat/completions",
+            json.dumps({"model": "m", "max_tokens": 16, "stream": True,
+                        "messages": [{"role": "user", "content": "Once upon a time"}]}).encode())
+        with urllib.request.urlopen(request, timeout=60 * SLOW) as answer:
+            events = [line[6:].decode() for line in answer.read().split(b"\n") if line.startswith(b"data: ")]
+        self.assertEqual(events[-1], "[DONE]")
+        pieces = [json.loads(event)["choices"][0]["delta"].get("content", "") for event in events[:-1]]
+        return "".join(pieces), len(pieces)
+
+    def leave(self):
+        """Asks for a long answer, takes its beginning, and goes."""
+        host, port = self.a.endpoint().split(":")
+        body = json.dumps({"model": "m", "prompt": "Once", "max_tokens": 400, "stream": True})
+        with socket.create_connection((host, int(port)), timeout=60 * SLOW) as client:
+            client.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+            got = b""
+            while got.count(b"data: ") < 3:
+                got += client.recv(4096)
+        wait_for("the end of the answer", lambda: "the client left after" in self.log())
+
+    @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
+    def test_onnx_runtime_serves_onnx(self):
+        self.fleet("onnx_server.mjs", format="onnx", recipe="fp32", what="folder")
+        self.roll_out()
+        status = self.status("HEALTHY")
+        self.assertEqual(status["active_runtime"]["command"], "server")
+        self.assertGreater(float(status["tokens_per_second"]), 0)
+        code, answer = self.ask(prompt="Once upon a time")
+        self.assertEqual((code, answer["choices"][0]["text"]), (200, self.expected()), answer)
+        text, pieces = self.stream()
+        self.assertEqual(text, answer["choices"][0]["text"])
+        self.assertGreater(pieces, 8)
+
+        # Killed, it comes back by itself, and the device was healthy all the time.
+        first = self.processes()[-1]
+        os.kill(int(first), signal.SIGKILL)
+        wait_for("another process", lambda: self.processes()[-1] != first)
+        self.assertIn("it ended with signal 9 (Killed)", self.log())
+        self.assertRegex(self.log(), r"starting it again in \d+ ms")
+        wait_for("an answer", lambda: self.ask(prompt="Once upon a time")[0] == 200)
+        self.assertEqual(self.ask(prompt="Once upon a time")[1]["choices"], answer["choices"])
+
+        # Other arguments for the same artifact, which do not work: the device stays with those that did.
+        self.apply(format="onnx", recipe="fp32", what="folder", extra="--fail=no such weights")
+        kept = self.processes()[-1]
+        rollout = self.roll_out()
+        failed = self.status("FAILED", release=2)
+        self.assertEqual(failed["reason"], "health_failed")
+        self.assertIn("exit status 3; it said last: no such weights", failed["detail"])
+        self.assertEqual(failed["active_runtime"]["args"][2], "--pace=0")
+        self.assertTrue(alive(kept))
+        self.assertEqual(self.ask(prompt="Once upon a time")[1]["choices"], answer["choices"])
+        self.assertNotEqual(self.d.cli_json("rollout", "status", rollout)["state"], "COMPLETED")
+
+        self.assertEqual(self.a.stop(), 0)
+        self.assertEqual([pid for pid in self.processes() if alive(pid)], [])
+
+    @unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")
+    def test_llama_cpp_serves_gguf_on_a_socket_once_the_device_allows_it(self):
+        self.fleet("llama_server.mjs", allow=False, format="gguf", recipe="q8_0", what="model", where="--socket={socket}",
+                   extra="--pace=5")
+        wait_for("the class", lambda: self.d.cli_json("device", "show", self.a.device_id)["device_class"] == "served")
+        self.roll_out()
+        refused = self.status("FAILED")
+        self.assertEqual(refused["reason"], "runtime_refused")
+        self.assertIn("--allow-runtime server=/PATH", refused["detail"])
+        self.assertEqual((self.processes(), list((self.a.state / "models").rglob("model.gguf"))), ([], []))
+        self.assertEqual(self.a.stop(), 0)
+
+        self.allow()
+        status = self.status("HEALTHY")
+        self.assertIn("golden answers are not asked", status["detail"])
+        code, answer = self.ask(prompt="Once upon a time")
+        self.assertEqual(code, 200, answer)
+        self.assertGreater(len(answer["choices"][0]["text"].split()), 5, answer)
+        self.assertEqual(self.stream()[0], answer["choices"][0]["text"])
+        self.leave()
+        self.assertEqual([path.suffix for path in (self.a.state / "run").iterdir()], [".sock"])
+
+        # The agent is killed: its child goes with it, and comes back with it.
+        pid = self.processes()[-1]
+        self.a.process.kill()
+        wait_for("the child's end", lambda: not alive(pid))
+        self.a.start()
+        wait_for("an answer", lambda: self.ask(prompt="Once upon a time")[0] == 200 if self.processes()[-1] != pid else False)
+
+        # The agent ends: no process and no socket is left.
+        pid = self.processes()[-1]
+        self.assertTrue(alive(pid))
+        self.assertEqual(self.a.stop(), 0)
+        self.assertFalse(alive(pid))
+        self.assertEqual(list((self.a.state / "run").iterdir()), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
