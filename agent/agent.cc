@@ -15,6 +15,7 @@
 namespace quantfleet::agent {
 namespace {
 
+constexpr Duration kBudgetEvery = std::chrono::minutes(10);  // a look at downloads that wait
 constexpr Duration kFirstRetry = std::chrono::seconds(1), kMostRetry = std::chrono::seconds(60);
 constexpr Duration kFirstRetryRevoked = std::chrono::minutes(1), kMostRetryRevoked = std::chrono::minutes(30);
 constexpr Duration kLeastCheckIn = std::chrono::milliseconds(200), kMostCheckIn = std::chrono::hours(1);
@@ -51,6 +52,8 @@ void Log(const v1::ModelStatus& status) {
     spdlog::info("{} release {}: {}, {:.1f} tokens/s, {} pulled, {} were here", status.model(),
                  status.release(), phase, status.tokens_per_second(), HumanBytes(status.bytes_pulled()),
                  HumanBytes(status.bytes_reused()));
+  } else if (status.phase() == v1::ModelStatus::AWAITING_APPROVAL) {
+    spdlog::warn("{} release {}: {} {}: {}", status.model(), status.release(), phase, status.reason(), status.detail());
   } else {
     spdlog::info("{} release {}: {}", status.model(), status.release(), phase);
   }
@@ -68,6 +71,7 @@ class Agent {
         session_(store_, world.connect, clock_, std::move(identity)),
         host_(EngineHost(server, {.threads = options.threads, .context = 0}, [this] { return MemoryAvailable(); }), server,
               {.allowed = options.runtimes, .threads = options.threads, .sockets = options.state / "run"}, Runtimes()),
+        budget_(world.files, options.state / "pulled.json", clock_),
         blobs_(MakeHttpsBlobSource([this] { return session_.blob_access(); })),
         hardware_(MakeHardware(world.files)),
         worker_(Environment(), options.state / "models", session_.identity().device_id),
@@ -103,6 +107,8 @@ class Agent {
     return {.files = world_.files,
             .random = world_.random,
             .sleeper = sleeper_,
+            .clock = clock_,
+            .budget = budget_,
             .blobs = *blobs_,
             .host = host_,
             .get_artifact = [this](const auto& request) { return session_.GetArtifact(request); },
@@ -152,11 +158,24 @@ class Agent {
     revoked_backoff_.Reset();
     worker_.Hand({response->assignments().begin(), response->assignments().end()});
     heard_ = true;
+    LookAtWaiting();
     done_ = settled && worker_.settled();
     const Duration next = std::clamp(Duration(response->next_check_in_ms()), kLeastCheckIn, kMostCheckIn);
     // Up to a tenth later, so that a fleet that started together spreads out.
     return next + Duration(static_cast<int64_t>(world_.random.Next() %
                                                 static_cast<uint64_t>(next.count() / 10 + 1)));
+  }
+
+  // Days go by, and a budget with them.
+  void LookAtWaiting() {
+    const auto models = worker_.statuses();
+    const bool waits = std::ranges::find(models, v1::ModelStatus::AWAITING_APPROVAL, &v1::ModelStatus::phase) != models.end();
+    const Duration now = world_.clock.Monotonic();
+    if (!waits) looked_ = std::nullopt;
+    if (waits && !looked_) looked_ = now;
+    if (!waits || now - *looked_ < kBudgetEvery) return;
+    looked_ = now;
+    worker_.LookAgain();
   }
 
   Duration After(const absl::Status& failure) {
@@ -212,11 +231,13 @@ class Agent {
   RealSleeper sleeper_;
   ModelHosts host_;
   Bell bell_;
+  DataBudget budget_;
   const std::unique_ptr<BlobSource> blobs_;
   const std::unique_ptr<Hardware> hardware_;
   UpdateWorker worker_;
   Backoff backoff_, revoked_backoff_;
   std::optional<Duration> facts_sent_;
+  std::optional<Duration> looked_;  // at downloads that wait
   bool connected_ = false, told_ = false, revoked_ = false, heard_ = false, done_ = false;
   std::string published_ = "nothing yet";
 };

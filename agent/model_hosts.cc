@@ -12,7 +12,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr Duration kHealthAnswer = std::chrono::seconds(2);
+constexpr Duration kHealthAnswer = std::chrono::seconds(2), kSoakAnswer = std::chrono::seconds(30);
 
 // What a runtime is pointed to: the format's one file, or the folder where there is none.
 fs::path MainFile(const Installed& installed) {
@@ -71,23 +71,27 @@ RuntimeOrder ModelHosts::OrderFor(const std::string& model, const Installed& ins
   return order;
 }
 
+ModelHosts::Said ModelHosts::SayWords(const std::string& address, const std::string& model, int tokens, Duration most,
+                                      std::stop_token stop) const {
+  const json::string prompt(kHealthPrompt.data(), kHealthPrompt.size());
+  const auto ask = [&](const char* path, const char* key, const json::value& text) {
+    const json::object request{
+        {"model", json::string_view(model)}, {key, text}, {"max_tokens", tokens}, {"temperature", 0}};
+    const Duration began = world_.clock.Monotonic();
+    auto answer = AskHttp(address, path, json::serialize(request), most, stop);
+    return Said{std::move(answer), std::max(world_.clock.Monotonic() - began, Duration(1))};
+  };
+  Said said = ask("/v1/completions", "prompt", prompt);
+  if (said.answer.ok() && said.answer->status == 404)
+    said = ask("/v1/chat/completions", "messages", json::array{json::object{{"role", "user"}, {"content", prompt}}});
+  return said;
+}
+
 absl::StatusOr<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runtime, HealthGate gate,
                                          std::stop_token stop) const {
   const std::string address = runtime.upstream()->address();
   if (address.empty()) return Internal("it ended as soon as it was ready");
-  const auto ask = [&](const char* path, const char* key, const json::value& text) {
-    const json::object request{
-        {"model", json::string_view(model)}, {key, text}, {"max_tokens", kHealthTokens}, {"temperature", 0}};
-    return AskHttp(address, path, json::serialize(request), runtime.start_timeout(), stop);
-  };
-  const json::string prompt(kHealthPrompt.data(), kHealthPrompt.size());
-  Duration began = world_.clock.Monotonic();
-  auto answer = ask("/v1/completions", "prompt", prompt);
-  if (answer.ok() && answer->status == 404) {
-    began = world_.clock.Monotonic();
-    answer = ask("/v1/chat/completions", "messages", json::array{json::object{{"role", "user"}, {"content", prompt}}});
-  }
-  const Duration took = std::max(world_.clock.Monotonic() - began, Duration(1));
+  const auto [answer, took] = SayWords(address, model, kHealthTokens, runtime.start_timeout(), stop);
   QF_RETURN_IF_ERROR(Annotate(answer.status(), "a few words"));
   if (answer->status != 200)
     return Internal("asked for a few words it answers {}: {}", answer->status, answer->body.substr(0, 200));
@@ -164,6 +168,17 @@ void ModelHosts::StopAll() {
   for (const auto& [model, runtime] : all) server_.RemoveModel(model);
   for (const auto& [model, runtime] : all) runtime->upstream()->Drain(runtime->stop_timeout());
   for (const auto& [model, runtime] : all) runtime->RequestStop();
+}
+
+absl::Status ModelHosts::StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const {
+  QF_RETURN_IF_ERROR(Condition(model));
+  QF_RETURN_IF_ERROR(gate.CheckMemory(engine_.MemoryAvailable()));
+  // Where clients ask, and as they do.
+  const absl::StatusOr<HttpAnswer> answer = SayWords(server_.endpoint(), model, 1, kSoakAnswer, stop).answer;
+  if (answer.status().code() == absl::StatusCode::kCancelled) return answer.status();
+  if (!answer.ok()) return Internal("asked for a word: {}", Message(answer.status()));
+  if (answer->status == 200 || answer->status == 429) return absl::OkStatus();  // 429: its clients keep it busy
+  return Internal("asked for a word it answers {}: {}", answer->status, answer->body.substr(0, 200));
 }
 
 absl::Status ModelHosts::Condition(const std::string& model) const {

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "agent/engine_host.h"
+#include "agent/external/ask_http.h"
 #include "agent/external/supervisor.h"
 
 namespace quantfleet::agent {
@@ -40,6 +41,7 @@ class ModelHosts final : public ModelHost {
   absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
                                std::stop_token stop) override;
   void Stop(const std::string& model) override;
+  absl::Status StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const override;
   absl::Status Condition(const std::string& model) const override;
   std::string endpoint() const override { return server_.endpoint(); }
   // Ends all runtimes; what they were answering has until their stop timeouts.
@@ -48,6 +50,12 @@ class ModelHosts final : public ModelHost {
  private:
   using SupervisorPtr = std::unique_ptr<Supervisor>;
   RuntimeOrder OrderFor(const std::string& model, const Installed& installed) const;
+  struct Said {
+    absl::StatusOr<HttpAnswer> answer;
+    Duration took;
+  };
+  // Asks for a few words there, as a chat where there are no completions.
+  Said SayWords(const std::string& address, const std::string& model, int tokens, Duration most, std::stop_token stop) const;
   // Lets it say a few words, and holds what is seen against the gate.
   absl::StatusOr<Health> Prove(const std::string& model, const Supervisor& runtime, HealthGate gate,
                                std::stop_token stop) const;

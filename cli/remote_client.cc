@@ -153,6 +153,12 @@ absl::StatusOr<v1::Device> OperatorClient::RevokeDevice(const std::string& id) {
 absl::StatusOr<v1::Device> OperatorClient::LabelDevice(const v1::LabelDeviceRequest& request) {
   return QF_CALL(FleetService, LabelDevice, request);
 }
+absl::StatusOr<v1::Device> OperatorClient::ForgetOutgrown(const v1::ForgetOutgrownRequest& request) {
+  return QF_CALL(FleetService, ForgetOutgrown, request);
+}
+absl::StatusOr<v1::Rollout> OperatorClient::AllowDownload(const v1::AllowDownloadRequest& request) {
+  return QF_CALL(RolloutService, AllowDownload, request);
+}
 absl::StatusOr<v1::Rollout> OperatorClient::CreateRollout(const v1::CreateRolloutRequest& request) {
   return QF_CALL(RolloutService, CreateRollout, request);
 }

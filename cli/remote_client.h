@@ -44,9 +44,11 @@ class OperatorClient final : public PushPort {
   absl::StatusOr<v1::Device> GetDevice(const std::string& id);
   absl::StatusOr<v1::Device> RevokeDevice(const std::string& id);
   absl::StatusOr<v1::Device> LabelDevice(const v1::LabelDeviceRequest& request);
+  absl::StatusOr<v1::Device> ForgetOutgrown(const v1::ForgetOutgrownRequest& request);
   absl::StatusOr<v1::Rollout> CreateRollout(const v1::CreateRolloutRequest& request);
   absl::StatusOr<v1::Rollout> GetRollout(const std::string& name);
   absl::StatusOr<v1::ListRolloutsResponse> ListRollouts();
+  absl::StatusOr<v1::Rollout> AllowDownload(const v1::AllowDownloadRequest& request);
   absl::StatusOr<v1::Rollout> PauseRollout(const v1::RolloutActionRequest& request);
   absl::StatusOr<v1::Rollout> ResumeRollout(const v1::RolloutActionRequest& request);
   absl::StatusOr<v1::Rollout> ApproveRollout(const v1::RolloutActionRequest& request);

@@ -136,6 +136,15 @@ std::string ModelsOf(const v1::Device& device) {
   return text;
 }
 
+std::string OutgrownOf(const v1::Device& device) {
+  std::string text;
+  for (const v1::Outgrown& outgrown : device.outgrown())
+    if (!outgrown.forgotten())
+      text += fmt::format("{}{} from {}:{} ({}: {})", text.empty() ? "" : "; ", outgrown.model(), outgrown.format(),
+                        outgrown.recipe(), outgrown.reason(), outgrown.detail());
+  return text;
+}
+
 void PrintDevice(const v1::Device& device, Time now) {
   const v1::HardwareFacts& facts = device.facts();
   PrintOut(Fields(
@@ -156,7 +165,8 @@ void PrintDevice(const v1::Device& device, Time now) {
        {"disk free", HumanBytes(facts.disk_free_bytes())},
        {"instructions", Join(facts.instruction_sets(), " ")},
        {"accelerators", Join(facts.accelerators(), " ")},
-       {"runtimes", Join(facts.runtimes(), " ")}}));
+       {"runtimes", Join(facts.runtimes(), " ")},
+       {"stepped down", OutgrownOf(device)}}));
   if (device.models_size() == 0) return;
   Table table({"MODEL", ">RELEASE", "PHASE", "ACTIVE", ">DONE", ">PULLED", ">TOKENS/S", "ENDPOINT", "REASON"});
   for (const v1::ModelStatus& model : device.models()) {
@@ -212,6 +222,21 @@ void AddDeviceLabel(CLI::App& group, const Remote& remote) {
   });
 }
 
+void AddDeviceStepUp(CLI::App& group, const Remote& remote) {
+  auto request = std::make_shared<v1::ForgetOutgrownRequest>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command =
+      AddCommand(group, "step-up", "Forget what a device stepped down from; its next rollout gives it the class's own again");
+  command->add_option("ID", *request->mutable_id())->required();
+  command->add_option("--model", *request->mutable_model(), "Of this model only");
+  AddJsonOption(command, *json);
+  command->callback([remote, request, json] {
+    const v1::Device device = RpcValueOrExit(remote->Connect()->ForgetOutgrown(*request));
+    if (*json) return PrintJson(device);
+    PrintDevice(device, remote->clock.Now());
+  });
+}
+
 void AddDeviceCommands(CLI::App& app, const Remote& remote) {
   CLI::App& group = *AddGroup(app, "device", "Enrolled devices");
   auto json = std::make_shared<bool>(false);
@@ -229,6 +254,7 @@ void AddDeviceCommands(CLI::App& app, const Remote& remote) {
   });
   AddDeviceOne(group, remote, "show", "One device: its machine, class and models", &OperatorClient::GetDevice);
   AddDeviceLabel(group, remote);
+  AddDeviceStepUp(group, remote);
   AddDeviceOne(group, remote, "revoke", "Refuse a device from now on", &OperatorClient::RevokeDevice);
 }
 

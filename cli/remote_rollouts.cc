@@ -224,6 +224,22 @@ void AddAction(CLI::App& group, const Remote& remote, const std::string& verb, c
   });
 }
 
+void AddAllowDownload(CLI::App& group, const Remote& remote) {
+  auto request = std::make_shared<v1::AllowDownloadRequest>();
+  auto devices = std::make_shared<std::vector<std::string>>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command =
+      AddCommand(group, "allow-download", "Let devices pull what is beyond their byte budget; without --device each that waits");
+  command->add_option("NAME", *request->mutable_name())->required();
+  command->add_option("--device", *devices, "Only this device; may be repeated")->allow_extra_args(false)->delimiter(',');
+  AddJsonOption(command, *json);
+  command->callback([remote, request, devices, json] {
+    request->set_name(InCollection("rollouts", request->name()));
+    request->mutable_device_ids()->Assign(devices->begin(), devices->end());
+    Output(RpcValueOrExit(remote->Connect()->AllowDownload(*request)), *json, *remote);
+  });
+}
+
 void AddRolloutList(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, "list", "Rollouts, whatever their state");
@@ -254,6 +270,7 @@ void AddRolloutCommands(CLI::App& app, const Remote& remote) {
             &OperatorClient::ResumeRollout);
   AddAction(group, remote, "approve", "Begin a draft, or the phase that waits", true,
             &OperatorClient::ApproveRollout);
+  AddAllowDownload(group, remote);
   AddAction(group, remote, "abort", "End it; devices keep what they have", false,
             &OperatorClient::AbortRollout);
   AddAction(group, remote, "rollback", "Send each device that was told back to what it ran before", false,

@@ -1,5 +1,6 @@
 #include "agent/update/assignment.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "common/trust/name.h"
@@ -9,6 +10,9 @@
 
 namespace quantfleet::agent {
 namespace {
+
+constexpr int kMostSteps = 16;  // there are not so many precisions
+constexpr uint32_t kMostBudgetDays = 366;
 
 absl::Status CheckVouched(const v1::DeviceArtifact& artifact, const Digest& manifest,
                           const v1::TrustRoot& root) {
@@ -38,12 +42,26 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
   const auto sound = [](double limit) { return std::isfinite(limit) && limit >= 0; };
   if (!sound(said.health().min_golden_agreement()) || !sound(said.health().min_tokens_per_second()))
     return InvalidArgument("the assignment of {} has a health limit that is no limit", said.model());
+  if (said.network().budget_bytes() > 0 &&
+      (said.network().budget_days() == 0 || said.network().budget_days() > kMostBudgetDays))
+    return InvalidArgument("the assignment of {} has a budget of {} days, and may have 1 to {}", said.model(),
+                           said.network().budget_days(), kMostBudgetDays);
+  assignment.network = said.network();
   if (said.manifest_digest().empty()) return assignment;
   if (said.has_runtime()) {
     QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(said.runtime()), "the assignment of " + said.model()));
     assignment.runtime = said.runtime();
   }
   QF_ASSIGN_OR_RETURN(assignment.manifest, Digest::FromRaw(said.manifest_digest()));
+  if (said.step_down_size() > kMostSteps)
+    return InvalidArgument("the assignment of {} has {} steps down, at most {}", said.model(), said.step_down_size(),
+                           kMostSteps);
+  for (const std::string& raw : said.step_down()) {
+    QF_ASSIGN_OR_RETURN(const Digest step, Digest::FromRaw(raw));
+    if (step == assignment.manifest || std::ranges::count(assignment.step_down, step) > 0)
+      return InvalidArgument("the assignment of {} steps down to what it was", said.model());
+    assignment.step_down.push_back(step);
+  }
   return assignment;
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/digest.h"
 #include "common/base/status.h"
@@ -19,6 +20,8 @@ struct Assignment {
   std::optional<Digest> manifest;  // nullopt: remove the model
   v1::HealthPolicy health = {};    // every number finite and not negative
   std::optional<v1::Runtime> runtime = {};  // nullopt: the agent's own engine; else as trust::CheckRuntime has it
+  std::vector<Digest> step_down = {};  // what to go on with where `manifest` proves too large or too slow, in this order
+  v1::NetworkPolicy network = {};
 };
 
 // Why an update went wrong, as the daemon and the operator see it (ModelStatus.reason).
@@ -31,6 +34,7 @@ inline constexpr std::string_view kTooSlow = "too_slow";
 inline constexpr std::string_view kOutOfMemory = "out_of_memory";
 inline constexpr std::string_view kArtifactUnavailable = "artifact_unavailable";
 inline constexpr std::string_view kStateDamaged = "state_damaged";
+inline constexpr std::string_view kOverBudget = "over_budget";  // waits, and nothing is lost
 inline constexpr std::string_view kRuntimeRefused = "runtime_refused";  // this device does not allow it
 
 // The assignment inside `statement`, if a key of `root` signed it for this device. PERMISSION_DENIED: wrong

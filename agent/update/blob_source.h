@@ -11,14 +11,20 @@
 
 namespace quantfleet::agent {
 
+// How a chunk is pulled where there are limits.
+struct Pull {
+  uint64_t most = 0;  // bytes at once; 0: all of it
+  std::function<absl::Status(uint64_t bytes)> pay = {};  // before so many are asked for; its error is passed on
+};
+
 // Used by one thread at a time.
 class BlobSource {
  public:
   virtual ~BlobSource() = default;
   // The chunk as it is stored, at most `stored_size` bytes; nothing is checked. UNAVAILABLE: later.
   // DATA_LOSS: longer than announced.
-  virtual absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding,
-                                      uint64_t stored_size) = 0;
+  virtual absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding, uint64_t stored_size,
+                                      const Pull& pull) = 0;
 };
 
 // GET /v1/blobs/<hex>.<encoding>. Asks `access` for address and certificate before each connection: both may

@@ -135,8 +135,9 @@ std::optional<Bytes> Downloader::Local(size_t chunk) const {
   return plain;
 }
 
-absl::StatusOr<Bytes> Downloader::PullOnce(const Place& place, const Stored& stored, BlobSource& blobs) {
-  auto bytes = blobs.Fetch(place.digest, stored.encoding, stored.size);
+absl::StatusOr<Bytes> Downloader::PullOnce(const Place& place, const Stored& stored, BlobSource& blobs,
+                                           const Pull& pull) {
+  auto bytes = blobs.Fetch(place.digest, stored.encoding, stored.size, pull);
   if (!bytes.ok()) return AsNetwork(bytes.status());
   Bytes plain(place.size);
   QF_RETURN_IF_ERROR(pipeline::DecodeChunk(stored.encoding, *bytes, plain));
@@ -144,11 +145,27 @@ absl::StatusOr<Bytes> Downloader::PullOnce(const Place& place, const Stored& sto
   return plain;
 }
 
-absl::StatusOr<Bytes> Downloader::Pull(const Place& place, BlobSource& blobs) {
+uint64_t Downloader::ToPull() const {
+  std::set<Digest> counted;
+  uint64_t bytes = 0;
+  for (size_t chunk = 0; chunk < places_.size(); ++chunk) {
+    const Digest& digest = places_[chunk].digest;
+    if (present_[chunk]) {
+      counted.insert(digest);
+      continue;
+    }
+    const auto stored = stored_.find(digest);
+    if (stored != stored_.end() && !running_.contains(digest) && counted.insert(digest).second)
+      bytes += stored->second.size;
+  }
+  return bytes;
+}
+
+absl::StatusOr<Bytes> Downloader::PullChunk(const Place& place, BlobSource& blobs, const Pull& pull) {
   const auto stored = stored_.find(place.digest);
   if (stored == stored_.end()) return NotFound("the daemon does not offer chunk {}", place.digest.hex());
   for (int tried = 1;; ++tried) {
-    auto plain = PullOnce(place, stored->second, blobs);
+    auto plain = PullOnce(place, stored->second, blobs, pull);
     if (plain.ok() || plain.status().code() != absl::StatusCode::kDataLoss) return plain;
     if (tried == kTries)
       return DataLoss("chunk {} of {} was wrong {} times: {}", place.digest.hex(),
@@ -183,7 +200,7 @@ absl::Status Downloader::Flush() {
   return absl::OkStatus();
 }
 
-absl::Status Downloader::Fetch(BlobSource& blobs, std::stop_token stop) {
+absl::Status Downloader::Fetch(BlobSource& blobs, const Pull& pull, std::stop_token stop) {
   on_progress_(progress_);
   const absl::Status fetched = [&]() -> absl::Status {
     for (size_t chunk = 0; chunk < places_.size(); ++chunk) {
@@ -193,7 +210,7 @@ absl::Status Downloader::Fetch(BlobSource& blobs, std::stop_token stop) {
         QF_RETURN_IF_ERROR(Put(chunk, *local, 0));
         continue;
       }
-      QF_ASSIGN_OR_RETURN(const Bytes plain, Pull(places_[chunk], blobs));
+      QF_ASSIGN_OR_RETURN(const Bytes plain, PullChunk(places_[chunk], blobs, pull));
       QF_RETURN_IF_ERROR(Put(chunk, plain, static_cast<uint32_t>(stored_.at(places_[chunk].digest).size)));
     }
     return absl::OkStatus();

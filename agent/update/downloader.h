@@ -49,9 +49,12 @@ class Downloader {
 
   const DownloadProgress& progress() const { return progress_; }
 
+  // Bytes, as encoded, that Fetch will pull when all goes well.
+  uint64_t ToPull() const;
+
   // UNAVAILABLE and the like: the network, try later. DATA_LOSS: a chunk was wrong kTries times.
-  // RESOURCE_EXHAUSTED: the disk. CANCELLED: stopped.
-  absl::Status Fetch(BlobSource& blobs, std::stop_token stop);
+  // RESOURCE_EXHAUSTED: the disk. CANCELLED: stopped, or not paid for.
+  absl::Status Fetch(BlobSource& blobs, const Pull& pull, std::stop_token stop);
 
   // Reads every byte back. The number of chunks that were damaged: they are forgotten, and Fetch brings them
   // again.
@@ -85,8 +88,8 @@ class Downloader {
   absl::Status CheckSpace() const;
   // Plain, checked bytes of the chunk from somewhere on this device.
   std::optional<Bytes> Local(size_t chunk) const;
-  absl::StatusOr<Bytes> Pull(const Place& place, BlobSource& blobs);
-  absl::StatusOr<Bytes> PullOnce(const Place& place, const Stored& stored, BlobSource& blobs);
+  absl::StatusOr<Bytes> PullChunk(const Place& place, BlobSource& blobs, const Pull& pull);
+  absl::StatusOr<Bytes> PullOnce(const Place& place, const Stored& stored, BlobSource& blobs, const Pull& pull);
   absl::Status Put(size_t chunk, ByteSpan plain, uint32_t pulled);
   absl::Status Flush();
 

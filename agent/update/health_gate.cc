@@ -11,8 +11,12 @@ absl::Status HealthGate::Check(const Health& health) const {
   if (health.tokens_per_second < policy.min_tokens_per_second())
     return DeadlineExceeded("it makes {:.2f} tokens/s, the class wants {:.2f}", health.tokens_per_second,
                             policy.min_tokens_per_second());
-  if (health.memory_available_bytes != 0 && health.memory_available_bytes < policy.min_memory_available_bytes())
-    return ResourceExhausted("it leaves {} of memory, the class wants {}", HumanBytes(health.memory_available_bytes),
+  return CheckMemory(health.memory_available_bytes);
+}
+
+absl::Status HealthGate::CheckMemory(uint64_t available) const {
+  if (available != 0 && available < policy.min_memory_available_bytes())
+    return ResourceExhausted("it leaves {} of memory, the class wants {}", HumanBytes(available),
                              HumanBytes(policy.min_memory_available_bytes()));
   return absl::OkStatus();
 }

@@ -25,6 +25,8 @@ struct HealthGate {
   // DATA_LOSS: it says something else than where it was made; DEADLINE_EXCEEDED: too slow; RESOURCE_EXHAUSTED: it leaves
   // too little memory. The message has both figures.
   absl::Status Check(const Health& health) const;
+  // Of these the last one alone. `available`: as in Health.
+  absl::Status CheckMemory(uint64_t available) const;
 };
 
 }  // namespace quantfleet::agent

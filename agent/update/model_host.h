@@ -34,6 +34,9 @@ class ModelHost {
   virtual absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
                                        std::stop_token stop) = 0;
   virtual void Stop(const std::string& model) = 0;
+  // Whether what answers for `model` still does, and leaves the memory that the gate wants; INTERNAL or the gate's error with
+  // the reason. CANCELLED: `stop` came first.
+  virtual absl::Status StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const = 0;
   // Why what answers for `model` was given up: an activation that counted, and does not any more. OK otherwise.
   virtual absl::Status Condition(const std::string& model) const = 0;
   // "127.0.0.1:port".

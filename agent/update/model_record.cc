@@ -12,6 +12,33 @@ using Outcome = ModelRecord::Outcome;
 
 constexpr std::array<std::string_view, 4> kOutcomeNames = {"open", "healthy", "health_failed", "removed"};
 
+// A message as the text of one field.
+template <typename Message>
+std::string FieldOf(const Message& message) {
+  return ToHex(AsBytes(message.SerializeAsString()));
+}
+
+// What an assignment says, in one field: the parts of it that no older version of this program kept in fields of their own.
+v1::Assignment Terms(const ModelRecord& record) {
+  v1::Assignment terms;
+  *terms.mutable_network() = record.network;
+  terms.mutable_health()->set_soak_seconds(record.health.soak_seconds());
+  for (const Digest& step : record.step_down) terms.add_step_down(step.raw());
+  return terms;
+}
+
+v1::ModelStatus Steps(const ModelRecord& record) {
+  v1::ModelStatus status;
+  status.mutable_stepped_down()->Assign(record.stepped_down.begin(), record.stepped_down.end());
+  return status;
+}
+
+template <typename Message>
+bool Parse(const std::string& field, Message& message) {
+  const auto bytes = FromHex(field);
+  return bytes && message.ParseFromString(std::string(AsText(*bytes)));
+}
+
 }  // namespace
 
 absl::StatusOr<ModelRecord> LoadModelRecord(FileSystem& files, const fs::path& model_folder) {
@@ -32,12 +59,25 @@ absl::StatusOr<ModelRecord> LoadModelRecord(FileSystem& files, const fs::path& m
   record.health.set_min_golden_agreement(real("min_golden_agreement"));
   record.health.set_min_tokens_per_second(real("min_tokens_per_second"));
   record.health.set_min_memory_available_bytes(NumberField(*fields, "min_memory_available_bytes").value_or(0));
-  if (const std::string runtime = Field(*fields, "runtime"); !runtime.empty()) {
-    const auto bytes = FromHex(runtime);
-    record.runtime.emplace();
-    if (!bytes || !record.runtime->ParseFromString(std::string(AsText(*bytes))))
-      return DataLoss("{} is damaged", path.string());
+  if (const std::string runtime = Field(*fields, "runtime"); !runtime.empty())
+    if (!Parse(runtime, record.runtime.emplace())) return DataLoss("{} is damaged", path.string());
+  record.assigned = record.manifest;
+  if (const std::string assigned = Field(*fields, "assigned"); !assigned.empty()) {
+    QF_ASSIGN_OR_RETURN(record.assigned, Digest::FromHexText(assigned));
   }
+  v1::Assignment terms;
+  v1::ModelStatus steps;
+  if (!Parse(Field(*fields, "terms"), terms) || !Parse(Field(*fields, "stepped_down"), steps))
+    return DataLoss("{} is damaged", path.string());
+  record.network = terms.network();
+  record.health.set_soak_seconds(terms.health().soak_seconds());
+  for (const std::string& raw : terms.step_down()) {
+    QF_ASSIGN_OR_RETURN(const Digest step, Digest::FromRaw(raw));
+    record.step_down.push_back(step);
+  }
+  record.stepped_down.assign(steps.stepped_down().begin(), steps.stepped_down().end());
+  record.ran_before = Field(*fields, "ran_before") == "1";
+  record.attempts = static_cast<uint32_t>(NumberField(*fields, "attempts").value_or(0));
   record.reason = Field(*fields, "reason");
   if (record.reason.empty() && record.outcome == Outcome::kHealthFailed) record.reason = kHealthFailed;  // of version 0.1
   record.detail = Field(*fields, "detail");
@@ -57,7 +97,12 @@ absl::Status SaveModelRecord(FileSystem& files, const fs::path& model_folder, co
                       {"min_golden_agreement", fmt::format("{}", record.health.min_golden_agreement())},
                       {"min_tokens_per_second", fmt::format("{}", record.health.min_tokens_per_second())},
                       {"min_memory_available_bytes", std::to_string(record.health.min_memory_available_bytes())},
-                      {"runtime", record.runtime ? ToHex(AsBytes(record.runtime->SerializeAsString())) : ""},
+                      {"runtime", record.runtime ? FieldOf(*record.runtime) : ""},
+                      {"assigned", record.assigned ? record.assigned->hex() : ""},
+                      {"terms", FieldOf(Terms(record))},
+                      {"ran_before", record.ran_before ? "1" : "0"},
+                      {"attempts", std::to_string(record.attempts)},
+                      {"stepped_down", FieldOf(Steps(record))},
                       {"reason", record.reason},
                       {"detail", record.detail},
                       {"tokens_per_second", fmt::format("{:.2f}", record.tokens_per_second)},

@@ -48,7 +48,7 @@ void Updater::Accept(const Assignment& assignment) {
     return Refuse(kRollbackRefused, fmt::format("release {} is below {}, the highest accepted",
                                                 assignment.release, record_.release));
   if (assignment.release == record_.release) {
-    if (assignment.manifest != record_.manifest)
+    if (assignment.manifest != record_.assigned)
       return Refuse(kAssignmentRefused,
                     fmt::format("release {} was accepted before with another artifact", assignment.release));
     bool was_refused;
@@ -62,9 +62,14 @@ void Updater::Accept(const Assignment& assignment) {
   }
   ModelRecord record;
   record.release = assignment.release;
-  record.manifest = assignment.manifest;
+  record.assigned = record.manifest = assignment.manifest;
   record.health = assignment.health;
   record.runtime = assignment.runtime;
+  record.network = assignment.network;
+  record.step_down = assignment.step_down;
+  // What runs was proven, but for what is being proven.
+  record.ran_before = record.manifest && running_ == record.manifest &&
+                      !(record_.manifest == record.manifest && record_.outcome == Outcome::kOpen);
   FailPoint("update-before-accept");
   absl::Status saved = environment_.files.CreateDirectories(slots_.folder());
   if (saved.ok()) saved = environment_.files.SyncDirectory(slots_.folder().parent_path());
@@ -77,6 +82,7 @@ void Updater::Accept(const Assignment& assignment) {
   failed_ = false;
   verify_rounds_ = 0;
   artifact_.reset();
+  soak_left_.reset();
   std::lock_guard lock(mutex_);
   refusal_.reset();
 }
@@ -115,13 +121,14 @@ Updater::Step Updater::NextStep() {
   const bool is_current = current && slots_.Begun(*current) == record_.manifest;
   if (record_.outcome == Outcome::kHealthFailed) {
     if (is_current || (current && running_ != slots_.Begun(*current))) return Step::kRollBack;
-    return Fail(record_.reason, record_.detail);
+    return CanStepDown() ? Step::kStepDown : Fail(record_.reason, record_.detail);
   }
   if (const absl::Status allowed = environment_.host.MayRun(record_.runtime); !allowed.ok())
     return Fail(kRuntimeRefused, Message(allowed));
   if (is_current) {
-    if (running_ == record_.manifest && record_.outcome == Outcome::kHealthy) return Step::kSettled;
-    return Step::kProve;
+    if (running_ != record_.manifest) return Step::kProve;
+    if (record_.outcome == Outcome::kHealthy) return Step::kSettled;
+    return soak_left_ ? Step::kSoak : Step::kProve;
   }
   return slots_.Verified(slots_.Idle()) == record_.manifest ? Step::kVerify : Step::kFetch;
 }
@@ -132,7 +139,9 @@ absl::StatusOr<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
     case Step::kVerify: return Verify(stop);
     case Step::kSwitch: return SwitchOver();
     case Step::kProve: return Prove(stop);
+    case Step::kSoak: return Soak(stop);
     case Step::kRollBack: return RollBack(stop);
+    case Step::kStepDown: return StepDown();
     case Step::kRemove: return Remove();
     case Step::kSettled: break;
   }
@@ -210,7 +219,8 @@ void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::s
     changed = status_.release() != record_.release || status_.phase() != phase ||
               status_.reason() != reason || status_.endpoint() != endpoint;
     status_.set_release(record_.release);
-    status_.set_assigned_manifest(record_.manifest ? record_.manifest->raw() : "");
+    status_.set_assigned_manifest(record_.assigned ? record_.assigned->raw() : "");
+    status_.mutable_stepped_down()->Assign(record_.stepped_down.begin(), record_.stepped_down.end());
     status_.set_active_manifest(running_ ? running_->raw() : "");
     if (running_ && runtime_) {
       *status_.mutable_active_runtime() = *runtime_;

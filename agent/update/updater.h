@@ -1,9 +1,10 @@
 // One model on this device: takes an assignment as far as it goes, one step after the other:
 //
-//   Fetch -> Verify -> Switch -> Prove -> healthy
-//                                  |
-//                                  +----> RollBack -> failed (health_failed, too_slow, out_of_memory), and the previous
-//                                         version runs again
+//   Fetch -> Verify -> Switch -> Prove -> Soak -> healthy
+//     ^                            |        |
+//     |                            +--------+-> RollBack -> failed (health_failed, too_slow, out_of_memory), and the previous
+//     |                                            |        version runs again
+//     +--- StepDown: the next smaller precision <--+        (too_slow, out_of_memory)
 //
 // Every step begins from what the disk says, so that a SIGKILL between any two of them is followed by the
 // right one. All calls but status() come from one thread; collaborators outlive the updater.
@@ -17,6 +18,7 @@
 
 #include "agent/update/assignment.h"
 #include "agent/update/blob_source.h"
+#include "agent/update/data_budget.h"
 #include "agent/update/downloader.h"
 #include "agent/update/model_host.h"
 #include "agent/update/model_record.h"
@@ -30,6 +32,8 @@ struct UpdateEnvironment {
   FileSystem& files;
   Random& random;
   Sleeper& sleeper;
+  const Clock& clock;
+  DataBudget& budget;
   BlobSource& blobs;
   ModelHost& host;
   std::function<absl::StatusOr<v1::DeviceArtifact>(const v1::GetDeviceArtifactRequest&)> get_artifact;
@@ -56,7 +60,7 @@ class Updater {
   v1::ModelStatus status() const;
 
  private:
-  enum class Step { kSettled, kFetch, kVerify, kSwitch, kProve, kRollBack, kRemove };
+  enum class Step { kSettled, kFetch, kVerify, kSwitch, kProve, kSoak, kRollBack, kStepDown, kRemove };
 
   Step NextStep();
   // What its host gave up counts as an activation that failed.
@@ -69,13 +73,21 @@ class Updater {
   absl::StatusOr<Step> Verify(std::stop_token stop);
   absl::StatusOr<Step> SwitchOver();
   absl::StatusOr<Step> Prove(std::stop_token stop);
+  absl::StatusOr<Step> Soak(std::stop_token stop);
   absl::StatusOr<Step> RollBack(std::stop_token stop);
+  absl::StatusOr<Step> StepDown();
   absl::StatusOr<Step> Remove();
 
   absl::Status GetArtifact();
   absl::StatusOr<Downloader> OpenDownloader();
   absl::StatusOr<Health> Start(Slot slot, const std::optional<v1::Runtime>& runtime, const HealthGate& gate,
                                std::stop_token stop);
+  HealthGate GateOf(Slot slot) const;
+  absl::Status CountAttempt(uint32_t attempts);
+  // The activation counts from now on.
+  absl::StatusOr<Step> Commit();
+  // What failed was too large or too slow, and there is something smaller.
+  bool CanStepDown() const;
   // With what it was proven with.
   absl::Status StartProven(Slot slot, std::stop_token stop);
   // What becomes of the record of an activation that does not count.
@@ -98,6 +110,7 @@ class Updater {
   std::optional<v1::Runtime> runtime_;          // of running_
   std::optional<v1::DeviceArtifact> artifact_;  // of record_.manifest
   absl::Status prove_error_;
+  std::optional<Duration> soak_left_;  // of record_, which runs and was proven but for this
 
   mutable std::mutex mutex_;  // guards what follows
   v1::ModelStatus status_;

@@ -2,6 +2,9 @@
 
 #include <google/protobuf/util/message_differencer.h>
 
+#include <algorithm>
+
+#include "agent/update/meter.h"
 #include "agent/update/updater.h"
 #include "common/base/fail_point.h"
 
@@ -10,6 +13,8 @@ namespace {
 
 // A slot that keeps failing its check stands on a disk that does not keep what it is given.
 constexpr int kMostVerifyRounds = 3;
+constexpr uint32_t kMostAttempts = 5;
+constexpr Duration kSoakStep = std::chrono::seconds(5);  // between two looks at what soaks
 
 using Outcome = ModelRecord::Outcome;
 
@@ -57,7 +62,10 @@ absl::StatusOr<Downloader> Updater::OpenDownloader() {
 }
 
 absl::StatusOr<Updater::Step> Updater::Fetch(std::stop_token stop) {
-  if (status().phase() != v1::ModelStatus::DOWNLOADING || status().release() != record_.release) {
+  const v1::ModelStatus shown = status();
+  const bool goes_on = shown.release() == record_.release && (shown.phase() == v1::ModelStatus::DOWNLOADING ||
+                                                              shown.phase() == v1::ModelStatus::AWAITING_APPROVAL);
+  if (!goes_on) {
     ShowProgress({});
     Show(v1::ModelStatus::DOWNLOADING);
   }
@@ -69,8 +77,19 @@ absl::StatusOr<Updater::Step> Updater::Fetch(std::stop_token stop) {
   QF_RETURN_IF_ERROR(
       slots_.KeepEvaluation(idle, ReadEvaluation(*artifact_, *record_.manifest, environment_.trust_root())));
   QF_ASSIGN_OR_RETURN(Downloader downloader, OpenDownloader());
-  QF_RETURN_IF_ERROR(downloader.Fetch(environment_.blobs, stop));
-  return Step::kVerify;
+  Meter meter(record_.network, environment_.budget, environment_.clock, environment_.sleeper, stop);
+  ShowProgress(downloader.progress());
+  std::string why_not = meter.WhyNot(downloader.ToPull());
+  if (why_not.empty()) {
+    Show(v1::ModelStatus::DOWNLOADING);
+    const absl::Status fetched = downloader.Fetch(environment_.blobs, meter.pull(), stop);
+    if (fetched.ok()) return Step::kVerify;
+    if (!meter.refused()) return fetched;
+    why_not = Message(fetched);
+  }
+  // What came is kept. An operator's word is a new release, and the days go by: see UpdateWorker::LookAgain.
+  Show(v1::ModelStatus::AWAITING_APPROVAL, kOverBudget, why_not);
+  return Step::kSettled;
 }
 
 absl::StatusOr<Updater::Step> Updater::Verify(std::stop_token stop) {
@@ -123,23 +142,70 @@ void Updater::Blame(ModelRecord& record, const absl::Status& why) {
   record.detail = Describe(why);
 }
 
+HealthGate Updater::GateOf(Slot slot) const {
+  HealthGate gate{.policy = record_.health, .golden = {}};
+  if (const auto evaluation = slots_.EvaluationOf(slot))
+    gate.golden.assign(evaluation->golden().begin(), evaluation->golden().end());
+  return gate;
+}
+
 absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
   Show(v1::ModelStatus::ACTIVATING);
   const Slot current = *slots_.Current();
-  HealthGate gate{.policy = record_.health, .golden = {}};
-  if (const auto evaluation = slots_.EvaluationOf(current))
-    gate.golden.assign(evaluation->golden().begin(), evaluation->golden().end());
-  const absl::StatusOr<Health> health = Start(current, record_.runtime, gate, stop);
-  if (health.status().code() == absl::StatusCode::kCancelled) return health.status();
+  if (record_.attempts >= kMostAttempts) {
+    prove_error_ = ResourceExhausted("the agent ended {} times while it activated this; most likely the system needed its memory",
+                                     record_.attempts);
+    return Step::kRollBack;
+  }
+  // Written down before: a system that is short of memory kills without a word.
+  QF_RETURN_IF_ERROR(CountAttempt(record_.attempts + 1));
+  const absl::StatusOr<Health> health = Start(current, record_.runtime, GateOf(current), stop);
+  if (health.status().code() == absl::StatusCode::kCancelled) {
+    QF_RETURN_IF_ERROR(CountAttempt(record_.attempts - 1));
+    return health.status();
+  }
   if (!health.ok()) {
     prove_error_ = health.status();
     return Step::kRollBack;
   }
+  record_.detail = health->note;
+  record_.tokens_per_second = health->tokens_per_second;
+  if (record_.health.soak_seconds() == 0) return Commit();
+  soak_left_ = std::chrono::seconds(record_.health.soak_seconds());
+  return Step::kSoak;
+}
+
+absl::Status Updater::CountAttempt(uint32_t attempts) {
+  ModelRecord record = record_;
+  record.attempts = attempts;
+  return Save(record);
+}
+
+absl::StatusOr<Updater::Step> Updater::Soak(std::stop_token stop) {
+  Show(v1::ModelStatus::SOAKING);
+  const HealthGate gate = GateOf(*slots_.Current());
+  // What is slept counts: an assignment for another model may come between, and an agent that starts anew begins again.
+  while (*soak_left_ > Duration(0)) {
+    const Duration step = std::min(kSoakStep, *soak_left_);
+    if (!environment_.sleeper.Sleep(step, stop)) return Cancelled("the soak time was broken off");
+    const absl::Status still = environment_.host.StillHealthy(model_, gate, stop);
+    if (still.code() == absl::StatusCode::kCancelled) return still;
+    if (!still.ok()) {
+      prove_error_ = Annotate(still, "while it soaked");
+      soak_left_.reset();
+      return Step::kRollBack;
+    }
+    *soak_left_ -= step;
+  }
+  return Commit();
+}
+
+absl::StatusOr<Updater::Step> Updater::Commit() {
+  const Slot current = *slots_.Current();
   ModelRecord record = record_;
   record.outcome = Outcome::kHealthy;
+  record.attempts = 0;
   record.reason.clear();
-  record.detail = health->note;
-  record.tokens_per_second = health->tokens_per_second;
   if (record.progress.total == 0) {
     // An artifact that was current before this release: nothing had to move.
     QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, slots_.ManifestOf(current));
@@ -149,6 +215,7 @@ absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
   QF_RETURN_IF_ERROR(slots_.KeepRuntime(current, record_.runtime));
   QF_RETURN_IF_ERROR(Save(record));
   FailPoint("update-after-health");
+  soak_left_.reset();
   ShowProgress(record.progress);
   artifact_.reset();
   Show(v1::ModelStatus::HEALTHY, "", record.detail);
@@ -164,8 +231,9 @@ bool Updater::ProvenOtherwise(Slot slot) const {
 
 absl::StatusOr<Updater::Step> Updater::RollBack(std::stop_token stop) {
   const Slot failed = *slots_.Current();
-  // The slot stays where it is another's already, and where the artifact is good and what it was to run with was not.
-  const bool stays = slots_.Begun(failed) != record_.manifest || ProvenOtherwise(failed);
+  // The slot stays where it is another's already, and where the artifact is good and what it was to run with, or how fast, was
+  // not.
+  const bool stays = slots_.Begun(failed) != record_.manifest || record_.ran_before || ProvenOtherwise(failed);
   const Slot target = stays ? failed : slots_.Idle();
   const bool can_go_back = slots_.Verified(target).has_value();
   if (target != failed) {
@@ -194,7 +262,35 @@ absl::StatusOr<Updater::Step> Updater::RollBack(std::stop_token stop) {
     if (started.code() == absl::StatusCode::kCancelled) return started;
     if (!started.ok()) detail += "; going back failed too: " + Describe(started);
   }
-  return Fail(record.reason, detail);
+  return CanStepDown() ? Step::kStepDown : Fail(record.reason, detail);
+}
+
+bool Updater::CanStepDown() const {
+  return !record_.step_down.empty() && (record_.reason == kTooSlow || record_.reason == kOutOfMemory);
+}
+
+absl::StatusOr<Updater::Step> Updater::StepDown() {
+  ModelRecord record = record_;
+  v1::StepDown& step = record.stepped_down.emplace_back();
+  step.set_manifest(record.manifest->raw());
+  step.set_reason(record.reason);
+  step.set_detail(record.detail);
+  record.manifest = record.step_down.front();
+  record.step_down.erase(record.step_down.begin());
+  // What came before may be just that.
+  record.ran_before = slots_.Current() && slots_.Begun(*slots_.Current()) == record.manifest;
+  record.outcome = Outcome::kOpen;
+  record.attempts = 0;
+  record.reason.clear();
+  record.detail.clear();
+  record.tokens_per_second = 0;
+  record.progress = {};
+  FailPoint("update-before-step-down");
+  QF_RETURN_IF_ERROR(Save(record));
+  FailPoint("update-after-step-down");
+  artifact_.reset();
+  verify_rounds_ = 0;
+  return NextStep();
 }
 
 absl::StatusOr<Updater::Step> Updater::Remove() {

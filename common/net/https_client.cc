@@ -164,12 +164,15 @@ struct HttpsClient::Impl {
 
   // Sends the request and reads the answer's header. A kept-alive connection may have been closed meanwhile by the
   // server: then once again over a new one.
-  absl::Status Exchange(const std::string& target, uint64_t first, std::chrono::milliseconds timeout,
+  absl::Status Exchange(const std::string& target, uint64_t first, uint64_t length, std::chrono::milliseconds timeout,
                         std::optional<Parser>& parser) {
     http::request<http::empty_body> request(http::verb::get, target, 11);
     request.set(http::field::host, address);
     request.set(http::field::user_agent, "quantfleet/" QUANTFLEET_VERSION);
-    if (first > 0) request.set(http::field::range, fmt::format("bytes={}-", first));
+    if (length > 0)
+      request.set(http::field::range, fmt::format("bytes={}-{}", first, first + length - 1));
+    else if (first > 0)
+      request.set(http::field::range, fmt::format("bytes={}-", first));
     const std::string bytes = HttpText(request.base());
     for (bool reused = stream != nullptr;; reused = false) {
       if (!reused) QF_RETURN_IF_ERROR(Connect(timeout));
@@ -236,10 +239,10 @@ HttpsClient::~HttpsClient() = default;
 
 absl::StatusOr<HttpResponse> HttpsClient::Get(const std::string& target, uint64_t first, uint64_t limit,
                                               const std::function<absl::Status(ByteSpan)>& on_data,
-                                              std::chrono::milliseconds timeout) {
+                                              std::chrono::milliseconds timeout, uint64_t length) {
   try {
     std::optional<Parser> parser;
-    QF_RETURN_IF_ERROR(impl_->Exchange(target, first, timeout, parser));
+    QF_RETURN_IF_ERROR(impl_->Exchange(target, first, length, timeout, parser));
     const auto& header = parser->get();
     HttpResponse response;
     response.status = header.result_int();

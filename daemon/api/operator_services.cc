@@ -94,6 +94,11 @@ class Devices final : public v1::FleetService::CallbackService {
       return backend_.rollouts.Skip(request->id(), "the device was revoked");
     });
   }
+  Reactor* ForgetOutgrown(Context* context, const v1::ForgetOutgrownRequest* request, v1::Device* answer) override {
+    return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
+      return Fill(answer, backend_.fleet.ForgetOutgrown(request->id(), request->model()));
+    });
+  }
   Reactor* LabelDevice(Context* context, const v1::LabelDeviceRequest* request, v1::Device* answer) override {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
       return Fill(answer, backend_.fleet.Label(request->id(), Labels(request->set().begin(), request->set().end()),

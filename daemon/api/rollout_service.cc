@@ -68,6 +68,12 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
                            v1::Rollout* answer) override {
     return Act(context, request, answer, RolloutEvent::kRollBack);
   }
+  Reactor* AllowDownload(Context* context, const v1::AllowDownloadRequest* request, v1::Rollout* answer) override {
+    return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
+      return Fill(answer, backend_.rollouts.AllowDownload(
+                              request->name(), {request->device_ids().begin(), request->device_ids().end()}));
+    });
+  }
 
  private:
   Reactor* Act(Context* context, const v1::RolloutActionRequest* request, v1::Rollout* answer,

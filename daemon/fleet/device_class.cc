@@ -10,6 +10,7 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr int64_t kMostMiB = int64_t{1} << 30, kMostWholeNumber = 1'000'000'000;
+constexpr int64_t kMostSoakSeconds = 24 * 3600, kMostBudgetDays = 366;
 constexpr double kMinGoldenAgreement = 0.75;  // other arithmetic turns a token here and there; damage turns nearly all
 
 std::string Join(const std::vector<std::string>& words, std::string_view separator) {
@@ -154,10 +155,21 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   read_limit("quality.min_top1_agreement", spec.quality.min_top1_agreement, 1.0);
   read_limit("quality.max_kl", spec.quality.max_kl, 100.0);
   double golden = kMinGoldenAgreement, speed = 0;
-  int64_t memory_mib = 0;
+  int64_t memory_mib = 0, soak = 0, rate_kib = 0, budget_mib = 0, budget_days = 30;
   reader.Read("health.min_golden_agreement", golden, 0.0, 1.0);
   reader.Read("health.min_tokens_per_second", speed, 0.0, 1e6);
   reader.Read("health.min_memory_available_mib", memory_mib, 0, kMostMiB);
+  reader.Read("health.soak_seconds", soak, 0, kMostSoakSeconds);
+  reader.Read("step_down", spec.step_down);
+  reader.Read("network.max_kib_per_second", rate_kib, 0, kMostWholeNumber);
+  reader.Read("network.budget_mib", budget_mib, 0, kMostMiB);
+  reader.Read("network.budget_days", budget_days, 1, kMostBudgetDays);
+  spec.health.set_soak_seconds(static_cast<uint32_t>(soak));
+  spec.network.set_max_bytes_per_second(static_cast<uint64_t>(rate_kib) << 10);
+  if (budget_mib > 0) {
+    spec.network.set_budget_bytes(static_cast<uint64_t>(budget_mib) << 20);
+    spec.network.set_budget_days(static_cast<uint32_t>(budget_days));
+  }
   spec.health.set_min_golden_agreement(golden);
   spec.health.set_min_tokens_per_second(speed);
   spec.health.set_min_memory_available_bytes(static_cast<uint64_t>(memory_mib) << 20);

@@ -39,6 +39,9 @@ struct DeviceClassSpec {
   ClassRules match;
   QualityLimits quality;
   v1::HealthPolicy health;  // what an activation must show on the device
+  // Where the artifact is too much for the device, it gets the next smaller one of the format.
+  bool step_down = true;
+  v1::NetworkPolicy network;  // what a download may take
   std::optional<v1::Runtime> runtime;  // runs the artifact in place of the agent's engine
 };
 

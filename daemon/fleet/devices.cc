@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cmath>
 
+#include "common/base/bytes.h"
 #include "common/base/fail_point.h"
 #include "common/trust/runtime.h"
 #include "daemon/fleet/fleet.h"
@@ -7,7 +9,7 @@
 namespace quantfleet::daemon {
 namespace {
 
-constexpr int kMostFactWords = 128, kMostModels = 64;
+constexpr int kMostFactWords = 128, kMostModels = 64, kMostSteps = 16, kMostOutgrown = 64;
 constexpr size_t kMostText = 256, kMostDetail = 2048;
 
 absl::Status CheckText(std::string_view field, const std::string& text, size_t most) {
@@ -20,6 +22,44 @@ absl::Status CheckWords(std::string_view field, const Words& words) {
   if (words.size() > kMostFactWords) return InvalidArgument("{}: at most {} entries", field, kMostFactWords);
   for (const std::string& word : words) QF_RETURN_IF_ERROR(CheckText(field, word, kMostText));
   return absl::OkStatus();
+}
+
+// What could change how much the device can take.
+bool SameMachine(const v1::HardwareFacts& a, const v1::HardwareFacts& b) {
+  return a.memory_total_bytes() == b.memory_total_bytes() && a.cores() == b.cores() && a.cpu_model() == b.cpu_model();
+}
+
+// What the device stepped down from counts once a smaller one is healthy: else nothing was gained.
+absl::Status Outgrow(Store& store, v1::Device& device, const v1::ModelStatus& status, int64_t now_ms) {
+  if (status.phase() != v1::ModelStatus::HEALTHY) return absl::OkStatus();
+  for (const v1::StepDown& step : status.stepped_down()) {
+    const auto found = store.GetArtifact("artifacts/" + ToHex(AsBytes(step.manifest())));
+    if (absl::IsNotFound(found.status())) continue;  // the device may say what it likes
+    QF_RETURN_IF_ERROR(found.status());
+    const v1::Artifact& artifact = found->artifact;
+    const auto same = [&](const v1::Outgrown& known) {
+      return known.model() == status.model() && known.format() == artifact.format() && known.recipe() == artifact.recipe();
+    };
+    const auto known = std::ranges::find_if(*device.mutable_outgrown(), same);
+    if (known != device.mutable_outgrown()->end() && known->release() == status.release()) continue;
+    if (known == device.mutable_outgrown()->end() && device.outgrown_size() >= kMostOutgrown) continue;
+    v1::Outgrown& outgrown = known == device.mutable_outgrown()->end() ? *device.add_outgrown() : *known;
+    outgrown.set_model(status.model());
+    outgrown.set_format(artifact.format());
+    outgrown.set_recipe(artifact.recipe());
+    outgrown.set_reason(step.reason());
+    outgrown.set_detail(step.detail());
+    outgrown.set_since_ms(now_ms);
+    outgrown.set_release(status.release());
+    outgrown.set_forgotten(false);
+  }
+  return absl::OkStatus();
+}
+
+// Of one model, or of all where that is empty.
+void Forget(v1::Device& device, std::string_view model) {
+  for (v1::Outgrown& outgrown : *device.mutable_outgrown())
+    if (model.empty() || outgrown.model() == model) outgrown.set_forgotten(true);
 }
 
 absl::Status CheckDigest(std::string_view field, const std::string& raw) {
@@ -54,6 +94,12 @@ absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models) {
       QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(m.active_runtime()), "models.active_runtime"));
     QF_RETURN_IF_ERROR(CheckDigest("models.assigned_manifest", m.assigned_manifest()));
     QF_RETURN_IF_ERROR(CheckDigest("models.active_manifest", m.active_manifest()));
+    if (m.stepped_down_size() > kMostSteps) return InvalidArgument("models.stepped_down: at most {}", kMostSteps);
+    for (const v1::StepDown& step : m.stepped_down()) {
+      QF_RETURN_IF_ERROR(CheckDigest("models.stepped_down.manifest", step.manifest()));
+      QF_RETURN_IF_ERROR(CheckText("models.stepped_down.reason", step.reason(), kMostText));
+      QF_RETURN_IF_ERROR(CheckText("models.stepped_down.detail", step.detail(), kMostDetail));
+    }
     if (!std::isfinite(m.tokens_per_second())) return InvalidArgument("models.tokens_per_second is not a number");
     if (m.model().empty() || ++seen[m.model()] > 1)
       return InvalidArgument("models: each needs a model name of its own");
@@ -93,7 +139,10 @@ absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id, std::strin
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   auto device = with_.store.UpdateDevice(device_id, [&](v1::Device& d) -> absl::Status {
     if (d.state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", d.id());
+    if (facts && !SameMachine(d.facts(), *facts)) Forget(d, "");
     if (facts) *d.mutable_facts() = *facts;
+    for (const v1::ModelStatus& status : models)
+      QF_RETURN_IF_ERROR(Outgrow(with_.store, d, status, ToUnixMillis(with_.clock.Now())));
     if (!agent_version.empty()) d.set_agent_version(std::string(agent_version));
     d.mutable_models()->Assign(models.begin(), models.end());
     const ClassMatch match = MatchClass(d.facts(), Labels(d.labels().begin(), d.labels().end()), *classes);
@@ -124,6 +173,13 @@ absl::StatusOr<v1::Device> Fleet::Label(std::string_view device_id, const Labels
   });
   FailPoint("device-after-labelled");
   return device;
+}
+
+absl::StatusOr<v1::Device> Fleet::ForgetOutgrown(std::string_view device_id, std::string_view model) {
+  return with_.store.UpdateDevice(device_id, [&](v1::Device& d) -> absl::Status {
+    Forget(d, model);
+    return absl::OkStatus();
+  });
 }
 
 absl::StatusOr<v1::Device> Fleet::Revoke(std::string_view device_id) {

@@ -75,6 +75,8 @@ class Fleet {
   absl::StatusOr<v1::Device> CheckIn(std::string_view device_id, std::string_view agent_version,
                                      const v1::HardwareFacts* facts, const std::vector<v1::ModelStatus>& models);
   absl::StatusOr<v1::Device> Revoke(std::string_view device_id);
+  // The device may be given again what it stepped down from. `model`: empty: of all models.
+  absl::StatusOr<v1::Device> ForgetOutgrown(std::string_view device_id, std::string_view model);
   // Labels in `set` are added or replaced, those in `remove` go. Classified anew.
   absl::StatusOr<v1::Device> Label(std::string_view device_id, const Labels& set, const std::vector<std::string>& remove);
 

@@ -23,6 +23,12 @@ bool IsOver(const RolloutDevice& row) {
          !IsInFlight(row.state());
 }
 
+// "artifacts/<hex>" without the words.
+absl::StatusOr<std::string> RawDigest(const std::string& artifact) {
+  QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromHexText(artifact.substr(artifact.find('/') + 1)));
+  return digest.raw();
+}
+
 }  // namespace
 
 int64_t Rollouts::Deadline(const v1::Rollout& head) const {
@@ -35,8 +41,7 @@ absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifa
                               RolloutDevice& row) {
   std::string digest;
   if (!artifact.empty()) {
-    QF_ASSIGN_OR_RETURN(const Digest parsed, Digest::FromHexText(artifact.substr(artifact.find('/') + 1)));
-    digest = parsed.raw();
+    QF_ASSIGN_OR_RETURN(digest, RawDigest(artifact));
   }
   const auto sign = [&](uint64_t release) -> absl::StatusOr<v1::Signed> {
     v1::Assignment assignment = terms;
@@ -49,7 +54,8 @@ absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifa
     return with_.authority.SignStatement(trust::kAssignmentType, assignment.SerializeAsString());
   };
   QF_ASSIGN_OR_RETURN(const AssignmentRecord record,
-                      with_.store.AssignRelease(row.device_id(), head.model(), digest, head.name(), sign));
+                      with_.store.AssignRelease(row.device_id(), head.model(), digest, head.name(), sign,
+                                                {terms.step_down().begin(), terms.step_down().end()}));
   row.set_release(record.release);
   row.set_told_ms(ToUnixMillis(Now()));
   row.set_deadline_ms(Deadline(head));
@@ -67,16 +73,52 @@ absl::Status Rollouts::TellDevice(const v1::Rollout& head, const v1::Device& dev
       if (running->has_active_runtime()) *row.mutable_previous_runtime() = running->active_runtime();
     }
   }
-  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
-  const auto spec = std::ranges::find(*classes, row.device_class(), &DeviceClassSpec::name);
-  v1::Assignment terms;
-  if (spec != classes->end()) {
-    *terms.mutable_health() = spec->health;
-    if (spec->runtime) *terms.mutable_runtime() = *spec->runtime;
-  }
+  QF_ASSIGN_OR_RETURN(const v1::Assignment terms, TermsOf(row));
   QF_RETURN_IF_ERROR(Assign(head, row.artifact(), terms, row));
   row.set_state(RolloutDevice::PENDING);
   return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const RolloutDevice& row) {
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+  const auto spec = std::ranges::find(*classes, row.device_class(), &DeviceClassSpec::name);
+  v1::Assignment terms;
+  if (spec == classes->end()) return terms;
+  *terms.mutable_health() = spec->health;
+  if (spec->runtime) *terms.mutable_runtime() = *spec->runtime;
+  if (spec->network.ByteSizeLong() > 0) *terms.mutable_network() = spec->network;
+  for (const std::string& artifact : row.step_down()) {
+    QF_ASSIGN_OR_RETURN(*terms.add_step_down(), RawDigest(artifact));
+  }
+  return terms;
+}
+
+absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name, const std::vector<std::string>& device_ids) {
+  v1::Rollout rollout;
+  FailPoint("rollout-before-download-allowed");
+  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
+    QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows,
+                        with_.store.ListRolloutDevices(name, RolloutDevice::IN_PROGRESS));
+    std::erase_if(rows, [](const RolloutDevice& row) { return row.code() != RolloutDevice::OVER_BUDGET; });
+    for (const std::string& id : device_ids)
+      if (std::ranges::find(rows, id, &RolloutDevice::device_id) == rows.end())
+        return FailedPrecondition("{}: no download of device {} waits for its budget", name, id);
+    for (RolloutDevice& row : rows) {
+      if (!device_ids.empty() && std::ranges::count(device_ids, row.device_id()) == 0) continue;
+      QF_ASSIGN_OR_RETURN(v1::Assignment terms, TermsOf(row));
+      terms.mutable_network()->set_over_budget(true);
+      QF_RETURN_IF_ERROR(Assign(head, row.artifact(), terms, row));
+      row.set_state(RolloutDevice::PENDING);
+      row.clear_code();
+      row.clear_reason();
+      QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(name, row));
+    }
+    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRollout(name));
+    return absl::OkStatus();
+  }));
+  FailPoint("rollout-after-download-allowed");
+  return rollout;
 }
 
 absl::StatusOr<uint64_t> Rollouts::Tell(v1::Rollout& head, uint64_t most) {

@@ -1,6 +1,7 @@
 #include "daemon/rollout/match.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "common/base/bytes.h"
@@ -15,6 +16,55 @@ v1::RolloutDevice Skip(v1::RolloutDevice row, RolloutDevice::Code code, std::str
   row.set_code(code);
   row.set_reason(std::move(reason));
   return row;
+}
+
+// The class's own artifact first, then - where it steps down - each smaller one of the format, the largest first. Empty: it is
+// not offered.
+std::vector<const OfferedArtifact*> CandidatesOf(const DeviceClassSpec& spec, const std::vector<OfferedArtifact>& artifacts) {
+  const auto own = std::ranges::find_if(artifacts, [&](const OfferedArtifact& a) {
+    return a.artifact.format() == spec.format && a.artifact.recipe() == spec.recipe;
+  });
+  if (own == artifacts.end()) return {};
+  std::vector<const OfferedArtifact*> candidates{&*own};
+  if (!spec.step_down) return candidates;
+  for (const OfferedArtifact& other : artifacts)
+    if (other.artifact.format() == spec.format && other.artifact.size_bytes() < own->artifact.size_bytes())
+      candidates.push_back(&other);
+  std::stable_sort(candidates.begin() + 1, candidates.end(), [](const OfferedArtifact* a, const OfferedArtifact* b) {
+    return a->artifact.size_bytes() > b->artifact.size_bytes();
+  });
+  return candidates;
+}
+
+struct Obstacle {
+  RolloutDevice::Code code;
+  std::string reason;
+  bool too_much = false;  // a smaller one may do
+};
+
+std::optional<Obstacle> WhyNot(const v1::Device& device, const DeviceClassSpec& spec, const OfferedArtifact& offered,
+                               std::string_view model) {
+  const v1::Artifact& artifact = offered.artifact;
+  for (const v1::Outgrown& outgrown : device.outgrown())
+    if (!outgrown.forgotten() && outgrown.model() == model && outgrown.format() == artifact.format() && outgrown.recipe() == artifact.recipe())
+      return Obstacle{outgrown.reason() == "too_slow" ? RolloutDevice::TOO_SLOW : RolloutDevice::OUT_OF_MEMORY,
+                      fmt::format("the device stepped down from {}:{}: {}; `quantfleet device step-up {}` lets it try again",
+                                  artifact.format(), artifact.recipe(), outgrown.detail(), device.id()),
+                      true};
+  const double memory = static_cast<double>(device.facts().memory_total_bytes());
+  if (memory > 0 && static_cast<double>(offered.memory_bytes) * spec.memory_headroom > memory)
+    return Obstacle{RolloutDevice::TOO_LITTLE_MEMORY,
+                    fmt::format("{} needs {}, {} times that with class {}'s head-room; the device has {}", artifact.name(),
+                                HumanBytes(offered.memory_bytes), spec.memory_headroom, spec.name,
+                                HumanBytes(device.facts().memory_total_bytes())),
+                    true};
+  for (const std::string& isa : offered.instruction_sets) {
+    if (std::ranges::find(device.facts().instruction_sets(), isa) != device.facts().instruction_sets().end()) continue;
+    return Obstacle{RolloutDevice::NO_INSTRUCTION_SET, fmt::format("{} needs instruction set {}", artifact.name(), isa)};
+  }
+  if (const auto why_not = WhyNotGoodEnough(spec.quality, offered.evaluation ? &*offered.evaluation : nullptr))
+    return Obstacle{RolloutDevice::NOT_GOOD_ENOUGH, fmt::format("{}: {}", artifact.name(), *why_not)};
+  return std::nullopt;
 }
 
 }  // namespace
@@ -32,29 +82,25 @@ v1::RolloutDevice MatchDevice(const v1::Device& device, const std::vector<Offere
     return Skip(row, RolloutDevice::NO_CLASS,
                 fmt::format("class {} does not exist any more: the device gets another at its next check-in",
                             device.device_class()));
-  const auto found = std::ranges::find_if(artifacts, [&](const OfferedArtifact& a) {
-    return a.artifact.format() == spec->format && a.artifact.recipe() == spec->recipe;
-  });
-  if (found == artifacts.end())
+  const std::vector<const OfferedArtifact*> candidates = CandidatesOf(*spec, artifacts);
+  if (candidates.empty())
     return Skip(row, RolloutDevice::NO_ARTIFACT,
                 fmt::format("model {} has no artifact {}:{}: submit a job for class {}", model, spec->format,
                             spec->recipe, spec->name));
-  const double memory = static_cast<double>(device.facts().memory_total_bytes());
-  if (memory > 0 && static_cast<double>(found->memory_bytes) * spec->memory_headroom > memory)
-    return Skip(row, RolloutDevice::TOO_LITTLE_MEMORY,
-                fmt::format("{} needs {}, {} times that with class {}'s head-room; the device has {}",
-                            found->artifact.name(), HumanBytes(found->memory_bytes), spec->memory_headroom,
-                            spec->name, HumanBytes(device.facts().memory_total_bytes())));
-  for (const std::string& isa : found->instruction_sets) {
-    if (std::ranges::find(device.facts().instruction_sets(), isa) != device.facts().instruction_sets().end())
-      continue;
-    return Skip(row, RolloutDevice::NO_INSTRUCTION_SET,
-                fmt::format("{} needs instruction set {}", found->artifact.name(), isa));
+  std::optional<Obstacle> own;  // what stands against the class's own
+  for (const OfferedArtifact* candidate : candidates) {
+    if (const auto obstacle = WhyNot(device, *spec, *candidate, model)) {
+      if (!own) own = obstacle;
+      if (!own->too_much) break;
+    } else if (row.artifact().empty()) {
+      row.set_artifact(candidate->artifact.name());
+      row.set_bytes(candidate->artifact.stored_bytes());
+    } else {
+      row.add_step_down(candidate->artifact.name());
+    }
   }
-  if (const auto why_not = WhyNotGoodEnough(spec->quality, found->evaluation ? &*found->evaluation : nullptr))
-    return Skip(row, RolloutDevice::NOT_GOOD_ENOUGH, fmt::format("{}: {}", found->artifact.name(), *why_not));
-  row.set_artifact(found->artifact.name());
-  row.set_bytes(found->artifact.stored_bytes());
+  if (row.artifact().empty()) return Skip(row, own->code, own->reason);
+  if (own) row.set_reason(fmt::format("a smaller precision: {}", own->reason));
   row.set_state(RolloutDevice::QUEUED);
   return row;
 }

@@ -19,7 +19,8 @@ struct OfferedArtifact {
   std::optional<v1::EvaluationStatement> evaluation = {};  // the newest
 };
 
-// QUEUED with the artifact, or SKIPPED with the reason and its code.
+// QUEUED with the artifact that the class wants and the smaller ones that the device may step down to, or SKIPPED with the
+// reason and its code. Where the class's own is too much for the device, the next smaller one takes its place.
 v1::RolloutDevice MatchDevice(const v1::Device& device, const std::vector<OfferedArtifact>& artifacts,
                               const std::vector<DeviceClassSpec>& classes, std::string_view model);
 

@@ -59,6 +59,9 @@ class Rollouts {
   absl::Status Tick();
   // What an operator asks for, with words for the record; the rollout as it is then.
   absl::StatusOr<v1::Rollout> Act(const std::string& name, RolloutEvent event, std::string_view why);
+  // Devices whose download waits because it is beyond their budget are told so: a new release each. `device_ids`: empty: each
+  // that waits; FAILED_PRECONDITION names one that does not.
+  absl::StatusOr<v1::Rollout> AllowDownload(const std::string& name, const std::vector<std::string>& device_ids);
   // The phase (from 1) may begin; nothing happens when it has. 0: whichever waits.
   absl::StatusOr<v1::Rollout> Approve(const std::string& name, uint32_t phase);
 
@@ -77,8 +80,10 @@ class Rollouts {
   // Tells the next devices, at most `most`; how many rows it dealt with.
   absl::StatusOr<uint64_t> Tell(v1::Rollout& head, uint64_t most);
   absl::Status TellDevice(const v1::Rollout& head, const v1::Device& device, v1::RolloutDevice& row);
+  // How the device is to run what the row says, by its class as it is now.
+  absl::StatusOr<v1::Assignment> TermsOf(const v1::RolloutDevice& row);
   // The next release of the row's device and the rollout's model. `artifact`: its name; empty: remove the
-  // model. `terms`: health and runtime, the rest is filled in.
+  // model. `terms`: health, runtime, network and steps down, the rest is filled in.
   absl::Status Assign(const v1::Rollout& head, const std::string& artifact, const v1::Assignment& terms,
                       v1::RolloutDevice& row);
   // Other active rollouts of the model give the device up; their names are added.

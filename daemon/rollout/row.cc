@@ -42,7 +42,30 @@ struct Outcome {
   RolloutDevice::State state;
   RolloutDevice::Code code;
   std::string reason;
+  std::string artifact = {};  // what the device stepped down to; empty: nothing
 };
+
+// The artifact of the row's, or of its steps down, that the device says it runs.
+const std::string* RunningOf(const RolloutDevice& row, const ModelStatus& status) {
+  if (IsArtifact(row.artifact(), status.active_manifest())) return &row.artifact();
+  const auto step = std::ranges::find_if(
+      row.step_down(), [&](const std::string& name) { return IsArtifact(name, status.active_manifest()); });
+  return step == row.step_down().end() ? nullptr : &*step;
+}
+
+std::string Cut(std::string text) {
+  // Never half a character.
+  return text.size() > kMostRowReason ? "see the device" : text;
+}
+
+Outcome Healthy(const ModelStatus& status, const std::string& artifact) {
+  Outcome healthy{RolloutDevice::HEALTHY, RolloutDevice::CODE_UNSPECIFIED, "", artifact};
+  if (status.stepped_down().empty()) return healthy;
+  const v1::StepDown& last = *status.stepped_down().rbegin();
+  healthy.code = CodeOf(last.reason());
+  healthy.reason = "stepped down: " + Cut(fmt::format("{}: {}", last.reason(), last.detail()));
+  return healthy;
+}
 
 Outcome Failure(const ModelStatus& status) {
   return {RolloutDevice::FAILED, CodeOf(status.reason()), ReasonOf(status)};
@@ -55,8 +78,12 @@ Outcome Forward(const RolloutDevice& row, const ModelStatus* status) {
   if (status->release() == row.release()) {
     if (status->phase() == ModelStatus::FAILED) return Failure(*status);
     // A device that failed and mends itself counts as healthy; its attempts on the way do not reopen the row.
-    if (status->phase() == ModelStatus::HEALTHY && IsArtifact(row.artifact(), status->active_manifest()))
-      return {RolloutDevice::HEALTHY, RolloutDevice::CODE_UNSPECIFIED, ""};
+    if (status->phase() == ModelStatus::HEALTHY)
+      if (const std::string* running = RunningOf(row, *status)) return Healthy(*status, *running);
+    if (!IsInFlight(row.state())) return next;
+    if (status->phase() == ModelStatus::AWAITING_APPROVAL)
+      return {next.state, RolloutDevice::OVER_BUDGET, Cut(status->detail())};
+    if (row.code() == RolloutDevice::OVER_BUDGET) return {next.state, RolloutDevice::CODE_UNSPECIFIED, ""};
   } else if (IsInFlight(row.state()) && Refuses(row, *status, row.state() == RolloutDevice::IN_PROGRESS)) {
     return Failure(*status);
   }
@@ -105,6 +132,7 @@ bool Advance(RolloutDevice& row, const ModelStatus* status, Time now) {
       return false;
   }
   if (row.state() == next.state && row.reason() == next.reason && row.code() == next.code) return false;
+  if (!next.artifact.empty()) row.set_artifact(next.artifact);
   const bool through = !IsInFlight(next.state) && next.state != RolloutDevice::ROLLING_BACK;
   if (through) {
     Close(row, next.state, next.code, next.reason, now);

@@ -42,10 +42,11 @@ absl::StatusOr<std::string> ResolveDigest(soci::session& sql, const std::string&
   return found[0];
 }
 
-// Devices that are assigned to the artifact or report that they run it.
+// Devices that are assigned to the artifact, may step down to it, or report that they run it.
 absl::StatusOr<std::set<std::string>> DevicesOfArtifact(soci::session& sql, const std::string& digest) {
   std::set<std::string> ids;
-  for (std::string& id : SelectTexts(sql, "SELECT device FROM assignments WHERE manifest_digest = :d", digest))
+  for (std::string& id : SelectTexts(sql, "SELECT device FROM assignments WHERE manifest_digest = :d OR step_down LIKE :a",
+                                    digest, "%" + digest + "%"))
     ids.insert(std::move(id));
   std::string id, record;
   soci::statement rows =

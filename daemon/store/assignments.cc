@@ -8,7 +8,8 @@ namespace quantfleet::daemon {
 
 absl::StatusOr<AssignmentRecord> Store::AssignRelease(
     std::string_view device_id, std::string_view model, std::string_view manifest_digest,
-    std::string_view rollout, const std::function<absl::StatusOr<v1::Signed>(uint64_t release)>& sign) {
+    std::string_view rollout, const std::function<absl::StatusOr<v1::Signed>(uint64_t release)>& sign,
+    const std::vector<std::string>& step_down) {
   AssignmentRecord result{.device_id = std::string(device_id),
                           .model = std::string(model),
                           .release = 0,
@@ -23,12 +24,14 @@ absl::StatusOr<AssignmentRecord> Store::AssignRelease(
     QF_ASSIGN_OR_RETURN(result.statement, sign(result.release));
     const long long release = last + 1;
     const std::string digest = ToHex(AsBytes(manifest_digest)), statement = Pack(result.statement);
-    sql << "INSERT INTO assignments (device, model, release_number, manifest_digest, rollout, statement)"
-           " VALUES (:d, :m, :n, :h, :r, :s) ON CONFLICT (device, model) DO UPDATE SET"
+    std::string steps;
+    for (const std::string& step : step_down) steps += ToHex(AsBytes(step)) + " ";
+    sql << "INSERT INTO assignments (device, model, release_number, manifest_digest, rollout, statement, step_down)"
+           " VALUES (:d, :m, :n, :h, :r, :s, :t) ON CONFLICT (device, model) DO UPDATE SET"
            " release_number = excluded.release_number, manifest_digest = excluded.manifest_digest,"
-           " rollout = excluded.rollout, statement = excluded.statement",
+           " rollout = excluded.rollout, statement = excluded.statement, step_down = excluded.step_down",
         soci::use(result.device_id), soci::use(result.model), soci::use(release), soci::use(digest),
-        soci::use(result.rollout), soci::use(statement);
+        soci::use(result.rollout), soci::use(statement), soci::use(steps);
     Note(Change::Kind::kAssignment, device_id);
     return absl::OkStatus();
   }));
@@ -61,9 +64,9 @@ absl::StatusOr<std::vector<AssignmentRecord>> Store::ListAssignments(std::string
 absl::StatusOr<bool> Store::IsAssigned(std::string_view device_id, std::string_view manifest_digest) {
   long long count = 0;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    const std::string device(device_id), digest = ToHex(AsBytes(manifest_digest));
-    sql << "SELECT COUNT(*) FROM assignments WHERE device = :d AND manifest_digest = :h", soci::use(device),
-        soci::use(digest), soci::into(count);
+    const std::string device(device_id), digest = ToHex(AsBytes(manifest_digest)), among = "%" + digest + "%";
+    sql << "SELECT COUNT(*) FROM assignments WHERE device = :d AND (manifest_digest = :h OR step_down LIKE :a)",
+        soci::use(device), soci::use(digest), soci::use(among), soci::into(count);
     return absl::OkStatus();
   }));
   return count > 0;

@@ -75,7 +75,12 @@ constexpr const char* kVersion2[] = {
     "CREATE INDEX rollout_devices_by_deadline ON rollout_devices (rollout, deadline_ms)",
 };
 
-constexpr SchemaStep kSteps[] = {kVersion1, kVersion2};
+// Hex digests, a blank behind each.
+constexpr const char* kVersion3[] = {
+    "ALTER TABLE assignments ADD COLUMN step_down TEXT NOT NULL DEFAULT ''",
+};
+
+constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3};
 
 }  // namespace
 

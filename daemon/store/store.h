@@ -205,12 +205,13 @@ class Store {
 
   // ---- assignments (assignments.cc)
   // Takes the next release of (device, model), has the statement made for it and keeps that in place of the
-  // former one.
+  // former one. Digests are raw; `step_down`: what the device may go on with by itself.
   absl::StatusOr<AssignmentRecord> AssignRelease(
       std::string_view device_id, std::string_view model, std::string_view manifest_digest,
-      std::string_view rollout, const std::function<absl::StatusOr<v1::Signed>(uint64_t release)>& sign);
+      std::string_view rollout, const std::function<absl::StatusOr<v1::Signed>(uint64_t release)>& sign,
+      const std::vector<std::string>& step_down = {});
   absl::StatusOr<std::vector<AssignmentRecord>> ListAssignments(std::string_view device_id);  // by model
-  // May this device fetch that artifact: is it assigned to it, for any model.
+  // May this device fetch that artifact: is it assigned to it, for any model, or may it step down to it.
   absl::StatusOr<bool> IsAssigned(std::string_view device_id, std::string_view manifest_digest);
 
   // ---- rollouts (rollouts.cc). A head is a rollout without its devices.

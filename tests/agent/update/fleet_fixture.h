@@ -14,6 +14,7 @@
 #include "common/trust/statement.h"
 #include "pipeline/artifact/manifest.h"
 #include "tests/support/noise.h"
+#include "tests/support/temp_dir.h"
 
 namespace quantfleet::agent {
 
@@ -22,7 +23,9 @@ inline constexpr char kModel[] = "demo";
 
 class FakeBlobs final : public BlobSource {
  public:
-  absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding, uint64_t stored_size) override {
+  absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding, uint64_t stored_size, const Pull& pull) override {
+    for (uint64_t done = 0; pull.pay && done < stored_size; done += pull.most)
+      QF_RETURN_IF_ERROR(pull.pay(std::min(pull.most, stored_size - done)));
     ++fetches[digest];
     if (on_fetch) on_fetch();
     if (cut_after == 0) return Unavailable("connection reset");
@@ -59,6 +62,7 @@ class FakeHost final : public ModelHost {
     if (!content.ok()) return content.status();
     if (sick.contains(*content)) return Internal("the model says nothing");
     golden_asked = gate.golden.size();
+    if (const auto found = sick_with.find(*content); found != sick_with.end()) return found->second;
     QF_RETURN_IF_ERROR(gate.Check(health));
     if (installed.runtime && sick_runtimes.contains(installed.runtime->command())) return Internal("it ended");
     if (on_start) QF_RETURN_IF_ERROR(on_start());
@@ -67,11 +71,19 @@ class FakeHost final : public ModelHost {
     return health;
   }
   void Stop(const std::string& model) override { running.erase(model); }
+  absl::Status StillHealthy(const std::string&, const HealthGate& gate, std::stop_token) const override {
+    ++looks;
+    QF_RETURN_IF_ERROR(gate.CheckMemory(health.memory_available_bytes));
+    return still_healthy;
+  }
   absl::Status Condition(const std::string&) const override { return condition; }
   std::string endpoint() const override { return "127.0.0.1:4242"; }
 
   Health health{.tokens_per_second = 12.5};    // what it sees of every model
   std::set<std::string> sick;                  // contents that never become healthy
+  std::map<std::string, absl::Status> sick_with;  // and why
+  absl::Status still_healthy;
+  mutable int looks = 0;  // at what soaks
   std::map<std::string, std::string> running;  // model -> content of its first file
   std::map<std::string, std::string> runtimes;  // model -> command; "": the agent's own engine
   std::set<std::string> allowed, sick_runtimes;
@@ -184,6 +196,8 @@ class FleetFixture : public ::testing::Test {
     return {.files = files,
             .random = random_,
             .sleeper = sleeper_,
+            .clock = clock_,
+            .budget = budget_,
             .blobs = blobs_,
             .host = host_,
             .get_artifact = [this](const auto& request) { return GetArtifact(request); },
@@ -196,6 +210,9 @@ class FleetFixture : public ::testing::Test {
   FakeBlobs blobs_;
   FakeHost host_;
   FakeSleeper sleeper_;
+  ManualClock clock_;
+  testing::TempDir budget_dir_;
+  DataBudget budget_{RealFileSystem(), budget_dir_ / "pulled.json", clock_};
   std::map<Digest, FakeArtifact> artifacts_;
   std::optional<v1::GoldenPrompt> golden_;  // of every artifact
   std::function<void(v1::DeviceArtifact*)> spoil_artifact;

@@ -52,11 +52,21 @@ max_kl = 0.05
 min_golden_agreement = 1
 min_tokens_per_second = 4.5
 min_memory_available_mib = 64
+soak_seconds = 90
+[network]
+max_kib_per_second = 128
+budget_mib = 500
 )");
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(spec->health.min_golden_agreement(), 1);
   EXPECT_EQ(spec->health.min_tokens_per_second(), 4.5);
   EXPECT_EQ(spec->health.min_memory_available_bytes(), 64u << 20);
+  EXPECT_EQ(spec->health.soak_seconds(), 90u);
+  EXPECT_EQ(spec->network.max_bytes_per_second(), 128u << 10);
+  EXPECT_EQ(spec->network.budget_bytes(), 500u << 20);
+  EXPECT_EQ(spec->network.budget_days(), 30u);
+  EXPECT_EQ(plain->network.ByteSizeLong(), 0u);
+  EXPECT_TRUE(plain->step_down);
 
   EXPECT_THAT(WhyNotGoodEnough(spec->quality, nullptr).value_or(""), HasSubstr("not measured"));
   v1::EvaluationStatement good;

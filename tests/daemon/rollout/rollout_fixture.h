@@ -32,6 +32,7 @@ class RolloutFixture : public FleetFixture {
     record.artifact.set_format("gguf");
     record.artifact.set_recipe(recipe);
     record.artifact.set_stored_bytes(1000);
+    record.artifact.set_size_bytes(memory_mib << 20);
     EXPECT_OK(store_->PutArtifact(record));
     return record.artifact.name();
   }

@@ -1,0 +1,30 @@
+// What this device pulled, by day, so that a budget holds over restarts and releases. Durable before the bytes are asked for:
+// whatever stops the agent, it never counts too little. Used by one thread.
+#pragma once
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "quantfleet/v1/trust.pb.h"
+
+namespace quantfleet::agent {
+
+class DataBudget {
+ public:
+  // `file`: where it is kept. `clock`: the daemon's time; days are those of UTC.
+  DataBudget(FileSystem& files, fs::path file, const Clock& clock)
+      : files_(files), file_(std::move(file)), clock_(clock) {}
+
+  // Bytes that are left of the policy's budget, which it has; none when the record is damaged.
+  uint64_t Left(const v1::NetworkPolicy& policy) const;
+  absl::Status Spend(uint64_t bytes);
+
+ private:
+  int64_t Today() const;
+
+  FileSystem& files_;
+  const fs::path file_;
+  const Clock& clock_;
+};
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,227 @@
+// What becomes of an activation that proves too large, too slow, or sick while it soaks.
+#include <gmock/gmock.h>
+
+#include "tests/agent/update/updater_fixture.h"
+
+namespace quantfleet::agent {
+namespace {
+
+using ::testing::HasSubstr;
+
+class StepDownTest : public UpdaterTest {
+ protected:
+  StepDownTest() {
+    host_.sick_with[large_.content] = ResourceExhausted("it leaves 1 MiB of memory");
+    host_.sick_with[middle_.content] = DeadlineExceeded("it makes 0.5 tokens/s");
+  }
+  Assignment Stepping(uint64_t release) const {
+    Assignment assignment = To(release, large_);
+    assignment.step_down = {middle_.digest, small_.digest};
+    return assignment;
+  }
+
+  FakeArtifact large_ = MakeArtifact({1, 2, 3, 4, 5, 6}), middle_ = MakeArtifact({7, 8, 9}), small_ = MakeArtifact({10, 11});
+};
+
+TEST_F(StepDownTest, GoesOnWithTheNextSmallerOneAndSaysSo) {
+  auto life = Begin();
+  const v1::ModelStatus status = Apply(*life, Stepping(1));
+  ExpectHealthy(status, small_, 1);
+  EXPECT_EQ(status.assigned_manifest(), large_.digest.raw());
+  ASSERT_EQ(status.stepped_down_size(), 2);
+  EXPECT_EQ(status.stepped_down(0).manifest(), large_.digest.raw());
+  EXPECT_EQ(status.stepped_down(0).reason(), kOutOfMemory);
+  EXPECT_THAT(status.stepped_down(0).detail(), HasSubstr("1 MiB"));
+  EXPECT_EQ(status.stepped_down(1).manifest(), middle_.digest.raw());
+  EXPECT_EQ(status.stepped_down(1).reason(), kTooSlow);
+
+  // It is what the release has come to, also after a restart, and the same statement again changes nothing.
+  life = Reboot();
+  EXPECT_EQ(life->updater.status().phase(), v1::ModelStatus::HEALTHY);
+  const int starts = host_.starts;
+  const v1::ModelStatus again = Apply(*life, Stepping(1));
+  ExpectHealthy(again, small_, 1);
+  EXPECT_EQ(again.stepped_down_size(), 2);
+  EXPECT_EQ(host_.starts, starts);
+}
+
+TEST_F(StepDownTest, TheVersionBeforeAnswersMeanwhile) {
+  auto life = Begin();
+  Apply(*life, To(1, v1_));
+  std::vector<std::string> while_pulling;
+  blobs_.on_fetch = [&] { while_pulling.push_back(host_.running[kModel]); };
+  ExpectHealthy(Apply(*life, Stepping(2)), small_, 2);
+  EXPECT_THAT(while_pulling, ::testing::Each(v1_.content));
+}
+
+TEST_F(StepDownTest, WithNothingSmallerItFails) {
+  auto life = Begin();
+  Assignment assignment = To(1, large_);
+  assignment.step_down = {middle_.digest};
+  const v1::ModelStatus status = Apply(*life, assignment);
+  ExpectFailed(status, kTooSlow);
+  EXPECT_EQ(status.stepped_down_size(), 1);
+}
+
+TEST_F(StepDownTest, WhatRanBeforeStaysWhateverComesOfIt) {
+  host_.sick_with.erase(middle_.content);
+  auto life = Begin();
+  Apply(*life, To(1, middle_));
+  // The new limits are too much for all of them, also for the one that runs.
+  host_.sick_with[middle_.content] = DeadlineExceeded("it makes 0.5 tokens/s");
+  host_.sick_with[small_.content] = DeadlineExceeded("it makes 0.7 tokens/s");
+  const v1::ModelStatus status = Apply(*life, Stepping(2));
+  ExpectFailed(status, kTooSlow);
+  EXPECT_EQ(status.stepped_down_size(), 2);
+  EXPECT_EQ(status.active_manifest(), middle_.digest.raw());
+  EXPECT_EQ(host_.running[kModel], middle_.content);
+  // Nor does it matter that the release names nothing else.
+  Assignment same = To(3, middle_);
+  same.health.set_min_tokens_per_second(1);
+  ExpectFailed(Apply(*life, same), kTooSlow);
+  EXPECT_EQ(host_.running[kModel], middle_.content);
+  host_.sick_with.clear();
+  life = Reboot();
+  ASSERT_TRUE(life->updater.Run({}));
+  ExpectFailed(life->updater.status(), kTooSlow);
+  EXPECT_EQ(host_.running[kModel], middle_.content);
+}
+
+TEST_F(StepDownTest, DamageIsNoReasonToStepDown) {
+  host_.sick_with[large_.content] = DataLoss("of the golden answers' tokens it gives 3 %");
+  auto life = Begin();
+  const v1::ModelStatus status = Apply(*life, Stepping(1));
+  ExpectFailed(status, kHealthFailed);
+  EXPECT_EQ(status.stepped_down_size(), 0);
+}
+
+TEST_F(StepDownTest, PowerCutAtAnyChangeEndsWithTheSmallOne) {
+  int cuts = 0;
+  for (bool done = false; !done; ++cuts) {
+    testing::TempDir dir;
+    const fs::path folder = dir / "m";
+    const auto live = [&](FileSystem& files) {
+      host_.running.clear();
+      return std::make_unique<Life>(Environment(files), folder);
+    };
+    Apply(*live(files_), To(1, v1_));
+
+    testing::DyingFileSystem dying(cuts);
+    std::stop_source stop;
+    sleeper_.on_sleep = [&] { stop.request_stop(); };
+    {
+      auto life = live(dying);
+      life->updater.Accept(Stepping(2));
+      life->updater.Run(stop.get_token());
+    }
+    done = !dying.dead();
+
+    sleeper_.on_sleep = nullptr;
+    auto life = live(files_);
+    ExpectHealthy(Apply(*life, Stepping(2)), small_, 2);
+    ASSERT_FALSE(HasFailure()) << "after a cut at change " << cuts;
+  }
+  EXPECT_GT(cuts, 40);
+}
+
+TEST_F(StepDownTest, AProcessThatDoesNotLiveToEndItsActivationWasTooLarge) {
+  host_.sick_with.clear();
+  auto life = Begin();
+  for (int i = 0; i < 5; ++i) {
+    host_.on_start = []() -> absl::Status { throw std::runtime_error("killed"); };
+    life->updater.Accept(Stepping(1));
+    EXPECT_THROW(life->updater.Run({}), std::runtime_error);
+    host_.on_start = nullptr;
+    life = Reboot();
+  }
+  const v1::ModelStatus status = Apply(*life, Stepping(1));
+  ExpectHealthy(status, middle_, 1);
+  ASSERT_EQ(status.stepped_down_size(), 1);
+  EXPECT_EQ(status.stepped_down(0).reason(), kOutOfMemory);
+  EXPECT_THAT(status.stepped_down(0).detail(), HasSubstr("ended 5 times"));
+}
+
+class SoakTest : public UpdaterTest {
+ protected:
+  Assignment Soaking(uint64_t release, const FakeArtifact& artifact, uint32_t seconds = 60) {
+    Assignment assignment = To(release, artifact);
+    assignment.health.set_soak_seconds(seconds);
+    return assignment;
+  }
+  Duration Slept() const {
+    Duration all{0};
+    for (const Duration time : sleeper_.slept) all += time;
+    return all;
+  }
+};
+
+TEST_F(SoakTest, CountsOnlyOnceItsTimeIsOver) {
+  auto life = Begin();
+  sleeper_.on_sleep = [&] {
+    EXPECT_EQ(life->updater.status().phase(), v1::ModelStatus::SOAKING);
+    EXPECT_EQ(life->updater.status().active_manifest(), v1_.digest.raw());
+  };
+  ExpectHealthy(Apply(*life, Soaking(1, v1_)), v1_, 1);
+  EXPECT_EQ(Slept(), std::chrono::seconds(60));
+  EXPECT_EQ(host_.looks, 12);
+}
+
+TEST_F(SoakTest, WhatBecomesSickMeanwhileGoesBackWithinSeconds) {
+  auto life = Begin();
+  Apply(*life, To(1, v1_));
+  sleeper_.slept.clear();
+  sleeper_.on_sleep = [&] {
+    if (sleeper_.slept.size() == 3) host_.still_healthy = Internal("asked for a word it answers 500");
+  };
+  const v1::ModelStatus status = Apply(*life, Soaking(2, v2_));
+  ExpectFailed(status, kHealthFailed);
+  EXPECT_THAT(status.detail(), HasSubstr("while it soaked: asked for a word it answers 500"));
+  EXPECT_EQ(host_.running[kModel], v1_.content);
+  EXPECT_LE(Slept(), std::chrono::seconds(15));
+}
+
+TEST_F(SoakTest, AnInterruptionGoesOnAndARestartBeginsAgain) {
+  auto life = Begin();
+  std::stop_source stop;
+  sleeper_.on_sleep = [&] {
+    if (sleeper_.slept.size() == 4) stop.request_stop();
+  };
+  life->updater.Accept(Soaking(1, v1_));
+  EXPECT_FALSE(life->updater.Run(stop.get_token()));
+  EXPECT_EQ(host_.starts, 1);
+  sleeper_.slept.clear();
+  sleeper_.on_sleep = nullptr;
+  ASSERT_TRUE(life->updater.Run({}));
+  EXPECT_EQ(host_.starts, 1) << "it was proven and goes on";
+  EXPECT_EQ(Slept(), std::chrono::seconds(45));
+
+  sleeper_.slept.clear();
+  std::stop_source other;
+  sleeper_.on_sleep = [&] {
+    if (sleeper_.slept.size() == 4) other.request_stop();
+  };
+  life->updater.Accept(Soaking(2, v2_));
+  EXPECT_FALSE(life->updater.Run(other.get_token()));
+  sleeper_.on_sleep = nullptr;
+  life = Reboot();
+  sleeper_.slept.clear();
+  ExpectHealthy(Apply(*life, Soaking(2, v2_)), v2_, 2);
+  EXPECT_EQ(Slept(), std::chrono::seconds(60));
+}
+
+TEST_F(SoakTest, MemoryThatShrinksMeanwhileStepsDown) {
+  FakeArtifact small = MakeArtifact({50});
+  auto life = Begin();
+  Assignment assignment = Soaking(1, v1_);
+  assignment.health.set_min_memory_available_bytes(100);
+  assignment.step_down = {small.digest};
+  host_.health.memory_available_bytes = 200;
+  sleeper_.on_sleep = [&] { host_.health.memory_available_bytes = life->updater.status().stepped_down_size() ? 200 : 50; };
+  blobs_.on_fetch = [&] { host_.health.memory_available_bytes = 200; };
+  const v1::ModelStatus status = Apply(*life, assignment);
+  ExpectHealthy(status, small, 1);
+  EXPECT_EQ(status.stepped_down(0).reason(), kOutOfMemory);
+}
+
+}  // namespace
+}  // namespace quantfleet::agent

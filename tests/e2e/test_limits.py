@@ -1,0 +1,126 @@
+"""What a class asks of a device, with real processes: a smaller precision where the larger one is too slow, a time to prove
+itself, and what a download may take."""
+import sys
+import time
+import unittest
+
+from harness import DEMO, IOT, EndToEnd, wait_for
+
+# A runtime that is slow with large files. It tells how fast it is as any server does: by tokens and time.
+SERVER = """#!{python}
+import http.server, json, os, sys, time
+class Answers(http.server.BaseHTTPRequestHandler):
+    def say(self, what):
+        body = json.dumps(what).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self):
+        self.say({{"status": "ok"}})
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        time.sleep(4 if os.path.getsize(sys.argv[1]) > 5_000_000 else 0)
+        self.say({{"choices": [{{"index": 0, "text": "once"}}], "usage": {{"completion_tokens": asked["max_tokens"]}}}})
+    def log_message(self, *args):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Answers).serve_forever()
+"""
+
+CLASS = """
+name = "limited"
+format = "gguf"
+recipe = "{recipe}"
+priority = 99
+{rest}
+"""
+
+
+class Limits(EndToEnd):
+    def fleet(self, *recipes, start=True, **agent):
+        self.d = self.daemon().start()
+        self.d.cli("model", "import", "m", DEMO)
+        for recipe in recipes:
+            self.apply(recipe)
+            job = self.d.cli_json("job", "submit", "m", "--class", "limited")
+            self.assertEqual(self.wait_job(self.d, job["name"])["state"], "SUCCEEDED")
+        self.a = self.agent("device", IOT)
+        self.a.enroll(self.d, self.d.token())
+        self.a.facts += agent.get("options", [])
+        self.a.start()
+
+    def apply(self, recipe, rest=""):
+        path = self.dir / "limited.toml"
+        path.write_text(CLASS.format(recipe=recipe, rest=rest))
+        self.d.cli("class", "apply", path)
+
+    def device(self):
+        return self.d.cli_json("device", "show", self.a.device_id)
+
+    def row(self, rollout):
+        return self.d.cli_json("rollout", "status", rollout)["devices"][0]
+
+    def sizes(self):
+        return {a["recipe"]: int(a["stored_bytes"]) for a in self.d.cli_json("artifact", "list")["artifacts"]}
+
+    def test_a_device_steps_down_by_itself_and_the_next_rollout_knows(self):
+        server = self.dir / "server"
+        server.write_text(SERVER.format(python=sys.executable))
+        server.chmod(0o755)
+        self.fleet("q4_0", "f16", options=["--allow-runtime", f"slow-server={server}"])
+        self.apply("f16", '[runtime]\ncommand = "slow-server"\nargs = ["{model}", "{port}"]\n'
+                          '[health]\nmin_tokens_per_second = 6')
+        wait_for("the class", lambda: self.device()["device_class"] == "limited")
+        rollout = self.d.cli_json("rollout", "create", "m")["name"]
+        status = self.wait_phase(self.d, self.a.device_id, "m", "HEALTHY")
+        self.assertEqual([step["reason"] for step in status["stepped_down"]], ["too_slow"])
+        artifacts = {a["recipe"]: a for a in self.d.cli_json("artifact", "list")["artifacts"]}
+        self.assertEqual(status["active_manifest"], artifacts["q4_0"]["manifest_digest"])
+        self.assertEqual(status["assigned_manifest"], artifacts["f16"]["manifest_digest"])
+        row = self.row(rollout)
+        self.assertEqual((row["state"], row["code"]), ("HEALTHY", "TOO_SLOW"))
+        self.assertIn("the class wants 6.00", row["reason"])
+        self.assertEqual(self.device()["outgrown"][0]["recipe"], "f16")
+        self.assertIn("m from gguf:f16 (too_slow", self.d.cli("device", "show", self.a.device_id).stdout)
+
+        # The next rollout gives it the smaller one at once, until an operator says otherwise.
+        again = self.d.cli_json("rollout", "create", "m", "--dry-run")["devices"][0]
+        self.assertEqual(again["artifact"], artifacts["q4_0"]["name"])
+        self.d.cli("device", "step-up", self.a.device_id)
+        again = self.d.cli_json("rollout", "create", "m", "--dry-run")["devices"][0]
+        self.assertEqual(again["artifact"], artifacts["f16"]["name"])
+
+    def test_a_download_beyond_its_budget_waits_and_one_within_keeps_its_rate(self):
+        self.fleet("q4_0")
+        self.apply("q4_0", "[network]\nbudget_mib = 1\nmax_kib_per_second = 1024\n[health]\nsoak_seconds = 2")
+        wait_for("the class", lambda: self.device()["device_class"] == "limited")
+        size = self.sizes()["q4_0"]
+        self.assertGreater(size, 1 << 20)
+        rollout = self.d.cli_json("rollout", "create", "m")["name"]
+        waiting = self.wait_phase(self.d, self.a.device_id, "m", "AWAITING_APPROVAL")
+        self.assertEqual((waiting["reason"], waiting["bytes_pulled"]), ("over_budget", "0"))
+        self.assertEqual(self.row(rollout)["code"], "OVER_BUDGET")
+        self.assertIn("OVER_BUDGET", self.d.cli("rollout", "status", rollout).stdout)
+
+        began = time.monotonic()
+        self.d.cli("rollout", "allow-download", rollout)
+        phases = set()
+
+        def healthy():
+            for status in self.device().get("models", []):
+                phases.add(status["phase"])
+                if status["phase"] == "HEALTHY":
+                    return status
+            return None
+        status = wait_for("the model", healthy)
+        self.assertIn("SOAKING", phases)
+        self.assertEqual(int(status["bytes_pulled"]), size)
+        # The first piece comes at once, the others at their time.
+        self.assertGreater(time.monotonic() - began, (size - (256 << 10)) / (1 << 20) + 2)
+        self.assertEqual(self.d.cli_json("rollout", "status", rollout)["state"], "COMPLETED")
+        # A rollout of what is here already pulls nothing.
+        self.d.cli("rollout", "create", "m", "--watch")
+
+
+if __name__ == "__main__":
+    unittest.main()
