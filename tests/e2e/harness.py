@@ -264,4 +264,7 @@ class EndToEnd(unittest.TestCase):
             if status["phase"] == phase:
                 return status
             return None
-        return wait_for(f"{device_id} to be {phase} with {model}", reached, seconds)
+        try:
+            return wait_for(f"{device_id} to be {phase} with {model}", reached, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {self.model_status(daemon, device_id, model)}") from error

@@ -1,9 +1,11 @@
 """External runtimes: a device class names a program, the device allows it, the agent runs it and passes requests on. Here
 ONNX Runtime serves an ONNX artifact, and llama.cpp a GGUF."""
+import hashlib
 import json
 import os
 import signal
 import socket
+import sys
 import unittest
 import urllib.request
 from pathlib import Path
@@ -35,6 +37,32 @@ def alive(pid):
         return False
 
 
+# Serves a folder if it is whole: each file of it is named with its digest, as it was made.
+FOLDER_SERVER = """#!{python}
+import hashlib, http.server, json, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+made = json.loads(pathlib.Path({listing!r}).read_text())
+here = {{str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}}
+if here != made:
+    sys.exit("another folder than was made: " + json.dumps(sorted(set(here.items()) ^ set(made.items()))))
+class Answers(http.server.BaseHTTPRequestHandler):
+    def say(self, what):
+        body = json.dumps(what).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self):
+        self.say({{"status": "ok"}})
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.say({{"choices": [{{"index": 0, "text": sys.argv[1]}}], "usage": {{"completion_tokens": 1}}}})
+    def log_message(self, *args):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2].split("=")[1])), Answers).serve_forever()
+"""
+
+
 class External(EndToEnd):
     """One daemon with the class `served`, and a device that allows its program."""
 
@@ -42,17 +70,20 @@ class External(EndToEnd):
         self.program = self.dir / "server"
         self.program.write_text(f'#!/bin/sh\nexec "{NODE}" "{JUDGES / script}" "$@"\n')
         self.program.chmod(0o755)
+        self.begin(**words)
+        if allow:
+            self.allow()
+        else:
+            self.a.facts += ["--fact", "runtimes=server"]  # it says so, and does not
+            self.a.start()
+
+    def begin(self, **words):
         self.d = self.daemon().start()
         self.d.cli("model", "import", "m", DEMO)
         self.apply(**words)
         self.job()
         self.a = self.agent("device", AI_PC)
         self.a.enroll(self.d, self.d.token())
-        if allow:
-            self.allow()
-        else:
-            self.a.facts += ["--fact", "runtimes=server"]  # it says so, and does not
-            self.a.start()
 
     def apply(self, format, recipe, what, where="--port={port}", extra="--pace=0", timeout=60):
         path = self.dir / "served.toml"
@@ -110,6 +141,30 @@ class External(EndToEnd):
             while got.count(b"data: ") < 3:
                 got += client.recv(4096)
         wait_for("the end of the answer", lambda: "the client left after" in self.log())
+
+    def test_folders_of_every_format_are_installed_as_they_were_made(self):
+        for format, recipe, file in (("openvino", "int4", "openvino_model.xml"), ("mlx", "int4", "model.safetensors")):
+            with self.subTest(format):
+                out = self.dir / f"made-{format}"
+                run("quantfleet", "quantize", DEMO, "--target", f"{format}:{recipe}", "--out", out)
+                folder = out / f"{format}-{recipe}"
+                listing = self.dir / f"{format}.json"
+                listing.write_text(json.dumps({str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+                                               for p in folder.rglob("*")
+                                               if p.is_file() and p.name != "manifest.pb"}))  # that is beside the files
+                self.program = self.dir / "server"
+                self.program.write_text(FOLDER_SERVER.format(python=sys.executable, listing=str(listing)))
+                self.program.chmod(0o755)
+                if format == "openvino":
+                    self.begin(format=format, recipe=recipe, what="folder")
+                    self.allow()
+                else:
+                    self.apply(format=format, recipe=recipe, what="folder")
+                    self.job()
+                self.roll_out()
+                self.status("HEALTHY", release=1 if format == "openvino" else 2)
+                installed = Path(self.ask(prompt="where?")[1]["choices"][0]["text"])
+                self.assertTrue((installed / file).exists())
 
     @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
     def test_onnx_runtime_serves_onnx(self):
