@@ -8,6 +8,7 @@
 #include "agent/identity/session.h"
 #include "agent/platform/hardware.h"
 #include "agent/platform/state_lock.h"
+#include "agent/runtime/kernel_benchmark.h"
 #include "agent/serve/listen_address.h"
 #include "agent/status_file.h"
 #include "agent/update/worker.h"
@@ -143,7 +144,7 @@ class Agent {
     request.set_agent_version(QUANTFLEET_VERSION);
     for (v1::ModelStatus& status : worker_.statuses()) *request.add_models() = std::move(status);
     if (!facts_sent_ || world_.clock.Monotonic() - *facts_sent_ >= kFactsEvery) {
-      *request.mutable_facts() = FindFacts(world_.files, *hardware_, options_.state);
+      *request.mutable_facts() = FindFacts(world_.files, *hardware_, [] { return MeasureKernel(); }, options_.state);
       for (const auto& [name, program] : options_.runtimes) request.mutable_facts()->add_runtimes(name);
       Override(options_.overrides, request.mutable_facts());
     }

@@ -11,6 +11,7 @@
 #include "agent/platform/hardware.h"
 #include "agent/platform/state_lock.h"
 #include "agent/run_until_signal.h"
+#include "agent/runtime/kernel_benchmark.h"
 #include "agent/status_file.h"
 
 namespace quantfleet::agent {
@@ -67,7 +68,7 @@ absl::Status Enroll(const EnrollOptions& options) {
   QF_RETURN_IF_ERROR(files.CreateDirectories(state));
   QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(state));
   QF_ASSIGN_OR_RETURN(const v1::HardwareFacts overrides, ReadOverrides(state, options.facts));
-  v1::HardwareFacts facts = FindFacts(files, *MakeHardware(files), state);
+  v1::HardwareFacts facts = FindFacts(files, *MakeHardware(files), [] { return MeasureKernel(); }, state);
   Override(overrides, &facts);
   QF_RETURN_IF_ERROR(SaveOverrides(files, state, overrides));
 

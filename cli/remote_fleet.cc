@@ -162,10 +162,15 @@ void PrintDevice(const v1::Device& device, Time now) {
        {"memory", fmt::format("{}, {} available", HumanBytes(facts.memory_total_bytes()),
                               HumanBytes(facts.memory_available_bytes()))},
        {"bandwidth", facts.memory_bandwidth_gbps() > 0 ? fmt::format("{:.1f} GB/s", facts.memory_bandwidth_gbps()) : ""},
+       {"kernels", facts.kernel_gops() > 0 ? fmt::format("{:.1f} G multiply-adds/s per core", facts.kernel_gops()) : ""},
+       {"power", facts.battery_percent() > 0 ? fmt::format("{}, battery at {} %", facts.power(), facts.battery_percent())
+                                             : facts.power()},
+       {"link", facts.link_mbps() > 0 ? fmt::format("{}, {} Mbit/s", facts.link(), facts.link_mbps()) : facts.link()},
        {"disk free", HumanBytes(facts.disk_free_bytes())},
        {"instructions", Join(facts.instruction_sets(), " ")},
        {"accelerators", Join(facts.accelerators(), " ")},
        {"runtimes", Join(facts.runtimes(), " ")},
+       {"installed", Join(facts.runtimes_found(), " ")},
        {"stepped down", OutgrownOf(device)}}));
   if (device.models_size() == 0) return;
   Table table({"MODEL", ">RELEASE", "PHASE", "ACTIVE", ">DONE", ">PULLED", ">TOKENS/S", "ENDPOINT", "REASON"});

@@ -1,4 +1,4 @@
-// Facts as operators override them, and the bandwidth's cache. The same on every platform.
+// Facts as operators override them, and the cache of what is measured. The same on every platform.
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/util/json_util.h>
@@ -43,19 +43,27 @@ fs::path OverridesPath(const fs::path& state) { return state / "facts.json"; }
 
 }  // namespace
 
-v1::HardwareFacts FindFacts(FileSystem& files, const Hardware& hardware, const fs::path& state) {
+v1::HardwareFacts FindFacts(FileSystem& files, const Hardware& hardware, const std::function<double()>& measure_kernel,
+                            const fs::path& state) {
   v1::HardwareFacts facts = hardware.Find(state);
-  const fs::path cache = state / "bandwidth.json";
-  if (auto record = ReadRecord(files, cache); record.ok()) {
-    if (auto known = ParseNumber<double>("bandwidth", Field(*record, "memory_bandwidth_gbps")); known.ok()) {
-      facts.set_memory_bandwidth_gbps(*known);
+  const fs::path cache = state / "measured.json";
+  if (const auto record = ReadRecord(files, cache); record.ok() && Field(*record, "cpu_model") == facts.cpu_model()) {
+    const auto bandwidth = ParseNumber<double>("bandwidth", Field(*record, "memory_bandwidth_gbps"));
+    const auto kernel = ParseNumber<double>("kernel", Field(*record, "kernel_gops"));
+    if (bandwidth.ok() && kernel.ok()) {
+      facts.set_memory_bandwidth_gbps(*bandwidth);
+      facts.set_kernel_gops(*kernel);
       return facts;
     }
   }
-  const double measured = hardware.MeasureBandwidth();
-  facts.set_memory_bandwidth_gbps(measured);
+  facts.set_memory_bandwidth_gbps(hardware.MeasureBandwidth());
+  facts.set_kernel_gops(measure_kernel());
   // A cache that cannot be written costs a tenth of a second next time, nothing else.
-  WriteRecord(files, cache, {{"memory_bandwidth_gbps", fmt::format("{:.2f}", measured)}}).IgnoreError();
+  WriteRecord(files, cache,
+              {{"cpu_model", facts.cpu_model()},
+               {"memory_bandwidth_gbps", fmt::format("{:.2f}", facts.memory_bandwidth_gbps())},
+               {"kernel_gops", fmt::format("{:.3f}", facts.kernel_gops())}})
+      .IgnoreError();
   return facts;
 }
 

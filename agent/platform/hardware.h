@@ -1,6 +1,7 @@
 // What this machine is: the facts that decide its device class, and how an operator overrides them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,7 +17,7 @@ namespace quantfleet::agent {
 class Hardware {
  public:
   virtual ~Hardware() = default;
-  // All but the bandwidth; disk_free_bytes is of the file system that holds `state`. What cannot be found
+  // All but what is measured; disk_free_bytes is of the file system that holds `state`. What cannot be found
   // stays unset.
   virtual v1::HardwareFacts Find(const fs::path& state) const = 0;
   // Gigabytes per second read from main memory by all cores together, measured in at most about 100 ms.
@@ -26,8 +27,10 @@ class Hardware {
 // `root`: where /proc, /sys and /dev are looked for.
 std::unique_ptr<Hardware> MakeHardware(FileSystem& files, fs::path root = "/");
 
-// Find, with the bandwidth from STATE/bandwidth.json, measured and kept there once.
-v1::HardwareFacts FindFacts(FileSystem& files, const Hardware& hardware, const fs::path& state);
+// Find, with what is measured: once, and kept in STATE/measured.json until the processor is another. `measure_kernel`: what
+// kernel_gops means.
+v1::HardwareFacts FindFacts(FileSystem& files, const Hardware& hardware, const std::function<double()>& measure_kernel,
+                            const fs::path& state);
 
 // Overrides: a HardwareFacts in which only what is to be replaced is set.
 absl::StatusOr<v1::HardwareFacts> ReadFactsFile(FileSystem& files, const fs::path& json);

@@ -86,6 +86,9 @@ class LinuxHardware final : public Hardware {
     facts.set_form(std::string(FindForm()));
     FindAccelerators(&facts);
     facts.add_runtimes("embedded");
+    FindPower(&facts);
+    FindLink(&facts);
+    FindRuntimes(&facts);
     return facts;
   }
 
@@ -163,6 +166,88 @@ class LinuxHardware final : public Hardware {
     look("sys/class/accel", "accel", "npu");
     if (fs::exists(root_ / "dev/nvidia0")) found.insert("gpu:nvidia");
     for (const std::string& accelerator : found) facts->add_accelerators(accelerator);
+  }
+
+  // Names in a folder, sorted; none where there is no such folder.
+  std::vector<std::string> NamesIn(const std::string& folder) const {
+    std::vector<std::string> names;
+    std::error_code error;
+    for (auto it = fs::directory_iterator(root_ / folder, error); !error && it != fs::directory_iterator(); it.increment(error))
+      names.push_back(it->path().filename().string());
+    std::ranges::sort(names);
+    return names;
+  }
+
+  void FindPower(v1::HardwareFacts* facts) const {
+    const std::string folder = "sys/class/power_supply";
+    for (const std::string& name : NamesIn(folder)) {
+      const auto read = [&](const char* file) { return Trimmed(ReadText(fmt::format("{}/{}/{}", folder, name, file))); };
+      // A mouse has a battery too.
+      if (read("scope") == "Device") continue;
+      const std::string type = read("type");
+      if (type == "Battery") {
+        uint32_t percent = 0;
+        if (std::istringstream(read("capacity")) >> percent) facts->set_battery_percent(std::min(percent, 100u));
+        if (facts->power().empty()) facts->set_power("battery");
+      } else if ((type == "Mains" || type == "USB") && read("online") == "1") {
+        facts->set_power("mains");
+      }
+    }
+    // No battery: whatever feeds it does not run out.
+    if (facts->power().empty() && facts->battery_percent() == 0) facts->set_power("mains");
+  }
+
+  // The interface of the default route with the smallest metric; /proc/net/route has addresses and flags in hex.
+  std::string DefaultInterface() const {
+    std::istringstream lines(ReadText("proc/net/route"));
+    std::string line, best;
+    uint64_t least = UINT64_MAX;
+    std::getline(lines, line);  // the heading
+    while (std::getline(lines, line)) {
+      std::istringstream words(line);
+      std::string interface, destination, gateway, flags;
+      uint64_t references = 0, use = 0, metric = 0;
+      if (!(words >> interface >> destination >> gateway >> flags >> references >> use >> metric)) continue;
+      if (destination == "00000000" && metric < least) best = interface, least = metric;
+    }
+    return best.find('/') == std::string::npos ? best : "";
+  }
+
+  void FindLink(v1::HardwareFacts* facts) const {
+    const std::string interface = DefaultInterface();
+    if (interface.empty()) return;
+    const std::string folder = "sys/class/net/" + interface;
+    if (fs::exists(root_ / folder / "wireless") || fs::exists(root_ / folder / "phy80211"))
+      facts->set_link("wifi");
+    else if (interface.starts_with("wwan") || interface.starts_with("ppp") || interface.starts_with("rmnet"))
+      facts->set_link("cellular");
+    else if (Trimmed(ReadText(folder + "/type")) == "1")  // ARPHRD_ETHER
+      facts->set_link("ethernet");
+    int64_t mbps = 0;  // -1 where the driver does not know
+    if (std::istringstream(ReadText(folder + "/speed")) >> mbps && mbps > 0 && mbps <= UINT32_MAX)
+      facts->set_link_mbps(static_cast<uint32_t>(mbps));
+  }
+
+  // What is installed where distributions and vendors put it. Whether it may be used is its owner's word (--allow-runtime).
+  void FindRuntimes(v1::HardwareFacts* facts) const {
+    struct Trace {
+      std::string_view runtime, prefix;  // of a file's name
+    };
+    static constexpr std::array kPrograms =
+        std::to_array<Trace>({{"llama-server", "llama-server"}, {"openvino", "ovms"}, {"mlx", "mlx_lm.server"}});
+    static constexpr std::array kLibraries =
+        std::to_array<Trace>({{"onnxruntime", "libonnxruntime.so"}, {"openvino", "libopenvino.so"}, {"mlx", "libmlx."}});
+    std::set<std::string> found;
+    const auto look = [&](const std::string& folder, const auto& traces) {
+      for (const std::string& name : NamesIn(folder))
+        for (const Trace& trace : traces)
+          if (name.starts_with(trace.prefix)) found.emplace(trace.runtime);
+    };
+    for (const char* folder : {"usr/local/bin", "usr/bin", "opt/homebrew/bin"}) look(folder, kPrograms);
+    for (const char* folder : {"usr/local/lib", "usr/lib", "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu",
+                               "opt/intel/openvino/runtime/lib/intel64", "opt/intel/openvino/runtime/lib/aarch64"})
+      look(folder, kLibraries);
+    for (const std::string& runtime : found) facts->add_runtimes_found(runtime);
   }
 
   FileSystem& files_;

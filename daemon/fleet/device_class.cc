@@ -95,6 +95,24 @@ std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFac
   if (!rules.any_accelerator.empty() &&
       std::ranges::none_of(rules.any_accelerator, [&](const std::string& a) { return HasAccelerator(facts, a); }))
     return fmt::format("needs accelerator {}", Join(rules.any_accelerator, " or "));
+  const auto has_runtime = [&](const std::string& runtime) {
+    return std::ranges::count(facts.runtimes(), runtime) + std::ranges::count(facts.runtimes_found(), runtime) > 0;
+  };
+  if (!rules.any_runtime.empty() && std::ranges::none_of(rules.any_runtime, has_runtime))
+    return fmt::format("needs runtime {}", Join(rules.any_runtime, " or "));
+  if (!rules.power.empty() && !OneOf(rules.power, facts.power()))
+    return fmt::format("needs power {}, has {}", Join(rules.power, " or "), Shown(facts.power()));
+  if (!rules.link.empty() && !OneOf(rules.link, facts.link()))
+    return fmt::format("needs link {}, has {}", Join(rules.link, " or "), Shown(facts.link()));
+  if (facts.cores() < rules.min_cores) return fmt::format("needs {} cores, has {}", rules.min_cores, facts.cores());
+  if (const uint64_t free_mib = facts.disk_free_bytes() >> 20; free_mib < rules.min_disk_free_mib)
+    return fmt::format("needs {} MiB free on disk, has {}", rules.min_disk_free_mib, free_mib);
+  if (facts.memory_bandwidth_gbps() < rules.min_memory_bandwidth_gbps)
+    return fmt::format("needs {} GB/s of memory bandwidth, has {:.2f}", rules.min_memory_bandwidth_gbps,
+                       facts.memory_bandwidth_gbps());
+  if (facts.kernel_gops() < rules.min_kernel_gops)
+    return fmt::format("needs kernels of {} billion multiply-adds a second and core, has {:.2f}", rules.min_kernel_gops,
+                       facts.kernel_gops());
   for (const auto& [key, value] : rules.labels) {
     const auto found = labels.find(key);
     if (found == labels.end()) return fmt::format("needs label {}={}", key, value);
@@ -138,7 +156,7 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   reader.Read("priority", spec.priority, -1'000'000, 1'000'000);
   reader.Read("memory_headroom", spec.memory_headroom, 1.0, 100.0);
   ClassRules& match = spec.match;
-  int64_t least = 0, most = 0;
+  int64_t least = 0, most = 0, cores = 0, disk = 0;
   reader.Read("match.arch", match.arch);
   reader.Read("match.form", match.form);
   reader.Read("match.min_memory_mib", least, 0, kMostMiB);
@@ -146,6 +164,13 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   reader.Read("match.any_instruction_set", match.any_instruction_set);
   reader.Read("match.all_instruction_sets", match.all_instruction_sets);
   reader.Read("match.any_accelerator", match.any_accelerator);
+  reader.Read("match.any_runtime", match.any_runtime);
+  reader.Read("match.power", match.power);
+  reader.Read("match.link", match.link);
+  reader.Read("match.min_cores", cores, 0, kMostWholeNumber);
+  reader.Read("match.min_disk_free_mib", disk, 0, kMostMiB);
+  reader.Read("match.min_memory_bandwidth_gbps", match.min_memory_bandwidth_gbps, 0.0, 1e6);
+  reader.Read("match.min_kernel_gops", match.min_kernel_gops, 0.0, 1e6);
   reader.Read("match.labels", match.labels);
   const auto read_limit = [&](std::string_view key, std::optional<double>& out, double highest) {
     double value = 0;
@@ -178,6 +203,8 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   if (spec.runtime) QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(*spec.runtime), "device class"));
   match.min_memory_mib = static_cast<uint64_t>(least);
   match.max_memory_mib = static_cast<uint64_t>(most);
+  match.min_cores = static_cast<uint64_t>(cores);
+  match.min_disk_free_mib = static_cast<uint64_t>(disk);
   if (most != 0 && most < least)
     return InvalidArgument("device class: match.max_memory_mib {} is below match.min_memory_mib {}", most, least);
   if (!ValidName(spec.name))

@@ -22,6 +22,10 @@ struct ClassRules {
   uint64_t min_memory_mib = 0, max_memory_mib = 0;  // of memory_total_bytes, both inclusive
   std::vector<std::string> any_instruction_set, all_instruction_sets;
   std::vector<std::string> any_accelerator;  // "gpu" fits "gpu:nvidia" too
+  std::vector<std::string> any_runtime;      // of those that are installed or allowed
+  std::vector<std::string> power, link;      // one of
+  uint64_t min_cores = 0, min_disk_free_mib = 0;
+  double min_memory_bandwidth_gbps = 0, min_kernel_gops = 0;
   Labels labels;                             // each must be there with this value
 };
 

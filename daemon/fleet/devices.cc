@@ -77,6 +77,11 @@ absl::Status CheckFacts(const v1::HardwareFacts& facts) {
   QF_RETURN_IF_ERROR(CheckWords("facts.instruction_sets", facts.instruction_sets()));
   QF_RETURN_IF_ERROR(CheckWords("facts.accelerators", facts.accelerators()));
   QF_RETURN_IF_ERROR(CheckWords("facts.runtimes", facts.runtimes()));
+  QF_RETURN_IF_ERROR(CheckText("facts.power", facts.power(), kMostText));
+  QF_RETURN_IF_ERROR(CheckText("facts.link", facts.link(), kMostText));
+  QF_RETURN_IF_ERROR(CheckWords("facts.runtimes_found", facts.runtimes_found()));
+  if (!std::isfinite(facts.kernel_gops()) || facts.kernel_gops() < 0)
+    return InvalidArgument("facts.kernel_gops must be a number of at least 0");
   if (!std::isfinite(facts.memory_bandwidth_gbps()) || facts.memory_bandwidth_gbps() < 0)
     return InvalidArgument("facts.memory_bandwidth_gbps must be a number of at least 0");
   return absl::OkStatus();

@@ -59,6 +59,50 @@ TEST_F(FactsTest, BoardInAContainer) {
   EXPECT_EQ(facts.memory_total_bytes(), 512u << 20);
 }
 
+TEST_F(FactsTest, PowerAndLink) {
+  EXPECT_EQ(Find().power(), "mains") << "a machine without a battery";
+  Put("sys/class/power_supply/BAT0/type", "Battery\n");
+  Put("sys/class/power_supply/BAT0/capacity", "57\n");
+  Put("sys/class/power_supply/AC/type", "Mains\n");
+  Put("sys/class/power_supply/AC/online", "0\n");
+  Put("sys/class/power_supply/hid-mouse/type", "Battery\n");
+  Put("sys/class/power_supply/hid-mouse/scope", "Device\n");
+  Put("sys/class/power_supply/hid-mouse/capacity", "3\n");
+  EXPECT_EQ(Find().power(), "battery");
+  EXPECT_EQ(Find().battery_percent(), 57u);
+  Put("sys/class/power_supply/AC/online", "1\n");
+  EXPECT_EQ(Find().power(), "mains");
+
+  EXPECT_EQ(Find().link(), "");
+  Put("proc/net/route",
+      "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
+      "wlan0\t00000000\t0100A8C0\t0003\t0\t0\t600\t00000000\n"
+      "eth0\t00000000\t0100A8C0\t0003\t0\t0\t100\t00000000\n"
+      "eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\n");
+  Put("sys/class/net/eth0/type", "1\n");
+  Put("sys/class/net/eth0/speed", "2500\n");
+  EXPECT_EQ(Find().link(), "ethernet");
+  EXPECT_EQ(Find().link_mbps(), 2500u);
+  Put("proc/net/route", "Iface\nwlan0\t00000000\t0100A8C0\t0003\t0\t0\t600\n");
+  Put("sys/class/net/wlan0/wireless/x", "");
+  Put("sys/class/net/wlan0/speed", "-1\n");
+  EXPECT_EQ(Find().link(), "wifi");
+  EXPECT_EQ(Find().link_mbps(), 0u);
+  Put("proc/net/route", "Iface\nwwan0\t00000000\t0100A8C0\t0003\t0\t0\t600\n../x\t00000000\t0\t0003\t0\t0\t1\n");
+  EXPECT_EQ(Find().link(), "") << "no name of an interface";
+  Put("proc/net/route", "Iface\nwwan0\t00000000\t0100A8C0\t0003\t0\t0\t600\n");
+  EXPECT_EQ(Find().link(), "cellular");
+}
+
+TEST_F(FactsTest, RuntimesThatAreInstalled) {
+  EXPECT_THAT(Find().runtimes_found(), ElementsAre());
+  Put("usr/bin/llama-server", "");
+  Put("usr/lib/x86_64-linux-gnu/libonnxruntime.so.1.21", "");
+  Put("opt/intel/openvino/runtime/lib/intel64/libopenvino.so.2530", "");
+  EXPECT_THAT(Find().runtimes_found(), ElementsAre("llama-server", "onnxruntime", "openvino"));
+  EXPECT_THAT(Find().runtimes(), ElementsAre("embedded")) << "its owner has not said so";
+}
+
 TEST_F(FactsTest, NothingToFindIsNoError) {
   Put("sys/fs/cgroup/memory.max", "max\n");
   EXPECT_EQ(Find().form(), "");
@@ -66,14 +110,20 @@ TEST_F(FactsTest, NothingToFindIsNoError) {
 
 TEST_F(FactsTest, ThisMachineHasCoresMemoryAndBandwidth) {
   const auto hardware = MakeHardware(RealFileSystem());
-  const v1::HardwareFacts facts = FindFacts(RealFileSystem(), *hardware, dir_.path());
+  const auto find = [&] { return FindFacts(RealFileSystem(), *hardware, [] { return 7.5; }, dir_.path()); };
+  const v1::HardwareFacts facts = find();
   EXPECT_GT(facts.cores(), 0u);
   EXPECT_GT(facts.memory_total_bytes(), 0u);
   EXPECT_GT(facts.memory_bandwidth_gbps(), 0.01);
-  // Measured once, kept.
-  ASSERT_TRUE(
-      WriteRecord(RealFileSystem(), dir_ / "bandwidth.json", {{"memory_bandwidth_gbps", "123.5"}}).ok());
-  EXPECT_DOUBLE_EQ(FindFacts(RealFileSystem(), *hardware, dir_.path()).memory_bandwidth_gbps(), 123.5);
+  EXPECT_EQ(facts.kernel_gops(), 7.5);
+  // Measured once, kept, and once more on another processor.
+  Record kept{{"cpu_model", facts.cpu_model()}, {"memory_bandwidth_gbps", "123.5"}, {"kernel_gops", "4"}};
+  ASSERT_TRUE(WriteRecord(RealFileSystem(), dir_ / "measured.json", kept).ok());
+  EXPECT_DOUBLE_EQ(find().memory_bandwidth_gbps(), 123.5);
+  EXPECT_DOUBLE_EQ(find().kernel_gops(), 4);
+  kept["cpu_model"] = "another";
+  ASSERT_TRUE(WriteRecord(RealFileSystem(), dir_ / "measured.json", kept).ok());
+  EXPECT_EQ(find().kernel_gops(), 7.5);
 }
 
 TEST_F(FactsTest, OverridesReplace) {

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <functional>
+
 #include <limits>
 
 #include "tests/support/status_matchers.h"
@@ -233,6 +235,45 @@ TEST(MatchClass, EachRuleCanRefuse) {
   EXPECT_THAT(reason(Machine("pc", 1), {{"site", "shop"}}), HasSubstr("needs label site=lab, has shop"));
 }
 
+TEST(MatchClass, MeasuredAndFoundFactsDecideToo) {
+  DeviceClassSpec spec;
+  spec.name = "c";
+  v1::HardwareFacts facts = Machine("pc", 1);
+  facts.set_cores(4);
+  facts.set_disk_free_bytes(uint64_t{10} << 30);
+  facts.set_memory_bandwidth_gbps(12.5);
+  facts.set_kernel_gops(20);
+  facts.set_power("battery");
+  facts.set_link("wifi");
+  facts.add_runtimes_found("llama-server");
+  const auto reason = [&](const std::function<void(ClassRules&)>& set) {
+    spec.match = {};
+    set(spec.match);
+    const ClassMatch match = MatchClass(facts, {}, {spec});
+    return match.name.empty() ? match.reason : "fits";
+  };
+  EXPECT_EQ(reason([](ClassRules& rules) {
+              rules.any_runtime = {"openvino", "llama-server"};
+              rules.power = {"battery"};
+              rules.link = {"ethernet", "wifi"};
+              rules.min_cores = 4;
+              rules.min_disk_free_mib = 10 << 10;
+              rules.min_memory_bandwidth_gbps = 12.5;
+              rules.min_kernel_gops = 20;
+            }),
+            "fits");
+  EXPECT_THAT(reason([](ClassRules& rules) { rules.any_runtime = {"openvino", "mlx"}; }),
+              HasSubstr("needs runtime openvino or mlx"));
+  EXPECT_THAT(reason([](ClassRules& rules) { rules.power = {"mains"}; }), HasSubstr("needs power mains, has battery"));
+  EXPECT_THAT(reason([](ClassRules& rules) { rules.link = {"ethernet"}; }), HasSubstr("needs link ethernet, has wifi"));
+  EXPECT_THAT(reason([](ClassRules& rules) { rules.min_cores = 5; }), HasSubstr("needs 5 cores, has 4"));
+  EXPECT_THAT(reason([](ClassRules& rules) { rules.min_disk_free_mib = 10241; }),
+              HasSubstr("needs 10241 MiB free on disk, has 10240"));
+  EXPECT_THAT(reason([](ClassRules& rules) { rules.min_memory_bandwidth_gbps = 13; }),
+              HasSubstr("needs 13 GB/s of memory bandwidth, has 12.50"));
+  EXPECT_THAT(reason([](ClassRules& rules) { rules.min_kernel_gops = 21; }), HasSubstr("needs kernels of 21 billion"));
+}
+
 TEST(ParseDeviceClass, ReadsEveryField) {
   const auto spec = ParseDeviceClass(R"(
 name = "lab"
@@ -249,6 +290,13 @@ max_memory_mib = 2
 any_instruction_set = ["x"]
 all_instruction_sets = ["y", "z"]
 any_accelerator = ["npu"]
+any_runtime = ["mlx"]
+power = ["mains"]
+link = ["ethernet"]
+min_cores = 3
+min_disk_free_mib = 4
+min_memory_bandwidth_gbps = 5.5
+min_kernel_gops = 6
 labels = { site = "lab" }
 )");
   ASSERT_TRUE(spec.ok()) << spec.status();
@@ -257,6 +305,13 @@ labels = { site = "lab" }
   EXPECT_EQ(spec->match.arch, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(spec->match.max_memory_mib, 2u);
   EXPECT_EQ(spec->match.all_instruction_sets.size(), 2u);
+  EXPECT_EQ(spec->match.any_runtime, std::vector<std::string>{"mlx"});
+  EXPECT_EQ(spec->match.power, std::vector<std::string>{"mains"});
+  EXPECT_EQ(spec->match.link, std::vector<std::string>{"ethernet"});
+  EXPECT_EQ(spec->match.min_cores, 3u);
+  EXPECT_EQ(spec->match.min_disk_free_mib, 4u);
+  EXPECT_EQ(spec->match.min_memory_bandwidth_gbps, 5.5);
+  EXPECT_EQ(spec->match.min_kernel_gops, 6);
   EXPECT_EQ(spec->match.labels.at("site"), "lab");
 }
 
