@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "daemon/maintenance.h"
 #include "daemon/server.h"
 
 namespace quantfleet::daemon {
@@ -43,6 +44,45 @@ void Define(CLI::App& app, Flags& flags) {
   app.add_option("--evaluation-text", flags.evaluation_text, "That text [a shipped one]")->check(CLI::ExistingFile);
   app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off [info]");
   app.add_flag("--version", flags.version, "Print the version and exit");
+}
+
+// `what` was done, or was not: as the exit code.
+int Tell(const absl::StatusOr<std::string>& what) {
+  if (what.ok())
+    fmt::print("{}\n", *what);
+  else
+    fmt::print(stderr, "quantfleetd: {}\n", Message(what.status()));
+  return what.ok() ? 0 : kExitStart;
+}
+
+// Commands on a data folder; each writes its exit code.
+void DefineMaintenance(CLI::App& app, const Flags& flags, int& exit_code) {
+  app.require_subcommand(0, 1);
+  const auto data = [&flags] { return flags.data.empty() ? fs::path(Config().data) : fs::path(flags.data); };
+  CLI::App* backup = app.add_subcommand("backup", "Copy state and keys, also while the daemon runs");
+  auto folder = std::make_shared<std::string>();
+  backup->add_option("FOLDER", *folder, "A new folder")->required();
+  backup->callback([=, &exit_code] {
+    const absl::Status done = BackUp(RealFileSystem(), data(), *folder);
+    exit_code = Tell(done.ok() ? absl::StatusOr<std::string>(*folder + ": state and keys; blobs are made again by jobs") : done);
+  });
+  CLI::App* restore = app.add_subcommand("restore", "Make an empty data folder out of a backup");
+  restore->add_option("FOLDER", *folder, "Of `quantfleetd backup`")->required();
+  restore->callback([=, &exit_code] {
+    const absl::Status done = Restore(RealFileSystem(), *folder, data());
+    exit_code = Tell(done.ok() ? absl::StatusOr<std::string>(data().string() + ": restored; start the daemon on it") : done);
+  });
+  CLI::App* keys = app.add_subcommand("keys", "Change the signing keys of a daemon that does not run");
+  keys->require_subcommand(1);
+  keys->add_subcommand("rotate", "Add a new signing key; devices learn of it at their check-ins")->callback([=, &exit_code] {
+    exit_code = Tell(RotateSigningKey(RealFileSystem(), RealClock(), data()));
+  });
+  auto force = std::make_shared<bool>(false);
+  CLI::App* retire = keys->add_subcommand("retire", "Drop the old signing key, once the devices know the new one");
+  retire->add_flag("--force", *force, "Also where some do not: they have to enrol again");
+  retire->callback([=, &exit_code] {
+    exit_code = Tell(RetireSigningKeys(RealFileSystem(), RealClock(), data(), *force));
+  });
 }
 
 absl::StatusOr<Config> MakeConfig(const Flags& flags) {
@@ -111,12 +151,15 @@ int Main(int argc, char** argv) {
   CLI::App app("The central daemon of quantfleet: quantizes models for device classes and keeps a fleet running them.",
                "quantfleetd");
   Flags flags;
+  int maintained = -1;
   Define(app, flags);
+  DefineMaintenance(app, flags, maintained);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : kExitUsage;
   }
+  if (maintained >= 0) return maintained;
   if (flags.version) {
     fmt::print("quantfleetd {}\n", QUANTFLEET_VERSION);
     return 0;

@@ -4,6 +4,7 @@
 
 #include "agent/identity/enrolment.h"
 #include "common/trust/certificate.h"
+#include "common/trust/statement.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -152,9 +153,17 @@ absl::Status Session::Mend(const absl::Status& failure) {
   return renewed.ok() || renewed.code() == absl::StatusCode::kPermissionDenied ? renewed : failure;
 }
 
-absl::StatusOr<v1::CheckInResponse> Session::CheckIn(const v1::CheckInRequest& request) {
+// What is no successor of the root at hand changes nothing: the daemon says it again at each check-in.
+void Session::HearTrustRoot(const v1::Signed& statement, v1::TrustRoot& root) const {
+  v1::TrustRoot said;
+  if (!trust::Verify(statement, trust::kTrustRootType, root).ok() || !said.ParseFromString(statement.payload())) return;
+  if (said.ca_pem() == root.ca_pem() && said.version() > root.version() && said.keys_size() > 0) root = std::move(said);
+}
+
+absl::StatusOr<v1::CheckInResponse> Session::CheckIn(v1::CheckInRequest request) {
   for (bool again = false;; again = true) {
     QF_ASSIGN_OR_RETURN(const auto api, Ready());
+    request.set_trust_root_version(identity().trust_root.version());
     auto response = api->CheckIn(request);
     if (response.ok()) {
       std::lock_guard lock(mutex_);
@@ -162,8 +171,10 @@ absl::StatusOr<v1::CheckInResponse> Session::CheckIn(const v1::CheckInRequest& r
       DeviceIdentity now = identity_;
       if (!response->blob_endpoint().empty()) now.blob_endpoint = response->blob_endpoint();
       if (!response->device_class().empty()) now.device_class = response->device_class();
-      if (now.blob_endpoint != identity_.blob_endpoint || now.device_class != identity_.device_class) {
-        // A convenience for the next start; the daemon says it again at each check-in.
+      if (response->has_trust_root()) HearTrustRoot(response->trust_root(), now.trust_root);
+      if (now.blob_endpoint != identity_.blob_endpoint || now.device_class != identity_.device_class ||
+          now.trust_root.version() != identity_.trust_root.version()) {
+        // Should it not be kept: the daemon says it again at each check-in after the next start.
         store_.Save(now).IgnoreError();
         identity_ = std::move(now);
       }

@@ -22,8 +22,9 @@ class Session {
   // passed.
   Session(const IdentityStore& store, Connector connect, TrustedClock& clock, DeviceIdentity identity);
 
-  // UNAVAILABLE: later. PERMISSION_DENIED: this device is revoked. Learns the time and the blob endpoint.
-  absl::StatusOr<v1::CheckInResponse> CheckIn(const v1::CheckInRequest& request);
+  // UNAVAILABLE: later. PERMISSION_DENIED: this device is revoked. Learns the time, the blob endpoint, and a newer trust root
+  // that a key of the one at hand has signed.
+  absl::StatusOr<v1::CheckInResponse> CheckIn(v1::CheckInRequest request);
   absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest& request);
 
   DeviceIdentity identity() const;
@@ -52,6 +53,7 @@ class Session {
   absl::Status AdoptGranted(const v1::Identity& granted);
   absl::Status ReadLifetime();
   void Hear(int64_t server_time_ms);
+  void HearTrustRoot(const v1::Signed& statement, v1::TrustRoot& root) const;
   net::ServerTrust Trust() const;
 
   // Connects and remembers the line, so that Stop can end it.

@@ -25,10 +25,18 @@ v1::Signed Sign(const SigningKey& key, std::string_view payload_type, std::strin
   v1::Signed statement;
   statement.set_payload_type(std::string(payload_type));
   statement.set_payload(std::string(payload));
-  v1::Signature& signature = *statement.add_signatures();
-  signature.set_key_id(key.key_id());
-  signature.set_value(key.Sign(AsBytes(SignedBytes(payload_type, payload))));
+  AddSignature(key, statement);
   return statement;
+}
+
+bool AddSignature(const SigningKey& key, v1::Signed& statement) {
+  const std::string id = key.key_id();
+  for (const v1::Signature& signature : statement.signatures())
+    if (signature.key_id() == id) return false;
+  v1::Signature& signature = *statement.add_signatures();
+  signature.set_key_id(id);
+  signature.set_value(key.Sign(AsBytes(SignedBytes(statement.payload_type(), statement.payload()))));
+  return true;
 }
 
 absl::Status Verify(const v1::Signed& statement, std::string_view payload_type, const v1::TrustRoot& root) {

@@ -13,7 +13,12 @@ inline constexpr std::string_view kAssignmentType = "quantfleet.v1.Assignment";
 inline constexpr std::string_view kArtifactStatementType = "quantfleet.v1.ArtifactStatement";
 inline constexpr std::string_view kEvaluationStatementType = "quantfleet.v1.EvaluationStatement";
 
+inline constexpr std::string_view kTrustRootType = "quantfleet.v1.TrustRoot";
+
 v1::Signed Sign(const SigningKey& key, std::string_view payload_type, std::string_view payload);
+
+// Adds the key's signature, where the statement does not bear it yet. Whether it did add one.
+bool AddSignature(const SigningKey& key, v1::Signed& statement);
 
 // PERMISSION_DENIED unless a key of the root that may sign `payload_type` made a valid signature and the statement is
 // of that type. The payload is parsed by the caller only afterwards.

@@ -1,6 +1,7 @@
 // What devices call.
 #include <set>
 
+#include "common/trust/statement.h"
 #include "daemon/api/services.h"
 #include "quantfleet/v1/device.grpc.pb.h"
 #include "quantfleet/v1/manifest.pb.h"
@@ -63,10 +64,15 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
     const std::vector<v1::ModelStatus> models(request.models().begin(), request.models().end());
     QF_ASSIGN_OR_RETURN(const v1::Device device,
                         backend_.fleet.CheckIn(device_id, request.agent_version(),
-                                               request.has_facts() ? &request.facts() : nullptr, models));
+                                               request.has_facts() ? &request.facts() : nullptr, models,
+                                               request.trust_root_version()));
     QF_RETURN_IF_ERROR(backend_.rollouts.Report(device_id, models));
     QF_ASSIGN_OR_RETURN(std::vector<AssignmentRecord> assignments, backend_.store.ListAssignments(device_id));
     for (AssignmentRecord& assignment : assignments) *answer->add_assignments() = std::move(assignment.statement);
+    const v1::TrustRoot root = backend_.authority.trust_root();
+    if (request.trust_root_version() > 0 && request.trust_root_version() < root.version())
+      *answer->mutable_trust_root() =
+          backend_.authority.SignStatement(trust::kTrustRootType, root.SerializeAsString());
     answer->set_server_time_ms(Now());
     answer->set_next_check_in_ms(backend_.fleet.check_in().count());
     answer->set_device_class(device.device_class());

@@ -137,7 +137,8 @@ absl::StatusOr<v1::Device> Fleet::Authenticate(const trust::CertificateInfo& cer
 
 absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id, std::string_view agent_version,
                                           const v1::HardwareFacts* facts,
-                                          const std::vector<v1::ModelStatus>& models) {
+                                          const std::vector<v1::ModelStatus>& models,
+                                          uint32_t trust_root_version) {
   QF_RETURN_IF_ERROR(CheckText("agent_version", std::string(agent_version), kMostVersionBytes));
   if (facts) QF_RETURN_IF_ERROR(CheckFacts(*facts));
   QF_RETURN_IF_ERROR(CheckStatuses(models));
@@ -148,6 +149,7 @@ absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id, std::strin
     if (facts) *d.mutable_facts() = *facts;
     for (const v1::ModelStatus& status : models)
       QF_RETURN_IF_ERROR(Outgrow(with_.store, d, status, ToUnixMillis(with_.clock.Now())));
+    d.set_trust_root_version(trust_root_version);
     if (!agent_version.empty()) d.set_agent_version(std::string(agent_version));
     d.mutable_models()->Assign(models.begin(), models.end());
     const ClassMatch match = MatchClass(d.facts(), Labels(d.labels().begin(), d.labels().end()), *classes);

@@ -72,8 +72,10 @@ class Fleet {
   // key; PERMISSION_DENIED: revoked.
   absl::StatusOr<v1::Device> Authenticate(const trust::CertificateInfo& certificate);
   // Facts unset: as before. Classified anew each time; the device as it is now.
+  // `trust_root_version`: what the device holds; 0: it does not say.
   absl::StatusOr<v1::Device> CheckIn(std::string_view device_id, std::string_view agent_version,
-                                     const v1::HardwareFacts* facts, const std::vector<v1::ModelStatus>& models);
+                                     const v1::HardwareFacts* facts, const std::vector<v1::ModelStatus>& models,
+                                     uint32_t trust_root_version = 0);
   absl::StatusOr<v1::Device> Revoke(std::string_view device_id);
   // The device may be given again what it stepped down from. `model`: empty: of all models.
   absl::StatusOr<v1::Device> ForgetOutgrown(std::string_view device_id, std::string_view model);

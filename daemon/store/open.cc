@@ -67,6 +67,18 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const fs::path& database,
   return std::unique_ptr<Store>(new Store(std::move(session)));
 }
 
+absl::Status Store::Copy(const fs::path& database, const fs::path& copy) {
+  if (!fs::exists(database)) return NotFound("there is no database {}", database.string());
+  const absl::Status status = CatchSqlErrors([&]() -> absl::Status {
+    soci::session sql(soci::sqlite3, "db=\"" + database.string() + "\"");
+    const std::string path = copy.string();
+    sql << "VACUUM INTO :copy", soci::use(path);
+    fs::permissions(copy, fs::perms::owner_read | fs::perms::owner_write);
+    return absl::OkStatus();
+  });
+  return Annotate(status, "copying " + database.string());
+}
+
 absl::Status StatusOfSqlError(const std::exception& error) {
   const auto* sql_error = dynamic_cast<const soci::soci_error*>(&error);
   // what() would repeat the statement's parameters: they may be secret, and are no help to a caller.

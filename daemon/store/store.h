@@ -111,6 +111,8 @@ class Store {
   // (DATABASE.vN.bak). FAILED_PRECONDITION when a newer quantfleet wrote it.
   static absl::StatusOr<std::unique_ptr<Store>> Open(const fs::path& database,
                                                      std::span<const SchemaStep> steps = SchemaSteps());
+  // A whole copy of the database at `copy`, which must not exist, also while a daemon has it open.
+  static absl::Status Copy(const fs::path& database, const fs::path& copy);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -213,6 +215,10 @@ class Store {
   absl::StatusOr<std::vector<AssignmentRecord>> ListAssignments(std::string_view device_id);  // by model
   // May this device fetch that artifact: is it assigned to it, for any model, or may it step down to it.
   absl::StatusOr<bool> IsAssigned(std::string_view device_id, std::string_view manifest_digest);
+
+  // ---- statements (statements.cc)
+  // `sign` may add to each statement that is kept, of artifacts and assignments; whether it did. How many it added to.
+  absl::StatusOr<uint64_t> SignStatementsAnew(const std::function<bool(v1::Signed&)>& sign);
 
   // ---- rollouts (rollouts.cc). A head is a rollout without its devices.
   absl::StatusOr<v1::Rollout> CreateRollout(const v1::Rollout& rollout, const Request& request);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "common/base/fail_point.h"
 #include "common/trust/statement.h"
@@ -14,6 +15,7 @@ namespace {
 constexpr Duration kDay = std::chrono::hours(24);
 constexpr Duration kServerLifetime = 90 * kDay;
 constexpr Duration kAdminLifetime = 365 * kDay;
+constexpr std::string_view kVersionLine = "# trust root ";
 constexpr std::string_view kKeyBegins = "-----BEGIN PRIVATE KEY-----";
 
 std::string MachineName() {
@@ -55,22 +57,6 @@ absl::StatusOr<trust::CertificateAuthority> LoadOrCreateCa(FileSystem& files, co
   return ca;
 }
 
-absl::StatusOr<trust::SigningKey> LoadOrCreateSigningKey(FileSystem& files, const fs::path& keys) {
-  const fs::path file = keys / "signing.pem";
-  if (!files.Exists(file)) {
-    if (files.Exists(keys / "server.pem"))
-      return FailedPrecondition("{} is lost: restore it from a backup, or every device must enrol again",
-                                file.string());
-    QF_RETURN_IF_ERROR(
-        files.WriteAtomically(file, AsBytes(trust::SigningKey::Generate().ToPem()), OpenMode::kPrivate));
-    FailPoint("authority-after-signing-key");
-  }
-  QF_ASSIGN_OR_RETURN(const std::string pem, files.ReadAll(file, 1 << 20));
-  auto key = trust::SigningKey::FromPem(pem);
-  if (!key.ok()) return Annotate(key.status(), file.string());
-  return key;
-}
-
 // An address in the one form that compares: "::1" and "0:0:0:0:0:0:0:1" are the same.
 std::string Canonical(const std::string& address) {
   in6_addr bytes;
@@ -106,13 +92,78 @@ void AppendJson(std::string& out, std::string_view name, std::string_view value)
 }  // namespace
 
 Authority::Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names,
-                     trust::CertificateAuthority ca, trust::SigningKey signing)
+                     trust::CertificateAuthority ca, SigningKeys signing)
     : files_(files),
       clock_(clock),
       data_(std::move(data)),
       names_(std::move(names)),
       ca_(std::move(ca)),
       signing_(std::move(signing)) {}
+
+// "# trust root VERSION", then one PEM after the other. One file, so that keys and version are never of different births; one
+// without the first line is of the first version.
+absl::StatusOr<Authority::SigningKeys> Authority::LoadSigningKeys(FileSystem& files, const fs::path& file) {
+  QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(file, 1 << 20));
+  const auto damaged = [&] {
+    return FailedPrecondition("{} is damaged: restore it from a backup", file.string());
+  };
+  SigningKeys keys;
+  if (text.starts_with(kVersionLine)) {
+    const char* const begin = text.data() + kVersionLine.size();
+    if (std::from_chars(begin, text.data() + text.size(), keys.version).ec != std::errc() || keys.version == 0)
+      return damaged();
+  }
+  for (size_t at = text.find(kKeyBegins); at != std::string::npos;) {
+    const size_t next = text.find(kKeyBegins, at + 1);
+    auto key = trust::SigningKey::FromPem(std::string_view(text).substr(at, next - at));
+    if (!key.ok()) return Annotate(key.status(), file.string());
+    keys.keys.push_back(*std::move(key));
+    at = next;
+  }
+  if (keys.keys.empty()) return damaged();
+  return keys;
+}
+
+absl::Status Authority::SaveSigningKeys(FileSystem& files, const fs::path& file, const SigningKeys& keys) {
+  std::string text = fmt::format("{}{}\n", kVersionLine, keys.version);
+  for (const trust::SigningKey& key : keys.keys) text += key.ToPem();
+  return files.WriteAtomically(file, AsBytes(text), OpenMode::kPrivate);
+}
+
+absl::StatusOr<Authority::SigningKeys> Authority::LoadOrCreateSigningKeys(FileSystem& files, const fs::path& keys) {
+  const fs::path file = keys / "signing.pem";
+  if (!files.Exists(file)) {
+    if (files.Exists(keys / "server.pem"))
+      return FailedPrecondition("{} is lost: restore it from a backup, or every device must enrol again",
+                                file.string());
+    SigningKeys made;
+    made.keys.push_back(trust::SigningKey::Generate());
+    QF_RETURN_IF_ERROR(SaveSigningKeys(files, file, made));
+    FailPoint("authority-after-signing-key");
+  }
+  return LoadSigningKeys(files, file);
+}
+
+absl::Status Authority::RotateSigningKey(FileSystem& files, const fs::path& data) {
+  const fs::path file = data / "keys" / "signing.pem";
+  QF_ASSIGN_OR_RETURN(SigningKeys keys, LoadSigningKeys(files, file));
+  if (keys.keys.size() > 1)
+    return FailedPrecondition("{} holds {} keys already: retire the old ones first (`quantfleetd keys retire`)",
+                              file.string(), keys.keys.size());
+  keys.keys.push_back(trust::SigningKey::Generate());
+  ++keys.version;
+  return SaveSigningKeys(files, file, keys);
+}
+
+absl::Status Authority::RetireSigningKeys(FileSystem& files, const fs::path& data) {
+  const fs::path file = data / "keys" / "signing.pem";
+  QF_ASSIGN_OR_RETURN(SigningKeys keys, LoadSigningKeys(files, file));
+  if (keys.keys.size() == 1)
+    return FailedPrecondition("{} holds one key: there is none to retire", file.string());
+  keys.keys.erase(keys.keys.begin(), keys.keys.end() - 1);
+  ++keys.version;
+  return SaveSigningKeys(files, file, keys);
+}
 
 absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, const Clock& clock,
                                                            const fs::path& data,
@@ -124,7 +175,7 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, co
   if (error) return ErrnoStatus(error.value(), "protecting " + keys.string());
 
   QF_ASSIGN_OR_RETURN(auto ca, LoadOrCreateCa(files, clock, keys));
-  QF_ASSIGN_OR_RETURN(auto signing, LoadOrCreateSigningKey(files, keys));
+  QF_ASSIGN_OR_RETURN(auto signing, LoadOrCreateSigningKeys(files, keys));
   std::vector<std::string> names = {"localhost", MachineName(), "127.0.0.1", "::1"};
   for (std::string address : listen_addresses) {
     if (address.size() > 2 && address.front() == '[') address = address.substr(1, address.size() - 2);
@@ -138,13 +189,16 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, co
 
 v1::TrustRoot Authority::trust_root() const {
   v1::TrustRoot root;
-  root.set_version(1);
+  root.set_version(signing_.version);
   root.set_ca_pem(ca_pem());
-  v1::VerifyKey& key = *root.add_keys();
-  key.set_key_id(signing_.key_id());
-  key.set_public_key(signing_.public_key());
-  for (const std::string_view type : {trust::kAssignmentType, trust::kArtifactStatementType, trust::kEvaluationStatementType})
-    key.add_payload_types(std::string(type));
+  for (const trust::SigningKey& signing : signing_.keys) {
+    v1::VerifyKey& key = *root.add_keys();
+    key.set_key_id(signing.key_id());
+    key.set_public_key(signing.public_key());
+    for (const std::string_view type : {trust::kAssignmentType, trust::kArtifactStatementType,
+                                        trust::kEvaluationStatementType, trust::kTrustRootType})
+      key.add_payload_types(std::string(type));
+  }
   return root;
 }
 
@@ -225,7 +279,15 @@ absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem
 }
 
 v1::Signed Authority::SignStatement(std::string_view payload_type, std::string_view payload) const {
-  return trust::Sign(signing_, payload_type, payload);
+  v1::Signed statement = trust::Sign(signing_.keys.back(), payload_type, payload);
+  SignAnew(statement);
+  return statement;
+}
+
+bool Authority::SignAnew(v1::Signed& statement) const {
+  bool added = false;
+  for (const trust::SigningKey& key : signing_.keys) added |= trust::AddSignature(key, statement);
+  return added;
 }
 
 }  // namespace quantfleet::daemon

@@ -2,7 +2,7 @@
 // first operator's credential. Made at first start, each in one file that is whole or absent.
 //
 //   DATA/keys/ca.pem       CA certificate and key        never replaced
-//   DATA/keys/signing.pem  Ed25519 key                   never replaced
+//   DATA/keys/signing.pem  Ed25519 keys, oldest first    one is added or dropped by an operator (RotateSigningKey)
 //   DATA/keys/server.pem   server certificate and key    renewed
 //   DATA/keys/admin.pem    admin certificate and key     renewed
 //   DATA/admin.json        {"server","ca_pem","certificate_pem","private_pem"}
@@ -41,8 +41,16 @@ class Authority {
                                                          const fs::path& data,
                                                          const std::vector<std::string>& listen_addresses);
 
+  // For a daemon that does not run. A new signing key beside the present ones: from its next start statements bear the
+  // signatures of all of them, so that a device with the old trust root and one with the new believe them alike.
+  // FAILED_PRECONDITION where there is more than one already.
+  static absl::Status RotateSigningKey(FileSystem& files, const fs::path& data);
+  // Drops all but the newest.
+  static absl::Status RetireSigningKeys(FileSystem& files, const fs::path& data);
+
   const std::string& ca_pem() const { return ca_.certificate_pem(); }
   Digest ca_fingerprint() const { return ca_.fingerprint(); }
+  // Its version counts up with each change of the signing keys.
   v1::TrustRoot trust_root() const;
 
   // The server's certificate; renewed first when less than a third of its life is left or a name is missing.
@@ -59,10 +67,20 @@ class Authority {
   absl::StatusOr<std::string> IssueOperator(std::string_view public_pem, std::string_view name,
                                             std::string_view role, Duration lifetime) const;
   v1::Signed SignStatement(std::string_view payload_type, std::string_view payload) const;
+  // Adds the signatures that a statement of earlier keys lacks. Whether it lacked one.
+  bool SignAnew(v1::Signed& statement) const;
 
  private:
+  struct SigningKeys {
+    uint32_t version = 1;  // of the trust root
+    std::vector<trust::SigningKey> keys;  // oldest first, at least one
+  };
+  static absl::StatusOr<SigningKeys> LoadSigningKeys(FileSystem& files, const fs::path& file);
+  static absl::Status SaveSigningKeys(FileSystem& files, const fs::path& file, const SigningKeys& keys);
+  static absl::StatusOr<SigningKeys> LoadOrCreateSigningKeys(FileSystem& files, const fs::path& keys);
+
   Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names,
-            trust::CertificateAuthority ca, trust::SigningKey signing);
+            trust::CertificateAuthority ca, SigningKeys signing);
   // The identity kept in `file`, or a new one when there is none, it nears its end, or its subject is
   // another.
   absl::StatusOr<Identity> Keep(const fs::path& file, const trust::Subject& subject, Duration lifetime);
@@ -72,7 +90,7 @@ class Authority {
   const fs::path data_;
   const std::vector<std::string> names_;
   const trust::CertificateAuthority ca_;
-  const trust::SigningKey signing_;
+  const SigningKeys signing_;
   std::mutex mutex_;  // one renewal at a time
 };
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "common/net/server_check.h"
 #include "common/trust/certificate.h"
 #include "common/trust/keys.h"
+#include "common/trust/statement.h"
 #include "common/trust/token.h"
 
 namespace quantfleet::agent {
@@ -43,6 +45,8 @@ class FakeDaemon {
   std::string server_chain_;
   Duration lifetime = std::chrono::hours(24 * 7);
   bool revoked = false, away = false;
+  std::optional<v1::Signed> trust_root;  // what a check-in brings
+  uint32_t heard_trust_root_version = 0;
   int connections = 0, enrolments = 0, renewals = 0, check_ins = 0, challenges = 0;
   std::vector<std::string> request_ids;
   std::vector<std::string> keys;  // public, of each enrolment
@@ -83,14 +87,16 @@ class FakeDaemon {
       ++daemon_.renewals;
       return daemon_.Grant(key);
     }
-    absl::StatusOr<v1::CheckInResponse> CheckIn(const v1::CheckInRequest&) override {
+    absl::StatusOr<v1::CheckInResponse> CheckIn(const v1::CheckInRequest& request) override {
       QF_RETURN_IF_ERROR(Handshake());
       if (client_.certificate_pem.empty()) return Unauthenticated("no certificate");
       if (daemon_.revoked) return PermissionDenied("device is revoked");
       ++daemon_.check_ins;
+      daemon_.heard_trust_root_version = request.trust_root_version();
       v1::CheckInResponse response;
       response.set_server_time_ms(ToUnixMillis(daemon_.clock_.Now()));
       response.set_blob_endpoint(":9443");
+      if (daemon_.trust_root) *response.mutable_trust_root() = *daemon_.trust_root;
       return response;
     }
     absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest&) override {
@@ -129,6 +135,7 @@ class FakeDaemon {
     v1::VerifyKey* key = root->add_keys();
     key->set_key_id(signing_.key_id());
     key->set_public_key(signing_.public_key());
+    key->add_payload_types(std::string(trust::kTrustRootType));
     identity.set_blob_endpoint(":8443");
     identity.set_device_class("iot-int4");
     identity.set_server_time_ms(ToUnixMillis(clock_.Now()));

@@ -48,6 +48,40 @@ TEST_F(SessionTest, ChecksInWithoutRenewalWhileTheCertificateIsFresh) {
   EXPECT_EQ(life->session.blob_access().address, "daemon:9443") << "the daemon's newest word on its blobs";
 }
 
+TEST_F(SessionTest, ANewerTrustRootIsTakenFromAKeyOfTheOneAtHand) {
+  auto life = BeginNow();
+  const auto other = trust::SigningKey::Generate();
+  v1::TrustRoot next = life->session.identity().trust_root;
+  next.set_version(2);
+  v1::VerifyKey& key = *next.add_keys();
+  key.set_public_key(other.public_key());
+  key.add_payload_types(std::string(trust::kTrustRootType));
+
+  // Of a key that it does not know, for another CA, or older: nothing changes.
+  daemon_.trust_root = trust::Sign(other, trust::kTrustRootType, next.SerializeAsString());
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(life->session.identity().trust_root.version(), 1u);
+  v1::TrustRoot foreign = next;
+  foreign.set_ca_pem("another");
+  daemon_.trust_root = trust::Sign(daemon_.signing_, trust::kTrustRootType, foreign.SerializeAsString());
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(life->session.identity().trust_root.version(), 1u);
+  EXPECT_EQ(daemon_.heard_trust_root_version, 1u);
+
+  daemon_.trust_root = trust::Sign(daemon_.signing_, trust::kTrustRootType, next.SerializeAsString());
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(life->session.identity().trust_root.SerializeAsString(), next.SerializeAsString());
+  // It is kept, told of, and what comes next may be signed by the new key alone.
+  life = BeginNow();
+  EXPECT_EQ(life->session.identity().trust_root.version(), 2u);
+  next.set_version(3);
+  next.mutable_keys()->DeleteSubrange(0, 1);
+  daemon_.trust_root = trust::Sign(other, trust::kTrustRootType, next.SerializeAsString());
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.heard_trust_root_version, 2u);
+  EXPECT_EQ(life->session.identity().trust_root.version(), 3u);
+}
+
 TEST_F(SessionTest, RenewsWhenAThirdIsLeft) {
   daemon_.clock_.Advance(kDay * 4);
   auto life = BeginNow();

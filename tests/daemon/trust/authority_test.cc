@@ -54,6 +54,50 @@ TEST_F(AuthorityTest, ALostKeyIsReportedNotReplaced) {
   EXPECT_THAT(Message(without_key.status()), HasSubstr("signing.pem"));
 }
 
+TEST_F(AuthorityTest, ASecondSigningKeySignsBesideTheFirstAndThenAlone) {
+  const v1::TrustRoot first = Open()->trust_root();
+  EXPECT_EQ(Authority::RetireSigningKeys(RealFileSystem(), dir_.path()).code(), absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
+  EXPECT_EQ(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).code(), absl::StatusCode::kFailedPrecondition);
+  const auto both = Open();
+  EXPECT_EQ(both->trust_root().version(), 2u);
+  EXPECT_EQ(both->trust_root().keys_size(), 2);
+  const v1::Signed statement = both->SignStatement(trust::kAssignmentType, "told");
+  EXPECT_EQ(statement.signatures_size(), 2);
+  EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, first).ok()) << "a device with the old root believes it";
+  EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, both->trust_root()).ok());
+
+  ASSERT_TRUE(Authority::RetireSigningKeys(RealFileSystem(), dir_.path()).ok());
+  const auto last = Open();
+  EXPECT_EQ(last->trust_root().version(), 3u);
+  EXPECT_EQ(last->trust_root().keys_size(), 1);
+  EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, last->trust_root()).ok());
+  EXPECT_FALSE(trust::Verify(last->SignStatement(trust::kAssignmentType, "told"), trust::kAssignmentType, first).ok());
+  EXPECT_EQ(Mode(dir_ / "keys/signing.pem"), fs::perms::owner_read | fs::perms::owner_write);
+}
+
+TEST_F(AuthorityTest, AStatementOfTheOldKeyIsSignedAnewOnce) {
+  v1::Signed statement = Open()->SignStatement(trust::kAssignmentType, "told");
+  EXPECT_FALSE(Open()->SignAnew(statement));
+  ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
+  EXPECT_TRUE(Open()->SignAnew(statement));
+  EXPECT_FALSE(Open()->SignAnew(statement));
+  EXPECT_EQ(statement.signatures_size(), 2);
+}
+
+TEST_F(AuthorityTest, AKeyFileOfVersionOneIsReadAndADamagedOneIsNamed) {
+  const auto key = trust::SigningKey::Generate();
+  Open();
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/signing.pem", AsBytes(key.ToPem())).ok());
+  EXPECT_EQ(Open()->trust_root().version(), 1u);
+  EXPECT_EQ(Open()->trust_root().keys(0).key_id(), key.key_id());
+  for (const std::string& bad : {std::string("# trust root x\n") + key.ToPem(), std::string("# trust root 2\n"), std::string()}) {
+    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/signing.pem", AsBytes(bad)).ok());
+    const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
+    EXPECT_THAT(Message(opened.status()), HasSubstr("signing.pem is damaged")) << bad;
+  }
+}
+
 TEST_F(AuthorityTest, TheServerCertificateIsKeptUntilItNearsItsEnd) {
   const auto authority = Open({"10.1.2.3", "quantfleet.example", "0.0.0.0"});
   const auto first = authority->ServerIdentity();

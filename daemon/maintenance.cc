@@ -1,0 +1,131 @@
+#include "daemon/maintenance.h"
+
+#include "common/base/fail_point.h"
+#include "daemon/data_lock.h"
+#include "daemon/store/store.h"
+#include "daemon/trust/authority.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+constexpr size_t kDevicePage = 1000;
+
+absl::Status CopyFile(FileSystem& files, const fs::path& from, const fs::path& to) {
+  QF_ASSIGN_OR_RETURN(const std::string content, files.ReadAll(from));
+  return files.WriteAtomically(to, AsBytes(content), OpenMode::kPrivate);
+}
+
+absl::Status CopyKeys(FileSystem& files, const fs::path& from, const fs::path& to) {
+  QF_RETURN_IF_ERROR(files.CreateDirectories(to / "keys"));
+  std::error_code error;
+  fs::permissions(to / "keys", fs::perms::owner_all, error);
+  if (error) return ErrnoStatus(error.value(), "protecting " + (to / "keys").string());
+  QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(from / "keys"));
+  for (const std::string& name : names)
+    if (name.ends_with(".pem")) QF_RETURN_IF_ERROR(CopyFile(files, from / "keys" / name, to / "keys" / name));
+  return absl::OkStatus();
+}
+
+absl::Status Sync(FileSystem& files, const fs::path& path) {
+  QF_ASSIGN_OR_RETURN(const auto file, files.Open(path, OpenMode::kUpdate));
+  return file->Sync();
+}
+
+struct Opened {
+  DataLock lock;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<Authority> authority;
+};
+
+absl::StatusOr<Opened> OpenStopped(FileSystem& files, const Clock& clock, const fs::path& data) {
+  if (!files.Exists(data / "state.db"))
+    return NotFound("{} is no daemon's data folder: give --data", data.string());
+  QF_ASSIGN_OR_RETURN(DataLock lock, DataLock::Take(data));
+  QF_ASSIGN_OR_RETURN(auto store, Store::Open(data / "state.db"));
+  QF_ASSIGN_OR_RETURN(auto authority, Authority::Open(files, clock, data, {}));
+  return Opened{std::move(lock), std::move(store), std::move(authority)};
+}
+
+absl::StatusOr<uint64_t> SignAll(Opened& opened) {
+  return opened.store->SignStatementsAnew([&](v1::Signed& statement) { return opened.authority->SignAnew(statement); });
+}
+
+}  // namespace
+
+absl::Status BackUp(FileSystem& files, const fs::path& data, const fs::path& out) {
+  if (files.Exists(out)) return AlreadyExists("{} is there: give a folder that is not", out.string());
+  if (!files.Exists(data / "state.db")) return NotFound("{} is no daemon's data folder: give --data", data.string());
+  const fs::path partial = out.string() + ".partial";
+  QF_RETURN_IF_ERROR(files.RemoveTree(partial));  // of a backup that was cut short
+  QF_RETURN_IF_ERROR(CopyKeys(files, data, partial));
+  QF_RETURN_IF_ERROR(Store::Copy(data / "state.db", partial / "state.db"));
+  QF_RETURN_IF_ERROR(Sync(files, partial / "state.db"));
+  QF_RETURN_IF_ERROR(files.SyncDirectory(partial));
+  FailPoint("backup-before-named");
+  QF_RETURN_IF_ERROR(files.Rename(partial, out));
+  return files.SyncDirectory(fs::absolute(out).parent_path());
+}
+
+absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& data) {
+  for (const fs::path& part : {from / "state.db", from / "keys/ca.pem", from / "keys/signing.pem"})
+    if (!files.Exists(part))
+      return NotFound("{} is missing: {} is no backup of `quantfleetd backup`", part.string(), from.string());
+  QF_RETURN_IF_ERROR(files.CreateDirectories(data));
+  QF_ASSIGN_OR_RETURN(const DataLock lock, DataLock::Take(data));
+  if (files.Exists(data / "state.db"))
+    return FailedPrecondition("{} holds a daemon's state: restore into an empty folder", data.string());
+  QF_RETURN_IF_ERROR(CopyKeys(files, from, data));
+  // Last: a folder without it may be restored into once more.
+  const fs::path partial = data / "state.db.partial";
+  QF_RETURN_IF_ERROR(files.Remove(partial));
+  QF_RETURN_IF_ERROR(Store::Copy(from / "state.db", partial));
+  QF_RETURN_IF_ERROR(Sync(files, partial));
+  FailPoint("restore-before-named");
+  QF_RETURN_IF_ERROR(files.Rename(partial, data / "state.db"));
+  return files.SyncDirectory(data);
+}
+
+absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clock, const fs::path& data) {
+  {
+    QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
+    if (opened.authority->trust_root().keys_size() > 1) {
+      QF_ASSIGN_OR_RETURN(const uint64_t count, SignAll(opened));
+      if (count > 0)
+        return fmt::format("a rotation that was cut short is done now: {} statements bear the new key's signature", count);
+    }
+    QF_RETURN_IF_ERROR(Authority::RotateSigningKey(files, data));
+  }
+  FailPoint("rotate-before-statements");
+  QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
+  QF_ASSIGN_OR_RETURN(const uint64_t count, SignAll(opened));
+  return fmt::format(
+      "trust root {}: a new signing key, and its signature under {} statements; start the daemon, and retire the old key once "
+      "the devices have checked in",
+      opened.authority->trust_root().version(), count);
+}
+
+absl::StatusOr<std::string> RetireSigningKeys(FileSystem& files, const Clock& clock, const fs::path& data, bool force) {
+  QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
+  // Of a rotation that was cut short: nothing may rest on the old key alone.
+  QF_RETURN_IF_ERROR(SignAll(opened).status());
+  const uint32_t version = opened.authority->trust_root().version();
+  uint64_t behind = 0;
+  std::string after, example;
+  for (;;) {
+    QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> page, opened.store->ListDevices(after, kDevicePage));
+    if (page.empty()) break;
+    after = page.back().id();
+    for (const v1::Device& device : page)
+      if (device.state() == v1::Device::ACTIVE && device.trust_root_version() < version && behind++ == 0)
+        example = device.id();
+  }
+  if (behind > 0 && !force)
+    return FailedPrecondition(
+        "{} devices, {} among them, have not heard of trust root {} and would believe nothing any more: wait for their check-ins, "
+        "revoke them, or --force",
+        behind, example, version);
+  QF_RETURN_IF_ERROR(Authority::RetireSigningKeys(files, data));
+  return fmt::format("trust root {}: one signing key is left", version + 1);
+}
+
+}  // namespace quantfleet::daemon
