@@ -153,6 +153,28 @@ absl::StatusOr<v1::Device> OperatorClient::RevokeDevice(const std::string& id) {
 absl::StatusOr<v1::Device> OperatorClient::LabelDevice(const v1::LabelDeviceRequest& request) {
   return QF_CALL(FleetService, LabelDevice, request);
 }
+absl::StatusOr<v1::DeviceGroup> OperatorClient::ApplyGroup(const v1::DeviceGroup& group) {
+  v1::ApplyGroupRequest request;
+  *request.mutable_group() = group;
+  return QF_CALL(GroupService, ApplyGroup, request);
+}
+absl::StatusOr<v1::ListGroupsResponse> OperatorClient::ListGroups() {
+  return QF_CALL(GroupService, ListGroups, v1::ListGroupsRequest());
+}
+absl::StatusOr<v1::GroupDetail> OperatorClient::GetGroup(const std::string& name) {
+  v1::GetGroupRequest request = Named<v1::GetGroupRequest>(name);
+  v1::GroupDetail all;
+  do {
+    QF_ASSIGN_OR_RETURN(v1::GroupDetail page, QF_CALL(GroupService, GetGroup, request));
+    *all.mutable_group() = std::move(*page.mutable_group());
+    all.mutable_members()->MergeFrom(page.members());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+absl::StatusOr<v1::DeviceGroup> OperatorClient::DeleteGroup(const std::string& name) {
+  return QF_CALL(GroupService, DeleteGroup, Named<v1::GetGroupRequest>(name));
+}
 absl::StatusOr<v1::Rollout> OperatorClient::CreateRollout(const v1::CreateRolloutRequest& request) {
   return QF_CALL(RolloutService, CreateRollout, request);
 }

@@ -44,6 +44,10 @@ class OperatorClient final : public PushPort {
   absl::StatusOr<v1::Device> GetDevice(const std::string& id);
   absl::StatusOr<v1::Device> RevokeDevice(const std::string& id);
   absl::StatusOr<v1::Device> LabelDevice(const v1::LabelDeviceRequest& request);
+  absl::StatusOr<v1::DeviceGroup> ApplyGroup(const v1::DeviceGroup& group);
+  absl::StatusOr<v1::ListGroupsResponse> ListGroups();
+  absl::StatusOr<v1::GroupDetail> GetGroup(const std::string& name);  // every page
+  absl::StatusOr<v1::DeviceGroup> DeleteGroup(const std::string& name);
   absl::StatusOr<v1::Rollout> CreateRollout(const v1::CreateRolloutRequest& request);
   absl::StatusOr<v1::Rollout> GetRollout(const std::string& name);
   absl::StatusOr<v1::ListRolloutsResponse> ListRollouts();

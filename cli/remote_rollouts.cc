@@ -58,7 +58,7 @@ void FinishWatch(OperatorClient& client, v1::Rollout started, bool json, const R
 }
 
 struct CreateOptions {
-  std::string model, request_id, plan_file;
+  std::string model, request_id, plan_file, group;
   std::vector<std::string> devices, artifacts, selector;
   PlanOptions plan;
   bool watch = false, json = false, dry_run = false, draft = false;
@@ -70,8 +70,8 @@ void AddPlanOptions(CLI::App* command, CreateOptions& options) {
       command
           ->add_option(
               "--phase", plan.phases,
-              "Who comes next: 5 (devices), 10% (of all, earlier phases included), ring=early (a label) or "
-              "rest; may be repeated. Who is in no phase comes last. Without it: all at once")
+              "Who comes next: 5 (devices), 10% (of all, earlier phases included), ring=early (a label), "
+              "group:NAME or rest; may be repeated. Who is in no phase comes last. Without it: all at once")
           ->allow_extra_args(false),
       command->add_option("--soak", plan.soak,
                           "How long a phase's devices have to stay healthy before the next: 10m"),
@@ -112,6 +112,7 @@ v1::CreateRolloutRequest MakeRequest(CreateOptions& options) {
   request.set_model(options.model);
   request.set_dry_run(options.dry_run);
   request.set_draft(options.draft);
+  request.set_group(options.group);
   for (const std::string& id : options.devices) request.add_device_ids(id);
   for (const std::string& name : options.artifacts) request.add_artifacts(name);
   for (const std::string& text : options.selector) {
@@ -160,6 +161,7 @@ void AddCreate(CLI::App& group, const Remote& remote) {
                    "Only devices with this label, key=value; may be repeated")
       ->allow_extra_args(false)
       ->delimiter(',');
+  command->add_option("--group", options->group, "Only devices of this group (`quantfleet group list`)");
   command
       ->add_option("--artifact", options->artifacts,
                    "This artifact instead of the newest, for going back; may be repeated")

@@ -17,7 +17,8 @@ absl::StatusOr<Rollouts::CreateRequest> Translate(const v1::CreateRolloutRequest
                                      request.plan(),
                                      Labels(request.selector().begin(), request.selector().end()),
                                      request.dry_run(),
-                                     request.draft()};
+                                     request.draft(),
+                                     request.group()};
   if (request.plan_toml().empty()) return translated;
   if (request.has_plan()) return InvalidArgument("plan and plan_toml: give one of them");
   QF_ASSIGN_OR_RETURN(translated.plan, ParsePlan(request.plan_toml()));

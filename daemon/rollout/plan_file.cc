@@ -41,6 +41,9 @@ absl::StatusOr<v1::RolloutPhase> ReadPhase(TomlReader& reader) {
   bool approval = false;
   reader.Read("approval", approval);
   phase.set_approval(approval);
+  std::string group;
+  reader.Read("group", group);
+  phase.set_group(group);
   Labels labels;
   reader.Read("labels", labels);
   for (const auto& [key, value] : labels) (*phase.mutable_labels())[key] = value;

@@ -121,16 +121,15 @@ absl::Status Rollouts::ReportRows(std::string_view device_id, const std::vector<
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::JoinOne(const v1::Device& device, v1::Rollout head, std::set<std::string>& touched) {
-  const Labels labels(device.labels().begin(), device.labels().end());
-  if (!HasLabels(labels, head.selector())) return absl::OkStatus();
+absl::Status Rollouts::JoinOne(const v1::Device& device, v1::Rollout head, const Groups& groups,
+                               std::set<std::string>& touched) {
   QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
                       ChooseArtifacts(head.model(), {head.artifacts().begin(), head.artifacts().end()}));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   // One that fits nothing is kept too, with the reason, and is not looked at again.
   RolloutDevice row = MatchDevice(device, artifacts, *classes, head.model());
   if (row.state() == RolloutDevice::QUEUED) {
-    PutInPhase(head.plan(), SeedOf(head), labels, row);
+    PutInPhase(head.plan(), SeedOf(head), groups, Labels(device.labels().begin(), device.labels().end()), row);
     QF_RETURN_IF_ERROR(Supersede(head, device.id(), touched));
     if (head.state() == v1::Rollout::COMPLETED) {
       head.set_state(v1::Rollout::RUNNING);
@@ -152,8 +151,9 @@ absl::Status Rollouts::Join(std::string_view device_id, std::set<std::string>& t
   std::set<std::string> models;  // the newest rollout of each model is the one
   for (const std::string& name : names) {
     QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
-    if (!HasLabels(Labels(device.labels().begin(), device.labels().end()), head.selector())) continue;
-    if (models.insert(head.model()).second) QF_RETURN_IF_ERROR(JoinOne(device, head, touched));
+    QF_ASSIGN_OR_RETURN(const Groups groups, LoadGroups(head, /*all=*/false));
+    if (!IsMeant(head, groups, device)) continue;
+    if (models.insert(head.model()).second) QF_RETURN_IF_ERROR(JoinOne(device, head, groups, touched));
   }
   return absl::OkStatus();
 }

@@ -17,6 +17,7 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "daemon/fleet/class_registry.h"
+#include "daemon/fleet/groups.h"
 #include "daemon/rollout/machine.h"
 #include "daemon/rollout/match.h"
 #include "daemon/store/store.h"
@@ -44,8 +45,9 @@ class Rollouts {
     Labels selector = {};                 // of the devices only those that carry all of them
     bool dry_run = false;                 // what it would be; nothing is kept
     bool draft = false;
+    std::string group = {};               // of the devices only those that belong to it
   };
-  // Refused whole (FAILED_PRECONDITION with the reasons) when not one device can get anything and none may
+  // NOT_FOUND: a group that the plan or the request names. Refused whole (FAILED_PRECONDITION with the reasons) when not one device can get anything and none may
   // join.
   absl::StatusOr<v1::Rollout> Create(const CreateRequest& request);
 
@@ -69,7 +71,10 @@ class Rollouts {
   // ---- create.cc
   absl::StatusOr<std::vector<OfferedArtifact>> ChooseArtifacts(const std::string& model,
                                                                const std::vector<std::string>& names);
-  absl::StatusOr<std::vector<v1::Device>> ChooseDevices(const CreateRequest& request);
+  // The groups that a rollout names, as they are now. One that is not there is NOT_FOUND with `all`, else left out.
+  absl::StatusOr<Groups> LoadGroups(const v1::Rollout& head, bool all);
+  absl::StatusOr<std::vector<v1::Device>> ChooseDevices(const CreateRequest& request, const v1::Rollout& head,
+                                                        const Groups& groups);
   absl::StatusOr<v1::Rollout> Draw(const CreateRequest& request);
   absl::Status Record(v1::Rollout& rollout, const Request& request);
 
@@ -99,13 +104,17 @@ class Rollouts {
   absl::Status ReportRows(std::string_view device_id, const std::vector<v1::ModelStatus>& models,
                           std::set<std::string>& touched);
   absl::Status Join(std::string_view device_id, std::set<std::string>& touched);
-  absl::Status JoinOne(const v1::Device& device, v1::Rollout head, std::set<std::string>& touched);
+  absl::Status JoinOne(const v1::Device& device, v1::Rollout head, const Groups& groups,
+                       std::set<std::string>& touched);
 
   Time Now() const { return with_.clock.Now(); }
   int64_t Deadline(const v1::Rollout& head) const;
 
   const Collaborators with_;
 };
+
+// Whether the device carries the rollout's labels and belongs to its group, if it has them.
+bool IsMeant(const v1::Rollout& head, const Groups& groups, const v1::Device& device);
 
 // What decides whose turn is early: the same for a rollout and for its dry run.
 std::string SeedOf(const v1::Rollout& head);

@@ -75,7 +75,12 @@ constexpr const char* kVersion2[] = {
     "CREATE INDEX rollout_devices_by_deadline ON rollout_devices (rollout, deadline_ms)",
 };
 
-constexpr SchemaStep kSteps[] = {kVersion1, kVersion2};
+// Groups of devices.
+constexpr const char* kVersion3[] = {
+    "CREATE TABLE device_groups (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
+};
+
+constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3};
 
 }  // namespace
 

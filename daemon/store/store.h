@@ -93,9 +93,10 @@ struct AssignmentRecord {
   v1::Signed statement;
 };
 
-// What happened, after it was committed. name: of the model, job, artifact, class, token, device or rollout.
+// What happened, after it was committed. name: of the model, job, artifact, class, token, device,
+// rollout or group.
 struct Change {
-  enum class Kind { kModel, kJob, kArtifact, kClass, kToken, kDevice, kAssignment, kRollout } kind;
+  enum class Kind { kModel, kJob, kArtifact, kClass, kToken, kDevice, kAssignment, kRollout, kGroup } kind;
   std::string name;  // kAssignment: the device's id
 };
 
@@ -212,6 +213,13 @@ class Store {
   absl::StatusOr<std::vector<AssignmentRecord>> ListAssignments(std::string_view device_id);  // by model
   // May this device fetch that artifact: is it assigned to it, for any model.
   absl::StatusOr<bool> IsAssigned(std::string_view device_id, std::string_view manifest_digest);
+
+  // ---- groups of devices (groups.cc)
+  absl::Status PutGroup(const v1::DeviceGroup& group);  // in place of the one of that name
+  absl::StatusOr<v1::DeviceGroup> GetGroup(std::string_view name);
+  absl::StatusOr<std::vector<v1::DeviceGroup>> ListGroups();  // by name
+  // What it was. FAILED_PRECONDITION names a rollout that is not over and uses it.
+  absl::StatusOr<v1::DeviceGroup> DeleteGroup(std::string_view name);
 
   // ---- rollouts (rollouts.cc). A head is a rollout without its devices.
   absl::StatusOr<v1::Rollout> CreateRollout(const v1::Rollout& rollout, const Request& request);

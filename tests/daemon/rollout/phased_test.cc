@@ -288,6 +288,64 @@ TEST_F(PhasedTest, ASelectorChoosesByLabels) {
   EXPECT_ERROR(rollouts_.Create(request), kFailedPrecondition, "selector");
 }
 
+TEST_F(PhasedTest, AGroupIsAPhaseAndNarrowsAWholeRollout) {
+  const auto ids = EnrolDevices(4);
+  v1::DeviceGroup group;
+  group.set_name("lab");
+  group.add_device_ids(ids[1]);
+  (*group.mutable_selector())["site"] = "lab";
+  ASSERT_OK(ApplyGroup(*store_, group, clock_.Now()).status());
+  ASSERT_OK(fleet_.Label(ids[2], {{"site", "lab"}}, {}).status());
+  RolloutPlan plan;
+  plan.add_phases()->set_group("lab");
+  const Rollout rollout = Create(plan);
+  ASSERT_THAT(Pending(rollout), SizeIs(2));
+  for (const std::string& id : {ids[1], ids[2]}) EXPECT_EQ(Row(rollout, id).phase(), 0u);
+  EXPECT_ERROR(store_->DeleteGroup("lab"), kFailedPrecondition, "in use by " + rollout.name());
+  AllHealthy(rollout);
+  AllHealthy(rollout);
+  ASSERT_EQ(Get(rollout).state(), Rollout::COMPLETED);
+
+  Rollouts::CreateRequest request{"", "demo", {ids[0], ids[1]}, {}};
+  request.group = "lab";
+  const auto narrowed = rollouts_.Create(request);
+  ASSERT_OK(narrowed.status());
+  EXPECT_EQ(narrowed->devices_size(), 1);
+  EXPECT_EQ(narrowed->group(), "lab");
+  EXPECT_ERROR(store_->DeleteGroup("lab"), kFailedPrecondition, "in use by " + narrowed->name());
+  request.device_ids = {ids[0]};
+  EXPECT_ERROR(rollouts_.Create(request), kFailedPrecondition, "quantfleet group show lab");
+  request.group = "nowhere";
+  EXPECT_ERROR(rollouts_.Create(request), kNotFound, "quantfleet group apply nowhere");
+  plan.mutable_phases(0)->set_group("nowhere");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {}, plan}), kNotFound, "nowhere");
+}
+
+TEST_F(PhasedTest, ADynamicRolloutAsksTheGroupAsItIs) {
+  const auto ids = EnrolDevices(3);
+  v1::DeviceGroup group;
+  group.set_name("lab");
+  group.add_device_ids(ids[0]);
+  ASSERT_OK(ApplyGroup(*store_, group, clock_.Now()).status());
+  Rollouts::CreateRequest request{"", "demo", {}, {}};
+  request.plan.set_dynamic(true);
+  request.group = "lab";
+  const auto rollout = rollouts_.Create(request);
+  ASSERT_OK(rollout.status());
+  AllHealthy(*rollout);
+  Says(ids[1], {});
+  EXPECT_EQ(Get(*rollout).devices_size(), 1);
+  group.add_device_ids(ids[1]);
+  ASSERT_OK(ApplyGroup(*store_, group, clock_.Now()).status());
+  Says(ids[1], {});
+  EXPECT_EQ(Row(Get(*rollout), ids[1]).state(), RolloutDevice::PENDING);
+  AllHealthy(*rollout);
+  // Over, it does not keep the group; without it nobody joins any more.
+  ASSERT_OK(store_->DeleteGroup("lab").status());
+  Says(ids[2], {});
+  EXPECT_EQ(Get(*rollout).devices_size(), 2);
+}
+
 TEST_F(PhasedTest, LaterDevicesJoinADynamicRolloutEvenWhenItIsOver) {
   EnrolDevices(1);
   RolloutPlan plan;
