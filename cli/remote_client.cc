@@ -51,6 +51,20 @@ struct OperatorClient::Impl {
     return response;
   }
 
+  template <typename Stub, typename Request, typename Response>
+  absl::Status Follow(std::unique_ptr<Stub> stub,
+                      std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(grpc::ClientContext*,
+                                                                                    const Request&),
+                      const Request& request, const std::function<void(const Response&)>& on_message) {
+    net::AwaitConnection(*channel, kReconnect);
+    grpc::ClientContext context;  // no deadline: keep-alive notices a daemon that is gone
+    const auto reader = (stub.get()->*method)(&context, request);
+    Response message;
+    while (reader->Read(&message)) on_message(message);
+    const grpc::Status status = reader->Finish();
+    return status.ok() ? absl::OkStatus() : Explain(status, server);
+  }
+
   const std::string server;
   const std::shared_ptr<grpc::Channel> channel;
 };
@@ -179,7 +193,17 @@ absl::StatusOr<v1::Rollout> OperatorClient::CreateRollout(const v1::CreateRollou
   return QF_CALL(RolloutService, CreateRollout, request);
 }
 absl::StatusOr<v1::Rollout> OperatorClient::GetRollout(const std::string& name) {
-  return QF_CALL(RolloutService, GetRollout, Named<v1::GetRolloutRequest>(name));
+  v1::GetRolloutRequest request = Named<v1::GetRolloutRequest>(name);
+  google::protobuf::RepeatedPtrField<v1::RolloutDevice> devices;
+  for (;;) {
+    QF_ASSIGN_OR_RETURN(v1::Rollout page, QF_CALL(RolloutService, GetRollout, request));
+    for (v1::RolloutDevice& device : *page.mutable_devices()) *devices.Add() = std::move(device);
+    if (page.next_page_token().empty()) {
+      page.mutable_devices()->Swap(&devices);
+      return page;
+    }
+    request.set_page_token(page.next_page_token());
+  }
 }
 absl::StatusOr<v1::ListRolloutsResponse> OperatorClient::ListRollouts() {
   return QF_CALL(RolloutService, ListRollouts, v1::ListRolloutsRequest());
@@ -238,14 +262,16 @@ absl::StatusOr<v1::PushState> OperatorClient::WritePush(const NextPiece& next) {
 }
 
 absl::Status OperatorClient::WatchJob(const std::string& name, const std::function<void(const v1::Job&)>& on_change) {
-  net::AwaitConnection(*impl_->channel, kReconnect);
-  grpc::ClientContext context;
-  const auto stub = v1::JobService::NewStub(impl_->channel);
-  const auto reader = stub->WatchJob(&context, Named<v1::GetJobRequest>(name));
-  v1::Job job;
-  while (reader->Read(&job)) on_change(job);
-  const grpc::Status status = reader->Finish();
-  return status.ok() ? absl::OkStatus() : Explain(status, impl_->server);
+  return impl_->Follow(v1::JobService::NewStub(impl_->channel), &v1::JobService::Stub::WatchJob,
+                       Named<v1::GetJobRequest>(name), on_change);
+}
+
+absl::Status OperatorClient::WatchRollout(const std::string& name, uint64_t revision,
+                                          const std::function<void(const v1::Rollout&)>& on_change) {
+  v1::WatchRolloutRequest request = Named<v1::WatchRolloutRequest>(name);
+  request.set_revision(revision);
+  return impl_->Follow(v1::RolloutService::NewStub(impl_->channel), &v1::RolloutService::Stub::WatchRollout, request,
+                       on_change);
 }
 
 }  // namespace quantfleet::cli

@@ -42,8 +42,8 @@ std::string ShortReason(const RolloutDevice& device) {
 }
 
 std::string RolloutCounts(const v1::Rollout& rollout) {
-  std::map<RolloutDevice::State, int> counts;
-  for (const RolloutDevice& device : rollout.devices()) ++counts[device.state()];
+  std::map<RolloutDevice::State, uint64_t> counts;
+  for (const v1::RolloutCount& count : rollout.counts()) counts[count.state()] += count.devices();
   constexpr std::pair<RolloutDevice::State, const char*> kNames[] = {
       {RolloutDevice::HEALTHY, "healthy"},         {RolloutDevice::IN_PROGRESS, "in progress"},
       {RolloutDevice::PENDING, "pending"},         {RolloutDevice::QUEUED, "queued"},

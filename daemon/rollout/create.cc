@@ -157,7 +157,17 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
         "no device can run model {}: {}{}", request.model, reasons,
         skipped > kReasonsShown ? fmt::format("; and {} more", skipped - kReasonsShown) : "");
   PutInPhases(rollout.plan(), SeedOf(rollout), groups, labels, rows);
-  for (RolloutDevice& row : rows) *rollout.add_devices() = std::move(row);
+  std::map<std::pair<uint32_t, RolloutDevice::State>, uint64_t> counts;
+  for (RolloutDevice& row : rows) {
+    ++counts[{row.phase(), row.state()}];
+    *rollout.add_devices() = std::move(row);
+  }
+  for (const auto& [where, devices] : counts) {
+    v1::RolloutCount& count = *rollout.add_counts();
+    count.set_phase(where.first);
+    count.set_state(where.second);
+    count.set_devices(devices);
+  }
   return rollout;
 }
 

@@ -215,7 +215,7 @@ absl::StatusOr<v1::Rollout> Rollouts::Act(const std::string& name, RolloutEvent 
   QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
     QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
     QF_RETURN_IF_ERROR(ActOn(head, event, why));
-    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRollout(name));
+    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRolloutSummary(name));
     return absl::OkStatus();
   }));
   FailPoint("phase-after-action");
@@ -233,7 +233,7 @@ absl::StatusOr<v1::Rollout> Rollouts::Approve(const std::string& name, uint32_t 
       return FailedPrecondition("{} is in phase {}: phase {} cannot be approved yet", name, reached, phase);
     const bool waits = phase == reached && (!head.phase_open() || head.state() == v1::Rollout::DRAFT);
     if (waits) QF_RETURN_IF_ERROR(ActOn(head, RolloutEvent::kApprove, ""));
-    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRollout(name));
+    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRolloutSummary(name));
     return absl::OkStatus();
   }));
   FailPoint("phase-after-approved");

@@ -59,7 +59,7 @@ class Rollouts {
   // Time has passed: soak times, device timeouts, rates, windows. The first error; the other rollouts have
   // had their turn.
   absl::Status Tick();
-  // What an operator asks for, with words for the record; the rollout as it is then.
+  // What an operator asks for, with words for the record; a summary of the rollout as it is then.
   absl::StatusOr<v1::Rollout> Act(const std::string& name, RolloutEvent event, std::string_view why);
   // The phase (from 1) may begin; nothing happens when it has. 0: whichever waits.
   absl::StatusOr<v1::Rollout> Approve(const std::string& name, uint32_t phase);

@@ -32,12 +32,14 @@ absl::Status Store::PutRolloutDevice(std::string_view rollout, const v1::Rollout
     const std::string name(rollout), device = row.device_id(), record = Pack(row);
     const int state = row.state(), phase = static_cast<int>(row.phase());
     const long long delay = row.delay_ms(), deadline = row.deadline_ms();
-    sql << "INSERT INTO rollout_devices (rollout, device, state, record, phase, delay_ms, deadline_ms)"
-           " VALUES (:o, :d, :s, :r, :p, :y, :l) ON CONFLICT (rollout, device) DO UPDATE SET"
+    sql << "INSERT INTO rollout_devices (rollout, device, state, record, phase, delay_ms, deadline_ms, revision)"
+           " VALUES (:o, :d, :s, :r, :p, :y, :l,"
+           " (SELECT COALESCE(MAX(revision), 0) + 1 FROM rollout_devices WHERE rollout = :o2))"
+           " ON CONFLICT (rollout, device) DO UPDATE SET"
            " state = excluded.state, record = excluded.record, phase = excluded.phase,"
-           " delay_ms = excluded.delay_ms, deadline_ms = excluded.deadline_ms",
+           " delay_ms = excluded.delay_ms, deadline_ms = excluded.deadline_ms, revision = excluded.revision",
         soci::use(name), soci::use(device), soci::use(state), soci::use(record), soci::use(phase),
-        soci::use(delay), soci::use(deadline);
+        soci::use(delay), soci::use(deadline), soci::use(name);
     Note(Change::Kind::kRollout, name);
     return absl::OkStatus();
   });

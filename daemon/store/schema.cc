@@ -75,9 +75,11 @@ constexpr const char* kVersion2[] = {
     "CREATE INDEX rollout_devices_by_deadline ON rollout_devices (rollout, deadline_ms)",
 };
 
-// Groups of devices.
+// Groups of devices. Rows count up with each change of one of a rollout, for who watches it.
 constexpr const char* kVersion3[] = {
     "CREATE TABLE device_groups (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
+    "ALTER TABLE rollout_devices ADD COLUMN revision BIGINT NOT NULL DEFAULT 0",
+    "CREATE INDEX rollout_devices_by_revision ON rollout_devices (rollout, revision)",
 };
 
 constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3};

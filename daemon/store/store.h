@@ -223,9 +223,17 @@ class Store {
 
   // ---- rollouts (rollouts.cc). A head is a rollout without its devices.
   absl::StatusOr<v1::Rollout> CreateRollout(const v1::Rollout& rollout, const Request& request);
-  absl::StatusOr<v1::Rollout> GetRollout(std::string_view name);  // with its devices, by id
+  // A summary is a head with its counts.
+  absl::StatusOr<v1::Rollout> GetRollout(std::string_view name);  // a summary with its devices, by id
   absl::StatusOr<v1::Rollout> GetRolloutHead(std::string_view name);
-  absl::StatusOr<std::vector<v1::Rollout>> ListRollouts();  // newest first, with their devices
+  absl::StatusOr<v1::Rollout> GetRolloutSummary(std::string_view name);
+  absl::StatusOr<std::vector<v1::Rollout>> ListRollouts();  // summaries, newest first
+  // A summary with up to `limit` devices of ids above `after`, by id, and next_page_token when there are more.
+  absl::StatusOr<v1::Rollout> GetRolloutPage(std::string_view name, std::string_view after, size_t limit);
+  // A summary with up to `limit` devices that changed since `revision`, in the order of their changes, and the revision
+  // behind them. nullopt: without devices, and the newest revision.
+  absl::StatusOr<v1::Rollout> GetRolloutChanges(std::string_view name, std::optional<uint64_t> revision,
+                                                size_t limit);
   absl::Status PutRolloutHead(const v1::Rollout& head);
   // Neither a draft nor over; oldest first.
   absl::StatusOr<std::vector<std::string>> ListActiveRollouts();
@@ -272,6 +280,7 @@ class Store {
   void RecordRequest(soci::session& sql, const Request& request, std::string_view resource);
   void WriteModel(soci::session& sql, const v1::Model& model);
   absl::Status FillDevice(soci::session& sql, v1::Device& device);
+  absl::StatusOr<v1::Rollout> SelectSummary(soci::session& sql, const std::string& name);
 
   std::recursive_mutex mutex_;  // guards what follows, down to seen_mutex_
   std::unique_ptr<soci::session> session_;

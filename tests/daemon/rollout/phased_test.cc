@@ -473,7 +473,8 @@ TEST_F(PhasedTest, RandomEventsKeepTheInvariants) {
   const auto check = [&] {
     std::map<std::string, int> under_way;
     const auto rollouts = store_->ListRollouts().value();
-    for (const Rollout& rollout : rollouts) {
+    for (const Rollout& summary : rollouts) {
+      const Rollout rollout = Get(summary);
       if (IsFinal(rollout.state()) || rollout.state() == Rollout::DRAFT) continue;
       for (const RolloutDevice& row : rollout.devices()) {
         const bool told = IsInFlight(row.state()) || row.state() == RolloutDevice::ROLLING_BACK;

@@ -101,9 +101,8 @@ class RolloutFixture : public FleetFixture {
     return made.ok() ? *made : v1::Rollout();
   }
   v1::Rollout Act(const v1::Rollout& rollout, RolloutEvent event) {
-    const auto acted = rollouts_.Act(rollout.name(), event, "");
-    EXPECT_OK(acted.status());
-    return acted.ok() ? *acted : v1::Rollout();
+    EXPECT_OK(rollouts_.Act(rollout.name(), event, "").status());
+    return Get(rollout);
   }
   void Pass(int seconds) {
     clock_.Advance(std::chrono::seconds(seconds));
