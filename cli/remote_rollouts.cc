@@ -114,6 +114,11 @@ void AddPlanOptions(CLI::App* command, CreateOptions& options) {
       command->add_option("--rate", plan.rate, "At most so many devices a minute")
           ->check(CLI::Range(1, 1'000'000)),
       command->add_option("--jitter", plan.jitter, "Each device is told up to so much later"),
+      command
+          ->add_option("--priority", plan.priority,
+                       "Its devices are not taken by rollouts of lower priority, and of rollouts that wait for a "
+                       "device the highest goes first [0]")
+          ->check(CLI::Range(-1000, 1000)),
       command->add_flag("--dynamic", plan.dynamic, "Devices that fit and come later join"),
   };
   CLI::Option* file =

@@ -103,6 +103,7 @@ absl::StatusOr<v1::RolloutPlan> MakePlan(const PlanOptions& options) {
   plan.set_min_executed(options.min_executed);
   plan.set_devices_per_minute(options.rate);
   plan.set_dynamic(options.dynamic);
+  plan.set_priority(options.priority);
   if (options.min_success >= 0) plan.set_success_percent(static_cast<uint32_t>(options.min_success));
   if (!options.max_failures.empty()) QF_RETURN_IF_ERROR(ReadMaxFailures(options.max_failures, plan));
   if (!options.on_failure.empty()) QF_RETURN_IF_ERROR(ReadOnFailure(options.on_failure, plan));

@@ -18,6 +18,7 @@ struct PlanOptions {
   std::string max_failures, on_failure;      // "3" or "5%"; pause, rollback, abort
   int min_success = -1;                      // percent
   uint32_t max_in_flight = 0, min_executed = 0, rate = 0;
+  int32_t priority = 0;
   bool approve = false, dynamic = false;
 };
 

@@ -61,6 +61,7 @@ std::string RolloutText(const v1::Rollout& rollout, Time now) {
       {"name", rollout.name()}, {"model", rollout.model()}, {"state", StateOf(rollout, now)}};
   if (!rollout.reason().empty()) fields.emplace_back("reason", rollout.reason());
   if (HasPhases(rollout)) fields.emplace_back("phase", PhaseOf(rollout));
+  if (rollout.plan().priority() != 0) fields.emplace_back("priority", fmt::format("{}", rollout.plan().priority()));
   fields.emplace_back("devices", RolloutCounts(rollout));
   fields.emplace_back(
       "created", fmt::format("{} ({})", UtcTime(rollout.created_ms()), Relative(rollout.created_ms(), now)));

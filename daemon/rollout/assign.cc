@@ -18,11 +18,6 @@ const v1::ModelStatus* Running(const v1::Device& device, const std::string& mode
   return status == device.models().end() || status->active_manifest().empty() ? nullptr : &*status;
 }
 
-bool IsOver(const RolloutDevice& row) {
-  return row.state() != RolloutDevice::QUEUED && row.state() != RolloutDevice::ROLLING_BACK &&
-         !IsInFlight(row.state());
-}
-
 }  // namespace
 
 int64_t Rollouts::Deadline(const v1::Rollout& head) const {
@@ -111,20 +106,6 @@ absl::StatusOr<uint64_t> Rollouts::Tell(v1::Rollout& head, uint64_t most) {
   return static_cast<uint64_t>(next.size());
 }
 
-absl::Status Rollouts::Supersede(const v1::Rollout& head, const std::string& device_id,
-                                 std::set<std::string>& touched) {
-  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> rows, with_.store.ListActiveRolloutsOf(device_id));
-  for (const Store::RolloutRow& old : rows) {
-    if (old.rollout == head.name() || old.model != head.model() || IsOver(old.device)) continue;
-    RolloutDevice row = old.device;
-    Close(row, RolloutDevice::SKIPPED, RolloutDevice::SUPERSEDED,
-          fmt::format("superseded by {}", head.name()), Now());
-    QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(old.rollout, row));
-    touched.insert(old.rollout);
-  }
-  return absl::OkStatus();
-}
-
 absl::Status Rollouts::CloseRows(const v1::Rollout& head) {
   const std::string told = fmt::format(
       "the rollout ended while the device was under way; it may still take what it was "
@@ -151,7 +132,7 @@ absl::Status Rollouts::TakeBackRow(const v1::Rollout& head, RolloutDevice row) {
   if (current == assignments.end() || current->release != row.release()) return absl::OkStatus();
   QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> active, with_.store.ListActiveRolloutsOf(id));
   for (const Store::RolloutRow& other : active)
-    if (other.rollout != head.name() && other.model == head.model() && !IsOver(other.device))
+    if (other.rollout != head.name() && other.model == head.model() && !IsOver(other.device.state()))
       return absl::OkStatus();
   // What the device ran before has passed once: going back asks nothing.
   v1::Assignment terms;

@@ -5,6 +5,7 @@
 #include "daemon/fleet/fleet.h"
 #include "daemon/rollout/plan.h"
 #include "daemon/rollout/rollouts.h"
+#include "daemon/rollout/row.h"
 #include "daemon/trust/evaluation.h"
 #include "quantfleet/v1/manifest.pb.h"
 
@@ -146,8 +147,11 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
   std::string reasons;
   size_t skipped = 0;
   for (const v1::Device& device : devices) {
-    rows.push_back(MatchDevice(device, artifacts, *classes, request.model));
-    const RolloutDevice& row = rows.back();
+    RolloutDevice& row = rows.emplace_back(MatchDevice(device, artifacts, *classes, request.model));
+    if (row.state() == RolloutDevice::QUEUED && !request.draft) {
+      QF_ASSIGN_OR_RETURN(const std::optional<std::string> outranked, WhyOutranked(rollout, device.id()));
+      if (outranked) Close(row, RolloutDevice::SKIPPED, RolloutDevice::OUTRANKED, *outranked, Now());
+    }
     labels.emplace(device.id(), Labels(device.labels().begin(), device.labels().end()));
     if (row.state() == RolloutDevice::SKIPPED && skipped++ < kReasonsShown)
       reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", row.device_id(), row.reason());
@@ -177,10 +181,8 @@ absl::Status Rollouts::Record(v1::Rollout& rollout, const Request& request) {
     if (!known) {
       QF_RETURN_IF_ERROR(with_.store.CreateRollout(rollout, request).status());
       if (rollout.state() != v1::Rollout::DRAFT) {
-        std::set<std::string> touched{rollout.name()};
-        for (const RolloutDevice& row : rollout.devices())
-          if (row.state() == RolloutDevice::QUEUED)
-            QF_RETURN_IF_ERROR(Supersede(rollout, row.device_id(), touched));
+        std::set<std::string> touched;
+        QF_RETURN_IF_ERROR(Claim(rollout, touched));
         QF_RETURN_IF_ERROR(SettleAll(touched));
       }
     }

@@ -95,6 +95,8 @@ absl::Status CheckPlan(const RolloutPlan& plan) {
   if (plan.device_timeout_seconds() > kMostSeconds)
     return InvalidArgument("device_timeout_seconds: at most a year");
   if (plan.jitter_seconds() > kDaySeconds) return InvalidArgument("jitter_seconds: at most a day");
+  if (plan.priority() < -kMostPriority || plan.priority() > kMostPriority)
+    return InvalidArgument("priority: from {} to {}", -kMostPriority, kMostPriority);
   if (plan.windows_size() > kMostWindows)
     return InvalidArgument("a plan has at most {} windows", kMostWindows);
   for (int i = 0; i < plan.windows_size(); ++i) QF_RETURN_IF_ERROR(CheckWindow(plan.windows(i), i + 1));

@@ -3,11 +3,13 @@
 //
 // Everything is a transaction: what a device reported, the step of the machine (machine.h) that follows from
 // it, and the assignments that the step made are committed together, so that a restart goes on from there.
-// The machine is asked after each report, each operator's action and on each Tick. One rollout at a time is
-// active for a device and a model: a newer one takes its devices from an older one. Thread-safe;
-// collaborators must outlive it.
+// The machine is asked after each report, each operator's action and on each Tick. One rollout at a time has
+// a device of a model: a newer one takes its devices from an older one, unless that has a higher priority. And
+// one at a time tells a device anything, whatever the model: rollouts that wait for it are asked by priority,
+// then age. Thread-safe; collaborators must outlive it.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -86,26 +88,34 @@ class Rollouts {
   // model. `terms`: health and runtime, the rest is filled in.
   absl::Status Assign(const v1::Rollout& head, const std::string& artifact, const v1::Assignment& terms,
                       v1::RolloutDevice& row);
-  // Other active rollouts of the model give the device up; their names are added.
-  absl::Status Supersede(const v1::Rollout& head, const std::string& device_id,
-                         std::set<std::string>& touched);
   absl::Status CloseRows(const v1::Rollout& head);
   absl::Status TakeBackRows(const v1::Rollout& head);
   absl::Status TakeBackRow(const v1::Rollout& head, v1::RolloutDevice row);
 
+  // ---- claim.cc
+  // Why the device stays with another rollout of the model, if it does.
+  absl::StatusOr<std::optional<std::string>> WhyOutranked(const v1::Rollout& head, const std::string& device_id);
+  // Other active rollouts of the model give the device up; the names of those, and of who waits for it, are added.
+  absl::Status Supersede(const v1::Rollout& head, const std::string& device_id,
+                         std::set<std::string>& touched);
+  // The rollout begins: each of its devices is its own, or OUTRANKED. It and those that it touches are added.
+  absl::Status Claim(const v1::Rollout& head, std::set<std::string>& touched);
+  // Adds the rollouts that wait for a device, given its rows.
+  static void TouchWaiting(const std::vector<Store::RolloutRow>& rows, std::set<std::string>& touched);
+  absl::Status Join(std::string_view device_id, std::set<std::string>& touched);
+  absl::Status JoinOne(const v1::Device& device, v1::Rollout head, const Groups& groups,
+                       std::set<std::string>& touched);
+
   // ---- rollouts.cc
-  // Steps of the machine until nothing moves.
-  absl::Status Settle(const std::string& name, RolloutEvent event = RolloutEvent::kTick,
-                      std::string_view why = "");
-  absl::Status SettleAll(const std::set<std::string>& names);
+  // One step of the machine; whether anything moved.
+  absl::StatusOr<bool> Step(const std::string& name, RolloutEvent event, std::string_view why);
+  absl::Status Settle(const std::string& name);  // steps until nothing moves
+  absl::Status SettleAll(const std::set<std::string>& names);  // the highest priority first, then the oldest
   absl::Status Apply(Decision& decision, bool& moved);
   absl::Status TimeOut(const v1::Rollout& head);
   absl::StatusOr<PhaseCounts> Count(const v1::Rollout& head);
   absl::Status ReportRows(std::string_view device_id, const std::vector<v1::ModelStatus>& models,
                           std::set<std::string>& touched);
-  absl::Status Join(std::string_view device_id, std::set<std::string>& touched);
-  absl::Status JoinOne(const v1::Device& device, v1::Rollout head, const Groups& groups,
-                       std::set<std::string>& touched);
 
   Time Now() const { return with_.clock.Now(); }
   int64_t Deadline(const v1::Rollout& head) const;

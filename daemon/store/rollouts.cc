@@ -62,13 +62,14 @@ absl::StatusOr<v1::Rollout> Store::CreateRollout(const v1::Rollout& rollout, con
       return absl::OkStatus();
     }
     const std::string name = rollout.name(), model = rollout.model(), record = PackHead(rollout);
-    const int state = rollout.state(), dynamic = rollout.plan().dynamic() ? 1 : 0;
+    const int state = rollout.state(), dynamic = rollout.plan().dynamic() ? 1 : 0,
+              priority = rollout.plan().priority();
     const long long created = rollout.created_ms(), finished = rollout.finished_ms(),
                     position = NextPosition(sql, "rollouts");
-    sql << "INSERT INTO rollouts (name, model, state, created_ms, finished_ms, position, record, dynamic)"
-           " VALUES (:n, :m, :s, :c, :f, :p, :r, :d)",
+    sql << "INSERT INTO rollouts (name, model, state, created_ms, finished_ms, position, record, dynamic, priority)"
+           " VALUES (:n, :m, :s, :c, :f, :p, :r, :d, :i)",
         soci::use(name), soci::use(model), soci::use(state), soci::use(created), soci::use(finished),
-        soci::use(position), soci::use(record), soci::use(dynamic);
+        soci::use(position), soci::use(record), soci::use(dynamic), soci::use(priority);
     for (const v1::RolloutDevice& device : rollout.devices())
       QF_RETURN_IF_ERROR(PutRolloutDevice(name, device));
     RecordRequest(sql, request, name);
@@ -97,7 +98,12 @@ absl::StatusOr<v1::Rollout> Store::GetRolloutPage(std::string_view name, std::st
       devices.resize(limit);
       rollout.set_next_page_token(limit > 0 ? devices.back().device_id() : from);
     }
-    for (v1::RolloutDevice& device : devices) *rollout.add_devices() = std::move(device);
+    for (v1::RolloutDevice& device : devices) {
+      if (device.state() == v1::RolloutDevice::QUEUED)
+        if (const std::string other = SelectWhere(sql, key, device.device_id()); !other.empty())
+          device.set_reason(fmt::format("waits: the device is under way in {}", other));
+      *rollout.add_devices() = std::move(device);
+    }
     return absl::OkStatus();
   }));
   return rollout;
@@ -178,7 +184,8 @@ absl::StatusOr<std::vector<std::string>> Store::ListActiveRollouts() {
   std::vector<std::string> names;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     names = SelectTexts(
-        sql, "SELECT name FROM rollouts WHERE state IN (" + ActiveStates() + ") ORDER BY position");
+        sql, "SELECT name FROM rollouts WHERE state IN (" + ActiveStates() +
+                 ") ORDER BY priority DESC, position");
     return absl::OkStatus();
   }));
   return names;
@@ -188,14 +195,14 @@ absl::StatusOr<std::vector<std::string>> Store::ListRolloutsToJoin(std::string_v
   std::vector<std::string> names;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string device(device_id);
-    const int draft = v1::Rollout::DRAFT;
+    const int draft = v1::Rollout::DRAFT, outranked = v1::RolloutDevice::OUTRANKED;
     names = SelectTexts(
         sql,
         "SELECT r.name FROM rollouts r WHERE r.dynamic = 1 AND r.state IN (" + JoinableStates() +
             ") AND NOT EXISTS (SELECT 1 FROM rollout_devices d JOIN rollouts n ON n.name = d.rollout"
-            " WHERE d.device = :d AND n.model = r.model AND n.position >= r.position AND n.state <> :s)"
-            " ORDER BY r.position DESC",
-        device, draft);
+            " WHERE d.device = :d AND n.model = r.model AND n.position >= r.position AND n.state <> :s"
+            " AND d.code <> :c) ORDER BY r.position DESC",
+        device, draft, outranked);
     return absl::OkStatus();
   }));
   return names;

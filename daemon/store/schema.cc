@@ -75,11 +75,18 @@ constexpr const char* kVersion2[] = {
     "CREATE INDEX rollout_devices_by_deadline ON rollout_devices (rollout, deadline_ms)",
 };
 
-// Groups of devices. Rows count up with each change of one of a rollout, for who watches it.
+// Groups of devices. Rows count up with each change of one of a rollout, for who watches it. Priorities: who is next is
+// read in the order of turns, past devices that are under way elsewhere.
 constexpr const char* kVersion3[] = {
     "CREATE TABLE device_groups (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
     "ALTER TABLE rollout_devices ADD COLUMN revision BIGINT NOT NULL DEFAULT 0",
     "CREATE INDEX rollout_devices_by_revision ON rollout_devices (rollout, revision)",
+    "ALTER TABLE rollouts ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE rollout_devices ADD COLUMN code INTEGER NOT NULL DEFAULT 0",
+    "DROP INDEX rollout_devices_by_state",
+    "CREATE INDEX rollout_devices_by_turn ON rollout_devices (rollout, state, phase, delay_ms, device)",
+    "DROP INDEX rollout_devices_by_device",
+    "CREATE INDEX rollout_devices_by_device_state ON rollout_devices (device, state)",
 };
 
 constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3};
