@@ -162,6 +162,7 @@ void Create(CreateOptions& options, const RemoteContext& remote) {
   if (options.watch) return FinishWatch(*client, rollout.name(), options.json, remote);
   if (options.json) return PrintJson(rollout);
   PrintOut(Printable(rollout.name()) + "\n");
+  Note(EstimateText(rollout));
   if (options.draft)
     Note(fmt::format("begin it with `quantfleet rollout approve {}`", rollout.name()));
   else

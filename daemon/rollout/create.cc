@@ -3,6 +3,7 @@
 
 #include "common/base/fail_point.h"
 #include "daemon/fleet/fleet.h"
+#include "daemon/rollout/estimate.h"
 #include "daemon/rollout/plan.h"
 #include "daemon/rollout/rollouts.h"
 #include "daemon/rollout/row.h"
@@ -15,6 +16,7 @@ namespace {
 using v1::RolloutDevice;
 
 constexpr size_t kPage = 1000, kReasonsShown = 3, kMostText = 256;
+constexpr size_t kRecorded = 1000;  // so many devices are the fleet's record
 
 absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
   if (request.request_id.size() > kMostText)
@@ -172,6 +174,8 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
     count.set_state(where.second);
     count.set_devices(devices);
   }
+  QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> finished, with_.store.ListHealthyDevices(kRecorded));
+  *rollout.mutable_estimate() = EstimateOf(rollout, RecordOf(finished), check_in_, Now());
   return rollout;
 }
 
@@ -200,7 +204,9 @@ absl::StatusOr<v1::Rollout> Rollouts::Create(const CreateRequest& request) {
   QF_ASSIGN_OR_RETURN(v1::Rollout rollout, Draw(request));
   rollout.set_name(with_.random.Id("rollouts/"));
   FailPoint("rollout-before-record");
+  const v1::RolloutEstimate estimate = rollout.estimate();
   QF_RETURN_IF_ERROR(Record(rollout, key));
+  *rollout.mutable_estimate() = estimate;
   FailPoint("rollout-after-record");
   return rollout;
 }

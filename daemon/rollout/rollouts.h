@@ -36,7 +36,9 @@ class Rollouts {
     Random& random;
     const Clock& clock;
   };
-  explicit Rollouts(Collaborators with) : with_(with) {}
+  // `check_in`: how often devices ask what there is to do; estimates rest on it.
+  explicit Rollouts(Collaborators with, Duration check_in = std::chrono::seconds(30))
+      : with_(with), check_in_(check_in) {}
 
   // ---- create.cc
   struct CreateRequest {
@@ -77,7 +79,7 @@ class Rollouts {
   absl::StatusOr<Groups> LoadGroups(const v1::Rollout& head, bool all);
   absl::StatusOr<std::vector<v1::Device>> ChooseDevices(const CreateRequest& request, const v1::Rollout& head,
                                                         const Groups& groups);
-  absl::StatusOr<v1::Rollout> Draw(const CreateRequest& request);
+  absl::StatusOr<v1::Rollout> Draw(const CreateRequest& request);  // with its rows, counts and estimate
   absl::Status Record(v1::Rollout& rollout, const Request& request);
 
   // ---- assign.cc
@@ -121,6 +123,7 @@ class Rollouts {
   int64_t Deadline(const v1::Rollout& head) const;
 
   const Collaborators with_;
+  const Duration check_in_;
 };
 
 // Whether the device carries the rollout's labels and belongs to its group, if it has them.

@@ -42,15 +42,16 @@ absl::Status Store::PutRolloutDevice(std::string_view rollout, const v1::Rollout
   return Write([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout), device = row.device_id(), record = Pack(row);
     const int state = row.state(), phase = static_cast<int>(row.phase()), code = row.code();
-    const long long delay = row.delay_ms(), deadline = row.deadline_ms();
+    const long long delay = row.delay_ms(), deadline = row.deadline_ms(), finished = row.finished_ms();
     sql << "INSERT INTO rollout_devices (rollout, device, state, record, phase, delay_ms, deadline_ms, code,"
-           " revision) VALUES (:o, :d, :s, :r, :p, :y, :l, :c,"
+           " finished_ms, revision) VALUES (:o, :d, :s, :r, :p, :y, :l, :c, :f,"
            " (SELECT COALESCE(MAX(revision), 0) + 1 FROM rollout_devices WHERE rollout = :o2))"
            " ON CONFLICT (rollout, device) DO UPDATE SET"
            " state = excluded.state, record = excluded.record, phase = excluded.phase,"
-           " delay_ms = excluded.delay_ms, deadline_ms = excluded.deadline_ms, code = excluded.code, revision = excluded.revision",
+           " delay_ms = excluded.delay_ms, deadline_ms = excluded.deadline_ms, code = excluded.code,"
+           " finished_ms = excluded.finished_ms, revision = excluded.revision",
         soci::use(name), soci::use(device), soci::use(state), soci::use(record), soci::use(phase),
-        soci::use(delay), soci::use(deadline), soci::use(code), soci::use(name);
+        soci::use(delay), soci::use(deadline), soci::use(code), soci::use(finished), soci::use(name);
     Note(Change::Kind::kRollout, name);
     return absl::OkStatus();
   });
@@ -85,6 +86,21 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListRolloutDevices(std::st
         SelectAll<v1::RolloutDevice>(
             sql, "SELECT record FROM rollout_devices WHERE rollout = :r AND state = :s ORDER BY device", name,
             wanted));
+    return absl::OkStatus();
+  }));
+  return devices;
+}
+
+absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListHealthyDevices(size_t limit) {
+  std::vector<v1::RolloutDevice> devices;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const int healthy = v1::RolloutDevice::HEALTHY;
+    const long long most = static_cast<long long>(limit);
+    QF_ASSIGN_OR_RETURN(devices, SelectAll<v1::RolloutDevice>(
+                                     sql,
+                                     "SELECT record FROM rollout_devices WHERE state = :s AND finished_ms > 0"
+                                     " ORDER BY finished_ms DESC LIMIT :n",
+                                     healthy, most));
     return absl::OkStatus();
   }));
   return devices;

@@ -76,7 +76,7 @@ constexpr const char* kVersion2[] = {
 };
 
 // Groups of devices. Rows count up with each change of one of a rollout, for who watches it. Priorities: who is next is
-// read in the order of turns, past devices that are under way elsewhere.
+// read in the order of turns, past devices that are under way elsewhere. What devices took lately is read for estimates.
 constexpr const char* kVersion3[] = {
     "CREATE TABLE device_groups (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
     "ALTER TABLE rollout_devices ADD COLUMN revision BIGINT NOT NULL DEFAULT 0",
@@ -87,6 +87,8 @@ constexpr const char* kVersion3[] = {
     "CREATE INDEX rollout_devices_by_turn ON rollout_devices (rollout, state, phase, delay_ms, device)",
     "DROP INDEX rollout_devices_by_device",
     "CREATE INDEX rollout_devices_by_device_state ON rollout_devices (device, state)",
+    "ALTER TABLE rollout_devices ADD COLUMN finished_ms BIGINT NOT NULL DEFAULT 0",
+    "CREATE INDEX rollout_devices_by_finish ON rollout_devices (state, finished_ms)",
 };
 
 constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3};

@@ -259,6 +259,8 @@ class Store {
   absl::StatusOr<std::vector<RolloutCount>> CountRolloutDevices(std::string_view rollout);
   absl::StatusOr<std::vector<v1::RolloutDevice>> ListRolloutDevices(std::string_view rollout,
                                                                     v1::RolloutDevice::State state);
+  // HEALTHY ones of all rollouts, who was through last first.
+  absl::StatusOr<std::vector<v1::RolloutDevice>> ListHealthyDevices(size_t limit);
   // QUEUED, of phases up to `phase`, with a delay of at most `delay_ms`, and not under way in another active rollout: who
   // is next.
   absl::StatusOr<std::vector<v1::RolloutDevice>> ListQueuedDevices(std::string_view rollout, uint32_t phase,

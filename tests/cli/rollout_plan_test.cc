@@ -97,7 +97,13 @@ TEST(RolloutTextTest, ADryRunSaysWhoGetsWhat) {
   skipped.set_state(v1::RolloutDevice::SKIPPED);
   skipped.set_code(v1::RolloutDevice::NO_CLASS);
   skipped.set_reason("no device class fits");
+  rollout.mutable_estimate()->set_seconds(3900);
+  rollout.mutable_estimate()->add_phases()->set_seconds(600);
+  rollout.mutable_estimate()->add_notes("assumed: 10 Mbit/s");
+  rollout.mutable_estimate()->add_notes("without approvals");
   const std::string text = DryRunText(rollout);
+  EXPECT_THAT(text, HasSubstr("about 1h 5m: assumed: 10 Mbit/s; without approvals"));
+  EXPECT_THAT(text, HasSubstr("10m"));
   EXPECT_THAT(text, HasSubstr("1 devices, soak 10m"));
   EXPECT_THAT(text, HasSubstr("0123456789ab"));
   EXPECT_THAT(text, HasSubstr("NO_CLASS: no device class fits"));

@@ -275,6 +275,31 @@ TEST_F(PhasedTest, ADryRunKeepsNothingAndSaysWhatComes) {
   }
 }
 
+TEST_F(PhasedTest, AnEstimateRestsOnWhatDevicesTook) {
+  const auto ids = EnrolDevices(3);
+  Rollouts::CreateRequest request{"", "demo", {}, {}};
+  request.plan.set_max_in_flight(1);
+  request.dry_run = true;
+  EXPECT_EQ(rollouts_.Create(request)->estimate().measured_devices(), 0u);
+  request.dry_run = false;
+  const auto rollout = rollouts_.Create(request);
+  ASSERT_OK(rollout.status());
+  // 30 s of check-in and 1000 bytes at 10 Mbit/s, three times.
+  EXPECT_DOUBLE_EQ(rollout->estimate().seconds(), 3 * 30.001);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    clock_.Advance(std::chrono::seconds(8));
+    AllHealthy(*rollout);
+  }
+  ASSERT_EQ(Get(*rollout).state(), Rollout::COMPLETED);
+  request.dry_run = true;
+  const auto next = rollouts_.Create(request);
+  ASSERT_OK(next.status());
+  EXPECT_EQ(next->estimate().measured_devices(), 3u);
+  EXPECT_EQ(next->estimate().bytes_per_second(), 125);
+  EXPECT_EQ(next->estimate().device_seconds(), 8);
+  EXPECT_EQ(next->estimate().seconds(), 24);
+}
+
 TEST_F(PhasedTest, ASelectorChoosesByLabels) {
   const auto ids = EnrolDevices(2);
   ASSERT_OK(fleet_.Label(ids[0], {{"site", "lab"}}, {}).status());
