@@ -51,6 +51,20 @@ struct OperatorClient::Impl {
     return response;
   }
 
+  template <typename Stub, typename Request, typename Response>
+  absl::Status Follow(std::unique_ptr<Stub> stub,
+                      std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(grpc::ClientContext*,
+                                                                                    const Request&),
+                      const Request& request, const std::function<void(const Response&)>& on_message) {
+    net::AwaitConnection(*channel, kReconnect);
+    grpc::ClientContext context;  // no deadline: keep-alive notices a daemon that is gone
+    const auto reader = (stub.get()->*method)(&context, request);
+    Response message;
+    while (reader->Read(&message)) on_message(message);
+    const grpc::Status status = reader->Finish();
+    return status.ok() ? absl::OkStatus() : Explain(status, server);
+  }
+
   const std::string server;
   const std::shared_ptr<grpc::Channel> channel;
 };
@@ -159,11 +173,43 @@ absl::StatusOr<v1::Device> OperatorClient::ForgetOutgrown(const v1::ForgetOutgro
 absl::StatusOr<v1::Rollout> OperatorClient::AllowDownload(const v1::AllowDownloadRequest& request) {
   return QF_CALL(RolloutService, AllowDownload, request);
 }
+absl::StatusOr<v1::DeviceGroup> OperatorClient::ApplyGroup(const v1::DeviceGroup& group) {
+  v1::ApplyGroupRequest request;
+  *request.mutable_group() = group;
+  return QF_CALL(GroupService, ApplyGroup, request);
+}
+absl::StatusOr<v1::ListGroupsResponse> OperatorClient::ListGroups() {
+  return QF_CALL(GroupService, ListGroups, v1::ListGroupsRequest());
+}
+absl::StatusOr<v1::GroupDetail> OperatorClient::GetGroup(const std::string& name) {
+  v1::GetGroupRequest request = Named<v1::GetGroupRequest>(name);
+  v1::GroupDetail all;
+  do {
+    QF_ASSIGN_OR_RETURN(v1::GroupDetail page, QF_CALL(GroupService, GetGroup, request));
+    *all.mutable_group() = std::move(*page.mutable_group());
+    all.mutable_members()->MergeFrom(page.members());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+absl::StatusOr<v1::DeviceGroup> OperatorClient::DeleteGroup(const std::string& name) {
+  return QF_CALL(GroupService, DeleteGroup, Named<v1::GetGroupRequest>(name));
+}
 absl::StatusOr<v1::Rollout> OperatorClient::CreateRollout(const v1::CreateRolloutRequest& request) {
   return QF_CALL(RolloutService, CreateRollout, request);
 }
 absl::StatusOr<v1::Rollout> OperatorClient::GetRollout(const std::string& name) {
-  return QF_CALL(RolloutService, GetRollout, Named<v1::GetRolloutRequest>(name));
+  v1::GetRolloutRequest request = Named<v1::GetRolloutRequest>(name);
+  google::protobuf::RepeatedPtrField<v1::RolloutDevice> devices;
+  for (;;) {
+    QF_ASSIGN_OR_RETURN(v1::Rollout page, QF_CALL(RolloutService, GetRollout, request));
+    for (v1::RolloutDevice& device : *page.mutable_devices()) *devices.Add() = std::move(device);
+    if (page.next_page_token().empty()) {
+      page.mutable_devices()->Swap(&devices);
+      return page;
+    }
+    request.set_page_token(page.next_page_token());
+  }
 }
 absl::StatusOr<v1::ListRolloutsResponse> OperatorClient::ListRollouts() {
   return QF_CALL(RolloutService, ListRollouts, v1::ListRolloutsRequest());
@@ -222,14 +268,16 @@ absl::StatusOr<v1::PushState> OperatorClient::WritePush(const NextPiece& next) {
 }
 
 absl::Status OperatorClient::WatchJob(const std::string& name, const std::function<void(const v1::Job&)>& on_change) {
-  net::AwaitConnection(*impl_->channel, kReconnect);
-  grpc::ClientContext context;
-  const auto stub = v1::JobService::NewStub(impl_->channel);
-  const auto reader = stub->WatchJob(&context, Named<v1::GetJobRequest>(name));
-  v1::Job job;
-  while (reader->Read(&job)) on_change(job);
-  const grpc::Status status = reader->Finish();
-  return status.ok() ? absl::OkStatus() : Explain(status, impl_->server);
+  return impl_->Follow(v1::JobService::NewStub(impl_->channel), &v1::JobService::Stub::WatchJob,
+                       Named<v1::GetJobRequest>(name), on_change);
+}
+
+absl::Status OperatorClient::WatchRollout(const std::string& name, uint64_t revision,
+                                          const std::function<void(const v1::Rollout&)>& on_change) {
+  v1::WatchRolloutRequest request = Named<v1::WatchRolloutRequest>(name);
+  request.set_revision(revision);
+  return impl_->Follow(v1::RolloutService::NewStub(impl_->channel), &v1::RolloutService::Stub::WatchRollout, request,
+                       on_change);
 }
 
 }  // namespace quantfleet::cli

@@ -45,8 +45,15 @@ class OperatorClient final : public PushPort {
   absl::StatusOr<v1::Device> RevokeDevice(const std::string& id);
   absl::StatusOr<v1::Device> LabelDevice(const v1::LabelDeviceRequest& request);
   absl::StatusOr<v1::Device> ForgetOutgrown(const v1::ForgetOutgrownRequest& request);
+  absl::StatusOr<v1::DeviceGroup> ApplyGroup(const v1::DeviceGroup& group);
+  absl::StatusOr<v1::ListGroupsResponse> ListGroups();
+  absl::StatusOr<v1::GroupDetail> GetGroup(const std::string& name);  // every page
+  absl::StatusOr<v1::DeviceGroup> DeleteGroup(const std::string& name);
   absl::StatusOr<v1::Rollout> CreateRollout(const v1::CreateRolloutRequest& request);
-  absl::StatusOr<v1::Rollout> GetRollout(const std::string& name);
+  absl::StatusOr<v1::Rollout> GetRollout(const std::string& name);  // with every page of its devices
+  // Calls `on_change` with each summary, and the devices that changed since `revision`, until the stream ends.
+  absl::Status WatchRollout(const std::string& name, uint64_t revision,
+                            const std::function<void(const v1::Rollout&)>& on_change);
   absl::StatusOr<v1::ListRolloutsResponse> ListRollouts();
   absl::StatusOr<v1::Rollout> AllowDownload(const v1::AllowDownloadRequest& request);
   absl::StatusOr<v1::Rollout> PauseRollout(const v1::RolloutActionRequest& request);

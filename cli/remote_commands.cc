@@ -85,6 +85,7 @@ void AddRemoteCommands(CLI::App& app) {
   AddJobCommands(app, remote);
   AddArtifactCommands(app, remote);
   AddFleetCommands(app, remote);
+  AddDeviceGroupCommands(app, remote);
   AddRolloutCommands(app, remote);
 }
 

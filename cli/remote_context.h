@@ -70,6 +70,7 @@ void AddModelCommands(CLI::App& app, const Remote& remote);
 void AddJobCommands(CLI::App& app, const Remote& remote);
 void AddArtifactCommands(CLI::App& app, const Remote& remote);
 void AddFleetCommands(CLI::App& app, const Remote& remote);
+void AddDeviceGroupCommands(CLI::App& app, const Remote& remote);
 void AddRolloutCommands(CLI::App& app, const Remote& remote);
 
 }  // namespace quantfleet::cli

@@ -8,13 +8,6 @@
 namespace quantfleet::cli {
 namespace {
 
-std::string Labels(const auto& labels) {
-  std::vector<std::string> parts;
-  for (const auto& [key, value] : labels) parts.push_back(key + "=" + value);
-  std::ranges::sort(parts);
-  return Join(parts, ",");
-}
-
 // ---- classes
 
 void AddClassCommands(CLI::App& app, const Remote& remote) {
@@ -110,7 +103,7 @@ void AddTokenCommands(CLI::App& app, const Remote& remote) {
     Table table({"ID", "STATE", "USED", "EXPIRES", "CREATED", "LABELS", "DESCRIPTION"});
     for (const v1::EnrolmentToken& token : response.tokens())
       table.Add({token.id(), TokenState(token, now), Uses(token), Relative(token.expires_ms(), now),
-                 Relative(token.created_ms(), now), Labels(token.labels()), token.description()});
+                 Relative(token.created_ms(), now), LabelsText(token.labels()), token.description()});
     PrintOut(table.ToString("no tokens; make one with `quantfleet token create`"));
   });
 
@@ -152,7 +145,7 @@ void PrintDevice(const v1::Device& device, Time now) {
        {"state", v1::Device::State_Name(device.state())},
        {"class", device.device_class()},
        {"because", device.class_reason()},
-       {"labels", Labels(device.labels())},
+       {"labels", LabelsText(device.labels())},
        {"seen", Relative(device.last_seen_ms(), now)},
        {"enrolled", fmt::format("{} ({})", UtcTime(device.enrolled_ms()), Relative(device.enrolled_ms(), now))},
        {"certificate", fmt::format("expires {}", Relative(device.certificate_expires_ms(), now))},
@@ -223,7 +216,7 @@ void AddDeviceLabel(CLI::App& group, const Remote& remote) {
     for (const std::string& key : options->remove) request.add_remove(key);
     const v1::Device device = RpcValueOrExit(remote->Connect()->LabelDevice(request));
     if (options->json) return PrintJson(device);
-    PrintOut(fmt::format("{}: {}\n", Printable(device.id()), device.labels().empty() ? "no labels" : Printable(Labels(device.labels()))));
+    PrintOut(fmt::format("{}: {}\n", Printable(device.id()), device.labels().empty() ? "no labels" : Printable(LabelsText(device.labels()))));
   });
 }
 
@@ -254,7 +247,7 @@ void AddDeviceCommands(CLI::App& app, const Remote& remote) {
     for (const v1::Device& device : response.devices())
       table.Add({device.id(), device.device_class(), v1::Device::State_Name(device.state()),
                  Relative(device.last_seen_ms(), remote->clock.Now()), device.agent_version(), ModelsOf(device),
-                 Labels(device.labels())});
+                 LabelsText(device.labels())});
     PrintOut(table.ToString("no devices; enrol one with a token of `quantfleet token create`"));
   });
   AddDeviceOne(group, remote, "show", "One device: its machine, class and models", &OperatorClient::GetDevice);

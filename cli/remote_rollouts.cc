@@ -12,8 +12,6 @@
 namespace quantfleet::cli {
 namespace {
 
-constexpr auto kPollEvery = std::chrono::milliseconds(500);
-
 bool IsOver(v1::Rollout::State state) {
   return state == v1::Rollout::COMPLETED || state == v1::Rollout::FAILED || state == v1::Rollout::ABORTED ||
          state == v1::Rollout::ROLLED_BACK;
@@ -26,27 +24,46 @@ void Output(const v1::Rollout& rollout, bool json, const RemoteContext& remote) 
     PrintOut(RolloutText(rollout, remote.clock.Now()));
 }
 
-absl::StatusOr<v1::Rollout> WatchToTheEnd(OperatorClient& client, v1::Rollout rollout, const Clock& clock) {
-  StatusLine line(clock);
-  for (Duration reached_at = clock.Monotonic(); !IsOver(rollout.state());) {
-    line.Show(fmt::format("{} of {}: {}, phase {} of {}: {}", rollout.name(), rollout.model(),
-                          v1::Rollout::State_Name(rollout.state()), rollout.phase() + 1,
-                          rollout.plan().phases_size(), RolloutCounts(rollout)));
-    std::this_thread::sleep_for(kPollEvery);
-    absl::StatusOr<v1::Rollout> next = client.GetRollout(rollout.name());
-    if (next.ok()) {
-      rollout = *std::move(next);
-      reached_at = clock.Monotonic();
-    } else if (next.status().code() != absl::StatusCode::kUnavailable ||
-               clock.Monotonic() - reached_at > kPatience) {
-      return next.status();
-    }
+// Devices that just failed stay on the screen, above the line that is written over and over.
+void ShowChange(const v1::Rollout& rollout, StatusLine& line) {
+  for (const v1::RolloutDevice& device : rollout.devices()) {
+    if (device.state() != v1::RolloutDevice::FAILED) continue;
+    line.Clear();
+    Note(fmt::format("{} failed: {}", device.device_id(), ShortReason(device)));
   }
-  return rollout;
+  line.Show(fmt::format("{} of {}: {}, phase {} of {}: {}", rollout.name(), rollout.model(),
+                        v1::Rollout::State_Name(rollout.state()), rollout.phase() + 1,
+                        rollout.plan().phases_size(), RolloutCounts(rollout)));
 }
 
-void FinishWatch(OperatorClient& client, v1::Rollout started, bool json, const RemoteContext& remote) {
-  const v1::Rollout rollout = RpcValueOrExit(WatchToTheEnd(client, std::move(started), remote.clock));
+// Until the rollout is over; a daemon that goes away is waited for, and then the watch goes on where it was.
+absl::StatusOr<v1::Rollout> WatchToTheEnd(OperatorClient& client, const std::string& name, const Clock& clock) {
+  StatusLine line(clock);
+  v1::Rollout last;
+  bool seen = false;
+  for (Duration lost_at = clock.Monotonic();;) {
+    absl::Status status = client.WatchRollout(name, last.revision(), [&](const v1::Rollout& now) {
+      ShowChange(now, line);
+      last = now;
+      seen = true;
+      lost_at = clock.Monotonic();
+    });
+    if (IsOver(last.state())) {
+      absl::StatusOr<v1::Rollout> whole = client.GetRollout(name);
+      // A dynamic one that goes on with a device that came just now is watched on.
+      if (whole.ok() && IsOver(whole->state())) return whole;
+      status = whole.status();
+    }
+    if (!status.ok() && (status.code() != absl::StatusCode::kUnavailable || !seen)) return status;
+    if (clock.Monotonic() - lost_at > kPatience)
+      return status.ok() ? Unavailable("the daemon ended the watch before the rollout was over") : status;
+    line.Show(fmt::format("{}: the daemon is away, waiting for it", name));
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+}
+
+void FinishWatch(OperatorClient& client, const std::string& name, bool json, const RemoteContext& remote) {
+  const v1::Rollout rollout = RpcValueOrExit(WatchToTheEnd(client, name, remote.clock));
   Output(rollout, json, remote);
   if (rollout.state() == v1::Rollout::COMPLETED) return;
   const std::string why = rollout.reason().empty() ? RolloutCounts(rollout) : rollout.reason();
@@ -58,7 +75,7 @@ void FinishWatch(OperatorClient& client, v1::Rollout started, bool json, const R
 }
 
 struct CreateOptions {
-  std::string model, request_id, plan_file;
+  std::string model, request_id, plan_file, group;
   std::vector<std::string> devices, artifacts, selector;
   PlanOptions plan;
   bool watch = false, json = false, dry_run = false, draft = false;
@@ -70,8 +87,8 @@ void AddPlanOptions(CLI::App* command, CreateOptions& options) {
       command
           ->add_option(
               "--phase", plan.phases,
-              "Who comes next: 5 (devices), 10% (of all, earlier phases included), ring=early (a label) or "
-              "rest; may be repeated. Who is in no phase comes last. Without it: all at once")
+              "Who comes next: 5 (devices), 10% (of all, earlier phases included), ring=early (a label), "
+              "group:NAME or rest; may be repeated. Who is in no phase comes last. Without it: all at once")
           ->allow_extra_args(false),
       command->add_option("--soak", plan.soak,
                           "How long a phase's devices have to stay healthy before the next: 10m"),
@@ -97,6 +114,11 @@ void AddPlanOptions(CLI::App* command, CreateOptions& options) {
       command->add_option("--rate", plan.rate, "At most so many devices a minute")
           ->check(CLI::Range(1, 1'000'000)),
       command->add_option("--jitter", plan.jitter, "Each device is told up to so much later"),
+      command
+          ->add_option("--priority", plan.priority,
+                       "Its devices are not taken by rollouts of lower priority, and of rollouts that wait for a "
+                       "device the highest goes first [0]")
+          ->check(CLI::Range(-1000, 1000)),
       command->add_flag("--dynamic", plan.dynamic, "Devices that fit and come later join"),
   };
   CLI::Option* file =
@@ -112,6 +134,7 @@ v1::CreateRolloutRequest MakeRequest(CreateOptions& options) {
   request.set_model(options.model);
   request.set_dry_run(options.dry_run);
   request.set_draft(options.draft);
+  request.set_group(options.group);
   for (const std::string& id : options.devices) request.add_device_ids(id);
   for (const std::string& name : options.artifacts) request.add_artifacts(name);
   for (const std::string& text : options.selector) {
@@ -128,7 +151,7 @@ v1::CreateRolloutRequest MakeRequest(CreateOptions& options) {
 void Create(CreateOptions& options, const RemoteContext& remote) {
   const v1::CreateRolloutRequest request = MakeRequest(options);
   const auto client = remote.Connect();
-  v1::Rollout rollout = RpcValueOrExit(client->CreateRollout(request));
+  const v1::Rollout rollout = RpcValueOrExit(client->CreateRollout(request));
   if (options.dry_run) {
     if (options.json)
       PrintJson(rollout);
@@ -136,9 +159,10 @@ void Create(CreateOptions& options, const RemoteContext& remote) {
       PrintOut(DryRunText(rollout));
     return;
   }
-  if (options.watch) return FinishWatch(*client, std::move(rollout), options.json, remote);
+  if (options.watch) return FinishWatch(*client, rollout.name(), options.json, remote);
   if (options.json) return PrintJson(rollout);
   PrintOut(Printable(rollout.name()) + "\n");
+  Note(EstimateText(rollout));
   if (options.draft)
     Note(fmt::format("begin it with `quantfleet rollout approve {}`", rollout.name()));
   else
@@ -160,6 +184,7 @@ void AddCreate(CLI::App& group, const Remote& remote) {
                    "Only devices with this label, key=value; may be repeated")
       ->allow_extra_args(false)
       ->delimiter(',');
+  command->add_option("--group", options->group, "Only devices of this group (`quantfleet group list`)");
   command
       ->add_option("--artifact", options->artifacts,
                    "This artifact instead of the newest, for going back; may be repeated")
@@ -193,9 +218,9 @@ void AddShow(CLI::App& group, const Remote& remote, const std::string& verb, con
   AddJsonOption(command, *json);
   command->callback([remote, name, watch, json] {
     const auto client = remote->Connect();
-    v1::Rollout rollout = RpcValueOrExit(client->GetRollout(InCollection("rollouts", *name)));
-    if (*watch) return FinishWatch(*client, std::move(rollout), *json, *remote);
-    Output(rollout, *json, *remote);
+    const std::string full = InCollection("rollouts", *name);
+    if (*watch) return FinishWatch(*client, full, *json, *remote);
+    Output(RpcValueOrExit(client->GetRollout(full)), *json, *remote);
   });
 }
 
@@ -236,7 +261,9 @@ void AddAllowDownload(CLI::App& group, const Remote& remote) {
   command->callback([remote, request, devices, json] {
     request->set_name(InCollection("rollouts", request->name()));
     request->mutable_device_ids()->Assign(devices->begin(), devices->end());
-    Output(RpcValueOrExit(remote->Connect()->AllowDownload(*request)), *json, *remote);
+    const v1::Rollout rollout = RpcValueOrExit(remote->Connect()->AllowDownload(*request));
+    if (*json) return PrintJson(rollout);
+    PrintOut(fmt::format("{} is {}\n", Printable(rollout.name()), v1::Rollout::State_Name(rollout.state())));
   });
 }
 

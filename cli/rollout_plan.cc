@@ -47,18 +47,24 @@ absl::Status ReadOnFailure(std::string_view text, v1::RolloutPlan& plan) {
 }
 
 bool TakesTheRest(const v1::RolloutPhase& phase) {
-  return phase.percent() == 100 || (phase.count() == 0 && phase.percent() == 0 && phase.labels().empty());
+  return phase.percent() == 100 || (phase.count() == 0 && phase.percent() == 0 && phase.labels().empty() &&
+                                     phase.group().empty());
 }
 
 }  // namespace
 
 absl::StatusOr<v1::RolloutPhase> ParsePhase(std::string_view text) {
   const auto refuse = [text] {
-    return InvalidArgument("--phase: '{}' is no phase: write 5, 10%, ring=early or rest", Printable(text));
+    return InvalidArgument("--phase: '{}' is no phase: write 5, 10%, ring=early, group:NAME or rest", Printable(text));
   };
   v1::RolloutPhase phase;
   uint32_t number = 0;
   if (text == "rest") return phase;
+  if (constexpr std::string_view kGroup = "group:"; text.starts_with(kGroup)) {
+    if (text == kGroup) return refuse();
+    phase.set_group(std::string(text.substr(kGroup.size())));
+    return phase;
+  }
   if (text.ends_with('%')) {
     if (!ParseCount(text.substr(0, text.size() - 1), number) || number < 1 || number > 100) return refuse();
     phase.set_percent(number);
@@ -97,6 +103,7 @@ absl::StatusOr<v1::RolloutPlan> MakePlan(const PlanOptions& options) {
   plan.set_min_executed(options.min_executed);
   plan.set_devices_per_minute(options.rate);
   plan.set_dynamic(options.dynamic);
+  plan.set_priority(options.priority);
   if (options.min_success >= 0) plan.set_success_percent(static_cast<uint32_t>(options.min_success));
   if (!options.max_failures.empty()) QF_RETURN_IF_ERROR(ReadMaxFailures(options.max_failures, plan));
   if (!options.on_failure.empty()) QF_RETURN_IF_ERROR(ReadOnFailure(options.on_failure, plan));
@@ -109,6 +116,8 @@ std::string PhaseText(const v1::RolloutPhase& phase) {
     text = fmt::format("{} devices", phase.count());
   else if (phase.percent() > 0)
     text = fmt::format("up to {} %", phase.percent());
+  else if (!phase.group().empty())
+    text = "group " + phase.group();
   for (const auto& [key, value] : phase.labels())
     text += fmt::format("{}{}={}", text.empty() ? "" : ",", key, value);
   if (text.empty()) text = "all the rest";

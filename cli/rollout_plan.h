@@ -18,13 +18,14 @@ struct PlanOptions {
   std::string max_failures, on_failure;      // "3" or "5%"; pause, rollback, abort
   int min_success = -1;                      // percent
   uint32_t max_in_flight = 0, min_executed = 0, rate = 0;
+  int32_t priority = 0;
   bool approve = false, dynamic = false;
 };
 
 // INVALID_ARGUMENT names the option.
 absl::StatusOr<v1::RolloutPlan> MakePlan(const PlanOptions& options);
 
-// "5", "10%", "ring=early,site=lab", "rest".
+// "5", "10%", "ring=early,site=lab", "group:lab", "rest".
 absl::StatusOr<v1::RolloutPhase> ParsePhase(std::string_view text);
 std::string PhaseText(const v1::RolloutPhase& phase);  // "10 %", "the rest, soak 10m, after approval"
 

@@ -34,6 +34,8 @@ std::string StateOf(const v1::Rollout& rollout, Time now) {
   return text;
 }
 
+std::string Seconds(double seconds) { return HumanDuration(Duration(static_cast<int64_t>(seconds * 1000))); }
+
 }  // namespace
 
 std::string ShortReason(const RolloutDevice& device) {
@@ -42,8 +44,8 @@ std::string ShortReason(const RolloutDevice& device) {
 }
 
 std::string RolloutCounts(const v1::Rollout& rollout) {
-  std::map<RolloutDevice::State, int> counts;
-  for (const RolloutDevice& device : rollout.devices()) ++counts[device.state()];
+  std::map<RolloutDevice::State, uint64_t> counts;
+  for (const v1::RolloutCount& count : rollout.counts()) counts[count.state()] += count.devices();
   constexpr std::pair<RolloutDevice::State, const char*> kNames[] = {
       {RolloutDevice::HEALTHY, "healthy"},         {RolloutDevice::IN_PROGRESS, "in progress"},
       {RolloutDevice::PENDING, "pending"},         {RolloutDevice::QUEUED, "queued"},
@@ -61,6 +63,7 @@ std::string RolloutText(const v1::Rollout& rollout, Time now) {
       {"name", rollout.name()}, {"model", rollout.model()}, {"state", StateOf(rollout, now)}};
   if (!rollout.reason().empty()) fields.emplace_back("reason", rollout.reason());
   if (HasPhases(rollout)) fields.emplace_back("phase", PhaseOf(rollout));
+  if (rollout.plan().priority() != 0) fields.emplace_back("priority", fmt::format("{}", rollout.plan().priority()));
   fields.emplace_back("devices", RolloutCounts(rollout));
   fields.emplace_back(
       "created", fmt::format("{} ({})", UtcTime(rollout.created_ms()), Relative(rollout.created_ms(), now)));
@@ -76,10 +79,15 @@ std::string RolloutText(const v1::Rollout& rollout, Time now) {
   return text + "\n" + table.ToString("");
 }
 
+std::string EstimateText(const v1::Rollout& rollout) {
+  if (!rollout.has_estimate()) return "";
+  return fmt::format("about {}: {}", Seconds(rollout.estimate().seconds()), Join(rollout.estimate().notes(), "; "));
+}
+
 std::string DryRunText(const v1::Rollout& rollout) {
   uint64_t bytes = 0;
   Table table({">PHASE", "DEVICE", "CLASS", "ARTIFACT", ">BYTES", "REASON"});
-  Table phases({">PHASE", ">DEVICES", ">BYTES", "WHO"});
+  Table phases({">PHASE", ">DEVICES", ">BYTES", ">TIME", "WHO"});
   for (int i = 0; i < rollout.plan().phases_size(); ++i) {
     uint64_t devices = 0, of_phase = 0;
     for (const RolloutDevice& device : rollout.devices()) {
@@ -89,7 +97,9 @@ std::string DryRunText(const v1::Rollout& rollout) {
       table.Add({fmt::format("{}", i + 1), device.device_id(), device.device_class(),
                  ShortArtifact(device.artifact()), HumanBytes(device.bytes()), ""});
     }
+    const bool estimated = i < rollout.estimate().phases_size();
     phases.Add({fmt::format("{}", i + 1), fmt::format("{}", devices), HumanBytes(of_phase),
+                estimated ? Seconds(rollout.estimate().phases(i).seconds()) : "-",
                 PhaseText(rollout.plan().phases(i))});
     bytes += of_phase;
   }
@@ -98,7 +108,8 @@ std::string DryRunText(const v1::Rollout& rollout) {
       table.Add({"", device.device_id(), device.device_class(), "", "", ShortReason(device)});
   return phases.ToString("") + "\n" + table.ToString("no devices yet") +
          fmt::format("\nat most {} to pull; what a device has already it does not pull again\n",
-                     HumanBytes(bytes));
+                     HumanBytes(bytes)) +
+         (rollout.has_estimate() ? EstimateText(rollout) + "\n" : "");
 }
 
 }  // namespace quantfleet::cli

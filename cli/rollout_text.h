@@ -10,6 +10,8 @@ namespace quantfleet::cli {
 
 std::string RolloutCounts(const v1::Rollout& rollout);  // "2 healthy, 1 pending"
 std::string RolloutText(const v1::Rollout& rollout, Time now);
+// "about 1h 5m: assumed ...; without ...", with the estimate's notes; empty when there is none.
+std::string EstimateText(const v1::Rollout& rollout);
 std::string DryRunText(const v1::Rollout& rollout);
 std::string ShortReason(const v1::RolloutDevice& device);  // "DISK_FULL: disk_full: 3 MiB missing"
 

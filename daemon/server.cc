@@ -91,7 +91,8 @@ absl::Status Server::Impl::Open() {
   QF_RETURN_IF_ERROR(classes->SeedShipped());
   fleet = std::make_unique<Fleet>(Fleet::Collaborators{*store, *authority, *classes, random, clock},
                                   Fleet::Options{config.certificate_lifetime, config.check_in});
-  rollouts = std::make_unique<Rollouts>(Rollouts::Collaborators{*store, *authority, *classes, random, clock});
+  rollouts = std::make_unique<Rollouts>(Rollouts::Collaborators{*store, *authority, *classes, random, clock},
+                                        config.check_in);
   JobRunner::Options options;
   options.memory_bytes = config.memory_mib << 20;
   options.threads = config.threads;

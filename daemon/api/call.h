@@ -1,6 +1,8 @@
 // How a call is answered: who calls, may they, do the work on a worker thread, finish with its status. Thread-safe.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -52,6 +54,10 @@ class Dispatcher {
 };
 
 absl::Status Overloaded();
+
+// How many entries a page has when so many are asked for; 0: as many as may be.
+inline constexpr uint32_t kMostPerPage = 1000;
+inline size_t PageSize(uint32_t asked) { return asked == 0 ? kMostPerPage : std::min(asked, kMostPerPage); }
 
 // The body of most calls: the value, or why there is none.
 template <typename T>

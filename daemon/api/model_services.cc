@@ -1,9 +1,7 @@
 // Models, jobs and artifacts.
-#include <mutex>
-#include <optional>
-
 #include "common/net/channel.h"
 #include "daemon/api/services.h"
+#include "daemon/api/watch.h"
 #include "daemon/trust/evaluation.h"
 #include "quantfleet/v1/operator.grpc.pb.h"
 
@@ -121,98 +119,6 @@ class Models final : public v1::ModelService::CallbackService {
   Dispatcher& dispatcher_;
 };
 
-// Sends the job now, at each change, and once more when it is done. Changes that come faster than the caller reads are
-// merged: the newest counts. Lives until gRPC is done with it and no thread of ours holds it.
-class JobWatch final : public grpc::ServerWriteReactor<v1::Job>, public std::enable_shared_from_this<JobWatch> {
- public:
-  static grpc::ServerWriteReactor<v1::Job>* Start(Context* context, std::string name, Backend& backend,
-                                                  Dispatcher& dispatcher) {
-    auto watch = std::make_shared<JobWatch>();
-    watch->self_ = watch;
-    // The caller may be gone, and the context with it, before a worker gets to this.
-    const std::string certificate = net::PeerCertificate(*context);
-    const bool posted = dispatcher.quick().Post([=, &backend] {
-      watch->Begin(Identify(certificate, Access::kViewer, backend.fleet).status(), name, backend.jobs);
-    });
-    if (!posted) watch->End(Overloaded());
-    return watch.get();
-  }
-
-  void OnWriteDone(bool ok) override {
-    bool more = false;
-    {
-      std::lock_guard lock(mutex_);
-      writing_ = false;
-      if (!ok) ending_ = Cancelled("the caller left");
-      more = !ending_ && waiting_.has_value();
-      if (!more && !ending_ && current_.done()) ending_ = absl::OkStatus();
-    }
-    more ? Next() : FinishWhenIdle();
-  }
-  void OnCancel() override { End(Cancelled("the caller left")); }
-  void OnDone() override { self_.reset(); }
-
- private:
-  void Begin(const absl::Status& allowed, const std::string& name, JobRunner& jobs) {
-    if (!allowed.ok()) return End(allowed);
-    // Subscribed first, read afterwards: no change is missed.
-    subscription_ = jobs.Watch(name, [this](const v1::Job& job) { Offer(job); });
-    auto job = jobs.Get(name);
-    if (!job.ok()) return End(job.status());
-    Offer(*job);
-  }
-
-  void Offer(const v1::Job& job) {
-    {
-      std::lock_guard lock(mutex_);
-      if (ending_ || finished_) return;
-      if (waiting_ && waiting_->done()) return;  // nothing comes after the end
-      waiting_ = job;
-    }
-    Next();
-  }
-
-  // Exactly one of the calls below touches the stream at a time: `writing_` is set before StartWrite and cleared after
-  // OnWriteDone, and Finish waits for that.
-  void Next() {
-    {
-      std::lock_guard lock(mutex_);
-      if (writing_ || ending_ || finished_ || !waiting_) return;
-      current_ = *std::move(waiting_);
-      waiting_.reset();
-      writing_ = true;
-    }
-    StartWrite(&current_);
-  }
-
-  void End(const absl::Status& status) {
-    {
-      std::lock_guard lock(mutex_);
-      if (!ending_) ending_ = status;
-    }
-    FinishWhenIdle();
-  }
-
-  void FinishWhenIdle() {
-    absl::Status status;
-    {
-      std::lock_guard lock(mutex_);
-      if (!ending_ || writing_ || finished_) return;
-      finished_ = true;
-      status = *ending_;
-    }
-    Finish(net::ToGrpc(status));
-  }
-
-  std::shared_ptr<JobWatch> self_;
-  std::mutex mutex_;
-  std::optional<v1::Job> waiting_;
-  v1::Job current_;
-  std::optional<absl::Status> ending_;
-  bool writing_ = false, finished_ = false;
-  Subscription subscription_;  // last: ends before what its function uses
-};
-
 class Jobs final : public v1::JobService::CallbackService {
  public:
   Jobs(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
@@ -237,7 +143,18 @@ class Jobs final : public v1::JobService::CallbackService {
                            [=, this](const Caller&) { return Fill(answer, backend_.jobs.Cancel(request->name())); });
   }
   grpc::ServerWriteReactor<v1::Job>* WatchJob(Context* context, const v1::GetJobRequest* request) override {
-    return JobWatch::Start(context, request->name(), backend_, dispatcher_);
+    using JobWatch = Watch<v1::Job>;
+    const std::string name = request->name();
+    return JobWatch::Start(
+        context, backend_.fleet, dispatcher_,
+        {[=, this](std::function<void()> wake) {
+           return backend_.jobs.Watch(name, [wake = std::move(wake)](const v1::Job&) { wake(); });
+         },
+         [=, this]() -> absl::StatusOr<JobWatch::Next> {
+           QF_ASSIGN_OR_RETURN(v1::Job job, backend_.jobs.Get(name));
+           const bool done = job.done();
+           return JobWatch::Next{.message = std::move(job), .last = done};
+         }});
   }
 
  private:

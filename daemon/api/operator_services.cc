@@ -1,7 +1,6 @@
-// Classes, tokens, devices, status.
-#include <algorithm>
-
+// Classes, tokens, devices and their groups, status.
 #include "daemon/api/services.h"
+#include "daemon/fleet/groups.h"
 #include "quantfleet/v1/operator.grpc.pb.h"
 
 namespace quantfleet::daemon {
@@ -10,7 +9,6 @@ namespace {
 using Context = grpc::CallbackServerContext;
 using Reactor = grpc::ServerUnaryReactor;
 
-constexpr uint32_t kMostPerPage = 1000;
 constexpr int kSeenLatelyIntervals = 3;
 
 class Classes final : public v1::DeviceClassService::CallbackService {
@@ -73,7 +71,7 @@ class Devices final : public v1::FleetService::CallbackService {
   Reactor* ListDevices(Context* context, const v1::ListDevicesRequest* request,
                        v1::ListDevicesResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) -> absl::Status {
-      const uint32_t size = request->page_size() == 0 ? kMostPerPage : std::min(request->page_size(), kMostPerPage);
+      const size_t size = PageSize(request->page_size());
       // One more than asked for tells whether there is a next page.
       QF_ASSIGN_OR_RETURN(std::vector<v1::Device> devices, backend_.store.ListDevices(request->page_token(), size + 1));
       if (devices.size() > size) {
@@ -103,6 +101,45 @@ class Devices final : public v1::FleetService::CallbackService {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
       return Fill(answer, backend_.fleet.Label(request->id(), Labels(request->set().begin(), request->set().end()),
                                                {request->remove().begin(), request->remove().end()}));
+    });
+  }
+
+ private:
+  Backend& backend_;
+  Dispatcher& dispatcher_;
+};
+
+class GroupCalls final : public v1::GroupService::CallbackService {
+ public:
+  GroupCalls(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
+
+  Reactor* ApplyGroup(Context* context, const v1::ApplyGroupRequest* request, v1::DeviceGroup* answer) override {
+    return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
+      return Fill(answer, daemon::ApplyGroup(backend_.store, request->group(), backend_.clock.Now()));
+    });
+  }
+  Reactor* ListGroups(Context* context, const v1::ListGroupsRequest*, v1::ListGroupsResponse* answer) override {
+    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
+      return FillList(answer->mutable_groups(), backend_.store.ListGroups());
+    });
+  }
+  Reactor* GetGroup(Context* context, const v1::GetGroupRequest* request, v1::GroupDetail* answer) override {
+    return dispatcher_.RunSlow(context, Access::kViewer, [=, this](const Caller&) -> absl::Status {
+      QF_ASSIGN_OR_RETURN(*answer->mutable_group(), backend_.store.GetGroup(request->name()));
+      const size_t size = PageSize(request->page_size());
+      QF_ASSIGN_OR_RETURN(std::vector<std::string> members,
+                          GroupMembers(backend_.store, answer->group(), request->page_token(), size + 1));
+      if (members.size() > size) {
+        members.resize(size);
+        answer->set_next_page_token(members.back());
+      }
+      answer->mutable_members()->Add(members.begin(), members.end());
+      return absl::OkStatus();
+    });
+  }
+  Reactor* DeleteGroup(Context* context, const v1::GetGroupRequest* request, v1::DeviceGroup* answer) override {
+    return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
+      return Fill(answer, backend_.store.DeleteGroup(request->name()));
     });
   }
 
@@ -146,6 +183,7 @@ void AddOperatorServices(Backend& backend, Dispatcher& dispatcher, Services& ser
   services.push_back(std::make_unique<Classes>(backend, dispatcher));
   services.push_back(std::make_unique<Tokens>(backend, dispatcher));
   services.push_back(std::make_unique<Devices>(backend, dispatcher));
+  services.push_back(std::make_unique<GroupCalls>(backend, dispatcher));
   services.push_back(std::make_unique<StatusCalls>(backend, dispatcher));
 }
 

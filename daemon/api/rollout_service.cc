@@ -1,5 +1,8 @@
 // Rollouts: what operators ask of them.
+#include <google/protobuf/util/message_differencer.h>
+
 #include "daemon/api/services.h"
+#include "daemon/api/watch.h"
 #include "daemon/rollout/plan.h"
 #include "quantfleet/v1/operator.grpc.pb.h"
 
@@ -17,7 +20,8 @@ absl::StatusOr<Rollouts::CreateRequest> Translate(const v1::CreateRolloutRequest
                                      request.plan(),
                                      Labels(request.selector().begin(), request.selector().end()),
                                      request.dry_run(),
-                                     request.draft()};
+                                     request.draft(),
+                                     request.group()};
   if (request.plan_toml().empty()) return translated;
   if (request.has_plan()) return InvalidArgument("plan and plan_toml: give one of them");
   QF_ASSIGN_OR_RETURN(translated.plan, ParsePlan(request.plan_toml()));
@@ -37,7 +41,8 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
   }
   Reactor* GetRollout(Context* context, const v1::GetRolloutRequest* request, v1::Rollout* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return Fill(answer, backend_.store.GetRollout(request->name()));
+      return Fill(answer, backend_.store.GetRolloutPage(request->name(), request->page_token(),
+                                                        PageSize(request->page_size())));
     });
   }
   Reactor* ListRollouts(Context* context, const v1::ListRolloutsRequest*,
@@ -45,6 +50,19 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
       return FillList(answer->mutable_rollouts(), backend_.store.ListRollouts());
     });
+  }
+  grpc::ServerWriteReactor<v1::Rollout>* WatchRollout(Context* context,
+                                                      const v1::WatchRolloutRequest* request) override {
+    auto told = std::make_shared<Told>();
+    if (request->revision() > 0) told->revision = request->revision();
+    return RolloutWatch::Start(
+        context, backend_.fleet, dispatcher_,
+        {[name = request->name(), this](std::function<void()> wake) {
+           return backend_.store.changes().Subscribe([name, wake = std::move(wake)](const Change& change) {
+             if (change.kind == Change::Kind::kRollout && change.name == name) wake();
+           });
+         },
+         [name = request->name(), told, this] { return NextOf(name, *told); }});
   }
   Reactor* PauseRollout(Context* context, const v1::RolloutActionRequest* request,
                         v1::Rollout* answer) override {
@@ -76,6 +94,28 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
   }
 
  private:
+  using RolloutWatch = Watch<v1::Rollout>;
+
+  // What a watcher knows.
+  struct Told {
+    std::optional<uint64_t> revision;
+    v1::Rollout summary;
+  };
+  absl::StatusOr<RolloutWatch::Next> NextOf(const std::string& name, Told& told) {
+    QF_ASSIGN_OR_RETURN(v1::Rollout now, backend_.store.GetRolloutChanges(name, told.revision, kMostPerPage));
+    RolloutWatch::Next next;
+    next.more = static_cast<uint32_t>(now.devices_size()) == kMostPerPage;
+    next.last = IsFinal(now.state()) && !next.more;
+    v1::Rollout summary = now;
+    summary.clear_devices();
+    // A row that changed has another revision. Transactions that change nothing here wake the watch too.
+    const bool known = told.revision && google::protobuf::util::MessageDifferencer::Equals(summary, told.summary);
+    told.revision = now.revision();
+    told.summary = std::move(summary);
+    if (!known) next.message = std::move(now);
+    return next;
+  }
+
   Reactor* Act(Context* context, const v1::RolloutActionRequest* request, v1::Rollout* answer,
                RolloutEvent event) {
     return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {

@@ -18,11 +18,6 @@ const v1::ModelStatus* Running(const v1::Device& device, const std::string& mode
   return status == device.models().end() || status->active_manifest().empty() ? nullptr : &*status;
 }
 
-bool IsOver(const RolloutDevice& row) {
-  return row.state() != RolloutDevice::QUEUED && row.state() != RolloutDevice::ROLLING_BACK &&
-         !IsInFlight(row.state());
-}
-
 // "artifacts/<hex>" without the words.
 absl::StatusOr<std::string> RawDigest(const std::string& artifact) {
   QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromHexText(artifact.substr(artifact.find('/') + 1)));
@@ -114,7 +109,7 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name, con
       row.clear_reason();
       QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(name, row));
     }
-    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRollout(name));
+    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRolloutSummary(name));
     return absl::OkStatus();
   }));
   FailPoint("rollout-after-download-allowed");
@@ -153,20 +148,6 @@ absl::StatusOr<uint64_t> Rollouts::Tell(v1::Rollout& head, uint64_t most) {
   return static_cast<uint64_t>(next.size());
 }
 
-absl::Status Rollouts::Supersede(const v1::Rollout& head, const std::string& device_id,
-                                 std::set<std::string>& touched) {
-  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> rows, with_.store.ListActiveRolloutsOf(device_id));
-  for (const Store::RolloutRow& old : rows) {
-    if (old.rollout == head.name() || old.model != head.model() || IsOver(old.device)) continue;
-    RolloutDevice row = old.device;
-    Close(row, RolloutDevice::SKIPPED, RolloutDevice::SUPERSEDED,
-          fmt::format("superseded by {}", head.name()), Now());
-    QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(old.rollout, row));
-    touched.insert(old.rollout);
-  }
-  return absl::OkStatus();
-}
-
 absl::Status Rollouts::CloseRows(const v1::Rollout& head) {
   const std::string told = fmt::format(
       "the rollout ended while the device was under way; it may still take what it was "
@@ -193,7 +174,7 @@ absl::Status Rollouts::TakeBackRow(const v1::Rollout& head, RolloutDevice row) {
   if (current == assignments.end() || current->release != row.release()) return absl::OkStatus();
   QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> active, with_.store.ListActiveRolloutsOf(id));
   for (const Store::RolloutRow& other : active)
-    if (other.rollout != head.name() && other.model == head.model() && !IsOver(other.device))
+    if (other.rollout != head.name() && other.model == head.model() && !IsOver(other.device.state()))
       return absl::OkStatus();
   // What the device ran before has passed once: going back asks nothing.
   v1::Assignment terms;

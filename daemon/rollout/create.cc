@@ -3,8 +3,10 @@
 
 #include "common/base/fail_point.h"
 #include "daemon/fleet/fleet.h"
+#include "daemon/rollout/estimate.h"
 #include "daemon/rollout/plan.h"
 #include "daemon/rollout/rollouts.h"
+#include "daemon/rollout/row.h"
 #include "daemon/trust/evaluation.h"
 #include "quantfleet/v1/manifest.pb.h"
 
@@ -14,16 +16,18 @@ namespace {
 using v1::RolloutDevice;
 
 constexpr size_t kPage = 1000, kReasonsShown = 3, kMostText = 256;
+constexpr size_t kRecorded = 1000;  // so many devices are the fleet's record
 
 absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
   if (request.request_id.size() > kMostText)
     return InvalidArgument("request_id: at most {} bytes", kMostText);
+  if (request.group.size() > kMostText) return InvalidArgument("group: at most {} bytes", kMostText);
   if (request.model.empty()) return InvalidArgument("model is missing");
   if (request.selector.size() > kMostLabels)
     return InvalidArgument("selector: at most {} labels", kMostLabels);
   if (request.plan.dynamic() && !request.device_ids.empty())
     return InvalidArgument(
-        "a dynamic rollout takes devices that come later: give a selector instead of device ids");
+        "a dynamic rollout takes devices that come later: give a selector or a group instead of device ids");
   return CheckPlan(request.plan);
 }
 
@@ -73,19 +77,36 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
   return chosen;
 }
 
-absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const CreateRequest& request) {
+bool IsMeant(const v1::Rollout& head, const Groups& groups, const v1::Device& device) {
+  const Labels labels(device.labels().begin(), device.labels().end());
+  if (!HasLabels(labels, head.selector())) return false;
+  if (head.group().empty()) return true;
+  const auto group = groups.find(head.group());
+  return group != groups.end() && Belongs(group->second, device.id(), labels);
+}
+
+absl::StatusOr<Groups> Rollouts::LoadGroups(const v1::Rollout& head, bool all) {
+  std::set<std::string> names = GroupsOf(head.plan());
+  if (!head.group().empty()) names.insert(head.group());
+  Groups groups;
+  for (const std::string& name : names) {
+    auto group = with_.store.GetGroup(name);
+    if (!all && group.status().code() == absl::StatusCode::kNotFound) continue;
+    QF_RETURN_IF_ERROR(group.status());
+    groups.emplace(name, *std::move(group));
+  }
+  return groups;
+}
+
+absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const CreateRequest& request,
+                                                                const v1::Rollout& head, const Groups& groups) {
   std::vector<v1::Device> devices;
-  v1::Rollout wanted;
-  for (const auto& [key, value] : request.selector) (*wanted.mutable_selector())[key] = value;
-  const auto selected = [&](const v1::Device& device) {
-    return HasLabels(Labels(device.labels().begin(), device.labels().end()), wanted.selector());
-  };
   if (!request.device_ids.empty()) {
     const std::set<std::string> ids(request.device_ids.begin(), request.device_ids.end());
     for (const std::string& id : ids) {
       QF_ASSIGN_OR_RETURN(v1::Device device, with_.store.GetDevice(id));
       if (device.state() != v1::Device::ACTIVE) return FailedPrecondition("device {} is revoked", id);
-      if (selected(device)) devices.push_back(std::move(device));
+      if (IsMeant(head, groups, device)) devices.push_back(std::move(device));
     }
   } else {
     std::string after;
@@ -94,10 +115,12 @@ absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const CreateRequ
       if (page.empty()) break;
       after = page.back().id();
       for (v1::Device& device : page)
-        if (device.state() == v1::Device::ACTIVE && selected(device)) devices.push_back(std::move(device));
+        if (device.state() == v1::Device::ACTIVE && IsMeant(head, groups, device)) devices.push_back(std::move(device));
     }
   }
   if (!devices.empty() || request.plan.dynamic()) return devices;
+  if (!request.group.empty())
+    return FailedPrecondition("no device of group {0} is meant: see `quantfleet group show {0}`", request.group);
   if (!request.selector.empty())
     return FailedPrecondition("no device carries the labels that the selector wants");
   return FailedPrecondition("no device is enrolled: make a token and enrol one first");
@@ -107,9 +130,6 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
   QF_RETURN_IF_ERROR(with_.store.GetModel(request.model).status());
   QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
                       ChooseArtifacts(request.model, request.artifacts));
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> devices, ChooseDevices(request));
-  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
-
   v1::Rollout rollout;
   rollout.set_model(request.model);
   rollout.set_state(request.draft ? v1::Rollout::DRAFT : v1::Rollout::RUNNING);
@@ -119,14 +139,21 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
   rollout.set_phase_open(!rollout.plan().phases(0).approval());
   for (const OfferedArtifact& artifact : artifacts) rollout.add_artifacts(artifact.artifact.name());
   for (const auto& [key, value] : request.selector) (*rollout.mutable_selector())[key] = value;
+  rollout.set_group(request.group);
+  QF_ASSIGN_OR_RETURN(const Groups groups, LoadGroups(rollout, /*all=*/true));
+  QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> devices, ChooseDevices(request, rollout, groups));
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
 
   std::vector<RolloutDevice> rows;
   std::map<std::string, Labels> labels;
   std::string reasons;
   size_t skipped = 0;
   for (const v1::Device& device : devices) {
-    rows.push_back(MatchDevice(device, artifacts, *classes, request.model));
-    const RolloutDevice& row = rows.back();
+    RolloutDevice& row = rows.emplace_back(MatchDevice(device, artifacts, *classes, request.model));
+    if (row.state() == RolloutDevice::QUEUED && !request.draft) {
+      QF_ASSIGN_OR_RETURN(const std::optional<std::string> outranked, WhyOutranked(rollout, device.id()));
+      if (outranked) Close(row, RolloutDevice::SKIPPED, RolloutDevice::OUTRANKED, *outranked, Now());
+    }
     labels.emplace(device.id(), Labels(device.labels().begin(), device.labels().end()));
     if (row.state() == RolloutDevice::SKIPPED && skipped++ < kReasonsShown)
       reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", row.device_id(), row.reason());
@@ -135,8 +162,20 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
     return FailedPrecondition(
         "no device can run model {}: {}{}", request.model, reasons,
         skipped > kReasonsShown ? fmt::format("; and {} more", skipped - kReasonsShown) : "");
-  PutInPhases(rollout.plan(), SeedOf(rollout), labels, rows);
-  for (RolloutDevice& row : rows) *rollout.add_devices() = std::move(row);
+  PutInPhases(rollout.plan(), SeedOf(rollout), groups, labels, rows);
+  std::map<std::pair<uint32_t, RolloutDevice::State>, uint64_t> counts;
+  for (RolloutDevice& row : rows) {
+    ++counts[{row.phase(), row.state()}];
+    *rollout.add_devices() = std::move(row);
+  }
+  for (const auto& [where, devices] : counts) {
+    v1::RolloutCount& count = *rollout.add_counts();
+    count.set_phase(where.first);
+    count.set_state(where.second);
+    count.set_devices(devices);
+  }
+  QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> finished, with_.store.ListHealthyDevices(kRecorded));
+  *rollout.mutable_estimate() = EstimateOf(rollout, RecordOf(finished), check_in_, Now());
   return rollout;
 }
 
@@ -146,10 +185,8 @@ absl::Status Rollouts::Record(v1::Rollout& rollout, const Request& request) {
     if (!known) {
       QF_RETURN_IF_ERROR(with_.store.CreateRollout(rollout, request).status());
       if (rollout.state() != v1::Rollout::DRAFT) {
-        std::set<std::string> touched{rollout.name()};
-        for (const RolloutDevice& row : rollout.devices())
-          if (row.state() == RolloutDevice::QUEUED)
-            QF_RETURN_IF_ERROR(Supersede(rollout, row.device_id(), touched));
+        std::set<std::string> touched;
+        QF_RETURN_IF_ERROR(Claim(rollout, touched));
         QF_RETURN_IF_ERROR(SettleAll(touched));
       }
     }
@@ -167,7 +204,9 @@ absl::StatusOr<v1::Rollout> Rollouts::Create(const CreateRequest& request) {
   QF_ASSIGN_OR_RETURN(v1::Rollout rollout, Draw(request));
   rollout.set_name(with_.random.Id("rollouts/"));
   FailPoint("rollout-before-record");
+  const v1::RolloutEstimate estimate = rollout.estimate();
   QF_RETURN_IF_ERROR(Record(rollout, key));
+  *rollout.mutable_estimate() = estimate;
   FailPoint("rollout-after-record");
   return rollout;
 }

@@ -40,6 +40,15 @@ bool WithinWindows(const v1::RolloutPlan& plan, Time now) {
   });
 }
 
+Time WindowOpens(const v1::RolloutPlan& plan, Time now) {
+  if (WithinWindows(plan, now)) return now;
+  // Windows begin with minutes, and each is open once a week.
+  int64_t minute = ToUnixMillis(now) / kMinuteMs + 1;
+  const int64_t last = minute + 8 * int64_t{kDayMinutes};
+  while (minute < last && !WithinWindows(plan, FromUnixMillis(minute * kMinuteMs))) ++minute;
+  return FromUnixMillis(minute * kMinuteMs);
+}
+
 uint64_t MayTell(const v1::Rollout& head, uint64_t queued, uint64_t in_flight, Time now) {
   const v1::RolloutPlan& plan = head.plan();
   if (!WithinWindows(plan, now)) return 0;

@@ -17,21 +17,33 @@ constexpr int kMostPhases = 64, kMostWindows = 64;
 constexpr uint32_t kDaySeconds = 24 * 3600, kMostSeconds = 366 * kDaySeconds;
 
 bool IsRest(const RolloutPhase& phase) {
-  return phase.count() == 0 && phase.percent() == 0 && phase.labels().empty();
+  return phase.count() == 0 && phase.percent() == 0 && phase.labels().empty() && phase.group().empty();
+}
+
+// Whether the phase chooses devices by what they are, and this one is of those.
+bool IsChosen(const RolloutPhase& phase, const Groups& groups, std::string_view device, const Labels& labels) {
+  if (!phase.labels().empty()) return HasLabels(labels, phase.labels());
+  const auto group = groups.find(phase.group());
+  return group != groups.end() && Belongs(group->second, device, labels);
 }
 
 absl::Status CheckPhase(const RolloutPhase& phase, int number, bool last) {
-  const int ways = (phase.count() > 0) + (phase.percent() > 0) + !phase.labels().empty();
-  if (ways > 1) return InvalidArgument("phase {}: give a count, a percentage or labels, not several", number);
+  const int ways =
+      (phase.count() > 0) + (phase.percent() > 0) + !phase.labels().empty() + !phase.group().empty();
+  if (ways > 1)
+    return InvalidArgument("phase {}: give a count, a percentage, labels or a group, not several", number);
   if (ways == 0 && !last)
     return InvalidArgument(
-        "phase {}: only the last one takes all the rest; give a count, a percentage or labels", number);
+        "phase {}: only the last one takes all the rest; give a count, a percentage, labels or a group",
+        number);
   if (phase.percent() > 100)
     return InvalidArgument("phase {}: {} % of all devices, at most 100", number, phase.percent());
   if (phase.soak_seconds() > kMostSeconds)
     return InvalidArgument("phase {}: soak_seconds: at most a year", number);
   if (phase.labels().size() > kMostLabels)
     return InvalidArgument("phase {}: at most {} labels", number, kMostLabels);
+  if (phase.group().size() > kMostLabelText)
+    return InvalidArgument("phase {}: group: at most {} bytes", number, kMostLabelText);
   for (const auto& [key, value] : phase.labels())
     if (key.empty() || key.size() > kMostLabelText || value.size() > kMostLabelText)
       return InvalidArgument("phase {}: labels have keys of 1 to {} bytes and values of at most that", number,
@@ -83,6 +95,8 @@ absl::Status CheckPlan(const RolloutPlan& plan) {
   if (plan.device_timeout_seconds() > kMostSeconds)
     return InvalidArgument("device_timeout_seconds: at most a year");
   if (plan.jitter_seconds() > kDaySeconds) return InvalidArgument("jitter_seconds: at most a day");
+  if (plan.priority() < -kMostPriority || plan.priority() > kMostPriority)
+    return InvalidArgument("priority: from {} to {}", -kMostPriority, kMostPriority);
   if (plan.windows_size() > kMostWindows)
     return InvalidArgument("a plan has at most {} windows", kMostWindows);
   for (int i = 0; i < plan.windows_size(); ++i) QF_RETURN_IF_ERROR(CheckWindow(plan.windows(i), i + 1));
@@ -97,14 +111,14 @@ RolloutPlan CompletePlan(RolloutPlan plan) {
   return plan;
 }
 
-bool HasLabels(const Labels& labels, const google::protobuf::Map<std::string, std::string>& wanted) {
-  return std::ranges::all_of(wanted, [&](const auto& label) {
-    const auto found = labels.find(label.first);
-    return found != labels.end() && found->second == label.second;
-  });
+std::set<std::string> GroupsOf(const RolloutPlan& plan) {
+  std::set<std::string> names;
+  for (const RolloutPhase& phase : plan.phases())
+    if (!phase.group().empty()) names.insert(phase.group());
+  return names;
 }
 
-void PutInPhases(const RolloutPlan& plan, std::string_view rollout,
+void PutInPhases(const RolloutPlan& plan, std::string_view rollout, const Groups& groups,
                  const std::map<std::string, Labels>& labels, std::vector<RolloutDevice>& rows) {
   std::vector<std::pair<uint64_t, RolloutDevice*>> left;
   for (RolloutDevice& row : rows) {
@@ -125,10 +139,12 @@ void PutInPhases(const RolloutPlan& plan, std::string_view rollout,
     const auto number = static_cast<uint32_t>(i);
     if (i + 1 == plan.phases_size()) {
       take(left.size(), number);
-    } else if (!phase.labels().empty()) {
+    } else if (!phase.labels().empty() || !phase.group().empty()) {
       decltype(left) chosen, others;
-      for (const auto& entry : left)
-        (HasLabels(labels.at(entry.second->device_id()), phase.labels()) ? chosen : others).push_back(entry);
+      for (const auto& entry : left) {
+        const std::string& id = entry.second->device_id();
+        (IsChosen(phase, groups, id, labels.at(id)) ? chosen : others).push_back(entry);
+      }
       for (const auto& [lot, row] : chosen) row->set_phase(number);
       left = std::move(others);
     } else if (phase.count() > 0) {
@@ -141,11 +157,12 @@ void PutInPhases(const RolloutPlan& plan, std::string_view rollout,
   }
 }
 
-void PutInPhase(const RolloutPlan& plan, std::string_view rollout, const Labels& labels, RolloutDevice& row) {
+void PutInPhase(const RolloutPlan& plan, std::string_view rollout, const Groups& groups, const Labels& labels,
+                RolloutDevice& row) {
   row.set_delay_ms(Delay(plan, rollout, row.device_id()));
   row.set_phase(static_cast<uint32_t>(std::max(0, plan.phases_size() - 1)));
   for (int i = 0; i < plan.phases_size(); ++i) {
-    if (plan.phases(i).labels().empty() || !HasLabels(labels, plan.phases(i).labels())) continue;
+    if (!IsChosen(plan.phases(i), groups, row.device_id(), labels)) continue;
     row.set_phase(static_cast<uint32_t>(i));
     return;
   }

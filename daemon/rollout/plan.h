@@ -3,15 +3,19 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/base/status.h"
 #include "daemon/fleet/device_class.h"
+#include "daemon/fleet/groups.h"
 #include "quantfleet/v1/types.pb.h"
 
 namespace quantfleet::daemon {
+
+inline constexpr int32_t kMostPriority = 1000;  // and as much below 0
 
 // INVALID_ARGUMENT names the field.
 absl::Status CheckPlan(const v1::RolloutPlan& plan);
@@ -23,14 +27,15 @@ v1::RolloutPlan CompletePlan(v1::RolloutPlan plan);
 // A plan file (docs/guides/rollout.md), checked. Strict, as device classes are: the error names line and key.
 absl::StatusOr<v1::RolloutPlan> ParsePlan(std::string_view toml);
 
-bool HasLabels(const Labels& labels, const google::protobuf::Map<std::string, std::string>& wanted);
+// The groups that the plan's phases name.
+std::set<std::string> GroupsOf(const v1::RolloutPlan& plan);
 
 // Sets `phase` and `delay_ms` of the rows that are QUEUED. Who is early is drawn from rollout and device, so
-// that it is not always the same devices' turn. `labels`: by device.
-void PutInPhases(const v1::RolloutPlan& plan, std::string_view rollout,
+// that it is not always the same devices' turn. `labels`: by device. `groups`: one that is not there has no members.
+void PutInPhases(const v1::RolloutPlan& plan, std::string_view rollout, const Groups& groups,
                  const std::map<std::string, Labels>& labels, std::vector<v1::RolloutDevice>& rows);
-// The same for a device that comes later: its labels' phase, or the last one.
-void PutInPhase(const v1::RolloutPlan& plan, std::string_view rollout, const Labels& labels,
+// The same for a device that comes later: the phase of its labels or of a group of its, or the last one.
+void PutInPhase(const v1::RolloutPlan& plan, std::string_view rollout, const Groups& groups, const Labels& labels,
                 v1::RolloutDevice& row);
 
 }  // namespace quantfleet::daemon

@@ -41,6 +41,9 @@ absl::StatusOr<v1::RolloutPhase> ReadPhase(TomlReader& reader) {
   bool approval = false;
   reader.Read("approval", approval);
   phase.set_approval(approval);
+  std::string group;
+  reader.Read("group", group);
+  phase.set_group(group);
   Labels labels;
   reader.Read("labels", labels);
   for (const auto& [key, value] : labels) (*phase.mutable_labels())[key] = value;
@@ -90,6 +93,9 @@ absl::StatusOr<v1::RolloutPlan> ReadPlan(TomlReader& reader) {
   plan.set_device_timeout_seconds(Number(reader, "device_timeout_seconds"));
   plan.set_devices_per_minute(Number(reader, "devices_per_minute"));
   plan.set_jitter_seconds(Number(reader, "jitter_seconds"));
+  int64_t priority = 0;
+  reader.Read("priority", priority, -kMostPriority, kMostPriority);
+  plan.set_priority(static_cast<int32_t>(priority));
   int64_t limit = 0;
   if (reader.Read("success_percent", limit, 0, 100)) plan.set_success_percent(static_cast<uint32_t>(limit));
   if (reader.Read("max_failures", limit, 0, kMostNumber)) plan.set_max_failures(static_cast<uint32_t>(limit));

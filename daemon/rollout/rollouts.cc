@@ -2,6 +2,7 @@
 #include "daemon/rollout/rollouts.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "common/base/fail_point.h"
 #include "daemon/rollout/plan.h"
@@ -84,27 +85,36 @@ absl::Status Rollouts::Apply(Decision& decision, bool& moved) {
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::Settle(const std::string& name, RolloutEvent event, std::string_view why) {
-  for (bool first = true;; first = false) {
-    QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
-    if (first) QF_RETURN_IF_ERROR(TimeOut(head));
-    QF_ASSIGN_OR_RETURN(const PhaseCounts counts, Count(head));
-    QF_ASSIGN_OR_RETURN(Decision decision,
-                        Decide(head, counts, Now(), first ? event : RolloutEvent::kTick, first ? why : ""));
-    bool moved = false;
-    QF_RETURN_IF_ERROR(Apply(decision, moved));
-    if (!moved) return absl::OkStatus();
+absl::StatusOr<bool> Rollouts::Step(const std::string& name, RolloutEvent event, std::string_view why) {
+  QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
+  QF_ASSIGN_OR_RETURN(const PhaseCounts counts, Count(head));
+  QF_ASSIGN_OR_RETURN(Decision decision, Decide(head, counts, Now(), event, why));
+  bool moved = false;
+  QF_RETURN_IF_ERROR(Apply(decision, moved));
+  return moved;
+}
+
+absl::Status Rollouts::Settle(const std::string& name) {
+  QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
+  QF_RETURN_IF_ERROR(TimeOut(head));
+  for (bool moved = true; moved;) {
+    QF_ASSIGN_OR_RETURN(moved, Step(name, RolloutEvent::kTick, ""));
   }
+  return absl::OkStatus();
 }
 
 absl::Status Rollouts::SettleAll(const std::set<std::string>& names) {
-  for (const std::string& name : names) QF_RETURN_IF_ERROR(Settle(name));
+  if (names.empty()) return absl::OkStatus();
+  QF_ASSIGN_OR_RETURN(const std::vector<std::string> active, with_.store.ListActiveRollouts());
+  for (const std::string& name : active)
+    if (names.contains(name)) QF_RETURN_IF_ERROR(Settle(name));
   return absl::OkStatus();
 }
 
 absl::Status Rollouts::ReportRows(std::string_view device_id, const std::vector<v1::ModelStatus>& models,
                                   std::set<std::string>& touched) {
   QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> rows, with_.store.ListActiveRolloutsOf(device_id));
+  bool news = false;
   for (const Store::RolloutRow& row : rows) {
     const auto status = std::ranges::find(models, row.model, &v1::ModelStatus::model);
     RolloutDevice changed = row.device;
@@ -116,45 +126,11 @@ absl::Status Rollouts::ReportRows(std::string_view device_id, const std::vector<
     FailPoint("rollout-before-device-recorded");
     QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(row.rollout, changed));
     // A device that has just heard of it is under way as before: nothing follows, and nobody needs to count.
-    if (!IsInFlight(row.device.state()) || !IsInFlight(changed.state())) touched.insert(row.rollout);
+    if (IsInFlight(row.device.state()) && IsInFlight(changed.state())) continue;
+    touched.insert(row.rollout);
+    news = true;
   }
-  return absl::OkStatus();
-}
-
-absl::Status Rollouts::JoinOne(const v1::Device& device, v1::Rollout head, std::set<std::string>& touched) {
-  const Labels labels(device.labels().begin(), device.labels().end());
-  if (!HasLabels(labels, head.selector())) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
-                      ChooseArtifacts(head.model(), {head.artifacts().begin(), head.artifacts().end()}));
-  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
-  // One that fits nothing is kept too, with the reason, and is not looked at again.
-  RolloutDevice row = MatchDevice(device, artifacts, *classes, head.model());
-  if (row.state() == RolloutDevice::QUEUED) {
-    PutInPhase(head.plan(), SeedOf(head), labels, row);
-    QF_RETURN_IF_ERROR(Supersede(head, device.id(), touched));
-    if (head.state() == v1::Rollout::COMPLETED) {
-      head.set_state(v1::Rollout::RUNNING);
-      head.clear_finished_ms();
-      QF_RETURN_IF_ERROR(with_.store.PutRolloutHead(head));
-    }
-    touched.insert(head.name());
-  }
-  FailPoint("phase-before-joined");
-  QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
-  FailPoint("phase-after-joined");
-  return absl::OkStatus();
-}
-
-absl::Status Rollouts::Join(std::string_view device_id, std::set<std::string>& touched) {
-  QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, with_.store.ListRolloutsToJoin(device_id));
-  if (names.empty()) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(const v1::Device device, with_.store.GetDevice(device_id));
-  std::set<std::string> models;  // the newest rollout of each model is the one
-  for (const std::string& name : names) {
-    QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
-    if (!HasLabels(Labels(device.labels().begin(), device.labels().end()), head.selector())) continue;
-    if (models.insert(head.model()).second) QF_RETURN_IF_ERROR(JoinOne(device, head, touched));
-  }
+  if (news) TouchWaiting(rows, touched);
   return absl::OkStatus();
 }
 
@@ -190,21 +166,27 @@ absl::Status Rollouts::Skip(std::string_view device_id, std::string_view reason)
 absl::Status Rollouts::Tick() {
   QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, with_.store.ListActiveRollouts());
   absl::Status first;
-  for (const std::string& name : names) {
-    const absl::Status settled = with_.store.Atomically([&] { return Settle(name); });
-    if (first.ok() && !settled.ok()) first = Annotate(settled, name);
-  }
+  const auto each = [&](const std::function<absl::Status(const std::string&)>& turn) {
+    for (const std::string& name : names) {
+      const absl::Status done = with_.store.Atomically([&] { return turn(name); });
+      if (first.ok() && !done.ok()) first = Annotate(done, name);
+    }
+  };
+  // Before anybody is told, every device whose time is up is free for who comes first.
+  each([&](const std::string& name) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
+    return TimeOut(head);
+  });
+  each([&](const std::string& name) { return Settle(name); });
   return first;
 }
 
 absl::Status Rollouts::ActOn(const v1::Rollout& head, RolloutEvent event, std::string_view why) {
-  std::set<std::string> touched;
-  if (head.state() == v1::Rollout::DRAFT && event == RolloutEvent::kApprove) {
-    QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> rows,
-                        with_.store.ListRolloutDevices(head.name(), RolloutDevice::QUEUED));
-    for (const RolloutDevice& row : rows) QF_RETURN_IF_ERROR(Supersede(head, row.device_id(), touched));
-  }
-  QF_RETURN_IF_ERROR(Settle(head.name(), event, why));
+  std::set<std::string> touched{head.name()};
+  QF_RETURN_IF_ERROR(TimeOut(head));
+  if (head.state() == v1::Rollout::DRAFT && event == RolloutEvent::kApprove)
+    QF_RETURN_IF_ERROR(Claim(head, touched));
+  QF_RETURN_IF_ERROR(Step(head.name(), event, why).status());
   return SettleAll(touched);
 }
 
@@ -215,7 +197,7 @@ absl::StatusOr<v1::Rollout> Rollouts::Act(const std::string& name, RolloutEvent 
   QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
     QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
     QF_RETURN_IF_ERROR(ActOn(head, event, why));
-    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRollout(name));
+    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRolloutSummary(name));
     return absl::OkStatus();
   }));
   FailPoint("phase-after-action");
@@ -233,7 +215,7 @@ absl::StatusOr<v1::Rollout> Rollouts::Approve(const std::string& name, uint32_t 
       return FailedPrecondition("{} is in phase {}: phase {} cannot be approved yet", name, reached, phase);
     const bool waits = phase == reached && (!head.phase_open() || head.state() == v1::Rollout::DRAFT);
     if (waits) QF_RETURN_IF_ERROR(ActOn(head, RolloutEvent::kApprove, ""));
-    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRollout(name));
+    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRolloutSummary(name));
     return absl::OkStatus();
   }));
   FailPoint("phase-after-approved");

@@ -3,11 +3,13 @@
 //
 // Everything is a transaction: what a device reported, the step of the machine (machine.h) that follows from
 // it, and the assignments that the step made are committed together, so that a restart goes on from there.
-// The machine is asked after each report, each operator's action and on each Tick. One rollout at a time is
-// active for a device and a model: a newer one takes its devices from an older one. Thread-safe;
-// collaborators must outlive it.
+// The machine is asked after each report, each operator's action and on each Tick. One rollout at a time has
+// a device of a model: a newer one takes its devices from an older one, unless that has a higher priority. And
+// one at a time tells a device anything, whatever the model: rollouts that wait for it are asked by priority,
+// then age. Thread-safe; collaborators must outlive it.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -17,6 +19,7 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "daemon/fleet/class_registry.h"
+#include "daemon/fleet/groups.h"
 #include "daemon/rollout/machine.h"
 #include "daemon/rollout/match.h"
 #include "daemon/store/store.h"
@@ -33,7 +36,9 @@ class Rollouts {
     Random& random;
     const Clock& clock;
   };
-  explicit Rollouts(Collaborators with) : with_(with) {}
+  // `check_in`: how often devices ask what there is to do; estimates rest on it.
+  explicit Rollouts(Collaborators with, Duration check_in = std::chrono::seconds(30))
+      : with_(with), check_in_(check_in) {}
 
   // ---- create.cc
   struct CreateRequest {
@@ -44,8 +49,9 @@ class Rollouts {
     Labels selector = {};                 // of the devices only those that carry all of them
     bool dry_run = false;                 // what it would be; nothing is kept
     bool draft = false;
+    std::string group = {};               // of the devices only those that belong to it
   };
-  // Refused whole (FAILED_PRECONDITION with the reasons) when not one device can get anything and none may
+  // NOT_FOUND: a group that the plan or the request names. Refused whole (FAILED_PRECONDITION with the reasons) when not one device can get anything and none may
   // join.
   absl::StatusOr<v1::Rollout> Create(const CreateRequest& request);
 
@@ -57,7 +63,7 @@ class Rollouts {
   // Time has passed: soak times, device timeouts, rates, windows. The first error; the other rollouts have
   // had their turn.
   absl::Status Tick();
-  // What an operator asks for, with words for the record; the rollout as it is then.
+  // What an operator asks for, with words for the record; a summary of the rollout as it is then.
   absl::StatusOr<v1::Rollout> Act(const std::string& name, RolloutEvent event, std::string_view why);
   // Devices whose download waits because it is beyond their budget are told so: a new release each. `device_ids`: empty: each
   // that waits; FAILED_PRECONDITION names one that does not.
@@ -72,8 +78,11 @@ class Rollouts {
   // ---- create.cc
   absl::StatusOr<std::vector<OfferedArtifact>> ChooseArtifacts(const std::string& model,
                                                                const std::vector<std::string>& names);
-  absl::StatusOr<std::vector<v1::Device>> ChooseDevices(const CreateRequest& request);
-  absl::StatusOr<v1::Rollout> Draw(const CreateRequest& request);
+  // The groups that a rollout names, as they are now. One that is not there is NOT_FOUND with `all`, else left out.
+  absl::StatusOr<Groups> LoadGroups(const v1::Rollout& head, bool all);
+  absl::StatusOr<std::vector<v1::Device>> ChooseDevices(const CreateRequest& request, const v1::Rollout& head,
+                                                        const Groups& groups);
+  absl::StatusOr<v1::Rollout> Draw(const CreateRequest& request);  // with its rows, counts and estimate
   absl::Status Record(v1::Rollout& rollout, const Request& request);
 
   // ---- assign.cc
@@ -86,31 +95,44 @@ class Rollouts {
   // model. `terms`: health, runtime, network and steps down, the rest is filled in.
   absl::Status Assign(const v1::Rollout& head, const std::string& artifact, const v1::Assignment& terms,
                       v1::RolloutDevice& row);
-  // Other active rollouts of the model give the device up; their names are added.
-  absl::Status Supersede(const v1::Rollout& head, const std::string& device_id,
-                         std::set<std::string>& touched);
   absl::Status CloseRows(const v1::Rollout& head);
   absl::Status TakeBackRows(const v1::Rollout& head);
   absl::Status TakeBackRow(const v1::Rollout& head, v1::RolloutDevice row);
 
+  // ---- claim.cc
+  // Why the device stays with another rollout of the model, if it does.
+  absl::StatusOr<std::optional<std::string>> WhyOutranked(const v1::Rollout& head, const std::string& device_id);
+  // Other active rollouts of the model give the device up; the names of those, and of who waits for it, are added.
+  absl::Status Supersede(const v1::Rollout& head, const std::string& device_id,
+                         std::set<std::string>& touched);
+  // The rollout begins: each of its devices is its own, or OUTRANKED. It and those that it touches are added.
+  absl::Status Claim(const v1::Rollout& head, std::set<std::string>& touched);
+  // Adds the rollouts that wait for a device, given its rows.
+  static void TouchWaiting(const std::vector<Store::RolloutRow>& rows, std::set<std::string>& touched);
+  absl::Status Join(std::string_view device_id, std::set<std::string>& touched);
+  absl::Status JoinOne(const v1::Device& device, v1::Rollout head, const Groups& groups,
+                       std::set<std::string>& touched);
+
   // ---- rollouts.cc
-  // Steps of the machine until nothing moves.
-  absl::Status Settle(const std::string& name, RolloutEvent event = RolloutEvent::kTick,
-                      std::string_view why = "");
-  absl::Status SettleAll(const std::set<std::string>& names);
+  // One step of the machine; whether anything moved.
+  absl::StatusOr<bool> Step(const std::string& name, RolloutEvent event, std::string_view why);
+  absl::Status Settle(const std::string& name);  // steps until nothing moves
+  absl::Status SettleAll(const std::set<std::string>& names);  // the highest priority first, then the oldest
   absl::Status Apply(Decision& decision, bool& moved);
   absl::Status TimeOut(const v1::Rollout& head);
   absl::StatusOr<PhaseCounts> Count(const v1::Rollout& head);
   absl::Status ReportRows(std::string_view device_id, const std::vector<v1::ModelStatus>& models,
                           std::set<std::string>& touched);
-  absl::Status Join(std::string_view device_id, std::set<std::string>& touched);
-  absl::Status JoinOne(const v1::Device& device, v1::Rollout head, std::set<std::string>& touched);
 
   Time Now() const { return with_.clock.Now(); }
   int64_t Deadline(const v1::Rollout& head) const;
 
   const Collaborators with_;
+  const Duration check_in_;
 };
+
+// Whether the device carries the rollout's labels and belongs to its group, if it has them.
+bool IsMeant(const v1::Rollout& head, const Groups& groups, const v1::Device& device);
 
 // What decides whose turn is early: the same for a rollout and for its dry run.
 std::string SeedOf(const v1::Rollout& head);

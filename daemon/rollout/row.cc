@@ -114,6 +114,10 @@ bool IsInFlight(RolloutDevice::State state) {
   return state == RolloutDevice::PENDING || state == RolloutDevice::IN_PROGRESS;
 }
 
+bool IsOver(RolloutDevice::State state) {
+  return state != RolloutDevice::QUEUED && state != RolloutDevice::ROLLING_BACK && !IsInFlight(state);
+}
+
 bool Advance(RolloutDevice& row, const ModelStatus* status, Time now) {
   Outcome next;
   switch (row.state()) {

@@ -11,6 +11,9 @@ namespace quantfleet::daemon {
 
 bool IsInFlight(v1::RolloutDevice::State state);  // told, and neither through nor taken back
 
+// Its rollout wants nothing of the device any more.
+bool IsOver(v1::RolloutDevice::State state);
+
 // Where a check-in takes the row; false when it says nothing new. `status`: null when the device does not
 // speak of the model. The answer to the check-in carries the assignment, so a row that was told is
 // IN_PROGRESS from then on.

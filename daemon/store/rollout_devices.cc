@@ -7,20 +7,31 @@
 
 namespace quantfleet::daemon {
 
+namespace {
+
+// The row `o` of the rollout `r` keeps its device from all others.
+std::string IsUnderWay() {
+  return fmt::format("o.state IN ({}) AND r.state IN ({})", UnderWayStates(), ActiveStates());
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<Store::RolloutRow>> Store::ListActiveRolloutsOf(std::string_view device_id) {
   std::vector<RolloutRow> result;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string device(device_id);
     std::string name, model, record;
-    soci::statement rows = (sql.prepare << "SELECT r.name, r.model, d.record FROM rollout_devices d"
+    int priority = 0;
+    soci::statement rows = (sql.prepare << "SELECT r.name, r.model, d.record, r.priority FROM rollout_devices d"
                                            " JOIN rollouts r ON r.name = d.rollout WHERE d.device = :d AND "
                                            "r.state IN (" +
                                                ActiveStates() + ") ORDER BY r.position",
-                            soci::use(device), soci::into(name), soci::into(model), soci::into(record));
+                            soci::use(device), soci::into(name), soci::into(model), soci::into(record),
+                            soci::into(priority));
     rows.execute();
     while (rows.fetch()) {
       QF_ASSIGN_OR_RETURN(v1::RolloutDevice row, Unpack<v1::RolloutDevice>(record));
-      result.push_back({name, model, std::move(row)});
+      result.push_back({name, model, std::move(row), priority});
     }
     return absl::OkStatus();
   }));
@@ -30,14 +41,17 @@ absl::StatusOr<std::vector<Store::RolloutRow>> Store::ListActiveRolloutsOf(std::
 absl::Status Store::PutRolloutDevice(std::string_view rollout, const v1::RolloutDevice& row) {
   return Write([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout), device = row.device_id(), record = Pack(row);
-    const int state = row.state(), phase = static_cast<int>(row.phase());
-    const long long delay = row.delay_ms(), deadline = row.deadline_ms();
-    sql << "INSERT INTO rollout_devices (rollout, device, state, record, phase, delay_ms, deadline_ms)"
-           " VALUES (:o, :d, :s, :r, :p, :y, :l) ON CONFLICT (rollout, device) DO UPDATE SET"
+    const int state = row.state(), phase = static_cast<int>(row.phase()), code = row.code();
+    const long long delay = row.delay_ms(), deadline = row.deadline_ms(), finished = row.finished_ms();
+    sql << "INSERT INTO rollout_devices (rollout, device, state, record, phase, delay_ms, deadline_ms, code,"
+           " finished_ms, revision) VALUES (:o, :d, :s, :r, :p, :y, :l, :c, :f,"
+           " (SELECT COALESCE(MAX(revision), 0) + 1 FROM rollout_devices WHERE rollout = :o2))"
+           " ON CONFLICT (rollout, device) DO UPDATE SET"
            " state = excluded.state, record = excluded.record, phase = excluded.phase,"
-           " delay_ms = excluded.delay_ms, deadline_ms = excluded.deadline_ms",
+           " delay_ms = excluded.delay_ms, deadline_ms = excluded.deadline_ms, code = excluded.code,"
+           " finished_ms = excluded.finished_ms, revision = excluded.revision",
         soci::use(name), soci::use(device), soci::use(state), soci::use(record), soci::use(phase),
-        soci::use(delay), soci::use(deadline);
+        soci::use(delay), soci::use(deadline), soci::use(code), soci::use(finished), soci::use(name);
     Note(Change::Kind::kRollout, name);
     return absl::OkStatus();
   });
@@ -77,6 +91,29 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListRolloutDevices(std::st
   return devices;
 }
 
+absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListHealthyDevices(size_t limit) {
+  std::vector<v1::RolloutDevice> devices;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const int healthy = v1::RolloutDevice::HEALTHY;
+    const long long most = static_cast<long long>(limit);
+    QF_ASSIGN_OR_RETURN(devices, SelectAll<v1::RolloutDevice>(
+                                     sql,
+                                     "SELECT record FROM rollout_devices WHERE state = :s AND finished_ms > 0"
+                                     " ORDER BY finished_ms DESC LIMIT :n",
+                                     healthy, most));
+    return absl::OkStatus();
+  }));
+  return devices;
+}
+
+std::string Store::SelectWhere(soci::session& sql, const std::string& rollout, const std::string& device) {
+  std::string other;
+  sql << "SELECT o.rollout FROM rollout_devices o JOIN rollouts r ON r.name = o.rollout WHERE o.device = :d"
+         " AND o.rollout <> :n AND " + IsUnderWay() + " LIMIT 1",
+      soci::use(device), soci::use(rollout), soci::into(other);
+  return sql.got_data() ? other : "";
+}
+
 absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListQueuedDevices(std::string_view rollout,
                                                                         uint32_t phase, int64_t delay_ms,
                                                                         size_t limit) {
@@ -88,8 +125,10 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListQueuedDevices(std::str
     QF_ASSIGN_OR_RETURN(
         devices, SelectAll<v1::RolloutDevice>(
                      sql,
-                     "SELECT record FROM rollout_devices WHERE rollout = :r AND state = :s AND phase <= :p"
-                     " AND delay_ms <= :y ORDER BY phase, delay_ms, device LIMIT :n",
+                     "SELECT q.record FROM rollout_devices q WHERE q.rollout = :r AND q.state = :s"
+                     " AND q.phase <= :p AND q.delay_ms <= :y AND NOT EXISTS (SELECT 1 FROM rollout_devices o"
+                     " JOIN rollouts r ON r.name = o.rollout WHERE o.device = q.device AND o.rollout <> q.rollout"
+                     " AND " + IsUnderWay() + ") ORDER BY q.phase, q.delay_ms, q.device LIMIT :n",
                      name, queued, last, delay, most));
     return absl::OkStatus();
   }));

@@ -20,6 +20,11 @@ inline std::string ActiveStates() {
                     v1::Rollout::PAUSED, v1::Rollout::ROLLING_BACK});
 }
 
+// Of a device: it was told, and what it does about it is still to come.
+inline std::string UnderWayStates() {
+  return StateList({v1::RolloutDevice::PENDING, v1::RolloutDevice::IN_PROGRESS, v1::RolloutDevice::ROLLING_BACK});
+}
+
 // New devices may come in.
 inline std::string JoinableStates() {
   return StateList({v1::Rollout::RUNNING, v1::Rollout::SOAKING, v1::Rollout::AWAITING_APPROVAL,

@@ -1,6 +1,8 @@
 // Rollouts as a whole.
 #include <soci/soci.h>
 
+#include <limits>
+
 #include "daemon/store/records.h"
 #include "daemon/store/rollout_states.h"
 #include "daemon/store/store.h"
@@ -30,38 +32,44 @@ absl::StatusOr<v1::Rollout> SelectHead(soci::session& sql, const std::string& na
   return rollout;
 }
 
-absl::StatusOr<v1::Rollout> SelectWhole(soci::session& sql, const std::string& name) {
-  QF_ASSIGN_OR_RETURN(v1::Rollout rollout, SelectHead(sql, name));
-  QF_ASSIGN_OR_RETURN(
-      auto devices, SelectAll<v1::RolloutDevice>(
-                        sql, "SELECT record FROM rollout_devices WHERE rollout = :r ORDER BY device", name));
-  for (v1::RolloutDevice& device : devices) *rollout.add_devices() = std::move(device);
-  return rollout;
-}
-
 std::string PackHead(const v1::Rollout& rollout) {
   v1::Rollout head = rollout;
   head.clear_devices();
+  head.clear_counts();
+  head.clear_estimate();
   return Pack(head);
 }
 
 }  // namespace
 
+absl::StatusOr<v1::Rollout> Store::SelectSummary(soci::session& sql, const std::string& name) {
+  QF_ASSIGN_OR_RETURN(v1::Rollout rollout, SelectHead(sql, name));
+  QF_ASSIGN_OR_RETURN(const std::vector<RolloutCount> counts, CountRolloutDevices(name));
+  for (const RolloutCount& count : counts) {
+    v1::RolloutCount& out = *rollout.add_counts();
+    out.set_phase(count.phase);
+    out.set_state(count.state);
+    out.set_devices(count.devices);
+  }
+  return rollout;
+}
+
 absl::StatusOr<v1::Rollout> Store::CreateRollout(const v1::Rollout& rollout, const Request& request) {
   v1::Rollout result = rollout;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     if (auto known = FindRequestIn(sql, request)) {
-      QF_ASSIGN_OR_RETURN(result, SelectWhole(sql, *known));
+      QF_ASSIGN_OR_RETURN(result, GetRollout(*known));
       return absl::OkStatus();
     }
     const std::string name = rollout.name(), model = rollout.model(), record = PackHead(rollout);
-    const int state = rollout.state(), dynamic = rollout.plan().dynamic() ? 1 : 0;
+    const int state = rollout.state(), dynamic = rollout.plan().dynamic() ? 1 : 0,
+              priority = rollout.plan().priority();
     const long long created = rollout.created_ms(), finished = rollout.finished_ms(),
                     position = NextPosition(sql, "rollouts");
-    sql << "INSERT INTO rollouts (name, model, state, created_ms, finished_ms, position, record, dynamic)"
-           " VALUES (:n, :m, :s, :c, :f, :p, :r, :d)",
+    sql << "INSERT INTO rollouts (name, model, state, created_ms, finished_ms, position, record, dynamic, priority)"
+           " VALUES (:n, :m, :s, :c, :f, :p, :r, :d, :i)",
         soci::use(name), soci::use(model), soci::use(state), soci::use(created), soci::use(finished),
-        soci::use(position), soci::use(record), soci::use(dynamic);
+        soci::use(position), soci::use(record), soci::use(dynamic), soci::use(priority);
     for (const v1::RolloutDevice& device : rollout.devices())
       QF_RETURN_IF_ERROR(PutRolloutDevice(name, device));
     RecordRequest(sql, request, name);
@@ -72,12 +80,70 @@ absl::StatusOr<v1::Rollout> Store::CreateRollout(const v1::Rollout& rollout, con
 }
 
 absl::StatusOr<v1::Rollout> Store::GetRollout(std::string_view name) {
+  return GetRolloutPage(name, "", std::numeric_limits<int32_t>::max());
+}
+
+absl::StatusOr<v1::Rollout> Store::GetRolloutPage(std::string_view name, std::string_view after, size_t limit) {
   v1::Rollout rollout;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(rollout, SelectWhole(sql, std::string(name)));
+    const std::string key(name), from(after);
+    QF_ASSIGN_OR_RETURN(rollout, SelectSummary(sql, key));
+    const long long most = static_cast<long long>(limit) + 1;  // one more tells whether there is a next page
+    QF_ASSIGN_OR_RETURN(
+        auto devices, SelectAll<v1::RolloutDevice>(sql,
+                                                   "SELECT record FROM rollout_devices WHERE rollout = :r"
+                                                   " AND device > :a ORDER BY device LIMIT :n",
+                                                   key, from, most));
+    if (devices.size() > limit) {
+      devices.resize(limit);
+      rollout.set_next_page_token(limit > 0 ? devices.back().device_id() : from);
+    }
+    for (v1::RolloutDevice& device : devices) {
+      if (device.state() == v1::RolloutDevice::QUEUED)
+        if (const std::string other = SelectWhere(sql, key, device.device_id()); !other.empty())
+          device.set_reason(fmt::format("waits: the device is under way in {}", other));
+      *rollout.add_devices() = std::move(device);
+    }
     return absl::OkStatus();
   }));
   return rollout;
+}
+
+absl::StatusOr<v1::Rollout> Store::GetRolloutChanges(std::string_view name, std::optional<uint64_t> revision,
+                                                     size_t limit) {
+  v1::Rollout rollout;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const std::string key(name);
+    QF_ASSIGN_OR_RETURN(rollout, SelectSummary(sql, key));
+    long long newest = 0;
+    sql << "SELECT COALESCE(MAX(revision), 0) FROM rollout_devices WHERE rollout = :r", soci::use(key),
+        soci::into(newest);
+    if (revision) {
+      const long long since = static_cast<long long>(*revision), most = static_cast<long long>(limit);
+      std::string record;
+      long long at = 0;
+      soci::statement rows = (sql.prepare << "SELECT revision, record FROM rollout_devices WHERE rollout = :r"
+                                             " AND revision > :v ORDER BY revision LIMIT :n",
+                              soci::use(key), soci::use(since), soci::use(most), soci::into(at), soci::into(record));
+      rows.execute();
+      while (rows.fetch()) {
+        QF_ASSIGN_OR_RETURN(*rollout.add_devices(), Unpack<v1::RolloutDevice>(record));
+        newest = at;
+      }
+    }
+    rollout.set_revision(static_cast<uint64_t>(newest));
+    return absl::OkStatus();
+  }));
+  return rollout;
+}
+
+absl::StatusOr<v1::Rollout> Store::GetRolloutSummary(std::string_view name) {
+  v1::Rollout summary;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(summary, SelectSummary(sql, std::string(name)));
+    return absl::OkStatus();
+  }));
+  return summary;
 }
 
 absl::StatusOr<v1::Rollout> Store::GetRolloutHead(std::string_view name) {
@@ -93,7 +159,7 @@ absl::StatusOr<std::vector<v1::Rollout>> Store::ListRollouts() {
   std::vector<v1::Rollout> rollouts;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     for (const std::string& name : SelectTexts(sql, "SELECT name FROM rollouts ORDER BY position DESC")) {
-      QF_ASSIGN_OR_RETURN(v1::Rollout rollout, SelectWhole(sql, name));
+      QF_ASSIGN_OR_RETURN(v1::Rollout rollout, SelectSummary(sql, name));
       rollouts.push_back(std::move(rollout));
     }
     return absl::OkStatus();
@@ -118,7 +184,8 @@ absl::StatusOr<std::vector<std::string>> Store::ListActiveRollouts() {
   std::vector<std::string> names;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     names = SelectTexts(
-        sql, "SELECT name FROM rollouts WHERE state IN (" + ActiveStates() + ") ORDER BY position");
+        sql, "SELECT name FROM rollouts WHERE state IN (" + ActiveStates() +
+                 ") ORDER BY priority DESC, position");
     return absl::OkStatus();
   }));
   return names;
@@ -128,14 +195,14 @@ absl::StatusOr<std::vector<std::string>> Store::ListRolloutsToJoin(std::string_v
   std::vector<std::string> names;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string device(device_id);
-    const int draft = v1::Rollout::DRAFT;
+    const int draft = v1::Rollout::DRAFT, outranked = v1::RolloutDevice::OUTRANKED;
     names = SelectTexts(
         sql,
         "SELECT r.name FROM rollouts r WHERE r.dynamic = 1 AND r.state IN (" + JoinableStates() +
             ") AND NOT EXISTS (SELECT 1 FROM rollout_devices d JOIN rollouts n ON n.name = d.rollout"
-            " WHERE d.device = :d AND n.model = r.model AND n.position >= r.position AND n.state <> :s)"
-            " ORDER BY r.position DESC",
-        device, draft);
+            " WHERE d.device = :d AND n.model = r.model AND n.position >= r.position AND n.state <> :s"
+            " AND d.code <> :c) ORDER BY r.position DESC",
+        device, draft, outranked);
     return absl::OkStatus();
   }));
   return names;

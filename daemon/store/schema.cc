@@ -75,8 +75,21 @@ constexpr const char* kVersion2[] = {
     "CREATE INDEX rollout_devices_by_deadline ON rollout_devices (rollout, deadline_ms)",
 };
 
-// Hex digests, a blank behind each.
+// Groups of devices. Rows count up with each change of one of a rollout, for who watches it. Priorities: who is next is
+// read in the order of turns, past devices that are under way elsewhere. What devices took lately is read for estimates.
 constexpr const char* kVersion3[] = {
+    "CREATE TABLE device_groups (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
+    "ALTER TABLE rollout_devices ADD COLUMN revision BIGINT NOT NULL DEFAULT 0",
+    "CREATE INDEX rollout_devices_by_revision ON rollout_devices (rollout, revision)",
+    "ALTER TABLE rollouts ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE rollout_devices ADD COLUMN code INTEGER NOT NULL DEFAULT 0",
+    "DROP INDEX rollout_devices_by_state",
+    "CREATE INDEX rollout_devices_by_turn ON rollout_devices (rollout, state, phase, delay_ms, device)",
+    "DROP INDEX rollout_devices_by_device",
+    "CREATE INDEX rollout_devices_by_device_state ON rollout_devices (device, state)",
+    "ALTER TABLE rollout_devices ADD COLUMN finished_ms BIGINT NOT NULL DEFAULT 0",
+    "CREATE INDEX rollout_devices_by_finish ON rollout_devices (state, finished_ms)",
+    // What a device may step down to: hex digests, a blank behind each.
     "ALTER TABLE assignments ADD COLUMN step_down TEXT NOT NULL DEFAULT ''",
 };
 

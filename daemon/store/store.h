@@ -93,9 +93,10 @@ struct AssignmentRecord {
   v1::Signed statement;
 };
 
-// What happened, after it was committed. name: of the model, job, artifact, class, token, device or rollout.
+// What happened, after it was committed. name: of the model, job, artifact, class, token, device,
+// rollout or group.
 struct Change {
-  enum class Kind { kModel, kJob, kArtifact, kClass, kToken, kDevice, kAssignment, kRollout } kind;
+  enum class Kind { kModel, kJob, kArtifact, kClass, kToken, kDevice, kAssignment, kRollout, kGroup } kind;
   std::string name;  // kAssignment: the device's id
 };
 
@@ -220,16 +221,32 @@ class Store {
   // `sign` may add to each statement that is kept, of artifacts and assignments; whether it did. How many it added to.
   absl::StatusOr<uint64_t> SignStatementsAnew(const std::function<bool(v1::Signed&)>& sign);
 
+  // ---- groups of devices (groups.cc)
+  absl::Status PutGroup(const v1::DeviceGroup& group);  // in place of the one of that name
+  absl::StatusOr<v1::DeviceGroup> GetGroup(std::string_view name);
+  absl::StatusOr<std::vector<v1::DeviceGroup>> ListGroups();  // by name
+  // What it was. FAILED_PRECONDITION names a rollout that is not over and uses it.
+  absl::StatusOr<v1::DeviceGroup> DeleteGroup(std::string_view name);
+
   // ---- rollouts (rollouts.cc). A head is a rollout without its devices.
   absl::StatusOr<v1::Rollout> CreateRollout(const v1::Rollout& rollout, const Request& request);
-  absl::StatusOr<v1::Rollout> GetRollout(std::string_view name);  // with its devices, by id
+  // A summary is a head with its counts.
+  absl::StatusOr<v1::Rollout> GetRollout(std::string_view name);  // a summary with its devices, by id
   absl::StatusOr<v1::Rollout> GetRolloutHead(std::string_view name);
-  absl::StatusOr<std::vector<v1::Rollout>> ListRollouts();  // newest first, with their devices
+  absl::StatusOr<v1::Rollout> GetRolloutSummary(std::string_view name);
+  absl::StatusOr<std::vector<v1::Rollout>> ListRollouts();  // summaries, newest first
+  // A summary with up to `limit` devices of ids above `after`, by id, and next_page_token when there are more. The reason
+  // of one that is QUEUED says in which other rollout it is under way, if it is.
+  absl::StatusOr<v1::Rollout> GetRolloutPage(std::string_view name, std::string_view after, size_t limit);
+  // A summary with up to `limit` devices that changed since `revision`, in the order of their changes, and the revision
+  // behind them. nullopt: without devices, and the newest revision.
+  absl::StatusOr<v1::Rollout> GetRolloutChanges(std::string_view name, std::optional<uint64_t> revision,
+                                                size_t limit);
   absl::Status PutRolloutHead(const v1::Rollout& head);
-  // Neither a draft nor over; oldest first.
+  // Neither a draft nor over; the highest priority first, equal ones oldest first.
   absl::StatusOr<std::vector<std::string>> ListActiveRollouts();
   // Dynamic ones, active or completed, that the device is in no row of, nor in one of a newer rollout of the
-  // model; newest first.
+  // model, but for rows that were OUTRANKED; newest first.
   absl::StatusOr<std::vector<std::string>> ListRolloutsToJoin(std::string_view device_id);
 
   // ---- rollouts' devices (rollout_devices.cc): single rows, for check-ins that must not read ten thousand
@@ -237,6 +254,7 @@ class Store {
     std::string rollout;
     std::string model;
     v1::RolloutDevice device;
+    int32_t priority = 0;  // of the rollout
   };
   absl::StatusOr<std::vector<RolloutRow>> ListActiveRolloutsOf(std::string_view device_id);
   absl::Status PutRolloutDevice(std::string_view rollout, const v1::RolloutDevice& device);
@@ -248,7 +266,10 @@ class Store {
   absl::StatusOr<std::vector<RolloutCount>> CountRolloutDevices(std::string_view rollout);
   absl::StatusOr<std::vector<v1::RolloutDevice>> ListRolloutDevices(std::string_view rollout,
                                                                     v1::RolloutDevice::State state);
-  // QUEUED, of phases up to `phase`, with a delay of at most `delay_ms`: who is next.
+  // HEALTHY ones of all rollouts, who was through last first.
+  absl::StatusOr<std::vector<v1::RolloutDevice>> ListHealthyDevices(size_t limit);
+  // QUEUED, of phases up to `phase`, with a delay of at most `delay_ms`, and not under way in another active rollout: who
+  // is next.
   absl::StatusOr<std::vector<v1::RolloutDevice>> ListQueuedDevices(std::string_view rollout, uint32_t phase,
                                                                    int64_t delay_ms, size_t limit);
   absl::StatusOr<std::vector<v1::RolloutDevice>> ListOverdueDevices(std::string_view rollout,
@@ -271,6 +292,9 @@ class Store {
   void RecordRequest(soci::session& sql, const Request& request, std::string_view resource);
   void WriteModel(soci::session& sql, const v1::Model& model);
   absl::Status FillDevice(soci::session& sql, v1::Device& device);
+  absl::StatusOr<v1::Rollout> SelectSummary(soci::session& sql, const std::string& name);
+  // The other active rollout in which the device is under way; empty: none.
+  static std::string SelectWhere(soci::session& sql, const std::string& rollout, const std::string& device);
 
   std::recursive_mutex mutex_;  // guards what follows, down to seen_mutex_
   std::unique_ptr<soci::session> session_;

@@ -15,9 +15,12 @@ TEST(ParsePhaseTest, CountsSharesLabelsAndTheRest) {
   ASSERT_OK(labelled.status());
   EXPECT_EQ(labelled->labels().at("ring"), "early");
   EXPECT_EQ(labelled->labels().at("site"), "lab");
+  EXPECT_EQ(ParsePhase("group:lab")->group(), "lab");
+  EXPECT_EQ(PhaseText(*ParsePhase("group:lab")), "group lab");
   EXPECT_EQ(ParsePhase("rest")->ByteSizeLong(), 0u);
   for (const char* bad :
-       {"", "0", "0%", "101%", "-1", "5x", "%", "1.5%", "=early", "ring=early,site", "99999999999"})
+       {"", "0", "0%", "101%", "-1", "5x", "%", "1.5%", "=early", "ring=early,site", "99999999999",
+        "group:"})
     EXPECT_ERROR(ParsePhase(bad), kInvalidArgument, "--phase");
 }
 
@@ -94,7 +97,13 @@ TEST(RolloutTextTest, ADryRunSaysWhoGetsWhat) {
   skipped.set_state(v1::RolloutDevice::SKIPPED);
   skipped.set_code(v1::RolloutDevice::NO_CLASS);
   skipped.set_reason("no device class fits");
+  rollout.mutable_estimate()->set_seconds(3900);
+  rollout.mutable_estimate()->add_phases()->set_seconds(600);
+  rollout.mutable_estimate()->add_notes("assumed: 10 Mbit/s");
+  rollout.mutable_estimate()->add_notes("without approvals");
   const std::string text = DryRunText(rollout);
+  EXPECT_THAT(text, HasSubstr("about 1h 5m: assumed: 10 Mbit/s; without approvals"));
+  EXPECT_THAT(text, HasSubstr("10m"));
   EXPECT_THAT(text, HasSubstr("1 devices, soak 10m"));
   EXPECT_THAT(text, HasSubstr("0123456789ab"));
   EXPECT_THAT(text, HasSubstr("NO_CLASS: no device class fits"));

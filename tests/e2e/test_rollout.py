@@ -1,9 +1,10 @@
-"""Rollouts in phases with real devices: canary, soak time, approval, limits, the way back, and restarts in between."""
+"""Rollouts in phases with real devices: canary, soak time, approval, limits, groups, priorities, the way back, and
+restarts in between."""
 import json
 import subprocess
 import unittest
 
-from harness import BIN, DEMO, IOT, SLOW, EndToEnd, unhealthy_model, wait_for
+from harness import BIN, DEMO, IOT, SLOW, EndToEnd, Process, unhealthy_model, wait_for
 
 OVER = ("COMPLETED", "FAILED", "ABORTED", "ROLLED_BACK")
 
@@ -24,8 +25,8 @@ class Rollouts(EndToEnd):
         self.first = self.artifact()
         self.end(self.create(), "COMPLETED")
 
-    def quantize(self):
-        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4")
+    def quantize(self, model="m"):
+        job = self.d.cli_json("job", "submit", model, "--class", "iot-int4")
         self.assertEqual(self.wait_job(self.d, job["name"])["state"], "SUCCEEDED")
 
     def artifact(self):
@@ -145,8 +146,11 @@ class Rollouts(EndToEnd):
 
     def test_a_dry_run_and_refused_plans_make_nothing(self):
         text = self.d.cli("rollout", "create", "m", "--phase", "1", "--phase", "50%", "--dry-run").stdout
-        for word in ("iot-int4", "to pull", "the rest", *self.agents):
+        for word in ("iot-int4", "to pull", "the rest", "as the last 3 devices", *self.agents):
             self.assertIn(word, text)
+        estimate = self.d.cli_json("rollout", "create", "m", "--max-in-flight", "1", "--dry-run")["estimate"]
+        self.assertEqual(estimate["phases"][0]["devices"], "3")
+        self.assertGreater(estimate["seconds"], 0)
         plan = self.dir / "plan.toml"
         plan.write_text('max_in_flight = 2\n[[phase]]\ncount = 1\n[[phase]]\npercentage = 5\n')
         refused = self.d.cli("rollout", "create", "m", "--plan", plan, check=False)
@@ -178,6 +182,48 @@ class Rollouts(EndToEnd):
         self.end(new, "COMPLETED")
         # Nobody is left behind its gate.
         self.end(old, "COMPLETED")
+
+
+    def test_a_group_is_a_phase_and_a_watch_lasts_over_a_restart(self):
+        first, second, third = self.agents
+        self.d.cli("group", "apply", "lab", "--selector", "site=lab", "--device", second)
+        self.d.cli("device", "label", first, "site=lab")
+        self.assertEqual(self.d.cli_json("group", "show", "lab")["members"], sorted([first, second]))
+        self.assertEqual(self.d.cli("rollout", "create", "m", "--phase", "group:moon", check=False).returncode, 5)
+        name = self.create("--phase", "group:lab", "--approve")
+        refused = self.d.cli("group", "delete", "lab", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(name, refused.stderr)
+        watch = Process(self.dir / "watch.json", "quantfleet", "--credential", self.d.data / "admin.json",
+                        "rollout", "watch", name, "--json")
+        self.addCleanup(watch.stop)
+        waiting = self.until(name, "AWAITING_APPROVAL")
+        self.assertEqual({d["device_id"]: d["phase"] for d in waiting["devices"]}, {first: 0, second: 0, third: 1})
+        self.restart()
+        self.act("approve", name)
+        self.assertEqual(watch.wait(), 0, watch.log())
+        seen = json.loads(watch.log())
+        self.assertEqual((seen["state"], len(self.devices(seen, "HEALTHY"))), ("COMPLETED", 3))
+        self.d.cli("group", "delete", "lab")
+        self.assertEqual(self.d.cli_json("group", "list")["groups"], [])
+
+    def test_a_device_is_told_by_one_rollout_at_a_time(self):
+        busy = next(iter(self.agents))
+        self.agents[busy].stop()
+        self.d.cli("model", "import", "n", DEMO)
+        self.quantize("n")
+        under_way = self.create("--priority", "1")
+        refused = self.d.cli("rollout", "create", "m", "--device", busy, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(f"outranked by {under_way}", refused.stderr)
+        waits = self.d.cli_json("rollout", "create", "n")["name"]
+        rollout = wait_for("the other devices", lambda: (lambda r: r if len(self.devices(r, "HEALTHY")) == 2 else None)(
+            self.get(waits)))
+        (row,) = self.devices(rollout, "QUEUED")
+        self.assertEqual((row["device_id"], row["reason"]), (busy, f"waits: the device is under way in {under_way}"))
+        self.agents[busy].start()
+        self.end(under_way, "COMPLETED")
+        self.end(waits, "COMPLETED")
 
 
 class Watching(EndToEnd):

@@ -163,6 +163,65 @@ TEST_F(ServerTest, ModelBecomesArtifactBecomesHealthyDevice) {
   EXPECT_EQ(Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::GetRollout, name)->state(), v1::Rollout::COMPLETED);
 }
 
+TEST_F(ServerTest, AWatchTellsWhatChangesUntilTheRolloutIsOver) {
+  ASSERT_OK(Import().status());
+  ASSERT_EQ(RunJob({"iot-int4"}).state(), v1::Job::SUCCEEDED);
+  const Device device = Enrolled();
+  v1::CreateRolloutRequest create;
+  create.set_model("tiny");
+  const auto rollout = Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::CreateRollout, create);
+  ASSERT_OK(rollout.status());
+  v1::WatchRolloutRequest watch;
+  watch.set_name(rollout->name());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  const auto stream = rollouts_->WatchRollout(&context, watch);
+  v1::Rollout now;
+  ASSERT_TRUE(stream->Read(&now));
+  EXPECT_EQ(now.state(), v1::Rollout::RUNNING);
+  EXPECT_EQ(now.devices_size(), 0);
+  ASSERT_EQ(now.counts_size(), 1);
+  EXPECT_EQ(now.counts(0).state(), v1::RolloutDevice::PENDING);
+  watch.set_revision(now.revision());
+
+  const auto stub = Stub<v1::DeviceService>(device.tls());
+  ASSERT_OK(CheckIn(stub).status());
+  ASSERT_TRUE(stream->Read(&now));
+  ASSERT_EQ(now.devices_size(), 1);
+  EXPECT_EQ(now.devices(0).state(), v1::RolloutDevice::IN_PROGRESS);
+  const std::string& artifact = now.devices(0).artifact();
+  v1::CheckInRequest report;
+  v1::ModelStatus& status = *report.add_models();
+  status.set_model("tiny");
+  status.set_release(1);
+  status.set_active_manifest(Digest::FromHexText(artifact.substr(artifact.find('/') + 1))->raw());
+  status.set_phase(v1::ModelStatus::HEALTHY);
+  ASSERT_OK(CheckIn(stub, report).status());
+  while (stream->Read(&now)) {
+  }
+  EXPECT_OK(net::FromGrpc(stream->Finish()));
+  EXPECT_EQ(now.state(), v1::Rollout::COMPLETED);
+
+  // Who comes back later with what it knew misses nothing, in one message.
+  grpc::ClientContext again;
+  again.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  const auto later = rollouts_->WatchRollout(&again, watch);
+  ASSERT_TRUE(later->Read(&now));
+  ASSERT_EQ(now.devices_size(), 1);
+  EXPECT_EQ(now.devices(0).state(), v1::RolloutDevice::HEALTHY);
+  EXPECT_FALSE(later->Read(&now));
+  EXPECT_OK(net::FromGrpc(later->Finish()));
+
+  watch.set_name("rollouts/none");
+  for (const auto& [who, code] :
+       {std::pair(admin_, absl::StatusCode::kNotFound), std::pair(device.tls(), absl::StatusCode::kPermissionDenied)}) {
+    grpc::ClientContext refused;
+    const auto nothing = Stub<v1::RolloutService>(who)->WatchRollout(&refused, watch);
+    EXPECT_FALSE(nothing->Read(&now));
+    EXPECT_EQ(net::FromGrpc(nothing->Finish()).code(), code);
+  }
+}
+
 TEST_F(ServerTest, RestartKeepsEverything) {
   ASSERT_OK(Import().status());
   const Device device = Enrolled();

@@ -275,6 +275,31 @@ TEST_F(PhasedTest, ADryRunKeepsNothingAndSaysWhatComes) {
   }
 }
 
+TEST_F(PhasedTest, AnEstimateRestsOnWhatDevicesTook) {
+  const auto ids = EnrolDevices(3);
+  Rollouts::CreateRequest request{"", "demo", {}, {}};
+  request.plan.set_max_in_flight(1);
+  request.dry_run = true;
+  EXPECT_EQ(rollouts_.Create(request)->estimate().measured_devices(), 0u);
+  request.dry_run = false;
+  const auto rollout = rollouts_.Create(request);
+  ASSERT_OK(rollout.status());
+  // 30 s of check-in and 1000 bytes at 10 Mbit/s, three times.
+  EXPECT_DOUBLE_EQ(rollout->estimate().seconds(), 3 * 30.001);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    clock_.Advance(std::chrono::seconds(8));
+    AllHealthy(*rollout);
+  }
+  ASSERT_EQ(Get(*rollout).state(), Rollout::COMPLETED);
+  request.dry_run = true;
+  const auto next = rollouts_.Create(request);
+  ASSERT_OK(next.status());
+  EXPECT_EQ(next->estimate().measured_devices(), 3u);
+  EXPECT_EQ(next->estimate().bytes_per_second(), 125);
+  EXPECT_EQ(next->estimate().device_seconds(), 8);
+  EXPECT_EQ(next->estimate().seconds(), 24);
+}
+
 TEST_F(PhasedTest, ASelectorChoosesByLabels) {
   const auto ids = EnrolDevices(2);
   ASSERT_OK(fleet_.Label(ids[0], {{"site", "lab"}}, {}).status());
@@ -286,6 +311,64 @@ TEST_F(PhasedTest, ASelectorChoosesByLabels) {
   EXPECT_EQ(rollout->devices(0).device_id(), ids[0]);
   request.selector = {{"site", "moon"}};
   EXPECT_ERROR(rollouts_.Create(request), kFailedPrecondition, "selector");
+}
+
+TEST_F(PhasedTest, AGroupIsAPhaseAndNarrowsAWholeRollout) {
+  const auto ids = EnrolDevices(4);
+  v1::DeviceGroup group;
+  group.set_name("lab");
+  group.add_device_ids(ids[1]);
+  (*group.mutable_selector())["site"] = "lab";
+  ASSERT_OK(ApplyGroup(*store_, group, clock_.Now()).status());
+  ASSERT_OK(fleet_.Label(ids[2], {{"site", "lab"}}, {}).status());
+  RolloutPlan plan;
+  plan.add_phases()->set_group("lab");
+  const Rollout rollout = Create(plan);
+  ASSERT_THAT(Pending(rollout), SizeIs(2));
+  for (const std::string& id : {ids[1], ids[2]}) EXPECT_EQ(Row(rollout, id).phase(), 0u);
+  EXPECT_ERROR(store_->DeleteGroup("lab"), kFailedPrecondition, "in use by " + rollout.name());
+  AllHealthy(rollout);
+  AllHealthy(rollout);
+  ASSERT_EQ(Get(rollout).state(), Rollout::COMPLETED);
+
+  Rollouts::CreateRequest request{"", "demo", {ids[0], ids[1]}, {}};
+  request.group = "lab";
+  const auto narrowed = rollouts_.Create(request);
+  ASSERT_OK(narrowed.status());
+  EXPECT_EQ(narrowed->devices_size(), 1);
+  EXPECT_EQ(narrowed->group(), "lab");
+  EXPECT_ERROR(store_->DeleteGroup("lab"), kFailedPrecondition, "in use by " + narrowed->name());
+  request.device_ids = {ids[0]};
+  EXPECT_ERROR(rollouts_.Create(request), kFailedPrecondition, "quantfleet group show lab");
+  request.group = "nowhere";
+  EXPECT_ERROR(rollouts_.Create(request), kNotFound, "quantfleet group apply nowhere");
+  plan.mutable_phases(0)->set_group("nowhere");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {}, plan}), kNotFound, "nowhere");
+}
+
+TEST_F(PhasedTest, ADynamicRolloutAsksTheGroupAsItIs) {
+  const auto ids = EnrolDevices(3);
+  v1::DeviceGroup group;
+  group.set_name("lab");
+  group.add_device_ids(ids[0]);
+  ASSERT_OK(ApplyGroup(*store_, group, clock_.Now()).status());
+  Rollouts::CreateRequest request{"", "demo", {}, {}};
+  request.plan.set_dynamic(true);
+  request.group = "lab";
+  const auto rollout = rollouts_.Create(request);
+  ASSERT_OK(rollout.status());
+  AllHealthy(*rollout);
+  Says(ids[1], {});
+  EXPECT_EQ(Get(*rollout).devices_size(), 1);
+  group.add_device_ids(ids[1]);
+  ASSERT_OK(ApplyGroup(*store_, group, clock_.Now()).status());
+  Says(ids[1], {});
+  EXPECT_EQ(Row(Get(*rollout), ids[1]).state(), RolloutDevice::PENDING);
+  AllHealthy(*rollout);
+  // Over, it does not keep the group; without it nobody joins any more.
+  ASSERT_OK(store_->DeleteGroup("lab").status());
+  Says(ids[2], {});
+  EXPECT_EQ(Get(*rollout).devices_size(), 2);
 }
 
 TEST_F(PhasedTest, LaterDevicesJoinADynamicRolloutEvenWhenItIsOver) {
@@ -415,7 +498,8 @@ TEST_F(PhasedTest, RandomEventsKeepTheInvariants) {
   const auto check = [&] {
     std::map<std::string, int> under_way;
     const auto rollouts = store_->ListRollouts().value();
-    for (const Rollout& rollout : rollouts) {
+    for (const Rollout& summary : rollouts) {
+      const Rollout rollout = Get(summary);
       if (IsFinal(rollout.state()) || rollout.state() == Rollout::DRAFT) continue;
       for (const RolloutDevice& row : rollout.devices()) {
         const bool told = IsInFlight(row.state()) || row.state() == RolloutDevice::ROLLING_BACK;

@@ -23,7 +23,7 @@ class PhasesTest : public ::testing::Test {
   v1::RolloutPhase& Phase() { return *plan_.add_phases(); }
   std::vector<int> Sizes(const std::string& seed = "s") {
     plan_ = CompletePlan(plan_);
-    PutInPhases(plan_, seed, labels_, rows_);
+    PutInPhases(plan_, seed, groups_, labels_, rows_);
     std::vector<int> sizes(static_cast<size_t>(plan_.phases_size()));
     for (const auto& row : rows_) ++sizes[row.phase()];
     return sizes;
@@ -32,6 +32,7 @@ class PhasesTest : public ::testing::Test {
   v1::RolloutPlan plan_;
   std::vector<v1::RolloutDevice> rows_;
   std::map<std::string, Labels> labels_;
+  Groups groups_;
 };
 
 TEST_F(PhasesTest, CountsThenSharesOfAllThenTheRest) {
@@ -92,10 +93,30 @@ TEST_F(PhasesTest, WhoComesLaterIsLastUnlessLabelled) {
   Phase().set_count(5);
   plan_ = CompletePlan(plan_);
   v1::RolloutDevice row;
-  PutInPhase(plan_, "s", {}, row);
+  PutInPhase(plan_, "s", {}, {}, row);
   EXPECT_EQ(row.phase(), 2u);
-  PutInPhase(plan_, "s", {{"ring", "early"}}, row);
+  PutInPhase(plan_, "s", {}, {{"ring", "early"}}, row);
   EXPECT_EQ(row.phase(), 0u);
+}
+
+TEST_F(PhasesTest, AGroupTakesItsDevicesOfThoseThatAreLeft) {
+  Devices(6);
+  labels_["d-001"]["ring"] = labels_["d-004"]["site"] = labels_["d-005"]["site"] = "lab";
+  (*groups_["lab"].mutable_selector())["site"] = "lab";
+  groups_["lab"].add_device_ids("d-000");
+  groups_["lab"].add_device_ids("d-001");
+  (*Phase().mutable_labels())["ring"] = "lab";
+  Phase().set_group("lab");
+  Phase().set_group("gone");
+  EXPECT_THAT(Sizes(), ElementsAre(1, 3, 0, 2));
+  EXPECT_EQ(rows_[0].phase(), 1u);
+  EXPECT_EQ(rows_[1].phase(), 0u);
+  v1::RolloutDevice late;
+  late.set_device_id("d-000");
+  PutInPhase(plan_, "s", groups_, {}, late);
+  EXPECT_EQ(late.phase(), 1u);
+  PutInPhase(plan_, "s", {}, {}, late);
+  EXPECT_EQ(late.phase(), 3u);
 }
 
 TEST(PlanTest, WhatIsLeftOutIsFilledIn) {
@@ -109,6 +130,10 @@ TEST(PlanTest, RefusesNonsenseByName) {
   plan.add_phases()->set_count(1);
   plan.mutable_phases(0)->set_percent(1);
   EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "phase 1");
+  plan.mutable_phases(0)->clear_percent();
+  plan.mutable_phases(0)->set_group("lab");
+  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "labels or a group, not several");
+  plan.mutable_phases(0)->clear_group();
   plan.mutable_phases(0)->clear_count();
   plan.mutable_phases(0)->set_percent(101);
   EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "101 %");
@@ -143,6 +168,8 @@ soak_seconds = 600
 labels = { ring = "early" }
 approval = true
 [[phase]]
+group = "lab"
+[[phase]]
 percent = 50
 [[window]]
 days = ["mon", "sun"]
@@ -150,11 +177,12 @@ from = "22:30"
 to = "04:00"
 )");
   ASSERT_OK(plan.status());
-  EXPECT_EQ(plan->phases_size(), 3);
+  EXPECT_EQ(plan->phases_size(), 4);
   EXPECT_EQ(plan->phases(0).soak_seconds(), 600u);
   EXPECT_TRUE(plan->phases(1).approval());
   EXPECT_EQ(plan->phases(1).labels().at("ring"), "early");
-  EXPECT_EQ(plan->phases(2).percent(), 50u);
+  EXPECT_EQ(plan->phases(2).group(), "lab");
+  EXPECT_EQ(plan->phases(3).percent(), 50u);
   EXPECT_EQ(plan->on_failure(), v1::RolloutPlan::ROLL_BACK);
   EXPECT_EQ(plan->max_failures(), 3u);
   EXPECT_EQ(plan->success_percent(), 95u);

@@ -12,13 +12,18 @@ namespace quantfleet::daemon {
 class RolloutFixture : public FleetFixture {
  protected:
   RolloutFixture() {
+    PutModel("demo");
+  }
+
+  void PutModel(const std::string& name) {
     v1::Model model;
-    model.set_name("demo");
+    model.set_name(name);
     EXPECT_OK(store_->PutModel(model, {}).status());
   }
 
   // The manifest's bytes are made up, but its requirements are real.
-  std::string PutArtifact(const std::string& recipe, uint64_t memory_mib = 1, const std::string& salt = "") {
+  std::string PutArtifact(const std::string& recipe, uint64_t memory_mib = 1, const std::string& salt = "",
+                          const std::string& model = "demo") {
     v1::Manifest manifest;
     manifest.set_format_version(1);
     manifest.mutable_source()->set_architecture(recipe + salt);
@@ -28,7 +33,7 @@ class RolloutFixture : public FleetFixture {
     const Digest digest = HashText(record.manifest);
     record.artifact.set_name("artifacts/" + digest.hex());
     record.artifact.set_manifest_digest(digest.raw());
-    record.artifact.set_model("demo");
+    record.artifact.set_model(model);
     record.artifact.set_format("gguf");
     record.artifact.set_recipe(recipe);
     record.artifact.set_stored_bytes(1000);
@@ -66,9 +71,9 @@ class RolloutFixture : public FleetFixture {
   }
 
   static v1::ModelStatus Status(const v1::RolloutDevice& row, v1::ModelStatus::Phase phase,
-                                std::string reason = "") {
+                                std::string reason = "", const std::string& model = "demo") {
     v1::ModelStatus status;
-    status.set_model("demo");
+    status.set_model(model);
     status.set_release(row.release());
     status.set_phase(phase);
     status.set_reason(std::move(reason));
@@ -102,9 +107,8 @@ class RolloutFixture : public FleetFixture {
     return made.ok() ? *made : v1::Rollout();
   }
   v1::Rollout Act(const v1::Rollout& rollout, RolloutEvent event) {
-    const auto acted = rollouts_.Act(rollout.name(), event, "");
-    EXPECT_OK(acted.status());
-    return acted.ok() ? *acted : v1::Rollout();
+    EXPECT_OK(rollouts_.Act(rollout.name(), event, "").status());
+    return Get(rollout);
   }
   void Pass(int seconds) {
     clock_.Advance(std::chrono::seconds(seconds));

@@ -368,8 +368,49 @@ TEST_F(StoreTest, RolloutsAndTheirRows) {
   EXPECT_THAT(*store_->ListActiveRollouts(), IsEmpty());
   const auto all = store_->ListRollouts();
   ASSERT_TRUE(all.ok());
-  EXPECT_EQ((*all)[0].devices(0).state(), v1::RolloutDevice::HEALTHY);
+  EXPECT_EQ((*all)[0].devices_size(), 0);
+  ASSERT_EQ((*all)[0].counts_size(), 2);
+  EXPECT_EQ((*all)[0].counts(1).state(), v1::RolloutDevice::HEALTHY);
+  EXPECT_EQ((*all)[0].counts(1).phase(), 1u);
+  EXPECT_EQ((*all)[0].counts(1).devices(), 1u);
   EXPECT_EQ((*all)[0].finished_ms(), 9);
+}
+
+TEST_F(StoreTest, ARolloutsRowsComeInPagesAndAsChanges) {
+  v1::Rollout rollout;
+  rollout.set_name("rollouts/1");
+  rollout.set_state(v1::Rollout::RUNNING);
+  for (const char* id : {"d1", "d2", "d3"}) rollout.add_devices()->set_device_id(id);
+  ASSERT_TRUE(store_->CreateRollout(rollout, {}).ok());
+  const auto ids = [](const absl::StatusOr<v1::Rollout>& page) {
+    std::vector<std::string> all;
+    for (const auto& row : page->devices()) all.push_back(row.device_id());
+    return all;
+  };
+  auto page = store_->GetRolloutPage("rollouts/1", "", 2);
+  EXPECT_THAT(ids(page), ElementsAre("d1", "d2"));
+  EXPECT_EQ(page->counts(0).devices(), 3u);
+  page = store_->GetRolloutPage("rollouts/1", page->next_page_token(), 2);
+  EXPECT_THAT(ids(page), ElementsAre("d3"));
+  EXPECT_EQ(page->next_page_token(), "");
+  EXPECT_EQ(store_->GetRolloutPage("rollouts/1", "", 3)->next_page_token(), "");
+
+  auto news = store_->GetRolloutChanges("rollouts/1", std::nullopt, 2);
+  EXPECT_THAT(ids(news), IsEmpty());
+  EXPECT_EQ(news->counts(0).devices(), 3u);
+  const uint64_t start = news->revision();
+  for (const char* id : {"d3", "d1", "d3", "d2"}) {
+    v1::RolloutDevice row;
+    row.set_device_id(id);
+    row.set_state(v1::RolloutDevice::HEALTHY);
+    ASSERT_TRUE(store_->PutRolloutDevice("rollouts/1", row).ok());
+  }
+  news = store_->GetRolloutChanges("rollouts/1", start, 2);
+  EXPECT_THAT(ids(news), ElementsAre("d1", "d3"));
+  news = store_->GetRolloutChanges("rollouts/1", news->revision(), 2);
+  EXPECT_THAT(ids(news), ElementsAre("d2"));
+  EXPECT_EQ(news->revision(), store_->GetRolloutChanges("rollouts/1", std::nullopt, 0)->revision());
+  EXPECT_THAT(ids(store_->GetRolloutChanges("rollouts/1", news->revision(), 2)), IsEmpty());
 }
 
 TEST_F(StoreTest, QueuedAndOverdueDevicesAreFoundInOrder) {

@@ -1,0 +1,120 @@
+// Which of several rollouts has a device: docs/decisions/0019.
+#include <map>
+
+#include "common/base/fail_point.h"
+#include "daemon/rollout/plan.h"
+#include "daemon/rollout/rollouts.h"
+#include "daemon/rollout/row.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using v1::RolloutDevice;
+
+// Its rollout keeps the device from those of lower priority until it is over, also when the device is through: soak
+// times and limits count what the device does meanwhile.
+bool IsKept(const RolloutDevice& row) {
+  return row.state() != RolloutDevice::SKIPPED && row.state() != RolloutDevice::ROLLED_BACK;
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<std::string>> Rollouts::WhyOutranked(const v1::Rollout& head,
+                                                                  const std::string& device_id) {
+  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> rows, with_.store.ListActiveRolloutsOf(device_id));
+  for (const Store::RolloutRow& other : rows)
+    if (other.rollout != head.name() && other.model == head.model() && other.priority > head.plan().priority() &&
+        IsKept(other.device))
+      return fmt::format("outranked by {} with priority {}: wait until it is over, or give as much", other.rollout,
+                         other.priority);
+  return std::nullopt;
+}
+
+absl::Status Rollouts::Supersede(const v1::Rollout& head, const std::string& device_id,
+                                 std::set<std::string>& touched) {
+  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> rows, with_.store.ListActiveRolloutsOf(device_id));
+  for (const Store::RolloutRow& old : rows) {
+    if (old.rollout == head.name() || old.model != head.model() || IsOver(old.device.state())) continue;
+    RolloutDevice row = old.device;
+    Close(row, RolloutDevice::SKIPPED, RolloutDevice::SUPERSEDED,
+          fmt::format("superseded by {}", head.name()), Now());
+    QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(old.rollout, row));
+    touched.insert(old.rollout);
+    // The device is free: those that wait for it are asked in their order, not this one alone.
+    TouchWaiting(rows, touched);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Rollouts::Claim(const v1::Rollout& head, std::set<std::string>& touched) {
+  QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows,
+                      with_.store.ListRolloutDevices(head.name(), RolloutDevice::QUEUED));
+  for (RolloutDevice& row : rows) {
+    QF_ASSIGN_OR_RETURN(const std::optional<std::string> outranked, WhyOutranked(head, row.device_id()));
+    if (outranked) {
+      Close(row, RolloutDevice::SKIPPED, RolloutDevice::OUTRANKED, *outranked, Now());
+      QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+    } else {
+      QF_RETURN_IF_ERROR(Supersede(head, row.device_id(), touched));
+    }
+  }
+  touched.insert(head.name());
+  return absl::OkStatus();
+}
+
+void Rollouts::TouchWaiting(const std::vector<Store::RolloutRow>& rows, std::set<std::string>& touched) {
+  for (const Store::RolloutRow& row : rows)
+    if (row.device.state() == RolloutDevice::QUEUED) touched.insert(row.rollout);
+}
+
+absl::Status Rollouts::JoinOne(const v1::Device& device, v1::Rollout head, const Groups& groups,
+                               std::set<std::string>& touched) {
+  // It is asked again at the next check-in, until the other rollout is over.
+  QF_ASSIGN_OR_RETURN(const std::optional<std::string> outranked, WhyOutranked(head, device.id()));
+  if (outranked) return absl::OkStatus();
+  QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
+                      ChooseArtifacts(head.model(), {head.artifacts().begin(), head.artifacts().end()}));
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+  // One that fits nothing is kept too, with the reason, and is not looked at again.
+  RolloutDevice row = MatchDevice(device, artifacts, *classes, head.model());
+  if (row.state() == RolloutDevice::QUEUED) {
+    PutInPhase(head.plan(), SeedOf(head), groups, Labels(device.labels().begin(), device.labels().end()), row);
+    QF_RETURN_IF_ERROR(Supersede(head, device.id(), touched));
+    if (head.state() == v1::Rollout::COMPLETED) {
+      head.set_state(v1::Rollout::RUNNING);
+      head.clear_finished_ms();
+      QF_RETURN_IF_ERROR(with_.store.PutRolloutHead(head));
+    }
+    touched.insert(head.name());
+  }
+  FailPoint("phase-before-joined");
+  QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+  FailPoint("phase-after-joined");
+  return absl::OkStatus();
+}
+
+absl::Status Rollouts::Join(std::string_view device_id, std::set<std::string>& touched) {
+  QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, with_.store.ListRolloutsToJoin(device_id));
+  if (names.empty()) return absl::OkStatus();
+  QF_ASSIGN_OR_RETURN(const v1::Device device, with_.store.GetDevice(device_id));
+  struct Choice {
+    v1::Rollout head;
+    Groups groups;
+  };
+  std::map<std::string, Choice> choices;  // by model
+  for (const std::string& name : names) {
+    QF_ASSIGN_OR_RETURN(v1::Rollout head, with_.store.GetRolloutHead(name));
+    QF_ASSIGN_OR_RETURN(Groups groups, LoadGroups(head, /*all=*/false));
+    if (!IsMeant(head, groups, device)) continue;
+    // The newest, unless an older one is under way with a higher priority.
+    const auto chosen = choices.find(head.model());
+    if (chosen == choices.end() ||
+        (IsActive(head.state()) && head.plan().priority() > chosen->second.head.plan().priority()))
+      choices.insert_or_assign(head.model(), Choice{std::move(head), std::move(groups)});
+  }
+  for (const auto& [model, choice] : choices)
+    QF_RETURN_IF_ERROR(JoinOne(device, choice.head, choice.groups, touched));
+  return absl::OkStatus();
+}
+
+}  // namespace quantfleet::daemon
