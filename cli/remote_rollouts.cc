@@ -37,7 +37,7 @@ void ShowChange(const v1::Rollout& rollout, StatusLine& line) {
 }
 
 // Until the rollout is over; a daemon that goes away is waited for, and then the watch goes on where it was.
-absl::StatusOr<v1::Rollout> WatchToTheEnd(OperatorClient& client, const std::string& name, const Clock& clock) {
+absl::StatusOr<v1::Rollout> FollowRollout(OperatorClient& client, const std::string& name, const Clock& clock) {
   StatusLine line(clock);
   v1::Rollout last;
   bool seen = false;
@@ -62,8 +62,8 @@ absl::StatusOr<v1::Rollout> WatchToTheEnd(OperatorClient& client, const std::str
   }
 }
 
-void FinishWatch(OperatorClient& client, const std::string& name, bool json, const RemoteContext& remote) {
-  const v1::Rollout rollout = RpcValueOrExit(WatchToTheEnd(client, name, remote.clock));
+void FinishRollout(OperatorClient& client, const std::string& name, bool json, const RemoteContext& remote) {
+  const v1::Rollout rollout = RpcValueOrExit(FollowRollout(client, name, remote.clock));
   Output(rollout, json, remote);
   if (rollout.state() == v1::Rollout::COMPLETED) return;
   const std::string why = rollout.reason().empty() ? RolloutCounts(rollout) : rollout.reason();
@@ -159,7 +159,7 @@ void Create(CreateOptions& options, const RemoteContext& remote) {
       PrintOut(DryRunText(rollout));
     return;
   }
-  if (options.watch) return FinishWatch(*client, rollout.name(), options.json, remote);
+  if (options.watch) return FinishRollout(*client, rollout.name(), options.json, remote);
   if (options.json) return PrintJson(rollout);
   PrintOut(Printable(rollout.name()) + "\n");
   Note(EstimateText(rollout));
@@ -219,7 +219,7 @@ void AddShow(CLI::App& group, const Remote& remote, const std::string& verb, con
   command->callback([remote, name, watch, json] {
     const auto client = remote->Connect();
     const std::string full = InCollection("rollouts", *name);
-    if (*watch) return FinishWatch(*client, full, *json, *remote);
+    if (*watch) return FinishRollout(*client, full, *json, *remote);
     Output(RpcValueOrExit(client->GetRollout(full)), *json, *remote);
   });
 }

@@ -143,18 +143,16 @@ class Jobs final : public v1::JobService::CallbackService {
                            [=, this](const Caller&) { return Fill(answer, backend_.jobs.Cancel(request->name())); });
   }
   grpc::ServerWriteReactor<v1::Job>* WatchJob(Context* context, const v1::GetJobRequest* request) override {
-    using JobWatch = Watch<v1::Job>;
-    const std::string name = request->name();
-    return JobWatch::Start(
-        context, backend_.fleet, dispatcher_,
-        {[=, this](std::function<void()> wake) {
-           return backend_.jobs.Watch(name, [wake = std::move(wake)](const v1::Job&) { wake(); });
-         },
-         [=, this]() -> absl::StatusOr<JobWatch::Next> {
-           QF_ASSIGN_OR_RETURN(v1::Job job, backend_.jobs.Get(name));
-           const bool done = job.done();
-           return JobWatch::Next{.message = std::move(job), .last = done};
-         }});
+    WatchSource<v1::Job> source;
+    source.subscribe = [name = request->name(), this](std::function<void()> wake) {
+      return backend_.jobs.Watch(name, [wake = std::move(wake)](const v1::Job&) { wake(); });
+    };
+    source.next = [name = request->name(), this]() -> absl::StatusOr<WatchStep<v1::Job>> {
+      QF_ASSIGN_OR_RETURN(v1::Job job, backend_.jobs.Get(name));
+      const bool done = job.done();
+      return WatchStep<v1::Job>{.message = std::move(job), .last = done};
+    };
+    return StartWatch(context, backend_.fleet, dispatcher_, std::move(source));
   }
 
  private:

@@ -12,6 +12,9 @@ namespace {
 using Context = grpc::CallbackServerContext;
 using Reactor = grpc::ServerUnaryReactor;
 
+// Each message counts all of the rollout's rows.
+constexpr std::chrono::milliseconds kWatchRest{200};
+
 absl::StatusOr<Rollouts::CreateRequest> Translate(const v1::CreateRolloutRequest& request) {
   Rollouts::CreateRequest translated{request.request_id(),
                                      request.model(),
@@ -55,14 +58,15 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
                                                       const v1::WatchRolloutRequest* request) override {
     auto told = std::make_shared<Told>();
     if (request->revision() > 0) told->revision = request->revision();
-    return RolloutWatch::Start(
-        context, backend_.fleet, dispatcher_,
-        {[name = request->name(), this](std::function<void()> wake) {
-           return backend_.store.changes().Subscribe([name, wake = std::move(wake)](const Change& change) {
-             if (change.kind == Change::Kind::kRollout && change.name == name) wake();
-           });
-         },
-         [name = request->name(), told, this] { return NextOf(name, *told); }});
+    WatchSource<v1::Rollout> source;
+    source.subscribe = [name = request->name(), this](std::function<void()> wake) {
+      return backend_.store.changes().Subscribe([name, wake = std::move(wake)](const Change& change) {
+        if (change.kind == Change::Kind::kRollout && change.name == name) wake();
+      });
+    };
+    source.next = [name = request->name(), told, this] { return NextOf(name, *told); };
+    source.rest = kWatchRest;
+    return StartWatch(context, backend_.fleet, dispatcher_, std::move(source));
   }
   Reactor* PauseRollout(Context* context, const v1::RolloutActionRequest* request,
                         v1::Rollout* answer) override {
@@ -94,16 +98,14 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
   }
 
  private:
-  using RolloutWatch = Watch<v1::Rollout>;
-
   // What a watcher knows.
   struct Told {
     std::optional<uint64_t> revision;
     v1::Rollout summary;
   };
-  absl::StatusOr<RolloutWatch::Next> NextOf(const std::string& name, Told& told) {
+  absl::StatusOr<WatchStep<v1::Rollout>> NextOf(const std::string& name, Told& told) {
     QF_ASSIGN_OR_RETURN(v1::Rollout now, backend_.store.GetRolloutChanges(name, told.revision, kMostPerPage));
-    RolloutWatch::Next next;
+    WatchStep<v1::Rollout> next;
     next.more = static_cast<uint32_t>(now.devices_size()) == kMostPerPage;
     next.last = IsFinal(now.state()) && !next.more;
     v1::Rollout summary = now;

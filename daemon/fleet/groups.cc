@@ -1,6 +1,7 @@
 #include "daemon/fleet/groups.h"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include "daemon/fleet/fleet.h"
@@ -47,7 +48,7 @@ bool HasLabels(const Labels& labels, const google::protobuf::Map<std::string, st
 
 bool Belongs(const v1::DeviceGroup& group, std::string_view device_id, const Labels& labels) {
   if (!group.selector().empty() && HasLabels(labels, group.selector())) return true;
-  return std::ranges::binary_search(group.device_ids(), device_id, [](std::string_view a, std::string_view b) { return a < b; });
+  return std::ranges::binary_search(group.device_ids(), device_id, std::less<std::string_view>());
 }
 
 absl::StatusOr<v1::DeviceGroup> ApplyGroup(Store& store, v1::DeviceGroup group, Time now) {

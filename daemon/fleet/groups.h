@@ -1,5 +1,5 @@
-// Groups: names for sets of devices, by labels or by id. Who belongs is asked anew each time. The store keeps them; here
-// is what may be kept, and who belongs.
+// Groups: names for sets of devices, by labels or by id. The store keeps them; here is what may be kept, and who belongs.
+// That is asked anew each time.
 #pragma once
 
 #include <map>

@@ -19,9 +19,8 @@ bool IsKept(const RolloutDevice& row) {
 
 }  // namespace
 
-absl::StatusOr<std::optional<std::string>> Rollouts::WhyOutranked(const v1::Rollout& head,
-                                                                  const std::string& device_id) {
-  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> rows, with_.store.ListActiveRolloutsOf(device_id));
+std::optional<std::string> Rollouts::WhyOutranked(const v1::Rollout& head,
+                                                  const std::vector<Store::RolloutRow>& rows) {
   for (const Store::RolloutRow& other : rows)
     if (other.rollout != head.name() && other.model == head.model() && other.priority > head.plan().priority() &&
         IsKept(other.device))
@@ -30,9 +29,8 @@ absl::StatusOr<std::optional<std::string>> Rollouts::WhyOutranked(const v1::Roll
   return std::nullopt;
 }
 
-absl::Status Rollouts::Supersede(const v1::Rollout& head, const std::string& device_id,
+absl::Status Rollouts::Supersede(const v1::Rollout& head, const std::vector<Store::RolloutRow>& rows,
                                  std::set<std::string>& touched) {
-  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> rows, with_.store.ListActiveRolloutsOf(device_id));
   for (const Store::RolloutRow& old : rows) {
     if (old.rollout == head.name() || old.model != head.model() || IsOver(old.device.state())) continue;
     RolloutDevice row = old.device;
@@ -47,15 +45,15 @@ absl::Status Rollouts::Supersede(const v1::Rollout& head, const std::string& dev
 }
 
 absl::Status Rollouts::Claim(const v1::Rollout& head, std::set<std::string>& touched) {
-  QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows,
+  QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> queued,
                       with_.store.ListRolloutDevices(head.name(), RolloutDevice::QUEUED));
-  for (RolloutDevice& row : rows) {
-    QF_ASSIGN_OR_RETURN(const std::optional<std::string> outranked, WhyOutranked(head, row.device_id()));
-    if (outranked) {
+  for (RolloutDevice& row : queued) {
+    QF_ASSIGN_OR_RETURN(const auto rows, with_.store.ListActiveRolloutsOf(row.device_id()));
+    if (const auto outranked = WhyOutranked(head, rows)) {
       Close(row, RolloutDevice::SKIPPED, RolloutDevice::OUTRANKED, *outranked, Now());
       QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
     } else {
-      QF_RETURN_IF_ERROR(Supersede(head, row.device_id(), touched));
+      QF_RETURN_IF_ERROR(Supersede(head, rows, touched));
     }
   }
   touched.insert(head.name());
@@ -70,8 +68,8 @@ void Rollouts::TouchWaiting(const std::vector<Store::RolloutRow>& rows, std::set
 absl::Status Rollouts::JoinOne(const v1::Device& device, v1::Rollout head, const Groups& groups,
                                std::set<std::string>& touched) {
   // It is asked again at the next check-in, until the other rollout is over.
-  QF_ASSIGN_OR_RETURN(const std::optional<std::string> outranked, WhyOutranked(head, device.id()));
-  if (outranked) return absl::OkStatus();
+  QF_ASSIGN_OR_RETURN(const auto rows, with_.store.ListActiveRolloutsOf(device.id()));
+  if (WhyOutranked(head, rows)) return absl::OkStatus();
   QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
                       ChooseArtifacts(head.model(), {head.artifacts().begin(), head.artifacts().end()}));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
@@ -79,7 +77,7 @@ absl::Status Rollouts::JoinOne(const v1::Device& device, v1::Rollout head, const
   RolloutDevice row = MatchDevice(device, artifacts, *classes, head.model());
   if (row.state() == RolloutDevice::QUEUED) {
     PutInPhase(head.plan(), SeedOf(head), groups, Labels(device.labels().begin(), device.labels().end()), row);
-    QF_RETURN_IF_ERROR(Supersede(head, device.id(), touched));
+    QF_RETURN_IF_ERROR(Supersede(head, rows, touched));
     if (head.state() == v1::Rollout::COMPLETED) {
       head.set_state(v1::Rollout::RUNNING);
       head.clear_finished_ms();
@@ -107,10 +105,11 @@ absl::Status Rollouts::Join(std::string_view device_id, std::set<std::string>& t
     QF_ASSIGN_OR_RETURN(Groups groups, LoadGroups(head, /*all=*/false));
     if (!IsMeant(head, groups, device)) continue;
     // The newest, unless an older one is under way with a higher priority.
-    const auto chosen = choices.find(head.model());
+    const std::string model = head.model();
+    const auto chosen = choices.find(model);
     if (chosen == choices.end() ||
         (IsActive(head.state()) && head.plan().priority() > chosen->second.head.plan().priority()))
-      choices.insert_or_assign(head.model(), Choice{std::move(head), std::move(groups)});
+      choices.insert_or_assign(model, Choice{std::move(head), std::move(groups)});
   }
   for (const auto& [model, choice] : choices)
     QF_RETURN_IF_ERROR(JoinOne(device, choice.head, choice.groups, touched));

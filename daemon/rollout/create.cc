@@ -151,8 +151,9 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
   for (const v1::Device& device : devices) {
     RolloutDevice& row = rows.emplace_back(MatchDevice(device, artifacts, *classes, request.model));
     if (row.state() == RolloutDevice::QUEUED && !request.draft) {
-      QF_ASSIGN_OR_RETURN(const std::optional<std::string> outranked, WhyOutranked(rollout, device.id()));
-      if (outranked) Close(row, RolloutDevice::SKIPPED, RolloutDevice::OUTRANKED, *outranked, Now());
+      QF_ASSIGN_OR_RETURN(const auto active, with_.store.ListActiveRolloutsOf(device.id()));
+      if (const auto outranked = WhyOutranked(rollout, active))
+        Close(row, RolloutDevice::SKIPPED, RolloutDevice::OUTRANKED, *outranked, Now());
     }
     labels.emplace(device.id(), Labels(device.labels().begin(), device.labels().end()));
     if (row.state() == RolloutDevice::SKIPPED && skipped++ < kReasonsShown)
@@ -168,11 +169,11 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
     ++counts[{row.phase(), row.state()}];
     *rollout.add_devices() = std::move(row);
   }
-  for (const auto& [where, devices] : counts) {
+  for (const auto& [where, n] : counts) {
     v1::RolloutCount& count = *rollout.add_counts();
     count.set_phase(where.first);
     count.set_state(where.second);
-    count.set_devices(devices);
+    count.set_devices(n);
   }
   QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> finished, with_.store.ListHealthyDevices(kRecorded));
   *rollout.mutable_estimate() = EstimateOf(rollout, RecordOf(finished), check_in_, Now());

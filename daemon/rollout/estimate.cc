@@ -1,5 +1,7 @@
 #include "daemon/rollout/estimate.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -115,7 +117,8 @@ v1::RolloutEstimate EstimateOf(const v1::Rollout& rollout, const FleetRecord& re
   Play play(rollout, record, check_in, ToUnixMillis(now));
   double seconds = 0;
   for (size_t i = 0; i < phases.size(); ++i) {
-    std::ranges::sort(phases[i], {}, [](const RolloutDevice* row) { return std::pair(row->delay_ms(), row->device_id()); });
+    std::ranges::sort(phases[i], {},
+                      [](const RolloutDevice* row) { return std::pair(row->delay_ms(), row->device_id()); });
     *estimate.add_phases() = play.Phase(rollout.plan().phases(static_cast<int>(i)), phases[i]);
     seconds += estimate.phases().rbegin()->seconds();
   }

@@ -22,8 +22,9 @@ struct FleetRecord {
 FleetRecord RecordOf(const std::vector<v1::RolloutDevice>& rows);
 
 // Of a rollout with all its rows, whose first phase opens at `now`. It goes through the plan device by device, as
-// rollouts do: delays, devices in flight, rates, windows, soak times. A device takes its artifact's bytes at the record's
-// rate, which has check-ins and activation in it; without a record, a check-in and its bytes at the assumed rate.
+// rollouts do: delays, devices in flight, rates, windows, soak times. A device takes its artifact's bytes at the
+// record's rate, which has check-ins and activation in it; without a record, a check-in and its bytes at the assumed
+// rate.
 v1::RolloutEstimate EstimateOf(const v1::Rollout& rollout, const FleetRecord& record, Duration check_in, Time now);
 
 }  // namespace quantfleet::daemon

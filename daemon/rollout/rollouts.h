@@ -51,8 +51,8 @@ class Rollouts {
     bool draft = false;
     std::string group = {};               // of the devices only those that belong to it
   };
-  // NOT_FOUND: a group that the plan or the request names. Refused whole (FAILED_PRECONDITION with the reasons) when not one device can get anything and none may
-  // join.
+  // NOT_FOUND: a group that the plan or the request names. Refused whole (FAILED_PRECONDITION with the reasons)
+  // when not one device can get anything and none may join.
   absl::StatusOr<v1::Rollout> Create(const CreateRequest& request);
 
   // ---- rollouts.cc
@@ -100,14 +100,14 @@ class Rollouts {
   absl::Status TakeBackRow(const v1::Rollout& head, v1::RolloutDevice row);
 
   // ---- claim.cc
-  // Why the device stays with another rollout of the model, if it does.
-  absl::StatusOr<std::optional<std::string>> WhyOutranked(const v1::Rollout& head, const std::string& device_id);
+  // `rows`: of one device, in active rollouts. Why it stays with another rollout of the model, if it does.
+  static std::optional<std::string> WhyOutranked(const v1::Rollout& head, const std::vector<Store::RolloutRow>& rows);
   // Other active rollouts of the model give the device up; the names of those, and of who waits for it, are added.
-  absl::Status Supersede(const v1::Rollout& head, const std::string& device_id,
+  absl::Status Supersede(const v1::Rollout& head, const std::vector<Store::RolloutRow>& rows,
                          std::set<std::string>& touched);
   // The rollout begins: each of its devices is its own, or OUTRANKED. It and those that it touches are added.
   absl::Status Claim(const v1::Rollout& head, std::set<std::string>& touched);
-  // Adds the rollouts that wait for a device, given its rows.
+  // Adds the rollouts that wait for the device.
   static void TouchWaiting(const std::vector<Store::RolloutRow>& rows, std::set<std::string>& touched);
   absl::Status Join(std::string_view device_id, std::set<std::string>& touched);
   absl::Status JoinOne(const v1::Device& device, v1::Rollout head, const Groups& groups,

@@ -59,7 +59,8 @@ absl::StatusOr<v1::DeviceGroup> Store::DeleteGroup(std::string_view name) {
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     const std::string key(name);
     QF_ASSIGN_OR_RETURN(group, SelectGroup(sql, key));
-    for (const std::string& rollout : SelectTexts(sql, "SELECT name FROM rollouts WHERE finished_ms = 0 ORDER BY position")) {
+    const char* const unfinished = "SELECT name FROM rollouts WHERE finished_ms = 0 ORDER BY position";
+    for (const std::string& rollout : SelectTexts(sql, unfinished)) {
       QF_ASSIGN_OR_RETURN(const v1::Rollout head, GetRolloutHead(rollout));
       if (UsesGroup(head, key))
         return FailedPrecondition("group {} is in use by {}: wait until it is over, or abort it", key, rollout);

@@ -75,8 +75,9 @@ constexpr const char* kVersion2[] = {
     "CREATE INDEX rollout_devices_by_deadline ON rollout_devices (rollout, deadline_ms)",
 };
 
-// Groups of devices. Rows count up with each change of one of a rollout, for who watches it. Priorities: who is next is
-// read in the order of turns, past devices that are under way elsewhere. What devices took lately is read for estimates.
+// Groups of devices. Rows count up with each change of one of a rollout, for who watches it. Priorities: who
+// is next is read in the order of turns, past devices that are under way elsewhere. What devices took lately
+// is read for estimates.
 constexpr const char* kVersion3[] = {
     "CREATE TABLE device_groups (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
     "ALTER TABLE rollout_devices ADD COLUMN revision BIGINT NOT NULL DEFAULT 0",

@@ -235,8 +235,8 @@ class Store {
   absl::StatusOr<v1::Rollout> GetRolloutHead(std::string_view name);
   absl::StatusOr<v1::Rollout> GetRolloutSummary(std::string_view name);
   absl::StatusOr<std::vector<v1::Rollout>> ListRollouts();  // summaries, newest first
-  // A summary with up to `limit` devices of ids above `after`, by id, and next_page_token when there are more. The reason
-  // of one that is QUEUED says in which other rollout it is under way, if it is.
+  // A summary with up to `limit` devices of ids above `after`, by id, and next_page_token when there are more. The
+  // reason of one that is QUEUED says in which other rollout it is under way, if it is.
   absl::StatusOr<v1::Rollout> GetRolloutPage(std::string_view name, std::string_view after, size_t limit);
   // A summary with up to `limit` devices that changed since `revision`, in the order of their changes, and the revision
   // behind them. nullopt: without devices, and the newest revision.
@@ -268,8 +268,8 @@ class Store {
                                                                     v1::RolloutDevice::State state);
   // HEALTHY ones of all rollouts, who was through last first.
   absl::StatusOr<std::vector<v1::RolloutDevice>> ListHealthyDevices(size_t limit);
-  // QUEUED, of phases up to `phase`, with a delay of at most `delay_ms`, and not under way in another active rollout: who
-  // is next.
+  // QUEUED, of phases up to `phase`, with a delay of at most `delay_ms`, and not under way in another active
+  // rollout: who is next.
   absl::StatusOr<std::vector<v1::RolloutDevice>> ListQueuedDevices(std::string_view rollout, uint32_t phase,
                                                                    int64_t delay_ms, size_t limit);
   absl::StatusOr<std::vector<v1::RolloutDevice>> ListOverdueDevices(std::string_view rollout,

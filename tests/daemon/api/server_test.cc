@@ -220,6 +220,20 @@ TEST_F(ServerTest, AWatchTellsWhatChangesUntilTheRolloutIsOver) {
     EXPECT_FALSE(nothing->Read(&now));
     EXPECT_EQ(net::FromGrpc(nothing->Finish()).code(), code);
   }
+
+  // One leaves, and one stays until the daemon stops under it.
+  create.set_draft(true);
+  watch.set_name(Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::CreateRollout, create)->name());
+  grpc::ClientContext leaves, stays;
+  const auto left = rollouts_->WatchRollout(&leaves, watch), stayed = rollouts_->WatchRollout(&stays, watch);
+  EXPECT_TRUE(left->Read(&now));
+  EXPECT_EQ(now.state(), v1::Rollout::DRAFT);
+  leaves.TryCancel();
+  EXPECT_EQ(net::FromGrpc(left->Finish()).code(), absl::StatusCode::kCancelled);
+  EXPECT_TRUE(stayed->Read(&now));
+  server_->Stop();
+  EXPECT_FALSE(stayed->Read(&now));
+  stayed->Finish();
 }
 
 TEST_F(ServerTest, RestartKeepsEverything) {

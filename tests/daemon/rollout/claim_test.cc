@@ -114,7 +114,8 @@ TEST_F(ClaimTest, OfDynamicRolloutsTheOneUnderWayWithTheHighestPriorityTakesWhoC
   Says(late[0], {});
   EXPECT_EQ(StateOf(urgent, late[0]), RolloutDevice::PENDING);
   EXPECT_EQ(Get(*newer).devices_size(), 0);
-  for (const RolloutDevice& row : Get(urgent).devices()) End(urgent, row.device_id());
+  const Rollout under_way = Get(urgent);
+  for (const RolloutDevice& row : under_way.devices()) End(urgent, row.device_id());
   ASSERT_EQ(Get(urgent).state(), Rollout::COMPLETED);
   Says(late[0], {});
   EXPECT_EQ(StateOf(*newer, late[0]), RolloutDevice::PENDING) << "over, it outranks nobody";
@@ -213,8 +214,9 @@ TEST_F(ClaimTest, SupersedingFreesTheDeviceForWhoComesFirst) {
   EXPECT_EQ(StateOf(newer, ids[0]), RolloutDevice::QUEUED);
 }
 
-// Random operators, devices and time over rollouts of three models with priorities: no device is told by two of them at
-// once, none is taken from a higher priority, nobody is told while it is on its way back, and in the end everything ends.
+// Random operators, devices and time over rollouts of three models with priorities: no device is told by two of
+// them at once, none is taken from a higher priority, nobody is told while it is on its way back, and in the end
+// everything ends.
 TEST_F(ClaimTest, RandomRolloutsNeverShareADeviceAndAlwaysEnd) {
   const auto ids = EnrolDevices(4);
   std::mt19937_64 random(20261128);
@@ -238,9 +240,9 @@ TEST_F(ClaimTest, RandomRolloutsNeverShareADeviceAndAlwaysEnd) {
     }
     for (const auto& [id, by] : told) {
       ASSERT_THAT(by, SizeIs(1)) << id << " is told by several";
-      const bool fresh = !IsInFlight(before[{id, by[0]}]);
+      const bool fresh = !IsInFlight(before[std::pair(id, by[0])]);
       for (const std::string& back : returning[id])
-        ASSERT_FALSE(fresh && before[{id, back}] == RolloutDevice::ROLLING_BACK)
+        ASSERT_TRUE(!fresh || before[std::pair(id, back)] != RolloutDevice::ROLLING_BACK)
             << id << " was told by " << by[0] << " on its way back in " << back;
     }
     before = std::move(now);
