@@ -131,8 +131,8 @@ class JobWatch final : public grpc::ServerWriteReactor<v1::Job>, public std::ena
     watch->self_ = watch;
     // The caller may be gone, and the context with it, before a worker gets to this.
     const std::string certificate = net::PeerCertificate(*context);
-    const bool posted = dispatcher.quick().Post([=, &backend] {
-      watch->Begin(Identify(certificate, Access::kViewer, backend.fleet).status(), name, backend.jobs);
+    const bool posted = dispatcher.quick().Post([=, &backend, &dispatcher] {
+      watch->Begin(dispatcher.Identify(certificate, Access::kViewer).status(), name, backend.jobs);
     });
     if (!posted) watch->End(Overloaded());
     return watch.get();
