@@ -1,9 +1,11 @@
 // How a call is answered: who calls, may they, do the work on a worker thread, finish with its status. Thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "common/base/status.h"
 #include "daemon/api/certificate_cache.h"
@@ -48,7 +50,8 @@ class Dispatcher {
 
   Fleet& fleet_;
   CertificateCache certificates_;
-  WorkerPool quick_{4, 4096};
+  // As many as can run: most of the work is behind the store's one lock, and more threads only change places there.
+  WorkerPool quick_{static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u)), 4096};
   WorkerPool slow_{4, 256};
 };
 
