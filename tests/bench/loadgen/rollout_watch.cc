@@ -7,6 +7,7 @@
 
 #include "cli/remote_client.h"
 #include "common/base/random.h"
+#include "tests/bench/loadgen/outcomes.h"
 
 namespace quantfleet::loadgen {
 namespace {
