@@ -27,9 +27,9 @@ approval = true
 approval = true
 """
 
-FULL = {"enrol": 100_000, "connections": 8000, "rate": 2000, "seconds": 60, "storm": 6000, "storm_seconds": 60,
+FULL = {"enrol": 100_000, "connections": 8000, "rates": [500, 1000, 2000], "seconds": 30, "storm": 6000, "storm_seconds": 60,
         "devices": 10_000, "interval": 10, "failures": 0.03, "pulls": 0.01, "max_in_flight": 1000, "max_failures": 100}
-QUICK = {"enrol": 60, "connections": 40, "rate": 100, "seconds": 1, "storm": 40, "storm_seconds": 1,
+QUICK = {"enrol": 60, "connections": 40, "rates": [50, 100], "seconds": 1, "storm": 40, "storm_seconds": 1,
          "devices": 60, "interval": 0.5, "failures": 0.1, "pulls": 0.1, "max_in_flight": 8, "max_failures": 2}
 
 
@@ -37,7 +37,7 @@ def arguments(scenario, size, folder):
     if scenario == "enrol":
         return ["enrol", size["enrol"]]
     if scenario == "checkins":
-        return ["checkins", size["connections"], "--rate", size["rate"], "--seconds", size["seconds"]]
+        return ["checkins", size["connections"], "--rate", *size["rates"], "--seconds", size["seconds"]]
     if scenario == "storm":
         return ["storm", size["storm"], "--seconds", size["storm_seconds"]]
     plan = folder / "plan.toml"

@@ -1,4 +1,5 @@
 #include <atomic>
+#include <boost/json/array.hpp>
 
 #include "tests/bench/loadgen/crowd.h"
 #include "tests/bench/loadgen/pace.h"
@@ -9,22 +10,9 @@ namespace {
 
 constexpr auto kLastAnswers = std::chrono::seconds(30);  // longer than a call's deadline
 
-}  // namespace
-
-Report CheckIns(const Common& common, const CheckInOptions& options) {
-  QF_RETURN_IF_ERROR(MakeRoomForConnections(options.connections));
-  QF_ASSIGN_OR_RETURN(const Target target, ReadTarget(common.data));
-  QF_ASSIGN_OR_RETURN(const std::vector<Identity> identities, ReadIdentities(common.identities, options.connections));
-
-  Outcomes opened, outcomes;
-  QF_ASSIGN_OR_RETURN(const Meter opening, Meter::Begin(target));
-  QF_ASSIGN_OR_RETURN(std::vector<Line> lines, OpenLines(target, identities, opened));
-  QF_ASSIGN_OR_RETURN(boost::json::object opening_report, opening.Read());
-  opening_report["handshakes"] = opened.Report();
-
-  QF_ASSIGN_OR_RETURN(const Meter meter, Meter::Begin(target));
-  const auto count = static_cast<uint64_t>(options.per_second * options.seconds);
-  RunPaced(count, options.per_second, [&](uint64_t k, SteadyTime due) {
+// The connections take turns.
+void CheckInOver(std::vector<Line>& lines, double per_second, double seconds, Outcomes& outcomes) {
+  RunPaced(static_cast<uint64_t>(per_second * seconds), per_second, [&](uint64_t k, SteadyTime due) {
     outcomes.Begin();
     lines[k % lines.size()].CheckIn(
         NothingNew(), [&outcomes, due](const auto& answer, Line::Facts) { outcomes.End(due, answer.status()); });
@@ -32,13 +20,35 @@ Report CheckIns(const Common& common, const CheckInOptions& options) {
   });
   while (!outcomes.AwaitUnderWay(0, kLastAnswers)) {
   }
-  QF_ASSIGN_OR_RETURN(boost::json::object report, meter.Read());
-  report["connections"] = lines.size();
-  report["per_second"] = static_cast<double>(count) / report["seconds"].as_double();
-  report["check_ins"] = outcomes.Report();
-  report["opening"] = opening_report;
-  report["errors"] = outcomes.errors();
-  return report;
+}
+
+}  // namespace
+
+Report CheckIns(const Common& common, const CheckInOptions& options) {
+  QF_RETURN_IF_ERROR(MakeRoomForConnections(options.connections));
+  QF_ASSIGN_OR_RETURN(const Target target, ReadTarget(common.data));
+  QF_ASSIGN_OR_RETURN(const std::vector<Identity> identities, ReadIdentities(common.identities, options.connections));
+
+  Outcomes opened;
+  QF_ASSIGN_OR_RETURN(const Meter opening, Meter::Begin(target));
+  QF_ASSIGN_OR_RETURN(std::vector<Line> lines, OpenLines(target, identities, opened));
+  QF_ASSIGN_OR_RETURN(boost::json::object opening_report, opening.Read());
+  opening_report["handshakes"] = opened.Report();
+
+  boost::json::array paces;
+  uint64_t errors = 0;
+  for (const double per_second : options.per_second) {
+    QF_ASSIGN_OR_RETURN(const Meter meter, Meter::Begin(target));
+    Outcomes outcomes;
+    CheckInOver(lines, per_second, options.seconds, outcomes);
+    QF_ASSIGN_OR_RETURN(boost::json::object pace, meter.Read());
+    pace["wanted_per_second"] = per_second;
+    pace["check_ins"] = outcomes.Report();
+    errors += outcomes.errors();
+    paces.push_back(std::move(pace));
+  }
+  return boost::json::object{
+      {"connections", lines.size()}, {"opening", opening_report}, {"paces", paces}, {"errors", errors}};
 }
 
 Report Storm(const Common& common, const StormOptions& options) {

@@ -42,10 +42,11 @@ int Main(int argc, char** argv) {
   check_ins_command->add_option("connections", check_ins.connections, "One per device")
       ->required()
       ->check(CLI::Range(1, 1'000'000));
-  check_ins_command->add_option("--rate", check_ins.per_second, "Check-ins per second, of all together")
+  check_ins_command
+      ->add_option("--rate", check_ins.per_second, "Check-ins per second, of all together; several: one pace after the other")
       ->required()
       ->check(CLI::Range(0.1, 1e6));
-  check_ins_command->add_option("--seconds", check_ins.seconds, "For how long [10]")->check(CLI::Range(0.1, 86'400.0));
+  check_ins_command->add_option("--seconds", check_ins.seconds, "For how long, each pace [10]")->check(CLI::Range(0.1, 86'400.0));
 
   StormOptions storm;
   CLI::App* storm_command = app.add_subcommand("storm", "New connections with full handshakes, each with a check-in");

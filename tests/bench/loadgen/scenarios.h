@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <vector>
 
 #include "tests/bench/loadgen/target.h"
 
@@ -23,9 +24,10 @@ Report Enrol(const Common& common, const EnrolOptions& options);
 
 struct CheckInOptions {
   uint64_t connections = 1000;
-  double per_second = 500, seconds = 10;
+  std::vector<double> per_second;  // one pace after the other
+  double seconds = 10;             // each
 };
-// Opens so many connections, one per device, and then checks in over them at that pace.
+// Opens so many connections, one per device, and then checks in over them at those paces.
 Report CheckIns(const Common& common, const CheckInOptions& options);
 
 struct StormOptions {
