@@ -6,8 +6,10 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
+#include <limits>
 #include <optional>
 
+#include "common/base/open_files.h"
 #include "daemon/maintenance.h"
 #include "daemon/server.h"
 
@@ -126,6 +128,9 @@ sigset_t BlockSignals() {
 
 int Run(const Config& config) {
   const sigset_t signals = BlockSignals();
+  // A connection each for every device: as many as the machine allows.
+  if (const auto files = RaiseOpenFiles(std::numeric_limits<uint64_t>::max()); !files.ok())
+    spdlog::warn("{}", Describe(files.status()));
   RealClock clock;
   SecureRandom random;
   const auto log = [](std::string_view line) { spdlog::info("{}", line); };

@@ -102,7 +102,9 @@ absl::StatusOr<CertificateInfo> ReadCertificate(std::string_view pem) {
   QF_ASSIGN_OR_RETURN(info.subject, ReadSubject(leaf));
   QF_ASSIGN_OR_RETURN(info.not_before, ReadTime(X509_get0_notBefore(leaf)));
   QF_ASSIGN_OR_RETURN(info.not_after, ReadTime(X509_get0_notAfter(leaf)));
-  QF_ASSIGN_OR_RETURN(info.public_key, PublicKeyDigest(CertificateToPem(leaf)));
+  const EVP_PKEY* key = X509_get0_pubkey(leaf);
+  if (!key) return InvalidArgument("the certificate's key cannot be read: {}", TakeOpenSslError());
+  QF_ASSIGN_OR_RETURN(info.public_key, DigestOfPublicKey(key));
   info.serial = SerialHex(leaf);
   return info;
 }

@@ -2,6 +2,7 @@
 // Keys of certificates are ECDSA P-256 (every TLS client knows them). Thread-safe: pure functions and immutable values.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,8 +51,10 @@ class CertificateAuthority {
                                     const Clock& clock) const;
 
  private:
-  CertificateAuthority(std::string certificate_pem, std::string private_pem);
+  struct Parsed;  // both of the below; reading them takes longer than issuing a certificate
+  CertificateAuthority(std::string certificate_pem, std::string private_pem, std::shared_ptr<const Parsed> parsed);
   std::string certificate_pem_, private_pem_;
+  std::shared_ptr<const Parsed> parsed_;
 };
 
 struct CertificateInfo {

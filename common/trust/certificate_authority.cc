@@ -78,8 +78,14 @@ absl::Status AddSubjectNames(X509* certificate, const Subject& subject, std::str
 
 }  // namespace
 
-CertificateAuthority::CertificateAuthority(std::string certificate_pem, std::string private_pem)
-    : certificate_pem_(std::move(certificate_pem)), private_pem_(std::move(private_pem)) {}
+struct CertificateAuthority::Parsed {
+  X509Ptr certificate;
+  KeyPtr key;
+};
+
+CertificateAuthority::CertificateAuthority(std::string certificate_pem, std::string private_pem,
+                                           std::shared_ptr<const Parsed> parsed)
+    : certificate_pem_(std::move(certificate_pem)), private_pem_(std::move(private_pem)), parsed_(std::move(parsed)) {}
 
 CertificateAuthority CertificateAuthority::Create(std::string_view name, const Clock& clock) {
   KeyPtr key(Must(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")));
@@ -91,20 +97,24 @@ CertificateAuthority CertificateAuthority::Create(std::string_view name, const C
   AddExtension(self, self, NID_key_usage, "critical,keyCertSign,cRLSign");
   AddExtension(self, self, NID_subject_key_identifier, "hash");
   Must(X509_sign(self, key.get(), EVP_sha256()) > 0);
-  return CertificateAuthority(CertificateToPem(self), PrivateKeyToPem(key.get()));
+  std::string certificate_pem = CertificateToPem(self), private_pem = PrivateKeyToPem(key.get());
+  return CertificateAuthority(std::move(certificate_pem), std::move(private_pem),
+                              std::make_shared<const Parsed>(std::move(certificate), std::move(key)));
 }
 
 absl::StatusOr<CertificateAuthority> CertificateAuthority::Load(std::string_view certificate_pem,
                                                                 std::string_view private_pem) {
-  QF_ASSIGN_OR_RETURN(const auto certificates, ReadCertificates(certificate_pem));
-  QF_ASSIGN_OR_RETURN(const KeyPtr key, ReadPrivateKey(private_pem));
+  QF_ASSIGN_OR_RETURN(auto certificates, ReadCertificates(certificate_pem));
+  QF_ASSIGN_OR_RETURN(KeyPtr key, ReadPrivateKey(private_pem));
   if (certificates.size() != 1) return InvalidArgument("the CA file must hold one certificate");
   if (X509_check_ca(certificates[0].get()) != 1) return InvalidArgument("the CA's certificate is not that of a CA");
   if (X509_check_private_key(certificates[0].get(), key.get()) != 1) {
     ERR_clear_error();
     return InvalidArgument("the CA's private key does not belong to its certificate");
   }
-  return CertificateAuthority(CertificateToPem(certificates[0].get()), PrivateKeyToPem(key.get()));
+  std::string own_pem = CertificateToPem(certificates[0].get()), own_key_pem = PrivateKeyToPem(key.get());
+  return CertificateAuthority(std::move(own_pem), std::move(own_key_pem),
+                              std::make_shared<const Parsed>(std::move(certificates[0]), std::move(key)));
 }
 
 Digest CertificateAuthority::fingerprint() const { return *CertificateFingerprint(certificate_pem_); }
@@ -117,9 +127,7 @@ absl::StatusOr<std::string> CertificateAuthority::Issue(std::string_view public_
   QF_ASSIGN_OR_RETURN(const std::string uri, SubjectUri(subject));
   QF_ASSIGN_OR_RETURN(const KeyPtr key, ReadPublicKey(public_pem));
   if (!IsP256(key.get())) return InvalidArgument("the key of a certificate must be ECDSA P-256");
-  QF_ASSIGN_OR_RETURN(const auto ca, ReadCertificates(certificate_pem_));
-  QF_ASSIGN_OR_RETURN(const KeyPtr ca_key, ReadPrivateKey(private_pem_));
-  X509* issuer = ca.front().get();
+  X509* issuer = parsed_->certificate.get();
 
   const Time now = clock.Now();
   X509Ptr certificate = StartCertificate(subject.id, key.get(), now - kBackdate, now + lifetime);
@@ -131,7 +139,7 @@ absl::StatusOr<std::string> CertificateAuthority::Issue(std::string_view public_
   AddExtension(leaf, issuer, NID_subject_key_identifier, "hash");
   AddExtension(leaf, issuer, NID_authority_key_identifier, "keyid:always");
   QF_RETURN_IF_ERROR(AddSubjectNames(leaf, subject, uri));
-  if (X509_sign(leaf, ca_key.get(), EVP_sha256()) <= 0)
+  if (X509_sign(leaf, parsed_->key.get(), EVP_sha256()) <= 0)
     return Internal("the CA's key cannot sign: {}", TakeOpenSslError());
   return CertificateToPem(leaf);
 }

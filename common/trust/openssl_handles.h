@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/digest.h"
 #include "common/base/status.h"
 
 namespace quantfleet::trust {
@@ -80,5 +81,7 @@ absl::StatusOr<KeyPtr> ReadPublicKey(std::string_view pem);
 std::string PrivateKeyToPem(EVP_PKEY* key);
 std::string PublicKeyToPem(EVP_PKEY* key);
 bool IsP256(const EVP_PKEY* key);
+// As PublicKeyDigest (certificate.h).
+absl::StatusOr<Digest> DigestOfPublicKey(const EVP_PKEY* key);
 
 }  // namespace quantfleet::trust

@@ -32,8 +32,12 @@ KeyPair GenerateTlsKey() {
 
 absl::StatusOr<Digest> PublicKeyDigest(std::string_view pem) {
   QF_ASSIGN_OR_RETURN(KeyPtr key, AnyKey(pem));
+  return DigestOfPublicKey(key.get());
+}
+
+absl::StatusOr<Digest> DigestOfPublicKey(const EVP_PKEY* key) {
   unsigned char* der = nullptr;
-  const int size = i2d_PUBKEY(key.get(), &der);
+  const int size = i2d_PUBKEY(key, &der);
   if (size <= 0) return InvalidArgument("the key cannot be encoded: {}", TakeOpenSslError());
   const Digest digest = HashBytes(std::as_bytes(std::span(der, static_cast<size_t>(size))));
   OPENSSL_free(der);

@@ -28,18 +28,19 @@ std::string_view RoleFor(Access access) {
 
 absl::Status Overloaded() { return Unavailable("the daemon has too much to do, or is stopping: try again soon"); }
 
-absl::StatusOr<Caller> Identify(const std::string& certificate_pem, Access access, Fleet& fleet) {
+absl::StatusOr<Caller> Dispatcher::Identify(const std::string& certificate_pem, Access access) {
   Caller caller;
   if (access == Access::kAnyone) return caller;
   if (certificate_pem.empty()) {
     if (access == Access::kDevice) return Unauthenticated("this call needs a device's certificate: enrol first");
     return Unauthenticated("this call needs an operator's credential with the role {} or above", RoleFor(access));
   }
-  QF_ASSIGN_OR_RETURN(const trust::CertificateInfo info, trust::ReadCertificate(certificate_pem));
+  QF_ASSIGN_OR_RETURN(const CertificateCache::Info read, certificates_.Read(certificate_pem));
+  const trust::CertificateInfo& info = *read;
   if (access == Access::kDevice) {
     if (info.subject.kind == trust::Subject::Kind::kOperator)
       return PermissionDenied("this call is for devices; {} is an operator", info.subject.id);
-    QF_ASSIGN_OR_RETURN(caller.device, fleet.Authenticate(info));
+    QF_ASSIGN_OR_RETURN(caller.device, fleet_.Authenticate(info));
     return caller;
   }
   if (info.subject.kind != trust::Subject::Kind::kOperator)
@@ -53,7 +54,7 @@ absl::StatusOr<Caller> Identify(const std::string& certificate_pem, Access acces
 }
 
 absl::StatusOr<Caller> Dispatcher::Identify(const grpc::ServerContextBase& context, Access access) {
-  return daemon::Identify(net::PeerCertificate(context), access, fleet_);
+  return Identify(net::PeerCertificate(context), access);
 }
 
 grpc::ServerUnaryReactor* Dispatcher::RunOn(WorkerPool& pool, grpc::CallbackServerContext* context, Access access,

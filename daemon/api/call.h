@@ -6,8 +6,10 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "common/base/status.h"
+#include "daemon/api/certificate_cache.h"
 #include "daemon/api/worker_pool.h"
 #include "daemon/fleet/fleet.h"
 
@@ -26,10 +28,6 @@ struct Caller {
   std::string operator_name;
 };
 
-// May the holder of this certificate (PEM; empty: none) make a call that needs `access`? UNAUTHENTICATED or
-// PERMISSION_DENIED, naming the role that is missing.
-absl::StatusOr<Caller> Identify(const std::string& certificate_pem, Access access, Fleet& fleet);
-
 class Dispatcher {
  public:
   using Work = std::function<absl::Status(const Caller&)>;
@@ -40,6 +38,9 @@ class Dispatcher {
   grpc::ServerUnaryReactor* Run(grpc::CallbackServerContext* context, Access access, Work work);
   grpc::ServerUnaryReactor* RunSlow(grpc::CallbackServerContext* context, Access access, Work work);
 
+  // May the holder of this certificate (PEM; empty: none) make a call that needs `access`? UNAUTHENTICATED or
+  // PERMISSION_DENIED, naming the role that is missing.
+  absl::StatusOr<Caller> Identify(const std::string& certificate_pem, Access access);
   absl::StatusOr<Caller> Identify(const grpc::ServerContextBase& context, Access access);
   WorkerPool& quick() { return quick_; }
   WorkerPool& slow() { return slow_; }
@@ -49,7 +50,9 @@ class Dispatcher {
   grpc::ServerUnaryReactor* RunOn(WorkerPool& pool, grpc::CallbackServerContext* context, Access access, Work work);
 
   Fleet& fleet_;
-  WorkerPool quick_{4, 4096};
+  CertificateCache certificates_;
+  // As many as can run: most of the work is behind the store's one lock, and more threads only change places there.
+  WorkerPool quick_{static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u)), 4096};
   WorkerPool slow_{4, 256};
 };
 

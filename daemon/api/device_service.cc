@@ -62,12 +62,17 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
 
   absl::Status AnswerCheckIn(const std::string& device_id, const v1::CheckInRequest& request, v1::CheckInResponse* answer) {
     const std::vector<v1::ModelStatus> models(request.models().begin(), request.models().end());
-    QF_ASSIGN_OR_RETURN(const v1::Device device,
-                        backend_.fleet.CheckIn(device_id, request.agent_version(),
-                                               request.has_facts() ? &request.facts() : nullptr, models,
-                                               request.trust_root_version()));
-    QF_RETURN_IF_ERROR(backend_.rollouts.Report(device_id, models));
-    QF_ASSIGN_OR_RETURN(std::vector<AssignmentRecord> assignments, backend_.store.ListAssignments(device_id));
+    v1::Device device;
+    std::vector<AssignmentRecord> assignments;
+    // What a device reports and what follows from it are one commit.
+    QF_RETURN_IF_ERROR(backend_.store.Atomically([&]() -> absl::Status {
+      QF_ASSIGN_OR_RETURN(device, backend_.fleet.CheckIn(device_id, request.agent_version(),
+                                                         request.has_facts() ? &request.facts() : nullptr, models,
+                                                         request.trust_root_version()));
+      QF_RETURN_IF_ERROR(backend_.rollouts.Report(device_id, models));
+      QF_ASSIGN_OR_RETURN(assignments, backend_.store.ListAssignments(device_id));
+      return absl::OkStatus();
+    }));
     for (AssignmentRecord& assignment : assignments) *answer->add_assignments() = std::move(assignment.statement);
     const v1::TrustRoot root = backend_.authority.trust_root();
     if (request.trust_root_version() > 0 && request.trust_root_version() < root.version())

@@ -152,7 +152,7 @@ class Jobs final : public v1::JobService::CallbackService {
       const bool done = job.done();
       return WatchStep<v1::Job>{.message = std::move(job), .last = done};
     };
-    return StartWatch(context, backend_.fleet, dispatcher_, std::move(source));
+    return StartWatch(context, dispatcher_, std::move(source));
   }
 
  private:

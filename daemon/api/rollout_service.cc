@@ -66,7 +66,7 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
     };
     source.next = [name = request->name(), told, this] { return NextOf(name, *told); };
     source.rest = kWatchRest;
-    return StartWatch(context, backend_.fleet, dispatcher_, std::move(source));
+    return StartWatch(context, dispatcher_, std::move(source));
   }
   Reactor* PauseRollout(Context* context, const v1::RolloutActionRequest* request,
                         v1::Rollout* answer) override {

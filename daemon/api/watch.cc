@@ -19,13 +19,13 @@ template <typename Message>
 class Watch final : public grpc::ServerWriteReactor<Message>,
                     public std::enable_shared_from_this<Watch<Message>> {
  public:
-  static Watch* Start(grpc::CallbackServerContext* context, Fleet& fleet, Dispatcher& dispatcher,
+  static Watch* Start(grpc::CallbackServerContext* context, Dispatcher& dispatcher,
                       WatchSource<Message> source) {
     auto watch = std::make_shared<Watch>(dispatcher.quick(), std::move(source));
     watch->self_ = watch;
     // The caller may be gone, and the context with it, before a worker gets to this.
-    watch->Post([watch, certificate = net::PeerCertificate(*context), &fleet] {
-      watch->Begin(Identify(certificate, Access::kViewer, fleet).status());
+    watch->Post([watch, certificate = net::PeerCertificate(*context), &dispatcher] {
+      watch->Begin(dispatcher.Identify(certificate, Access::kViewer).status());
     });
     return watch.get();
   }
@@ -167,14 +167,14 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
 }  // namespace
 
 template <typename Message>
-grpc::ServerWriteReactor<Message>* StartWatch(grpc::CallbackServerContext* context, Fleet& fleet, Dispatcher& dispatcher,
+grpc::ServerWriteReactor<Message>* StartWatch(grpc::CallbackServerContext* context, Dispatcher& dispatcher,
                                               WatchSource<Message> source) {
-  return Watch<Message>::Start(context, fleet, dispatcher, std::move(source));
+  return Watch<Message>::Start(context, dispatcher, std::move(source));
 }
 
-template grpc::ServerWriteReactor<v1::Job>* StartWatch(grpc::CallbackServerContext*, Fleet&, Dispatcher&,
+template grpc::ServerWriteReactor<v1::Job>* StartWatch(grpc::CallbackServerContext*, Dispatcher&,
                                                        WatchSource<v1::Job>);
-template grpc::ServerWriteReactor<v1::Rollout>* StartWatch(grpc::CallbackServerContext*, Fleet&, Dispatcher&,
+template grpc::ServerWriteReactor<v1::Rollout>* StartWatch(grpc::CallbackServerContext*, Dispatcher&,
                                                            WatchSource<v1::Rollout>);
 
 }  // namespace quantfleet::daemon

@@ -36,7 +36,7 @@ struct WatchSource {
 
 // For viewers and above. Message: Job or Rollout. The stream owns itself; what `source` refers to must outlive the server.
 template <typename Message>
-grpc::ServerWriteReactor<Message>* StartWatch(grpc::CallbackServerContext* context, Fleet& fleet, Dispatcher& dispatcher,
+grpc::ServerWriteReactor<Message>* StartWatch(grpc::CallbackServerContext* context, Dispatcher& dispatcher,
                                               WatchSource<Message> source);
 
 }  // namespace quantfleet::daemon

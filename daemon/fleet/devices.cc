@@ -124,15 +124,14 @@ absl::StatusOr<v1::Device> Fleet::Authenticate(const trust::CertificateInfo& cer
   const trust::Subject& subject = certificate.subject;
   if (subject.kind != trust::Subject::Kind::kDevice)
     return Unauthenticated("this call needs a device's certificate: enrol with a token");
-  auto device = with_.store.GetDevice(subject.id);
-  if (device.status().code() == absl::StatusCode::kNotFound)
+  auto known = with_.store.GetDeviceWithKey(subject.id);
+  if (known.status().code() == absl::StatusCode::kNotFound)
     return Unauthenticated("no device {}: enrol again with a token", subject.id);
-  QF_RETURN_IF_ERROR(device.status());
-  QF_ASSIGN_OR_RETURN(const Digest enrolled_key, with_.store.DeviceKey(subject.id));
-  if (enrolled_key != certificate.public_key)
+  QF_RETURN_IF_ERROR(known.status());
+  if (known->public_key != certificate.public_key)
     return Unauthenticated("device {} was enrolled with another key: enrol again with a token", subject.id);
-  if (device->state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", subject.id);
-  return device;
+  if (known->device.state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", subject.id);
+  return std::move(known->device);
 }
 
 absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id, std::string_view agent_version,

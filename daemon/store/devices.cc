@@ -12,11 +12,17 @@ using google::protobuf::util::MessageDifferencer;
 
 constexpr int64_t kSeenFlushMs = 30'000;
 
-absl::StatusOr<v1::Device> SelectDevice(soci::session& sql, const std::string& id) {
-  std::string record;
-  sql << "SELECT record FROM devices WHERE id = :i", soci::use(id), soci::into(record);
+struct DeviceRow {
+  std::string record, public_key;
+  long long seen_ms = 0;
+};
+
+absl::StatusOr<DeviceRow> SelectDevice(soci::session& sql, const std::string& id) {
+  DeviceRow row;
+  sql << "SELECT record, public_key, last_seen_ms FROM devices WHERE id = :i", soci::use(id), soci::into(row.record),
+      soci::into(row.public_key), soci::into(row.seen_ms);
   if (!sql.got_data()) return NotFound("there is no device \"{}\"", id);
-  return Unpack<v1::Device>(record);
+  return row;
 }
 
 // The device's own fields: what the record holds.
@@ -57,28 +63,33 @@ bool WriteStatuses(soci::session& sql, const v1::Device& before, const v1::Devic
 
 }  // namespace
 
-absl::Status Store::FillDevice(soci::session& sql, v1::Device& device) {
+absl::Status Store::FillDevice(soci::session& sql, v1::Device& device, int64_t seen_ms) {
   const std::string id = device.id();
   QF_ASSIGN_OR_RETURN(auto statuses,
                       SelectAll<v1::ModelStatus>(
                           sql, "SELECT record FROM model_statuses WHERE device = :d ORDER BY model", id));
   device.clear_models();
   for (v1::ModelStatus& status : statuses) *device.add_models() = std::move(status);
-  long long seen = 0;
-  sql << "SELECT last_seen_ms FROM devices WHERE id = :i", soci::use(id), soci::into(seen);
   std::lock_guard lock(seen_mutex_);
   const auto lately = seen_.find(id);
-  device.set_last_seen_ms(lately == seen_.end() ? seen : std::max<int64_t>(seen, lately->second));
+  device.set_last_seen_ms(lately == seen_.end() ? seen_ms : std::max(seen_ms, lately->second));
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Device> Store::GetDevice(std::string_view id) {
-  v1::Device device;
+absl::StatusOr<Store::KeyedDevice> Store::GetDeviceWithKey(std::string_view id) {
+  KeyedDevice keyed;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(device, SelectDevice(sql, std::string(id)));
-    return FillDevice(sql, device);
+    QF_ASSIGN_OR_RETURN(const DeviceRow row, SelectDevice(sql, std::string(id)));
+    QF_ASSIGN_OR_RETURN(keyed.device, Unpack<v1::Device>(row.record));
+    QF_ASSIGN_OR_RETURN(keyed.public_key, Digest::FromHexText(row.public_key));
+    return FillDevice(sql, keyed.device, row.seen_ms);
   }));
-  return device;
+  return keyed;
+}
+
+absl::StatusOr<v1::Device> Store::GetDevice(std::string_view id) {
+  QF_ASSIGN_OR_RETURN(KeyedDevice keyed, GetDeviceWithKey(id));
+  return std::move(keyed.device);
 }
 
 absl::StatusOr<v1::Device> Store::FindDeviceByKey(const Digest& public_key) {
@@ -86,25 +97,19 @@ absl::StatusOr<v1::Device> Store::FindDeviceByKey(const Digest& public_key) {
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string key = public_key.hex();
     std::string record;
-    sql << "SELECT record FROM devices WHERE public_key = :k", soci::use(key), soci::into(record);
+    long long seen_ms = 0;
+    sql << "SELECT record, last_seen_ms FROM devices WHERE public_key = :k", soci::use(key), soci::into(record),
+        soci::into(seen_ms);
     if (!sql.got_data()) return NotFound("no device has the key {}", key);
     QF_ASSIGN_OR_RETURN(device, Unpack<v1::Device>(record));
-    return FillDevice(sql, device);
+    return FillDevice(sql, device, seen_ms);
   }));
   return device;
 }
 
 absl::StatusOr<Digest> Store::DeviceKey(std::string_view id) {
-  Digest key;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    const std::string name(id);
-    std::string text;
-    sql << "SELECT public_key FROM devices WHERE id = :i", soci::use(name), soci::into(text);
-    if (!sql.got_data()) return NotFound("there is no device \"{}\"", name);
-    QF_ASSIGN_OR_RETURN(key, Digest::FromHexText(text));
-    return absl::OkStatus();
-  }));
-  return key;
+  QF_ASSIGN_OR_RETURN(const KeyedDevice keyed, GetDeviceWithKey(id));
+  return keyed.public_key;
 }
 
 absl::StatusOr<std::vector<v1::Device>> Store::ListDevices(std::string_view after, size_t limit) {
@@ -112,10 +117,17 @@ absl::StatusOr<std::vector<v1::Device>> Store::ListDevices(std::string_view afte
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string from(after);
     const long long most = static_cast<long long>(limit);
-    QF_ASSIGN_OR_RETURN(
-        devices, SelectAll<v1::Device>(sql, "SELECT record FROM devices WHERE id > :a ORDER BY id LIMIT :n",
-                                       from, most));
-    for (v1::Device& device : devices) QF_RETURN_IF_ERROR(FillDevice(sql, device));
+    std::string record;
+    long long seen_ms = 0;
+    soci::statement rows =
+        (sql.prepare << "SELECT record, last_seen_ms FROM devices WHERE id > :a ORDER BY id LIMIT :n",
+         soci::use(from), soci::use(most), soci::into(record), soci::into(seen_ms));
+    rows.execute();
+    while (rows.fetch()) {
+      QF_ASSIGN_OR_RETURN(v1::Device device, Unpack<v1::Device>(record));
+      QF_RETURN_IF_ERROR(FillDevice(sql, device, seen_ms));
+      devices.push_back(std::move(device));
+    }
     return absl::OkStatus();
   }));
   return devices;
@@ -125,8 +137,9 @@ absl::StatusOr<v1::Device> Store::UpdateDevice(std::string_view id,
                                                const std::function<absl::Status(v1::Device&)>& change) {
   v1::Device device;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(v1::Device before, SelectDevice(sql, std::string(id)));
-    QF_RETURN_IF_ERROR(FillDevice(sql, before));
+    QF_ASSIGN_OR_RETURN(const DeviceRow row, SelectDevice(sql, std::string(id)));
+    QF_ASSIGN_OR_RETURN(v1::Device before, Unpack<v1::Device>(row.record));
+    QF_RETURN_IF_ERROR(FillDevice(sql, before, row.seen_ms));
     device = before;
     QF_RETURN_IF_ERROR(change(device));
     device.set_id(before.id());

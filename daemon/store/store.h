@@ -196,6 +196,11 @@ class Store {
   absl::StatusOr<v1::Device> GetDevice(std::string_view id);
   absl::StatusOr<v1::Device> FindDeviceByKey(const Digest& public_key);
   absl::StatusOr<Digest> DeviceKey(std::string_view id);
+  struct KeyedDevice {
+    v1::Device device;
+    Digest public_key;
+  };
+  absl::StatusOr<KeyedDevice> GetDeviceWithKey(std::string_view id);
   // Up to `limit` devices with ids above `after`, by id.
   absl::StatusOr<std::vector<v1::Device>> ListDevices(std::string_view after, size_t limit);
   // Writes what differs: the device's own fields and the statuses in `models` (one that is gone is deleted).
@@ -291,7 +296,8 @@ class Store {
   std::optional<std::string> FindRequestIn(soci::session& sql, const Request& request);
   void RecordRequest(soci::session& sql, const Request& request, std::string_view resource);
   void WriteModel(soci::session& sql, const v1::Model& model);
-  absl::Status FillDevice(soci::session& sql, v1::Device& device);
+  // `seen_ms`: as the devices' table has it.
+  absl::Status FillDevice(soci::session& sql, v1::Device& device, int64_t seen_ms);
   absl::StatusOr<v1::Rollout> SelectSummary(soci::session& sql, const std::string& name);
   // The other active rollout in which the device is under way; empty: none.
   static std::string SelectWhere(soci::session& sql, const std::string& rollout, const std::string& device);

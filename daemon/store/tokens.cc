@@ -139,7 +139,7 @@ absl::StatusOr<v1::Device> Store::UseTokenAndCreateDevice(const Enrolment& enrol
       Note(Change::Kind::kToken, token.id());
     }
     Note(Change::Kind::kDevice, device.id());
-    return FillDevice(sql, device);
+    return FillDevice(sql, device, enrolment.now_ms);
   }));
   return device;
 }

@@ -305,6 +305,20 @@ TEST_F(StoreTest, LastSeenIsReadAtOnceAndWrittenLater) {
   EXPECT_EQ(*store_->DeviceKey("d1"), HashText("key of d1"));
 }
 
+TEST_F(StoreTest, ADeviceAndItsKeyAreReadTogether) {
+  MakeToken("t1");
+  const v1::Device enrolled = Enrol("d1");
+  EXPECT_EQ(enrolled.last_seen_ms(), 1000);
+  store_->TouchDevice("d1", 2000);
+  const auto keyed = store_->GetDeviceWithKey("d1");
+  ASSERT_TRUE(keyed.ok()) << Describe(keyed.status());
+  EXPECT_EQ(keyed->public_key, HashText("key of d1"));
+  EXPECT_EQ(keyed->device.id(), "d1");
+  EXPECT_EQ(keyed->device.last_seen_ms(), 2000);
+  EXPECT_EQ(store_->ListDevices("", 10)->at(0).last_seen_ms(), 2000);
+  EXPECT_EQ(store_->GetDeviceWithKey("d2").status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(StoreTest, ReleasesCountUpPerDeviceAndModel) {
   MakeToken("t1");
   Enrol("d1");
