@@ -104,13 +104,16 @@ absl::Status RolloutWatch::OpenGate(cli::OperatorClient& client) {
   v1::RolloutActionRequest request;
   request.set_name(rollout_.name());
   request.set_phase(rollout_.phase() + 1);
-  ++gates_;
+  gates_.insert(request.phase());
   return client.ApproveRollout(request).status();
 }
 
 absl::Status RolloutWatch::AfterPause(cli::OperatorClient& client) {
   if (!told_when_seen_) told_when_seen_ = Told(rollout_);
   if (InFlight(rollout_) > 0) return absl::OkStatus();
+  v1::RolloutActionRequest request;
+  request.set_name(rollout_.name());
+  QF_RETURN_IF_ERROR(client.ResumeRollout(request).status());
   const Pause pause = JudgePause(rollout_, *told_when_seen_);
   told_when_seen_.reset();
   pauses_.push_back(pause);
@@ -121,9 +124,14 @@ absl::Status RolloutWatch::AfterPause(cli::OperatorClient& client) {
                                                {"failed", pause.failed},
                                                {"told", pause.told},
                                                {"overshoot", pause.overshoot()}});
-  v1::RolloutActionRequest request;
-  request.set_name(rollout_.name());
-  return client.ResumeRollout(request).status();
+  return absl::OkStatus();
+}
+
+absl::Status RolloutWatch::Act(cli::OperatorClient& client) {
+  if (rollout_.state() == v1::Rollout::AWAITING_APPROVAL) return OpenGate(client);
+  if (rollout_.state() == v1::Rollout::PAUSED) return AfterPause(client);
+  told_when_seen_.reset();
+  return absl::OkStatus();
 }
 
 absl::Status RolloutWatch::Steer() {
@@ -131,11 +139,13 @@ absl::Status RolloutWatch::Steer() {
   const SteadyTime start = std::chrono::steady_clock::now();
   for (;;) {
     const SteadyTime looked = std::chrono::steady_clock::now();
-    QF_RETURN_IF_ERROR(Look(client));
+    absl::Status done = Look(client);
     const SteadyTime seen = std::chrono::steady_clock::now();
-    if (IsOver(rollout_.state())) return absl::OkStatus();
-    if (rollout_.state() == v1::Rollout::AWAITING_APPROVAL) QF_RETURN_IF_ERROR(OpenGate(client));
-    if (rollout_.state() == v1::Rollout::PAUSED) QF_RETURN_IF_ERROR(AfterPause(client));
+    if (done.ok() && IsOver(rollout_.state())) return absl::OkStatus();
+    if (done.ok()) done = Act(client);
+    // A daemon that has too much to do: what it did all the same is seen at the next look.
+    const bool later = done.code() == absl::StatusCode::kUnavailable || done.code() == absl::StatusCode::kDeadlineExceeded;
+    if (!done.ok() && !later) return done;
     if (SecondsSince(start) > options_.timeout_seconds)
       return DeadlineExceeded("{} is {} after {} s", rollout_.name(), v1::Rollout::State_Name(rollout_.state()),
                               options_.timeout_seconds);
@@ -149,7 +159,7 @@ boost::json::object RolloutWatch::Report() const {
           {"create_seconds", create_seconds_},
           {"healthy", CountIn(rollout_, {RolloutDevice::HEALTHY})},
           {"failed", CountIn(rollout_, {RolloutDevice::FAILED})},
-          {"gates", gates_},
+          {"gates", gates_.size()},
           {"most_in_flight", most_in_flight_},
           {"max_in_flight", rollout_.plan().max_in_flight()},
           {"pauses", pause_reports_}};

@@ -2,9 +2,11 @@
 // plan says and how many more devices were told than it took.
 #pragma once
 
-#include <atomic>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <optional>
+#include <set>
+#include <vector>
 
 #include "quantfleet/v1/types.pb.h"
 #include "tests/bench/loadgen/identities.h"
@@ -42,6 +44,7 @@ class RolloutWatch {
 
  private:
   absl::Status Look(cli::OperatorClient& client);
+  absl::Status Act(cli::OperatorClient& client);
   absl::Status OpenGate(cli::OperatorClient& client);
   absl::Status AfterPause(cli::OperatorClient& client);
 
@@ -49,7 +52,8 @@ class RolloutWatch {
   const RolloutOptions options_;
   v1::Rollout rollout_;  // as last seen
   double create_seconds_ = 0;
-  uint64_t gates_ = 0, most_in_flight_ = 0;
+  std::set<uint32_t> gates_;  // phases that were approved
+  uint64_t most_in_flight_ = 0;
   std::vector<Pause> pauses_;
   boost::json::array pause_reports_;
   std::optional<uint64_t> told_when_seen_;  // of the pause that has been seen and not judged

@@ -96,8 +96,15 @@ void SimulatedFleet::Take(size_t device, const v1::Assignment& assignment) {
         Finish(device, assignment);
       }
     }
+    if (!status.ok()) TryAgain(device, assignment);
     artifacts_.End(due, status);
   });
+}
+
+void SimulatedFleet::TryAgain(size_t device, const v1::Assignment& assignment) {
+  std::lock_guard lock(mutex_);
+  // As if it had not been heard: the next check-in says it again.
+  if (devices_[device].release == assignment.release()) devices_[device].release = assignment.release() - 1;
 }
 
 void SimulatedFleet::Finish(size_t device, const v1::Assignment& assignment) {
@@ -148,7 +155,7 @@ void SimulatedFleet::Work() {
     lock.unlock();
     const SteadyTime due = std::chrono::steady_clock::now();
     const absl::Status fetched = Fetch(pull);
-    if (fetched.ok()) Finish(pull.device, pull.assignment);
+    fetched.ok() ? Finish(pull.device, pull.assignment) : TryAgain(pull.device, pull.assignment);
     blobs_.End(due, fetched);
   }
 }

@@ -53,6 +53,7 @@ class SimulatedFleet {
 
   void Hear(size_t device, const v1::CheckInResponse& answer);
   void Take(size_t device, const v1::Assignment& assignment);
+  void TryAgain(size_t device, const v1::Assignment& assignment);
   void Finish(size_t device, const v1::Assignment& assignment);
   void Tell(size_t device, const v1::ModelStatus& status);
   absl::Status Fetch(const Pull& pull);
