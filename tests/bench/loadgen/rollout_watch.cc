@@ -49,7 +49,8 @@ bool Exceeds(const v1::Rollout& rollout, uint64_t failed, uint64_t executed) {
 }
 
 double SecondsSince(SteadyTime start) {
-  return std::round(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() * 100) / 100;
+  return std::round(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() * 100) /
+         100;
 }
 
 }  // namespace
@@ -89,7 +90,8 @@ absl::Status RolloutWatch::Create(const std::vector<Identity>& identities) {
       return absl::OkStatus();
     }
     // It goes on there, and the same request has the same answer.
-    if (made.status().code() != absl::StatusCode::kDeadlineExceeded || SecondsSince(start) > options_.timeout_seconds)
+    if (made.status().code() != absl::StatusCode::kDeadlineExceeded ||
+        SecondsSince(start) > options_.timeout_seconds)
       return Annotate(made.status(), "creating the rollout");
   }
 }
@@ -144,11 +146,12 @@ absl::Status RolloutWatch::Steer() {
     if (done.ok() && IsOver(rollout_.state())) return absl::OkStatus();
     if (done.ok()) done = Act(client);
     // A daemon that has too much to do: what it did all the same is seen at the next look.
-    const bool later = done.code() == absl::StatusCode::kUnavailable || done.code() == absl::StatusCode::kDeadlineExceeded;
+    const bool later =
+        done.code() == absl::StatusCode::kUnavailable || done.code() == absl::StatusCode::kDeadlineExceeded;
     if (!done.ok() && !later) return done;
     if (SecondsSince(start) > options_.timeout_seconds)
-      return DeadlineExceeded("{} is {} after {} s", rollout_.name(), v1::Rollout::State_Name(rollout_.state()),
-                              options_.timeout_seconds);
+      return DeadlineExceeded("{} is {} after {} s", rollout_.name(),
+                              v1::Rollout::State_Name(rollout_.state()), options_.timeout_seconds);
     std::this_thread::sleep_until(seen + std::max<SteadyTime::duration>(kLeastWait, 9 * (seen - looked)));
   }
 }
@@ -169,11 +172,13 @@ std::vector<std::string> RolloutWatch::Violations() const {
   std::vector<std::string> violations;
   const uint64_t limit = rollout_.plan().max_in_flight();
   if (limit > 0 && most_in_flight_ > limit)
-    violations.push_back(fmt::format("{} devices were under way, the plan allows {}", most_in_flight_, limit));
+    violations.push_back(
+        fmt::format("{} devices were under way, the plan allows {}", most_in_flight_, limit));
   for (const Pause& pause : pauses_) {
     if (pause.executed_at_limit == 0) violations.push_back("it paused, and no limit was exceeded");
     if (pause.told != pause.told_when_seen)
-      violations.push_back(fmt::format("{} devices were told while it was paused", pause.told - pause.told_when_seen));
+      violations.push_back(
+          fmt::format("{} devices were told while it was paused", pause.told - pause.told_when_seen));
     if (limit > 0 && pause.overshoot() > limit)
       violations.push_back(fmt::format("overshoot {}, the plan allows {}", pause.overshoot(), limit));
   }
