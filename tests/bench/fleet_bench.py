@@ -28,7 +28,7 @@ approval = true
 """
 
 FULL = {"enrol": 100_000, "connections": 8000, "rates": [500, 1000, 2000], "seconds": 30, "storm": 6000, "storm_seconds": 60,
-        "devices": 10_000, "interval": 10, "failures": 0.03, "pulls": 0.01, "max_in_flight": 1000, "max_failures": 100}
+        "devices": 10_000, "interval": 30, "failures": 0.03, "pulls": 0.01, "max_in_flight": 1000, "max_failures": 100}
 QUICK = {"enrol": 60, "connections": 40, "rates": [50, 100], "seconds": 1, "storm": 40, "storm_seconds": 1,
          "devices": 60, "interval": 0.5, "failures": 0.1, "pulls": 0.1, "max_in_flight": 8, "max_failures": 2}
 
@@ -80,7 +80,8 @@ def main():
                       file=sys.stderr, flush=True)
         finally:
             daemon.stop()
-            print(daemon.process.log(), end="", file=sys.stderr)
+            if daemon.process:
+                print(daemon.process.log(), end="", file=sys.stderr)
     print(json.dumps({"cores": os.cpu_count(), "size": size, "scenarios": reports}, indent=2))
     return any(report["errors"] for report in reports.values())
 

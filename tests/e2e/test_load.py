@@ -18,7 +18,8 @@ class Load(unittest.TestCase):
 
         self.assertEqual(scenarios["enrol"]["enrolments"]["calls"], size["enrol"])
         checked_in = scenarios["checkins"]
-        self.assertEqual([p["check_ins"]["calls"] for p in checked_in["paces"]], [r * size["seconds"] for r in size["rates"]])
+        self.assertEqual([p["check_ins"]["calls"] for p in checked_in["paces"]],
+                         [rate * size["seconds"] for rate in size["rates"]])
         self.assertEqual(checked_in["opening"]["handshakes"]["calls"], size["connections"])
         self.assertEqual(scenarios["storm"]["full_handshakes"], size["storm"])
         for name, report in scenarios.items():

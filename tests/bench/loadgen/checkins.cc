@@ -14,8 +14,9 @@ constexpr auto kLastAnswers = std::chrono::seconds(30);  // longer than a call's
 void CheckInOver(std::vector<Line>& lines, double per_second, double seconds, Outcomes& outcomes) {
   RunPaced(static_cast<uint64_t>(per_second * seconds), per_second, [&](uint64_t k, SteadyTime due) {
     outcomes.Begin();
-    lines[k % lines.size()].CheckIn(
-        NothingNew(), [&outcomes, due](const auto& answer, Line::Facts) { outcomes.End(due, answer.status()); });
+    lines[k % lines.size()].CheckIn(NothingNew(), [&outcomes, due](const auto& answer, Line::Facts) {
+      outcomes.End(due, answer.status());
+    });
     return true;
   });
   while (!outcomes.AwaitUnderWay(0, kLastAnswers)) {
@@ -27,7 +28,8 @@ void CheckInOver(std::vector<Line>& lines, double per_second, double seconds, Ou
 Report CheckIns(const Common& common, const CheckInOptions& options) {
   QF_RETURN_IF_ERROR(MakeRoomForConnections(options.connections));
   QF_ASSIGN_OR_RETURN(const Target target, ReadTarget(common.data));
-  QF_ASSIGN_OR_RETURN(const std::vector<Identity> identities, ReadIdentities(common.identities, options.connections));
+  QF_ASSIGN_OR_RETURN(const std::vector<Identity> identities,
+                      ReadIdentities(common.identities, options.connections));
 
   Outcomes opened;
   QF_ASSIGN_OR_RETURN(const Meter opening, Meter::Begin(target));
@@ -54,22 +56,24 @@ Report CheckIns(const Common& common, const CheckInOptions& options) {
 Report Storm(const Common& common, const StormOptions& options) {
   QF_RETURN_IF_ERROR(MakeRoomForConnections(options.connections));
   QF_ASSIGN_OR_RETURN(const Target target, ReadTarget(common.data));
-  QF_ASSIGN_OR_RETURN(const std::vector<Identity> identities, ReadIdentities(common.identities, options.connections));
+  QF_ASSIGN_OR_RETURN(const std::vector<Identity> identities,
+                      ReadIdentities(common.identities, options.connections));
 
   Outcomes outcomes;
   std::atomic<uint64_t> resumed{0};
   std::vector<Line> lines;
   lines.reserve(identities.size());
   QF_ASSIGN_OR_RETURN(const Meter meter, Meter::Begin(target));
-  RunPaced(identities.size(), static_cast<double>(identities.size()) / options.seconds, [&](uint64_t k, SteadyTime due) {
-    outcomes.Begin();
-    lines.emplace_back(target.grpc, target.admin.ca_pem, identities[k])
-        .CheckIn(NothingNew(), [&, due](const auto& answer, Line::Facts facts) {
-          resumed += facts.resumed;
-          outcomes.End(due, answer.status());
-        });
-    return true;
-  });
+  RunPaced(identities.size(), static_cast<double>(identities.size()) / options.seconds,
+           [&](uint64_t k, SteadyTime due) {
+             outcomes.Begin();
+             lines.emplace_back(target.grpc, target.admin.ca_pem, identities[k])
+                 .CheckIn(NothingNew(), [&, due](const auto& answer, Line::Facts facts) {
+                   resumed += facts.resumed;
+                   outcomes.End(due, answer.status());
+                 });
+             return true;
+           });
   while (!outcomes.AwaitUnderWay(0, kLastAnswers)) {
   }
   QF_ASSIGN_OR_RETURN(boost::json::object report, meter.Read());

@@ -9,12 +9,13 @@
 
 namespace quantfleet::loadgen {
 
-// All of them, with at most a few handshakes under way at a time; the first error of any. `outcomes`: of those first
-// check-ins.
+// All of them, with at most a few handshakes under way at a time; the first error of any. `outcomes`: of
+// those first check-ins.
 absl::StatusOr<std::vector<Line>> OpenLines(const Target& target, const std::vector<Identity>& identities,
                                             Outcomes& outcomes);
 
-// Room for so many connections beside the process's own files. FAILED_PRECONDITION says how to raise a limit that is lower.
+// Room for so many connections beside the process's own files. FAILED_PRECONDITION says how to raise a limit
+// that is lower.
 absl::Status MakeRoomForConnections(uint64_t connections);
 
 v1::CheckInRequest NothingNew();  // what a device says that has no model and whose facts are as before

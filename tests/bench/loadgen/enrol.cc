@@ -35,7 +35,8 @@ absl::StatusOr<std::string> MakeToken(const Target& target) {
   request.set_request_id(random.Id("loadgen-"));
   request.set_description("quantfleet-loadgen");
   request.set_ttl_seconds(kTokenSeconds);
-  QF_ASSIGN_OR_RETURN(const v1::CreateTokenResponse made, cli::OperatorClient(target.admin).CreateToken(request));
+  QF_ASSIGN_OR_RETURN(const v1::CreateTokenResponse made,
+                      cli::OperatorClient(target.admin).CreateToken(request));
   return made.secret();
 }
 
@@ -75,7 +76,8 @@ Report Enrol(const Common& common, const EnrolOptions& options) {
   QF_ASSIGN_OR_RETURN(boost::json::object report, meter.Read());
   report["enrolments"] = outcomes.Report();
   report["errors"] = outcomes.errors();
-  report["per_second"] = static_cast<double>(options.devices - outcomes.errors()) / report["seconds"].as_double();
+  report["per_second"] =
+      static_cast<double>(options.devices - outcomes.errors()) / report["seconds"].as_double();
   return report;
 }
 

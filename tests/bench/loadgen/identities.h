@@ -1,5 +1,5 @@
-// The simulated devices' identities: one file of PEM, for each device its certificate and behind it its private key. It only
-// grows, so that what was enrolled before a run was cut off is kept.
+// The simulated devices' identities: one file of PEM, for each device its certificate and behind it its
+// private key. It only grows, so that what was enrolled before a run was cut off is kept.
 #pragma once
 
 #include <fstream>

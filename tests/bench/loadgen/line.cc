@@ -43,7 +43,8 @@ struct Line::Impl {
 };
 
 Line::Line(const std::string& address, const std::string& ca_pem, const Identity& identity)
-    : impl_(std::make_unique<Impl>(net::MakeChannel(address, {.ca_pem = ca_pem, .ca_fingerprint = {}, .time = {}},
+    : impl_(std::make_unique<Impl>(net::MakeChannel(address,
+                                                    {.ca_pem = ca_pem, .ca_fingerprint = {}, .time = {}},
                                                     {identity.certificate_pem, identity.private_pem}))) {}
 Line::~Line() = default;
 Line::Line(Line&&) noexcept = default;

@@ -1,4 +1,5 @@
-// quantfleet-loadgen: many simulated devices against a daemon on this machine. One JSON object per run on stdout.
+// quantfleet-loadgen: many simulated devices against a daemon on this machine. One JSON object per run on
+// stdout.
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
@@ -24,44 +25,66 @@ int Print(std::string_view scenario, const Report& report) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Simulates many devices, with identities and connections of their own, against a quantfleetd on this machine.",
-               "quantfleet-loadgen");
+  CLI::App app(
+      "Simulates many devices, with identities and connections of their own, against a quantfleetd on this "
+      "machine.",
+      "quantfleet-loadgen");
   app.require_subcommand(1);
   app.fallthrough();
   Common common;
-  app.add_option("--data", common.data, "The daemon's data folder")->required()->check(CLI::ExistingDirectory);
+  app.add_option("--data", common.data, "The daemon's data folder")
+      ->required()
+      ->check(CLI::ExistingDirectory);
   app.add_option("--identities", common.identities, "File of the simulated devices' identities")->required();
 
   EnrolOptions enrol;
-  CLI::App* enrol_command = app.add_subcommand("enrol", "Enrols new devices and adds their identities to the file");
-  enrol_command->add_option("devices", enrol.devices, "How many")->required()->check(CLI::Range(1, 10'000'000));
-  enrol_command->add_option("--threads", enrol.threads, "Calls under way at once [4]")->check(CLI::Range(1, 256));
+  CLI::App* enrol_command =
+      app.add_subcommand("enrol", "Enrols new devices and adds their identities to the file");
+  enrol_command->add_option("devices", enrol.devices, "How many")
+      ->required()
+      ->check(CLI::Range(1, 10'000'000));
+  enrol_command->add_option("--threads", enrol.threads, "Calls under way at once [4]")
+      ->check(CLI::Range(1, 256));
 
   CheckInOptions check_ins;
-  CLI::App* check_ins_command = app.add_subcommand("checkins", "Check-ins at a pace, over connections that stay open");
+  CLI::App* check_ins_command =
+      app.add_subcommand("checkins", "Check-ins at a pace, over connections that stay open");
   check_ins_command->add_option("connections", check_ins.connections, "One per device")
       ->required()
       ->check(CLI::Range(1, 1'000'000));
   check_ins_command
-      ->add_option("--rate", check_ins.per_second, "Check-ins per second, of all together; several: one pace after the other")
+      ->add_option("--rate", check_ins.per_second,
+                   "Check-ins per second, of all together; several: one pace after the other")
       ->required()
       ->check(CLI::Range(0.1, 1e6));
-  check_ins_command->add_option("--seconds", check_ins.seconds, "For how long, each pace [10]")->check(CLI::Range(0.1, 86'400.0));
+  check_ins_command->add_option("--seconds", check_ins.seconds, "For how long, each pace [10]")
+      ->check(CLI::Range(0.1, 86'400.0));
 
   StormOptions storm;
-  CLI::App* storm_command = app.add_subcommand("storm", "New connections with full handshakes, each with a check-in");
-  storm_command->add_option("connections", storm.connections, "One per device")->required()->check(CLI::Range(1, 1'000'000));
-  storm_command->add_option("--seconds", storm.seconds, "Spread over so long [10]")->check(CLI::Range(0.1, 86'400.0));
+  CLI::App* storm_command =
+      app.add_subcommand("storm", "New connections with full handshakes, each with a check-in");
+  storm_command->add_option("connections", storm.connections, "One per device")
+      ->required()
+      ->check(CLI::Range(1, 1'000'000));
+  storm_command->add_option("--seconds", storm.seconds, "Spread over so long [10]")
+      ->check(CLI::Range(0.1, 86'400.0));
 
   RolloutOptions rollout;
   CLI::App* rollout_command = app.add_subcommand(
-      "rollout", "A rollout to its end: gates are approved, and after a pause it is resumed once nobody is under way");
+      "rollout",
+      "A rollout to its end: gates are approved, and after a pause it is resumed once nobody is under way");
   rollout_command->add_option("model", rollout.model, "With an artifact for class iot-int4")->required();
-  rollout_command->add_option("--devices", rollout.devices, "How many")->required()->check(CLI::Range(1, 1'000'000));
-  rollout_command->add_option("--plan", rollout.plan, "Plan file in TOML")->required()->check(CLI::ExistingFile);
-  rollout_command->add_option("--interval", rollout.interval_seconds, "Seconds between a device's check-ins [10]")
+  rollout_command->add_option("--devices", rollout.devices, "How many")
+      ->required()
+      ->check(CLI::Range(1, 1'000'000));
+  rollout_command->add_option("--plan", rollout.plan, "Plan file in TOML")
+      ->required()
+      ->check(CLI::ExistingFile);
+  rollout_command
+      ->add_option("--interval", rollout.interval_seconds, "Seconds between a device's check-ins [10]")
       ->check(CLI::Range(0.1, 86'400.0));
-  rollout_command->add_option("--failures", rollout.failures, "Share of devices that fail [0.03]")->check(CLI::Range(0.0, 1.0));
+  rollout_command->add_option("--failures", rollout.failures, "Share of devices that fail [0.03]")
+      ->check(CLI::Range(0.0, 1.0));
   rollout_command->add_option("--pulls", rollout.pulls, "Share of devices that fetch blobs too [0.01]")
       ->check(CLI::Range(0.0, 1.0));
   rollout_command->add_option("--seed", rollout.seed, "Of who fails and who pulls [1]");

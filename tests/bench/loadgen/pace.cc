@@ -4,7 +4,8 @@
 
 namespace quantfleet::loadgen {
 
-void RunPaced(uint64_t count, double per_second, const std::function<bool(uint64_t k, SteadyTime due)>& begin) {
+void RunPaced(uint64_t count, double per_second,
+              const std::function<bool(uint64_t k, SteadyTime due)>& begin) {
   const SteadyTime start = std::chrono::steady_clock::now();
   for (uint64_t k = 0; k < count; ++k) {
     const SteadyTime due = start + std::chrono::duration_cast<SteadyTime::duration>(

@@ -1,9 +1,9 @@
+#include <boost/json.hpp>
+
 #include "tests/bench/loadgen/pace.h"
 #include "tests/bench/loadgen/rollout_watch.h"
 #include "tests/bench/loadgen/scenarios.h"
 #include "tests/bench/loadgen/simulated_fleet.h"
-
-#include <boost/json.hpp>
 
 namespace quantfleet::loadgen {
 namespace {
@@ -15,7 +15,8 @@ constexpr auto kLastCalls = std::chrono::seconds(60);
 Report RollOut(const Common& common, const RolloutOptions& options) {
   QF_RETURN_IF_ERROR(MakeRoomForConnections(options.devices));
   QF_ASSIGN_OR_RETURN(const Target target, ReadTarget(common.data));
-  QF_ASSIGN_OR_RETURN(const std::vector<Identity> identities, ReadIdentities(common.identities, options.devices));
+  QF_ASSIGN_OR_RETURN(const std::vector<Identity> identities,
+                      ReadIdentities(common.identities, options.devices));
   Outcomes opened;
   QF_ASSIGN_OR_RETURN(std::vector<Line> lines, OpenLines(target, identities, opened));
   SimulatedFleet fleet(target, identities, std::move(lines),
@@ -30,11 +31,12 @@ Report RollOut(const Common& common, const RolloutOptions& options) {
     steered = watch.Steer();
     over = true;
   });
-  RunPaced(UINT64_MAX, static_cast<double>(fleet.size()) / options.interval_seconds, [&](uint64_t k, SteadyTime due) {
-    if (over) return false;
-    fleet.CheckIn(k % fleet.size(), due);
-    return true;
-  });
+  RunPaced(UINT64_MAX, static_cast<double>(fleet.size()) / options.interval_seconds,
+           [&](uint64_t k, SteadyTime due) {
+             if (over) return false;
+             fleet.CheckIn(k % fleet.size(), due);
+             return true;
+           });
   operator_thread.join();
   const bool quiet = fleet.AwaitQuiet(kLastCalls);
 

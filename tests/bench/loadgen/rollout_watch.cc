@@ -49,7 +49,8 @@ bool Exceeds(const v1::Rollout& rollout, uint64_t failed, uint64_t executed) {
 }
 
 double SecondsSince(SteadyTime start) {
-  return std::round(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() * 100) / 100;
+  return std::round(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() * 100) /
+         100;
 }
 
 }  // namespace
@@ -89,7 +90,8 @@ absl::Status RolloutWatch::Create(const std::vector<Identity>& identities) {
       return absl::OkStatus();
     }
     // It goes on there, and the same request has the same answer.
-    if (made.status().code() != absl::StatusCode::kDeadlineExceeded || SecondsSince(start) > options_.timeout_seconds)
+    if (made.status().code() != absl::StatusCode::kDeadlineExceeded ||
+        SecondsSince(start) > options_.timeout_seconds)
       return Annotate(made.status(), "creating the rollout");
   }
 }
@@ -104,13 +106,16 @@ absl::Status RolloutWatch::OpenGate(cli::OperatorClient& client) {
   v1::RolloutActionRequest request;
   request.set_name(rollout_.name());
   request.set_phase(rollout_.phase() + 1);
-  ++gates_;
+  gates_.insert(request.phase());
   return client.ApproveRollout(request).status();
 }
 
 absl::Status RolloutWatch::AfterPause(cli::OperatorClient& client) {
   if (!told_when_seen_) told_when_seen_ = Told(rollout_);
   if (InFlight(rollout_) > 0) return absl::OkStatus();
+  v1::RolloutActionRequest request;
+  request.set_name(rollout_.name());
+  QF_RETURN_IF_ERROR(client.ResumeRollout(request).status());
   const Pause pause = JudgePause(rollout_, *told_when_seen_);
   told_when_seen_.reset();
   pauses_.push_back(pause);
@@ -121,9 +126,14 @@ absl::Status RolloutWatch::AfterPause(cli::OperatorClient& client) {
                                                {"failed", pause.failed},
                                                {"told", pause.told},
                                                {"overshoot", pause.overshoot()}});
-  v1::RolloutActionRequest request;
-  request.set_name(rollout_.name());
-  return client.ResumeRollout(request).status();
+  return absl::OkStatus();
+}
+
+absl::Status RolloutWatch::Act(cli::OperatorClient& client) {
+  if (rollout_.state() == v1::Rollout::AWAITING_APPROVAL) return OpenGate(client);
+  if (rollout_.state() == v1::Rollout::PAUSED) return AfterPause(client);
+  told_when_seen_.reset();
+  return absl::OkStatus();
 }
 
 absl::Status RolloutWatch::Steer() {
@@ -131,14 +141,17 @@ absl::Status RolloutWatch::Steer() {
   const SteadyTime start = std::chrono::steady_clock::now();
   for (;;) {
     const SteadyTime looked = std::chrono::steady_clock::now();
-    QF_RETURN_IF_ERROR(Look(client));
+    absl::Status done = Look(client);
     const SteadyTime seen = std::chrono::steady_clock::now();
-    if (IsOver(rollout_.state())) return absl::OkStatus();
-    if (rollout_.state() == v1::Rollout::AWAITING_APPROVAL) QF_RETURN_IF_ERROR(OpenGate(client));
-    if (rollout_.state() == v1::Rollout::PAUSED) QF_RETURN_IF_ERROR(AfterPause(client));
+    if (done.ok() && IsOver(rollout_.state())) return absl::OkStatus();
+    if (done.ok()) done = Act(client);
+    // A daemon that has too much to do: what it did all the same is seen at the next look.
+    const bool later =
+        done.code() == absl::StatusCode::kUnavailable || done.code() == absl::StatusCode::kDeadlineExceeded;
+    if (!done.ok() && !later) return done;
     if (SecondsSince(start) > options_.timeout_seconds)
-      return DeadlineExceeded("{} is {} after {} s", rollout_.name(), v1::Rollout::State_Name(rollout_.state()),
-                              options_.timeout_seconds);
+      return DeadlineExceeded("{} is {} after {} s", rollout_.name(),
+                              v1::Rollout::State_Name(rollout_.state()), options_.timeout_seconds);
     std::this_thread::sleep_until(seen + std::max<SteadyTime::duration>(kLeastWait, 9 * (seen - looked)));
   }
 }
@@ -149,7 +162,7 @@ boost::json::object RolloutWatch::Report() const {
           {"create_seconds", create_seconds_},
           {"healthy", CountIn(rollout_, {RolloutDevice::HEALTHY})},
           {"failed", CountIn(rollout_, {RolloutDevice::FAILED})},
-          {"gates", gates_},
+          {"gates", gates_.size()},
           {"most_in_flight", most_in_flight_},
           {"max_in_flight", rollout_.plan().max_in_flight()},
           {"pauses", pause_reports_}};
@@ -159,11 +172,13 @@ std::vector<std::string> RolloutWatch::Violations() const {
   std::vector<std::string> violations;
   const uint64_t limit = rollout_.plan().max_in_flight();
   if (limit > 0 && most_in_flight_ > limit)
-    violations.push_back(fmt::format("{} devices were under way, the plan allows {}", most_in_flight_, limit));
+    violations.push_back(
+        fmt::format("{} devices were under way, the plan allows {}", most_in_flight_, limit));
   for (const Pause& pause : pauses_) {
     if (pause.executed_at_limit == 0) violations.push_back("it paused, and no limit was exceeded");
     if (pause.told != pause.told_when_seen)
-      violations.push_back(fmt::format("{} devices were told while it was paused", pause.told - pause.told_when_seen));
+      violations.push_back(
+          fmt::format("{} devices were told while it was paused", pause.told - pause.told_when_seen));
     if (limit > 0 && pause.overshoot() > limit)
       violations.push_back(fmt::format("overshoot {}, the plan allows {}", pause.overshoot(), limit));
   }

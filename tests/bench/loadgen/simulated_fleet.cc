@@ -23,8 +23,8 @@ std::vector<size_t> Draw(size_t n, double share, std::mt19937_64& random) {
 
 }  // namespace
 
-SimulatedFleet::SimulatedFleet(const Target& target, const std::vector<Identity>& identities, std::vector<Line> lines,
-                               const Fates& fates)
+SimulatedFleet::SimulatedFleet(const Target& target, const std::vector<Identity>& identities,
+                               std::vector<Line> lines, const Fates& fates)
     : target_(target), model_(fates.model) {
   devices_.reserve(lines.size());
   for (size_t i = 0; i < lines.size(); ++i)
@@ -53,7 +53,8 @@ void SimulatedFleet::CheckIn(size_t device, SteadyTime due) {
   check_ins_.Begin();
   devices_[device].line.CheckIn(std::move(request), [this, device, due](const auto& answer, Line::Facts) {
     if (answer.ok()) Hear(device, *answer);
-    check_ins_.End(due, answer.status());  // behind what follows from it, so that all of it is under way until then
+    check_ins_.End(
+        due, answer.status());  // behind what follows from it, so that all of it is under way until then
   });
 }
 
@@ -96,8 +97,15 @@ void SimulatedFleet::Take(size_t device, const v1::Assignment& assignment) {
         Finish(device, assignment);
       }
     }
+    if (!status.ok()) TryAgain(device, assignment);
     artifacts_.End(due, status);
   });
+}
+
+void SimulatedFleet::TryAgain(size_t device, const v1::Assignment& assignment) {
+  std::lock_guard lock(mutex_);
+  // As if it had not been heard: the next check-in says it again.
+  if (devices_[device].release == assignment.release()) devices_[device].release = assignment.release() - 1;
 }
 
 void SimulatedFleet::Finish(size_t device, const v1::Assignment& assignment) {
@@ -105,7 +113,7 @@ void SimulatedFleet::Finish(size_t device, const v1::Assignment& assignment) {
     std::lock_guard lock(mutex_);
     Device& d = devices_[device];
     if (assignment.release() != d.release) return;  // told something newer meanwhile
-    if (std::exchange(d.fails, false)) {  // once; the way back works
+    if (std::exchange(d.fails, false)) {            // once; the way back works
       d.status.set_phase(v1::ModelStatus::FAILED);
       d.status.set_reason("health_failed");
       d.status.set_detail("injected");
@@ -130,9 +138,11 @@ absl::Status SimulatedFleet::Fetch(const Pull& pull) {
       got += piece.size();
       return absl::OkStatus();
     };
-    const std::string target = fmt::format("/v1/blobs/{}.{}", ToHex(AsBytes(chunk.digest())), chunk.encoding());
+    const std::string target =
+        fmt::format("/v1/blobs/{}.{}", ToHex(AsBytes(chunk.digest())), chunk.encoding());
     QF_RETURN_IF_ERROR(client.Get(target, 0, chunk.stored_size(), count, kBlobTimeout).status());
-    if (got != chunk.stored_size()) return DataLoss("{} has {} bytes, not {}", target, got, chunk.stored_size());
+    if (got != chunk.stored_size())
+      return DataLoss("{} has {} bytes, not {}", target, got, chunk.stored_size());
     pulled_bytes_ += got;
   }
   return absl::OkStatus();
@@ -148,7 +158,7 @@ void SimulatedFleet::Work() {
     lock.unlock();
     const SteadyTime due = std::chrono::steady_clock::now();
     const absl::Status fetched = Fetch(pull);
-    if (fetched.ok()) Finish(pull.device, pull.assignment);
+    fetched.ok() ? Finish(pull.device, pull.assignment) : TryAgain(pull.device, pull.assignment);
     blobs_.End(due, fetched);
   }
 }
@@ -157,7 +167,8 @@ bool SimulatedFleet::AwaitQuiet(std::chrono::milliseconds timeout) {
   // Each kind may begin another: quiet is when none was under way in a whole round.
   const SteadyTime until = std::chrono::steady_clock::now() + timeout;
   const auto all_quiet = [this](std::chrono::milliseconds wait) {
-    return check_ins_.AwaitUnderWay(0, wait) && artifacts_.AwaitUnderWay(0, wait) && blobs_.AwaitUnderWay(0, wait);
+    return check_ins_.AwaitUnderWay(0, wait) && artifacts_.AwaitUnderWay(0, wait) &&
+           blobs_.AwaitUnderWay(0, wait);
   };
   while (std::chrono::steady_clock::now() < until) {
     if (all_quiet(std::chrono::milliseconds(100)) && all_quiet(std::chrono::milliseconds(0))) return true;

@@ -50,8 +50,8 @@ absl::StatusOr<Target> ReadTarget(const fs::path& data) {
   FileSystem& files = RealFileSystem();
   const fs::path ends = data / "endpoints.json";
   if (!files.Exists(ends))
-    return FailedPrecondition("{}: no daemon runs on this folder: start quantfleetd with --data {}", ends.string(),
-                              data.string());
+    return FailedPrecondition("{}: no daemon runs on this folder: start quantfleetd with --data {}",
+                              ends.string(), data.string());
   QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(ends));
   Target target;
   target.data = data;
@@ -68,7 +68,8 @@ absl::StatusOr<Target> ReadTarget(const fs::path& data) {
 }
 
 absl::StatusOr<Usage> UsageOf(pid_t pid) {
-  // proc(5): the second field, the program's name in parentheses, may hold anything; utime and stime are fields 14 and 15.
+  // proc(5): the second field, the program's name in parentheses, may hold anything; utime and stime are
+  // fields 14 and 15.
   const std::string stat = ReadProc(pid, "stat"), memory = ReadProc(pid, "statm");
   std::istringstream fields(stat.substr(std::min(stat.size(), stat.rfind(')') + 1)));
   std::istringstream pages(memory);

@@ -1,5 +1,5 @@
-// The daemon under load, as its data folder on this machine tells: where it listens, an operator's credential, and what the
-// kernel accounts to its process.
+// The daemon under load, as its data folder on this machine tells: where it listens, an operator's
+// credential, and what the kernel accounts to its process.
 #pragma once
 
 #include <sys/types.h>
@@ -33,7 +33,8 @@ absl::StatusOr<Usage> UsageOf(pid_t pid);
 class Meter {
  public:
   static absl::StatusOr<Meter> Begin(const Target& target);
-  // {"seconds", "daemon": {"cpu_seconds", "cores", "resident_mib", "resident_mib_before"}, "generator": the same,
+  // {"seconds", "daemon": {"cpu_seconds", "cores", "resident_mib", "resident_mib_before"}, "generator": the
+  // same,
   //  "database_mib"}
   absl::StatusOr<boost::json::object> Read() const;
 
