@@ -59,7 +59,7 @@ int Tell(const absl::StatusOr<std::string>& what) {
 
 // Commands on a data folder; each writes its exit code.
 void DefineMaintenance(CLI::App& app, const Flags& flags, int& exit_code) {
-  app.require_subcommand(0, 1);
+  app.require_subcommand(0, 1)->fallthrough();  // --data may stand behind them
   const auto data = [&flags] { return flags.data.empty() ? fs::path(Config().data) : fs::path(flags.data); };
   CLI::App* backup = app.add_subcommand("backup", "Copy state and keys, also while the daemon runs");
   auto folder = std::make_shared<std::string>();

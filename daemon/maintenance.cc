@@ -61,7 +61,7 @@ absl::Status BackUp(FileSystem& files, const fs::path& data, const fs::path& out
   QF_RETURN_IF_ERROR(Store::Copy(data / "state.db", partial / "state.db"));
   QF_RETURN_IF_ERROR(Sync(files, partial / "state.db"));
   QF_RETURN_IF_ERROR(files.SyncDirectory(partial));
-  FailPoint("backup-before-named");
+  FailPoint("maintenance-backup");
   QF_RETURN_IF_ERROR(files.Rename(partial, out));
   return files.SyncDirectory(fs::absolute(out).parent_path());
 }
@@ -80,7 +80,7 @@ absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& da
   QF_RETURN_IF_ERROR(files.Remove(partial));
   QF_RETURN_IF_ERROR(Store::Copy(from / "state.db", partial));
   QF_RETURN_IF_ERROR(Sync(files, partial));
-  FailPoint("restore-before-named");
+  FailPoint("maintenance-restore");
   QF_RETURN_IF_ERROR(files.Rename(partial, data / "state.db"));
   return files.SyncDirectory(data);
 }
@@ -95,7 +95,7 @@ absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clo
     }
     QF_RETURN_IF_ERROR(Authority::RotateSigningKey(files, data));
   }
-  FailPoint("rotate-before-statements");
+  FailPoint("maintenance-rotate");
   QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
   QF_ASSIGN_OR_RETURN(const uint64_t count, SignAll(opened));
   return fmt::format(

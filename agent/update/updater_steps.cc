@@ -285,9 +285,9 @@ absl::StatusOr<Updater::Step> Updater::StepDown() {
   record.detail.clear();
   record.tokens_per_second = 0;
   record.progress = {};
-  FailPoint("update-before-step-down");
+  FailPoint("step-down-before");
   QF_RETURN_IF_ERROR(Save(record));
-  FailPoint("update-after-step-down");
+  FailPoint("step-down-after");
   artifact_.reset();
   verify_rounds_ = 0;
   return NextStep();

@@ -90,7 +90,7 @@ absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const RolloutDevice& row) {
 
 absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name, const std::vector<std::string>& device_ids) {
   v1::Rollout rollout;
-  FailPoint("rollout-before-download-allowed");
+  FailPoint("download-before-allowed");
   QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
     QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
     QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows,
@@ -112,7 +112,7 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name, con
     QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRolloutSummary(name));
     return absl::OkStatus();
   }));
-  FailPoint("rollout-after-download-allowed");
+  FailPoint("download-after-allowed");
   return rollout;
 }
 

@@ -26,10 +26,13 @@ RENEWAL_POINTS = [p for p in DAEMON_POINTS if "certificate" in p]
 # Phases, gates and the way back: test_kill_rollout.py.
 PHASE_POINTS = [p for p in DAEMON_POINTS if p.startswith("phase-")]
 GARBAGE_POINTS = [p for p in DAEMON_POINTS if p.startswith("garbage-")]  # test_evaluation.py
-ELSEWHERE = PIPELINE_POINTS + RENEWAL_POINTS + PHASE_POINTS + GARBAGE_POINTS
+DOWNLOAD_POINTS = [p for p in DAEMON_POINTS if p.startswith("download-")]  # test_limits.py
+MAINTENANCE_POINTS = [p for p in DAEMON_POINTS if p.startswith("maintenance-")]  # test_maintenance.py
+ELSEWHERE = (PIPELINE_POINTS + RENEWAL_POINTS + PHASE_POINTS + GARBAGE_POINTS + DOWNLOAD_POINTS + MAINTENANCE_POINTS)
 FLEET_POINTS = [p for p in DAEMON_POINTS if p not in ELSEWHERE]
 ENROL_POINTS = [p for p in fail_points("agent") if p.startswith("enroll-")]
 UPDATE_POINTS = [p for p in fail_points("agent") if p.startswith("update-")]
+STEP_DOWN_POINTS = [p for p in fail_points("agent") if p.startswith("step-down-")]  # test_limits.py
 ROLLBACK_POINTS = [p for p in fail_points("agent") if p.startswith("rollback-")]
 
 

@@ -5,6 +5,7 @@ import time
 import unittest
 
 from harness import DEMO, IOT, EndToEnd, wait_for
+from kill import DOWNLOAD_POINTS, STEP_DOWN_POINTS
 
 # A runtime that is slow with large files. It tells how fast it is as any server does: by tokens and time.
 SERVER = """#!{python}
@@ -47,7 +48,11 @@ class Limits(EndToEnd):
         self.a = self.agent("device", IOT)
         self.a.enroll(self.d, self.d.token())
         self.a.facts += agent.get("options", [])
-        self.a.start()
+        self.a.start(env=agent.get("env"))
+
+    def killed(self, process, point):
+        wait_for(f"the kill at {point}", lambda: not process.alive())
+        self.assertEqual(process.popen.returncode, -9, process.log()[-2000:])
 
     def apply(self, recipe, rest=""):
         path = self.dir / "limited.toml"
@@ -64,14 +69,21 @@ class Limits(EndToEnd):
         return {a["recipe"]: int(a["stored_bytes"]) for a in self.d.cli_json("artifact", "list")["artifacts"]}
 
     def test_a_device_steps_down_by_itself_and_the_next_rollout_knows(self):
+        """Killed on the way, before and after it has written down where it goes on."""
+        self.assertEqual(STEP_DOWN_POINTS, ["step-down-after", "step-down-before"])
         server = self.dir / "server"
         server.write_text(SERVER.format(python=sys.executable))
         server.chmod(0o755)
-        self.fleet("q4_0", "f16", options=["--allow-runtime", f"slow-server={server}"])
+        self.fleet("q4_0", "f16", options=["--allow-runtime", f"slow-server={server}"],
+                   env={"QUANTFLEET_FAIL_POINT": "step-down-before"})
         self.apply("f16", '[runtime]\ncommand = "slow-server"\nargs = ["{model}", "{port}"]\n'
                           '[health]\nmin_tokens_per_second = 6')
         wait_for("the class", lambda: self.device()["device_class"] == "limited")
         rollout = self.d.cli_json("rollout", "create", "m")["name"]
+        self.killed(self.a.process, "step-down-before")
+        self.a.start(env={"QUANTFLEET_FAIL_POINT": "step-down-after"})
+        self.killed(self.a.process, "step-down-after")
+        self.a.start()
         status = self.wait_phase(self.d, self.a.device_id, "m", "HEALTHY")
         self.assertEqual([step["reason"] for step in status["stepped_down"]], ["too_slow"])
         artifacts = {a["recipe"]: a for a in self.d.cli_json("artifact", "list")["artifacts"]}
@@ -102,8 +114,16 @@ class Limits(EndToEnd):
         self.assertEqual(self.row(rollout)["code"], "OVER_BUDGET")
         self.assertIn("OVER_BUDGET", self.d.cli("rollout", "status", rollout).stdout)
 
-        began = time.monotonic()
-        self.d.cli("rollout", "allow-download", rollout)
+        # The daemon is killed before and after the word is kept; given again it is given once.
+        for point in sorted(DOWNLOAD_POINTS, reverse=True):
+            self.d.stop()
+            self.d.start(env={"QUANTFLEET_FAIL_POINT": point})
+            self.wait_phase(self.d, self.a.device_id, "m", "AWAITING_APPROVAL")
+            began = time.monotonic()
+            self.assertNotEqual(self.d.cli("rollout", "allow-download", rollout, check=False).returncode, 0)
+            self.killed(self.d.process, point)
+        self.assertEqual(point, "download-after-allowed")
+        self.d.start()
         phases = set()
 
         def healthy():

@@ -1,0 +1,72 @@
+"""A daemon's state and keys: copied, restored elsewhere, and signed for by another key, while devices go on. Killed on the way."""
+import unittest
+
+from harness import DEMO, IOT, EndToEnd, run, wait_for
+from kill import MAINTENANCE_POINTS
+
+
+class Maintenance(EndToEnd):
+    def command(self, *words, point=None, data=None):
+        """quantfleetd's command on the daemon's folder; where it is to be killed, its exit status is looked at here."""
+        env = {"QUANTFLEET_FAIL_POINT": point} if point else None
+        done = run("quantfleetd", *words, "--data", data or self.d.data, check=False, env=env)
+        if point:
+            self.assertEqual(done.returncode, -9, done.stderr)
+        return done
+
+    def device(self):
+        return self.d.cli_json("device", "show", self.a.device_id)
+
+    def roll_out(self, release):
+        self.d.cli("rollout", "create", "m", "--watch")
+        self.wait_phase(self.d, self.a.device_id, "m", "HEALTHY", release=release)
+
+    def test_keys_change_and_folders_move_while_devices_go_on(self):
+        self.assertEqual(MAINTENANCE_POINTS, ["maintenance-backup", "maintenance-restore", "maintenance-rotate"])
+        self.d = self.daemon().start()
+        self.d.cli("model", "import", "m", DEMO)
+        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4")
+        self.assertEqual(self.wait_job(self.d, job["name"])["state"], "SUCCEEDED")
+        self.a = self.agent("device", IOT)
+        self.a.enroll(self.d, self.d.token())
+        self.a.start()
+        self.roll_out(1)
+        self.assertEqual(self.device()["trust_root_version"], 1)
+
+        # A running daemon's keys are not changed.
+        self.assertEqual(self.command("keys", "rotate").returncode, 1)
+        self.d.stop()
+        self.command("keys", "rotate", point="maintenance-rotate")
+        self.assertIn("cut short", self.command("keys", "rotate").stdout)
+        refused = self.command("keys", "retire")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(self.a.device_id, refused.stderr)
+        self.d.start()
+        wait_for("the new trust root", lambda: self.device()["trust_root_version"] == 2)
+        self.roll_out(2)
+        self.d.stop()
+        self.assertEqual(self.command("keys", "retire").returncode, 0)
+        self.d.start()
+        self.roll_out(3)
+
+        # Copied while it runs, whole or not at all.
+        copy, restored = self.dir / "copy", self.dir / "restored"
+        self.command("backup", copy, point="maintenance-backup")
+        self.assertFalse(copy.exists())
+        self.assertEqual(self.command("backup", copy).returncode, 0)
+        self.d.stop()
+        self.command("restore", copy, point="maintenance-restore", data=restored)
+        self.assertEqual(self.command("restore", copy, data=restored).returncode, 0)
+        self.assertEqual(self.command("restore", copy, data=restored).returncode, 1)
+        other = self.daemon(name="restored")
+        other.ports = self.d.ports  # where the device asks
+        self.d = other.start()
+        wait_for("the device", lambda: self.device()["trust_root_version"] == 3)
+        # What it holds goes on; a job makes the blobs again, and the rollout finds them.
+        job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4")
+        self.assertEqual(self.wait_job(self.d, job["name"])["state"], "SUCCEEDED")
+        self.roll_out(4)
+
+
+if __name__ == "__main__":
+    unittest.main()
