@@ -30,8 +30,8 @@ std::vector<const OfferedArtifact*> CandidatesOf(const DeviceClassSpec& spec, co
   for (const OfferedArtifact& other : artifacts)
     if (other.artifact.format() == spec.format && other.artifact.size_bytes() < own->artifact.size_bytes())
       candidates.push_back(&other);
-  std::stable_sort(candidates.begin() + 1, candidates.end(), [](const OfferedArtifact* a, const OfferedArtifact* b) {
-    return a->artifact.size_bytes() > b->artifact.size_bytes();
+  std::sort(candidates.begin() + 1, candidates.end(), [](const OfferedArtifact* a, const OfferedArtifact* b) {
+    return std::pair(b->artifact.size_bytes(), a->artifact.recipe()) < std::pair(a->artifact.size_bytes(), b->artifact.recipe());
   });
   return candidates;
 }
