@@ -32,6 +32,9 @@ bool SameMachine(const v1::HardwareFacts& a, const v1::HardwareFacts& b) {
 // What the device stepped down from counts once a smaller one is healthy: else nothing was gained.
 absl::Status Outgrow(Store& store, v1::Device& device, const v1::ModelStatus& status, int64_t now_ms) {
   if (status.phase() != v1::ModelStatus::HEALTHY) return absl::OkStatus();
+  // A device tells of its steps at each check-in, and artifacts are long records.
+  for (const v1::Outgrown& known : device.outgrown())
+    if (known.model() == status.model() && known.release() == status.release()) return absl::OkStatus();
   for (const v1::StepDown& step : status.stepped_down()) {
     const auto found = store.GetArtifact("artifacts/" + ToHex(AsBytes(step.manifest())));
     if (absl::IsNotFound(found.status())) continue;  // the device may say what it likes
@@ -41,7 +44,6 @@ absl::Status Outgrow(Store& store, v1::Device& device, const v1::ModelStatus& st
       return known.model() == status.model() && known.format() == artifact.format() && known.recipe() == artifact.recipe();
     };
     const auto known = std::ranges::find_if(*device.mutable_outgrown(), same);
-    if (known != device.mutable_outgrown()->end() && known->release() == status.release()) continue;
     if (known == device.mutable_outgrown()->end() && device.outgrown_size() >= kMostOutgrown) continue;
     v1::Outgrown& outgrown = known == device.mutable_outgrown()->end() ? *device.add_outgrown() : *known;
     outgrown.set_model(status.model());

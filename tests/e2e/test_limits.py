@@ -1,31 +1,18 @@
 """What a class asks of a device, with real processes: a smaller precision where the larger one is too slow, a time to prove
 itself, and what a download may take."""
-import sys
 import time
 import unittest
 
+from fake_runtime import write_runtime
 from harness import DEMO, IOT, EndToEnd, wait_for
 from kill import DOWNLOAD_POINTS, STEP_DOWN_POINTS
 
 # A runtime that is slow with large files. It tells how fast it is as any server does: by tokens and time.
-SERVER = """#!{python}
-import http.server, json, os, sys, time
-class Answers(http.server.BaseHTTPRequestHandler):
-    def say(self, what):
-        body = json.dumps(what).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def do_GET(self):
-        self.say({{"status": "ok"}})
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        time.sleep(4 if os.path.getsize(sys.argv[1]) > 5_000_000 else 0)
-        self.say({{"choices": [{{"index": 0, "text": "once"}}], "usage": {{"completion_tokens": asked["max_tokens"]}}}})
-    def log_message(self, *args):
-        pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Answers).serve_forever()
+SERVER = """
+import os, time
+def answer(asked):
+    time.sleep(4 if os.path.getsize(sys.argv[1]) > 5_000_000 else 0)
+    return "once", asked["max_tokens"]
 """
 
 CLASS = """
@@ -72,8 +59,7 @@ class Limits(EndToEnd):
         """Killed on the way, before and after it has written down where it goes on."""
         self.assertEqual(STEP_DOWN_POINTS, ["step-down-after", "step-down-before"])
         server = self.dir / "server"
-        server.write_text(SERVER.format(python=sys.executable))
-        server.chmod(0o755)
+        write_runtime(server, SERVER)
         self.fleet("q4_0", "f16", options=["--allow-runtime", f"slow-server={server}"],
                    env={"QUANTFLEET_FAIL_POINT": "step-down-before"})
         self.apply("f16", '[runtime]\ncommand = "slow-server"\nargs = ["{model}", "{port}"]\n'
