@@ -8,7 +8,7 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr int kMostFactWords = 128, kMostModels = 64;
-constexpr size_t kMostText = 256, kMostDetail = 2048;
+constexpr size_t kMostText = 256, kMostDetail = 2048, kMostHardwareId = 64;
 
 absl::Status CheckText(std::string_view field, const std::string& text, size_t most) {
   if (text.size() > most) return InvalidArgument("{}: at most {} bytes", field, most);
@@ -34,6 +34,7 @@ absl::Status CheckFacts(const v1::HardwareFacts& facts) {
   QF_RETURN_IF_ERROR(CheckText("facts.os", facts.os(), kMostText));
   QF_RETURN_IF_ERROR(CheckText("facts.cpu_model", facts.cpu_model(), kMostText));
   QF_RETURN_IF_ERROR(CheckText("facts.form", facts.form(), kMostText));
+  QF_RETURN_IF_ERROR(CheckText("facts.hardware_id", facts.hardware_id(), kMostHardwareId));
   QF_RETURN_IF_ERROR(CheckWords("facts.instruction_sets", facts.instruction_sets()));
   QF_RETURN_IF_ERROR(CheckWords("facts.accelerators", facts.accelerators()));
   QF_RETURN_IF_ERROR(CheckWords("facts.runtimes", facts.runtimes()));
@@ -96,9 +97,7 @@ absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id, std::strin
     if (facts) *d.mutable_facts() = *facts;
     if (!agent_version.empty()) d.set_agent_version(std::string(agent_version));
     d.mutable_models()->Assign(models.begin(), models.end());
-    const ClassMatch match = MatchClass(d.facts(), Labels(d.labels().begin(), d.labels().end()), *classes);
-    d.set_device_class(match.name);
-    d.set_class_reason(match.reason);
+    Classify(d, *classes);
     return absl::OkStatus();
   });
   QF_RETURN_IF_ERROR(device.status());
@@ -115,11 +114,8 @@ absl::StatusOr<v1::Device> Fleet::Label(std::string_view device_id, const Labels
   auto device = with_.store.UpdateDevice(device_id, [&](v1::Device& d) -> absl::Status {
     for (const std::string& key : remove) d.mutable_labels()->erase(key);
     for (const auto& [key, value] : set) (*d.mutable_labels())[key] = value;
-    const Labels labels(d.labels().begin(), d.labels().end());
-    QF_RETURN_IF_ERROR(CheckLabels(labels));
-    const ClassMatch match = MatchClass(d.facts(), labels, *classes);
-    d.set_device_class(match.name);
-    d.set_class_reason(match.reason);
+    QF_RETURN_IF_ERROR(CheckLabels(Labels(d.labels().begin(), d.labels().end())));
+    Classify(d, *classes);
     return absl::OkStatus();
   });
   FailPoint("device-after-labelled");

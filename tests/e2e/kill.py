@@ -26,7 +26,8 @@ RENEWAL_POINTS = [p for p in DAEMON_POINTS if "certificate" in p]
 # Phases, gates and the way back: test_kill_rollout.py.
 PHASE_POINTS = [p for p in DAEMON_POINTS if p.startswith("phase-")]
 GARBAGE_POINTS = [p for p in DAEMON_POINTS if p.startswith("garbage-")]  # test_evaluation.py
-ELSEWHERE = PIPELINE_POINTS + RENEWAL_POINTS + PHASE_POINTS + GARBAGE_POINTS
+QUEUE_POINTS = [p for p in DAEMON_POINTS if p.startswith("queue-")]  # test_enrolment.py
+ELSEWHERE = PIPELINE_POINTS + RENEWAL_POINTS + PHASE_POINTS + GARBAGE_POINTS + QUEUE_POINTS
 FLEET_POINTS = [p for p in DAEMON_POINTS if p not in ELSEWHERE]
 ENROL_POINTS = [p for p in fail_points("agent") if p.startswith("enroll-")]
 UPDATE_POINTS = [p for p in fail_points("agent") if p.startswith("update-")]
