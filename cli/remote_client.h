@@ -44,6 +44,12 @@ class OperatorClient final : public PushPort {
   absl::StatusOr<v1::Device> GetDevice(const std::string& id);
   absl::StatusOr<v1::Device> RevokeDevice(const std::string& id);
   absl::StatusOr<v1::Device> LabelDevice(const v1::LabelDeviceRequest& request);
+  absl::StatusOr<v1::AllowDevicesResponse> AllowDevices(const v1::AllowDevicesRequest& request);
+  absl::StatusOr<v1::ListAllowedDevicesResponse> ListAllowedDevices();  // every page
+  absl::StatusOr<v1::AllowedDevice> DisallowDevice(const std::string& id);
+  absl::StatusOr<v1::ListPendingDevicesResponse> ListPendingDevices();
+  absl::StatusOr<v1::Device> ApproveDevice(const std::string& id);
+  absl::StatusOr<v1::Device> RejectDevice(const std::string& id);
   absl::StatusOr<v1::Rollout> CreateRollout(const v1::CreateRolloutRequest& request);
   absl::StatusOr<v1::Rollout> GetRollout(const std::string& name);
   absl::StatusOr<v1::ListRolloutsResponse> ListRollouts();

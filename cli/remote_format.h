@@ -2,6 +2,7 @@
 // so that a device's name cannot steer the operator's terminal. Pure.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -36,6 +37,14 @@ std::string Join(const auto& words, std::string_view between) {
   std::string text;
   for (const std::string& word : words) text.append(text.empty() ? "" : between).append(word);
   return text;
+}
+
+// "key=value,key=value", by key.
+std::string LabelText(const auto& labels) {
+  std::vector<std::string> parts;
+  for (const auto& [key, value] : labels) parts.push_back(key + "=" + value);
+  std::ranges::sort(parts);
+  return Join(parts, ",");
 }
 
 std::string HumanCount(uint64_t n);        // "3.8 M"
