@@ -208,7 +208,7 @@ absl::StatusOr<boost::json::object> FindIdentity(const fs::path& state) {
 void AddIdentity(CLI::App& app, Action& action) {
   auto state = std::make_shared<std::string>(DefaultStateFolder().string());
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = app.add_subcommand("identity", "the device's id and key, made now if there is none; enrols nothing");
+  CLI::App* command = app.add_subcommand("identity", "the device's id and key, made now if there is none");
   command->add_option("--state", *state, "the agent's folder")->type_name("DIR")->capture_default_str();
   command->add_flag("--json", *json, "for programs");
   command->callback([state, json, &action] {

@@ -60,7 +60,8 @@ std::string KernelParameter(std::string_view command_line, std::string_view key)
   std::string value, word;
   bool quoted = false;
   const auto take = [&] {
-    if (word.size() > key.size() && word.starts_with(key) && word[key.size()] == '=') value = word.substr(key.size() + 1);
+    const bool sets = word.size() > key.size() && word.starts_with(key) && word[key.size()] == '=';
+    if (sets) value = word.substr(key.size() + 1);
     word.clear();
   };
   for (const char c : command_line) {
@@ -84,12 +85,12 @@ absl::StatusOr<EnrolmentRequest> ReadProvisioning(FileSystem& files, const Provi
   if (request.token.empty() && ca.empty()) {
     if (request.server.empty()) return NotFound("nothing was given to enrol with");
     return InvalidArgument(
-        "no token: give --token, --token-file or QUANTFLEET_TOKEN, as `quantfleet token create` makes one; or, without a "
-        "token, the daemon's CA with --ca (`quantfleet status` shows it)");
+        "no token: give --token, --token-file or QUANTFLEET_TOKEN, as `quantfleet token create` makes one; or, without "
+        "a token, the daemon's CA with --ca (`quantfleet status` shows it)");
   }
   if (request.server.empty())
-    return InvalidArgument("which daemon? Give --server HOST:PORT, QUANTFLEET_SERVER or quantfleet.server= on the kernel's "
-                           "command line");
+    return InvalidArgument("which daemon? Give --server HOST:PORT, QUANTFLEET_SERVER or quantfleet.server= on the "
+                           "kernel's command line");
   if (!ca.empty()) {
     const auto digest = Digest::FromHexText(ca);
     if (!digest.ok()) return InvalidArgument("--ca: {}; `quantfleet status` shows it", Message(digest.status()));
@@ -108,20 +109,23 @@ absl::StatusOr<Enrolment> EnrolPatiently(const std::function<absl::StatusOr<Enro
                                          const Patience& patience, Random& random, Sleeper& sleeper,
                                          std::stop_token stop) {
   Backoff away(random, kFirstAway, kMostAway), refused(random, kFirstRefused, kMostRefused);
+  bool waiting = false;  // it was told to: the daemon may be restarted meanwhile
   while (!stop.stop_requested()) {
     auto enrolment = attempt();
     if (enrolment.ok() || stop.stop_requested()) return enrolment;
+    const bool unreachable = Away(enrolment.status());
     Duration pause{0};
     if (const auto after = RetryAfter(enrolment.status())) {
+      waiting = true;
       pause = std::clamp(*after, kLeastPause, kMostPause);
       pause += Duration(static_cast<int64_t>(random.Next() % static_cast<uint64_t>(pause.count() / 10 + 1)));
       refused.Reset();
-    } else if (patience.stubborn) {
-      pause = Away(enrolment.status()) ? away.Next() : refused.Next();
+    } else if (patience.stubborn || (waiting && unreachable)) {
+      pause = unreachable ? away.Next() : refused.Next();
     } else {
       return enrolment;
     }
-    if (!Away(enrolment.status())) away.Reset();
+    if (!unreachable) away.Reset();
     if (patience.on_wait) patience.on_wait(enrolment.status(), pause);
     if (!sleeper.Sleep(pause, stop)) break;
   }
@@ -152,7 +156,8 @@ absl::Status EnsureEnrolled(const AgentWorld& world, const fs::path& state, cons
   std::mutex mutex;
   std::shared_ptr<DeviceApi> line;
   AgentWorld stoppable = world;
-  stoppable.connect = [&](const std::string& address, const net::ServerTrust& trust, const net::ClientIdentity& client) {
+  stoppable.connect = [&](const std::string& address, const net::ServerTrust& trust,
+                          const net::ClientIdentity& client) {
     auto made = world.connect(address, trust, client);
     std::lock_guard lock(mutex);
     line = made;

@@ -1,5 +1,5 @@
-// How a machine that is not enrolled becomes a device: what it was given, where that is looked for, and asking until the
-// daemon has decided.
+// How a machine that is not enrolled becomes a device: what it was given, where that is looked for, and asking until
+// the daemon has decided.
 #pragma once
 
 #include <functional>
@@ -22,8 +22,8 @@ struct Provisioning {
   fs::path command_line = "/proc/cmdline";
 };
 
-// Facts and version are the caller's to add. NOT_FOUND: nothing was given; with a retry-after: the token's file is not there
-// yet. INVALID_ARGUMENT: something is missing, or no such thing.
+// Facts and version are the caller's to add. NOT_FOUND: nothing was given; with a retry-after: the token's file is not
+// there yet. INVALID_ARGUMENT: something is missing, or no such thing.
 absl::StatusOr<EnrolmentRequest> ReadProvisioning(FileSystem& files, const Provisioning& given);
 
 // The words of a kernel's command line that set `key`: the last one's value, without its quotes; empty: none.
@@ -34,8 +34,8 @@ struct Patience {
   bool stubborn = false;
   std::function<void(const absl::Status& why, Duration pause)> on_wait;
 };
-// Tries until it succeeds, fails for good, or `stop`: CANCELLED. A refusal with a retry-after is tried again after that long,
-// an hour at most, and up to a tenth later.
+// Tries until it succeeds, fails for good, or `stop`: CANCELLED. A refusal with a retry-after is tried again after that
+// long, an hour at most, and up to a tenth later; a daemon that goes away meanwhile is waited for too.
 absl::StatusOr<Enrolment> EnrolPatiently(const std::function<absl::StatusOr<Enrolment>()>& attempt,
                                          const Patience& patience, Random& random, Sleeper& sleeper,
                                          std::stop_token stop);
@@ -44,8 +44,8 @@ absl::StatusOr<Enrolment> EnrolPatiently(const std::function<absl::StatusOr<Enro
 absl::StatusOr<Enrolment> EnrolAs(const AgentWorld& world, const fs::path& state, const v1::HardwareFacts& overrides,
                                   const Provisioning& given);
 
-// First boot without hands: enrols when the state folder holds no identity. Stubborn, and what it was given is read anew each
-// time, so that a better token may be put in the old one's place. OK when enrolled, before or now.
+// First boot without hands: enrols when the state folder holds no identity. Stubborn, and what it was given is read
+// anew each time, so that a better token may be put in the old one's place. OK when enrolled, before or now.
 absl::Status EnsureEnrolled(const AgentWorld& world, const fs::path& state, const v1::HardwareFacts& overrides,
                             const Provisioning& given, Sleeper& sleeper, std::stop_token stop);
 

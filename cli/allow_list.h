@@ -1,4 +1,5 @@
-// What `device allow` reads: ids, digests of public keys, key files, lists. Pure, but for reading the file that is named.
+// What `device allow` reads: ids, digests of public keys, key files, lists. Pure, but for reading the file that is
+// named.
 #pragma once
 
 #include <string_view>

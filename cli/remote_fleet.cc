@@ -78,7 +78,8 @@ void AddTokenCreate(CLI::App& group, const Remote& remote) {
   command->add_option("--uses", options->uses, "How many devices may enrol with it; 0: any number")->capture_default_str();
   command->add_option("--ttl", options->ttl, "How long it is good for: 30m, 24h, 7d")->capture_default_str();
   AddLabelOption(command, options->labels, "key=value, given to each device that enrols; may be repeated");
-  command->add_option("--rate", options->rate, "How many devices may enrol with it in any hour; 0: any number")->capture_default_str();
+  command->add_option("--rate", options->rate, "How many devices may enrol with it in any hour; 0: any number")
+      ->capture_default_str();
   command->add_option("--class", *options->request.mutable_device_class(),
                       "The device class of its devices, where they fit it");
   command->add_flag("--approval", options->approval, "Its devices wait until an operator approves each");
@@ -216,7 +217,8 @@ void AddDeviceLabel(CLI::App& group, const Remote& remote) {
     for (const std::string& key : options->remove) request.add_remove(key);
     const v1::Device device = RpcValueOrExit(remote->Connect()->LabelDevice(request));
     if (options->json) return PrintJson(device);
-    PrintOut(fmt::format("{}: {}\n", Printable(device.id()), device.labels().empty() ? "no labels" : Printable(LabelText(device.labels()))));
+    const std::string labels = device.labels().empty() ? "no labels" : LabelText(device.labels());
+    PrintOut(fmt::format("{}: {}\n", Printable(device.id()), Printable(labels)));
   });
 }
 

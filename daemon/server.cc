@@ -92,8 +92,8 @@ absl::Status Server::Impl::Open() {
   Fleet::Options fleet_options{config.certificate_lifetime, config.check_in, config.enrolment_queue, {}};
   if (!config.enrolment_ca.empty()) {
     QF_ASSIGN_OR_RETURN(fleet_options.customer_ca_pem, files.ReadAll(config.enrolment_ca, 1 << 20));
-    QF_RETURN_IF_ERROR(
-        Annotate(trust::CheckAuthorities(fleet_options.customer_ca_pem), "enrolment CA " + config.enrolment_ca.string()));
+    const std::string place = "enrolment CA " + config.enrolment_ca.string();
+    QF_RETURN_IF_ERROR(Annotate(trust::CheckAuthorities(fleet_options.customer_ca_pem), place));
   }
   fleet = std::make_unique<Fleet>(Fleet::Collaborators{*store, *authority, *classes, random, clock},
                                   std::move(fleet_options));

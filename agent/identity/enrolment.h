@@ -1,5 +1,5 @@
-// From what a device was given to an identity. May be killed at any step and run again: the same key and the same request id
-// go up, and the daemon answers with the same device.
+// From what a device was given to an identity. May be killed at any step and run again: the same key and the same
+// request id go up, and the daemon answers with the same device.
 #pragma once
 
 #include <optional>
@@ -27,9 +27,9 @@ struct EnrolmentRequest {
   std::string agent_version;
 };
 
-// UNAUTHENTICATED: the server is not the daemon of that CA, or it does not know the token. FAILED_PRECONDITION: enrolled with
-// another daemon; with a retry-after (base/retry_after.h): an operator has to decide, ask again. Nothing is sent but to a
-// server whose CA has the fingerprint.
+// UNAUTHENTICATED: the server is not the daemon of that CA, or it does not know the token. FAILED_PRECONDITION:
+// enrolled with another daemon; with a retry-after (base/retry_after.h): an operator has to decide, ask again. Nothing
+// is sent but to a server whose CA has the fingerprint.
 absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& connect, TrustedClock& clock,
                                 Random& random, const EnrolmentRequest& request);
 

@@ -97,9 +97,8 @@ absl::Status Session::Renew() {
   request.set_device_id(identity_.device_id);
   QF_ASSIGN_OR_RETURN(*request.mutable_csr_pem(), trust::MakeCsr(identity_.private_pem, identity_.device_id));
   request.set_nonce(challenge->nonce());
-  QF_ASSIGN_OR_RETURN(*request.mutable_proof(),
-                      trust::SignWithTlsKey(identity_.private_pem,
-                                            AsBytes(trust::ProofMessage("Renew", challenge->nonce(), request.csr_pem()))));
+  const std::string message = trust::ProofMessage("Renew", challenge->nonce(), request.csr_pem());
+  QF_ASSIGN_OR_RETURN(*request.mutable_proof(), trust::SignWithTlsKey(identity_.private_pem, AsBytes(message)));
   const auto granted = line->Renew(request);
   if (!granted.ok()) return Annotate(granted.status(), "renewing the certificate");
   return AdoptGranted(*granted);

@@ -79,9 +79,10 @@ std::string SerialOf(std::string_view text) {
   constexpr std::string_view kUnset = "03000200040005000006000700080009";  // a BIOS vendor's example
   std::string serial;
   for (const char c : text)
-    if (std::isalnum(static_cast<unsigned char>(c))) serial += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  const bool told = serial.size() >= kLeast && serial != kUnset && serial.find_first_not_of(serial[0]) != std::string::npos;
-  return told ? serial : "";
+    if (const auto letter = static_cast<unsigned char>(c); std::isalnum(letter))
+      serial += static_cast<char>(std::tolower(letter));
+  if (serial.size() < kLeast || serial == kUnset) return "";
+  return serial.find_first_not_of(serial[0]) == std::string::npos ? "" : serial;
 }
 
 class LinuxHardware final : public Hardware {

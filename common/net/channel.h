@@ -61,8 +61,8 @@ std::string PeerCertificate(const grpc::ServerContextBase& context);
 absl::Status FromGrpc(const grpc::Status& status);
 grpc::Status ToGrpc(const absl::Status& status);
 
-// A refusal's retry-after (base/retry_after.h) travels as trailing metadata, "retry-after-ms". The first is to be called
-// before the call is finished; the second takes the status of the call that `context` was of.
+// A refusal's retry-after (base/retry_after.h) travels as trailing metadata, "retry-after-ms". The first is to be
+// called before the call is finished; the second takes the status of the call that `context` was of.
 void AddRetryAfter(grpc::ServerContextBase& context, const absl::Status& refusal);
 absl::Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context);
 

@@ -168,7 +168,8 @@ absl::Status CheckAuthorities(std::string_view authorities_pem) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<ForeignCertificate> VerifyForeign(std::string_view chain_pem, std::string_view authorities_pem, Time at) {
+absl::StatusOr<ForeignCertificate> VerifyForeign(std::string_view chain_pem, std::string_view authorities_pem,
+                                                 Time at) {
   QF_ASSIGN_OR_RETURN(const auto chain, ReadCertificates(chain_pem));
   QF_ASSIGN_OR_RETURN(const auto authorities, ReadCertificates(authorities_pem));
   // What is trusted need not be a root: customers keep those offline.

@@ -83,8 +83,8 @@ struct ForeignCertificate {
 };
 // Are these one or more certificates, each of a CA?
 absl::Status CheckAuthorities(std::string_view authorities_pem);
-// Does `chain_pem` (leaf first) lead to one of the authorities, is it fit for a TLS client, valid at `at`, and is every key
-// and signature in it of 112 bits of strength or more? UNAUTHENTICATED says what is wrong.
+// Does `chain_pem` (leaf first) lead to one of the authorities, is it fit for a TLS client, valid at `at`, and is every
+// key and signature in it of 112 bits of strength or more? UNAUTHENTICATED says what is wrong.
 absl::StatusOr<ForeignCertificate> VerifyForeign(std::string_view chain_pem, std::string_view authorities_pem, Time at);
 
 // ---- proofs of possession

@@ -11,6 +11,8 @@ namespace {
 using Context = grpc::CallbackServerContext;
 using Reactor = grpc::ServerUnaryReactor;
 
+constexpr size_t kMostIdSize = 64;
+
 class DeviceCalls final : public v1::DeviceService::CallbackService {
  public:
   DeviceCalls(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
@@ -24,7 +26,8 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
     });
   }
   Reactor* GetChallenge(Context* context, const v1::GetChallengeRequest* request, v1::Challenge* answer) override {
-    return dispatcher_.Run(context, Access::kAnyone, [=, this](const Caller&) {
+    return dispatcher_.Run(context, Access::kAnyone, [=, this](const Caller&) -> absl::Status {
+      if (request->device_id().size() > kMostIdSize) return InvalidArgument("device_id is too long");
       answer->set_nonce(backend_.fleet.MakeChallenge(request->device_id()));
       answer->set_server_time_ms(Now());
       return absl::OkStatus();

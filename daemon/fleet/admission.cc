@@ -75,8 +75,8 @@ absl::StatusOr<Fleet::Admission> Fleet::AdmitByCertificate(const trust::ForeignC
   } else if (!before.empty()) {
     QF_ASSIGN_OR_RETURN(const auto listed, AdmitByList(key));
     if (listed) return *listed;
-    return PermissionDenied("certificate {} is that of {}, which was revoked: `quantfleet device allow {}` lets it come "
-                            "again",
+    return PermissionDenied("certificate {} is that of {}, which was revoked: `quantfleet device allow {}` lets it "
+                            "come again",
                             certificate.subject, before.back().id(), key.id);
   }
   return admission;
@@ -93,8 +93,8 @@ absl::StatusOr<std::optional<Fleet::Admission>> Fleet::AdmitByList(const DeviceK
                    .replaces = {}};
 }
 
-absl::StatusOr<Fleet::Admission> Fleet::Admit(const Applicant& applicant, const DeviceKey& key, const Customer& customer,
-                                              bool enrolled) {
+absl::StatusOr<Fleet::Admission> Fleet::Admit(const Applicant& applicant, const DeviceKey& key,
+                                              const Customer& customer, bool enrolled) {
   if (customer) return AdmitByCertificate(*customer, key, enrolled);
   if (!applicant.token.empty()) return AdmitByToken(applicant, key, enrolled);
   if (enrolled) return Admission{};
@@ -102,8 +102,8 @@ absl::StatusOr<Fleet::Admission> Fleet::Admit(const Applicant& applicant, const 
   if (listed) return *listed;
   if (options_.queue == 0)
     return PermissionDenied(
-        "device {0} is not expected: `quantfleet device allow {0}` lets it come, or give it a token of `quantfleet token "
-        "create`; unknown devices may wait for an operator only where the daemon runs with --enrolment-queue N",
+        "device {0} is not expected: `quantfleet device allow {0}` lets it come, or give it a token of `quantfleet "
+        "token create`; unknown devices may wait for an operator only where the daemon runs with --enrolment-queue N",
         key.id);
   Admission stranger;
   stranger.wait = "nobody vouches for it";
@@ -124,8 +124,9 @@ absl::StatusOr<std::vector<v1::AllowedDevice>> Fleet::Allow(std::vector<v1::Allo
       device.set_device_id(id);
     }
     if (!LooksLikeId(device.device_id()))
-      return InvalidArgument("\"{}\" is no device id: \"d-\" and 16 hex digits, as `quantfleet-agent identity` prints it",
-                             device.device_id().substr(0, 64));
+      return InvalidArgument(
+          "\"{}\" is no device id: \"d-\" and 16 hex digits, as `quantfleet-agent identity` prints it",
+          device.device_id().substr(0, 64));
     QF_RETURN_IF_ERROR(CheckLabels(Labels(device.labels().begin(), device.labels().end())));
     device.set_created_ms(now);
   }

@@ -1,4 +1,5 @@
-// Devices come and stay: tokens, enrolment, the queue of those that wait, renewal of certificates, check-ins, revocation.
+// Devices come and stay: tokens, enrolment, the queue of those that wait, renewal of certificates, check-ins,
+// revocation.
 //
 // A device's key is made on the device; the daemon knows its public key's digest and nothing else about it. The device's
 // id follows from that digest, so that the same key is the same device. Thread-safe; collaborators must outlive it.
@@ -71,10 +72,11 @@ class Fleet {
     std::string agent_version;
     std::optional<CustomerProof> customer;
   };
-  // Every way in ends here; they differ in what admits the device (admission.cc). A key that is enrolled gets its device
-  // back. UNAUTHENTICATED: the token or the certificate is no good; PERMISSION_DENIED: expired, used up, revoked, not
-  // expected, or the key's device is revoked; INVALID_ARGUMENT: the CSR or the facts. With a retry-after: RESOURCE_EXHAUSTED,
-  // the token's rate or the queue's bounds; FAILED_PRECONDITION: the device waits for an operator, and asks again.
+  // Every way in ends here; they differ in what admits the device (admission.cc). A key that is enrolled gets its
+  // device back. UNAUTHENTICATED: the token or the certificate is no good; PERMISSION_DENIED: expired, used up,
+  // revoked, not expected, or the key's device is revoked; INVALID_ARGUMENT: the CSR or the facts. With a retry-after:
+  // RESOURCE_EXHAUSTED, the token's rate or the queue's bounds; FAILED_PRECONDITION: the device waits for an operator,
+  // and asks again.
   absl::StatusOr<Identity> Enrol(const Applicant& applicant);
   std::string MakeChallenge(std::string_view device_id) { return challenges_.Make(device_id); }
   // proof: by the device's key over RenewalMessage. UNAUTHENTICATED: stale challenge, other key; NOT_FOUND: no such
@@ -134,7 +136,8 @@ class Fleet {
   using Customer = std::optional<trust::ForeignCertificate>;
   absl::StatusOr<Customer> CheckCustomer(const Applicant& applicant, const DeviceKey& key);
   // Inside the transaction of the enrolment.
-  absl::StatusOr<Admission> Admit(const Applicant& applicant, const DeviceKey& key, const Customer& customer, bool enrolled);
+  absl::StatusOr<Admission> Admit(const Applicant& applicant, const DeviceKey& key, const Customer& customer,
+                                  bool enrolled);
   absl::StatusOr<Admission> AdmitByToken(const Applicant& applicant, const DeviceKey& key, bool enrolled);
   absl::StatusOr<Admission> AdmitByCertificate(const trust::ForeignCertificate& certificate, const DeviceKey& key,
                                                bool enrolled);

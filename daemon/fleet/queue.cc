@@ -1,5 +1,5 @@
-// Devices that wait for an operator: unknown ones, those of a token that asks for it, and those that seem to be a machine
-// that is in already.
+// Devices that wait for an operator: unknown ones, those of a token that asks for it, and those that seem to be a
+// machine that is in already.
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>

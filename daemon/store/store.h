@@ -196,20 +196,21 @@ class Store {
 
   // ---- who may come, and who waits (admission.cc)
   // Replaces entries of the same ids. RESOURCE_EXHAUSTED beyond `most` in all.
-  absl::StatusOr<std::vector<v1::AllowedDevice>> AllowDevices(const std::vector<v1::AllowedDevice>& devices, size_t most);
+  absl::StatusOr<std::vector<v1::AllowedDevice>> AllowDevices(const std::vector<v1::AllowedDevice>& devices,
+                                                              size_t most);
   absl::StatusOr<std::optional<v1::AllowedDevice>> FindAllowedDevice(std::string_view id);
   absl::StatusOr<std::vector<v1::AllowedDevice>> ListAllowedDevices(std::string_view after, size_t limit);  // by id
   absl::StatusOr<v1::AllowedDevice> DisallowDevice(std::string_view id);
-  // Replaces the key's record, but for its place in the queue. Those that have expired go first. RESOURCE_EXHAUSTED when
-  // `most` others wait that are vouched for (or not) as this one is.
+  // Replaces the key's record, but for its place in the queue. Those that have expired go first. RESOURCE_EXHAUSTED
+  // when `most` others wait that are vouched for (or not) as this one is.
   absl::Status PutPendingDevice(const PendingRecord& pending, size_t most, int64_t now_ms);
   absl::StatusOr<std::optional<PendingRecord>> FindPendingDevice(std::string_view id, int64_t now_ms);
   absl::StatusOr<std::vector<v1::PendingDevice>> ListPendingDevices(int64_t now_ms);  // first come, first
 
   // ---- devices (devices.cc). Device.models and last_seen_ms are filled in on every read.
-  // Makes the device, in place of what allowed it or waited for it. A key that is enrolled already keeps its id, the time
-  // of its enrolment, its hardware id, its labels, which new ones win over, and its admission and pinned class unless new
-  // ones come.
+  // Makes the device, in place of what allowed it or waited for it. A key that is enrolled already keeps its id, the
+  // time of its enrolment, its hardware id, its labels, which new ones win over, and its admission and pinned class
+  // unless new ones come.
   // PERMISSION_DENIED: the key's device is revoked.
   absl::StatusOr<v1::Device> CreateDevice(const Enrolment& enrolment);
   absl::StatusOr<std::vector<v1::Device>> FindDevicesByHardware(std::string_view hardware_id);

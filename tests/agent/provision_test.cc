@@ -150,12 +150,18 @@ TEST_F(ProvisionTest, StopEndsTheWait) {
 TEST_F(ProvisionTest, WithoutStubbornnessOnlyWhatTimeMendsIsWaitedFor) {
   int attempts = 0;
   const auto attempt = [&]() -> absl::StatusOr<Enrolment> {
-    if (++attempts < 3) return WithRetryAfter(ResourceExhausted("rate"), 99 * std::chrono::hours(1));
-    return Unavailable("away");
+    switch (++attempts) {
+      case 1: return WithRetryAfter(ResourceExhausted("rate"), 99 * std::chrono::hours(1));
+      case 2: return Unavailable("the daemon is restarted");
+      default: return PermissionDenied("used up");
+    }
   };
-  EXPECT_ERROR(EnrolPatiently(attempt, {}, random_, sleeper_, {}), kUnavailable, "away");
+  EXPECT_ERROR(EnrolPatiently(attempt, {}, random_, sleeper_, {}), kPermissionDenied, "used up");
   ASSERT_EQ(sleeper_.pauses.size(), 2u);
   EXPECT_LE(sleeper_.pauses[0], std::chrono::minutes(66)) << "at most an hour, and a tenth";
+  attempts = 1;  // away before anything was said
+  EXPECT_ERROR(EnrolPatiently(attempt, {}, random_, sleeper_, {}), kUnavailable, "restarted");
+  EXPECT_EQ(sleeper_.pauses.size(), 2u);
 }
 
 }  // namespace

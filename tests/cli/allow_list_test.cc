@@ -30,7 +30,8 @@ TEST(AllowList, KeyFilesArePublicKeysOrCertificates) {
   testing::TempDir dir;
   const trust::KeyPair key = trust::GenerateTlsKey();
   std::ofstream(dir / "key.pem") << key.public_pem;
-  EXPECT_EQ(ReadAllowedKey(RealFileSystem(), dir / "key.pem")->public_key(), trust::PublicKeyDigest(key.public_pem)->raw());
+  const std::string digest = trust::PublicKeyDigest(key.public_pem)->raw();
+  EXPECT_EQ(ReadAllowedKey(RealFileSystem(), dir / "key.pem")->public_key(), digest);
   std::ofstream(dir / "rubbish") << "rubbish";
   EXPECT_ERROR(ReadAllowedKey(RealFileSystem(), dir / "rubbish"), kInvalidArgument, (dir / "rubbish").string());
 }

@@ -1,5 +1,5 @@
-"""Every way in with real processes: token, list, operator's approval, a customer's certificate; first boot without hands;
-re-flashed machines; what leaks or is banned."""
+"""Every way in with real processes: token, list, operator's approval, a customer's certificate; first boot without
+hands; re-flashed machines; what leaks or is banned."""
 import shutil
 import subprocess
 import unittest
@@ -20,8 +20,8 @@ class Enrolment(DaemonKills):
 
     def ask(self, agent, *options, check=True):
         """An enrolment that does not wait; with the agent's key alone unless the options say more."""
-        return run("quantfleet-agent", "enroll", "--server", self.d.grpc, "--ca", self.ca, "--no-wait", "--state", agent.state,
-                   *agent.facts, *options, check=check)
+        return run("quantfleet-agent", "enroll", "--server", self.d.grpc, "--ca", self.ca, "--no-wait", "--state",
+                   agent.state, *agent.facts, *options, check=check)
 
     def refused(self, agent, *options):
         done = self.ask(agent, *options, check=False)
@@ -107,8 +107,10 @@ class Enrolment(DaemonKills):
         for ca in ("ca", "foreign"):
             openssl("req", "-x509", *ec, "-keyout", pki / f"{ca}.key", "-out", pki / f"{ca}.pem", "-subj", f"/CN={ca}",
                     "-days", "2")
-        for name, ca, key in (("board", "ca", ec), ("rsa", "ca", ("-newkey", "rsa:2048", "-nodes")), ("stranger", "foreign", ec)):
-            openssl("req", *key, "-keyout", pki / f"{name}.key", "-out", pki / f"{name}.csr", "-subj", f"/O=Acme/CN={name}")
+        rsa = ("-newkey", "rsa:2048", "-nodes")
+        for name, ca, key in (("board", "ca", ec), ("rsa", "ca", rsa), ("stranger", "foreign", ec)):
+            openssl("req", *key, "-keyout", pki / f"{name}.key", "-out", pki / f"{name}.csr",
+                    "-subj", f"/O=Acme/CN={name}")
             openssl("x509", "-req", "-in", pki / f"{name}.csr", "-CA", pki / f"{ca}.pem", "-CAkey", pki / f"{ca}.key",
                     "-CAcreateserial", "-out", pki / f"{name}.pem", "-days", "1")
         own = lambda name: ("--certificate", pki / f"{name}.pem", "--key", pki / f"{name}.key")
@@ -167,7 +169,8 @@ class Enrolment(DaemonKills):
         self.open()
         nothing = self.dir / "cmdline-empty"
         nothing.write_text("quiet\n")
-        done = run("quantfleet-agent", "start", "--state", self.dir / "none", "--kernel-command-line", nothing, check=False)
+        done = run("quantfleet-agent", "start", "--state", self.dir / "none", "--kernel-command-line", nothing,
+                   check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("quantfleet-agent enroll", done.stderr)
 

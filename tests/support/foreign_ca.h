@@ -20,8 +20,9 @@ class ForeignCa {
   explicit ForeignCa(const Clock& clock, Kind kind = Kind::kEc, const ForeignCa* issuer = nullptr)
       : clock_(clock), key_(MakeKey(kind)) {
     static int made = 0;  // two of one name could not be told apart
-    certificate_ = Make("customer CA " + std::to_string(++made), key_.get(), issuer ? issuer->certificate_.get() : nullptr,
-                        issuer ? issuer->key_.get() : key_.get(), std::chrono::hours(24 * 365), "critical,CA:TRUE", "");
+    certificate_ = Make("customer CA " + std::to_string(++made), key_.get(),
+                        issuer ? issuer->certificate_.get() : nullptr, issuer ? issuer->key_.get() : key_.get(),
+                        std::chrono::hours(24 * 365), "critical,CA:TRUE", "");
   }
 
   std::string pem() const { return trust::CertificateToPem(certificate_.get()); }

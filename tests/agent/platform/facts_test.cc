@@ -59,7 +59,8 @@ TEST_F(FactsTest, BoardInAContainer) {
   EXPECT_EQ(facts.memory_total_bytes(), 512u << 20);
 }
 
-// The same machine is the same id, whoever asks and however its vendor spells the number; what many boards share is none.
+// The same machine is the same id, whoever asks and however its vendor spells the number; what many boards share is
+// none.
 TEST_F(FactsTest, AMachineIsKnownByItsSerialNumber) {
   EXPECT_EQ(Find().hardware_id(), "");
   Put("proc/device-tree/serial-number", std::string_view("10000000abcdef01\0", 17));

@@ -45,7 +45,8 @@ TEST_F(EnrolmentServerTest, OneThatWaitsIsToldWhenToAskAgainAndIsLetIn) {
   const auto rejected = Ask(other);
   EXPECT_ERROR(rejected, kPermissionDenied, "revoked");
   EXPECT_EQ(RetryAfter(rejected.status()), std::nullopt);
-  const auto status = Call<v1::Status>(Stub<v1::StatusService>(Operator("viewer")), &v1::StatusService::Stub::GetStatus, {});
+  const auto viewer = Stub<v1::StatusService>(Operator("viewer"));
+  const auto status = Call<v1::Status>(viewer, &v1::StatusService::Stub::GetStatus, {});
   ASSERT_OK(status);
   EXPECT_EQ(status->devices_pending(), 0u);
   EXPECT_EQ(status->ca_sha256(), authority_->ca_fingerprint().hex());
@@ -71,13 +72,15 @@ TEST_F(EnrolmentServerTest, TheListIsReadInPages) {
 }
 
 TEST_F(EnrolmentServerTest, OnlyAdminsDecide) {
-  const auto viewer = Stub<v1::FleetService>(Operator("viewer")), publisher = Stub<v1::FleetService>(Operator("publisher"));
+  const auto viewer = Stub<v1::FleetService>(Operator("viewer"));
+  const auto publisher = Stub<v1::FleetService>(Operator("publisher"));
   const v1::GetDeviceRequest id = Id(trust::GenerateTlsKey());
   EXPECT_OK(Call<v1::ListPendingDevicesResponse>(viewer, &v1::FleetService::Stub::ListPendingDevices, {}));
   EXPECT_OK(Call<v1::ListAllowedDevicesResponse>(viewer, &v1::FleetService::Stub::ListAllowedDevices, {}));
   EXPECT_ERROR(Call<v1::Device>(publisher, &v1::FleetService::Stub::ApproveDevice, id), kPermissionDenied, "admin");
   EXPECT_ERROR(Call<v1::Device>(publisher, &v1::FleetService::Stub::RejectDevice, id), kPermissionDenied, "admin");
-  EXPECT_ERROR(Call<v1::AllowedDevice>(publisher, &v1::FleetService::Stub::DisallowDevice, id), kPermissionDenied, "admin");
+  EXPECT_ERROR(Call<v1::AllowedDevice>(publisher, &v1::FleetService::Stub::DisallowDevice, id), kPermissionDenied,
+               "admin");
   EXPECT_ERROR(Call<v1::AllowDevicesResponse>(publisher, &v1::FleetService::Stub::AllowDevices, {}), kPermissionDenied,
                "admin");
 }

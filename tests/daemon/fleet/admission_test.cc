@@ -35,7 +35,8 @@ TEST_F(FleetFixture, TokenPinsItsClassWhereTheDeviceFitsIt) {
   ASSERT_OK(classes_.Apply("name='best'\nformat='gguf'\nrecipe='f32'\npriority=99\n"));
   EXPECT_EQ(Enrol(edge, token)->device_class, "edge-fp16");
   EXPECT_EQ(Enrol(small, token)->device_class, "best");
-  EXPECT_THAT(store_->GetDevice(small.id)->class_reason(), HasSubstr("edge-fp16 (pinned by its token): needs form edge"));
+  EXPECT_THAT(store_->GetDevice(small.id)->class_reason(),
+              HasSubstr("edge-fp16 (pinned by its token): needs form edge"));
   // It holds at check-ins too, and as soon as the device fits.
   EXPECT_EQ(fleet_.CheckIn(edge.id, "", nullptr, {})->device_class(), "edge-fp16");
   EXPECT_EQ(fleet_.CheckIn(small.id, "", &edge.facts, {})->device_class(), "edge-fp16");
@@ -171,7 +172,7 @@ TEST_F(Customers, WhatIsNotProvenIsRefused) {
   EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated, "not made for this device");
   applicant = Applicant(device, board_);
   applicant.customer->proof = Applicant(device, CustomersCa().Issue("board 8")).customer->proof;
-  EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated, "the proof was not made by the key of certificate CN=board 7");
+  EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated, "was not made by the key of certificate CN=board 7");
   applicant = Applicant(device, board_);
   ASSERT_OK(fleet_.Enrol(applicant));
   EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated, "used before");

@@ -74,7 +74,7 @@ TEST_F(AdmissionStoreTest, TheQueueKeepsItsOrderIsBoundedAndForgets) {
   ASSERT_OK(store_->PutPendingDevice(Waiting("d1"), 2, 1000));
   ASSERT_OK(store_->PutPendingDevice(Waiting("d2", "", 3000), 2, 1000));  // asks again
   EXPECT_ERROR(store_->PutPendingDevice(Waiting("d3"), 2, 1000), kResourceExhausted, "device pending");
-  ASSERT_OK(store_->PutPendingDevice(Waiting("d3", "token t"), 2, 1000)) << "who is vouched for has places of their own";
+  ASSERT_OK(store_->PutPendingDevice(Waiting("d3", "token t"), 2, 1000)) << "who is vouched for has other places";
   Reopen();
   EXPECT_THAT(WhoWaits(), ::testing::ElementsAre("d2", "d1", "d3"));
   EXPECT_EQ(store_->Count(0)->devices_pending, 3u);
