@@ -5,14 +5,15 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <boost/json.hpp>
 
 #include "agent/agent.h"
-#include "agent/identity/enrolment.h"
 #include "agent/platform/hardware.h"
 #include "agent/platform/state_lock.h"
+#include "agent/provision.h"
 #include "agent/run_until_signal.h"
-#include "agent/runtime/kernel_benchmark.h"
 #include "agent/status_file.h"
+#include "common/trust/certificate.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -43,43 +44,67 @@ absl::StatusOr<v1::HardwareFacts> ReadOverrides(const fs::path& state, const Fac
   return overrides;
 }
 
+struct GivenOptions {
+  std::string server, token, token_file, ca, certificate, key;
+  std::string command_line = Provisioning().command_line.string();
+
+  Provisioning ToProvisioning() const {
+    return {.server = server,
+            .token = token,
+            .ca = ca,
+            .token_file = token_file,
+            .certificate = certificate,
+            .certificate_key = key,
+            .command_line = command_line};
+  }
+};
+
+void AddGivenOptions(CLI::App& command, GivenOptions& options) {
+  command.add_option("--server", options.server, "the daemon's gRPC address")
+      ->envname("QUANTFLEET_SERVER")
+      ->type_name("HOST:PORT");
+  command.add_option("--token", options.token, "as `quantfleet token create` printed it")
+      ->envname("QUANTFLEET_TOKEN")
+      ->type_name("T");
+  command.add_option("--token-file", options.token_file, "a file that holds the token")
+      ->envname("QUANTFLEET_TOKEN_FILE")
+      ->type_name("FILE");
+  command.add_option("--ca", options.ca, "without a token: SHA-256 of the daemon's CA, as `quantfleet status` shows it")
+      ->envname("QUANTFLEET_CA")
+      ->type_name("HEX");
+  command.add_option("--certificate", options.certificate, "the device's own, of a CA that the daemon trusts")
+      ->type_name("PEM");
+  command.add_option("--key", options.key, "that certificate's key")->type_name("PEM");
+  command
+      .add_option("--kernel-command-line", options.command_line,
+                  "where quantfleet.server=, quantfleet.token= and quantfleet.ca= are looked for")
+      ->type_name("FILE")
+      ->capture_default_str();
+}
+
 struct EnrollOptions {
   std::string state = DefaultStateFolder().string();
-  std::string server, token, token_file;
+  GivenOptions given;
+  bool no_wait = false;
   FactOptions facts;
 };
 
-absl::StatusOr<std::string> ReadToken(const EnrollOptions& options) {
-  std::string token = options.token;
-  if (token.empty() && !options.token_file.empty()) {
-    QF_ASSIGN_OR_RETURN(token, RealFileSystem().ReadAll(options.token_file, 4096));
-  }
-  while (!token.empty() && std::isspace(static_cast<unsigned char>(token.back()))) token.pop_back();
-  if (token.empty())
-    return InvalidArgument(
-        "no token: give --token, --token-file or QUANTFLEET_TOKEN; `quantfleet token create` makes one");
-  return token;
-}
-
 absl::Status Enroll(const EnrollOptions& options) {
-  FileSystem& files = RealFileSystem();
-  const fs::path state = options.state;
-  QF_ASSIGN_OR_RETURN(const std::string token, ReadToken(options));
-  QF_RETURN_IF_ERROR(files.CreateDirectories(state));
-  QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(state));
-  QF_ASSIGN_OR_RETURN(const v1::HardwareFacts overrides, ReadOverrides(state, options.facts));
-  v1::HardwareFacts facts = FindFacts(files, *MakeHardware(files), [] { return MeasureKernel(); }, state);
-  Override(overrides, &facts);
-  QF_RETURN_IF_ERROR(SaveOverrides(files, state, overrides));
-
-  const RealClock system;
-  TrustedClock clock(system);
+  const RealClock clock;
   SecureRandom random;
-  const IdentityStore store(files, state);
-  QF_ASSIGN_OR_RETURN(
-      const Enrolment enrolment,
-      Enrol(store, ConnectGrpc, clock, random,
-            {.server = options.server, .token = token, .facts = facts, .agent_version = QUANTFLEET_VERSION}));
+  RealSleeper sleeper;
+  const AgentWorld world{RealFileSystem(), clock, random, ConnectGrpc};
+  const Provisioning given = options.given.ToProvisioning();
+  QF_RETURN_IF_ERROR(ReadProvisioning(world.files, given).status());  // a file that is absent is not waited for here
+  QF_ASSIGN_OR_RETURN(const v1::HardwareFacts overrides, ReadOverrides(options.state, options.facts));
+  const auto attempt = [&] { return EnrolAs(world, options.state, overrides, given); };
+  std::string said;
+  const Patience patience{.stubborn = false, .on_wait = [&](const absl::Status& why, Duration) {
+                            if (said != Message(why)) fmt::print(stderr, "waiting: {}\n", Message(why));
+                            said = Message(why);
+                          }};
+  QF_ASSIGN_OR_RETURN(const Enrolment enrolment,
+                      options.no_wait ? attempt() : EnrolPatiently(attempt, patience, random, sleeper, {}));
   const DeviceIdentity& identity = enrolment.identity;
   fmt::print("{} with {} as {}, class {}\n", enrolment.already_enrolled ? "already enrolled" : "enrolled",
              identity.server, identity.device_id,
@@ -93,6 +118,7 @@ struct StartOptions {
   bool once = false;
   int threads = 0;
   std::vector<std::string> runtimes;
+  GivenOptions given;
   FactOptions facts;
 };
 
@@ -110,7 +136,13 @@ absl::Status Start(const StartOptions& options) {
     QF_ASSIGN_OR_RETURN(agent.overrides, ReadOverrides(options.state, options.facts));
     const RealClock clock;
     SecureRandom random;
-    return RunAgent({RealFileSystem(), clock, random, ConnectGrpc}, agent, stop);
+    RealSleeper sleeper;
+    const AgentWorld world{RealFileSystem(), clock, random, ConnectGrpc};
+    const absl::Status enrolled =
+        EnsureEnrolled(world, options.state, agent.overrides, options.given.ToProvisioning(), sleeper, stop);
+    if (stop.stop_requested()) return absl::OkStatus();
+    QF_RETURN_IF_ERROR(enrolled);
+    return RunAgent(world, agent, stop);
   });
   if (result.ok()) spdlog::info("stopped");
   return result;
@@ -119,13 +151,8 @@ absl::Status Start(const StartOptions& options) {
 void AddEnroll(CLI::App& app, Action& action) {
   auto options = std::make_shared<EnrollOptions>();
   CLI::App* command = app.add_subcommand("enroll", "make this machine a device of a daemon's fleet");
-  command->add_option("--server", options->server, "the daemon's gRPC address")
-      ->type_name("HOST:PORT")
-      ->required();
-  command->add_option("--token", options->token, "as `quantfleet token create` printed it")
-      ->envname("QUANTFLEET_TOKEN")
-      ->type_name("T");
-  command->add_option("--token-file", options->token_file, "a file that holds the token")->type_name("FILE");
+  AddGivenOptions(*command, options->given);
+  command->add_flag("--no-wait", options->no_wait, "fail where an operator has to decide first, in place of waiting");
   command->add_option("--state", options->state, "the agent's folder")
       ->type_name("DIR")
       ->capture_default_str();
@@ -152,10 +179,51 @@ void AddStart(CLI::App& app, Action& action) {
                    "a program that a device class may start here to run its models, by this name; may be given again")
       ->type_name("NAME=/PATH")
       ->allow_extra_args(false);
+  AddGivenOptions(*command, options->given);
   command->add_flag("--once", options->once,
                     "end when the device is up to date: 0 when healthy, 1 when something failed");
   AddFactOptions(*command, options->facts);
   command->callback([options, &action] { action = [options] { return Start(*options); }; });
+}
+
+// Makes the key when there is none, so that the device may be allowed before it asks.
+absl::StatusOr<boost::json::object> FindIdentity(const fs::path& state) {
+  FileSystem& files = RealFileSystem();
+  QF_RETURN_IF_ERROR(files.CreateDirectories(state));
+  const IdentityStore store(files, state);
+  std::string private_pem;
+  if (store.HasKey()) {
+    QF_ASSIGN_OR_RETURN(private_pem, store.DeviceKey());
+  } else {
+    QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(state));
+    QF_ASSIGN_OR_RETURN(private_pem, store.DeviceKey());
+  }
+  QF_ASSIGN_OR_RETURN(const Digest key, trust::PublicKeyDigest(private_pem));
+  const auto enrolled = store.Load();
+  return boost::json::object{{"device_id", trust::DeviceIdOf(key)},
+                             {"public_key_sha256", key.hex()},
+                             {"server", enrolled.ok() ? enrolled->server : ""}};
+}
+
+void AddIdentity(CLI::App& app, Action& action) {
+  auto state = std::make_shared<std::string>(DefaultStateFolder().string());
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = app.add_subcommand("identity", "the device's id and key, made now if there is none");
+  command->add_option("--state", *state, "the agent's folder")->type_name("DIR")->capture_default_str();
+  command->add_flag("--json", *json, "for programs");
+  command->callback([state, json, &action] {
+    action = [state, json]() -> absl::Status {
+      QF_ASSIGN_OR_RETURN(const boost::json::object identity, FindIdentity(*state));
+      if (*json) {
+        fmt::print("{}\n", std::string(boost::json::serialize(identity)));
+        return absl::OkStatus();
+      }
+      const auto text = [&](const char* name) { return std::string(identity.at(name).as_string().c_str()); };
+      fmt::print("device      {}\npublic key  {}\n", text("device_id"), text("public_key_sha256"));
+      if (!text("server").empty()) fmt::print("daemon      {}\n", text("server"));
+      return absl::OkStatus();
+    };
+  });
 }
 
 void AddStatus(CLI::App& app, Action& action) {
@@ -178,6 +246,7 @@ void AddStatus(CLI::App& app, Action& action) {
 void AddFleetCommands(CLI::App& app, Action& action) {
   AddEnroll(app, action);
   AddStart(app, action);
+  AddIdentity(app, action);
   AddStatus(app, action);
 }
 

@@ -195,6 +195,21 @@ absl::StatusOr<v1::GroupDetail> OperatorClient::GetGroup(const std::string& name
 absl::StatusOr<v1::DeviceGroup> OperatorClient::DeleteGroup(const std::string& name) {
   return QF_CALL(GroupService, DeleteGroup, Named<v1::GetGroupRequest>(name));
 }
+absl::StatusOr<v1::AllowDevicesResponse> OperatorClient::AllowDevices(const v1::AllowDevicesRequest& request) {
+  return QF_CALL(FleetService, AllowDevices, request);
+}
+absl::StatusOr<v1::AllowedDevice> OperatorClient::DisallowDevice(const std::string& id) {
+  return QF_CALL(FleetService, DisallowDevice, WithId<v1::GetDeviceRequest>(id));
+}
+absl::StatusOr<v1::ListPendingDevicesResponse> OperatorClient::ListPendingDevices() {
+  return QF_CALL(FleetService, ListPendingDevices, v1::ListPendingDevicesRequest());
+}
+absl::StatusOr<v1::Device> OperatorClient::ApproveDevice(const std::string& id) {
+  return QF_CALL(FleetService, ApproveDevice, WithId<v1::GetDeviceRequest>(id));
+}
+absl::StatusOr<v1::Device> OperatorClient::RejectDevice(const std::string& id) {
+  return QF_CALL(FleetService, RejectDevice, WithId<v1::GetDeviceRequest>(id));
+}
 absl::StatusOr<v1::Rollout> OperatorClient::CreateRollout(const v1::CreateRolloutRequest& request) {
   return QF_CALL(RolloutService, CreateRollout, request);
 }
@@ -239,6 +254,17 @@ absl::StatusOr<v1::ListDevicesResponse> OperatorClient::ListDevices() {
   do {
     QF_ASSIGN_OR_RETURN(v1::ListDevicesResponse page, QF_CALL(FleetService, ListDevices, request));
     for (v1::Device& device : *page.mutable_devices()) *all.add_devices() = std::move(device);
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::StatusOr<v1::ListAllowedDevicesResponse> OperatorClient::ListAllowedDevices() {
+  v1::ListAllowedDevicesResponse all;
+  v1::ListAllowedDevicesRequest request;
+  do {
+    QF_ASSIGN_OR_RETURN(v1::ListAllowedDevicesResponse page, QF_CALL(FleetService, ListAllowedDevices, request));
+    for (v1::AllowedDevice& device : *page.mutable_devices()) *all.add_devices() = std::move(device);
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   return all;

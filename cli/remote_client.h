@@ -49,6 +49,12 @@ class OperatorClient final : public PushPort {
   absl::StatusOr<v1::ListGroupsResponse> ListGroups();
   absl::StatusOr<v1::GroupDetail> GetGroup(const std::string& name);  // every page
   absl::StatusOr<v1::DeviceGroup> DeleteGroup(const std::string& name);
+  absl::StatusOr<v1::AllowDevicesResponse> AllowDevices(const v1::AllowDevicesRequest& request);
+  absl::StatusOr<v1::ListAllowedDevicesResponse> ListAllowedDevices();  // every page
+  absl::StatusOr<v1::AllowedDevice> DisallowDevice(const std::string& id);
+  absl::StatusOr<v1::ListPendingDevicesResponse> ListPendingDevices();
+  absl::StatusOr<v1::Device> ApproveDevice(const std::string& id);
+  absl::StatusOr<v1::Device> RejectDevice(const std::string& id);
   absl::StatusOr<v1::Rollout> CreateRollout(const v1::CreateRolloutRequest& request);
   absl::StatusOr<v1::Rollout> GetRollout(const std::string& name);  // with every page of its devices
   // Calls `on_change` with each summary, and the devices that changed since `revision`, until the stream ends.

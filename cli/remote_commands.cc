@@ -58,6 +58,17 @@ void FillRequestId(std::string& id) {
   if (id.empty()) id = SecureRandom().Id("cli-", 16);
 }
 
+void AddLabelOption(CLI::App* command, LabelOption& labels, const std::string& help) {
+  command->add_option("--label", labels, help)->allow_extra_args(false);
+}
+
+void FillLabels(const LabelOption& texts, google::protobuf::Map<std::string, std::string>& labels) {
+  for (const std::string& text : texts) {
+    const auto [key, value] = ValueOfOption(ParseLabel(text), "--label");
+    labels[key] = value;
+  }
+}
+
 void PrintJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.add_whitespace = true;

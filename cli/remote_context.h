@@ -4,10 +4,12 @@
 // back, 7 aborted.
 #pragma once
 
+#include <google/protobuf/map.h>
 #include <google/protobuf/message.h>
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "cli/command.h"
@@ -60,6 +62,11 @@ void AddJsonOption(CLI::App* command, bool& json);
 void AddRequestIdOption(CLI::App* command, std::string& id);
 void FillRequestId(std::string& id);
 
+// --label, which may be repeated; FillLabels ends the command with wrong usage where one is no label.
+using LabelOption = std::vector<std::string>;
+void AddLabelOption(CLI::App* command, LabelOption& labels, const std::string& help);
+void FillLabels(const LabelOption& texts, google::protobuf::Map<std::string, std::string>& labels);
+
 // Protobuf's JSON with the field names of proto/, every field present; digests are base64 there.
 void PrintJson(const google::protobuf::Message& message);
 
@@ -71,6 +78,8 @@ void AddJobCommands(CLI::App& app, const Remote& remote);
 void AddArtifactCommands(CLI::App& app, const Remote& remote);
 void AddFleetCommands(CLI::App& app, const Remote& remote);
 void AddDeviceGroupCommands(CLI::App& app, const Remote& remote);
+// Of the group "device": who may come, and who waits.
+void AddAdmissionCommands(CLI::App& device_group, const Remote& remote);
 void AddRolloutCommands(CLI::App& app, const Remote& remote);
 
 }  // namespace quantfleet::cli

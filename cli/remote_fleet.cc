@@ -1,4 +1,4 @@
-// quantfleet class list|apply, token create|list|revoke, device list|show|revoke, status
+// quantfleet class list|apply, token create|list|revoke, device list|show|label|revoke, status
 
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
@@ -52,20 +52,37 @@ std::string Uses(const v1::EnrolmentToken& token) {
   return token.max_uses() == 0 ? fmt::format("{}", token.uses()) : fmt::format("{} of {}", token.uses(), token.max_uses());
 }
 
+std::string TokenGives(const v1::EnrolmentToken& token) {
+  std::string text = LabelsText(token.labels());
+  if (!token.device_class().empty()) text += (text.empty() ? "class " : ", class ") + token.device_class();
+  return text;
+}
+
+std::string TokenLimits(const v1::EnrolmentToken& token) {
+  std::string text = token.rate_per_hour() == 0 ? "" : fmt::format("{} an hour", token.rate_per_hour());
+  if (token.approval()) text += text.empty() ? "approval" : ", approval";
+  return text;
+}
+
 void AddTokenCreate(CLI::App& group, const Remote& remote) {
   struct Options {
     v1::CreateTokenRequest request;
-    uint32_t uses = 1;
+    uint32_t uses = 1, rate = 0;
+    bool approval = false;
     std::string ttl = "24h";
-    std::vector<std::string> labels;
+    LabelOption labels;
     bool json = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = AddCommand(group, "create", "Make a token that lets devices enrol; it is shown this once");
   command->add_option("--uses", options->uses, "How many devices may enrol with it; 0: any number")->capture_default_str();
   command->add_option("--ttl", options->ttl, "How long it is good for: 30m, 24h, 7d")->capture_default_str();
-  command->add_option("--label", options->labels, "key=value, given to each device that enrols; may be repeated")
-      ->allow_extra_args(false);
+  AddLabelOption(command, options->labels, "key=value, given to each device that enrols; may be repeated");
+  command->add_option("--rate", options->rate, "How many devices may enrol with it in any hour; 0: any number")
+      ->capture_default_str();
+  command->add_option("--class", *options->request.mutable_device_class(),
+                      "The device class of its devices, where they fit it");
+  command->add_flag("--approval", options->approval, "Its devices wait until an operator approves each");
   command->add_option("--description", *options->request.mutable_description(), "What it is for");
   AddRequestIdOption(command, *options->request.mutable_request_id());
   AddJsonOption(command, options->json);
@@ -73,12 +90,10 @@ void AddTokenCreate(CLI::App& group, const Remote& remote) {
     v1::CreateTokenRequest& request = options->request;
     const auto ttl = ParseDurationSeconds(options->ttl);
     if (!ttl.ok()) throw CLI::ValidationError("--ttl", Message(ttl.status()));
-    for (const std::string& text : options->labels) {
-      const auto label = ParseLabel(text);
-      if (!label.ok()) throw CLI::ValidationError("--label", Message(label.status()));
-      (*request.mutable_labels())[label->first] = label->second;
-    }
+    FillLabels(options->labels, *request.mutable_labels());
     request.set_max_uses(options->uses);
+    request.set_rate_per_hour(options->rate);
+    request.set_approval(options->approval);
     request.set_ttl_seconds(*ttl);
     FillRequestId(*request.mutable_request_id());
     const v1::CreateTokenResponse response = RpcValueOrExit(remote->Connect()->CreateToken(request));
@@ -100,10 +115,10 @@ void AddTokenCommands(CLI::App& app, const Remote& remote) {
     const v1::ListTokensResponse response = RpcValueOrExit(remote->Connect()->ListTokens());
     if (*json) return PrintJson(response);
     const Time now = remote->clock.Now();
-    Table table({"ID", "STATE", "USED", "EXPIRES", "CREATED", "LABELS", "DESCRIPTION"});
+    Table table({"ID", "STATE", "USED", "EXPIRES", "CREATED", "GIVES", "LIMITS", "DESCRIPTION"});
     for (const v1::EnrolmentToken& token : response.tokens())
       table.Add({token.id(), TokenState(token, now), Uses(token), Relative(token.expires_ms(), now),
-                 Relative(token.created_ms(), now), LabelsText(token.labels()), token.description()});
+                 Relative(token.created_ms(), now), TokenGives(token), TokenLimits(token), token.description()});
     PrintOut(table.ToString("no tokens; make one with `quantfleet token create`"));
   });
 
@@ -145,6 +160,7 @@ void PrintDevice(const v1::Device& device, Time now) {
        {"state", v1::Device::State_Name(device.state())},
        {"class", device.device_class()},
        {"because", device.class_reason()},
+       {"admitted by", device.admitted_by()},
        {"labels", LabelsText(device.labels())},
        {"seen", Relative(device.last_seen_ms(), now)},
        {"enrolled", fmt::format("{} ({})", UtcTime(device.enrolled_ms()), Relative(device.enrolled_ms(), now))},
@@ -216,7 +232,8 @@ void AddDeviceLabel(CLI::App& group, const Remote& remote) {
     for (const std::string& key : options->remove) request.add_remove(key);
     const v1::Device device = RpcValueOrExit(remote->Connect()->LabelDevice(request));
     if (options->json) return PrintJson(device);
-    PrintOut(fmt::format("{}: {}\n", Printable(device.id()), device.labels().empty() ? "no labels" : Printable(LabelsText(device.labels()))));
+    const std::string labels = device.labels().empty() ? "no labels" : LabelsText(device.labels());
+    PrintOut(fmt::format("{}: {}\n", Printable(device.id()), Printable(labels)));
   });
 }
 
@@ -254,6 +271,10 @@ void AddDeviceCommands(CLI::App& app, const Remote& remote) {
   AddDeviceLabel(group, remote);
   AddDeviceStepUp(group, remote);
   AddDeviceOne(group, remote, "revoke", "Refuse a device from now on", &OperatorClient::RevokeDevice);
+  AddAdmissionCommands(group, remote);
+  AddDeviceOne(group, remote, "approve", "Let a device in that waits; the one that it replaces is revoked",
+               &OperatorClient::ApproveDevice);
+  AddDeviceOne(group, remote, "reject", "Refuse a device that waits, from now on", &OperatorClient::RejectDevice);
 }
 
 // ---- status
@@ -270,12 +291,14 @@ void AddStatusCommand(CLI::App& app, const Remote& remote) {
                                              Relative(status.started_ms(), remote->clock.Now()))},
                      {"models", fmt::format("{}", status.models())},
                      {"artifacts", fmt::format("{}, {} of blobs", status.artifacts(), HumanBytes(status.blob_bytes()))},
-                     {"devices", fmt::format("{}, {} seen lately", status.devices(), status.devices_seen_lately())},
+                     {"devices", fmt::format("{}, {} seen lately, {} wait for approval", status.devices(),
+                                             status.devices_seen_lately(), status.devices_pending())},
                      {"jobs", fmt::format("{} running, {} queued", status.jobs_running(), status.jobs_queued())},
                      {"rollouts", fmt::format("{} running", status.rollouts_running())},
                      {"blobs at", status.blob_endpoint().starts_with(':')
                                       ? fmt::format("port {} of this daemon's host", status.blob_endpoint().substr(1))
-                                      : status.blob_endpoint()}}));
+                                      : status.blob_endpoint()},
+                     {"CA", status.ca_sha256()}}));
   });
 }
 

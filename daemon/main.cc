@@ -22,7 +22,8 @@ constexpr std::chrono::seconds kDevCheckIn{2};
 
 struct Flags {
   bool dev = false, version = false;
-  std::string config, data, listen, http, evaluation_text, log_level;
+  std::string config, data, listen, http, enrolment_ca, evaluation_text, log_level;
+  int64_t enrolment_queue = -1;
   double check_in = 0;
   uint64_t memory_mib = 0;
   int threads = -1;
@@ -37,6 +38,11 @@ void Define(CLI::App& app, Flags& flags) {
   app.add_option("--http", flags.http, "HTTPS address, HOST:PORT; port 0 takes any [127.0.0.1:7444]");
   app.add_option("--check-in", flags.check_in, "Seconds between a device's check-ins [2 with --dev, else 30]")
       ->check(CLI::Range(0.1, 86'400.0));
+  app.add_option("--enrolment-queue", flags.enrolment_queue,
+                 "Devices without token or leave that may wait for an operator at once; 0: they are refused [0]")
+      ->check(CLI::Range(int64_t{0}, kMostQueue));
+  app.add_option("--enrolment-ca", flags.enrolment_ca, "PEM of CAs whose certificates let devices in [none]")
+      ->check(CLI::ExistingFile);
   app.add_option("--memory", flags.memory_mib, "MiB that one job may hold in flight [512]")
       ->check(CLI::Range(16, 1 << 20));
   app.add_option("--threads", flags.threads, "Threads of a job [0: as many as cores]")->check(CLI::Range(0, 4096));
@@ -106,6 +112,8 @@ absl::StatusOr<Config> MakeConfig(const Flags& flags) {
     QF_ASSIGN_OR_RETURN(config.http, ParseHostPort(flags.http));
   }
   if (flags.check_in > 0) config.check_in = std::chrono::milliseconds(static_cast<int64_t>(flags.check_in * 1000));
+  if (flags.enrolment_queue >= 0) config.enrolment_queue = static_cast<uint64_t>(flags.enrolment_queue);
+  if (!flags.enrolment_ca.empty()) config.enrolment_ca = flags.enrolment_ca;
   if (flags.memory_mib > 0) config.memory_mib = flags.memory_mib;
   if (flags.threads >= 0) config.threads = flags.threads;
   if (flags.evaluation_tokens >= 0) config.evaluation_tokens = flags.evaluation_tokens;

@@ -89,8 +89,14 @@ absl::Status Server::Impl::Open() {
   models = std::make_unique<ModelRegistry>(*store, files, random, clock, config.data);
   classes = std::make_unique<ClassRegistry>(*store);
   QF_RETURN_IF_ERROR(classes->SeedShipped());
+  Fleet::Options fleet_options{config.certificate_lifetime, config.check_in, config.enrolment_queue, {}};
+  if (!config.enrolment_ca.empty()) {
+    QF_ASSIGN_OR_RETURN(fleet_options.customer_ca_pem, files.ReadAll(config.enrolment_ca, 1 << 20));
+    const std::string place = "enrolment CA " + config.enrolment_ca.string();
+    QF_RETURN_IF_ERROR(Annotate(trust::CheckAuthorities(fleet_options.customer_ca_pem), place));
+  }
   fleet = std::make_unique<Fleet>(Fleet::Collaborators{*store, *authority, *classes, random, clock},
-                                  Fleet::Options{config.certificate_lifetime, config.check_in});
+                                  std::move(fleet_options));
   rollouts = std::make_unique<Rollouts>(Rollouts::Collaborators{*store, *authority, *classes, random, clock},
                                         config.check_in);
   JobRunner::Options options;
@@ -132,6 +138,7 @@ std::string Server::Impl::Metrics(HttpServer::Traffic traffic) {
   const FleetCounters& counters = fleet->counters();
   values.check_ins = counters.check_ins;
   values.enrolments = counters.enrolments;
+  values.enrolments_held = counters.enrolments_held;
   values.enrolments_refused = counters.enrolments_refused;
   values.renewals = counters.renewals;
   values.renewals_refused = counters.renewals_refused;

@@ -66,6 +66,7 @@ token=$("$bin/quantfleet" token create --uses 3 --description quickstart --json 
 enrol() {  # NAME FACTS...
   local name=$1
   shift
+  set -- --fact "hardware_id=$name" "$@" # one machine stands for three
   QUANTFLEET_TOKEN=$token "$bin/quantfleet-agent" enroll --server "$server" --state "$work/$name" "$@"
   "$bin/quantfleet-agent" start --state "$work/$name" "$@" >"$work/$name.log" 2>&1 &
   pids+=($!)

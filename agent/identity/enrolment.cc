@@ -8,14 +8,42 @@
 namespace quantfleet::agent {
 namespace {
 
-absl::StatusOr<Enrolment> KeepIdentity(DeviceIdentity identity, const Digest& token_ca) {
+absl::StatusOr<Enrolment> KeepIdentity(DeviceIdentity identity, const Digest& ca) {
   QF_ASSIGN_OR_RETURN(const Digest known, trust::CertificateFingerprint(identity.trust_root.ca_pem()));
-  if (known != token_ca)
+  if (known != ca)
     return FailedPrecondition(
         "this device is enrolled with another daemon, as {}: name another folder with --state, or "
         "remove the old one",
         identity.device_id);
   return Enrolment{std::move(identity), true};
+}
+
+// By what the daemon is known at first contact.
+absl::StatusOr<Digest> ExpectedCa(const EnrolmentRequest& request) {
+  if (request.token.empty()) {
+    if (request.ca) return *request.ca;
+    return InvalidArgument("without a token the daemon is known by its CA only: name that (--ca)");
+  }
+  QF_ASSIGN_OR_RETURN(const trust::ClaimToken token, trust::ClaimToken::Parse(request.token));
+  if (request.ca && *request.ca != token.ca_fingerprint)
+    return InvalidArgument("the token was made by a daemon with another CA than the one that is named (--ca)");
+  return token.ca_fingerprint;
+}
+
+// That the device's own certificate is its own: signed by that key over a challenge and this CSR.
+absl::Status ProveCertificate(DeviceApi& api, const EnrolmentRequest& request, const Digest& key,
+                              v1::EnrollRequest* call) {
+  v1::GetChallengeRequest ask;
+  ask.set_device_id(trust::DeviceIdOf(key));
+  QF_ASSIGN_OR_RETURN(const v1::Challenge challenge, api.GetChallenge(ask));
+  const std::string message = trust::ProofMessage("Enroll", challenge.nonce(), call->csr_pem());
+  v1::CustomerProof& customer = *call->mutable_customer();
+  auto proof = trust::SignWithAnyKey(request.certificate_key_pem, AsBytes(message));
+  if (!proof.ok()) return Annotate(proof.status(), "the key of the device's own certificate");
+  customer.set_certificate_pem(request.certificate_pem);
+  customer.set_nonce(challenge.nonce());
+  customer.set_proof(*std::move(proof));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -42,9 +70,9 @@ absl::Status CheckGranted(const v1::Identity& granted, const std::string& privat
 
 absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& connect, TrustedClock& clock,
                                 Random& random, const EnrolmentRequest& request) {
-  QF_ASSIGN_OR_RETURN(const trust::ClaimToken token, trust::ClaimToken::Parse(request.token));
+  QF_ASSIGN_OR_RETURN(const Digest ca, ExpectedCa(request));
   auto known = store.Load();
-  if (known.ok()) return KeepIdentity(*std::move(known), token.ca_fingerprint);
+  if (known.ok()) return KeepIdentity(*std::move(known), ca);
   if (known.status().code() != absl::StatusCode::kNotFound) return known.status();
 
   QF_ASSIGN_OR_RETURN(const std::string key, store.DeviceKey());
@@ -58,14 +86,19 @@ absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& con
   call.set_agent_version(request.agent_version);
 
   const net::ServerTrust first_contact{
-      .ca_pem = {}, .ca_fingerprint = token.ca_fingerprint, .time = [&clock] { return clock.ForValidity(); }};
+      .ca_pem = {}, .ca_fingerprint = ca, .time = [&clock] { return clock.ForValidity(); }};
   const auto api = connect(request.server, first_contact, {});
+  const std::string enrolling = fmt::format("enrolling with {}", request.server);
+  if (!request.certificate_pem.empty()) {
+    QF_ASSIGN_OR_RETURN(const Digest public_key, trust::PublicKeyDigest(key));
+    QF_RETURN_IF_ERROR(Annotate(ProveCertificate(*api, request, public_key, &call), enrolling));
+  }
   auto granted = api->Enroll(call);
-  if (!granted.ok()) return Annotate(granted.status(), fmt::format("enrolling with {}", request.server));
+  if (!granted.ok()) return Annotate(granted.status(), enrolling);
   QF_RETURN_IF_ERROR(CheckGranted(*granted, key));
   // The fingerprint vouches for the channel; the root that is pinned from now on has to be the same CA.
-  QF_ASSIGN_OR_RETURN(const Digest ca, trust::CertificateFingerprint(granted->trust_root().ca_pem()));
-  if (ca != token.ca_fingerprint) return DataLoss("the daemon's trust root names another CA than the token");
+  QF_ASSIGN_OR_RETURN(const Digest granted_ca, trust::CertificateFingerprint(granted->trust_root().ca_pem()));
+  if (granted_ca != ca) return DataLoss("the daemon's trust root names another CA than the token, or than --ca");
 
   const Time server_time = FromUnixMillis(granted->server_time_ms());
   clock.HearServer(server_time);

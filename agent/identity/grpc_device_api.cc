@@ -66,7 +66,7 @@ class GrpcDeviceApi final : public DeviceApi {
       std::lock_guard lock(mutex_);
       active_.erase(&context);
     }
-    if (!status.ok()) return net::FromGrpc(status);
+    if (!status.ok()) return net::FromGrpc(status, context);
     return response;
   }
 

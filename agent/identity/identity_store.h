@@ -37,6 +37,7 @@ class IdentityStore {
   IdentityStore(FileSystem& files, fs::path state) : files_(files), state_(std::move(state)) {}
 
   const fs::path& state() const { return state_; }
+  bool HasKey() const { return files_.Exists(state_ / "device.key"); }
   // The device's key; made and durable at the first call.
   absl::StatusOr<std::string> DeviceKey() const;
   // The request id of the enrolment with `server`: the same one until it has succeeded.

@@ -12,12 +12,6 @@ namespace {
 // The daemon's time is kept this seldom: flash wears, and a floor need not be sharp.
 constexpr Duration kSaveTimeEvery = std::chrono::hours(1);
 
-// device.proto: "quantfleet.v1.Renew\0" nonce "\0" SHA-256(csr_pem).
-std::string RenewalMessage(const std::string& nonce, const std::string& csr_pem) {
-  using namespace std::string_literals;
-  return "quantfleet.v1.Renew\0"s + nonce + "\0"s + HashText(csr_pem).raw();
-}
-
 }  // namespace
 
 Session::Session(const IdentityStore& store, Connector connect, TrustedClock& clock, DeviceIdentity identity)
@@ -104,9 +98,8 @@ absl::Status Session::Renew() {
   request.set_device_id(identity_.device_id);
   QF_ASSIGN_OR_RETURN(*request.mutable_csr_pem(), trust::MakeCsr(identity_.private_pem, identity_.device_id));
   request.set_nonce(challenge->nonce());
-  QF_ASSIGN_OR_RETURN(*request.mutable_proof(),
-                      trust::SignWithTlsKey(identity_.private_pem,
-                                            AsBytes(RenewalMessage(challenge->nonce(), request.csr_pem()))));
+  const std::string message = trust::ProofMessage("Renew", challenge->nonce(), request.csr_pem());
+  QF_ASSIGN_OR_RETURN(*request.mutable_proof(), trust::SignWithTlsKey(identity_.private_pem, AsBytes(message)));
   const auto granted = line->Renew(request);
   if (!granted.ok()) return Annotate(granted.status(), "renewing the certificate");
   return AdoptGranted(*granted);

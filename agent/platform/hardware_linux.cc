@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <chrono>
 #include <fstream>
 #include <set>
@@ -11,6 +12,7 @@
 #include <thread>
 
 #include "agent/platform/hardware.h"
+#include "common/base/digest.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -71,6 +73,18 @@ std::string Trimmed(std::string text) {
   return text;
 }
 
+// The serial number in one spelling; empty when it is none: boards that were never given one share what stands there.
+std::string SerialOf(std::string_view text) {
+  constexpr size_t kLeast = 8;
+  constexpr std::string_view kUnset = "03000200040005000006000700080009";  // a BIOS vendor's example
+  std::string serial;
+  for (const char c : text)
+    if (const auto letter = static_cast<unsigned char>(c); std::isalnum(letter))
+      serial += static_cast<char>(std::tolower(letter));
+  if (serial.size() < kLeast || serial == kUnset) return "";
+  return serial.find_first_not_of(serial[0]) == std::string::npos ? "" : serial;
+}
+
 class LinuxHardware final : public Hardware {
  public:
   LinuxHardware(FileSystem& files, fs::path root) : files_(files), root_(std::move(root)) {}
@@ -85,6 +99,7 @@ class LinuxHardware final : public Hardware {
     if (auto free = files_.FreeSpace(state); free.ok()) facts.set_disk_free_bytes(*free);
     facts.set_form(std::string(FindForm()));
     FindAccelerators(&facts);
+    facts.set_hardware_id(FindHardwareId());
     facts.add_runtimes("embedded");
     FindPower(&facts);
     FindLink(&facts);
@@ -148,6 +163,14 @@ class LinuxHardware final : public Hardware {
       return FormOfChassis(chassis);
     // Machines that are described by a device tree and carry no DMI are boards.
     return ReadText("proc/device-tree/model").empty() ? "" : "iot";
+  }
+
+  // A digest, so that the serial number itself stays here. PCs tell it to root alone.
+  std::string FindHardwareId() const {
+    for (const char* path : {"sys/class/dmi/id/product_uuid", "proc/device-tree/serial-number"})
+      if (const std::string serial = SerialOf(ReadText(path)); !serial.empty())
+        return HashText("quantfleet hardware " + serial).hex().substr(0, 32);
+    return "";
   }
 
   void FindAccelerators(v1::HardwareFacts* facts) const {

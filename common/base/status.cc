@@ -12,7 +12,9 @@ std::string Describe(const absl::Status& status) {
 
 absl::Status Annotate(const absl::Status& status, std::string_view context) {
   if (status.ok()) return status;
-  return MakeStatus(status.code(), fmt::format("{}: {}", context, Message(status)));
+  absl::Status annotated = MakeStatus(status.code(), fmt::format("{}: {}", context, Message(status)));
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& value) { annotated.SetPayload(url, value); });
+  return annotated;
 }
 
 absl::Status ErrnoStatus(int error, std::string_view context) {

@@ -1,6 +1,7 @@
 #include "common/net/channel.h"
 
 #include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
@@ -9,6 +10,9 @@
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_context.h>
 
+#include <charconv>
+
+#include "common/base/retry_after.h"
 #include "common/net/grpc_exit.h"
 #include "common/net/server_check.h"
 
@@ -51,6 +55,7 @@ std::shared_ptr<grpc::ChannelCredentials> MakeChannelCredentials(const ServerTru
   return grpc::experimental::TlsCredentials(options);
 }
 
+constexpr char kRetryAfterKey[] = "retry-after-ms";
 constexpr int kMaxMessage = 64 << 20;  // the manifest of a 100 GB artifact with its chunk list fits
 constexpr int kKeepAliveMs = 30'000, kKeepAliveTimeoutMs = 15'000, kServerPingFloorMs = 10'000;
 
@@ -113,6 +118,24 @@ absl::Status FromGrpc(const grpc::Status& status) {
 
 grpc::Status ToGrpc(const absl::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), Message(status));
+}
+
+void AddRetryAfter(grpc::ServerContextBase& context, const absl::Status& refusal) {
+  if (const auto after = RetryAfter(refusal))
+    context.AddTrailingMetadata(kRetryAfterKey, std::to_string(after->count()));
+}
+
+absl::Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context) {
+  const absl::Status plain = FromGrpc(status);
+  if (plain.ok()) return plain;
+  const auto& trailing = context.GetServerTrailingMetadata();
+  const auto at = trailing.find(kRetryAfterKey);
+  if (at == trailing.end()) return plain;
+  int64_t ms = 0;  // what is no number says nothing
+  const auto [end, error] = std::from_chars(at->second.data(), at->second.data() + at->second.size(), ms);
+  return error == std::errc() && end == at->second.data() + at->second.size() && ms > 0
+             ? WithRetryAfter(plain, Duration(ms))
+             : plain;
 }
 
 }  // namespace quantfleet::net

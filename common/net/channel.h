@@ -14,6 +14,7 @@
 namespace grpc {
 class Channel;
 class ChannelCredentials;
+class ClientContext;
 class ServerBuilder;
 class ServerCredentials;
 class Status;
@@ -59,5 +60,10 @@ std::string PeerCertificate(const grpc::ServerContextBase& context);
 
 absl::Status FromGrpc(const grpc::Status& status);
 grpc::Status ToGrpc(const absl::Status& status);
+
+// A refusal's retry-after (base/retry_after.h) travels as trailing metadata, "retry-after-ms". The first is to be
+// called before the call is finished; the second takes the status of the call that `context` was of.
+void AddRetryAfter(grpc::ServerContextBase& context, const absl::Status& refusal);
+absl::Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context);
 
 }  // namespace quantfleet::net

@@ -3,6 +3,8 @@
 #include "common/trust/certificate.h"
 
 #include <ctime>
+#include <functional>
+#include <span>
 
 #include "common/trust/openssl_handles.h"
 #include "common/trust/subject_uri.h"
@@ -11,6 +13,8 @@ namespace quantfleet::trust {
 namespace {
 
 constexpr size_t kMaxChain = 8;
+constexpr size_t kMaxSubject = 256;
+constexpr int kForeignStrength = 2;  // OpenSSL's authentication level of 112 bits: RSA 2048, P-224, no SHA-1
 
 absl::StatusOr<Time> ReadTime(const ASN1_TIME* time) {
   std::tm parts{};
@@ -93,6 +97,36 @@ absl::Status ChainError(X509_STORE_CTX* context, bool server) {
                          X509_verify_cert_error_string(error));
 }
 
+std::string SubjectText(const X509* certificate) {
+  BioPtr bio = WriteBio();
+  if (X509_NAME_print_ex(bio.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) < 0) ERR_clear_error();
+  return BioText(bio.get()).substr(0, kMaxSubject);
+}
+
+// chain: leaf first. Each of the authorities is trusted; `strengthen` adds rules.
+absl::Status VerifyPath(std::span<const X509Ptr> chain, std::span<const X509Ptr> authorities, bool server,
+                        std::optional<Time> at, const std::function<void(X509_VERIFY_PARAM*)>& strengthen) {
+  if (chain.size() > kMaxChain) return Unauthenticated("a chain of {} certificates is too long", chain.size());
+  X509StorePtr store(Must(X509_STORE_new()));
+  for (const X509Ptr& authority : authorities) Must(X509_STORE_add_cert(store.get(), authority.get()) == 1);
+  const std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * s) { sk_X509_free(s); })> untrusted(
+      Must(sk_X509_new_null()));
+  for (const X509Ptr& link : chain.subspan(1)) Must(sk_X509_push(untrusted.get(), link.get()) > 0);
+
+  X509StoreContextPtr context(Must(X509_STORE_CTX_new()));
+  Must(X509_STORE_CTX_init(context.get(), store.get(), chain.front().get(), untrusted.get()) == 1);
+  X509_VERIFY_PARAM* rules = X509_STORE_CTX_get0_param(context.get());
+  Must(X509_VERIFY_PARAM_set_purpose(rules, server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT) == 1);
+  if (at) {
+    X509_VERIFY_PARAM_set_time(rules, std::chrono::floor<std::chrono::seconds>(*at).time_since_epoch().count());
+  } else {
+    Must(X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_NO_CHECK_TIME) == 1);
+  }
+  strengthen(rules);
+  if (X509_verify_cert(context.get()) != 1) return ChainError(context.get(), server);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<CertificateInfo> ReadCertificate(std::string_view pem) {
@@ -125,24 +159,28 @@ absl::StatusOr<std::string> FindCertificate(std::string_view chain_pem, const Di
 absl::Status VerifyChain(std::string_view chain_pem, std::string_view ca_pem, bool server, std::optional<Time> at) {
   QF_ASSIGN_OR_RETURN(const auto chain, ReadCertificates(chain_pem));
   QF_ASSIGN_OR_RETURN(const auto ca, ReadCertificates(ca_pem));
-  if (chain.size() > kMaxChain) return Unauthenticated("a chain of {} certificates is too long", chain.size());
-  X509StorePtr store(Must(X509_STORE_new()));
-  Must(X509_STORE_add_cert(store.get(), ca.front().get()) == 1);
-  const std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * s) { sk_X509_free(s); })> untrusted(
-      Must(sk_X509_new_null()));
-  for (size_t i = 1; i < chain.size(); ++i) Must(sk_X509_push(untrusted.get(), chain[i].get()) > 0);
+  return VerifyPath(chain, std::span(ca).first(1), server, at, [](X509_VERIFY_PARAM*) {});
+}
 
-  X509StoreContextPtr context(Must(X509_STORE_CTX_new()));
-  Must(X509_STORE_CTX_init(context.get(), store.get(), chain.front().get(), untrusted.get()) == 1);
-  X509_VERIFY_PARAM* rules = X509_STORE_CTX_get0_param(context.get());
-  Must(X509_VERIFY_PARAM_set_purpose(rules, server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT) == 1);
-  if (at) {
-    X509_VERIFY_PARAM_set_time(rules, std::chrono::floor<std::chrono::seconds>(*at).time_since_epoch().count());
-  } else {
-    Must(X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_NO_CHECK_TIME) == 1);
-  }
-  if (X509_verify_cert(context.get()) != 1) return ChainError(context.get(), server);
+absl::Status CheckAuthorities(std::string_view authorities_pem) {
+  QF_ASSIGN_OR_RETURN(const auto authorities, ReadCertificates(authorities_pem));
+  for (size_t i = 0; i < authorities.size(); ++i)
+    if (X509_check_ca(authorities[i].get()) != 1)
+      return InvalidArgument("certificate {} ({}) is not that of a CA", i + 1, SubjectText(authorities[i].get()));
   return absl::OkStatus();
+}
+
+absl::StatusOr<ForeignCertificate> VerifyForeign(std::string_view chain_pem, std::string_view authorities_pem,
+                                                 Time at) {
+  QF_ASSIGN_OR_RETURN(const auto chain, ReadCertificates(chain_pem));
+  QF_ASSIGN_OR_RETURN(const auto authorities, ReadCertificates(authorities_pem));
+  // What is trusted need not be a root: customers keep those offline.
+  QF_RETURN_IF_ERROR(VerifyPath(chain, authorities, /*server=*/false, at, [](X509_VERIFY_PARAM* rules) {
+    X509_VERIFY_PARAM_set_auth_level(rules, kForeignStrength);
+    Must(X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_PARTIAL_CHAIN) == 1);
+  }));
+  QF_ASSIGN_OR_RETURN(const Digest key, PublicKeyDigest(CertificateToPem(chain.front().get())));
+  return ForeignCertificate{key, SubjectText(chain.front().get())};
 }
 
 }  // namespace quantfleet::trust

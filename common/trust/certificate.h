@@ -21,6 +21,8 @@ struct KeyPair {
 KeyPair GenerateTlsKey();  // ECDSA P-256
 // SHA-256 over the DER SubjectPublicKeyInfo of a private key, public key or certificate in PEM.
 absl::StatusOr<Digest> PublicKeyDigest(std::string_view pem);
+// A device's id follows from its key: "d-" and the first 16 hex digits of that digest.
+std::string DeviceIdOf(const Digest& public_key);
 
 // A CSR for that key, self-signed; the subject says nothing that the CA believes.
 absl::StatusOr<std::string> MakeCsr(std::string_view private_pem, std::string_view common_name);
@@ -76,8 +78,29 @@ absl::StatusOr<std::string> FindCertificate(std::string_view chain_pem, const Di
 // validity times unchecked, for a device whose clock cannot be right.
 absl::Status VerifyChain(std::string_view chain_pem, std::string_view ca_pem, bool server, std::optional<Time> at);
 
-// ECDSA-SHA256 by a TLS key, for proofs of possession.
+// ---- certificates of others: a customer's own CA
+
+struct ForeignCertificate {
+  Digest public_key;    // of the leaf, as PublicKeyDigest
+  std::string subject;  // as RFC 2253 writes it, ASCII, at most 256 bytes
+};
+// Are these one or more certificates, each of a CA?
+absl::Status CheckAuthorities(std::string_view authorities_pem);
+// Does `chain_pem` (leaf first) lead to one of the authorities, is it fit for a TLS client, valid at `at`, and is every
+// key and signature in it of 112 bits of strength or more? UNAUTHENTICATED says what is wrong.
+absl::StatusOr<ForeignCertificate> VerifyForeign(std::string_view chain_pem, std::string_view authorities_pem, Time at);
+
+// ---- proofs of possession
+
+// What is signed: "quantfleet.v1.PURPOSE\0" nonce "\0" SHA-256(csr_pem), as device.proto has it.
+std::string ProofMessage(std::string_view purpose, std::string_view nonce, std::string_view csr_pem);
+
+// ECDSA-SHA256 by a TLS key.
 absl::StatusOr<std::string> SignWithTlsKey(std::string_view private_pem, ByteSpan message);
 bool VerifyWithPublicKey(std::string_view public_pem, ByteSpan message, std::string_view signature);
+// By any key of a foreign certificate: ECDSA or RSA (PKCS #1 v1.5; a PSS key by PSS) with SHA-256, or Ed25519. The
+// second takes the certificate, or a chain whose first one counts.
+absl::StatusOr<std::string> SignWithAnyKey(std::string_view private_pem, ByteSpan message);
+bool VerifyWithCertificate(std::string_view certificate_pem, ByteSpan message, std::string_view signature);
 
 }  // namespace quantfleet::trust

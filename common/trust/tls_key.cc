@@ -23,6 +23,41 @@ absl::StatusOr<KeyPtr> AnyKey(std::string_view pem) {
   return ReadPrivateKey(pem);
 }
 
+// SHA-256, but for keys whose algorithm has its own.
+const EVP_MD* DigestFor(const EVP_PKEY* key) {
+  return EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 ? nullptr : EVP_sha256();
+}
+
+bool MaySign(const EVP_PKEY* key) {
+  const int kind = EVP_PKEY_get_base_id(key);
+  return kind == EVP_PKEY_EC || kind == EVP_PKEY_RSA || kind == EVP_PKEY_RSA_PSS || kind == EVP_PKEY_ED25519;
+}
+
+absl::StatusOr<std::string> SignWith(EVP_PKEY* key, ByteSpan message) {
+  DigestContextPtr context(Must(EVP_MD_CTX_new()));
+  size_t size = 0;
+  std::string signature;
+  if (EVP_DigestSignInit(context.get(), nullptr, DigestFor(key), nullptr, key) == 1 &&
+      EVP_DigestSign(context.get(), nullptr, &size, Data(message), message.size()) == 1) {
+    signature.resize(size);
+    if (EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, Data(message),
+                       message.size()) == 1) {
+      signature.resize(size);
+      return signature;
+    }
+  }
+  return InvalidArgument("the key cannot sign: {}", TakeOpenSslError());
+}
+
+bool VerifyWith(EVP_PKEY* key, ByteSpan message, std::string_view signature) {
+  DigestContextPtr context(Must(EVP_MD_CTX_new()));
+  const bool valid =
+      EVP_DigestVerifyInit(context.get(), nullptr, DigestFor(key), nullptr, key) == 1 &&
+      EVP_DigestVerify(context.get(), Data(AsBytes(signature)), signature.size(), Data(message), message.size()) == 1;
+  if (!valid) ERR_clear_error();
+  return valid;
+}
+
 }  // namespace
 
 KeyPair GenerateTlsKey() {
@@ -78,29 +113,40 @@ absl::StatusOr<std::string> CsrPublicKey(std::string_view csr_pem) {
   return PublicKeyToPem(key.get());
 }
 
+std::string DeviceIdOf(const Digest& public_key) { return "d-" + public_key.hex().substr(0, 16); }
+
+std::string ProofMessage(std::string_view purpose, std::string_view nonce, std::string_view csr_pem) {
+  std::string message = fmt::format("quantfleet.v1.{}", purpose);
+  message += '\0';
+  message += nonce;
+  message += '\0';
+  message += HashText(csr_pem).raw();
+  return message;
+}
+
 absl::StatusOr<std::string> SignWithTlsKey(std::string_view private_pem, ByteSpan message) {
   QF_ASSIGN_OR_RETURN(KeyPtr key, ReadPrivateKey(private_pem));
   if (!IsP256(key.get())) return InvalidArgument("the key of a certificate must be ECDSA P-256");
-  DigestContextPtr context(Must(EVP_MD_CTX_new()));
-  Must(EVP_DigestSignInit(context.get(), nullptr, EVP_sha256(), nullptr, key.get()) == 1);
-  size_t size = 0;
-  Must(EVP_DigestSign(context.get(), nullptr, &size, Data(message), message.size()) == 1);
-  std::string signature(size, '\0');
-  Must(EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, Data(message),
-                      message.size()) == 1);
-  signature.resize(size);
-  return signature;
+  return SignWith(key.get(), message);
 }
 
 bool VerifyWithPublicKey(std::string_view public_pem, ByteSpan message, std::string_view signature) {
   const auto key = ReadPublicKey(public_pem);
-  if (!key.ok() || !IsP256(key->get())) return false;
-  DigestContextPtr context(Must(EVP_MD_CTX_new()));
-  const bool valid =
-      EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key->get()) == 1 &&
-      EVP_DigestVerify(context.get(), Data(AsBytes(signature)), signature.size(), Data(message), message.size()) == 1;
-  if (!valid) ERR_clear_error();
-  return valid;
+  return key.ok() && IsP256(key->get()) && VerifyWith(key->get(), message, signature);
+}
+
+absl::StatusOr<std::string> SignWithAnyKey(std::string_view private_pem, ByteSpan message) {
+  QF_ASSIGN_OR_RETURN(KeyPtr key, ReadPrivateKey(private_pem));
+  if (!MaySign(key.get())) return InvalidArgument("the key must be ECDSA, RSA or Ed25519");
+  return SignWith(key.get(), message);
+}
+
+bool VerifyWithCertificate(std::string_view certificate_pem, ByteSpan message, std::string_view signature) {
+  const auto certificates = ReadCertificates(certificate_pem);
+  if (!certificates.ok()) return false;
+  const KeyPtr key(X509_get_pubkey(certificates->front().get()));
+  if (!key) ERR_clear_error();
+  return key && MaySign(key.get()) && VerifyWith(key.get(), message, signature);
 }
 
 }  // namespace quantfleet::trust

@@ -68,6 +68,7 @@ grpc::ServerUnaryReactor* Dispatcher::RunOn(WorkerPool& pool, grpc::CallbackServ
     } catch (const std::exception& e) {
       status = Internal("{}", e.what());
     }
+    net::AddRetryAfter(*context, status);
     reactor->Finish(net::ToGrpc(status));
   });
   if (!posted) reactor->Finish(net::ToGrpc(Overloaded()));

@@ -12,18 +12,23 @@ namespace {
 using Context = grpc::CallbackServerContext;
 using Reactor = grpc::ServerUnaryReactor;
 
+constexpr size_t kMostIdSize = 64;
+
 class DeviceCalls final : public v1::DeviceService::CallbackService {
  public:
   DeviceCalls(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
 
   Reactor* Enroll(Context* context, const v1::EnrollRequest* request, v1::Identity* answer) override {
     return dispatcher_.Run(context, Access::kAnyone, [=, this](const Caller&) {
-      return FillIdentity(answer, backend_.fleet.Enrol(request->token(), request->csr_pem(), request->facts(),
-                                                       request->agent_version()));
+      Fleet::Applicant applicant{request->token(), request->csr_pem(), request->facts(), request->agent_version(), {}};
+      if (const v1::CustomerProof& customer = request->customer(); request->has_customer())
+        applicant.customer = {customer.certificate_pem(), customer.nonce(), customer.proof()};
+      return FillIdentity(answer, backend_.fleet.Enrol(applicant));
     });
   }
   Reactor* GetChallenge(Context* context, const v1::GetChallengeRequest* request, v1::Challenge* answer) override {
-    return dispatcher_.Run(context, Access::kAnyone, [=, this](const Caller&) {
+    return dispatcher_.Run(context, Access::kAnyone, [=, this](const Caller&) -> absl::Status {
+      if (request->device_id().size() > kMostIdSize) return InvalidArgument("device_id is too long");
       answer->set_nonce(backend_.fleet.MakeChallenge(request->device_id()));
       answer->set_server_time_ms(Now());
       return absl::OkStatus();

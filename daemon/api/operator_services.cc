@@ -42,7 +42,9 @@ class Tokens final : public v1::TokenService::CallbackService {
       QF_ASSIGN_OR_RETURN(Fleet::NewToken made,
                           backend_.fleet.CreateToken({request->request_id(), request->description(),
                                                       request->max_uses(), request->ttl_seconds(),
-                                                      Labels(request->labels().begin(), request->labels().end())}));
+                                                      Labels(request->labels().begin(), request->labels().end()),
+                                                      request->device_class(), request->rate_per_hour(),
+                                                      request->approval()}));
       *answer->mutable_token() = std::move(made.token);
       answer->set_secret(std::move(made.secret));
       return absl::OkStatus();
@@ -70,15 +72,8 @@ class Devices final : public v1::FleetService::CallbackService {
 
   Reactor* ListDevices(Context* context, const v1::ListDevicesRequest* request,
                        v1::ListDevicesResponse* answer) override {
-    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) -> absl::Status {
-      const size_t size = PageSize(request->page_size());
-      // One more than asked for tells whether there is a next page.
-      QF_ASSIGN_OR_RETURN(std::vector<v1::Device> devices, backend_.store.ListDevices(request->page_token(), size + 1));
-      if (devices.size() > size) {
-        devices.resize(size);
-        answer->set_next_page_token(devices.back().id());
-      }
-      return FillList(answer->mutable_devices(), absl::StatusOr<std::vector<v1::Device>>(std::move(devices)));
+    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
+      return FillPage(*request, answer, &Store::ListDevices, &v1::Device::id);
     });
   }
   Reactor* GetDevice(Context* context, const v1::GetDeviceRequest* request, v1::Device* answer) override {
@@ -103,8 +98,59 @@ class Devices final : public v1::FleetService::CallbackService {
                                                {request->remove().begin(), request->remove().end()}));
     });
   }
+  Reactor* AllowDevices(Context* context, const v1::AllowDevicesRequest* request,
+                        v1::AllowDevicesResponse* answer) override {
+    return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
+      return FillList(answer->mutable_devices(),
+                      backend_.fleet.Allow({request->devices().begin(), request->devices().end()}));
+    });
+  }
+  Reactor* ListAllowedDevices(Context* context, const v1::ListAllowedDevicesRequest* request,
+                              v1::ListAllowedDevicesResponse* answer) override {
+    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
+      return FillPage(*request, answer, &Store::ListAllowedDevices, &v1::AllowedDevice::device_id);
+    });
+  }
+  Reactor* DisallowDevice(Context* context, const v1::GetDeviceRequest* request, v1::AllowedDevice* answer) override {
+    return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
+      return Fill(answer, backend_.store.DisallowDevice(request->id()));
+    });
+  }
+  Reactor* ListPendingDevices(Context* context, const v1::ListPendingDevicesRequest*,
+                              v1::ListPendingDevicesResponse* answer) override {
+    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
+      return FillList(answer->mutable_devices(), backend_.fleet.Pending());
+    });
+  }
+  Reactor* ApproveDevice(Context* context, const v1::GetDeviceRequest* request, v1::Device* answer) override {
+    return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) -> absl::Status {
+      QF_ASSIGN_OR_RETURN(Fleet::Approved approved, backend_.fleet.Approve(request->id()));
+      *answer = std::move(approved.device);
+      if (approved.revoked.empty()) return absl::OkStatus();
+      return backend_.rollouts.Skip(approved.revoked, "the device was replaced by " + answer->id());
+    });
+  }
+  Reactor* RejectDevice(Context* context, const v1::GetDeviceRequest* request, v1::Device* answer) override {
+    return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
+      return Fill(answer, backend_.fleet.Reject(request->id()));
+    });
+  }
 
  private:
+  template <typename Request, typename Answer, typename Item>
+  absl::Status FillPage(const Request& request, Answer* answer,
+                        absl::StatusOr<std::vector<Item>> (Store::*list)(std::string_view, size_t),
+                        const std::string& (Item::*id)() const) {
+    const uint32_t size = request.page_size() == 0 ? kMostPerPage : std::min(request.page_size(), kMostPerPage);
+    // One more than asked for tells whether there is a next page.
+    QF_ASSIGN_OR_RETURN(std::vector<Item> items, (backend_.store.*list)(request.page_token(), size + 1));
+    if (items.size() > size) {
+      items.resize(size);
+      answer->set_next_page_token((items.back().*id)());
+    }
+    return FillList(answer->mutable_devices(), absl::StatusOr<std::vector<Item>>(std::move(items)));
+  }
+
   Backend& backend_;
   Dispatcher& dispatcher_;
 };
@@ -168,6 +214,8 @@ class StatusCalls final : public v1::StatusService::CallbackService {
       answer->set_rollouts_running(counts.rollouts_running);
       answer->set_blob_bytes(counts.stored_bytes);
       answer->set_blob_endpoint(backend_.blob_endpoint);
+      answer->set_devices_pending(counts.devices_pending);
+      answer->set_ca_sha256(backend_.authority.ca_fingerprint().hex());
       return absl::OkStatus();
     });
   }

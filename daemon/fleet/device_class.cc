@@ -213,21 +213,27 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
 }
 
 ClassMatch MatchClass(const v1::HardwareFacts& facts, const Labels& labels,
-                      const std::vector<DeviceClassSpec>& classes) {
+                      const std::vector<DeviceClassSpec>& classes, std::string_view pinned) {
   std::vector<const DeviceClassSpec*> ordered;
   for (const DeviceClassSpec& spec : classes) ordered.push_back(&spec);
-  std::ranges::sort(ordered, [](const DeviceClassSpec* a, const DeviceClassSpec* b) {
+  std::ranges::sort(ordered, [&](const DeviceClassSpec* a, const DeviceClassSpec* b) {
+    if ((a->name == pinned) != (b->name == pinned)) return a->name == pinned;
     return a->priority != b->priority ? a->priority > b->priority : a->name < b->name;
   });
+  const auto name_of = [&](const DeviceClassSpec& spec) {
+    return spec.name == pinned ? spec.name + " (pinned by its token)" : spec.name;
+  };
 
   ClassMatch match;
   std::vector<std::string> reasons;
+  if (!pinned.empty() && std::ranges::find(classes, pinned, &DeviceClassSpec::name) == classes.end())
+    reasons.push_back(fmt::format("{} (pinned by its token): there is no such class", pinned));
   for (const DeviceClassSpec* spec : ordered) {
     if (const auto why_not = WhyNot(*spec, facts, labels)) {
-      reasons.push_back(fmt::format("{}: {}", spec->name, *why_not));
+      reasons.push_back(fmt::format("{}: {}", name_of(*spec), *why_not));
     } else if (match.name.empty()) {
       match.name = spec->name;
-      reasons.insert(reasons.begin(), fmt::format("{}: fits, priority {}", spec->name, spec->priority));
+      reasons.insert(reasons.begin(), fmt::format("{}: fits, priority {}", name_of(*spec), spec->priority));
     } else {
       reasons.push_back(fmt::format("{}: fits too, priority {}", spec->name, spec->priority));
     }
@@ -235,6 +241,13 @@ ClassMatch MatchClass(const v1::HardwareFacts& facts, const Labels& labels,
   if (match.name.empty()) reasons.insert(reasons.begin(), "no device class fits");
   match.reason = Join(reasons, "; ");
   return match;
+}
+
+void Classify(v1::Device& device, const std::vector<DeviceClassSpec>& classes) {
+  const Labels labels(device.labels().begin(), device.labels().end());
+  ClassMatch match = MatchClass(device.facts(), labels, classes, device.pinned_class());
+  device.set_device_class(std::move(match.name));
+  device.set_class_reason(std::move(match.reason));
 }
 
 }  // namespace quantfleet::daemon

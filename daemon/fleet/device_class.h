@@ -59,8 +59,11 @@ struct ClassMatch {
   std::string name;    // empty: no class fits
   std::string reason;  // why this one, and why none of the others
 };
+// `pinned`: this class before all others, if it fits; the reason says why it does not.
 ClassMatch MatchClass(const v1::HardwareFacts& facts, const Labels& labels,
-                      const std::vector<DeviceClassSpec>& classes);
+                      const std::vector<DeviceClassSpec>& classes, std::string_view pinned = {});
+// Sets the device's class, and the reason, by its facts, labels and pinned class.
+void Classify(v1::Device& device, const std::vector<DeviceClassSpec>& classes);
 
 struct ShippedClass {
   std::string_view name;  // of the file, without .toml

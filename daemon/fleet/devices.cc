@@ -10,7 +10,7 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr int kMostFactWords = 128, kMostModels = 64, kMostSteps = 16, kMostOutgrown = 64;
-constexpr size_t kMostText = 256, kMostDetail = 2048;
+constexpr size_t kMostText = 256, kMostDetail = 2048, kMostHardwareId = 64;
 
 absl::Status CheckText(std::string_view field, const std::string& text, size_t most) {
   if (text.size() > most) return InvalidArgument("{}: at most {} bytes", field, most);
@@ -25,7 +25,7 @@ absl::Status CheckWords(std::string_view field, const Words& words) {
 }
 
 // What could change how much the device can take.
-bool SameMachine(const v1::HardwareFacts& a, const v1::HardwareFacts& b) {
+bool SameShape(const v1::HardwareFacts& a, const v1::HardwareFacts& b) {
   return a.memory_total_bytes() == b.memory_total_bytes() && a.cores() == b.cores() && a.cpu_model() == b.cpu_model();
 }
 
@@ -76,6 +76,7 @@ absl::Status CheckFacts(const v1::HardwareFacts& facts) {
   QF_RETURN_IF_ERROR(CheckText("facts.os", facts.os(), kMostText));
   QF_RETURN_IF_ERROR(CheckText("facts.cpu_model", facts.cpu_model(), kMostText));
   QF_RETURN_IF_ERROR(CheckText("facts.form", facts.form(), kMostText));
+  QF_RETURN_IF_ERROR(CheckText("facts.hardware_id", facts.hardware_id(), kMostHardwareId));
   QF_RETURN_IF_ERROR(CheckWords("facts.instruction_sets", facts.instruction_sets()));
   QF_RETURN_IF_ERROR(CheckWords("facts.accelerators", facts.accelerators()));
   QF_RETURN_IF_ERROR(CheckWords("facts.runtimes", facts.runtimes()));
@@ -146,16 +147,14 @@ absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id, std::strin
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   auto device = with_.store.UpdateDevice(device_id, [&](v1::Device& d) -> absl::Status {
     if (d.state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", d.id());
-    if (facts && !SameMachine(d.facts(), *facts)) Forget(d, "");
+    if (facts && !SameShape(d.facts(), *facts)) Forget(d, "");
     if (facts) *d.mutable_facts() = *facts;
     for (const v1::ModelStatus& status : models)
       QF_RETURN_IF_ERROR(Outgrow(with_.store, d, status, ToUnixMillis(with_.clock.Now())));
     d.set_trust_root_version(trust_root_version);
     if (!agent_version.empty()) d.set_agent_version(std::string(agent_version));
     d.mutable_models()->Assign(models.begin(), models.end());
-    const ClassMatch match = MatchClass(d.facts(), Labels(d.labels().begin(), d.labels().end()), *classes);
-    d.set_device_class(match.name);
-    d.set_class_reason(match.reason);
+    Classify(d, *classes);
     return absl::OkStatus();
   });
   QF_RETURN_IF_ERROR(device.status());
@@ -172,11 +171,8 @@ absl::StatusOr<v1::Device> Fleet::Label(std::string_view device_id, const Labels
   auto device = with_.store.UpdateDevice(device_id, [&](v1::Device& d) -> absl::Status {
     for (const std::string& key : remove) d.mutable_labels()->erase(key);
     for (const auto& [key, value] : set) (*d.mutable_labels())[key] = value;
-    const Labels labels(d.labels().begin(), d.labels().end());
-    QF_RETURN_IF_ERROR(CheckLabels(labels));
-    const ClassMatch match = MatchClass(d.facts(), labels, *classes);
-    d.set_device_class(match.name);
-    d.set_class_reason(match.reason);
+    QF_RETURN_IF_ERROR(CheckLabels(Labels(d.labels().begin(), d.labels().end())));
+    Classify(d, *classes);
     return absl::OkStatus();
   });
   FailPoint("device-after-labelled");

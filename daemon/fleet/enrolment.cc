@@ -1,5 +1,5 @@
 #include "common/base/fail_point.h"
-#include "common/trust/token.h"
+#include "common/base/retry_after.h"
 #include "daemon/fleet/fleet.h"
 
 namespace quantfleet::daemon {
@@ -14,8 +14,6 @@ absl::StatusOr<std::string> KeyOfCsr(std::string_view csr_pem) {
   if (!key.ok()) return InvalidArgument("csr_pem: {}", Message(key.status()));
   return key;
 }
-
-std::string IdOfKey(const Digest& public_key) { return "d-" + public_key.hex().substr(0, 16); }
 
 }  // namespace
 
@@ -37,54 +35,62 @@ absl::StatusOr<Fleet::Identity> Fleet::Issue(const v1::Device& device, std::stri
   return Identity{device.id(), std::move(certificate), updated->device_class()};
 }
 
-absl::StatusOr<Fleet::Identity> Fleet::EnrolCounted(std::string_view token, std::string_view csr_pem,
-                                                    const v1::HardwareFacts& facts, std::string_view agent_version) {
-  const auto claim = trust::ClaimToken::Parse(token);
-  if (!claim.ok())
-    return Unauthenticated("{}; an operator makes one with `quantfleet token create`", Message(claim.status()));
-  if (claim->ca_fingerprint != with_.authority.ca_fingerprint())
-    return Unauthenticated("the token was made by another daemon: is the address right?");
-  QF_ASSIGN_OR_RETURN(const std::string public_pem, KeyOfCsr(csr_pem));
-  QF_ASSIGN_OR_RETURN(const Digest public_key, trust::PublicKeyDigest(public_pem));
-  QF_RETURN_IF_ERROR(CheckFacts(facts));
-  if (agent_version.size() > kMostVersionBytes) return InvalidArgument("agent_version is too long");
+absl::StatusOr<Fleet::Identity> Fleet::EnrolCounted(const Applicant& applicant) {
+  DeviceKey key;
+  QF_ASSIGN_OR_RETURN(key.pem, KeyOfCsr(applicant.csr_pem));
+  QF_ASSIGN_OR_RETURN(key.digest, trust::PublicKeyDigest(key.pem));
+  key.id = trust::DeviceIdOf(key.digest);
+  QF_RETURN_IF_ERROR(CheckFacts(applicant.facts));
+  if (applicant.agent_version.size() > kMostVersionBytes) return InvalidArgument("agent_version is too long");
+  QF_ASSIGN_OR_RETURN(const Customer customer, CheckCustomer(applicant, key));
 
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   const int64_t now = ToUnixMillis(with_.clock.Now());
-  Enrolment enrolment{claim->id, claim->SecretHash(), public_key, {}, now};
-  v1::Device& device = enrolment.device;
-  device.set_id(IdOfKey(public_key));
-  device.set_state(v1::Device::ACTIVE);
-  *device.mutable_facts() = facts;
-  device.set_agent_version(std::string(agent_version));
-  device.set_enrolled_ms(now);
-
-  // The token's labels decide too, and they are known only once it is used: classified in the same transaction.
   v1::Device enrolled;
+  absl::Status held;  // not OK: the device waits, and that is recorded
   FailPoint("enrol-before-device-recorded");
   QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const v1::Device made, with_.store.UseTokenAndCreateDevice(enrolment));
-    QF_ASSIGN_OR_RETURN(enrolled, with_.store.UpdateDevice(made.id(), [&](v1::Device& d) -> absl::Status {
-      const Labels labels(d.labels().begin(), d.labels().end());
-      const ClassMatch match = MatchClass(d.facts(), labels, *classes);
-      d.set_device_class(match.name);
-      d.set_class_reason(match.reason);
+    const auto known = with_.store.FindDeviceByKey(key.digest);
+    if (!known.ok() && known.status().code() != absl::StatusCode::kNotFound) return known.status();
+    if (known.ok() && known->state() == v1::Device::REVOKED)
+      return PermissionDenied("device {} has been revoked: enrol with a new key", known->id());
+    QF_ASSIGN_OR_RETURN(Admission admission, Admit(applicant, key, customer, known.ok()));
+    if (!known.ok()) {
+      if (admission.replaces.empty()) {
+        QF_ASSIGN_OR_RETURN(admission.replaces, SameMachine(applicant.facts.hardware_id(), key.id));
+      }
+      if (!admission.wait.empty() || !admission.replaces.empty()) {
+        QF_ASSIGN_OR_RETURN(const std::string why, Hold(applicant, key, admission));
+        held = WithRetryAfter(FailedPrecondition("{}", why), options_.check_in);
+        return absl::OkStatus();
+      }
+    }
+    Enrolment enrolment{key.digest, admission.name, {}, now};
+    v1::Device& device = enrolment.device;
+    device.set_id(key.id);
+    device.set_state(v1::Device::ACTIVE);
+    *device.mutable_facts() = applicant.facts;
+    device.set_agent_version(applicant.agent_version);
+    device.set_enrolled_ms(now);
+    device.set_admitted_by(admission.text);
+    device.set_pinned_class(admission.pinned_class);
+    device.mutable_labels()->insert(admission.labels.begin(), admission.labels.end());
+    QF_ASSIGN_OR_RETURN(enrolled, with_.store.CreateDevice(enrolment));
+    // What an enrolled key keeps decides too.
+    QF_ASSIGN_OR_RETURN(enrolled, with_.store.UpdateDevice(enrolled.id(), [&](v1::Device& d) {
+      Classify(d, *classes);
       return absl::OkStatus();
     }));
     return absl::OkStatus();
   }));
   FailPoint("enrol-after-device-recorded");
+  QF_RETURN_IF_ERROR(held);
   with_.store.TouchDevice(enrolled.id(), now);
-  return Issue(enrolled, public_pem);
+  return Issue(enrolled, key.pem);
 }
 
 std::string Fleet::RenewalMessage(std::string_view nonce, std::string_view csr_pem) {
-  using namespace std::string_view_literals;
-  std::string message("quantfleet.v1.Renew\0"sv);
-  message += nonce;
-  message += '\0';
-  message += HashText(csr_pem).raw();
-  return message;
+  return trust::ProofMessage("Renew", nonce, csr_pem);
 }
 
 absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id, std::string_view csr_pem,
@@ -109,10 +115,13 @@ absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id, 
   return Issue(*device, public_pem);
 }
 
-absl::StatusOr<Fleet::Identity> Fleet::Enrol(std::string_view token, std::string_view csr_pem,
-                                             const v1::HardwareFacts& facts, std::string_view agent_version) {
-  auto identity = EnrolCounted(token, csr_pem, facts, agent_version);
-  ++(identity.ok() ? counters_.enrolments : counters_.enrolments_refused);
+absl::StatusOr<Fleet::Identity> Fleet::Enrol(const Applicant& applicant) {
+  auto identity = EnrolCounted(applicant);
+  if (identity.ok()) {
+    ++counters_.enrolments;
+  } else {
+    ++(RetryAfter(identity.status()) ? counters_.enrolments_held : counters_.enrolments_refused);
+  }
   return identity;
 }
 

@@ -1,4 +1,5 @@
-// Devices come and stay: tokens, enrolment, renewal of certificates, check-ins, revocation.
+// Devices come and stay: tokens, enrolment, the queue of those that wait, renewal of certificates, check-ins,
+// revocation.
 //
 // A device's key is made on the device; the daemon knows its public key's digest and nothing else about it. The device's
 // id follows from that digest, so that the same key is the same device. Thread-safe; collaborators must outlive it.
@@ -27,6 +28,8 @@ class Fleet {
   struct Options {
     Duration certificate_lifetime = std::chrono::hours(7 * 24);
     Duration check_in = std::chrono::seconds(30);
+    size_t queue = 0;             // devices that nobody vouches for and that may wait for an operator; 0: refused
+    std::string customer_ca_pem;  // CAs whose certificates let devices in, as trust::CheckAuthorities has them
   };
   struct Collaborators {
     Store& store;
@@ -43,6 +46,9 @@ class Fleet {
     uint32_t max_uses = 0;    // 0: no limit
     int64_t ttl_seconds = 0;  // 0: 24 hours
     Labels labels;
+    std::string device_class;    // empty: the best that fits; NOT_FOUND when there is none of that name
+    uint32_t rate_per_hour = 0;  // 0: no limit
+    bool approval = false;
   };
   struct NewToken {
     v1::EnrolmentToken token;
@@ -56,16 +62,45 @@ class Fleet {
   struct Identity {
     std::string device_id, certificate_pem, device_class;
   };
-  // UNAUTHENTICATED: no such token; PERMISSION_DENIED: expired, used up or revoked, or the key's device is revoked;
-  // INVALID_ARGUMENT: the CSR or the facts.
-  absl::StatusOr<Identity> Enrol(std::string_view token, std::string_view csr_pem, const v1::HardwareFacts& facts,
-                                 std::string_view agent_version);
+  struct CustomerProof {
+    std::string certificate_pem, nonce, proof;  // as device.proto has them
+  };
+  // What a device sends. A token or a customer's certificate vouches for it; with neither, the list does, or nobody.
+  struct Applicant {
+    std::string token, csr_pem;
+    v1::HardwareFacts facts;
+    std::string agent_version;
+    std::optional<CustomerProof> customer;
+  };
+  // Every way in ends here; they differ in what admits the device (admission.cc). A key that is enrolled gets its
+  // device back. UNAUTHENTICATED: the token or the certificate is no good; PERMISSION_DENIED: expired, used up,
+  // revoked, not expected, or the key's device is revoked; INVALID_ARGUMENT: the CSR or the facts. With a retry-after:
+  // RESOURCE_EXHAUSTED, the token's rate or the queue's bounds; FAILED_PRECONDITION: the device waits for an operator,
+  // and asks again.
+  absl::StatusOr<Identity> Enrol(const Applicant& applicant);
   std::string MakeChallenge(std::string_view device_id) { return challenges_.Make(device_id); }
   // proof: by the device's key over RenewalMessage. UNAUTHENTICATED: stale challenge, other key; NOT_FOUND: no such
   // device; PERMISSION_DENIED: revoked.
   absl::StatusOr<Identity> Renew(std::string_view device_id, std::string_view csr_pem, std::string_view nonce,
                                  std::string_view proof);
   static std::string RenewalMessage(std::string_view nonce, std::string_view csr_pem);
+
+  // ---- who may come without a token (admission.cc)
+  // Each names a device id or a public key, which the id follows from. ALREADY_EXISTS: it is enrolled;
+  // FAILED_PRECONDITION: it is revoked.
+  absl::StatusOr<std::vector<v1::AllowedDevice>> Allow(std::vector<v1::AllowedDevice> devices);
+
+  // ---- the queue (queue.cc)
+  absl::StatusOr<std::vector<v1::PendingDevice>> Pending();
+  struct Approved {
+    v1::Device device;
+    std::string revoked;  // the device that it replaces; empty: none
+  };
+  // The device is in from now on; the one that it replaces is revoked, and its labels and pinned class come over.
+  // FAILED_PRECONDITION: it replaces another one than when it was looked at. NOT_FOUND: it does not wait (any more).
+  absl::StatusOr<Approved> Approve(std::string_view device_id);
+  // Its key is refused from now on, as a revoked device's is.
+  absl::StatusOr<v1::Device> Reject(std::string_view device_id);
 
   // ---- devices (devices.cc)
   // The ACTIVE device that holds this certificate. UNAUTHENTICATED: not a device's certificate, unknown device or other
@@ -87,8 +122,36 @@ class Fleet {
 
  private:
   absl::StatusOr<Identity> Issue(const v1::Device& device, std::string_view public_pem);
-  absl::StatusOr<Identity> EnrolCounted(std::string_view token, std::string_view csr_pem,
-                                        const v1::HardwareFacts& facts, std::string_view agent_version);
+  absl::StatusOr<Identity> EnrolCounted(const Applicant& applicant);
+
+  struct DeviceKey {
+    std::string pem, id;
+    Digest digest;
+  };
+  // What vouches for a device, and what comes with that.
+  struct Admission {
+    std::string name;  // as the store finds it, and
+    std::string text;  // as people read it; empty: nothing vouches, or the device is in already
+    Labels labels;
+    std::string pinned_class;
+    std::string wait;      // why an operator has to decide; empty: it may come in
+    std::string replaces;  // the active device that this would be another of
+  };
+  using Customer = std::optional<trust::ForeignCertificate>;
+  absl::StatusOr<Customer> CheckCustomer(const Applicant& applicant, const DeviceKey& key);
+  // Inside the transaction of the enrolment.
+  absl::StatusOr<Admission> Admit(const Applicant& applicant, const DeviceKey& key, const Customer& customer,
+                                  bool enrolled);
+  absl::StatusOr<Admission> AdmitByToken(const Applicant& applicant, const DeviceKey& key, bool enrolled);
+  absl::StatusOr<Admission> AdmitByCertificate(const trust::ForeignCertificate& certificate, const DeviceKey& key,
+                                               bool enrolled);
+  absl::StatusOr<std::optional<Admission>> AdmitByList(const DeviceKey& key);
+  // The ACTIVE device with another key that has this hardware id; empty: none.
+  absl::StatusOr<std::string> SameMachine(std::string_view hardware_id, std::string_view device_id);
+  // Has the device wait; in words.
+  absl::StatusOr<std::string> Hold(const Applicant& applicant, const DeviceKey& key, const Admission& admission);
+  absl::Status MeetStranger();
+
   absl::StatusOr<Identity> RenewCounted(std::string_view device_id, std::string_view csr_pem, std::string_view nonce,
                                         std::string_view proof);
 
@@ -102,6 +165,10 @@ class Fleet {
     NewToken answer;
     Duration made;
   };
+  std::mutex strangers_mutex_;  // guards the two below: devices that nobody vouches for, and that came in this minute
+  Duration strangers_since_{0};
+  int strangers_ = 0;
+
   std::mutex recent_mutex_;  // guards recent_; also makes CreateToken one at a time
   std::vector<RecentToken> recent_;
 };

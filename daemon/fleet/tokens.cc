@@ -19,6 +19,8 @@ absl::Status CheckRequest(const Fleet::TokenRequest& request) {
     return InvalidArgument("description: at most {} bytes", kMostTokenText);
   if (request.request_id.size() > kMostTokenText)
     return InvalidArgument("request_id: at most {} bytes", kMostTokenText);
+  if (request.device_class.size() > kMostTokenText)
+    return InvalidArgument("device_class: at most {} bytes", kMostTokenText);
   return CheckLabels(request.labels);
 }
 
@@ -40,6 +42,12 @@ absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) 
           *made);
   }
 
+  if (!request.device_class.empty()) {
+    QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+    if (std::ranges::find(*classes, request.device_class, &DeviceClassSpec::name) == classes->end())
+      return NotFound("there is no device class \"{}\": see `quantfleet class list`, or apply it first",
+                      request.device_class);
+  }
   const trust::ClaimToken claim = trust::ClaimToken::Make(with_.random, with_.authority.ca_fingerprint());
   const int64_t now = ToUnixMillis(with_.clock.Now());
   v1::EnrolmentToken token;
@@ -48,6 +56,9 @@ absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) 
   token.set_max_uses(request.max_uses);
   token.set_created_ms(now);
   token.set_expires_ms(now + 1000 * (request.ttl_seconds ? request.ttl_seconds : kDefaultTtlSeconds));
+  token.set_device_class(request.device_class);
+  token.set_rate_per_hour(request.rate_per_hour);
+  token.set_approval(request.approval);
   token.mutable_labels()->insert(request.labels.begin(), request.labels.end());
   NewToken answer{.token = {}, .secret = claim.ToString()};
   FailPoint("token-before-create");

@@ -10,6 +10,7 @@ inline constexpr char kMetricArtifacts[] = "quantfleet_artifacts";
 inline constexpr char kMetricStoredBytes[] = "quantfleet_stored_bytes";
 inline constexpr char kMetricDevices[] = "quantfleet_devices";
 inline constexpr char kMetricDevicesSeen[] = "quantfleet_devices_seen_lately";
+inline constexpr char kMetricDevicesPending[] = "quantfleet_devices_pending";
 inline constexpr char kMetricJobs[] = "quantfleet_jobs";                            // label state
 inline constexpr char kMetricRolloutsRunning[] = "quantfleet_rollouts_running";
 inline constexpr char kMetricCheckIns[] = "quantfleet_check_ins_total";

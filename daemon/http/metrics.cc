@@ -47,11 +47,13 @@ std::string RenderMetrics(const MetricValues& v) {
   page.Gauge(kMetricStoredBytes, "Bytes of all artifacts as stored; shared chunks count for each", v.counts.stored_bytes);
   page.Gauge(kMetricDevices, "Devices enrolled", v.counts.devices);
   page.Gauge(kMetricDevicesSeen, "Devices heard from within three check-in intervals", v.counts.devices_seen);
+  page.Gauge(kMetricDevicesPending, "Devices that wait for an operator", v.counts.devices_pending);
   page.Gauge(kMetricJobs, "Unfinished jobs", v.counts.jobs_queued, {{"state", "queued"}});
   page.Gauge(kMetricJobs, "Unfinished jobs", v.counts.jobs_running, {{"state", "running"}});
   page.Gauge(kMetricRolloutsRunning, "Rollouts that have not ended", v.counts.rollouts_running);
   page.Counter(kMetricCheckIns, "Check-ins of devices", v.check_ins);
   page.Counter(kMetricEnrolments, "Enrolments", v.enrolments, {{"result", "ok"}});
+  page.Counter(kMetricEnrolments, "Enrolments", v.enrolments_held, {{"result", "held"}});
   page.Counter(kMetricEnrolments, "Enrolments", v.enrolments_refused, {{"result", "refused"}});
   page.Counter(kMetricRenewals, "Renewals of devices' certificates", v.renewals, {{"result", "ok"}});
   page.Counter(kMetricRenewals, "Renewals of devices' certificates", v.renewals_refused, {{"result", "refused"}});

@@ -33,6 +33,18 @@ v1::Device OwnFields(const v1::Device& device) {
   return own;
 }
 
+// What a key that comes again keeps of its device.
+void KeepOfOld(const v1::Device& old, v1::Device& device) {
+  device.set_id(old.id());
+  device.set_enrolled_ms(old.enrolled_ms());
+  if (!old.facts().hardware_id().empty()) device.mutable_facts()->set_hardware_id(old.facts().hardware_id());
+  if (device.pinned_class().empty()) device.set_pinned_class(old.pinned_class());
+  if (device.admitted_by().empty()) device.set_admitted_by(old.admitted_by());
+  for (const auto& [label, value] : old.labels()) device.mutable_labels()->insert({label, value});
+  *device.mutable_outgrown() = old.outgrown();
+  device.set_trust_root_version(old.trust_root_version());
+}
+
 const v1::ModelStatus* FindStatus(const v1::Device& device, const std::string& model) {
   for (const v1::ModelStatus& status : device.models())
     if (status.model() == model) return &status;
@@ -112,16 +124,63 @@ absl::StatusOr<Digest> Store::DeviceKey(std::string_view id) {
   return keyed.public_key;
 }
 
+absl::StatusOr<v1::Device> Store::CreateDevice(const Enrolment& enrolment) {
+  v1::Device device = enrolment.device;
+  QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
+    const std::string key = enrolment.public_key.hex();
+    std::string admission = enrolment.admission, old_admission, old_record;
+    sql << "SELECT admission, record FROM devices WHERE public_key = :k", soci::use(key), soci::into(old_admission),
+        soci::into(old_record);
+    if (sql.got_data()) {
+      QF_ASSIGN_OR_RETURN(const v1::Device old, Unpack<v1::Device>(old_record));
+      if (old.state() == v1::Device::REVOKED)
+        return PermissionDenied("device {} has been revoked: enrol with a new key", old.id());
+      KeepOfOld(old, device);
+      if (admission.empty()) admission = old_admission;
+    }
+    const std::string id = device.id(), hardware = device.facts().hardware_id(), record = Pack(OwnFields(device));
+    const long long seen = enrolment.now_ms;
+    sql << "INSERT INTO devices (id, public_key, admission, hardware, last_seen_ms, record)"
+           " VALUES (:i, :k, :a, :h, :s, :r)"
+           " ON CONFLICT (public_key) DO UPDATE SET admission = excluded.admission, hardware = excluded.hardware,"
+           " last_seen_ms = excluded.last_seen_ms, record = excluded.record",
+        soci::use(id), soci::use(key), soci::use(admission), soci::use(hardware), soci::use(seen),
+        soci::use(record);
+    sql << "DELETE FROM allowed_devices WHERE id = :i", soci::use(id);
+    sql << "DELETE FROM pending_devices WHERE id = :i", soci::use(id);
+    Note(Change::Kind::kDevice, id);
+    return FillDevice(sql, device, seen);
+  }));
+  return device;
+}
+
+absl::StatusOr<std::vector<v1::Device>> Store::FindDevicesByHardware(std::string_view hardware_id) {
+  return FindDevices("hardware", hardware_id);
+}
+
+absl::StatusOr<std::vector<v1::Device>> Store::FindDevicesByAdmission(std::string_view admission) {
+  return FindDevices("admission", admission);
+}
+
+absl::StatusOr<std::vector<v1::Device>> Store::FindDevices(const std::string& column, std::string_view value) {
+  return SelectDevices(column + " = :v ORDER BY id", value, -1);
+}
+
 absl::StatusOr<std::vector<v1::Device>> Store::ListDevices(std::string_view after, size_t limit) {
+  return SelectDevices("id > :v ORDER BY id", after, static_cast<int64_t>(limit));
+}
+
+absl::StatusOr<std::vector<v1::Device>> Store::SelectDevices(const std::string& where, std::string_view value,
+                                                             int64_t limit) {
   std::vector<v1::Device> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    const std::string from(after);
-    const long long most = static_cast<long long>(limit);
+    const std::string wanted(value);
+    const long long most = limit;
     std::string record;
     long long seen_ms = 0;
     soci::statement rows =
-        (sql.prepare << "SELECT record, last_seen_ms FROM devices WHERE id > :a ORDER BY id LIMIT :n",
-         soci::use(from), soci::use(most), soci::into(record), soci::into(seen_ms));
+        (sql.prepare << "SELECT record, last_seen_ms FROM devices WHERE " << where << " LIMIT :n",
+         soci::use(wanted), soci::use(most), soci::into(record), soci::into(seen_ms));
     rows.execute();
     while (rows.fetch()) {
       QF_ASSIGN_OR_RETURN(v1::Device device, Unpack<v1::Device>(record));
@@ -144,11 +203,14 @@ absl::StatusOr<v1::Device> Store::UpdateDevice(std::string_view id,
     QF_RETURN_IF_ERROR(change(device));
     device.set_id(before.id());
     device.set_last_seen_ms(before.last_seen_ms());
+    if (!before.facts().hardware_id().empty())
+      device.mutable_facts()->set_hardware_id(before.facts().hardware_id());
     bool changed = WriteStatuses(sql, before, device);
     const v1::Device own = OwnFields(device);
     if (!MessageDifferencer::Equals(OwnFields(before), own)) {
-      const std::string name = device.id(), record = Pack(own);
-      sql << "UPDATE devices SET record = :r WHERE id = :i", soci::use(record), soci::use(name);
+      const std::string name = device.id(), hardware = device.facts().hardware_id(), record = Pack(own);
+      sql << "UPDATE devices SET record = :r, hardware = :h WHERE id = :i", soci::use(record), soci::use(hardware),
+          soci::use(name);
       changed = true;
     }
     if (changed) Note(Change::Kind::kDevice, id);

@@ -94,7 +94,27 @@ constexpr const char* kVersion3[] = {
     "ALTER TABLE assignments ADD COLUMN step_down TEXT NOT NULL DEFAULT ''",
 };
 
-constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3};
+// Several ways to enrol. Which keys used a token was known of a device's last token only.
+constexpr const char* kVersion4[] = {
+    "CREATE TABLE token_uses (token TEXT NOT NULL REFERENCES tokens (id) ON DELETE CASCADE, public_key TEXT NOT NULL,"
+    " used_ms BIGINT NOT NULL, PRIMARY KEY (token, public_key))",
+    "CREATE INDEX token_uses_by_time ON token_uses (token, used_ms)",
+    "INSERT INTO token_uses (token, public_key, used_ms)"
+    " SELECT token, public_key, 0 FROM devices WHERE token IN (SELECT id FROM tokens)",
+
+    "ALTER TABLE devices RENAME COLUMN token TO admission",
+    "UPDATE devices SET admission = 'token ' || admission WHERE admission <> ''",
+    "CREATE INDEX devices_by_admission ON devices (admission)",
+    "ALTER TABLE devices ADD COLUMN hardware TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX devices_by_hardware ON devices (hardware)",
+
+    "CREATE TABLE allowed_devices (id TEXT PRIMARY KEY, record TEXT NOT NULL)",
+    "CREATE TABLE pending_devices (id TEXT PRIMARY KEY, admission TEXT NOT NULL, expires_ms BIGINT NOT NULL,"
+    " position BIGINT NOT NULL, record TEXT NOT NULL)",
+    "CREATE INDEX pending_devices_by_expiry ON pending_devices (expires_ms)",
+};
+
+constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4};
 
 }  // namespace
 

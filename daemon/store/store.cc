@@ -137,6 +137,8 @@ absl::StatusOr<Counts> Store::Count(int64_t seen_since_ms) {
     counts.stored_bytes = count("SELECT COALESCE(SUM(stored_bytes), 0) FROM artifacts");
     counts.devices = count("SELECT COUNT(*) FROM devices");
     counts.devices_seen = count_if("SELECT COUNT(*) FROM devices WHERE last_seen_ms >= :t", seen_since_ms);
+    // Who has expired is removed when the next one comes.
+    counts.devices_pending = count_if("SELECT COUNT(*) FROM pending_devices WHERE expires_ms > :t", seen_since_ms);
     counts.jobs_running = count_if("SELECT COUNT(*) FROM jobs WHERE state = :s", v1::Job::RUNNING);
     counts.jobs_queued = count_if("SELECT COUNT(*) FROM jobs WHERE state = :s", v1::Job::QUEUED);
     counts.rollouts_running =

@@ -75,13 +75,18 @@ struct ArtifactRecord {
   std::vector<v1::Signed> statements;
 };
 
-// A device that comes with a token.
+// A device that comes in.
 struct Enrolment {
-  std::string token_id;
-  Digest secret_hash;
-  Digest public_key;  // of the device's key
-  v1::Device device;  // id, class, facts ...; the token's labels are added to it
+  Digest public_key;      // of the device's key
+  std::string admission;  // what let it in, as FindDevicesByAdmission is asked: "token t1", "certificate <key digest>"
+  v1::Device device;      // id, state, class, facts, labels ...
   int64_t now_ms;
+};
+
+// A device that waits for an operator.
+struct PendingRecord {
+  v1::PendingDevice device;
+  std::string admission;  // as in Enrolment; empty: nothing vouches for it
 };
 
 struct AssignmentRecord {
@@ -101,7 +106,7 @@ struct Change {
 };
 
 struct Counts {
-  uint64_t models = 0, artifacts = 0, devices = 0, devices_seen = 0;
+  uint64_t models = 0, artifacts = 0, devices = 0, devices_seen = 0, devices_pending = 0;
   uint64_t jobs_running = 0, jobs_queued = 0, rollouts_running = 0;
   uint64_t stored_bytes = 0;  // of all artifacts; chunks that several share count for each
 };
@@ -184,15 +189,35 @@ class Store {
                                                  const Request& request);
   absl::StatusOr<v1::EnrolmentToken> GetToken(std::string_view id);
   absl::StatusOr<std::vector<v1::EnrolmentToken>> ListTokens();  // newest first
+  // Devices that wait by it are forgotten; those that are in stay in.
   absl::StatusOr<v1::EnrolmentToken> RevokeToken(std::string_view id);
-  // One transaction: checks the token and counts its use, makes the device. A key that is enrolled already
-  // gets its old device back, with the new class and facts, and the token's labels beside its own; the same token
-  // counts only once for it.
-  // UNAUTHENTICATED: unknown token or wrong secret; PERMISSION_DENIED: expired, revoked, used up, or the key
-  // belongs to a revoked device.
-  absl::StatusOr<v1::Device> UseTokenAndCreateDevice(const Enrolment& enrolment);
+  // Checks the token and counts its use by this key, once. A key that used it before is not held to uses, rate and
+  // expiry again, and one whose device is in (`enrolled`) not to revocation either. UNAUTHENTICATED: unknown token or
+  // wrong secret; PERMISSION_DENIED: expired, revoked, used up; RESOURCE_EXHAUSTED, with a retry-after: its rate.
+  absl::StatusOr<v1::EnrolmentToken> UseToken(std::string_view id, const Digest& secret_hash, const Digest& public_key,
+                                              bool enrolled, int64_t now_ms);
+
+  // ---- who may come, and who waits (admission.cc)
+  // Replaces entries of the same ids. RESOURCE_EXHAUSTED beyond `most` in all.
+  absl::StatusOr<std::vector<v1::AllowedDevice>> AllowDevices(const std::vector<v1::AllowedDevice>& devices,
+                                                              size_t most);
+  absl::StatusOr<std::optional<v1::AllowedDevice>> FindAllowedDevice(std::string_view id);
+  absl::StatusOr<std::vector<v1::AllowedDevice>> ListAllowedDevices(std::string_view after, size_t limit);  // by id
+  absl::StatusOr<v1::AllowedDevice> DisallowDevice(std::string_view id);
+  // Replaces the key's record, but for its place in the queue. Those that have expired go first. RESOURCE_EXHAUSTED
+  // when `most` others wait that are vouched for (or not) as this one is.
+  absl::Status PutPendingDevice(const PendingRecord& pending, size_t most, int64_t now_ms);
+  absl::StatusOr<std::optional<PendingRecord>> FindPendingDevice(std::string_view id, int64_t now_ms);
+  absl::StatusOr<std::vector<v1::PendingDevice>> ListPendingDevices(int64_t now_ms);  // first come, first
 
   // ---- devices (devices.cc). Device.models and last_seen_ms are filled in on every read.
+  // Makes the device, in place of what allowed it or waited for it. A key that is enrolled already keeps its id, the
+  // time of its enrolment, its hardware id, its labels, which new ones win over, and its admission and pinned class
+  // unless new ones come.
+  // PERMISSION_DENIED: the key's device is revoked.
+  absl::StatusOr<v1::Device> CreateDevice(const Enrolment& enrolment);
+  absl::StatusOr<std::vector<v1::Device>> FindDevicesByHardware(std::string_view hardware_id);
+  absl::StatusOr<std::vector<v1::Device>> FindDevicesByAdmission(std::string_view admission);
   absl::StatusOr<v1::Device> GetDevice(std::string_view id);
   absl::StatusOr<v1::Device> FindDeviceByKey(const Digest& public_key);
   absl::StatusOr<Digest> DeviceKey(std::string_view id);
@@ -204,7 +229,7 @@ class Store {
   // Up to `limit` devices with ids above `after`, by id.
   absl::StatusOr<std::vector<v1::Device>> ListDevices(std::string_view after, size_t limit);
   // Writes what differs: the device's own fields and the statuses in `models` (one that is gone is deleted).
-  // No difference, no write. last_seen_ms is TouchDevice's.
+  // No difference, no write. last_seen_ms is TouchDevice's; a hardware id that is known stays.
   absl::StatusOr<v1::Device> UpdateDevice(std::string_view id,
                                           const std::function<absl::Status(v1::Device&)>& change);
   // Cheap: kept in memory, written every half minute (of `now_ms`) and at the end. A crash forgets some.
@@ -301,6 +326,9 @@ class Store {
   absl::StatusOr<v1::Rollout> SelectSummary(soci::session& sql, const std::string& name);
   // The other active rollout in which the device is under way; empty: none.
   static std::string SelectWhere(soci::session& sql, const std::string& rollout, const std::string& device);
+  // `where` has one parameter, and the order; `limit` -1: all.
+  absl::StatusOr<std::vector<v1::Device>> SelectDevices(const std::string& where, std::string_view value, int64_t limit);
+  absl::StatusOr<std::vector<v1::Device>> FindDevices(const std::string& column, std::string_view value);
 
   std::recursive_mutex mutex_;  // guards what follows, down to seen_mutex_
   std::unique_ptr<soci::session> session_;

@@ -1,11 +1,16 @@
 // Enrolment tokens and their use.
 #include <soci/soci.h>
 
+#include <algorithm>
+
+#include "common/base/retry_after.h"
 #include "daemon/store/records.h"
 #include "daemon/store/store.h"
 
 namespace quantfleet::daemon {
 namespace {
+
+constexpr int64_t kHourMs = 3'600'000;
 
 struct TokenRow {
   v1::EnrolmentToken token;
@@ -27,28 +32,30 @@ void UpdateToken(soci::session& sql, const v1::EnrolmentToken& token) {
   sql << "UPDATE tokens SET record = :r WHERE id = :i", soci::use(record), soci::use(id);
 }
 
-// `counted`: this device has used the token before, and comes again (the answer was lost).
-absl::Status CheckToken(const v1::EnrolmentToken& token, int64_t now_ms, bool counted) {
-  if (token.revoked()) return PermissionDenied("token {} has been revoked: ask for a new one", token.id());
+// Of one that never used it.
+absl::Status CheckFirstUse(const v1::EnrolmentToken& token, int64_t now_ms) {
   if (token.expires_ms() <= now_ms)
     return PermissionDenied("token {} has expired: ask for a new one", token.id());
-  if (!counted && token.max_uses() != 0 && token.uses() >= token.max_uses())
+  if (token.max_uses() != 0 && token.uses() >= token.max_uses())
     return PermissionDenied("token {} has been used up ({} of {}): ask for a new one", token.id(),
                             token.uses(), token.max_uses());
   return absl::OkStatus();
 }
 
-void InsertDevice(soci::session& sql, const v1::Device& device, const Enrolment& enrolment) {
-  v1::Device kept = device;
-  kept.clear_models();
-  kept.clear_last_seen_ms();
-  const std::string id = device.id(), key = enrolment.public_key.hex(), record = Pack(kept);
-  const long long seen = enrolment.now_ms;
-  sql << "INSERT INTO devices (id, public_key, token, last_seen_ms, record) VALUES (:i, :k, :t, :s, :r)"
-         " ON CONFLICT (public_key) DO UPDATE SET token = excluded.token, last_seen_ms = "
-         "excluded.last_seen_ms,"
-         " record = excluded.record",
-      soci::use(id), soci::use(key), soci::use(enrolment.token_id), soci::use(seen), soci::use(record);
+// At most rate_per_hour uses lie within any hour: of the latest so many, the earliest has to be an hour old.
+absl::Status CheckRate(soci::session& sql, const v1::EnrolmentToken& token, int64_t now_ms) {
+  if (token.rate_per_hour() == 0) return absl::OkStatus();
+  const std::string id = token.id();
+  const long long since = now_ms - kHourMs, before = token.rate_per_hour() - 1;
+  long long used = 0;
+  sql << "SELECT used_ms FROM token_uses WHERE token = :t AND used_ms > :s ORDER BY used_ms DESC LIMIT 1 OFFSET :o",
+      soci::use(id), soci::use(since), soci::use(before), soci::into(used);
+  if (!sql.got_data()) return absl::OkStatus();
+  // A clock that was set back makes no device wait for longer than the hour.
+  const int64_t wait = std::min<int64_t>(used + kHourMs - now_ms, kHourMs);
+  return WithRetryAfter(ResourceExhausted("token {} lets {} devices in an hour, and they came: ask again in {} s", id,
+                                          token.rate_per_hour(), (wait + 999) / 1000),
+                        Duration(wait));
 }
 
 }  // namespace
@@ -100,48 +107,43 @@ absl::StatusOr<v1::EnrolmentToken> Store::RevokeToken(std::string_view id) {
     token = std::move(row.token);
     token.set_revoked(true);
     UpdateToken(sql, token);
+    const std::string admission = "token " + token.id();
+    sql << "DELETE FROM pending_devices WHERE admission = :a", soci::use(admission);
     Note(Change::Kind::kToken, id);
     return absl::OkStatus();
   }));
   return token;
 }
 
-absl::StatusOr<v1::Device> Store::UseTokenAndCreateDevice(const Enrolment& enrolment) {
-  v1::Device device = enrolment.device;
+absl::StatusOr<v1::EnrolmentToken> Store::UseToken(std::string_view id, const Digest& secret_hash,
+                                                   const Digest& public_key, bool enrolled, int64_t now_ms) {
+  v1::EnrolmentToken token;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    auto row = SelectToken(sql, enrolment.token_id);
-    if (row.status().code() == absl::StatusCode::kNotFound ||
-        (row.ok() && row->secret_hash != enrolment.secret_hash.hex()))
+    const std::string name(id), key = public_key.hex();
+    auto row = SelectToken(sql, name);
+    if (row.status().code() == absl::StatusCode::kNotFound || (row.ok() && row->secret_hash != secret_hash.hex()))
       return Unauthenticated("the enrolment token is not valid: check that it was copied whole");
     QF_RETURN_IF_ERROR(row.status());
-    v1::EnrolmentToken& token = row->token;
+    token = std::move(row->token);
 
-    std::string old_token, old_record;
-    const std::string key = enrolment.public_key.hex();
-    sql << "SELECT token, record FROM devices WHERE public_key = :k", soci::use(key), soci::into(old_token),
-        soci::into(old_record);
-    const bool known = sql.got_data(), counted = known && old_token == token.id();
-    QF_RETURN_IF_ERROR(CheckToken(token, enrolment.now_ms, counted));
-    if (known) {
-      QF_ASSIGN_OR_RETURN(v1::Device old, Unpack<v1::Device>(old_record));
-      if (old.state() == v1::Device::REVOKED)
-        return PermissionDenied("device {} has been revoked: enrol with a new key", old.id());
-      device.set_id(old.id());
-      device.set_enrolled_ms(old.enrolled_ms());
-      // What operators called it stays, the token's own labels win.
-      for (const auto& [label, value] : old.labels()) (*device.mutable_labels())[label] = value;
-    }
-    for (const auto& [label, value] : token.labels()) (*device.mutable_labels())[label] = value;
-    InsertDevice(sql, device, enrolment);
-    if (!counted) {
-      token.set_uses(token.uses() + 1);
-      UpdateToken(sql, token);
-      Note(Change::Kind::kToken, token.id());
-    }
-    Note(Change::Kind::kDevice, device.id());
-    return FillDevice(sql, device, enrolment.now_ms);
+    long long used = 0;
+    sql << "SELECT used_ms FROM token_uses WHERE token = :t AND public_key = :k", soci::use(name), soci::use(key),
+        soci::into(used);
+    const bool counted = sql.got_data();
+    if (counted && enrolled) return absl::OkStatus();
+    if (token.revoked()) return PermissionDenied("token {} has been revoked: ask for a new one", name);
+    if (counted) return absl::OkStatus();
+    QF_RETURN_IF_ERROR(CheckFirstUse(token, now_ms));
+    QF_RETURN_IF_ERROR(CheckRate(sql, token, now_ms));
+    used = now_ms;
+    sql << "INSERT INTO token_uses (token, public_key, used_ms) VALUES (:t, :k, :u)", soci::use(name), soci::use(key),
+        soci::use(used);
+    token.set_uses(token.uses() + 1);
+    UpdateToken(sql, token);
+    Note(Change::Kind::kToken, name);
+    return absl::OkStatus();
   }));
-  return device;
+  return token;
 }
 
 }  // namespace quantfleet::daemon

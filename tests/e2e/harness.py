@@ -203,6 +203,8 @@ class Agent:
     def __init__(self, state, facts):
         self.state = Path(state)
         self.state.mkdir(parents=True, exist_ok=True)
+        # All agents run on one machine; each is to be a machine of its own.
+        facts = {"hardware_id": self.state.name[-64:], **facts}
         self.facts = [x for k, v in facts.items() for x in ("--fact", f"{k}={v}")]
         self.process = None
 
@@ -210,10 +212,13 @@ class Agent:
         return run("quantfleet-agent", "enroll", "--server", daemon.grpc, "--token", token, "--state", self.state,
                    *self.facts, check=check, env=env)
 
-    def start(self, env=None):
+    def start(self, *options, env=None):
         self.process = Process(self.state.parent / (self.state.name + ".log"), "quantfleet-agent", "start", "--state",
-                               self.state, *self.facts, env=env)
+                               self.state, *self.facts, *options, env=env)
         return self
+
+    def identity(self):
+        return run_json("quantfleet-agent", "identity", "--state", self.state, "--json")
 
     def status(self):
         return run_json("quantfleet-agent", "status", "--state", self.state, "--json")

@@ -28,7 +28,9 @@ PHASE_POINTS = [p for p in DAEMON_POINTS if p.startswith("phase-")]
 GARBAGE_POINTS = [p for p in DAEMON_POINTS if p.startswith("garbage-")]  # test_evaluation.py
 DOWNLOAD_POINTS = [p for p in DAEMON_POINTS if p.startswith("download-")]  # test_limits.py
 MAINTENANCE_POINTS = [p for p in DAEMON_POINTS if p.startswith("maintenance-")]  # test_maintenance.py
-ELSEWHERE = (PIPELINE_POINTS + RENEWAL_POINTS + PHASE_POINTS + GARBAGE_POINTS + DOWNLOAD_POINTS + MAINTENANCE_POINTS)
+QUEUE_POINTS = [p for p in DAEMON_POINTS if p.startswith("queue-")]  # test_enrolment.py
+ELSEWHERE = (PIPELINE_POINTS + RENEWAL_POINTS + PHASE_POINTS + GARBAGE_POINTS + DOWNLOAD_POINTS + MAINTENANCE_POINTS +
+             QUEUE_POINTS)
 FLEET_POINTS = [p for p in DAEMON_POINTS if p not in ELSEWHERE]
 ENROL_POINTS = [p for p in fail_points("agent") if p.startswith("enroll-")]
 UPDATE_POINTS = [p for p in fail_points("agent") if p.startswith("update-")]

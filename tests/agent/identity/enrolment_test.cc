@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 
 #include "tests/agent/dying_file_system.h"
+#include "common/base/retry_after.h"
 #include "tests/agent/identity/fake_daemon.h"
+#include "tests/support/foreign_ca.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::agent {
@@ -15,10 +17,16 @@ class EnrolmentTest : public ::testing::Test {
  protected:
   absl::StatusOr<Enrolment> Enrol(const std::string& token,
                                   Time device_time = FromUnixMillis(1'800'000'000'000)) {
+    EnrolmentRequest request;
+    request.token = token;
+    return Enrol(std::move(request), device_time);
+  }
+  absl::StatusOr<Enrolment> Enrol(EnrolmentRequest request, Time device_time = FromUnixMillis(1'800'000'000'000)) {
     ManualClock system(device_time);
     TrustedClock clock(system);
-    return agent::Enrol(IdentityStore(files_, dir_.path()), daemon_.connector(), clock, random_,
-                        {.server = "daemon:8443", .token = token, .facts = {}, .agent_version = "0"});
+    request.server = "daemon:8443";
+    request.agent_version = "0";
+    return agent::Enrol(IdentityStore(files_, dir_.path()), daemon_.connector(), clock, random_, request);
   }
 
   testing::DyingFileSystem files_;
@@ -109,6 +117,48 @@ TEST_F(EnrolmentTest, TrustRootOfAnotherCaIsRefused) {
 TEST_F(EnrolmentTest, DamagedTokenIsRefusedBeforeAnyCall) {
   EXPECT_FALSE(Enrol("qf1.nonsense").ok());
   EXPECT_EQ(daemon_.connections, 0);
+}
+
+TEST_F(EnrolmentTest, WithoutATokenTheCaIsKnownByItsFingerprint) {
+  EnrolmentRequest request;
+  EXPECT_THAT(Message(Enrol(request).status()), HasSubstr("--ca"));
+  request.ca = FakeDaemon().ca_.fingerprint();
+  EXPECT_FALSE(Enrol(request).ok());
+  EXPECT_EQ(daemon_.enrolments, 0) << "nothing is said to a stranger";
+  request.ca = daemon_.ca_.fingerprint();
+  const auto enrolment = Enrol(request);
+  ASSERT_TRUE(enrolment.ok()) << enrolment.status();
+  EXPECT_EQ(daemon_.last_request.token(), "");
+  EXPECT_TRUE(Enrol(request)->already_enrolled);
+  request.token = FakeDaemon().Token();
+  EXPECT_EQ(Enrol(request).status().code(), absl::StatusCode::kInvalidArgument) << "two CAs";
+}
+
+TEST_F(EnrolmentTest, ItsOwnCertificateIsProvenOverAChallengeAndThisRequest) {
+  const testing::ForeignCa ca(daemon_.clock_);
+  const testing::ForeignIdentity board = ca.Issue("board", testing::ForeignCa::Kind::kRsa);
+  EnrolmentRequest request;
+  request.ca = daemon_.ca_.fingerprint();
+  request.certificate_pem = board.certificate_pem;
+  request.certificate_key_pem = board.private_pem;
+  ASSERT_TRUE(Enrol(request).ok());
+  const v1::CustomerProof& customer = daemon_.last_request.customer();
+  EXPECT_EQ(customer.certificate_pem(), board.certificate_pem);
+  EXPECT_EQ(customer.nonce(), "nonce-1");
+  const std::string message = trust::ProofMessage("Enroll", "nonce-1", daemon_.last_request.csr_pem());
+  EXPECT_TRUE(trust::VerifyWithCertificate(board.certificate_pem, AsBytes(message), customer.proof()));
+}
+
+TEST_F(EnrolmentTest, ARefusalKeepsItsRetryAfter) {
+  daemon_.refuse = [](const v1::EnrollRequest&) {
+    return WithRetryAfter(FailedPrecondition("waits"), Duration(700));
+  };
+  const auto waiting = Enrol(daemon_.Token());
+  EXPECT_EQ(waiting.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(RetryAfter(waiting.status()), Duration(700));
+  daemon_.refuse = nullptr;
+  ASSERT_TRUE(Enrol(daemon_.Token()).ok());
+  EXPECT_EQ(daemon_.request_ids[0], daemon_.request_ids[1]);
 }
 
 }  // namespace

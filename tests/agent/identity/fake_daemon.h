@@ -50,6 +50,8 @@ class FakeDaemon {
   int connections = 0, enrolments = 0, renewals = 0, check_ins = 0, challenges = 0;
   std::vector<std::string> request_ids;
   std::vector<std::string> keys;  // public, of each enrolment
+  v1::EnrollRequest last_request;
+  std::function<absl::Status(const v1::EnrollRequest&)> refuse;  // enrolments, unless it is OK with them
   std::function<void(v1::Identity*)> spoil_identity;
 
  private:
@@ -62,6 +64,8 @@ class FakeDaemon {
       QF_RETURN_IF_ERROR(Handshake());
       ++daemon_.enrolments;
       daemon_.request_ids.push_back(request.request_id());
+      daemon_.last_request = request;
+      if (daemon_.refuse) QF_RETURN_IF_ERROR(daemon_.refuse(request));
       QF_ASSIGN_OR_RETURN(const std::string key, trust::CsrPublicKey(request.csr_pem()));
       daemon_.keys.push_back(key);
       return daemon_.Grant(key);

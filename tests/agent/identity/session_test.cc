@@ -16,9 +16,10 @@ class SessionTest : public ::testing::Test {
  protected:
   void SetUp() override {
     TrustedClock clock(daemon_.clock_);
-    const auto enrolment =
-        Enrol(store_, daemon_.connector(), clock, random_,
-              {.server = "daemon:8443", .token = daemon_.Token(), .facts = {}, .agent_version = "0"});
+    EnrolmentRequest request;
+    request.server = "daemon:8443";
+    request.token = daemon_.Token();
+    const auto enrolment = Enrol(store_, daemon_.connector(), clock, random_, request);
     ASSERT_TRUE(enrolment.ok()) << enrolment.status();
   }
   // One life of the agent on a machine whose clock says `at`.

@@ -103,6 +103,26 @@ TEST_F(FactsTest, RuntimesThatAreInstalled) {
   EXPECT_THAT(Find().runtimes(), ElementsAre("embedded")) << "its owner has not said so";
 }
 
+// The same machine is the same id, whoever asks and however its vendor spells the number; what many boards share is
+// none.
+TEST_F(FactsTest, AMachineIsKnownByItsSerialNumber) {
+  EXPECT_EQ(Find().hardware_id(), "");
+  Put("proc/device-tree/serial-number", std::string_view("10000000abcdef01\0", 17));
+  const std::string board = Find().hardware_id();
+  EXPECT_EQ(board.size(), 32u);
+  EXPECT_THAT(board, Not(HasSubstr("abcdef01"))) << "the number itself stays here";
+  Put("sys/class/dmi/id/product_uuid", "4C4C4544-0042-3510-8052-B4C04F4D3032\n");
+  const std::string pc = Find().hardware_id();
+  EXPECT_NE(pc, board);
+  Put("sys/class/dmi/id/product_uuid", "4c4c4544-0042-3510-8052-b4c04f4d3032");
+  EXPECT_EQ(Find().hardware_id(), pc);
+  for (const char* unset : {"00000000-0000-0000-0000-000000000000", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
+                            "03000200-0400-0500-0006-000700080009", "1234", ""}) {
+    Put("sys/class/dmi/id/product_uuid", unset);
+    EXPECT_EQ(Find().hardware_id(), board) << unset;
+  }
+}
+
 TEST_F(FactsTest, NothingToFindIsNoError) {
   Put("sys/fs/cgroup/memory.max", "max\n");
   EXPECT_EQ(Find().form(), "");

@@ -6,6 +6,7 @@
 
 #include <future>
 
+#include "common/base/retry_after.h"
 #include "tests/common/net/tls_fixture.h"
 
 namespace quantfleet::net {
@@ -33,6 +34,11 @@ class WhoAmI final : public grpc::CallbackGenericService {
     explicit Reactor(grpc::GenericCallbackServerContext* context) : context_(context) { StartRead(&request_); }
     void OnReadDone(bool ok) override {
       if (context_->method() == "/fail") return Finish(ToGrpc(NotFound("no such {}", "thing")));
+      if (context_->method() == "/wait") {
+        const absl::Status wait = WithRetryAfter(ResourceExhausted("later"), Duration(1500));
+        AddRetryAfter(*context_, wait);
+        return Finish(ToGrpc(wait));
+      }
       if (!ok) return Finish(grpc::Status::OK);
       response_ = ToBuffer(PeerCertificate(*context_));
       StartWriteAndFinish(&response_, {}, grpc::Status::OK);
@@ -80,7 +86,7 @@ class ChannelTest : public TlsFixture {
     grpc::ByteBuffer response;
     std::promise<grpc::Status> done;
     stub.UnaryCall(&context, method, {}, &request, &response, [&](grpc::Status s) { done.set_value(std::move(s)); });
-    QF_RETURN_IF_ERROR(FromGrpc(done.get_future().get()));
+    QF_RETURN_IF_ERROR(FromGrpc(done.get_future().get(), context));
     return ToText(response);
   }
 
@@ -113,6 +119,15 @@ TEST_F(ChannelTest, ServerSeesTheClientsCertificate) {
     ASSERT_TRUE(answer.ok()) << answer.status();
     EXPECT_EQ(*answer, identity->certificate_pem);
   }
+}
+
+TEST_F(ChannelTest, ARefusalSaysWhenToAskAgain) {
+  Serve(ca_);
+  const absl::Status wait = Call(Pinned(), {}, "/wait").status();
+  EXPECT_EQ(wait.code(), Code::kResourceExhausted);
+  EXPECT_EQ(RetryAfter(wait), Duration(1500));
+  EXPECT_EQ(RetryAfter(Annotate(wait, "asking")), Duration(1500));
+  EXPECT_EQ(RetryAfter(Call(Pinned(), {}, "/fail").status()), std::nullopt);
 }
 
 TEST_F(ChannelTest, ForeignServerIsRefused) {

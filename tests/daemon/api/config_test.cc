@@ -20,6 +20,15 @@ TEST(ParseConfig, ReadsSettingsAndKeepsDefaults) {
   EXPECT_EQ(config->check_in.count(), 1500);
   EXPECT_EQ(config->memory_mib, 64u);
   EXPECT_EQ(config->http.port, 7444);
+  EXPECT_EQ(config->enrolment_queue, 0u);
+}
+
+TEST(ParseConfig, ReadsWhoMayEnrol) {
+  const auto config = ParseConfig("data = 'a'\n[enrolment]\nqueue = 5\nca = '/etc/acme.pem'\n");
+  ASSERT_OK(config.status());
+  EXPECT_EQ(config->enrolment_queue, 5u);
+  EXPECT_EQ(config->enrolment_ca, "/etc/acme.pem");
+  EXPECT_ERROR(ParseConfig("data='a'\n[enrolment]\nqueue = 5000\n"), kInvalidArgument, "enrolment.queue");
 }
 
 TEST(ParseConfig, RefusesWithLineAndKey) {

@@ -23,14 +23,10 @@ class MaintenanceTest : public ::testing::Test {
     const auto authority = Authority::Open(RealFileSystem(), clock_, data_, {}).value();
     EXPECT_OK(authority->ServerIdentity().status());
     first_root_ = authority->trust_root();
-    v1::EnrolmentToken token;
-    token.set_id("t");
-    token.set_expires_ms(INT64_MAX);
-    EXPECT_OK(store->CreateToken(token, HashText("secret"), {}).status());
-    Enrolment enrolment{"t", HashText("secret"), HashText("key"), {}, 1};
+    Enrolment enrolment{HashText("key"), "list", {}, 1};
     enrolment.device.set_id("d1");
     enrolment.device.set_state(v1::Device::ACTIVE);
-    EXPECT_OK(store->UseTokenAndCreateDevice(enrolment).status());
+    EXPECT_OK(store->CreateDevice(enrolment).status());
     EXPECT_OK(store->AssignRelease("d1", "m", HashText("a").raw(), "", [&](uint64_t) -> absl::StatusOr<v1::Signed> {
       return authority->SignStatement(trust::kAssignmentType, "told");
     }).status());

@@ -25,15 +25,14 @@ class ServerFixture : public ::testing::Test {
   ServerFixture() { Start(); }
 
   void Start() {
-    Config config;
-    config.data = dir_ / "data";
-    config.listen.port = config.http.port = 0;
-    config.threads = 1;
-    auto server = Server::Start(config, {RealFileSystem(), clock_, random_, [](std::string_view) {}});
+    config_.data = dir_ / "data";
+    config_.listen.port = config_.http.port = 0;
+    config_.threads = 1;
+    auto server = Server::Start(config_, {RealFileSystem(), clock_, random_, [](std::string_view) {}});
     ASSERT_OK(server.status());
     server_ = *std::move(server);
     // The same keys, for issuing what the daemon has no call for yet.
-    authority_ = Authority::Open(RealFileSystem(), clock_, config.data, {"127.0.0.1"}).value();
+    authority_ = Authority::Open(RealFileSystem(), clock_, config_.data, {"127.0.0.1"}).value();
   }
 
   net::ServerTrust Trust() const { return {authority_->ca_pem(), {}, {}}; }
@@ -56,11 +55,12 @@ class ServerFixture : public ::testing::Test {
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
     Answer answer;
     const grpc::Status status = (stub.get()->*method)(&context, question, &answer);
-    if (!status.ok()) return net::FromGrpc(status);
+    if (!status.ok()) return net::FromGrpc(status, context);
     return answer;
   }
 
   testing::TempDir dir_;
+  Config config_;
   RealClock clock_;
   SecureRandom random_;
   std::unique_ptr<Server> server_;

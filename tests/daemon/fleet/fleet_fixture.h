@@ -19,7 +19,7 @@ struct FakeDevice {
   trust::KeyPair key = trust::GenerateTlsKey();
   std::string csr = trust::MakeCsr(key.private_pem, "device").value();
   v1::HardwareFacts facts;
-  std::string id;
+  std::string id = trust::DeviceIdOf(trust::PublicKeyDigest(key.public_pem).value());
 
   explicit FakeDevice(std::string form = "iot", uint64_t memory_mib = 1024) {
     facts.set_arch("x86_64");
@@ -31,11 +31,11 @@ struct FakeDevice {
 
 class FleetFixture : public ::testing::Test {
  protected:
-  FleetFixture()
+  explicit FleetFixture(Fleet::Options options = {})
       : store_(Store::Open(dir_ / "state.db").value()),
         authority_(Authority::Open(RealFileSystem(), clock_, dir_.path(), {}).value()),
         classes_(*store_),
-        fleet_({*store_, *authority_, classes_, random_, clock_}, {}),
+        fleet_({*store_, *authority_, classes_, random_, clock_}, std::move(options)),
         rollouts_({*store_, *authority_, classes_, random_, clock_}) {
     EXPECT_OK(classes_.SeedShipped());
   }
@@ -45,8 +45,9 @@ class FleetFixture : public ::testing::Test {
     EXPECT_OK(made.status());
     return made.ok() ? made->secret : "";
   }
-  absl::StatusOr<Fleet::Identity> Enrol(const FakeDevice& device, std::string_view token) {
-    return fleet_.Enrol(token, device.csr, device.facts, "test");
+  // token empty: with nothing but its key.
+  absl::StatusOr<Fleet::Identity> Enrol(const FakeDevice& device, std::string_view token = {}) {
+    return fleet_.Enrol({std::string(token), device.csr, device.facts, "test", {}});
   }
   // With a token of its own.
   Fleet::Identity Enrolled(FakeDevice& device) {

@@ -106,19 +106,10 @@ TEST_F(GarbageTest, StrangeFilesAreLeftAlone) {
 TEST_F(GarbageTest, WhatADeviceNeedsIsNotDeleted) {
   const std::string name = Artifact({"a"});
   const Digest digest = *Digest::FromHexText(name.substr(name.find('/') + 1));
-  v1::EnrolmentToken token;
-  token.set_id("t");
-  token.set_max_uses(10);
-  token.set_expires_ms(1000);
-  ASSERT_OK(store_->CreateToken(token, HashText("secret"), {}));
-  Enrolment enrolment{.token_id = "t",
-                      .secret_hash = HashText("secret"),
-                      .public_key = HashText("key"),
-                      .device = {},
-                      .now_ms = 1};
+  Enrolment enrolment{.public_key = HashText("key"), .admission = "list", .device = {}, .now_ms = 1};
   enrolment.device.set_id("d1");
   enrolment.device.set_state(v1::Device::ACTIVE);
-  ASSERT_OK(store_->UseTokenAndCreateDevice(enrolment));
+  ASSERT_OK(store_->CreateDevice(enrolment));
   const auto sign = [](uint64_t) -> absl::StatusOr<v1::Signed> { return v1::Signed(); };
   ASSERT_OK(store_->AssignRelease("d1", "m", digest.raw(), "rollouts/1", sign));
   EXPECT_ERROR(store_->DeleteArtifact(name), kFailedPrecondition, "needed by device d1");

@@ -114,5 +114,34 @@ TEST(SchemaTest, AVersion1DatabaseMigratesAndKeepsItsRollouts) {
   EXPECT_EQ(Ask(dir / "s.db.v1.bak", "SELECT COUNT(*) FROM rollout_devices"), "1");
 }
 
+// Whoever came in by a token may still repeat its enrolment, and no other key takes its use.
+TEST(SchemaTest, AVersion2DatabaseMigratesAndKnowsWhoUsedWhichToken) {
+  testing::TempDir dir;
+  const fs::path database = dir / "s.db";
+  ASSERT_TRUE(Store::Open(database, SchemaSteps().first(2)).ok());
+  v1::EnrolmentToken token;
+  token.set_id("t1");
+  token.set_max_uses(1);
+  token.set_uses(1);
+  token.set_expires_ms(5000);
+  v1::Device device;
+  device.set_id("d1");
+  device.set_state(v1::Device::ACTIVE);
+  const auto pack = [](const auto& message) { return ToBase64Url(AsBytes(message.SerializeAsString())); };
+  const Digest key = HashText("key");
+  Ask(database, "INSERT INTO tokens (id, secret_hash, position, record) VALUES ('t1', '" + HashText("s").hex() +
+                    "', 1, '" + pack(token) + "')");
+  Ask(database, "INSERT INTO devices (id, public_key, token, last_seen_ms, record) VALUES ('d1', '" + key.hex() +
+                    "', 't1', 7, '" + pack(device) + "')");
+  const auto store = Store::Open(database);
+  ASSERT_TRUE(store.ok()) << Describe(store.status());
+  EXPECT_EQ((*store)->FindDevicesByAdmission("token t1")->size(), 1u);
+  EXPECT_EQ((*store)->GetDevice("d1")->last_seen_ms(), 7);
+  EXPECT_TRUE((*store)->UseToken("t1", HashText("s"), key, true, 1000).ok());
+  EXPECT_EQ((*store)->UseToken("t1", HashText("s"), HashText("other"), false, 1000).status().code(),
+            absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Ask(dir / "s.db.v2.bak", "SELECT token FROM devices"), "t1");
+}
+
 }  // namespace
 }  // namespace quantfleet::daemon

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <thread>
 
+#include "common/base/retry_after.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::daemon {
@@ -41,17 +42,32 @@ class StoreTest : public ::testing::Test {
     return job;
   }
   v1::Device Enrol(const std::string& id, const std::string& token = "t1", const std::string& secret = "s") {
-    auto device = store_->UseTokenAndCreateDevice(SomeEnrolment(id, token, secret));
+    auto device = Use(id, token, secret);
     EXPECT_TRUE(device.ok()) << Describe(device.status());
     return device.ok() ? *device : v1::Device();
   }
-  static Enrolment SomeEnrolment(const std::string& id, const std::string& token, const std::string& secret,
-                                 int64_t now_ms = 1000) {
+  static Enrolment SomeEnrolment(const std::string& id, const std::string& admission, int64_t now_ms = 1000) {
     v1::Device device;
     device.set_id(id);
     device.set_state(v1::Device::ACTIVE);
     device.set_enrolled_ms(now_ms);
-    return {token, HashText(secret), HashText("key of " + id), device, now_ms};
+    device.set_admitted_by(admission);
+    return {HashText("key of " + id), admission, device, now_ms};
+  }
+  // As an enrolment by token does it: both steps, or neither.
+  absl::StatusOr<v1::Device> Use(const std::string& id, const std::string& token, const std::string& secret,
+                                 int64_t now_ms = 1000) {
+    absl::StatusOr<v1::Device> device;
+    const absl::Status status = store_->Atomically([&]() -> absl::Status {
+      const Digest key = HashText("key of " + id);
+      const bool enrolled = store_->FindDeviceByKey(key).ok();
+      QF_ASSIGN_OR_RETURN(const auto used, store_->UseToken(token, HashText(secret), key, enrolled, now_ms));
+      Enrolment enrolment = SomeEnrolment(id, "token " + token, now_ms);
+      *enrolment.device.mutable_labels() = used.labels();
+      device = store_->CreateDevice(enrolment);
+      return device.status();
+    });
+    return status.ok() ? device : status;
   }
   void MakeToken(const std::string& id, uint32_t max_uses = 0, int64_t expires_ms = 5000) {
     v1::EnrolmentToken token;
@@ -202,17 +218,17 @@ TEST_F(StoreTest, ATokenIsCheckedAndCounted) {
   EXPECT_EQ(Enrol("d1").labels().at("site"), "berlin");
   EXPECT_EQ(store_->GetToken("t1")->uses(), 1u);
 
-  const auto wrong = store_->UseTokenAndCreateDevice(SomeEnrolment("d2", "t1", "guess"));
+  const auto wrong = Use("d2", "t1", "guess");
   EXPECT_EQ(wrong.status().code(), absl::StatusCode::kUnauthenticated);
-  const auto unknown = store_->UseTokenAndCreateDevice(SomeEnrolment("d2", "t9", "s"));
+  const auto unknown = Use("d2", "t9", "s");
   EXPECT_EQ(unknown.status().code(), absl::StatusCode::kUnauthenticated);
   EXPECT_EQ(Message(wrong.status()), Message(unknown.status()));
   EXPECT_EQ(store_->GetToken("t1")->uses(), 1u);
 
-  const auto late = store_->UseTokenAndCreateDevice(SomeEnrolment("d2", "t1", "s", 5000));
+  const auto late = Use("d2", "t1", "s", 5000);
   EXPECT_EQ(late.status().code(), absl::StatusCode::kPermissionDenied);
   Enrol("d2");
-  const auto third = store_->UseTokenAndCreateDevice(SomeEnrolment("d3", "t1", "s"));
+  const auto third = Use("d3", "t1", "s");
   EXPECT_EQ(third.status().code(), absl::StatusCode::kPermissionDenied);
   EXPECT_THAT(Message(third.status()), HasSubstr("used up"));
   EXPECT_EQ(store_->GetDevice("d3").status().code(), absl::StatusCode::kNotFound);
@@ -221,23 +237,51 @@ TEST_F(StoreTest, ATokenIsCheckedAndCounted) {
   EXPECT_EQ(Enrol("d2").id(), "d2");
   EXPECT_EQ(store_->GetToken("t1")->uses(), 2u);
 
+  // Revoked, it lets nobody else in, and puts nobody out.
   ASSERT_TRUE(store_->RevokeToken("t1").ok());
-  EXPECT_EQ(store_->UseTokenAndCreateDevice(SomeEnrolment("d2", "t1", "s")).status().code(),
-            absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Use("d3", "t1", "s").status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Enrol("d2", "t1").id(), "d2");
+  EXPECT_EQ(store_->GetToken("t1")->uses(), 2u);
+}
+
+TEST_F(StoreTest, ATokensRateHoldsForAnyHour) {
+  constexpr int64_t kHour = 3'600'000, kStart = 10 * kHour;
+  MakeToken("t1", 0, 100 * kHour);
+  v1::EnrolmentToken slow;
+  slow.set_id("slow");
+  slow.set_expires_ms(100 * kHour);
+  slow.set_rate_per_hour(2);
+  ASSERT_TRUE(store_->CreateToken(slow, HashText("s"), {}).ok());
+  ASSERT_TRUE(Use("d1", "slow", "s", kStart).ok());
+  ASSERT_TRUE(Use("d2", "slow", "s", kStart + kHour / 2).ok());
+  const auto third = Use("d3", "slow", "s", kStart + kHour - 1000);
+  EXPECT_EQ(third.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(RetryAfter(third.status()), Duration(1000));
+  EXPECT_EQ(store_->GetToken("slow")->uses(), 2u);
+  ASSERT_TRUE(Use("d1", "slow", "s", kStart + kHour - 1000).ok()) << "who came before is not held up";
+  Reopen();
+  ASSERT_TRUE(Use("d3", "slow", "s", kStart + kHour).ok());
+  EXPECT_EQ(RetryAfter(Use("d4", "slow", "s", kStart + kHour).status()), Duration(kHour / 2));
+  // A clock that was set back.
+  EXPECT_EQ(RetryAfter(Use("d4", "slow", "s", kStart - kHour).status()), Duration(kHour));
 }
 
 TEST_F(StoreTest, AKnownKeyGetsItsOldDeviceUnlessRevoked) {
   MakeToken("t1");
   MakeToken("t2");
   Enrol("d1");
-  Enrolment again = SomeEnrolment("d1", "t2", "s", 2000);
+  Enrolment again = SomeEnrolment("d1", "", 2000);
   again.device.set_id("another");
   again.device.set_device_class("edge-fp16");
-  const auto device = store_->UseTokenAndCreateDevice(again);
+  ASSERT_TRUE(store_->UseToken("t2", HashText("s"), again.public_key, true, 2000).ok());
+  const auto device = store_->CreateDevice(again);
   ASSERT_TRUE(device.ok());
   EXPECT_EQ(device->id(), "d1");
   EXPECT_EQ(device->enrolled_ms(), 1000);
   EXPECT_EQ(store_->GetDevice("d1")->device_class(), "edge-fp16");
+  EXPECT_EQ(store_->GetDevice("d1")->admitted_by(), "token t1") << "as nothing else let it in";
+  EXPECT_EQ(store_->GetDevice("d1")->labels().at("site"), "berlin");
+  EXPECT_EQ(store_->FindDevicesByAdmission("token t1")->size(), 1u);
   EXPECT_EQ(store_->GetToken("t2")->uses(), 1u);
 
   ASSERT_TRUE(store_
@@ -247,7 +291,7 @@ TEST_F(StoreTest, AKnownKeyGetsItsOldDeviceUnlessRevoked) {
                                    return absl::OkStatus();
                                  })
                   .ok());
-  EXPECT_EQ(store_->UseTokenAndCreateDevice(again).status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(store_->CreateDevice(again).status().code(), absl::StatusCode::kPermissionDenied);
 }
 
 TEST_F(StoreTest, UpdateDeviceWritesOnlyWhatDiffers) {

@@ -1,0 +1,184 @@
+#include "agent/provision.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cctype>
+#include <fstream>
+#include <mutex>
+
+#include "agent/platform/hardware.h"
+#include "agent/platform/state_lock.h"
+#include "agent/runtime/kernel_benchmark.h"
+#include "common/base/retry_after.h"
+
+namespace quantfleet::agent {
+namespace {
+
+constexpr uint64_t kMostTokenFile = 4096, kMostPem = 64 << 10;
+constexpr size_t kMostCommandLine = 64 << 10;
+constexpr Duration kLookEvery = std::chrono::seconds(1);  // for a token's file
+constexpr Duration kFirstAway = std::chrono::seconds(1), kMostAway = std::chrono::minutes(1);
+constexpr Duration kFirstRefused = std::chrono::seconds(5), kMostRefused = std::chrono::minutes(30);
+constexpr Duration kLeastPause = std::chrono::milliseconds(200), kMostPause = std::chrono::hours(1);
+
+std::string WithoutBlankEnds(std::string text) {
+  const auto blank = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
+  while (!text.empty() && blank(text.back())) text.pop_back();
+  text.erase(text.begin(), std::ranges::find_if_not(text, blank));
+  return text;
+}
+
+// Files of /proc have no size: read until they end.
+std::string ReadCommandLine(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::string text(kMostCommandLine, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(in.gcount()));
+  return text;
+}
+
+// "" when there is no token at all.
+absl::StatusOr<std::string> FindToken(FileSystem& files, const Provisioning& given, const std::string& command_line) {
+  if (!given.token.empty()) return given.token;
+  if (!given.token_file.empty() && files.Exists(given.token_file)) {
+    QF_ASSIGN_OR_RETURN(std::string text, files.ReadAll(given.token_file, kMostTokenFile));
+    if (text = WithoutBlankEnds(std::move(text)); !text.empty()) return text;
+  }
+  std::string token = KernelParameter(command_line, "quantfleet.token");
+  if (token.empty() && !given.token_file.empty())
+    return WithRetryAfter(NotFound("{} holds no token yet", given.token_file.string()), kLookEvery);
+  return token;
+}
+
+bool Away(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kUnavailable || status.code() == absl::StatusCode::kDeadlineExceeded;
+}
+
+}  // namespace
+
+std::string KernelParameter(std::string_view command_line, std::string_view key) {
+  std::string value, word;
+  bool quoted = false;
+  const auto take = [&] {
+    const bool sets = word.size() > key.size() && word.starts_with(key) && word[key.size()] == '=';
+    if (sets) value = word.substr(key.size() + 1);
+    word.clear();
+  };
+  for (const char c : command_line) {
+    if (c == '"') quoted = !quoted;
+    else if (!quoted && std::isspace(static_cast<unsigned char>(c))) take();
+    else word += c;
+  }
+  take();
+  return value;
+}
+
+absl::StatusOr<EnrolmentRequest> ReadProvisioning(FileSystem& files, const Provisioning& given) {
+  const std::string command_line = ReadCommandLine(given.command_line);
+  const auto or_kernel = [&](const std::string& value, std::string_view key) {
+    return value.empty() ? KernelParameter(command_line, key) : value;
+  };
+  EnrolmentRequest request;
+  request.server = or_kernel(given.server, "quantfleet.server");
+  const std::string ca = or_kernel(given.ca, "quantfleet.ca");
+  QF_ASSIGN_OR_RETURN(request.token, FindToken(files, given, command_line));
+  if (request.token.empty() && ca.empty()) {
+    if (request.server.empty()) return NotFound("nothing was given to enrol with");
+    return InvalidArgument(
+        "no token: give --token, --token-file or QUANTFLEET_TOKEN, as `quantfleet token create` makes one; or, without "
+        "a token, the daemon's CA with --ca (`quantfleet status` shows it)");
+  }
+  if (request.server.empty())
+    return InvalidArgument("which daemon? Give --server HOST:PORT, QUANTFLEET_SERVER or quantfleet.server= on the "
+                           "kernel's command line");
+  if (!ca.empty()) {
+    const auto digest = Digest::FromHexText(ca);
+    if (!digest.ok()) return InvalidArgument("--ca: {}; `quantfleet status` shows it", Message(digest.status()));
+    request.ca = *digest;
+  }
+  if (given.certificate.empty() != given.certificate_key.empty())
+    return InvalidArgument("--certificate and --key belong together");
+  if (!given.certificate.empty()) {
+    QF_ASSIGN_OR_RETURN(request.certificate_pem, files.ReadAll(given.certificate, kMostPem));
+    QF_ASSIGN_OR_RETURN(request.certificate_key_pem, files.ReadAll(given.certificate_key, kMostPem));
+  }
+  return request;
+}
+
+absl::StatusOr<Enrolment> EnrolPatiently(const std::function<absl::StatusOr<Enrolment>()>& attempt,
+                                         const Patience& patience, Random& random, Sleeper& sleeper,
+                                         std::stop_token stop) {
+  Backoff away(random, kFirstAway, kMostAway), refused(random, kFirstRefused, kMostRefused);
+  bool waiting = false;  // it was told to: the daemon may be restarted meanwhile
+  while (!stop.stop_requested()) {
+    auto enrolment = attempt();
+    if (enrolment.ok() || stop.stop_requested()) return enrolment;
+    const bool unreachable = Away(enrolment.status());
+    Duration pause{0};
+    if (const auto after = RetryAfter(enrolment.status())) {
+      waiting = true;
+      pause = std::clamp(*after, kLeastPause, kMostPause);
+      pause += Duration(static_cast<int64_t>(random.Next() % static_cast<uint64_t>(pause.count() / 10 + 1)));
+      refused.Reset();
+    } else if (patience.stubborn || (waiting && unreachable)) {
+      pause = unreachable ? away.Next() : refused.Next();
+    } else {
+      return enrolment;
+    }
+    if (!unreachable) away.Reset();
+    if (patience.on_wait) patience.on_wait(enrolment.status(), pause);
+    if (!sleeper.Sleep(pause, stop)) break;
+  }
+  return Cancelled("the agent was stopped before it was enrolled");
+}
+
+absl::StatusOr<Enrolment> EnrolAs(const AgentWorld& world, const fs::path& state, const v1::HardwareFacts& overrides,
+                                  const Provisioning& given) {
+  QF_ASSIGN_OR_RETURN(EnrolmentRequest request, ReadProvisioning(world.files, given));
+  QF_RETURN_IF_ERROR(world.files.CreateDirectories(state));
+  QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(state));
+  request.facts = FindFacts(world.files, *MakeHardware(world.files), [] { return MeasureKernel(); }, state);
+  request.agent_version = QUANTFLEET_VERSION;
+  Override(overrides, &request.facts);
+  QF_RETURN_IF_ERROR(SaveOverrides(world.files, state, overrides));
+  TrustedClock clock(world.clock);
+  return Enrol(IdentityStore(world.files, state), world.connect, clock, world.random, request);
+}
+
+absl::Status EnsureEnrolled(const AgentWorld& world, const fs::path& state, const v1::HardwareFacts& overrides,
+                            const Provisioning& given, Sleeper& sleeper, std::stop_token stop) {
+  const absl::Status known = IdentityStore(world.files, state).Load().status();
+  if (known.code() != absl::StatusCode::kNotFound) return known;  // enrolled, or damaged
+  const absl::Status nothing = ReadProvisioning(world.files, given).status();
+  if (nothing.code() == absl::StatusCode::kNotFound && !RetryAfter(nothing)) return known;
+
+  // A call that is under way ends with `stop`.
+  std::mutex mutex;
+  std::shared_ptr<DeviceApi> line;
+  AgentWorld stoppable = world;
+  stoppable.connect = [&](const std::string& address, const net::ServerTrust& trust,
+                          const net::ClientIdentity& client) {
+    auto made = world.connect(address, trust, client);
+    std::lock_guard lock(mutex);
+    line = made;
+    if (stop.stop_requested()) line->Cancel();
+    return made;
+  };
+  const std::stop_callback end_call(stop, [&] {
+    std::lock_guard lock(mutex);
+    if (line) line->Cancel();
+  });
+  std::string said;
+  const Patience patience{.stubborn = true, .on_wait = [&](const absl::Status& why, Duration) {
+                            if (said != Message(why)) spdlog::warn("not enrolled: {}; trying again", Describe(why));
+                            said = Message(why);
+                          }};
+  QF_ASSIGN_OR_RETURN(const Enrolment enrolment,
+                      EnrolPatiently([&] { return EnrolAs(stoppable, state, overrides, given); }, patience,
+                                     world.random, sleeper, stop));
+  spdlog::info("enrolled with {} as {}", enrolment.identity.server, enrolment.identity.device_id);
+  return absl::OkStatus();
+}
+
+}  // namespace quantfleet::agent

@@ -1,0 +1,168 @@
+#include "agent/provision.h"
+
+#include <gmock/gmock.h>
+
+#include <fstream>
+
+#include "common/base/retry_after.h"
+#include "tests/agent/identity/fake_daemon.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet::agent {
+namespace {
+
+constexpr Duration kSecond = std::chrono::seconds(1);
+
+// Never sleeps: what is done in each pause is the test's.
+class ScriptedSleeper final : public Sleeper {
+ public:
+  bool Sleep(Duration time, std::stop_token stop) override {
+    pauses.push_back(time);
+    if (on_sleep) on_sleep(static_cast<int>(pauses.size()));
+    return !stop.stop_requested();
+  }
+  std::vector<Duration> pauses;
+  std::function<void(int)> on_sleep;
+};
+
+class ProvisionTest : public ::testing::Test {
+ protected:
+  ProvisionTest() {
+    given_.command_line = dir_ / "cmdline";
+    Write("cmdline", "");
+  }
+  void Write(const std::string& name, const std::string& text) { std::ofstream(dir_ / name) << text; }
+  AgentWorld World() { return {RealFileSystem(), daemon_.clock_, random_, daemon_.connector()}; }
+  absl::Status Ensure(std::stop_token stop = {}) {
+    return EnsureEnrolled(World(), dir_ / "state", {}, given_, sleeper_, stop);
+  }
+  bool Enrolled() { return IdentityStore(RealFileSystem(), dir_ / "state").Load().ok(); }
+
+  testing::TempDir dir_;
+  FakeDaemon daemon_;
+  SeededRandom random_{5};
+  ScriptedSleeper sleeper_;
+  Provisioning given_;
+};
+
+TEST(KernelParameter, IsTheLastWordsValue) {
+  EXPECT_EQ(KernelParameter("ro quantfleet.server=d:1 quiet\n", "quantfleet.server"), "d:1");
+  EXPECT_EQ(KernelParameter("a=1 b a=2", "a"), "2");
+  EXPECT_EQ(KernelParameter("init=\"/x a=3\" a=\"b c\"", "a"), "b c");
+  EXPECT_EQ(KernelParameter("aa=1 a", "a"), "");
+  EXPECT_EQ(KernelParameter("", "a"), "");
+}
+
+TEST_F(ProvisionTest, WhatIsGivenByHandWinsOverTheKernel) {
+  Write("cmdline", "quantfleet.server=kernel:1 quantfleet.token=k quantfleet.ca=" + std::string(64, 'a'));
+  auto request = ReadProvisioning(RealFileSystem(), given_);
+  ASSERT_OK(request);
+  EXPECT_EQ(request->server, "kernel:1");
+  EXPECT_EQ(request->token, "k");
+  EXPECT_EQ(request->ca->hex(), std::string(64, 'a'));
+  Write("token", " from-file \n");
+  given_.token_file = dir_ / "token";
+  given_.server = "hand:1";
+  request = ReadProvisioning(RealFileSystem(), given_);
+  ASSERT_OK(request);
+  EXPECT_EQ(request->server, "hand:1");
+  EXPECT_EQ(request->token, "from-file");
+  given_.token = "direct";
+  EXPECT_EQ(ReadProvisioning(RealFileSystem(), given_)->token, "direct");
+}
+
+TEST_F(ProvisionTest, WhatIsMissingIsSaid) {
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kNotFound, "nothing was given");
+  given_.server = "d:1";
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "quantfleet token create");
+  given_.ca = "12";
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "--ca");
+  given_.ca = std::string(64, '0');
+  EXPECT_OK(ReadProvisioning(RealFileSystem(), given_));
+  given_.certificate = dir_ / "c.pem";
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "belong together");
+  given_.server.clear();
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "which daemon");
+}
+
+TEST_F(ProvisionTest, NothingGivenIsNotEnrolled) {
+  EXPECT_ERROR(Ensure(), kNotFound, "quantfleet-agent enroll");
+  EXPECT_TRUE(sleeper_.pauses.empty());
+}
+
+TEST_F(ProvisionTest, ATokenFileMayAppearLater) {
+  given_.server = "daemon:8443";
+  given_.token_file = dir_ / "token";
+  sleeper_.on_sleep = [&](int pauses) {
+    if (pauses == 2) Write("token", daemon_.Token());
+  };
+  ASSERT_OK(Ensure());
+  EXPECT_TRUE(Enrolled());
+  EXPECT_EQ(sleeper_.pauses.size(), 2u);
+  // Enrolled, what was given is not looked at any more.
+  Write("token", "rubbish");
+  EXPECT_OK(Ensure());
+  EXPECT_EQ(daemon_.enrolments, 1);
+}
+
+TEST_F(ProvisionTest, GoesOnWhenAnOperatorHasDecided) {
+  Write("cmdline", "quiet quantfleet.server=daemon:8443 quantfleet.token=" + daemon_.Token() + "\n");
+  daemon_.refuse = [](const v1::EnrollRequest&) { return WithRetryAfter(FailedPrecondition("waits"), 10 * kSecond); };
+  sleeper_.on_sleep = [&](int pauses) {
+    if (pauses == 3) daemon_.refuse = nullptr;
+  };
+  ASSERT_OK(Ensure());
+  ASSERT_EQ(sleeper_.pauses.size(), 3u);
+  for (const Duration pause : sleeper_.pauses) {
+    EXPECT_GE(pause, 10 * kSecond);
+    EXPECT_LE(pause, 11 * kSecond);
+  }
+}
+
+TEST_F(ProvisionTest, ABetterTokenMayTakeTheOldOnesPlace) {
+  given_.server = "daemon:8443";
+  given_.token_file = dir_ / "token";
+  Write("token", daemon_.Token());
+  daemon_.refuse = [](const v1::EnrollRequest&) { return PermissionDenied("revoked"); };
+  sleeper_.on_sleep = [&](int pauses) {
+    if (pauses < 4) return;
+    Write("token", daemon_.Token());
+    daemon_.refuse = nullptr;
+  };
+  ASSERT_OK(Ensure());
+  ASSERT_EQ(sleeper_.pauses.size(), 4u);
+  EXPECT_GT(sleeper_.pauses[3], 2 * sleeper_.pauses[0]) << "refused, it asks ever more seldom";
+}
+
+TEST_F(ProvisionTest, StopEndsTheWait) {
+  given_.server = "daemon:8443";
+  given_.token = daemon_.Token();
+  daemon_.away = true;
+  std::stop_source stop;
+  sleeper_.on_sleep = [&](int pauses) {
+    if (pauses == 2) stop.request_stop();
+  };
+  EXPECT_ERROR(Ensure(stop.get_token()), kCancelled, "stopped");
+  EXPECT_FALSE(Enrolled());
+}
+
+TEST_F(ProvisionTest, WithoutStubbornnessOnlyWhatTimeMendsIsWaitedFor) {
+  int attempts = 0;
+  const auto attempt = [&]() -> absl::StatusOr<Enrolment> {
+    switch (++attempts) {
+      case 1: return WithRetryAfter(ResourceExhausted("rate"), 99 * std::chrono::hours(1));
+      case 2: return Unavailable("the daemon is restarted");
+      default: return PermissionDenied("used up");
+    }
+  };
+  EXPECT_ERROR(EnrolPatiently(attempt, {}, random_, sleeper_, {}), kPermissionDenied, "used up");
+  ASSERT_EQ(sleeper_.pauses.size(), 2u);
+  EXPECT_LE(sleeper_.pauses[0], std::chrono::minutes(66)) << "at most an hour, and a tenth";
+  attempts = 1;  // away before anything was said
+  EXPECT_ERROR(EnrolPatiently(attempt, {}, random_, sleeper_, {}), kUnavailable, "restarted");
+  EXPECT_EQ(sleeper_.pauses.size(), 2u);
+}
+
+}  // namespace
+}  // namespace quantfleet::agent
