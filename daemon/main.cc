@@ -80,16 +80,19 @@ void DefineMaintenance(CLI::App& app, const Flags& flags, int& exit_code) {
     const absl::Status done = Restore(RealFileSystem(), *folder, data());
     exit_code = Tell(done.ok() ? absl::StatusOr<std::string>(data().string() + ": restored; start the daemon on it") : done);
   });
-  CLI::App* keys = app.add_subcommand("keys", "Change the signing keys of a daemon that does not run");
+  CLI::App* keys = app.add_subcommand("keys", "Change the signing key or the CA of a daemon that does not run");
   keys->require_subcommand(1);
-  keys->add_subcommand("rotate", "Add a new signing key; devices learn of it at their check-ins")->callback([=, &exit_code] {
-    exit_code = Tell(RotateSigningKey(RealFileSystem(), RealClock(), data()));
+  auto ca = std::make_shared<bool>(false);
+  CLI::App* rotate = keys->add_subcommand("rotate", "Add a new signing key; devices learn of it at their check-ins");
+  rotate->add_flag("--ca", *ca, "A new CA instead; devices change to certificates of it");
+  rotate->callback([=, &exit_code] {
+    exit_code = Tell((*ca ? RotateCa : RotateSigningKey)(RealFileSystem(), RealClock(), data()));
   });
   auto force = std::make_shared<bool>(false);
-  CLI::App* retire = keys->add_subcommand("retire", "Drop the old signing key, once the devices know the new one");
-  retire->add_flag("--force", *force, "Also where some do not: they have to enrol again");
+  CLI::App* retire = keys->add_subcommand("retire", "Drop the old one, once the devices are ready for it");
+  retire->add_flag("--force", *force, "Also where some are not: they have to enrol again");
   retire->callback([=, &exit_code] {
-    exit_code = Tell(RetireSigningKeys(RealFileSystem(), RealClock(), data(), *force));
+    exit_code = Tell(RetireOldKeys(RealFileSystem(), RealClock(), data(), *force));
   });
 }
 

@@ -104,28 +104,44 @@ absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clo
       opened.authority->trust_root().version(), count);
 }
 
-absl::StatusOr<std::string> RetireSigningKeys(FileSystem& files, const Clock& clock, const fs::path& data, bool force) {
+absl::StatusOr<std::string> RotateCa(FileSystem& files, const Clock& clock, const fs::path& data) {
+  {
+    QF_ASSIGN_OR_RETURN(const Opened opened, OpenStopped(files, clock, data));
+    QF_RETURN_IF_ERROR(Authority::RotateCa(files, clock, data));
+  }
+  QF_ASSIGN_OR_RETURN(const Opened opened, OpenStopped(files, clock, data));
+  return fmt::format(
+      "trust root {}: a new CA beside the old one; start the daemon, and retire the old one once the devices have checked in and "
+      "renewed their certificates",
+      opened.authority->trust_root().version());
+}
+
+absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock, const fs::path& data, bool force) {
   QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
   // Of a rotation that was cut short: nothing may rest on the old key alone.
   QF_RETURN_IF_ERROR(SignAll(opened).status());
-  const uint32_t version = opened.authority->trust_root().version();
+  const v1::TrustRoot root = opened.authority->trust_root();
+  const bool ca = opened.authority->changes_ca();
   uint64_t behind = 0;
   std::string after, example;
   for (;;) {
     QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> page, opened.store->ListDevices(after, kDevicePage));
     if (page.empty()) break;
     after = page.back().id();
-    for (const v1::Device& device : page)
-      if (device.state() == v1::Device::ACTIVE && device.trust_root_version() < version && behind++ == 0)
-        example = device.id();
+    for (const v1::Device& device : page) {
+      const bool ready = device.trust_root_version() >= root.version() &&
+                         (!ca || device.certificate_root_version() >= opened.authority->ca_version());
+      if (device.state() == v1::Device::ACTIVE && !ready && behind++ == 0) example = device.id();
+    }
   }
   if (behind > 0 && !force)
     return FailedPrecondition(
-        "{} devices, {} among them, have not heard of trust root {} and would believe nothing any more: wait for their check-ins, "
-        "revoke them, or --force",
-        behind, example, version);
-  QF_RETURN_IF_ERROR(Authority::RetireSigningKeys(files, data));
-  return fmt::format("trust root {}: one signing key is left", version + 1);
+        "{} devices, {} among them, have not heard of trust root {}{} and would be cut off: wait for their check-ins, revoke them, "
+        "or --force",
+        behind, example, root.version(), ca ? ", or have a certificate of the old CA," : "");
+  QF_RETURN_IF_ERROR(Authority::RetireOldKeys(files, data));
+  return fmt::format("trust root {}: one {} is left{}", root.version() + 1, ca ? "CA" : "signing key",
+                     ca ? "; enrolment tokens and copies of admin.json from before the change are of no use any more" : "");
 }
 
 }  // namespace quantfleet::daemon

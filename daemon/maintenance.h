@@ -1,4 +1,4 @@
-// What is done to a data folder by a command of its own: copies that can be kept elsewhere, and changes of its signing keys. The
+// What is done to a data folder by a command of its own: copies that can be kept elsewhere, and changes of its keys. The
 // functions may be called while a daemon runs only where they say so.
 #pragma once
 
@@ -19,8 +19,10 @@ absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& da
 // A new signing key beside the present one, and its signature under every statement that is kept. Killed in the middle and called
 // again it ends what was begun. What was done, for people.
 absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clock, const fs::path& data);
-// Drops all signing keys but the newest. FAILED_PRECONDITION names how many devices have not heard of that one yet: they would
-// believe nothing any more; `force`: all the same.
-absl::StatusOr<std::string> RetireSigningKeys(FileSystem& files, const Clock& clock, const fs::path& data, bool force);
+// A second CA beside the present one: devices hear of it, and change to certificates of its own.
+absl::StatusOr<std::string> RotateCa(FileSystem& files, const Clock& clock, const fs::path& data);
+// Ends either: drops the old signing key, or the old CA. FAILED_PRECONDITION names how many devices do not know the new one yet,
+// or still have a certificate of the old one: they would be cut off; `force`: all the same.
+absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock, const fs::path& data, bool force);
 
 }  // namespace quantfleet::daemon

@@ -153,7 +153,7 @@ absl::Status Server::Impl::ServeHttp(const Authority::Identity& identity) {
   HttpServer::Options options;
   options.host = config.http.host;
   options.port = config.http.port;
-  options.ca_pem = authority->ca_pem();
+  options.ca_pem = authority->authorities_pem();
   options.certificate_pem = identity.certificate_pem;
   options.private_pem = identity.private_pem;
   options.grace = kHttpGrace;
@@ -175,7 +175,7 @@ absl::Status Server::Impl::ServeGrpc(const Authority::Identity& identity) {
   GrpcServer::Options options;
   options.host = config.listen.host;
   options.port = config.listen.port;
-  options.ca_pem = authority->ca_pem();
+  options.ca_pem = authority->authorities_pem();
   options.certificate_pem = identity.certificate_pem;
   options.private_pem = identity.private_pem;
   Backend backend{*store,   *authority, *models,           *jobs, blobs, *classes, *fleet,

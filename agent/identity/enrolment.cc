@@ -9,8 +9,7 @@ namespace quantfleet::agent {
 namespace {
 
 absl::StatusOr<Enrolment> KeepIdentity(DeviceIdentity identity, const Digest& ca) {
-  QF_ASSIGN_OR_RETURN(const Digest known, trust::CertificateFingerprint(identity.trust_root.ca_pem()));
-  if (known != ca)
+  if (!trust::FindCertificate(identity.trust_root.ca_pem(), ca).ok())
     return FailedPrecondition(
         "this device is enrolled with another daemon, as {}: name another folder with --state, or "
         "remove the old one",
@@ -48,7 +47,8 @@ absl::Status ProveCertificate(DeviceApi& api, const EnrolmentRequest& request, c
 
 }  // namespace
 
-absl::Status CheckGranted(const v1::Identity& granted, const std::string& private_pem) {
+absl::Status CheckGranted(const v1::Identity& granted, const std::string& private_pem,
+                          const std::string& authorities_pem) {
   QF_ASSIGN_OR_RETURN(const trust::CertificateInfo certificate,
                       trust::ReadCertificate(granted.certificate_pem()));
   QF_ASSIGN_OR_RETURN(const Digest mine, trust::PublicKeyDigest(private_pem));
@@ -58,9 +58,9 @@ absl::Status CheckGranted(const v1::Identity& granted, const std::string& privat
       certificate.subject.id != granted.device_id())
     return DataLoss("the daemon's certificate names {}, not device {}", certificate.subject.id,
                     granted.device_id());
-  const v1::TrustRoot& root = granted.trust_root();
   QF_RETURN_IF_ERROR(
-      trust::VerifyChain(granted.certificate_pem(), root.ca_pem(), /*server=*/false, std::nullopt));
+      trust::VerifyChain(granted.certificate_pem(), authorities_pem, /*server=*/false, std::nullopt));
+  const v1::TrustRoot& root = granted.trust_root();
   if (root.keys().empty()) return DataLoss("the daemon's trust root names no key that may sign");
   for (const v1::VerifyKey& key : root.keys())
     if (trust::KeyIdOf(key.public_key()) != key.key_id())
@@ -95,10 +95,10 @@ absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& con
   }
   auto granted = api->Enroll(call);
   if (!granted.ok()) return Annotate(granted.status(), enrolling);
-  QF_RETURN_IF_ERROR(CheckGranted(*granted, key));
+  QF_RETURN_IF_ERROR(CheckGranted(*granted, key, granted->trust_root().ca_pem()));
   // The fingerprint vouches for the channel; the root that is pinned from now on has to be the same CA.
-  QF_ASSIGN_OR_RETURN(const Digest granted_ca, trust::CertificateFingerprint(granted->trust_root().ca_pem()));
-  if (granted_ca != ca) return DataLoss("the daemon's trust root names another CA than the token, or than --ca");
+  if (!trust::FindCertificate(granted->trust_root().ca_pem(), ca).ok())
+    return DataLoss("the daemon's trust root names another CA than the token, or than --ca");
 
   const Time server_time = FromUnixMillis(granted->server_time_ms());
   clock.HearServer(server_time);

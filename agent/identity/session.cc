@@ -27,9 +27,13 @@ Session::Session(const IdentityStore& store, Connector connect, TrustedClock& cl
 
 absl::Status Session::ReadLifetime() {
   not_before_ = not_after_ = Time{};
+  of_newest_ca_ = true;
   QF_ASSIGN_OR_RETURN(const auto certificate, trust::ReadCertificate(identity_.certificate_pem));
   not_before_ = certificate.not_before;
   not_after_ = certificate.not_after;
+  // A root with more than one CA: the older one goes as soon as all devices have a certificate of the newer.
+  QF_ASSIGN_OR_RETURN(const auto authorities, trust::SplitCertificates(identity_.trust_root.ca_pem()));
+  of_newest_ca_ = trust::VerifyChain(identity_.certificate_pem, authorities.back(), /*server=*/false, std::nullopt).ok();
   return absl::OkStatus();
 }
 
@@ -56,8 +60,12 @@ void Session::Stop() {
     if (const auto line = weak.lock()) line->Cancel();
 }
 
-// Renewal at a third of the life left: days of outage fit in between.
-bool Session::RenewalDue() const { return clock_.Now() >= not_after_ - (not_after_ - not_before_) / 3; }
+// Renewal at a third of the life left: days of outage fit in between. For a new CA once per root: a daemon that gives
+// another one all the same is not asked at each check-in.
+bool Session::RenewalDue() const {
+  if (clock_.Now() >= not_after_ - (not_after_ - not_before_) / 3) return true;
+  return !of_newest_ca_ && renewed_under_ != identity_.trust_root.version();
+}
 
 absl::StatusOr<std::shared_ptr<DeviceApi>> Session::Ready() {
   std::lock_guard lock(mutex_);
@@ -98,6 +106,7 @@ absl::Status Session::Renew() {
   request.set_device_id(identity_.device_id);
   QF_ASSIGN_OR_RETURN(*request.mutable_csr_pem(), trust::MakeCsr(identity_.private_pem, identity_.device_id));
   request.set_nonce(challenge->nonce());
+  request.set_trust_root_version(identity_.trust_root.version());
   const std::string message = trust::ProofMessage("Renew", challenge->nonce(), request.csr_pem());
   QF_ASSIGN_OR_RETURN(*request.mutable_proof(), trust::SignWithTlsKey(identity_.private_pem, AsBytes(message)));
   const auto granted = line->Renew(request);
@@ -106,16 +115,16 @@ absl::Status Session::Renew() {
 }
 
 absl::Status Session::AdoptGranted(const v1::Identity& granted) {
-  QF_RETURN_IF_ERROR(CheckGranted(granted, identity_.private_pem));
+  renewed_under_ = identity_.trust_root.version();
+  QF_RETURN_IF_ERROR(CheckGranted(granted, identity_.private_pem, identity_.trust_root.ca_pem()));
   if (granted.device_id() != identity_.device_id)
     return DataLoss("the daemon renewed device {} instead of {}", granted.device_id(), identity_.device_id);
-  QF_ASSIGN_OR_RETURN(const Digest old_ca, trust::CertificateFingerprint(identity_.trust_root.ca_pem()));
-  QF_ASSIGN_OR_RETURN(const Digest new_ca, trust::CertificateFingerprint(granted.trust_root().ca_pem()));
-  if (old_ca != new_ca || granted.trust_root().version() < identity_.trust_root.version())
-    return DataLoss("the daemon's new trust root names another CA or is older than the one kept");
+  if (granted.trust_root().version() < identity_.trust_root.version())
+    return DataLoss("the daemon's trust root is older than the one kept");
   DeviceIdentity renewed = identity_;
   renewed.certificate_pem = granted.certificate_pem();
-  renewed.trust_root = granted.trust_root();
+  // Another CA is believed from a signed statement alone: the next check-in brings it.
+  if (granted.trust_root().ca_pem() == identity_.trust_root.ca_pem()) renewed.trust_root = granted.trust_root();
   if (!granted.blob_endpoint().empty()) renewed.blob_endpoint = granted.blob_endpoint();
   if (!granted.device_class().empty()) renewed.device_class = granted.device_class();
   QF_RETURN_IF_ERROR(store_.Save(renewed));
@@ -150,7 +159,8 @@ absl::Status Session::Mend(const absl::Status& failure) {
 void Session::HearTrustRoot(const v1::Signed& statement, v1::TrustRoot& root) const {
   v1::TrustRoot said;
   if (!trust::Verify(statement, trust::kTrustRootType, root).ok() || !said.ParseFromString(statement.payload())) return;
-  if (said.ca_pem() == root.ca_pem() && said.version() > root.version() && said.keys_size() > 0) root = std::move(said);
+  if (said.version() > root.version() && said.keys_size() > 0 && trust::CheckAuthorities(said.ca_pem()).ok())
+    root = std::move(said);
 }
 
 absl::StatusOr<v1::CheckInResponse> Session::CheckIn(v1::CheckInRequest request) {
@@ -169,7 +179,10 @@ absl::StatusOr<v1::CheckInResponse> Session::CheckIn(v1::CheckInRequest request)
           now.trust_root.version() != identity_.trust_root.version()) {
         // Should it not be kept: the daemon says it again at each check-in after the next start.
         store_.Save(now).IgnoreError();
+        // Lines of before trust the CAs of before.
+        if (now.trust_root.ca_pem() != identity_.trust_root.ca_pem()) api_ = nullptr;
         identity_ = std::move(now);
+        ReadLifetime().IgnoreError();
       }
       return response;
     }

@@ -66,6 +66,8 @@ class Session {
   mutable std::mutex mutex_;
   DeviceIdentity identity_;
   Time not_before_{}, not_after_{};  // of the certificate
+  bool of_newest_ca_ = true;         // it leads to the last CA of the trust root
+  uint32_t renewed_under_ = 0;       // the trust root's version when it was renewed last
   std::shared_ptr<DeviceApi> api_;   // with the certificate of identity_; null: to be made
   Time saved_time_{};
 

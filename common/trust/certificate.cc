@@ -148,6 +148,13 @@ absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem) {
   return Fingerprint(certificates.front().get());
 }
 
+absl::StatusOr<std::vector<std::string>> SplitCertificates(std::string_view pem) {
+  QF_ASSIGN_OR_RETURN(const auto certificates, ReadCertificates(pem));
+  std::vector<std::string> parts;
+  for (const X509Ptr& certificate : certificates) parts.push_back(CertificateToPem(certificate.get()));
+  return parts;
+}
+
 absl::StatusOr<std::string> FindCertificate(std::string_view chain_pem, const Digest& fingerprint) {
   QF_ASSIGN_OR_RETURN(const auto certificates, ReadCertificates(chain_pem));
   for (const X509Ptr& certificate : certificates)
@@ -156,10 +163,10 @@ absl::StatusOr<std::string> FindCertificate(std::string_view chain_pem, const Di
                          "made the token?", fingerprint.hex());
 }
 
-absl::Status VerifyChain(std::string_view chain_pem, std::string_view ca_pem, bool server, std::optional<Time> at) {
+absl::Status VerifyChain(std::string_view chain_pem, std::string_view authorities_pem, bool server, std::optional<Time> at) {
   QF_ASSIGN_OR_RETURN(const auto chain, ReadCertificates(chain_pem));
-  QF_ASSIGN_OR_RETURN(const auto ca, ReadCertificates(ca_pem));
-  return VerifyPath(chain, std::span(ca).first(1), server, at, [](X509_VERIFY_PARAM*) {});
+  QF_ASSIGN_OR_RETURN(const auto authorities, ReadCertificates(authorities_pem));
+  return VerifyPath(chain, authorities, server, at, [](X509_VERIFY_PARAM*) {});
 }
 
 absl::Status CheckAuthorities(std::string_view authorities_pem) {

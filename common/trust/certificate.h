@@ -67,6 +67,9 @@ struct CertificateInfo {
 };
 absl::StatusOr<CertificateInfo> ReadCertificate(std::string_view pem);
 
+// The certificates of a PEM, each in its own; at least one.
+absl::StatusOr<std::vector<std::string>> SplitCertificates(std::string_view pem);
+
 // SHA-256 of the DER form of the first certificate in the PEM.
 absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem);
 
@@ -74,9 +77,12 @@ absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem);
 // give to VerifyChain: a fingerprint alone says nothing about the leaf.
 absl::StatusOr<std::string> FindCertificate(std::string_view chain_pem, const Digest& fingerprint);
 
-// Does `chain_pem` (leaf first) lead to `ca_pem`, and is it fit for a TLS server (or client)? `at`: nullopt leaves
-// validity times unchecked, for a device whose clock cannot be right.
-absl::Status VerifyChain(std::string_view chain_pem, std::string_view ca_pem, bool server, std::optional<Time> at);
+// Does `chain_pem` (leaf first) lead to a CA of `authorities_pem`, and is it fit for a TLS server (or client)? `at`:
+// nullopt leaves validity times unchecked, for a device whose clock cannot be right.
+absl::Status VerifyChain(std::string_view chain_pem, std::string_view authorities_pem, bool server, std::optional<Time> at);
+
+// Are these one or more certificates, each of a CA?
+absl::Status CheckAuthorities(std::string_view authorities_pem);
 
 // ---- certificates of others: a customer's own CA
 
@@ -84,8 +90,6 @@ struct ForeignCertificate {
   Digest public_key;    // of the leaf, as PublicKeyDigest
   std::string subject;  // as RFC 2253 writes it, ASCII, at most 256 bytes
 };
-// Are these one or more certificates, each of a CA?
-absl::Status CheckAuthorities(std::string_view authorities_pem);
 // Does `chain_pem` (leaf first) lead to one of the authorities, is it fit for a TLS client, valid at `at`, and is every
 // key and signature in it of 112 bits of strength or more? UNAUTHENTICATED says what is wrong.
 absl::StatusOr<ForeignCertificate> VerifyForeign(std::string_view chain_pem, std::string_view authorities_pem, Time at);

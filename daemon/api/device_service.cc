@@ -37,7 +37,7 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
   Reactor* Renew(Context* context, const v1::RenewRequest* request, v1::Identity* answer) override {
     return dispatcher_.Run(context, Access::kAnyone, [=, this](const Caller&) {
       return FillIdentity(answer, backend_.fleet.Renew(request->device_id(), request->csr_pem(), request->nonce(),
-                                                       request->proof()));
+                                                       request->proof(), request->trust_root_version()));
     });
   }
   Reactor* CheckIn(Context* context, const v1::CheckInRequest* request, v1::CheckInResponse* answer) override {

@@ -20,14 +20,15 @@ absl::StatusOr<std::string> KeyOfCsr(std::string_view csr_pem) {
 Fleet::Fleet(Collaborators with, Options options)
     : with_(with), options_(options), challenges_(with.random, with.clock) {}
 
-absl::StatusOr<Fleet::Identity> Fleet::Issue(const v1::Device& device, std::string_view public_pem) {
+absl::StatusOr<Fleet::Identity> Fleet::Issue(const v1::Device& device, std::string_view public_pem, uint32_t knows) {
   QF_ASSIGN_OR_RETURN(std::string certificate,
-                      with_.authority.IssueDevice(public_pem, device.id(), options_.certificate_lifetime));
+                      with_.authority.IssueDevice(public_pem, device.id(), options_.certificate_lifetime, knows));
   QF_ASSIGN_OR_RETURN(const trust::CertificateInfo info, trust::ReadCertificate(certificate));
   FailPoint("device-before-certificate-recorded");
   const auto updated = with_.store.UpdateDevice(device.id(), [&](v1::Device& d) -> absl::Status {
     if (d.state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", d.id());
     d.set_certificate_expires_ms(ToUnixMillis(info.not_after));
+    d.set_certificate_root_version(knows);
     return absl::OkStatus();
   });
   QF_RETURN_IF_ERROR(updated.status());
@@ -86,7 +87,7 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrolCounted(const Applicant& applicant) 
   FailPoint("enrol-after-device-recorded");
   QF_RETURN_IF_ERROR(held);
   with_.store.TouchDevice(enrolled.id(), now);
-  return Issue(enrolled, key.pem);
+  return Issue(enrolled, key.pem, 0);  // an older agent knows one CA only: the one that it met
 }
 
 std::string Fleet::RenewalMessage(std::string_view nonce, std::string_view csr_pem) {
@@ -94,7 +95,8 @@ std::string Fleet::RenewalMessage(std::string_view nonce, std::string_view csr_p
 }
 
 absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id, std::string_view csr_pem,
-                                                    std::string_view nonce, std::string_view proof) {
+                                                    std::string_view nonce, std::string_view proof,
+                                                    uint32_t trust_root_version) {
   if (device_id.empty() || device_id.size() > kMostIdBytes) return InvalidArgument("device_id is missing or too long");
   QF_RETURN_IF_ERROR(challenges_.Check(device_id, nonce));
   QF_ASSIGN_OR_RETURN(const std::string public_pem, KeyOfCsr(csr_pem));
@@ -112,7 +114,7 @@ absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id, 
     return PermissionDenied("device {} is revoked: an operator decided so; it cannot renew or enrol with this key",
                             device_id);
   QF_RETURN_IF_ERROR(challenges_.Use(device_id, nonce));
-  return Issue(*device, public_pem);
+  return Issue(*device, public_pem, trust_root_version);
 }
 
 absl::StatusOr<Fleet::Identity> Fleet::Enrol(const Applicant& applicant) {
@@ -126,8 +128,9 @@ absl::StatusOr<Fleet::Identity> Fleet::Enrol(const Applicant& applicant) {
 }
 
 absl::StatusOr<Fleet::Identity> Fleet::Renew(std::string_view device_id, std::string_view csr_pem,
-                                             std::string_view nonce, std::string_view proof) {
-  auto identity = RenewCounted(device_id, csr_pem, nonce, proof);
+                                             std::string_view nonce, std::string_view proof,
+                                             uint32_t trust_root_version) {
+  auto identity = RenewCounted(device_id, csr_pem, nonce, proof, trust_root_version);
   ++(identity.ok() ? counters_.renewals : counters_.renewals_refused);
   return identity;
 }

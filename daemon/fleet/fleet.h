@@ -80,9 +80,9 @@ class Fleet {
   absl::StatusOr<Identity> Enrol(const Applicant& applicant);
   std::string MakeChallenge(std::string_view device_id) { return challenges_.Make(device_id); }
   // proof: by the device's key over RenewalMessage. UNAUTHENTICATED: stale challenge, other key; NOT_FOUND: no such
-  // device; PERMISSION_DENIED: revoked.
+  // device; PERMISSION_DENIED: revoked. `trust_root_version`: that the device holds; 0: an agent that does not say.
   absl::StatusOr<Identity> Renew(std::string_view device_id, std::string_view csr_pem, std::string_view nonce,
-                                 std::string_view proof);
+                                 std::string_view proof, uint32_t trust_root_version = 0);
   static std::string RenewalMessage(std::string_view nonce, std::string_view csr_pem);
 
   // ---- who may come without a token (admission.cc)
@@ -121,7 +121,7 @@ class Fleet {
   FleetCounters& counters() { return counters_; }
 
  private:
-  absl::StatusOr<Identity> Issue(const v1::Device& device, std::string_view public_pem);
+  absl::StatusOr<Identity> Issue(const v1::Device& device, std::string_view public_pem, uint32_t knows);
   absl::StatusOr<Identity> EnrolCounted(const Applicant& applicant);
 
   struct DeviceKey {
@@ -153,7 +153,7 @@ class Fleet {
   absl::Status MeetStranger();
 
   absl::StatusOr<Identity> RenewCounted(std::string_view device_id, std::string_view csr_pem, std::string_view nonce,
-                                        std::string_view proof);
+                                        std::string_view proof, uint32_t trust_root_version);
 
   const Collaborators with_;
   const Options options_;

@@ -16,6 +16,7 @@ constexpr Duration kDay = std::chrono::hours(24);
 constexpr Duration kServerLifetime = 90 * kDay;
 constexpr Duration kAdminLifetime = 365 * kDay;
 constexpr std::string_view kVersionLine = "# trust root ";
+constexpr std::string_view kCertificateBegins = "-----BEGIN CERTIFICATE-----";
 constexpr std::string_view kKeyBegins = "-----BEGIN PRIVATE KEY-----";
 
 std::string MachineName() {
@@ -37,24 +38,31 @@ absl::StatusOr<Authority::Identity> Split(std::string_view pem, const fs::path& 
   return Authority::Identity{std::string(pem.substr(0, key)), std::string(pem.substr(key))};
 }
 
-absl::StatusOr<trust::CertificateAuthority> LoadOrCreateCa(FileSystem& files, const Clock& clock,
-                                                           const fs::path& keys) {
-  const fs::path file = keys / "ca.pem";
-  if (!files.Exists(file)) {
-    if (files.Exists(keys / "signing.pem"))
-      return FailedPrecondition("{} is lost: restore it from a backup, or every device must enrol again",
-                                file.string());
-    const auto ca = trust::CertificateAuthority::Create("quantfleet CA on " + MachineName(), clock);
-    FailPoint("authority-before-ca");
-    QF_RETURN_IF_ERROR(
-        files.WriteAtomically(file, AsBytes(ca.certificate_pem() + ca.private_pem()), OpenMode::kPrivate));
-    FailPoint("authority-after-ca");
+absl::Status Lost(const fs::path& file) {
+  return FailedPrecondition("{} is lost: restore it from a backup, or every device must enrol again", file.string());
+}
+absl::Status Damaged(const fs::path& file) {
+  return FailedPrecondition("{} is damaged: restore it from a backup", file.string());
+}
+
+// What the file's first line says; a file without such a line is of the first version.
+absl::StatusOr<uint32_t> ReadVersion(std::string_view text, const fs::path& file) {
+  uint32_t version = 1;
+  if (!text.starts_with(kVersionLine)) return version;
+  const char* const begin = text.data() + kVersionLine.size();
+  if (std::from_chars(begin, text.data() + text.size(), version).ec != std::errc() || version == 0) return Damaged(file);
+  return version;
+}
+
+// The parts of `text` that begin with `mark`.
+std::vector<std::string_view> PartsAt(std::string_view text, std::string_view mark) {
+  std::vector<std::string_view> parts;
+  for (size_t at = text.find(mark); at != std::string_view::npos;) {
+    const size_t next = text.find(mark, at + 1);
+    parts.push_back(text.substr(at, next - at));
+    at = next;
   }
-  QF_ASSIGN_OR_RETURN(const std::string pem, files.ReadAll(file, 1 << 20));
-  QF_ASSIGN_OR_RETURN(const Authority::Identity identity, Split(pem, file));
-  auto ca = trust::CertificateAuthority::Load(identity.certificate_pem, identity.private_pem);
-  if (!ca.ok()) return Annotate(ca.status(), file.string());
-  return ca;
+  return parts;
 }
 
 // An address in the one form that compares: "::1" and "0:0:0:0:0:0:0:1" are the same.
@@ -91,78 +99,101 @@ void AppendJson(std::string& out, std::string_view name, std::string_view value)
 
 }  // namespace
 
-Authority::Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names,
-                     trust::CertificateAuthority ca, SigningKeys signing)
-    : files_(files),
-      clock_(clock),
-      data_(std::move(data)),
-      names_(std::move(names)),
-      ca_(std::move(ca)),
-      signing_(std::move(signing)) {}
+Authority::Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names, Keys keys)
+    : files_(files), clock_(clock), data_(std::move(data)), names_(std::move(names)), keys_(std::move(keys)) {}
 
-// "# trust root VERSION", then one PEM after the other. One file, so that keys and version are never of different births; one
-// without the first line is of the first version.
-absl::StatusOr<Authority::SigningKeys> Authority::LoadSigningKeys(FileSystem& files, const fs::path& file) {
-  QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(file, 1 << 20));
-  const auto damaged = [&] {
-    return FailedPrecondition("{} is damaged: restore it from a backup", file.string());
-  };
-  SigningKeys keys;
-  if (text.starts_with(kVersionLine)) {
-    const char* const begin = text.data() + kVersionLine.size();
-    if (std::from_chars(begin, text.data() + text.size(), keys.version).ec != std::errc() || keys.version == 0)
-      return damaged();
+absl::StatusOr<Authority::Keys> Authority::LoadKeys(FileSystem& files, const fs::path& folder) {
+  Keys keys;
+  const fs::path ca_file = folder / "ca.pem", signing_file = folder / "signing.pem";
+  QF_ASSIGN_OR_RETURN(const std::string cas, files.ReadAll(ca_file, 1 << 20));
+  QF_ASSIGN_OR_RETURN(keys.ca_version, ReadVersion(cas, ca_file));
+  for (const std::string_view part : PartsAt(cas, kCertificateBegins)) {
+    QF_ASSIGN_OR_RETURN(const Identity identity, Split(part, ca_file));
+    auto ca = trust::CertificateAuthority::Load(identity.certificate_pem, identity.private_pem);
+    if (!ca.ok()) return Annotate(ca.status(), ca_file.string());
+    keys.authorities.push_back(*std::move(ca));
   }
-  for (size_t at = text.find(kKeyBegins); at != std::string::npos;) {
-    const size_t next = text.find(kKeyBegins, at + 1);
-    auto key = trust::SigningKey::FromPem(std::string_view(text).substr(at, next - at));
-    if (!key.ok()) return Annotate(key.status(), file.string());
-    keys.keys.push_back(*std::move(key));
-    at = next;
+  if (keys.authorities.empty()) return Damaged(ca_file);
+
+  QF_ASSIGN_OR_RETURN(const std::string signing, files.ReadAll(signing_file, 1 << 20));
+  QF_ASSIGN_OR_RETURN(keys.signing_version, ReadVersion(signing, signing_file));
+  for (const std::string_view part : PartsAt(signing, kKeyBegins)) {
+    auto key = trust::SigningKey::FromPem(part);
+    if (!key.ok()) return Annotate(key.status(), signing_file.string());
+    keys.signing.push_back(*std::move(key));
   }
-  if (keys.keys.empty()) return damaged();
+  if (keys.signing.empty()) return Damaged(signing_file);
   return keys;
 }
 
-absl::Status Authority::SaveSigningKeys(FileSystem& files, const fs::path& file, const SigningKeys& keys) {
-  std::string text = fmt::format("{}{}\n", kVersionLine, keys.version);
-  for (const trust::SigningKey& key : keys.keys) text += key.ToPem();
-  return files.WriteAtomically(file, AsBytes(text), OpenMode::kPrivate);
+absl::Status Authority::SaveAuthorities(FileSystem& files, const fs::path& folder, const Keys& keys) {
+  std::string text = fmt::format("{}{}\n", kVersionLine, keys.ca_version);
+  for (const trust::CertificateAuthority& ca : keys.authorities) text += ca.certificate_pem() + ca.private_pem();
+  return files.WriteAtomically(folder / "ca.pem", AsBytes(text), OpenMode::kPrivate);
 }
 
-absl::StatusOr<Authority::SigningKeys> Authority::LoadOrCreateSigningKeys(FileSystem& files, const fs::path& keys) {
-  const fs::path file = keys / "signing.pem";
-  if (!files.Exists(file)) {
-    if (files.Exists(keys / "server.pem"))
-      return FailedPrecondition("{} is lost: restore it from a backup, or every device must enrol again",
-                                file.string());
-    SigningKeys made;
-    made.keys.push_back(trust::SigningKey::Generate());
-    QF_RETURN_IF_ERROR(SaveSigningKeys(files, file, made));
+absl::Status Authority::SaveSigningKeys(FileSystem& files, const fs::path& folder, const Keys& keys) {
+  std::string text = fmt::format("{}{}\n", kVersionLine, keys.signing_version);
+  for (const trust::SigningKey& key : keys.signing) text += key.ToPem();
+  return files.WriteAtomically(folder / "signing.pem", AsBytes(text), OpenMode::kPrivate);
+}
+
+// In this order: a later file says that the earlier ones were there.
+absl::Status Authority::CreateMissingKeys(FileSystem& files, const Clock& clock, const fs::path& folder) {
+  Keys made;
+  if (!files.Exists(folder / "ca.pem")) {
+    if (files.Exists(folder / "signing.pem")) return Lost(folder / "ca.pem");
+    made.authorities.push_back(trust::CertificateAuthority::Create("quantfleet CA on " + MachineName(), clock));
+    FailPoint("authority-before-ca");
+    QF_RETURN_IF_ERROR(SaveAuthorities(files, folder, made));
+    FailPoint("authority-after-ca");
+  }
+  if (!files.Exists(folder / "signing.pem")) {
+    if (files.Exists(folder / "server.pem")) return Lost(folder / "signing.pem");
+    made.signing.push_back(trust::SigningKey::Generate());
+    QF_RETURN_IF_ERROR(SaveSigningKeys(files, folder, made));
     FailPoint("authority-after-signing-key");
   }
-  return LoadSigningKeys(files, file);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Authority::Keys> Authority::LoadUnchanging(FileSystem& files, const fs::path& data) {
+  QF_ASSIGN_OR_RETURN(Keys keys, LoadKeys(files, data / "keys"));
+  for (const auto& [count, what] : {std::pair(keys.signing.size(), "signing keys"), std::pair(keys.authorities.size(), "CAs")})
+    if (count > 1)
+      return FailedPrecondition("there are {} {} already: retire the old one first (`quantfleetd keys retire`)", count, what);
+  return keys;
 }
 
 absl::Status Authority::RotateSigningKey(FileSystem& files, const fs::path& data) {
-  const fs::path file = data / "keys" / "signing.pem";
-  QF_ASSIGN_OR_RETURN(SigningKeys keys, LoadSigningKeys(files, file));
-  if (keys.keys.size() > 1)
-    return FailedPrecondition("{} holds {} keys already: retire the old ones first (`quantfleetd keys retire`)",
-                              file.string(), keys.keys.size());
-  keys.keys.push_back(trust::SigningKey::Generate());
-  ++keys.version;
-  return SaveSigningKeys(files, file, keys);
+  QF_ASSIGN_OR_RETURN(Keys keys, LoadUnchanging(files, data));
+  keys.signing.push_back(trust::SigningKey::Generate());
+  keys.signing_version = keys.version() + 1;
+  return SaveSigningKeys(files, data / "keys", keys);
 }
 
-absl::Status Authority::RetireSigningKeys(FileSystem& files, const fs::path& data) {
-  const fs::path file = data / "keys" / "signing.pem";
-  QF_ASSIGN_OR_RETURN(SigningKeys keys, LoadSigningKeys(files, file));
-  if (keys.keys.size() == 1)
-    return FailedPrecondition("{} holds one key: there is none to retire", file.string());
-  keys.keys.erase(keys.keys.begin(), keys.keys.end() - 1);
-  ++keys.version;
-  return SaveSigningKeys(files, file, keys);
+absl::Status Authority::RotateCa(FileSystem& files, const Clock& clock, const fs::path& data) {
+  QF_ASSIGN_OR_RETURN(Keys keys, LoadUnchanging(files, data));
+  keys.ca_version = keys.version() + 1;
+  const std::string name = fmt::format("quantfleet CA {} on {}", keys.ca_version, MachineName());
+  keys.authorities.push_back(trust::CertificateAuthority::Create(name, clock));
+  return SaveAuthorities(files, data / "keys", keys);
+}
+
+absl::Status Authority::RetireOldKeys(FileSystem& files, const fs::path& data) {
+  QF_ASSIGN_OR_RETURN(Keys keys, LoadKeys(files, data / "keys"));
+  const uint32_t next = keys.version() + 1;
+  if (keys.signing.size() > 1) {
+    keys.signing.erase(keys.signing.begin(), keys.signing.end() - 1);
+    keys.signing_version = next;
+    return SaveSigningKeys(files, data / "keys", keys);
+  }
+  if (keys.authorities.size() > 1) {
+    keys.authorities.erase(keys.authorities.begin(), keys.authorities.end() - 1);
+    keys.ca_version = next;
+    return SaveAuthorities(files, data / "keys", keys);
+  }
+  return FailedPrecondition("{} holds one signing key and one CA: there is none to retire", (data / "keys").string());
 }
 
 absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, const Clock& clock,
@@ -174,8 +205,8 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, co
   fs::permissions(keys, fs::perms::owner_all, error);
   if (error) return ErrnoStatus(error.value(), "protecting " + keys.string());
 
-  QF_ASSIGN_OR_RETURN(auto ca, LoadOrCreateCa(files, clock, keys));
-  QF_ASSIGN_OR_RETURN(auto signing, LoadOrCreateSigningKeys(files, keys));
+  QF_RETURN_IF_ERROR(CreateMissingKeys(files, clock, keys));
+  QF_ASSIGN_OR_RETURN(Keys loaded, LoadKeys(files, keys));
   std::vector<std::string> names = {"localhost", MachineName(), "127.0.0.1", "::1"};
   for (std::string address : listen_addresses) {
     if (address.size() > 2 && address.front() == '[') address = address.substr(1, address.size() - 2);
@@ -184,14 +215,20 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, co
     if (std::find(names.begin(), names.end(), address) == names.end()) names.push_back(address);
   }
   return std::unique_ptr<Authority>(
-      new Authority(files, clock, data, std::move(names), std::move(ca), std::move(signing)));
+      new Authority(files, clock, data, std::move(names), std::move(loaded)));
+}
+
+std::string Authority::authorities_pem() const {
+  std::string pem;
+  for (const trust::CertificateAuthority& ca : keys_.authorities) pem += ca.certificate_pem();
+  return pem;
 }
 
 v1::TrustRoot Authority::trust_root() const {
   v1::TrustRoot root;
-  root.set_version(signing_.version);
-  root.set_ca_pem(ca_pem());
-  for (const trust::SigningKey& signing : signing_.keys) {
+  root.set_version(keys_.version());
+  root.set_ca_pem(authorities_pem());
+  for (const trust::SigningKey& signing : keys_.signing) {
     v1::VerifyKey& key = *root.add_keys();
     key.set_key_id(signing.key_id());
     key.set_public_key(signing.public_key());
@@ -202,8 +239,8 @@ v1::TrustRoot Authority::trust_root() const {
   return root;
 }
 
-absl::StatusOr<Authority::Identity> Authority::Keep(const fs::path& file, const trust::Subject& subject,
-                                                    Duration lifetime) {
+absl::StatusOr<Authority::Identity> Authority::Keep(const fs::path& file, const trust::CertificateAuthority& ca,
+                                                    const trust::Subject& subject, Duration lifetime) {
   std::lock_guard lock(mutex_);
   if (files_.Exists(file)) {
     QF_ASSIGN_OR_RETURN(const std::string pem, files_.ReadAll(file, 1 << 20));
@@ -212,14 +249,14 @@ absl::StatusOr<Authority::Identity> Authority::Keep(const fs::path& file, const 
       // A clock that stands before the certificate was made is no reason to renew: it would be renewed for
       // ever.
       if (info.ok() && Serves(info->subject, subject) && clock_.Now() + lifetime / 3 < info->not_after &&
-          trust::VerifyChain(kept->certificate_pem, ca_pem(), subject.kind == trust::Subject::Kind::kServer,
+          trust::VerifyChain(kept->certificate_pem, ca.certificate_pem(), subject.kind == trust::Subject::Kind::kServer,
                              std::nullopt)
               .ok())
         return kept;
     }
   }
   const trust::KeyPair key = trust::GenerateTlsKey();
-  QF_ASSIGN_OR_RETURN(std::string certificate, ca_.Issue(key.public_pem, subject, lifetime, clock_));
+  QF_ASSIGN_OR_RETURN(std::string certificate, ca.Issue(key.public_pem, subject, lifetime, clock_));
   QF_RETURN_IF_ERROR(
       files_.WriteAtomically(file, AsBytes(certificate + key.private_pem), OpenMode::kPrivate));
   return Identity{std::move(certificate), key.private_pem};
@@ -233,7 +270,7 @@ absl::StatusOr<Authority::Identity> Authority::ServerIdentity() {
                          .ip_addresses = {}};
   for (const std::string& name : names_)
     (LooksLikeAddress(name) ? subject.ip_addresses : subject.dns_names).push_back(name);
-  return Keep(data_ / "keys" / "server.pem", subject, kServerLifetime);
+  return Keep(data_ / "keys" / "server.pem", keys_.authorities.front(), subject, kServerLifetime);
 }
 
 absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server) {
@@ -242,10 +279,12 @@ absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server
                                .role = "admin",
                                .dns_names = {},
                                .ip_addresses = {}};
-  QF_ASSIGN_OR_RETURN(const Identity admin, Keep(data_ / "keys" / "admin.pem", subject, kAdminLifetime));
+  // Of the newest CA, trusting all: a copy of the file outlives the old one.
+  QF_ASSIGN_OR_RETURN(const Identity admin,
+                      Keep(data_ / "keys" / "admin.pem", keys_.authorities.back(), subject, kAdminLifetime));
   std::string json;
   AppendJson(json, "server", server);
-  AppendJson(json, "ca_pem", ca_pem());
+  AppendJson(json, "ca_pem", authorities_pem());
   AppendJson(json, "certificate_pem", admin.certificate_pem);
   AppendJson(json, "private_pem", admin.private_pem);
   json += "\n}\n";
@@ -255,8 +294,9 @@ absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server
 }
 
 absl::StatusOr<std::string> Authority::IssueDevice(std::string_view public_pem, std::string_view id,
-                                                   Duration lifetime) const {
-  return ca_.Issue(public_pem,
+                                                   Duration lifetime, uint32_t knows) const {
+  const auto& ca = knows >= keys_.ca_version ? keys_.authorities.back() : keys_.authorities.front();
+  return ca.Issue(public_pem,
                    {.kind = trust::Subject::Kind::kDevice,
                     .id = std::string(id),
                     .role = {},
@@ -269,7 +309,7 @@ absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem
                                                      std::string_view role, Duration lifetime) const {
   if (role != "admin" && role != "publisher" && role != "viewer")
     return InvalidArgument("there is no role \"{}\": admin, publisher or viewer", role);
-  return ca_.Issue(public_pem,
+  return keys_.authorities.back().Issue(public_pem,
                    {.kind = trust::Subject::Kind::kOperator,
                     .id = std::string(name),
                     .role = std::string(role),
@@ -279,14 +319,14 @@ absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem
 }
 
 v1::Signed Authority::SignStatement(std::string_view payload_type, std::string_view payload) const {
-  v1::Signed statement = trust::Sign(signing_.keys.back(), payload_type, payload);
+  v1::Signed statement = trust::Sign(keys_.signing.back(), payload_type, payload);
   SignAnew(statement);
   return statement;
 }
 
 bool Authority::SignAnew(v1::Signed& statement) const {
   bool added = false;
-  for (const trust::SigningKey& key : signing_.keys) added |= trust::AddSignature(key, statement);
+  for (const trust::SigningKey& key : keys_.signing) added |= trust::AddSignature(key, statement);
   return added;
 }
 

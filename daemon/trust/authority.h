@@ -1,8 +1,8 @@
 // The daemon's keys under DATA/keys: its CA, the key that signs statements, the server's certificate, and the
 // first operator's credential. Made at first start, each in one file that is whole or absent.
 //
-//   DATA/keys/ca.pem       CA certificate and key        never replaced
-//   DATA/keys/signing.pem  Ed25519 keys, oldest first    one is added or dropped by an operator (RotateSigningKey)
+//   DATA/keys/ca.pem       CA certificates, each before its key, oldest first    one is added or dropped by an operator
+//   DATA/keys/signing.pem  Ed25519 keys, oldest first                            one is added or dropped by an operator
 //   DATA/keys/server.pem   server certificate and key    renewed
 //   DATA/keys/admin.pem    admin certificate and key     renewed
 //   DATA/admin.json        {"server","ca_pem","certificate_pem","private_pem"}
@@ -10,6 +10,7 @@
 // The folder has mode 0700, the files 0600. Thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -41,17 +42,22 @@ class Authority {
                                                          const fs::path& data,
                                                          const std::vector<std::string>& listen_addresses);
 
-  // For a daemon that does not run. A new signing key beside the present ones: from its next start statements bear the
-  // signatures of all of them, so that a device with the old trust root and one with the new believe them alike.
-  // FAILED_PRECONDITION where there is more than one already.
+  // For a daemon that does not run. What is changed is there twice for a while, and one thing at a time: two signing keys
+  // sign everything, or two CAs are trusted. FAILED_PRECONDITION while an earlier change is not ended.
   static absl::Status RotateSigningKey(FileSystem& files, const fs::path& data);
-  // Drops all but the newest.
-  static absl::Status RetireSigningKeys(FileSystem& files, const fs::path& data);
+  static absl::Status RotateCa(FileSystem& files, const Clock& clock, const fs::path& data);
+  // Drops the old one of what is there twice. FAILED_PRECONDITION: nothing is.
+  static absl::Status RetireOldKeys(FileSystem& files, const fs::path& data);
 
-  const std::string& ca_pem() const { return ca_.certificate_pem(); }
-  Digest ca_fingerprint() const { return ca_.fingerprint(); }
-  // Its version counts up with each change of the signing keys.
+  // All CAs whose certificates hold, oldest first.
+  std::string authorities_pem() const;
+  // The oldest CA's, which the server shows until it is retired: every device knows it. What tokens carry.
+  Digest ca_fingerprint() const { return keys_.authorities.front().fingerprint(); }
+  // Its version counts up with each change of keys or CAs.
   v1::TrustRoot trust_root() const;
+  bool changes_ca() const { return keys_.authorities.size() > 1; }
+  // Of the trust root with which the newest CA came.
+  uint32_t ca_version() const { return keys_.ca_version; }
 
   // The server's certificate; renewed first when less than a third of its life is left or a name is missing.
   // Call it at start and from time to time.
@@ -61,8 +67,10 @@ class Authority {
   // its certificate nears its end. The file's path.
   absl::StatusOr<fs::path> WriteAdminCredential(std::string_view server);
 
-  absl::StatusOr<std::string> IssueDevice(std::string_view public_pem, std::string_view id,
-                                          Duration lifetime) const;
+  // By the newest CA for a device that holds the trust root `knows`; one that has not heard of that CA gets its
+  // certificate from the oldest, since it has to check it.
+  absl::StatusOr<std::string> IssueDevice(std::string_view public_pem, std::string_view id, Duration lifetime,
+                                          uint32_t knows = 0) const;
   // role: admin, publisher or viewer.
   absl::StatusOr<std::string> IssueOperator(std::string_view public_pem, std::string_view name,
                                             std::string_view role, Duration lifetime) const;
@@ -71,26 +79,32 @@ class Authority {
   bool SignAnew(v1::Signed& statement) const;
 
  private:
-  struct SigningKeys {
-    uint32_t version = 1;  // of the trust root
-    std::vector<trust::SigningKey> keys;  // oldest first, at least one
+  // Each kind in a file of its own, which bears the version of the trust root with which it changed last: whole at each
+  // moment, and the greater version is the trust root's.
+  struct Keys {
+    uint32_t ca_version = 1, signing_version = 1;
+    std::vector<trust::CertificateAuthority> authorities;  // oldest first, at least one
+    std::vector<trust::SigningKey> signing;                // oldest first, at least one
+    uint32_t version() const { return std::max(ca_version, signing_version); }
   };
-  static absl::StatusOr<SigningKeys> LoadSigningKeys(FileSystem& files, const fs::path& file);
-  static absl::Status SaveSigningKeys(FileSystem& files, const fs::path& file, const SigningKeys& keys);
-  static absl::StatusOr<SigningKeys> LoadOrCreateSigningKeys(FileSystem& files, const fs::path& keys);
+  static absl::StatusOr<Keys> LoadKeys(FileSystem& files, const fs::path& folder);
+  static absl::Status SaveAuthorities(FileSystem& files, const fs::path& folder, const Keys& keys);
+  static absl::Status SaveSigningKeys(FileSystem& files, const fs::path& folder, const Keys& keys);
+  static absl::Status CreateMissingKeys(FileSystem& files, const Clock& clock, const fs::path& folder);
+  // Those of `data`, where nothing is there twice.
+  static absl::StatusOr<Keys> LoadUnchanging(FileSystem& files, const fs::path& data);
 
-  Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names,
-            trust::CertificateAuthority ca, SigningKeys signing);
-  // The identity kept in `file`, or a new one when there is none, it nears its end, or its subject is
-  // another.
-  absl::StatusOr<Identity> Keep(const fs::path& file, const trust::Subject& subject, Duration lifetime);
+  Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names, Keys keys);
+  // The identity kept in `file`, or a new one when there is none, it nears its end, its subject is another, or it is of
+  // another CA.
+  absl::StatusOr<Identity> Keep(const fs::path& file, const trust::CertificateAuthority& ca, const trust::Subject& subject,
+                                Duration lifetime);
 
   FileSystem& files_;
   const Clock& clock_;
   const fs::path data_;
   const std::vector<std::string> names_;
-  const trust::CertificateAuthority ca_;
-  const SigningKeys signing_;
+  const Keys keys_;
   std::mutex mutex_;  // one renewal at a time
 };
 

@@ -49,6 +49,27 @@ class Maintenance(EndToEnd):
         self.d.start()
         self.roll_out(3)
 
+        # The CA, in the same steps; the device changes its certificate by itself.
+        fingerprint = self.d.cli_json("status")["ca_sha256"]
+        self.d.stop()
+        self.assertEqual(self.command("keys", "rotate", "--ca").returncode, 0)
+        self.assertIn("2 CAs", self.command("keys", "rotate").stderr)
+        self.assertEqual(self.command("keys", "retire").returncode, 1)
+        self.d.start()
+        late = self.agent("late", IOT)  # meets the old CA, and hears of the new one
+        late.enroll(self.d, self.d.token())
+        late.start()
+        for agent in (self.a, late):
+            wait_for("a certificate of the new CA",
+                     lambda a=agent: self.d.cli_json("device", "show", a.device_id).get("certificate_root_version") == 4)
+        self.roll_out(4)
+        self.d.stop()
+        self.assertEqual(self.command("keys", "retire").returncode, 0)
+        self.d.start()
+        self.assertNotEqual(self.d.cli_json("status")["ca_sha256"], fingerprint)
+        self.roll_out(5)
+        wait_for("the root without the old CA", lambda: self.device()["trust_root_version"] == 5)
+
         # Copied while it runs, whole or not at all.
         copy, restored = self.dir / "copy", self.dir / "restored"
         self.command("backup", copy, point="maintenance-backup")
@@ -61,11 +82,11 @@ class Maintenance(EndToEnd):
         other = self.daemon(name="restored")
         other.ports = self.d.ports  # where the device asks
         self.d = other.start()
-        wait_for("the device", lambda: self.device()["trust_root_version"] == 3)
+        wait_for("the device", lambda: self.device()["trust_root_version"] == 5)
         # What it holds goes on; a job makes the blobs again, and the rollout finds them.
         job = self.d.cli_json("job", "submit", "m", "--class", "iot-int4")
         self.assertEqual(self.wait_job(self.d, job["name"])["state"], "SUCCEEDED")
-        self.roll_out(4)
+        self.roll_out(6)
 
 
 if __name__ == "__main__":

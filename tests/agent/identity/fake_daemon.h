@@ -37,10 +37,13 @@ class FakeDaemon {
     };
   }
 
+  std::string AuthoritiesPem() const { return ca_.certificate_pem() + (next_ca_ ? next_ca_->certificate_pem() : ""); }
+
   // The whole life of the daemon, and how often each call was let in.
   ManualClock clock_{FromUnixMillis(1'800'000'000'000)};
   SeededRandom random_{3};
   trust::CertificateAuthority ca_ = trust::CertificateAuthority::Create("fake", clock_);
+  std::optional<trust::CertificateAuthority> next_ca_;  // while the CA is changed; of trust root 2
   trust::SigningKey signing_ = trust::SigningKey::Generate();
   std::string server_chain_;
   Duration lifetime = std::chrono::hours(24 * 7);
@@ -89,7 +92,7 @@ class FakeDaemon {
       if (!trust::VerifyWithPublicKey(key, AsBytes(message), request.proof()))
         return Unauthenticated("wrong proof");
       ++daemon_.renewals;
-      return daemon_.Grant(key);
+      return daemon_.Grant(key, request.trust_root_version());
     }
     absl::StatusOr<v1::CheckInResponse> CheckIn(const v1::CheckInRequest& request) override {
       QF_RETURN_IF_ERROR(Handshake());
@@ -116,8 +119,8 @@ class FakeDaemon {
       const absl::Status server = net::CheckServer(daemon_.server_chain_, trust_);
       if (!server.ok()) return Unavailable("handshake: {}", Message(server));
       if (client_.certificate_pem.empty()) return absl::OkStatus();
-      const absl::Status client = trust::VerifyChain(client_.certificate_pem, daemon_.ca_.certificate_pem(),
-                                                     false, daemon_.clock_.Now());
+      const absl::Status client =
+          trust::VerifyChain(client_.certificate_pem, daemon_.AuthoritiesPem(), false, daemon_.clock_.Now());
       return client.ok() ? client : Unavailable("handshake: {}", Message(client));
     }
 
@@ -127,15 +130,16 @@ class FakeDaemon {
     bool cancelled_ = false;
   };
 
-  absl::StatusOr<v1::Identity> Grant(const std::string& public_pem) {
+  absl::StatusOr<v1::Identity> Grant(const std::string& public_pem, uint32_t knows = 0) {
+    const trust::CertificateAuthority& issuer = next_ca_ && knows >= 2 ? *next_ca_ : ca_;
     v1::Identity identity;
     identity.set_device_id("dev-1");
     QF_ASSIGN_OR_RETURN(
         *identity.mutable_certificate_pem(),
-        ca_.Issue(public_pem, {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}}, lifetime, clock_));
+        issuer.Issue(public_pem, {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}}, lifetime, clock_));
     v1::TrustRoot* root = identity.mutable_trust_root();
-    root->set_version(1);
-    root->set_ca_pem(ca_.certificate_pem());
+    root->set_version(next_ca_ ? 2 : 1);
+    root->set_ca_pem(AuthoritiesPem());
     v1::VerifyKey* key = root->add_keys();
     key->set_key_id(signing_.key_id());
     key->set_public_key(signing_.public_key());

@@ -83,6 +83,47 @@ TEST_F(SessionTest, ANewerTrustRootIsTakenFromAKeyOfTheOneAtHand) {
   EXPECT_EQ(life->session.identity().trust_root.version(), 3u);
 }
 
+TEST_F(SessionTest, ANewCaIsTakenFromASignedRootAndTheCertificateChangesToIt) {
+  auto life = BeginNow();
+  ASSERT_TRUE(life->CheckIn().ok());
+  daemon_.next_ca_ = trust::CertificateAuthority::Create("next", daemon_.clock_);
+  // A renewal's answer is not signed: it brings no CA.
+  daemon_.clock_.Advance(kDay * 5);
+  life->system.Advance(kDay * 5);
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.renewals, 1);
+  EXPECT_EQ(life->session.identity().trust_root.version(), 1u);
+
+  v1::TrustRoot both = life->session.identity().trust_root;
+  both.set_version(2);
+  both.set_ca_pem(daemon_.AuthoritiesPem());
+  daemon_.trust_root = trust::Sign(daemon_.signing_, trust::kTrustRootType, both.SerializeAsString());
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(life->session.identity().trust_root.ca_pem(), both.ca_pem());
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.renewals, 2) << "at once, long before its end";
+  const auto leads_to = [&](const trust::CertificateAuthority& ca) {
+    return trust::VerifyChain(store_.Load()->certificate_pem, ca.certificate_pem(), false, std::nullopt).ok();
+  };
+  EXPECT_TRUE(leads_to(*daemon_.next_ca_));
+  EXPECT_FALSE(leads_to(daemon_.ca_));
+  ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.renewals, 2);
+}
+
+TEST_F(SessionTest, ADaemonThatGoesOnWithItsOldCaIsNotAskedAtEachCheckIn) {
+  auto life = BeginNow();
+  daemon_.next_ca_ = trust::CertificateAuthority::Create("next", daemon_.clock_);
+  v1::TrustRoot both = life->session.identity().trust_root;
+  both.set_version(2);
+  both.set_ca_pem(daemon_.AuthoritiesPem());
+  daemon_.trust_root = trust::Sign(daemon_.signing_, trust::kTrustRootType, both.SerializeAsString());
+  daemon_.next_ca_.reset();
+  ASSERT_TRUE(life->CheckIn().ok());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(life->CheckIn().ok());
+  EXPECT_EQ(daemon_.renewals, 1);
+}
+
 TEST_F(SessionTest, RenewsWhenAThirdIsLeft) {
   daemon_.clock_.Advance(kDay * 4);
   auto life = BeginNow();

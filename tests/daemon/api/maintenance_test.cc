@@ -37,15 +37,16 @@ class MaintenanceTest : public ::testing::Test {
   v1::TrustRoot Root(const fs::path& data) {
     return Authority::Open(RealFileSystem(), clock_, data, {}).value()->trust_root();
   }
-  void DeviceHears(uint32_t version) {
+  void DeviceHears(uint32_t version, uint32_t certificate = 0) {
     const auto store = Store::Open(data_ / "state.db").value();
     ASSERT_OK(store->UpdateDevice("d1", [&](v1::Device& device) {
       device.set_trust_root_version(version);
+      device.set_certificate_root_version(certificate);
       return absl::OkStatus();
     }).status());
   }
   absl::StatusOr<std::string> Retire(bool force = false) {
-    return RetireSigningKeys(RealFileSystem(), clock_, data_, force);
+    return RetireOldKeys(RealFileSystem(), clock_, data_, force);
   }
 
   testing::TempDir dir_;
@@ -88,6 +89,21 @@ TEST_F(MaintenanceTest, ARotationSignsWhatIsKeptAndWaitsForTheDevices) {
   EXPECT_EQ(last.version(), 3u);
   EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, last));
   EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, both));
+}
+
+TEST_F(MaintenanceTest, AChangeOfTheCaWaitsForCertificatesToo) {
+  ASSERT_OK(RotateCa(RealFileSystem(), clock_, data_).status());
+  EXPECT_EQ(Root(data_).version(), 2u);
+  EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition, "2 CAs already");
+  EXPECT_ERROR(Retire(), kFailedPrecondition, "d1");
+  DeviceHears(2);
+  EXPECT_ERROR(Retire(), kFailedPrecondition, "have a certificate of the old CA");
+  DeviceHears(2, /*certificate=*/2);
+  const auto done = Retire();
+  ASSERT_OK(done.status());
+  EXPECT_THAT(*done, HasSubstr("enrolment tokens"));
+  EXPECT_EQ(Root(data_).version(), 3u);
+  EXPECT_EQ(trust::SplitCertificates(Root(data_).ca_pem()).value().size(), 1u);
 }
 
 TEST_F(MaintenanceTest, ForceLeavesWhoHasNotHeardBehind) {

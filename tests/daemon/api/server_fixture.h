@@ -35,7 +35,7 @@ class ServerFixture : public ::testing::Test {
     authority_ = Authority::Open(RealFileSystem(), clock_, config_.data, {"127.0.0.1"}).value();
   }
 
-  net::ServerTrust Trust() const { return {authority_->ca_pem(), {}, {}}; }
+  net::ServerTrust Trust() const { return {authority_->authorities_pem(), {}, {}}; }
   net::ClientIdentity Operator(const std::string& role) const {
     const trust::KeyPair key = trust::GenerateTlsKey();
     return {authority_->IssueOperator(key.public_pem, role + "-user", role, std::chrono::hours(1)).value(),

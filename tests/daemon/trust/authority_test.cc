@@ -56,7 +56,7 @@ TEST_F(AuthorityTest, ALostKeyIsReportedNotReplaced) {
 
 TEST_F(AuthorityTest, ASecondSigningKeySignsBesideTheFirstAndThenAlone) {
   const v1::TrustRoot first = Open()->trust_root();
-  EXPECT_EQ(Authority::RetireSigningKeys(RealFileSystem(), dir_.path()).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Authority::RetireOldKeys(RealFileSystem(), dir_.path()).code(), absl::StatusCode::kFailedPrecondition);
   ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
   EXPECT_EQ(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).code(), absl::StatusCode::kFailedPrecondition);
   const auto both = Open();
@@ -67,7 +67,7 @@ TEST_F(AuthorityTest, ASecondSigningKeySignsBesideTheFirstAndThenAlone) {
   EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, first).ok()) << "a device with the old root believes it";
   EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, both->trust_root()).ok());
 
-  ASSERT_TRUE(Authority::RetireSigningKeys(RealFileSystem(), dir_.path()).ok());
+  ASSERT_TRUE(Authority::RetireOldKeys(RealFileSystem(), dir_.path()).ok());
   const auto last = Open();
   EXPECT_EQ(last->trust_root().version(), 3u);
   EXPECT_EQ(last->trust_root().keys_size(), 1);
@@ -83,6 +83,72 @@ TEST_F(AuthorityTest, AStatementOfTheOldKeyIsSignedAnewOnce) {
   EXPECT_TRUE(Open()->SignAnew(statement));
   EXPECT_FALSE(Open()->SignAnew(statement));
   EXPECT_EQ(statement.signatures_size(), 2);
+}
+
+TEST_F(AuthorityTest, ASecondCaIsTrustedBesideTheFirstAndThenAlone) {
+  const auto first = Open();
+  const std::string old_server = first->ServerIdentity()->certificate_pem;
+  ASSERT_TRUE(first->WriteAdminCredential("localhost:1").ok());
+  ASSERT_TRUE(Authority::RotateCa(RealFileSystem(), clock_, dir_.path()).ok());
+  for (const absl::Status& again : {Authority::RotateCa(RealFileSystem(), clock_, dir_.path()),
+                                    Authority::RotateSigningKey(RealFileSystem(), dir_.path())})
+    EXPECT_THAT(Describe(again), HasSubstr("2 CAs already: retire the old one"));
+
+  const auto both = Open();
+  EXPECT_EQ(both->trust_root().version(), 2u);
+  EXPECT_EQ(both->ca_version(), 2u);
+  EXPECT_EQ(both->trust_root().ca_pem(), both->authorities_pem());
+  const auto authorities = trust::SplitCertificates(both->authorities_pem());
+  ASSERT_TRUE(authorities.ok());
+  ASSERT_EQ(authorities->size(), 2u);
+  EXPECT_EQ(authorities->front(), first->authorities_pem());
+  EXPECT_EQ(both->ca_fingerprint(), first->ca_fingerprint());
+  EXPECT_EQ(both->ServerIdentity()->certificate_pem, old_server) << "every device knows the old CA";
+  const auto key = trust::GenerateTlsKey();
+  const auto issued_by = [&](const Authority& authority, uint32_t knows) {
+    const std::string device = authority.IssueDevice(key.public_pem, "d1", std::chrono::hours(24), knows).value();
+    for (size_t i = 0; i < authorities->size(); ++i)
+      if (trust::VerifyChain(device, (*authorities)[i], false, clock_.Now()).ok()) return static_cast<int>(i);
+    return -1;
+  };
+  EXPECT_EQ(issued_by(*both, 0), 0);
+  EXPECT_EQ(issued_by(*both, 1), 0);
+  EXPECT_EQ(issued_by(*both, 2), 1);
+  ASSERT_TRUE(both->WriteAdminCredential("localhost:1").ok());
+  const std::string admin = *RealFileSystem().ReadAll(dir_ / "keys/admin.pem");
+  EXPECT_TRUE(trust::VerifyChain(admin, authorities->back(), false, clock_.Now()).ok());
+
+  ASSERT_TRUE(Authority::RetireOldKeys(RealFileSystem(), dir_.path()).ok());
+  const auto last = Open();
+  EXPECT_EQ(last->trust_root().version(), 3u);
+  EXPECT_EQ(last->authorities_pem(), authorities->back());
+  EXPECT_EQ(issued_by(*last, 0), 1);
+  const auto server = last->ServerIdentity();
+  EXPECT_TRUE(trust::VerifyChain(server->certificate_pem, authorities->back(), true, clock_.Now()).ok());
+  ASSERT_TRUE(last->WriteAdminCredential("localhost:1").ok());
+  EXPECT_EQ(*RealFileSystem().ReadAll(dir_ / "keys/admin.pem"), admin) << "a copy from during the change holds";
+  EXPECT_EQ(Authority::RetireOldKeys(RealFileSystem(), dir_.path()).code(), absl::StatusCode::kFailedPrecondition);
+  // Versions of keys and of CAs are one count.
+  ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
+  EXPECT_EQ(Open()->trust_root().version(), 4u);
+  EXPECT_EQ(Mode(dir_ / "keys/ca.pem"), fs::perms::owner_read | fs::perms::owner_write);
+}
+
+TEST_F(AuthorityTest, ACaFileOfVersionOneIsReadAndADamagedOneIsNamed) {
+  const std::string pem = [&] {
+    Open();
+    const std::string text = *RealFileSystem().ReadAll(dir_ / "keys/ca.pem");
+    return text.substr(text.find('\n') + 1);
+  }();
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/ca.pem", AsBytes(pem)).ok());
+  EXPECT_EQ(Open()->trust_root().version(), 1u);
+  const std::string without_key = pem.substr(0, pem.find("-----BEGIN PRIVATE KEY-----"));
+  for (const std::string& bad : {std::string("# trust root 0\n") + pem, std::string("# trust root 2\n"), without_key}) {
+    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/ca.pem", AsBytes(bad)).ok());
+    const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
+    EXPECT_THAT(Message(opened.status()), HasSubstr("ca.pem is ")) << bad;
+    EXPECT_THAT(Message(opened.status()), HasSubstr("restore it from a backup")) << bad;
+  }
 }
 
 TEST_F(AuthorityTest, AKeyFileOfVersionOneIsReadAndADamagedOneIsNamed) {
@@ -102,7 +168,7 @@ TEST_F(AuthorityTest, TheServerCertificateIsKeptUntilItNearsItsEnd) {
   const auto authority = Open({"10.1.2.3", "quantfleet.example", "0.0.0.0"});
   const auto first = authority->ServerIdentity();
   ASSERT_TRUE(first.ok()) << Describe(first.status());
-  EXPECT_TRUE(trust::VerifyChain(first->certificate_pem, authority->ca_pem(), true, clock_.Now()).ok());
+  EXPECT_TRUE(trust::VerifyChain(first->certificate_pem, authority->authorities_pem(), true, clock_.Now()).ok());
   const auto info = trust::ReadCertificate(first->certificate_pem);
   ASSERT_TRUE(info.ok());
   EXPECT_THAT(info->subject.dns_names, ::testing::IsSupersetOf({"localhost", "quantfleet.example"}));
@@ -147,7 +213,7 @@ TEST_F(AuthorityTest, IssuesCertificatesAndStatementsThatItsTrustRootVerifies) {
   const auto key = trust::GenerateTlsKey();
   const auto device = authority->IssueDevice(key.public_pem, "d1", std::chrono::hours(24));
   ASSERT_TRUE(device.ok());
-  EXPECT_TRUE(trust::VerifyChain(*device, authority->ca_pem(), false, clock_.Now()).ok());
+  EXPECT_TRUE(trust::VerifyChain(*device, authority->authorities_pem(), false, clock_.Now()).ok());
   EXPECT_EQ(trust::ReadCertificate(*device)->subject.id, "d1");
   EXPECT_EQ(authority->IssueOperator(key.public_pem, "eve", "root", Duration(1)).status().code(),
             absl::StatusCode::kInvalidArgument);
