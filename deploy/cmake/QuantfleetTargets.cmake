@@ -15,6 +15,13 @@ if(QUANTFLEET_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${QUANTFLEET_CCACHE})
 endif()
 
+# GNU ld takes four times as long over a binary.
+include(CheckLinkerFlag)
+check_linker_flag(CXX -fuse-ld=gold QUANTFLEET_GOLD)
+if(QUANTFLEET_GOLD)
+  add_link_options(-fuse-ld=gold)
+endif()
+
 add_library(qf_options INTERFACE)
 target_include_directories(qf_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(qf_options INTERFACE -Wall -Wextra -Wpedantic -Werror

@@ -34,15 +34,18 @@ EDGE = {"form": "edge", "memory_total_bytes": 32 << 30}
 
 
 def wait_for(what, condition, seconds=60.0):
-    """Polls until the condition is true and returns its value; fails naming what was waited for."""
+    """Polls until the condition is true and returns its value; fails naming what was waited for. Ever less often: most
+    conditions start a process, and many tests wait at once."""
     deadline = time.monotonic() + seconds * SLOW
+    pause = 0.1
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"gave up waiting for {what}")
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.4 * pause, 0.8)
 
 
 def run(*args, check=True, env=None, timeout=300):
@@ -254,7 +257,9 @@ class EndToEnd(unittest.TestCase):
         return agent
 
     def wait_job(self, daemon, name, seconds=120):
-        job = wait_for(f"job {name}", lambda: (lambda j: j if j["done"] else None)(daemon.job(name)), seconds)
+        daemon.cli("job", "watch", name, check=False, timeout=seconds)
+        job = daemon.job(name)
+        self.assertTrue(job["done"], job)
         return job
 
     def model_status(self, daemon, device_id, model):

@@ -3,6 +3,7 @@ restarts in between."""
 import json
 import subprocess
 import unittest
+from datetime import datetime, timedelta, timezone
 
 from harness import BIN, DEMO, IOT, SLOW, EndToEnd, Process, unhealthy_model, wait_for
 
@@ -172,6 +173,25 @@ class Rollouts(EndToEnd):
         wait_for("the late device's row", lambda: [d for d in self.get(name)["devices"]
                                                    if d["device_id"] == late.device_id and d["state"] == "HEALTHY"])
         self.end(name, "COMPLETED")
+
+    def test_a_closed_window_tells_nobody(self):
+        def plan(from_now, hours):
+            begin = datetime.now(timezone.utc) + timedelta(hours=from_now)
+            end = begin + timedelta(hours=hours)
+            path = self.dir / "window.toml"
+            path.write_text(f'[[window]]\nfrom = "{begin:%H:%M}"\nto = "{end:%H:%M}"\n')
+            return path
+        closed = self.create("--plan", plan(2, 1))
+        for device in self.agents:
+            for _ in range(2):  # check-ins that would have told it
+                seen = self.d.cli_json("device", "show", device)["last_seen_ms"]
+                wait_for("a check-in", lambda d=device, s=seen: self.d.cli_json("device", "show", d)["last_seen_ms"] != s)
+        rollout = self.get(closed)
+        self.assertEqual((rollout["state"], len(self.devices(rollout, "QUEUED"))), ("RUNNING", 3), rollout)
+        self.assertEqual({int(self.active(d)["release"]) for d in self.agents}, {1})
+        self.act("abort", closed)
+        self.end(self.create("--plan", plan(-1, 2)), "COMPLETED")
+        self.assertEqual({int(self.active(d)["release"]) for d in self.agents}, {2})
 
     def test_a_newer_rollout_takes_the_devices_over(self):
         old = self.create("--phase", "1", "--approve")
