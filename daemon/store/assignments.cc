@@ -2,6 +2,7 @@
 #include <soci/soci.h>
 
 #include "daemon/store/records.h"
+#include "daemon/store/statements.h"
 #include "daemon/store/store.h"
 
 namespace quantfleet::daemon {
@@ -40,16 +41,12 @@ absl::StatusOr<AssignmentRecord> Store::AssignRelease(
 
 absl::StatusOr<std::vector<AssignmentRecord>> Store::ListAssignments(std::string_view device_id) {
   std::vector<AssignmentRecord> assignments;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
     const std::string device(device_id);
-    std::string model, digest, rollout, statement;
-    long long release = 0;
-    soci::statement rows = (sql.prepare << "SELECT model, release_number, manifest_digest, rollout, statement"
-                                           " FROM assignments WHERE device = :d ORDER BY model",
-                            soci::use(device), soci::into(model), soci::into(release), soci::into(digest),
-                            soci::into(rollout), soci::into(statement));
-    rows.execute();
-    while (rows.fetch()) {
+    for (const auto& [model, release, digest, rollout, statement] :
+         statements_->Select<std::string, long long, std::string, std::string, std::string>(
+             "SELECT model, release_number, manifest_digest, rollout, statement FROM assignments WHERE device = :d"
+             " ORDER BY model", device)) {
       QF_ASSIGN_OR_RETURN(v1::Signed unpacked, Unpack<v1::Signed>(statement));
       const auto raw = FromHex(digest);
       if (!raw) return DataLoss("the database holds a damaged assignment of device {}", device);

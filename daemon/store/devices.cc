@@ -3,6 +3,7 @@
 #include <soci/soci.h>
 
 #include "daemon/store/records.h"
+#include "daemon/store/statements.h"
 #include "daemon/store/store.h"
 
 namespace quantfleet::daemon {
@@ -17,12 +18,12 @@ struct DeviceRow {
   long long seen_ms = 0;
 };
 
-absl::StatusOr<DeviceRow> SelectDevice(soci::session& sql, const std::string& id) {
-  DeviceRow row;
-  sql << "SELECT record, public_key, last_seen_ms FROM devices WHERE id = :i", soci::use(id), soci::into(row.record),
-      soci::into(row.public_key), soci::into(row.seen_ms);
-  if (!sql.got_data()) return NotFound("there is no device \"{}\"", id);
-  return row;
+absl::StatusOr<DeviceRow> SelectDevice(Statements& statements, const std::string& id) {
+  const auto rows = statements.Select<std::string, std::string, long long>(
+      "SELECT record, public_key, last_seen_ms FROM devices WHERE id = :i", id);
+  if (rows.empty()) return NotFound("there is no device \"{}\"", id);
+  const auto& [record, public_key, seen_ms] = rows.front();
+  return DeviceRow{record, public_key, seen_ms};
 }
 
 // The device's own fields: what the record holds.
@@ -75,13 +76,13 @@ bool WriteStatuses(soci::session& sql, const v1::Device& before, const v1::Devic
 
 }  // namespace
 
-absl::Status Store::FillDevice(soci::session& sql, v1::Device& device, int64_t seen_ms) {
+absl::Status Store::FillDevice(v1::Device& device, int64_t seen_ms) {
   const std::string id = device.id();
-  QF_ASSIGN_OR_RETURN(auto statuses,
-                      SelectAll<v1::ModelStatus>(
-                          sql, "SELECT record FROM model_statuses WHERE device = :d ORDER BY model", id));
   device.clear_models();
-  for (v1::ModelStatus& status : statuses) *device.add_models() = std::move(status);
+  for (const auto& [record] : statements_->Select<std::string>(
+           "SELECT record FROM model_statuses WHERE device = :d ORDER BY model", id)) {
+    QF_ASSIGN_OR_RETURN(*device.add_models(), Unpack<v1::ModelStatus>(record));
+  }
   std::lock_guard lock(seen_mutex_);
   const auto lately = seen_.find(id);
   device.set_last_seen_ms(lately == seen_.end() ? seen_ms : std::max(seen_ms, lately->second));
@@ -90,11 +91,11 @@ absl::Status Store::FillDevice(soci::session& sql, v1::Device& device, int64_t s
 
 absl::StatusOr<Store::KeyedDevice> Store::GetDeviceWithKey(std::string_view id) {
   KeyedDevice keyed;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const DeviceRow row, SelectDevice(sql, std::string(id)));
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const DeviceRow row, SelectDevice(*statements_, std::string(id)));
     QF_ASSIGN_OR_RETURN(keyed.device, Unpack<v1::Device>(row.record));
     QF_ASSIGN_OR_RETURN(keyed.public_key, Digest::FromHexText(row.public_key));
-    return FillDevice(sql, keyed.device, row.seen_ms);
+    return FillDevice(keyed.device, row.seen_ms);
   }));
   return keyed;
 }
@@ -114,7 +115,7 @@ absl::StatusOr<v1::Device> Store::FindDeviceByKey(const Digest& public_key) {
         soci::into(seen_ms);
     if (!sql.got_data()) return NotFound("no device has the key {}", key);
     QF_ASSIGN_OR_RETURN(device, Unpack<v1::Device>(record));
-    return FillDevice(sql, device, seen_ms);
+    return FillDevice(device, seen_ms);
   }));
   return device;
 }
@@ -149,7 +150,7 @@ absl::StatusOr<v1::Device> Store::CreateDevice(const Enrolment& enrolment) {
     sql << "DELETE FROM allowed_devices WHERE id = :i", soci::use(id);
     sql << "DELETE FROM pending_devices WHERE id = :i", soci::use(id);
     Note(Change::Kind::kDevice, id);
-    return FillDevice(sql, device, seen);
+    return FillDevice(device, seen);
   }));
   return device;
 }
@@ -184,7 +185,7 @@ absl::StatusOr<std::vector<v1::Device>> Store::SelectDevices(const std::string& 
     rows.execute();
     while (rows.fetch()) {
       QF_ASSIGN_OR_RETURN(v1::Device device, Unpack<v1::Device>(record));
-      QF_RETURN_IF_ERROR(FillDevice(sql, device, seen_ms));
+      QF_RETURN_IF_ERROR(FillDevice(device, seen_ms));
       devices.push_back(std::move(device));
     }
     return absl::OkStatus();
@@ -196,9 +197,9 @@ absl::StatusOr<v1::Device> Store::UpdateDevice(std::string_view id,
                                                const std::function<absl::Status(v1::Device&)>& change) {
   v1::Device device;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const DeviceRow row, SelectDevice(sql, std::string(id)));
+    QF_ASSIGN_OR_RETURN(const DeviceRow row, SelectDevice(*statements_, std::string(id)));
     QF_ASSIGN_OR_RETURN(v1::Device before, Unpack<v1::Device>(row.record));
-    QF_RETURN_IF_ERROR(FillDevice(sql, before, row.seen_ms));
+    QF_RETURN_IF_ERROR(FillDevice(before, row.seen_ms));
     device = before;
     QF_RETURN_IF_ERROR(change(device));
     device.set_id(before.id());
@@ -209,8 +210,7 @@ absl::StatusOr<v1::Device> Store::UpdateDevice(std::string_view id,
     const v1::Device own = OwnFields(device);
     if (!MessageDifferencer::Equals(OwnFields(before), own)) {
       const std::string name = device.id(), hardware = device.facts().hardware_id(), record = Pack(own);
-      sql << "UPDATE devices SET record = :r, hardware = :h WHERE id = :i", soci::use(record), soci::use(hardware),
-          soci::use(name);
+      statements_->Execute("UPDATE devices SET record = :r, hardware = :h WHERE id = :i", record, hardware, name);
       changed = true;
     }
     if (changed) Note(Change::Kind::kDevice, id);

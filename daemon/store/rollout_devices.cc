@@ -3,6 +3,7 @@
 
 #include "daemon/store/records.h"
 #include "daemon/store/rollout_states.h"
+#include "daemon/store/statements.h"
 #include "daemon/store/store.h"
 
 namespace quantfleet::daemon {
@@ -18,18 +19,13 @@ std::string IsUnderWay() {
 
 absl::StatusOr<std::vector<Store::RolloutRow>> Store::ListActiveRolloutsOf(std::string_view device_id) {
   std::vector<RolloutRow> result;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
     const std::string device(device_id);
-    std::string name, model, record;
-    int priority = 0;
-    soci::statement rows = (sql.prepare << "SELECT r.name, r.model, d.record, r.priority FROM rollout_devices d"
-                                           " JOIN rollouts r ON r.name = d.rollout WHERE d.device = :d AND "
-                                           "r.state IN (" +
-                                               ActiveStates() + ") ORDER BY r.position",
-                            soci::use(device), soci::into(name), soci::into(model), soci::into(record),
-                            soci::into(priority));
-    rows.execute();
-    while (rows.fetch()) {
+    static const std::string query = "SELECT r.name, r.model, d.record, r.priority FROM rollout_devices d"
+                                     " JOIN rollouts r ON r.name = d.rollout WHERE d.device = :d AND r.state IN (" +
+                                     ActiveStates() + ") ORDER BY r.position";
+    for (const auto& [name, model, record, priority] :
+         statements_->Select<std::string, std::string, std::string, int>(query, device)) {
       QF_ASSIGN_OR_RETURN(v1::RolloutDevice row, Unpack<v1::RolloutDevice>(record));
       result.push_back({name, model, std::move(row), priority});
     }

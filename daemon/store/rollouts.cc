@@ -5,6 +5,7 @@
 
 #include "daemon/store/records.h"
 #include "daemon/store/rollout_states.h"
+#include "daemon/store/statements.h"
 #include "daemon/store/store.h"
 
 namespace quantfleet::daemon {
@@ -193,16 +194,15 @@ absl::StatusOr<std::vector<std::string>> Store::ListActiveRollouts() {
 
 absl::StatusOr<std::vector<std::string>> Store::ListRolloutsToJoin(std::string_view device_id) {
   std::vector<std::string> names;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+  QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
     const std::string device(device_id);
     const int draft = v1::Rollout::DRAFT, outranked = v1::RolloutDevice::OUTRANKED;
-    names = SelectTexts(
-        sql,
+    static const std::string query =
         "SELECT r.name FROM rollouts r WHERE r.dynamic = 1 AND r.state IN (" + JoinableStates() +
             ") AND NOT EXISTS (SELECT 1 FROM rollout_devices d JOIN rollouts n ON n.name = d.rollout"
             " WHERE d.device = :d AND n.model = r.model AND n.position >= r.position AND n.state <> :s"
-            " AND d.code <> :c) ORDER BY r.position DESC",
-        device, draft, outranked);
+            " AND d.code <> :c) ORDER BY r.position DESC";
+    for (auto& [name] : statements_->Select<std::string>(query, device, draft, outranked)) names.push_back(name);
     return absl::OkStatus();
   }));
   return names;

@@ -6,10 +6,12 @@
 #include "daemon/store/records.h"
 #include "daemon/store/rollout_states.h"
 #include "daemon/store/sql_error.h"
+#include "daemon/store/statements.h"
 
 namespace quantfleet::daemon {
 
-Store::Store(std::unique_ptr<soci::session> session) : session_(std::move(session)) {}
+Store::Store(std::unique_ptr<soci::session> session)
+    : session_(std::move(session)), statements_(std::make_unique<Statements>(*session_)) {}
 
 Store::~Store() {
   // Lost times of last contact are no reason to fail: devices check in again.

@@ -111,6 +111,8 @@ struct Counts {
   uint64_t stored_bytes = 0;  // of all artifacts; chunks that several share count for each
 };
 
+class Statements;
+
 class Store {
  public:
   // Opens or makes the database and brings its schema up to date; an older one is copied beside itself first
@@ -322,7 +324,7 @@ class Store {
   void RecordRequest(soci::session& sql, const Request& request, std::string_view resource);
   void WriteModel(soci::session& sql, const v1::Model& model);
   // `seen_ms`: as the devices' table has it.
-  absl::Status FillDevice(soci::session& sql, v1::Device& device, int64_t seen_ms);
+  absl::Status FillDevice(v1::Device& device, int64_t seen_ms);
   absl::StatusOr<v1::Rollout> SelectSummary(soci::session& sql, const std::string& name);
   // The other active rollout in which the device is under way; empty: none.
   static std::string SelectWhere(soci::session& sql, const std::string& rollout, const std::string& device);
@@ -332,6 +334,7 @@ class Store {
 
   std::recursive_mutex mutex_;  // guards what follows, down to seen_mutex_
   std::unique_ptr<soci::session> session_;
+  std::unique_ptr<Statements> statements_;  // of session_: goes first
   int depth_ = 0;        // transactions and savepoints open
   bool doomed_ = false;  // the open transaction is lost: nothing in it may be kept
   std::vector<Change> noted_;
