@@ -81,7 +81,8 @@ class DequantizedOpener {
   using Region = DequantizedWeight::Region;
 
   const StoredTensor* Find(const OutputTensor& weight, std::string_view suffix) const {
-    const auto it = by_name_.find(weight.name.substr(0, weight.name.size() - spelling_.cut.size()) + std::string(suffix));
+    const size_t stem = weight.name.size() - spelling_.cut.size();
+    const auto it = by_name_.find(weight.name.substr(0, stem) + std::string(suffix));
     return it == by_name_.end() ? nullptr : it->second;
   }
 
@@ -115,7 +116,8 @@ class DequantizedOpener {
   absl::Status TakeFloats(const OutputTensor& tensor, Weight& weight, DType& dtype) {
     const auto it = by_name_.find(tensor.name);
     if (it == by_name_.end())
-      return DataLoss("{}: tensor '{}' is in none of its files; fetch the artifact again", folder_.string(), tensor.name);
+      return DataLoss("{}: tensor '{}' is in none of its files; fetch the artifact again", folder_.string(),
+                      tensor.name);
     const StoredTensor& stored = *it->second;
     const std::optional<DType> type = FloatNamed(stored.type);
     if (!type) return Bad(stored, "no float, and it has no scales");

@@ -61,7 +61,8 @@ class ExternalTensors {
       uint64_t number = 0;
       const char* end = entry.value().data() + entry.value().size();
       const auto [stopped, error] = std::from_chars(entry.value().data(), end, number);
-      if (error != std::errc() || stopped != end) return Bad(tensor, fmt::format("its {} is not a number", entry.key()));
+      if (error != std::errc() || stopped != end)
+        return Bad(tensor, fmt::format("its {} is not a number", entry.key()));
       if (entry.key() == "offset") out.offset = number;
       if (entry.key() == "length") length = number;
     }
@@ -77,7 +78,8 @@ class ExternalTensors {
       std::optional<uint64_t> want = each;
       for (const int64_t dim : tensor.dims())
         want = want && dim >= 0 ? CheckedMul(*want, static_cast<uint64_t>(dim)) : std::nullopt;
-      if (want != out.bytes) return Bad(tensor, fmt::format("its shape does not take the {} bytes that it has", out.bytes));
+      if (want != out.bytes)
+        return Bad(tensor, fmt::format("its shape does not take the {} bytes that it has", out.bytes));
     }
     return out;
   }

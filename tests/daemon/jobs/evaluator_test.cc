@@ -89,7 +89,8 @@ TEST_F(EvaluatorTest, OtherFormatsAreMeasuredByTheirDequantizedCodes) {
        {pipeline::Architecture::kPhi3, pipeline::Architecture::kLlama, pipeline::Architecture::kQwen2}) {
     SCOPED_TRACE(pipeline::Name(architecture));
     fs::remove_all(model_);
-    testing::WriteTinyModel(model_, architecture, {.layers = 1, .tied = architecture == pipeline::Architecture::kQwen2});
+    const bool tied = architecture == pipeline::Architecture::kQwen2;
+    testing::WriteTinyModel(model_, architecture, {.layers = 1, .tied = tied});
     ImportModel();
     MakeMeasuringRunner();
     const v1::Job job = RunToEnd(Submit(classes));

@@ -151,7 +151,8 @@ TEST(DequantizedSource, AnyRangeOfATensorIsThatRange) {
   const uint64_t size = 320 * 128 * sizeof(float);  // the embedding
   Bytes whole(size);
   ASSERT_OK((*read)->Read(0, 0, whole));
-  for (const auto& [offset, count] : {std::pair<uint64_t, uint64_t>{1, 3}, {510, 5}, {512 * 7 + 4, 512 * 90}, {size, 0}}) {
+  using Range = std::pair<uint64_t, uint64_t>;
+  for (const auto& [offset, count] : {Range{1, 3}, {510, 5}, {512 * 7 + 4, 512 * 90}, {size, 0}}) {
     Bytes part(count);
     ASSERT_OK((*read)->Read(0, offset, part));
     EXPECT_EQ(std::memcmp(part.data(), whole.data() + offset, count), 0) << offset;
