@@ -9,8 +9,10 @@ namespace quantfleet::cli {
 namespace {
 
 void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
+  const bool dequantized = evaluation.weights() == v1::EvaluationStatement::DEQUANTIZED;
   PrintOut("\n" + Fields({{"measured on", fmt::format("{} tokens, beside {}, by {}", evaluation.tokens(),
                                                       Printable(evaluation.reference()), Printable(evaluation.engine()))},
+                          {"weights", dequantized ? "its dequantized codes; another runtime runs it" : "as sealed"},
                           {"mean NLL", fmt::format("{:.4f} ({:+.4f})", evaluation.mean_nll(),
                                                    evaluation.mean_nll() - evaluation.reference_mean_nll())},
                           {"top-1 agreement", fmt::format("{:.1f} %", 100 * evaluation.top1_agreement())},

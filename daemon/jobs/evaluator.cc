@@ -8,6 +8,7 @@
 #include "common/base/fail_point.h"
 #include "daemon/jobs/evaluation_text.h"
 #include "pipeline/artifact/manifest.h"
+#include "pipeline/format/dequantized_source.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/folder_sink.h"
 
@@ -18,7 +19,7 @@ using agent::Engine;
 
 constexpr std::string_view kFormat = "gguf";
 
-// A recipe that holds every value of the source as it is.
+// A recipe of GGUF that holds every value of the source as it is.
 std::string_view ReferenceRecipe(const pipeline::ModelDescription& model) {
   using pipeline::DType;
   const auto all_are = [&](DType dtype) {
@@ -30,10 +31,11 @@ std::string_view ReferenceRecipe(const pipeline::ModelDescription& model) {
   return "f32";
 }
 
-std::string ModelFile(const v1::Manifest& manifest) {
+// Of a GGUF artifact; attachments may stand beside it.
+absl::StatusOr<std::string> ModelFile(const v1::Manifest& manifest) {
   for (const v1::ArtifactFile& file : manifest.files())
     if (file.path().ends_with(".gguf")) return file.path();
-  return "";
+  return Internal("the artifact has no .gguf file");
 }
 
 // The folder as long as this lives.
@@ -90,27 +92,45 @@ Digest Evaluator::text_digest() const {
   return HashText(all);
 }
 
-absl::StatusOr<fs::path> Evaluator::MakeReference(const pipeline::ModelSource& source, std::string_view recipe,
-                                                  const std::stop_token& stop) {
+struct Evaluator::Reference {
+  std::unique_ptr<Engine> engine;
+  std::string_view recipe;
+  std::vector<int32_t> tokens;  // of the text
+};
+
+absl::StatusOr<fs::path> Evaluator::WriteGguf(const pipeline::ModelSource& source, std::string_view recipe,
+                                              const fs::path& folder, const std::stop_token& stop) {
   const std::vector<pipeline::TargetSpec> targets{{std::string(kFormat), std::string(recipe)}};
   QF_ASSIGN_OR_RETURN(const pipeline::Plan plan, pipeline::MakePlan(source, targets));
-  QF_ASSIGN_OR_RETURN(const auto sink, pipeline::FolderSink::Open(with_.files, scratch_ / "reference", plan, {}));
+  QF_ASSIGN_OR_RETURN(const auto sink, pipeline::FolderSink::Open(with_.files, folder, plan, {}));
   QF_ASSIGN_OR_RETURN(const auto made,
                       pipeline::Execute(source, plan, *sink,
                                         {.threads = threads_, .memory_bytes = memory_bytes_, .stop = stop}));
   QF_RETURN_IF_ERROR(sink->Finish(made.manifests));
-  return sink->FolderOf(0) / ModelFile(made.manifests[0]);
+  QF_ASSIGN_OR_RETURN(const std::string name, ModelFile(made.manifests[0]));
+  return sink->FolderOf(0) / name;
 }
 
-absl::StatusOr<fs::path> Evaluator::Unpack(const v1::Manifest& manifest, const std::stop_token& stop) {
-  const std::string name = ModelFile(manifest);
-  const fs::path path = scratch_ / (pipeline::ManifestDigest(manifest).hex() + ".gguf");
-  QF_ASSIGN_OR_RETURN(const uint64_t free, with_.files.FreeSpace(scratch_));
+absl::StatusOr<Evaluator::Reference> Evaluator::MakeReference(const pipeline::ModelSource& source,
+                                                              const std::stop_token& stop) {
+  Reference reference{.engine = nullptr, .recipe = ReferenceRecipe(source.description()), .tokens = {}};
+  QF_ASSIGN_OR_RETURN(const fs::path file, WriteGguf(source, reference.recipe, scratch_ / "reference", stop));
+  QF_ASSIGN_OR_RETURN(reference.engine, Engine::Load(file, {.threads = threads_}));
+  QF_ASSIGN_OR_RETURN(reference.tokens, TokensOf(*reference.engine, options_.text, options_.tokens));
+  return reference;
+}
+
+absl::Status Evaluator::Unpack(const v1::Manifest& manifest, const fs::path& folder, const std::stop_token& stop) {
+  QF_RETURN_IF_ERROR(with_.files.CreateDirectories(folder));
+  uint64_t size = 0;
+  for (const v1::ArtifactFile& file : manifest.files()) size += file.size();
+  QF_ASSIGN_OR_RETURN(const uint64_t free, with_.files.FreeSpace(folder));
+  if (free < size)
+    return ResourceExhausted("{}: a plain copy needs {}, the disk has {} free", folder.string(), HumanBytes(size),
+                             HumanBytes(free));
   for (const v1::ArtifactFile& file : manifest.files()) {
-    if (file.path() != name) continue;
-    if (free < file.size())
-      return ResourceExhausted("{}: a plain copy needs {}, the disk has {} free", scratch_.string(),
-                               HumanBytes(file.size()), HumanBytes(free));
+    const fs::path path = folder / file.path();
+    QF_RETURN_IF_ERROR(with_.files.CreateDirectories(path.parent_path()));
     QF_ASSIGN_OR_RETURN(const auto out, with_.files.Open(path, OpenMode::kCreate));
     uint64_t at = 0;
     for (const v1::Chunk& chunk : file.chunks()) {
@@ -121,48 +141,69 @@ absl::StatusOr<fs::path> Evaluator::Unpack(const v1::Manifest& manifest, const s
       at += chunk.size();
     }
   }
-  return path;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::optional<v1::EvaluationStatement>>> Evaluator::Evaluate(
-    const pipeline::ModelSource& source, const std::vector<v1::Manifest>& manifests, const std::stop_token& stop) {
-  std::vector<std::optional<v1::EvaluationStatement>> statements(manifests.size());
-  const auto runs = [](const v1::Manifest& m) { return m.target().format() == kFormat && !ModelFile(m).empty(); };
-  if (!enabled() || std::ranges::none_of(manifests, runs)) return statements;
+absl::StatusOr<fs::path> Evaluator::MakeRunnable(const pipeline::ModelDescription& model, const v1::Manifest& manifest,
+                                                 const fs::path& folder, const std::stop_token& stop) {
+  const fs::path sealed = folder / "sealed";
+  QF_RETURN_IF_ERROR(Unpack(manifest, sealed, stop));
+  if (manifest.target().format() == kFormat) {
+    QF_ASSIGN_OR_RETURN(const std::string name, ModelFile(manifest));
+    return sealed / name;
+  }
+  std::vector<std::string> paths;
+  for (const v1::ArtifactFile& file : manifest.files()) paths.push_back(file.path());
+  QF_ASSIGN_OR_RETURN(const auto codes, pipeline::DequantizedSource::Open(with_.files, sealed, paths,
+                                                                          manifest.target().format(), model));
+  QF_ASSIGN_OR_RETURN(fs::path file,
+                      WriteGguf(*codes, ReferenceRecipe(codes->description()), folder / "dequantized", stop));
+  QF_RETURN_IF_ERROR(with_.files.RemoveTree(sealed));
+  return file;
+}
 
+absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::ModelDescription& model,
+                                                           const v1::Manifest& manifest, const Reference& reference,
+                                                           const std::stop_token& stop) {
+  const Scratch folder(with_.files, scratch_ / "artifact");
+  QF_ASSIGN_OR_RETURN(const fs::path file, MakeRunnable(model, manifest, scratch_ / "artifact", stop));
+  QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(file, {.threads = threads_}));
+  QF_ASSIGN_OR_RETURN(const agent::Comparison compared,
+                      agent::Compare(*reference.engine, *engine, reference.tokens, {.stop = stop}));
+  v1::EvaluationStatement statement;
+  Fill(statement, compared);
+  for (const std::string& prompt : options_.prompts) {
+    if (stop.stop_requested()) return Cancelled("stopped while golden prompts were asked");
+    QF_ASSIGN_OR_RETURN(const agent::Golden golden, agent::MakeGolden(*engine, prompt, options_.golden_tokens));
+    v1::GoldenPrompt& out = *statement.add_golden();
+    out.mutable_prompt()->Add(golden.prompt.begin(), golden.prompt.end());
+    out.mutable_answer()->Add(golden.answer.begin(), golden.answer.end());
+  }
+  const bool as_sealed = manifest.target().format() == kFormat;
+  statement.set_weights(as_sealed ? v1::EvaluationStatement::AS_SEALED : v1::EvaluationStatement::DEQUANTIZED);
+  statement.set_manifest_digest(pipeline::ManifestDigest(manifest).raw());
+  statement.set_text_digest(text_digest().raw());
+  statement.set_reference(fmt::format("{}:{}", kFormat, reference.recipe));
+  statement.set_engine(fmt::format("quantfleet {}", QUANTFLEET_VERSION));
+  statement.set_evaluated_ms(ToUnixMillis(with_.clock.Now()));
+  return statement;
+}
+
+absl::StatusOr<Evaluator::Evaluations> Evaluator::Evaluate(const pipeline::ModelSource& source,
+                                                           const std::vector<v1::Manifest>& manifests,
+                                                           const std::stop_token& stop) {
+  Evaluations evaluations;
+  if (!enabled() || manifests.empty()) return evaluations;
   const Scratch scratch(with_.files, scratch_);
   QF_RETURN_IF_ERROR(with_.files.CreateDirectories(scratch_));
-  const std::string_view recipe = ReferenceRecipe(source.description());
-  QF_ASSIGN_OR_RETURN(const fs::path reference_file, MakeReference(source, recipe, stop));
-  const agent::EngineOptions engine_options{.threads = threads_};
-  QF_ASSIGN_OR_RETURN(const auto reference, Engine::Load(reference_file, engine_options));
-  QF_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, TokensOf(*reference, options_.text, options_.tokens));
-
-  // One after the other: plain copies and caches of one artifact at a time.
+  QF_ASSIGN_OR_RETURN(const Reference reference, MakeReference(source, stop));
   FailPoint("job-reference-made");
-  for (size_t i = 0; i < manifests.size(); ++i) {
-    if (!runs(manifests[i])) continue;
-    QF_ASSIGN_OR_RETURN(const fs::path file, Unpack(manifests[i], stop));
-    QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(file, engine_options));
-    QF_ASSIGN_OR_RETURN(const agent::Comparison compared,
-                        agent::Compare(*reference, *engine, tokens, {.stop = stop}));
-    v1::EvaluationStatement& statement = statements[i].emplace();
-    Fill(statement, compared);
-    for (const std::string& prompt : options_.prompts) {
-      if (stop.stop_requested()) return Cancelled("stopped while golden prompts were asked");
-      QF_ASSIGN_OR_RETURN(const agent::Golden golden, agent::MakeGolden(*engine, prompt, options_.golden_tokens));
-      v1::GoldenPrompt& out = *statement.add_golden();
-      out.mutable_prompt()->Add(golden.prompt.begin(), golden.prompt.end());
-      out.mutable_answer()->Add(golden.answer.begin(), golden.answer.end());
-    }
-    statement.set_manifest_digest(pipeline::ManifestDigest(manifests[i]).raw());
-    statement.set_text_digest(text_digest().raw());
-    statement.set_reference(fmt::format("{}:{}", kFormat, recipe));
-    statement.set_engine(fmt::format("quantfleet {}", QUANTFLEET_VERSION));
-    statement.set_evaluated_ms(ToUnixMillis(with_.clock.Now()));
-    QF_RETURN_IF_ERROR(with_.files.Remove(file));
+  // One after the other: plain copies and caches of one artifact at a time.
+  for (const v1::Manifest& manifest : manifests) {
+    evaluations.push_back(Measure(source.description(), manifest, reference, stop));
+    if (absl::IsCancelled(evaluations.back().status())) return evaluations.back().status();
   }
-  return statements;
+  return evaluations;
 }
 
 }  // namespace quantfleet::daemon

@@ -1,8 +1,9 @@
 // Measures artifacts as devices will find them: reads a text with the engine that devices run, beside a model in the
-// source's own precision, and asks a few golden prompts. The result is what the daemon signs beside the manifest.
+// source's own precision, and asks a few golden prompts. The result is what the daemon signs beside the manifest. Of a
+// format that other runtimes run, the engine gets the values that the artifact's codes stand for.
 //
-// Needs room for plain copies in its scratch folder: the reference, and the artifacts. Stateless between calls; one call
-// at a time.
+// Needs room for plain copies in its scratch folder: the reference, and one artifact at a time; beside one that is not
+// GGUF the same model in F32. Stateless between calls; one call at a time.
 #pragma once
 
 #include <optional>
@@ -40,15 +41,23 @@ class Evaluator {
   // Which text and prompts it measures with; an evaluation with another digest is another one.
   Digest text_digest() const;
 
-  // An evaluation for each manifest, nullopt for formats that the engine does not run. FAILED_PRECONDITION: the engine
-  // does not run this tokenizer, RESOURCE_EXHAUSTED: no room in the scratch folder, CANCELLED: stopped.
-  absl::StatusOr<std::vector<std::optional<v1::EvaluationStatement>>> Evaluate(
-      const pipeline::ModelSource& source, const std::vector<v1::Manifest>& manifests, const std::stop_token& stop);
+  // For each manifest an evaluation, or why there is none: FAILED_PRECONDITION: the engine does not run this tokenizer,
+  // RESOURCE_EXHAUSTED: no room in the scratch folder. CANCELLED, for all of them: stopped.
+  using Evaluations = std::vector<absl::StatusOr<v1::EvaluationStatement>>;
+  absl::StatusOr<Evaluations> Evaluate(const pipeline::ModelSource& source, const std::vector<v1::Manifest>& manifests,
+                                       const std::stop_token& stop);
 
  private:
-  absl::StatusOr<fs::path> MakeReference(const pipeline::ModelSource& source, std::string_view recipe,
-                                         const std::stop_token& stop);
-  absl::StatusOr<fs::path> Unpack(const v1::Manifest& manifest, const std::stop_token& stop);
+  struct Reference;
+  absl::StatusOr<Reference> MakeReference(const pipeline::ModelSource& source, const std::stop_token& stop);
+  absl::StatusOr<v1::EvaluationStatement> Measure(const pipeline::ModelDescription& model, const v1::Manifest& manifest,
+                                                  const Reference& reference, const std::stop_token& stop);
+  // What the engine runs of it, in `folder`.
+  absl::StatusOr<fs::path> MakeRunnable(const pipeline::ModelDescription& model, const v1::Manifest& manifest,
+                                        const fs::path& folder, const std::stop_token& stop);
+  absl::StatusOr<fs::path> WriteGguf(const pipeline::ModelSource& source, std::string_view recipe,
+                                     const fs::path& folder, const std::stop_token& stop);
+  absl::Status Unpack(const v1::Manifest& manifest, const fs::path& folder, const std::stop_token& stop);
 
   const Collaborators with_;
   const EvaluationOptions options_;

@@ -106,7 +106,7 @@ class JobRunner {
   absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source, const pipeline::Plan& plan);
   struct Measured {
     std::vector<std::optional<v1::EvaluationStatement>> statements;  // one per manifest
-    std::string error;                                               // why there are none
+    std::string error;                                               // why one has none
   };
   absl::StatusOr<Measured> Measure(const std::string& name, const pipeline::ModelSource& source,
                                    const std::vector<v1::Manifest>& manifests, const std::stop_token& stop);

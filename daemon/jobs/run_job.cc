@@ -128,13 +128,21 @@ absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const std::string& name, 
     fresh.push_back(manifests[i]);
   }
   SetStage(name, "evaluating");
-  auto statements = evaluator_.Evaluate(source, fresh, stop);
-  if (absl::IsCancelled(statements.status())) return statements.status();
-  if (!statements.ok()) {
-    measured.error = Message(statements.status());
+  auto evaluations = evaluator_.Evaluate(source, fresh, stop);
+  if (absl::IsCancelled(evaluations.status())) return evaluations.status();
+  if (!evaluations.ok()) {
+    measured.error = Message(evaluations.status());
     return measured;
   }
-  for (size_t i = 0; i < places.size(); ++i) measured.statements[places[i]] = std::move((*statements)[i]);
+  for (size_t i = 0; i < places.size(); ++i) {
+    absl::StatusOr<v1::EvaluationStatement>& evaluation = (*evaluations)[i];
+    if (evaluation.ok()) {
+      measured.statements[places[i]] = *std::move(evaluation);
+    } else if (measured.error.empty()) {
+      const v1::Target& target = fresh[i].target();
+      measured.error = fmt::format("{}:{}: {}", target.format(), target.recipe(), Message(evaluation.status()));
+    }
+  }
   return measured;
 }
 

@@ -1,5 +1,5 @@
-// The tensors of an artifact that is no GGUF, as its files name them: what inspecting shows. The files are
-// untrusted.
+// The tensors of an artifact that is no GGUF, as its files name them: what inspecting shows, and where measuring reads
+// them. The files are untrusted.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,8 @@ struct StoredTensor {
   std::string type;            // "U32", "UINT8", "i4"
   std::vector<int64_t> shape;  // slowest first
   uint64_t bytes;
+  std::string file;  // which holds its values, relative to the folder
+  uint64_t offset;   // in that file; all bytes lie in it
 };
 
 // Of the .safetensors, .onnx and OpenVINO's .xml files among `paths`, which are relative to `folder`; those

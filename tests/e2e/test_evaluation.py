@@ -1,12 +1,15 @@
 """Artifacts are measured where they are made, and held against limits where they go; what nobody needs is collected."""
+import json
+import sys
 import unittest
 
 from harness import DEMO, EDGE, HELD_OUT, IOT, EndToEnd, run_json, wait_for
+from judge import HAS_ONNX, onnx_runtime
 from kill import GARBAGE_POINTS
 
 FAST_IOT = """
 name = "fast-iot"
-format = "gguf"
+format = "{format}"
 recipe = "{recipe}"
 priority = 99
 [match]
@@ -34,13 +37,13 @@ class Evaluation(Measured):
         self.submit(daemon, *classes)
         return daemon
 
-    def artifacts(self, daemon):
-        return {a["recipe"]: daemon.cli_json("artifact", "show", a["name"])
+    def artifacts(self, daemon, name="{recipe}"):
+        return {name.format(**a): daemon.cli_json("artifact", "show", a["name"])
                 for a in daemon.cli_json("artifact", "list")["artifacts"]}
 
-    def apply_class(self, daemon, recipe, limits):
+    def apply_class(self, daemon, recipe, limits, format="gguf"):
         path = self.dir / "class.toml"
-        path.write_text(FAST_IOT.format(recipe=recipe, limits=limits))
+        path.write_text(FAST_IOT.format(format=format, recipe=recipe, limits=limits))
         daemon.cli("class", "apply", path)
 
     def test_four_bits_are_further_from_the_source_than_sixteen(self):
@@ -49,6 +52,7 @@ class Evaluation(Measured):
         self.assertEqual(set(found), {"q4_0", "q8_0", "f16"})
         for evaluation in found.values():
             self.assertEqual(evaluation["reference"], "gguf:bf16")
+            self.assertEqual(evaluation["weights"], "AS_SEALED")
             self.assertEqual(len(evaluation["golden"]), 3)
             self.assertLess(evaluation["mean_nll"], 2.0, "the model was trained on such texts")
         self.assertLess(found["f16"]["mean_kl"], found["q8_0"]["mean_kl"])
@@ -65,6 +69,46 @@ class Evaluation(Measured):
                         "--max-tokens", "16", "--json")
         self.assertEqual(len(golden["prompt"]), said["prompt_tokens"])
         self.assertEqual(len(golden["answer"]), said["tokens"])
+
+    def test_other_formats_are_measured_by_their_codes(self):
+        # One window of the comparison: what a judge reads at once.
+        daemon = self.daemon_with_artifacts("ai-pc-onnx-int8", "mobile-onnx-int4", "ai-pc-openvino-int4", "mac-mlx-int4",
+                                            extra=("--evaluation-text", HELD_OUT, "--evaluation-tokens", "64"))
+        shown = self.artifacts(daemon, "{format}:{recipe}")
+        found = {name: detail["evaluation"] for name, detail in shown.items()}
+        self.assertEqual(set(found), {"onnx:int8", "onnx:int4", "openvino:int4", "mlx:int4"})
+        for evaluation in found.values():
+            self.assertEqual(evaluation["weights"], "DEQUANTIZED")
+            self.assertEqual((evaluation["reference"], len(evaluation["golden"])), ("gguf:bf16", 3))
+            self.assertGreater(evaluation["top1_agreement"], 0.8)
+        # The same codes in two arrangements; OpenVINO's embedding has 8 bits.
+        self.assertEqual(found["onnx:int4"]["mean_nll"], found["mlx:int4"]["mean_nll"])
+        self.assertLess(found["onnx:int8"]["mean_kl"], found["openvino:int4"]["mean_kl"])
+        self.assertLess(found["openvino:int4"]["mean_kl"], 0.1)
+        text = daemon.cli("artifact", "show", shown["mlx:int4"]["artifact"]["name"]).stdout
+        self.assertIn("its dequantized codes", text)
+        self.assertFalse((daemon.data / "evaluation").exists())
+        if HAS_ONNX:
+            self.check_against_onnx_runtime(found)
+        # Limits hold for them as for GGUF.
+        self.apply_class(daemon, "int4", "[quality]\nmax_kl = 0.0000001", "onnx")
+        agent = self.agent("iot")
+        agent.enroll(daemon, daemon.token())
+        refused = daemon.cli("rollout", "create", "demo", check=False)
+        self.assertEqual(refused.returncode, 1, refused.stderr)
+        self.assertIn("KL divergence", refused.stderr)
+
+    def check_against_onnx_runtime(self, found):
+        out, ids = self.dir / "out", self.dir / "ids.json"
+        run_json("quantfleet", "quantize", DEMO, "--target", "onnx:int8", "--target", "onnx:int4", "--target", "gguf:f16",
+                 "--out", out, "--json")
+        tokens = run_json("quantfleet-agent", "tokenize", out / "gguf-f16/model.gguf", "--text-file", HELD_OUT, "--json")
+        ids.write_text(json.dumps(tokens["tokens"][:64]))
+        for recipe in ("int8", "int4"):
+            judged, measured = onnx_runtime(out / f"onnx-{recipe}", "nll", "--tokens-file", ids), found[f"onnx:{recipe}"]
+            print(f"mean NLL onnx:{recipe}: measured {measured['mean_nll']:.6f}, ONNX Runtime {judged['mean_nll']:.6f}",
+                  file=sys.stderr)
+            self.assertLess(abs(judged["mean_nll"] / measured["mean_nll"] - 1), 0.0001)
 
     def test_a_class_with_limits_gets_only_what_is_good_enough(self):
         daemon = self.daemon_with_artifacts("iot-int4")

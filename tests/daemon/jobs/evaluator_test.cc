@@ -2,6 +2,7 @@
 
 #include "common/trust/statement.h"
 #include "pipeline/artifact/manifest.h"
+#include "pipeline/format/open_model.h"
 #include "tests/daemon/jobs/jobs_fixture.h"
 #include "tests/support/status_matchers.h"
 
@@ -69,6 +70,73 @@ TEST_F(EvaluatorTest, EachArtifactIsMeasuredOnceBesideItsManifest) {
   RunToEnd(Submit({"iot", "edge"}));
   ASSERT_THAT(EvaluationsOf(job.artifacts(0)), SizeIs(2)) << "other prompts, another evaluation";
   EXPECT_THAT(EvaluationsOf(job.artifacts(0))[1].golden(), SizeIs(1));
+}
+
+// Formats that other runtimes run: the same values under other names, orders and arrangements are the same model.
+TEST_F(EvaluatorTest, OtherFormatsAreMeasuredByTheirDequantizedCodes) {
+  constexpr std::pair<const char*, const char*> kTargets[] = {
+      {"mlx", "bf16"}, {"onnx", "fp32"}, {"mlx", "int4"}, {"onnx", "int4"}, {"openvino", "int4"}};
+  constexpr int kExact = 2;  // the first ones lose nothing of a BF16 source
+  std::vector<std::string> classes;
+  for (const auto& [format, recipe] : kTargets) {
+    v1::DeviceClass device_class;
+    device_class.set_name(classes.emplace_back(fmt::format("{}-{}", format, recipe)));
+    device_class.set_format(format);
+    device_class.set_recipe(recipe);
+    ASSERT_OK(store_->PutClass(device_class));
+  }
+  for (const auto architecture :
+       {pipeline::Architecture::kPhi3, pipeline::Architecture::kLlama, pipeline::Architecture::kQwen2}) {
+    SCOPED_TRACE(pipeline::Name(architecture));
+    fs::remove_all(model_);
+    const bool tied = architecture == pipeline::Architecture::kQwen2;
+    testing::WriteTinyModel(model_, architecture, {.layers = 1, .tied = tied});
+    ImportModel();
+    MakeMeasuringRunner();
+    const v1::Job job = RunToEnd(Submit(classes));
+    ASSERT_EQ(job.state(), v1::Job::SUCCEEDED) << job.error_message();
+    EXPECT_EQ(job.evaluation_error(), "");
+    ASSERT_EQ(job.artifacts_size(), 5);
+    for (int i = 0; i < job.artifacts_size(); ++i) {
+      SCOPED_TRACE(classes[static_cast<size_t>(i)]);
+      const auto found = EvaluationsOf(job.artifacts(i));
+      ASSERT_THAT(found, SizeIs(1));
+      EXPECT_EQ(found[0].weights(), v1::EvaluationStatement::DEQUANTIZED);
+      EXPECT_THAT(found[0].golden(), SizeIs(3));
+      if (i < kExact) {
+        EXPECT_NEAR(found[0].mean_nll(), found[0].reference_mean_nll(), 1e-6);
+        EXPECT_NEAR(found[0].mean_kl(), 0, 1e-9);
+      } else {
+        EXPECT_GT(found[0].mean_kl(), 1e-6);
+        EXPECT_LT(found[0].mean_kl(), 0.1);
+      }
+    }
+    EXPECT_FALSE(fs::exists(dir_ / "evaluation")) << "nothing plain is left";
+  }
+}
+
+TEST_F(EvaluatorTest, OneThatFailsLeavesTheOthersStanding) {
+  ImportModel();
+  MakeRunner();
+  const v1::Job job = RunToEnd(Submit({"iot"}));
+  ASSERT_EQ(job.state(), v1::Job::SUCCEEDED) << job.error_message();
+  v1::Manifest manifest, lost, strange;
+  ASSERT_TRUE(manifest.ParseFromString(store_->GetArtifact(job.artifacts(0))->manifest));
+  lost = strange = manifest;
+  const std::string nowhere = HashText("in no store").raw();
+  for (v1::ArtifactFile& file : *lost.mutable_files()) file.mutable_chunks(0)->set_digest(nowhere);
+  strange.mutable_target()->set_format("strange");
+
+  Evaluator evaluator({blobs_, files_, clock_}, {.tokens = 48}, dir_ / "evaluation", 1, 64 << 20);
+  const auto source = pipeline::OpenModel(files_, model_);
+  ASSERT_OK(source);
+  const auto evaluations = evaluator.Evaluate(**source, {lost, strange, manifest}, {});
+  ASSERT_OK(evaluations);
+  ASSERT_THAT(*evaluations, SizeIs(3));
+  EXPECT_ERROR((*evaluations)[0], kNotFound, "");
+  EXPECT_ERROR((*evaluations)[1], kUnimplemented, "format 'strange'");
+  ASSERT_OK((*evaluations)[2]);
+  EXPECT_EQ((*evaluations)[2]->weights(), v1::EvaluationStatement::AS_SEALED);
 }
 
 TEST_F(EvaluatorTest, WhatCannotBeMeasuredIsGoodAllTheSame) {
