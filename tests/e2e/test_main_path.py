@@ -87,6 +87,11 @@ class MainPath(EndToEnd):
         """F32 GGUF made from the folder is a source as good as the folder itself."""
         run("quantfleet", "quantize", DEMO, "--target", "gguf:f32", "--target", "gguf:q8_0", "--out", self.dir / "a")
         run("quantfleet", "quantize", self.dir / "a/gguf-f32/model.gguf", "--target", "gguf:q8_0", "--out", self.dir / "b")
+        daemon = self.daemon().start()
+        daemon.cli("model", "push", "one-file", self.dir / "a/gguf-f32/model.gguf")
+        self.assertEqual(daemon.cli_json("model", "show", "one-file")["format"], "gguf")
+        job = daemon.cli_json("job", "submit", "one-file", "--class", "ai-pc-int8")
+        self.assertEqual(self.wait_job(daemon, job["name"])["state"], "SUCCEEDED")
         a = run_json("quantfleet-agent", "run", self.dir / "a/gguf-q8_0/model.gguf", "--prompt", "The", "--greedy", "--json",
                      "--max-tokens", 30)
         b = run_json("quantfleet-agent", "run", self.dir / "b/gguf-q8_0/model.gguf", "--prompt", "The", "--greedy", "--json",
