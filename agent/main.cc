@@ -27,9 +27,9 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "quantfleet-agent " + version);
   app.require_subcommand(1);
   quantfleet::agent::Action action;
-  quantfleet::agent::AddFleetCommands(app, action);
+  quantfleet::agent::AddFleetCommands(app, action, {version, argv});
   quantfleet::agent::AddModelCommands(app, action);
-  quantfleet::agent::AddServeCommand(app, action);
+  quantfleet::agent::AddServeCommand(app, action, version);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
