@@ -36,7 +36,7 @@ class SelfUpdate(EndToEnd):
 
     def wait_rollout(self, name, state):
         return wait_for(f"{name} to be {state}",
-                        lambda: (lambda r: r if r["state"] == state else None)(self.d.cli_json("rollout", "show", name)))
+                        lambda: (lambda r: r if r["state"] == state else None)(self.d.cli_json("rollout", "status", name)))
 
     def assert_answers(self, agent):
         code, answer = post(f"http://{agent.endpoint()}/v1/completions",
@@ -134,6 +134,8 @@ class SelfUpdate(EndToEnd):
                 wait_for(f"the kill at {point}", lambda: not agent.process.alive())
                 self.assertEqual(agent.process.popen.returncode, -9, agent.process.log()[-2000:])
                 agent.start()
+        for point, agent in agents.items():
+            with self.subTest(point):
                 status = self.wait_phase(self.d, agent.device_id, SELF, "HEALTHY")
                 self.assertEqual(status["active_manifest"], status["assigned_manifest"])
                 self.assertEqual(self.version(agent), self.new)
