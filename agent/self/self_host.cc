@@ -68,7 +68,7 @@ absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& 
   FailPoint("self-update-before-trial");
   QF_RETURN_IF_ERROR(world_.trial(program, manifest, version, stop));
   FailPoint("self-update-after-trial");
-  if (record->proven) record->previous = record->program;
+  if (record->proven && record->program != manifest) record->previous = record->program;
   record->program = manifest;
   record->proven = false;
   record->attempts = 0;

@@ -71,10 +71,12 @@ class SelfUpdate(EndToEnd):
 
         # What the service manager starts is the old program still; proven, the release needs no daemon to go on.
         agent.stop()
+        self.d.stop()
         agent.start()
         wait_for("the release after a restart", lambda: self.serves(agent))
         self.assertEqual(agent.status()["agent_version"], self.new)
 
+        self.d.start()
         self.d.cli_json("rollout", "rollback", rollout)
         self.wait_rollout(rollout, "ROLLED_BACK")
         wait_for("the installed program", lambda: self.version(agent) == self.old)

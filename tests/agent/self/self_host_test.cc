@@ -139,6 +139,14 @@ TEST_F(SelfHostTest, TheProvenReleaseIsRememberedAsTheWayBack) {
   EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .previous = Of(one), .installed = installed_}));
 }
 
+// Else giving it up would lead to it again.
+TEST_F(SelfHostTest, AReleaseIsNoWayBackFromItself) {
+  const Installed two = Put(Slot::kA, "2.0.0");
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(two), .proven = true, .installed = installed_}));
+  EXPECT_ERROR(Start(*Host(installed_), two), kCancelled, "");
+  EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .installed = installed_}));
+}
+
 // The path alone would have taken the running process for what came into its slot.
 TEST_F(SelfHostTest, AReleaseThatTookThisProcesssSlotIsAnother) {
   Put(Slot::kA, "1.0.0");

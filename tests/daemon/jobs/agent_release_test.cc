@@ -61,7 +61,7 @@ TEST_F(AgentReleaseTest, AJobMakesAnArtifactOfEachProgram) {
 }
 
 TEST_F(AgentReleaseTest, TheNameIsForProgramsOfTheAgentAlone) {
-  EXPECT_ERROR(MakeRegistry()->Import("", model_name_, model_), kInvalidArgument, "no ELF");
+  EXPECT_ERROR(MakeRegistry()->Import("", model_name_, model_), kInvalidArgument, "config.json");
   EXPECT_ERROR(MakeRegistry()->Import("", model_name_, folder_), kInvalidArgument, "no agent's program");
   WriteProgram("a", 62, "1.0.0");
   WriteProgram("b", 62, "1.0.1");
