@@ -52,8 +52,9 @@ void Log(const v1::ModelStatus& status) {
     spdlog::error("{} release {}: {} {}: {}", status.model(), status.release(), phase, status.reason(),
                   status.detail());
   } else if (status.phase() == v1::ModelStatus::HEALTHY) {
-    spdlog::info("{} release {}: {}, {:.1f} tokens/s, {} pulled, {} were here", status.model(),
-                 status.release(), phase, status.tokens_per_second(), HumanBytes(status.bytes_pulled()),
+    const double speed = status.tokens_per_second();
+    spdlog::info("{} release {}: {}{}, {} pulled, {} were here", status.model(), status.release(), phase,
+                 speed > 0 ? fmt::format(", {:.1f} tokens/s", speed) : "", HumanBytes(status.bytes_pulled()),
                  HumanBytes(status.bytes_reused()));
   } else if (status.phase() == v1::ModelStatus::AWAITING_APPROVAL) {
     spdlog::warn("{} release {}: {} {}: {}", status.model(), status.release(), phase, status.reason(), status.detail());
@@ -139,7 +140,7 @@ class Agent {
     return {.files = world_.files,
             .models = host_,
             .trial =
-                [this](const fs::path& program, const Digest& manifest, const std::string& version, std::stop_token stop) {
+                [this](const fs::path& program, const Digest& manifest, const std::string& version, auto stop) {
                   spdlog::info("quantfleet-agent {}: its trial begins", version);
                   return RunTrial(program, options_.state, manifest, version, stop);
                 },

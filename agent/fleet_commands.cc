@@ -205,7 +205,7 @@ void AddStart(CLI::App& app, Action& action, const Program& program) {
 void AddTrial(CLI::App& app, Action& action, const Program& program) {
   auto state = std::make_shared<std::string>();
   auto manifest = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("trial", "show that this program could take the running agent's place")->group("");
+  CLI::App* command = app.add_subcommand("trial", "show that this program could take the agent's place")->group("");
   command->add_option("--state", *state)->required();
   command->add_option("--manifest", *manifest)->required();
   command->callback([state, manifest, program, &action] {
@@ -214,7 +214,8 @@ void AddTrial(CLI::App& app, Action& action, const Program& program) {
       const RealClock clock;
       SecureRandom random;
       RealSleeper sleeper;
-      QF_RETURN_IF_ERROR(PassTrial({RealFileSystem(), clock, random, sleeper, ConnectGrpc}, *state, release, program.version));
+      const TrialWorld world{RealFileSystem(), clock, random, sleeper, ConnectGrpc};
+      QF_RETURN_IF_ERROR(PassTrial(world, *state, release, program.version));
       fmt::print("{}\n", program.version);
       return absl::OkStatus();
     };

@@ -1,7 +1,6 @@
 // quantfleet agent publish|list
 
 #include <boost/json.hpp>
-
 #include <thread>
 
 #include "cli/remote_context.h"
@@ -71,7 +70,8 @@ std::vector<Release> ReadPrograms(const std::vector<std::string>& paths, std::ve
     const pipeline::AgentProgram program = ValueOrExit(pipeline::ReadAgentProgram(RealFileSystem(), path));
     if (std::ranges::count(releases, program.architecture, &Release::architecture) > 0)
       ExitOnError(InvalidArgument("{}: a second agent for {}: a device could get either", path, program.architecture));
-    releases.push_back({.artifact = "", .architecture = program.architecture, .version = program.version, .size = program.size});
+    releases.push_back(
+        {.artifact = "", .architecture = program.architecture, .version = program.version, .size = program.size});
     files.push_back({path, fmt::format("{}-{}", pipeline::kAgentFile, program.architecture), program.size});
   }
   return releases;
@@ -107,8 +107,10 @@ void Publish(const RemoteContext& remote, PublishOptions& options) {
 
 void AddPublish(CLI::App& group, const Remote& remote) {
   auto options = std::make_shared<PublishOptions>();
-  CLI::App* command = AddCommand(group, "publish", "Make a release of the agent out of its programs, one per architecture");
-  command->add_option("FILE", options->files, "quantfleet-agent, as it was built; one for each architecture")->required();
+  CLI::App* command =
+      AddCommand(group, "publish", "Make a release of the agent out of its programs, one per architecture");
+  command->add_option("FILE", options->files, "quantfleet-agent, as it was built; one for each architecture")
+      ->required();
   command->add_flag("--dry-run", options->dry_run, "Only say what would be published");
   AddRequestIdOption(command, options->request_id);
   AddJsonOption(command, options->json);

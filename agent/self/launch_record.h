@@ -1,4 +1,5 @@
-// Which program of the agent a device runs: STATE/models/quantfleet-agent/launch.json, beside the slots that hold the programs.
+// Which program of the agent a device runs: STATE/models/quantfleet-agent/launch.json, beside the slots that hold the
+// programs.
 #pragma once
 
 #include <optional>

@@ -80,10 +80,10 @@ absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::
   QF_RETURN_IF_ERROR(lock.status());
   const Slots slots(files, folder);
   const fs::path self = SelfPath();
-  const LaunchFacts facts{.self = self,
-                          .in_slot = IsInSlot(self, folder),
-                          .version = version,
-                          .find = [&](const Digest& manifest) { return FindProgram(slots, manifest); }};
+  const LaunchFacts facts{
+      .self = self, .in_slot = IsInSlot(self, folder), .version = version, .find = [&](const Digest& manifest) {
+        return FindProgram(slots, manifest);
+      }};
   for (;;) {
     QF_ASSIGN_OR_RETURN(const LaunchRecord record, LoadLaunchRecord(files, folder));
     const Launch launch = Decide(record, facts);

@@ -1,9 +1,9 @@
-// Which program of the agent goes on: the installed one, which the service manager starts, or one that came as a release and
-// stands in a slot. Asked at each start, and by an agent that was told to become another.
+// Which program of the agent goes on: the installed one, which the service manager starts, or one that came as a
+// release and stands in a slot. Asked at each start, and by an agent that was told to become another.
 //
 // A release that has not spoken to the daemon yet is started kMostStarts times at most; then it is given up for the one
-// before it, or the installed one. Whether a process is a release's program is told by its own path alone, so one that was
-// started here never starts itself again.
+// before it, or the installed one. Whether a process is a release's program is told by its own path alone, so one that
+// was started here never starts itself again.
 #pragma once
 
 #include <functional>
@@ -25,9 +25,9 @@ struct SlotProgram {
 
 // What a decision rests on.
 struct LaunchFacts {
-  fs::path self;        // this process's program
+  fs::path self;         // this process's program
   bool in_slot = false;  // which is a release's
-  std::string version;  // of this process
+  std::string version;   // of this process
   // Where the release stands, every byte checked; nullopt: it is not here any more.
   std::function<std::optional<SlotProgram>(const Digest&)> find;
 };
@@ -52,8 +52,8 @@ std::optional<SlotProgram> FindProgram(const Slots& slots, const Digest& manifes
 fs::path SelfPath();
 bool IsInSlot(const fs::path& self, const fs::path& self_folder);
 
-// Becomes the program that is to run, with the same arguments (argv, ending in nullptr) and environment, and then does not
-// return. OK: this process is that program. An error says what stood in the way; this process may go on as well.
+// Becomes the program that is to run, with the same arguments (argv, ending in nullptr) and environment, and then does
+// not return. OK: this process is that program. An error says what stood in the way; this process may go on as well.
 // Takes the state folder's lock meanwhile: where another agent works nothing is counted, and OK is the answer.
 absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::string& version, char** argv);
 

@@ -58,8 +58,10 @@ absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& 
   if (record->given_up == manifest) {
     // Said once: another release of the same program is tried again.
     record->given_up.reset();
-    if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok()) return NotActivated(saved);
-    return Internal("quantfleet-agent {} was started {} times and never reached the daemon: given up", version, kMostStarts);
+    if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok())
+      return NotActivated(saved);
+    return Internal("quantfleet-agent {} was started {} times and never reached the daemon: given up", version,
+                    kMostStarts);
   }
   QF_RETURN_IF_ERROR(CheckInstalled(*record, version));
   std::error_code error;
@@ -73,7 +75,8 @@ absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& 
   record->proven = false;
   record->attempts = 0;
   record->given_up.reset();
-  if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok()) return NotActivated(saved);
+  if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok())
+    return NotActivated(saved);
   FailPoint("self-update-recorded");
   Restart();
   std::unique_lock lock(mutex_);
@@ -95,7 +98,8 @@ absl::StatusOr<Health> SelfHost::ProveSelf(const Digest& manifest, std::stop_tok
   record->program = manifest;
   record->proven = true;
   record->attempts = 0;
-  if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok()) return NotActivated(saved);
+  if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok())
+    return NotActivated(saved);
   FailPoint("self-update-proven");
   return Health();
 }

@@ -1,5 +1,5 @@
-// Runs the agent's own model, which is the agent: activating a release means becoming its program. What other models ask is
-// passed on. Thread-safe.
+// Runs the agent's own model, which is the agent: activating a release means becoming its program. What other models
+// ask is passed on. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -24,16 +24,18 @@ class SelfHost final : public ModelHost {
                                            std::stop_token stop)>;
   struct World {
     FileSystem& files;
-    ModelHost& models;                // runs all others; outlives this
+    ModelHost& models;  // runs all others; outlives this
     Trial trial;
     std::function<void()> on_restart;  // this process is to end cleanly and become another: BecomeCurrent
   };
 
   SelfHost(Options options, World world);
 
-  absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const override { return world_.models.MayRun(runtime); }
-  // Of the agent: a program that passes its trial is to be the next, and this process is asked to become it; what is waited
-  // for then is `stop`. That program, started, waits for the first check-in that succeeds.
+  absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const override {
+    return world_.models.MayRun(runtime);
+  }
+  // Of the agent: a program that passes its trial is to be the next, and this process is asked to become it; what is
+  // waited for then is `stop`. That program, started, waits for the first check-in that succeeds.
   absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
                                std::stop_token stop) override;
   // Of the agent: the installed program is to run again.
@@ -50,7 +52,8 @@ class SelfHost final : public ModelHost {
   std::string slot() const;
 
  private:
-  absl::StatusOr<Health> Become(const Digest& manifest, const fs::path& program, const std::string& version, std::stop_token stop);
+  absl::StatusOr<Health> Become(const Digest& manifest, const fs::path& program, const std::string& version,
+                                std::stop_token stop);
   absl::StatusOr<Health> ProveSelf(const Digest& manifest, std::stop_token stop);
   absl::Status CheckInstalled(const LaunchRecord& record, const std::string& version) const;
   void Restart();
@@ -59,7 +62,7 @@ class SelfHost final : public ModelHost {
   World world_;
   const fs::path folder_;
   const std::optional<Digest> own_;  // the release that this process is; its slot may be another's by and by
-  mutable std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;         // guards what follows
   std::condition_variable_any wake_;
   bool checked_in_ = false, restarts_ = false;
 };

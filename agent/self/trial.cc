@@ -42,15 +42,15 @@ std::vector<std::string> EnvironmentOfTrial() {
 
 }  // namespace
 
-absl::Status PassTrial(const TrialWorld& world, const fs::path& state, const Digest& manifest, const std::string& version) {
+absl::Status PassTrial(const TrialWorld& world, const fs::path& state, const Digest& manifest,
+                       const std::string& version) {
   const IdentityStore store(world.files, state);
   QF_ASSIGN_OR_RETURN(const DeviceIdentity identity, store.Load());
   QF_RETURN_IF_ERROR(ReadModels(world.files, state));
   TrustedClock clock(world.clock);
   if (const auto known = store.LastKnownTime()) clock.RaiseFloor(*known);
-  const net::ServerTrust trust{.ca_pem = identity.trust_root.ca_pem(), .ca_fingerprint = {}, .time = [&clock] {
-                                 return clock.ForValidity();
-                               }};
+  const net::ServerTrust trust{
+      .ca_pem = identity.trust_root.ca_pem(), .ca_fingerprint = {}, .time = [&clock] { return clock.ForValidity(); }};
   const auto api = world.connect(identity.server, trust, {identity.certificate_pem, identity.private_pem});
   v1::GetDeviceArtifactRequest request;
   request.set_manifest_digest(manifest.raw());
@@ -61,20 +61,23 @@ absl::Status PassTrial(const TrialWorld& world, const fs::path& state, const Dig
   return FailedPrecondition("the release is {}, and this program {}", released, version);
 }
 
-absl::Status RunTrial(const fs::path& program, const fs::path& state, const Digest& manifest, const std::string& version,
-                      std::stop_token stop) {
+absl::Status RunTrial(const fs::path& program, const fs::path& state, const Digest& manifest,
+                      const std::string& version, std::stop_token stop) {
   std::string last;
-  auto child = ChildProcess::Start({.program = program,
-                                    .args = {"trial", "--state", fs::absolute(state).string(), "--manifest", manifest.hex()},
-                                    .env = EnvironmentOfTrial()},
-                                   [&](std::string_view line) { last = line; });
+  auto child =
+      ChildProcess::Start({.program = program,
+                           .args = {"trial", "--state", fs::absolute(state).string(), "--manifest", manifest.hex()},
+                           .env = EnvironmentOfTrial()},
+                          [&](std::string_view line) { last = line; });
   if (!child.ok()) return Internal("its trial: {}", Message(child.status()));
   switch ((*child)->Wait(kTrialTime, stop)) {
-    case ChildProcess::Event::kStopped: return Cancelled("the trial of {} was broken off", version);
+    case ChildProcess::Event::kStopped:
+      return Cancelled("the trial of {} was broken off", version);
     case ChildProcess::Event::kTimePassed:
       return Internal("its trial did not end within {} s; its last words: \"{}\"",
                       std::chrono::duration_cast<std::chrono::seconds>(kTrialTime).count(), last);
-    case ChildProcess::Event::kEnded: break;
+    case ChildProcess::Event::kEnded:
+      break;
   }
   if ((*child)->ending() != "exit status 0")
     return Internal("its trial ended with {}; its last words: \"{}\"", (*child)->ending(), last);

@@ -131,7 +131,8 @@ Updater::Step Updater::NextStep() {
     return soak_left_ ? Step::kSoak : Step::kProve;
   }
   if (slots_.Verified(slots_.Idle()) != record_.manifest) return Step::kFetch;
-  return running_ == record_.manifest ? Step::kSwitch : Step::kVerify;  // what runs was checked, and must not be touched
+  // What runs was checked, and a program that runs cannot be opened for writing.
+  return running_ == record_.manifest ? Step::kSwitch : Step::kVerify;
 }
 
 absl::StatusOr<Updater::Step> Updater::Do(Step step, std::stop_token stop) {

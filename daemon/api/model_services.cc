@@ -32,7 +32,9 @@ absl::Status FillState(v1::PushState* answer, const absl::StatusOr<ModelRegistry
 }
 
 // Whoever brings a program of the agent brings code to every device.
-Access AccessToBring(std::string_view model) { return model == pipeline::kAgentModel ? Access::kAdmin : Access::kPublisher; }
+Access AccessToBring(std::string_view model) {
+  return model == pipeline::kAgentModel ? Access::kAdmin : Access::kPublisher;
+}
 
 // One message is written before the next is read, so a stream holds one message in memory and never runs ahead of the
 // disk. Whatever ends the stream, also a cancellation, ends it through OnReadDone(false).

@@ -17,8 +17,8 @@ struct FoundAgent {
   pipeline::AgentProgram program;
 };
 
-// `path`: one program, or a folder of nothing but programs. INVALID_ARGUMENT: something else lies there, two are for one
-// architecture, or there is none.
+// `path`: one program, or a folder of nothing but programs. INVALID_ARGUMENT: something else lies there, two are for
+// one architecture, or there is none.
 absl::StatusOr<std::vector<FoundAgent>> FindAgents(FileSystem& files, const fs::path& path);
 
 // Stores the program's chunks, durably, and says what they make up. CANCELLED: `stop`.

@@ -4,7 +4,8 @@
 //   DATA/models/<name>-<push id>/   a pushed model
 //
 // A new version of a name replaces the model's record; the folder of the former pushed version goes as soon
-// as no unfinished job reads it. Artifacts stay. The name quantfleet-agent is reserved for programs of the agent. Thread-safe; collaborators must outlive the registry.
+// as no unfinished job reads it. Artifacts stay. The name quantfleet-agent is reserved for programs of the
+// agent. Thread-safe; collaborators must outlive the registry.
 #pragma once
 
 #include <map>

@@ -13,7 +13,8 @@
 
 namespace quantfleet::pipeline {
 
-inline constexpr std::string_view kAgentModel = "quantfleet-agent", kAgentFormat = "agent", kAgentFile = "quantfleet-agent";
+inline constexpr std::string_view kAgentModel = "quantfleet-agent", kAgentFormat = "agent",
+                                  kAgentFile = "quantfleet-agent";
 
 inline std::string AgentSource(std::string_view version) { return fmt::format("{} {}", kAgentFile, version); }
 
@@ -21,8 +22,9 @@ inline std::string AgentSource(std::string_view version) { return fmt::format("{
 inline absl::StatusOr<std::string> AgentVersionOf(const v1::Manifest& manifest) {
   const std::string& source = manifest.source().architecture();
   const size_t blank = source.find(' ');
-  if (manifest.target().format() == kAgentFormat && manifest.files_size() == 1 && manifest.files(0).path() == kAgentFile &&
-      source.substr(0, blank) == kAgentFile && blank != std::string::npos && ParseVersion(source.substr(blank + 1)))
+  if (manifest.target().format() == kAgentFormat && manifest.files_size() == 1 &&
+      manifest.files(0).path() == kAgentFile && source.substr(0, blank) == kAgentFile && blank != std::string::npos &&
+      ParseVersion(source.substr(blank + 1)))
     return source.substr(blank + 1);
   return InvalidArgument("the artifact is no release of {}: publish one with `quantfleet agent publish`", kAgentFile);
 }

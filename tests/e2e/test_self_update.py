@@ -72,6 +72,7 @@ class SelfUpdate(EndToEnd):
         # What the service manager starts is the old program still; proven, the release needs no daemon to go on.
         agent.stop()
         self.d.stop()
+        (agent.state / "status.json").unlink()
         agent.start()
         wait_for("the release after a restart", lambda: self.serves(agent))
         self.assertEqual(agent.status()["agent_version"], self.new)
@@ -80,6 +81,7 @@ class SelfUpdate(EndToEnd):
         self.d.cli_json("rollout", "rollback", rollout)
         self.wait_rollout(rollout, "ROLLED_BACK")
         wait_for("the installed program", lambda: self.version(agent) == self.old)
+        self.assertIsNone(self.model_status(self.d, agent.device_id, SELF).get("active_manifest") or None)
         wait_for("the model behind the installed program", lambda: self.serves(agent))
         self.assertEqual(agent.status()["agent_slot"], "")
         self.assert_answers(agent)

@@ -13,7 +13,7 @@ constexpr uint64_t kMostProgramBytes = uint64_t{1} << 30;
 constexpr size_t kWindow = 1 << 20;
 constexpr size_t kMostVersion = 24;  // of the longest version and its line's end
 
-constexpr uint16_t kExecutable = 2, kShared = 3;       // e_type: ET_EXEC, ET_DYN
+constexpr uint16_t kExecutable = 2, kShared = 3;         // e_type: ET_EXEC, ET_DYN
 constexpr uint16_t kMachineX86 = 62, kMachineArm = 183;  // e_machine: EM_X86_64, EM_AARCH64
 
 uint16_t Half(ByteSpan bytes, size_t at) {
@@ -34,8 +34,9 @@ std::optional<std::string> FindVersion(std::string_view text) {
 }  // namespace
 
 absl::StatusOr<std::string> ElfArchitecture(ByteSpan header) {
-  constexpr std::string_view kMagic = "\x7f"
-                                      "ELF";
+  constexpr std::string_view kMagic =
+      "\x7f"
+      "ELF";
   if (header.size() < kElfHeaderBytes || std::memcmp(header.data(), kMagic.data(), kMagic.size()) != 0)
     return InvalidArgument("it is no ELF program");
   const auto byte = [&](size_t at) { return std::to_integer<int>(header[at]); };
@@ -57,8 +58,8 @@ absl::StatusOr<AgentProgram> ReadAgentProgram(FileSystem& files, const fs::path&
   AgentProgram program;
   QF_ASSIGN_OR_RETURN(program.size, file->Size());
   if (program.size < kElfHeaderBytes || program.size > kMostProgramBytes)
-    return InvalidArgument("{}: a program has {} to {} bytes, not {}", path.string(), kElfHeaderBytes, kMostProgramBytes,
-                           program.size);
+    return InvalidArgument("{}: a program has {} to {} bytes, not {}", path.string(), kElfHeaderBytes,
+                           kMostProgramBytes, program.size);
   Bytes window(std::min<uint64_t>(program.size, kWindow));
   // Windows overlap by what a mark with its version takes, so that none is cut.
   constexpr size_t kOverlap = kAgentVersionMark.size() + kMostVersion;

@@ -9,7 +9,8 @@ namespace quantfleet::agent {
 namespace {
 
 const Digest kOne = HashText("one"), kTwo = HashText("two");
-const fs::path kInstalled = "/usr/bin/quantfleet-agent", kSlotA = "/state/slots/a/agent", kSlotB = "/state/slots/b/agent";
+const fs::path kInstalled = "/usr/bin/quantfleet-agent", kSlotA = "/state/slots/a/agent",
+               kSlotB = "/state/slots/b/agent";
 
 // A device that holds release one (1.0.0) in slot a and release two (2.0.0) in slot b.
 LaunchFacts From(const fs::path& self, const std::string& version = "0.5.0") {
@@ -97,7 +98,11 @@ TEST(Launcher, WhereverItBeginsItEnds) {
       for (const bool proven : {false, true})
         for (uint32_t attempts = 0; attempts <= kMostStarts; ++attempts)
           for (const fs::path& start : {kInstalled, kSlotA, kSlotB}) {
-            LaunchRecord record{.program = program, .proven = proven, .attempts = attempts, .previous = previous, .installed = kInstalled};
+            LaunchRecord record{.program = program,
+                                .proven = proven,
+                                .attempts = attempts,
+                                .previous = previous,
+                                .installed = kInstalled};
             const Launch first = Decide(record, From(start));
             if (!first.program) continue;
             const Launch second = Decide(first.record, From(*first.program));
@@ -118,8 +123,12 @@ TEST(Launcher, WhatStandsInASlotIsToldByItsPath) {
 TEST(LaunchRecord, IsReadAsItWasWritten) {
   const testing::TempDir dir;
   EXPECT_EQ(*LoadLaunchRecord(RealFileSystem(), dir.path()), LaunchRecord{});
-  const LaunchRecord record{
-      .program = kTwo, .proven = true, .attempts = 2, .previous = kOne, .given_up = HashText("x"), .installed = kInstalled};
+  const LaunchRecord record{.program = kTwo,
+                            .proven = true,
+                            .attempts = 2,
+                            .previous = kOne,
+                            .given_up = HashText("x"),
+                            .installed = kInstalled};
   ASSERT_OK(SaveLaunchRecord(RealFileSystem(), dir.path(), record));
   EXPECT_EQ(*LoadLaunchRecord(RealFileSystem(), dir.path()), record);
   ASSERT_OK(RealFileSystem().WriteAtomically(dir / "launch.json", AsBytes(std::string_view(R"({"program": "zz"})"))));

@@ -19,12 +19,15 @@ const std::string kAgent(pipeline::kAgentModel);
 class OtherModels final : public ModelHost {
  public:
   absl::Status MayRun(const std::optional<v1::Runtime>&) const override { return absl::OkStatus(); }
-  absl::StatusOr<Health> Start(const std::string& model, const Installed&, const HealthGate&, std::stop_token) override {
+  absl::StatusOr<Health> Start(const std::string& model, const Installed&, const HealthGate&,
+                               std::stop_token) override {
     started = model;
     return Health();
   }
   void Stop(const std::string& model) override { stopped = model; }
-  absl::Status StillHealthy(const std::string&, const HealthGate&, std::stop_token) const override { return Internal("others"); }
+  absl::Status StillHealthy(const std::string&, const HealthGate&, std::stop_token) const override {
+    return Internal("others");
+  }
   absl::Status Condition(const std::string&) const override { return Internal("others"); }
   std::string endpoint(const std::string&) const override { return "127.0.0.1:1"; }
   std::string started, stopped;
@@ -55,13 +58,14 @@ class SelfHostTest : public ::testing::Test {
   fs::path ProgramIn(Slot slot) { return fs::canonical(slots_.FilesOf(slot) / pipeline::kAgentFile); }
 
   std::unique_ptr<SelfHost> Host(const fs::path& self, const std::string& version = "1.0.0") {
-    return std::make_unique<SelfHost>(SelfHost::Options{dir_.path(), self, version},
-                                      SelfHost::World{RealFileSystem(), others_,
-                                                      [this](const fs::path& program, const Digest&, const std::string&, std::stop_token) {
-                                                        tried_ = program;
-                                                        return trial_;
-                                                      },
-                                                      [this] { stop_.request_stop(); }});
+    return std::make_unique<SelfHost>(
+        SelfHost::Options{dir_.path(), self, version},
+        SelfHost::World{RealFileSystem(), others_,
+                        [this](const fs::path& program, const Digest&, const std::string&, std::stop_token) {
+                          tried_ = program;
+                          return trial_;
+                        },
+                        [this] { stop_.request_stop(); }});
   }
   absl::StatusOr<Health> Start(SelfHost& host, const Installed& installed) {
     return host.Start(kAgent, installed, {}, stop_.get_token());

@@ -28,7 +28,8 @@ TEST_F(TrialTest, CountsWhenItEndsWellAndSaysTheVersion) {
 }
 
 TEST_F(TrialTest, TellsItsLastWordsWhenItDoesNot) {
-  EXPECT_ERROR(Try("#!/bin/sh\necho 2.0.0\necho no daemon >&2\nexit 1\n"), kInternal, "exit status 1; its last words: \"no daemon\"");
+  EXPECT_ERROR(Try("#!/bin/sh\necho 2.0.0\necho no daemon >&2\nexit 1\n"), kInternal,
+               "exit status 1; its last words: \"no daemon\"");
   EXPECT_ERROR(Try("#!/bin/sh\nkill -9 $$\n"), kInternal, "signal 9");
   EXPECT_ERROR(Try("\x7f"
                    "ELF and nothing else"),

@@ -16,10 +16,11 @@ class AgentReleaseTest : public JobsFixture {
   AgentReleaseTest() { fs::create_directories(folder_); }
   void WriteProgram(const std::string& name, char machine, const std::string& version, size_t size = 5 << 20) {
     std::string program(size, 'x');
-    program.replace(0, 24, std::string("\x7f"
-                                       "ELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0",
-                                       18) +
-                               machine + std::string(5, '\0'));
+    program.replace(0, 24,
+                    std::string("\x7f"
+                                "ELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0",
+                                18) +
+                        machine + std::string(5, '\0'));
     const std::string mark = std::string(pipeline::kAgentVersionMark) + version + "\n";
     program.replace(100, mark.size(), mark);
     std::ofstream(folder_ / name, std::ios::binary) << program;
@@ -61,7 +62,7 @@ TEST_F(AgentReleaseTest, AJobMakesAnArtifactOfEachProgram) {
 }
 
 TEST_F(AgentReleaseTest, TheNameIsForProgramsOfTheAgentAlone) {
-  EXPECT_ERROR(MakeRegistry()->Import("", model_name_, model_), kInvalidArgument, "config.json");
+  EXPECT_ERROR(MakeRegistry()->Import("", model_name_, model_), kInvalidArgument, "source/");
   EXPECT_ERROR(MakeRegistry()->Import("", model_name_, folder_), kInvalidArgument, "no agent's program");
   WriteProgram("a", 62, "1.0.0");
   WriteProgram("b", 62, "1.0.1");

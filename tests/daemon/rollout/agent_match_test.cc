@@ -28,7 +28,9 @@ std::vector<OfferedArtifact> Releases() {
   return offered;
 }
 
-v1::RolloutDevice MatchOf(const v1::Device& device) { return MatchDevice(device, Releases(), {}, pipeline::kAgentModel); }
+v1::RolloutDevice MatchOf(const v1::Device& device) {
+  return MatchDevice(device, Releases(), {}, pipeline::kAgentModel);
+}
 
 TEST(MatchAgent, ADeviceGetsItsArchitecturesWhateverItsClass) {
   for (const char* architecture : {"x86_64", "aarch64"}) {

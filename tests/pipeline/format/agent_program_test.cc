@@ -11,8 +11,9 @@ namespace {
 // A header as System V's ABI draws it; nothing behind it is ever looked at but for the mark.
 std::string ElfHeader(uint8_t machine = 62, uint8_t type = 3) {
   std::string header(kElfHeaderBytes, '\0');
-  header.replace(0, 7, std::string("\x7f"
-                                   "ELF\x02\x01\x01"));
+  header.replace(0, 7,
+                 std::string("\x7f"
+                             "ELF\x02\x01\x01"));
   header[16] = static_cast<char>(type);
   header[18] = static_cast<char>(machine);
   return header;
@@ -44,14 +45,16 @@ TEST(AgentProgram, RefusesWhatNoAgentIs) {
     return header + Mark("1.0.0");
   };
   EXPECT_ERROR(ReadProgram(""), kInvalidArgument, "/agent");
-  EXPECT_ERROR(ReadProgram("#!/bin/sh\nexec true\n" + std::string(100, ' ') + Mark("1.0.0")), kInvalidArgument, "no ELF");
+  EXPECT_ERROR(ReadProgram("#!/bin/sh\nexec true\n" + std::string(100, ' ') + Mark("1.0.0")), kInvalidArgument,
+               "no ELF");
   EXPECT_ERROR(ReadProgram(with(4, 1)), kInvalidArgument, "64-bit");
   EXPECT_ERROR(ReadProgram(with(5, 2)), kInvalidArgument, "little-endian");
   EXPECT_ERROR(ReadProgram(with(7, 9)), kInvalidArgument, "another system");  // FreeBSD
   EXPECT_ERROR(ReadProgram(with(16, 1)), kInvalidArgument, "cannot be executed");
   EXPECT_ERROR(ReadProgram(with(17, 1)), kInvalidArgument, "cannot be executed");  // of a type above 255
-  EXPECT_ERROR(ReadProgram(with(18, 40)), kInvalidArgument, "machine 40");  // 32-bit ARM
-  EXPECT_ERROR(ReadProgram(ElfHeader() + std::string(kAgentVersionMark) + std::string(1, '\0')), kInvalidArgument, "its version");
+  EXPECT_ERROR(ReadProgram(with(18, 40)), kInvalidArgument, "machine 40");         // 32-bit ARM
+  EXPECT_ERROR(ReadProgram(ElfHeader() + std::string(kAgentVersionMark) + std::string(1, '\0')), kInvalidArgument,
+               "its version");
   EXPECT_ERROR(ReadProgram(ElfHeader() + Mark("latest")), kInvalidArgument, "its version");
 }
 
