@@ -9,6 +9,8 @@
 #include "agent/platform/hardware.h"
 #include "agent/platform/state_lock.h"
 #include "agent/runtime/kernel_benchmark.h"
+#include "agent/self/self_host.h"
+#include "agent/self/trial.h"
 #include "agent/serve/listen_address.h"
 #include "agent/status_file.h"
 #include "agent/update/worker.h"
@@ -50,8 +52,9 @@ void Log(const v1::ModelStatus& status) {
     spdlog::error("{} release {}: {} {}: {}", status.model(), status.release(), phase, status.reason(),
                   status.detail());
   } else if (status.phase() == v1::ModelStatus::HEALTHY) {
-    spdlog::info("{} release {}: {}, {:.1f} tokens/s, {} pulled, {} were here", status.model(),
-                 status.release(), phase, status.tokens_per_second(), HumanBytes(status.bytes_pulled()),
+    const double speed = status.tokens_per_second();
+    spdlog::info("{} release {}: {}{}, {} pulled, {} were here", status.model(), status.release(), phase,
+                 speed > 0 ? fmt::format(", {:.1f} tokens/s", speed) : "", HumanBytes(status.bytes_pulled()),
                  HumanBytes(status.bytes_reused()));
   } else if (status.phase() == v1::ModelStatus::AWAITING_APPROVAL) {
     spdlog::warn("{} release {}: {} {}: {}", status.model(), status.release(), phase, status.reason(), status.detail());
@@ -72,6 +75,7 @@ class Agent {
         session_(store_, world.connect, clock_, std::move(identity)),
         host_(EngineHost(server, {.threads = options.threads, .context = 0}, [this] { return MemoryAvailable(); }), server,
               {.allowed = options.runtimes, .threads = options.threads, .sockets = options.state / "run"}, Runtimes()),
+        self_({.state = options.state, .self = SelfPath(), .version = world.version}, Self()),
         budget_(world.files, options.state / "pulled.json", clock_),
         blobs_(MakeHttpsBlobSource([this] { return session_.blob_access(); })),
         hardware_(MakeHardware(world.files)),
@@ -84,7 +88,7 @@ class Agent {
     host_.StopAll();  // runtimes tell the worker when they are given up
   }
 
-  absl::Status Run(std::stop_token stop) {
+  absl::StatusOr<AgentEnd> Run(std::stop_token stop) {
     const std::stop_callback end_calls(stop, [this] { session_.Stop(); });
     QF_RETURN_IF_ERROR(world_.files.CreateDirectories(options_.state / "models"));
     QF_RETURN_IF_ERROR(world_.files.CreateDirectories(options_.state / "run"));
@@ -94,13 +98,16 @@ class Agent {
     QF_RETURN_IF_ERROR(WriteEndpoint(world_.files, options_.state, server_.endpoint(), {}));
     worker_.Start();
     Duration wait{0};
-    while (bell_.Wait(wait, stop)) {
+    while (bell_.Wait(wait, stop) && !self_.restarts()) {
       wait = CheckIn();
       if (options_.once && done_) break;
     }
     worker_.Stop();
     Publish();
-    return options_.once && !stop.stop_requested() ? Outcome() : absl::OkStatus();
+    if (stop.stop_requested()) return AgentEnd::kStopped;
+    if (self_.restarts()) return AgentEnd::kBecomeCurrent;
+    QF_RETURN_IF_ERROR(Outcome());
+    return AgentEnd::kStopped;
   }
 
  private:
@@ -111,7 +118,7 @@ class Agent {
             .clock = clock_,
             .budget = budget_,
             .blobs = *blobs_,
-            .host = host_,
+            .host = self_,
             .get_artifact = [this](const auto& request) { return session_.GetArtifact(request); },
             .trust_root = [this] { return session_.identity().trust_root; },
             .on_change =
@@ -129,6 +136,17 @@ class Agent {
             .on_given_up = [this] { worker_.LookAgain(); }};
   }
 
+  SelfHost::World Self() {
+    return {.files = world_.files,
+            .models = host_,
+            .trial =
+                [this](const fs::path& program, const Digest& manifest, const std::string& version, auto stop) {
+                  spdlog::info("quantfleet-agent {}: its trial begins", version);
+                  return RunTrial(program, options_.state, manifest, version, stop);
+                },
+            .on_restart = [this] { bell_.Ring(); }};
+  }
+
   uint64_t MemoryAvailable() const {
     v1::HardwareFacts facts = hardware_->Find(options_.state);
     Override(options_.overrides, &facts);
@@ -141,7 +159,7 @@ class Agent {
     // Taken before the report, so that what is reported is at least as new.
     const bool settled = worker_.settled() && heard_;
     v1::CheckInRequest request;
-    request.set_agent_version(QUANTFLEET_VERSION);
+    request.set_agent_version(world_.version);
     for (v1::ModelStatus& status : worker_.statuses()) *request.add_models() = std::move(status);
     if (!facts_sent_ || world_.clock.Monotonic() - *facts_sent_ >= kFactsEvery) {
       *request.mutable_facts() = FindFacts(world_.files, *hardware_, [] { return MeasureKernel(); }, options_.state);
@@ -154,6 +172,7 @@ class Agent {
     if (!connected_)
       spdlog::info("checked in as {}, class {}", session_.identity().device_id, response->device_class());
     connected_ = true;
+    self_.CheckedIn();
     revoked_ = false;
     backoff_.Reset();
     revoked_backoff_.Reset();
@@ -205,7 +224,7 @@ class Agent {
           fmt::format("{}/{}/{}/{}/{}/{};", model.model(), model.release(), static_cast<int>(model.phase()),
                       model.endpoint(), model.reason(), model.bytes_done());
     if (now == published_) return;
-    const absl::Status status = WriteStatus(world_.files, options_.state, models);
+    const absl::Status status = WriteStatus(world_.files, options_.state, {world_.version, self_.slot()}, models);
     const absl::Status endpoint = WriteEndpoint(world_.files, options_.state, server_.endpoint(), models);
     if (status.ok() && endpoint.ok()) {
       published_ = now;
@@ -232,6 +251,7 @@ class Agent {
   RealSleeper sleeper_;
   ModelHosts host_;
   Bell bell_;
+  SelfHost self_;
   DataBudget budget_;
   const std::unique_ptr<BlobSource> blobs_;
   const std::unique_ptr<Hardware> hardware_;
@@ -245,13 +265,15 @@ class Agent {
 
 }  // namespace
 
-absl::Status RunAgent(const AgentWorld& world, const AgentOptions& options, std::stop_token stop) {
+absl::StatusOr<AgentEnd> RunAgent(const AgentWorld& world, const AgentOptions& options, std::stop_token stop) {
   QF_ASSIGN_OR_RETURN(DeviceIdentity identity, IdentityStore(world.files, options.state).Load());
   QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(options.state));
   CompletionServer::Options serve;
   serve.listen = options.listen;
+  serve.version = world.version;
   QF_ASSIGN_OR_RETURN(const auto server, CompletionServer::Start(serve, world.clock, world.random));
-  spdlog::info("device {}; models answer on {}", identity.device_id, EndpointUrl(server->endpoint()));
+  spdlog::info("quantfleet-agent {}, device {}; models answer on {}", world.version, identity.device_id,
+               EndpointUrl(server->endpoint()));
   Agent agent(world, options, *server, std::move(identity));
   return agent.Run(stop);
 }

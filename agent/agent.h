@@ -27,10 +27,16 @@ struct AgentWorld {
   const Clock& clock;
   Random& random;
   Connector connect;
+  std::string version = {};  // of this program
+};
+
+enum class AgentEnd {
+  kStopped,
+  kBecomeCurrent,  // another program of the agent is to go on in this one's place: agent/self/launcher.h
 };
 
 // Until `stop`, or, with once, until the device is up to date: an error then says what failed. Logs by
 // spdlog.
-absl::Status RunAgent(const AgentWorld& world, const AgentOptions& options, std::stop_token stop);
+absl::StatusOr<AgentEnd> RunAgent(const AgentWorld& world, const AgentOptions& options, std::stop_token stop);
 
 }  // namespace quantfleet::agent

@@ -12,6 +12,8 @@
 #include "agent/platform/state_lock.h"
 #include "agent/provision.h"
 #include "agent/run_until_signal.h"
+#include "agent/self/launcher.h"
+#include "agent/self/trial.h"
 #include "agent/status_file.h"
 #include "common/trust/certificate.h"
 
@@ -89,11 +91,11 @@ struct EnrollOptions {
   FactOptions facts;
 };
 
-absl::Status Enroll(const EnrollOptions& options) {
+absl::Status Enroll(const EnrollOptions& options, const Program& program) {
   const RealClock clock;
   SecureRandom random;
   RealSleeper sleeper;
-  const AgentWorld world{RealFileSystem(), clock, random, ConnectGrpc};
+  const AgentWorld world{RealFileSystem(), clock, random, ConnectGrpc, program.version};
   const Provisioning given = options.given.ToProvisioning();
   QF_RETURN_IF_ERROR(ReadProvisioning(world.files, given).status());  // a file that is absent is not waited for here
   QF_ASSIGN_OR_RETURN(const v1::HardwareFacts overrides, ReadOverrides(options.state, options.facts));
@@ -122,10 +124,18 @@ struct StartOptions {
   FactOptions facts;
 };
 
-absl::Status Start(const StartOptions& options) {
+// The installed program starts the release that this device updated to.
+void BecomeRelease(const StartOptions& options, const Program& program) {
+  const absl::Status became = BecomeCurrent(RealFileSystem(), options.state, program.version, program.argv);
+  if (!became.ok()) spdlog::error("the agent's release is not started, this program goes on: {}", Describe(became));
+}
+
+absl::Status Start(const StartOptions& options, const Program& program) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("agent"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   spdlog::flush_on(spdlog::level::info);
+  BecomeRelease(options, program);
+  AgentEnd end = AgentEnd::kStopped;
   const absl::Status result = RunUntilSignal([&](std::stop_token stop) -> absl::Status {
     AgentOptions agent;
     agent.state = options.state;
@@ -137,18 +147,23 @@ absl::Status Start(const StartOptions& options) {
     const RealClock clock;
     SecureRandom random;
     RealSleeper sleeper;
-    const AgentWorld world{RealFileSystem(), clock, random, ConnectGrpc};
+    const AgentWorld world{RealFileSystem(), clock, random, ConnectGrpc, program.version};
     const absl::Status enrolled =
         EnsureEnrolled(world, options.state, agent.overrides, options.given.ToProvisioning(), sleeper, stop);
     if (stop.stop_requested()) return absl::OkStatus();
     QF_RETURN_IF_ERROR(enrolled);
-    return RunAgent(world, agent, stop);
+    QF_ASSIGN_OR_RETURN(end, RunAgent(world, agent, stop));
+    return absl::OkStatus();
   });
+  if (result.ok() && end == AgentEnd::kBecomeCurrent) {
+    QF_RETURN_IF_ERROR(BecomeCurrent(RealFileSystem(), options.state, program.version, program.argv));
+    return Internal("the agent was to become another program, and is the one already: start it again");
+  }
   if (result.ok()) spdlog::info("stopped");
   return result;
 }
 
-void AddEnroll(CLI::App& app, Action& action) {
+void AddEnroll(CLI::App& app, Action& action, const Program& program) {
   auto options = std::make_shared<EnrollOptions>();
   CLI::App* command = app.add_subcommand("enroll", "make this machine a device of a daemon's fleet");
   AddGivenOptions(*command, options->given);
@@ -157,10 +172,10 @@ void AddEnroll(CLI::App& app, Action& action) {
       ->type_name("DIR")
       ->capture_default_str();
   AddFactOptions(*command, options->facts);
-  command->callback([options, &action] { action = [options] { return Enroll(*options); }; });
+  command->callback([options, program, &action] { action = [options, program] { return Enroll(*options, program); }; });
 }
 
-void AddStart(CLI::App& app, Action& action) {
+void AddStart(CLI::App& app, Action& action, const Program& program) {
   auto options = std::make_shared<StartOptions>();
   CLI::App* command = app.add_subcommand("start", "keep this device's models current and answer with them");
   command->add_option("--state", options->state, "the agent's folder")
@@ -183,7 +198,28 @@ void AddStart(CLI::App& app, Action& action) {
   command->add_flag("--once", options->once,
                     "end when the device is up to date: 0 when healthy, 1 when something failed");
   AddFactOptions(*command, options->facts);
-  command->callback([options, &action] { action = [options] { return Start(*options); }; });
+  command->callback([options, program, &action] { action = [options, program] { return Start(*options, program); }; });
+}
+
+// What a release of the agent is asked before it takes over; no command for people.
+void AddTrial(CLI::App& app, Action& action, const Program& program) {
+  auto state = std::make_shared<std::string>();
+  auto manifest = std::make_shared<std::string>();
+  CLI::App* command = app.add_subcommand("trial", "show that this program could take the agent's place")->group("");
+  command->add_option("--state", *state)->required();
+  command->add_option("--manifest", *manifest)->required();
+  command->callback([state, manifest, program, &action] {
+    action = [state, manifest, program]() -> absl::Status {
+      QF_ASSIGN_OR_RETURN(const Digest release, Digest::FromHexText(*manifest));
+      const RealClock clock;
+      SecureRandom random;
+      RealSleeper sleeper;
+      const TrialWorld world{RealFileSystem(), clock, random, sleeper, ConnectGrpc};
+      QF_RETURN_IF_ERROR(PassTrial(world, *state, release, program.version));
+      fmt::print("{}\n", program.version);
+      return absl::OkStatus();
+    };
+  });
 }
 
 // Makes the key when there is none, so that the device may be allowed before it asks.
@@ -243,9 +279,10 @@ void AddStatus(CLI::App& app, Action& action) {
 
 }  // namespace
 
-void AddFleetCommands(CLI::App& app, Action& action) {
-  AddEnroll(app, action);
-  AddStart(app, action);
+void AddFleetCommands(CLI::App& app, Action& action, const Program& program) {
+  AddEnroll(app, action, program);
+  AddStart(app, action, program);
+  AddTrial(app, action, program);
   AddIdentity(app, action);
   AddStatus(app, action);
 }

@@ -5,7 +5,12 @@
 
 namespace quantfleet::agent {
 
+struct Program {
+  std::string version;
+  char** argv;  // as main got it
+};
+
 // `action` must outlive the app's parse.
-void AddFleetCommands(CLI::App& app, Action& action);
+void AddFleetCommands(CLI::App& app, Action& action, const Program& program);
 
 }  // namespace quantfleet::agent

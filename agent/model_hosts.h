@@ -43,7 +43,7 @@ class ModelHosts final : public ModelHost {
   void Stop(const std::string& model) override;
   absl::Status StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const override;
   absl::Status Condition(const std::string& model) const override;
-  std::string endpoint() const override { return server_.endpoint(); }
+  std::string endpoint(const std::string&) const override { return server_.endpoint(); }
   // Ends all runtimes; what they were answering has until their stop timeouts.
   void StopAll();
 

@@ -139,7 +139,7 @@ absl::StatusOr<Enrolment> EnrolAs(const AgentWorld& world, const fs::path& state
   QF_RETURN_IF_ERROR(world.files.CreateDirectories(state));
   QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(state));
   request.facts = FindFacts(world.files, *MakeHardware(world.files), [] { return MeasureKernel(); }, state);
-  request.agent_version = QUANTFLEET_VERSION;
+  request.agent_version = world.version;
   Override(overrides, &request.facts);
   QF_RETURN_IF_ERROR(SaveOverrides(world.files, state, overrides));
   TrustedClock clock(world.clock);

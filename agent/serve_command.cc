@@ -46,9 +46,10 @@ absl::Status Serve(ServeOptions options, std::stop_token stop) {
 
 }  // namespace
 
-void AddServeCommand(CLI::App& app, Action& action) {
+void AddServeCommand(CLI::App& app, Action& action, const std::string& version) {
   const auto options = std::make_shared<ServeOptions>();
   options->server.listen = "127.0.0.1:8080";
+  options->server.version = version;
   CLI::App* command = app.add_subcommand("serve", "Answer OpenAI's API with a model file");
   command->add_option("model", options->model, "MODEL.gguf")->required();
   command->add_option("--name", options->name, "What clients call the model; else the file's name");

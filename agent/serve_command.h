@@ -6,6 +6,6 @@
 namespace quantfleet::agent {
 
 // `action` must outlive the app's parse.
-void AddServeCommand(CLI::App& app, Action& action);
+void AddServeCommand(CLI::App& app, Action& action, const std::string& version);
 
 }  // namespace quantfleet::agent

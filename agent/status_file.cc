@@ -51,6 +51,11 @@ absl::Status WriteJson(FileSystem& files, const fs::path& path, const json::obje
   return files.WriteAtomically(path, AsBytes(text));
 }
 
+std::string TextOf(const json::object& fields, const char* name) {
+  const json::value* text = fields.if_contains(name);
+  return text && text->is_string() ? std::string(text->get_string().c_str()) : "";
+}
+
 }  // namespace
 
 absl::Status WriteEndpoint(FileSystem& files, const fs::path& state, const std::string& endpoint,
@@ -62,9 +67,10 @@ absl::Status WriteEndpoint(FileSystem& files, const fs::path& state, const std::
                    {{"endpoint", View(endpoint)}, {"models", std::move(names)}});
 }
 
-absl::Status WriteStatus(FileSystem& files, const fs::path& state,
+absl::Status WriteStatus(FileSystem& files, const fs::path& state, const RunningProgram& program,
                          const std::vector<v1::ModelStatus>& models) {
-  return WriteJson(files, state / "status.json", {{"models", ToJson(models)}});
+  return WriteJson(files, state / "status.json",
+                   {{"agent_version", View(program.version)}, {"agent_slot", View(program.slot)}, {"models", ToJson(models)}});
 }
 
 absl::StatusOr<AgentStatus> ReadStatus(FileSystem& files, const fs::path& state) {
@@ -78,13 +84,15 @@ absl::StatusOr<AgentStatus> ReadStatus(FileSystem& files, const fs::path& state)
       if (const auto* endpoint = fields->if_contains("endpoint"); endpoint && endpoint->is_string())
         status.endpoint = endpoint->get_string().c_str();
   if (const auto object = ReadJson(files, state / "status.json"); object.ok())
-    if (const auto* fields = object->if_object())
+    if (const auto* fields = object->if_object()) {
+      status.program = {TextOf(*fields, "agent_version"), TextOf(*fields, "agent_slot")};
       if (const auto* models = fields->if_contains("models"); models && models->is_array())
         for (const json::value& model : models->get_array()) {
           v1::ModelStatus one;
           if (google::protobuf::util::JsonStringToMessage(json::serialize(model), &one).ok())
             status.models.push_back(std::move(one));
         }
+    }
   return status;
 }
 
@@ -93,6 +101,8 @@ std::string StatusJson(const AgentStatus& status) {
                                       {"device_class", View(status.identity.device_class)},
                                       {"server", View(status.identity.server)},
                                       {"running", status.running},
+                                      {"agent_version", View(status.program.version)},
+                                      {"agent_slot", View(status.program.slot)},
                                       {"endpoint", View(status.endpoint)},
                                       {"certificate_expires_ms", status.certificate_expires_ms},
                                       {"models", ToJson(status.models)}}) +
@@ -104,6 +114,9 @@ std::string StatusText(const AgentStatus& status) {
       fmt::format("device    {}\nclass     {}\ndaemon    {}\nagent     {}\n", status.identity.device_id,
                   status.identity.device_class.empty() ? "none" : status.identity.device_class,
                   status.identity.server, status.running ? "running" : "not running");
+  if (!status.program.version.empty())
+    text += fmt::format("version   {}{}\n", status.program.version,
+                        status.program.slot.empty() ? "" : fmt::format(", a release in slot {}", status.program.slot));
   if (!status.endpoint.empty()) text += fmt::format("endpoint  {}\n", EndpointUrl(status.endpoint));
   for (const v1::ModelStatus& model : status.models) {
     text += fmt::format("model     {}  release {}  {}", model.model(), model.release(),

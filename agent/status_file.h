@@ -13,7 +13,11 @@ namespace quantfleet::agent {
 
 absl::Status WriteEndpoint(FileSystem& files, const fs::path& state, const std::string& endpoint,
                            const std::vector<v1::ModelStatus>& models);
-absl::Status WriteStatus(FileSystem& files, const fs::path& state,
+struct RunningProgram {
+  std::string version;
+  std::string slot;  // "a" or "b": it came as a release; empty: it is the installed one
+};
+absl::Status WriteStatus(FileSystem& files, const fs::path& state, const RunningProgram& program,
                          const std::vector<v1::ModelStatus>& models);
 
 struct AgentStatus {
@@ -21,7 +25,8 @@ struct AgentStatus {
   bool running = false;
   int64_t certificate_expires_ms = 0;
   std::string endpoint;                 // of the running agent
-  std::vector<v1::ModelStatus> models;  // as last written
+  RunningProgram program;               // as last written
+  std::vector<v1::ModelStatus> models;  // likewise
 };
 // NOT_FOUND: this device is not enrolled.
 absl::StatusOr<AgentStatus> ReadStatus(FileSystem& files, const fs::path& state);

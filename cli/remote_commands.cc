@@ -95,6 +95,7 @@ void AddRemoteCommands(CLI::App& app) {
   AddModelCommands(app, remote);
   AddJobCommands(app, remote);
   AddArtifactCommands(app, remote);
+  AddAgentCommands(app, remote);
   AddFleetCommands(app, remote);
   AddDeviceGroupCommands(app, remote);
   AddRolloutCommands(app, remote);

@@ -1,5 +1,7 @@
 // quantfleet job submit|watch|list|show|cancel
 
+#include "cli/remote_jobs.h"
+
 #include <thread>
 
 #include "cli/remote_context.h"
@@ -36,7 +38,7 @@ void PrintJob(const v1::Job& job, Time now) {
   PrintOut(Fields(fields));
 }
 
-std::string ProgressText(const v1::Job& job) {
+std::string JobProgressText(const v1::Job& job) {
   const v1::JobProgress& progress = job.progress();
   if (job.state() == v1::Job::QUEUED) return job.name() + ": queued";
   if (progress.bytes_total() == 0) return fmt::format("{}: {}", job.name(), progress.stage());
@@ -52,28 +54,6 @@ std::string ProgressText(const v1::Job& job) {
   return text;
 }
 
-// Until the job is done; a daemon that goes away is waited for, and then the watch goes on.
-absl::StatusOr<v1::Job> WatchToTheEnd(OperatorClient& client, const std::string& name, const Clock& clock) {
-  StatusLine line(clock);
-  v1::Job last;
-  bool seen = false;
-  for (Duration lost_at = clock.Monotonic();;) {
-    const absl::Status status = client.WatchJob(name, [&](const v1::Job& job) {
-      // A stage's last update is shown even when it comes quickly.
-      if (line.Due() || job.done() || job.progress().stage() != last.progress().stage()) line.Show(ProgressText(job));
-      last = job;
-      seen = true;
-      lost_at = clock.Monotonic();
-    });
-    if (last.done()) return last;
-    if (!status.ok() && (status.code() != absl::StatusCode::kUnavailable || !seen)) return status;
-    if (clock.Monotonic() - lost_at > kPatience)
-      return status.ok() ? Unavailable("the daemon ended the watch before the job was done") : status;
-    line.Show(fmt::format("{}: the daemon is away, waiting for it", name));
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));
-  }
-}
-
 void Output(const v1::Job& job, bool json, const RemoteContext& remote) {
   if (json) PrintJson(job);
   else PrintJob(job, remote.clock.Now());
@@ -82,8 +62,7 @@ void Output(const v1::Job& job, bool json, const RemoteContext& remote) {
 void FinishWatch(OperatorClient& client, const std::string& name, bool json, const RemoteContext& remote) {
   const v1::Job job = RpcValueOrExit(WatchToTheEnd(client, name, remote.clock));
   Output(job, json, remote);
-  if (job.state() == v1::Job::FAILED) ExitOnError(Internal("{} failed: {}", job.name(), Printable(job.error_message())));
-  if (job.state() == v1::Job::CANCELLED) ExitOnError(Cancelled("{} was cancelled", job.name()));
+  ExitOnFailedJob(job);
 }
 
 void AddSubmit(CLI::App& group, const Remote& remote) {
@@ -157,6 +136,32 @@ void AddOne(CLI::App& group, const Remote& remote, const std::string& verb, cons
 }
 
 }  // namespace
+
+absl::StatusOr<v1::Job> WatchToTheEnd(OperatorClient& client, const std::string& name, const Clock& clock) {
+  StatusLine line(clock);
+  v1::Job last;
+  bool seen = false;
+  for (Duration lost_at = clock.Monotonic();;) {
+    const absl::Status status = client.WatchJob(name, [&](const v1::Job& job) {
+      // A stage's last update is shown even when it comes quickly.
+      if (line.Due() || job.done() || job.progress().stage() != last.progress().stage()) line.Show(JobProgressText(job));
+      last = job;
+      seen = true;
+      lost_at = clock.Monotonic();
+    });
+    if (last.done()) return last;
+    if (!status.ok() && (status.code() != absl::StatusCode::kUnavailable || !seen)) return status;
+    if (clock.Monotonic() - lost_at > kPatience)
+      return status.ok() ? Unavailable("the daemon ended the watch before the job was done") : status;
+    line.Show(fmt::format("{}: the daemon is away, waiting for it", name));
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+}
+
+void ExitOnFailedJob(const v1::Job& job) {
+  if (job.state() == v1::Job::FAILED) ExitOnError(Internal("{} failed: {}", job.name(), Printable(job.error_message())));
+  if (job.state() == v1::Job::CANCELLED) ExitOnError(Cancelled("{} was cancelled", job.name()));
+}
 
 void AddJobCommands(CLI::App& app, const Remote& remote) {
   CLI::App& group = *AddGroup(app, "job", "Quantization jobs");

@@ -572,6 +572,7 @@ asio::awaitable<void> CompletionServer::Impl::Linger(Stream& stream) {
 
 ServeCounts CompletionServer::Impl::Counts() const {
   ServeCounts now = counts;
+  now.version = options.version;
   now.models = models.Names().size();
   now.connections = connections;
   now.queue = queue.counts();

@@ -24,6 +24,7 @@ class CompletionServer {
   struct Options {
     // Loopback, or "unix:PATH" (mode 0600): whoever reaches it may use the models.
     std::string listen = "127.0.0.1:0";
+    std::string version;  // of the program, for /metrics
     uint64_t most_body_bytes = 1 << 20;
     // Beyond this the connection that has waited longest for a request is closed for a new one; where all
     // have a request, the new one is refused.

@@ -25,7 +25,7 @@ std::string RenderMetrics(const ServeCounts& counts) {
   std::vector<prometheus::MetricFamily> page;
   constexpr auto kGauge = MetricType::Gauge, kCounter = MetricType::Counter;
   Add(page, kMetricBuildInfo, "Always 1; the label is the version", kGauge, 1,
-      {{"version", QUANTFLEET_VERSION}});
+      {{"version", counts.version}});
   Add(page, kMetricModelsLoaded, "Models that answer", kGauge, counts.models);
   Add(page, kMetricConnections, "Connections open", kGauge, counts.connections);
   constexpr char kClosedHelp[] = "Connections closed because too many were open";

@@ -21,6 +21,7 @@ inline constexpr char kMetricPromptTokens[] = "quantfleet_agent_prompt_tokens_to
 inline constexpr char kMetricGeneratedTokens[] = "quantfleet_agent_generated_tokens_total";
 
 struct ServeCounts {
+  std::string version;  // of the program
   size_t models = 0, connections = 0;
   uint64_t evicted = 0, refused = 0;  // connections, because too many were open
   uint64_t cancelled = 0;             // generations whose client left

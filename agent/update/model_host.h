@@ -39,8 +39,8 @@ class ModelHost {
   virtual absl::Status StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const = 0;
   // Why what answers for `model` was given up: an activation that counted, and does not any more. OK otherwise.
   virtual absl::Status Condition(const std::string& model) const = 0;
-  // "127.0.0.1:port".
-  virtual std::string endpoint() const = 0;
+  // Where `model` answers: "127.0.0.1:port"; empty: it is none that answers.
+  virtual std::string endpoint(const std::string& model) const = 0;
 };
 
 }  // namespace quantfleet::agent

@@ -130,7 +130,9 @@ Updater::Step Updater::NextStep() {
     if (record_.outcome == Outcome::kHealthy) return Step::kSettled;
     return soak_left_ ? Step::kSoak : Step::kProve;
   }
-  return slots_.Verified(slots_.Idle()) == record_.manifest ? Step::kVerify : Step::kFetch;
+  if (slots_.Verified(slots_.Idle()) != record_.manifest) return Step::kFetch;
+  // What runs was checked, and a program that runs cannot be opened for writing.
+  return running_ == record_.manifest ? Step::kSwitch : Step::kVerify;
 }
 
 absl::StatusOr<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
@@ -215,7 +217,7 @@ void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::s
   bool changed;
   {
     std::lock_guard lock(mutex_);
-    const std::string endpoint = running_ ? environment_.host.endpoint() : "";
+    const std::string endpoint = running_ ? environment_.host.endpoint(model_) : "";
     changed = status_.release() != record_.release || status_.phase() != phase ||
               status_.reason() != reason || status_.endpoint() != endpoint;
     status_.set_release(record_.release);

@@ -3,6 +3,7 @@
 #include "daemon/api/services.h"
 #include "daemon/api/watch.h"
 #include "daemon/trust/evaluation.h"
+#include "pipeline/artifact/agent_release.h"
 #include "quantfleet/v1/operator.grpc.pb.h"
 
 namespace quantfleet::daemon {
@@ -28,6 +29,11 @@ absl::Status FillState(v1::PushState* answer, const absl::StatusOr<ModelRegistry
   QF_RETURN_IF_ERROR(progress.status());
   *answer = ToProto(*progress);
   return absl::OkStatus();
+}
+
+// Whoever brings a program of the agent brings code to every device.
+Access AccessToBring(std::string_view model) {
+  return model == pipeline::kAgentModel ? Access::kAdmin : Access::kPublisher;
 }
 
 // One message is written before the next is read, so a stream holds one message in memory and never runs ahead of the
@@ -80,12 +86,12 @@ class Models final : public v1::ModelService::CallbackService {
   Models(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
 
   Reactor* ImportModel(Context* context, const v1::ImportModelRequest* request, v1::Model* answer) override {
-    return dispatcher_.RunSlow(context, Access::kPublisher, [=, this](const Caller&) {
+    return dispatcher_.RunSlow(context, AccessToBring(request->name()), [=, this](const Caller&) {
       return Fill(answer, backend_.models.Import(request->request_id(), request->name(), request->path()));
     });
   }
   Reactor* BeginPush(Context* context, const v1::BeginPushRequest* request, v1::PushState* answer) override {
-    return dispatcher_.RunSlow(context, Access::kPublisher, [=, this](const Caller&) -> absl::Status {
+    return dispatcher_.RunSlow(context, AccessToBring(request->name()), [=, this](const Caller&) -> absl::Status {
       std::vector<PushedFile> files;
       for (const v1::PushFile& file : request->files()) {
         const auto sha256 = Digest::FromRaw(file.sha256());

@@ -3,14 +3,20 @@
 
 #include <algorithm>
 
+#include "pipeline/artifact/agent_release.h"
 #include "pipeline/stage/plan.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 
-// What the classes ask for, each once, in their order.
-absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, const std::vector<std::string>& classes) {
+// What the classes ask for, each once, in their order. Of the agent: whatever its model's folder holds.
+absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, std::string_view model,
+                                                   const std::vector<std::string>& classes) {
+  if (model == pipeline::kAgentModel) {
+    if (classes.empty()) return std::vector<std::string>{std::string(pipeline::kAgentFormat)};
+    return InvalidArgument("{} goes to devices by their architecture: its jobs name no class", model);
+  }
   if (classes.empty()) return InvalidArgument("a job needs at least one device class");
   std::vector<std::string> targets;
   for (const std::string& name : classes) {
@@ -94,7 +100,7 @@ absl::StatusOr<v1::Job> JobRunner::Submit(std::string_view request_id, std::stri
   if (known) return Get(*known);
 
   JobRecord record;
-  QF_ASSIGN_OR_RETURN(record.targets, TargetsOf(with_.store, device_classes));
+  QF_ASSIGN_OR_RETURN(record.targets, TargetsOf(with_.store, model, device_classes));
   record.job.set_name(with_.random.Id("jobs/"));
   record.job.set_model(std::string(model));
   record.job.set_state(v1::Job::QUEUED);

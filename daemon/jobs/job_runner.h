@@ -66,6 +66,7 @@ class JobRunner {
   // The same without waiting for it; from any thread.
   void RequestStop() { stop_.request_stop(); }
 
+  // The agent's own model is given no classes: an artifact per program.
   absl::StatusOr<v1::Job> Submit(std::string_view request_id, std::string_view model,
                                  const std::vector<std::string>& device_classes);
   // With live progress.
@@ -103,6 +104,7 @@ class JobRunner {
   CollectOptions OptionsOfCollection() const;
   void RunJob(const JobRecord& record, const std::stop_token& stop);
   absl::Status Execute(JobRecord record, const std::stop_token& stop);
+  absl::Status SealAgents(const JobRecord& record, const std::stop_token& stop);
   absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source, const pipeline::Plan& plan);
   struct Measured {
     std::vector<std::optional<v1::EvaluationStatement>> statements;  // one per manifest

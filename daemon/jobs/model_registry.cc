@@ -3,6 +3,8 @@
 #include <set>
 
 #include "common/base/fail_point.h"
+#include "daemon/jobs/agent_release.h"
+#include "pipeline/artifact/agent_release.h"
 #include "pipeline/format/open_model.h"
 
 namespace quantfleet::daemon {
@@ -26,6 +28,7 @@ fs::path ModelRegistry::PublishedOf(const PushRecord& record) const {
 }
 
 absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const fs::path& path) {
+  if (name == pipeline::kAgentModel) return DescribeAgents(path);
   QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(files_, path));
   const pipeline::ModelDescription& description = source->description();
   v1::Model model;
@@ -36,6 +39,25 @@ absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const f
   uint64_t bytes = 0;
   for (const pipeline::SourceTensor& tensor : description.tensors)
     bytes += static_cast<uint64_t>(tensor.rows * pipeline::RowBytes(tensor.dtype, tensor.cols));
+  model.set_size_bytes(bytes);
+  model.set_created_ms(ToUnixMillis(clock_.Now()));
+  model.set_path(path.string());
+  return model;
+}
+
+// Under that name nothing but programs of the agent is taken.
+absl::StatusOr<v1::Model> ModelRegistry::DescribeAgents(const fs::path& path) {
+  QF_ASSIGN_OR_RETURN(const std::vector<FoundAgent> agents, FindAgents(files_, path));
+  v1::Model model;
+  model.set_name(std::string(pipeline::kAgentModel));
+  model.set_format(std::string(pipeline::kAgentFormat));
+  uint64_t bytes = 0;
+  std::string architectures;
+  for (const FoundAgent& agent : agents) {
+    bytes += agent.program.size;
+    architectures += (architectures.empty() ? "" : ", ") + agent.program.architecture;
+  }
+  model.set_architecture(architectures);
   model.set_size_bytes(bytes);
   model.set_created_ms(ToUnixMillis(clock_.Now()));
   model.set_path(path.string());

@@ -4,7 +4,8 @@
 //   DATA/models/<name>-<push id>/   a pushed model
 //
 // A new version of a name replaces the model's record; the folder of the former pushed version goes as soon
-// as no unfinished job reads it. Artifacts stay. Thread-safe; collaborators must outlive the registry.
+// as no unfinished job reads it. Artifacts stay. The name quantfleet-agent is reserved for programs of the
+// agent. Thread-safe; collaborators must outlive the registry.
 #pragma once
 
 #include <map>
@@ -75,6 +76,7 @@ class ModelRegistry {
   absl::Status CheckDigests(Push& push);
   absl::Status MoveIntoPlace(Push& push);
   absl::StatusOr<v1::Model> Describe(std::string_view name, const fs::path& path);
+  absl::StatusOr<v1::Model> DescribeAgents(const fs::path& path);
   absl::Status SweepModels();
   absl::Status SweepPushes();
   fs::path IncomingOf(std::string_view push_id) const;

@@ -3,8 +3,10 @@
 
 #include "common/base/fail_point.h"
 #include "common/trust/statement.h"
+#include "daemon/jobs/agent_release.h"
 #include "daemon/jobs/job_runner.h"
 #include "daemon/jobs/journal.h"
+#include "pipeline/artifact/agent_release.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/open_model.h"
 
@@ -81,6 +83,7 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   }
   const std::stop_callback pass_on(stop, [&] { job_stop.request_stop(); });
 
+  if (record.job.model() == pipeline::kAgentModel) return SealAgents(record, job_stop.get_token());
   QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(with_.files, record.source_path));
   std::vector<pipeline::TargetSpec> targets;
   for (const std::string& text : record.targets) {
@@ -106,6 +109,18 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   QF_ASSIGN_OR_RETURN(const Measured measured, Measure(name, *source, result.manifests, job_stop.get_token()));
   SetStage(name, "sealing");
   return Seal(record, result.manifests, measured);
+}
+
+absl::Status JobRunner::SealAgents(const JobRecord& record, const std::stop_token& stop) {
+  QF_ASSIGN_OR_RETURN(const std::vector<FoundAgent> agents, FindAgents(with_.files, record.source_path));
+  std::vector<v1::Manifest> manifests;
+  SetStage(record.job.name(), "sealing");
+  for (const FoundAgent& agent : agents) {
+    QF_ASSIGN_OR_RETURN(manifests.emplace_back(), StoreAgent(with_.files, with_.blobs, agent, stop));
+  }
+  Measured nothing;
+  nothing.statements.resize(manifests.size());
+  return Seal(record, manifests, nothing);
 }
 
 // Artifacts that cannot be measured are good all the same: the job says why, and goes on.

@@ -6,6 +6,7 @@
 #include "daemon/rollout/pace.h"
 #include "daemon/rollout/rollouts.h"
 #include "daemon/rollout/row.h"
+#include "pipeline/artifact/agent_release.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -68,20 +69,21 @@ absl::Status Rollouts::TellDevice(const v1::Rollout& head, const v1::Device& dev
       if (running->has_active_runtime()) *row.mutable_previous_runtime() = running->active_runtime();
     }
   }
-  QF_ASSIGN_OR_RETURN(const v1::Assignment terms, TermsOf(row));
+  QF_ASSIGN_OR_RETURN(const v1::Assignment terms, TermsOf(head, row));
   QF_RETURN_IF_ERROR(Assign(head, row.artifact(), terms, row));
   row.set_state(RolloutDevice::PENDING);
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const RolloutDevice& row) {
+absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const v1::Rollout& head, const RolloutDevice& row) {
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   const auto spec = std::ranges::find(*classes, row.device_class(), &DeviceClassSpec::name);
   v1::Assignment terms;
   if (spec == classes->end()) return terms;
+  if (spec->network.ByteSizeLong() > 0) *terms.mutable_network() = spec->network;
+  if (head.model() == pipeline::kAgentModel) return terms;  // the rest is about what runs models
   *terms.mutable_health() = spec->health;
   if (spec->runtime) *terms.mutable_runtime() = *spec->runtime;
-  if (spec->network.ByteSizeLong() > 0) *terms.mutable_network() = spec->network;
   for (const std::string& artifact : row.step_down()) {
     QF_ASSIGN_OR_RETURN(*terms.add_step_down(), RawDigest(artifact));
   }
@@ -101,7 +103,7 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name, con
         return FailedPrecondition("{}: no download of device {} waits for its budget", name, id);
     for (RolloutDevice& row : rows) {
       if (!device_ids.empty() && std::ranges::count(device_ids, row.device_id()) == 0) continue;
-      QF_ASSIGN_OR_RETURN(v1::Assignment terms, TermsOf(row));
+      QF_ASSIGN_OR_RETURN(v1::Assignment terms, TermsOf(head, row));
       terms.mutable_network()->set_over_budget(true);
       QF_RETURN_IF_ERROR(Assign(head, row.artifact(), terms, row));
       row.set_state(RolloutDevice::PENDING);

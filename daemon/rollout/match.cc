@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/bytes.h"
+#include "pipeline/artifact/agent_release.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -67,6 +68,21 @@ std::optional<Obstacle> WhyNot(const v1::Device& device, const DeviceClassSpec& 
   return std::nullopt;
 }
 
+// A release of the agent: by the device's architecture, whatever its class.
+RolloutDevice MatchAgent(RolloutDevice row, const v1::Device& device, const std::vector<OfferedArtifact>& artifacts) {
+  const std::string& architecture = device.facts().arch();
+  const auto own = std::ranges::find_if(artifacts, [&](const OfferedArtifact& a) {
+    return a.artifact.format() == pipeline::kAgentFormat && a.artifact.recipe() == architecture;
+  });
+  if (own == artifacts.end())
+    return Skip(std::move(row), RolloutDevice::NO_ARTIFACT,
+                fmt::format("there is no agent for \"{}\": publish one with `quantfleet agent publish`", architecture));
+  row.set_artifact(own->artifact.name());
+  row.set_bytes(own->artifact.stored_bytes());
+  row.set_state(RolloutDevice::QUEUED);
+  return row;
+}
+
 }  // namespace
 
 v1::RolloutDevice MatchDevice(const v1::Device& device, const std::vector<OfferedArtifact>& artifacts,
@@ -76,6 +92,7 @@ v1::RolloutDevice MatchDevice(const v1::Device& device, const std::vector<Offere
   row.set_device_class(device.device_class());
   if (device.state() != v1::Device::ACTIVE)
     return Skip(row, RolloutDevice::REVOKED, "the device was revoked");
+  if (model == pipeline::kAgentModel) return MatchAgent(std::move(row), device, artifacts);
   if (device.device_class().empty()) return Skip(row, RolloutDevice::NO_CLASS, device.class_reason());
   const auto spec = std::ranges::find(classes, device.device_class(), &DeviceClassSpec::name);
   if (spec == classes.end())

@@ -1,4 +1,4 @@
-// Which artifact of a rollout suits a device, by its class. Pure.
+// Which artifact of a rollout suits a device, by its class; of the agent itself, by its architecture. Pure.
 #pragma once
 
 #include <cstdint>

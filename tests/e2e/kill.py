@@ -35,6 +35,7 @@ FLEET_POINTS = [p for p in DAEMON_POINTS if p not in ELSEWHERE]
 ENROL_POINTS = [p for p in fail_points("agent") if p.startswith("enroll-")]
 UPDATE_POINTS = [p for p in fail_points("agent") if p.startswith("update-")]
 STEP_DOWN_POINTS = [p for p in fail_points("agent") if p.startswith("step-down-")]  # test_limits.py
+SELF_UPDATE_POINTS = [p for p in fail_points("agent") if p.startswith("self-update-")]  # test_self_update.py
 ROLLBACK_POINTS = [p for p in fail_points("agent") if p.startswith("rollback-")]
 
 

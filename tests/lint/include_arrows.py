@@ -28,6 +28,8 @@ ALLOWED = {
     "agent/update": ["common", "agent/platform", "agent/identity", "agent/runtime", "pipeline/artifact"] + FORMATS + PROTO,
     "agent/serve": ["common", "agent/platform", "agent/runtime", "pipeline/artifact"] + FORMATS + PROTO,
     "agent/external": ["common", "agent/serve", "agent/update", "quantfleet/v1/trust"],
+    "agent/self": ["common", "agent/platform", "agent/identity", "agent/update", "agent/external", "pipeline/artifact",
+                   "pipeline/format/elf"] + PROTO,
     "agent": ["agent", "common", "pipeline/artifact"] + FORMATS + PROTO,
     "daemon": ["daemon", "agent/runtime", "pipeline", "common"] + PROTO,
     "cli": ["common", "pipeline"] + PROTO,

@@ -77,7 +77,7 @@ class FakeHost final : public ModelHost {
     return still_healthy;
   }
   absl::Status Condition(const std::string&) const override { return condition; }
-  std::string endpoint() const override { return "127.0.0.1:4242"; }
+  std::string endpoint(const std::string&) const override { return "127.0.0.1:4242"; }
 
   Health health{.tokens_per_second = 12.5};    // what it sees of every model
   std::set<std::string> sick;                  // contents that never become healthy

@@ -486,5 +486,23 @@ TEST_F(UpdaterTest, AProofThatWasBrokenOffSaysNothingAboutTheArtifact) {
   ExpectHealthy(life->updater.status(), v1_, 1);
 }
 
+// It may be a program that runs, which cannot be opened for writing.
+TEST_F(UpdaterTest, TheWayBackToWhatRunsTouchesNoneOfItsFiles) {
+  auto life = Begin();
+  ExpectHealthy(Apply(*life, To(1, v1_)), v1_, 1);
+  host_.on_start = [] { return Cancelled("stopping"); };
+  std::stop_source stop;
+  sleeper_.on_sleep = [&] { stop.request_stop(); };
+  life->updater.Accept(To(2, v2_));
+  EXPECT_FALSE(life->updater.Run(stop.get_token()));
+  host_.on_start = nullptr;
+  shown_.clear();
+  ExpectHealthy(Apply(*life, To(3, v1_)), v1_, 3);
+  for (const v1::ModelStatus& shown : shown_) {
+    EXPECT_NE(shown.phase(), v1::ModelStatus::DOWNLOADING);
+    EXPECT_NE(shown.phase(), v1::ModelStatus::VERIFYING);
+  }
+}
+
 }  // namespace
 }  // namespace quantfleet::agent

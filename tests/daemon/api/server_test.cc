@@ -190,6 +190,19 @@ TEST_F(ServerTest, RolesAreEnforced) {
   EXPECT_NE(submit(publisher).status().code(), absl::StatusCode::kPermissionDenied);
   EXPECT_ERROR(token(publisher), kPermissionDenied, "needs the role admin");
   EXPECT_OK(token(admin_));
+  // A program of the agent is code for every device.
+  const auto bring = [&](const net::ClientIdentity& who) {
+    const auto models = Stub<v1::ModelService>(who);
+    v1::BeginPushRequest push;
+    push.set_name("quantfleet-agent");
+    v1::ImportModelRequest import;
+    import.set_name("quantfleet-agent");
+    const auto pushed = Call<v1::PushState>(models, &v1::ModelService::Stub::BeginPush, push).status();
+    EXPECT_EQ(Call<v1::Model>(models, &v1::ModelService::Stub::ImportModel, import).status().code(), pushed.code());
+    return pushed;
+  };
+  EXPECT_ERROR(bring(publisher), kPermissionDenied, "needs the role admin");
+  EXPECT_ERROR(bring(admin_), kInvalidArgument, "");
   EXPECT_ERROR(list({}), kUnauthenticated, "role viewer or above");
   EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>(admin_)), kPermissionDenied, "is an operator");
   EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>({})), kUnauthenticated, "enrol first");

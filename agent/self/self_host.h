@@ -1,0 +1,70 @@
+// Runs the agent's own model, which is the agent: activating a release means becoming its program. What other models
+// ask is passed on. Thread-safe.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+
+#include "agent/self/launcher.h"
+#include "agent/update/model_host.h"
+
+namespace quantfleet::agent {
+
+class SelfHost final : public ModelHost {
+ public:
+  struct Options {
+    fs::path state;
+    fs::path self;        // this process's program
+    std::string version;  // of this process
+  };
+  // How a program is tried before it takes over: as RunTrial.
+  using Trial = std::function<absl::Status(const fs::path& program, const Digest& manifest, const std::string& version,
+                                           std::stop_token stop)>;
+  struct World {
+    FileSystem& files;
+    ModelHost& models;  // runs all others; outlives this
+    Trial trial;
+    std::function<void()> on_restart;  // this process is to end cleanly and become another: BecomeCurrent
+  };
+
+  SelfHost(Options options, World world);
+
+  absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const override {
+    return world_.models.MayRun(runtime);
+  }
+  // Of the agent: a program that passes its trial is to be the next, and this process is asked to become it; what is
+  // waited for then is `stop`. That program, started, waits for the first check-in that succeeds.
+  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
+                               std::stop_token stop) override;
+  // Of the agent: the installed program is to run again.
+  void Stop(const std::string& model) override;
+  absl::Status StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const override;
+  absl::Status Condition(const std::string& model) const override;
+  std::string endpoint(const std::string& model) const override;
+
+  // The daemon has answered this process's check-in.
+  void CheckedIn();
+  // This process is to become another.
+  bool restarts() const;
+  // Which slot this process's program stands in: "a", "b", or "" where it is the installed one.
+  std::string slot() const;
+
+ private:
+  absl::StatusOr<Health> Become(const Digest& manifest, const fs::path& program, const std::string& version,
+                                std::stop_token stop);
+  absl::StatusOr<Health> ProveSelf(const Digest& manifest, std::stop_token stop);
+  absl::Status CheckInstalled(const LaunchRecord& record, const std::string& version) const;
+  void Restart();
+
+  const Options options_;
+  World world_;
+  const fs::path folder_;
+  const std::optional<Digest> own_;  // the release that this process is; its slot may be another's by and by
+  mutable std::mutex mutex_;         // guards what follows
+  std::condition_variable_any wake_;
+  bool checked_in_ = false, restarts_ = false;
+};
+
+}  // namespace quantfleet::agent

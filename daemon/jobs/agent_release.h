@@ -1,0 +1,28 @@
+// Programs of the agent become artifacts: which of them lie in a folder, and their chunks and manifests.
+#pragma once
+
+#include <stop_token>
+#include <vector>
+
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "pipeline/artifact/blob_store.h"
+#include "pipeline/format/elf/agent_program.h"
+#include "quantfleet/v1/manifest.pb.h"
+
+namespace quantfleet::daemon {
+
+struct FoundAgent {
+  fs::path path;
+  pipeline::AgentProgram program;
+};
+
+// `path`: one program, or a folder of nothing but programs. INVALID_ARGUMENT: something else lies there, two are for
+// one architecture, or there is none.
+absl::StatusOr<std::vector<FoundAgent>> FindAgents(FileSystem& files, const fs::path& path);
+
+// Stores the program's chunks, durably, and says what they make up. CANCELLED: `stop`.
+absl::StatusOr<v1::Manifest> StoreAgent(FileSystem& files, pipeline::BlobStore& blobs, const FoundAgent& agent,
+                                        const std::stop_token& stop);
+
+}  // namespace quantfleet::daemon

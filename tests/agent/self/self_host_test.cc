@@ -1,0 +1,194 @@
+#include "agent/self/self_host.h"
+
+#include <gmock/gmock.h>
+
+#include <fstream>
+#include <thread>
+
+#include "pipeline/artifact/agent_release.h"
+#include "pipeline/artifact/manifest.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet::agent {
+namespace {
+
+const std::string kAgent(pipeline::kAgentModel);
+
+// Of other models: only whether it was asked.
+class OtherModels final : public ModelHost {
+ public:
+  absl::Status MayRun(const std::optional<v1::Runtime>&) const override { return absl::OkStatus(); }
+  absl::StatusOr<Health> Start(const std::string& model, const Installed&, const HealthGate&,
+                               std::stop_token) override {
+    started = model;
+    return Health();
+  }
+  void Stop(const std::string& model) override { stopped = model; }
+  absl::Status StillHealthy(const std::string&, const HealthGate&, std::stop_token) const override {
+    return Internal("others");
+  }
+  absl::Status Condition(const std::string&) const override { return Internal("others"); }
+  std::string endpoint(const std::string&) const override { return "127.0.0.1:1"; }
+  std::string started, stopped;
+};
+
+class SelfHostTest : public ::testing::Test {
+ protected:
+  // A release in a slot, every byte checked.
+  Installed Put(Slot slot, const std::string& version) {
+    v1::Manifest manifest;
+    manifest.set_format_version(1);
+    manifest.mutable_source()->set_digest(HashText(version).raw());
+    manifest.mutable_source()->set_architecture(pipeline::AgentSource(version));
+    manifest.mutable_target()->set_format(std::string(pipeline::kAgentFormat));
+    manifest.mutable_target()->set_recipe("x86_64");
+    manifest.mutable_requirements();
+    v1::ArtifactFile& file = *manifest.add_files();
+    file.set_path(std::string(pipeline::kAgentFile));
+    file.set_size(version.size());
+    file.add_chunks()->set_digest(HashText(version).raw());
+    file.mutable_chunks(0)->set_size(static_cast<uint32_t>(version.size()));
+    EXPECT_OK(slots_.Begin(slot, pipeline::SerializeManifest(manifest)));
+    std::ofstream(slots_.FilesOf(slot) / pipeline::kAgentFile) << version;
+    EXPECT_OK(slots_.MarkVerified(slot, pipeline::ManifestDigest(manifest)));
+    return {slots_.FilesOf(slot), manifest, std::nullopt};
+  }
+  static Digest Of(const Installed& installed) { return pipeline::ManifestDigest(installed.manifest); }
+  fs::path ProgramIn(Slot slot) { return fs::canonical(slots_.FilesOf(slot) / pipeline::kAgentFile); }
+
+  std::unique_ptr<SelfHost> Host(const fs::path& self, const std::string& version = "1.0.0") {
+    return std::make_unique<SelfHost>(
+        SelfHost::Options{dir_.path(), self, version},
+        SelfHost::World{RealFileSystem(), others_,
+                        [this](const fs::path& program, const Digest&, const std::string&, std::stop_token) {
+                          tried_ = program;
+                          return trial_;
+                        },
+                        [this] { stop_.request_stop(); }});
+  }
+  absl::StatusOr<Health> Start(SelfHost& host, const Installed& installed) {
+    return host.Start(kAgent, installed, {}, stop_.get_token());
+  }
+  LaunchRecord Record() { return *LoadLaunchRecord(RealFileSystem(), folder_); }
+
+  const testing::TempDir dir_;
+  const fs::path folder_ = SelfFolder(dir_.path()), installed_ = "/usr/bin/quantfleet-agent";
+  Slots slots_{RealFileSystem(), folder_};
+  OtherModels others_;
+  absl::Status trial_;
+  fs::path tried_;
+  std::stop_source stop_;  // of this process; asked for by the host where it wants to become another
+};
+
+TEST_F(SelfHostTest, AProgramThatPassesItsTrialIsRecordedAndTheProcessAskedToEnd) {
+  const Installed two = Put(Slot::kA, "2.0.0");
+  const auto host = Host(installed_);
+  EXPECT_ERROR(Start(*host, two), kCancelled, "takes over");
+  EXPECT_EQ(tried_, ProgramIn(Slot::kA));
+  EXPECT_TRUE(host->restarts());
+  EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .installed = installed_}));
+  EXPECT_NE(fs::status(tried_).permissions() & fs::perms::owner_exec, fs::perms::none);
+}
+
+TEST_F(SelfHostTest, AProgramThatFailsItsTrialChangesNothing) {
+  const Installed two = Put(Slot::kA, "2.0.0");
+  trial_ = Internal("its trial ended with signal 11");
+  const auto host = Host(installed_);
+  EXPECT_ERROR(Start(*host, two), kInternal, "signal 11");
+  EXPECT_FALSE(host->restarts());
+  EXPECT_EQ(Record(), LaunchRecord{});
+}
+
+TEST_F(SelfHostTest, TheNewProgramCountsOnceTheDaemonHasAnswered) {
+  const Installed two = Put(Slot::kB, "2.0.0");
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(two), .attempts = 2, .installed = installed_}));
+  const auto host = Host(ProgramIn(Slot::kB), "2.0.0");
+  EXPECT_EQ(host->slot(), "b");
+  std::jthread daemon([&] { host->CheckedIn(); });
+  EXPECT_OK(Start(*host, two));
+  EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .proven = true, .installed = installed_}));
+  EXPECT_TRUE(tried_.empty());
+  // From then on it is healthy without being asked anything.
+  EXPECT_OK(Start(*Host(ProgramIn(Slot::kB), "2.0.0"), two));
+}
+
+TEST_F(SelfHostTest, UntilThenStoppingSaysNothingAboutIt) {
+  const Installed two = Put(Slot::kB, "2.0.0");
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(two), .attempts = 1, .installed = installed_}));
+  stop_.request_stop();
+  EXPECT_ERROR(Start(*Host(ProgramIn(Slot::kB), "2.0.0"), two), kCancelled, "");
+  EXPECT_EQ(Record().attempts, 1u);
+}
+
+TEST_F(SelfHostTest, WhatWasGivenUpIsSaidOnceAndMayBeTriedAgain) {
+  const Installed two = Put(Slot::kA, "2.0.0");
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.given_up = Of(two), .installed = installed_}));
+  const auto host = Host(installed_);
+  EXPECT_ERROR(Start(*host, two), kInternal, "given up");
+  EXPECT_TRUE(tried_.empty());
+  EXPECT_ERROR(Start(*host, two), kCancelled, "takes over");  // a new release of it
+}
+
+TEST_F(SelfHostTest, AnOlderReleaseThanTheInstalledProgramIsRefused) {
+  const Installed two = Put(Slot::kA, "2.0.0");
+  EXPECT_ERROR(Start(*Host(installed_, "2.0.1"), two), kInternal, "newer than 2.0.0");
+  EXPECT_ERROR(Start(*Host(installed_, "2.0.0"), two), kCancelled, "takes over");
+}
+
+TEST_F(SelfHostTest, TheProvenReleaseIsRememberedAsTheWayBack) {
+  const Installed one = Put(Slot::kA, "1.0.0"), two = Put(Slot::kB, "2.0.0");
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(one), .proven = true, .installed = installed_}));
+  EXPECT_ERROR(Start(*Host(ProgramIn(Slot::kA)), two), kCancelled, "");
+  EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .previous = Of(one), .installed = installed_}));
+}
+
+// Else giving it up would lead to it again.
+TEST_F(SelfHostTest, AReleaseIsNoWayBackFromItself) {
+  const Installed two = Put(Slot::kA, "2.0.0");
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(two), .proven = true, .installed = installed_}));
+  EXPECT_ERROR(Start(*Host(installed_), two), kCancelled, "");
+  EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .installed = installed_}));
+}
+
+// The path alone would have taken the running process for what came into its slot.
+TEST_F(SelfHostTest, AReleaseThatTookThisProcesssSlotIsAnother) {
+  Put(Slot::kA, "1.0.0");
+  const auto host = Host(ProgramIn(Slot::kA));
+  const Installed three = Put(Slot::kA, "3.0.0");
+  EXPECT_ERROR(Start(*host, three), kCancelled, "takes over");
+  EXPECT_EQ(tried_, ProgramIn(Slot::kA));
+}
+
+TEST_F(SelfHostTest, StoppingBringsTheInstalledProgramBack) {
+  const Installed two = Put(Slot::kA, "2.0.0");
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(two), .proven = true, .installed = installed_}));
+  const auto installed = Host(installed_);
+  installed->Stop(kAgent);
+  EXPECT_FALSE(installed->restarts());
+  EXPECT_EQ(Record(), LaunchRecord{.installed = installed_});
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(two), .proven = true, .installed = installed_}));
+  const auto release = Host(ProgramIn(Slot::kA), "2.0.0");
+  release->Stop(kAgent);
+  EXPECT_TRUE(release->restarts());
+}
+
+TEST_F(SelfHostTest, NoOtherFormatIsTakenForTheAgent) {
+  Installed model = Put(Slot::kA, "2.0.0");
+  model.manifest.mutable_target()->set_format("gguf");
+  EXPECT_ERROR(Start(*Host(installed_), model), kInternal, "no release of quantfleet-agent");
+}
+
+TEST_F(SelfHostTest, OtherModelsArePassedOn) {
+  const auto host = Host(installed_);
+  EXPECT_OK(host->Start("demo", {}, {}, {}));
+  host->Stop("other");
+  EXPECT_EQ(others_.started + others_.stopped, "demoother");
+  EXPECT_EQ(host->endpoint("demo"), "127.0.0.1:1");
+  EXPECT_EQ(host->endpoint(kAgent), "");
+  EXPECT_FALSE(host->Condition("demo").ok());
+  EXPECT_OK(host->Condition(kAgent));
+}
+
+}  // namespace
+}  // namespace quantfleet::agent
