@@ -1,31 +1,37 @@
 #!/usr/bin/env bash
 # Installs the Debian 12 packages that quantfleet is built, tested and run with.
 #
-# usage: deploy/install-deps.sh [--build | --test | --full | --train]
+# usage: deploy/install-deps.sh [--build | --test | --full | --aarch64 | --train | --print-libraries]
 #   --build  (default) compiler and libraries: enough for the build and the quickstart
 #   --test   also what the tests and judges need
 #   --full   also sanitizers, fuzzers and lint
+#   --aarch64  a compiler for aarch64 and the emulator that runs what it makes (the libraries: deploy/aarch64-sysroot.sh)
 #   --train  also what trains the demo model anew (PyTorch, SentencePiece)
+#   --print-libraries  only names the packages of what is linked, a line each
 # Does nothing, quickly and without the network, when everything is there.
 set -euo pipefail
 
-build=(g++ cmake ninja-build pkg-config ca-certificates
-  libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
+libraries=(libgrpc++-dev libprotobuf-dev libabsl-dev
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev
   libssl-dev libzstd-dev libhwy-dev libsoci-dev libsqlite3-dev libcli11-dev libtomlplusplus-dev libre2-dev libpcre2-dev
   libpugixml-dev
   libspdlog-dev libfmt-dev prometheus-cpp-dev
-  libgtest-dev libgmock-dev curl jq bsdextrautils)
+  libgtest-dev libgmock-dev)
+build=(g++ cmake ninja-build pkg-config ca-certificates protobuf-compiler protobuf-compiler-grpc "${libraries[@]}"
+  curl jq bsdextrautils)
 test_=(libbenchmark-dev npm nodejs python3 openssl iproute2 libfaketime)
 full=(clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev)
+aarch64=(g++-aarch64-linux-gnu qemu-user)
 train=(python3 python3-torch python3-sentencepiece libopenblas0-pthread)
 
 case "${1:---build}" in
   --build) want=("${build[@]}") ;;
   --test) want=("${build[@]}" "${test_[@]}") ;;
   --full) want=("${build[@]}" "${test_[@]}" "${full[@]}") ;;
+  --aarch64) want=("${aarch64[@]}") ;;
   --train) want=("${train[@]}") ;;
-  *) echo "usage: $0 [--build | --test | --full | --train]" >&2; exit 2 ;;
+  --print-libraries) printf '%s\n' "${libraries[@]}"; exit 0 ;;
+  *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
 # A Node that came from elsewhere serves as well as Debian's own, and the two cannot be installed together.

@@ -2,8 +2,8 @@
 # Builds quantfleet in release and runs its tests: unit, end to end, judges. Installs what it needs; may be run again.
 #
 # usage: deploy/run-tests.sh [--full] [--only WHAT]
-#   --full       also sanitizers (asan+ubsan, tsan), fuzzers for a bounded time, and lint
-#   --only WHAT  one of: unit e2e asan tsan fuzz lint
+#   --full       also sanitizers (asan+ubsan, tsan), fuzzers for a bounded time, lint, and the aarch64 build under an emulator
+#   --only WHAT  one of: unit e2e asan tsan fuzz lint aarch64
 # Environment: QUANTFLEET_FUZZ_SECONDS (default 30 per target), QUANTFLEET_SHARED (optional reference material).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,7 +21,7 @@ done
 
 kept=$(mktemp -d)
 trap 'rm -rf "$kept"' EXIT
-passed=0 failed=0 failures=()
+passed=0 failed=0 failures=() skipped=()
 started=$SECONDS
 
 wants() {
@@ -29,14 +29,19 @@ wants() {
 }
 
 # step NAME COMMAND...: runs it, and goes on to the next step whatever came of it, so that one run tells everything. What a step
-# printed is kept, because the last of it is told again at the end when it failed: hours of output hide it otherwise.
+# printed is kept, because the last of it is told again at the end when it failed: hours of output hide it otherwise. Code 77,
+# a test runner's custom: it could not be tried here; the last line says why.
 step() {
-  local name=$1 at=$SECONDS
+  local name=$1 at=$SECONDS status=0
   shift
   echo "== $name"
-  if "$@" 2>&1 | tee "$kept/$name"; then
+  "$@" 2>&1 | tee "$kept/$name" || status=$?
+  if ((status == 0)); then
     passed=$((passed + 1))
     echo "== $name: ok ($((SECONDS - at)) s)"
+  elif ((status == 77)); then
+    skipped+=("$name: $(tail -n 1 "$kept/$name")")
+    echo "== $name: SKIPPED"
   else
     failed=$((failed + 1)) failures+=("$name")
     echo "== $name: FAILED ($((SECONDS - at)) s)"
@@ -97,6 +102,16 @@ for command in json.load(open("build/asan/compile_commands.json")): print(os.pat
     xargs -P "$(nproc)" -n 1 clang-tidy-19 -p build/asan --quiet 2>/dev/null
 }
 
+# Cross-built, and run by an emulator: tests/aarch64.
+aarch64() {
+  deploy/install-deps.sh --aarch64 || { echo "compiler and emulator for aarch64 cannot be installed here"; return 77; }
+  deploy/aarch64-sysroot.sh || return
+  build release quantfleet quantfleet-agent codec_tool || return
+  build aarch64 quantfleet-agent codec_tool no_crypto {base,trust,tensor,model,format,artifact,stage,runtime,agent_platform}_test ||
+    return
+  (cd tests/aarch64 && /usr/bin/python3 -W error::ResourceWarning -m unittest -v test_aarch64)
+}
+
 level=--test
 ((full)) && level=--full
 [[ $only =~ ^(asan|tsan|fuzz|lint)$ ]] && level=--full
@@ -136,6 +151,7 @@ if wants tsan; then
 fi
 wants fuzz && step "fuzz" fuzz
 wants lint && step "lint" lint
+wants aarch64 && step "aarch64" aarch64
 
 echo
 for name in "${failures[@]}"; do
@@ -144,5 +160,6 @@ for name in "${failures[@]}"; do
 done
 echo "run-tests: $((SECONDS - started)) s"
 for name in "${failures[@]}"; do echo "run-tests: failed: $name"; done
-echo "$passed passed, $failed failed"
+for what in "${skipped[@]}"; do echo "run-tests: skipped: $what"; done
+echo "$passed passed, $failed failed, ${#skipped[@]} skipped"
 ((failed == 0))

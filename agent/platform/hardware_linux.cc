@@ -122,12 +122,15 @@ class LinuxHardware final : public Hardware {
     std::istringstream lines(ReadText("proc/cpuinfo"));
     uint32_t cores = 0;
     std::set<std::string, std::less<>> flags;
+    std::string implementer, part;
     for (std::string line; std::getline(lines, line);) {
       const size_t colon = line.find(':');
       if (colon == std::string::npos) continue;
       const std::string key = Trimmed(line.substr(0, colon)), value = Trimmed(line.substr(colon + 1));
       if (key == "processor") ++cores;
       if (key == "model name" && facts->cpu_model().empty()) facts->set_cpu_model(value);
+      if (key == "CPU implementer" && implementer.empty()) implementer = value;
+      if (key == "CPU part" && part.empty()) part = value;
       if ((key == "flags" || key == "Features") && flags.empty()) {
         std::istringstream words(value);
         for (std::string word; words >> word;) flags.insert(word);
@@ -139,6 +142,8 @@ class LinuxHardware final : public Hardware {
           std::ranges::find(facts->instruction_sets(), isa.ours) == facts->instruction_sets().end())
         facts->add_instruction_sets(std::string(isa.ours));
     if (facts->cpu_model().empty()) facts->set_cpu_model(Trimmed(ReadText("proc/device-tree/model")));
+    // A server of aarch64 has neither name; its kernel tells what the core's ID register says.
+    if (facts->cpu_model().empty() && !part.empty()) facts->set_cpu_model(fmt::format("arm {}:{}", implementer, part));
   }
 
   void FindMemory(v1::HardwareFacts* facts) const {

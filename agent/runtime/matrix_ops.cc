@@ -9,6 +9,11 @@
 #include "pipeline/tensor/half.h"
 #include "pipeline/tensor/symmetric_k.h"
 
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace quantfleet::agent {
 namespace {
 
@@ -186,6 +191,12 @@ std::vector<const MatrixOps*> AllMatrixOps() {
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512vnni"))
       sets.push_back(&Avx512MatrixOps());
+  }
+#elif defined(__aarch64__)
+  sets.push_back(&NeonMatrixOps());
+  if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) {
+    sets.push_back(&DotprodMatrixOps());
+    if (getauxval(AT_HWCAP2) & HWCAP2_I8MM) sets.push_back(&I8mmMatrixOps());
   }
 #endif
   return sets;

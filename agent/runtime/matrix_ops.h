@@ -60,6 +60,13 @@ std::vector<const MatrixOps*> AllMatrixOps();
 const MatrixOps& Avx2MatrixOps();
 // Only where it has AVX-512 F, BW, DQ, VL and VNNI too.
 const MatrixOps& Avx512MatrixOps();
+#elif defined(__aarch64__)
+// These three give each other's bits.
+const MatrixOps& NeonMatrixOps();
+// Only to be called where the CPU has FEAT_DotProd.
+const MatrixOps& DotprodMatrixOps();
+// Only where it has FEAT_I8MM too.
+const MatrixOps& I8mmMatrixOps();
 #endif
 
 }  // namespace quantfleet::agent

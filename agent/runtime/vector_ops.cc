@@ -38,6 +38,8 @@ const VectorOps& ChosenOps() {
   static const bool avx2 =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   if (avx2) return Avx2Ops();
+#elif defined(__aarch64__)
+  return NeonOps();  // every one has NEON
 #endif
   return ScalarOps();
 }

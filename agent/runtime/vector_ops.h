@@ -30,6 +30,8 @@ const VectorOps& ScalarOps();
 #if defined(__x86_64__)
 // Only to be called where the CPU has AVX2, FMA and F16C.
 const VectorOps& Avx2Ops();
+#elif defined(__aarch64__)
+const VectorOps& NeonOps();
 #endif
 
 }  // namespace quantfleet::agent

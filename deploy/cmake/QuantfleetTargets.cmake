@@ -26,6 +26,11 @@ add_library(qf_options INTERFACE)
 target_include_directories(qf_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(qf_options INTERFACE -Wall -Wextra -Wpedantic -Werror
   $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>)  # clang has no such level
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
+  # Its baseline has fused multiply-add, which a compiler takes unasked; x86-64's has not. A fused one rounds once, so bytes
+  # and sums would hang on the machine (docs/decisions/0025).
+  target_compile_options(qf_options INTERFACE -ffp-contract=off)
+endif()
 # The same defines everywhere: a Boost.Asio type that two files see differently is undefined behaviour.
 target_compile_definitions(qf_options INTERFACE BOOST_ASIO_NO_DEPRECATED QUANTFLEET_VERSION="${PROJECT_VERSION}")
 

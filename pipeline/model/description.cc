@@ -50,7 +50,7 @@ int64_t ModelDescription::Parameters() const {
 std::string PublishableName(std::string_view name) {
   constexpr size_t kLongest = 128;
   if (name.size() > kLongest || !IsUtf8(name)) return "";
-  const bool plain = std::ranges::none_of(name, [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; });
+  const bool plain = std::ranges::none_of(name, [](unsigned char c) { return c < ' ' || c == 0x7f; });
   return plain ? std::string(name) : "";
 }
 

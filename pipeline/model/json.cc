@@ -57,7 +57,7 @@ std::string Shown(std::string_view text) {
   while (length > 0 && length < text.size() && (text[length] & 0xc0) == 0x80) --length;  // whole UTF-8
   std::string shown(text.substr(0, length));
   for (char& c : shown)
-    if ((c >= 0 && c < ' ') || c == 0x7f) c = '?';
+    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
   return length < text.size() ? fmt::format("{}... ({} bytes)", shown, text.size()) : shown;
 }
 

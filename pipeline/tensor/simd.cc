@@ -70,7 +70,8 @@ const Codec* FindSimdCodec(DType type) { return HWY_DYNAMIC_DISPATCH(FindTwin)(t
 
 std::vector<NamedCodec> SimdTwins(DType type) {
   std::vector<NamedCodec> twins;
-  const int64_t supported = hwy::SupportedTargets();
+  // On aarch64 there is one, and it is not asked for: Highway would look for AES, which NEON's CPUs may lack.
+  const int64_t supported = HWY_SUPPORTED_TARGETS;
   for (const int64_t target : {HWY_AVX2, HWY_AVX3, HWY_NEON}) {
     if ((supported & target) == 0) continue;
     hwy::GetChosenTarget().Update(target);

@@ -143,7 +143,7 @@ class Handler {
     if (name == "__metadata__") return Go(State::kMetadata);
     if (name.empty()) return Reject(e, "a tensor has no name");
     // Names end up in messages.
-    if (std::ranges::any_of(name, [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; }))
+    if (std::ranges::any_of(name, [](unsigned char c) { return c < ' ' || c == 0x7f; }))
       return Reject(e, "a tensor's name has control characters");
     if (tensors.size() == kMaxTensors) return Reject(e, "there are more than {} tensors", kMaxTensors);
     tensors.push_back({.name = name, .dtype = {}, .shape = {}});

@@ -59,6 +59,18 @@ TEST_F(FactsTest, BoardInAContainer) {
   EXPECT_EQ(facts.memory_total_bytes(), 512u << 20);
 }
 
+TEST_F(FactsTest, ServerOfAarch64) {
+  Put("proc/cpuinfo",
+      "processor\t: 0\nBogoMIPS\t: 2100.00\n"
+      "Features\t: fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp asimddp sve i8mm bf16\n"
+      "CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x1\nCPU part\t: 0xd40\nCPU revision\t: 1\n\n"
+      "processor\t: 1\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n");
+  const v1::HardwareFacts facts = Find();
+  EXPECT_THAT(facts.instruction_sets(), ElementsAre("neon", "fp16", "dotprod", "i8mm", "bf16", "sve"));
+  EXPECT_EQ(facts.cpu_model(), "arm 0x41:0xd40");
+  EXPECT_EQ(facts.cores(), 2u);
+}
+
 TEST_F(FactsTest, PowerAndLink) {
   EXPECT_EQ(Find().power(), "mains") << "a machine without a battery";
   Put("sys/class/power_supply/BAT0/type", "Battery\n");

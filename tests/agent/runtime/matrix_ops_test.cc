@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -23,6 +24,26 @@ std::vector<float> Random(int64_t n, uint64_t seed) {
   for (float& v : values) v = normal(random) + 0.3f;
   return values;
 }
+
+struct EncodedMatrix {
+  EncodedMatrix(DType dtype, int64_t height, int64_t width)
+      : type(dtype), rows(height), cols(width), row_bytes(RowBytes(dtype, width)) {
+    const pipeline::Codec& codec = *pipeline::FindCodec(type);
+    const std::vector<float> weights = Random(rows * cols, 1);
+    std::vector<std::byte> encoded(static_cast<size_t>(rows * row_bytes));
+    codec.encode(weights.data(), rows, cols, nullptr, encoded.data());
+    storage.resize(encoded.size() + 1);
+    std::memcpy(storage.data() + 1, encoded.data(), encoded.size());
+    decoded.resize(weights.size());
+    codec.decode(encoded.data(), rows * cols, decoded.data());
+  }
+  // At an odd address, and nothing behind it that may be read (a sanitizer sees).
+  const std::byte* data() const { return storage.data() + 1; }
+  DType type;
+  int64_t rows, cols, row_bytes;
+  std::vector<std::byte> storage;
+  std::vector<float> decoded;
+};
 
 // A batch of activations, quantized by a set.
 struct Batch {
@@ -52,28 +73,21 @@ struct Batch {
   std::vector<ActivationRow> rows;
 };
 
-void Check(const MatrixOps& ops, DType type, int64_t rows, int64_t cols, int64_t tokens) {
+void Check(const MatrixOps& ops, const EncodedMatrix& m, int64_t tokens) {
+  const auto& [type, rows, cols, row_bytes, storage, decoded] = m;
   SCOPED_TRACE(fmt::format("{} {} {}x{}, {} tokens", ops.name, Info(type).name, rows, cols, tokens));
-  const pipeline::Codec& codec = *pipeline::FindCodec(type);
-  const int64_t row_bytes = RowBytes(type, cols);
-  const std::vector<float> weights = Random(rows * cols, 1);
-  std::vector<std::byte> encoded(static_cast<size_t>(rows * row_bytes));
-  codec.encode(weights.data(), rows, cols, nullptr, encoded.data());
-  // At an odd address, and nothing behind it that may be read (a sanitizer sees).
-  std::vector<std::byte> storage(encoded.size() + 1);
-  std::memcpy(storage.data() + 1, encoded.data(), encoded.size());
-  std::vector<float> decoded(weights.size());
-  codec.decode(encoded.data(), rows * cols, decoded.data());
-
   const Batch x(ops, tokens, cols, TakesIntegers(type));
   const int64_t stride = rows + 3;
   std::vector<float> y(static_cast<size_t>(tokens * stride), -77.f);
-  ops.multiply(type)(storage.data() + 1, row_bytes, rows, cols, x.rows, y.data(), stride);
+  ops.multiply(type)(m.data(), row_bytes, rows, cols, x.rows, y.data(), stride);
+  std::vector<double> token(static_cast<size_t>(cols));
   for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t i = 0; i < cols; ++i) token[i] = x.At(t, i, TakesIntegers(type));
     for (int64_t r = 0; r < rows; ++r) {
+      const float* row = decoded.data() + r * cols;
       double sum = 0, size = 0;
       for (int64_t i = 0; i < cols; ++i) {
-        const double product = decoded[r * cols + i] * x.At(t, i, TakesIntegers(type));
+        const double product = row[i] * token[i];
         sum += product, size += std::abs(product);
       }
       ASSERT_NEAR(y[t * stride + r], sum, 3e-6 * size + 1e-30) << "row " << r << ", token " << t;
@@ -83,23 +97,54 @@ void Check(const MatrixOps& ops, DType type, int64_t rows, int64_t cols, int64_t
 }
 
 TEST(MatrixOps, ProductsOfEveryTypeAndShape) {
-  for (const MatrixOps* ops : AllMatrixOps()) {
-    for (DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
-                       DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
-      if (ops->multiply(type) == nullptr) {
-        EXPECT_FALSE(TakesIntegers(type));
-        continue;
-      }
-      const int64_t block = Info(type).block_elements;
-      for (int64_t cols : {1, 2, 9, 24}) {
-        for (int64_t tokens : {1, 3, 4, 8, 23}) {
-          for (int64_t rows : {1, 16, 37}) Check(*ops, type, rows, cols * (block == 1 ? 67 : block), tokens);
+  for (DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
+                     DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+    const int64_t block = Info(type).block_elements;
+    for (int64_t cols : {1, 2, 9, 24}) {
+      for (int64_t rows : {1, 16, 37}) {
+        const EncodedMatrix matrix(type, rows, cols * (block == 1 ? 67 : block));
+        for (const MatrixOps* ops : AllMatrixOps()) {
+          if (ops->multiply(type) == nullptr) {
+            EXPECT_FALSE(TakesIntegers(type));
+            continue;
+          }
+          for (int64_t tokens : {1, 3, 4, 8, 23}) Check(*ops, matrix, tokens);
         }
       }
     }
-    EXPECT_EQ(ops->multiply(static_cast<DType>(77)), nullptr);
+  }
+  for (const MatrixOps* ops : AllMatrixOps()) EXPECT_EQ(ops->multiply(static_cast<DType>(77)), nullptr);
+}
+
+#if defined(__aarch64__)
+// Whichever of them a token meets, and in whatever company: two rows at a time, four tokens at a time, or
+// alone.
+TEST(MatrixOps, SetsOfNeonGiveEachOthersBits) {
+  constexpr int64_t kRows = 37, kTokens = 7;
+  for (DType type :
+       {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+    for (int64_t blocks : {1, 9, 24}) {
+      const EncodedMatrix m(type, kRows, blocks * Info(type).block_elements);
+      const Batch x(NeonMatrixOps(), kTokens, m.cols, true);
+      std::vector<float> plain(kRows * kTokens), other(plain.size());
+      NeonMatrixOps().multiply(type)(m.data(), m.row_bytes, kRows, m.cols, x.rows, plain.data(), kRows);
+      for (const MatrixOps* ops : AllMatrixOps()) {
+        if (ops == &ScalarMatrixOps()) continue;  // it adds up in another order
+        for (int64_t company : {kTokens, int64_t{1}}) {
+          std::ranges::fill(other, NAN);
+          for (int64_t t = 0; t < kTokens; t += company) {
+            const auto tokens =
+                std::span(x.rows).subspan(static_cast<size_t>(t), static_cast<size_t>(company));
+            ops->multiply(type)(m.data(), m.row_bytes, kRows, m.cols, tokens, other.data() + t * kRows,
+                                kRows);
+          }
+          EXPECT_EQ(other, plain) << ops->name << " " << Info(type).name << ", " << company << " at a time";
+        }
+      }
+    }
   }
 }
+#endif
 
 TEST(MatrixOps, SetsQuantizeAlike) {
   const int64_t cols = 288;

@@ -128,6 +128,19 @@ TEST(Codec, TwinsGiveTheScalarBits) {
   }
 }
 
+#if defined(__aarch64__)
+// Whatever else the CPU has, AES for one, which Highway's own choice asks for.
+TEST(Codec, EveryAarch64HasTheNeonTwin) {
+  for (DType type : kTypes) {
+    if (type == DType::kF32) continue;
+    const std::vector<NamedCodec> twins = SimdTwins(type);
+    ASSERT_EQ(twins.size(), 1u);
+    EXPECT_EQ(twins[0].name, "NEON");
+    EXPECT_EQ(FindCodec(type), twins[0].codec);
+  }
+}
+#endif
+
 TEST(Codec, ARowOfAnyLengthIsEncodedWhole) {
   for (DType type : {DType::kF16, DType::kBF16}) {
     for (int64_t cols : {1, 7, 63, 65, 172}) {
