@@ -139,7 +139,7 @@ if wants asan; then
   # formats look at is files, which a sanitizer does not see. A kill is about restarts, not about size: a small model.
   step "end to end, asan+ubsan" env QUANTFLEET_TEST_SLOWNESS=6 QUANTFLEET_SANITIZED=1 QUANTFLEET_KILL_MEGABYTES=20 \
     bash -c "$(declare -f e2e)"'; e2e asan \
-    tests/e2e/test_{rollout,evaluation,kill_fleet,kill_agent,main_path,recipes,server,kill_quantize,bad_input,mlx,recovery}.py'
+    tests/e2e/test_{rollout,evaluation,kill_fleet,kill_agent,main_path,recipes,server,enrolment,kill_quantize,bad_input,mlx,recovery}.py'
 fi
 if wants tsan; then
   # Debian's gRPC and absl::Mutex are not instrumented and drown tsan in false reports: only what links neither. Protobuf's
