@@ -12,7 +12,9 @@ constexpr char kRetryAfterUrl[] = "quantfleet/retry-after-ms";  // of the payloa
 }  // namespace
 
 absl::Status WithRetryAfter(absl::Status refusal, Duration after) {
-  refusal.SetPayload(kRetryAfterUrl, absl::Cord(std::to_string(std::max<int64_t>(1, after.count()))));
+  // From a view: the template for strings is in Debian's library under g++'s name for it alone.
+  const std::string text = std::to_string(std::max<int64_t>(1, after.count()));
+  refusal.SetPayload(kRetryAfterUrl, absl::Cord(absl::string_view(text)));
   return refusal;
 }
 
