@@ -108,7 +108,7 @@ class DequantizedOpener {
     } else {
       QF_RETURN_IF_ERROR(TakeFloats(tensor, weight, dtype));
     }
-    weights.push_back(std::move(weight));
+    weights.push_back(weight);
     description.tensors.push_back({tensor.name, dtype, tensor.rows, tensor.cols, tensor.dims});
     return absl::OkStatus();
   }
