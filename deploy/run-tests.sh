@@ -20,7 +20,8 @@ while (($#)); do
 done
 
 kept=$(mktemp -d)
-trap 'rm -rf "$kept"' EXIT
+judges=  # the process that installs them
+trap '[[ -z $judges ]] || kill "$judges" 2>/dev/null; rm -rf "$kept"' EXIT
 passed=0 failed=0 failures=() skipped=()
 started=$SECONDS
 
@@ -118,6 +119,12 @@ level=--test
 step "install packages" deploy/install-deps.sh "$level"
 ((failed)) && exit 1
 
+# Loading the judges is waiting for the network: beside the build.
+if wants e2e; then
+  tests/judges/install.sh >"$kept/judges.log" 2>&1 &
+  judges=$!
+fi
+
 if wants unit || wants e2e; then
   step "build release" build release
   ((failed)) && exit 1
@@ -125,7 +132,12 @@ if wants unit || wants e2e; then
 fi
 wants unit && step "unit tests" unit release
 if wants e2e; then
-  step "install judges" tests/judges/install.sh
+  # Here, since a step runs in a process of its own, which has no child to wait for.
+  installed=0
+  wait "$judges" || installed=$?
+  judges=
+  # shellcheck disable=SC2016
+  step "install judges" sh -c 'cat "$0"; exit "$1"' "$kept/judges.log" "$installed"
   # Deadlines for a machine that does more than it has cores for; everything that is alike is tried in full runs alone. The
   # long ones first.
   ((full)) && export QUANTFLEET_THOROUGH=1

@@ -257,10 +257,7 @@ class EndToEnd(unittest.TestCase):
         return agent
 
     def wait_job(self, daemon, name, seconds=120):
-        daemon.cli("job", "watch", name, check=False, timeout=seconds)
-        job = daemon.job(name)
-        self.assertTrue(job["done"], job)
-        return job
+        return wait_for(f"job {name}", lambda: (lambda j: j if j["done"] else None)(daemon.job(name)), seconds)
 
     def model_status(self, daemon, device_id, model):
         device = daemon.cli_json("device", "show", device_id)

@@ -1,0 +1,32 @@
+#include "agent/program.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+
+#include "agent/fleet_commands.h"
+#include "agent/model_commands.h"
+#include "agent/serve_command.h"
+
+namespace quantfleet::agent {
+
+int RunProgram(int argc, char** argv, const std::string& version) {
+  CLI::App app{"The agent of a quantfleet device: enrols it, keeps its models current, runs them"};
+  app.set_version_flag("--version", "quantfleet-agent " + version);
+  app.require_subcommand(1);
+  Action action;
+  AddFleetCommands(app, action, {version, argv});
+  AddModelCommands(app, action);
+  AddServeCommand(app, action, version);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  const absl::Status status = action();
+  if (status.ok()) return 0;
+  fmt::print(stderr, "quantfleet-agent: {}\n", Describe(status));
+  return 1;
+}
+
+}  // namespace quantfleet::agent

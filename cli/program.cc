@@ -1,0 +1,42 @@
+#include "cli/program.h"
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+#include "CLI/CLI.hpp"
+#include "cli/command.h"
+#include "cli/local_commands.h"
+#include "cli/remote_commands.h"
+
+namespace quantfleet::cli {
+
+int RunProgram(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app("Quantizes language models and keeps a fleet of devices running the right version of them.",
+               "quantfleet");
+  app.set_version_flag("--version", "quantfleet " QUANTFLEET_VERSION);
+  app.require_subcommand(1);
+  app.footer("Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage,\n"
+             "3 the daemon was not reached, 4 not permitted, 5 not found,\n"
+             "6 the watched rollout was rolled back, 7 it was aborted.\n"
+             "Data goes to stdout, messages and progress to stderr.");
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return std::string("quantfleet: ") + error.what() + "\nquantfleet: --help says more\n";
+  });
+  AddLocalCommands(app);
+  AddRemoteCommands(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::RuntimeError& error) {
+    return error.get_exit_code();  // the command has said why
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "quantfleet: %s\n", error.what());
+    return kExitFailed;
+  }
+  return 0;
+}
+
+}  // namespace quantfleet::cli
