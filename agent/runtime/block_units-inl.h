@@ -7,15 +7,8 @@
 #include <cstring>
 
 #include "agent/runtime/matrix_ops.h"
+#include "agent/runtime/unroll.h"
 #include "common/base/bytes.h"
-
-// Arrays of registers stay in registers only where every index is a constant.
-#if defined(__clang__)
-#define QF_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define QF_UNROLL _Pragma("GCC unroll 64")
-#endif
-#define QF_INLINE [[gnu::always_inline]] QF_TARGET static inline
 
 namespace quantfleet::agent {
 namespace {
