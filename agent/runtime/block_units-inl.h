@@ -1,6 +1,7 @@
 // Blocks of integers as AVX2 registers, 256 elements (a unit) at a time: codes from 0 up, and per group of 32
 // or 16 elements a scale and a min, so that x = scale * code - min whatever the block type. Included once per
-// instruction set, by a file that defines QF_TARGET, its target attribute; everything here is private to it.
+// instruction set, by a file that defines QF_TARGET, its target attribute, and kSignedEightBits: whether its
+// products take the codes of eight bits as they are, signed, and not from 0 up. Everything here is private to it.
 
 #include <immintrin.h>
 
@@ -40,23 +41,23 @@ QF_INLINE __m256i Nibbles(__m256i bytes, int shift) {
 }
 
 struct Q8_0 {
-  static constexpr bool kEightBits = true;
+  static constexpr int kBits = 8;
   static constexpr int kGroup = 32, kUnitBytes = 8 * 34;
   // `count` sub-blocks are there; the others become zero.
   QF_INLINE void Fill(const std::byte* at, int count, Unit& unit) {
+    const __m256i flip = _mm256_set1_epi8(kSignedEightBits ? 0 : -128);
     QF_UNROLL
-    for (int j = 0; j < kSubBlocks; ++j) {
-      unit.codes[j] = j < count ? _mm256_xor_si256(Bytes(at + 34 * j + 2), _mm256_set1_epi8(-128))
-                                : _mm256_setzero_si256();
-    }
+    for (int j = 0; j < kSubBlocks; ++j)
+      unit.codes[j] = j < count ? _mm256_xor_si256(Bytes(at + 34 * j + 2), flip) : _mm256_setzero_si256();
     const __m256 scales = Halves(at, 34, count);
     _mm256_store_ps(unit.scales, scales);
-    _mm256_store_ps(unit.mins, _mm256_mul_ps(scales, _mm256_set1_ps(128)));
+    _mm256_store_ps(unit.mins, kSignedEightBits ? _mm256_setzero_ps()
+                                                : _mm256_mul_ps(scales, _mm256_set1_ps(128)));
   }
 };
 
 struct Q4_0 {
-  static constexpr bool kEightBits = false;
+  static constexpr int kBits = 4;
   static constexpr int kGroup = 32, kUnitBytes = 8 * 18;
   QF_INLINE void Fill(const std::byte* at, int count, Unit& unit) {
     QF_UNROLL
@@ -91,7 +92,7 @@ QF_INLINE __m256i FifthBits(const std::byte* at) {
 // Q4_0.
 template <bool kMin, bool kFifthBit>
 struct Legacy {
-  static constexpr bool kEightBits = false;
+  static constexpr int kBits = kFifthBit ? 5 : 4;
   static constexpr int kHeader = kMin ? 4 : 2, kBytes = kHeader + (kFifthBit ? 20 : 16);
   static constexpr int kGroup = 32, kUnitBytes = 8 * kBytes;
   QF_INLINE void Fill(const std::byte* at, int count, Unit& unit) {
@@ -123,7 +124,7 @@ QF_INLINE void FillAffineScales(const std::byte* at, Unit& unit) {
 }
 
 struct Q4_K {
-  static constexpr bool kEightBits = false;
+  static constexpr int kBits = 4;
   static constexpr int kGroup = 32, kUnitBytes = 144;
   QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
     FillAffineScales(at, unit);
@@ -137,7 +138,7 @@ struct Q4_K {
 };
 
 struct Q5_K {
-  static constexpr bool kEightBits = false;
+  static constexpr int kBits = 5;
   static constexpr int kGroup = 32, kUnitBytes = 176;
   QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
     FillAffineScales(at, unit);
@@ -152,7 +153,7 @@ struct Q5_K {
 };
 
 struct Q6_K {
-  static constexpr bool kEightBits = false;
+  static constexpr int kBits = 6;
   static constexpr int kGroup = 16, kUnitBytes = 210;
   QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
     const __m256i two_bits = _mm256_set1_epi8(3);
@@ -190,9 +191,9 @@ struct RowSum {
 };
 
 // Sums of four products of an unsigned with a signed byte, per 32-bit lane: the including file's own.
-// Unsigned codes have six bits unless they have eight.
-template <bool kEightBits>
-QF_INLINE __m256i DotBytes(__m256i unsigned_codes, __m256i signed_codes);
+// The first codes are unsigned unless kSignedEightBits says otherwise.
+template <int kBits>
+QF_INLINE __m256i DotBytes(__m256i codes, __m256i signed_codes);
 
 // Adds the unit's product with the activations of its columns.
 template <class B>
@@ -218,12 +219,19 @@ QF_INLINE void AddUnit(const Unit& unit, const ActivationRow& x, int64_t at, Row
   QF_UNROLL
   for (int j = 0; j < kSubBlocks; ++j) {
     const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x.codes + at) + j);
-    const __m256 dots = _mm256_cvtepi32_ps(DotBytes<B::kEightBits>(unit.codes[j], codes));
+    const __m256 dots = _mm256_cvtepi32_ps(DotBytes<B::kBits>(unit.codes[j], codes));
     const __m256 scale = B::kGroup == 32 ? _mm256_broadcast_ss(scales + j)
                                          : _mm256_set_m128(_mm_broadcast_ss(scales + 2 * j + 1),
                                                            _mm_broadcast_ss(scales + 2 * j));
     sum.products[j % 2] = _mm256_fmadd_ps(dots, scale, sum.products[j % 2]);
   }
+}
+
+// Rows follow each other in memory, and what the processor fetches ahead by itself stops at each page.
+template <int kBytes>
+QF_INLINE void FetchAhead(const std::byte* at) {
+  QF_UNROLL
+  for (int i = 0; i < kBytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(at) + 1024 + i, _MM_HINT_T0);
 }
 
 // The row times each of a few rows of activations.
@@ -236,6 +244,7 @@ QF_INLINE void MultiplyRow(const std::byte* row, int64_t cols, const ActivationR
   int64_t at = 0;
   Unit unit;
   for (; at + kActivationUnit <= cols; at += kActivationUnit, row += B::kUnitBytes) {
+    FetchAhead<B::kUnitBytes>(row);
     B::Fill(row, kSubBlocks, unit);
     QF_UNROLL
     for (int t = 0; t < kTokens; ++t) AddUnit<B>(unit, x[t], at, sums[t]);

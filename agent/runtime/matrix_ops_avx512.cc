@@ -10,6 +10,13 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 #define QF_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+
+namespace quantfleet::agent {
+namespace {
+constexpr bool kSignedEightBits = false;
+}  // namespace
+}  // namespace quantfleet::agent
+
 #include "agent/runtime/block_units-inl.h"
 #include "pipeline/tensor/half.h"
 
@@ -18,7 +25,7 @@ namespace {
 
 using pipeline::DType;
 
-template <bool>
+template <int>
 QF_INLINE __m256i DotBytes(__m256i unsigned_codes, __m256i signed_codes) {
   return _mm256_dpbusd_epi32(_mm256_setzero_si256(), unsigned_codes, signed_codes);
 }
