@@ -13,8 +13,6 @@ namespace {
 using pipeline::TokenizerData;
 using pipeline::TokenType;
 
-constexpr size_t kMostText = size_t{1} << 28;  // neighbours are numbered by int
-
 // Vocabularies and merges write each byte as a letter: printable Latin-1 stands for itself, the rest follows
 // from U+0100 on.
 bool IsOwnLetter(unsigned byte) {
@@ -205,8 +203,6 @@ void BpeTokenizer::EncodeWord(std::string_view word, std::vector<int32_t>& out) 
 absl::StatusOr<std::vector<int32_t>> BpeTokenizer::EncodeText(std::string_view text, bool add_bos,
                                                               bool parse_special,
                                                               std::span<const DataRange> data) const {
-  if (text.size() > kMostText)
-    return InvalidArgument("a text of {} bytes; at most {}", text.size(), kMostText);
   std::vector<int32_t> out;
   if (add_bos && bos_) out.push_back(*bos_);
   std::vector<std::string_view> words;

@@ -13,8 +13,6 @@ using pipeline::TokenType;
 
 constexpr std::string_view kSpace = "\xe2\x96\x81";  // U+2581
 
-constexpr size_t kMostText = size_t{1} << 28;  // symbols are numbered by int, and take 32 bytes each
-
 std::string EscapeSpaces(std::string_view text) {
   std::string out;
   out.reserve(text.size() + text.size() / 4);
@@ -149,8 +147,6 @@ void SpmTokenizer::EncodePlain(const std::string& escaped, std::vector<int32_t>&
 absl::StatusOr<std::vector<int32_t>> SpmTokenizer::EncodeText(std::string_view text, bool add_bos,
                                                               bool parse_special,
                                                               std::span<const DataRange> data) const {
-  if (text.size() > kMostText)
-    return InvalidArgument("a text of {} bytes; at most {}", text.size(), kMostText);
   std::vector<int32_t> out;
   if (add_bos && data_.add_bos) out.push_back(*data_.bos);
   bool after_special = true;

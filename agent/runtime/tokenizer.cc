@@ -8,6 +8,17 @@ namespace quantfleet::agent {
 
 using pipeline::TokenizerData;
 
+namespace {
+constexpr size_t kMostText = size_t{1} << 28;  // symbols are numbered by int, and take up to 32 bytes each
+}  // namespace
+
+absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bool add_bos, bool parse_special,
+                                                       std::span<const DataRange> data) const {
+  if (text.size() > kMostText)
+    return InvalidArgument("a text of {} bytes; at most {}", text.size(), kMostText);
+  return EncodeText(text, add_bos, parse_special, data);
+}
+
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const TokenizerData& data,
                                                          std::string_view model_name) {
   switch (data.kind) {

@@ -27,9 +27,7 @@ class Tokenizer {
   // ("<|end|>") becomes those tokens: right for prompts that a template made, wrong for plain data. What the
   // template was filled with stands in `data`, ordered and apart: no such token begins, ends or lies there.
   absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_bos, bool parse_special,
-                                              std::span<const DataRange> data = {}) const {
-    return EncodeText(text, add_bos, parse_special, data);
-  }
+                                              std::span<const DataRange> data = {}) const;
   // The bytes that a token adds to a text; control tokens add none. May be a part of a UTF-8 sequence.
   virtual std::string Piece(int32_t id) const = 0;
   // True where the first piece of a text begins with a space that the text does not have.

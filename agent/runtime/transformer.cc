@@ -3,11 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "agent/runtime/attention.h"
+
 namespace quantfleet::agent {
 namespace {
 
 // Multiply-adds below which handing work to another thread costs more than it saves.
 constexpr int64_t kWorthAThread = 64 << 10;
+
+// Rows of one sequence below which products of matrices do not pay in attention.
+constexpr int64_t kWorthABlock = 8;
 
 int64_t Grain(int64_t work_per_item) {
   return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, work_per_item));
@@ -147,37 +152,30 @@ void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
 }
 
 void Transformer::Attend(int layer, int64_t batch) {
+  const int64_t dim = hyper_.head_dim, width = hyper_.heads * dim;
+  const auto cache = [&](int64_t row, int64_t head) {
+    const int64_t kv_head = head / (hyper_.heads / hyper_.kv_heads);
+    return HeadCache{places_[row].cache->Keys(layer, kv_head), places_[row].cache->Values(layer, kv_head), dim};
+  };
   int64_t reach = 0;
   for (int64_t row = 0; row < batch; ++row) reach = std::max(reach, places_[row].position + 1);
-  pool_.ParallelFor(batch * hyper_.heads, Grain(2 * reach * hyper_.head_dim),
-                    [&](int64_t begin, int64_t end) {
-                      std::vector<float> scores(static_cast<size_t>(reach));
-                      for (int64_t i = begin; i < end; ++i)
-                        AttendHead(layer, i / hyper_.heads, i % hyper_.heads, scores.data());
-                    });
-}
 
-// Softmax(q . K / sqrt(head_dim)) V over the positions up to the token's own. Phi-3's sliding window is not
-// applied: neither does llama.cpp, whose results ours have to match.
-void Transformer::AttendHead(int layer, int64_t row, int64_t head, float* scores) {
-  const int64_t dim = hyper_.head_dim;
-  const int64_t reach = places_[row].position + 1;
-  const int64_t kv_head = head / (hyper_.heads / hyper_.kv_heads);
-  const float* query = q_.data() + (row * hyper_.heads + head) * dim;
-  const float* keys = places_[row].cache->Keys(layer, kv_head);
-  const float* values = places_[row].cache->Values(layer, kv_head);
-  const float scale = 1.f / std::sqrt(static_cast<float>(dim));
-
-  float most = -INFINITY;
-  for (int64_t p = 0; p < reach; ++p) {
-    scores[p] = ops_.dot(query, keys + p * dim, dim) * scale;
-    most = std::max(most, scores[p]);
-  }
-  float sum = 0;
-  for (int64_t p = 0; p < reach; ++p) sum += scores[p] = std::exp(scores[p] - most);
-  float* out = attended_.data() + (row * hyper_.heads + head) * dim;
-  std::fill_n(out, dim, 0.f);
-  for (int64_t p = 0; p < reach; ++p) ops_.axpy(scores[p] / sum, values + p * dim, out, dim);
+  const bool follow = !apart_ && batch >= kWorthABlock;
+  const MultiplyRows multiply =
+      follow && matrix_ops_ != nullptr ? matrix_ops_->multiply(pipeline::DType::kF32) : nullptr;
+  const int64_t together = multiply != nullptr ? kAttendRows : 1;
+  const int64_t blocks = (batch + together - 1) / together;
+  pool_.ParallelFor(blocks * hyper_.heads, Grain(2 * together * reach * dim), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = i / hyper_.heads * together, head = i % hyper_.heads, at = row * width + head * dim;
+      const int64_t own_reach = places_[row].position + 1;
+      if (multiply != nullptr)
+        AttendTogether(multiply, cache(row, head), q_.data() + at, std::min(together, batch - row), width, own_reach,
+                       attended_.data() + at);
+      else
+        agent::Attend(ops_, cache(row, head), q_.data() + at, own_reach, attended_.data() + at);
+    }
+  });
 }
 
 void Transformer::Normalize(const std::vector<float>& weight, const float* x, float* out,

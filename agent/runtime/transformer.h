@@ -84,7 +84,6 @@ class Transformer {
   void RunLayer(int layer, int64_t batch);
   void StoreKeysAndValues(int layer, int64_t batch);
   void Attend(int layer, int64_t batch);
-  void AttendHead(int layer, int64_t row, int64_t head, float* scores);
   void Head(const float* x, int64_t batch, float* logits);
   void Multiply(std::initializer_list<Product> products, const float* x, int64_t batch);
   MultiplyRows FindMultiply(const Matrix& w) const;  // null: the reference's way

@@ -8,7 +8,6 @@ namespace {
 
 constexpr size_t kPublicKeySize = 32, kSignatureSize = 64;
 
-const unsigned char* Data(ByteSpan bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
 
 }  // namespace
 

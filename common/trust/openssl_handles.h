@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/bytes.h"
 #include "common/base/digest.h"
 #include "common/base/status.h"
 
@@ -68,6 +69,8 @@ inline std::string BioText(BIO* bio) {
   const long size = BIO_get_mem_data(bio, &data);
   return std::string(data, static_cast<size_t>(size));
 }
+
+inline const unsigned char* Data(ByteSpan bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
 
 inline constexpr size_t kMaxPemSize = 1 << 20;
 

@@ -9,7 +9,6 @@
 namespace quantfleet::trust {
 namespace {
 
-const unsigned char* Data(ByteSpan bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
 
 // The public half of whatever the PEM holds.
 absl::StatusOr<KeyPtr> AnyKey(std::string_view pem) {

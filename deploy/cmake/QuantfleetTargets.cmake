@@ -11,7 +11,7 @@ option(QUANTFLEET_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
 set(QUANTFLEET_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them")
 
 find_program(QUANTFLEET_CCACHE ccache)
-if(QUANTFLEET_CCACHE)
+if(QUANTFLEET_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${QUANTFLEET_CCACHE})
 endif()
 
@@ -52,11 +52,11 @@ if(QUANTFLEET_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
-# quantfleet_library(NAME [DIR folder] [APART] [WIRE] LINK target...): every .cc of that folder, bar main.cc, as the static
-# library NAME. APART: its files use the same private names for the same things (each codec has its Encode), so a unity
-# build keeps them apart. WIRE: it speaks gRPC or HTTP, so it mostly waits, and its headers are the long ones: -O1 does.
+# quantfleet_library(NAME [DIR folder] [APART regex] [WAITS] LINK target...): every .cc of that folder, bar main.cc, as the
+# static library NAME. APART: files whose names match whole use the same private names for the same things (each codec has its
+# Encode), so a unity build keeps them apart. WAITS: for the network or the disk, mostly, and its headers are long: -O1 does.
 function(quantfleet_library name)
-  cmake_parse_arguments(ARG "APART;WIRE" "DIR" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "WAITS" "DIR;APART" "LINK" ${ARGN})
   if(NOT ARG_DIR)
     set(ARG_DIR ${CMAKE_CURRENT_SOURCE_DIR})
   endif()
@@ -66,9 +66,10 @@ function(quantfleet_library name)
     add_library(${name} STATIC ${sources})
     target_link_libraries(${name} PUBLIC qf_options ${ARG_LINK})
     if(ARG_APART)
-      set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
+      list(FILTER sources INCLUDE REGEX "/(${ARG_APART})\\.cc$")
+      set_source_files_properties(${sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
     endif()
-    if(ARG_WIRE)
+    if(ARG_WAITS)
       target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
     endif()
   else()

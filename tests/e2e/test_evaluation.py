@@ -3,7 +3,7 @@ import json
 import sys
 import unittest
 
-from harness import DEMO, EDGE, HELD_OUT, IOT, EndToEnd, run_json, wait_for
+from harness import BIN, DEMO, EDGE, HELD_OUT, IOT, SANITIZED, EndToEnd, run_json, wait_for
 from judge import HAS_ONNX, onnx_runtime
 from kill import GARBAGE_POINTS
 
@@ -146,6 +146,33 @@ class Evaluation(Measured):
         self.apply_class(daemon, "f16", "[health]\nmin_golden_agreement = 0.9")
         daemon.cli("rollout", "create", "demo", "--watch")
         self.wait_phase(daemon, agent.device_id, "demo", "HEALTHY", release=4)
+
+    @unittest.skipIf(SANITIZED, "a sanitizer wants to be the first that is loaded")
+    def test_a_device_that_answers_nonsense_goes_back_to_what_it_ran(self):
+        daemon = self.daemon_with_artifacts("iot-int4", "edge-fp16")
+        agent = self.agent("iot")
+        agent.enroll(daemon, daemon.token())
+        agent.start()
+        daemon.cli("rollout", "create", "demo", "--watch")
+        before = self.wait_phase(daemon, agent.device_id, "demo", "HEALTHY")
+        agent.stop()
+
+        self.apply_class(daemon, "f16", "[health]\nmin_golden_agreement = 0.75")
+        agent.start(env={"LD_PRELOAD": str(BIN.parent / "lib/libwrong_exp.so")})
+        wait_for("the class", lambda: daemon.cli_json("device", "show", agent.device_id)["device_class"] == "fast-iot")
+        watched = daemon.cli("rollout", "create", "demo", "--watch", check=False)
+        self.assertNotEqual(watched.returncode, 0)
+        failed = self.wait_phase(daemon, agent.device_id, "demo", "FAILED")
+        self.assertEqual(failed["reason"], "health_failed")
+        self.assertRegex(failed["detail"], r"of the golden answers' tokens it gives \d+\.\d %, the class wants 75.0 %")
+        self.assertEqual(failed["active_manifest"], before["active_manifest"])
+
+        # Nothing was wrong with the artifact.
+        agent.stop()
+        agent.start()
+        daemon.cli("rollout", "create", "demo", "--watch")
+        healthy = self.wait_phase(daemon, agent.device_id, "demo", "HEALTHY", release=3)
+        self.assertNotEqual(healthy["active_manifest"], before["active_manifest"])
 
     def test_nothing_is_measured_on_request(self):
         daemon = self.daemon_with_artifacts("iot-int4", extra=("--evaluation-tokens", "0"))
