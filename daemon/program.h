@@ -3,7 +3,7 @@
 
 namespace quantfleet::daemon {
 
-// The process's exit code: 0 stopped as told, 1 could not start, 2 wrong usage.
+// The process's exit code: 0 stopped as told, or done (backup, restore, keys); 1 could not; 2 wrong usage.
 int RunProgram(int argc, char** argv);
 
 }  // namespace quantfleet::daemon

@@ -4,7 +4,7 @@
 # usage: deploy/run-tests.sh [--full] [--only WHAT]
 #   --full       also sanitizers (asan+ubsan, tsan), fuzzers for a bounded time, lint, and the aarch64 build under an emulator
 #   --only WHAT  one of: unit e2e asan tsan fuzz lint aarch64
-# Environment: QUANTFLEET_FUZZ_SECONDS (default 30 per target), QUANTFLEET_SHARED (optional reference material).
+# Environment: QUANTFLEET_FUZZ_SECONDS (default 20 per target), QUANTFLEET_SHARED (optional reference material).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -77,7 +77,7 @@ e2e() {
 
 # Every target for a bounded time, as many at a time as there are cores; what made one fail is kept in build/fuzz.
 fuzz() {
-  export QUANTFLEET_FUZZ_SECONDS=${QUANTFLEET_FUZZ_SECONDS:-30}
+  export QUANTFLEET_FUZZ_SECONDS=${QUANTFLEET_FUZZ_SECONDS:-20}
   build asan fuzzers || return 1
   mkdir -p build/fuzz
   # shellcheck disable=SC2016

@@ -22,8 +22,9 @@ float Scale(const HeadCache& cache) { return 1.f / std::sqrt(static_cast<float>(
 
 }  // namespace
 
-void Attend(const VectorOps& ops, const HeadCache& cache, const float* query, int64_t reach, float* out) {
-  std::vector<float> scores(static_cast<size_t>(reach));
+void AttendAlone(const VectorOps& ops, const HeadCache& cache, const float* query, int64_t reach,
+                 std::vector<float>& scores, float* out) {
+  scores.resize(static_cast<size_t>(reach));
   for (int64_t p = 0; p < reach; ++p) scores[p] = ops.dot(query, cache.keys + p * cache.dim, cache.dim);
   Softmax(scores.data(), reach, Scale(cache));
   std::fill_n(out, cache.dim, 0.f);
@@ -31,13 +32,13 @@ void Attend(const VectorOps& ops, const HeadCache& cache, const float* query, in
 }
 
 void AttendTogether(MultiplyRows multiply, const HeadCache& cache, const float* queries, int64_t rows, int64_t stride,
-                    int64_t reach, float* out) {
+                    int64_t reach, std::vector<float>& scores, float* out) {
   const int64_t dim = cache.dim, widest = reach + rows - 1;
   const auto row_bytes = [](int64_t cols) { return cols * static_cast<int64_t>(sizeof(float)); };
-  std::array<ActivationRow, kAttendRows> x{};
+  std::array<ActivationRow, kMostTogether> x{};
   const std::span<const ActivationRow> batch(x.data(), static_cast<size_t>(rows));
 
-  std::vector<float> scores(static_cast<size_t>(rows * widest));
+  scores.resize(static_cast<size_t>(rows * widest));
   for (int64_t i = 0; i < rows; ++i) x[i].values = queries + i * stride;
   multiply(reinterpret_cast<const std::byte*>(cache.keys), row_bytes(dim), widest, dim, batch, scores.data(), widest);
   for (int64_t i = 0; i < rows; ++i) {

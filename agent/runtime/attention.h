@@ -18,15 +18,16 @@ struct HeadCache {
   int64_t dim;
 };
 
-// A single query, which reaches the first `reach` positions.
-void Attend(const VectorOps& ops, const HeadCache& cache, const float* query, int64_t reach, float* out);
+// A single query, which reaches the first `reach` positions. `scores` is room, the same for many calls.
+void AttendAlone(const VectorOps& ops, const HeadCache& cache, const float* query, int64_t reach,
+                 std::vector<float>& scores, float* out);
 
-// At most so many queries at a time: their scores stay in cache.
-inline constexpr int64_t kAttendRows = 64;
+inline constexpr int64_t kMostTogether = 64;
 
-// Queries that follow each other, `stride` floats apart as their results, of which the first reaches `reach`
-// positions: two products of matrices, which read each key and value once for all of them. `multiply` is that of F32.
+// Queries that follow each other, at most kMostTogether, `stride` floats apart as their results, of which the first reaches
+// `reach` positions: two products of matrices, which read each key and value once for all of them. `multiply` is that of F32.
+// A NaN or infinity among the values of later positions reaches earlier rows too.
 void AttendTogether(MultiplyRows multiply, const HeadCache& cache, const float* queries, int64_t rows, int64_t stride,
-                    int64_t reach, float* out);
+                    int64_t reach, std::vector<float>& scores, float* out);
 
 }  // namespace quantfleet::agent

@@ -1,13 +1,14 @@
 // Blocks of integers as AVX2 registers, 256 elements (a unit) at a time: codes from 0 up, and per group of 32
 // or 16 elements a scale and a min, so that x = scale * code - min whatever the block type. Included once per
-// instruction set, by a file that defines QF_TARGET, its target attribute, and kSignedEightBits: whether its
-// products take the codes of eight bits as they are, signed, and not from 0 up. Everything here is private to it.
+// instruction set, by a file that defines QF_TARGET, its target attribute; everything here is private to it.
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "agent/runtime/matrix_ops.h"
+#include "agent/runtime/fetch_ahead-inl.h"
 #include "agent/runtime/unroll.h"
 #include "common/base/bytes.h"
 
@@ -40,23 +41,25 @@ QF_INLINE __m256i Nibbles(__m256i bytes, int shift) {
   return _mm256_and_si256(_mm256_srli_epi16(bytes, shift), _mm256_set1_epi8(15));
 }
 
+// kSigned: for products that take codes of eight bits as they are, with no min, and not from 0 up.
+template <bool kSigned>
 struct Q8_0 {
-  static constexpr int kBits = 8;
-  static constexpr int kGroup = 32, kUnitBytes = 8 * 34;
+  static constexpr bool kMins = !kSigned;
+  static constexpr int kBits = 8, kGroup = 32, kUnitBytes = 8 * 34;
   // `count` sub-blocks are there; the others become zero.
   QF_INLINE void Fill(const std::byte* at, int count, Unit& unit) {
-    const __m256i flip = _mm256_set1_epi8(kSignedEightBits ? 0 : -128);
+    const __m256i flip = _mm256_set1_epi8(kSigned ? 0 : -128);
     QF_UNROLL
     for (int j = 0; j < kSubBlocks; ++j)
       unit.codes[j] = j < count ? _mm256_xor_si256(Bytes(at + 34 * j + 2), flip) : _mm256_setzero_si256();
     const __m256 scales = Halves(at, 34, count);
     _mm256_store_ps(unit.scales, scales);
-    _mm256_store_ps(unit.mins, kSignedEightBits ? _mm256_setzero_ps()
-                                                : _mm256_mul_ps(scales, _mm256_set1_ps(128)));
+    _mm256_store_ps(unit.mins, kMins ? _mm256_mul_ps(scales, _mm256_set1_ps(128)) : _mm256_setzero_ps());
   }
 };
 
 struct Q4_0 {
+  static constexpr bool kMins = true;
   static constexpr int kBits = 4;
   static constexpr int kGroup = 32, kUnitBytes = 8 * 18;
   QF_INLINE void Fill(const std::byte* at, int count, Unit& unit) {
@@ -92,6 +95,7 @@ QF_INLINE __m256i FifthBits(const std::byte* at) {
 // Q4_0.
 template <bool kMin, bool kFifthBit>
 struct Legacy {
+  static constexpr bool kMins = true;
   static constexpr int kBits = kFifthBit ? 5 : 4;
   static constexpr int kHeader = kMin ? 4 : 2, kBytes = kHeader + (kFifthBit ? 20 : 16);
   static constexpr int kGroup = 32, kUnitBytes = 8 * kBytes;
@@ -124,6 +128,7 @@ QF_INLINE void FillAffineScales(const std::byte* at, Unit& unit) {
 }
 
 struct Q4_K {
+  static constexpr bool kMins = true;
   static constexpr int kBits = 4;
   static constexpr int kGroup = 32, kUnitBytes = 144;
   QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
@@ -138,6 +143,7 @@ struct Q4_K {
 };
 
 struct Q5_K {
+  static constexpr bool kMins = true;
   static constexpr int kBits = 5;
   static constexpr int kGroup = 32, kUnitBytes = 176;
   QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
@@ -153,6 +159,7 @@ struct Q5_K {
 };
 
 struct Q6_K {
+  static constexpr bool kMins = true;
   static constexpr int kBits = 6;
   static constexpr int kGroup = 16, kUnitBytes = 210;
   QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
@@ -191,7 +198,7 @@ struct RowSum {
 };
 
 // Sums of four products of an unsigned with a signed byte, per 32-bit lane: the including file's own.
-// The first codes are unsigned unless kSignedEightBits says otherwise.
+// The first codes are unsigned, but for Q8_0<true>'s.
 template <int kBits>
 QF_INLINE __m256i DotBytes(__m256i codes, __m256i signed_codes);
 
@@ -202,7 +209,8 @@ QF_INLINE void AddUnit(const Unit& unit, const ActivationRow& x, int64_t at, Row
   const __m256 by = _mm256_loadu_ps(x.scales + at / 32);
   if constexpr (B::kGroup == 32) {
     _mm256_store_ps(scales, _mm256_mul_ps(_mm256_load_ps(unit.scales), by));
-    sum.mins = _mm256_fmadd_ps(_mm256_load_ps(unit.mins), _mm256_loadu_ps(x.sums + at / 32), sum.mins);
+    if constexpr (B::kMins)
+      sum.mins = _mm256_fmadd_ps(_mm256_load_ps(unit.mins), _mm256_loadu_ps(x.sums + at / 32), sum.mins);
   } else {
     // Each of the activations' scales serves two groups.
     const __m256 low = _mm256_unpacklo_ps(by, by), high = _mm256_unpackhi_ps(by, by);
@@ -225,13 +233,6 @@ QF_INLINE void AddUnit(const Unit& unit, const ActivationRow& x, int64_t at, Row
                                                            _mm_broadcast_ss(scales + 2 * j));
     sum.products[j % 2] = _mm256_fmadd_ps(dots, scale, sum.products[j % 2]);
   }
-}
-
-// Rows follow each other in memory, and what the processor fetches ahead by itself stops at each page.
-template <int kBytes>
-QF_INLINE void FetchAhead(const std::byte* at) {
-  QF_UNROLL
-  for (int i = 0; i < kBytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(at) + 1024 + i, _MM_HINT_T0);
 }
 
 // The row times each of a few rows of activations.
@@ -265,6 +266,61 @@ QF_TARGET void MultiplySome(const std::byte* weights, int64_t row_bytes, int64_t
                             const ActivationRow* x, float* y, int64_t y_stride) {
   for (int64_t r = 0; r < rows; ++r)
     MultiplyRow<B, kTokens>(weights + r * row_bytes, cols, x, y + r, y_stride);
+}
+
+// Strips of rows stay in cache while the tokens pass by; a few tokens share the reading of a block.
+template <class B>
+QF_TARGET void MultiplyIntegersApart(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
+                                     std::span<const ActivationRow> x, float* y, int64_t y_stride) {
+  constexpr int64_t kStripOfRows = 16;
+  const auto tokens = static_cast<int64_t>(x.size());
+  for (int64_t r = 0; r < rows; r += kStripOfRows) {
+    const std::byte* strip = weights + r * row_bytes;
+    const int64_t height = std::min(kStripOfRows, rows - r);
+    int64_t t = 0;
+    float* out = y + r;
+    for (; t + 4 <= tokens; t += 4)
+      MultiplySome<B, 4>(strip, row_bytes, height, cols, &x[t], out + t * y_stride, y_stride);
+    for (; t + 2 <= tokens; t += 2)
+      MultiplySome<B, 2>(strip, row_bytes, height, cols, &x[t], out + t * y_stride, y_stride);
+    for (; t < tokens; ++t)
+      MultiplySome<B, 1>(strip, row_bytes, height, cols, &x[t], out + t * y_stride, y_stride);
+  }
+}
+
+// MatrixOps' two ways for one type.
+struct Pair {
+  MultiplyRows together, apart;
+};
+
+// Set has kSigned, kIntegers<block type> and kFloats<type>.
+template <class Set>
+Pair Find(pipeline::DType type) {
+  using pipeline::DType;
+  switch (type) {
+    case DType::kF32:
+      return Set::template kFloats<DType::kF32>;
+    case DType::kF16:
+      return Set::template kFloats<DType::kF16>;
+    case DType::kBF16:
+      return Set::template kFloats<DType::kBF16>;
+    case DType::kQ8_0:
+      return Set::template kIntegers<Q8_0<Set::kSigned>>;
+    case DType::kQ4_0:
+      return Set::template kIntegers<Q4_0>;
+    case DType::kQ4_1:
+      return Set::template kIntegers<Legacy<true, false>>;
+    case DType::kQ5_0:
+      return Set::template kIntegers<Legacy<false, true>>;
+    case DType::kQ4_K:
+      return Set::template kIntegers<Q4_K>;
+    case DType::kQ5_K:
+      return Set::template kIntegers<Q5_K>;
+    case DType::kQ6_K:
+      return Set::template kIntegers<Q6_K>;
+    default:
+      return {nullptr, nullptr};
+  }
 }
 
 QF_INLINE int Total(__m128i lanes) {

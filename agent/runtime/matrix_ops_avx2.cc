@@ -6,12 +6,6 @@
 #define QF_TARGET __attribute__((target("avx2,fma,f16c")))
 #include "agent/runtime/vector_ops.h"
 
-namespace quantfleet::agent {
-namespace {
-constexpr bool kSignedEightBits = true;
-}  // namespace
-}  // namespace quantfleet::agent
-
 #include "agent/runtime/block_units-inl.h"
 
 namespace quantfleet::agent {
@@ -174,35 +168,20 @@ QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationR
     QF_UNROLL
     for (int half = 0; half < 2; ++half) {
       const __m256 scale = _mm256_loadu_ps(scales + half * kLanes);
-      const __m256 min = _mm256_loadu_ps(mins + half * kLanes);
       QF_UNROLL
       for (int t = 0; t < kTokens; ++t) {
-        const float total = B::kGroup == 32 ? x[t].sums[at / 32] : x[t].half_sums[at / 16];
         const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[t][half]), scale);
         sums[t][half] = _mm256_fmadd_ps(scaled, _mm256_set1_ps(x[t].scales[at / 32]), sums[t][half]);
-        if constexpr (B::kBits != 8)
+        if constexpr (B::kMins) {
+          const float total = B::kGroup == 32 ? x[t].sums[at / 32] : x[t].half_sums[at / 16];
+          const __m256 min = _mm256_loadu_ps(mins + half * kLanes);
           sums[t][half] = _mm256_fnmadd_ps(min, _mm256_set1_ps(total), sums[t][half]);
+        }
       }
     }
   }
   QF_UNROLL
   for (int t = 0; t < kTokens; ++t) StoreColumn(sums[t], rows, y + t * y_stride);
-}
-
-// Strips of rows stay in cache while the tokens pass by; four tokens share the reading of a block.
-template <class B>
-QF_TARGET void MultiplyIntegersApart(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
-                                     std::span<const ActivationRow> x, float* y, int64_t y_stride) {
-  const auto tokens = static_cast<int64_t>(x.size());
-  for (int64_t r = 0; r < rows; r += kStrip) {
-    const std::byte* strip = weights + r * row_bytes;
-    const int64_t height = std::min<int64_t>(kStrip, rows - r);
-    int64_t t = 0;
-    for (; t + 4 <= tokens; t += 4)
-      MultiplySome<B, 4>(strip, row_bytes, height, cols, &x[t], y + t * y_stride + r, y_stride);
-    for (; t < tokens; ++t)
-      MultiplySome<B, 1>(strip, row_bytes, height, cols, &x[t], y + t * y_stride + r, y_stride);
-  }
 }
 
 template <class B>
@@ -227,13 +206,18 @@ QF_TARGET void MultiplyIntegers(const std::byte* weights, int64_t row_bytes, int
   }
 }
 
-constexpr int64_t kPanelColumns = 256;  // whole blocks of every type; 16 KiB, half of the first cache
+constexpr int64_t kPanelColumns = 256;  // 16 KiB
 
 // Columns of a strip, as floats: 16 rows' values per column.
 QF_TARGET void FillFloatPanel(RowDecode decode, const std::byte* weights, int64_t row_bytes, int64_t rows,
                               int64_t cols, float* panel) {
-  alignas(32) float values[kStrip][kPanelColumns] = {};
-  for (int64_t r = 0; r < rows; ++r) decode(weights + r * row_bytes, cols, values[r]);
+  alignas(32) float values[kStrip][kPanelColumns];
+  for (int64_t r = 0; r < kStrip; ++r) {
+    if (r < rows) decode(weights + r * row_bytes, cols, values[r]);
+    // Nothing, up to a whole register behind the columns.
+    const int64_t there = r < rows ? cols : 0;
+    std::fill(values[r] + there, values[r] + (cols + kLanes - 1) / kLanes * kLanes, 0.f);
+  }
   for (int64_t at = 0; at < cols; at += kLanes, panel += kLanes * kStrip) {
     for (int half = 0; half < 2; ++half) {
       __m256i v[kLanes];
@@ -307,44 +291,16 @@ QF_TARGET void MultiplyFloats(const std::byte* weights, int64_t row_bytes, int64
   }
 }
 
-struct Pair {
-  MultiplyRows together, apart;
+struct Set {
+  static constexpr bool kSigned = true;
+  template <class B>
+  static constexpr Pair kIntegers = {MultiplyIntegers<B>, MultiplyIntegersApart<B>};
+  template <DType kType>
+  static constexpr Pair kFloats = {MultiplyFloats<kType>, MultiplyFloatsApart<kType>};
 };
 
-template <class B>
-constexpr Pair kIntegers = {MultiplyIntegers<B>, MultiplyIntegersApart<B>};
-template <DType kType>
-constexpr Pair kFloats = {MultiplyFloats<kType>, MultiplyFloatsApart<kType>};
-
-Pair Find(DType type) {
-  switch (type) {
-    case DType::kF32:
-      return kFloats<DType::kF32>;
-    case DType::kF16:
-      return kFloats<DType::kF16>;
-    case DType::kBF16:
-      return kFloats<DType::kBF16>;
-    case DType::kQ8_0:
-      return kIntegers<Q8_0>;
-    case DType::kQ4_0:
-      return kIntegers<Q4_0>;
-    case DType::kQ4_1:
-      return kIntegers<Legacy<true, false>>;
-    case DType::kQ5_0:
-      return kIntegers<Legacy<false, true>>;
-    case DType::kQ4_K:
-      return kIntegers<Q4_K>;
-    case DType::kQ5_K:
-      return kIntegers<Q5_K>;
-    case DType::kQ6_K:
-      return kIntegers<Q6_K>;
-    default:
-      return {nullptr, nullptr};
-  }
-}
-
-MultiplyRows FindMultiply(DType type) { return Find(type).together; }
-MultiplyRows FindMultiplyApart(DType type) { return Find(type).apart; }
+MultiplyRows FindMultiply(DType type) { return Find<Set>(type).together; }
+MultiplyRows FindMultiplyApart(DType type) { return Find<Set>(type).apart; }
 
 }  // namespace
 

@@ -11,12 +11,6 @@
 #endif
 #define QF_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 
-namespace quantfleet::agent {
-namespace {
-constexpr bool kSignedEightBits = false;
-}  // namespace
-}  // namespace quantfleet::agent
-
 #include "agent/runtime/block_units-inl.h"
 #include "pipeline/tensor/half.h"
 
@@ -136,25 +130,6 @@ QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationR
   }
   QF_UNROLL
   for (int t = 0; t < kTokens; ++t) _mm512_mask_storeu_ps(y + t * y_stride, rows, sums[t]);
-}
-
-// Strips of rows stay in cache while the tokens pass by; four tokens share the reading of a block.
-template <class B>
-QF_TARGET void MultiplyIntegersApart(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
-                                     std::span<const ActivationRow> x, float* y, int64_t y_stride) {
-  const auto tokens = static_cast<int64_t>(x.size());
-  for (int64_t r = 0; r < rows; r += kLanes) {
-    const std::byte* strip = weights + r * row_bytes;
-    const int64_t height = std::min<int64_t>(kLanes, rows - r);
-    int64_t t = 0;
-    float* out = y + r;
-    for (; t + 4 <= tokens; t += 4)
-      MultiplySome<B, 4>(strip, row_bytes, height, cols, &x[t], out + t * y_stride, y_stride);
-    for (; t + 2 <= tokens; t += 2)
-      MultiplySome<B, 2>(strip, row_bytes, height, cols, &x[t], out + t * y_stride, y_stride);
-    for (; t < tokens; ++t)
-      MultiplySome<B, 1>(strip, row_bytes, height, cols, &x[t], out + t * y_stride, y_stride);
-  }
 }
 
 template <class B>
@@ -315,44 +290,19 @@ QF_TARGET void MultiplyFloats(const std::byte* weights, int64_t row_bytes, int64
   }
 }
 
-struct Pair {
-  MultiplyRows together, apart;
+template <DType kType>
+using FloatOf = std::conditional_t<kType == DType::kF32, F32, std::conditional_t<kType == DType::kF16, F16, BF16>>;
+
+struct Set {
+  static constexpr bool kSigned = false;
+  template <class B>
+  static constexpr Pair kIntegers = {MultiplyIntegers<B>, MultiplyIntegersApart<B>};
+  template <DType kType>
+  static constexpr Pair kFloats = {MultiplyFloats<FloatOf<kType>>, MultiplyFloatsApart<FloatOf<kType>>};
 };
 
-template <class B>
-constexpr Pair kIntegers = {MultiplyIntegers<B>, MultiplyIntegersApart<B>};
-template <class Float>
-constexpr Pair kFloats = {MultiplyFloats<Float>, MultiplyFloatsApart<Float>};
-
-Pair Find(DType type) {
-  switch (type) {
-    case DType::kF32:
-      return kFloats<F32>;
-    case DType::kF16:
-      return kFloats<F16>;
-    case DType::kBF16:
-      return kFloats<BF16>;
-    case DType::kQ8_0:
-      return kIntegers<Q8_0>;
-    case DType::kQ4_0:
-      return kIntegers<Q4_0>;
-    case DType::kQ4_1:
-      return kIntegers<Legacy<true, false>>;
-    case DType::kQ5_0:
-      return kIntegers<Legacy<false, true>>;
-    case DType::kQ4_K:
-      return kIntegers<Q4_K>;
-    case DType::kQ5_K:
-      return kIntegers<Q5_K>;
-    case DType::kQ6_K:
-      return kIntegers<Q6_K>;
-    default:
-      return {nullptr, nullptr};
-  }
-}
-
-MultiplyRows FindMultiply(DType type) { return Find(type).together; }
-MultiplyRows FindMultiplyApart(DType type) { return Find(type).apart; }
+MultiplyRows FindMultiply(DType type) { return Find<Set>(type).together; }
+MultiplyRows FindMultiplyApart(DType type) { return Find<Set>(type).apart; }
 
 }  // namespace
 

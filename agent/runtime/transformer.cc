@@ -13,6 +13,8 @@ constexpr int64_t kWorthAThread = 64 << 10;
 
 // Rows of one sequence below which products of matrices do not pay in attention.
 constexpr int64_t kWorthABlock = 8;
+// Floats that a thread's scores may take: half a second-level cache, more only where kWorthABlock rows need it.
+constexpr int64_t kScores = 128 << 10;
 
 int64_t Grain(int64_t work_per_item) {
   return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, work_per_item));
@@ -163,17 +165,19 @@ void Transformer::Attend(int layer, int64_t batch) {
   const bool follow = !apart_ && batch >= kWorthABlock;
   const MultiplyRows multiply =
       follow && matrix_ops_ != nullptr ? matrix_ops_->multiply(pipeline::DType::kF32) : nullptr;
-  const int64_t together = multiply != nullptr ? kAttendRows : 1;
+  const int64_t together =
+      multiply != nullptr ? std::min(batch, std::clamp(kScores / reach, kWorthABlock, kMostTogether)) : 1;
   const int64_t blocks = (batch + together - 1) / together;
   pool_.ParallelFor(blocks * hyper_.heads, Grain(2 * together * reach * dim), [&](int64_t begin, int64_t end) {
+    std::vector<float> scores;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = i / hyper_.heads * together, head = i % hyper_.heads, at = row * width + head * dim;
       const int64_t own_reach = places_[row].position + 1;
       if (multiply != nullptr)
         AttendTogether(multiply, cache(row, head), q_.data() + at, std::min(together, batch - row), width, own_reach,
-                       attended_.data() + at);
+                       scores, attended_.data() + at);
       else
-        agent::Attend(ops_, cache(row, head), q_.data() + at, own_reach, attended_.data() + at);
+        AttendAlone(ops_, cache(row, head), q_.data() + at, own_reach, scores, attended_.data() + at);
     }
   });
 }

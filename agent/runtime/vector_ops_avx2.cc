@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #define QF_TARGET __attribute__((target("avx2,fma,f16c")))
+#include "agent/runtime/fetch_ahead-inl.h"
 #include "agent/runtime/unroll.h"
 #include "agent/runtime/vector_ops.h"
 #include "common/base/bytes.h"
@@ -98,11 +99,6 @@ QF_INLINE float Sum(const __m256* parts) {
   return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
 }
 
-// Rows follow each other in memory, and what the processor fetches ahead by itself stops at each page.
-QF_INLINE void FetchAhead(const std::byte* at) {
-  _mm_prefetch(reinterpret_cast<const char*>(at) + 1024, _MM_HINT_T0);
-}
-
 // The order of the sum depends on n alone, not on the format: see vector_ops.h.
 template <typename Format>
 QF_TARGET float RowDotAvx2(const std::byte* row, const float* x, int64_t n) {
@@ -110,7 +106,7 @@ QF_TARGET float RowDotAvx2(const std::byte* row, const float* x, int64_t n) {
   int64_t i = 0;
   for (; i + kStep <= n; i += kStep) {
     __m256 v[4];
-    FetchAhead(row + i / kStep * Format::kStepBytes);
+    FetchAhead<Format::kStepBytes>(row + i / kStep * Format::kStepBytes);
     Format::Load32(row + i / kStep * Format::kStepBytes, v);
     QF_UNROLL
     for (int j = 0; j < 4; ++j) sums[j] = _mm256_fmadd_ps(v[j], _mm256_loadu_ps(x + i + 8 * j), sums[j]);
@@ -125,7 +121,7 @@ QF_TARGET void RowDecodeAvx2(const std::byte* row, int64_t n, float* out) {
   int64_t i = 0;
   for (; i + kStep <= n; i += kStep) {
     __m256 v[4];
-    FetchAhead(row + i / kStep * Format::kStepBytes);
+    FetchAhead<Format::kStepBytes>(row + i / kStep * Format::kStepBytes);
     Format::Load32(row + i / kStep * Format::kStepBytes, v);
     QF_UNROLL
     for (int j = 0; j < 4; ++j) _mm256_storeu_ps(out + i + 8 * j, v[j]);

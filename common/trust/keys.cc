@@ -8,7 +8,6 @@ namespace {
 
 constexpr size_t kPublicKeySize = 32, kSignatureSize = 64;
 
-
 }  // namespace
 
 struct SigningKey::Impl {

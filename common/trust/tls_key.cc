@@ -9,7 +9,6 @@
 namespace quantfleet::trust {
 namespace {
 
-
 // The public half of whatever the PEM holds.
 absl::StatusOr<KeyPtr> AnyKey(std::string_view pem) {
   if (pem.find("-----BEGIN CERTIFICATE-----") != std::string_view::npos) {

@@ -15,13 +15,15 @@ if(QUANTFLEET_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${QUANTFLEET_CCACHE})
 endif()
 
-# GNU ld takes four times as long over a binary. Not with clang: gold warns of each symbol of its sanitizers.
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  include(CheckLinkerFlag)
-  check_linker_flag(CXX -fuse-ld=gold QUANTFLEET_GOLD)
-  if(QUANTFLEET_GOLD)
-    add_link_options(-fuse-ld=gold)
-  endif()
+# GNU ld takes four times as long over a binary. Each compiler has its own, since gold warns of every symbol of clang's sanitizers.
+set(QUANTFLEET_LINKER gold)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  set(QUANTFLEET_LINKER lld)
+endif()
+include(CheckLinkerFlag)
+check_linker_flag(CXX -fuse-ld=${QUANTFLEET_LINKER} QUANTFLEET_HAS_LINKER)
+if(QUANTFLEET_HAS_LINKER)
+  add_link_options(-fuse-ld=${QUANTFLEET_LINKER})
 endif()
 
 add_library(qf_options INTERFACE)

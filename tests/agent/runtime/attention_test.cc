@@ -49,15 +49,15 @@ TEST(Attention, RowsTogetherAndAloneGiveTheSumsOfDoubles) {
           }
         }
       };
-      std::vector<float> alone(queries.size(), 7.f);
+      std::vector<float> scores, alone(queries.size(), 7.f);
       for (int64_t i = 0; i < rows; ++i)
-        Attend(ScalarOps(), cache, queries.data() + i * stride, reach + i, alone.data() + i * stride);
+        AttendAlone(ScalarOps(), cache, queries.data() + i * stride, reach + i, scores, alone.data() + i * stride);
       expect_near(alone, "alone");
       for (const MatrixOps* ops : AllMatrixOps()) {
         const MultiplyRows multiply = ops->multiply(pipeline::DType::kF32);
         if (multiply == nullptr) continue;
         std::vector<float> together(queries.size(), 7.f);
-        AttendTogether(multiply, cache, queries.data(), rows, stride, reach, together.data());
+        AttendTogether(multiply, cache, queries.data(), rows, stride, reach, scores, together.data());
         expect_near(together, std::string(ops->name).c_str());
       }
     }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <random>
 
 #include "pipeline/tensor/codec.h"
@@ -172,23 +173,41 @@ TEST(MatrixOps, NaNAndInfinityAreNotUndefined) {
   }
 }
 
-// The instruction of AVX2 saturates where codes are large: the worst there are.
+// The instruction of AVX2 saturates, and sums of its results in 16 bits overflow, where codes are large: the worst there are,
+// alone and in panels.
 TEST(MatrixOps, LargestCodesDoNotSaturate) {
-  std::vector<std::byte> row(34, static_cast<std::byte>(0x7f));
-  row[0] = std::byte{0x00}, row[1] = std::byte{0x3c};  // 1.0
-  for (const int weight : {127, -128}) {
-    std::fill(row.begin() + 2, row.end(), static_cast<std::byte>(weight));
-    for (const float value : {1.f, -1.f}) {
+  constexpr int64_t kRows = 17, kCols = 512;
+  const auto one = [](std::byte* at) { at[0] = std::byte{0x00}, at[1] = std::byte{0x3c}; };
+  for (DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+    const pipeline::DTypeInfo& info = Info(type);
+    const int64_t blocks = kRows * kCols / info.block_elements, row_bytes = RowBytes(type, kCols);
+    for (const int code : {255, 128, 127, 0}) {
+      std::vector<std::byte> weights(static_cast<size_t>(kRows * row_bytes), static_cast<std::byte>(code));
+      for (int64_t b = 0; b < blocks; ++b) {
+        std::byte* block = weights.data() + b * info.block_bytes;
+        one(type == DType::kQ6_K ? block + 208 : block);
+        if (type == DType::kQ4_1 || type == DType::kQ4_K || type == DType::kQ5_K) block[2] = block[3] = std::byte{0};
+      }
+      std::vector<float> decoded(kCols);
+      pipeline::FindCodec(type)->decode(weights.data(), kCols, decoded.data());
+      const double sum = std::accumulate(decoded.begin(), decoded.end(), 0.0);
+      double size = 0;
+      for (float v : decoded) size += std::fabs(v);
       for (const MatrixOps* ops : AllMatrixOps()) {
-        const std::vector<float> x(32, value);
-        std::vector<float> scales(8), sums(8), half_sums(16);
-        std::vector<int8_t> codes(256);
-        ops->quantize(x.data(), 32, codes.data(), scales.data(), sums.data(), half_sums.data());
-        const ActivationRow activations = {x.data(), codes.data(), scales.data(), sums.data(),
-                                           half_sums.data()};
-        float y = 0;
-        ops->multiply(DType::kQ8_0)(row.data(), 34, 1, 32, std::span(&activations, 1), &y, 1);
-        EXPECT_NEAR(y, 32.f * value * static_cast<float>(weight), 0.01f) << ops->name;
+        for (const float value : {1.f, -1.f}) {
+          const std::vector<float> x(kCols, value);
+          std::vector<float> scales(kCols / 32), sums(kCols / 32), half_sums(kCols / 16);
+          std::vector<int8_t> codes(kCols);
+          ops->quantize(x.data(), kCols, codes.data(), scales.data(), sums.data(), half_sums.data());
+          const std::vector<ActivationRow> rows(
+              5, {x.data(), codes.data(), scales.data(), sums.data(), half_sums.data()});
+          for (const size_t tokens : {1, 4, 5}) {
+            std::vector<float> y(tokens * kRows);
+            ops->multiply(type)(weights.data(), row_bytes, kRows, kCols, std::span(rows).first(tokens), y.data(), kRows);
+            for (float got : y)
+              ASSERT_NEAR(got, sum * value, 1e-5 * size) << ops->name << " " << info.name << " of " << code << ", " << tokens;
+          }
+        }
       }
     }
   }

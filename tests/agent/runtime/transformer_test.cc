@@ -163,6 +163,26 @@ TEST(Transformer, IntegerProductsAreCloseToFloatsAndIndependentOfThreads) {
   }
 }
 
+// Attention in blocks: several of them in a pass, whole and short ones, behind passes of all lengths.
+TEST(Transformer, LongPromptsAreCloseToTokenByToken) {
+  ReferenceOptions options{.dtype = DType::kF32};
+  options.hyper.layers = 1;
+  const ReferenceModel model = ReferenceBuilder(options).Build();
+  const std::vector<int32_t> ids = RandomIds(300, options.hyper.vocab);
+  const std::vector<float> floats = RunAll(model, ids, 1, ChosenOps(), 1, 320);
+  for (const MatrixOps* matrix_ops : AllMatrixOps()) {
+    for (const size_t cut : {65, 130, 1000}) {
+      SCOPED_TRACE(fmt::format("{}, batches of {}", matrix_ops->name, cut));
+      const std::vector<float> batches = RunAll(model, ids, 2, ChosenOps(), cut, 320, matrix_ops);
+      ASSERT_EQ(batches.size(), floats.size());
+      double distance = 0, size = 0;
+      for (size_t i = 0; i < floats.size(); ++i)
+        distance += std::pow(double{batches[i]} - floats[i], 2), size += std::pow(double{floats[i]}, 2);
+      EXPECT_LT(std::sqrt(distance / size), 1e-5);
+    }
+  }
+}
+
 TEST(Transformer, WantsAndReset) {
   const ReferenceModel model = ReferenceBuilder({}).Build();
   const std::vector<int32_t> ids = RandomIds(40, 50);
