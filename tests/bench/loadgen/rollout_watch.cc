@@ -17,10 +17,12 @@ using v1::RolloutDevice;
 // Between looks, and at least nine times as long as one took: each reads every row.
 constexpr auto kLeastWait = std::chrono::milliseconds(250);
 
+// By the daemon's own counts: they are of one moment, the rows come page by page.
 uint64_t CountIn(const v1::Rollout& rollout, std::initializer_list<RolloutDevice::State> states) {
-  return static_cast<uint64_t>(std::ranges::count_if(rollout.devices(), [&](const RolloutDevice& row) {
-    return std::ranges::find(states, row.state()) != states.end();
-  }));
+  uint64_t devices = 0;
+  for (const v1::RolloutCount& count : rollout.counts())
+    if (std::ranges::find(states, count.state()) != states.end()) devices += count.devices();
+  return devices;
 }
 
 uint64_t InFlight(const v1::Rollout& rollout) {
