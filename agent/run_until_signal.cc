@@ -1,20 +1,15 @@
 #include "agent/run_until_signal.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <thread>
 
+#include "common/base/stop_signals.h"
+
 namespace quantfleet::agent {
 
 absl::Status RunUntilSignal(const std::function<absl::Status(std::stop_token)>& run) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  // Before any thread is made, so that each inherits it.
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);
+  const sigset_t signals = BlockStopSignals();  // before any thread is made
   absl::Status result;
   bool finished = false;  // written before the signal that main waits for
   std::jthread runner([&](std::stop_token stop) {

@@ -1,8 +1,6 @@
 #include "daemon/program.h"
 
 #include <CLI/CLI.hpp>
-#include <pthread.h>
-#include <signal.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -10,6 +8,7 @@
 #include <optional>
 
 #include "common/base/open_files.h"
+#include "common/base/stop_signals.h"
 #include "daemon/maintenance.h"
 #include "daemon/server.h"
 
@@ -126,19 +125,8 @@ absl::StatusOr<Config> MakeConfig(const Flags& flags) {
   return config;
 }
 
-// Blocked in every thread, so that one thread takes them when it waits for them. A caller that is gone must not kill us.
-sigset_t BlockSignals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-  return set;
-}
-
 int Run(const Config& config) {
-  const sigset_t signals = BlockSignals();
+  const sigset_t signals = BlockStopSignals();
   // A connection each for every device: as many as the machine allows.
   if (const auto files = RaiseOpenFiles(std::numeric_limits<uint64_t>::max()); !files.ok())
     spdlog::warn("{}", Describe(files.status()));

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "agent/runtime/matrix_ops.h"
 #include "agent/runtime/fetch_ahead-inl.h"
+#include "agent/runtime/matrix_ops.h"
 #include "agent/runtime/unroll.h"
 #include "common/base/bytes.h"
 

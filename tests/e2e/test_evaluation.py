@@ -121,19 +121,25 @@ class Evaluation(Measured):
         self.apply_class(daemon, "q4_0", "[quality]\nmax_kl = 1.0\nmin_top1_agreement = 0.5")
         daemon.cli("rollout", "create", "demo")
 
-    def test_a_slow_device_goes_back_to_what_it_ran(self):
-        daemon = self.daemon_with_artifacts("iot-int4", "edge-fp16")
+    def running_agent(self, daemon):
         agent = self.agent("iot")
         agent.enroll(daemon, daemon.token())
         agent.start()
         daemon.cli("rollout", "create", "demo", "--watch")
-        before = self.wait_phase(daemon, agent.device_id, "demo", "HEALTHY")
+        return agent, self.wait_phase(daemon, agent.device_id, "demo", "HEALTHY")
 
-        self.apply_class(daemon, "f16", "[health]\nmin_tokens_per_second = 1000000")
+    def failed_rollout(self, daemon, agent):
         wait_for("the class", lambda: daemon.cli_json("device", "show", agent.device_id)["device_class"] == "fast-iot")
         watched = daemon.cli("rollout", "create", "demo", "--watch", check=False)
         self.assertNotEqual(watched.returncode, 0)
-        failed = self.wait_phase(daemon, agent.device_id, "demo", "FAILED")
+        return self.wait_phase(daemon, agent.device_id, "demo", "FAILED")
+
+    def test_a_slow_device_goes_back_to_what_it_ran(self):
+        daemon = self.daemon_with_artifacts("iot-int4", "edge-fp16")
+        agent, before = self.running_agent(daemon)
+
+        self.apply_class(daemon, "f16", "[health]\nmin_tokens_per_second = 1000000")
+        failed = self.failed_rollout(daemon, agent)
         self.assertEqual(failed["reason"], "too_slow")
         self.assertIn("the class wants 1000000.00", failed["detail"])
         self.assertEqual(failed["active_manifest"], before["active_manifest"])
@@ -150,19 +156,12 @@ class Evaluation(Measured):
     @unittest.skipIf(SANITIZED, "a sanitizer wants to be the first that is loaded")
     def test_a_device_that_answers_nonsense_goes_back_to_what_it_ran(self):
         daemon = self.daemon_with_artifacts("iot-int4", "edge-fp16")
-        agent = self.agent("iot")
-        agent.enroll(daemon, daemon.token())
-        agent.start()
-        daemon.cli("rollout", "create", "demo", "--watch")
-        before = self.wait_phase(daemon, agent.device_id, "demo", "HEALTHY")
+        agent, before = self.running_agent(daemon)
         agent.stop()
 
         self.apply_class(daemon, "f16", "[health]\nmin_golden_agreement = 0.75")
         agent.start(env={"LD_PRELOAD": str(BIN.parent / "lib/libwrong_exp.so")})
-        wait_for("the class", lambda: daemon.cli_json("device", "show", agent.device_id)["device_class"] == "fast-iot")
-        watched = daemon.cli("rollout", "create", "demo", "--watch", check=False)
-        self.assertNotEqual(watched.returncode, 0)
-        failed = self.wait_phase(daemon, agent.device_id, "demo", "FAILED")
+        failed = self.failed_rollout(daemon, agent)
         self.assertEqual(failed["reason"], "health_failed")
         self.assertRegex(failed["detail"], r"of the golden answers' tokens it gives \d+\.\d %, the class wants 75.0 %")
         self.assertEqual(failed["active_manifest"], before["active_manifest"])

@@ -1,0 +1,12 @@
+// The signals that ask a program to stop.
+#pragma once
+
+#include <signal.h>
+
+namespace quantfleet {
+
+// Blocks SIGINT and SIGTERM in this thread and in those it makes from now on, so that one thread takes them by sigwait. A
+// caller that is gone must not kill the process either: SIGPIPE is ignored.
+sigset_t BlockStopSignals();
+
+}  // namespace quantfleet
