@@ -3,18 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
+#include <string>
+
+#include "tests/support/noise.h"
 
 namespace quantfleet::agent {
 namespace {
 
-std::vector<float> Normal(int64_t n, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<size_t>(n));
-  for (float& v : values) v = normal(random);
-  return values;
-}
+using quantfleet::testing::NormalFloats;
 
 // Over the first `reach` positions, in double precision.
 std::vector<double> Reference(const HeadCache& cache, const float* query, int64_t reach) {
@@ -37,8 +33,8 @@ TEST(Attention, RowsTogetherAndAloneGiveTheSumsOfDoubles) {
   for (const int64_t dim : {20, 96, 128}) {
     for (const auto& [reach, rows] : {std::pair<int64_t, int64_t>{1, 8}, {250, 13}, {256, 64}, {700, 64}, {513, 9}}) {
       const int64_t positions = reach + rows - 1, stride = 2 * dim;
-      const std::vector<float> keys = Normal(positions * dim, 1), values = Normal(positions * dim, 2);
-      const std::vector<float> queries = Normal(rows * stride, 3);
+      const std::vector<float> keys = NormalFloats(positions * dim, 1), values = NormalFloats(positions * dim, 2);
+      const std::vector<float> queries = NormalFloats(rows * stride, 3);
       const HeadCache cache = {keys.data(), values.data(), dim};
       const auto expect_near = [&](const std::vector<float>& out, const char* how) {
         for (int64_t i = 0; i < rows; ++i) {

@@ -6,15 +6,16 @@
 
 #include <cmath>
 #include <cstring>
-#include <random>
 #include <vector>
 
 #include "pipeline/tensor/codec.h"
+#include "tests/support/noise.h"
 
 namespace quantfleet::agent {
 namespace {
 
 using pipeline::DType;
+using quantfleet::testing::NormalFloats;
 
 std::vector<const VectorOps*> Sets() {
   std::vector<const VectorOps*> sets = {&ScalarOps()};
@@ -22,17 +23,9 @@ std::vector<const VectorOps*> Sets() {
   return sets;
 }
 
-std::vector<float> RandomRow(int64_t n, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<size_t>(n));
-  for (float& v : values) v = normal(random);
-  return values;
-}
-
 void CheckRow(const VectorOps& ops, DType type, int64_t n) {
   const pipeline::Codec& codec = *pipeline::FindCodec(type);
-  const std::vector<float> weights = RandomRow(n, 1), x = RandomRow(n, 2);
+  const std::vector<float> weights = NormalFloats(n, 1), x = NormalFloats(n, 2);
   // Rows in a file may begin anywhere.
   std::vector<std::byte> storage(static_cast<size_t>(RowBytes(type, n)) + 1);
   std::byte* row = storage.data() + 1;
@@ -70,7 +63,7 @@ TEST(VectorOps, RowsOfBlocks) {
 TEST(VectorOps, Axpy) {
   for (const VectorOps* ops : Sets()) {
     for (int64_t n : {1, 8, 13, 100}) {
-      const std::vector<float> x = RandomRow(n, 4), before = RandomRow(n, 5);
+      const std::vector<float> x = NormalFloats(n, 4), before = NormalFloats(n, 5);
       std::vector<float> y = before;
       ops->axpy(0.7f, x.data(), y.data(), n);
       for (int64_t i = 0; i < n; ++i) EXPECT_NEAR(y[i], before[i] + 0.7f * x[i], 1e-6);
