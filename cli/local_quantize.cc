@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/model_text.h"
 #include "cli/progress.h"
 #include "cli/quantize_targets.h"
 #include "pipeline/artifact/manifest.h"
@@ -28,6 +29,8 @@ struct QuantizeOptions {
   uint64_t memory_mib = 512;
   int threads = 0;
   bool dry_run = false, force = false, resume = false, json = false;
+  RunWish run;  // of a dry run
+  uint64_t device_mib = 0;
 };
 
 json::array FilesJson(const TargetPlan& target) {
@@ -37,9 +40,10 @@ json::array FilesJson(const TargetPlan& target) {
   return files;
 }
 
-json::object PlanJson(const ModelDescription& model, const Plan& plan) {
+json::object PlanJson(const ModelDescription& model, const Plan& plan, const std::vector<TargetRun>& runs) {
   json::array targets;
-  for (const TargetPlan& target : plan.targets) {
+  for (size_t at = 0; at < plan.targets.size(); ++at) {
+    const TargetPlan& target = plan.targets[at];
     json::array tensors;
     for (const PlannedTensor& t : TensorsOf(model, plan, target)) {
       json::array shape;
@@ -60,16 +64,23 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan) {
                        {"bytes", TargetBytes(target)},
                        {"chunks", target.chunks.size()},
                        {"expected_error", ExpectedErrorOf(model, target)},
-                       {"memory_bytes", target.layout.memory_bytes}});
+                       {"needs", NeedJson(runs[at].need)}});
+    if (const auto& fit = runs[at].fit)
+      targets.back().as_object()["device"] = {{"memory_bytes", fit->device_bytes},
+                                              {"fits", fit->most >= runs[at].need.context},
+                                              {"longest_context", fit->most}};
   }
   json::object out{{"source_bytes", plan.source_bytes}, {"slabs", plan.slabs.size()}, {"targets", targets}};
   if (plan.importance) out["importance_digest"] = plan.importance->digest.hex();
   return out;
 }
 
-void PrintPlan(const QuantizeOptions& options, const ModelDescription& model, const Plan& plan) {
-  if (options.json) return PrintOut(json::serialize(PlanJson(model, plan)) + "\n");
-  PrintOut(DescribePlan(model, plan));
+absl::Status PrintPlan(const QuantizeOptions& options, const ModelDescription& model, const Plan& plan) {
+  RunWish wish = options.run;
+  wish.device_bytes = options.device_mib << 20;
+  QF_ASSIGN_OR_RETURN(const std::vector<TargetRun> runs, RunsOf(plan, wish));
+  PrintOut(options.json ? json::serialize(PlanJson(model, plan, runs)) + "\n" : DescribePlan(model, plan, runs));
+  return absl::OkStatus();
 }
 
 void PrintResult(const QuantizeOptions& options, const Plan& plan, const FolderSink& sink,
@@ -111,10 +122,7 @@ absl::Status Quantize(const QuantizeOptions& options) {
     importance = std::make_shared<const Importance>(std::move(read));
   }
   QF_ASSIGN_OR_RETURN(const Plan plan, MakePlan(*source, specs, importance));
-  if (options.dry_run) {
-    PrintPlan(options, source->description(), plan);
-    return absl::OkStatus();
-  }
+  if (options.dry_run) return PrintPlan(options, source->description(), plan);
   QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(RealFileSystem(), options.out, plan,
                                                         {.replace = options.force,
                                                          .resume = options.resume,
@@ -200,6 +208,20 @@ void AddQuantizeCommand(CLI::App& app) {
       ->check(CLI::Range(1, 1024));
   CLI::Option* dry = command->add_flag("--dry-run", options->dry_run,
                                        "Only say what every tensor becomes and how large each file gets");
+  command
+      ->add_option("--context", options->run.context, "With --dry-run: the memory that running with so many tokens takes (at most 4096)")
+      ->type_name("TOKENS")
+      ->needs(dry)
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 30));
+  command
+      ->add_option("--kv-type", options->run.kv_type, "With --dry-run: what the KV cache holds: f16 (the default of gguf), q8_0 or f32")
+      ->type_name("TYPE")
+      ->needs(dry);
+  command
+      ->add_option("--device-memory", options->device_mib, "With --dry-run: whether a device of so many MiB holds it, and with which context")
+      ->type_name("MIB")
+      ->needs(dry)
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 24));
   command->add_flag("--force", options->force, "Replace artifacts that are there already");
   command->add_flag("--resume", options->resume,
                     "Go on where the same run into this folder was killed or stopped");

@@ -133,6 +133,12 @@ json::object DescribeModel(const ModelSource& source) {
           {"tensors", tensors}};
 }
 
+json::object NeedJson(const MemoryNeed& need) {
+  return {{"bytes", need.total()},       {"weight_bytes", need.weights}, {"cache_bytes", need.cache},
+          {"buffer_bytes", need.buffers}, {"context", need.context},      {"kv_type", need.kv_type},
+          {"text", DescribeNeed(need)}};
+}
+
 json::object DescribeManifest(const v1::Manifest& manifest) {
   json::array files;
   for (const v1::ArtifactFile& file : manifest.files())
@@ -145,8 +151,14 @@ json::object DescribeManifest(const v1::Manifest& manifest) {
                    {"parameters", manifest.source().parameters()},
                    {"source_digest", ToHex(AsBytes(manifest.source().digest()))},
                    {"bytes", ArtifactBytes(manifest)},
-                   {"memory_bytes", manifest.requirements().memory_bytes()},
                    {"files", files}};
+  const v1::Memory memory = MemoryOf(manifest);
+  if (const auto need = NeedOf(memory, 0, ""); need.ok() && need->total() > 0) {
+    out["needs"] = NeedJson(*need);
+    if (memory.model_context() > 0) out["needs"].as_object()["model_context"] = memory.model_context();
+    for (const v1::KvCache& cache : memory.caches())
+      out["needs"].as_object()["cache_bytes_per_token_" + cache.type()] = cache.bytes_per_token();
+  }
   if (manifest.target().changes_size() > 0)
     out["changes"] = json::array(manifest.target().changes().begin(), manifest.target().changes().end());
   if (!manifest.target().importance_digest().empty())

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "pipeline/artifact/manifest.h"
+#include "pipeline/artifact/memory.h"
 #include "pipeline/model/source.h"
 
 namespace quantfleet::cli {
@@ -13,6 +14,9 @@ namespace quantfleet::cli {
 boost::json::object DescribeModel(const pipeline::ModelSource& source);
 // kind "artifact": names, requirements, files.
 boost::json::object DescribeManifest(const v1::Manifest& manifest);
+
+// What running takes: the terms in bytes, and as people read them.
+boost::json::object NeedJson(const pipeline::MemoryNeed& need);
 
 // "key: value" lines; lists of objects become tables.
 std::string Readable(const boost::json::object& object);

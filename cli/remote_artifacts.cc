@@ -3,6 +3,7 @@
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
 #include "common/base/bytes.h"
+#include "pipeline/artifact/memory.h"
 #include "quantfleet/v1/manifest.pb.h"
 
 namespace quantfleet::cli {
@@ -20,6 +21,18 @@ void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
                           {"golden prompts", fmt::format("{}", evaluation.golden_size())}}));
 }
 
+// With each cache that the format's runtime has: what a class may ask for.
+std::string NeedText(const v1::Manifest& manifest) {
+  const v1::Memory memory = pipeline::MemoryOf(manifest);
+  std::string text;
+  for (const v1::KvCache& cache : memory.caches())
+    if (const auto need = pipeline::NeedOf(memory, 0, cache.type()); need.ok())
+      text += (text.empty() ? "" : "; ") + pipeline::DescribeNeed(*need);
+  if (!text.empty() && memory.model_context() > 0)
+    text += fmt::format("; the model takes {} tokens at most", memory.model_context());
+  return Printable(text);
+}
+
 void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
   const v1::Artifact& artifact = detail.artifact();
   const v1::Manifest& manifest = detail.manifest();
@@ -34,7 +47,7 @@ void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
        {"recipe", artifact.recipe()},
        {"size", fmt::format("{}, stored as {}", HumanBytes(artifact.size_bytes()), HumanBytes(artifact.stored_bytes()))},
        {"chunks", fmt::format("{}", artifact.chunks())},
-       {"needs", fmt::format("{} of memory", HumanBytes(manifest.requirements().memory_bytes()))},
+       {"needs", NeedText(manifest)},
        {"instructions", instruction_sets},
        {"statements", fmt::format("{} signed", detail.statements_size())},
        {"created", fmt::format("{} ({})", UtcTime(artifact.created_ms()), Relative(artifact.created_ms(), now))}}));

@@ -8,6 +8,7 @@
 #include "pipeline/model/description.h"
 #include "pipeline/tensor/dtype.h"
 #include "pipeline/tensor/part.h"
+#include "quantfleet/v1/manifest.pb.h"
 
 namespace quantfleet::pipeline {
 
@@ -42,7 +43,7 @@ inline int64_t RowBytes(const PlacedPiece& placed, int64_t cols) {
 struct TargetLayout {
   std::vector<OutputFile> files;     // sorted by path
   std::vector<PlacedPiece> pieces;   // by file, then offset
-  uint64_t memory_bytes = 0;         // weights + KV cache at full context + working memory
+  v1::Memory memory;                 // what running it takes
 };
 
 }  // namespace quantfleet::pipeline

@@ -199,7 +199,7 @@ class Execution {
       chunk.set_digest(digests_[index][c].raw());
       chunk.set_size(target.chunks[c].size);
     }
-    manifest.mutable_requirements()->set_memory_bytes(target.layout.memory_bytes);
+    *manifest.mutable_requirements()->mutable_memory() = target.layout.memory;
     return manifest;
   }
 

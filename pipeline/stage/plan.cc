@@ -68,7 +68,7 @@ void HashTarget(const TargetPlan& target, PlanHasher& hash) {
   const std::vector<std::string> clauses = target.spec.clauses();
   hash.Number(clauses.size());
   for (const std::string& clause : clauses) hash.Text(clause);
-  hash.Number(target.layout.memory_bytes);
+  hash.Text(target.layout.memory.SerializeAsString());
   hash.Number(target.layout.files.size());
   for (const OutputFile& file : target.layout.files) {
     hash.Text(file.path);

@@ -30,7 +30,7 @@ struct ErrorSum {
   double root() const { return elements > 0 ? std::sqrt(squares / elements) : 0; }
 };
 
-void DescribeTarget(const ModelDescription& model, const Plan& plan, const TargetPlan& target,
+void DescribeTarget(const ModelDescription& model, const Plan& plan, const TargetPlan& target, const TargetRun& run,
                     std::string& out) {
   const std::vector<PlannedTensor> tensors = TensorsOf(model, plan, target);
   size_t width = 6;
@@ -48,8 +48,14 @@ void DescribeTarget(const ModelDescription& model, const Plan& plan, const Targe
                        HumanBytes(file.size));
   out +=
       fmt::format("  expected relative error of all weights: {}\n", Percent(ExpectedErrorOf(model, target)));
-  out += fmt::format("  {} chunks, {} in all; needs about {} of memory to run\n", target.chunks.size(),
-                     HumanBytes(TargetBytes(target)), HumanBytes(target.layout.memory_bytes));
+  out += fmt::format("  {} chunks, {} in all\n", target.chunks.size(), HumanBytes(TargetBytes(target)));
+  out += fmt::format("  needs {} of memory to run\n", DescribeNeed(run.need));
+  if (!run.fit) return;
+  const bool fits = run.fit->most >= run.need.context;
+  out += fmt::format("  on a device of {}: {}\n", HumanBytes(run.fit->device_bytes),
+                     fits                 ? fmt::format("fits; the longest context that does is {} tokens", run.fit->most)
+                     : run.fit->most == 0 ? "does not fit, whatever the context"
+                                          : fmt::format("does not fit; a context of {} tokens does", run.fit->most));
 }
 
 }  // namespace
@@ -94,12 +100,27 @@ uint64_t TargetBytes(const TargetPlan& target) {
   return total;
 }
 
-std::string DescribePlan(const ModelDescription& model, const Plan& plan) {
+absl::StatusOr<std::vector<TargetRun>> RunsOf(const Plan& plan, const RunWish& wish) {
+  std::vector<TargetRun> runs;
+  for (const TargetPlan& target : plan.targets) {
+    const v1::Memory& memory = target.layout.memory;
+    TargetRun run;
+    absl::StatusOr<MemoryNeed> need = NeedOf(memory, wish.context, wish.kv_type);
+    if (!need.ok()) return Annotate(need.status(), target.spec.name());
+    run.need = *std::move(need);
+    if (wish.device_bytes > 0)
+      run.fit = {wish.device_bytes, LargestContext(memory, wish.kv_type, wish.device_bytes, memory.model_context())};
+    runs.push_back(std::move(run));
+  }
+  return runs;
+}
+
+std::string DescribePlan(const ModelDescription& model, const Plan& plan, const std::vector<TargetRun>& runs) {
   std::string out =
       fmt::format("source: {}, {} parameters, {} to read in {} slabs\n", Name(model.architecture),
                   model.Parameters(), HumanBytes(plan.source_bytes), plan.slabs.size());
   if (plan.importance) out += fmt::format("importance: {}\n", plan.importance->digest.hex());
-  for (const TargetPlan& target : plan.targets) DescribeTarget(model, plan, target, out);
+  for (size_t t = 0; t < plan.targets.size(); ++t) DescribeTarget(model, plan, plan.targets[t], runs[t], out);
   return out;
 }
 

@@ -1,9 +1,11 @@
 // A plan for people: what each tensor becomes and how large each file gets (--dry-run). Pure.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "pipeline/artifact/memory.h"
 #include "pipeline/stage/plan.h"
 
 namespace quantfleet::pipeline {
@@ -26,7 +28,26 @@ double ExpectedErrorOf(const ModelDescription& model, const TargetPlan& target);
 
 uint64_t TargetBytes(const TargetPlan& target);
 
-// A table per target: tensor, shape, scheme, bytes, expected error; then files with their exact sizes.
-std::string DescribePlan(const ModelDescription& model, const Plan& plan);
+// How somebody means to run what is planned.
+struct RunWish {
+  uint64_t context = 0;      // tokens; 0: as pipeline/artifact/memory.h has it
+  std::string kv_type = {};  // empty: the default of what runs the format
+  uint64_t device_bytes = 0; // memory of a device that is to hold it; 0: none is meant
+};
+// What one target needs for that.
+struct TargetRun {
+  MemoryNeed need;
+  struct Fit {
+    uint64_t device_bytes;
+    uint64_t most;  // tokens of context that fit; 0: none
+  };
+  std::optional<Fit> fit = {};  // of the device that is meant
+};
+// One per target. INVALID_ARGUMENT, with the target's name: as NeedOf has it.
+absl::StatusOr<std::vector<TargetRun>> RunsOf(const Plan& plan, const RunWish& wish);
+
+// A table per target: tensor, shape, scheme, bytes, expected error; then files with their exact sizes, and what running takes.
+// `runs`: one per target.
+std::string DescribePlan(const ModelDescription& model, const Plan& plan, const std::vector<TargetRun>& runs);
 
 }  // namespace quantfleet::pipeline

@@ -19,7 +19,7 @@ ALLOWED = {
     "common/net": ["common/base", "common/trust"],  # docs/decisions/0001
     "pipeline/tensor": ["common/base"],
     "pipeline/model": ["common/base", "pipeline/tensor"],
-    "pipeline/format": ["common/base", "pipeline/model", "pipeline/tensor"],
+    "pipeline/format": ["common/base", "pipeline/model", "pipeline/tensor", "quantfleet/v1/manifest"],
     "pipeline/artifact": ["common/base", "quantfleet/v1/manifest"],
     "pipeline/stage": ["common/base", "pipeline/artifact", "quantfleet/v1/manifest"] + FORMATS,
     "agent/runtime": ["common/base", "pipeline/format/gguf", "pipeline/model", "pipeline/tensor"],

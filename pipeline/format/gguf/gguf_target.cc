@@ -3,6 +3,7 @@
 #include "pipeline/format/gguf/gguf_keys.h"
 #include "pipeline/format/gguf/gguf_names.h"
 #include "pipeline/format/layout/assemble.h"
+#include "pipeline/format/layout/memory.h"
 #include "pipeline/model/rope.h"
 
 namespace quantfleet::pipeline {
@@ -91,7 +92,8 @@ absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
   QF_ASSIGN_OR_RETURN(auto tensors, TensorsFor(model, recipe, has_importance));
   std::vector<PlannedFile> files;
   files.push_back(LayOut(model, recipe, std::move(tensors)));
-  return Assemble(model.hyper, std::move(files), attachments);
+  v1::Memory memory = EngineMemory(model.hyper, WeightBytes(files));
+  return Assemble(std::move(memory), std::move(files), attachments);
 }
 
 }  // namespace quantfleet::pipeline

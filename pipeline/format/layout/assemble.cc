@@ -1,32 +1,8 @@
 #include "pipeline/format/layout/assemble.h"
 
 #include <algorithm>
-#include <optional>
 
 namespace quantfleet::pipeline {
-namespace {
-
-// Adds a multiple of four numbers; false when it does not fit.
-bool AddProduct(uint64_t& sum, int64_t a, int64_t b, int64_t c, int64_t d) {
-  std::optional<uint64_t> product = static_cast<uint64_t>(a);
-  for (const int64_t factor : {b, c, d})
-    if (product) product = CheckedMul(*product, static_cast<uint64_t>(factor));
-  const std::optional<uint64_t> total = product ? CheckedAdd(sum, *product) : std::nullopt;
-  if (total) sum = *total;
-  return total.has_value();
-}
-
-absl::StatusOr<uint64_t> MemoryNeeded(const Hyperparameters& h, uint64_t weights, int cache_bytes) {
-  uint64_t sum = weights;
-  const bool fits =
-      AddProduct(sum, 2 * cache_bytes * h.layers, h.kv_heads, h.head_dim, h.context) &&  // K and V
-      AddProduct(sum, 4, h.heads, h.context, 1) &&                                       // attention scores
-      AddProduct(sum, 4, h.vocab + 8 * h.hidden + 3 * h.intermediate, 1, 1);
-  if (!fits) return InvalidArgument("a context of {} tokens needs more memory than there is", h.context);
-  return sum;
-}
-
-}  // namespace
 
 std::vector<OutputTensor> FusePieces(const ModelDescription& model,
                                      const std::function<std::string(Role role, int layer)>& name_of) {
@@ -71,14 +47,17 @@ PlannedFile WholeFile(std::string path, std::string content) {
   return {{std::move(path), size, {{0, std::move(content)}}}, {}};
 }
 
-absl::StatusOr<TargetLayout> Assemble(const Hyperparameters& hyper, std::vector<PlannedFile> files,
-                                      const std::vector<Attachment>& attachments, int cache_bytes) {
-  uint64_t weights = 0;
+uint64_t WeightBytes(const std::vector<PlannedFile>& files) {
+  uint64_t bytes = 0;
   for (const PlannedFile& planned : files)
-    if (!planned.pieces.empty()) weights += planned.file.size;
-  TargetLayout layout;
-  QF_ASSIGN_OR_RETURN(layout.memory_bytes, MemoryNeeded(hyper, weights, cache_bytes));
+    if (!planned.pieces.empty()) bytes += planned.file.size;
+  return bytes;
+}
 
+absl::StatusOr<TargetLayout> Assemble(v1::Memory memory, std::vector<PlannedFile> files,
+                                      const std::vector<Attachment>& attachments) {
+  TargetLayout layout;
+  layout.memory = std::move(memory);
   for (const Attachment& attachment : attachments)
     files.push_back(WholeFile(attachment.name, attachment.content));
   const auto path = [](const PlannedFile& planned) { return std::string_view(planned.file.path); };

@@ -44,9 +44,11 @@ struct PlannedFile {
 // A file that is known already.
 PlannedFile WholeFile(std::string path, std::string content);
 
-// Sorts the files; every attachment becomes one. INVALID_ARGUMENT when two have one name, or when the context
-// needs more memory than numbers hold. The KV cache has values of `cache_bytes`.
-absl::StatusOr<TargetLayout> Assemble(const Hyperparameters& hyper, std::vector<PlannedFile> files,
-                                      const std::vector<Attachment>& attachments, int cache_bytes = 2);
+// Of the files that hold weights: what a runtime maps or loads.
+uint64_t WeightBytes(const std::vector<PlannedFile>& files);
+
+// Sorts the files; every attachment becomes one. INVALID_ARGUMENT when two have one name.
+absl::StatusOr<TargetLayout> Assemble(v1::Memory memory, std::vector<PlannedFile> files,
+                                      const std::vector<Attachment>& attachments);
 
 }  // namespace quantfleet::pipeline

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "pipeline/format/layout/assemble.h"
+#include "pipeline/format/layout/memory.h"
 #include "pipeline/format/mlx/mlx_config.h"
 #include "pipeline/format/safetensors/hf_names.h"
 #include "pipeline/model/tokenizer_files.h"
@@ -74,7 +75,9 @@ class MlxPlanner {
     QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source_, "MLX"));
     small.push_back({"config.json", std::move(config)});
     std::ranges::copy(source_.attachments(), std::back_inserter(small));
-    return Assemble(model_.hyper, Shards(), small);
+    std::vector<PlannedFile> shards = Shards();
+    v1::Memory memory = RuntimeMemory(model_.hyper, WeightBytes(shards), FloatType());
+    return Assemble(std::move(memory), std::move(shards), small);
   }
 
  private:

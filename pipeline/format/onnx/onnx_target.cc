@@ -1,6 +1,7 @@
 #include "pipeline/format/onnx/onnx_target.h"
 
 #include "pipeline/format/layout/assemble.h"
+#include "pipeline/format/layout/memory.h"
 #include "pipeline/format/onnx/genai_config.h"
 #include "pipeline/format/onnx/onnx_decoder.h"
 #include "pipeline/format/onnx/onnx_graph.h"
@@ -76,7 +77,8 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
   std::vector<PlannedFile> files;
   files.push_back(data.TakeFile());
   files.push_back(WholeFile("model.onnx", proto.SerializeAsString()));
-  return Assemble(model.hyper, std::move(files), small, float_type == DType::kF16 ? 2 : 4);
+  v1::Memory memory = RuntimeMemory(model.hyper, WeightBytes(files), float_type);
+  return Assemble(std::move(memory), std::move(files), small);
 }
 
 }  // namespace quantfleet::pipeline

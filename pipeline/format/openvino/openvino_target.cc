@@ -6,6 +6,7 @@
 
 #include "pipeline/format/layout/data_file.h"
 #include "pipeline/format/layout/hf_config.h"
+#include "pipeline/format/layout/memory.h"
 #include "pipeline/format/openvino/openvino_decoder.h"
 #include "pipeline/format/safetensors/hf_names.h"
 #include "pipeline/model/tokenizer_files.h"
@@ -100,7 +101,8 @@ absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recip
   std::vector<PlannedFile> files;
   files.push_back(data.Take());
   files.push_back(WholeFile("openvino_model.xml", std::move(xml)));
-  return Assemble(model.hyper, std::move(files), small, 4);
+  v1::Memory memory = RuntimeMemory(model.hyper, WeightBytes(files), DType::kF32);
+  return Assemble(std::move(memory), std::move(files), small);
 }
 
 }  // namespace quantfleet::pipeline

@@ -7,6 +7,7 @@
 #include "pipeline/format/gguf/gguf_source.h"
 #include "pipeline/format/open_model.h"
 #include "pipeline/model/rope.h"
+#include "pipeline/model/running_memory.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -291,11 +292,20 @@ TEST(GgufTarget, Llama3FactorsAreATensor) {
   EXPECT_EQ(want.back(), 8.0f);
 }
 
-TEST(GgufTarget, MemoryCoversWeightsAndCache) {
+TEST(GgufTarget, MemoryIsToldInItsTerms) {
   const Planned p = PlanTiny(Architecture::kLlama, {}, "f16");
-  const uint64_t cache = 2 * 2 * 2 * 2 * 16 * 256;  // K and V, F16, layers, kv heads, head dim, context
-  EXPECT_GT(p.layout.memory_bytes, ModelFile(p.layout).size + cache);
-  EXPECT_LT(p.layout.memory_bytes, ModelFile(p.layout).size + cache + (1u << 20));
+  const v1::Memory& memory = p.layout.memory;
+  EXPECT_EQ(memory.weights_bytes(), ModelFile(p.layout).size);
+  EXPECT_EQ(memory.model_context(), 256u);
+  ASSERT_EQ(memory.caches_size(), 3);
+  const uint64_t values = 2 * 2 * 2 * 16;  // K and V, layers, kv heads, head dim
+  EXPECT_EQ(memory.caches(0).type(), "f16");
+  EXPECT_EQ(memory.caches(0).bytes_per_token(), 2 * values);
+  EXPECT_EQ(memory.caches(1).type(), "q8_0");
+  EXPECT_EQ(memory.caches(1).bytes_per_token(), 34 * values / 16);  // a head of 16 takes a whole block of 32
+  EXPECT_EQ(memory.caches(2).type(), "f32");
+  EXPECT_EQ(memory.caches(2).bytes_per_token(), 4 * values);
+  EXPECT_EQ(memory.buffer_bytes(), BuffersOf(p.source->description().hyper).fixed);
 }
 
 }  // namespace

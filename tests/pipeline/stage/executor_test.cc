@@ -131,7 +131,7 @@ TEST_P(TinyTest, ManifestsSayWhatWasMade) {
     EXPECT_EQ(m.source().architecture(), Name(GetParam()));
     EXPECT_EQ(m.source().parameters(), static_cast<uint64_t>(source_->description().Parameters()));
     EXPECT_EQ(m.source().digest(), result->manifests[0].source().digest());
-    EXPECT_EQ(m.requirements().memory_bytes(), plan_.targets[t].layout.memory_bytes);
+    EXPECT_EQ(m.requirements().memory().SerializeAsString(), plan_.targets[t].layout.memory.SerializeAsString());
     for (int f = 0; f < m.files_size(); ++f) {
       uint64_t at = 0;
       for (const v1::Chunk& chunk : m.files(f).chunks()) {

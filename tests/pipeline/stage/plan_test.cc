@@ -132,6 +132,33 @@ TEST(Plan, TargetsAreAskedForOnceAndAtLeastOne) {
   EXPECT_ERROR(MakePlan(**source, {{"tar", "f16"}}), kInvalidArgument, "tar");
 }
 
+std::string Text(const ModelSource& source, const Plan& plan, const RunWish& wish = {}) {
+  const auto runs = RunsOf(plan, wish);
+  EXPECT_OK(runs);
+  return DescribePlan(source.description(), plan, *runs);
+}
+
+TEST(Plan, TextSaysTheTermsOfRunning) {
+  const TempDir dir;
+  WriteTinyModel(dir.path(), Architecture::kLlama, {.context = 8192});
+  const auto source = OpenModel(RealFileSystem(), dir.path());
+  ASSERT_OK(source);
+  const auto plan = MakePlan(**source, {{"gguf", "f16"}, {"onnx", "fp32"}});
+  ASSERT_OK(plan);
+  const v1::Memory& memory = plan->targets[0].layout.memory;
+  EXPECT_EQ(memory.model_context(), 8192u);
+  EXPECT_THAT(Text(**source, *plan), HasSubstr("needs " + DescribeNeed(*NeedOf(memory, 4096, "f16")) + " of memory to run\n"));
+  EXPECT_THAT(Text(**source, *plan), HasSubstr("4096 tokens, f32"));  // of onnx:fp32
+  EXPECT_ERROR(RunsOf(*plan, {.context = 8193}), kInvalidArgument, "gguf-f16: a context of 8193 tokens is more than the model takes: 8192");
+  EXPECT_ERROR(RunsOf(*plan, {.kv_type = "q8_0"}), kInvalidArgument, "onnx-fp32: a KV cache of q8_0 cannot be had here; there is f32");
+
+  const auto only = MakePlan(**source, {{"gguf", "f16"}});
+  const uint64_t bytes = NeedOf(memory, 1024, "f16")->total();
+  EXPECT_THAT(Text(**source, *only, {.device_bytes = bytes}), HasSubstr("does not fit; a context of 1024 tokens does"));
+  EXPECT_THAT(Text(**source, *only, {.context = 1024, .device_bytes = bytes}), HasSubstr("fits; the longest context that does is 1024 tokens"));
+  EXPECT_THAT(Text(**source, *only, {.device_bytes = 1}), HasSubstr("does not fit, whatever the context"));
+}
+
 TEST(Plan, TextNamesTensorsSchemesAndExactSizes) {
   const TempDir dir;
   WriteTinyModel(dir.path(), Architecture::kPhi3);
@@ -139,7 +166,7 @@ TEST(Plan, TextNamesTensorsSchemesAndExactSizes) {
   ASSERT_OK(source);
   const auto plan = MakePlan(**source, {{"gguf", "q4_0"}});
   ASSERT_OK(plan);
-  const std::string text = DescribePlan((*source)->description(), *plan);
+  const std::string text = Text(**source, *plan);
   EXPECT_THAT(text, HasSubstr("blk.1.attn_qkv.weight"));
   EXPECT_THAT(text, HasSubstr("128 x 64"));  // 4 + 2 + 2 heads of 16 rows, fused
   EXPECT_THAT(text, HasSubstr("q4_0"));
@@ -160,7 +187,7 @@ TEST(Plan, ChangesAndImportanceShow) {
   const auto plan = MakePlan(**source, {changed});
   ASSERT_OK(plan);
   EXPECT_NE(PlanDigest(*plan), PlanDigest(*plain));
-  EXPECT_THAT(DescribePlan(model, *plan), HasSubstr("with attn_k=q8_0"));
+  EXPECT_THAT(Text(**source, *plan), HasSubstr("with attn_k=q8_0"));
   EXPECT_LT(ExpectedErrorOf(model, plan->targets[0]), ExpectedErrorOf(model, plain->targets[0]));
   const auto tensors = TensorsOf(model, *plan, plan->targets[0]);
   const auto k = std::ranges::find(tensors, "blk.0.attn_k.weight", &PlannedTensor::name);
@@ -173,7 +200,7 @@ TEST(Plan, ChangesAndImportanceShow) {
     importance.columns.emplace_back(piece.dims == 2 ? static_cast<size_t>(piece.cols) : 0, 1.f);
   const auto weighed = MakePlan(**source, {changed}, std::make_shared<const Importance>(importance));
   ASSERT_OK(weighed);
-  EXPECT_THAT(DescribePlan(model, *weighed), HasSubstr("importance: " + HashText("i").hex()));
+  EXPECT_THAT(Text(**source, *weighed), HasSubstr("importance: " + HashText("i").hex()));
   for (const PlannedTensor& tensor : TensorsOf(model, *weighed, weighed->targets[0]))
     EXPECT_EQ(tensor.weighed, tensor.dtype != DType::kF32 && tensor.dtype != DType::kQ8_0) << tensor.name;
 }

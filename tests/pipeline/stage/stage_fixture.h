@@ -162,7 +162,7 @@ inline std::pair<TargetSpec, TargetLayout> SimpleTarget(const ModelDescription& 
     at = end;
   }
   layout.files.push_back({"model.bin", at, {{0, std::string(header, 'h')}}});
-  layout.memory_bytes = at;
+  layout.memory.set_weights_bytes(at);
   return {TargetSpec{"simple", std::move(recipe)}, std::move(layout)};
 }
 

@@ -1,0 +1,44 @@
+// What a device needs to run an artifact: weights, the KV cache of the context that it runs, and buffers. The one place that
+// adds these up: plans, manifests, rollouts and agents calculate here. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "common/base/status.h"
+#include "quantfleet/v1/manifest.pb.h"
+
+namespace quantfleet::pipeline {
+
+// Tokens that a model runs with where nobody asks for another context, if it takes so many.
+inline constexpr uint64_t kDefaultContext = 4096;
+
+// In bytes. Sums that no number holds are the largest number.
+struct MemoryNeed {
+  uint64_t context = 0;  // tokens
+  std::string kv_type;   // what the cache holds
+  uint64_t weights = 0, cache = 0, buffers = 0;
+
+  uint64_t total() const;
+};
+
+// "2.1 GiB weights + 1.5 GiB cache (4096 tokens, f16) + 105.2 MiB buffers = 3.7 GiB"
+std::string DescribeNeed(const MemoryNeed& need);
+
+// The manifest's own terms. One from before manifests had them says one sum for the model's whole context, which it does not
+// name: then a cache per token that no usual model of so many parameters exceeds, and never more than that sum.
+v1::Memory MemoryOf(const v1::Manifest& manifest);
+
+// The smaller of the model's own context and kDefaultContext.
+uint64_t DefaultContext(const v1::Memory& memory);
+
+// INVALID_ARGUMENT: the model takes fewer tokens, or what runs the format has no such cache; the message says what there is.
+// `context` 0: the default. `kv_type` empty: the runtime's default.
+absl::StatusOr<MemoryNeed> NeedOf(const v1::Memory& memory, uint64_t context, std::string_view kv_type);
+
+// The most tokens, at most `most`, with which no more than `bytes` are needed; above 256 a multiple of it, as runtimes round
+// up to one. 0: not even one fits. `kv_type` is one that the runtime has.
+uint64_t LargestContext(const v1::Memory& memory, std::string_view kv_type, uint64_t bytes, uint64_t most);
+
+}  // namespace quantfleet::pipeline
