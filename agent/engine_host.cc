@@ -36,7 +36,12 @@ absl::StatusOr<Health> EngineHost::Measure(Engine& engine, const HealthGate& gat
 
 absl::StatusOr<Health> EngineHost::Start(const std::string& model, const Installed& installed, const HealthGate& gate) {
   QF_ASSIGN_OR_RETURN(const std::string gguf, FindGguf(installed.manifest));
-  QF_ASSIGN_OR_RETURN(auto loaded, Engine::Load(installed.files / gguf, options_));
+  EngineOptions options = options_;
+  options.context = static_cast<int64_t>(installed.context);
+  if (!installed.kv_type.empty()) {
+    QF_ASSIGN_OR_RETURN(options.kv_type, pipeline::DTypeFromName(installed.kv_type));
+  }
+  QF_ASSIGN_OR_RETURN(auto loaded, Engine::Load(installed.files / gguf, options));
   QF_ASSIGN_OR_RETURN(const Health health, Measure(*loaded, gate));
   QF_RETURN_IF_ERROR(gate.Check(health));
   server_.SetModel(model, std::move(loaded));

@@ -6,6 +6,7 @@
 
 #include "agent/external/ask_http.h"
 #include "common/trust/name.h"
+#include "pipeline/artifact/memory.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -67,7 +68,9 @@ RuntimeOrder ModelHosts::OrderFor(const std::string& model, const Installed& ins
   order.values = {{"model", fs::absolute(MainFile(installed)).string()},
                   {"folder", fs::absolute(installed.files).string()},
                   {"name", model},
-                  {"threads", std::to_string(options_.threads > 0 ? options_.threads : cores)}};
+                  {"threads", std::to_string(options_.threads > 0 ? options_.threads : cores)},
+                  {"context", std::to_string(installed.context > 0 ? installed.context : pipeline::kDefaultContext)},
+                  {"kv_type", installed.kv_type.empty() ? "f16" : installed.kv_type}};
   return order;
 }
 
@@ -116,6 +119,9 @@ absl::StatusOr<Health> ModelHosts::Start(const std::string& model, const Install
   if (!installed.runtime) {
     QF_ASSIGN_OR_RETURN(const Health health, engine_.Start(model, installed, gate));
     Replace(model, nullptr);
+    const auto need = pipeline::NeedOf(pipeline::MemoryOf(installed.manifest), installed.context, installed.kv_type);
+    std::lock_guard lock(mutex_);
+    buffers_[model] = need.ok() ? need->buffers : 0;
     return health;
   }
   RuntimeOrder order = OrderFor(model, installed);
@@ -149,6 +155,7 @@ void ModelHosts::Replace(const std::string& model, SupervisorPtr next) {
     std::lock_guard lock(mutex_);
     std::swap(runtimes_[model], next);
     if (!runtimes_[model]) runtimes_.erase(model);
+    buffers_.erase(model);
   }
   // Answers that had begun are finished by what began them, as far as its time goes.
   if (next) next->upstream()->Drain(next->stop_timeout());
@@ -157,6 +164,16 @@ void ModelHosts::Replace(const std::string& model, SupervisorPtr next) {
 void ModelHosts::Stop(const std::string& model) {
   server_.RemoveModel(model);
   Replace(model, nullptr);
+}
+
+uint64_t ModelHosts::MemoryFor(const std::string& model) const {
+  const uint64_t available = engine_.MemoryAvailable();
+  if (available == 0) return 0;
+  std::lock_guard lock(mutex_);
+  if (const auto runtime = runtimes_.find(model); runtime != runtimes_.end()) return available + runtime->second->memory_bytes();
+  // The files that the engine maps count as available already, and its caches live as long as a request.
+  const auto buffers = buffers_.find(model);
+  return available + (buffers == buffers_.end() ? 0 : buffers->second);
 }
 
 void ModelHosts::StopAll() {

@@ -41,6 +41,7 @@ class ModelHosts final : public ModelHost {
   absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
                                std::stop_token stop) override;
   void Stop(const std::string& model) override;
+  uint64_t MemoryFor(const std::string& model) const override;
   absl::Status StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const override;
   absl::Status Condition(const std::string& model) const override;
   std::string endpoint(const std::string&) const override { return server_.endpoint(); }
@@ -68,6 +69,7 @@ class ModelHosts final : public ModelHost {
   const World world_;
   mutable std::mutex mutex_;  // guards what follows
   std::map<std::string, SupervisorPtr> runtimes_;
+  std::map<std::string, uint64_t> buffers_;  // of models that the engine runs: what it keeps for them beside their files
   uint64_t sockets_made_ = 0;
 };
 

@@ -13,6 +13,7 @@ void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
   const bool dequantized = evaluation.weights() == v1::EvaluationStatement::DEQUANTIZED;
   PrintOut("\n" + Fields({{"measured on", fmt::format("{} tokens, beside {}, by {}", evaluation.tokens(),
                                                       Printable(evaluation.reference()), Printable(evaluation.engine()))},
+                          {"KV cache", evaluation.kv_type().empty() ? "f32" : Printable(evaluation.kv_type())},
                           {"weights", dequantized ? "its dequantized codes; another runtime runs it" : "as sealed"},
                           {"mean NLL", fmt::format("{:.4f} ({:+.4f})", evaluation.mean_nll(),
                                                    evaluation.mean_nll() - evaluation.reference_mean_nll())},
@@ -51,7 +52,7 @@ void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
        {"instructions", instruction_sets},
        {"statements", fmt::format("{} signed", detail.statements_size())},
        {"created", fmt::format("{} ({})", UtcTime(artifact.created_ms()), Relative(artifact.created_ms(), now))}}));
-  if (detail.has_evaluation()) PrintEvaluation(detail.evaluation());
+  for (const v1::EvaluationStatement& evaluation : detail.evaluations()) PrintEvaluation(evaluation);
   Table files({"FILE", ">SIZE", ">CHUNKS"});
   for (const v1::ArtifactFile& file : manifest.files())
     files.Add({file.path(), HumanBytes(file.size()), fmt::format("{}", file.chunks_size())});

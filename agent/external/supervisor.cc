@@ -128,7 +128,7 @@ absl::Status Supervisor::Watch(ChildProcess& child, const std::string& address, 
     const auto event = child.Wait(ready_ ? world_.ask_when_ready : world_.ask_until_ready, stop);
     if (event == ChildProcess::Event::kEnded) return Internal("it ended with {}", child.ending());
     if (event == ChildProcess::Event::kStopped) return Cancelled("stopping");
-    if (const uint64_t memory = child.memory_bytes(); runtime.memory_bytes() > 0 && memory > runtime.memory_bytes())
+    if (const uint64_t memory = memory_bytes_ = child.memory_bytes(); runtime.memory_bytes() > 0 && memory > runtime.memory_bytes())
       return ResourceExhausted("it took {} of memory, the class allows {}", HumanBytes(memory),
                                HumanBytes(runtime.memory_bytes()));
     const absl::Status answer = world_.ask(address, runtime.health_path(), stop);

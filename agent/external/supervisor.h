@@ -2,6 +2,7 @@
 // and ends it. A thread of its own does all that, because a child dies with the thread that forked it. Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -48,6 +49,8 @@ class Supervisor {
   absl::Status AwaitReady(std::stop_token stop);
   // OK until it is given up.
   absl::Status condition() const;
+  // What the runtime holds in memory of its own, as it was seen last.
+  uint64_t memory_bytes() const { return memory_bytes_; }
   // Has its address while it is ready.
   const std::shared_ptr<Upstream>& upstream() const { return upstream_; }
   Duration start_timeout() const { return std::chrono::seconds(order_.runtime.start_timeout_seconds()); }
@@ -71,6 +74,8 @@ class Supervisor {
   Duration ready_since_{0};  // of this life; only where ready_
   bool ready_ = false;       // in this life
   std::string last_words_;   // of its output
+
+  std::atomic<uint64_t> memory_bytes_{0};
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable_any changed_;

@@ -101,6 +101,7 @@ class LinuxHardware final : public Hardware {
     FindAccelerators(&facts);
     facts.set_hardware_id(FindHardwareId());
     facts.add_runtimes("embedded");
+    for (const char* type : {"f16", "q8_0", "f32"}) facts.add_kv_types(type);
     FindPower(&facts);
     FindLink(&facts);
     FindRuntimes(&facts);

@@ -104,6 +104,10 @@ absl::StatusOr<Health> SelfHost::ProveSelf(const Digest& manifest, std::stop_tok
   return Health();
 }
 
+uint64_t SelfHost::MemoryFor(const std::string& model) const {
+  return model == pipeline::kAgentModel ? 0 : world_.models.MemoryFor(model);
+}
+
 void SelfHost::Stop(const std::string& model) {
   if (model != pipeline::kAgentModel) return world_.models.Stop(model);
   const auto record = LoadLaunchRecord(world_.files, folder_);

@@ -40,6 +40,7 @@ class SelfHost final : public ModelHost {
                                std::stop_token stop) override;
   // Of the agent: the installed program is to run again.
   void Stop(const std::string& model) override;
+  uint64_t MemoryFor(const std::string& model) const override;
   absl::Status StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const override;
   absl::Status Condition(const std::string& model) const override;
   std::string endpoint(const std::string& model) const override;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "common/trust/name.h"
 #include "common/trust/runtime.h"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr int kMostSteps = 16;  // there are not so many precisions
 constexpr uint32_t kMostBudgetDays = 366;
+constexpr uint64_t kMostTokens = uint64_t{1} << 30;
 
 absl::Status CheckVouched(const v1::DeviceArtifact& artifact, const Digest& manifest,
                           const v1::TrustRoot& root) {
@@ -47,6 +49,10 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
     return InvalidArgument("the assignment of {} has a budget of {} days, and may have 1 to {}", said.model(),
                            said.network().budget_days(), kMostBudgetDays);
   assignment.network = said.network();
+  if (said.context().min_tokens() > said.context().tokens() || said.context().tokens() > kMostTokens)
+    return InvalidArgument("the assignment of {} has a context of {} tokens, and of {} at least; there are at most {}", said.model(),
+                           said.context().tokens(), said.context().min_tokens(), kMostTokens);
+  assignment.context = said.context();
   if (said.manifest_digest().empty()) return assignment;
   if (said.has_runtime()) {
     QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(said.runtime()), "the assignment of " + said.model()));
@@ -80,13 +86,14 @@ absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, co
 }
 
 std::optional<v1::EvaluationStatement> ReadEvaluation(const v1::DeviceArtifact& artifact, const Digest& manifest,
-                                                      const v1::TrustRoot& root) {
+                                                      const v1::TrustRoot& root, std::string_view kv_type) {
   std::optional<v1::EvaluationStatement> newest;
+  const auto rank = [&](const v1::EvaluationStatement& e) { return std::pair(e.kv_type() == kv_type, e.evaluated_ms()); };
   for (const v1::Signed& statement : artifact.statements()) {
     if (!trust::Verify(statement, trust::kEvaluationStatementType, root).ok()) continue;
     v1::EvaluationStatement evaluation;
     if (!evaluation.ParseFromString(statement.payload()) || evaluation.manifest_digest() != manifest.raw()) continue;
-    if (!newest || newest->evaluated_ms() <= evaluation.evaluated_ms()) newest = std::move(evaluation);
+    if (!newest || rank(*newest) <= rank(evaluation)) newest = std::move(evaluation);
   }
   return newest;
 }

@@ -22,6 +22,7 @@ struct Assignment {
   std::optional<v1::Runtime> runtime = {};  // nullopt: the agent's own engine; else as trust::CheckRuntime has it
   std::vector<Digest> step_down = {};  // what to go on with where `manifest` proves too large or too slow, in this order
   v1::NetworkPolicy network = {};
+  v1::ContextPolicy context = {};  // min_tokens at most tokens; no tokens: the agent's own default
 };
 
 // Why an update went wrong, as the daemon and the operator see it (ModelStatus.reason).
@@ -52,8 +53,9 @@ absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, co
                                           const v1::TrustRoot& root);
 
 // What the daemon measured of the artifact, if it signed such a statement: the newest. nullopt where it did not, or not
-// with a key that this device trusts for it: an evaluation is a help, not a condition.
+// with a key that this device trusts for it: an evaluation is a help, not a condition. One that was made with the KV cache
+// that the device runs goes before others.
 std::optional<v1::EvaluationStatement> ReadEvaluation(const v1::DeviceArtifact& artifact, const Digest& manifest,
-                                                      const v1::TrustRoot& root);
+                                                      const v1::TrustRoot& root, std::string_view kv_type);
 
 }  // namespace quantfleet::agent

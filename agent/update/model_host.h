@@ -19,6 +19,8 @@ struct Installed {
   fs::path files;  // the folder
   v1::Manifest manifest;
   std::optional<v1::Runtime> runtime;  // nullopt: the agent's own engine
+  uint64_t context = 0;                // tokens; 0: what runs it decides
+  std::string kv_type = {};            // empty: the default of what runs it
 };
 
 // Thread-safe.
@@ -34,6 +36,9 @@ class ModelHost {
   virtual absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
                                        std::stop_token stop) = 0;
   virtual void Stop(const std::string& model) = 0;
+  // What a next version of `model` may take: what the machine has available, and what the present version gives back. 0: not
+  // known.
+  virtual uint64_t MemoryFor(const std::string& model) const = 0;
   // Whether what answers for `model` still does, and leaves the memory that the gate wants; INTERNAL or the gate's error with
   // the reason. CANCELLED: `stop` came first.
   virtual absl::Status StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const = 0;

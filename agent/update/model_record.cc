@@ -22,6 +22,7 @@ std::string FieldOf(const Message& message) {
 v1::Assignment Terms(const ModelRecord& record) {
   v1::Assignment terms;
   *terms.mutable_network() = record.network;
+  *terms.mutable_context() = record.context;
   terms.mutable_health()->set_soak_seconds(record.health.soak_seconds());
   for (const Digest& step : record.step_down) terms.add_step_down(step.raw());
   return terms;
@@ -70,6 +71,7 @@ absl::StatusOr<ModelRecord> LoadModelRecord(FileSystem& files, const fs::path& m
   if (!Parse(Field(*fields, "terms"), terms) || !Parse(Field(*fields, "stepped_down"), steps))
     return DataLoss("{} is damaged", path.string());
   record.network = terms.network();
+  record.context = terms.context();
   record.health.set_soak_seconds(terms.health().soak_seconds());
   for (const std::string& raw : terms.step_down()) {
     QF_ASSIGN_OR_RETURN(const Digest step, Digest::FromRaw(raw));

@@ -20,6 +20,7 @@ struct ModelRecord {
   v1::HealthPolicy health;         // of that release
   std::optional<v1::Runtime> runtime;
   v1::NetworkPolicy network;
+  v1::ContextPolicy context;
   std::vector<Digest> step_down;             // where it may go on, in this order
   std::vector<v1::StepDown> stepped_down;    // where it was, in order
   bool ran_before = false;                   // `manifest` ran, proven, when it was taken up: it runs on whatever comes of it

@@ -7,7 +7,7 @@ namespace {
 
 constexpr uint64_t kMostManifestBytes = 256 << 20, kMostEvaluationBytes = 1 << 20,
                    kMostRuntimeBytes = 1 << 20;
-constexpr std::string_view kEvaluationFile = "evaluation.pb", kRuntimeFile = "runtime.pb";
+constexpr std::string_view kEvaluationFile = "evaluation.pb", kRuntimeFile = "runtime.pb", kContextFile = "context.pb";
 
 const char* NameOf(Slot slot) { return slot == Slot::kA ? "a" : "b"; }
 
@@ -81,6 +81,20 @@ absl::StatusOr<std::optional<v1::Runtime>> Slots::RuntimeOf(Slot slot) const {
   v1::Runtime runtime;
   if (!runtime.ParseFromString(bytes)) return DataLoss("{} is damaged", path.string());
   return runtime;
+}
+
+absl::Status Slots::KeepContext(Slot slot, const v1::ContextPolicy& context) {
+  return files_.WriteAtomically(PathOf(slot) / kContextFile, AsBytes(context.SerializeAsString()));
+}
+
+absl::StatusOr<v1::ContextPolicy> Slots::ContextOf(Slot slot) const {
+  const fs::path path = PathOf(slot) / kContextFile;
+  v1::ContextPolicy context;
+  const auto bytes = files_.ReadAll(path, kMostRuntimeBytes);
+  if (bytes.status().code() == absl::StatusCode::kNotFound) return context;
+  if (!bytes.ok()) return bytes.status();
+  if (!context.ParseFromString(*bytes)) return DataLoss("{} is damaged", path.string());
+  return context;
 }
 
 absl::Status Slots::MarkVerified(Slot slot, const Digest& manifest) {

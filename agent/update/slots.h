@@ -3,6 +3,7 @@
 //   STATE/models/<model>/slots/{a,b}/   manifest.pb   exact bytes of the manifest
 //                                       evaluation.pb what the daemon measured of it, where it did
 //                                       runtime.pb    with what it was proven; empty: the agent's own engine
+//                                       context.pb    with which context and KV cache; absent: by an agent that had no choice
 //                                       files/...     the artifact
 //                                       journal       which chunks are there (journal.h)
 //                                       verified      hex digest of the manifest: every byte was checked
@@ -51,6 +52,10 @@ class Slots {
   absl::Status KeepRuntime(Slot slot, const std::optional<v1::Runtime>& runtime);
   // NOT_FOUND: it was not proven, or by an agent of version 0.1, which had its own engine only.
   absl::StatusOr<std::optional<v1::Runtime>> RuntimeOf(Slot slot) const;
+
+  // It was proven with this context and KV cache, too. Nothing that was not kept is returned: then without tokens.
+  absl::Status KeepContext(Slot slot, const v1::ContextPolicy& context);
+  absl::StatusOr<v1::ContextPolicy> ContextOf(Slot slot) const;
 
   // Makes the slot ready to take this artifact. What is there of the same artifact stays, all else goes.
   absl::Status Begin(Slot slot, std::string_view manifest_bytes);

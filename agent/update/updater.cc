@@ -66,6 +66,7 @@ void Updater::Accept(const Assignment& assignment) {
   record.health = assignment.health;
   record.runtime = assignment.runtime;
   record.network = assignment.network;
+  record.context = assignment.context;
   record.step_down = assignment.step_down;
   // What runs was proven, but for what is being proven.
   record.ran_before = record.manifest && running_ == record.manifest &&
@@ -224,6 +225,8 @@ void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::s
     status_.set_assigned_manifest(record_.assigned ? record_.assigned->raw() : "");
     status_.mutable_stepped_down()->Assign(record_.stepped_down.begin(), record_.stepped_down.end());
     status_.set_active_manifest(running_ ? running_->raw() : "");
+    status_.set_context(running_ ? context_.tokens() : 0);
+    status_.set_kv_type(running_ ? context_.kv_type() : "");
     if (running_ && runtime_) {
       *status_.mutable_active_runtime() = *runtime_;
     } else {

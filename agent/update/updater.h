@@ -80,14 +80,18 @@ class Updater {
 
   absl::Status GetArtifact();
   absl::StatusOr<Downloader> OpenDownloader();
-  absl::StatusOr<Health> Start(Slot slot, const std::optional<v1::Runtime>& runtime, const HealthGate& gate,
-                               std::stop_token stop);
+  absl::StatusOr<Health> Start(Slot slot, const std::optional<v1::Runtime>& runtime, const v1::ContextPolicy& context,
+                               const HealthGate& gate, std::stop_token stop);
+  // The most tokens of the record's wish that this machine has memory for now. RESOURCE_EXHAUSTED: too few.
+  absl::StatusOr<v1::ContextPolicy> ChooseContext(Slot slot) const;
   HealthGate GateOf(Slot slot) const;
   absl::Status CountAttempt(uint32_t attempts);
   // The activation counts from now on.
   absl::StatusOr<Step> Commit();
   // What failed was too large or too slow, and there is something smaller.
   bool CanStepDown() const;
+  // What runs is the slot's, and runs as that was proven.
+  bool RunsAsProven(Slot slot) const;
   // With what it was proven with.
   absl::Status StartProven(Slot slot, std::stop_token stop);
   // What becomes of the record of an activation that does not count.
@@ -108,6 +112,7 @@ class Updater {
   int verify_rounds_ = 0;
   std::optional<Digest> running_;               // what the host answers with
   std::optional<v1::Runtime> runtime_;          // of running_
+  v1::ContextPolicy context_;                   // of running_: what it runs with
   std::optional<v1::DeviceArtifact> artifact_;  // of record_.manifest
   absl::Status prove_error_;
   std::optional<Duration> soak_left_;  // of record_, which runs and was proven but for this

@@ -3,10 +3,12 @@
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "agent/update/meter.h"
 #include "agent/update/updater.h"
 #include "common/base/fail_point.h"
+#include "pipeline/artifact/memory.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -17,6 +19,12 @@ constexpr uint32_t kMostAttempts = 5;
 constexpr Duration kSoakStep = std::chrono::seconds(5);  // between two looks at what soaks
 
 using Outcome = ModelRecord::Outcome;
+
+// What the KV cache will hold.
+std::string KvTypeOf(const v1::Manifest& manifest, const v1::ContextPolicy& context) {
+  const auto& caches = manifest.requirements().memory().caches();
+  return context.kv_type().empty() && !caches.empty() ? caches[0].type() : context.kv_type();
+}
 
 // Why an activation does not count.
 std::string_view ReasonOf(const absl::Status& error) {
@@ -75,7 +83,7 @@ absl::StatusOr<Updater::Step> Updater::Fetch(std::stop_token stop) {
   const Slot idle = slots_.Idle();
   QF_RETURN_IF_ERROR(slots_.Begin(idle, artifact_->manifest()));
   QF_RETURN_IF_ERROR(
-      slots_.KeepEvaluation(idle, ReadEvaluation(*artifact_, *record_.manifest, environment_.trust_root())));
+      slots_.KeepEvaluation(idle, ReadEvaluation(*artifact_, *record_.manifest, environment_.trust_root(), KvTypeOf(*manifest, record_.context))));
   QF_ASSIGN_OR_RETURN(Downloader downloader, OpenDownloader());
   Meter meter(record_.network, environment_.budget, environment_.clock, environment_.sleeper, stop);
   ShowProgress(downloader.progress());
@@ -119,21 +127,45 @@ absl::StatusOr<Updater::Step> Updater::SwitchOver() {
   return Step::kProve;
 }
 
-absl::StatusOr<Health> Updater::Start(Slot slot, const std::optional<v1::Runtime>& runtime, const HealthGate& gate,
-                                      std::stop_token stop) {
-  Installed installed{.files = slots_.FilesOf(slot), .manifest = {}, .runtime = runtime};
+absl::StatusOr<v1::ContextPolicy> Updater::ChooseContext(Slot slot) const {
+  QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, slots_.ManifestOf(slot));
+  const v1::Memory memory = pipeline::MemoryOf(manifest);
+  // Of an older manifest the terms are a guess, good enough to choose devices by; and a program has none.
+  if (!manifest.requirements().has_memory() || memory.caches().empty()) return record_.context;
+  const uint64_t available = environment_.host.MemoryFor(model_);
+  QF_ASSIGN_OR_RETURN(const pipeline::MemoryNeed need,
+                      pipeline::FitContext(memory,
+                                           {.tokens = record_.context.tokens(),
+                                            .min_tokens = record_.context.min_tokens(),
+                                            .kv_type = record_.context.kv_type()},
+                                           available == 0 ? std::numeric_limits<uint64_t>::max() : available));
+  v1::ContextPolicy chosen;
+  chosen.set_tokens(need.context);
+  chosen.set_kv_type(need.kv_type);
+  return chosen;
+}
+
+absl::StatusOr<Health> Updater::Start(Slot slot, const std::optional<v1::Runtime>& runtime, const v1::ContextPolicy& context,
+                                      const HealthGate& gate, std::stop_token stop) {
+  Installed installed{.files = slots_.FilesOf(slot),
+                      .manifest = {},
+                      .runtime = runtime,
+                      .context = context.tokens(),
+                      .kv_type = context.kv_type()};
   QF_ASSIGN_OR_RETURN(installed.manifest, slots_.ManifestOf(slot));
   QF_RETURN_IF_ERROR(environment_.host.MayRun(runtime));
   QF_ASSIGN_OR_RETURN(const Health health, environment_.host.Start(model_, installed, gate, stop));
   running_ = slots_.Begun(slot);
   runtime_ = runtime;
+  context_ = context;
   return health;
 }
 
 absl::Status Updater::StartProven(Slot slot, std::stop_token stop) {
   const auto runtime = slots_.RuntimeOf(slot);
   if (!runtime.ok() && runtime.status().code() != absl::StatusCode::kNotFound) return runtime.status();
-  return Start(slot, runtime.ok() ? *runtime : std::nullopt, {}, stop).status();
+  QF_ASSIGN_OR_RETURN(const v1::ContextPolicy context, slots_.ContextOf(slot));
+  return Start(slot, runtime.ok() ? *runtime : std::nullopt, context, {}, stop).status();
 }
 
 void Updater::Blame(ModelRecord& record, const absl::Status& why) {
@@ -159,7 +191,12 @@ absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
   }
   // Written down before: a system that is short of memory kills without a word.
   QF_RETURN_IF_ERROR(CountAttempt(record_.attempts + 1));
-  const absl::StatusOr<Health> health = Start(current, record_.runtime, GateOf(current), stop);
+  const absl::StatusOr<v1::ContextPolicy> context = ChooseContext(current);
+  if (!context.ok()) {
+    prove_error_ = context.status();
+    return Step::kRollBack;
+  }
+  const absl::StatusOr<Health> health = Start(current, record_.runtime, *context, GateOf(current), stop);
   if (health.status().code() == absl::StatusCode::kCancelled) {
     QF_RETURN_IF_ERROR(CountAttempt(record_.attempts - 1));
     return health.status();
@@ -169,6 +206,9 @@ absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
     return Step::kRollBack;
   }
   record_.detail = health->note;
+  if (context->tokens() < record_.context.tokens())
+    record_.detail = fmt::format("a context of {} tokens instead of {}: there is no memory for more{}{}", context->tokens(),
+                                 record_.context.tokens(), health->note.empty() ? "" : "; ", health->note);
   record_.tokens_per_second = health->tokens_per_second;
   if (record_.health.soak_seconds() == 0) return Commit();
   soak_left_ = std::chrono::seconds(record_.health.soak_seconds());
@@ -212,6 +252,7 @@ absl::StatusOr<Updater::Step> Updater::Commit() {
     for (const v1::ArtifactFile& file : manifest.files()) record.progress.total += file.size();
     record.progress.done = record.progress.reused = record.progress.total;
   }
+  QF_RETURN_IF_ERROR(slots_.KeepContext(current, context_));
   QF_RETURN_IF_ERROR(slots_.KeepRuntime(current, record_.runtime));
   QF_RETURN_IF_ERROR(Save(record));
   FailPoint("update-after-health");
@@ -220,6 +261,15 @@ absl::StatusOr<Updater::Step> Updater::Commit() {
   artifact_.reset();
   Show(v1::ModelStatus::HEALTHY, "", record.detail);
   return Step::kSettled;
+}
+
+bool Updater::RunsAsProven(Slot slot) const {
+  if (running_ != slots_.Begun(slot)) return false;
+  const auto runtime = slots_.RuntimeOf(slot);
+  const auto context = slots_.ContextOf(slot);
+  const auto same = [](const auto& a, const auto& b) { return google::protobuf::util::MessageDifferencer::Equals(a, b); };
+  if (!runtime.ok() || !context.ok()) return true;  // of an agent that knew no other way to run it
+  return runtime->has_value() == runtime_.has_value() && (!runtime_ || same(**runtime, *runtime_)) && same(*context, context_);
 }
 
 bool Updater::ProvenOtherwise(Slot slot) const {
@@ -256,7 +306,7 @@ absl::StatusOr<Updater::Step> Updater::RollBack(std::stop_token stop) {
   if (!can_go_back) {
     environment_.host.Stop(model_);
     running_.reset();
-  } else if (running_ != slots_.Begun(target) || !environment_.host.Condition(model_).ok()) {
+  } else if (!RunsAsProven(target) || !environment_.host.Condition(model_).ok()) {
     // It was proven when it came: that is not asked again.
     const absl::Status started = StartProven(target, stop);
     if (started.code() == absl::StatusCode::kCancelled) return started;

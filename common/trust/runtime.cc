@@ -21,8 +21,8 @@ constexpr std::array<std::string_view, 5> kCodeNames = {"PATH", "ENV", "IFS", "S
 absl::Status CheckText(std::string_view field, const std::string& text) {
   if (text.size() > kMostText) return InvalidArgument("{} has {} bytes, at most {} are taken", field, text.size(), kMostText);
   if (text.find('\0') != std::string::npos) return InvalidArgument("{} holds a NUL", field);
-  static const std::map<std::string, std::string, std::less<>> any = {{"folder", ""}, {"model", ""},  {"name", ""},
-                                                                      {"port", ""},   {"socket", ""}, {"threads", ""}};
+  static const std::map<std::string, std::string, std::less<>> any = {
+      {"context", ""}, {"folder", ""}, {"kv_type", ""}, {"model", ""}, {"name", ""}, {"port", ""}, {"socket", ""}, {"threads", ""}};
   return Annotate(FillIn(text, any).status(), field);
 }
 
@@ -56,7 +56,7 @@ absl::StatusOr<std::string> FillIn(std::string_view text,
     out += text.substr(0, open);
     text.remove_prefix(open);
     if (text.empty()) break;
-    const size_t close = text.find_first_not_of("abcdefghijklmnopqrstuvwxyz", 1);
+    const size_t close = text.find_first_not_of("abcdefghijklmnopqrstuvwxyz_", 1);
     if (close == std::string_view::npos || close == 1 || text[close] != '}') {
       out += '{';
       text.remove_prefix(1);
@@ -66,7 +66,9 @@ absl::StatusOr<std::string> FillIn(std::string_view text,
     const auto value = values.find(word);
     if (value == values.end())
       return InvalidArgument(
-          "{{{}}} stands for nothing: there are {{model}}, {{folder}}, {{name}}, {{threads}} and {{port}} or {{socket}}", word);
+          "{{{}}} stands for nothing: there are {{model}}, {{folder}}, {{name}}, {{threads}}, {{context}}, {{kv_type}} and "
+          "{{port}} or {{socket}}",
+          word);
     out += value->second;
     text.remove_prefix(close + 1);
   }

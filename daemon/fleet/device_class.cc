@@ -1,15 +1,19 @@
 #include "daemon/fleet/device_class.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "common/trust/runtime.h"
 #include "daemon/fleet/toml_reader.h"
+#include "pipeline/artifact/memory.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 constexpr int64_t kMostMiB = int64_t{1} << 30, kMostWholeNumber = 1'000'000'000;
+constexpr int64_t kMostTokens = int64_t{1} << 30;
+constexpr std::array<std::string_view, 3> kKvTypes = {"f16", "q8_0", "f32"};
 constexpr int64_t kMostSoakSeconds = 24 * 3600, kMostBudgetDays = 366;
 constexpr double kMinGoldenAgreement = 0.75;  // other arithmetic turns a token here and there; damage turns nearly all
 
@@ -71,6 +75,26 @@ std::optional<v1::Runtime> ReadRuntime(TomlReader& reader) {
   runtime.set_restarts(static_cast<uint32_t>(restarts));
   runtime.set_restart_ms(static_cast<uint32_t>(restart_ms));
   return runtime;
+}
+
+// Errors of the reader show when it is finished.
+absl::StatusOr<v1::ContextPolicy> ReadContext(TomlReader& reader, std::string_view format) {
+  v1::ContextPolicy context;
+  int64_t tokens = 0, least = 0;
+  reader.Read("context", tokens, 1, kMostTokens);
+  reader.Read("min_context", least, 1, kMostTokens);
+  reader.Read("kv_type", *context.mutable_kv_type());
+  context.set_tokens(static_cast<uint64_t>(tokens));
+  context.set_min_tokens(static_cast<uint64_t>(least));
+  if (const uint64_t most = tokens == 0 ? pipeline::kDefaultContext : context.tokens(); context.min_tokens() > most)
+    return InvalidArgument("device class: min_context {} is above context {}{}", least, most,
+                           tokens == 0 ? ", the default" : "");
+  if (context.kv_type().empty()) return context;
+  if (format != "gguf")
+    return InvalidArgument("device class: kv_type can be chosen for gguf; what runs {} has one KV cache of its own", format);
+  if (std::ranges::find(kKvTypes, context.kv_type()) == kKvTypes.end())
+    return InvalidArgument("device class: kv_type \"{}\" is not known; there are f16, q8_0 and f32", Shown(context.kv_type()));
+  return context;
 }
 
 // The first rule that does not hold, for people; nullopt when the class fits.
@@ -198,8 +222,11 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   spec.health.set_min_golden_agreement(golden);
   spec.health.set_min_tokens_per_second(speed);
   spec.health.set_min_memory_available_bytes(static_cast<uint64_t>(memory_mib) << 20);
+  const absl::StatusOr<v1::ContextPolicy> context = ReadContext(reader, spec.format);
   spec.runtime = ReadRuntime(reader);
   QF_RETURN_IF_ERROR(Annotate(reader.Finish(), "device class"));
+  QF_RETURN_IF_ERROR(context.status());
+  spec.context = *context;
   if (spec.runtime) QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(*spec.runtime), "device class"));
   match.min_memory_mib = static_cast<uint64_t>(least);
   match.max_memory_mib = static_cast<uint64_t>(most);

@@ -46,6 +46,9 @@ struct DeviceClassSpec {
   // Where the artifact is too much for the device, it gets the next smaller one of the format.
   bool step_down = true;
   v1::NetworkPolicy network;  // what a download may take
+  // Tokens that the artifact runs with (0: the smaller of the model's and 4096), the fewest that are enough (0: no fewer), and
+  // what the KV cache holds (empty: the default of what runs the format).
+  v1::ContextPolicy context;
   std::optional<v1::Runtime> runtime;  // runs the artifact in place of the agent's engine
 };
 

@@ -9,6 +9,7 @@
 #include "daemon/jobs/evaluation_text.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/dequantized_source.h"
+#include "pipeline/model/running_memory.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/folder_sink.h"
 
@@ -67,6 +68,12 @@ void Fill(v1::EvaluationStatement& statement, const agent::Comparison& compariso
   statement.set_mean_kl(comparison.mean_kl);
 }
 
+// What stands for a cache that the engine does not have: MLX keeps BF16, in as many bytes.
+absl::StatusOr<pipeline::DType> KvTypeFor(std::string_view kv_type) {
+  QF_ASSIGN_OR_RETURN(const pipeline::DType type, pipeline::DTypeFromName(kv_type));
+  return pipeline::IsCacheType(type) ? type : pipeline::DType::kF16;
+}
+
 EvaluationOptions WithShipped(EvaluationOptions options) {
   if (options.text.empty()) options.text = ShippedEvaluationText();
   if (options.prompts.empty())
@@ -115,7 +122,7 @@ absl::StatusOr<Evaluator::Reference> Evaluator::MakeReference(const pipeline::Mo
                                                               const std::stop_token& stop) {
   Reference reference{.engine = nullptr, .recipe = ReferenceRecipe(source.description()), .tokens = {}};
   QF_ASSIGN_OR_RETURN(const fs::path file, WriteGguf(source, reference.recipe, scratch_ / "reference", stop));
-  QF_ASSIGN_OR_RETURN(reference.engine, Engine::Load(file, {.threads = threads_}));
+  QF_ASSIGN_OR_RETURN(reference.engine, Engine::Load(file, {.threads = threads_, .kv_type = pipeline::DType::kF32}));
   QF_ASSIGN_OR_RETURN(reference.tokens, TokensOf(*reference.engine, options_.text, options_.tokens));
   return reference;
 }
@@ -163,11 +170,13 @@ absl::StatusOr<fs::path> Evaluator::MakeRunnable(const pipeline::ModelDescriptio
 }
 
 absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::ModelDescription& model,
-                                                           const v1::Manifest& manifest, const Reference& reference,
+                                                           const Wanted& wanted, const Reference& reference,
                                                            const std::stop_token& stop) {
+  const v1::Manifest& manifest = wanted.manifest;
   const Scratch folder(with_.files, scratch_ / "artifact");
   QF_ASSIGN_OR_RETURN(const fs::path file, MakeRunnable(model, manifest, scratch_ / "artifact", stop));
-  QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(file, {.threads = threads_}));
+  QF_ASSIGN_OR_RETURN(const pipeline::DType kv_type, KvTypeFor(wanted.kv_type));
+  QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(file, {.threads = threads_, .kv_type = kv_type}));
   QF_ASSIGN_OR_RETURN(const agent::Comparison compared,
                       agent::Compare(*reference.engine, *engine, reference.tokens, {.stop = stop}));
   v1::EvaluationStatement statement;
@@ -182,6 +191,7 @@ absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::Model
   const bool as_sealed = manifest.target().format() == kFormat;
   statement.set_weights(as_sealed ? v1::EvaluationStatement::AS_SEALED : v1::EvaluationStatement::DEQUANTIZED);
   statement.set_manifest_digest(pipeline::ManifestDigest(manifest).raw());
+  statement.set_kv_type(wanted.kv_type);
   statement.set_text_digest(text_digest().raw());
   statement.set_reference(fmt::format("{}:{}", kFormat, reference.recipe));
   statement.set_engine(fmt::format("quantfleet {}", QUANTFLEET_VERSION));
@@ -190,17 +200,17 @@ absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::Model
 }
 
 absl::StatusOr<Evaluator::Evaluations> Evaluator::Evaluate(const pipeline::ModelSource& source,
-                                                           const std::vector<v1::Manifest>& manifests,
+                                                           const std::vector<Wanted>& wanted,
                                                            const std::stop_token& stop) {
   Evaluations evaluations;
-  if (!enabled() || manifests.empty()) return evaluations;
+  if (!enabled() || wanted.empty()) return evaluations;
   const Scratch scratch(with_.files, scratch_);
   QF_RETURN_IF_ERROR(with_.files.CreateDirectories(scratch_));
   QF_ASSIGN_OR_RETURN(const Reference reference, MakeReference(source, stop));
   FailPoint("job-reference-made");
   // One after the other: plain copies and caches of one artifact at a time.
-  for (const v1::Manifest& manifest : manifests) {
-    evaluations.push_back(Measure(source.description(), manifest, reference, stop));
+  for (const Wanted& one : wanted) {
+    evaluations.push_back(Measure(source.description(), one, reference, stop));
     if (absl::IsCancelled(evaluations.back().status())) return evaluations.back().status();
   }
   return evaluations;

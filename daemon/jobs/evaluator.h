@@ -41,16 +41,21 @@ class Evaluator {
   // Which text and prompts it measures with; an evaluation with another digest is another one.
   Digest text_digest() const;
 
-  // For each manifest an evaluation, or why there is none: FAILED_PRECONDITION: the engine does not run this tokenizer,
+  // What is to be measured, with the KV cache that a class runs: "f16"; empty: the first of the manifest's.
+  struct Wanted {
+    v1::Manifest manifest;
+    std::string kv_type;
+  };
+  // For each an evaluation, or why there is none: FAILED_PRECONDITION: the engine does not run this tokenizer,
   // RESOURCE_EXHAUSTED: no room in the scratch folder. CANCELLED, for all of them: stopped.
   using Evaluations = std::vector<absl::StatusOr<v1::EvaluationStatement>>;
-  absl::StatusOr<Evaluations> Evaluate(const pipeline::ModelSource& source, const std::vector<v1::Manifest>& manifests,
+  absl::StatusOr<Evaluations> Evaluate(const pipeline::ModelSource& source, const std::vector<Wanted>& wanted,
                                        const std::stop_token& stop);
 
  private:
   struct Reference;
   absl::StatusOr<Reference> MakeReference(const pipeline::ModelSource& source, const std::stop_token& stop);
-  absl::StatusOr<v1::EvaluationStatement> Measure(const pipeline::ModelDescription& model, const v1::Manifest& manifest,
+  absl::StatusOr<v1::EvaluationStatement> Measure(const pipeline::ModelDescription& model, const Wanted& wanted,
                                                   const Reference& reference, const std::stop_token& stop);
   // What the engine runs of it, in `folder`.
   absl::StatusOr<fs::path> MakeRunnable(const pipeline::ModelDescription& model, const v1::Manifest& manifest,

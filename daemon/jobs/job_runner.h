@@ -13,6 +13,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -107,11 +108,13 @@ class JobRunner {
   absl::Status SealAgents(const JobRecord& record, const std::stop_token& stop);
   absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source, const pipeline::Plan& plan);
   struct Measured {
-    std::vector<std::optional<v1::EvaluationStatement>> statements;  // one per manifest
+    std::vector<std::vector<v1::EvaluationStatement>> statements;  // per manifest: one for each KV cache that a class runs
     std::string error;                                               // why one has none
   };
-  absl::StatusOr<Measured> Measure(const std::string& name, const pipeline::ModelSource& source,
+  absl::StatusOr<Measured> Measure(const v1::Job& job, const pipeline::ModelSource& source,
                                    const std::vector<v1::Manifest>& manifests, const std::stop_token& stop);
+  // What the KV caches of the job's classes hold, of those that want this artifact.
+  absl::StatusOr<std::set<std::string>> KvTypesOf(const v1::Job& job, const v1::Manifest& manifest);
   absl::Status Seal(const JobRecord& record, const std::vector<v1::Manifest>& manifests, const Measured& measured);
   absl::StatusOr<ArtifactRecord> MakeArtifact(const std::string& model, const v1::Manifest& manifest);
   absl::Status FinishBadly(const std::string& name, const absl::Status& status, bool cancelled);

@@ -3,6 +3,7 @@
 
 #include "common/base/fail_point.h"
 #include "common/trust/statement.h"
+#include "daemon/fleet/device_class.h"
 #include "daemon/jobs/agent_release.h"
 #include "daemon/jobs/job_runner.h"
 #include "daemon/jobs/journal.h"
@@ -106,7 +107,7 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   OnProgress(name, result.progress);
   if (result.manifests.size() != plan.targets.size())
     return Internal("{} manifests for {} targets", result.manifests.size(), plan.targets.size());
-  QF_ASSIGN_OR_RETURN(const Measured measured, Measure(name, *source, result.manifests, job_stop.get_token()));
+  QF_ASSIGN_OR_RETURN(const Measured measured, Measure(record.job, *source, result.manifests, job_stop.get_token()));
   SetStage(name, "sealing");
   return Seal(record, result.manifests, measured);
 }
@@ -123,26 +124,45 @@ absl::Status JobRunner::SealAgents(const JobRecord& record, const std::stop_toke
   return Seal(record, manifests, nothing);
 }
 
+absl::StatusOr<std::set<std::string>> JobRunner::KvTypesOf(const v1::Job& job, const v1::Manifest& manifest) {
+  const auto& caches = manifest.requirements().memory().caches();
+  const std::string own = caches.empty() ? "f16" : caches[0].type();
+  std::set<std::string> types;
+  for (const std::string& name : job.device_classes()) {
+    const auto found = with_.store.GetClass(name);
+    if (absl::IsNotFound(found.status())) continue;  // it was good when the job was submitted
+    QF_RETURN_IF_ERROR(found.status());
+    if (found->format() != manifest.target().format() || found->recipe() != manifest.target().recipe()) continue;
+    const auto spec = ParseDeviceClass(found->toml());
+    types.insert(spec.ok() && !spec->context.kv_type().empty() ? spec->context.kv_type() : own);
+  }
+  if (types.empty()) types.insert(own);
+  return types;
+}
+
 // Artifacts that cannot be measured are good all the same: the job says why, and goes on.
-absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const std::string& name, const pipeline::ModelSource& source,
+absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const v1::Job& job, const pipeline::ModelSource& source,
                                                        const std::vector<v1::Manifest>& manifests,
                                                        const std::stop_token& stop) {
   Measured measured;
   measured.statements.resize(manifests.size());
   if (!evaluator_.enabled()) return measured;
   const std::string text_digest = evaluator_.text_digest().raw();
-  const auto is_same = [&](const v1::EvaluationStatement& s) { return s.text_digest() == text_digest; };
   std::vector<size_t> places;
-  std::vector<v1::Manifest> fresh;
+  std::vector<Evaluator::Wanted> fresh;
   for (size_t i = 0; i < manifests.size(); ++i) {
     const auto known = with_.store.GetArtifact(NameOf(manifests[i]));
-    if (known.ok() &&
-        HasStatement<v1::EvaluationStatement>(*known, trust::kEvaluationStatementType, is_same))
-      continue;
-    places.push_back(i);
-    fresh.push_back(manifests[i]);
+    QF_ASSIGN_OR_RETURN(const std::set<std::string> kv_types, KvTypesOf(job, manifests[i]));
+    for (const std::string& kv_type : kv_types) {
+      const auto is_same = [&](const v1::EvaluationStatement& s) {
+        return s.text_digest() == text_digest && s.kv_type() == kv_type;
+      };
+      if (known.ok() && HasStatement<v1::EvaluationStatement>(*known, trust::kEvaluationStatementType, is_same)) continue;
+      places.push_back(i);
+      fresh.push_back({manifests[i], kv_type});
+    }
   }
-  SetStage(name, "evaluating");
+  SetStage(job.name(), "evaluating");
   auto evaluations = evaluator_.Evaluate(source, fresh, stop);
   if (absl::IsCancelled(evaluations.status())) return evaluations.status();
   if (!evaluations.ok()) {
@@ -152,9 +172,9 @@ absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const std::string& name, 
   for (size_t i = 0; i < places.size(); ++i) {
     absl::StatusOr<v1::EvaluationStatement>& evaluation = (*evaluations)[i];
     if (evaluation.ok()) {
-      measured.statements[places[i]] = *std::move(evaluation);
+      measured.statements[places[i]].push_back(*std::move(evaluation));
     } else if (measured.error.empty()) {
-      const v1::Target& target = fresh[i].target();
+      const v1::Target& target = fresh[i].manifest.target();
       measured.error = fmt::format("{}:{}: {}", target.format(), target.recipe(), Message(evaluation.status()));
     }
   }
@@ -238,9 +258,9 @@ absl::Status JobRunner::Seal(const JobRecord& record, const std::vector<v1::Mani
   std::vector<ArtifactRecord> artifacts;
   for (size_t i = 0; i < manifests.size(); ++i) {
     QF_ASSIGN_OR_RETURN(ArtifactRecord artifact, MakeArtifact(record.job.model(), manifests[i]));
-    if (const auto& evaluation = measured.statements[i])
+    for (const v1::EvaluationStatement& evaluation : measured.statements[i])
       artifact.statements.push_back(
-          with_.authority.SignStatement(trust::kEvaluationStatementType, evaluation->SerializeAsString()));
+          with_.authority.SignStatement(trust::kEvaluationStatementType, evaluation.SerializeAsString()));
     artifacts.push_back(std::move(artifact));
   }
   v1::JobProgress progress;

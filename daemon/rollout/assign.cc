@@ -25,6 +25,20 @@ absl::StatusOr<std::string> RawDigest(const std::string& artifact) {
   return digest.raw();
 }
 
+// An agent that knows no {context} gets the runtime with the words filled in.
+v1::Runtime RuntimeFor(const v1::Runtime& runtime, const v1::Device& device, const v1::ContextPolicy& context) {
+  v1::Runtime filled = runtime;
+  if (device.facts().kv_types_size() > 0) return filled;
+  const auto fill = [&](std::string& text) {
+    for (const auto& [word, value] : {std::pair("{context}", std::to_string(context.tokens())), std::pair("{kv_type}", context.kv_type())})
+      for (size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + value.size()))
+        text.replace(at, std::string_view(word).size(), value);
+  };
+  for (std::string& arg : *filled.mutable_args()) fill(arg);
+  for (auto& [name, value] : *filled.mutable_env()) fill(value);
+  return filled;
+}
+
 }  // namespace
 
 int64_t Rollouts::Deadline(const v1::Rollout& head) const {
@@ -67,15 +81,21 @@ absl::Status Rollouts::TellDevice(const v1::Rollout& head, const v1::Device& dev
       row.set_previous_artifact(name);
       row.clear_previous_runtime();
       if (running->has_active_runtime()) *row.mutable_previous_runtime() = running->active_runtime();
+      row.clear_previous_context();
+      if (running->context() > 0) {
+        row.mutable_previous_context()->set_tokens(running->context());
+        row.mutable_previous_context()->set_kv_type(running->kv_type());
+      }
     }
   }
-  QF_ASSIGN_OR_RETURN(const v1::Assignment terms, TermsOf(head, row));
+  QF_ASSIGN_OR_RETURN(const v1::Assignment terms, TermsOf(head, device, row));
   QF_RETURN_IF_ERROR(Assign(head, row.artifact(), terms, row));
   row.set_state(RolloutDevice::PENDING);
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const v1::Rollout& head, const RolloutDevice& row) {
+absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const v1::Rollout& head, const v1::Device& device,
+                                                 const RolloutDevice& row) {
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   const auto spec = std::ranges::find(*classes, row.device_class(), &DeviceClassSpec::name);
   v1::Assignment terms;
@@ -83,7 +103,8 @@ absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const v1::Rollout& head, const 
   if (spec->network.ByteSizeLong() > 0) *terms.mutable_network() = spec->network;
   if (head.model() == pipeline::kAgentModel) return terms;  // the rest is about what runs models
   *terms.mutable_health() = spec->health;
-  if (spec->runtime) *terms.mutable_runtime() = *spec->runtime;
+  if (row.has_context()) *terms.mutable_context() = row.context();
+  if (spec->runtime) *terms.mutable_runtime() = RuntimeFor(*spec->runtime, device, row.context());
   for (const std::string& artifact : row.step_down()) {
     QF_ASSIGN_OR_RETURN(*terms.add_step_down(), RawDigest(artifact));
   }
@@ -103,7 +124,8 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name, con
         return FailedPrecondition("{}: no download of device {} waits for its budget", name, id);
     for (RolloutDevice& row : rows) {
       if (!device_ids.empty() && std::ranges::count(device_ids, row.device_id()) == 0) continue;
-      QF_ASSIGN_OR_RETURN(v1::Assignment terms, TermsOf(head, row));
+      QF_ASSIGN_OR_RETURN(const v1::Device device, with_.store.GetDevice(row.device_id()));
+      QF_ASSIGN_OR_RETURN(v1::Assignment terms, TermsOf(head, device, row));
       terms.mutable_network()->set_over_budget(true);
       QF_RETURN_IF_ERROR(Assign(head, row.artifact(), terms, row));
       row.set_state(RolloutDevice::PENDING);
@@ -181,6 +203,7 @@ absl::Status Rollouts::TakeBackRow(const v1::Rollout& head, RolloutDevice row) {
   // What the device ran before has passed once: going back asks nothing.
   v1::Assignment terms;
   if (row.has_previous_runtime()) *terms.mutable_runtime() = row.previous_runtime();
+  if (row.has_previous_context()) *terms.mutable_context() = row.previous_context();
   QF_RETURN_IF_ERROR(Assign(head, row.previous_artifact(), terms, row));
   row.set_state(RolloutDevice::ROLLING_BACK);
   row.set_taken_back(true);

@@ -8,6 +8,7 @@
 #include "daemon/rollout/rollouts.h"
 #include "daemon/rollout/row.h"
 #include "daemon/trust/evaluation.h"
+#include "pipeline/artifact/memory.h"
 #include "quantfleet/v1/manifest.pb.h"
 
 namespace quantfleet::daemon {
@@ -68,8 +69,8 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
     v1::Manifest manifest;
     if (!manifest.ParseFromString(record.manifest))
       return DataLoss("the manifest of {} is damaged", artifact.name());
-    OfferedArtifact one{artifact, manifest.requirements().memory_bytes(), {}};
-    one.evaluation = NewestEvaluation(record.statements);
+    OfferedArtifact one{.artifact = artifact, .memory = pipeline::MemoryOf(manifest), .instruction_sets = {}};
+    one.evaluations = EvaluationsIn(record.statements);
     one.instruction_sets.assign(manifest.requirements().instruction_sets().begin(),
                                 manifest.requirements().instruction_sets().end());
     chosen.push_back(std::move(one));

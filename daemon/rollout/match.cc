@@ -1,11 +1,15 @@
 #include "daemon/rollout/match.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <utility>
+#include <variant>
 
 #include "common/base/bytes.h"
+#include "daemon/trust/evaluation.h"
 #include "pipeline/artifact/agent_release.h"
+#include "pipeline/artifact/memory.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -43,6 +47,57 @@ struct Obstacle {
   bool too_much = false;  // a smaller one may do
 };
 
+// With what the device would run an artifact.
+struct Choice {
+  v1::ContextPolicy context;
+  std::string memory;   // what that needs
+  std::string shorter;  // why it is not the context that the class wants; empty: it is
+};
+
+// The agent knows a ContextPolicy.
+bool TakesContext(const v1::Device& device) { return device.facts().kv_types_size() > 0; }
+
+// What the device will run: what the class wants, or, where its agent is of an earlier contract and its engine runs the artifact,
+// what that engine does whatever it is told.
+pipeline::ContextWish WishOf(const v1::Device& device, const DeviceClassSpec& spec) {
+  if (!spec.runtime && spec.format == "gguf" && !TakesContext(device)) return {.tokens = 0, .min_tokens = 0, .kv_type = "f32"};
+  return {.tokens = spec.context.tokens(), .min_tokens = spec.context.min_tokens(), .kv_type = spec.context.kv_type()};
+}
+
+std::variant<Choice, Obstacle> ChooseContext(const v1::Device& device, const DeviceClassSpec& spec,
+                                             const OfferedArtifact& offered) {
+  const std::string& artifact = offered.artifact.name();
+  const pipeline::ContextWish wish = WishOf(device, spec);
+  const uint64_t total = device.facts().memory_total_bytes();
+  const uint64_t bytes = total == 0 ? std::numeric_limits<uint64_t>::max()
+                                    : static_cast<uint64_t>(static_cast<double>(total) / spec.memory_headroom);
+  const std::string has = fmt::format("the device has {}{}", HumanBytes(total),
+                                      spec.memory_headroom == 1 ? ""
+                                      : fmt::format(", {} without the head-room of class {}", HumanBytes(bytes), spec.name));
+  const auto unlimited = pipeline::FitContext(offered.memory, wish, std::numeric_limits<uint64_t>::max());
+  if (!unlimited.ok())
+    return Obstacle{RolloutDevice::CONTEXT_UNAVAILABLE,
+                    fmt::format("{}: class {}: {}", artifact, spec.name, Message(unlimited.status()))};
+  const auto need = pipeline::FitContext(offered.memory, wish, bytes);
+  if (!need.ok())
+    return Obstacle{RolloutDevice::TOO_LITTLE_MEMORY,
+                    fmt::format("{} needs {}; {}; {}", artifact, pipeline::DescribeNeed(*unlimited), has,
+                                pipeline::WhatFits(offered.memory, unlimited->kv_type, bytes)),
+                    true};
+  Choice choice{.context = {}, .memory = pipeline::DescribeNeed(*need), .shorter = {}};
+  choice.context.set_tokens(need->context);
+  choice.context.set_min_tokens(std::min(wish.min_tokens, need->context));
+  choice.context.set_kv_type(need->kv_type);
+  if (need->context < unlimited->context)
+    choice.shorter = fmt::format("a context of {} tokens instead of {}: it would need {}; {}", need->context,
+                                 unlimited->context, pipeline::DescribeNeed(*unlimited), has);
+  return choice;
+}
+
+const v1::EvaluationStatement* EvaluationWith(const OfferedArtifact& offered, const std::string& kv_type) {
+  return PickEvaluation(offered.evaluations, kv_type.empty() && !offered.memory.caches().empty() ? offered.memory.caches(0).type() : kv_type);
+}
+
 std::optional<Obstacle> WhyNot(const v1::Device& device, const DeviceClassSpec& spec, const OfferedArtifact& offered,
                                std::string_view model) {
   const v1::Artifact& artifact = offered.artifact;
@@ -52,18 +107,11 @@ std::optional<Obstacle> WhyNot(const v1::Device& device, const DeviceClassSpec& 
                       fmt::format("the device stepped down from {}:{}: {}; `quantfleet device step-up {}` lets it try again",
                                   artifact.format(), artifact.recipe(), outgrown.detail(), device.id()),
                       true};
-  const double memory = static_cast<double>(device.facts().memory_total_bytes());
-  if (memory > 0 && static_cast<double>(offered.memory_bytes) * spec.memory_headroom > memory)
-    return Obstacle{RolloutDevice::TOO_LITTLE_MEMORY,
-                    fmt::format("{} needs {}, {} times that with class {}'s head-room; the device has {}", artifact.name(),
-                                HumanBytes(offered.memory_bytes), spec.memory_headroom, spec.name,
-                                HumanBytes(device.facts().memory_total_bytes())),
-                    true};
   for (const std::string& isa : offered.instruction_sets) {
     if (std::ranges::find(device.facts().instruction_sets(), isa) != device.facts().instruction_sets().end()) continue;
     return Obstacle{RolloutDevice::NO_INSTRUCTION_SET, fmt::format("{} needs instruction set {}", artifact.name(), isa)};
   }
-  if (const auto why_not = WhyNotGoodEnough(spec.quality, offered.evaluation ? &*offered.evaluation : nullptr))
+  if (const auto why_not = WhyNotGoodEnough(spec.quality, EvaluationWith(offered, WishOf(device, spec).kv_type)))
     return Obstacle{RolloutDevice::NOT_GOOD_ENOUGH, fmt::format("{}: {}", artifact.name(), *why_not)};
   return std::nullopt;
 }
@@ -106,18 +154,29 @@ v1::RolloutDevice MatchDevice(const v1::Device& device, const std::vector<Offere
                             spec->recipe, spec->name));
   std::optional<Obstacle> own;  // what stands against the class's own
   for (const OfferedArtifact* candidate : candidates) {
-    if (const auto obstacle = WhyNot(device, *spec, *candidate, model)) {
+    std::optional<Obstacle> obstacle = WhyNot(device, *spec, *candidate, model);
+    Choice choice;
+    if (!obstacle) {
+      auto chosen = ChooseContext(device, *spec, *candidate);
+      if (auto* refused = std::get_if<Obstacle>(&chosen)) obstacle = std::move(*refused);
+      else choice = std::get<Choice>(std::move(chosen));
+    }
+    if (obstacle) {
       if (!own) own = obstacle;
       if (!own->too_much) break;
     } else if (row.artifact().empty()) {
       row.set_artifact(candidate->artifact.name());
       row.set_bytes(candidate->artifact.stored_bytes());
+      row.set_memory(choice.memory);
+      row.set_reason(choice.shorter);
+      *row.mutable_context() = std::move(choice.context);
     } else {
       row.add_step_down(candidate->artifact.name());
     }
   }
   if (row.artifact().empty()) return Skip(row, own->code, own->reason);
-  if (own) row.set_reason(fmt::format("a smaller precision: {}", own->reason));
+  if (own)
+    row.set_reason(fmt::format("a smaller precision{}: {}", row.reason().empty() ? "" : ", and " + row.reason(), own->reason));
   row.set_state(RolloutDevice::QUEUED);
   return row;
 }

@@ -8,19 +8,21 @@
 #include <vector>
 
 #include "daemon/fleet/device_class.h"
+#include "quantfleet/v1/manifest.pb.h"
 #include "quantfleet/v1/types.pb.h"
 
 namespace quantfleet::daemon {
 
 struct OfferedArtifact {
   v1::Artifact artifact;
-  uint64_t memory_bytes = 0;
+  v1::Memory memory = {};  // what running it takes
   std::vector<std::string> instruction_sets;
-  std::optional<v1::EvaluationStatement> evaluation = {};  // the newest
+  std::vector<v1::EvaluationStatement> evaluations = {};  // the oldest first
 };
 
 // QUEUED with the artifact that the class wants and the smaller ones that the device may step down to, or SKIPPED with the
-// reason and its code. Where the class's own is too much for the device, the next smaller one takes its place.
+// reason and its code. Where the class's own is too much for the device, a shorter context that the class allows does, and where
+// that is too much too, the next smaller artifact takes its place.
 v1::RolloutDevice MatchDevice(const v1::Device& device, const std::vector<OfferedArtifact>& artifacts,
                               const std::vector<DeviceClassSpec>& classes, std::string_view model);
 

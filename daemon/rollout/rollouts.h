@@ -90,7 +90,7 @@ class Rollouts {
   absl::StatusOr<uint64_t> Tell(v1::Rollout& head, uint64_t most);
   absl::Status TellDevice(const v1::Rollout& head, const v1::Device& device, v1::RolloutDevice& row);
   // How the device is to run what the row says, by its class as it is now.
-  absl::StatusOr<v1::Assignment> TermsOf(const v1::Rollout& head, const v1::RolloutDevice& row);
+  absl::StatusOr<v1::Assignment> TermsOf(const v1::Rollout& head, const v1::Device& device, const v1::RolloutDevice& row);
   // The next release of the row's device and the rollout's model. `artifact`: its name; empty: remove the
   // model. `terms`: health, runtime, network and steps down, the rest is filled in.
   absl::Status Assign(const v1::Rollout& head, const std::string& artifact, const v1::Assignment& terms,

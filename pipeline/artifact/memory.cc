@@ -61,7 +61,8 @@ v1::Memory MemoryOf(const v1::Manifest& manifest) {
   for (const auto& [type, size] : {std::pair("f16", 32), std::pair("q8_0", 17), std::pair("f32", 64)}) {
     v1::KvCache& cache = *memory.add_caches();
     cache.set_type(type);
-    cache.set_bytes_per_token(std::max<uint64_t>(1, Multiply(per_token, static_cast<uint64_t>(size)) / 32));
+    cache.set_bytes_per_token(
+        parameters == 0 ? per_token : std::max<uint64_t>(1, Multiply(per_token, static_cast<uint64_t>(size)) / 32));
     cache.set_window(std::max<uint64_t>(1, whole / per_token));
   }
   return memory;
@@ -77,11 +78,11 @@ absl::StatusOr<MemoryNeed> NeedOf(const v1::Memory& memory, uint64_t context, st
     return InvalidArgument("a context of {} tokens is more than the model takes: {} at most", context,
                            memory.model_context());
   const std::string_view type = TypeOr(memory, kv_type);
-  if (!type.empty() && std::ranges::find(memory.caches(), type, &v1::KvCache::type) == memory.caches().end()) {
+  if (!memory.caches().empty() && std::ranges::find(memory.caches(), type, &v1::KvCache::type) == memory.caches().end()) {
     std::string known;
     for (const v1::KvCache& cache : memory.caches())
       if (known.find(cache.type()) == std::string::npos) known += (known.empty() ? "" : ", ") + cache.type();
-    return InvalidArgument("a KV cache of {} cannot be had here; there is {}", type, known.empty() ? "none" : known);
+    return InvalidArgument("a KV cache of {} cannot be had here; there is {}", type, known);
   }
   return Sum(memory, context, type);
 }
@@ -97,6 +98,24 @@ uint64_t LargestContext(const v1::Memory& memory, std::string_view kv_type, uint
     (fits(middle) ? least : most) = middle;
   }
   return least < kContextStep ? least : least / kContextStep * kContextStep;
+}
+
+absl::StatusOr<MemoryNeed> FitContext(const v1::Memory& memory, const ContextWish& wish, uint64_t bytes) {
+  uint64_t tokens = wish.tokens == 0 ? DefaultContext(memory) : wish.tokens;
+  const uint64_t least = wish.min_tokens == 0 ? tokens : std::min(wish.min_tokens, tokens);
+  if (memory.model_context() != 0 && least <= memory.model_context()) tokens = std::min(tokens, memory.model_context());
+  QF_ASSIGN_OR_RETURN(const MemoryNeed need, NeedOf(memory, tokens, wish.kv_type));
+  if (need.total() <= bytes) return need;
+  const uint64_t most = LargestContext(memory, wish.kv_type, bytes, tokens);
+  if (most < least || most == 0)
+    return ResourceExhausted("needs {}; there are {}; {}", DescribeNeed(need), HumanBytes(bytes),
+                             WhatFits(memory, wish.kv_type, bytes));
+  return NeedOf(memory, most, wish.kv_type);
+}
+
+std::string WhatFits(const v1::Memory& memory, std::string_view kv_type, uint64_t bytes) {
+  const uint64_t most = LargestContext(memory, kv_type, bytes, kAll);
+  return most == 0 ? "no context fits" : fmt::format("the longest context that fits is {} tokens", most);
 }
 
 }  // namespace quantfleet::pipeline

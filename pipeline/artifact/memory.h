@@ -34,11 +34,24 @@ v1::Memory MemoryOf(const v1::Manifest& manifest);
 uint64_t DefaultContext(const v1::Memory& memory);
 
 // INVALID_ARGUMENT: the model takes fewer tokens, or what runs the format has no such cache; the message says what there is.
-// `context` 0: the default. `kv_type` empty: the runtime's default.
+// Where the terms have no caches, none is counted. // `context` 0: the default. `kv_type` empty: the runtime's default.
 absl::StatusOr<MemoryNeed> NeedOf(const v1::Memory& memory, uint64_t context, std::string_view kv_type);
 
 // The most tokens, at most `most`, with which no more than `bytes` are needed; above 256 a multiple of it, as runtimes round
 // up to one. 0: not even one fits. `kv_type` is one that the runtime has.
 uint64_t LargestContext(const v1::Memory& memory, std::string_view kv_type, uint64_t bytes, uint64_t most);
+
+struct ContextWish {
+  uint64_t tokens = 0;      // 0: the default
+  uint64_t min_tokens = 0;  // so few are enough, where `tokens` do not fit, or the model does not take them; 0: no fewer
+  std::string kv_type = {};
+};
+
+// The need of the most tokens that the wish and `bytes` allow. INVALID_ARGUMENT as NeedOf; RESOURCE_EXHAUSTED: what is wished does
+// not fit; the message has the terms, and the longest context that does.
+absl::StatusOr<MemoryNeed> FitContext(const v1::Memory& memory, const ContextWish& wish, uint64_t bytes);
+
+// What a message about a need that exceeds what there is ends with: what would fit instead.
+std::string WhatFits(const v1::Memory& memory, std::string_view kv_type, uint64_t bytes);
 
 }  // namespace quantfleet::pipeline

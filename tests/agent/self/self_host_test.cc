@@ -25,6 +25,7 @@ class OtherModels final : public ModelHost {
     return Health();
   }
   void Stop(const std::string& model) override { stopped = model; }
+  uint64_t MemoryFor(const std::string&) const override { return 42; }
   absl::Status StillHealthy(const std::string&, const HealthGate&, std::stop_token) const override {
     return Internal("others");
   }

@@ -69,15 +69,44 @@ TEST_F(AssignmentTest, TheNewestEvaluationOfTheArtifactCounts) {
   };
   v1::DeviceArtifact artifact;
   *artifact.add_statements() = Vouch(HashText("m"), key_);
-  EXPECT_FALSE(ReadEvaluation(artifact, HashText("m"), TrustRoot()));
+  EXPECT_FALSE(ReadEvaluation(artifact, HashText("m"), TrustRoot(), "f16"));
   *artifact.add_statements() = evaluate("m", 3, trust::SigningKey::Generate());
   *artifact.add_statements() = evaluate("another", 4, key_);
-  EXPECT_FALSE(ReadEvaluation(artifact, HashText("m"), TrustRoot()));
+  EXPECT_FALSE(ReadEvaluation(artifact, HashText("m"), TrustRoot(), "f16"));
   *artifact.add_statements() = evaluate("m", 2, key_);
   *artifact.add_statements() = evaluate("m", 1, key_);
-  const auto evaluation = ReadEvaluation(artifact, HashText("m"), TrustRoot());
+  const auto evaluation = ReadEvaluation(artifact, HashText("m"), TrustRoot(), "f16");
   ASSERT_TRUE(evaluation);
   EXPECT_EQ(evaluation->evaluated_ms(), 2);
+}
+
+// Golden answers are compared with what was said over the same KV cache.
+TEST_F(AssignmentTest, AnEvaluationWithTheDevicesOwnKvCacheGoesBeforeNewerOnes) {
+  v1::DeviceArtifact artifact;
+  for (const auto& [kv_type, at] : {std::pair("q8_0", 1), std::pair("q8_0", 2), std::pair("f16", 3)}) {
+    v1::EvaluationStatement evaluation;
+    evaluation.set_manifest_digest(HashText("m").raw());
+    evaluation.set_kv_type(kv_type);
+    evaluation.set_evaluated_ms(at);
+    *artifact.add_statements() = trust::Sign(key_, trust::kEvaluationStatementType, evaluation.SerializeAsString());
+  }
+  EXPECT_EQ(ReadEvaluation(artifact, HashText("m"), TrustRoot(), "q8_0")->evaluated_ms(), 2);
+  EXPECT_EQ(ReadEvaluation(artifact, HashText("m"), TrustRoot(), "f16")->evaluated_ms(), 3);
+  EXPECT_EQ(ReadEvaluation(artifact, HashText("m"), TrustRoot(), "f32")->evaluated_ms(), 3);
+}
+
+TEST_F(AssignmentTest, AContextThatContradictsItselfIsRefused) {
+  v1::Assignment assignment = Assign(7, HashText("m"));
+  assignment.mutable_context()->set_tokens(8192);
+  assignment.mutable_context()->set_min_tokens(2048);
+  const auto read = ReadAssignment(Sign(assignment), TrustRoot(), kDevice);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->context.tokens(), 8192u);
+  for (const auto& [tokens, least] : {std::pair<uint64_t, uint64_t>(2048, 4096), {0, 1}, {uint64_t{1} << 40, 0}}) {
+    assignment.mutable_context()->set_tokens(tokens);
+    assignment.mutable_context()->set_min_tokens(least);
+    EXPECT_EQ(ReadAssignment(Sign(assignment), TrustRoot(), kDevice).status().code(), absl::StatusCode::kInvalidArgument);
+  }
 }
 
 TEST_F(AssignmentTest, ForeignKeyIsRefused) {

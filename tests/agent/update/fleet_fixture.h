@@ -62,6 +62,8 @@ class FakeHost final : public ModelHost {
     if (!content.ok()) return content.status();
     if (sick.contains(*content)) return Internal("the model says nothing");
     golden_asked = gate.golden.size();
+    context = installed.context;
+    kv_type = installed.kv_type;
     if (const auto found = sick_with.find(*content); found != sick_with.end()) return found->second;
     QF_RETURN_IF_ERROR(gate.Check(health));
     if (installed.runtime && sick_runtimes.contains(installed.runtime->command())) return Internal("it ended");
@@ -71,6 +73,7 @@ class FakeHost final : public ModelHost {
     return health;
   }
   void Stop(const std::string& model) override { running.erase(model); }
+  uint64_t MemoryFor(const std::string&) const override { return memory; }
   absl::Status StillHealthy(const std::string&, const HealthGate& gate, std::stop_token) const override {
     ++looks;
     QF_RETURN_IF_ERROR(gate.CheckMemory(health.memory_available_bytes));
@@ -90,6 +93,8 @@ class FakeHost final : public ModelHost {
   std::function<absl::Status()> on_start;
   absl::Status condition;
   int starts = 0;
+  uint64_t memory = 0, context = 0;  // there is; at the last start
+  std::string kv_type;               // at the last start
   size_t golden_asked = 0;  // at the last start
 };
 
@@ -117,9 +122,10 @@ class FleetFixture : public ::testing::Test {
   static constexpr size_t kChunk = 1000;
 
   // A file of random-looking bytes; equal seeds give equal chunks.
-  FakeArtifact MakeArtifact(const std::vector<uint64_t>& chunk_seeds) {
+  FakeArtifact MakeArtifact(const std::vector<uint64_t>& chunk_seeds, const v1::Memory* memory = nullptr) {
     FakeArtifact artifact;
     v1::Manifest& manifest = artifact.manifest;
+    if (memory != nullptr) *manifest.mutable_requirements()->mutable_memory() = *memory;
     manifest.set_format_version(1);
     manifest.mutable_source()->set_digest(HashText("source").raw());
     manifest.mutable_source()->set_architecture("phi3");

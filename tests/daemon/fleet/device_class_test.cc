@@ -315,6 +315,25 @@ labels = { site = "lab" }
   EXPECT_EQ(spec->match.labels.at("site"), "lab");
 }
 
+TEST(ParseDeviceClass, ContextAndKvCache) {
+  const std::string least(kLeast);
+  const auto plain = ParseDeviceClass(least);
+  ASSERT_OK(plain);
+  EXPECT_EQ(plain->context.tokens(), 0u);
+  EXPECT_EQ(plain->context.kv_type(), "");
+  const auto spec = ParseDeviceClass(least + "context = 8192\nmin_context = 2048\nkv_type = 'q8_0'\n");
+  ASSERT_OK(spec);
+  EXPECT_EQ(spec->context.tokens(), 8192u);
+  EXPECT_EQ(spec->context.min_tokens(), 2048u);
+  EXPECT_EQ(spec->context.kv_type(), "q8_0");
+  EXPECT_THAT(ParseError(least + "context = 0\n"), HasSubstr("context must be a whole number from 1"));
+  EXPECT_THAT(ParseError(least + "context = 1024\nmin_context = 2048\n"), HasSubstr("min_context 2048 is above context 1024"));
+  EXPECT_THAT(ParseError(least + "min_context = 8192\n"), HasSubstr("min_context 8192 is above context 4096"));
+  EXPECT_THAT(ParseError(least + "kv_type = 'q4_0'\n"), HasSubstr("there are f16, q8_0 and f32"));
+  EXPECT_THAT(ParseError("name = 'a'\nformat = 'onnx'\nrecipe = 'int8'\nkv_type = 'f16'\n"),
+              HasSubstr("kv_type can be chosen for gguf"));
+}
+
 TEST(ParseDeviceClass, RefusesWithLineAndKey) {
   const std::string least(kLeast);
   EXPECT_EQ(ParseError(least), "parsed");

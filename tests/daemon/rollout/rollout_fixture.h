@@ -23,11 +23,12 @@ class RolloutFixture : public FleetFixture {
 
   // The manifest's bytes are made up, but its requirements are real.
   std::string PutArtifact(const std::string& recipe, uint64_t memory_mib = 1, const std::string& salt = "",
-                          const std::string& model = "demo") {
+                          const std::string& model = "demo", const v1::Memory* memory = nullptr) {
     v1::Manifest manifest;
+    if (memory != nullptr) *manifest.mutable_requirements()->mutable_memory() = *memory;
     manifest.set_format_version(1);
     manifest.mutable_source()->set_architecture(recipe + salt);
-    manifest.mutable_requirements()->set_memory_bytes(memory_mib << 20);
+    if (memory == nullptr) manifest.mutable_requirements()->set_memory_bytes(memory_mib << 20);
     ArtifactRecord record;
     record.manifest = manifest.SerializeAsString();
     const Digest digest = HashText(record.manifest);

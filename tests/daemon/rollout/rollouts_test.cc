@@ -115,7 +115,7 @@ TEST_F(RolloutTest, SkipsWithReasons) {
   EXPECT_EQ(Row(*rollout, iot_.id).state(), v1::RolloutDevice::PENDING);
   EXPECT_THAT(Row(*rollout, edge_.id).reason(),
               HasSubstr("no artifact gguf:f16: submit a job for class edge-fp16"));
-  EXPECT_THAT(Row(*rollout, tiny.id).reason(), HasSubstr("needs 300.0 MiB"));
+  EXPECT_THAT(Row(*rollout, tiny.id).reason(), HasSubstr("needs 0 B weights + 300.0 MiB cache (4096 tokens, f32)"));
   EXPECT_THAT(Row(*rollout, odd.id).reason(), HasSubstr("no device class fits"));
   EXPECT_TRUE(store_->ListAssignments(edge_.id)->empty());
   ASSERT_OK(rollouts_.Report(iot_.id, {Status(Row(*rollout, iot_.id), v1::ModelStatus::HEALTHY)}));

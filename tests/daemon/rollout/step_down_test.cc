@@ -131,7 +131,7 @@ TEST_F(StepDownTest, AClassMayForbidIt) {
   ASSERT_OK(fleet_.CheckIn(device_.id, "test", &device_.facts, {}).status());
   EXPECT_THAT(Row(Begin(), device_.id).step_down(), ElementsAre());
   large_ = PutArtifact("f16", 100 << 10, "huge");
-  EXPECT_ERROR(rollouts_.Create({"", "demo", {device_.id}, {}}), kFailedPrecondition, "head-room");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {device_.id}, {}}), kFailedPrecondition, "the device has 64.0 GiB; no context fits");
 }
 
 TEST_F(StepDownTest, AWayBackHasNoSteps) {

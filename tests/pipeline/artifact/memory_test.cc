@@ -46,7 +46,7 @@ TEST(Memory, IsThatOfTheContextThatRunsAndNotOfTheLongest) {
 TEST(Memory, WhatTheModelOrTheRuntimeHasNotIsRefusedWithWhatThereIs) {
   EXPECT_ERROR(NeedOf(Phi35(), 131073, ""), kInvalidArgument, "131073 tokens is more than the model takes: 131072");
   EXPECT_ERROR(NeedOf(Phi35(), 0, "q4_0"), kInvalidArgument, "a KV cache of q4_0 cannot be had here; there is f16, q8_0, f32");
-  EXPECT_ERROR(NeedOf(v1::Memory(), 0, "f16"), kInvalidArgument, "there is none");
+  EXPECT_EQ(NeedOf(v1::Memory(), 0, "f16")->total(), 0u);  // a manifest that does not say
 }
 
 TEST(Memory, DefaultContextIsTheModelsOwnWhereThatIsShorter) {
