@@ -13,7 +13,10 @@ void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
   const bool dequantized = evaluation.weights() == v1::EvaluationStatement::DEQUANTIZED;
   PrintOut("\n" + Fields({{"measured on", fmt::format("{} tokens, beside {}, by {}", evaluation.tokens(),
                                                       Printable(evaluation.reference()), Printable(evaluation.engine()))},
-                          {"KV cache", evaluation.kv_type().empty() ? "f32" : Printable(evaluation.kv_type())},
+                          {"KV cache", fmt::format("{}{}", evaluation.kv_type().empty() ? "f32" : Printable(evaluation.kv_type()),
+                                                   evaluation.context() > 0
+                                                       ? fmt::format(", a context of {} tokens", evaluation.context())
+                                                       : "")},
                           {"weights", dequantized ? "its dequantized codes; another runtime runs it" : "as sealed"},
                           {"mean NLL", fmt::format("{:.4f} ({:+.4f})", evaluation.mean_nll(),
                                                    evaluation.mean_nll() - evaluation.reference_mean_nll())},

@@ -182,12 +182,13 @@ void PrintDevice(const v1::Device& device, Time now) {
        {"installed", Join(facts.runtimes_found(), " ")},
        {"stepped down", OutgrownOf(device)}}));
   if (device.models_size() == 0) return;
-  Table table({"MODEL", ">RELEASE", "PHASE", "ACTIVE", ">DONE", ">PULLED", ">TOKENS/S", "ENDPOINT", "REASON"});
+  Table table({"MODEL", ">RELEASE", "PHASE", "ACTIVE", ">CONTEXT", "CACHE", ">DONE", ">PULLED", ">TOKENS/S", "ENDPOINT", "REASON"});
   for (const v1::ModelStatus& model : device.models()) {
     std::string reason = model.reason();
     if (!model.detail().empty()) reason += (reason.empty() ? "" : ": ") + model.detail();
     table.Add({model.model(), fmt::format("{}", model.release()), v1::ModelStatus::Phase_Name(model.phase()),
-               ShortDigest(model.active_manifest()), Share(model.bytes_done(), model.bytes_total()),
+               ShortDigest(model.active_manifest()), model.context() > 0 ? fmt::format("{}", model.context()) : "",
+               model.kv_type(), Share(model.bytes_done(), model.bytes_total()),
                HumanBytes(model.bytes_pulled()), fmt::format("{:.1f}", model.tokens_per_second()), model.endpoint(),
                reason});
   }

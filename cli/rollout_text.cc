@@ -86,7 +86,7 @@ std::string EstimateText(const v1::Rollout& rollout) {
 
 std::string DryRunText(const v1::Rollout& rollout) {
   uint64_t bytes = 0;
-  Table table({">PHASE", "DEVICE", "CLASS", "ARTIFACT", ">BYTES", "REASON"});
+  Table table({">PHASE", "DEVICE", "CLASS", "ARTIFACT", ">BYTES", "MEMORY", "REASON"});
   Table phases({">PHASE", ">DEVICES", ">BYTES", ">TIME", "WHO"});
   for (int i = 0; i < rollout.plan().phases_size(); ++i) {
     uint64_t devices = 0, of_phase = 0;
@@ -95,7 +95,7 @@ std::string DryRunText(const v1::Rollout& rollout) {
       ++devices;
       of_phase += device.bytes();
       table.Add({fmt::format("{}", i + 1), device.device_id(), device.device_class(),
-                 ShortArtifact(device.artifact()), HumanBytes(device.bytes()), ""});
+                 ShortArtifact(device.artifact()), HumanBytes(device.bytes()), device.memory(), device.reason()});
     }
     const bool estimated = i < rollout.estimate().phases_size();
     phases.Add({fmt::format("{}", i + 1), fmt::format("{}", devices), HumanBytes(of_phase),
@@ -105,7 +105,7 @@ std::string DryRunText(const v1::Rollout& rollout) {
   }
   for (const RolloutDevice& device : rollout.devices())
     if (device.state() == RolloutDevice::SKIPPED)
-      table.Add({"", device.device_id(), device.device_class(), "", "", ShortReason(device)});
+      table.Add({"", device.device_id(), device.device_class(), "", "", "", ShortReason(device)});
   return phases.ToString("") + "\n" + table.ToString("no devices yet") +
          fmt::format("\nat most {} to pull; what a device has already it does not pull again\n",
                      HumanBytes(bytes)) +

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 #include "common/trust/name.h"
 #include "common/trust/runtime.h"
@@ -85,17 +84,15 @@ absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, co
   return pipeline::ParseManifest(artifact.manifest());
 }
 
-std::optional<v1::EvaluationStatement> ReadEvaluation(const v1::DeviceArtifact& artifact, const Digest& manifest,
-                                                      const v1::TrustRoot& root, std::string_view kv_type) {
-  std::optional<v1::EvaluationStatement> newest;
-  const auto rank = [&](const v1::EvaluationStatement& e) { return std::pair(e.kv_type() == kv_type, e.evaluated_ms()); };
+v1::Evaluations ReadEvaluations(const v1::DeviceArtifact& artifact, const Digest& manifest, const v1::TrustRoot& root) {
+  v1::Evaluations evaluations;
   for (const v1::Signed& statement : artifact.statements()) {
     if (!trust::Verify(statement, trust::kEvaluationStatementType, root).ok()) continue;
     v1::EvaluationStatement evaluation;
-    if (!evaluation.ParseFromString(statement.payload()) || evaluation.manifest_digest() != manifest.raw()) continue;
-    if (!newest || rank(*newest) <= rank(evaluation)) newest = std::move(evaluation);
+    if (evaluation.ParseFromString(statement.payload()) && evaluation.manifest_digest() == manifest.raw())
+      *evaluations.add_evaluations() = std::move(evaluation);
   }
-  return newest;
+  return evaluations;
 }
 
 }  // namespace quantfleet::agent

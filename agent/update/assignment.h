@@ -52,10 +52,8 @@ std::string ClaimedModel(const v1::Signed& statement);
 absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, const Digest& wanted,
                                           const v1::TrustRoot& root);
 
-// What the daemon measured of the artifact, if it signed such a statement: the newest. nullopt where it did not, or not
-// with a key that this device trusts for it: an evaluation is a help, not a condition. One that was made with the KV cache
-// that the device runs goes before others.
-std::optional<v1::EvaluationStatement> ReadEvaluation(const v1::DeviceArtifact& artifact, const Digest& manifest,
-                                                      const v1::TrustRoot& root, std::string_view kv_type);
+// What the daemon measured of the artifact, as far as it signed such statements with a key that this device trusts for them; in
+// order. An evaluation is a help, not a condition.
+v1::Evaluations ReadEvaluations(const v1::DeviceArtifact& artifact, const Digest& manifest, const v1::TrustRoot& root);
 
 }  // namespace quantfleet::agent

@@ -7,7 +7,7 @@ namespace {
 
 constexpr uint64_t kMostManifestBytes = 256 << 20, kMostEvaluationBytes = 1 << 20,
                    kMostRuntimeBytes = 1 << 20;
-constexpr std::string_view kEvaluationFile = "evaluation.pb", kRuntimeFile = "runtime.pb", kContextFile = "context.pb";
+constexpr std::string_view kEvaluationsFile = "evaluations.pb", kRuntimeFile = "runtime.pb", kContextFile = "context.pb";
 
 const char* NameOf(Slot slot) { return slot == Slot::kA ? "a" : "b"; }
 
@@ -55,17 +55,15 @@ absl::Status Slots::Begin(Slot slot, std::string_view manifest_bytes) {
   return files_.SyncDirectory(folder_);
 }
 
-absl::Status Slots::KeepEvaluation(Slot slot, const std::optional<v1::EvaluationStatement>& evaluation) {
-  const fs::path path = PathOf(slot) / kEvaluationFile;
-  if (!evaluation) return files_.Remove(path);
-  return files_.WriteAtomically(path, AsBytes(evaluation->SerializeAsString()));
+absl::Status Slots::KeepEvaluations(Slot slot, const v1::Evaluations& evaluations) {
+  return files_.WriteAtomically(PathOf(slot) / kEvaluationsFile, AsBytes(evaluations.SerializeAsString()));
 }
 
-std::optional<v1::EvaluationStatement> Slots::EvaluationOf(Slot slot) const {
-  const auto bytes = files_.ReadAll(PathOf(slot) / kEvaluationFile, kMostEvaluationBytes);
-  v1::EvaluationStatement evaluation;
-  if (!bytes.ok() || !evaluation.ParseFromString(*bytes)) return std::nullopt;
-  return evaluation;
+v1::Evaluations Slots::EvaluationsOf(Slot slot) const {
+  const auto bytes = files_.ReadAll(PathOf(slot) / kEvaluationsFile, kMostEvaluationBytes);
+  v1::Evaluations evaluations;
+  if (!bytes.ok() || !evaluations.ParseFromString(*bytes)) evaluations.Clear();
+  return evaluations;
 }
 
 absl::Status Slots::KeepRuntime(Slot slot, const std::optional<v1::Runtime>& runtime) {

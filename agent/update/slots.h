@@ -1,7 +1,7 @@
 // Two slots per model, one of which is current:
 //
 //   STATE/models/<model>/slots/{a,b}/   manifest.pb   exact bytes of the manifest
-//                                       evaluation.pb what the daemon measured of it, where it did
+//                                       evaluations.pb  what the daemon measured of it, where it did
 //                                       runtime.pb    with what it was proven; empty: the agent's own engine
 //                                       context.pb    with which context and KV cache; absent: by an agent that had no choice
 //                                       files/...     the artifact
@@ -44,9 +44,9 @@ class Slots {
   std::optional<Digest> Begun(Slot slot) const;
   std::optional<Digest> Verified(Slot slot) const;
 
-  // Of the artifact that is begun in the slot: kept beside it, nullopt where there is none.
-  absl::Status KeepEvaluation(Slot slot, const std::optional<v1::EvaluationStatement>& evaluation);
-  std::optional<v1::EvaluationStatement> EvaluationOf(Slot slot) const;
+  // Of the artifact that is begun in the slot: kept beside it. What is not there, or damaged, is none.
+  absl::Status KeepEvaluations(Slot slot, const v1::Evaluations& evaluations);
+  v1::Evaluations EvaluationsOf(Slot slot) const;
 
   // The artifact in the slot was proven with this; nullopt: with the agent's own engine.
   absl::Status KeepRuntime(Slot slot, const std::optional<v1::Runtime>& runtime);

@@ -84,7 +84,8 @@ class Updater {
                                const HealthGate& gate, std::stop_token stop);
   // The most tokens of the record's wish that this machine has memory for now. RESOURCE_EXHAUSTED: too few.
   absl::StatusOr<v1::ContextPolicy> ChooseContext(Slot slot) const;
-  HealthGate GateOf(Slot slot) const;
+  // Golden answers of the evaluation that was made as it is to run.
+  HealthGate GateOf(Slot slot, const v1::ContextPolicy& context) const;
   absl::Status CountAttempt(uint32_t attempts);
   // The activation counts from now on.
   absl::StatusOr<Step> Commit();

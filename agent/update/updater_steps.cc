@@ -8,6 +8,7 @@
 #include "agent/update/meter.h"
 #include "agent/update/updater.h"
 #include "common/base/fail_point.h"
+#include "pipeline/artifact/evaluation.h"
 #include "pipeline/artifact/memory.h"
 
 namespace quantfleet::agent {
@@ -19,12 +20,6 @@ constexpr uint32_t kMostAttempts = 5;
 constexpr Duration kSoakStep = std::chrono::seconds(5);  // between two looks at what soaks
 
 using Outcome = ModelRecord::Outcome;
-
-// What the KV cache will hold.
-std::string KvTypeOf(const v1::Manifest& manifest, const v1::ContextPolicy& context) {
-  const auto& caches = manifest.requirements().memory().caches();
-  return context.kv_type().empty() && !caches.empty() ? caches[0].type() : context.kv_type();
-}
 
 // Why an activation does not count.
 std::string_view ReasonOf(const absl::Status& error) {
@@ -83,7 +78,7 @@ absl::StatusOr<Updater::Step> Updater::Fetch(std::stop_token stop) {
   const Slot idle = slots_.Idle();
   QF_RETURN_IF_ERROR(slots_.Begin(idle, artifact_->manifest()));
   QF_RETURN_IF_ERROR(
-      slots_.KeepEvaluation(idle, ReadEvaluation(*artifact_, *record_.manifest, environment_.trust_root(), KvTypeOf(*manifest, record_.context))));
+      slots_.KeepEvaluations(idle, ReadEvaluations(*artifact_, *record_.manifest, environment_.trust_root())));
   QF_ASSIGN_OR_RETURN(Downloader downloader, OpenDownloader());
   Meter meter(record_.network, environment_.budget, environment_.clock, environment_.sleeper, stop);
   ShowProgress(downloader.progress());
@@ -174,9 +169,13 @@ void Updater::Blame(ModelRecord& record, const absl::Status& why) {
   record.detail = Describe(why);
 }
 
-HealthGate Updater::GateOf(Slot slot) const {
+HealthGate Updater::GateOf(Slot slot, const v1::ContextPolicy& context) const {
   HealthGate gate{.policy = record_.health, .golden = {}};
-  if (const auto evaluation = slots_.EvaluationOf(slot))
+  const auto manifest = slots_.ManifestOf(slot);
+  if (!manifest.ok()) return gate;
+  const v1::Evaluations kept = slots_.EvaluationsOf(slot);
+  const std::vector<v1::EvaluationStatement> evaluations(kept.evaluations().begin(), kept.evaluations().end());
+  if (const auto* evaluation = pipeline::PickEvaluation(evaluations, pipeline::MemoryOf(*manifest), context.tokens(), context.kv_type()))
     gate.golden.assign(evaluation->golden().begin(), evaluation->golden().end());
   return gate;
 }
@@ -196,7 +195,7 @@ absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
     prove_error_ = context.status();
     return Step::kRollBack;
   }
-  const absl::StatusOr<Health> health = Start(current, record_.runtime, *context, GateOf(current), stop);
+  const absl::StatusOr<Health> health = Start(current, record_.runtime, *context, GateOf(current, *context), stop);
   if (health.status().code() == absl::StatusCode::kCancelled) {
     QF_RETURN_IF_ERROR(CountAttempt(record_.attempts - 1));
     return health.status();
@@ -223,7 +222,7 @@ absl::Status Updater::CountAttempt(uint32_t attempts) {
 
 absl::StatusOr<Updater::Step> Updater::Soak(std::stop_token stop) {
   Show(v1::ModelStatus::SOAKING);
-  const HealthGate gate = GateOf(*slots_.Current());
+  const HealthGate gate = GateOf(*slots_.Current(), context_);
   // What is slept counts: an assignment for another model may come between, and an agent that starts anew begins again.
   while (*soak_left_ > Duration(0)) {
     const Duration step = std::min(kSoakStep, *soak_left_);

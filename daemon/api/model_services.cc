@@ -182,7 +182,7 @@ class Artifacts final : public v1::ArtifactService::CallbackService {
       if (!answer->mutable_manifest()->ParseFromString(record.manifest))
         return DataLoss("the manifest of {} is damaged", record.artifact.name());
       *answer->mutable_artifact() = std::move(record.artifact);
-      for (v1::EvaluationStatement& evaluation : NewestPerKvType(EvaluationsIn(record.statements)))
+      for (v1::EvaluationStatement& evaluation : NewestOfEach(EvaluationsIn(record.statements)))
         *answer->add_evaluations() = std::move(evaluation);
       if (answer->evaluations_size() > 0) *answer->mutable_evaluation() = *answer->evaluations().rbegin();
       for (v1::Signed& statement : record.statements) *answer->add_statements() = std::move(statement);

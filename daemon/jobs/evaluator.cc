@@ -17,6 +17,7 @@ namespace quantfleet::daemon {
 namespace {
 
 using agent::Engine;
+using agent::EngineOptions;
 
 constexpr std::string_view kFormat = "gguf";
 
@@ -100,7 +101,9 @@ Digest Evaluator::text_digest() const {
 }
 
 struct Evaluator::Reference {
+  fs::path file;
   std::unique_ptr<Engine> engine;
+  uint64_t context = 0;  // of the engine
   std::string_view recipe;
   std::vector<int32_t> tokens;  // of the text
 };
@@ -120,11 +123,21 @@ absl::StatusOr<fs::path> Evaluator::WriteGguf(const pipeline::ModelSource& sourc
 
 absl::StatusOr<Evaluator::Reference> Evaluator::MakeReference(const pipeline::ModelSource& source,
                                                               const std::stop_token& stop) {
-  Reference reference{.engine = nullptr, .recipe = ReferenceRecipe(source.description()), .tokens = {}};
-  QF_ASSIGN_OR_RETURN(const fs::path file, WriteGguf(source, reference.recipe, scratch_ / "reference", stop));
-  QF_ASSIGN_OR_RETURN(reference.engine, Engine::Load(file, {.threads = threads_, .kv_type = pipeline::DType::kF32}));
+  Reference reference;
+  reference.recipe = ReferenceRecipe(source.description());
+  QF_ASSIGN_OR_RETURN(reference.file, WriteGguf(source, reference.recipe, scratch_ / "reference", stop));
+  QF_RETURN_IF_ERROR(LoadReference(reference, 0));
   QF_ASSIGN_OR_RETURN(reference.tokens, TokensOf(*reference.engine, options_.text, options_.tokens));
   return reference;
+}
+
+absl::Status Evaluator::LoadReference(Reference& reference, uint64_t context) {
+  if (reference.engine != nullptr && reference.context == context) return absl::OkStatus();
+  reference.engine.reset();
+  EngineOptions options{.threads = threads_, .context = static_cast<int64_t>(context), .kv_type = pipeline::DType::kF32};
+  QF_ASSIGN_OR_RETURN(reference.engine, Engine::Load(reference.file, options));
+  reference.context = context;
+  return absl::OkStatus();
 }
 
 absl::Status Evaluator::Unpack(const v1::Manifest& manifest, const fs::path& folder, const std::stop_token& stop) {
@@ -176,7 +189,8 @@ absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::Model
   const Scratch folder(with_.files, scratch_ / "artifact");
   QF_ASSIGN_OR_RETURN(const fs::path file, MakeRunnable(model, manifest, scratch_ / "artifact", stop));
   QF_ASSIGN_OR_RETURN(const pipeline::DType kv_type, KvTypeFor(wanted.kv_type));
-  QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(file, {.threads = threads_, .kv_type = kv_type}));
+  EngineOptions engine_options{.threads = threads_, .context = static_cast<int64_t>(wanted.context), .kv_type = kv_type};
+  QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(file, engine_options));
   QF_ASSIGN_OR_RETURN(const agent::Comparison compared,
                       agent::Compare(*reference.engine, *engine, reference.tokens, {.stop = stop}));
   v1::EvaluationStatement statement;
@@ -192,6 +206,7 @@ absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::Model
   statement.set_weights(as_sealed ? v1::EvaluationStatement::AS_SEALED : v1::EvaluationStatement::DEQUANTIZED);
   statement.set_manifest_digest(pipeline::ManifestDigest(manifest).raw());
   statement.set_kv_type(wanted.kv_type);
+  statement.set_context(static_cast<uint64_t>(engine->context()));
   statement.set_text_digest(text_digest().raw());
   statement.set_reference(fmt::format("{}:{}", kFormat, reference.recipe));
   statement.set_engine(fmt::format("quantfleet {}", QUANTFLEET_VERSION));
@@ -206,10 +221,11 @@ absl::StatusOr<Evaluator::Evaluations> Evaluator::Evaluate(const pipeline::Model
   if (!enabled() || wanted.empty()) return evaluations;
   const Scratch scratch(with_.files, scratch_);
   QF_RETURN_IF_ERROR(with_.files.CreateDirectories(scratch_));
-  QF_ASSIGN_OR_RETURN(const Reference reference, MakeReference(source, stop));
+  QF_ASSIGN_OR_RETURN(Reference reference, MakeReference(source, stop));
   FailPoint("job-reference-made");
   // One after the other: plain copies and caches of one artifact at a time.
   for (const Wanted& one : wanted) {
+    QF_RETURN_IF_ERROR(LoadReference(reference, one.context));
     evaluations.push_back(Measure(source.description(), one, reference, stop));
     if (absl::IsCancelled(evaluations.back().status())) return evaluations.back().status();
   }

@@ -41,10 +41,11 @@ class Evaluator {
   // Which text and prompts it measures with; an evaluation with another digest is another one.
   Digest text_digest() const;
 
-  // What is to be measured, with the KV cache that a class runs: "f16"; empty: the first of the manifest's.
+  // What is to be measured, with the KV cache ("f16") and the context that a class runs; 0: the engine's own default.
   struct Wanted {
     v1::Manifest manifest;
     std::string kv_type;
+    uint64_t context = 0;
   };
   // For each an evaluation, or why there is none: FAILED_PRECONDITION: the engine does not run this tokenizer,
   // RESOURCE_EXHAUSTED: no room in the scratch folder. CANCELLED, for all of them: stopped.
@@ -55,6 +56,8 @@ class Evaluator {
  private:
   struct Reference;
   absl::StatusOr<Reference> MakeReference(const pipeline::ModelSource& source, const std::stop_token& stop);
+  // For that context; the one that it has had is let go.
+  absl::Status LoadReference(Reference& reference, uint64_t context);
   absl::StatusOr<v1::EvaluationStatement> Measure(const pipeline::ModelDescription& model, const Wanted& wanted,
                                                   const Reference& reference, const std::stop_token& stop);
   // What the engine runs of it, in `folder`.

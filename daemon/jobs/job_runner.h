@@ -13,7 +13,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -108,13 +107,14 @@ class JobRunner {
   absl::Status SealAgents(const JobRecord& record, const std::stop_token& stop);
   absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source, const pipeline::Plan& plan);
   struct Measured {
-    std::vector<std::vector<v1::EvaluationStatement>> statements;  // per manifest: one for each KV cache that a class runs
+    std::vector<std::vector<v1::EvaluationStatement>> statements;  // per manifest, as WantedOf has them
     std::string error;                                               // why one has none
   };
   absl::StatusOr<Measured> Measure(const v1::Job& job, const pipeline::ModelSource& source,
                                    const std::vector<v1::Manifest>& manifests, const std::stop_token& stop);
-  // What the KV caches of the job's classes hold, of those that want this artifact.
-  absl::StatusOr<std::set<std::string>> KvTypesOf(const v1::Job& job, const v1::Manifest& manifest);
+  // What of this artifact is to be measured: once for each KV cache that the job's classes run, with short and long contexts where
+  // these differ.
+  absl::StatusOr<std::vector<Evaluator::Wanted>> WantedOf(const v1::Job& job, const v1::Manifest& manifest);
   absl::Status Seal(const JobRecord& record, const std::vector<v1::Manifest>& manifests, const Measured& measured);
   absl::StatusOr<ArtifactRecord> MakeArtifact(const std::string& model, const v1::Manifest& manifest);
   absl::Status FinishBadly(const std::string& name, const absl::Status& status, bool cancelled);

@@ -9,6 +9,7 @@
 #include "daemon/jobs/journal.h"
 #include "pipeline/artifact/agent_release.h"
 #include "pipeline/artifact/manifest.h"
+#include "pipeline/artifact/memory.h"
 #include "pipeline/format/open_model.h"
 
 namespace quantfleet::daemon {
@@ -124,20 +125,31 @@ absl::Status JobRunner::SealAgents(const JobRecord& record, const std::stop_toke
   return Seal(record, manifests, nothing);
 }
 
-absl::StatusOr<std::set<std::string>> JobRunner::KvTypesOf(const v1::Job& job, const v1::Manifest& manifest) {
-  const auto& caches = manifest.requirements().memory().caches();
-  const std::string own = caches.empty() ? "f16" : caches[0].type();
-  std::set<std::string> types;
+absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const v1::Job& job, const v1::Manifest& manifest) {
+  const v1::Memory memory = pipeline::MemoryOf(manifest);
+  const std::string own = memory.caches().empty() ? "f16" : memory.caches(0).type();
+  std::vector<Evaluator::Wanted> wanted;
+  const auto add = [&](const v1::ContextPolicy& context) {
+    const uint64_t most = context.tokens() > 0 ? context.tokens() : pipeline::DefaultContext(memory);
+    const uint64_t least = context.min_tokens() > 0 ? context.min_tokens() : most;
+    const std::string kv_type = context.kv_type().empty() ? own : context.kv_type();
+    for (const bool is_long : {false, true}) {
+      if (is_long ? !pipeline::IsLong(memory, most) : pipeline::IsLong(memory, least)) continue;
+      const uint64_t tokens = is_long ? memory.short_context() + 1 : 0;  // one more is enough for the other factors
+      if (std::ranges::none_of(wanted, [&](const auto& w) { return w.kv_type == kv_type && w.context == tokens; }))
+        wanted.push_back({manifest, kv_type, tokens});
+    }
+  };
   for (const std::string& name : job.device_classes()) {
     const auto found = with_.store.GetClass(name);
-    if (absl::IsNotFound(found.status())) continue;  // it was good when the job was submitted
+    if (absl::IsNotFound(found.status())) continue;  // it was there when the job was submitted
     QF_RETURN_IF_ERROR(found.status());
     if (found->format() != manifest.target().format() || found->recipe() != manifest.target().recipe()) continue;
     const auto spec = ParseDeviceClass(found->toml());
-    types.insert(spec.ok() && !spec->context.kv_type().empty() ? spec->context.kv_type() : own);
+    add(spec.ok() ? spec->context : v1::ContextPolicy());
   }
-  if (types.empty()) types.insert(own);
-  return types;
+  if (wanted.empty()) add({});
+  return wanted;
 }
 
 // Artifacts that cannot be measured are good all the same: the job says why, and goes on.
@@ -152,14 +164,16 @@ absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const v1::Job& job, const
   std::vector<Evaluator::Wanted> fresh;
   for (size_t i = 0; i < manifests.size(); ++i) {
     const auto known = with_.store.GetArtifact(NameOf(manifests[i]));
-    QF_ASSIGN_OR_RETURN(const std::set<std::string> kv_types, KvTypesOf(job, manifests[i]));
-    for (const std::string& kv_type : kv_types) {
+    QF_ASSIGN_OR_RETURN(std::vector<Evaluator::Wanted> wanted, WantedOf(job, manifests[i]));
+    const v1::Memory memory = pipeline::MemoryOf(manifests[i]);
+    for (Evaluator::Wanted& one : wanted) {
       const auto is_same = [&](const v1::EvaluationStatement& s) {
-        return s.text_digest() == text_digest && s.kv_type() == kv_type;
+        return s.text_digest() == text_digest && s.kv_type() == one.kv_type &&
+               pipeline::IsLong(memory, s.context()) == pipeline::IsLong(memory, one.context);
       };
       if (known.ok() && HasStatement<v1::EvaluationStatement>(*known, trust::kEvaluationStatementType, is_same)) continue;
       places.push_back(i);
-      fresh.push_back({manifests[i], kv_type});
+      fresh.push_back(std::move(one));
     }
   }
   SetStage(job.name(), "evaluating");

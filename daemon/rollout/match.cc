@@ -7,8 +7,8 @@
 #include <variant>
 
 #include "common/base/bytes.h"
-#include "daemon/trust/evaluation.h"
 #include "pipeline/artifact/agent_release.h"
+#include "pipeline/artifact/evaluation.h"
 #include "pipeline/artifact/memory.h"
 
 namespace quantfleet::daemon {
@@ -94,10 +94,6 @@ std::variant<Choice, Obstacle> ChooseContext(const v1::Device& device, const Dev
   return choice;
 }
 
-const v1::EvaluationStatement* EvaluationWith(const OfferedArtifact& offered, const std::string& kv_type) {
-  return PickEvaluation(offered.evaluations, kv_type.empty() && !offered.memory.caches().empty() ? offered.memory.caches(0).type() : kv_type);
-}
-
 std::optional<Obstacle> WhyNot(const v1::Device& device, const DeviceClassSpec& spec, const OfferedArtifact& offered,
                                std::string_view model) {
   const v1::Artifact& artifact = offered.artifact;
@@ -111,7 +107,10 @@ std::optional<Obstacle> WhyNot(const v1::Device& device, const DeviceClassSpec& 
     if (std::ranges::find(device.facts().instruction_sets(), isa) != device.facts().instruction_sets().end()) continue;
     return Obstacle{RolloutDevice::NO_INSTRUCTION_SET, fmt::format("{} needs instruction set {}", artifact.name(), isa)};
   }
-  if (const auto why_not = WhyNotGoodEnough(spec.quality, EvaluationWith(offered, WishOf(device, spec).kv_type)))
+  const pipeline::ContextWish wish = WishOf(device, spec);
+  const v1::EvaluationStatement* evaluation =
+      pipeline::PickEvaluation(offered.evaluations, offered.memory, wish.tokens, wish.kv_type);
+  if (const auto why_not = WhyNotGoodEnough(spec.quality, evaluation))
     return Obstacle{RolloutDevice::NOT_GOOD_ENOUGH, fmt::format("{}: {}", artifact.name(), *why_not)};
   return std::nullopt;
 }

@@ -22,20 +22,13 @@ inline std::vector<v1::EvaluationStatement> EvaluationsIn(const std::vector<v1::
   return evaluations;
 }
 
-// The newest that was made with such a KV cache; where there is none, the newest. nullptr: none was made.
-inline const v1::EvaluationStatement* PickEvaluation(const std::vector<v1::EvaluationStatement>& evaluations,
-                                                     std::string_view kv_type) {
-  if (evaluations.empty()) return nullptr;
-  const auto same = std::find_if(evaluations.rbegin(), evaluations.rend(),
-                                 [&](const v1::EvaluationStatement& e) { return e.kv_type() == kv_type; });
-  return same == evaluations.rend() ? &evaluations.back() : &*same;
-}
-
-// Of those of one type of KV cache the newest alone.
-inline std::vector<v1::EvaluationStatement> NewestPerKvType(std::vector<v1::EvaluationStatement> evaluations) {
+// Of those of one type of KV cache and one context the newest alone.
+inline std::vector<v1::EvaluationStatement> NewestOfEach(std::vector<v1::EvaluationStatement> evaluations) {
   std::vector<v1::EvaluationStatement> newest;
   for (v1::EvaluationStatement& evaluation : evaluations) {
-    std::erase_if(newest, [&](const v1::EvaluationStatement& e) { return e.kv_type() == evaluation.kv_type(); });
+    std::erase_if(newest, [&](const v1::EvaluationStatement& e) {
+      return e.kv_type() == evaluation.kv_type() && e.context() == evaluation.context();
+    });
     newest.push_back(std::move(evaluation));
   }
   return newest;

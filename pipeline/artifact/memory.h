@@ -33,6 +33,11 @@ v1::Memory MemoryOf(const v1::Manifest& manifest);
 // The smaller of the model's own context and kDefaultContext.
 uint64_t DefaultContext(const v1::Memory& memory);
 
+// Whether a model with so long a context answers otherwise than with a short one (LongRoPE).
+inline bool IsLong(const v1::Memory& memory, uint64_t context) {
+  return memory.short_context() > 0 && context > memory.short_context();
+}
+
 // INVALID_ARGUMENT: the model takes fewer tokens, or what runs the format has no such cache; the message says what there is.
 // Where the terms have no caches, none is counted. // `context` 0: the default. `kv_type` empty: the runtime's default.
 absl::StatusOr<MemoryNeed> NeedOf(const v1::Memory& memory, uint64_t context, std::string_view kv_type);

@@ -20,7 +20,7 @@ ALLOWED = {
     "pipeline/tensor": ["common/base"],
     "pipeline/model": ["common/base", "pipeline/tensor"],
     "pipeline/format": ["common/base", "pipeline/model", "pipeline/tensor", "quantfleet/v1/manifest"],
-    "pipeline/artifact": ["common/base", "quantfleet/v1/manifest"],
+    "pipeline/artifact": ["common/base", "quantfleet/v1/manifest", "quantfleet/v1/trust"],
     "pipeline/stage": ["common/base", "pipeline/artifact", "quantfleet/v1/manifest"] + FORMATS,
     "agent/runtime": ["common/base", "pipeline/format/gguf", "pipeline/model", "pipeline/tensor"],
     "agent/platform": ["common/base"] + MESSAGES,

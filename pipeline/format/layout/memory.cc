@@ -26,7 +26,10 @@ v1::Memory MemoryWith(const Hyperparameters& hyper, uint64_t weights, std::span<
 }  // namespace
 
 v1::Memory EngineMemory(const Hyperparameters& hyper, uint64_t weights) {
-  return MemoryWith(hyper, weights, std::array{DType::kF16, DType::kQ8_0, DType::kF32}, BuffersOf(hyper));
+  v1::Memory memory = MemoryWith(hyper, weights, std::array{DType::kF16, DType::kQ8_0, DType::kF32}, BuffersOf(hyper));
+  if (hyper.rope_scaling.kind == RopeScaling::Kind::kLongRope && hyper.original_context < hyper.context)
+    memory.set_short_context(static_cast<uint64_t>(hyper.original_context));
+  return memory;
 }
 
 v1::Memory RuntimeMemory(const Hyperparameters& hyper, uint64_t weights, DType kv_type) {

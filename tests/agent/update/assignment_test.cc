@@ -60,7 +60,7 @@ TEST_F(AssignmentTest, ARuntimeThatIsNoNameIsRefusedThoughItIsSigned) {
   EXPECT_EQ(ReadAssignment(Sign(assignment), TrustRoot(), kDevice).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
-TEST_F(AssignmentTest, TheNewestEvaluationOfTheArtifactCounts) {
+TEST_F(AssignmentTest, EvaluationsOfTheArtifactThatTrustedKeysSignedCount) {
   const auto evaluate = [&](std::string_view of, int64_t at, const trust::SigningKey& key) {
     v1::EvaluationStatement evaluation;
     evaluation.set_manifest_digest(HashText(of).raw());
@@ -69,30 +69,14 @@ TEST_F(AssignmentTest, TheNewestEvaluationOfTheArtifactCounts) {
   };
   v1::DeviceArtifact artifact;
   *artifact.add_statements() = Vouch(HashText("m"), key_);
-  EXPECT_FALSE(ReadEvaluation(artifact, HashText("m"), TrustRoot(), "f16"));
   *artifact.add_statements() = evaluate("m", 3, trust::SigningKey::Generate());
   *artifact.add_statements() = evaluate("another", 4, key_);
-  EXPECT_FALSE(ReadEvaluation(artifact, HashText("m"), TrustRoot(), "f16"));
+  EXPECT_EQ(ReadEvaluations(artifact, HashText("m"), TrustRoot()).evaluations_size(), 0);
   *artifact.add_statements() = evaluate("m", 2, key_);
   *artifact.add_statements() = evaluate("m", 1, key_);
-  const auto evaluation = ReadEvaluation(artifact, HashText("m"), TrustRoot(), "f16");
-  ASSERT_TRUE(evaluation);
-  EXPECT_EQ(evaluation->evaluated_ms(), 2);
-}
-
-// Golden answers are compared with what was said over the same KV cache.
-TEST_F(AssignmentTest, AnEvaluationWithTheDevicesOwnKvCacheGoesBeforeNewerOnes) {
-  v1::DeviceArtifact artifact;
-  for (const auto& [kv_type, at] : {std::pair("q8_0", 1), std::pair("q8_0", 2), std::pair("f16", 3)}) {
-    v1::EvaluationStatement evaluation;
-    evaluation.set_manifest_digest(HashText("m").raw());
-    evaluation.set_kv_type(kv_type);
-    evaluation.set_evaluated_ms(at);
-    *artifact.add_statements() = trust::Sign(key_, trust::kEvaluationStatementType, evaluation.SerializeAsString());
-  }
-  EXPECT_EQ(ReadEvaluation(artifact, HashText("m"), TrustRoot(), "q8_0")->evaluated_ms(), 2);
-  EXPECT_EQ(ReadEvaluation(artifact, HashText("m"), TrustRoot(), "f16")->evaluated_ms(), 3);
-  EXPECT_EQ(ReadEvaluation(artifact, HashText("m"), TrustRoot(), "f32")->evaluated_ms(), 3);
+  const v1::Evaluations read = ReadEvaluations(artifact, HashText("m"), TrustRoot());
+  ASSERT_EQ(read.evaluations_size(), 2);
+  EXPECT_EQ(read.evaluations(0).evaluated_ms(), 2);
 }
 
 TEST_F(AssignmentTest, AContextThatContradictsItselfIsRefused) {

@@ -36,19 +36,31 @@ TEST_F(SlotsTest, SwitchesBackAndForth) {
   EXPECT_TRUE(fs::is_symlink(dir_ / "current"));
 }
 
-TEST_F(SlotsTest, TheEvaluationStaysBesideItsArtifactAlone) {
+TEST_F(SlotsTest, EvaluationsStayBesideTheirArtifactAlone) {
   ASSERT_TRUE(Begin(Slot::kA, first_).ok());
-  EXPECT_FALSE(slots_.EvaluationOf(Slot::kA));
-  v1::EvaluationStatement evaluation;
-  evaluation.set_mean_nll(1.5);
-  ASSERT_TRUE(slots_.KeepEvaluation(Slot::kA, evaluation).ok());
-  ASSERT_TRUE(slots_.EvaluationOf(Slot::kA));
-  EXPECT_EQ(slots_.EvaluationOf(Slot::kA)->mean_nll(), 1.5);
-  ASSERT_TRUE(slots_.KeepEvaluation(Slot::kA, std::nullopt).ok());
-  EXPECT_FALSE(slots_.EvaluationOf(Slot::kA));
-  ASSERT_TRUE(slots_.KeepEvaluation(Slot::kA, evaluation).ok());
+  EXPECT_EQ(slots_.EvaluationsOf(Slot::kA).evaluations_size(), 0);
+  v1::Evaluations evaluations;
+  evaluations.add_evaluations()->set_mean_nll(1.5);
+  evaluations.add_evaluations()->set_mean_nll(2.5);
+  ASSERT_TRUE(slots_.KeepEvaluations(Slot::kA, evaluations).ok());
+  ASSERT_EQ(slots_.EvaluationsOf(Slot::kA).evaluations_size(), 2);
+  EXPECT_EQ(slots_.EvaluationsOf(Slot::kA).evaluations(1).mean_nll(), 2.5);
+  ASSERT_TRUE(slots_.KeepEvaluations(Slot::kA, {}).ok());
+  EXPECT_EQ(slots_.EvaluationsOf(Slot::kA).evaluations_size(), 0);
+  ASSERT_TRUE(slots_.KeepEvaluations(Slot::kA, evaluations).ok());
   ASSERT_TRUE(Begin(Slot::kA, second_).ok());
-  EXPECT_FALSE(slots_.EvaluationOf(Slot::kA)) << "another artifact's";
+  EXPECT_EQ(slots_.EvaluationsOf(Slot::kA).evaluations_size(), 0) << "another artifact's";
+}
+
+TEST_F(SlotsTest, TheContextStaysBesideItsArtifactAlone) {
+  ASSERT_TRUE(Begin(Slot::kA, first_).ok());
+  EXPECT_EQ(slots_.ContextOf(Slot::kA)->tokens(), 0u);
+  v1::ContextPolicy context;
+  context.set_tokens(2048);
+  ASSERT_TRUE(slots_.KeepContext(Slot::kA, context).ok());
+  EXPECT_EQ(slots_.ContextOf(Slot::kA)->tokens(), 2048u);
+  ASSERT_TRUE(Begin(Slot::kA, second_).ok());
+  EXPECT_EQ(slots_.ContextOf(Slot::kA)->tokens(), 0u);
 }
 
 TEST_F(SlotsTest, TheRuntimeStaysBesideItsArtifactAlone) {

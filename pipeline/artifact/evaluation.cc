@@ -1,0 +1,22 @@
+#include "pipeline/artifact/evaluation.h"
+
+#include <utility>
+
+#include "pipeline/artifact/memory.h"
+
+namespace quantfleet::pipeline {
+
+const v1::EvaluationStatement* PickEvaluation(const std::vector<v1::EvaluationStatement>& evaluations, const v1::Memory& memory,
+                                              uint64_t context, std::string_view kv_type) {
+  if (context == 0) context = DefaultContext(memory);
+  if (kv_type.empty() && !memory.caches().empty()) kv_type = memory.caches(0).type();
+  const auto rank = [&](const v1::EvaluationStatement& e) { return std::pair(e.kv_type() == kv_type, e.evaluated_ms()); };
+  const v1::EvaluationStatement* best = nullptr;
+  for (const v1::EvaluationStatement& evaluation : evaluations) {
+    if (IsLong(memory, evaluation.context()) != IsLong(memory, context)) continue;
+    if (best == nullptr || rank(*best) <= rank(evaluation)) best = &evaluation;
+  }
+  return best;
+}
+
+}  // namespace quantfleet::pipeline
