@@ -1,6 +1,7 @@
 #include "agent/engine_host.h"
 
 #include "agent/runtime/golden.h"
+#include "agent/serve/model_table.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -37,8 +38,9 @@ absl::StatusOr<Health> EngineHost::Measure(Engine& engine, const HealthGate& gat
 absl::StatusOr<Health> EngineHost::Start(const std::string& model, const Installed& installed, const HealthGate& gate) {
   QF_ASSIGN_OR_RETURN(const std::string gguf, FindGguf(installed.manifest));
   QF_ASSIGN_OR_RETURN(auto loaded, Engine::Load(installed.files / gguf, options_));
-  QF_ASSIGN_OR_RETURN(const Health health, Measure(*loaded, gate));
+  QF_ASSIGN_OR_RETURN(Health health, Measure(*loaded, gate));
   QF_RETURN_IF_ERROR(gate.Check(health));
+  health.note = ChatTemplateOf(*loaded).Warning();
   server_.SetModel(model, std::move(loaded));
   return health;
 }

@@ -14,6 +14,7 @@
 #include "agent/runtime/tokenizer.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "text/template/conversation.h"
 
 namespace quantfleet::agent {
 
@@ -100,6 +101,8 @@ class Engine {
   // measures.
   virtual absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) = 0;
   virtual std::string_view chat_template() const = 0;
+  // What its template calls bos_token and eos_token.
+  virtual text::ControlTokens control_tokens() const { return {}; }
   virtual std::string_view model_name() const = 0;
   virtual int64_t context() const = 0;
   virtual int64_t vocab() const = 0;
