@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/model_text.h"
 #include "cli/progress.h"
 #include "cli/quantize_targets.h"
 #include "pipeline/artifact/manifest.h"
@@ -62,7 +63,10 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan) {
                        {"expected_error", ExpectedErrorOf(model, target)},
                        {"memory_bytes", target.layout.memory_bytes}});
   }
-  json::object out{{"source_bytes", plan.source_bytes}, {"slabs", plan.slabs.size()}, {"targets", targets}};
+  json::object out{{"source_bytes", plan.source_bytes},
+                   {"slabs", plan.slabs.size()},
+                   {"chat", ChatJson(model.tokenizer)},
+                   {"targets", targets}};
   if (plan.importance) out["importance_digest"] = plan.importance->digest.hex();
   return out;
 }
@@ -72,7 +76,7 @@ void PrintPlan(const QuantizeOptions& options, const ModelDescription& model, co
   PrintOut(DescribePlan(model, plan));
 }
 
-void PrintResult(const QuantizeOptions& options, const Plan& plan, const FolderSink& sink,
+void PrintResult(const QuantizeOptions& options, const ModelDescription& model, const Plan& plan, const FolderSink& sink,
                  const ExecutorResult& result, double seconds) {
   json::array targets;
   std::string text;
@@ -90,6 +94,7 @@ void PrintResult(const QuantizeOptions& options, const Plan& plan, const FolderS
   const std::string& source_raw = result.manifests.front().source().digest();
   PrintOut(json::serialize(json::object{{"source_digest", ToHex(AsBytes(source_raw))},
                                         {"source_bytes", plan.source_bytes},
+                                        {"chat", ChatJson(model.tokenizer)},
                                         {"targets", targets},
                                         {"slabs_resumed", result.progress.slabs_resumed},
                                         {"values_encoded", result.progress.values_encoded},
@@ -104,6 +109,7 @@ absl::Status Quantize(const QuantizeOptions& options) {
   const Duration started = clock.Monotonic();
   QF_ASSIGN_OR_RETURN(const std::vector<TargetSpec> specs, ReadTargets(RealFileSystem(), options.words));
   QF_ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source, OpenModel(RealFileSystem(), options.source));
+  Warn(ChatTemplateOf(source->description().tokenizer).Warning());
   std::shared_ptr<const Importance> importance;
   if (!options.imatrix.empty()) {
     QF_ASSIGN_OR_RETURN(Importance read,
@@ -135,7 +141,7 @@ absl::Status Quantize(const QuantizeOptions& options) {
   }
   QF_ASSIGN_OR_RETURN(const ExecutorResult result, std::move(executed));
   QF_RETURN_IF_ERROR(sink->Finish(result.manifests));
-  PrintResult(options, plan, *sink, result,
+  PrintResult(options, source->description(), plan, *sink, result,
               static_cast<double>((clock.Monotonic() - started).count()) / 1000);
   return absl::OkStatus();
 }
