@@ -12,12 +12,10 @@ constexpr std::string_view kSystem = "qf-system", kUser = "qf-user", kAnswer = "
 
 // The conversations that a known template must be understood in.
 const std::vector<ChatMessage>& Talk() {
-  static const std::vector<ChatMessage> talk = {{"system", std::string(kSystem)},
-                                                {"user", std::string(kUser)},
-                                                {"assistant", std::string(kAnswer)},
-                                                {"user", std::string(kUser)},
-                                                {"assistant", std::string(kAnswer)},
-                                                {"user", std::string(kUser)}};
+  static const std::vector<ChatMessage> talk = {
+      {"system", std::string(kSystem)},    {"user", std::string(kUser)},
+      {"assistant", std::string(kAnswer)}, {"user", std::string(kUser)},
+      {"assistant", std::string(kAnswer)}, {"user", std::string(kUser)}};
   return talk;
 }
 
@@ -87,7 +85,8 @@ void ChatTemplate::Probe() {
   state_ = State::kKnown;
 }
 
-// The mark behind an answer, as "<|end|>", stops the next one too, also in vocabularies that lack it as a token.
+// The mark behind an answer, as "<|end|>", stops the next one too, also in vocabularies that lack it as a
+// token.
 void ChatTemplate::FindStop(const MarkedText& talk) {
   const size_t at = talk.bytes.find(kAnswer);
   if (at == std::string::npos) return;
@@ -96,16 +95,19 @@ void ChatTemplate::FindStop(const MarkedText& talk) {
   const size_t end = rest.find('>');
   if (!rest.starts_with('<') || end == std::string_view::npos) return;
   const std::string_view mark = rest.substr(0, end + 1);
-  if (mark.size() <= 64 && mark.find_first_of(" \n") == std::string_view::npos && mark != tokens_.end) stop_.emplace_back(mark);
+  if (mark.size() <= 64 && mark.find_first_of(" \n") == std::string_view::npos && mark != tokens_.end)
+    stop_.emplace_back(mark);
 }
 
 std::string ChatTemplate::Warning() const {
   switch (state_) {
     case State::kAbsent:
-      return "the model has no chat template: chats are answered by continuing their messages, put one after the other as they are";
+      return "the model has no chat template: chats are answered by continuing their messages, put one after "
+             "the other as they are";
     case State::kUnknown:
       return fmt::format(
-          "the model's chat template is not known to this version ({}): the agent's own engine refuses chats with it, "
+          "the model's chat template is not known to this version ({}): the agent's own engine refuses chats "
+          "with it, "
           "/v1/completions answers",
           why_);
     case State::kKnown:
@@ -123,20 +125,24 @@ absl::StatusOr<ChatPrompt> ChatTemplate::Render(const std::vector<ChatMessage>& 
   }
   if (state_ == State::kUnknown)
     return InvalidArgument(
-        "this model's chat template is not one that the agent knows ({}): write the prompt as the model wants it and send it to "
+        "this model's chat template is not one that the agent knows ({}): write the prompt as the model "
+        "wants it and send it to "
         "/v1/completions",
         why_);
   absl::StatusOr<MarkedText> made = Evaluate(statements_, {messages, tokens_, now});
   if (absl::IsInvalidArgument(made.status()))
-    return InvalidArgument("this model's chat template refuses the conversation: {}", Shown(Message(made.status())));
+    return InvalidArgument("this model's chat template refuses the conversation: {}",
+                           Shown(Message(made.status())));
   if (absl::IsUnimplemented(made.status()))
     return InvalidArgument(
-        "what this model's chat template does with this conversation is not known to the agent ({}): write the prompt as the model "
+        "what this model's chat template does with this conversation is not known to the agent ({}): write "
+        "the prompt as the model "
         "wants it and send it to /v1/completions",
         Shown(Message(made.status())));
   QF_RETURN_IF_ERROR(made.status());
   if (messages.back().role == "assistant" && !tokens_.end.empty() && made->bytes.ends_with(tokens_.end))
-    return InvalidArgument("this model's chat template opens no turn behind the assistant's: the user's message has to be last");
+    return InvalidArgument(
+        "this model's chat template opens no turn behind the assistant's: the user's message has to be last");
   size_t begin = 0;
   if (tokens_.adds_begin && !tokens_.begin.empty() && made->bytes.starts_with(tokens_.begin) &&
       (made->data.empty() || made->data.front().begin >= tokens_.begin.size()))

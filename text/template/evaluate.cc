@@ -21,7 +21,7 @@ using Names = std::map<std::string, Value, std::less<>>;
 struct Value {
   enum class Kind { kUndefined, kNone, kBool, kInt, kText, kList, kMessage, kNamespace, kUnread };
   Kind kind = Kind::kUndefined;
-  int64_t number = 0;  // kBool, kInt
+  int64_t number = 0;                      // kBool, kInt
   std::shared_ptr<const MarkedText> text;  // kText; kUnread: what is not understood
   std::shared_ptr<const List> list;
   const ChatMessage* message = nullptr;
@@ -30,11 +30,17 @@ struct Value {
   static Value None() { return {Kind::kNone, 0, {}, {}, nullptr, {}}; }
   static Value Bool(bool is) { return {Kind::kBool, is, {}, {}, nullptr, {}}; }
   static Value Int(int64_t number) { return {Kind::kInt, number, {}, {}, nullptr, {}}; }
-  static Value Text(MarkedText text) { return {Kind::kText, 0, std::make_shared<MarkedText>(std::move(text)), {}, nullptr, {}}; }
+  static Value Text(MarkedText text) {
+    return {Kind::kText, 0, std::make_shared<MarkedText>(std::move(text)), {}, nullptr, {}};
+  }
   static Value Text(std::string bytes) { return Text(MarkedText{std::move(bytes), {}}); }
-  static Value Of(List list) { return {Kind::kList, 0, {}, std::make_shared<List>(std::move(list)), nullptr, {}}; }
+  static Value Of(List list) {
+    return {Kind::kList, 0, {}, std::make_shared<List>(std::move(list)), nullptr, {}};
+  }
   static Value Of(const ChatMessage& message) { return {Kind::kMessage, 0, {}, {}, &message, {}}; }
-  static Value Of(Names names) { return {Kind::kNamespace, 0, {}, {}, nullptr, std::make_shared<Names>(std::move(names))}; }
+  static Value Of(Names names) {
+    return {Kind::kNamespace, 0, {}, {}, nullptr, std::make_shared<Names>(std::move(names))};
+  }
   static Value Unread(std::string why) {
     return {Kind::kUnread, 0, std::make_shared<MarkedText>(MarkedText{std::move(why), {}}), {}, nullptr, {}};
   }
@@ -56,7 +62,8 @@ int64_t Modulo(int64_t a, int64_t b) {
 // A date as strftime_now gives it; nothing for formats whose result hangs on more than the calendar.
 std::optional<std::string> Date(int64_t now, const std::string& format) {
   for (size_t i = 0; i < format.size(); ++i)
-    if (format[i] == '%' && (++i >= format.size() || std::string_view("dbBYmyHMSaAj").find(format[i]) == std::string_view::npos))
+    if (format[i] == '%' &&
+        (++i >= format.size() || std::string_view("dbBYmyHMSaAj").find(format[i]) == std::string_view::npos))
       return std::nullopt;
   if (format.empty() || format.size() > 100) return std::nullopt;
   const std::time_t seconds = now;
@@ -88,7 +95,8 @@ class Evaluator {
  private:
   absl::Status Spend(uint64_t work) {
     work_ += work;
-    return work_ <= kMostWork ? absl::OkStatus() : ResourceExhausted("the chat template does not come to an end");
+    return work_ <= kMostWork ? absl::OkStatus()
+                              : ResourceExhausted("the chat template does not come to an end");
   }
 
   absl::Status Run(const Statement& statement) {
@@ -158,7 +166,9 @@ class Evaluator {
     const auto size = static_cast<int64_t>(items.size());
     for (int64_t i = 0; i < size; ++i) {
       QF_RETURN_IF_ERROR(Spend(kTurnWork));
-      const auto item = [&](int64_t at) { return at >= 0 && at < size ? items[static_cast<size_t>(at)] : Value(); };
+      const auto item = [&](int64_t at) {
+        return at >= 0 && at < size ? items[static_cast<size_t>(at)] : Value();
+      };
       // What is set in a turn of the loop ends with it.
       Names& names = scopes_.emplace_back();
       names[loop.text] = item(i);
@@ -301,8 +311,9 @@ class Evaluator {
     if (name == "false" || name == "False") return Value::Bool(false);
     if (name == "none" || name == "None") return Value::None();
     Value found = Find(name);
-    if (found.is(K::kUndefined) && (name == "strftime_now" || name == "raise_exception" || name == "namespace" || name == "range" ||
-                                    name == "dict" || name == "cycler" || name == "joiner" || name == "lipsum"))
+    if (found.is(K::kUndefined) &&
+        (name == "strftime_now" || name == "raise_exception" || name == "namespace" || name == "range" ||
+         name == "dict" || name == "cycler" || name == "joiner" || name == "lipsum"))
       return Value::Of(Names());  // a function: it is there, and that is all that may be asked of it
     return found;
   }
@@ -321,7 +332,8 @@ class Evaluator {
     return NotUnderstood("." + name);
   }
   static bool IsMethodOfDict(std::string_view name) {
-    for (const char* method : {"get", "items", "keys", "values", "pop", "update", "copy", "clear", "setdefault", "popitem", "fromkeys"})
+    for (const char* method : {"get", "items", "keys", "values", "pop", "update", "copy", "clear",
+                               "setdefault", "popitem", "fromkeys"})
       if (name == method) return true;
     return false;
   }
@@ -365,7 +377,8 @@ class Evaluator {
     std::vector<Value> arguments;
     for (size_t i = 1; i < call.operands.size(); ++i) {
       QF_ASSIGN_OR_RETURN(Value value, Get(call.operands[i]));
-      if (!value.is(K::kText) || !call.keywords[i].empty() || i > most) return NotUnderstood("such arguments of a call");
+      if (!value.is(K::kText) || !call.keywords[i].empty() || i > most)
+        return NotUnderstood("such arguments of a call");
       arguments.push_back(std::move(value));
     }
     return arguments;
@@ -388,9 +401,11 @@ class Evaluator {
       return Value::Of(std::move(names));
     }
     QF_ASSIGN_OR_RETURN(const std::vector<Value> arguments, TextArguments(e, 1));
-    if (arguments.size() == 1 && called.text == "raise_exception") return InvalidArgument("{}", arguments[0].text->bytes);
+    if (arguments.size() == 1 && called.text == "raise_exception")
+      return InvalidArgument("{}", arguments[0].text->bytes);
     if (arguments.size() == 1 && called.text == "strftime_now")
-      if (std::optional<std::string> date = Date(conversation_.now, arguments[0].text->bytes)) return Value::Text(*std::move(date));
+      if (std::optional<std::string> date = Date(conversation_.now, arguments[0].text->bytes))
+        return Value::Text(*std::move(date));
     return NotUnderstood("a call of " + called.text);
   }
 
@@ -404,8 +419,10 @@ class Evaluator {
     const MarkedText& text = *of.text;
     QF_RETURN_IF_ERROR(Spend(text.bytes.size()));
     if (name == "strip" || name == "lstrip" || name == "rstrip") {
-      const bool ascii = std::ranges::all_of(argument, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-      if (!ascii || (arguments.size() == 1 && argument.empty())) return NotUnderstood("." + name + "() of such characters");
+      const bool ascii =
+          std::ranges::all_of(argument, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+      if (!ascii || (arguments.size() == 1 && argument.empty()))
+        return NotUnderstood("." + name + "() of such characters");
       return Value::Text(text.Strip(name != "rstrip", name != "lstrip", argument));
     }
     if (arguments.size() != 1 || argument.empty()) return NotUnderstood("." + name + "()");
@@ -414,7 +431,8 @@ class Evaluator {
     if (name != "split") return NotUnderstood("." + name + "()");
     List parts;
     size_t begin = 0;
-    for (size_t at; (at = text.bytes.find(argument, begin)) != std::string::npos; begin = at + argument.size()) {
+    for (size_t at; (at = text.bytes.find(argument, begin)) != std::string::npos;
+         begin = at + argument.size()) {
       QF_RETURN_IF_ERROR(Spend(64 + text.data.size()));
       parts.push_back(Value::Text(text.Slice(begin, at)));
     }
@@ -428,7 +446,8 @@ class Evaluator {
       if (e.text == "trim" && of.is(K::kText)) return Method(of, "strip", {});
       if (e.text == "string" && of.is(K::kText)) return of;
       if (e.text == "list" && of.is(K::kList)) return of;
-      if ((e.text == "length" || e.text == "count") && of.is(K::kList)) return Value::Int(static_cast<int64_t>(of.list->size()));
+      if ((e.text == "length" || e.text == "count") && of.is(K::kList))
+        return Value::Int(static_cast<int64_t>(of.list->size()));
     }
     return NotUnderstood("the filter " + e.text);
   }
@@ -492,7 +511,8 @@ class Evaluator {
       QF_RETURN_IF_ERROR(Spend(whole.text->bytes.size()));
       return whole.text->bytes.find(part.text->bytes) != std::string::npos;
     }
-    if (whole.is(K::kMessage) && part.is(K::kText)) return part.text->bytes == "role" || part.text->bytes == "content";
+    if (whole.is(K::kMessage) && part.is(K::kText))
+      return part.text->bytes == "role" || part.text->bytes == "content";
     if (!whole.is(K::kList)) return NotUnderstood("\"in\" what is no text, list or message");
     for (const Value& one : *whole.list) {
       QF_ASSIGN_OR_RETURN(const bool equal, Equal(one, part));
@@ -509,7 +529,8 @@ class Evaluator {
 
 }  // namespace
 
-absl::StatusOr<MarkedText> Evaluate(const std::vector<Statement>& statements, const Conversation& conversation) {
+absl::StatusOr<MarkedText> Evaluate(const std::vector<Statement>& statements,
+                                    const Conversation& conversation) {
   Evaluator evaluator(conversation);
   QF_RETURN_IF_ERROR(evaluator.Run(statements));
   return evaluator.Take();

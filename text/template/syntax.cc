@@ -38,7 +38,11 @@ class ExpressionReader {
   Expression Unread() const {
     const TagToken* near = at_ < tokens_.size() ? &tokens_[at_] : nullptr;
     const bool word = near != nullptr && near->kind != TagToken::Kind::kText;
-    return {Kind::kUnread, word ? fmt::format("an expression, near \"{}\"", near->text) : "an expression", 0, {}, {}};
+    return {Kind::kUnread,
+            word ? fmt::format("an expression, near \"{}\"", near->text) : "an expression",
+            0,
+            {},
+            {}};
   }
   Expression Result(Expression read) const { return failed_ ? Unread() : std::move(read); }
   Expression Fail() {
@@ -51,12 +55,13 @@ class ExpressionReader {
   }
 
   bool IsOperator(std::string_view text) const {
-    return !failed_ && at_ < tokens_.size() && tokens_[at_].kind == TagToken::Kind::kOperator && tokens_[at_].text == text;
+    return !failed_ && at_ < tokens_.size() && tokens_[at_].kind == TagToken::Kind::kOperator &&
+           tokens_[at_].text == text;
   }
   bool TakeOperator(std::string_view text) { return IsOperator(text) && ++at_ > 0; }
   bool TakeName(std::string_view name) {
-    return !failed_ && at_ < tokens_.size() && tokens_[at_].kind == TagToken::Kind::kName && tokens_[at_].text == name &&
-           ++at_ > 0;
+    return !failed_ && at_ < tokens_.size() && tokens_[at_].kind == TagToken::Kind::kName &&
+           tokens_[at_].text == name && ++at_ > 0;
   }
   std::string AnyName() {
     if (failed_ || at_ >= tokens_.size() || tokens_[at_].kind != TagToken::Kind::kName) return Fail().text;
@@ -95,7 +100,9 @@ class ExpressionReader {
     Expression read = Sum();
     const auto compare = [&](std::string op) {
       // a < b < c compares b with both.
-      read = read.kind == Kind::kBinary && compared_ ? Fail() : Make(Kind::kBinary, std::move(op), {std::move(read), Sum()});
+      read = read.kind == Kind::kBinary && compared_
+                 ? Fail()
+                 : Make(Kind::kBinary, std::move(op), {std::move(read), Sum()});
       compared_ = true;
     };
     compared_ = false;
@@ -145,9 +152,10 @@ class ExpressionReader {
         const bool negated = TakeName("not");
         of = Make(Kind::kTest, AnyName(), {std::move(of)});
         // A test with an argument: divisibleby 2, equalto 'x', in (...).
-        if (at_ < tokens_.size() && (tokens_[at_].kind != TagToken::Kind::kName
-                                         ? tokens_[at_].kind != TagToken::Kind::kOperator || IsOperator("(") || IsOperator("[")
-                                         : !IsConnective(tokens_[at_].text)))
+        if (at_ < tokens_.size() &&
+            (tokens_[at_].kind != TagToken::Kind::kName
+                 ? tokens_[at_].kind != TagToken::Kind::kOperator || IsOperator("(") || IsOperator("[")
+                 : !IsConnective(tokens_[at_].text)))
           return Fail();
         if (negated) of = Make(Kind::kNot, "", {std::move(of)});
       } else {
@@ -157,7 +165,8 @@ class ExpressionReader {
     return of;
   }
   static bool IsConnective(std::string_view name) {
-    return name == "and" || name == "or" || name == "if" || name == "else" || name == "is" || name == "in" || name == "not";
+    return name == "and" || name == "or" || name == "if" || name == "else" || name == "is" || name == "in" ||
+           name == "not";
   }
 
   Expression Postfixed() {
@@ -179,6 +188,7 @@ class ExpressionReader {
     return of;
   }
   Expression Subscript(Expression of) {
+    if (IsOperator("]")) return Fail();
     std::vector<Expression> parts(1);
     bool slice = false;
     while (!failed_ && !TakeOperator("]")) {
@@ -202,8 +212,8 @@ class ExpressionReader {
   // Behind the bracket that opens.
   void Arguments(Expression& call) {
     while (!failed_ && !TakeOperator(")")) {
-      const bool named = at_ + 1 < tokens_.size() && tokens_[at_].kind == TagToken::Kind::kName && tokens_[at_ + 1].text == "=" &&
-                         tokens_[at_ + 1].kind == TagToken::Kind::kOperator;
+      const bool named = at_ + 1 < tokens_.size() && tokens_[at_].kind == TagToken::Kind::kName &&
+                         tokens_[at_ + 1].text == "=" && tokens_[at_ + 1].kind == TagToken::Kind::kOperator;
       call.keywords.push_back(named ? AnyName() : "");
       if (named) ++at_;
       call.operands.push_back(Choice());
@@ -224,7 +234,8 @@ class ExpressionReader {
       case TagToken::Kind::kText: {
         // Texts side by side are one.
         std::string text;
-        for (; at_ < tokens_.size() && tokens_[at_].kind == TagToken::Kind::kText; ++at_) text += tokens_[at_].text;
+        for (; at_ < tokens_.size() && tokens_[at_].kind == TagToken::Kind::kText; ++at_)
+          text += tokens_[at_].text;
         return Make(Kind::kText, std::move(text), {});
       }
       case TagToken::Kind::kOperator:
@@ -278,7 +289,8 @@ class StatementReader {
 
   // Up to what ends it, on which it stops.
   absl::Status Body(std::vector<Statement>& body) {
-    if (++depth_ > kMostDepth) return InvalidArgument("blocks stand in one another more than {} deep", kMostDepth);
+    if (++depth_ > kMostDepth)
+      return InvalidArgument("blocks stand in one another more than {} deep", kMostDepth);
     for (; at_ < tags_.size(); ++at_) {
       Tag& tag = tags_[at_];
       if (tag.kind == Tag::Kind::kText) {
@@ -326,7 +338,8 @@ class StatementReader {
       ++at_;
       QF_RETURN_IF_ERROR(Body(made.bodies.back()));
       if (Word() == "endif") break;
-      if (word == "else" || (Word() != "elif" && Word() != "else")) return InvalidArgument("an if has no end");
+      if (word == "else" || (Word() != "elif" && Word() != "else"))
+        return InvalidArgument("an if has no end");
     }
     body.push_back(std::move(made));
     return absl::OkStatus();
@@ -353,7 +366,8 @@ class StatementReader {
   }
 
   absl::Status Set(std::vector<Statement>& body) {
-    Statement made{Statement::Kind::kSet, tags_[at_].tokens.size() > 1 ? tags_[at_].tokens[1].text : "", "", {}, {}};
+    Statement made{
+        Statement::Kind::kSet, tags_[at_].tokens.size() > 1 ? tags_[at_].tokens[1].text : "", "", {}, {}};
     if (TokenIs(2, "=")) {
       made.values.push_back(ExpressionReader(Tokens(3)).Whole());
     } else if (TokenIs(2, ".") && TokenIs(4, "=")) {

@@ -1,6 +1,7 @@
-// What a chat template (Jinja) is made of, as a tree: texts, outputs, sets, ifs and fors. White space is handled as transformers has
-// it (trim_blocks, lstrip_blocks). A construct beyond these becomes a node that says so: it spoils a template only where it is
-// reached, so that what a template says about tools does not stand in the way. Pure.
+// What a chat template (Jinja) is made of, as a tree: texts, outputs, sets, ifs and fors. White space is
+// handled as transformers has it (trim_blocks, lstrip_blocks). A construct beyond these becomes a node that
+// says so: it spoils a template only where it is reached, so that what a template says about tools does not
+// stand in the way. Pure.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +47,8 @@ struct Statement {
     kOutput,  // values[0]
     kSet,     // text, or text.attribute, becomes values[0]
     kIf,      // bodies[i] where values[i] is true; one body more: else
-    kFor,     // text: the variable; values[0]: of what; values[1], if any: only those for which it is true; bodies[0]
+    kFor,     // text: the variable; values[0]: of what; values[1], if any: only those for which it is true;
+              // bodies[0]
   };
   Kind kind = Kind::kUnread;
   std::string text, attribute;

@@ -57,7 +57,8 @@ class Cutter {
     } else if (sign != '+' && kind != '{') {
       // A block that stands alone on its line so far takes the line's beginning with it.
       const size_t line = text.rfind('\n') + 1;
-      if ((line > 0 || line_begins_) && std::all_of(text.begin() + static_cast<ptrdiff_t>(line), text.end(), IsSpace))
+      if ((line > 0 || line_begins_) &&
+          std::all_of(text.begin() + static_cast<ptrdiff_t>(line), text.end(), IsSpace))
         text.resize(line);
     }
     return text;
@@ -117,14 +118,16 @@ class Cutter {
     }
     if (IsDigit(first)) {
       TagToken token{TagToken::Kind::kNumber, ""};
-      const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), token.number);
+      const auto [end, error] =
+          std::from_chars(text_.data() + at_, text_.data() + text_.size(), token.number);
       if (error != std::errc()) return InvalidArgument("a number is too large");
       at_ = static_cast<size_t>(end - text_.data());
       tokens.push_back(std::move(token));
       return absl::OkStatus();
     }
-    static constexpr std::string_view kOperators[] = {"==", "!=", "<=", ">=", "//", "**", "+", "-", "*", "/", "%", "~",
-                                                      "<",  ">",  "=",  "(",  ")",  "[",  "]", "{", "}", ",", ":", ".", "|"};
+    static constexpr std::string_view kOperators[] = {"==", "!=", "<=", ">=", "//", "**", "+", "-", "*",
+                                                      "/",  "%",  "~",  "<",  ">",  "=",  "(", ")", "[",
+                                                      "]",  "{",  "}",  ",",  ":",  ".",  "|"};
     for (const std::string_view op : kOperators) {
       if (std::string_view(text_).substr(at_, op.size()) != op) continue;
       if (op == "(" || op == "[" || op == "{") open += op;
@@ -167,6 +170,8 @@ class Cutter {
 
 }  // namespace
 
-absl::StatusOr<std::vector<Tag>> CutIntoTags(std::string_view text) { return Cutter(WithPlainLines(text)).Cut(); }
+absl::StatusOr<std::vector<Tag>> CutIntoTags(std::string_view text) {
+  return Cutter(WithPlainLines(text)).Cut();
+}
 
 }  // namespace quantfleet::text

@@ -32,11 +32,13 @@ TEST(Evaluate, AsJinjaDoes) {
       {"{{ messages[-1].content }}{{ messages[9] }}", "Why?"},
       {"{% for m in messages[1:] %}{{ loop.index0 }}{{ m['content'] }}{% endfor %}", "0Ho1Why?"},
       {"{% for m in messages[::-1] %}{{ m.content }}{% endfor %}", "Why?HoHi"},
-      {"{% for m in messages if m.role == 'user' %}{{ loop.length }}{{ loop.last }}{% endfor %}", "2False2True"},
+      {"{% for m in messages if m.role == 'user' %}{{ loop.length }}{{ loop.last }}{% endfor %}",
+       "2False2True"},
       {"{% for m in nothing %}x{% endfor %}", ""},
       // What is set in a loop ends with its turn, what is set in a namespace does not.
       {"{% set a = 1 %}{% for m in messages %}{{ a }}{% set a = 2 %}{% endfor %}{{ a }}", "1111"},
-      {"{% set n = namespace(a=1) %}{% for m in messages %}{% set n.a = n.a + 1 %}{% endfor %}{{ n.a }}", "4"},
+      {"{% set n = namespace(a=1) %}{% for m in messages %}{% set n.a = n.a + 1 %}{% endfor %}{{ n.a }}",
+       "4"},
       {"{% if true %}{% set a = 2 %}{% endif %}{{ a }}", "2"},
       {"{{ 'a' in 'cat' }}{{ 'x' not in ['a', 'x'] }}{{ 'role' in messages[0] }}", "TrueFalseTrue"},
       {"{{ ' a '|trim ~ ' b '.strip() ~ 'xxc'.lstrip('x') ~ 'd\n'.rstrip() }}", "abcd"},
@@ -53,7 +55,9 @@ TEST(Evaluate, AsJinjaDoes) {
 
 // A branch that is not taken may hold anything.
 TEST(Evaluate, WhatIsNotReachedNeedNotBeUnderstood) {
-  EXPECT_EQ(Output("{% if tools %}{% for k, v in tools|items %}{{ {'a': [1.5]} | tojson(indent=4) }}{% endfor %}{% endif %}a"), "a");
+  EXPECT_EQ(Output("{% if tools %}{% for k, v in tools|items %}{{ {'a': [1.5]} | tojson(indent=4) }}{% "
+                   "endfor %}{% endif %}a"),
+            "a");
   EXPECT_EQ(Output("{% macro f(x) %}{{ x }}{% endmacro %}a"), "a");
   EXPECT_EQ(Output("{% set x = messages | map(attribute='role') | list %}a"), "a");
   EXPECT_EQ(Output("{{ 'a' if not tools else tools[0].x.y() }}"), "a");
@@ -86,6 +90,11 @@ TEST(Evaluate, SaysWhatItDoesNotUnderstand) {
   }
 }
 
+// Found by the fuzzer: it was not understood without a word.
+TEST(Evaluate, SubscriptOfNothing) {
+  EXPECT_EQ(Output("{{ messages[] }}"), "error: an expression, near \"]\"");
+}
+
 TEST(Evaluate, RefusalIsTheTemplatesOwn) {
   const auto made = Made("{{ raise_exception('not so') }}");
   EXPECT_EQ(made.status().code(), absl::StatusCode::kInvalidArgument);
@@ -112,8 +121,9 @@ TEST(Evaluate, EndsInBoundedTimeAndMemory) {
 }
 
 TEST(Evaluate, BlocksThatDoNotMatch) {
-  for (const char* bad : {"{% if x %}", "{% endif %}", "{% for a in b %}{% endif %}", "{% if x %}{% else %}{% elif y %}{% endif %}",
-                          "{% else %}", "{% raw %}{% endraw %}", "{% macro f() %}"})
+  for (const char* bad : {"{% if x %}", "{% endif %}", "{% for a in b %}{% endif %}",
+                          "{% if x %}{% else %}{% elif y %}{% endif %}", "{% else %}",
+                          "{% raw %}{% endraw %}", "{% macro f() %}"})
     EXPECT_EQ(ReadTemplate(bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
 }
 

@@ -19,7 +19,8 @@ std::string Shown(std::string_view text) {
       continue;
     }
     shown += tag.kind == Tag::Kind::kOutput ? "<" : "[";
-    for (const TagToken& token : tag.tokens) shown += token.kind == TagToken::Kind::kNumber ? std::to_string(token.number) : token.text;
+    for (const TagToken& token : tag.tokens)
+      shown += token.kind == TagToken::Kind::kNumber ? std::to_string(token.number) : token.text;
     shown += tag.kind == Tag::Kind::kOutput ? ">" : "]";
   }
   return shown;
@@ -60,7 +61,8 @@ TEST(Tags, TextsHoldWhatEndsTags) {
 }
 
 TEST(Tags, RefusesWhatHasNoEnd) {
-  for (const char* bad : {"{{ x", "{% x }}", "{# x", "{{ 'x }}", "{{ x) }}", "{{ 99999999999999999999 }}", "{{ \x01 }}"})
+  for (const char* bad :
+       {"{{ x", "{% x }}", "{# x", "{{ 'x }}", "{{ x) }}", "{{ 99999999999999999999 }}", "{{ \x01 }}"})
     EXPECT_THAT(Shown(bad), HasSubstr("error: ")) << bad;
 }
 
