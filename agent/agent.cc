@@ -56,6 +56,7 @@ void Log(const v1::ModelStatus& status) {
     spdlog::info("{} release {}: {}{}, {} pulled, {} were here", status.model(), status.release(), phase,
                  speed > 0 ? fmt::format(", {:.1f} tokens/s", speed) : "", HumanBytes(status.bytes_pulled()),
                  HumanBytes(status.bytes_reused()));
+    if (!status.detail().empty()) spdlog::warn("{} release {}: {}", status.model(), status.release(), status.detail());
   } else if (status.phase() == v1::ModelStatus::AWAITING_APPROVAL) {
     spdlog::warn("{} release {}: {} {}: {}", status.model(), status.release(), phase, status.reason(), status.detail());
   } else {

@@ -1,6 +1,7 @@
 #include "agent/engine_host.h"
 
 #include "agent/runtime/golden.h"
+#include "agent/serve/model_table.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -42,8 +43,9 @@ absl::StatusOr<Health> EngineHost::Start(const std::string& model, const Install
     QF_ASSIGN_OR_RETURN(options.kv_type, pipeline::DTypeFromName(installed.kv_type));
   }
   QF_ASSIGN_OR_RETURN(auto loaded, Engine::Load(installed.files / gguf, options));
-  QF_ASSIGN_OR_RETURN(const Health health, Measure(*loaded, gate));
+  QF_ASSIGN_OR_RETURN(Health health, Measure(*loaded, gate));
   QF_RETURN_IF_ERROR(gate.Check(health));
+  health.note = ChatTemplateOf(*loaded).Warning();
   server_.SetModel(model, std::move(loaded));
   return health;
 }

@@ -8,6 +8,7 @@
 #include "agent/run_until_signal.h"
 #include "agent/serve/completion_server.h"
 #include "agent/serve/listen_address.h"
+#include "agent/serve/model_table.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -34,6 +35,8 @@ absl::Status Serve(ServeOptions options, std::stop_token stop) {
   QF_ASSIGN_OR_RETURN(auto engine, Engine::Load(options.model, options.engine));
   QF_ASSIGN_OR_RETURN(const auto server, CompletionServer::Start(options.server, clock, random));
   const std::string name = options.name.empty() ? NameOf(options.model) : options.name;
+  const std::string warning = ChatTemplateOf(*engine).Warning();
+  if (!warning.empty()) fmt::print(stderr, "quantfleet-agent: warning: {}\n", warning);
   server->SetModel(name, std::move(engine));
   fmt::print("{} answers on {}\n", name, EndpointUrl(server->endpoint()));
   std::fflush(stdout);

@@ -11,6 +11,10 @@ void ExitOnError(const absl::Status& status) {
   throw CLI::RuntimeError(kExitFailed);
 }
 
+void Warn(std::string_view text) {
+  if (!text.empty()) fmt::print(stderr, "quantfleet: warning: {}\n", text);
+}
+
 void PrintOut(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);

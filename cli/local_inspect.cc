@@ -26,9 +26,12 @@ void Print(const InspectOptions& options, const json::object& object) {
   PrintOut(options.json ? json::serialize(object) + "\n" : Readable(object));
 }
 
+void WarnOfChats(const ModelSource& source) { Warn(ChatTemplateOf(source.description().tokenizer).Warning()); }
+
 absl::Status InspectModel(const InspectOptions& options) {
   QF_ASSIGN_OR_RETURN(const auto source, OpenAsStored(RealFileSystem(), options.path));
   Print(options, DescribeModel(*source));
+  WarnOfChats(*source);
   return absl::OkStatus();
 }
 
@@ -49,6 +52,7 @@ absl::Status InspectArtifact(const InspectOptions& options) {
   if (manifest.target().format() == "gguf") {
     QF_ASSIGN_OR_RETURN(const auto source, OpenAsStored(RealFileSystem(), folder / "model.gguf"));
     artifact["model"] = DescribeModel(*source);
+    WarnOfChats(*source);
   } else {
     std::vector<std::string> paths;
     for (const v1::ArtifactFile& file : manifest.files()) paths.push_back(file.path());

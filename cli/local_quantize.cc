@@ -70,7 +70,10 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan, const std
                                               {"fits", fit->most >= runs[at].need.context},
                                               {"longest_context", fit->most}};
   }
-  json::object out{{"source_bytes", plan.source_bytes}, {"slabs", plan.slabs.size()}, {"targets", targets}};
+  json::object out{{"source_bytes", plan.source_bytes},
+                   {"slabs", plan.slabs.size()},
+                   {"chat", ChatJson(model.tokenizer)},
+                   {"targets", targets}};
   if (plan.importance) out["importance_digest"] = plan.importance->digest.hex();
   return out;
 }
@@ -83,7 +86,7 @@ absl::Status PrintPlan(const QuantizeOptions& options, const ModelDescription& m
   return absl::OkStatus();
 }
 
-void PrintResult(const QuantizeOptions& options, const Plan& plan, const FolderSink& sink,
+void PrintResult(const QuantizeOptions& options, const ModelDescription& model, const Plan& plan, const FolderSink& sink,
                  const ExecutorResult& result, double seconds) {
   json::array targets;
   std::string text;
@@ -101,6 +104,7 @@ void PrintResult(const QuantizeOptions& options, const Plan& plan, const FolderS
   const std::string& source_raw = result.manifests.front().source().digest();
   PrintOut(json::serialize(json::object{{"source_digest", ToHex(AsBytes(source_raw))},
                                         {"source_bytes", plan.source_bytes},
+                                        {"chat", ChatJson(model.tokenizer)},
                                         {"targets", targets},
                                         {"slabs_resumed", result.progress.slabs_resumed},
                                         {"values_encoded", result.progress.values_encoded},
@@ -115,6 +119,7 @@ absl::Status Quantize(const QuantizeOptions& options) {
   const Duration started = clock.Monotonic();
   QF_ASSIGN_OR_RETURN(const std::vector<TargetSpec> specs, ReadTargets(RealFileSystem(), options.words));
   QF_ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source, OpenModel(RealFileSystem(), options.source));
+  Warn(ChatTemplateOf(source->description().tokenizer).Warning());
   std::shared_ptr<const Importance> importance;
   if (!options.imatrix.empty()) {
     QF_ASSIGN_OR_RETURN(Importance read,
@@ -143,7 +148,7 @@ absl::Status Quantize(const QuantizeOptions& options) {
   }
   QF_ASSIGN_OR_RETURN(const ExecutorResult result, std::move(executed));
   QF_RETURN_IF_ERROR(sink->Finish(result.manifests));
-  PrintResult(options, plan, *sink, result,
+  PrintResult(options, source->description(), plan, *sink, result,
               static_cast<double>((clock.Monotonic() - started).count()) / 1000);
   return absl::OkStatus();
 }

@@ -108,6 +108,25 @@ void Render(const json::object& object, const std::string& indent, std::string& 
 
 }  // namespace
 
+text::ChatTemplate ChatTemplateOf(const TokenizerData& tokenizer) {
+  const auto text = [&](const std::optional<int32_t>& id) {
+    return id && *id >= 0 && static_cast<size_t>(*id) < tokenizer.tokens.size() ? tokenizer.tokens[static_cast<size_t>(*id)].text
+                                                                                : "";
+  };
+  return text::ChatTemplate::Read(tokenizer.chat_template,
+                                  {text(tokenizer.bos), text(tokenizer.eos), tokenizer.add_bos});
+}
+
+json::object ChatJson(const TokenizerData& t) {
+  const text::ChatTemplate chat = ChatTemplateOf(t);
+  const std::string_view state = Name(chat.state());
+  json::object out{{"template", json::string_view(state.data(), state.size())}};
+  if (chat.state() == text::ChatTemplate::State::kUnknown) out["why"] = chat.why();
+  if (chat.state() == text::ChatTemplate::State::kKnown) out["drops_system"] = chat.drops_system();
+  if (const std::string warning = chat.Warning(); !warning.empty()) out["warning"] = warning;
+  return out;
+}
+
 json::object DescribeModel(const ModelSource& source) {
   const ModelDescription& model = source.description();
   json::array tensors, attachments;
@@ -129,6 +148,7 @@ json::object DescribeModel(const ModelSource& source) {
           {"weight_bytes", bytes},
           {"hyperparameters", HyperJson(model.hyper)},
           {"tokenizer", TokenizerJson(model.tokenizer)},
+          {"chat", ChatJson(model.tokenizer)},
           {"attachments", attachments},
           {"tensors", tensors}};
 }

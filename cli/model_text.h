@@ -7,10 +7,17 @@
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/artifact/memory.h"
 #include "pipeline/model/source.h"
+#include "text/template/chat_template.h"
 
 namespace quantfleet::cli {
 
-// kind "model": format, architecture, hyperparameters, tokenizer, tensors with dtype and shape, sizes.
+// What the model's chat template is to quantfleet-agent.
+text::ChatTemplate ChatTemplateOf(const pipeline::TokenizerData& tokenizer);
+
+// template: "known", "unknown" (why) or "absent"; drops_system; warning, where there is one.
+boost::json::object ChatJson(const pipeline::TokenizerData& tokenizer);
+
+// kind "model": format, architecture, hyperparameters, tokenizer, what comes of chats, tensors with dtype and shape, sizes.
 boost::json::object DescribeModel(const pipeline::ModelSource& source);
 // kind "artifact": names, requirements, files.
 boost::json::object DescribeManifest(const v1::Manifest& manifest);

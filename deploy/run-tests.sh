@@ -99,7 +99,7 @@ lint() {
   build asan qf_proto qf_services qf_onnx_proto >/dev/null || return 1
   python3 -c 'import json, os
 for command in json.load(open("build/asan/compile_commands.json")): print(os.path.relpath(command["file"]))' |
-    grep -E '^(build/asan/)?(common|pipeline|agent|daemon|cli)/' |
+    grep -E '^(build/asan/)?(common|text|pipeline|agent|daemon|cli)/' |
     xargs -P "$(nproc)" -n 1 clang-tidy-19 -p build/asan --quiet 2>/dev/null
 }
 

@@ -24,6 +24,14 @@ double NegativeLogLikelihood(std::span<const float> logits, int32_t token) {
   return std::log(sum) + most - logits[token];
 }
 
+text::ControlTokens ControlTokensOf(const pipeline::TokenizerData& tokenizer) {
+  const auto text = [&](std::optional<int32_t> id) {
+    return id && *id >= 0 && static_cast<size_t>(*id) < tokenizer.tokens.size() ? tokenizer.tokens[static_cast<size_t>(*id)].text
+                                                                                : "";
+  };
+  return {text(tokenizer.bos), text(tokenizer.eos), tokenizer.add_bos};
+}
+
 class GgufEngine final : public Engine {
  public:
   static absl::StatusOr<std::unique_ptr<Engine>> Load(const fs::path& path, const EngineOptions& options) {
@@ -34,6 +42,7 @@ class GgufEngine final : public Engine {
       QF_ASSIGN_OR_RETURN(engine->tokenizer_, MakeTokenizer(description.tokenizer, description.name));
     }
     engine->chat_template_ = std::move(engine->model_.description.tokenizer.chat_template);
+    engine->control_tokens_ = ControlTokensOf(engine->model_.description.tokenizer);
     // The tokenizer keeps what it needs of it.
     engine->model_.description.tokenizer = {};
     return engine;
@@ -63,6 +72,7 @@ class GgufEngine final : public Engine {
   }
 
   std::string_view chat_template() const override { return chat_template_; }
+  text::ControlTokens control_tokens() const override { return control_tokens_; }
   std::string_view model_name() const override { return model_.description.name; }
   int64_t context() const override { return model_.transformer->context(); }
   int64_t vocab() const override { return model_.description.hyper.vocab; }
@@ -81,6 +91,7 @@ class GgufEngine final : public Engine {
   RunnableModel model_;
   std::unique_ptr<Tokenizer> tokenizer_;  // null: token ids only
   std::string chat_template_;
+  text::ControlTokens control_tokens_;
   std::vector<float> logits_;
 };
 

@@ -15,6 +15,7 @@
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "pipeline/tensor/dtype.h"
+#include "text/template/conversation.h"
 
 namespace quantfleet::agent {
 
@@ -103,6 +104,8 @@ class Engine {
   // measures.
   virtual absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) = 0;
   virtual std::string_view chat_template() const = 0;
+  // What its template calls bos_token and eos_token.
+  virtual text::ControlTokens control_tokens() const { return {}; }
   virtual std::string_view model_name() const = 0;
   virtual int64_t context() const = 0;
   virtual int64_t vocab() const = 0;

@@ -593,10 +593,11 @@ absl::StatusOr<std::unique_ptr<CompletionServer>> CompletionServer::Start(const 
 std::string CompletionServer::endpoint() const { return impl_->endpoint; }
 
 void CompletionServer::SetModel(const std::string& name, std::shared_ptr<Engine> engine) {
-  impl_->models.Set({name, std::move(engine), nullptr});
+  auto chat = std::make_shared<const text::ChatTemplate>(ChatTemplateOf(*engine));
+  impl_->models.Set({name, std::move(engine), nullptr, std::move(chat)});
 }
 void CompletionServer::SetModel(const std::string& name, std::shared_ptr<Upstream> upstream) {
-  impl_->models.Set({name, nullptr, std::move(upstream)});
+  impl_->models.Set({name, nullptr, std::move(upstream), nullptr});
 }
 void CompletionServer::RemoveModel(const std::string& name) { impl_->models.Remove(name); }
 std::vector<std::string> CompletionServer::models() const { return impl_->models.Names(); }

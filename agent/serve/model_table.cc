@@ -4,6 +4,10 @@
 
 namespace quantfleet::agent {
 
+text::ChatTemplate ChatTemplateOf(const Engine& engine) {
+  return text::ChatTemplate::Read(engine.chat_template(), engine.control_tokens());
+}
+
 absl::StatusOr<ModelTable::Found> ModelTable::Find(const std::string& name) const {
   std::lock_guard lock(mutex_);
   if (models_.empty()) return Unavailable("no model runs here yet");

@@ -9,8 +9,11 @@
 
 #include "agent/runtime/engine.h"
 #include "agent/serve/upstream.h"
+#include "text/template/chat_template.h"
 
 namespace quantfleet::agent {
+
+text::ChatTemplate ChatTemplateOf(const Engine& engine);
 
 class ModelTable {
  public:
@@ -19,6 +22,7 @@ class ModelTable {
     // One of both.
     std::shared_ptr<Engine> engine;
     std::shared_ptr<Upstream> upstream;
+    std::shared_ptr<const text::ChatTemplate> chat;  // the engine's
   };
   // An empty name means the only model there is. UNAVAILABLE: none yet; NOT_FOUND: not this one.
   absl::StatusOr<Found> Find(const std::string& name) const;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "agent/runtime/engine.h"
-#include "agent/serve/chat.h"
+#include "text/template/conversation.h"
 #include "common/base/status.h"
 
 namespace quantfleet::agent {
@@ -18,7 +18,7 @@ enum class Endpoint { kCompletions, kChatCompletions };
 struct CompletionRequest {
   std::string model;                  // empty: not said
   std::string prompt;                 // of kCompletions
-  std::vector<ChatMessage> messages;  // of kChatCompletions
+  std::vector<text::ChatMessage> messages;  // of kChatCompletions
   int64_t max_tokens = 128;
   SamplingOptions sampling;
   bool has_seed = false;

@@ -130,7 +130,7 @@ absl::Status ReadContent(const json::value* content, std::string* out) {
   return absl::OkStatus();
 }
 
-absl::Status ReadMessages(const json::object& object, std::vector<ChatMessage>* out) {
+absl::Status ReadMessages(const json::object& object, std::vector<text::ChatMessage>* out) {
   const json::value* value = Find(object, "messages");
   if (!value || !value->is_array() || value->get_array().empty())
     return InvalidArgument("messages is missing, empty or not a list");
@@ -139,7 +139,7 @@ absl::Status ReadMessages(const json::object& object, std::vector<ChatMessage>* 
   for (const json::value& item : value->get_array()) {
     const json::object* entry = item.if_object();
     if (!entry) return InvalidArgument("each of messages must be an object");
-    ChatMessage message;
+    text::ChatMessage message;
     QF_RETURN_IF_ERROR(ReadText(*entry, "role", &message.role));
     if (message.role == "developer") message.role = "system";  // OpenAI's newer word for the same
     if (message.role != "system" && message.role != "user" && message.role != "assistant")

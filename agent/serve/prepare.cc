@@ -19,9 +19,9 @@ absl::StatusOr<std::shared_ptr<Generation>> PrepareGeneration(const CompletionRe
   request.stop = wanted.stop;
   request.top_logprobs = wanted.top_logprobs;
   if (chat) {
-    QF_ASSIGN_OR_RETURN(ChatPrompt prompt, RenderChat(found.engine->chat_template(), wanted.messages));
+    QF_ASSIGN_OR_RETURN(text::ChatPrompt prompt, found.chat->Render(wanted.messages, head->created));
     request.prompt = std::move(prompt.text);
-    request.data = std::move(prompt.data);
+    for (const auto& [begin, end] : prompt.data) request.data.push_back({begin, end});
     request.stop.insert(request.stop.end(), prompt.stop.begin(), prompt.stop.end());
   }
   request.max_tokens = std::min(wanted.max_tokens, found.engine->context());

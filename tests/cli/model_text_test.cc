@@ -40,6 +40,23 @@ TEST(ModelText, DescribesAModel) {
   EXPECT_THAT(text, HasSubstr("320 x 64"));
 }
 
+// An unknown template was told to nobody before the first chat.
+TEST(ModelText, TellsWhatComesOfChats) {
+  pipeline::TokenizerData tokenizer;
+  tokenizer.tokens = {{"<s>"}, {"</s>"}};
+  tokenizer.bos = 0, tokenizer.eos = 1;
+  EXPECT_EQ(ChatJson(tokenizer).at("template"), "absent");
+  EXPECT_THAT(std::string(ChatJson(tokenizer).at("warning").as_string()), HasSubstr("no chat template"));
+  tokenizer.chat_template = "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}";
+  EXPECT_EQ(ChatJson(tokenizer), (boost::json::object{{"template", "known"}, {"drops_system", false}}));
+  // A vocabulary without the token that it asks for.
+  tokenizer.eos = 7;
+  EXPECT_EQ(ChatJson(tokenizer).at("template"), "unknown");
+  tokenizer.chat_template = "{{ messages | tojson }}";
+  EXPECT_EQ(ChatJson(tokenizer).at("why"), "the filter tojson");
+  EXPECT_THAT(std::string(ChatJson(tokenizer).at("warning").as_string()), HasSubstr("the filter tojson"));
+}
+
 TEST(ModelText, DescribesAManifest) {
   v1::Manifest manifest;
   manifest.set_format_version(1);

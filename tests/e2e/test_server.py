@@ -161,6 +161,37 @@ class OpenAiClient(Serving):
 
 
 class Answers(Serving):
+    def test_unknown_or_absent_template_is_told_before_the_first_chat(self):
+        for template, state, said in (("{{ '<start_of_turn>' }}", "unknown", "chat template is not known"),
+                                      (None, "absent", "no chat template")):
+            with self.subTest(state=state):
+                folder = self.dir / state
+                run("tiny_model", folder, "llama")
+                config = json.loads((folder / "tokenizer_config.json").read_text())
+                config.pop("chat_template")
+                (folder / "tokenizer_config.json").write_text(
+                    json.dumps({**config, **({"chat_template": template} if template else {})}))
+                out = self.dir / f"{state}-out"
+                dry = run("quantfleet", "quantize", folder, "--target", "gguf:f16", "--dry-run", "--json")
+                made = run("quantfleet", "quantize", folder, "--target", "gguf:f16", "--out", out, "--json")
+                shown = run("quantfleet", "inspect", out / "gguf-f16", "--json")
+                for done in (dry, made, shown):
+                    self.assertIn("quantfleet: warning: the model", done.stderr)
+                    self.assertIn(said, done.stderr)
+                chats = [json.loads(dry.stdout)["chat"], json.loads(made.stdout)["chat"], json.loads(shown.stdout)["model"]["chat"]]
+                for chat in chats:
+                    self.assertEqual(chat["template"], state)
+                    self.assertIn(said, chat["warning"])
+                server = self.server(out / "gguf-f16/model.gguf")
+                self.assertIn("quantfleet-agent: warning: the model", server.process.log())
+                self.assertIn(said, server.process.log())
+
+    def test_known_template_is_no_matter_of_warnings(self):
+        model = self.talker(PHI3)
+        shown = run("quantfleet", "inspect", model, "--json")
+        self.assertEqual((shown.stderr, json.loads(shown.stdout)["chat"]), ("", {"template": "known", "drops_system": False}))
+        self.assertNotIn("warning", self.server(model).process.log())
+
     def test_unknown_template_is_refused_at_the_chat_alone(self):
         server = self.server(self.talker("{{ '<start_of_turn>' }}"))
         chat = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}

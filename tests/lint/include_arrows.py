@@ -22,17 +22,18 @@ ALLOWED = {
     "pipeline/format": ["common/base", "pipeline/model", "pipeline/tensor", "quantfleet/v1/manifest"],
     "pipeline/artifact": ["common/base", "quantfleet/v1/manifest", "quantfleet/v1/trust"],
     "pipeline/stage": ["common/base", "pipeline/artifact", "quantfleet/v1/manifest"] + FORMATS,
-    "agent/runtime": ["common/base", "pipeline/format/gguf", "pipeline/model", "pipeline/tensor"],
+    "text/template": ["common/base"],
+    "agent/runtime": ["common/base", "text/template", "pipeline/format/gguf", "pipeline/model", "pipeline/tensor"],
     "agent/platform": ["common/base"] + MESSAGES,
     "agent/identity": ["common", "agent/platform"] + PROTO,
     "agent/update": ["common", "agent/platform", "agent/identity", "agent/runtime", "pipeline/artifact"] + FORMATS + PROTO,
-    "agent/serve": ["common", "agent/platform", "agent/runtime", "pipeline/artifact"] + FORMATS + PROTO,
+    "agent/serve": ["common", "text/template", "agent/platform", "agent/runtime", "pipeline/artifact"] + FORMATS + PROTO,
     "agent/external": ["common", "agent/serve", "agent/update", "quantfleet/v1/trust"],
     "agent/self": ["common", "agent/platform", "agent/identity", "agent/update", "agent/external", "pipeline/artifact",
                    "pipeline/format/elf"] + PROTO,
-    "agent": ["agent", "common", "pipeline/artifact"] + FORMATS + PROTO,
+    "agent": ["agent", "common", "text", "pipeline/artifact"] + FORMATS + PROTO,
     "daemon": ["daemon", "agent/runtime", "pipeline", "common"] + PROTO,
-    "cli": ["common", "pipeline"] + PROTO,
+    "cli": ["common", "pipeline", "text"] + PROTO,
 }
 
 # Only these speak gRPC, HTTP or Asio; the rest of the tree knows neither.
@@ -52,7 +53,7 @@ def folder_of(path, table):
 
 def main():
     wrong, read = [], 0
-    for path in sorted(p for top in ("common", "pipeline", "agent", "daemon", "cli") for p in (ROOT / top).rglob("*")):
+    for path in sorted(p for top in ("common", "text", "pipeline", "agent", "daemon", "cli") for p in (ROOT / top).rglob("*")):
         if path.suffix not in (".h", ".cc"):
             continue
         read += 1
@@ -69,7 +70,7 @@ def main():
                     wrong.append(f"{at}: only {', '.join(WIRE_ALLOWED)} speak gRPC and HTTP")
                 elif here.suffix == ".h":
                     wrong.append(f"{at}: gRPC, Asio and Beast stay out of headers (6 to 11 s each to compile)")
-            if target.split("/")[0] not in ("common", "pipeline", "agent", "daemon", "cli", "quantfleet", "tests"):
+            if target.split("/")[0] not in ("common", "text", "pipeline", "agent", "daemon", "cli", "quantfleet", "tests"):
                 continue
             if not any(target.startswith(f) for f in [owner + "/"] + ALLOWED[owner]):
                 wrong.append(f"{at}: {owner} may include only {', '.join(ALLOWED[owner]) or 'itself'}")

@@ -17,6 +17,8 @@ using ::testing::HasSubstr;
 using testing::HttpClient;
 using ::testing::Not;
 
+constexpr char kTemplate[] =
+    "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}{% endfor %}{{ '<|assistant|>\n' }}";
 constexpr char kAskStory[] = R"({"model":"demo","prompt":"Once","max_tokens":24,"temperature":0})";
 
 class CompletionServerTest : public ::testing::Test {
@@ -62,12 +64,12 @@ TEST_F(CompletionServerTest, Completes) {
 
 TEST_F(CompletionServerTest, Chats) {
   Start();
-  const auto engine = Serve({"Hello"}, "<|user|> <|assistant|> <|end|>");
+  const auto engine = Serve({"Hello"}, kTemplate);
   const auto answer = Post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"Hi"}]})");
   EXPECT_EQ(answer.status, 200) << answer.body;
   EXPECT_EQ(boost::json::parse(answer.body).at("choices").at(0).at("message").at("content"), "Hello");
   EXPECT_EQ(engine->last().prompt, "<|user|>\nHi<|end|>\n<|assistant|>\n");
-  EXPECT_THAT(engine->last().stop, ElementsAre("<|end|>", "<|endoftext|>"));
+  EXPECT_THAT(engine->last().stop, ElementsAre("<|end|>"));
 }
 
 TEST_F(CompletionServerTest, Streams) {
@@ -326,7 +328,7 @@ TEST_F(CompletionServerTest, TokensOfAllThatRunFitOneContext) {
 
 TEST_F(CompletionServerTest, TellsProbabilities) {
   Start();
-  Serve({"Hel", "lo"}, "<|user|> <|assistant|> <|end|>");
+  Serve({"Hel", "lo"}, kTemplate);
   const auto text = boost::json::parse(Post("/v1/completions", R"({"prompt":"Once","logprobs":2})").body);
   const auto& logprobs = text.at("choices").at(0).at("logprobs");
   EXPECT_EQ(logprobs.at("tokens").at(1), "lo");

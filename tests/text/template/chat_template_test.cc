@@ -1,18 +1,22 @@
-// Conversations as the models' own templates write them. The templates stand here as their authors publish
-// them, shortened where they go on about tools; what they make of a conversation was written down by reading
-// them.
-#include "agent/serve/chat.h"
+// Conversations as the models' own templates write them. The templates stand here as their authors publish them, shortened where
+// they go on about tools and default messages; what they make of a conversation is what transformers makes of it
+// (tests/e2e/test_templates.py asks it about the published ones).
+#include "text/template/chat_template.h"
 
 #include <gmock/gmock.h>
 
 #include <cstdlib>
 
-namespace quantfleet::agent {
+#include "agent/runtime/tokenizer.h"
+
+namespace quantfleet::text {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+
+constexpr int64_t kNow = 1795953600;  // 2026-11-29, noon in Greenwich
 
 constexpr char kPhi3First[] =
     R"({{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') %}{{'<|user|>' + '\n' + message['content'] + '<|end|>' + '\n' + '<|assistant|>' + '\n'}}{% elif (message['role'] == 'assistant') %}{{message['content'] + '<|end|>' + '\n'}}{% endif %}{% endfor %})";
@@ -91,6 +95,8 @@ constexpr char kMistral03[] = R"({%- if messages[0]["role"] == "system" %}
 constexpr char kNemo[] = R"({%- if messages[0]["role"] == "system" %}
     {%- set system_message = messages[0]["content"] %}
     {%- set loop_messages = messages[1:] %}
+{%- else %}
+    {%- set loop_messages = messages %}
 {%- endif %}
 {{- bos_token }}
 {%- for message in loop_messages %}
@@ -108,6 +114,9 @@ constexpr char kMistralSmall[] = R"({{- bos_token }}
 {%- if messages[0]['role'] == 'system' %}
     {%- set system_message = messages[0]['content'] %}
     {%- set loop_messages = messages[1:] %}
+{%- else %}
+    {%- set system_message = 'You are small. Today is ' + strftime_now("%Y-%m-%d") + '.' %}
+    {%- set loop_messages = messages %}
 {%- endif %}
 {{- '[SYSTEM_PROMPT]' + system_message + '[/SYSTEM_PROMPT]' }}
 {%- for message in loop_messages %}
@@ -132,7 +141,7 @@ constexpr char kQwen25[] = R"({%- if tools %}
     {%- endif %}
 {%- endif %}
 {%- for message in messages %}
-    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
+    {%- if (message.role == "user") or (message.role == "system" and not loop.first) or (message.role == "assistant" and not message.tool_calls) %}
         {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}
     {%- endif %}
 {%- endfor %}
@@ -140,22 +149,153 @@ constexpr char kQwen25[] = R"({%- if tools %}
     {{- '<|im_start|>assistant\n' }}
 {%- endif %})";
 
+// As SmolLM2, Qwen 1.5 and Qwen 2 have it: a system message where there is none, its line's end a real one.
+constexpr char kDefaultSystem[] =
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
+    "You are small, and helpful.<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
+    "'<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+// As Phi-4-mini-reasoning: in quotes that hold a quote, before what the conversation says.
+constexpr char kAlwaysSystem[] =
+    R"({{ "<|system|>You're small. Reason." }}{% if messages[0]['role'] == 'system' %}{{ ' ' + messages[0]['content'] }}{% set messages = messages[1:] %}{% endif %}<|end|>{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %})";
+constexpr char kChatMl[] =
+    R"({% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %})";
+constexpr char kZephyr[] = R"({% for message in messages %}
+{% if message['role'] == 'user' %}
+{{ '<|user|>
+' + message['content'] + eos_token }}
+{% elif message['role'] == 'system' %}
+{{ '<|system|>
+' + message['content'] + eos_token }}
+{% elif message['role'] == 'assistant' %}
+{{ '<|assistant|>
+'  + message['content'] + eos_token }}
+{% endif %}
+{% if loop.last and add_generation_prompt %}
+{{ '<|assistant|>' }}
+{% endif %}
+{% endfor %})";
+constexpr char kGemma[] = R"({{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Roles must alternate') }}{% endif %}{% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}{% set role = message['role'] %}{% endif %}{{ '<start_of_turn>' + role + '
+' + message['content'] | trim + '<end_of_turn>
+' }}{% endfor %}{% if add_generation_prompt %}{{'<start_of_turn>model
+'}}{% endif %})";
+// As Qwen 3: thoughts of earlier answers go, and thinking may be switched off.
+constexpr char kQwen3[] = R"({%- if messages[0].role == 'system' %}
+    {{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}
+{%- endif %}
+{%- set ns = namespace(open=true, last=messages|length - 1) %}
+{%- for message in messages[::-1] %}
+    {%- set index = (messages|length - 1) - loop.index0 %}
+    {%- if ns.open and message.role == "user" and not(message.content.startswith('<tool>') and message.content.endswith('</tool>')) %}
+        {%- set ns.open = false %}
+        {%- set ns.last = index %}
+    {%- endif %}
+{%- endfor %}
+{%- for message in messages %}
+    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
+        {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}
+    {%- elif message.role == "assistant" %}
+        {%- set content = message.content %}
+        {%- if '</think>' in message.content and loop.index0 < ns.last %}
+            {%- set content = message.content.split('</think>')[-1].lstrip('\n') %}
+        {%- endif %}
+        {{- '<|im_start|>' + message.role + '\n' + content }}
+        {%- for tool_call in message.tool_calls %}{{- tool_call | tojson }}{%- endfor %}
+        {{- '<|im_end|>\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}
+        {{- '<think>\n\n</think>\n\n' }}
+    {%- endif %}
+{%- endif %})";
+constexpr char kLlama32[] = R"({%- if not date_string is defined %}
+    {%- if strftime_now is defined %}
+        {%- set date_string = strftime_now("%d %b %Y") %}
+    {%- else %}
+        {%- set date_string = "26 Jul 2024" %}
+    {%- endif %}
+{%- endif %}
+{{- "Today Date: " + date_string + "\n\n" }}
+{%- for message in messages %}{{- message.content }}{%- endfor %})";
+
 const std::vector<ChatMessage> kTalk = {
     {"system", "Be brief."}, {"user", "Hi "}, {"assistant", " Ho"}, {"user", "Why?"}};
 const std::vector<ChatMessage> kAsk = {{"user", "Hi"}};
+
+absl::StatusOr<ChatPrompt> RenderChat(std::string_view chat_template, const std::vector<ChatMessage>& messages) {
+  return ChatTemplate::Read(chat_template, {"<s>", "</s>"}).Render(messages, kNow);
+}
 
 std::string Text(const char* chat_template, const std::vector<ChatMessage>& messages) {
   const auto prompt = RenderChat(chat_template, messages);
   return prompt.ok() ? prompt->text : "error: " + Message(prompt.status());
 }
 
-TEST(Chat, Phi3AndPhi35) {
-  for (const char* chat_template : {kPhi3First, kPhi35})
-    EXPECT_EQ(Text(chat_template, kTalk),
-              "<|system|>\nBe brief.<|end|>\n<|user|>\nHi <|end|>\n<|assistant|>\n Ho<|end|>\n"
-              "<|user|>\nWhy?<|end|>\n<|assistant|>\n");
+TEST(Chat, Phi35) {
+  EXPECT_EQ(Text(kPhi35, kTalk),
+            "<|system|>\nBe brief.<|end|>\n<|user|>\nHi <|end|>\n<|assistant|>\n Ho<|end|>\n"
+            "<|user|>\nWhy?<|end|>\n<|assistant|>\n");
   EXPECT_EQ(Text(kPhi35, {{"system", ""}, {"user", "Hi"}}), "<|user|>\nHi<|end|>\n<|assistant|>\n");
-  EXPECT_THAT(RenderChat(kPhi35, kAsk)->stop, ElementsAre("<|end|>", "<|endoftext|>"));
+  EXPECT_THAT(RenderChat(kPhi35, kAsk)->stop, ElementsAre("<|end|>"));
+}
+
+// Phi-3-mini's first template and Phi-3-medium's have no turn for it; they were given one that their models never saw.
+TEST(Chat, Phi3sFirstTemplateDropsTheSystemMessage) {
+  EXPECT_EQ(Text(kPhi3First, kTalk),
+            "<|user|>\nHi <|end|>\n<|assistant|>\n Ho<|end|>\n<|user|>\nWhy?<|end|>\n<|assistant|>\n");
+  const ChatTemplate read = ChatTemplate::Read(kPhi3First, {"<s>", "</s>"});
+  EXPECT_EQ(read.state(), ChatTemplate::State::kKnown);
+  EXPECT_TRUE(read.drops_system());
+  EXPECT_THAT(read.Warning(), HasSubstr("leaves out system messages"));
+  EXPECT_FALSE(ChatTemplate::Read(kPhi35, {}).drops_system());
+}
+
+// The detector looked for the two characters \n, published files hold a real line's end: the message was dropped without a word.
+TEST(Chat, DefaultSystemMessageBehindARealLineEnd) {
+  const std::string said = "<|im_start|>system\nYou are small, and helpful.<|im_end|>\n";
+  const std::string ask = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
+  std::string escaped;
+  for (const char* c = kDefaultSystem; *c != '\0'; ++c) escaped += *c == '\n' ? "\\n" : std::string(1, *c);
+  for (const std::string& chat_template : {std::string(kDefaultSystem), escaped}) {
+    EXPECT_EQ(Text(chat_template.c_str(), kAsk), said + ask);
+    EXPECT_EQ(Text(chat_template.c_str(), {{"system", "Be brief."}, {"user", "Hi"}}),
+              "<|im_start|>system\nBe brief.<|im_end|>\n" + ask);
+  }
+}
+
+TEST(Chat, DefaultSystemMessageThatHoldsAQuote) {
+  EXPECT_EQ(Text(kAlwaysSystem, kAsk), "<|system|>You're small. Reason.<|end|><|user|>Hi<|end|><|assistant|>");
+  EXPECT_EQ(Text(kAlwaysSystem, {{"system", "Be brief."}, {"user", "Hi"}}),
+            "<|system|>You're small. Reason. Be brief.<|end|><|user|>Hi<|end|><|assistant|>");
+}
+
+TEST(Chat, ChatMl) {
+  EXPECT_EQ(Text(kChatMl, kAsk), "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_THAT(RenderChat(kChatMl, kAsk)->stop, ElementsAre("<|im_end|>"));
+}
+
+TEST(Chat, ZephyrAndTinyLlamaEndTurnsWithTheModelsOwnToken) {
+  EXPECT_EQ(Text(kZephyr, kTalk),
+            "<|system|>\nBe brief.</s>\n<|user|>\nHi </s>\n<|assistant|>\n Ho</s>\n<|user|>\nWhy?</s>\n<|assistant|>\n");
+  EXPECT_EQ(ChatTemplate::Read(kZephyr, {"", "<|endoftext|>"}).Render(kAsk, kNow)->text,
+            "<|user|>\nHi<|endoftext|>\n<|assistant|>\n");
+  // Without such a token the template has no meaning.
+  EXPECT_EQ(ChatTemplate::Read(kZephyr, {}).state(), ChatTemplate::State::kUnknown);
+}
+
+TEST(Chat, Gemma) {
+  EXPECT_EQ(Text(kGemma, {{"user", "Hi "}, {"assistant", "Ho"}, {"user", "Why?"}}),
+            "<start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nHo<end_of_turn>\n"
+            "<start_of_turn>user\nWhy?<end_of_turn>\n<start_of_turn>model\n");
+  EXPECT_THAT(Text(kGemma, kTalk), HasSubstr("System role not supported"));
+  EXPECT_THAT(RenderChat(kGemma, kAsk)->stop, ElementsAre("<end_of_turn>"));
+}
+
+TEST(Chat, Qwen3ForgetsThoughtsAndThinks) {
+  EXPECT_EQ(Text(kQwen3, {{"user", "Hi"}, {"assistant", "<think>\nhm\n</think>\n\nHo"}, {"user", "Why?"}}),
+            "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHo<|im_end|>\n"
+            "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n");
 }
 
 TEST(Chat, Phi4) {
@@ -197,15 +337,19 @@ TEST(Chat, Llama31TellsItsDates) {
   EXPECT_EQ(Text(kLlama31, {{"system", " Be brief. "}, {"user", "Hi"}}), dates + "Be brief.<|eot_id|>" + ask);
 }
 
+// The day of the request, as transformers tells it; it was that of the template's making.
+TEST(Chat, Llama32TellsToday) { EXPECT_EQ(Text(kLlama32, kAsk), "Today Date: 29 Nov 2026\n\nHi"); }
+
 TEST(Chat, MistralsGenerations) {
   EXPECT_EQ(Text(kMistral02, {{"user", "Hi"}, {"assistant", "Ho"}, {"user", "Why?"}}),
             "[INST] Hi [/INST]Ho</s>[INST] Why? [/INST]");
-  EXPECT_THAT(Text(kMistral02, kTalk), HasSubstr("takes no system message"));
+  EXPECT_THAT(Text(kMistral02, kTalk), HasSubstr("refuses the conversation: Conversation roles must alternate"));
   EXPECT_EQ(Text(kMistral02Later, kTalk), " [INST] Be brief.\n\nHi  [/INST]  Ho</s> [INST] Why? [/INST]");
   EXPECT_EQ(Text(kMistral03, kTalk), "[INST] Hi [/INST] Ho</s>[INST] Be brief.\n\nWhy?[/INST]");
   EXPECT_EQ(Text(kNemo, kTalk), "[INST]Hi [/INST] Ho</s>[INST]Be brief.\n\nWhy?[/INST]");
   EXPECT_EQ(Text(kMistralSmall, kTalk),
             "[SYSTEM_PROMPT]Be brief.[/SYSTEM_PROMPT][INST]Hi [/INST] Ho</s>[INST]Why?[/INST]");
+  EXPECT_EQ(Text(kMistralSmall, kAsk), "[SYSTEM_PROMPT]You are small. Today is 2026-11-29.[/SYSTEM_PROMPT][INST]Hi[/INST]");
 }
 
 TEST(Chat, Qwen25) {
@@ -220,9 +364,9 @@ TEST(Chat, Qwen25) {
 }
 
 TEST(Chat, TurnsInAnOrderThatATemplateRefuses) {
-  for (const char* chat_template : {kLlama2, kMistral02, kMistral03}) {
-    EXPECT_THAT(Text(chat_template, {{"user", "a"}, {"user", "b"}}), HasSubstr("message 2")) << chat_template;
-    EXPECT_THAT(Text(chat_template, {{"user", "a"}, {"assistant", "b"}}), HasSubstr("message last"));
+  for (const char* chat_template : {kLlama2, kMistral02}) {
+    EXPECT_THAT(Text(chat_template, {{"user", "a"}, {"user", "b"}}), HasSubstr("roles must alternate")) << chat_template;
+    EXPECT_THAT(Text(chat_template, {{"user", "a"}, {"assistant", "b"}}), HasSubstr("the user's message has to be last"));
   }
   EXPECT_FALSE(RenderChat(kPhi4, {}).ok());
 }
@@ -236,11 +380,39 @@ TEST(Chat, ModelWithoutTemplateGetsTheContents) {
 
 TEST(Chat, UnknownTemplateIsRefusedWithTheWayOut) {
   for (const char* unknown :
-       {"{{ '[INST]' }}", "<start_of_turn>user", "<|user|>{{ eos_token }}<|assistant|>"}) {
-    const auto prompt = RenderChat(unknown, kAsk);
+       {"{{ '[INST]' }}", "<start_of_turn>user", "<|user|>{{ eos_token }}<|assistant|>", "{% for m in messages %}{{ m | tojson }}{% endfor %}",
+        "{% for m in messages %}{{ m.content }}", "{{ messages[0]['content'] }} {{", "{% for part in messages[0].content %}{% endfor %}"}) {
+    const ChatTemplate read = ChatTemplate::Read(unknown, {"<s>", "</s>"});
+    EXPECT_EQ(read.state(), ChatTemplate::State::kUnknown) << unknown;
+    EXPECT_NE(read.why(), "");
+    EXPECT_THAT(read.Warning(), HasSubstr(read.why()));
+    const auto prompt = read.Render(kAsk, kNow);
     EXPECT_EQ(prompt.status().code(), absl::StatusCode::kInvalidArgument) << unknown;
     EXPECT_THAT(Message(prompt.status()), HasSubstr("/v1/completions"));
   }
+}
+
+// Known in usual conversations does not make a guess in others right.
+TEST(Chat, WhatIsNotUnderstoodOfOneConversationIsRefusedThere) {
+  constexpr char kRare[] =
+      "{% for m in messages %}{% if 'secret' in m.content %}{{ m.content | upper }}{% else %}{{ m.content }}{% endif %}{% endfor %}";
+  EXPECT_EQ(Text(kRare, kAsk), "Hi");
+  EXPECT_THAT(Text(kRare, {{"user", "a secret"}}), HasSubstr("the filter upper"));
+}
+
+TEST(Chat, WhyIsALineForAReport) {
+  const std::string loud = "{{ raise_exception('" + std::string(5000, '\n') + "') }}";
+  const ChatTemplate read = ChatTemplate::Read(loud, {});
+  EXPECT_LT(read.why().size(), 200u);
+  EXPECT_EQ(read.why().find('\n'), std::string::npos);
+}
+
+TEST(Chat, BeginTokenGoesWhereTheTokenizerAddsItAndThereAlone) {
+  EXPECT_EQ(ChatTemplate::Read(kGemma, {"<bos>", "", true}).Render(kAsk, kNow)->text.find("<bos>"), std::string::npos);
+  EXPECT_EQ(ChatTemplate::Read(kGemma, {"<bos>", "", false}).Render(kAsk, kNow)->text.find("<bos>"), 0u);
+  // What a user says is no such token.
+  EXPECT_EQ(ChatTemplate::Read("{% for m in messages %}{{ m.content }}{% endfor %}", {"<s>", ""}).Render({{"user", "<s>x"}}, 0)->text,
+            "<s>x");
 }
 
 // What a message says is data, also where it says what a template says.
@@ -259,10 +431,12 @@ class ChatTokens : public ::testing::Test {
   static std::vector<int32_t> Encode(const char* vocabulary, const char* chat_template,
                                      const std::vector<ChatMessage>& messages) {
     const auto tokenizer =
-        LoadTokenizer(RealFileSystem(), fs::path(std::getenv("QUANTFLEET_SHARED")) / "vocab" / vocabulary);
+        agent::LoadTokenizer(RealFileSystem(), fs::path(std::getenv("QUANTFLEET_SHARED")) / "vocab" / vocabulary);
     EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
     const auto prompt = RenderChat(chat_template, messages);
-    return *(*tokenizer)->Encode(prompt->text, true, true, prompt->data);
+    std::vector<agent::DataRange> data;
+    for (const auto& [begin, end] : prompt->data) data.push_back({begin, end});
+    return *(*tokenizer)->Encode(prompt->text, true, true, data);
   }
   void SetUp() override {
     if (std::getenv("QUANTFLEET_SHARED") == nullptr)
@@ -294,4 +468,4 @@ TEST_F(ChatTokens, Llama3) {
 }
 
 }  // namespace
-}  // namespace quantfleet::agent
+}  // namespace quantfleet::text
