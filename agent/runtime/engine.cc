@@ -55,10 +55,12 @@ class GgufEngine final : public Engine {
   absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t> tokens) override;
 
   absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) override {
+    if (static_cast<int64_t>(tokens.size()) > context())
+      return InvalidArgument("{} tokens do not fit the context of {}", tokens.size(), context());
+    QF_ASSIGN_OR_RETURN(const auto cache, model_.MakeCache(static_cast<int64_t>(tokens.size())));
     std::lock_guard lock(mutex_);
-    model_.transformer->Reset();
     std::vector<float> logits;
-    QF_RETURN_IF_ERROR(model_.transformer->Run(tokens, Want::kAll, logits));
+    QF_RETURN_IF_ERROR(model_.transformer->Run(*cache, tokens, Want::kAll, logits));
     return logits;
   }
 
@@ -119,7 +121,7 @@ void GgufEngine::Step(std::span<Continuation* const> continuations) {
 // out is the same to the last bit, whoever else is served.
 void GgufEngine::StepPrompt(GgufContinuation& one) {
   if (one.cache == nullptr) {
-    auto cache = KvCache::Create(model_.description.hyper, one.places());
+    auto cache = model_.MakeCache(one.places());
     if (!cache.ok()) return one.Fail(cache.status());
     one.cache = *std::move(cache);
   }
@@ -154,14 +156,14 @@ absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> t
     return InvalidArgument("the text has {} tokens, the context takes {}; cut the text", result.tokens,
                            context());
 
+  QF_ASSIGN_OR_RETURN(const auto cache, model_.MakeCache(result.tokens));
   std::lock_guard lock(mutex_);
-  model_.transformer->Reset();
   double sum = 0;
   std::vector<float> logits;
   // The last token is judged, but nothing follows it.
   for (size_t at = 0; at + 1 < tokens.size(); at += kJudgedAtOnce) {
     const auto part = tokens.subspan(at, std::min(kJudgedAtOnce, tokens.size() - 1 - at));
-    QF_RETURN_IF_ERROR(model_.transformer->Run(part, Want::kAll, logits));
+    QF_RETURN_IF_ERROR(model_.transformer->Run(*cache, part, Want::kAll, logits));
     const auto width = static_cast<size_t>(vocab());
     for (size_t t = 0; t < part.size(); ++t) {
       const int32_t next = tokens[at + t + 1];

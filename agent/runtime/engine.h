@@ -14,12 +14,18 @@
 #include "agent/runtime/tokenizer.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "pipeline/tensor/dtype.h"
 
 namespace quantfleet::agent {
 
 struct EngineOptions {
   int threads = 0;      // 0: as many as cores
   int64_t context = 0;  // tokens; 0: the model's own, at most 4096
+  // What keys and values are kept as: F16, Q8_0 or F32 (the last for comparisons).
+  pipeline::DType kv_type = pipeline::DType::kF16;
+  // Bytes that the machine has left; 0: not known. A context whose cache and buffers take more is RESOURCE_EXHAUSTED before
+  // anything is allocated.
+  uint64_t memory_available = 0;
   // False: token ids only. A model whose tokenizer this build does not run loads too; Tokenize, Generate and
   // Evaluate then are FAILED_PRECONDITION.
   bool text = true;
