@@ -25,7 +25,7 @@ struct BenchResult {
   int64_t weight_bytes_per_token = 0;  // of the file, that one token's pass reads
   double gigabytes_per_second = 0;     // at which generation reads them (10^9), at the first depth
   int64_t peak_rss_bytes = 0;          // of this process (VmHWM), the mapped file included
-  int64_t cache_bytes = 0;             // of the whole context
+  int64_t cache_bytes = 0, buffer_bytes = 0;  // that the whole context takes beside the file
   std::string instruction_set;         // that the products use
   int threads = 0;
 };

@@ -89,11 +89,9 @@ absl::Status Transformer::Run(KvCache& cache, std::span<const int32_t> tokens, W
   const int64_t count = static_cast<int64_t>(tokens.size());
   const int64_t wanted = want == Want::kAll ? count : want == Want::kLast ? std::min<int64_t>(count, 1) : 0;
   logits.resize(static_cast<size_t>(wanted * hyper_.vocab));
-  apart_ = false;
   for (int64_t done = 0; done < count;) {
     const int64_t batch = std::min(kBatch, count - done);
-    for (int64_t row = 0; row < batch; ++row) SetRow(row, cache, cache.length() + row, tokens[done + row]);
-    RunLayers(batch);
+    RunBatch(cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
     cache.Grow(batch);
     done += batch;
     if (want == Want::kAll)
@@ -102,6 +100,34 @@ absl::Status Transformer::Run(KvCache& cache, std::span<const int32_t> tokens, W
       Head(x_.data() + (batch - 1) * hyper_.hidden, 1, logits.data());
   }
   return absl::OkStatus();
+}
+
+absl::Status Transformer::RunEach(KvCache& cache, std::span<const int32_t> tokens,
+                                  absl::FunctionRef<absl::Status(int64_t, std::span<const float>)> visit) {
+  QF_RETURN_IF_ERROR(Check(cache, tokens));
+  const auto width = static_cast<size_t>(hyper_.vocab);
+  const auto count = static_cast<int64_t>(tokens.size());
+  std::vector<float> logits(static_cast<size_t>(std::min(kJudged, count)) * width);
+  for (int64_t done = 0; done < count;) {
+    const int64_t batch = std::min(kBatch, count - done);
+    RunBatch(cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
+    cache.Grow(batch);
+    for (int64_t first = 0; first < batch; first += kJudged) {
+      const int64_t some = std::min(kJudged, batch - first);
+      Head(x_.data() + first * hyper_.hidden, some, logits.data());
+      for (int64_t i = 0; i < some; ++i)
+        QF_RETURN_IF_ERROR(visit(done + first + i, std::span(logits).subspan(static_cast<size_t>(i) * width, width)));
+    }
+    done += batch;
+  }
+  return absl::OkStatus();
+}
+
+void Transformer::RunBatch(const KvCache& cache, std::span<const int32_t> tokens) {
+  apart_ = false;
+  const auto batch = static_cast<int64_t>(tokens.size());
+  for (int64_t row = 0; row < batch; ++row) SetRow(row, cache, cache.length() + row, tokens[static_cast<size_t>(row)]);
+  RunLayers(batch);
 }
 
 absl::Status Transformer::RunTogether(std::span<const Next> sequences, std::vector<float>& logits) {

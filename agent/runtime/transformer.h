@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "agent/runtime/attention.h"
 #include "agent/runtime/kv_cache.h"
 #include "agent/runtime/matrix_ops.h"
@@ -39,6 +40,12 @@ class Transformer {
   // Appends tokens to the sequence; `logits` gets a row of vocab values for the last or for each of them.
   // INVALID_ARGUMENT for an id outside the vocabulary, and for more tokens than the cache still takes.
   absl::Status Run(KvCache& cache, std::span<const int32_t> tokens, Want want, std::vector<float>& logits);
+
+  // Tokens whose logits are held at once by RunEach.
+  static constexpr int64_t kJudged = 16;
+  // Run, with every token's logits as `visit` wants them, one after the other, instead of all together. An error of `visit` ends it.
+  absl::Status RunEach(KvCache& cache, std::span<const int32_t> tokens,
+                       absl::FunctionRef<absl::Status(int64_t index, std::span<const float> logits)> visit);
 
   struct Next {
     KvCache* cache;
@@ -72,6 +79,7 @@ class Transformer {
               ThreadPool& pool, const VectorOps& ops, const MatrixOps* matrix_ops);
 
   absl::Status Check(const KvCache& cache, std::span<const int32_t> tokens) const;
+  void RunBatch(const KvCache& cache, std::span<const int32_t> tokens);
   void SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token);
   void RunLayers(int64_t batch);
   void RunLayer(int layer, int64_t batch);

@@ -1,0 +1,107 @@
+"""Memory said is memory taken: what running_memory.h counts for a context, against what a serving process holds with that context
+filled, for three shapes, every type of cache, and several requests at once."""
+import re
+import sys
+import threading
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from harness import SANITIZED, run, run_json
+from test_server import Serving
+
+# Caches that outweigh everything else; heads of a whole number of blocks and not, groups that share one and not.
+SHAPES = {
+    "llama": dict(hidden=128, intermediate=256, layers=8, heads=8, kv_heads=8, head_dim=64, context=4096),
+    "phi3": dict(hidden=384, intermediate=512, layers=24, heads=4, kv_heads=2, context=4096),
+    "qwen2": dict(hidden=160, intermediate=256, layers=24, heads=4, kv_heads=4, head_dim=40, context=4096),
+}
+CLOSE = 0.05
+WORDS = "once upon a time there was a dog "
+
+
+def status(pid, key):
+    return int(re.search(rf"^{key}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.M)[1]) << 10
+
+
+def resident(pid, path):
+    """Bytes of a mapped file that are in memory."""
+    maps = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{pid}/smaps").read_text(), flags=re.M)
+    return sum(int(re.search(r"^Rss:\s+(\d+) kB$", one, re.M)[1]) << 10 for one in maps if str(path) in one)
+
+
+class Watch(threading.Thread):
+    """The most that a process held while it was watched."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.pid, self.most, self.over = pid, 0, threading.Event()
+
+    def run(self):
+        while not self.over.wait(0.005):
+            self.most = max(self.most, status(self.pid, "RssAnon"))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join()
+
+
+@unittest.skipIf(SANITIZED, "a sanitizer's own memory is no part of what is said")
+class Memory(Serving):
+    def model(self, architecture):
+        folder = self.dir / architecture
+        run("tiny_model", folder / "hf", architecture, *[f"{k}={v}" for k, v in SHAPES[architecture].items()])
+        run("quantfleet", "quantize", folder / "hf", "--target", "gguf:f16", "--out", folder / "out")
+        return folder / "out/gguf-f16/model.gguf"
+
+    def said(self, model, kv_type, context):
+        bench = run_json("quantfleet-agent", "bench", model, "--tokens", 1, "--prompt-tokens", 1, "--rounds", 1, "--threads", 1,
+                         "--kv-type", kv_type, "--context", context, "--json")
+        return bench["cache_bytes"] + bench["buffer_bytes"]
+
+    def fill(self, server, requests, places, new):
+        """Requests that take so many places of the context each, a few of them generated; the most that was held."""
+        _, usage = server.post("completions", {"model": server.name, "prompt": WORDS * 10, "max_tokens": 1})
+        each = usage["usage"]["prompt_tokens"] / 10
+        body = {"model": server.name, "prompt": WORDS * int((places - new - 2) / each), "max_tokens": new, "seed": 3}
+        with Watch(server.pid) as watch, ThreadPoolExecutor(requests) as pool:
+            answers = list(pool.map(lambda _: server.post("completions", body, 300), range(requests)))
+        for code, answer in answers:
+            self.assertEqual(code, 200, answer)
+            self.assertGreater(answer["usage"]["prompt_tokens"], 0.95 * (places - new))
+        return watch.most
+
+    def check(self, what, said, held):
+        print(f"{what}: said {said / 1e6:.1f} MB, held {held / 1e6:.1f} MB, {100 * (held / said - 1):+.1f} %", file=sys.stderr)
+        self.assertLess(abs(held / said - 1), CLOSE, what)
+
+    def test_cache_and_buffers(self):
+        for architecture, shape in SHAPES.items():
+            model = self.model(architecture)
+            for kv_type in ("f32", "f16", "q8_0"):
+                with self.subTest(f"{architecture} {kv_type}"):
+                    server = self.server(model, "--kv-type", kv_type, "--context", shape["context"])
+                    said = self.said(model, kv_type, shape["context"])
+                    idle = status(server.pid, "RssAnon")
+                    self.check(f"{architecture} {kv_type}", said, self.fill(server, 1, shape["context"], 8))
+                    self.assertLess(abs(resident(server.pid, model) / model.stat().st_size - 1), CLOSE)
+                    # A request's cache goes with it.
+                    after = status(server.pid, "RssAnon")
+                    self.assertLess(after - idle, 0.1 * said)
+                    server.stop()
+
+    def test_requests_at_once_hold_one_context(self):
+        model = self.model("llama")
+        for kv_type in ("f16", "q8_0"):
+            server = self.server(model, "--kv-type", kv_type, "--parallel", 8)
+            self.check(f"four of six at once, {kv_type}", self.said(model, kv_type, SHAPES["llama"]["context"]),
+                       self.fill(server, 6, SHAPES["llama"]["context"] // 4, 128))
+            server.stop()
+
+
+if __name__ == "__main__":
+    unittest.main()
