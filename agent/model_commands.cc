@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "agent/engine_options.h"
 #include "agent/runtime/bench.h"
 #include "agent/runtime/engine.h"
 #include "agent/runtime/tokenizer.h"
@@ -104,8 +105,7 @@ void AddRun(CLI::App& app, Action& action) {
   command->add_option("--top-k", sampling.top_k, "Draw from the K likeliest; 0: all")->capture_default_str();
   command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that make up P")
       ->capture_default_str();
-  command->add_option("--threads", options->engine.threads, "0: as many as cores")->capture_default_str();
-  command->add_option("--context", options->engine.context, "Tokens; 0: the model's own, at most 4096");
+  AddEngineOptions(*command, options->engine);
   AddFloatActivations(*command, options->engine);
   command->add_flag("--json", options->as_json, "One JSON object; the text without the prompt");
   command->callback([options, &action] { action = [options] { return Run(*options); }; });
@@ -208,8 +208,7 @@ void AddEval(CLI::App& app, Action& action) {
   group->add_option("--tokens", options->ids, "Token ids (1,2,3) in place of a text; BOS too, if wanted");
   group->add_option("--tokens-file", options->ids_file, "A file of token ids, as tokenize prints them");
   command->add_option("--max-tokens", options->max_tokens, "Judge the first N tokens only; 0: all");
-  command->add_option("--threads", options->engine.threads, "0: as many as cores")->capture_default_str();
-  command->add_option("--context", options->engine.context, "Tokens; 0: the model's own, at most 4096");
+  AddEngineOptions(*command, options->engine);
   AddFloatActivations(*command, options->engine);
   command->add_flag("--json", options->as_json, "One JSON object");
   command->callback([options, &action] { action = [options] { return Eval(*options); }; });
@@ -224,19 +223,30 @@ struct BenchCommand {
 absl::Status Bench(const BenchCommand& command) {
   QF_ASSIGN_OR_RETURN(const BenchResult result, BenchModel(command.model, command.options));
   if (command.as_json) {
-    PrintJson({{"prompt_tokens_per_second", result.prompt_tokens_per_second},
-               {"tokens_per_second", result.tokens_per_second},
+    json::array depths;
+    for (const RatesAt& at : result.rates)
+      depths.push_back({{"depth", at.depth},
+                        {"prompt_tokens_per_second", at.prompt_tokens_per_second},
+                        {"tokens_per_second", at.tokens_per_second}});
+    PrintJson({{"prompt_tokens_per_second", result.rates[0].prompt_tokens_per_second},
+               {"tokens_per_second", result.rates[0].tokens_per_second},
+               {"depths", depths},
                {"weight_bytes_per_token", result.weight_bytes_per_token},
                {"gigabytes_per_second", result.gigabytes_per_second},
+               {"cache_bytes", result.cache_bytes},
+               {"buffer_bytes", result.buffer_bytes},
                {"peak_rss_bytes", result.peak_rss_bytes},
                {"load_seconds", result.load_seconds},
                {"threads", result.threads},
                {"instruction_set", result.instruction_set}});
     return absl::OkStatus();
   }
-  fmt::print("prompt: {:.1f} tokens/s; generation: {:.1f} tokens/s, {:.1f} MB of weights each, {:.1f} GB/s\n",
-             result.prompt_tokens_per_second, result.tokens_per_second,
-             static_cast<double>(result.weight_bytes_per_token) / 1e6, result.gigabytes_per_second);
+  for (const RatesAt& at : result.rates)
+    fmt::print("{}prompt: {:.1f} tokens/s; generation: {:.1f} tokens/s\n",
+               at.depth > 0 ? fmt::format("behind {} tokens: ", at.depth) : "", at.prompt_tokens_per_second, at.tokens_per_second);
+  fmt::print("{:.1f} MB of weights for each token, {:.1f} GB/s; the context takes {:.1f} MB of cache and {:.1f} MB of buffers\n",
+             static_cast<double>(result.weight_bytes_per_token) / 1e6, result.gigabytes_per_second,
+             static_cast<double>(result.cache_bytes) / 1e6, static_cast<double>(result.buffer_bytes) / 1e6);
   fmt::print("first token after {:.2f} s; peak RSS {:.1f} MiB; {} threads, {}\n", result.load_seconds,
              static_cast<double>(result.peak_rss_bytes) / (1 << 20), result.threads, result.instruction_set);
   return absl::OkStatus();
@@ -249,10 +259,12 @@ void AddBench(CLI::App& app, Action& action) {
   BenchOptions& options = bench->options;
   command->add_option("--prompt-tokens", options.prompt_tokens, "Tokens of the prompt")
       ->capture_default_str();
-  command->add_option("--tokens", options.tokens, "Tokens generated behind it")->capture_default_str();
+  command->add_option("--tokens", options.tokens, "Tokens generated")->capture_default_str();
+  command->add_option("--depth", options.depths, "Tokens that are in the cache before; N[,N] measures at each")
+      ->delimiter(',')
+      ->capture_default_str();
   command->add_option("--rounds", options.rounds, "The medians of so many count")->capture_default_str();
-  command->add_option("--threads", options.engine.threads, "0: as many as cores")->capture_default_str();
-  command->add_option("--context", options.engine.context, "Tokens; 0: the model's own, at most 4096");
+  AddEngineOptions(*command, options.engine);
   AddFloatActivations(*command, options.engine);
   command->add_flag("--json", bench->as_json, "One JSON object");
   command->callback([bench, &action] { action = [bench] { return Bench(*bench); }; });

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <mutex>
 
+#include "agent/engine_options.h"
 #include "agent/run_until_signal.h"
 #include "agent/serve/completion_server.h"
 #include "agent/serve/listen_address.h"
@@ -59,8 +60,7 @@ void AddServeCommand(CLI::App& app, Action& action, const std::string& version) 
   command
       ->add_option("--listen", options->server.listen, "Loopback HOST:PORT (port 0: a free one) or unix:PATH")
       ->capture_default_str();
-  command->add_option("--threads", options->engine.threads, "0: as many as cores")->capture_default_str();
-  command->add_option("--context", options->engine.context, "Tokens; 0: the model's own, at most 4096");
+  AddEngineOptions(*command, options->engine);
   command
       ->add_option("--parallel", options->server.queue.most_running,
                    "At most so many answers at once; together they hold one context of tokens")

@@ -13,9 +13,6 @@ namespace {
 
 using Want = Transformer::Want;
 
-// Tokens whose logits are held at once while a text is judged.
-constexpr size_t kJudgedAtOnce = 32;
-
 // -ln of the probability that softmax(logits) gives to `token`; NaN where a logit is.
 double NegativeLogLikelihood(std::span<const float> logits, int32_t token) {
   double most = -INFINITY, sum = 0;
@@ -63,11 +60,15 @@ class GgufEngine final : public Engine {
 
   absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t> tokens) override;
 
+  absl::Status VisitLogits(std::span<const int32_t> tokens, Visit visit) override;
+
   absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) override {
+    if (static_cast<int64_t>(tokens.size()) > context())
+      return InvalidArgument("{} tokens do not fit the context of {}", tokens.size(), context());
+    QF_ASSIGN_OR_RETURN(const auto cache, model_.MakeCache(static_cast<int64_t>(tokens.size())));
     std::lock_guard lock(mutex_);
-    model_.transformer->Reset();
     std::vector<float> logits;
-    QF_RETURN_IF_ERROR(model_.transformer->Run(tokens, Want::kAll, logits));
+    QF_RETURN_IF_ERROR(model_.transformer->Run(*cache, tokens, Want::kAll, logits));
     return logits;
   }
 
@@ -130,7 +131,7 @@ void GgufEngine::Step(std::span<Continuation* const> continuations) {
 // out is the same to the last bit, whoever else is served.
 void GgufEngine::StepPrompt(GgufContinuation& one) {
   if (one.cache == nullptr) {
-    auto cache = KvCache::Create(model_.description.hyper, one.places());
+    auto cache = model_.MakeCache(one.places());
     if (!cache.ok()) return one.Fail(cache.status());
     one.cache = *std::move(cache);
   }
@@ -156,6 +157,14 @@ void GgufEngine::StepTokens(std::span<GgufContinuation* const> all) {
   }
 }
 
+absl::Status GgufEngine::VisitLogits(std::span<const int32_t> tokens, Visit visit) {
+  const auto count = static_cast<int64_t>(tokens.size());
+  if (count > context()) return InvalidArgument("{} tokens do not fit the context of {}", count, context());
+  QF_ASSIGN_OR_RETURN(const auto cache, model_.MakeCache(count));
+  std::lock_guard lock(mutex_);
+  return model_.transformer->RunEach(*cache, tokens, visit);
+}
+
 absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> tokens) {
   EvalResult result;
   result.tokens = static_cast<int64_t>(tokens.size());
@@ -165,22 +174,15 @@ absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> t
     return InvalidArgument("the text has {} tokens, the context takes {}; cut the text", result.tokens,
                            context());
 
-  std::lock_guard lock(mutex_);
-  model_.transformer->Reset();
   double sum = 0;
-  std::vector<float> logits;
   // The last token is judged, but nothing follows it.
-  for (size_t at = 0; at + 1 < tokens.size(); at += kJudgedAtOnce) {
-    const auto part = tokens.subspan(at, std::min(kJudgedAtOnce, tokens.size() - 1 - at));
-    QF_RETURN_IF_ERROR(model_.transformer->Run(part, Want::kAll, logits));
-    const auto width = static_cast<size_t>(vocab());
-    for (size_t t = 0; t < part.size(); ++t) {
-      const int32_t next = tokens[at + t + 1];
-      if (next < 0 || next >= vocab())
-        return InvalidArgument("token id {} lies outside the vocabulary", next);
-      sum += NegativeLogLikelihood(std::span(logits).subspan(t * width, width), next);
-    }
-  }
+  QF_RETURN_IF_ERROR(
+      VisitLogits(tokens.first(tokens.size() - 1), [&](int64_t at, std::span<const float> logits) -> absl::Status {
+        const int32_t next = tokens[static_cast<size_t>(at) + 1];
+        if (next < 0 || next >= vocab()) return InvalidArgument("token id {} lies outside the vocabulary", next);
+        sum += NegativeLogLikelihood(logits, next);
+        return absl::OkStatus();
+      }));
   result.mean_nll = sum / static_cast<double>(tokens.size() - 1);
   if (!std::isfinite(result.mean_nll))
     return DataLoss("the model yields NaN or infinite logits: its weights are damaged");
@@ -194,6 +196,14 @@ absl::StatusOr<GenerateResult> Engine::Generate(const GenerateRequest& request) 
   Continuation* const all[] = {one.get()};
   while (!one->done()) Step(all);
   return one->Take();
+}
+
+absl::Status Engine::VisitLogits(std::span<const int32_t> tokens, Visit visit) {
+  QF_ASSIGN_OR_RETURN(const std::vector<float> logits, Logits(tokens));
+  const auto width = static_cast<size_t>(vocab());
+  for (size_t i = 0; i < tokens.size(); ++i)
+    QF_RETURN_IF_ERROR(visit(static_cast<int64_t>(i), std::span(logits).subspan(i * width, width)));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Load(const fs::path& gguf, const EngineOptions& options) {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "agent/runtime/tokenizer.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
@@ -24,6 +25,9 @@ struct EngineOptions {
   int64_t context = 0;  // tokens; 0: the model's own, at most 4096
   // What keys and values are kept as: F16, Q8_0 or F32 (the last for comparisons).
   pipeline::DType kv_type = pipeline::DType::kF16;
+  // Bytes that the machine has left; 0: not known. A context whose cache and buffers take more is RESOURCE_EXHAUSTED before
+  // anything is allocated.
+  uint64_t memory_available = 0;
   // False: token ids only. A model whose tokenizer this build does not run loads too; Tokenize, Generate and
   // Evaluate then are FAILED_PRECONDITION.
   bool text = true;
@@ -100,8 +104,11 @@ class Engine {
   virtual void Step(std::span<Continuation* const> continuations) = 0;
   virtual absl::StatusOr<EvalResult> Evaluate(std::string_view text) = 0;
   virtual absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t> tokens) = 0;
-  // Logits (one row of vocab per token) of a whole sequence, from an empty cache. For tests and quality
-  // measures.
+  // Logits (vocab of them) of each token of a sequence, from an empty cache, as `visit` wants them; its error ends it. For quality
+  // measures, which need not hold all of them.
+  using Visit = absl::FunctionRef<absl::Status(int64_t index, std::span<const float> logits)>;
+  virtual absl::Status VisitLogits(std::span<const int32_t> tokens, Visit visit);
+  // Those of all tokens, one row per token.
   virtual absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) = 0;
   virtual std::string_view chat_template() const = 0;
   // What its template calls bos_token and eos_token.

@@ -24,20 +24,21 @@ absl::StatusOr<Golden> MakeGolden(Engine& engine, std::string_view prompt, int64
 }
 
 absl::StatusOr<double> GoldenAgreement(Engine& engine, std::span<const Golden> goldens) {
-  const auto width = static_cast<size_t>(engine.vocab());
   int64_t agreed = 0, all = 0;
   for (const Golden& golden : goldens) {
     if (golden.answer.empty()) continue;
     if (golden.prompt.empty()) return InvalidArgument("a golden prompt has no tokens");
     std::vector<int32_t> sequence = golden.prompt;
     sequence.insert(sequence.end(), golden.answer.begin(), golden.answer.end() - 1);
-    QF_ASSIGN_OR_RETURN(const std::vector<float> logits, engine.Logits(sequence));
-    for (size_t i = 0; i < golden.answer.size(); ++i) {
-      const auto row = std::span(logits).subspan((golden.prompt.size() - 1 + i) * width, width);
+    const size_t last = golden.prompt.size() - 1;  // of the prompt: behind it the answer begins
+    QF_RETURN_IF_ERROR(engine.VisitLogits(sequence, [&](int64_t index, std::span<const float> row) -> absl::Status {
+      const auto at = static_cast<size_t>(index);
+      if (at < last) return absl::OkStatus();
       if (!std::ranges::all_of(row, [](float v) { return std::isfinite(v); }))
         return DataLoss("the model yields NaN or infinite logits: its weights are damaged");
-      agreed += Likeliest(row) == golden.answer[i];
-    }
+      agreed += Likeliest(row) == golden.answer[at - last];
+      return absl::OkStatus();
+    }));
     all += static_cast<int64_t>(golden.answer.size());
   }
   return all == 0 ? 1.0 : static_cast<double>(agreed) / static_cast<double>(all);

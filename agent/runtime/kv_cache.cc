@@ -1,24 +1,40 @@
 #include "agent/runtime/kv_cache.h"
 
-#include <new>
+#include <sys/mman.h>
+
+#include <algorithm>
 
 #include "common/base/bytes.h"
+#include "pipeline/model/running_memory.h"
 
 namespace quantfleet::agent {
 
-absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const pipeline::Hyperparameters& hyper,
+KvCache::KvCache(const pipeline::Hyperparameters& hyper, pipeline::DType type, int64_t capacity)
+    : type_(type),
+      layers_(hyper.layers),
+      kv_heads_(hyper.kv_heads),
+      row_bytes_(pipeline::CacheRowBytes(type, hyper.head_dim)),
+      capacity_(capacity),
+      bytes_(nullptr, Unmap{0}) {}
+
+void KvCache::Unmap::operator()(std::byte* bytes) const { munmap(bytes, size); }
+
+absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const pipeline::Hyperparameters& hyper, pipeline::DType type,
                                                          int64_t capacity) {
-  const auto per_position = static_cast<uint64_t>(2 * hyper.layers * hyper.kv_heads * hyper.head_dim);
-  const auto values = CheckedMul(per_position, static_cast<uint64_t>(capacity));
-  const auto bytes = values ? CheckedMul(*values, sizeof(float)) : std::nullopt;
-  std::unique_ptr<KvCache> cache(new KvCache(hyper, capacity));
-  if (bytes && *bytes < (uint64_t{1} << 46)) cache->values_.reset(new (std::nothrow) float[*values]);
-  if (cache->values_ == nullptr) {
-    return ResourceExhausted(
-        "no memory for the KV cache of a context of {} tokens ({} bytes each); ask for a "
-        "smaller context",
-        capacity, per_position * sizeof(float));
+  if (!pipeline::IsCacheType(type))
+    return InvalidArgument("a KV cache of {}; it holds f16, q8_0 or f32", pipeline::Info(type).name);
+  const auto per_token = static_cast<uint64_t>(pipeline::CacheBytesPerToken(hyper, type));
+  const auto bytes = CheckedMul(per_token, static_cast<uint64_t>(std::max<int64_t>(capacity, 1)));
+  std::unique_ptr<KvCache> cache(new KvCache(hyper, type, capacity));
+  void* mapped = MAP_FAILED;
+  // The heap would keep what a large cache leaves, and fill its gaps with what stays.
+  if (bytes && *bytes < (uint64_t{1} << 46))
+    mapped = mmap(nullptr, *bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) {
+    return ResourceExhausted("no memory for the KV cache of a context of {} tokens ({} bytes each); ask for a smaller context",
+                             capacity, per_token);
   }
+  cache->bytes_ = {static_cast<std::byte*>(mapped), Unmap{*bytes}};
   return cache;
 }
 

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "pipeline/format/gguf/gguf_source.h"
+#include "pipeline/model/running_memory.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -12,11 +13,24 @@ constexpr int64_t kDefaultContext = 4096;
 constexpr int kMostThreads = 256;
 
 absl::StatusOr<int64_t> ChooseContext(int64_t asked, int64_t model) {
-  if (asked < 0) return InvalidArgument("a context of {} tokens", asked);
+  if (asked < 0) return InvalidArgument("a context of {} tokens; 1 to {}, 0 for the default", asked, model);
   if (asked == 0) return std::min(model, kDefaultContext);
   if (asked > model)
     return InvalidArgument("a context of {} tokens exceeds the model's own of {}", asked, model);
   return asked;
+}
+
+absl::Status CheckMemory(const pipeline::Hyperparameters& hyper, int64_t context, const EngineOptions& options) {
+  if (options.memory_available == 0) return absl::OkStatus();
+  const int64_t largest = pipeline::LargestContext(hyper, options.kv_type, options.memory_available);
+  if (context <= largest) return absl::OkStatus();
+  const pipeline::DType type = options.kv_type;
+  const std::string needs = fmt::format(
+      "a context of {} tokens takes {} of cache ({}) and {} of buffers, and the machine has {} left", context,
+      HumanBytes(static_cast<uint64_t>(context * pipeline::CacheBytesPerToken(hyper, type))), pipeline::Info(type).name,
+      HumanBytes(pipeline::BufferBytes(hyper, context)), HumanBytes(options.memory_available));
+  if (largest == 0) return ResourceExhausted("{}: no context fits", needs);
+  return ResourceExhausted("{}: the largest that fits is --context {}", needs, largest);
 }
 
 absl::StatusOr<int> ChooseThreads(int asked) {
@@ -37,6 +51,10 @@ absl::StatusOr<RunnableModel> RunnableModel::Load(const fs::path& gguf, const En
   QF_RETURN_IF_ERROR(Validate(model.description));
   QF_ASSIGN_OR_RETURN(const int64_t context, ChooseContext(options.context, hyper.context));
   QF_ASSIGN_OR_RETURN(const int threads, ChooseThreads(options.threads));
+  if (!pipeline::IsCacheType(options.kv_type))
+    return InvalidArgument("a KV cache of {}; it holds f16, q8_0 or f32", pipeline::Info(options.kv_type).name);
+  model.kv_type = options.kv_type;
+  QF_RETURN_IF_ERROR(CheckMemory(hyper, context, options));
   model.pool = std::make_unique<ThreadPool>(threads);
   QF_ASSIGN_OR_RETURN(Weights weights,
                       MapWeights(

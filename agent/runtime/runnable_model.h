@@ -1,4 +1,4 @@
-// A GGUF, mapped into memory, with what runs it: threads and a transformer for one sequence. What the engine
+// A GGUF, mapped into memory, with what runs it: threads, a transformer, and caches of one type for its sequences. What the engine
 // and the bench are made of.
 #pragma once
 
@@ -16,10 +16,17 @@ struct RunnableModel {
   MappedFile file;
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Transformer> transformer;
+  pipeline::DType kv_type = pipeline::DType::kF16;
   int64_t weight_bytes = 0;  // that one token's pass reads
 
-  // INVALID_ARGUMENT for a file that contradicts itself, a context or a number of threads out of range.
+  // INVALID_ARGUMENT for a file that contradicts itself, a context, a type of cache or a number of threads out of range;
+  // RESOURCE_EXHAUSTED for a context that options.memory_available does not hold.
   static absl::StatusOr<RunnableModel> Load(const fs::path& gguf, const EngineOptions& options);
+
+  // For a sequence of so many tokens.
+  absl::StatusOr<std::unique_ptr<KvCache>> MakeCache(int64_t tokens) const {
+    return KvCache::Create(description.hyper, kv_type, tokens);
+  }
 };
 
 }  // namespace quantfleet::agent

@@ -34,7 +34,7 @@ void WaitForChange(const std::atomic<T>& value, T old) {
 
 ThreadPool::ThreadPool(int threads) {
   try {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { Work(); });
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { Work(i); });
   } catch (const std::system_error&) {
     // Results do not depend on the number of threads.
   }
@@ -46,27 +46,27 @@ ThreadPool::~ThreadPool() {
   generation_.notify_all();
 }
 
-void ThreadPool::RunParts() {
+void ThreadPool::RunParts(int thread) {
   for (int64_t part; (part = next_.fetch_add(1)) < parts_;)
-    (*body_)(n_* part / parts_, n_ * (part + 1) / parts_);
+    (*body_)(thread, n_* part / parts_, n_ * (part + 1) / parts_);
 }
 
-void ThreadPool::Work() {
+void ThreadPool::Work(int thread) {
   uint32_t seen = 0;
   while (true) {
     WaitForChange(generation_, seen);
     seen = generation_.load();
     if (stopping_) return;
-    RunParts();
+    RunParts(thread);
     if (busy_.fetch_sub(1) == 1) busy_.notify_one();
   }
 }
 
-void ThreadPool::ParallelFor(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+void ThreadPool::ParallelForByThread(int64_t n, int64_t grain, Body body) {
   const int64_t parts =
       std::min<int64_t>(workers_.empty() ? 1 : kPartsPerThread * threads(), n / std::max<int64_t>(grain, 1));
   if (parts <= 1) {
-    if (n > 0) body(0, n);
+    if (n > 0) body(0, 0, n);
     return;
   }
   body_ = &body;
@@ -76,7 +76,7 @@ void ThreadPool::ParallelFor(int64_t n, int64_t grain, const std::function<void(
   busy_ = static_cast<int>(workers_.size());
   ++generation_;
   generation_.notify_all();
-  RunParts();
+  RunParts(0);
   for (int busy; (busy = busy_.load()) != 0;) WaitForChange(busy_, busy);
 }
 

@@ -3,18 +3,26 @@
 #include <algorithm>
 #include <cmath>
 
-#include "agent/runtime/attention.h"
-
 namespace quantfleet::agent {
 namespace {
 
 // Multiply-adds below which handing work to another thread costs more than it saves.
 constexpr int64_t kWorthAThread = 64 << 10;
 
-// Rows of one sequence below which products of matrices do not pay in attention.
+// Rows of one sequence below which a block of queries does not pay in attention.
 constexpr int64_t kWorthABlock = 8;
-// Floats that a thread's scores may take: half a second-level cache, more only where kWorthABlock rows need it.
-constexpr int64_t kScores = 128 << 10;
+
+// A long sequence's attention is cut so that each pass has about kItems pieces of work, whatever the number of threads, but none of
+// fewer positions than kLeastRange.
+constexpr int64_t kItems = 64, kLeastRange = 256;
+// Floats of partial results that are held at once, unless one row has more.
+constexpr int64_t kPartials = 256 << 10;
+
+// Positions of each range, that of the last may be less.
+int64_t RangeLength(int64_t reach, int64_t kv_heads) {
+  const int64_t most = std::max<int64_t>(1, kItems / kv_heads), even = (reach + most - 1) / most;
+  return (std::max(even, kLeastRange) + kLeastRange - 1) / kLeastRange * kLeastRange;
+}
 
 int64_t Grain(int64_t work_per_item) {
   return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, work_per_item));
@@ -27,28 +35,40 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(const pipeline:
                                                                  ThreadPool& pool, const VectorOps& ops,
                                                                  const MatrixOps* matrix_ops) {
   QF_ASSIGN_OR_RETURN(Rope rope, Rope::Create(hyper, context, weights.interleaved_rope));
-  std::unique_ptr<Transformer> made(
+  return std::unique_ptr<Transformer>(
       new Transformer(hyper, std::move(weights), std::move(rope), context, pool, ops, matrix_ops));
-  QF_ASSIGN_OR_RETURN(made->own_, KvCache::Create(hyper, context));
-  made->places_.resize(kBatch);
-  const auto rows = [](std::vector<float>& buffer, int64_t width) {
-    buffer.resize(static_cast<size_t>(kBatch * width));
-  };
-  for (std::vector<float>* b : {&made->x_, &made->normed_, &made->added_}) rows(*b, hyper.hidden);
-  for (std::vector<float>* b : {&made->q_, &made->attended_}) rows(*b, hyper.heads * hyper.head_dim);
-  for (std::vector<float>* b : {&made->k_, &made->v_}) rows(*b, hyper.kv_heads * hyper.head_dim);
-  for (std::vector<float>* b : {&made->gate_, &made->up_}) rows(*b, hyper.intermediate);
-  rows(made->angles_, hyper.rope_dims);
-  if (matrix_ops != nullptr) {
-    const int64_t widest = std::max({hyper.hidden, hyper.heads * hyper.head_dim, hyper.intermediate});
-    const int64_t width = (widest + kActivationUnit - 1) / kActivationUnit * kActivationUnit;
-    made->codes_.resize(static_cast<size_t>(kBatch * width));
-    rows(made->code_scales_, width / kActivationBlock);
-    rows(made->code_sums_, width / kActivationBlock);
-    rows(made->code_half_sums_, width / kActivationBlock * 2);
-    made->rows_.resize(static_cast<size_t>(kBatch));
-  }
-  return made;
+}
+
+// The buffers are those that pipeline/model/running_memory.cc counts.
+Transformer::Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope, int64_t context, ThreadPool& pool,
+                         const VectorOps& ops, const MatrixOps* matrix_ops)
+    : hyper_(hyper),
+      weights_(std::move(weights)),
+      rope_(std::move(rope)),
+      context_(context),
+      pool_(pool),
+      ops_(ops),
+      matrix_ops_(matrix_ops),
+      // The reference's sums do not depend on how rows are cut into calls; those of a set do not either, row by row.
+      attention_ops_(&ops == &ScalarOps() ? ScalarAttentionOps() : ChosenAttentionOps()) {
+  const int64_t batch = std::min(kBatch, context);
+  places_.resize(static_cast<size_t>(batch));
+  const auto rows = [&](std::vector<float>& buffer, int64_t width) { buffer.resize(static_cast<size_t>(batch * width)); };
+  for (std::vector<float>* b : {&x_, &normed_, &added_}) rows(*b, hyper.hidden);
+  for (std::vector<float>* b : {&q_, &attended_}) rows(*b, hyper.heads * hyper.head_dim);
+  for (std::vector<float>* b : {&k_, &v_}) rows(*b, hyper.kv_heads * hyper.head_dim);
+  for (std::vector<float>* b : {&gate_, &up_}) rows(*b, hyper.intermediate);
+  rows(angles_, hyper.rope_dims);
+  scratch_floats_ = ScratchFloats(hyper.head_dim);
+  scratch_.resize(static_cast<size_t>(pool.threads() * scratch_floats_));
+  if (matrix_ops == nullptr) return;
+  const int64_t widest = std::max({hyper.hidden, hyper.heads * hyper.head_dim, hyper.intermediate});
+  const int64_t width = (widest + kActivationUnit - 1) / kActivationUnit * kActivationUnit;
+  codes_.resize(static_cast<size_t>(batch * width));
+  rows(code_scales_, width / kActivationBlock);
+  rows(code_sums_, width / kActivationBlock);
+  rows(code_half_sums_, width / kActivationBlock * 2);
+  rows_.resize(static_cast<size_t>(batch));
 }
 
 absl::Status Transformer::Check(const KvCache& cache, std::span<const int32_t> tokens) const {
@@ -69,11 +89,9 @@ absl::Status Transformer::Run(KvCache& cache, std::span<const int32_t> tokens, W
   const int64_t count = static_cast<int64_t>(tokens.size());
   const int64_t wanted = want == Want::kAll ? count : want == Want::kLast ? std::min<int64_t>(count, 1) : 0;
   logits.resize(static_cast<size_t>(wanted * hyper_.vocab));
-  apart_ = false;
   for (int64_t done = 0; done < count;) {
     const int64_t batch = std::min(kBatch, count - done);
-    for (int64_t row = 0; row < batch; ++row) SetRow(row, cache, cache.length() + row, tokens[done + row]);
-    RunLayers(batch);
+    RunBatch(cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
     cache.Grow(batch);
     done += batch;
     if (want == Want::kAll)
@@ -82,6 +100,34 @@ absl::Status Transformer::Run(KvCache& cache, std::span<const int32_t> tokens, W
       Head(x_.data() + (batch - 1) * hyper_.hidden, 1, logits.data());
   }
   return absl::OkStatus();
+}
+
+absl::Status Transformer::RunEach(KvCache& cache, std::span<const int32_t> tokens,
+                                  absl::FunctionRef<absl::Status(int64_t, std::span<const float>)> visit) {
+  QF_RETURN_IF_ERROR(Check(cache, tokens));
+  const auto width = static_cast<size_t>(hyper_.vocab);
+  const auto count = static_cast<int64_t>(tokens.size());
+  std::vector<float> logits(static_cast<size_t>(std::min(kJudged, count)) * width);
+  for (int64_t done = 0; done < count;) {
+    const int64_t batch = std::min(kBatch, count - done);
+    RunBatch(cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
+    cache.Grow(batch);
+    for (int64_t first = 0; first < batch; first += kJudged) {
+      const int64_t some = std::min(kJudged, batch - first);
+      Head(x_.data() + first * hyper_.hidden, some, logits.data());
+      for (int64_t i = 0; i < some; ++i)
+        QF_RETURN_IF_ERROR(visit(done + first + i, std::span(logits).subspan(static_cast<size_t>(i) * width, width)));
+    }
+    done += batch;
+  }
+  return absl::OkStatus();
+}
+
+void Transformer::RunBatch(const KvCache& cache, std::span<const int32_t> tokens) {
+  apart_ = false;
+  const auto batch = static_cast<int64_t>(tokens.size());
+  for (int64_t row = 0; row < batch; ++row) SetRow(row, cache, cache.length() + row, tokens[static_cast<size_t>(row)]);
+  RunLayers(batch);
 }
 
 absl::Status Transformer::RunTogether(std::span<const Next> sequences, std::vector<float>& logits) {
@@ -137,47 +183,83 @@ void Transformer::RunLayer(int layer, int64_t batch) {
   for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
 }
 
+HeadCache Transformer::Cache(int64_t row, int layer, int64_t kv_head) const {
+  const KvCache& cache = *places_[row].cache;
+  return {cache.Keys(layer, kv_head), cache.Values(layer, kv_head), cache.row_bytes(), hyper_.head_dim};
+}
+
 void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
-  const int64_t dim = hyper_.head_dim;
-  for (int64_t t = 0; t < batch; ++t) {
-    const float* angles = angles_.data() + t * rope_.dims();
-    float* keys = k_.data() + t * hyper_.kv_heads * dim;
-    const float* values = v_.data() + t * hyper_.kv_heads * dim;
-    rope_.Turn(angles, hyper_.heads, dim, q_.data() + t * hyper_.heads * dim);
-    rope_.Turn(angles, hyper_.kv_heads, dim, keys);
-    for (int64_t h = 0; h < hyper_.kv_heads; ++h) {
+  const int64_t dim = hyper_.head_dim, kv_heads = hyper_.kv_heads;
+  pool_.ParallelFor(batch, Grain(8 * (hyper_.heads + 2 * kv_heads) * dim), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
       const auto [cache, position] = places_[t];
-      std::copy_n(keys + h * dim, dim, cache->Keys(layer, h) + position * dim);
-      std::copy_n(values + h * dim, dim, cache->Values(layer, h) + position * dim);
+      const float* angles = angles_.data() + t * rope_.dims();
+      float* keys = k_.data() + t * kv_heads * dim;
+      const float* values = v_.data() + t * kv_heads * dim;
+      rope_.Turn(angles, hyper_.heads, dim, q_.data() + t * hyper_.heads * dim);
+      rope_.Turn(angles, kv_heads, dim, keys);
+      const auto store = attention_ops_.find(cache->type())->store;
+      for (int64_t h = 0; h < kv_heads; ++h) {
+        store(keys + h * dim, dim, cache->Keys(layer, h) + position * cache->row_bytes());
+        store(values + h * dim, dim, cache->Values(layer, h) + position * cache->row_bytes());
+      }
     }
-  }
+  });
 }
 
 void Transformer::Attend(int layer, int64_t batch) {
-  const int64_t dim = hyper_.head_dim, width = hyper_.heads * dim;
-  const auto cache = [&](int64_t row, int64_t head) {
-    const int64_t kv_head = head / (hyper_.heads / hyper_.kv_heads);
-    return HeadCache{places_[row].cache->Keys(layer, kv_head), places_[row].cache->Values(layer, kv_head), dim};
-  };
-  int64_t reach = 0;
-  for (int64_t row = 0; row < batch; ++row) reach = std::max(reach, places_[row].position + 1);
+  if (!apart_ && matrix_ops_ != nullptr && batch >= kWorthABlock) return AttendBlocks(layer, batch);
+  const int64_t floats = hyper_.heads * PartialFloats(hyper_.head_dim);  // of a part
+  for (int64_t row = 0; row < batch;) {
+    parts_.clear();
+    const auto taken = [&] { return static_cast<int64_t>(parts_.size()) * floats; };
+    for (; row < batch && taken() < kPartials; ++row) {
+      const int64_t reach = places_[row].position + 1, length = RangeLength(reach, hyper_.kv_heads);
+      for (int64_t begin = 0; begin < reach; begin += length) parts_.push_back({row, begin, std::min(reach, begin + length)});
+    }
+    if (static_cast<int64_t>(partials_.size()) < taken()) partials_.resize(static_cast<size_t>(taken()));
+    AttendParts(layer);
+  }
+}
 
-  const bool follow = !apart_ && batch >= kWorthABlock;
-  const MultiplyRows multiply =
-      follow && matrix_ops_ != nullptr ? matrix_ops_->multiply(pipeline::DType::kF32) : nullptr;
-  const int64_t together =
-      multiply != nullptr ? std::min(batch, std::clamp(kScores / reach, kWorthABlock, kMostTogether)) : 1;
-  const int64_t blocks = (batch + together - 1) / together;
-  pool_.ParallelFor(blocks * hyper_.heads, Grain(2 * together * reach * dim), [&](int64_t begin, int64_t end) {
-    std::vector<float> scores;
+// Rows of one sequence, so many of them at a time.
+void Transformer::AttendBlocks(int layer, int64_t batch) {
+  const int64_t dim = hyper_.head_dim, width = hyper_.heads * dim, group = hyper_.heads / hyper_.kv_heads;
+  const int64_t blocks = (batch + kMostTogether - 1) / kMostTogether, reach = places_[batch - 1].position + 1;
+  const auto block = attention_ops_.find(places_[0].cache->type())->block;
+  pool_.ParallelForByThread(blocks * hyper_.heads, Grain(2 * kMostTogether * reach * dim), [&](int thread, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = i / hyper_.heads * together, head = i % hyper_.heads, at = row * width + head * dim;
-      const int64_t own_reach = places_[row].position + 1;
-      if (multiply != nullptr)
-        AttendTogether(multiply, cache(row, head), q_.data() + at, std::min(together, batch - row), width, own_reach,
-                       scores, attended_.data() + at);
-      else
-        AttendAlone(ops_, cache(row, head), q_.data() + at, own_reach, scores, attended_.data() + at);
+      const int64_t row = i / hyper_.heads * kMostTogether, head = i % hyper_.heads, at = row * width + head * dim;
+      block(Cache(row, layer, head / group), q_.data() + at, std::min(kMostTogether, batch - row), width, places_[row].position + 1,
+            Scratch(thread), attended_.data() + at);
+    }
+  });
+}
+
+// Each head of keys and values is read once for all the queries that share it.
+void Transformer::AttendParts(int layer) {
+  const int64_t dim = hyper_.head_dim, heads = hyper_.heads, kv_heads = hyper_.kv_heads, group = heads / kv_heads;
+  const int64_t floats = PartialFloats(dim), count = static_cast<int64_t>(parts_.size());
+  int64_t positions = 0;
+  for (const Part& part : parts_) positions += part.end - part.begin;
+  const auto partials = [&](int64_t part, int64_t head) { return partials_.data() + (part * heads + head) * floats; };
+  pool_.ParallelForByThread(
+      count * kv_heads, Grain(2 * group * positions / count * dim), [&](int thread, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t p = i / kv_heads, kv_head = i % kv_heads, head = kv_head * group;
+          const auto& [row, first, last] = parts_[p];
+          attention_ops_.find(places_[row].cache->type())
+              ->range(Cache(row, layer, kv_head), q_.data() + (row * heads + head) * dim, group, first, last, partials(p, head),
+                      Scratch(thread));
+        }
+      });
+  pool_.ParallelFor(count * heads, Grain(2 * dim), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t p = i / heads, head = i % heads;
+      if (parts_[p].begin > 0) continue;  // done with the row's first
+      int64_t ranges = 1;
+      while (p + ranges < count && parts_[p + ranges].begin > 0) ++ranges;
+      MergePartials(partials(p, head), heads * floats, ranges, dim, attended_.data() + (parts_[p].row * heads + head) * dim);
     }
   });
 }

@@ -1,9 +1,8 @@
 // The forward pass of the decoder family that phi3, llama and qwen2 share: RMSNorm, grouped-query attention
-// with rotary embedding, SwiGLU. It runs any number of sequences, each with a KV cache of its own; one cache,
-// as long as the context, is the transformer's own.
+// with rotary embedding, SwiGLU. It runs any number of sequences, each with a KV cache that the caller makes and keeps.
 //
 // Logits do not depend on the number of threads: each output value is computed by one thread in a fixed
-// order. Nor do they depend on what other sequences share a pass. Without MatrixOps everything is F32 and
+// order. Nor do they depend on what other sequences share a pass. Without MatrixOps everything but what the caches hold is F32 and
 // they do not depend on how a sequence is cut into calls either; with them only rounding differs. One thread
 // at a time.
 #pragma once
@@ -12,6 +11,8 @@
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "agent/runtime/attention.h"
 #include "agent/runtime/kv_cache.h"
 #include "agent/runtime/matrix_ops.h"
 #include "agent/runtime/rope.h"
@@ -23,8 +24,8 @@ namespace quantfleet::agent {
 
 class Transformer {
  public:
-  // `pool` and the bytes behind `weights` must outlive it. RESOURCE_EXHAUSTED when the cache does not fit
-  // memory. Without `matrix_ops` activations stay F32 and a row is decoded, then multiplied: the reference.
+  // `pool` and the bytes behind `weights` must outlive it. `context`: tokens of the longest sequence; it decides LongRoPE's
+  // factors. Without `matrix_ops` activations stay F32 and a row is decoded, then multiplied: the reference.
   static absl::StatusOr<std::unique_ptr<Transformer>> Create(const pipeline::Hyperparameters& hyper,
                                                              Weights weights, int64_t context,
                                                              ThreadPool& pool, const VectorOps& ops,
@@ -34,16 +35,17 @@ class Transformer {
   static constexpr int64_t kBatch = 128;
 
   int64_t context() const { return context_; }
-  int64_t length() const { return own_->length(); }  // tokens in its own cache
-  void Reset() { own_->Reset(); }
 
   enum class Want { kNothing, kLast, kAll };
   // Appends tokens to the sequence; `logits` gets a row of vocab values for the last or for each of them.
   // INVALID_ARGUMENT for an id outside the vocabulary, and for more tokens than the cache still takes.
-  absl::Status Run(std::span<const int32_t> tokens, Want want, std::vector<float>& logits) {
-    return Run(*own_, tokens, want, logits);
-  }
   absl::Status Run(KvCache& cache, std::span<const int32_t> tokens, Want want, std::vector<float>& logits);
+
+  // Tokens whose logits are held at once by RunEach.
+  static constexpr int64_t kJudged = 16;
+  // Run, with every token's logits as `visit` wants them, one after the other, instead of all together. An error of `visit` ends it.
+  absl::Status RunEach(KvCache& cache, std::span<const int32_t> tokens,
+                       absl::FunctionRef<absl::Status(int64_t index, std::span<const float> logits)> visit);
 
   struct Next {
     KvCache* cache;
@@ -62,6 +64,11 @@ class Transformer {
     float* y;
   };
 
+  // Positions of a row's sequence that are attended to at once.
+  struct Part {
+    int64_t row, begin, end;
+  };
+
   // Where a row of the batch stands.
   struct Place {
     const KvCache* cache;
@@ -69,21 +76,19 @@ class Transformer {
   };
 
   Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope, int64_t context,
-              ThreadPool& pool, const VectorOps& ops, const MatrixOps* matrix_ops)
-      : hyper_(hyper),
-        weights_(std::move(weights)),
-        rope_(std::move(rope)),
-        context_(context),
-        pool_(pool),
-        ops_(ops),
-        matrix_ops_(matrix_ops) {}
+              ThreadPool& pool, const VectorOps& ops, const MatrixOps* matrix_ops);
 
   absl::Status Check(const KvCache& cache, std::span<const int32_t> tokens) const;
+  void RunBatch(const KvCache& cache, std::span<const int32_t> tokens);
   void SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token);
   void RunLayers(int64_t batch);
   void RunLayer(int layer, int64_t batch);
   void StoreKeysAndValues(int layer, int64_t batch);
+  HeadCache Cache(int64_t row, int layer, int64_t kv_head) const;
   void Attend(int layer, int64_t batch);
+  void AttendBlocks(int layer, int64_t batch);
+  void AttendParts(int layer);
+  float* Scratch(int thread) { return scratch_.data() + thread * scratch_floats_; }
   void Head(const float* x, int64_t batch, float* logits);
   void Multiply(std::initializer_list<Product> products, const float* x, int64_t batch);
   MultiplyRows FindMultiply(const Matrix& w) const;  // null: the reference's way
@@ -99,8 +104,8 @@ class Transformer {
   ThreadPool& pool_;
   const VectorOps& ops_;
   const MatrixOps* const matrix_ops_;  // may be null
+  const AttentionOps& attention_ops_;
 
-  std::unique_ptr<KvCache> own_;
   bool apart_ = false;  // the batch's rows are of unlike sequences
   // One row per token of the batch.
   std::vector<Place> places_;
@@ -109,6 +114,10 @@ class Transformer {
   std::vector<int8_t> codes_;
   std::vector<float> code_scales_, code_sums_, code_half_sums_;
   std::vector<ActivationRow> rows_;
+  // Attention: each thread's room; the parts of rows that are attended to alone, and what came of them.
+  int64_t scratch_floats_ = 0;
+  std::vector<float> scratch_, partials_;
+  std::vector<Part> parts_;
 };
 
 }  // namespace quantfleet::agent

@@ -21,9 +21,14 @@ int64_t CacheBytesPerToken(const Hyperparameters& hyper, DType type);
 // What the embedded engine keeps beside weights and cache, whatever the number of threads of a usual device. Grows in a straight
 // line with the context, never with its square.
 struct EngineBuffers {
-  uint64_t fixed = 0;      // batches, logits, tokenizer
-  uint64_t per_token = 0;  // of the context: scores of attention
+  uint64_t fixed = 0;      // batches, logits, tokenizer, the program itself
+  uint64_t per_token = 0;  // of the context: the tokens themselves and their text
 };
 EngineBuffers BuffersOf(const Hyperparameters& hyper);
+// Of a context of so many tokens.
+uint64_t BufferBytes(const Hyperparameters& hyper, int64_t context);
+
+// The largest context, up to the model's own, whose cache and buffers take no more than `available` bytes; 0: none.
+int64_t LargestContext(const Hyperparameters& hyper, DType cache, uint64_t available);
 
 }  // namespace quantfleet::pipeline

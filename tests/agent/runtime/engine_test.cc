@@ -122,11 +122,15 @@ TEST_F(EngineTest, TokenIdsNeedNoTokenizer) {
 TEST_F(EngineTest, BenchMeasuresAndRefusesWhatDoesNotFit) {
   Make(Architecture::kLlama, {"q8_0"});
   const fs::path gguf = Gguf("q8_0");
-  const BenchOptions options{.engine = {.threads = 2}, .prompt_tokens = 9, .tokens = 3, .rounds = 2};
+  const BenchOptions options{.engine = {.threads = 2}, .prompt_tokens = 9, .tokens = 3, .rounds = 2, .depths = {0, 20}};
   const auto result = BenchModel(gguf, options);
   ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_GT(result->prompt_tokens_per_second, 0);
-  EXPECT_GT(result->tokens_per_second, 0);
+  ASSERT_EQ(result->rates.size(), 2u);
+  for (const auto& [depth, prompt_rate, rate] : result->rates) {
+    EXPECT_GT(prompt_rate, 0) << depth;
+    EXPECT_GT(rate, 0) << depth;
+  }
+  EXPECT_EQ(result->rates[1].depth, 20);
   EXPECT_GT(result->weight_bytes_per_token, 1000);
   EXPECT_LT(result->weight_bytes_per_token, static_cast<int64_t>(fs::file_size(gguf)));
   EXPECT_GT(result->peak_rss_bytes, 1 << 20);
@@ -134,6 +138,12 @@ TEST_F(EngineTest, BenchMeasuresAndRefusesWhatDoesNotFit) {
   BenchOptions beyond = options;
   beyond.prompt_tokens = 1 << 20;
   EXPECT_EQ(BenchModel(gguf, beyond).status().code(), absl::StatusCode::kInvalidArgument);
+  beyond = options;
+  beyond.depths = {1 << 20};
+  EXPECT_EQ(BenchModel(gguf, beyond).status().code(), absl::StatusCode::kInvalidArgument);
+  beyond.depths = {-1};
+  EXPECT_EQ(BenchModel(gguf, beyond).status().code(), absl::StatusCode::kInvalidArgument);
+  beyond = options;
   beyond.prompt_tokens = 0;
   EXPECT_EQ(BenchModel(gguf, beyond).status().code(), absl::StatusCode::kInvalidArgument);
 }

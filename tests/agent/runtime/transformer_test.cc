@@ -22,21 +22,22 @@ std::vector<int32_t> RandomIds(size_t n, int64_t vocab) {
 
 std::vector<float> RunAll(const ReferenceModel& model, const std::vector<int32_t>& ids, int threads = 1,
                           const VectorOps& ops = ChosenOps(), size_t cut = 1000, int64_t context = 64,
-                          const MatrixOps* matrix_ops = nullptr) {
+                          const MatrixOps* matrix_ops = nullptr, DType kv_type = DType::kF32) {
   ThreadPool pool(threads);
   auto weights = model.Map(ops);
   EXPECT_TRUE(weights.ok()) << weights.status();
   auto transformer =
       Transformer::Create(model.description.hyper, std::move(*weights), context, pool, ops, matrix_ops);
   EXPECT_TRUE(transformer.ok()) << transformer.status();
+  const auto cache = *KvCache::Create(model.description.hyper, kv_type, context);
   std::vector<float> all, part;
   for (size_t at = 0; at < ids.size(); at += cut) {
     const absl::Status status =
-        (*transformer)->Run(std::span(ids).subspan(at, std::min(cut, ids.size() - at)), Want::kAll, part);
+        (*transformer)->Run(*cache, std::span(ids).subspan(at, std::min(cut, ids.size() - at)), Want::kAll, part);
     EXPECT_TRUE(status.ok()) << status;
     all.insert(all.end(), part.begin(), part.end());
   }
-  EXPECT_EQ((*transformer)->length(), static_cast<int64_t>(ids.size()));
+  EXPECT_EQ(cache->length(), static_cast<int64_t>(ids.size()));
   return all;
 }
 
@@ -190,15 +191,16 @@ TEST(Transformer, WantsAndReset) {
   ThreadPool pool(1);
   auto transformer =
       *Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), 64, pool, ChosenOps());
+  const auto cache = *KvCache::Create(model.description.hyper, DType::kF32, 64);
   std::vector<float> logits;
   for (int round = 0; round < 2; ++round) {
-    ASSERT_TRUE(transformer->Run(ids, Want::kLast, logits).ok());
+    ASSERT_TRUE(transformer->Run(*cache, ids, Want::kLast, logits).ok());
     EXPECT_EQ(logits, std::vector<float>(all.end() - 50, all.end()));
-    transformer->Reset();
+    cache->Reset();
   }
-  ASSERT_TRUE(transformer->Run(std::span(ids).first(39), Want::kNothing, logits).ok());
+  ASSERT_TRUE(transformer->Run(*cache, std::span(ids).first(39), Want::kNothing, logits).ok());
   EXPECT_TRUE(logits.empty());
-  ASSERT_TRUE(transformer->Run(std::span(ids).last(1), Want::kAll, logits).ok());
+  ASSERT_TRUE(transformer->Run(*cache, std::span(ids).last(1), Want::kAll, logits).ok());
   EXPECT_EQ(logits, std::vector<float>(all.end() - 50, all.end()));
 }
 
@@ -210,6 +212,7 @@ TEST(Transformer, SequencesThatSharePassesGetWhatTheyGetAlone) {
   sets.push_back(nullptr);
   for (DType dtype : kTypes) {
     for (const MatrixOps* matrix_ops : sets) {
+      const DType kv_type = dtype == DType::kQ8_0 || dtype == DType::kF16 ? dtype : DType::kF32;
       SCOPED_TRACE(fmt::format("{} {}", Info(dtype).name, matrix_ops ? matrix_ops->name : "floats"));
       const ReferenceModel model = ReferenceBuilder({.dtype = dtype}).Build();
       const auto& hyper = model.description.hyper;
@@ -222,13 +225,13 @@ TEST(Transformer, SequencesThatSharePassesGetWhatTheyGetAlone) {
       std::vector<float> logits;
       for (size_t s = 0; s < kSequences; ++s) {
         const auto prompt = std::span(ids).subspan(s * 20, 1 + 2 * s);
-        transformer->Reset();
-        ASSERT_TRUE(transformer->Run(prompt, Want::kNothing, logits).ok());
+        const auto own = *KvCache::Create(hyper, kv_type, 64);
+        ASSERT_TRUE(transformer->Run(*own, prompt, Want::kNothing, logits).ok());
         for (size_t step = 0; step < kSteps; ++step) {
-          ASSERT_TRUE(transformer->Run(std::span(ids).subspan(150 + s + step, 1), Want::kLast, logits).ok());
+          ASSERT_TRUE(transformer->Run(*own, std::span(ids).subspan(150 + s + step, 1), Want::kLast, logits).ok());
           alone[s].insert(alone[s].end(), logits.begin(), logits.end());
         }
-        caches.push_back(*KvCache::Create(hyper, static_cast<int64_t>(prompt.size() + kSteps)));
+        caches.push_back(*KvCache::Create(hyper, kv_type, static_cast<int64_t>(prompt.size() + kSteps)));
         ASSERT_TRUE(transformer->Run(*caches[s], prompt, Want::kNothing, logits).ok());
       }
       const auto width = static_cast<size_t>(hyper.vocab);
@@ -250,21 +253,45 @@ TEST(Transformer, SequencesThatSharePassesGetWhatTheyGetAlone) {
 
 TEST(Transformer, RefusesWhatDoesNotFit) {
   const ReferenceModel model = ReferenceBuilder({}).Build();
+  const pipeline::Hyperparameters& hyper = model.description.hyper;
   ThreadPool pool(1);
-  auto transformer =
-      *Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), 8, pool, ChosenOps());
+  auto transformer = *Transformer::Create(hyper, *model.Map(ChosenOps()), 8, pool, ChosenOps());
+  const auto cache = *KvCache::Create(hyper, DType::kF16, 8);
   std::vector<float> logits;
-  EXPECT_EQ(transformer->Run(RandomIds(9, 50), Want::kLast, logits).code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(transformer->Run(std::vector<int32_t>{50}, Want::kLast, logits).code(),
-            absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(transformer->Run(std::vector<int32_t>{-1}, Want::kLast, logits).code(),
-            absl::StatusCode::kInvalidArgument);
-  EXPECT_TRUE(transformer->Run(RandomIds(8, 50), Want::kLast, logits).ok());
-  EXPECT_EQ(Transformer::Create(model.description.hyper, *model.Map(ChosenOps()), int64_t{1} << 60, pool,
-                                ChosenOps())
-                .status()
-                .code(),
-            absl::StatusCode::kResourceExhausted);
+  const auto code = [&](const std::vector<int32_t>& ids) { return transformer->Run(*cache, ids, Want::kLast, logits).code(); };
+  EXPECT_EQ(code(RandomIds(9, 50)), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({50}), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({-1}), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code(RandomIds(8, 50)), absl::StatusCode::kOk);
+  EXPECT_EQ(KvCache::Create(hyper, DType::kF16, int64_t{1} << 60).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(KvCache::Create(hyper, DType::kBF16, 8).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+// What a cache of fewer bits keeps is what it says, token by token and in blocks, whatever the threads.
+TEST(Transformer, CachesOfFewerBitsAreCloseToFloats) {
+  ReferenceOptions options{.dtype = DType::kF32};
+  options.hyper.layers = 2, options.hyper.head_dim = 40, options.hyper.rope_dims = 40, options.hyper.context = 640;
+  const ReferenceModel model = ReferenceBuilder(options).Build();
+  const std::vector<int32_t> ids = RandomIds(600, options.hyper.vocab);
+  const std::vector<float> floats = RunAll(model, ids, 1, ChosenOps(), 1000, 640);
+  for (const auto& [kv_type, most] : {std::pair(DType::kF16, 2e-3), {DType::kQ8_0, 0.05}}) {
+    for (const MatrixOps* matrix_ops : {static_cast<const MatrixOps*>(nullptr), AllMatrixOps().back()}) {
+      const std::vector<float> one_by_one = RunAll(model, ids, 1, ChosenOps(), 1, 640, matrix_ops, kv_type);
+      const std::vector<float> batches = RunAll(model, ids, 1, ChosenOps(), 1000, 640, matrix_ops, kv_type);
+      const std::vector<float> threads = RunAll(model, ids, 3, ChosenOps(), 1000, 640, matrix_ops, kv_type);
+      double distance = 0, between = 0, size = 0;
+      for (size_t i = 0; i < floats.size(); ++i) {
+        distance += std::pow(double{batches[i]} - floats[i], 2), size += std::pow(double{floats[i]}, 2);
+        between += std::pow(double{batches[i]} - one_by_one[i], 2);
+      }
+      EXPECT_LT(std::sqrt(distance / size), most) << Info(kv_type).name;
+      EXPECT_GT(distance, 0) << Info(kv_type).name;
+      EXPECT_LT(std::sqrt(between / size), most / 2) << Info(kv_type).name;
+      EXPECT_EQ(std::memcmp(batches.data(), threads.data(), batches.size() * sizeof(float)), 0) << Info(kv_type).name;
+      if (matrix_ops != nullptr) continue;
+      EXPECT_EQ(std::memcmp(batches.data(), one_by_one.data(), batches.size() * sizeof(float)), 0) << Info(kv_type).name;
+    }
+  }
 }
 
 TEST(Weights, WhatLiesOutsideTheFileIsRefused) {

@@ -1,0 +1,28 @@
+#include "agent/engine_options.h"
+
+#include "agent/platform/hardware.h"
+#include "pipeline/model/running_memory.h"
+
+namespace quantfleet::agent {
+
+using pipeline::DType;
+
+void AddEngineOptions(CLI::App& command, EngineOptions& engine) {
+  command.add_option("--threads", engine.threads, "0: as many as cores")->capture_default_str();
+  command.add_option("--context", engine.context, "Tokens; 0: the model's own, at most 4096");
+  command
+      .add_option_function<std::string>(
+          "--kv-type",
+          [&engine](const std::string& name) {
+            const auto type = pipeline::DTypeFromName(name);
+            if (!type.ok() || !pipeline::IsCacheType(*type))
+              throw CLI::ValidationError("--kv-type", fmt::format("'{}' is no type of a KV cache: f16, q8_0 or f32", name));
+            engine.kv_type = *type;
+          },
+          "What keys and values are kept as: f16, q8_0 (half of it) or f32 (for comparisons)")
+      ->type_name("f16|q8_0|f32");
+  command.parse_complete_callback(
+      [&engine] { engine.memory_available = MakeHardware(RealFileSystem())->Find("/").memory_available_bytes(); });
+}
+
+}  // namespace quantfleet::agent
