@@ -1,5 +1,8 @@
 // quantfleet artifact list|show|delete|collect
 
+#include <algorithm>
+#include <iterator>
+
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
 #include "common/base/bytes.h"
@@ -25,36 +28,40 @@ void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
                           {"golden prompts", fmt::format("{}", evaluation.golden_size())}}));
 }
 
+using Rows = std::vector<std::pair<std::string, std::string>>;
+
 // With each cache that the format's runtime has: what a class may ask for.
-std::string NeedText(const v1::Manifest& manifest) {
+Rows NeedRows(const v1::Manifest& manifest) {
   const v1::Memory memory = pipeline::MemoryOf(manifest);
-  std::string text;
-  for (const v1::KvCache& cache : memory.caches())
-    if (const auto need = pipeline::NeedOf(memory, 0, cache.type()); need.ok())
-      text += (text.empty() ? "" : "; ") + pipeline::DescribeNeed(*need);
-  if (!text.empty() && memory.model_context() > 0)
-    text += fmt::format("; the model takes {} tokens at most", memory.model_context());
-  return Printable(text);
+  Rows rows;
+  for (const v1::KvCache& cache : memory.caches()) {
+    const auto need = pipeline::NeedOf(memory, 0, cache.type());
+    const std::string label = rows.empty() ? "needs" : "with " + Printable(cache.type());
+    if (need.ok() && std::ranges::find(rows, label, &Rows::value_type::first) == rows.end())
+      rows.emplace_back(label, Printable(pipeline::DescribeNeed(*need)));
+  }
+  if (memory.model_context() > 0) rows.emplace_back("context", fmt::format("{} tokens at most", memory.model_context()));
+  return rows;
 }
 
 void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
   const v1::Artifact& artifact = detail.artifact();
   const v1::Manifest& manifest = detail.manifest();
   const std::string instruction_sets = Join(manifest.requirements().instruction_sets(), ", ");
-  PrintOut(Fields(
-      {{"name", artifact.name()},
-       {"manifest", HexDigest(artifact.manifest_digest())},
-       {"model", artifact.model()},
-       {"source", fmt::format("{} ({}, {} parameters)", HexDigest(manifest.source().digest()),
-                              manifest.source().architecture(), HumanCount(manifest.source().parameters()))},
-       {"format", artifact.format()},
-       {"recipe", artifact.recipe()},
-       {"size", fmt::format("{}, stored as {}", HumanBytes(artifact.size_bytes()), HumanBytes(artifact.stored_bytes()))},
-       {"chunks", fmt::format("{}", artifact.chunks())},
-       {"needs", NeedText(manifest)},
-       {"instructions", instruction_sets},
-       {"statements", fmt::format("{} signed", detail.statements_size())},
-       {"created", fmt::format("{} ({})", UtcTime(artifact.created_ms()), Relative(artifact.created_ms(), now))}}));
+  Rows rows{{"name", artifact.name()},
+            {"manifest", HexDigest(artifact.manifest_digest())},
+            {"model", artifact.model()},
+            {"source", fmt::format("{} ({}, {} parameters)", HexDigest(manifest.source().digest()),
+                                   manifest.source().architecture(), HumanCount(manifest.source().parameters()))},
+            {"format", artifact.format()},
+            {"recipe", artifact.recipe()},
+            {"size", fmt::format("{}, stored as {}", HumanBytes(artifact.size_bytes()), HumanBytes(artifact.stored_bytes()))},
+            {"chunks", fmt::format("{}", artifact.chunks())}};
+  std::ranges::move(NeedRows(manifest), std::back_inserter(rows));
+  rows.emplace_back("instructions", instruction_sets);
+  rows.emplace_back("statements", fmt::format("{} signed", detail.statements_size()));
+  rows.emplace_back("created", fmt::format("{} ({})", UtcTime(artifact.created_ms()), Relative(artifact.created_ms(), now)));
+  PrintOut(Fields(rows));
   for (const v1::EvaluationStatement& evaluation : detail.evaluations()) PrintEvaluation(evaluation);
   Table files({"FILE", ">SIZE", ">CHUNKS"});
   for (const v1::ArtifactFile& file : manifest.files())

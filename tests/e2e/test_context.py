@@ -112,8 +112,8 @@ class Rollout(EndToEnd):
         self.apply("context = 512\nkv_type = \"q8_0\"")
         (artifact,) = self.make("small")
         shown = self.d.cli("artifact", "show", artifact).stdout
-        self.assertRegex(shown, r"needs +.* weights \+ .* cache \(4096 tokens, f16\) \+ .* buffers = ")
-        self.assertRegex(shown, r"KV cache +q8_0")
+        self.assertRegex(shown, r"needs: +.* weights \+ .* cache \(4096 tokens, f16\) \+ .* buffers = ")
+        self.assertRegex(shown, r"KV cache: +q8_0")
         agent = self.device("board", memory_total_bytes=96 << 20)  # with the whole context it would need 130 MiB
         dry = self.d.cli("rollout", "create", "m", "--dry-run").stdout
         self.assertRegex(dry, r"weights \+ .* cache \(512 tokens, q8_0\)")
