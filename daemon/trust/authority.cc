@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/base/access.h"
 #include "common/base/fail_point.h"
 #include "common/trust/statement.h"
 
@@ -105,7 +106,7 @@ Authority::Authority(FileSystem& files, const Clock& clock, fs::path data, std::
 absl::StatusOr<Authority::Keys> Authority::LoadKeys(FileSystem& files, const fs::path& folder) {
   Keys keys;
   const fs::path ca_file = folder / "ca.pem", signing_file = folder / "signing.pem";
-  QF_ASSIGN_OR_RETURN(const std::string cas, files.ReadAll(ca_file, 1 << 20));
+  QF_ASSIGN_OR_RETURN(const std::string cas, ReadPrivate(files, ca_file, 1 << 20));
   QF_ASSIGN_OR_RETURN(keys.ca_version, ReadVersion(cas, ca_file));
   for (const std::string_view part : PartsAt(cas, kCertificateBegins)) {
     QF_ASSIGN_OR_RETURN(const Identity identity, Split(part, ca_file));
@@ -115,7 +116,7 @@ absl::StatusOr<Authority::Keys> Authority::LoadKeys(FileSystem& files, const fs:
   }
   if (keys.authorities.empty()) return Damaged(ca_file);
 
-  QF_ASSIGN_OR_RETURN(const std::string signing, files.ReadAll(signing_file, 1 << 20));
+  QF_ASSIGN_OR_RETURN(const std::string signing, ReadPrivate(files, signing_file, 1 << 20));
   QF_ASSIGN_OR_RETURN(keys.signing_version, ReadVersion(signing, signing_file));
   for (const std::string_view part : PartsAt(signing, kKeyBegins)) {
     auto key = trust::SigningKey::FromPem(part);
@@ -201,6 +202,7 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, co
                                                            const std::vector<std::string>& listen_addresses) {
   const fs::path keys = data / "keys";
   QF_RETURN_IF_ERROR(files.CreateDirectories(keys));
+  for (const fs::path& folder : {data, keys}) QF_RETURN_IF_ERROR(CheckUnshared(folder));
   std::error_code error;
   fs::permissions(keys, fs::perms::owner_all, error);
   if (error) return ErrnoStatus(error.value(), "protecting " + keys.string());
@@ -243,7 +245,7 @@ absl::StatusOr<Authority::Identity> Authority::Keep(const fs::path& file, const 
                                                     const trust::Subject& subject, Duration lifetime) {
   std::lock_guard lock(mutex_);
   if (files_.Exists(file)) {
-    QF_ASSIGN_OR_RETURN(const std::string pem, files_.ReadAll(file, 1 << 20));
+    QF_ASSIGN_OR_RETURN(const std::string pem, ReadPrivate(files_, file, 1 << 20));
     if (auto kept = Split(pem, file); kept.ok()) {
       const auto info = trust::ReadCertificate(kept->certificate_pem);
       // A clock that stands before the certificate was made is no reason to renew: it would be renewed for

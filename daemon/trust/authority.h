@@ -7,7 +7,7 @@
 //   DATA/keys/admin.pem    admin certificate and key     renewed
 //   DATA/admin.json        {"server","ca_pem","certificate_pem","private_pem"}
 //
-// The folder has mode 0700, the files 0600. Thread-safe.
+// The folder has mode 0700, the files 0600; what others may read or change is refused (base/access.h). Thread-safe.
 #pragma once
 
 #include <algorithm>

@@ -5,6 +5,7 @@
 #include "agent/identity/enrolment.h"
 #include "tests/agent/dying_file_system.h"
 #include "tests/agent/identity/fake_daemon.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::agent {
@@ -122,6 +123,26 @@ TEST_F(SessionTest, ADaemonThatGoesOnWithItsOldCaIsNotAskedAtEachCheckIn) {
   ASSERT_TRUE(life->CheckIn().ok());
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(life->CheckIn().ok());
   EXPECT_EQ(daemon_.renewals, 1);
+}
+
+TEST_F(SessionTest, AKeyOrAStateThatOthersMayChangeIsRefusedWithTheCommandThatMendsIt) {
+  const auto mode = [&](const fs::path& path, int bits) { fs::permissions(path, static_cast<fs::perms>(bits)); };
+  mode(dir_ / "device.key", 0666);
+  EXPECT_ERROR(store_.Load(), kFailedPrecondition, "chmod 600 " + (dir_ / "device.key").string());
+  EXPECT_ERROR(store_.DeviceKey(), kFailedPrecondition, "mode 0666");
+  mode(dir_ / "device.key", 0600);
+  mode(dir_ / "identity.json", 0666);
+  EXPECT_ERROR(store_.Load(), kFailedPrecondition, "chmod go-w " + (dir_ / "identity.json").string());
+  mode(dir_ / "identity.json", 0644);
+  for (const int bits : {0777, 0770, 01777}) {
+    mode(dir_.path(), bits);
+    EXPECT_ERROR(store_.Load(), kFailedPrecondition, "chmod go-w " + dir_.path().string());
+    EXPECT_ERROR(store_.DeviceKey(), kFailedPrecondition, "others may change it");
+  }
+  for (const int bits : {0755, 0750, 0700}) {
+    mode(dir_.path(), bits);
+    EXPECT_OK(store_.Load());
+  }
 }
 
 TEST_F(SessionTest, RenewsWhenAThirdIsLeft) {

@@ -112,6 +112,17 @@ TEST_F(MaintenanceTest, ForceLeavesWhoHasNotHeardBehind) {
   EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, Root(data_)));
 }
 
+TEST_F(MaintenanceTest, AFolderThatOthersMayChangeIsRefused) {
+  for (const fs::path& path : {data_, data_ / "state.db"}) {
+    const fs::perms before = fs::status(path).permissions();
+    fs::permissions(path, fs::perms::others_write, fs::perm_options::add);
+    EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition, "chmod go-w " + path.string());
+    EXPECT_ERROR(Retire(), kFailedPrecondition, "others may change it");
+    fs::permissions(path, before);
+  }
+  EXPECT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
+}
+
 TEST_F(MaintenanceTest, ARotationThatWasCutShortIsEnded) {
   ASSERT_OK(Authority::RotateSigningKey(RealFileSystem(), data_));
   EXPECT_EQ(Told(data_).signatures_size(), 1);

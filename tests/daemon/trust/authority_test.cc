@@ -76,6 +76,27 @@ TEST_F(AuthorityTest, ASecondSigningKeySignsBesideTheFirstAndThenAlone) {
   EXPECT_EQ(Mode(dir_ / "keys/signing.pem"), fs::perms::owner_read | fs::perms::owner_write);
 }
 
+TEST_F(AuthorityTest, KeysAndFoldersThatOthersMayChangeAreRefusedWithTheCommandThatMendsIt) {
+  ASSERT_TRUE(Open()->ServerIdentity().ok());
+  const auto refused = [&](const char* name, int mode, const std::string& command) {
+    const fs::path path = *name == '\0' ? dir_.path() : dir_ / name;
+    const fs::perms before = Mode(path);
+    fs::permissions(path, static_cast<fs::perms>(mode));
+    absl::Status status;
+    auto authority = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
+    status = authority.ok() ? (*authority)->ServerIdentity().status() : authority.status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << name;
+    EXPECT_THAT(Message(status), HasSubstr(command + " " + path.string())) << name;
+    fs::permissions(path, before);
+  };
+  for (const char* name : {"keys/ca.pem", "keys/signing.pem", "keys/server.pem"})
+    for (const int mode : {0666, 0644, 0640}) refused(name, mode, "chmod 600");
+  refused("keys", 0777, "chmod go-w");
+  for (const int mode : {0777, 0775, 01777}) refused("", mode, "chmod go-w");
+  fs::permissions(dir_.path(), static_cast<fs::perms>(0755));
+  EXPECT_NE(Open(), nullptr);
+}
+
 TEST_F(AuthorityTest, AStatementOfTheOldKeyIsSignedAnewOnce) {
   v1::Signed statement = Open()->SignStatement(trust::kAssignmentType, "told");
   EXPECT_FALSE(Open()->SignAnew(statement));
@@ -140,11 +161,11 @@ TEST_F(AuthorityTest, ACaFileOfVersionOneIsReadAndADamagedOneIsNamed) {
     const std::string text = *RealFileSystem().ReadAll(dir_ / "keys/ca.pem");
     return text.substr(text.find('\n') + 1);
   }();
-  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/ca.pem", AsBytes(pem)).ok());
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/ca.pem", AsBytes(pem), OpenMode::kPrivate).ok());
   EXPECT_EQ(Open()->trust_root().version(), 1u);
   const std::string without_key = pem.substr(0, pem.find("-----BEGIN PRIVATE KEY-----"));
   for (const std::string& bad : {std::string("# trust root 0\n") + pem, std::string("# trust root 2\n"), without_key}) {
-    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/ca.pem", AsBytes(bad)).ok());
+    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/ca.pem", AsBytes(bad), OpenMode::kPrivate).ok());
     const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
     EXPECT_THAT(Message(opened.status()), HasSubstr("ca.pem is ")) << bad;
     EXPECT_THAT(Message(opened.status()), HasSubstr("restore it from a backup")) << bad;
@@ -154,11 +175,11 @@ TEST_F(AuthorityTest, ACaFileOfVersionOneIsReadAndADamagedOneIsNamed) {
 TEST_F(AuthorityTest, AKeyFileOfVersionOneIsReadAndADamagedOneIsNamed) {
   const auto key = trust::SigningKey::Generate();
   Open();
-  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/signing.pem", AsBytes(key.ToPem())).ok());
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/signing.pem", AsBytes(key.ToPem()), OpenMode::kPrivate).ok());
   EXPECT_EQ(Open()->trust_root().version(), 1u);
   EXPECT_EQ(Open()->trust_root().keys(0).key_id(), key.key_id());
   for (const std::string& bad : {std::string("# trust root x\n") + key.ToPem(), std::string("# trust root 2\n"), std::string()}) {
-    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/signing.pem", AsBytes(bad)).ok());
+    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/signing.pem", AsBytes(bad), OpenMode::kPrivate).ok());
     const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
     EXPECT_THAT(Message(opened.status()), HasSubstr("signing.pem is damaged")) << bad;
   }
