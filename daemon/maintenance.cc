@@ -23,7 +23,7 @@ absl::Status CopyKeys(FileSystem& files, const fs::path& from, const fs::path& t
   if (error) return ErrnoStatus(error.value(), "protecting " + (to / "keys").string());
   QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(from / "keys"));
   for (const std::string& name : names)
-    if (name.ends_with(".pem")) QF_RETURN_IF_ERROR(CopyFile(files, from / "keys" / name, to / "keys" / name));
+    if (name.ends_with(".pem") || name.ends_with(".b64")) QF_RETURN_IF_ERROR(CopyFile(files, from / "keys" / name, to / "keys" / name));
   return absl::OkStatus();
 }
 

@@ -45,10 +45,18 @@ absl::Status ProveCertificate(DeviceApi& api, const EnrolmentRequest& request, c
   return absl::OkStatus();
 }
 
+absl::Status CheckFirstRoot(const v1::TrustRoot& root) {
+  if (root.keys().empty()) return DataLoss("the daemon's trust root names no key that may sign");
+  for (const v1::VerifyKey& key : root.keys())
+    if (trust::KeyIdOf(key.public_key()) != key.key_id())
+      return DataLoss("key {} of the trust root does not have that id", key.key_id());
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::Status CheckGranted(const v1::Identity& granted, const std::string& private_pem,
-                          const std::string& authorities_pem) {
+absl::Status CheckCertificate(const v1::Identity& granted, const std::string& private_pem,
+                              const std::string& authorities_pem) {
   QF_ASSIGN_OR_RETURN(const trust::CertificateInfo certificate,
                       trust::ReadCertificate(granted.certificate_pem()));
   QF_ASSIGN_OR_RETURN(const Digest mine, trust::PublicKeyDigest(private_pem));
@@ -58,14 +66,7 @@ absl::Status CheckGranted(const v1::Identity& granted, const std::string& privat
       certificate.subject.id != granted.device_id())
     return DataLoss("the daemon's certificate names {}, not device {}", certificate.subject.id,
                     granted.device_id());
-  QF_RETURN_IF_ERROR(
-      trust::VerifyChain(granted.certificate_pem(), authorities_pem, /*server=*/false, std::nullopt));
-  const v1::TrustRoot& root = granted.trust_root();
-  if (root.keys().empty()) return DataLoss("the daemon's trust root names no key that may sign");
-  for (const v1::VerifyKey& key : root.keys())
-    if (trust::KeyIdOf(key.public_key()) != key.key_id())
-      return DataLoss("key {} of the trust root does not have that id", key.key_id());
-  return absl::OkStatus();
+  return trust::VerifyChain(granted.certificate_pem(), authorities_pem, /*server=*/false, std::nullopt);
 }
 
 absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& connect, TrustedClock& clock,
@@ -95,12 +96,16 @@ absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& con
   }
   auto granted = api->Enroll(call);
   if (!granted.ok()) return Annotate(granted.status(), enrolling);
-  QF_RETURN_IF_ERROR(CheckGranted(*granted, key, granted->trust_root().ca_pem()));
+  QF_RETURN_IF_ERROR(CheckCertificate(*granted, key, granted->trust_root().ca_pem()));
+  QF_RETURN_IF_ERROR(CheckFirstRoot(granted->trust_root()));
   // The fingerprint vouches for the channel; the root that is pinned from now on has to be the same CA.
   if (!trust::FindCertificate(granted->trust_root().ca_pem(), ca).ok())
     return DataLoss("the daemon's trust root names another CA than the token, or than --ca");
 
+  // The CA made the certificate just now: what lies behind its end is no time of the daemon's.
   const Time server_time = FromUnixMillis(granted->server_time_ms());
+  QF_ASSIGN_OR_RETURN(const trust::CertificateInfo certificate, trust::ReadCertificate(granted->certificate_pem()));
+  if (server_time > certificate.not_after) return DataLoss("the daemon's certificate for this device has expired already");
   clock.HearServer(server_time);
   Enrolment enrolment{{.device_id = granted->device_id(),
                        .device_class = granted->device_class(),

@@ -228,7 +228,7 @@ TEST_P(OldAgentTest, NoFieldOfItsContractMeansSomethingElseNow) {
     EXPECT_NE(now->FindMethodByName(before->method(i)->name()), nullptr) << before->method(i)->full_name();
 }
 
-INSTANTIATE_TEST_SUITE_P(Contracts, OldAgentTest, ::testing::Values("first", "second"),
+INSTANTIATE_TEST_SUITE_P(Contracts, OldAgentTest, ::testing::Values("first", "second", "third"),
                          [](const auto& contract) { return std::string(contract.param); });
 
 }  // namespace
