@@ -29,12 +29,16 @@ absl::StatusOr<Digest> ExpectedCa(const EnrolmentRequest& request) {
   return token.ca_fingerprint;
 }
 
-// That the device's own certificate is its own: signed by that key over a challenge and this CSR.
-absl::Status ProveCertificate(DeviceApi& api, const EnrolmentRequest& request, const Digest& key,
-                              v1::EnrollRequest* call) {
+// That it is the key's holder who asks, now and with this CSR; and that the device's own certificate is its own.
+absl::Status Prove(DeviceApi& api, const EnrolmentRequest& request, const std::string& private_pem, v1::EnrollRequest* call) {
   v1::GetChallengeRequest ask;
+  QF_ASSIGN_OR_RETURN(const Digest key, trust::PublicKeyDigest(private_pem));
   ask.set_device_id(trust::DeviceIdOf(key));
   QF_ASSIGN_OR_RETURN(const v1::Challenge challenge, api.GetChallenge(ask));
+  const std::string own = trust::ProofMessage("EnrollKey", challenge.nonce(), call->csr_pem());
+  call->set_nonce(challenge.nonce());
+  QF_ASSIGN_OR_RETURN(*call->mutable_proof(), trust::SignWithTlsKey(private_pem, AsBytes(own)));
+  if (request.certificate_pem.empty()) return absl::OkStatus();
   const std::string message = trust::ProofMessage("Enroll", challenge.nonce(), call->csr_pem());
   v1::CustomerProof& customer = *call->mutable_customer();
   auto proof = trust::SignWithAnyKey(request.certificate_key_pem, AsBytes(message));
@@ -90,10 +94,7 @@ absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& con
       .ca_pem = {}, .ca_fingerprint = ca, .time = [&clock] { return clock.ForValidity(); }};
   const auto api = connect(request.server, first_contact, {});
   const std::string enrolling = fmt::format("enrolling with {}", request.server);
-  if (!request.certificate_pem.empty()) {
-    QF_ASSIGN_OR_RETURN(const Digest public_key, trust::PublicKeyDigest(key));
-    QF_RETURN_IF_ERROR(Annotate(ProveCertificate(*api, request, public_key, &call), enrolling));
-  }
+  QF_RETURN_IF_ERROR(Annotate(Prove(*api, request, key, &call), enrolling));
   auto granted = api->Enroll(call);
   if (!granted.ok()) return Annotate(granted.status(), enrolling);
   QF_RETURN_IF_ERROR(CheckCertificate(*granted, key, granted->trust_root().ca_pem()));

@@ -19,7 +19,9 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
 
   Reactor* Enroll(Context* context, const v1::EnrollRequest* request, v1::Identity* answer) override {
     return dispatcher_.Run(context, Access::kAnyone, [=, this](const Caller&) {
-      Fleet::Applicant applicant{request->token(), request->csr_pem(), request->facts(), request->agent_version(), {}};
+      Fleet::Applicant applicant{request->token(), request->csr_pem(), request->facts(), request->agent_version(), {}, {}};
+      if (!request->nonce().empty() || !request->proof().empty())
+        applicant.proof = {request->nonce(), request->proof()};
       if (const v1::CustomerProof& customer = request->customer(); request->has_customer())
         applicant.customer = {customer.certificate_pem(), customer.nonce(), customer.proof()};
       return FillIdentity(answer, backend_.fleet.Enrol(applicant));

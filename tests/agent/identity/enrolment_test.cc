@@ -150,6 +150,16 @@ TEST_F(EnrolmentTest, ItsOwnCertificateIsProvenOverAChallengeAndThisRequest) {
   EXPECT_TRUE(trust::VerifyWithCertificate(board.certificate_pem, AsBytes(message), customer.proof()));
 }
 
+TEST_F(EnrolmentTest, TheKeyIsProvenOverAFreshChallengeAtEachAsk) {
+  ASSERT_OK(Enrol(daemon_.Token()));
+  const std::string first = daemon_.last_request.nonce();
+  EXPECT_EQ(first, "nonce-1");
+  EXPECT_FALSE(daemon_.last_request.proof().empty());
+  fs::remove(dir_ / "identity.json");
+  ASSERT_OK(Enrol(daemon_.Token()));
+  EXPECT_EQ(daemon_.last_request.nonce(), "nonce-2");
+}
+
 TEST_F(EnrolmentTest, ATimeAfterTheCertificatesEndIsNotKept) {
   daemon_.time_lie = std::chrono::hours(24 * 4000);
   EXPECT_ERROR(Enrol(daemon_.Token()), kDataLoss, "expired");

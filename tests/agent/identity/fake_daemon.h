@@ -72,6 +72,8 @@ class FakeDaemon {
       daemon_.last_request = request;
       if (daemon_.refuse) QF_RETURN_IF_ERROR(daemon_.refuse(request));
       QF_ASSIGN_OR_RETURN(const std::string key, trust::CsrPublicKey(request.csr_pem()));
+      const std::string message = trust::ProofMessage("EnrollKey", request.nonce(), request.csr_pem());
+      if (!trust::VerifyWithPublicKey(key, AsBytes(message), request.proof())) return Unauthenticated("wrong proof");
       daemon_.keys.push_back(key);
       return daemon_.Grant(key);
     }

@@ -54,6 +54,39 @@ TEST_F(EnrolmentServerTest, OneThatWaitsIsToldWhenToAskAgainAndIsLetIn) {
   EXPECT_EQ(status->ca_sha256(), authority_->ca_fingerprint().hex());
 }
 
+TEST_F(EnrolmentServerTest, ACapturedEnrollChangesNothing) {
+  const trust::KeyPair key = trust::GenerateTlsKey();
+  const auto device = Stub<v1::DeviceService>({});
+  const std::string id = Id(key).id();
+  v1::AllowDevicesRequest allow;
+  allow.add_devices()->set_device_id(id);
+  ASSERT_OK(Call<v1::AllowDevicesResponse>(fleet_, &v1::FleetService::Stub::AllowDevices, allow));
+  v1::GetChallengeRequest ask;
+  ask.set_device_id(id);
+  const auto challenge = Call<v1::Challenge>(device, &v1::DeviceService::Stub::GetChallenge, ask);
+  ASSERT_OK(challenge);
+  v1::EnrollRequest request;
+  request.set_csr_pem(trust::MakeCsr(key.private_pem, "x").value());
+  request.mutable_facts()->set_form("iot");
+  request.set_agent_version("1.0");
+  request.set_nonce(challenge->nonce());
+  request.set_proof(
+      trust::SignWithTlsKey(key.private_pem, AsBytes(Fleet::EnrolmentMessage(challenge->nonce(), request.csr_pem()))).value());
+  ASSERT_OK(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request));
+  const auto before = Call<v1::Device>(fleet_, &v1::FleetService::Stub::GetDevice, Id(key));
+  ASSERT_OK(before);
+
+  request.mutable_facts()->set_form("edge");
+  request.set_agent_version("lie");
+  EXPECT_ERROR(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request), kUnauthenticated, "get a new one");
+  request.clear_nonce();
+  EXPECT_ERROR(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request), kUnauthenticated, "get a new one");
+  request.clear_proof();
+  EXPECT_EQ(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request)->device_id(), id) << "an agent of before";
+  const auto after = Call<v1::Device>(fleet_, &v1::FleetService::Stub::GetDevice, Id(key));
+  EXPECT_EQ(after->SerializeAsString(), before->SerializeAsString());
+}
+
 TEST_F(EnrolmentServerTest, ARenewalAndACheckInBringTheTrustRootsBetween) {
   const trust::KeyPair key = trust::GenerateTlsKey();
   const std::string id = Id(key).id();
