@@ -7,10 +7,12 @@
 #include "agent/fleet_commands.h"
 #include "agent/model_commands.h"
 #include "agent/serve_command.h"
+#include "common/base/access.h"
 
 namespace quantfleet::agent {
 
 int RunProgram(int argc, char** argv, const std::string& version) {
+  KeepOthersFromWriting();
   CLI::App app{"The agent of a quantfleet device: enrols it, keeps its models current, runs them"};
   app.set_version_flag("--version", "quantfleet-agent " + version);
   app.require_subcommand(1);

@@ -10,6 +10,7 @@
 #include "agent/platform/hardware.h"
 #include "agent/platform/state_lock.h"
 #include "agent/runtime/kernel_benchmark.h"
+#include "common/base/access.h"
 #include "common/base/retry_after.h"
 
 namespace quantfleet::agent {
@@ -42,7 +43,7 @@ std::string ReadCommandLine(const fs::path& path) {
 absl::StatusOr<std::string> FindToken(FileSystem& files, const Provisioning& given, const std::string& command_line) {
   if (!given.token.empty()) return given.token;
   if (!given.token_file.empty() && files.Exists(given.token_file)) {
-    QF_ASSIGN_OR_RETURN(std::string text, files.ReadAll(given.token_file, kMostTokenFile));
+    QF_ASSIGN_OR_RETURN(std::string text, ReadPrivate(files, given.token_file, kMostTokenFile));
     if (text = WithoutBlankEnds(std::move(text)); !text.empty()) return text;
   }
   std::string token = KernelParameter(command_line, "quantfleet.token");
@@ -101,7 +102,7 @@ absl::StatusOr<EnrolmentRequest> ReadProvisioning(FileSystem& files, const Provi
     return InvalidArgument("--certificate and --key belong together");
   if (!given.certificate.empty()) {
     QF_ASSIGN_OR_RETURN(request.certificate_pem, files.ReadAll(given.certificate, kMostPem));
-    QF_ASSIGN_OR_RETURN(request.certificate_key_pem, files.ReadAll(given.certificate_key, kMostPem));
+    QF_ASSIGN_OR_RETURN(request.certificate_key_pem, ReadPrivate(files, given.certificate_key, kMostPem));
   }
   return request;
 }
@@ -137,6 +138,7 @@ absl::StatusOr<Enrolment> EnrolAs(const AgentWorld& world, const fs::path& state
                                   const Provisioning& given) {
   QF_ASSIGN_OR_RETURN(EnrolmentRequest request, ReadProvisioning(world.files, given));
   QF_RETURN_IF_ERROR(world.files.CreateDirectories(state));
+  QF_RETURN_IF_ERROR(CheckUnshared(state));
   QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(state));
   request.facts = FindFacts(world.files, *MakeHardware(world.files), [] { return MeasureKernel(); }, state);
   request.agent_version = world.version;

@@ -23,7 +23,8 @@ struct Provisioning {
 };
 
 // Facts and version are the caller's to add. NOT_FOUND: nothing was given; with a retry-after: the token's file is not
-// there yet. INVALID_ARGUMENT: something is missing, or no such thing.
+// there yet. INVALID_ARGUMENT: something is missing, or no such thing. FAILED_PRECONDITION: others may read the token's file or
+// the certificate's key.
 absl::StatusOr<EnrolmentRequest> ReadProvisioning(FileSystem& files, const Provisioning& given);
 
 // The words of a kernel's command line that set `key`: the last one's value, without its quotes; empty: none.

@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "common/base/access.h"
 #include "common/trust/certificate.h"
 
 namespace quantfleet::cli {
@@ -51,7 +52,7 @@ absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
   if (!files.Exists(path))
     return NotFound("{}: there is no credential. `quantfleetd --dev` writes one to DATA/admin.json: give it with "
                     "--credential FILE or $QUANTFLEET_CREDENTIAL, or copy it to this path", path.string());
-  QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(path, 1 << 20));
+  QF_ASSIGN_OR_RETURN(const std::string text, ReadPrivate(files, path, 1 << 20));
   boost::system::error_code error;
   const boost::json::value json = boost::json::parse(text, error);
   if (error || !json.is_object())

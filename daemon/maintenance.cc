@@ -1,5 +1,6 @@
 #include "daemon/maintenance.h"
 
+#include "common/base/access.h"
 #include "common/base/fail_point.h"
 #include "daemon/data_lock.h"
 #include "daemon/store/store.h"
@@ -22,7 +23,7 @@ absl::Status CopyKeys(FileSystem& files, const fs::path& from, const fs::path& t
   if (error) return ErrnoStatus(error.value(), "protecting " + (to / "keys").string());
   QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(from / "keys"));
   for (const std::string& name : names)
-    if (name.ends_with(".pem")) QF_RETURN_IF_ERROR(CopyFile(files, from / "keys" / name, to / "keys" / name));
+    if (name.ends_with(".pem") || name.ends_with(".b64")) QF_RETURN_IF_ERROR(CopyFile(files, from / "keys" / name, to / "keys" / name));
   return absl::OkStatus();
 }
 
@@ -41,6 +42,7 @@ absl::StatusOr<Opened> OpenStopped(FileSystem& files, const Clock& clock, const 
   if (!files.Exists(data / "state.db"))
     return NotFound("{} is no daemon's data folder: give --data", data.string());
   QF_ASSIGN_OR_RETURN(DataLock lock, DataLock::Take(data));
+  for (const fs::path& path : {data, data / "state.db"}) QF_RETURN_IF_ERROR(CheckUnshared(path));
   QF_ASSIGN_OR_RETURN(auto store, Store::Open(data / "state.db"));
   QF_ASSIGN_OR_RETURN(auto authority, Authority::Open(files, clock, data, {}));
   return Opened{std::move(lock), std::move(store), std::move(authority)};

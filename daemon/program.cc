@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 
+#include "common/base/access.h"
 #include "common/base/open_files.h"
 #include "common/base/stop_signals.h"
 #include "daemon/maintenance.h"
@@ -182,6 +183,7 @@ int Run(int argc, char** argv) {
 }  // namespace
 
 int RunProgram(int argc, char** argv) {
+  KeepOthersFromWriting();
   try {
     return Run(argc, argv);
   } catch (const std::exception& e) {

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "common/base/access.h"
 #include "daemon/api/grpc_server.h"
 #include "daemon/data_lock.h"
 #include "daemon/http/http_server.h"
@@ -84,6 +85,7 @@ absl::Status Server::Impl::Open() {
   lock.emplace(std::move(taken));
   QF_RETURN_IF_ERROR(files.Remove(config.data / "endpoints.json"));  // those of an earlier process lead nowhere
   QF_ASSIGN_OR_RETURN(authority, Authority::Open(files, clock, config.data, ListenNames(config)));
+  QF_RETURN_IF_ERROR(CheckUnshared(config.data / "state.db"));
   QF_ASSIGN_OR_RETURN(store, Store::Open(config.data / "state.db"));
 
   models = std::make_unique<ModelRegistry>(*store, files, random, clock, config.data);

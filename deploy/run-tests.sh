@@ -6,6 +6,7 @@
 #   --only WHAT  one of: unit e2e asan tsan fuzz lint aarch64
 # Environment: QUANTFLEET_FUZZ_SECONDS (default 20 per target), QUANTFLEET_SHARED (optional reference material).
 set -euo pipefail
+umask 022 # folders that others may write are refused, also those that tests make
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 full=0 only=""

@@ -29,12 +29,16 @@ absl::StatusOr<Digest> ExpectedCa(const EnrolmentRequest& request) {
   return token.ca_fingerprint;
 }
 
-// That the device's own certificate is its own: signed by that key over a challenge and this CSR.
-absl::Status ProveCertificate(DeviceApi& api, const EnrolmentRequest& request, const Digest& key,
-                              v1::EnrollRequest* call) {
+// That it is the key's holder who asks, now and with this CSR; and that the device's own certificate is its own.
+absl::Status Prove(DeviceApi& api, const EnrolmentRequest& request, const std::string& private_pem, v1::EnrollRequest* call) {
   v1::GetChallengeRequest ask;
+  QF_ASSIGN_OR_RETURN(const Digest key, trust::PublicKeyDigest(private_pem));
   ask.set_device_id(trust::DeviceIdOf(key));
   QF_ASSIGN_OR_RETURN(const v1::Challenge challenge, api.GetChallenge(ask));
+  const std::string own = trust::ProofMessage("EnrollKey", challenge.nonce(), call->csr_pem());
+  call->set_nonce(challenge.nonce());
+  QF_ASSIGN_OR_RETURN(*call->mutable_proof(), trust::SignWithTlsKey(private_pem, AsBytes(own)));
+  if (request.certificate_pem.empty()) return absl::OkStatus();
   const std::string message = trust::ProofMessage("Enroll", challenge.nonce(), call->csr_pem());
   v1::CustomerProof& customer = *call->mutable_customer();
   auto proof = trust::SignWithAnyKey(request.certificate_key_pem, AsBytes(message));
@@ -45,10 +49,18 @@ absl::Status ProveCertificate(DeviceApi& api, const EnrolmentRequest& request, c
   return absl::OkStatus();
 }
 
+absl::Status CheckFirstRoot(const v1::TrustRoot& root) {
+  if (root.keys().empty()) return DataLoss("the daemon's trust root names no key that may sign");
+  for (const v1::VerifyKey& key : root.keys())
+    if (trust::KeyIdOf(key.public_key()) != key.key_id())
+      return DataLoss("key {} of the trust root does not have that id", key.key_id());
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::Status CheckGranted(const v1::Identity& granted, const std::string& private_pem,
-                          const std::string& authorities_pem) {
+absl::Status CheckCertificate(const v1::Identity& granted, const std::string& private_pem,
+                              const std::string& authorities_pem) {
   QF_ASSIGN_OR_RETURN(const trust::CertificateInfo certificate,
                       trust::ReadCertificate(granted.certificate_pem()));
   QF_ASSIGN_OR_RETURN(const Digest mine, trust::PublicKeyDigest(private_pem));
@@ -58,14 +70,7 @@ absl::Status CheckGranted(const v1::Identity& granted, const std::string& privat
       certificate.subject.id != granted.device_id())
     return DataLoss("the daemon's certificate names {}, not device {}", certificate.subject.id,
                     granted.device_id());
-  QF_RETURN_IF_ERROR(
-      trust::VerifyChain(granted.certificate_pem(), authorities_pem, /*server=*/false, std::nullopt));
-  const v1::TrustRoot& root = granted.trust_root();
-  if (root.keys().empty()) return DataLoss("the daemon's trust root names no key that may sign");
-  for (const v1::VerifyKey& key : root.keys())
-    if (trust::KeyIdOf(key.public_key()) != key.key_id())
-      return DataLoss("key {} of the trust root does not have that id", key.key_id());
-  return absl::OkStatus();
+  return trust::VerifyChain(granted.certificate_pem(), authorities_pem, /*server=*/false, std::nullopt);
 }
 
 absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& connect, TrustedClock& clock,
@@ -89,18 +94,19 @@ absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& con
       .ca_pem = {}, .ca_fingerprint = ca, .time = [&clock] { return clock.ForValidity(); }};
   const auto api = connect(request.server, first_contact, {});
   const std::string enrolling = fmt::format("enrolling with {}", request.server);
-  if (!request.certificate_pem.empty()) {
-    QF_ASSIGN_OR_RETURN(const Digest public_key, trust::PublicKeyDigest(key));
-    QF_RETURN_IF_ERROR(Annotate(ProveCertificate(*api, request, public_key, &call), enrolling));
-  }
+  QF_RETURN_IF_ERROR(Annotate(Prove(*api, request, key, &call), enrolling));
   auto granted = api->Enroll(call);
   if (!granted.ok()) return Annotate(granted.status(), enrolling);
-  QF_RETURN_IF_ERROR(CheckGranted(*granted, key, granted->trust_root().ca_pem()));
+  QF_RETURN_IF_ERROR(CheckCertificate(*granted, key, granted->trust_root().ca_pem()));
+  QF_RETURN_IF_ERROR(CheckFirstRoot(granted->trust_root()));
   // The fingerprint vouches for the channel; the root that is pinned from now on has to be the same CA.
   if (!trust::FindCertificate(granted->trust_root().ca_pem(), ca).ok())
     return DataLoss("the daemon's trust root names another CA than the token, or than --ca");
 
+  // The CA made the certificate just now: what lies behind its end is no time of the daemon's.
   const Time server_time = FromUnixMillis(granted->server_time_ms());
+  QF_ASSIGN_OR_RETURN(const trust::CertificateInfo certificate, trust::ReadCertificate(granted->certificate_pem()));
+  if (server_time > certificate.not_after) return DataLoss("the daemon's certificate for this device has expired already");
   clock.HearServer(server_time);
   Enrolment enrolment{{.device_id = granted->device_id(),
                        .device_class = granted->device_class(),

@@ -33,9 +33,9 @@ struct EnrolmentRequest {
 absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& connect, TrustedClock& clock,
                                 Random& random, const EnrolmentRequest& request);
 
-// What a daemon granted, believed only when the certificate is of this device and this key, leads to one of the
-// authorities, and the trust root is whole.
-absl::Status CheckGranted(const v1::Identity& granted, const std::string& private_pem,
-                          const std::string& authorities_pem);
+// What a daemon granted, believed only when the certificate is of this device and this key, and leads to one of the
+// authorities.
+absl::Status CheckCertificate(const v1::Identity& granted, const std::string& private_pem,
+                              const std::string& authorities_pem);
 
 }  // namespace quantfleet::agent

@@ -1,6 +1,7 @@
 #include "agent/identity/identity_store.h"
 
 #include "agent/platform/record.h"
+#include "common/base/access.h"
 #include "common/trust/certificate.h"
 
 namespace quantfleet::agent {
@@ -24,7 +25,8 @@ std::string BlobAddress(const std::string& server, const std::string& blob_endpo
 
 absl::StatusOr<std::string> IdentityStore::DeviceKey() const {
   const fs::path path = state_ / "device.key";
-  if (files_.Exists(path)) return files_.ReadAll(path, 1 << 20);
+  QF_RETURN_IF_ERROR(CheckUnshared(state_));
+  if (files_.Exists(path)) return ReadPrivate(files_, path, 1 << 20);
   const trust::KeyPair key = trust::GenerateTlsKey();
   QF_RETURN_IF_ERROR(files_.WriteAtomically(path, AsBytes(key.private_pem), OpenMode::kPrivate));
   return key.private_pem;
@@ -43,6 +45,9 @@ absl::StatusOr<std::string> IdentityStore::RequestId(const std::string& server, 
 
 absl::StatusOr<DeviceIdentity> IdentityStore::Load() const {
   const fs::path path = state_ / "identity.json";
+  // Whoever can write here says what this device trusts.
+  QF_RETURN_IF_ERROR(CheckUnshared(state_));
+  QF_RETURN_IF_ERROR(CheckUnshared(path));
   auto record = ReadRecord(files_, path);
   if (record.status().code() == absl::StatusCode::kNotFound)
     return NotFound("this device is not enrolled ({} is absent): run quantfleet-agent enroll", path.string());
@@ -55,7 +60,7 @@ absl::StatusOr<DeviceIdentity> IdentityStore::Load() const {
                           .server = Field(*record, "server"),
                           .blob_endpoint = Field(*record, "blob_endpoint")};
   QF_ASSIGN_OR_RETURN(identity.trust_root, DecodeTrustRoot(Field(*record, "trust_root"), path));
-  QF_ASSIGN_OR_RETURN(identity.private_pem, files_.ReadAll(state_ / "device.key", 1 << 20));
+  QF_ASSIGN_OR_RETURN(identity.private_pem, ReadPrivate(files_, state_ / "device.key", 1 << 20));
   if (identity.device_id.empty() || identity.certificate_pem.empty() || identity.server.empty())
     return DataLoss("{} is incomplete; enrol this device again with a new --state", path.string());
   return identity;

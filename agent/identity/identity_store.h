@@ -5,7 +5,8 @@
 //   STATE/identity.json   what was granted: device id, certificate, trust root, server, blob endpoint
 //   STATE/clock.json      the daemon's time as it was last heard, at most an hour old while the agent runs
 //
-// Each is whole or absent, whenever the power goes. Thread-safe as FileSystem is; one writer.
+// Each is whole or absent, whenever the power goes. A folder or a record that others may change, or a key that they may
+// read, is FAILED_PRECONDITION (base/access.h). Thread-safe as FileSystem is; one writer.
 #pragma once
 
 #include <optional>

@@ -4,7 +4,7 @@
 
 #include "agent/identity/enrolment.h"
 #include "common/trust/certificate.h"
-#include "common/trust/statement.h"
+#include "common/trust/trust_root.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -38,9 +38,9 @@ absl::Status Session::ReadLifetime() {
 }
 
 net::ServerTrust Session::Trust() const {
-  return {.ca_pem = identity_.trust_root.ca_pem(), .ca_fingerprint = {}, .time = [&clock = clock_] {
-            return clock.ForValidity();
-          }};
+  return {.ca_pem = identity_.trust_root.ca_pem(),
+          .ca_fingerprint = {},
+          .time = [&clock = clock_, unproven = unproven_time_] { return unproven ? unproven : clock.ForValidity(); }};
 }
 
 std::shared_ptr<DeviceApi> Session::Connect(const net::ServerTrust& trust,
@@ -63,7 +63,7 @@ void Session::Stop() {
 // Renewal at a third of the life left: days of outage fit in between. For a new CA once per root: a daemon that gives
 // another one all the same is not asked at each check-in.
 bool Session::RenewalDue() const {
-  if (clock_.Now() >= not_after_ - (not_after_ - not_before_) / 3) return true;
+  if (unproven_time_ || clock_.Now() >= not_after_ - (not_after_ - not_before_) / 3) return true;
   return !of_newest_ca_ && renewed_under_ != identity_.trust_root.version();
 }
 
@@ -71,11 +71,10 @@ absl::StatusOr<std::shared_ptr<DeviceApi>> Session::Ready() {
   std::lock_guard lock(mutex_);
   if (!clock_.ForValidity()) QF_RETURN_IF_ERROR(LearnTime());
   if (RenewalDue()) {
+    const bool expired = unproven_time_ || clock_.Now() >= not_after_;
     const absl::Status renewed = Renew();
     // Early renewal may wait; an expired certificate cannot.
-    if (!renewed.ok() &&
-        (clock_.Now() >= not_after_ || renewed.code() == absl::StatusCode::kPermissionDenied))
-      return renewed;
+    if (!renewed.ok() && (expired || renewed.code() == absl::StatusCode::kPermissionDenied)) return renewed;
   }
   if (!api_) api_ = Connect(Trust(), {identity_.certificate_pem, identity_.private_pem});
   return api_;
@@ -83,7 +82,8 @@ absl::StatusOr<std::shared_ptr<DeviceApi>> Session::Ready() {
 
 // Asks without a certificate and without judging the server's validity times: the CA still has to be the
 // pinned one. Whoever holds an old key of the daemon could lie here, so the answer only ever moves the clock
-// forward, to where that old certificate has expired anyway.
+// forward, to where that old certificate has expired anyway, and not beyond the end of this device's certificate: that
+// takes a new one, which only the CA can make.
 absl::Status Session::LearnTime() {
   net::ServerTrust trust = Trust();
   trust.time = []() -> std::optional<Time> { return std::nullopt; };
@@ -92,12 +92,16 @@ absl::Status Session::LearnTime() {
   const auto challenge = Connect(trust, {})->GetChallenge(request);
   if (!challenge.ok()) return Annotate(challenge.status(), "asking the daemon for the time");
   const Time said = FromUnixMillis(challenge->server_time_ms());
-  if (said > clock_.Now()) Hear(challenge->server_time_ms());
+  if (said > not_after_ && said > clock_.Now())
+    unproven_time_ = said;
+  else if (said > clock_.Now())
+    Hear(challenge->server_time_ms());
   return absl::OkStatus();
 }
 
 absl::Status Session::Renew() {
   const auto line = Connect(Trust(), {});
+  unproven_time_ = std::nullopt;  // the answer proves it, or nobody does
   v1::GetChallengeRequest ask;
   ask.set_device_id(identity_.device_id);
   const auto challenge = line->GetChallenge(ask);
@@ -114,17 +118,16 @@ absl::Status Session::Renew() {
   return AdoptGranted(*granted);
 }
 
+// The trust root that stands in the answer without a signature is for agents of before: whoever holds the server's key could
+// write anything there.
 absl::Status Session::AdoptGranted(const v1::Identity& granted) {
   renewed_under_ = identity_.trust_root.version();
-  QF_RETURN_IF_ERROR(CheckGranted(granted, identity_.private_pem, identity_.trust_root.ca_pem()));
+  DeviceIdentity renewed = identity_;
+  trust::Succeed(renewed.trust_root, granted.trust_roots());
+  QF_RETURN_IF_ERROR(CheckCertificate(granted, identity_.private_pem, renewed.trust_root.ca_pem()));
   if (granted.device_id() != identity_.device_id)
     return DataLoss("the daemon renewed device {} instead of {}", granted.device_id(), identity_.device_id);
-  if (granted.trust_root().version() < identity_.trust_root.version())
-    return DataLoss("the daemon's trust root is older than the one kept");
-  DeviceIdentity renewed = identity_;
   renewed.certificate_pem = granted.certificate_pem();
-  // Another CA is believed from a signed statement alone: the next check-in brings it.
-  if (granted.trust_root().ca_pem() == identity_.trust_root.ca_pem()) renewed.trust_root = granted.trust_root();
   if (!granted.blob_endpoint().empty()) renewed.blob_endpoint = granted.blob_endpoint();
   if (!granted.device_class().empty()) renewed.device_class = granted.device_class();
   QF_RETURN_IF_ERROR(store_.Save(renewed));
@@ -135,8 +138,10 @@ absl::Status Session::AdoptGranted(const v1::Identity& granted) {
   return absl::OkStatus();
 }
 
+// The daemon takes no certificate that has expired: one who talks to the holder of this one at a later time is not the daemon.
 void Session::Hear(int64_t server_time_ms) {
   const Time said = FromUnixMillis(server_time_ms);
+  if (said > not_after_) return;
   clock_.HearServer(said);
   if (said < saved_time_ + kSaveTimeEvery) return;
   // Not fatal: the floor stays where it was.
@@ -155,14 +160,6 @@ absl::Status Session::Mend(const absl::Status& failure) {
   return renewed.ok() || renewed.code() == absl::StatusCode::kPermissionDenied ? renewed : failure;
 }
 
-// What is no successor of the root at hand changes nothing: the daemon says it again at each check-in.
-void Session::HearTrustRoot(const v1::Signed& statement, v1::TrustRoot& root) const {
-  v1::TrustRoot said;
-  if (!trust::Verify(statement, trust::kTrustRootType, root).ok() || !said.ParseFromString(statement.payload())) return;
-  if (said.version() > root.version() && said.keys_size() > 0 && trust::CheckAuthorities(said.ca_pem()).ok())
-    root = std::move(said);
-}
-
 absl::StatusOr<v1::CheckInResponse> Session::CheckIn(v1::CheckInRequest request) {
   for (bool again = false;; again = true) {
     QF_ASSIGN_OR_RETURN(const auto api, Ready());
@@ -174,7 +171,9 @@ absl::StatusOr<v1::CheckInResponse> Session::CheckIn(v1::CheckInRequest request)
       DeviceIdentity now = identity_;
       if (!response->blob_endpoint().empty()) now.blob_endpoint = response->blob_endpoint();
       if (!response->device_class().empty()) now.device_class = response->device_class();
-      if (response->has_trust_root()) HearTrustRoot(response->trust_root(), now.trust_root);
+      // What is no successor of the root at hand changes nothing: the daemon says it again at each check-in.
+      trust::Succeed(now.trust_root, response->trust_roots());
+      if (response->has_trust_root()) trust::Succeed(now.trust_root, response->trust_root());
       if (now.blob_endpoint != identity_.blob_endpoint || now.device_class != identity_.device_class ||
           now.trust_root.version() != identity_.trust_root.version()) {
         // Should it not be kept: the daemon says it again at each check-in after the next start.

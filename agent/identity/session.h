@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,7 @@ class Session {
   Session(const IdentityStore& store, Connector connect, TrustedClock& clock, DeviceIdentity identity);
 
   // UNAVAILABLE: later. PERMISSION_DENIED: this device is revoked. Learns the time, the blob endpoint, and a newer trust root
-  // that a key of the one at hand has signed.
+  // that a key of the one at hand has signed. What is not signed never changes whom this device trusts.
   absl::StatusOr<v1::CheckInResponse> CheckIn(v1::CheckInRequest request);
   absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest& request);
 
@@ -53,7 +54,6 @@ class Session {
   absl::Status AdoptGranted(const v1::Identity& granted);
   absl::Status ReadLifetime();
   void Hear(int64_t server_time_ms);
-  void HearTrustRoot(const v1::Signed& statement, v1::TrustRoot& root) const;
   net::ServerTrust Trust() const;
 
   // Connects and remembers the line, so that Stop can end it.
@@ -70,6 +70,7 @@ class Session {
   uint32_t renewed_under_ = 0;       // the trust root's version when it was renewed last
   std::shared_ptr<DeviceApi> api_;   // with the certificate of identity_; null: to be made
   Time saved_time_{};
+  std::optional<Time> unproven_time_;  // said without proof, later than the certificate's end: a renewal shows whether it is so
 
   std::mutex stop_mutex_;
   bool stopped_ = false;

@@ -11,6 +11,7 @@ void TrustedClock::RaiseFloor(Time floor) {
 
 void TrustedClock::HearServer(Time server_time) {
   std::lock_guard lock(mutex_);
+  if (server_time < (heard_ ? FromServer() : floor_)) return;
   heard_ = {server_time, system_.Monotonic()};
 }
 

@@ -19,7 +19,8 @@ class TrustedClock final : public Clock {
 
   // It is at least this late: the daemon's time as it was last kept, or the beginning of a certificate.
   void RaiseFloor(Time floor);
-  // The daemon said so over a connection whose CA was verified.
+  // The daemon said so over a connection whose CA was verified. Earlier than what is known to have passed, it is not believed:
+  // time that stands still would keep a stolen certificate alive.
   void HearServer(Time server_time);
 
   // The daemon's time, moved on by the monotonic clock; before it was heard, the system's, but not below the

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "agent/platform/state_lock.h"
+#include "common/base/access.h"
 #include "common/base/fail_point.h"
 #include "pipeline/artifact/agent_release.h"
 
@@ -75,6 +76,8 @@ bool IsInSlot(const fs::path& self, const fs::path& self_folder) {
 absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::string& version, char** argv) {
   const fs::path folder = SelfFolder(state);
   if (!files.Exists(folder / "launch.json")) return absl::OkStatus();  // this device never updated its agent
+  // Whoever may write there has their program run.
+  for (const fs::path& path : {state, folder, folder / "launch.json"}) QF_RETURN_IF_ERROR(CheckUnshared(path));
   const auto lock = StateLock::Take(state);
   if (lock.status().code() == absl::StatusCode::kFailedPrecondition) return absl::OkStatus();
   QF_RETURN_IF_ERROR(lock.status());
@@ -90,6 +93,7 @@ absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::
     if (launch.record != record) QF_RETURN_IF_ERROR(SaveLaunchRecord(files, folder, launch.record));
     if (!launch.program) return absl::OkStatus();
     FailPoint("self-update-counted");
+    QF_RETURN_IF_ERROR(CheckUnshared(*launch.program));
     ::execv(launch.program->c_str(), argv);
     const absl::Status failed = ErrnoStatus(errno, "becoming " + launch.program->string());
     if (!launch.record.program) return failed;

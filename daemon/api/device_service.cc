@@ -1,7 +1,6 @@
 // What devices call.
 #include <set>
 
-#include "common/trust/statement.h"
 #include "daemon/api/services.h"
 #include "quantfleet/v1/device.grpc.pb.h"
 #include "quantfleet/v1/manifest.pb.h"
@@ -20,7 +19,9 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
 
   Reactor* Enroll(Context* context, const v1::EnrollRequest* request, v1::Identity* answer) override {
     return dispatcher_.Run(context, Access::kAnyone, [=, this](const Caller&) {
-      Fleet::Applicant applicant{request->token(), request->csr_pem(), request->facts(), request->agent_version(), {}};
+      Fleet::Applicant applicant{request->token(), request->csr_pem(), request->facts(), request->agent_version(), {}, {}};
+      if (!request->nonce().empty() || !request->proof().empty())
+        applicant.proof = {request->nonce(), request->proof()};
       if (const v1::CustomerProof& customer = request->customer(); request->has_customer())
         applicant.customer = {customer.certificate_pem(), customer.nonce(), customer.proof()};
       return FillIdentity(answer, backend_.fleet.Enrol(applicant));
@@ -36,6 +37,7 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
   }
   Reactor* Renew(Context* context, const v1::RenewRequest* request, v1::Identity* answer) override {
     return dispatcher_.Run(context, Access::kAnyone, [=, this](const Caller&) {
+      AddTrustRoots(request->trust_root_version(), *answer->mutable_trust_roots());
       return FillIdentity(answer, backend_.fleet.Renew(request->device_id(), request->csr_pem(), request->nonce(),
                                                        request->proof(), request->trust_root_version()));
     });
@@ -65,6 +67,12 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
     return absl::OkStatus();
   }
 
+  // 0: an agent that does not say which one it holds, and reads none of these.
+  void AddTrustRoots(uint32_t held, google::protobuf::RepeatedPtrField<v1::Signed>& out) const {
+    if (held == 0) return;
+    for (v1::Signed& root : backend_.authority.TrustRootsAfter(held)) *out.Add() = std::move(root);
+  }
+
   absl::Status AnswerCheckIn(const std::string& device_id, const v1::CheckInRequest& request, v1::CheckInResponse* answer) {
     const std::vector<v1::ModelStatus> models(request.models().begin(), request.models().end());
     v1::Device device;
@@ -79,10 +87,8 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
       return absl::OkStatus();
     }));
     for (AssignmentRecord& assignment : assignments) *answer->add_assignments() = std::move(assignment.statement);
-    const v1::TrustRoot root = backend_.authority.trust_root();
-    if (request.trust_root_version() > 0 && request.trust_root_version() < root.version())
-      *answer->mutable_trust_root() =
-          backend_.authority.SignStatement(trust::kTrustRootType, root.SerializeAsString());
+    AddTrustRoots(request.trust_root_version(), *answer->mutable_trust_roots());
+    if (!answer->trust_roots().empty()) *answer->mutable_trust_root() = backend_.authority.signed_trust_root();
     answer->set_server_time_ms(Now());
     answer->set_next_check_in_ms(backend_.fleet.check_in().count());
     answer->set_device_class(device.device_class());

@@ -53,8 +53,24 @@ absl::StatusOr<Fleet::Customer> Fleet::CheckCustomer(const Applicant& applicant,
   if (!trust::VerifyWithCertificate(customer.certificate_pem, AsBytes(message), customer.proof))
     return Unauthenticated("the proof was not made by the key of certificate {} over this challenge and request",
                            certificate->subject);
-  QF_RETURN_IF_ERROR(challenges_.Use(key.id, customer.nonce));
   return *std::move(certificate);
+}
+
+absl::StatusOr<bool> Fleet::CheckProof(const Applicant& applicant, const DeviceKey& key) {
+  if (!applicant.proof) return false;
+  const auto& [nonce, proof] = *applicant.proof;
+  if (proof.size() > kMostProofBytes) return InvalidArgument("proof: at most {} bytes", kMostProofBytes);
+  QF_RETURN_IF_ERROR(challenges_.Check(key.id, nonce));
+  if (!trust::VerifyWithPublicKey(key.pem, AsBytes(EnrolmentMessage(nonce, applicant.csr_pem)), proof))
+    return Unauthenticated(
+        "the proof was not made by device {}'s key over this challenge and request: enrol from the device itself", key.id);
+  return true;
+}
+
+absl::Status Fleet::UseChallenges(const Applicant& applicant, const DeviceKey& key) {
+  if (applicant.customer) QF_RETURN_IF_ERROR(challenges_.Use(key.id, applicant.customer->nonce));
+  if (!applicant.proof || (applicant.customer && applicant.customer->nonce == applicant.proof->nonce)) return absl::OkStatus();
+  return challenges_.Use(key.id, applicant.proof->nonce);
 }
 
 // A certificate is one device's. Whoever comes with it and another key is that device, set up anew, or a copy.

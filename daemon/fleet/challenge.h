@@ -1,9 +1,10 @@
-// Challenges for devices that renew a certificate without holding a valid one: a nonce that this daemon made for that
+// Challenges for devices that enrol, or renew a certificate without holding a valid one: a nonce that this daemon made for that
 // device within the last minutes, and that has not been used. Thread-safe.
 //
 // A nonce vouches for itself (random bytes, time, and an HMAC over both and the device's id), so that handing them out
 // to anybody who asks costs no memory and nobody can push another's challenge out. Only used ones are remembered, and
-// using one takes an enrolled key. The HMAC's key lives as long as the process: a restart spoils outstanding challenges.
+// using one takes a key that is enrolled, or that comes in or waits just now. The HMAC's key lives as long as the process:
+// a restart spoils outstanding challenges.
 #pragma once
 
 #include <map>

@@ -43,18 +43,25 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrolCounted(const Applicant& applicant) 
   key.id = trust::DeviceIdOf(key.digest);
   QF_RETURN_IF_ERROR(CheckFacts(applicant.facts));
   if (applicant.agent_version.size() > kMostVersionBytes) return InvalidArgument("agent_version is too long");
+  QF_ASSIGN_OR_RETURN(const bool proven, CheckProof(applicant, key));
   QF_ASSIGN_OR_RETURN(const Customer customer, CheckCustomer(applicant, key));
 
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   const int64_t now = ToUnixMillis(with_.clock.Now());
   v1::Device enrolled;
   absl::Status held;  // not OK: the device waits, and that is recorded
+  bool repeated = false;
   FailPoint("enrol-before-device-recorded");
   QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
     const auto known = with_.store.FindDeviceByKey(key.digest);
     if (!known.ok() && known.status().code() != absl::StatusCode::kNotFound) return known.status();
     if (known.ok() && known->state() == v1::Device::REVOKED)
       return PermissionDenied("device {} has been revoked: enrol with a new key", known->id());
+    if (known.ok() && !proven) {
+      enrolled = *known;
+      repeated = true;
+      return absl::OkStatus();
+    }
     QF_ASSIGN_OR_RETURN(Admission admission, Admit(applicant, key, customer, known.ok()));
     if (!known.ok()) {
       if (admission.replaces.empty()) {
@@ -63,9 +70,10 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrolCounted(const Applicant& applicant) 
       if (!admission.wait.empty() || !admission.replaces.empty()) {
         QF_ASSIGN_OR_RETURN(const std::string why, Hold(applicant, key, admission));
         held = WithRetryAfter(FailedPrecondition("{}", why), options_.check_in);
-        return absl::OkStatus();
+        return UseChallenges(applicant, key);
       }
     }
+    QF_RETURN_IF_ERROR(UseChallenges(applicant, key));
     Enrolment enrolment{key.digest, admission.name, {}, now};
     v1::Device& device = enrolment.device;
     device.set_id(key.id);
@@ -86,8 +94,18 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrolCounted(const Applicant& applicant) 
   }));
   FailPoint("enrol-after-device-recorded");
   QF_RETURN_IF_ERROR(held);
+  if (repeated) {
+    // A certificate is public and of use to the key's holder alone. What is recorded of the last one stays.
+    QF_ASSIGN_OR_RETURN(std::string certificate,
+                        with_.authority.IssueDevice(key.pem, enrolled.id(), options_.certificate_lifetime, 0));
+    return Identity{enrolled.id(), std::move(certificate), enrolled.device_class()};
+  }
   with_.store.TouchDevice(enrolled.id(), now);
   return Issue(enrolled, key.pem, 0);  // an older agent knows one CA only: the one that it met
+}
+
+std::string Fleet::EnrolmentMessage(std::string_view nonce, std::string_view csr_pem) {
+  return trust::ProofMessage("EnrollKey", nonce, csr_pem);
 }
 
 std::string Fleet::RenewalMessage(std::string_view nonce, std::string_view csr_pem) {

@@ -65,19 +65,26 @@ class Fleet {
   struct CustomerProof {
     std::string certificate_pem, nonce, proof;  // as device.proto has them
   };
+  struct KeyProof {
+    std::string nonce, proof;  // by the CSR's key over EnrolmentMessage
+  };
   // What a device sends. A token or a customer's certificate vouches for it; with neither, the list does, or nobody.
+  // Without a proof it may be anybody who has seen the CSR, or an agent of before.
   struct Applicant {
     std::string token, csr_pem;
     v1::HardwareFacts facts;
     std::string agent_version;
     std::optional<CustomerProof> customer;
+    std::optional<KeyProof> proof;
   };
   // Every way in ends here; they differ in what admits the device (admission.cc). A key that is enrolled gets its
-  // device back. UNAUTHENTICATED: the token or the certificate is no good; PERMISSION_DENIED: expired, used up,
+  // device back; without a proof it gets a certificate, and nothing is written: not of a device, not of one that waits.
+  // UNAUTHENTICATED: the token, the certificate or the proof is no good; PERMISSION_DENIED: expired, used up,
   // revoked, not expected, or the key's device is revoked; INVALID_ARGUMENT: the CSR or the facts. With a retry-after:
   // RESOURCE_EXHAUSTED, the token's rate or the queue's bounds; FAILED_PRECONDITION: the device waits for an operator,
   // and asks again.
   absl::StatusOr<Identity> Enrol(const Applicant& applicant);
+  static std::string EnrolmentMessage(std::string_view nonce, std::string_view csr_pem);
   std::string MakeChallenge(std::string_view device_id) { return challenges_.Make(device_id); }
   // proof: by the device's key over RenewalMessage. UNAUTHENTICATED: stale challenge, other key; NOT_FOUND: no such
   // device; PERMISSION_DENIED: revoked. `trust_root_version`: that the device holds; 0: an agent that does not say.
@@ -139,6 +146,10 @@ class Fleet {
   };
   using Customer = std::optional<trust::ForeignCertificate>;
   absl::StatusOr<Customer> CheckCustomer(const Applicant& applicant, const DeviceKey& key);
+  // Whether there is a proof; UNAUTHENTICATED: it is no good.
+  absl::StatusOr<bool> CheckProof(const Applicant& applicant, const DeviceKey& key);
+  // The challenges of both are used from now on. Whoever nothing vouches for must not come here as often as they like.
+  absl::Status UseChallenges(const Applicant& applicant, const DeviceKey& key);
   // Inside the transaction of the enrolment.
   absl::StatusOr<Admission> Admit(const Applicant& applicant, const DeviceKey& key, const Customer& customer,
                                   bool enrolled);
@@ -148,7 +159,7 @@ class Fleet {
   absl::StatusOr<std::optional<Admission>> AdmitByList(const DeviceKey& key);
   // The ACTIVE device with another key that has this hardware id; empty: none.
   absl::StatusOr<std::string> SameMachine(std::string_view hardware_id, std::string_view device_id);
-  // Has the device wait; in words.
+  // Has the device wait; in words. Of one that waits nothing changes without a proof.
   absl::StatusOr<std::string> Hold(const Applicant& applicant, const DeviceKey& key, const Admission& admission);
   absl::Status MeetStranger();
 

@@ -78,7 +78,9 @@ absl::StatusOr<std::string> Fleet::Hold(const Applicant& applicant, const Device
   if (!known && admission.name.empty()) QF_RETURN_IF_ERROR(MeetStranger());
   const bool fresh = known && known->admission == pending.admission && SameRequest(known->device, device) &&
                      now - known->device.last_asked_ms() < kAskRecordedMs;
-  if (!fresh) {
+  const bool unproven = known && !applicant.proof;
+  if (unproven) device.set_reason(known->device.reason());
+  if (!fresh && !unproven) {
     const absl::Status put =
         with_.store.PutPendingDevice(pending, admission.name.empty() ? options_.queue : kMostVouched, now);
     if (put.code() == absl::StatusCode::kResourceExhausted) return WithRetryAfter(put, kQueueFull);

@@ -6,14 +6,17 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/base/access.h"
 #include "common/base/fail_point.h"
 #include "common/trust/statement.h"
+#include "common/trust/trust_root.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 constexpr Duration kDay = std::chrono::hours(24);
 constexpr Duration kServerLifetime = 90 * kDay;
+constexpr uint64_t kMostRootsBytes = 16 << 20;
 constexpr Duration kAdminLifetime = 365 * kDay;
 constexpr std::string_view kVersionLine = "# trust root ";
 constexpr std::string_view kCertificateBegins = "-----BEGIN CERTIFICATE-----";
@@ -52,6 +55,15 @@ absl::StatusOr<uint32_t> ReadVersion(std::string_view text, const fs::path& file
   const char* const begin = text.data() + kVersionLine.size();
   if (std::from_chars(begin, text.data() + text.size(), version).ec != std::errc() || version == 0) return Damaged(file);
   return version;
+}
+
+std::vector<std::string_view> Lines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  for (size_t end; !text.empty(); text.remove_prefix(std::min(end + 1, text.size()))) {
+    end = std::min(text.find('\n'), text.size());
+    if (end > 0) lines.push_back(text.substr(0, end));
+  }
+  return lines;
 }
 
 // The parts of `text` that begin with `mark`.
@@ -99,13 +111,19 @@ void AppendJson(std::string& out, std::string_view name, std::string_view value)
 
 }  // namespace
 
-Authority::Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names, Keys keys)
-    : files_(files), clock_(clock), data_(std::move(data)), names_(std::move(names)), keys_(std::move(keys)) {}
+Authority::Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names, Keys keys,
+                     std::vector<v1::Signed> roots)
+    : files_(files),
+      clock_(clock),
+      data_(std::move(data)),
+      names_(std::move(names)),
+      keys_(std::move(keys)),
+      roots_(std::move(roots)) {}
 
 absl::StatusOr<Authority::Keys> Authority::LoadKeys(FileSystem& files, const fs::path& folder) {
   Keys keys;
   const fs::path ca_file = folder / "ca.pem", signing_file = folder / "signing.pem";
-  QF_ASSIGN_OR_RETURN(const std::string cas, files.ReadAll(ca_file, 1 << 20));
+  QF_ASSIGN_OR_RETURN(const std::string cas, ReadPrivate(files, ca_file, 1 << 20));
   QF_ASSIGN_OR_RETURN(keys.ca_version, ReadVersion(cas, ca_file));
   for (const std::string_view part : PartsAt(cas, kCertificateBegins)) {
     QF_ASSIGN_OR_RETURN(const Identity identity, Split(part, ca_file));
@@ -115,7 +133,7 @@ absl::StatusOr<Authority::Keys> Authority::LoadKeys(FileSystem& files, const fs:
   }
   if (keys.authorities.empty()) return Damaged(ca_file);
 
-  QF_ASSIGN_OR_RETURN(const std::string signing, files.ReadAll(signing_file, 1 << 20));
+  QF_ASSIGN_OR_RETURN(const std::string signing, ReadPrivate(files, signing_file, 1 << 20));
   QF_ASSIGN_OR_RETURN(keys.signing_version, ReadVersion(signing, signing_file));
   for (const std::string_view part : PartsAt(signing, kKeyBegins)) {
     auto key = trust::SigningKey::FromPem(part);
@@ -162,6 +180,7 @@ absl::StatusOr<Authority::Keys> Authority::LoadUnchanging(FileSystem& files, con
   for (const auto& [count, what] : {std::pair(keys.signing.size(), "signing keys"), std::pair(keys.authorities.size(), "CAs")})
     if (count > 1)
       return FailedPrecondition("there are {} {} already: retire the old one first (`quantfleetd keys retire`)", count, what);
+  QF_RETURN_IF_ERROR(KeepRoots(files, data / "keys", keys).status());
   return keys;
 }
 
@@ -182,6 +201,7 @@ absl::Status Authority::RotateCa(FileSystem& files, const Clock& clock, const fs
 
 absl::Status Authority::RetireOldKeys(FileSystem& files, const fs::path& data) {
   QF_ASSIGN_OR_RETURN(Keys keys, LoadKeys(files, data / "keys"));
+  QF_RETURN_IF_ERROR(KeepRoots(files, data / "keys", keys).status());
   const uint32_t next = keys.version() + 1;
   if (keys.signing.size() > 1) {
     keys.signing.erase(keys.signing.begin(), keys.signing.end() - 1);
@@ -201,12 +221,14 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, co
                                                            const std::vector<std::string>& listen_addresses) {
   const fs::path keys = data / "keys";
   QF_RETURN_IF_ERROR(files.CreateDirectories(keys));
+  for (const fs::path& folder : {data, keys}) QF_RETURN_IF_ERROR(CheckUnshared(folder));
   std::error_code error;
   fs::permissions(keys, fs::perms::owner_all, error);
   if (error) return ErrnoStatus(error.value(), "protecting " + keys.string());
 
   QF_RETURN_IF_ERROR(CreateMissingKeys(files, clock, keys));
   QF_ASSIGN_OR_RETURN(Keys loaded, LoadKeys(files, keys));
+  QF_ASSIGN_OR_RETURN(std::vector<v1::Signed> roots, KeepRoots(files, keys, loaded));
   std::vector<std::string> names = {"localhost", MachineName(), "127.0.0.1", "::1"};
   for (std::string address : listen_addresses) {
     if (address.size() > 2 && address.front() == '[') address = address.substr(1, address.size() - 2);
@@ -215,20 +237,20 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, co
     if (std::find(names.begin(), names.end(), address) == names.end()) names.push_back(address);
   }
   return std::unique_ptr<Authority>(
-      new Authority(files, clock, data, std::move(names), std::move(loaded)));
+      new Authority(files, clock, data, std::move(names), std::move(loaded), std::move(roots)));
 }
 
-std::string Authority::authorities_pem() const {
+std::string Authority::Keys::authorities_pem() const {
   std::string pem;
-  for (const trust::CertificateAuthority& ca : keys_.authorities) pem += ca.certificate_pem();
+  for (const trust::CertificateAuthority& ca : authorities) pem += ca.certificate_pem();
   return pem;
 }
 
-v1::TrustRoot Authority::trust_root() const {
+v1::TrustRoot Authority::Keys::trust_root() const {
   v1::TrustRoot root;
-  root.set_version(keys_.version());
+  root.set_version(version());
   root.set_ca_pem(authorities_pem());
-  for (const trust::SigningKey& signing : keys_.signing) {
+  for (const trust::SigningKey& signing : this->signing) {
     v1::VerifyKey& key = *root.add_keys();
     key.set_key_id(signing.key_id());
     key.set_public_key(signing.public_key());
@@ -243,7 +265,7 @@ absl::StatusOr<Authority::Identity> Authority::Keep(const fs::path& file, const 
                                                     const trust::Subject& subject, Duration lifetime) {
   std::lock_guard lock(mutex_);
   if (files_.Exists(file)) {
-    QF_ASSIGN_OR_RETURN(const std::string pem, files_.ReadAll(file, 1 << 20));
+    QF_ASSIGN_OR_RETURN(const std::string pem, ReadPrivate(files_, file, 1 << 20));
     if (auto kept = Split(pem, file); kept.ok()) {
       const auto info = trust::ReadCertificate(kept->certificate_pem);
       // A clock that stands before the certificate was made is no reason to renew: it would be renewed for
@@ -318,16 +340,50 @@ absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem
                    lifetime, clock_);
 }
 
-v1::Signed Authority::SignStatement(std::string_view payload_type, std::string_view payload) const {
-  v1::Signed statement = trust::Sign(keys_.signing.back(), payload_type, payload);
+v1::Signed Authority::Keys::Sign(std::string_view payload_type, std::string_view payload) const {
+  v1::Signed statement = trust::Sign(signing.back(), payload_type, payload);
   SignAnew(statement);
   return statement;
 }
 
-bool Authority::SignAnew(v1::Signed& statement) const {
+bool Authority::Keys::SignAnew(v1::Signed& statement) const {
   bool added = false;
-  for (const trust::SigningKey& key : keys_.signing) added |= trust::AddSignature(key, statement);
+  for (const trust::SigningKey& key : signing) added |= trust::AddSignature(key, statement);
   return added;
+}
+
+absl::StatusOr<std::vector<v1::Signed>> Authority::KeepRoots(FileSystem& files, const fs::path& folder, const Keys& keys) {
+  const fs::path file = folder / "roots.b64";
+  std::string text;
+  if (files.Exists(file)) {
+    QF_ASSIGN_OR_RETURN(text, ReadPrivate(files, file, kMostRootsBytes));
+  }
+  std::vector<v1::Signed> roots;
+  for (const std::string_view line : Lines(text)) {
+    const auto bytes = FromBase64Url(line);
+    v1::Signed statement;
+    v1::TrustRoot root;
+    if (!bytes || !statement.ParseFromString(std::string(AsText(*bytes))) || !root.ParseFromString(statement.payload()))
+      return Damaged(file);
+    // Of keys that were not kept, as after a restored backup: nobody can follow them.
+    if (root.version() < keys.version()) roots.push_back(std::move(statement));
+  }
+  roots.push_back(keys.Sign(trust::kTrustRootType, keys.trust_root().SerializeAsString()));
+  std::string now;
+  for (const v1::Signed& root : roots) now += ToBase64Url(AsBytes(root.SerializeAsString())) + "\n";
+  if (now != text) QF_RETURN_IF_ERROR(files.WriteAtomically(file, AsBytes(now), OpenMode::kPrivate));
+  return roots;
+}
+
+std::vector<v1::Signed> Authority::TrustRootsAfter(uint32_t version) const {
+  std::vector<v1::Signed> later;
+  if (version >= keys_.version()) return later;  // nearly every check-in
+  for (const v1::Signed& statement : roots_) {
+    v1::TrustRoot root;
+    if (later.size() >= trust::kMostTrustRoots || !root.ParseFromString(statement.payload())) break;
+    if (root.version() > version) later.push_back(statement);
+  }
+  return later;
 }
 
 }  // namespace quantfleet::daemon

@@ -3,11 +3,12 @@
 //
 //   DATA/keys/ca.pem       CA certificates, each before its key, oldest first    one is added or dropped by an operator
 //   DATA/keys/signing.pem  Ed25519 keys, oldest first                            one is added or dropped by an operator
+//   DATA/keys/roots.b64    the trust roots there were, each a signed statement   one is added with each change of the two above
 //   DATA/keys/server.pem   server certificate and key    renewed
 //   DATA/keys/admin.pem    admin certificate and key     renewed
 //   DATA/admin.json        {"server","ca_pem","certificate_pem","private_pem"}
 //
-// The folder has mode 0700, the files 0600. Thread-safe.
+// The folder has mode 0700, the files 0600; what others may read or change is refused (base/access.h). Thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -50,11 +51,16 @@ class Authority {
   static absl::Status RetireOldKeys(FileSystem& files, const fs::path& data);
 
   // All CAs whose certificates hold, oldest first.
-  std::string authorities_pem() const;
+  std::string authorities_pem() const { return keys_.authorities_pem(); }
   // The oldest CA's, which the server shows until it is retired: every device knows it. What tokens carry.
   Digest ca_fingerprint() const { return keys_.authorities.front().fingerprint(); }
   // Its version counts up with each change of keys or CAs.
-  v1::TrustRoot trust_root() const;
+  v1::TrustRoot trust_root() const { return keys_.trust_root(); }
+  // It, signed by all signing keys.
+  const v1::Signed& signed_trust_root() const { return roots_.back(); }
+  // The trust roots after `version`, oldest first, at most trust::kMostTrustRoots: each is signed by a key of the one
+  // before, so that a device which held that one believes it, also when the last one's keys are all new to it.
+  std::vector<v1::Signed> TrustRootsAfter(uint32_t version) const;
   bool changes_ca() const { return keys_.authorities.size() > 1; }
   // Of the trust root with which the newest CA came.
   uint32_t ca_version() const { return keys_.ca_version; }
@@ -74,9 +80,11 @@ class Authority {
   // role: admin, publisher or viewer.
   absl::StatusOr<std::string> IssueOperator(std::string_view public_pem, std::string_view name,
                                             std::string_view role, Duration lifetime) const;
-  v1::Signed SignStatement(std::string_view payload_type, std::string_view payload) const;
+  v1::Signed SignStatement(std::string_view payload_type, std::string_view payload) const {
+    return keys_.Sign(payload_type, payload);
+  }
   // Adds the signatures that a statement of earlier keys lacks. Whether it lacked one.
-  bool SignAnew(v1::Signed& statement) const;
+  bool SignAnew(v1::Signed& statement) const { return keys_.SignAnew(statement); }
 
  private:
   // Each kind in a file of its own, which bears the version of the trust root with which it changed last: whole at each
@@ -86,6 +94,10 @@ class Authority {
     std::vector<trust::CertificateAuthority> authorities;  // oldest first, at least one
     std::vector<trust::SigningKey> signing;                // oldest first, at least one
     uint32_t version() const { return std::max(ca_version, signing_version); }
+    std::string authorities_pem() const;
+    v1::TrustRoot trust_root() const;
+    v1::Signed Sign(std::string_view payload_type, std::string_view payload) const;
+    bool SignAnew(v1::Signed& statement) const;
   };
   static absl::StatusOr<Keys> LoadKeys(FileSystem& files, const fs::path& folder);
   static absl::Status SaveAuthorities(FileSystem& files, const fs::path& folder, const Keys& keys);
@@ -94,7 +106,12 @@ class Authority {
   // Those of `data`, where nothing is there twice.
   static absl::StatusOr<Keys> LoadUnchanging(FileSystem& files, const fs::path& data);
 
-  Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names, Keys keys);
+  // All trust roots that were signed, oldest first, the last one that of `keys`; which is added where it is missing. Before a
+  // key goes it has to be there: that key signs its successors.
+  static absl::StatusOr<std::vector<v1::Signed>> KeepRoots(FileSystem& files, const fs::path& folder, const Keys& keys);
+
+  Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names, Keys keys,
+            std::vector<v1::Signed> roots);
   // The identity kept in `file`, or a new one when there is none, it nears its end, its subject is another, or it is of
   // another CA.
   absl::StatusOr<Identity> Keep(const fs::path& file, const trust::CertificateAuthority& ca, const trust::Subject& subject,
@@ -105,6 +122,7 @@ class Authority {
   const fs::path data_;
   const std::vector<std::string> names_;
   const Keys keys_;
+  const std::vector<v1::Signed> roots_;
   std::mutex mutex_;  // one renewal at a time
 };
 

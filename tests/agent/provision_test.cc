@@ -32,7 +32,10 @@ class ProvisionTest : public ::testing::Test {
     given_.command_line = dir_ / "cmdline";
     Write("cmdline", "");
   }
-  void Write(const std::string& name, const std::string& text) { std::ofstream(dir_ / name) << text; }
+  void Write(const std::string& name, const std::string& text) {
+    std::ofstream(dir_ / name) << text;
+    fs::permissions(dir_ / name, fs::perms::owner_read | fs::perms::owner_write);
+  }
   AgentWorld World() { return {RealFileSystem(), daemon_.clock_, random_, daemon_.connector()}; }
   absl::Status Ensure(std::stop_token stop = {}) {
     return EnsureEnrolled(World(), dir_ / "state", {}, given_, sleeper_, stop);
@@ -84,6 +87,36 @@ TEST_F(ProvisionTest, WhatIsMissingIsSaid) {
   EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "belong together");
   given_.server.clear();
   EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "which daemon");
+}
+
+TEST_F(ProvisionTest, ATokenOrAKeyThatOthersMayReadIsRefusedWithTheCommandThatMendsIt) {
+  given_.server = "d:1";
+  given_.token_file = dir_ / "token";
+  Write("token", "qf1.x");
+  for (const int mode : {0644, 0640, 0666, 0602}) {
+    fs::permissions(dir_ / "token", static_cast<fs::perms>(mode));
+    EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kFailedPrecondition, "chmod 600 " + given_.token_file.string());
+  }
+  fs::permissions(dir_ / "token", fs::perms::owner_read);
+  EXPECT_OK(ReadProvisioning(RealFileSystem(), given_));
+  Write("c.pem", "certificate");
+  fs::permissions(dir_ / "c.pem", static_cast<fs::perms>(0644));  // everybody's to read
+  Write("k.pem", "key");
+  given_.certificate = dir_ / "c.pem";
+  given_.certificate_key = dir_ / "k.pem";
+  EXPECT_OK(ReadProvisioning(RealFileSystem(), given_));
+  fs::permissions(given_.certificate_key, static_cast<fs::perms>(0640));
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kFailedPrecondition, "chmod 600 " + given_.certificate_key.string());
+}
+
+TEST_F(ProvisionTest, AStateFolderThatOthersMayWriteIsNoPlaceForAKey) {
+  given_.server = "daemon:8443";
+  given_.token = daemon_.Token();
+  fs::create_directory(dir_ / "state");
+  fs::permissions(dir_ / "state", fs::perms::all);
+  EXPECT_ERROR(Ensure(), kFailedPrecondition, "chmod go-w " + (dir_ / "state").string());
+  EXPECT_FALSE(fs::exists(dir_ / "state/device.key"));
+  EXPECT_EQ(daemon_.connections, 0);
 }
 
 TEST_F(ProvisionTest, NothingGivenIsNotEnrolled) {

@@ -26,7 +26,7 @@ class CredentialTest : public ::testing::Test {
     return LoadText(boost::json::serialize(json_), server);
   }
   absl::StatusOr<Credential> LoadText(std::string_view text, const std::string& server = "") {
-    EXPECT_TRUE(RealFileSystem().WriteAtomically(path_, AsBytes(text)).ok());
+    EXPECT_TRUE(RealFileSystem().WriteAtomically(path_, AsBytes(text), OpenMode::kPrivate).ok());
     return LoadCredential(RealFileSystem(), clock_, path_, server);
   }
   void ExpectError(const absl::Status& status, const std::string& word) {
@@ -90,6 +90,18 @@ TEST_F(CredentialTest, ACertificateThatTheDaemonWouldRefuseIsFoundBeforeConnecti
   json_["ca_pem"] = trust::CertificateAuthority::Create("test CA", clock_).certificate_pem();
   EXPECT_EQ(Load().status().code(), absl::StatusCode::kUnauthenticated);
   ExpectError(Load().status(), "CA");
+}
+
+TEST_F(CredentialTest, OneThatOthersMayReadIsRefusedWithTheCommandThatMendsIt) {
+  ASSERT_TRUE(Load().ok());
+  for (const int mode : {0644, 0640, 0666}) {
+    fs::permissions(path_, static_cast<fs::perms>(mode));
+    const auto status = LoadCredential(RealFileSystem(), clock_, path_, "").status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    ExpectError(status, "chmod 600");
+  }
+  fs::permissions(path_, fs::perms::owner_read);
+  EXPECT_TRUE(LoadCredential(RealFileSystem(), clock_, path_, "").ok());
 }
 
 TEST_F(CredentialTest, BadAddresses) {

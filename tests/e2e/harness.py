@@ -22,6 +22,7 @@ BIN = Path(os.environ.get("QUANTFLEET_BIN", ROOT / "build/release/bin"))
 SHARED = Path(os.environ["QUANTFLEET_SHARED"]) if os.environ.get("QUANTFLEET_SHARED") else None
 DEMO = ROOT / "tests/data/demo-model"
 HELD_OUT = ROOT / "tests/data/eval/held-out.txt"
+os.umask(os.umask(0) | 0o022)  # our programs refuse folders that others may write
 # Sanitizers slow everything down; deadlines follow.
 SLOW = float(os.environ.get("QUANTFLEET_TEST_SLOWNESS", "1"))
 SANITIZED = bool(os.environ.get("QUANTFLEET_SANITIZED"))

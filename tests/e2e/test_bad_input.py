@@ -143,8 +143,10 @@ class Strangers(EndToEnd):
         credential.update(server=mine["server"], ca_pem=mine["ca_pem"])
         path = self.dir / "foreign.json"
         path.write_text(json.dumps(credential))
+        path.chmod(0o600)
         done = run("quantfleet", "--credential", path, "status", check=False)
         self.assertNotEqual(done.returncode, 0)
+        self.assertNotIn("chmod", done.stderr)
 
     def test_tampered_blob_is_fetched_again_and_never_activated(self):
         daemon = self.daemon().start()

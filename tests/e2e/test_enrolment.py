@@ -111,6 +111,7 @@ class Enrolment(DaemonKills):
         for name, ca, key in (("board", "ca", ec), ("rsa", "ca", rsa), ("stranger", "foreign", ec)):
             openssl("req", *key, "-keyout", pki / f"{name}.key", "-out", pki / f"{name}.csr",
                     "-subj", f"/O=Acme/CN={name}")
+            (pki / f"{name}.key").chmod(0o600)
             openssl("x509", "-req", "-in", pki / f"{name}.csr", "-CA", pki / f"{ca}.pem", "-CAkey", pki / f"{ca}.key",
                     "-CAcreateserial", "-out", pki / f"{name}.pem", "-days", "1")
         own = lambda name: ("--certificate", pki / f"{name}.pem", "--key", pki / f"{name}.key")
@@ -183,6 +184,7 @@ class Enrolment(DaemonKills):
         late.start("--token-file", token_file, "--kernel-command-line", nothing, env={"QUANTFLEET_SERVER": self.d.grpc})
         self.wait_checked_in(kernel)
         wait_for("the wait for the file", lambda: "holds no token yet" in late.process.log(), 20)
+        token_file.touch(mode=0o600)
         token_file.write_text(self.d.token() + "\n")
         self.wait_checked_in(late)
         # Enrolled, it goes on as it is, whatever stands there now.

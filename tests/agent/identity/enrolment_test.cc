@@ -6,6 +6,7 @@
 #include "common/base/retry_after.h"
 #include "tests/agent/identity/fake_daemon.h"
 #include "tests/support/foreign_ca.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::agent {
@@ -147,6 +148,31 @@ TEST_F(EnrolmentTest, ItsOwnCertificateIsProvenOverAChallengeAndThisRequest) {
   EXPECT_EQ(customer.nonce(), "nonce-1");
   const std::string message = trust::ProofMessage("Enroll", "nonce-1", daemon_.last_request.csr_pem());
   EXPECT_TRUE(trust::VerifyWithCertificate(board.certificate_pem, AsBytes(message), customer.proof()));
+}
+
+TEST_F(EnrolmentTest, TheKeyIsProvenOverAFreshChallengeAtEachAsk) {
+  ASSERT_OK(Enrol(daemon_.Token()));
+  const std::string first = daemon_.last_request.nonce();
+  EXPECT_EQ(first, "nonce-1");
+  EXPECT_FALSE(daemon_.last_request.proof().empty());
+  fs::remove(dir_ / "identity.json");
+  ASSERT_OK(Enrol(daemon_.Token()));
+  EXPECT_EQ(daemon_.last_request.nonce(), "nonce-2");
+}
+
+TEST_F(EnrolmentTest, ATimeAfterTheCertificatesEndIsNotKept) {
+  daemon_.time_lie = std::chrono::hours(24 * 4000);
+  EXPECT_ERROR(Enrol(daemon_.Token()), kDataLoss, "expired");
+  EXPECT_FALSE(fs::exists(dir_ / "clock.json"));
+}
+
+TEST_F(EnrolmentTest, ATrustRootWithoutKeysIsRefusedAtTheFirstContact) {
+  daemon_.spoil_identity = [](v1::Identity* identity) { identity->mutable_trust_root()->clear_keys(); };
+  EXPECT_ERROR(Enrol(daemon_.Token()), kDataLoss, "no key that may sign");
+  daemon_.spoil_identity = [](v1::Identity* identity) {
+    identity->mutable_trust_root()->mutable_keys(0)->set_key_id(std::string(64, '0'));
+  };
+  EXPECT_ERROR(Enrol(daemon_.Token()), kDataLoss, "does not have that id");
 }
 
 TEST_F(EnrolmentTest, ARefusalKeepsItsRetryAfter) {

@@ -48,7 +48,9 @@ class FakeDaemon {
   std::string server_chain_;
   Duration lifetime = std::chrono::hours(24 * 7);
   bool revoked = false, away = false;
-  std::optional<v1::Signed> trust_root;  // what a check-in brings
+  std::optional<v1::Signed> trust_root;   // what a check-in brings
+  std::vector<v1::Signed> trust_roots;    // what a check-in and a renewal bring
+  Duration time_lie{0};                   // added to the time that it says, and to nothing else
   uint32_t heard_trust_root_version = 0;
   int connections = 0, enrolments = 0, renewals = 0, check_ins = 0, challenges = 0;
   std::vector<std::string> request_ids;
@@ -70,6 +72,8 @@ class FakeDaemon {
       daemon_.last_request = request;
       if (daemon_.refuse) QF_RETURN_IF_ERROR(daemon_.refuse(request));
       QF_ASSIGN_OR_RETURN(const std::string key, trust::CsrPublicKey(request.csr_pem()));
+      const std::string message = trust::ProofMessage("EnrollKey", request.nonce(), request.csr_pem());
+      if (!trust::VerifyWithPublicKey(key, AsBytes(message), request.proof())) return Unauthenticated("wrong proof");
       daemon_.keys.push_back(key);
       return daemon_.Grant(key);
     }
@@ -78,7 +82,7 @@ class FakeDaemon {
       ++daemon_.challenges;
       v1::Challenge challenge;
       challenge.set_nonce("nonce-" + std::to_string(daemon_.challenges));
-      challenge.set_server_time_ms(ToUnixMillis(daemon_.clock_.Now()));
+      challenge.set_server_time_ms(daemon_.SaidTime());
       return challenge;
     }
     absl::StatusOr<v1::Identity> Renew(const v1::RenewRequest& request) override {
@@ -92,7 +96,10 @@ class FakeDaemon {
       if (!trust::VerifyWithPublicKey(key, AsBytes(message), request.proof()))
         return Unauthenticated("wrong proof");
       ++daemon_.renewals;
-      return daemon_.Grant(key, request.trust_root_version());
+      auto granted = daemon_.Grant(key, request.trust_root_version());
+      if (granted.ok())
+        for (const v1::Signed& root : daemon_.trust_roots) *granted->add_trust_roots() = root;
+      return granted;
     }
     absl::StatusOr<v1::CheckInResponse> CheckIn(const v1::CheckInRequest& request) override {
       QF_RETURN_IF_ERROR(Handshake());
@@ -101,9 +108,10 @@ class FakeDaemon {
       ++daemon_.check_ins;
       daemon_.heard_trust_root_version = request.trust_root_version();
       v1::CheckInResponse response;
-      response.set_server_time_ms(ToUnixMillis(daemon_.clock_.Now()));
+      response.set_server_time_ms(daemon_.SaidTime());
       response.set_blob_endpoint(":9443");
       if (daemon_.trust_root) *response.mutable_trust_root() = *daemon_.trust_root;
+      for (const v1::Signed& root : daemon_.trust_roots) *response.add_trust_roots() = root;
       return response;
     }
     absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest&) override {
@@ -130,6 +138,8 @@ class FakeDaemon {
     bool cancelled_ = false;
   };
 
+  int64_t SaidTime() const { return ToUnixMillis(clock_.Now() + time_lie); }
+
   absl::StatusOr<v1::Identity> Grant(const std::string& public_pem, uint32_t knows = 0) {
     const trust::CertificateAuthority& issuer = next_ca_ && knows >= 2 ? *next_ca_ : ca_;
     v1::Identity identity;
@@ -146,7 +156,7 @@ class FakeDaemon {
     key->add_payload_types(std::string(trust::kTrustRootType));
     identity.set_blob_endpoint(":8443");
     identity.set_device_class("iot-int4");
-    identity.set_server_time_ms(ToUnixMillis(clock_.Now()));
+    identity.set_server_time_ms(SaidTime());
     if (spoil_identity) spoil_identity(&identity);
     return identity;
   }

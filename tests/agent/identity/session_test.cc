@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "agent/identity/enrolment.h"
 #include "tests/agent/dying_file_system.h"
 #include "tests/agent/identity/fake_daemon.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::agent {
@@ -45,7 +48,7 @@ TEST_F(SessionTest, ChecksInWithoutRenewalWhileTheCertificateIsFresh) {
   auto life = BeginNow();
   ASSERT_TRUE(life->CheckIn().ok());
   EXPECT_EQ(daemon_.renewals, 0);
-  EXPECT_EQ(daemon_.challenges, 0);
+  EXPECT_EQ(daemon_.challenges, 1) << "that of the enrolment";
   EXPECT_EQ(life->session.blob_access().address, "daemon:9443") << "the daemon's newest word on its blobs";
 }
 
@@ -122,6 +125,164 @@ TEST_F(SessionTest, ADaemonThatGoesOnWithItsOldCaIsNotAskedAtEachCheckIn) {
   ASSERT_TRUE(life->CheckIn().ok());
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(life->CheckIn().ok());
   EXPECT_EQ(daemon_.renewals, 1);
+}
+
+// The daemon's TLS key, and not its signing key: nothing that such a server says changes whom the device trusts.
+TEST_F(SessionTest, AServerWithTheTlsKeyAloneCannotChangeTheRootByARenewal) {
+  const std::string before = store_.Load()->trust_root.SerializeAsString();
+  const auto thief = trust::SigningKey::Generate();
+  const auto thiefs_ca = trust::CertificateAuthority::Create("thief", daemon_.clock_);
+  const auto thiefs_root = [&](const v1::TrustRoot& from, uint32_t version) {
+    v1::TrustRoot root = from;
+    root.set_version(version);
+    root.mutable_keys(0)->set_key_id(thief.key_id());
+    root.mutable_keys(0)->set_public_key(thief.public_key());
+    return root;
+  };
+  for (const bool another_ca : {false, true}) {
+    for (const uint32_t version : {0u, 1u, 2u, 1000u}) {
+      daemon_.spoil_identity = [&](v1::Identity* identity) {
+        v1::TrustRoot root = thiefs_root(identity->trust_root(), version);
+        if (another_ca) root.mutable_ca_pem()->append(thiefs_ca.certificate_pem());
+        *identity->mutable_trust_root() = root;
+        *identity->add_trust_roots() = trust::Sign(thief, trust::kTrustRootType, root.SerializeAsString());
+      };
+      daemon_.clock_.Advance(kDay * 10);
+      const int renewals = daemon_.renewals;
+      auto life = BeginNow();
+      ASSERT_OK(life->CheckIn());
+      EXPECT_GT(daemon_.renewals, renewals) << "it has a certificate";
+      EXPECT_EQ(life->session.identity().trust_root.SerializeAsString(), before);
+      EXPECT_EQ(store_.Load()->trust_root.SerializeAsString(), before);
+    }
+  }
+}
+
+TEST_F(SessionTest, AnExpiredDeviceComesBackAfterTheKeysWereChanged) {
+  v1::TrustRoot first = store_.Load()->trust_root, both = first, last = first;
+  const trust::SigningKey old = std::exchange(daemon_.signing_, trust::SigningKey::Generate());
+  const trust::SigningKey& next = daemon_.signing_;
+  both.set_version(2);
+  v1::VerifyKey& key = *both.add_keys();
+  key.set_key_id(next.key_id());
+  key.set_public_key(next.public_key());
+  key.add_payload_types(std::string(trust::kTrustRootType));
+  last.set_version(3);
+  *last.mutable_keys(0) = both.keys(1);
+  daemon_.trust_roots = {trust::Sign(old, trust::kTrustRootType, both.SerializeAsString()),
+                         trust::Sign(next, trust::kTrustRootType, last.SerializeAsString())};
+  daemon_.clock_.Advance(kDay * 400);
+  // The server's own certificate was renewed meanwhile.
+  daemon_.server_chain_ =
+      *daemon_.ca_.Issue(trust::GenerateTlsKey().public_pem, {trust::Subject::Kind::kServer, "quantfleetd", "", {}, {}},
+                         kDay * 90, daemon_.clock_) +
+      daemon_.ca_.certificate_pem();
+  for (const Time at : {daemon_.clock_.Now(), FromUnixMillis(0)}) {
+    auto life = Begin(at);
+    ASSERT_OK(life->CheckIn());
+    EXPECT_EQ(life->session.identity().trust_root.SerializeAsString(), last.SerializeAsString());
+    EXPECT_EQ(store_.Load()->trust_root.version(), 3u);
+    DeviceIdentity again = *store_.Load();
+    again.trust_root = first;
+    ASSERT_OK(store_.Save(again));
+  }
+}
+
+TEST_F(SessionTest, AnExpiredDeviceComesBackWhileTheCaIsChanged) {
+  v1::TrustRoot both = store_.Load()->trust_root;
+  daemon_.next_ca_ = trust::CertificateAuthority::Create("next", daemon_.clock_);
+  both.set_version(2);
+  both.set_ca_pem(daemon_.AuthoritiesPem());
+  daemon_.trust_roots = {trust::Sign(daemon_.signing_, trust::kTrustRootType, both.SerializeAsString())};
+  daemon_.clock_.Advance(kDay * 30);
+  auto life = BeginNow();
+  ASSERT_OK(life->CheckIn());
+  ASSERT_OK(life->CheckIn());
+  EXPECT_EQ(life->session.identity().trust_root.ca_pem(), both.ca_pem());
+  EXPECT_EQ(daemon_.renewals, 2) << "the second one brought a certificate of the new CA";
+  EXPECT_TRUE(
+      trust::VerifyChain(store_.Load()->certificate_pem, daemon_.next_ca_->certificate_pem(), false, std::nullopt).ok());
+}
+
+TEST_F(SessionTest, ACheckInBringsTheRootsBetween) {
+  v1::TrustRoot both = store_.Load()->trust_root, last = both;
+  const trust::SigningKey next = trust::SigningKey::Generate();
+  both.set_version(2);
+  v1::VerifyKey& key = *both.add_keys();
+  key.set_key_id(next.key_id());
+  key.set_public_key(next.public_key());
+  key.add_payload_types(std::string(trust::kTrustRootType));
+  last.set_version(3);
+  *last.mutable_keys(0) = both.keys(1);
+  daemon_.trust_root = trust::Sign(next, trust::kTrustRootType, last.SerializeAsString());
+  auto life = BeginNow();
+  ASSERT_OK(life->CheckIn());
+  EXPECT_EQ(life->session.identity().trust_root.version(), 1u) << "by a key that it does not know";
+  daemon_.trust_roots = {trust::Sign(daemon_.signing_, trust::kTrustRootType, both.SerializeAsString()), *daemon_.trust_root};
+  ASSERT_OK(life->CheckIn());
+  EXPECT_EQ(life->session.identity().trust_root.version(), 3u);
+}
+
+// A stolen certificate of the server ends with its time, which the thief must not hold up or take back.
+TEST_F(SessionTest, AServerCannotTurnTheClockBack) {
+  auto life = BeginNow();
+  ASSERT_OK(life->CheckIn());
+  const Time now = life->clock.Now();
+  daemon_.time_lie = -kDay * 80;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_OK(life->CheckIn());
+    EXPECT_GE(life->clock.Now(), now);
+  }
+  // Nor on a machine that does not know the time when it starts.
+  life = Begin(FromUnixMillis(0));
+  ASSERT_OK(life->CheckIn());
+  EXPECT_GE(life->clock.Now(), now);
+  daemon_.time_lie = Duration(0);
+  daemon_.clock_.Advance(kDay);
+  ASSERT_OK(life->CheckIn());
+  EXPECT_EQ(life->clock.Now(), daemon_.clock_.Now());
+}
+
+// Beyond the end of its certificate the device believes a time only with a certificate that the CA has made since.
+TEST_F(SessionTest, AServerCannotTurnTheClockFarForward) {
+  const Time now = daemon_.clock_.Now();
+  const auto before = store_.LastKnownTime();
+  const std::string old = store_.Load()->certificate_pem;
+  daemon_.spoil_identity = [&](v1::Identity* identity) { identity->set_certificate_pem(old); };  // it has no CA to make another
+  for (const Duration lie : {kDay * 60, kDay * 4000}) {  // within the life of the server's certificate, and not
+    daemon_.time_lie = lie;
+    for (const Time at : {now, FromUnixMillis(0)}) {
+      auto life = Begin(at);
+      life->CheckIn().IgnoreError();
+      EXPECT_EQ(life->clock.Now(), now) << lie.count();
+      EXPECT_EQ(store_.LastKnownTime(), before);
+    }
+  }
+  daemon_.time_lie = Duration(0);
+  daemon_.spoil_identity = nullptr;
+  auto life = Begin(FromUnixMillis(0));
+  ASSERT_OK(life->CheckIn());
+  EXPECT_EQ(life->clock.Now(), now);
+}
+
+TEST_F(SessionTest, AKeyOrAStateThatOthersMayChangeIsRefusedWithTheCommandThatMendsIt) {
+  const auto mode = [&](const fs::path& path, int bits) { fs::permissions(path, static_cast<fs::perms>(bits)); };
+  mode(dir_ / "device.key", 0666);
+  EXPECT_ERROR(store_.Load(), kFailedPrecondition, "chmod 600 " + (dir_ / "device.key").string());
+  EXPECT_ERROR(store_.DeviceKey(), kFailedPrecondition, "mode 0666");
+  mode(dir_ / "device.key", 0600);
+  mode(dir_ / "identity.json", 0666);
+  EXPECT_ERROR(store_.Load(), kFailedPrecondition, "chmod go-w " + (dir_ / "identity.json").string());
+  mode(dir_ / "identity.json", 0644);
+  for (const int bits : {0777, 0770, 01777}) {
+    mode(dir_.path(), bits);
+    EXPECT_ERROR(store_.Load(), kFailedPrecondition, "chmod go-w " + dir_.path().string());
+    EXPECT_ERROR(store_.DeviceKey(), kFailedPrecondition, "others may change it");
+  }
+  for (const int bits : {0755, 0750, 0700}) {
+    mode(dir_.path(), bits);
+    EXPECT_OK(store_.Load());
+  }
 }
 
 TEST_F(SessionTest, RenewsWhenAThirdIsLeft) {

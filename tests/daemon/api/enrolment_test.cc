@@ -1,5 +1,7 @@
 // The ways in over the wire: what operators and devices call, and what a refusal carries.
 #include "common/base/retry_after.h"
+#include "common/trust/trust_root.h"
+#include "daemon/fleet/fleet.h"
 #include "tests/daemon/api/server_fixture.h"
 
 namespace quantfleet::daemon {
@@ -50,6 +52,91 @@ TEST_F(EnrolmentServerTest, OneThatWaitsIsToldWhenToAskAgainAndIsLetIn) {
   ASSERT_OK(status);
   EXPECT_EQ(status->devices_pending(), 0u);
   EXPECT_EQ(status->ca_sha256(), authority_->ca_fingerprint().hex());
+}
+
+TEST_F(EnrolmentServerTest, ACapturedEnrollChangesNothing) {
+  const trust::KeyPair key = trust::GenerateTlsKey();
+  const auto device = Stub<v1::DeviceService>({});
+  const std::string id = Id(key).id();
+  v1::AllowDevicesRequest allow;
+  allow.add_devices()->set_device_id(id);
+  ASSERT_OK(Call<v1::AllowDevicesResponse>(fleet_, &v1::FleetService::Stub::AllowDevices, allow));
+  v1::GetChallengeRequest ask;
+  ask.set_device_id(id);
+  const auto challenge = Call<v1::Challenge>(device, &v1::DeviceService::Stub::GetChallenge, ask);
+  ASSERT_OK(challenge);
+  v1::EnrollRequest request;
+  request.set_csr_pem(trust::MakeCsr(key.private_pem, "x").value());
+  request.mutable_facts()->set_form("iot");
+  request.set_agent_version("1.0");
+  request.set_nonce(challenge->nonce());
+  request.set_proof(
+      trust::SignWithTlsKey(key.private_pem, AsBytes(Fleet::EnrolmentMessage(challenge->nonce(), request.csr_pem()))).value());
+  ASSERT_OK(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request));
+  const auto before = Call<v1::Device>(fleet_, &v1::FleetService::Stub::GetDevice, Id(key));
+  ASSERT_OK(before);
+
+  request.mutable_facts()->set_form("edge");
+  request.set_agent_version("lie");
+  EXPECT_ERROR(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request), kUnauthenticated, "get a new one");
+  request.clear_nonce();
+  EXPECT_ERROR(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request), kUnauthenticated, "get a new one");
+  request.clear_proof();
+  EXPECT_EQ(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request)->device_id(), id) << "an agent of before";
+  const auto after = Call<v1::Device>(fleet_, &v1::FleetService::Stub::GetDevice, Id(key));
+  EXPECT_EQ(after->SerializeAsString(), before->SerializeAsString());
+}
+
+TEST_F(EnrolmentServerTest, ARenewalAndACheckInBringTheTrustRootsBetween) {
+  const trust::KeyPair key = trust::GenerateTlsKey();
+  const std::string id = Id(key).id();
+  v1::AllowDevicesRequest allow;
+  allow.add_devices()->set_device_id(id);
+  ASSERT_OK(Call<v1::AllowDevicesResponse>(fleet_, &v1::FleetService::Stub::AllowDevices, allow));
+  const auto enrolled = Ask(key);
+  ASSERT_OK(enrolled);
+  EXPECT_EQ(enrolled->trust_roots_size(), 0);
+  server_.reset();
+  ASSERT_OK(Authority::RotateSigningKey(RealFileSystem(), config_.data));
+  ASSERT_OK(Authority::RetireOldKeys(RealFileSystem(), config_.data));
+  Start();
+
+  const auto renew = [&](uint32_t version) {
+    const auto device = Stub<v1::DeviceService>({});
+    v1::GetChallengeRequest ask;
+    ask.set_device_id(id);
+    v1::RenewRequest request;
+    request.set_device_id(id);
+    request.set_nonce(Call<v1::Challenge>(device, &v1::DeviceService::Stub::GetChallenge, ask)->nonce());
+    request.set_csr_pem(trust::MakeCsr(key.private_pem, "x").value());
+    request.set_proof(
+        trust::SignWithTlsKey(key.private_pem, AsBytes(Fleet::RenewalMessage(request.nonce(), request.csr_pem()))).value());
+    request.set_trust_root_version(version);
+    return Call<v1::Identity>(device, &v1::DeviceService::Stub::Renew, request);
+  };
+  const auto check_in = [&](uint32_t version) {
+    v1::CheckInRequest request;
+    request.set_trust_root_version(version);
+    return Call<v1::CheckInResponse>(Stub<v1::DeviceService>({enrolled->certificate_pem(), key.private_pem}),
+                                     &v1::DeviceService::Stub::CheckIn, request);
+  };
+  const auto renewed = renew(1);
+  ASSERT_OK(renewed);
+  v1::TrustRoot root = enrolled->trust_root();
+  EXPECT_TRUE(trust::Succeed(root, renewed->trust_roots()));
+  EXPECT_EQ(root.version(), 3u);
+  EXPECT_EQ(renewed->trust_root().SerializeAsString(), root.SerializeAsString()) << "for agents of before";
+  const auto told = check_in(1);
+  ASSERT_OK(told);
+  root = enrolled->trust_root();
+  EXPECT_TRUE(trust::Succeed(root, told->trust_roots()));
+  EXPECT_EQ(root.version(), 3u);
+  EXPECT_TRUE(told->has_trust_root());
+  for (const uint32_t version : {0u, 3u}) {
+    EXPECT_EQ(renew(version)->trust_roots_size(), 0);
+    EXPECT_EQ(check_in(version)->trust_roots_size(), 0);
+    EXPECT_FALSE(check_in(version)->has_trust_root());
+  }
 }
 
 TEST_F(EnrolmentServerTest, TheListIsReadInPages) {

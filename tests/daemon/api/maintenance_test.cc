@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "common/trust/statement.h"
+#include "common/trust/trust_root.h"
 #include "daemon/data_lock.h"
 #include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
@@ -110,6 +111,29 @@ TEST_F(MaintenanceTest, ForceLeavesWhoHasNotHeardBehind) {
   ASSERT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
   ASSERT_OK(Retire(true).status());
   EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, Root(data_)));
+}
+
+TEST_F(MaintenanceTest, ABackUpHoldsTheRootsBetween) {
+  ASSERT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
+  ASSERT_OK(Retire(true).status());
+  ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
+  ASSERT_OK(Restore(RealFileSystem(), dir_ / "backup", dir_ / "other"));
+  v1::TrustRoot root = first_root_;
+  for (const v1::Signed& statement :
+       Authority::Open(RealFileSystem(), clock_, dir_ / "other", {}).value()->TrustRootsAfter(root.version()))
+    EXPECT_TRUE(trust::Succeed(root, statement));
+  EXPECT_EQ(root.version(), 3u);
+}
+
+TEST_F(MaintenanceTest, AFolderThatOthersMayChangeIsRefused) {
+  for (const fs::path& path : {data_, data_ / "state.db"}) {
+    const fs::perms before = fs::status(path).permissions();
+    fs::permissions(path, fs::perms::others_write, fs::perm_options::add);
+    EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition, "chmod go-w " + path.string());
+    EXPECT_ERROR(Retire(), kFailedPrecondition, "others may change it");
+    fs::permissions(path, before);
+  }
+  EXPECT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
 }
 
 TEST_F(MaintenanceTest, ARotationThatWasCutShortIsEnded) {

@@ -197,6 +197,29 @@ TEST_P(OldAgentTest, TellsOfAFailureInItsWords) {
   EXPECT_EQ(now.devices(0).code(), v1::RolloutDevice::DISK_FULL);
 }
 
+// Its answer was lost, or its folder but for the key: it asks again, with no proof that it is itself.
+TEST_P(OldAgentTest, EnrolsAgainAndNothingIsWritten) {
+  const std::string csr = Quoted(trust::MakeCsr(key_.private_pem, "x").value());
+  const auto enrol = [&](const std::string& form, const std::string& token) {
+    return Ask(&v1::DeviceService::Stub::Enroll, "Identity",
+               *old_.Make("EnrollRequest", fmt::format(R"(token: {} csr_pem: {} facts {{ form: "{}" memory_total_bytes: 1073741824 }})",
+                                                       Quoted(token), csr, form)));
+  };
+  Adopt(*enrol("iot", Token()));
+  v1::GetDeviceRequest get;
+  get.set_id(device_);
+  const auto before = Call<v1::Device>(fleet_, &v1::FleetService::Stub::GetDevice, get);
+  ASSERT_OK(before.status());
+  const auto again = enrol("edge", Token());
+  EXPECT_EQ(Text(*again, "device_id"), device_);
+  EXPECT_EQ(Text(*again, "device_class"), "iot-int4");
+  EXPECT_EQ(Call<v1::Device>(fleet_, &v1::FleetService::Stub::GetDevice, get)->SerializeAsString(), before->SerializeAsString());
+  Adopt(*again);
+  CheckInSaying(R"(facts { form: "iot" memory_total_bytes: 2147483648 })");
+  EXPECT_EQ(Call<v1::Device>(fleet_, &v1::FleetService::Stub::GetDevice, get)->facts().memory_total_bytes(), 2147483648u)
+      << "with its certificate it tells what it is";
+}
+
 // Numbers and types of what is in use are never given anew: what an old agent writes is not read as something else.
 TEST_P(OldAgentTest, NoFieldOfItsContractMeansSomethingElseNow) {
   int fields = 0;
@@ -228,7 +251,7 @@ TEST_P(OldAgentTest, NoFieldOfItsContractMeansSomethingElseNow) {
     EXPECT_NE(now->FindMethodByName(before->method(i)->name()), nullptr) << before->method(i)->full_name();
 }
 
-INSTANTIATE_TEST_SUITE_P(Contracts, OldAgentTest, ::testing::Values("first", "second"),
+INSTANTIATE_TEST_SUITE_P(Contracts, OldAgentTest, ::testing::Values("first", "second", "third"),
                          [](const auto& contract) { return std::string(contract.param); });
 
 }  // namespace

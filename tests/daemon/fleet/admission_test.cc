@@ -140,8 +140,8 @@ class Customers : public FleetFixture {
   Customers() : FleetFixture(TrustingCustomer()) {}
 
   Fleet::Applicant Applicant(const FakeDevice& device, const ForeignIdentity& customer) {
-    Fleet::Applicant applicant{"", device.csr, device.facts, "test", {}};
-    const std::string nonce = fleet_.MakeChallenge(device.id);
+    Fleet::Applicant applicant = Asking(device);
+    const std::string nonce = applicant.proof->nonce;  // one challenge for both
     const std::string message = trust::ProofMessage("Enroll", nonce, device.csr);
     applicant.customer = {customer.certificate_pem, nonce,
                           trust::SignWithAnyKey(customer.private_pem, AsBytes(message)).value()};
@@ -176,6 +176,7 @@ TEST_F(Customers, WhatIsNotProvenIsRefused) {
   applicant = Applicant(device, board_);
   ASSERT_OK(fleet_.Enrol(applicant));
   EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated, "used before");
+  applicant = Applicant(device, board_);
   applicant.customer->certificate_pem.resize(40 << 10, '\n');
   EXPECT_ERROR(fleet_.Enrol(applicant), kInvalidArgument, "customer.certificate_pem");
   applicant = Applicant(other, CustomersCa().Issue("late"));
@@ -185,7 +186,7 @@ TEST_F(Customers, WhatIsNotProvenIsRefused) {
 }
 
 TEST_F(FleetFixture, CertificatesAreRefusedWhereNoCaIsTrusted) {
-  Fleet::Applicant applicant{"", FakeDevice().csr, {}, "test", Fleet::CustomerProof{"c", "n", "p"}};
+  Fleet::Applicant applicant{"", FakeDevice().csr, {}, "test", Fleet::CustomerProof{"c", "n", "p"}, {}};
   EXPECT_ERROR(fleet_.Enrol(applicant), kPermissionDenied, "--enrolment-ca");
 }
 

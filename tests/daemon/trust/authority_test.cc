@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/trust/statement.h"
+#include "common/trust/trust_root.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::daemon {
@@ -38,7 +39,7 @@ TEST_F(AuthorityTest, KeysAreForTheOwnerAlone) {
   EXPECT_EQ(Mode(dir_ / "keys"), fs::perms::owner_all);
   const fs::perms secret = fs::perms::owner_read | fs::perms::owner_write;
   for (const char* name :
-       {"keys/ca.pem", "keys/signing.pem", "keys/server.pem", "keys/admin.pem", "admin.json"})
+       {"keys/ca.pem", "keys/signing.pem", "keys/server.pem", "keys/admin.pem", "keys/roots.b64", "admin.json"})
     EXPECT_EQ(Mode(dir_ / name), secret) << name;
 }
 
@@ -74,6 +75,94 @@ TEST_F(AuthorityTest, ASecondSigningKeySignsBesideTheFirstAndThenAlone) {
   EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, last->trust_root()).ok());
   EXPECT_FALSE(trust::Verify(last->SignStatement(trust::kAssignmentType, "told"), trust::kAssignmentType, first).ok());
   EXPECT_EQ(Mode(dir_ / "keys/signing.pem"), fs::perms::owner_read | fs::perms::owner_write);
+}
+
+// Whoever slept while keys came and went is led from any root that there was to the last.
+TEST_F(AuthorityTest, EveryRootLeadsToTheLast) {
+  std::vector<v1::TrustRoot> roots = {Open()->trust_root()};
+  const auto change = [&](const absl::Status& changed) {
+    ASSERT_TRUE(changed.ok()) << Describe(changed);
+    roots.push_back(Open()->trust_root());
+    EXPECT_EQ(roots.back().version(), roots.size());
+  };
+  FileSystem& files = RealFileSystem();
+  for (int i = 0; i < 2; ++i) {
+    change(Authority::RotateSigningKey(files, dir_.path()));
+    change(Authority::RetireOldKeys(files, dir_.path()));
+    change(Authority::RotateCa(files, clock_, dir_.path()));
+    change(Authority::RetireOldKeys(files, dir_.path()));
+  }
+  const auto authority = Open();
+  EXPECT_TRUE(authority->TrustRootsAfter(9).empty());
+  EXPECT_TRUE(authority->TrustRootsAfter(99).empty());
+  EXPECT_EQ(authority->signed_trust_root().payload(), roots.back().SerializeAsString());
+  for (v1::TrustRoot& root : roots) {
+    const auto later = authority->TrustRootsAfter(root.version());
+    EXPECT_EQ(later.size(), roots.size() - root.version());
+    for (const v1::Signed& statement : later) EXPECT_TRUE(trust::Succeed(root, statement));
+    EXPECT_EQ(root.SerializeAsString(), authority->trust_root().SerializeAsString());
+  }
+  EXPECT_EQ(Mode(dir_ / "keys/roots.b64"), fs::perms::owner_read | fs::perms::owner_write);
+}
+
+// The daemon was not started in between: what the old key has to sign is signed before it goes.
+TEST_F(AuthorityTest, AChainHoldsWithoutAStartBetween) {
+  v1::TrustRoot root = Open()->trust_root();
+  ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
+  ASSERT_TRUE(Authority::RetireOldKeys(RealFileSystem(), dir_.path()).ok());
+  const auto authority = Open();
+  for (const v1::Signed& statement : authority->TrustRootsAfter(1)) EXPECT_TRUE(trust::Succeed(root, statement));
+  EXPECT_EQ(root.version(), 3u);
+}
+
+TEST_F(AuthorityTest, WithoutItsChainItGoesOnFromTheRootAtHandAndADamagedOneIsNamed) {
+  Open();
+  fs::remove(dir_ / "keys/roots.b64");  // a daemon of before
+  ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
+  EXPECT_EQ(Open()->TrustRootsAfter(0).size(), 2u);
+  for (const char* bad : {"***\n", "AAAA\n"}) {
+    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/roots.b64", AsBytes(bad), OpenMode::kPrivate).ok());
+    const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
+    EXPECT_THAT(Message(opened.status()), HasSubstr("roots.b64 is damaged")) << bad;
+  }
+}
+
+TEST_F(AuthorityTest, AFarBehindDeviceIsLedInSeveralAnswers) {
+  v1::TrustRoot root = Open()->trust_root();
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
+    ASSERT_TRUE(Authority::RetireOldKeys(RealFileSystem(), dir_.path()).ok());
+  }
+  const auto authority = Open();
+  int answers = 0;
+  for (; root.version() < authority->trust_root().version() && answers < 5; ++answers) {
+    const auto some = authority->TrustRootsAfter(root.version());
+    EXPECT_LE(some.size(), static_cast<size_t>(trust::kMostTrustRoots));
+    for (const v1::Signed& statement : some) EXPECT_TRUE(trust::Succeed(root, statement));
+  }
+  EXPECT_EQ(root.version(), 21u);
+  EXPECT_EQ(answers, 2);
+}
+
+TEST_F(AuthorityTest, KeysAndFoldersThatOthersMayChangeAreRefusedWithTheCommandThatMendsIt) {
+  ASSERT_TRUE(Open()->ServerIdentity().ok());
+  const auto refused = [&](const char* name, int mode, const std::string& command) {
+    const fs::path path = *name == '\0' ? dir_.path() : dir_ / name;
+    const fs::perms before = Mode(path);
+    fs::permissions(path, static_cast<fs::perms>(mode));
+    absl::Status status;
+    auto authority = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
+    status = authority.ok() ? (*authority)->ServerIdentity().status() : authority.status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << name;
+    EXPECT_THAT(Message(status), HasSubstr(command + " " + path.string())) << name;
+    fs::permissions(path, before);
+  };
+  for (const char* name : {"keys/ca.pem", "keys/signing.pem", "keys/server.pem"})
+    for (const int mode : {0666, 0644, 0640}) refused(name, mode, "chmod 600");
+  refused("keys", 0777, "chmod go-w");
+  for (const int mode : {0777, 0775, 01777}) refused("", mode, "chmod go-w");
+  fs::permissions(dir_.path(), static_cast<fs::perms>(0755));
+  EXPECT_NE(Open(), nullptr);
 }
 
 TEST_F(AuthorityTest, AStatementOfTheOldKeyIsSignedAnewOnce) {
@@ -140,11 +229,11 @@ TEST_F(AuthorityTest, ACaFileOfVersionOneIsReadAndADamagedOneIsNamed) {
     const std::string text = *RealFileSystem().ReadAll(dir_ / "keys/ca.pem");
     return text.substr(text.find('\n') + 1);
   }();
-  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/ca.pem", AsBytes(pem)).ok());
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/ca.pem", AsBytes(pem), OpenMode::kPrivate).ok());
   EXPECT_EQ(Open()->trust_root().version(), 1u);
   const std::string without_key = pem.substr(0, pem.find("-----BEGIN PRIVATE KEY-----"));
   for (const std::string& bad : {std::string("# trust root 0\n") + pem, std::string("# trust root 2\n"), without_key}) {
-    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/ca.pem", AsBytes(bad)).ok());
+    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/ca.pem", AsBytes(bad), OpenMode::kPrivate).ok());
     const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
     EXPECT_THAT(Message(opened.status()), HasSubstr("ca.pem is ")) << bad;
     EXPECT_THAT(Message(opened.status()), HasSubstr("restore it from a backup")) << bad;
@@ -154,11 +243,11 @@ TEST_F(AuthorityTest, ACaFileOfVersionOneIsReadAndADamagedOneIsNamed) {
 TEST_F(AuthorityTest, AKeyFileOfVersionOneIsReadAndADamagedOneIsNamed) {
   const auto key = trust::SigningKey::Generate();
   Open();
-  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/signing.pem", AsBytes(key.ToPem())).ok());
+  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/signing.pem", AsBytes(key.ToPem()), OpenMode::kPrivate).ok());
   EXPECT_EQ(Open()->trust_root().version(), 1u);
   EXPECT_EQ(Open()->trust_root().keys(0).key_id(), key.key_id());
   for (const std::string& bad : {std::string("# trust root x\n") + key.ToPem(), std::string("# trust root 2\n"), std::string()}) {
-    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/signing.pem", AsBytes(bad)).ok());
+    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/signing.pem", AsBytes(bad), OpenMode::kPrivate).ok());
     const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
     EXPECT_THAT(Message(opened.status()), HasSubstr("signing.pem is damaged")) << bad;
   }

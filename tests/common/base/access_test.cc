@@ -1,0 +1,92 @@
+#include "common/base/access.h"
+
+#include <sys/stat.h>
+
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet {
+namespace {
+
+class AccessTest : public ::testing::Test {
+ protected:
+  fs::path FileWith(mode_t mode, const std::string& name = "key") {
+    const fs::path path = dir_ / name;
+    EXPECT_OK(RealFileSystem().WriteAtomically(path, AsBytes("secret"), OpenMode::kPrivate));
+    EXPECT_EQ(::chmod(path.c_str(), mode), 0);
+    return path;
+  }
+  testing::TempDir dir_;
+};
+
+TEST_F(AccessTest, APrivateFileIsItsOwnersAlone) {
+  for (const mode_t mode : {0600, 0400, 0700}) EXPECT_OK(CheckPrivate(FileWith(mode))) << mode;
+  const std::string mend = "Run `chmod 600 " + (dir_ / "key").string() + "`";
+  for (const mode_t mode : {0640, 0604, 0620, 0602, 0666, 0644, 0610}) {
+    const absl::Status refused = CheckPrivate(FileWith(mode));
+    EXPECT_ERROR(refused, kFailedPrecondition, mend);
+    EXPECT_ERROR(refused, kFailedPrecondition, fmt::format("has mode {:04o}", mode));
+  }
+  EXPECT_ERROR(CheckPrivate(FileWith(0666)), kFailedPrecondition, "others may read and change it");
+  EXPECT_ERROR(CheckPrivate(FileWith(0644)), kFailedPrecondition, "others may read it");
+  EXPECT_OK(CheckPrivate(dir_ / "absent"));
+  EXPECT_ERROR(ReadPrivate(RealFileSystem(), FileWith(0666), 100), kFailedPrecondition, "chmod");
+  EXPECT_EQ(*ReadPrivate(RealFileSystem(), FileWith(0600), 100), "secret");
+  EXPECT_ERROR(ReadPrivate(RealFileSystem(), dir_ / "absent", 100), kNotFound, "absent");
+}
+
+TEST_F(AccessTest, WhatIsUnsharedMayBeReadButNotChanged) {
+  const fs::path folder = dir_ / "state";
+  ASSERT_TRUE(fs::create_directory(folder));
+  for (const mode_t mode : {0700, 0750, 0755, 0711}) {
+    ASSERT_EQ(::chmod(folder.c_str(), mode), 0);
+    EXPECT_OK(CheckUnshared(folder)) << mode;
+  }
+  for (const mode_t mode : {0777, 0775, 0757, 01777, 0702}) {
+    ASSERT_EQ(::chmod(folder.c_str(), mode), 0);
+    EXPECT_ERROR(CheckUnshared(folder), kFailedPrecondition, "others may change it. Run `chmod go-w " + folder.string() + "`");
+  }
+  EXPECT_OK(CheckUnshared(FileWith(0644)));
+  EXPECT_ERROR(CheckUnshared(FileWith(0664)), kFailedPrecondition, "mode 0664");
+  EXPECT_OK(CheckUnshared(dir_ / "absent"));
+}
+
+TEST_F(AccessTest, AnotherUsersFileIsRefusedUnlessRootAsks) {
+  const fs::path path = FileWith(0600);
+  constexpr uid_t kOther = 54321;
+  uid_t owner = ::geteuid();
+  if (owner == 0) {  // root's own files are everybody's to trust
+    EXPECT_OK(CheckPrivate(path, kOther));
+    owner = 12345;
+    ASSERT_EQ(::chown(path.c_str(), owner, static_cast<gid_t>(-1)), 0);
+  }
+  EXPECT_OK(CheckPrivate(path, owner));
+  EXPECT_OK(CheckPrivate(path, 0));
+  for (const absl::Status& refused : {CheckPrivate(path, kOther), CheckUnshared(path, kOther)}) {
+    EXPECT_ERROR(refused, kFailedPrecondition, fmt::format("belongs to user {}", owner));
+    EXPECT_ERROR(refused, kFailedPrecondition, fmt::format("`chown {} {}` as root", kOther, path.string()));
+  }
+}
+
+TEST_F(AccessTest, TheCommandCanBeCopiedIntoAShell) {
+  EXPECT_ERROR(CheckPrivate(FileWith(0644, "my key")), kFailedPrecondition, "chmod 600 '" + (dir_ / "my key").string() + "'`");
+  EXPECT_ERROR(CheckPrivate(FileWith(0644, "it's")), kFailedPrecondition, "it'\\''s'`");
+}
+
+TEST_F(AccessTest, WhatAProgramMakesIsNeverWritableForOthers) {
+  for (const mode_t mask : {0000, 0002, 0022, 0077}) {
+    const mode_t before = ::umask(mask);
+    KeepOthersFromWriting();
+    const fs::path folder = dir_ / fmt::format("folder-{:o}", mask);
+    EXPECT_OK(RealFileSystem().CreateDirectories(folder));
+    EXPECT_OK(RealFileSystem().WriteAtomically(folder / "record", AsBytes("x")));
+    EXPECT_OK(RealFileSystem().WriteAtomically(folder / "key", AsBytes("x"), OpenMode::kPrivate));
+    EXPECT_EQ(::umask(before), mask | 0022u) << "nothing that the user forbade is allowed";
+    EXPECT_OK(CheckUnshared(folder));
+    EXPECT_OK(CheckUnshared(folder / "record"));
+    EXPECT_OK(CheckPrivate(folder / "key"));
+  }
+}
+
+}  // namespace
+}  // namespace quantfleet
