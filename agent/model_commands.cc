@@ -54,13 +54,20 @@ void AddFloatActivations(CLI::App& command, EngineOptions& engine) {
 struct RunOptions {
   fs::path model;
   GenerateRequest request;
+  std::optional<float> temperature, top_p;
+  std::optional<int> top_k;
+  uint64_t seed = 0;
   EngineOptions engine;
   bool greedy = false, as_json = false;
 };
 
 absl::Status Run(RunOptions options) {
   QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(options.model, options.engine));
-  if (options.greedy) options.request.sampling.temperature = 0;
+  SamplingOptions& sampling = options.request.sampling = engine->sampling();
+  sampling.temperature = options.greedy ? 0 : options.temperature.value_or(sampling.temperature);
+  sampling.top_k = options.top_k.value_or(sampling.top_k);
+  sampling.top_p = options.top_p.value_or(sampling.top_p);
+  sampling.seed = options.seed;
   if (!options.as_json) {
     fmt::print("{}", options.request.prompt);
     std::fflush(stdout);
@@ -91,19 +98,21 @@ absl::Status Run(RunOptions options) {
 void AddRun(CLI::App& app, Action& action) {
   const auto options = std::make_shared<RunOptions>();
   CLI::App* command = app.add_subcommand("run", "Continue a prompt");
-  SamplingOptions& sampling = options->request.sampling;
+  const SamplingOptions usual;
   command->add_option("model", options->model, "MODEL.gguf")->required();
   command->add_option("--prompt", options->request.prompt, "The text to continue")->required();
   command->add_option("--max-tokens", options->request.max_tokens, "At most so many tokens")
       ->capture_default_str();
   CLI::Option* greedy = command->add_flag("--greedy", options->greedy, "Always the likeliest token");
-  command->add_option("--seed", sampling.seed, "The same seed draws the same text")->capture_default_str();
-  command->add_option("--temperature", sampling.temperature, "0: greedy")
-      ->capture_default_str()
+  command->add_option("--seed", options->seed, "The same seed draws the same text")->capture_default_str();
+  command->add_option("--temperature", options->temperature,
+                      fmt::format("0: greedy. Not given, the model's own, else {}", usual.temperature))
       ->excludes(greedy);
-  command->add_option("--top-k", sampling.top_k, "Draw from the K likeliest; 0: all")->capture_default_str();
-  command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that make up P")
-      ->capture_default_str();
+  command->add_option("--top-k", options->top_k,
+                      fmt::format("Draw from the K likeliest; 0: all. Not given, the model's own, else {}", usual.top_k));
+  command->add_option(
+      "--top-p", options->top_p,
+      fmt::format("Draw from the likeliest that make up P. Not given, the model's own, else {}", usual.top_p));
   command->add_option("--threads", options->engine.threads, "0: as many as cores")->capture_default_str();
   command->add_option("--context", options->engine.context, "Tokens; 0: the model's own, at most 4096");
   AddFloatActivations(*command, options->engine);

@@ -101,6 +101,8 @@ class Engine {
   virtual absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) = 0;
   virtual std::string_view chat_template() const = 0;
   virtual std::string_view model_name() const = 0;
+  // How to draw where nobody says: as the model's publisher recommends, and SamplingOptions' own for the rest.
+  virtual SamplingOptions sampling() const { return {}; }
   virtual int64_t context() const = 0;
   virtual int64_t vocab() const = 0;
 };

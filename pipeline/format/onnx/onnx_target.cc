@@ -1,6 +1,7 @@
 #include "pipeline/format/onnx/onnx_target.h"
 
 #include "pipeline/format/layout/assemble.h"
+#include "pipeline/format/layout/generation.h"
 #include "pipeline/format/onnx/genai_config.h"
 #include "pipeline/format/onnx/onnx_decoder.h"
 #include "pipeline/format/onnx/onnx_graph.h"
@@ -67,6 +68,7 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
     tensors.push_back({std::move(tensor), dtype});
   }
   QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source, "ONNX Runtime GenAI"));
+  QF_RETURN_IF_ERROR(AddGenerationConfig(model, small));
   small.push_back({"genai_config.json", GenaiConfig(model, flavour == OnnxFlavour::kMicrosoft)});
   for (const Attachment& attachment : source.attachments()) small.push_back(attachment);
 
