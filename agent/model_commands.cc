@@ -55,13 +55,20 @@ void AddFloatActivations(CLI::App& command, EngineOptions& engine) {
 struct RunOptions {
   fs::path model;
   GenerateRequest request;
+  std::optional<float> temperature, top_p;
+  std::optional<int> top_k;
+  uint64_t seed = 0;
   EngineOptions engine;
   bool greedy = false, as_json = false;
 };
 
 absl::Status Run(RunOptions options) {
   QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(options.model, options.engine));
-  if (options.greedy) options.request.sampling.temperature = 0;
+  SamplingOptions& sampling = options.request.sampling = engine->sampling();
+  sampling.temperature = options.greedy ? 0 : options.temperature.value_or(sampling.temperature);
+  sampling.top_k = options.top_k.value_or(sampling.top_k);
+  sampling.top_p = options.top_p.value_or(sampling.top_p);
+  sampling.seed = options.seed;
   if (!options.as_json) {
     fmt::print("{}", options.request.prompt);
     std::fflush(stdout);
@@ -92,19 +99,21 @@ absl::Status Run(RunOptions options) {
 void AddRun(CLI::App& app, Action& action) {
   const auto options = std::make_shared<RunOptions>();
   CLI::App* command = app.add_subcommand("run", "Continue a prompt");
-  SamplingOptions& sampling = options->request.sampling;
+  const SamplingOptions usual;
   command->add_option("model", options->model, "MODEL.gguf")->required();
   command->add_option("--prompt", options->request.prompt, "The text to continue")->required();
   command->add_option("--max-tokens", options->request.max_tokens, "At most so many tokens")
       ->capture_default_str();
   CLI::Option* greedy = command->add_flag("--greedy", options->greedy, "Always the likeliest token");
-  command->add_option("--seed", sampling.seed, "The same seed draws the same text")->capture_default_str();
-  command->add_option("--temperature", sampling.temperature, "0: greedy")
-      ->capture_default_str()
+  command->add_option("--seed", options->seed, "The same seed draws the same text")->capture_default_str();
+  command->add_option("--temperature", options->temperature,
+                      fmt::format("0: greedy. Not given, the model's own, else {}", usual.temperature))
       ->excludes(greedy);
-  command->add_option("--top-k", sampling.top_k, "Draw from the K likeliest; 0: all")->capture_default_str();
-  command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that make up P")
-      ->capture_default_str();
+  command->add_option("--top-k", options->top_k,
+                      fmt::format("Draw from the K likeliest; 0: all. Not given, the model's own, else {}", usual.top_k));
+  command->add_option(
+      "--top-p", options->top_p,
+      fmt::format("Draw from the likeliest that make up P. Not given, the model's own, else {}", usual.top_p));
   AddEngineOptions(*command, options->engine);
   AddFloatActivations(*command, options->engine);
   command->add_flag("--json", options->as_json, "One JSON object; the text without the prompt");

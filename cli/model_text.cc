@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "pipeline/format/layout/float_text.h"
+#include "pipeline/model/end_tokens.h"
 #include "pipeline/tensor/dtype.h"
 
 namespace quantfleet::cli {
@@ -47,9 +49,23 @@ json::object TokenizerJson(const TokenizerData& t) {
   };
   add_special("bos", t.bos);
   add_special("eos", t.eos);
+  if (!t.more_ends.empty()) {
+    json::array ends;
+    for (const int32_t id : EndIds(t)) ends.push_back({{"id", id}, {"text", t.tokens[static_cast<size_t>(id)].text}});
+    out["ends"] = std::move(ends);
+  }
   add_special("unknown", t.unknown);
   add_special("padding", t.padding);
   out["chat_template"] = !t.chat_template.empty();
+  return out;
+}
+
+json::object SamplingJson(const SamplingDefaults& sampling) {
+  json::object out;
+  if (sampling.samples) out["do_sample"] = *sampling.samples;
+  for (const SamplingNumber& number : kSamplingNumbers)
+    if (const auto& value = sampling.*number.value) out[number.hf] = Plain(*value);
+  if (sampling.top_k) out[kTopKHf] = *sampling.top_k;
   return out;
 }
 
@@ -140,17 +156,19 @@ json::object DescribeModel(const ModelSource& source) {
     bytes += size;
   }
   for (const Attachment& a : source.attachments()) attachments.emplace_back(a.name);
-  return {{"kind", "model"},
-          {"format", source.format()},
-          {"name", model.name},
-          {"architecture", Name(model.architecture)},
-          {"parameters", model.Parameters()},
-          {"weight_bytes", bytes},
-          {"hyperparameters", HyperJson(model.hyper)},
-          {"tokenizer", TokenizerJson(model.tokenizer)},
-          {"chat", ChatJson(model.tokenizer)},
-          {"attachments", attachments},
-          {"tensors", tensors}};
+  json::object out{{"kind", "model"},
+                   {"format", source.format()},
+                   {"name", model.name},
+                   {"architecture", Name(model.architecture)},
+                   {"parameters", model.Parameters()},
+                   {"weight_bytes", bytes},
+                   {"hyperparameters", HyperJson(model.hyper)},
+                   {"tokenizer", TokenizerJson(model.tokenizer)},
+                   {"chat", ChatJson(model.tokenizer)}};
+  if (json::object sampling = SamplingJson(model.sampling); !sampling.empty()) out["sampling"] = std::move(sampling);
+  out["attachments"] = std::move(attachments);
+  out["tensors"] = std::move(tensors);
+  return out;
 }
 
 json::object NeedJson(const MemoryNeed& need) {

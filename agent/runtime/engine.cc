@@ -7,6 +7,7 @@
 
 #include "agent/runtime/gguf_continuation.h"
 #include "agent/runtime/runnable_model.h"
+#include "agent/runtime/sampler.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -75,6 +76,7 @@ class GgufEngine final : public Engine {
   std::string_view chat_template() const override { return chat_template_; }
   text::ControlTokens control_tokens() const override { return control_tokens_; }
   std::string_view model_name() const override { return model_.description.name; }
+  SamplingOptions sampling() const override { return RecommendedSampling(model_.description.sampling); }
   int64_t context() const override { return model_.transformer->context(); }
   int64_t vocab() const override { return model_.description.hyper.vocab; }
 

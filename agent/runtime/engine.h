@@ -114,6 +114,8 @@ class Engine {
   // What its template calls bos_token and eos_token.
   virtual text::ControlTokens control_tokens() const { return {}; }
   virtual std::string_view model_name() const = 0;
+  // How to draw where nobody says: as the model's publisher recommends, and SamplingOptions' own for the rest.
+  virtual SamplingOptions sampling() const { return {}; }
   virtual int64_t context() const = 0;
   virtual int64_t vocab() const = 0;
 };

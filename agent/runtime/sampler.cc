@@ -34,6 +34,15 @@ std::vector<int32_t> Likeliest(std::span<const float> logits, int count) {
   return ids;
 }
 
+SamplingOptions RecommendedSampling(const pipeline::SamplingDefaults& defaults) {
+  SamplingOptions options;
+  options.temperature = defaults.temperature.value_or(options.temperature);
+  if (defaults.samples == false) options.temperature = 0;
+  options.top_k = defaults.top_k.value_or(options.top_k);
+  options.top_p = defaults.top_p.value_or(options.top_p);
+  return options;
+}
+
 absl::Status Validate(const SamplingOptions& options) {
   if (!(options.temperature >= 0 && options.temperature <= 100))
     return InvalidArgument("temperature {} is not between 0 (greedy) and 100", options.temperature);

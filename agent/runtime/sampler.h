@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/runtime/engine.h"
+#include "pipeline/model/sampling.h"
 
 namespace quantfleet::agent {
 
@@ -25,6 +26,9 @@ class Sampler {
   uint64_t state_;
   std::vector<std::pair<float, int32_t>> candidates_;
 };
+
+// What a model's publisher recommends, as far as this sampler has it; the rest as SamplingOptions begins.
+SamplingOptions RecommendedSampling(const pipeline::SamplingDefaults& defaults);
 
 // INVALID_ARGUMENT for a temperature, top_k or top_p without meaning.
 absl::Status Validate(const SamplingOptions& options);

@@ -4,14 +4,12 @@
 #include <cctype>
 #include <utility>
 
+#include "pipeline/model/end_tokens.h"
+
 namespace quantfleet::agent {
 namespace {
 
 using pipeline::TokenType;
-
-// Texts of control tokens at which chat models stop, whatever the file's eos is (llama.cpp: llama-vocab.cpp).
-constexpr std::string_view kEndTexts[] = {"<|end|>",    "<|endoftext|>", "<|im_end|>",      "<|eot_id|>",
-                                          "<|eom_id|>", "<end_of_turn>", "<|end_of_text|>", "<EOT>"};
 
 bool IsSpace(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
 
@@ -41,13 +39,14 @@ SpecialTokens::SpecialTokens(const pipeline::TokenizerData& data, std::string_vi
   for (size_t i = 0; i < data.tokens.size(); ++i) {
     const auto& [text, score, type] = data.tokens[i];
     if (!IsControl(type) && type != TokenType::kUserDefined) continue;
-    ends_[i] = std::ranges::find(kEndTexts, text) != std::end(kEndTexts);
+    ends_[i] = pipeline::EndsByText(data.tokens[i]);
     if (text.empty()) continue;
     const bool strips = phi3 && text != "<unk>" && text != "<s>" && text != "<|endoftext|>";
     special_.push_back(
         {text, static_cast<int32_t>(i), IsControl(type), IsControl(type) || IsMark(text), strips});
   }
-  if (data.eos && *data.eos >= 0 && static_cast<size_t>(*data.eos) < ends_.size()) ends_[*data.eos] = true;
+  for (const int32_t id : pipeline::EndIds(data))
+    if (id >= 0 && static_cast<size_t>(id) < ends_.size()) ends_[id] = true;
   // The longest first; of equally long ones the lower id.
   std::ranges::sort(special_, {}, [](const Special& s) { return std::pair(-static_cast<int64_t>(s.text.size()), s.id); });
 }

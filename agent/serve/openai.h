@@ -2,6 +2,7 @@
 // runs here.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,8 +21,9 @@ struct CompletionRequest {
   std::string prompt;                 // of kCompletions
   std::vector<text::ChatMessage> messages;  // of kChatCompletions
   int64_t max_tokens = 128;
-  SamplingOptions sampling;
-  bool has_seed = false;
+  std::optional<float> temperature, top_p;  // where not said, the model's own count
+  std::optional<int> top_k;
+  std::optional<uint64_t> seed;
   std::vector<std::string> stop;
   bool stream = false;
   bool include_usage = false;  // stream_options.include_usage

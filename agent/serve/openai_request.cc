@@ -40,7 +40,8 @@ absl::Status ReadInteger(const json::object& object, const char* name, int64_t l
   return absl::OkStatus();
 }
 
-absl::Status ReadFloat(const json::object& object, const char* name, double least, double most, float* out) {
+absl::Status ReadFloat(const json::object& object, const char* name, double least, double most,
+                       std::optional<float>* out) {
   const json::value* value = Find(object, name);
   if (!value) return absl::OkStatus();
   boost::system::error_code error;
@@ -151,16 +152,13 @@ absl::Status ReadMessages(const json::object& object, std::vector<text::ChatMess
 }
 
 absl::Status ReadSampling(const json::object& object, CompletionRequest* request) {
-  QF_RETURN_IF_ERROR(ReadFloat(object, "temperature", 0, 2, &request->sampling.temperature));
-  QF_RETURN_IF_ERROR(ReadFloat(object, "top_p", 0, 1, &request->sampling.top_p));
-  int64_t top_k = request->sampling.top_k;
+  QF_RETURN_IF_ERROR(ReadFloat(object, "temperature", 0, 2, &request->temperature));
+  QF_RETURN_IF_ERROR(ReadFloat(object, "top_p", 0, 1, &request->top_p));
+  int64_t top_k = 0, seed = 0;
   QF_RETURN_IF_ERROR(ReadInteger(object, "top_k", 0, &top_k));
-  request->sampling.top_k = static_cast<int>(std::min<int64_t>(top_k, 1 << 30));
-  if (!Find(object, "seed")) return absl::OkStatus();
-  int64_t seed = 0;
+  if (Find(object, "top_k")) request->top_k = static_cast<int>(std::min<int64_t>(top_k, 1 << 30));
   QF_RETURN_IF_ERROR(ReadInteger(object, "seed", std::numeric_limits<int64_t>::min(), &seed));
-  request->sampling.seed = static_cast<uint64_t>(seed);
-  request->has_seed = true;
+  if (Find(object, "seed")) request->seed = static_cast<uint64_t>(seed);
   return absl::OkStatus();
 }
 

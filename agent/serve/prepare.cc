@@ -25,8 +25,11 @@ absl::StatusOr<std::shared_ptr<Generation>> PrepareGeneration(const CompletionRe
     request.stop.insert(request.stop.end(), prompt.stop.begin(), prompt.stop.end());
   }
   request.max_tokens = std::min(wanted.max_tokens, found.engine->context());
-  request.sampling = wanted.sampling;
-  if (!wanted.has_seed) request.sampling.seed = random.Next();
+  request.sampling = found.engine->sampling();
+  request.sampling.temperature = wanted.temperature.value_or(request.sampling.temperature);
+  request.sampling.top_k = wanted.top_k.value_or(request.sampling.top_k);
+  request.sampling.top_p = wanted.top_p.value_or(request.sampling.top_p);
+  request.sampling.seed = wanted.seed ? *wanted.seed : random.Next();
   generation->engine = std::move(found.engine);
   return generation;
 }

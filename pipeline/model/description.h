@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "pipeline/model/sampling.h"
 #include "pipeline/tensor/dtype.h"
 
 namespace quantfleet::pipeline {
@@ -79,6 +80,7 @@ struct TokenizerData {
   std::vector<std::string> merges;   // byte BPE: "a b"
   std::string pre = "default";       // GGUF's name of the pre-tokenizer
   std::optional<int32_t> bos, eos, unknown, padding;
+  std::vector<int32_t> more_ends;    // what ends a generation beside eos; ascending (end_tokens.h)
   bool add_bos = true, add_eos = false, add_space_prefix = true;
   std::string chat_template;
 };
@@ -91,6 +93,7 @@ struct ModelDescription {
   std::string published_name;
   Hyperparameters hyper;
   TokenizerData tokenizer;
+  SamplingDefaults sampling;
   std::vector<SourceTensor> tensors;
   std::vector<Piece> pieces;  // in canonical order: embedding, layers ascending with roles in Role's order, norm, head
 

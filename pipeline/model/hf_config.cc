@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 #include <cmath>
 
+#include "pipeline/model/hf_generation.h"
 #include "pipeline/model/json.h"
 #include "pipeline/model/rope.h"
 #include "pipeline/model/shapes.h"
@@ -173,7 +174,7 @@ absl::Status ReadSlidingWindow(JsonMembers& config, const Known& known, Hyperpar
   return config.status();
 }
 
-// The first of several ids, as in Llama 3's eos_token_id.
+// The first, where there are several.
 std::optional<int64_t> TokenId(JsonMembers& config, std::string_view key) {
   const json::value* value = config.Any(key);
   if (value == nullptr) return std::nullopt;
@@ -195,7 +196,7 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   QF_RETURN_IF_ERROR(ReadSlidingWindow(config, known, out.hyper));
   QF_RETURN_IF_ERROR(ReadRope(config, known.architecture, out.hyper));
   out.bos = TokenId(config, "bos_token_id");
-  out.eos = TokenId(config, "eos_token_id");
+  out.ends = ReadTokenIds(config, "eos_token_id", out.hyper.vocab);
   out.padding = TokenId(config, "pad_token_id");
   const std::string path = config.Text("_name_or_path").value_or("");
   out.published_name = PublishableName(std::string_view(path).substr(path.find_last_of('/') + 1));

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pipeline/model/description.h"
 
@@ -13,7 +14,9 @@ struct HfConfig {
   Architecture architecture = Architecture::kPhi3;
   Hyperparameters hyper;       // validated
   std::string published_name;  // last part of _name_or_path; may be empty
-  std::optional<int64_t> bos, eos, padding;  // token ids, where the tokenizer's own files name none
+  std::optional<int64_t> bos, padding;  // token ids, where the tokenizer's own files name none
+  // All that end a generation; the first is eos where the tokenizer's own files name none.
+  std::vector<int64_t> ends;
 };
 
 // INVALID_ARGUMENT names the field; UNIMPLEMENTED names what is not supported and what is.

@@ -5,6 +5,7 @@
 #include <limits>
 #include <unordered_map>
 
+#include "pipeline/model/end_tokens.h"
 #include "pipeline/model/json.h"
 #include "pipeline/model/shapes.h"
 #include "pipeline/model/spm_model.h"
@@ -201,9 +202,13 @@ void ChooseIds(const Settings& settings, const HfConfig& config, TokenizerData& 
     }
   };
   choose(settings.bos, config.bos, t.bos);
-  choose(settings.eos, config.eos, t.eos);
+  choose(settings.eos, config.ends.empty() ? std::nullopt : std::optional(config.ends.front()), t.eos);
   choose(settings.unknown, std::nullopt, t.unknown);
   choose(settings.padding, config.padding, t.padding);
+  std::vector<int32_t> ends;
+  for (const int64_t end : config.ends)
+    if (const auto valid = InVocabulary(end, vocab)) ends.push_back(*valid);
+  SetMoreEnds(std::move(ends), t);
 }
 
 }  // namespace

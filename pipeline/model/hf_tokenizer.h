@@ -18,8 +18,8 @@ struct HfTokenizerFiles {
   std::optional<std::string> chat_template;     // chat_template.jinja
 };
 
-// Padded to config.hyper.vocab. Without any tokenizer file: Kind::kNone; with tokenizer_config.json alone NOT_FOUND, as
-// that is a folder copied in part. UNIMPLEMENTED names the
+// Padded to config.hyper.vocab; what ends a generation is the tokenizer's eos and config.ends. Without any tokenizer file:
+// Kind::kNone; with tokenizer_config.json alone NOT_FOUND, as that is a folder copied in part. UNIMPLEMENTED names the
 // pre-tokenizer or normalizer that we do not know: running a model with the wrong one would fail silently.
 absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files, const HfConfig& config);
 

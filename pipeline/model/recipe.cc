@@ -55,6 +55,7 @@ std::optional<Recipe> WithOptions(std::string_view name) {
                 .body = GroupType({wide ? 8 : 4, group, zero}),
                 .head = GroupType({8, group, zero})};
   recipe.changes.pure = !wide && Take("-pure", rest);  // int8's head has its body's type anyway
+  recipe.exact = Take("-exact", rest);
   recipe.base = name.substr(0, 4);
   return rest.empty() ? std::optional(std::move(recipe)) : std::nullopt;
 }

@@ -39,6 +39,7 @@ struct Recipe {
   // An embedding that is no head, where a format wants it otherwise than the body; never in ClausesOf.
   std::optional<DType> embedding = {};
   bool standard_operators = false;  // of ONNX: no operators of ONNX Runtime's own
+  bool exact = false;               // of ONNX: products with activations in F32, which ONNX Runtime takes long for
 
   // What the tensor becomes; never a type whose blocks do not divide its rows (FallBack). 1-D tensors are
   // F32. `has_importance`: an importance file goes with the recipe, which moves a few tensors of q4_0 and
@@ -55,13 +56,14 @@ std::vector<std::string> ClausesOf(const Recipe& recipe);
 // The type that takes the place of `type` where its blocks do not divide rows of `cols`.
 DType FallBack(DType type, int64_t cols);
 
-// Of either list below, or one of int8 and int4 with options behind it: "int4-g128-asym". NOT_FOUND lists them.
+// Of either list below, or one of int8 and int4 with options behind it: "int4-g128-asym-exact". NOT_FOUND lists
+// them.
 absl::StatusOr<Recipe> FindRecipe(std::string_view name);
 const std::vector<Recipe>& Recipes();         // llama-quantize's, for GGUF
 const std::vector<Recipe>& RuntimeRecipes();  // fp32, fp16, bf16, int8-qdq, int8, int4: for other runtimes' formats
 
 // The options of int8 and int4, each at most once and in this order, so that a recipe has one spelling.
-inline constexpr std::string_view kRecipeOptions = "-g64 or -g128, -asym, and of int4 -pure";
+inline constexpr std::string_view kRecipeOptions = "-g64 or -g128, -asym, of int4 -pure, and of onnx -exact";
 
 // A recipe's name becomes a folder's: 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a letter or
 // digit.

@@ -119,6 +119,7 @@ class RecipeParser {
     recipe_.head = base->head;
     recipe_.mix = base->mix;
     recipe_.standard_operators = base->standard_operators;
+    recipe_.exact = base->exact;
     recipe_.changes.pure = recipe_.changes.pure || base->changes.pure;
     return absl::OkStatus();
   }

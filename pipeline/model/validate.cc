@@ -172,6 +172,9 @@ absl::Status ValidateTokenizer(const TokenizerData& t, int64_t vocab) {
                                  {"padding", t.padding}})
     if (id && (*id < 0 || *id >= vocab))
       return InvalidArgument("the {} token is {}, outside of the vocabulary of {}", name, *id, vocab);
+  for (const int32_t id : t.more_ends)
+    if (id < 0 || id >= vocab)
+      return InvalidArgument("token {} ends a generation, but is outside of the vocabulary of {}", id, vocab);
   for (const std::string& merge : t.merges) {
     const size_t space = merge.find(' ', 1);
     if (space == std::string::npos || space + 1 == merge.size())

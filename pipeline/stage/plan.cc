@@ -26,12 +26,14 @@ std::vector<std::string> RecipeNames(std::string_view format) {
   return names;
 }
 
-// GGUF's types are ggml's own, with names of their own.
-bool HasOptions(std::string_view format) { return format != "gguf"; }
+// GGUF's types are ggml's own, with names of their own; how products are calculated is a choice of ONNX alone.
+bool HasOptions(std::string_view format, const Recipe& recipe) {
+  return recipe.exact ? format == "onnx" : format != "gguf";
+}
 
 bool HasRecipe(std::string_view format, std::string_view name) {
   const auto recipe = FindRecipe(name);
-  if (!recipe.ok() || (!recipe->base.empty() && !HasOptions(format))) return false;
+  if (!recipe.ok() || (!recipe->base.empty() && !HasOptions(format, *recipe))) return false;
   const std::vector<std::string> names = RecipeNames(format);
   return std::ranges::find(names, recipe->base.empty() ? recipe->name : recipe->base) != names.end();
 }

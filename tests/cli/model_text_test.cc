@@ -57,6 +57,20 @@ TEST(ModelText, TellsWhatComesOfChats) {
   EXPECT_THAT(std::string(ChatJson(tokenizer).at("warning").as_string()), HasSubstr("the filter tojson"));
 }
 
+TEST(ModelText, TellsEveryEndAndHowToSample) {
+  const testing::TempDir dir;
+  testing::WriteTinyModel(dir.path(), pipeline::Architecture::kLlama,
+                          {.generation_config = R"({"eos_token_id": [319, 2], "do_sample": true, "temperature": 0.6})",
+                           .added = {"<|end|>"}});
+  const auto source = pipeline::OpenModel(RealFileSystem(), dir.path());
+  ASSERT_OK(source);
+  const boost::json::object model = DescribeModel(**source);
+  EXPECT_EQ(model.at("tokenizer").at("ends"),
+            (boost::json::array{{{"id", 2}, {"text", "</s>"}}, {{"id", 319}, {"text", "<|end|>"}}}));
+  EXPECT_EQ(model.at("sampling"), (boost::json::object{{"do_sample", true}, {"temperature", 0.6}}));
+  EXPECT_THAT(Readable(model), HasSubstr("temperature: 0.6\n"));
+}
+
 TEST(ModelText, DescribesAManifest) {
   v1::Manifest manifest;
   manifest.set_format_version(1);

@@ -134,7 +134,7 @@ class Rollout(EndToEnd):
         agent.start()
         wait_for("the same context after a restart", lambda: (self.healthy(agent, 2) or {}).get("context") == "2048")
         rollout = self.d.cli_json("rollout", "list")["rollouts"][0]["name"]
-        self.d.cli("rollout", "rollback", rollout, "--yes", check=False)
+        self.d.cli("rollout", "rollback", rollout)
         status = self.healthy(agent, 3)
         self.assertEqual((status["context"], status["kv_type"]), ("512", "q8_0"))
 

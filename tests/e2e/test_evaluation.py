@@ -100,12 +100,12 @@ class Evaluation(Measured):
 
     def check_against_onnx_runtime(self, found):
         out, ids = self.dir / "out", self.dir / "ids.json"
-        run_json("quantfleet", "quantize", DEMO, "--target", "onnx:int8", "--target", "onnx:int4", "--target", "gguf:f16",
-                 "--out", out, "--json")
+        run_json("quantfleet", "quantize", DEMO, "--target", "onnx:int8-exact", "--target", "onnx:int4-exact", "--target",
+                 "gguf:f16", "--out", out, "--json")
         tokens = run_json("quantfleet-agent", "tokenize", out / "gguf-f16/model.gguf", "--text-file", HELD_OUT, "--json")
         ids.write_text(json.dumps(tokens["tokens"][:64]))
         for recipe in ("int8", "int4"):
-            judged, measured = onnx_runtime(out / f"onnx-{recipe}", "nll", "--tokens-file", ids), found[f"onnx:{recipe}"]
+            judged, measured = onnx_runtime(out / f"onnx-{recipe}-exact", "nll", "--tokens-file", ids), found[f"onnx:{recipe}"]
             print(f"mean NLL onnx:{recipe}: measured {measured['mean_nll']:.6f}, ONNX Runtime {judged['mean_nll']:.6f}",
                   file=sys.stderr)
             self.assertLess(abs(judged["mean_nll"] / measured["mean_nll"] - 1), 0.0001)

@@ -13,9 +13,12 @@ sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
 
 # What stands for one another: an ONNX target, the GGUF of the same codes, the head's type.
-SAME = (("fp32", "f32", "f32"), ("int8", "q8_0", "q8_0"), ("int4", "q4_0", "q8_0"))
-# The same numbers go the same way: far below what one wrong scale would do. F16 activations are rounded at every step.
-LIMITS = {"fp32": 1e-4, "int8": 1e-4, "int4": 1e-4, "fp16": 0.002}
+SAME = (("fp32", "f32", "f32"), ("int8-exact", "q8_0", "q8_0"), ("int8", "q8_0", "q8_0"),
+        ("int4-exact", "q4_0", "q8_0"), ("int4", "q4_0", "q8_0"))
+# The same numbers go the same way: far below what one wrong scale would do. F16 activations are rounded at every step;
+# for int8 and int4 ONNX Runtime rounds each group of 32 activations to 8 bits, which changes them by 0.5 % of their size
+# (as Q8_0 does weights, docs/guides/quantize.md), and a likelihood by no more than that.
+LIMITS = {"fp32": 1e-4, "int8-exact": 1e-4, "int4-exact": 1e-4, "int8": 0.005, "int4": 0.005, "fp16": 0.002}
 
 
 @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")

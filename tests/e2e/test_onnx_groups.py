@@ -28,7 +28,9 @@ FAMILIES = ("phi3-medium", "llama2", "qwen25-tied")
 # FAMILIES.
 SOME = {("phi3-medium", "int4-asym"), ("llama2", "int4-g64"), ("phi3-medium", "int4-g128-asym"),
         ("qwen25-tied", "int4-g64-asym-pure"), ("qwen25-tied", "int8-g128-asym")}
-LIMIT = 1e-4
+# Without -exact ONNX Runtime rounds each group of activations to 8 bits, as int8 rounds weights: by 0.5 % of their size
+# in groups of 32, 0.65 % in groups of 128 (docs/guides/quantize.md).
+LIMITS = {"-exact": 1e-4, "": 0.0065}
 
 
 class Groups(OnnxTest):
@@ -39,11 +41,13 @@ class Groups(OnnxTest):
 
     def judge(self, name, source, recipe, ids, tied):
         body, head, _ = RECIPES[recipe]
-        run("quantfleet", "quantize", source, "--target", f"onnx:{recipe}", "--out", self.dir / name)
+        targets = [word for ending in LIMITS for word in ("--target", f"onnx:{recipe}{ending}")]
+        run("quantfleet", "quantize", source, *targets, "--out", self.dir / name)
         decoded = decoded_model(source, self.dir / name / "decoded", body, head, tied)
         run("quantfleet", "quantize", decoded, "--target", "gguf:f32", "--out", self.dir / name)
-        self.check(name.replace("/", " "), self.dir / name / f"onnx-{recipe}",
-                   self.dir / name / "gguf-f32/model.gguf", ids, LIMIT)
+        for ending, limit in LIMITS.items():
+            self.check(name.replace("/", " ") + ending, self.dir / name / f"onnx-{recipe}{ending}",
+                       self.dir / name / "gguf-f32/model.gguf", ids, limit)
 
     @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
     def test_onnx_runtime_finds_what_the_codecs_decode(self):

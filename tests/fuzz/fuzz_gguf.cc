@@ -4,6 +4,7 @@
 
 #include "pipeline/format/gguf/gguf_source.h"
 #include "pipeline/format/gguf/gguf_target.h"
+#include "pipeline/model/end_tokens.h"
 #include "tests/support/memory_file.h"
 
 using quantfleet::Bytes;
@@ -25,6 +26,8 @@ void CheckHeader(const std::string& bytes) {
     Require(tensor.offset >= file->data_offset() && tensor.offset + tensor.size <= bytes.size());
   }
   const auto tokenizer = pipeline::ReadTokenizer(*file);
+  if (tokenizer.ok())
+    for (const int32_t id : pipeline::EndIds(*tokenizer)) Require(static_cast<size_t>(id) < tokenizer->tokens.size());
   if (tokenizer.ok() && tokenizer->bos) Require(static_cast<size_t>(*tokenizer->bos) < tokenizer->tokens.size());
 }
 

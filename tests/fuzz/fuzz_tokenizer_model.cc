@@ -1,6 +1,7 @@
 // The texts of a Hugging Face folder: the first byte says which file the rest is. Whatever tokenizer comes out is valid.
 #include <cstdlib>
 
+#include "pipeline/model/hf_generation.h"
 #include "pipeline/model/hf_tokenizer.h"
 #include "pipeline/model/shapes.h"
 #include "pipeline/model/spm_model.h"
@@ -31,6 +32,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const auto parsed = pipeline::ParseHfConfig(text);
       if (parsed.ok() && !pipeline::ValidateHyperparameters(parsed->architecture, parsed->hyper).ok()) std::abort();
       return 0;
+    }
+    case 'g': {
+      const auto parsed = pipeline::ParseHfGeneration(text, config.hyper.vocab);
+      if (!parsed.ok()) return 0;
+      files.model = spm;
+      config.ends = parsed->ends;
+      break;
     }
     default: return 0;
   }

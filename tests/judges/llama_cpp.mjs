@@ -3,11 +3,13 @@
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf tokenize --text-file F | --texts-file F.json
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F | --tokens-file F [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T    [--max-tokens N]
+//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf ends
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf bench    --prompt-tokens N --max-tokens N [--rounds N]
 //   node_modules/.bin/node llama_cpp.mjs          (answers what its input asks: answering.mjs)
 //
 // Prints one line of JSON: token ids (no BOS; for a JSON array of texts an array of them), {tokens, mean_nll, ppl}
-// {text, ids, stopped} or {prompt_tokens_per_second, tokens_per_second} (medians of the rounds).
+// {text, ids, stopped}, the ids of all tokens at which it ends a generation, or {prompt_tokens_per_second,
+// tokens_per_second} (medians of the rounds).
 // Further option: --threads N (1 unless given).
 // nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
 // where the model asks for one and counts among `tokens`. A tokens file is a JSON array of ids, taken as
@@ -24,7 +26,7 @@ const STRIDE = 16;
 // llama.cpp's probabilities are f32 and may underflow; the smallest one above zero stands in.
 const SMALLEST = 2 ** -149;
 
-const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy|bench " +
+const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy|ends|bench " +
     "[--text-file F] [--texts-file F] [--tokens-file F] [--prompt T] [--max-tokens N] [--threads N] [--prompt-tokens N] [--rounds N]";
 
 function parseCommandLine(argv) {
@@ -184,6 +186,13 @@ async function greedy(model, options) {
     return {text: model.detokenize(ids, false, model.tokenize(prompt, false)), ids, stopped};
 }
 
+async function ends(options) {
+    return await withModel(options, (model) => {
+        const tokens = model.fileInfo.metadata.tokenizer.ggml.tokens.length;
+        return Array.from({length: tokens}, (_, id) => id).filter((id) => model.isEogToken(id));
+    }, true);
+}
+
 function median(values) {
     return values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
 }
@@ -211,7 +220,7 @@ async function bench(model, options) {
 }
 
 const onModel = (command) => (options) => withModel(options, (model) => command(model, options));
-const COMMANDS = {tokenize, nll: onModel(nll), greedy: onModel(greedy), bench: onModel(bench)};
+const COMMANDS = {tokenize, ends, nll: onModel(nll), greedy: onModel(greedy), bench: onModel(bench)};
 
 async function answer(args) {
     const options = parseCommandLine(args);

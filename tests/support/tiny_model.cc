@@ -190,10 +190,17 @@ std::string TinyConfig(Architecture architecture, const TinyModelOptions& o) {
 void WriteTinyModel(const std::filesystem::path& dir, Architecture architecture, const TinyModelOptions& options) {
   std::filesystem::create_directories(dir);
   WriteFile(dir / "config.json", TinyConfig(architecture, options));
-  WriteFile(dir / "tokenizer.model", SpmModelBytes(TinySpmPieces(options.vocab)));
+  WriteFile(dir / "tokenizer.model", SpmModelBytes(TinySpmPieces(options.vocab - static_cast<int64_t>(options.added.size()))));
+  std::string added;
+  const int64_t first = options.vocab - static_cast<int64_t>(options.added.size());
+  for (size_t i = 0; i < options.added.size(); ++i)
+    added += fmt::format(R"({}"{}": {{"content": "{}", "special": true}})", i ? ", " : "",
+                         first + static_cast<int64_t>(i), options.added[i]);
   WriteFile(dir / "tokenizer_config.json",
-            R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "add_eos_token": false,
- "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "chat_template": "{{ messages }}"})");
+            fmt::format(R"({{"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "add_eos_token": false,
+ "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "chat_template": "{{{{ messages }}}}",
+ "added_tokens_decoder": {{{}}}}})", added));
+  if (!options.generation_config.empty()) WriteFile(dir / "generation_config.json", options.generation_config);
   WriteFile(dir / "LICENSE", "Public domain: random numbers.\n");
   WriteShards(dir, Weights(architecture, options), options);
 }

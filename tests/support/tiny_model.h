@@ -22,8 +22,10 @@ struct TinyModelOptions {
   int shards = 1;
   bool tied = false;
   uint64_t seed = 1;
-  std::string rope_scaling = "null";  // JSON
-  std::string extra_config = {};      // JSON members that go into config.json, as ", \"name\": value"
+  std::string rope_scaling = "null";   // JSON
+  std::string generation_config = {};  // generation_config.json; empty: none
+  std::vector<std::string> added = {};  // control tokens at the end of the vocabulary, in place of pieces
+  std::string extra_config = {};       // JSON members that go into config.json, as ", \"name\": value"
 };
 
 void WriteTinyModel(const std::filesystem::path& dir, pipeline::Architecture architecture,

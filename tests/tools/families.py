@@ -46,6 +46,7 @@ class Family:
     merges_as_pairs: bool = False
     # Found out while writing.
     vocab: int = 0
+    ids: dict = field(default_factory=dict)  # of the added tokens, by text
     byte_bpe: ByteBpe = None
 
     @property
@@ -72,7 +73,7 @@ PHI3_TOKENIZER = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": False, "
 def phi3(**config):
     return {"architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "hidden_act": "silu",
             "attention_bias": False, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "bos_token_id": 1,
-            "eos_token_id": 32000, **config}
+            "eos_token_id": "<|endoftext|>", **config}
 
 
 def phi3_long(**config):
@@ -122,7 +123,7 @@ FAMILIES = {
     "phi4": lambda: Family(
         "phi3", phi3(max_position_embeddings=16384, original_max_position_embeddings=16384,
                      sliding_window=None, rope_scaling=None, rope_theta=250000, bos_token_id=100257,
-                     eos_token_id=100257),
+                     eos_token_id="<|endoftext|>"),
         kv_heads=1, pre="dbrx", split=("Removed", True),
         added=special("<|dummy_0|>", "<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>",
                       "<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|endofprompt|>", "<|dummy_85|>"),
@@ -131,7 +132,7 @@ FAMILIES = {
                           "pad_token": "<|dummy_85|>", "unk_token": "<|endoftext|>"}),
     "phi4-mini": lambda: Family(
         "phi3", phi3_long(rope_scaling=long_rope(12, 40), partial_rotary_factor=0.75, bos_token_id=199999,
-                          eos_token_id=199999),
+                          eos_token_id="<|endoftext|>"),
         hidden=96, intermediate=160, heads=3, kv_heads=1, tied=True, pre="gpt-4o", split=("Removed", True),
         added=special("<|endoftext|>", "<|endofprompt|>") + [("", True)] * 5 +
               special("<|assistant|>", "<|end|>", "<|user|>", "<|system|>", "<|tool|>", "<|/tool|>"),
@@ -143,12 +144,12 @@ FAMILIES = {
                        eos_token_id=2), tokenizer_config=LLAMA2_TOKENIZER, pad_to=1),
     "llama3": lambda: Family(
         "llama", llama(max_position_embeddings=8192, rope_theta=500000.0, rope_scaling=None,
-                       bos_token_id=128000, eos_token_id=128009),
+                       bos_token_id=128000, eos_token_id="<|eot_id|>"),
         kv_heads=1, pre="llama-bpe", added=LLAMA3_ADDED, template_bos="<|begin_of_text|>",
         tokenizer_config=LLAMA3_TOKENIZER),
     "llama32": lambda: Family(
         "llama", llama(max_position_embeddings=131072, rope_theta=500000.0, bos_token_id=128000,
-                       eos_token_id=[128001, 128008, 128009],
+                       eos_token_id=["<|end_of_text|>", "<|eot_id|>"],
                        rope_scaling={"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
                                      "original_max_position_embeddings": 8192, "rope_type": "llama3"}),
         kv_heads=1, head_dim=32, tied=True, pre="llama-bpe", added=LLAMA3_ADDED,
@@ -161,10 +162,10 @@ FAMILIES = {
                                        "[control_8]"],
         tokenizer_config={**LLAMA2_TOKENIZER, "add_prefix_space": True}),
     "qwen2": lambda: Family(
-        "qwen2", qwen2(bos_token_id=151643, eos_token_id=151645), kv_heads=2, biases=True, pre="qwen2",
+        "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, biases=True, pre="qwen2",
         added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER),
     "qwen25-tied": lambda: Family(
-        "qwen2", qwen2(bos_token_id=151643, eos_token_id=151645), kv_heads=2, biases=True, tied=True,
+        "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, biases=True, tied=True,
         pre="qwen2", added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
 }
 
@@ -255,6 +256,7 @@ def write_tokenizer(f, folder):
     added = {base + i: entry for i, entry in enumerate(f.added) if entry[0]}
     end = base + len(f.added)
     f.vocab = -(-end // f.pad_to) * f.pad_to
+    f.ids = {entry[0]: i for i, entry in added.items()}
     config["added_tokens_decoder"] = {
         str(i): {"content": t, "lstrip": False, "normalized": False, "rstrip": False, "special": s}
         for i, (t, s) in added.items()}
@@ -271,6 +273,9 @@ def write_config(f, folder, **config):
     text = {**f.config, "hidden_size": f.hidden, "intermediate_size": f.intermediate,
             "num_hidden_layers": f.layers, "num_attention_heads": f.heads, "num_key_value_heads": f.kv_heads,
             "vocab_size": f.vocab, "tie_word_embeddings": f.tied, "torch_dtype": "bfloat16", **config}
+    # The published ids lie outside of these small vocabularies: FAMILIES has the tokens' texts.
+    ends = text["eos_token_id"]
+    text["eos_token_id"] = [f.ids.get(e, e) for e in ends] if isinstance(ends, list) else f.ids.get(ends, ends)
     if f.head_dim:
         text["head_dim"] = f.head_dim
     (folder / "config.json").write_text(json.dumps(text, indent=1))

@@ -101,4 +101,20 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, Archit
   return h;
 }
 
+absl::StatusOr<SamplingDefaults> ReadSampling(const GgufFile& file) {
+  SamplingDefaults out;
+  for (const SamplingNumber& number : kSamplingNumbers) {
+    QF_ASSIGN_OR_RETURN(const auto value, file.Float(number.gguf));
+    if (!value) continue;
+    QF_ASSIGN_OR_RETURN(out.*number.value, CheckSamplingNumber(number, *value, file.name(), number.gguf));
+  }
+  QF_ASSIGN_OR_RETURN(const auto top_k, file.Integer(kTopKGguf));
+  if (top_k) {
+    QF_ASSIGN_OR_RETURN(out.top_k, CheckTopK(*top_k, file.name(), kTopKGguf));
+  }
+  if (out.temperature || out.top_k || out.top_p || out.min_p) out.samples = true;
+  Normalize(out);
+  return out;
+}
+
 }  // namespace quantfleet::pipeline

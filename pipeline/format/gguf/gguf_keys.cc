@@ -2,6 +2,9 @@
 
 #include <string>
 
+#include "pipeline/format/gguf/gguf_names.h"
+#include "pipeline/model/end_tokens.h"
+
 namespace quantfleet::pipeline {
 namespace {
 
@@ -26,12 +29,24 @@ uint32_t FileType(const Recipe& recipe) {
   return 0;
 }
 
+// As llama.cpp's converter takes them from generation_config.json, in its order and types. It has no word for do_sample:
+// a temperature of 0 says that nothing is drawn.
+void WriteSampling(const SamplingDefaults& sampling, GgufWriter& out) {
+  if (sampling.top_k) out.AddI32(kTopKGguf, *sampling.top_k);
+  for (const SamplingNumber& number : kSamplingNumbers) {
+    std::optional<float> value = sampling.*number.value;
+    if (number.value == &SamplingDefaults::temperature && sampling.samples == false) value = 0.f;
+    if (value) out.AddF32(number.gguf, *value);
+  }
+}
+
 void WriteGeneral(const ModelDescription& model, const Recipe& recipe, GgufWriter& out) {
   out.AddText("general.architecture", Name(model.architecture));
   if (!model.published_name.empty()) out.AddText("general.name", model.published_name);
   out.AddU32("general.file_type", FileType(recipe));
   out.AddU32("general.quantization_version", 2);
   out.AddU32("general.alignment", GgufWriter::kAlignment);
+  WriteSampling(model.sampling, out);
 }
 
 void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
@@ -80,6 +95,30 @@ void WriteTokens(const TokenizerData& t, GgufWriter& out) {
   if (t.kind == TokenizerData::Kind::kByteBpe) out.AddTexts("tokenizer.ggml.merges", t.merges);
 }
 
+struct TurnEnds {
+  std::optional<int32_t> eot, eom;
+};
+
+// llama.cpp ends at eos, at what these two keys name, and at texts that it knows. So they name the ends of a turn and of
+// a message where a token has such a text, and else tokens that it would not know by theirs.
+TurnEnds ChooseTurnEnds(const TokenizerData& t) {
+  TurnEnds out;
+  const auto text = [&](int32_t id) -> std::string_view { return t.tokens[static_cast<size_t>(id)].text; };
+  for (const int32_t id : t.more_ends) {
+    if (text(id) == "<|eom_id|>") {
+      out.eom = id;
+    } else if (IsEndText(text(id)) && !out.eot) {
+      out.eot = id;
+    }
+  }
+  for (const int32_t id : t.more_ends) {
+    if (IsEndText(text(id))) continue;
+    std::optional<int32_t>& free = out.eot ? out.eom : out.eot;
+    if (!free) free = id;
+  }
+  return out;
+}
+
 void WriteTokenizer(const TokenizerData& t, GgufWriter& out) {
   if (t.kind == TokenizerData::Kind::kNone) {
     out.AddText("tokenizer.ggml.model", "no_vocab");
@@ -93,6 +132,10 @@ void WriteTokenizer(const TokenizerData& t, GgufWriter& out) {
   };
   id("tokenizer.ggml.bos_token_id", t.bos);
   id("tokenizer.ggml.eos_token_id", t.eos);
+  const TurnEnds turn = ChooseTurnEnds(t);
+  id("tokenizer.ggml.eot_token_id", turn.eot);
+  id("tokenizer.ggml.eom_token_id", turn.eom);
+  if (const std::vector<int32_t> ends = EndIds(t); !ends.empty()) out.AddI32s(kEndIdsKey, ends);
   id("tokenizer.ggml.unknown_token_id", t.unknown);
   id("tokenizer.ggml.padding_token_id", t.padding);
   out.AddBool("tokenizer.ggml.add_bos_token", t.add_bos);

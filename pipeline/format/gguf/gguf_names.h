@@ -11,6 +11,8 @@ namespace quantfleet::pipeline {
 inline constexpr std::string_view kRopeFactorsLong = "rope_factors_long.weight";
 inline constexpr std::string_view kRopeFactorsShort = "rope_factors_short.weight";
 inline constexpr std::string_view kRopeFreqs = "rope_freqs.weight";
+// All that ends a generation: not llama.cpp's key, but Ollama's and others'.
+inline constexpr std::string_view kEndIdsKey = "tokenizer.ggml.eos_token_ids";
 
 class GgufNames final : public TensorNames {
  public:

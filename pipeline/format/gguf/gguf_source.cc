@@ -67,6 +67,7 @@ absl::Status GgufSource::Describe(const GgufFile& file, const fs::path& path) {
   QF_ASSIGN_OR_RETURN(description_.hyper, ReadHyperparameters(file, description_.architecture));
   QF_RETURN_IF_ERROR(ReadRopeFactors(file));
   QF_ASSIGN_OR_RETURN(description_.tokenizer, ReadTokenizer(file));
+  QF_ASSIGN_OR_RETURN(description_.sampling, ReadSampling(file));
   QF_RETURN_IF_ERROR(TakeTensors(file));
   return Annotate(CutPieces(GgufNames(), GgufQkOrder(description_.architecture), description_), file.name());
 }

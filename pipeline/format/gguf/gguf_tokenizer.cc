@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "pipeline/format/gguf/gguf_names.h"
+#include "pipeline/model/end_tokens.h"
 #include "pipeline/model/shapes.h"
 
 namespace quantfleet::pipeline {
@@ -18,6 +20,30 @@ absl::Status ReadId(const GgufFile& file, std::string_view key, std::optional<in
   if (*value < 0 || *value > std::numeric_limits<int32_t>::max())
     return InvalidArgument("{}: key '{}' is {}, which is no token id", file.name(), key, *value);
   id = static_cast<int32_t>(*value);
+  return absl::OkStatus();
+}
+
+// What ends a generation beside eos: what keys name. Where there is no list of all, as in files of llama.cpp's converter,
+// it is also what llama.cpp would stop at.
+absl::Status ReadMoreEnds(const GgufFile& file, TokenizerData& out) {
+  std::vector<int32_t> ends;
+  const auto take = [&](std::string_view key, int32_t id) -> absl::Status {
+    if (id < 0 || static_cast<size_t>(id) >= out.tokens.size())
+      return InvalidArgument("{}: key '{}' names the token {}, outside of the vocabulary of {}", file.name(), key, id,
+                             out.tokens.size());
+    ends.push_back(id);
+    return absl::OkStatus();
+  };
+  for (const std::string_view key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
+    std::optional<int32_t> id;
+    QF_RETURN_IF_ERROR(ReadId(file, key, id));
+    if (id) QF_RETURN_IF_ERROR(take(key, *id));
+  }
+  QF_ASSIGN_OR_RETURN(const auto list, file.Integers(kEndIdsKey));
+  for (const int32_t id : list.value_or(std::vector<int32_t>())) QF_RETURN_IF_ERROR(take(kEndIdsKey, id));
+  for (size_t i = 0; i < out.tokens.size() && !list; ++i)
+    if (EndsByText(out.tokens[i])) ends.push_back(static_cast<int32_t>(i));
+  SetMoreEnds(std::move(ends), out);
   return absl::OkStatus();
 }
 
@@ -79,6 +105,7 @@ absl::StatusOr<TokenizerData> ReadTokenizer(const GgufFile& file) {
   QF_RETURN_IF_ERROR(ReadId(file, "tokenizer.ggml.eos_token_id", out.eos));
   QF_RETURN_IF_ERROR(ReadId(file, "tokenizer.ggml.unknown_token_id", out.unknown));
   QF_RETURN_IF_ERROR(ReadId(file, "tokenizer.ggml.padding_token_id", out.padding));
+  QF_RETURN_IF_ERROR(ReadMoreEnds(file, out));
   QF_ASSIGN_OR_RETURN(const auto add_bos, file.Bool("tokenizer.ggml.add_bos_token"));
   QF_ASSIGN_OR_RETURN(const auto add_eos, file.Bool("tokenizer.ggml.add_eos_token"));
   QF_ASSIGN_OR_RETURN(const auto space, file.Bool("tokenizer.ggml.add_space_prefix"));

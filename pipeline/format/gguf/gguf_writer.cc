@@ -37,6 +37,11 @@ void GgufWriter::AddU32(std::string_view key, uint32_t value) {
   Put(kvs_, value);
 }
 
+void GgufWriter::AddI32(std::string_view key, int32_t value) {
+  Key(key, GgufType::kI32);
+  Put(kvs_, value);
+}
+
 void GgufWriter::AddF32(std::string_view key, float value) {
   Key(key, GgufType::kF32);
   Put(kvs_, value);

@@ -16,6 +16,7 @@ class GgufWriter {
   static constexpr uint32_t kAlignment = 32;
 
   void AddU32(std::string_view key, uint32_t value);
+  void AddI32(std::string_view key, int32_t value);
   void AddF32(std::string_view key, float value);
   void AddBool(std::string_view key, bool value);
   void AddText(std::string_view key, std::string_view value);

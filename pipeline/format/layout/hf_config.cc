@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "pipeline/format/layout/float_text.h"
+#include "pipeline/format/layout/generation.h"
 #include "pipeline/model/rope.h"
 
 namespace quantfleet::pipeline {
@@ -86,7 +87,7 @@ json::object HfConfig(const ModelDescription& model, std::string_view float_type
     if (id) config[key] = *id;
   };
   token("bos_token_id", model.tokenizer.bos);
-  token("eos_token_id", model.tokenizer.eos);
+  if (json::value ends = EndIdsJson(model.tokenizer); !ends.is_null()) config["eos_token_id"] = std::move(ends);
   token("pad_token_id", model.tokenizer.padding);
   return config;
 }

@@ -6,6 +6,7 @@
 
 #include "pipeline/format/layout/assemble.h"
 #include "pipeline/format/layout/memory.h"
+#include "pipeline/format/layout/generation.h"
 #include "pipeline/format/mlx/mlx_config.h"
 #include "pipeline/format/safetensors/hf_names.h"
 #include "pipeline/model/tokenizer_files.h"
@@ -73,6 +74,7 @@ class MlxPlanner {
         std::string config,
         MlxConfig(model_, FloatType() == DType::kBF16 ? "bfloat16" : "float16", common, modules_));
     QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source_, "MLX"));
+    QF_RETURN_IF_ERROR(AddGenerationConfig(model_, small));
     small.push_back({"config.json", std::move(config)});
     std::ranges::copy(source_.attachments(), std::back_inserter(small));
     std::vector<PlannedFile> shards = Shards();

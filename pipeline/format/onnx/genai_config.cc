@@ -2,9 +2,14 @@
 
 #include <boost/json.hpp>
 
+#include "pipeline/format/layout/float_text.h"
+#include "pipeline/format/layout/generation.h"
+
 namespace quantfleet::pipeline {
 
 namespace json = boost::json;
+
+constexpr int32_t kTransformersTopK = 50;
 
 std::string GenaiConfig(const ModelDescription& model, bool shares_buffer) {
   const Hyperparameters& h = model.hyper;
@@ -30,24 +35,28 @@ std::string GenaiConfig(const ModelDescription& model, bool shares_buffer) {
     if (id) about[key] = *id;
   };
   token("bos_token_id", model.tokenizer.bos);
-  token("eos_token_id", model.tokenizer.eos);
+  if (json::value ends = EndIdsJson(model.tokenizer); !ends.is_null()) about["eos_token_id"] = std::move(ends);
   // GenAI wants one; batches of one never use it.
   token("pad_token_id", model.tokenizer.padding ? model.tokenizer.padding : model.tokenizer.eos);
   about["context_length"] = h.context;
   about["decoder"] = std::move(decoder);
   about["type"] = Name(model.architecture);
   about["vocab_size"] = h.vocab;
-  const json::object search{{"do_sample", false},
+  // Where the model's publisher says nothing: the likeliest token, or, of a model that is to sample, what transformers
+  // takes.
+  const SamplingDefaults& sampling = model.sampling;
+  const bool samples = sampling.samples.value_or(false);
+  const json::object search{{"do_sample", samples},
                             {"early_stopping", true},
                             {"max_length", h.context},
                             {"min_length", 0},
                             {"num_beams", 1},
                             {"num_return_sequences", 1},
                             {"past_present_share_buffer", shares_buffer},
-                            {"repetition_penalty", 1.0},
-                            {"temperature", 1.0},
-                            {"top_k", 1},
-                            {"top_p", 1.0}};
+                            {"repetition_penalty", Plain(sampling.repetition_penalty.value_or(1))},
+                            {"temperature", Plain(sampling.temperature.value_or(1))},
+                            {"top_k", sampling.top_k.value_or(samples ? kTransformersTopK : 1)},
+                            {"top_p", Plain(sampling.top_p.value_or(1))}};
   return json::serialize(json::object{{"model", std::move(about)}, {"search", search}}) + "\n";
 }
 

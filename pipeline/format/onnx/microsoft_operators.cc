@@ -6,10 +6,14 @@
 namespace quantfleet::pipeline {
 namespace {
 
+// MatMulNBits' accuracy_level. At 4 ONNX Runtime quantizes each group of activations to 8 bits and multiplies integers,
+// as llama.cpp does; at 0, on a CPU, it decodes all weights for each product.
+constexpr int64_t kUnset = 0, kInt8 = 4;
+
 class Microsoft final : public OnnxOperators {
  public:
   explicit Microsoft(const OnnxSite& site)
-      : h_(site.hyper), float_(site.float_type), graph_(site.graph), data_(site.data) {}
+      : h_(site.hyper), float_(site.float_type), accuracy_level_(site.exact ? kUnset : kInt8), graph_(site.graph), data_(site.data) {}
 
   // Each sequence's last position, and the length of all.
   std::string Lengths() override {
@@ -49,7 +53,7 @@ class Microsoft final : public OnnxOperators {
                            {"N", t.is.rows},
                            {"bits", bits},
                            {"block_size", w.group},
-                           {"accuracy_level", int64_t{0}}});
+                           {"accuracy_level", accuracy_level_}});
   }
 
   std::string Normalize(const std::string& of, const std::string& x, const std::string& skip,
@@ -106,6 +110,7 @@ class Microsoft final : public OnnxOperators {
 
   const Hyperparameters& h_;
   const DType float_;
+  const int64_t accuracy_level_;
   OnnxGraph& graph_;
   OnnxData& data_;
   std::string last_, total_;

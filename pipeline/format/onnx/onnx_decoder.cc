@@ -41,13 +41,13 @@ RopeTables MakeTables(const Hyperparameters& h, int64_t positions, const std::ve
 class Decoder {
  public:
   Decoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors, DType float_type,
-          OnnxFlavour flavour, onnx::GraphProto& graph, OnnxData& data)
+          OnnxFlavour flavour, bool exact, onnx::GraphProto& graph, OnnxData& data)
       : h_(model.hyper),
         float_(float_type),
         float_number_(OnnxType(float_type, Part::kBlocks)),
         graph_(graph),
         data_(data) {
-    const OnnxSite site{h_, float_, graph_, data_};
+    const OnnxSite site{h_, float_, exact, graph_, data_};
     operators_ = flavour == OnnxFlavour::kStandard ? StandardOperators(site) : MicrosoftOperators(site);
     for (const OnnxTensor& tensor : tensors) tensors_.emplace(tensor.is.name, &tensor);
   }
@@ -219,8 +219,9 @@ std::string OnnxName(Role role, int layer) {
 }
 
 absl::Status BuildDecoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors,
-                          DType float_type, OnnxFlavour flavour, onnx::GraphProto& graph, OnnxData& data) {
-  return Decoder(model, tensors, float_type, flavour, graph, data).Run();
+                          DType float_type, OnnxFlavour flavour, bool exact, onnx::GraphProto& graph,
+                          OnnxData& data) {
+  return Decoder(model, tensors, float_type, flavour, exact, graph, data).Run();
 }
 
 }  // namespace quantfleet::pipeline

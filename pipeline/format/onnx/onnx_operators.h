@@ -18,6 +18,7 @@ enum class OnnxFlavour {
 struct OnnxSite {
   const Hyperparameters& hyper;
   DType float_type;  // of activations and the KV cache
+  bool exact;        // MatMulNBits keeps activations as they are
   OnnxGraph& graph;
   OnnxData& data;
 };

@@ -2,6 +2,7 @@
 
 #include "pipeline/format/layout/assemble.h"
 #include "pipeline/format/layout/memory.h"
+#include "pipeline/format/layout/generation.h"
 #include "pipeline/format/onnx/genai_config.h"
 #include "pipeline/format/onnx/onnx_decoder.h"
 #include "pipeline/format/onnx/onnx_graph.h"
@@ -68,12 +69,15 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
     tensors.push_back({std::move(tensor), dtype});
   }
   QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source, "ONNX Runtime GenAI"));
+  QF_RETURN_IF_ERROR(AddGenerationConfig(model, small));
   small.push_back({"genai_config.json", GenaiConfig(model, flavour == OnnxFlavour::kMicrosoft)});
   for (const Attachment& attachment : source.attachments()) small.push_back(attachment);
 
   onnx::ModelProto proto = EmptyModel(flavour);
   OnnxData data(model, *proto.mutable_graph());
-  QF_RETURN_IF_ERROR(BuildDecoder(model, tensors, float_type, flavour, *proto.mutable_graph(), data));
+  // Who asks for floats and quantizes single tensors wants no other rounding than theirs.
+  const bool exact = recipe.exact || IsFloat(recipe.body);
+  QF_RETURN_IF_ERROR(BuildDecoder(model, tensors, float_type, flavour, exact, *proto.mutable_graph(), data));
   std::vector<PlannedFile> files;
   files.push_back(data.TakeFile());
   files.push_back(WholeFile("model.onnx", proto.SerializeAsString()));

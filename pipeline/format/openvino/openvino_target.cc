@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "pipeline/format/layout/data_file.h"
+#include "pipeline/format/layout/generation.h"
 #include "pipeline/format/layout/hf_config.h"
 #include "pipeline/format/layout/memory.h"
 #include "pipeline/format/openvino/openvino_decoder.h"
@@ -16,7 +17,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::string_view kGenerationConfig = "generation_config.json";
 // A line of the cache, and more than any element: the file is mapped and read in place.
 constexpr uint64_t kAlignment = 64;
 
@@ -60,24 +60,11 @@ DType WithEightBits(DType type) {
   return GroupType(*scheme);
 }
 
-// What generating wants to know of the tokens, where the source does not say it.
-std::string GenerationConfig(const TokenizerData& tokenizer) {
-  json::object config;
-  const auto token = [&](const char* key, const std::optional<int32_t>& id) {
-    if (id) config[key] = *id;
-  };
-  token("bos_token_id", tokenizer.bos);
-  token("eos_token_id", tokenizer.eos);
-  token("pad_token_id", tokenizer.padding);
-  return json::serialize(config) + "\n";
-}
-
 absl::StatusOr<std::vector<Attachment>> SmallFiles(const ModelSource& source) {
   QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source, "OpenVINO"));
   small.push_back({"config.json", json::serialize(HfConfig(source.description(), "float32")) + "\n"});
+  QF_RETURN_IF_ERROR(AddGenerationConfig(source.description(), small));
   std::ranges::copy(source.attachments(), std::back_inserter(small));
-  if (std::ranges::find(small, kGenerationConfig, &Attachment::name) == small.end())
-    small.push_back({std::string(kGenerationConfig), GenerationConfig(source.description().tokenizer)});
   return small;
 }
 

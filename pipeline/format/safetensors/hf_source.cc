@@ -7,6 +7,7 @@
 #include "pipeline/format/safetensors/hf_names.h"
 #include "pipeline/format/safetensors/safetensors_file.h"
 #include "pipeline/format/safetensors/shard_index.h"
+#include "pipeline/model/hf_generation.h"
 #include "pipeline/model/hf_tokenizer.h"
 
 namespace quantfleet::pipeline {
@@ -39,7 +40,7 @@ class HfOpener {
     if (!files_.Exists(folder_ / "config.json"))
       return NotFound("{} is missing: is {} a model folder?", (folder_ / "config.json").string(), folder_.string());
     QF_ASSIGN_OR_RETURN(const std::string config_text, ReadText("config.json", kMaxConfigBytes));
-    QF_ASSIGN_OR_RETURN(const HfConfig config, ParseHfConfig(config_text, (folder_ / "config.json").string()));
+    QF_ASSIGN_OR_RETURN(HfConfig config, ParseHfConfig(config_text, (folder_ / "config.json").string()));
     ModelDescription& model = source_->description_;
     model.architecture = config.architecture;
     model.hyper = config.hyper;
@@ -120,7 +121,21 @@ class HfOpener {
     return absl::OkStatus();
   }
 
-  absl::Status ReadTokenizer(const HfConfig& config) {
+  // As transformers has it: of the tokens that end a generation this file's list counts, and config.json's where
+  // there is none.
+  absl::Status ReadGeneration(HfConfig& config) {
+    constexpr const char* kName = "generation_config.json";
+    if (!files_.Exists(folder_ / kName)) return absl::OkStatus();
+    QF_ASSIGN_OR_RETURN(std::string text, ReadText(kName, kMaxAttachmentBytes));
+    QF_ASSIGN_OR_RETURN(HfGeneration generation,
+                        ParseHfGeneration(text, config.hyper.vocab, (folder_ / kName).string()));
+    if (!generation.ends.empty()) config.ends = std::move(generation.ends);
+    source_->description_.sampling = generation.sampling;
+    source_->tokenizer_files_.push_back({kName, std::move(text)});
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadTokenizer(HfConfig& config) {
     HfTokenizerFiles texts;
     for (const auto& [name, text] : {std::pair("tokenizer.model", &texts.model),
                                      {"tokenizer.json", &texts.tokenizer_json},
@@ -132,11 +147,12 @@ class HfOpener {
       source_->tokenizer_files_.push_back({name, **text});
     }
     // Not for us, but for runtimes that read the folder as it is.
-    for (const char* name : {"special_tokens_map.json", "generation_config.json"}) {
-      if (!files_.Exists(folder_ / name)) continue;
-      QF_ASSIGN_OR_RETURN(std::string text, ReadText(name, kMaxAttachmentBytes));
-      source_->tokenizer_files_.push_back({name, std::move(text)});
+    constexpr const char* kMap = "special_tokens_map.json";
+    if (files_.Exists(folder_ / kMap)) {
+      QF_ASSIGN_OR_RETURN(std::string text, ReadText(kMap, kMaxAttachmentBytes));
+      source_->tokenizer_files_.push_back({kMap, std::move(text)});
     }
+    QF_RETURN_IF_ERROR(ReadGeneration(config));
     absl::StatusOr<TokenizerData> tokenizer = BuildTokenizer(texts, config);
     if (!tokenizer.ok()) return Annotate(tokenizer.status(), folder_.string());
     source_->description_.tokenizer = *std::move(tokenizer);

@@ -210,6 +210,30 @@ TEST_F(EngineTest, EndsAtTheLimitTheContextAndTheCallersWish) {
   EXPECT_EQ((*engine->Generate(request)).finish_reason, "cancelled");
 }
 
+// Of several ends the first alone was kept, and a chat went on behind the others.
+TEST_F(EngineTest, GenerationStopsAtEveryEnd) {
+  Make(Architecture::kPhi3, {"f32"});
+  const GenerateRequest request{.prompt = "hello", .max_tokens = 20, .sampling = {.temperature = 0}};
+  const std::vector<int32_t> whole = (*Load("f32")->Generate(request)).tokens;
+  ASSERT_GT(whole.size(), 8u);
+  for (const size_t at : {size_t{3}, size_t{8}}) {
+    const std::string ends = fmt::format(R"({{"eos_token_id": [2, {}, 5]}})", whole[at]);
+    fs::remove_all(dir_.path());
+    Make(Architecture::kPhi3, {"f32"}, {.generation_config = ends});
+    const GenerateResult result = *Load("f32")->Generate(request);
+    EXPECT_EQ(result.finish_reason, "stop");
+    EXPECT_EQ(result.tokens, std::vector<int32_t>(whole.begin(), std::ranges::find(whole, whole[at]))) << ends;
+  }
+}
+
+TEST_F(EngineTest, TheModelSaysHowItWantsToBeSampled) {
+  Make(Architecture::kLlama, {"f16"}, {.generation_config = R"({"do_sample": true, "temperature": 0.25, "top_k": 7})"});
+  const SamplingOptions sampling = Load("f16")->sampling();
+  EXPECT_EQ(sampling.temperature, 0.25f);
+  EXPECT_EQ(sampling.top_k, 7);
+  EXPECT_EQ(sampling.top_p, SamplingOptions().top_p);
+}
+
 TEST_F(EngineTest, TooLongAPromptNamesBothNumbers) {
   Make(Architecture::kPhi3, {"f32"}, {.context = 32});
   const auto engine = Load("f32");

@@ -79,5 +79,14 @@ TEST(Sampler, OptionsAreChecked) {
   EXPECT_FALSE(Validate({.top_p = 1.5f}).ok());
 }
 
+TEST(RecommendedSampling, IsThePublishersAsFarAsItGoes) {
+  const SamplingOptions usual, some = RecommendedSampling({.temperature = 0.6f, .min_p = 0.1f, .top_k = 0});
+  EXPECT_EQ(some.temperature, 0.6f);
+  EXPECT_EQ(some.top_k, 0);
+  EXPECT_EQ(some.top_p, usual.top_p);
+  EXPECT_EQ(RecommendedSampling({}).temperature, usual.temperature);
+  EXPECT_EQ(RecommendedSampling({.samples = false, .temperature = 0.6f}).temperature, 0);
+}
+
 }  // namespace
 }  // namespace quantfleet::agent

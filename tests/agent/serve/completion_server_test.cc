@@ -62,6 +62,21 @@ TEST_F(CompletionServerTest, Completes) {
   EXPECT_EQ(client.Post("/v1/completions", kAskStory).status, 200);
 }
 
+TEST_F(CompletionServerTest, WhatARequestDoesNotSayIsSampledAsTheModelRecommends) {
+  Start();
+  const auto engine = Serve({"Hello"});
+  engine->recommended = {.temperature = 0.6f, .top_k = 20, .top_p = 0.9f};
+  EXPECT_EQ(Post("/v1/completions", R"({"prompt":"a"})").status, 200);
+  EXPECT_EQ(engine->last().sampling.temperature, 0.6f);
+  EXPECT_EQ(engine->last().sampling.top_k, 20);
+  EXPECT_EQ(engine->last().sampling.top_p, 0.9f);
+  EXPECT_EQ(Post("/v1/completions", R"({"prompt":"a","temperature":1,"top_k":0,"seed":3})").status, 200);
+  EXPECT_EQ(engine->last().sampling.temperature, 1);
+  EXPECT_EQ(engine->last().sampling.top_k, 0);
+  EXPECT_EQ(engine->last().sampling.top_p, 0.9f);
+  EXPECT_EQ(engine->last().sampling.seed, 3u);
+}
+
 TEST_F(CompletionServerTest, Chats) {
   Start();
   const auto engine = Serve({"Hello"}, kTemplate);

@@ -46,6 +46,7 @@ class FakeEngine final : public Engine {
   }
   std::string_view chat_template() const override { return chat_template_; }
   std::string_view model_name() const override { return "fake"; }
+  SamplingOptions sampling() const override { return recommended; }
   int64_t context() const override { return 64; }
   int64_t vocab() const override { return 10; }
 
@@ -73,6 +74,7 @@ class FakeEngine final : public Engine {
   void SetPlaces(int64_t places) { places_ = places; }
 
   absl::Status error;
+  SamplingOptions recommended;
   std::atomic<int> cancelled{0};
   std::atomic<size_t> most_together{0};  // continuations of one step
 

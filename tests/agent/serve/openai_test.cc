@@ -20,10 +20,11 @@ TEST(OpenAiRequest, Completion) {
   EXPECT_EQ(request->model, "m");
   EXPECT_EQ(request->prompt, "Once");
   EXPECT_EQ(request->max_tokens, 7);
-  EXPECT_EQ(request->sampling.temperature, 0);
-  EXPECT_FLOAT_EQ(request->sampling.top_p, 0.5f);
-  EXPECT_EQ(request->sampling.seed, 42u);
-  EXPECT_TRUE(request->has_seed && request->stream && request->include_usage);
+  EXPECT_EQ(request->temperature, 0);
+  EXPECT_EQ(request->top_p, 0.5f);
+  EXPECT_FALSE(request->top_k.has_value());
+  EXPECT_EQ(request->seed, 42u);
+  EXPECT_TRUE(request->stream && request->include_usage);
   EXPECT_THAT(request->stop, ElementsAre("a", "b"));
 }
 

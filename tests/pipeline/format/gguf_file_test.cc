@@ -4,9 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <limits>
 
+#include "pipeline/format/gguf/gguf_hyper.h"
 #include "pipeline/format/gguf/gguf_tokenizer.h"
+#include "pipeline/model/end_tokens.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/status_matchers.h"
 
@@ -234,6 +237,66 @@ TEST(GgufTokenizer, ReadsAVocabulary) {
   EXPECT_EQ(t->eos, 2);
   EXPECT_FALSE(t->padding.has_value());
   EXPECT_TRUE(t->add_bos && t->add_eos && t->add_space_prefix);
+}
+
+// A llama vocabulary of <unk> <s> </s>, then the texts, all control tokens; `keys` more pairs follow.
+RawFile& StartVocabulary(RawFile& f, const std::vector<std::string>& texts, uint64_t keys) {
+  const uint64_t count = 3 + texts.size();
+  f.Start(0, 3 + keys).KvText("tokenizer.ggml.model", "llama");
+  f.Text("tokenizer.ggml.tokens").U32(9).U32(8).U64(count).Text("<unk>").Text("<s>").Text("</s>");
+  for (const std::string& text : texts) f.Text(text);
+  f.Text("tokenizer.ggml.token_type").U32(9).U32(5).U64(count).U32(2);
+  for (uint64_t i = 1; i < count; ++i) f.U32(3);
+  return f;
+}
+
+TEST(GgufTokenizer, EveryEndOfAFileCounts) {
+  const auto ends = [](const std::vector<std::string>& texts, uint64_t keys, const std::function<void(RawFile&)>& add) {
+    RawFile f;
+    add(StartVocabulary(f, texts, keys));
+    const auto t = ReadTokenizer(*f.Read());
+    EXPECT_OK(t);
+    return t.ok() ? EndIds(*t) : std::vector<int32_t>();
+  };
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ(ends({"a", "b", "c"}, 0, [](RawFile&) {}), Ids{2});
+  // What llama.cpp would stop at: its converter says eos alone.
+  EXPECT_EQ(ends({"a", "<|end|>", "<|user|>"}, 0, [](RawFile&) {}), (Ids{2, 4}));
+  EXPECT_EQ(ends({"a", "b", "c"}, 3, [](RawFile& f) {
+              f.KvU32("tokenizer.ggml.eos_token_id", 3).KvU32("tokenizer.ggml.eot_token_id", 5);
+              f.KvU32("tokenizer.ggml.eom_token_id", 0xffffffffu);
+            }),
+            (Ids{3, 5}));
+  EXPECT_EQ(ends({"a", "b", "c"}, 2, [](RawFile& f) {
+              f.KvU32("tokenizer.ggml.eom_token_id", 4);
+              f.Text("tokenizer.ggml.eos_token_ids").U32(9).U32(5).U64(3).U32(2).U32(5).U32(3);
+            }),
+            (Ids{2, 3, 4, 5}));
+  RawFile outside;
+  StartVocabulary(outside, {}, 1).KvU32("tokenizer.ggml.eot_token_id", 3);
+  EXPECT_ERROR(ReadTokenizer(*outside.Read()), kInvalidArgument,
+               "key 'tokenizer.ggml.eot_token_id' names the token 3, outside of the vocabulary of 3");
+  RawFile listed;
+  StartVocabulary(listed, {}, 1).Text("tokenizer.ggml.eos_token_ids").U32(9).U32(5).U64(2).U32(2).U32(77);
+  EXPECT_ERROR(ReadTokenizer(*listed.Read()), kInvalidArgument, "'tokenizer.ggml.eos_token_ids' names the token 77");
+}
+
+TEST(GgufSampling, IsReadAndChecked) {
+  RawFile f;
+  f.Start(0, 3).Text("general.sampling.top_k").U32(5).U32(40);
+  f.Text("general.sampling.temp").U32(6).Num(0.5f).Text("general.sampling.penalty_repeat").U32(6).Num(1.1f);
+  const auto sampling = ReadSampling(*f.Read());
+  ASSERT_OK(sampling);
+  EXPECT_EQ(*sampling, (SamplingDefaults{.samples = true, .temperature = 0.5f, .repetition_penalty = 1.1f, .top_k = 40}));
+  RawFile none, greedy, wide, nan;
+  EXPECT_EQ(*ReadSampling(*none.Start(0, 1).KvU32("a", 1).Read()), SamplingDefaults{});
+  greedy.Start(0, 1).Text("general.sampling.temp").U32(6).Num(0.f);
+  EXPECT_EQ(*ReadSampling(*greedy.Read()), SamplingDefaults{.samples = false});
+  wide.Start(0, 1).Text("general.sampling.top_p").U32(6).Num(2.f);
+  EXPECT_ERROR(ReadSampling(*wide.Read()), kInvalidArgument,
+               "'general.sampling.top_p' is 2; it has to be above 0 and at most 1");
+  nan.Start(0, 1).Text("general.sampling.temp").U32(6).Num(std::numeric_limits<float>::quiet_NaN());
+  EXPECT_ERROR(ReadSampling(*nan.Read()), kInvalidArgument, "'general.sampling.temp' is nan");
 }
 
 TEST(GgufTokenizer, RefusesWhatContradictsItself) {

@@ -63,6 +63,27 @@ TEST_F(HfSourceTest, CutsFusedTensorsIntoPieces) {
   EXPECT_EQ(model.tokenizer.kind, TokenizerData::Kind::kSpm);
 }
 
+// As transformers: the list of generation_config.json counts, config.json's where there is none; eos always.
+TEST_F(HfSourceTest, GenerationConfigSaysWhatEndsAndHowToSample) {
+  Write(Architecture::kPhi3);
+  Replace("config.json", "\"eos_token_id\": 2", "\"eos_token_id\": [2, 9]");
+  EXPECT_EQ((*Open())->description().tokenizer.more_ends, std::vector<int32_t>{9});
+  WriteFile(dir_ / "generation_config.json", R"({"do_sample": true, "temperature": 0.7})");
+  EXPECT_EQ((*Open())->description().tokenizer.more_ends, std::vector<int32_t>{9});
+  EXPECT_EQ((*Open())->description().sampling, (SamplingDefaults{.samples = true, .temperature = 0.7f}));
+  WriteFile(dir_ / "generation_config.json", R"({"eos_token_id": [30, 20]})");
+  const auto source = Open();
+  ASSERT_OK(source);
+  EXPECT_EQ((*source)->description().tokenizer.eos, 2);
+  EXPECT_EQ((*source)->description().tokenizer.more_ends, (std::vector<int32_t>{20, 30}));
+  WriteFile(dir_ / "generation_config.json", R"({"eos_token_id": [2, 320]})");
+  EXPECT_ERROR(Open(), kInvalidArgument,
+               fmt::format("{}: 'eos_token_id' names the token 320", (dir_ / "generation_config.json").string()));
+  fs::remove(dir_ / "generation_config.json");
+  Replace("config.json", "[2, 9]", "[2, 999]");
+  EXPECT_ERROR(Open(), kInvalidArgument, "config.json: 'eos_token_id' names the token 999");
+}
+
 TEST_F(HfSourceTest, ShardsHoldTheSameBytesAsOneFile) {
   TempDir other;
   Write(Architecture::kQwen2, {.shards = 3});

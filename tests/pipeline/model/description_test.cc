@@ -108,6 +108,9 @@ TEST(Validate, TokenizersHaveToFit) {
   m.tokenizer.eos = 100;
   EXPECT_ERROR(Validate(m), kInvalidArgument, "eos token is 100");
   m.tokenizer.eos.reset();
+  m.tokenizer.more_ends = {2, 100};
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "token 100 ends a generation, but is outside of the vocabulary");
+  m.tokenizer.more_ends.clear();
   m.tokenizer.tokens[7].score = std::numeric_limits<float>::infinity();
   EXPECT_ERROR(Validate(m), kInvalidArgument, "token 7");
 }

@@ -50,7 +50,7 @@ TEST(HfConfig, ReadsEverything) {
   EXPECT_EQ(c->hyper.sliding_window, 2047);
   EXPECT_FLOAT_EQ(c->hyper.rms_epsilon, 1e-5f);
   EXPECT_EQ(c->bos, 1);
-  EXPECT_EQ(c->eos, 7);
+  EXPECT_EQ(c->ends, (std::vector<int64_t>{7, 9}));
   EXPECT_FALSE(c->padding.has_value());
   EXPECT_EQ(c->published_name, "Phi-3-mini");
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pipeline/model/end_tokens.h"
 #include "pipeline/model/spm_model.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/tiny_model.h"
@@ -103,12 +104,28 @@ TEST(HfTokenizer, IdsOfTheConfigServeWhereNoNameDoes) {
   HfTokenizerFiles files;
   files.model = SpmModelBytes(TinySpmPieces(300));
   HfConfig config = WithVocab(300);
-  config.eos = 7;
+  config.ends = {7, 9, 5, 7};
   config.padding = 100000;
   const auto t = BuildTokenizer(files, config);
   ASSERT_OK(t);
   EXPECT_EQ(t->eos, 7);
+  EXPECT_EQ(t->more_ends, (std::vector<int32_t>{5, 9}));
   EXPECT_FALSE(t->padding.has_value());
+}
+
+// Phi-3's chats went on behind <|end|>: of several ends the tokenizer's own alone was kept.
+TEST(HfTokenizer, EveryEndCountsBesideTheTokenizersOwn) {
+  HfTokenizerFiles files;
+  files.model = SpmModelBytes(TinySpmPieces(300));
+  files.added_tokens = R"({"<|endoftext|>": 300, "<|assistant|>": 301, "<|end|>": 302})";
+  files.tokenizer_config = R"({"eos_token": "<|endoftext|>"})";
+  HfConfig config = WithVocab(304);
+  config.ends = {302, 301};
+  const auto t = BuildTokenizer(files, config);
+  ASSERT_OK(t);
+  EXPECT_EQ(t->eos, 300);
+  EXPECT_EQ(t->more_ends, (std::vector<int32_t>{301, 302}));
+  EXPECT_EQ(EndIds(*t), (std::vector<int32_t>{300, 301, 302}));
 }
 
 TEST(HfTokenizer, ChatTemplates) {

@@ -198,10 +198,20 @@ TEST_F(RecipeTest, OptionsOfInt8AndInt4) {
     EXPECT_FALSE(recipe->standard_operators);
   }
   EXPECT_TRUE(FindRecipe("int8-qdq")->standard_operators);
+  for (const char* name : {"int4", "int8", "int4-g128-asym", "int4-g64-pure"}) {
+    EXPECT_FALSE(FindRecipe(name)->exact) << name;
+    const auto exact = FindRecipe(fmt::format("{}-exact", name));
+    ASSERT_OK(exact);
+    EXPECT_TRUE(exact->exact) << name;
+    EXPECT_EQ(exact->body, FindRecipe(name)->body);
+    EXPECT_EQ(exact->head, FindRecipe(name)->head);
+    EXPECT_EQ(exact->base, std::string_view(name).substr(0, 4));
+  }
   // One spelling for each: in this order, once, and nothing that changes nothing.
   for (const char* name : {"int4-", "int4-g32", "int4-asym-g64", "int4-g64-g128", "int4-asym-asym", "int4-pure-asym",
-                           "int8-pure", "int4-g64x", "int4-G64", "int8-qdq-g64", "fp16-g64", "q4_0-g64"})
-    EXPECT_ERROR(FindRecipe(name), kNotFound, "also with -g64 or -g128, -asym, and of int4 -pure");
+                           "int8-pure", "int4-g64x", "int4-G64", "int8-qdq-g64", "fp16-g64", "q4_0-g64", "int4-exact-g64",
+                           "int4-exact-pure", "int4-exact-exact", "fp32-exact", "int8-qdq-exact", "q4_0-exact"})
+    EXPECT_ERROR(FindRecipe(name), kNotFound, "also with -g64 or -g128, -asym, of int4 -pure, and of onnx -exact");
 }
 
 TEST_F(RecipeTest, Names) {

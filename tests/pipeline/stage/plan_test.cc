@@ -98,9 +98,12 @@ TEST(ParseTargetSpec, NamesAndRefusals) {
   EXPECT_EQ(spec->name(), "gguf-q4_0");
   EXPECT_EQ(ParseTargetSpec("onnx:int4-g128-asym")->name(), "onnx-int4-g128-asym");
   EXPECT_EQ(ParseTargetSpec("onnx:int8-qdq")->name(), "onnx-int8-qdq");
+  EXPECT_EQ(ParseTargetSpec("onnx:int4-g128-asym-exact")->name(), "onnx-int4-g128-asym-exact");
+  EXPECT_EQ(ParseTargetSpec("onnx:int8-exact")->name(), "onnx-int8-exact");
   for (const char* text : {"", "gguf", "gguf:", ":q4_0", "gguf:q9", "onnx:q4_0", "gguf:int4", "mlx:fp32",
                            "onnx:bf16", "openvino:fp32", "gguf:q4_0:x", "gguf-q4_0", "gguf:int4-g64",
-                           "onnx:fp16-g64", "mlx:int8-qdq"})
+                           "onnx:fp16-g64", "mlx:int8-qdq", "mlx:int4-exact", "openvino:int8-g64-exact", "gguf:int4-exact",
+                           "onnx:int8-qdq-exact"})
     EXPECT_ERROR(ParseTargetSpec(text), kInvalidArgument, "gguf:q8_0");
 }
 
