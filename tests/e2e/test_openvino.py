@@ -46,7 +46,7 @@ class OpenVinoTest(unittest.TestCase):
         return path
 
     def ours(self, gguf, ids, context=512):
-        said = run_json("quantfleet-agent", "eval", "--float-activations", gguf, "--tokens-file", self.tokens(ids),
+        said = run_json("quantfleet-agent", "eval", "--float-activations", "--kv-type", "f32", gguf, "--tokens-file", self.tokens(ids),
                         "--context", context, "--json")
         self.assertEqual(said["tokens"], len(ids))
         return said["mean_nll"]
