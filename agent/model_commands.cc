@@ -164,7 +164,7 @@ struct EvalOptions {
   std::string ids;
   fs::path ids_file;
   EngineOptions engine;
-  int64_t max_tokens = 0;
+  int64_t max_tokens = 0, skip = 0;
   bool as_json = false;
 
   bool by_ids() const { return !ids.empty() || !ids_file.empty(); }
@@ -189,7 +189,7 @@ absl::Status Eval(EvalOptions options) {
     return InvalidArgument("the text has {} tokens, the context takes {}; cut it with --max-tokens {}",
                            ids.size(), engine->context(), engine->context());
   }
-  QF_ASSIGN_OR_RETURN(const EvalResult result, engine->EvaluateTokens(ids));
+  QF_ASSIGN_OR_RETURN(const EvalResult result, engine->EvaluateTokens(ids, options.skip));
   const double ppl = std::exp(result.mean_nll);
   if (options.as_json) {
     PrintJson({{"tokens", result.tokens}, {"mean_nll", result.mean_nll}, {"ppl", ppl}});
@@ -208,6 +208,7 @@ void AddEval(CLI::App& app, Action& action) {
   group->add_option("--tokens", options->ids, "Token ids (1,2,3) in place of a text; BOS too, if wanted");
   group->add_option("--tokens-file", options->ids_file, "A file of token ids, as tokenize prints them");
   command->add_option("--max-tokens", options->max_tokens, "Judge the first N tokens only; 0: all");
+  command->add_option("--skip", options->skip, "Read the first N tokens, but judge those behind them");
   AddEngineOptions(*command, options->engine);
   AddFloatActivations(*command, options->engine);
   command->add_flag("--json", options->as_json, "One JSON object");
