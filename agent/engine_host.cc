@@ -34,9 +34,10 @@ absl::StatusOr<Health> EngineHost::Measure(Engine& engine, const HealthGate& gat
   return health;
 }
 
-absl::StatusOr<Health> EngineHost::Start(const std::string& model, const Installed& installed, const HealthGate& gate) {
+absl::StatusOr<Health> EngineHost::Start(const std::string& model, const Installed& installed, const HealthGate& gate,
+                                         const EngineOptions& options) {
   QF_ASSIGN_OR_RETURN(const std::string gguf, FindGguf(installed.manifest));
-  QF_ASSIGN_OR_RETURN(auto loaded, Engine::Load(installed.files / gguf, options_));
+  QF_ASSIGN_OR_RETURN(auto loaded, Engine::Load(installed.files / gguf, options));
   QF_ASSIGN_OR_RETURN(const Health health, Measure(*loaded, gate));
   QF_RETURN_IF_ERROR(gate.Check(health));
   server_.SetModel(model, std::move(loaded));

@@ -19,8 +19,11 @@ class EngineHost {
   EngineHost(CompletionServer& server, EngineOptions options, std::function<uint64_t()> memory_available)
       : server_(server), options_(options), memory_available_(std::move(memory_available)) {}
 
-  // As ModelHost::Start has it, for an artifact without a runtime. Nothing is waited for.
-  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate);
+  // As ModelHost::Start has it, for an artifact without a runtime, with the context and the type of cache that `options` say for
+  // this model: options(), where nothing else is asked. Nothing is waited for.
+  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
+                               const EngineOptions& options);
+  const EngineOptions& options() const { return options_; }
   uint64_t MemoryAvailable() const { return memory_available_(); }
 
  private:

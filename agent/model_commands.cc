@@ -244,10 +244,12 @@ absl::Status Bench(const BenchCommand& command) {
   }
   for (const RatesAt& at : result.rates)
     fmt::print("{}prompt: {:.1f} tokens/s; generation: {:.1f} tokens/s\n",
-               at.depth > 0 ? fmt::format("behind {} tokens: ", at.depth) : "", at.prompt_tokens_per_second, at.tokens_per_second);
-  fmt::print("{:.1f} MB of weights for each token, {:.1f} GB/s; the context takes {:.1f} MB of cache and {:.1f} MB of buffers\n",
-             static_cast<double>(result.weight_bytes_per_token) / 1e6, result.gigabytes_per_second,
-             static_cast<double>(result.cache_bytes) / 1e6, static_cast<double>(result.buffer_bytes) / 1e6);
+               at.depth > 0 ? fmt::format("behind {} tokens: ", at.depth) : "", at.prompt_tokens_per_second,
+               at.tokens_per_second);
+  fmt::print(
+      "{:.1f} MB of weights for each token, {:.1f} GB/s; the context takes {:.1f} MB of cache and {:.1f} MB of buffers\n",
+      static_cast<double>(result.weight_bytes_per_token) / 1e6, result.gigabytes_per_second,
+      static_cast<double>(result.cache_bytes) / 1e6, static_cast<double>(result.buffer_bytes) / 1e6);
   fmt::print("first token after {:.2f} s; peak RSS {:.1f} MiB; {} threads, {}\n", result.load_seconds,
              static_cast<double>(result.peak_rss_bytes) / (1 << 20), result.threads, result.instruction_set);
   return absl::OkStatus();

@@ -114,7 +114,7 @@ absl::StatusOr<Health> ModelHosts::Start(const std::string& model, const Install
                                          std::stop_token stop) {
   QF_RETURN_IF_ERROR(MayRun(installed.runtime));
   if (!installed.runtime) {
-    QF_ASSIGN_OR_RETURN(const Health health, engine_.Start(model, installed, gate));
+    QF_ASSIGN_OR_RETURN(const Health health, engine_.Start(model, installed, gate, engine_.options()));
     Replace(model, nullptr);
     return health;
   }

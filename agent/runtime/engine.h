@@ -104,8 +104,8 @@ class Engine {
   virtual absl::StatusOr<EvalResult> Evaluate(std::string_view text) = 0;
   // `skip`: so many are read, but not judged.
   virtual absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t> tokens, int64_t skip = 0) = 0;
-  // Logits (vocab of them) of each token of a sequence from the `skip`th on, read from an empty cache, as `visit` wants them; its
-  // error ends it. For quality measures, which need not hold all of them.
+  // Logits (vocab of them) of each token of a sequence from the `skip`th on, read from an empty cache, as `visit` wants them;
+  // its error ends it. For quality measures, which need not hold all of them.
   using Visit = absl::FunctionRef<absl::Status(int64_t index, std::span<const float> logits)>;
   virtual absl::Status VisitLogits(std::span<const int32_t> tokens, int64_t skip, Visit visit);
   // Those of all tokens, one row per token.

@@ -3,9 +3,10 @@
 
 usage: tests/bench/engine_bench.py MODEL.gguf... [--threads N] [--turns N] [--prompt-tokens N] [--tokens N] [--depth N[,N]]
                                    [--kv-type f16[,q8_0]] [--llama-bench PROGRAM]
-Prints a line per model, type of cache and depth (tokens that are in the cache before): medians over the turns of tokens/s, prompt and
-generation, and the median of ours over llama.cpp's. Of llama.cpp the better of with and without flash attention counts, by itself for
-prompt and for generation; a cache of q8_0 it has with flash attention alone. llama-bench is built by tests/bench/llama_bench.sh.
+Prints a line per model, type of cache and depth (tokens that are in the cache before): medians over the turns of
+tokens/s, prompt and generation, and the median of ours over llama.cpp's. Of llama.cpp the better of with and without
+flash attention counts, by itself for prompt and for generation; a cache of q8_0 it has with flash attention alone.
+llama-bench is built by tests/bench/llama_bench.sh.
 """
 import argparse
 import json
@@ -20,21 +21,23 @@ NAMES = ("prompt", "generation")
 
 
 def output(command):
-    return subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+    return subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          check=True).stdout
 
 
 def ours(model, depth, kv_type, args):
     context = depth + args.prompt_tokens + args.tokens
-    said = json.loads(output([BIN / "quantfleet-agent", "bench", model, "--threads", args.threads, "--rounds", 1, "--kv-type", kv_type,
-                              "--prompt-tokens", args.prompt_tokens, "--tokens", args.tokens, "--depth", depth, "--context", context,
-                              "--json"]))
+    said = json.loads(output([BIN / "quantfleet-agent", "bench", model, "--threads", args.threads, "--rounds", 1,
+                              "--kv-type", kv_type, "--prompt-tokens", args.prompt_tokens, "--tokens", args.tokens,
+                              "--depth", depth, "--context", context, "--json"]))
     return said["prompt_tokens_per_second"], said["tokens_per_second"]
 
 
 def theirs(model, depth, kv_type, args):
     """Tokens/s of prompt and generation, each with and without flash attention: {fa: rate}."""
-    lines = output([args.llama_bench, "-m", model, "-t", args.threads, "-r", 1, "-p", args.prompt_tokens, "-n", args.tokens, "-d", depth,
-                    "-ctk", kv_type, "-ctv", kv_type, "-fa", "1" if kv_type == "q8_0" else "0,1", "-o", "jsonl"]).splitlines()
+    lines = output([args.llama_bench, "-m", model, "-t", args.threads, "-r", 1, "-p", args.prompt_tokens,
+                    "-n", args.tokens, "-d", depth, "-ctk", kv_type, "-ctv", kv_type,
+                    "-fa", "1" if kv_type == "q8_0" else "0,1", "-o", "jsonl"]).splitlines()
     rates = ({}, {})
     for line in map(json.loads, lines):
         rates[0 if line["n_prompt"] else 1][int(line["flash_attn"])] = line["avg_ts"]

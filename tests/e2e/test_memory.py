@@ -1,5 +1,5 @@
-"""Memory said is memory taken: what running_memory.h counts for a context, against what a serving process holds with that context
-filled, for three shapes, every type of cache, and several requests at once."""
+"""Memory said is memory taken: what running_memory.h counts for a context, against what a serving process holds with that
+context filled, for three shapes, every type of cache, and several requests at once."""
 import re
 import sys
 import unittest
@@ -77,8 +77,9 @@ class Quality(Serving):
     def test_caches_of_fewer_bits_cost_next_to_nothing(self):
         """With activations as floats: as integers of eight bits every other rounding moves the likelihood by itself."""
         run("quantfleet", "quantize", DEMO, "--target", "gguf:f16", "--out", self.dir)
-        nll = {kv_type: run_json("quantfleet-agent", "eval", self.dir / "gguf-f16/model.gguf", "--text-file", HELD_OUT, "--max-tokens",
-                                 512, "--context", 512, "--float-activations", "--kv-type", kv_type, "--json")["mean_nll"]
+        nll = {kv_type: run_json("quantfleet-agent", "eval", self.dir / "gguf-f16/model.gguf", "--text-file", HELD_OUT,
+                                 "--max-tokens", 512, "--context", 512, "--float-activations", "--kv-type", kv_type,
+                                 "--json")["mean_nll"]
                for kv_type in ("f32", "f16", "q8_0")}
         for kv_type, limit in (("f16", 0.0005), ("q8_0", 0.005)):
             difference = abs(nll[kv_type] / nll["f32"] - 1)
