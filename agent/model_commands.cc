@@ -173,7 +173,7 @@ struct EvalOptions {
   std::string ids;
   fs::path ids_file;
   EngineOptions engine;
-  int64_t max_tokens = 0;
+  int64_t max_tokens = 0, skip = 0;
   bool as_json = false;
 
   bool by_ids() const { return !ids.empty() || !ids_file.empty(); }
@@ -198,7 +198,7 @@ absl::Status Eval(EvalOptions options) {
     return InvalidArgument("the text has {} tokens, the context takes {}; cut it with --max-tokens {}",
                            ids.size(), engine->context(), engine->context());
   }
-  QF_ASSIGN_OR_RETURN(const EvalResult result, engine->EvaluateTokens(ids));
+  QF_ASSIGN_OR_RETURN(const EvalResult result, engine->EvaluateTokens(ids, options.skip));
   const double ppl = std::exp(result.mean_nll);
   if (options.as_json) {
     PrintJson({{"tokens", result.tokens}, {"mean_nll", result.mean_nll}, {"ppl", ppl}});
@@ -217,6 +217,7 @@ void AddEval(CLI::App& app, Action& action) {
   group->add_option("--tokens", options->ids, "Token ids (1,2,3) in place of a text; BOS too, if wanted");
   group->add_option("--tokens-file", options->ids_file, "A file of token ids, as tokenize prints them");
   command->add_option("--max-tokens", options->max_tokens, "Judge the first N tokens only; 0: all");
+  command->add_option("--skip", options->skip, "Read the first N tokens, but judge those behind them");
   AddEngineOptions(*command, options->engine);
   AddFloatActivations(*command, options->engine);
   command->add_flag("--json", options->as_json, "One JSON object");
@@ -252,10 +253,12 @@ absl::Status Bench(const BenchCommand& command) {
   }
   for (const RatesAt& at : result.rates)
     fmt::print("{}prompt: {:.1f} tokens/s; generation: {:.1f} tokens/s\n",
-               at.depth > 0 ? fmt::format("behind {} tokens: ", at.depth) : "", at.prompt_tokens_per_second, at.tokens_per_second);
-  fmt::print("{:.1f} MB of weights for each token, {:.1f} GB/s; the context takes {:.1f} MB of cache and {:.1f} MB of buffers\n",
-             static_cast<double>(result.weight_bytes_per_token) / 1e6, result.gigabytes_per_second,
-             static_cast<double>(result.cache_bytes) / 1e6, static_cast<double>(result.buffer_bytes) / 1e6);
+               at.depth > 0 ? fmt::format("behind {} tokens: ", at.depth) : "", at.prompt_tokens_per_second,
+               at.tokens_per_second);
+  fmt::print(
+      "{:.1f} MB of weights for each token, {:.1f} GB/s; the context takes {:.1f} MB of cache and {:.1f} MB of buffers\n",
+      static_cast<double>(result.weight_bytes_per_token) / 1e6, result.gigabytes_per_second,
+      static_cast<double>(result.cache_bytes) / 1e6, static_cast<double>(result.buffer_bytes) / 1e6);
   fmt::print("first token after {:.2f} s; peak RSS {:.1f} MiB; {} threads, {}\n", result.load_seconds,
              static_cast<double>(result.peak_rss_bytes) / (1 << 20), result.threads, result.instruction_set);
   return absl::OkStatus();

@@ -54,7 +54,8 @@ void Range(const HeadCache& cache, const float* queries, int64_t count, int64_t 
 }
 
 template <DType kType>
-void Block(const HeadCache& cache, const float* queries, int64_t rows, int64_t stride, int64_t reach, float* scratch, float* out) {
+void Block(const HeadCache& cache, const float* queries, int64_t rows, int64_t stride, int64_t reach, float* scratch,
+           float* out) {
   float* partial = scratch + Padded(cache.dim);
   for (int64_t i = 0; i < rows; ++i) {
     Range<kType>(cache, queries + i * stride, 1, 0, reach + i, partial, scratch);

@@ -3,9 +3,8 @@
 
 #define QF_TARGET __attribute__((target("avx2,fma,f16c")))
 
-#include "agent/runtime/attention_x86-inl.h"
-
 #include "agent/runtime/attention_kernels-inl.h"
+#include "agent/runtime/attention_x86-inl.h"
 
 namespace quantfleet::agent {
 namespace {

@@ -8,9 +8,8 @@
 #endif
 #define QF_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq")))
 
-#include "agent/runtime/attention_x86-inl.h"
-
 #include "agent/runtime/attention_kernels-inl.h"
+#include "agent/runtime/attention_x86-inl.h"
 
 namespace quantfleet::agent {
 namespace {

@@ -1,7 +1,7 @@
-// Attention's kernels for vectors of any width. Included by a file that defines QF_TARGET and describes its registers; private to
-// it. The description V has: Reg, kLanes (they divide kStep), kAccumulators (sums that stay in registers beside what they are made
-// of), kTurned (registers of turned queries that a product takes at once) and the operations used here. Where one operand of Max is
-// NaN it gives the second.
+// Attention's kernels for vectors of any width. Included by a file that defines QF_TARGET and describes its registers; private
+// to it. The description V has: Reg, kLanes (they divide kStep), kAccumulators (sums that stay in registers beside what they
+// are made of), kTurned (registers of turned queries that a product takes at once) and the operations used here. Where one
+// operand of Max is NaN it gives the second.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -16,14 +16,17 @@
 namespace quantfleet::agent {
 namespace {
 
-// How kStep elements of a row come out of their bytes. kScaled: times Scale, which they share. kEnds: a row may end within a step.
+// How kStep elements of a row come out of their bytes. kScaled: times Scale, which they share. kEnds: a row may end within a
+// step.
 template <class V>
 struct F32Rows {
   static constexpr bool kScaled = false, kEnds = true;
   static constexpr int64_t kBytes = 4 * kStep;
   QF_INLINE typename V::Reg Part(const std::byte* step, int j) { return V::Load(step + 4 * V::kLanes * j); }
   QF_INLINE float Scale(const std::byte*) { return 1; }
-  static void Store(const float* x, int64_t dim, std::byte* row) { std::memcpy(row, x, static_cast<size_t>(dim) * sizeof(float)); }
+  static void Store(const float* x, int64_t dim, std::byte* row) {
+    std::memcpy(row, x, static_cast<size_t>(dim) * sizeof(float));
+  }
 };
 
 template <class V>
@@ -195,8 +198,8 @@ QF_INLINE void Weigh(const std::byte* values, int64_t row_bytes, int64_t count, 
   }
 }
 
-// 2 to the power of x, for x up to 0: below -127 it is zero, of NaN it is NaN. The polynomial goes through 2^x at the seven Chebyshev
-// nodes of [-1/2, 1/2], within 3e-9.
+// 2 to the power of x, for x up to 0: below -127 it is zero, of NaN it is NaN. The polynomial goes through 2^x at the seven
+// Chebyshev nodes of [-1/2, 1/2], within 3e-9.
 template <class V>
 QF_INLINE typename V::Reg Exp2(typename V::Reg x) {
   x = V::Max(V::Set(-127), x);
@@ -272,8 +275,8 @@ QF_TARGET void Range(const HeadCache& cache, const float* queries, int64_t count
   }
 }
 
-// Blocks of queries lie turned, a register of them for each dimension, so that a key's or a value's element times all of them is one
-// product with a number that is the same in every lane, and softmax goes up and down.
+// Blocks of queries lie turned, a register of them for each dimension, so that a key's or a value's element times all of them
+// is one product with a number that is the same in every lane, and softmax goes up and down.
 
 // A tile of rows as floats, `padded` apart.
 template <class V, class Rows>
@@ -297,8 +300,8 @@ QF_INLINE void DecodeTile(const std::byte* rows, int64_t row_bytes, int64_t coun
   }
 }
 
-// y[m] = y[m] * keep + sum over k of a[m * a_row + k * a_step] * x[k], for M rows of N registers; rows of x and y are kMostTogether
-// apart. `keep` null: y is only written.
+// y[m] = y[m] * keep + sum over k of a[m * a_row + k * a_step] * x[k], for M rows of N registers; rows of x and y are
+// kMostTogether apart. `keep` null: y is only written.
 template <class V, int M, int N>
 QF_INLINE void TurnedProduct(const float* a, int64_t a_row, int64_t a_step, int64_t count, const float* x, const float* keep,
                              float* y) {
@@ -327,10 +330,8 @@ template <class V, int N>
 QF_INLINE void TurnedRows(const float* a, int64_t a_row, int64_t a_step, int64_t rows, int64_t count, const float* x,
                           const float* keep, float* y) {
   int64_t m = 0;
-  for (; m + 6 <= rows; m += 6)
-    TurnedProduct<V, 6, N>(a + m * a_row, a_row, a_step, count, x, keep, y + m * kMostTogether);
-  for (; m + 2 <= rows; m += 2)
-    TurnedProduct<V, 2, N>(a + m * a_row, a_row, a_step, count, x, keep, y + m * kMostTogether);
+  for (; m + 6 <= rows; m += 6) TurnedProduct<V, 6, N>(a + m * a_row, a_row, a_step, count, x, keep, y + m * kMostTogether);
+  for (; m + 2 <= rows; m += 2) TurnedProduct<V, 2, N>(a + m * a_row, a_row, a_step, count, x, keep, y + m * kMostTogether);
   for (; m < rows; ++m) TurnedProduct<V, 1, N>(a + m * a_row, a_row, a_step, count, x, keep, y + m * kMostTogether);
 }
 
@@ -356,8 +357,8 @@ struct BlockRoom {
   }
 };
 
-// The scores of a tile become weights; what a query does not reach weighs nothing. `beyond`: how far the tile's first position lies
-// behind the last one that the first query reaches, 0 at that next to it.
+// The scores of a tile become weights; what a query does not reach weighs nothing. `beyond`: how far the tile's first position
+// lies behind the last one that the first query reaches, 0 at that next to it.
 template <class V>
 QF_TARGET void SoftmaxTurned(const BlockRoom& room, int64_t lanes, int64_t beyond, int64_t count) {
   const bool masked = beyond + count > 0;
@@ -394,8 +395,8 @@ QF_INLINE bool Finite(const float* values, int64_t count) {
 }
 
 template <class V, class Rows>
-QF_TARGET void OneByOne(const HeadCache& cache, const float* queries, int64_t rows, int64_t stride, int64_t reach, float* scratch,
-                        float* out) {
+QF_TARGET void OneByOne(const HeadCache& cache, const float* queries, int64_t rows, int64_t stride, int64_t reach,
+                        float* scratch, float* out) {
   float* partial = scratch + kHeads * (Padded(cache.dim) + kTile);
   for (int64_t i = 0; i < rows; ++i) {
     Range<V, Rows>(cache, queries + i * stride, 1, 0, reach + i, partial, scratch);
@@ -428,7 +429,8 @@ QF_TARGET void Block(const HeadCache& cache, const float* queries, int64_t rows,
     SoftmaxTurned<V>(room, lanes, at - reach, count);
     DecodeTile<V, Rows>(cache.values + at * cache.row_bytes, cache.row_bytes, count, dim, room.tile);
     // A weight of zero would not keep what is no number away from the rows that do not reach it.
-    if (masked && !Finite<V>(room.tile, count * padded)) return OneByOne<V, Rows>(cache, queries, rows, stride, reach, scratch, out);
+    if (masked && !Finite<V>(room.tile, count * padded))
+      return OneByOne<V, Rows>(cache, queries, rows, stride, reach, scratch, out);
     Turned<V>(lanes, room.tile, 1, padded, dim, count, room.scores, room.keep, room.sums);
   }
   for (int64_t i = 0; i < rows; ++i) {

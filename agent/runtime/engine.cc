@@ -56,12 +56,12 @@ class GgufEngine final : public Engine {
 
   absl::StatusOr<EvalResult> Evaluate(std::string_view text) override {
     QF_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, Tokenize(text, true));
-    return EvaluateTokens(tokens);
+    return EvaluateTokens(tokens, 0);
   }
 
-  absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t> tokens) override;
+  absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t> tokens, int64_t skip) override;
 
-  absl::Status VisitLogits(std::span<const int32_t> tokens, Visit visit) override;
+  absl::Status VisitLogits(std::span<const int32_t> tokens, int64_t skip, Visit visit) override;
 
   absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) override {
     if (static_cast<int64_t>(tokens.size()) > context())
@@ -159,15 +159,20 @@ void GgufEngine::StepTokens(std::span<GgufContinuation* const> all) {
   }
 }
 
-absl::Status GgufEngine::VisitLogits(std::span<const int32_t> tokens, Visit visit) {
+absl::Status GgufEngine::VisitLogits(std::span<const int32_t> tokens, int64_t skip, Visit visit) {
   const auto count = static_cast<int64_t>(tokens.size());
   if (count > context()) return InvalidArgument("{} tokens do not fit the context of {}", count, context());
   QF_ASSIGN_OR_RETURN(const auto cache, model_.MakeCache(count));
   std::lock_guard lock(mutex_);
-  return model_.transformer->RunEach(*cache, tokens, visit);
+  const auto first = static_cast<size_t>(std::clamp<int64_t>(skip, 0, count));
+  std::vector<float> none;
+  QF_RETURN_IF_ERROR(model_.transformer->Run(*cache, tokens.first(first), Want::kNothing, none));
+  return model_.transformer->RunEach(*cache, tokens.subspan(first), [&](int64_t index, std::span<const float> logits) {
+    return visit(static_cast<int64_t>(first) + index, logits);
+  });
 }
 
-absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> tokens) {
+absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> tokens, int64_t skip) {
   EvalResult result;
   result.tokens = static_cast<int64_t>(tokens.size());
   if (tokens.size() < 2)
@@ -176,16 +181,19 @@ absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> t
     return InvalidArgument("the text has {} tokens, the context takes {}; cut the text", result.tokens,
                            context());
 
+  if (skip < 0 || skip > result.tokens - 2)
+    return InvalidArgument("the text has {} tokens: {} of them cannot be left out", result.tokens, skip);
+  // A token is judged by the logits of the one before it; nothing follows the last.
+  const int64_t before = std::max<int64_t>(skip - 1, 0);
   double sum = 0;
-  // The last token is judged, but nothing follows it.
   QF_RETURN_IF_ERROR(
-      VisitLogits(tokens.first(tokens.size() - 1), [&](int64_t at, std::span<const float> logits) -> absl::Status {
+      VisitLogits(tokens.first(tokens.size() - 1), before, [&](int64_t at, std::span<const float> logits) -> absl::Status {
         const int32_t next = tokens[static_cast<size_t>(at) + 1];
         if (next < 0 || next >= vocab()) return InvalidArgument("token id {} lies outside the vocabulary", next);
         sum += NegativeLogLikelihood(logits, next);
         return absl::OkStatus();
       }));
-  result.mean_nll = sum / static_cast<double>(tokens.size() - 1);
+  result.mean_nll = sum / static_cast<double>(result.tokens - 1 - before);
   if (!std::isfinite(result.mean_nll))
     return DataLoss("the model yields NaN or infinite logits: its weights are damaged");
   return result;
@@ -200,10 +208,10 @@ absl::StatusOr<GenerateResult> Engine::Generate(const GenerateRequest& request) 
   return one->Take();
 }
 
-absl::Status Engine::VisitLogits(std::span<const int32_t> tokens, Visit visit) {
+absl::Status Engine::VisitLogits(std::span<const int32_t> tokens, int64_t skip, Visit visit) {
   QF_ASSIGN_OR_RETURN(const std::vector<float> logits, Logits(tokens));
   const auto width = static_cast<size_t>(vocab());
-  for (size_t i = 0; i < tokens.size(); ++i)
+  for (auto i = static_cast<size_t>(std::max<int64_t>(skip, 0)); i < tokens.size(); ++i)
     QF_RETURN_IF_ERROR(visit(static_cast<int64_t>(i), std::span(logits).subspan(i * width, width)));
   return absl::OkStatus();
 }

@@ -84,7 +84,7 @@ class Continuation {
 
 struct EvalResult {
   int64_t tokens = 0;   // as tokenized, BOS included where the model adds one
-  double mean_nll = 0;  // over every token after the first, given all before it
+  double mean_nll = 0;  // over every token that is judged but the first of all, given all before it
 };
 
 // Thread-safe; Generate, Step and Evaluate run one at a time and wait for each other.
@@ -103,11 +103,12 @@ class Engine {
   // They share the pass over the weights, and each gets the tokens that it would get alone.
   virtual void Step(std::span<Continuation* const> continuations) = 0;
   virtual absl::StatusOr<EvalResult> Evaluate(std::string_view text) = 0;
-  virtual absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t> tokens) = 0;
-  // Logits (vocab of them) of each token of a sequence, from an empty cache, as `visit` wants them; its error ends it. For quality
-  // measures, which need not hold all of them.
+  // `skip`: so many are read, but not judged.
+  virtual absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t> tokens, int64_t skip = 0) = 0;
+  // Logits (vocab of them) of each token of a sequence from the `skip`th on, read from an empty cache, as `visit` wants them;
+  // its error ends it. For quality measures, which need not hold all of them.
   using Visit = absl::FunctionRef<absl::Status(int64_t index, std::span<const float> logits)>;
-  virtual absl::Status VisitLogits(std::span<const int32_t> tokens, Visit visit);
+  virtual absl::Status VisitLogits(std::span<const int32_t> tokens, int64_t skip, Visit visit);
   // Those of all tokens, one row per token.
   virtual absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) = 0;
   virtual std::string_view chat_template() const = 0;

@@ -30,13 +30,11 @@ absl::StatusOr<double> GoldenAgreement(Engine& engine, std::span<const Golden> g
     if (golden.prompt.empty()) return InvalidArgument("a golden prompt has no tokens");
     std::vector<int32_t> sequence = golden.prompt;
     sequence.insert(sequence.end(), golden.answer.begin(), golden.answer.end() - 1);
-    const size_t last = golden.prompt.size() - 1;  // of the prompt: behind it the answer begins
-    QF_RETURN_IF_ERROR(engine.VisitLogits(sequence, [&](int64_t index, std::span<const float> row) -> absl::Status {
-      const auto at = static_cast<size_t>(index);
-      if (at < last) return absl::OkStatus();
+    const auto last = static_cast<int64_t>(golden.prompt.size()) - 1;  // of the prompt: behind it the answer begins
+    QF_RETURN_IF_ERROR(engine.VisitLogits(sequence, last, [&](int64_t index, std::span<const float> row) -> absl::Status {
       if (!std::ranges::all_of(row, [](float v) { return std::isfinite(v); }))
         return DataLoss("the model yields NaN or infinite logits: its weights are damaged");
-      agreed += Likeliest(row) == golden.answer[at - last];
+      agreed += Likeliest(row) == golden.answer[static_cast<size_t>(index - last)];
       return absl::OkStatus();
     }));
     all += static_cast<int64_t>(golden.answer.size());

@@ -1,5 +1,5 @@
-// Keys and values of the tokens that one sequence has passed through a transformer, in F32, F16 or Q8_0. Its memory is mapped when
-// it is made, touched as it fills, and given back to the system when it goes. One thread at a time.
+// Keys and values of the tokens that one sequence has passed through a transformer, in F32, F16 or Q8_0. Its memory is mapped
+// when it is made, touched as it fills, and given back to the system when it goes. One thread at a time.
 #pragma once
 
 #include <cstddef>

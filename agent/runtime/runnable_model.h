@@ -1,5 +1,5 @@
-// A GGUF, mapped into memory, with what runs it: threads, a transformer, and caches of one type for its sequences. What the engine
-// and the bench are made of.
+// A GGUF, mapped into memory, with what runs it: threads, a transformer, and caches of one type for its sequences. What the
+// engine and the bench are made of.
 #pragma once
 
 #include <memory>

@@ -47,8 +47,7 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::RunParts(int thread) {
-  for (int64_t part; (part = next_.fetch_add(1)) < parts_;)
-    (*body_)(thread, n_* part / parts_, n_ * (part + 1) / parts_);
+  for (int64_t part; (part = next_.fetch_add(1)) < parts_;) (*body_)(thread, n_* part / parts_, n_ * (part + 1) / parts_);
 }
 
 void ThreadPool::Work(int thread) {

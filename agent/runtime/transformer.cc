@@ -12,8 +12,8 @@ constexpr int64_t kWorthAThread = 64 << 10;
 // Rows of one sequence below which a block of queries does not pay in attention.
 constexpr int64_t kWorthABlock = 8;
 
-// A long sequence's attention is cut so that each pass has about kItems pieces of work, whatever the number of threads, but none of
-// fewer positions than kLeastRange.
+// A long sequence's attention is cut so that each pass has about kItems pieces of work, whatever the number of threads, but
+// none of fewer positions than kLeastRange.
 constexpr int64_t kItems = 64, kLeastRange = 256;
 // Floats of partial results that are held at once, unless one row has more.
 constexpr int64_t kPartials = 256 << 10;
@@ -227,13 +227,14 @@ void Transformer::AttendBlocks(int layer, int64_t batch) {
   const int64_t dim = hyper_.head_dim, width = hyper_.heads * dim, group = hyper_.heads / hyper_.kv_heads;
   const int64_t blocks = (batch + kMostTogether - 1) / kMostTogether, reach = places_[batch - 1].position + 1;
   const auto block = attention_ops_.find(places_[0].cache->type())->block;
-  pool_.ParallelForByThread(blocks * hyper_.heads, Grain(2 * kMostTogether * reach * dim), [&](int thread, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = i / hyper_.heads * kMostTogether, head = i % hyper_.heads, at = row * width + head * dim;
-      block(Cache(row, layer, head / group), q_.data() + at, std::min(kMostTogether, batch - row), width, places_[row].position + 1,
-            Scratch(thread), attended_.data() + at);
-    }
-  });
+  pool_.ParallelForByThread(
+      blocks * hyper_.heads, Grain(2 * kMostTogether * reach * dim), [&](int thread, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t row = i / hyper_.heads * kMostTogether, head = i % hyper_.heads, at = row * width + head * dim;
+          block(Cache(row, layer, head / group), q_.data() + at, std::min(kMostTogether, batch - row), width,
+                places_[row].position + 1, Scratch(thread), attended_.data() + at);
+        }
+      });
 }
 
 // Each head of keys and values is read once for all the queries that share it.
@@ -243,16 +244,16 @@ void Transformer::AttendParts(int layer) {
   int64_t positions = 0;
   for (const Part& part : parts_) positions += part.end - part.begin;
   const auto partials = [&](int64_t part, int64_t head) { return partials_.data() + (part * heads + head) * floats; };
-  pool_.ParallelForByThread(
-      count * kv_heads, Grain(2 * group * positions / count * dim), [&](int thread, int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t p = i / kv_heads, kv_head = i % kv_heads, head = kv_head * group;
-          const auto& [row, first, last] = parts_[p];
-          attention_ops_.find(places_[row].cache->type())
-              ->range(Cache(row, layer, kv_head), q_.data() + (row * heads + head) * dim, group, first, last, partials(p, head),
-                      Scratch(thread));
-        }
-      });
+  pool_.ParallelForByThread(count * kv_heads, Grain(2 * group * positions / count * dim),
+                            [&](int thread, int64_t begin, int64_t end) {
+                              for (int64_t i = begin; i < end; ++i) {
+                                const int64_t p = i / kv_heads, kv_head = i % kv_heads, head = kv_head * group;
+                                const auto& [row, first, last] = parts_[p];
+                                attention_ops_.find(places_[row].cache->type())
+                                    ->range(Cache(row, layer, kv_head), q_.data() + (row * heads + head) * dim, group, first,
+                                            last, partials(p, head), Scratch(thread));
+                              }
+                            });
   pool_.ParallelFor(count * heads, Grain(2 * dim), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t p = i / heads, head = i % heads;

@@ -2,9 +2,8 @@
 // with rotary embedding, SwiGLU. It runs any number of sequences, each with a KV cache that the caller makes and keeps.
 //
 // Logits do not depend on the number of threads: each output value is computed by one thread in a fixed
-// order. Nor do they depend on what other sequences share a pass. Without MatrixOps everything but what the caches hold is F32 and
-// they do not depend on how a sequence is cut into calls either; with them only rounding differs. One thread
-// at a time.
+// order. Nor do they depend on what other sequences share a pass. Without MatrixOps everything but what the caches hold is F32
+// and they do not depend on how a sequence is cut into calls either; with them only rounding differs. One thread at a time.
 #pragma once
 
 #include <memory>
@@ -43,7 +42,8 @@ class Transformer {
 
   // Tokens whose logits are held at once by RunEach.
   static constexpr int64_t kJudged = 16;
-  // Run, with every token's logits as `visit` wants them, one after the other, instead of all together. An error of `visit` ends it.
+  // Run, with every token's logits as `visit` wants them, one after the other, instead of all together. An error of `visit`
+  // ends it.
   absl::Status RunEach(KvCache& cache, std::span<const int32_t> tokens,
                        absl::FunctionRef<absl::Status(int64_t index, std::span<const float> logits)> visit);
 
@@ -75,8 +75,8 @@ class Transformer {
     int64_t position;
   };
 
-  Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope, int64_t context,
-              ThreadPool& pool, const VectorOps& ops, const MatrixOps* matrix_ops);
+  Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope, int64_t context, ThreadPool& pool,
+              const VectorOps& ops, const MatrixOps* matrix_ops);
 
   absl::Status Check(const KvCache& cache, std::span<const int32_t> tokens) const;
   void RunBatch(const KvCache& cache, std::span<const int32_t> tokens);

@@ -15,17 +15,19 @@ int64_t CacheBytesPerToken(const Hyperparameters& hyper, DType type) {
   return 2 * hyper.layers * hyper.kv_heads * CacheRowBytes(type, hyper.head_dim);
 }
 
-// What stands here was compared with a process (tests/e2e/test_memory.py); the buffers are those of agent/runtime/transformer.cc.
+// What stands here was compared with a process (tests/e2e/test_memory.py); the buffers are those of
+// agent/runtime/transformer.cc.
 EngineBuffers BuffersOf(const Hyperparameters& hyper) {
   constexpr int64_t kBatch = 128, kJudged = 16, kThreads = 4;  // rows of a pass, rows of logits, threads of a usual device
   const int64_t heads = hyper.heads * hyper.head_dim, kv_heads = hyper.kv_heads * hyper.head_dim;
   const int64_t widest = std::max({hyper.hidden, heads, hyper.intermediate});
   // Per row of a batch: floats, and the widest of them as codes of eight bits with a scale and three sums for 32 of them.
-  const int64_t row = 4 * (3 * hyper.hidden + 2 * (heads + kv_heads) + 2 * hyper.intermediate + hyper.rope_dims) + widest * 3 / 2;
+  const int64_t row =
+      4 * (3 * hyper.hidden + 2 * (heads + kv_heads) + 2 * hyper.intermediate + hyper.rope_dims) + widest * 3 / 2;
   // Of each thread: attention's tiles, a panel of 16 rows of weights, and its stack.
   const int64_t thread = 4 * (176 * (hyper.head_dim + 31) + 4096) + 22 * widest + (64 << 10);
-  // Per token of the vocabulary: its row of logits, and what the tokenizer keeps. Vocabularies this large are byte-level BPE, whose
-  // merges are kept too.
+  // Per token of the vocabulary: its row of logits, and what the tokenizer keeps. Vocabularies this large are byte-level BPE,
+  // whose merges are kept too.
   const int64_t word = 4 * kJudged + (hyper.vocab > 40000 ? 265 : 90);
   const int64_t norms = 4 * (2 * hyper.layers + 1) * hyper.hidden;
   constexpr int64_t kProgram = 2600 << 10;  // its libraries' own data, the server's threads
@@ -41,7 +43,8 @@ int64_t LargestContext(const Hyperparameters& hyper, DType cache, uint64_t avail
   const EngineBuffers buffers = BuffersOf(hyper);
   if (available <= buffers.fixed) return 0;
   const uint64_t per_token = buffers.per_token + static_cast<uint64_t>(CacheBytesPerToken(hyper, cache));
-  return static_cast<int64_t>(std::min<uint64_t>((available - buffers.fixed) / per_token, static_cast<uint64_t>(hyper.context)));
+  return static_cast<int64_t>(
+      std::min<uint64_t>((available - buffers.fixed) / per_token, static_cast<uint64_t>(hyper.context)));
 }
 
 }  // namespace quantfleet::pipeline

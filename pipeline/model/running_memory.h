@@ -18,8 +18,8 @@ int64_t CacheRowBytes(DType type, int64_t head_dim);
 // Bytes of one token's keys and values, in all layers. `hyper` has passed Validate, so nothing overflows.
 int64_t CacheBytesPerToken(const Hyperparameters& hyper, DType type);
 
-// What the embedded engine keeps beside weights and cache, whatever the number of threads of a usual device. Grows in a straight
-// line with the context, never with its square.
+// What the embedded engine keeps beside weights and cache, whatever the number of threads of a usual device. Grows in a
+// straight line with the context, never with its square.
 struct EngineBuffers {
   uint64_t fixed = 0;      // batches, logits, tokenizer, the program itself
   uint64_t per_token = 0;  // of the context: the tokens themselves and their text

@@ -2,6 +2,7 @@
 import argparse
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -23,7 +24,11 @@ def measure(*command):
     """Runs a command; what the kernel accounted to it."""
     started = time.monotonic()
     process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL)
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    peak = 0  # ru_maxrss would count what this process held when it started the other
+    while not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{process.pid}/status").read_text(), re.M)
+        peak = int(found[1]) if found else peak  # none once it has ended
+        time.sleep(0.005)
     wall = time.monotonic() - started
     io = dict(line.split(": ") for line in Path(f"/proc/{process.pid}/io").read_text().splitlines())
     _, status, usage = os.wait4(process.pid, 0)
@@ -31,7 +36,7 @@ def measure(*command):
     if process.returncode:
         sys.exit(f"pipeline_bench: {' '.join(map(str, command))} failed")
     return {"wall_s": wall, "user_s": usage.ru_utime, "system_s": usage.ru_stime,
-            "cpu_s": usage.ru_utime + usage.ru_stime, "peak_rss_mib": usage.ru_maxrss / 1024,
+            "cpu_s": usage.ru_utime + usage.ru_stime, "peak_rss_mib": peak / 1024,
             "read_mib": int(io["rchar"]) / 2**20, "written_mib": int(io["wchar"]) / 2**20}
 
 

@@ -6,11 +6,13 @@ of reference material. Waiting is always for a condition with a deadline, never 
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 import urllib.error
@@ -61,6 +63,43 @@ def run(*args, check=True, env=None, timeout=300):
 
 def run_json(*args, **kwargs):
     return json.loads(run(*args, **kwargs).stdout)
+
+
+def status(pid, key):
+    """A size that /proc/PID/status tells, in bytes; 0 where the process has none any more."""
+    try:
+        found = re.search(rf"^{key}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.M)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(found[1]) << 10 if found else 0
+
+
+class Watch(threading.Thread):
+    """The most that a process held while it was watched. A child's ru_maxrss is no measure of that: what its parent held when it
+    started counts too."""
+
+    def __init__(self, pid, key="RssAnon"):
+        super().__init__()
+        self.pid, self.key, self.most, self.over = pid, key, 0, threading.Event()
+
+    def run(self):
+        while not self.over.wait(0.005):
+            self.most = max(self.most, status(self.pid, self.key))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join()
+
+
+def memory_said(gguf, kv_type, context):
+    """Bytes that the engine says it takes for the context, beside the file."""
+    bench = run_json("quantfleet-agent", "bench", gguf, "--tokens", 1, "--prompt-tokens", 1, "--rounds", 1, "--threads", 1,
+                     "--kv-type", kv_type, "--context", context, "--json")
+    return bench["cache_bytes"] + bench["buffer_bytes"]
 
 
 def refusal(case, out, source, target, *options):

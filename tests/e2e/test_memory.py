@@ -1,13 +1,12 @@
-"""Memory said is memory taken: what running_memory.h counts for a context, against what a serving process holds with that context
-filled, for three shapes, every type of cache, and several requests at once."""
+"""Memory said is memory taken: what running_memory.h counts for a context, against what a serving process holds with that
+context filled, for three shapes, every type of cache, and several requests at once."""
 import re
 import sys
-import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness import SANITIZED, run, run_json
+from harness import DEMO, HELD_OUT, SANITIZED, Watch, memory_said, run, run_json, status
 from test_server import Serving
 
 # Caches that outweigh everything else; heads of a whole number of blocks and not, groups that share one and not.
@@ -20,34 +19,10 @@ CLOSE = 0.05
 WORDS = "once upon a time there was a dog "
 
 
-def status(pid, key):
-    return int(re.search(rf"^{key}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.M)[1]) << 10
-
-
 def resident(pid, path):
     """Bytes of a mapped file that are in memory."""
     maps = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{pid}/smaps").read_text(), flags=re.M)
     return sum(int(re.search(r"^Rss:\s+(\d+) kB$", one, re.M)[1]) << 10 for one in maps if str(path) in one)
-
-
-class Watch(threading.Thread):
-    """The most that a process held while it was watched."""
-
-    def __init__(self, pid):
-        super().__init__()
-        self.pid, self.most, self.over = pid, 0, threading.Event()
-
-    def run(self):
-        while not self.over.wait(0.005):
-            self.most = max(self.most, status(self.pid, "RssAnon"))
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.join()
 
 
 @unittest.skipIf(SANITIZED, "a sanitizer's own memory is no part of what is said")
@@ -57,11 +32,6 @@ class Memory(Serving):
         run("tiny_model", folder / "hf", architecture, *[f"{k}={v}" for k, v in SHAPES[architecture].items()])
         run("quantfleet", "quantize", folder / "hf", "--target", "gguf:f16", "--out", folder / "out")
         return folder / "out/gguf-f16/model.gguf"
-
-    def said(self, model, kv_type, context):
-        bench = run_json("quantfleet-agent", "bench", model, "--tokens", 1, "--prompt-tokens", 1, "--rounds", 1, "--threads", 1,
-                         "--kv-type", kv_type, "--context", context, "--json")
-        return bench["cache_bytes"] + bench["buffer_bytes"]
 
     def fill(self, server, requests, places, new):
         """Requests that take so many places of the context each, a few of them generated; the most that was held."""
@@ -85,7 +55,7 @@ class Memory(Serving):
             for kv_type in ("f32", "f16", "q8_0"):
                 with self.subTest(f"{architecture} {kv_type}"):
                     server = self.server(model, "--kv-type", kv_type, "--context", shape["context"])
-                    said = self.said(model, kv_type, shape["context"])
+                    said = memory_said(model, kv_type, shape["context"])
                     idle = status(server.pid, "RssAnon")
                     self.check(f"{architecture} {kv_type}", said, self.fill(server, 1, shape["context"], 8))
                     self.assertLess(abs(resident(server.pid, model) / model.stat().st_size - 1), CLOSE)
@@ -98,9 +68,29 @@ class Memory(Serving):
         model = self.model("llama")
         for kv_type in ("f16", "q8_0"):
             server = self.server(model, "--kv-type", kv_type, "--parallel", 8)
-            self.check(f"four of six at once, {kv_type}", self.said(model, kv_type, SHAPES["llama"]["context"]),
+            self.check(f"four of six at once, {kv_type}", memory_said(model, kv_type, SHAPES["llama"]["context"]),
                        self.fill(server, 6, SHAPES["llama"]["context"] // 4, 128))
             server.stop()
+
+
+class Quality(Serving):
+    def test_caches_of_fewer_bits_cost_next_to_nothing(self):
+        """With activations as floats: as integers of eight bits every other rounding moves the likelihood by itself."""
+        run("quantfleet", "quantize", DEMO, "--target", "gguf:f16", "--out", self.dir)
+        nll = {kv_type: run_json("quantfleet-agent", "eval", self.dir / "gguf-f16/model.gguf", "--text-file", HELD_OUT,
+                                 "--max-tokens", 512, "--context", 512, "--float-activations", "--kv-type", kv_type,
+                                 "--json")["mean_nll"]
+               for kv_type in ("f32", "f16", "q8_0")}
+        for kv_type, limit in (("f16", 0.0005), ("q8_0", 0.005)):
+            difference = abs(nll[kv_type] / nll["f32"] - 1)
+            print(f"mean NLL with a cache of {kv_type}: {100 * difference:.4f} % from that of f32", file=sys.stderr)
+            self.assertLess(difference, limit)
+        self.assertEqual(len(set(nll.values())), 3, nll)
+
+    def test_what_no_cache_holds_is_refused_with_the_list(self):
+        done = run("quantfleet-agent", "bench", "model.gguf", "--kv-type", "q4_0", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("f16, q8_0 or f32", done.stderr)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 finds the tokens that an independent tokenizer finds and the likelihood that our engine finds."""
 import json
 import math
+import random
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import BIN, ROOT, SHARED, EndToEnd, read_safetensors, run, run_json, write_safetensors
+from harness import (BIN, ROOT, SHARED, THOROUGH, EndToEnd, Process, Watch, memory_said, read_safetensors, run, run_json,
+                     write_safetensors)
 from judge import JUDGES, NODE, llama_cpp
 
 sys.path.insert(0, str(ROOT / "tests/tools"))
@@ -55,16 +57,16 @@ class ModelTest(unittest.TestCase):
         self.dir = Path(tempfile.mkdtemp(prefix="quantfleet-models-"))
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
 
-    def likelihood(self, gguf, ids, context=CONTEXT):
+    def likelihood(self, gguf, ids, context=CONTEXT, *options):
         path = self.dir / "ids.json"
         path.write_text(",".join(map(str, ids)))
         return run_json("quantfleet-agent", "eval", gguf, "--tokens-file", path, "--context", context,
-                        "--json")["mean_nll"]
+                        *options, "--json")["mean_nll"]
 
-    def judged(self, gguf, ids):
+    def judged(self, gguf, ids, *options):
         path = self.dir / "judged.json"
         path.write_text(json.dumps(ids))
-        return llama_cpp(gguf, "nll", "--tokens-file", path)["mean_nll"]
+        return llama_cpp(gguf, "nll", "--tokens-file", path, *options)["mean_nll"]
 
 
 @unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")
@@ -224,6 +226,44 @@ class GgufSources(ModelTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("token_embd.weight", done.stderr)
         self.assertIn("use the original", done.stderr)
+
+
+@unittest.skipUnless(NODE.exists(), "the judges are not installed (tests/judges/install.sh)")
+class LongContexts(ModelTest):
+    """Behind a LongRoPE model's original context: the likelihood that llama.cpp finds, and no more memory than was said."""
+
+    def check(self, tokens, skip):
+        family = families.write("phi3-mini-128k", self.dir / "hf", seed=3)
+        gguf = quantize(self.dir / "hf", self.dir / "out", ["f16"])["f16"]
+        rng = random.Random(1)
+        ids = [1] + [rng.randrange(3, family.vocab) for _ in range(tokens - 1)]
+        theirs = self.judged(gguf, ids, "--context", tokens, "--skip", skip)
+        # What stands in front matters, and so do the factors: the original context takes the short ones.
+        alone = self.likelihood(gguf, ids[skip:], tokens - skip)
+        self.assertGreater(abs(alone / theirs - 1), 0.003)
+        for kv_type, limit in (("f16", 0.001), ("f32", 0.001), ("q8_0", 0.01)):
+            ours = self.likelihood(gguf, ids, tokens, "--skip", skip, "--kv-type", kv_type)
+            print(f"tokens {skip} to {tokens}, {kv_type}: mean NLL ours {ours:.6f}, llama.cpp {theirs:.6f}, "
+                  f"{100 * abs(ours / theirs - 1):.4f} % apart", file=sys.stderr)
+            self.assertLess(abs(ours / theirs - 1), limit, kv_type)
+        return gguf
+
+    def test_behind_the_original_context(self):
+        self.check(4700, 4200)
+
+    @unittest.skipUnless(THOROUGH, "QUANTFLEET_THOROUGH is not set")
+    def test_32k_tokens(self):
+        gguf = self.check(32768, 32000)
+        path = self.dir / "ids.json"
+        for kv_type in ("f16", "q8_0"):
+            said = memory_said(gguf, kv_type, 32768)
+            process = Process(self.dir / "eval.log", "quantfleet-agent", "eval", gguf, "--tokens-file", path, "--skip", 32760,
+                              "--context", 32768, "--kv-type", kv_type)
+            self.addCleanup(process.stop)
+            with Watch(process.popen.pid) as watch:
+                self.assertEqual(process.wait(600), 0, process.log())
+            print(f"32768 tokens, {kv_type}: said {said / 1e6:.1f} MB, held {watch.most / 1e6:.1f} MB", file=sys.stderr)
+            self.assertLess(abs(watch.most / said - 1), 0.05)
 
 
 @unittest.skipUnless(SHARED, "QUANTFLEET_SHARED is not set: the real vocabularies are not here")

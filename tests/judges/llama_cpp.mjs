@@ -1,16 +1,14 @@
 // llama.cpp itself as judge of a GGUF file, on the CPU, through node-llama-cpp's prebuilt binary.
 //
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf tokenize --text-file F | --texts-file F.json
-//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F | --tokens-file F [--max-tokens N]
+//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf nll      --text-file F | --tokens-file F [--max-tokens N] [--skip N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf greedy   --prompt T    [--max-tokens N]
 //   node_modules/.bin/node llama_cpp.mjs MODEL.gguf ends
-//   node_modules/.bin/node llama_cpp.mjs MODEL.gguf bench    --prompt-tokens N --max-tokens N [--rounds N]
 //   node_modules/.bin/node llama_cpp.mjs          (answers what its input asks: answering.mjs)
 //
-// Prints one line of JSON: token ids (no BOS; for a JSON array of texts an array of them), {tokens, mean_nll, ppl}
-// {text, ids, stopped}, the ids of all tokens at which it ends a generation, or {prompt_tokens_per_second,
-// tokens_per_second} (medians of the rounds).
-// Further option: --threads N (1 unless given).
+// Prints one line of JSON: token ids (no BOS; for a JSON array of texts an array of them), {tokens, mean_nll, ppl},
+// {text, ids, stopped}, or the ids of all tokens at which it ends a generation.
+// Further options: --threads N (1 unless given), --context N (512 unless given); nll --skip N judges the tokens behind the first N.
 // nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
 // where the model asks for one and counts among `tokens`. A tokens file is a JSON array of ids, taken as
 // it is.
@@ -21,13 +19,14 @@ import {getLlama} from "node-llama-cpp";
 import {UsageError, judge} from "./answering.mjs";
 
 const CONTEXT = 512;
+const BATCH = 512;
 // Probabilities come as a map over the whole vocabulary for each token: few at a time bound memory.
 const STRIDE = 16;
 // llama.cpp's probabilities are f32 and may underflow; the smallest one above zero stands in.
 const SMALLEST = 2 ** -149;
 
-const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy|ends|bench " +
-    "[--text-file F] [--texts-file F] [--tokens-file F] [--prompt T] [--max-tokens N] [--threads N] [--prompt-tokens N] [--rounds N]";
+const USAGE = "usage: llama_cpp.mjs MODEL.gguf tokenize|nll|greedy|ends " +
+    "[--text-file F] [--texts-file F] [--tokens-file F] [--prompt T] [--max-tokens N] [--threads N] [--context N] [--skip N]";
 
 function parseCommandLine(argv) {
     let parsed;
@@ -41,8 +40,8 @@ function parseCommandLine(argv) {
                 "tokens-file": {type: "string"},
                 "prompt": {type: "string"},
                 "max-tokens": {type: "string"},
-                "prompt-tokens": {type: "string", default: "128"},
-                "rounds": {type: "string", default: "3"},
+                "context": {type: "string", default: String(CONTEXT)},
+                "skip": {type: "string"},
                 // llama.cpp's threads wait by spinning, which is slow beside other work.
                 "threads": {type: "string", default: "1"}
             }
@@ -69,8 +68,8 @@ function parseCommandLine(argv) {
         tokensFile: values["tokens-file"],
         prompt: values.prompt,
         maxTokens: number("max-tokens"),
-        promptTokens: number("prompt-tokens"),
-        rounds: number("rounds"),
+        context: number("context"),
+        skip: number("skip") ?? 0,
         threads: number("threads")
     };
 }
@@ -109,9 +108,9 @@ async function withModel({model: path, threads}, use, vocabOnly = false) {
     }
 }
 
-async function openSequence(model, threads) {
+async function openSequence(model, {threads, context: contextSize}) {
     const context = await model.createContext({
-        contextSize: CONTEXT, batchSize: CONTEXT, sequences: 1, threads, flashAttention: false
+        contextSize, batchSize: Math.min(contextSize, BATCH), sequences: 1, threads, flashAttention: false
     });
     // No context shift: a judge that quietly forgets the beginning would judge something else.
     return context.getSequence();
@@ -136,17 +135,20 @@ async function sequenceToJudge(model, options) {
 }
 
 async function nll(model, options) {
-    const limit = options.maxTokens ?? CONTEXT;
-    if (limit > CONTEXT)
-        throw new UsageError(`--max-tokens is at most ${CONTEXT}, the judge's context`);
+    const limit = options.maxTokens ?? options.context;
+    if (limit > options.context)
+        throw new UsageError(`--max-tokens is at most ${options.context}, the judge's context`);
     const ids = (await sequenceToJudge(model, options)).slice(0, limit);
     if (ids.length < 2)
         throw new Error("the text has fewer than two tokens: there is nothing to predict");
-    const sequence = await openSequence(model, options.threads);
+    const sequence = await openSequence(model, options);
     // Temperature 0 leaves the logits as the model made them: these are its own probabilities.
     const ask = {generateNext: {probabilities: true, options: {temperature: 0}}};
     let sum = 0;
-    for (let at = 0; at < ids.length - 1; at += STRIDE) {
+    const before = Math.max(options.skip - 1, 0);
+    for (let at = 0; at < before; at += BATCH)
+        await sequence.evaluateWithoutGeneratingNewTokens(ids.slice(at, Math.min(at + BATCH, before)));
+    for (let at = before; at < ids.length - 1; at += STRIDE) {
         const end = Math.min(at + STRIDE, ids.length - 1);
         const asked = ids.slice(at, end).map((id) => [id, ask]);
         const outputs = await sequence.controlledEvaluate(asked);
@@ -157,17 +159,17 @@ async function nll(model, options) {
             sum -= Math.log(Math.max(probability, SMALLEST));
         });
     }
-    const mean = sum / (ids.length - 1);
+    const mean = sum / (ids.length - 1 - before);
     return {tokens: ids.length, mean_nll: mean, ppl: Math.exp(mean)};
 }
 
 async function greedy(model, options) {
     const prompt = required(options.prompt, "prompt", "greedy");
     let input = withBos(model, model.tokenize(prompt, false));
-    const limit = Math.min(options.maxTokens ?? CONTEXT, CONTEXT - input.length);
+    const limit = Math.min(options.maxTokens ?? options.context, options.context - input.length);
     if (limit < 1)
-        throw new Error(`the prompt's ${input.length} tokens fill the context of ${CONTEXT}`);
-    const sequence = await openSequence(model, options.threads);
+        throw new Error(`the prompt's ${input.length} tokens fill the context of ${options.context}`);
+    const sequence = await openSequence(model, options);
     const ask = {generateNext: {token: true, options: {temperature: 0}}};
     const ids = [];
     let stopped = "length";
@@ -193,34 +195,8 @@ async function ends(options) {
     }, true);
 }
 
-function median(values) {
-    return values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
-}
-
-// Made-up ids, the logits of each last one taken, nothing sampled: what `quantfleet-agent bench` measures too.
-async function bench(model, options) {
-    const sequence = await openSequence(model, options.threads);
-    const ask = {generateNext: {token: true, options: {temperature: 0}}};
-    const ids = (count, from) => Array.from({length: count}, (_, i) => 100 + (from + i) * 37 % 30000);
-    const generated = options.maxTokens ?? 32;
-    const evaluate = (some) => sequence.controlledEvaluate(some.map((id, i) => (i === some.length - 1 ? [id, ask] : id)));
-    await evaluate(ids(1, 0));
-    const promptRates = [], rates = [];
-    for (let round = 0; round < options.rounds; ++round) {
-        await sequence.clearHistory();
-        const start = performance.now();
-        await evaluate(ids(options.promptTokens, 0));
-        const prompted = performance.now();
-        for (const id of ids(generated, options.promptTokens))
-            await evaluate([id]);
-        promptRates.push(1000 * options.promptTokens / (prompted - start));
-        rates.push(1000 * generated / (performance.now() - prompted));
-    }
-    return {prompt_tokens_per_second: median(promptRates), tokens_per_second: median(rates)};
-}
-
 const onModel = (command) => (options) => withModel(options, (model) => command(model, options));
-const COMMANDS = {tokenize, ends, nll: onModel(nll), greedy: onModel(greedy), bench: onModel(bench)};
+const COMMANDS = {tokenize, ends, nll: onModel(nll), greedy: onModel(greedy)};
 
 async function answer(args) {
     const options = parseCommandLine(args);

@@ -69,8 +69,8 @@ std::vector<double> Reference(const Stored& stored, const float* query, int64_t 
 }
 
 // Of `count` queries over the first `reach` positions, cut at `cuts`.
-std::vector<float> Alone(const AttentionKernels& kernels, const HeadCache& cache, const float* queries, int64_t count, int64_t reach,
-                         std::vector<int64_t> cuts = {}) {
+std::vector<float> Alone(const AttentionKernels& kernels, const HeadCache& cache, const float* queries, int64_t count,
+                         int64_t reach, std::vector<int64_t> cuts = {}) {
   const int64_t floats = PartialFloats(cache.dim);
   cuts.insert(cuts.begin(), 0), cuts.push_back(reach);
   std::vector<float> scratch(static_cast<size_t>(ScratchFloats(cache.dim))), out(static_cast<size_t>(count * cache.dim));
@@ -100,7 +100,8 @@ TEST(Attention, RowsOfACacheHaveTheCodecsBytes) {
     for (const int64_t dim : kDims) {
       const int64_t block = pipeline::Info(type).block_elements, padded = (dim + block - 1) / block * block;
       std::vector<float> x = NormalFloats(dim, 3);
-      std::vector<std::byte> row(static_cast<size_t>(pipeline::CacheRowBytes(type, dim)) + 1, std::byte{77}), expected(row.size() - 1);
+      std::vector<std::byte> row(static_cast<size_t>(pipeline::CacheRowBytes(type, dim)) + 1, std::byte{77}),
+          expected(row.size() - 1);
       kernels.store(x.data(), dim, row.data());
       x.resize(static_cast<size_t>(padded));
       pipeline::FindCodec(type)->encode(x.data(), 1, padded, nullptr, expected.data());
@@ -122,7 +123,8 @@ TEST(Attention, QueriesThatShareAHeadGiveTheSumsOfDoubles) {
           for (int64_t q = 0; q < count; ++q) {
             const std::vector<double> expected = Reference(stored, queries.data() + q * dim, reach);
             for (int64_t d = 0; d < dim; ++d)
-              ASSERT_NEAR(out[q * dim + d], expected[d], 1e-5) << "dim " << dim << ", query " << q << " of " << count << ", " << reach;
+              ASSERT_NEAR(out[q * dim + d], expected[d], 1e-5)
+                  << "dim " << dim << ", query " << q << " of " << count << ", " << reach;
           }
         }
       }
@@ -159,7 +161,8 @@ TEST(Attention, BlocksGiveTheSumsOfDoubles) {
         for (int64_t i = 0; i < rows; ++i) {
           const std::vector<double> expected = Reference(stored, queries.data() + i * stride, reach + i);
           for (int64_t d = 0; d < dim; ++d) {
-            ASSERT_NEAR(out[i * stride + d], expected[d], 1e-5) << "dim " << dim << ", row " << i << " of " << rows << " at " << reach;
+            ASSERT_NEAR(out[i * stride + d], expected[d], 1e-5)
+                << "dim " << dim << ", row " << i << " of " << rows << " at " << reach;
             ASSERT_EQ(out[i * stride + dim + d], 7.f);
           }
         }

@@ -41,7 +41,7 @@ class TableEngine final : public Engine {
   }
   void Step(std::span<Continuation* const>) override {}
   absl::StatusOr<EvalResult> Evaluate(std::string_view) override { return Unimplemented("not needed"); }
-  absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t>) override { return Unimplemented("not needed"); }
+  absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t>, int64_t) override { return Unimplemented("not needed"); }
   absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) override {
     longest = std::max(longest, tokens.size());
     std::vector<float> logits;

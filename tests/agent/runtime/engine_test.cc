@@ -264,6 +264,51 @@ TEST_F(EngineTest, OptionsWithoutMeaningAreRefused) {
   EXPECT_FALSE(engine->Generate({.prompt = "a", .sampling = {.temperature = -2}}).ok());
 }
 
+// Before anything is allocated, with the largest context that would fit; what fits is taken.
+TEST_F(EngineTest, AContextThatMemoryDoesNotHoldIsRefusedAtLoad) {
+  Make(Architecture::kPhi3, {"f32"}, {.context = 1 << 20});
+  EngineOptions options{.threads = 1, .context = 1 << 20, .memory_available = 64 << 20};
+  const absl::Status status = Engine::Load(Gguf("f32"), options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  const std::string_view text = Message(status), key = "--context ";
+  ASSERT_NE(text.find(key), std::string::npos) << status;
+  options.context = std::stoll(std::string(text.substr(text.find(key) + key.size())));
+  EXPECT_GT(options.context, 1 << 10);
+  EXPECT_EQ(Load("f32", options)->context(), options.context);
+  ++options.context;
+  EXPECT_EQ(Engine::Load(Gguf("f32"), options).status().code(), absl::StatusCode::kResourceExhausted);
+  options.kv_type = pipeline::DType::kQ8_0;  // a head of 16 takes more room in whole blocks of it
+  EXPECT_EQ(Engine::Load(Gguf("f32"), options).status().code(), absl::StatusCode::kResourceExhausted);
+  options.memory_available = 1000;
+  EXPECT_NE(Message(Engine::Load(Gguf("f32"), options).status()).find("no context fits"), std::string::npos);
+}
+
+TEST_F(EngineTest, EveryCacheTypeRunsAndNoOtherIsTaken) {
+  Make(Architecture::kLlama, {"f16"});
+  const std::string text = "a long enough text to fill more than one batch of thirty-two";
+  const double floats = Load("f16", {.threads = 1, .kv_type = pipeline::DType::kF32})->Evaluate(text)->mean_nll;
+  for (const auto& [type, limit] : {std::pair(pipeline::DType::kF16, 5e-4), {pipeline::DType::kQ8_0, 5e-3}}) {
+    const auto engine = Load("f16", {.threads = 2, .kv_type = type});
+    const double nll = engine->Evaluate(text)->mean_nll;
+    EXPECT_NE(nll, floats);
+    EXPECT_NEAR(nll, floats, limit * floats) << pipeline::Info(type).name;
+    EXPECT_TRUE(engine->Generate({.prompt = "a", .max_tokens = 5}).ok());
+  }
+  EXPECT_EQ(Engine::Load(Gguf("f16"), {.kv_type = pipeline::DType::kBF16}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(EngineTest, WhatIsSkippedIsReadButNotJudged) {
+  Make(Architecture::kLlama, {"f16"});
+  const auto engine = Load("f16", {.threads = 1, .float_activations = true});
+  const std::vector<int32_t> ids = *engine->Tokenize("a long enough text to fill more than one batch of thirty-two", true);
+  const auto count = static_cast<int64_t>(ids.size());
+  const double all = engine->EvaluateTokens(ids)->mean_nll, behind = engine->EvaluateTokens(ids, 20)->mean_nll;
+  const double front = engine->EvaluateTokens(std::span(ids).first(20))->mean_nll;
+  EXPECT_NEAR(all * static_cast<double>(count - 1), front * 19 + behind * static_cast<double>(count - 20), 1e-4);
+  for (const int64_t skip : {int64_t{-1}, count - 1})
+    EXPECT_EQ(engine->EvaluateTokens(ids, skip).status().code(), absl::StatusCode::kInvalidArgument) << skip;
+}
+
 TEST_F(EngineTest, CallersOnManyThreadsWaitForEachOther) {
   Make(Architecture::kPhi3, {"f32"});
   const auto engine = Load("f32");

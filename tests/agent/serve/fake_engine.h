@@ -38,7 +38,7 @@ class FakeEngine final : public Engine {
     return std::vector<int32_t>{1};
   }
   absl::StatusOr<EvalResult> Evaluate(std::string_view) override { return Unimplemented("fake"); }
-  absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t>) override {
+  absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t>, int64_t) override {
     return Unimplemented("fake");
   }
   absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t>) override {
