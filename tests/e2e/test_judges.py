@@ -72,7 +72,8 @@ class LlamaCpp(unittest.TestCase):
         for recipe in RECIPES:
             text = self.dir / "g.txt"
             text.write_text(golden[:400])
-            a = run_json("quantfleet-agent", "eval", out / f"gguf-{recipe}/model.gguf", "--text-file", text, "--json")
+            a = run_json("quantfleet-agent", "eval", out / f"gguf-{recipe}/model.gguf", "--kv-type", "f32", "--text-file", text,
+                         "--json")
             b = llama_cpp(out / f"gguf-{recipe}/model.gguf", "nll", "--text-file", text)
             self.assertLess(abs(a["mean_nll"] / b["mean_nll"] - 1), 0.005, recipe)
 

@@ -278,6 +278,7 @@ class RealVocabularies(ModelTest):
         f = families.FAMILIES[family]()
         f.hidden, f.intermediate, f.heads, f.kv_heads, f.head_dim, f.layers = 32, 32, 1, 1, 0, 1
         f.vocab = len(vocab["tokenizer.ggml.tokens"])
+        f.ids = {text: i for i, text in enumerate(vocab["tokenizer.ggml.tokens"])}
         families.write_config(f, folder, rope_scaling=None)
         families.write_safetensors(folder / "model.safetensors", [
             (name, shape, "BF16", bytes(2 * math.prod(shape))) for name, shape, _ in families.tensors(f)])
