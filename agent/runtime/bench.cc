@@ -89,7 +89,8 @@ absl::StatusOr<BenchResult> Bench(const fs::path& gguf, const BenchOptions& opti
     result.rates.push_back(rates);
   }
   result.cache_bytes = transformer.context() * pipeline::CacheBytesPerToken(model.description.hyper, model.kv_type);
-  result.buffer_bytes = static_cast<int64_t>(pipeline::BufferBytes(model.description.hyper, transformer.context()));
+  const pipeline::EngineBuffers buffers = pipeline::BuffersOf(model.description.hyper);
+  result.buffer_bytes = static_cast<int64_t>(buffers.fixed + buffers.per_token * static_cast<uint64_t>(transformer.context()));
   result.weight_bytes_per_token = model.weight_bytes;
   result.gigabytes_per_second = static_cast<double>(model.weight_bytes) * result.rates[0].tokens_per_second / 1e9;
   result.peak_rss_bytes = PeakRss();

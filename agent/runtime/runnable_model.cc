@@ -3,18 +3,19 @@
 #include <algorithm>
 #include <thread>
 
+#include "pipeline/artifact/memory.h"
 #include "pipeline/format/gguf/gguf_source.h"
+#include "pipeline/format/layout/memory.h"
 #include "pipeline/model/running_memory.h"
 
 namespace quantfleet::agent {
 namespace {
 
-constexpr int64_t kDefaultContext = 4096;
 constexpr int kMostThreads = 256;
 
 absl::StatusOr<int64_t> ChooseContext(int64_t asked, int64_t model) {
   if (asked < 0) return InvalidArgument("a context of {} tokens; 1 to {}, 0 for the default", asked, model);
-  if (asked == 0) return std::min(model, kDefaultContext);
+  if (asked == 0) return std::min(model, static_cast<int64_t>(pipeline::kDefaultContext));
   if (asked > model)
     return InvalidArgument("a context of {} tokens exceeds the model's own of {}", asked, model);
   return asked;
@@ -22,15 +23,17 @@ absl::StatusOr<int64_t> ChooseContext(int64_t asked, int64_t model) {
 
 absl::Status CheckMemory(const pipeline::Hyperparameters& hyper, int64_t context, const EngineOptions& options) {
   if (options.memory_available == 0) return absl::OkStatus();
-  const int64_t largest = pipeline::LargestContext(hyper, options.kv_type, options.memory_available);
-  if (context <= largest) return absl::OkStatus();
-  const pipeline::DType type = options.kv_type;
-  const std::string needs = fmt::format(
-      "a context of {} tokens takes {} of cache ({}) and {} of buffers, and the machine has {} left", context,
-      HumanBytes(static_cast<uint64_t>(context * pipeline::CacheBytesPerToken(hyper, type))), pipeline::Info(type).name,
-      HumanBytes(pipeline::BufferBytes(hyper, context)), HumanBytes(options.memory_available));
-  if (largest == 0) return ResourceExhausted("{}: no context fits", needs);
-  return ResourceExhausted("{}: the largest that fits is --context {}", needs, largest);
+  // Of the weights nothing has to be there at once: they are mapped.
+  const v1::Memory memory = pipeline::EngineMemory(hyper, /*weights=*/0);
+  const std::string_view type = pipeline::Info(options.kv_type).name;
+  QF_ASSIGN_OR_RETURN(const pipeline::MemoryNeed need, pipeline::NeedOf(memory, static_cast<uint64_t>(context), type));
+  if (need.total() <= options.memory_available) return absl::OkStatus();
+  const std::string needs =
+      fmt::format("a context of {} tokens takes {} of cache ({}) and {} of buffers, and the machine has {} left", context,
+                  HumanBytes(need.cache), type, HumanBytes(need.buffers), HumanBytes(options.memory_available));
+  const uint64_t longest = pipeline::LargestContext(memory, type, options.memory_available, need.context);
+  if (longest == 0) return ResourceExhausted("{}: no context fits", needs);
+  return ResourceExhausted("{}: the longest that fits is --context {}", needs, longest);
 }
 
 absl::StatusOr<int> ChooseThreads(int asked) {

@@ -34,17 +34,4 @@ EngineBuffers BuffersOf(const Hyperparameters& hyper) {
   return {static_cast<uint64_t>(kProgram + kBatch * row + kThreads * thread + hyper.vocab * word + norms), 16};
 }
 
-uint64_t BufferBytes(const Hyperparameters& hyper, int64_t context) {
-  const EngineBuffers buffers = BuffersOf(hyper);
-  return buffers.fixed + buffers.per_token * static_cast<uint64_t>(context);
-}
-
-int64_t LargestContext(const Hyperparameters& hyper, DType cache, uint64_t available) {
-  const EngineBuffers buffers = BuffersOf(hyper);
-  if (available <= buffers.fixed) return 0;
-  const uint64_t per_token = buffers.per_token + static_cast<uint64_t>(CacheBytesPerToken(hyper, cache));
-  return static_cast<int64_t>(
-      std::min<uint64_t>((available - buffers.fixed) / per_token, static_cast<uint64_t>(hyper.context)));
-}
-
 }  // namespace quantfleet::pipeline

@@ -25,10 +25,5 @@ struct EngineBuffers {
   uint64_t per_token = 0;  // of the context: the tokens themselves and their text
 };
 EngineBuffers BuffersOf(const Hyperparameters& hyper);
-// Of a context of so many tokens.
-uint64_t BufferBytes(const Hyperparameters& hyper, int64_t context);
-
-// The largest context, up to the model's own, whose cache and buffers take no more than `available` bytes; 0: none.
-int64_t LargestContext(const Hyperparameters& hyper, DType cache, uint64_t available);
 
 }  // namespace quantfleet::pipeline

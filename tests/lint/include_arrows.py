@@ -23,7 +23,7 @@ ALLOWED = {
     "pipeline/artifact": ["common/base", "quantfleet/v1/manifest", "quantfleet/v1/trust"],
     "pipeline/stage": ["common/base", "pipeline/artifact", "quantfleet/v1/manifest"] + FORMATS,
     "text/template": ["common/base"],
-    "agent/runtime": ["common/base", "text/template", "pipeline/format/gguf", "pipeline/model", "pipeline/tensor"],
+    "agent/runtime": ["common/base", "pipeline/artifact", "pipeline/format/layout", "quantfleet/v1/manifest", "text/template", "pipeline/format/gguf", "pipeline/model", "pipeline/tensor"],
     "agent/platform": ["common/base"] + MESSAGES,
     "agent/identity": ["common", "agent/platform"] + PROTO,
     "agent/update": ["common", "agent/platform", "agent/identity", "agent/runtime", "pipeline/artifact"] + FORMATS + PROTO,

@@ -275,7 +275,7 @@ TEST_F(EngineTest, AContextThatMemoryDoesNotHoldIsRefusedAtLoad) {
   options.context = std::stoll(std::string(text.substr(text.find(key) + key.size())));
   EXPECT_GT(options.context, 1 << 10);
   EXPECT_EQ(Load("f32", options)->context(), options.context);
-  ++options.context;
+  options.context += 256;
   EXPECT_EQ(Engine::Load(Gguf("f32"), options).status().code(), absl::StatusCode::kResourceExhausted);
   options.kv_type = pipeline::DType::kQ8_0;  // a head of 16 takes more room in whole blocks of it
   EXPECT_EQ(Engine::Load(Gguf("f32"), options).status().code(), absl::StatusCode::kResourceExhausted);

@@ -23,27 +23,10 @@ TEST(RunningMemory, BytesOfACache) {
   for (const DType type : {DType::kBF16, DType::kQ4_0, DType::kQ4_K}) EXPECT_FALSE(IsCacheType(type));
 }
 
-TEST(RunningMemory, BuffersAreAStraightLineOfTheContext) {
-  const uint64_t one = BufferBytes(kPhi3, 1), two = BufferBytes(kPhi3, 2), many = BufferBytes(kPhi3, 131072);
-  EXPECT_EQ(many - one, 131071 * (two - one));
-  EXPECT_LT(many, uint64_t{64} << 20);
-}
-
-TEST(RunningMemory, TheLargestContextFitsAndTheNextDoesNot) {
-  for (const DType type : {DType::kF32, DType::kF16, DType::kQ8_0}) {
-    for (const uint64_t available : {uint64_t{100} << 20, uint64_t{2} << 30, uint64_t{8} << 30}) {
-      const int64_t largest = LargestContext(kPhi3, type, available);
-      const auto needs = [&](int64_t context) {
-        return BufferBytes(kPhi3, context) + static_cast<uint64_t>(context * CacheBytesPerToken(kPhi3, type));
-      };
-      EXPECT_GT(largest, 0);
-      EXPECT_LE(needs(largest), available);
-      EXPECT_GT(needs(largest + 1), available);
-    }
-    EXPECT_EQ(LargestContext(kPhi3, type, 0), 0);
-    EXPECT_EQ(LargestContext(kPhi3, type, BufferBytes(kPhi3, 0)), 0);
-    EXPECT_EQ(LargestContext(kPhi3, type, uint64_t{1} << 50), kPhi3.context);
-  }
+TEST(RunningMemory, BuffersAreSmallAndNoSquareOfTheContext) {
+  const EngineBuffers buffers = BuffersOf(kPhi3);
+  EXPECT_LT(buffers.fixed + buffers.per_token * 131072, uint64_t{64} << 20);
+  EXPECT_GT(buffers.fixed, static_cast<uint64_t>(4 * kPhi3.vocab));
 }
 
 }  // namespace
