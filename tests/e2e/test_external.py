@@ -18,7 +18,7 @@ name = "served"
 format = "{format}"
 recipe = "{recipe}"
 priority = 90
-
+{terms}
 [runtime]
 command = "server"
 args = ["{{{what}}}", "{where}", "{extra}"]
@@ -72,9 +72,10 @@ class External(EndToEnd):
         self.a = self.agent("device", AI_PC)
         self.a.enroll(self.d, self.d.token())
 
-    def apply(self, format, recipe, what, where="--port={port}", extra="--pace=0", timeout=60):
+    def apply(self, format, recipe, what, where="--port={port}", extra="--pace=0", timeout=60, terms=""):
         path = self.dir / "served.toml"
-        path.write_text(CLASS.format(format=format, recipe=recipe, what=what, where=where, extra=extra, timeout=timeout * int(SLOW)))
+        path.write_text(CLASS.format(format=format, recipe=recipe, what=what, where=where, extra=extra, timeout=timeout * int(SLOW),
+                                     terms=terms))
         self.d.cli("class", "apply", path)
 
     def allow(self):
@@ -151,6 +152,16 @@ class External(EndToEnd):
                 self.status("HEALTHY", release=1 if format == "openvino" else 2)
                 installed = Path(self.ask(prompt="where?")[1]["choices"][0]["text"])
                 self.assertTrue((installed / file).exists())
+
+    def test_a_runtime_is_told_its_context_and_what_its_cache_holds(self):
+        self.program = self.dir / "server"
+        write_runtime(self.program, "def answer(asked):\n    return ' '.join(sys.argv), 1\n")
+        self.begin(format="gguf", recipe="q8_0", what="context", extra="-ctk={kv_type}", terms='context = 192\nkv_type = "q8_0"')
+        self.allow()
+        self.roll_out()
+        status = self.status("HEALTHY", release=1)
+        self.assertEqual((status["context"], status["kv_type"]), ("192", "q8_0"))
+        self.assertRegex(self.ask(prompt="how?")[1]["choices"][0]["text"], r" 192 --port=\d+ -ctk=q8_0$")
 
     @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")
     def test_onnx_runtime_serves_onnx(self):
