@@ -73,6 +73,15 @@ class Memory(Serving):
             server.stop()
 
 
+@unittest.skipIf(SANITIZED, "a sanitizer has memory of its own")
+class Bench(Serving):
+    def test_peak_is_its_own_and_not_its_parents(self):
+        ballast = bytes(512 << 20).replace(b"\0", b"\1")  # ru_maxrss would count it: it is inherited over exec
+        bench = run_json("quantfleet-agent", "bench", self.demo(), "--tokens", 1, "--prompt-tokens", 1, "--rounds", 1, "--json")
+        self.assertGreater(bench["peak_rss_bytes"], 4 << 20)
+        self.assertLess(bench["peak_rss_bytes"], len(ballast) // 2)
+
+
 class Quality(Serving):
     def test_caches_of_fewer_bits_cost_next_to_nothing(self):
         """With activations as floats: as integers of eight bits every other rounding moves the likelihood by itself."""

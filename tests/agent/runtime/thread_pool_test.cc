@@ -33,5 +33,21 @@ TEST(ThreadPool, ManyLoopsInARow) {
   for (int64_t i = 0; i < 64; ++i) ASSERT_EQ(values[i], 5000 * i);
 }
 
+// Room that each thread has of its own is used by no two parts at once.
+TEST(ThreadPool, PartsOfOneNumberFollowEachOther) {
+  ThreadPool pool(3);
+  std::vector<std::atomic<int>> inside(3);
+  std::atomic<int64_t> done{0};
+  for (int loop = 0; loop < 50; ++loop) {
+    pool.ParallelForByThread(24, 1, [&](int thread, int64_t begin, int64_t end) {
+      ASSERT_TRUE(thread >= 0 && thread < pool.threads());
+      EXPECT_EQ(inside[static_cast<size_t>(thread)].fetch_add(1), 0);
+      done += end - begin;
+      inside[static_cast<size_t>(thread)].fetch_sub(1);
+    });
+  }
+  EXPECT_EQ(done, 50 * 24);
+}
+
 }  // namespace
 }  // namespace quantfleet::agent

@@ -270,15 +270,15 @@ TEST(Transformer, RefusesWhatDoesNotFit) {
 // What a cache of fewer bits keeps is what it says, token by token and in blocks, whatever the threads.
 TEST(Transformer, CachesOfFewerBitsAreCloseToFloats) {
   ReferenceOptions options{.dtype = DType::kF32};
-  options.hyper.layers = 2, options.hyper.head_dim = 40, options.hyper.rope_dims = 40, options.hyper.context = 640;
+  options.hyper.layers = 1, options.hyper.head_dim = 40, options.hyper.rope_dims = 40, options.hyper.context = 320;
   const ReferenceModel model = ReferenceBuilder(options).Build();
-  const std::vector<int32_t> ids = RandomIds(600, options.hyper.vocab);
-  const std::vector<float> floats = RunAll(model, ids, 1, ChosenOps(), 1000, 640);
+  const std::vector<int32_t> ids = RandomIds(300, options.hyper.vocab);
+  const std::vector<float> floats = RunAll(model, ids, 1, ChosenOps(), 1000, 320);
   for (const auto& [kv_type, most] : {std::pair(DType::kF16, 2e-3), {DType::kQ8_0, 0.05}}) {
     for (const MatrixOps* matrix_ops : {static_cast<const MatrixOps*>(nullptr), AllMatrixOps().back()}) {
-      const std::vector<float> one_by_one = RunAll(model, ids, 1, ChosenOps(), 1, 640, matrix_ops, kv_type);
-      const std::vector<float> batches = RunAll(model, ids, 1, ChosenOps(), 1000, 640, matrix_ops, kv_type);
-      const std::vector<float> threads = RunAll(model, ids, 3, ChosenOps(), 1000, 640, matrix_ops, kv_type);
+      const std::vector<float> one_by_one = RunAll(model, ids, 1, ChosenOps(), 1, 320, matrix_ops, kv_type);
+      const std::vector<float> batches = RunAll(model, ids, 1, ChosenOps(), 1000, 320, matrix_ops, kv_type);
+      const std::vector<float> threads = RunAll(model, ids, 3, ChosenOps(), 1000, 320, matrix_ops, kv_type);
       double distance = 0, between = 0, size = 0;
       for (size_t i = 0; i < floats.size(); ++i) {
         distance += std::pow(double{batches[i]} - floats[i], 2), size += std::pow(double{floats[i]}, 2);
