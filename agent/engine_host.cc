@@ -35,19 +35,21 @@ absl::StatusOr<Health> EngineHost::Measure(Engine& engine, const HealthGate& gat
   return health;
 }
 
-absl::StatusOr<Health> EngineHost::Start(const std::string& model, const Installed& installed, const HealthGate& gate) {
+absl::StatusOr<EngineHost::Started> EngineHost::Start(const std::string& model, const Installed& installed,
+                                                      const HealthGate& gate) {
   QF_ASSIGN_OR_RETURN(const std::string gguf, FindGguf(installed.manifest));
   EngineOptions options = options_;
   options.context = static_cast<int64_t>(installed.context);
   if (!installed.kv_type.empty()) {
     QF_ASSIGN_OR_RETURN(options.kv_type, pipeline::DTypeFromName(installed.kv_type));
   }
-  QF_ASSIGN_OR_RETURN(auto loaded, Engine::Load(installed.files / gguf, options));
+  QF_ASSIGN_OR_RETURN(std::shared_ptr<Engine> loaded, Engine::Load(installed.files / gguf, options));
   QF_ASSIGN_OR_RETURN(Health health, Measure(*loaded, gate));
   QF_RETURN_IF_ERROR(gate.Check(health));
   health.note = ChatTemplateOf(*loaded).Warning();
+  Started started{std::move(health), loaded};
   server_.SetModel(model, std::move(loaded));
-  return health;
+  return started;
 }
 
 }  // namespace quantfleet::agent

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 #include "agent/serve/completion_server.h"
 #include "agent/update/model_host.h"
@@ -19,8 +20,12 @@ class EngineHost {
   EngineHost(CompletionServer& server, EngineOptions options, std::function<uint64_t()> memory_available)
       : server_(server), options_(options), memory_available_(std::move(memory_available)) {}
 
+  struct Started {
+    Health health;
+    std::weak_ptr<Engine> engine;  // the server holds it
+  };
   // As ModelHost::Start has it, for an artifact without a runtime. Nothing is waited for.
-  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate);
+  absl::StatusOr<Started> Start(const std::string& model, const Installed& installed, const HealthGate& gate);
   uint64_t MemoryAvailable() const { return memory_available_(); }
 
  private:

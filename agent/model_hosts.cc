@@ -117,12 +117,12 @@ absl::StatusOr<Health> ModelHosts::Start(const std::string& model, const Install
                                          std::stop_token stop) {
   QF_RETURN_IF_ERROR(MayRun(installed.runtime));
   if (!installed.runtime) {
-    QF_ASSIGN_OR_RETURN(const Health health, engine_.Start(model, installed, gate));
+    QF_ASSIGN_OR_RETURN(const EngineHost::Started started, engine_.Start(model, installed, gate));
     Replace(model, nullptr);
     const auto need = pipeline::NeedOf(pipeline::MemoryOf(installed.manifest), installed.context, installed.kv_type);
     std::lock_guard lock(mutex_);
-    buffers_[model] = need.ok() ? need->buffers : 0;
-    return health;
+    embedded_[model] = {need.ok() ? need->buffers : 0, started.engine};
+    return started.health;
   }
   RuntimeOrder order = OrderFor(model, installed);
   {
@@ -155,7 +155,7 @@ void ModelHosts::Replace(const std::string& model, SupervisorPtr next) {
     std::lock_guard lock(mutex_);
     std::swap(runtimes_[model], next);
     if (!runtimes_[model]) runtimes_.erase(model);
-    buffers_.erase(model);
+    embedded_.erase(model);
   }
   // Answers that had begun are finished by what began them, as far as its time goes.
   if (next) next->upstream()->Drain(next->stop_timeout());
@@ -171,9 +171,11 @@ uint64_t ModelHosts::MemoryFor(const std::string& model) const {
   if (available == 0) return 0;
   std::lock_guard lock(mutex_);
   if (const auto runtime = runtimes_.find(model); runtime != runtimes_.end()) return available + runtime->second->memory_bytes();
-  // The files that the engine maps count as available already, and its caches live as long as a request.
-  const auto buffers = buffers_.find(model);
-  return available + (buffers == buffers_.end() ? 0 : buffers->second);
+  const auto embedded = embedded_.find(model);
+  if (embedded == embedded_.end()) return available;
+  // The file that the engine maps counts as available already.
+  const auto engine = embedded->second.engine.lock();
+  return available + embedded->second.buffers + (engine ? engine->cache_bytes() : 0);
 }
 
 void ModelHosts::StopAll() {

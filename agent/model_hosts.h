@@ -69,7 +69,11 @@ class ModelHosts final : public ModelHost {
   const World world_;
   mutable std::mutex mutex_;  // guards what follows
   std::map<std::string, SupervisorPtr> runtimes_;
-  std::map<std::string, uint64_t> buffers_;  // of models that the engine runs: what it keeps for them beside their files
+  struct Embedded {
+    uint64_t buffers;              // that the engine keeps beside the file
+    std::weak_ptr<Engine> engine;
+  };
+  std::map<std::string, Embedded> embedded_;
   uint64_t sockets_made_ = 0;
 };
 

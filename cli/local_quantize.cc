@@ -64,11 +64,12 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan, const std
                        {"bytes", TargetBytes(target)},
                        {"chunks", target.chunks.size()},
                        {"expected_error", ExpectedErrorOf(model, target)},
+                       {"memory_bytes", runs[at].need.total()},
                        {"needs", NeedJson(runs[at].need)}});
     if (const auto& fit = runs[at].fit)
       targets.back().as_object()["device"] = {{"memory_bytes", fit->device_bytes},
-                                              {"fits", fit->most >= runs[at].need.context},
-                                              {"longest_context", fit->most}};
+                                              {"fits", fit->fits},
+                                              {"longest_context", fit->longest}};
   }
   json::object out{{"source_bytes", plan.source_bytes},
                    {"slabs", plan.slabs.size()},
@@ -214,7 +215,7 @@ void AddQuantizeCommand(CLI::App& app) {
   CLI::Option* dry = command->add_flag("--dry-run", options->dry_run,
                                        "Only say what every tensor becomes and how large each file gets");
   command
-      ->add_option("--context", options->run.context, "With --dry-run: the memory that running with so many tokens takes (at most 4096)")
+      ->add_option("--context", options->run.context, "With --dry-run: the memory that running with so many tokens takes; else the smaller of the model's own and 4096")
       ->type_name("TOKENS")
       ->needs(dry)
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 30));

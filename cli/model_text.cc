@@ -192,6 +192,7 @@ json::object DescribeManifest(const v1::Manifest& manifest) {
                    {"files", files}};
   const v1::Memory memory = MemoryOf(manifest);
   if (const auto need = NeedOf(memory, 0, ""); need.ok() && need->total() > 0) {
+    out["memory_bytes"] = need->total();
     out["needs"] = NeedJson(*need);
     if (memory.model_context() > 0) out["needs"].as_object()["model_context"] = memory.model_context();
     for (const v1::KvCache& cache : memory.caches())

@@ -63,6 +63,7 @@ void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
   rows.emplace_back("created", fmt::format("{} ({})", UtcTime(artifact.created_ms()), Relative(artifact.created_ms(), now)));
   PrintOut(Fields(rows));
   for (const v1::EvaluationStatement& evaluation : detail.evaluations()) PrintEvaluation(evaluation);
+  if (detail.evaluations().empty() && detail.has_evaluation()) PrintEvaluation(detail.evaluation());  // an older daemon
   Table files({"FILE", ">SIZE", ">CHUNKS"});
   for (const v1::ArtifactFile& file : manifest.files())
     files.Add({file.path(), HumanBytes(file.size()), fmt::format("{}", file.chunks_size())});

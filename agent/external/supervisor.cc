@@ -119,6 +119,7 @@ absl::Status Supervisor::Live(std::stop_token stop) {
   const absl::Status why = Watch(*child, address, stop);
   upstream_->SetAddress("");
   child->Terminate(stop_timeout());
+  memory_bytes_ = 0;
   return why;
 }
 

@@ -1,6 +1,7 @@
 #include "agent/runtime/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <mutex>
 #include <new>
@@ -8,6 +9,7 @@
 #include "agent/runtime/gguf_continuation.h"
 #include "agent/runtime/runnable_model.h"
 #include "agent/runtime/sampler.h"
+#include "pipeline/model/running_memory.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -78,6 +80,7 @@ class GgufEngine final : public Engine {
   std::string_view model_name() const override { return model_.description.name; }
   SamplingOptions sampling() const override { return RecommendedSampling(model_.description.sampling); }
   int64_t context() const override { return model_.transformer->context(); }
+  uint64_t cache_bytes() const override { return cache_bytes_; }
   int64_t vocab() const override { return model_.description.hyper.vocab; }
 
  private:
@@ -87,6 +90,7 @@ class GgufEngine final : public Engine {
     return FailedPrecondition(
         "the model was loaded for token ids alone; load it with its tokenizer for text");
   }
+  void CountCaches(std::span<Continuation* const> continuations);
   void StepPrompt(GgufContinuation& one);
   void StepTokens(std::span<GgufContinuation* const> all);
 
@@ -94,6 +98,7 @@ class GgufEngine final : public Engine {
   RunnableModel model_;
   std::unique_ptr<Tokenizer> tokenizer_;  // null: token ids only
   std::string chat_template_;
+  std::atomic<uint64_t> cache_bytes_{0};
   text::ControlTokens control_tokens_;
   std::vector<float> logits_;
 };
@@ -127,6 +132,14 @@ void GgufEngine::Step(std::span<Continuation* const> continuations) {
     StepTokens(
         std::span(generating).subspan(at, std::min<size_t>(Transformer::kBatch, generating.size() - at)));
   if (prompting != nullptr) StepPrompt(*prompting);
+  CountCaches(continuations);
+}
+
+void GgufEngine::CountCaches(std::span<Continuation* const> continuations) {
+  int64_t tokens = 0;
+  for (Continuation* continuation : continuations)
+    if (const auto& cache = static_cast<GgufContinuation*>(continuation)->cache) tokens += cache->length();
+  cache_bytes_ = static_cast<uint64_t>(tokens * pipeline::CacheBytesPerToken(model_.description.hyper, model_.kv_type));
 }
 
 // Parts of a prompt are cut as a whole prompt's run would cut them, and share no pass with others: what comes

@@ -118,6 +118,8 @@ class Engine {
   // How to draw where nobody says: as the model's publisher recommends, and SamplingOptions' own for the rest.
   virtual SamplingOptions sampling() const { return {}; }
   virtual int64_t context() const = 0;
+  // That the caches of generations under way hold, as the last Step left them; given back with them.
+  virtual uint64_t cache_bytes() const { return 0; }
   virtual int64_t vocab() const = 0;
 };
 

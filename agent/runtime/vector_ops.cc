@@ -12,10 +12,6 @@ float Dot(const float* a, const float* b, int64_t n) {
   return FindCodec(DType::kF32)->dot(reinterpret_cast<const std::byte*>(a), b, n);
 }
 
-void Axpy(float a, const float* x, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] += a * x[i];
-}
-
 RowDot FindRowDot(DType type) {
   const pipeline::Codec* codec = FindCodec(type);
   return codec == nullptr ? nullptr : codec->dot;
@@ -29,7 +25,7 @@ RowDecode FindRowDecode(DType type) {
 }  // namespace
 
 const VectorOps& ScalarOps() {
-  static constexpr VectorOps kOps = {Dot, Axpy, FindRowDot, FindRowDecode};
+  static constexpr VectorOps kOps = {Dot, FindRowDot, FindRowDecode};
   return kOps;
 }
 

@@ -1,4 +1,4 @@
-// The inner loops: a row of blocks times a vector, a row decoded, y += a x. One set per instruction set,
+// The inner loops: a row of blocks times a vector, a row decoded. One set per instruction set,
 // chosen once.
 //
 // Within a set, row_dot over blocks gives the same bits as decode followed by dot, so that a prompt run in
@@ -18,7 +18,6 @@ using RowDecode = void (*)(const std::byte* row, int64_t n, float* out);
 
 struct VectorOps {
   float (*dot)(const float* a, const float* b, int64_t n);
-  void (*axpy)(float a, const float* x, float* y, int64_t n);  // y += a x
   RowDot (*row_dot)(pipeline::DType type);                     // null: the engine does not run this type
   RowDecode (*row_decode)(pipeline::DType type);               // null as row_dot
 };

@@ -133,14 +133,6 @@ QF_TARGET float DotAvx2(const float* a, const float* b, int64_t n) {
   return RowDotAvx2<F32>(reinterpret_cast<const std::byte*>(a), b, n);
 }
 
-QF_TARGET void AxpyAvx2(float a, const float* x, float* y, int64_t n) {
-  const __m256 factor = _mm256_set1_ps(a);
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    _mm256_storeu_ps(y + i, _mm256_fmadd_ps(factor, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
-  for (; i < n; ++i) y[i] = __builtin_fmaf(a, x[i], y[i]);
-}
-
 RowDot FindRowDot(DType type) {
   switch (type) {
     case DType::kF32:
@@ -178,7 +170,7 @@ RowDecode FindRowDecode(DType type) {
 }  // namespace
 
 const VectorOps& Avx2Ops() {
-  static constexpr VectorOps kOps = {DotAvx2, AxpyAvx2, FindRowDot, FindRowDecode};
+  static constexpr VectorOps kOps = {DotAvx2, FindRowDot, FindRowDecode};
   return kOps;
 }
 

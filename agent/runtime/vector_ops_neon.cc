@@ -135,12 +135,6 @@ float DotNeon(const float* a, const float* b, int64_t n) {
   return RowDotNeon<F32>(reinterpret_cast<const std::byte*>(a), b, n);
 }
 
-void AxpyNeon(float a, const float* x, float* y, int64_t n) {
-  int64_t i = 0;
-  for (; i + 4 <= n; i += 4) vst1q_f32(y + i, vfmaq_n_f32(vld1q_f32(y + i), vld1q_f32(x + i), a));
-  for (; i < n; ++i) y[i] = __builtin_fmaf(a, x[i], y[i]);
-}
-
 RowDot FindRowDot(DType type) {
   switch (type) {
     case DType::kF32:
@@ -178,7 +172,7 @@ RowDecode FindRowDecode(DType type) {
 }  // namespace
 
 const VectorOps& NeonOps() {
-  static constexpr VectorOps kOps = {DotNeon, AxpyNeon, FindRowDot, FindRowDecode};
+  static constexpr VectorOps kOps = {DotNeon, FindRowDot, FindRowDecode};
   return kOps;
 }
 

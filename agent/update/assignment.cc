@@ -89,8 +89,15 @@ v1::Evaluations ReadEvaluations(const v1::DeviceArtifact& artifact, const Digest
   for (const v1::Signed& statement : artifact.statements()) {
     if (!trust::Verify(statement, trust::kEvaluationStatementType, root).ok()) continue;
     v1::EvaluationStatement evaluation;
-    if (evaluation.ParseFromString(statement.payload()) && evaluation.manifest_digest() == manifest.raw())
-      *evaluations.add_evaluations() = std::move(evaluation);
+    if (!evaluation.ParseFromString(statement.payload()) || evaluation.manifest_digest() != manifest.raw()) continue;
+    auto& kept = *evaluations.mutable_evaluations();
+    const auto same = std::ranges::find_if(kept, [&](const v1::EvaluationStatement& e) {
+      return e.kv_type() == evaluation.kv_type() && e.context() == evaluation.context();
+    });
+    if (same == kept.end())
+      *kept.Add() = std::move(evaluation);
+    else if (same->evaluated_ms() <= evaluation.evaluated_ms())
+      *same = std::move(evaluation);
   }
   return evaluations;
 }

@@ -52,8 +52,8 @@ std::string ClaimedModel(const v1::Signed& statement);
 absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, const Digest& wanted,
                                           const v1::TrustRoot& root);
 
-// What the daemon measured of the artifact, as far as it signed such statements with a key that this device trusts for them; in
-// order. An evaluation is a help, not a condition.
+// What the daemon measured of the artifact, as far as it signed such statements with a key that this device trusts for them: the
+// newest for each KV cache and context. An evaluation is a help, not a condition.
 v1::Evaluations ReadEvaluations(const v1::DeviceArtifact& artifact, const Digest& manifest, const v1::TrustRoot& root);
 
 }  // namespace quantfleet::agent

@@ -7,7 +7,9 @@ namespace {
 
 constexpr uint64_t kMostManifestBytes = 256 << 20, kMostEvaluationBytes = 1 << 20,
                    kMostRuntimeBytes = 1 << 20;
-constexpr std::string_view kEvaluationsFile = "evaluations.pb", kRuntimeFile = "runtime.pb", kContextFile = "context.pb";
+constexpr std::string_view kEvaluationsFile = "evaluations.pb",
+                           kOldEvaluationFile = "evaluation.pb",  // of version 0.1, which kept one
+                           kRuntimeFile = "runtime.pb", kContextFile = "context.pb";
 
 const char* NameOf(Slot slot) { return slot == Slot::kA ? "a" : "b"; }
 
@@ -60,9 +62,12 @@ absl::Status Slots::KeepEvaluations(Slot slot, const v1::Evaluations& evaluation
 }
 
 v1::Evaluations Slots::EvaluationsOf(Slot slot) const {
-  const auto bytes = files_.ReadAll(PathOf(slot) / kEvaluationsFile, kMostEvaluationBytes);
   v1::Evaluations evaluations;
-  if (!bytes.ok() || !evaluations.ParseFromString(*bytes)) evaluations.Clear();
+  if (const auto bytes = files_.ReadAll(PathOf(slot) / kEvaluationsFile, kMostEvaluationBytes); bytes.ok()) {
+    if (!evaluations.ParseFromString(*bytes)) evaluations.Clear();
+  } else if (const auto one = files_.ReadAll(PathOf(slot) / kOldEvaluationFile, kMostEvaluationBytes); one.ok()) {
+    if (!evaluations.add_evaluations()->ParseFromString(*one)) evaluations.Clear();
+  }
   return evaluations;
 }
 

@@ -3,6 +3,7 @@
 #include "agent/update/updater.h"
 
 #include "common/base/fail_point.h"
+#include "common/trust/runtime.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -225,8 +226,9 @@ void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::s
     status_.set_assigned_manifest(record_.assigned ? record_.assigned->raw() : "");
     status_.mutable_stepped_down()->Assign(record_.stepped_down.begin(), record_.stepped_down.end());
     status_.set_active_manifest(running_ ? running_->raw() : "");
-    status_.set_context(running_ ? context_.tokens() : 0);
-    status_.set_kv_type(running_ ? context_.kv_type() : "");
+    const auto told = [&](std::string_view word) { return running_ && (!runtime_ || trust::Names(*runtime_, word)); };
+    status_.set_context(told("{context}") ? context_.tokens() : 0);
+    status_.set_kv_type(told("{kv_type}") ? context_.kv_type() : "");
     if (running_ && runtime_) {
       *status_.mutable_active_runtime() = *runtime_;
     } else {

@@ -195,7 +195,8 @@ absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
     prove_error_ = context.status();
     return Step::kRollBack;
   }
-  const absl::StatusOr<Health> health = Start(current, record_.runtime, *context, GateOf(current, *context), stop);
+  const HealthGate gate = GateOf(current, *context);
+  const absl::StatusOr<Health> health = Start(current, record_.runtime, *context, gate, stop);
   if (health.status().code() == absl::StatusCode::kCancelled) {
     QF_RETURN_IF_ERROR(CountAttempt(record_.attempts - 1));
     return health.status();
@@ -204,10 +205,14 @@ absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
     prove_error_ = health.status();
     return Step::kRollBack;
   }
-  record_.detail = health->note;
+  record_.detail.clear();
+  const auto note = [&](const std::string& text) { record_.detail += (record_.detail.empty() ? "" : "; ") + text; };
   if (context->tokens() < record_.context.tokens())
-    record_.detail = fmt::format("a context of {} tokens instead of {}: there is no memory for more{}{}", context->tokens(),
-                                 record_.context.tokens(), health->note.empty() ? "" : "; ", health->note);
+    note(fmt::format("a context of {} tokens instead of {}: there is no memory for more", context->tokens(),
+                     record_.context.tokens()));
+  if (gate.golden.empty() && gate.policy.min_golden_agreement() > 0 && !slots_.EvaluationsOf(current).evaluations().empty())
+    note("the golden answers are of another length of context, and were not asked");
+  if (!health->note.empty()) note(health->note);
   record_.tokens_per_second = health->tokens_per_second;
   if (record_.health.soak_seconds() == 0) return Commit();
   soak_left_ = std::chrono::seconds(record_.health.soak_seconds());
@@ -274,6 +279,10 @@ bool Updater::RunsAsProven(Slot slot) const {
 bool Updater::ProvenOtherwise(Slot slot) const {
   const auto proven = slots_.RuntimeOf(slot);
   if (!proven.ok() || slots_.Begun(slot) != record_.manifest) return false;
+  const auto context = slots_.ContextOf(slot);
+  const bool other = context.ok() && ((record_.context.tokens() > 0 && context->tokens() != record_.context.tokens()) ||
+                                      (!record_.context.kv_type().empty() && context->kv_type() != record_.context.kv_type()));
+  if (other) return true;
   if (!*proven || !record_.runtime) return proven->has_value() != record_.runtime.has_value();
   return !google::protobuf::util::MessageDifferencer::Equals(**proven, *record_.runtime);
 }

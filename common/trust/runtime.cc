@@ -40,13 +40,13 @@ absl::Status CheckVariable(const std::string& name, const std::string& value) {
   return CheckText("runtime.env." + name, value);
 }
 
+}  // namespace
+
 bool Names(const v1::Runtime& runtime, std::string_view placeholder) {
   const auto holds = [&](const std::string& text) { return text.find(placeholder) != std::string::npos; };
   return std::ranges::any_of(runtime.args(), holds) ||
          std::ranges::any_of(runtime.env(), [&](const auto& variable) { return holds(variable.second); });
 }
-
-}  // namespace
 
 absl::StatusOr<std::string> FillIn(std::string_view text,
                                    const std::map<std::string, std::string, std::less<>>& values) {

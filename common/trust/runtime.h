@@ -16,6 +16,9 @@ namespace quantfleet::trust {
 // what lies in an artifact's folder is the daemon's choice.
 absl::Status CheckRuntime(const v1::Runtime& runtime);
 
+// Whether an argument or a variable holds the placeholder, as in "{context}".
+bool Names(const v1::Runtime& runtime, std::string_view placeholder);
+
 // `text` with each {word} replaced by what stands under that word; a brace that is not part of a {word} of small letters and _
 // stays as it is, so that JSON can be written. INVALID_ARGUMENT for a word that is not there.
 absl::StatusOr<std::string> FillIn(std::string_view text,

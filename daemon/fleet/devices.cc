@@ -10,6 +10,7 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr int kMostFactWords = 128, kMostModels = 64, kMostSteps = 16, kMostOutgrown = 64;
+constexpr uint64_t kMostContext = uint64_t{1} << 30;
 constexpr size_t kMostText = 256, kMostDetail = 2048, kMostHardwareId = 64;
 
 absl::Status CheckText(std::string_view field, const std::string& text, size_t most) {
@@ -83,6 +84,7 @@ absl::Status CheckFacts(const v1::HardwareFacts& facts) {
   QF_RETURN_IF_ERROR(CheckText("facts.power", facts.power(), kMostText));
   QF_RETURN_IF_ERROR(CheckText("facts.link", facts.link(), kMostText));
   QF_RETURN_IF_ERROR(CheckWords("facts.runtimes_found", facts.runtimes_found()));
+  QF_RETURN_IF_ERROR(CheckWords("facts.kv_types", facts.kv_types()));
   if (!std::isfinite(facts.kernel_gops()) || facts.kernel_gops() < 0)
     return InvalidArgument("facts.kernel_gops must be a number of at least 0");
   if (!std::isfinite(facts.memory_bandwidth_gbps()) || facts.memory_bandwidth_gbps() < 0)
@@ -98,6 +100,8 @@ absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models) {
     QF_RETURN_IF_ERROR(CheckText("models.reason", m.reason(), kMostText));
     QF_RETURN_IF_ERROR(CheckText("models.detail", m.detail(), kMostDetail));
     QF_RETURN_IF_ERROR(CheckText("models.endpoint", m.endpoint(), kMostText));
+    QF_RETURN_IF_ERROR(CheckText("models.kv_type", m.kv_type(), kMostText));
+    if (m.context() > kMostContext) return InvalidArgument("models.context: at most {} tokens", kMostContext);
     if (m.has_active_runtime())
       QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(m.active_runtime()), "models.active_runtime"));
     QF_RETURN_IF_ERROR(CheckDigest("models.assigned_manifest", m.assigned_manifest()));

@@ -135,7 +135,10 @@ absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const v1::Job
     const std::string kv_type = context.kv_type().empty() ? own : context.kv_type();
     for (const bool is_long : {false, true}) {
       if (is_long ? !pipeline::IsLong(memory, most) : pipeline::IsLong(memory, least)) continue;
-      const uint64_t tokens = is_long ? memory.short_context() + 1 : 0;  // one more is enough for the other factors
+      // No longer than takes the text; above the short context it is the factors that count.
+      const uint64_t tokens = is_long ? std::min(memory.model_context(), memory.short_context() + pipeline::kDefaultContext)
+                              : memory.short_context() > 0 ? std::min(memory.short_context(), pipeline::DefaultContext(memory))
+                                                           : 0;
       if (std::ranges::none_of(wanted, [&](const auto& w) { return w.kv_type == kv_type && w.context == tokens; }))
         wanted.push_back({manifest, kv_type, tokens});
     }

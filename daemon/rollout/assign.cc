@@ -7,6 +7,7 @@
 #include "daemon/rollout/rollouts.h"
 #include "daemon/rollout/row.h"
 #include "pipeline/artifact/agent_release.h"
+#include "pipeline/artifact/memory.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -30,7 +31,8 @@ v1::Runtime RuntimeFor(const v1::Runtime& runtime, const v1::Device& device, con
   v1::Runtime filled = runtime;
   if (device.facts().kv_types_size() > 0) return filled;
   const auto fill = [&](std::string& text) {
-    for (const auto& [word, value] : {std::pair("{context}", std::to_string(context.tokens())), std::pair("{kv_type}", context.kv_type())})
+    for (const auto& [word, value] : {std::pair("{context}", std::to_string(context.tokens() > 0 ? context.tokens() : pipeline::kDefaultContext)),
+                                       std::pair("{kv_type}", context.kv_type().empty() ? "f16" : context.kv_type())})
       for (size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + value.size()))
         text.replace(at, std::string_view(word).size(), value);
   };
@@ -203,7 +205,11 @@ absl::Status Rollouts::TakeBackRow(const v1::Rollout& head, RolloutDevice row) {
   // What the device ran before has passed once: going back asks nothing.
   v1::Assignment terms;
   if (row.has_previous_runtime()) *terms.mutable_runtime() = row.previous_runtime();
-  if (row.has_previous_context()) *terms.mutable_context() = row.previous_context();
+  if (row.has_previous_context()) {
+    *terms.mutable_context() = row.previous_context();
+    // Others may hold the memory by now: with a shorter context it is back all the same.
+    terms.mutable_context()->set_min_tokens(1);
+  }
   QF_RETURN_IF_ERROR(Assign(head, row.previous_artifact(), terms, row));
   row.set_state(RolloutDevice::ROLLING_BACK);
   row.set_taken_back(true);

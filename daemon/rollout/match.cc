@@ -88,6 +88,8 @@ std::variant<Choice, Obstacle> ChooseContext(const v1::Device& device, const Dev
   choice.context.set_tokens(need->context);
   choice.context.set_min_tokens(std::min(wish.min_tokens, need->context));
   choice.context.set_kv_type(need->kv_type);
+  // An artifact from before does not say how many tokens its model takes: what runs it knows.
+  if (offered.memory.model_context() == 0 && wish.tokens == 0) choice.context.clear_tokens(), choice.context.clear_min_tokens();
   if (need->context < unlimited->context)
     choice.shorter = fmt::format("a context of {} tokens instead of {}: it would need {}; {}", need->context,
                                  unlimited->context, pipeline::DescribeNeed(*unlimited), has);
@@ -107,12 +109,21 @@ std::optional<Obstacle> WhyNot(const v1::Device& device, const DeviceClassSpec& 
     if (std::ranges::find(device.facts().instruction_sets(), isa) != device.facts().instruction_sets().end()) continue;
     return Obstacle{RolloutDevice::NO_INSTRUCTION_SET, fmt::format("{} needs instruction set {}", artifact.name(), isa)};
   }
-  const pipeline::ContextWish wish = WishOf(device, spec);
-  const v1::EvaluationStatement* evaluation =
-      pipeline::PickEvaluation(offered.evaluations, offered.memory, wish.tokens, wish.kv_type);
-  if (const auto why_not = WhyNotGoodEnough(spec.quality, evaluation))
-    return Obstacle{RolloutDevice::NOT_GOOD_ENOUGH, fmt::format("{}: {}", artifact.name(), *why_not)};
   return std::nullopt;
+}
+
+// How the device would run the artifact, or what stands against that.
+std::variant<Choice, Obstacle> Consider(const v1::Device& device, const DeviceClassSpec& spec, const OfferedArtifact& offered,
+                                        std::string_view model) {
+  if (auto obstacle = WhyNot(device, spec, offered, model)) return *std::move(obstacle);
+  auto chosen = ChooseContext(device, spec, offered);
+  const auto* choice = std::get_if<Choice>(&chosen);
+  if (choice == nullptr) return chosen;
+  const v1::EvaluationStatement* evaluation =
+      pipeline::PickEvaluation(offered.evaluations, offered.memory, choice->context.tokens(), choice->context.kv_type());
+  if (const auto why_not = WhyNotGoodEnough(spec.quality, evaluation))
+    return Obstacle{RolloutDevice::NOT_GOOD_ENOUGH, fmt::format("{}: {}", offered.artifact.name(), *why_not)};
+  return chosen;
 }
 
 // A release of the agent: by the device's architecture, whatever its class.
@@ -153,17 +164,12 @@ v1::RolloutDevice MatchDevice(const v1::Device& device, const std::vector<Offere
                             spec->recipe, spec->name));
   std::optional<Obstacle> own;  // what stands against the class's own
   for (const OfferedArtifact* candidate : candidates) {
-    std::optional<Obstacle> obstacle = WhyNot(device, *spec, *candidate, model);
-    Choice choice;
-    if (!obstacle) {
-      auto chosen = ChooseContext(device, *spec, *candidate);
-      if (auto* refused = std::get_if<Obstacle>(&chosen)) obstacle = std::move(*refused);
-      else choice = std::get<Choice>(std::move(chosen));
-    }
-    if (obstacle) {
-      if (!own) own = obstacle;
+    auto considered = Consider(device, *spec, *candidate, model);
+    if (auto* obstacle = std::get_if<Obstacle>(&considered)) {
+      if (!own) own = std::move(*obstacle);
       if (!own->too_much) break;
     } else if (row.artifact().empty()) {
+      Choice& choice = std::get<Choice>(considered);
       row.set_artifact(candidate->artifact.name());
       row.set_bytes(candidate->artifact.stored_bytes());
       row.set_memory(choice.memory);

@@ -44,6 +44,7 @@ uint64_t MostCachePerToken(uint64_t parameters) {
 uint64_t MemoryNeed::total() const { return Add(Add(weights, cache), buffers); }
 
 std::string DescribeNeed(const MemoryNeed& need) {
+  if (need.kv_type.empty()) return fmt::format("{}", HumanBytes(need.total()));  // terms without a cache
   return fmt::format("{} weights + {} cache ({} tokens, {}) + {} buffers = {}", HumanBytes(need.weights),
                      HumanBytes(need.cache), need.context, need.kv_type, HumanBytes(need.buffers), HumanBytes(need.total()));
 }
@@ -106,7 +107,9 @@ absl::StatusOr<MemoryNeed> FitContext(const v1::Memory& memory, const ContextWis
   if (memory.model_context() != 0 && least <= memory.model_context()) tokens = std::min(tokens, memory.model_context());
   QF_ASSIGN_OR_RETURN(const MemoryNeed need, NeedOf(memory, tokens, wish.kv_type));
   if (need.total() <= bytes) return need;
-  const uint64_t most = LargestContext(memory, wish.kv_type, bytes, tokens);
+  uint64_t most = LargestContext(memory, wish.kv_type, bytes, tokens);
+  // Rounding must not take away what is enough.
+  if (most < least && Sum(memory, least, need.kv_type).total() <= bytes) most = least;
   if (most < least || most == 0)
     return ResourceExhausted("needs {}; there are {}; {}", DescribeNeed(need), HumanBytes(bytes),
                              WhatFits(memory, wish.kv_type, bytes));

@@ -51,11 +51,10 @@ void DescribeTarget(const ModelDescription& model, const Plan& plan, const Targe
   out += fmt::format("  {} chunks, {} in all\n", target.chunks.size(), HumanBytes(TargetBytes(target)));
   out += fmt::format("  needs {} of memory to run\n", DescribeNeed(run.need));
   if (!run.fit) return;
-  const bool fits = run.fit->most >= run.need.context;
   out += fmt::format("  on a device of {}: {}\n", HumanBytes(run.fit->device_bytes),
-                     fits                 ? fmt::format("fits; the longest context that does is {} tokens", run.fit->most)
-                     : run.fit->most == 0 ? "does not fit, whatever the context"
-                                          : fmt::format("does not fit; a context of {} tokens does", run.fit->most));
+                     run.fit->fits           ? fmt::format("fits; the longest context that does is {} tokens", run.fit->longest)
+                     : run.fit->longest == 0 ? "does not fit, whatever the context"
+                                             : fmt::format("does not fit; a context of {} tokens does", run.fit->longest));
 }
 
 }  // namespace
@@ -108,8 +107,11 @@ absl::StatusOr<std::vector<TargetRun>> RunsOf(const Plan& plan, const RunWish& w
     absl::StatusOr<MemoryNeed> need = NeedOf(memory, wish.context, wish.kv_type);
     if (!need.ok()) return Annotate(need.status(), target.spec.name());
     run.need = *std::move(need);
-    if (wish.device_bytes > 0)
-      run.fit = {wish.device_bytes, LargestContext(memory, wish.kv_type, wish.device_bytes, memory.model_context())};
+    if (wish.device_bytes > 0) {
+      const bool fits = run.need.total() <= wish.device_bytes;
+      const uint64_t longest = LargestContext(memory, wish.kv_type, wish.device_bytes, memory.model_context());
+      run.fit = {wish.device_bytes, fits, fits ? std::max(longest, run.need.context) : longest};
+    }
     runs.push_back(std::move(run));
   }
   return runs;

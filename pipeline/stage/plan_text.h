@@ -39,7 +39,8 @@ struct TargetRun {
   MemoryNeed need;
   struct Fit {
     uint64_t device_bytes;
-    uint64_t most;  // tokens of context that fit; 0: none
+    bool fits;
+    uint64_t longest;  // context that fits, in tokens; 0: none
   };
   std::optional<Fit> fit = {};  // of the device that is meant
 };

@@ -60,16 +60,5 @@ TEST(VectorOps, RowsOfBlocks) {
   }
 }
 
-TEST(VectorOps, Axpy) {
-  for (const VectorOps* ops : Sets()) {
-    for (int64_t n : {1, 8, 13, 100}) {
-      const std::vector<float> x = NormalFloats(n, 4), before = NormalFloats(n, 5);
-      std::vector<float> y = before;
-      ops->axpy(0.7f, x.data(), y.data(), n);
-      for (int64_t i = 0; i < n; ++i) EXPECT_NEAR(y[i], before[i] + 0.7f * x[i], 1e-6);
-    }
-  }
-}
-
 }  // namespace
 }  // namespace quantfleet::agent

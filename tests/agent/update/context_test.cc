@@ -33,6 +33,7 @@ class ContextTest : public UpdaterTest {
     return assignment;
   }
 
+  std::stop_source stop_;
   FakeArtifact large_ = Needing({1, 2, 3}, 1'000'000), small_ = Needing({4, 5}, 400'000);
 };
 
@@ -105,6 +106,55 @@ TEST_F(ContextTest, OneThatTurnsSickWhileItSoaksGivesWayToTheOneBefore) {
   ExpectFailed(Apply(*life, longer), kOutOfMemory);
   EXPECT_EQ(host_.context, 2048u);
   EXPECT_EQ(life->updater.status().context(), 2048u);
+}
+
+// What ran before is lost where the trial of another context counts as its own.
+TEST_F(ContextTest, AReleaseThatDoesNotFitWhileAnotherSoaksLeavesWhatWasProven) {
+  auto life = Begin();
+  Apply(*life, With(To(1, large_), 2048));
+  Assignment longer = With(To(2, large_), 8192);
+  longer.health.set_soak_seconds(60);
+  life->updater.Accept(longer);
+  sleeper_.on_sleep = [&] { stop_.request_stop(); };
+  EXPECT_FALSE(life->updater.Run(stop_.get_token()));
+  sleeper_.on_sleep = nullptr;
+  host_.memory = 1'000'000 + 3000 * 64;
+  const v1::ModelStatus status = Apply(*life, With(To(3, large_), 16384));
+  ExpectFailed(status, kOutOfMemory);
+  EXPECT_EQ(host_.running[kModel], large_.content);
+  EXPECT_EQ(host_.context, 2048u);
+  EXPECT_EQ(status.active_manifest(), large_.digest.raw());
+}
+
+TEST_F(ContextTest, ARuntimeThatIsNotToldHasNoContext) {
+  host_.allowed.insert("server");
+  Assignment assignment = With(To(1, large_), 2048, 0, "q8_0");
+  assignment.runtime.emplace().set_command("server");
+  auto life = Begin();
+  v1::ModelStatus status = Apply(*life, assignment);
+  EXPECT_EQ(status.context(), 0u);
+  EXPECT_EQ(status.kv_type(), "");
+  assignment.release = 2;
+  assignment.runtime->add_args("-c={context}");
+  status = Apply(*life, assignment);
+  EXPECT_EQ(status.context(), 2048u);
+  EXPECT_EQ(status.kv_type(), "");
+}
+
+TEST_F(ContextTest, GoldenAnswersOfAnotherLengthAreNotAskedAndThatIsSaid) {
+  v1::Memory memory = Terms(1000);
+  memory.set_short_context(4096);
+  const FakeArtifact rotary = MakeArtifact({31, 32}, &memory);
+  golden_.emplace().add_answer(1);  // with a context of 4096 at most
+  auto life = Begin();
+  Assignment assignment = With(To(1, rotary), 4096);
+  assignment.health.set_min_golden_agreement(0.5);
+  EXPECT_EQ(Apply(*life, assignment).detail(), "");
+  EXPECT_EQ(host_.golden_asked, 1u);
+  Assignment longer = With(To(2, rotary), 8192);
+  longer.health.set_min_golden_agreement(0.5);
+  EXPECT_THAT(Apply(*life, longer).detail(), HasSubstr("of another length of context, and were not asked"));
+  EXPECT_EQ(host_.golden_asked, 0u);
 }
 
 TEST_F(ContextTest, AnArtifactFromBeforeIsNotHeldAgainstAGuess) {

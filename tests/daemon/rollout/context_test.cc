@@ -157,7 +157,20 @@ TEST_F(ContextTest, GoingBackIsWithTheContextThatRanBefore) {
   EXPECT_EQ(Row(*next, id_).previous_context().tokens(), 2048u);
   ASSERT_OK(rollouts_.Act(next->name(), RolloutEvent::kRollBack, "").status());
   EXPECT_EQ(Told().context().tokens(), 2048u);
+  EXPECT_EQ(Told().context().min_tokens(), 1u) << "back it goes, with a shorter one if it must";
   EXPECT_EQ(Told().context().kv_type(), "f16");
+}
+
+// It does not say how many tokens its model takes; 4096 were more than some do.
+TEST_F(ContextTest, AnArtifactFromBeforeRunsWithTheEnginesOwnDefault) {
+  Class("");
+  PutArtifact("q8_0", 100);
+  const v1::RolloutDevice row = RowOf(FakeDevice("pc", 2048));
+  EXPECT_EQ(row.state(), v1::RolloutDevice::PENDING) << row.reason();
+  EXPECT_EQ(Told().context().tokens(), 0u);
+  Class("context = 1024");
+  RowOf(FakeDevice("pc", 2048));
+  EXPECT_EQ(Told().context().tokens(), 1024u);
 }
 
 }  // namespace

@@ -73,6 +73,16 @@ TEST(Memory, LongestContextIsWhatFitsAndNoMore) {
   EXPECT_EQ(LargestContext(memory, "", NeedOf(memory, 100, "")->total(), 4096), 100u);
 }
 
+TEST(Memory, RoundingDoesNotTakeAwayWhatIsEnough) {
+  const v1::Memory memory = Phi35();
+  const uint64_t bytes = NeedOf(memory, 1010, "f16")->total();
+  EXPECT_EQ(FitContext(memory, {.tokens = 4096, .min_tokens = 1000}, bytes)->context, 1000u);
+  EXPECT_EQ(FitContext(memory, {.tokens = 4096, .min_tokens = 512}, bytes)->context, 768u);
+  EXPECT_EQ(FitContext(memory, {.tokens = 1010}, bytes)->context, 1010u);
+  EXPECT_ERROR(FitContext(memory, {.tokens = 4096, .min_tokens = 1011}, bytes), kResourceExhausted,
+               "the longest context that fits is 768 tokens");
+}
+
 TEST(Memory, WindowsShortenTheCacheOfTheirLayers) {
   v1::Memory memory;
   AddCache(memory, "f16", 1000, 512);  // five layers of six look back 512 tokens

@@ -159,6 +159,9 @@ TEST(Plan, TextSaysTheTermsOfRunning) {
   const uint64_t bytes = NeedOf(memory, 1024, "f16")->total();
   EXPECT_THAT(Text(**source, *only, {.device_bytes = bytes}), HasSubstr("does not fit; a context of 1024 tokens does"));
   EXPECT_THAT(Text(**source, *only, {.context = 1024, .device_bytes = bytes}), HasSubstr("fits; the longest context that does is 1024 tokens"));
+  // What fits without being a multiple of 256 fits.
+  const uint64_t odd = NeedOf(memory, 1000, "f16")->total();
+  EXPECT_THAT(Text(**source, *only, {.context = 1000, .device_bytes = odd}), HasSubstr("fits; the longest context that does is 1000"));
   EXPECT_THAT(Text(**source, *only, {.device_bytes = 1}), HasSubstr("does not fit, whatever the context"));
 }
 
