@@ -30,7 +30,7 @@ EngineBuffers BuffersOf(const Hyperparameters& hyper) {
   // whose merges are kept too.
   const int64_t word = 4 * kJudged + (hyper.vocab > 40000 ? 265 : 90);
   const int64_t norms = 4 * (2 * hyper.layers + 1) * hyper.hidden;
-  constexpr int64_t kProgram = 2600 << 10;  // its libraries' own data, the server's threads
+  constexpr int64_t kProgram = 1900 << 10;  // its libraries' own data, the server's threads
   return {static_cast<uint64_t>(kProgram + kBatch * row + kThreads * thread + hyper.vocab * word + norms), 16};
 }
 
