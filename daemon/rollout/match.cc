@@ -96,8 +96,7 @@ std::variant<Choice, Obstacle> ChooseContext(const v1::Device& device, const Dev
   return choice;
 }
 
-std::optional<Obstacle> WhyNot(const v1::Device& device, const DeviceClassSpec& spec, const OfferedArtifact& offered,
-                               std::string_view model) {
+std::optional<Obstacle> WhyNot(const v1::Device& device, const OfferedArtifact& offered, std::string_view model) {
   const v1::Artifact& artifact = offered.artifact;
   for (const v1::Outgrown& outgrown : device.outgrown())
     if (!outgrown.forgotten() && outgrown.model() == model && outgrown.format() == artifact.format() && outgrown.recipe() == artifact.recipe())
@@ -115,7 +114,7 @@ std::optional<Obstacle> WhyNot(const v1::Device& device, const DeviceClassSpec& 
 // How the device would run the artifact, or what stands against that.
 std::variant<Choice, Obstacle> Consider(const v1::Device& device, const DeviceClassSpec& spec, const OfferedArtifact& offered,
                                         std::string_view model) {
-  if (auto obstacle = WhyNot(device, spec, offered, model)) return *std::move(obstacle);
+  if (auto obstacle = WhyNot(device, offered, model)) return *std::move(obstacle);
   auto chosen = ChooseContext(device, spec, offered);
   const auto* choice = std::get_if<Choice>(&chosen);
   if (choice == nullptr) return chosen;
