@@ -15,10 +15,11 @@ inline std::vector<v1::EvaluationStatement> EvaluationsIn(const std::vector<v1::
   std::vector<v1::EvaluationStatement> evaluations;
   for (const v1::Signed& statement : statements) {
     v1::EvaluationStatement evaluation;
-    if (statement.payload_type() == trust::kEvaluationStatementType && evaluation.ParseFromString(statement.payload()))
-      evaluations.push_back(std::move(evaluation));
+    if (statement.payload_type() != trust::kEvaluationStatementType || !evaluation.ParseFromString(statement.payload())) continue;
+    const auto later =
+        std::ranges::upper_bound(evaluations, evaluation.evaluated_ms(), {}, &v1::EvaluationStatement::evaluated_ms);
+    evaluations.insert(later, std::move(evaluation));
   }
-  std::ranges::stable_sort(evaluations, {}, &v1::EvaluationStatement::evaluated_ms);
   return evaluations;
 }
 

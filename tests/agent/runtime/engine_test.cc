@@ -271,7 +271,7 @@ TEST_F(EngineTest, AContextThatMemoryDoesNotHoldIsRefusedAtLoad) {
   EngineOptions options{.threads = 1, .context = 1 << 20, .memory_available = 64 << 20};
   const absl::Status status = Engine::Load(Gguf("f32"), options).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
-  const std::string_view text = Message(status), key = "--context ";
+  const std::string text(Message(status)), key = "--context ";
   ASSERT_NE(text.find(key), std::string::npos) << status;
   options.context = std::stoll(std::string(text.substr(text.find(key) + key.size())));
   EXPECT_GT(options.context, 1 << 10);
