@@ -6,6 +6,7 @@
 #include "common/trust/name.h"
 #include "common/trust/runtime.h"
 #include "common/trust/statement.h"
+#include "pipeline/artifact/evaluation.h"
 #include "pipeline/artifact/manifest.h"
 
 namespace quantfleet::agent {
@@ -90,14 +91,7 @@ v1::Evaluations ReadEvaluations(const v1::DeviceArtifact& artifact, const Digest
     if (!trust::Verify(statement, trust::kEvaluationStatementType, root).ok()) continue;
     v1::EvaluationStatement evaluation;
     if (!evaluation.ParseFromString(statement.payload()) || evaluation.manifest_digest() != manifest.raw()) continue;
-    auto& kept = *evaluations.mutable_evaluations();
-    const auto same = std::ranges::find_if(kept, [&](const v1::EvaluationStatement& e) {
-      return e.kv_type() == evaluation.kv_type() && e.context() == evaluation.context();
-    });
-    if (same == kept.end())
-      *kept.Add() = std::move(evaluation);
-    else if (same->evaluated_ms() <= evaluation.evaluated_ms())
-      *same = std::move(evaluation);
+    pipeline::KeepNewest(std::move(evaluation), *evaluations.mutable_evaluations());
   }
   return evaluations;
 }

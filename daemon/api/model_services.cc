@@ -4,6 +4,7 @@
 #include "daemon/api/watch.h"
 #include "daemon/trust/evaluation.h"
 #include "pipeline/artifact/agent_release.h"
+#include "pipeline/artifact/evaluation.h"
 #include "quantfleet/v1/operator.grpc.pb.h"
 
 namespace quantfleet::daemon {
@@ -182,8 +183,8 @@ class Artifacts final : public v1::ArtifactService::CallbackService {
       if (!answer->mutable_manifest()->ParseFromString(record.manifest))
         return DataLoss("the manifest of {} is damaged", record.artifact.name());
       *answer->mutable_artifact() = std::move(record.artifact);
-      for (v1::EvaluationStatement& evaluation : NewestOfEach(EvaluationsIn(record.statements)))
-        *answer->add_evaluations() = std::move(evaluation);
+      for (v1::EvaluationStatement& evaluation : EvaluationsIn(record.statements))
+        pipeline::KeepNewest(std::move(evaluation), *answer->mutable_evaluations());
       if (answer->evaluations_size() > 0) *answer->mutable_evaluation() = *answer->evaluations().rbegin();
       for (v1::Signed& statement : record.statements) *answer->add_statements() = std::move(statement);
       return absl::OkStatus();

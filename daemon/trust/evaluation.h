@@ -23,16 +23,4 @@ inline std::vector<v1::EvaluationStatement> EvaluationsIn(const std::vector<v1::
   return evaluations;
 }
 
-// Of those of one type of KV cache and one context the newest alone.
-inline std::vector<v1::EvaluationStatement> NewestOfEach(std::vector<v1::EvaluationStatement> evaluations) {
-  std::vector<v1::EvaluationStatement> newest;
-  for (v1::EvaluationStatement& evaluation : evaluations) {
-    std::erase_if(newest, [&](const v1::EvaluationStatement& e) {
-      return e.kv_type() == evaluation.kv_type() && e.context() == evaluation.context();
-    });
-    newest.push_back(std::move(evaluation));
-  }
-  return newest;
-}
-
 }  // namespace quantfleet::daemon

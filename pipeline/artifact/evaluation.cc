@@ -1,5 +1,6 @@
 #include "pipeline/artifact/evaluation.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "pipeline/artifact/memory.h"
@@ -17,6 +18,17 @@ const v1::EvaluationStatement* PickEvaluation(const std::vector<v1::EvaluationSt
     if (best == nullptr || rank(*best) <= rank(evaluation)) best = &evaluation;
   }
   return best;
+}
+
+void KeepNewest(v1::EvaluationStatement evaluation, google::protobuf::RepeatedPtrField<v1::EvaluationStatement>& kept) {
+  const auto same = std::ranges::find_if(kept, [&](const v1::EvaluationStatement& e) {
+    return e.kv_type() == evaluation.kv_type() && e.context() == evaluation.context();
+  });
+  if (same != kept.end()) {
+    if (same->evaluated_ms() > evaluation.evaluated_ms()) return;
+    kept.erase(same);
+  }
+  *kept.Add() = std::move(evaluation);
 }
 
 }  // namespace quantfleet::pipeline

@@ -14,4 +14,7 @@ namespace quantfleet::pipeline {
 const v1::EvaluationStatement* PickEvaluation(const std::vector<v1::EvaluationStatement>& evaluations, const v1::Memory& memory,
                                               uint64_t context, std::string_view kv_type);
 
+// Adds the evaluation, in place of an older one with the same KV cache and context; where there is a newer one, that stays.
+void KeepNewest(v1::EvaluationStatement evaluation, google::protobuf::RepeatedPtrField<v1::EvaluationStatement>& kept);
+
 }  // namespace quantfleet::pipeline

@@ -39,7 +39,7 @@ inline bool IsLong(const v1::Memory& memory, uint64_t context) {
 }
 
 // INVALID_ARGUMENT: the model takes fewer tokens, or what runs the format has no such cache; the message says what there is.
-// Where the terms have no caches, none is counted. // `context` 0: the default. `kv_type` empty: the runtime's default.
+// Where the terms have no caches, none is counted. `context` 0: the default. `kv_type` empty: the runtime's default.
 absl::StatusOr<MemoryNeed> NeedOf(const v1::Memory& memory, uint64_t context, std::string_view kv_type);
 
 // The most tokens, at most `most`, with which no more than `bytes` are needed; above 256 a multiple of it, as runtimes round
