@@ -129,10 +129,7 @@ absl::StatusOr<v1::ContextPolicy> Updater::ChooseContext(Slot slot) const {
   if (!manifest.requirements().has_memory() || memory.caches().empty()) return record_.context;
   const uint64_t available = environment_.host.MemoryFor(model_);
   QF_ASSIGN_OR_RETURN(const pipeline::MemoryNeed need,
-                      pipeline::FitContext(memory,
-                                           {.tokens = record_.context.tokens(),
-                                            .min_tokens = record_.context.min_tokens(),
-                                            .kv_type = record_.context.kv_type()},
+                      pipeline::FitContext(memory, record_.context,
                                            available == 0 ? std::numeric_limits<uint64_t>::max() : available));
   v1::ContextPolicy chosen;
   chosen.set_tokens(need.context);

@@ -59,15 +59,17 @@ bool TakesContext(const v1::Device& device) { return device.facts().kv_types_siz
 
 // What the device will run: what the class wants, or, where its agent is of an earlier contract and its engine runs the artifact,
 // what that engine does whatever it is told.
-pipeline::ContextWish WishOf(const v1::Device& device, const DeviceClassSpec& spec) {
-  if (!spec.runtime && spec.format == "gguf" && !TakesContext(device)) return {.tokens = 0, .min_tokens = 0, .kv_type = "f32"};
-  return {.tokens = spec.context.tokens(), .min_tokens = spec.context.min_tokens(), .kv_type = spec.context.kv_type()};
+v1::ContextPolicy WishOf(const v1::Device& device, const DeviceClassSpec& spec) {
+  if (spec.runtime || spec.format != "gguf" || TakesContext(device)) return spec.context;
+  v1::ContextPolicy earlier;
+  earlier.set_kv_type("f32");
+  return earlier;
 }
 
 std::variant<Choice, Obstacle> ChooseContext(const v1::Device& device, const DeviceClassSpec& spec,
                                              const OfferedArtifact& offered) {
   const std::string& artifact = offered.artifact.name();
-  const pipeline::ContextWish wish = WishOf(device, spec);
+  const v1::ContextPolicy wish = WishOf(device, spec);
   const uint64_t total = device.facts().memory_total_bytes();
   const uint64_t bytes = total == 0 ? std::numeric_limits<uint64_t>::max()
                                     : static_cast<uint64_t>(static_cast<double>(total) / spec.memory_headroom);
@@ -86,10 +88,10 @@ std::variant<Choice, Obstacle> ChooseContext(const v1::Device& device, const Dev
                     true};
   Choice choice{.context = {}, .memory = pipeline::DescribeNeed(*need), .shorter = {}};
   choice.context.set_tokens(need->context);
-  choice.context.set_min_tokens(std::min(wish.min_tokens, need->context));
+  choice.context.set_min_tokens(std::min(wish.min_tokens(), need->context));
   choice.context.set_kv_type(need->kv_type);
   // An artifact from before does not say how many tokens its model takes: what runs it knows.
-  if (offered.memory.model_context() == 0 && wish.tokens == 0) choice.context.clear_tokens(), choice.context.clear_min_tokens();
+  if (offered.memory.model_context() == 0 && wish.tokens() == 0) choice.context.clear_tokens(), choice.context.clear_min_tokens();
   if (need->context < unlimited->context)
     choice.shorter = fmt::format("a context of {} tokens instead of {}: it would need {}; {}", need->context,
                                  unlimited->context, pipeline::DescribeNeed(*unlimited), has);

@@ -101,19 +101,19 @@ uint64_t LargestContext(const v1::Memory& memory, std::string_view kv_type, uint
   return least < kContextStep ? least : least / kContextStep * kContextStep;
 }
 
-absl::StatusOr<MemoryNeed> FitContext(const v1::Memory& memory, const ContextWish& wish, uint64_t bytes) {
-  uint64_t tokens = wish.tokens == 0 ? DefaultContext(memory) : wish.tokens;
-  const uint64_t least = wish.min_tokens == 0 ? tokens : std::min(wish.min_tokens, tokens);
+absl::StatusOr<MemoryNeed> FitContext(const v1::Memory& memory, const v1::ContextPolicy& wish, uint64_t bytes) {
+  uint64_t tokens = wish.tokens() == 0 ? DefaultContext(memory) : wish.tokens();
+  const uint64_t least = wish.min_tokens() == 0 ? tokens : std::min(wish.min_tokens(), tokens);
   if (memory.model_context() != 0 && least <= memory.model_context()) tokens = std::min(tokens, memory.model_context());
-  QF_ASSIGN_OR_RETURN(const MemoryNeed need, NeedOf(memory, tokens, wish.kv_type));
+  QF_ASSIGN_OR_RETURN(const MemoryNeed need, NeedOf(memory, tokens, wish.kv_type()));
   if (need.total() <= bytes) return need;
-  uint64_t most = LargestContext(memory, wish.kv_type, bytes, tokens);
+  uint64_t most = LargestContext(memory, wish.kv_type(), bytes, tokens);
   // Rounding must not take away what is enough.
   if (most < least && Sum(memory, least, need.kv_type).total() <= bytes) most = least;
   if (most < least || most == 0)
     return ResourceExhausted("needs {}; there are {}; {}", DescribeNeed(need), HumanBytes(bytes),
-                             WhatFits(memory, wish.kv_type, bytes));
-  return NeedOf(memory, most, wish.kv_type);
+                             WhatFits(memory, wish.kv_type(), bytes));
+  return NeedOf(memory, most, wish.kv_type());
 }
 
 std::string WhatFits(const v1::Memory& memory, std::string_view kv_type, uint64_t bytes) {

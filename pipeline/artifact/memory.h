@@ -8,6 +8,7 @@
 
 #include "common/base/status.h"
 #include "quantfleet/v1/manifest.pb.h"
+#include "quantfleet/v1/trust.pb.h"
 
 namespace quantfleet::pipeline {
 
@@ -46,15 +47,10 @@ absl::StatusOr<MemoryNeed> NeedOf(const v1::Memory& memory, uint64_t context, st
 // up to one. 0: not even one fits. `kv_type` is one that the runtime has.
 uint64_t LargestContext(const v1::Memory& memory, std::string_view kv_type, uint64_t bytes, uint64_t most);
 
-struct ContextWish {
-  uint64_t tokens = 0;      // 0: the default
-  uint64_t min_tokens = 0;  // so few are enough, where `tokens` do not fit, or the model does not take them; 0: no fewer
-  std::string kv_type = {};
-};
-
-// The need of the most tokens that the wish and `bytes` allow. INVALID_ARGUMENT as NeedOf; RESOURCE_EXHAUSTED: what is wished does
+// The need of the most tokens that the wish (its tokens 0: the default; fewer, down to min_tokens, also where the model takes no
+// more) and `bytes` allow. INVALID_ARGUMENT as NeedOf; RESOURCE_EXHAUSTED: what is wished does
 // not fit; the message has the terms, and the longest context that does.
-absl::StatusOr<MemoryNeed> FitContext(const v1::Memory& memory, const ContextWish& wish, uint64_t bytes);
+absl::StatusOr<MemoryNeed> FitContext(const v1::Memory& memory, const v1::ContextPolicy& wish, uint64_t bytes);
 
 // What a message about a need that exceeds what there is ends with: what would fit instead.
 std::string WhatFits(const v1::Memory& memory, std::string_view kv_type, uint64_t bytes);

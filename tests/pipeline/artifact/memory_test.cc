@@ -73,13 +73,20 @@ TEST(Memory, LongestContextIsWhatFitsAndNoMore) {
   EXPECT_EQ(LargestContext(memory, "", NeedOf(memory, 100, "")->total(), 4096), 100u);
 }
 
+v1::ContextPolicy Wish(uint64_t tokens, uint64_t min_tokens = 0) {
+  v1::ContextPolicy wish;
+  wish.set_tokens(tokens);
+  wish.set_min_tokens(min_tokens);
+  return wish;
+}
+
 TEST(Memory, RoundingDoesNotTakeAwayWhatIsEnough) {
   const v1::Memory memory = Phi35();
   const uint64_t bytes = NeedOf(memory, 1010, "f16")->total();
-  EXPECT_EQ(FitContext(memory, {.tokens = 4096, .min_tokens = 1000}, bytes)->context, 1000u);
-  EXPECT_EQ(FitContext(memory, {.tokens = 4096, .min_tokens = 512}, bytes)->context, 768u);
-  EXPECT_EQ(FitContext(memory, {.tokens = 1010}, bytes)->context, 1010u);
-  EXPECT_ERROR(FitContext(memory, {.tokens = 4096, .min_tokens = 1011}, bytes), kResourceExhausted,
+  EXPECT_EQ(FitContext(memory, Wish(4096, 1000), bytes)->context, 1000u);
+  EXPECT_EQ(FitContext(memory, Wish(4096, 512), bytes)->context, 768u);
+  EXPECT_EQ(FitContext(memory, Wish(1010), bytes)->context, 1010u);
+  EXPECT_ERROR(FitContext(memory, Wish(4096, 1011), bytes), kResourceExhausted,
                "the longest context that fits is 768 tokens");
 }
 
