@@ -20,8 +20,10 @@ namespace {
 
 constexpr Duration kBudgetEvery = std::chrono::minutes(10);  // a look at downloads that wait
 constexpr Duration kFirstRetry = std::chrono::seconds(1), kMostRetry = std::chrono::seconds(60);
-constexpr Duration kFirstRetryRevoked = std::chrono::minutes(1), kMostRetryRevoked = std::chrono::minutes(30);
-constexpr Duration kLeastCheckIn = std::chrono::milliseconds(200), kMostCheckIn = std::chrono::hours(1);
+constexpr Duration kFirstRetryRevoked = std::chrono::minutes(1),
+                   kMostRetryRevoked = std::chrono::minutes(30);
+constexpr Duration kLeastCheckIn = std::chrono::milliseconds(200),
+                   kMostCheckIn = std::chrono::hours(1);
 constexpr Duration kFactsEvery = std::chrono::hours(1);
 
 // Wakes the check-in loop when a model's phase changes.
@@ -49,16 +51,18 @@ class Bell {
 void Log(const v1::ModelStatus& status) {
   const std::string& phase = v1::ModelStatus::Phase_Name(status.phase());
   if (status.phase() == v1::ModelStatus::FAILED) {
-    spdlog::error("{} release {}: {} {}: {}", status.model(), status.release(), phase, status.reason(),
-                  status.detail());
+    spdlog::error("{} release {}: {} {}: {}", status.model(), status.release(), phase,
+                  status.reason(), status.detail());
   } else if (status.phase() == v1::ModelStatus::HEALTHY) {
     const double speed = status.tokens_per_second();
-    spdlog::info("{} release {}: {}{}, {} pulled, {} were here", status.model(), status.release(), phase,
-                 speed > 0 ? fmt::format(", {:.1f} tokens/s", speed) : "", HumanBytes(status.bytes_pulled()),
-                 HumanBytes(status.bytes_reused()));
-    if (!status.detail().empty()) spdlog::warn("{} release {}: {}", status.model(), status.release(), status.detail());
+    spdlog::info("{} release {}: {}{}, {} pulled, {} were here", status.model(), status.release(),
+                 phase, speed > 0 ? fmt::format(", {:.1f} tokens/s", speed) : "",
+                 HumanBytes(status.bytes_pulled()), HumanBytes(status.bytes_reused()));
+    if (!status.detail().empty())
+      spdlog::warn("{} release {}: {}", status.model(), status.release(), status.detail());
   } else if (status.phase() == v1::ModelStatus::AWAITING_APPROVAL) {
-    spdlog::warn("{} release {}: {} {}: {}", status.model(), status.release(), phase, status.reason(), status.detail());
+    spdlog::warn("{} release {}: {} {}: {}", status.model(), status.release(), phase,
+                 status.reason(), status.detail());
   } else {
     spdlog::info("{} release {}: {}", status.model(), status.release(), phase);
   }
@@ -74,8 +78,13 @@ class Agent {
         clock_(world.clock),
         store_(world.files, options.state),
         session_(store_, world.connect, clock_, std::move(identity)),
-        host_(EngineHost(server, {.threads = options.threads, .context = 0}, [this] { return MemoryAvailable(); }), server,
-              {.allowed = options.runtimes, .threads = options.threads, .sockets = options.state / "run"}, Runtimes()),
+        host_(EngineHost(server, {.threads = options.threads, .context = 0},
+                         [this] { return MemoryAvailable(); }),
+              server,
+              {.allowed = options.runtimes,
+               .threads = options.threads,
+               .sockets = options.state / "run"},
+              Runtimes()),
         self_({.state = options.state, .self = SelfPath(), .version = world.version}, Self()),
         budget_(world.files, options.state / "pulled.json", clock_),
         blobs_(MakeHttpsBlobSource([this] { return session_.blob_access(); })),
@@ -133,7 +142,8 @@ class Agent {
     return {.clock = world_.clock,
             .random = world_.random,
             .sleeper = sleeper_,
-            .log = [](const std::string& model, std::string_view line) { spdlog::info("{}: {}", model, line); },
+            .log = [](const std::string& model,
+                      std::string_view line) { spdlog::info("{}: {}", model, line); },
             .on_given_up = [this] { worker_.LookAgain(); }};
   }
 
@@ -141,7 +151,8 @@ class Agent {
     return {.files = world_.files,
             .models = host_,
             .trial =
-                [this](const fs::path& program, const Digest& manifest, const std::string& version, auto stop) {
+                [this](const fs::path& program, const Digest& manifest, const std::string& version,
+                       auto stop) {
                   spdlog::info("quantfleet-agent {}: its trial begins", version);
                   return RunTrial(program, options_.state, manifest, version, stop);
                 },
@@ -163,15 +174,18 @@ class Agent {
     request.set_agent_version(world_.version);
     for (v1::ModelStatus& status : worker_.statuses()) *request.add_models() = std::move(status);
     if (!facts_sent_ || world_.clock.Monotonic() - *facts_sent_ >= kFactsEvery) {
-      *request.mutable_facts() = FindFacts(world_.files, *hardware_, [] { return MeasureKernel(); }, options_.state);
-      for (const auto& [name, program] : options_.runtimes) request.mutable_facts()->add_runtimes(name);
+      *request.mutable_facts() =
+          FindFacts(world_.files, *hardware_, [] { return MeasureKernel(); }, options_.state);
+      for (const auto& [name, program] : options_.runtimes)
+        request.mutable_facts()->add_runtimes(name);
       Override(options_.overrides, request.mutable_facts());
     }
     auto response = session_.CheckIn(request);
     if (!response.ok()) return After(response.status());
     if (request.has_facts()) facts_sent_ = world_.clock.Monotonic();
     if (!connected_)
-      spdlog::info("checked in as {}, class {}", session_.identity().device_id, response->device_class());
+      spdlog::info("checked in as {}, class {}", session_.identity().device_id,
+                   response->device_class());
     connected_ = true;
     self_.CheckedIn();
     revoked_ = false;
@@ -181,7 +195,8 @@ class Agent {
     heard_ = true;
     LookAtWaiting();
     done_ = settled && worker_.settled();
-    const Duration next = std::clamp(Duration(response->next_check_in_ms()), kLeastCheckIn, kMostCheckIn);
+    const Duration next =
+        std::clamp(Duration(response->next_check_in_ms()), kLeastCheckIn, kMostCheckIn);
     // Up to a tenth later, so that a fleet that started together spreads out.
     return next + Duration(static_cast<int64_t>(world_.random.Next() %
                                                 static_cast<uint64_t>(next.count() / 10 + 1)));
@@ -190,7 +205,8 @@ class Agent {
   // Days go by, and a budget with them.
   void LookAtWaiting() {
     const auto models = worker_.statuses();
-    const bool waits = std::ranges::find(models, v1::ModelStatus::AWAITING_APPROVAL, &v1::ModelStatus::phase) != models.end();
+    const bool waits = std::ranges::find(models, v1::ModelStatus::AWAITING_APPROVAL,
+                                         &v1::ModelStatus::phase) != models.end();
     const Duration now = world_.clock.Monotonic();
     if (!waits) looked_ = std::nullopt;
     if (waits && !looked_) looked_ = now;
@@ -203,14 +219,16 @@ class Agent {
     if (failure.code() == absl::StatusCode::kPermissionDenied) {
       if (!revoked_)
         spdlog::error(
-            "this device is revoked, or refused: {}; what runs goes on running, nothing is pulled any more",
+            "this device is revoked, or refused: {}; what runs goes on running, nothing is pulled "
+            "any more",
             Message(failure));
       revoked_ = true;
       connected_ = false;
       done_ = true;
       return revoked_backoff_.Next();
     }
-    if (connected_ || !told_) spdlog::warn("the daemon cannot be asked: {}; trying again", Describe(failure));
+    if (connected_ || !told_)
+      spdlog::warn("the daemon cannot be asked: {}; trying again", Describe(failure));
     told_ = true;
     connected_ = false;
     return backoff_.Next();
@@ -221,12 +239,14 @@ class Agent {
     const auto models = worker_.statuses();
     std::string now;
     for (const v1::ModelStatus& model : models)
-      now +=
-          fmt::format("{}/{}/{}/{}/{}/{};", model.model(), model.release(), static_cast<int>(model.phase()),
-                      model.endpoint(), model.reason(), model.bytes_done());
+      now += fmt::format("{}/{}/{}/{}/{}/{};", model.model(), model.release(),
+                         static_cast<int>(model.phase()), model.endpoint(), model.reason(),
+                         model.bytes_done());
     if (now == published_) return;
-    const absl::Status status = WriteStatus(world_.files, options_.state, {world_.version, self_.slot()}, models);
-    const absl::Status endpoint = WriteEndpoint(world_.files, options_.state, server_.endpoint(), models);
+    const absl::Status status =
+        WriteStatus(world_.files, options_.state, {world_.version, self_.slot()}, models);
+    const absl::Status endpoint =
+        WriteEndpoint(world_.files, options_.state, server_.endpoint(), models);
     if (status.ok() && endpoint.ok()) {
       published_ = now;
     } else {
@@ -238,8 +258,8 @@ class Agent {
     if (revoked_) return PermissionDenied("this device is revoked");
     for (const v1::ModelStatus& model : worker_.statuses())
       if (model.phase() == v1::ModelStatus::FAILED)
-        return Aborted("{} release {} failed: {}: {}", model.model(), model.release(), model.reason(),
-                       model.detail());
+        return Aborted("{} release {} failed: {}: {}", model.model(), model.release(),
+                       model.reason(), model.detail());
     return absl::OkStatus();
   }
 
@@ -266,15 +286,16 @@ class Agent {
 
 }  // namespace
 
-absl::StatusOr<AgentEnd> RunAgent(const AgentWorld& world, const AgentOptions& options, std::stop_token stop) {
+absl::StatusOr<AgentEnd> RunAgent(const AgentWorld& world, const AgentOptions& options,
+                                  std::stop_token stop) {
   QF_ASSIGN_OR_RETURN(DeviceIdentity identity, IdentityStore(world.files, options.state).Load());
   QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(options.state));
   CompletionServer::Options serve;
   serve.listen = options.listen;
   serve.version = world.version;
   QF_ASSIGN_OR_RETURN(const auto server, CompletionServer::Start(serve, world.clock, world.random));
-  spdlog::info("quantfleet-agent {}, device {}; models answer on {}", world.version, identity.device_id,
-               EndpointUrl(server->endpoint()));
+  spdlog::info("quantfleet-agent {}, device {}; models answer on {}", world.version,
+               identity.device_id, EndpointUrl(server->endpoint()));
   Agent agent(world, options, *server, std::move(identity));
   return agent.Run(stop);
 }

@@ -1,4 +1,5 @@
-// The running agent: checks in, keeps its models current, serves them. Composes identity, update and serve.
+// The running agent: checks in, keeps its models current, serves them. Composes identity, update
+// and serve.
 #pragma once
 
 #include <stop_token>
@@ -32,11 +33,13 @@ struct AgentWorld {
 
 enum class AgentEnd {
   kStopped,
-  kBecomeCurrent,  // another program of the agent is to go on in this one's place: agent/self/launcher.h
+  kBecomeCurrent,  // another program of the agent is to go on in this one's place:
+                   // agent/self/launcher.h
 };
 
-// Until `stop`, or, with once, until the device is up to date: an error then says what failed. Logs by
-// spdlog.
-absl::StatusOr<AgentEnd> RunAgent(const AgentWorld& world, const AgentOptions& options, std::stop_token stop);
+// Until `stop`, or, with once, until the device is up to date: an error then says what failed. Logs
+// by spdlog.
+absl::StatusOr<AgentEnd> RunAgent(const AgentWorld& world, const AgentOptions& options,
+                                  std::stop_token stop);
 
 }  // namespace quantfleet::agent

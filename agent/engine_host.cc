@@ -8,8 +8,9 @@ namespace {
 
 absl::StatusOr<std::string> FindGguf(const v1::Manifest& manifest) {
   if (manifest.target().format() != "gguf")
-    return Unimplemented("this agent's engine runs gguf artifacts; for {} the class has to name a [runtime]",
-                         manifest.target().format());
+    return Unimplemented(
+        "this agent's engine runs gguf artifacts; for {} the class has to name a [runtime]",
+        manifest.target().format());
   for (const v1::ArtifactFile& file : manifest.files())
     if (file.path().ends_with(".gguf")) return file.path();
   return DataLoss("the artifact holds no .gguf file");
@@ -23,19 +24,22 @@ absl::StatusOr<Health> EngineHost::Measure(Engine& engine, const HealthGate& gat
   request.max_tokens = kHealthTokens;
   request.sampling.temperature = 0;
   QF_ASSIGN_OR_RETURN(const GenerateResult said, engine.Generate(request));
-  if (said.tokens.empty() && said.finish_reason != "stop") return Internal("the model says nothing");
+  if (said.tokens.empty() && said.finish_reason != "stop")
+    return Internal("the model says nothing");
   Health health;
   if (said.generation_seconds > 0)
     health.tokens_per_second = static_cast<double>(said.tokens.size()) / said.generation_seconds;
   std::vector<Golden> goldens;
   for (const v1::GoldenPrompt& golden : gate.golden)
-    goldens.push_back({{golden.prompt().begin(), golden.prompt().end()}, {golden.answer().begin(), golden.answer().end()}});
+    goldens.push_back({{golden.prompt().begin(), golden.prompt().end()},
+                       {golden.answer().begin(), golden.answer().end()}});
   QF_ASSIGN_OR_RETURN(health.golden_agreement, GoldenAgreement(engine, goldens));
   health.memory_available_bytes = memory_available_();
   return health;
 }
 
-absl::StatusOr<EngineHost::Started> EngineHost::Start(const std::string& model, const Installed& installed,
+absl::StatusOr<EngineHost::Started> EngineHost::Start(const std::string& model,
+                                                      const Installed& installed,
                                                       const HealthGate& gate) {
   QF_ASSIGN_OR_RETURN(const std::string gguf, FindGguf(installed.manifest));
   EngineOptions options = options_;
@@ -43,7 +47,8 @@ absl::StatusOr<EngineHost::Started> EngineHost::Start(const std::string& model, 
   if (!installed.kv_type.empty()) {
     QF_ASSIGN_OR_RETURN(options.kv_type, pipeline::DTypeFromName(installed.kv_type));
   }
-  QF_ASSIGN_OR_RETURN(std::shared_ptr<Engine> loaded, Engine::Load(installed.files / gguf, options));
+  QF_ASSIGN_OR_RETURN(std::shared_ptr<Engine> loaded,
+                      Engine::Load(installed.files / gguf, options));
   QF_ASSIGN_OR_RETURN(Health health, Measure(*loaded, gate));
   QF_RETURN_IF_ERROR(gate.Check(health));
   health.note = ChatTemplateOf(*loaded).Warning();

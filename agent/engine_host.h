@@ -9,15 +9,16 @@
 
 namespace quantfleet::agent {
 
-// What a model has to say to show that it works: a few words are enough to see that weights, tokenizer and memory hold, and
-// little enough for a slow board.
+// What a model has to say to show that it works: a few words are enough to see that weights,
+// tokenizer and memory hold, and little enough for a slow board.
 inline constexpr std::string_view kHealthPrompt = "Once upon a time";
 inline constexpr int64_t kHealthTokens = 16;
 
 class EngineHost {
  public:
   // `memory_available`: bytes that the machine has left, 0 where it does not know.
-  EngineHost(CompletionServer& server, EngineOptions options, std::function<uint64_t()> memory_available)
+  EngineHost(CompletionServer& server, EngineOptions options,
+             std::function<uint64_t()> memory_available)
       : server_(server), options_(options), memory_available_(std::move(memory_available)) {}
 
   struct Started {
@@ -25,7 +26,8 @@ class EngineHost {
     std::weak_ptr<Engine> engine;  // the server holds it
   };
   // As ModelHost::Start has it, for an artifact without a runtime. Nothing is waited for.
-  absl::StatusOr<Started> Start(const std::string& model, const Installed& installed, const HealthGate& gate);
+  absl::StatusOr<Started> Start(const std::string& model, const Installed& installed,
+                                const HealthGate& gate);
   uint64_t MemoryAvailable() const { return memory_available_(); }
 
  private:

@@ -29,7 +29,8 @@ void AddFactOptions(CLI::App& command, FactOptions& options) {
   command.add_option("--facts", options.file, "JSON of hardware facts that replace those found")
       ->type_name("FILE");
   command
-      .add_option("--fact", options.facts, "one hardware fact that replaces the one found, as in form=iot")
+      .add_option("--fact", options.facts,
+                  "one hardware fact that replaces the one found, as in form=iot")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
 }
@@ -71,10 +72,14 @@ void AddGivenOptions(CLI::App& command, GivenOptions& options) {
   command.add_option("--token-file", options.token_file, "a file that holds the token")
       ->envname("QUANTFLEET_TOKEN_FILE")
       ->type_name("FILE");
-  command.add_option("--ca", options.ca, "without a token: SHA-256 of the daemon's CA, as `quantfleet status` shows it")
+  command
+      .add_option("--ca", options.ca,
+                  "without a token: SHA-256 of the daemon's CA, as `quantfleet status` shows it")
       ->envname("QUANTFLEET_CA")
       ->type_name("HEX");
-  command.add_option("--certificate", options.certificate, "the device's own, of a CA that the daemon trusts")
+  command
+      .add_option("--certificate", options.certificate,
+                  "the device's own, of a CA that the daemon trusts")
       ->type_name("PEM");
   command.add_option("--key", options.key, "that certificate's key")->type_name("PEM");
   command
@@ -97,19 +102,24 @@ absl::Status Enroll(const EnrollOptions& options, const Program& program) {
   RealSleeper sleeper;
   const AgentWorld world{RealFileSystem(), clock, random, ConnectGrpc, program.version};
   const Provisioning given = options.given.ToProvisioning();
-  QF_RETURN_IF_ERROR(ReadProvisioning(world.files, given).status());  // a file that is absent is not waited for here
-  QF_ASSIGN_OR_RETURN(const v1::HardwareFacts overrides, ReadOverrides(options.state, options.facts));
+  QF_RETURN_IF_ERROR(ReadProvisioning(world.files, given)
+                         .status());  // a file that is absent is not waited for here
+  QF_ASSIGN_OR_RETURN(const v1::HardwareFacts overrides,
+                      ReadOverrides(options.state, options.facts));
   const auto attempt = [&] { return EnrolAs(world, options.state, overrides, given); };
   std::string said;
   const Patience patience{.stubborn = false, .on_wait = [&](const absl::Status& why, Duration) {
-                            if (said != Message(why)) fmt::print(stderr, "waiting: {}\n", Message(why));
+                            if (said != Message(why))
+                              fmt::print(stderr, "waiting: {}\n", Message(why));
                             said = Message(why);
                           }};
-  QF_ASSIGN_OR_RETURN(const Enrolment enrolment,
-                      options.no_wait ? attempt() : EnrolPatiently(attempt, patience, random, sleeper, {}));
+  QF_ASSIGN_OR_RETURN(
+      const Enrolment enrolment,
+      options.no_wait ? attempt() : EnrolPatiently(attempt, patience, random, sleeper, {}));
   const DeviceIdentity& identity = enrolment.identity;
-  fmt::print("{} with {} as {}, class {}\n", enrolment.already_enrolled ? "already enrolled" : "enrolled",
-             identity.server, identity.device_id,
+  fmt::print("{} with {} as {}, class {}\n",
+             enrolment.already_enrolled ? "already enrolled" : "enrolled", identity.server,
+             identity.device_id,
              identity.device_class.empty() ? "none yet" : identity.device_class);
   return absl::OkStatus();
 }
@@ -126,8 +136,10 @@ struct StartOptions {
 
 // The installed program starts the release that this device updated to.
 void BecomeRelease(const StartOptions& options, const Program& program) {
-  const absl::Status became = BecomeCurrent(RealFileSystem(), options.state, program.version, program.argv);
-  if (!became.ok()) spdlog::error("the agent's release is not started, this program goes on: {}", Describe(became));
+  const absl::Status became =
+      BecomeCurrent(RealFileSystem(), options.state, program.version, program.argv);
+  if (!became.ok())
+    spdlog::error("the agent's release is not started, this program goes on: {}", Describe(became));
 }
 
 absl::Status Start(const StartOptions& options, const Program& program) {
@@ -148,16 +160,18 @@ absl::Status Start(const StartOptions& options, const Program& program) {
     SecureRandom random;
     RealSleeper sleeper;
     const AgentWorld world{RealFileSystem(), clock, random, ConnectGrpc, program.version};
-    const absl::Status enrolled =
-        EnsureEnrolled(world, options.state, agent.overrides, options.given.ToProvisioning(), sleeper, stop);
+    const absl::Status enrolled = EnsureEnrolled(world, options.state, agent.overrides,
+                                                 options.given.ToProvisioning(), sleeper, stop);
     if (stop.stop_requested()) return absl::OkStatus();
     QF_RETURN_IF_ERROR(enrolled);
     QF_ASSIGN_OR_RETURN(end, RunAgent(world, agent, stop));
     return absl::OkStatus();
   });
   if (result.ok() && end == AgentEnd::kBecomeCurrent) {
-    QF_RETURN_IF_ERROR(BecomeCurrent(RealFileSystem(), options.state, program.version, program.argv));
-    return Internal("the agent was to become another program, and is the one already: start it again");
+    QF_RETURN_IF_ERROR(
+        BecomeCurrent(RealFileSystem(), options.state, program.version, program.argv));
+    return Internal(
+        "the agent was to become another program, and is the one already: start it again");
   }
   if (result.ok()) spdlog::info("stopped");
   return result;
@@ -165,19 +179,24 @@ absl::Status Start(const StartOptions& options, const Program& program) {
 
 void AddEnroll(CLI::App& app, Action& action, const Program& program) {
   auto options = std::make_shared<EnrollOptions>();
-  CLI::App* command = app.add_subcommand("enroll", "make this machine a device of a daemon's fleet");
+  CLI::App* command =
+      app.add_subcommand("enroll", "make this machine a device of a daemon's fleet");
   AddGivenOptions(*command, options->given);
-  command->add_flag("--no-wait", options->no_wait, "fail where an operator has to decide first, in place of waiting");
+  command->add_flag("--no-wait", options->no_wait,
+                    "fail where an operator has to decide first, in place of waiting");
   command->add_option("--state", options->state, "the agent's folder")
       ->type_name("DIR")
       ->capture_default_str();
   AddFactOptions(*command, options->facts);
-  command->callback([options, program, &action] { action = [options, program] { return Enroll(*options, program); }; });
+  command->callback([options, program, &action] {
+    action = [options, program] { return Enroll(*options, program); };
+  });
 }
 
 void AddStart(CLI::App& app, Action& action, const Program& program) {
   auto options = std::make_shared<StartOptions>();
-  CLI::App* command = app.add_subcommand("start", "keep this device's models current and answer with them");
+  CLI::App* command =
+      app.add_subcommand("start", "keep this device's models current and answer with them");
   command->add_option("--state", options->state, "the agent's folder")
       ->type_name("DIR")
       ->capture_default_str();
@@ -191,21 +210,25 @@ void AddStart(CLI::App& app, Action& action, const Program& program) {
       ->type_name("N");
   command
       ->add_option("--allow-runtime", options->runtimes,
-                   "a program that a device class may start here to run its models, by this name; may be given again")
+                   "a program that a device class may start here to run its models, by this name; "
+                   "may be given again")
       ->type_name("NAME=/PATH")
       ->allow_extra_args(false);
   AddGivenOptions(*command, options->given);
   command->add_flag("--once", options->once,
                     "end when the device is up to date: 0 when healthy, 1 when something failed");
   AddFactOptions(*command, options->facts);
-  command->callback([options, program, &action] { action = [options, program] { return Start(*options, program); }; });
+  command->callback([options, program, &action] {
+    action = [options, program] { return Start(*options, program); };
+  });
 }
 
 // What a release of the agent is asked before it takes over; no command for people.
 void AddTrial(CLI::App& app, Action& action, const Program& program) {
   auto state = std::make_shared<std::string>();
   auto manifest = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("trial", "show that this program could take the agent's place")->group("");
+  CLI::App* command =
+      app.add_subcommand("trial", "show that this program could take the agent's place")->group("");
   command->add_option("--state", *state)->required();
   command->add_option("--manifest", *manifest)->required();
   command->callback([state, manifest, program, &action] {
@@ -244,8 +267,11 @@ absl::StatusOr<boost::json::object> FindIdentity(const fs::path& state) {
 void AddIdentity(CLI::App& app, Action& action) {
   auto state = std::make_shared<std::string>(DefaultStateFolder().string());
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = app.add_subcommand("identity", "the device's id and key, made now if there is none");
-  command->add_option("--state", *state, "the agent's folder")->type_name("DIR")->capture_default_str();
+  CLI::App* command =
+      app.add_subcommand("identity", "the device's id and key, made now if there is none");
+  command->add_option("--state", *state, "the agent's folder")
+      ->type_name("DIR")
+      ->capture_default_str();
   command->add_flag("--json", *json, "for programs");
   command->callback([state, json, &action] {
     action = [state, json]() -> absl::Status {
@@ -254,7 +280,9 @@ void AddIdentity(CLI::App& app, Action& action) {
         fmt::print("{}\n", std::string(boost::json::serialize(identity)));
         return absl::OkStatus();
       }
-      const auto text = [&](const char* name) { return std::string(identity.at(name).as_string().c_str()); };
+      const auto text = [&](const char* name) {
+        return std::string(identity.at(name).as_string().c_str());
+      };
       fmt::print("device      {}\npublic key  {}\n", text("device_id"), text("public_key_sha256"));
       if (!text("server").empty()) fmt::print("daemon      {}\n", text("server"));
       return absl::OkStatus();
@@ -266,7 +294,9 @@ void AddStatus(CLI::App& app, Action& action) {
   auto state = std::make_shared<std::string>(DefaultStateFolder().string());
   auto json = std::make_shared<bool>(false);
   CLI::App* command = app.add_subcommand("status", "who this device is and what it runs");
-  command->add_option("--state", *state, "the agent's folder")->type_name("DIR")->capture_default_str();
+  command->add_option("--state", *state, "the agent's folder")
+      ->type_name("DIR")
+      ->capture_default_str();
   command->add_flag("--json", *json, "for programs");
   command->callback([state, json, &action] {
     action = [state, json]() -> absl::Status {

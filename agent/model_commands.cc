@@ -91,7 +91,8 @@ absl::Status Run(RunOptions options) {
     return absl::OkStatus();
   }
   fmt::print("\n");
-  fmt::print(stderr, "prompt: {} tokens, {:.1f} tokens/s; generated: {} tokens, {:.1f} tokens/s ({})\n",
+  fmt::print(stderr,
+             "prompt: {} tokens, {:.1f} tokens/s; generated: {} tokens, {:.1f} tokens/s ({})\n",
              result.prompt_tokens, prompt_rate, tokens, rate, result.finish_reason);
   return absl::OkStatus();
 }
@@ -104,16 +105,22 @@ void AddRun(CLI::App& app, Action& action) {
   command->add_option("--prompt", options->request.prompt, "The text to continue")->required();
   command->add_option("--max-tokens", options->request.max_tokens, "At most so many tokens")
       ->capture_default_str();
-  CLI::Option* greedy = command->add_flag("--greedy", options->greedy, "Always the likeliest token");
-  command->add_option("--seed", options->seed, "The same seed draws the same text")->capture_default_str();
-  command->add_option("--temperature", options->temperature,
-                      fmt::format("0: greedy. Not given, the model's own, else {}", usual.temperature))
+  CLI::Option* greedy =
+      command->add_flag("--greedy", options->greedy, "Always the likeliest token");
+  command->add_option("--seed", options->seed, "The same seed draws the same text")
+      ->capture_default_str();
+  command
+      ->add_option("--temperature", options->temperature,
+                   fmt::format("0: greedy. Not given, the model's own, else {}", usual.temperature))
       ->excludes(greedy);
-  command->add_option("--top-k", options->top_k,
-                      fmt::format("Draw from the K likeliest; 0: all. Not given, the model's own, else {}", usual.top_k));
+  command->add_option(
+      "--top-k", options->top_k,
+      fmt::format("Draw from the K likeliest; 0: all. Not given, the model's own, else {}",
+                  usual.top_k));
   command->add_option(
       "--top-p", options->top_p,
-      fmt::format("Draw from the likeliest that make up P. Not given, the model's own, else {}", usual.top_p));
+      fmt::format("Draw from the likeliest that make up P. Not given, the model's own, else {}",
+                  usual.top_p));
   AddEngineOptions(*command, options->engine);
   AddFloatActivations(*command, options->engine);
   command->add_flag("--json", options->as_json, "One JSON object; the text without the prompt");
@@ -145,7 +152,8 @@ void AddTokenize(CLI::App& app, Action& action) {
   command->add_option("model", options->model, "MODEL.gguf")->required();
   options->text.AddTo(*command);
   command->add_flag("--no-bos", options->no_bos, "Without the token that begins a text");
-  command->add_flag("--special", options->special, "\"<|end|>\" and its like are tokens, as in a prompt");
+  command->add_flag("--special", options->special,
+                    "\"<|end|>\" and its like are tokens, as in a prompt");
   command->add_flag("--json", options->as_json, "One JSON object");
   command->callback([options, &action] { action = [options] { return Tokenize(*options); }; });
 }
@@ -195,8 +203,9 @@ absl::Status Eval(EvalOptions options) {
   if (options.max_tokens > 0 && static_cast<int64_t>(ids.size()) > options.max_tokens)
     ids.resize(static_cast<size_t>(options.max_tokens));
   if (static_cast<int64_t>(ids.size()) > engine->context()) {
-    return InvalidArgument("the text has {} tokens, the context takes {}; cut it with --max-tokens {}",
-                           ids.size(), engine->context(), engine->context());
+    return InvalidArgument(
+        "the text has {} tokens, the context takes {}; cut it with --max-tokens {}", ids.size(),
+        engine->context(), engine->context());
   }
   QF_ASSIGN_OR_RETURN(const EvalResult result, engine->EvaluateTokens(ids, options.skip));
   const double ppl = std::exp(result.mean_nll);
@@ -214,10 +223,13 @@ void AddEval(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("eval", "How well a model predicts a text");
   command->add_option("model", options->model, "MODEL.gguf")->required();
   CLI::Option_group* group = options->text.AddTo(*command);
-  group->add_option("--tokens", options->ids, "Token ids (1,2,3) in place of a text; BOS too, if wanted");
-  group->add_option("--tokens-file", options->ids_file, "A file of token ids, as tokenize prints them");
+  group->add_option("--tokens", options->ids,
+                    "Token ids (1,2,3) in place of a text; BOS too, if wanted");
+  group->add_option("--tokens-file", options->ids_file,
+                    "A file of token ids, as tokenize prints them");
   command->add_option("--max-tokens", options->max_tokens, "Judge the first N tokens only; 0: all");
-  command->add_option("--skip", options->skip, "Read the first N tokens, but judge those behind them");
+  command->add_option("--skip", options->skip,
+                      "Read the first N tokens, but judge those behind them");
   AddEngineOptions(*command, options->engine);
   AddFloatActivations(*command, options->engine);
   command->add_flag("--json", options->as_json, "One JSON object");
@@ -253,14 +265,17 @@ absl::Status Bench(const BenchCommand& command) {
   }
   for (const RatesAt& at : result.rates)
     fmt::print("{}prompt: {:.1f} tokens/s; generation: {:.1f} tokens/s\n",
-               at.depth > 0 ? fmt::format("behind {} tokens: ", at.depth) : "", at.prompt_tokens_per_second,
-               at.tokens_per_second);
+               at.depth > 0 ? fmt::format("behind {} tokens: ", at.depth) : "",
+               at.prompt_tokens_per_second, at.tokens_per_second);
   fmt::print(
-      "{:.1f} MB of weights for each token, {:.1f} GB/s; the context takes {:.1f} MB of cache and {:.1f} MB of buffers\n",
+      "{:.1f} MB of weights for each token, {:.1f} GB/s; the context takes {:.1f} MB of cache and "
+      "{:.1f} MB of buffers\n",
       static_cast<double>(result.weight_bytes_per_token) / 1e6, result.gigabytes_per_second,
-      static_cast<double>(result.cache_bytes) / 1e6, static_cast<double>(result.buffer_bytes) / 1e6);
-  fmt::print("first token after {:.2f} s; peak RSS {:.1f} MiB; {} threads, {}\n", result.load_seconds,
-             static_cast<double>(result.peak_rss_bytes) / (1 << 20), result.threads, result.instruction_set);
+      static_cast<double>(result.cache_bytes) / 1e6,
+      static_cast<double>(result.buffer_bytes) / 1e6);
+  fmt::print("first token after {:.2f} s; peak RSS {:.1f} MiB; {} threads, {}\n",
+             result.load_seconds, static_cast<double>(result.peak_rss_bytes) / (1 << 20),
+             result.threads, result.instruction_set);
   return absl::OkStatus();
 }
 
@@ -272,10 +287,13 @@ void AddBench(CLI::App& app, Action& action) {
   command->add_option("--prompt-tokens", options.prompt_tokens, "Tokens of the prompt")
       ->capture_default_str();
   command->add_option("--tokens", options.tokens, "Tokens generated")->capture_default_str();
-  command->add_option("--depth", options.depths, "Tokens that are in the cache before; N[,N] measures at each")
+  command
+      ->add_option("--depth", options.depths,
+                   "Tokens that are in the cache before; N[,N] measures at each")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--rounds", options.rounds, "The medians of so many count")->capture_default_str();
+  command->add_option("--rounds", options.rounds, "The medians of so many count")
+      ->capture_default_str();
   AddEngineOptions(*command, options.engine);
   AddFloatActivations(*command, options.engine);
   command->add_flag("--json", bench->as_json, "One JSON object");

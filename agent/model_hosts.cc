@@ -1,7 +1,6 @@
 #include "agent/model_hosts.h"
 
 #include <boost/json.hpp>
-
 #include <thread>
 
 #include "agent/external/ask_http.h"
@@ -18,13 +17,17 @@ constexpr Duration kHealthAnswer = std::chrono::seconds(2), kSoakAnswer = std::c
 // What a runtime is pointed to: the format's one file, or the folder where there is none.
 fs::path MainFile(const Installed& installed) {
   const std::string& format = installed.manifest.target().format();
-  const std::string_view ending = format == "gguf" ? ".gguf" : format == "onnx" ? ".onnx" : format == "openvino" ? ".xml" : "";
+  const std::string_view ending = format == "gguf"       ? ".gguf"
+                                  : format == "onnx"     ? ".onnx"
+                                  : format == "openvino" ? ".xml"
+                                                         : "";
   for (const v1::ArtifactFile& file : installed.manifest.files())
     if (!ending.empty() && file.path().ends_with(ending)) return installed.files / file.path();
   return installed.files;
 }
 
-// Tokens that an answer says it has made; -1: it says nothing about that. Whatever else is wrong with it is an error.
+// Tokens that an answer says it has made; -1: it says nothing about that. Whatever else is wrong
+// with it is an error.
 absl::StatusOr<int64_t> TokensOf(const std::string& body) {
   boost::system::error_code error;
   const json::value answer = json::parse(body, error);
@@ -33,7 +36,8 @@ absl::StatusOr<int64_t> TokensOf(const std::string& body) {
   if (error || !choices || !choices->is_array() || choices->get_array().empty())
     return Internal("the runtime's answer is none of OpenAI's: {}", body.substr(0, 200));
   const json::value* usage = object->if_contains("usage");
-  const json::value* tokens = usage && usage->is_object() ? usage->get_object().if_contains("completion_tokens") : nullptr;
+  const json::value* tokens =
+      usage && usage->is_object() ? usage->get_object().if_contains("completion_tokens") : nullptr;
   return tokens && tokens->is_int64() ? tokens->get_int64() : -1;
 }
 
@@ -44,10 +48,13 @@ absl::StatusOr<AllowedRuntimes> ParseAllowedRuntimes(const std::vector<std::stri
   for (const std::string& word : words) {
     const size_t equals = word.find('=');
     const std::string name = word.substr(0, equals);
-    const fs::path program = equals == std::string::npos ? fs::path() : fs::path(word.substr(equals + 1));
+    const fs::path program =
+        equals == std::string::npos ? fs::path() : fs::path(word.substr(equals + 1));
     if (!trust::IsPlainName(name) || !program.is_absolute())
-      return InvalidArgument("--allow-runtime \"{}\": write NAME=/PATH, a plain name and an absolute path", word);
-    if (!allowed.emplace(name, program).second) return InvalidArgument("--allow-runtime {}: given twice", name);
+      return InvalidArgument(
+          "--allow-runtime \"{}\": write NAME=/PATH, a plain name and an absolute path", word);
+    if (!allowed.emplace(name, program).second)
+      return InvalidArgument("--allow-runtime {}: given twice", name);
   }
   return allowed;
 }
@@ -55,7 +62,8 @@ absl::StatusOr<AllowedRuntimes> ParseAllowedRuntimes(const std::vector<std::stri
 absl::Status ModelHosts::MayRun(const std::optional<v1::Runtime>& runtime) const {
   if (!runtime || options_.allowed.contains(runtime->command())) return absl::OkStatus();
   return PermissionDenied(
-      "the class wants runtime {0}, which this device does not allow: start the agent with --allow-runtime {0}=/PATH, or give the "
+      "the class wants runtime {0}, which this device does not allow: start the agent with "
+      "--allow-runtime {0}=/PATH, or give the "
       "device another class",
       runtime->command());
 }
@@ -69,41 +77,50 @@ RuntimeOrder ModelHosts::OrderFor(const std::string& model, const Installed& ins
                   {"folder", fs::absolute(installed.files).string()},
                   {"name", model},
                   {"threads", std::to_string(options_.threads > 0 ? options_.threads : cores)},
-                  {"context", std::to_string(installed.context > 0 ? installed.context : pipeline::kDefaultContext)},
+                  {"context", std::to_string(installed.context > 0 ? installed.context
+                                                                   : pipeline::kDefaultContext)},
                   {"kv_type", installed.kv_type.empty() ? "f16" : installed.kv_type}};
   return order;
 }
 
-ModelHosts::Said ModelHosts::SayWords(const std::string& address, const std::string& model, int tokens, Duration most,
-                                      std::stop_token stop) const {
+ModelHosts::Said ModelHosts::SayWords(const std::string& address, const std::string& model,
+                                      int tokens, Duration most, std::stop_token stop) const {
   const json::string prompt(kHealthPrompt.data(), kHealthPrompt.size());
   const auto ask = [&](const char* path, const char* key, const json::value& text) {
-    const json::object request{
-        {"model", json::string_view(model)}, {key, text}, {"max_tokens", tokens}, {"temperature", 0}};
+    const json::object request{{"model", json::string_view(model)},
+                               {key, text},
+                               {"max_tokens", tokens},
+                               {"temperature", 0}};
     const Duration began = world_.clock.Monotonic();
     auto answer = AskHttp(address, path, json::serialize(request), most, stop);
     return Said{std::move(answer), std::max(world_.clock.Monotonic() - began, Duration(1))};
   };
   Said said = ask("/v1/completions", "prompt", prompt);
   if (said.answer.ok() && said.answer->status == 404)
-    said = ask("/v1/chat/completions", "messages", json::array{json::object{{"role", "user"}, {"content", prompt}}});
+    said = ask("/v1/chat/completions", "messages",
+               json::array{json::object{{"role", "user"}, {"content", prompt}}});
   return said;
 }
 
-absl::StatusOr<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runtime, HealthGate gate,
-                                         std::stop_token stop) const {
+absl::StatusOr<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runtime,
+                                         HealthGate gate, std::stop_token stop) const {
   const std::string address = runtime.upstream()->address();
   if (address.empty()) return Internal("it ended as soon as it was ready");
-  const auto [answer, took] = SayWords(address, model, kHealthTokens, runtime.start_timeout(), stop);
+  const auto [answer, took] =
+      SayWords(address, model, kHealthTokens, runtime.start_timeout(), stop);
   QF_RETURN_IF_ERROR(Annotate(answer.status(), "a few words"));
   if (answer->status != 200)
-    return Internal("asked for a few words it answers {}: {}", answer->status, answer->body.substr(0, 200));
+    return Internal("asked for a few words it answers {}: {}", answer->status,
+                    answer->body.substr(0, 200));
   QF_ASSIGN_OR_RETURN(const int64_t tokens, TokensOf(answer->body));
   if (tokens < 0 && gate.policy.min_tokens_per_second() > 0)
-    return Internal("the class wants a speed, and the runtime's answers have no usage.completion_tokens to tell it");
+    return Internal(
+        "the class wants a speed, and the runtime's answers have no usage.completion_tokens to "
+        "tell it");
   Health health;
   health.memory_available_bytes = engine_.MemoryAvailable();
-  health.tokens_per_second = 1000.0 * static_cast<double>(std::max<int64_t>(tokens, 0)) / static_cast<double>(took.count());
+  health.tokens_per_second = 1000.0 * static_cast<double>(std::max<int64_t>(tokens, 0)) /
+                             static_cast<double>(took.count());
   if (!gate.golden.empty() && gate.policy.min_golden_agreement() > 0) {
     // They are tokens, of our engine's arithmetic.
     gate.golden.clear();
@@ -113,13 +130,14 @@ absl::StatusOr<Health> ModelHosts::Prove(const std::string& model, const Supervi
   return health;
 }
 
-absl::StatusOr<Health> ModelHosts::Start(const std::string& model, const Installed& installed, const HealthGate& gate,
-                                         std::stop_token stop) {
+absl::StatusOr<Health> ModelHosts::Start(const std::string& model, const Installed& installed,
+                                         const HealthGate& gate, std::stop_token stop) {
   QF_RETURN_IF_ERROR(MayRun(installed.runtime));
   if (!installed.runtime) {
     QF_ASSIGN_OR_RETURN(const EngineHost::Started started, engine_.Start(model, installed, gate));
     Replace(model, nullptr);
-    const auto need = pipeline::NeedOf(pipeline::MemoryOf(installed.manifest), installed.context, installed.kv_type);
+    const auto need = pipeline::NeedOf(pipeline::MemoryOf(installed.manifest), installed.context,
+                                       installed.kv_type);
     std::lock_guard lock(mutex_);
     embedded_[model] = {need.ok() ? need->buffers : 0, started.engine};
     return started.health;
@@ -131,18 +149,20 @@ absl::StatusOr<Health> ModelHosts::Start(const std::string& model, const Install
     order.socket = fs::absolute(options_.sockets) / fmt::format("{}.sock", ++sockets_made_);
   }
   auto runtime = std::make_unique<Supervisor>(
-      std::move(order), SupervisorWorld{.clock = world_.clock,
-                                        .random = world_.random,
-                                        .sleeper = world_.sleeper,
-                                        .ask =
-                                            [](const std::string& address, const std::string& path, std::stop_token end) {
-                                              const auto said = AskHttp(address, path, "", kHealthAnswer, end);
-                                              if (!said.ok()) return said.status();
-                                              if (said->status == 200) return absl::OkStatus();
-                                              return Unavailable("{} answers {}", path, said->status);
-                                            },
-                                        .log = [this, model](std::string_view line) { world_.log(model, line); },
-                                        .on_given_up = world_.on_given_up});
+      std::move(order),
+      SupervisorWorld{
+          .clock = world_.clock,
+          .random = world_.random,
+          .sleeper = world_.sleeper,
+          .ask =
+              [](const std::string& address, const std::string& path, std::stop_token end) {
+                const auto said = AskHttp(address, path, "", kHealthAnswer, end);
+                if (!said.ok()) return said.status();
+                if (said->status == 200) return absl::OkStatus();
+                return Unavailable("{} answers {}", path, said->status);
+              },
+          .log = [this, model](std::string_view line) { world_.log(model, line); },
+          .on_given_up = world_.on_given_up});
   QF_RETURN_IF_ERROR(runtime->AwaitReady(stop));
   QF_ASSIGN_OR_RETURN(const Health health, Prove(model, *runtime, gate, stop));
   server_.SetModel(model, runtime->upstream());
@@ -170,7 +190,8 @@ uint64_t ModelHosts::MemoryFor(const std::string& model) const {
   const uint64_t available = engine_.MemoryAvailable();
   if (available == 0) return 0;
   std::lock_guard lock(mutex_);
-  if (const auto runtime = runtimes_.find(model); runtime != runtimes_.end()) return available + runtime->second->memory_bytes();
+  if (const auto runtime = runtimes_.find(model); runtime != runtimes_.end())
+    return available + runtime->second->memory_bytes();
   const auto embedded = embedded_.find(model);
   if (embedded == embedded_.end()) return available;
   // The file that the engine maps counts as available already.
@@ -189,15 +210,19 @@ void ModelHosts::StopAll() {
   for (const auto& [model, runtime] : all) runtime->RequestStop();
 }
 
-absl::Status ModelHosts::StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const {
+absl::Status ModelHosts::StillHealthy(const std::string& model, const HealthGate& gate,
+                                      std::stop_token stop) const {
   QF_RETURN_IF_ERROR(Condition(model));
   QF_RETURN_IF_ERROR(gate.CheckMemory(engine_.MemoryAvailable()));
   // Where clients ask, and as they do.
-  const absl::StatusOr<HttpAnswer> answer = SayWords(server_.endpoint(), model, 1, kSoakAnswer, stop).answer;
+  const absl::StatusOr<HttpAnswer> answer =
+      SayWords(server_.endpoint(), model, 1, kSoakAnswer, stop).answer;
   if (answer.status().code() == absl::StatusCode::kCancelled) return answer.status();
   if (!answer.ok()) return Internal("asked for a word: {}", Message(answer.status()));
-  if (answer->status == 200 || answer->status == 429) return absl::OkStatus();  // 429: its clients keep it busy
-  return Internal("asked for a word it answers {}: {}", answer->status, answer->body.substr(0, 200));
+  if (answer->status == 200 || answer->status == 429)
+    return absl::OkStatus();  // 429: its clients keep it busy
+  return Internal("asked for a word it answers {}: {}", answer->status,
+                  answer->body.substr(0, 200));
 }
 
 absl::Status ModelHosts::Condition(const std::string& model) const {

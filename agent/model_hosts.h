@@ -1,4 +1,5 @@
-// Runs each model with what its assignment asks for: the embedded engine, or a program that this device allows. Thread-safe.
+// Runs each model with what its assignment asks for: the embedded engine, or a program that this
+// device allows. Thread-safe.
 #pragma once
 
 #include <map>
@@ -11,8 +12,8 @@
 
 namespace quantfleet::agent {
 
-// The programs that an assignment may name. The device's owner says which: a daemon that could bring a command line of its own
-// would own the device.
+// The programs that an assignment may name. The device's owner says which: a daemon that could
+// bring a command line of its own would own the device.
 using AllowedRuntimes = std::map<std::string, fs::path, std::less<>>;
 
 // "NAME=/PATH" each. INVALID_ARGUMENT names the one that is wrong.
@@ -29,20 +30,25 @@ class ModelHosts final : public ModelHost {
     const Clock& clock;
     Random& random;
     Sleeper& sleeper;
-    std::function<void(const std::string& model, std::string_view line)> log;  // of a runtime; on its own thread
-    std::function<void()> on_given_up;                                         // on its own thread
+    std::function<void(const std::string& model, std::string_view line)>
+        log;                            // of a runtime; on its own thread
+    std::function<void()> on_given_up;  // on its own thread
   };
 
   ModelHosts(EngineHost engine, CompletionServer& server, Options options, World world)
-      : engine_(std::move(engine)), server_(server), options_(std::move(options)), world_(std::move(world)) {}
+      : engine_(std::move(engine)),
+        server_(server),
+        options_(std::move(options)),
+        world_(std::move(world)) {}
   ~ModelHosts() override { StopAll(); }
 
   absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const override;
-  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
-                               std::stop_token stop) override;
+  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed,
+                               const HealthGate& gate, std::stop_token stop) override;
   void Stop(const std::string& model) override;
   uint64_t MemoryFor(const std::string& model) const override;
-  absl::Status StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const override;
+  absl::Status StillHealthy(const std::string& model, const HealthGate& gate,
+                            std::stop_token stop) const override;
   absl::Status Condition(const std::string& model) const override;
   std::string endpoint(const std::string&) const override { return server_.endpoint(); }
   // Ends all runtimes; what they were answering has until their stop timeouts.
@@ -56,7 +62,8 @@ class ModelHosts final : public ModelHost {
     Duration took;
   };
   // Asks for a few words there, as a chat where there are no completions.
-  Said SayWords(const std::string& address, const std::string& model, int tokens, Duration most, std::stop_token stop) const;
+  Said SayWords(const std::string& address, const std::string& model, int tokens, Duration most,
+                std::stop_token stop) const;
   // Lets it say a few words, and holds what is seen against the gate.
   absl::StatusOr<Health> Prove(const std::string& model, const Supervisor& runtime, HealthGate gate,
                                std::stop_token stop) const;
@@ -70,7 +77,7 @@ class ModelHosts final : public ModelHost {
   mutable std::mutex mutex_;  // guards what follows
   std::map<std::string, SupervisorPtr> runtimes_;
   struct Embedded {
-    uint64_t buffers;              // that the engine keeps beside the file
+    uint64_t buffers;  // that the engine keeps beside the file
     std::weak_ptr<Engine> engine;
   };
   std::map<std::string, Embedded> embedded_;

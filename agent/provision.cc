@@ -40,7 +40,8 @@ std::string ReadCommandLine(const fs::path& path) {
 }
 
 // "" when there is no token at all.
-absl::StatusOr<std::string> FindToken(FileSystem& files, const Provisioning& given, const std::string& command_line) {
+absl::StatusOr<std::string> FindToken(FileSystem& files, const Provisioning& given,
+                                      const std::string& command_line) {
   if (!given.token.empty()) return given.token;
   if (!given.token_file.empty() && files.Exists(given.token_file)) {
     QF_ASSIGN_OR_RETURN(std::string text, ReadPrivate(files, given.token_file, kMostTokenFile));
@@ -53,7 +54,8 @@ absl::StatusOr<std::string> FindToken(FileSystem& files, const Provisioning& giv
 }
 
 bool Away(const absl::Status& status) {
-  return status.code() == absl::StatusCode::kUnavailable || status.code() == absl::StatusCode::kDeadlineExceeded;
+  return status.code() == absl::StatusCode::kUnavailable ||
+         status.code() == absl::StatusCode::kDeadlineExceeded;
 }
 
 }  // namespace
@@ -67,9 +69,12 @@ std::string KernelParameter(std::string_view command_line, std::string_view key)
     word.clear();
   };
   for (const char c : command_line) {
-    if (c == '"') quoted = !quoted;
-    else if (!quoted && std::isspace(static_cast<unsigned char>(c))) take();
-    else word += c;
+    if (c == '"')
+      quoted = !quoted;
+    else if (!quoted && std::isspace(static_cast<unsigned char>(c)))
+      take();
+    else
+      word += c;
   }
   take();
   return value;
@@ -87,22 +92,26 @@ absl::StatusOr<EnrolmentRequest> ReadProvisioning(FileSystem& files, const Provi
   if (request.token.empty() && ca.empty()) {
     if (request.server.empty()) return NotFound("nothing was given to enrol with");
     return InvalidArgument(
-        "no token: give --token, --token-file or QUANTFLEET_TOKEN, as `quantfleet token create` makes one; or, without "
+        "no token: give --token, --token-file or QUANTFLEET_TOKEN, as `quantfleet token create` "
+        "makes one; or, without "
         "a token, the daemon's CA with --ca (`quantfleet status` shows it)");
   }
   if (request.server.empty())
-    return InvalidArgument("which daemon? Give --server HOST:PORT, QUANTFLEET_SERVER or quantfleet.server= on the "
-                           "kernel's command line");
+    return InvalidArgument(
+        "which daemon? Give --server HOST:PORT, QUANTFLEET_SERVER or quantfleet.server= on the "
+        "kernel's command line");
   if (!ca.empty()) {
     const auto digest = Digest::FromHexText(ca);
-    if (!digest.ok()) return InvalidArgument("--ca: {}; `quantfleet status` shows it", Message(digest.status()));
+    if (!digest.ok())
+      return InvalidArgument("--ca: {}; `quantfleet status` shows it", Message(digest.status()));
     request.ca = *digest;
   }
   if (given.certificate.empty() != given.certificate_key.empty())
     return InvalidArgument("--certificate and --key belong together");
   if (!given.certificate.empty()) {
     QF_ASSIGN_OR_RETURN(request.certificate_pem, files.ReadAll(given.certificate, kMostPem));
-    QF_ASSIGN_OR_RETURN(request.certificate_key_pem, ReadPrivate(files, given.certificate_key, kMostPem));
+    QF_ASSIGN_OR_RETURN(request.certificate_key_pem,
+                        ReadPrivate(files, given.certificate_key, kMostPem));
   }
   return request;
 }
@@ -120,7 +129,8 @@ absl::StatusOr<Enrolment> EnrolPatiently(const std::function<absl::StatusOr<Enro
     if (const auto after = RetryAfter(enrolment.status())) {
       waiting = true;
       pause = std::clamp(*after, kLeastPause, kMostPause);
-      pause += Duration(static_cast<int64_t>(random.Next() % static_cast<uint64_t>(pause.count() / 10 + 1)));
+      pause += Duration(
+          static_cast<int64_t>(random.Next() % static_cast<uint64_t>(pause.count() / 10 + 1)));
       refused.Reset();
     } else if (patience.stubborn || (waiting && unreachable)) {
       pause = unreachable ? away.Next() : refused.Next();
@@ -134,13 +144,14 @@ absl::StatusOr<Enrolment> EnrolPatiently(const std::function<absl::StatusOr<Enro
   return Cancelled("the agent was stopped before it was enrolled");
 }
 
-absl::StatusOr<Enrolment> EnrolAs(const AgentWorld& world, const fs::path& state, const v1::HardwareFacts& overrides,
-                                  const Provisioning& given) {
+absl::StatusOr<Enrolment> EnrolAs(const AgentWorld& world, const fs::path& state,
+                                  const v1::HardwareFacts& overrides, const Provisioning& given) {
   QF_ASSIGN_OR_RETURN(EnrolmentRequest request, ReadProvisioning(world.files, given));
   QF_RETURN_IF_ERROR(world.files.CreateDirectories(state));
   QF_RETURN_IF_ERROR(CheckUnshared(state));
   QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(state));
-  request.facts = FindFacts(world.files, *MakeHardware(world.files), [] { return MeasureKernel(); }, state);
+  request.facts =
+      FindFacts(world.files, *MakeHardware(world.files), [] { return MeasureKernel(); }, state);
   request.agent_version = world.version;
   Override(overrides, &request.facts);
   QF_RETURN_IF_ERROR(SaveOverrides(world.files, state, overrides));
@@ -148,8 +159,9 @@ absl::StatusOr<Enrolment> EnrolAs(const AgentWorld& world, const fs::path& state
   return Enrol(IdentityStore(world.files, state), world.connect, clock, world.random, request);
 }
 
-absl::Status EnsureEnrolled(const AgentWorld& world, const fs::path& state, const v1::HardwareFacts& overrides,
-                            const Provisioning& given, Sleeper& sleeper, std::stop_token stop) {
+absl::Status EnsureEnrolled(const AgentWorld& world, const fs::path& state,
+                            const v1::HardwareFacts& overrides, const Provisioning& given,
+                            Sleeper& sleeper, std::stop_token stop) {
   const absl::Status known = IdentityStore(world.files, state).Load().status();
   if (known.code() != absl::StatusCode::kNotFound) return known;  // enrolled, or damaged
   const absl::Status nothing = ReadProvisioning(world.files, given).status();
@@ -173,12 +185,13 @@ absl::Status EnsureEnrolled(const AgentWorld& world, const fs::path& state, cons
   });
   std::string said;
   const Patience patience{.stubborn = true, .on_wait = [&](const absl::Status& why, Duration) {
-                            if (said != Message(why)) spdlog::warn("not enrolled: {}; trying again", Describe(why));
+                            if (said != Message(why))
+                              spdlog::warn("not enrolled: {}; trying again", Describe(why));
                             said = Message(why);
                           }};
   QF_ASSIGN_OR_RETURN(const Enrolment enrolment,
-                      EnrolPatiently([&] { return EnrolAs(stoppable, state, overrides, given); }, patience,
-                                     world.random, sleeper, stop));
+                      EnrolPatiently([&] { return EnrolAs(stoppable, state, overrides, given); },
+                                     patience, world.random, sleeper, stop));
   spdlog::info("enrolled with {} as {}", enrolment.identity.server, enrolment.identity.device_id);
   return absl::OkStatus();
 }

@@ -26,7 +26,8 @@ struct ServeOptions {
 std::string NameOf(const fs::path& model) {
   const fs::path whole = fs::absolute(model);
   const std::string stem = whole.stem().string();
-  return stem == "model" && whole.has_parent_path() ? whole.parent_path().filename().string() : stem;
+  return stem == "model" && whole.has_parent_path() ? whole.parent_path().filename().string()
+                                                    : stem;
 }
 
 absl::Status Serve(ServeOptions options, std::stop_token stop) {
@@ -58,7 +59,8 @@ void AddServeCommand(CLI::App& app, Action& action, const std::string& version) 
   command->add_option("model", options->model, "MODEL.gguf")->required();
   command->add_option("--name", options->name, "What clients call the model; else the file's name");
   command
-      ->add_option("--listen", options->server.listen, "Loopback HOST:PORT (port 0: a free one) or unix:PATH")
+      ->add_option("--listen", options->server.listen,
+                   "Loopback HOST:PORT (port 0: a free one) or unix:PATH")
       ->capture_default_str();
   AddEngineOptions(*command, options->engine);
   command
@@ -66,10 +68,13 @@ void AddServeCommand(CLI::App& app, Action& action, const std::string& version) 
                    "At most so many answers at once; together they hold one context of tokens")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  command->add_option("--queue", options->server.queue.most_waiting, "At most so many requests wait")
+  command
+      ->add_option("--queue", options->server.queue.most_waiting, "At most so many requests wait")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
-  command->add_option("--drain", options->drain_seconds, "At the end, seconds for answers that are under way")
+  command
+      ->add_option("--drain", options->drain_seconds,
+                   "At the end, seconds for answers that are under way")
       ->check(CLI::Range(0, 3600))
       ->capture_default_str();
   command->callback([options, &action] {

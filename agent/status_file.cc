@@ -70,14 +70,17 @@ absl::Status WriteEndpoint(FileSystem& files, const fs::path& state, const std::
 absl::Status WriteStatus(FileSystem& files, const fs::path& state, const RunningProgram& program,
                          const std::vector<v1::ModelStatus>& models) {
   return WriteJson(files, state / "status.json",
-                   {{"agent_version", View(program.version)}, {"agent_slot", View(program.slot)}, {"models", ToJson(models)}});
+                   {{"agent_version", View(program.version)},
+                    {"agent_slot", View(program.slot)},
+                    {"models", ToJson(models)}});
 }
 
 absl::StatusOr<AgentStatus> ReadStatus(FileSystem& files, const fs::path& state) {
   AgentStatus status;
   QF_ASSIGN_OR_RETURN(status.identity, IdentityStore(files, state).Load());
   status.running = IsHeld(state);
-  if (const auto certificate = trust::ReadCertificate(status.identity.certificate_pem); certificate.ok())
+  if (const auto certificate = trust::ReadCertificate(status.identity.certificate_pem);
+      certificate.ok())
     status.certificate_expires_ms = ToUnixMillis(certificate->not_after);
   if (const auto object = ReadJson(files, state / "endpoint.json"); object.ok() && status.running)
     if (const auto* fields = object->if_object())
@@ -110,21 +113,25 @@ std::string StatusJson(const AgentStatus& status) {
 }
 
 std::string StatusText(const AgentStatus& status) {
-  std::string text =
-      fmt::format("device    {}\nclass     {}\ndaemon    {}\nagent     {}\n", status.identity.device_id,
-                  status.identity.device_class.empty() ? "none" : status.identity.device_class,
-                  status.identity.server, status.running ? "running" : "not running");
+  std::string text = fmt::format(
+      "device    {}\nclass     {}\ndaemon    {}\nagent     {}\n", status.identity.device_id,
+      status.identity.device_class.empty() ? "none" : status.identity.device_class,
+      status.identity.server, status.running ? "running" : "not running");
   if (!status.program.version.empty())
     text += fmt::format("version   {}{}\n", status.program.version,
-                        status.program.slot.empty() ? "" : fmt::format(", a release in slot {}", status.program.slot));
+                        status.program.slot.empty()
+                            ? ""
+                            : fmt::format(", a release in slot {}", status.program.slot));
   if (!status.endpoint.empty()) text += fmt::format("endpoint  {}\n", EndpointUrl(status.endpoint));
   for (const v1::ModelStatus& model : status.models) {
     text += fmt::format("model     {}  release {}  {}", model.model(), model.release(),
                         v1::ModelStatus::Phase_Name(model.phase()));
     if (!model.reason().empty()) text += fmt::format("  {}: {}", model.reason(), model.detail());
     if (model.phase() == v1::ModelStatus::DOWNLOADING)
-      text += fmt::format("  {} of {}", HumanBytes(model.bytes_done()), HumanBytes(model.bytes_total()));
-    if (model.tokens_per_second() > 0) text += fmt::format("  {:.1f} tokens/s", model.tokens_per_second());
+      text += fmt::format("  {} of {}", HumanBytes(model.bytes_done()),
+                          HumanBytes(model.bytes_total()));
+    if (model.tokens_per_second() > 0)
+      text += fmt::format("  {:.1f} tokens/s", model.tokens_per_second());
     text += "\n";
   }
   return text;

@@ -1,5 +1,6 @@
-// What the running agent tells other processes of this machine: STATE/status.json for `quantfleet-agent
-// status`, STATE/endpoint.json ({"endpoint", "models"}) for whoever wants to ask a model.
+// What the running agent tells other processes of this machine: STATE/status.json for
+// `quantfleet-agent status`, STATE/endpoint.json ({"endpoint", "models"}) for whoever wants to ask
+// a model.
 #pragma once
 
 #include <string>

@@ -15,9 +15,10 @@ absl::StatusOr<v1::AllowedDevice> ParseAllowed(std::string_view text) {
   }
   const auto key = Digest::FromHexText(text);
   if (!key.ok())
-    return InvalidArgument("'{}' is neither a device id (d-...) nor a public key's SHA-256: `quantfleet-agent "
-                           "identity` prints both",
-                           Printable(text));
+    return InvalidArgument(
+        "'{}' is neither a device id (d-...) nor a public key's SHA-256: `quantfleet-agent "
+        "identity` prints both",
+        Printable(text));
   device.set_public_key(key->raw());
   return device;
 }

@@ -14,8 +14,8 @@ namespace quantfleet::cli {
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
 
-// Ends the command when the status is not OK: "quantfleet: <message>" on stderr, exit code 1. Call it from a
-// command's callback, on the main thread.
+// Ends the command when the status is not OK: "quantfleet: <message>" on stderr, exit code 1. Call
+// it from a command's callback, on the main thread.
 void ExitOnError(const absl::Status& status);
 
 // The value, or ExitOnError.

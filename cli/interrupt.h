@@ -6,8 +6,8 @@
 
 namespace quantfleet::cli {
 
-// While it lives, SIGINT and SIGTERM request a stop instead of ending the process. Make it before other
-// threads: they inherit the blocked signals. One at a time.
+// While it lives, SIGINT and SIGTERM request a stop instead of ending the process. Make it before
+// other threads: they inherit the blocked signals. One at a time.
 class Interrupt {
  public:
   Interrupt();

@@ -26,7 +26,9 @@ void Print(const InspectOptions& options, const json::object& object) {
   PrintOut(options.json ? json::serialize(object) + "\n" : Readable(object));
 }
 
-void WarnOfChats(const ModelSource& source) { Warn(ChatTemplateOf(source.description().tokenizer).Warning()); }
+void WarnOfChats(const ModelSource& source) {
+  Warn(ChatTemplateOf(source.description().tokenizer).Warning());
+}
 
 absl::Status InspectModel(const InspectOptions& options) {
   QF_ASSIGN_OR_RETURN(const auto source, OpenAsStored(RealFileSystem(), options.path));
@@ -39,7 +41,8 @@ absl::Status InspectModel(const InspectOptions& options) {
 absl::Status InspectArtifact(const InspectOptions& options) {
   const Interrupt interrupt;
   const fs::path folder = options.path;
-  QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, ReadManifest(RealFileSystem(), folder / kManifestFile));
+  QF_ASSIGN_OR_RETURN(const v1::Manifest manifest,
+                      ReadManifest(RealFileSystem(), folder / kManifestFile));
   {
     ProgressLine line("verify");
     const uint64_t total = ArtifactBytes(manifest);
@@ -83,8 +86,8 @@ absl::Status Inspect(const InspectOptions& options) {
 
 void AddInspectCommand(CLI::App& app) {
   const auto options = std::make_shared<InspectOptions>();
-  CLI::App* command =
-      app.add_subcommand("inspect", "Describe a model, an artifact (which is verified) or a manifest");
+  CLI::App* command = app.add_subcommand(
+      "inspect", "Describe a model, an artifact (which is verified) or a manifest");
   command
       ->add_option("path", options->path,
                    "A Hugging Face folder, a GGUF file, an artifact's folder, or a manifest.pb")

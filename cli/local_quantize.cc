@@ -40,7 +40,8 @@ json::array FilesJson(const TargetPlan& target) {
   return files;
 }
 
-json::object PlanJson(const ModelDescription& model, const Plan& plan, const std::vector<TargetRun>& runs) {
+json::object PlanJson(const ModelDescription& model, const Plan& plan,
+                      const std::vector<TargetRun>& runs) {
   json::array targets;
   for (size_t at = 0; at < plan.targets.size(); ++at) {
     const TargetPlan& target = plan.targets[at];
@@ -79,16 +80,18 @@ json::object PlanJson(const ModelDescription& model, const Plan& plan, const std
   return out;
 }
 
-absl::Status PrintPlan(const QuantizeOptions& options, const ModelDescription& model, const Plan& plan) {
+absl::Status PrintPlan(const QuantizeOptions& options, const ModelDescription& model,
+                       const Plan& plan) {
   RunWish wish = options.run;
   wish.device_bytes = options.device_mib << 20;
   QF_ASSIGN_OR_RETURN(const std::vector<TargetRun> runs, RunsOf(plan, wish));
-  PrintOut(options.json ? json::serialize(PlanJson(model, plan, runs)) + "\n" : DescribePlan(model, plan, runs));
+  PrintOut(options.json ? json::serialize(PlanJson(model, plan, runs)) + "\n"
+                        : DescribePlan(model, plan, runs));
   return absl::OkStatus();
 }
 
-void PrintResult(const QuantizeOptions& options, const ModelDescription& model, const Plan& plan, const FolderSink& sink,
-                 const ExecutorResult& result, double seconds) {
+void PrintResult(const QuantizeOptions& options, const ModelDescription& model, const Plan& plan,
+                 const FolderSink& sink, const ExecutorResult& result, double seconds) {
   json::array targets;
   std::string text;
   for (size_t t = 0; t < plan.targets.size(); ++t) {
@@ -99,7 +102,8 @@ void PrintResult(const QuantizeOptions& options, const ModelDescription& model, 
                        {"manifest_digest", digest},
                        {"files", FilesJson(target)},
                        {"bytes", TargetBytes(target)}});
-    text += fmt::format("{}  {}  {}\n", sink.FolderOf(t).string(), HumanBytes(TargetBytes(target)), digest);
+    text += fmt::format("{}  {}  {}\n", sink.FolderOf(t).string(), HumanBytes(TargetBytes(target)),
+                        digest);
   }
   if (!options.json) return PrintOut(text + fmt::format("{:.1f} s\n", seconds));
   const std::string& source_raw = result.manifests.front().source().digest();
@@ -118,8 +122,10 @@ absl::Status Quantize(const QuantizeOptions& options) {
   const Interrupt interrupt;
   const RealClock clock;
   const Duration started = clock.Monotonic();
-  QF_ASSIGN_OR_RETURN(const std::vector<TargetSpec> specs, ReadTargets(RealFileSystem(), options.words));
-  QF_ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source, OpenModel(RealFileSystem(), options.source));
+  QF_ASSIGN_OR_RETURN(const std::vector<TargetSpec> specs,
+                      ReadTargets(RealFileSystem(), options.words));
+  QF_ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source,
+                      OpenModel(RealFileSystem(), options.source));
   Warn(ChatTemplateOf(source->description().tokenizer).Warning());
   std::shared_ptr<const Importance> importance;
   if (!options.imatrix.empty()) {
@@ -129,10 +135,11 @@ absl::Status Quantize(const QuantizeOptions& options) {
   }
   QF_ASSIGN_OR_RETURN(const Plan plan, MakePlan(*source, specs, importance));
   if (options.dry_run) return PrintPlan(options, source->description(), plan);
-  QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(RealFileSystem(), options.out, plan,
-                                                        {.replace = options.force,
-                                                         .resume = options.resume,
-                                                         .fingerprint = source->fingerprint().text}));
+  QF_ASSIGN_OR_RETURN(const auto sink,
+                      FolderSink::Open(RealFileSystem(), options.out, plan,
+                                       {.replace = options.force,
+                                        .resume = options.resume,
+                                        .fingerprint = source->fingerprint().text}));
   ExecutorOptions execution{.threads = options.threads,
                             .memory_bytes = options.memory_mib << 20,
                             .journal = &sink->journal(),
@@ -140,12 +147,15 @@ absl::Status Quantize(const QuantizeOptions& options) {
   absl::StatusOr<ExecutorResult> executed;
   {
     ProgressLine line("quantize");
-    execution.on_progress = [&line](const Progress& p) { line.Update(p.bytes_read, p.bytes_total); };
+    execution.on_progress = [&line](const Progress& p) {
+      line.Update(p.bytes_read, p.bytes_total);
+    };
     executed = Execute(*source, plan, *sink, execution);
   }
   if (absl::IsCancelled(executed.status())) {
     sink->Keep();
-    return Cancelled("stopped; the same command with --resume goes on from here, without it it begins anew");
+    return Cancelled(
+        "stopped; the same command with --resume goes on from here, without it it begins anew");
   }
   QF_ASSIGN_OR_RETURN(const ExecutorResult result, std::move(executed));
   QF_RETURN_IF_ERROR(sink->Finish(result.manifests));
@@ -168,7 +178,8 @@ void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
   TargetWords& words = options.words;
   command
       .add_option("--target", words.targets,
-                  "What to make, as gguf:q4_k_m, onnx:int4-g128-asym or onnx:FILE.toml (a recipe); repeatable")
+                  "What to make, as gguf:q4_k_m, onnx:int4-g128-asym or onnx:FILE.toml (a recipe); "
+                  "repeatable")
       ->type_name("FORMAT:RECIPE")
       ->required()
       ->allow_extra_args(false)
@@ -176,13 +187,16 @@ void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
         return IsRecipeFile(text) ? std::string() : Parses(ParseTargetSpec)(text);
       });
   command
-      .add_option("--tensor-type", words.tensor_types,
-                  "Another type for the tensors that match: REGEX=TYPE or role:ROLE=TYPE; repeatable, the "
-                  "first counts")
+      .add_option(
+          "--tensor-type", words.tensor_types,
+          "Another type for the tensors that match: REGEX=TYPE or role:ROLE=TYPE; repeatable, the "
+          "first counts")
       ->type_name("MATCH=TYPE")
       ->allow_extra_args(false)
       ->check(Parses(TypeOverride::Parse));
-  command.add_option("--output-type", words.output_type, "Type of the output head (tied: of the embedding)")
+  command
+      .add_option("--output-type", words.output_type,
+                  "Type of the output head (tied: of the embedding)")
       ->type_name("TYPE")
       ->check(Parses(DTypeFromName));
   command.add_option("--embedding-type", words.embedding_type, "Type of the token embedding")
@@ -190,7 +204,8 @@ void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
       ->check(Parses(DTypeFromName));
   command.add_flag("--pure", words.pure, "The recipe's body type for every matrix");
   command
-      .add_option("--imatrix", options.imatrix, "Importance of the columns: a GGUF that llama-imatrix made")
+      .add_option("--imatrix", options.imatrix,
+                  "Importance of the columns: a GGUF that llama-imatrix made")
       ->type_name("FILE");
 }
 
@@ -198,33 +213,42 @@ void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
 
 void AddQuantizeCommand(CLI::App& app) {
   const auto options = std::make_shared<QuantizeOptions>();
-  CLI::App* command =
-      app.add_subcommand("quantize", "Make artifacts from a model, all in one pass, without a daemon");
-  command->add_option("source", options->source, "A Hugging Face folder (safetensors) or a GGUF file")
+  CLI::App* command = app.add_subcommand(
+      "quantize", "Make artifacts from a model, all in one pass, without a daemon");
+  command
+      ->add_option("source", options->source, "A Hugging Face folder (safetensors) or a GGUF file")
       ->type_name("SRC")
       ->required();
   AddTargetOptions(*command, *options);
   CLI::Option* out =
-      command->add_option("--out", options->out, "Folder that gets a folder per target")->type_name("DIR");
+      command->add_option("--out", options->out, "Folder that gets a folder per target")
+          ->type_name("DIR");
   command->add_option("--memory", options->memory_mib, "Memory for what is in flight, in MiB (512)")
       ->type_name("MIB")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 24));
   command->add_option("--threads", options->threads, "Worker threads (as many as cores)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
-  CLI::Option* dry = command->add_flag("--dry-run", options->dry_run,
-                                       "Only say what every tensor becomes and how large each file gets");
+  CLI::Option* dry =
+      command->add_flag("--dry-run", options->dry_run,
+                        "Only say what every tensor becomes and how large each file gets");
   command
-      ->add_option("--context", options->run.context, "With --dry-run: the memory that running with so many tokens takes; else the smaller of the model's own and 4096")
+      ->add_option("--context", options->run.context,
+                   "With --dry-run: the memory that running with so many tokens takes; else the "
+                   "smaller of the model's own and 4096")
       ->type_name("TOKENS")
       ->needs(dry)
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 30));
   command
-      ->add_option("--kv-type", options->run.kv_type, "With --dry-run: what the KV cache holds: f16 (the default of gguf), q8_0 or f32")
+      ->add_option(
+          "--kv-type", options->run.kv_type,
+          "With --dry-run: what the KV cache holds: f16 (the default of gguf), q8_0 or f32")
       ->type_name("TYPE")
       ->needs(dry);
   command
-      ->add_option("--device-memory", options->device_mib, "With --dry-run: whether a device of so many MiB holds it, and with which context")
+      ->add_option(
+          "--device-memory", options->device_mib,
+          "With --dry-run: whether a device of so many MiB holds it, and with which context")
       ->type_name("MIB")
       ->needs(dry)
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 24));
@@ -232,9 +256,10 @@ void AddQuantizeCommand(CLI::App& app) {
   command->add_flag("--resume", options->resume,
                     "Go on where the same run into this folder was killed or stopped");
   command->add_flag("--json", options->json, "Result as JSON on stdout");
-  command->footer(fmt::format(
-      "Targets: {}.\n\nExit codes: 0 done, 1 failed or stopped (no half-done artifact is visible), 2 wrong usage.",
-      ListTargets()));
+  command->footer(
+      fmt::format("Targets: {}.\n\nExit codes: 0 done, 1 failed or stopped (no half-done artifact "
+                  "is visible), 2 wrong usage.",
+                  ListTargets()));
   command->callback([options, out, dry] {
     if (out->empty() && dry->empty()) throw CLI::RequiredError("--out");
     ExitOnError(Quantize(*options));

@@ -51,7 +51,8 @@ json::object TokenizerJson(const TokenizerData& t) {
   add_special("eos", t.eos);
   if (!t.more_ends.empty()) {
     json::array ends;
-    for (const int32_t id : EndIds(t)) ends.push_back({{"id", id}, {"text", t.tokens[static_cast<size_t>(id)].text}});
+    for (const int32_t id : EndIds(t))
+      ends.push_back({{"id", id}, {"text", t.tokens[static_cast<size_t>(id)].text}});
     out["ends"] = std::move(ends);
   }
   add_special("unknown", t.unknown);
@@ -92,14 +93,16 @@ std::string RowsText(const json::array& rows, const std::string& indent) {
   std::vector<size_t> widths;
   for (const std::string& key : keys) {
     size_t width = key.size();
-    for (const json::value& row : rows) width = std::max(width, Inline(row.get_object().at(key)).size());
+    for (const json::value& row : rows)
+      width = std::max(width, Inline(row.get_object().at(key)).size());
     widths.push_back(width);
   }
   std::string text;
   const auto line = [&](const auto& cell) {
     text += indent;
     for (size_t i = 0; i < keys.size(); ++i)
-      text += i + 1 < keys.size() ? fmt::format("{:<{}}  ", cell(keys[i]), widths[i]) : cell(keys[i]);
+      text +=
+          i + 1 < keys.size() ? fmt::format("{:<{}}  ", cell(keys[i]), widths[i]) : cell(keys[i]);
     text += '\n';
   };
   line([](const std::string& key) { return key; });
@@ -115,7 +118,8 @@ void Render(const json::object& object, const std::string& indent, std::string& 
       text += fmt::format("{}{}:\n", indent, key);
       Render(field.value().get_object(), indent + "  ", text);
     } else if (IsTable(field.value())) {
-      text += fmt::format("{}{}:\n{}", indent, key, RowsText(field.value().get_array(), indent + "  "));
+      text +=
+          fmt::format("{}{}:\n{}", indent, key, RowsText(field.value().get_array(), indent + "  "));
     } else {
       text += fmt::format("{}{}: {}\n", indent, key, Inline(field.value()));
     }
@@ -126,8 +130,9 @@ void Render(const json::object& object, const std::string& indent, std::string& 
 
 text::ChatTemplate ChatTemplateOf(const TokenizerData& tokenizer) {
   const auto text = [&](const std::optional<int32_t>& id) {
-    return id && *id >= 0 && static_cast<size_t>(*id) < tokenizer.tokens.size() ? tokenizer.tokens[static_cast<size_t>(*id)].text
-                                                                                : "";
+    return id && *id >= 0 && static_cast<size_t>(*id) < tokenizer.tokens.size()
+               ? tokenizer.tokens[static_cast<size_t>(*id)].text
+               : "";
   };
   return text::ChatTemplate::Read(tokenizer.chat_template,
                                   {text(tokenizer.bos), text(tokenizer.eos), tokenizer.add_bos});
@@ -152,7 +157,8 @@ json::object DescribeModel(const ModelSource& source) {
     if (t.dims > 1) shape.push_back(t.rows);
     shape.push_back(t.cols);
     const auto size = static_cast<uint64_t>(t.rows * RowBytes(t.dtype, t.cols));
-    tensors.push_back({{"name", t.name}, {"dtype", Info(t.dtype).name}, {"shape", shape}, {"bytes", size}});
+    tensors.push_back(
+        {{"name", t.name}, {"dtype", Info(t.dtype).name}, {"shape", shape}, {"bytes", size}});
     bytes += size;
   }
   for (const Attachment& a : source.attachments()) attachments.emplace_back(a.name);
@@ -165,15 +171,17 @@ json::object DescribeModel(const ModelSource& source) {
                    {"hyperparameters", HyperJson(model.hyper)},
                    {"tokenizer", TokenizerJson(model.tokenizer)},
                    {"chat", ChatJson(model.tokenizer)}};
-  if (json::object sampling = SamplingJson(model.sampling); !sampling.empty()) out["sampling"] = std::move(sampling);
+  if (json::object sampling = SamplingJson(model.sampling); !sampling.empty())
+    out["sampling"] = std::move(sampling);
   out["attachments"] = std::move(attachments);
   out["tensors"] = std::move(tensors);
   return out;
 }
 
 json::object NeedJson(const MemoryNeed& need) {
-  return {{"bytes", need.total()},       {"weight_bytes", need.weights}, {"cache_bytes", need.cache},
-          {"buffer_bytes", need.buffers}, {"context", need.context},      {"kv_type", need.kv_type},
+  return {{"bytes", need.total()},     {"weight_bytes", need.weights},
+          {"cache_bytes", need.cache}, {"buffer_bytes", need.buffers},
+          {"context", need.context},   {"kv_type", need.kv_type},
           {"text", DescribeNeed(need)}};
 }
 
@@ -194,12 +202,14 @@ json::object DescribeManifest(const v1::Manifest& manifest) {
   if (const auto need = NeedOf(memory, 0, ""); need.ok() && need->total() > 0) {
     out["memory_bytes"] = need->total();
     out["needs"] = NeedJson(*need);
-    if (memory.model_context() > 0) out["needs"].as_object()["model_context"] = memory.model_context();
+    if (memory.model_context() > 0)
+      out["needs"].as_object()["model_context"] = memory.model_context();
     for (const v1::KvCache& cache : memory.caches())
       out["needs"].as_object()["cache_bytes_per_token_" + cache.type()] = cache.bytes_per_token();
   }
   if (manifest.target().changes_size() > 0)
-    out["changes"] = json::array(manifest.target().changes().begin(), manifest.target().changes().end());
+    out["changes"] =
+        json::array(manifest.target().changes().begin(), manifest.target().changes().end());
   if (!manifest.target().importance_digest().empty())
     out["importance_digest"] = ToHex(AsBytes(manifest.target().importance_digest()));
   return out;

@@ -1,4 +1,5 @@
-// Models and manifests as JSON, and that JSON as lines for people: one description, two renderings. Pure.
+// Models and manifests as JSON, and that JSON as lines for people: one description, two renderings.
+// Pure.
 #pragma once
 
 #include <boost/json/object.hpp>
@@ -17,7 +18,8 @@ text::ChatTemplate ChatTemplateOf(const pipeline::TokenizerData& tokenizer);
 // template: "known", "unknown" (why) or "absent"; drops_system; warning, where there is one.
 boost::json::object ChatJson(const pipeline::TokenizerData& tokenizer);
 
-// kind "model": format, architecture, hyperparameters, tokenizer, what comes of chats, tensors with dtype and shape, sizes.
+// kind "model": format, architecture, hyperparameters, tokenizer, what comes of chats, tensors with
+// dtype and shape, sizes.
 boost::json::object DescribeModel(const pipeline::ModelSource& source);
 // kind "artifact": names, requirements, files.
 boost::json::object DescribeManifest(const v1::Manifest& manifest);

@@ -13,14 +13,16 @@ namespace quantfleet::cli {
 
 int RunProgram(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
-  CLI::App app("Quantizes language models and keeps a fleet of devices running the right version of them.",
-               "quantfleet");
+  CLI::App app(
+      "Quantizes language models and keeps a fleet of devices running the right version of them.",
+      "quantfleet");
   app.set_version_flag("--version", "quantfleet " QUANTFLEET_VERSION);
   app.require_subcommand(1);
-  app.footer("Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage,\n"
-             "3 the daemon was not reached, 4 not permitted, 5 not found,\n"
-             "6 the watched rollout was rolled back, 7 it was aborted.\n"
-             "Data goes to stdout, messages and progress to stderr.");
+  app.footer(
+      "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage,\n"
+      "3 the daemon was not reached, 4 not permitted, 5 not found,\n"
+      "6 the watched rollout was rolled back, 7 it was aborted.\n"
+      "Data goes to stdout, messages and progress to stderr.");
   app.failure_message([](const CLI::App*, const CLI::Error& error) {
     return std::string("quantfleet: ") + error.what() + "\nquantfleet: --help says more\n";
   });

@@ -14,7 +14,8 @@ constexpr Duration kWindow{8000};
 constexpr Duration kRedraw{150};
 
 std::string TimeText(uint64_t seconds) {
-  if (seconds >= 3600) return fmt::format("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+  if (seconds >= 3600)
+    return fmt::format("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
   return fmt::format("{}:{:02}", seconds / 60, seconds % 60);
 }
 
@@ -23,16 +24,17 @@ std::string TimeText(uint64_t seconds) {
 std::string ProgressText::Render(uint64_t done, uint64_t total, Duration now) {
   samples_.push_back({now, done});
   while (samples_.size() > 2 && now - samples_.front().at > kWindow) samples_.pop_front();
-  std::string line = fmt::format("{}  {:3} %  {} of {}", stage_, total == 0 ? 100 : done * 100 / total,
-                                 HumanBytes(done), HumanBytes(total));
+  std::string line =
+      fmt::format("{}  {:3} %  {} of {}", stage_, total == 0 ? 100 : done * 100 / total,
+                  HumanBytes(done), HumanBytes(total));
   const Sample& first = samples_.front();
   if (now <= first.at || done <= first.done) return line;
   const double rate =
       static_cast<double>(done - first.done) * 1000 / static_cast<double>((now - first.at).count());
   line += fmt::format("  {}/s", HumanBytes(static_cast<uint64_t>(rate)));
   if (done < total)
-    line +=
-        fmt::format("  ETA {}", TimeText(static_cast<uint64_t>(static_cast<double>(total - done) / rate)));
+    line += fmt::format("  ETA {}",
+                        TimeText(static_cast<uint64_t>(static_cast<double>(total - done) / rate)));
   return line;
 }
 

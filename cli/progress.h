@@ -1,4 +1,5 @@
-// One line of progress on stderr, and only where that is a terminal: stage, share, bytes, rate, time left.
+// One line of progress on stderr, and only where that is a terminal: stage, share, bytes, rate,
+// time left.
 #pragma once
 
 #include <deque>
@@ -13,7 +14,8 @@ namespace quantfleet::cli {
 class ProgressText {
  public:
   explicit ProgressText(std::string stage) : stage_(std::move(stage)) {}
-  // "quantize  45 %  1.2 GiB of 2.2 GiB  120.0 MiB/s  ETA 0:10"; the rate is that of the last seconds.
+  // "quantize  45 %  1.2 GiB of 2.2 GiB  120.0 MiB/s  ETA 0:10"; the rate is that of the last
+  // seconds.
   std::string Render(uint64_t done, uint64_t total, Duration now);
 
  private:

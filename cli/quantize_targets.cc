@@ -64,7 +64,8 @@ absl::Status Apply(const RecipeChanges& changes, TargetSpec& spec) {
 
 bool IsRecipeFile(std::string_view target) {
   const size_t colon = target.find(':');
-  return target.ends_with(kFileEnding) && colon != std::string_view::npos && IsTargetFormat(target.substr(0, colon));
+  return target.ends_with(kFileEnding) && colon != std::string_view::npos &&
+         IsTargetFormat(target.substr(0, colon));
 }
 
 absl::StatusOr<std::vector<TargetSpec>> ReadTargets(FileSystem& files, const TargetWords& words) {

@@ -1,5 +1,5 @@
-// From the words of `quantfleet quantize` to targets: named recipes, recipe files, and what options change in
-// them.
+// From the words of `quantfleet quantize` to targets: named recipes, recipe files, and what options
+// change in them.
 #pragma once
 
 #include <string>
@@ -22,8 +22,9 @@ struct TargetWords {
 // Does a target name a recipe's file instead of a recipe?
 bool IsRecipeFile(std::string_view target);
 
-// The changes go into every target, before those that a recipe file makes itself. Reads the files that
-// targets name.
-absl::StatusOr<std::vector<pipeline::TargetSpec>> ReadTargets(FileSystem& files, const TargetWords& words);
+// The changes go into every target, before those that a recipe file makes itself. Reads the files
+// that targets name.
+absl::StatusOr<std::vector<pipeline::TargetSpec>> ReadTargets(FileSystem& files,
+                                                              const TargetWords& words);
 
 }  // namespace quantfleet::cli

@@ -21,7 +21,8 @@ struct AllowOptions {
 
 std::vector<v1::AllowedDevice> DevicesToAllow(const AllowOptions& options) {
   std::vector<v1::AllowedDevice> devices;
-  for (const std::string& text : options.devices) devices.push_back(ValueOfOption(ParseAllowed(text), "ID"));
+  for (const std::string& text : options.devices)
+    devices.push_back(ValueOfOption(ParseAllowed(text), "ID"));
   for (const std::string& file : options.key_files)
     devices.push_back(ValueOrExit(ReadAllowedKey(RealFileSystem(), file)));
   if (!options.list.empty()) {
@@ -30,7 +31,8 @@ std::vector<v1::AllowedDevice> DevicesToAllow(const AllowOptions& options) {
     ExitOnError(Annotate(listed.status(), options.list));
     std::ranges::move(*listed, std::back_inserter(devices));
   }
-  if (devices.empty()) throw CLI::ValidationError("ID", "name a device, or give --key-file or --file");
+  if (devices.empty())
+    throw CLI::ValidationError("ID", "name a device, or give --key-file or --file");
   for (v1::AllowedDevice& device : devices) {
     v1::AllowedDevice common;
     FillLabels(options.labels, *common.mutable_labels());
@@ -42,10 +44,15 @@ std::vector<v1::AllowedDevice> DevicesToAllow(const AllowOptions& options) {
 void AddAllow(CLI::App& group, const Remote& remote) {
   auto options = std::make_shared<AllowOptions>();
   CLI::App* command = AddCommand(group, "allow", "Let devices enrol without a token, each once");
-  command->add_option("ID", options->devices, "Device ids, or SHA-256s of public keys, of `quantfleet-agent identity`");
-  command->add_option("--key-file", options->key_files, "A public key or certificate in PEM; may be repeated")
-      ->allow_extra_args(false)->type_name("PEM");
-  command->add_option("--file", options->list, "A list: one a line, with labels behind it")->type_name("LIST");
+  command->add_option("ID", options->devices,
+                      "Device ids, or SHA-256s of public keys, of `quantfleet-agent identity`");
+  command
+      ->add_option("--key-file", options->key_files,
+                   "A public key or certificate in PEM; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("PEM");
+  command->add_option("--file", options->list, "A list: one a line, with labels behind it")
+      ->type_name("LIST");
   AddLabelOption(command, options->labels, "key=value, given to each of them; may be repeated");
   AddJsonOption(command, options->json);
   command->callback([remote, options] {
@@ -54,9 +61,11 @@ void AddAllow(CLI::App& group, const Remote& remote) {
     v1::AllowDevicesResponse all;
     for (size_t i = 0; i < devices.size(); i += kAllowedAtOnce) {
       v1::AllowDevicesRequest request;
-      for (size_t k = i; k < std::min(devices.size(), i + kAllowedAtOnce); ++k) *request.add_devices() = devices[k];
+      for (size_t k = i; k < std::min(devices.size(), i + kAllowedAtOnce); ++k)
+        *request.add_devices() = devices[k];
       v1::AllowDevicesResponse response = RpcValueOrExit(client->AllowDevices(request));
-      for (v1::AllowedDevice& device : *response.mutable_devices()) *all.add_devices() = std::move(device);
+      for (v1::AllowedDevice& device : *response.mutable_devices())
+        *all.add_devices() = std::move(device);
     }
     if (options->json) return PrintJson(all);
     for (const v1::AllowedDevice& device : all.devices())
@@ -66,21 +75,24 @@ void AddAllow(CLI::App& group, const Remote& remote) {
 
 void AddAllowed(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* list = AddCommand(group, "allowed", "Devices that may enrol without a token and have not come yet");
+  CLI::App* list =
+      AddCommand(group, "allowed", "Devices that may enrol without a token and have not come yet");
   AddJsonOption(list, *json);
   list->callback([remote, json] {
-    const v1::ListAllowedDevicesResponse response = RpcValueOrExit(remote->Connect()->ListAllowedDevices());
+    const v1::ListAllowedDevicesResponse response =
+        RpcValueOrExit(remote->Connect()->ListAllowedDevices());
     if (*json) return PrintJson(response);
     Table table({"ID", "PUBLIC KEY", "SINCE", "LABELS"});
     for (const v1::AllowedDevice& device : response.devices())
-      table.Add({device.device_id(), HexDigest(device.public_key()), Relative(device.created_ms(), remote->clock.Now()),
-                 LabelsText(device.labels())});
+      table.Add({device.device_id(), HexDigest(device.public_key()),
+                 Relative(device.created_ms(), remote->clock.Now()), LabelsText(device.labels())});
     PrintOut(table.ToString("none; name one with `quantfleet device allow`"));
   });
 
   auto id = std::make_shared<std::string>();
   auto remove_json = std::make_shared<bool>(false);
-  CLI::App* remove = AddCommand(group, "disallow", "Take a device off that list; one that is in stays in");
+  CLI::App* remove =
+      AddCommand(group, "disallow", "Take a device off that list; one that is in stays in");
   remove->add_option("ID", *id)->required();
   AddJsonOption(remove, *remove_json);
   remove->callback([remote, id, remove_json] {
@@ -92,16 +104,19 @@ void AddAllowed(CLI::App& group, const Remote& remote) {
 
 void AddPending(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* list = AddCommand(group, "pending", "Devices that asked to enrol and wait for an operator");
+  CLI::App* list =
+      AddCommand(group, "pending", "Devices that asked to enrol and wait for an operator");
   AddJsonOption(list, *json);
   list->callback([remote, json] {
-    const v1::ListPendingDevicesResponse response = RpcValueOrExit(remote->Connect()->ListPendingDevices());
+    const v1::ListPendingDevicesResponse response =
+        RpcValueOrExit(remote->Connect()->ListPendingDevices());
     if (*json) return PrintJson(response);
     const Time now = remote->clock.Now();
-    Table table({"ID", "ASKED", "EXPIRES", "ADMITTED BY", "REPLACES", "MACHINE", "PUBLIC KEY", "BECAUSE"});
+    Table table(
+        {"ID", "ASKED", "EXPIRES", "ADMITTED BY", "REPLACES", "MACHINE", "PUBLIC KEY", "BECAUSE"});
     for (const v1::PendingDevice& device : response.devices())
-      table.Add({device.device_id(), Relative(device.asked_ms(), now), Relative(device.expires_ms(), now),
-                 device.admitted_by(), device.replaces(),
+      table.Add({device.device_id(), Relative(device.asked_ms(), now),
+                 Relative(device.expires_ms(), now), device.admitted_by(), device.replaces(),
                  fmt::format("{} {} {}", device.facts().form(), device.facts().arch(),
                              HumanBytes(device.facts().memory_total_bytes())),
                  ShortDigest(device.public_key()), device.reason()});

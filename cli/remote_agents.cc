@@ -35,16 +35,19 @@ void PrintReleases(const std::vector<Release>& releases, bool as_json, Time now)
                                   {"version", JsonText(release.version)},
                                   {"size_bytes", release.size},
                                   {"created_ms", release.created_ms}});
-    return PrintOut(std::string(json::serialize(json::object{{"releases", std::move(list)}})) + "\n");
+    return PrintOut(std::string(json::serialize(json::object{{"releases", std::move(list)}})) +
+                    "\n");
   }
   Table table({"VERSION", "ARCHITECTURE", ">SIZE", "ARTIFACT", "CREATED"});
   for (const Release& release : releases) {
     const size_t slash = release.artifact.find('/');
-    table.Add({Printable(release.version), Printable(release.architecture), HumanBytes(release.size),
+    table.Add({Printable(release.version), Printable(release.architecture),
+               HumanBytes(release.size),
                release.artifact.empty() ? "-" : release.artifact.substr(slash + 1, 12),
                Relative(release.created_ms, now)});
   }
-  PrintOut(table.ToString("no releases of the agent; make one with `quantfleet agent publish FILE`"));
+  PrintOut(
+      table.ToString("no releases of the agent; make one with `quantfleet agent publish FILE`"));
 }
 
 Release ReleaseOf(OperatorClient& client, const std::string& artifact) {
@@ -64,15 +67,21 @@ struct PublishOptions {
 };
 
 // Everything that the daemon would refuse is refused before a byte is sent.
-std::vector<Release> ReadPrograms(const std::vector<std::string>& paths, std::vector<LocalFile>& files) {
+std::vector<Release> ReadPrograms(const std::vector<std::string>& paths,
+                                  std::vector<LocalFile>& files) {
   std::vector<Release> releases;
   for (const std::string& path : paths) {
-    const pipeline::AgentProgram program = ValueOrExit(pipeline::ReadAgentProgram(RealFileSystem(), path));
+    const pipeline::AgentProgram program =
+        ValueOrExit(pipeline::ReadAgentProgram(RealFileSystem(), path));
     if (std::ranges::count(releases, program.architecture, &Release::architecture) > 0)
-      ExitOnError(InvalidArgument("{}: a second agent for {}: a device could get either", path, program.architecture));
-    releases.push_back(
-        {.artifact = "", .architecture = program.architecture, .version = program.version, .size = program.size});
-    files.push_back({path, fmt::format("{}-{}", pipeline::kAgentFile, program.architecture), program.size});
+      ExitOnError(InvalidArgument("{}: a second agent for {}: a device could get either", path,
+                                  program.architecture));
+    releases.push_back({.artifact = "",
+                        .architecture = program.architecture,
+                        .version = program.version,
+                        .size = program.size});
+    files.push_back(
+        {path, fmt::format("{}-{}", pipeline::kAgentFile, program.architecture), program.size});
   }
   return releases;
 }
@@ -89,7 +98,8 @@ void Publish(const RemoteContext& remote, PublishOptions& options) {
                        .request_id = options.request_id,
                        .on_progress =
                            [&](std::string_view doing, uint64_t done, uint64_t total) {
-                             if (line.Due()) line.Show(fmt::format("{} {}", doing, Share(done, total)));
+                             if (line.Due())
+                               line.Show(fmt::format("{} {}", doing, Share(done, total)));
                            },
                        .wait = [](Duration time) { std::this_thread::sleep_for(time); }}));
   v1::SubmitJobRequest request;
@@ -100,16 +110,19 @@ void Publish(const RemoteContext& remote, PublishOptions& options) {
   const v1::Job job = RpcValueOrExit(WatchToTheEnd(*client, begun.name(), remote.clock));
   ExitOnFailedJob(job);
   std::vector<Release> releases;
-  for (const std::string& artifact : job.artifacts()) releases.push_back(ReleaseOf(*client, artifact));
+  for (const std::string& artifact : job.artifacts())
+    releases.push_back(ReleaseOf(*client, artifact));
   PrintReleases(releases, options.json, remote.clock.Now());
   Note(fmt::format("roll it out with `quantfleet rollout create {}`", pipeline::kAgentModel));
 }
 
 void AddPublish(CLI::App& group, const Remote& remote) {
   auto options = std::make_shared<PublishOptions>();
-  CLI::App* command =
-      AddCommand(group, "publish", "Make a release of the agent out of its programs, one per architecture");
-  command->add_option("FILE", options->files, "quantfleet-agent, as it was built; one for each architecture")
+  CLI::App* command = AddCommand(
+      group, "publish", "Make a release of the agent out of its programs, one per architecture");
+  command
+      ->add_option("FILE", options->files,
+                   "quantfleet-agent, as it was built; one for each architecture")
       ->required();
   command->add_flag("--dry-run", options->dry_run, "Only say what would be published");
   AddRequestIdOption(command, options->request_id);
@@ -126,7 +139,8 @@ void AddReleaseList(CLI::App& group, const Remote& remote) {
     const v1::ListArtifactsResponse response =
         RpcValueOrExit(client->ListArtifacts(std::string(pipeline::kAgentModel)));
     std::vector<Release> releases;
-    for (const v1::Artifact& artifact : response.artifacts()) releases.push_back(ReleaseOf(*client, artifact.name()));
+    for (const v1::Artifact& artifact : response.artifacts())
+      releases.push_back(ReleaseOf(*client, artifact.name()));
     PrintReleases(releases, *as_json, remote->clock.Now());
   });
 }
@@ -134,7 +148,8 @@ void AddReleaseList(CLI::App& group, const Remote& remote) {
 }  // namespace
 
 void AddAgentCommands(CLI::App& app, const Remote& remote) {
-  CLI::App& group = *AddGroup(app, "agent", "Releases of the agent itself, for devices to update to");
+  CLI::App& group =
+      *AddGroup(app, "agent", "Releases of the agent itself, for devices to update to");
   AddPublish(group, remote);
   AddReleaseList(group, remote);
 }

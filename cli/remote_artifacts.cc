@@ -14,18 +14,24 @@ namespace {
 
 void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
   const bool dequantized = evaluation.weights() == v1::EvaluationStatement::DEQUANTIZED;
-  PrintOut("\n" + Fields({{"measured on", fmt::format("{} tokens, beside {}, by {}", evaluation.tokens(),
-                                                      Printable(evaluation.reference()), Printable(evaluation.engine()))},
-                          {"KV cache", fmt::format("{}{}", evaluation.kv_type().empty() ? "f32" : Printable(evaluation.kv_type()),
-                                                   evaluation.context() > 0
-                                                       ? fmt::format(", a context of {} tokens", evaluation.context())
-                                                       : "")},
-                          {"weights", dequantized ? "its dequantized codes; another runtime runs it" : "as sealed"},
-                          {"mean NLL", fmt::format("{:.4f} ({:+.4f})", evaluation.mean_nll(),
-                                                   evaluation.mean_nll() - evaluation.reference_mean_nll())},
-                          {"top-1 agreement", fmt::format("{:.1f} %", 100 * evaluation.top1_agreement())},
-                          {"KL divergence", fmt::format("{:.5f}", evaluation.mean_kl())},
-                          {"golden prompts", fmt::format("{}", evaluation.golden_size())}}));
+  PrintOut(
+      "\n" +
+      Fields({{"measured on",
+               fmt::format("{} tokens, beside {}, by {}", evaluation.tokens(),
+                           Printable(evaluation.reference()), Printable(evaluation.engine()))},
+              {"KV cache",
+               fmt::format("{}{}",
+                           evaluation.kv_type().empty() ? "f32" : Printable(evaluation.kv_type()),
+                           evaluation.context() > 0
+                               ? fmt::format(", a context of {} tokens", evaluation.context())
+                               : "")},
+              {"weights",
+               dequantized ? "its dequantized codes; another runtime runs it" : "as sealed"},
+              {"mean NLL", fmt::format("{:.4f} ({:+.4f})", evaluation.mean_nll(),
+                                       evaluation.mean_nll() - evaluation.reference_mean_nll())},
+              {"top-1 agreement", fmt::format("{:.1f} %", 100 * evaluation.top1_agreement())},
+              {"KL divergence", fmt::format("{:.5f}", evaluation.mean_kl())},
+              {"golden prompts", fmt::format("{}", evaluation.golden_size())}}));
 }
 
 using Rows = std::vector<std::pair<std::string, std::string>>;
@@ -40,7 +46,8 @@ Rows NeedRows(const v1::Manifest& manifest) {
     if (need.ok() && std::ranges::find(rows, label, &Rows::value_type::first) == rows.end())
       rows.emplace_back(label, Printable(pipeline::DescribeNeed(*need)));
   }
-  if (memory.model_context() > 0) rows.emplace_back("context", fmt::format("{} tokens at most", memory.model_context()));
+  if (memory.model_context() > 0)
+    rows.emplace_back("context", fmt::format("{} tokens at most", memory.model_context()));
   return rows;
 }
 
@@ -52,18 +59,23 @@ void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
             {"manifest", HexDigest(artifact.manifest_digest())},
             {"model", artifact.model()},
             {"source", fmt::format("{} ({}, {} parameters)", HexDigest(manifest.source().digest()),
-                                   manifest.source().architecture(), HumanCount(manifest.source().parameters()))},
+                                   manifest.source().architecture(),
+                                   HumanCount(manifest.source().parameters()))},
             {"format", artifact.format()},
             {"recipe", artifact.recipe()},
-            {"size", fmt::format("{}, stored as {}", HumanBytes(artifact.size_bytes()), HumanBytes(artifact.stored_bytes()))},
+            {"size", fmt::format("{}, stored as {}", HumanBytes(artifact.size_bytes()),
+                                 HumanBytes(artifact.stored_bytes()))},
             {"chunks", fmt::format("{}", artifact.chunks())}};
   std::ranges::move(NeedRows(manifest), std::back_inserter(rows));
   rows.emplace_back("instructions", instruction_sets);
   rows.emplace_back("statements", fmt::format("{} signed", detail.statements_size()));
-  rows.emplace_back("created", fmt::format("{} ({})", UtcTime(artifact.created_ms()), Relative(artifact.created_ms(), now)));
+  rows.emplace_back("created", fmt::format("{} ({})", UtcTime(artifact.created_ms()),
+                                           Relative(artifact.created_ms(), now)));
   PrintOut(Fields(rows));
-  for (const v1::EvaluationStatement& evaluation : detail.evaluations()) PrintEvaluation(evaluation);
-  if (detail.evaluations().empty() && detail.has_evaluation()) PrintEvaluation(detail.evaluation());  // an older daemon
+  for (const v1::EvaluationStatement& evaluation : detail.evaluations())
+    PrintEvaluation(evaluation);
+  if (detail.evaluations().empty() && detail.has_evaluation())
+    PrintEvaluation(detail.evaluation());  // an older daemon
   Table files({"FILE", ">SIZE", ">CHUNKS"});
   for (const v1::ArtifactFile& file : manifest.files())
     files.Add({file.path(), HumanBytes(file.size()), fmt::format("{}", file.chunks_size())});
@@ -77,22 +89,28 @@ void AddArtifactList(CLI::App& group, const Remote& remote) {
   command->add_option("--model", *model, "Only of this model");
   AddJsonOption(command, *json);
   command->callback([remote, model, json] {
-    const v1::ListArtifactsResponse response = RpcValueOrExit(remote->Connect()->ListArtifacts(*model));
+    const v1::ListArtifactsResponse response =
+        RpcValueOrExit(remote->Connect()->ListArtifacts(*model));
     if (*json) return PrintJson(response);
-    Table table({"ARTIFACT", "MODEL", "FORMAT", "RECIPE", ">SIZE", ">STORED", ">CHUNKS", "CREATED"});
+    Table table(
+        {"ARTIFACT", "MODEL", "FORMAT", "RECIPE", ">SIZE", ">STORED", ">CHUNKS", "CREATED"});
     for (const v1::Artifact& artifact : response.artifacts())
-      table.Add({ShortDigest(artifact.manifest_digest()), artifact.model(), artifact.format(), artifact.recipe(),
-                 HumanBytes(artifact.size_bytes()), HumanBytes(artifact.stored_bytes()),
-                 fmt::format("{}", artifact.chunks()), Relative(artifact.created_ms(), remote->clock.Now())});
-    PrintOut(table.ToString("no artifacts; make some with `quantfleet job submit MODEL --class CLASS`"));
+      table.Add({ShortDigest(artifact.manifest_digest()), artifact.model(), artifact.format(),
+                 artifact.recipe(), HumanBytes(artifact.size_bytes()),
+                 HumanBytes(artifact.stored_bytes()), fmt::format("{}", artifact.chunks()),
+                 Relative(artifact.created_ms(), remote->clock.Now())});
+    PrintOut(
+        table.ToString("no artifacts; make some with `quantfleet job submit MODEL --class CLASS`"));
   });
 }
 
 void AddArtifactShow(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "show", "One artifact: its manifest and who vouches for it");
-  command->add_option("NAME", *name, "artifacts/DIGEST, or the first digits of the digest")->required();
+  CLI::App* command =
+      AddCommand(group, "show", "One artifact: its manifest and who vouches for it");
+  command->add_option("NAME", *name, "artifacts/DIGEST, or the first digits of the digest")
+      ->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json] {
     const v1::ArtifactDetail detail = RpcValueOrExit(remote->Connect()->GetArtifact(*name));
@@ -103,9 +121,13 @@ void AddArtifactShow(CLI::App& group, const Remote& remote) {
 
 void AddDelete(CLI::App& group, const Remote& remote) {
   auto names = std::make_shared<std::vector<std::string>>();
-  CLI::App* command =
-      AddCommand(group, "delete", "Forget artifacts that no device and no rollout needs; `collect` then frees their space");
-  command->add_option("NAME", *names, "artifacts/DIGEST, or the first digits of the digest; may be repeated")->required();
+  CLI::App* command = AddCommand(
+      group, "delete",
+      "Forget artifacts that no device and no rollout needs; `collect` then frees their space");
+  command
+      ->add_option("NAME", *names,
+                   "artifacts/DIGEST, or the first digits of the digest; may be repeated")
+      ->required();
   command->callback([remote, names] {
     const auto client = remote->Connect();
     for (const std::string& name : *names) {
@@ -118,17 +140,20 @@ void AddDelete(CLI::App& group, const Remote& remote) {
 void AddCollect(CLI::App& group, const Remote& remote) {
   auto dry_run = std::make_shared<bool>(false);
   auto json = std::make_shared<bool>(false);
-  CLI::App* command =
-      AddCommand(group, "collect", "Free the space of what no artifact and no job needs (the daemon does it once a day)");
+  CLI::App* command = AddCommand(
+      group, "collect",
+      "Free the space of what no artifact and no job needs (the daemon does it once a day)");
   command->add_flag("--dry-run", *dry_run, "Only say what would be freed");
   AddJsonOption(command, *json);
   command->callback([remote, dry_run, json] {
-    const v1::CollectGarbageResponse done = RpcValueOrExit(remote->Connect()->CollectGarbage(*dry_run));
+    const v1::CollectGarbageResponse done =
+        RpcValueOrExit(remote->Connect()->CollectGarbage(*dry_run));
     if (*json) return PrintJson(done);
-    PrintOut(Fields({{*dry_run ? "would free" : "freed", fmt::format("{} in {} blobs", HumanBytes(done.bytes_removed()),
-                                                                     done.blobs_removed())},
-                     {"kept", fmt::format("{} in {} blobs", HumanBytes(done.bytes_kept()), done.blobs_kept())},
-                     {"jobs forgotten", fmt::format("{}", done.jobs_forgotten())}}));
+    PrintOut(Fields(
+        {{*dry_run ? "would free" : "freed",
+          fmt::format("{} in {} blobs", HumanBytes(done.bytes_removed()), done.blobs_removed())},
+         {"kept", fmt::format("{} in {} blobs", HumanBytes(done.bytes_kept()), done.blobs_kept())},
+         {"jobs forgotten", fmt::format("{}", done.jobs_forgotten())}}));
   });
 }
 

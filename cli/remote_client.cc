@@ -10,7 +10,8 @@
 namespace quantfleet::cli {
 namespace {
 
-constexpr auto kReconnect = std::chrono::seconds(2);  // how long a call waits for a connection that was lost
+constexpr auto kReconnect =
+    std::chrono::seconds(2);  // how long a call waits for a connection that was lost
 constexpr auto kDeadline = std::chrono::seconds(10);
 // The daemon hashes or reads the whole model before it answers.
 constexpr auto kLongDeadline = std::chrono::minutes(30);
@@ -22,9 +23,11 @@ absl::Status Explain(const grpc::Status& grpc_status, const std::string& server)
   if (status.code() == absl::StatusCode::kDeadlineExceeded)
     return DeadlineExceeded("{} did not answer in time: {}", server, text);
   if (status.code() != absl::StatusCode::kUnavailable) return status;
-  constexpr std::string_view kRefusedByUs = "Custom verification check failed with error: UNAUTHENTICATED: ";
+  constexpr std::string_view kRefusedByUs =
+      "Custom verification check failed with error: UNAUTHENTICATED: ";
   if (const size_t at = text.find(kRefusedByUs); at != std::string::npos)
-    return Unauthenticated("{} is not the daemon of this credential: {}", server, text.substr(at + kRefusedByUs.size()));
+    return Unauthenticated("{} is not the daemon of this credential: {}", server,
+                           text.substr(at + kRefusedByUs.size()));
   const size_t at = text.rfind(": ");
   return Unavailable("cannot reach {}: {}. Is quantfleetd running there?", server,
                      at == std::string::npos ? text : text.substr(at + 2));
@@ -40,7 +43,8 @@ struct OperatorClient::Impl {
 
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(std::unique_ptr<Stub> stub,
-                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
                                 const Request& request, std::chrono::seconds deadline = kDeadline) {
     net::AwaitConnection(*channel, kReconnect);
     grpc::ClientContext context;
@@ -53,9 +57,10 @@ struct OperatorClient::Impl {
 
   template <typename Stub, typename Request, typename Response>
   absl::Status Follow(std::unique_ptr<Stub> stub,
-                      std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(grpc::ClientContext*,
-                                                                                    const Request&),
-                      const Request& request, const std::function<void(const Response&)>& on_message) {
+                      std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(
+                          grpc::ClientContext*, const Request&),
+                      const Request& request,
+                      const std::function<void(const Response&)>& on_message) {
     net::AwaitConnection(*channel, kReconnect);
     grpc::ClientContext context;  // no deadline: keep-alive notices a daemon that is gone
     const auto reader = (stub.get()->*method)(&context, request);
@@ -70,7 +75,8 @@ struct OperatorClient::Impl {
 };
 
 OperatorClient::OperatorClient(const Credential& credential) {
-  // gRPC writes to stderr about connections that fail; the commands say it themselves. Set by hand, it stays.
+  // gRPC writes to stderr about connections that fail; the commands say it themselves. Set by hand,
+  // it stays.
   ::setenv("GRPC_VERBOSITY", "NONE", 0);
   impl_ = std::make_unique<Impl>(credential);
 }
@@ -149,7 +155,8 @@ absl::StatusOr<v1::DeviceClass> OperatorClient::ApplyDeviceClass(const std::stri
   request.set_toml(toml);
   return QF_CALL(DeviceClassService, ApplyDeviceClass, request);
 }
-absl::StatusOr<v1::CreateTokenResponse> OperatorClient::CreateToken(const v1::CreateTokenRequest& request) {
+absl::StatusOr<v1::CreateTokenResponse> OperatorClient::CreateToken(
+    const v1::CreateTokenRequest& request) {
   return QF_CALL(TokenService, CreateToken, request);
 }
 absl::StatusOr<v1::ListTokensResponse> OperatorClient::ListTokens() {
@@ -167,7 +174,8 @@ absl::StatusOr<v1::Device> OperatorClient::RevokeDevice(const std::string& id) {
 absl::StatusOr<v1::Device> OperatorClient::LabelDevice(const v1::LabelDeviceRequest& request) {
   return QF_CALL(FleetService, LabelDevice, request);
 }
-absl::StatusOr<v1::Device> OperatorClient::ForgetOutgrown(const v1::ForgetOutgrownRequest& request) {
+absl::StatusOr<v1::Device> OperatorClient::ForgetOutgrown(
+    const v1::ForgetOutgrownRequest& request) {
   return QF_CALL(FleetService, ForgetOutgrown, request);
 }
 absl::StatusOr<v1::Rollout> OperatorClient::AllowDownload(const v1::AllowDownloadRequest& request) {
@@ -195,7 +203,8 @@ absl::StatusOr<v1::GroupDetail> OperatorClient::GetGroup(const std::string& name
 absl::StatusOr<v1::DeviceGroup> OperatorClient::DeleteGroup(const std::string& name) {
   return QF_CALL(GroupService, DeleteGroup, Named<v1::GetGroupRequest>(name));
 }
-absl::StatusOr<v1::AllowDevicesResponse> OperatorClient::AllowDevices(const v1::AllowDevicesRequest& request) {
+absl::StatusOr<v1::AllowDevicesResponse> OperatorClient::AllowDevices(
+    const v1::AllowDevicesRequest& request) {
   return QF_CALL(FleetService, AllowDevices, request);
 }
 absl::StatusOr<v1::AllowedDevice> OperatorClient::DisallowDevice(const std::string& id) {
@@ -235,13 +244,15 @@ absl::StatusOr<v1::Rollout> OperatorClient::PauseRollout(const v1::RolloutAction
 absl::StatusOr<v1::Rollout> OperatorClient::ResumeRollout(const v1::RolloutActionRequest& request) {
   return QF_CALL(RolloutService, ResumeRollout, request);
 }
-absl::StatusOr<v1::Rollout> OperatorClient::ApproveRollout(const v1::RolloutActionRequest& request) {
+absl::StatusOr<v1::Rollout> OperatorClient::ApproveRollout(
+    const v1::RolloutActionRequest& request) {
   return QF_CALL(RolloutService, ApproveRollout, request);
 }
 absl::StatusOr<v1::Rollout> OperatorClient::AbortRollout(const v1::RolloutActionRequest& request) {
   return QF_CALL(RolloutService, AbortRollout, request);
 }
-absl::StatusOr<v1::Rollout> OperatorClient::RollbackRollout(const v1::RolloutActionRequest& request) {
+absl::StatusOr<v1::Rollout> OperatorClient::RollbackRollout(
+    const v1::RolloutActionRequest& request) {
   return QF_CALL(RolloutService, RollbackRollout, request);
 }
 absl::StatusOr<v1::Status> OperatorClient::GetStatus() {
@@ -263,8 +274,10 @@ absl::StatusOr<v1::ListAllowedDevicesResponse> OperatorClient::ListAllowedDevice
   v1::ListAllowedDevicesResponse all;
   v1::ListAllowedDevicesRequest request;
   do {
-    QF_ASSIGN_OR_RETURN(v1::ListAllowedDevicesResponse page, QF_CALL(FleetService, ListAllowedDevices, request));
-    for (v1::AllowedDevice& device : *page.mutable_devices()) *all.add_devices() = std::move(device);
+    QF_ASSIGN_OR_RETURN(v1::ListAllowedDevicesResponse page,
+                        QF_CALL(FleetService, ListAllowedDevices, request));
+    for (v1::AllowedDevice& device : *page.mutable_devices())
+      *all.add_devices() = std::move(device);
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   return all;
@@ -293,17 +306,19 @@ absl::StatusOr<v1::PushState> OperatorClient::WritePush(const NextPiece& next) {
   return state;
 }
 
-absl::Status OperatorClient::WatchJob(const std::string& name, const std::function<void(const v1::Job&)>& on_change) {
+absl::Status OperatorClient::WatchJob(const std::string& name,
+                                      const std::function<void(const v1::Job&)>& on_change) {
   return impl_->Follow(v1::JobService::NewStub(impl_->channel), &v1::JobService::Stub::WatchJob,
                        Named<v1::GetJobRequest>(name), on_change);
 }
 
-absl::Status OperatorClient::WatchRollout(const std::string& name, uint64_t revision,
-                                          const std::function<void(const v1::Rollout&)>& on_change) {
+absl::Status OperatorClient::WatchRollout(
+    const std::string& name, uint64_t revision,
+    const std::function<void(const v1::Rollout&)>& on_change) {
   v1::WatchRolloutRequest request = Named<v1::WatchRolloutRequest>(name);
   request.set_revision(revision);
-  return impl_->Follow(v1::RolloutService::NewStub(impl_->channel), &v1::RolloutService::Stub::WatchRollout, request,
-                       on_change);
+  return impl_->Follow(v1::RolloutService::NewStub(impl_->channel),
+                       &v1::RolloutService::Stub::WatchRollout, request, on_change);
 }
 
 }  // namespace quantfleet::cli

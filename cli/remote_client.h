@@ -1,5 +1,5 @@
-// The operator's calls as functions of messages: one connection to a daemon, deadlines, and errors in words that an
-// operator can act on. gRPC stays inside the .cc. Not thread-safe.
+// The operator's calls as functions of messages: one connection to a daemon, deadlines, and errors
+// in words that an operator can act on. gRPC stays inside the .cc. Not thread-safe.
 #pragma once
 
 #include <functional>
@@ -29,7 +29,8 @@ class OperatorClient final : public PushPort {
   absl::StatusOr<v1::ListJobsResponse> ListJobs();
   absl::StatusOr<v1::Job> CancelJob(const std::string& name);
   // Calls `on_change` with each state until the stream ends.
-  absl::Status WatchJob(const std::string& name, const std::function<void(const v1::Job&)>& on_change);
+  absl::Status WatchJob(const std::string& name,
+                        const std::function<void(const v1::Job&)>& on_change);
 
   absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(const std::string& model);
   absl::StatusOr<v1::ArtifactDetail> GetArtifact(const std::string& name);
@@ -56,8 +57,10 @@ class OperatorClient final : public PushPort {
   absl::StatusOr<v1::Device> ApproveDevice(const std::string& id);
   absl::StatusOr<v1::Device> RejectDevice(const std::string& id);
   absl::StatusOr<v1::Rollout> CreateRollout(const v1::CreateRolloutRequest& request);
-  absl::StatusOr<v1::Rollout> GetRollout(const std::string& name);  // with every page of its devices
-  // Calls `on_change` with each summary, and the devices that changed since `revision`, until the stream ends.
+  absl::StatusOr<v1::Rollout> GetRollout(
+      const std::string& name);  // with every page of its devices
+  // Calls `on_change` with each summary, and the devices that changed since `revision`, until the
+  // stream ends.
   absl::Status WatchRollout(const std::string& name, uint64_t revision,
                             const std::function<void(const v1::Rollout&)>& on_change);
   absl::StatusOr<v1::ListRolloutsResponse> ListRollouts();

@@ -12,13 +12,18 @@ namespace quantfleet::cli {
 
 int ExitCodeOf(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kOk: return 0;
+    case absl::StatusCode::kOk:
+      return 0;
     case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kDeadlineExceeded: return kExitUnreachable;
+    case absl::StatusCode::kDeadlineExceeded:
+      return kExitUnreachable;
     case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kUnauthenticated: return kExitNotPermitted;
-    case absl::StatusCode::kNotFound: return kExitNotFound;
-    default: return kExitFailed;
+    case absl::StatusCode::kUnauthenticated:
+      return kExitNotPermitted;
+    case absl::StatusCode::kNotFound:
+      return kExitNotFound;
+    default:
+      return kExitFailed;
   }
 }
 
@@ -29,7 +34,8 @@ void ExitOnRpcError(const absl::Status& status) {
 }
 
 std::unique_ptr<OperatorClient> RemoteContext::Connect() const {
-  const fs::path path = CredentialPath(credential, [](const char* name) -> const char* { return std::getenv(name); });
+  const fs::path path =
+      CredentialPath(credential, [](const char* name) -> const char* { return std::getenv(name); });
   auto loaded = LoadCredential(RealFileSystem(), clock, path, server);
   if (loaded.status().code() == absl::StatusCode::kUnauthenticated) ExitOnRpcError(loaded.status());
   return std::make_unique<OperatorClient>(ValueOrExit(std::move(loaded)));
@@ -48,10 +54,13 @@ CLI::App* AddCommand(CLI::App& group, const std::string& name, const std::string
   return command;
 }
 
-void AddJsonOption(CLI::App* command, bool& json) { command->add_flag("--json", json, "Print JSON for programs"); }
+void AddJsonOption(CLI::App* command, bool& json) {
+  command->add_flag("--json", json, "Print JSON for programs");
+}
 
 void AddRequestIdOption(CLI::App* command, std::string& id) {
-  command->add_option("--request-id", id, "The same id again returns the first answer instead of creating another");
+  command->add_option("--request-id", id,
+                      "The same id again returns the first answer instead of creating another");
 }
 
 void FillRequestId(std::string& id) {
@@ -76,7 +85,8 @@ void PrintJson(const google::protobuf::Message& message) {
   options.preserve_proto_field_names = true;
   std::string text;
   const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
-  if (!status.ok()) ExitOnError(Internal("the answer cannot be written as JSON: {}", status.ToString()));
+  if (!status.ok())
+    ExitOnError(Internal("the answer cannot be written as JSON: {}", status.ToString()));
   PrintOut(text);
 }
 

@@ -1,7 +1,8 @@
-// What every command that speaks to a daemon shares: its options, the connection, exit codes, and JSON.
+// What every command that speaks to a daemon shares: its options, the connection, exit codes, and
+// JSON.
 //
-// Exit codes beside command.h's: 3 the daemon was not reached, 4 not permitted, 5 not found; a watched rollout: 6 rolled
-// back, 7 aborted.
+// Exit codes beside command.h's: 3 the daemon was not reached, 4 not permitted, 5 not found; a
+// watched rollout: 6 rolled back, 7 aborted.
 #pragma once
 
 #include <google/protobuf/map.h>
@@ -54,7 +55,8 @@ struct RemoteContext {
 };
 using Remote = std::shared_ptr<const RemoteContext>;
 
-// A group of commands ("model"), or a command in a group ("list"); the app's own options are found behind it too.
+// A group of commands ("model"), or a command in a group ("list"); the app's own options are found
+// behind it too.
 CLI::App* AddGroup(CLI::App& app, const std::string& name, const std::string& help);
 CLI::App* AddCommand(CLI::App& group, const std::string& name, const std::string& help);
 void AddJsonOption(CLI::App* command, bool& json);
@@ -62,7 +64,8 @@ void AddJsonOption(CLI::App* command, bool& json);
 void AddRequestIdOption(CLI::App* command, std::string& id);
 void FillRequestId(std::string& id);
 
-// --label, which may be repeated; FillLabels ends the command with wrong usage where one is no label.
+// --label, which may be repeated; FillLabels ends the command with wrong usage where one is no
+// label.
 using LabelOption = std::vector<std::string>;
 void AddLabelOption(CLI::App* command, LabelOption& labels, const std::string& help);
 void FillLabels(const LabelOption& texts, google::protobuf::Map<std::string, std::string>& labels);

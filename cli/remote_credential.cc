@@ -8,16 +8,18 @@
 namespace quantfleet::cli {
 namespace {
 
-absl::Status ReadField(const boost::json::object& object, const fs::path& path, std::string_view name,
-                       std::string& value) {
-  const boost::json::value* field = object.if_contains(boost::json::string_view(name.data(), name.size()));
+absl::Status ReadField(const boost::json::object& object, const fs::path& path,
+                       std::string_view name, std::string& value) {
+  const boost::json::value* field =
+      object.if_contains(boost::json::string_view(name.data(), name.size()));
   if (!field || !field->is_string() || field->get_string().empty())
     return InvalidArgument("{}: the credential has no text '{}'", path.string(), name);
   value.assign(field->get_string().data(), field->get_string().size());
   return absl::OkStatus();
 }
 
-// Here, where the file can be named and the reason said: to the TLS library each of these is a closed connection.
+// Here, where the file can be named and the reason said: to the TLS library each of these is a
+// closed connection.
 absl::Status CheckKeys(const Credential& credential, const fs::path& path, Time now) {
   const auto ca = trust::CertificateFingerprint(credential.ca_pem);
   const auto of_certificate = trust::PublicKeyDigest(credential.certificate_pem);
@@ -25,17 +27,20 @@ absl::Status CheckKeys(const Credential& credential, const fs::path& path, Time 
   for (const absl::Status& status : {ca.status(), of_certificate.status(), of_key.status()})
     if (!status.ok()) return InvalidArgument("{}: {}", path.string(), Message(status));
   if (*of_certificate != *of_key)
-    return InvalidArgument("{}: certificate_pem and private_pem do not belong together", path.string());
-  const absl::Status fit = trust::VerifyChain(credential.certificate_pem, credential.ca_pem, /*server=*/false, now);
+    return InvalidArgument("{}: certificate_pem and private_pem do not belong together",
+                           path.string());
+  const absl::Status fit =
+      trust::VerifyChain(credential.certificate_pem, credential.ca_pem, /*server=*/false, now);
   if (!fit.ok())
-    return Unauthenticated("{}: {}. `quantfleetd --dev` renews its DATA/admin.json when it starts", path.string(),
-                           Message(fit));
+    return Unauthenticated("{}: {}. `quantfleetd --dev` renews its DATA/admin.json when it starts",
+                           path.string(), Message(fit));
   return absl::OkStatus();
 }
 
 }  // namespace
 
-fs::path CredentialPath(const std::string& option, const std::function<const char*(const char*)>& environment) {
+fs::path CredentialPath(const std::string& option,
+                        const std::function<const char*(const char*)>& environment) {
   const auto get = [&](const char* name) -> std::string {
     const char* value = environment(name);
     return value ? value : "";
@@ -47,17 +52,22 @@ fs::path CredentialPath(const std::string& option, const std::function<const cha
   return fs::path(config) / "quantfleet" / "credential.json";
 }
 
-absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock, const fs::path& path,
+absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
+                                          const fs::path& path,
                                           const std::string& server_override) {
   if (!files.Exists(path))
-    return NotFound("{}: there is no credential. `quantfleetd --dev` writes one to DATA/admin.json: give it with "
-                    "--credential FILE or $QUANTFLEET_CREDENTIAL, or copy it to this path", path.string());
+    return NotFound(
+        "{}: there is no credential. `quantfleetd --dev` writes one to DATA/admin.json: give it "
+        "with "
+        "--credential FILE or $QUANTFLEET_CREDENTIAL, or copy it to this path",
+        path.string());
   QF_ASSIGN_OR_RETURN(const std::string text, ReadPrivate(files, path, 1 << 20));
   boost::system::error_code error;
   const boost::json::value json = boost::json::parse(text, error);
   if (error || !json.is_object())
-    return InvalidArgument("{}: a credential is a JSON object as `quantfleetd --dev` writes it to DATA/admin.json",
-                           path.string());
+    return InvalidArgument(
+        "{}: a credential is a JSON object as `quantfleetd --dev` writes it to DATA/admin.json",
+        path.string());
   Credential credential;
   if (server_override.empty()) {
     QF_RETURN_IF_ERROR(ReadField(json.get_object(), path, "server", credential.server));
@@ -68,7 +78,8 @@ absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
   if (colon == std::string::npos || colon == 0 || colon + 1 == credential.server.size())
     return InvalidArgument("'{}' is not the address of a daemon: HOST:PORT", credential.server);
   QF_RETURN_IF_ERROR(ReadField(json.get_object(), path, "ca_pem", credential.ca_pem));
-  QF_RETURN_IF_ERROR(ReadField(json.get_object(), path, "certificate_pem", credential.certificate_pem));
+  QF_RETURN_IF_ERROR(
+      ReadField(json.get_object(), path, "certificate_pem", credential.certificate_pem));
   QF_RETURN_IF_ERROR(ReadField(json.get_object(), path, "private_pem", credential.private_pem));
   QF_RETURN_IF_ERROR(CheckKeys(credential, path, clock.Now()));
   return credential;

@@ -16,13 +16,15 @@ struct Credential {
   std::string ca_pem, certificate_pem, private_pem;
 };
 
-// --credential, else $QUANTFLEET_CREDENTIAL, else $XDG_CONFIG_HOME or ~/.config, quantfleet/credential.json.
-fs::path CredentialPath(const std::string& option, const std::function<const char*(const char*)>& environment);
+// --credential, else $QUANTFLEET_CREDENTIAL, else $XDG_CONFIG_HOME or ~/.config,
+// quantfleet/credential.json.
+fs::path CredentialPath(const std::string& option,
+                        const std::function<const char*(const char*)>& environment);
 
-// `server_override`: --server, or empty. Errors say what is wrong with the file and where a good one comes from;
-// UNAUTHENTICATED for a certificate that the daemon would refuse: expired, or of another CA; FAILED_PRECONDITION where
-// others may read the file.
-absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock, const fs::path& path,
-                                          const std::string& server_override);
+// `server_override`: --server, or empty. Errors say what is wrong with the file and where a good
+// one comes from; UNAUTHENTICATED for a certificate that the daemon would refuse: expired, or of
+// another CA; FAILED_PRECONDITION where others may read the file.
+absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
+                                          const fs::path& path, const std::string& server_override);
 
 }  // namespace quantfleet::cli

@@ -16,26 +16,34 @@ void AddClassCommands(CLI::App& app, const Remote& remote) {
   CLI::App* list = AddCommand(group, "list", "The classes, shipped and applied");
   AddJsonOption(list, *json);
   list->callback([remote, json] {
-    const v1::ListDeviceClassesResponse response = RpcValueOrExit(remote->Connect()->ListDeviceClasses());
+    const v1::ListDeviceClassesResponse response =
+        RpcValueOrExit(remote->Connect()->ListDeviceClasses());
     if (*json) return PrintJson(response);
     Table table({"NAME", "FORMAT", "RECIPE", "ORIGIN", "DESCRIPTION"});
     for (const v1::DeviceClass& c : response.classes())
-      table.Add({c.name(), c.format(), c.recipe(), c.shipped() ? "shipped" : "applied", c.description()});
+      table.Add(
+          {c.name(), c.format(), c.recipe(), c.shipped() ? "shipped" : "applied", c.description()});
     PrintOut(table.ToString("no device classes"));
   });
 
   auto file = std::make_shared<std::string>();
   auto apply_json = std::make_shared<bool>(false);
-  CLI::App* apply = AddCommand(group, "apply", "Add a device class, or replace the one of that name");
-  apply->add_option("FILE.toml", *file, "The class (docs: deploy/classes has the shipped ones)")->required();
+  CLI::App* apply =
+      AddCommand(group, "apply", "Add a device class, or replace the one of that name");
+  apply->add_option("FILE.toml", *file, "The class (docs: deploy/classes has the shipped ones)")
+      ->required();
   AddJsonOption(apply, *apply_json);
   apply->callback([remote, file, apply_json] {
     const std::string toml = ValueOrExit(RealFileSystem().ReadAll(*file, 1 << 20));
     auto applied = remote->Connect()->ApplyDeviceClass(toml);
-    if (applied.status().code() == absl::StatusCode::kInvalidArgument) ExitOnError(Annotate(applied.status(), *file));
+    if (applied.status().code() == absl::StatusCode::kInvalidArgument)
+      ExitOnError(Annotate(applied.status(), *file));
     const v1::DeviceClass c = RpcValueOrExit(std::move(applied));
     if (*apply_json) return PrintJson(c);
-    PrintOut(Fields({{"name", c.name()}, {"description", c.description()}, {"format", c.format()}, {"recipe", c.recipe()}}));
+    PrintOut(Fields({{"name", c.name()},
+                     {"description", c.description()},
+                     {"format", c.format()},
+                     {"recipe", c.recipe()}}));
   });
 }
 
@@ -49,17 +57,20 @@ std::string TokenState(const v1::EnrolmentToken& token, Time now) {
 }
 
 std::string Uses(const v1::EnrolmentToken& token) {
-  return token.max_uses() == 0 ? fmt::format("{}", token.uses()) : fmt::format("{} of {}", token.uses(), token.max_uses());
+  return token.max_uses() == 0 ? fmt::format("{}", token.uses())
+                               : fmt::format("{} of {}", token.uses(), token.max_uses());
 }
 
 std::string TokenGives(const v1::EnrolmentToken& token) {
   std::string text = LabelsText(token.labels());
-  if (!token.device_class().empty()) text += (text.empty() ? "class " : ", class ") + token.device_class();
+  if (!token.device_class().empty())
+    text += (text.empty() ? "class " : ", class ") + token.device_class();
   return text;
 }
 
 std::string TokenLimits(const v1::EnrolmentToken& token) {
-  std::string text = token.rate_per_hour() == 0 ? "" : fmt::format("{} an hour", token.rate_per_hour());
+  std::string text =
+      token.rate_per_hour() == 0 ? "" : fmt::format("{} an hour", token.rate_per_hour());
   if (token.approval()) text += text.empty() ? "approval" : ", approval";
   return text;
 }
@@ -74,15 +85,22 @@ void AddTokenCreate(CLI::App& group, const Remote& remote) {
     bool json = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = AddCommand(group, "create", "Make a token that lets devices enrol; it is shown this once");
-  command->add_option("--uses", options->uses, "How many devices may enrol with it; 0: any number")->capture_default_str();
-  command->add_option("--ttl", options->ttl, "How long it is good for: 30m, 24h, 7d")->capture_default_str();
-  AddLabelOption(command, options->labels, "key=value, given to each device that enrols; may be repeated");
-  command->add_option("--rate", options->rate, "How many devices may enrol with it in any hour; 0: any number")
+  CLI::App* command =
+      AddCommand(group, "create", "Make a token that lets devices enrol; it is shown this once");
+  command->add_option("--uses", options->uses, "How many devices may enrol with it; 0: any number")
+      ->capture_default_str();
+  command->add_option("--ttl", options->ttl, "How long it is good for: 30m, 24h, 7d")
+      ->capture_default_str();
+  AddLabelOption(command, options->labels,
+                 "key=value, given to each device that enrols; may be repeated");
+  command
+      ->add_option("--rate", options->rate,
+                   "How many devices may enrol with it in any hour; 0: any number")
       ->capture_default_str();
   command->add_option("--class", *options->request.mutable_device_class(),
                       "The device class of its devices, where they fit it");
-  command->add_flag("--approval", options->approval, "Its devices wait until an operator approves each");
+  command->add_flag("--approval", options->approval,
+                    "Its devices wait until an operator approves each");
   command->add_option("--description", *options->request.mutable_description(), "What it is for");
   AddRequestIdOption(command, *options->request.mutable_request_id());
   AddJsonOption(command, options->json);
@@ -96,11 +114,14 @@ void AddTokenCreate(CLI::App& group, const Remote& remote) {
     request.set_approval(options->approval);
     request.set_ttl_seconds(*ttl);
     FillRequestId(*request.mutable_request_id());
-    const v1::CreateTokenResponse response = RpcValueOrExit(remote->Connect()->CreateToken(request));
+    const v1::CreateTokenResponse response =
+        RpcValueOrExit(remote->Connect()->CreateToken(request));
     if (options->json) return PrintJson(response);
     PrintOut(response.secret() + "\n");
-    Note(fmt::format("token {}, expires {}. On each device: quantfleet-agent enroll --server HOST:PORT --token TOKEN",
-                     response.token().id(), Relative(response.token().expires_ms(), remote->clock.Now())));
+    Note(fmt::format(
+        "token {}, expires {}. On each device: quantfleet-agent enroll --server HOST:PORT --token "
+        "TOKEN",
+        response.token().id(), Relative(response.token().expires_ms(), remote->clock.Now())));
   });
 }
 
@@ -118,13 +139,15 @@ void AddTokenCommands(CLI::App& app, const Remote& remote) {
     Table table({"ID", "STATE", "USED", "EXPIRES", "CREATED", "GIVES", "LIMITS", "DESCRIPTION"});
     for (const v1::EnrolmentToken& token : response.tokens())
       table.Add({token.id(), TokenState(token, now), Uses(token), Relative(token.expires_ms(), now),
-                 Relative(token.created_ms(), now), TokenGives(token), TokenLimits(token), token.description()});
+                 Relative(token.created_ms(), now), TokenGives(token), TokenLimits(token),
+                 token.description()});
     PrintOut(table.ToString("no tokens; make one with `quantfleet token create`"));
   });
 
   auto id = std::make_shared<std::string>();
   auto revoke_json = std::make_shared<bool>(false);
-  CLI::App* revoke = AddCommand(group, "revoke", "No device enrols with it any more; those that did stay");
+  CLI::App* revoke =
+      AddCommand(group, "revoke", "No device enrols with it any more; those that did stay");
   revoke->add_option("ID", *id, "As `quantfleet token list` shows it")->required();
   AddJsonOption(revoke, *revoke_json);
   revoke->callback([remote, id, revoke_json] {
@@ -148,8 +171,9 @@ std::string OutgrownOf(const v1::Device& device) {
   std::string text;
   for (const v1::Outgrown& outgrown : device.outgrown())
     if (!outgrown.forgotten())
-      text += fmt::format("{}{} from {}:{} ({}: {})", text.empty() ? "" : "; ", outgrown.model(), outgrown.format(),
-                        outgrown.recipe(), outgrown.reason(), outgrown.detail());
+      text +=
+          fmt::format("{}{} from {}:{} ({}: {})", text.empty() ? "" : "; ", outgrown.model(),
+                      outgrown.format(), outgrown.recipe(), outgrown.reason(), outgrown.detail());
   return text;
 }
 
@@ -163,18 +187,26 @@ void PrintDevice(const v1::Device& device, Time now) {
        {"admitted by", device.admitted_by()},
        {"labels", LabelsText(device.labels())},
        {"seen", Relative(device.last_seen_ms(), now)},
-       {"enrolled", fmt::format("{} ({})", UtcTime(device.enrolled_ms()), Relative(device.enrolled_ms(), now))},
+       {"enrolled",
+        fmt::format("{} ({})", UtcTime(device.enrolled_ms()), Relative(device.enrolled_ms(), now))},
        {"certificate", fmt::format("expires {}", Relative(device.certificate_expires_ms(), now))},
        {"agent", device.agent_version()},
-       {"machine", fmt::format("{} {}, {}, {} cores, form {}", facts.os(), facts.arch(), facts.cpu_model(),
-                               facts.cores(), facts.form())},
+       {"machine", fmt::format("{} {}, {}, {} cores, form {}", facts.os(), facts.arch(),
+                               facts.cpu_model(), facts.cores(), facts.form())},
        {"memory", fmt::format("{}, {} available", HumanBytes(facts.memory_total_bytes()),
                               HumanBytes(facts.memory_available_bytes()))},
-       {"bandwidth", facts.memory_bandwidth_gbps() > 0 ? fmt::format("{:.1f} GB/s", facts.memory_bandwidth_gbps()) : ""},
-       {"kernels", facts.kernel_gops() > 0 ? fmt::format("{:.1f} G multiply-adds/s per core", facts.kernel_gops()) : ""},
-       {"power", facts.battery_percent() > 0 ? fmt::format("{}, battery at {} %", facts.power(), facts.battery_percent())
-                                             : facts.power()},
-       {"link", facts.link_mbps() > 0 ? fmt::format("{}, {} Mbit/s", facts.link(), facts.link_mbps()) : facts.link()},
+       {"bandwidth", facts.memory_bandwidth_gbps() > 0
+                         ? fmt::format("{:.1f} GB/s", facts.memory_bandwidth_gbps())
+                         : ""},
+       {"kernels", facts.kernel_gops() > 0
+                       ? fmt::format("{:.1f} G multiply-adds/s per core", facts.kernel_gops())
+                       : ""},
+       {"power", facts.battery_percent() > 0
+                     ? fmt::format("{}, battery at {} %", facts.power(), facts.battery_percent())
+                     : facts.power()},
+       {"link", facts.link_mbps() > 0
+                    ? fmt::format("{}, {} Mbit/s", facts.link(), facts.link_mbps())
+                    : facts.link()},
        {"disk free", HumanBytes(facts.disk_free_bytes())},
        {"instructions", Join(facts.instruction_sets(), " ")},
        {"accelerators", Join(facts.accelerators(), " ")},
@@ -182,20 +214,22 @@ void PrintDevice(const v1::Device& device, Time now) {
        {"installed", Join(facts.runtimes_found(), " ")},
        {"stepped down", OutgrownOf(device)}}));
   if (device.models_size() == 0) return;
-  Table table({"MODEL", ">RELEASE", "PHASE", "ACTIVE", ">CONTEXT", "CACHE", ">DONE", ">PULLED", ">TOKENS/S", "ENDPOINT", "REASON"});
+  Table table({"MODEL", ">RELEASE", "PHASE", "ACTIVE", ">CONTEXT", "CACHE", ">DONE", ">PULLED",
+               ">TOKENS/S", "ENDPOINT", "REASON"});
   for (const v1::ModelStatus& model : device.models()) {
     std::string reason = model.reason();
     if (!model.detail().empty()) reason += (reason.empty() ? "" : ": ") + model.detail();
-    table.Add({model.model(), fmt::format("{}", model.release()), v1::ModelStatus::Phase_Name(model.phase()),
-               ShortDigest(model.active_manifest()), model.context() > 0 ? fmt::format("{}", model.context()) : "",
-               model.kv_type(), Share(model.bytes_done(), model.bytes_total()),
-               HumanBytes(model.bytes_pulled()), fmt::format("{:.1f}", model.tokens_per_second()), model.endpoint(),
-               reason});
+    table.Add({model.model(), fmt::format("{}", model.release()),
+               v1::ModelStatus::Phase_Name(model.phase()), ShortDigest(model.active_manifest()),
+               model.context() > 0 ? fmt::format("{}", model.context()) : "", model.kv_type(),
+               Share(model.bytes_done(), model.bytes_total()), HumanBytes(model.bytes_pulled()),
+               fmt::format("{:.1f}", model.tokens_per_second()), model.endpoint(), reason});
   }
   PrintOut("\n" + table.ToString(""));
 }
 
-void AddDeviceOne(CLI::App& group, const Remote& remote, const std::string& verb, const std::string& help,
+void AddDeviceOne(CLI::App& group, const Remote& remote, const std::string& verb,
+                  const std::string& help,
                   absl::StatusOr<v1::Device> (OperatorClient::*call)(const std::string&)) {
   auto id = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
@@ -217,11 +251,13 @@ void AddDeviceLabel(CLI::App& group, const Remote& remote) {
     bool json = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = AddCommand(group, "label", "Give a device labels; rollouts and classes choose by them");
+  CLI::App* command =
+      AddCommand(group, "label", "Give a device labels; rollouts and classes choose by them");
   command->add_option("ID", options->id)->required();
   command->add_option("LABEL", options->labels, "key=value; replaces the key's value");
   command->add_option("--remove", options->remove, "A key that goes; may be repeated")
-      ->allow_extra_args(false)->delimiter(',');
+      ->allow_extra_args(false)
+      ->delimiter(',');
   AddJsonOption(command, options->json);
   command->callback([remote, options] {
     v1::LabelDeviceRequest request;
@@ -241,8 +277,9 @@ void AddDeviceLabel(CLI::App& group, const Remote& remote) {
 void AddDeviceStepUp(CLI::App& group, const Remote& remote) {
   auto request = std::make_shared<v1::ForgetOutgrownRequest>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command =
-      AddCommand(group, "step-up", "Forget what a device stepped down from; its next rollout gives it the class's own again");
+  CLI::App* command = AddCommand(
+      group, "step-up",
+      "Forget what a device stepped down from; its next rollout gives it the class's own again");
   command->add_option("ID", *request->mutable_id())->required();
   command->add_option("--model", *request->mutable_model(), "Of this model only");
   AddJsonOption(command, *json);
@@ -264,18 +301,22 @@ void AddDeviceCommands(CLI::App& app, const Remote& remote) {
     Table table({"ID", "CLASS", "STATE", "SEEN", "AGENT", "MODELS", "LABELS"});
     for (const v1::Device& device : response.devices())
       table.Add({device.id(), device.device_class(), v1::Device::State_Name(device.state()),
-                 Relative(device.last_seen_ms(), remote->clock.Now()), device.agent_version(), ModelsOf(device),
-                 LabelsText(device.labels())});
+                 Relative(device.last_seen_ms(), remote->clock.Now()), device.agent_version(),
+                 ModelsOf(device), LabelsText(device.labels())});
     PrintOut(table.ToString("no devices; enrol one with a token of `quantfleet token create`"));
   });
-  AddDeviceOne(group, remote, "show", "One device: its machine, class and models", &OperatorClient::GetDevice);
+  AddDeviceOne(group, remote, "show", "One device: its machine, class and models",
+               &OperatorClient::GetDevice);
   AddDeviceLabel(group, remote);
   AddDeviceStepUp(group, remote);
-  AddDeviceOne(group, remote, "revoke", "Refuse a device from now on", &OperatorClient::RevokeDevice);
+  AddDeviceOne(group, remote, "revoke", "Refuse a device from now on",
+               &OperatorClient::RevokeDevice);
   AddAdmissionCommands(group, remote);
-  AddDeviceOne(group, remote, "approve", "Let a device in that waits; the one that it replaces is revoked",
+  AddDeviceOne(group, remote, "approve",
+               "Let a device in that waits; the one that it replaces is revoked",
                &OperatorClient::ApproveDevice);
-  AddDeviceOne(group, remote, "reject", "Refuse a device that waits, from now on", &OperatorClient::RejectDevice);
+  AddDeviceOne(group, remote, "reject", "Refuse a device that waits, from now on",
+               &OperatorClient::RejectDevice);
 }
 
 // ---- status
@@ -287,19 +328,23 @@ void AddStatusCommand(CLI::App& app, const Remote& remote) {
   command->callback([remote, json] {
     const v1::Status status = RpcValueOrExit(remote->Connect()->GetStatus());
     if (*json) return PrintJson(status);
-    PrintOut(Fields({{"version", status.version()},
-                     {"started", fmt::format("{} ({})", UtcTime(status.started_ms()),
-                                             Relative(status.started_ms(), remote->clock.Now()))},
-                     {"models", fmt::format("{}", status.models())},
-                     {"artifacts", fmt::format("{}, {} of blobs", status.artifacts(), HumanBytes(status.blob_bytes()))},
-                     {"devices", fmt::format("{}, {} seen lately, {} wait for approval", status.devices(),
-                                             status.devices_seen_lately(), status.devices_pending())},
-                     {"jobs", fmt::format("{} running, {} queued", status.jobs_running(), status.jobs_queued())},
-                     {"rollouts", fmt::format("{} running", status.rollouts_running())},
-                     {"blobs at", status.blob_endpoint().starts_with(':')
-                                      ? fmt::format("port {} of this daemon's host", status.blob_endpoint().substr(1))
-                                      : status.blob_endpoint()},
-                     {"CA", status.ca_sha256()}}));
+    PrintOut(Fields(
+        {{"version", status.version()},
+         {"started", fmt::format("{} ({})", UtcTime(status.started_ms()),
+                                 Relative(status.started_ms(), remote->clock.Now()))},
+         {"models", fmt::format("{}", status.models())},
+         {"artifacts",
+          fmt::format("{}, {} of blobs", status.artifacts(), HumanBytes(status.blob_bytes()))},
+         {"devices", fmt::format("{}, {} seen lately, {} wait for approval", status.devices(),
+                                 status.devices_seen_lately(), status.devices_pending())},
+         {"jobs",
+          fmt::format("{} running, {} queued", status.jobs_running(), status.jobs_queued())},
+         {"rollouts", fmt::format("{} running", status.rollouts_running())},
+         {"blobs at",
+          status.blob_endpoint().starts_with(':')
+              ? fmt::format("port {} of this daemon's host", status.blob_endpoint().substr(1))
+              : status.blob_endpoint()},
+         {"CA", status.ca_sha256()}}));
   });
 }
 

@@ -10,7 +10,8 @@ namespace {
 
 // Columns that a UTF-8 text takes, near enough for names and descriptions: its code points.
 size_t Width(std::string_view text) {
-  return static_cast<size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
+  return static_cast<size_t>(
+      std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 std::string Pad(std::string_view text, size_t width, bool right) {
@@ -25,9 +26,12 @@ std::string Printable(std::string_view text) {
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
     // C0 and DEL, and C1 in its UTF-8 form (C2 80 .. C2 9F).
-    const bool c1 = c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    if (c < 0x20 || c == 0x7F || c1) out += '?';
-    else out += text[i];
+    const bool c1 =
+        c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
+    if (c < 0x20 || c == 0x7F || c1)
+      out += '?';
+    else
+      out += text[i];
     if (c1) ++i;
   }
   return out;
@@ -57,7 +61,8 @@ std::string Table::ToString(std::string_view if_empty) const {
   std::string out;
   const auto line = [&](const std::vector<std::string>& row) {
     std::string text;
-    for (size_t i = 0; i < row.size(); ++i) text += (i ? "  " : "") + Pad(row[i], widths[i], right_[i]);
+    for (size_t i = 0; i < row.size(); ++i)
+      text += (i ? "  " : "") + Pad(row[i], widths[i], right_[i]);
     text.erase(text.find_last_not_of(' ') + 1);
     out += text + "\n";
   };
@@ -76,9 +81,11 @@ std::string Fields(const std::vector<std::pair<std::string, std::string>>& field
 }
 
 std::string HumanCount(uint64_t n) {
-  constexpr std::pair<double, const char*> kUnits[] = {{1e12, "T"}, {1e9, "B"}, {1e6, "M"}, {1e3, "k"}};
+  constexpr std::pair<double, const char*> kUnits[] = {
+      {1e12, "T"}, {1e9, "B"}, {1e6, "M"}, {1e3, "k"}};
   for (const auto& [unit, name] : kUnits)
-    if (static_cast<double>(n) >= unit) return fmt::format("{:.1f} {}", static_cast<double>(n) / unit, name);
+    if (static_cast<double>(n) >= unit)
+      return fmt::format("{:.1f} {}", static_cast<double>(n) / unit, name);
   return fmt::format("{}", n);
 }
 
@@ -86,17 +93,23 @@ std::string HumanDuration(Duration time) {
   const int64_t s = std::max<int64_t>(0, time.count() / 1000);
   if (s < 60) return fmt::format("{}s", s);
   if (s < 3600) return s % 60 ? fmt::format("{}m {}s", s / 60, s % 60) : fmt::format("{}m", s / 60);
-  if (s < 86400) return s / 60 % 60 ? fmt::format("{}h {}m", s / 3600, s / 60 % 60) : fmt::format("{}h", s / 3600);
-  return s / 3600 % 24 ? fmt::format("{}d {}h", s / 86400, s / 3600 % 24) : fmt::format("{}d", s / 86400);
+  if (s < 86400)
+    return s / 60 % 60 ? fmt::format("{}h {}m", s / 3600, s / 60 % 60)
+                       : fmt::format("{}h", s / 3600);
+  return s / 3600 % 24 ? fmt::format("{}d {}h", s / 86400, s / 3600 % 24)
+                       : fmt::format("{}d", s / 86400);
 }
 
 std::string Relative(int64_t unix_ms, Time now) {
   if (unix_ms == 0) return "-";
   const Time time = FromUnixMillis(unix_ms);
   if (time > now + std::chrono::seconds(1)) {
-    // To the nearest minute where seconds are not shown: a token just made for a day expires "in 1d".
+    // To the nearest minute where seconds are not shown: a token just made for a day expires "in
+    // 1d".
     const Duration left = time - now;
-    return "in " + HumanDuration(left < std::chrono::hours(1) ? left : std::chrono::round<std::chrono::minutes>(left));
+    return "in " + HumanDuration(left < std::chrono::hours(1)
+                                     ? left
+                                     : std::chrono::round<std::chrono::minutes>(left));
   }
   return HumanDuration(now - time) + " ago";
 }
@@ -106,8 +119,8 @@ std::string UtcTime(int64_t unix_ms) {
   const std::time_t seconds = unix_ms / 1000;
   std::tm parts{};
   if (!::gmtime_r(&seconds, &parts)) return fmt::format("{} ms", unix_ms);
-  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                     parts.tm_hour, parts.tm_min, parts.tm_sec);
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC", parts.tm_year + 1900,
+                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
 std::string HexDigest(std::string_view raw) { return raw.empty() ? "-" : ToHex(AsBytes(raw)); }
@@ -121,14 +134,16 @@ std::string Share(uint64_t part, uint64_t whole) {
 }
 
 std::string Bar(uint64_t part, uint64_t whole, size_t width) {
-  const double share = whole ? static_cast<double>(std::min(part, whole)) / static_cast<double>(whole) : 0;
+  const double share =
+      whole ? static_cast<double>(std::min(part, whole)) / static_cast<double>(whole) : 0;
   const auto full = static_cast<size_t>(share * static_cast<double>(width));
   return "[" + std::string(full, '#') + std::string(width - full, '-') + "]";
 }
 
 absl::StatusOr<int64_t> ParseDurationSeconds(std::string_view text) {
   const auto refuse = [text] {
-    return InvalidArgument("'{}' is not a duration: write 90s, 30m, 24h, 7d or 1d12h, up to 3650d", Printable(text));
+    return InvalidArgument("'{}' is not a duration: write 90s, 30m, 24h, 7d or 1d12h, up to 3650d",
+                           Printable(text));
   };
   constexpr int64_t kMost = int64_t{3650} * 86400;
   int64_t total = 0;
@@ -143,11 +158,20 @@ absl::StatusOr<int64_t> ParseDurationSeconds(std::string_view text) {
     if (digits == 0 || digits == rest.size()) return refuse();
     int64_t unit = 0;
     switch (rest[digits]) {
-      case 's': unit = 1; break;
-      case 'm': unit = 60; break;
-      case 'h': unit = 3600; break;
-      case 'd': unit = 86400; break;
-      default: return refuse();
+      case 's':
+        unit = 1;
+        break;
+      case 'm':
+        unit = 60;
+        break;
+      case 'h':
+        unit = 3600;
+        break;
+      case 'd':
+        unit = 86400;
+        break;
+      default:
+        return refuse();
     }
     total += n * unit;
     if (total > kMost) return refuse();

@@ -1,5 +1,5 @@
-// Text for people: tables, sizes, times, bars. Whatever comes from outside is printed without its control characters,
-// so that a device's name cannot steer the operator's terminal. Pure.
+// Text for people: tables, sizes, times, bars. Whatever comes from outside is printed without its
+// control characters, so that a device's name cannot steer the operator's terminal. Pure.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,8 @@ namespace quantfleet::cli {
 
 std::string Printable(std::string_view text);
 
-// Columns as wide as their widest cell, two blanks between; columns whose heading begins with '>' stand right.
+// Columns as wide as their widest cell, two blanks between; columns whose heading begins with '>'
+// stand right.
 class Table {
  public:
   explicit Table(std::vector<std::string> headings);
@@ -51,13 +52,14 @@ std::string HumanCount(uint64_t n);        // "3.8 M"
 std::string HumanDuration(Duration time);  // "3h 20m", "45s"
 // "3h 20m ago", "in 5m", "-" for 0 (never).
 std::string Relative(int64_t unix_ms, Time now);
-std::string UtcTime(int64_t unix_ms);  // "2026-11-25 00:20:45 UTC", "-" for 0
+std::string UtcTime(int64_t unix_ms);           // "2026-11-25 00:20:45 UTC", "-" for 0
 std::string ShortDigest(std::string_view raw);  // 12 hex digits of raw bytes, "-" when empty
 std::string HexDigest(std::string_view raw);
-std::string Share(uint64_t part, uint64_t whole);  // "51 %"
+std::string Share(uint64_t part, uint64_t whole);              // "51 %"
 std::string Bar(uint64_t part, uint64_t whole, size_t width);  // "[#####-----]"
 
-// "90s", "30m", "24h", "7d", "1d12h". INVALID_ARGUMENT for anything else, 0 included; at most ten years.
+// "90s", "30m", "24h", "7d", "1d12h". INVALID_ARGUMENT for anything else, 0 included; at most ten
+// years.
 absl::StatusOr<int64_t> ParseDurationSeconds(std::string_view text);
 
 // Splits "key=value".

@@ -6,12 +6,14 @@
 namespace quantfleet::cli {
 namespace {
 
-std::vector<std::pair<std::string, std::string>> GroupFields(const v1::DeviceGroup& group, Time now) {
+std::vector<std::pair<std::string, std::string>> GroupFields(const v1::DeviceGroup& group,
+                                                             Time now) {
   return {{"name", group.name()},
           {"description", group.description()},
           {"selector", LabelsText(group.selector())},
           {"listed", Join(group.device_ids(), ", ")},
-          {"changed", fmt::format("{} ({})", UtcTime(group.updated_ms()), Relative(group.updated_ms(), now))}};
+          {"changed",
+           fmt::format("{} ({})", UtcTime(group.updated_ms()), Relative(group.updated_ms(), now))}};
 }
 
 void AddGroupApply(CLI::App& group, const Remote& remote) {
@@ -25,11 +27,14 @@ void AddGroupApply(CLI::App& group, const Remote& remote) {
   command->add_option("NAME", *options->group.mutable_name())->required();
   command->add_option("--description", *options->group.mutable_description(), "What it is for");
   command
-      ->add_option("--selector", options->selector,
-                   "Devices that carry this label, key=value, belong; may be repeated: then all of them")
+      ->add_option(
+          "--selector", options->selector,
+          "Devices that carry this label, key=value, belong; may be repeated: then all of them")
       ->allow_extra_args(false)
       ->delimiter(',');
-  command->add_option("--device", options->devices, "This device belongs, whatever its labels; may be repeated")
+  command
+      ->add_option("--device", options->devices,
+                   "This device belongs, whatever its labels; may be repeated")
       ->allow_extra_args(false)
       ->delimiter(',');
   AddJsonOption(command, options->json);
@@ -56,7 +61,8 @@ void AddGroupList(CLI::App& group, const Remote& remote) {
     for (const v1::DeviceGroup& g : response.groups())
       table.Add({g.name(), LabelsText(g.selector()), fmt::format("{}", g.device_ids_size()),
                  Relative(g.updated_ms(), remote->clock.Now()), g.description()});
-    PrintOut(table.ToString("no groups; make one with `quantfleet group apply NAME --selector KEY=VALUE`"));
+    PrintOut(table.ToString(
+        "no groups; make one with `quantfleet group apply NAME --selector KEY=VALUE`"));
   });
 }
 
@@ -79,7 +85,8 @@ void AddGroupShow(CLI::App& group, const Remote& remote) {
 void AddGroupDelete(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "delete", "Forget a group; refused while a rollout that is not over uses it");
+  CLI::App* command = AddCommand(
+      group, "delete", "Forget a group; refused while a rollout that is not over uses it");
   command->add_option("NAME", *name)->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json] {

@@ -14,7 +14,8 @@ namespace {
 
 std::string Slabs(const v1::JobProgress& progress) {
   std::string text = fmt::format("{} of {} slabs", progress.slabs_done(), progress.slabs_total());
-  if (progress.slabs_resumed() > 0) text += fmt::format(", {} of them from before a restart", progress.slabs_resumed());
+  if (progress.slabs_resumed() > 0)
+    text += fmt::format(", {} of them from before a restart", progress.slabs_resumed());
   return text;
 }
 
@@ -27,10 +28,12 @@ void PrintJob(const v1::Job& job, Time now) {
       {"state", v1::Job::State_Name(job.state())},
       {"classes", Join(job.device_classes(), ", ")},
       {"stage", fmt::format("{} ({})", progress.stage(), Slabs(progress))},
-      {"read", fmt::format("{} of {}", HumanBytes(progress.bytes_read()), HumanBytes(progress.bytes_total()))},
+      {"read", fmt::format("{} of {}", HumanBytes(progress.bytes_read()),
+                           HumanBytes(progress.bytes_total()))},
       {"written", HumanBytes(progress.bytes_written())},
       {"encoded", fmt::format("{} values", progress.values_encoded())},
-      {"created", fmt::format("{} ({})", UtcTime(job.created_ms()), Relative(job.created_ms(), now))},
+      {"created",
+       fmt::format("{} ({})", UtcTime(job.created_ms()), Relative(job.created_ms(), now))},
       {job.done() ? "took" : "running for", HumanDuration(Duration(end - job.created_ms()))}};
   for (const std::string& artifact : job.artifacts()) fields.emplace_back("artifact", artifact);
   if (!job.error_message().empty()) fields.emplace_back("error", job.error_message());
@@ -42,24 +45,29 @@ std::string JobProgressText(const v1::Job& job) {
   const v1::JobProgress& progress = job.progress();
   if (job.state() == v1::Job::QUEUED) return job.name() + ": queued";
   if (progress.bytes_total() == 0) return fmt::format("{}: {}", job.name(), progress.stage());
-  std::string text = fmt::format("{} {} {:>5}  {} of {}", progress.stage(),
-                                 Bar(progress.bytes_read(), progress.bytes_total(), 12),
-                                 Share(progress.bytes_read(), progress.bytes_total()),
-                                 HumanBytes(progress.bytes_read()), HumanBytes(progress.bytes_total()));
+  std::string text =
+      fmt::format("{} {} {:>5}  {} of {}", progress.stage(),
+                  Bar(progress.bytes_read(), progress.bytes_total(), 12),
+                  Share(progress.bytes_read(), progress.bytes_total()),
+                  HumanBytes(progress.bytes_read()), HumanBytes(progress.bytes_total()));
   if (progress.bytes_per_second() >= 1)
     text += fmt::format("  {}/s", HumanBytes(static_cast<uint64_t>(progress.bytes_per_second())));
   if (progress.eta_seconds() >= 0 && progress.eta_seconds() < 1e9 && !job.done())
     text += "  ETA " + HumanDuration(Duration(static_cast<int64_t>(progress.eta_seconds() * 1000)));
-  text += fmt::format("  {} written", HumanBytes(progress.bytes_written()));  // last: narrow terminals cut it
+  text += fmt::format("  {} written",
+                      HumanBytes(progress.bytes_written()));  // last: narrow terminals cut it
   return text;
 }
 
 void Output(const v1::Job& job, bool json, const RemoteContext& remote) {
-  if (json) PrintJson(job);
-  else PrintJob(job, remote.clock.Now());
+  if (json)
+    PrintJson(job);
+  else
+    PrintJob(job, remote.clock.Now());
 }
 
-void FinishWatch(OperatorClient& client, const std::string& name, bool json, const RemoteContext& remote) {
+void FinishWatch(OperatorClient& client, const std::string& name, bool json,
+                 const RemoteContext& remote) {
   const v1::Job job = RpcValueOrExit(WatchToTheEnd(client, name, remote.clock));
   Output(job, json, remote);
   ExitOnFailedJob(job);
@@ -72,11 +80,17 @@ void AddSubmit(CLI::App& group, const Remote& remote) {
     bool watch = false, json = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = AddCommand(group, "submit", "Make one artifact per device class, in one pass over the model");
+  CLI::App* command =
+      AddCommand(group, "submit", "Make one artifact per device class, in one pass over the model");
   command->add_option("MODEL", options->model)->required();
-  command->add_option("--class", options->classes, "A device class (`quantfleet class list`); may be repeated")
-      ->required()->allow_extra_args(false)->delimiter(',');
-  command->add_flag("--watch", options->watch, "Stay until the job is done; exit code 1 when it failed");
+  command
+      ->add_option("--class", options->classes,
+                   "A device class (`quantfleet class list`); may be repeated")
+      ->required()
+      ->allow_extra_args(false)
+      ->delimiter(',');
+  command->add_flag("--watch", options->watch,
+                    "Stay until the job is done; exit code 1 when it failed");
   AddRequestIdOption(command, options->request_id);
   AddJsonOption(command, options->json);
   command->callback([remote, options] {
@@ -97,7 +111,8 @@ void AddSubmit(CLI::App& group, const Remote& remote) {
 void AddWatch(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "watch", "Stay until a job is done; exit code 1 when it failed");
+  CLI::App* command =
+      AddCommand(group, "watch", "Stay until a job is done; exit code 1 when it failed");
   command->add_option("NAME", *name)->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json] {
@@ -116,8 +131,8 @@ void AddJobList(CLI::App& group, const Remote& remote) {
     Table table({"NAME", "MODEL", "STATE", ">DONE", "CLASSES", "CREATED"});
     for (const v1::Job& job : response.jobs())
       table.Add({job.name(), job.model(), v1::Job::State_Name(job.state()),
-                 Share(job.progress().slabs_done(), job.progress().slabs_total()), Join(job.device_classes(), ","),
-                 Relative(job.created_ms(), remote->clock.Now())});
+                 Share(job.progress().slabs_done(), job.progress().slabs_total()),
+                 Join(job.device_classes(), ","), Relative(job.created_ms(), remote->clock.Now())});
     PrintOut(table.ToString("no jobs; start one with `quantfleet job submit MODEL --class CLASS`"));
   });
 }
@@ -137,14 +152,16 @@ void AddOne(CLI::App& group, const Remote& remote, const std::string& verb, cons
 
 }  // namespace
 
-absl::StatusOr<v1::Job> WatchToTheEnd(OperatorClient& client, const std::string& name, const Clock& clock) {
+absl::StatusOr<v1::Job> WatchToTheEnd(OperatorClient& client, const std::string& name,
+                                      const Clock& clock) {
   StatusLine line(clock);
   v1::Job last;
   bool seen = false;
   for (Duration lost_at = clock.Monotonic();;) {
     const absl::Status status = client.WatchJob(name, [&](const v1::Job& job) {
       // A stage's last update is shown even when it comes quickly.
-      if (line.Due() || job.done() || job.progress().stage() != last.progress().stage()) line.Show(JobProgressText(job));
+      if (line.Due() || job.done() || job.progress().stage() != last.progress().stage())
+        line.Show(JobProgressText(job));
       last = job;
       seen = true;
       lost_at = clock.Monotonic();
@@ -152,14 +169,16 @@ absl::StatusOr<v1::Job> WatchToTheEnd(OperatorClient& client, const std::string&
     if (last.done()) return last;
     if (!status.ok() && (status.code() != absl::StatusCode::kUnavailable || !seen)) return status;
     if (clock.Monotonic() - lost_at > kPatience)
-      return status.ok() ? Unavailable("the daemon ended the watch before the job was done") : status;
+      return status.ok() ? Unavailable("the daemon ended the watch before the job was done")
+                         : status;
     line.Show(fmt::format("{}: the daemon is away, waiting for it", name));
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }
 }
 
 void ExitOnFailedJob(const v1::Job& job) {
-  if (job.state() == v1::Job::FAILED) ExitOnError(Internal("{} failed: {}", job.name(), Printable(job.error_message())));
+  if (job.state() == v1::Job::FAILED)
+    ExitOnError(Internal("{} failed: {}", job.name(), Printable(job.error_message())));
   if (job.state() == v1::Job::CANCELLED) ExitOnError(Cancelled("{} was cancelled", job.name()));
 }
 

@@ -12,7 +12,8 @@ namespace {
 constexpr std::string_view kIndex = "model.safetensors.index.json";
 
 bool Begins(std::string_view name, std::initializer_list<std::string_view> beginnings) {
-  return std::ranges::any_of(beginnings, [name](std::string_view b) { return name.starts_with(b); });
+  return std::ranges::any_of(beginnings,
+                             [name](std::string_view b) { return name.starts_with(b); });
 }
 bool Ends(std::string_view name, std::initializer_list<std::string_view> endings) {
   return std::ranges::any_of(endings, [name](std::string_view e) { return name.ends_with(e); });
@@ -20,7 +21,8 @@ bool Ends(std::string_view name, std::initializer_list<std::string_view> endings
 
 bool Belongs(std::string_view name) {
   return Begins(name, {"tokenizer", "LICENSE", "LICENCE", "COPYING", "NOTICE", "README"}) ||
-         Ends(name, {".safetensors", ".json", ".jinja"}) || name == "merges.txt" || name == "vocab.txt";
+         Ends(name, {".safetensors", ".json", ".jinja"}) || name == "merges.txt" ||
+         name == "vocab.txt";
 }
 
 // The shards that the index names.
@@ -30,11 +32,13 @@ absl::StatusOr<std::set<std::string>> ShardsOf(const fs::path& index) {
   const boost::json::value json = boost::json::parse(text, error);
   const boost::json::value* map =
       !error && json.is_object() ? json.get_object().if_contains("weight_map") : nullptr;
-  if (!map || !map->is_object()) return InvalidArgument("{}: not an index of shards (no weight_map)", index.string());
+  if (!map || !map->is_object())
+    return InvalidArgument("{}: not an index of shards (no weight_map)", index.string());
   std::set<std::string> shards;
   for (const auto& [tensor, shard] : map->get_object()) {
     if (!shard.is_string())
-      return InvalidArgument("{}: the shard of {} is not a name", index.string(), std::string(tensor.data(), tensor.size()));
+      return InvalidArgument("{}: the shard of {} is not a name", index.string(),
+                             std::string(tensor.data(), tensor.size()));
     shards.emplace(shard.get_string().data(), shard.get_string().size());
   }
   return shards;
@@ -57,7 +61,8 @@ absl::StatusOr<std::vector<LocalFile>> FilesOfFolder(const fs::path& folder) {
   bool config = false, weights = false;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (!entry.is_regular_file() || !Belongs(name)) continue;  // follows links: the hub's cache is made of them
+    if (!entry.is_regular_file() || !Belongs(name))
+      continue;  // follows links: the hub's cache is made of them
     const bool is_weights = name.ends_with(".safetensors");
     if (is_weights && indexed && shards.erase(name) == 0) continue;
     config |= name == "config.json";
@@ -66,11 +71,12 @@ absl::StatusOr<std::vector<LocalFile>> FilesOfFolder(const fs::path& folder) {
     files.push_back(std::move(file));
   }
   if (!shards.empty())
-    return NotFound("{}: the shard {} that {} names is missing; download the model again", folder.string(),
-                    *shards.begin(), kIndex);
+    return NotFound("{}: the shard {} that {} names is missing; download the model again",
+                    folder.string(), *shards.begin(), kIndex);
   if (!config || !weights)
-    return InvalidArgument("{}: not a model: a Hugging Face folder has config.json and *.safetensors",
-                           folder.string());
+    return InvalidArgument(
+        "{}: not a model: a Hugging Face folder has config.json and *.safetensors",
+        folder.string());
   std::ranges::sort(files, {}, &LocalFile::name);
   return files;
 }
@@ -82,7 +88,8 @@ absl::StatusOr<std::vector<LocalFile>> FilesOfModel(const fs::path& path) {
     if (fs::is_directory(path)) return FilesOfFolder(path);
     if (!fs::exists(path)) return NotFound("{}: no such file or folder", path.string());
     if (path.extension() != ".gguf")
-      return InvalidArgument("{}: not a model: give a Hugging Face folder or a .gguf file", path.string());
+      return InvalidArgument("{}: not a model: give a Hugging Face folder or a .gguf file",
+                             path.string());
     QF_ASSIGN_OR_RETURN(LocalFile file, Describe(fs::absolute(path)));
     return std::vector<LocalFile>{std::move(file)};
   } catch (const fs::filesystem_error& error) {

@@ -17,13 +17,16 @@ void PrintModel(const v1::Model& model, Time now) {
                    {"format", model.format()},
                    {"parameters", HumanCount(model.parameters())},
                    {"size", HumanBytes(model.size_bytes())},
-                   {"created", fmt::format("{} ({})", UtcTime(model.created_ms()), Relative(model.created_ms(), now))},
+                   {"created", fmt::format("{} ({})", UtcTime(model.created_ms()),
+                                           Relative(model.created_ms(), now))},
                    {"path", model.path()}}));
 }
 
 void Output(const v1::Model& model, bool json, const RemoteContext& remote) {
-  if (json) PrintJson(model);
-  else PrintModel(model, remote.clock.Now());
+  if (json)
+    PrintJson(model);
+  else
+    PrintModel(model, remote.clock.Now());
 }
 
 // One line per step of the push, drawn anew when the step changes.
@@ -52,7 +55,8 @@ void AddPush(CLI::App& group, const Remote& remote) {
     bool json = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = AddCommand(group, "push", "Send a model to the daemon; run it again to go on after a cut");
+  CLI::App* command =
+      AddCommand(group, "push", "Send a model to the daemon; run it again to go on after a cut");
   command->add_option("NAME", options->name, "What the fleet calls the model")->required();
   command->add_option("PATH", options->path, "A Hugging Face folder or a .gguf file")->required();
   AddRequestIdOption(command, options->request_id);
@@ -65,7 +69,8 @@ void AddPush(CLI::App& group, const Remote& remote) {
     auto model = Push(RealFileSystem(), *client, files,
                       {.name = options->name,
                        .request_id = options->request_id,
-                       .on_progress = [&](auto doing, auto done, auto total) { progress.Update(doing, done, total); },
+                       .on_progress = [&](auto doing, auto done,
+                                          auto total) { progress.Update(doing, done, total); },
                        .wait = [](Duration time) { std::this_thread::sleep_for(time); }});
     progress.Clear();
     Output(RpcValueOrExit(std::move(model)), options->json, *remote);
@@ -75,9 +80,12 @@ void AddPush(CLI::App& group, const Remote& remote) {
 void AddImport(CLI::App& group, const Remote& remote) {
   auto request = std::make_shared<v1::ImportModelRequest>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "import", "Register a model that lies on the daemon's machine");
-  command->add_option("NAME", *request->mutable_name(), "What the fleet calls the model")->required();
-  command->add_option("PATH", *request->mutable_path(), "A path on the daemon's machine")->required();
+  CLI::App* command =
+      AddCommand(group, "import", "Register a model that lies on the daemon's machine");
+  command->add_option("NAME", *request->mutable_name(), "What the fleet calls the model")
+      ->required();
+  command->add_option("PATH", *request->mutable_path(), "A path on the daemon's machine")
+      ->required();
   AddRequestIdOption(command, *request->mutable_request_id());
   AddJsonOption(command, *json);
   command->callback([remote, request, json] {
@@ -96,7 +104,8 @@ void AddModelList(CLI::App& group, const Remote& remote) {
     Table table({"NAME", "ARCHITECTURE", "FORMAT", ">PARAMETERS", ">SIZE", "CREATED"});
     for (const v1::Model& model : response.models())
       table.Add({model.name(), model.architecture(), model.format(), HumanCount(model.parameters()),
-                 HumanBytes(model.size_bytes()), Relative(model.created_ms(), remote->clock.Now())});
+                 HumanBytes(model.size_bytes()),
+                 Relative(model.created_ms(), remote->clock.Now())});
     PrintOut(table.ToString("no models; add one with `quantfleet model push NAME PATH`"));
   });
 }
@@ -107,8 +116,9 @@ void AddModelShow(CLI::App& group, const Remote& remote) {
   CLI::App* command = AddCommand(group, "show", "One model");
   command->add_option("NAME", *name)->required();
   AddJsonOption(command, *json);
-  command->callback(
-      [remote, name, json] { Output(RpcValueOrExit(remote->Connect()->GetModel(*name)), *json, *remote); });
+  command->callback([remote, name, json] {
+    Output(RpcValueOrExit(remote->Connect()->GetModel(*name)), *json, *remote);
+  });
 }
 
 }  // namespace

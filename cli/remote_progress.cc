@@ -18,7 +18,8 @@ size_t TerminalColumns() {
 
 }  // namespace
 
-StatusLine::StatusLine(const Clock& clock) : clock_(clock), terminal_(::isatty(STDERR_FILENO) == 1) {}
+StatusLine::StatusLine(const Clock& clock)
+    : clock_(clock), terminal_(::isatty(STDERR_FILENO) == 1) {}
 
 StatusLine::~StatusLine() { Clear(); }
 

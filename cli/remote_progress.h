@@ -1,5 +1,5 @@
-// A line of any text on stderr that is written over and over, and only on a terminal. (progress.h has the one for bytes
-// that we count ourselves; here the daemon counts.) Not thread-safe.
+// A line of any text on stderr that is written over and over, and only on a terminal. (progress.h
+// has the one for bytes that we count ourselves; here the daemon counts.) Not thread-safe.
 #pragma once
 
 #include <string>

@@ -9,15 +9,19 @@ namespace {
 
 constexpr size_t kPiece = 1 << 20;  // the contract's limit
 constexpr int kMaxAttempts = 10;
-constexpr Duration kFirstWait = std::chrono::milliseconds(250), kLongestWait = std::chrono::seconds(15);
+constexpr Duration kFirstWait = std::chrono::milliseconds(250),
+                   kLongestWait = std::chrono::seconds(15);
 
 // Worth another attempt: the connection was cut, or the daemon counted otherwise than we did.
 bool MayPass(const absl::Status& status) {
-  return status.code() == absl::StatusCode::kUnavailable || status.code() == absl::StatusCode::kAborted ||
-         status.code() == absl::StatusCode::kOutOfRange || status.code() == absl::StatusCode::kDeadlineExceeded;
+  return status.code() == absl::StatusCode::kUnavailable ||
+         status.code() == absl::StatusCode::kAborted ||
+         status.code() == absl::StatusCode::kOutOfRange ||
+         status.code() == absl::StatusCode::kDeadlineExceeded;
 }
 
-// Runs `attempt` until it succeeds, fails for good, or has failed too often without `progress` growing.
+// Runs `attempt` until it succeeds, fails for good, or has failed too often without `progress`
+// growing.
 template <typename Attempt>
 absl::Status Retry(const PushOptions& options, const uint64_t& progress, const Attempt& attempt) {
   Duration wait = kFirstWait;
@@ -38,7 +42,8 @@ absl::Status Retry(const PushOptions& options, const uint64_t& progress, const A
 
 class Pusher {
  public:
-  Pusher(FileSystem& files, PushPort& port, const std::vector<LocalFile>& model, const PushOptions& options)
+  Pusher(FileSystem& files, PushPort& port, const std::vector<LocalFile>& model,
+         const PushOptions& options)
       : files_(files), port_(port), model_(model), options_(options) {
     for (const LocalFile& file : model) total_ += file.size;
   }
@@ -164,8 +169,8 @@ class Pusher {
 
 }  // namespace
 
-absl::StatusOr<v1::Model> Push(FileSystem& files, PushPort& port, const std::vector<LocalFile>& model,
-                               const PushOptions& options) {
+absl::StatusOr<v1::Model> Push(FileSystem& files, PushPort& port,
+                               const std::vector<LocalFile>& model, const PushOptions& options) {
   return Pusher(files, port, model, options).Run();
 }
 

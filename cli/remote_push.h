@@ -1,5 +1,6 @@
-// Pushing a model to the daemon so that a cut connection costs only what was under way: which files, their digests,
-// and the loop that goes on where the daemon says. No gRPC here: the daemon is a PushPort.
+// Pushing a model to the daemon so that a cut connection costs only what was under way: which
+// files, their digests, and the loop that goes on where the daemon says. No gRPC here: the daemon
+// is a PushPort.
 #pragma once
 
 #include <functional>
@@ -19,7 +20,8 @@ class PushPort {
  public:
   virtual ~PushPort() = default;
   virtual absl::StatusOr<v1::PushState> BeginPush(const v1::BeginPushRequest& request) = 0;
-  // Calls `next` for one message after the other until it returns false or an error, which is returned.
+  // Calls `next` for one message after the other until it returns false or an error, which is
+  // returned.
   using NextPiece = std::function<absl::StatusOr<bool>(v1::PushData&)>;
   virtual absl::StatusOr<v1::PushState> WritePush(const NextPiece& next) = 0;
   virtual absl::StatusOr<v1::Model> CommitPush(const v1::CommitPushRequest& request) = 0;
@@ -31,8 +33,9 @@ struct LocalFile {
   uint64_t size = 0;
 };
 
-// One GGUF file, or what belongs to a model in a Hugging Face folder: configuration, tokenizer, weights, licence and
-// model card, sorted by name. When an index lists the shards, those weights and no others. Links are followed.
+// One GGUF file, or what belongs to a model in a Hugging Face folder: configuration, tokenizer,
+// weights, licence and model card, sorted by name. When an index lists the shards, those weights
+// and no others. Links are followed.
 absl::StatusOr<std::vector<LocalFile>> FilesOfModel(const fs::path& path);
 
 struct PushOptions {
@@ -42,8 +45,9 @@ struct PushOptions {
   std::function<void(Duration)> wait;  // sleeps between attempts
 };
 
-// UNAVAILABLE when the daemon was not reached at first, or no byte got through in ten attempts on end.
-absl::StatusOr<v1::Model> Push(FileSystem& files, PushPort& port, const std::vector<LocalFile>& model,
-                               const PushOptions& options);
+// UNAVAILABLE when the daemon was not reached at first, or no byte got through in ten attempts on
+// end.
+absl::StatusOr<v1::Model> Push(FileSystem& files, PushPort& port,
+                               const std::vector<LocalFile>& model, const PushOptions& options);
 
 }  // namespace quantfleet::cli

@@ -13,8 +13,8 @@ namespace quantfleet::cli {
 namespace {
 
 bool IsOver(v1::Rollout::State state) {
-  return state == v1::Rollout::COMPLETED || state == v1::Rollout::FAILED || state == v1::Rollout::ABORTED ||
-         state == v1::Rollout::ROLLED_BACK;
+  return state == v1::Rollout::COMPLETED || state == v1::Rollout::FAILED ||
+         state == v1::Rollout::ABORTED || state == v1::Rollout::ROLLED_BACK;
 }
 
 void Output(const v1::Rollout& rollout, bool json, const RemoteContext& remote) {
@@ -36,8 +36,10 @@ void ShowChange(const v1::Rollout& rollout, StatusLine& line) {
                         rollout.plan().phases_size(), RolloutCounts(rollout)));
 }
 
-// Until the rollout is over; a daemon that goes away is waited for, and then the watch goes on where it was.
-absl::StatusOr<v1::Rollout> FollowRollout(OperatorClient& client, const std::string& name, const Clock& clock) {
+// Until the rollout is over; a daemon that goes away is waited for, and then the watch goes on
+// where it was.
+absl::StatusOr<v1::Rollout> FollowRollout(OperatorClient& client, const std::string& name,
+                                          const Clock& clock) {
   StatusLine line(clock);
   v1::Rollout last;
   bool seen = false;
@@ -56,13 +58,15 @@ absl::StatusOr<v1::Rollout> FollowRollout(OperatorClient& client, const std::str
     }
     if (!status.ok() && (status.code() != absl::StatusCode::kUnavailable || !seen)) return status;
     if (clock.Monotonic() - lost_at > kPatience)
-      return status.ok() ? Unavailable("the daemon ended the watch before the rollout was over") : status;
+      return status.ok() ? Unavailable("the daemon ended the watch before the rollout was over")
+                         : status;
     line.Show(fmt::format("{}: the daemon is away, waiting for it", name));
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }
 }
 
-void FinishRollout(OperatorClient& client, const std::string& name, bool json, const RemoteContext& remote) {
+void FinishRollout(OperatorClient& client, const std::string& name, bool json,
+                   const RemoteContext& remote) {
   const v1::Rollout rollout = RpcValueOrExit(FollowRollout(client, name, remote.clock));
   Output(rollout, json, remote);
   if (rollout.state() == v1::Rollout::COMPLETED) return;
@@ -85,19 +89,23 @@ void AddPlanOptions(CLI::App* command, CreateOptions& options) {
   PlanOptions& plan = options.plan;
   std::vector<CLI::Option*> flags{
       command
-          ->add_option(
-              "--phase", plan.phases,
-              "Who comes next: 5 (devices), 10% (of all, earlier phases included), ring=early (a label), "
-              "group:NAME or rest; may be repeated. Who is in no phase comes last. Without it: all at once")
+          ->add_option("--phase", plan.phases,
+                       "Who comes next: 5 (devices), 10% (of all, earlier phases included), "
+                       "ring=early (a label), "
+                       "group:NAME or rest; may be repeated. Who is in no phase comes last. "
+                       "Without it: all at once")
           ->allow_extra_args(false),
       command->add_option("--soak", plan.soak,
                           "How long a phase's devices have to stay healthy before the next: 10m"),
-      command->add_flag("--approve", plan.approve, "Each phase but the first begins with `rollout approve`"),
-      command->add_option("--max-in-flight", plan.max_in_flight, "So many devices under way at once")
+      command->add_flag("--approve", plan.approve,
+                        "Each phase but the first begins with `rollout approve`"),
+      command
+          ->add_option("--max-in-flight", plan.max_in_flight, "So many devices under way at once")
           ->check(CLI::Range(1, 1'000'000)),
       command
-          ->add_option("--min-success", plan.min_success,
-                       "Percent of a phase's devices that have to be healthy to go on [100 with phases]")
+          ->add_option(
+              "--min-success", plan.min_success,
+              "Percent of a phase's devices that have to be healthy to go on [100 with phases]")
           ->check(CLI::Range(0, 100)),
       command->add_option("--max-failures", plan.max_failures,
                           "More is too much: 3 (devices) or 5% (of those that are through)"),
@@ -116,14 +124,16 @@ void AddPlanOptions(CLI::App* command, CreateOptions& options) {
       command->add_option("--jitter", plan.jitter, "Each device is told up to so much later"),
       command
           ->add_option("--priority", plan.priority,
-                       "Its devices are not taken by rollouts of lower priority, and of rollouts that wait for a "
+                       "Its devices are not taken by rollouts of lower priority, and of rollouts "
+                       "that wait for a "
                        "device the highest goes first [0]")
           ->check(CLI::Range(-1000, 1000)),
       command->add_flag("--dynamic", plan.dynamic, "Devices that fit and come later join"),
   };
-  CLI::Option* file =
-      command->add_option("--plan", options.plan_file, "A plan file in TOML, in place of the options above")
-          ->check(CLI::ExistingFile);
+  CLI::Option* file = command
+                          ->add_option("--plan", options.plan_file,
+                                       "A plan file in TOML, in place of the options above")
+                          ->check(CLI::ExistingFile);
   for (CLI::Option* flag : flags) file->excludes(flag);
 }
 
@@ -184,7 +194,8 @@ void AddCreate(CLI::App& group, const Remote& remote) {
                    "Only devices with this label, key=value; may be repeated")
       ->allow_extra_args(false)
       ->delimiter(',');
-  command->add_option("--group", options->group, "Only devices of this group (`quantfleet group list`)");
+  command->add_option("--group", options->group,
+                      "Only devices of this group (`quantfleet group list`)");
   command
       ->add_option("--artifact", options->artifacts,
                    "This artifact instead of the newest, for going back; may be repeated")
@@ -205,8 +216,8 @@ void AddCreate(CLI::App& group, const Remote& remote) {
   command->callback([remote, options] { Create(*options, *remote); });
 }
 
-void AddShow(CLI::App& group, const Remote& remote, const std::string& verb, const std::string& help,
-             bool always_watch) {
+void AddShow(CLI::App& group, const Remote& remote, const std::string& verb,
+             const std::string& help, bool always_watch) {
   auto name = std::make_shared<std::string>();
   auto watch = std::make_shared<bool>(always_watch);
   auto json = std::make_shared<bool>(false);
@@ -225,16 +236,19 @@ void AddShow(CLI::App& group, const Remote& remote, const std::string& verb, con
 }
 
 // `phase`: the command takes the number of a phase.
-void AddAction(CLI::App& group, const Remote& remote, const std::string& verb, const std::string& help,
-               bool phase,
-               absl::StatusOr<v1::Rollout> (OperatorClient::*call)(const v1::RolloutActionRequest&)) {
+void AddAction(
+    CLI::App& group, const Remote& remote, const std::string& verb, const std::string& help,
+    bool phase,
+    absl::StatusOr<v1::Rollout> (OperatorClient::*call)(const v1::RolloutActionRequest&)) {
   auto request = std::make_shared<v1::RolloutActionRequest>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = AddCommand(group, verb, help);
   command->add_option("NAME", *request->mutable_name())->required();
   auto number = std::make_shared<uint32_t>(0);
   if (phase)
-    command->add_option("--phase", *number, "The phase that may begin, from 1; nothing happens when it has")
+    command
+        ->add_option("--phase", *number,
+                     "The phase that may begin, from 1; nothing happens when it has")
         ->check(CLI::Range(1, 1000));
   else
     command->add_option("--reason", *request->mutable_reason(), "Words for the record");
@@ -245,7 +259,8 @@ void AddAction(CLI::App& group, const Remote& remote, const std::string& verb, c
     const auto client = remote->Connect();
     const v1::Rollout rollout = RpcValueOrExit((client.get()->*call)(*request));
     if (*json) return PrintJson(rollout);
-    PrintOut(fmt::format("{} is {}\n", Printable(rollout.name()), v1::Rollout::State_Name(rollout.state())));
+    PrintOut(fmt::format("{} is {}\n", Printable(rollout.name()),
+                         v1::Rollout::State_Name(rollout.state())));
   });
 }
 
@@ -253,17 +268,21 @@ void AddAllowDownload(CLI::App& group, const Remote& remote) {
   auto request = std::make_shared<v1::AllowDownloadRequest>();
   auto devices = std::make_shared<std::vector<std::string>>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command =
-      AddCommand(group, "allow-download", "Let devices pull what is beyond their byte budget; without --device each that waits");
+  CLI::App* command = AddCommand(
+      group, "allow-download",
+      "Let devices pull what is beyond their byte budget; without --device each that waits");
   command->add_option("NAME", *request->mutable_name())->required();
-  command->add_option("--device", *devices, "Only this device; may be repeated")->allow_extra_args(false)->delimiter(',');
+  command->add_option("--device", *devices, "Only this device; may be repeated")
+      ->allow_extra_args(false)
+      ->delimiter(',');
   AddJsonOption(command, *json);
   command->callback([remote, request, devices, json] {
     request->set_name(InCollection("rollouts", request->name()));
     request->mutable_device_ids()->Assign(devices->begin(), devices->end());
     const v1::Rollout rollout = RpcValueOrExit(remote->Connect()->AllowDownload(*request));
     if (*json) return PrintJson(rollout);
-    PrintOut(fmt::format("{} is {}\n", Printable(rollout.name()), v1::Rollout::State_Name(rollout.state())));
+    PrintOut(fmt::format("{} is {}\n", Printable(rollout.name()),
+                         v1::Rollout::State_Name(rollout.state())));
   });
 }
 
@@ -289,8 +308,8 @@ void AddRolloutCommands(CLI::App& app, const Remote& remote) {
   CLI::App& group = *AddGroup(app, "rollout", "Who runs which version, and how it spreads");
   AddCreate(group, remote);
   AddShow(group, remote, "status", "One rollout, device by device", false);
-  AddShow(group, remote, "watch", "Stay until it is over; exit code 1 failed, 6 rolled back, 7 aborted",
-          true);
+  AddShow(group, remote, "watch",
+          "Stay until it is over; exit code 1 failed, 6 rolled back, 7 aborted", true);
   AddAction(group, remote, "pause", "Tell no new device; those under way go on", false,
             &OperatorClient::PauseRollout);
   AddAction(group, remote, "resume", "Go on; what failed so far is forgiven", false,
@@ -300,8 +319,8 @@ void AddRolloutCommands(CLI::App& app, const Remote& remote) {
   AddAllowDownload(group, remote);
   AddAction(group, remote, "abort", "End it; devices keep what they have", false,
             &OperatorClient::AbortRollout);
-  AddAction(group, remote, "rollback", "Send each device that was told back to what it ran before", false,
-            &OperatorClient::RollbackRollout);
+  AddAction(group, remote, "rollback", "Send each device that was told back to what it ran before",
+            false, &OperatorClient::RollbackRollout);
   AddRolloutList(group, remote);
 }
 

@@ -47,15 +47,16 @@ absl::Status ReadOnFailure(std::string_view text, v1::RolloutPlan& plan) {
 }
 
 bool TakesTheRest(const v1::RolloutPhase& phase) {
-  return phase.percent() == 100 || (phase.count() == 0 && phase.percent() == 0 && phase.labels().empty() &&
-                                     phase.group().empty());
+  return phase.percent() == 100 || (phase.count() == 0 && phase.percent() == 0 &&
+                                    phase.labels().empty() && phase.group().empty());
 }
 
 }  // namespace
 
 absl::StatusOr<v1::RolloutPhase> ParsePhase(std::string_view text) {
   const auto refuse = [text] {
-    return InvalidArgument("--phase: '{}' is no phase: write 5, 10%, ring=early, group:NAME or rest", Printable(text));
+    return InvalidArgument(
+        "--phase: '{}' is no phase: write 5, 10%, ring=early, group:NAME or rest", Printable(text));
   };
   v1::RolloutPhase phase;
   uint32_t number = 0;
@@ -66,7 +67,8 @@ absl::StatusOr<v1::RolloutPhase> ParsePhase(std::string_view text) {
     return phase;
   }
   if (text.ends_with('%')) {
-    if (!ParseCount(text.substr(0, text.size() - 1), number) || number < 1 || number > 100) return refuse();
+    if (!ParseCount(text.substr(0, text.size() - 1), number) || number < 1 || number > 100)
+      return refuse();
     phase.set_percent(number);
   } else if (text.find('=') != std::string_view::npos) {
     for (std::string_view rest = text; !rest.empty();) {
@@ -95,7 +97,8 @@ absl::StatusOr<v1::RolloutPlan> MakePlan(const PlanOptions& options) {
     plan.mutable_phases(i)->set_soak_seconds(soak);
     plan.mutable_phases(i)->set_approval(options.approve && i > 0);
   }
-  QF_ASSIGN_OR_RETURN(const uint32_t timeout, ParseSeconds("--device-timeout", options.device_timeout));
+  QF_ASSIGN_OR_RETURN(const uint32_t timeout,
+                      ParseSeconds("--device-timeout", options.device_timeout));
   plan.set_device_timeout_seconds(timeout);
   QF_ASSIGN_OR_RETURN(const uint32_t jitter, ParseSeconds("--jitter", options.jitter));
   plan.set_jitter_seconds(jitter);
@@ -104,8 +107,10 @@ absl::StatusOr<v1::RolloutPlan> MakePlan(const PlanOptions& options) {
   plan.set_devices_per_minute(options.rate);
   plan.set_dynamic(options.dynamic);
   plan.set_priority(options.priority);
-  if (options.min_success >= 0) plan.set_success_percent(static_cast<uint32_t>(options.min_success));
-  if (!options.max_failures.empty()) QF_RETURN_IF_ERROR(ReadMaxFailures(options.max_failures, plan));
+  if (options.min_success >= 0)
+    plan.set_success_percent(static_cast<uint32_t>(options.min_success));
+  if (!options.max_failures.empty())
+    QF_RETURN_IF_ERROR(ReadMaxFailures(options.max_failures, plan));
   if (!options.on_failure.empty()) QF_RETURN_IF_ERROR(ReadOnFailure(options.on_failure, plan));
   return plan;
 }
@@ -121,7 +126,8 @@ std::string PhaseText(const v1::RolloutPhase& phase) {
   for (const auto& [key, value] : phase.labels())
     text += fmt::format("{}{}={}", text.empty() ? "" : ",", key, value);
   if (text.empty()) text = "all the rest";
-  if (phase.soak_seconds() > 0) text += ", soak " + HumanDuration(std::chrono::seconds(phase.soak_seconds()));
+  if (phase.soak_seconds() > 0)
+    text += ", soak " + HumanDuration(std::chrono::seconds(phase.soak_seconds()));
   if (phase.approval()) text += ", after approval";
   return text;
 }

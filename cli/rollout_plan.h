@@ -1,4 +1,5 @@
-// A rollout's plan from the command line: `--phase 1 --phase 10% --phase ring=early --soak 10m ...`. Pure.
+// A rollout's plan from the command line: `--phase 1 --phase 10% --phase ring=early --soak 10m
+// ...`. Pure.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +28,7 @@ absl::StatusOr<v1::RolloutPlan> MakePlan(const PlanOptions& options);
 
 // "5", "10%", "ring=early,site=lab", "group:lab", "rest".
 absl::StatusOr<v1::RolloutPhase> ParsePhase(std::string_view text);
-std::string PhaseText(const v1::RolloutPhase& phase);  // "10 %", "the rest, soak 10m, after approval"
+std::string PhaseText(
+    const v1::RolloutPhase& phase);  // "10 %", "the rest, soak 10m, after approval"
 
 }  // namespace quantfleet::cli

@@ -30,11 +30,14 @@ std::string PhaseOf(const v1::Rollout& rollout) {
 
 std::string StateOf(const v1::Rollout& rollout, Time now) {
   std::string text = v1::Rollout::State_Name(rollout.state());
-  if (rollout.state() == v1::Rollout::SOAKING) text += ", ends " + Relative(rollout.soak_ends_ms(), now);
+  if (rollout.state() == v1::Rollout::SOAKING)
+    text += ", ends " + Relative(rollout.soak_ends_ms(), now);
   return text;
 }
 
-std::string Seconds(double seconds) { return HumanDuration(Duration(static_cast<int64_t>(seconds * 1000))); }
+std::string Seconds(double seconds) {
+  return HumanDuration(Duration(static_cast<int64_t>(seconds * 1000)));
+}
 
 }  // namespace
 
@@ -53,7 +56,8 @@ std::string RolloutCounts(const v1::Rollout& rollout) {
       {RolloutDevice::ROLLED_BACK, "rolled back"}, {RolloutDevice::SKIPPED, "skipped"}};
   std::string text;
   for (const auto& [state, name] : kNames)
-    if (counts[state] > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", counts[state], name);
+    if (counts[state] > 0)
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", counts[state], name);
   return text.empty() ? "no devices" : text;
 }
 
@@ -63,10 +67,11 @@ std::string RolloutText(const v1::Rollout& rollout, Time now) {
       {"name", rollout.name()}, {"model", rollout.model()}, {"state", StateOf(rollout, now)}};
   if (!rollout.reason().empty()) fields.emplace_back("reason", rollout.reason());
   if (HasPhases(rollout)) fields.emplace_back("phase", PhaseOf(rollout));
-  if (rollout.plan().priority() != 0) fields.emplace_back("priority", fmt::format("{}", rollout.plan().priority()));
+  if (rollout.plan().priority() != 0)
+    fields.emplace_back("priority", fmt::format("{}", rollout.plan().priority()));
   fields.emplace_back("devices", RolloutCounts(rollout));
-  fields.emplace_back(
-      "created", fmt::format("{} ({})", UtcTime(rollout.created_ms()), Relative(rollout.created_ms(), now)));
+  fields.emplace_back("created", fmt::format("{} ({})", UtcTime(rollout.created_ms()),
+                                             Relative(rollout.created_ms(), now)));
   fields.emplace_back(rollout.finished_ms() ? "took" : "running for",
                       HumanDuration(Duration(end - rollout.created_ms())));
   std::string text = Fields(fields);
@@ -81,7 +86,8 @@ std::string RolloutText(const v1::Rollout& rollout, Time now) {
 
 std::string EstimateText(const v1::Rollout& rollout) {
   if (!rollout.has_estimate()) return "";
-  return fmt::format("about {}: {}", Seconds(rollout.estimate().seconds()), Join(rollout.estimate().notes(), "; "));
+  return fmt::format("about {}: {}", Seconds(rollout.estimate().seconds()),
+                     Join(rollout.estimate().notes(), "; "));
 }
 
 std::string DryRunText(const v1::Rollout& rollout) {
@@ -91,11 +97,13 @@ std::string DryRunText(const v1::Rollout& rollout) {
   for (int i = 0; i < rollout.plan().phases_size(); ++i) {
     uint64_t devices = 0, of_phase = 0;
     for (const RolloutDevice& device : rollout.devices()) {
-      if (device.state() == RolloutDevice::SKIPPED || static_cast<int>(device.phase()) != i) continue;
+      if (device.state() == RolloutDevice::SKIPPED || static_cast<int>(device.phase()) != i)
+        continue;
       ++devices;
       of_phase += device.bytes();
       table.Add({fmt::format("{}", i + 1), device.device_id(), device.device_class(),
-                 ShortArtifact(device.artifact()), HumanBytes(device.bytes()), device.memory(), device.reason()});
+                 ShortArtifact(device.artifact()), HumanBytes(device.bytes()), device.memory(),
+                 device.reason()});
     }
     const bool estimated = i < rollout.estimate().phases_size();
     phases.Add({fmt::format("{}", i + 1), fmt::format("{}", devices), HumanBytes(of_phase),

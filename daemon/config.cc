@@ -10,7 +10,8 @@ namespace quantfleet::daemon {
 
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
   const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return InvalidArgument("'{}' is no address: give HOST:PORT", text);
+  if (colon == std::string_view::npos)
+    return InvalidArgument("'{}' is no address: give HOST:PORT", text);
   std::string_view host = text.substr(0, colon);
   const std::string_view port_text = text.substr(colon + 1);
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
@@ -20,14 +21,17 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
   }
   uint16_t port = 0;
   const auto result = std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);
-  if (host.empty() || port_text.empty() || result.ec != std::errc() || result.ptr != port_text.data() + port_text.size())
-    return InvalidArgument("'{}' is no address: give HOST:PORT, with a port from 0 (any) to 65535", text);
+  if (host.empty() || port_text.empty() || result.ec != std::errc() ||
+      result.ptr != port_text.data() + port_text.size())
+    return InvalidArgument("'{}' is no address: give HOST:PORT, with a port from 0 (any) to 65535",
+                           text);
   return HostPort{std::string(host), port};
 }
 
 std::string ToString(const HostPort& address) {
   const bool v6 = address.host.find(':') != std::string::npos;
-  return v6 ? fmt::format("[{}]:{}", address.host, address.port) : fmt::format("{}:{}", address.host, address.port);
+  return v6 ? fmt::format("[{}]:{}", address.host, address.port)
+            : fmt::format("{}:{}", address.host, address.port);
 }
 
 absl::Status CheckLogLevel(std::string_view level) {
@@ -39,9 +43,11 @@ absl::Status CheckLogLevel(std::string_view level) {
 absl::StatusOr<Config> ParseConfig(std::string_view toml) {
   QF_ASSIGN_OR_RETURN(TomlReader reader, TomlReader::Parse(toml));
   Config config;
-  std::string data = config.data.string(), listen = ToString(config.listen), http = ToString(config.http);
+  std::string data = config.data.string(), listen = ToString(config.listen),
+              http = ToString(config.http);
   double check_in = std::chrono::duration<double>(config.check_in).count();
-  int64_t lifetime = config.certificate_lifetime.count(), memory = static_cast<int64_t>(config.memory_mib), threads = 0;
+  int64_t lifetime = config.certificate_lifetime.count(),
+          memory = static_cast<int64_t>(config.memory_mib), threads = 0;
   reader.Require("data", data);
   reader.Read("listen", listen);
   reader.Read("http", http);

@@ -28,13 +28,13 @@ struct Config {
   HostPort http{"127.0.0.1", 7444};
   std::chrono::milliseconds check_in{30'000};
   std::chrono::hours certificate_lifetime{7 * 24};  // of devices
-  uint64_t enrolment_queue = 0;                     // devices that nobody vouches for and that may wait; 0: refused
-  fs::path enrolment_ca;                            // PEM: CAs whose certificates let devices in; empty: none
-  uint64_t memory_mib = 512;                        // in flight of one job
-  int threads = 0;                                  // of jobs; 0: as many as cores
-  int64_t evaluation_tokens = 256;                  // of the evaluation text; 0: artifacts are not measured
-  fs::path evaluation_text;                         // a file; empty: the shipped one
-  std::vector<std::string> golden_prompts;          // empty: the shipped ones
+  uint64_t enrolment_queue = 0;     // devices that nobody vouches for and that may wait; 0: refused
+  fs::path enrolment_ca;            // PEM: CAs whose certificates let devices in; empty: none
+  uint64_t memory_mib = 512;        // in flight of one job
+  int threads = 0;                  // of jobs; 0: as many as cores
+  int64_t evaluation_tokens = 256;  // of the evaluation text; 0: artifacts are not measured
+  fs::path evaluation_text;         // a file; empty: the shipped one
+  std::vector<std::string> golden_prompts;  // empty: the shipped ones
   std::string log_level = "info";
 };
 

@@ -17,8 +17,9 @@ absl::StatusOr<DataLock> DataLock::Take(const fs::path& data) {
   const int error = errno;
   ::close(fd);
   if (error == EWOULDBLOCK)
-    return FailedPrecondition("another quantfleetd uses {}: stop it, or choose another folder with --data",
-                              data.string());
+    return FailedPrecondition(
+        "another quantfleetd uses {}: stop it, or choose another folder with --data",
+        data.string());
   return ErrnoStatus(error, fmt::format("locking {}", path.string()));
 }
 

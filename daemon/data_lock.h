@@ -1,4 +1,5 @@
-// Makes a process the only daemon of a data folder, for as long as the object lives. Not thread-safe.
+// Makes a process the only daemon of a data folder, for as long as the object lives. Not
+// thread-safe.
 #pragma once
 
 #include "common/base/file.h"
@@ -8,7 +9,8 @@ namespace quantfleet::daemon {
 
 class DataLock {
  public:
-  // FAILED_PRECONDITION when another process holds it. The kernel lets go of the lock when a process dies.
+  // FAILED_PRECONDITION when another process holds it. The kernel lets go of the lock when a
+  // process dies.
   static absl::StatusOr<DataLock> Take(const fs::path& data);
   DataLock(DataLock&& other) noexcept;
   DataLock& operator=(DataLock&&) = delete;

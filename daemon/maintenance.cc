@@ -23,7 +23,8 @@ absl::Status CopyKeys(FileSystem& files, const fs::path& from, const fs::path& t
   if (error) return ErrnoStatus(error.value(), "protecting " + (to / "keys").string());
   QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(from / "keys"));
   for (const std::string& name : names)
-    if (name.ends_with(".pem") || name.ends_with(".b64")) QF_RETURN_IF_ERROR(CopyFile(files, from / "keys" / name, to / "keys" / name));
+    if (name.ends_with(".pem") || name.ends_with(".b64"))
+      QF_RETURN_IF_ERROR(CopyFile(files, from / "keys" / name, to / "keys" / name));
   return absl::OkStatus();
 }
 
@@ -49,14 +50,17 @@ absl::StatusOr<Opened> OpenStopped(FileSystem& files, const Clock& clock, const 
 }
 
 absl::StatusOr<uint64_t> SignAll(Opened& opened) {
-  return opened.store->SignStatementsAnew([&](v1::Signed& statement) { return opened.authority->SignAnew(statement); });
+  return opened.store->SignStatementsAnew(
+      [&](v1::Signed& statement) { return opened.authority->SignAnew(statement); });
 }
 
 }  // namespace
 
 absl::Status BackUp(FileSystem& files, const fs::path& data, const fs::path& out) {
-  if (files.Exists(out)) return AlreadyExists("{} is there: give a folder that is not", out.string());
-  if (!files.Exists(data / "state.db")) return NotFound("{} is no daemon's data folder: give --data", data.string());
+  if (files.Exists(out))
+    return AlreadyExists("{} is there: give a folder that is not", out.string());
+  if (!files.Exists(data / "state.db"))
+    return NotFound("{} is no daemon's data folder: give --data", data.string());
   const fs::path partial = out.string() + ".partial";
   QF_RETURN_IF_ERROR(files.RemoveTree(partial));  // of a backup that was cut short
   QF_RETURN_IF_ERROR(CopyKeys(files, data, partial));
@@ -71,11 +75,13 @@ absl::Status BackUp(FileSystem& files, const fs::path& data, const fs::path& out
 absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& data) {
   for (const fs::path& part : {from / "state.db", from / "keys/ca.pem", from / "keys/signing.pem"})
     if (!files.Exists(part))
-      return NotFound("{} is missing: {} is no backup of `quantfleetd backup`", part.string(), from.string());
+      return NotFound("{} is missing: {} is no backup of `quantfleetd backup`", part.string(),
+                      from.string());
   QF_RETURN_IF_ERROR(files.CreateDirectories(data));
   QF_ASSIGN_OR_RETURN(const DataLock lock, DataLock::Take(data));
   if (files.Exists(data / "state.db"))
-    return FailedPrecondition("{} holds a daemon's state: restore into an empty folder", data.string());
+    return FailedPrecondition("{} holds a daemon's state: restore into an empty folder",
+                              data.string());
   QF_RETURN_IF_ERROR(CopyKeys(files, from, data));
   // Last: a folder without it may be restored into once more.
   const fs::path partial = data / "state.db.partial";
@@ -87,13 +93,16 @@ absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& da
   return files.SyncDirectory(data);
 }
 
-absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clock, const fs::path& data) {
+absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clock,
+                                             const fs::path& data) {
   {
     QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
     if (opened.authority->trust_root().keys_size() > 1) {
       QF_ASSIGN_OR_RETURN(const uint64_t count, SignAll(opened));
       if (count > 0)
-        return fmt::format("a rotation that was cut short is done now: {} statements bear the new key's signature", count);
+        return fmt::format(
+            "a rotation that was cut short is done now: {} statements bear the new key's signature",
+            count);
     }
     QF_RETURN_IF_ERROR(Authority::RotateSigningKey(files, data));
   }
@@ -101,7 +110,8 @@ absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clo
   QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
   QF_ASSIGN_OR_RETURN(const uint64_t count, SignAll(opened));
   return fmt::format(
-      "trust root {}: a new signing key, and its signature under {} statements; start the daemon, and retire the old key once "
+      "trust root {}: a new signing key, and its signature under {} statements; start the daemon, "
+      "and retire the old key once "
       "the devices have checked in",
       opened.authority->trust_root().version(), count);
 }
@@ -113,12 +123,14 @@ absl::StatusOr<std::string> RotateCa(FileSystem& files, const Clock& clock, cons
   }
   QF_ASSIGN_OR_RETURN(const Opened opened, OpenStopped(files, clock, data));
   return fmt::format(
-      "trust root {}: a new CA beside the old one; start the daemon, and retire the old one once the devices have checked in and "
+      "trust root {}: a new CA beside the old one; start the daemon, and retire the old one once "
+      "the devices have checked in and "
       "renewed their certificates",
       opened.authority->trust_root().version());
 }
 
-absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock, const fs::path& data, bool force) {
+absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,
+                                          const fs::path& data, bool force) {
   QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
   // Of a rotation that was cut short: nothing may rest on the old key alone.
   QF_RETURN_IF_ERROR(SignAll(opened).status());
@@ -127,23 +139,29 @@ absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,
   uint64_t behind = 0;
   std::string after, example;
   for (;;) {
-    QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> page, opened.store->ListDevices(after, kDevicePage));
+    QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> page,
+                        opened.store->ListDevices(after, kDevicePage));
     if (page.empty()) break;
     after = page.back().id();
     for (const v1::Device& device : page) {
-      const bool ready = device.trust_root_version() >= root.version() &&
-                         (!ca || device.certificate_root_version() >= opened.authority->ca_version());
+      const bool ready =
+          device.trust_root_version() >= root.version() &&
+          (!ca || device.certificate_root_version() >= opened.authority->ca_version());
       if (device.state() == v1::Device::ACTIVE && !ready && behind++ == 0) example = device.id();
     }
   }
   if (behind > 0 && !force)
     return FailedPrecondition(
-        "{} devices, {} among them, have not heard of trust root {}{} and would be cut off: wait for their check-ins, revoke them, "
+        "{} devices, {} among them, have not heard of trust root {}{} and would be cut off: wait "
+        "for their check-ins, revoke them, "
         "or --force",
         behind, example, root.version(), ca ? ", or have a certificate of the old CA," : "");
   QF_RETURN_IF_ERROR(Authority::RetireOldKeys(files, data));
-  return fmt::format("trust root {}: one {} is left{}", root.version() + 1, ca ? "CA" : "signing key",
-                     ca ? "; enrolment tokens and copies of admin.json from before the change are of no use any more" : "");
+  return fmt::format("trust root {}: one {} is left{}", root.version() + 1,
+                     ca ? "CA" : "signing key",
+                     ca ? "; enrolment tokens and copies of admin.json from before the change are "
+                          "of no use any more"
+                        : "");
 }
 
 }  // namespace quantfleet::daemon

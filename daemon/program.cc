@@ -1,9 +1,9 @@
 #include "daemon/program.h"
 
-#include <CLI/CLI.hpp>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <CLI/CLI.hpp>
 #include <limits>
 #include <optional>
 
@@ -31,25 +31,35 @@ struct Flags {
 };
 
 void Define(CLI::App& app, Flags& flags) {
-  app.add_flag("--dev", flags.dev, "Embedded defaults: no configuration file, short check-in intervals");
-  app.add_option("--config", flags.config, "TOML file with the settings below")->check(CLI::ExistingFile);
+  app.add_flag("--dev", flags.dev,
+               "Embedded defaults: no configuration file, short check-in intervals");
+  app.add_option("--config", flags.config, "TOML file with the settings below")
+      ->check(CLI::ExistingFile);
   app.add_option("--data", flags.data, "Folder for state, keys and blobs [./quantfleet-data]");
-  app.add_option("--listen", flags.listen, "gRPC address, HOST:PORT; port 0 takes any [127.0.0.1:7443]");
-  app.add_option("--http", flags.http, "HTTPS address, HOST:PORT; port 0 takes any [127.0.0.1:7444]");
-  app.add_option("--check-in", flags.check_in, "Seconds between a device's check-ins [2 with --dev, else 30]")
+  app.add_option("--listen", flags.listen,
+                 "gRPC address, HOST:PORT; port 0 takes any [127.0.0.1:7443]");
+  app.add_option("--http", flags.http,
+                 "HTTPS address, HOST:PORT; port 0 takes any [127.0.0.1:7444]");
+  app.add_option("--check-in", flags.check_in,
+                 "Seconds between a device's check-ins [2 with --dev, else 30]")
       ->check(CLI::Range(0.1, 86'400.0));
   app.add_option("--enrolment-queue", flags.enrolment_queue,
-                 "Devices without token or leave that may wait for an operator at once; 0: they are refused [0]")
+                 "Devices without token or leave that may wait for an operator at once; 0: they "
+                 "are refused [0]")
       ->check(CLI::Range(int64_t{0}, kMostQueue));
-  app.add_option("--enrolment-ca", flags.enrolment_ca, "PEM of CAs whose certificates let devices in [none]")
+  app.add_option("--enrolment-ca", flags.enrolment_ca,
+                 "PEM of CAs whose certificates let devices in [none]")
       ->check(CLI::ExistingFile);
   app.add_option("--memory", flags.memory_mib, "MiB that one job may hold in flight [512]")
       ->check(CLI::Range(16, 1 << 20));
-  app.add_option("--threads", flags.threads, "Threads of a job [0: as many as cores]")->check(CLI::Range(0, 4096));
+  app.add_option("--threads", flags.threads, "Threads of a job [0: as many as cores]")
+      ->check(CLI::Range(0, 4096));
   app.add_option("--evaluation-tokens", flags.evaluation_tokens,
-                 "Tokens of a text that each artifact is measured on, beside the source's precision; 0: none [256]")
+                 "Tokens of a text that each artifact is measured on, beside the source's "
+                 "precision; 0: none [256]")
       ->check(CLI::Range(0, 1 << 20));
-  app.add_option("--evaluation-text", flags.evaluation_text, "That text [a shipped one]")->check(CLI::ExistingFile);
+  app.add_option("--evaluation-text", flags.evaluation_text, "That text [a shipped one]")
+      ->check(CLI::ExistingFile);
   app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off [info]");
   app.add_flag("--version", flags.version, "Print the version and exit");
 }
@@ -66,30 +76,40 @@ int Tell(const absl::StatusOr<std::string>& what) {
 // Commands on a data folder; each writes its exit code.
 void DefineMaintenance(CLI::App& app, const Flags& flags, int& exit_code) {
   app.require_subcommand(0, 1)->fallthrough();  // --data may stand behind them
-  const auto data = [&flags] { return flags.data.empty() ? fs::path(Config().data) : fs::path(flags.data); };
-  CLI::App* backup = app.add_subcommand("backup", "Copy state and keys, also while the daemon runs");
+  const auto data = [&flags] {
+    return flags.data.empty() ? fs::path(Config().data) : fs::path(flags.data);
+  };
+  CLI::App* backup =
+      app.add_subcommand("backup", "Copy state and keys, also while the daemon runs");
   auto folder = std::make_shared<std::string>();
   backup->add_option("FOLDER", *folder, "A new folder")->required();
   backup->callback([=, &exit_code] {
     const absl::Status done = BackUp(RealFileSystem(), data(), *folder);
-    exit_code = Tell(done.ok() ? absl::StatusOr<std::string>(*folder + ": state and keys; blobs are made again by jobs") : done);
+    exit_code = Tell(done.ok() ? absl::StatusOr<std::string>(
+                                     *folder + ": state and keys; blobs are made again by jobs")
+                               : done);
   });
   CLI::App* restore = app.add_subcommand("restore", "Make an empty data folder out of a backup");
   restore->add_option("FOLDER", *folder, "Of `quantfleetd backup`")->required();
   restore->callback([=, &exit_code] {
     const absl::Status done = Restore(RealFileSystem(), *folder, data());
-    exit_code = Tell(done.ok() ? absl::StatusOr<std::string>(data().string() + ": restored; start the daemon on it") : done);
+    exit_code = Tell(done.ok() ? absl::StatusOr<std::string>(data().string() +
+                                                             ": restored; start the daemon on it")
+                               : done);
   });
-  CLI::App* keys = app.add_subcommand("keys", "Change the signing key or the CA of a daemon that does not run");
+  CLI::App* keys =
+      app.add_subcommand("keys", "Change the signing key or the CA of a daemon that does not run");
   keys->require_subcommand(1);
   auto ca = std::make_shared<bool>(false);
-  CLI::App* rotate = keys->add_subcommand("rotate", "Add a new signing key; devices learn of it at their check-ins");
+  CLI::App* rotate = keys->add_subcommand(
+      "rotate", "Add a new signing key; devices learn of it at their check-ins");
   rotate->add_flag("--ca", *ca, "A new CA instead; devices change to certificates of it");
   rotate->callback([=, &exit_code] {
     exit_code = Tell((*ca ? RotateCa : RotateSigningKey)(RealFileSystem(), RealClock(), data()));
   });
   auto force = std::make_shared<bool>(false);
-  CLI::App* retire = keys->add_subcommand("retire", "Drop the old one, once the devices are ready for it");
+  CLI::App* retire =
+      keys->add_subcommand("retire", "Drop the old one, once the devices are ready for it");
   retire->add_flag("--force", *force, "Also where some are not: they have to enrol again");
   retire->callback([=, &exit_code] {
     exit_code = Tell(RetireOldKeys(RealFileSystem(), RealClock(), data(), *force));
@@ -97,7 +117,8 @@ void DefineMaintenance(CLI::App& app, const Flags& flags, int& exit_code) {
 }
 
 absl::StatusOr<Config> MakeConfig(const Flags& flags) {
-  if (flags.dev == !flags.config.empty()) return InvalidArgument("give either --dev or --config FILE");
+  if (flags.dev == !flags.config.empty())
+    return InvalidArgument("give either --dev or --config FILE");
   Config config;
   if (flags.dev) {
     config.check_in = kDevCheckIn;
@@ -114,8 +135,10 @@ absl::StatusOr<Config> MakeConfig(const Flags& flags) {
   if (!flags.http.empty()) {
     QF_ASSIGN_OR_RETURN(config.http, ParseHostPort(flags.http));
   }
-  if (flags.check_in > 0) config.check_in = std::chrono::milliseconds(static_cast<int64_t>(flags.check_in * 1000));
-  if (flags.enrolment_queue >= 0) config.enrolment_queue = static_cast<uint64_t>(flags.enrolment_queue);
+  if (flags.check_in > 0)
+    config.check_in = std::chrono::milliseconds(static_cast<int64_t>(flags.check_in * 1000));
+  if (flags.enrolment_queue >= 0)
+    config.enrolment_queue = static_cast<uint64_t>(flags.enrolment_queue);
   if (!flags.enrolment_ca.empty()) config.enrolment_ca = flags.enrolment_ca;
   if (flags.memory_mib > 0) config.memory_mib = flags.memory_mib;
   if (flags.threads >= 0) config.threads = flags.threads;
@@ -140,8 +163,8 @@ int Run(const Config& config) {
     return kExitStart;
   }
   const std::string admin = fs::absolute((*server)->admin_credential()).string();
-  spdlog::info("gRPC at {}, HTTPS at {}, data in {}", ToString((*server)->grpc()), ToString((*server)->http()),
-               fs::absolute(config.data).string());
+  spdlog::info("gRPC at {}, HTTPS at {}, data in {}", ToString((*server)->grpc()),
+               ToString((*server)->http()), fs::absolute(config.data).string());
   spdlog::info("admin credential: {}", admin);
   spdlog::info("try: quantfleet --credential {} status", admin);
   int signal = 0;
@@ -153,8 +176,10 @@ int Run(const Config& config) {
 }
 
 int Run(int argc, char** argv) {
-  CLI::App app("The central daemon of quantfleet: quantizes models for device classes and keeps a fleet running them.",
-               "quantfleetd");
+  CLI::App app(
+      "The central daemon of quantfleet: quantizes models for device classes and keeps a fleet "
+      "running them.",
+      "quantfleetd");
   Flags flags;
   int maintained = -1;
   Define(app, flags);

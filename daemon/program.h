@@ -1,9 +1,11 @@
-// quantfleetd: reads flags or a configuration file, runs a Server until a signal comes, writes logs to stderr.
+// quantfleetd: reads flags or a configuration file, runs a Server until a signal comes, writes logs
+// to stderr.
 #pragma once
 
 namespace quantfleet::daemon {
 
-// The process's exit code: 0 stopped as told, or done (backup, restore, keys); 1 could not; 2 wrong usage.
+// The process's exit code: 0 stopped as told, or done (backup, restore, keys); 1 could not; 2 wrong
+// usage.
 int RunProgram(int argc, char** argv);
 
 }  // namespace quantfleet::daemon

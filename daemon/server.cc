@@ -15,7 +15,8 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr Duration kGrpcGrace = std::chrono::seconds(1), kHttpGrace = std::chrono::seconds(1);
-constexpr Duration kTick = std::chrono::milliseconds(500);  // of rollouts: soak times and timeouts count in seconds
+constexpr Duration kTick =
+    std::chrono::milliseconds(500);  // of rollouts: soak times and timeouts count in seconds
 constexpr int kSeenLatelyIntervals = 3;
 
 bool IsWildcard(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
@@ -27,10 +28,11 @@ HostPort Reachable(HostPort address) {
   return address;
 }
 
-// What devices are told: the port alone where the HTTPS side listens wherever gRPC does, so that each device stays with
-// the address that reached us.
+// What devices are told: the port alone where the HTTPS side listens wherever gRPC does, so that
+// each device stays with the address that reached us.
 std::string BlobEndpoint(const Config& config, uint16_t port) {
-  if (config.http.host == config.listen.host || IsWildcard(config.http.host)) return fmt::format(":{}", port);
+  if (config.http.host == config.listen.host || IsWildcard(config.http.host))
+    return fmt::format(":{}", port);
   return ToString({config.http.host, port});
 }
 
@@ -46,7 +48,9 @@ std::vector<std::string> ListenNames(const Config& config) {
 
 struct Server::Impl {
   Impl(Config config_in, Environment environment_in)
-      : config(std::move(config_in)), environment(std::move(environment_in)), blobs(environment.files, config.data / "blobs") {}
+      : config(std::move(config_in)),
+        environment(std::move(environment_in)),
+        blobs(environment.files, config.data / "blobs") {}
 
   absl::Status Open();
   absl::Status ServeHttp(const Authority::Identity& identity);
@@ -83,7 +87,8 @@ absl::Status Server::Impl::Open() {
   QF_RETURN_IF_ERROR(files.CreateDirectories(config.data));
   QF_ASSIGN_OR_RETURN(DataLock taken, DataLock::Take(config.data));
   lock.emplace(std::move(taken));
-  QF_RETURN_IF_ERROR(files.Remove(config.data / "endpoints.json"));  // those of an earlier process lead nowhere
+  QF_RETURN_IF_ERROR(
+      files.Remove(config.data / "endpoints.json"));  // those of an earlier process lead nowhere
   QF_ASSIGN_OR_RETURN(authority, Authority::Open(files, clock, config.data, ListenNames(config)));
   QF_RETURN_IF_ERROR(CheckUnshared(config.data / "state.db"));
   QF_ASSIGN_OR_RETURN(store, Store::Open(config.data / "state.db"));
@@ -91,7 +96,8 @@ absl::Status Server::Impl::Open() {
   models = std::make_unique<ModelRegistry>(*store, files, random, clock, config.data);
   classes = std::make_unique<ClassRegistry>(*store);
   QF_RETURN_IF_ERROR(classes->SeedShipped());
-  Fleet::Options fleet_options{config.certificate_lifetime, config.check_in, config.enrolment_queue, {}};
+  Fleet::Options fleet_options{
+      config.certificate_lifetime, config.check_in, config.enrolment_queue, {}};
   if (!config.enrolment_ca.empty()) {
     QF_ASSIGN_OR_RETURN(fleet_options.customer_ca_pem, files.ReadAll(config.enrolment_ca, 1 << 20));
     const std::string place = "enrolment CA " + config.enrolment_ca.string();
@@ -99,8 +105,8 @@ absl::Status Server::Impl::Open() {
   }
   fleet = std::make_unique<Fleet>(Fleet::Collaborators{*store, *authority, *classes, random, clock},
                                   std::move(fleet_options));
-  rollouts = std::make_unique<Rollouts>(Rollouts::Collaborators{*store, *authority, *classes, random, clock},
-                                        config.check_in);
+  rollouts = std::make_unique<Rollouts>(
+      Rollouts::Collaborators{*store, *authority, *classes, random, clock}, config.check_in);
   JobRunner::Options options;
   options.memory_bytes = config.memory_mib << 20;
   options.threads = config.threads;
@@ -111,12 +117,15 @@ absl::Status Server::Impl::Open() {
   }
   options.scratch = config.data / "evaluation";
   options.on_collected = [log = environment.log](const absl::StatusOr<Collected>& collected) {
-    if (!collected.ok()) return log(fmt::format("collecting garbage: {}", Describe(collected.status())));
+    if (!collected.ok())
+      return log(fmt::format("collecting garbage: {}", Describe(collected.status())));
     if (collected->blobs_removed > 0)
-      log(fmt::format("garbage: {} freed in {} blobs", HumanBytes(collected->bytes_removed), collected->blobs_removed));
+      log(fmt::format("garbage: {} freed in {} blobs", HumanBytes(collected->bytes_removed),
+                      collected->blobs_removed));
   };
-  jobs = std::make_unique<JobRunner>(JobRunner::Collaborators{*store, *authority, blobs, files, random, clock},
-                                     std::move(options));
+  jobs = std::make_unique<JobRunner>(
+      JobRunner::Collaborators{*store, *authority, blobs, files, random, clock},
+      std::move(options));
   if (const absl::Status swept = models->Sweep(); !swept.ok())
     environment.log(fmt::format("removing remains of pushes: {}", Describe(swept)));
   return absl::OkStatus();
@@ -160,7 +169,9 @@ absl::Status Server::Impl::ServeHttp(const Authority::Identity& identity) {
   options.private_pem = identity.private_pem;
   options.grace = kHttpGrace;
   HttpServer::Handlers handlers;
-  handlers.authorize = [this](const trust::CertificateInfo& certificate) { return AuthorizeBlobs(certificate); };
+  handlers.authorize = [this](const trust::CertificateInfo& certificate) {
+    return AuthorizeBlobs(certificate);
+  };
   handlers.find_blob = [this](const BlobName& name) -> absl::StatusOr<fs::path> {
     fs::path path = blobs.PathOf(name.digest, name.encoding);
     if (!environment.files.Exists(path)) return NotFound("no such blob");
@@ -168,7 +179,8 @@ absl::Status Server::Impl::ServeHttp(const Authority::Identity& identity) {
   };
   handlers.metrics = [this](HttpServer::Traffic traffic) { return Metrics(std::move(traffic)); };
   handlers.ready = [this] { return Count().status(); };
-  QF_ASSIGN_OR_RETURN(http, HttpServer::Start(environment.files, std::move(options), std::move(handlers)));
+  QF_ASSIGN_OR_RETURN(
+      http, HttpServer::Start(environment.files, std::move(options), std::move(handlers)));
   http_at = {config.http.host, http->port()};
   return absl::OkStatus();
 }
@@ -180,8 +192,17 @@ absl::Status Server::Impl::ServeGrpc(const Authority::Identity& identity) {
   options.ca_pem = authority->authorities_pem();
   options.certificate_pem = identity.certificate_pem;
   options.private_pem = identity.private_pem;
-  Backend backend{*store,   *authority, *models,           *jobs, blobs, *classes, *fleet,
-                  *rollouts, environment.clock, BlobEndpoint(config, http_at.port), started_ms};
+  Backend backend{*store,
+                  *authority,
+                  *models,
+                  *jobs,
+                  blobs,
+                  *classes,
+                  *fleet,
+                  *rollouts,
+                  environment.clock,
+                  BlobEndpoint(config, http_at.port),
+                  started_ms};
   QF_ASSIGN_OR_RETURN(grpc, GrpcServer::Start(std::move(backend), options));
   grpc_at = {config.listen.host, grpc->port()};
   return absl::OkStatus();
@@ -191,8 +212,8 @@ absl::Status Server::Impl::WriteEndpoints() {
   QF_RETURN_IF_ERROR(authority->WriteAdminCredential(ToString(Reachable(grpc_at))).status());
   // Hosts are IP addresses or host names: nothing that JSON escapes.
   const std::string json =
-      fmt::format("{{\"grpc\": \"{}\", \"http\": \"{}\", \"pid\": {}}}\n", ToString(Reachable(grpc_at)),
-                  ToString(Reachable(http_at)), ::getpid());
+      fmt::format("{{\"grpc\": \"{}\", \"http\": \"{}\", \"pid\": {}}}\n",
+                  ToString(Reachable(grpc_at)), ToString(Reachable(http_at)), ::getpid());
   return environment.files.WriteAtomically(config.data / "endpoints.json", AsBytes(json));
 }
 
@@ -203,7 +224,8 @@ void Server::Impl::Stop() {
   if (jobs) jobs->Stop();
   ticker.reset();
   if (store)
-    if (const absl::Status flushed = store->FlushLastSeen(); !flushed.ok()) environment.log(Describe(flushed));
+    if (const absl::Status flushed = store->FlushLastSeen(); !flushed.ok())
+      environment.log(Describe(flushed));
   if (lock) environment.files.Remove(config.data / "endpoints.json").IgnoreError();
   grpc.reset();
   http.reset();
@@ -217,7 +239,8 @@ void Server::Impl::Stop() {
   lock.reset();
 }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, const Environment& environment) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
+                                                      const Environment& environment) {
   std::unique_ptr<Server> server(new Server(std::make_unique<Impl>(config, environment)));
   Impl& impl = *server->impl_;
   QF_RETURN_IF_ERROR(impl.Open());

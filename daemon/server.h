@@ -1,4 +1,5 @@
-// The whole daemon in one object: state, keys, jobs, and both servers, wired together. main.cc runs one; tests too.
+// The whole daemon in one object: state, keys, jobs, and both servers, wired together. main.cc runs
+// one; tests too.
 //
 // Thread-safe once started. A process may hold several, each on its own data folder.
 #pragma once
@@ -22,11 +23,14 @@ class Server {
     std::function<void(std::string_view)> log;  // one line; from any thread
   };
 
-  // Both ports listen, unfinished jobs go on, and DATA/admin.json and DATA/endpoints.json are written when it returns.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const Config& config, const Environment& environment);
+  // Both ports listen, unfinished jobs go on, and DATA/admin.json and DATA/endpoints.json are
+  // written when it returns.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const Config& config,
+                                                       const Environment& environment);
   ~Server();  // Stop()
 
-  // Within 5 seconds: calls under way end or are cancelled, the running job stops behind the slabs in hand. Idempotent.
+  // Within 5 seconds: calls under way end or are cancelled, the running job stops behind the slabs
+  // in hand. Idempotent.
   void Stop();
 
   HostPort grpc() const;

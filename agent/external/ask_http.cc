@@ -63,8 +63,8 @@ struct Question {
 
 }  // namespace
 
-absl::StatusOr<HttpAnswer> AskHttp(const std::string& address, const std::string& path, const std::string& json,
-                                   Duration most, std::stop_token stop) {
+absl::StatusOr<HttpAnswer> AskHttp(const std::string& address, const std::string& path,
+                                   const std::string& json, Duration most, std::stop_token stop) {
   QF_ASSIGN_OR_RETURN(const ListenAddress parsed, ParseListenAddress(address));
   const SocketAddress at = ToSocketAddress(parsed);
   asio::io_context io(1);
@@ -76,9 +76,12 @@ absl::StatusOr<HttpAnswer> AskHttp(const std::string& address, const std::string
     io.run_for(most);
   }
   if (stop.stop_requested()) return Cancelled("stopping");
-  if (!question.done) return DeadlineExceeded("{} did not answer {} within {} ms", address, path, most.count());
-  if (question.error) return Unavailable("{} does not answer {}: {}", address, path, question.error.message());
-  return HttpAnswer{static_cast<int>(question.parser.get().result_int()), std::move(question.parser.get().body())};
+  if (!question.done)
+    return DeadlineExceeded("{} did not answer {} within {} ms", address, path, most.count());
+  if (question.error)
+    return Unavailable("{} does not answer {}: {}", address, path, question.error.message());
+  return HttpAnswer{static_cast<int>(question.parser.get().result_int()),
+                    std::move(question.parser.get().body())};
 }
 
 }  // namespace quantfleet::agent

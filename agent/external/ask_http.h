@@ -14,9 +14,10 @@ struct HttpAnswer {
   std::string body;  // at most 1 MiB
 };
 
-// `address`: "127.0.0.1:port" or "unix:PATH". POST of `json`, GET where that is empty. UNAVAILABLE: nobody answers there, or not
-// in HTTP. DEADLINE_EXCEEDED: not within `most`. CANCELLED: `stop` came first.
-absl::StatusOr<HttpAnswer> AskHttp(const std::string& address, const std::string& path, const std::string& json,
-                                   Duration most, std::stop_token stop);
+// `address`: "127.0.0.1:port" or "unix:PATH". POST of `json`, GET where that is empty. UNAVAILABLE:
+// nobody answers there, or not in HTTP. DEADLINE_EXCEEDED: not within `most`. CANCELLED: `stop`
+// came first.
+absl::StatusOr<HttpAnswer> AskHttp(const std::string& address, const std::string& path,
+                                   const std::string& json, Duration most, std::stop_token stop);
 
 }  // namespace quantfleet::agent

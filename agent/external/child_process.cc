@@ -19,12 +19,14 @@
 namespace quantfleet::agent {
 namespace {
 
-// Everything that the child needs, made before fork: between fork and exec only what is async-signal-safe may be called.
+// Everything that the child needs, made before fork: between fork and exec only what is
+// async-signal-safe may be called.
 struct Prepared {
   explicit Prepared(const ChildSpec& spec) : program(spec.program.string()) {
     argv.push_back(const_cast<char*>(program.c_str()));
     for (const std::string& arg : spec.args) argv.push_back(const_cast<char*>(arg.c_str()));
-    for (const std::string& variable : spec.env) envp.push_back(const_cast<char*>(variable.c_str()));
+    for (const std::string& variable : spec.env)
+      envp.push_back(const_cast<char*>(variable.c_str()));
     argv.push_back(nullptr);
     envp.push_back(nullptr);
   }
@@ -44,7 +46,8 @@ struct Prepared {
   ::setrlimit(RLIMIT_CORE, &no_core);
   const int null = ::open("/dev/null", O_RDONLY);
   if (null >= 0 && ::dup2(null, 0) == 0 && ::dup2(output, 1) == 1 && ::dup2(output, 2) == 2) {
-    // Whatever a library of ours opened without it: the child gets three descriptors, the pipe of failures until exec.
+    // Whatever a library of ours opened without it: the child gets three descriptors, the pipe of
+    // failures until exec.
     ::syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
     ::execve(prepared.program.c_str(), prepared.argv.data(), prepared.envp.data());
   }
@@ -55,13 +58,15 @@ struct Prepared {
 
 int Milliseconds(std::optional<std::chrono::steady_clock::time_point> end) {
   if (!end) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*end - std::chrono::steady_clock::now()).count();
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(*end - std::chrono::steady_clock::now()).count();
   return static_cast<int>(std::clamp<int64_t>(left, 0, 1 << 30));
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const ChildSpec& spec, OnLine on_line) {
+absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const ChildSpec& spec,
+                                                                  OnLine on_line) {
   const Prepared prepared(spec);
   int output[2], failure[2];
   if (::pipe2(output, O_CLOEXEC) != 0) return ErrnoStatus(errno, "a pipe for " + prepared.program);
@@ -93,7 +98,9 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const ChildSpe
   const int pid_fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
   const int pid_error = errno;
   std::unique_ptr<ChildProcess> child(new ChildProcess(pid, pid_fd, output[0], std::move(on_line)));
-  if (pid_fd < 0) return ErrnoStatus(pid_error, "watching " + prepared.program + " (Linux 5.3 or newer is needed)");
+  if (pid_fd < 0)
+    return ErrnoStatus(pid_error,
+                       "watching " + prepared.program + " (Linux 5.3 or newer is needed)");
   return child;
 }
 
@@ -174,7 +181,8 @@ ChildProcess::Event ChildProcess::Wait(std::optional<Duration> time, std::stop_t
   if (event != Event::kEnded) return event;
   Kill(SIGKILL);  // what it left behind in its group, whose number is its own until it is reaped
   Reap();
-  // Its last words; a descendant that left the group may hold the pipe open, so never until the end of that.
+  // Its last words; a descendant that left the group may hold the pipe open, so never until the end
+  // of that.
   for (pollfd left{output_, POLLIN, 0}; ::poll(&left, 1, 0) > 0 && ReadOutput();) {
   }
   return event;

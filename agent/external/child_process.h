@@ -1,5 +1,6 @@
-// A program as a child of the agent: a process group of its own, killed when the agent dies, its output taken line by line.
-// Linux. Not thread-safe: it belongs to the thread that started it, and is killed when that thread ends.
+// A program as a child of the agent: a process group of its own, killed when the agent dies, its
+// output taken line by line. Linux. Not thread-safe: it belongs to the thread that started it, and
+// is killed when that thread ends.
 #pragma once
 
 #include <sys/types.h>
@@ -42,7 +43,8 @@ class ChildProcess {
   void Terminate(Duration grace);
 
   pid_t pid() const { return pid_; }
-  // What it has in RAM of its own: files that it maps, and its own children, do not count. 0: not known.
+  // What it has in RAM of its own: files that it maps, and its own children, do not count. 0: not
+  // known.
   uint64_t memory_bytes() const;
   // Of one that ended: "exit status 3", "signal 9 (Killed)".
   const std::string& ending() const { return ending_; }

@@ -12,20 +12,25 @@ namespace quantfleet::agent {
 namespace {
 
 constexpr Duration kMostRestartWait = std::chrono::minutes(1);
-constexpr Duration kSteady = std::chrono::minutes(1);  // ready for so long, it begins anew to count restarts
+constexpr Duration kSteady =
+    std::chrono::minutes(1);  // ready for so long, it begins anew to count restarts
 // What a class says counts alone; but programs and scripts that call others need to find them.
 constexpr const char* kPath = "PATH=/usr/local/bin:/usr/bin:/bin";
 constexpr std::string_view kUnixAddress = "unix:";
 
 bool WantsSocket(const v1::Runtime& runtime) {
-  const auto holds = [](const std::string& text) { return text.find("{socket}") != std::string::npos; };
+  const auto holds = [](const std::string& text) {
+    return text.find("{socket}") != std::string::npos;
+  };
   return std::ranges::any_of(runtime.args(), holds) ||
-         std::ranges::any_of(runtime.env(), [&](const auto& variable) { return holds(variable.second); });
+         std::ranges::any_of(runtime.env(),
+                             [&](const auto& variable) { return holds(variable.second); });
 }
 
 }  // namespace
 
-Supervisor::Supervisor(RuntimeOrder order, SupervisorWorld world) : order_(std::move(order)), world_(std::move(world)) {
+Supervisor::Supervisor(RuntimeOrder order, SupervisorWorld world)
+    : order_(std::move(order)), world_(std::move(world)) {
   thread_ = std::jthread([this](std::stop_token stop) { Work(stop); });
 }
 
@@ -37,7 +42,8 @@ Supervisor::~Supervisor() {
 
 absl::Status Supervisor::AwaitReady(std::stop_token stop) {
   std::unique_lock lock(mutex_);
-  if (!changed_.wait(lock, stop, [this] { return was_ready_ || !condition_.ok(); })) return Cancelled("stopping");
+  if (!changed_.wait(lock, stop, [this] { return was_ready_ || !condition_.ok(); }))
+    return Cancelled("stopping");
   return condition_;
 }
 
@@ -60,11 +66,13 @@ void Supervisor::Work(std::stop_token stop) {
       backoff.Reset();
     }
     const bool memory = ended.code() == absl::StatusCode::kResourceExhausted;
-    ended = MakeStatus(memory ? ended.code() : absl::StatusCode::kInternal,
-                       Message(ended) + (last_words_.empty() ? "" : "; it said last: " + last_words_));
+    ended =
+        MakeStatus(memory ? ended.code() : absl::StatusCode::kInternal,
+                   Message(ended) + (last_words_.empty() ? "" : "; it said last: " + last_words_));
     const Duration wait = backoff.Next();
     // All starts until it was ready once have one limit together: an activation waits for them.
-    if (restarts >= runtime.restarts() || (!was_ready_ && Now() + wait >= first_by)) return GiveUp(ended, restarts);
+    if (restarts >= runtime.restarts() || (!was_ready_ && Now() + wait >= first_by))
+      return GiveUp(ended, restarts);
     world_.log(fmt::format("{}; starting it again in {} ms", Message(ended), wait.count()));
     if (!world_.sleeper.Sleep(wait, stop)) return;
     if (was_ready_) heard_ = Now();
@@ -74,7 +82,8 @@ void Supervisor::Work(std::stop_token stop) {
 void Supervisor::GiveUp(const absl::Status& why, uint32_t restarts) {
   {
     std::lock_guard lock(mutex_);
-    condition_ = Annotate(why, fmt::format("runtime {} is given up after {} restarts", order_.runtime.command(), restarts));
+    condition_ = Annotate(why, fmt::format("runtime {} is given up after {} restarts",
+                                           order_.runtime.command(), restarts));
     changed_.notify_all();
   }
   world_.on_given_up();
@@ -123,13 +132,15 @@ absl::Status Supervisor::Live(std::stop_token stop) {
   return why;
 }
 
-absl::Status Supervisor::Watch(ChildProcess& child, const std::string& address, std::stop_token stop) {
+absl::Status Supervisor::Watch(ChildProcess& child, const std::string& address,
+                               std::stop_token stop) {
   const v1::Runtime& runtime = order_.runtime;
   while (true) {
     const auto event = child.Wait(ready_ ? world_.ask_when_ready : world_.ask_until_ready, stop);
     if (event == ChildProcess::Event::kEnded) return Internal("it ended with {}", child.ending());
     if (event == ChildProcess::Event::kStopped) return Cancelled("stopping");
-    if (const uint64_t memory = memory_bytes_ = child.memory_bytes(); runtime.memory_bytes() > 0 && memory > runtime.memory_bytes())
+    if (const uint64_t memory = memory_bytes_ = child.memory_bytes();
+        runtime.memory_bytes() > 0 && memory > runtime.memory_bytes())
       return ResourceExhausted("it took {} of memory, the class allows {}", HumanBytes(memory),
                                HumanBytes(runtime.memory_bytes()));
     const absl::Status answer = world_.ask(address, runtime.health_path(), stop);
@@ -143,7 +154,8 @@ absl::Status Supervisor::Watch(ChildProcess& child, const std::string& address, 
       was_ready_ = true;
       changed_.notify_all();
     } else if (Now() - heard_ >= start_timeout()) {
-      return Internal("it was not ready for {} s ({})", runtime.start_timeout_seconds(), Message(answer));
+      return Internal("it was not ready for {} s ({})", runtime.start_timeout_seconds(),
+                      Message(answer));
     }
   }
 }

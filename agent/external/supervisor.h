@@ -1,5 +1,6 @@
-// Keeps one external runtime running: starts it, asks whether it is ready, watches its memory, starts it again when it ended,
-// and ends it. A thread of its own does all that, because a child dies with the thread that forked it. Thread-safe.
+// Keeps one external runtime running: starts it, asks whether it is ready, watches its memory,
+// starts it again when it ended, and ends it. A thread of its own does all that, because a child
+// dies with the thread that forked it. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -17,10 +18,10 @@
 namespace quantfleet::agent {
 
 struct RuntimeOrder {
-  fs::path program;     // absolute
-  v1::Runtime runtime;  // as trust::CheckRuntime has it
+  fs::path program;                                        // absolute
+  v1::Runtime runtime;                                     // as trust::CheckRuntime has it
   std::map<std::string, std::string, std::less<>> values;  // {model}, {folder}, {name}, {threads}
-  fs::path socket;      // {socket}; its folder exists
+  fs::path socket;                                         // {socket}; its folder exists
 };
 
 // What is used of the world; all of it outlives the supervisor.
@@ -28,11 +29,16 @@ struct SupervisorWorld {
   const Clock& clock;
   Random& random;
   Sleeper& sleeper;
-  // OK: the runtime at this address is ready. Called on the supervisor's thread, ends soon after a stop.
-  std::function<absl::Status(const std::string& address, const std::string& health_path, std::stop_token)> ask;
-  std::function<void(std::string_view)> log;  // what it and the runtime say, a line each; on the supervisor's thread
-  std::function<void()> on_given_up;          // on the supervisor's thread
-  Duration ask_until_ready = std::chrono::milliseconds(100), ask_when_ready = std::chrono::seconds(2);
+  // OK: the runtime at this address is ready. Called on the supervisor's thread, ends soon after a
+  // stop.
+  std::function<absl::Status(const std::string& address, const std::string& health_path,
+                             std::stop_token)>
+      ask;
+  std::function<void(std::string_view)>
+      log;  // what it and the runtime say, a line each; on the supervisor's thread
+  std::function<void()> on_given_up;  // on the supervisor's thread
+  Duration ask_until_ready = std::chrono::milliseconds(100),
+           ask_when_ready = std::chrono::seconds(2);
 };
 
 class Supervisor {
@@ -44,8 +50,8 @@ class Supervisor {
   // The same, not waited for: several end at the same time.
   void RequestStop() { thread_.request_stop(); }
 
-  // Until it was ready for the first time; else why it was given up: RESOURCE_EXHAUSTED over its memory, INTERNAL otherwise.
-  // CANCELLED: `stop` came first.
+  // Until it was ready for the first time; else why it was given up: RESOURCE_EXHAUSTED over its
+  // memory, INTERNAL otherwise. CANCELLED: `stop` came first.
   absl::Status AwaitReady(std::stop_token stop);
   // OK until it is given up.
   absl::Status condition() const;
@@ -53,8 +59,12 @@ class Supervisor {
   uint64_t memory_bytes() const { return memory_bytes_; }
   // Has its address while it is ready.
   const std::shared_ptr<Upstream>& upstream() const { return upstream_; }
-  Duration start_timeout() const { return std::chrono::seconds(order_.runtime.start_timeout_seconds()); }
-  Duration stop_timeout() const { return std::chrono::seconds(order_.runtime.stop_timeout_seconds()); }
+  Duration start_timeout() const {
+    return std::chrono::seconds(order_.runtime.start_timeout_seconds());
+  }
+  Duration stop_timeout() const {
+    return std::chrono::seconds(order_.runtime.stop_timeout_seconds());
+  }
 
  private:
   void Work(std::stop_token stop);

@@ -19,14 +19,16 @@ class DeviceApi {
   virtual absl::StatusOr<v1::Challenge> GetChallenge(const v1::GetChallengeRequest& request) = 0;
   virtual absl::StatusOr<v1::Identity> Renew(const v1::RenewRequest& request) = 0;
   virtual absl::StatusOr<v1::CheckInResponse> CheckIn(const v1::CheckInRequest& request) = 0;
-  virtual absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest& request) = 0;
+  virtual absl::StatusOr<v1::DeviceArtifact> GetArtifact(
+      const v1::GetDeviceArtifactRequest& request) = 0;
   // Ends what is under way with CANCELLED, and everything after it.
   virtual void Cancel() = 0;
 };
 
 // Makes the API of the daemon at `address`; connects lazily.
-using Connector = std::function<std::shared_ptr<DeviceApi>(
-    const std::string& address, const net::ServerTrust& trust, const net::ClientIdentity& identity)>;
+using Connector = std::function<std::shared_ptr<DeviceApi>(const std::string& address,
+                                                           const net::ServerTrust& trust,
+                                                           const net::ClientIdentity& identity)>;
 
 std::shared_ptr<DeviceApi> ConnectGrpc(const std::string& address, const net::ServerTrust& trust,
                                        const net::ClientIdentity& identity);

@@ -25,12 +25,15 @@ absl::StatusOr<Digest> ExpectedCa(const EnrolmentRequest& request) {
   }
   QF_ASSIGN_OR_RETURN(const trust::ClaimToken token, trust::ClaimToken::Parse(request.token));
   if (request.ca && *request.ca != token.ca_fingerprint)
-    return InvalidArgument("the token was made by a daemon with another CA than the one that is named (--ca)");
+    return InvalidArgument(
+        "the token was made by a daemon with another CA than the one that is named (--ca)");
   return token.ca_fingerprint;
 }
 
-// That it is the key's holder who asks, now and with this CSR; and that the device's own certificate is its own.
-absl::Status Prove(DeviceApi& api, const EnrolmentRequest& request, const std::string& private_pem, v1::EnrollRequest* call) {
+// That it is the key's holder who asks, now and with this CSR; and that the device's own
+// certificate is its own.
+absl::Status Prove(DeviceApi& api, const EnrolmentRequest& request, const std::string& private_pem,
+                   v1::EnrollRequest* call) {
   v1::GetChallengeRequest ask;
   QF_ASSIGN_OR_RETURN(const Digest key, trust::PublicKeyDigest(private_pem));
   ask.set_device_id(trust::DeviceIdOf(key));
@@ -70,11 +73,13 @@ absl::Status CheckCertificate(const v1::Identity& granted, const std::string& pr
       certificate.subject.id != granted.device_id())
     return DataLoss("the daemon's certificate names {}, not device {}", certificate.subject.id,
                     granted.device_id());
-  return trust::VerifyChain(granted.certificate_pem(), authorities_pem, /*server=*/false, std::nullopt);
+  return trust::VerifyChain(granted.certificate_pem(), authorities_pem, /*server=*/false,
+                            std::nullopt);
 }
 
-absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& connect, TrustedClock& clock,
-                                Random& random, const EnrolmentRequest& request) {
+absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& connect,
+                                TrustedClock& clock, Random& random,
+                                const EnrolmentRequest& request) {
   QF_ASSIGN_OR_RETURN(const Digest ca, ExpectedCa(request));
   auto known = store.Load();
   if (known.ok()) return KeepIdentity(*std::move(known), ca);
@@ -99,14 +104,17 @@ absl::StatusOr<Enrolment> Enrol(const IdentityStore& store, const Connector& con
   if (!granted.ok()) return Annotate(granted.status(), enrolling);
   QF_RETURN_IF_ERROR(CheckCertificate(*granted, key, granted->trust_root().ca_pem()));
   QF_RETURN_IF_ERROR(CheckFirstRoot(granted->trust_root()));
-  // The fingerprint vouches for the channel; the root that is pinned from now on has to be the same CA.
+  // The fingerprint vouches for the channel; the root that is pinned from now on has to be the same
+  // CA.
   if (!trust::FindCertificate(granted->trust_root().ca_pem(), ca).ok())
     return DataLoss("the daemon's trust root names another CA than the token, or than --ca");
 
   // The CA made the certificate just now: what lies behind its end is no time of the daemon's.
   const Time server_time = FromUnixMillis(granted->server_time_ms());
-  QF_ASSIGN_OR_RETURN(const trust::CertificateInfo certificate, trust::ReadCertificate(granted->certificate_pem()));
-  if (server_time > certificate.not_after) return DataLoss("the daemon's certificate for this device has expired already");
+  QF_ASSIGN_OR_RETURN(const trust::CertificateInfo certificate,
+                      trust::ReadCertificate(granted->certificate_pem()));
+  if (server_time > certificate.not_after)
+    return DataLoss("the daemon's certificate for this device has expired already");
   clock.HearServer(server_time);
   Enrolment enrolment{{.device_id = granted->device_id(),
                        .device_class = granted->device_class(),

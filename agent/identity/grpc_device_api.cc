@@ -14,7 +14,8 @@ namespace quantfleet::agent {
 namespace {
 
 // A manifest with its chunk list may be some tens of MB over a thin line; all else is small.
-constexpr auto kReconnect = std::chrono::seconds(2);  // how long a call waits for a connection that was lost
+constexpr auto kReconnect =
+    std::chrono::seconds(2);  // how long a call waits for a connection that was lost
 constexpr auto kDeadline = std::chrono::seconds(20);
 constexpr auto kArtifactDeadline = std::chrono::seconds(300);
 
@@ -35,8 +36,10 @@ class GrpcDeviceApi final : public DeviceApi {
   absl::StatusOr<v1::CheckInResponse> CheckIn(const v1::CheckInRequest& request) override {
     return Call<v1::CheckInResponse>(&v1::DeviceService::Stub::CheckIn, request, kDeadline);
   }
-  absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest& request) override {
-    return Call<v1::DeviceArtifact>(&v1::DeviceService::Stub::GetArtifact, request, kArtifactDeadline);
+  absl::StatusOr<v1::DeviceArtifact> GetArtifact(
+      const v1::GetDeviceArtifactRequest& request) override {
+    return Call<v1::DeviceArtifact>(&v1::DeviceService::Stub::GetArtifact, request,
+                                    kArtifactDeadline);
   }
 
   void Cancel() override {
@@ -47,7 +50,8 @@ class GrpcDeviceApi final : public DeviceApi {
 
  private:
   template <typename Response, typename Request>
-  using Method = grpc::Status (v1::DeviceService::Stub::*)(grpc::ClientContext*, const Request&, Response*);
+  using Method = grpc::Status (v1::DeviceService::Stub::*)(grpc::ClientContext*, const Request&,
+                                                           Response*);
 
   template <typename Response, typename Request>
   absl::StatusOr<Response> Call(Method<Response, Request> method, const Request& request,

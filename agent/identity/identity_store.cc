@@ -32,7 +32,8 @@ absl::StatusOr<std::string> IdentityStore::DeviceKey() const {
   return key.private_pem;
 }
 
-absl::StatusOr<std::string> IdentityStore::RequestId(const std::string& server, Random& random) const {
+absl::StatusOr<std::string> IdentityStore::RequestId(const std::string& server,
+                                                     Random& random) const {
   const fs::path path = state_ / "enrolment.json";
   auto record = ReadRecord(files_, path);
   if (record.ok() && Field(*record, "server") == server && !Field(*record, "request_id").empty())
@@ -50,7 +51,8 @@ absl::StatusOr<DeviceIdentity> IdentityStore::Load() const {
   QF_RETURN_IF_ERROR(CheckUnshared(path));
   auto record = ReadRecord(files_, path);
   if (record.status().code() == absl::StatusCode::kNotFound)
-    return NotFound("this device is not enrolled ({} is absent): run quantfleet-agent enroll", path.string());
+    return NotFound("this device is not enrolled ({} is absent): run quantfleet-agent enroll",
+                    path.string());
   if (!record.ok()) return record.status();
   DeviceIdentity identity{.device_id = Field(*record, "device_id"),
                           .device_class = Field(*record, "device_class"),
@@ -84,7 +86,8 @@ std::optional<Time> IdentityStore::LastKnownTime() const {
 }
 
 absl::Status IdentityStore::SaveTime(Time time) const {
-  return WriteRecord(files_, state_ / "clock.json", {{"server_time_ms", std::to_string(ToUnixMillis(time))}});
+  return WriteRecord(files_, state_ / "clock.json",
+                     {{"server_time_ms", std::to_string(ToUnixMillis(time))}});
 }
 
 }  // namespace quantfleet::agent

@@ -2,11 +2,13 @@
 //
 //   STATE/device.key      its private key (PEM, mode 0600): made here, never leaves
 //   STATE/enrolment.json  what was asked for: request id and server, before the first call
-//   STATE/identity.json   what was granted: device id, certificate, trust root, server, blob endpoint
-//   STATE/clock.json      the daemon's time as it was last heard, at most an hour old while the agent runs
+//   STATE/identity.json   what was granted: device id, certificate, trust root, server, blob
+//   endpoint STATE/clock.json      the daemon's time as it was last heard, at most an hour old
+//   while the agent runs
 //
-// Each is whole or absent, whenever the power goes. A folder or a record that others may change, or a key that they may
-// read, is FAILED_PRECONDITION (base/access.h). Thread-safe as FileSystem is; one writer.
+// Each is whole or absent, whenever the power goes. A folder or a record that others may change, or
+// a key that they may read, is FAILED_PRECONDITION (base/access.h). Thread-safe as FileSystem is;
+// one writer.
 #pragma once
 
 #include <optional>

@@ -14,7 +14,8 @@ constexpr Duration kSaveTimeEvery = std::chrono::hours(1);
 
 }  // namespace
 
-Session::Session(const IdentityStore& store, Connector connect, TrustedClock& clock, DeviceIdentity identity)
+Session::Session(const IdentityStore& store, Connector connect, TrustedClock& clock,
+                 DeviceIdentity identity)
     : store_(store), connect_(std::move(connect)), clock_(clock), identity_(std::move(identity)) {
   if (const auto known = store_.LastKnownTime()) {
     clock_.RaiseFloor(*known);
@@ -31,16 +32,22 @@ absl::Status Session::ReadLifetime() {
   QF_ASSIGN_OR_RETURN(const auto certificate, trust::ReadCertificate(identity_.certificate_pem));
   not_before_ = certificate.not_before;
   not_after_ = certificate.not_after;
-  // A root with more than one CA: the older one goes as soon as all devices have a certificate of the newer.
-  QF_ASSIGN_OR_RETURN(const auto authorities, trust::SplitCertificates(identity_.trust_root.ca_pem()));
-  of_newest_ca_ = trust::VerifyChain(identity_.certificate_pem, authorities.back(), /*server=*/false, std::nullopt).ok();
+  // A root with more than one CA: the older one goes as soon as all devices have a certificate of
+  // the newer.
+  QF_ASSIGN_OR_RETURN(const auto authorities,
+                      trust::SplitCertificates(identity_.trust_root.ca_pem()));
+  of_newest_ca_ = trust::VerifyChain(identity_.certificate_pem, authorities.back(),
+                                     /*server=*/false, std::nullopt)
+                      .ok();
   return absl::OkStatus();
 }
 
 net::ServerTrust Session::Trust() const {
   return {.ca_pem = identity_.trust_root.ca_pem(),
           .ca_fingerprint = {},
-          .time = [&clock = clock_, unproven = unproven_time_] { return unproven ? unproven : clock.ForValidity(); }};
+          .time = [&clock = clock_, unproven = unproven_time_] {
+            return unproven ? unproven : clock.ForValidity();
+          }};
 }
 
 std::shared_ptr<DeviceApi> Session::Connect(const net::ServerTrust& trust,
@@ -60,8 +67,8 @@ void Session::Stop() {
     if (const auto line = weak.lock()) line->Cancel();
 }
 
-// Renewal at a third of the life left: days of outage fit in between. For a new CA once per root: a daemon that gives
-// another one all the same is not asked at each check-in.
+// Renewal at a third of the life left: days of outage fit in between. For a new CA once per root: a
+// daemon that gives another one all the same is not asked at each check-in.
 bool Session::RenewalDue() const {
   if (unproven_time_ || clock_.Now() >= not_after_ - (not_after_ - not_before_) / 3) return true;
   return !of_newest_ca_ && renewed_under_ != identity_.trust_root.version();
@@ -74,16 +81,17 @@ absl::StatusOr<std::shared_ptr<DeviceApi>> Session::Ready() {
     const bool expired = unproven_time_ || clock_.Now() >= not_after_;
     const absl::Status renewed = Renew();
     // Early renewal may wait; an expired certificate cannot.
-    if (!renewed.ok() && (expired || renewed.code() == absl::StatusCode::kPermissionDenied)) return renewed;
+    if (!renewed.ok() && (expired || renewed.code() == absl::StatusCode::kPermissionDenied))
+      return renewed;
   }
   if (!api_) api_ = Connect(Trust(), {identity_.certificate_pem, identity_.private_pem});
   return api_;
 }
 
-// Asks without a certificate and without judging the server's validity times: the CA still has to be the
-// pinned one. Whoever holds an old key of the daemon could lie here, so the answer only ever moves the clock
-// forward, to where that old certificate has expired anyway, and not beyond the end of this device's certificate: that
-// takes a new one, which only the CA can make.
+// Asks without a certificate and without judging the server's validity times: the CA still has to
+// be the pinned one. Whoever holds an old key of the daemon could lie here, so the answer only ever
+// moves the clock forward, to where that old certificate has expired anyway, and not beyond the end
+// of this device's certificate: that takes a new one, which only the CA can make.
 absl::Status Session::LearnTime() {
   net::ServerTrust trust = Trust();
   trust.time = []() -> std::optional<Time> { return std::nullopt; };
@@ -108,25 +116,28 @@ absl::Status Session::Renew() {
   if (!challenge.ok()) return Annotate(challenge.status(), "renewing the certificate");
   v1::RenewRequest request;
   request.set_device_id(identity_.device_id);
-  QF_ASSIGN_OR_RETURN(*request.mutable_csr_pem(), trust::MakeCsr(identity_.private_pem, identity_.device_id));
+  QF_ASSIGN_OR_RETURN(*request.mutable_csr_pem(),
+                      trust::MakeCsr(identity_.private_pem, identity_.device_id));
   request.set_nonce(challenge->nonce());
   request.set_trust_root_version(identity_.trust_root.version());
   const std::string message = trust::ProofMessage("Renew", challenge->nonce(), request.csr_pem());
-  QF_ASSIGN_OR_RETURN(*request.mutable_proof(), trust::SignWithTlsKey(identity_.private_pem, AsBytes(message)));
+  QF_ASSIGN_OR_RETURN(*request.mutable_proof(),
+                      trust::SignWithTlsKey(identity_.private_pem, AsBytes(message)));
   const auto granted = line->Renew(request);
   if (!granted.ok()) return Annotate(granted.status(), "renewing the certificate");
   return AdoptGranted(*granted);
 }
 
-// The trust root that stands in the answer without a signature is for agents of before: whoever holds the server's key could
-// write anything there.
+// The trust root that stands in the answer without a signature is for agents of before: whoever
+// holds the server's key could write anything there.
 absl::Status Session::AdoptGranted(const v1::Identity& granted) {
   renewed_under_ = identity_.trust_root.version();
   DeviceIdentity renewed = identity_;
   trust::Succeed(renewed.trust_root, granted.trust_roots());
   QF_RETURN_IF_ERROR(CheckCertificate(granted, identity_.private_pem, renewed.trust_root.ca_pem()));
   if (granted.device_id() != identity_.device_id)
-    return DataLoss("the daemon renewed device {} instead of {}", granted.device_id(), identity_.device_id);
+    return DataLoss("the daemon renewed device {} instead of {}", granted.device_id(),
+                    identity_.device_id);
   renewed.certificate_pem = granted.certificate_pem();
   if (!granted.blob_endpoint().empty()) renewed.blob_endpoint = granted.blob_endpoint();
   if (!granted.device_class().empty()) renewed.device_class = granted.device_class();
@@ -138,7 +149,8 @@ absl::Status Session::AdoptGranted(const v1::Identity& granted) {
   return absl::OkStatus();
 }
 
-// The daemon takes no certificate that has expired: one who talks to the holder of this one at a later time is not the daemon.
+// The daemon takes no certificate that has expired: one who talks to the holder of this one at a
+// later time is not the daemon.
 void Session::Hear(int64_t server_time_ms) {
   const Time said = FromUnixMillis(server_time_ms);
   if (said > not_after_) return;
@@ -171,10 +183,12 @@ absl::StatusOr<v1::CheckInResponse> Session::CheckIn(v1::CheckInRequest request)
       DeviceIdentity now = identity_;
       if (!response->blob_endpoint().empty()) now.blob_endpoint = response->blob_endpoint();
       if (!response->device_class().empty()) now.device_class = response->device_class();
-      // What is no successor of the root at hand changes nothing: the daemon says it again at each check-in.
+      // What is no successor of the root at hand changes nothing: the daemon says it again at each
+      // check-in.
       trust::Succeed(now.trust_root, response->trust_roots());
       if (response->has_trust_root()) trust::Succeed(now.trust_root, response->trust_root());
-      if (now.blob_endpoint != identity_.blob_endpoint || now.device_class != identity_.device_class ||
+      if (now.blob_endpoint != identity_.blob_endpoint ||
+          now.device_class != identity_.device_class ||
           now.trust_root.version() != identity_.trust_root.version()) {
         // Should it not be kept: the daemon says it again at each check-in after the next start.
         store_.Save(now).IgnoreError();
@@ -190,7 +204,8 @@ absl::StatusOr<v1::CheckInResponse> Session::CheckIn(v1::CheckInRequest request)
   }
 }
 
-absl::StatusOr<v1::DeviceArtifact> Session::GetArtifact(const v1::GetDeviceArtifactRequest& request) {
+absl::StatusOr<v1::DeviceArtifact> Session::GetArtifact(
+    const v1::GetDeviceArtifactRequest& request) {
   QF_ASSIGN_OR_RETURN(const auto api, Ready());
   return api->GetArtifact(request);
 }

@@ -1,8 +1,8 @@
-// The enrolled device's line to its daemon: calls with the current certificate, renewed in time, also when it
-// expired long ago or when this machine's clock is wrong.
+// The enrolled device's line to its daemon: calls with the current certificate, renewed in time,
+// also when it expired long ago or when this machine's clock is wrong.
 //
-// Thread-safe: calls may come from several threads; renewal happens once. Collaborators must outlive the
-// session.
+// Thread-safe: calls may come from several threads; renewal happens once. Collaborators must
+// outlive the session.
 #pragma once
 
 #include <memory>
@@ -19,12 +19,14 @@ namespace quantfleet::agent {
 
 class Session {
  public:
-  // The identity as IdentityStore loaded it. Raises the clock's floor to what the identity proves to have
-  // passed.
-  Session(const IdentityStore& store, Connector connect, TrustedClock& clock, DeviceIdentity identity);
+  // The identity as IdentityStore loaded it. Raises the clock's floor to what the identity proves
+  // to have passed.
+  Session(const IdentityStore& store, Connector connect, TrustedClock& clock,
+          DeviceIdentity identity);
 
-  // UNAVAILABLE: later. PERMISSION_DENIED: this device is revoked. Learns the time, the blob endpoint, and a newer trust root
-  // that a key of the one at hand has signed. What is not signed never changes whom this device trusts.
+  // UNAVAILABLE: later. PERMISSION_DENIED: this device is revoked. Learns the time, the blob
+  // endpoint, and a newer trust root that a key of the one at hand has signed. What is not signed
+  // never changes whom this device trusts.
   absl::StatusOr<v1::CheckInResponse> CheckIn(v1::CheckInRequest request);
   absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest& request);
 
@@ -43,8 +45,8 @@ class Session {
  private:
   // The API with a certificate that is not due; renews first when it is.
   absl::StatusOr<std::shared_ptr<DeviceApi>> Ready();
-  // After `failure`: OK when its cause was the time or the certificate and is mended, so that the call is
-  // worth another try; else what the caller should see.
+  // After `failure`: OK when its cause was the time or the certificate and is mended, so that the
+  // call is worth another try; else what the caller should see.
   absl::Status Mend(const absl::Status& failure);
 
   // These need mutex_.
@@ -57,7 +59,8 @@ class Session {
   net::ServerTrust Trust() const;
 
   // Connects and remembers the line, so that Stop can end it.
-  std::shared_ptr<DeviceApi> Connect(const net::ServerTrust& trust, const net::ClientIdentity& client);
+  std::shared_ptr<DeviceApi> Connect(const net::ServerTrust& trust,
+                                     const net::ClientIdentity& client);
 
   const IdentityStore& store_;
   const Connector connect_;
@@ -70,7 +73,8 @@ class Session {
   uint32_t renewed_under_ = 0;       // the trust root's version when it was renewed last
   std::shared_ptr<DeviceApi> api_;   // with the certificate of identity_; null: to be made
   Time saved_time_{};
-  std::optional<Time> unproven_time_;  // said without proof, later than the certificate's end: a renewal shows whether it is so
+  std::optional<Time> unproven_time_;  // said without proof, later than the certificate's end: a
+                                       // renewal shows whether it is so
 
   std::mutex stop_mutex_;
   bool stopped_ = false;

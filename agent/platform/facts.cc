@@ -35,7 +35,8 @@ std::vector<std::string> SplitCommas(std::string_view text) {
 std::string FieldNames() {
   std::string names;
   const auto* descriptor = v1::HardwareFacts::descriptor();
-  for (int i = 0; i < descriptor->field_count(); ++i) names += (i ? ", " : "") + descriptor->field(i)->name();
+  for (int i = 0; i < descriptor->field_count(); ++i)
+    names += (i ? ", " : "") + descriptor->field(i)->name();
   return names;
 }
 
@@ -43,12 +44,14 @@ fs::path OverridesPath(const fs::path& state) { return state / "facts.json"; }
 
 }  // namespace
 
-v1::HardwareFacts FindFacts(FileSystem& files, const Hardware& hardware, const std::function<double()>& measure_kernel,
-                            const fs::path& state) {
+v1::HardwareFacts FindFacts(FileSystem& files, const Hardware& hardware,
+                            const std::function<double()>& measure_kernel, const fs::path& state) {
   v1::HardwareFacts facts = hardware.Find(state);
   const fs::path cache = state / "measured.json";
-  if (const auto record = ReadRecord(files, cache); record.ok() && Field(*record, "cpu_model") == facts.cpu_model()) {
-    const auto bandwidth = ParseNumber<double>("bandwidth", Field(*record, "memory_bandwidth_gbps"));
+  if (const auto record = ReadRecord(files, cache);
+      record.ok() && Field(*record, "cpu_model") == facts.cpu_model()) {
+    const auto bandwidth =
+        ParseNumber<double>("bandwidth", Field(*record, "memory_bandwidth_gbps"));
     const auto kernel = ParseNumber<double>("kernel", Field(*record, "kernel_gops"));
     if (bandwidth.ok() && kernel.ok()) {
       facts.set_memory_bandwidth_gbps(*bandwidth);
@@ -88,7 +91,8 @@ absl::Status AddFact(std::string_view assignment, v1::HardwareFacts* overrides) 
   const auto* reflection = overrides->GetReflection();
   if (field->is_repeated()) {
     reflection->ClearField(overrides, field);
-    for (std::string& part : SplitCommas(value)) reflection->AddString(overrides, field, std::move(part));
+    for (std::string& part : SplitCommas(value))
+      reflection->AddString(overrides, field, std::move(part));
     return absl::OkStatus();
   }
   switch (field->cpp_type()) {
@@ -107,7 +111,9 @@ absl::Status AddFact(std::string_view assignment, v1::HardwareFacts* overrides) 
       reflection->SetDouble(overrides, field, number);
       return absl::OkStatus();
     }
-    default: reflection->SetString(overrides, field, std::string(value)); return absl::OkStatus();
+    default:
+      reflection->SetString(overrides, field, std::string(value));
+      return absl::OkStatus();
   }
 }
 
@@ -123,14 +129,16 @@ absl::StatusOr<v1::HardwareFacts> LoadOverrides(FileSystem& files, const fs::pat
   return ReadFactsFile(files, OverridesPath(state));
 }
 
-absl::Status SaveOverrides(FileSystem& files, const fs::path& state, const v1::HardwareFacts& overrides) {
+absl::Status SaveOverrides(FileSystem& files, const fs::path& state,
+                           const v1::HardwareFacts& overrides) {
   if (overrides.ByteSizeLong() == 0) return files.Remove(OverridesPath(state));
   std::string text;
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   options.add_whitespace = true;
   const auto printed = google::protobuf::util::MessageToJsonString(overrides, &text, options);
-  if (!printed.ok()) return Internal("facts cannot be written as JSON: {}", std::string(printed.message()));
+  if (!printed.ok())
+    return Internal("facts cannot be written as JSON: {}", std::string(printed.message()));
   return files.WriteAtomically(OverridesPath(state), AsBytes(text));
 }
 

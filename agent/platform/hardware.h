@@ -17,20 +17,21 @@ namespace quantfleet::agent {
 class Hardware {
  public:
   virtual ~Hardware() = default;
-  // All but what is measured; disk_free_bytes is of the file system that holds `state`. What cannot be found
-  // stays unset.
+  // All but what is measured; disk_free_bytes is of the file system that holds `state`. What cannot
+  // be found stays unset.
   virtual v1::HardwareFacts Find(const fs::path& state) const = 0;
-  // Gigabytes per second read from main memory by all cores together, measured in at most about 100 ms.
+  // Gigabytes per second read from main memory by all cores together, measured in at most about 100
+  // ms.
   virtual double MeasureBandwidth() const = 0;
 };
 
 // `root`: where /proc, /sys and /dev are looked for.
 std::unique_ptr<Hardware> MakeHardware(FileSystem& files, fs::path root = "/");
 
-// Find, with what is measured: once, and kept in STATE/measured.json until the processor is another. `measure_kernel`: what
-// kernel_gops means.
-v1::HardwareFacts FindFacts(FileSystem& files, const Hardware& hardware, const std::function<double()>& measure_kernel,
-                            const fs::path& state);
+// Find, with what is measured: once, and kept in STATE/measured.json until the processor is
+// another. `measure_kernel`: what kernel_gops means.
+v1::HardwareFacts FindFacts(FileSystem& files, const Hardware& hardware,
+                            const std::function<double()>& measure_kernel, const fs::path& state);
 
 // Overrides: a HardwareFacts in which only what is to be replaced is set.
 absl::StatusOr<v1::HardwareFacts> ReadFactsFile(FileSystem& files, const fs::path& json);
@@ -39,8 +40,10 @@ absl::Status AddFact(std::string_view assignment, v1::HardwareFacts* overrides);
 // Every field that is set in `overrides` replaces that of `facts`, lists as a whole.
 void Override(const v1::HardwareFacts& overrides, v1::HardwareFacts* facts);
 
-// What `enroll` was told is kept, so that `start` says the same: STATE/facts.json, absent when nothing was.
+// What `enroll` was told is kept, so that `start` says the same: STATE/facts.json, absent when
+// nothing was.
 absl::StatusOr<v1::HardwareFacts> LoadOverrides(FileSystem& files, const fs::path& state);
-absl::Status SaveOverrides(FileSystem& files, const fs::path& state, const v1::HardwareFacts& overrides);
+absl::Status SaveOverrides(FileSystem& files, const fs::path& state,
+                           const v1::HardwareFacts& overrides);
 
 }  // namespace quantfleet::agent

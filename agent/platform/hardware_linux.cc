@@ -73,10 +73,12 @@ std::string Trimmed(std::string text) {
   return text;
 }
 
-// The serial number in one spelling; empty when it is none: boards that were never given one share what stands there.
+// The serial number in one spelling; empty when it is none: boards that were never given one share
+// what stands there.
 std::string SerialOf(std::string_view text) {
   constexpr size_t kLeast = 8;
-  constexpr std::string_view kUnset = "03000200040005000006000700080009";  // a BIOS vendor's example
+  constexpr std::string_view kUnset =
+      "03000200040005000006000700080009";  // a BIOS vendor's example
   std::string serial;
   for (const char c : text)
     if (const auto letter = static_cast<unsigned char>(c); std::isalnum(letter))
@@ -127,7 +129,8 @@ class LinuxHardware final : public Hardware {
     for (std::string line; std::getline(lines, line);) {
       const size_t colon = line.find(':');
       if (colon == std::string::npos) continue;
-      const std::string key = Trimmed(line.substr(0, colon)), value = Trimmed(line.substr(colon + 1));
+      const std::string key = Trimmed(line.substr(0, colon)),
+                        value = Trimmed(line.substr(colon + 1));
       if (key == "processor") ++cores;
       if (key == "model name" && facts->cpu_model().empty()) facts->set_cpu_model(value);
       if (key == "CPU implementer" && implementer.empty()) implementer = value;
@@ -142,9 +145,11 @@ class LinuxHardware final : public Hardware {
       if (flags.contains(isa.kernel) &&
           std::ranges::find(facts->instruction_sets(), isa.ours) == facts->instruction_sets().end())
         facts->add_instruction_sets(std::string(isa.ours));
-    if (facts->cpu_model().empty()) facts->set_cpu_model(Trimmed(ReadText("proc/device-tree/model")));
+    if (facts->cpu_model().empty())
+      facts->set_cpu_model(Trimmed(ReadText("proc/device-tree/model")));
     // A server of aarch64 has neither name; its kernel tells what the core's ID register says.
-    if (facts->cpu_model().empty() && !part.empty()) facts->set_cpu_model(fmt::format("arm {}:{}", implementer, part));
+    if (facts->cpu_model().empty() && !part.empty())
+      facts->set_cpu_model(fmt::format("arm {}:{}", implementer, part));
   }
 
   void FindMemory(v1::HardwareFacts* facts) const {
@@ -155,7 +160,8 @@ class LinuxHardware final : public Hardware {
       if (key == "MemTotal:") facts->set_memory_total_bytes(kib << 10);
       if (key == "MemAvailable:") facts->set_memory_available_bytes(kib << 10);
     }
-    // A container's limit counts, not the machine around it. "max" is no number: nothing is read then.
+    // A container's limit counts, not the machine around it. "max" is no number: nothing is read
+    // then.
     uint64_t limit = 0;
     if (std::istringstream(ReadText("sys/fs/cgroup/memory.max")) >> limit && limit > 0) {
       facts->set_memory_total_bytes(std::min(facts->memory_total_bytes(), limit));
@@ -183,11 +189,12 @@ class LinuxHardware final : public Hardware {
     std::set<std::string> found;
     const auto look = [&](const char* folder, const char* prefix, std::string_view kind) {
       std::error_code error;
-      for (auto it = fs::directory_iterator(root_ / folder, error); !error && it != fs::directory_iterator();
-           it.increment(error)) {
+      for (auto it = fs::directory_iterator(root_ / folder, error);
+           !error && it != fs::directory_iterator(); it.increment(error)) {
         const std::string name = it->path().filename().string();
         if (!name.starts_with(prefix) || name.find('-') != std::string::npos) continue;
-        const auto vendor = VendorOfPci(Trimmed(ReadText(fmt::format("{}/{}/device/vendor", folder, name))));
+        const auto vendor =
+            VendorOfPci(Trimmed(ReadText(fmt::format("{}/{}/device/vendor", folder, name))));
         if (!vendor.empty()) found.insert(fmt::format("{}:{}", kind, vendor));
       }
     };
@@ -201,7 +208,8 @@ class LinuxHardware final : public Hardware {
   std::vector<std::string> NamesIn(const std::string& folder) const {
     std::vector<std::string> names;
     std::error_code error;
-    for (auto it = fs::directory_iterator(root_ / folder, error); !error && it != fs::directory_iterator(); it.increment(error))
+    for (auto it = fs::directory_iterator(root_ / folder, error);
+         !error && it != fs::directory_iterator(); it.increment(error))
       names.push_back(it->path().filename().string());
     std::ranges::sort(names);
     return names;
@@ -210,13 +218,16 @@ class LinuxHardware final : public Hardware {
   void FindPower(v1::HardwareFacts* facts) const {
     const std::string folder = "sys/class/power_supply";
     for (const std::string& name : NamesIn(folder)) {
-      const auto read = [&](const char* file) { return Trimmed(ReadText(fmt::format("{}/{}/{}", folder, name, file))); };
+      const auto read = [&](const char* file) {
+        return Trimmed(ReadText(fmt::format("{}/{}/{}", folder, name, file)));
+      };
       // A mouse has a battery too.
       if (read("scope") == "Device") continue;
       const std::string type = read("type");
       if (type == "Battery") {
         uint32_t percent = 0;
-        if (std::istringstream(read("capacity")) >> percent) facts->set_battery_percent(std::min(percent, 100u));
+        if (std::istringstream(read("capacity")) >> percent)
+          facts->set_battery_percent(std::min(percent, 100u));
         if (facts->power().empty()) facts->set_power("battery");
       } else if ((type == "Mains" || type == "USB") && read("online") == "1") {
         facts->set_power("mains");
@@ -226,7 +237,8 @@ class LinuxHardware final : public Hardware {
     if (facts->power().empty() && facts->battery_percent() == 0) facts->set_power("mains");
   }
 
-  // The interface of the default route with the smallest metric; /proc/net/route has addresses and flags in hex.
+  // The interface of the default route with the smallest metric; /proc/net/route has addresses and
+  // flags in hex.
   std::string DefaultInterface() const {
     std::istringstream lines(ReadText("proc/net/route"));
     std::string line, best;
@@ -236,7 +248,8 @@ class LinuxHardware final : public Hardware {
       std::istringstream words(line);
       std::string interface, destination, gateway, flags;
       uint64_t references = 0, use = 0, metric = 0;
-      if (!(words >> interface >> destination >> gateway >> flags >> references >> use >> metric)) continue;
+      if (!(words >> interface >> destination >> gateway >> flags >> references >> use >> metric))
+        continue;
       if (destination == "00000000" && metric < least) best = interface, least = metric;
     }
     return best.find('/') == std::string::npos ? best : "";
@@ -248,7 +261,8 @@ class LinuxHardware final : public Hardware {
     const std::string folder = "sys/class/net/" + interface;
     if (fs::exists(root_ / folder / "wireless") || fs::exists(root_ / folder / "phy80211"))
       facts->set_link("wifi");
-    else if (interface.starts_with("wwan") || interface.starts_with("ppp") || interface.starts_with("rmnet"))
+    else if (interface.starts_with("wwan") || interface.starts_with("ppp") ||
+             interface.starts_with("rmnet"))
       facts->set_link("cellular");
     else if (Trimmed(ReadText(folder + "/type")) == "1")  // ARPHRD_ETHER
       facts->set_link("ethernet");
@@ -257,24 +271,27 @@ class LinuxHardware final : public Hardware {
       facts->set_link_mbps(static_cast<uint32_t>(mbps));
   }
 
-  // What is installed where distributions and vendors put it. Whether it may be used is its owner's word (--allow-runtime).
+  // What is installed where distributions and vendors put it. Whether it may be used is its owner's
+  // word (--allow-runtime).
   void FindRuntimes(v1::HardwareFacts* facts) const {
     struct Trace {
       std::string_view runtime, prefix;  // of a file's name
     };
-    static constexpr std::array kPrograms =
-        std::to_array<Trace>({{"llama-server", "llama-server"}, {"openvino", "ovms"}, {"mlx", "mlx_lm.server"}});
-    static constexpr std::array kLibraries =
-        std::to_array<Trace>({{"onnxruntime", "libonnxruntime.so"}, {"openvino", "libopenvino.so"}, {"mlx", "libmlx."}});
+    static constexpr std::array kPrograms = std::to_array<Trace>(
+        {{"llama-server", "llama-server"}, {"openvino", "ovms"}, {"mlx", "mlx_lm.server"}});
+    static constexpr std::array kLibraries = std::to_array<Trace>(
+        {{"onnxruntime", "libonnxruntime.so"}, {"openvino", "libopenvino.so"}, {"mlx", "libmlx."}});
     std::set<std::string> found;
     const auto look = [&](const std::string& folder, const auto& traces) {
       for (const std::string& name : NamesIn(folder))
         for (const Trace& trace : traces)
           if (name.starts_with(trace.prefix)) found.emplace(trace.runtime);
     };
-    for (const char* folder : {"usr/local/bin", "usr/bin", "opt/homebrew/bin"}) look(folder, kPrograms);
-    for (const char* folder : {"usr/local/lib", "usr/lib", "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu",
-                               "opt/intel/openvino/runtime/lib/intel64", "opt/intel/openvino/runtime/lib/aarch64"})
+    for (const char* folder : {"usr/local/bin", "usr/bin", "opt/homebrew/bin"})
+      look(folder, kPrograms);
+    for (const char* folder :
+         {"usr/local/lib", "usr/lib", "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu",
+          "opt/intel/openvino/runtime/lib/intel64", "opt/intel/openvino/runtime/lib/aarch64"})
       look(folder, kLibraries);
     for (const std::string& runtime : found) facts->add_runtimes_found(runtime);
   }
@@ -289,7 +306,8 @@ double LinuxHardware::MeasureBandwidth() const {
   v1::HardwareFacts memory;
   FindMemory(&memory);
   const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 8);
-  // Larger than caches, small enough for a board: at most 1/16 of what is free, all threads together.
+  // Larger than caches, small enough for a board: at most 1/16 of what is free, all threads
+  // together.
   const uint64_t all = std::min<uint64_t>(64 << 20, memory.memory_available_bytes() / 16);
   const size_t words = std::max<size_t>(all / threads, 1 << 20) / sizeof(uint64_t);
   std::vector<std::vector<uint64_t>> buffers(threads, std::vector<uint64_t>(words, 1));

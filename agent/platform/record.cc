@@ -17,7 +17,8 @@ absl::StatusOr<Record> ReadRecord(FileSystem& files, const fs::path& path) {
   QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(path, kMostBytes));
   google::protobuf::Struct object;
   const auto parsed = google::protobuf::util::JsonStringToMessage(text, &object);
-  if (!parsed.ok()) return DataLoss("{} is damaged: {}", path.string(), std::string(parsed.message()));
+  if (!parsed.ok())
+    return DataLoss("{} is damaged: {}", path.string(), std::string(parsed.message()));
   Record record;
   for (const auto& [name, value] : object.fields()) {
     if (value.kind_case() != google::protobuf::Value::kStringValue)
@@ -27,14 +28,16 @@ absl::StatusOr<Record> ReadRecord(FileSystem& files, const fs::path& path) {
   return record;
 }
 
-absl::Status WriteRecord(FileSystem& files, const fs::path& path, const Record& record, OpenMode mode) {
+absl::Status WriteRecord(FileSystem& files, const fs::path& path, const Record& record,
+                         OpenMode mode) {
   google::protobuf::Struct object;
   for (const auto& [name, value] : record) (*object.mutable_fields())[name].set_string_value(value);
   google::protobuf::util::JsonPrintOptions options;
   options.add_whitespace = true;
   std::string text;
   const auto printed = google::protobuf::util::MessageToJsonString(object, &text, options);
-  if (!printed.ok()) return Internal("writing {}: {}", path.string(), std::string(printed.message()));
+  if (!printed.ok())
+    return Internal("writing {}: {}", path.string(), std::string(printed.message()));
   return files.WriteAtomically(path, AsBytes(text), mode);
 }
 

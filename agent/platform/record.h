@@ -1,5 +1,5 @@
-// Small durable records: one flat JSON object of texts per file, replaced as a whole. Thread-safe as
-// FileSystem is.
+// Small durable records: one flat JSON object of texts per file, replaced as a whole. Thread-safe
+// as FileSystem is.
 #pragma once
 
 #include <map>
@@ -14,7 +14,8 @@ namespace quantfleet::agent {
 
 using Record = std::map<std::string, std::string, std::less<>>;
 
-// NOT_FOUND when there is no such file; DATA_LOSS names the file when it is no flat JSON object of texts.
+// NOT_FOUND when there is no such file; DATA_LOSS names the file when it is no flat JSON object of
+// texts.
 absl::StatusOr<Record> ReadRecord(FileSystem& files, const fs::path& path);
 // The old record or the new one, durable on return.
 absl::Status WriteRecord(FileSystem& files, const fs::path& path, const Record& record,

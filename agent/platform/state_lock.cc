@@ -22,8 +22,9 @@ absl::StatusOr<StateLock> StateLock::Take(const fs::path& state) {
   StateLock lock(fd);
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
   if (errno != EWOULDBLOCK) return ErrnoStatus(errno, LockPath(state).string());
-  return FailedPrecondition("another agent works in {}: stop it first, or name another folder with --state",
-                            state.string());
+  return FailedPrecondition(
+      "another agent works in {}: stop it first, or name another folder with --state",
+      state.string());
 }
 
 StateLock::StateLock(StateLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}

@@ -27,10 +27,11 @@ void StoreRow(const float* x, int64_t dim, std::byte* row) {
 }
 
 template <DType kType>
-void Range(const HeadCache& cache, const float* queries, int64_t count, int64_t begin, int64_t end, float* partials,
-           float* scratch) {
+void Range(const HeadCache& cache, const float* queries, int64_t count, int64_t begin, int64_t end,
+           float* partials, float* scratch) {
   const int64_t dim = cache.dim, padded = Padded(dim);
-  const int64_t block = pipeline::Info(kType).block_elements, stored = (dim + block - 1) / block * block;
+  const int64_t block = pipeline::Info(kType).block_elements,
+                stored = (dim + block - 1) / block * block;
   const auto decode = pipeline::FindCodec(kType)->decode;
   const double scale = kLog2E / std::sqrt(static_cast<double>(dim));
   for (int64_t i = 0; i < count; ++i, queries += dim, partials += kPartialHead + padded) {
@@ -43,7 +44,8 @@ void Range(const HeadCache& cache, const float* queries, int64_t count, int64_t 
       double dot = 0;
       for (int64_t d = 0; d < dim; ++d) dot += double{queries[d]} * scratch[d];
       const auto score = static_cast<float>(dot * scale);
-      const float higher = score > most ? score : most;  // of NaN nothing is greater; its weight is NaN
+      const float higher =
+          score > most ? score : most;  // of NaN nothing is greater; its weight is NaN
       const float before = std::exp2(most - higher), weight = std::exp2(score - higher);
       most = higher;
       total = total * before + weight;
@@ -54,8 +56,8 @@ void Range(const HeadCache& cache, const float* queries, int64_t count, int64_t 
 }
 
 template <DType kType>
-void Block(const HeadCache& cache, const float* queries, int64_t rows, int64_t stride, int64_t reach, float* scratch,
-           float* out) {
+void Block(const HeadCache& cache, const float* queries, int64_t rows, int64_t stride,
+           int64_t reach, float* scratch, float* out) {
   float* partial = scratch + Padded(cache.dim);
   for (int64_t i = 0; i < rows; ++i) {
     Range<kType>(cache, queries + i * stride, 1, 0, reach + i, partial, scratch);
@@ -64,10 +66,16 @@ void Block(const HeadCache& cache, const float* queries, int64_t rows, int64_t s
 }
 
 const AttentionKernels* FindScalar(DType type) {
-  static constexpr AttentionKernels kF32 = {StoreRow<DType::kF32>, Range<DType::kF32>, Block<DType::kF32>};
-  static constexpr AttentionKernels kF16 = {StoreRow<DType::kF16>, Range<DType::kF16>, Block<DType::kF16>};
-  static constexpr AttentionKernels kQ8 = {StoreRow<DType::kQ8_0>, Range<DType::kQ8_0>, Block<DType::kQ8_0>};
-  return type == DType::kF32 ? &kF32 : type == DType::kF16 ? &kF16 : type == DType::kQ8_0 ? &kQ8 : nullptr;
+  static constexpr AttentionKernels kF32 = {StoreRow<DType::kF32>, Range<DType::kF32>,
+                                            Block<DType::kF32>};
+  static constexpr AttentionKernels kF16 = {StoreRow<DType::kF16>, Range<DType::kF16>,
+                                            Block<DType::kF16>};
+  static constexpr AttentionKernels kQ8 = {StoreRow<DType::kQ8_0>, Range<DType::kQ8_0>,
+                                           Block<DType::kQ8_0>};
+  return type == DType::kF32    ? &kF32
+         : type == DType::kF16  ? &kF16
+         : type == DType::kQ8_0 ? &kQ8
+                                : nullptr;
 }
 
 }  // namespace
@@ -76,8 +84,10 @@ int64_t PartialFloats(int64_t dim) { return kPartialHead + Padded(dim); }
 
 int64_t ScratchFloats(int64_t dim) {
   const int64_t alone = kHeads * (Padded(dim) + kTile);
-  // Queries and results turned, a tile of keys or values, scores, and two rows of sums beside the reaches.
-  const int64_t block = Padded(dim) * (2 * kMostTogether + kBlockTile) + (kBlockTile + 4) * kMostTogether;
+  // Queries and results turned, a tile of keys or values, scores, and two rows of sums beside the
+  // reaches.
+  const int64_t block =
+      Padded(dim) * (2 * kMostTogether + kBlockTile) + (kBlockTile + 4) * kMostTogether;
   return std::max(block, alone + PartialFloats(dim));
 }
 
@@ -101,10 +111,11 @@ const AttentionOps& ScalarAttentionOps() {
 std::vector<const AttentionOps*> AllAttentionOps() {
   std::vector<const AttentionOps*> sets = {&ScalarAttentionOps()};
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c")) {
     sets.push_back(&Avx2AttentionOps());
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
       sets.push_back(&Avx512AttentionOps());
   }
 #elif defined(__aarch64__)

@@ -1,7 +1,8 @@
-// Attention's kernels for vectors of any width. Included by a file that defines QF_TARGET and describes its registers; private
-// to it. The description V has: Reg, kLanes (they divide kStep), kAccumulators (sums that stay in registers beside what they
-// are made of), kTurned (registers of turned queries that a product takes at once) and the operations used here. Where one
-// operand of Max is NaN it gives the second.
+// Attention's kernels for vectors of any width. Included by a file that defines QF_TARGET and
+// describes its registers; private to it. The description V has: Reg, kLanes (they divide kStep),
+// kAccumulators (sums that stay in registers beside what they are made of), kTurned (registers of
+// turned queries that a product takes at once) and the operations used here. Where one operand of
+// Max is NaN it gives the second.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -16,13 +17,15 @@
 namespace quantfleet::agent {
 namespace {
 
-// How kStep elements of a row come out of their bytes. kScaled: times Scale, which they share. kEnds: a row may end within a
-// step.
+// How kStep elements of a row come out of their bytes. kScaled: times Scale, which they share.
+// kEnds: a row may end within a step.
 template <class V>
 struct F32Rows {
   static constexpr bool kScaled = false, kEnds = true;
   static constexpr int64_t kBytes = 4 * kStep;
-  QF_INLINE typename V::Reg Part(const std::byte* step, int j) { return V::Load(step + 4 * V::kLanes * j); }
+  QF_INLINE typename V::Reg Part(const std::byte* step, int j) {
+    return V::Load(step + 4 * V::kLanes * j);
+  }
   QF_INLINE float Scale(const std::byte*) { return 1; }
   static void Store(const float* x, int64_t dim, std::byte* row) {
     std::memcpy(row, x, static_cast<size_t>(dim) * sizeof(float));
@@ -33,7 +36,9 @@ template <class V>
 struct F16Rows {
   static constexpr bool kScaled = false, kEnds = true;
   static constexpr int64_t kBytes = 2 * kStep;
-  QF_INLINE typename V::Reg Part(const std::byte* step, int j) { return V::LoadHalves(step + 2 * V::kLanes * j); }
+  QF_INLINE typename V::Reg Part(const std::byte* step, int j) {
+    return V::LoadHalves(step + 2 * V::kLanes * j);
+  }
   QF_INLINE float Scale(const std::byte*) { return 1; }
   QF_TARGET static void Store(const float* x, int64_t dim, std::byte* row) {
     int64_t i = 0;
@@ -47,7 +52,9 @@ template <class V>
 struct Q8Rows {
   static constexpr bool kScaled = true, kEnds = false;
   static constexpr int64_t kBytes = 34;
-  QF_INLINE typename V::Reg Part(const std::byte* step, int j) { return V::LoadBytes(step + 2 + V::kLanes * j); }
+  QF_INLINE typename V::Reg Part(const std::byte* step, int j) {
+    return V::LoadBytes(step + 2 + V::kLanes * j);
+  }
   QF_INLINE float Scale(const std::byte* step) { return V::Half(step); }
   static void Store(const float* x, int64_t dim, std::byte* row) {
     ScalarAttentionOps().find(pipeline::DType::kQ8_0)->store(x, dim, row);
@@ -70,7 +77,8 @@ struct RowEnd {
 
 // sums[h * P + p] += one step of row p times that of query h.
 template <class V, class Rows, int P, int H>
-QF_INLINE void DotStep(const std::byte* const* at, const float* q, int64_t q_stride, typename V::Reg* sums) {
+QF_INLINE void DotStep(const std::byte* const* at, const float* q, int64_t q_stride,
+                       typename V::Reg* sums) {
   QF_UNROLL
   for (int p = 0; p < P; ++p) {
     typename V::Reg v[kParts<V>];
@@ -96,7 +104,8 @@ QF_INLINE void DotStep(const std::byte* const* at, const float* q, int64_t q_str
 
 // scores[h * kTile + p] = row p times query h, for P * H = 8 of them.
 template <class V, class Rows, int P, int H>
-QF_INLINE void Dots(const std::byte* const* rows, int64_t dim, const float* q, int64_t q_stride, float* scores) {
+QF_INLINE void Dots(const std::byte* const* rows, int64_t dim, const float* q, int64_t q_stride,
+                    float* scores) {
   static_assert(P * H == 8);
   typename V::Reg sums[8];
   QF_UNROLL
@@ -128,14 +137,16 @@ QF_INLINE void Dots(const std::byte* const* rows, int64_t dim, const float* q, i
   }
 }
 
-// Of a tile's `count` rows, for H queries. Where fewer than P are left, the last one stands in for those that are not there.
+// Of a tile's `count` rows, for H queries. Where fewer than P are left, the last one stands in for
+// those that are not there.
 template <class V, class Rows, int P, int H>
-QF_INLINE void Scores(const std::byte* keys, int64_t row_bytes, int64_t count, int64_t dim, const float* q, int64_t q_stride,
-                      float* scores) {
+QF_INLINE void Scores(const std::byte* keys, int64_t row_bytes, int64_t count, int64_t dim,
+                      const float* q, int64_t q_stride, float* scores) {
   for (int64_t p = 0; p < count; p += P) {
     const std::byte* rows[P];
     for (int i = 0; i < P; ++i) rows[i] = keys + std::min(p + i, count - 1) * row_bytes;
-    // What follows in memory is wanted next, and what the processor fetches by itself stops at each page.
+    // What follows in memory is wanted next, and what the processor fetches by itself stops at each
+    // page.
     V::Fetch(keys + p * row_bytes + 2048, P * row_bytes);
     Dots<V, Rows, P, H>(rows, dim, q, q_stride, scores + p);
   }
@@ -143,12 +154,14 @@ QF_INLINE void Scores(const std::byte* keys, int64_t row_bytes, int64_t count, i
 
 // sums[h][.] += the weights of a tile's rows times N steps of them.
 template <class V, class Rows, int H, int N>
-QF_INLINE void WeighSteps(const std::byte* values, int64_t row_bytes, int64_t count, int64_t elements, const float* weights,
-                          float* sums, int64_t sums_stride) {
+QF_INLINE void WeighSteps(const std::byte* values, int64_t row_bytes, int64_t count,
+                          int64_t elements, const float* weights, float* sums,
+                          int64_t sums_stride) {
   constexpr int kRegs = N * kParts<V>;
   typename V::Reg sum[H * kRegs];
   QF_UNROLL
-  for (int i = 0; i < H * kRegs; ++i) sum[i] = V::Load(sums + i / kRegs * sums_stride + i % kRegs * V::kLanes);
+  for (int i = 0; i < H * kRegs; ++i)
+    sum[i] = V::Load(sums + i / kRegs * sums_stride + i % kRegs * V::kLanes);
   for (int64_t p = 0; p < count; ++p) {
     const std::byte* at = values + p * row_bytes;
     RowEnd<Rows> end;
@@ -161,36 +174,43 @@ QF_INLINE void WeighSteps(const std::byte* values, int64_t row_bytes, int64_t co
       const float scale = Rows::Scale(at + n * Rows::kBytes);
       typename V::Reg w[H];
       QF_UNROLL
-      for (int h = 0; h < H; ++h) w[h] = V::Set(Rows::kScaled ? scale * weights[h * kTile + p] : weights[h * kTile + p]);
+      for (int h = 0; h < H; ++h)
+        w[h] = V::Set(Rows::kScaled ? scale * weights[h * kTile + p] : weights[h * kTile + p]);
       QF_UNROLL
       for (int j = 0; j < kParts<V>; ++j) {
         const typename V::Reg v = Rows::Part(at + n * Rows::kBytes, j);
         QF_UNROLL
-        for (int h = 0; h < H; ++h) sum[h * kRegs + n * kParts<V> + j] = V::Fma(v, w[h], sum[h * kRegs + n * kParts<V> + j]);
+        for (int h = 0; h < H; ++h)
+          sum[h * kRegs + n * kParts<V> + j] = V::Fma(v, w[h], sum[h * kRegs + n * kParts<V> + j]);
       }
     }
   }
   QF_UNROLL
-  for (int i = 0; i < H * kRegs; ++i) V::Store(sum[i], sums + i / kRegs * sums_stride + i % kRegs * V::kLanes);
+  for (int i = 0; i < H * kRegs; ++i)
+    V::Store(sum[i], sums + i / kRegs * sums_stride + i % kRegs * V::kLanes);
 }
 
 template <class V, class Rows, int H>
-QF_INLINE void Weigh(const std::byte* values, int64_t row_bytes, int64_t count, int64_t dim, const float* weights, float* sums,
-                     int64_t sums_stride) {
-  constexpr int kMost = std::max(1, V::kAccumulators / (H * kParts<V>));  // steps whose sums stay in registers
+QF_INLINE void Weigh(const std::byte* values, int64_t row_bytes, int64_t count, int64_t dim,
+                     const float* weights, float* sums, int64_t sums_stride) {
+  constexpr int kMost =
+      std::max(1, V::kAccumulators / (H * kParts<V>));  // steps whose sums stay in registers
   int64_t left = dim;
   while (left > 0) {
     const int64_t steps = Rows::kEnds ? left / kStep : Padded(left) / kStep;
     int64_t taken = 1;
     if (kMost >= 4 && steps >= 4) {
       taken = 4;
-      WeighSteps<V, Rows, H, kMost >= 4 ? 4 : 1>(values, row_bytes, count, left, weights, sums, sums_stride);
+      WeighSteps<V, Rows, H, kMost >= 4 ? 4 : 1>(values, row_bytes, count, left, weights, sums,
+                                                 sums_stride);
     } else if (kMost >= 3 && steps >= 3) {
       taken = 3;
-      WeighSteps<V, Rows, H, kMost >= 3 ? 3 : 1>(values, row_bytes, count, left, weights, sums, sums_stride);
+      WeighSteps<V, Rows, H, kMost >= 3 ? 3 : 1>(values, row_bytes, count, left, weights, sums,
+                                                 sums_stride);
     } else if (kMost >= 2 && steps >= 2) {
       taken = 2;
-      WeighSteps<V, Rows, H, kMost >= 2 ? 2 : 1>(values, row_bytes, count, left, weights, sums, sums_stride);
+      WeighSteps<V, Rows, H, kMost >= 2 ? 2 : 1>(values, row_bytes, count, left, weights, sums,
+                                                 sums_stride);
     } else {
       WeighSteps<V, Rows, H, 1>(values, row_bytes, count, left, weights, sums, sums_stride);
     }
@@ -198,8 +218,8 @@ QF_INLINE void Weigh(const std::byte* values, int64_t row_bytes, int64_t count, 
   }
 }
 
-// 2 to the power of x, for x up to 0: below -127 it is zero, of NaN it is NaN. The polynomial goes through 2^x at the seven
-// Chebyshev nodes of [-1/2, 1/2], within 3e-9.
+// 2 to the power of x, for x up to 0: below -127 it is zero, of NaN it is NaN. The polynomial goes
+// through 2^x at the seven Chebyshev nodes of [-1/2, 1/2], within 3e-9.
 template <class V>
 QF_INLINE typename V::Reg Exp2(typename V::Reg x) {
   x = V::Max(V::Set(-127), x);
@@ -214,7 +234,8 @@ QF_INLINE typename V::Reg Exp2(typename V::Reg x) {
   return V::Mul(y, V::PowerOfTwo(whole));
 }
 
-// A tile's scores become weights against the greatest one so far, and the sums so far are brought to it.
+// A tile's scores become weights against the greatest one so far, and the sums so far are brought
+// to it.
 template <class V>
 QF_INLINE void SoftmaxTile(float* scores, int64_t count, int64_t padded, float* partial) {
   const int64_t whole = (count + V::kLanes - 1) / V::kLanes * V::kLanes;
@@ -238,12 +259,13 @@ QF_INLINE void SoftmaxTile(float* scores, int64_t count, int64_t padded, float* 
 }
 
 template <class V, class Rows>
-QF_TARGET void Range(const HeadCache& cache, const float* queries, int64_t count, int64_t begin, int64_t end, float* partials,
-                     float* scratch) {
+QF_TARGET void Range(const HeadCache& cache, const float* queries, int64_t count, int64_t begin,
+                     int64_t end, float* partials, float* scratch) {
   const int64_t dim = cache.dim, padded = Padded(dim), partial = kPartialHead + padded;
   const auto scale = static_cast<float>(kLog2E / std::sqrt(static_cast<double>(dim)));
   float *q = scratch, *scores = scratch + kHeads * padded;
-  for (int64_t first = 0; first < count; first += kHeads, queries += kHeads * dim, partials += kHeads * partial) {
+  for (int64_t first = 0; first < count;
+       first += kHeads, queries += kHeads * dim, partials += kHeads * partial) {
     const int64_t heads = std::min(kHeads, count - first);
     for (int64_t h = 0; h < heads; ++h) {
       for (int64_t d = 0; d < dim; ++d) q[h * padded + d] = queries[h * dim + d] * scale;
@@ -253,34 +275,46 @@ QF_TARGET void Range(const HeadCache& cache, const float* queries, int64_t count
     }
     for (int64_t at = begin; at < end; at += kTile) {
       const int64_t rows = std::min(kTile, end - at);
-      const std::byte *keys = cache.keys + at * cache.row_bytes, *values = cache.values + at * cache.row_bytes;
+      const std::byte *keys = cache.keys + at * cache.row_bytes,
+                      *values = cache.values + at * cache.row_bytes;
       int64_t h = 0;
       for (; h + 4 <= heads; h += 4)
-        Scores<V, Rows, 2, 4>(keys, cache.row_bytes, rows, dim, q + h * padded, padded, scores + h * kTile);
+        Scores<V, Rows, 2, 4>(keys, cache.row_bytes, rows, dim, q + h * padded, padded,
+                              scores + h * kTile);
       for (; h + 2 <= heads; h += 2)
-        Scores<V, Rows, 4, 2>(keys, cache.row_bytes, rows, dim, q + h * padded, padded, scores + h * kTile);
-      if (h < heads) Scores<V, Rows, 8, 1>(keys, cache.row_bytes, rows, dim, q + h * padded, padded, scores + h * kTile);
-      for (h = 0; h < heads; ++h) SoftmaxTile<V>(scores + h * kTile, rows, padded, partials + h * partial);
+        Scores<V, Rows, 4, 2>(keys, cache.row_bytes, rows, dim, q + h * padded, padded,
+                              scores + h * kTile);
+      if (h < heads)
+        Scores<V, Rows, 8, 1>(keys, cache.row_bytes, rows, dim, q + h * padded, padded,
+                              scores + h * kTile);
+      for (h = 0; h < heads; ++h)
+        SoftmaxTile<V>(scores + h * kTile, rows, padded, partials + h * partial);
       V::Fetch(values + kTile * cache.row_bytes, 1024);
       h = 0;
       float* sums = partials + kPartialHead;
       if constexpr (V::kAccumulators >= 4 * kParts<V>) {
         for (; h + 4 <= heads; h += 4)
-          Weigh<V, Rows, 4>(values, cache.row_bytes, rows, dim, scores + h * kTile, sums + h * partial, partial);
+          Weigh<V, Rows, 4>(values, cache.row_bytes, rows, dim, scores + h * kTile,
+                            sums + h * partial, partial);
       }
       for (; h + 2 <= heads; h += 2)
-        Weigh<V, Rows, 2>(values, cache.row_bytes, rows, dim, scores + h * kTile, sums + h * partial, partial);
-      if (h < heads) Weigh<V, Rows, 1>(values, cache.row_bytes, rows, dim, scores + h * kTile, sums + h * partial, partial);
+        Weigh<V, Rows, 2>(values, cache.row_bytes, rows, dim, scores + h * kTile,
+                          sums + h * partial, partial);
+      if (h < heads)
+        Weigh<V, Rows, 1>(values, cache.row_bytes, rows, dim, scores + h * kTile,
+                          sums + h * partial, partial);
     }
   }
 }
 
-// Blocks of queries lie turned, a register of them for each dimension, so that a key's or a value's element times all of them
-// is one product with a number that is the same in every lane, and softmax goes up and down.
+// Blocks of queries lie turned, a register of them for each dimension, so that a key's or a value's
+// element times all of them is one product with a number that is the same in every lane, and
+// softmax goes up and down.
 
 // A tile of rows as floats, `padded` apart.
 template <class V, class Rows>
-QF_INLINE void DecodeTile(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t dim, float* out) {
+QF_INLINE void DecodeTile(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t dim,
+                          float* out) {
   const int64_t steps = Rows::kEnds ? dim / kStep : Padded(dim) / kStep;
   for (int64_t p = 0; p < count; ++p, rows += row_bytes, out += Padded(dim)) {
     const std::byte* at = rows;
@@ -300,16 +334,17 @@ QF_INLINE void DecodeTile(const std::byte* rows, int64_t row_bytes, int64_t coun
   }
 }
 
-// y[m] = y[m] * keep + sum over k of a[m * a_row + k * a_step] * x[k], for M rows of N registers; rows of x and y are
-// kMostTogether apart. `keep` null: y is only written.
+// y[m] = y[m] * keep + sum over k of a[m * a_row + k * a_step] * x[k], for M rows of N registers;
+// rows of x and y are kMostTogether apart. `keep` null: y is only written.
 template <class V, int M, int N>
-QF_INLINE void TurnedProduct(const float* a, int64_t a_row, int64_t a_step, int64_t count, const float* x, const float* keep,
-                             float* y) {
+QF_INLINE void TurnedProduct(const float* a, int64_t a_row, int64_t a_step, int64_t count,
+                             const float* x, const float* keep, float* y) {
   typename V::Reg sums[M * N];
   QF_UNROLL
   for (int i = 0; i < M * N; ++i) {
     const int lane = i % N * V::kLanes;
-    sums[i] = keep ? V::Mul(V::Load(y + i / N * kMostTogether + lane), V::Load(keep + lane)) : V::Set(0);
+    sums[i] =
+        keep ? V::Mul(V::Load(y + i / N * kMostTogether + lane), V::Load(keep + lane)) : V::Set(0);
   }
   for (int64_t k = 0; k < count; ++k, a += a_step, x += kMostTogether) {
     typename V::Reg v[N];
@@ -327,38 +362,46 @@ QF_INLINE void TurnedProduct(const float* a, int64_t a_row, int64_t a_step, int6
 }
 
 template <class V, int N>
-QF_INLINE void TurnedRows(const float* a, int64_t a_row, int64_t a_step, int64_t rows, int64_t count, const float* x,
-                          const float* keep, float* y) {
+QF_INLINE void TurnedRows(const float* a, int64_t a_row, int64_t a_step, int64_t rows,
+                          int64_t count, const float* x, const float* keep, float* y) {
   int64_t m = 0;
-  for (; m + 6 <= rows; m += 6) TurnedProduct<V, 6, N>(a + m * a_row, a_row, a_step, count, x, keep, y + m * kMostTogether);
-  for (; m + 2 <= rows; m += 2) TurnedProduct<V, 2, N>(a + m * a_row, a_row, a_step, count, x, keep, y + m * kMostTogether);
-  for (; m < rows; ++m) TurnedProduct<V, 1, N>(a + m * a_row, a_row, a_step, count, x, keep, y + m * kMostTogether);
+  for (; m + 6 <= rows; m += 6)
+    TurnedProduct<V, 6, N>(a + m * a_row, a_row, a_step, count, x, keep, y + m * kMostTogether);
+  for (; m + 2 <= rows; m += 2)
+    TurnedProduct<V, 2, N>(a + m * a_row, a_row, a_step, count, x, keep, y + m * kMostTogether);
+  for (; m < rows; ++m)
+    TurnedProduct<V, 1, N>(a + m * a_row, a_row, a_step, count, x, keep, y + m * kMostTogether);
 }
 
 template <class V>
-QF_TARGET void Turned(int64_t lanes, const float* a, int64_t a_row, int64_t a_step, int64_t rows, int64_t count, const float* x,
-                      const float* keep, float* y) {
+QF_TARGET void Turned(int64_t lanes, const float* a, int64_t a_row, int64_t a_step, int64_t rows,
+                      int64_t count, const float* x, const float* keep, float* y) {
   int64_t at = 0;
   const auto more = [&] { return keep ? keep + at : nullptr; };
   for (; at + V::kTurned * V::kLanes <= lanes; at += V::kTurned * V::kLanes)
     TurnedRows<V, V::kTurned>(a, a_row, a_step, rows, count, x + at, more(), y + at);
-  for (; at < lanes; at += V::kLanes) TurnedRows<V, 1>(a, a_row, a_step, rows, count, x + at, more(), y + at);
+  for (; at < lanes; at += V::kLanes)
+    TurnedRows<V, 1>(a, a_row, a_step, rows, count, x + at, more(), y + at);
 }
 
 // The room of a block.
 struct BlockRoom {
-  float *queries, *sums, *tile, *scores;  // [dim][query], the same, [position][dim], [position][query]
-  float *most, *total, *keep, *ahead;     // [query]; the last: positions that it reaches more than the first
+  float *queries, *sums, *tile,
+      *scores;  // [dim][query], the same, [position][dim], [position][query]
+  float *most, *total, *keep,
+      *ahead;  // [query]; the last: positions that it reaches more than the first
   BlockRoom(float* scratch, int64_t dim) {
     const auto take = [&](int64_t floats) { return std::exchange(scratch, scratch + floats); };
     queries = take(Padded(dim) * kMostTogether), sums = take(Padded(dim) * kMostTogether);
     tile = take(Padded(dim) * kBlockTile), scores = take(kBlockTile * kMostTogether);
-    most = take(kMostTogether), total = take(kMostTogether), keep = take(kMostTogether), ahead = take(kMostTogether);
+    most = take(kMostTogether), total = take(kMostTogether), keep = take(kMostTogether),
+    ahead = take(kMostTogether);
   }
 };
 
-// The scores of a tile become weights; what a query does not reach weighs nothing. `beyond`: how far the tile's first position
-// lies behind the last one that the first query reaches, 0 at that next to it.
+// The scores of a tile become weights; what a query does not reach weighs nothing. `beyond`: how
+// far the tile's first position lies behind the last one that the first query reaches, 0 at that
+// next to it.
 template <class V>
 QF_TARGET void SoftmaxTurned(const BlockRoom& room, int64_t lanes, int64_t beyond, int64_t count) {
   const bool masked = beyond + count > 0;
@@ -369,7 +412,8 @@ QF_TARGET void SoftmaxTurned(const BlockRoom& room, int64_t lanes, int64_t beyon
     for (int64_t p = 0; p < count; ++p, scores += kMostTogether) {
       typename V::Reg score = V::Load(scores);
       if (masked) {
-        score = V::WhereLess(V::Set(static_cast<float>(beyond + p)), ahead, score, V::Set(-INFINITY));
+        score =
+            V::WhereLess(V::Set(static_cast<float>(beyond + p)), ahead, score, V::Set(-INFINITY));
         V::Store(score, scores);
       }
       most = V::Max(score, most);
@@ -395,8 +439,8 @@ QF_INLINE bool Finite(const float* values, int64_t count) {
 }
 
 template <class V, class Rows>
-QF_TARGET void OneByOne(const HeadCache& cache, const float* queries, int64_t rows, int64_t stride, int64_t reach,
-                        float* scratch, float* out) {
+QF_TARGET void OneByOne(const HeadCache& cache, const float* queries, int64_t rows, int64_t stride,
+                        int64_t reach, float* scratch, float* out) {
   float* partial = scratch + kHeads * (Padded(cache.dim) + kTile);
   for (int64_t i = 0; i < rows; ++i) {
     Range<V, Rows>(cache, queries + i * stride, 1, 0, reach + i, partial, scratch);
@@ -405,8 +449,8 @@ QF_TARGET void OneByOne(const HeadCache& cache, const float* queries, int64_t ro
 }
 
 template <class V, class Rows>
-QF_TARGET void Block(const HeadCache& cache, const float* queries, int64_t rows, int64_t stride, int64_t reach, float* scratch,
-                     float* out) {
+QF_TARGET void Block(const HeadCache& cache, const float* queries, int64_t rows, int64_t stride,
+                     int64_t reach, float* scratch, float* out) {
   const int64_t dim = cache.dim, padded = Padded(dim), widest = reach + rows - 1;
   const int64_t lanes = (rows + V::kLanes - 1) / V::kLanes * V::kLanes;
   const auto scale = static_cast<float>(kLog2E / std::sqrt(static_cast<double>(dim)));
@@ -427,7 +471,8 @@ QF_TARGET void Block(const HeadCache& cache, const float* queries, int64_t rows,
     DecodeTile<V, Rows>(cache.keys + at * cache.row_bytes, cache.row_bytes, count, dim, room.tile);
     Turned<V>(lanes, room.tile, padded, 1, count, dim, room.queries, nullptr, room.scores);
     SoftmaxTurned<V>(room, lanes, at - reach, count);
-    DecodeTile<V, Rows>(cache.values + at * cache.row_bytes, cache.row_bytes, count, dim, room.tile);
+    DecodeTile<V, Rows>(cache.values + at * cache.row_bytes, cache.row_bytes, count, dim,
+                        room.tile);
     // A weight of zero would not keep what is no number away from the rows that do not reach it.
     if (masked && !Finite<V>(room.tile, count * padded))
       return OneByOne<V, Rows>(cache, queries, rows, stride, reach, scratch, out);
@@ -435,17 +480,24 @@ QF_TARGET void Block(const HeadCache& cache, const float* queries, int64_t rows,
   }
   for (int64_t i = 0; i < rows; ++i) {
     const float whole = 1.f / room.total[i];
-    for (int64_t d = 0; d < dim; ++d) out[i * stride + d] = room.sums[d * kMostTogether + i] * whole;
+    for (int64_t d = 0; d < dim; ++d)
+      out[i * stride + d] = room.sums[d * kMostTogether + i] * whole;
   }
 }
 
 template <class V>
 const AttentionKernels* FindKernels(pipeline::DType type) {
   using pipeline::DType;
-  static constexpr AttentionKernels kF32 = {F32Rows<V>::Store, Range<V, F32Rows<V>>, Block<V, F32Rows<V>>};
-  static constexpr AttentionKernels kF16 = {F16Rows<V>::Store, Range<V, F16Rows<V>>, Block<V, F16Rows<V>>};
-  static constexpr AttentionKernels kQ8 = {Q8Rows<V>::Store, Range<V, Q8Rows<V>>, Block<V, Q8Rows<V>>};
-  return type == DType::kF32 ? &kF32 : type == DType::kF16 ? &kF16 : type == DType::kQ8_0 ? &kQ8 : nullptr;
+  static constexpr AttentionKernels kF32 = {F32Rows<V>::Store, Range<V, F32Rows<V>>,
+                                            Block<V, F32Rows<V>>};
+  static constexpr AttentionKernels kF16 = {F16Rows<V>::Store, Range<V, F16Rows<V>>,
+                                            Block<V, F16Rows<V>>};
+  static constexpr AttentionKernels kQ8 = {Q8Rows<V>::Store, Range<V, Q8Rows<V>>,
+                                           Block<V, Q8Rows<V>>};
+  return type == DType::kF32    ? &kF32
+         : type == DType::kF16  ? &kF16
+         : type == DType::kQ8_0 ? &kQ8
+                                : nullptr;
 }
 
 }  // namespace

@@ -15,7 +15,9 @@ struct Neon {
   static constexpr int64_t kLanes = 4;
   static constexpr int kAccumulators = 16, kTurned = 4;
   QF_INLINE Reg Set(float x) { return vdupq_n_f32(x); }
-  QF_INLINE Reg Load(const void* at) { return vreinterpretq_f32_u8(vld1q_u8(static_cast<const uint8_t*>(at))); }
+  QF_INLINE Reg Load(const void* at) {
+    return vreinterpretq_f32_u8(vld1q_u8(static_cast<const uint8_t*>(at)));
+  }
   QF_INLINE Reg LoadHalves(const std::byte* at) {
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(reinterpret_cast<const uint8_t*>(at))));
   }
@@ -27,7 +29,9 @@ struct Neon {
   QF_INLINE void StoreHalves(Reg x, std::byte* at) {
     vst1_u8(reinterpret_cast<uint8_t*>(at), vreinterpret_u8_f16(vcvt_f16_f32(x)));
   }
-  QF_INLINE float Half(const std::byte* at) { return pipeline::HalfToFloat(quantfleet::Load<uint16_t>(at)); }
+  QF_INLINE float Half(const std::byte* at) {
+    return pipeline::HalfToFloat(quantfleet::Load<uint16_t>(at));
+  }
   QF_INLINE void Fetch(const std::byte* at, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i);
   }
@@ -40,7 +44,9 @@ struct Neon {
   QF_INLINE Reg PowerOfTwo(Reg x) {
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(x), vdupq_n_s32(127)), 23));
   }
-  QF_INLINE Reg WhereLess(Reg a, Reg b, Reg yes, Reg no) { return vbslq_f32(vcltq_f32(a, b), yes, no); }
+  QF_INLINE Reg WhereLess(Reg a, Reg b, Reg yes, Reg no) {
+    return vbslq_f32(vcltq_f32(a, b), yes, no);
+  }
   QF_INLINE void Sum4(const Reg* x, float* sums) {
     vst1q_f32(sums, vpaddq_f32(vpaddq_f32(x[0], x[1]), vpaddq_f32(x[2], x[3])));
   }

@@ -29,7 +29,8 @@ double Median(std::vector<double> values) {
 int64_t PeakRss() {
   std::ifstream status("/proc/self/status");
   int64_t kib = 0;
-  for (std::string word; status >> word; status.ignore(std::numeric_limits<std::streamsize>::max(), '\n'))
+  for (std::string word; status >> word;
+       status.ignore(std::numeric_limits<std::streamsize>::max(), '\n'))
     if (word == "VmHWM:" && status >> kib) break;
   return kib << 10;
 }
@@ -42,13 +43,15 @@ std::vector<int32_t> RandomIds(int64_t count, int64_t vocab) {
 }
 
 // Medians over the rounds. What lies in front is run once: the cache is only taken back to its end.
-absl::StatusOr<RatesAt> Measure(Transformer& transformer, KvCache& cache, std::span<const int32_t> ids, int64_t depth,
+absl::StatusOr<RatesAt> Measure(Transformer& transformer, KvCache& cache,
+                                std::span<const int32_t> ids, int64_t depth,
                                 const BenchOptions& options) {
   const auto behind = ids.subspan(static_cast<size_t>(depth));
   const auto prompt = behind.first(static_cast<size_t>(options.prompt_tokens));
   std::vector<float> logits;
   cache.Reset();
-  QF_RETURN_IF_ERROR(transformer.Run(cache, ids.first(static_cast<size_t>(depth)), Want::kNothing, logits));
+  QF_RETURN_IF_ERROR(
+      transformer.Run(cache, ids.first(static_cast<size_t>(depth)), Want::kNothing, logits));
   std::vector<double> prompt_rates, rates;
   for (int round = 0; round < options.rounds; ++round) {
     cache.Reset();
@@ -60,14 +63,16 @@ absl::StatusOr<RatesAt> Measure(Transformer& transformer, KvCache& cache, std::s
     cache.Grow(depth);
     const auto before = Clock::now();
     for (int64_t i = 0; i < options.tokens; ++i)
-      QF_RETURN_IF_ERROR(transformer.Run(cache, behind.subspan(static_cast<size_t>(i), 1), Want::kLast, logits));
+      QF_RETURN_IF_ERROR(
+          transformer.Run(cache, behind.subspan(static_cast<size_t>(i), 1), Want::kLast, logits));
     rates.push_back(static_cast<double>(options.tokens) / Seconds(before));
   }
   return RatesAt{depth, Median(prompt_rates), Median(rates)};
 }
 
 absl::StatusOr<BenchResult> Bench(const fs::path& gguf, const BenchOptions& options) {
-  if (options.prompt_tokens < 1 || options.tokens < 1 || options.rounds < 1 || options.rounds > 1000)
+  if (options.prompt_tokens < 1 || options.tokens < 1 || options.rounds < 1 ||
+      options.rounds > 1000)
     return InvalidArgument("a bench takes at least one token of each kind, and 1 to 1000 rounds");
   if (options.depths.empty() || std::ranges::min(options.depths) < 0)
     return InvalidArgument("a bench takes depths of 0 tokens and more");
@@ -76,9 +81,10 @@ absl::StatusOr<BenchResult> Bench(const fs::path& gguf, const BenchOptions& opti
   Transformer& transformer = *model.transformer;
   const int64_t deepest = std::ranges::max(options.depths);
   if (options.prompt_tokens > transformer.context() - options.tokens - deepest)
-    return InvalidArgument("{} and {} tokens behind {} exceed the context of {}: give --context", options.prompt_tokens,
-                           options.tokens, deepest, transformer.context());
-  QF_ASSIGN_OR_RETURN(const auto cache, model.MakeCache(deepest + options.prompt_tokens + options.tokens));
+    return InvalidArgument("{} and {} tokens behind {} exceed the context of {}: give --context",
+                           options.prompt_tokens, options.tokens, deepest, transformer.context());
+  QF_ASSIGN_OR_RETURN(const auto cache,
+                      model.MakeCache(deepest + options.prompt_tokens + options.tokens));
   const std::vector<int32_t> ids = RandomIds(cache->capacity(), model.description.hyper.vocab);
   std::vector<float> logits;
   QF_RETURN_IF_ERROR(transformer.Run(*cache, std::span(ids).first(1), Want::kLast, logits));
@@ -88,11 +94,14 @@ absl::StatusOr<BenchResult> Bench(const fs::path& gguf, const BenchOptions& opti
     QF_ASSIGN_OR_RETURN(const RatesAt rates, Measure(transformer, *cache, ids, depth, options));
     result.rates.push_back(rates);
   }
-  result.cache_bytes = transformer.context() * pipeline::CacheBytesPerToken(model.description.hyper, model.kv_type);
+  result.cache_bytes =
+      transformer.context() * pipeline::CacheBytesPerToken(model.description.hyper, model.kv_type);
   const pipeline::EngineBuffers buffers = pipeline::BuffersOf(model.description.hyper);
-  result.buffer_bytes = static_cast<int64_t>(buffers.fixed + buffers.per_token * static_cast<uint64_t>(transformer.context()));
+  result.buffer_bytes = static_cast<int64_t>(
+      buffers.fixed + buffers.per_token * static_cast<uint64_t>(transformer.context()));
   result.weight_bytes_per_token = model.weight_bytes;
-  result.gigabytes_per_second = static_cast<double>(model.weight_bytes) * result.rates[0].tokens_per_second / 1e9;
+  result.gigabytes_per_second =
+      static_cast<double>(model.weight_bytes) * result.rates[0].tokens_per_second / 1e9;
   result.peak_rss_bytes = PeakRss();
   result.instruction_set = options.engine.float_activations ? "float" : ChosenMatrixOps().name;
   result.threads = model.pool->threads();

@@ -20,17 +20,19 @@ struct RatesAt {
 
 // Rates are medians over the rounds.
 struct BenchResult {
-  double load_seconds = 0;  // from opening the file until the first token is out, without the rounds
-  std::vector<RatesAt> rates;  // as BenchOptions::depths has them
+  double load_seconds =
+      0;  // from opening the file until the first token is out, without the rounds
+  std::vector<RatesAt> rates;          // as BenchOptions::depths has them
   int64_t weight_bytes_per_token = 0;  // of the file, that one token's pass reads
   double gigabytes_per_second = 0;     // at which generation reads them (10^9), at the first depth
   int64_t peak_rss_bytes = 0;          // of this process (VmHWM), the mapped file included
   int64_t cache_bytes = 0, buffer_bytes = 0;  // that the whole context takes beside the file
-  std::string instruction_set;         // that the products use
+  std::string instruction_set;                // that the products use
   int threads = 0;
 };
 
-// Random ids, the same each time: no tokenizer is needed. INVALID_ARGUMENT for options out of range.
+// Random ids, the same each time: no tokenizer is needed. INVALID_ARGUMENT for options out of
+// range.
 absl::StatusOr<BenchResult> BenchModel(const fs::path& gguf, const BenchOptions& options);
 
 }  // namespace quantfleet::agent

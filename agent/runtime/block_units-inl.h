@@ -1,6 +1,7 @@
-// Blocks of integers as AVX2 registers, 256 elements (a unit) at a time: codes from 0 up, and per group of 32
-// or 16 elements a scale and a min, so that x = scale * code - min whatever the block type. Included once per
-// instruction set, by a file that defines QF_TARGET, its target attribute; everything here is private to it.
+// Blocks of integers as AVX2 registers, 256 elements (a unit) at a time: codes from 0 up, and per
+// group of 32 or 16 elements a scale and a min, so that x = scale * code - min whatever the block
+// type. Included once per instruction set, by a file that defines QF_TARGET, its target attribute;
+// everything here is private to it.
 
 #include <immintrin.h>
 
@@ -51,10 +52,12 @@ struct Q8_0 {
     const __m256i flip = _mm256_set1_epi8(kSigned ? 0 : -128);
     QF_UNROLL
     for (int j = 0; j < kSubBlocks; ++j)
-      unit.codes[j] = j < count ? _mm256_xor_si256(Bytes(at + 34 * j + 2), flip) : _mm256_setzero_si256();
+      unit.codes[j] =
+          j < count ? _mm256_xor_si256(Bytes(at + 34 * j + 2), flip) : _mm256_setzero_si256();
     const __m256 scales = Halves(at, 34, count);
     _mm256_store_ps(unit.scales, scales);
-    _mm256_store_ps(unit.mins, kMins ? _mm256_mul_ps(scales, _mm256_set1_ps(128)) : _mm256_setzero_ps());
+    _mm256_store_ps(unit.mins,
+                    kMins ? _mm256_mul_ps(scales, _mm256_set1_ps(128)) : _mm256_setzero_ps());
   }
 };
 
@@ -68,8 +71,8 @@ struct Q4_0 {
       unit.codes[j] = _mm256_setzero_si256();
       if (j >= count) continue;
       const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 18 * j + 2));
-      unit.codes[j] =
-          _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(packed, 4), packed), _mm256_set1_epi8(15));
+      unit.codes[j] = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(packed, 4), packed),
+                                       _mm256_set1_epi8(15));
     }
     const __m256 scales = Halves(at, 18, count);
     _mm256_store_ps(unit.scales, scales);
@@ -83,9 +86,10 @@ QF_INLINE __m256 EightBytes(uint64_t bytes) {
 
 // Bit i of four bytes as 16 or 0 in byte i.
 QF_INLINE __m256i FifthBits(const std::byte* at) {
-  const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(Load<int32_t>(at)),
-                                            _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
-                                                             2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3));
+  const __m256i bytes =
+      _mm256_shuffle_epi8(_mm256_set1_epi32(Load<int32_t>(at)),
+                          _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2,
+                                           2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3));
   const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
   const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
   return _mm256_and_si256(set, _mm256_set1_epi8(16));
@@ -106,20 +110,23 @@ struct Legacy {
       if (j >= count) continue;
       const std::byte* block = at + kBytes * j;
       const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + kBytes - 16));
-      unit.codes[j] =
-          _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(packed, 4), packed), _mm256_set1_epi8(15));
-      if constexpr (kFifthBit) unit.codes[j] = _mm256_or_si256(unit.codes[j], FifthBits(block + kHeader));
+      unit.codes[j] = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(packed, 4), packed),
+                                       _mm256_set1_epi8(15));
+      if constexpr (kFifthBit)
+        unit.codes[j] = _mm256_or_si256(unit.codes[j], FifthBits(block + kHeader));
     }
     const __m256 scales = Halves(at, kBytes, count);
     _mm256_store_ps(unit.scales, scales);
-    _mm256_store_ps(unit.mins, kMin ? _mm256_sub_ps(_mm256_setzero_ps(), Halves(at + 2, kBytes, count))
-                                    : _mm256_mul_ps(scales, _mm256_set1_ps(16)));
+    _mm256_store_ps(unit.mins,
+                    kMin ? _mm256_sub_ps(_mm256_setzero_ps(), Halves(at + 2, kBytes, count))
+                         : _mm256_mul_ps(scales, _mm256_set1_ps(16)));
   }
 };
 
 // Scales and mins of Q4_K and Q5_K: see pipeline/tensor/affine_k.h for where their bits lie.
 QF_INLINE void FillAffineScales(const std::byte* at, Unit& unit) {
-  const uint32_t a = Load<uint32_t>(at + 4), b = Load<uint32_t>(at + 8), c = Load<uint32_t>(at + 12);
+  const uint32_t a = Load<uint32_t>(at + 4), b = Load<uint32_t>(at + 8),
+                 c = Load<uint32_t>(at + 12);
   const uint32_t low = 0x3f3f3f3f, nibble = 0x0f0f0f0f, two = 0x03030303;
   const uint64_t scales = uint64_t{(c & nibble) | (a >> 6 & two) << 4} << 32 | (a & low);
   const uint64_t mins = uint64_t{(c >> 4 & nibble) | (b >> 6 & two) << 4} << 32 | (b & low);
@@ -197,8 +204,8 @@ struct RowSum {
   __m256 mins;
 };
 
-// Sums of four products of an unsigned with a signed byte, per 32-bit lane: the including file's own.
-// The first codes are unsigned, but for Q8_0<true>'s.
+// Sums of four products of an unsigned with a signed byte, per 32-bit lane: the including file's
+// own. The first codes are unsigned, but for Q8_0<true>'s.
 template <int kBits>
 QF_INLINE __m256i DotBytes(__m256i codes, __m256i signed_codes);
 
@@ -210,7 +217,8 @@ QF_INLINE void AddUnit(const Unit& unit, const ActivationRow& x, int64_t at, Row
   if constexpr (B::kGroup == 32) {
     _mm256_store_ps(scales, _mm256_mul_ps(_mm256_load_ps(unit.scales), by));
     if constexpr (B::kMins)
-      sum.mins = _mm256_fmadd_ps(_mm256_load_ps(unit.mins), _mm256_loadu_ps(x.sums + at / 32), sum.mins);
+      sum.mins =
+          _mm256_fmadd_ps(_mm256_load_ps(unit.mins), _mm256_loadu_ps(x.sums + at / 32), sum.mins);
   } else {
     // Each of the activations' scales serves two groups.
     const __m256 low = _mm256_unpacklo_ps(by, by), high = _mm256_unpackhi_ps(by, by);
@@ -220,8 +228,8 @@ QF_INLINE void AddUnit(const Unit& unit, const ActivationRow& x, int64_t at, Row
     _mm256_store_ps(scales + 8, _mm256_mul_ps(_mm256_load_ps(unit.scales + 8), second));
     QF_UNROLL
     for (int i = 0; i < 16; i += 8) {
-      sum.mins = _mm256_fmadd_ps(_mm256_load_ps(unit.mins + i), _mm256_loadu_ps(x.half_sums + at / 16 + i),
-                                 sum.mins);
+      sum.mins = _mm256_fmadd_ps(_mm256_load_ps(unit.mins + i),
+                                 _mm256_loadu_ps(x.half_sums + at / 16 + i), sum.mins);
     }
   }
   QF_UNROLL
@@ -270,8 +278,9 @@ QF_TARGET void MultiplySome(const std::byte* weights, int64_t row_bytes, int64_t
 
 // Strips of rows stay in cache while the tokens pass by; a few tokens share the reading of a block.
 template <class B>
-QF_TARGET void MultiplyIntegersApart(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
-                                     std::span<const ActivationRow> x, float* y, int64_t y_stride) {
+QF_TARGET void MultiplyIntegersApart(const std::byte* weights, int64_t row_bytes, int64_t rows,
+                                     int64_t cols, std::span<const ActivationRow> x, float* y,
+                                     int64_t y_stride) {
   constexpr int64_t kStripOfRows = 16;
   const auto tokens = static_cast<int64_t>(x.size());
   for (int64_t r = 0; r < rows; r += kStripOfRows) {
@@ -350,7 +359,8 @@ QF_TARGET void QuantizeSimd(const float* x, int64_t n, int8_t* codes, float* sca
       q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse));
       q[i] = _mm256_max_epi32(_mm256_min_epi32(q[i], most_code), least_code);
     }
-    const __m256i words01 = _mm256_packs_epi32(q[0], q[1]), words23 = _mm256_packs_epi32(q[2], q[3]);
+    const __m256i words01 = _mm256_packs_epi32(q[0], q[1]),
+                  words23 = _mm256_packs_epi32(q[2], q[3]);
     // The packs work on halves of registers: put the groups of four back in order.
     const __m256i packed = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(words01, words23),
                                                        _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));

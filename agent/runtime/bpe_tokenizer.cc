@@ -13,8 +13,8 @@ namespace {
 using pipeline::TokenizerData;
 using pipeline::TokenType;
 
-// Vocabularies and merges write each byte as a letter: printable Latin-1 stands for itself, the rest follows
-// from U+0100 on.
+// Vocabularies and merges write each byte as a letter: printable Latin-1 stands for itself, the
+// rest follows from U+0100 on.
 bool IsOwnLetter(unsigned byte) {
   return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
 }
@@ -75,13 +75,15 @@ absl::StatusOr<std::unique_ptr<BpeTokenizer>> BpeTokenizer::Create(const Tokeniz
   const pipeline::PreTokenizer* pre = pipeline::FindPreTokenizer(data.pre);
   if (pre == nullptr) {
     return Unimplemented(
-        "the model's pre-tokenizer '{}' is not known; known are llama-bpe, dbrx, gpt-4o, qwen2 and gpt-2. "
+        "the model's pre-tokenizer '{}' is not known; known are llama-bpe, dbrx, gpt-4o, qwen2 and "
+        "gpt-2. "
         "Make "
         "the GGUF again from its tokenizer.json, or run the model with llama.cpp",
         data.pre.substr(0, 60));
   }
   QF_ASSIGN_OR_RETURN(WordSplitter splitter, WordSplitter::Create(pre->regex));
-  std::unique_ptr<BpeTokenizer> tokenizer(new BpeTokenizer(std::move(splitter), pre->ignore_merges));
+  std::unique_ptr<BpeTokenizer> tokenizer(
+      new BpeTokenizer(std::move(splitter), pre->ignore_merges));
   QF_RETURN_IF_ERROR(tokenizer->BuildTables(data));
   tokenizer->special_ = SpecialTokens(data, model_name);
   return tokenizer;
@@ -90,11 +92,14 @@ absl::StatusOr<std::unique_ptr<BpeTokenizer>> BpeTokenizer::Create(const Tokeniz
 absl::Status BpeTokenizer::BuildTables(const TokenizerData& data) {
   tokens_ = static_cast<int32_t>(data.tokens.size());
   if (tokens_ == 0) return InvalidArgument("the tokenizer has no tokens");
-  for (const auto& [name, id] : {std::pair("bos", data.bos), {"eos", data.eos}, {"unknown", data.unknown}}) {
+  for (const auto& [name, id] :
+       {std::pair("bos", data.bos), {"eos", data.eos}, {"unknown", data.unknown}}) {
     if (id && (*id < 0 || *id >= tokens_))
-      return InvalidArgument("the tokenizer's {} id {} lies outside its {} tokens", name, *id, tokens_);
+      return InvalidArgument("the tokenizer's {} id {} lies outside its {} tokens", name, *id,
+                             tokens_);
   }
-  if (data.add_bos && !data.bos) return InvalidArgument("the tokenizer adds a BOS token but names none");
+  if (data.add_bos && !data.bos)
+    return InvalidArgument("the tokenizer adds a BOS token but names none");
   if (data.add_bos) bos_ = data.bos;
 
   bytes_.resize(data.tokens.size());
@@ -119,14 +124,16 @@ absl::Status BpeTokenizer::BuildTables(const TokenizerData& data) {
   return BuildMerges(data.merges, symbols);
 }
 
-absl::Status BpeTokenizer::BuildMerges(const std::vector<std::string>& merges, SymbolTable& symbols) {
+absl::Status BpeTokenizer::BuildMerges(const std::vector<std::string>& merges,
+                                       SymbolTable& symbols) {
   const auto symbol_of = [&](const std::string& bytes) {
     const auto [found, made] = symbols.emplace(bytes, static_cast<Symbol>(bytes_.size()));
     if (made) bytes_.push_back(bytes);
     return found->second;
   };
   // Each merge makes at most three symbols.
-  if (merges.size() > size_t{1} << 28) return InvalidArgument("the tokenizer has {} merges", merges.size());
+  if (merges.size() > size_t{1} << 28)
+    return InvalidArgument("the tokenizer has {} merges", merges.size());
   merges_.reserve(merges.size());
   std::string left, right;
   for (size_t rank = 0; rank < merges.size(); ++rank) {
@@ -142,7 +149,8 @@ absl::Status BpeTokenizer::BuildMerges(const std::vector<std::string>& merges, S
     merges_.push_back({Pair(a, b), static_cast<int32_t>(rank), symbol_of(left + right)});
   }
   // The first of equal pairs counts.
-  std::ranges::sort(merges_, {}, [](const Merge& merge) { return std::pair(merge.pair, merge.rank); });
+  std::ranges::sort(merges_, {},
+                    [](const Merge& merge) { return std::pair(merge.pair, merge.rank); });
   const auto repeated = std::ranges::unique(merges_, {}, &Merge::pair);
   merges_.erase(repeated.begin(), repeated.end());
   return absl::OkStatus();
@@ -200,9 +208,9 @@ void BpeTokenizer::EncodeWord(std::string_view word, std::vector<int32_t>& out) 
   }
 }
 
-absl::StatusOr<std::vector<int32_t>> BpeTokenizer::EncodeText(std::string_view text, bool add_bos,
-                                                              bool parse_special,
-                                                              std::span<const DataRange> data) const {
+absl::StatusOr<std::vector<int32_t>> BpeTokenizer::EncodeText(
+    std::string_view text, bool add_bos, bool parse_special,
+    std::span<const DataRange> data) const {
   std::vector<int32_t> out;
   if (add_bos && bos_) out.push_back(*bos_);
   std::vector<std::string_view> words;
@@ -222,6 +230,8 @@ absl::StatusOr<std::vector<int32_t>> BpeTokenizer::EncodeText(std::string_view t
   return out;
 }
 
-std::string BpeTokenizer::Piece(int32_t id) const { return id >= 0 && id < tokens_ ? bytes_[id] : ""; }
+std::string BpeTokenizer::Piece(int32_t id) const {
+  return id >= 0 && id < tokens_ ? bytes_[id] : "";
+}
 
 }  // namespace quantfleet::agent

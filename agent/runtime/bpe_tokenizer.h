@@ -1,6 +1,6 @@
-// Byte-level BPE as llama.cpp runs it: special tokens are split out first, a regular expression cuts the rest
-// into words, and within a word the pair of neighbours that stands first among the merges joins, until none
-// is left. Each byte is a token, so that any text survives the round trip.
+// Byte-level BPE as llama.cpp runs it: special tokens are split out first, a regular expression
+// cuts the rest into words, and within a word the pair of neighbours that stands first among the
+// merges joins, until none is left. Each byte is a token, so that any text survives the round trip.
 #pragma once
 
 #include <array>
@@ -24,9 +24,11 @@ class BpeTokenizer final : public Tokenizer {
   bool EndsGeneration(int32_t id) const override { return special_.EndsGeneration(id); }
 
  private:
-  absl::StatusOr<std::vector<int32_t>> EncodeText(std::string_view text, bool add_bos, bool parse_special,
+  absl::StatusOr<std::vector<int32_t>> EncodeText(std::string_view text, bool add_bos,
+                                                  bool parse_special,
                                                   std::span<const DataRange> data) const override;
-  // What merges join: the tokens, under their ids, and behind them what merges make on the way that is none.
+  // What merges join: the tokens, under their ids, and behind them what merges make on the way that
+  // is none.
   using Symbol = int32_t;
   struct Merge {
     uint64_t pair;
@@ -47,12 +49,14 @@ class BpeTokenizer final : public Tokenizer {
   const WordSplitter splitter_;
   const bool ignore_merges_;
   SpecialTokens special_;
-  std::vector<std::string> bytes_;   // by symbol; none for control tokens
-  std::vector<Merge> merges_;        // ordered by pair
-  std::vector<int32_t> words_;       // tokens that text can become, ordered by their bytes; if ignore_merges_
-  std::array<int32_t, 256> byte_{};  // the token of a byte; the unknown one, or -1, where there is none
-  int32_t tokens_ = 0;               // symbols below are tokens
-  std::optional<int32_t> bos_;       // what begins a text; none where the model wants none
+  std::vector<std::string> bytes_;  // by symbol; none for control tokens
+  std::vector<Merge> merges_;       // ordered by pair
+  std::vector<int32_t>
+      words_;  // tokens that text can become, ordered by their bytes; if ignore_merges_
+  std::array<int32_t, 256>
+      byte_{};                  // the token of a byte; the unknown one, or -1, where there is none
+  int32_t tokens_ = 0;          // symbols below are tokens
+  std::optional<int32_t> bos_;  // what begins a text; none where the model wants none
 };
 
 }  // namespace quantfleet::agent

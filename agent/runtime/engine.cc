@@ -26,20 +26,23 @@ double NegativeLogLikelihood(std::span<const float> logits, int32_t token) {
 
 text::ControlTokens ControlTokensOf(const pipeline::TokenizerData& tokenizer) {
   const auto text = [&](std::optional<int32_t> id) {
-    return id && *id >= 0 && static_cast<size_t>(*id) < tokenizer.tokens.size() ? tokenizer.tokens[static_cast<size_t>(*id)].text
-                                                                                : "";
+    return id && *id >= 0 && static_cast<size_t>(*id) < tokenizer.tokens.size()
+               ? tokenizer.tokens[static_cast<size_t>(*id)].text
+               : "";
   };
   return {text(tokenizer.bos), text(tokenizer.eos), tokenizer.add_bos};
 }
 
 class GgufEngine final : public Engine {
  public:
-  static absl::StatusOr<std::unique_ptr<Engine>> Load(const fs::path& path, const EngineOptions& options) {
+  static absl::StatusOr<std::unique_ptr<Engine>> Load(const fs::path& path,
+                                                      const EngineOptions& options) {
     QF_ASSIGN_OR_RETURN(RunnableModel model, RunnableModel::Load(path, options));
     std::unique_ptr<GgufEngine> engine(new GgufEngine(std::move(model)));
     if (options.text) {
       const pipeline::ModelDescription& description = engine->model_.description;
-      QF_ASSIGN_OR_RETURN(engine->tokenizer_, MakeTokenizer(description.tokenizer, description.name));
+      QF_ASSIGN_OR_RETURN(engine->tokenizer_,
+                          MakeTokenizer(description.tokenizer, description.name));
     }
     engine->chat_template_ = std::move(engine->model_.description.tokenizer.chat_template);
     engine->control_tokens_ = ControlTokensOf(engine->model_.description.tokenizer);
@@ -48,7 +51,8 @@ class GgufEngine final : public Engine {
     return engine;
   }
 
-  absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view text, bool add_bos) const override {
+  absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view text,
+                                                bool add_bos) const override {
     QF_RETURN_IF_ERROR(NeedTokenizer());
     return tokenizer_->Encode(text, add_bos, /*parse_special=*/false);
   }
@@ -78,7 +82,9 @@ class GgufEngine final : public Engine {
   std::string_view chat_template() const override { return chat_template_; }
   text::ControlTokens control_tokens() const override { return control_tokens_; }
   std::string_view model_name() const override { return model_.description.name; }
-  SamplingOptions sampling() const override { return RecommendedSampling(model_.description.sampling); }
+  SamplingOptions sampling() const override {
+    return RecommendedSampling(model_.description.sampling);
+  }
   int64_t context() const override { return model_.transformer->context(); }
   uint64_t cache_bytes() const override { return cache_bytes_; }
   int64_t vocab() const override { return model_.description.hyper.vocab; }
@@ -106,14 +112,17 @@ class GgufEngine final : public Engine {
 absl::StatusOr<std::unique_ptr<Continuation>> GgufEngine::Begin(GenerateRequest request) {
   QF_RETURN_IF_ERROR(NeedTokenizer());
   QF_RETURN_IF_ERROR(agent::Validate(request.sampling));
-  if (request.max_tokens < 0) return InvalidArgument("max_tokens is {}, below 0", request.max_tokens);
-  QF_ASSIGN_OR_RETURN(std::vector<int32_t> prompt,
-                      tokenizer_->Encode(request.prompt, true, /*parse_special=*/true, request.data));
+  if (request.max_tokens < 0)
+    return InvalidArgument("max_tokens is {}, below 0", request.max_tokens);
+  QF_ASSIGN_OR_RETURN(
+      std::vector<int32_t> prompt,
+      tokenizer_->Encode(request.prompt, true, /*parse_special=*/true, request.data));
   if (prompt.empty())
     return InvalidArgument("the prompt is empty, and the model begins with no token of its own");
   if (static_cast<int64_t>(prompt.size()) > context())
     return OutOfRange("the prompt has {} tokens, the context takes {}", prompt.size(), context());
-  return std::make_unique<GgufContinuation>(*tokenizer_, std::move(request), std::move(prompt), context());
+  return std::make_unique<GgufContinuation>(*tokenizer_, std::move(request), std::move(prompt),
+                                            context());
 }
 
 void GgufEngine::Step(std::span<Continuation* const> continuations) {
@@ -129,8 +138,8 @@ void GgufEngine::Step(std::span<Continuation* const> continuations) {
       prompting = one;
   }
   for (size_t at = 0; at < generating.size(); at += Transformer::kBatch)
-    StepTokens(
-        std::span(generating).subspan(at, std::min<size_t>(Transformer::kBatch, generating.size() - at)));
+    StepTokens(std::span(generating)
+                   .subspan(at, std::min<size_t>(Transformer::kBatch, generating.size() - at)));
   if (prompting != nullptr) StepPrompt(*prompting);
   CountCaches(continuations);
 }
@@ -138,12 +147,14 @@ void GgufEngine::Step(std::span<Continuation* const> continuations) {
 void GgufEngine::CountCaches(std::span<Continuation* const> continuations) {
   int64_t tokens = 0;
   for (Continuation* continuation : continuations)
-    if (const auto& cache = static_cast<GgufContinuation*>(continuation)->cache) tokens += cache->length();
-  cache_bytes_ = static_cast<uint64_t>(tokens * pipeline::CacheBytesPerToken(model_.description.hyper, model_.kv_type));
+    if (const auto& cache = static_cast<GgufContinuation*>(continuation)->cache)
+      tokens += cache->length();
+  cache_bytes_ = static_cast<uint64_t>(
+      tokens * pipeline::CacheBytesPerToken(model_.description.hyper, model_.kv_type));
 }
 
-// Parts of a prompt are cut as a whole prompt's run would cut them, and share no pass with others: what comes
-// out is the same to the last bit, whoever else is served.
+// Parts of a prompt are cut as a whole prompt's run would cut them, and share no pass with others:
+// what comes out is the same to the last bit, whoever else is served.
 void GgufEngine::StepPrompt(GgufContinuation& one) {
   if (one.cache == nullptr) {
     auto cache = model_.MakeCache(one.places());
@@ -174,38 +185,44 @@ void GgufEngine::StepTokens(std::span<GgufContinuation* const> all) {
 
 absl::Status GgufEngine::VisitLogits(std::span<const int32_t> tokens, int64_t skip, Visit visit) {
   const auto count = static_cast<int64_t>(tokens.size());
-  if (count > context()) return InvalidArgument("{} tokens do not fit the context of {}", count, context());
+  if (count > context())
+    return InvalidArgument("{} tokens do not fit the context of {}", count, context());
   QF_ASSIGN_OR_RETURN(const auto cache, model_.MakeCache(count));
   std::lock_guard lock(mutex_);
   const auto first = static_cast<size_t>(std::clamp<int64_t>(skip, 0, count));
   std::vector<float> none;
   QF_RETURN_IF_ERROR(model_.transformer->Run(*cache, tokens.first(first), Want::kNothing, none));
-  return model_.transformer->RunEach(*cache, tokens.subspan(first), [&](int64_t index, std::span<const float> logits) {
-    return visit(static_cast<int64_t>(first) + index, logits);
-  });
+  return model_.transformer->RunEach(*cache, tokens.subspan(first),
+                                     [&](int64_t index, std::span<const float> logits) {
+                                       return visit(static_cast<int64_t>(first) + index, logits);
+                                     });
 }
 
-absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> tokens, int64_t skip) {
+absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> tokens,
+                                                      int64_t skip) {
   EvalResult result;
   result.tokens = static_cast<int64_t>(tokens.size());
   if (tokens.size() < 2)
     return InvalidArgument("the text has {} tokens; judging takes at least 2", tokens.size());
   if (result.tokens > context())
-    return InvalidArgument("the text has {} tokens, the context takes {}; cut the text", result.tokens,
-                           context());
+    return InvalidArgument("the text has {} tokens, the context takes {}; cut the text",
+                           result.tokens, context());
 
   if (skip < 0 || skip > result.tokens - 2)
-    return InvalidArgument("the text has {} tokens: {} of them cannot be left out", result.tokens, skip);
+    return InvalidArgument("the text has {} tokens: {} of them cannot be left out", result.tokens,
+                           skip);
   // A token is judged by the logits of the one before it; nothing follows the last.
   const int64_t before = std::max<int64_t>(skip - 1, 0);
   double sum = 0;
-  QF_RETURN_IF_ERROR(
-      VisitLogits(tokens.first(tokens.size() - 1), before, [&](int64_t at, std::span<const float> logits) -> absl::Status {
-        const int32_t next = tokens[static_cast<size_t>(at) + 1];
-        if (next < 0 || next >= vocab()) return InvalidArgument("token id {} lies outside the vocabulary", next);
-        sum += NegativeLogLikelihood(logits, next);
-        return absl::OkStatus();
-      }));
+  QF_RETURN_IF_ERROR(VisitLogits(tokens.first(tokens.size() - 1), before,
+                                 [&](int64_t at, std::span<const float> logits) -> absl::Status {
+                                   const int32_t next = tokens[static_cast<size_t>(at) + 1];
+                                   if (next < 0 || next >= vocab())
+                                     return InvalidArgument(
+                                         "token id {} lies outside the vocabulary", next);
+                                   sum += NegativeLogLikelihood(logits, next);
+                                   return absl::OkStatus();
+                                 }));
   result.mean_nll = sum / static_cast<double>(result.tokens - 1 - before);
   if (!std::isfinite(result.mean_nll))
     return DataLoss("the model yields NaN or infinite logits: its weights are damaged");
@@ -229,7 +246,8 @@ absl::Status Engine::VisitLogits(std::span<const int32_t> tokens, int64_t skip, 
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Engine>> Engine::Load(const fs::path& gguf, const EngineOptions& options) {
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Load(const fs::path& gguf,
+                                                     const EngineOptions& options) {
   try {
     return GgufEngine::Load(gguf, options);
   } catch (const std::bad_alloc&) {

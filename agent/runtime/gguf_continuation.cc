@@ -39,8 +39,8 @@ GgufContinuation::GgufContinuation(const Tokenizer& tokenizer, GenerateRequest r
                                     std::clamp<int64_t>(request_.max_tokens - 1, 0, context))),
       sampler_(request_.sampling),
       stream_(request_.stop),
-      // Text behind a control token (BOS, a turn's mark) was encoded with a space in front that it does not
-      // have.
+      // Text behind a control token (BOS, a turn's mark) was encoded with a space in front that it
+      // does not have.
       strip_space_(tokenizer.AddsLeadingSpace() && tokenizer.Piece(prompt_.back()).empty()),
       begun_(std::chrono::steady_clock::now()) {
   result_.prompt_tokens = static_cast<int64_t>(prompt_.size());
@@ -91,8 +91,8 @@ void GgufContinuation::Judge(std::span<const float> logits, int32_t token, std::
 
 bool GgufContinuation::Emit(const std::string& text, bool last) {
   result_.text += text;
-  // A token goes with the piece that shows the first of its bytes. At the end go those too that show none,
-  // unless a stop string swallowed them.
+  // A token goes with the piece that shows the first of its bytes. At the end go those too that
+  // show none, unless a stop string swallowed them.
   const bool all = last && !stream_.stopped();
   const auto shown = std::ranges::find_if(
       judged_, [&](const Judged& judged) { return !all && judged.begin >= stream_.returned(); });
@@ -107,7 +107,8 @@ bool GgufContinuation::Emit(const std::string& text, bool last) {
 
 void GgufContinuation::End(std::string_view reason) {
   result_.finish_reason = reason;
-  if (reason != "cancelled" && !Emit(stream_.Finish(), /*last=*/true)) result_.finish_reason = "cancelled";
+  if (reason != "cancelled" && !Emit(stream_.Finish(), /*last=*/true))
+    result_.finish_reason = "cancelled";
   done_ = true;
   cache.reset();
 }

@@ -1,5 +1,5 @@
-// One generation of the embedded engine, without the passes through the model: which tokens are to go in
-// next, and what the logits that come out become. Not thread-safe.
+// One generation of the embedded engine, without the passes through the model: which tokens are to
+// go in next, and what the logits that come out become. Not thread-safe.
 #pragma once
 
 #include <chrono>

@@ -16,7 +16,8 @@ constexpr int64_t kUnits = kCols / kActivationUnit, kScales = kCols / kActivatio
 // Numbers that differ and are no special ones; what they are does not matter for the speed.
 std::vector<float> Values(int64_t n) {
   std::vector<float> values(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) values[static_cast<size_t>(i)] = 0.01f * static_cast<float>(i * 37 % 201 - 100);
+  for (int64_t i = 0; i < n; ++i)
+    values[static_cast<size_t>(i)] = 0.01f * static_cast<float>(i * 37 % 201 - 100);
   return values;
 }
 
@@ -28,14 +29,17 @@ double MeasureKernel(Duration most) {
   const MatrixOps& ops = ChosenMatrixOps();
   const int64_t row_bytes = pipeline::RowBytes(kType, kCols);
   std::vector<std::byte> weights(static_cast<size_t>(kRows * row_bytes));
-  pipeline::FindCodec(kType)->encode(Values(kRows * kCols).data(), kRows, kCols, nullptr, weights.data());
+  pipeline::FindCodec(kType)->encode(Values(kRows * kCols).data(), kRows, kCols, nullptr,
+                                     weights.data());
   const std::vector<float> x = Values(kTokens * kCols);
   std::vector<int8_t> codes(static_cast<size_t>(kTokens * kUnits * kActivationUnit));
-  std::vector<float> scales(static_cast<size_t>(kTokens * kScales)), sums(scales.size()), half_sums(2 * scales.size());
+  std::vector<float> scales(static_cast<size_t>(kTokens * kScales)), sums(scales.size()),
+      half_sums(2 * scales.size());
   std::vector<ActivationRow> batch;
   for (int64_t t = 0; t < kTokens; ++t) {
     int8_t* c = codes.data() + t * kUnits * kActivationUnit;
-    float *s = scales.data() + t * kScales, *u = sums.data() + t * kScales, *h = half_sums.data() + t * 2 * kScales;
+    float *s = scales.data() + t * kScales, *u = sums.data() + t * kScales,
+          *h = half_sums.data() + t * 2 * kScales;
     ops.quantize(x.data() + t * kCols, kCols, c, s, u, h);
     batch.push_back({x.data() + t * kCols, c, s, u, h});
   }

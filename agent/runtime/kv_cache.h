@@ -1,5 +1,6 @@
-// Keys and values of the tokens that one sequence has passed through a transformer, in F32, F16 or Q8_0. Its memory is mapped
-// when it is made, touched as it fills, and given back to the system when it goes. One thread at a time.
+// Keys and values of the tokens that one sequence has passed through a transformer, in F32, F16 or
+// Q8_0. Its memory is mapped when it is made, touched as it fills, and given back to the system
+// when it goes. One thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -13,10 +14,10 @@ namespace quantfleet::agent {
 
 class KvCache {
  public:
-  // RESOURCE_EXHAUSTED when so many tokens do not fit memory, INVALID_ARGUMENT for a type that no cache holds
-  // (pipeline/model/running_memory.h, which also says how many bytes a token takes).
-  static absl::StatusOr<std::unique_ptr<KvCache>> Create(const pipeline::Hyperparameters& hyper, pipeline::DType type,
-                                                         int64_t capacity);
+  // RESOURCE_EXHAUSTED when so many tokens do not fit memory, INVALID_ARGUMENT for a type that no
+  // cache holds (pipeline/model/running_memory.h, which also says how many bytes a token takes).
+  static absl::StatusOr<std::unique_ptr<KvCache>> Create(const pipeline::Hyperparameters& hyper,
+                                                         pipeline::DType type, int64_t capacity);
 
   pipeline::DType type() const { return type_; }
   int64_t capacity() const { return capacity_; }  // tokens

@@ -20,7 +20,8 @@ namespace {
 using pipeline::DType;
 using pipeline::HalfToFloat;
 
-void Quantize(const float* x, int64_t n, int8_t* codes, float* scales, float* sums, float* half_sums) {
+void Quantize(const float* x, int64_t n, int8_t* codes, float* scales, float* sums,
+              float* half_sums) {
   const int64_t units = (n + kActivationUnit - 1) / kActivationUnit;
   std::fill_n(codes + n, units * kActivationUnit - n, int8_t{0});
   for (int64_t b = 0; b < units * (kActivationUnit / kActivationBlock); ++b) {
@@ -116,8 +117,10 @@ struct Q6_K {
     }
     for (int i = 0; i < 256; ++i) {
       const int half = i / 128, quarter = i % 128 / 32, l = i % 32;
-      const int low = static_cast<int>(block[half * 64 + (quarter % 2) * 32 + l]) >> (quarter / 2 * 4) & 15;
-      const int high = static_cast<int>(block[pipeline::kQ6High + half * 32 + l]) >> (2 * quarter) & 3;
+      const int low =
+          static_cast<int>(block[half * 64 + (quarter % 2) * 32 + l]) >> (quarter / 2 * 4) & 15;
+      const int high =
+          static_cast<int>(block[pipeline::kQ6High + half * 32 + l]) >> (2 * quarter) & 3;
       codes[i] = (low | high << 4) - 32;
     }
   }
@@ -135,7 +138,8 @@ float Dot(const std::byte* row, int64_t cols, const ActivationRow& x) {
       int dot = 0;
       for (int i = 0; i < B::kGroup; ++i) dot += codes[g * B::kGroup + i] * x.codes[at + i];
       const float total = B::kGroup == 16 ? x.half_sums[at / 16] : x.sums[at / 32];
-      sum += scales[g] * x.scales[at / kActivationBlock] * static_cast<float>(dot) - mins[g] * total;
+      sum +=
+          scales[g] * x.scales[at / kActivationBlock] * static_cast<float>(dot) - mins[g] * total;
     }
   }
   return sum;
@@ -173,8 +177,8 @@ MultiplyRows FindMultiply(DType type) {
 
 }  // namespace
 
-// Q5_1 stays with floats: on stories260k, whose rows of 64 get it, activations of eight bits moved the
-// likelihood 0.6 % away from llama.cpp's, and nothing that is large has it.
+// Q5_1 stays with floats: on stories260k, whose rows of 64 get it, activations of eight bits moved
+// the likelihood 0.6 % away from llama.cpp's, and nothing that is large has it.
 bool TakesIntegers(DType type) { return FindMultiply(type) != nullptr; }
 
 const MatrixOps& ScalarMatrixOps() {
@@ -185,7 +189,8 @@ const MatrixOps& ScalarMatrixOps() {
 std::vector<const MatrixOps*> AllMatrixOps() {
   std::vector<const MatrixOps*> sets = {&ScalarMatrixOps()};
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c")) {
     sets.push_back(&Avx2MatrixOps());
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&

@@ -1,10 +1,11 @@
-// Rows of a matrix, as the file stores them, times the rows of a batch: the products in which nearly all of a
-// model's time goes. One set per instruction set, chosen once. Against blocks of integers the activations are
-// integers of eight bits too, so that a product is one instruction for many elements; against floats they
-// stay floats. A batch shares one decoding of the weights.
+// Rows of a matrix, as the file stores them, times the rows of a batch: the products in which
+// nearly all of a model's time goes. One set per instruction set, chosen once. Against blocks of
+// integers the activations are integers of eight bits too, so that a product is one instruction for
+// many elements; against floats they stay floats. A batch shares one decoding of the weights.
 //
-// Each result is computed by one thread in an order that depends on the matrix's columns and on whether the
-// batch is small, never on how rows are cut. Sets differ from each other by rounding only. Pure, thread-safe.
+// Each result is computed by one thread in an order that depends on the matrix's columns and on
+// whether the batch is small, never on how rows are cut. Sets differ from each other by rounding
+// only. Pure, thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -34,15 +35,17 @@ using QuantizeRow = void (*)(const float* x, int64_t n, int8_t* codes, float* sc
                              float* half_sums);
 
 // y[t * y_stride + r] = row r times x[t], for `rows` rows that lie row_bytes apart.
-using MultiplyRows = void (*)(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
-                              std::span<const ActivationRow> x, float* y, int64_t y_stride);
+using MultiplyRows = void (*)(const std::byte* weights, int64_t row_bytes, int64_t rows,
+                              int64_t cols, std::span<const ActivationRow> x, float* y,
+                              int64_t y_stride);
 
 struct MatrixOps {
   std::string_view name;
   QuantizeRow quantize;
   // Null: this set has nothing better for the type than vector_ops.h.
   MultiplyRows (*multiply)(pipeline::DType type);
-  // The same for rows of unlike sequences: each result is what its row would give alone, bit for bit.
+  // The same for rows of unlike sequences: each result is what its row would give alone, bit for
+  // bit.
   MultiplyRows (*multiply_apart)(pipeline::DType type);
 };
 

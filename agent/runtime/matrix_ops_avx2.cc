@@ -1,20 +1,20 @@
-// MatrixOps for x86 with AVX2. A single token goes row by row, as fast as memory gives the rows. For a batch,
-// strips of 16 rows are decoded once into panels that lie column by column, so that a register holds one
-// column (or four of bytes) of eight rows, and a few tokens' sums stay in registers.
+// MatrixOps for x86 with AVX2. A single token goes row by row, as fast as memory gives the rows.
+// For a batch, strips of 16 rows are decoded once into panels that lie column by column, so that a
+// register holds one column (or four of bytes) of eight rows, and a few tokens' sums stay in
+// registers.
 #if defined(__x86_64__)
 
 #define QF_TARGET __attribute__((target("avx2,fma,f16c")))
-#include "agent/runtime/vector_ops.h"
-
 #include "agent/runtime/block_units-inl.h"
+#include "agent/runtime/vector_ops.h"
 
 namespace quantfleet::agent {
 namespace {
 
 using pipeline::DType;
 
-// Sums of two products in 16 bits, which saturate. Codes of up to six bits keep clear of that; those of eight
-// are signed and give their sign to the other factor, since 128 * 127 fits twice.
+// Sums of two products in 16 bits, which saturate. Codes of up to six bits keep clear of that;
+// those of eight are signed and give their sign to the other factor, since 128 * 127 fits twice.
 template <int kBits>
 QF_INLINE __m256i DotPairs(__m256i codes, __m256i signed_codes) {
   if constexpr (kBits == 8)
@@ -30,7 +30,8 @@ QF_INLINE __m256i DotBytes(__m256i codes, __m256i signed_codes) {
   return Widen(DotPairs<kBits>(codes, signed_codes));
 }
 
-// Sums in the order of the source: otherwise the compiler makes all the products first, and keeps them in memory.
+// Sums in the order of the source: otherwise the compiler makes all the products first, and keeps
+// them in memory.
 QF_INLINE void Keep(__m256i& sum) { asm("" : "+x"(sum)); }
 
 // Below so many tokens a panel costs more than it saves.
@@ -83,8 +84,8 @@ QF_INLINE void StoreColumn(const __m256* halves, int64_t rows, float* at) {
   }
 }
 
-// A strip of rows of integers: per four columns two registers of the rows' codes, per group of columns two of
-// their scales and two of their mins. Rows that are not there are zero.
+// A strip of rows of integers: per four columns two registers of the rows' codes, per group of
+// columns two of their scales and two of their mins. Rows that are not there are zero.
 struct Panel {
   std::vector<std::byte> codes;
   std::vector<float> scales, mins;
@@ -108,7 +109,8 @@ QF_TARGET void FillPanel(const std::byte* weights, int64_t row_bytes, int64_t ro
       std::memcpy(codes[r], unit.codes, sizeof unit.codes);
       for (int g = 0; g < kGroups; ++g) scales[g][r] = unit.scales[g], mins[g][r] = unit.mins[g];
     }
-    std::memcpy(panel.scales.data() + u * kGroups * kStrip, scales, sizeof(float) * kGroups * kStrip);
+    std::memcpy(panel.scales.data() + u * kGroups * kStrip, scales,
+                sizeof(float) * kGroups * kStrip);
     std::memcpy(panel.mins.data() + u * kGroups * kStrip, mins, sizeof(float) * kGroups * kStrip);
     std::byte* out = panel.codes.data() + at * kStrip;
     for (int part = 0; part < kActivationUnit; part += 32, out += 32 * kStrip) {
@@ -126,8 +128,8 @@ QF_TARGET void FillPanel(const std::byte* weights, int64_t row_bytes, int64_t ro
 }
 
 template <class B, int kTokens>
-QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationRow* x, int64_t rows, float* y,
-                             int64_t y_stride) {
+QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationRow* x, int64_t rows,
+                             float* y, int64_t y_stride) {
   // So many sums of pairs fit 16 bits together.
   constexpr int kMost = B::kBits == 8 ? 128 : (1 << B::kBits) - 1;
   constexpr int kRun = std::min(32767 / (2 * 127 * kMost), B::kGroup / 4);
@@ -171,7 +173,8 @@ QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationR
       QF_UNROLL
       for (int t = 0; t < kTokens; ++t) {
         const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dots[t][half]), scale);
-        sums[t][half] = _mm256_fmadd_ps(scaled, _mm256_set1_ps(x[t].scales[at / 32]), sums[t][half]);
+        sums[t][half] =
+            _mm256_fmadd_ps(scaled, _mm256_set1_ps(x[t].scales[at / 32]), sums[t][half]);
         if constexpr (B::kMins) {
           const float total = B::kGroup == 32 ? x[t].sums[at / 32] : x[t].half_sums[at / 16];
           const __m256 min = _mm256_loadu_ps(mins + half * kLanes);
@@ -185,10 +188,12 @@ QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationR
 }
 
 template <class B>
-QF_TARGET void MultiplyIntegers(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
-                                std::span<const ActivationRow> x, float* y, int64_t y_stride) {
+QF_TARGET void MultiplyIntegers(const std::byte* weights, int64_t row_bytes, int64_t rows,
+                                int64_t cols, std::span<const ActivationRow> x, float* y,
+                                int64_t y_stride) {
   const auto tokens = static_cast<int64_t>(x.size());
-  if (tokens < kFewTokens) return MultiplyIntegersApart<B>(weights, row_bytes, rows, cols, x, y, y_stride);
+  if (tokens < kFewTokens)
+    return MultiplyIntegersApart<B>(weights, row_bytes, rows, cols, x, y, y_stride);
   const int64_t units = (cols + kActivationUnit - 1) / kActivationUnit;
   Panel panel;
   panel.codes.resize(static_cast<size_t>(units * kActivationUnit * kStrip));
@@ -209,8 +214,8 @@ QF_TARGET void MultiplyIntegers(const std::byte* weights, int64_t row_bytes, int
 constexpr int64_t kPanelColumns = 256;  // 16 KiB
 
 // Columns of a strip, as floats: 16 rows' values per column.
-QF_TARGET void FillFloatPanel(RowDecode decode, const std::byte* weights, int64_t row_bytes, int64_t rows,
-                              int64_t cols, float* panel) {
+QF_TARGET void FillFloatPanel(RowDecode decode, const std::byte* weights, int64_t row_bytes,
+                              int64_t rows, int64_t cols, float* panel) {
   alignas(32) float values[kStrip][kPanelColumns];
   for (int64_t r = 0; r < kStrip; ++r) {
     if (r < rows) decode(weights + r * row_bytes, cols, values[r]);
@@ -233,8 +238,9 @@ QF_TARGET void FillFloatPanel(RowDecode decode, const std::byte* weights, int64_
 }
 
 template <int kTokens>
-QF_TARGET void MultiplyFloatPanel(const float* panel, int64_t begin, int64_t end, const ActivationRow* x,
-                                  int64_t rows, float* y, int64_t y_stride) {
+QF_TARGET void MultiplyFloatPanel(const float* panel, int64_t begin, int64_t end,
+                                  const ActivationRow* x, int64_t rows, float* y,
+                                  int64_t y_stride) {
   __m256 sums[kTokens][2];
   QF_UNROLL
   for (int t = 0; t < kTokens; ++t) {
@@ -257,8 +263,9 @@ QF_TARGET void MultiplyFloatPanel(const float* panel, int64_t begin, int64_t end
 }
 
 template <DType kType>
-QF_TARGET void MultiplyFloatsApart(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
-                                   std::span<const ActivationRow> x, float* y, int64_t y_stride) {
+QF_TARGET void MultiplyFloatsApart(const std::byte* weights, int64_t row_bytes, int64_t rows,
+                                   int64_t cols, std::span<const ActivationRow> x, float* y,
+                                   int64_t y_stride) {
   const RowDot dot = Avx2Ops().row_dot(kType);
   for (int64_t r = 0; r < rows; ++r) {
     for (size_t t = 0; t < x.size(); ++t)
@@ -267,10 +274,12 @@ QF_TARGET void MultiplyFloatsApart(const std::byte* weights, int64_t row_bytes, 
 }
 
 template <DType kType>
-QF_TARGET void MultiplyFloats(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
-                              std::span<const ActivationRow> x, float* y, int64_t y_stride) {
+QF_TARGET void MultiplyFloats(const std::byte* weights, int64_t row_bytes, int64_t rows,
+                              int64_t cols, std::span<const ActivationRow> x, float* y,
+                              int64_t y_stride) {
   const auto tokens = static_cast<int64_t>(x.size());
-  if (tokens < kFewTokens) return MultiplyFloatsApart<kType>(weights, row_bytes, rows, cols, x, y, y_stride);
+  if (tokens < kFewTokens)
+    return MultiplyFloatsApart<kType>(weights, row_bytes, rows, cols, x, y, y_stride);
   const RowDecode decode = Avx2Ops().row_decode(kType);
   alignas(32) float panel[kPanelColumns * kStrip];
   for (int64_t r = 0; r < rows; r += kStrip) {
@@ -278,8 +287,8 @@ QF_TARGET void MultiplyFloats(const std::byte* weights, int64_t row_bytes, int64
     float* out = y + r;
     for (int64_t begin = 0; begin < cols; begin += kPanelColumns) {
       const int64_t end = std::min(cols, begin + kPanelColumns);
-      FillFloatPanel(decode, weights + r * row_bytes + RowBytes(kType, begin), row_bytes, height, end - begin,
-                     panel);
+      FillFloatPanel(decode, weights + r * row_bytes + RowBytes(kType, begin), row_bytes, height,
+                     end - begin, panel);
       int64_t t = 0;
       for (; t + 6 <= tokens; t += 6)
         MultiplyFloatPanel<6>(panel, begin, end, &x[t], height, out + t * y_stride, y_stride);

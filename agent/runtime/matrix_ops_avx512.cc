@@ -1,7 +1,7 @@
-// MatrixOps for x86 with AVX-512 and VNNI. A single token goes row by row, as fast as memory gives the rows.
-// For a batch, strips of rows are decoded once into panels that lie column by column, so that a register
-// holds one column (or four of bytes) of 16 rows, and every token's sums stay in registers from one end to
-// the other.
+// MatrixOps for x86 with AVX-512 and VNNI. A single token goes row by row, as fast as memory gives
+// the rows. For a batch, strips of rows are decoded once into panels that lie column by column, so
+// that a register holds one column (or four of bytes) of 16 rows, and every token's sums stay in
+// registers from one end to the other.
 #if defined(__x86_64__)
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -9,7 +9,8 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
-#define QF_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+#define QF_TARGET \
+  __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 
 #include "agent/runtime/block_units-inl.h"
 #include "pipeline/tensor/half.h"
@@ -58,8 +59,8 @@ QF_INLINE void Transpose(__m512i* v) {
   }
 }
 
-// A strip of 16 rows of integers: per four columns a register of the rows' codes, per group of columns one of
-// their scales and one of their mins. Rows that are not there are zero.
+// A strip of 16 rows of integers: per four columns a register of the rows' codes, per group of
+// columns one of their scales and one of their mins. Rows that are not there are zero.
 struct Panel {
   std::vector<std::byte> codes;
   std::vector<float> scales, mins;
@@ -83,7 +84,8 @@ QF_TARGET void FillPanel(const std::byte* weights, int64_t row_bytes, int64_t ro
       std::memcpy(codes[r], unit.codes, sizeof unit.codes);
       for (int g = 0; g < kGroups; ++g) scales[g][r] = unit.scales[g], mins[g][r] = unit.mins[g];
     }
-    std::memcpy(panel.scales.data() + u * kGroups * kLanes, scales, sizeof(float) * kGroups * kLanes);
+    std::memcpy(panel.scales.data() + u * kGroups * kLanes, scales,
+                sizeof(float) * kGroups * kLanes);
     std::memcpy(panel.mins.data() + u * kGroups * kLanes, mins, sizeof(float) * kGroups * kLanes);
     std::byte* out = panel.codes.data() + at * kLanes;
     for (int part = 0; part < kActivationUnit; part += 64, out += 64 * kLanes) {
@@ -98,8 +100,8 @@ QF_TARGET void FillPanel(const std::byte* weights, int64_t row_bytes, int64_t ro
 }
 
 template <int kGroup, int kTokens>
-QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationRow* x, __mmask16 rows,
-                             float* y, int64_t y_stride) {
+QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationRow* x,
+                             __mmask16 rows, float* y, int64_t y_stride) {
   __m512 sums[kTokens];
   QF_UNROLL
   for (__m512& sum : sums) sum = _mm512_setzero_ps();
@@ -114,8 +116,8 @@ QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationR
       const __m512i weights = _mm512_loadu_si512(codes);
       QF_UNROLL
       for (int t = 0; t < kTokens; ++t) {
-        const __m512i four =
-            _mm512_set1_epi32(Load<int32_t>(reinterpret_cast<const std::byte*>(x[t].codes + at + i)));
+        const __m512i four = _mm512_set1_epi32(
+            Load<int32_t>(reinterpret_cast<const std::byte*>(x[t].codes + at + i)));
         dots[t] = _mm512_dpbusd_epi32(dots[t], weights, four);
       }
     }
@@ -133,10 +135,12 @@ QF_TARGET void MultiplyPanel(const Panel& panel, int64_t cols, const ActivationR
 }
 
 template <class B>
-QF_TARGET void MultiplyIntegers(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
-                                std::span<const ActivationRow> x, float* y, int64_t y_stride) {
+QF_TARGET void MultiplyIntegers(const std::byte* weights, int64_t row_bytes, int64_t rows,
+                                int64_t cols, std::span<const ActivationRow> x, float* y,
+                                int64_t y_stride) {
   const auto tokens = static_cast<int64_t>(x.size());
-  if (tokens < kFewTokens) return MultiplyIntegersApart<B>(weights, row_bytes, rows, cols, x, y, y_stride);
+  if (tokens < kFewTokens)
+    return MultiplyIntegersApart<B>(weights, row_bytes, rows, cols, x, y, y_stride);
   const int64_t units = (cols + kActivationUnit - 1) / kActivationUnit;
   Panel panel;
   panel.codes.resize(static_cast<size_t>(units * kActivationUnit * kLanes));
@@ -161,7 +165,9 @@ QF_TARGET void MultiplyIntegers(const std::byte* weights, int64_t row_bytes, int
 struct F32 {
   static constexpr int64_t kBytes = 4;
   QF_INLINE __m512 Load16(const std::byte* at) { return _mm512_loadu_ps(at); }
-  QF_INLINE __m512 LoadSome(const std::byte* at, __mmask16 some) { return _mm512_maskz_loadu_ps(some, at); }
+  QF_INLINE __m512 LoadSome(const std::byte* at, __mmask16 some) {
+    return _mm512_maskz_loadu_ps(some, at);
+  }
 };
 
 struct F16 {
@@ -209,8 +215,8 @@ constexpr int64_t kPanelColumns = 512;  // 64 KiB, beside the tokens' share of t
 
 // Columns [begin, end) of a strip: 32 rows' values per column.
 template <class Float>
-QF_TARGET void FillFloatPanel(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t begin,
-                              int64_t end, float* panel) {
+QF_TARGET void FillFloatPanel(const std::byte* weights, int64_t row_bytes, int64_t rows,
+                              int64_t begin, int64_t end, float* panel) {
   for (int64_t at = begin; at < end; at += 16, panel += 16 * kStrip) {
     const auto some = static_cast<__mmask16>(end - at < 16 ? (1u << (end - at)) - 1 : 0xffff);
     for (int half = 0; half < 2; ++half) {
@@ -218,10 +224,9 @@ QF_TARGET void FillFloatPanel(const std::byte* weights, int64_t row_bytes, int64
       QF_UNROLL
       for (int r = 0; r < kLanes; ++r) {
         const int64_t row = half * kLanes + r;
-        v[r] =
-            row < rows
-                ? _mm512_castps_si512(Float::LoadSome(weights + row * row_bytes + at * Float::kBytes, some))
-                : _mm512_setzero_si512();
+        v[r] = row < rows ? _mm512_castps_si512(Float::LoadSome(
+                                weights + row * row_bytes + at * Float::kBytes, some))
+                          : _mm512_setzero_si512();
       }
       Transpose(v);
       QF_UNROLL
@@ -231,14 +236,16 @@ QF_TARGET void FillFloatPanel(const std::byte* weights, int64_t row_bytes, int64
 }
 
 template <int kTokens>
-QF_TARGET void MultiplyFloatPanel(const float* panel, int64_t begin, int64_t end, const ActivationRow* x,
-                                  __mmask32 rows, float* y, int64_t y_stride) {
+QF_TARGET void MultiplyFloatPanel(const float* panel, int64_t begin, int64_t end,
+                                  const ActivationRow* x, __mmask32 rows, float* y,
+                                  int64_t y_stride) {
   const auto low = static_cast<__mmask16>(rows), high = static_cast<__mmask16>(rows >> 16);
   __m512 first[kTokens], second[kTokens];
   QF_UNROLL
   for (int t = 0; t < kTokens; ++t) {
     first[t] = begin == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(low, y + t * y_stride);
-    second[t] = begin == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(high, y + t * y_stride + kLanes);
+    second[t] =
+        begin == 0 ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(high, y + t * y_stride + kLanes);
   }
   for (int64_t at = begin; at < end; ++at, panel += kStrip) {
     const __m512 a = _mm512_loadu_ps(panel), b = _mm512_loadu_ps(panel + kLanes);
@@ -257,8 +264,9 @@ QF_TARGET void MultiplyFloatPanel(const float* panel, int64_t begin, int64_t end
 }
 
 template <class Float>
-QF_TARGET void MultiplyFloatsApart(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
-                                   std::span<const ActivationRow> x, float* y, int64_t y_stride) {
+QF_TARGET void MultiplyFloatsApart(const std::byte* weights, int64_t row_bytes, int64_t rows,
+                                   int64_t cols, std::span<const ActivationRow> x, float* y,
+                                   int64_t y_stride) {
   for (int64_t r = 0; r < rows; ++r) {
     for (size_t t = 0; t < x.size(); ++t)
       y[static_cast<int64_t>(t) * y_stride + r] =
@@ -267,11 +275,14 @@ QF_TARGET void MultiplyFloatsApart(const std::byte* weights, int64_t row_bytes, 
 }
 
 template <class Float>
-QF_TARGET void MultiplyFloats(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
-                              std::span<const ActivationRow> x, float* y, int64_t y_stride) {
+QF_TARGET void MultiplyFloats(const std::byte* weights, int64_t row_bytes, int64_t rows,
+                              int64_t cols, std::span<const ActivationRow> x, float* y,
+                              int64_t y_stride) {
   const auto tokens = static_cast<int64_t>(x.size());
-  if (tokens < kFewTokens) return MultiplyFloatsApart<Float>(weights, row_bytes, rows, cols, x, y, y_stride);
-  std::vector<float> panel(static_cast<size_t>((std::min(cols, kPanelColumns) + 15) / 16 * 16 * kStrip));
+  if (tokens < kFewTokens)
+    return MultiplyFloatsApart<Float>(weights, row_bytes, rows, cols, x, y, y_stride);
+  std::vector<float> panel(
+      static_cast<size_t>((std::min(cols, kPanelColumns) + 15) / 16 * 16 * kStrip));
   for (int64_t r = 0; r < rows; r += kStrip) {
     const int64_t height = std::min<int64_t>(kStrip, rows - r);
     const auto mask = static_cast<__mmask32>((uint64_t{1} << height) - 1);
@@ -291,14 +302,16 @@ QF_TARGET void MultiplyFloats(const std::byte* weights, int64_t row_bytes, int64
 }
 
 template <DType kType>
-using FloatOf = std::conditional_t<kType == DType::kF32, F32, std::conditional_t<kType == DType::kF16, F16, BF16>>;
+using FloatOf = std::conditional_t<kType == DType::kF32, F32,
+                                   std::conditional_t<kType == DType::kF16, F16, BF16>>;
 
 struct Set {
   static constexpr bool kSigned = false;
   template <class B>
   static constexpr Pair kIntegers = {MultiplyIntegers<B>, MultiplyIntegersApart<B>};
   template <DType kType>
-  static constexpr Pair kFloats = {MultiplyFloats<FloatOf<kType>>, MultiplyFloatsApart<FloatOf<kType>>};
+  static constexpr Pair kFloats = {MultiplyFloats<FloatOf<kType>>,
+                                   MultiplyFloatsApart<FloatOf<kType>>};
 };
 
 MultiplyRows FindMultiply(DType type) { return Find<Set>(type).together; }

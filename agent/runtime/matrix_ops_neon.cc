@@ -14,20 +14,22 @@ QF_INLINE int32x4_t AddDots(int32x4_t sum, int8x16_t a, int8x16_t b) {
 }
 
 template <class B>
-QF_TARGET void MultiplyTogether(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
-                                const ActivationRow* x, float* y, int64_t y_stride) {
+QF_TARGET void MultiplyTogether(const std::byte* weights, int64_t row_bytes, int64_t rows,
+                                int64_t cols, const ActivationRow* x, float* y, int64_t y_stride) {
   for (int64_t r = 0; r < rows; ++r)
     MultiplyRow<B, kTogether>(weights + r * row_bytes, cols, x, y + r, y_stride);
 }
 
-void QuantizeNeon(const float* x, int64_t n, int8_t* codes, float* scales, float* sums, float* half_sums) {
+void QuantizeNeon(const float* x, int64_t n, int8_t* codes, float* scales, float* sums,
+                  float* half_sums) {
   const int64_t blocks = (n + kActivationUnit - 1) / kActivationUnit * kSubBlocks;
   for (int64_t b = 0; b < blocks; ++b) {
     float32x4_t v[8];
     float32x4_t most = vdupq_n_f32(0);
     QF_UNROLL
     for (int i = 0; i < 8; ++i) {
-      v[i] = b * kActivationBlock < n ? vld1q_f32(x + b * kActivationBlock + 4 * i) : vdupq_n_f32(0);
+      v[i] =
+          b * kActivationBlock < n ? vld1q_f32(x + b * kActivationBlock + 4 * i) : vdupq_n_f32(0);
       most = vmaxnmq_f32(most, vabsq_f32(v[i]));  // of a NaN and a number the number
     }
     const float largest = vmaxnmvq_f32(most);

@@ -1,10 +1,11 @@
-// Blocks of integers as NEON registers, 256 elements (a unit) at a time: signed codes, and per group of 32 or
-// 16 elements a scale and, where the type has them, a min, so that x = scale * code - min whatever the block
-// type. Included once per instruction set, by a file that defines QF_TARGET, its target attribute; everything
-// here is private to it.
+// Blocks of integers as NEON registers, 256 elements (a unit) at a time: signed codes, and per
+// group of 32 or 16 elements a scale and, where the type has them, a min, so that x = scale * code
+// - min whatever the block type. Included once per instruction set, by a file that defines
+// QF_TARGET, its target attribute; everything here is private to it.
 //
-// The dot products of a group are whole numbers and exact; what is added in floats is added here, in one
-// order. So the sets of NEON differ in speed alone: each gives the others' bits, for one token and for many.
+// The dot products of a group are whole numbers and exact; what is added in floats is added here,
+// in one order. So the sets of NEON differ in speed alone: each gives the others' bits, for one
+// token and for many.
 
 #include <arm_neon.h>
 
@@ -24,7 +25,9 @@ struct Unit {
   alignas(16) float scales[16], mins[kSubBlocks];  // 8 scales where groups are of 32
 };
 
-QF_INLINE uint8x16_t Bytes16(const std::byte* at) { return vld1q_u8(reinterpret_cast<const uint8_t*>(at)); }
+QF_INLINE uint8x16_t Bytes16(const std::byte* at) {
+  return vld1q_u8(reinterpret_cast<const uint8_t*>(at));
+}
 QF_INLINE int8x16_t Signed(uint8x16_t codes, int zero) {
   return vsubq_s8(vreinterpretq_s8_u8(codes), vdupq_n_s8(zero));
 }
@@ -55,7 +58,8 @@ struct Q8_0 {
 
 // Bit i of two bytes as 16 or 0 in byte i.
 QF_INLINE uint8x16_t FifthBits(const std::byte* at) {
-  const uint8x16_t bytes = vcombine_u8(vdup_n_u8(Load<uint8_t>(at)), vdup_n_u8(Load<uint8_t>(at + 1)));
+  const uint8x16_t bytes =
+      vcombine_u8(vdup_n_u8(Load<uint8_t>(at)), vdup_n_u8(Load<uint8_t>(at + 1)));
   const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
   return vandq_u8(vtstq_u8(bytes, bit), vdupq_n_u8(16));
 }
@@ -83,7 +87,8 @@ struct Nibbles32 {
     }
     for (int j = 0; j < kSubBlocks; j += 4) {
       vst1q_f32(unit.scales + j, Halves(at + kBytes * j, kBytes, count - j));
-      if constexpr (kMin) vst1q_f32(unit.mins + j, vnegq_f32(Halves(at + kBytes * j + 2, kBytes, count - j)));
+      if constexpr (kMin)
+        vst1q_f32(unit.mins + j, vnegq_f32(Halves(at + kBytes * j + 2, kBytes, count - j)));
     }
   }
 };
@@ -101,10 +106,13 @@ struct AffineK {
   static constexpr bool kMins = true;
   static constexpr int kGroup = 32, kUnitBytes = kFifthBit ? 176 : 144;
   QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
-    const uint32_t a = Load<uint32_t>(at + 4), b = Load<uint32_t>(at + 8), c = Load<uint32_t>(at + 12);
+    const uint32_t a = Load<uint32_t>(at + 4), b = Load<uint32_t>(at + 8),
+                   c = Load<uint32_t>(at + 12);
     const uint32_t low = 0x3f3f3f3f, nibble = 0x0f0f0f0f, two = 0x03030303;
-    StoreScaled(uint64_t{(c & nibble) | (a >> 6 & two) << 4} << 32 | (a & low), Half(at), unit.scales);
-    StoreScaled(uint64_t{(c >> 4 & nibble) | (b >> 6 & two) << 4} << 32 | (b & low), Half(at + 2), unit.mins);
+    StoreScaled(uint64_t{(c & nibble) | (a >> 6 & two) << 4} << 32 | (a & low), Half(at),
+                unit.scales);
+    StoreScaled(uint64_t{(c >> 4 & nibble) | (b >> 6 & two) << 4} << 32 | (b & low), Half(at + 2),
+                unit.mins);
     const std::byte* nibbles = at + (kFifthBit ? 48 : 16);
     QF_UNROLL
     for (int part = 0; part < 2; ++part) {
@@ -138,7 +146,8 @@ struct Q6_K {
       QF_UNROLL
       for (int quarter = 0; quarter < 4; ++quarter, high = vshrq_n_u8(high, 2)) {
         const uint8x16_t packed = lows[quarter % 2];
-        const uint8x16_t low = quarter < 2 ? vandq_u8(packed, vdupq_n_u8(15)) : vshrq_n_u8(packed, 4);
+        const uint8x16_t low =
+            quarter < 2 ? vandq_u8(packed, vdupq_n_u8(15)) : vshrq_n_u8(packed, 4);
         const uint8x16_t top = vshlq_n_u8(vandq_u8(high, vdupq_n_u8(3)), 4);
         unit.codes[8 * half + 2 * quarter + part] = Signed(vorrq_u8(low, top), 32);
       }
@@ -148,7 +157,8 @@ struct Q6_K {
     const float d = Half(at + 208);
     QF_UNROLL
     for (int i = 0; i < 2; ++i) {
-      vst1q_f32(unit.scales + 8 * i, vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(words[i]))), d));
+      vst1q_f32(unit.scales + 8 * i,
+                vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(words[i]))), d));
       vst1q_f32(unit.scales + 8 * i + 4, vmulq_n_f32(vcvtq_f32_s32(vmovl_high_s16(words[i])), d));
     }
   }
@@ -159,8 +169,8 @@ constexpr int kTogether = 4;
 
 // Adds four groups from `first` on, whose dot products are `dots`; `at` is the unit's first column.
 template <class B>
-QF_INLINE void AddGroups(const Unit& unit, const ActivationRow& x, int64_t at, int first, int32x4_t dots,
-                         float32x4_t& sum) {
+QF_INLINE void AddGroups(const Unit& unit, const ActivationRow& x, int64_t at, int first,
+                         int32x4_t dots, float32x4_t& sum) {
   float32x4_t by;
   if constexpr (B::kGroup == 32) {
     by = vld1q_f32(x.scales + at / 32 + first);
@@ -174,8 +184,8 @@ QF_INLINE void AddGroups(const Unit& unit, const ActivationRow& x, int64_t at, i
     sum = vfmsq_f32(sum, vld1q_f32(unit.mins + first), vld1q_f32(x.sums + at / 32 + first));
 }
 
-// sum, and the products of 16 codes with 16, spread over its lanes anyhow: the including file's own. Codes of
-// the second are at least -127.
+// sum, and the products of 16 codes with 16, spread over its lanes anyhow: the including file's
+// own. Codes of the second are at least -127.
 QF_INLINE int32x4_t AddDots(int32x4_t sum, int8x16_t a, int8x16_t b);
 
 // Adds the unit's product with the activations of its columns.
@@ -194,8 +204,8 @@ QF_INLINE void AddUnit(const Unit& unit, const ActivationRow& x, int64_t at, flo
         dots[g] = AddDots(dots[g], unit.codes[i], vld1q_s8(x.codes + at + 16 * i));
       }
     }
-    AddGroups<B>(unit, x, at, first, vpaddq_s32(vpaddq_s32(dots[0], dots[1]), vpaddq_s32(dots[2], dots[3])),
-                 sum);
+    AddGroups<B>(unit, x, at, first,
+                 vpaddq_s32(vpaddq_s32(dots[0], dots[1]), vpaddq_s32(dots[2], dots[3])), sum);
   }
 }
 
@@ -226,8 +236,8 @@ QF_TARGET void MultiplyRow(const std::byte* row, int64_t cols, const ActivationR
 
 // A strip of rows times kTogether rows of activations: the including file's own.
 template <class B>
-QF_TARGET void MultiplyTogether(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,
-                                const ActivationRow* x, float* y, int64_t y_stride);
+QF_TARGET void MultiplyTogether(const std::byte* weights, int64_t row_bytes, int64_t rows,
+                                int64_t cols, const ActivationRow* x, float* y, int64_t y_stride);
 
 template <class B>
 QF_TARGET void Multiply(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t cols,

@@ -1,9 +1,9 @@
-// Rotary position embedding: the angles of a model's positions, and the turning of heads by them. Immutable
-// after Create, therefore thread-safe.
+// Rotary position embedding: the angles of a model's positions, and the turning of heads by them.
+// Immutable after Create, therefore thread-safe.
 //
-// Angle of pair i at position p: p * theta^(-2i/rope_dims) / factor_i. Cosine and sine are multiplied by
-// LongRoPE's attention factor. Pairs are (i, i + rope_dims/2), or (2i, 2i + 1) where rows are interleaved;
-// the dimensions of a head behind rope_dims stay as they are.
+// Angle of pair i at position p: p * theta^(-2i/rope_dims) / factor_i. Cosine and sine are
+// multiplied by LongRoPE's attention factor. Pairs are (i, i + rope_dims/2), or (2i, 2i + 1) where
+// rows are interleaved; the dimensions of a head behind rope_dims stay as they are.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ namespace quantfleet::agent {
 
 class Rope {
  public:
-  // LongRoPE's long factors serve a session whose context exceeds the original one, whatever its length at a
-  // moment (as llama.cpp decides it).
+  // LongRoPE's long factors serve a session whose context exceeds the original one, whatever its
+  // length at a moment (as llama.cpp decides it).
   static absl::StatusOr<Rope> Create(const pipeline::Hyperparameters& hyper, int64_t context,
                                      bool interleaved);
 

@@ -1,5 +1,5 @@
-// A GGUF, mapped into memory, with what runs it: threads, a transformer, and caches of one type for its sequences. What the
-// engine and the bench are made of.
+// A GGUF, mapped into memory, with what runs it: threads, a transformer, and caches of one type for
+// its sequences. What the engine and the bench are made of.
 #pragma once
 
 #include <memory>
@@ -19,8 +19,9 @@ struct RunnableModel {
   pipeline::DType kv_type = pipeline::DType::kF16;
   int64_t weight_bytes = 0;  // that one token's pass reads
 
-  // INVALID_ARGUMENT for a file that contradicts itself, a context, a type of cache or a number of threads out of range;
-  // RESOURCE_EXHAUSTED for a context that options.memory_available does not hold.
+  // INVALID_ARGUMENT for a file that contradicts itself, a context, a type of cache or a number of
+  // threads out of range; RESOURCE_EXHAUSTED for a context that options.memory_available does not
+  // hold.
   static absl::StatusOr<RunnableModel> Load(const fs::path& gguf, const EngineOptions& options);
 
   // For a sequence of so many tokens.

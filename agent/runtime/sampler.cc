@@ -27,9 +27,9 @@ std::vector<int32_t> Likeliest(std::span<const float> logits, int count) {
   std::vector<int32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
   const size_t keep = std::min(ids.size(), static_cast<size_t>(std::max(count, 0)));
-  std::ranges::partial_sort(ids, ids.begin() + static_cast<ptrdiff_t>(keep), [&](int32_t a, int32_t b) {
-    return MoreLikely({logits[a], a}, {logits[b], b});
-  });
+  std::ranges::partial_sort(
+      ids, ids.begin() + static_cast<ptrdiff_t>(keep),
+      [&](int32_t a, int32_t b) { return MoreLikely({logits[a], a}, {logits[b], b}); });
   ids.resize(keep);
   return ids;
 }
@@ -46,9 +46,11 @@ SamplingOptions RecommendedSampling(const pipeline::SamplingDefaults& defaults) 
 absl::Status Validate(const SamplingOptions& options) {
   if (!(options.temperature >= 0 && options.temperature <= 100))
     return InvalidArgument("temperature {} is not between 0 (greedy) and 100", options.temperature);
-  if (options.top_k < 0) return InvalidArgument("top-k {} is below 0 (0 switches it off)", options.top_k);
+  if (options.top_k < 0)
+    return InvalidArgument("top-k {} is below 0 (0 switches it off)", options.top_k);
   if (!(options.top_p > 0 && options.top_p <= 1))
-    return InvalidArgument("top-p {} is not above 0 and at most 1 (1 switches it off)", options.top_p);
+    return InvalidArgument("top-p {} is not above 0 and at most 1 (1 switches it off)",
+                           options.top_p);
   return absl::OkStatus();
 }
 
@@ -68,14 +70,16 @@ absl::StatusOr<int32_t> Sampler::Pick(std::span<const float> logits) {
   if (options_.temperature == 0 || options_.top_k == 1) return best;
 
   candidates_.clear();
-  for (size_t i = 0; i < logits.size(); ++i) candidates_.emplace_back(logits[i], static_cast<int32_t>(i));
+  for (size_t i = 0; i < logits.size(); ++i)
+    candidates_.emplace_back(logits[i], static_cast<int32_t>(i));
   size_t keep = candidates_.size();
   if (options_.top_k > 0) keep = std::min(keep, static_cast<size_t>(options_.top_k));
-  std::ranges::partial_sort(candidates_, candidates_.begin() + static_cast<ptrdiff_t>(keep), MoreLikely);
+  std::ranges::partial_sort(candidates_, candidates_.begin() + static_cast<ptrdiff_t>(keep),
+                            MoreLikely);
   candidates_.resize(keep);
 
-  // top_p cuts the distribution at temperature 1 of what top_k left, then the temperature shapes the rest
-  // (llama.cpp's order).
+  // top_p cuts the distribution at temperature 1 of what top_k left, then the temperature shapes
+  // the rest (llama.cpp's order).
   const double top = candidates_[0].first;
   if (options_.top_p < 1) {
     double total = 0, sum = 0;
@@ -86,7 +90,8 @@ absl::StatusOr<int32_t> Sampler::Pick(std::span<const float> logits) {
     candidates_.resize(std::max<size_t>(kept, 1));
   }
   double total = 0;
-  for (const auto& [logit, id] : candidates_) total += std::exp((logit - top) / options_.temperature);
+  for (const auto& [logit, id] : candidates_)
+    total += std::exp((logit - top) / options_.temperature);
   double rest = Uniform() * total;
   for (const auto& [logit, id] : candidates_) {
     rest -= std::exp((logit - top) / options_.temperature);

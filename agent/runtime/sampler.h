@@ -1,5 +1,5 @@
-// Picks the next token from logits. Deterministic everywhere: the same seed and logits give the same tokens
-// on any machine and library. Not thread-safe.
+// Picks the next token from logits. Deterministic everywhere: the same seed and logits give the
+// same tokens on any machine and library. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ class Sampler {
   std::vector<std::pair<float, int32_t>> candidates_;
 };
 
-// What a model's publisher recommends, as far as this sampler has it; the rest as SamplingOptions begins.
+// What a model's publisher recommends, as far as this sampler has it; the rest as SamplingOptions
+// begins.
 SamplingOptions RecommendedSampling(const pipeline::SamplingDefaults& defaults);
 
 // INVALID_ARGUMENT for a temperature, top_k or top_p without meaning.

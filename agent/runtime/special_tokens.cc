@@ -31,7 +31,9 @@ bool IsPhi3(std::string_view model_name) {
 
 }  // namespace
 
-bool IsControl(TokenType type) { return type == TokenType::kControl || type == TokenType::kUnknown; }
+bool IsControl(TokenType type) {
+  return type == TokenType::kControl || type == TokenType::kUnknown;
+}
 
 SpecialTokens::SpecialTokens(const pipeline::TokenizerData& data, std::string_view model_name)
     : ends_(data.tokens.size(), false) {
@@ -48,7 +50,9 @@ SpecialTokens::SpecialTokens(const pipeline::TokenizerData& data, std::string_vi
   for (const int32_t id : pipeline::EndIds(data))
     if (id >= 0 && static_cast<size_t>(id) < ends_.size()) ends_[id] = true;
   // The longest first; of equally long ones the lower id.
-  std::ranges::sort(special_, {}, [](const Special& s) { return std::pair(-static_cast<int64_t>(s.text.size()), s.id); });
+  std::ranges::sort(special_, {}, [](const Special& s) {
+    return std::pair(-static_cast<int64_t>(s.text.size()), s.id);
+  });
 }
 
 bool SpecialTokens::EndsGeneration(int32_t id) const {

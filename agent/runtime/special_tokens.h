@@ -1,5 +1,5 @@
-// The tokens that stand for themselves in a text ("<|end|>"): finds them before anything else looks at it,
-// and says which of them end a generation. Immutable, therefore thread-safe.
+// The tokens that stand for themselves in a text ("<|end|>"): finds them before anything else looks
+// at it, and says which of them end a generation. Immutable, therefore thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +27,8 @@ class SpecialTokens {
   // Models named phi-3 strip white space to the right of special tokens, as in llama.cpp.
   SpecialTokens(const pipeline::TokenizerData& data, std::string_view model_name);
 
-  // In order; views into `text`. Control tokens count with `parse_special` and outside of `data` only,
-  // user-defined ones always.
+  // In order; views into `text`. Control tokens count with `parse_special` and outside of `data`
+  // only, user-defined ones always.
   std::vector<Fragment> Split(std::string_view text, bool parse_special,
                               std::span<const DataRange> data = {}) const;
   bool EndsGeneration(int32_t id) const;

@@ -35,8 +35,8 @@ std::string UnescapeSpaces(std::string_view text) {
   return out;
 }
 
-// Length of the UTF-8 sequence that a byte begins; 1 for a byte that begins none, so that bad text goes by
-// bytes.
+// Length of the UTF-8 sequence that a byte begins; 1 for a byte that begins none, so that bad text
+// goes by bytes.
 size_t SequenceLength(char first) {
   static constexpr uint8_t kByHighNibble[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4};
   return kByHighNibble[static_cast<uint8_t>(first) >> 4];
@@ -77,9 +77,11 @@ absl::Status SpmTokenizer::BuildTables(std::string_view model_name) {
   for (const auto& [name, id] :
        {std::pair("bos", data_.bos), {"eos", data_.eos}, {"unknown", data_.unknown}}) {
     if (id && (*id < 0 || *id >= count))
-      return InvalidArgument("the tokenizer's {} id {} lies outside its {} tokens", name, *id, count);
+      return InvalidArgument("the tokenizer's {} id {} lies outside its {} tokens", name, *id,
+                             count);
   }
-  if (data_.add_bos && !data_.bos) return InvalidArgument("the tokenizer adds a BOS token but names none");
+  if (data_.add_bos && !data_.bos)
+    return InvalidArgument("the tokenizer adds a BOS token but names none");
 
   ids_.reserve(data_.tokens.size());
   // What a text says becomes no control token, however its pieces merge.
@@ -126,7 +128,8 @@ void SpmTokenizer::EncodePlain(const std::string& escaped, std::vector<int32_t>&
     const Bigram top = queue.top();
     queue.pop();
     Symbol &left = symbols[top.left], &right = symbols[top.right];
-    if (left.text.empty() || right.text.empty() || left.text.size() + right.text.size() != top.size) continue;
+    if (left.text.empty() || right.text.empty() || left.text.size() + right.text.size() != top.size)
+      continue;
     left.text = Join(left, right);
     right.text = {};
     left.next = right.next;
@@ -144,9 +147,9 @@ void SpmTokenizer::EncodePlain(const std::string& escaped, std::vector<int32_t>&
   }
 }
 
-absl::StatusOr<std::vector<int32_t>> SpmTokenizer::EncodeText(std::string_view text, bool add_bos,
-                                                              bool parse_special,
-                                                              std::span<const DataRange> data) const {
+absl::StatusOr<std::vector<int32_t>> SpmTokenizer::EncodeText(
+    std::string_view text, bool add_bos, bool parse_special,
+    std::span<const DataRange> data) const {
   std::vector<int32_t> out;
   if (add_bos && data_.add_bos) out.push_back(*data_.bos);
   bool after_special = true;
@@ -169,7 +172,8 @@ absl::StatusOr<std::vector<int32_t>> SpmTokenizer::EncodeText(std::string_view t
 }
 
 std::string SpmTokenizer::Piece(int32_t id) const {
-  if (id < 0 || static_cast<size_t>(id) >= data_.tokens.size() || IsControl(data_.tokens[id].type)) return "";
+  if (id < 0 || static_cast<size_t>(id) >= data_.tokens.size() || IsControl(data_.tokens[id].type))
+    return "";
   const pipeline::Token& token = data_.tokens[id];
   if (token.type == TokenType::kByte) {
     unsigned value = 0;

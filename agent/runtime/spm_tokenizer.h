@@ -1,6 +1,6 @@
-// SentencePiece BPE as llama.cpp runs it: special tokens are split out first, spaces become U+2581, then the
-// pair of neighbours whose join has the highest score merges, until none does; what no token covers falls
-// back to bytes.
+// SentencePiece BPE as llama.cpp runs it: special tokens are split out first, spaces become U+2581,
+// then the pair of neighbours whose join has the highest score merges, until none does; what no
+// token covers falls back to bytes.
 #pragma once
 
 #include <array>
@@ -21,7 +21,8 @@ class SpmTokenizer final : public Tokenizer {
   bool EndsGeneration(int32_t id) const override;
 
  private:
-  absl::StatusOr<std::vector<int32_t>> EncodeText(std::string_view text, bool add_bos, bool parse_special,
+  absl::StatusOr<std::vector<int32_t>> EncodeText(std::string_view text, bool add_bos,
+                                                  bool parse_special,
                                                   std::span<const DataRange> data) const override;
   explicit SpmTokenizer(const pipeline::TokenizerData& data) : data_(data) {}
   absl::Status BuildTables(std::string_view model_name);
@@ -29,7 +30,8 @@ class SpmTokenizer final : public Tokenizer {
   int32_t Find(std::string_view text) const;
 
   pipeline::TokenizerData data_;
-  std::unordered_map<std::string_view, int32_t> ids_;  // that text can become; views into data_.tokens
+  std::unordered_map<std::string_view, int32_t>
+      ids_;  // that text can become; views into data_.tokens
   SpecialTokens special_;
   std::array<int32_t, 256> bytes_{};  // id that stands for a byte
 };

@@ -1,5 +1,5 @@
-// From pieces of bytes to text that may be shown: whole UTF-8 only, nothing behind a stop string, and nothing
-// that may still turn out to be the beginning of one. Not thread-safe.
+// From pieces of bytes to text that may be shown: whole UTF-8 only, nothing behind a stop string,
+// and nothing that may still turn out to be the beginning of one. Not thread-safe.
 #pragma once
 
 #include <string>
@@ -41,8 +41,8 @@ class TextStream {
   size_t returned_ = 0;
 };
 
-// Moves the whole sequences at the front of `bytes` to the result; bytes that belong to none become U+FFFD.
-// What stays is the beginning of a sequence that more bytes can finish.
+// Moves the whole sequences at the front of `bytes` to the result; bytes that belong to none become
+// U+FFFD. What stays is the beginning of a sequence that more bytes can finish.
 std::string TakeWholeUtf8(std::string& bytes);
 
 }  // namespace quantfleet::agent

@@ -6,11 +6,13 @@
 namespace quantfleet::agent {
 namespace {
 
-// Parts of a loop for each thread: a thread that the system keeps busy elsewhere holds up one part alone.
+// Parts of a loop for each thread: a thread that the system keeps busy elsewhere holds up one part
+// alone.
 constexpr int64_t kPartsPerThread = 4;
 
-// Loops of one token follow each other within microseconds, and waking a sleeping thread takes longer. So a
-// thread looks for this long (some tens of microseconds) before it sleeps; one that idles burns nothing.
+// Loops of one token follow each other within microseconds, and waking a sleeping thread takes
+// longer. So a thread looks for this long (some tens of microseconds) before it sleeps; one that
+// idles burns nothing.
 constexpr int kLooks = 2000;
 
 void Pause() {
@@ -47,7 +49,8 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::RunParts(int thread) {
-  for (int64_t part; (part = next_.fetch_add(1)) < parts_;) (*body_)(thread, n_* part / parts_, n_ * (part + 1) / parts_);
+  for (int64_t part; (part = next_.fetch_add(1)) < parts_;)
+    (*body_)(thread, n_* part / parts_, n_ * (part + 1) / parts_);
 }
 
 void ThreadPool::Work(int thread) {
@@ -62,8 +65,8 @@ void ThreadPool::Work(int thread) {
 }
 
 void ThreadPool::ParallelForByThread(int64_t n, int64_t grain, Body body) {
-  const int64_t parts =
-      std::min<int64_t>(workers_.empty() ? 1 : kPartsPerThread * threads(), n / std::max<int64_t>(grain, 1));
+  const int64_t parts = std::min<int64_t>(workers_.empty() ? 1 : kPartsPerThread * threads(),
+                                          n / std::max<int64_t>(grain, 1));
   if (parts <= 1) {
     if (n > 0) body(0, 0, n);
     return;

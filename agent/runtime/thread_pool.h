@@ -1,5 +1,5 @@
-// A few threads that share loops. Threads sleep between loops; the caller takes part in its own loop, so a
-// pool of one has no threads at all. ParallelFor belongs to one caller at a time.
+// A few threads that share loops. Threads sleep between loops; the caller takes part in its own
+// loop, so a pool of one has no threads at all. ParallelFor belongs to one caller at a time.
 #pragma once
 
 #include <atomic>
@@ -21,12 +21,13 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(begin, end) for ranges that cover [0, n) once, and returns when all are done. `grain`: ranges
-  // are no smaller than this unless n is, so that small loops stay with the caller.
+  // Calls body(begin, end) for ranges that cover [0, n) once, and returns when all are done.
+  // `grain`: ranges are no smaller than this unless n is, so that small loops stay with the caller.
   void ParallelFor(int64_t n, int64_t grain, absl::FunctionRef<void(int64_t, int64_t)> body) {
     ParallelForByThread(n, grain, [body](int, int64_t begin, int64_t end) { body(begin, end); });
   }
-  // The same, with the number of the thread in front, from 0 to threads() - 1: for room that each thread has of its own.
+  // The same, with the number of the thread in front, from 0 to threads() - 1: for room that each
+  // thread has of its own.
   using Body = absl::FunctionRef<void(int, int64_t, int64_t)>;
   void ParallelForByThread(int64_t n, int64_t grain, Body body);
 

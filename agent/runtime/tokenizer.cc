@@ -9,10 +9,12 @@ namespace quantfleet::agent {
 using pipeline::TokenizerData;
 
 namespace {
-constexpr size_t kMostText = size_t{1} << 28;  // symbols are numbered by int, and take up to 32 bytes each
+constexpr size_t kMostText = size_t{1}
+                             << 28;  // symbols are numbered by int, and take up to 32 bytes each
 }  // namespace
 
-absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bool add_bos, bool parse_special,
+absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bool add_bos,
+                                                       bool parse_special,
                                                        std::span<const DataRange> data) const {
   if (text.size() > kMostText)
     return InvalidArgument("a text of {} bytes; at most {}", text.size(), kMostText);
@@ -29,7 +31,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const TokenizerData& da
     case TokenizerData::Kind::kNone:
       break;
   }
-  return InvalidArgument("the model carries no tokenizer; make the GGUF again from a source that has one");
+  return InvalidArgument(
+      "the model carries no tokenizer; make the GGUF again from a source that has one");
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(FileSystem& files, const fs::path& gguf) {

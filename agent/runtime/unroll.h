@@ -1,4 +1,5 @@
-// For kernels over arrays of registers. QF_INLINE needs QF_TARGET, the target attribute of the file that includes this.
+// For kernels over arrays of registers. QF_INLINE needs QF_TARGET, the target attribute of the file
+// that includes this.
 #pragma once
 
 // Arrays of registers stay in registers only where every index is a constant.

@@ -31,8 +31,8 @@ const VectorOps& ScalarOps() {
 
 const VectorOps& ChosenOps() {
 #if defined(__x86_64__)
-  static const bool avx2 =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                           __builtin_cpu_supports("f16c");
   if (avx2) return Avx2Ops();
 #elif defined(__aarch64__)
   return NeonOps();  // every one has NEON

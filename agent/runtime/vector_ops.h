@@ -1,9 +1,10 @@
 // The inner loops: a row of blocks times a vector, a row decoded. One set per instruction set,
 // chosen once.
 //
-// Within a set, row_dot over blocks gives the same bits as decode followed by dot, so that a prompt run in
-// batches (which decodes a row once for many tokens) equals the same prompt run token by token. Sets differ
-// from each other by rounding only. Pure and thread-safe; rows may lie at any address.
+// Within a set, row_dot over blocks gives the same bits as decode followed by dot, so that a prompt
+// run in batches (which decodes a row once for many tokens) equals the same prompt run token by
+// token. Sets differ from each other by rounding only. Pure and thread-safe; rows may lie at any
+// address.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +19,8 @@ using RowDecode = void (*)(const std::byte* row, int64_t n, float* out);
 
 struct VectorOps {
   float (*dot)(const float* a, const float* b, int64_t n);
-  RowDot (*row_dot)(pipeline::DType type);                     // null: the engine does not run this type
-  RowDecode (*row_decode)(pipeline::DType type);               // null as row_dot
+  RowDot (*row_dot)(pipeline::DType type);        // null: the engine does not run this type
+  RowDecode (*row_decode)(pipeline::DType type);  // null as row_dot
 };
 
 // The best set that this machine runs.

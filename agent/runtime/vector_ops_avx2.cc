@@ -1,5 +1,5 @@
-// VectorOps for x86 with AVX2, FMA and F16C. Compiled for them function by function: nothing here runs
-// elsewhere.
+// VectorOps for x86 with AVX2, FMA and F16C. Compiled for them function by function: nothing here
+// runs elsewhere.
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -46,7 +46,8 @@ struct BF16 {
   QF_INLINE void Load32(const std::byte* at, __m256* v) {
     QF_UNROLL
     for (int i = 0; i < 4; ++i) {
-      const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at) + i));
+      const __m256i wide =
+          _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at) + i));
       v[i] = _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
     }
   }
@@ -93,7 +94,8 @@ struct Q4_0 {
 };
 
 QF_INLINE float Sum(const __m256* parts) {
-  const __m256 all = _mm256_add_ps(_mm256_add_ps(parts[0], parts[1]), _mm256_add_ps(parts[2], parts[3]));
+  const __m256 all =
+      _mm256_add_ps(_mm256_add_ps(parts[0], parts[1]), _mm256_add_ps(parts[2], parts[3]));
   __m128 sum = _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
   sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
   return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
@@ -102,14 +104,16 @@ QF_INLINE float Sum(const __m256* parts) {
 // The order of the sum depends on n alone, not on the format: see vector_ops.h.
 template <typename Format>
 QF_TARGET float RowDotAvx2(const std::byte* row, const float* x, int64_t n) {
-  __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+  __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
+                    _mm256_setzero_ps()};
   int64_t i = 0;
   for (; i + kStep <= n; i += kStep) {
     __m256 v[4];
     FetchAhead<Format::kStepBytes>(row + i / kStep * Format::kStepBytes);
     Format::Load32(row + i / kStep * Format::kStepBytes, v);
     QF_UNROLL
-    for (int j = 0; j < 4; ++j) sums[j] = _mm256_fmadd_ps(v[j], _mm256_loadu_ps(x + i + 8 * j), sums[j]);
+    for (int j = 0; j < 4; ++j)
+      sums[j] = _mm256_fmadd_ps(v[j], _mm256_loadu_ps(x + i + 8 * j), sums[j]);
   }
   float sum = Sum(sums);
   for (; i < n; ++i) sum = __builtin_fmaf(Format::One(row, i), x[i], sum);

@@ -9,8 +9,8 @@ using pipeline::Role;
 
 class Mapper {
  public:
-  Mapper(const ModelDescription& model, ByteSpan file, const std::function<uint64_t(size_t)>& file_offset,
-         const VectorOps& ops)
+  Mapper(const ModelDescription& model, ByteSpan file,
+         const std::function<uint64_t(size_t)>& file_offset, const VectorOps& ops)
       : model_(model), file_(file), file_offset_(file_offset), ops_(ops) {}
 
   absl::StatusOr<Matrix> Map(Role role, int layer, int64_t rows, int64_t cols) const {
@@ -20,11 +20,13 @@ class Mapper {
 
   absl::StatusOr<std::vector<float>> Vector(Role role, int layer, int64_t size) const {
     QF_ASSIGN_OR_RETURN(const Piece* piece, Require(role, layer));
-    // A 1-D piece of a fused tensor counts columns: as rows of one element, both kinds are cut alike.
+    // A 1-D piece of a fused tensor counts columns: as rows of one element, both kinds are cut
+    // alike.
     Piece column = *piece;
     if (column.dims == 1) column.rows = piece->cols, column.cols = 1;
     if (column.cols != 1 || !IsFloat(model_.tensors.at(piece->tensor).dtype))
-      return InvalidArgument("tensor {}: {} must be a vector of floats", TensorName(*piece), Name(role));
+      return InvalidArgument("tensor {}: {} must be a vector of floats", TensorName(*piece),
+                             Name(role));
     QF_ASSIGN_OR_RETURN(const Matrix matrix, MapPiece(column, size, 1));
     std::vector<float> values(static_cast<size_t>(size));
     matrix.decode(matrix.data, size, values.data());
@@ -37,7 +39,9 @@ class Mapper {
   }
 
  private:
-  std::string_view TensorName(const Piece& piece) const { return model_.tensors.at(piece.tensor).name; }
+  std::string_view TensorName(const Piece& piece) const {
+    return model_.tensors.at(piece.tensor).name;
+  }
 
   absl::StatusOr<const Piece*> Require(Role role, int layer) const {
     const Piece* piece = model_.Find(role, layer);
@@ -56,7 +60,8 @@ class Mapper {
     if (ops_.row_dot(type) == nullptr || ops_.row_decode(type) == nullptr)
       return Unimplemented("tensor {}: this build does not run {} weights", name, Info(type).name);
     if (!Divides(type, cols))
-      return InvalidArgument("tensor {}: rows of {} are not whole blocks of {}", name, cols, Info(type).name);
+      return InvalidArgument("tensor {}: rows of {} are not whole blocks of {}", name, cols,
+                             Info(type).name);
     Matrix matrix{.rows = rows,
                   .cols = cols,
                   .row_bytes = RowBytes(type, cols),
@@ -69,8 +74,8 @@ class Mapper {
     const auto begin = before ? CheckedAdd(file_offset_(piece.tensor), *before) : std::nullopt;
     const auto end = begin && size ? CheckedAdd(*begin, *size) : std::nullopt;
     if (piece.first_row < 0 || !end || *end > file_.size())
-      return DataLoss("tensor {}: {} reaches beyond the file's {} bytes; fetch the file again", name,
-                      Name(piece.role), file_.size());
+      return DataLoss("tensor {}: {} reaches beyond the file's {} bytes; fetch the file again",
+                      name, Name(piece.role), file_.size());
     matrix.data = file_.data() + *begin;
     return matrix;
   }
@@ -81,7 +86,8 @@ class Mapper {
   const VectorOps& ops_;
 };
 
-absl::StatusOr<LayerWeights> MapLayer(const Mapper& map, const pipeline::Hyperparameters& h, int layer) {
+absl::StatusOr<LayerWeights> MapLayer(const Mapper& map, const pipeline::Hyperparameters& h,
+                                      int layer) {
   LayerWeights w;
   const int64_t q_size = h.heads * h.head_dim, kv_size = h.kv_heads * h.head_dim;
   QF_ASSIGN_OR_RETURN(w.attn_norm, map.Vector(Role::kAttnNorm, layer, h.hidden));
@@ -120,13 +126,15 @@ int64_t BytesPerToken(const Weights& weights) {
   const auto bytes = [](const Matrix& m) { return m.rows * m.row_bytes; };
   int64_t total = weights.embedding.row_bytes + bytes(weights.head);
   for (const LayerWeights& w : weights.layers) {
-    for (const Matrix* m : {&w.q, &w.k, &w.v, &w.attn_output, &w.gate, &w.up, &w.down}) total += bytes(*m);
+    for (const Matrix* m : {&w.q, &w.k, &w.v, &w.attn_output, &w.gate, &w.up, &w.down})
+      total += bytes(*m);
   }
   return total;
 }
 
 absl::StatusOr<Weights> MapWeights(const ModelDescription& model, ByteSpan file,
-                                   const std::function<uint64_t(size_t)>& file_offset, const VectorOps& ops) {
+                                   const std::function<uint64_t(size_t)>& file_offset,
+                                   const VectorOps& ops) {
   const Mapper map(model, file, file_offset, ops);
   const pipeline::Hyperparameters& h = model.hyper;
   Weights w;

@@ -1,5 +1,5 @@
-// A model's weights as the engine uses them: matrices that point into the mapped file, and vectors decoded to
-// F32. Immutable; the mapped bytes must outlive it.
+// A model's weights as the engine uses them: matrices that point into the mapped file, and vectors
+// decoded to F32. Immutable; the mapped bytes must outlive it.
 #pragma once
 
 #include <functional>
@@ -37,12 +37,14 @@ struct Weights {
   bool interleaved_rope = false;  // pairs (2i, 2i+1); otherwise (i, i + rope_dims/2)
 };
 
-// Bytes of the file that one token's pass reads: every layer and the head, one row of the embedding.
+// Bytes of the file that one token's pass reads: every layer and the head, one row of the
+// embedding.
 int64_t BytesPerToken(const Weights& weights);
 
-// `file_offset` gives where a tensor of the description begins in `file`. Errors name the tensor that reaches
-// beyond the file, or whose type or shape the engine does not run.
+// `file_offset` gives where a tensor of the description begins in `file`. Errors name the tensor
+// that reaches beyond the file, or whose type or shape the engine does not run.
 absl::StatusOr<Weights> MapWeights(const pipeline::ModelDescription& model, ByteSpan file,
-                                   const std::function<uint64_t(size_t)>& file_offset, const VectorOps& ops);
+                                   const std::function<uint64_t(size_t)>& file_offset,
+                                   const VectorOps& ops);
 
 }  // namespace quantfleet::agent

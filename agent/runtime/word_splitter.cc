@@ -8,8 +8,8 @@
 namespace quantfleet::agent {
 namespace {
 
-// Steps of one match. A run of n characters of one kind takes a few times n; the known expressions do not
-// nest repeats, so that no text takes more than that.
+// Steps of one match. A run of n characters of one kind takes a few times n; the known expressions
+// do not nest repeats, so that no text takes more than that.
 constexpr uint32_t kMostSteps = 50'000'000;
 constexpr uint32_t kMostHeapKiB = 64 << 10;
 
@@ -32,14 +32,17 @@ absl::StatusOr<WordSplitter> WordSplitter::Create(std::string_view regex) {
   int error = 0;
   PCRE2_SIZE at = 0;
   // Not compiled to machine code: a device's service may not write what it executes.
-  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(regex.data()), regex.size(),
-                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &at, nullptr);
+  pcre2_code* code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(regex.data()), regex.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &at, nullptr);
   if (code == nullptr)
-    return InvalidArgument("the pre-tokenizer's expression fails at its byte {}: {}", at, Message(error));
+    return InvalidArgument("the pre-tokenizer's expression fails at its byte {}: {}", at,
+                           Message(error));
   return WordSplitter(code);
 }
 
-absl::Status WordSplitter::SplitValid(std::string_view text, std::vector<std::string_view>& words) const {
+absl::Status WordSplitter::SplitValid(std::string_view text,
+                                      std::vector<std::string_view>& words) const {
   const std::unique_ptr<pcre2_match_data, FreeMatch> match(pcre2_match_data_create(1, nullptr));
   const std::unique_ptr<pcre2_match_context, FreeMatch> limits(pcre2_match_context_create(nullptr));
   if (match == nullptr || limits == nullptr) return ResourceExhausted("no memory to match a text");
@@ -48,8 +51,9 @@ absl::Status WordSplitter::SplitValid(std::string_view text, std::vector<std::st
   const PCRE2_SIZE* found = pcre2_get_ovector_pointer(match.get());
   for (size_t at = 0; at < text.size(); at = found[1]) {
     // Checked once before, not from every word to the text's end.
-    const int matched = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
-                                    PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, match.get(), limits.get());
+    const int matched =
+        pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
+                    PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, match.get(), limits.get());
     if (matched == PCRE2_ERROR_NOMATCH) {
       words.push_back(text.substr(at));
       break;
@@ -64,7 +68,8 @@ absl::Status WordSplitter::SplitValid(std::string_view text, std::vector<std::st
   return absl::OkStatus();
 }
 
-absl::Status WordSplitter::Split(std::string_view text, std::vector<std::string_view>& words) const {
+absl::Status WordSplitter::Split(std::string_view text,
+                                 std::vector<std::string_view>& words) const {
   while (!text.empty()) {
     const size_t valid = WholeUtf8Length(text);
     QF_RETURN_IF_ERROR(SplitValid(text.substr(0, valid), words));

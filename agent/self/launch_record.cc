@@ -33,7 +33,8 @@ absl::StatusOr<LaunchRecord> LoadLaunchRecord(FileSystem& files, const fs::path&
   return record;
 }
 
-absl::Status SaveLaunchRecord(FileSystem& files, const fs::path& self_folder, const LaunchRecord& record) {
+absl::Status SaveLaunchRecord(FileSystem& files, const fs::path& self_folder,
+                              const LaunchRecord& record) {
   return WriteRecord(files, self_folder / "launch.json",
                      {{"program", HexOf(record.program)},
                       {"proven", record.proven ? "1" : "0"},

@@ -1,5 +1,5 @@
-// Which program of the agent a device runs: STATE/models/quantfleet-agent/launch.json, beside the slots that hold the
-// programs.
+// Which program of the agent a device runs: STATE/models/quantfleet-agent/launch.json, beside the
+// slots that hold the programs.
 #pragma once
 
 #include <optional>
@@ -10,9 +10,10 @@
 namespace quantfleet::agent {
 
 struct LaunchRecord {
-  std::optional<Digest> program = {};   // the release that runs, by its manifest; nullopt: the installed program
-  bool proven = false;                  // it has spoken to the daemon since it was chosen
-  uint32_t attempts = 0;                // to start it, while it is not proven
+  std::optional<Digest> program =
+      {};                 // the release that runs, by its manifest; nullopt: the installed program
+  bool proven = false;    // it has spoken to the daemon since it was chosen
+  uint32_t attempts = 0;  // to start it, while it is not proven
   std::optional<Digest> previous = {};  // the proven one before it
   std::optional<Digest> given_up = {};  // was started too often in vain, and nobody was told yet
   fs::path installed = {};              // what the service manager starts
@@ -26,6 +27,7 @@ fs::path SelfFolder(const fs::path& state);
 // An empty record when there is none. DATA_LOSS: it is damaged.
 absl::StatusOr<LaunchRecord> LoadLaunchRecord(FileSystem& files, const fs::path& self_folder);
 // Durable on return.
-absl::Status SaveLaunchRecord(FileSystem& files, const fs::path& self_folder, const LaunchRecord& record);
+absl::Status SaveLaunchRecord(FileSystem& files, const fs::path& self_folder,
+                              const LaunchRecord& record);
 
 }  // namespace quantfleet::agent

@@ -54,7 +54,8 @@ std::optional<SlotProgram> FindProgram(const Slots& slots, const Digest& manifes
   for (const Slot slot : {Slot::kA, Slot::kB}) {
     if (slots.Verified(slot) != manifest) continue;
     const auto read = slots.ManifestOf(slot);
-    const auto version = read.ok() ? pipeline::AgentVersionOf(*read) : absl::StatusOr<std::string>(read.status());
+    const auto version =
+        read.ok() ? pipeline::AgentVersionOf(*read) : absl::StatusOr<std::string>(read.status());
     std::error_code error;
     const fs::path path = fs::canonical(slots.FilesOf(slot) / pipeline::kAgentFile, error);
     if (version.ok() && !error) return SlotProgram{path, *version};
@@ -73,20 +74,24 @@ bool IsInSlot(const fs::path& self, const fs::path& self_folder) {
   return !error && std::ranges::mismatch(slots, self).in1 == slots.end();
 }
 
-absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::string& version, char** argv) {
+absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::string& version,
+                           char** argv) {
   const fs::path folder = SelfFolder(state);
-  if (!files.Exists(folder / "launch.json")) return absl::OkStatus();  // this device never updated its agent
+  if (!files.Exists(folder / "launch.json"))
+    return absl::OkStatus();  // this device never updated its agent
   // Whoever may write there has their program run.
-  for (const fs::path& path : {state, folder, folder / "launch.json"}) QF_RETURN_IF_ERROR(CheckUnshared(path));
+  for (const fs::path& path : {state, folder, folder / "launch.json"})
+    QF_RETURN_IF_ERROR(CheckUnshared(path));
   const auto lock = StateLock::Take(state);
   if (lock.status().code() == absl::StatusCode::kFailedPrecondition) return absl::OkStatus();
   QF_RETURN_IF_ERROR(lock.status());
   const Slots slots(files, folder);
   const fs::path self = SelfPath();
   const LaunchFacts facts{
-      .self = self, .in_slot = IsInSlot(self, folder), .version = version, .find = [&](const Digest& manifest) {
-        return FindProgram(slots, manifest);
-      }};
+      .self = self,
+      .in_slot = IsInSlot(self, folder),
+      .version = version,
+      .find = [&](const Digest& manifest) { return FindProgram(slots, manifest); }};
   for (;;) {
     QF_ASSIGN_OR_RETURN(const LaunchRecord record, LoadLaunchRecord(files, folder));
     const Launch launch = Decide(record, facts);

@@ -1,9 +1,10 @@
-// Which program of the agent goes on: the installed one, which the service manager starts, or one that came as a
-// release and stands in a slot. Asked at each start, and by an agent that was told to become another.
+// Which program of the agent goes on: the installed one, which the service manager starts, or one
+// that came as a release and stands in a slot. Asked at each start, and by an agent that was told
+// to become another.
 //
-// A release that has not spoken to the daemon yet is started kMostStarts times at most; then it is given up for the one
-// before it, or the installed one. Whether a process is a release's program is told by its own path alone, so one that
-// was started here never starts itself again.
+// A release that has not spoken to the daemon yet is started kMostStarts times at most; then it is
+// given up for the one before it, or the installed one. Whether a process is a release's program is
+// told by its own path alone, so one that was started here never starts itself again.
 #pragma once
 
 #include <functional>
@@ -42,7 +43,8 @@ Launch Decide(LaunchRecord record, const LaunchFacts& facts);
 // `record` without its program, which does not run: the one before it takes its place.
 LaunchRecord GiveUp(LaunchRecord record);
 
-// Whether the program at `b` is a newer version than `a`; versions that cannot be read are not newer.
+// Whether the program at `b` is a newer version than `a`; versions that cannot be read are not
+// newer.
 bool IsNewer(std::string_view b, std::string_view a);
 
 // The verified release in one of the slots.
@@ -52,9 +54,11 @@ std::optional<SlotProgram> FindProgram(const Slots& slots, const Digest& manifes
 fs::path SelfPath();
 bool IsInSlot(const fs::path& self, const fs::path& self_folder);
 
-// Becomes the program that is to run, with the same arguments (argv, ending in nullptr) and environment, and then does
-// not return. OK: this process is that program. An error says what stood in the way; this process may go on as well.
-// Takes the state folder's lock meanwhile: where another agent works nothing is counted, and OK is the answer.
-absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::string& version, char** argv);
+// Becomes the program that is to run, with the same arguments (argv, ending in nullptr) and
+// environment, and then does not return. OK: this process is that program. An error says what stood
+// in the way; this process may go on as well. Takes the state folder's lock meanwhile: where
+// another agent works nothing is counted, and OK is the answer.
+absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::string& version,
+                           char** argv);
 
 }  // namespace quantfleet::agent

@@ -8,14 +8,17 @@
 namespace quantfleet::agent {
 namespace {
 
-// Whatever went wrong here, the release was not activated; its code must not be taken for one of a model's.
+// Whatever went wrong here, the release was not activated; its code must not be taken for one of a
+// model's.
 absl::Status NotActivated(const absl::Status& why) { return Internal("{}", Message(why)); }
 
-std::optional<Digest> ReleaseAt(FileSystem& files, const fs::path& self, const fs::path& self_folder) {
+std::optional<Digest> ReleaseAt(FileSystem& files, const fs::path& self,
+                                const fs::path& self_folder) {
   const Slots slots(files, self_folder);
   for (const Slot slot : {Slot::kA, Slot::kB}) {
     std::error_code error;
-    if (self == fs::weakly_canonical(slots.FilesOf(slot) / pipeline::kAgentFile, error)) return slots.Begun(slot);
+    if (self == fs::weakly_canonical(slots.FilesOf(slot) / pipeline::kAgentFile, error))
+      return slots.Begun(slot);
   }
   return std::nullopt;
 }
@@ -28,30 +31,34 @@ SelfHost::SelfHost(Options options, World world)
       folder_(SelfFolder(options_.state)),
       own_(ReleaseAt(world_.files, options_.self, folder_)) {}
 
-absl::StatusOr<Health> SelfHost::Start(const std::string& model, const Installed& installed, const HealthGate& gate,
-                                       std::stop_token stop) {
+absl::StatusOr<Health> SelfHost::Start(const std::string& model, const Installed& installed,
+                                       const HealthGate& gate, std::stop_token stop) {
   if (model != pipeline::kAgentModel) return world_.models.Start(model, installed, gate, stop);
   const auto version = pipeline::AgentVersionOf(installed.manifest);
   if (!version.ok()) return NotActivated(version.status());
   const Digest manifest = pipeline::ManifestDigest(installed.manifest);
   std::error_code error;
   const fs::path program = fs::canonical(installed.files / pipeline::kAgentFile, error);
-  if (error) return NotActivated(ErrnoStatus(error.value(), (installed.files / pipeline::kAgentFile).string()));
+  if (error)
+    return NotActivated(
+        ErrnoStatus(error.value(), (installed.files / pipeline::kAgentFile).string()));
   return own_ == manifest ? ProveSelf(manifest, stop) : Become(manifest, program, *version, stop);
 }
 
-absl::Status SelfHost::CheckInstalled(const LaunchRecord& record, const std::string& version) const {
+absl::Status SelfHost::CheckInstalled(const LaunchRecord& record,
+                                      const std::string& version) const {
   std::string installed = options_.version;
   if (IsInSlot(options_.self, folder_)) {
     const auto program = pipeline::ReadAgentProgram(world_.files, record.installed);
     installed = program.ok() ? program->version : "";
   }
   if (!IsNewer(installed, version)) return absl::OkStatus();
-  return Internal("the installed agent is {}, newer than {}: release that or a newer one", installed, version);
+  return Internal("the installed agent is {}, newer than {}: release that or a newer one",
+                  installed, version);
 }
 
-absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& program, const std::string& version,
-                                        std::stop_token stop) {
+absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& program,
+                                        const std::string& version, std::stop_token stop) {
   auto record = LoadLaunchRecord(world_.files, folder_);
   if (!record.ok()) record = LaunchRecord{};  // damaged: written anew
   if (!IsInSlot(options_.self, folder_)) record->installed = options_.self;
@@ -60,13 +67,16 @@ absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& 
     record->given_up.reset();
     if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok())
       return NotActivated(saved);
-    return Internal("quantfleet-agent {} was started {} times and never reached the daemon: given up", version,
-                    kMostStarts);
+    return Internal(
+        "quantfleet-agent {} was started {} times and never reached the daemon: given up", version,
+        kMostStarts);
   }
   QF_RETURN_IF_ERROR(CheckInstalled(*record, version));
   std::error_code error;
-  fs::permissions(program, fs::perms::owner_exec | fs::perms::group_exec, fs::perm_options::add, error);
-  if (error) return NotActivated(ErrnoStatus(error.value(), "making " + program.string() + " executable"));
+  fs::permissions(program, fs::perms::owner_exec | fs::perms::group_exec, fs::perm_options::add,
+                  error);
+  if (error)
+    return NotActivated(ErrnoStatus(error.value(), "making " + program.string() + " executable"));
   FailPoint("self-update-before-trial");
   QF_RETURN_IF_ERROR(world_.trial(program, manifest, version, stop));
   FailPoint("self-update-after-trial");
@@ -119,8 +129,10 @@ void SelfHost::Stop(const std::string& model) {
   if (IsInSlot(options_.self, folder_)) Restart();
 }
 
-absl::Status SelfHost::StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const {
-  return model == pipeline::kAgentModel ? absl::OkStatus() : world_.models.StillHealthy(model, gate, stop);
+absl::Status SelfHost::StillHealthy(const std::string& model, const HealthGate& gate,
+                                    std::stop_token stop) const {
+  return model == pipeline::kAgentModel ? absl::OkStatus()
+                                        : world_.models.StillHealthy(model, gate, stop);
 }
 
 absl::Status SelfHost::Condition(const std::string& model) const {
@@ -152,7 +164,10 @@ bool SelfHost::restarts() const {
 
 std::string SelfHost::slot() const {
   if (!IsInSlot(options_.self, folder_)) return "";
-  return options_.self.parent_path().parent_path().filename().string();  // .../slots/a/files/quantfleet-agent
+  return options_.self.parent_path()
+      .parent_path()
+      .filename()
+      .string();  // .../slots/a/files/quantfleet-agent
 }
 
 }  // namespace quantfleet::agent

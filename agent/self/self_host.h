@@ -1,5 +1,5 @@
-// Runs the agent's own model, which is the agent: activating a release means becoming its program. What other models
-// ask is passed on. Thread-safe.
+// Runs the agent's own model, which is the agent: activating a release means becoming its program.
+// What other models ask is passed on. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -20,13 +20,14 @@ class SelfHost final : public ModelHost {
     std::string version;  // of this process
   };
   // How a program is tried before it takes over: as RunTrial.
-  using Trial = std::function<absl::Status(const fs::path& program, const Digest& manifest, const std::string& version,
-                                           std::stop_token stop)>;
+  using Trial = std::function<absl::Status(const fs::path& program, const Digest& manifest,
+                                           const std::string& version, std::stop_token stop)>;
   struct World {
     FileSystem& files;
     ModelHost& models;  // runs all others; outlives this
     Trial trial;
-    std::function<void()> on_restart;  // this process is to end cleanly and become another: BecomeCurrent
+    std::function<void()>
+        on_restart;  // this process is to end cleanly and become another: BecomeCurrent
   };
 
   SelfHost(Options options, World world);
@@ -34,14 +35,16 @@ class SelfHost final : public ModelHost {
   absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const override {
     return world_.models.MayRun(runtime);
   }
-  // Of the agent: a program that passes its trial is to be the next, and this process is asked to become it; what is
-  // waited for then is `stop`. That program, started, waits for the first check-in that succeeds.
-  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
-                               std::stop_token stop) override;
+  // Of the agent: a program that passes its trial is to be the next, and this process is asked to
+  // become it; what is waited for then is `stop`. That program, started, waits for the first
+  // check-in that succeeds.
+  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed,
+                               const HealthGate& gate, std::stop_token stop) override;
   // Of the agent: the installed program is to run again.
   void Stop(const std::string& model) override;
   uint64_t MemoryFor(const std::string& model) const override;
-  absl::Status StillHealthy(const std::string& model, const HealthGate& gate, std::stop_token stop) const override;
+  absl::Status StillHealthy(const std::string& model, const HealthGate& gate,
+                            std::stop_token stop) const override;
   absl::Status Condition(const std::string& model) const override;
   std::string endpoint(const std::string& model) const override;
 
@@ -53,8 +56,8 @@ class SelfHost final : public ModelHost {
   std::string slot() const;
 
  private:
-  absl::StatusOr<Health> Become(const Digest& manifest, const fs::path& program, const std::string& version,
-                                std::stop_token stop);
+  absl::StatusOr<Health> Become(const Digest& manifest, const fs::path& program,
+                                const std::string& version, std::stop_token stop);
   absl::StatusOr<Health> ProveSelf(const Digest& manifest, std::stop_token stop);
   absl::Status CheckInstalled(const LaunchRecord& record, const std::string& version) const;
   void Restart();
@@ -62,8 +65,9 @@ class SelfHost final : public ModelHost {
   const Options options_;
   World world_;
   const fs::path folder_;
-  const std::optional<Digest> own_;  // the release that this process is; its slot may be another's by and by
-  mutable std::mutex mutex_;         // guards what follows
+  const std::optional<Digest>
+      own_;  // the release that this process is; its slot may be another's by and by
+  mutable std::mutex mutex_;  // guards what follows
   std::condition_variable_any wake_;
   bool checked_in_ = false, restarts_ = false;
 };

@@ -12,11 +12,13 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr Duration kFirstAgain = std::chrono::milliseconds(500), kMostAgain = std::chrono::seconds(5);
+constexpr Duration kFirstAgain = std::chrono::milliseconds(500),
+                   kMostAgain = std::chrono::seconds(5);
 
 absl::Status ReadModels(FileSystem& files, const fs::path& state) {
   QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(state / "models"));
-  for (const std::string& name : names) QF_RETURN_IF_ERROR(LoadModelRecord(files, state / "models" / name).status());
+  for (const std::string& name : names)
+    QF_RETURN_IF_ERROR(LoadModelRecord(files, state / "models" / name).status());
   return absl::OkStatus();
 }
 
@@ -27,7 +29,8 @@ absl::StatusOr<v1::DeviceArtifact> AskPatiently(const TrialWorld& world, DeviceA
   for (;;) {
     auto artifact = api.GetArtifact(request);
     const auto code = artifact.status().code();
-    if (code != absl::StatusCode::kUnavailable && code != absl::StatusCode::kDeadlineExceeded) return artifact;
+    if (code != absl::StatusCode::kUnavailable && code != absl::StatusCode::kDeadlineExceeded)
+      return artifact;
     if (world.clock.Monotonic() >= end) return artifact;
     world.sleeper.Sleep(backoff.Next(), {});
   }
@@ -49,13 +52,16 @@ absl::Status PassTrial(const TrialWorld& world, const fs::path& state, const Dig
   QF_RETURN_IF_ERROR(ReadModels(world.files, state));
   TrustedClock clock(world.clock);
   if (const auto known = store.LastKnownTime()) clock.RaiseFloor(*known);
-  const net::ServerTrust trust{
-      .ca_pem = identity.trust_root.ca_pem(), .ca_fingerprint = {}, .time = [&clock] { return clock.ForValidity(); }};
-  const auto api = world.connect(identity.server, trust, {identity.certificate_pem, identity.private_pem});
+  const net::ServerTrust trust{.ca_pem = identity.trust_root.ca_pem(),
+                               .ca_fingerprint = {},
+                               .time = [&clock] { return clock.ForValidity(); }};
+  const auto api =
+      world.connect(identity.server, trust, {identity.certificate_pem, identity.private_pem});
   v1::GetDeviceArtifactRequest request;
   request.set_manifest_digest(manifest.raw());
   QF_ASSIGN_OR_RETURN(const v1::DeviceArtifact artifact, AskPatiently(world, *api, request));
-  QF_ASSIGN_OR_RETURN(const v1::Manifest read, ReadArtifact(artifact, manifest, identity.trust_root));
+  QF_ASSIGN_OR_RETURN(const v1::Manifest read,
+                      ReadArtifact(artifact, manifest, identity.trust_root));
   QF_ASSIGN_OR_RETURN(const std::string released, pipeline::AgentVersionOf(read));
   if (released == version) return absl::OkStatus();
   return FailedPrecondition("the release is {}, and this program {}", released, version);
@@ -64,11 +70,11 @@ absl::Status PassTrial(const TrialWorld& world, const fs::path& state, const Dig
 absl::Status RunTrial(const fs::path& program, const fs::path& state, const Digest& manifest,
                       const std::string& version, std::stop_token stop) {
   std::string last;
-  auto child =
-      ChildProcess::Start({.program = program,
-                           .args = {"trial", "--state", fs::absolute(state).string(), "--manifest", manifest.hex()},
-                           .env = EnvironmentOfTrial()},
-                          [&](std::string_view line) { last = line; });
+  auto child = ChildProcess::Start(
+      {.program = program,
+       .args = {"trial", "--state", fs::absolute(state).string(), "--manifest", manifest.hex()},
+       .env = EnvironmentOfTrial()},
+      [&](std::string_view line) { last = line; });
   if (!child.ok()) return Internal("its trial: {}", Message(child.status()));
   switch ((*child)->Wait(kTrialTime, stop)) {
     case ChildProcess::Event::kStopped:

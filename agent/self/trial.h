@@ -1,4 +1,5 @@
-// A new program of the agent has to show that it can be what it is meant to be before it takes over.
+// A new program of the agent has to show that it can be what it is meant to be before it takes
+// over.
 #pragma once
 
 #include <stop_token>
@@ -23,13 +24,14 @@ struct TrialWorld {
   Connector connect;
 };
 
-// In the new program: reads what the agent keeps, writes nothing, takes no lock, asks the daemon for the release
-// `manifest` with the device's certificate, and checks that the release is this program's `version`.
+// In the new program: reads what the agent keeps, writes nothing, takes no lock, asks the daemon
+// for the release `manifest` with the device's certificate, and checks that the release is this
+// program's `version`.
 absl::Status PassTrial(const TrialWorld& world, const fs::path& state, const Digest& manifest,
                        const std::string& version);
 
-// In the running agent: starts `program` so that it passes its trial. INTERNAL, with its last words, where it does
-// anything but end well and say `version`. CANCELLED: `stop` came first.
+// In the running agent: starts `program` so that it passes its trial. INTERNAL, with its last
+// words, where it does anything but end well and say `version`. CANCELLED: `stop` came first.
 absl::Status RunTrial(const fs::path& program, const fs::path& state, const Digest& manifest,
                       const std::string& version, std::stop_token stop);
 

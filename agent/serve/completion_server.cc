@@ -1,5 +1,6 @@
-// HTTP/1.1 by Boost.Beast, one coroutine per connection, all on one thread. Generations run on the queue's
-// thread and reach their connection through an Exchange; what other servers answer passes through Forward.
+// HTTP/1.1 by Boost.Beast, one coroutine per connection, all on one thread. Generations run on the
+// queue's thread and reach their connection through an Exchange; what other servers answer passes
+// through Forward.
 
 #include "agent/serve/completion_server.h"
 
@@ -49,8 +50,9 @@ struct Connection {
 };
 using ConnectionPtr = std::shared_ptr<Connection>;
 
-// Between one generation and the connection that waits for it. Lives on the network thread alone: the queue's
-// thread only posts to it. What is pending is bounded by the answer itself, and by the write timeout.
+// Between one generation and the connection that waits for it. Lives on the network thread alone:
+// the queue's thread only posts to it. What is pending is bounded by the answer itself, and by the
+// write timeout.
 struct Exchange {
   explicit Exchange(const asio::any_io_executor& executor) : wake(executor) {}
   asio::steady_timer wake;
@@ -58,7 +60,8 @@ struct Exchange {
     std::string text;
     std::vector<TokenProbability> tokens;
   };
-  // What has not been sent. Pieces stay apart however late this thread is: many clients count them as tokens.
+  // What has not been sent. Pieces stay apart however late this thread is: many clients count them
+  // as tokens.
   std::vector<Piece> pending;
   std::optional<absl::StatusOr<GenerateResult>> result;
 
@@ -81,13 +84,16 @@ constexpr std::string_view kApi = "/v1/", kModels = "/v1/models/";
 
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
-std::string Chunk(std::string_view bytes) { return fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes); }
+std::string Chunk(std::string_view bytes) {
+  return fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes);
+}
 
 // The request as it goes on to another server, which is asked on a connection of its own.
 std::string ForwardText(const Request& request) {
   http::request<http::empty_body> head(request.method(), request.target(), 11);
   head.set(http::field::host, "localhost");
-  for (const auto field : {http::field::content_type, http::field::accept, http::field::authorization})
+  for (const auto field :
+       {http::field::content_type, http::field::accept, http::field::authorization})
     if (request.count(field) > 0) head.set(field, request[field]);
   head.content_length(request.body().size());
   head.keep_alive(false);
@@ -111,10 +117,13 @@ struct Relay {
     const asio::generic::stream_protocol::endpoint endpoint(&at.at, at.size);
     auto [error] = co_await stream.async_connect(endpoint, kTuple);
     if (error) co_return error;
-    stream.expires_never();  // who watches over the server ends it where it hangs, and the client may leave
+    stream.expires_never();  // who watches over the server ends it where it hangs, and the client
+                             // may leave
     size_t size = 0;
-    std::tie(error, size) = co_await asio::async_write(stream, asio::buffer(text.data(), text.size()), kTuple);
-    if (!error) std::tie(error, size) = co_await http::async_read_header(stream, buffer, parser, kTuple);
+    std::tie(error, size) =
+        co_await asio::async_write(stream, asio::buffer(text.data(), text.size()), kTuple);
+    if (!error)
+      std::tie(error, size) = co_await http::async_read_header(stream, buffer, parser, kTuple);
     co_return error;
   }
   // The next bytes of the body; none at its end.
@@ -153,10 +162,11 @@ struct CompletionServer::Impl {
   asio::awaitable<void> Accept(Acceptor& acceptor);
   void Take(Socket socket);
   asio::awaitable<void> Serve(ConnectionPtr connection, bool crowded);
-  asio::awaitable<bool> ServeOne(const ConnectionPtr& connection, beast::flat_buffer& buffer, bool crowded);
+  asio::awaitable<bool> ServeOne(const ConnectionPtr& connection, beast::flat_buffer& buffer,
+                                 bool crowded);
   asio::awaitable<bool> Route(const ConnectionPtr& connection, const Request& request);
-  // An answer in one piece. Given to a coroutine by a name of its own: g++ 12 destroys one that is made in
-  // the call twice.
+  // An answer in one piece. Given to a coroutine by a name of its own: g++ 12 destroys one that is
+  // made in the call twice.
   struct Page {
     int status;
     std::string body;
@@ -164,7 +174,8 @@ struct CompletionServer::Impl {
   };
   // What is asked for without a body; nullopt: there is no such page.
   std::optional<Page> Look(std::string_view target);
-  asio::awaitable<bool> Complete(const ConnectionPtr& connection, const Request& request, Endpoint endpoint);
+  asio::awaitable<bool> Complete(const ConnectionPtr& connection, const Request& request,
+                                 Endpoint endpoint);
   std::shared_ptr<Exchange> Connect(Generation& generation);
   void Watch(const ConnectionPtr& connection, std::function<void()> on_left);
   // Who answers what is posted, where that is no engine.
@@ -172,10 +183,12 @@ struct CompletionServer::Impl {
   asio::awaitable<bool> Forward(const ConnectionPtr& connection, const Request& request,
                                 const std::shared_ptr<Upstream>& upstream);
   asio::awaitable<bool> RelayAnswer(Stream& stream, const Request& request, Relay& relay);
-  asio::awaitable<bool> StreamAnswer(Stream& stream, const Request& request, const CompletionRequest& wanted,
-                                     const AnswerHead& head, Exchange& exchange);
+  asio::awaitable<bool> StreamAnswer(Stream& stream, const Request& request,
+                                     const CompletionRequest& wanted, const AnswerHead& head,
+                                     Exchange& exchange);
   asio::awaitable<bool> Reply(Stream& stream, unsigned version, bool keep_alive, Page page);
-  asio::awaitable<bool> ReplyError(Stream& stream, unsigned version, bool keep_alive, const ApiError& error);
+  asio::awaitable<bool> ReplyError(Stream& stream, unsigned version, bool keep_alive,
+                                   const ApiError& error);
   asio::awaitable<bool> Write(Stream& stream, std::string_view bytes);
   asio::awaitable<void> Linger(Stream& stream);
   void Cancel(Generation& generation);
@@ -309,17 +322,20 @@ asio::awaitable<bool> CompletionServer::Impl::ServeOne(const ConnectionPtr& conn
     co_await Linger(stream);
     co_return false;
   }
-  const bool not_http = error.category() == http::make_error_code(http::error::bad_method).category();
+  const bool not_http =
+      error.category() == http::make_error_code(http::error::bad_method).category();
   if (error == http::error::end_of_stream || (error && !not_http)) co_return false;
   if (error) {
-    const ApiError refused{400, "invalid_request_error", "bad_http", "not HTTP: " + error.message()};
+    const ApiError refused{400, "invalid_request_error", "bad_http",
+                           "not HTTP: " + error.message()};
     co_await ReplyError(stream, 11, false, refused);
     co_await Linger(stream);
     co_return false;
   }
   if (crowded) {
-    const ApiError refused{429, "rate_limit_error", "too_many_connections",
-                           fmt::format("{} connections are busy: close one", options.most_connections)};
+    const ApiError refused{
+        429, "rate_limit_error", "too_many_connections",
+        fmt::format("{} connections are busy: close one", options.most_connections)};
     co_await ReplyError(stream, version, false, refused);
     co_return false;
   }
@@ -340,7 +356,8 @@ std::optional<CompletionServer::Impl::Page> CompletionServer::Impl::Look(std::st
   return Page{error.http, RenderError(error)};
 }
 
-asio::awaitable<bool> CompletionServer::Impl::Route(const ConnectionPtr& connection, const Request& request) {
+asio::awaitable<bool> CompletionServer::Impl::Route(const ConnectionPtr& connection,
+                                                    const Request& request) {
   Stream& stream = connection->stream;
   const unsigned version = request.version();
   const bool keep = request.keep_alive();
@@ -364,8 +381,8 @@ asio::awaitable<bool> CompletionServer::Impl::Route(const ConnectionPtr& connect
   auto page = Look(target);
   if (page && get) co_return co_await Reply(stream, version, keep, *std::move(page));
   const bool known = page || target == "/v1/completions" || target == "/v1/chat/completions";
-  ApiError refused{known ? 405 : 404, "invalid_request_error", known ? "method_not_allowed" : "not_found",
-                   ""};
+  ApiError refused{known ? 405 : 404, "invalid_request_error",
+                   known ? "method_not_allowed" : "not_found", ""};
   refused.message = known ? "this path does not know that method"
                           : "there are /v1/completions, /v1/chat/completions, "
                             "/v1/models, /health and /metrics";
@@ -374,9 +391,11 @@ asio::awaitable<bool> CompletionServer::Impl::Route(const ConnectionPtr& connect
 
 std::shared_ptr<Exchange> CompletionServer::Impl::Connect(Generation& generation) {
   auto exchange = std::make_shared<Exchange>(io.get_executor());
-  generation.on_text = [this, exchange](std::string_view piece, std::span<const TokenProbability> tokens) {
+  generation.on_text = [this, exchange](std::string_view piece,
+                                        std::span<const TokenProbability> tokens) {
     if (piece.empty() && tokens.empty()) return;
-    asio::post(io, [exchange, added = Exchange::Piece{std::string(piece), {tokens.begin(), tokens.end()}}]() mutable {
+    asio::post(io, [exchange, added = Exchange::Piece{std::string(piece),
+                                                      {tokens.begin(), tokens.end()}}]() mutable {
       exchange->pending.push_back(std::move(added));
       exchange->wake.cancel();
     });
@@ -400,21 +419,27 @@ void CompletionServer::Impl::Watch(const ConnectionPtr& connection, std::functio
   connection->stream.socket().async_wait(Socket::wait_read,
                                          [connection, left = std::move(on_left)](error_code error) {
                                            if (error) return;
-                                           if (connection->stream.socket().available(error) == 0) left();
+                                           if (connection->stream.socket().available(error) == 0)
+                                             left();
                                          });
 }
 
 asio::awaitable<bool> CompletionServer::Impl::Complete(const ConnectionPtr& connection,
-                                                       const Request& request, Endpoint endpoint_kind) {
+                                                       const Request& request,
+                                                       Endpoint endpoint_kind) {
   Stream& stream = connection->stream;
   const unsigned version = request.version();
   const bool keep = request.keep_alive();
   const auto wanted = ParseCompletionRequest(endpoint_kind, request.body());
-  if (!wanted.ok()) co_return co_await ReplyError(stream, version, keep, ToApiError(wanted.status()));
-  AnswerHead head{
-      .endpoint = endpoint_kind, .id = {}, .model = {}, .created = ToUnixMillis(clock.Now()) / 1000};
+  if (!wanted.ok())
+    co_return co_await ReplyError(stream, version, keep, ToApiError(wanted.status()));
+  AnswerHead head{.endpoint = endpoint_kind,
+                  .id = {},
+                  .model = {},
+                  .created = ToUnixMillis(clock.Now()) / 1000};
   auto generation = PrepareGeneration(*wanted, models, random, &head);
-  if (!generation.ok()) co_return co_await ReplyError(stream, version, keep, ToApiError(generation.status()));
+  if (!generation.ok())
+    co_return co_await ReplyError(stream, version, keep, ToApiError(generation.status()));
   const auto exchange = Connect(**generation);
   const absl::Status submitted = queue.Submit(*generation);
   if (!submitted.ok()) co_return co_await ReplyError(stream, version, keep, ToApiError(submitted));
@@ -435,7 +460,8 @@ asio::awaitable<bool> CompletionServer::Impl::Complete(const ConnectionPtr& conn
 
 asio::awaitable<bool> CompletionServer::Impl::StreamAnswer(Stream& stream, const Request& request,
                                                            const CompletionRequest& wanted,
-                                                           const AnswerHead& head, Exchange& exchange) {
+                                                           const AnswerHead& head,
+                                                           Exchange& exchange) {
   const bool chunked = request.version() >= 11;  // HTTP/1.0 ends with the connection instead
   http::response<http::empty_body> response(http::status::ok, request.version());
   response.set(http::field::content_type, "text/event-stream");
@@ -478,13 +504,15 @@ std::shared_ptr<Upstream> CompletionServer::Impl::UpstreamFor(const Request& req
   return found.ok() ? found->upstream : nullptr;
 }
 
-asio::awaitable<bool> CompletionServer::Impl::Forward(const ConnectionPtr& connection, const Request& request,
+asio::awaitable<bool> CompletionServer::Impl::Forward(const ConnectionPtr& connection,
+                                                      const Request& request,
                                                       const std::shared_ptr<Upstream>& upstream) {
   Stream& stream = connection->stream;
   const unsigned version = request.version();
   const bool keep = request.keep_alive();
   const Upstream::Use use(upstream);
-  ApiError refused{503, "server_error", "unavailable", "this model's runtime is being started again: ask again"};
+  ApiError refused{503, "server_error", "unavailable",
+                   "this model's runtime is being started again: ask again"};
   const auto parsed = ParseListenAddress(upstream->address());
   if (!parsed.ok()) co_return co_await ReplyError(stream, version, keep, refused);
   const SocketAddress at = ToSocketAddress(*parsed);
@@ -497,23 +525,27 @@ asio::awaitable<bool> CompletionServer::Impl::Forward(const ConnectionPtr& conne
   const error_code error = co_await relay->Ask(at, text);
   if (error) {
     relay->stream.close();  // the watch holds it for as long as the client says nothing
-    refused = {502, "server_error", "runtime_failed", "this model's runtime did not answer: " + error.message()};
+    refused = {502, "server_error", "runtime_failed",
+               "this model's runtime did not answer: " + error.message()};
     co_return co_await ReplyError(stream, version, keep, refused);
   }
   const bool whole = co_await RelayAnswer(stream, request, *relay);
   relay->stream.close();
-  co_return whole && keep && version >= 11;
+  co_return whole&& keep&& version >= 11;
 }
 
-// An answer that breaks off ends without its last chunk, and the connection with it: the client sees that it is not whole.
-asio::awaitable<bool> CompletionServer::Impl::RelayAnswer(Stream& stream, const Request& request, Relay& relay) {
+// An answer that breaks off ends without its last chunk, and the connection with it: the client
+// sees that it is not whole.
+asio::awaitable<bool> CompletionServer::Impl::RelayAnswer(Stream& stream, const Request& request,
+                                                          Relay& relay) {
   const auto& answer = relay.parser.get();
   ++counts.requests[answer.result_int()];
   const bool chunked = request.version() >= 11;
   http::response<http::empty_body> response;
   response.version(request.version());
   response.result(answer.result_int());  // also one that Beast has no name for
-  for (const auto field : {http::field::content_type, http::field::cache_control, http::field::retry_after})
+  for (const auto field :
+       {http::field::content_type, http::field::cache_control, http::field::retry_after})
     if (answer.count(field) > 0) response.set(field, answer[field]);
   response.keep_alive(chunked && request.keep_alive() && !draining);
   response.chunked(chunked);
@@ -531,8 +563,8 @@ asio::awaitable<bool> CompletionServer::Impl::RelayAnswer(Stream& stream, const 
   co_return co_await Write(stream, end);
 }
 
-asio::awaitable<bool> CompletionServer::Impl::Reply(Stream& stream, unsigned version, bool keep_alive,
-                                                    Page page) {
+asio::awaitable<bool> CompletionServer::Impl::Reply(Stream& stream, unsigned version,
+                                                    bool keep_alive, Page page) {
   ++counts.requests[page.status];
   http::response<http::empty_body> response(static_cast<http::status>(page.status),
                                             version < 10 ? 11 : version);
@@ -542,18 +574,19 @@ asio::awaitable<bool> CompletionServer::Impl::Reply(Stream& stream, unsigned ver
   response.content_length(page.body.size());
   const std::string bytes = net::HttpText(response.base()) + page.body;
   const bool sent = co_await Write(stream, bytes);
-  co_return sent && keep_alive;
+  co_return sent&& keep_alive;
 }
 
-asio::awaitable<bool> CompletionServer::Impl::ReplyError(Stream& stream, unsigned version, bool keep_alive,
-                                                         const ApiError& error) {
+asio::awaitable<bool> CompletionServer::Impl::ReplyError(Stream& stream, unsigned version,
+                                                         bool keep_alive, const ApiError& error) {
   Page page{error.http, RenderError(error)};
   co_return co_await Reply(stream, version, keep_alive, std::move(page));
 }
 
 asio::awaitable<bool> CompletionServer::Impl::Write(Stream& stream, std::string_view bytes) {
   stream.expires_after(options.write_timeout);
-  auto [error, size] = co_await asio::async_write(stream, asio::buffer(bytes.data(), bytes.size()), kTuple);
+  auto [error, size] =
+      co_await asio::async_write(stream, asio::buffer(bytes.data(), bytes.size()), kTuple);
   co_return !error;
 }
 

@@ -1,7 +1,8 @@
 // An OpenAI-compatible endpoint on loopback or a unix socket: POST /v1/completions, POST
-// /v1/chat/completions, GET /v1/models, GET /health, GET /metrics. Models come and go while it listens; an
-// answer that has begun is finished by the model that began it. Whatever is posted under /v1 for a model that another
-// server answers for goes to that server as it is, and its answer comes back as it is.
+// /v1/chat/completions, GET /v1/models, GET /health, GET /metrics. Models come and go while it
+// listens; an answer that has begun is finished by the model that began it. Whatever is posted
+// under /v1 for a model that another server answers for goes to that server as it is, and its
+// answer comes back as it is.
 //
 // One thread for the network, one for the engines. Thread-safe.
 #pragma once
@@ -26,8 +27,8 @@ class CompletionServer {
     std::string listen = "127.0.0.1:0";
     std::string version;  // of the program, for /metrics
     uint64_t most_body_bytes = 1 << 20;
-    // Beyond this the connection that has waited longest for a request is closed for a new one; where all
-    // have a request, the new one is refused.
+    // Beyond this the connection that has waited longest for a request is closed for a new one;
+    // where all have a request, the new one is refused.
     size_t most_connections = 64;
     GenerationQueue::Limits queue;
     std::chrono::milliseconds read_timeout{60'000};   // for a whole request, and between requests
@@ -35,11 +36,13 @@ class CompletionServer {
     std::chrono::milliseconds most_drain{10'000};     // for answers that are under way at the end
   };
 
-  // INVALID_ARGUMENT: no loopback address. UNAVAILABLE: it is taken. Clock and random outlive the server.
-  static absl::StatusOr<std::unique_ptr<CompletionServer>> Start(const Options& options, const Clock& clock,
+  // INVALID_ARGUMENT: no loopback address. UNAVAILABLE: it is taken. Clock and random outlive the
+  // server.
+  static absl::StatusOr<std::unique_ptr<CompletionServer>> Start(const Options& options,
+                                                                 const Clock& clock,
                                                                  Random& random);
-  // Takes no more requests, finishes those under way within most_drain, closes connections, ends both
-  // threads.
+  // Takes no more requests, finishes those under way within most_drain, closes connections, ends
+  // both threads.
   ~CompletionServer();
 
   std::string endpoint() const;  // "127.0.0.1:port", "unix:PATH"

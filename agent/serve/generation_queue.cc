@@ -30,7 +30,8 @@ absl::Status GenerationQueue::Submit(std::shared_ptr<Generation> generation) {
     if (draining_) {
       status = Unavailable("the agent is stopping");
     } else if (waiting_.size() >= limits_.most_waiting) {
-      status = ResourceExhausted("{} requests wait already: try again in a moment", waiting_.size());
+      status =
+          ResourceExhausted("{} requests wait already: try again in a moment", waiting_.size());
     } else {
       waiting_.push_back(std::move(generation));
       wake_.notify_one();
@@ -79,7 +80,8 @@ void GenerationQueue::Admit() {
       AdmitOne(std::move(generation));
     }
     if (next_.generation == nullptr) continue;
-    // The order of those that wait is kept: who asks for little does not overtake who asks for much.
+    // The order of those that wait is kept: who asks for little does not overtake who asks for
+    // much.
     if (!next_.generation->cancelled && !HasRoom(next_)) return;
     running_.push_back(std::move(next_));
     next_ = {};

@@ -1,6 +1,6 @@
-// Generations on a thread of their own: engines compute, nothing else waits for them. Those that run share
-// each pass over their engine's weights and join and leave between passes; the others wait in order.
-// Thread-safe.
+// Generations on a thread of their own: engines compute, nothing else waits for them. Those that
+// run share each pass over their engine's weights and join and leave between passes; the others
+// wait in order. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -23,14 +23,15 @@ struct Generation {
   // Both are called on the queue's thread.
   std::function<void(std::string_view piece, std::span<const TokenProbability> tokens)> on_text;
   std::function<void(absl::StatusOr<GenerateResult>)> on_done;  // exactly once
-  std::atomic<bool> cancelled{false};                           // set by whoever does not want it any more
+  std::atomic<bool> cancelled{false};  // set by whoever does not want it any more
 };
 
 class GenerationQueue {
  public:
   struct Limits {
     size_t most_waiting = 16;
-    // Beside this, the KV caches of those that run hold no more tokens than one context of their engine.
+    // Beside this, the KV caches of those that run hold no more tokens than one context of their
+    // engine.
     size_t most_running = 4;
   };
   struct Counts {
@@ -43,12 +44,13 @@ class GenerationQueue {
   }
   ~GenerationQueue() { Stop(); }
 
-  // RESOURCE_EXHAUSTED when as many wait as may, UNAVAILABLE when draining; on_done is not called then.
+  // RESOURCE_EXHAUSTED when as many wait as may, UNAVAILABLE when draining; on_done is not called
+  // then.
   absl::Status Submit(std::shared_ptr<Generation> generation);
   // Takes no more, and waits until all have ended; false when that took longer than `most`.
   bool Drain(std::chrono::milliseconds most);
-  // Ends what runs and what waits with UNAVAILABLE, and takes no more; each on_done is called. At most one
-  // thread at a time.
+  // Ends what runs and what waits with UNAVAILABLE, and takes no more; each on_done is called. At
+  // most one thread at a time.
   void Stop();
   Counts counts() const;
 

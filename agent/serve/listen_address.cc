@@ -26,7 +26,8 @@ absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text) {
   if (text.starts_with(kUnix)) {
     ListenAddress unix_address{{}, 0, text.substr(kUnix.size())};
     const std::string& path = unix_address.path;
-    if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path) || path.find('\0') != std::string::npos)
+    if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path) ||
+        path.find('\0') != std::string::npos)
       return InvalidArgument("\"{}\": the path of a unix socket has 1 to {} bytes", text,
                              sizeof(sockaddr_un::sun_path) - 1);
     return unix_address;
@@ -36,14 +37,17 @@ absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text) {
     return InvalidArgument("\"{}\" is no address: write HOST:PORT or unix:PATH", text);
   ListenAddress address{text.substr(0, colon), 0, {}};
   std::string& host = address.host;
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
   if (host == "localhost") host = "127.0.0.1";
-  const auto [end, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), address.port);
+  const auto [end, error] =
+      std::from_chars(text.data() + colon + 1, text.data() + text.size(), address.port);
   if (error != std::errc() || end != text.data() + text.size())
     return InvalidArgument("\"{}\": the port is not a number from 0 to 65535", text);
   if (!IsIpv4Loopback(host) && !IsIpv6Loopback(host))
     return InvalidArgument(
-        "\"{}\" is no loopback address: the endpoint asks nobody who he is, so that it may be reached "
+        "\"{}\" is no loopback address: the endpoint asks nobody who he is, so that it may be "
+        "reached "
         "from this machine only; put a proxy that asks in front of it",
         text);
   return address;

@@ -15,15 +15,16 @@ struct ListenAddress {
   std::string path;  // of a unix socket; then there is no host
 };
 
-// "127.0.0.1:8080", "[::1]:0", "localhost:0", "unix:/run/quantfleet/models.sock". INVALID_ARGUMENT when it
-// is no loopback address, or the path is none that a socket can have.
+// "127.0.0.1:8080", "[::1]:0", "localhost:0", "unix:/run/quantfleet/models.sock". INVALID_ARGUMENT
+// when it is no loopback address, or the path is none that a socket can have.
 absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text);
 
-// Of an endpoint that listens: "http://127.0.0.1:8080/v1"; a unix socket has none and stays as it is.
+// Of an endpoint that listens: "http://127.0.0.1:8080/v1"; a unix socket has none and stays as it
+// is.
 std::string EndpointUrl(const std::string& endpoint);
 
-// Whether a request's Host header names this machine. A page from elsewhere whose name was bent to 127.0.0.1
-// (DNS rebinding) says its own name there.
+// Whether a request's Host header names this machine. A page from elsewhere whose name was bent to
+// 127.0.0.1 (DNS rebinding) says its own name there.
 bool IsLocalHost(std::string_view host);
 
 }  // namespace quantfleet::agent

@@ -32,7 +32,7 @@ sockaddr* Any(SocketAddress& address) { return reinterpret_cast<sockaddr*>(&addr
 
 // Whoever answers there has it; one without an answer was left behind.
 absl::Status RemoveStale(const std::string& path, SocketAddress& at) {
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) return absl::OkStatus();
   if (!S_ISSOCK(info.st_mode)) return AlreadyExists("{} is there and is no socket", path);
   const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -76,9 +76,11 @@ absl::StatusOr<ListenSocket> OpenListenSocket(const std::string& address) {
   if (local) QF_RETURN_IF_ERROR(RemoveStale(parsed.path, at));
   Fd fd(::socket(at.at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int on = 1;
-  if (fd.get() < 0 || (!local && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) ||
-      ::bind(fd.get(), Any(at), at.size) != 0 || (local && ::chmod(parsed.path.c_str(), 0600) != 0) ||
-      ::listen(fd.get(), SOMAXCONN) != 0 || (!local && ::getsockname(fd.get(), Any(at), &at.size) != 0))
+  if (fd.get() < 0 ||
+      (!local && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) ||
+      ::bind(fd.get(), Any(at), at.size) != 0 ||
+      (local && ::chmod(parsed.path.c_str(), 0600) != 0) || ::listen(fd.get(), SOMAXCONN) != 0 ||
+      (!local && ::getsockname(fd.get(), Any(at), &at.size) != 0))
     return Unavailable("listening on {}: {}", address, std::strerror(errno));
   ListenSocket socket{fd.Release(), at.at.ss_family, address};
   // The port stands at the same place in both.

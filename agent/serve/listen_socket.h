@@ -1,5 +1,5 @@
-// Addresses of this machine as the kernel takes them, and the socket on which the endpoint listens. POSIX alone: the network
-// thread takes it over.
+// Addresses of this machine as the kernel takes them, and the socket on which the endpoint listens.
+// POSIX alone: the network thread takes it over.
 #pragma once
 
 #include <sys/socket.h>
@@ -24,8 +24,8 @@ struct ListenSocket {
   std::string endpoint;  // "127.0.0.1:port" with the port that it got, "unix:PATH"
 };
 
-// A unix socket has mode 0600 before anybody can connect; one that a killed process left behind is replaced.
-// UNAVAILABLE: the address is taken. ALREADY_EXISTS: the path is there and is no socket.
+// A unix socket has mode 0600 before anybody can connect; one that a killed process left behind is
+// replaced. UNAVAILABLE: the address is taken. ALREADY_EXISTS: the path is there and is no socket.
 absl::StatusOr<ListenSocket> OpenListenSocket(const std::string& address);
 
 }  // namespace quantfleet::agent

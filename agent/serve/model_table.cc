@@ -26,7 +26,8 @@ std::vector<std::string> ModelTable::Names() const {
 
 bool ModelTable::HasUpstream() const {
   std::lock_guard lock(mutex_);
-  return std::ranges::any_of(models_, [](const auto& model) { return model.second.upstream != nullptr; });
+  return std::ranges::any_of(models_,
+                             [](const auto& model) { return model.second.upstream != nullptr; });
 }
 
 void ModelTable::Set(Found model) {

@@ -1,4 +1,5 @@
-// Which engine, or which other server, answers for which name. Thread-safe; it lives on while somebody holds what Find gave.
+// Which engine, or which other server, answers for which name. Thread-safe; it lives on while
+// somebody holds what Find gave.
 #pragma once
 
 #include <map>

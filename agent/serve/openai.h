@@ -1,5 +1,5 @@
-// The JSON of OpenAI's completions and chat completions: requests in, answers out. Pure; no HTTP, no engine
-// runs here.
+// The JSON of OpenAI's completions and chat completions: requests in, answers out. Pure; no HTTP,
+// no engine runs here.
 #pragma once
 
 #include <optional>
@@ -9,16 +9,16 @@
 #include <vector>
 
 #include "agent/runtime/engine.h"
-#include "text/template/conversation.h"
 #include "common/base/status.h"
+#include "text/template/conversation.h"
 
 namespace quantfleet::agent {
 
 enum class Endpoint { kCompletions, kChatCompletions };
 
 struct CompletionRequest {
-  std::string model;                  // empty: not said
-  std::string prompt;                 // of kCompletions
+  std::string model;                        // empty: not said
+  std::string prompt;                       // of kCompletions
   std::vector<text::ChatMessage> messages;  // of kChatCompletions
   int64_t max_tokens = 128;
   std::optional<float> temperature, top_p;  // where not said, the model's own count
@@ -30,11 +30,13 @@ struct CompletionRequest {
   int top_logprobs = -1;       // -1: no probabilities
 };
 
-// INVALID_ARGUMENT names the field, or the byte that is no UTF-8. Fields that would change the answer and are
-// not supported are refused, all other unknown ones are ignored, as clients send many.
+// INVALID_ARGUMENT names the field, or the byte that is no UTF-8. Fields that would change the
+// answer and are not supported are refused, all other unknown ones are ignored, as clients send
+// many.
 absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std::string_view json);
 
-// What a body says under "model", whatever else it says; empty where it says nothing, or is no JSON.
+// What a body says under "model", whatever else it says; empty where it says nothing, or is no
+// JSON.
 std::string ModelIn(std::string_view json);
 
 // What one answer has in common from its first to its last byte.

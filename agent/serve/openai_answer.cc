@@ -48,7 +48,8 @@ double Logprob(double value) { return std::max(value, -9999.0); }
 json::object TokenObject(const std::string& bytes, double logprob) {
   json::array numbers;
   for (const char c : bytes) numbers.push_back(static_cast<uint8_t>(c));
-  return {{"token", TokenText(bytes)}, {"logprob", Logprob(logprob)}, {"bytes", std::move(numbers)}};
+  return {
+      {"token", TokenText(bytes)}, {"logprob", Logprob(logprob)}, {"bytes", std::move(numbers)}};
 }
 
 json::value ChatLogprobs(std::span<const TokenProbability> tokens) {
@@ -99,7 +100,8 @@ std::string RenderDelta(const AnswerHead& head, json::object delta, std::string_
 }
 
 json::object ModelObject(const std::string& name, int64_t created) {
-  return {{"id", View(name)}, {"object", "model"}, {"created", created}, {"owned_by", "quantfleet"}};
+  return {
+      {"id", View(name)}, {"object", "model"}, {"created", created}, {"owned_by", "quantfleet"}};
 }
 
 }  // namespace

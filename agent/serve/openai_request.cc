@@ -29,7 +29,8 @@ absl::Status ReadText(const json::object& object, const char* name, std::string*
   return absl::OkStatus();
 }
 
-absl::Status ReadInteger(const json::object& object, const char* name, int64_t least, int64_t* out) {
+absl::Status ReadInteger(const json::object& object, const char* name, int64_t least,
+                         int64_t* out) {
   const json::value* value = Find(object, name);
   if (!value) return absl::OkStatus();
   boost::system::error_code error;
@@ -64,7 +65,8 @@ absl::Status ReadStops(const json::object& object, std::vector<std::string>* out
   const json::value* value = Find(object, "stop");
   if (!value) return absl::OkStatus();
   const json::array list = value->is_array() ? value->get_array() : json::array{*value};
-  if (list.size() > kMostStops) return InvalidArgument("stop may hold at most {} strings", kMostStops);
+  if (list.size() > kMostStops)
+    return InvalidArgument("stop may hold at most {} strings", kMostStops);
   for (const json::value& stop : list) {
     if (!stop.is_string() || stop.get_string().empty() || stop.get_string().size() > kMostStopBytes)
       return InvalidArgument("stop must be a string or a list of strings, 1 to {} bytes each",
@@ -80,7 +82,8 @@ absl::Status RefuseUnsupported(const json::object& object) {
     QF_RETURN_IF_ERROR(ReadInteger(object, name, 1, &count));
     if (count != 1) return InvalidArgument("{} must be 1: this endpoint gives one answer", name);
   }
-  for (const char* name : {"suffix", "logit_bias", "tools", "tool_choice", "functions", "response_format"}) {
+  for (const char* name :
+       {"suffix", "logit_bias", "tools", "tool_choice", "functions", "response_format"}) {
     const json::value* value = Find(object, name);
     const bool empty = !value || (value->is_array() && value->get_array().empty()) ||
                        (value->is_object() && value->get_object().empty());
@@ -107,7 +110,8 @@ absl::Status ReadLogprobs(Endpoint endpoint, const json::object& object, int* ou
 
 absl::Status ReadPrompt(const json::object& object, std::string* out) {
   const json::value* value = Find(object, "prompt");
-  if (value && value->is_array() && value->get_array().size() == 1) value = &value->get_array().front();
+  if (value && value->is_array() && value->get_array().size() == 1)
+    value = &value->get_array().front();
   if (!value || !value->is_string()) return InvalidArgument("prompt is missing or not one string");
   *out = ToString(value->get_string());
   return absl::OkStatus();
@@ -168,7 +172,8 @@ std::string ModelIn(std::string_view text) {
   boost::system::error_code error;
   const json::value parsed = json::parse({text.data(), text.size()}, error);
   std::string model;
-  if (const json::object* object = parsed.if_object(); !error && object) ReadText(*object, "model", &model).IgnoreError();
+  if (const json::object* object = parsed.if_object(); !error && object)
+    ReadText(*object, "model", &model).IgnoreError();
   return model;
 }
 
@@ -196,7 +201,8 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std:
   QF_RETURN_IF_ERROR(ReadBool(*object, "stream", &request.stream));
   if (const json::value* stream_options = Find(*object, "stream_options")) {
     if (!stream_options->is_object()) return InvalidArgument("stream_options must be an object");
-    QF_RETURN_IF_ERROR(ReadBool(stream_options->get_object(), "include_usage", &request.include_usage));
+    QF_RETURN_IF_ERROR(
+        ReadBool(stream_options->get_object(), "include_usage", &request.include_usage));
   }
   return request;
 }

@@ -5,8 +5,8 @@
 namespace quantfleet::agent {
 
 absl::StatusOr<std::shared_ptr<Generation>> PrepareGeneration(const CompletionRequest& wanted,
-                                                              const ModelTable& models, Random& random,
-                                                              AnswerHead* head) {
+                                                              const ModelTable& models,
+                                                              Random& random, AnswerHead* head) {
   QF_ASSIGN_OR_RETURN(ModelTable::Found found, models.Find(wanted.model));
   if (!found.engine) return Unavailable("model \"{}\" is changing over: ask again", found.name);
   const bool chat = head->endpoint == Endpoint::kChatCompletions;
@@ -19,7 +19,8 @@ absl::StatusOr<std::shared_ptr<Generation>> PrepareGeneration(const CompletionRe
   request.stop = wanted.stop;
   request.top_logprobs = wanted.top_logprobs;
   if (chat) {
-    QF_ASSIGN_OR_RETURN(text::ChatPrompt prompt, found.chat->Render(wanted.messages, head->created));
+    QF_ASSIGN_OR_RETURN(text::ChatPrompt prompt,
+                        found.chat->Render(wanted.messages, head->created));
     request.prompt = std::move(prompt.text);
     for (const auto& [begin, end] : prompt.data) request.data.push_back({begin, end});
     request.stop.insert(request.stop.end(), prompt.stop.begin(), prompt.stop.end());

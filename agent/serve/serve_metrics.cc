@@ -9,8 +9,8 @@ namespace {
 using prometheus::MetricType;
 using Labels = std::vector<prometheus::ClientMetric::Label>;
 
-void Add(std::vector<prometheus::MetricFamily>& page, const char* name, const char* help, MetricType type,
-         uint64_t value, Labels labels = {}) {
+void Add(std::vector<prometheus::MetricFamily>& page, const char* name, const char* help,
+         MetricType type, uint64_t value, Labels labels = {}) {
   if (page.empty() || page.back().name != name) page.push_back({name, help, type, {}});
   prometheus::ClientMetric metric;
   metric.label = std::move(labels);
@@ -32,7 +32,8 @@ std::string RenderMetrics(const ServeCounts& counts) {
   Add(page, kMetricConnectionsClosed, kClosedHelp, kCounter, counts.evicted, {{"which", "idle"}});
   Add(page, kMetricConnectionsClosed, kClosedHelp, kCounter, counts.refused, {{"which", "new"}});
   for (const auto& [code, count] : counts.requests)
-    Add(page, kMetricRequests, "Requests answered", kCounter, count, {{"code", std::to_string(code)}});
+    Add(page, kMetricRequests, "Requests answered", kCounter, count,
+        {{"code", std::to_string(code)}});
   Add(page, kMetricRunning, "Generations that share the engine now", kGauge, counts.queue.running);
   Add(page, kMetricWaiting, "Generations that wait for a place", kGauge, counts.queue.waiting);
   Add(page, kMetricCancelled, "Generations whose client left", kCounter, counts.cancelled);

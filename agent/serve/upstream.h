@@ -1,4 +1,5 @@
-// A server on this machine that answers for a model in place of an engine: where it is, and how many wait for it. Thread-safe.
+// A server on this machine that answers for a model in place of an engine: where it is, and how
+// many wait for it. Thread-safe.
 #pragma once
 
 #include <condition_variable>

@@ -33,35 +33,43 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
                                           std::string_view device_id) {
   QF_RETURN_IF_ERROR(trust::Verify(statement, trust::kAssignmentType, root));
   v1::Assignment said;
-  if (!said.ParseFromString(statement.payload())) return InvalidArgument("the assignment cannot be read");
+  if (!said.ParseFromString(statement.payload()))
+    return InvalidArgument("the assignment cannot be read");
   if (said.device_id() != device_id)
-    return PermissionDenied("the assignment is for device {}, this is {}", said.device_id(), device_id);
+    return PermissionDenied("the assignment is for device {}, this is {}", said.device_id(),
+                            device_id);
   // The name becomes a folder's.
   if (!trust::IsPlainName(said.model()))
     return InvalidArgument("the assignment's model name is not a plain name");
-  if (said.release() == 0) return InvalidArgument("the assignment of {} has no release", said.model());
-  Assignment assignment{.model = said.model(), .release = said.release(), .manifest = {}, .health = said.health()};
+  if (said.release() == 0)
+    return InvalidArgument("the assignment of {} has no release", said.model());
+  Assignment assignment{
+      .model = said.model(), .release = said.release(), .manifest = {}, .health = said.health()};
   const auto sound = [](double limit) { return std::isfinite(limit) && limit >= 0; };
   if (!sound(said.health().min_golden_agreement()) || !sound(said.health().min_tokens_per_second()))
-    return InvalidArgument("the assignment of {} has a health limit that is no limit", said.model());
+    return InvalidArgument("the assignment of {} has a health limit that is no limit",
+                           said.model());
   if (said.network().budget_bytes() > 0 &&
       (said.network().budget_days() == 0 || said.network().budget_days() > kMostBudgetDays))
-    return InvalidArgument("the assignment of {} has a budget of {} days, and may have 1 to {}", said.model(),
-                           said.network().budget_days(), kMostBudgetDays);
+    return InvalidArgument("the assignment of {} has a budget of {} days, and may have 1 to {}",
+                           said.model(), said.network().budget_days(), kMostBudgetDays);
   assignment.network = said.network();
-  if (said.context().min_tokens() > said.context().tokens() || said.context().tokens() > kMostTokens)
-    return InvalidArgument("the assignment of {} has a context of {} tokens, and of {} at least; there are at most {}", said.model(),
-                           said.context().tokens(), said.context().min_tokens(), kMostTokens);
+  if (said.context().min_tokens() > said.context().tokens() ||
+      said.context().tokens() > kMostTokens)
+    return InvalidArgument(
+        "the assignment of {} has a context of {} tokens, and of {} at least; there are at most {}",
+        said.model(), said.context().tokens(), said.context().min_tokens(), kMostTokens);
   assignment.context = said.context();
   if (said.manifest_digest().empty()) return assignment;
   if (said.has_runtime()) {
-    QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(said.runtime()), "the assignment of " + said.model()));
+    QF_RETURN_IF_ERROR(
+        Annotate(trust::CheckRuntime(said.runtime()), "the assignment of " + said.model()));
     assignment.runtime = said.runtime();
   }
   QF_ASSIGN_OR_RETURN(assignment.manifest, Digest::FromRaw(said.manifest_digest()));
   if (said.step_down_size() > kMostSteps)
-    return InvalidArgument("the assignment of {} has {} steps down, at most {}", said.model(), said.step_down_size(),
-                           kMostSteps);
+    return InvalidArgument("the assignment of {} has {} steps down, at most {}", said.model(),
+                           said.step_down_size(), kMostSteps);
   for (const std::string& raw : said.step_down()) {
     QF_ASSIGN_OR_RETURN(const Digest step, Digest::FromRaw(raw));
     if (step == assignment.manifest || std::ranges::count(assignment.step_down, step) > 0)
@@ -85,12 +93,15 @@ absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, co
   return pipeline::ParseManifest(artifact.manifest());
 }
 
-v1::Evaluations ReadEvaluations(const v1::DeviceArtifact& artifact, const Digest& manifest, const v1::TrustRoot& root) {
+v1::Evaluations ReadEvaluations(const v1::DeviceArtifact& artifact, const Digest& manifest,
+                                const v1::TrustRoot& root) {
   v1::Evaluations evaluations;
   for (const v1::Signed& statement : artifact.statements()) {
     if (!trust::Verify(statement, trust::kEvaluationStatementType, root).ok()) continue;
     v1::EvaluationStatement evaluation;
-    if (!evaluation.ParseFromString(statement.payload()) || evaluation.manifest_digest() != manifest.raw()) continue;
+    if (!evaluation.ParseFromString(statement.payload()) ||
+        evaluation.manifest_digest() != manifest.raw())
+      continue;
     pipeline::KeepNewest(std::move(evaluation), *evaluations.mutable_evaluations());
   }
   return evaluations;

@@ -19,15 +19,18 @@ struct Assignment {
   uint64_t release = 0;
   std::optional<Digest> manifest;  // nullopt: remove the model
   v1::HealthPolicy health = {};    // every number finite and not negative
-  std::optional<v1::Runtime> runtime = {};  // nullopt: the agent's own engine; else as trust::CheckRuntime has it
-  std::vector<Digest> step_down = {};  // what to go on with where `manifest` proves too large or too slow, in this order
+  std::optional<v1::Runtime> runtime =
+      {};  // nullopt: the agent's own engine; else as trust::CheckRuntime has it
+  std::vector<Digest> step_down =
+      {};  // what to go on with where `manifest` proves too large or too slow, in this order
   v1::NetworkPolicy network = {};
   v1::ContextPolicy context = {};  // min_tokens at most tokens; no tokens: the agent's own default
 };
 
 // Why an update went wrong, as the daemon and the operator see it (ModelStatus.reason).
 inline constexpr std::string_view kRollbackRefused = "rollback_refused";
-inline constexpr std::string_view kAssignmentRefused = "assignment_refused";  // signature, device, content
+inline constexpr std::string_view kAssignmentRefused =
+    "assignment_refused";  // signature, device, content
 inline constexpr std::string_view kVerifyFailed = "verify_failed";
 inline constexpr std::string_view kDiskFull = "disk_full";
 inline constexpr std::string_view kHealthFailed = "health_failed";
@@ -36,24 +39,28 @@ inline constexpr std::string_view kOutOfMemory = "out_of_memory";
 inline constexpr std::string_view kArtifactUnavailable = "artifact_unavailable";
 inline constexpr std::string_view kStateDamaged = "state_damaged";
 inline constexpr std::string_view kOverBudget = "over_budget";  // waits, and nothing is lost
-inline constexpr std::string_view kRuntimeRefused = "runtime_refused";  // this device does not allow it
+inline constexpr std::string_view kRuntimeRefused =
+    "runtime_refused";  // this device does not allow it
 
-// The assignment inside `statement`, if a key of `root` signed it for this device. PERMISSION_DENIED: wrong
-// signature or another device's; INVALID_ARGUMENT: signed, but nothing that can be acted on.
+// The assignment inside `statement`, if a key of `root` signed it for this device.
+// PERMISSION_DENIED: wrong signature or another device's; INVALID_ARGUMENT: signed, but nothing
+// that can be acted on.
 absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1::TrustRoot& root,
                                           std::string_view device_id);
 
-// Which model a statement claims to be about, for a report on a statement that was refused. Empty: cannot be
-// told.
+// Which model a statement claims to be about, for a report on a statement that was refused. Empty:
+// cannot be told.
 std::string ClaimedModel(const v1::Signed& statement);
 
-// The manifest of `artifact`, if its bytes have the digest `wanted`, it is sound, and the daemon vouches for
-// it in a signed ArtifactStatement. DATA_LOSS or PERMISSION_DENIED otherwise.
+// The manifest of `artifact`, if its bytes have the digest `wanted`, it is sound, and the daemon
+// vouches for it in a signed ArtifactStatement. DATA_LOSS or PERMISSION_DENIED otherwise.
 absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, const Digest& wanted,
                                           const v1::TrustRoot& root);
 
-// What the daemon measured of the artifact, as far as it signed such statements with a key that this device trusts for them: the
-// newest for each KV cache and context. An evaluation is a help, not a condition.
-v1::Evaluations ReadEvaluations(const v1::DeviceArtifact& artifact, const Digest& manifest, const v1::TrustRoot& root);
+// What the daemon measured of the artifact, as far as it signed such statements with a key that
+// this device trusts for them: the newest for each KV cache and context. An evaluation is a help,
+// not a condition.
+v1::Evaluations ReadEvaluations(const v1::DeviceArtifact& artifact, const Digest& manifest,
+                                const v1::TrustRoot& root);
 
 }  // namespace quantfleet::agent

@@ -14,7 +14,8 @@ namespace quantfleet::agent {
 // How a chunk is pulled where there are limits.
 struct Pull {
   uint64_t most = 0;  // bytes at once; 0: all of it
-  std::function<absl::Status(uint64_t bytes)> pay = {};  // before so many are asked for; its error is passed on
+  std::function<absl::Status(uint64_t bytes)> pay =
+      {};  // before so many are asked for; its error is passed on
 };
 
 // Used by one thread at a time.
@@ -23,12 +24,12 @@ class BlobSource {
   virtual ~BlobSource() = default;
   // The chunk as it is stored, at most `stored_size` bytes; nothing is checked. UNAVAILABLE: later.
   // DATA_LOSS: longer than announced.
-  virtual absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding, uint64_t stored_size,
-                                      const Pull& pull) = 0;
+  virtual absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding,
+                                      uint64_t stored_size, const Pull& pull) = 0;
 };
 
-// GET /v1/blobs/<hex>.<encoding>. Asks `access` for address and certificate before each connection: both may
-// change while a long download runs.
+// GET /v1/blobs/<hex>.<encoding>. Asks `access` for address and certificate before each connection:
+// both may change while a long download runs.
 std::unique_ptr<BlobSource> MakeHttpsBlobSource(std::function<Session::BlobAccess()> access);
 
 }  // namespace quantfleet::agent

@@ -1,5 +1,6 @@
-// What this device pulled, by day, so that a budget holds over restarts and releases. Durable before the bytes are asked for:
-// whatever stops the agent, it never counts too little. Used by one thread.
+// What this device pulled, by day, so that a budget holds over restarts and releases. Durable
+// before the bytes are asked for: whatever stops the agent, it never counts too little. Used by one
+// thread.
 #pragma once
 
 #include "common/base/clock.h"

@@ -16,7 +16,8 @@ constexpr uint64_t kMostStored = pipeline::kMaxChunkBytes + (64 << 10);
 
 // What the disk says keeps its code; the same code from the network must not read as a full disk.
 absl::Status AsNetwork(const absl::Status& status) {
-  return status.code() == absl::StatusCode::kResourceExhausted ? Unavailable("{}", Message(status)) : status;
+  return status.code() == absl::StatusCode::kResourceExhausted ? Unavailable("{}", Message(status))
+                                                               : status;
 }
 
 }  // namespace
@@ -55,8 +56,9 @@ absl::Status Downloader::ReadStored() {
     QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(chunk.digest()));
     const auto encoding = pipeline::EncodingFromName(chunk.encoding());
     if (!encoding)
-      return InvalidArgument("chunk {} is stored as \"{}\", which this agent cannot decode: update the agent",
-                             digest.hex(), chunk.encoding());
+      return InvalidArgument(
+          "chunk {} is stored as \"{}\", which this agent cannot decode: update the agent",
+          digest.hex(), chunk.encoding());
     if (chunk.stored_size() == 0 || chunk.stored_size() > kMostStored)
       return InvalidArgument("chunk {} has {} stored bytes, which no chunk has", digest.hex(),
                              chunk.stored_size());
@@ -82,7 +84,8 @@ void Downloader::Count() {
   for (const Place& place : places_) progress_.total += place.size;
   for (const JournalEntry& entry : journal_->entries()) {
     progress_.done += places_[entry.chunk].size;
-    const bool pulled_now = entry.pulled > 0 && entry.release == static_cast<uint32_t>(job_.release);
+    const bool pulled_now =
+        entry.pulled > 0 && entry.release == static_cast<uint32_t>(job_.release);
     (pulled_now ? progress_.pulled : progress_.reused) +=
         pulled_now ? entry.pulled : places_[entry.chunk].size;
   }
@@ -92,7 +95,8 @@ absl::Status Downloader::CheckSpace() const {
   const uint64_t missing = progress_.total - progress_.done;
   if (missing == 0) return absl::OkStatus();
   QF_ASSIGN_OR_RETURN(const uint64_t free, files_->FreeSpace(job_.files));
-  // Files of an earlier pass may hold part of it already; that is not counted, to be on the safe side.
+  // Files of an earlier pass may hold part of it already; that is not counted, to be on the safe
+  // side.
   if (free >= missing + kSpareDisk) return absl::OkStatus();
   return ResourceExhausted("{}: the artifact needs {} more, {} are free", job_.files.string(),
                            HumanBytes(missing), HumanBytes(free));
@@ -103,7 +107,8 @@ absl::Status Downloader::OpenFiles() {
   for (const v1::ArtifactFile& file : job_.manifest.files()) {
     const fs::path path = job_.files / file.path();
     QF_RETURN_IF_ERROR(files_->CreateDirectories(path.parent_path()));
-    for (fs::path up = path.parent_path(); up != job_.files; up = up.parent_path()) folders.push_back(up);
+    for (fs::path up = path.parent_path(); up != job_.files; up = up.parent_path())
+      folders.push_back(up);
     QF_ASSIGN_OR_RETURN(auto opened, files_->Open(path, OpenMode::kCreate));
     QF_RETURN_IF_ERROR(opened->Resize(file.size()));
     QF_RETURN_IF_ERROR(opened->Sync());
@@ -122,21 +127,22 @@ std::optional<Bytes> Downloader::Local(size_t chunk) const {
   Bytes plain(place.size);
   for (auto [at, end] = own_.equal_range(place.digest); at != end; ++at) {
     const Place& twin = places_[at->second];
-    if (at->second != chunk && present_[at->second] && open_[twin.file]->ReadAt(twin.offset, plain).ok() &&
-        HashBytes(plain) == place.digest)
+    if (at->second != chunk && present_[at->second] &&
+        open_[twin.file]->ReadAt(twin.offset, plain).ok() && HashBytes(plain) == place.digest)
       return plain;
   }
   const auto copy = running_.find(place.digest);
   if (copy == running_.end()) return std::nullopt;
   const auto file = files_->Open(copy->second.path, OpenMode::kRead);
   // A chunk that is damaged on this disk is pulled like any other.
-  if (!file.ok() || !(*file)->ReadAt(copy->second.offset, plain).ok() || HashBytes(plain) != place.digest)
+  if (!file.ok() || !(*file)->ReadAt(copy->second.offset, plain).ok() ||
+      HashBytes(plain) != place.digest)
     return std::nullopt;
   return plain;
 }
 
-absl::StatusOr<Bytes> Downloader::PullOnce(const Place& place, const Stored& stored, BlobSource& blobs,
-                                           const Pull& pull) {
+absl::StatusOr<Bytes> Downloader::PullOnce(const Place& place, const Stored& stored,
+                                           BlobSource& blobs, const Pull& pull) {
   auto bytes = blobs.Fetch(place.digest, stored.encoding, stored.size, pull);
   if (!bytes.ok()) return AsNetwork(bytes.status());
   Bytes plain(place.size);
@@ -161,9 +167,11 @@ uint64_t Downloader::ToPull() const {
   return bytes;
 }
 
-absl::StatusOr<Bytes> Downloader::PullChunk(const Place& place, BlobSource& blobs, const Pull& pull) {
+absl::StatusOr<Bytes> Downloader::PullChunk(const Place& place, BlobSource& blobs,
+                                            const Pull& pull) {
   const auto stored = stored_.find(place.digest);
-  if (stored == stored_.end()) return NotFound("the daemon does not offer chunk {}", place.digest.hex());
+  if (stored == stored_.end())
+    return NotFound("the daemon does not offer chunk {}", place.digest.hex());
   for (int tried = 1;; ++tried) {
     auto plain = PullOnce(place, stored->second, blobs, pull);
     if (plain.ok() || plain.status().code() != absl::StatusCode::kDataLoss) return plain;
@@ -184,7 +192,8 @@ absl::Status Downloader::Put(size_t chunk, ByteSpan plain, uint32_t pulled) {
   progress_.done += place.size;
   (pulled ? progress_.pulled : progress_.reused) += pulled ? pulled : place.size;
   on_progress_(progress_);
-  return pending_bytes_ >= kFlushBytes || pending_.size() >= kFlushChunks ? Flush() : absl::OkStatus();
+  return pending_bytes_ >= kFlushBytes || pending_.size() >= kFlushChunks ? Flush()
+                                                                          : absl::OkStatus();
 }
 
 absl::Status Downloader::Flush() {
@@ -211,7 +220,8 @@ absl::Status Downloader::Fetch(BlobSource& blobs, const Pull& pull, std::stop_to
         continue;
       }
       QF_ASSIGN_OR_RETURN(const Bytes plain, PullChunk(places_[chunk], blobs, pull));
-      QF_RETURN_IF_ERROR(Put(chunk, plain, static_cast<uint32_t>(stored_.at(places_[chunk].digest).size)));
+      QF_RETURN_IF_ERROR(
+          Put(chunk, plain, static_cast<uint32_t>(stored_.at(places_[chunk].digest).size)));
     }
     return absl::OkStatus();
   }();
@@ -227,7 +237,8 @@ absl::StatusOr<size_t> Downloader::Verify(std::stop_token stop) {
     if (stop.stop_requested()) return Cancelled("the check was stopped");
     const Place& place = places_[chunk];
     plain.resize(place.size);
-    if (open_[place.file]->ReadAt(place.offset, plain).ok() && HashBytes(plain) == place.digest) continue;
+    if (open_[place.file]->ReadAt(place.offset, plain).ok() && HashBytes(plain) == place.digest)
+      continue;
     damaged.push_back(static_cast<uint32_t>(chunk));
   }
   if (!damaged.empty()) {

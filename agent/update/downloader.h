@@ -1,7 +1,7 @@
-// Brings an artifact's chunks into a slot: from the running slot where it has them, else over the network.
-// Each chunk is checked before it is written, and recorded only once it is durable, so that whatever stops a
-// pass, the next goes on from the last record. One pass per Fetch; the caller decides when to try again. Used
-// by one thread.
+// Brings an artifact's chunks into a slot: from the running slot where it has them, else over the
+// network. Each chunk is checked before it is written, and recorded only once it is durable, so
+// that whatever stops a pass, the next goes on from the last record. One pass per Fetch; the caller
+// decides when to try again. Used by one thread.
 #pragma once
 
 #include <functional>
@@ -42,8 +42,8 @@ class Downloader {
   };
   using OnProgress = std::function<void(const DownloadProgress&)>;
 
-  // INVALID_ARGUMENT when a chunk's stored form is missing or absurd; RESOURCE_EXHAUSTED when the disk cannot
-  // hold what is missing.
+  // INVALID_ARGUMENT when a chunk's stored form is missing or absurd; RESOURCE_EXHAUSTED when the
+  // disk cannot hold what is missing.
   static absl::StatusOr<Downloader> Open(FileSystem& files, Job job, OnProgress on_progress);
   Downloader(Downloader&&) = default;
 
@@ -56,8 +56,8 @@ class Downloader {
   // RESOURCE_EXHAUSTED: the disk. CANCELLED: stopped, or not paid for.
   absl::Status Fetch(BlobSource& blobs, const Pull& pull, std::stop_token stop);
 
-  // Reads every byte back. The number of chunks that were damaged: they are forgotten, and Fetch brings them
-  // again.
+  // Reads every byte back. The number of chunks that were damaged: they are forgotten, and Fetch
+  // brings them again.
   absl::StatusOr<size_t> Verify(std::stop_token stop);
 
   static constexpr int kTries = 3;
@@ -89,7 +89,8 @@ class Downloader {
   // Plain, checked bytes of the chunk from somewhere on this device.
   std::optional<Bytes> Local(size_t chunk) const;
   absl::StatusOr<Bytes> PullChunk(const Place& place, BlobSource& blobs, const Pull& pull);
-  absl::StatusOr<Bytes> PullOnce(const Place& place, const Stored& stored, BlobSource& blobs, const Pull& pull);
+  absl::StatusOr<Bytes> PullOnce(const Place& place, const Stored& stored, BlobSource& blobs,
+                                 const Pull& pull);
   absl::Status Put(size_t chunk, ByteSpan plain, uint32_t pulled);
   absl::Status Flush();
 

@@ -9,8 +9,8 @@ absl::Status HealthGate::Check(const Health& health) const {
     return DataLoss("of the golden answers' tokens it gives {:.1f} %, the class wants {:.1f} %",
                     100 * health.golden_agreement, 100 * policy.min_golden_agreement());
   if (health.tokens_per_second < policy.min_tokens_per_second())
-    return DeadlineExceeded("it makes {:.2f} tokens/s, the class wants {:.2f}", health.tokens_per_second,
-                            policy.min_tokens_per_second());
+    return DeadlineExceeded("it makes {:.2f} tokens/s, the class wants {:.2f}",
+                            health.tokens_per_second, policy.min_tokens_per_second());
   return CheckMemory(health.memory_available_bytes);
 }
 

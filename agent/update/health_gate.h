@@ -13,17 +13,17 @@ namespace quantfleet::agent {
 // What was seen of a model that has just been loaded.
 struct Health {
   double tokens_per_second = 0;
-  double golden_agreement = 1;             // share of the golden answers' tokens; 1 where there are none
-  uint64_t memory_available_bytes = 0;     // of the machine; 0: not known
-  std::string note = {};                   // what could not be looked at, and why; empty: nothing
+  double golden_agreement = 1;  // share of the golden answers' tokens; 1 where there are none
+  uint64_t memory_available_bytes = 0;  // of the machine; 0: not known
+  std::string note = {};                // what could not be looked at, and why; empty: nothing
 };
 
 struct HealthGate {
-  v1::HealthPolicy policy;                 // of the device's class, as the assignment brought it
-  std::vector<v1::GoldenPrompt> golden;    // of the artifact's evaluation
+  v1::HealthPolicy policy;               // of the device's class, as the assignment brought it
+  std::vector<v1::GoldenPrompt> golden;  // of the artifact's evaluation
 
-  // DATA_LOSS: it says something else than where it was made; DEADLINE_EXCEEDED: too slow; RESOURCE_EXHAUSTED: it leaves
-  // too little memory. The message has both figures.
+  // DATA_LOSS: it says something else than where it was made; DEADLINE_EXCEEDED: too slow;
+  // RESOURCE_EXHAUSTED: it leaves too little memory. The message has both figures.
   absl::Status Check(const Health& health) const;
   // Of these the last one alone. `available`: as in Health.
   absl::Status CheckMemory(uint64_t available) const;

@@ -9,14 +9,16 @@ constexpr auto kTimeout = std::chrono::seconds(15);
 
 class HttpsBlobSource final : public BlobSource {
  public:
-  explicit HttpsBlobSource(std::function<Session::BlobAccess()> access) : access_(std::move(access)) {}
+  explicit HttpsBlobSource(std::function<Session::BlobAccess()> access)
+      : access_(std::move(access)) {}
 
-  absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding, uint64_t stored_size,
-                              const Pull& pull) override {
+  absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding,
+                              uint64_t stored_size, const Pull& pull) override {
     Bytes stored;
     const std::string path = fmt::format("/v1/blobs/{}.{}", digest.hex(), pipeline::Name(encoding));
     do {
-      const uint64_t piece = std::min(stored_size - stored.size(), pull.most == 0 ? stored_size : pull.most);
+      const uint64_t piece =
+          std::min(stored_size - stored.size(), pull.most == 0 ? stored_size : pull.most);
       if (pull.pay) QF_RETURN_IF_ERROR(pull.pay(piece));
       const size_t before = stored.size();
       QF_RETURN_IF_ERROR(FetchPiece(path, piece, piece == stored_size, stored));

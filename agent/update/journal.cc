@@ -11,7 +11,8 @@ constexpr uint64_t kMostRecordsPerChunk = 64;
 
 }  // namespace
 
-absl::StatusOr<Journal> Journal::Open(FileSystem& files, const fs::path& path, std::vector<Digest> chunks) {
+absl::StatusOr<Journal> Journal::Open(FileSystem& files, const fs::path& path,
+                                      std::vector<Digest> chunks) {
   Journal journal(files, path, std::move(chunks));
   QF_RETURN_IF_ERROR(journal.Load());
   return journal;
@@ -22,7 +23,8 @@ absl::Status Journal::Load() {
   QF_ASSIGN_OR_RETURN(file_, files_->Open(path_, OpenMode::kCreate));
   if (fresh) QF_RETURN_IF_ERROR(files_->SyncDirectory(path_.parent_path()));
   QF_ASSIGN_OR_RETURN(const uint64_t size, file_->Size());
-  const uint64_t records = std::min<uint64_t>(size / kRecord, kMostRecordsPerChunk * chunks_.size());
+  const uint64_t records =
+      std::min<uint64_t>(size / kRecord, kMostRecordsPerChunk * chunks_.size());
   Bytes bytes(records * kRecord);
   QF_RETURN_IF_ERROR(file_->ReadAt(0, bytes));
   end_ = bytes.size();  // a torn record at the end is written over

@@ -1,10 +1,10 @@
-// Which chunks of an artifact stand in a slot: an append-only file of fixed records, written only after the
-// chunks' bytes are durable.
+// Which chunks of an artifact stand in a slot: an append-only file of fixed records, written only
+// after the chunks' bytes are durable.
 //
 //   record, 16 bytes little-endian:  u32 index of the chunk, counted over all files of the manifest
-//                                    u32 bytes pulled for it, as encoded; 0: it was on the device already
-//                                    u32 release (low bits) that brought it
-//                                    u32 first bytes of the chunk's digest
+//                                    u32 bytes pulled for it, as encoded; 0: it was on the device
+//                                    already u32 release (low bits) that brought it u32 first bytes
+//                                    of the chunk's digest
 //
 // The last field makes a torn record, or one of another manifest, count as absent. Not thread-safe.
 #pragma once
@@ -26,7 +26,8 @@ struct JournalEntry {
 class Journal {
  public:
   // Opens or makes the journal of a manifest whose chunks, in order, have these digests.
-  static absl::StatusOr<Journal> Open(FileSystem& files, const fs::path& path, std::vector<Digest> chunks);
+  static absl::StatusOr<Journal> Open(FileSystem& files, const fs::path& path,
+                                      std::vector<Digest> chunks);
 
   // What was recorded, one entry per chunk; later ones win.
   const std::vector<JournalEntry>& entries() const { return entries_; }

@@ -18,8 +18,10 @@ std::string Meter::WhyNot(uint64_t bytes) const {
   const uint64_t left = budget_.Left(policy_);
   if (bytes <= left) return "";
   return fmt::format(
-      "{} are to be pulled, {} are left of {} in {} days: `quantfleet rollout allow-download` lets it, and so does time",
-      HumanBytes(bytes), HumanBytes(left), HumanBytes(policy_.budget_bytes()), policy_.budget_days());
+      "{} are to be pulled, {} are left of {} in {} days: `quantfleet rollout allow-download` lets "
+      "it, and so does time",
+      HumanBytes(bytes), HumanBytes(left), HumanBytes(policy_.budget_bytes()),
+      policy_.budget_days());
 }
 
 absl::Status Meter::Pay(uint64_t bytes) {
@@ -32,15 +34,19 @@ absl::Status Meter::Pay(uint64_t bytes) {
   }
   if (policy_.max_bytes_per_second() == 0) return absl::OkStatus();
   const Duration now = clock_.Monotonic();
-  if (due_ > now && !sleeper_.Sleep(due_ - now, stop_)) return Cancelled("the download was stopped");
-  due_ = std::max(due_, now) + Duration(static_cast<int64_t>(bytes * 1000 / policy_.max_bytes_per_second()));
+  if (due_ > now && !sleeper_.Sleep(due_ - now, stop_))
+    return Cancelled("the download was stopped");
+  due_ = std::max(due_, now) +
+         Duration(static_cast<int64_t>(bytes * 1000 / policy_.max_bytes_per_second()));
   return absl::OkStatus();
 }
 
 Pull Meter::pull() {
   if (policy_.budget_bytes() == 0 && policy_.max_bytes_per_second() == 0) return {};
   const uint64_t rate = policy_.max_bytes_per_second();
-  return {.most = rate == 0 ? kMostPiece : rate > kMostPiece ? kMostPiece : std::clamp(rate * kPieceSeconds, kLeastPiece, kMostPiece),
+  return {.most = rate == 0           ? kMostPiece
+                  : rate > kMostPiece ? kMostPiece
+                                      : std::clamp(rate * kPieceSeconds, kLeastPiece, kMostPiece),
           .pay = [this](uint64_t bytes) { return Pay(bytes); }};
 }
 

@@ -1,5 +1,5 @@
-// Holds one download to its class's network policy: pays each piece out of the budget before it is asked for, and waits as long
-// as the rate wants. Used by one thread.
+// Holds one download to its class's network policy: pays each piece out of the budget before it is
+// asked for, and waits as long as the rate wants. Used by one thread.
 #pragma once
 
 #include <stop_token>
@@ -14,10 +14,16 @@ namespace quantfleet::agent {
 class Meter {
  public:
   // All of them outlive the meter.
-  Meter(const v1::NetworkPolicy& policy, DataBudget& budget, const Clock& clock, Sleeper& sleeper, std::stop_token stop)
-      : policy_(policy), budget_(budget), clock_(clock), sleeper_(sleeper), stop_(std::move(stop)) {}
+  Meter(const v1::NetworkPolicy& policy, DataBudget& budget, const Clock& clock, Sleeper& sleeper,
+        std::stop_token stop)
+      : policy_(policy),
+        budget_(budget),
+        clock_(clock),
+        sleeper_(sleeper),
+        stop_(std::move(stop)) {}
 
-  // Why so many bytes are not to be pulled without an operator's word, for people; empty where nothing stands against it.
+  // Why so many bytes are not to be pulled without an operator's word, for people; empty where
+  // nothing stands against it.
   std::string WhyNot(uint64_t bytes) const;
   // Whether a piece was refused: what came out of the download then is no fault of the network.
   bool refused() const { return refused_; }

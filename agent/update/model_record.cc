@@ -10,7 +10,8 @@ namespace {
 
 using Outcome = ModelRecord::Outcome;
 
-constexpr std::array<std::string_view, 4> kOutcomeNames = {"open", "healthy", "health_failed", "removed"};
+constexpr std::array<std::string_view, 4> kOutcomeNames = {"open", "healthy", "health_failed",
+                                                           "removed"};
 
 // A message as the text of one field.
 template <typename Message>
@@ -18,7 +19,8 @@ std::string FieldOf(const Message& message) {
   return ToHex(AsBytes(message.SerializeAsString()));
 }
 
-// What an assignment says, in one field: the parts of it that no older version of this program kept in fields of their own.
+// What an assignment says, in one field: the parts of it that no older version of this program kept
+// in fields of their own.
 v1::Assignment Terms(const ModelRecord& record) {
   v1::Assignment terms;
   *terms.mutable_network() = record.network;
@@ -56,10 +58,13 @@ absl::StatusOr<ModelRecord> LoadModelRecord(FileSystem& files, const fs::path& m
   if (const std::string manifest = Field(*fields, "manifest"); !manifest.empty()) {
     QF_ASSIGN_OR_RETURN(record.manifest, Digest::FromHexText(manifest));
   }
-  const auto real = [&](std::string_view name) { return std::strtod(Field(*fields, name).c_str(), nullptr); };
+  const auto real = [&](std::string_view name) {
+    return std::strtod(Field(*fields, name).c_str(), nullptr);
+  };
   record.health.set_min_golden_agreement(real("min_golden_agreement"));
   record.health.set_min_tokens_per_second(real("min_tokens_per_second"));
-  record.health.set_min_memory_available_bytes(NumberField(*fields, "min_memory_available_bytes").value_or(0));
+  record.health.set_min_memory_available_bytes(
+      NumberField(*fields, "min_memory_available_bytes").value_or(0));
   if (const std::string runtime = Field(*fields, "runtime"); !runtime.empty())
     if (!Parse(runtime, record.runtime.emplace())) return DataLoss("{} is damaged", path.string());
   record.assigned = record.manifest;
@@ -81,7 +86,8 @@ absl::StatusOr<ModelRecord> LoadModelRecord(FileSystem& files, const fs::path& m
   record.ran_before = Field(*fields, "ran_before") == "1";
   record.attempts = static_cast<uint32_t>(NumberField(*fields, "attempts").value_or(0));
   record.reason = Field(*fields, "reason");
-  if (record.reason.empty() && record.outcome == Outcome::kHealthFailed) record.reason = kHealthFailed;  // of version 0.1
+  if (record.reason.empty() && record.outcome == Outcome::kHealthFailed)
+    record.reason = kHealthFailed;  // of version 0.1
   record.detail = Field(*fields, "detail");
   record.tokens_per_second = real("tokens_per_second");
   record.progress = {.total = NumberField(*fields, "bytes_total").value_or(0),
@@ -91,27 +97,29 @@ absl::StatusOr<ModelRecord> LoadModelRecord(FileSystem& files, const fs::path& m
   return record;
 }
 
-absl::Status SaveModelRecord(FileSystem& files, const fs::path& model_folder, const ModelRecord& record) {
-  return WriteRecord(files, model_folder / "record.json",
-                     {{"release", std::to_string(record.release)},
-                      {"manifest", record.manifest ? record.manifest->hex() : ""},
-                      {"outcome", std::string(kOutcomeNames[static_cast<size_t>(record.outcome)])},
-                      {"min_golden_agreement", fmt::format("{}", record.health.min_golden_agreement())},
-                      {"min_tokens_per_second", fmt::format("{}", record.health.min_tokens_per_second())},
-                      {"min_memory_available_bytes", std::to_string(record.health.min_memory_available_bytes())},
-                      {"runtime", record.runtime ? FieldOf(*record.runtime) : ""},
-                      {"assigned", record.assigned ? record.assigned->hex() : ""},
-                      {"terms", FieldOf(Terms(record))},
-                      {"ran_before", record.ran_before ? "1" : "0"},
-                      {"attempts", std::to_string(record.attempts)},
-                      {"stepped_down", FieldOf(Steps(record))},
-                      {"reason", record.reason},
-                      {"detail", record.detail},
-                      {"tokens_per_second", fmt::format("{:.2f}", record.tokens_per_second)},
-                      {"bytes_total", std::to_string(record.progress.total)},
-                      {"bytes_done", std::to_string(record.progress.done)},
-                      {"bytes_pulled", std::to_string(record.progress.pulled)},
-                      {"bytes_reused", std::to_string(record.progress.reused)}});
+absl::Status SaveModelRecord(FileSystem& files, const fs::path& model_folder,
+                             const ModelRecord& record) {
+  return WriteRecord(
+      files, model_folder / "record.json",
+      {{"release", std::to_string(record.release)},
+       {"manifest", record.manifest ? record.manifest->hex() : ""},
+       {"outcome", std::string(kOutcomeNames[static_cast<size_t>(record.outcome)])},
+       {"min_golden_agreement", fmt::format("{}", record.health.min_golden_agreement())},
+       {"min_tokens_per_second", fmt::format("{}", record.health.min_tokens_per_second())},
+       {"min_memory_available_bytes", std::to_string(record.health.min_memory_available_bytes())},
+       {"runtime", record.runtime ? FieldOf(*record.runtime) : ""},
+       {"assigned", record.assigned ? record.assigned->hex() : ""},
+       {"terms", FieldOf(Terms(record))},
+       {"ran_before", record.ran_before ? "1" : "0"},
+       {"attempts", std::to_string(record.attempts)},
+       {"stepped_down", FieldOf(Steps(record))},
+       {"reason", record.reason},
+       {"detail", record.detail},
+       {"tokens_per_second", fmt::format("{:.2f}", record.tokens_per_second)},
+       {"bytes_total", std::to_string(record.progress.total)},
+       {"bytes_done", std::to_string(record.progress.done)},
+       {"bytes_pulled", std::to_string(record.progress.pulled)},
+       {"bytes_reused", std::to_string(record.progress.reused)}});
 }
 
 }  // namespace quantfleet::agent

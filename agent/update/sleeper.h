@@ -21,8 +21,8 @@ class RealSleeper final : public Sleeper {
   bool Sleep(Duration time, std::stop_token stop) override;
 };
 
-// Doubles from `first` to `most`; each wait is drawn from its upper half, so that devices that lost their
-// daemon together do not come back together. Not thread-safe.
+// Doubles from `first` to `most`; each wait is drawn from its upper half, so that devices that lost
+// their daemon together do not come back together. Not thread-safe.
 class Backoff {
  public:
   Backoff(Random& random, Duration first, Duration most)

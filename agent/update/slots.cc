@@ -9,7 +9,7 @@ constexpr uint64_t kMostManifestBytes = 256 << 20, kMostEvaluationBytes = 1 << 2
                    kMostRuntimeBytes = 1 << 20;
 constexpr std::string_view kEvaluationsFile = "evaluations.pb",
                            kOldEvaluationFile = "evaluation.pb",  // of version 0.1, which kept one
-                           kRuntimeFile = "runtime.pb", kContextFile = "context.pb";
+    kRuntimeFile = "runtime.pb", kContextFile = "context.pb";
 
 const char* NameOf(Slot slot) { return slot == Slot::kA ? "a" : "b"; }
 
@@ -40,7 +40,8 @@ std::optional<Digest> Slots::Begun(Slot slot) const {
 
 std::optional<Digest> Slots::Verified(Slot slot) const {
   const auto text = files_.ReadAll(PathOf(slot) / "verified", 1024);
-  const auto digest = text.ok() ? Digest::FromHexText(*text) : absl::StatusOr<Digest>(text.status());
+  const auto digest =
+      text.ok() ? Digest::FromHexText(*text) : absl::StatusOr<Digest>(text.status());
   if (!digest.ok() || Begun(slot) != *digest) return std::nullopt;
   return *digest;
 }
@@ -58,14 +59,18 @@ absl::Status Slots::Begin(Slot slot, std::string_view manifest_bytes) {
 }
 
 absl::Status Slots::KeepEvaluations(Slot slot, const v1::Evaluations& evaluations) {
-  return files_.WriteAtomically(PathOf(slot) / kEvaluationsFile, AsBytes(evaluations.SerializeAsString()));
+  return files_.WriteAtomically(PathOf(slot) / kEvaluationsFile,
+                                AsBytes(evaluations.SerializeAsString()));
 }
 
 v1::Evaluations Slots::EvaluationsOf(Slot slot) const {
   v1::Evaluations evaluations;
-  if (const auto bytes = files_.ReadAll(PathOf(slot) / kEvaluationsFile, kMostEvaluationBytes); bytes.ok()) {
+  if (const auto bytes = files_.ReadAll(PathOf(slot) / kEvaluationsFile, kMostEvaluationBytes);
+      bytes.ok()) {
     if (!evaluations.ParseFromString(*bytes)) evaluations.Clear();
-  } else if (const auto one = files_.ReadAll(PathOf(slot) / kOldEvaluationFile, kMostEvaluationBytes); one.ok()) {
+  } else if (const auto one =
+                 files_.ReadAll(PathOf(slot) / kOldEvaluationFile, kMostEvaluationBytes);
+             one.ok()) {
     if (!evaluations.add_evaluations()->ParseFromString(*one)) evaluations.Clear();
   }
   return evaluations;

@@ -1,12 +1,13 @@
 // Two slots per model, one of which is current:
 //
 //   STATE/models/<model>/slots/{a,b}/   manifest.pb   exact bytes of the manifest
-//                                       evaluations.pb  what the daemon measured of it, where it did
-//                                       runtime.pb    with what it was proven; empty: the agent's own engine
-//                                       context.pb    with which context and KV cache; absent: by an agent that had no choice
-//                                       files/...     the artifact
-//                                       journal       which chunks are there (journal.h)
-//                                       verified      hex digest of the manifest: every byte was checked
+//                                       evaluations.pb  what the daemon measured of it, where it
+//                                       did runtime.pb    with what it was proven; empty: the
+//                                       agent's own engine context.pb    with which context and KV
+//                                       cache; absent: by an agent that had no choice files/... the
+//                                       artifact journal       which chunks are there (journal.h)
+//                                       verified      hex digest of the manifest: every byte was
+//                                       checked
 //   STATE/models/<model>/current        symbolic link to one of the slots, switched by rename
 //
 // Not thread-safe; one owner per model.
@@ -26,7 +27,8 @@ enum class Slot { kA, kB };
 
 class Slots {
  public:
-  Slots(FileSystem& files, fs::path model_folder) : files_(files), folder_(std::move(model_folder)) {}
+  Slots(FileSystem& files, fs::path model_folder)
+      : files_(files), folder_(std::move(model_folder)) {}
 
   const fs::path& folder() const { return folder_; }
   // nullopt: nothing was activated yet.
@@ -44,7 +46,8 @@ class Slots {
   std::optional<Digest> Begun(Slot slot) const;
   std::optional<Digest> Verified(Slot slot) const;
 
-  // Of the artifact that is begun in the slot: kept beside it. What is not there, or damaged, is none.
+  // Of the artifact that is begun in the slot: kept beside it. What is not there, or damaged, is
+  // none.
   absl::Status KeepEvaluations(Slot slot, const v1::Evaluations& evaluations);
   v1::Evaluations EvaluationsOf(Slot slot) const;
 
@@ -53,11 +56,13 @@ class Slots {
   // NOT_FOUND: it was not proven, or by an agent of version 0.1, which had its own engine only.
   absl::StatusOr<std::optional<v1::Runtime>> RuntimeOf(Slot slot) const;
 
-  // It was proven with this context and KV cache, too. Nothing that was not kept is returned: then without tokens.
+  // It was proven with this context and KV cache, too. Nothing that was not kept is returned: then
+  // without tokens.
   absl::Status KeepContext(Slot slot, const v1::ContextPolicy& context);
   absl::StatusOr<v1::ContextPolicy> ContextOf(Slot slot) const;
 
-  // Makes the slot ready to take this artifact. What is there of the same artifact stays, all else goes.
+  // Makes the slot ready to take this artifact. What is there of the same artifact stays, all else
+  // goes.
   absl::Status Begin(Slot slot, std::string_view manifest_bytes);
   // Every byte of the slot was checked and is durable.
   absl::Status MarkVerified(Slot slot, const Digest& manifest);

@@ -1,4 +1,5 @@
-// What is accepted, what comes next, and how errors are sorted. The steps themselves are in updater_steps.cc.
+// What is accepted, what comes next, and how errors are sorted. The steps themselves are in
+// updater_steps.cc.
 
 #include "agent/update/updater.h"
 
@@ -8,7 +9,8 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr Duration kFirstRetry = std::chrono::milliseconds(500), kMostRetry = std::chrono::seconds(60);
+constexpr Duration kFirstRetry = std::chrono::milliseconds(500),
+                   kMostRetry = std::chrono::seconds(60);
 // A device that was refused is not let in again within seconds.
 constexpr Duration kFirstRetryRefused = std::chrono::seconds(30),
                    kMostRetryRefused = std::chrono::minutes(15);
@@ -18,7 +20,9 @@ using Outcome = ModelRecord::Outcome;
 }  // namespace
 
 Updater::Updater(UpdateEnvironment& environment, std::string model, fs::path folder)
-    : environment_(environment), model_(std::move(model)), slots_(environment.files, std::move(folder)) {
+    : environment_(environment),
+      model_(std::move(model)),
+      slots_(environment.files, std::move(folder)) {
   status_.set_model(model_);
 }
 
@@ -35,7 +39,8 @@ void Updater::Boot(std::stop_token stop) {
   const auto current = slots_.Current();
   const auto active = current ? slots_.Begun(*current) : std::nullopt;
   if (record_.outcome == Outcome::kRemoved && !current) Show(v1::ModelStatus::REMOVED);
-  const bool proven = active && (active != record_.manifest || record_.outcome == Outcome::kHealthy);
+  const bool proven =
+      active && (active != record_.manifest || record_.outcome == Outcome::kHealthy);
   if (!proven) return;
   if (!StartProven(*current, stop).ok()) return;  // Run tries again, or goes back
   if (active != record_.manifest || failed_) return;
@@ -50,8 +55,9 @@ void Updater::Accept(const Assignment& assignment) {
                                                 assignment.release, record_.release));
   if (assignment.release == record_.release) {
     if (assignment.manifest != record_.assigned)
-      return Refuse(kAssignmentRefused,
-                    fmt::format("release {} was accepted before with another artifact", assignment.release));
+      return Refuse(
+          kAssignmentRefused,
+          fmt::format("release {} was accepted before with another artifact", assignment.release));
     bool was_refused;
     {
       std::lock_guard lock(mutex_);
@@ -77,7 +83,8 @@ void Updater::Accept(const Assignment& assignment) {
   if (saved.ok()) saved = environment_.files.SyncDirectory(slots_.folder().parent_path());
   if (saved.ok()) saved = Save(record);
   if (!saved.ok()) {
-    Refuse(saved.code() == absl::StatusCode::kResourceExhausted ? kDiskFull : kStateDamaged, Describe(saved));
+    Refuse(saved.code() == absl::StatusCode::kResourceExhausted ? kDiskFull : kStateDamaged,
+           Describe(saved));
     return;
   }
   FailPoint("update-accepted");
@@ -108,18 +115,21 @@ void Updater::LookAfter() {
     if (!Save(record).ok()) record_ = record;
     return;
   }
-  // It was the version to go back to. Until the agent starts anew, or a release brings another, nothing answers.
+  // It was the version to go back to. Until the agent starts anew, or a release brings another,
+  // nothing answers.
   environment_.host.Stop(model_);
   running_.reset();
   const v1::ModelStatus shown = status();
-  Show(shown.phase(), shown.reason(), shown.detail() + "; what ran instead was given up too: " + Describe(condition));
+  Show(shown.phase(), shown.reason(),
+       shown.detail() + "; what ran instead was given up too: " + Describe(condition));
 }
 
 Updater::Step Updater::NextStep() {
   if (record_.release == 0 || failed_) return Step::kSettled;
   const auto current = slots_.Current();
   if (!record_.manifest)
-    return record_.outcome == Outcome::kRemoved && !current && !running_ ? Step::kSettled : Step::kRemove;
+    return record_.outcome == Outcome::kRemoved && !current && !running_ ? Step::kSettled
+                                                                         : Step::kRemove;
   const bool is_current = current && slots_.Begun(*current) == record_.manifest;
   if (record_.outcome == Outcome::kHealthFailed) {
     if (is_current || (current && running_ != slots_.Begun(*current))) return Step::kRollBack;
@@ -139,15 +149,24 @@ Updater::Step Updater::NextStep() {
 
 absl::StatusOr<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
   switch (step) {
-    case Step::kFetch: return Fetch(stop);
-    case Step::kVerify: return Verify(stop);
-    case Step::kSwitch: return SwitchOver();
-    case Step::kProve: return Prove(stop);
-    case Step::kSoak: return Soak(stop);
-    case Step::kRollBack: return RollBack(stop);
-    case Step::kStepDown: return StepDown();
-    case Step::kRemove: return Remove();
-    case Step::kSettled: break;
+    case Step::kFetch:
+      return Fetch(stop);
+    case Step::kVerify:
+      return Verify(stop);
+    case Step::kSwitch:
+      return SwitchOver();
+    case Step::kProve:
+      return Prove(stop);
+    case Step::kSoak:
+      return Soak(stop);
+    case Step::kRollBack:
+      return RollBack(stop);
+    case Step::kStepDown:
+      return StepDown();
+    case Step::kRemove:
+      return Remove();
+    case Step::kSettled:
+      break;
   }
   return Step::kSettled;
 }
@@ -172,7 +191,8 @@ bool Updater::Run(std::stop_token stop) {
     if (now_done > done) backoff.Reset();
     done = now_done;
     const bool was_refused = next.status().code() == absl::StatusCode::kPermissionDenied;
-    if (!environment_.sleeper.Sleep(was_refused ? refused.Next() : backoff.Next(), stop)) return false;
+    if (!environment_.sleeper.Sleep(was_refused ? refused.Next() : backoff.Next(), stop))
+      return false;
     step = NextStep();
   }
   return true;
@@ -180,14 +200,18 @@ bool Updater::Run(std::stop_token stop) {
 
 absl::StatusOr<Updater::Step> Updater::SortOut(const absl::Status& error) {
   switch (error.code()) {
-    case absl::StatusCode::kDataLoss: return Fail(kVerifyFailed, Message(error));
-    case absl::StatusCode::kResourceExhausted: return Fail(kDiskFull, Message(error));
+    case absl::StatusCode::kDataLoss:
+      return Fail(kVerifyFailed, Message(error));
+    case absl::StatusCode::kResourceExhausted:
+      return Fail(kDiskFull, Message(error));
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kOutOfRange:
-    case absl::StatusCode::kUnimplemented: return Fail(kArtifactUnavailable, Describe(error));
-    default: return error;
+    case absl::StatusCode::kUnimplemented:
+      return Fail(kArtifactUnavailable, Describe(error));
+    default:
+      return error;
   }
 }
 
@@ -224,9 +248,12 @@ void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::s
               status_.reason() != reason || status_.endpoint() != endpoint;
     status_.set_release(record_.release);
     status_.set_assigned_manifest(record_.assigned ? record_.assigned->raw() : "");
-    status_.mutable_stepped_down()->Assign(record_.stepped_down.begin(), record_.stepped_down.end());
+    status_.mutable_stepped_down()->Assign(record_.stepped_down.begin(),
+                                           record_.stepped_down.end());
     status_.set_active_manifest(running_ ? running_->raw() : "");
-    const auto told = [&](std::string_view word) { return running_ && (!runtime_ || trust::Names(*runtime_, word)); };
+    const auto told = [&](std::string_view word) {
+      return running_ && (!runtime_ || trust::Names(*runtime_, word));
+    };
     status_.set_context(told("{context}") ? context_.tokens() : 0);
     status_.set_kv_type(told("{kv_type}") ? context_.kv_type() : "");
     if (running_ && runtime_) {
@@ -238,7 +265,8 @@ void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::s
     status_.set_reason(std::string(reason));
     status_.set_detail(std::string(detail));
     status_.set_endpoint(endpoint);
-    status_.set_tokens_per_second(running_ && running_ == record_.manifest ? record_.tokens_per_second : 0);
+    status_.set_tokens_per_second(
+        running_ && running_ == record_.manifest ? record_.tokens_per_second : 0);
   }
   if (changed) environment_.on_change(status());
 }

@@ -2,12 +2,13 @@
 //
 //   Fetch -> Verify -> Switch -> Prove -> Soak -> healthy
 //     ^                            |        |
-//     |                            +--------+-> RollBack -> failed (health_failed, too_slow, out_of_memory), and the previous
-//     |                                            |        version runs again
+//     |                            +--------+-> RollBack -> failed (health_failed, too_slow,
+//     out_of_memory), and the previous |                                            | version runs
+//     again
 //     +--- StepDown: the next smaller precision <--+        (too_slow, out_of_memory)
 //
-// Every step begins from what the disk says, so that a SIGKILL between any two of them is followed by the
-// right one. All calls but status() come from one thread; collaborators outlive the updater.
+// Every step begins from what the disk says, so that a SIGKILL between any two of them is followed
+// by the right one. All calls but status() come from one thread; collaborators outlive the updater.
 #pragma once
 
 #include <functional>
@@ -36,7 +37,8 @@ struct UpdateEnvironment {
   DataBudget& budget;
   BlobSource& blobs;
   ModelHost& host;
-  std::function<absl::StatusOr<v1::DeviceArtifact>(const v1::GetDeviceArtifactRequest&)> get_artifact;
+  std::function<absl::StatusOr<v1::DeviceArtifact>(const v1::GetDeviceArtifactRequest&)>
+      get_artifact;
   std::function<v1::TrustRoot()> trust_root;
   // A phase, a reason or an endpoint changed; not called for mere progress.
   std::function<void(const v1::ModelStatus&)> on_change;
@@ -60,7 +62,17 @@ class Updater {
   v1::ModelStatus status() const;
 
  private:
-  enum class Step { kSettled, kFetch, kVerify, kSwitch, kProve, kSoak, kRollBack, kStepDown, kRemove };
+  enum class Step {
+    kSettled,
+    kFetch,
+    kVerify,
+    kSwitch,
+    kProve,
+    kSoak,
+    kRollBack,
+    kStepDown,
+    kRemove
+  };
 
   Step NextStep();
   // What its host gave up counts as an activation that failed.
@@ -80,9 +92,11 @@ class Updater {
 
   absl::Status GetArtifact();
   absl::StatusOr<Downloader> OpenDownloader();
-  absl::StatusOr<Health> Start(Slot slot, const std::optional<v1::Runtime>& runtime, const v1::ContextPolicy& context,
-                               const HealthGate& gate, std::stop_token stop);
-  // The most tokens of the record's wish that this machine has memory for now. RESOURCE_EXHAUSTED: too few.
+  absl::StatusOr<Health> Start(Slot slot, const std::optional<v1::Runtime>& runtime,
+                               const v1::ContextPolicy& context, const HealthGate& gate,
+                               std::stop_token stop);
+  // The most tokens of the record's wish that this machine has memory for now. RESOURCE_EXHAUSTED:
+  // too few.
   absl::StatusOr<v1::ContextPolicy> ChooseContext(Slot slot) const;
   // Golden answers of the evaluation that was made as it is to run.
   HealthGate GateOf(Slot slot, const v1::ContextPolicy& context) const;
@@ -99,9 +113,11 @@ class Updater {
   static void Blame(ModelRecord& record, const absl::Status& why);
   absl::Status Save(const ModelRecord& record);
   Step Fail(std::string_view reason, std::string_view detail);
-  // What stands in the way, sorted into what passes (the error itself) and what does not (a reason; settled).
+  // What stands in the way, sorted into what passes (the error itself) and what does not (a reason;
+  // settled).
   absl::StatusOr<Step> SortOut(const absl::Status& error);
-  void Show(v1::ModelStatus::Phase phase, std::string_view reason = "", std::string_view detail = "");
+  void Show(v1::ModelStatus::Phase phase, std::string_view reason = "",
+            std::string_view detail = "");
   void ShowProgress(const DownloadProgress& progress);
   void ShowWaiting(const absl::Status& why);
 

@@ -24,9 +24,12 @@ using Outcome = ModelRecord::Outcome;
 // Why an activation does not count.
 std::string_view ReasonOf(const absl::Status& error) {
   switch (error.code()) {
-    case absl::StatusCode::kDeadlineExceeded: return kTooSlow;
-    case absl::StatusCode::kResourceExhausted: return kOutOfMemory;
-    default: return kHealthFailed;
+    case absl::StatusCode::kDeadlineExceeded:
+      return kTooSlow;
+    case absl::StatusCode::kResourceExhausted:
+      return kOutOfMemory;
+    default:
+      return kHealthFailed;
   }
 }
 
@@ -66,8 +69,9 @@ absl::StatusOr<Downloader> Updater::OpenDownloader() {
 
 absl::StatusOr<Updater::Step> Updater::Fetch(std::stop_token stop) {
   const v1::ModelStatus shown = status();
-  const bool goes_on = shown.release() == record_.release && (shown.phase() == v1::ModelStatus::DOWNLOADING ||
-                                                              shown.phase() == v1::ModelStatus::AWAITING_APPROVAL);
+  const bool goes_on =
+      shown.release() == record_.release && (shown.phase() == v1::ModelStatus::DOWNLOADING ||
+                                             shown.phase() == v1::ModelStatus::AWAITING_APPROVAL);
   if (!goes_on) {
     ShowProgress({});
     Show(v1::ModelStatus::DOWNLOADING);
@@ -77,8 +81,8 @@ absl::StatusOr<Updater::Step> Updater::Fetch(std::stop_token stop) {
   if (!manifest.ok()) return Fail(kVerifyFailed, Message(manifest.status()));
   const Slot idle = slots_.Idle();
   QF_RETURN_IF_ERROR(slots_.Begin(idle, artifact_->manifest()));
-  QF_RETURN_IF_ERROR(
-      slots_.KeepEvaluations(idle, ReadEvaluations(*artifact_, *record_.manifest, environment_.trust_root())));
+  QF_RETURN_IF_ERROR(slots_.KeepEvaluations(
+      idle, ReadEvaluations(*artifact_, *record_.manifest, environment_.trust_root())));
   QF_ASSIGN_OR_RETURN(Downloader downloader, OpenDownloader());
   Meter meter(record_.network, environment_.budget, environment_.clock, environment_.sleeper, stop);
   ShowProgress(downloader.progress());
@@ -90,7 +94,8 @@ absl::StatusOr<Updater::Step> Updater::Fetch(std::stop_token stop) {
     if (!meter.refused()) return fetched;
     why_not = Message(fetched);
   }
-  // What came is kept. An operator's word is a new release, and the days go by: see UpdateWorker::LookAgain.
+  // What came is kept. An operator's word is a new release, and the days go by: see
+  // UpdateWorker::LookAgain.
   Show(v1::ModelStatus::AWAITING_APPROVAL, kOverBudget, why_not);
   return Step::kSettled;
 }
@@ -125,20 +130,23 @@ absl::StatusOr<Updater::Step> Updater::SwitchOver() {
 absl::StatusOr<v1::ContextPolicy> Updater::ChooseContext(Slot slot) const {
   QF_ASSIGN_OR_RETURN(const v1::Manifest manifest, slots_.ManifestOf(slot));
   const v1::Memory memory = pipeline::MemoryOf(manifest);
-  // Of an older manifest the terms are a guess, good enough to choose devices by; and a program has none.
+  // Of an older manifest the terms are a guess, good enough to choose devices by; and a program has
+  // none.
   if (!manifest.requirements().has_memory() || memory.caches().empty()) return record_.context;
   const uint64_t available = environment_.host.MemoryFor(model_);
-  QF_ASSIGN_OR_RETURN(const pipeline::MemoryNeed need,
-                      pipeline::FitContext(memory, record_.context,
-                                           available == 0 ? std::numeric_limits<uint64_t>::max() : available));
+  QF_ASSIGN_OR_RETURN(
+      const pipeline::MemoryNeed need,
+      pipeline::FitContext(memory, record_.context,
+                           available == 0 ? std::numeric_limits<uint64_t>::max() : available));
   v1::ContextPolicy chosen;
   chosen.set_tokens(need.context);
   chosen.set_kv_type(need.kv_type);
   return chosen;
 }
 
-absl::StatusOr<Health> Updater::Start(Slot slot, const std::optional<v1::Runtime>& runtime, const v1::ContextPolicy& context,
-                                      const HealthGate& gate, std::stop_token stop) {
+absl::StatusOr<Health> Updater::Start(Slot slot, const std::optional<v1::Runtime>& runtime,
+                                      const v1::ContextPolicy& context, const HealthGate& gate,
+                                      std::stop_token stop) {
   Installed installed{.files = slots_.FilesOf(slot),
                       .manifest = {},
                       .runtime = runtime,
@@ -155,7 +163,8 @@ absl::StatusOr<Health> Updater::Start(Slot slot, const std::optional<v1::Runtime
 
 absl::Status Updater::StartProven(Slot slot, std::stop_token stop) {
   const auto runtime = slots_.RuntimeOf(slot);
-  if (!runtime.ok() && runtime.status().code() != absl::StatusCode::kNotFound) return runtime.status();
+  if (!runtime.ok() && runtime.status().code() != absl::StatusCode::kNotFound)
+    return runtime.status();
   QF_ASSIGN_OR_RETURN(const v1::ContextPolicy context, slots_.ContextOf(slot));
   return Start(slot, runtime.ok() ? *runtime : std::nullopt, context, {}, stop).status();
 }
@@ -171,8 +180,10 @@ HealthGate Updater::GateOf(Slot slot, const v1::ContextPolicy& context) const {
   const auto manifest = slots_.ManifestOf(slot);
   if (!manifest.ok()) return gate;
   const v1::Evaluations kept = slots_.EvaluationsOf(slot);
-  const std::vector<v1::EvaluationStatement> evaluations(kept.evaluations().begin(), kept.evaluations().end());
-  if (const auto* evaluation = pipeline::PickEvaluation(evaluations, pipeline::MemoryOf(*manifest), context.tokens(), context.kv_type()))
+  const std::vector<v1::EvaluationStatement> evaluations(kept.evaluations().begin(),
+                                                         kept.evaluations().end());
+  if (const auto* evaluation = pipeline::PickEvaluation(evaluations, pipeline::MemoryOf(*manifest),
+                                                        context.tokens(), context.kv_type()))
     gate.golden.assign(evaluation->golden().begin(), evaluation->golden().end());
   return gate;
 }
@@ -181,8 +192,10 @@ absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
   Show(v1::ModelStatus::ACTIVATING);
   const Slot current = *slots_.Current();
   if (record_.attempts >= kMostAttempts) {
-    prove_error_ = ResourceExhausted("the agent ended {} times while it activated this; most likely the system needed its memory",
-                                     record_.attempts);
+    prove_error_ = ResourceExhausted(
+        "the agent ended {} times while it activated this; most likely the system needed its "
+        "memory",
+        record_.attempts);
     return Step::kRollBack;
   }
   // Written down before: a system that is short of memory kills without a word.
@@ -203,11 +216,14 @@ absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
     return Step::kRollBack;
   }
   record_.detail.clear();
-  const auto note = [&](const std::string& text) { record_.detail += (record_.detail.empty() ? "" : "; ") + text; };
+  const auto note = [&](const std::string& text) {
+    record_.detail += (record_.detail.empty() ? "" : "; ") + text;
+  };
   if (context->tokens() < record_.context.tokens())
-    note(fmt::format("a context of {} tokens instead of {}: there is no memory for more", context->tokens(),
-                     record_.context.tokens()));
-  if (gate.golden.empty() && gate.policy.min_golden_agreement() > 0 && !slots_.EvaluationsOf(current).evaluations().empty())
+    note(fmt::format("a context of {} tokens instead of {}: there is no memory for more",
+                     context->tokens(), record_.context.tokens()));
+  if (gate.golden.empty() && gate.policy.min_golden_agreement() > 0 &&
+      !slots_.EvaluationsOf(current).evaluations().empty())
     note("the golden answers are of another length of context, and were not asked");
   if (!health->note.empty()) note(health->note);
   record_.tokens_per_second = health->tokens_per_second;
@@ -225,7 +241,8 @@ absl::Status Updater::CountAttempt(uint32_t attempts) {
 absl::StatusOr<Updater::Step> Updater::Soak(std::stop_token stop) {
   Show(v1::ModelStatus::SOAKING);
   const HealthGate gate = GateOf(*slots_.Current(), context_);
-  // What is slept counts: an assignment for another model may come between, and an agent that starts anew begins again.
+  // What is slept counts: an assignment for another model may come between, and an agent that
+  // starts anew begins again.
   while (*soak_left_ > Duration(0)) {
     const Duration step = std::min(kSoakStep, *soak_left_);
     if (!environment_.sleeper.Sleep(step, stop)) return Cancelled("the soak time was broken off");
@@ -268,17 +285,22 @@ bool Updater::RunsAsProven(Slot slot) const {
   if (running_ != slots_.Begun(slot)) return false;
   const auto runtime = slots_.RuntimeOf(slot);
   const auto context = slots_.ContextOf(slot);
-  const auto same = [](const auto& a, const auto& b) { return google::protobuf::util::MessageDifferencer::Equals(a, b); };
+  const auto same = [](const auto& a, const auto& b) {
+    return google::protobuf::util::MessageDifferencer::Equals(a, b);
+  };
   if (!runtime.ok() || !context.ok()) return true;  // of an agent that knew no other way to run it
-  return runtime->has_value() == runtime_.has_value() && (!runtime_ || same(**runtime, *runtime_)) && same(*context, context_);
+  return runtime->has_value() == runtime_.has_value() &&
+         (!runtime_ || same(**runtime, *runtime_)) && same(*context, context_);
 }
 
 bool Updater::ProvenOtherwise(Slot slot) const {
   const auto proven = slots_.RuntimeOf(slot);
   if (!proven.ok() || slots_.Begun(slot) != record_.manifest) return false;
   const auto context = slots_.ContextOf(slot);
-  const bool other = context.ok() && ((record_.context.tokens() > 0 && context->tokens() != record_.context.tokens()) ||
-                                      (!record_.context.kv_type().empty() && context->kv_type() != record_.context.kv_type()));
+  const bool other =
+      context.ok() &&
+      ((record_.context.tokens() > 0 && context->tokens() != record_.context.tokens()) ||
+       (!record_.context.kv_type().empty() && context->kv_type() != record_.context.kv_type()));
   if (other) return true;
   if (!*proven || !record_.runtime) return proven->has_value() != record_.runtime.has_value();
   return !google::protobuf::util::MessageDifferencer::Equals(**proven, *record_.runtime);
@@ -286,9 +308,10 @@ bool Updater::ProvenOtherwise(Slot slot) const {
 
 absl::StatusOr<Updater::Step> Updater::RollBack(std::stop_token stop) {
   const Slot failed = *slots_.Current();
-  // The slot stays where it is another's already, and where the artifact is good and what it was to run with, or how fast, was
-  // not.
-  const bool stays = slots_.Begun(failed) != record_.manifest || record_.ran_before || ProvenOtherwise(failed);
+  // The slot stays where it is another's already, and where the artifact is good and what it was to
+  // run with, or how fast, was not.
+  const bool stays =
+      slots_.Begun(failed) != record_.manifest || record_.ran_before || ProvenOtherwise(failed);
   const Slot target = stays ? failed : slots_.Idle();
   const bool can_go_back = slots_.Verified(target).has_value();
   if (target != failed) {
@@ -321,7 +344,8 @@ absl::StatusOr<Updater::Step> Updater::RollBack(std::stop_token stop) {
 }
 
 bool Updater::CanStepDown() const {
-  return !record_.step_down.empty() && (record_.reason == kTooSlow || record_.reason == kOutOfMemory);
+  return !record_.step_down.empty() &&
+         (record_.reason == kTooSlow || record_.reason == kOutOfMemory);
 }
 
 absl::StatusOr<Updater::Step> Updater::StepDown() {

@@ -19,7 +19,9 @@ bool Same(const std::vector<v1::Signed>& a, const std::vector<v1::Signed>& b) {
 }  // namespace
 
 UpdateWorker::UpdateWorker(UpdateEnvironment environment, fs::path models, std::string device_id)
-    : environment_(std::move(environment)), models_(std::move(models)), device_id_(std::move(device_id)) {}
+    : environment_(std::move(environment)),
+      models_(std::move(models)),
+      device_id_(std::move(device_id)) {}
 
 UpdateWorker::~UpdateWorker() { Stop(); }
 
@@ -96,7 +98,8 @@ void UpdateWorker::Work(std::stop_token stop) {
     std::stop_token run_stop;
     {
       std::unique_lock lock(mutex_);
-      if (!first && !wake_.wait(lock, stop, [this] { return handed_version_ != done_version_; })) return;
+      if (!first && !wake_.wait(lock, stop, [this] { return handed_version_ != done_version_; }))
+        return;
       assignments = handed_;
       version = handed_version_;
       run_stop_ = std::stop_source();

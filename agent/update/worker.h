@@ -1,5 +1,6 @@
-// The thread that keeps the models current: takes what the daemon assigned, checks who signed it, and runs
-// one updater per model, one after the other. Newer assignments interrupt a download; nothing else does.
+// The thread that keeps the models current: takes what the daemon assigned, checks who signed it,
+// and runs one updater per model, one after the other. Newer assignments interrupt a download;
+// nothing else does.
 //
 // Thread-safe. Collaborators outlive the worker; its destructor ends the thread.
 #pragma once

@@ -7,13 +7,16 @@
 namespace quantfleet {
 namespace {
 
-constexpr mode_t kOthersRead = S_IRGRP | S_IROTH, kOthersWrite = S_IWGRP | S_IWOTH, kOthers = S_IRWXG | S_IRWXO;
+constexpr mode_t kOthersRead = S_IRGRP | S_IROTH, kOthersWrite = S_IWGRP | S_IWOTH,
+                 kOthers = S_IRWXG | S_IRWXO;
 
 // As a shell takes it: commands in messages are there to be copied.
 std::string Quoted(const fs::path& path) {
-  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+:@%=,-";
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+:@%=,-";
   const std::string text = path.string();
-  if (!text.empty() && text.front() != '-' && text.find_first_not_of(plain) == std::string::npos) return text;
+  if (!text.empty() && text.front() != '-' && text.find_first_not_of(plain) == std::string::npos)
+    return text;
   std::string quoted = text.starts_with("-") ? "./'" : "'";
   for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return quoted + "'";
@@ -22,30 +25,41 @@ std::string Quoted(const fs::path& path) {
 absl::Status CheckOwner(const struct stat& info, const fs::path& path, uid_t user) {
   if (user == 0 || info.st_uid == 0 || info.st_uid == user) return absl::OkStatus();
   return FailedPrecondition(
-      "{0} belongs to user {1}, who may read and change it, and this runs as user {2}: run `chown {2} {3}` as root",
+      "{0} belongs to user {1}, who may read and change it, and this runs as user {2}: run `chown "
+      "{2} {3}` as root",
       path.string(), info.st_uid, user, Quoted(path));
 }
 
 // `forbidden`: bits of the mode.
 absl::Status Check(const fs::path& path, uid_t user, mode_t forbidden, std::string_view mend) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) != 0)
-    return errno == ENOENT || errno == ENOTDIR ? absl::OkStatus() : ErrnoStatus(errno, path.string());
-  if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) return absl::OkStatus();  // pipes and terminals keep nothing
+    return errno == ENOENT || errno == ENOTDIR ? absl::OkStatus()
+                                               : ErrnoStatus(errno, path.string());
+  if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
+    return absl::OkStatus();  // pipes and terminals keep nothing
   QF_RETURN_IF_ERROR(CheckOwner(info, path, user));
   const mode_t found = info.st_mode & forbidden;
   if (found == 0) return absl::OkStatus();
   const bool read = (found & kOthersRead) != 0, written = (found & kOthersWrite) != 0;
-  return FailedPrecondition("{} has mode {:04o}: others may {} it. Run `chmod {} {}`", path.string(), info.st_mode & 07777,
-                            read && written ? "read and change" : written ? "change" : read ? "read" : "run", mend,
-                            Quoted(path));
+  return FailedPrecondition("{} has mode {:04o}: others may {} it. Run `chmod {} {}`",
+                            path.string(), info.st_mode & 07777,
+                            read && written ? "read and change"
+                            : written       ? "change"
+                            : read          ? "read"
+                                            : "run",
+                            mend, Quoted(path));
 }
 
 }  // namespace
 
-absl::Status CheckPrivate(const fs::path& file, uid_t user) { return Check(file, user, kOthers, "600"); }
+absl::Status CheckPrivate(const fs::path& file, uid_t user) {
+  return Check(file, user, kOthers, "600");
+}
 
-absl::Status CheckUnshared(const fs::path& path, uid_t user) { return Check(path, user, kOthersWrite, "go-w"); }
+absl::Status CheckUnshared(const fs::path& path, uid_t user) {
+  return Check(path, user, kOthersWrite, "go-w");
+}
 
 absl::StatusOr<std::string> ReadPrivate(FileSystem& files, const fs::path& path, uint64_t limit) {
   QF_RETURN_IF_ERROR(CheckPrivate(path));

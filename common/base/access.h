@@ -1,8 +1,10 @@
-// Keys, credentials and state that others may read or change are refused, with the command that mends it: whoever could have
-// read a key is that key's owner too, and whoever can change a folder decides what is trusted there.
+// Keys, credentials and state that others may read or change are refused, with the command that
+// mends it: whoever could have read a key is that key's owner too, and whoever can change a folder
+// decides what is trusted there.
 //
-// The machine's own disk is asked. What is absent is OK here: who opens it says so. FAILED_PRECONDITION names the path, its
-// mode and the command. Thread-safe, but for KeepOthersFromWriting.
+// The machine's own disk is asked. What is absent is OK here: who opens it says so.
+// FAILED_PRECONDITION names the path, its mode and the command. Thread-safe, but for
+// KeepOthersFromWriting.
 #pragma once
 
 #include <unistd.h>
@@ -14,7 +16,8 @@
 
 namespace quantfleet {
 
-// A file that nobody else may read or change. It belongs to `user`, who runs this, or to root; root takes any owner's.
+// A file that nobody else may read or change. It belongs to `user`, who runs this, or to root; root
+// takes any owner's.
 absl::Status CheckPrivate(const fs::path& file, uid_t user = ::geteuid());
 // A file or folder that others may read, but not change.
 absl::Status CheckUnshared(const fs::path& path, uid_t user = ::geteuid());
@@ -22,7 +25,8 @@ absl::Status CheckUnshared(const fs::path& path, uid_t user = ::geteuid());
 // ReadAll of a file that is private.
 absl::StatusOr<std::string> ReadPrivate(FileSystem& files, const fs::path& path, uint64_t limit);
 
-// What this process makes from now on is never writable for others, whatever the umask was. For programs, at their start.
+// What this process makes from now on is never writable for others, whatever the umask was. For
+// programs, at their start.
 void KeepOthersFromWriting();
 
 }  // namespace quantfleet

@@ -1,4 +1,5 @@
-// Spans of bytes, little-endian loads and stores, hex, and arithmetic on sizes that came from outside.
+// Spans of bytes, little-endian loads and stores, hex, and arithmetic on sizes that came from
+// outside.
 #pragma once
 
 #include <bit>
@@ -21,7 +22,9 @@ using MutableBytes = std::span<std::byte>;
 using Bytes = std::vector<std::byte>;
 
 inline ByteSpan AsBytes(std::string_view s) { return std::as_bytes(std::span(s.data(), s.size())); }
-inline std::string_view AsText(ByteSpan b) { return {reinterpret_cast<const char*>(b.data()), b.size()}; }
+inline std::string_view AsText(ByteSpan b) {
+  return {reinterpret_cast<const char*>(b.data()), b.size()};
+}
 
 template <typename T>
 T Load(const std::byte* at) {
@@ -49,11 +52,13 @@ inline std::optional<uint64_t> CheckedMul(uint64_t a, uint64_t b) {
   return r;
 }
 
-constexpr uint64_t RoundUp(uint64_t n, uint64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+constexpr uint64_t RoundUp(uint64_t n, uint64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 
-std::string ToHex(ByteSpan bytes);                             // lower case
-std::optional<Bytes> FromHex(std::string_view hex);            // nullopt: odd length or a foreign character
-std::string ToBase64Url(ByteSpan bytes);                       // RFC 4648 section 5, no padding
+std::string ToHex(ByteSpan bytes);                   // lower case
+std::optional<Bytes> FromHex(std::string_view hex);  // nullopt: odd length or a foreign character
+std::string ToBase64Url(ByteSpan bytes);             // RFC 4648 section 5, no padding
 std::optional<Bytes> FromBase64Url(std::string_view text);
 
 // "4.2 MiB", for people.

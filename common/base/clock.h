@@ -16,8 +16,8 @@ inline Time FromUnixMillis(int64_t ms) { return Time(Duration(ms)); }
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual Time Now() const = 0;                 // wall clock; may jump
-  virtual Duration Monotonic() const = 0;       // since an arbitrary start; never jumps
+  virtual Time Now() const = 0;            // wall clock; may jump
+  virtual Duration Monotonic() const = 0;  // since an arbitrary start; never jumps
 };
 
 class RealClock final : public Clock {
@@ -26,7 +26,8 @@ class RealClock final : public Clock {
     return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
   }
   Duration Monotonic() const override {
-    return std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch());
+    return std::chrono::duration_cast<Duration>(
+        std::chrono::steady_clock::now().time_since_epoch());
   }
 };
 

@@ -8,7 +8,8 @@
 namespace quantfleet {
 
 absl::StatusOr<Digest> Digest::FromRaw(std::string_view raw) {
-  if (raw.size() != kSize) return InvalidArgument("a digest has {} bytes, not {}", size_t{kSize}, raw.size());
+  if (raw.size() != kSize)
+    return InvalidArgument("a digest has {} bytes, not {}", size_t{kSize}, raw.size());
   Digest d;
   std::ranges::copy(AsBytes(raw), d.bytes.begin());
   return d;
@@ -16,14 +17,16 @@ absl::StatusOr<Digest> Digest::FromRaw(std::string_view raw) {
 
 absl::StatusOr<Digest> Digest::FromHexText(std::string_view hex) {
   auto bytes = FromHex(hex);
-  if (!bytes || bytes->size() != kSize) return InvalidArgument("'{}' is not a SHA-256 digest (64 hex digits)", hex);
+  if (!bytes || bytes->size() != kSize)
+    return InvalidArgument("'{}' is not a SHA-256 digest (64 hex digits)", hex);
   return FromRaw(AsText(*bytes));
 }
 
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
   State() {
-    // Fails only without memory or without SHA-256 in OpenSSL: neither leaves anything to go on with.
+    // Fails only without memory or without SHA-256 in OpenSSL: neither leaves anything to go on
+    // with.
     if (!context || EVP_DigestInit_ex(context, EVP_sha256(), nullptr) != 1) std::abort();
   }
   ~State() { EVP_MD_CTX_free(context); }
@@ -34,7 +37,9 @@ Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 
-void Sha256::Update(ByteSpan bytes) { EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()); }
+void Sha256::Update(ByteSpan bytes) {
+  EVP_DigestUpdate(state_->context, bytes.data(), bytes.size());
+}
 
 Digest Sha256::Finish() {
   Digest d;

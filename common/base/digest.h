@@ -22,7 +22,7 @@ struct Digest {
   // The raw 32 bytes, as protobuf's `bytes` fields hold them.
   std::string raw() const { return std::string(AsText(bytes)); }
 
-  static absl::StatusOr<Digest> FromRaw(std::string_view raw);  // exactly 32 bytes
+  static absl::StatusOr<Digest> FromRaw(std::string_view raw);      // exactly 32 bytes
   static absl::StatusOr<Digest> FromHexText(std::string_view hex);  // exactly 64 hex digits
 };
 

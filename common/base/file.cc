@@ -21,7 +21,8 @@ class RealFile final : public File {
   absl::Status ReadAt(uint64_t offset, MutableBytes out) const override {
     if (offset > static_cast<uint64_t>(std::numeric_limits<off_t>::max())) return Cut(offset);
     while (!out.empty()) {
-      const ssize_t n = ::pread(fd_, out.data(), std::min(out.size(), kMostPerCall), static_cast<off_t>(offset));
+      const ssize_t n =
+          ::pread(fd_, out.data(), std::min(out.size(), kMostPerCall), static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return ErrnoStatus(errno, fmt::format("reading {}", path_.string()));
       if (n == 0) return Cut(offset);
@@ -33,8 +34,8 @@ class RealFile final : public File {
 
   absl::Status WriteAt(uint64_t offset, ByteSpan bytes) override {
     while (!bytes.empty()) {
-      const ssize_t n =
-          ::pwrite(fd_, bytes.data(), std::min(bytes.size(), kMostPerCall), static_cast<off_t>(offset));
+      const ssize_t n = ::pwrite(fd_, bytes.data(), std::min(bytes.size(), kMostPerCall),
+                                 static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return ErrnoStatus(errno, fmt::format("writing {}", path_.string()));
       offset += static_cast<uint64_t>(n);
@@ -67,7 +68,8 @@ class RealFile final : public File {
  private:
   static constexpr size_t kMostPerCall = size_t{1} << 30;
   absl::Status Cut(uint64_t offset) const {
-    return DataLoss("{} ends at byte {}, before what was to be read: is it cut?", path_.string(), offset);
+    return DataLoss("{} ends at byte {}, before what was to be read: is it cut?", path_.string(),
+                    offset);
   }
   const int fd_;
   const fs::path path_;
@@ -75,9 +77,13 @@ class RealFile final : public File {
 
 int Flags(OpenMode mode) {
   switch (mode) {
-    case OpenMode::kRead: return O_RDONLY;
-    case OpenMode::kUpdate: return O_RDWR;
-    case OpenMode::kCreate: case OpenMode::kPrivate: return O_RDWR | O_CREAT;
+    case OpenMode::kRead:
+      return O_RDONLY;
+    case OpenMode::kUpdate:
+      return O_RDWR;
+    case OpenMode::kCreate:
+    case OpenMode::kPrivate:
+      return O_RDWR | O_CREAT;
   }
   return O_RDONLY;
 }
@@ -85,7 +91,8 @@ int Flags(OpenMode mode) {
 class RealFs final : public FileSystem {
  public:
   absl::StatusOr<std::unique_ptr<File>> Open(const fs::path& path, OpenMode mode) override {
-    const int fd = ::open(path.c_str(), Flags(mode) | O_CLOEXEC, mode == OpenMode::kPrivate ? 0600 : 0644);
+    const int fd =
+        ::open(path.c_str(), Flags(mode) | O_CLOEXEC, mode == OpenMode::kPrivate ? 0600 : 0644);
     if (fd < 0) return ErrnoStatus(errno, fmt::format("opening {}", path.string()));
     struct stat st;
     if (::fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
@@ -110,13 +117,15 @@ class RealFs final : public FileSystem {
   absl::Status RemoveTree(const fs::path& path) override {
     std::error_code error;
     fs::remove_all(path, error);
-    return error ? ErrnoStatus(error.value(), fmt::format("removing {}", path.string())) : absl::OkStatus();
+    return error ? ErrnoStatus(error.value(), fmt::format("removing {}", path.string()))
+                 : absl::OkStatus();
   }
 
   absl::Status CreateDirectories(const fs::path& path) override {
     std::error_code error;
     fs::create_directories(path, error);
-    return error ? ErrnoStatus(error.value(), fmt::format("making folder {}", path.string())) : absl::OkStatus();
+    return error ? ErrnoStatus(error.value(), fmt::format("making folder {}", path.string()))
+                 : absl::OkStatus();
   }
 
   absl::Status SyncDirectory(const fs::path& path) override {
@@ -124,7 +133,8 @@ class RealFs final : public FileSystem {
     if (fd < 0) return ErrnoStatus(errno, fmt::format("opening folder {}", path.string()));
     const int result = ::fsync(fd), error = errno;
     ::close(fd);
-    return result == 0 ? absl::OkStatus() : ErrnoStatus(error, fmt::format("syncing folder {}", path.string()));
+    return result == 0 ? absl::OkStatus()
+                       : ErrnoStatus(error, fmt::format("syncing folder {}", path.string()));
   }
 
   bool Exists(const fs::path& path) override {
@@ -135,7 +145,8 @@ class RealFs final : public FileSystem {
   absl::StatusOr<std::vector<std::string>> List(const fs::path& path) override {
     std::error_code error;
     std::vector<std::string> names;
-    for (auto it = fs::directory_iterator(path, error); !error && it != fs::directory_iterator(); it.increment(error))
+    for (auto it = fs::directory_iterator(path, error); !error && it != fs::directory_iterator();
+         it.increment(error))
       names.push_back(it->path().filename().string());
     if (error) return ErrnoStatus(error.value(), fmt::format("listing {}", path.string()));
     std::ranges::sort(names);
@@ -161,7 +172,8 @@ absl::StatusOr<std::string> FileSystem::ReadAll(const fs::path& path, uint64_t l
   QF_ASSIGN_OR_RETURN(auto file, Open(path, OpenMode::kRead));
   QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
   if (size > limit)
-    return ResourceExhausted("{} has {} bytes, more than the {} allowed here", path.string(), size, limit);
+    return ResourceExhausted("{} has {} bytes, more than the {} allowed here", path.string(), size,
+                             limit);
   std::string text(size, '\0');
   QF_RETURN_IF_ERROR(file->ReadAt(0, std::as_writable_bytes(std::span(text))));
   return text;

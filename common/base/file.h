@@ -1,5 +1,5 @@
-// Files as an interface, so that tests run on a disk that fills up or forgets, and durable steps look the same
-// everywhere. Paths are std::filesystem::path; errors name the path.
+// Files as an interface, so that tests run on a disk that fills up or forgets, and durable steps
+// look the same everywhere. Paths are std::filesystem::path; errors name the path.
 #pragma once
 
 #include <filesystem>
@@ -30,10 +30,10 @@ class File {
 };
 
 enum class OpenMode {
-  kRead,      // must exist
-  kUpdate,    // must exist, read and write
-  kCreate,    // made when absent, content kept, read and write, mode 0644
-  kPrivate,   // as kCreate with mode 0600
+  kRead,     // must exist
+  kUpdate,   // must exist, read and write
+  kCreate,   // made when absent, content kept, read and write, mode 0644
+  kPrivate,  // as kCreate with mode 0600
 };
 
 // Thread-safe.
@@ -41,23 +41,27 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
   virtual absl::StatusOr<std::unique_ptr<File>> Open(const fs::path& path, OpenMode mode) = 0;
-  virtual absl::Status Rename(const fs::path& from, const fs::path& to) = 0;  // atomic, replaces a file
-  virtual absl::Status Remove(const fs::path& path) = 0;                      // absent is OK
-  virtual absl::Status RemoveTree(const fs::path& path) = 0;                  // absent is OK
+  virtual absl::Status Rename(const fs::path& from,
+                              const fs::path& to) = 0;        // atomic, replaces a file
+  virtual absl::Status Remove(const fs::path& path) = 0;      // absent is OK
+  virtual absl::Status RemoveTree(const fs::path& path) = 0;  // absent is OK
   virtual absl::Status CreateDirectories(const fs::path& path) = 0;
   virtual absl::Status SyncDirectory(const fs::path& path) = 0;
   virtual bool Exists(const fs::path& path) = 0;
   // Names, sorted, of what stands in the folder.
   virtual absl::StatusOr<std::vector<std::string>> List(const fs::path& path) = 0;
   virtual absl::StatusOr<uint64_t> FreeSpace(const fs::path& path) = 0;
-  // When the content last changed, in nanoseconds since 1970. Asks the machine's own disk unless overridden.
+  // When the content last changed, in nanoseconds since 1970. Asks the machine's own disk unless
+  // overridden.
   virtual absl::StatusOr<int64_t> ModifiedAt(const fs::path& path);
 
   // Convenience over the calls above.
   // The whole file; RESOURCE_EXHAUSTED when it is larger than `limit`.
   absl::StatusOr<std::string> ReadAll(const fs::path& path, uint64_t limit = 64 << 20);
-  // Old content or new content, never a mixture, and durable on return (temporary file, fsync, rename, fsync).
-  absl::Status WriteAtomically(const fs::path& path, ByteSpan content, OpenMode mode = OpenMode::kCreate);
+  // Old content or new content, never a mixture, and durable on return (temporary file, fsync,
+  // rename, fsync).
+  absl::Status WriteAtomically(const fs::path& path, ByteSpan content,
+                               OpenMode mode = OpenMode::kCreate);
 };
 
 FileSystem& RealFileSystem();

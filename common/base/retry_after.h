@@ -1,5 +1,5 @@
-// A refusal that says when to ask again. It travels inside the status: through Annotate, and over gRPC (net/channel.h).
-// Thread-safe: pure functions.
+// A refusal that says when to ask again. It travels inside the status: through Annotate, and over
+// gRPC (net/channel.h). Thread-safe: pure functions.
 #pragma once
 
 #include <optional>

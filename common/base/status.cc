@@ -12,21 +12,42 @@ std::string Describe(const absl::Status& status) {
 
 absl::Status Annotate(const absl::Status& status, std::string_view context) {
   if (status.ok()) return status;
-  absl::Status annotated = MakeStatus(status.code(), fmt::format("{}: {}", context, Message(status)));
-  status.ForEachPayload([&](absl::string_view url, const absl::Cord& value) { annotated.SetPayload(url, value); });
+  absl::Status annotated =
+      MakeStatus(status.code(), fmt::format("{}: {}", context, Message(status)));
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& value) { annotated.SetPayload(url, value); });
   return annotated;
 }
 
 absl::Status ErrnoStatus(int error, std::string_view context) {
   absl::StatusCode code = absl::StatusCode::kUnavailable;
   switch (error) {
-    case ENOENT: case ENOTDIR: code = absl::StatusCode::kNotFound; break;
-    case EACCES: case EPERM: case EROFS: code = absl::StatusCode::kPermissionDenied; break;
-    case ENOSPC: case EDQUOT: case EMFILE: case ENFILE: case ENOMEM:
-      code = absl::StatusCode::kResourceExhausted; break;
-    case EEXIST: code = absl::StatusCode::kAlreadyExists; break;
-    case EINVAL: case EISDIR: case ENAMETOOLONG: code = absl::StatusCode::kInvalidArgument; break;
-    default: break;
+    case ENOENT:
+    case ENOTDIR:
+      code = absl::StatusCode::kNotFound;
+      break;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      code = absl::StatusCode::kPermissionDenied;
+      break;
+    case ENOSPC:
+    case EDQUOT:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      code = absl::StatusCode::kResourceExhausted;
+      break;
+    case EEXIST:
+      code = absl::StatusCode::kAlreadyExists;
+      break;
+    case EINVAL:
+    case EISDIR:
+    case ENAMETOOLONG:
+      code = absl::StatusCode::kInvalidArgument;
+      break;
+    default:
+      break;
   }
   return MakeStatus(code, fmt::format("{}: {}", context, std::generic_category().message(error)));
 }

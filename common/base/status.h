@@ -1,5 +1,5 @@
-// Errors are values. A message names the place (file, tensor, field) and the remedy; the code is the one that
-// a gRPC caller sees. Thread-safe: everything here is a pure function.
+// Errors are values. A message names the place (file, tensor, field) and the remedy; the code is
+// the one that a gRPC caller sees. Thread-safe: everything here is a pure function.
 #pragma once
 
 #include <fmt/core.h>
@@ -20,7 +20,9 @@ inline std::string_view ToStd(absl::string_view s) { return {s.data(), s.size()}
 inline absl::Status MakeStatus(absl::StatusCode code, std::string_view message) {
   return absl::Status(code, ToAbsl(message));
 }
-inline std::string Message(const absl::Status& status) { return std::string(ToStd(status.message())); }
+inline std::string Message(const absl::Status& status) {
+  return std::string(ToStd(status.message()));
+}
 
 // "INVALID_ARGUMENT: message", as logs and CLI show it.
 std::string Describe(const absl::Status& status);
@@ -31,9 +33,9 @@ absl::Status Annotate(const absl::Status& status, std::string_view context);
 // The status for errno, with "context: strerror"; ENOSPC and EDQUOT become RESOURCE_EXHAUSTED.
 absl::Status ErrnoStatus(int error, std::string_view context);
 
-#define QF_DEFINE_ERROR(Name, Code)                                            \
-  template <typename... Args>                                                  \
-  [[nodiscard]] absl::Status Name(fmt::format_string<Args...> format, Args&&... args) { \
+#define QF_DEFINE_ERROR(Name, Code)                                                              \
+  template <typename... Args>                                                                    \
+  [[nodiscard]] absl::Status Name(fmt::format_string<Args...> format, Args&&... args) {          \
     return MakeStatus(absl::StatusCode::Code, fmt::format(format, std::forward<Args>(args)...)); \
   }
 QF_DEFINE_ERROR(InvalidArgument, kInvalidArgument)
@@ -59,9 +61,10 @@ QF_DEFINE_ERROR(Internal, kInternal)
 #define QF_CONCAT(a, b) QF_CONCAT_INNER(a, b)
 
 // __COUNTER__: the expression may be a lambda that uses these macros itself.
-#define QF_RETURN_IF_ERROR(expression) QF_RETURN_IF_ERROR_INNER(QF_CONCAT(qf_status_, __COUNTER__), expression)
-#define QF_RETURN_IF_ERROR_INNER(status, expression)               \
-  do {                                                             \
+#define QF_RETURN_IF_ERROR(expression) \
+  QF_RETURN_IF_ERROR_INNER(QF_CONCAT(qf_status_, __COUNTER__), expression)
+#define QF_RETURN_IF_ERROR_INNER(status, expression)                     \
+  do {                                                                   \
     if (absl::Status status = (expression); !status.ok()) return status; \
   } while (false)
 

@@ -22,8 +22,8 @@ namespace {
 using grpc::experimental::ExternalCertificateVerifier;
 using grpc::experimental::TlsCustomVerificationCheckRequest;
 
-// gRPC's own verification is off, because it knows neither fingerprints nor clocks that cannot be right: this decides
-// alone. It runs on gRPC's handshake threads, before any call's bytes are sent.
+// gRPC's own verification is off, because it knows neither fingerprints nor clocks that cannot be
+// right: this decides alone. It runs on gRPC's handshake threads, before any call's bytes are sent.
 class PinnedCaVerifier final : public ExternalCertificateVerifier {
  public:
   explicit PinnedCaVerifier(ServerTrust trust) : trust_(std::move(trust)) {}
@@ -47,9 +47,11 @@ std::shared_ptr<grpc::ChannelCredentials> MakeChannelCredentials(const ServerTru
   options.set_verify_server_certs(false);
   options.set_check_call_host(false);
   options.set_certificate_verifier(ExternalCertificateVerifier::Create<PinnedCaVerifier>(trust));
-  // Where no CA is named, gRPC reads the machine's hundred and more, for each channel: 30 ms for nothing.
+  // Where no CA is named, gRPC reads the machine's hundred and more, for each channel: 30 ms for
+  // nothing.
   std::vector<grpc::experimental::IdentityKeyCertPair> pairs;
-  if (!identity.certificate_pem.empty()) pairs.push_back({identity.private_pem, identity.certificate_pem});
+  if (!identity.certificate_pem.empty())
+    pairs.push_back({identity.private_pem, identity.certificate_pem});
   if (!trust.ca_pem.empty() || !pairs.empty())
     options.set_certificate_provider(
         std::make_shared<grpc::experimental::StaticDataCertificateProvider>(trust.ca_pem, pairs));
@@ -80,7 +82,8 @@ grpc::ChannelArguments MakeArguments() {
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const ServerTrust& trust,
                                            const ClientIdentity& identity) {
-  auto channel = grpc::CreateCustomChannel(address, MakeChannelCredentials(trust, identity), MakeArguments());
+  auto channel =
+      grpc::CreateCustomChannel(address, MakeChannelCredentials(trust, identity), MakeArguments());
   AwaitGrpcAtExit();
   return channel;
 }
@@ -91,9 +94,9 @@ bool AwaitConnection(grpc::Channel& channel, Duration timeout) {
   return channel.WaitForConnected(std::chrono::system_clock::now() + timeout);
 }
 
-std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const std::string& ca_pem,
-                                                               const std::string& certificate_chain_pem,
-                                                               const std::string& private_pem) {
+std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(
+    const std::string& ca_pem, const std::string& certificate_chain_pem,
+    const std::string& private_pem) {
   grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
   options.pem_root_certs = ca_pem;
   options.pem_key_cert_pairs.push_back({private_pem, certificate_chain_pem});
@@ -103,7 +106,8 @@ std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const std::string
 void ConfigureServer(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepAliveTimeoutMs);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kServerPingFloorMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kServerPingFloorMs);
   // Two daemons on one port would each answer half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
@@ -135,7 +139,8 @@ absl::Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& con
   const auto at = trailing.find(kRetryAfterKey);
   if (at == trailing.end()) return plain;
   int64_t ms = 0;  // what is no number says nothing
-  const auto [end, error] = std::from_chars(at->second.data(), at->second.data() + at->second.size(), ms);
+  const auto [end, error] =
+      std::from_chars(at->second.data(), at->second.data() + at->second.size(), ms);
   return error == std::errc() && end == at->second.data() + at->second.size() && ms > 0
              ? WithRetryAfter(plain, Duration(ms))
              : plain;

@@ -1,5 +1,6 @@
-// gRPC over TLS: channels that pin the daemon's CA (or, at first contact, its fingerprint), and the server's side.
-// The rest of the tree gets plain grpc::Channel pointers and never touches credentials.
+// gRPC over TLS: channels that pin the daemon's CA (or, at first contact, its fingerprint), and the
+// server's side. The rest of the tree gets plain grpc::Channel pointers and never touches
+// credentials.
 #pragma once
 
 #include <functional>
@@ -28,31 +29,33 @@ struct ClientIdentity {
 };
 
 struct ServerTrust {
-  std::string ca_pem;                          // pinned CA, or empty
-  std::optional<Digest> ca_fingerprint;        // used when ca_pem is empty: the chain must end in this CA
-  // When the certificate's validity is checked; nullopt at call time: not at all (a clock that cannot be right).
-  // Called on gRPC's threads.
-  std::function<std::optional<Time>()> time;   // empty: now
+  std::string ca_pem;                    // pinned CA, or empty
+  std::optional<Digest> ca_fingerprint;  // used when ca_pem is empty: the chain must end in this CA
+  // When the certificate's validity is checked; nullopt at call time: not at all (a clock that
+  // cannot be right). Called on gRPC's threads.
+  std::function<std::optional<Time>()> time;  // empty: now
 };
 
-// address "HOST:PORT". Names are not checked: the CA issues server certificates to the daemon alone, and devices reach
-// it by whatever address works. Connects lazily.
+// address "HOST:PORT". Names are not checked: the CA issues server certificates to the daemon
+// alone, and devices reach it by whatever address works. Connects lazily.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const ServerTrust& trust,
                                            const ClientIdentity& identity);
 
-// Call it before each call on a channel that lives long. gRPC drives a connection only while something waits on the
-// channel, and a call on a channel whose last attempt failed does not wait but fails: a daemon that was restarted would
-// be found again only after 15 s or more. Returns at once unless the last attempt failed; then when connected, or false
-// after `timeout`.
+// Call it before each call on a channel that lives long. gRPC drives a connection only while
+// something waits on the channel, and a call on a channel whose last attempt failed does not wait
+// but fails: a daemon that was restarted would be found again only after 15 s or more. Returns at
+// once unless the last attempt failed; then when connected, or false after `timeout`.
 bool AwaitConnection(grpc::Channel& channel, Duration timeout);
 
-// TLS for the daemon: asks for a client certificate, verifies it against the CA when one comes. The chain is the
-// daemon's certificate followed by the CA's, because first contact looks for the CA there.
-std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const std::string& ca_pem,
-                                                               const std::string& certificate_chain_pem,
-                                                               const std::string& private_pem);
+// TLS for the daemon: asks for a client certificate, verifies it against the CA when one comes. The
+// chain is the daemon's certificate followed by the CA's, because first contact looks for the CA
+// there.
+std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(
+    const std::string& ca_pem, const std::string& certificate_chain_pem,
+    const std::string& private_pem);
 
-// Keep-alive that agrees with MakeChannel's, and a port of the daemon's own. For every server that those channels meet.
+// Keep-alive that agrees with MakeChannel's, and a port of the daemon's own. For every server that
+// those channels meet.
 void ConfigureServer(grpc::ServerBuilder& builder);
 
 // The client certificate of a call, PEM; empty when there is none.
@@ -61,8 +64,9 @@ std::string PeerCertificate(const grpc::ServerContextBase& context);
 absl::Status FromGrpc(const grpc::Status& status);
 grpc::Status ToGrpc(const absl::Status& status);
 
-// A refusal's retry-after (base/retry_after.h) travels as trailing metadata, "retry-after-ms". The first is to be
-// called before the call is finished; the second takes the status of the call that `context` was of.
+// A refusal's retry-after (base/retry_after.h) travels as trailing metadata, "retry-after-ms". The
+// first is to be called before the call is finished; the second takes the status of the call that
+// `context` was of.
 void AddRetryAfter(grpc::ServerContextBase& context, const absl::Status& refusal);
 absl::Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context);
 

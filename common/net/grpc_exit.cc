@@ -8,7 +8,8 @@
 namespace quantfleet::net {
 namespace {
 
-// Before main, since the first use of OpenSSL decides: its state stays to the end, for threads that still run.
+// Before main, since the first use of OpenSSL decides: its state stays to the end, for threads that
+// still run.
 [[maybe_unused]] const int kept_openssl = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
 
 }  // namespace

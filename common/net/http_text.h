@@ -7,8 +7,9 @@
 
 namespace quantfleet::net {
 
-// Start line, fields and the empty line of a Beast http::header. Written with the body by one plain write: Beast's own
-// writers, a template instance for each kind of message, take longer to compile than the rest of a server.
+// Start line, fields and the empty line of a Beast http::header. Written with the body by one plain
+// write: Beast's own writers, a template instance for each kind of message, take longer to compile
+// than the rest of a server.
 template <typename Header>
 std::string HttpText(const Header& header) {
   std::ostringstream text;

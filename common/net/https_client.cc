@@ -8,7 +8,6 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
-
 #include <charconv>
 
 #include "common/net/http_text.h"
@@ -26,7 +25,8 @@ using Stream = beast::ssl_stream<beast::tcp_stream>;
 using Parser = http::response_parser<http::buffer_body>;
 
 constexpr size_t kPiece = 64 << 10;
-constexpr uint64_t kErrorBodyLimit = 64 << 10;  // of an error's body, read only to keep the connection
+constexpr uint64_t kErrorBodyLimit = 64
+                                     << 10;  // of an error's body, read only to keep the connection
 
 struct HostPort {
   std::string host, port;
@@ -37,7 +37,8 @@ absl::StatusOr<HostPort> SplitAddress(const std::string& address) {
   if (colon == std::string::npos || colon == 0 || colon + 1 == address.size())
     return InvalidArgument("'{}' is not an address: HOST:PORT", address);
   std::string host = address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
   return HostPort{std::move(host), address.substr(colon + 1)};
 }
 
@@ -84,12 +85,14 @@ struct HttpsClient::Impl {
               SSL_CTX_use_PrivateKey(tls.native_handle(), key.get()) == 1;
     for (size_t i = 1; ok && i < chain.size(); ++i)
       ok = SSL_CTX_add1_chain_cert(tls.native_handle(), chain[i].get()) == 1;
-    if (!ok) return InvalidArgument("the client's certificate and key do not fit: {}", trust::TakeOpenSslError());
+    if (!ok)
+      return InvalidArgument("the client's certificate and key do not fit: {}",
+                             trust::TakeOpenSslError());
     return absl::OkStatus();
   }
 
-  // OpenSSL's hook in place of its own verification: one rule for gRPC and HTTPS. It runs during the handshake, so a
-  // foreign server gets neither the request nor the client's certificate.
+  // OpenSSL's hook in place of its own verification: one rule for gRPC and HTTPS. It runs during
+  // the handshake, so a foreign server gets neither the request nor the client's certificate.
   static int VerifyServer(X509_STORE_CTX* context, void* self_pointer) {
     Impl& self = *static_cast<Impl*>(self_pointer);
     try {
@@ -101,7 +104,8 @@ struct HttpsClient::Impl {
     } catch (const std::exception& e) {
       self.server_status = Internal("verifying the server: {}", e.what());
     }
-    X509_STORE_CTX_set_error(context, self.server_status.ok() ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
+    X509_STORE_CTX_set_error(
+        context, self.server_status.ok() ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
     return self.server_status.ok() ? 1 : 0;
   }
 
@@ -132,15 +136,18 @@ struct HttpsClient::Impl {
     if (error) return Unavailable("looking up {}: {}", to.host, error.message());
 
     stream = std::make_unique<Stream>(io, tls);
-    if (asio::ip::make_address(to.host, error); error) SSL_set_tlsext_host_name(stream->native_handle(), to.host.c_str());
+    if (asio::ip::make_address(to.host, error); error)
+      SSL_set_tlsext_host_name(stream->native_handle(), to.host.c_str());
     error = Await(timeout, [&](Done done) {
       beast::get_lowest_layer(*stream).async_connect(endpoints, done);
     });
     if (error) return Fail("connecting", error);
     beast::get_lowest_layer(*stream).socket().set_option(asio::ip::tcp::no_delay(true), error);
-    // A server that ends the handshake before its certificate is looked at has not been refused by us.
+    // A server that ends the handshake before its certificate is looked at has not been refused by
+    // us.
     server_status = absl::OkStatus();
-    error = Await(timeout, [&](Done done) { stream->async_handshake(asio::ssl::stream_base::client, done); });
+    error = Await(
+        timeout, [&](Done done) { stream->async_handshake(asio::ssl::stream_base::client, done); });
     if (!server_status.ok()) {
       Close();
       return Annotate(server_status, address);
@@ -152,7 +159,8 @@ struct HttpsClient::Impl {
   absl::Status Fail(std::string_view doing, const error_code& error) {
     Close();
     ERR_clear_error();
-    if (error == beast::error::timeout) return Unavailable("{}: {}: no progress in time", address, doing);
+    if (error == beast::error::timeout)
+      return Unavailable("{}: {}: no progress in time", address, doing);
     return Unavailable("{}: {}: {}", address, doing, error.message());
   }
 
@@ -162,10 +170,10 @@ struct HttpsClient::Impl {
     buffer.clear();
   }
 
-  // Sends the request and reads the answer's header. A kept-alive connection may have been closed meanwhile by the
-  // server: then once again over a new one.
-  absl::Status Exchange(const std::string& target, uint64_t first, uint64_t length, std::chrono::milliseconds timeout,
-                        std::optional<Parser>& parser) {
+  // Sends the request and reads the answer's header. A kept-alive connection may have been closed
+  // meanwhile by the server: then once again over a new one.
+  absl::Status Exchange(const std::string& target, uint64_t first, uint64_t length,
+                        std::chrono::milliseconds timeout, std::optional<Parser>& parser) {
     http::request<http::empty_body> request(http::verb::get, target, 11);
     request.set(http::field::host, address);
     request.set(http::field::user_agent, "quantfleet/" QUANTFLEET_VERSION);
@@ -179,9 +187,11 @@ struct HttpsClient::Impl {
       parser.emplace();
       parser->body_limit(boost::none);  // counted by the caller
       parser->header_limit(16 << 10);
-      error_code error = Await(timeout, [&](Done done) { asio::async_write(*stream, asio::buffer(bytes), done); });
+      error_code error =
+          Await(timeout, [&](Done done) { asio::async_write(*stream, asio::buffer(bytes), done); });
       if (!error)
-        error = Await(timeout, [&](Done done) { http::async_read_header(*stream, buffer, *parser, done); });
+        error = Await(timeout,
+                      [&](Done done) { http::async_read_header(*stream, buffer, *parser, done); });
       if (!error) return absl::OkStatus();
       const absl::Status failure = Fail(target, error);
       if (!reused || parser->got_some() || error == beast::error::timeout) return failure;
@@ -190,7 +200,8 @@ struct HttpsClient::Impl {
 
   // Reads the body piece by piece; `skip` bytes of it are not wanted.
   absl::Status ReadBody(Parser& parser, const std::string& target, uint64_t skip, uint64_t limit,
-                        const std::function<absl::Status(ByteSpan)>& on_data, std::chrono::milliseconds timeout) {
+                        const std::function<absl::Status(ByteSpan)>& on_data,
+                        std::chrono::milliseconds timeout) {
     Bytes piece(kPiece);
     uint64_t given = 0;
     while (!parser.is_done()) {
@@ -206,7 +217,8 @@ struct HttpsClient::Impl {
       skip -= unwanted;
       got = got.subspan(unwanted);
       given += got.size();
-      if (given > limit) return Refuse(DataLoss("{}: {}: the body is longer than {} bytes", address, target, limit));
+      if (given > limit)
+        return Refuse(DataLoss("{}: {}: the body is longer than {} bytes", address, target, limit));
       if (!got.empty())
         if (absl::Status refused = on_data(got); !refused.ok()) return Refuse(std::move(refused));
       if (error) return Fail(target, error);
@@ -237,7 +249,8 @@ HttpsClient::HttpsClient(HttpsClient&&) noexcept = default;
 HttpsClient& HttpsClient::operator=(HttpsClient&&) noexcept = default;
 HttpsClient::~HttpsClient() = default;
 
-absl::StatusOr<HttpResponse> HttpsClient::Get(const std::string& target, uint64_t first, uint64_t limit,
+absl::StatusOr<HttpResponse> HttpsClient::Get(const std::string& target, uint64_t first,
+                                              uint64_t limit,
                                               const std::function<absl::Status(ByteSpan)>& on_data,
                                               std::chrono::milliseconds timeout, uint64_t length) {
   try {
@@ -253,17 +266,21 @@ absl::StatusOr<HttpResponse> HttpsClient::Get(const std::string& target, uint64_
     if (response.status == 206) {
       const auto start = RangeStart(View(header[http::field::content_range]));
       if (!start || *start != first)
-        return impl_->Refuse(DataLoss("{}: {}: the server sent another range than was asked for", impl_->address, target));
+        return impl_->Refuse(DataLoss("{}: {}: the server sent another range than was asked for",
+                                      impl_->address, target));
     } else if (response.status == 200) {
       skip = first;  // the server knows no ranges
     } else {
-      const absl::Status status = StatusForHttp(response.status, View(header.reason()), response.retry_after);
-      (void)impl_->ReadBody(*parser, target, 0, kErrorBodyLimit, [](ByteSpan) { return absl::OkStatus(); }, timeout);
+      const absl::Status status =
+          StatusForHttp(response.status, View(header.reason()), response.retry_after);
+      (void)impl_->ReadBody(
+          *parser, target, 0, kErrorBodyLimit, [](ByteSpan) { return absl::OkStatus(); }, timeout);
       return Annotate(status, fmt::format("{}: {}", impl_->address, target));
     }
-    if (parser->content_length() && response.content_length > skip && response.content_length - skip > limit)
-      return impl_->Refuse(DataLoss("{}: {}: {} bytes were announced, more than {}", impl_->address, target,
-                                    response.content_length - skip, limit));
+    if (parser->content_length() && response.content_length > skip &&
+        response.content_length - skip > limit)
+      return impl_->Refuse(DataLoss("{}: {}: {} bytes were announced, more than {}", impl_->address,
+                                    target, response.content_length - skip, limit));
     QF_RETURN_IF_ERROR(impl_->ReadBody(*parser, target, skip, limit, on_data, timeout));
     return response;
   } catch (const std::exception& e) {

@@ -7,7 +7,8 @@ namespace quantfleet::net {
 absl::Status CheckServer(std::string_view chain_pem, const ServerTrust& trust) {
   std::string ca = trust.ca_pem;
   if (ca.empty()) {
-    if (!trust.ca_fingerprint) return Unauthenticated("no CA is pinned, so no server can be trusted");
+    if (!trust.ca_fingerprint)
+      return Unauthenticated("no CA is pinned, so no server can be trusted");
     QF_ASSIGN_OR_RETURN(ca, trust::FindCertificate(chain_pem, *trust.ca_fingerprint));
   }
   const std::optional<Time> at = trust.time ? trust.time() : RealClock().Now();

@@ -1,5 +1,5 @@
-// Whether the server at the other end of a TLS connection is the daemon: the one rule for gRPC and HTTPS. Pure but for
-// ServerTrust::time; thread-safe when that is.
+// Whether the server at the other end of a TLS connection is the daemon: the one rule for gRPC and
+// HTTPS. Pure but for ServerTrust::time; thread-safe when that is.
 #pragma once
 
 #include <string_view>

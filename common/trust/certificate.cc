@@ -14,11 +14,13 @@ namespace {
 
 constexpr size_t kMaxChain = 8;
 constexpr size_t kMaxSubject = 256;
-constexpr int kForeignStrength = 2;  // OpenSSL's authentication level of 112 bits: RSA 2048, P-224, no SHA-1
+constexpr int kForeignStrength =
+    2;  // OpenSSL's authentication level of 112 bits: RSA 2048, P-224, no SHA-1
 
 absl::StatusOr<Time> ReadTime(const ASN1_TIME* time) {
   std::tm parts{};
-  if (ASN1_TIME_to_tm(time, &parts) != 1) return InvalidArgument("the certificate's validity is damaged: {}", TakeOpenSslError());
+  if (ASN1_TIME_to_tm(time, &parts) != 1)
+    return InvalidArgument("the certificate's validity is damaged: {}", TakeOpenSslError());
   return Time(std::chrono::seconds(::timegm(&parts)));
 }
 
@@ -31,7 +33,8 @@ std::string Utc(const ASN1_TIME* time) {
 Digest Fingerprint(X509* certificate) {
   Digest digest;
   unsigned size = Digest::kSize;
-  Must(X509_digest(certificate, EVP_sha256(), reinterpret_cast<unsigned char*>(digest.bytes.data()), &size) == 1);
+  Must(X509_digest(certificate, EVP_sha256(), reinterpret_cast<unsigned char*>(digest.bytes.data()),
+                   &size) == 1);
   return digest;
 }
 
@@ -43,12 +46,14 @@ std::string SerialHex(const X509* certificate) {
 }
 
 std::string_view Text(const ASN1_STRING* text) {
-  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)), static_cast<size_t>(ASN1_STRING_length(text))};
+  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+          static_cast<size_t>(ASN1_STRING_length(text))};
 }
 
 std::string AddressText(const ASN1_OCTET_STRING* address) {
   const auto* at = ASN1_STRING_get0_data(address);
-  if (ASN1_STRING_length(address) == 4) return fmt::format("{}.{}.{}.{}", at[0], at[1], at[2], at[3]);
+  if (ASN1_STRING_length(address) == 4)
+    return fmt::format("{}.{}.{}.{}", at[0], at[1], at[2], at[3]);
   std::string text;
   for (int i = 0; i + 1 < ASN1_STRING_length(address); i += 2)
     text += fmt::format("{}{:x}", i ? ":" : "", at[i] << 8 | at[i + 1]);
@@ -56,9 +61,11 @@ std::string AddressText(const ASN1_OCTET_STRING* address) {
 }
 
 absl::StatusOr<Subject> ReadSubject(const X509* certificate) {
-  GeneralNamesPtr names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  GeneralNamesPtr names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   ERR_clear_error();
-  if (!names) return InvalidArgument("the certificate does not say whose it is (no subjectAltName)");
+  if (!names)
+    return InvalidArgument("the certificate does not say whose it is (no subjectAltName)");
   std::optional<Subject> subject;
   std::vector<std::string> dns_names, ip_addresses;
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
@@ -74,7 +81,8 @@ absl::StatusOr<Subject> ReadSubject(const X509* certificate) {
       ip_addresses.push_back(AddressText(value));
     }
   }
-  if (!subject) return InvalidArgument("the certificate does not say whose it is (no quantfleet:// name)");
+  if (!subject)
+    return InvalidArgument("the certificate does not say whose it is (no quantfleet:// name)");
   subject->dns_names = std::move(dns_names);
   subject->ip_addresses = std::move(ip_addresses);
   return *std::move(subject);
@@ -87,38 +95,46 @@ absl::Status ChainError(X509_STORE_CTX* context, bool server) {
   ERR_clear_error();
   const char* holder = server ? "server" : "client";
   if (at && error == X509_V_ERR_CERT_HAS_EXPIRED)
-    return Unauthenticated("the {}'s certificate has expired ({})", holder, Utc(X509_get0_notAfter(at)));
+    return Unauthenticated("the {}'s certificate has expired ({})", holder,
+                           Utc(X509_get0_notAfter(at)));
   if (at && error == X509_V_ERR_CERT_NOT_YET_VALID)
-    return Unauthenticated("the {}'s certificate is not valid before {}; check this machine's clock", holder,
-                           Utc(X509_get0_notBefore(at)));
+    return Unauthenticated(
+        "the {}'s certificate is not valid before {}; check this machine's clock", holder,
+        Utc(X509_get0_notBefore(at)));
   if (error == X509_V_ERR_INVALID_PURPOSE)
     return Unauthenticated("the certificate is not one of a {}", holder);
-  return Unauthenticated("the {}'s certificate was not issued by the CA that is trusted here: {}", holder,
-                         X509_verify_cert_error_string(error));
+  return Unauthenticated("the {}'s certificate was not issued by the CA that is trusted here: {}",
+                         holder, X509_verify_cert_error_string(error));
 }
 
 std::string SubjectText(const X509* certificate) {
   BioPtr bio = WriteBio();
-  if (X509_NAME_print_ex(bio.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) < 0) ERR_clear_error();
+  if (X509_NAME_print_ex(bio.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) < 0)
+    ERR_clear_error();
   return BioText(bio.get()).substr(0, kMaxSubject);
 }
 
 // chain: leaf first. Each of the authorities is trusted; `strengthen` adds rules.
-absl::Status VerifyPath(std::span<const X509Ptr> chain, std::span<const X509Ptr> authorities, bool server,
-                        std::optional<Time> at, const std::function<void(X509_VERIFY_PARAM*)>& strengthen) {
-  if (chain.size() > kMaxChain) return Unauthenticated("a chain of {} certificates is too long", chain.size());
+absl::Status VerifyPath(std::span<const X509Ptr> chain, std::span<const X509Ptr> authorities,
+                        bool server, std::optional<Time> at,
+                        const std::function<void(X509_VERIFY_PARAM*)>& strengthen) {
+  if (chain.size() > kMaxChain)
+    return Unauthenticated("a chain of {} certificates is too long", chain.size());
   X509StorePtr store(Must(X509_STORE_new()));
-  for (const X509Ptr& authority : authorities) Must(X509_STORE_add_cert(store.get(), authority.get()) == 1);
-  const std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * s) { sk_X509_free(s); })> untrusted(
-      Must(sk_X509_new_null()));
+  for (const X509Ptr& authority : authorities)
+    Must(X509_STORE_add_cert(store.get(), authority.get()) == 1);
+  const std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * s) { sk_X509_free(s); })>
+      untrusted(Must(sk_X509_new_null()));
   for (const X509Ptr& link : chain.subspan(1)) Must(sk_X509_push(untrusted.get(), link.get()) > 0);
 
   X509StoreContextPtr context(Must(X509_STORE_CTX_new()));
   Must(X509_STORE_CTX_init(context.get(), store.get(), chain.front().get(), untrusted.get()) == 1);
   X509_VERIFY_PARAM* rules = X509_STORE_CTX_get0_param(context.get());
-  Must(X509_VERIFY_PARAM_set_purpose(rules, server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT) == 1);
+  Must(X509_VERIFY_PARAM_set_purpose(
+           rules, server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT) == 1);
   if (at) {
-    X509_VERIFY_PARAM_set_time(rules, std::chrono::floor<std::chrono::seconds>(*at).time_since_epoch().count());
+    X509_VERIFY_PARAM_set_time(
+        rules, std::chrono::floor<std::chrono::seconds>(*at).time_since_epoch().count());
   } else {
     Must(X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_NO_CHECK_TIME) == 1);
   }
@@ -151,7 +167,8 @@ absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem) {
 absl::StatusOr<std::vector<std::string>> SplitCertificates(std::string_view pem) {
   QF_ASSIGN_OR_RETURN(const auto certificates, ReadCertificates(pem));
   std::vector<std::string> parts;
-  for (const X509Ptr& certificate : certificates) parts.push_back(CertificateToPem(certificate.get()));
+  for (const X509Ptr& certificate : certificates)
+    parts.push_back(CertificateToPem(certificate.get()));
   return parts;
 }
 
@@ -159,11 +176,15 @@ absl::StatusOr<std::string> FindCertificate(std::string_view chain_pem, const Di
   QF_ASSIGN_OR_RETURN(const auto certificates, ReadCertificates(chain_pem));
   for (const X509Ptr& certificate : certificates)
     if (Fingerprint(certificate.get()) == fingerprint) return CertificateToPem(certificate.get());
-  return Unauthenticated("the server's certificates do not lead to the CA with fingerprint {}; is this the daemon that "
-                         "made the token?", fingerprint.hex());
+  return Unauthenticated(
+      "the server's certificates do not lead to the CA with fingerprint {}; is this the daemon "
+      "that "
+      "made the token?",
+      fingerprint.hex());
 }
 
-absl::Status VerifyChain(std::string_view chain_pem, std::string_view authorities_pem, bool server, std::optional<Time> at) {
+absl::Status VerifyChain(std::string_view chain_pem, std::string_view authorities_pem, bool server,
+                         std::optional<Time> at) {
   QF_ASSIGN_OR_RETURN(const auto chain, ReadCertificates(chain_pem));
   QF_ASSIGN_OR_RETURN(const auto authorities, ReadCertificates(authorities_pem));
   return VerifyPath(chain, authorities, server, at, [](X509_VERIFY_PARAM*) {});
@@ -173,19 +194,21 @@ absl::Status CheckAuthorities(std::string_view authorities_pem) {
   QF_ASSIGN_OR_RETURN(const auto authorities, ReadCertificates(authorities_pem));
   for (size_t i = 0; i < authorities.size(); ++i)
     if (X509_check_ca(authorities[i].get()) != 1)
-      return InvalidArgument("certificate {} ({}) is not that of a CA", i + 1, SubjectText(authorities[i].get()));
+      return InvalidArgument("certificate {} ({}) is not that of a CA", i + 1,
+                             SubjectText(authorities[i].get()));
   return absl::OkStatus();
 }
 
-absl::StatusOr<ForeignCertificate> VerifyForeign(std::string_view chain_pem, std::string_view authorities_pem,
-                                                 Time at) {
+absl::StatusOr<ForeignCertificate> VerifyForeign(std::string_view chain_pem,
+                                                 std::string_view authorities_pem, Time at) {
   QF_ASSIGN_OR_RETURN(const auto chain, ReadCertificates(chain_pem));
   QF_ASSIGN_OR_RETURN(const auto authorities, ReadCertificates(authorities_pem));
   // What is trusted need not be a root: customers keep those offline.
-  QF_RETURN_IF_ERROR(VerifyPath(chain, authorities, /*server=*/false, at, [](X509_VERIFY_PARAM* rules) {
-    X509_VERIFY_PARAM_set_auth_level(rules, kForeignStrength);
-    Must(X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_PARTIAL_CHAIN) == 1);
-  }));
+  QF_RETURN_IF_ERROR(
+      VerifyPath(chain, authorities, /*server=*/false, at, [](X509_VERIFY_PARAM* rules) {
+        X509_VERIFY_PARAM_set_auth_level(rules, kForeignStrength);
+        Must(X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_PARTIAL_CHAIN) == 1);
+      }));
   QF_ASSIGN_OR_RETURN(const Digest key, PublicKeyDigest(CertificateToPem(chain.front().get())));
   return ForeignCertificate{key, SubjectText(chain.front().get())};
 }

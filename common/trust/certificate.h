@@ -1,5 +1,6 @@
-// X.509: the daemon's CA, the certificates it issues, and what a certificate says about its holder. PEM in and out.
-// Keys of certificates are ECDSA P-256 (every TLS client knows them). Thread-safe: pure functions and immutable values.
+// X.509: the daemon's CA, the certificates it issues, and what a certificate says about its holder.
+// PEM in and out. Keys of certificates are ECDSA P-256 (every TLS client knows them). Thread-safe:
+// pure functions and immutable values.
 #pragma once
 
 #include <memory>
@@ -31,8 +32,8 @@ absl::StatusOr<std::string> CsrPublicKey(std::string_view csr_pem);
 
 struct Subject {
   enum class Kind { kServer, kDevice, kOperator } kind;
-  std::string id;    // device id, operator name or server name
-  std::string role;  // operators: admin, publisher, viewer
+  std::string id;                                    // device id, operator name or server name
+  std::string role;                                  // operators: admin, publisher, viewer
   std::vector<std::string> dns_names, ip_addresses;  // servers
 };
 
@@ -40,21 +41,24 @@ class CertificateAuthority {
  public:
   // A new CA (key, self-signed certificate valid for ten years).
   static CertificateAuthority Create(std::string_view name, const Clock& clock);
-  static absl::StatusOr<CertificateAuthority> Load(std::string_view certificate_pem, std::string_view private_pem);
+  static absl::StatusOr<CertificateAuthority> Load(std::string_view certificate_pem,
+                                                   std::string_view private_pem);
 
   const std::string& certificate_pem() const { return certificate_pem_; }
   const std::string& private_pem() const { return private_pem_; }
   // SHA-256 of the DER certificate: what an enrolment token carries.
   Digest fingerprint() const;
 
-  // A certificate for the public key, valid from an hour before now until now + lifetime. The holder is written as a
-  // URI in subjectAltName: quantfleet://device/ID, quantfleet://operator/NAME?role=ROLE.
-  absl::StatusOr<std::string> Issue(std::string_view public_pem, const Subject& subject, Duration lifetime,
-                                    const Clock& clock) const;
+  // A certificate for the public key, valid from an hour before now until now + lifetime. The
+  // holder is written as a URI in subjectAltName: quantfleet://device/ID,
+  // quantfleet://operator/NAME?role=ROLE.
+  absl::StatusOr<std::string> Issue(std::string_view public_pem, const Subject& subject,
+                                    Duration lifetime, const Clock& clock) const;
 
  private:
   struct Parsed;  // both of the below; reading them takes longer than issuing a certificate
-  CertificateAuthority(std::string certificate_pem, std::string private_pem, std::shared_ptr<const Parsed> parsed);
+  CertificateAuthority(std::string certificate_pem, std::string private_pem,
+                       std::shared_ptr<const Parsed> parsed);
   std::string certificate_pem_, private_pem_;
   std::shared_ptr<const Parsed> parsed_;
 };
@@ -73,13 +77,15 @@ absl::StatusOr<std::vector<std::string>> SplitCertificates(std::string_view pem)
 // SHA-256 of the DER form of the first certificate in the PEM.
 absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem);
 
-// The certificate of `chain_pem` that has this fingerprint, in PEM; UNAUTHENTICATED when none has. It is then the CA to
-// give to VerifyChain: a fingerprint alone says nothing about the leaf.
+// The certificate of `chain_pem` that has this fingerprint, in PEM; UNAUTHENTICATED when none has.
+// It is then the CA to give to VerifyChain: a fingerprint alone says nothing about the leaf.
 absl::StatusOr<std::string> FindCertificate(std::string_view chain_pem, const Digest& fingerprint);
 
-// Does `chain_pem` (leaf first) lead to a CA of `authorities_pem`, and is it fit for a TLS server (or client)? `at`:
-// nullopt leaves validity times unchecked, for a device whose clock cannot be right.
-absl::Status VerifyChain(std::string_view chain_pem, std::string_view authorities_pem, bool server, std::optional<Time> at);
+// Does `chain_pem` (leaf first) lead to a CA of `authorities_pem`, and is it fit for a TLS server
+// (or client)? `at`: nullopt leaves validity times unchecked, for a device whose clock cannot be
+// right.
+absl::Status VerifyChain(std::string_view chain_pem, std::string_view authorities_pem, bool server,
+                         std::optional<Time> at);
 
 // Are these one or more certificates, each of a CA?
 absl::Status CheckAuthorities(std::string_view authorities_pem);
@@ -90,21 +96,25 @@ struct ForeignCertificate {
   Digest public_key;    // of the leaf, as PublicKeyDigest
   std::string subject;  // as RFC 2253 writes it, ASCII, at most 256 bytes
 };
-// Does `chain_pem` (leaf first) lead to one of the authorities, is it fit for a TLS client, valid at `at`, and is every
-// key and signature in it of 112 bits of strength or more? UNAUTHENTICATED says what is wrong.
-absl::StatusOr<ForeignCertificate> VerifyForeign(std::string_view chain_pem, std::string_view authorities_pem, Time at);
+// Does `chain_pem` (leaf first) lead to one of the authorities, is it fit for a TLS client, valid
+// at `at`, and is every key and signature in it of 112 bits of strength or more? UNAUTHENTICATED
+// says what is wrong.
+absl::StatusOr<ForeignCertificate> VerifyForeign(std::string_view chain_pem,
+                                                 std::string_view authorities_pem, Time at);
 
 // ---- proofs of possession
 
 // What is signed: "quantfleet.v1.PURPOSE\0" nonce "\0" SHA-256(csr_pem), as device.proto has it.
-std::string ProofMessage(std::string_view purpose, std::string_view nonce, std::string_view csr_pem);
+std::string ProofMessage(std::string_view purpose, std::string_view nonce,
+                         std::string_view csr_pem);
 
 // ECDSA-SHA256 by a TLS key.
 absl::StatusOr<std::string> SignWithTlsKey(std::string_view private_pem, ByteSpan message);
 bool VerifyWithPublicKey(std::string_view public_pem, ByteSpan message, std::string_view signature);
-// By any key of a foreign certificate: ECDSA or RSA (PKCS #1 v1.5; a PSS key by PSS) with SHA-256, or Ed25519. The
-// second takes the certificate, or a chain whose first one counts.
+// By any key of a foreign certificate: ECDSA or RSA (PKCS #1 v1.5; a PSS key by PSS) with SHA-256,
+// or Ed25519. The second takes the certificate, or a chain whose first one counts.
 absl::StatusOr<std::string> SignWithAnyKey(std::string_view private_pem, ByteSpan message);
-bool VerifyWithCertificate(std::string_view certificate_pem, ByteSpan message, std::string_view signature);
+bool VerifyWithCertificate(std::string_view certificate_pem, ByteSpan message,
+                           std::string_view signature);
 
 }  // namespace quantfleet::trust

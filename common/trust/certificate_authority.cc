@@ -14,12 +14,15 @@ using std::chrono::hours;
 constexpr auto kBackdate = hours(1);  // for devices whose clock is a little behind
 constexpr auto kCaLifetime = hours(24 * 3652);
 
-std::time_t Seconds(Time time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
+std::time_t Seconds(Time time) {
+  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
 
 void SetRandomSerial(X509* certificate) {
   unsigned char bytes[16];
   Must(RAND_bytes(bytes, sizeof bytes) == 1);
-  bytes[0] = static_cast<unsigned char>((bytes[0] & 0x7f) | 0x40);  // positive, and always 16 bytes long
+  bytes[0] =
+      static_cast<unsigned char>((bytes[0] & 0x7f) | 0x40);  // positive, and always 16 bytes long
   BigNumberPtr number(Must(BN_bin2bn(bytes, sizeof bytes, nullptr)));
   Must(BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate)));
 }
@@ -32,7 +35,8 @@ X509Ptr StartCertificate(std::string_view common_name, EVP_PKEY* key, Time from,
   Must(ASN1_TIME_set(X509_getm_notAfter(certificate.get()), Seconds(until)));
   const std::string name(common_name.substr(0, kMaxNameSize));
   Must(X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate.get()), "CN", MBSTRING_UTF8,
-                                  reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0) == 1);
+                                  reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1,
+                                  0) == 1);
   Must(X509_set_pubkey(certificate.get(), key) == 1);
   return certificate;
 }
@@ -71,8 +75,10 @@ absl::Status AddSubjectNames(X509* certificate, const Subject& subject, std::str
     if (!IsPlainName(name)) return InvalidArgument("'{}' is not a host name", name);
     AddName(names.get(), GEN_DNS, name);
   }
-  for (const std::string& address : subject.ip_addresses) QF_RETURN_IF_ERROR(AddAddress(names.get(), address));
-  Must(X509_add1_ext_i2d(certificate, NID_subject_alt_name, names.get(), 0, X509V3_ADD_DEFAULT) == 1);
+  for (const std::string& address : subject.ip_addresses)
+    QF_RETURN_IF_ERROR(AddAddress(names.get(), address));
+  Must(X509_add1_ext_i2d(certificate, NID_subject_alt_name, names.get(), 0, X509V3_ADD_DEFAULT) ==
+       1);
   return absl::OkStatus();
 }
 
@@ -85,7 +91,9 @@ struct CertificateAuthority::Parsed {
 
 CertificateAuthority::CertificateAuthority(std::string certificate_pem, std::string private_pem,
                                            std::shared_ptr<const Parsed> parsed)
-    : certificate_pem_(std::move(certificate_pem)), private_pem_(std::move(private_pem)), parsed_(std::move(parsed)) {}
+    : certificate_pem_(std::move(certificate_pem)),
+      private_pem_(std::move(private_pem)),
+      parsed_(std::move(parsed)) {}
 
 CertificateAuthority CertificateAuthority::Create(std::string_view name, const Clock& clock) {
   KeyPtr key(Must(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")));
@@ -98,8 +106,9 @@ CertificateAuthority CertificateAuthority::Create(std::string_view name, const C
   AddExtension(self, self, NID_subject_key_identifier, "hash");
   Must(X509_sign(self, key.get(), EVP_sha256()) > 0);
   std::string certificate_pem = CertificateToPem(self), private_pem = PrivateKeyToPem(key.get());
-  return CertificateAuthority(std::move(certificate_pem), std::move(private_pem),
-                              std::make_shared<const Parsed>(std::move(certificate), std::move(key)));
+  return CertificateAuthority(
+      std::move(certificate_pem), std::move(private_pem),
+      std::make_shared<const Parsed>(std::move(certificate), std::move(key)));
 }
 
 absl::StatusOr<CertificateAuthority> CertificateAuthority::Load(std::string_view certificate_pem,
@@ -107,20 +116,26 @@ absl::StatusOr<CertificateAuthority> CertificateAuthority::Load(std::string_view
   QF_ASSIGN_OR_RETURN(auto certificates, ReadCertificates(certificate_pem));
   QF_ASSIGN_OR_RETURN(KeyPtr key, ReadPrivateKey(private_pem));
   if (certificates.size() != 1) return InvalidArgument("the CA file must hold one certificate");
-  if (X509_check_ca(certificates[0].get()) != 1) return InvalidArgument("the CA's certificate is not that of a CA");
+  if (X509_check_ca(certificates[0].get()) != 1)
+    return InvalidArgument("the CA's certificate is not that of a CA");
   if (X509_check_private_key(certificates[0].get(), key.get()) != 1) {
     ERR_clear_error();
     return InvalidArgument("the CA's private key does not belong to its certificate");
   }
-  std::string own_pem = CertificateToPem(certificates[0].get()), own_key_pem = PrivateKeyToPem(key.get());
-  return CertificateAuthority(std::move(own_pem), std::move(own_key_pem),
-                              std::make_shared<const Parsed>(std::move(certificates[0]), std::move(key)));
+  std::string own_pem = CertificateToPem(certificates[0].get()),
+              own_key_pem = PrivateKeyToPem(key.get());
+  return CertificateAuthority(
+      std::move(own_pem), std::move(own_key_pem),
+      std::make_shared<const Parsed>(std::move(certificates[0]), std::move(key)));
 }
 
-Digest CertificateAuthority::fingerprint() const { return *CertificateFingerprint(certificate_pem_); }
+Digest CertificateAuthority::fingerprint() const {
+  return *CertificateFingerprint(certificate_pem_);
+}
 
-absl::StatusOr<std::string> CertificateAuthority::Issue(std::string_view public_pem, const Subject& subject,
-                                                        Duration lifetime, const Clock& clock) const {
+absl::StatusOr<std::string> CertificateAuthority::Issue(std::string_view public_pem,
+                                                        const Subject& subject, Duration lifetime,
+                                                        const Clock& clock) const {
   const bool server = subject.kind == Subject::Kind::kServer;
   if (!server && !(subject.dns_names.empty() && subject.ip_addresses.empty()))
     return InvalidArgument("only a server's certificate names hosts");

@@ -1,4 +1,5 @@
-// Ed25519 keys for signing statements. PEM (PKCS#8) on disk, raw 32 bytes on the wire. Thread-safe once made.
+// Ed25519 keys for signing statements. PEM (PKCS#8) on disk, raw 32 bytes on the wire. Thread-safe
+// once made.
 #pragma once
 
 #include <memory>
@@ -19,8 +20,8 @@ class SigningKey {
   ~SigningKey();
 
   std::string ToPem() const;
-  std::string public_key() const;  // raw, 32 bytes
-  std::string key_id() const;      // hex SHA-256 of public_key()
+  std::string public_key() const;            // raw, 32 bytes
+  std::string key_id() const;                // hex SHA-256 of public_key()
   std::string Sign(ByteSpan message) const;  // 64 bytes
 
  private:

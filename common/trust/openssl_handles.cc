@@ -10,7 +10,8 @@ namespace {
 int NoPassword(char*, int, int, void*) { return -1; }
 
 absl::Status CheckPemSize(std::string_view pem) {
-  if (pem.size() > kMaxPemSize) return InvalidArgument("a PEM text of {} bytes is longer than any that we use", pem.size());
+  if (pem.size() > kMaxPemSize)
+    return InvalidArgument("a PEM text of {} bytes is longer than any that we use", pem.size());
   return absl::OkStatus();
 }
 
@@ -20,12 +21,15 @@ absl::StatusOr<std::vector<X509Ptr>> ReadCertificates(std::string_view pem) {
   QF_RETURN_IF_ERROR(CheckPemSize(pem));
   BioPtr bio = ReadBio(pem);
   std::vector<X509Ptr> found;
-  while (X509Ptr one{PEM_read_bio_X509(bio.get(), nullptr, NoPassword, nullptr)}) found.push_back(std::move(one));
+  while (X509Ptr one{PEM_read_bio_X509(bio.get(), nullptr, NoPassword, nullptr)})
+    found.push_back(std::move(one));
   // The end of the text is reported as an error too; any other means that a certificate is damaged.
   const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
   const std::string reason = TakeOpenSslError();
   if (found.empty()) return InvalidArgument("no certificate in the PEM text ({})", reason);
-  if (!at_end) return InvalidArgument("certificate {} of the PEM text is damaged: {}", found.size() + 1, reason);
+  if (!at_end)
+    return InvalidArgument("certificate {} of the PEM text is damaged: {}", found.size() + 1,
+                           reason);
   return found;
 }
 
@@ -38,7 +42,8 @@ std::string CertificateToPem(X509* certificate) {
 absl::StatusOr<KeyPtr> ReadPrivateKey(std::string_view pem) {
   QF_RETURN_IF_ERROR(CheckPemSize(pem));
   KeyPtr key(PEM_read_bio_PrivateKey(ReadBio(pem).get(), nullptr, NoPassword, nullptr));
-  if (!key) return InvalidArgument("not a private key in PEM without a password: {}", TakeOpenSslError());
+  if (!key)
+    return InvalidArgument("not a private key in PEM without a password: {}", TakeOpenSslError());
   return key;
 }
 

@@ -1,5 +1,5 @@
-// Owners for OpenSSL's objects, and its error queue as text. For .cc files only (of common/, and of daemon/http, which
-// serves TLS): no interface shows OpenSSL.
+// Owners for OpenSSL's objects, and its error queue as text. For .cc files only (of common/, and of
+// daemon/http, which serves TLS): no interface shows OpenSSL.
 #pragma once
 
 #include <openssl/bio.h>
@@ -42,7 +42,8 @@ using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, Freer<GENERAL_NAMES_free>
 using GeneralNamePtr = std::unique_ptr<GENERAL_NAME, Freer<GENERAL_NAME_free>>;
 using BigNumberPtr = std::unique_ptr<BIGNUM, Freer<BN_free>>;
 
-// The oldest reason in the thread's queue. Empties the queue: an entry left behind would fail a later TLS operation.
+// The oldest reason in the thread's queue. Empties the queue: an entry left behind would fail a
+// later TLS operation.
 inline std::string TakeOpenSslError() {
   char text[256] = "no reason given";
   if (unsigned long code = ERR_get_error()) ERR_error_string_n(code, text, sizeof text);
@@ -50,7 +51,8 @@ inline std::string TakeOpenSslError() {
   return text;
 }
 
-// For steps on our own data that fail only without memory or with a broken OpenSSL: nothing is left to go on with.
+// For steps on our own data that fail only without memory or with a broken OpenSSL: nothing is left
+// to go on with.
 inline void Must(bool ok) {
   if (!ok) std::abort();
 }
@@ -70,11 +72,14 @@ inline std::string BioText(BIO* bio) {
   return std::string(data, static_cast<size_t>(size));
 }
 
-inline const unsigned char* Data(ByteSpan bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
+inline const unsigned char* Data(ByteSpan bytes) {
+  return reinterpret_cast<const unsigned char*>(bytes.data());
+}
 
 inline constexpr size_t kMaxPemSize = 1 << 20;
 
-// Every certificate of a PEM text, in order; INVALID_ARGUMENT when there is none or one cannot be read.
+// Every certificate of a PEM text, in order; INVALID_ARGUMENT when there is none or one cannot be
+// read.
 absl::StatusOr<std::vector<X509Ptr>> ReadCertificates(std::string_view pem);
 std::string CertificateToPem(X509* certificate);
 

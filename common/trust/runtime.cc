@@ -12,40 +12,56 @@ constexpr int kMostArgs = 64, kMostVariables = 32;
 constexpr size_t kMostText = 1024;
 constexpr uint32_t kMostSeconds = 3600, kMostRestarts = 100, kMostRestartMs = 60'000;
 
-// Through these a variable becomes code: the loader's, and those of interpreters that an allowed program may be. A device
-// that allows an interpreter itself has allowed any code.
-constexpr std::array<std::string_view, 9> kCodePrefixes = {"LD_",   "DYLD_", "PYTHON", "PERL", "RUBY",
-                                                           "NODE_", "GCONV", "GLIBC",  "BASH_"};
-constexpr std::array<std::string_view, 5> kCodeNames = {"PATH", "ENV", "IFS", "SHELLOPTS", "JAVA_TOOL_OPTIONS"};
+// Through these a variable becomes code: the loader's, and those of interpreters that an allowed
+// program may be. A device that allows an interpreter itself has allowed any code.
+constexpr std::array<std::string_view, 9> kCodePrefixes = {
+    "LD_", "DYLD_", "PYTHON", "PERL", "RUBY", "NODE_", "GCONV", "GLIBC", "BASH_"};
+constexpr std::array<std::string_view, 5> kCodeNames = {"PATH", "ENV", "IFS", "SHELLOPTS",
+                                                        "JAVA_TOOL_OPTIONS"};
 
 absl::Status CheckText(std::string_view field, const std::string& text) {
-  if (text.size() > kMostText) return InvalidArgument("{} has {} bytes, at most {} are taken", field, text.size(), kMostText);
+  if (text.size() > kMostText)
+    return InvalidArgument("{} has {} bytes, at most {} are taken", field, text.size(), kMostText);
   if (text.find('\0') != std::string::npos) return InvalidArgument("{} holds a NUL", field);
   static const std::map<std::string, std::string, std::less<>> any = {
-      {"context", ""}, {"folder", ""}, {"kv_type", ""}, {"model", ""}, {"name", ""}, {"port", ""}, {"socket", ""}, {"threads", ""}};
+      {"context", ""}, {"folder", ""}, {"kv_type", ""}, {"model", ""},
+      {"name", ""},    {"port", ""},   {"socket", ""},  {"threads", ""}};
   return Annotate(FillIn(text, any).status(), field);
 }
 
 absl::Status CheckVariable(const std::string& name, const std::string& value) {
-  const auto letter = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_'; };
-  const bool plain = !name.empty() && name.size() <= kMaxNameSize && letter(name.front()) &&
-                     std::ranges::all_of(name, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
-  if (!plain) return InvalidArgument("runtime.env: a variable's name is letters, digits and _, at most {}", kMaxNameSize);
-  const bool code = std::ranges::find(kCodeNames, name) != kCodeNames.end() ||
-                    std::ranges::any_of(kCodePrefixes, [&](std::string_view p) { return name.starts_with(p); });
-  if (code) return InvalidArgument("runtime.env: {} can bring code into a program: set it in a script on the device", name);
+  const auto letter = [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+  };
+  const bool plain =
+      !name.empty() && name.size() <= kMaxNameSize && letter(name.front()) &&
+      std::ranges::all_of(name, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+  if (!plain)
+    return InvalidArgument("runtime.env: a variable's name is letters, digits and _, at most {}",
+                           kMaxNameSize);
+  const bool code =
+      std::ranges::find(kCodeNames, name) != kCodeNames.end() ||
+      std::ranges::any_of(kCodePrefixes, [&](std::string_view p) { return name.starts_with(p); });
+  if (code)
+    return InvalidArgument(
+        "runtime.env: {} can bring code into a program: set it in a script on the device", name);
   for (const std::string_view file : {"/", "{folder}", "{model}"})
     if (value.find(file) != std::string::npos)
-      return InvalidArgument("runtime.env.{} names a file: say it in runtime.args, or in a script on the device", name);
+      return InvalidArgument(
+          "runtime.env.{} names a file: say it in runtime.args, or in a script on the device",
+          name);
   return CheckText("runtime.env." + name, value);
 }
 
 }  // namespace
 
 bool Names(const v1::Runtime& runtime, std::string_view placeholder) {
-  const auto holds = [&](const std::string& text) { return text.find(placeholder) != std::string::npos; };
+  const auto holds = [&](const std::string& text) {
+    return text.find(placeholder) != std::string::npos;
+  };
   return std::ranges::any_of(runtime.args(), holds) ||
-         std::ranges::any_of(runtime.env(), [&](const auto& variable) { return holds(variable.second); });
+         std::ranges::any_of(runtime.env(),
+                             [&](const auto& variable) { return holds(variable.second); });
 }
 
 absl::StatusOr<std::string> FillIn(std::string_view text,
@@ -66,7 +82,8 @@ absl::StatusOr<std::string> FillIn(std::string_view text,
     const auto value = values.find(word);
     if (value == values.end())
       return InvalidArgument(
-          "{{{}}} stands for nothing: there are {{model}}, {{folder}}, {{name}}, {{threads}}, {{context}}, {{kv_type}} and "
+          "{{{}}} stands for nothing: there are {{model}}, {{folder}}, {{name}}, {{threads}}, "
+          "{{context}}, {{kv_type}} and "
           "{{port}} or {{socket}}",
           word);
     out += value->second;
@@ -78,24 +95,32 @@ absl::StatusOr<std::string> FillIn(std::string_view text,
 absl::Status CheckRuntime(const v1::Runtime& runtime) {
   if (!IsPlainName(runtime.command()))
     return InvalidArgument(
-        "runtime.command must be a plain name that devices turn into a program (`quantfleet-agent start --allow-runtime "
+        "runtime.command must be a plain name that devices turn into a program (`quantfleet-agent "
+        "start --allow-runtime "
         "NAME=/PATH`), not a path");
-  if (runtime.args_size() > kMostArgs) return InvalidArgument("runtime.args: at most {}", kMostArgs);
+  if (runtime.args_size() > kMostArgs)
+    return InvalidArgument("runtime.args: at most {}", kMostArgs);
   for (const std::string& arg : runtime.args()) QF_RETURN_IF_ERROR(CheckText("runtime.args", arg));
-  if (runtime.env_size() > kMostVariables) return InvalidArgument("runtime.env: at most {}", kMostVariables);
+  if (runtime.env_size() > kMostVariables)
+    return InvalidArgument("runtime.env: at most {}", kMostVariables);
   for (const auto& [name, value] : runtime.env()) QF_RETURN_IF_ERROR(CheckVariable(name, value));
   if (Names(runtime, "{port}") == Names(runtime, "{socket}"))
     return InvalidArgument(
-        "runtime.args or runtime.env must hold either {{port}} or {{socket}}: the agent chooses it and asks there");
+        "runtime.args or runtime.env must hold either {{port}} or {{socket}}: the agent chooses it "
+        "and asks there");
   const std::string& health = runtime.health_path();
   if (!health.starts_with('/') || health.size() > kMostText ||
       !std::ranges::all_of(health, [](char c) { return c > ' ' && c < 0x7f; }))
     return InvalidArgument("runtime.health must be a path that begins with /, without blanks");
-  const auto in = [](uint32_t value, uint32_t least, uint32_t most) { return value >= least && value <= most; };
-  if (!in(runtime.start_timeout_seconds(), 1, kMostSeconds) || !in(runtime.stop_timeout_seconds(), 1, kMostSeconds))
+  const auto in = [](uint32_t value, uint32_t least, uint32_t most) {
+    return value >= least && value <= most;
+  };
+  if (!in(runtime.start_timeout_seconds(), 1, kMostSeconds) ||
+      !in(runtime.stop_timeout_seconds(), 1, kMostSeconds))
     return InvalidArgument("runtime: start and stop timeouts are 1 to {} seconds", kMostSeconds);
   if (runtime.restarts() > kMostRestarts || !in(runtime.restart_ms(), 1, kMostRestartMs))
-    return InvalidArgument("runtime: at most {} restarts, the first after 1 to {} ms", kMostRestarts, kMostRestartMs);
+    return InvalidArgument("runtime: at most {} restarts, the first after 1 to {} ms",
+                           kMostRestarts, kMostRestartMs);
   return absl::OkStatus();
 }
 

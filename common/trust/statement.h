@@ -1,4 +1,5 @@
-// Signed statements (proto/quantfleet/v1/trust.proto): sign with a key, verify against a trust root. Pure.
+// Signed statements (proto/quantfleet/v1/trust.proto): sign with a key, verify against a trust
+// root. Pure.
 #pragma once
 
 #include <string_view>
@@ -20,8 +21,9 @@ v1::Signed Sign(const SigningKey& key, std::string_view payload_type, std::strin
 // Adds the key's signature, where the statement does not bear it yet. Whether it did add one.
 bool AddSignature(const SigningKey& key, v1::Signed& statement);
 
-// PERMISSION_DENIED unless a key of the root that may sign `payload_type` made a valid signature and the statement is
-// of that type. The payload is parsed by the caller only afterwards.
-absl::Status Verify(const v1::Signed& statement, std::string_view payload_type, const v1::TrustRoot& root);
+// PERMISSION_DENIED unless a key of the root that may sign `payload_type` made a valid signature
+// and the statement is of that type. The payload is parsed by the caller only afterwards.
+absl::Status Verify(const v1::Signed& statement, std::string_view payload_type,
+                    const v1::TrustRoot& root);
 
 }  // namespace quantfleet::trust

@@ -7,13 +7,18 @@ namespace {
 
 constexpr std::string_view kRoleQuery = "?role=";
 
-bool IsRole(std::string_view role) { return role == "admin" || role == "publisher" || role == "viewer"; }
+bool IsRole(std::string_view role) {
+  return role == "admin" || role == "publisher" || role == "viewer";
+}
 
 std::string_view KindText(Subject::Kind kind) {
   switch (kind) {
-    case Subject::Kind::kServer: return "server";
-    case Subject::Kind::kDevice: return "device";
-    case Subject::Kind::kOperator: return "operator";
+    case Subject::Kind::kServer:
+      return "server";
+    case Subject::Kind::kDevice:
+      return "device";
+    case Subject::Kind::kOperator:
+      return "operator";
   }
   return "";
 }
@@ -22,8 +27,9 @@ std::string_view KindText(Subject::Kind kind) {
 
 absl::StatusOr<std::string> SubjectUri(const Subject& subject) {
   if (!IsPlainName(subject.id))
-    return InvalidArgument("'{}' cannot be the name of a {}: use up to {} letters, digits and . _ @ -", subject.id,
-                           KindText(subject.kind), kMaxNameSize);
+    return InvalidArgument(
+        "'{}' cannot be the name of a {}: use up to {} letters, digits and . _ @ -", subject.id,
+        KindText(subject.kind), kMaxNameSize);
   std::string uri = fmt::format("{}{}/{}", kSubjectScheme, KindText(subject.kind), subject.id);
   if (subject.kind != Subject::Kind::kOperator) {
     if (!subject.role.empty()) return InvalidArgument("only operators have a role");
@@ -35,7 +41,9 @@ absl::StatusOr<std::string> SubjectUri(const Subject& subject) {
 }
 
 absl::StatusOr<Subject> ParseSubjectUri(std::string_view uri) {
-  const auto refuse = [uri] { return InvalidArgument("'{}' does not name a device, operator or server", uri); };
+  const auto refuse = [uri] {
+    return InvalidArgument("'{}' does not name a device, operator or server", uri);
+  };
   if (!uri.starts_with(kSubjectScheme)) return refuse();
   const std::string_view rest = uri.substr(kSubjectScheme.size());
   const size_t slash = rest.find('/');
@@ -57,7 +65,8 @@ absl::StatusOr<Subject> ParseSubjectUri(std::string_view uri) {
     return refuse();
   }
   subject.id = id;
-  // Writing it again must give the same text: this holds ids and roles to the same rules in both directions.
+  // Writing it again must give the same text: this holds ids and roles to the same rules in both
+  // directions.
   const auto again = SubjectUri(subject);
   if (!again.ok() || *again != uri) return refuse();
   return subject;

@@ -1,5 +1,6 @@
-// A certificate's holder as the URI in subjectAltName: quantfleet://device/ID, quantfleet://server/NAME,
-// quantfleet://operator/NAME?role=ROLE. One text per subject; reading is strict. Pure.
+// A certificate's holder as the URI in subjectAltName: quantfleet://device/ID,
+// quantfleet://server/NAME, quantfleet://operator/NAME?role=ROLE. One text per subject; reading is
+// strict. Pure.
 #pragma once
 
 #include <string>
@@ -12,7 +13,8 @@ namespace quantfleet::trust {
 
 inline constexpr std::string_view kSubjectScheme = "quantfleet://";
 
-// INVALID_ARGUMENT when the id is not a plain name (name.h) or the role is none of admin, publisher and viewer.
+// INVALID_ARGUMENT when the id is not a plain name (name.h) or the role is none of admin, publisher
+// and viewer.
 absl::StatusOr<std::string> SubjectUri(const Subject& subject);
 absl::StatusOr<Subject> ParseSubjectUri(std::string_view uri);
 

@@ -14,7 +14,8 @@ absl::StatusOr<KeyPtr> AnyKey(std::string_view pem) {
   if (pem.find("-----BEGIN CERTIFICATE-----") != std::string_view::npos) {
     QF_ASSIGN_OR_RETURN(const auto certificates, ReadCertificates(pem));
     KeyPtr key(X509_get_pubkey(certificates.front().get()));
-    if (!key) return InvalidArgument("the certificate's key cannot be read: {}", TakeOpenSslError());
+    if (!key)
+      return InvalidArgument("the certificate's key cannot be read: {}", TakeOpenSslError());
     return key;
   }
   if (pem.find("-----BEGIN PUBLIC KEY-----") != std::string_view::npos) return ReadPublicKey(pem);
@@ -28,7 +29,8 @@ const EVP_MD* DigestFor(const EVP_PKEY* key) {
 
 bool MaySign(const EVP_PKEY* key) {
   const int kind = EVP_PKEY_get_base_id(key);
-  return kind == EVP_PKEY_EC || kind == EVP_PKEY_RSA || kind == EVP_PKEY_RSA_PSS || kind == EVP_PKEY_ED25519;
+  return kind == EVP_PKEY_EC || kind == EVP_PKEY_RSA || kind == EVP_PKEY_RSA_PSS ||
+         kind == EVP_PKEY_ED25519;
 }
 
 absl::StatusOr<std::string> SignWith(EVP_PKEY* key, ByteSpan message) {
@@ -38,8 +40,8 @@ absl::StatusOr<std::string> SignWith(EVP_PKEY* key, ByteSpan message) {
   if (EVP_DigestSignInit(context.get(), nullptr, DigestFor(key), nullptr, key) == 1 &&
       EVP_DigestSign(context.get(), nullptr, &size, Data(message), message.size()) == 1) {
     signature.resize(size);
-    if (EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, Data(message),
-                       message.size()) == 1) {
+    if (EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size,
+                       Data(message), message.size()) == 1) {
       signature.resize(size);
       return signature;
     }
@@ -51,7 +53,8 @@ bool VerifyWith(EVP_PKEY* key, ByteSpan message, std::string_view signature) {
   DigestContextPtr context(Must(EVP_MD_CTX_new()));
   const bool valid =
       EVP_DigestVerifyInit(context.get(), nullptr, DigestFor(key), nullptr, key) == 1 &&
-      EVP_DigestVerify(context.get(), Data(AsBytes(signature)), signature.size(), Data(message), message.size()) == 1;
+      EVP_DigestVerify(context.get(), Data(AsBytes(signature)), signature.size(), Data(message),
+                       message.size()) == 1;
   if (!valid) ERR_clear_error();
   return valid;
 }
@@ -79,14 +82,16 @@ absl::StatusOr<Digest> DigestOfPublicKey(const EVP_PKEY* key) {
 
 absl::StatusOr<std::string> MakeCsr(std::string_view private_pem, std::string_view common_name) {
   const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
-  if (common_name.empty() || common_name.size() > kMaxNameSize || !std::ranges::all_of(common_name, printable))
+  if (common_name.empty() || common_name.size() > kMaxNameSize ||
+      !std::ranges::all_of(common_name, printable))
     return InvalidArgument("a common name has 1 to {} printable ASCII characters", kMaxNameSize);
   QF_ASSIGN_OR_RETURN(KeyPtr key, ReadPrivateKey(private_pem));
   X509RequestPtr request(Must(X509_REQ_new()));
   Must(X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1);
   const std::string name(common_name);
   Must(X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(request.get()), "CN", MBSTRING_ASC,
-                                  reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0) == 1);
+                                  reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1,
+                                  0) == 1);
   Must(X509_REQ_set_pubkey(request.get(), key.get()) == 1);
   if (X509_REQ_sign(request.get(), key.get(), EVP_sha256()) <= 0)
     return InvalidArgument("the key cannot sign a certificate request: {}", TakeOpenSslError());
@@ -96,7 +101,8 @@ absl::StatusOr<std::string> MakeCsr(std::string_view private_pem, std::string_vi
 }
 
 absl::StatusOr<std::string> CsrPublicKey(std::string_view csr_pem) {
-  if (csr_pem.size() > kMaxPemSize) return InvalidArgument("the certificate request is too long to be one");
+  if (csr_pem.size() > kMaxPemSize)
+    return InvalidArgument("the certificate request is too long to be one");
   X509RequestPtr request(PEM_read_bio_X509_REQ(ReadBio(csr_pem).get(), nullptr, nullptr, nullptr));
   if (!request) return InvalidArgument("not a certificate request in PEM: {}", TakeOpenSslError());
   KeyPtr key(X509_REQ_get_pubkey(request.get()));
@@ -113,7 +119,8 @@ absl::StatusOr<std::string> CsrPublicKey(std::string_view csr_pem) {
 
 std::string DeviceIdOf(const Digest& public_key) { return "d-" + public_key.hex().substr(0, 16); }
 
-std::string ProofMessage(std::string_view purpose, std::string_view nonce, std::string_view csr_pem) {
+std::string ProofMessage(std::string_view purpose, std::string_view nonce,
+                         std::string_view csr_pem) {
   std::string message = fmt::format("quantfleet.v1.{}", purpose);
   message += '\0';
   message += nonce;
@@ -128,7 +135,8 @@ absl::StatusOr<std::string> SignWithTlsKey(std::string_view private_pem, ByteSpa
   return SignWith(key.get(), message);
 }
 
-bool VerifyWithPublicKey(std::string_view public_pem, ByteSpan message, std::string_view signature) {
+bool VerifyWithPublicKey(std::string_view public_pem, ByteSpan message,
+                         std::string_view signature) {
   const auto key = ReadPublicKey(public_pem);
   return key.ok() && IsP256(key->get()) && VerifyWith(key->get(), message, signature);
 }
@@ -139,7 +147,8 @@ absl::StatusOr<std::string> SignWithAnyKey(std::string_view private_pem, ByteSpa
   return SignWith(key.get(), message);
 }
 
-bool VerifyWithCertificate(std::string_view certificate_pem, ByteSpan message, std::string_view signature) {
+bool VerifyWithCertificate(std::string_view certificate_pem, ByteSpan message,
+                           std::string_view signature) {
   const auto certificates = ReadCertificates(certificate_pem);
   if (!certificates.ok()) return false;
   const KeyPtr key(X509_get_pubkey(certificates->front().get()));

@@ -1,5 +1,5 @@
-// Enrolment tokens: qf1.<id>.<secret>.<CA fingerprint>, the last two in base64url. The fingerprint lets a device
-// authenticate the daemon at first contact; the daemon stores only the secret's hash.
+// Enrolment tokens: qf1.<id>.<secret>.<CA fingerprint>, the last two in base64url. The fingerprint
+// lets a device authenticate the daemon at first contact; the daemon stores only the secret's hash.
 #pragma once
 
 #include <string>
@@ -17,7 +17,8 @@ struct ClaimToken {
   Digest ca_fingerprint;
 
   static ClaimToken Make(Random& random, const Digest& ca_fingerprint);
-  static absl::StatusOr<ClaimToken> Parse(std::string_view text);  // the error never repeats the secret
+  static absl::StatusOr<ClaimToken> Parse(
+      std::string_view text);  // the error never repeats the secret
   std::string ToString() const;
   Digest SecretHash() const;
 };

@@ -25,7 +25,8 @@ struct Backend {
   Fleet& fleet;
   Rollouts& rollouts;
   const Clock& clock;
-  std::string blob_endpoint;  // host:port of the HTTPS side; an empty host means the one that was called
+  std::string
+      blob_endpoint;  // host:port of the HTTPS side; an empty host means the one that was called
   int64_t started_ms = 0;
 };
 

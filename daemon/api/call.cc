@@ -18,22 +18,29 @@ int Rank(std::string_view role) {
 
 std::string_view RoleFor(Access access) {
   switch (access) {
-    case Access::kPublisher: return "publisher";
-    case Access::kAdmin: return "admin";
-    default: return "viewer";
+    case Access::kPublisher:
+      return "publisher";
+    case Access::kAdmin:
+      return "admin";
+    default:
+      return "viewer";
   }
 }
 
 }  // namespace
 
-absl::Status Overloaded() { return Unavailable("the daemon has too much to do, or is stopping: try again soon"); }
+absl::Status Overloaded() {
+  return Unavailable("the daemon has too much to do, or is stopping: try again soon");
+}
 
 absl::StatusOr<Caller> Dispatcher::Identify(const std::string& certificate_pem, Access access) {
   Caller caller;
   if (access == Access::kAnyone) return caller;
   if (certificate_pem.empty()) {
-    if (access == Access::kDevice) return Unauthenticated("this call needs a device's certificate: enrol first");
-    return Unauthenticated("this call needs an operator's credential with the role {} or above", RoleFor(access));
+    if (access == Access::kDevice)
+      return Unauthenticated("this call needs a device's certificate: enrol first");
+    return Unauthenticated("this call needs an operator's credential with the role {} or above",
+                           RoleFor(access));
   }
   QF_ASSIGN_OR_RETURN(const CertificateCache::Info read, certificates_.Read(certificate_pem));
   const trust::CertificateInfo& info = *read;
@@ -44,11 +51,12 @@ absl::StatusOr<Caller> Dispatcher::Identify(const std::string& certificate_pem, 
     return caller;
   }
   if (info.subject.kind != trust::Subject::Kind::kOperator)
-    return PermissionDenied("this call is for operators with the role {} or above; a device's certificate is not one",
-                            RoleFor(access));
+    return PermissionDenied(
+        "this call is for operators with the role {} or above; a device's certificate is not one",
+        RoleFor(access));
   if (Rank(info.subject.role) < Rank(RoleFor(access)))
-    return PermissionDenied("this call needs the role {}; {} has the role {}", RoleFor(access), info.subject.id,
-                            info.subject.role);
+    return PermissionDenied("this call needs the role {}; {} has the role {}", RoleFor(access),
+                            info.subject.id, info.subject.role);
   caller.operator_name = info.subject.id;
   return caller;
 }
@@ -57,8 +65,8 @@ absl::StatusOr<Caller> Dispatcher::Identify(const grpc::ServerContextBase& conte
   return Identify(net::PeerCertificate(context), access);
 }
 
-grpc::ServerUnaryReactor* Dispatcher::RunOn(WorkerPool& pool, grpc::CallbackServerContext* context, Access access,
-                                            Work work) {
+grpc::ServerUnaryReactor* Dispatcher::RunOn(WorkerPool& pool, grpc::CallbackServerContext* context,
+                                            Access access, Work work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const bool posted = pool.Post([this, context, access, reactor, work = std::move(work)] {
     absl::Status status;
@@ -75,11 +83,13 @@ grpc::ServerUnaryReactor* Dispatcher::RunOn(WorkerPool& pool, grpc::CallbackServ
   return reactor;
 }
 
-grpc::ServerUnaryReactor* Dispatcher::Run(grpc::CallbackServerContext* context, Access access, Work work) {
+grpc::ServerUnaryReactor* Dispatcher::Run(grpc::CallbackServerContext* context, Access access,
+                                          Work work) {
   return RunOn(quick_, context, access, std::move(work));
 }
 
-grpc::ServerUnaryReactor* Dispatcher::RunSlow(grpc::CallbackServerContext* context, Access access, Work work) {
+grpc::ServerUnaryReactor* Dispatcher::RunSlow(grpc::CallbackServerContext* context, Access access,
+                                              Work work) {
   return RunOn(slow_, context, access, std::move(work));
 }
 

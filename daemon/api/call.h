@@ -1,4 +1,5 @@
-// How a call is answered: who calls, may they, do the work on a worker thread, finish with its status. Thread-safe.
+// How a call is answered: who calls, may they, do the work on a worker thread, finish with its
+// status. Thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +25,7 @@ namespace quantfleet::daemon {
 enum class Access { kAnyone, kViewer, kPublisher, kAdmin, kDevice };
 
 struct Caller {
-  v1::Device device;     // of kDevice calls
+  v1::Device device;  // of kDevice calls
   std::string operator_name;
 };
 
@@ -38,8 +39,8 @@ class Dispatcher {
   grpc::ServerUnaryReactor* Run(grpc::CallbackServerContext* context, Access access, Work work);
   grpc::ServerUnaryReactor* RunSlow(grpc::CallbackServerContext* context, Access access, Work work);
 
-  // May the holder of this certificate (PEM; empty: none) make a call that needs `access`? UNAUTHENTICATED or
-  // PERMISSION_DENIED, naming the role that is missing.
+  // May the holder of this certificate (PEM; empty: none) make a call that needs `access`?
+  // UNAUTHENTICATED or PERMISSION_DENIED, naming the role that is missing.
   absl::StatusOr<Caller> Identify(const std::string& certificate_pem, Access access);
   absl::StatusOr<Caller> Identify(const grpc::ServerContextBase& context, Access access);
   WorkerPool& quick() { return quick_; }
@@ -47,12 +48,15 @@ class Dispatcher {
   void Stop();
 
  private:
-  grpc::ServerUnaryReactor* RunOn(WorkerPool& pool, grpc::CallbackServerContext* context, Access access, Work work);
+  grpc::ServerUnaryReactor* RunOn(WorkerPool& pool, grpc::CallbackServerContext* context,
+                                  Access access, Work work);
 
   Fleet& fleet_;
   CertificateCache certificates_;
-  // As many as can run: most of the work is behind the store's one lock, and more threads only change places there.
-  WorkerPool quick_{static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u)), 4096};
+  // As many as can run: most of the work is behind the store's one lock, and more threads only
+  // change places there.
+  WorkerPool quick_{static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u)),
+                    4096};
   WorkerPool slow_{4, 256};
 };
 
@@ -60,7 +64,9 @@ absl::Status Overloaded();
 
 // How many entries a page has when so many are asked for; 0: as many as may be.
 inline constexpr uint32_t kMostPerPage = 1000;
-inline size_t PageSize(uint32_t asked) { return asked == 0 ? kMostPerPage : std::min(asked, kMostPerPage); }
+inline size_t PageSize(uint32_t asked) {
+  return asked == 0 ? kMostPerPage : std::min(asked, kMostPerPage);
+}
 
 // The body of most calls: the value, or why there is none.
 template <typename T>

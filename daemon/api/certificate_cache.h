@@ -1,8 +1,8 @@
 // What callers' certificates say, by their text. A device shows the same one at each check-in, and
 // OpenSSL 3.0 takes longer to read it than the daemon to do all the rest. Thread-safe.
 //
-// Only what stands in the certificate is kept: the TLS handshake has checked issuer and validity before, and
-// whether its holder may still call is asked each time.
+// Only what stands in the certificate is kept: the TLS handshake has checked issuer and validity
+// before, and whether its holder may still call is asked each time.
 #pragma once
 
 #include <memory>
@@ -20,8 +20,8 @@ class CertificateCache {
  public:
   using Info = std::shared_ptr<const trust::CertificateInfo>;
 
-  // Keeps at least the `least` certificates that were asked for last, and at most twice as many (some 500
-  // bytes each).
+  // Keeps at least the `least` certificates that were asked for last, and at most twice as many
+  // (some 500 bytes each).
   explicit CertificateCache(size_t least = 1 << 14) : least_(least) {}
 
   // As trust::ReadCertificate.

@@ -15,20 +15,25 @@ using Reactor = grpc::ServerUnaryReactor;
 
 constexpr size_t kMostIdSize = 64;
 
-// Agents that know no ContextPolicy run the short ones, and compare with whatever golden answers are the newest.
+// Agents that know no ContextPolicy run the short ones, and compare with whatever golden answers
+// are the newest.
 bool IsOfLongContext(const v1::Signed& statement, const v1::Memory& memory) {
   v1::EvaluationStatement evaluation;
-  return statement.payload_type() == trust::kEvaluationStatementType && evaluation.ParseFromString(statement.payload()) &&
+  return statement.payload_type() == trust::kEvaluationStatementType &&
+         evaluation.ParseFromString(statement.payload()) &&
          pipeline::IsLong(memory, evaluation.context());
 }
 
 class DeviceCalls final : public v1::DeviceService::CallbackService {
  public:
-  DeviceCalls(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
+  DeviceCalls(Backend& backend, Dispatcher& dispatcher)
+      : backend_(backend), dispatcher_(dispatcher) {}
 
-  Reactor* Enroll(Context* context, const v1::EnrollRequest* request, v1::Identity* answer) override {
+  Reactor* Enroll(Context* context, const v1::EnrollRequest* request,
+                  v1::Identity* answer) override {
     return dispatcher_.Run(context, Access::kAnyone, [=, this](const Caller&) {
-      Fleet::Applicant applicant{request->token(), request->csr_pem(), request->facts(), request->agent_version(), {}, {}};
+      Fleet::Applicant applicant{
+          request->token(), request->csr_pem(), request->facts(), request->agent_version(), {}, {}};
       if (!request->nonce().empty() || !request->proof().empty())
         applicant.proof = {request->nonce(), request->proof()};
       if (const v1::CustomerProof& customer = request->customer(); request->has_customer())
@@ -36,9 +41,11 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
       return FillIdentity(answer, backend_.fleet.Enrol(applicant));
     });
   }
-  Reactor* GetChallenge(Context* context, const v1::GetChallengeRequest* request, v1::Challenge* answer) override {
+  Reactor* GetChallenge(Context* context, const v1::GetChallengeRequest* request,
+                        v1::Challenge* answer) override {
     return dispatcher_.Run(context, Access::kAnyone, [=, this](const Caller&) -> absl::Status {
-      if (request->device_id().size() > kMostIdSize) return InvalidArgument("device_id is too long");
+      if (request->device_id().size() > kMostIdSize)
+        return InvalidArgument("device_id is too long");
       answer->set_nonce(backend_.fleet.MakeChallenge(request->device_id()));
       answer->set_server_time_ms(Now());
       return absl::OkStatus();
@@ -47,13 +54,16 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
   Reactor* Renew(Context* context, const v1::RenewRequest* request, v1::Identity* answer) override {
     return dispatcher_.Run(context, Access::kAnyone, [=, this](const Caller&) {
       AddTrustRoots(request->trust_root_version(), *answer->mutable_trust_roots());
-      return FillIdentity(answer, backend_.fleet.Renew(request->device_id(), request->csr_pem(), request->nonce(),
-                                                       request->proof(), request->trust_root_version()));
+      return FillIdentity(
+          answer, backend_.fleet.Renew(request->device_id(), request->csr_pem(), request->nonce(),
+                                       request->proof(), request->trust_root_version()));
     });
   }
-  Reactor* CheckIn(Context* context, const v1::CheckInRequest* request, v1::CheckInResponse* answer) override {
-    return dispatcher_.Run(context, Access::kDevice,
-                           [=, this](const Caller& caller) { return AnswerCheckIn(caller.device.id(), *request, answer); });
+  Reactor* CheckIn(Context* context, const v1::CheckInRequest* request,
+                   v1::CheckInResponse* answer) override {
+    return dispatcher_.Run(context, Access::kDevice, [=, this](const Caller& caller) {
+      return AnswerCheckIn(caller.device.id(), *request, answer);
+    });
   }
   Reactor* GetArtifact(Context* context, const v1::GetDeviceArtifactRequest* request,
                        v1::DeviceArtifact* answer) override {
@@ -82,22 +92,26 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
     for (v1::Signed& root : backend_.authority.TrustRootsAfter(held)) *out.Add() = std::move(root);
   }
 
-  absl::Status AnswerCheckIn(const std::string& device_id, const v1::CheckInRequest& request, v1::CheckInResponse* answer) {
+  absl::Status AnswerCheckIn(const std::string& device_id, const v1::CheckInRequest& request,
+                             v1::CheckInResponse* answer) {
     const std::vector<v1::ModelStatus> models(request.models().begin(), request.models().end());
     v1::Device device;
     std::vector<AssignmentRecord> assignments;
     // What a device reports and what follows from it are one commit.
     QF_RETURN_IF_ERROR(backend_.store.Atomically([&]() -> absl::Status {
-      QF_ASSIGN_OR_RETURN(device, backend_.fleet.CheckIn(device_id, request.agent_version(),
-                                                         request.has_facts() ? &request.facts() : nullptr, models,
-                                                         request.trust_root_version()));
+      QF_ASSIGN_OR_RETURN(
+          device, backend_.fleet.CheckIn(device_id, request.agent_version(),
+                                         request.has_facts() ? &request.facts() : nullptr, models,
+                                         request.trust_root_version()));
       QF_RETURN_IF_ERROR(backend_.rollouts.Report(device_id, models));
       QF_ASSIGN_OR_RETURN(assignments, backend_.store.ListAssignments(device_id));
       return absl::OkStatus();
     }));
-    for (AssignmentRecord& assignment : assignments) *answer->add_assignments() = std::move(assignment.statement);
+    for (AssignmentRecord& assignment : assignments)
+      *answer->add_assignments() = std::move(assignment.statement);
     AddTrustRoots(request.trust_root_version(), *answer->mutable_trust_roots());
-    if (!answer->trust_roots().empty()) *answer->mutable_trust_root() = backend_.authority.signed_trust_root();
+    if (!answer->trust_roots().empty())
+      *answer->mutable_trust_root() = backend_.authority.signed_trust_root();
     answer->set_server_time_ms(Now());
     answer->set_next_check_in_ms(backend_.fleet.check_in().count());
     answer->set_device_class(device.device_class());
@@ -105,13 +119,16 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
     return absl::OkStatus();
   }
 
-  absl::Status FillArtifact(const std::string& device_id, const std::string& raw_digest, v1::DeviceArtifact* answer) {
+  absl::Status FillArtifact(const std::string& device_id, const std::string& raw_digest,
+                            v1::DeviceArtifact* answer) {
     const auto digest = Digest::FromRaw(raw_digest);
     if (!digest.ok()) return InvalidArgument("manifest_digest must have 32 bytes");
     QF_ASSIGN_OR_RETURN(const bool assigned, backend_.store.IsAssigned(device_id, raw_digest));
     if (!assigned)
-      return PermissionDenied("artifact {} is not assigned to device {} (any more)", digest->hex(), device_id);
-    QF_ASSIGN_OR_RETURN(ArtifactRecord record, backend_.store.GetArtifact("artifacts/" + digest->hex()));
+      return PermissionDenied("artifact {} is not assigned to device {} (any more)", digest->hex(),
+                              device_id);
+    QF_ASSIGN_OR_RETURN(ArtifactRecord record,
+                        backend_.store.GetArtifact("artifacts/" + digest->hex()));
     v1::Manifest manifest;
     if (!manifest.ParseFromString(record.manifest))
       return DataLoss("the manifest of {} is damaged", record.artifact.name());
@@ -130,7 +147,8 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
     answer->set_manifest(std::move(record.manifest));
     QF_ASSIGN_OR_RETURN(const v1::Device device, backend_.store.GetDevice(device_id));
     for (v1::Signed& statement : record.statements)
-      if (device.facts().kv_types_size() > 0 || !IsOfLongContext(statement, pipeline::MemoryOf(manifest)))
+      if (device.facts().kv_types_size() > 0 ||
+          !IsOfLongContext(statement, pipeline::MemoryOf(manifest)))
         *answer->add_statements() = std::move(statement);
     return absl::OkStatus();
   }

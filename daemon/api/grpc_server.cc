@@ -9,20 +9,22 @@
 
 #include <mutex>
 
-#include "common/net/grpc_exit.h"
 #include "common/net/channel.h"
+#include "common/net/grpc_exit.h"
 #include "daemon/api/services.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 constexpr int kMaxReceive = 4 << 20;
-constexpr int kMaxSend = 64 << 20;  // as net's channels accept: the manifest and chunk list of a large artifact
-constexpr int kMaxStreams = 256;    // per connection
+constexpr int kMaxSend =
+    64 << 20;  // as net's channels accept: the manifest and chunk list of a large artifact
+constexpr int kMaxStreams = 256;  // per connection
 constexpr size_t kMemoryQuota = size_t{512} << 20;
 
 std::function<void(std::string_view)>& LogTarget() {
-  static auto* target = new std::function<void(std::string_view)>();  // gRPC may log until the very end
+  static auto* target =
+      new std::function<void(std::string_view)>();  // gRPC may log until the very end
   return *target;
 }
 
@@ -53,7 +55,8 @@ struct GrpcServer::Impl {
   std::once_flag stopped;
 };
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Backend backend, const Options& options) {
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Backend backend,
+                                                              const Options& options) {
   PrepareProcess(options.log);
   auto impl = std::make_unique<Impl>(std::move(backend));
   AddModelServices(impl->backend, impl->dispatcher, impl->services);
@@ -62,10 +65,13 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Backend backend, c
   AddDeviceService(impl->backend, impl->dispatcher, impl->services);
 
   grpc::ServerBuilder builder;
-  const std::string host = options.host.find(':') == std::string::npos ? options.host : "[" + options.host + "]";
+  const std::string host =
+      options.host.find(':') == std::string::npos ? options.host : "[" + options.host + "]";
   const std::string address = fmt::format("{}:{}", host, options.port);
   builder.AddListeningPort(
-      address, net::MakeServerCredentials(options.ca_pem, options.certificate_pem, options.private_pem), &impl->port);
+      address,
+      net::MakeServerCredentials(options.ca_pem, options.certificate_pem, options.private_pem),
+      &impl->port);
   net::ConfigureServer(builder);
   builder.SetMaxReceiveMessageSize(kMaxReceive);
   builder.SetMaxSendMessageSize(kMaxSend);
@@ -75,9 +81,11 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Backend backend, c
   impl->server = builder.BuildAndStart();
   net::AwaitGrpcAtExit();
   if (!impl->server || impl->port <= 0)
-    return Unavailable("gRPC: cannot listen at {}: is the port taken by another process? Stop it, or choose another "
-                       "address with --listen",
-                       address);
+    return Unavailable(
+        "gRPC: cannot listen at {}: is the port taken by another process? Stop it, or choose "
+        "another "
+        "address with --listen",
+        address);
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
 }
 

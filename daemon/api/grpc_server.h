@@ -18,7 +18,8 @@ class GrpcServer {
     std::string host = "127.0.0.1";
     uint16_t port = 0;  // 0: any free one
     std::string ca_pem, certificate_pem, private_pem;
-    std::function<void(std::string_view)> log;  // what gRPC itself has to say; of the first server, for the process
+    std::function<void(std::string_view)>
+        log;  // what gRPC itself has to say; of the first server, for the process
   };
 
   // Listening when it returns. UNAVAILABLE when the address is taken.

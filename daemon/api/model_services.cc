@@ -26,7 +26,8 @@ v1::PushState ToProto(const ModelRegistry::PushProgress& progress) {
   return state;
 }
 
-absl::Status FillState(v1::PushState* answer, const absl::StatusOr<ModelRegistry::PushProgress>& progress) {
+absl::Status FillState(v1::PushState* answer,
+                       const absl::StatusOr<ModelRegistry::PushProgress>& progress) {
   QF_RETURN_IF_ERROR(progress.status());
   *answer = ToProto(*progress);
   return absl::OkStatus();
@@ -37,8 +38,9 @@ Access AccessToBring(std::string_view model) {
   return model == pipeline::kAgentModel ? Access::kAdmin : Access::kPublisher;
 }
 
-// One message is written before the next is read, so a stream holds one message in memory and never runs ahead of the
-// disk. Whatever ends the stream, also a cancellation, ends it through OnReadDone(false).
+// One message is written before the next is read, so a stream holds one message in memory and never
+// runs ahead of the disk. Whatever ends the stream, also a cancellation, ends it through
+// OnReadDone(false).
 class PushReader final : public grpc::ServerReadReactor<v1::PushData> {
  public:
   PushReader(Context* context, v1::PushState* answer, Backend& backend, Dispatcher& dispatcher)
@@ -59,7 +61,8 @@ class PushReader final : public grpc::ServerReadReactor<v1::PushData> {
       allowed_ = true;
       push_id_ = data_.push_id();
     }
-    if (data_.push_id() != push_id_) return InvalidArgument("a stream writes to one push, not {} too", data_.push_id());
+    if (data_.push_id() != push_id_)
+      return InvalidArgument("a stream writes to one push, not {} too", data_.push_id());
     return backend_.models.WritePush(push_id_, data_.path(), data_.offset(), AsBytes(data_.data()));
   }
 
@@ -86,36 +89,45 @@ class Models final : public v1::ModelService::CallbackService {
  public:
   Models(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
 
-  Reactor* ImportModel(Context* context, const v1::ImportModelRequest* request, v1::Model* answer) override {
+  Reactor* ImportModel(Context* context, const v1::ImportModelRequest* request,
+                       v1::Model* answer) override {
     return dispatcher_.RunSlow(context, AccessToBring(request->name()), [=, this](const Caller&) {
-      return Fill(answer, backend_.models.Import(request->request_id(), request->name(), request->path()));
+      return Fill(answer,
+                  backend_.models.Import(request->request_id(), request->name(), request->path()));
     });
   }
-  Reactor* BeginPush(Context* context, const v1::BeginPushRequest* request, v1::PushState* answer) override {
-    return dispatcher_.RunSlow(context, AccessToBring(request->name()), [=, this](const Caller&) -> absl::Status {
-      std::vector<PushedFile> files;
-      for (const v1::PushFile& file : request->files()) {
-        const auto sha256 = Digest::FromRaw(file.sha256());
-        if (!sha256.ok()) return InvalidArgument("{}: sha256 must have 32 bytes", file.path());
-        files.push_back({file.path(), file.size(), *sha256});
-      }
-      return FillState(answer, backend_.models.BeginPush(request->request_id(), request->name(), files));
-    });
+  Reactor* BeginPush(Context* context, const v1::BeginPushRequest* request,
+                     v1::PushState* answer) override {
+    return dispatcher_.RunSlow(
+        context, AccessToBring(request->name()), [=, this](const Caller&) -> absl::Status {
+          std::vector<PushedFile> files;
+          for (const v1::PushFile& file : request->files()) {
+            const auto sha256 = Digest::FromRaw(file.sha256());
+            if (!sha256.ok()) return InvalidArgument("{}: sha256 must have 32 bytes", file.path());
+            files.push_back({file.path(), file.size(), *sha256});
+          }
+          return FillState(
+              answer, backend_.models.BeginPush(request->request_id(), request->name(), files));
+        });
   }
-  grpc::ServerReadReactor<v1::PushData>* WritePush(Context* context, v1::PushState* answer) override {
+  grpc::ServerReadReactor<v1::PushData>* WritePush(Context* context,
+                                                   v1::PushState* answer) override {
     return new PushReader(context, answer, backend_, dispatcher_);
   }
-  Reactor* CommitPush(Context* context, const v1::CommitPushRequest* request, v1::Model* answer) override {
+  Reactor* CommitPush(Context* context, const v1::CommitPushRequest* request,
+                      v1::Model* answer) override {
     return dispatcher_.RunSlow(context, Access::kPublisher, [=, this](const Caller&) {
       return Fill(answer, backend_.models.CommitPush(request->push_id()));
     });
   }
-  Reactor* ListModels(Context* context, const v1::ListModelsRequest*, v1::ListModelsResponse* answer) override {
+  Reactor* ListModels(Context* context, const v1::ListModelsRequest*,
+                      v1::ListModelsResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
       return FillList(answer->mutable_models(), backend_.store.ListModels());
     });
   }
-  Reactor* GetModel(Context* context, const v1::GetModelRequest* request, v1::Model* answer) override {
+  Reactor* GetModel(Context* context, const v1::GetModelRequest* request,
+                    v1::Model* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
       return Fill(answer, backend_.store.GetModel(request->name()));
     });
@@ -130,26 +142,33 @@ class Jobs final : public v1::JobService::CallbackService {
  public:
   Jobs(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
 
-  Reactor* SubmitJob(Context* context, const v1::SubmitJobRequest* request, v1::Job* answer) override {
+  Reactor* SubmitJob(Context* context, const v1::SubmitJobRequest* request,
+                     v1::Job* answer) override {
     return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
-      const std::vector<std::string> classes(request->device_classes().begin(), request->device_classes().end());
+      const std::vector<std::string> classes(request->device_classes().begin(),
+                                             request->device_classes().end());
       return Fill(answer, backend_.jobs.Submit(request->request_id(), request->model(), classes));
     });
   }
   Reactor* GetJob(Context* context, const v1::GetJobRequest* request, v1::Job* answer) override {
-    return dispatcher_.Run(context, Access::kViewer,
-                           [=, this](const Caller&) { return Fill(answer, backend_.jobs.Get(request->name())); });
+    return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
+      return Fill(answer, backend_.jobs.Get(request->name()));
+    });
   }
-  Reactor* ListJobs(Context* context, const v1::ListJobsRequest*, v1::ListJobsResponse* answer) override {
+  Reactor* ListJobs(Context* context, const v1::ListJobsRequest*,
+                    v1::ListJobsResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
       return FillList(answer->mutable_jobs(), backend_.jobs.List());
     });
   }
-  Reactor* CancelJob(Context* context, const v1::CancelJobRequest* request, v1::Job* answer) override {
-    return dispatcher_.Run(context, Access::kPublisher,
-                           [=, this](const Caller&) { return Fill(answer, backend_.jobs.Cancel(request->name())); });
+  Reactor* CancelJob(Context* context, const v1::CancelJobRequest* request,
+                     v1::Job* answer) override {
+    return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
+      return Fill(answer, backend_.jobs.Cancel(request->name()));
+    });
   }
-  grpc::ServerWriteReactor<v1::Job>* WatchJob(Context* context, const v1::GetJobRequest* request) override {
+  grpc::ServerWriteReactor<v1::Job>* WatchJob(Context* context,
+                                              const v1::GetJobRequest* request) override {
     WatchSource<v1::Job> source;
     source.subscribe = [name = request->name(), this](std::function<void()> wake) {
       return backend_.jobs.Watch(name, [wake = std::move(wake)](const v1::Job&) { wake(); });
@@ -169,7 +188,8 @@ class Jobs final : public v1::JobService::CallbackService {
 
 class Artifacts final : public v1::ArtifactService::CallbackService {
  public:
-  Artifacts(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
+  Artifacts(Backend& backend, Dispatcher& dispatcher)
+      : backend_(backend), dispatcher_(dispatcher) {}
 
   Reactor* ListArtifacts(Context* context, const v1::ListArtifactsRequest* request,
                          v1::ListArtifactsResponse* answer) override {
@@ -177,7 +197,8 @@ class Artifacts final : public v1::ArtifactService::CallbackService {
       return FillList(answer->mutable_artifacts(), backend_.store.ListArtifacts(request->model()));
     });
   }
-  Reactor* GetArtifact(Context* context, const v1::GetArtifactRequest* request, v1::ArtifactDetail* answer) override {
+  Reactor* GetArtifact(Context* context, const v1::GetArtifactRequest* request,
+                       v1::ArtifactDetail* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) -> absl::Status {
       QF_ASSIGN_OR_RETURN(ArtifactRecord record, backend_.store.GetArtifact(request->name()));
       if (!answer->mutable_manifest()->ParseFromString(record.manifest))
@@ -185,27 +206,31 @@ class Artifacts final : public v1::ArtifactService::CallbackService {
       *answer->mutable_artifact() = std::move(record.artifact);
       for (v1::EvaluationStatement& evaluation : EvaluationsIn(record.statements))
         pipeline::KeepNewest(std::move(evaluation), *answer->mutable_evaluations());
-      if (answer->evaluations_size() > 0) *answer->mutable_evaluation() = *answer->evaluations().rbegin();
-      for (v1::Signed& statement : record.statements) *answer->add_statements() = std::move(statement);
+      if (answer->evaluations_size() > 0)
+        *answer->mutable_evaluation() = *answer->evaluations().rbegin();
+      for (v1::Signed& statement : record.statements)
+        *answer->add_statements() = std::move(statement);
       return absl::OkStatus();
     });
   }
-  Reactor* DeleteArtifact(Context* context, const v1::GetArtifactRequest* request, v1::Artifact* answer) override {
+  Reactor* DeleteArtifact(Context* context, const v1::GetArtifactRequest* request,
+                          v1::Artifact* answer) override {
     return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
       return Fill(answer, backend_.store.DeleteArtifact(request->name()));
     });
   }
   Reactor* CollectGarbage(Context* context, const v1::CollectGarbageRequest* request,
                           v1::CollectGarbageResponse* answer) override {
-    return dispatcher_.RunSlow(context, Access::kPublisher, [=, this](const Caller&) -> absl::Status {
-      QF_ASSIGN_OR_RETURN(const Collected collected, backend_.jobs.Collect(request->dry_run()));
-      answer->set_blobs_kept(collected.blobs_kept);
-      answer->set_bytes_kept(collected.bytes_kept);
-      answer->set_blobs_removed(collected.blobs_removed);
-      answer->set_bytes_removed(collected.bytes_removed);
-      answer->set_jobs_forgotten(collected.jobs_forgotten);
-      return absl::OkStatus();
-    });
+    return dispatcher_.RunSlow(
+        context, Access::kPublisher, [=, this](const Caller&) -> absl::Status {
+          QF_ASSIGN_OR_RETURN(const Collected collected, backend_.jobs.Collect(request->dry_run()));
+          answer->set_blobs_kept(collected.blobs_kept);
+          answer->set_bytes_kept(collected.bytes_kept);
+          answer->set_blobs_removed(collected.blobs_removed);
+          answer->set_bytes_removed(collected.bytes_removed);
+          answer->set_jobs_forgotten(collected.jobs_forgotten);
+          return absl::OkStatus();
+        });
   }
 
  private:

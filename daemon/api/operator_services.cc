@@ -23,8 +23,9 @@ class Classes final : public v1::DeviceClassService::CallbackService {
   }
   Reactor* ApplyDeviceClass(Context* context, const v1::ApplyDeviceClassRequest* request,
                             v1::DeviceClass* answer) override {
-    return dispatcher_.Run(context, Access::kPublisher,
-                           [=, this](const Caller&) { return Fill(answer, backend_.classes.Apply(request->toml())); });
+    return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
+      return Fill(answer, backend_.classes.Apply(request->toml()));
+    });
   }
 
  private:
@@ -39,23 +40,25 @@ class Tokens final : public v1::TokenService::CallbackService {
   Reactor* CreateToken(Context* context, const v1::CreateTokenRequest* request,
                        v1::CreateTokenResponse* answer) override {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) -> absl::Status {
-      QF_ASSIGN_OR_RETURN(Fleet::NewToken made,
-                          backend_.fleet.CreateToken({request->request_id(), request->description(),
-                                                      request->max_uses(), request->ttl_seconds(),
-                                                      Labels(request->labels().begin(), request->labels().end()),
-                                                      request->device_class(), request->rate_per_hour(),
-                                                      request->approval()}));
+      QF_ASSIGN_OR_RETURN(
+          Fleet::NewToken made,
+          backend_.fleet.CreateToken(
+              {request->request_id(), request->description(), request->max_uses(),
+               request->ttl_seconds(), Labels(request->labels().begin(), request->labels().end()),
+               request->device_class(), request->rate_per_hour(), request->approval()}));
       *answer->mutable_token() = std::move(made.token);
       answer->set_secret(std::move(made.secret));
       return absl::OkStatus();
     });
   }
-  Reactor* ListTokens(Context* context, const v1::ListTokensRequest*, v1::ListTokensResponse* answer) override {
+  Reactor* ListTokens(Context* context, const v1::ListTokensRequest*,
+                      v1::ListTokensResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
       return FillList(answer->mutable_tokens(), backend_.store.ListTokens());
     });
   }
-  Reactor* RevokeToken(Context* context, const v1::RevokeTokenRequest* request, v1::EnrolmentToken* answer) override {
+  Reactor* RevokeToken(Context* context, const v1::RevokeTokenRequest* request,
+                       v1::EnrolmentToken* answer) override {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
       return Fill(answer, backend_.store.RevokeToken(request->id()));
     });
@@ -76,26 +79,31 @@ class Devices final : public v1::FleetService::CallbackService {
       return FillPage(*request, answer, &Store::ListDevices, &v1::Device::id);
     });
   }
-  Reactor* GetDevice(Context* context, const v1::GetDeviceRequest* request, v1::Device* answer) override {
+  Reactor* GetDevice(Context* context, const v1::GetDeviceRequest* request,
+                     v1::Device* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
       return Fill(answer, backend_.store.GetDevice(request->id()));
     });
   }
-  Reactor* RevokeDevice(Context* context, const v1::GetDeviceRequest* request, v1::Device* answer) override {
+  Reactor* RevokeDevice(Context* context, const v1::GetDeviceRequest* request,
+                        v1::Device* answer) override {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) -> absl::Status {
       QF_RETURN_IF_ERROR(Fill(answer, backend_.fleet.Revoke(request->id())));
       return backend_.rollouts.Skip(request->id(), "the device was revoked");
     });
   }
-  Reactor* ForgetOutgrown(Context* context, const v1::ForgetOutgrownRequest* request, v1::Device* answer) override {
+  Reactor* ForgetOutgrown(Context* context, const v1::ForgetOutgrownRequest* request,
+                          v1::Device* answer) override {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
       return Fill(answer, backend_.fleet.ForgetOutgrown(request->id(), request->model()));
     });
   }
-  Reactor* LabelDevice(Context* context, const v1::LabelDeviceRequest* request, v1::Device* answer) override {
+  Reactor* LabelDevice(Context* context, const v1::LabelDeviceRequest* request,
+                       v1::Device* answer) override {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
-      return Fill(answer, backend_.fleet.Label(request->id(), Labels(request->set().begin(), request->set().end()),
-                                               {request->remove().begin(), request->remove().end()}));
+      return Fill(answer, backend_.fleet.Label(
+                              request->id(), Labels(request->set().begin(), request->set().end()),
+                              {request->remove().begin(), request->remove().end()}));
     });
   }
   Reactor* AllowDevices(Context* context, const v1::AllowDevicesRequest* request,
@@ -111,7 +119,8 @@ class Devices final : public v1::FleetService::CallbackService {
       return FillPage(*request, answer, &Store::ListAllowedDevices, &v1::AllowedDevice::device_id);
     });
   }
-  Reactor* DisallowDevice(Context* context, const v1::GetDeviceRequest* request, v1::AllowedDevice* answer) override {
+  Reactor* DisallowDevice(Context* context, const v1::GetDeviceRequest* request,
+                          v1::AllowedDevice* answer) override {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
       return Fill(answer, backend_.store.DisallowDevice(request->id()));
     });
@@ -122,7 +131,8 @@ class Devices final : public v1::FleetService::CallbackService {
       return FillList(answer->mutable_devices(), backend_.fleet.Pending());
     });
   }
-  Reactor* ApproveDevice(Context* context, const v1::GetDeviceRequest* request, v1::Device* answer) override {
+  Reactor* ApproveDevice(Context* context, const v1::GetDeviceRequest* request,
+                         v1::Device* answer) override {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) -> absl::Status {
       QF_ASSIGN_OR_RETURN(Fleet::Approved approved, backend_.fleet.Approve(request->id()));
       *answer = std::move(approved.device);
@@ -130,7 +140,8 @@ class Devices final : public v1::FleetService::CallbackService {
       return backend_.rollouts.Skip(approved.revoked, "the device was replaced by " + answer->id());
     });
   }
-  Reactor* RejectDevice(Context* context, const v1::GetDeviceRequest* request, v1::Device* answer) override {
+  Reactor* RejectDevice(Context* context, const v1::GetDeviceRequest* request,
+                        v1::Device* answer) override {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
       return Fill(answer, backend_.fleet.Reject(request->id()));
     });
@@ -141,9 +152,11 @@ class Devices final : public v1::FleetService::CallbackService {
   absl::Status FillPage(const Request& request, Answer* answer,
                         absl::StatusOr<std::vector<Item>> (Store::*list)(std::string_view, size_t),
                         const std::string& (Item::*id)() const) {
-    const uint32_t size = request.page_size() == 0 ? kMostPerPage : std::min(request.page_size(), kMostPerPage);
+    const uint32_t size =
+        request.page_size() == 0 ? kMostPerPage : std::min(request.page_size(), kMostPerPage);
     // One more than asked for tells whether there is a next page.
-    QF_ASSIGN_OR_RETURN(std::vector<Item> items, (backend_.store.*list)(request.page_token(), size + 1));
+    QF_ASSIGN_OR_RETURN(std::vector<Item> items,
+                        (backend_.store.*list)(request.page_token(), size + 1));
     if (items.size() > size) {
       items.resize(size);
       answer->set_next_page_token((items.back().*id)());
@@ -157,24 +170,30 @@ class Devices final : public v1::FleetService::CallbackService {
 
 class GroupCalls final : public v1::GroupService::CallbackService {
  public:
-  GroupCalls(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
+  GroupCalls(Backend& backend, Dispatcher& dispatcher)
+      : backend_(backend), dispatcher_(dispatcher) {}
 
-  Reactor* ApplyGroup(Context* context, const v1::ApplyGroupRequest* request, v1::DeviceGroup* answer) override {
+  Reactor* ApplyGroup(Context* context, const v1::ApplyGroupRequest* request,
+                      v1::DeviceGroup* answer) override {
     return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
-      return Fill(answer, daemon::ApplyGroup(backend_.store, request->group(), backend_.clock.Now()));
+      return Fill(answer,
+                  daemon::ApplyGroup(backend_.store, request->group(), backend_.clock.Now()));
     });
   }
-  Reactor* ListGroups(Context* context, const v1::ListGroupsRequest*, v1::ListGroupsResponse* answer) override {
+  Reactor* ListGroups(Context* context, const v1::ListGroupsRequest*,
+                      v1::ListGroupsResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
       return FillList(answer->mutable_groups(), backend_.store.ListGroups());
     });
   }
-  Reactor* GetGroup(Context* context, const v1::GetGroupRequest* request, v1::GroupDetail* answer) override {
+  Reactor* GetGroup(Context* context, const v1::GetGroupRequest* request,
+                    v1::GroupDetail* answer) override {
     return dispatcher_.RunSlow(context, Access::kViewer, [=, this](const Caller&) -> absl::Status {
       QF_ASSIGN_OR_RETURN(*answer->mutable_group(), backend_.store.GetGroup(request->name()));
       const size_t size = PageSize(request->page_size());
-      QF_ASSIGN_OR_RETURN(std::vector<std::string> members,
-                          GroupMembers(backend_.store, answer->group(), request->page_token(), size + 1));
+      QF_ASSIGN_OR_RETURN(
+          std::vector<std::string> members,
+          GroupMembers(backend_.store, answer->group(), request->page_token(), size + 1));
       if (members.size() > size) {
         members.resize(size);
         answer->set_next_page_token(members.back());
@@ -183,7 +202,8 @@ class GroupCalls final : public v1::GroupService::CallbackService {
       return absl::OkStatus();
     });
   }
-  Reactor* DeleteGroup(Context* context, const v1::GetGroupRequest* request, v1::DeviceGroup* answer) override {
+  Reactor* DeleteGroup(Context* context, const v1::GetGroupRequest* request,
+                       v1::DeviceGroup* answer) override {
     return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
       return Fill(answer, backend_.store.DeleteGroup(request->name()));
     });
@@ -196,7 +216,8 @@ class GroupCalls final : public v1::GroupService::CallbackService {
 
 class StatusCalls final : public v1::StatusService::CallbackService {
  public:
-  StatusCalls(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
+  StatusCalls(Backend& backend, Dispatcher& dispatcher)
+      : backend_(backend), dispatcher_(dispatcher) {}
 
   Reactor* GetStatus(Context* context, const v1::GetStatusRequest*, v1::Status* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) -> absl::Status {

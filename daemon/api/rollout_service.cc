@@ -33,7 +33,8 @@ absl::StatusOr<Rollouts::CreateRequest> Translate(const v1::CreateRolloutRequest
 
 class RolloutCalls final : public v1::RolloutService::CallbackService {
  public:
-  RolloutCalls(Backend& backend, Dispatcher& dispatcher) : backend_(backend), dispatcher_(dispatcher) {}
+  RolloutCalls(Backend& backend, Dispatcher& dispatcher)
+      : backend_(backend), dispatcher_(dispatcher) {}
 
   Reactor* CreateRollout(Context* context, const v1::CreateRolloutRequest* request,
                          v1::Rollout* answer) override {
@@ -42,7 +43,8 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
       return Fill(answer, backend_.rollouts.Create(translated));
     });
   }
-  Reactor* GetRollout(Context* context, const v1::GetRolloutRequest* request, v1::Rollout* answer) override {
+  Reactor* GetRollout(Context* context, const v1::GetRolloutRequest* request,
+                      v1::Rollout* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
       return Fill(answer, backend_.store.GetRolloutPage(request->name(), request->page_token(),
                                                         PageSize(request->page_size())));
@@ -54,15 +56,16 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
       return FillList(answer->mutable_rollouts(), backend_.store.ListRollouts());
     });
   }
-  grpc::ServerWriteReactor<v1::Rollout>* WatchRollout(Context* context,
-                                                      const v1::WatchRolloutRequest* request) override {
+  grpc::ServerWriteReactor<v1::Rollout>* WatchRollout(
+      Context* context, const v1::WatchRolloutRequest* request) override {
     auto told = std::make_shared<Told>();
     if (request->revision() > 0) told->revision = request->revision();
     WatchSource<v1::Rollout> source;
     source.subscribe = [name = request->name(), this](std::function<void()> wake) {
-      return backend_.store.changes().Subscribe([name, wake = std::move(wake)](const Change& change) {
-        if (change.kind == Change::Kind::kRollout && change.name == name) wake();
-      });
+      return backend_.store.changes().Subscribe(
+          [name, wake = std::move(wake)](const Change& change) {
+            if (change.kind == Change::Kind::kRollout && change.name == name) wake();
+          });
     };
     source.next = [name = request->name(), told, this] { return NextOf(name, *told); };
     source.rest = kWatchRest;
@@ -90,10 +93,12 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
                            v1::Rollout* answer) override {
     return Act(context, request, answer, RolloutEvent::kRollBack);
   }
-  Reactor* AllowDownload(Context* context, const v1::AllowDownloadRequest* request, v1::Rollout* answer) override {
+  Reactor* AllowDownload(Context* context, const v1::AllowDownloadRequest* request,
+                         v1::Rollout* answer) override {
     return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
-      return Fill(answer, backend_.rollouts.AllowDownload(
-                              request->name(), {request->device_ids().begin(), request->device_ids().end()}));
+      return Fill(answer,
+                  backend_.rollouts.AllowDownload(request->name(), {request->device_ids().begin(),
+                                                                    request->device_ids().end()}));
     });
   }
 
@@ -104,14 +109,17 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
     v1::Rollout summary;
   };
   absl::StatusOr<WatchStep<v1::Rollout>> NextOf(const std::string& name, Told& told) {
-    QF_ASSIGN_OR_RETURN(v1::Rollout now, backend_.store.GetRolloutChanges(name, told.revision, kMostPerPage));
+    QF_ASSIGN_OR_RETURN(v1::Rollout now,
+                        backend_.store.GetRolloutChanges(name, told.revision, kMostPerPage));
     WatchStep<v1::Rollout> next;
     next.more = static_cast<uint32_t>(now.devices_size()) == kMostPerPage;
     next.last = IsFinal(now.state()) && !next.more;
     v1::Rollout summary = now;
     summary.clear_devices();
-    // A row that changed has another revision. Transactions that change nothing here wake the watch too.
-    const bool known = told.revision && google::protobuf::util::MessageDifferencer::Equals(summary, told.summary);
+    // A row that changed has another revision. Transactions that change nothing here wake the watch
+    // too.
+    const bool known =
+        told.revision && google::protobuf::util::MessageDifferencer::Equals(summary, told.summary);
     told.revision = now.revision();
     told.summary = std::move(summary);
     if (!known) next.message = std::move(now);

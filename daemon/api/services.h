@@ -1,4 +1,5 @@
-// The gRPC services, one factory per .cc. Each translates between messages and the backend and decides nothing.
+// The gRPC services, one factory per .cc. Each translates between messages and the backend and
+// decides nothing.
 #pragma once
 
 #include <memory>
@@ -15,8 +16,10 @@ namespace quantfleet::daemon {
 
 using Services = std::vector<std::unique_ptr<grpc::Service>>;
 
-void AddModelServices(Backend& backend, Dispatcher& dispatcher, Services& services);     // models, jobs, artifacts
-void AddOperatorServices(Backend& backend, Dispatcher& dispatcher, Services& services);  // the fleet
+void AddModelServices(Backend& backend, Dispatcher& dispatcher,
+                      Services& services);  // models, jobs, artifacts
+void AddOperatorServices(Backend& backend, Dispatcher& dispatcher,
+                         Services& services);  // the fleet
 void AddRolloutService(Backend& backend, Dispatcher& dispatcher, Services& services);
 void AddDeviceService(Backend& backend, Dispatcher& dispatcher, Services& services);
 

@@ -41,7 +41,8 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
       rest = !ending_ && source_.rest.count() > 0;
     }
     if (!rest) return Rested();
-    // Not a shared pointer: the alarm keeps its function. Until it has been called the stream is busy, and stays.
+    // Not a shared pointer: the alarm keeps its function. Until it has been called the stream is
+    // busy, and stays.
     alarm_.Set(std::chrono::system_clock::now() + source_.rest, [this](bool) { Rested(); });
   }
   void OnCancel() override {
@@ -139,7 +140,8 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
     if (!ending_) ending_ = status;
   }
 
-  // The stream is touched by one call at a time: whoever is `busy_` writes, is about to or rests, and Finish waits for it.
+  // The stream is touched by one call at a time: whoever is `busy_` writes, is about to or rests,
+  // and Finish waits for it.
   void FinishWhenIdle() {
     absl::Status status;
     {
@@ -167,14 +169,14 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
 }  // namespace
 
 template <typename Message>
-grpc::ServerWriteReactor<Message>* StartWatch(grpc::CallbackServerContext* context, Dispatcher& dispatcher,
-                                              WatchSource<Message> source) {
+grpc::ServerWriteReactor<Message>* StartWatch(grpc::CallbackServerContext* context,
+                                              Dispatcher& dispatcher, WatchSource<Message> source) {
   return Watch<Message>::Start(context, dispatcher, std::move(source));
 }
 
 template grpc::ServerWriteReactor<v1::Job>* StartWatch(grpc::CallbackServerContext*, Dispatcher&,
                                                        WatchSource<v1::Job>);
-template grpc::ServerWriteReactor<v1::Rollout>* StartWatch(grpc::CallbackServerContext*, Dispatcher&,
-                                                           WatchSource<v1::Rollout>);
+template grpc::ServerWriteReactor<v1::Rollout>* StartWatch(grpc::CallbackServerContext*,
+                                                           Dispatcher&, WatchSource<v1::Rollout>);
 
 }  // namespace quantfleet::daemon

@@ -1,4 +1,5 @@
-// A fixed number of threads and a bounded queue, for what must not block gRPC's own threads. Thread-safe.
+// A fixed number of threads and a bounded queue, for what must not block gRPC's own threads.
+// Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -15,7 +16,8 @@ class WorkerPool {
   WorkerPool(int threads, size_t most_waiting);
   ~WorkerPool();  // Stop()
 
-  // False when too many tasks wait or the pool has stopped: the task will not run. Tasks must not throw.
+  // False when too many tasks wait or the pool has stopped: the task will not run. Tasks must not
+  // throw.
   [[nodiscard]] bool Post(std::function<void()> task);
   // What waits is still run. Idempotent.
   void Stop();

@@ -1,4 +1,5 @@
-// What lets a device in: a token, a certificate of a customer's CA, the list of those that are expected.
+// What lets a device in: a token, a certificate of a customer's CA, the list of those that are
+// expected.
 #include <algorithm>
 
 #include "common/trust/token.h"
@@ -18,64 +19,79 @@ bool LooksLikeId(std::string_view id) {
 
 }  // namespace
 
-absl::StatusOr<Fleet::Admission> Fleet::AdmitByToken(const Applicant& applicant, const DeviceKey& key, bool enrolled) {
+absl::StatusOr<Fleet::Admission> Fleet::AdmitByToken(const Applicant& applicant,
+                                                     const DeviceKey& key, bool enrolled) {
   const auto claim = trust::ClaimToken::Parse(applicant.token);
   if (!claim.ok())
-    return Unauthenticated("{}; an operator makes one with `quantfleet token create`", Message(claim.status()));
+    return Unauthenticated("{}; an operator makes one with `quantfleet token create`",
+                           Message(claim.status()));
   if (claim->ca_fingerprint != with_.authority.ca_fingerprint())
     return Unauthenticated("the token was made by another daemon: is the address right?");
   QF_ASSIGN_OR_RETURN(const v1::EnrolmentToken token,
                       with_.store.UseToken(claim->id, claim->SecretHash(), key.digest, enrolled,
                                            ToUnixMillis(with_.clock.Now())));
   const std::string name = "token " + token.id();
-  return Admission{.name = name,
-                   .text = name,
-                   .labels = Labels(token.labels().begin(), token.labels().end()),
-                   .pinned_class = token.device_class(),
-                   .wait = token.approval() ? fmt::format("token {} asks for approval", token.id()) : "",
-                   .replaces = {}};
+  return Admission{
+      .name = name,
+      .text = name,
+      .labels = Labels(token.labels().begin(), token.labels().end()),
+      .pinned_class = token.device_class(),
+      .wait = token.approval() ? fmt::format("token {} asks for approval", token.id()) : "",
+      .replaces = {}};
 }
 
 // Before the transaction: signatures take time.
-absl::StatusOr<Fleet::Customer> Fleet::CheckCustomer(const Applicant& applicant, const DeviceKey& key) {
+absl::StatusOr<Fleet::Customer> Fleet::CheckCustomer(const Applicant& applicant,
+                                                     const DeviceKey& key) {
   if (!applicant.customer) return std::nullopt;
   const CustomerProof& customer = *applicant.customer;
   if (options_.customer_ca_pem.empty())
-    return PermissionDenied("this daemon takes no certificates of other CAs: start it with --enrolment-ca FILE.pem");
+    return PermissionDenied(
+        "this daemon takes no certificates of other CAs: start it with --enrolment-ca FILE.pem");
   if (customer.certificate_pem.size() > kMostCertificateBytes)
     return InvalidArgument("customer.certificate_pem: at most {} bytes", kMostCertificateBytes);
   if (customer.proof.size() > kMostProofBytes)
     return InvalidArgument("customer.proof: at most {} bytes", kMostProofBytes);
   QF_RETURN_IF_ERROR(challenges_.Check(key.id, customer.nonce));
-  auto certificate = trust::VerifyForeign(customer.certificate_pem, options_.customer_ca_pem, with_.clock.Now());
-  if (!certificate.ok()) return Unauthenticated("the device's own certificate: {}", Message(certificate.status()));
+  auto certificate =
+      trust::VerifyForeign(customer.certificate_pem, options_.customer_ca_pem, with_.clock.Now());
+  if (!certificate.ok())
+    return Unauthenticated("the device's own certificate: {}", Message(certificate.status()));
   const std::string message = trust::ProofMessage("Enroll", customer.nonce, applicant.csr_pem);
   if (!trust::VerifyWithCertificate(customer.certificate_pem, AsBytes(message), customer.proof))
-    return Unauthenticated("the proof was not made by the key of certificate {} over this challenge and request",
-                           certificate->subject);
+    return Unauthenticated(
+        "the proof was not made by the key of certificate {} over this challenge and request",
+        certificate->subject);
   return *std::move(certificate);
 }
 
 absl::StatusOr<bool> Fleet::CheckProof(const Applicant& applicant, const DeviceKey& key) {
   if (!applicant.proof) return false;
   const auto& [nonce, proof] = *applicant.proof;
-  if (proof.size() > kMostProofBytes) return InvalidArgument("proof: at most {} bytes", kMostProofBytes);
+  if (proof.size() > kMostProofBytes)
+    return InvalidArgument("proof: at most {} bytes", kMostProofBytes);
   QF_RETURN_IF_ERROR(challenges_.Check(key.id, nonce));
-  if (!trust::VerifyWithPublicKey(key.pem, AsBytes(EnrolmentMessage(nonce, applicant.csr_pem)), proof))
+  if (!trust::VerifyWithPublicKey(key.pem, AsBytes(EnrolmentMessage(nonce, applicant.csr_pem)),
+                                  proof))
     return Unauthenticated(
-        "the proof was not made by device {}'s key over this challenge and request: enrol from the device itself", key.id);
+        "the proof was not made by device {}'s key over this challenge and request: enrol from the "
+        "device itself",
+        key.id);
   return true;
 }
 
 absl::Status Fleet::UseChallenges(const Applicant& applicant, const DeviceKey& key) {
   if (applicant.customer) QF_RETURN_IF_ERROR(challenges_.Use(key.id, applicant.customer->nonce));
-  if (!applicant.proof || (applicant.customer && applicant.customer->nonce == applicant.proof->nonce)) return absl::OkStatus();
+  if (!applicant.proof ||
+      (applicant.customer && applicant.customer->nonce == applicant.proof->nonce))
+    return absl::OkStatus();
   return challenges_.Use(key.id, applicant.proof->nonce);
 }
 
-// A certificate is one device's. Whoever comes with it and another key is that device, set up anew, or a copy.
-absl::StatusOr<Fleet::Admission> Fleet::AdmitByCertificate(const trust::ForeignCertificate& certificate,
-                                                           const DeviceKey& key, bool enrolled) {
+// A certificate is one device's. Whoever comes with it and another key is that device, set up anew,
+// or a copy.
+absl::StatusOr<Fleet::Admission> Fleet::AdmitByCertificate(
+    const trust::ForeignCertificate& certificate, const DeviceKey& key, bool enrolled) {
   Admission admission{.name = "certificate " + certificate.public_key.hex(),
                       .text = "certificate " + certificate.subject,
                       .labels = {},
@@ -87,20 +103,23 @@ absl::StatusOr<Fleet::Admission> Fleet::AdmitByCertificate(const trust::ForeignC
   const auto active = std::ranges::find(before, v1::Device::ACTIVE, &v1::Device::state);
   if (active != before.end()) {
     admission.replaces = active->id();
-    admission.wait = fmt::format("its certificate is that of {}, which is active with another key", active->id());
+    admission.wait = fmt::format("its certificate is that of {}, which is active with another key",
+                                 active->id());
   } else if (!before.empty()) {
     QF_ASSIGN_OR_RETURN(const auto listed, AdmitByList(key));
     if (listed) return *listed;
-    return PermissionDenied("certificate {} is that of {}, which was revoked: `quantfleet device allow {}` lets it "
-                            "come again",
-                            certificate.subject, before.back().id(), key.id);
+    return PermissionDenied(
+        "certificate {} is that of {}, which was revoked: `quantfleet device allow {}` lets it "
+        "come again",
+        certificate.subject, before.back().id(), key.id);
   }
   return admission;
 }
 
 absl::StatusOr<std::optional<Fleet::Admission>> Fleet::AdmitByList(const DeviceKey& key) {
   QF_ASSIGN_OR_RETURN(const auto listed, with_.store.FindAllowedDevice(key.id));
-  if (!listed || (!listed->public_key().empty() && listed->public_key() != key.digest.raw())) return std::nullopt;
+  if (!listed || (!listed->public_key().empty() && listed->public_key() != key.digest.raw()))
+    return std::nullopt;
   return Admission{.name = "list",
                    .text = "list",
                    .labels = Labels(listed->labels().begin(), listed->labels().end()),
@@ -118,30 +137,38 @@ absl::StatusOr<Fleet::Admission> Fleet::Admit(const Applicant& applicant, const 
   if (listed) return *listed;
   if (options_.queue == 0)
     return PermissionDenied(
-        "device {0} is not expected: `quantfleet device allow {0}` lets it come, or give it a token of `quantfleet "
-        "token create`; unknown devices may wait for an operator only where the daemon runs with --enrolment-queue N",
+        "device {0} is not expected: `quantfleet device allow {0}` lets it come, or give it a "
+        "token of `quantfleet "
+        "token create`; unknown devices may wait for an operator only where the daemon runs with "
+        "--enrolment-queue N",
         key.id);
   Admission stranger;
   stranger.wait = "nobody vouches for it";
   return stranger;
 }
 
-absl::StatusOr<std::vector<v1::AllowedDevice>> Fleet::Allow(std::vector<v1::AllowedDevice> devices) {
+absl::StatusOr<std::vector<v1::AllowedDevice>> Fleet::Allow(
+    std::vector<v1::AllowedDevice> devices) {
   if (devices.empty()) return InvalidArgument("no device is named");
-  if (devices.size() > kMostAllowedAtOnce) return InvalidArgument("devices: at most {} at once", kMostAllowedAtOnce);
+  if (devices.size() > kMostAllowedAtOnce)
+    return InvalidArgument("devices: at most {} at once", kMostAllowedAtOnce);
   const int64_t now = ToUnixMillis(with_.clock.Now());
   for (v1::AllowedDevice& device : devices) {
     if (!device.public_key().empty()) {
       const auto key = Digest::FromRaw(device.public_key());
-      if (!key.ok()) return InvalidArgument("public_key: a SHA-256 has 32 bytes, not {}", device.public_key().size());
+      if (!key.ok())
+        return InvalidArgument("public_key: a SHA-256 has 32 bytes, not {}",
+                               device.public_key().size());
       const std::string id = trust::DeviceIdOf(*key);
       if (!device.device_id().empty() && device.device_id() != id)
-        return InvalidArgument("public key {} is that of {}, not of {}", key->hex(), id, device.device_id());
+        return InvalidArgument("public key {} is that of {}, not of {}", key->hex(), id,
+                               device.device_id());
       device.set_device_id(id);
     }
     if (!LooksLikeId(device.device_id()))
       return InvalidArgument(
-          "\"{}\" is no device id: \"d-\" and 16 hex digits, as `quantfleet-agent identity` prints it",
+          "\"{}\" is no device id: \"d-\" and 16 hex digits, as `quantfleet-agent identity` prints "
+          "it",
           device.device_id().substr(0, 64));
     QF_RETURN_IF_ERROR(CheckLabels(Labels(device.labels().begin(), device.labels().end())));
     device.set_created_ms(now);
@@ -153,7 +180,8 @@ absl::StatusOr<std::vector<v1::AllowedDevice>> Fleet::Allow(std::vector<v1::Allo
       if (known.status().code() == absl::StatusCode::kNotFound) continue;
       QF_RETURN_IF_ERROR(known.status());
       if (known->state() == v1::Device::REVOKED)
-        return FailedPrecondition("device {} is revoked: it comes again only with a new key", known->id());
+        return FailedPrecondition("device {} is revoked: it comes again only with a new key",
+                                  known->id());
       return AlreadyExists("device {} is enrolled already", known->id());
     }
     allowed = with_.store.AllowDevices(devices, kMostAllowed);

@@ -13,7 +13,8 @@ constexpr size_t kHmacBlock = 64;  // SHA-256's block, RFC 2104
 
 }  // namespace
 
-ChallengeBook::ChallengeBook(Random& random, const Clock& clock) : random_(random), clock_(clock), key_(kHmacBlock) {
+ChallengeBook::ChallengeBook(Random& random, const Clock& clock)
+    : random_(random), clock_(clock), key_(kHmacBlock) {
   random_.Fill(key_);
 }
 
@@ -24,7 +25,8 @@ std::string ChallengeBook::Seal(std::string_view device_id, std::string_view bod
   for (std::byte& b : outer_pad) b ^= std::byte{0x5c};
   Sha256 inner, outer;
   inner.Update(inner_pad);
-  inner.Update(AsBytes(body));  // of fixed length, so that body and id cannot be shifted against each other
+  inner.Update(
+      AsBytes(body));  // of fixed length, so that body and id cannot be shifted against each other
   inner.Update(AsBytes(device_id));
   outer.Update(outer_pad);
   outer.Update(inner.Finish().span());
@@ -41,20 +43,25 @@ std::string ChallengeBook::Make(std::string_view device_id) {
 }
 
 absl::Status ChallengeBook::CheckSeal(std::string_view device_id, std::string_view nonce) const {
-  if (nonce.size() != kNonceBytes) return Unauthenticated("not a challenge of this daemon: get a new one");
-  const std::string_view body = nonce.substr(0, kRandomBytes + kTimeBytes), seal = nonce.substr(body.size());
+  if (nonce.size() != kNonceBytes)
+    return Unauthenticated("not a challenge of this daemon: get a new one");
+  const std::string_view body = nonce.substr(0, kRandomBytes + kTimeBytes),
+                         seal = nonce.substr(body.size());
   if (CRYPTO_memcmp(Seal(device_id, body).data(), seal.data(), kSealBytes) != 0)
-    return Unauthenticated("the challenge was not made for this device, or the daemon restarted: get a new one");
+    return Unauthenticated(
+        "the challenge was not made for this device, or the daemon restarted: get a new one");
   const auto made = quantfleet::Load<int64_t>(AsBytes(body).data() + kRandomBytes);
   const int64_t age = clock_.Monotonic().count() - made;
-  if (age < 0 || age > kLifetime.count()) return Unauthenticated("the challenge has expired: get a new one");
+  if (age < 0 || age > kLifetime.count())
+    return Unauthenticated("the challenge has expired: get a new one");
   return absl::OkStatus();
 }
 
 absl::Status ChallengeBook::Check(std::string_view device_id, std::string_view nonce) const {
   QF_RETURN_IF_ERROR(CheckSeal(device_id, nonce));
   std::lock_guard lock(mutex_);
-  return used_.contains(nonce) ? Unauthenticated("the challenge was used before: get a new one") : absl::OkStatus();
+  return used_.contains(nonce) ? Unauthenticated("the challenge was used before: get a new one")
+                               : absl::OkStatus();
 }
 
 absl::Status ChallengeBook::Use(std::string_view device_id, std::string_view nonce) {
@@ -63,10 +70,12 @@ absl::Status ChallengeBook::Use(std::string_view device_id, std::string_view non
   std::lock_guard lock(mutex_);
   if (used_.size() >= kMostUsed) {
     std::erase_if(used_, [&](const auto& entry) { return now - entry.second > kLifetime.count(); });
-    if (used_.size() >= kMostUsed) return Unavailable("too many renewals at once: try again in a few minutes");
+    if (used_.size() >= kMostUsed)
+      return Unavailable("too many renewals at once: try again in a few minutes");
   }
   const auto made = quantfleet::Load<int64_t>(AsBytes(nonce).data() + kRandomBytes);
-  if (!used_.emplace(nonce, made).second) return Unauthenticated("the challenge was used before: get a new one");
+  if (!used_.emplace(nonce, made).second)
+    return Unauthenticated("the challenge was used before: get a new one");
   return absl::OkStatus();
 }
 

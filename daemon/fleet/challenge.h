@@ -1,10 +1,12 @@
-// Challenges for devices that enrol, or renew a certificate without holding a valid one: a nonce that this daemon made for that
-// device within the last minutes, and that has not been used. Thread-safe.
+// Challenges for devices that enrol, or renew a certificate without holding a valid one: a nonce
+// that this daemon made for that device within the last minutes, and that has not been used.
+// Thread-safe.
 //
-// A nonce vouches for itself (random bytes, time, and an HMAC over both and the device's id), so that handing them out
-// to anybody who asks costs no memory and nobody can push another's challenge out. Only used ones are remembered, and
-// using one takes a key that is enrolled, or that comes in or waits just now. The HMAC's key lives as long as the process:
-// a restart spoils outstanding challenges.
+// A nonce vouches for itself (random bytes, time, and an HMAC over both and the device's id), so
+// that handing them out to anybody who asks costs no memory and nobody can push another's challenge
+// out. Only used ones are remembered, and using one takes a key that is enrolled, or that comes in
+// or waits just now. The HMAC's key lives as long as the process: a restart spoils outstanding
+// challenges.
 #pragma once
 
 #include <map>
@@ -38,7 +40,7 @@ class ChallengeBook {
   Random& random_;
   const Clock& clock_;
   Bytes key_;
-  mutable std::mutex mutex_;  // guards used_
+  mutable std::mutex mutex_;                          // guards used_
   std::map<std::string, int64_t, std::less<>> used_;  // nonce -> monotonic ms of its making
 };
 

@@ -34,7 +34,8 @@ absl::Status ClassRegistry::SeedShipped() {
       QF_RETURN_IF_ERROR(store_.PutClass(ToProto(spec, shipped.toml, true)));
     }
     for (const v1::DeviceClass& c : stored)
-      if (c.shipped() && !of_this_binary.contains(c.name())) QF_RETURN_IF_ERROR(store_.DeleteClass(c.name()));
+      if (c.shipped() && !of_this_binary.contains(c.name()))
+        QF_RETURN_IF_ERROR(store_.DeleteClass(c.name()));
     return absl::OkStatus();
   });
   std::lock_guard lock(mutex_);
@@ -45,7 +46,8 @@ absl::Status ClassRegistry::SeedShipped() {
 
 absl::StatusOr<v1::DeviceClass> ClassRegistry::Apply(std::string_view toml) {
   QF_ASSIGN_OR_RETURN(const DeviceClassSpec spec, ParseDeviceClass(toml));
-  // Here and not in ParseDeviceClass: what is stored already is read even where a recipe went out of use.
+  // Here and not in ParseDeviceClass: what is stored already is read even where a recipe went out
+  // of use.
   const auto target = pipeline::ParseTargetSpec(spec.format + ":" + spec.recipe);
   if (!target.ok()) return Annotate(target.status(), fmt::format("device class {}", spec.name));
   const v1::DeviceClass out = ToProto(spec, toml, false);
@@ -73,7 +75,8 @@ absl::StatusOr<std::shared_ptr<const std::vector<DeviceClassSpec>>> ClassRegistr
     specs->push_back(*std::move(spec));
   }
   std::lock_guard lock(mutex_);
-  if (generation == generation_) specs_ = specs;  // else a class was applied meanwhile: the next call reads again
+  if (generation == generation_)
+    specs_ = specs;  // else a class was applied meanwhile: the next call reads again
   return specs;
 }
 

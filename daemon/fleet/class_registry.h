@@ -1,5 +1,5 @@
-// The device classes in force: the shipped ones, and what operators applied over them. Thread-safe; the Store must
-// outlive it.
+// The device classes in force: the shipped ones, and what operators applied over them. Thread-safe;
+// the Store must outlive it.
 #pragma once
 
 #include <memory>
@@ -17,7 +17,8 @@ class ClassRegistry {
  public:
   explicit ClassRegistry(Store& store) : store_(store) {}
 
-  // Brings the shipped classes up to date with this binary. An operator's class of the same name wins.
+  // Brings the shipped classes up to date with this binary. An operator's class of the same name
+  // wins.
   absl::Status SeedShipped();
   // Adds or replaces a class. Devices are classified anew at their next check-in.
   absl::StatusOr<v1::DeviceClass> Apply(std::string_view toml);

@@ -15,7 +15,8 @@ constexpr int64_t kMostMiB = int64_t{1} << 30, kMostWholeNumber = 1'000'000'000;
 constexpr int64_t kMostTokens = int64_t{1} << 30;
 constexpr std::array<std::string_view, 3> kKvTypes = {"f16", "q8_0", "f32"};
 constexpr int64_t kMostSoakSeconds = 24 * 3600, kMostBudgetDays = 366;
-constexpr double kMinGoldenAgreement = 0.75;  // other arithmetic turns a token here and there; damage turns nearly all
+constexpr double kMinGoldenAgreement =
+    0.75;  // other arithmetic turns a token here and there; damage turns nearly all
 
 std::string Join(const std::vector<std::string>& words, std::string_view separator) {
   std::string joined;
@@ -40,7 +41,9 @@ bool OneOf(const std::vector<std::string>& allowed, std::string_view value) {
 
 bool ValidName(std::string_view name) {
   return !name.empty() && name.size() <= 64 && name.front() != '-' &&
-         std::ranges::all_of(name, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
+         std::ranges::all_of(name, [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+         });
 }
 
 bool HasAccelerator(const v1::HardwareFacts& facts, const std::string& wanted) {
@@ -49,7 +52,8 @@ bool HasAccelerator(const v1::HardwareFacts& facts, const std::string& wanted) {
   });
 }
 
-// nullopt: the class names none. Limits are CheckRuntime's; the reader's only keep what is beyond a field's type away.
+// nullopt: the class names none. Limits are CheckRuntime's; the reader's only keep what is beyond a
+// field's type away.
 std::optional<v1::Runtime> ReadRuntime(TomlReader& reader) {
   v1::Runtime runtime;
   std::vector<std::string> args;
@@ -86,19 +90,24 @@ absl::StatusOr<v1::ContextPolicy> ReadContext(TomlReader& reader, std::string_vi
   reader.Read("kv_type", *context.mutable_kv_type());
   context.set_tokens(static_cast<uint64_t>(tokens));
   context.set_min_tokens(static_cast<uint64_t>(least));
-  if (const uint64_t most = tokens == 0 ? pipeline::kDefaultContext : context.tokens(); context.min_tokens() > most)
+  if (const uint64_t most = tokens == 0 ? pipeline::kDefaultContext : context.tokens();
+      context.min_tokens() > most)
     return InvalidArgument("device class: min_context {} is above context {}{}", least, most,
                            tokens == 0 ? ", the default" : "");
   if (context.kv_type().empty()) return context;
   if (format != "gguf")
-    return InvalidArgument("device class: kv_type can be chosen for gguf; what runs {} has one KV cache of its own", format);
+    return InvalidArgument(
+        "device class: kv_type can be chosen for gguf; what runs {} has one KV cache of its own",
+        format);
   if (std::ranges::find(kKvTypes, context.kv_type()) == kKvTypes.end())
-    return InvalidArgument("device class: kv_type \"{}\" is not known; there are f16, q8_0 and f32", Shown(context.kv_type()));
+    return InvalidArgument("device class: kv_type \"{}\" is not known; there are f16, q8_0 and f32",
+                           Shown(context.kv_type()));
   return context;
 }
 
 // The first rule that does not hold, for people; nullopt when the class fits.
-std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFacts& facts, const Labels& labels) {
+std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFacts& facts,
+                                  const Labels& labels) {
   if (!rules.arch.empty() && !OneOf(rules.arch, facts.arch()))
     return fmt::format("needs arch {}, has {}", Join(rules.arch, " or "), Shown(facts.arch()));
   const std::string form = facts.form().empty() ? "unknown" : facts.form();
@@ -112,15 +121,19 @@ std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFac
   const auto has_isa = [&](const std::string& isa) {
     return std::ranges::find(facts.instruction_sets(), isa) != facts.instruction_sets().end();
   };
-  if (!rules.any_instruction_set.empty() && std::ranges::none_of(rules.any_instruction_set, has_isa))
+  if (!rules.any_instruction_set.empty() &&
+      std::ranges::none_of(rules.any_instruction_set, has_isa))
     return fmt::format("needs instruction set {}", Join(rules.any_instruction_set, " or "));
   for (const std::string& isa : rules.all_instruction_sets)
     if (!has_isa(isa)) return fmt::format("needs instruction set {}", isa);
   if (!rules.any_accelerator.empty() &&
-      std::ranges::none_of(rules.any_accelerator, [&](const std::string& a) { return HasAccelerator(facts, a); }))
+      std::ranges::none_of(rules.any_accelerator,
+                           [&](const std::string& a) { return HasAccelerator(facts, a); }))
     return fmt::format("needs accelerator {}", Join(rules.any_accelerator, " or "));
   const auto has_runtime = [&](const std::string& runtime) {
-    return std::ranges::count(facts.runtimes(), runtime) + std::ranges::count(facts.runtimes_found(), runtime) > 0;
+    return std::ranges::count(facts.runtimes(), runtime) +
+               std::ranges::count(facts.runtimes_found(), runtime) >
+           0;
   };
   if (!rules.any_runtime.empty() && std::ranges::none_of(rules.any_runtime, has_runtime))
     return fmt::format("needs runtime {}", Join(rules.any_runtime, " or "));
@@ -128,45 +141,53 @@ std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFac
     return fmt::format("needs power {}, has {}", Join(rules.power, " or "), Shown(facts.power()));
   if (!rules.link.empty() && !OneOf(rules.link, facts.link()))
     return fmt::format("needs link {}, has {}", Join(rules.link, " or "), Shown(facts.link()));
-  if (facts.cores() < rules.min_cores) return fmt::format("needs {} cores, has {}", rules.min_cores, facts.cores());
+  if (facts.cores() < rules.min_cores)
+    return fmt::format("needs {} cores, has {}", rules.min_cores, facts.cores());
   if (const uint64_t free_mib = facts.disk_free_bytes() >> 20; free_mib < rules.min_disk_free_mib)
     return fmt::format("needs {} MiB free on disk, has {}", rules.min_disk_free_mib, free_mib);
   if (facts.memory_bandwidth_gbps() < rules.min_memory_bandwidth_gbps)
-    return fmt::format("needs {} GB/s of memory bandwidth, has {:.2f}", rules.min_memory_bandwidth_gbps,
-                       facts.memory_bandwidth_gbps());
+    return fmt::format("needs {} GB/s of memory bandwidth, has {:.2f}",
+                       rules.min_memory_bandwidth_gbps, facts.memory_bandwidth_gbps());
   if (facts.kernel_gops() < rules.min_kernel_gops)
-    return fmt::format("needs kernels of {} billion multiply-adds a second and core, has {:.2f}", rules.min_kernel_gops,
-                       facts.kernel_gops());
+    return fmt::format("needs kernels of {} billion multiply-adds a second and core, has {:.2f}",
+                       rules.min_kernel_gops, facts.kernel_gops());
   for (const auto& [key, value] : rules.labels) {
     const auto found = labels.find(key);
     if (found == labels.end()) return fmt::format("needs label {}={}", key, value);
-    if (found->second != value) return fmt::format("needs label {}={}, has {}", key, value, Shown(found->second));
+    if (found->second != value)
+      return fmt::format("needs label {}={}, has {}", key, value, Shown(found->second));
   }
   return std::nullopt;
 }
 
 // A device tells which runtimes it allows. What is not there would only be refused there.
-std::optional<std::string> WhyNot(const DeviceClassSpec& spec, const v1::HardwareFacts& facts, const Labels& labels) {
+std::optional<std::string> WhyNot(const DeviceClassSpec& spec, const v1::HardwareFacts& facts,
+                                  const Labels& labels) {
   if (auto why_not = WhyNot(spec.match, facts, labels)) return why_not;
-  if (!spec.runtime || std::ranges::count(facts.runtimes(), spec.runtime->command()) > 0) return std::nullopt;
-  return fmt::format("needs runtime {0}, which the device does not allow (`quantfleet-agent start --allow-runtime {0}=/PATH`)",
-                     spec.runtime->command());
+  if (!spec.runtime || std::ranges::count(facts.runtimes(), spec.runtime->command()) > 0)
+    return std::nullopt;
+  return fmt::format(
+      "needs runtime {0}, which the device does not allow (`quantfleet-agent start --allow-runtime "
+      "{0}=/PATH`)",
+      spec.runtime->command());
 }
 
 }  // namespace
 
-std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits, const v1::EvaluationStatement* evaluation) {
+std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits,
+                                            const v1::EvaluationStatement* evaluation) {
   if (!limits.max_nll_increase && !limits.min_top1_agreement && !limits.max_kl) return std::nullopt;
   if (evaluation == nullptr) return "it was not measured, and the class has limits for its quality";
   const double increase = evaluation->mean_nll() - evaluation->reference_mean_nll();
   if (limits.max_nll_increase && !(increase <= *limits.max_nll_increase))
-    return fmt::format("its mean NLL is {:.4f} above the source's, the class allows {:.4f}", increase,
-                       *limits.max_nll_increase);
+    return fmt::format("its mean NLL is {:.4f} above the source's, the class allows {:.4f}",
+                       increase, *limits.max_nll_increase);
   if (limits.min_top1_agreement && !(evaluation->top1_agreement() >= *limits.min_top1_agreement))
-    return fmt::format("its top-1 agreement is {:.1f} %, the class wants {:.1f} %", 100 * evaluation->top1_agreement(),
-                       100 * *limits.min_top1_agreement);
+    return fmt::format("its top-1 agreement is {:.1f} %, the class wants {:.1f} %",
+                       100 * evaluation->top1_agreement(), 100 * *limits.min_top1_agreement);
   if (limits.max_kl && !(evaluation->mean_kl() <= *limits.max_kl))
-    return fmt::format("its KL divergence is {:.4f}, the class allows {:.4f}", evaluation->mean_kl(), *limits.max_kl);
+    return fmt::format("its KL divergence is {:.4f}, the class allows {:.4f}",
+                       evaluation->mean_kl(), *limits.max_kl);
   return std::nullopt;
 }
 
@@ -227,15 +248,18 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   QF_RETURN_IF_ERROR(Annotate(reader.Finish(), "device class"));
   QF_RETURN_IF_ERROR(context.status());
   spec.context = *context;
-  if (spec.runtime) QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(*spec.runtime), "device class"));
+  if (spec.runtime)
+    QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(*spec.runtime), "device class"));
   match.min_memory_mib = static_cast<uint64_t>(least);
   match.max_memory_mib = static_cast<uint64_t>(most);
   match.min_cores = static_cast<uint64_t>(cores);
   match.min_disk_free_mib = static_cast<uint64_t>(disk);
   if (most != 0 && most < least)
-    return InvalidArgument("device class: match.max_memory_mib {} is below match.min_memory_mib {}", most, least);
+    return InvalidArgument("device class: match.max_memory_mib {} is below match.min_memory_mib {}",
+                           most, least);
   if (!ValidName(spec.name))
-    return InvalidArgument("device class: name must be 1 to 64 of a-z, 0-9 and '-', not beginning with '-'");
+    return InvalidArgument(
+        "device class: name must be 1 to 64 of a-z, 0-9 and '-', not beginning with '-'");
   return spec;
 }
 
@@ -253,14 +277,16 @@ ClassMatch MatchClass(const v1::HardwareFacts& facts, const Labels& labels,
 
   ClassMatch match;
   std::vector<std::string> reasons;
-  if (!pinned.empty() && std::ranges::find(classes, pinned, &DeviceClassSpec::name) == classes.end())
+  if (!pinned.empty() &&
+      std::ranges::find(classes, pinned, &DeviceClassSpec::name) == classes.end())
     reasons.push_back(fmt::format("{} (pinned by its token): there is no such class", pinned));
   for (const DeviceClassSpec* spec : ordered) {
     if (const auto why_not = WhyNot(*spec, facts, labels)) {
       reasons.push_back(fmt::format("{}: {}", name_of(*spec), *why_not));
     } else if (match.name.empty()) {
       match.name = spec->name;
-      reasons.insert(reasons.begin(), fmt::format("{}: fits, priority {}", name_of(*spec), spec->priority));
+      reasons.insert(reasons.begin(),
+                     fmt::format("{}: fits, priority {}", name_of(*spec), spec->priority));
     } else {
       reasons.push_back(fmt::format("{}: fits too, priority {}", spec->name, spec->priority));
     }

@@ -1,5 +1,6 @@
-// Device classes: which artifact (format, recipe) suits a machine, decided by rules over its hardware facts and labels.
-// A class is written in TOML (deploy/classes/*.toml are shipped inside the binary). Pure and thread-safe.
+// Device classes: which artifact (format, recipe) suits a machine, decided by rules over its
+// hardware facts and labels. A class is written in TOML (deploy/classes/*.toml are shipped inside
+// the binary). Pure and thread-safe.
 #pragma once
 
 #include <map>
@@ -18,7 +19,8 @@ using Labels = std::map<std::string, std::string>;
 
 // All rules that are set must hold; an empty list or a zero is no rule.
 struct ClassRules {
-  std::vector<std::string> arch, form;  // one of; a machine that does not know its form has form "unknown"
+  std::vector<std::string> arch,
+      form;  // one of; a machine that does not know its form has form "unknown"
   uint64_t min_memory_mib = 0, max_memory_mib = 0;  // of memory_total_bytes, both inclusive
   std::vector<std::string> any_instruction_set, all_instruction_sets;
   std::vector<std::string> any_accelerator;  // "gpu" fits "gpu:nvidia" too
@@ -26,10 +28,11 @@ struct ClassRules {
   std::vector<std::string> power, link;      // one of
   uint64_t min_cores = 0, min_disk_free_mib = 0;
   double min_memory_bandwidth_gbps = 0, min_kernel_gops = 0;
-  Labels labels;                             // each must be there with this value
+  Labels labels;  // each must be there with this value
 };
 
-// What an artifact's evaluation must show before a rollout gives it to a device of the class; unset: not asked.
+// What an artifact's evaluation must show before a rollout gives it to a device of the class;
+// unset: not asked.
 struct QualityLimits {
   std::optional<double> max_nll_increase;    // over the reference, nats per token
   std::optional<double> min_top1_agreement;  // with the reference, 0 to 1
@@ -46,17 +49,21 @@ struct DeviceClassSpec {
   // Where the artifact is too much for the device, it gets the next smaller one of the format.
   bool step_down = true;
   v1::NetworkPolicy network;  // what a download may take
-  // Tokens that the artifact runs with (0: the smaller of the model's and 4096), the fewest that are enough (0: no fewer), and
-  // what the KV cache holds (empty: the default of what runs the format).
+  // Tokens that the artifact runs with (0: the smaller of the model's and 4096), the fewest that
+  // are enough (0: no fewer), and what the KV cache holds (empty: the default of what runs the
+  // format).
   v1::ContextPolicy context;
   std::optional<v1::Runtime> runtime;  // runs the artifact in place of the agent's engine
 };
 
-// Strict: an unknown key, a wrong type or a missing field is INVALID_ARGUMENT that names line and key.
+// Strict: an unknown key, a wrong type or a missing field is INVALID_ARGUMENT that names line and
+// key.
 absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml);
 
-// Why the limits keep the artifact back; nullopt when they do not. `evaluation`: null when it was not measured.
-std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits, const v1::EvaluationStatement* evaluation);
+// Why the limits keep the artifact back; nullopt when they do not. `evaluation`: null when it was
+// not measured.
+std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits,
+                                            const v1::EvaluationStatement* evaluation);
 
 struct ClassMatch {
   std::string name;    // empty: no class fits

@@ -20,33 +20,40 @@ absl::Status CheckText(std::string_view field, const std::string& text, size_t m
 
 template <typename Words>
 absl::Status CheckWords(std::string_view field, const Words& words) {
-  if (words.size() > kMostFactWords) return InvalidArgument("{}: at most {} entries", field, kMostFactWords);
+  if (words.size() > kMostFactWords)
+    return InvalidArgument("{}: at most {} entries", field, kMostFactWords);
   for (const std::string& word : words) QF_RETURN_IF_ERROR(CheckText(field, word, kMostText));
   return absl::OkStatus();
 }
 
 // What could change how much the device can take.
 bool SameShape(const v1::HardwareFacts& a, const v1::HardwareFacts& b) {
-  return a.memory_total_bytes() == b.memory_total_bytes() && a.cores() == b.cores() && a.cpu_model() == b.cpu_model();
+  return a.memory_total_bytes() == b.memory_total_bytes() && a.cores() == b.cores() &&
+         a.cpu_model() == b.cpu_model();
 }
 
 // What the device stepped down from counts once a smaller one is healthy: else nothing was gained.
-absl::Status Outgrow(Store& store, v1::Device& device, const v1::ModelStatus& status, int64_t now_ms) {
+absl::Status Outgrow(Store& store, v1::Device& device, const v1::ModelStatus& status,
+                     int64_t now_ms) {
   if (status.phase() != v1::ModelStatus::HEALTHY) return absl::OkStatus();
   // A device tells of its steps at each check-in, and artifacts are long records.
   for (const v1::Outgrown& known : device.outgrown())
-    if (known.model() == status.model() && known.release() == status.release()) return absl::OkStatus();
+    if (known.model() == status.model() && known.release() == status.release())
+      return absl::OkStatus();
   for (const v1::StepDown& step : status.stepped_down()) {
     const auto found = store.GetArtifact("artifacts/" + ToHex(AsBytes(step.manifest())));
     if (absl::IsNotFound(found.status())) continue;  // the device may say what it likes
     QF_RETURN_IF_ERROR(found.status());
     const v1::Artifact& artifact = found->artifact;
     const auto same = [&](const v1::Outgrown& known) {
-      return known.model() == status.model() && known.format() == artifact.format() && known.recipe() == artifact.recipe();
+      return known.model() == status.model() && known.format() == artifact.format() &&
+             known.recipe() == artifact.recipe();
     };
     const auto known = std::ranges::find_if(*device.mutable_outgrown(), same);
-    if (known == device.mutable_outgrown()->end() && device.outgrown_size() >= kMostOutgrown) continue;
-    v1::Outgrown& outgrown = known == device.mutable_outgrown()->end() ? *device.add_outgrown() : *known;
+    if (known == device.mutable_outgrown()->end() && device.outgrown_size() >= kMostOutgrown)
+      continue;
+    v1::Outgrown& outgrown =
+        known == device.mutable_outgrown()->end() ? *device.add_outgrown() : *known;
     outgrown.set_model(status.model());
     outgrown.set_format(artifact.format());
     outgrown.set_recipe(artifact.recipe());
@@ -66,7 +73,8 @@ void Forget(v1::Device& device, std::string_view model) {
 }
 
 absl::Status CheckDigest(std::string_view field, const std::string& raw) {
-  if (!raw.empty() && raw.size() != Digest::kSize) return InvalidArgument("{}: a digest has 32 bytes", field);
+  if (!raw.empty() && raw.size() != Digest::kSize)
+    return InvalidArgument("{}: a digest has 32 bytes", field);
   return absl::OkStatus();
 }
 
@@ -101,18 +109,22 @@ absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models) {
     QF_RETURN_IF_ERROR(CheckText("models.detail", m.detail(), kMostDetail));
     QF_RETURN_IF_ERROR(CheckText("models.endpoint", m.endpoint(), kMostText));
     QF_RETURN_IF_ERROR(CheckText("models.kv_type", m.kv_type(), kMostText));
-    if (m.context() > kMostContext) return InvalidArgument("models.context: at most {} tokens", kMostContext);
+    if (m.context() > kMostContext)
+      return InvalidArgument("models.context: at most {} tokens", kMostContext);
     if (m.has_active_runtime())
-      QF_RETURN_IF_ERROR(Annotate(trust::CheckRuntime(m.active_runtime()), "models.active_runtime"));
+      QF_RETURN_IF_ERROR(
+          Annotate(trust::CheckRuntime(m.active_runtime()), "models.active_runtime"));
     QF_RETURN_IF_ERROR(CheckDigest("models.assigned_manifest", m.assigned_manifest()));
     QF_RETURN_IF_ERROR(CheckDigest("models.active_manifest", m.active_manifest()));
-    if (m.stepped_down_size() > kMostSteps) return InvalidArgument("models.stepped_down: at most {}", kMostSteps);
+    if (m.stepped_down_size() > kMostSteps)
+      return InvalidArgument("models.stepped_down: at most {}", kMostSteps);
     for (const v1::StepDown& step : m.stepped_down()) {
       QF_RETURN_IF_ERROR(CheckDigest("models.stepped_down.manifest", step.manifest()));
       QF_RETURN_IF_ERROR(CheckText("models.stepped_down.reason", step.reason(), kMostText));
       QF_RETURN_IF_ERROR(CheckText("models.stepped_down.detail", step.detail(), kMostDetail));
     }
-    if (!std::isfinite(m.tokens_per_second())) return InvalidArgument("models.tokens_per_second is not a number");
+    if (!std::isfinite(m.tokens_per_second()))
+      return InvalidArgument("models.tokens_per_second is not a number");
     if (m.model().empty() || ++seen[m.model()] > 1)
       return InvalidArgument("models: each needs a model name of its own");
   }
@@ -123,7 +135,8 @@ absl::Status CheckLabels(const Labels& labels) {
   if (labels.size() > kMostLabels) return InvalidArgument("labels: at most {}", kMostLabels);
   for (const auto& [key, value] : labels)
     if (key.empty() || key.size() > kMostLabelText || value.size() > kMostLabelText)
-      return InvalidArgument("labels: keys of 1 to {0} bytes, values of at most {0}", kMostLabelText);
+      return InvalidArgument("labels: keys of 1 to {0} bytes, values of at most {0}",
+                             kMostLabelText);
   return absl::OkStatus();
 }
 
@@ -136,12 +149,15 @@ absl::StatusOr<v1::Device> Fleet::Authenticate(const trust::CertificateInfo& cer
     return Unauthenticated("no device {}: enrol again with a token", subject.id);
   QF_RETURN_IF_ERROR(known.status());
   if (known->public_key != certificate.public_key)
-    return Unauthenticated("device {} was enrolled with another key: enrol again with a token", subject.id);
-  if (known->device.state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", subject.id);
+    return Unauthenticated("device {} was enrolled with another key: enrol again with a token",
+                           subject.id);
+  if (known->device.state() != v1::Device::ACTIVE)
+    return PermissionDenied("device {} is revoked", subject.id);
   return std::move(known->device);
 }
 
-absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id, std::string_view agent_version,
+absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id,
+                                          std::string_view agent_version,
                                           const v1::HardwareFacts* facts,
                                           const std::vector<v1::ModelStatus>& models,
                                           uint32_t trust_root_version) {
@@ -183,7 +199,8 @@ absl::StatusOr<v1::Device> Fleet::Label(std::string_view device_id, const Labels
   return device;
 }
 
-absl::StatusOr<v1::Device> Fleet::ForgetOutgrown(std::string_view device_id, std::string_view model) {
+absl::StatusOr<v1::Device> Fleet::ForgetOutgrown(std::string_view device_id,
+                                                 std::string_view model) {
   return with_.store.UpdateDevice(device_id, [&](v1::Device& d) -> absl::Status {
     Forget(d, model);
     return absl::OkStatus();

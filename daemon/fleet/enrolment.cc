@@ -9,7 +9,8 @@ constexpr size_t kMostCsrBytes = 16 << 10, kMostIdBytes = 64;
 
 // The CSR's public key, after the CSR proved that its sender holds the private one.
 absl::StatusOr<std::string> KeyOfCsr(std::string_view csr_pem) {
-  if (csr_pem.size() > kMostCsrBytes) return InvalidArgument("csr_pem: at most {} bytes", kMostCsrBytes);
+  if (csr_pem.size() > kMostCsrBytes)
+    return InvalidArgument("csr_pem: at most {} bytes", kMostCsrBytes);
   auto key = trust::CsrPublicKey(csr_pem);
   if (!key.ok()) return InvalidArgument("csr_pem: {}", Message(key.status()));
   return key;
@@ -20,9 +21,11 @@ absl::StatusOr<std::string> KeyOfCsr(std::string_view csr_pem) {
 Fleet::Fleet(Collaborators with, Options options)
     : with_(with), options_(options), challenges_(with.random, with.clock) {}
 
-absl::StatusOr<Fleet::Identity> Fleet::Issue(const v1::Device& device, std::string_view public_pem, uint32_t knows) {
-  QF_ASSIGN_OR_RETURN(std::string certificate,
-                      with_.authority.IssueDevice(public_pem, device.id(), options_.certificate_lifetime, knows));
+absl::StatusOr<Fleet::Identity> Fleet::Issue(const v1::Device& device, std::string_view public_pem,
+                                             uint32_t knows) {
+  QF_ASSIGN_OR_RETURN(
+      std::string certificate,
+      with_.authority.IssueDevice(public_pem, device.id(), options_.certificate_lifetime, knows));
   QF_ASSIGN_OR_RETURN(const trust::CertificateInfo info, trust::ReadCertificate(certificate));
   FailPoint("device-before-certificate-recorded");
   const auto updated = with_.store.UpdateDevice(device.id(), [&](v1::Device& d) -> absl::Status {
@@ -42,7 +45,8 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrolCounted(const Applicant& applicant) 
   QF_ASSIGN_OR_RETURN(key.digest, trust::PublicKeyDigest(key.pem));
   key.id = trust::DeviceIdOf(key.digest);
   QF_RETURN_IF_ERROR(CheckFacts(applicant.facts));
-  if (applicant.agent_version.size() > kMostVersionBytes) return InvalidArgument("agent_version is too long");
+  if (applicant.agent_version.size() > kMostVersionBytes)
+    return InvalidArgument("agent_version is too long");
   QF_ASSIGN_OR_RETURN(const bool proven, CheckProof(applicant, key));
   QF_ASSIGN_OR_RETURN(const Customer customer, CheckCustomer(applicant, key));
 
@@ -95,9 +99,11 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrolCounted(const Applicant& applicant) 
   FailPoint("enrol-after-device-recorded");
   QF_RETURN_IF_ERROR(held);
   if (repeated) {
-    // A certificate is public and of use to the key's holder alone. What is recorded of the last one stays.
-    QF_ASSIGN_OR_RETURN(std::string certificate,
-                        with_.authority.IssueDevice(key.pem, enrolled.id(), options_.certificate_lifetime, 0));
+    // A certificate is public and of use to the key's holder alone. What is recorded of the last
+    // one stays.
+    QF_ASSIGN_OR_RETURN(
+        std::string certificate,
+        with_.authority.IssueDevice(key.pem, enrolled.id(), options_.certificate_lifetime, 0));
     return Identity{enrolled.id(), std::move(certificate), enrolled.device_class()};
   }
   with_.store.TouchDevice(enrolled.id(), now);
@@ -112,10 +118,12 @@ std::string Fleet::RenewalMessage(std::string_view nonce, std::string_view csr_p
   return trust::ProofMessage("Renew", nonce, csr_pem);
 }
 
-absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id, std::string_view csr_pem,
+absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id,
+                                                    std::string_view csr_pem,
                                                     std::string_view nonce, std::string_view proof,
                                                     uint32_t trust_root_version) {
-  if (device_id.empty() || device_id.size() > kMostIdBytes) return InvalidArgument("device_id is missing or too long");
+  if (device_id.empty() || device_id.size() > kMostIdBytes)
+    return InvalidArgument("device_id is missing or too long");
   QF_RETURN_IF_ERROR(challenges_.Check(device_id, nonce));
   QF_ASSIGN_OR_RETURN(const std::string public_pem, KeyOfCsr(csr_pem));
   QF_ASSIGN_OR_RETURN(const Digest public_key, trust::PublicKeyDigest(public_pem));
@@ -125,12 +133,15 @@ absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id, 
   QF_RETURN_IF_ERROR(device.status());
   QF_ASSIGN_OR_RETURN(const Digest enrolled_key, with_.store.DeviceKey(device_id));
   if (enrolled_key != public_key)
-    return Unauthenticated("device {} was enrolled with another key: enrol again with a token", device_id);
+    return Unauthenticated("device {} was enrolled with another key: enrol again with a token",
+                           device_id);
   if (!trust::VerifyWithPublicKey(public_pem, AsBytes(RenewalMessage(nonce, csr_pem)), proof))
-    return Unauthenticated("the proof was not made by device {}'s key over this challenge", device_id);
+    return Unauthenticated("the proof was not made by device {}'s key over this challenge",
+                           device_id);
   if (device->state() != v1::Device::ACTIVE)
-    return PermissionDenied("device {} is revoked: an operator decided so; it cannot renew or enrol with this key",
-                            device_id);
+    return PermissionDenied(
+        "device {} is revoked: an operator decided so; it cannot renew or enrol with this key",
+        device_id);
   QF_RETURN_IF_ERROR(challenges_.Use(device_id, nonce));
   return Issue(*device, public_pem, trust_root_version);
 }

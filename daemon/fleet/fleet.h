@@ -1,8 +1,9 @@
-// Devices come and stay: tokens, enrolment, the queue of those that wait, renewal of certificates, check-ins,
-// revocation.
+// Devices come and stay: tokens, enrolment, the queue of those that wait, renewal of certificates,
+// check-ins, revocation.
 //
-// A device's key is made on the device; the daemon knows its public key's digest and nothing else about it. The device's
-// id follows from that digest, so that the same key is the same device. Thread-safe; collaborators must outlive it.
+// A device's key is made on the device; the daemon knows its public key's digest and nothing else
+// about it. The device's id follows from that digest, so that the same key is the same device.
+// Thread-safe; collaborators must outlive it.
 #pragma once
 
 #include <mutex>
@@ -28,8 +29,10 @@ class Fleet {
   struct Options {
     Duration certificate_lifetime = std::chrono::hours(7 * 24);
     Duration check_in = std::chrono::seconds(30);
-    size_t queue = 0;             // devices that nobody vouches for and that may wait for an operator; 0: refused
-    std::string customer_ca_pem;  // CAs whose certificates let devices in, as trust::CheckAuthorities has them
+    size_t queue =
+        0;  // devices that nobody vouches for and that may wait for an operator; 0: refused
+    std::string customer_ca_pem;  // CAs whose certificates let devices in, as
+                                  // trust::CheckAuthorities has them
   };
   struct Collaborators {
     Store& store;
@@ -46,7 +49,8 @@ class Fleet {
     uint32_t max_uses = 0;    // 0: no limit
     int64_t ttl_seconds = 0;  // 0: 24 hours
     Labels labels;
-    std::string device_class;    // empty: the best that fits; NOT_FOUND when there is none of that name
+    std::string
+        device_class;  // empty: the best that fits; NOT_FOUND when there is none of that name
     uint32_t rate_per_hour = 0;  // 0: no limit
     bool approval = false;
   };
@@ -54,8 +58,9 @@ class Fleet {
     v1::EnrolmentToken token;
     std::string secret;
   };
-  // The secret leaves once and only its hash is kept. The same request again within ten minutes, in the same process,
-  // gets the same secret, for a caller whose connection broke; later it is ALREADY_EXISTS.
+  // The secret leaves once and only its hash is kept. The same request again within ten minutes, in
+  // the same process, gets the same secret, for a caller whose connection broke; later it is
+  // ALREADY_EXISTS.
   absl::StatusOr<NewToken> CreateToken(const TokenRequest& request);
 
   // ---- enrolment and renewal (enrolment.cc)
@@ -68,8 +73,8 @@ class Fleet {
   struct KeyProof {
     std::string nonce, proof;  // by the CSR's key over EnrolmentMessage
   };
-  // What a device sends. A token or a customer's certificate vouches for it; with neither, the list does, or nobody.
-  // Without a proof it may be anybody who has seen the CSR, or an agent of before.
+  // What a device sends. A token or a customer's certificate vouches for it; with neither, the list
+  // does, or nobody. Without a proof it may be anybody who has seen the CSR, or an agent of before.
   struct Applicant {
     std::string token, csr_pem;
     v1::HardwareFacts facts;
@@ -77,24 +82,27 @@ class Fleet {
     std::optional<CustomerProof> customer;
     std::optional<KeyProof> proof;
   };
-  // Every way in ends here; they differ in what admits the device (admission.cc). A key that is enrolled gets its
-  // device back; without a proof it gets a certificate, and nothing is written: not of a device, not of one that waits.
-  // UNAUTHENTICATED: the token, the certificate or the proof is no good; PERMISSION_DENIED: expired, used up,
-  // revoked, not expected, or the key's device is revoked; INVALID_ARGUMENT: the CSR or the facts. With a retry-after:
-  // RESOURCE_EXHAUSTED, the token's rate or the queue's bounds; FAILED_PRECONDITION: the device waits for an operator,
-  // and asks again.
+  // Every way in ends here; they differ in what admits the device (admission.cc). A key that is
+  // enrolled gets its device back; without a proof it gets a certificate, and nothing is written:
+  // not of a device, not of one that waits. UNAUTHENTICATED: the token, the certificate or the
+  // proof is no good; PERMISSION_DENIED: expired, used up, revoked, not expected, or the key's
+  // device is revoked; INVALID_ARGUMENT: the CSR or the facts. With a retry-after:
+  // RESOURCE_EXHAUSTED, the token's rate or the queue's bounds; FAILED_PRECONDITION: the device
+  // waits for an operator, and asks again.
   absl::StatusOr<Identity> Enrol(const Applicant& applicant);
   static std::string EnrolmentMessage(std::string_view nonce, std::string_view csr_pem);
   std::string MakeChallenge(std::string_view device_id) { return challenges_.Make(device_id); }
-  // proof: by the device's key over RenewalMessage. UNAUTHENTICATED: stale challenge, other key; NOT_FOUND: no such
-  // device; PERMISSION_DENIED: revoked. `trust_root_version`: that the device holds; 0: an agent that does not say.
-  absl::StatusOr<Identity> Renew(std::string_view device_id, std::string_view csr_pem, std::string_view nonce,
-                                 std::string_view proof, uint32_t trust_root_version = 0);
+  // proof: by the device's key over RenewalMessage. UNAUTHENTICATED: stale challenge, other key;
+  // NOT_FOUND: no such device; PERMISSION_DENIED: revoked. `trust_root_version`: that the device
+  // holds; 0: an agent that does not say.
+  absl::StatusOr<Identity> Renew(std::string_view device_id, std::string_view csr_pem,
+                                 std::string_view nonce, std::string_view proof,
+                                 uint32_t trust_root_version = 0);
   static std::string RenewalMessage(std::string_view nonce, std::string_view csr_pem);
 
   // ---- who may come without a token (admission.cc)
-  // Each names a device id or a public key, which the id follows from. ALREADY_EXISTS: it is enrolled;
-  // FAILED_PRECONDITION: it is revoked.
+  // Each names a device id or a public key, which the id follows from. ALREADY_EXISTS: it is
+  // enrolled; FAILED_PRECONDITION: it is revoked.
   absl::StatusOr<std::vector<v1::AllowedDevice>> Allow(std::vector<v1::AllowedDevice> devices);
 
   // ---- the queue (queue.cc)
@@ -103,32 +111,36 @@ class Fleet {
     v1::Device device;
     std::string revoked;  // the device that it replaces; empty: none
   };
-  // The device is in from now on; the one that it replaces is revoked, and its labels and pinned class come over.
-  // FAILED_PRECONDITION: it replaces another one than when it was looked at. NOT_FOUND: it does not wait (any more).
+  // The device is in from now on; the one that it replaces is revoked, and its labels and pinned
+  // class come over. FAILED_PRECONDITION: it replaces another one than when it was looked at.
+  // NOT_FOUND: it does not wait (any more).
   absl::StatusOr<Approved> Approve(std::string_view device_id);
   // Its key is refused from now on, as a revoked device's is.
   absl::StatusOr<v1::Device> Reject(std::string_view device_id);
 
   // ---- devices (devices.cc)
-  // The ACTIVE device that holds this certificate. UNAUTHENTICATED: not a device's certificate, unknown device or other
-  // key; PERMISSION_DENIED: revoked.
+  // The ACTIVE device that holds this certificate. UNAUTHENTICATED: not a device's certificate,
+  // unknown device or other key; PERMISSION_DENIED: revoked.
   absl::StatusOr<v1::Device> Authenticate(const trust::CertificateInfo& certificate);
   // Facts unset: as before. Classified anew each time; the device as it is now.
   // `trust_root_version`: what the device holds; 0: it does not say.
   absl::StatusOr<v1::Device> CheckIn(std::string_view device_id, std::string_view agent_version,
-                                     const v1::HardwareFacts* facts, const std::vector<v1::ModelStatus>& models,
+                                     const v1::HardwareFacts* facts,
+                                     const std::vector<v1::ModelStatus>& models,
                                      uint32_t trust_root_version = 0);
   absl::StatusOr<v1::Device> Revoke(std::string_view device_id);
   // The device may be given again what it stepped down from. `model`: empty: of all models.
   absl::StatusOr<v1::Device> ForgetOutgrown(std::string_view device_id, std::string_view model);
   // Labels in `set` are added or replaced, those in `remove` go. Classified anew.
-  absl::StatusOr<v1::Device> Label(std::string_view device_id, const Labels& set, const std::vector<std::string>& remove);
+  absl::StatusOr<v1::Device> Label(std::string_view device_id, const Labels& set,
+                                   const std::vector<std::string>& remove);
 
   Duration check_in() const { return options_.check_in; }
   FleetCounters& counters() { return counters_; }
 
  private:
-  absl::StatusOr<Identity> Issue(const v1::Device& device, std::string_view public_pem, uint32_t knows);
+  absl::StatusOr<Identity> Issue(const v1::Device& device, std::string_view public_pem,
+                                 uint32_t knows);
   absl::StatusOr<Identity> EnrolCounted(const Applicant& applicant);
 
   struct DeviceKey {
@@ -148,23 +160,27 @@ class Fleet {
   absl::StatusOr<Customer> CheckCustomer(const Applicant& applicant, const DeviceKey& key);
   // Whether there is a proof; UNAUTHENTICATED: it is no good.
   absl::StatusOr<bool> CheckProof(const Applicant& applicant, const DeviceKey& key);
-  // The challenges of both are used from now on. Whoever nothing vouches for must not come here as often as they like.
+  // The challenges of both are used from now on. Whoever nothing vouches for must not come here as
+  // often as they like.
   absl::Status UseChallenges(const Applicant& applicant, const DeviceKey& key);
   // Inside the transaction of the enrolment.
-  absl::StatusOr<Admission> Admit(const Applicant& applicant, const DeviceKey& key, const Customer& customer,
-                                  bool enrolled);
-  absl::StatusOr<Admission> AdmitByToken(const Applicant& applicant, const DeviceKey& key, bool enrolled);
-  absl::StatusOr<Admission> AdmitByCertificate(const trust::ForeignCertificate& certificate, const DeviceKey& key,
-                                               bool enrolled);
+  absl::StatusOr<Admission> Admit(const Applicant& applicant, const DeviceKey& key,
+                                  const Customer& customer, bool enrolled);
+  absl::StatusOr<Admission> AdmitByToken(const Applicant& applicant, const DeviceKey& key,
+                                         bool enrolled);
+  absl::StatusOr<Admission> AdmitByCertificate(const trust::ForeignCertificate& certificate,
+                                               const DeviceKey& key, bool enrolled);
   absl::StatusOr<std::optional<Admission>> AdmitByList(const DeviceKey& key);
   // The ACTIVE device with another key that has this hardware id; empty: none.
   absl::StatusOr<std::string> SameMachine(std::string_view hardware_id, std::string_view device_id);
   // Has the device wait; in words. Of one that waits nothing changes without a proof.
-  absl::StatusOr<std::string> Hold(const Applicant& applicant, const DeviceKey& key, const Admission& admission);
+  absl::StatusOr<std::string> Hold(const Applicant& applicant, const DeviceKey& key,
+                                   const Admission& admission);
   absl::Status MeetStranger();
 
-  absl::StatusOr<Identity> RenewCounted(std::string_view device_id, std::string_view csr_pem, std::string_view nonce,
-                                        std::string_view proof, uint32_t trust_root_version);
+  absl::StatusOr<Identity> RenewCounted(std::string_view device_id, std::string_view csr_pem,
+                                        std::string_view nonce, std::string_view proof,
+                                        uint32_t trust_root_version);
 
   const Collaborators with_;
   const Options options_;
@@ -176,7 +192,8 @@ class Fleet {
     NewToken answer;
     Duration made;
   };
-  std::mutex strangers_mutex_;  // guards the two below: devices that nobody vouches for, and that came in this minute
+  std::mutex strangers_mutex_;  // guards the two below: devices that nobody vouches for, and that
+                                // came in this minute
   Duration strangers_since_{0};
   int strangers_ = 0;
 
@@ -184,8 +201,9 @@ class Fleet {
   std::vector<RecentToken> recent_;
 };
 
-inline constexpr size_t kMostLabels = 32, kMostLabelText = 256;  // labels of one thing; bytes of a key or a value
-inline constexpr size_t kMostVersionBytes = 128;                 // an agent's version
+inline constexpr size_t kMostLabels = 32,
+                        kMostLabelText = 256;     // labels of one thing; bytes of a key or a value
+inline constexpr size_t kMostVersionBytes = 128;  // an agent's version
 
 // What comes from outside: bounded lists, bounded strings. INVALID_ARGUMENT names the field.
 absl::Status CheckFacts(const v1::HardwareFacts& facts);

@@ -16,10 +16,12 @@ absl::Status CheckGroupName(std::string_view name) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
   };
   const bool fit = !name.empty() && name.size() <= kMostGroupName && plain(name.front()) &&
-                   std::ranges::all_of(name, [&](char c) { return plain(c) || c == '.' || c == '_' || c == '-'; });
+                   std::ranges::all_of(
+                       name, [&](char c) { return plain(c) || c == '.' || c == '_' || c == '-'; });
   if (fit) return absl::OkStatus();
   return InvalidArgument(
-      "\"{}\" is no group's name: 1 to {} letters, digits, \".\", \"_\" and \"-\", the first a letter or digit",
+      "\"{}\" is no group's name: 1 to {} letters, digits, \".\", \"_\" and \"-\", the first a "
+      "letter or digit",
       name.substr(0, kMostGroupName), kMostGroupName);
 }
 
@@ -28,18 +30,23 @@ absl::Status CheckGroup(const v1::DeviceGroup& group) {
   if (group.description().size() > kMostDescription)
     return InvalidArgument("description: at most {} bytes", kMostDescription);
   if (group.selector().empty() && group.device_ids().empty())
-    return InvalidArgument("group {} has no devices: give it a selector, device ids, or both", group.name());
-  if (const absl::Status labels = CheckLabels(Labels(group.selector().begin(), group.selector().end())); !labels.ok())
+    return InvalidArgument("group {} has no devices: give it a selector, device ids, or both",
+                           group.name());
+  if (const absl::Status labels =
+          CheckLabels(Labels(group.selector().begin(), group.selector().end()));
+      !labels.ok())
     return Annotate(labels, "selector");
   if (static_cast<size_t>(group.device_ids_size()) > kMostListedDevices)
-    return InvalidArgument("group {} lists {} devices, at most {}: give them a label and the group a selector",
-                           group.name(), group.device_ids_size(), kMostListedDevices);
+    return InvalidArgument(
+        "group {} lists {} devices, at most {}: give them a label and the group a selector",
+        group.name(), group.device_ids_size(), kMostListedDevices);
   return absl::OkStatus();
 }
 
 }  // namespace
 
-bool HasLabels(const Labels& labels, const google::protobuf::Map<std::string, std::string>& wanted) {
+bool HasLabels(const Labels& labels,
+               const google::protobuf::Map<std::string, std::string>& wanted) {
   return std::ranges::all_of(wanted, [&](const auto& label) {
     const auto found = labels.find(label.first);
     return found != labels.end() && found->second == label.second;
@@ -78,7 +85,8 @@ absl::StatusOr<std::vector<std::string>> GroupMembers(Store& store, const v1::De
     for (const v1::Device& device : page) {
       if (members.size() == limit) return members;
       const Labels labels(device.labels().begin(), device.labels().end());
-      if (device.state() == v1::Device::ACTIVE && Belongs(group, device.id(), labels)) members.push_back(device.id());
+      if (device.state() == v1::Device::ACTIVE && Belongs(group, device.id(), labels))
+        members.push_back(device.id());
     }
     if (page.size() < kScanned) return members;
     from = page.back().id();

@@ -1,5 +1,5 @@
-// Devices that wait for an operator: unknown ones, those of a token that asks for it, and those that seem to be a
-// machine that is in already.
+// Devices that wait for an operator: unknown ones, those of a token that asks for it, and those
+// that seem to be a machine that is in already.
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
@@ -13,11 +13,11 @@ namespace {
 
 using google::protobuf::util::MessageDifferencer;
 
-constexpr size_t kMostVouched = 4096;          // waiting devices that something vouches for
-constexpr size_t kMostHeldFacts = 4 << 10;     // bytes of facts of one that waits
-constexpr int kMostStrangersAMinute = 60;      // new ones
-constexpr int64_t kHeldMs = 24 * 3'600'000;    // after its last ask
-constexpr int64_t kAskRecordedMs = 600'000;    // an ask is written this often: who asks costs no disk
+constexpr size_t kMostVouched = 4096;        // waiting devices that something vouches for
+constexpr size_t kMostHeldFacts = 4 << 10;   // bytes of facts of one that waits
+constexpr int kMostStrangersAMinute = 60;    // new ones
+constexpr int64_t kHeldMs = 24 * 3'600'000;  // after its last ask
+constexpr int64_t kAskRecordedMs = 600'000;  // an ask is written this often: who asks costs no disk
 constexpr Duration kQueueFull = std::chrono::minutes(1);
 
 bool SameRequest(v1::PendingDevice a, v1::PendingDevice b) {
@@ -31,11 +31,13 @@ bool SameRequest(v1::PendingDevice a, v1::PendingDevice b) {
 
 }  // namespace
 
-absl::StatusOr<std::string> Fleet::SameMachine(std::string_view hardware_id, std::string_view device_id) {
+absl::StatusOr<std::string> Fleet::SameMachine(std::string_view hardware_id,
+                                               std::string_view device_id) {
   if (hardware_id.empty()) return "";
   QF_ASSIGN_OR_RETURN(const auto devices, with_.store.FindDevicesByHardware(hardware_id));
-  const auto same = std::ranges::find_if(
-      devices, [&](const v1::Device& d) { return d.state() == v1::Device::ACTIVE && d.id() != device_id; });
+  const auto same = std::ranges::find_if(devices, [&](const v1::Device& d) {
+    return d.state() == v1::Device::ACTIVE && d.id() != device_id;
+  });
   return same == devices.end() ? "" : same->id();
 }
 
@@ -47,12 +49,15 @@ absl::Status Fleet::MeetStranger() {
     strangers_ = 0;
   }
   if (strangers_ >= kMostStrangersAMinute)
-    return WithRetryAfter(ResourceExhausted("too many unknown devices ask at once: ask again in a minute"), kQueueFull);
+    return WithRetryAfter(
+        ResourceExhausted("too many unknown devices ask at once: ask again in a minute"),
+        kQueueFull);
   ++strangers_;
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> Fleet::Hold(const Applicant& applicant, const DeviceKey& key, const Admission& admission) {
+absl::StatusOr<std::string> Fleet::Hold(const Applicant& applicant, const DeviceKey& key,
+                                        const Admission& admission) {
   const int64_t now = ToUnixMillis(with_.clock.Now());
   if (applicant.facts.ByteSizeLong() > kMostHeldFacts)
     return InvalidArgument("facts: a device that waits may tell at most {} bytes", kMostHeldFacts);
@@ -60,9 +65,10 @@ absl::StatusOr<std::string> Fleet::Hold(const Applicant& applicant, const Device
   v1::PendingDevice& device = pending.device;
   device.set_device_id(key.id);
   device.set_public_key(key.digest.raw());
-  device.set_reason(!admission.wait.empty() ? admission.wait
-                                            : fmt::format("its machine is that of {}, which is active with another key",
-                                                          admission.replaces));
+  device.set_reason(!admission.wait.empty()
+                        ? admission.wait
+                        : fmt::format("its machine is that of {}, which is active with another key",
+                                      admission.replaces));
   device.set_replaces(admission.replaces);
   device.set_admitted_by(admission.text);
   device.mutable_labels()->insert(admission.labels.begin(), admission.labels.end());
@@ -76,18 +82,20 @@ absl::StatusOr<std::string> Fleet::Hold(const Applicant& applicant, const Device
   QF_ASSIGN_OR_RETURN(const auto known, with_.store.FindPendingDevice(key.id, now));
   if (known) device.set_asked_ms(known->device.asked_ms());
   if (!known && admission.name.empty()) QF_RETURN_IF_ERROR(MeetStranger());
-  const bool fresh = known && known->admission == pending.admission && SameRequest(known->device, device) &&
+  const bool fresh = known && known->admission == pending.admission &&
+                     SameRequest(known->device, device) &&
                      now - known->device.last_asked_ms() < kAskRecordedMs;
   const bool unproven = known && !applicant.proof;
   if (unproven) device.set_reason(known->device.reason());
   if (!fresh && !unproven) {
-    const absl::Status put =
-        with_.store.PutPendingDevice(pending, admission.name.empty() ? options_.queue : kMostVouched, now);
+    const absl::Status put = with_.store.PutPendingDevice(
+        pending, admission.name.empty() ? options_.queue : kMostVouched, now);
     if (put.code() == absl::StatusCode::kResourceExhausted) return WithRetryAfter(put, kQueueFull);
     QF_RETURN_IF_ERROR(put);
   }
-  return fmt::format("device {0} waits for an operator ({1}): `quantfleet device approve {0}` lets it in", key.id,
-                     device.reason());
+  return fmt::format(
+      "device {0} waits for an operator ({1}): `quantfleet device approve {0}` lets it in", key.id,
+      device.reason());
 }
 
 absl::StatusOr<std::vector<v1::PendingDevice>> Fleet::Pending() {
@@ -109,16 +117,19 @@ absl::StatusOr<Fleet::Approved> Fleet::Approve(std::string_view device_id) {
       return absl::OkStatus();
     }
     const v1::PendingDevice& request = pending->device;
-    QF_ASSIGN_OR_RETURN(std::string replaces, SameMachine(request.facts().hardware_id(), request.device_id()));
+    QF_ASSIGN_OR_RETURN(std::string replaces,
+                        SameMachine(request.facts().hardware_id(), request.device_id()));
     v1::Device old;
     if (!request.replaces().empty()) {
       QF_ASSIGN_OR_RETURN(old, with_.store.GetDevice(request.replaces()));
     }
-    // Its machine may have come in with a third key since, and an operator should know whom they revoke.
+    // Its machine may have come in with a third key since, and an operator should know whom they
+    // revoke.
     if (!replaces.empty() && replaces != old.id())
-      return FailedPrecondition("device {} would now replace {}, not {}: when it has asked again, look at `quantfleet "
-                                "device pending`",
-                                device_id, replaces, old.id().empty() ? "none" : old.id());
+      return FailedPrecondition(
+          "device {} would now replace {}, not {}: when it has asked again, look at `quantfleet "
+          "device pending`",
+          device_id, replaces, old.id().empty() ? "none" : old.id());
 
     QF_ASSIGN_OR_RETURN(const Digest key, Digest::FromRaw(request.public_key()));
     const bool vouched = !pending->admission.empty();
@@ -130,7 +141,8 @@ absl::StatusOr<Fleet::Approved> Fleet::Approve(std::string_view device_id) {
     device.set_agent_version(request.agent_version());
     device.set_enrolled_ms(now);
     device.set_admitted_by(vouched ? request.admitted_by() + ", operator" : "operator");
-    device.set_pinned_class(request.pinned_class().empty() ? old.pinned_class() : request.pinned_class());
+    device.set_pinned_class(request.pinned_class().empty() ? old.pinned_class()
+                                                           : request.pinned_class());
     *device.mutable_labels() = request.labels();
     for (const auto& [label, value] : old.labels()) device.mutable_labels()->insert({label, value});
     Classify(device, *classes);
@@ -150,13 +162,16 @@ absl::StatusOr<v1::Device> Fleet::Reject(std::string_view device_id) {
     QF_ASSIGN_OR_RETURN(const auto pending, with_.store.FindPendingDevice(device_id, now));
     if (!pending) {
       rejected = with_.store.GetDevice(device_id);
-      if (rejected.ok() && rejected->state() == v1::Device::REVOKED) return absl::OkStatus();  // rejected before
+      if (rejected.ok() && rejected->state() == v1::Device::REVOKED)
+        return absl::OkStatus();  // rejected before
       if (rejected.ok())
-        return FailedPrecondition("device {0} is in: `quantfleet device revoke {0}` puts it out", device_id);
+        return FailedPrecondition("device {0} is in: `quantfleet device revoke {0}` puts it out",
+                                  device_id);
       return NotFound("no device \"{}\" waits: see `quantfleet device pending`", device_id);
     }
     QF_ASSIGN_OR_RETURN(const Digest key, Digest::FromRaw(pending->device.public_key()));
-    // Not under the certificate's name: rejecting a copy must not shut out the device that it is a copy of.
+    // Not under the certificate's name: rejecting a copy must not shut out the device that it is a
+    // copy of.
     Enrolment enrolment{key, "", {}, now};
     v1::Device& device = enrolment.device;
     device.set_id(pending->device.device_id());

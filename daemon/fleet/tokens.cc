@@ -30,14 +30,16 @@ absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) 
   QF_RETURN_IF_ERROR(CheckRequest(request));
   const Request key{"CreateToken", request.request_id};
   std::lock_guard lock(recent_mutex_);
-  std::erase_if(recent_, [&](const RecentToken& r) { return with_.clock.Monotonic() - r.made > kRecent; });
+  std::erase_if(recent_,
+                [&](const RecentToken& r) { return with_.clock.Monotonic() - r.made > kRecent; });
   if (!request.request_id.empty()) {
     const auto recent = std::ranges::find(recent_, request.request_id, &RecentToken::request_id);
     if (recent != recent_.end()) return recent->answer;
     QF_ASSIGN_OR_RETURN(const std::optional<std::string> made, with_.store.FindRequest(key));
     if (made)
       return AlreadyExists(
-          "this request made token {} before, and its secret was shown then: revoke that token and ask again with "
+          "this request made token {} before, and its secret was shown then: revoke that token and "
+          "ask again with "
           "another request_id",
           *made);
   }
@@ -45,17 +47,20 @@ absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) 
   if (!request.device_class.empty()) {
     QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
     if (std::ranges::find(*classes, request.device_class, &DeviceClassSpec::name) == classes->end())
-      return NotFound("there is no device class \"{}\": see `quantfleet class list`, or apply it first",
-                      request.device_class);
+      return NotFound(
+          "there is no device class \"{}\": see `quantfleet class list`, or apply it first",
+          request.device_class);
   }
-  const trust::ClaimToken claim = trust::ClaimToken::Make(with_.random, with_.authority.ca_fingerprint());
+  const trust::ClaimToken claim =
+      trust::ClaimToken::Make(with_.random, with_.authority.ca_fingerprint());
   const int64_t now = ToUnixMillis(with_.clock.Now());
   v1::EnrolmentToken token;
   token.set_id(claim.id);
   token.set_description(request.description);
   token.set_max_uses(request.max_uses);
   token.set_created_ms(now);
-  token.set_expires_ms(now + 1000 * (request.ttl_seconds ? request.ttl_seconds : kDefaultTtlSeconds));
+  token.set_expires_ms(now +
+                       1000 * (request.ttl_seconds ? request.ttl_seconds : kDefaultTtlSeconds));
   token.set_device_class(request.device_class);
   token.set_rate_per_hour(request.rate_per_hour);
   token.set_approval(request.approval);

@@ -36,7 +36,8 @@ struct TomlReader::State {
       const auto below = asked.lower_bound(path + ".");
       const bool parent = below != asked.end() && below->starts_with(path + ".");
       if (!parent) return InvalidArgument("line {}: unknown key {}", key.source().begin.line, path);
-      if (!node.is_table()) return InvalidArgument("line {}: {} must be a table", key.source().begin.line, path);
+      if (!node.is_table())
+        return InvalidArgument("line {}: {} must be a table", key.source().begin.line, path);
       QF_RETURN_IF_ERROR(Unknown(*node.as_table(), path + "."));
     }
     return absl::OkStatus();
@@ -48,7 +49,8 @@ TomlReader::TomlReader(TomlReader&&) noexcept = default;
 TomlReader::~TomlReader() = default;
 
 absl::StatusOr<TomlReader> TomlReader::Parse(std::string_view text) {
-  if (text.size() > kMostBytes) return InvalidArgument("{} bytes of TOML, at most {} are read", text.size(), kMostBytes);
+  if (text.size() > kMostBytes)
+    return InvalidArgument("{} bytes of TOML, at most {} are read", text.size(), kMostBytes);
   try {
     auto state = std::make_unique<State>();
     state->root = toml::parse(text);

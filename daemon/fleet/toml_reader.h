@@ -1,5 +1,6 @@
-// Strict reading of small TOML documents: every key is named by the reader, and what it does not name, or has another
-// type, is an error with line and key. The parser itself stays in the .cc. Not thread-safe.
+// Strict reading of small TOML documents: every key is named by the reader, and what it does not
+// name, or has another type, is an error with line and key. The parser itself stays in the .cc. Not
+// thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -20,14 +21,16 @@ class TomlReader {
   TomlReader(TomlReader&&) noexcept;
   ~TomlReader();
 
-  // Each leaves `out` alone when the key is absent; "a.b" is key b of table a. The first error is kept for Finish.
+  // Each leaves `out` alone when the key is absent; "a.b" is key b of table a. The first error is
+  // kept for Finish.
   bool Read(std::string_view key, std::string& out);
   bool Read(std::string_view key, int64_t& out, int64_t least, int64_t most);
   bool Read(std::string_view key, double& out, double least, double most);
   bool Read(std::string_view key, bool& out);
   bool Read(std::string_view key, std::vector<std::string>& out);
   bool Read(std::string_view key, std::map<std::string, std::string>& out);
-  // An array of tables, [[key]]: a reader of its own for each, to be finished by itself. May be read once.
+  // An array of tables, [[key]]: a reader of its own for each, to be finished by itself. May be
+  // read once.
   bool Read(std::string_view key, std::vector<TomlReader>& out);
   // As Read, and absence is an error.
   void Require(std::string_view key, std::string& out);

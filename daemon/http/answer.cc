@@ -5,12 +5,18 @@ namespace {
 
 int HttpStatusOf(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kOk: return 200;
-    case absl::StatusCode::kInvalidArgument: return 400;
-    case absl::StatusCode::kUnauthenticated: return 401;
-    case absl::StatusCode::kPermissionDenied: return 403;
-    case absl::StatusCode::kNotFound: return 404;
-    default: return 503;
+    case absl::StatusCode::kOk:
+      return 200;
+    case absl::StatusCode::kInvalidArgument:
+      return 400;
+    case absl::StatusCode::kUnauthenticated:
+      return 401;
+    case absl::StatusCode::kPermissionDenied:
+      return 403;
+    case absl::StatusCode::kNotFound:
+      return 404;
+    default:
+      return 503;
   }
 }
 
@@ -24,9 +30,12 @@ Answer TextAnswer(int status, std::string body) {
   return answer;
 }
 
-Answer ErrorAnswer(const absl::Status& status) { return TextAnswer(HttpStatusOf(status), Message(status)); }
+Answer ErrorAnswer(const absl::Status& status) {
+  return TextAnswer(HttpStatusOf(status), Message(status));
+}
 
-Answer BlobAnswer(FileSystem& files, const BlobName& name, const fs::path& path, const BlobConditions& conditions) {
+Answer BlobAnswer(FileSystem& files, const BlobName& name, const fs::path& path,
+                  const BlobConditions& conditions) {
   auto file = files.Open(path, OpenMode::kRead);
   if (file.status().code() == absl::StatusCode::kNotFound) return TextAnswer(404, "no such blob");
   if (!file.ok()) return TextAnswer(503, "the blob cannot be read");

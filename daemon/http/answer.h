@@ -1,4 +1,5 @@
-// What one request gets: a small text, or a part of a file. Decided here, sent by the server. Values.
+// What one request gets: a small text, or a part of a file. Decided here, sent by the server.
+// Values.
 #pragma once
 
 #include <memory>
@@ -27,6 +28,7 @@ struct BlobConditions {
   std::string_view if_none_match, if_range, range;  // header values, empty when absent
 };
 // 200, 206, 304 or 416; 404 when the file is gone.
-Answer BlobAnswer(FileSystem& files, const BlobName& name, const fs::path& path, const BlobConditions& conditions);
+Answer BlobAnswer(FileSystem& files, const BlobName& name, const fs::path& path,
+                  const BlobConditions& conditions);
 
 }  // namespace quantfleet::daemon

@@ -15,9 +15,11 @@ std::string_view Trim(std::string_view text) {
   return text;
 }
 
-// Digits alone; what does not fit is as good as infinite, for a position that is beyond every blob's end.
+// Digits alone; what does not fit is as good as infinite, for a position that is beyond every
+// blob's end.
 std::optional<uint64_t> ParsePosition(std::string_view text) {
-  if (text.empty() || !std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; })) return std::nullopt;
+  if (text.empty() || !std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; }))
+    return std::nullopt;
   uint64_t value = 0;
   const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
   return result.ec == std::errc() ? value : UINT64_MAX;
@@ -30,7 +32,8 @@ std::optional<BlobName> ParseBlobTarget(std::string_view target) {
   target.remove_prefix(kPrefix.size());
   if (target.size() <= kHexDigits + 1 || target[kHexDigits] != '.') return std::nullopt;
   const std::string_view hex = target.substr(0, kHexDigits);
-  if (std::ranges::any_of(hex, [](char c) { return c >= 'A' && c <= 'F'; })) return std::nullopt;  // one blob, one URL
+  if (std::ranges::any_of(hex, [](char c) { return c >= 'A' && c <= 'F'; }))
+    return std::nullopt;  // one blob, one URL
   const auto digest = Digest::FromHexText(hex);
   const auto encoding = pipeline::EncodingFromName(target.substr(kHexDigits + 1));
   if (!digest.ok() || !encoding) return std::nullopt;

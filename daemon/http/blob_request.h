@@ -19,8 +19,9 @@ std::optional<BlobName> ParseBlobTarget(std::string_view target);
 
 struct ByteRange {
   enum class Kind {
-    kWhole,          // no range, or one that a server ignores (RFC 9110 section 14.2): malformed, several, other units
-    kPart,           // [first, first + length)
+    kWhole,  // no range, or one that a server ignores (RFC 9110 section 14.2): malformed, several,
+             // other units
+    kPart,   // [first, first + length)
     kUnsatisfiable,  // 416
   } kind = Kind::kWhole;
   uint64_t first = 0, length = 0;

@@ -13,7 +13,6 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
-
 #include <condition_variable>
 #include <mutex>
 #include <set>
@@ -64,7 +63,8 @@ struct HttpServer::Impl {
   Answer Decide(Connection& c, const http::request<http::empty_body>& request);
   Answer Blob(Connection& c, const http::request<http::empty_body>& request);
   absl::Status Authorize(Connection& c);
-  asio::awaitable<bool> Send(Connection& c, const http::request<http::empty_body>& request, Answer answer);
+  asio::awaitable<bool> Send(Connection& c, const http::request<http::empty_body>& request,
+                             Answer answer);
   asio::awaitable<bool> SendFile(Connection& c, const Answer& answer);
   asio::awaitable<bool> Write(Connection& c, std::string_view bytes);
   Traffic TrafficNow() const;
@@ -82,7 +82,7 @@ struct HttpServer::Impl {
   uint16_t port = 0;
   std::vector<std::thread> threads;
 
-  mutable std::mutex mutex;  // guards what follows
+  mutable std::mutex mutex;      // guards what follows
   std::condition_variable idle;  // a connection or a thread ended
   int running = 0;               // threads
   std::set<std::shared_ptr<Connection>> connections;
@@ -92,8 +92,11 @@ struct HttpServer::Impl {
 
 absl::Status HttpServer::Impl::Listen() {
   error_code error;
-  const auto address = asio::ip::make_address(options.host == "localhost" ? "127.0.0.1" : options.host, error);
-  if (error) return InvalidArgument("HTTPS: {} is no address to listen at: give an IP address", options.host);
+  const auto address =
+      asio::ip::make_address(options.host == "localhost" ? "127.0.0.1" : options.host, error);
+  if (error)
+    return InvalidArgument("HTTPS: {} is no address to listen at: give an IP address",
+                           options.host);
   const tcp::endpoint endpoint(address, options.port);
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
@@ -101,9 +104,12 @@ absl::Status HttpServer::Impl::Listen() {
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (!error) port = acceptor.local_endpoint(error).port();
   if (error == asio::error::address_in_use)
-    return Unavailable("HTTPS: {}:{} is taken by another process: stop it, or choose another with --http", options.host,
-                       options.port);
-  if (error) return Unavailable("HTTPS: cannot listen at {}:{}: {}", options.host, options.port, error.message());
+    return Unavailable(
+        "HTTPS: {}:{} is taken by another process: stop it, or choose another with --http",
+        options.host, options.port);
+  if (error)
+    return Unavailable("HTTPS: cannot listen at {}:{}: {}", options.host, options.port,
+                       error.message());
   return absl::OkStatus();
 }
 
@@ -179,7 +185,7 @@ asio::awaitable<bool> HttpServer::Impl::ServeOne(Connection& c) {
   }
   const bool sent = co_await Send(c, request, std::move(answer));
   c.answering = false;
-  co_return sent && request.keep_alive() && !c.close;
+  co_return sent&& request.keep_alive() && !c.close;
 }
 
 Answer HttpServer::Impl::Decide(Connection& c, const http::request<http::empty_body>& request) {
@@ -221,13 +227,15 @@ Answer HttpServer::Impl::Blob(Connection& c, const http::request<http::empty_bod
   const auto path = handlers.find_blob(*name);
   if (!path.ok()) return ErrorAnswer(path.status());
   return BlobAnswer(files, *name, *path,
-                    {View(request[http::field::if_none_match]), View(request[http::field::if_range]),
-                     View(request[http::field::range])});
+                    {View(request[http::field::if_none_match]),
+                     View(request[http::field::if_range]), View(request[http::field::range])});
 }
 
-asio::awaitable<bool> HttpServer::Impl::Send(Connection& c, const http::request<http::empty_body>& request,
+asio::awaitable<bool> HttpServer::Impl::Send(Connection& c,
+                                             const http::request<http::empty_body>& request,
                                              Answer answer) {
-  http::response<http::empty_body> response(static_cast<http::status>(answer.status), request.version() == 10 ? 10 : 11);
+  http::response<http::empty_body> response(static_cast<http::status>(answer.status),
+                                            request.version() == 10 ? 10 : 11);
   response.set(http::field::server, kServerName);
   response.set(http::field::content_type, answer.type);
   response.keep_alive(request.keep_alive() && !c.close);
@@ -242,8 +250,9 @@ asio::awaitable<bool> HttpServer::Impl::Send(Connection& c, const http::request<
   if (answer.status == 416)
     response.set(http::field::content_range, fmt::format("bytes */{}", answer.size));
   if (answer.status == 206)
-    response.set(http::field::content_range,
-                 fmt::format("bytes {}-{}/{}", answer.first, answer.first + answer.length - 1, answer.size));
+    response.set(
+        http::field::content_range,
+        fmt::format("bytes {}-{}/{}", answer.first, answer.first + answer.length - 1, answer.size));
   const bool with_body = request.method() != http::verb::head && answer.status != 304;
   if (answer.status != 304)
     response.content_length(answer.file ? answer.length : answer.body.size());
@@ -277,7 +286,8 @@ asio::awaitable<bool> HttpServer::Impl::SendFile(Connection& c, const Answer& an
 
 asio::awaitable<bool> HttpServer::Impl::Write(Connection& c, std::string_view bytes) {
   beast::get_lowest_layer(c.stream).expires_after(options.write_timeout);
-  auto [error, size] = co_await asio::async_write(c.stream, asio::buffer(bytes.data(), bytes.size()), kUse);
+  auto [error, size] =
+      co_await asio::async_write(c.stream, asio::buffer(bytes.data(), bytes.size()), kUse);
   (void)size;
   co_return !error;
 }
@@ -337,7 +347,8 @@ void HttpServer::Impl::Stop() {
   threads.clear();
 }
 
-absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(FileSystem& files, Options options, Handlers handlers) {
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(FileSystem& files, Options options,
+                                                              Handlers handlers) {
   try {
     auto impl = std::make_unique<Impl>(files, std::move(options), std::move(handlers));
     QF_RETURN_IF_ERROR(ConfigureTls(impl->tls.native_handle(), impl->options.ca_pem,
@@ -345,7 +356,8 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(FileSystem& files,
     QF_RETURN_IF_ERROR(impl->Listen());
     asio::co_spawn(impl->acceptor.get_executor(), impl->Accept(), [](std::exception_ptr) {});
     impl->running = std::max(1, impl->options.threads);
-    for (int i = impl->running; i > 0; --i) impl->threads.emplace_back([impl = impl.get()] { impl->Run(); });
+    for (int i = impl->running; i > 0; --i)
+      impl->threads.emplace_back([impl = impl.get()] { impl->Run(); });
     return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
   } catch (const std::exception& e) {
     return Internal("starting HTTPS: {}", e.what());

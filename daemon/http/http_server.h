@@ -1,8 +1,9 @@
 // The HTTPS side: blobs with ranges, /metrics, /livez, /readyz.
 //
-// A fixed number of threads, a bounded number of connections, bounded memory per connection whatever a blob's size.
-// A client certificate is asked for and, when one comes, must lead to the daemon's CA; blobs need one that `authorize`
-// accepts, at each request. Thread-safe. The functions run on the server's threads.
+// A fixed number of threads, a bounded number of connections, bounded memory per connection
+// whatever a blob's size. A client certificate is asked for and, when one comes, must lead to the
+// daemon's CA; blobs need one that `authorize` accepts, at each request. Thread-safe. The functions
+// run on the server's threads.
 #pragma once
 
 #include <chrono>
@@ -37,13 +38,15 @@ class HttpServer {
   };
   struct Handlers {
     std::function<absl::Status(const trust::CertificateInfo&)> authorize;
-    std::function<absl::StatusOr<fs::path>(const BlobName&)> find_blob;  // NOT_FOUND when there is none
-    std::function<std::string(Traffic)> metrics;                         // the page
+    std::function<absl::StatusOr<fs::path>(const BlobName&)>
+        find_blob;                                // NOT_FOUND when there is none
+    std::function<std::string(Traffic)> metrics;  // the page
     std::function<absl::Status()> ready;
   };
 
   // Listening when it returns. UNAVAILABLE when the address is taken.
-  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(FileSystem& files, Options options, Handlers handlers);
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(FileSystem& files, Options options,
+                                                           Handlers handlers);
   ~HttpServer();  // Stop()
 
   uint16_t port() const;

@@ -14,7 +14,8 @@ class Page {
  public:
   void Add(const char* name, const char* help, MetricType type, double value,
            std::vector<prometheus::ClientMetric::Label> labels = {}) {
-    if (families_.empty() || families_.back().name != name) families_.push_back({name, help, type, {}});
+    if (families_.empty() || families_.back().name != name)
+      families_.push_back({name, help, type, {}});
     prometheus::ClientMetric metric;
     metric.label = std::move(labels);
     metric.counter.value = value;
@@ -44,9 +45,11 @@ std::string RenderMetrics(const MetricValues& v) {
            static_cast<double>(v.started_ms) / 1000);
   page.Gauge(kMetricModels, "Models registered", v.counts.models);
   page.Gauge(kMetricArtifacts, "Artifacts sealed", v.counts.artifacts);
-  page.Gauge(kMetricStoredBytes, "Bytes of all artifacts as stored; shared chunks count for each", v.counts.stored_bytes);
+  page.Gauge(kMetricStoredBytes, "Bytes of all artifacts as stored; shared chunks count for each",
+             v.counts.stored_bytes);
   page.Gauge(kMetricDevices, "Devices enrolled", v.counts.devices);
-  page.Gauge(kMetricDevicesSeen, "Devices heard from within three check-in intervals", v.counts.devices_seen);
+  page.Gauge(kMetricDevicesSeen, "Devices heard from within three check-in intervals",
+             v.counts.devices_seen);
   page.Gauge(kMetricDevicesPending, "Devices that wait for an operator", v.counts.devices_pending);
   page.Gauge(kMetricJobs, "Unfinished jobs", v.counts.jobs_queued, {{"state", "queued"}});
   page.Gauge(kMetricJobs, "Unfinished jobs", v.counts.jobs_running, {{"state", "running"}});
@@ -55,12 +58,16 @@ std::string RenderMetrics(const MetricValues& v) {
   page.Counter(kMetricEnrolments, "Enrolments", v.enrolments, {{"result", "ok"}});
   page.Counter(kMetricEnrolments, "Enrolments", v.enrolments_held, {{"result", "held"}});
   page.Counter(kMetricEnrolments, "Enrolments", v.enrolments_refused, {{"result", "refused"}});
-  page.Counter(kMetricRenewals, "Renewals of devices' certificates", v.renewals, {{"result", "ok"}});
-  page.Counter(kMetricRenewals, "Renewals of devices' certificates", v.renewals_refused, {{"result", "refused"}});
+  page.Counter(kMetricRenewals, "Renewals of devices' certificates", v.renewals,
+               {{"result", "ok"}});
+  page.Counter(kMetricRenewals, "Renewals of devices' certificates", v.renewals_refused,
+               {{"result", "refused"}});
   for (const auto& [code, count] : v.http_requests)
-    page.Counter(kMetricHttpRequests, "HTTPS requests answered", count, {{"code", std::to_string(code)}});
+    page.Counter(kMetricHttpRequests, "HTTPS requests answered", count,
+                 {{"code", std::to_string(code)}});
   page.Gauge(kMetricHttpConnections, "HTTPS connections open", v.http_connections);
-  page.Counter(kMetricHttpRefused, "HTTPS connections refused because too many were open", v.http_connections_refused);
+  page.Counter(kMetricHttpRefused, "HTTPS connections refused because too many were open",
+               v.http_connections_refused);
   page.Counter(kMetricBlobBytes, "Bytes of blobs sent", v.blob_bytes);
   return page.Text();
 }

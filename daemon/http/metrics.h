@@ -14,7 +14,8 @@ struct MetricValues {
   int64_t started_ms = 0;
   Counts counts;
   uint64_t check_ins = 0;
-  uint64_t enrolments = 0, enrolments_held = 0, enrolments_refused = 0, renewals = 0, renewals_refused = 0;
+  uint64_t enrolments = 0, enrolments_held = 0, enrolments_refused = 0, renewals = 0,
+           renewals_refused = 0;
   std::map<int, uint64_t> http_requests;  // by status code
   uint64_t http_connections = 0, http_connections_refused = 0;
   uint64_t blob_bytes = 0;

@@ -29,8 +29,8 @@ absl::StatusOr<std::vector<FoundAgent>> FindAgents(FileSystem& files, const fs::
   return agents;
 }
 
-absl::StatusOr<v1::Manifest> StoreAgent(FileSystem& files, pipeline::BlobStore& blobs, const FoundAgent& agent,
-                                        const std::stop_token& stop) {
+absl::StatusOr<v1::Manifest> StoreAgent(FileSystem& files, pipeline::BlobStore& blobs,
+                                        const FoundAgent& agent, const std::stop_token& stop) {
   v1::Manifest manifest;
   manifest.set_format_version(1);
   manifest.mutable_target()->set_format(std::string(pipeline::kAgentFormat));
@@ -44,7 +44,8 @@ absl::StatusOr<v1::Manifest> StoreAgent(FileSystem& files, pipeline::BlobStore& 
   Bytes buffer(std::min<uint64_t>(agent.program.size, pipeline::kMaxChunkBytes));
   for (uint64_t at = 0; at < agent.program.size; at += buffer.size()) {
     if (stop.stop_requested()) return Cancelled("stopped while {} was stored", agent.path.string());
-    const auto plain = MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), agent.program.size - at));
+    const auto plain =
+        MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), agent.program.size - at));
     QF_RETURN_IF_ERROR(open->ReadAt(at, plain));
     whole.Update(plain);
     const Digest digest = HashBytes(plain);

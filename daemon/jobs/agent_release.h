@@ -1,4 +1,5 @@
-// Programs of the agent become artifacts: which of them lie in a folder, and their chunks and manifests.
+// Programs of the agent become artifacts: which of them lie in a folder, and their chunks and
+// manifests.
 #pragma once
 
 #include <stop_token>
@@ -17,12 +18,12 @@ struct FoundAgent {
   pipeline::AgentProgram program;
 };
 
-// `path`: one program, or a folder of nothing but programs. INVALID_ARGUMENT: something else lies there, two are for
-// one architecture, or there is none.
+// `path`: one program, or a folder of nothing but programs. INVALID_ARGUMENT: something else lies
+// there, two are for one architecture, or there is none.
 absl::StatusOr<std::vector<FoundAgent>> FindAgents(FileSystem& files, const fs::path& path);
 
 // Stores the program's chunks, durably, and says what they make up. CANCELLED: `stop`.
-absl::StatusOr<v1::Manifest> StoreAgent(FileSystem& files, pipeline::BlobStore& blobs, const FoundAgent& agent,
-                                        const std::stop_token& stop);
+absl::StatusOr<v1::Manifest> StoreAgent(FileSystem& files, pipeline::BlobStore& blobs,
+                                        const FoundAgent& agent, const std::stop_token& stop);
 
 }  // namespace quantfleet::daemon

@@ -25,8 +25,9 @@ constexpr std::string_view kFormat = "gguf";
 std::string_view ReferenceRecipe(const pipeline::ModelDescription& model) {
   using pipeline::DType;
   const auto all_are = [&](DType dtype) {
-    return std::ranges::all_of(model.tensors,
-                               [&](const pipeline::SourceTensor& t) { return t.dims < 2 || t.dtype == dtype; });
+    return std::ranges::all_of(model.tensors, [&](const pipeline::SourceTensor& t) {
+      return t.dims < 2 || t.dtype == dtype;
+    });
   };
   if (all_are(DType::kBF16)) return "bf16";
   if (all_are(DType::kF16)) return "f16";
@@ -43,7 +44,9 @@ absl::StatusOr<std::string> ModelFile(const v1::Manifest& manifest) {
 // The folder as long as this lives.
 class Scratch {
  public:
-  Scratch(FileSystem& files, fs::path folder) : files_(files), folder_(std::move(folder)) { Clear(); }
+  Scratch(FileSystem& files, fs::path folder) : files_(files), folder_(std::move(folder)) {
+    Clear();
+  }
   ~Scratch() { Clear(); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
@@ -55,7 +58,8 @@ class Scratch {
 };
 
 // The BOS in front and at most `most` tokens.
-absl::StatusOr<std::vector<int32_t>> TokensOf(const Engine& engine, std::string_view text, int64_t most) {
+absl::StatusOr<std::vector<int32_t>> TokensOf(const Engine& engine, std::string_view text,
+                                              int64_t most) {
   QF_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, engine.Tokenize(text, /*add_bos=*/true));
   tokens.resize(std::min(tokens.size(), static_cast<size_t>(most)));
   return tokens;
@@ -95,7 +99,8 @@ Evaluator::Evaluator(Collaborators with, EvaluationOptions options, fs::path scr
 }
 
 Digest Evaluator::text_digest() const {
-  std::string all = fmt::format("{} {}\n{}", options_.tokens, options_.golden_tokens, options_.text);
+  std::string all =
+      fmt::format("{} {}\n{}", options_.tokens, options_.golden_tokens, options_.text);
   for (const std::string& prompt : options_.prompts) all += '\0' + prompt;
   return HashText(all);
 }
@@ -108,14 +113,16 @@ struct Evaluator::Reference {
   std::vector<int32_t> tokens;  // of the text
 };
 
-absl::StatusOr<fs::path> Evaluator::WriteGguf(const pipeline::ModelSource& source, std::string_view recipe,
-                                              const fs::path& folder, const std::stop_token& stop) {
+absl::StatusOr<fs::path> Evaluator::WriteGguf(const pipeline::ModelSource& source,
+                                              std::string_view recipe, const fs::path& folder,
+                                              const std::stop_token& stop) {
   const std::vector<pipeline::TargetSpec> targets{{std::string(kFormat), std::string(recipe)}};
   QF_ASSIGN_OR_RETURN(const pipeline::Plan plan, pipeline::MakePlan(source, targets));
   QF_ASSIGN_OR_RETURN(const auto sink, pipeline::FolderSink::Open(with_.files, folder, plan, {}));
-  QF_ASSIGN_OR_RETURN(const auto made,
-                      pipeline::Execute(source, plan, *sink,
-                                        {.threads = threads_, .memory_bytes = memory_bytes_, .stop = stop}));
+  QF_ASSIGN_OR_RETURN(
+      const auto made,
+      pipeline::Execute(source, plan, *sink,
+                        {.threads = threads_, .memory_bytes = memory_bytes_, .stop = stop}));
   QF_RETURN_IF_ERROR(sink->Finish(made.manifests));
   QF_ASSIGN_OR_RETURN(const std::string name, ModelFile(made.manifests[0]));
   return sink->FolderOf(0) / name;
@@ -125,29 +132,34 @@ absl::StatusOr<Evaluator::Reference> Evaluator::MakeReference(const pipeline::Mo
                                                               const std::stop_token& stop) {
   Reference reference;
   reference.recipe = ReferenceRecipe(source.description());
-  QF_ASSIGN_OR_RETURN(reference.file, WriteGguf(source, reference.recipe, scratch_ / "reference", stop));
+  QF_ASSIGN_OR_RETURN(reference.file,
+                      WriteGguf(source, reference.recipe, scratch_ / "reference", stop));
   QF_RETURN_IF_ERROR(LoadReference(reference, 0));
-  QF_ASSIGN_OR_RETURN(reference.tokens, TokensOf(*reference.engine, options_.text, options_.tokens));
+  QF_ASSIGN_OR_RETURN(reference.tokens,
+                      TokensOf(*reference.engine, options_.text, options_.tokens));
   return reference;
 }
 
 absl::Status Evaluator::LoadReference(Reference& reference, uint64_t context) {
   if (reference.engine != nullptr && reference.context == context) return absl::OkStatus();
   reference.engine.reset();
-  EngineOptions options{.threads = threads_, .context = static_cast<int64_t>(context), .kv_type = pipeline::DType::kF32};
+  EngineOptions options{.threads = threads_,
+                        .context = static_cast<int64_t>(context),
+                        .kv_type = pipeline::DType::kF32};
   QF_ASSIGN_OR_RETURN(reference.engine, Engine::Load(reference.file, options));
   reference.context = context;
   return absl::OkStatus();
 }
 
-absl::Status Evaluator::Unpack(const v1::Manifest& manifest, const fs::path& folder, const std::stop_token& stop) {
+absl::Status Evaluator::Unpack(const v1::Manifest& manifest, const fs::path& folder,
+                               const std::stop_token& stop) {
   QF_RETURN_IF_ERROR(with_.files.CreateDirectories(folder));
   uint64_t size = 0;
   for (const v1::ArtifactFile& file : manifest.files()) size += file.size();
   QF_ASSIGN_OR_RETURN(const uint64_t free, with_.files.FreeSpace(folder));
   if (free < size)
-    return ResourceExhausted("{}: a plain copy needs {}, the disk has {} free", folder.string(), HumanBytes(size),
-                             HumanBytes(free));
+    return ResourceExhausted("{}: a plain copy needs {}, the disk has {} free", folder.string(),
+                             HumanBytes(size), HumanBytes(free));
   for (const v1::ArtifactFile& file : manifest.files()) {
     const fs::path path = folder / file.path();
     QF_RETURN_IF_ERROR(with_.files.CreateDirectories(path.parent_path()));
@@ -164,8 +176,10 @@ absl::Status Evaluator::Unpack(const v1::Manifest& manifest, const fs::path& fol
   return absl::OkStatus();
 }
 
-absl::StatusOr<fs::path> Evaluator::MakeRunnable(const pipeline::ModelDescription& model, const v1::Manifest& manifest,
-                                                 const fs::path& folder, const std::stop_token& stop) {
+absl::StatusOr<fs::path> Evaluator::MakeRunnable(const pipeline::ModelDescription& model,
+                                                 const v1::Manifest& manifest,
+                                                 const fs::path& folder,
+                                                 const std::stop_token& stop) {
   const fs::path sealed = folder / "sealed";
   QF_RETURN_IF_ERROR(Unpack(manifest, sealed, stop));
   if (manifest.target().format() == kFormat) {
@@ -174,22 +188,26 @@ absl::StatusOr<fs::path> Evaluator::MakeRunnable(const pipeline::ModelDescriptio
   }
   std::vector<std::string> paths;
   for (const v1::ArtifactFile& file : manifest.files()) paths.push_back(file.path());
-  QF_ASSIGN_OR_RETURN(const auto codes, pipeline::DequantizedSource::Open(with_.files, sealed, paths,
-                                                                          manifest.target().format(), model));
-  QF_ASSIGN_OR_RETURN(fs::path file,
-                      WriteGguf(*codes, ReferenceRecipe(codes->description()), folder / "dequantized", stop));
+  QF_ASSIGN_OR_RETURN(const auto codes,
+                      pipeline::DequantizedSource::Open(with_.files, sealed, paths,
+                                                        manifest.target().format(), model));
+  QF_ASSIGN_OR_RETURN(fs::path file, WriteGguf(*codes, ReferenceRecipe(codes->description()),
+                                               folder / "dequantized", stop));
   QF_RETURN_IF_ERROR(with_.files.RemoveTree(sealed));
   return file;
 }
 
 absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::ModelDescription& model,
-                                                           const Wanted& wanted, const Reference& reference,
+                                                           const Wanted& wanted,
+                                                           const Reference& reference,
                                                            const std::stop_token& stop) {
   const v1::Manifest& manifest = wanted.manifest;
   const Scratch folder(with_.files, scratch_ / "artifact");
-  QF_ASSIGN_OR_RETURN(const fs::path file, MakeRunnable(model, manifest, scratch_ / "artifact", stop));
+  QF_ASSIGN_OR_RETURN(const fs::path file,
+                      MakeRunnable(model, manifest, scratch_ / "artifact", stop));
   QF_ASSIGN_OR_RETURN(const pipeline::DType kv_type, KvTypeFor(wanted.kv_type));
-  EngineOptions engine_options{.threads = threads_, .context = static_cast<int64_t>(wanted.context), .kv_type = kv_type};
+  EngineOptions engine_options{
+      .threads = threads_, .context = static_cast<int64_t>(wanted.context), .kv_type = kv_type};
   QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(file, engine_options));
   QF_ASSIGN_OR_RETURN(const agent::Comparison compared,
                       agent::Compare(*reference.engine, *engine, reference.tokens, {.stop = stop}));
@@ -197,13 +215,15 @@ absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::Model
   Fill(statement, compared);
   for (const std::string& prompt : options_.prompts) {
     if (stop.stop_requested()) return Cancelled("stopped while golden prompts were asked");
-    QF_ASSIGN_OR_RETURN(const agent::Golden golden, agent::MakeGolden(*engine, prompt, options_.golden_tokens));
+    QF_ASSIGN_OR_RETURN(const agent::Golden golden,
+                        agent::MakeGolden(*engine, prompt, options_.golden_tokens));
     v1::GoldenPrompt& out = *statement.add_golden();
     out.mutable_prompt()->Add(golden.prompt.begin(), golden.prompt.end());
     out.mutable_answer()->Add(golden.answer.begin(), golden.answer.end());
   }
   const bool as_sealed = manifest.target().format() == kFormat;
-  statement.set_weights(as_sealed ? v1::EvaluationStatement::AS_SEALED : v1::EvaluationStatement::DEQUANTIZED);
+  statement.set_weights(as_sealed ? v1::EvaluationStatement::AS_SEALED
+                                  : v1::EvaluationStatement::DEQUANTIZED);
   statement.set_manifest_digest(pipeline::ManifestDigest(manifest).raw());
   statement.set_kv_type(wanted.kv_type);
   statement.set_context(static_cast<uint64_t>(engine->context()));

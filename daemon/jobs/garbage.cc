@@ -30,10 +30,12 @@ absl::Status AddChunksOfArtifacts(Store& store, Digests& needed) {
 }
 
 bool Abandoned(const v1::Job& job, int64_t before_ms) {
-  return (job.state() == v1::Job::FAILED || job.state() == v1::Job::CANCELLED) && job.finished_ms() < before_ms;
+  return (job.state() == v1::Job::FAILED || job.state() == v1::Job::CANCELLED) &&
+         job.finished_ms() < before_ms;
 }
 
-absl::Status AddChunksOfJobs(Store& store, const CollectOptions& options, Digests& needed, Collected& collected) {
+absl::Status AddChunksOfJobs(Store& store, const CollectOptions& options, Digests& needed,
+                             Collected& collected) {
   QF_ASSIGN_OR_RETURN(const std::vector<v1::Job> jobs, store.ListJobs());
   for (const v1::Job& job : jobs) {
     QF_ASSIGN_OR_RETURN(const std::vector<SlabRow> slabs, store.ListJobSlabs(job.name()));
@@ -54,25 +56,27 @@ absl::Status AddChunksOfJobs(Store& store, const CollectOptions& options, Digest
 
 }  // namespace
 
-absl::StatusOr<Collected> CollectGarbage(Store& store, pipeline::BlobStore& blobs, const CollectOptions& options) {
+absl::StatusOr<Collected> CollectGarbage(Store& store, pipeline::BlobStore& blobs,
+                                         const CollectOptions& options) {
   Collected collected;
   Digests needed;
   QF_RETURN_IF_ERROR(AddChunksOfArtifacts(store, needed));
   QF_RETURN_IF_ERROR(AddChunksOfJobs(store, options, needed, collected));
   FailPoint("garbage-before-remove");
-  QF_RETURN_IF_ERROR(blobs.ForEach([&](const Digest& digest, const pipeline::BlobStore::Stored& stored) -> absl::Status {
-    if (options.stop.stop_requested()) return Cancelled("stopped while garbage was collected");
-    if (needed.contains(digest)) {
-      ++collected.blobs_kept;
-      collected.bytes_kept += stored.stored_size;
-      return absl::OkStatus();
-    }
-    if (!options.dry_run) QF_RETURN_IF_ERROR(blobs.Remove(digest));
-    FailPoint("garbage-after-remove");
-    ++collected.blobs_removed;
-    collected.bytes_removed += stored.stored_size;
-    return absl::OkStatus();
-  }));
+  QF_RETURN_IF_ERROR(blobs.ForEach(
+      [&](const Digest& digest, const pipeline::BlobStore::Stored& stored) -> absl::Status {
+        if (options.stop.stop_requested()) return Cancelled("stopped while garbage was collected");
+        if (needed.contains(digest)) {
+          ++collected.blobs_kept;
+          collected.bytes_kept += stored.stored_size;
+          return absl::OkStatus();
+        }
+        if (!options.dry_run) QF_RETURN_IF_ERROR(blobs.Remove(digest));
+        FailPoint("garbage-after-remove");
+        ++collected.blobs_removed;
+        collected.bytes_removed += stored.stored_size;
+        return absl::OkStatus();
+      }));
   return collected;
 }
 

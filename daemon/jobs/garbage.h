@@ -1,7 +1,7 @@
 // Garbage: blobs that no artifact and no job's record names any more.
 //
-// A job that finds a blob stored does not store it again, and records that only later; therefore nothing may be collected
-// while a job runs. JobRunner sees to it.
+// A job that finds a blob stored does not store it again, and records that only later; therefore
+// nothing may be collected while a job runs. JobRunner sees to it.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +20,15 @@ struct Collected {
 
 struct CollectOptions {
   bool dry_run = false;  // count only; may be done while a job runs
-  // The slabs of jobs that failed or were cancelled before this moment are forgotten, and their blobs with them.
+  // The slabs of jobs that failed or were cancelled before this moment are forgotten, and their
+  // blobs with them.
   int64_t forget_before_ms = 0;
   std::stop_token stop = {};
 };
 
-// CANCELLED when stopped: what was removed until then stays removed. DATA_LOSS when a record is damaged: nothing is
-// removed where it is not known what is needed.
-absl::StatusOr<Collected> CollectGarbage(Store& store, pipeline::BlobStore& blobs, const CollectOptions& options);
+// CANCELLED when stopped: what was removed until then stays removed. DATA_LOSS when a record is
+// damaged: nothing is removed where it is not known what is needed.
+absl::StatusOr<Collected> CollectGarbage(Store& store, pipeline::BlobStore& blobs,
+                                         const CollectOptions& options);
 
 }  // namespace quantfleet::daemon

@@ -1,4 +1,5 @@
-// The runner's outside: submit, look, cancel, watch; and the worker's loop. What a job does is in run_job.cc.
+// The runner's outside: submit, look, cancel, watch; and the worker's loop. What a job does is in
+// run_job.cc.
 #include "daemon/jobs/job_runner.h"
 
 #include <algorithm>
@@ -9,13 +10,14 @@
 namespace quantfleet::daemon {
 namespace {
 
-
-// What the classes ask for, each once, in their order. Of the agent: whatever its model's folder holds.
+// What the classes ask for, each once, in their order. Of the agent: whatever its model's folder
+// holds.
 absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, std::string_view model,
                                                    const std::vector<std::string>& classes) {
   if (model == pipeline::kAgentModel) {
     if (classes.empty()) return std::vector<std::string>{std::string(pipeline::kAgentFormat)};
-    return InvalidArgument("{} goes to devices by their architecture: its jobs name no class", model);
+    return InvalidArgument("{} goes to devices by their architecture: its jobs name no class",
+                           model);
   }
   if (classes.empty()) return InvalidArgument("a job needs at least one device class");
   std::vector<std::string> targets;
@@ -31,7 +33,9 @@ absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, std::string_vie
 
 absl::Status CannotCollectWhile(const std::string& job) {
   return FailedPrecondition(
-      "{} is running and may count on any blob: wait until it is done (the daemon collects by itself once a day)", job);
+      "{} is running and may count on any blob: wait until it is done (the daemon collects by "
+      "itself once a day)",
+      job);
 }
 
 }  // namespace
@@ -39,8 +43,8 @@ absl::Status CannotCollectWhile(const std::string& job) {
 JobRunner::JobRunner(Collaborators with, Options options)
     : with_(with),
       options_(std::move(options)),
-      evaluator_({with_.blobs, with_.files, with_.clock}, options_.evaluation, options_.scratch, options_.threads,
-                 options_.memory_bytes) {}
+      evaluator_({with_.blobs, with_.files, with_.clock}, options_.evaluation, options_.scratch,
+                 options_.threads, options_.memory_bytes) {}
 
 JobRunner::~JobRunner() { Stop(); }
 
@@ -157,8 +161,8 @@ absl::StatusOr<v1::Job> JobRunner::Cancel(std::string_view name) {
     std::stop_source stop;
     {
       std::lock_guard lock(mutex_);
-      Live& live =
-          live_[record.job.name()];  // made here when the worker has claimed the job but not begun it
+      Live& live = live_[record.job.name()];  // made here when the worker has claimed the job but
+                                              // not begun it
       live.cancelled = true;
       stop = live.stop;
     }
@@ -197,7 +201,8 @@ void JobRunner::RefuseCollections(const std::string& running) {
     working_ = !running.empty();
     asked.swap(collections_);
   }
-  const absl::Status status = running.empty() ? Unavailable("the daemon stops") : CannotCollectWhile(running);
+  const absl::Status status =
+      running.empty() ? Unavailable("the daemon stops") : CannotCollectWhile(running);
   for (Collection& each : asked) each.set_value(status);
 }
 
@@ -235,7 +240,8 @@ Subscription JobRunner::Watch(std::string name, std::function<void(const v1::Job
 }
 
 void JobRunner::Publish(std::string_view name) {
-  // A watcher that misses one event gets the next: the store's errors are the caller's business elsewhere.
+  // A watcher that misses one event gets the next: the store's errors are the caller's business
+  // elsewhere.
   if (const auto job = Get(name); job.ok()) feed_.Publish(*job);
 }
 

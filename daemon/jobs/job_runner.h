@@ -1,10 +1,11 @@
-// Jobs: a model and device classes in, one artifact per distinct target out, in one pass over the weights, measured with
-// the engine that devices run.
+// Jobs: a model and device classes in, one artifact per distinct target out, in one pass over the
+// weights, measured with the engine that devices run.
 //
-// QUEUED -> RUNNING -> SUCCEEDED, FAILED or CANCELLED, each step a transaction. One worker thread, owned by
-// the runner, takes the jobs in order. Each slab's chunks are durable before the slab is recorded; after a
-// restart a job that was running goes on from its recorded slabs and gives the same digests. Between jobs the same worker
-// collects garbage, now and then and when asked. Thread-safe; collaborators must outlive the runner.
+// QUEUED -> RUNNING -> SUCCEEDED, FAILED or CANCELLED, each step a transaction. One worker thread,
+// owned by the runner, takes the jobs in order. Each slab's chunks are durable before the slab is
+// recorded; after a restart a job that was running goes on from its recorded slabs and gives the
+// same digests. Between jobs the same worker collects garbage, now and then and when asked.
+// Thread-safe; collaborators must outlive the runner.
 #pragma once
 
 #include <condition_variable>
@@ -39,8 +40,10 @@ class JobRunner {
     int threads = 0;  // 0: as many as cores
     EvaluationOptions evaluation;
     fs::path scratch;  // the evaluation's own folder
-    Duration collect_every = std::chrono::hours(24);     // garbage, the first time at the start; zero: only when asked
-    Duration keep_abandoned = std::chrono::hours(7 * 24);  // slabs of failed and cancelled jobs, to be taken up again
+    Duration collect_every =
+        std::chrono::hours(24);  // garbage, the first time at the start; zero: only when asked
+    Duration keep_abandoned =
+        std::chrono::hours(7 * 24);  // slabs of failed and cancelled jobs, to be taken up again
     // Told of what was collected unasked, on the worker's thread.
     std::function<void(const absl::StatusOr<Collected>&)> on_collected;
     // For tests: told of every slab that is recorded (not of those that an earlier run recorded).
@@ -60,8 +63,8 @@ class JobRunner {
 
   // What an earlier process left RUNNING is queued again; then the worker starts.
   absl::Status Start();
-  // The worker ends after the slabs in hand; its job goes on at the next Start, in this process or another.
-  // Idempotent.
+  // The worker ends after the slabs in hand; its job goes on at the next Start, in this process or
+  // another. Idempotent.
   void Stop();
   // The same without waiting for it; from any thread.
   void RequestStop() { stop_.request_stop(); }
@@ -72,14 +75,15 @@ class JobRunner {
   // With live progress.
   absl::StatusOr<v1::Job> Get(std::string_view name);
   absl::StatusOr<std::vector<v1::Job>> List();  // newest first
-  // A queued job is CANCELLED at once, a running one soon after (watch it); a finished one stays as it is.
+  // A queued job is CANCELLED at once, a running one soon after (watch it); a finished one stays as
+  // it is.
   absl::StatusOr<v1::Job> Cancel(std::string_view name);
 
   // FAILED_PRECONDITION while a job runs, but for a dry run; blocks until it is done.
   absl::StatusOr<Collected> Collect(bool dry_run);
 
-  // `on_job` gets the job at each change of state and a few times a second while it progresses, on the
-  // runner's threads; see Feed for its duties. Watch first, then Get: nothing is missed.
+  // `on_job` gets the job at each change of state and a few times a second while it progresses, on
+  // the runner's threads; see Feed for its duties. Watch first, then Get: nothing is missed.
   [[nodiscard]] Subscription Watch(std::string name, std::function<void(const v1::Job&)> on_job);
 
  private:
@@ -105,18 +109,24 @@ class JobRunner {
   void RunJob(const JobRecord& record, const std::stop_token& stop);
   absl::Status Execute(JobRecord record, const std::stop_token& stop);
   absl::Status SealAgents(const JobRecord& record, const std::stop_token& stop);
-  absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source, const pipeline::Plan& plan);
+  absl::Status CheckPlan(JobRecord& record, const pipeline::ModelSource& source,
+                         const pipeline::Plan& plan);
   struct Measured {
-    std::vector<std::vector<v1::EvaluationStatement>> statements;  // per manifest, as WantedOf has them
-    std::string error;                                               // why one has none
+    std::vector<std::vector<v1::EvaluationStatement>>
+        statements;     // per manifest, as WantedOf has them
+    std::string error;  // why one has none
   };
   absl::StatusOr<Measured> Measure(const v1::Job& job, const pipeline::ModelSource& source,
-                                   const std::vector<v1::Manifest>& manifests, const std::stop_token& stop);
-  // What of this artifact is to be measured: once for each KV cache that the job's classes run, with short and long contexts where
-  // these differ.
-  absl::StatusOr<std::vector<Evaluator::Wanted>> WantedOf(const v1::Job& job, const v1::Manifest& manifest);
-  absl::Status Seal(const JobRecord& record, const std::vector<v1::Manifest>& manifests, const Measured& measured);
-  absl::StatusOr<ArtifactRecord> MakeArtifact(const std::string& model, const v1::Manifest& manifest);
+                                   const std::vector<v1::Manifest>& manifests,
+                                   const std::stop_token& stop);
+  // What of this artifact is to be measured: once for each KV cache that the job's classes run,
+  // with short and long contexts where these differ.
+  absl::StatusOr<std::vector<Evaluator::Wanted>> WantedOf(const v1::Job& job,
+                                                          const v1::Manifest& manifest);
+  absl::Status Seal(const JobRecord& record, const std::vector<v1::Manifest>& manifests,
+                    const Measured& measured);
+  absl::StatusOr<ArtifactRecord> MakeArtifact(const std::string& model,
+                                              const v1::Manifest& manifest);
   absl::Status FinishBadly(const std::string& name, const absl::Status& status, bool cancelled);
   void SetStage(const std::string& name, std::string_view stage);
   void OnProgress(const std::string& name, const pipeline::Progress& progress);
@@ -127,7 +137,8 @@ class JobRunner {
   const Options options_;
   Evaluator evaluator_;  // the worker's
 
-  std::mutex mutex_;  // guards what follows, down to collections_; never held while the store or a watcher is called
+  std::mutex mutex_;  // guards what follows, down to collections_; never held while the store or a
+                      // watcher is called
   std::condition_variable_any wake_;
   std::map<std::string, Live, std::less<>> live_;  // by job
   bool working_ = false;                           // the worker is there to be asked

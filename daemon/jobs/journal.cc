@@ -7,11 +7,13 @@ namespace {
 
 using pipeline::SlabRecord;
 
-// Does the record fit the plan, and are its chunks stored? `known`: digests that were found already.
-bool IsUsable(const SlabRecord& record, const pipeline::Plan& plan, const pipeline::BlobStore& blobs,
-              std::unordered_set<Digest>& known) {
+// Does the record fit the plan, and are its chunks stored? `known`: digests that were found
+// already.
+bool IsUsable(const SlabRecord& record, const pipeline::Plan& plan,
+              const pipeline::BlobStore& blobs, std::unordered_set<Digest>& known) {
   for (const SlabRecord::Chunk& chunk : record.chunks) {
-    if (chunk.target >= plan.targets.size() || chunk.index >= plan.targets[chunk.target].chunks.size())
+    if (chunk.target >= plan.targets.size() ||
+        chunk.index >= plan.targets[chunk.target].chunks.size())
       return false;
     if (known.contains(chunk.digest)) continue;
     if (!blobs.Find(chunk.digest).ok()) return false;
@@ -25,11 +27,12 @@ bool IsUsable(const SlabRecord& record, const pipeline::Plan& plan, const pipeli
 JobJournal::JobJournal(Store& store, std::string job, std::function<void(size_t)> on_recorded)
     : store_(store), job_(std::move(job)), on_recorded_(std::move(on_recorded)) {}
 
-absl::StatusOr<std::unique_ptr<JobJournal>> JobJournal::Load(Store& store, const pipeline::BlobStore& blobs,
-                                                             const pipeline::Plan& plan, std::string job,
-                                                             std::function<void(size_t)> on_recorded) {
+absl::StatusOr<std::unique_ptr<JobJournal>> JobJournal::Load(
+    Store& store, const pipeline::BlobStore& blobs, const pipeline::Plan& plan, std::string job,
+    std::function<void(size_t)> on_recorded) {
   QF_ASSIGN_OR_RETURN(const auto rows, store.ListJobSlabs(job));
-  std::unique_ptr<JobJournal> journal(new JobJournal(store, std::move(job), std::move(on_recorded)));
+  std::unique_ptr<JobJournal> journal(
+      new JobJournal(store, std::move(job), std::move(on_recorded)));
   std::unordered_set<Digest> known;
   for (const SlabRow& row : rows) {
     auto record = pipeline::ParseSlabRecord(row.record);

@@ -1,7 +1,8 @@
 // The journal of one job's slabs, kept in the store, and the sink that its chunks go to.
 //
-// Record is durable on return; threads that record at the same time share one transaction. Thread-safe. An
-// earlier run's record counts only when every chunk that it names is in the blob store.
+// Record is durable on return; threads that record at the same time share one transaction.
+// Thread-safe. An earlier run's record counts only when every chunk that it names is in the blob
+// store.
 #pragma once
 
 #include <condition_variable>
@@ -20,8 +21,10 @@ namespace quantfleet::daemon {
 class JobJournal final : public pipeline::Journal {
  public:
   // Reads what earlier runs of the job recorded.
-  static absl::StatusOr<std::unique_ptr<JobJournal>> Load(Store& store, const pipeline::BlobStore& blobs,
-                                                          const pipeline::Plan& plan, std::string job,
+  static absl::StatusOr<std::unique_ptr<JobJournal>> Load(Store& store,
+                                                          const pipeline::BlobStore& blobs,
+                                                          const pipeline::Plan& plan,
+                                                          std::string job,
                                                           std::function<void(size_t)> on_recorded);
 
   absl::Status Record(size_t slab, const pipeline::SlabRecord& record) override;
@@ -34,7 +37,8 @@ class JobJournal final : public pipeline::Journal {
   Store& store_;
   const std::string job_;
   const std::function<void(size_t)> on_recorded_;
-  std::unordered_map<size_t, pipeline::SlabRecord> records_;  // of earlier runs; constant after Load
+  std::unordered_map<size_t, pipeline::SlabRecord>
+      records_;  // of earlier runs; constant after Load
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable committed_;
@@ -48,8 +52,8 @@ class JobJournal final : public pipeline::Journal {
 class BlobSink final : public pipeline::ChunkSink {
  public:
   explicit BlobSink(pipeline::BlobStore& blobs) : blobs_(blobs) {}
-  absl::Status Store(size_t /*target*/, const pipeline::PlannedChunk& /*chunk*/, const Digest& digest,
-                     ByteSpan plain, int element_bytes) override {
+  absl::Status Store(size_t /*target*/, const pipeline::PlannedChunk& /*chunk*/,
+                     const Digest& digest, ByteSpan plain, int element_bytes) override {
     return blobs_.Put(digest, plain, element_bytes).status();
   }
 

@@ -19,9 +19,16 @@ struct ModelRegistry::Push {
 
 ModelRegistry::ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock,
                              fs::path data, Limits limits)
-    : store_(store), files_(files), random_(random), clock_(clock), data_(std::move(data)), limits_(limits) {}
+    : store_(store),
+      files_(files),
+      random_(random),
+      clock_(clock),
+      data_(std::move(data)),
+      limits_(limits) {}
 
-fs::path ModelRegistry::IncomingOf(std::string_view push_id) const { return data_ / "incoming" / push_id; }
+fs::path ModelRegistry::IncomingOf(std::string_view push_id) const {
+  return data_ / "incoming" / push_id;
+}
 
 fs::path ModelRegistry::PublishedOf(const PushRecord& record) const {
   return data_ / "models" / (record.model + "-" + record.id);
@@ -71,14 +78,16 @@ absl::StatusOr<v1::Model> ModelRegistry::Import(std::string_view request_id, std
   if (known) return store_.GetModel(*known);
   QF_RETURN_IF_ERROR(CheckModelName(name));
   if (!path.is_absolute())
-    return InvalidArgument("\"{}\" must be an absolute path on the daemon's machine", path.string());
+    return InvalidArgument("\"{}\" must be an absolute path on the daemon's machine",
+                           path.string());
   QF_ASSIGN_OR_RETURN(const v1::Model model, Describe(name, path.lexically_normal()));
   QF_ASSIGN_OR_RETURN(v1::Model recorded, store_.PutModel(model, request));
   QF_RETURN_IF_ERROR(SweepModels());
   return recorded;
 }
 
-absl::StatusOr<PushRecord> ModelRegistry::FindOrCreatePush(std::string_view request_id, std::string_view name,
+absl::StatusOr<PushRecord> ModelRegistry::FindOrCreatePush(std::string_view request_id,
+                                                           std::string_view name,
                                                            std::vector<PushedFile> files) {
   auto by_path = [](const PushedFile& a, const PushedFile& b) { return a.path < b.path; };
   auto equal = [](const PushedFile& a, const PushedFile& b) {
@@ -105,9 +114,8 @@ absl::StatusOr<PushRecord> ModelRegistry::FindOrCreatePush(std::string_view requ
   return result;
 }
 
-absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::BeginPush(std::string_view request_id,
-                                                                     std::string_view name,
-                                                                     const std::vector<PushedFile>& files) {
+absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::BeginPush(
+    std::string_view request_id, std::string_view name, const std::vector<PushedFile>& files) {
   QF_RETURN_IF_ERROR(CheckModelName(name));
   QF_RETURN_IF_ERROR(CheckPushedFiles(files, limits_.max_push_files, limits_.max_push_bytes));
   QF_ASSIGN_OR_RETURN(const PushRecord push, FindOrCreatePush(request_id, name, files));
@@ -144,7 +152,8 @@ absl::Status ModelRegistry::CheckSpace(const PushProgress& progress) {
                            HumanBytes(missing), data_.string(), HumanBytes(space));
 }
 
-absl::StatusOr<std::shared_ptr<ModelRegistry::Push>> ModelRegistry::OpenPush(std::string_view push_id) {
+absl::StatusOr<std::shared_ptr<ModelRegistry::Push>> ModelRegistry::OpenPush(
+    std::string_view push_id) {
   {
     std::lock_guard lock(mutex_);
     if (const auto at = pushes_.find(push_id); at != pushes_.end()) return at->second;
@@ -166,11 +175,11 @@ absl::StatusOr<File*> ModelRegistry::OpenFile(Push& push, const PushedFile& file
   return slot.get();
 }
 
-absl::Status ModelRegistry::WritePush(std::string_view push_id, std::string_view path, uint64_t offset,
-                                      ByteSpan data) {
+absl::Status ModelRegistry::WritePush(std::string_view push_id, std::string_view path,
+                                      uint64_t offset, ByteSpan data) {
   if (data.size() > limits_.max_write_bytes)
-    return InvalidArgument("a piece of a push has at most {} bytes, not {}", limits_.max_write_bytes,
-                           data.size());
+    return InvalidArgument("a piece of a push has at most {} bytes, not {}",
+                           limits_.max_write_bytes, data.size());
   QF_ASSIGN_OR_RETURN(const auto push, OpenPush(push_id));
   const auto& files = push->record.files;
   const auto file =
@@ -183,10 +192,12 @@ absl::Status ModelRegistry::WritePush(std::string_view push_id, std::string_view
   QF_ASSIGN_OR_RETURN(File* const out, OpenFile(*push, *file));
   QF_ASSIGN_OR_RETURN(const uint64_t size, out->Size());
   if (offset != size)
-    return OutOfRange("\"{}\" has {} bytes so far: go on from there, not from {}", path, size, offset);
+    return OutOfRange("\"{}\" has {} bytes so far: go on from there, not from {}", path, size,
+                      offset);
   const auto end = CheckedAdd(offset, data.size());
   if (!end || *end > file->size)
-    return InvalidArgument("\"{}\" was announced with {} bytes: this would be more", path, file->size);
+    return InvalidArgument("\"{}\" was announced with {} bytes: this would be more", path,
+                           file->size);
   const absl::Status written = out->WriteAt(offset, data);
   if (!written.ok()) {
     // Part of it may be there; what the size says must be what was sent.
@@ -210,11 +221,13 @@ absl::Status ModelRegistry::CheckDigests(Push& push) {
     QF_ASSIGN_OR_RETURN(File* const in, OpenFile(push, file));
     QF_ASSIGN_OR_RETURN(const uint64_t size, in->Size());
     if (size < file.size)
-      return FailedPrecondition("\"{}\" is not complete: {} of {} bytes", file.path, size, file.size);
+      return FailedPrecondition("\"{}\" is not complete: {} of {} bytes", file.path, size,
+                                file.size);
     QF_RETURN_IF_ERROR(in->Sync());
     Sha256 hash;
     for (uint64_t at = 0; at < size; at += buffer.size()) {
-      const MutableBytes part = MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
+      const MutableBytes part =
+          MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
       QF_RETURN_IF_ERROR(in->ReadAt(at, part));
       hash.Update(part);
     }
@@ -222,7 +235,8 @@ absl::Status ModelRegistry::CheckDigests(Push& push) {
     push.open.erase(file.path);
     if (size == file.size && hash.Finish() == file.sha256) continue;
     QF_RETURN_IF_ERROR(files_.Remove(IncomingOf(push.record.id) / file.path));
-    return DataLoss("\"{}\" arrived with another digest than was announced: push it again", file.path);
+    return DataLoss("\"{}\" arrived with another digest than was announced: push it again",
+                    file.path);
   }
   return absl::OkStatus();
 }
@@ -231,7 +245,8 @@ absl::Status ModelRegistry::MoveIntoPlace(Push& push) {
   const fs::path from = IncomingOf(push.record.id), to = PublishedOf(push.record);
   std::set<fs::path> folders = {from};
   for (const PushedFile& file : push.record.files)
-    for (fs::path folder = fs::path(file.path).parent_path(); !folder.empty(); folder = folder.parent_path())
+    for (fs::path folder = fs::path(file.path).parent_path(); !folder.empty();
+         folder = folder.parent_path())
       folders.insert(from / folder);
   for (const fs::path& folder : folders) QF_RETURN_IF_ERROR(files_.SyncDirectory(folder));
   QF_RETURN_IF_ERROR(files_.CreateDirectories(to.parent_path()));

@@ -1,11 +1,11 @@
 // Models come in: by a path on this machine, or pushed file by file and resumed after any cut.
 //
-//   DATA/incoming/<push id>/...     a push under way; how much of a file has arrived is the file's size
-//   DATA/models/<name>-<push id>/   a pushed model
+//   DATA/incoming/<push id>/...     a push under way; how much of a file has arrived is the file's
+//   size DATA/models/<name>-<push id>/   a pushed model
 //
-// A new version of a name replaces the model's record; the folder of the former pushed version goes as soon
-// as no unfinished job reads it. Artifacts stay. The name quantfleet-agent is reserved for programs of the
-// agent. Thread-safe; collaborators must outlive the registry.
+// A new version of a name replaces the model's record; the folder of the former pushed version goes
+// as soon as no unfinished job reads it. Artifacts stay. The name quantfleet-agent is reserved for
+// programs of the agent. Thread-safe; collaborators must outlive the registry.
 #pragma once
 
 #include <map>
@@ -28,7 +28,8 @@ class ModelRegistry {
   struct Limits {
     uint64_t max_push_bytes = uint64_t{4} << 40;
     size_t max_push_files = 4096;
-    Duration push_lifetime = std::chrono::hours(24 * 7);  // an unfinished push is thrown away after it
+    Duration push_lifetime =
+        std::chrono::hours(24 * 7);  // an unfinished push is thrown away after it
     size_t max_write_bytes = 1 << 20;
     uint64_t keep_free_bytes = 64 << 20;  // of the disk, beside what a push needs
   };
@@ -38,8 +39,10 @@ class ModelRegistry {
   ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock, fs::path data,
                 Limits limits);
 
-  // Opens the model there (all its headers are checked) and records it. The files stay where they are.
-  absl::StatusOr<v1::Model> Import(std::string_view request_id, std::string_view name, const fs::path& path);
+  // Opens the model there (all its headers are checked) and records it. The files stay where they
+  // are.
+  absl::StatusOr<v1::Model> Import(std::string_view request_id, std::string_view name,
+                                   const fs::path& path);
 
   struct PushProgress {
     std::string push_id;
@@ -52,17 +55,19 @@ class ModelRegistry {
   // The same name and files as a push that is not finished: goes on with that one.
   absl::StatusOr<PushProgress> BeginPush(std::string_view request_id, std::string_view name,
                                          const std::vector<PushedFile>& files);
-  // `offset` must be where the file ends now (OUT_OF_RANGE says where that is). Not durable before SyncPush.
-  absl::Status WritePush(std::string_view push_id, std::string_view path, uint64_t offset, ByteSpan data);
+  // `offset` must be where the file ends now (OUT_OF_RANGE says where that is). Not durable before
+  // SyncPush.
+  absl::Status WritePush(std::string_view push_id, std::string_view path, uint64_t offset,
+                         ByteSpan data);
   // What has been written so far survives a power cut.
   absl::StatusOr<PushProgress> SyncPush(std::string_view push_id);
-  // Checks every file's digest, opens the model, publishes the name: reads everything once, so not on a
-  // thread that others wait for. Again: the same answer. A file whose digest is wrong is thrown away and has
-  // to be sent again (DATA_LOSS names it).
+  // Checks every file's digest, opens the model, publishes the name: reads everything once, so not
+  // on a thread that others wait for. Again: the same answer. A file whose digest is wrong is
+  // thrown away and has to be sent again (DATA_LOSS names it).
   absl::StatusOr<v1::Model> CommitPush(std::string_view push_id);
 
-  // Removes pushed folders that no model and no unfinished job needs, and pushes that nobody has finished in
-  // a week. Call it at start; commits do.
+  // Removes pushed folders that no model and no unfinished job needs, and pushes that nobody has
+  // finished in a week. Call it at start; commits do.
   absl::Status Sweep();
 
  private:

@@ -28,8 +28,8 @@ template <typename Statement, typename IsIt>
 bool HasStatement(const ArtifactRecord& artifact, std::string_view type, IsIt is_it) {
   return std::ranges::any_of(artifact.statements, [&](const v1::Signed& signed_statement) {
     Statement statement;
-    return signed_statement.payload_type() == type && statement.ParseFromString(signed_statement.payload()) &&
-           is_it(statement);
+    return signed_statement.payload_type() == type &&
+           statement.ParseFromString(signed_statement.payload()) && is_it(statement);
   });
 }
 
@@ -39,8 +39,9 @@ std::string NameOf(const v1::Manifest& manifest) {
 
 absl::Status WithRemedy(const absl::Status& status) {
   if (status.code() != absl::StatusCode::kResourceExhausted) return status;
-  return MakeStatus(status.code(),
-                    Message(status) + "; make space and submit the job again: what is done is kept");
+  return MakeStatus(
+      status.code(),
+      Message(status) + "; make space and submit the job again: what is done is kept");
 }
 
 }  // namespace
@@ -62,8 +63,8 @@ void JobRunner::RunJob(const JobRecord& record, const std::stop_token& stop) {
   // Stopped with the daemon: the job stays RUNNING and is queued again at the next start.
   const bool interrupted = absl::IsCancelled(status) && stop.stop_requested() && !cancelled;
   if (!status.ok() && !interrupted) {
-    // Where even the end cannot be written the disk is full, and no other job would fare better: wait for
-    // space. A restart meanwhile queues the job again.
+    // Where even the end cannot be written the disk is full, and no other job would fare better:
+    // wait for space. A restart meanwhile queues the job again.
     while (!FinishBadly(name, WithRemedy(status), cancelled && absl::IsCancelled(status)).ok() &&
            !stop.stop_requested()) {
       std::unique_lock lock(mutex_);
@@ -94,8 +95,8 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   QF_ASSIGN_OR_RETURN(const pipeline::Plan plan, pipeline::MakePlan(*source, targets));
   QF_RETURN_IF_ERROR(CheckPlan(record, *source, plan));
 
-  QF_ASSIGN_OR_RETURN(const auto journal,
-                      JobJournal::Load(with_.store, with_.blobs, plan, name, options_.on_slab_recorded));
+  QF_ASSIGN_OR_RETURN(const auto journal, JobJournal::Load(with_.store, with_.blobs, plan, name,
+                                                           options_.on_slab_recorded));
   BlobSink sink(with_.blobs);
   pipeline::ExecutorOptions options;
   options.threads = options_.threads;
@@ -104,42 +105,52 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   options.on_progress = [&](const pipeline::Progress& progress) { OnProgress(name, progress); };
   options.stop = job_stop.get_token();
   SetStage(name, "quantizing");
-  QF_ASSIGN_OR_RETURN(const pipeline::ExecutorResult result, pipeline::Execute(*source, plan, sink, options));
+  QF_ASSIGN_OR_RETURN(const pipeline::ExecutorResult result,
+                      pipeline::Execute(*source, plan, sink, options));
   OnProgress(name, result.progress);
   if (result.manifests.size() != plan.targets.size())
     return Internal("{} manifests for {} targets", result.manifests.size(), plan.targets.size());
-  QF_ASSIGN_OR_RETURN(const Measured measured, Measure(record.job, *source, result.manifests, job_stop.get_token()));
+  QF_ASSIGN_OR_RETURN(const Measured measured,
+                      Measure(record.job, *source, result.manifests, job_stop.get_token()));
   SetStage(name, "sealing");
   return Seal(record, result.manifests, measured);
 }
 
 absl::Status JobRunner::SealAgents(const JobRecord& record, const std::stop_token& stop) {
-  QF_ASSIGN_OR_RETURN(const std::vector<FoundAgent> agents, FindAgents(with_.files, record.source_path));
+  QF_ASSIGN_OR_RETURN(const std::vector<FoundAgent> agents,
+                      FindAgents(with_.files, record.source_path));
   std::vector<v1::Manifest> manifests;
   SetStage(record.job.name(), "sealing");
   for (const FoundAgent& agent : agents) {
-    QF_ASSIGN_OR_RETURN(manifests.emplace_back(), StoreAgent(with_.files, with_.blobs, agent, stop));
+    QF_ASSIGN_OR_RETURN(manifests.emplace_back(),
+                        StoreAgent(with_.files, with_.blobs, agent, stop));
   }
   Measured nothing;
   nothing.statements.resize(manifests.size());
   return Seal(record, manifests, nothing);
 }
 
-absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const v1::Job& job, const v1::Manifest& manifest) {
+absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const v1::Job& job,
+                                                                   const v1::Manifest& manifest) {
   const v1::Memory memory = pipeline::MemoryOf(manifest);
   const std::string own = memory.caches().empty() ? "f16" : memory.caches(0).type();
   std::vector<Evaluator::Wanted> wanted;
   const auto add = [&](const v1::ContextPolicy& context) {
-    const uint64_t most = context.tokens() > 0 ? context.tokens() : pipeline::DefaultContext(memory);
+    const uint64_t most =
+        context.tokens() > 0 ? context.tokens() : pipeline::DefaultContext(memory);
     const uint64_t least = context.min_tokens() > 0 ? context.min_tokens() : most;
     const std::string kv_type = context.kv_type().empty() ? own : context.kv_type();
     for (const bool is_long : {false, true}) {
       if (is_long ? !pipeline::IsLong(memory, most) : pipeline::IsLong(memory, least)) continue;
       // No longer than takes the text; above the short context it is the factors that count.
-      const uint64_t tokens = is_long ? std::min(memory.model_context(), memory.short_context() + pipeline::kDefaultContext)
-                              : memory.short_context() > 0 ? std::min(memory.short_context(), pipeline::DefaultContext(memory))
-                                                           : 0;
-      if (std::ranges::none_of(wanted, [&](const auto& w) { return w.kv_type == kv_type && w.context == tokens; }))
+      const uint64_t tokens =
+          is_long
+              ? std::min(memory.model_context(), memory.short_context() + pipeline::kDefaultContext)
+          : memory.short_context() > 0
+              ? std::min(memory.short_context(), pipeline::DefaultContext(memory))
+              : 0;
+      if (std::ranges::none_of(
+              wanted, [&](const auto& w) { return w.kv_type == kv_type && w.context == tokens; }))
         wanted.push_back({manifest, kv_type, tokens});
     }
   };
@@ -147,7 +158,9 @@ absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const v1::Job
     const auto found = with_.store.GetClass(name);
     if (absl::IsNotFound(found.status())) continue;  // it was there when the job was submitted
     QF_RETURN_IF_ERROR(found.status());
-    if (found->format() != manifest.target().format() || found->recipe() != manifest.target().recipe()) continue;
+    if (found->format() != manifest.target().format() ||
+        found->recipe() != manifest.target().recipe())
+      continue;
     const auto spec = ParseDeviceClass(found->toml());
     add(spec.ok() ? spec->context : v1::ContextPolicy());
   }
@@ -156,7 +169,8 @@ absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const v1::Job
 }
 
 // Artifacts that cannot be measured are good all the same: the job says why, and goes on.
-absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const v1::Job& job, const pipeline::ModelSource& source,
+absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const v1::Job& job,
+                                                       const pipeline::ModelSource& source,
                                                        const std::vector<v1::Manifest>& manifests,
                                                        const std::stop_token& stop) {
   Measured measured;
@@ -174,7 +188,9 @@ absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const v1::Job& job, const
         return s.text_digest() == text_digest && s.kv_type() == one.kv_type &&
                pipeline::IsLong(memory, s.context()) == pipeline::IsLong(memory, one.context);
       };
-      if (known.ok() && HasStatement<v1::EvaluationStatement>(*known, trust::kEvaluationStatementType, is_same)) continue;
+      if (known.ok() &&
+          HasStatement<v1::EvaluationStatement>(*known, trust::kEvaluationStatementType, is_same))
+        continue;
       places.push_back(i);
       fresh.push_back(std::move(one));
     }
@@ -192,7 +208,8 @@ absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const v1::Job& job, const
       measured.statements[places[i]].push_back(*std::move(evaluation));
     } else if (measured.error.empty()) {
       const v1::Target& target = fresh[i].manifest.target();
-      measured.error = fmt::format("{}:{}: {}", target.format(), target.recipe(), Message(evaluation.status()));
+      measured.error =
+          fmt::format("{}:{}: {}", target.format(), target.recipe(), Message(evaluation.status()));
     }
   }
   return measured;
@@ -200,11 +217,13 @@ absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const v1::Job& job, const
 
 absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource& source,
                                   const pipeline::Plan& plan) {
-  const std::string plan_digest = pipeline::PlanDigest(plan).hex(), fingerprint = source.fingerprint().text;
+  const std::string plan_digest = pipeline::PlanDigest(plan).hex(),
+                    fingerprint = source.fingerprint().text;
   const bool begun = !record.plan_digest.empty();
   if (begun && record.source_fingerprint != fingerprint)
     return FailedPrecondition(
-        "the files of {} at {} have changed since the job began: import the model anew and submit another "
+        "the files of {} at {} have changed since the job began: import the model anew and submit "
+        "another "
         "job",
         record.job.model(), record.source_path);
   if (begun && record.plan_digest == plan_digest) return absl::OkStatus();
@@ -256,15 +275,16 @@ absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
 
   const auto known = with_.store.GetArtifact(artifact.name());
   const auto of_model = [&](const v1::ArtifactStatement& s) { return s.model() == model; };
-  if (!known.ok() || !HasStatement<v1::ArtifactStatement>(*known, trust::kArtifactStatementType, of_model)) {
+  if (!known.ok() ||
+      !HasStatement<v1::ArtifactStatement>(*known, trust::kArtifactStatementType, of_model)) {
     v1::ArtifactStatement statement;
     statement.set_manifest_digest(digest.raw());
     statement.set_model(model);
     statement.set_source_digest(manifest.source().digest());
     statement.set_recipe(manifest.target().recipe());
     statement.set_sealed_ms(now_ms);
-    record.statements.push_back(
-        with_.authority.SignStatement(trust::kArtifactStatementType, statement.SerializeAsString()));
+    record.statements.push_back(with_.authority.SignStatement(trust::kArtifactStatementType,
+                                                              statement.SerializeAsString()));
   }
   return record;
 }
@@ -276,8 +296,8 @@ absl::Status JobRunner::Seal(const JobRecord& record, const std::vector<v1::Mani
   for (size_t i = 0; i < manifests.size(); ++i) {
     QF_ASSIGN_OR_RETURN(ArtifactRecord artifact, MakeArtifact(record.job.model(), manifests[i]));
     for (const v1::EvaluationStatement& evaluation : measured.statements[i])
-      artifact.statements.push_back(
-          with_.authority.SignStatement(trust::kEvaluationStatementType, evaluation.SerializeAsString()));
+      artifact.statements.push_back(with_.authority.SignStatement(trust::kEvaluationStatementType,
+                                                                  evaluation.SerializeAsString()));
     artifacts.push_back(std::move(artifact));
   }
   v1::JobProgress progress;
@@ -290,7 +310,8 @@ absl::Status JobRunner::Seal(const JobRecord& record, const std::vector<v1::Mani
 
   FailPoint("job-before-artifacts");
   QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
-    for (const ArtifactRecord& artifact : artifacts) QF_RETURN_IF_ERROR(with_.store.PutArtifact(artifact));
+    for (const ArtifactRecord& artifact : artifacts)
+      QF_RETURN_IF_ERROR(with_.store.PutArtifact(artifact));
     QF_RETURN_IF_ERROR(with_.store.DeleteJobSlabs(name));
     return with_.store
         .UpdateJob(name,
@@ -310,7 +331,8 @@ absl::Status JobRunner::Seal(const JobRecord& record, const std::vector<v1::Mani
   return absl::OkStatus();
 }
 
-absl::Status JobRunner::FinishBadly(const std::string& name, const absl::Status& status, bool cancelled) {
+absl::Status JobRunner::FinishBadly(const std::string& name, const absl::Status& status,
+                                    bool cancelled) {
   v1::JobProgress progress;
   {
     std::lock_guard lock(mutex_);
@@ -362,7 +384,8 @@ void JobRunner::OnProgress(const std::string& name, const pipeline::Progress& pr
     const double bytes = static_cast<double>(progress.bytes_read - live.first->second);
     if (seconds > 0 && bytes > 0) {
       out.set_bytes_per_second(bytes / seconds);
-      out.set_eta_seconds(static_cast<double>(progress.bytes_total - progress.bytes_read) * seconds / bytes);
+      out.set_eta_seconds(static_cast<double>(progress.bytes_total - progress.bytes_read) *
+                          seconds / bytes);
     }
     publish = now - live.published >= kPublishInterval;
     if (publish) live.published = now;

@@ -22,18 +22,23 @@ const v1::ModelStatus* Running(const v1::Device& device, const std::string& mode
 
 // "artifacts/<hex>" without the words.
 absl::StatusOr<std::string> RawDigest(const std::string& artifact) {
-  QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromHexText(artifact.substr(artifact.find('/') + 1)));
+  QF_ASSIGN_OR_RETURN(const Digest digest,
+                      Digest::FromHexText(artifact.substr(artifact.find('/') + 1)));
   return digest.raw();
 }
 
 // An agent that knows no {context} gets the runtime with the words filled in.
-v1::Runtime RuntimeFor(const v1::Runtime& runtime, const v1::Device& device, const v1::ContextPolicy& context) {
+v1::Runtime RuntimeFor(const v1::Runtime& runtime, const v1::Device& device,
+                       const v1::ContextPolicy& context) {
   v1::Runtime filled = runtime;
   if (device.facts().kv_types_size() > 0) return filled;
   const auto fill = [&](std::string& text) {
-    for (const auto& [word, value] : {std::pair("{context}", std::to_string(context.tokens() > 0 ? context.tokens() : pipeline::kDefaultContext)),
-                                       std::pair("{kv_type}", context.kv_type().empty() ? "f16" : context.kv_type())})
-      for (size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + value.size()))
+    for (const auto& [word, value] :
+         {std::pair("{context}", std::to_string(context.tokens() > 0 ? context.tokens()
+                                                                     : pipeline::kDefaultContext)),
+          std::pair("{kv_type}", context.kv_type().empty() ? "f16" : context.kv_type())})
+      for (size_t at = text.find(word); at != std::string::npos;
+           at = text.find(word, at + value.size()))
         text.replace(at, std::string_view(word).size(), value);
   };
   for (std::string& arg : *filled.mutable_args()) fill(arg);
@@ -45,12 +50,13 @@ v1::Runtime RuntimeFor(const v1::Runtime& runtime, const v1::Device& device, con
 
 int64_t Rollouts::Deadline(const v1::Rollout& head) const {
   constexpr int64_t kDay = 24 * 3600;  // of a rollout from before there were plans
-  const int64_t seconds = head.plan().device_timeout_seconds() ? head.plan().device_timeout_seconds() : kDay;
+  const int64_t seconds =
+      head.plan().device_timeout_seconds() ? head.plan().device_timeout_seconds() : kDay;
   return ToUnixMillis(Now()) + seconds * 1000;
 }
 
-absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifact, const v1::Assignment& terms,
-                              RolloutDevice& row) {
+absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifact,
+                              const v1::Assignment& terms, RolloutDevice& row) {
   std::string digest;
   if (!artifact.empty()) {
     QF_ASSIGN_OR_RETURN(digest, RawDigest(artifact));
@@ -65,9 +71,10 @@ absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifa
     assignment.set_rollout(head.name());
     return with_.authority.SignStatement(trust::kAssignmentType, assignment.SerializeAsString());
   };
-  QF_ASSIGN_OR_RETURN(const AssignmentRecord record,
-                      with_.store.AssignRelease(row.device_id(), head.model(), digest, head.name(), sign,
-                                                {terms.step_down().begin(), terms.step_down().end()}));
+  QF_ASSIGN_OR_RETURN(
+      const AssignmentRecord record,
+      with_.store.AssignRelease(row.device_id(), head.model(), digest, head.name(), sign,
+                                {terms.step_down().begin(), terms.step_down().end()}));
   row.set_release(record.release);
   row.set_told_ms(ToUnixMillis(Now()));
   row.set_deadline_ms(Deadline(head));
@@ -75,14 +82,16 @@ absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifa
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::TellDevice(const v1::Rollout& head, const v1::Device& device, RolloutDevice& row) {
+absl::Status Rollouts::TellDevice(const v1::Rollout& head, const v1::Device& device,
+                                  RolloutDevice& row) {
   if (const v1::ModelStatus* running = Running(device, head.model())) {
     const std::string name = "artifacts/" + ToHex(AsBytes(running->active_manifest()));
     // What the daemon does not know it cannot send the device back to.
     if (with_.store.GetArtifact(name).ok()) {
       row.set_previous_artifact(name);
       row.clear_previous_runtime();
-      if (running->has_active_runtime()) *row.mutable_previous_runtime() = running->active_runtime();
+      if (running->has_active_runtime())
+        *row.mutable_previous_runtime() = running->active_runtime();
       row.clear_previous_context();
       if (running->context() > 0) {
         row.mutable_previous_context()->set_tokens(running->context());
@@ -113,14 +122,16 @@ absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const v1::Rollout& head, const 
   return terms;
 }
 
-absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name, const std::vector<std::string>& device_ids) {
+absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name,
+                                                    const std::vector<std::string>& device_ids) {
   v1::Rollout rollout;
   FailPoint("download-before-allowed");
   QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
     QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
     QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows,
                         with_.store.ListRolloutDevices(name, RolloutDevice::IN_PROGRESS));
-    std::erase_if(rows, [](const RolloutDevice& row) { return row.code() != RolloutDevice::OVER_BUDGET; });
+    std::erase_if(
+        rows, [](const RolloutDevice& row) { return row.code() != RolloutDevice::OVER_BUDGET; });
     for (const std::string& id : device_ids)
       if (std::ranges::find(rows, id, &RolloutDevice::device_id) == rows.end())
         return FailedPrecondition("{}: no download of device {} waits for its budget", name, id);
@@ -147,8 +158,9 @@ absl::StatusOr<uint64_t> Rollouts::Tell(v1::Rollout& head, uint64_t most) {
   QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> next,
                       with_.store.ListQueuedDevices(head.name(), head.phase(), open_ms, most));
   if (next.empty()) return uint64_t{0};
-  QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
-                      ChooseArtifacts(head.model(), {head.artifacts().begin(), head.artifacts().end()}));
+  QF_ASSIGN_OR_RETURN(
+      const std::vector<OfferedArtifact> artifacts,
+      ChooseArtifacts(head.model(), {head.artifacts().begin(), head.artifacts().end()}));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   uint64_t told = 0;
   for (const RolloutDevice& queued : next) {
@@ -167,7 +179,8 @@ absl::StatusOr<uint64_t> Rollouts::Tell(v1::Rollout& head, uint64_t most) {
     QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
     FailPoint("phase-after-told");
   }
-  if (const int64_t next_told = NextTold(head, told, Now()); told > 0 && next_told != head.next_told_ms()) {
+  if (const int64_t next_told = NextTold(head, told, Now());
+      told > 0 && next_told != head.next_told_ms()) {
     head.set_next_told_ms(next_told);
     QF_RETURN_IF_ERROR(with_.store.PutRolloutHead(head));
   }
@@ -179,11 +192,14 @@ absl::Status Rollouts::CloseRows(const v1::Rollout& head) {
       "the rollout ended while the device was under way; it may still take what it was "
       "told: `quantfleet rollout rollback {}` takes it back",
       head.name());
-  for (const auto state : {RolloutDevice::QUEUED, RolloutDevice::PENDING, RolloutDevice::IN_PROGRESS}) {
-    QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows, with_.store.ListRolloutDevices(head.name(), state));
+  for (const auto state :
+       {RolloutDevice::QUEUED, RolloutDevice::PENDING, RolloutDevice::IN_PROGRESS}) {
+    QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows,
+                        with_.store.ListRolloutDevices(head.name(), state));
     for (RolloutDevice& row : rows) {
       Close(row, RolloutDevice::SKIPPED, RolloutDevice::CANCELLED,
-            state == RolloutDevice::QUEUED ? "the rollout ended before the device's turn" : told, Now());
+            state == RolloutDevice::QUEUED ? "the rollout ended before the device's turn" : told,
+            Now());
       QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
     }
   }
@@ -194,13 +210,16 @@ absl::Status Rollouts::TakeBackRow(const v1::Rollout& head, RolloutDevice row) {
   const std::string& id = row.device_id();
   QF_ASSIGN_OR_RETURN(const v1::Device device, with_.store.GetDevice(id));
   if (device.state() != v1::Device::ACTIVE) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(const std::vector<AssignmentRecord> assignments, with_.store.ListAssignments(id));
+  QF_ASSIGN_OR_RETURN(const std::vector<AssignmentRecord> assignments,
+                      with_.store.ListAssignments(id));
   const auto current = std::ranges::find(assignments, head.model(), &AssignmentRecord::model);
   // Told something else since, or about to be: that rollout decides.
   if (current == assignments.end() || current->release != row.release()) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> active, with_.store.ListActiveRolloutsOf(id));
+  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> active,
+                      with_.store.ListActiveRolloutsOf(id));
   for (const Store::RolloutRow& other : active)
-    if (other.rollout != head.name() && other.model == head.model() && !IsOver(other.device.state()))
+    if (other.rollout != head.name() && other.model == head.model() &&
+        !IsOver(other.device.state()))
       return absl::OkStatus();
   // What the device ran before has passed once: going back asks nothing.
   v1::Assignment terms;
@@ -220,8 +239,8 @@ absl::Status Rollouts::TakeBackRow(const v1::Rollout& head, RolloutDevice row) {
 }
 
 absl::Status Rollouts::TakeBackRows(const v1::Rollout& head) {
-  for (const auto state : {RolloutDevice::PENDING, RolloutDevice::IN_PROGRESS, RolloutDevice::HEALTHY,
-                           RolloutDevice::FAILED, RolloutDevice::SKIPPED}) {
+  for (const auto state : {RolloutDevice::PENDING, RolloutDevice::IN_PROGRESS,
+                           RolloutDevice::HEALTHY, RolloutDevice::FAILED, RolloutDevice::SKIPPED}) {
     QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> rows,
                         with_.store.ListRolloutDevices(head.name(), state));
     for (const RolloutDevice& row : rows)

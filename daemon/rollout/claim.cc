@@ -11,8 +11,8 @@ namespace {
 
 using v1::RolloutDevice;
 
-// Its rollout keeps the device from those of lower priority until it is over, also when the device is through: soak
-// times and limits count what the device does meanwhile.
+// Its rollout keeps the device from those of lower priority until it is over, also when the device
+// is through: soak times and limits count what the device does meanwhile.
 bool IsKept(const RolloutDevice& row) {
   return row.state() != RolloutDevice::SKIPPED && row.state() != RolloutDevice::ROLLED_BACK;
 }
@@ -22,17 +22,19 @@ bool IsKept(const RolloutDevice& row) {
 std::optional<std::string> Rollouts::WhyOutranked(const v1::Rollout& head,
                                                   const std::vector<Store::RolloutRow>& rows) {
   for (const Store::RolloutRow& other : rows)
-    if (other.rollout != head.name() && other.model == head.model() && other.priority > head.plan().priority() &&
-        IsKept(other.device))
-      return fmt::format("outranked by {} with priority {}: wait until it is over, or give as much", other.rollout,
-                         other.priority);
+    if (other.rollout != head.name() && other.model == head.model() &&
+        other.priority > head.plan().priority() && IsKept(other.device))
+      return fmt::format("outranked by {} with priority {}: wait until it is over, or give as much",
+                         other.rollout, other.priority);
   return std::nullopt;
 }
 
-absl::Status Rollouts::Supersede(const v1::Rollout& head, const std::vector<Store::RolloutRow>& rows,
+absl::Status Rollouts::Supersede(const v1::Rollout& head,
+                                 const std::vector<Store::RolloutRow>& rows,
                                  std::set<std::string>& touched) {
   for (const Store::RolloutRow& old : rows) {
-    if (old.rollout == head.name() || old.model != head.model() || IsOver(old.device.state())) continue;
+    if (old.rollout == head.name() || old.model != head.model() || IsOver(old.device.state()))
+      continue;
     RolloutDevice row = old.device;
     Close(row, RolloutDevice::SKIPPED, RolloutDevice::SUPERSEDED,
           fmt::format("superseded by {}", head.name()), Now());
@@ -60,7 +62,8 @@ absl::Status Rollouts::Claim(const v1::Rollout& head, std::set<std::string>& tou
   return absl::OkStatus();
 }
 
-void Rollouts::TouchWaiting(const std::vector<Store::RolloutRow>& rows, std::set<std::string>& touched) {
+void Rollouts::TouchWaiting(const std::vector<Store::RolloutRow>& rows,
+                            std::set<std::string>& touched) {
   for (const Store::RolloutRow& row : rows)
     if (row.device.state() == RolloutDevice::QUEUED) touched.insert(row.rollout);
 }
@@ -70,13 +73,15 @@ absl::Status Rollouts::JoinOne(const v1::Device& device, v1::Rollout head, const
   // It is asked again at the next check-in, until the other rollout is over.
   QF_ASSIGN_OR_RETURN(const auto rows, with_.store.ListActiveRolloutsOf(device.id()));
   if (WhyOutranked(head, rows)) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
-                      ChooseArtifacts(head.model(), {head.artifacts().begin(), head.artifacts().end()}));
+  QF_ASSIGN_OR_RETURN(
+      const std::vector<OfferedArtifact> artifacts,
+      ChooseArtifacts(head.model(), {head.artifacts().begin(), head.artifacts().end()}));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   // One that fits nothing is kept too, with the reason, and is not looked at again.
   RolloutDevice row = MatchDevice(device, artifacts, *classes, head.model());
   if (row.state() == RolloutDevice::QUEUED) {
-    PutInPhase(head.plan(), SeedOf(head), groups, Labels(device.labels().begin(), device.labels().end()), row);
+    PutInPhase(head.plan(), SeedOf(head), groups,
+               Labels(device.labels().begin(), device.labels().end()), row);
     QF_RETURN_IF_ERROR(Supersede(head, rows, touched));
     if (head.state() == v1::Rollout::COMPLETED) {
       head.set_state(v1::Rollout::RUNNING);
@@ -92,7 +97,8 @@ absl::Status Rollouts::JoinOne(const v1::Device& device, v1::Rollout head, const
 }
 
 absl::Status Rollouts::Join(std::string_view device_id, std::set<std::string>& touched) {
-  QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, with_.store.ListRolloutsToJoin(device_id));
+  QF_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                      with_.store.ListRolloutsToJoin(device_id));
   if (names.empty()) return absl::OkStatus();
   QF_ASSIGN_OR_RETURN(const v1::Device device, with_.store.GetDevice(device_id));
   struct Choice {

@@ -22,13 +22,15 @@ constexpr size_t kRecorded = 1000;  // so many devices are the fleet's record
 absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
   if (request.request_id.size() > kMostText)
     return InvalidArgument("request_id: at most {} bytes", kMostText);
-  if (request.group.size() > kMostText) return InvalidArgument("group: at most {} bytes", kMostText);
+  if (request.group.size() > kMostText)
+    return InvalidArgument("group: at most {} bytes", kMostText);
   if (request.model.empty()) return InvalidArgument("model is missing");
   if (request.selector.size() > kMostLabels)
     return InvalidArgument("selector: at most {} labels", kMostLabels);
   if (request.plan.dynamic() && !request.device_ids.empty())
     return InvalidArgument(
-        "a dynamic rollout takes devices that come later: give a selector or a group instead of device ids");
+        "a dynamic rollout takes devices that come later: give a selector or a group instead of "
+        "device ids");
   return CheckPlan(request.plan);
 }
 
@@ -44,8 +46,8 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
     const std::string& model, const std::vector<std::string>& names) {
   QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> all, with_.store.ListArtifacts(model));
   if (all.empty())
-    return FailedPrecondition("model {} has no artifacts yet: submit a job and wait until it succeeded",
-                              model);
+    return FailedPrecondition(
+        "model {} has no artifacts yet: submit a job and wait until it succeeded", model);
   std::vector<v1::Artifact> candidates = all;
   if (!names.empty()) {
     candidates.clear();
@@ -62,14 +64,15 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
   for (const v1::Artifact& artifact : candidates) {  // newest first: the first of a kind is the one
     if (!taken.emplace(artifact.format(), artifact.recipe()).second) {
       if (names.empty()) continue;
-      return InvalidArgument("two artifacts of {}:{} are named: a device could get either", artifact.format(),
-                             artifact.recipe());
+      return InvalidArgument("two artifacts of {}:{} are named: a device could get either",
+                             artifact.format(), artifact.recipe());
     }
     QF_ASSIGN_OR_RETURN(const ArtifactRecord record, with_.store.GetArtifact(artifact.name()));
     v1::Manifest manifest;
     if (!manifest.ParseFromString(record.manifest))
       return DataLoss("the manifest of {} is damaged", artifact.name());
-    OfferedArtifact one{.artifact = artifact, .memory = pipeline::MemoryOf(manifest), .instruction_sets = {}};
+    OfferedArtifact one{
+        .artifact = artifact, .memory = pipeline::MemoryOf(manifest), .instruction_sets = {}};
     one.evaluations = EvaluationsIn(record.statements);
     one.instruction_sets.assign(manifest.requirements().instruction_sets().begin(),
                                 manifest.requirements().instruction_sets().end());
@@ -100,13 +103,15 @@ absl::StatusOr<Groups> Rollouts::LoadGroups(const v1::Rollout& head, bool all) {
 }
 
 absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const CreateRequest& request,
-                                                                const v1::Rollout& head, const Groups& groups) {
+                                                                const v1::Rollout& head,
+                                                                const Groups& groups) {
   std::vector<v1::Device> devices;
   if (!request.device_ids.empty()) {
     const std::set<std::string> ids(request.device_ids.begin(), request.device_ids.end());
     for (const std::string& id : ids) {
       QF_ASSIGN_OR_RETURN(v1::Device device, with_.store.GetDevice(id));
-      if (device.state() != v1::Device::ACTIVE) return FailedPrecondition("device {} is revoked", id);
+      if (device.state() != v1::Device::ACTIVE)
+        return FailedPrecondition("device {} is revoked", id);
       if (IsMeant(head, groups, device)) devices.push_back(std::move(device));
     }
   } else {
@@ -116,12 +121,14 @@ absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const CreateRequ
       if (page.empty()) break;
       after = page.back().id();
       for (v1::Device& device : page)
-        if (device.state() == v1::Device::ACTIVE && IsMeant(head, groups, device)) devices.push_back(std::move(device));
+        if (device.state() == v1::Device::ACTIVE && IsMeant(head, groups, device))
+          devices.push_back(std::move(device));
     }
   }
   if (!devices.empty() || request.plan.dynamic()) return devices;
   if (!request.group.empty())
-    return FailedPrecondition("no device of group {0} is meant: see `quantfleet group show {0}`", request.group);
+    return FailedPrecondition("no device of group {0} is meant: see `quantfleet group show {0}`",
+                              request.group);
   if (!request.selector.empty())
     return FailedPrecondition("no device carries the labels that the selector wants");
   return FailedPrecondition("no device is enrolled: make a token and enrol one first");
@@ -142,7 +149,8 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
   for (const auto& [key, value] : request.selector) (*rollout.mutable_selector())[key] = value;
   rollout.set_group(request.group);
   QF_ASSIGN_OR_RETURN(const Groups groups, LoadGroups(rollout, /*all=*/true));
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> devices, ChooseDevices(request, rollout, groups));
+  QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> devices,
+                      ChooseDevices(request, rollout, groups));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
 
   std::vector<RolloutDevice> rows;
@@ -158,7 +166,8 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
     }
     labels.emplace(device.id(), Labels(device.labels().begin(), device.labels().end()));
     if (row.state() == RolloutDevice::SKIPPED && skipped++ < kReasonsShown)
-      reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", row.device_id(), row.reason());
+      reasons +=
+          fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", row.device_id(), row.reason());
   }
   if (skipped == rows.size() && !request.plan.dynamic())
     return FailedPrecondition(
@@ -176,7 +185,8 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
     count.set_state(where.second);
     count.set_devices(n);
   }
-  QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> finished, with_.store.ListHealthyDevices(kRecorded));
+  QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> finished,
+                      with_.store.ListHealthyDevices(kRecorded));
   *rollout.mutable_estimate() = EstimateOf(rollout, RecordOf(finished), check_in_, Now());
   return rollout;
 }

@@ -32,7 +32,8 @@ class Play {
   }
 
   // `rows`: in the order of their turns. Its devices come and end; the next phase opens.
-  v1::PhaseEstimate Phase(const v1::RolloutPhase& phase, const std::vector<const RolloutDevice*>& rows) {
+  v1::PhaseEstimate Phase(const v1::RolloutPhase& phase,
+                          const std::vector<const RolloutDevice*>& rows) {
     v1::PhaseEstimate estimate;
     int64_t through = open_ms_;
     uint64_t bytes = 0;
@@ -68,7 +69,8 @@ class Play {
   int64_t Takes(const RolloutDevice& row) const {
     const double bytes = static_cast<double>(row.bytes());
     double seconds = static_cast<double>(check_in_.count()) / 1000 + bytes / kAssumedBytesPerSecond;
-    if (record_.devices > 0) seconds = bytes > 0 ? bytes / record_.bytes_per_second : record_.seconds;
+    if (record_.devices > 0)
+      seconds = bytes > 0 ? bytes / record_.bytes_per_second : record_.seconds;
     return static_cast<int64_t>(std::llround(seconds * 1000));
   }
 
@@ -76,21 +78,27 @@ class Play {
   const Duration check_in_;
   v1::Rollout head_;  // the plan, and when the rate lets the next device be told
   int64_t open_ms_, told_ms_;
-  std::priority_queue<int64_t, std::vector<int64_t>, std::greater<>> in_flight_;  // when they are through
+  std::priority_queue<int64_t, std::vector<int64_t>, std::greater<>>
+      in_flight_;  // when they are through
 };
 
-void AddNotes(const v1::Rollout& rollout, const FleetRecord& record, Duration check_in, v1::RolloutEstimate& estimate) {
+void AddNotes(const v1::Rollout& rollout, const FleetRecord& record, Duration check_in,
+              v1::RolloutEstimate& estimate) {
   if (record.devices > 0)
-    estimate.add_notes(fmt::format("as the last {} devices: in the median {}/s, and {:.0f} s from told to through",
-                                   record.devices, HumanBytes(static_cast<uint64_t>(record.bytes_per_second)),
-                                   record.seconds));
+    estimate.add_notes(
+        fmt::format("as the last {} devices: in the median {}/s, and {:.0f} s from told to through",
+                    record.devices, HumanBytes(static_cast<uint64_t>(record.bytes_per_second)),
+                    record.seconds));
   else
-    estimate.add_notes(fmt::format("assumed, since no device has been through yet: 10 Mbit/s and a check-in of {} s",
-                                   std::chrono::duration_cast<std::chrono::seconds>(check_in).count()));
+    estimate.add_notes(fmt::format(
+        "assumed, since no device has been through yet: 10 Mbit/s and a check-in of {} s",
+        std::chrono::duration_cast<std::chrono::seconds>(check_in).count()));
   if (rollout.state() == v1::Rollout::DRAFT ||
-      std::ranges::any_of(rollout.plan().phases(), [](const auto& phase) { return phase.approval(); }))
+      std::ranges::any_of(rollout.plan().phases(),
+                          [](const auto& phase) { return phase.approval(); }))
     estimate.add_notes("without the time that approvals take");
-  if (!rollout.plan().windows().empty()) estimate.add_notes("with the maintenance windows from now on");
+  if (!rollout.plan().windows().empty())
+    estimate.add_notes("with the maintenance windows from now on");
 }
 
 }  // namespace
@@ -109,22 +117,27 @@ FleetRecord RecordOf(const std::vector<RolloutDevice>& rows) {
   return record;
 }
 
-v1::RolloutEstimate EstimateOf(const v1::Rollout& rollout, const FleetRecord& record, Duration check_in, Time now) {
-  std::vector<std::vector<const RolloutDevice*>> phases(static_cast<size_t>(rollout.plan().phases_size()));
+v1::RolloutEstimate EstimateOf(const v1::Rollout& rollout, const FleetRecord& record,
+                               Duration check_in, Time now) {
+  std::vector<std::vector<const RolloutDevice*>> phases(
+      static_cast<size_t>(rollout.plan().phases_size()));
   for (const RolloutDevice& row : rollout.devices())
-    if (row.state() != RolloutDevice::SKIPPED && row.phase() < phases.size()) phases[row.phase()].push_back(&row);
+    if (row.state() != RolloutDevice::SKIPPED && row.phase() < phases.size())
+      phases[row.phase()].push_back(&row);
   v1::RolloutEstimate estimate;
   Play play(rollout, record, check_in, ToUnixMillis(now));
   double seconds = 0;
   for (size_t i = 0; i < phases.size(); ++i) {
-    std::ranges::sort(phases[i], {},
-                      [](const RolloutDevice* row) { return std::pair(row->delay_ms(), row->device_id()); });
+    std::ranges::sort(phases[i], {}, [](const RolloutDevice* row) {
+      return std::pair(row->delay_ms(), row->device_id());
+    });
     *estimate.add_phases() = play.Phase(rollout.plan().phases(static_cast<int>(i)), phases[i]);
     seconds += estimate.phases().rbegin()->seconds();
   }
   estimate.set_seconds(seconds);
   estimate.set_measured_devices(record.devices);
-  estimate.set_bytes_per_second(record.devices > 0 ? record.bytes_per_second : kAssumedBytesPerSecond);
+  estimate.set_bytes_per_second(record.devices > 0 ? record.bytes_per_second
+                                                   : kAssumedBytesPerSecond);
   estimate.set_device_seconds(record.seconds);
   AddNotes(rollout, record, check_in, estimate);
   return estimate;

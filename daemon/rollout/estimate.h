@@ -1,4 +1,5 @@
-// How long a rollout takes if no device fails, none waits for another rollout, and nobody interferes. Pure.
+// How long a rollout takes if no device fails, none waits for another rollout, and nobody
+// interferes. Pure.
 #pragma once
 
 #include <cstdint>
@@ -21,10 +22,11 @@ struct FleetRecord {
 // Of rows that are HEALTHY. Those that lack a time or bytes do not count.
 FleetRecord RecordOf(const std::vector<v1::RolloutDevice>& rows);
 
-// Of a rollout with all its rows, whose first phase opens at `now`. It goes through the plan device by device, as
-// rollouts do: delays, devices in flight, rates, windows, soak times. A device takes its artifact's bytes at the
-// record's rate, which has check-ins and activation in it; without a record, a check-in and its bytes at the assumed
-// rate.
-v1::RolloutEstimate EstimateOf(const v1::Rollout& rollout, const FleetRecord& record, Duration check_in, Time now);
+// Of a rollout with all its rows, whose first phase opens at `now`. It goes through the plan device
+// by device, as rollouts do: delays, devices in flight, rates, windows, soak times. A device takes
+// its artifact's bytes at the record's rate, which has check-ins and activation in it; without a
+// record, a check-in and its bytes at the assumed rate.
+v1::RolloutEstimate EstimateOf(const v1::Rollout& rollout, const FleetRecord& record,
+                               Duration check_in, Time now);
 
 }  // namespace quantfleet::daemon

@@ -32,7 +32,8 @@ uint32_t SuccessPercent(const RolloutPlan& plan) {
   return plan.phases_size() > 1 ? 100 : 0;
 }
 
-// Why too many devices have failed; nullopt while they have not. What was forgiven does not count any more.
+// Why too many devices have failed; nullopt while they have not. What was forgiven does not count
+// any more.
 std::optional<std::string> TooManyFailures(const Rollout& head, const PhaseCount& all) {
   const RolloutPlan& plan = head.plan();
   const uint64_t failed = Minus(all.failed, head.forgiven_failed());
@@ -50,7 +51,8 @@ std::optional<std::string> TooManyFailures(const Rollout& head, const PhaseCount
 std::optional<std::string> TooFewHealthy(const Rollout& head, const PhaseCounts& counts) {
   const PhaseCount& phase = counts[head.phase()];
   const uint32_t least = SuccessPercent(head.plan());
-  if (head.phase_forgiven() || phase.executed() == 0 || phase.healthy * 100 >= phase.executed() * least)
+  if (head.phase_forgiven() || phase.executed() == 0 ||
+      phase.healthy * 100 >= phase.executed() * least)
     return std::nullopt;
   return fmt::format("phase {}: {} of {} devices are healthy, less than {} %", head.phase() + 1,
                      phase.healthy, phase.executed(), least);
@@ -91,7 +93,8 @@ class Step {
     switch (event) {
       case RolloutEvent::kPause:
         if (state == Rollout::PAUSED) break;
-        if (!IsActive(state) || state == Rollout::ROLLING_BACK) return refuse("paused", "under way");
+        if (!IsActive(state) || state == Rollout::ROLLING_BACK)
+          return refuse("paused", "under way");
         Enter(Rollout::PAUSED, why.empty() ? "paused by an operator" : why);
         break;
       case RolloutEvent::kResume:
@@ -178,7 +181,8 @@ class Step {
     }
     const PhaseCount reached = Reached(head(), counts_);
     if (reached.queued > 0 || reached.in_flight > 0) {
-      // Devices that joined, or mended and failed again, while the phase soaked: it goes on with them.
+      // Devices that joined, or mended and failed again, while the phase soaked: it goes on with
+      // them.
       if (head().state() != Rollout::RUNNING) Enter(Rollout::RUNNING, "");
       decision_.tell = MayTell(head(), reached.queued, all_.in_flight, FromUnixMillis(now_ms_));
       return;
@@ -207,9 +211,9 @@ class Step {
   // Failures that a limit tolerates, or that an operator forgave, do not make the whole a failure.
   void Complete() {
     const RolloutPlan& plan = head().plan();
-    const bool tolerated = plan.has_max_failures() || plan.has_max_failure_percent() ||
-                           plan.has_success_percent() ||
-                           (head().forgiven_failed() > 0 && all_.failed <= head().forgiven_failed());
+    const bool tolerated =
+        plan.has_max_failures() || plan.has_max_failure_percent() || plan.has_success_percent() ||
+        (head().forgiven_failed() > 0 && all_.failed <= head().forgiven_failed());
     if (all_.failed == 0 || tolerated)
       Finish(Rollout::COMPLETED, "");
     else
@@ -243,9 +247,10 @@ bool IsFinal(Rollout::State state) {
 
 bool IsActive(Rollout::State state) { return !IsFinal(state) && state != Rollout::DRAFT; }
 
-absl::StatusOr<Decision> Decide(const Rollout& head, const PhaseCounts& counts, Time now, RolloutEvent event,
-                                std::string_view why) {
-  if (head.plan().phases_size() == 0 || counts.size() != static_cast<size_t>(head.plan().phases_size()) ||
+absl::StatusOr<Decision> Decide(const Rollout& head, const PhaseCounts& counts, Time now,
+                                RolloutEvent event, std::string_view why) {
+  if (head.plan().phases_size() == 0 ||
+      counts.size() != static_cast<size_t>(head.plan().phases_size()) ||
       head.phase() >= counts.size())
     return Internal("{}: the plan has {} phases, the rollout is in phase {}", head.name(),
                     head.plan().phases_size(), head.phase() + 1);

@@ -1,12 +1,12 @@
-// The rollout's state machine: where a rollout goes, given what its devices have come to. Pure: no store, no
-// clock.
+// The rollout's state machine: where a rollout goes, given what its devices have come to. Pure: no
+// store, no clock.
 //
 //   DRAFT -> (AWAITING_APPROVAL) -> RUNNING -> SOAKING -> next phase ... -> COMPLETED, FAILED
 //   any of them but DRAFT -> PAUSED and back;  any -> ABORTED;  any -> ROLLING_BACK -> ROLLED_BACK
 //
-// It is level-triggered: Decide looks at the whole persisted state, never at what has changed, so it may be
-// asked after each report, on each tick and after each restart, and a wake-up that is lost or doubled changes
-// nothing.
+// It is level-triggered: Decide looks at the whole persisted state, never at what has changed, so
+// it may be asked after each report, on each tick and after each restart, and a wake-up that is
+// lost or doubled changes nothing.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +44,8 @@ struct Decision {
   } rows = Rows::kKeep;  // kClose: who is not through gets no further
 };
 
-// One step; ask again with kTick until it neither changes nor tells. FAILED_PRECONDITION: the event does not
-// fit the state; the message says what does. `why`: the operator's words for it.
+// One step; ask again with kTick until it neither changes nor tells. FAILED_PRECONDITION: the event
+// does not fit the state; the message says what does. `why`: the operator's words for it.
 absl::StatusOr<Decision> Decide(const v1::Rollout& head, const PhaseCounts& counts, Time now,
                                 RolloutEvent event, std::string_view why = "");
 

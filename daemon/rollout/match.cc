@@ -23,9 +23,10 @@ v1::RolloutDevice Skip(v1::RolloutDevice row, RolloutDevice::Code code, std::str
   return row;
 }
 
-// The class's own artifact first, then - where it steps down - each smaller one of the format, the largest first. Empty: it is
-// not offered.
-std::vector<const OfferedArtifact*> CandidatesOf(const DeviceClassSpec& spec, const std::vector<OfferedArtifact>& artifacts) {
+// The class's own artifact first, then - where it steps down - each smaller one of the format, the
+// largest first. Empty: it is not offered.
+std::vector<const OfferedArtifact*> CandidatesOf(const DeviceClassSpec& spec,
+                                                 const std::vector<OfferedArtifact>& artifacts) {
   const auto own = std::ranges::find_if(artifacts, [&](const OfferedArtifact& a) {
     return a.artifact.format() == spec.format && a.artifact.recipe() == spec.recipe;
   });
@@ -33,11 +34,14 @@ std::vector<const OfferedArtifact*> CandidatesOf(const DeviceClassSpec& spec, co
   std::vector<const OfferedArtifact*> candidates{&*own};
   if (!spec.step_down) return candidates;
   for (const OfferedArtifact& other : artifacts)
-    if (other.artifact.format() == spec.format && other.artifact.size_bytes() < own->artifact.size_bytes())
+    if (other.artifact.format() == spec.format &&
+        other.artifact.size_bytes() < own->artifact.size_bytes())
       candidates.push_back(&other);
-  std::sort(candidates.begin() + 1, candidates.end(), [](const OfferedArtifact* a, const OfferedArtifact* b) {
-    return std::pair(b->artifact.size_bytes(), a->artifact.recipe()) < std::pair(a->artifact.size_bytes(), b->artifact.recipe());
-  });
+  std::sort(candidates.begin() + 1, candidates.end(),
+            [](const OfferedArtifact* a, const OfferedArtifact* b) {
+              return std::pair(b->artifact.size_bytes(), a->artifact.recipe()) <
+                     std::pair(a->artifact.size_bytes(), b->artifact.recipe());
+            });
   return candidates;
 }
 
@@ -57,8 +61,8 @@ struct Choice {
 // The agent knows a ContextPolicy.
 bool TakesContext(const v1::Device& device) { return device.facts().kv_types_size() > 0; }
 
-// What the device will run: what the class wants, or, where its agent is of an earlier contract and its engine runs the artifact,
-// what that engine does whatever it is told.
+// What the device will run: what the class wants, or, where its agent is of an earlier contract and
+// its engine runs the artifact, what that engine does whatever it is told.
 v1::ContextPolicy WishOf(const v1::Device& device, const DeviceClassSpec& spec) {
   if (spec.runtime || spec.format != "gguf" || TakesContext(device)) return spec.context;
   v1::ContextPolicy earlier;
@@ -71,71 +75,89 @@ std::variant<Choice, Obstacle> ChooseContext(const v1::Device& device, const Dev
   const std::string& artifact = offered.artifact.name();
   const v1::ContextPolicy wish = WishOf(device, spec);
   const uint64_t total = device.facts().memory_total_bytes();
-  const uint64_t bytes = total == 0 ? std::numeric_limits<uint64_t>::max()
-                                    : static_cast<uint64_t>(static_cast<double>(total) / spec.memory_headroom);
-  const std::string has = fmt::format("the device has {}{}", HumanBytes(total),
-                                      spec.memory_headroom == 1 ? ""
-                                      : fmt::format(", {} without the head-room of class {}", HumanBytes(bytes), spec.name));
-  const auto unlimited = pipeline::FitContext(offered.memory, wish, std::numeric_limits<uint64_t>::max());
+  const uint64_t bytes =
+      total == 0 ? std::numeric_limits<uint64_t>::max()
+                 : static_cast<uint64_t>(static_cast<double>(total) / spec.memory_headroom);
+  const std::string has = fmt::format(
+      "the device has {}{}", HumanBytes(total),
+      spec.memory_headroom == 1
+          ? ""
+          : fmt::format(", {} without the head-room of class {}", HumanBytes(bytes), spec.name));
+  const auto unlimited =
+      pipeline::FitContext(offered.memory, wish, std::numeric_limits<uint64_t>::max());
   if (!unlimited.ok())
-    return Obstacle{RolloutDevice::CONTEXT_UNAVAILABLE,
-                    fmt::format("{}: class {}: {}", artifact, spec.name, Message(unlimited.status()))};
+    return Obstacle{
+        RolloutDevice::CONTEXT_UNAVAILABLE,
+        fmt::format("{}: class {}: {}", artifact, spec.name, Message(unlimited.status()))};
   const auto need = pipeline::FitContext(offered.memory, wish, bytes);
   if (!need.ok())
     return Obstacle{RolloutDevice::TOO_LITTLE_MEMORY,
-                    fmt::format("{} needs {}; {}; {}", artifact, pipeline::DescribeNeed(*unlimited), has,
-                                pipeline::WhatFits(offered.memory, unlimited->kv_type, bytes)),
+                    fmt::format("{} needs {}; {}; {}", artifact, pipeline::DescribeNeed(*unlimited),
+                                has, pipeline::WhatFits(offered.memory, unlimited->kv_type, bytes)),
                     true};
   Choice choice{.context = {}, .memory = pipeline::DescribeNeed(*need), .shorter = {}};
   choice.context.set_tokens(need->context);
   choice.context.set_min_tokens(std::min(wish.min_tokens(), need->context));
   choice.context.set_kv_type(need->kv_type);
   // An artifact from before does not say how many tokens its model takes: what runs it knows.
-  if (offered.memory.model_context() == 0 && wish.tokens() == 0) choice.context.clear_tokens(), choice.context.clear_min_tokens();
+  if (offered.memory.model_context() == 0 && wish.tokens() == 0)
+    choice.context.clear_tokens(), choice.context.clear_min_tokens();
   if (need->context < unlimited->context)
-    choice.shorter = fmt::format("a context of {} tokens instead of {}: it would need {}; {}", need->context,
-                                 unlimited->context, pipeline::DescribeNeed(*unlimited), has);
+    choice.shorter =
+        fmt::format("a context of {} tokens instead of {}: it would need {}; {}", need->context,
+                    unlimited->context, pipeline::DescribeNeed(*unlimited), has);
   return choice;
 }
 
-std::optional<Obstacle> WhyNot(const v1::Device& device, const OfferedArtifact& offered, std::string_view model) {
+std::optional<Obstacle> WhyNot(const v1::Device& device, const OfferedArtifact& offered,
+                               std::string_view model) {
   const v1::Artifact& artifact = offered.artifact;
   for (const v1::Outgrown& outgrown : device.outgrown())
-    if (!outgrown.forgotten() && outgrown.model() == model && outgrown.format() == artifact.format() && outgrown.recipe() == artifact.recipe())
-      return Obstacle{outgrown.reason() == "too_slow" ? RolloutDevice::TOO_SLOW : RolloutDevice::OUT_OF_MEMORY,
-                      fmt::format("the device stepped down from {}:{}: {}; `quantfleet device step-up {}` lets it try again",
-                                  artifact.format(), artifact.recipe(), outgrown.detail(), device.id()),
-                      true};
+    if (!outgrown.forgotten() && outgrown.model() == model &&
+        outgrown.format() == artifact.format() && outgrown.recipe() == artifact.recipe())
+      return Obstacle{
+          outgrown.reason() == "too_slow" ? RolloutDevice::TOO_SLOW : RolloutDevice::OUT_OF_MEMORY,
+          fmt::format("the device stepped down from {}:{}: {}; `quantfleet device step-up {}` lets "
+                      "it try again",
+                      artifact.format(), artifact.recipe(), outgrown.detail(), device.id()),
+          true};
   for (const std::string& isa : offered.instruction_sets) {
-    if (std::ranges::find(device.facts().instruction_sets(), isa) != device.facts().instruction_sets().end()) continue;
-    return Obstacle{RolloutDevice::NO_INSTRUCTION_SET, fmt::format("{} needs instruction set {}", artifact.name(), isa)};
+    if (std::ranges::find(device.facts().instruction_sets(), isa) !=
+        device.facts().instruction_sets().end())
+      continue;
+    return Obstacle{RolloutDevice::NO_INSTRUCTION_SET,
+                    fmt::format("{} needs instruction set {}", artifact.name(), isa)};
   }
   return std::nullopt;
 }
 
 // How the device would run the artifact, or what stands against that.
-std::variant<Choice, Obstacle> Consider(const v1::Device& device, const DeviceClassSpec& spec, const OfferedArtifact& offered,
-                                        std::string_view model) {
+std::variant<Choice, Obstacle> Consider(const v1::Device& device, const DeviceClassSpec& spec,
+                                        const OfferedArtifact& offered, std::string_view model) {
   if (auto obstacle = WhyNot(device, offered, model)) return *std::move(obstacle);
   auto chosen = ChooseContext(device, spec, offered);
   const auto* choice = std::get_if<Choice>(&chosen);
   if (choice == nullptr) return chosen;
-  const v1::EvaluationStatement* evaluation =
-      pipeline::PickEvaluation(offered.evaluations, offered.memory, choice->context.tokens(), choice->context.kv_type());
+  const v1::EvaluationStatement* evaluation = pipeline::PickEvaluation(
+      offered.evaluations, offered.memory, choice->context.tokens(), choice->context.kv_type());
   if (const auto why_not = WhyNotGoodEnough(spec.quality, evaluation))
-    return Obstacle{RolloutDevice::NOT_GOOD_ENOUGH, fmt::format("{}: {}", offered.artifact.name(), *why_not)};
+    return Obstacle{RolloutDevice::NOT_GOOD_ENOUGH,
+                    fmt::format("{}: {}", offered.artifact.name(), *why_not)};
   return chosen;
 }
 
 // A release of the agent: by the device's architecture, whatever its class.
-RolloutDevice MatchAgent(RolloutDevice row, const v1::Device& device, const std::vector<OfferedArtifact>& artifacts) {
+RolloutDevice MatchAgent(RolloutDevice row, const v1::Device& device,
+                         const std::vector<OfferedArtifact>& artifacts) {
   const std::string& architecture = device.facts().arch();
   const auto own = std::ranges::find_if(artifacts, [&](const OfferedArtifact& a) {
     return a.artifact.format() == pipeline::kAgentFormat && a.artifact.recipe() == architecture;
   });
   if (own == artifacts.end())
-    return Skip(std::move(row), RolloutDevice::NO_ARTIFACT,
-                fmt::format("there is no agent for \"{}\": publish one with `quantfleet agent publish`", architecture));
+    return Skip(
+        std::move(row), RolloutDevice::NO_ARTIFACT,
+        fmt::format("there is no agent for \"{}\": publish one with `quantfleet agent publish`",
+                    architecture));
   row.set_artifact(own->artifact.name());
   row.set_bytes(own->artifact.stored_bytes());
   row.set_state(RolloutDevice::QUEUED);
@@ -144,7 +166,8 @@ RolloutDevice MatchAgent(RolloutDevice row, const v1::Device& device, const std:
 
 }  // namespace
 
-v1::RolloutDevice MatchDevice(const v1::Device& device, const std::vector<OfferedArtifact>& artifacts,
+v1::RolloutDevice MatchDevice(const v1::Device& device,
+                              const std::vector<OfferedArtifact>& artifacts,
                               const std::vector<DeviceClassSpec>& classes, std::string_view model) {
   RolloutDevice row;
   row.set_device_id(device.id());
@@ -152,17 +175,20 @@ v1::RolloutDevice MatchDevice(const v1::Device& device, const std::vector<Offere
   if (device.state() != v1::Device::ACTIVE)
     return Skip(row, RolloutDevice::REVOKED, "the device was revoked");
   if (model == pipeline::kAgentModel) return MatchAgent(std::move(row), device, artifacts);
-  if (device.device_class().empty()) return Skip(row, RolloutDevice::NO_CLASS, device.class_reason());
+  if (device.device_class().empty())
+    return Skip(row, RolloutDevice::NO_CLASS, device.class_reason());
   const auto spec = std::ranges::find(classes, device.device_class(), &DeviceClassSpec::name);
   if (spec == classes.end())
-    return Skip(row, RolloutDevice::NO_CLASS,
-                fmt::format("class {} does not exist any more: the device gets another at its next check-in",
-                            device.device_class()));
+    return Skip(
+        row, RolloutDevice::NO_CLASS,
+        fmt::format(
+            "class {} does not exist any more: the device gets another at its next check-in",
+            device.device_class()));
   const std::vector<const OfferedArtifact*> candidates = CandidatesOf(*spec, artifacts);
   if (candidates.empty())
     return Skip(row, RolloutDevice::NO_ARTIFACT,
-                fmt::format("model {} has no artifact {}:{}: submit a job for class {}", model, spec->format,
-                            spec->recipe, spec->name));
+                fmt::format("model {} has no artifact {}:{}: submit a job for class {}", model,
+                            spec->format, spec->recipe, spec->name));
   std::optional<Obstacle> own;  // what stands against the class's own
   for (const OfferedArtifact* candidate : candidates) {
     auto considered = Consider(device, *spec, *candidate, model);
@@ -182,7 +208,8 @@ v1::RolloutDevice MatchDevice(const v1::Device& device, const std::vector<Offere
   }
   if (row.artifact().empty()) return Skip(row, own->code, own->reason);
   if (own)
-    row.set_reason(fmt::format("a smaller precision{}: {}", row.reason().empty() ? "" : ", and " + row.reason(), own->reason));
+    row.set_reason(fmt::format("a smaller precision{}: {}",
+                               row.reason().empty() ? "" : ", and " + row.reason(), own->reason));
   row.set_state(RolloutDevice::QUEUED);
   return row;
 }

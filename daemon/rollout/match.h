@@ -1,4 +1,5 @@
-// Which artifact of a rollout suits a device, by its class; of the agent itself, by its architecture. Pure.
+// Which artifact of a rollout suits a device, by its class; of the agent itself, by its
+// architecture. Pure.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +21,12 @@ struct OfferedArtifact {
   std::vector<v1::EvaluationStatement> evaluations = {};  // the oldest first
 };
 
-// QUEUED with the artifact that the class wants and the smaller ones that the device may step down to, or SKIPPED with the
-// reason and its code. Where the class's own is too much for the device, a shorter context that the class allows does, and where
-// that is too much too, the next smaller artifact takes its place.
-v1::RolloutDevice MatchDevice(const v1::Device& device, const std::vector<OfferedArtifact>& artifacts,
+// QUEUED with the artifact that the class wants and the smaller ones that the device may step down
+// to, or SKIPPED with the reason and its code. Where the class's own is too much for the device, a
+// shorter context that the class allows does, and where that is too much too, the next smaller
+// artifact takes its place.
+v1::RolloutDevice MatchDevice(const v1::Device& device,
+                              const std::vector<OfferedArtifact>& artifacts,
                               const std::vector<DeviceClassSpec>& classes, std::string_view model);
 
 }  // namespace quantfleet::daemon

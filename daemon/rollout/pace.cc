@@ -24,7 +24,8 @@ double GapMs(const v1::RolloutPlan& plan) {
 double From(const v1::Rollout& head, int64_t now_ms) {
   if (head.next_told_ms() == 0) return static_cast<double>(now_ms);
   const double burst = std::max(GapMs(head.plan()), static_cast<double>(kBurstMs));
-  return std::max(static_cast<double>(head.next_told_ms()), static_cast<double>(now_ms) - burst + 1);
+  return std::max(static_cast<double>(head.next_told_ms()),
+                  static_cast<double>(now_ms) - burst + 1);
 }
 
 }  // namespace
@@ -36,7 +37,8 @@ bool WithinWindows(const v1::RolloutPlan& plan, Time now) {
   return std::ranges::any_of(plan.windows(), [&](const v1::MaintenanceWindow& window) {
     const int64_t start = window.start_minute(), end = window.end_minute();
     if (start < end) return minute >= start && minute < end && OnWeekday(window, day);
-    return (minute >= start && OnWeekday(window, day)) || (minute < end && OnWeekday(window, day - 1));
+    return (minute >= start && OnWeekday(window, day)) ||
+           (minute < end && OnWeekday(window, day - 1));
   });
 }
 
@@ -54,7 +56,8 @@ uint64_t MayTell(const v1::Rollout& head, uint64_t queued, uint64_t in_flight, T
   if (!WithinWindows(plan, now)) return 0;
   uint64_t most = queued;
   if (plan.max_in_flight() > 0)
-    most = std::min<uint64_t>(most, in_flight < plan.max_in_flight() ? plan.max_in_flight() - in_flight : 0);
+    most = std::min<uint64_t>(
+        most, in_flight < plan.max_in_flight() ? plan.max_in_flight() - in_flight : 0);
   if (plan.devices_per_minute() == 0) return most;
   const auto now_ms = static_cast<double>(ToUnixMillis(now));
   const double from = From(head, ToUnixMillis(now));
@@ -64,7 +67,8 @@ uint64_t MayTell(const v1::Rollout& head, uint64_t queued, uint64_t in_flight, T
 
 int64_t NextTold(const v1::Rollout& head, uint64_t told, Time now) {
   if (head.plan().devices_per_minute() == 0) return 0;
-  return static_cast<int64_t>(From(head, ToUnixMillis(now)) + static_cast<double>(told) * GapMs(head.plan()));
+  return static_cast<int64_t>(From(head, ToUnixMillis(now)) +
+                              static_cast<double>(told) * GapMs(head.plan()));
 }
 
 }  // namespace quantfleet::daemon

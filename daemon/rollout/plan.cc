@@ -17,24 +17,28 @@ constexpr int kMostPhases = 64, kMostWindows = 64;
 constexpr uint32_t kDaySeconds = 24 * 3600, kMostSeconds = 366 * kDaySeconds;
 
 bool IsRest(const RolloutPhase& phase) {
-  return phase.count() == 0 && phase.percent() == 0 && phase.labels().empty() && phase.group().empty();
+  return phase.count() == 0 && phase.percent() == 0 && phase.labels().empty() &&
+         phase.group().empty();
 }
 
 // Whether the phase chooses devices by what they are, and this one is of those.
-bool IsChosen(const RolloutPhase& phase, const Groups& groups, std::string_view device, const Labels& labels) {
+bool IsChosen(const RolloutPhase& phase, const Groups& groups, std::string_view device,
+              const Labels& labels) {
   if (!phase.labels().empty()) return HasLabels(labels, phase.labels());
   const auto group = groups.find(phase.group());
   return group != groups.end() && Belongs(group->second, device, labels);
 }
 
 absl::Status CheckPhase(const RolloutPhase& phase, int number, bool last) {
-  const int ways =
-      (phase.count() > 0) + (phase.percent() > 0) + !phase.labels().empty() + !phase.group().empty();
+  const int ways = (phase.count() > 0) + (phase.percent() > 0) + !phase.labels().empty() +
+                   !phase.group().empty();
   if (ways > 1)
-    return InvalidArgument("phase {}: give a count, a percentage, labels or a group, not several", number);
+    return InvalidArgument("phase {}: give a count, a percentage, labels or a group, not several",
+                           number);
   if (ways == 0 && !last)
     return InvalidArgument(
-        "phase {}: only the last one takes all the rest; give a count, a percentage, labels or a group",
+        "phase {}: only the last one takes all the rest; give a count, a percentage, labels or a "
+        "group",
         number);
   if (phase.percent() > 100)
     return InvalidArgument("phase {}: {} % of all devices, at most 100", number, phase.percent());
@@ -46,8 +50,9 @@ absl::Status CheckPhase(const RolloutPhase& phase, int number, bool last) {
     return InvalidArgument("phase {}: group: at most {} bytes", number, kMostLabelText);
   for (const auto& [key, value] : phase.labels())
     if (key.empty() || key.size() > kMostLabelText || value.size() > kMostLabelText)
-      return InvalidArgument("phase {}: labels have keys of 1 to {} bytes and values of at most that", number,
-                             kMostLabelText);
+      return InvalidArgument(
+          "phase {}: labels have keys of 1 to {} bytes and values of at most that", number,
+          kMostLabelText);
   return absl::OkStatus();
 }
 
@@ -56,7 +61,8 @@ absl::Status CheckWindow(const v1::MaintenanceWindow& window, int number) {
     return InvalidArgument("window {}: a day ends at minute {}", number, kDayMinutes);
   if (window.weekdays_size() > 7) return InvalidArgument("window {}: a week has 7 days", number);
   for (const uint32_t day : window.weekdays())
-    if (day < 1 || day > 7) return InvalidArgument("window {}: weekdays go from 1 (Monday) to 7", number);
+    if (day < 1 || day > 7)
+      return InvalidArgument("window {}: weekdays go from 1 (Monday) to 7", number);
   return absl::OkStatus();
 }
 
@@ -76,7 +82,8 @@ uint32_t Delay(const RolloutPlan& plan, std::string_view rollout, std::string_vi
 }  // namespace
 
 absl::Status CheckPlan(const RolloutPlan& plan) {
-  if (plan.phases_size() > kMostPhases) return InvalidArgument("a plan has at most {} phases", kMostPhases);
+  if (plan.phases_size() > kMostPhases)
+    return InvalidArgument("a plan has at most {} phases", kMostPhases);
   for (int i = 0; i < plan.phases_size(); ++i)
     QF_RETURN_IF_ERROR(CheckPhase(plan.phases(i), i + 1, i + 1 == plan.phases_size()));
   uint32_t before = 0;
@@ -99,13 +106,14 @@ absl::Status CheckPlan(const RolloutPlan& plan) {
     return InvalidArgument("priority: from {} to {}", -kMostPriority, kMostPriority);
   if (plan.windows_size() > kMostWindows)
     return InvalidArgument("a plan has at most {} windows", kMostWindows);
-  for (int i = 0; i < plan.windows_size(); ++i) QF_RETURN_IF_ERROR(CheckWindow(plan.windows(i), i + 1));
+  for (int i = 0; i < plan.windows_size(); ++i)
+    QF_RETURN_IF_ERROR(CheckWindow(plan.windows(i), i + 1));
   return absl::OkStatus();
 }
 
 RolloutPlan CompletePlan(RolloutPlan plan) {
-  const bool whole =
-      plan.phases_size() > 0 && (IsRest(*plan.phases().rbegin()) || plan.phases().rbegin()->percent() == 100);
+  const bool whole = plan.phases_size() > 0 &&
+                     (IsRest(*plan.phases().rbegin()) || plan.phases().rbegin()->percent() == 100);
   if (!whole) plan.add_phases();
   if (plan.device_timeout_seconds() == 0) plan.set_device_timeout_seconds(kDaySeconds);
   return plan;
@@ -126,8 +134,9 @@ void PutInPhases(const RolloutPlan& plan, std::string_view rollout, const Groups
     row.set_delay_ms(Delay(plan, rollout, row.device_id()));
     left.emplace_back(Lot("order", rollout, row.device_id()), &row);
   }
-  std::ranges::sort(left, {},
-                    [](const auto& entry) { return std::pair(entry.first, entry.second->device_id()); });
+  std::ranges::sort(left, {}, [](const auto& entry) {
+    return std::pair(entry.first, entry.second->device_id());
+  });
   const size_t all = left.size();
   const auto take = [&left](size_t n, uint32_t phase) {
     n = std::min(n, left.size());
@@ -157,8 +166,8 @@ void PutInPhases(const RolloutPlan& plan, std::string_view rollout, const Groups
   }
 }
 
-void PutInPhase(const RolloutPlan& plan, std::string_view rollout, const Groups& groups, const Labels& labels,
-                RolloutDevice& row) {
+void PutInPhase(const RolloutPlan& plan, std::string_view rollout, const Groups& groups,
+                const Labels& labels, RolloutDevice& row) {
   row.set_delay_ms(Delay(plan, rollout, row.device_id()));
   row.set_phase(static_cast<uint32_t>(std::max(0, plan.phases_size() - 1)));
   for (int i = 0; i < plan.phases_size(); ++i) {

@@ -62,7 +62,8 @@ absl::StatusOr<v1::MaintenanceWindow> ReadWindow(TomlReader& reader) {
   for (const std::string& day : days) {
     const auto found = std::ranges::find(kDays, day);
     if (found == kDays.end())
-      return InvalidArgument("days: '{}' is none of mon, tue, wed, thu, fri, sat, sun", day.substr(0, 32));
+      return InvalidArgument("days: '{}' is none of mon, tue, wed, thu, fri, sat, sun",
+                             day.substr(0, 32));
     window.add_weekdays(static_cast<uint32_t>(found - kDays.begin()) + 1);
   }
   QF_ASSIGN_OR_RETURN(const uint32_t start, ParseMinute(from));
@@ -82,7 +83,8 @@ absl::Status ReadOnFailure(TomlReader& reader, v1::RolloutPlan& plan) {
   else if (text == "abort")
     plan.set_on_failure(v1::RolloutPlan::ABORT);
   else
-    return InvalidArgument("on_failure: '{}' is none of pause, rollback, abort", text.substr(0, 32));
+    return InvalidArgument("on_failure: '{}' is none of pause, rollback, abort",
+                           text.substr(0, 32));
   return absl::OkStatus();
 }
 
@@ -97,8 +99,10 @@ absl::StatusOr<v1::RolloutPlan> ReadPlan(TomlReader& reader) {
   reader.Read("priority", priority, -kMostPriority, kMostPriority);
   plan.set_priority(static_cast<int32_t>(priority));
   int64_t limit = 0;
-  if (reader.Read("success_percent", limit, 0, 100)) plan.set_success_percent(static_cast<uint32_t>(limit));
-  if (reader.Read("max_failures", limit, 0, kMostNumber)) plan.set_max_failures(static_cast<uint32_t>(limit));
+  if (reader.Read("success_percent", limit, 0, 100))
+    plan.set_success_percent(static_cast<uint32_t>(limit));
+  if (reader.Read("max_failures", limit, 0, kMostNumber))
+    plan.set_max_failures(static_cast<uint32_t>(limit));
   if (reader.Read("max_failure_percent", limit, 0, 100))
     plan.set_max_failure_percent(static_cast<uint32_t>(limit));
   bool dynamic = false;

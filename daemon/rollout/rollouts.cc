@@ -56,7 +56,8 @@ absl::Status Rollouts::TimeOut(const v1::Rollout& head) {
   for (RolloutDevice& row : overdue) {
     const int64_t seconds = (ToUnixMillis(Now()) - row.told_ms()) / 1000;
     Close(row, RolloutDevice::FAILED, RolloutDevice::TIMED_OUT,
-          row.told_ms() > 0 ? fmt::format("timed out: told {} s ago, and not through", seconds) : "timed out",
+          row.told_ms() > 0 ? fmt::format("timed out: told {} s ago, and not through", seconds)
+                            : "timed out",
           Now());
     QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
   }
@@ -85,7 +86,8 @@ absl::Status Rollouts::Apply(Decision& decision, bool& moved) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> Rollouts::Step(const std::string& name, RolloutEvent event, std::string_view why) {
+absl::StatusOr<bool> Rollouts::Step(const std::string& name, RolloutEvent event,
+                                    std::string_view why) {
   QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
   QF_ASSIGN_OR_RETURN(const PhaseCounts counts, Count(head));
   QF_ASSIGN_OR_RETURN(Decision decision, Decide(head, counts, Now(), event, why));
@@ -111,9 +113,11 @@ absl::Status Rollouts::SettleAll(const std::set<std::string>& names) {
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::ReportRows(std::string_view device_id, const std::vector<v1::ModelStatus>& models,
+absl::Status Rollouts::ReportRows(std::string_view device_id,
+                                  const std::vector<v1::ModelStatus>& models,
                                   std::set<std::string>& touched) {
-  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> rows, with_.store.ListActiveRolloutsOf(device_id));
+  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> rows,
+                      with_.store.ListActiveRolloutsOf(device_id));
   bool news = false;
   for (const Store::RolloutRow& row : rows) {
     const auto status = std::ranges::find(models, row.model, &v1::ModelStatus::model);
@@ -125,7 +129,8 @@ absl::Status Rollouts::ReportRows(std::string_view device_id, const std::vector<
     }
     FailPoint("rollout-before-device-recorded");
     QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(row.rollout, changed));
-    // A device that has just heard of it is under way as before: nothing follows, and nobody needs to count.
+    // A device that has just heard of it is under way as before: nothing follows, and nobody needs
+    // to count.
     if (IsInFlight(row.device.state()) && IsInFlight(changed.state())) continue;
     touched.insert(row.rollout);
     news = true;
@@ -134,7 +139,8 @@ absl::Status Rollouts::ReportRows(std::string_view device_id, const std::vector<
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::Report(std::string_view device_id, const std::vector<v1::ModelStatus>& models) {
+absl::Status Rollouts::Report(std::string_view device_id,
+                              const std::vector<v1::ModelStatus>& models) {
   const absl::Status done = with_.store.Atomically([&]() -> absl::Status {
     std::set<std::string> touched;
     QF_RETURN_IF_ERROR(ReportRows(device_id, models, touched));
@@ -152,7 +158,8 @@ absl::Status Rollouts::Skip(std::string_view device_id, std::string_view reason)
     std::set<std::string> touched;
     for (const Store::RolloutRow& row : rows) {
       const RolloutDevice::State state = row.device.state();
-      if (state != RolloutDevice::QUEUED && state != RolloutDevice::ROLLING_BACK && !IsInFlight(state))
+      if (state != RolloutDevice::QUEUED && state != RolloutDevice::ROLLING_BACK &&
+          !IsInFlight(state))
         continue;
       RolloutDevice changed = row.device;
       Close(changed, RolloutDevice::SKIPPED, RolloutDevice::REVOKED, reason, Now());
@@ -190,7 +197,8 @@ absl::Status Rollouts::ActOn(const v1::Rollout& head, RolloutEvent event, std::s
   return SettleAll(touched);
 }
 
-absl::StatusOr<v1::Rollout> Rollouts::Act(const std::string& name, RolloutEvent event, std::string_view why) {
+absl::StatusOr<v1::Rollout> Rollouts::Act(const std::string& name, RolloutEvent event,
+                                          std::string_view why) {
   if (why.size() > kMostReason) return InvalidArgument("reason: at most {} bytes", kMostReason);
   v1::Rollout rollout;
   FailPoint("phase-before-action");
@@ -212,8 +220,10 @@ absl::StatusOr<v1::Rollout> Rollouts::Approve(const std::string& name, uint32_t 
     QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
     const uint32_t reached = head.phase() + 1;
     if (phase > reached)
-      return FailedPrecondition("{} is in phase {}: phase {} cannot be approved yet", name, reached, phase);
-    const bool waits = phase == reached && (!head.phase_open() || head.state() == v1::Rollout::DRAFT);
+      return FailedPrecondition("{} is in phase {}: phase {} cannot be approved yet", name, reached,
+                                phase);
+    const bool waits =
+        phase == reached && (!head.phase_open() || head.state() == v1::Rollout::DRAFT);
     if (waits) QF_RETURN_IF_ERROR(ActOn(head, RolloutEvent::kApprove, ""));
     QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRolloutSummary(name));
     return absl::OkStatus();

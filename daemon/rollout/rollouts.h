@@ -1,12 +1,13 @@
-// Rollouts: each device is told, phase by phase, to run the artifact that its class wants, as a signed
-// release.
+// Rollouts: each device is told, phase by phase, to run the artifact that its class wants, as a
+// signed release.
 //
-// Everything is a transaction: what a device reported, the step of the machine (machine.h) that follows from
-// it, and the assignments that the step made are committed together, so that a restart goes on from there.
-// The machine is asked after each report, each operator's action and on each Tick. One rollout at a time has
-// a device of a model: a newer one takes its devices from an older one, unless that has a higher priority. And
-// one at a time tells a device anything, whatever the model: rollouts that wait for it are asked by priority,
-// then age. Thread-safe; collaborators must outlive it.
+// Everything is a transaction: what a device reported, the step of the machine (machine.h) that
+// follows from it, and the assignments that the step made are committed together, so that a restart
+// goes on from there. The machine is asked after each report, each operator's action and on each
+// Tick. One rollout at a time has a device of a model: a newer one takes its devices from an older
+// one, unless that has a higher priority. And one at a time tells a device anything, whatever the
+// model: rollouts that wait for it are asked by priority, then age. Thread-safe; collaborators must
+// outlive it.
 #pragma once
 
 #include <optional>
@@ -44,15 +45,16 @@ class Rollouts {
   struct CreateRequest {
     std::string request_id, model;
     std::vector<std::string> device_ids;  // empty: every active device
-    std::vector<std::string> artifacts;   // names or digest prefixes; empty: the newest per format and recipe
-    v1::RolloutPlan plan = {};            // empty: all at once
-    Labels selector = {};                 // of the devices only those that carry all of them
-    bool dry_run = false;                 // what it would be; nothing is kept
+    std::vector<std::string>
+        artifacts;              // names or digest prefixes; empty: the newest per format and recipe
+    v1::RolloutPlan plan = {};  // empty: all at once
+    Labels selector = {};       // of the devices only those that carry all of them
+    bool dry_run = false;       // what it would be; nothing is kept
     bool draft = false;
-    std::string group = {};               // of the devices only those that belong to it
+    std::string group = {};  // of the devices only those that belong to it
   };
-  // NOT_FOUND: a group that the plan or the request names. Refused whole (FAILED_PRECONDITION with the reasons)
-  // when not one device can get anything and none may join.
+  // NOT_FOUND: a group that the plan or the request names. Refused whole (FAILED_PRECONDITION with
+  // the reasons) when not one device can get anything and none may join.
   absl::StatusOr<v1::Rollout> Create(const CreateRequest& request);
 
   // ---- rollouts.cc
@@ -60,14 +62,16 @@ class Rollouts {
   absl::Status Report(std::string_view device_id, const std::vector<v1::ModelStatus>& models);
   // The device gets no further: it was revoked.
   absl::Status Skip(std::string_view device_id, std::string_view reason);
-  // Time has passed: soak times, device timeouts, rates, windows. The first error; the other rollouts have
-  // had their turn.
+  // Time has passed: soak times, device timeouts, rates, windows. The first error; the other
+  // rollouts have had their turn.
   absl::Status Tick();
   // What an operator asks for, with words for the record; a summary of the rollout as it is then.
-  absl::StatusOr<v1::Rollout> Act(const std::string& name, RolloutEvent event, std::string_view why);
-  // Devices whose download waits because it is beyond their budget are told so: a new release each. `device_ids`: empty: each
-  // that waits; FAILED_PRECONDITION names one that does not.
-  absl::StatusOr<v1::Rollout> AllowDownload(const std::string& name, const std::vector<std::string>& device_ids);
+  absl::StatusOr<v1::Rollout> Act(const std::string& name, RolloutEvent event,
+                                  std::string_view why);
+  // Devices whose download waits because it is beyond their budget are told so: a new release each.
+  // `device_ids`: empty: each that waits; FAILED_PRECONDITION names one that does not.
+  absl::StatusOr<v1::Rollout> AllowDownload(const std::string& name,
+                                            const std::vector<std::string>& device_ids);
   // The phase (from 1) may begin; nothing happens when it has. 0: whichever waits.
   absl::StatusOr<v1::Rollout> Approve(const std::string& name, uint32_t phase);
 
@@ -76,39 +80,49 @@ class Rollouts {
   absl::Status ActOn(const v1::Rollout& head, RolloutEvent event, std::string_view why);
 
   // ---- create.cc
-  absl::StatusOr<std::vector<OfferedArtifact>> ChooseArtifacts(const std::string& model,
-                                                               const std::vector<std::string>& names);
-  // The groups that a rollout names, as they are now. One that is not there is NOT_FOUND with `all`, else left out.
+  absl::StatusOr<std::vector<OfferedArtifact>> ChooseArtifacts(
+      const std::string& model, const std::vector<std::string>& names);
+  // The groups that a rollout names, as they are now. One that is not there is NOT_FOUND with
+  // `all`, else left out.
   absl::StatusOr<Groups> LoadGroups(const v1::Rollout& head, bool all);
-  absl::StatusOr<std::vector<v1::Device>> ChooseDevices(const CreateRequest& request, const v1::Rollout& head,
+  absl::StatusOr<std::vector<v1::Device>> ChooseDevices(const CreateRequest& request,
+                                                        const v1::Rollout& head,
                                                         const Groups& groups);
-  absl::StatusOr<v1::Rollout> Draw(const CreateRequest& request);  // with its rows, counts and estimate
+  absl::StatusOr<v1::Rollout> Draw(
+      const CreateRequest& request);  // with its rows, counts and estimate
   absl::Status Record(v1::Rollout& rollout, const Request& request);
 
   // ---- assign.cc
   // Tells the next devices, at most `most`; how many rows it dealt with.
   absl::StatusOr<uint64_t> Tell(v1::Rollout& head, uint64_t most);
-  absl::Status TellDevice(const v1::Rollout& head, const v1::Device& device, v1::RolloutDevice& row);
+  absl::Status TellDevice(const v1::Rollout& head, const v1::Device& device,
+                          v1::RolloutDevice& row);
   // How the device is to run what the row says, by its class as it is now.
-  absl::StatusOr<v1::Assignment> TermsOf(const v1::Rollout& head, const v1::Device& device, const v1::RolloutDevice& row);
-  // The next release of the row's device and the rollout's model. `artifact`: its name; empty: remove the
-  // model. `terms`: health, runtime, network and steps down, the rest is filled in.
-  absl::Status Assign(const v1::Rollout& head, const std::string& artifact, const v1::Assignment& terms,
-                      v1::RolloutDevice& row);
+  absl::StatusOr<v1::Assignment> TermsOf(const v1::Rollout& head, const v1::Device& device,
+                                         const v1::RolloutDevice& row);
+  // The next release of the row's device and the rollout's model. `artifact`: its name; empty:
+  // remove the model. `terms`: health, runtime, network and steps down, the rest is filled in.
+  absl::Status Assign(const v1::Rollout& head, const std::string& artifact,
+                      const v1::Assignment& terms, v1::RolloutDevice& row);
   absl::Status CloseRows(const v1::Rollout& head);
   absl::Status TakeBackRows(const v1::Rollout& head);
   absl::Status TakeBackRow(const v1::Rollout& head, v1::RolloutDevice row);
 
   // ---- claim.cc
-  // `rows`: of one device, in active rollouts. Why it stays with another rollout of the model, if it does.
-  static std::optional<std::string> WhyOutranked(const v1::Rollout& head, const std::vector<Store::RolloutRow>& rows);
-  // Other active rollouts of the model give the device up; the names of those, and of who waits for it, are added.
+  // `rows`: of one device, in active rollouts. Why it stays with another rollout of the model, if
+  // it does.
+  static std::optional<std::string> WhyOutranked(const v1::Rollout& head,
+                                                 const std::vector<Store::RolloutRow>& rows);
+  // Other active rollouts of the model give the device up; the names of those, and of who waits for
+  // it, are added.
   absl::Status Supersede(const v1::Rollout& head, const std::vector<Store::RolloutRow>& rows,
                          std::set<std::string>& touched);
-  // The rollout begins: each of its devices is its own, or OUTRANKED. It and those that it touches are added.
+  // The rollout begins: each of its devices is its own, or OUTRANKED. It and those that it touches
+  // are added.
   absl::Status Claim(const v1::Rollout& head, std::set<std::string>& touched);
   // Adds the rollouts that wait for the device.
-  static void TouchWaiting(const std::vector<Store::RolloutRow>& rows, std::set<std::string>& touched);
+  static void TouchWaiting(const std::vector<Store::RolloutRow>& rows,
+                           std::set<std::string>& touched);
   absl::Status Join(std::string_view device_id, std::set<std::string>& touched);
   absl::Status JoinOne(const v1::Device& device, v1::Rollout head, const Groups& groups,
                        std::set<std::string>& touched);
@@ -117,7 +131,8 @@ class Rollouts {
   // One step of the machine; whether anything moved.
   absl::StatusOr<bool> Step(const std::string& name, RolloutEvent event, std::string_view why);
   absl::Status Settle(const std::string& name);  // steps until nothing moves
-  absl::Status SettleAll(const std::set<std::string>& names);  // the highest priority first, then the oldest
+  absl::Status SettleAll(
+      const std::set<std::string>& names);  // the highest priority first, then the oldest
   absl::Status Apply(Decision& decision, bool& moved);
   absl::Status TimeOut(const v1::Rollout& head);
   absl::StatusOr<PhaseCounts> Count(const v1::Rollout& head);

@@ -20,18 +20,21 @@ bool IsArtifact(const std::string& name, const std::string& raw_digest) {
 }
 
 // Reasons with which a device refuses an assignment before it accepts its release (agent/update).
-constexpr std::string_view kRefusals[] = {"rollback_refused", "assignment_refused", "state_damaged"};
+constexpr std::string_view kRefusals[] = {"rollback_refused", "assignment_refused",
+                                          "state_damaged"};
 
 bool Refuses(const RolloutDevice& row, const ModelStatus& status, bool told_before) {
   if (status.phase() != ModelStatus::FAILED) return false;
-  if (status.release() > row.release()) return true;  // it accepted a higher one and will not go below
+  if (status.release() > row.release())
+    return true;  // it accepted a higher one and will not go below
   // Told once before: what it refuses now is not an older assignment's.
   return told_before && std::ranges::find(kRefusals, status.reason()) != std::end(kRefusals);
 }
 
 std::string ReasonOf(const ModelStatus& status) {
-  std::string reason =
-      status.detail().empty() ? status.reason() : fmt::format("{}: {}", status.reason(), status.detail());
+  std::string reason = status.detail().empty()
+                           ? status.reason()
+                           : fmt::format("{}: {}", status.reason(), status.detail());
   if (reason.empty()) return "failed";
   if (reason.size() > kMostRowReason)
     reason = fmt::format("{}: see the device", status.reason());  // never half a character
@@ -48,8 +51,9 @@ struct Outcome {
 // The artifact of the row's, or of its steps down, that the device says it runs.
 const std::string* RunningOf(const RolloutDevice& row, const ModelStatus& status) {
   if (IsArtifact(row.artifact(), status.active_manifest())) return &row.artifact();
-  const auto step = std::ranges::find_if(
-      row.step_down(), [&](const std::string& name) { return IsArtifact(name, status.active_manifest()); });
+  const auto step = std::ranges::find_if(row.step_down(), [&](const std::string& name) {
+    return IsArtifact(name, status.active_manifest());
+  });
   return step == row.step_down().end() ? nullptr : &*step;
 }
 
@@ -77,14 +81,17 @@ Outcome Forward(const RolloutDevice& row, const ModelStatus* status) {
   if (!status) return next;
   if (status->release() == row.release()) {
     if (status->phase() == ModelStatus::FAILED) return Failure(*status);
-    // A device that failed and mends itself counts as healthy; its attempts on the way do not reopen the row.
+    // A device that failed and mends itself counts as healthy; its attempts on the way do not
+    // reopen the row.
     if (status->phase() == ModelStatus::HEALTHY)
       if (const std::string* running = RunningOf(row, *status)) return Healthy(*status, *running);
     if (!IsInFlight(row.state())) return next;
     if (status->phase() == ModelStatus::AWAITING_APPROVAL)
       return {next.state, RolloutDevice::OVER_BUDGET, Cut(status->detail())};
-    if (row.code() == RolloutDevice::OVER_BUDGET) return {next.state, RolloutDevice::CODE_UNSPECIFIED, ""};
-  } else if (IsInFlight(row.state()) && Refuses(row, *status, row.state() == RolloutDevice::IN_PROGRESS)) {
+    if (row.code() == RolloutDevice::OVER_BUDGET)
+      return {next.state, RolloutDevice::CODE_UNSPECIFIED, ""};
+  } else if (IsInFlight(row.state()) &&
+             Refuses(row, *status, row.state() == RolloutDevice::IN_PROGRESS)) {
     return Failure(*status);
   }
   return next;
@@ -115,7 +122,8 @@ bool IsInFlight(RolloutDevice::State state) {
 }
 
 bool IsOver(RolloutDevice::State state) {
-  return state != RolloutDevice::QUEUED && state != RolloutDevice::ROLLING_BACK && !IsInFlight(state);
+  return state != RolloutDevice::QUEUED && state != RolloutDevice::ROLLING_BACK &&
+         !IsInFlight(state);
 }
 
 bool Advance(RolloutDevice& row, const ModelStatus* status, Time now) {
@@ -135,7 +143,8 @@ bool Advance(RolloutDevice& row, const ModelStatus* status, Time now) {
     default:
       return false;
   }
-  if (row.state() == next.state && row.reason() == next.reason && row.code() == next.code) return false;
+  if (row.state() == next.state && row.reason() == next.reason && row.code() == next.code)
+    return false;
   if (!next.artifact.empty()) row.set_artifact(next.artifact);
   const bool through = !IsInFlight(next.state) && next.state != RolloutDevice::ROLLING_BACK;
   if (through) {
@@ -148,8 +157,8 @@ bool Advance(RolloutDevice& row, const ModelStatus* status, Time now) {
   return true;
 }
 
-void Close(RolloutDevice& row, RolloutDevice::State state, RolloutDevice::Code code, std::string_view reason,
-           Time now) {
+void Close(RolloutDevice& row, RolloutDevice::State state, RolloutDevice::Code code,
+           std::string_view reason, Time now) {
   row.set_state(state);
   row.set_code(code);
   row.set_reason(std::string(reason));
@@ -170,7 +179,8 @@ RolloutDevice::Code CodeOf(std::string_view reason) {
       {"artifact_unavailable", RolloutDevice::ARTIFACT_UNAVAILABLE},
       {"state_damaged", RolloutDevice::STATE_DAMAGED},
   };
-  const auto found = std::ranges::find(kCodes, reason, [](const auto& entry) { return entry.first; });
+  const auto found =
+      std::ranges::find(kCodes, reason, [](const auto& entry) { return entry.first; });
   return found == std::end(kCodes) ? RolloutDevice::OTHER : found->second;
 }
 

@@ -14,9 +14,9 @@ bool IsInFlight(v1::RolloutDevice::State state);  // told, and neither through n
 // Its rollout wants nothing of the device any more.
 bool IsOver(v1::RolloutDevice::State state);
 
-// Where a check-in takes the row; false when it says nothing new. `status`: null when the device does not
-// speak of the model. The answer to the check-in carries the assignment, so a row that was told is
-// IN_PROGRESS from then on.
+// Where a check-in takes the row; false when it says nothing new. `status`: null when the device
+// does not speak of the model. The answer to the check-in carries the assignment, so a row that was
+// told is IN_PROGRESS from then on.
 bool Advance(v1::RolloutDevice& row, const v1::ModelStatus* status, Time now);
 
 // The row ends here, and the device's further reports do not move it.

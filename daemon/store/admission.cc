@@ -13,7 +13,8 @@ long long CountOf(soci::session& sql, const std::string& query) {
   return count;
 }
 
-absl::StatusOr<std::optional<v1::AllowedDevice>> SelectAllowed(soci::session& sql, const std::string& id) {
+absl::StatusOr<std::optional<v1::AllowedDevice>> SelectAllowed(soci::session& sql,
+                                                               const std::string& id) {
   std::string record;
   sql << "SELECT record FROM allowed_devices WHERE id = :i", soci::use(id), soci::into(record);
   if (!sql.got_data()) return std::nullopt;
@@ -22,8 +23,8 @@ absl::StatusOr<std::optional<v1::AllowedDevice>> SelectAllowed(soci::session& sq
 
 }  // namespace
 
-absl::StatusOr<std::vector<v1::AllowedDevice>> Store::AllowDevices(const std::vector<v1::AllowedDevice>& devices,
-                                                                   size_t most) {
+absl::StatusOr<std::vector<v1::AllowedDevice>> Store::AllowDevices(
+    const std::vector<v1::AllowedDevice>& devices, size_t most) {
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     for (const v1::AllowedDevice& device : devices) {
       const std::string id = device.device_id(), record = Pack(device);
@@ -34,7 +35,8 @@ absl::StatusOr<std::vector<v1::AllowedDevice>> Store::AllowDevices(const std::ve
     }
     if (CountOf(sql, "SELECT COUNT(*) FROM allowed_devices") > static_cast<long long>(most))
       return ResourceExhausted(
-          "the list of devices that may come holds at most {}: remove those that will not, with `quantfleet device "
+          "the list of devices that may come holds at most {}: remove those that will not, with "
+          "`quantfleet device "
           "disallow`",
           most);
     return absl::OkStatus();
@@ -51,14 +53,16 @@ absl::StatusOr<std::optional<v1::AllowedDevice>> Store::FindAllowedDevice(std::s
   return device;
 }
 
-absl::StatusOr<std::vector<v1::AllowedDevice>> Store::ListAllowedDevices(std::string_view after, size_t limit) {
+absl::StatusOr<std::vector<v1::AllowedDevice>> Store::ListAllowedDevices(std::string_view after,
+                                                                         size_t limit) {
   std::vector<v1::AllowedDevice> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string from(after);
     const long long most = static_cast<long long>(limit);
-    QF_ASSIGN_OR_RETURN(devices,
-                        SelectAll<v1::AllowedDevice>(
-                            sql, "SELECT record FROM allowed_devices WHERE id > :a ORDER BY id LIMIT :n", from, most));
+    QF_ASSIGN_OR_RETURN(
+        devices, SelectAll<v1::AllowedDevice>(
+                     sql, "SELECT record FROM allowed_devices WHERE id > :a ORDER BY id LIMIT :n",
+                     from, most));
     return absl::OkStatus();
   }));
   return devices;
@@ -87,29 +91,35 @@ absl::Status Store::PutPendingDevice(const PendingRecord& pending, size_t most, 
     sql << "DELETE FROM pending_devices WHERE expires_ms <= :n", soci::use(now);
     const std::string alike = pending.admission.empty() ? "admission = ''" : "admission <> ''";
     long long others = 0;
-    sql << "SELECT COUNT(*) FROM pending_devices WHERE " + alike + " AND id <> :i", soci::use(id), soci::into(others);
+    sql << "SELECT COUNT(*) FROM pending_devices WHERE " + alike + " AND id <> :i", soci::use(id),
+        soci::into(others);
     if (others >= static_cast<long long>(most))
-      return ResourceExhausted("{} devices wait for an operator, and more are not kept: approve or reject some "
-                               "(`quantfleet device pending`), then ask again",
-                               others);
+      return ResourceExhausted(
+          "{} devices wait for an operator, and more are not kept: approve or reject some "
+          "(`quantfleet device pending`), then ask again",
+          others);
     const long long position = NextPosition(sql, "pending_devices");
-    sql << "INSERT INTO pending_devices (id, admission, expires_ms, position, record) VALUES (:i, :a, :e, :p, :r)"
-           " ON CONFLICT (id) DO UPDATE SET admission = excluded.admission, expires_ms = excluded.expires_ms,"
+    sql << "INSERT INTO pending_devices (id, admission, expires_ms, position, record) VALUES (:i, "
+           ":a, :e, :p, :r)"
+           " ON CONFLICT (id) DO UPDATE SET admission = excluded.admission, expires_ms = "
+           "excluded.expires_ms,"
            " record = excluded.record",
-        soci::use(id), soci::use(pending.admission), soci::use(expires), soci::use(position), soci::use(record);
+        soci::use(id), soci::use(pending.admission), soci::use(expires), soci::use(position),
+        soci::use(record);
     Note(Change::Kind::kDevice, id);
     return absl::OkStatus();
   });
 }
 
-absl::StatusOr<std::optional<PendingRecord>> Store::FindPendingDevice(std::string_view id, int64_t now_ms) {
+absl::StatusOr<std::optional<PendingRecord>> Store::FindPendingDevice(std::string_view id,
+                                                                      int64_t now_ms) {
   std::optional<PendingRecord> found;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(id);
     const long long now = now_ms;
     std::string record, admission;
-    sql << "SELECT record, admission FROM pending_devices WHERE id = :i AND expires_ms > :n", soci::use(name),
-        soci::use(now), soci::into(record), soci::into(admission);
+    sql << "SELECT record, admission FROM pending_devices WHERE id = :i AND expires_ms > :n",
+        soci::use(name), soci::use(now), soci::into(record), soci::into(admission);
     if (!sql.got_data()) return absl::OkStatus();
     QF_ASSIGN_OR_RETURN(v1::PendingDevice device, Unpack<v1::PendingDevice>(record));
     found = PendingRecord{std::move(device), std::move(admission)};
@@ -123,8 +133,10 @@ absl::StatusOr<std::vector<v1::PendingDevice>> Store::ListPendingDevices(int64_t
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const long long now = now_ms;
     QF_ASSIGN_OR_RETURN(
-        devices, SelectAll<v1::PendingDevice>(
-                     sql, "SELECT record FROM pending_devices WHERE expires_ms > :n ORDER BY position", now));
+        devices,
+        SelectAll<v1::PendingDevice>(
+            sql, "SELECT record FROM pending_devices WHERE expires_ms > :n ORDER BY position",
+            now));
     return absl::OkStatus();
   }));
   return devices;

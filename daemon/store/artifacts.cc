@@ -25,7 +25,8 @@ absl::StatusOr<std::string> DigestOfName(std::string_view name) {
 void InsertStatement(soci::session& sql, const std::string& digest, const v1::Signed& statement) {
   const std::string packed = Pack(statement), statement_digest = HashText(packed).hex();
   const long long position = NextPosition(sql, "artifact_statements");
-  sql << "INSERT INTO artifact_statements (digest, statement_digest, position, statement) VALUES (:d, :h, "
+  sql << "INSERT INTO artifact_statements (digest, statement_digest, position, statement) VALUES "
+         "(:d, :h, "
          ":p, :s)"
          " ON CONFLICT (digest, statement_digest) DO NOTHING",
       soci::use(digest), soci::use(statement_digest), soci::use(position), soci::use(packed);
@@ -34,8 +35,8 @@ void InsertStatement(soci::session& sql, const std::string& digest, const v1::Si
 // The one digest that begins with `prefix`.
 absl::StatusOr<std::string> ResolveDigest(soci::session& sql, const std::string& prefix) {
   const std::string pattern = prefix + "%";  // hex digits only: nothing to escape
-  const auto found =
-      SelectTexts(sql, "SELECT digest FROM artifacts WHERE digest LIKE :p ORDER BY digest LIMIT 2", pattern);
+  const auto found = SelectTexts(
+      sql, "SELECT digest FROM artifacts WHERE digest LIKE :p ORDER BY digest LIMIT 2", pattern);
   if (found.empty()) return NotFound("there is no artifact \"{}\"", prefix);
   if (found.size() > 1)
     return InvalidArgument("several artifacts begin with \"{}\": give more digits", prefix);
@@ -43,14 +44,16 @@ absl::StatusOr<std::string> ResolveDigest(soci::session& sql, const std::string&
 }
 
 // Devices that are assigned to the artifact, may step down to it, or report that they run it.
-absl::StatusOr<std::set<std::string>> DevicesOfArtifact(soci::session& sql, const std::string& digest) {
+absl::StatusOr<std::set<std::string>> DevicesOfArtifact(soci::session& sql,
+                                                        const std::string& digest) {
   std::set<std::string> ids;
-  for (std::string& id : SelectTexts(sql, "SELECT device FROM assignments WHERE manifest_digest = :d OR step_down LIKE :a",
-                                    digest, "%" + digest + "%"))
+  for (std::string& id : SelectTexts(
+           sql, "SELECT device FROM assignments WHERE manifest_digest = :d OR step_down LIKE :a",
+           digest, "%" + digest + "%"))
     ids.insert(std::move(id));
   std::string id, record;
-  soci::statement rows =
-      (sql.prepare << "SELECT device, record FROM model_statuses", soci::into(id), soci::into(record));
+  soci::statement rows = (sql.prepare << "SELECT device, record FROM model_statuses",
+                          soci::into(id), soci::into(record));
   rows.execute();
   while (rows.fetch()) {
     QF_ASSIGN_OR_RETURN(const v1::ModelStatus status, Unpack<v1::ModelStatus>(record));
@@ -59,8 +62,10 @@ absl::StatusOr<std::set<std::string>> DevicesOfArtifact(soci::session& sql, cons
   return ids;
 }
 
-// "device a1, device b2 and 7 more"; empty when nobody needs the artifact. A revoked device needs nothing.
-absl::StatusOr<std::string> UsersOfArtifact(Store& store, soci::session& sql, const std::string& digest) {
+// "device a1, device b2 and 7 more"; empty when nobody needs the artifact. A revoked device needs
+// nothing.
+absl::StatusOr<std::string> UsersOfArtifact(Store& store, soci::session& sql,
+                                            const std::string& digest) {
   std::vector<std::string> users;
   QF_ASSIGN_OR_RETURN(const std::set<std::string> ids, DevicesOfArtifact(sql, digest));
   for (const std::string& id : ids) {
@@ -70,7 +75,8 @@ absl::StatusOr<std::string> UsersOfArtifact(Store& store, soci::session& sql, co
     if (device.state() != v1::Device::REVOKED) users.push_back("device " + id);
   }
   const std::string name = std::string(kPrefix) + digest;
-  for (const std::string& rollout : SelectTexts(sql, "SELECT name FROM rollouts WHERE finished_ms = 0")) {
+  for (const std::string& rollout :
+       SelectTexts(sql, "SELECT name FROM rollouts WHERE finished_ms = 0")) {
     QF_ASSIGN_OR_RETURN(const v1::Rollout whole, store.GetRollout(rollout));
     const auto needs = [&](const v1::RolloutDevice& row) {
       return row.artifact() == name || row.previous_artifact() == name;
@@ -94,11 +100,13 @@ absl::Status Store::PutArtifact(const ArtifactRecord& artifact) {
     const std::string model = artifact.artifact.model(), record = Pack(artifact.artifact),
                       manifest = ToBase64Url(AsBytes(artifact.manifest));
     const long long stored = static_cast<long long>(artifact.artifact.stored_bytes()),
-                    created = artifact.artifact.created_ms(), position = NextPosition(sql, "artifact_models");
+                    created = artifact.artifact.created_ms(),
+                    position = NextPosition(sql, "artifact_models");
     sql << "INSERT INTO artifacts (digest, record, manifest, stored_bytes) VALUES (:d, :r, :m, :s)"
            " ON CONFLICT (digest) DO NOTHING",
         soci::use(digest), soci::use(record), soci::use(manifest), soci::use(stored);
-    sql << "INSERT INTO artifact_models (digest, model, position, created_ms) VALUES (:d, :m, :p, :t)"
+    sql << "INSERT INTO artifact_models (digest, model, position, created_ms) VALUES (:d, :m, :p, "
+           ":t)"
            " ON CONFLICT (digest, model) DO UPDATE SET position = excluded.position, created_ms = "
            "excluded.created_ms",
         soci::use(digest), soci::use(model), soci::use(position), soci::use(created);
@@ -114,8 +122,8 @@ absl::StatusOr<ArtifactRecord> Store::GetArtifact(std::string_view name_or_prefi
     QF_ASSIGN_OR_RETURN(const std::string prefix, DigestOfName(name_or_prefix));
     QF_ASSIGN_OR_RETURN(const std::string digest, ResolveDigest(sql, prefix));
     std::string record, manifest;
-    sql << "SELECT record, manifest FROM artifacts WHERE digest = :d", soci::use(digest), soci::into(record),
-        soci::into(manifest);
+    sql << "SELECT record, manifest FROM artifacts WHERE digest = :d", soci::use(digest),
+        soci::into(record), soci::into(manifest);
     QF_ASSIGN_OR_RETURN(result.artifact, Unpack<v1::Artifact>(record));
     auto bytes = FromBase64Url(manifest);
     if (!bytes) return DataLoss("the database holds a damaged manifest of artifacts/{}", digest);
@@ -123,7 +131,8 @@ absl::StatusOr<ArtifactRecord> Store::GetArtifact(std::string_view name_or_prefi
     QF_ASSIGN_OR_RETURN(
         result.statements,
         SelectAll<v1::Signed>(
-            sql, "SELECT statement FROM artifact_statements WHERE digest = :d ORDER BY position", digest));
+            sql, "SELECT statement FROM artifact_statements WHERE digest = :d ORDER BY position",
+            digest));
     return absl::OkStatus();
   }));
   return result;
@@ -139,7 +148,8 @@ absl::StatusOr<std::vector<v1::Artifact>> Store::ListArtifacts(std::string_view 
         (sql.prepare << "SELECT a.record, m.model, m.created_ms FROM artifact_models m"
                         " JOIN artifacts a ON a.digest = m.digest"
                         " WHERE :w = '' OR m.model = :w2 ORDER BY m.position DESC",
-         soci::use(wanted), soci::use(wanted), soci::into(record), soci::into(of_model), soci::into(created));
+         soci::use(wanted), soci::use(wanted), soci::into(record), soci::into(of_model),
+         soci::into(created));
     rows.execute();
     while (rows.fetch()) {
       QF_ASSIGN_OR_RETURN(v1::Artifact artifact, Unpack<v1::Artifact>(record));
@@ -169,7 +179,8 @@ absl::StatusOr<v1::Artifact> Store::DeleteArtifact(std::string_view name_or_pref
     QF_ASSIGN_OR_RETURN(const std::string digest, ResolveDigest(sql, prefix));
     QF_ASSIGN_OR_RETURN(const std::string users, UsersOfArtifact(*this, sql, digest));
     if (!users.empty())
-      return FailedPrecondition("artifacts/{} is needed by {}: roll another one out there first", digest, users);
+      return FailedPrecondition("artifacts/{} is needed by {}: roll another one out there first",
+                                digest, users);
     std::string record;
     sql << "SELECT record FROM artifacts WHERE digest = :d", soci::use(digest), soci::into(record);
     QF_ASSIGN_OR_RETURN(artifact, Unpack<v1::Artifact>(record));
@@ -207,7 +218,8 @@ absl::StatusOr<v1::DeviceClass> Store::GetClass(std::string_view name) {
 absl::StatusOr<std::vector<v1::DeviceClass>> Store::ListClasses() {
   std::vector<v1::DeviceClass> classes;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(classes, SelectAll<v1::DeviceClass>(sql, "SELECT record FROM classes ORDER BY name"));
+    QF_ASSIGN_OR_RETURN(
+        classes, SelectAll<v1::DeviceClass>(sql, "SELECT record FROM classes ORDER BY name"));
     return absl::OkStatus();
   }));
   return classes;

@@ -38,7 +38,8 @@ v1::Device OwnFields(const v1::Device& device) {
 void KeepOfOld(const v1::Device& old, v1::Device& device) {
   device.set_id(old.id());
   device.set_enrolled_ms(old.enrolled_ms());
-  if (!old.facts().hardware_id().empty()) device.mutable_facts()->set_hardware_id(old.facts().hardware_id());
+  if (!old.facts().hardware_id().empty())
+    device.mutable_facts()->set_hardware_id(old.facts().hardware_id());
   if (device.pinned_class().empty()) device.set_pinned_class(old.pinned_class());
   if (device.admitted_by().empty()) device.set_admitted_by(old.admitted_by());
   for (const auto& [label, value] : old.labels()) device.mutable_labels()->insert({label, value});
@@ -68,7 +69,8 @@ bool WriteStatuses(soci::session& sql, const v1::Device& before, const v1::Devic
   for (const v1::ModelStatus& status : before.models()) {
     if (FindStatus(after, status.model()) != nullptr) continue;
     const std::string model = status.model();
-    sql << "DELETE FROM model_statuses WHERE device = :d AND model = :m", soci::use(id), soci::use(model);
+    sql << "DELETE FROM model_statuses WHERE device = :d AND model = :m", soci::use(id),
+        soci::use(model);
     changed = true;
   }
   return changed;
@@ -111,8 +113,8 @@ absl::StatusOr<v1::Device> Store::FindDeviceByKey(const Digest& public_key) {
     const std::string key = public_key.hex();
     std::string record;
     long long seen_ms = 0;
-    sql << "SELECT record, last_seen_ms FROM devices WHERE public_key = :k", soci::use(key), soci::into(record),
-        soci::into(seen_ms);
+    sql << "SELECT record, last_seen_ms FROM devices WHERE public_key = :k", soci::use(key),
+        soci::into(record), soci::into(seen_ms);
     if (!sql.got_data()) return NotFound("no device has the key {}", key);
     QF_ASSIGN_OR_RETURN(device, Unpack<v1::Device>(record));
     return FillDevice(device, seen_ms);
@@ -130,8 +132,8 @@ absl::StatusOr<v1::Device> Store::CreateDevice(const Enrolment& enrolment) {
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     const std::string key = enrolment.public_key.hex();
     std::string admission = enrolment.admission, old_admission, old_record;
-    sql << "SELECT admission, record FROM devices WHERE public_key = :k", soci::use(key), soci::into(old_admission),
-        soci::into(old_record);
+    sql << "SELECT admission, record FROM devices WHERE public_key = :k", soci::use(key),
+        soci::into(old_admission), soci::into(old_record);
     if (sql.got_data()) {
       QF_ASSIGN_OR_RETURN(const v1::Device old, Unpack<v1::Device>(old_record));
       if (old.state() == v1::Device::REVOKED)
@@ -139,11 +141,13 @@ absl::StatusOr<v1::Device> Store::CreateDevice(const Enrolment& enrolment) {
       KeepOfOld(old, device);
       if (admission.empty()) admission = old_admission;
     }
-    const std::string id = device.id(), hardware = device.facts().hardware_id(), record = Pack(OwnFields(device));
+    const std::string id = device.id(), hardware = device.facts().hardware_id(),
+                      record = Pack(OwnFields(device));
     const long long seen = enrolment.now_ms;
     sql << "INSERT INTO devices (id, public_key, admission, hardware, last_seen_ms, record)"
            " VALUES (:i, :k, :a, :h, :s, :r)"
-           " ON CONFLICT (public_key) DO UPDATE SET admission = excluded.admission, hardware = excluded.hardware,"
+           " ON CONFLICT (public_key) DO UPDATE SET admission = excluded.admission, hardware = "
+           "excluded.hardware,"
            " last_seen_ms = excluded.last_seen_ms, record = excluded.record",
         soci::use(id), soci::use(key), soci::use(admission), soci::use(hardware), soci::use(seen),
         soci::use(record);
@@ -163,7 +167,8 @@ absl::StatusOr<std::vector<v1::Device>> Store::FindDevicesByAdmission(std::strin
   return FindDevices("admission", admission);
 }
 
-absl::StatusOr<std::vector<v1::Device>> Store::FindDevices(const std::string& column, std::string_view value) {
+absl::StatusOr<std::vector<v1::Device>> Store::FindDevices(const std::string& column,
+                                                           std::string_view value) {
   return SelectDevices(column + " = :v ORDER BY id", value, -1);
 }
 
@@ -171,7 +176,8 @@ absl::StatusOr<std::vector<v1::Device>> Store::ListDevices(std::string_view afte
   return SelectDevices("id > :v ORDER BY id", after, static_cast<int64_t>(limit));
 }
 
-absl::StatusOr<std::vector<v1::Device>> Store::SelectDevices(const std::string& where, std::string_view value,
+absl::StatusOr<std::vector<v1::Device>> Store::SelectDevices(const std::string& where,
+                                                             std::string_view value,
                                                              int64_t limit) {
   std::vector<v1::Device> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
@@ -193,8 +199,8 @@ absl::StatusOr<std::vector<v1::Device>> Store::SelectDevices(const std::string& 
   return devices;
 }
 
-absl::StatusOr<v1::Device> Store::UpdateDevice(std::string_view id,
-                                               const std::function<absl::Status(v1::Device&)>& change) {
+absl::StatusOr<v1::Device> Store::UpdateDevice(
+    std::string_view id, const std::function<absl::Status(v1::Device&)>& change) {
   v1::Device device;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(const DeviceRow row, SelectDevice(*statements_, std::string(id)));
@@ -209,8 +215,10 @@ absl::StatusOr<v1::Device> Store::UpdateDevice(std::string_view id,
     bool changed = WriteStatuses(sql, before, device);
     const v1::Device own = OwnFields(device);
     if (!MessageDifferencer::Equals(OwnFields(before), own)) {
-      const std::string name = device.id(), hardware = device.facts().hardware_id(), record = Pack(own);
-      statements_->Execute("UPDATE devices SET record = :r, hardware = :h WHERE id = :i", record, hardware, name);
+      const std::string name = device.id(), hardware = device.facts().hardware_id(),
+                        record = Pack(own);
+      statements_->Execute("UPDATE devices SET record = :r, hardware = :h WHERE id = :i", record,
+                           hardware, name);
       changed = true;
     }
     if (changed) Note(Change::Kind::kDevice, id);
@@ -230,7 +238,8 @@ void Store::TouchDevice(std::string_view id, int64_t now_ms) {
     else
       at->second = std::max(at->second, now_ms);
     due = now_ms - oldest_seen_ms_ >= kSeenFlushMs;
-    if (due) oldest_seen_ms_ = now_ms;  // one caller writes, and after a failure half a minute passes
+    if (due)
+      oldest_seen_ms_ = now_ms;  // one caller writes, and after a failure half a minute passes
   }
   // What cannot be written now is kept for the next time.
   if (due) (void)FlushLastSeen();

@@ -13,13 +13,16 @@ absl::StatusOr<v1::DeviceGroup> SelectGroup(soci::session& sql, const std::strin
   std::string record;
   sql << "SELECT record FROM device_groups WHERE name = :n", soci::use(name), soci::into(record);
   if (!sql.got_data())
-    return NotFound("there is no group \"{0}\": make it with `quantfleet group apply {0} --selector KEY=VALUE`", name);
+    return NotFound(
+        "there is no group \"{0}\": make it with `quantfleet group apply {0} --selector KEY=VALUE`",
+        name);
   return Unpack<v1::DeviceGroup>(record);
 }
 
 bool UsesGroup(const v1::Rollout& head, const std::string& name) {
   return head.group() == name ||
-         std::ranges::any_of(head.plan().phases(), [&](const v1::RolloutPhase& p) { return p.group() == name; });
+         std::ranges::any_of(head.plan().phases(),
+                             [&](const v1::RolloutPhase& p) { return p.group() == name; });
 }
 
 }  // namespace
@@ -47,8 +50,8 @@ absl::StatusOr<v1::DeviceGroup> Store::GetGroup(std::string_view name) {
 absl::StatusOr<std::vector<v1::DeviceGroup>> Store::ListGroups() {
   std::vector<v1::DeviceGroup> groups;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(groups,
-                        SelectAll<v1::DeviceGroup>(sql, "SELECT record FROM device_groups ORDER BY name"));
+    QF_ASSIGN_OR_RETURN(
+        groups, SelectAll<v1::DeviceGroup>(sql, "SELECT record FROM device_groups ORDER BY name"));
     return absl::OkStatus();
   }));
   return groups;
@@ -59,11 +62,13 @@ absl::StatusOr<v1::DeviceGroup> Store::DeleteGroup(std::string_view name) {
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     const std::string key(name);
     QF_ASSIGN_OR_RETURN(group, SelectGroup(sql, key));
-    const char* const unfinished = "SELECT name FROM rollouts WHERE finished_ms = 0 ORDER BY position";
+    const char* const unfinished =
+        "SELECT name FROM rollouts WHERE finished_ms = 0 ORDER BY position";
     for (const std::string& rollout : SelectTexts(sql, unfinished)) {
       QF_ASSIGN_OR_RETURN(const v1::Rollout head, GetRolloutHead(rollout));
       if (UsesGroup(head, key))
-        return FailedPrecondition("group {} is in use by {}: wait until it is over, or abort it", key, rollout);
+        return FailedPrecondition("group {} is in use by {}: wait until it is over, or abort it",
+                                  key, rollout);
     }
     sql << "DELETE FROM device_groups WHERE name = :n", soci::use(key);
     Note(Change::Kind::kGroup, key);

@@ -26,7 +26,8 @@ std::vector<std::string> SplitTargets(const std::string& joined) {
 absl::StatusOr<JobRecord> SelectJob(soci::session& sql, const std::string& name) {
   std::string record, targets;
   JobRecord job;
-  sql << "SELECT record, source_path, targets, plan_digest, source_fingerprint FROM jobs WHERE name = :n",
+  sql << "SELECT record, source_path, targets, plan_digest, source_fingerprint FROM jobs WHERE "
+         "name = :n",
       soci::use(name), soci::into(record), soci::into(job.source_path), soci::into(targets),
       soci::into(job.plan_digest), soci::into(job.source_fingerprint);
   if (!sql.got_data()) return NotFound("there is no job \"{}\"", name);
@@ -38,9 +39,10 @@ absl::StatusOr<JobRecord> SelectJob(soci::session& sql, const std::string& name)
 void UpdateJobRow(soci::session& sql, const JobRecord& job) {
   const std::string name = job.job.name(), record = Pack(job.job);
   const int state = job.job.state();
-  sql << "UPDATE jobs SET state = :s, record = :r, plan_digest = :p, source_fingerprint = :f WHERE name = :n",
-      soci::use(state), soci::use(record), soci::use(job.plan_digest), soci::use(job.source_fingerprint),
-      soci::use(name);
+  sql << "UPDATE jobs SET state = :s, record = :r, plan_digest = :p, source_fingerprint = :f WHERE "
+         "name = :n",
+      soci::use(state), soci::use(record), soci::use(job.plan_digest),
+      soci::use(job.source_fingerprint), soci::use(name);
 }
 
 }  // namespace
@@ -52,14 +54,16 @@ absl::StatusOr<JobRecord> Store::CreateJob(const JobRecord& job, const Request& 
       QF_ASSIGN_OR_RETURN(result, SelectJob(sql, *known));
       return absl::OkStatus();
     }
-    const std::string name = job.job.name(), record = Pack(job.job), targets = JoinTargets(job.targets);
+    const std::string name = job.job.name(), record = Pack(job.job),
+                      targets = JoinTargets(job.targets);
     const int state = job.job.state();
     const long long position = NextPosition(sql, "jobs");
     sql << "INSERT INTO jobs (name, state, position, record, source_path, targets, plan_digest, "
            "source_fingerprint)"
            " VALUES (:n, :s, :p, :r, :sp, :t, :pd, :sf)",
-        soci::use(name), soci::use(state), soci::use(position), soci::use(record), soci::use(job.source_path),
-        soci::use(targets), soci::use(job.plan_digest), soci::use(job.source_fingerprint);
+        soci::use(name), soci::use(state), soci::use(position), soci::use(record),
+        soci::use(job.source_path), soci::use(targets), soci::use(job.plan_digest),
+        soci::use(job.source_fingerprint);
     RecordRequest(sql, request, name);
     Note(Change::Kind::kJob, name);
     return absl::OkStatus();
@@ -79,7 +83,8 @@ absl::StatusOr<JobRecord> Store::GetJob(std::string_view name) {
 absl::StatusOr<std::vector<v1::Job>> Store::ListJobs() {
   std::vector<v1::Job> jobs;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(jobs, SelectAll<v1::Job>(sql, "SELECT record FROM jobs ORDER BY position DESC"));
+    QF_ASSIGN_OR_RETURN(jobs,
+                        SelectAll<v1::Job>(sql, "SELECT record FROM jobs ORDER BY position DESC"));
     return absl::OkStatus();
   }));
   return jobs;
@@ -89,8 +94,9 @@ absl::StatusOr<std::vector<JobRecord>> Store::ListUnfinishedJobs() {
   std::vector<JobRecord> jobs;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const int queued = v1::Job::QUEUED, running = v1::Job::RUNNING;
-    for (const std::string& name : SelectTexts(
-             sql, "SELECT name FROM jobs WHERE state IN (:q, :r) ORDER BY position", queued, running)) {
+    for (const std::string& name :
+         SelectTexts(sql, "SELECT name FROM jobs WHERE state IN (:q, :r) ORDER BY position", queued,
+                     running)) {
       QF_ASSIGN_OR_RETURN(JobRecord job, SelectJob(sql, name));
       jobs.push_back(std::move(job));
     }
@@ -133,7 +139,8 @@ absl::StatusOr<int> Store::RequeueRunning() {
   int requeued = 0;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     const int running = v1::Job::RUNNING;
-    for (const std::string& name : SelectTexts(sql, "SELECT name FROM jobs WHERE state = :r", running)) {
+    for (const std::string& name :
+         SelectTexts(sql, "SELECT name FROM jobs WHERE state = :r", running)) {
       QF_ASSIGN_OR_RETURN(JobRecord job, SelectJob(sql, name));
       job.job.set_state(v1::Job::QUEUED);
       UpdateJobRow(sql, job);
@@ -169,12 +176,14 @@ absl::StatusOr<std::vector<SlabRow>> Store::ListJobSlabs(std::string_view job) {
     const std::string name(job);
     long long slab = 0;
     std::string record;
-    soci::statement rows = (sql.prepare << "SELECT slab, record FROM job_slabs WHERE job = :j ORDER BY slab",
-                            soci::use(name), soci::into(slab), soci::into(record));
+    soci::statement rows =
+        (sql.prepare << "SELECT slab, record FROM job_slabs WHERE job = :j ORDER BY slab",
+         soci::use(name), soci::into(slab), soci::into(record));
     rows.execute();
     while (rows.fetch()) {
       auto bytes = FromBase64Url(record);
-      if (!bytes) return DataLoss("the database holds a damaged record of slab {} of {}", slab, name);
+      if (!bytes)
+        return DataLoss("the database holds a damaged record of slab {} of {}", slab, name);
       slabs.push_back({static_cast<uint64_t>(slab), std::string(AsText(*bytes))});
     }
     return absl::OkStatus();
@@ -196,7 +205,8 @@ absl::StatusOr<uint64_t> Store::AdoptJobSlabs(const JobRecord& job) {
     const std::string name = job.job.name();
     const int failed = v1::Job::FAILED, cancelled = v1::Job::CANCELLED;
     std::string former;
-    sql << "SELECT name FROM jobs WHERE plan_digest = :p AND source_fingerprint = :f AND state IN (:a, :b)"
+    sql << "SELECT name FROM jobs WHERE plan_digest = :p AND source_fingerprint = :f AND state IN "
+           "(:a, :b)"
            " AND name <> :n ORDER BY position DESC LIMIT 1",
         soci::use(job.plan_digest), soci::use(job.source_fingerprint), soci::use(failed),
         soci::use(cancelled), soci::use(name), soci::into(former);

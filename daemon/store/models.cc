@@ -14,7 +14,8 @@ absl::StatusOr<v1::Model> SelectModel(soci::session& sql, const std::string& nam
   return Unpack<v1::Model>(record);
 }
 
-absl::StatusOr<std::vector<PushedFile>> SelectPushFiles(soci::session& sql, const std::string& push) {
+absl::StatusOr<std::vector<PushedFile>> SelectPushFiles(soci::session& sql,
+                                                        const std::string& push) {
   std::vector<PushedFile> files;
   std::string path, sha256;
   long long size = 0;
@@ -78,7 +79,8 @@ absl::StatusOr<v1::Model> Store::GetModel(std::string_view name) {
 absl::StatusOr<std::vector<v1::Model>> Store::ListModels() {
   std::vector<v1::Model> models;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(models, SelectAll<v1::Model>(sql, "SELECT record FROM models ORDER BY name"));
+    QF_ASSIGN_OR_RETURN(models,
+                        SelectAll<v1::Model>(sql, "SELECT record FROM models ORDER BY name"));
     return absl::OkStatus();
   }));
   return models;
@@ -93,14 +95,15 @@ absl::StatusOr<PushRecord> Store::CreatePush(const PushRecord& push, const Reque
     }
     const long long created = push.created_ms, position = NextPosition(sql, "pushes");
     const int committed = push.committed;
-    sql << "INSERT INTO pushes (id, model, created_ms, committed, position) VALUES (:i, :m, :t, :c, :p)",
+    sql << "INSERT INTO pushes (id, model, created_ms, committed, position) VALUES (:i, :m, :t, "
+           ":c, :p)",
         soci::use(push.id), soci::use(push.model), soci::use(created), soci::use(committed),
         soci::use(position);
     for (const PushedFile& file : push.files) {
       const long long size = static_cast<long long>(file.size);
       const std::string sha256 = file.sha256.hex();
-      sql << "INSERT INTO push_files (push, path, size, sha256) VALUES (:i, :p, :s, :d)", soci::use(push.id),
-          soci::use(file.path), soci::use(size), soci::use(sha256);
+      sql << "INSERT INTO push_files (push, path, size, sha256) VALUES (:i, :p, :s, :d)",
+          soci::use(push.id), soci::use(file.path), soci::use(size), soci::use(sha256);
     }
     RecordRequest(sql, request, push.id);
     return absl::OkStatus();

@@ -1,5 +1,5 @@
-// Opening the database: SQLite's settings and the schema's migrations. The one file of the store that knows
-// SQLite.
+// Opening the database: SQLite's settings and the schema's migrations. The one file of the store
+// that knows SQLite.
 #include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
 
@@ -30,12 +30,13 @@ void BackUp(soci::session& sql, const fs::path& database, int version) {
   sql << "VACUUM INTO :copy", soci::use(copy);
 }
 
-absl::Status Migrate(soci::session& sql, const fs::path& database, std::span<const SchemaStep> steps) {
+absl::Status Migrate(soci::session& sql, const fs::path& database,
+                     std::span<const SchemaStep> steps) {
   int version = ReadVersion(sql);
   if (version > static_cast<int>(steps.size()))
     return FailedPrecondition(
-        "{} has schema version {}, this quantfleetd knows {}: install the newer version", database.string(),
-        version, steps.size());
+        "{} has schema version {}, this quantfleetd knows {}: install the newer version",
+        database.string(), version, steps.size());
   if (version > 0 && version < static_cast<int>(steps.size())) BackUp(sql, database, version);
   for (; version < static_cast<int>(steps.size()); ++version) {
     soci::transaction transaction(sql);
@@ -57,8 +58,8 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const fs::path& database,
   std::unique_ptr<soci::session> session;
   absl::Status status = CatchSqlErrors([&]() -> absl::Status {
     session = std::make_unique<soci::session>(soci::sqlite3, "db=\"" + database.string() + "\"");
-    // Hashes of secrets and facts about devices are the owner's alone. SQLite's side files take the mode
-    // over.
+    // Hashes of secrets and facts about devices are the owner's alone. SQLite's side files take the
+    // mode over.
     fs::permissions(database, fs::perms::owner_read | fs::perms::owner_write);
     for (const char* setting : kSettings) *session << setting;
     return Migrate(*session, database, steps);
@@ -81,13 +82,15 @@ absl::Status Store::Copy(const fs::path& database, const fs::path& copy) {
 
 absl::Status StatusOfSqlError(const std::exception& error) {
   const auto* sql_error = dynamic_cast<const soci::soci_error*>(&error);
-  // what() would repeat the statement's parameters: they may be secret, and are no help to a caller.
+  // what() would repeat the statement's parameters: they may be secret, and are no help to a
+  // caller.
   const std::string message =
       sql_error != nullptr ? sql_error->get_error_message() : std::string(error.what());
   const auto* sqlite = dynamic_cast<const soci::sqlite3_soci_error*>(&error);
   switch (sqlite != nullptr ? sqlite->result() & 0xff : 0) {
     case SQLITE_FULL:
-      return ResourceExhausted("the database's disk is full: make space and try again ({})", message);
+      return ResourceExhausted("the database's disk is full: make space and try again ({})",
+                               message);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return Unavailable("the database is in use by another process ({})", message);
@@ -95,12 +98,14 @@ absl::Status StatusOfSqlError(const std::exception& error) {
     case SQLITE_NOTADB:
       return DataLoss("the database is damaged; restore it from a backup ({})", message);
     case SQLITE_CONSTRAINT:
-      return FailedPrecondition("the database refuses a record that contradicts others ({})", message);
+      return FailedPrecondition("the database refuses a record that contradicts others ({})",
+                                message);
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
-      return Unavailable("the database cannot be read or written; check the disk and the file's owner ({})",
-                         message);
+      return Unavailable(
+          "the database cannot be read or written; check the disk and the file's owner ({})",
+          message);
     default:
       return Internal("database: {}", message);
   }

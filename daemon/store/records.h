@@ -1,5 +1,5 @@
-// How the store's .cc files write protobuf messages into text columns and read them back. Private to
-// daemon/store.
+// How the store's .cc files write protobuf messages into text columns and read them back. Private
+// to daemon/store.
 #pragma once
 
 #include <soci/soci.h>

@@ -17,13 +17,15 @@ std::string IsUnderWay() {
 
 }  // namespace
 
-absl::StatusOr<std::vector<Store::RolloutRow>> Store::ListActiveRolloutsOf(std::string_view device_id) {
+absl::StatusOr<std::vector<Store::RolloutRow>> Store::ListActiveRolloutsOf(
+    std::string_view device_id) {
   std::vector<RolloutRow> result;
   QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
     const std::string device(device_id);
-    static const std::string query = "SELECT r.name, r.model, d.record, r.priority FROM rollout_devices d"
-                                     " JOIN rollouts r ON r.name = d.rollout WHERE d.device = :d AND r.state IN (" +
-                                     ActiveStates() + ") ORDER BY r.position";
+    static const std::string query =
+        "SELECT r.name, r.model, d.record, r.priority FROM rollout_devices d"
+        " JOIN rollouts r ON r.name = d.rollout WHERE d.device = :d AND r.state IN (" +
+        ActiveStates() + ") ORDER BY r.position";
     for (const auto& [name, model, record, priority] :
          statements_->Select<std::string, std::string, std::string, int>(query, device)) {
       QF_ASSIGN_OR_RETURN(v1::RolloutDevice row, Unpack<v1::RolloutDevice>(record));
@@ -38,30 +40,36 @@ absl::Status Store::PutRolloutDevice(std::string_view rollout, const v1::Rollout
   return Write([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout), device = row.device_id(), record = Pack(row);
     const int state = row.state(), phase = static_cast<int>(row.phase()), code = row.code();
-    const long long delay = row.delay_ms(), deadline = row.deadline_ms(), finished = row.finished_ms();
-    sql << "INSERT INTO rollout_devices (rollout, device, state, record, phase, delay_ms, deadline_ms, code,"
+    const long long delay = row.delay_ms(), deadline = row.deadline_ms(),
+                    finished = row.finished_ms();
+    sql << "INSERT INTO rollout_devices (rollout, device, state, record, phase, delay_ms, "
+           "deadline_ms, code,"
            " finished_ms, revision) VALUES (:o, :d, :s, :r, :p, :y, :l, :c, :f,"
            " (SELECT COALESCE(MAX(revision), 0) + 1 FROM rollout_devices WHERE rollout = :o2))"
            " ON CONFLICT (rollout, device) DO UPDATE SET"
            " state = excluded.state, record = excluded.record, phase = excluded.phase,"
-           " delay_ms = excluded.delay_ms, deadline_ms = excluded.deadline_ms, code = excluded.code,"
+           " delay_ms = excluded.delay_ms, deadline_ms = excluded.deadline_ms, code = "
+           "excluded.code,"
            " finished_ms = excluded.finished_ms, revision = excluded.revision",
         soci::use(name), soci::use(device), soci::use(state), soci::use(record), soci::use(phase),
-        soci::use(delay), soci::use(deadline), soci::use(code), soci::use(finished), soci::use(name);
+        soci::use(delay), soci::use(deadline), soci::use(code), soci::use(finished),
+        soci::use(name);
     Note(Change::Kind::kRollout, name);
     return absl::OkStatus();
   });
 }
 
-absl::StatusOr<std::vector<Store::RolloutCount>> Store::CountRolloutDevices(std::string_view rollout) {
+absl::StatusOr<std::vector<Store::RolloutCount>> Store::CountRolloutDevices(
+    std::string_view rollout) {
   std::vector<RolloutCount> counts;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout);
     int state = 0, phase = 0;
     long long n = 0;
-    soci::statement rows = (sql.prepare << "SELECT phase, state, COUNT(*) FROM rollout_devices WHERE "
-                                           "rollout = :r GROUP BY phase, state ORDER BY phase, state",
-                            soci::use(name), soci::into(phase), soci::into(state), soci::into(n));
+    soci::statement rows =
+        (sql.prepare << "SELECT phase, state, COUNT(*) FROM rollout_devices WHERE "
+                        "rollout = :r GROUP BY phase, state ORDER BY phase, state",
+         soci::use(name), soci::into(phase), soci::into(state), soci::into(n));
     rows.execute();
     while (rows.fetch())
       counts.push_back({static_cast<uint32_t>(phase), static_cast<v1::RolloutDevice::State>(state),
@@ -71,8 +79,8 @@ absl::StatusOr<std::vector<Store::RolloutCount>> Store::CountRolloutDevices(std:
   return counts;
 }
 
-absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListRolloutDevices(std::string_view rollout,
-                                                                         v1::RolloutDevice::State state) {
+absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListRolloutDevices(
+    std::string_view rollout, v1::RolloutDevice::State state) {
   std::vector<v1::RolloutDevice> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout);
@@ -80,8 +88,9 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListRolloutDevices(std::st
     QF_ASSIGN_OR_RETURN(
         devices,
         SelectAll<v1::RolloutDevice>(
-            sql, "SELECT record FROM rollout_devices WHERE rollout = :r AND state = :s ORDER BY device", name,
-            wanted));
+            sql,
+            "SELECT record FROM rollout_devices WHERE rollout = :r AND state = :s ORDER BY device",
+            name, wanted));
     return absl::OkStatus();
   }));
   return devices;
@@ -92,26 +101,31 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListHealthyDevices(size_t 
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const int healthy = v1::RolloutDevice::HEALTHY;
     const long long most = static_cast<long long>(limit);
-    QF_ASSIGN_OR_RETURN(devices, SelectAll<v1::RolloutDevice>(
-                                     sql,
-                                     "SELECT record FROM rollout_devices WHERE state = :s AND finished_ms > 0"
-                                     " ORDER BY finished_ms DESC LIMIT :n",
-                                     healthy, most));
+    QF_ASSIGN_OR_RETURN(
+        devices, SelectAll<v1::RolloutDevice>(
+                     sql,
+                     "SELECT record FROM rollout_devices WHERE state = :s AND finished_ms > 0"
+                     " ORDER BY finished_ms DESC LIMIT :n",
+                     healthy, most));
     return absl::OkStatus();
   }));
   return devices;
 }
 
-std::string Store::SelectWhere(soci::session& sql, const std::string& rollout, const std::string& device) {
+std::string Store::SelectWhere(soci::session& sql, const std::string& rollout,
+                               const std::string& device) {
   std::string other;
-  sql << "SELECT o.rollout FROM rollout_devices o JOIN rollouts r ON r.name = o.rollout WHERE o.device = :d"
-         " AND o.rollout <> :n AND " + IsUnderWay() + " LIMIT 1",
+  sql << "SELECT o.rollout FROM rollout_devices o JOIN rollouts r ON r.name = o.rollout WHERE "
+         "o.device = :d"
+         " AND o.rollout <> :n AND " +
+             IsUnderWay() + " LIMIT 1",
       soci::use(device), soci::use(rollout), soci::into(other);
   return sql.got_data() ? other : "";
 }
 
 absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListQueuedDevices(std::string_view rollout,
-                                                                        uint32_t phase, int64_t delay_ms,
+                                                                        uint32_t phase,
+                                                                        int64_t delay_ms,
                                                                         size_t limit) {
   std::vector<v1::RolloutDevice> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
@@ -122,9 +136,12 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListQueuedDevices(std::str
         devices, SelectAll<v1::RolloutDevice>(
                      sql,
                      "SELECT q.record FROM rollout_devices q WHERE q.rollout = :r AND q.state = :s"
-                     " AND q.phase <= :p AND q.delay_ms <= :y AND NOT EXISTS (SELECT 1 FROM rollout_devices o"
-                     " JOIN rollouts r ON r.name = o.rollout WHERE o.device = q.device AND o.rollout <> q.rollout"
-                     " AND " + IsUnderWay() + ") ORDER BY q.phase, q.delay_ms, q.device LIMIT :n",
+                     " AND q.phase <= :p AND q.delay_ms <= :y AND NOT EXISTS (SELECT 1 FROM "
+                     "rollout_devices o"
+                     " JOIN rollouts r ON r.name = o.rollout WHERE o.device = q.device AND "
+                     "o.rollout <> q.rollout"
+                     " AND " +
+                         IsUnderWay() + ") ORDER BY q.phase, q.delay_ms, q.device LIMIT :n",
                      name, queued, last, delay, most));
     return absl::OkStatus();
   }));
@@ -137,12 +154,12 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListOverdueDevices(std::st
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout);
     const long long now = now_ms;
-    QF_ASSIGN_OR_RETURN(devices,
-                        SelectAll<v1::RolloutDevice>(
-                            sql,
-                            "SELECT record FROM rollout_devices WHERE rollout = :r AND deadline_ms > 0"
-                            " AND deadline_ms <= :t ORDER BY device",
-                            name, now));
+    QF_ASSIGN_OR_RETURN(
+        devices, SelectAll<v1::RolloutDevice>(
+                     sql,
+                     "SELECT record FROM rollout_devices WHERE rollout = :r AND deadline_ms > 0"
+                     " AND deadline_ms <= :t ORDER BY device",
+                     name, now));
     return absl::OkStatus();
   }));
   return devices;

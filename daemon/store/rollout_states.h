@@ -22,7 +22,8 @@ inline std::string ActiveStates() {
 
 // Of a device: it was told, and what it does about it is still to come.
 inline std::string UnderWayStates() {
-  return StateList({v1::RolloutDevice::PENDING, v1::RolloutDevice::IN_PROGRESS, v1::RolloutDevice::ROLLING_BACK});
+  return StateList({v1::RolloutDevice::PENDING, v1::RolloutDevice::IN_PROGRESS,
+                    v1::RolloutDevice::ROLLING_BACK});
 }
 
 // New devices may come in.

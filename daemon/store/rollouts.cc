@@ -17,8 +17,8 @@ absl::StatusOr<v1::Rollout> SelectHead(soci::session& sql, const std::string& na
   int state = 0;
   long long created = 0, finished = 0;
   sql << "SELECT model, state, created_ms, finished_ms, record FROM rollouts WHERE name = :n",
-      soci::use(name), soci::into(model), soci::into(state), soci::into(created), soci::into(finished),
-      soci::into(record);
+      soci::use(name), soci::into(model), soci::into(state), soci::into(created),
+      soci::into(finished), soci::into(record);
   if (!sql.got_data()) return NotFound("there is no rollout \"{}\"", name);
   if (!record.empty()) return Unpack<v1::Rollout>(record);
   // From before there were phases: all at once.
@@ -55,7 +55,8 @@ absl::StatusOr<v1::Rollout> Store::SelectSummary(soci::session& sql, const std::
   return rollout;
 }
 
-absl::StatusOr<v1::Rollout> Store::CreateRollout(const v1::Rollout& rollout, const Request& request) {
+absl::StatusOr<v1::Rollout> Store::CreateRollout(const v1::Rollout& rollout,
+                                                 const Request& request) {
   v1::Rollout result = rollout;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     if (auto known = FindRequestIn(sql, request)) {
@@ -67,10 +68,12 @@ absl::StatusOr<v1::Rollout> Store::CreateRollout(const v1::Rollout& rollout, con
               priority = rollout.plan().priority();
     const long long created = rollout.created_ms(), finished = rollout.finished_ms(),
                     position = NextPosition(sql, "rollouts");
-    sql << "INSERT INTO rollouts (name, model, state, created_ms, finished_ms, position, record, dynamic, priority)"
+    sql << "INSERT INTO rollouts (name, model, state, created_ms, finished_ms, position, record, "
+           "dynamic, priority)"
            " VALUES (:n, :m, :s, :c, :f, :p, :r, :d, :i)",
-        soci::use(name), soci::use(model), soci::use(state), soci::use(created), soci::use(finished),
-        soci::use(position), soci::use(record), soci::use(dynamic), soci::use(priority);
+        soci::use(name), soci::use(model), soci::use(state), soci::use(created),
+        soci::use(finished), soci::use(position), soci::use(record), soci::use(dynamic),
+        soci::use(priority);
     for (const v1::RolloutDevice& device : rollout.devices())
       QF_RETURN_IF_ERROR(PutRolloutDevice(name, device));
     RecordRequest(sql, request, name);
@@ -84,17 +87,19 @@ absl::StatusOr<v1::Rollout> Store::GetRollout(std::string_view name) {
   return GetRolloutPage(name, "", std::numeric_limits<int32_t>::max());
 }
 
-absl::StatusOr<v1::Rollout> Store::GetRolloutPage(std::string_view name, std::string_view after, size_t limit) {
+absl::StatusOr<v1::Rollout> Store::GetRolloutPage(std::string_view name, std::string_view after,
+                                                  size_t limit) {
   v1::Rollout rollout;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string key(name), from(after);
     QF_ASSIGN_OR_RETURN(rollout, SelectSummary(sql, key));
-    const long long most = static_cast<long long>(limit) + 1;  // one more tells whether there is a next page
-    QF_ASSIGN_OR_RETURN(
-        auto devices, SelectAll<v1::RolloutDevice>(sql,
-                                                   "SELECT record FROM rollout_devices WHERE rollout = :r"
-                                                   " AND device > :a ORDER BY device LIMIT :n",
-                                                   key, from, most));
+    const long long most =
+        static_cast<long long>(limit) + 1;  // one more tells whether there is a next page
+    QF_ASSIGN_OR_RETURN(auto devices, SelectAll<v1::RolloutDevice>(
+                                          sql,
+                                          "SELECT record FROM rollout_devices WHERE rollout = :r"
+                                          " AND device > :a ORDER BY device LIMIT :n",
+                                          key, from, most));
     if (devices.size() > limit) {
       devices.resize(limit);
       rollout.set_next_page_token(limit > 0 ? devices.back().device_id() : from);
@@ -110,22 +115,25 @@ absl::StatusOr<v1::Rollout> Store::GetRolloutPage(std::string_view name, std::st
   return rollout;
 }
 
-absl::StatusOr<v1::Rollout> Store::GetRolloutChanges(std::string_view name, std::optional<uint64_t> revision,
+absl::StatusOr<v1::Rollout> Store::GetRolloutChanges(std::string_view name,
+                                                     std::optional<uint64_t> revision,
                                                      size_t limit) {
   v1::Rollout rollout;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string key(name);
     QF_ASSIGN_OR_RETURN(rollout, SelectSummary(sql, key));
     long long newest = 0;
-    sql << "SELECT COALESCE(MAX(revision), 0) FROM rollout_devices WHERE rollout = :r", soci::use(key),
-        soci::into(newest);
+    sql << "SELECT COALESCE(MAX(revision), 0) FROM rollout_devices WHERE rollout = :r",
+        soci::use(key), soci::into(newest);
     if (revision) {
-      const long long since = static_cast<long long>(*revision), most = static_cast<long long>(limit);
+      const long long since = static_cast<long long>(*revision),
+                      most = static_cast<long long>(limit);
       std::string record;
       long long at = 0;
-      soci::statement rows = (sql.prepare << "SELECT revision, record FROM rollout_devices WHERE rollout = :r"
-                                             " AND revision > :v ORDER BY revision LIMIT :n",
-                              soci::use(key), soci::use(since), soci::use(most), soci::into(at), soci::into(record));
+      soci::statement rows =
+          (sql.prepare << "SELECT revision, record FROM rollout_devices WHERE rollout = :r"
+                          " AND revision > :v ORDER BY revision LIMIT :n",
+           soci::use(key), soci::use(since), soci::use(most), soci::into(at), soci::into(record));
       rows.execute();
       while (rows.fetch()) {
         QF_ASSIGN_OR_RETURN(*rollout.add_devices(), Unpack<v1::RolloutDevice>(record));
@@ -159,7 +167,8 @@ absl::StatusOr<v1::Rollout> Store::GetRolloutHead(std::string_view name) {
 absl::StatusOr<std::vector<v1::Rollout>> Store::ListRollouts() {
   std::vector<v1::Rollout> rollouts;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    for (const std::string& name : SelectTexts(sql, "SELECT name FROM rollouts ORDER BY position DESC")) {
+    for (const std::string& name :
+         SelectTexts(sql, "SELECT name FROM rollouts ORDER BY position DESC")) {
       QF_ASSIGN_OR_RETURN(v1::Rollout rollout, SelectSummary(sql, name));
       rollouts.push_back(std::move(rollout));
     }
@@ -174,8 +183,8 @@ absl::Status Store::PutRolloutHead(const v1::Rollout& head) {
     QF_RETURN_IF_ERROR(SelectHead(sql, name).status());
     const int state = head.state();
     const long long finished = head.finished_ms();
-    sql << "UPDATE rollouts SET state = :s, finished_ms = :f, record = :r WHERE name = :n", soci::use(state),
-        soci::use(finished), soci::use(record), soci::use(name);
+    sql << "UPDATE rollouts SET state = :s, finished_ms = :f, record = :r WHERE name = :n",
+        soci::use(state), soci::use(finished), soci::use(record), soci::use(name);
     Note(Change::Kind::kRollout, name);
     return absl::OkStatus();
   });
@@ -184,9 +193,8 @@ absl::Status Store::PutRolloutHead(const v1::Rollout& head) {
 absl::StatusOr<std::vector<std::string>> Store::ListActiveRollouts() {
   std::vector<std::string> names;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    names = SelectTexts(
-        sql, "SELECT name FROM rollouts WHERE state IN (" + ActiveStates() +
-                 ") ORDER BY priority DESC, position");
+    names = SelectTexts(sql, "SELECT name FROM rollouts WHERE state IN (" + ActiveStates() +
+                                 ") ORDER BY priority DESC, position");
     return absl::OkStatus();
   }));
   return names;
@@ -199,10 +207,11 @@ absl::StatusOr<std::vector<std::string>> Store::ListRolloutsToJoin(std::string_v
     const int draft = v1::Rollout::DRAFT, outranked = v1::RolloutDevice::OUTRANKED;
     static const std::string query =
         "SELECT r.name FROM rollouts r WHERE r.dynamic = 1 AND r.state IN (" + JoinableStates() +
-            ") AND NOT EXISTS (SELECT 1 FROM rollout_devices d JOIN rollouts n ON n.name = d.rollout"
-            " WHERE d.device = :d AND n.model = r.model AND n.position >= r.position AND n.state <> :s"
-            " AND d.code <> :c) ORDER BY r.position DESC";
-    for (auto& [name] : statements_->Select<std::string>(query, device, draft, outranked)) names.push_back(name);
+        ") AND NOT EXISTS (SELECT 1 FROM rollout_devices d JOIN rollouts n ON n.name = d.rollout"
+        " WHERE d.device = :d AND n.model = r.model AND n.position >= r.position AND n.state <> :s"
+        " AND d.code <> :c) ORDER BY r.position DESC";
+    for (auto& [name] : statements_->Select<std::string>(query, device, draft, outranked))
+      names.push_back(name);
     return absl::OkStatus();
   }));
   return names;

@@ -12,26 +12,33 @@ constexpr const char* kVersion1[] = {
 
     "CREATE TABLE pushes (id TEXT PRIMARY KEY, model TEXT NOT NULL, created_ms BIGINT NOT NULL,"
     " committed INTEGER NOT NULL, position BIGINT NOT NULL)",
-    "CREATE TABLE push_files (push TEXT NOT NULL REFERENCES pushes (id) ON DELETE CASCADE, path TEXT NOT "
+    "CREATE TABLE push_files (push TEXT NOT NULL REFERENCES pushes (id) ON DELETE CASCADE, path "
+    "TEXT NOT "
     "NULL,"
     " size BIGINT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (push, path))",
 
-    "CREATE TABLE jobs (name TEXT PRIMARY KEY, state INTEGER NOT NULL, position BIGINT NOT NULL, record TEXT "
+    "CREATE TABLE jobs (name TEXT PRIMARY KEY, state INTEGER NOT NULL, position BIGINT NOT NULL, "
+    "record TEXT "
     "NOT NULL,"
-    " source_path TEXT NOT NULL, targets TEXT NOT NULL, plan_digest TEXT NOT NULL, source_fingerprint TEXT "
+    " source_path TEXT NOT NULL, targets TEXT NOT NULL, plan_digest TEXT NOT NULL, "
+    "source_fingerprint TEXT "
     "NOT NULL)",
     "CREATE INDEX jobs_by_state ON jobs (state, position)",
-    "CREATE TABLE job_slabs (job TEXT NOT NULL REFERENCES jobs (name) ON DELETE CASCADE, slab BIGINT NOT "
+    "CREATE TABLE job_slabs (job TEXT NOT NULL REFERENCES jobs (name) ON DELETE CASCADE, slab "
+    "BIGINT NOT "
     "NULL,"
     " record TEXT NOT NULL, PRIMARY KEY (job, slab))",
 
     "CREATE TABLE artifacts (digest TEXT PRIMARY KEY, record TEXT NOT NULL, manifest TEXT NOT NULL,"
     " stored_bytes BIGINT NOT NULL)",
-    "CREATE TABLE artifact_models (digest TEXT NOT NULL REFERENCES artifacts (digest) ON DELETE CASCADE,"
-    " model TEXT NOT NULL, position BIGINT NOT NULL, created_ms BIGINT NOT NULL, PRIMARY KEY (digest, "
+    "CREATE TABLE artifact_models (digest TEXT NOT NULL REFERENCES artifacts (digest) ON DELETE "
+    "CASCADE,"
+    " model TEXT NOT NULL, position BIGINT NOT NULL, created_ms BIGINT NOT NULL, PRIMARY KEY "
+    "(digest, "
     "model))",
     "CREATE INDEX artifact_models_by_model ON artifact_models (model, position)",
-    "CREATE TABLE artifact_statements (digest TEXT NOT NULL REFERENCES artifacts (digest) ON DELETE CASCADE,"
+    "CREATE TABLE artifact_statements (digest TEXT NOT NULL REFERENCES artifacts (digest) ON "
+    "DELETE CASCADE,"
     " statement_digest TEXT NOT NULL, position BIGINT NOT NULL, statement TEXT NOT NULL,"
     " PRIMARY KEY (digest, statement_digest))",
 
@@ -40,27 +47,33 @@ constexpr const char* kVersion1[] = {
     "CREATE TABLE tokens (id TEXT PRIMARY KEY, secret_hash TEXT NOT NULL, position BIGINT NOT NULL,"
     " record TEXT NOT NULL)",
 
-    "CREATE TABLE devices (id TEXT PRIMARY KEY, public_key TEXT NOT NULL UNIQUE, token TEXT NOT NULL,"
+    "CREATE TABLE devices (id TEXT PRIMARY KEY, public_key TEXT NOT NULL UNIQUE, token TEXT NOT "
+    "NULL,"
     " last_seen_ms BIGINT NOT NULL, record TEXT NOT NULL)",
     "CREATE INDEX devices_by_last_seen ON devices (last_seen_ms)",
-    "CREATE TABLE model_statuses (device TEXT NOT NULL REFERENCES devices (id) ON DELETE CASCADE, model TEXT "
+    "CREATE TABLE model_statuses (device TEXT NOT NULL REFERENCES devices (id) ON DELETE CASCADE, "
+    "model TEXT "
     "NOT NULL,"
     " record TEXT NOT NULL, PRIMARY KEY (device, model))",
-    "CREATE TABLE assignments (device TEXT NOT NULL REFERENCES devices (id) ON DELETE CASCADE, model TEXT "
+    "CREATE TABLE assignments (device TEXT NOT NULL REFERENCES devices (id) ON DELETE CASCADE, "
+    "model TEXT "
     "NOT NULL,"
-    " release_number BIGINT NOT NULL, manifest_digest TEXT NOT NULL, rollout TEXT NOT NULL, statement TEXT "
+    " release_number BIGINT NOT NULL, manifest_digest TEXT NOT NULL, rollout TEXT NOT NULL, "
+    "statement TEXT "
     "NOT NULL,"
     " PRIMARY KEY (device, model))",
 
     "CREATE TABLE rollouts (name TEXT PRIMARY KEY, model TEXT NOT NULL, state INTEGER NOT NULL,"
     " created_ms BIGINT NOT NULL, finished_ms BIGINT NOT NULL, position BIGINT NOT NULL)",
-    "CREATE TABLE rollout_devices (rollout TEXT NOT NULL REFERENCES rollouts (name) ON DELETE CASCADE,"
-    " device TEXT NOT NULL, state INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (rollout, device))",
+    "CREATE TABLE rollout_devices (rollout TEXT NOT NULL REFERENCES rollouts (name) ON DELETE "
+    "CASCADE,"
+    " device TEXT NOT NULL, state INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (rollout, "
+    "device))",
     "CREATE INDEX rollout_devices_by_device ON rollout_devices (device)",
 };
 
-// Phased rollouts. A rollout's own fields become a record as everywhere else; one from before has an empty
-// one. Devices under way get the day that the default gives them.
+// Phased rollouts. A rollout's own fields become a record as everywhere else; one from before has
+// an empty one. Devices under way get the day that the default gives them.
 constexpr const char* kVersion2[] = {
     "ALTER TABLE rollouts ADD COLUMN record TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE rollouts ADD COLUMN dynamic INTEGER NOT NULL DEFAULT 0",
@@ -70,14 +83,15 @@ constexpr const char* kVersion2[] = {
     "ALTER TABLE rollout_devices ADD COLUMN delay_ms BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE rollout_devices ADD COLUMN deadline_ms BIGINT NOT NULL DEFAULT 0",
     ("UPDATE rollout_devices SET deadline_ms = 86400000 +"
-     " (SELECT created_ms FROM rollouts WHERE rollouts.name = rollout_devices.rollout) WHERE state IN (1, 2)"),
+     " (SELECT created_ms FROM rollouts WHERE rollouts.name = rollout_devices.rollout) WHERE state "
+     "IN (1, 2)"),
     "CREATE INDEX rollout_devices_by_state ON rollout_devices (rollout, state, phase, delay_ms)",
     "CREATE INDEX rollout_devices_by_deadline ON rollout_devices (rollout, deadline_ms)",
 };
 
-// Groups of devices. Rows count up with each change of one of a rollout, for who watches it. Priorities: who
-// is next is read in the order of turns, past devices that are under way elsewhere. What devices took lately
-// is read for estimates.
+// Groups of devices. Rows count up with each change of one of a rollout, for who watches it.
+// Priorities: who is next is read in the order of turns, past devices that are under way elsewhere.
+// What devices took lately is read for estimates.
 constexpr const char* kVersion3[] = {
     "CREATE TABLE device_groups (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
     "ALTER TABLE rollout_devices ADD COLUMN revision BIGINT NOT NULL DEFAULT 0",
@@ -85,7 +99,8 @@ constexpr const char* kVersion3[] = {
     "ALTER TABLE rollouts ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE rollout_devices ADD COLUMN code INTEGER NOT NULL DEFAULT 0",
     "DROP INDEX rollout_devices_by_state",
-    "CREATE INDEX rollout_devices_by_turn ON rollout_devices (rollout, state, phase, delay_ms, device)",
+    "CREATE INDEX rollout_devices_by_turn ON rollout_devices (rollout, state, phase, delay_ms, "
+    "device)",
     "DROP INDEX rollout_devices_by_device",
     "CREATE INDEX rollout_devices_by_device_state ON rollout_devices (device, state)",
     "ALTER TABLE rollout_devices ADD COLUMN finished_ms BIGINT NOT NULL DEFAULT 0",
@@ -96,7 +111,8 @@ constexpr const char* kVersion3[] = {
 
 // Several ways to enrol. Which keys used a token was known of a device's last token only.
 constexpr const char* kVersion4[] = {
-    "CREATE TABLE token_uses (token TEXT NOT NULL REFERENCES tokens (id) ON DELETE CASCADE, public_key TEXT NOT NULL,"
+    "CREATE TABLE token_uses (token TEXT NOT NULL REFERENCES tokens (id) ON DELETE CASCADE, "
+    "public_key TEXT NOT NULL,"
     " used_ms BIGINT NOT NULL, PRIMARY KEY (token, public_key))",
     "CREATE INDEX token_uses_by_time ON token_uses (token, used_ms)",
     "INSERT INTO token_uses (token, public_key, used_ms)"
@@ -109,7 +125,8 @@ constexpr const char* kVersion4[] = {
     "CREATE INDEX devices_by_hardware ON devices (hardware)",
 
     "CREATE TABLE allowed_devices (id TEXT PRIMARY KEY, record TEXT NOT NULL)",
-    "CREATE TABLE pending_devices (id TEXT PRIMARY KEY, admission TEXT NOT NULL, expires_ms BIGINT NOT NULL,"
+    "CREATE TABLE pending_devices (id TEXT PRIMARY KEY, admission TEXT NOT NULL, expires_ms BIGINT "
+    "NOT NULL,"
     " position BIGINT NOT NULL, record TEXT NOT NULL)",
     "CREATE INDEX pending_devices_by_expiry ON pending_devices (expires_ms)",
 };

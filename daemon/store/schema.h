@@ -1,5 +1,5 @@
-// The database's schema: a list of steps, each applied once and never changed afterwards. Portable SQL
-// (SQLite and PostgreSQL); protobuf records are base64url text, digests hex.
+// The database's schema: a list of steps, each applied once and never changed afterwards. Portable
+// SQL (SQLite and PostgreSQL); protobuf records are base64url text, digests hex.
 #pragma once
 
 #include <span>

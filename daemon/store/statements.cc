@@ -19,7 +19,8 @@ absl::StatusOr<std::vector<Kept>> SignRows(soci::session& sql, const std::string
                                            const std::function<bool(v1::Signed&)>& sign) {
   std::vector<Kept> changed;
   std::string first, second, packed;
-  soci::statement rows = (sql.prepare << query, soci::into(first), soci::into(second), soci::into(packed));
+  soci::statement rows =
+      (sql.prepare << query, soci::into(first), soci::into(second), soci::into(packed));
   rows.execute();
   while (rows.fetch()) {
     QF_ASSIGN_OR_RETURN(v1::Signed statement, Unpack<v1::Signed>(packed));
@@ -33,11 +34,13 @@ absl::StatusOr<std::vector<Kept>> SignRows(soci::session& sql, const std::string
 absl::StatusOr<uint64_t> Store::SignStatementsAnew(const std::function<bool(v1::Signed&)>& sign) {
   uint64_t count = 0;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const std::vector<Kept> of_artifacts,
-                        SignRows(sql, "SELECT digest, statement_digest, statement FROM artifact_statements", sign));
+    QF_ASSIGN_OR_RETURN(
+        const std::vector<Kept> of_artifacts,
+        SignRows(sql, "SELECT digest, statement_digest, statement FROM artifact_statements", sign));
     for (const Kept& kept : of_artifacts) {
       const std::string packed = Pack(kept.statement), digest = HashText(packed).hex();
-      sql << "UPDATE artifact_statements SET statement = :s, statement_digest = :n WHERE digest = :d AND"
+      sql << "UPDATE artifact_statements SET statement = :s, statement_digest = :n WHERE digest = "
+             ":d AND"
              " statement_digest = :o",
           soci::use(packed), soci::use(digest), soci::use(kept.first), soci::use(kept.second);
     }
@@ -45,8 +48,8 @@ absl::StatusOr<uint64_t> Store::SignStatementsAnew(const std::function<bool(v1::
                         SignRows(sql, "SELECT device, model, statement FROM assignments", sign));
     for (const Kept& kept : of_devices) {
       const std::string packed = Pack(kept.statement);
-      sql << "UPDATE assignments SET statement = :s WHERE device = :d AND model = :m", soci::use(packed),
-          soci::use(kept.first), soci::use(kept.second);
+      sql << "UPDATE assignments SET statement = :s WHERE device = :d AND model = :m",
+          soci::use(packed), soci::use(kept.first), soci::use(kept.second);
     }
     count = of_artifacts.size() + of_devices.size();
     return absl::OkStatus();

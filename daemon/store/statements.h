@@ -1,5 +1,5 @@
-// Queries that are asked at each check-in: prepared once for the session, since that takes longer than asking. Private to
-// daemon/store; the store's mutex guards it as it does the session.
+// Queries that are asked at each check-in: prepared once for the session, since that takes longer
+// than asking. Private to daemon/store; the store's mutex guards it as it does the session.
 #pragma once
 
 #include <soci/soci.h>
@@ -17,9 +17,11 @@ class Statements {
  public:
   explicit Statements(soci::session& sql) : sql_(sql) {}
 
-  // All rows: none is left open, so that the next call may be of the same query. Throws as soci does.
+  // All rows: none is left open, so that the next call may be of the same query. Throws as soci
+  // does.
   template <typename... Columns, typename... Parameters>
-  std::vector<std::tuple<Columns...>> Select(const std::string& query, const Parameters&... parameters) {
+  std::vector<std::tuple<Columns...>> Select(const std::string& query,
+                                             const Parameters&... parameters) {
     std::unique_ptr<soci::statement> statement = Take(query);
     std::vector<std::tuple<Columns...>> rows;
     std::tuple<Columns...> row;
@@ -45,13 +47,16 @@ class Statements {
  private:
   // One that throws while it is away is not kept.
   std::unique_ptr<soci::statement> Take(const std::string& query) {
-    if (const auto kept = kept_.find(query); kept != kept_.end() && kept->second) return std::move(kept->second);
+    if (const auto kept = kept_.find(query); kept != kept_.end() && kept->second)
+      return std::move(kept->second);
     auto made = std::make_unique<soci::statement>(sql_);
     made->alloc();
     made->prepare(query);
     return made;
   }
-  void Keep(const std::string& query, std::unique_ptr<soci::statement> statement) { kept_[query] = std::move(statement); }
+  void Keep(const std::string& query, std::unique_ptr<soci::statement> statement) {
+    kept_[query] = std::move(statement);
+  }
 
   soci::session& sql_;
   std::map<std::string, std::unique_ptr<soci::statement>> kept_;  // by query; empty: taken

@@ -81,8 +81,8 @@ absl::Status Store::End(bool commit) {
       }
       return absl::OkStatus();
     });
-    // A full disk makes SQLite roll back everything by itself: what the outer body still does must not be
-    // kept.
+    // A full disk makes SQLite roll back everything by itself: what the outer body still does must
+    // not be kept.
     if (!undone.ok()) doomed_ = true;
   }
   if (outermost) doomed_ = false;
@@ -93,7 +93,9 @@ absl::Status Store::Atomically(const std::function<absl::Status()>& body) {
   return Write([&](soci::session&) { return body(); });
 }
 
-void Store::Note(Change::Kind kind, std::string_view name) { noted_.push_back({kind, std::string(name)}); }
+void Store::Note(Change::Kind kind, std::string_view name) {
+  noted_.push_back({kind, std::string(name)});
+}
 
 absl::StatusOr<std::optional<std::string>> Store::FindRequest(const Request& request) {
   std::optional<std::string> found;
@@ -107,8 +109,8 @@ absl::StatusOr<std::optional<std::string>> Store::FindRequest(const Request& req
 std::optional<std::string> Store::FindRequestIn(soci::session& sql, const Request& request) {
   if (request.id.empty()) return std::nullopt;
   std::string resource;
-  sql << "SELECT resource FROM requests WHERE method = :m AND request_id = :i", soci::use(request.method),
-      soci::use(request.id), soci::into(resource);
+  sql << "SELECT resource FROM requests WHERE method = :m AND request_id = :i",
+      soci::use(request.method), soci::use(request.id), soci::into(resource);
   if (!sql.got_data()) return std::nullopt;
   return resource;
 }
@@ -116,8 +118,8 @@ std::optional<std::string> Store::FindRequestIn(soci::session& sql, const Reques
 void Store::RecordRequest(soci::session& sql, const Request& request, std::string_view resource) {
   if (request.id.empty()) return;
   const std::string name(resource);
-  sql << "INSERT INTO requests (method, request_id, resource) VALUES (:m, :i, :r)", soci::use(request.method),
-      soci::use(request.id), soci::use(name);
+  sql << "INSERT INTO requests (method, request_id, resource) VALUES (:m, :i, :r)",
+      soci::use(request.method), soci::use(request.id), soci::use(name);
 }
 
 absl::StatusOr<Counts> Store::Count(int64_t seen_since_ms) {
@@ -138,9 +140,11 @@ absl::StatusOr<Counts> Store::Count(int64_t seen_since_ms) {
     counts.artifacts = count("SELECT COUNT(*) FROM artifacts");
     counts.stored_bytes = count("SELECT COALESCE(SUM(stored_bytes), 0) FROM artifacts");
     counts.devices = count("SELECT COUNT(*) FROM devices");
-    counts.devices_seen = count_if("SELECT COUNT(*) FROM devices WHERE last_seen_ms >= :t", seen_since_ms);
+    counts.devices_seen =
+        count_if("SELECT COUNT(*) FROM devices WHERE last_seen_ms >= :t", seen_since_ms);
     // Who has expired is removed when the next one comes.
-    counts.devices_pending = count_if("SELECT COUNT(*) FROM pending_devices WHERE expires_ms > :t", seen_since_ms);
+    counts.devices_pending =
+        count_if("SELECT COUNT(*) FROM pending_devices WHERE expires_ms > :t", seen_since_ms);
     counts.jobs_running = count_if("SELECT COUNT(*) FROM jobs WHERE state = :s", v1::Job::RUNNING);
     counts.jobs_queued = count_if("SELECT COUNT(*) FROM jobs WHERE state = :s", v1::Job::QUEUED);
     counts.rollouts_running =

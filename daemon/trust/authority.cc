@@ -36,13 +36,14 @@ bool LooksLikeAddress(std::string_view name) {
 absl::StatusOr<Authority::Identity> Split(std::string_view pem, const fs::path& file) {
   const size_t key = pem.find(kKeyBegins);
   if (key == std::string_view::npos || key == 0)
-    return FailedPrecondition("{} is not a certificate followed by its key: restore it from a backup",
-                              file.string());
+    return FailedPrecondition(
+        "{} is not a certificate followed by its key: restore it from a backup", file.string());
   return Authority::Identity{std::string(pem.substr(0, key)), std::string(pem.substr(key))};
 }
 
 absl::Status Lost(const fs::path& file) {
-  return FailedPrecondition("{} is lost: restore it from a backup, or every device must enrol again", file.string());
+  return FailedPrecondition(
+      "{} is lost: restore it from a backup, or every device must enrol again", file.string());
 }
 absl::Status Damaged(const fs::path& file) {
   return FailedPrecondition("{} is damaged: restore it from a backup", file.string());
@@ -53,7 +54,8 @@ absl::StatusOr<uint32_t> ReadVersion(std::string_view text, const fs::path& file
   uint32_t version = 1;
   if (!text.starts_with(kVersionLine)) return version;
   const char* const begin = text.data() + kVersionLine.size();
-  if (std::from_chars(begin, text.data() + text.size(), version).ec != std::errc() || version == 0) return Damaged(file);
+  if (std::from_chars(begin, text.data() + text.size(), version).ec != std::errc() || version == 0)
+    return Damaged(file);
   return version;
 }
 
@@ -111,8 +113,8 @@ void AppendJson(std::string& out, std::string_view name, std::string_view value)
 
 }  // namespace
 
-Authority::Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names, Keys keys,
-                     std::vector<v1::Signed> roots)
+Authority::Authority(FileSystem& files, const Clock& clock, fs::path data,
+                     std::vector<std::string> names, Keys keys, std::vector<v1::Signed> roots)
     : files_(files),
       clock_(clock),
       data_(std::move(data)),
@@ -144,24 +146,29 @@ absl::StatusOr<Authority::Keys> Authority::LoadKeys(FileSystem& files, const fs:
   return keys;
 }
 
-absl::Status Authority::SaveAuthorities(FileSystem& files, const fs::path& folder, const Keys& keys) {
+absl::Status Authority::SaveAuthorities(FileSystem& files, const fs::path& folder,
+                                        const Keys& keys) {
   std::string text = fmt::format("{}{}\n", kVersionLine, keys.ca_version);
-  for (const trust::CertificateAuthority& ca : keys.authorities) text += ca.certificate_pem() + ca.private_pem();
+  for (const trust::CertificateAuthority& ca : keys.authorities)
+    text += ca.certificate_pem() + ca.private_pem();
   return files.WriteAtomically(folder / "ca.pem", AsBytes(text), OpenMode::kPrivate);
 }
 
-absl::Status Authority::SaveSigningKeys(FileSystem& files, const fs::path& folder, const Keys& keys) {
+absl::Status Authority::SaveSigningKeys(FileSystem& files, const fs::path& folder,
+                                        const Keys& keys) {
   std::string text = fmt::format("{}{}\n", kVersionLine, keys.signing_version);
   for (const trust::SigningKey& key : keys.signing) text += key.ToPem();
   return files.WriteAtomically(folder / "signing.pem", AsBytes(text), OpenMode::kPrivate);
 }
 
 // In this order: a later file says that the earlier ones were there.
-absl::Status Authority::CreateMissingKeys(FileSystem& files, const Clock& clock, const fs::path& folder) {
+absl::Status Authority::CreateMissingKeys(FileSystem& files, const Clock& clock,
+                                          const fs::path& folder) {
   Keys made;
   if (!files.Exists(folder / "ca.pem")) {
     if (files.Exists(folder / "signing.pem")) return Lost(folder / "ca.pem");
-    made.authorities.push_back(trust::CertificateAuthority::Create("quantfleet CA on " + MachineName(), clock));
+    made.authorities.push_back(
+        trust::CertificateAuthority::Create("quantfleet CA on " + MachineName(), clock));
     FailPoint("authority-before-ca");
     QF_RETURN_IF_ERROR(SaveAuthorities(files, folder, made));
     FailPoint("authority-after-ca");
@@ -177,9 +184,12 @@ absl::Status Authority::CreateMissingKeys(FileSystem& files, const Clock& clock,
 
 absl::StatusOr<Authority::Keys> Authority::LoadUnchanging(FileSystem& files, const fs::path& data) {
   QF_ASSIGN_OR_RETURN(Keys keys, LoadKeys(files, data / "keys"));
-  for (const auto& [count, what] : {std::pair(keys.signing.size(), "signing keys"), std::pair(keys.authorities.size(), "CAs")})
+  for (const auto& [count, what] :
+       {std::pair(keys.signing.size(), "signing keys"), std::pair(keys.authorities.size(), "CAs")})
     if (count > 1)
-      return FailedPrecondition("there are {} {} already: retire the old one first (`quantfleetd keys retire`)", count, what);
+      return FailedPrecondition(
+          "there are {} {} already: retire the old one first (`quantfleetd keys retire`)", count,
+          what);
   QF_RETURN_IF_ERROR(KeepRoots(files, data / "keys", keys).status());
   return keys;
 }
@@ -213,12 +223,13 @@ absl::Status Authority::RetireOldKeys(FileSystem& files, const fs::path& data) {
     keys.ca_version = next;
     return SaveAuthorities(files, data / "keys", keys);
   }
-  return FailedPrecondition("{} holds one signing key and one CA: there is none to retire", (data / "keys").string());
+  return FailedPrecondition("{} holds one signing key and one CA: there is none to retire",
+                            (data / "keys").string());
 }
 
-absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, const Clock& clock,
-                                                           const fs::path& data,
-                                                           const std::vector<std::string>& listen_addresses) {
+absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(
+    FileSystem& files, const Clock& clock, const fs::path& data,
+    const std::vector<std::string>& listen_addresses) {
   const fs::path keys = data / "keys";
   QF_RETURN_IF_ERROR(files.CreateDirectories(keys));
   for (const fs::path& folder : {data, keys}) QF_RETURN_IF_ERROR(CheckUnshared(folder));
@@ -231,7 +242,8 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(FileSystem& files, co
   QF_ASSIGN_OR_RETURN(std::vector<v1::Signed> roots, KeepRoots(files, keys, loaded));
   std::vector<std::string> names = {"localhost", MachineName(), "127.0.0.1", "::1"};
   for (std::string address : listen_addresses) {
-    if (address.size() > 2 && address.front() == '[') address = address.substr(1, address.size() - 2);
+    if (address.size() > 2 && address.front() == '[')
+      address = address.substr(1, address.size() - 2);
     // Listening everywhere names no place.
     if (address.empty() || address == "0.0.0.0" || address == "::") continue;
     if (std::find(names.begin(), names.end(), address) == names.end()) names.push_back(address);
@@ -261,18 +273,21 @@ v1::TrustRoot Authority::Keys::trust_root() const {
   return root;
 }
 
-absl::StatusOr<Authority::Identity> Authority::Keep(const fs::path& file, const trust::CertificateAuthority& ca,
-                                                    const trust::Subject& subject, Duration lifetime) {
+absl::StatusOr<Authority::Identity> Authority::Keep(const fs::path& file,
+                                                    const trust::CertificateAuthority& ca,
+                                                    const trust::Subject& subject,
+                                                    Duration lifetime) {
   std::lock_guard lock(mutex_);
   if (files_.Exists(file)) {
     QF_ASSIGN_OR_RETURN(const std::string pem, ReadPrivate(files_, file, 1 << 20));
     if (auto kept = Split(pem, file); kept.ok()) {
       const auto info = trust::ReadCertificate(kept->certificate_pem);
-      // A clock that stands before the certificate was made is no reason to renew: it would be renewed for
-      // ever.
-      if (info.ok() && Serves(info->subject, subject) && clock_.Now() + lifetime / 3 < info->not_after &&
-          trust::VerifyChain(kept->certificate_pem, ca.certificate_pem(), subject.kind == trust::Subject::Kind::kServer,
-                             std::nullopt)
+      // A clock that stands before the certificate was made is no reason to renew: it would be
+      // renewed for ever.
+      if (info.ok() && Serves(info->subject, subject) &&
+          clock_.Now() + lifetime / 3 < info->not_after &&
+          trust::VerifyChain(kept->certificate_pem, ca.certificate_pem(),
+                             subject.kind == trust::Subject::Kind::kServer, std::nullopt)
               .ok())
         return kept;
     }
@@ -302,8 +317,9 @@ absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server
                                .dns_names = {},
                                .ip_addresses = {}};
   // Of the newest CA, trusting all: a copy of the file outlives the old one.
-  QF_ASSIGN_OR_RETURN(const Identity admin,
-                      Keep(data_ / "keys" / "admin.pem", keys_.authorities.back(), subject, kAdminLifetime));
+  QF_ASSIGN_OR_RETURN(
+      const Identity admin,
+      Keep(data_ / "keys" / "admin.pem", keys_.authorities.back(), subject, kAdminLifetime));
   std::string json;
   AppendJson(json, "server", server);
   AppendJson(json, "ca_pem", authorities_pem());
@@ -319,25 +335,26 @@ absl::StatusOr<std::string> Authority::IssueDevice(std::string_view public_pem, 
                                                    Duration lifetime, uint32_t knows) const {
   const auto& ca = knows >= keys_.ca_version ? keys_.authorities.back() : keys_.authorities.front();
   return ca.Issue(public_pem,
-                   {.kind = trust::Subject::Kind::kDevice,
-                    .id = std::string(id),
-                    .role = {},
-                    .dns_names = {},
-                    .ip_addresses = {}},
-                   lifetime, clock_);
+                  {.kind = trust::Subject::Kind::kDevice,
+                   .id = std::string(id),
+                   .role = {},
+                   .dns_names = {},
+                   .ip_addresses = {}},
+                  lifetime, clock_);
 }
 
-absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem, std::string_view name,
-                                                     std::string_view role, Duration lifetime) const {
+absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem,
+                                                     std::string_view name, std::string_view role,
+                                                     Duration lifetime) const {
   if (role != "admin" && role != "publisher" && role != "viewer")
     return InvalidArgument("there is no role \"{}\": admin, publisher or viewer", role);
   return keys_.authorities.back().Issue(public_pem,
-                   {.kind = trust::Subject::Kind::kOperator,
-                    .id = std::string(name),
-                    .role = std::string(role),
-                    .dns_names = {},
-                    .ip_addresses = {}},
-                   lifetime, clock_);
+                                        {.kind = trust::Subject::Kind::kOperator,
+                                         .id = std::string(name),
+                                         .role = std::string(role),
+                                         .dns_names = {},
+                                         .ip_addresses = {}},
+                                        lifetime, clock_);
 }
 
 v1::Signed Authority::Keys::Sign(std::string_view payload_type, std::string_view payload) const {
@@ -352,7 +369,9 @@ bool Authority::Keys::SignAnew(v1::Signed& statement) const {
   return added;
 }
 
-absl::StatusOr<std::vector<v1::Signed>> Authority::KeepRoots(FileSystem& files, const fs::path& folder, const Keys& keys) {
+absl::StatusOr<std::vector<v1::Signed>> Authority::KeepRoots(FileSystem& files,
+                                                             const fs::path& folder,
+                                                             const Keys& keys) {
   const fs::path file = folder / "roots.b64";
   std::string text;
   if (files.Exists(file)) {
@@ -363,7 +382,8 @@ absl::StatusOr<std::vector<v1::Signed>> Authority::KeepRoots(FileSystem& files, 
     const auto bytes = FromBase64Url(line);
     v1::Signed statement;
     v1::TrustRoot root;
-    if (!bytes || !statement.ParseFromString(std::string(AsText(*bytes))) || !root.ParseFromString(statement.payload()))
+    if (!bytes || !statement.ParseFromString(std::string(AsText(*bytes))) ||
+        !root.ParseFromString(statement.payload()))
       return Damaged(file);
     // Of keys that were not kept, as after a restored backup: nobody can follow them.
     if (root.version() < keys.version()) roots.push_back(std::move(statement));
@@ -371,7 +391,8 @@ absl::StatusOr<std::vector<v1::Signed>> Authority::KeepRoots(FileSystem& files, 
   roots.push_back(keys.Sign(trust::kTrustRootType, keys.trust_root().SerializeAsString()));
   std::string now;
   for (const v1::Signed& root : roots) now += ToBase64Url(AsBytes(root.SerializeAsString())) + "\n";
-  if (now != text) QF_RETURN_IF_ERROR(files.WriteAtomically(file, AsBytes(now), OpenMode::kPrivate));
+  if (now != text)
+    QF_RETURN_IF_ERROR(files.WriteAtomically(file, AsBytes(now), OpenMode::kPrivate));
   return roots;
 }
 

@@ -1,14 +1,16 @@
-// The daemon's keys under DATA/keys: its CA, the key that signs statements, the server's certificate, and the
-// first operator's credential. Made at first start, each in one file that is whole or absent.
+// The daemon's keys under DATA/keys: its CA, the key that signs statements, the server's
+// certificate, and the first operator's credential. Made at first start, each in one file that is
+// whole or absent.
 //
-//   DATA/keys/ca.pem       CA certificates, each before its key, oldest first    one is added or dropped by an operator
-//   DATA/keys/signing.pem  Ed25519 keys, oldest first                            one is added or dropped by an operator
-//   DATA/keys/roots.b64    the trust roots there were, each a signed statement   one is added with each change of the two above
-//   DATA/keys/server.pem   server certificate and key    renewed
-//   DATA/keys/admin.pem    admin certificate and key     renewed
+//   DATA/keys/ca.pem       CA certificates, each before its key, oldest first    one is added or
+//   dropped by an operator DATA/keys/signing.pem  Ed25519 keys, oldest first one is added or
+//   dropped by an operator DATA/keys/roots.b64    the trust roots there were, each a signed
+//   statement   one is added with each change of the two above DATA/keys/server.pem   server
+//   certificate and key    renewed DATA/keys/admin.pem    admin certificate and key     renewed
 //   DATA/admin.json        {"server","ca_pem","certificate_pem","private_pem"}
 //
-// The folder has mode 0700, the files 0600; what others may read or change is refused (base/access.h). Thread-safe.
+// The folder has mode 0700, the files 0600; what others may read or change is refused
+// (base/access.h). Thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -35,16 +37,17 @@ class Authority {
     std::string private_pem;
   };
 
-  // Loads or makes the CA and the signing key. FAILED_PRECONDITION when one of the two is lost: a new one in
-  // its place would cut off every device. `listen_addresses`: names or addresses (without ports) that the
-  // server is reached by, beside localhost, 127.0.0.1, ::1 and the machine's own name. `files` and `clock`
-  // must outlive the Authority.
-  static absl::StatusOr<std::unique_ptr<Authority>> Open(FileSystem& files, const Clock& clock,
-                                                         const fs::path& data,
-                                                         const std::vector<std::string>& listen_addresses);
+  // Loads or makes the CA and the signing key. FAILED_PRECONDITION when one of the two is lost: a
+  // new one in its place would cut off every device. `listen_addresses`: names or addresses
+  // (without ports) that the server is reached by, beside localhost, 127.0.0.1, ::1 and the
+  // machine's own name. `files` and `clock` must outlive the Authority.
+  static absl::StatusOr<std::unique_ptr<Authority>> Open(
+      FileSystem& files, const Clock& clock, const fs::path& data,
+      const std::vector<std::string>& listen_addresses);
 
-  // For a daemon that does not run. What is changed is there twice for a while, and one thing at a time: two signing keys
-  // sign everything, or two CAs are trusted. FAILED_PRECONDITION while an earlier change is not ended.
+  // For a daemon that does not run. What is changed is there twice for a while, and one thing at a
+  // time: two signing keys sign everything, or two CAs are trusted. FAILED_PRECONDITION while an
+  // earlier change is not ended.
   static absl::Status RotateSigningKey(FileSystem& files, const fs::path& data);
   static absl::Status RotateCa(FileSystem& files, const Clock& clock, const fs::path& data);
   // Drops the old one of what is there twice. FAILED_PRECONDITION: nothing is.
@@ -52,31 +55,33 @@ class Authority {
 
   // All CAs whose certificates hold, oldest first.
   std::string authorities_pem() const { return keys_.authorities_pem(); }
-  // The oldest CA's, which the server shows until it is retired: every device knows it. What tokens carry.
+  // The oldest CA's, which the server shows until it is retired: every device knows it. What tokens
+  // carry.
   Digest ca_fingerprint() const { return keys_.authorities.front().fingerprint(); }
   // Its version counts up with each change of keys or CAs.
   v1::TrustRoot trust_root() const { return keys_.trust_root(); }
   // It, signed by all signing keys.
   const v1::Signed& signed_trust_root() const { return roots_.back(); }
-  // The trust roots after `version`, oldest first, at most trust::kMostTrustRoots: each is signed by a key of the one
-  // before, so that a device which held that one believes it, also when the last one's keys are all new to it.
+  // The trust roots after `version`, oldest first, at most trust::kMostTrustRoots: each is signed
+  // by a key of the one before, so that a device which held that one believes it, also when the
+  // last one's keys are all new to it.
   std::vector<v1::Signed> TrustRootsAfter(uint32_t version) const;
   bool changes_ca() const { return keys_.authorities.size() > 1; }
   // Of the trust root with which the newest CA came.
   uint32_t ca_version() const { return keys_.ca_version; }
 
-  // The server's certificate; renewed first when less than a third of its life is left or a name is missing.
-  // Call it at start and from time to time.
+  // The server's certificate; renewed first when less than a third of its life is left or a name is
+  // missing. Call it at start and from time to time.
   absl::StatusOr<Identity> ServerIdentity();
 
-  // DATA/admin.json for a daemon that operators reach at `server` ("host:port"); the key stays the same until
-  // its certificate nears its end. The file's path.
+  // DATA/admin.json for a daemon that operators reach at `server` ("host:port"); the key stays the
+  // same until its certificate nears its end. The file's path.
   absl::StatusOr<fs::path> WriteAdminCredential(std::string_view server);
 
-  // By the newest CA for a device that holds the trust root `knows`; one that has not heard of that CA gets its
-  // certificate from the oldest, since it has to check it.
-  absl::StatusOr<std::string> IssueDevice(std::string_view public_pem, std::string_view id, Duration lifetime,
-                                          uint32_t knows = 0) const;
+  // By the newest CA for a device that holds the trust root `knows`; one that has not heard of that
+  // CA gets its certificate from the oldest, since it has to check it.
+  absl::StatusOr<std::string> IssueDevice(std::string_view public_pem, std::string_view id,
+                                          Duration lifetime, uint32_t knows = 0) const;
   // role: admin, publisher or viewer.
   absl::StatusOr<std::string> IssueOperator(std::string_view public_pem, std::string_view name,
                                             std::string_view role, Duration lifetime) const;
@@ -87,8 +92,8 @@ class Authority {
   bool SignAnew(v1::Signed& statement) const { return keys_.SignAnew(statement); }
 
  private:
-  // Each kind in a file of its own, which bears the version of the trust root with which it changed last: whole at each
-  // moment, and the greater version is the trust root's.
+  // Each kind in a file of its own, which bears the version of the trust root with which it changed
+  // last: whole at each moment, and the greater version is the trust root's.
   struct Keys {
     uint32_t ca_version = 1, signing_version = 1;
     std::vector<trust::CertificateAuthority> authorities;  // oldest first, at least one
@@ -102,20 +107,23 @@ class Authority {
   static absl::StatusOr<Keys> LoadKeys(FileSystem& files, const fs::path& folder);
   static absl::Status SaveAuthorities(FileSystem& files, const fs::path& folder, const Keys& keys);
   static absl::Status SaveSigningKeys(FileSystem& files, const fs::path& folder, const Keys& keys);
-  static absl::Status CreateMissingKeys(FileSystem& files, const Clock& clock, const fs::path& folder);
+  static absl::Status CreateMissingKeys(FileSystem& files, const Clock& clock,
+                                        const fs::path& folder);
   // Those of `data`, where nothing is there twice.
   static absl::StatusOr<Keys> LoadUnchanging(FileSystem& files, const fs::path& data);
 
-  // All trust roots that were signed, oldest first, the last one that of `keys`; which is added where it is missing. Before a
-  // key goes it has to be there: that key signs its successors.
-  static absl::StatusOr<std::vector<v1::Signed>> KeepRoots(FileSystem& files, const fs::path& folder, const Keys& keys);
+  // All trust roots that were signed, oldest first, the last one that of `keys`; which is added
+  // where it is missing. Before a key goes it has to be there: that key signs its successors.
+  static absl::StatusOr<std::vector<v1::Signed>> KeepRoots(FileSystem& files,
+                                                           const fs::path& folder,
+                                                           const Keys& keys);
 
-  Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names, Keys keys,
-            std::vector<v1::Signed> roots);
-  // The identity kept in `file`, or a new one when there is none, it nears its end, its subject is another, or it is of
-  // another CA.
-  absl::StatusOr<Identity> Keep(const fs::path& file, const trust::CertificateAuthority& ca, const trust::Subject& subject,
-                                Duration lifetime);
+  Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names,
+            Keys keys, std::vector<v1::Signed> roots);
+  // The identity kept in `file`, or a new one when there is none, it nears its end, its subject is
+  // another, or it is of another CA.
+  absl::StatusOr<Identity> Keep(const fs::path& file, const trust::CertificateAuthority& ca,
+                                const trust::Subject& subject, Duration lifetime);
 
   FileSystem& files_;
   const Clock& clock_;

@@ -1,7 +1,9 @@
-// Releases of the agent itself: artifacts like every other one, of a model with a reserved name. Pure.
+// Releases of the agent itself: artifacts like every other one, of a model with a reserved name.
+// Pure.
 //
-// target.format is "agent", target.recipe the architecture; the one file is the program; source.digest is that file's
-// SHA-256, and source.architecture says program and version: "quantfleet-agent 0.2.0".
+// target.format is "agent", target.recipe the architecture; the one file is the program;
+// source.digest is that file's SHA-256, and source.architecture says program and version:
+// "quantfleet-agent 0.2.0".
 #pragma once
 
 #include <string>
@@ -16,17 +18,20 @@ namespace quantfleet::pipeline {
 inline constexpr std::string_view kAgentModel = "quantfleet-agent", kAgentFormat = "agent",
                                   kAgentFile = "quantfleet-agent";
 
-inline std::string AgentSource(std::string_view version) { return fmt::format("{} {}", kAgentFile, version); }
+inline std::string AgentSource(std::string_view version) {
+  return fmt::format("{} {}", kAgentFile, version);
+}
 
 // INVALID_ARGUMENT: the manifest is of no agent's release.
 inline absl::StatusOr<std::string> AgentVersionOf(const v1::Manifest& manifest) {
   const std::string& source = manifest.source().architecture();
   const size_t blank = source.find(' ');
   if (manifest.target().format() == kAgentFormat && manifest.files_size() == 1 &&
-      manifest.files(0).path() == kAgentFile && source.substr(0, blank) == kAgentFile && blank != std::string::npos &&
-      ParseVersion(source.substr(blank + 1)))
+      manifest.files(0).path() == kAgentFile && source.substr(0, blank) == kAgentFile &&
+      blank != std::string::npos && ParseVersion(source.substr(blank + 1)))
     return source.substr(blank + 1);
-  return InvalidArgument("the artifact is no release of {}: publish one with `quantfleet agent publish`", kAgentFile);
+  return InvalidArgument(
+      "the artifact is no release of {}: publish one with `quantfleet agent publish`", kAgentFile);
 }
 
 }  // namespace quantfleet::pipeline

@@ -11,7 +11,8 @@ namespace {
 constexpr Encoding kEncodings[] = {Encoding::kRaw, Encoding::kZstd, Encoding::kPlanes2Zstd,
                                    Encoding::kPlanes4Zstd};
 
-// Unique among the threads of this process and, by its random part, among processes that share the folder.
+// Unique among the threads of this process and, by its random part, among processes that share the
+// folder.
 std::string TemporaryName() {
   static const std::string process = [] {
     SecureRandom random;
@@ -41,11 +42,14 @@ fs::path BlobStore::PathOf(const Digest& digest, Encoding encoding) const {
   return root_ / hex.substr(0, 2) / fmt::format("{}.{}", hex, Name(encoding));
 }
 
-absl::StatusOr<BlobStore::Stored> BlobStore::Put(const Digest& digest, ByteSpan plain, int element_bytes) {
+absl::StatusOr<BlobStore::Stored> BlobStore::Put(const Digest& digest, ByteSpan plain,
+                                                 int element_bytes) {
   if (plain.size() > kMaxChunkBytes)
-    return InvalidArgument("a chunk of {} bytes: at most {} are allowed", plain.size(), kMaxChunkBytes);
+    return InvalidArgument("a chunk of {} bytes: at most {} are allowed", plain.size(),
+                           kMaxChunkBytes);
   if (auto found = Find(digest); found.ok()) {
-    // Another thread may have renamed it and not yet synced the folder: durable on return holds for us too.
+    // Another thread may have renamed it and not yet synced the folder: durable on return holds for
+    // us too.
     QF_RETURN_IF_ERROR(files_.SyncDirectory(found->path.parent_path()));
     return found;
   }
@@ -56,8 +60,8 @@ absl::StatusOr<BlobStore::Stored> BlobStore::Put(const Digest& digest, ByteSpan 
   return stored;
 }
 
-// Two threads that store the same chunk write the same bytes to two temporary files; the second rename
-// replaces the first's file by its equal.
+// Two threads that store the same chunk write the same bytes to two temporary files; the second
+// rename replaces the first's file by its equal.
 absl::Status BlobStore::WriteNew(const fs::path& path, ByteSpan bytes) {
   const fs::path folder = path.parent_path(), incoming = root_ / "incoming";
   for (const fs::path& needed : {incoming, folder}) {
@@ -110,7 +114,8 @@ absl::StatusOr<Bytes> BlobStore::ReadForm(const Stored& stored, const Digest& di
 
 absl::StatusOr<Bytes> BlobStore::Read(const Digest& digest, uint32_t plain_size) const {
   if (plain_size > kMaxChunkBytes)
-    return InvalidArgument("a chunk of {} bytes: at most {} are allowed", plain_size, kMaxChunkBytes);
+    return InvalidArgument("a chunk of {} bytes: at most {} are allowed", plain_size,
+                           kMaxChunkBytes);
   QF_ASSIGN_OR_RETURN(const Stored stored, Find(digest));
   auto plain = ReadForm(stored, digest, plain_size);
   if (absl::IsDataLoss(plain.status()))
@@ -119,7 +124,8 @@ absl::StatusOr<Bytes> BlobStore::Read(const Digest& digest, uint32_t plain_size)
 }
 
 absl::Status BlobStore::Remove(const Digest& digest) {
-  for (const Encoding encoding : kEncodings) QF_RETURN_IF_ERROR(files_.Remove(PathOf(digest, encoding)));
+  for (const Encoding encoding : kEncodings)
+    QF_RETURN_IF_ERROR(files_.Remove(PathOf(digest, encoding)));
   return absl::OkStatus();
 }
 

@@ -29,8 +29,8 @@ int PlanesOf(Encoding encoding) {
   return 1;
 }
 
-// Bytes of equal significance together: all bytes 0 of the elements, then all bytes 1, ...; an incomplete
-// last element stays as it is at the end.
+// Bytes of equal significance together: all bytes 0 of the elements, then all bytes 1, ...; an
+// incomplete last element stays as it is at the end.
 void Split(ByteSpan plain, int planes, std::byte* out) {
   const size_t width = static_cast<size_t>(planes), count = plain.size() / width;
   for (size_t p = 0; p < width; ++p)
@@ -42,18 +42,20 @@ void Join(ByteSpan split, int planes, MutableBytes plain) {
   const size_t width = static_cast<size_t>(planes), count = plain.size() / width;
   for (size_t p = 0; p < width; ++p)
     for (size_t i = 0; i < count; ++i) plain[i * width + p] = split[p * count + i];
-  std::ranges::copy(split.subspan(count * width), plain.begin() + static_cast<ptrdiff_t>(count * width));
+  std::ranges::copy(split.subspan(count * width),
+                    plain.begin() + static_cast<ptrdiff_t>(count * width));
 }
 
 struct FreeCompressor {
   void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
 };
 
-// At most `limit` bytes, or empty when the result does not fit into them (or zstd has no memory: raw serves
-// then).
+// At most `limit` bytes, or empty when the result does not fit into them (or zstd has no memory:
+// raw serves then).
 Bytes Compress(ZSTD_CCtx* context, ByteSpan plain, size_t limit) {
   Bytes out(limit);
-  const size_t n = ZSTD_compressCCtx(context, out.data(), out.size(), plain.data(), plain.size(), kLevel);
+  const size_t n =
+      ZSTD_compressCCtx(context, out.data(), out.size(), plain.data(), plain.size(), kLevel);
   out.resize(ZSTD_isError(n) ? 0 : n);
   return out;
 }
@@ -103,7 +105,8 @@ EncodedChunk EncodeChunk(ByteSpan plain, int element_bytes) {
     const Bytes sample = Sample(plain);
     const size_t best = Worthwhile(sample.size());
     const size_t planes = CompressAs(context.get(), encoding, sample, best).size();
-    const size_t whole = encoding == Encoding::kZstd ? planes : Compress(context.get(), sample, best).size();
+    const size_t whole =
+        encoding == Encoding::kZstd ? planes : Compress(context.get(), sample, best).size();
     if (planes == 0 && whole == 0) return raw;
     if (planes == 0 || (whole != 0 && whole < planes)) encoding = Encoding::kZstd;
   }
@@ -122,15 +125,17 @@ absl::Status DecodeChunk(Encoding encoding, ByteSpan stored, MutableBytes plain)
   }
   // A chunk is only kept compressed where that saves bytes: anything larger is not ours.
   if (stored.size() > plain.size())
-    return DataLoss("a compressed chunk of {} bytes claims to hold {}", stored.size(), plain.size());
+    return DataLoss("a compressed chunk of {} bytes claims to hold {}", stored.size(),
+                    plain.size());
   const int planes = PlanesOf(encoding);
   Bytes split(planes == 1 ? 0 : plain.size());
   const MutableBytes target = planes == 1 ? plain : MutableBytes(split);
-  // The whole output is one buffer of the declared size: zstd needs no window of its own and stops at its
-  // end, however much the input claims to unpack to.
+  // The whole output is one buffer of the declared size: zstd needs no window of its own and stops
+  // at its end, however much the input claims to unpack to.
   const size_t n = ZSTD_decompress(target.data(), target.size(), stored.data(), stored.size());
   if (ZSTD_isError(n)) return DataLoss("a chunk does not decompress: {}", ZSTD_getErrorName(n));
-  if (n != plain.size()) return DataLoss("a chunk decompresses to {} bytes, not {}", n, plain.size());
+  if (n != plain.size())
+    return DataLoss("a chunk decompresses to {} bytes, not {}", n, plain.size());
   if (planes != 1) Join(split, planes, plain);
   return absl::OkStatus();
 }

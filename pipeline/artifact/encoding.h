@@ -1,5 +1,5 @@
-// How a plain chunk is kept: raw, zstd, or byte planes then zstd (floats: the bytes of equal significance together).
-// An encoding is never part of a chunk's identity. Pure and thread-safe.
+// How a plain chunk is kept: raw, zstd, or byte planes then zstd (floats: the bytes of equal
+// significance together). An encoding is never part of a chunk's identity. Pure and thread-safe.
 #pragma once
 
 #include <optional>
@@ -21,11 +21,12 @@ struct EncodedChunk {
   Bytes bytes;  // empty for kRaw: the plain bytes serve
 };
 
-// The smallest encoding that pays (at least 1/32 saved), found by a sampled probe; element_bytes hints at floats
-// (2: F16/BF16, 4: F32, 1: anything else).
+// The smallest encoding that pays (at least 1/32 saved), found by a sampled probe; element_bytes
+// hints at floats (2: F16/BF16, 4: F32, 1: anything else).
 EncodedChunk EncodeChunk(ByteSpan plain, int element_bytes);
 
-// Decodes into exactly `plain.size()` bytes; stops at that size, whatever the input claims. DATA_LOSS otherwise.
+// Decodes into exactly `plain.size()` bytes; stops at that size, whatever the input claims.
+// DATA_LOSS otherwise.
 absl::Status DecodeChunk(Encoding encoding, ByteSpan stored, MutableBytes plain);
 
 }  // namespace quantfleet::pipeline

@@ -16,11 +16,12 @@ constexpr size_t kMaxManifestBytes = size_t{64} << 20;
 constexpr size_t kMaxPathBytes = 512;
 constexpr size_t kMaxChanges = 1024, kMaxChangeBytes = 512;
 
-// Paths are joined to a folder on the reader's machine, whatever its system: no way out of it, no second
-// spelling.
+// Paths are joined to a folder on the reader's machine, whatever its system: no way out of it, no
+// second spelling.
 absl::Status CheckPath(std::string_view path) {
   if (path.empty() || path.size() > kMaxPathBytes)
-    return InvalidArgument("a file's path has {} bytes (1 to {} are allowed)", path.size(), kMaxPathBytes);
+    return InvalidArgument("a file's path has {} bytes (1 to {} are allowed)", path.size(),
+                           kMaxPathBytes);
   for (const char c : path)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '\\' || c == ':')
       return InvalidArgument("file '{}': its path holds a character that is not allowed", path);
@@ -28,10 +29,12 @@ absl::Status CheckPath(std::string_view path) {
     const size_t end = std::min(path.find('/', begin), path.size());
     const std::string_view part = path.substr(begin, end - begin);
     if (part.empty() || part == "." || part == "..")
-      return InvalidArgument("file '{}': a path is relative and has no empty part, no '.' and no '..'", path);
+      return InvalidArgument(
+          "file '{}': a path is relative and has no empty part, no '.' and no '..'", path);
     begin = end + 1;
   }
-  if (path == kManifestFile) return InvalidArgument("file '{}': that name is the manifest's own", path);
+  if (path == kManifestFile)
+    return InvalidArgument("file '{}': that name is the manifest's own", path);
   return absl::OkStatus();
 }
 
@@ -66,7 +69,8 @@ absl::Status CheckChunks(const v1::ArtifactFile& file) {
     sum += chunk.size();  // fewer chunks than fit 64 MiB of manifest, each below 2^23: no overflow
   }
   if (sum != file.size())
-    return InvalidArgument("file '{}': its chunks come to {} bytes, not {}", file.path(), sum, file.size());
+    return InvalidArgument("file '{}': its chunks come to {} bytes, not {}", file.path(), sum,
+                           file.size());
   return absl::OkStatus();
 }
 
@@ -78,9 +82,11 @@ absl::Status CheckFiles(const v1::Manifest& manifest) {
   for (const v1::ArtifactFile& file : manifest.files()) {
     const std::string_view path = file.path();
     QF_RETURN_IF_ERROR(CheckPath(path));
-    if (path <= previous) return InvalidArgument("file '{}': files are sorted by path, each once", path);
+    if (path <= previous)
+      return InvalidArgument("file '{}': files are sorted by path, each once", path);
     previous = path;
-    for (size_t slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/', slash + 1))
+    for (size_t slash = path.find('/'); slash != std::string_view::npos;
+         slash = path.find('/', slash + 1))
       folders.emplace(path.substr(0, slash));
     QF_RETURN_IF_ERROR(CheckChunks(file));
     const auto sum = CheckedAdd(total, file.size());
@@ -106,7 +112,9 @@ std::string SerializeManifest(const v1::Manifest& manifest) {
   return bytes;
 }
 
-Digest ManifestDigest(const v1::Manifest& manifest) { return HashText(SerializeManifest(manifest)); }
+Digest ManifestDigest(const v1::Manifest& manifest) {
+  return HashText(SerializeManifest(manifest));
+}
 
 absl::StatusOr<v1::Manifest> ParseManifest(std::string_view bytes) {
   if (bytes.size() > kMaxManifestBytes)
@@ -116,8 +124,9 @@ absl::StatusOr<v1::Manifest> ParseManifest(std::string_view bytes) {
   if (!manifest.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return InvalidArgument("this is not a manifest: it does not parse");
   if (manifest.format_version() != kFormatVersion)
-    return InvalidArgument("the manifest has format version {}; this program reads version {}: update it",
-                           manifest.format_version(), kFormatVersion);
+    return InvalidArgument(
+        "the manifest has format version {}; this program reads version {}: update it",
+        manifest.format_version(), kFormatVersion);
   // Fields that version 1 does not have would let one artifact have many names.
   manifest.DiscardUnknownFields();
   if (SerializeManifest(manifest) != bytes)

@@ -1,4 +1,5 @@
-// Manifests: deterministic bytes, their digest, and the checks that an untrusted one has to pass. Pure.
+// Manifests: deterministic bytes, their digest, and the checks that an untrusted one has to pass.
+// Pure.
 #pragma once
 
 #include <string>
@@ -17,8 +18,9 @@ inline constexpr std::string_view kManifestFile = "manifest.pb";
 std::string SerializeManifest(const v1::Manifest& manifest);
 Digest ManifestDigest(const v1::Manifest& manifest);
 
-// Parses and validates: version, relative paths without "..", sorted and unique, chunk sizes in 1..4 MiB that add up
-// to each file's size, digests of 32 bytes, and that re-serializing gives the same bytes (one artifact, one name).
+// Parses and validates: version, relative paths without "..", sorted and unique, chunk sizes in
+// 1..4 MiB that add up to each file's size, digests of 32 bytes, and that re-serializing gives the
+// same bytes (one artifact, one name).
 absl::StatusOr<v1::Manifest> ParseManifest(std::string_view bytes);
 
 // The sum of the files' sizes.

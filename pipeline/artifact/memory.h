@@ -1,5 +1,6 @@
-// What a device needs to run an artifact: weights, the KV cache of the context that it runs, and buffers. The one place that
-// adds these up: plans, manifests, rollouts and agents calculate here. Pure.
+// What a device needs to run an artifact: weights, the KV cache of the context that it runs, and
+// buffers. The one place that adds these up: plans, manifests, rollouts and agents calculate here.
+// Pure.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +28,9 @@ struct MemoryNeed {
 // "2.1 GiB weights + 1.5 GiB cache (4096 tokens, f16) + 105.2 MiB buffers = 3.7 GiB"
 std::string DescribeNeed(const MemoryNeed& need);
 
-// The manifest's own terms. One from before manifests had them says one sum for the model's whole context, which it does not
-// name: then a cache per token that no usual model of so many parameters exceeds, and never more than that sum.
+// The manifest's own terms. One from before manifests had them says one sum for the model's whole
+// context, which it does not name: then a cache per token that no usual model of so many parameters
+// exceeds, and never more than that sum.
 v1::Memory MemoryOf(const v1::Manifest& manifest);
 
 // The smaller of the model's own context and kDefaultContext.
@@ -39,18 +41,23 @@ inline bool IsLong(const v1::Memory& memory, uint64_t context) {
   return memory.short_context() > 0 && context > memory.short_context();
 }
 
-// INVALID_ARGUMENT: the model takes fewer tokens, or what runs the format has no such cache; the message says what there is.
-// Where the terms have no caches, none is counted. `context` 0: the default. `kv_type` empty: the runtime's default.
-absl::StatusOr<MemoryNeed> NeedOf(const v1::Memory& memory, uint64_t context, std::string_view kv_type);
+// INVALID_ARGUMENT: the model takes fewer tokens, or what runs the format has no such cache; the
+// message says what there is. Where the terms have no caches, none is counted. `context` 0: the
+// default. `kv_type` empty: the runtime's default.
+absl::StatusOr<MemoryNeed> NeedOf(const v1::Memory& memory, uint64_t context,
+                                  std::string_view kv_type);
 
-// The most tokens, at most `most`, with which no more than `bytes` are needed; above 256 a multiple of it, as runtimes round
-// up to one. 0: not even one fits. `kv_type` is one that the runtime has.
-uint64_t LargestContext(const v1::Memory& memory, std::string_view kv_type, uint64_t bytes, uint64_t most);
+// The most tokens, at most `most`, with which no more than `bytes` are needed; above 256 a multiple
+// of it, as runtimes round up to one. 0: not even one fits. `kv_type` is one that the runtime has.
+uint64_t LargestContext(const v1::Memory& memory, std::string_view kv_type, uint64_t bytes,
+                        uint64_t most);
 
-// The need of the most tokens that the wish (its tokens 0: the default; fewer, down to min_tokens, also where the model takes no
-// more) and `bytes` allow. INVALID_ARGUMENT as NeedOf; RESOURCE_EXHAUSTED: what is wished does
-// not fit; the message has the terms, and the longest context that does.
-absl::StatusOr<MemoryNeed> FitContext(const v1::Memory& memory, const v1::ContextPolicy& wish, uint64_t bytes);
+// The need of the most tokens that the wish (its tokens 0: the default; fewer, down to min_tokens,
+// also where the model takes no more) and `bytes` allow. INVALID_ARGUMENT as NeedOf;
+// RESOURCE_EXHAUSTED: what is wished does not fit; the message has the terms, and the longest
+// context that does.
+absl::StatusOr<MemoryNeed> FitContext(const v1::Memory& memory, const v1::ContextPolicy& wish,
+                                      uint64_t bytes);
 
 // What a message about a need that exceeds what there is ends with: what would fit instead.
 std::string WhatFits(const v1::Memory& memory, std::string_view kv_type, uint64_t bytes);

@@ -16,9 +16,9 @@ absl::Status VerifyFile(FileSystem& files, const fs::path& path, const v1::Artif
   for (int i = 0; i < wanted.chunks_size(); ++i) {
     if (stop.stop_requested()) return Cancelled("stopped");
     const v1::Chunk& chunk = wanted.chunks(i);
-    QF_RETURN_IF_ERROR(Annotate(
-        VerifyChunk(*file, offset, chunk),
-        fmt::format("{}: chunk {} of {} at byte {}", path.string(), i + 1, wanted.chunks_size(), offset)));
+    QF_RETURN_IF_ERROR(Annotate(VerifyChunk(*file, offset, chunk),
+                                fmt::format("{}: chunk {} of {} at byte {}", path.string(), i + 1,
+                                            wanted.chunks_size(), offset)));
     offset += chunk.size();
     if (on_progress) on_progress(done + offset);
   }

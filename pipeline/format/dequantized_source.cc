@@ -60,7 +60,8 @@ class DequantizedOpener {
     description = model;
     description.tensors.clear();
     const auto name_of = [&](Role role, int layer) {
-      return spelling_.format == "onnx" ? OnnxName(role, layer) : HfTensorName(model.architecture, role, layer);
+      return spelling_.format == "onnx" ? OnnxName(role, layer)
+                                        : HfTensorName(model.architecture, role, layer);
     };
     for (const OutputTensor& tensor : FusePieces(model, name_of)) {
       QF_RETURN_IF_ERROR(Take(tensor));
@@ -87,7 +88,8 @@ class DequantizedOpener {
   }
 
   static absl::Status Bad(const StoredTensor& tensor, std::string_view what) {
-    return DataLoss("{}: tensor '{}' ({}): {}; fetch the artifact again", tensor.file, tensor.name, tensor.type, what);
+    return DataLoss("{}: tensor '{}' ({}): {}; fetch the artifact again", tensor.file, tensor.name,
+                    tensor.type, what);
   }
 
   absl::StatusOr<Region> Open(const StoredTensor& tensor) {
@@ -116,8 +118,8 @@ class DequantizedOpener {
   absl::Status TakeFloats(const OutputTensor& tensor, Weight& weight, DType& dtype) {
     const auto it = by_name_.find(tensor.name);
     if (it == by_name_.end())
-      return DataLoss("{}: tensor '{}' is in none of its files; fetch the artifact again", folder_.string(),
-                      tensor.name);
+      return DataLoss("{}: tensor '{}' is in none of its files; fetch the artifact again",
+                      folder_.string(), tensor.name);
     const StoredTensor& stored = *it->second;
     const std::optional<DType> type = FloatNamed(stored.type);
     if (!type) return Bad(stored, "no float, and it has no scales");
@@ -128,7 +130,8 @@ class DequantizedOpener {
   }
 
   absl::Status TakeCodes(const OutputTensor& tensor, const StoredTensor& scales, Weight& weight) {
-    const StoredTensor *codes = Find(tensor, spelling_.codes), *zeros = Find(tensor, spelling_.zeros);
+    const StoredTensor *codes = Find(tensor, spelling_.codes),
+                       *zeros = Find(tensor, spelling_.zeros);
     if (codes == nullptr) return Bad(scales, "it scales codes that are not there");
     QF_ASSIGN_OR_RETURN(weight.rows, RowsOf(tensor, *codes, scales, zeros));
     QF_ASSIGN_OR_RETURN(weight.values, Open(*codes));
@@ -140,8 +143,8 @@ class DequantizedOpener {
   }
 
   // What the sizes and types of its parts say of a weight, each held against the others.
-  absl::StatusOr<CodeRows> RowsOf(const OutputTensor& tensor, const StoredTensor& codes, const StoredTensor& scales,
-                                  const StoredTensor* zeros) const {
+  absl::StatusOr<CodeRows> RowsOf(const OutputTensor& tensor, const StoredTensor& codes,
+                                  const StoredTensor& scales, const StoredTensor* zeros) const {
     CodeRows rows{};
     rows.cols = tensor.cols;
     rows.is_signed = IsSignedCode(codes.type);
@@ -151,15 +154,18 @@ class DequantizedOpener {
     rows.zero = zeros == nullptr ? GroupZero::kMiddle : spelling_.with_zeros;
     if (zeros == nullptr && !rows.is_signed && !spelling_.unsigned_have_middle)
       return Bad(codes, fmt::format("unsigned codes without {}", spelling_.zeros));
-    if (zeros != nullptr && rows.is_signed) return Bad(codes, fmt::format("signed codes with {}", spelling_.zeros));
+    if (zeros != nullptr && rows.is_signed)
+      return Bad(codes, fmt::format("signed codes with {}", spelling_.zeros));
 
     const std::optional<DType> scale = FloatNamed(scales.type);
     if (scale != DType::kF16 && scale != DType::kF32) return Bad(scales, "scales are F16 or F32");
     rows.wide_scales = scale == DType::kF32;
-    const uint64_t count = scales.bytes / (rows.wide_scales ? 4 : 2), height = static_cast<uint64_t>(tensor.rows);
+    const uint64_t count = scales.bytes / (rows.wide_scales ? 4 : 2),
+                   height = static_cast<uint64_t>(tensor.rows);
     const uint64_t groups = count / height, width = static_cast<uint64_t>(tensor.cols);
     if (groups == 0 || count % height != 0 || width % groups != 0 || width / groups % 2 != 0)
-      return Bad(scales, fmt::format("{} scales do not divide {} rows of {}", count, height, width));
+      return Bad(scales,
+                 fmt::format("{} scales do not divide {} rows of {}", count, height, width));
     rows.group = static_cast<int64_t>(width / groups);
 
     QF_RETURN_IF_ERROR(CheckBytes(codes, tensor.rows * rows.code_bytes()));
@@ -189,10 +195,9 @@ class DequantizedOpener {
 
 bool DequantizedSource::Reads(std::string_view format) { return SpellingOf(format) != nullptr; }
 
-absl::StatusOr<std::unique_ptr<DequantizedSource>> DequantizedSource::Open(FileSystem& files, const fs::path& folder,
-                                                                           const std::vector<std::string>& paths,
-                                                                           std::string_view format,
-                                                                           const ModelDescription& model) {
+absl::StatusOr<std::unique_ptr<DequantizedSource>> DequantizedSource::Open(
+    FileSystem& files, const fs::path& folder, const std::vector<std::string>& paths,
+    std::string_view format, const ModelDescription& model) {
   const Spelling* spelling = SpellingOf(format);
   if (spelling == nullptr) return Unimplemented("the codes of format '{}' are not read", format);
   DequantizedOpener opener(files, folder, *spelling);
@@ -213,7 +218,8 @@ absl::Status DequantizedSource::Read(size_t tensor, uint64_t offset, MutableByte
   if (tensor >= weights_.size()) return OutOfRange("there is no tensor {}", tensor);
   const SourceTensor& t = description_.tensors[tensor];
   const auto size = static_cast<uint64_t>(t.rows * RowBytes(t.dtype, t.cols));
-  if (offset > size || out.size() > size - offset) return OutOfRange("reading beyond the end of tensor {}", t.name);
+  if (offset > size || out.size() > size - offset)
+    return OutOfRange("reading beyond the end of tensor {}", t.name);
   const DequantizedWeight& weight = weights_[tensor];
   return Annotate(weight.rows ? Decode(weight, offset, out)
                               : weight.values.file->ReadAt(weight.values.offset + offset, out),
@@ -221,7 +227,8 @@ absl::Status DequantizedSource::Read(size_t tensor, uint64_t offset, MutableByte
 }
 
 // Whole rows are decoded, a few hundred KiB of them at a time.
-absl::Status DequantizedSource::Decode(const DequantizedWeight& weight, uint64_t offset, MutableBytes out) const {
+absl::Status DequantizedSource::Decode(const DequantizedWeight& weight, uint64_t offset,
+                                       MutableBytes out) const {
   constexpr uint64_t kBytesAtOnce = 256 << 10;
   const CodeRows& as = *weight.rows;
   const auto row_bytes = static_cast<uint64_t>(RowBytes(DType::kF32, as.cols));
@@ -229,8 +236,10 @@ absl::Status DequantizedSource::Decode(const DequantizedWeight& weight, uint64_t
   Bytes codes, scales, zeros;
   std::vector<float> values;
   while (offset < end) {
-    const uint64_t first = offset / row_bytes, rows = std::min(most, (end - 1) / row_bytes + 1 - first);
-    const auto fetch = [&](const DequantizedWeight::Region& from, int64_t each, Bytes& into) -> absl::Status {
+    const uint64_t first = offset / row_bytes,
+                   rows = std::min(most, (end - 1) / row_bytes + 1 - first);
+    const auto fetch = [&](const DequantizedWeight::Region& from, int64_t each,
+                           Bytes& into) -> absl::Status {
       into.resize(rows * static_cast<uint64_t>(each));
       if (into.empty()) return absl::OkStatus();
       return from.file->ReadAt(from.offset + first * static_cast<uint64_t>(each), into);
@@ -239,9 +248,12 @@ absl::Status DequantizedSource::Decode(const DequantizedWeight& weight, uint64_t
     QF_RETURN_IF_ERROR(fetch(weight.scales, as.scale_bytes(), scales));
     QF_RETURN_IF_ERROR(fetch(weight.zeros, as.zero_bytes(), zeros));
     values.resize(rows * static_cast<uint64_t>(as.cols));
-    DecodeCodeRows(as, codes.data(), scales.data(), zeros.data(), static_cast<int64_t>(rows), values.data());
-    const uint64_t skip = offset - first * row_bytes, take = std::min(rows * row_bytes - skip, end - offset);
-    std::memcpy(out.data() + (out.size() - (end - offset)), std::as_bytes(std::span(values)).data() + skip, take);
+    DecodeCodeRows(as, codes.data(), scales.data(), zeros.data(), static_cast<int64_t>(rows),
+                   values.data());
+    const uint64_t skip = offset - first * row_bytes,
+                   take = std::min(rows * row_bytes - skip, end - offset);
+    std::memcpy(out.data() + (out.size() - (end - offset)),
+                std::as_bytes(std::span(values)).data() + skip, take);
     offset += take;
   }
   return absl::OkStatus();

@@ -1,6 +1,7 @@
-// An artifact of a format that the engine does not run, as a source of weights: the values that its codes stand for, in
-// F32, read where the artifact's own files say that they lie. Floats keep their type. So the engine can run such an
-// artifact in place of its runtime. The files are untrusted. Thread-safe once opened.
+// An artifact of a format that the engine does not run, as a source of weights: the values that its
+// codes stand for, in F32, read where the artifact's own files say that they lie. Floats keep their
+// type. So the engine can run such an artifact in place of its runtime. The files are untrusted.
+// Thread-safe once opened.
 #pragma once
 
 #include <memory>
@@ -30,13 +31,12 @@ class DequantizedSource final : public ModelSource {
   // "mlx", "onnx", "openvino".
   static bool Reads(std::string_view format);
 
-  // `paths` are the artifact's files, relative to `folder`; `model` is what it was made of: such files hold weights and
-  // a graph, from which hyper-parameters and tokenizer cannot be read back. DATA_LOSS names the file and the tensor
-  // that is missing, cut, or not what the model asks for.
-  static absl::StatusOr<std::unique_ptr<DequantizedSource>> Open(FileSystem& files, const fs::path& folder,
-                                                                 const std::vector<std::string>& paths,
-                                                                 std::string_view format,
-                                                                 const ModelDescription& model);
+  // `paths` are the artifact's files, relative to `folder`; `model` is what it was made of: such
+  // files hold weights and a graph, from which hyper-parameters and tokenizer cannot be read back.
+  // DATA_LOSS names the file and the tensor that is missing, cut, or not what the model asks for.
+  static absl::StatusOr<std::unique_ptr<DequantizedSource>> Open(
+      FileSystem& files, const fs::path& folder, const std::vector<std::string>& paths,
+      std::string_view format, const ModelDescription& model);
 
   const ModelDescription& description() const override { return description_; }
   absl::Status Read(size_t tensor, uint64_t offset, MutableBytes out) const override;

@@ -13,7 +13,9 @@ constexpr DType kDecoded = DType::kQ8_0;
 constexpr uint64_t kBlocksAtOnce = 2048;
 
 uint64_t BlockBytes() { return static_cast<uint64_t>(Info(kDecoded).block_bytes); }
-uint64_t FloatBytes() { return static_cast<uint64_t>(Info(kDecoded).block_elements) * sizeof(float); }
+uint64_t FloatBytes() {
+  return static_cast<uint64_t>(Info(kDecoded).block_elements) * sizeof(float);
+}
 
 }  // namespace
 
@@ -66,7 +68,8 @@ absl::Status FloatSource::Read(size_t tensor, uint64_t offset, MutableBytes out)
 void FloatSource::Release(size_t tensor, uint64_t offset, uint64_t size) const {
   if (!Decodes(tensor)) return inner_->Release(tensor, offset, size);
   // Whole blocks alone: a neighbour may still need the rest.
-  const uint64_t first = (offset + FloatBytes() - 1) / FloatBytes(), last = (offset + size) / FloatBytes();
+  const uint64_t first = (offset + FloatBytes() - 1) / FloatBytes(),
+                 last = (offset + size) / FloatBytes();
   if (first < last) inner_->Release(tensor, first * BlockBytes(), (last - first) * BlockBytes());
 }
 

@@ -16,7 +16,8 @@ absl::StatusOr<std::unique_ptr<ModelSource>> OpenModel(FileSystem& files, const 
 
 namespace {
 
-// A folder without config.json that holds one GGUF, as a push of that file leaves it: the file; else the folder.
+// A folder without config.json that holds one GGUF, as a push of that file leaves it: the file;
+// else the folder.
 fs::path ModelIn(FileSystem& files, const fs::path& folder, const std::vector<std::string>& names) {
   if (files.Exists(folder / "config.json")) return folder;
   const auto is_gguf = [](const std::string& name) { return name.ends_with(".gguf"); };
@@ -34,12 +35,15 @@ absl::StatusOr<std::unique_ptr<ModelSource>> OpenAsStored(FileSystem& files, con
   }
   QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(path, OpenMode::kRead));
   if (GgufFile::HasMagic(*file)) return GgufSource::Open(files, path);
-  if (IsPickle(path.filename().string())) return PickleRefused(path.parent_path(), path.filename().string());
+  if (IsPickle(path.filename().string()))
+    return PickleRefused(path.parent_path(), path.filename().string());
   if (path.extension() == ".safetensors")
-    return InvalidArgument("{} is one file of a model: give its folder, which holds config.json and the tokenizer too",
-                           path.string());
-  return InvalidArgument("{} is not a model that we read: give a Hugging Face folder of safetensors, or a GGUF file",
-                         path.string());
+    return InvalidArgument(
+        "{} is one file of a model: give its folder, which holds config.json and the tokenizer too",
+        path.string());
+  return InvalidArgument(
+      "{} is not a model that we read: give a Hugging Face folder of safetensors, or a GGUF file",
+      path.string());
 }
 
 }  // namespace quantfleet::pipeline

@@ -1,5 +1,5 @@
-// Opens a model as its authors publish it: an HF folder of safetensors, or a GGUF file, also as the one of
-// its folder.
+// Opens a model as its authors publish it: an HF folder of safetensors, or a GGUF file, also as the
+// one of its folder.
 #pragma once
 
 #include <memory>

@@ -52,7 +52,8 @@ class ExternalTensors {
       : files_(files), whole_(folder / path), beside_(fs::path(path).parent_path()) {}
 
   absl::StatusOr<StoredTensor> Find(const onnx::TensorProto& tensor) {
-    StoredTensor out{tensor.name(), TypeName(tensor), {tensor.dims().begin(), tensor.dims().end()}, 0, "", 0};
+    StoredTensor out{
+        tensor.name(), TypeName(tensor), {tensor.dims().begin(), tensor.dims().end()}, 0, "", 0};
     std::string_view location;
     std::optional<uint64_t> length;
     for (const onnx::StringStringEntryProto& entry : tensor.external_data()) {
@@ -79,15 +80,18 @@ class ExternalTensors {
       for (const int64_t dim : tensor.dims())
         want = want && dim >= 0 ? CheckedMul(*want, static_cast<uint64_t>(dim)) : std::nullopt;
       if (want != out.bytes)
-        return Bad(tensor, fmt::format("its shape does not take the {} bytes that it has", out.bytes));
+        return Bad(tensor,
+                   fmt::format("its shape does not take the {} bytes that it has", out.bytes));
     }
     return out;
   }
 
  private:
   static std::string TypeName(const onnx::TensorProto& tensor) {
-    if (!onnx::TensorProto::DataType_IsValid(tensor.data_type())) return fmt::format("type {}", tensor.data_type());
-    return onnx::TensorProto::DataType_Name(static_cast<onnx::TensorProto::DataType>(tensor.data_type()));
+    if (!onnx::TensorProto::DataType_IsValid(tensor.data_type()))
+      return fmt::format("type {}", tensor.data_type());
+    return onnx::TensorProto::DataType_Name(
+        static_cast<onnx::TensorProto::DataType>(tensor.data_type()));
   }
   absl::Status Bad(const onnx::TensorProto& tensor, std::string_view what) const {
     return DataLoss("{}: tensor '{}': {}; fetch the artifact again", whole_.string(),
@@ -111,7 +115,8 @@ absl::Status AddOnnx(FileSystem& files, const fs::path& folder, const std::strin
                      std::vector<StoredTensor>& out) {
   QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(folder / path, kMaxGraphBytes));
   onnx::ModelProto model;
-  if (!model.ParseFromString(text)) return DataLoss("{} is not an ONNX model, or is cut", (folder / path).string());
+  if (!model.ParseFromString(text))
+    return DataLoss("{} is not an ONNX model, or is cut", (folder / path).string());
   ExternalTensors external(files, folder, path);
   for (const onnx::TensorProto& tensor : model.graph().initializer()) {
     if (tensor.data_location() != onnx::TensorProto::EXTERNAL) continue;
@@ -128,7 +133,8 @@ absl::Status AddOpenVino(FileSystem& files, const fs::path& folder, const std::s
   QF_ASSIGN_OR_RETURN(const uint64_t bin_bytes, file->Size());
   QF_ASSIGN_OR_RETURN(const std::vector<IrConstant> constants,
                       ReadIrConstants(text, (folder / path).string(), bin_bytes));
-  for (const IrConstant& c : constants) out.push_back({c.name, c.type, c.shape, c.size, bin, c.offset});
+  for (const IrConstant& c : constants)
+    out.push_back({c.name, c.type, c.shape, c.size, bin, c.offset});
   return absl::OkStatus();
 }
 
@@ -138,7 +144,8 @@ absl::StatusOr<std::vector<StoredTensor>> StoredTensors(FileSystem& files, const
                                                         const std::vector<std::string>& paths) {
   std::vector<StoredTensor> tensors;
   for (const std::string& path : paths) {
-    if (path.ends_with(".safetensors")) QF_RETURN_IF_ERROR(AddSafetensors(files, folder, path, tensors));
+    if (path.ends_with(".safetensors"))
+      QF_RETURN_IF_ERROR(AddSafetensors(files, folder, path, tensors));
     if (path.ends_with(".onnx")) QF_RETURN_IF_ERROR(AddOnnx(files, folder, path, tensors));
     if (path.ends_with(".xml")) QF_RETURN_IF_ERROR(AddOpenVino(files, folder, path, tensors));
   }

@@ -1,5 +1,5 @@
-// The tensors of an artifact that is no GGUF, as its files name them: what inspecting shows, and where measuring reads
-// them. The files are untrusted.
+// The tensors of an artifact that is no GGUF, as its files name them: what inspecting shows, and
+// where measuring reads them. The files are untrusted.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ struct StoredTensor {
   uint64_t offset;   // in that file; all bytes lie in it
 };
 
-// Of the .safetensors, .onnx and OpenVINO's .xml files among `paths`, which are relative to `folder`; those
-// that a model.onnx holds inside itself are left out. Errors name the file.
+// Of the .safetensors, .onnx and OpenVINO's .xml files among `paths`, which are relative to
+// `folder`; those that a model.onnx holds inside itself are left out. Errors name the file.
 absl::StatusOr<std::vector<StoredTensor>> StoredTensors(FileSystem& files, const fs::path& folder,
                                                         const std::vector<std::string>& paths);
 

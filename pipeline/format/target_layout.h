@@ -1,5 +1,5 @@
-// What an emitter promises before any weight is read: files of exact sizes, the bytes that are known already, and
-// where each piece lands in which element type. Plain values.
+// What an emitter promises before any weight is read: files of exact sizes, the bytes that are
+// known already, and where each piece lands in which element type. Plain values.
 #pragma once
 
 #include <string>
@@ -23,10 +23,11 @@ struct OutputFile {
   std::vector<FixedBytes> fixed;  // headers, or the whole of a small file; never overlaps a piece
 };
 
-// All rows of one piece, contiguous, in `order`: whole blocks of `dtype`, or that part of each block which this
-// place keeps. A format that spreads a weight over codes and scales places its piece once per part.
+// All rows of one piece, contiguous, in `order`: whole blocks of `dtype`, or that part of each
+// block which this place keeps. A format that spreads a weight over codes and scales places its
+// piece once per part.
 struct PlacedPiece {
-  uint32_t piece;   // index into ModelDescription::pieces
+  uint32_t piece;  // index into ModelDescription::pieces
   uint32_t file;
   uint64_t offset;
   DType dtype;
@@ -41,9 +42,9 @@ inline int64_t RowBytes(const PlacedPiece& placed, int64_t cols) {
 }
 
 struct TargetLayout {
-  std::vector<OutputFile> files;     // sorted by path
-  std::vector<PlacedPiece> pieces;   // by file, then offset
-  v1::Memory memory;                 // what running it takes
+  std::vector<OutputFile> files;    // sorted by path
+  std::vector<PlacedPiece> pieces;  // by file, then offset
+  v1::Memory memory;                // what running it takes
 };
 
 }  // namespace quantfleet::pipeline

@@ -19,11 +19,13 @@ class Cutter {
   absl::Status Run() {
     const bool biases = by_name_.contains(names_.Of(Role::kAttnQBias, 0));
     model_.pieces.clear();
-    for (const PieceName& piece : CanonicalPieces(model_.hyper, biases)) QF_RETURN_IF_ERROR(Cut(piece));
+    for (const PieceName& piece : CanonicalPieces(model_.hyper, biases))
+      QF_RETURN_IF_ERROR(Cut(piece));
     for (size_t i = 0; i < used_.size(); ++i)
       if (!used_[i])
-        return InvalidArgument("tensor '{}' is not a part of a {} model: is this another architecture?",
-                               model_.tensors[i].name, Name(model_.architecture));
+        return InvalidArgument(
+            "tensor '{}' is not a part of a {} model: is this another architecture?",
+            model_.tensors[i].name, Name(model_.architecture));
     return absl::OkStatus();
   }
 
@@ -31,29 +33,42 @@ class Cutter {
   // The name of the fused tensor that may hold the piece; empty when nothing fuses this role.
   std::string FusedName(const PieceName& piece) const {
     switch (piece.role) {
-      case Role::kAttnQ: case Role::kAttnK: case Role::kAttnV: return names_.FusedQkv(piece.layer);
-      case Role::kFfnGate: return names_.FusedGateUp(piece.layer);
+      case Role::kAttnQ:
+      case Role::kAttnK:
+      case Role::kAttnV:
+        return names_.FusedQkv(piece.layer);
+      case Role::kFfnGate:
+        return names_.FusedGateUp(piece.layer);
       // GGUF calls the fused tensor as it calls up alone: only a missing gate tells which it is.
       case Role::kFfnUp:
-        return by_name_.contains(names_.Of(Role::kFfnGate, piece.layer)) ? "" : names_.FusedGateUp(piece.layer);
-      default: return "";
+        return by_name_.contains(names_.Of(Role::kFfnGate, piece.layer))
+                   ? ""
+                   : names_.FusedGateUp(piece.layer);
+      default:
+        return "";
     }
   }
 
   int64_t RowInFused(Role role) const {
-    const int64_t q = ShapeOf(model_.hyper, Role::kAttnQ).rows, k = ShapeOf(model_.hyper, Role::kAttnK).rows;
+    const int64_t q = ShapeOf(model_.hyper, Role::kAttnQ).rows,
+                  k = ShapeOf(model_.hyper, Role::kAttnK).rows;
     switch (role) {
-      case Role::kAttnK: return q;
-      case Role::kAttnV: return q + k;
-      case Role::kFfnUp: return model_.hyper.intermediate;
-      default: return 0;
+      case Role::kAttnK:
+        return q;
+      case Role::kAttnV:
+        return q + k;
+      case Role::kFfnUp:
+        return model_.hyper.intermediate;
+      default:
+        return 0;
     }
   }
 
   absl::Status Cut(const PieceName& piece) {
     const std::string own = names_.Of(piece.role, piece.layer), fused = FusedName(piece);
-    auto it = fused.empty() || (piece.role == Role::kFfnGate && by_name_.contains(own)) ? by_name_.end()
-                                                                                        : by_name_.find(fused);
+    auto it = fused.empty() || (piece.role == Role::kFfnGate && by_name_.contains(own))
+                  ? by_name_.end()
+                  : by_name_.find(fused);
     const bool is_fused = it != by_name_.end();
     if (!is_fused) it = by_name_.find(own);
     if (it == by_name_.end())
@@ -63,8 +78,12 @@ class Cutter {
     const Shape shape = ShapeOf(model_.hyper, piece.role);
     const bool rotated = piece.role == Role::kAttnQ || piece.role == Role::kAttnK ||
                          piece.role == Role::kAttnQBias || piece.role == Role::kAttnKBias;
-    model_.pieces.push_back({.role = piece.role, .layer = piece.layer, .rows = shape.rows, .cols = shape.cols,
-                             .dims = shape.dims, .tensor = it->second,
+    model_.pieces.push_back({.role = piece.role,
+                             .layer = piece.layer,
+                             .rows = shape.rows,
+                             .cols = shape.cols,
+                             .dims = shape.dims,
+                             .tensor = it->second,
                              .first_row = is_fused ? RowInFused(piece.role) : 0,
                              .order = rotated ? qk_order_ : RowOrder::kHf});
     return absl::OkStatus();

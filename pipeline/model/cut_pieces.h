@@ -1,5 +1,5 @@
-// From a source's tensors to logical pieces: the one place that knows which tensors may be fused. Each source format
-// brings its spelling of names. Pure.
+// From a source's tensors to logical pieces: the one place that knows which tensors may be fused.
+// Each source format brings its spelling of names. Pure.
 #pragma once
 
 #include <string>
@@ -17,8 +17,9 @@ class TensorNames {
   virtual std::string FusedGateUp(int layer) const = 0;  // rows of gate, then up
 };
 
-// Fills model.pieces from model.hyper and model.tensors, then validates the whole description. q and k (weights and
-// biases) stand in `qk_order`. Errors name the tensor that is missing, superfluous or of the wrong shape.
+// Fills model.pieces from model.hyper and model.tensors, then validates the whole description. q
+// and k (weights and biases) stand in `qk_order`. Errors name the tensor that is missing,
+// superfluous or of the wrong shape.
 absl::Status CutPieces(const TensorNames& names, RowOrder qk_order, ModelDescription& model);
 
 }  // namespace quantfleet::pipeline

@@ -1,5 +1,6 @@
-// What a model is, whatever file it came in: architecture, hyper-parameters, tokenizer, and every tensor cut into
-// logical pieces with a role. Behind this header no code knows a source format's tensor names. Plain values.
+// What a model is, whatever file it came in: architecture, hyper-parameters, tokenizer, and every
+// tensor cut into logical pieces with a role. Behind this header no code knows a source format's
+// tensor names. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -17,21 +18,34 @@ namespace quantfleet::pipeline {
 enum class Architecture { kPhi3, kLlama, kQwen2 };
 std::string_view Name(Architecture architecture);  // "phi3", as GGUF and HF's model_type spell it
 
-// A logical piece: what a fused tensor is made of, so that chunks restart at the same places whether a source or a
-// target fuses q, k, v (or gate, up) or not.
+// A logical piece: what a fused tensor is made of, so that chunks restart at the same places
+// whether a source or a target fuses q, k, v (or gate, up) or not.
 enum class Role {
-  kTokenEmbedding, kOutputNorm, kOutputHead,
-  kAttnNorm, kAttnQ, kAttnK, kAttnV, kAttnQBias, kAttnKBias, kAttnVBias, kAttnOutput,
-  kFfnNorm, kFfnGate, kFfnUp, kFfnDown,
+  kTokenEmbedding,
+  kOutputNorm,
+  kOutputHead,
+  kAttnNorm,
+  kAttnQ,
+  kAttnK,
+  kAttnV,
+  kAttnQBias,
+  kAttnKBias,
+  kAttnVBias,
+  kAttnOutput,
+  kFfnNorm,
+  kFfnGate,
+  kFfnUp,
+  kFfnDown,
 };
 std::string_view Name(Role role);  // "attn_q"
 
-// How the rows of q and k (weights and biases) stand: as HF has them (rotate halves), or interleaved per head as
-// GGUF wants them for llama (HF row h*d/2+i -> row 2i+h of each head of d rows, h in {0,1}).
+// How the rows of q and k (weights and biases) stand: as HF has them (rotate halves), or
+// interleaved per head as GGUF wants them for llama (HF row h*d/2+i -> row 2i+h of each head of d
+// rows, h in {0,1}).
 enum class RowOrder { kHf, kInterleaved };
 
 struct SourceTensor {
-  std::string name;   // as the source spells it, for messages
+  std::string name;  // as the source spells it, for messages
   DType dtype;
   int64_t rows, cols;  // a 1-D tensor has rows 1
   int dims;            // 1 or 2
@@ -39,21 +53,22 @@ struct SourceTensor {
 
 struct Piece {
   Role role;
-  int layer = -1;         // -1: not of a layer
-  int64_t rows, cols;     // 1-D: rows 1
+  int layer = -1;      // -1: not of a layer
+  int64_t rows, cols;  // 1-D: rows 1
   int dims;
-  size_t tensor;          // index into ModelDescription::tensors
-  int64_t first_row;      // where in that tensor the piece begins; a 1-D piece of a fused 1-D tensor counts columns
+  size_t tensor;      // index into ModelDescription::tensors
+  int64_t first_row;  // where in that tensor the piece begins; a 1-D piece of a fused 1-D tensor
+                      // counts columns
   RowOrder order = RowOrder::kHf;
 };
 
 struct RopeScaling {
   enum class Kind { kNone, kLinear, kLongRope, kLlama3 } kind = Kind::kNone;
   float factor = 1;
-  float low_freq_factor = 1, high_freq_factor = 4;  // llama3
+  float low_freq_factor = 1, high_freq_factor = 4;           // llama3
   std::vector<float> long_factors = {}, short_factors = {};  // longrope, rope_dims/2 each
-  std::vector<float> freq_factors = {};             // llama3 as a GGUF source stores them (rope_freqs)
-  std::optional<float> attention_factor = {};       // longrope
+  std::vector<float> freq_factors = {};        // llama3 as a GGUF source stores them (rope_freqs)
+  std::optional<float> attention_factor = {};  // longrope
 };
 
 struct Hyperparameters {
@@ -66,7 +81,14 @@ struct Hyperparameters {
   bool tied_embeddings = false;
 };
 
-enum class TokenType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+enum class TokenType : int32_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
 
 struct Token {
   std::string text;
@@ -76,11 +98,11 @@ struct Token {
 
 struct TokenizerData {
   enum class Kind { kNone, kSpm, kByteBpe } kind = Kind::kNone;
-  std::vector<Token> tokens;         // index = id, padded to the vocabulary size
-  std::vector<std::string> merges;   // byte BPE: "a b"
-  std::string pre = "default";       // GGUF's name of the pre-tokenizer
+  std::vector<Token> tokens;        // index = id, padded to the vocabulary size
+  std::vector<std::string> merges;  // byte BPE: "a b"
+  std::string pre = "default";      // GGUF's name of the pre-tokenizer
   std::optional<int32_t> bos, eos, unknown, padding;
-  std::vector<int32_t> more_ends;    // what ends a generation beside eos; ascending (end_tokens.h)
+  std::vector<int32_t> more_ends;  // what ends a generation beside eos; ascending (end_tokens.h)
   bool add_bos = true, add_eos = false, add_space_prefix = true;
   std::string chat_template;
 };
@@ -88,14 +110,16 @@ struct TokenizerData {
 struct ModelDescription {
   Architecture architecture = Architecture::kPhi3;
   std::string name;  // for people: general.name or the folder's name
-  // The name that the model itself carries (GGUF's general.name, config.json's _name_or_path), which artifacts carry
-  // on; empty where it has none, because an artifact must not depend on where its source lay.
+  // The name that the model itself carries (GGUF's general.name, config.json's _name_or_path),
+  // which artifacts carry on; empty where it has none, because an artifact must not depend on where
+  // its source lay.
   std::string published_name;
   Hyperparameters hyper;
   TokenizerData tokenizer;
   SamplingDefaults sampling;
   std::vector<SourceTensor> tensors;
-  std::vector<Piece> pieces;  // in canonical order: embedding, layers ascending with roles in Role's order, norm, head
+  std::vector<Piece> pieces;  // in canonical order: embedding, layers ascending with roles in
+                              // Role's order, norm, head
 
   const Piece* Find(Role role, int layer = -1) const;
   int64_t Parameters() const;
@@ -104,8 +128,8 @@ struct ModelDescription {
 // The name if artifacts may carry it (1 to 128 bytes of UTF-8 without control characters), else "".
 std::string PublishableName(std::string_view name);
 
-// Every shape follows from the hyper-parameters; pieces are complete, unique and of the right size; sizes are sane.
-// Errors name the tensor and the field that contradicts it.
+// Every shape follows from the hyper-parameters; pieces are complete, unique and of the right size;
+// sizes are sane. Errors name the tensor and the field that contradicts it.
 absl::Status Validate(const ModelDescription& description);
 
 }  // namespace quantfleet::pipeline

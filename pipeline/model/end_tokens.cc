@@ -6,8 +6,9 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr std::string_view kEndTexts[] = {"<|end|>",    "<|endoftext|>", "<|im_end|>",      "<|eot_id|>",
-                                          "<|eom_id|>", "<end_of_turn>", "<|end_of_text|>", "<EOT>"};
+constexpr std::string_view kEndTexts[] = {"<|end|>",         "<|endoftext|>", "<|im_end|>",
+                                          "<|eot_id|>",      "<|eom_id|>",    "<end_of_turn>",
+                                          "<|end_of_text|>", "<EOT>"};
 
 }  // namespace
 
@@ -26,7 +27,9 @@ void SetMoreEnds(std::vector<int32_t> ids, TokenizerData& tokenizer) {
   tokenizer.more_ends = std::move(ids);
 }
 
-bool IsEndText(std::string_view text) { return std::ranges::find(kEndTexts, text) != std::end(kEndTexts); }
+bool IsEndText(std::string_view text) {
+  return std::ranges::find(kEndTexts, text) != std::end(kEndTexts);
+}
 
 bool EndsByText(const Token& token) {
   const bool special = token.type == TokenType::kControl || token.type == TokenType::kUnknown ||

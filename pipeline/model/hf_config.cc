@@ -37,13 +37,15 @@ absl::StatusOr<Known> FindClass(JsonMembers& config) {
   }
   QF_RETURN_IF_ERROR(config.status());
   if (name.empty())
-    return InvalidArgument("{}: neither 'architectures' nor 'model_type' says what the model is", config.where());
+    return InvalidArgument("{}: neither 'architectures' nor 'model_type' says what the model is",
+                           config.where());
   std::string supported;
   for (const Known& known : kKnown) {
     if (name == known.class_name || name == known.model_type) return known;
     supported += fmt::format("{}{}", supported.empty() ? "" : ", ", known.class_name);
   }
-  return Unimplemented("{}: the architecture '{}' is not supported; supported are {}", config.where(), name, supported);
+  return Unimplemented("{}: the architecture '{}' is not supported; supported are {}",
+                       config.where(), name, supported);
 }
 
 std::vector<float> Floats(JsonMembers& from, std::string_view key) {
@@ -53,7 +55,8 @@ std::vector<float> Floats(JsonMembers& from, std::string_view key) {
   for (const json::value& v : *array) {
     boost::system::error_code error;
     values.push_back(static_cast<float>(v.to_number<double>(error)));
-    if (error) from.Fail(InvalidArgument("{}: '{}' holds something that is no number", from.where(), key));
+    if (error)
+      from.Fail(InvalidArgument("{}: '{}' holds something that is no number", from.where(), key));
   }
   return values;
 }
@@ -66,15 +69,19 @@ absl::Status ReadLongRope(JsonMembers& from, Architecture architecture, Hyperpar
   rope.long_factors = Floats(from, "long_factor");
   rope.short_factors = Floats(from, "short_factor");
   for (const std::string_view key : {"long_mscale", "short_mscale"})
-    if (from.Any(key) != nullptr) return Unimplemented("{}: '{}' is not supported", from.where(), key);
+    if (from.Any(key) != nullptr)
+      return Unimplemented("{}: '{}' is not supported", from.where(), key);
   // Newer writers put it beside the factors.
-  if (const auto original = from.Integer("original_max_position_embeddings")) h.original_context = *original;
+  if (const auto original = from.Integer("original_max_position_embeddings"))
+    h.original_context = *original;
   QF_RETURN_IF_ERROR(from.status());
   if (h.original_context < 2)
-    return InvalidArgument("{}: LongRoPE needs 'original_max_position_embeddings' of at least 2, not {}",
-                           from.where(), h.original_context);
+    return InvalidArgument(
+        "{}: LongRoPE needs 'original_max_position_embeddings' of at least 2, not {}", from.where(),
+        h.original_context);
   const auto given = from.Number("attention_factor");
-  rope.attention_factor = given ? static_cast<float>(*given) : LongRopeAttentionFactor(h.context, h.original_context);
+  rope.attention_factor =
+      given ? static_cast<float>(*given) : LongRopeAttentionFactor(h.context, h.original_context);
   return absl::OkStatus();
 }
 
@@ -93,8 +100,8 @@ absl::Status ReadPartialRotary(JsonMembers& from, Hyperparameters& h) {
   const auto partial = from.Number("partial_rotary_factor");
   if (!partial) return from.status();
   if (!(*partial > 0 && *partial <= 1))
-    return InvalidArgument("{}: partial_rotary_factor is {}; it has to be above 0 and at most 1", from.where(),
-                           *partial);
+    return InvalidArgument("{}: partial_rotary_factor is {}; it has to be above 0 and at most 1",
+                           from.where(), *partial);
   h.rope_dims = static_cast<int64_t>(*partial * static_cast<double>(h.head_dim));
   return from.status();
 }
@@ -118,8 +125,9 @@ absl::Status ReadRope(JsonMembers& config, Architecture architecture, Hyperparam
     h.rope_scaling.kind = RopeScaling::Kind::kLinear;
     h.rope_scaling.factor = static_cast<float>(from.NeedNumber("factor"));
   } else if (type != "default") {
-    return Unimplemented("{}: the type '{}' is not supported; supported are default, linear, longrope and llama3",
-                         from.where(), type);
+    return Unimplemented(
+        "{}: the type '{}' is not supported; supported are default, linear, longrope and llama3",
+        from.where(), type);
   }
   return from.status();
 }
@@ -142,8 +150,9 @@ absl::Status ReadSizes(JsonMembers& config, Hyperparameters& h) {
   } else if (h.heads > 0 && h.hidden % h.heads == 0) {
     h.head_dim = h.hidden / h.heads;
   } else {
-    return InvalidArgument("{}: num_attention_heads ({}) does not divide hidden_size ({}), and there is no head_dim",
-                           config.where(), h.heads, h.hidden);
+    return InvalidArgument(
+        "{}: num_attention_heads ({}) does not divide hidden_size ({}), and there is no head_dim",
+        config.where(), h.heads, h.hidden);
   }
   h.rope_dims = h.head_dim;
   return ReadPartialRotary(config, h);
@@ -153,10 +162,13 @@ absl::Status ReadSizes(JsonMembers& config, Hyperparameters& h) {
 absl::Status RefuseUnsupported(JsonMembers& config) {
   const std::string activation = config.Text("hidden_act").value_or("silu");
   if (activation != "silu" && activation != "swish")
-    return Unimplemented("{}: hidden_act '{}' is not supported, only silu", config.where(), activation);
+    return Unimplemented("{}: hidden_act '{}' is not supported, only silu", config.where(),
+                         activation);
   if (config.Any("quantization_config") != nullptr)
-    return Unimplemented("{}: the checkpoint is quantized already (quantization_config); give the original in F32, "
-                         "F16 or BF16", config.where());
+    return Unimplemented(
+        "{}: the checkpoint is quantized already (quantization_config); give the original in F32, "
+        "F16 or BF16",
+        config.where());
   if (config.Bool("use_sliding_window").value_or(false))
     return Unimplemented("{}: use_sliding_window is not supported", config.where());
   return config.status();
@@ -179,7 +191,8 @@ std::optional<int64_t> TokenId(JsonMembers& config, std::string_view key) {
   const json::value* value = config.Any(key);
   if (value == nullptr) return std::nullopt;
   if (const json::array* ids = value->if_array())
-    return ids->empty() || !ids->front().is_int64() ? std::nullopt : std::optional(ids->front().get_int64());
+    return ids->empty() || !ids->front().is_int64() ? std::nullopt
+                                                    : std::optional(ids->front().get_int64());
   return config.Integer(key);
 }
 

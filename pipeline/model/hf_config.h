@@ -1,4 +1,5 @@
-// config.json of a Hugging Face model folder: architecture and hyper-parameters. Pure; the text is untrusted.
+// config.json of a Hugging Face model folder: architecture and hyper-parameters. Pure; the text is
+// untrusted.
 #pragma once
 
 #include <optional>
@@ -12,14 +13,15 @@ namespace quantfleet::pipeline {
 
 struct HfConfig {
   Architecture architecture = Architecture::kPhi3;
-  Hyperparameters hyper;       // validated
-  std::string published_name;  // last part of _name_or_path; may be empty
+  Hyperparameters hyper;                // validated
+  std::string published_name;           // last part of _name_or_path; may be empty
   std::optional<int64_t> bos, padding;  // token ids, where the tokenizer's own files name none
   // All that end a generation; the first is eos where the tokenizer's own files name none.
   std::vector<int64_t> ends;
 };
 
 // INVALID_ARGUMENT names the field; UNIMPLEMENTED names what is not supported and what is.
-absl::StatusOr<HfConfig> ParseHfConfig(std::string_view json, std::string_view file = "config.json");
+absl::StatusOr<HfConfig> ParseHfConfig(std::string_view json,
+                                       std::string_view file = "config.json");
 
 }  // namespace quantfleet::pipeline

@@ -12,10 +12,11 @@ std::vector<int64_t> ReadTokenIds(JsonMembers& from, std::string_view key, int64
   if (value == nullptr) return ids;
   const auto take = [&](const json::value& id) {
     if (!id.is_int64()) {
-      from.Fail(InvalidArgument("{}: '{}' has to be a token's id or a list of them", from.where(), key));
+      from.Fail(
+          InvalidArgument("{}: '{}' has to be a token's id or a list of them", from.where(), key));
     } else if (id.get_int64() < -1 || id.get_int64() >= vocab) {
-      from.Fail(InvalidArgument("{}: '{}' names the token {}, outside of the vocabulary of {}", from.where(), key,
-                                id.get_int64(), vocab));
+      from.Fail(InvalidArgument("{}: '{}' names the token {}, outside of the vocabulary of {}",
+                                from.where(), key, id.get_int64(), vocab));
     } else if (id.get_int64() >= 0) {
       ids.push_back(id.get_int64());
     }
@@ -28,7 +29,8 @@ std::vector<int64_t> ReadTokenIds(JsonMembers& from, std::string_view key, int64
   return ids;
 }
 
-absl::StatusOr<HfGeneration> ParseHfGeneration(std::string_view text, int64_t vocab, std::string_view file) {
+absl::StatusOr<HfGeneration> ParseHfGeneration(std::string_view text, int64_t vocab,
+                                               std::string_view file) {
   QF_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(text, file));
   JsonMembers from(object, std::string(file));
   HfGeneration out;
@@ -37,7 +39,8 @@ absl::StatusOr<HfGeneration> ParseHfGeneration(std::string_view text, int64_t vo
   for (const SamplingNumber& number : kSamplingNumbers) {
     const auto value = from.Number(number.hf);
     if (!value) continue;
-    QF_ASSIGN_OR_RETURN(out.sampling.*number.value, CheckSamplingNumber(number, *value, file, number.hf));
+    QF_ASSIGN_OR_RETURN(out.sampling.*number.value,
+                        CheckSamplingNumber(number, *value, file, number.hf));
   }
   if (const auto top_k = from.Integer(kTopKHf)) {
     QF_ASSIGN_OR_RETURN(out.sampling.top_k, CheckTopK(*top_k, file, kTopKHf));

@@ -1,5 +1,5 @@
-// generation_config.json of a Hugging Face model folder: which tokens end a generation, and how to draw them where nobody
-// says. Pure; the text is untrusted.
+// generation_config.json of a Hugging Face model folder: which tokens end a generation, and how to
+// draw them where nobody says. Pure; the text is untrusted.
 #pragma once
 
 #include <string_view>
@@ -19,8 +19,8 @@ struct HfGeneration {
 absl::StatusOr<HfGeneration> ParseHfGeneration(std::string_view json, int64_t vocab,
                                                std::string_view file = "generation_config.json");
 
-// One token id or a list of them, as eos_token_id is in both files; -1 stands for none. What is neither, or outside of
-// the vocabulary, sets from.status().
+// One token id or a list of them, as eos_token_id is in both files; -1 stands for none. What is
+// neither, or outside of the vocabulary, sets from.status().
 std::vector<int64_t> ReadTokenIds(JsonMembers& from, std::string_view key, int64_t vocab);
 
 }  // namespace quantfleet::pipeline

@@ -44,8 +44,8 @@ absl::Status ReadAddedDecoder(JsonMembers& from, AddedTokens& added) {
     int64_t id = 0;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc() || end != key.data() + key.size() || !value.is_object())
-      return InvalidArgument("{}: added_tokens_decoder has the key '{}', which is no token id", from.where(),
-                             std::string(key.data(), key.size()));
+      return InvalidArgument("{}: added_tokens_decoder has the key '{}', which is no token id",
+                             from.where(), std::string(key.data(), key.size()));
     JsonMembers inner(value.get_object(), from.where() + ": added_tokens_decoder");
     added[id] = {inner.Text("content").value_or(""), inner.Bool("special").value_or(false)};
     QF_RETURN_IF_ERROR(inner.status());
@@ -68,14 +68,16 @@ std::string ChatTemplate(JsonMembers& from) {
 absl::StatusOr<Settings> ReadSettings(const HfTokenizerFiles& files) {
   Settings out;
   if (files.added_tokens) {
-    QF_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(*files.added_tokens, "added_tokens.json"));
+    QF_ASSIGN_OR_RETURN(const json::object object,
+                        ParseJsonObject(*files.added_tokens, "added_tokens.json"));
     for (const auto& [text, id] : object) {
       if (!id.is_int64()) return InvalidArgument("added_tokens.json: an id is not an integer");
       out.added[id.get_int64()] = {std::string(text.data(), text.size()), false};
     }
   }
   if (files.tokenizer_config) {
-    QF_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(*files.tokenizer_config, "tokenizer_config.json"));
+    QF_ASSIGN_OR_RETURN(const json::object object,
+                        ParseJsonObject(*files.tokenizer_config, "tokenizer_config.json"));
     JsonMembers from(object, "tokenizer_config.json");
     QF_RETURN_IF_ERROR(ReadAddedDecoder(from, out.added));
     out.bos = SpecialToken(from, "bos_token");
@@ -90,8 +92,8 @@ absl::StatusOr<Settings> ReadSettings(const HfTokenizerFiles& files) {
   }
   if (files.chat_template) out.chat_template = *files.chat_template;
   if (out.chat_template.size() > kMaxTemplateBytes)
-    return InvalidArgument("the chat template has {} bytes, more than the {} allowed", out.chat_template.size(),
-                           kMaxTemplateBytes);
+    return InvalidArgument("the chat template has {} bytes, more than the {} allowed",
+                           out.chat_template.size(), kMaxTemplateBytes);
   return out;
 }
 
@@ -100,11 +102,12 @@ void Pad(int64_t vocab, TokenizerData& t) {
     t.tokens.push_back({fmt::format("[PAD{}]", i), kPadScore, TokenType::kUnused});
 }
 
-// Some publishers forget to call their control tokens special. llama.cpp's converter goes by the same
-// spellings.
+// Some publishers forget to call their control tokens special. llama.cpp's converter goes by the
+// same spellings.
 bool LooksSpecial(std::string_view text) {
   const auto between = [&](std::string_view first, std::string_view last) {
-    return text.size() >= first.size() + last.size() && text.starts_with(first) && text.ends_with(last);
+    return text.size() >= first.size() + last.size() && text.starts_with(first) &&
+           text.ends_with(last);
   };
   constexpr std::string_view kWideBar = "\xef\xbd\x9c";
   return text == "<pad>" || text == "<mask>" || text == "<2mass>" || text == "[@BOS@]" ||
@@ -112,7 +115,8 @@ bool LooksSpecial(std::string_view text) {
          between("<unused", ">");
 }
 
-// A user-defined token is looked for in the text itself, where SentencePiece's mark for a space is a space.
+// A user-defined token is looked for in the text itself, where SentencePiece's mark for a space is
+// a space.
 std::string PlainSpaces(std::string text) {
   constexpr std::string_view kMark = "\xe2\x96\x81";
   for (size_t at = text.find(kMark); at != std::string::npos; at = text.find(kMark, at + 1))
@@ -120,7 +124,8 @@ std::string PlainSpaces(std::string text) {
   return text;
 }
 
-// Added tokens beyond the vocabulary exist in the wild; the model has no row for them, so they can never occur.
+// Added tokens beyond the vocabulary exist in the wild; the model has no row for them, so they can
+// never occur.
 void ApplyAdded(const AddedTokens& added, Architecture architecture, TokenizerData& t) {
   const bool spm = t.kind == TokenizerData::Kind::kSpm;
   // Phi-3's files mean what they say.
@@ -146,8 +151,8 @@ absl::Status CheckUnique(const TokenizerData& t) {
     if (t.tokens[i].text.empty()) continue;
     const auto [first, fresh] = ids.emplace(t.tokens[i].text, i);
     if (!fresh)
-      return InvalidArgument("the tokenizer's files give the ids {} and {} the same text '{}'", first->second,
-                             i, Shown(t.tokens[i].text));
+      return InvalidArgument("the tokenizer's files give the ids {} and {} the same text '{}'",
+                             first->second, i, Shown(t.tokens[i].text));
   }
   return absl::OkStatus();
 }
@@ -183,14 +188,16 @@ absl::Status TakeByteBpe(TokenizerJson& from, const HfConfig& config, TokenizerD
   t.add_bos = t.add_space_prefix = false;
   const int64_t last = from.vocab.empty() ? -1 : from.vocab.rbegin()->first;
   if (last >= config.hyper.vocab)
-    return InvalidArgument("tokenizer.json has a token with the id {}, but vocab_size is {}", last, config.hyper.vocab);
+    return InvalidArgument("tokenizer.json has a token with the id {}, but vocab_size is {}", last,
+                           config.hyper.vocab);
   Pad(config.hyper.vocab, t);
   for (auto& [id, text] : from.vocab)
     t.tokens[static_cast<size_t>(id)] = {std::move(text), 0, TokenType::kNormal};
   return absl::OkStatus();
 }
 
-// The configured name of a token wins over config.json's id, which wins over what the tokenizer's model says.
+// The configured name of a token wins over config.json's id, which wins over what the tokenizer's
+// model says.
 void ChooseIds(const Settings& settings, const HfConfig& config, TokenizerData& t) {
   const int64_t vocab = config.hyper.vocab;
   const auto choose = [&](const std::optional<std::string>& name, std::optional<int64_t> configured,
@@ -202,7 +209,8 @@ void ChooseIds(const Settings& settings, const HfConfig& config, TokenizerData& 
     }
   };
   choose(settings.bos, config.bos, t.bos);
-  choose(settings.eos, config.ends.empty() ? std::nullopt : std::optional(config.ends.front()), t.eos);
+  choose(settings.eos, config.ends.empty() ? std::nullopt : std::optional(config.ends.front()),
+         t.eos);
   choose(settings.unknown, std::nullopt, t.unknown);
   choose(settings.padding, config.padding, t.padding);
   std::vector<int32_t> ends;
@@ -213,15 +221,18 @@ void ChooseIds(const Settings& settings, const HfConfig& config, TokenizerData& 
 
 }  // namespace
 
-absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files, const HfConfig& config) {
+absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files,
+                                             const HfConfig& config) {
   TokenizerData t;
   QF_ASSIGN_OR_RETURN(Settings settings, ReadSettings(files));
   t.chat_template = std::move(settings.chat_template);
   if (!files.model && !files.tokenizer_json) {
-    // A folder of weights alone is a model without text; one whose tokenizer is described but not there is a cut copy.
+    // A folder of weights alone is a model without text; one whose tokenizer is described but not
+    // there is a cut copy.
     if (files.tokenizer_config) {
-      return NotFound("there is tokenizer_config.json but neither tokenizer.model nor tokenizer.json: copy the "
-                      "tokenizer's file from the published model as well");
+      return NotFound(
+          "there is tokenizer_config.json but neither tokenizer.model nor tokenizer.json: copy the "
+          "tokenizer's file from the published model as well");
     }
     return t;
   }
@@ -246,7 +257,8 @@ absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files, cons
   }
   t.add_bos = settings.add_bos.value_or(t.add_bos) && t.bos.has_value();
   t.add_eos = settings.add_eos.value_or(t.add_eos) && t.eos.has_value();
-  if (t.kind == TokenizerData::Kind::kSpm) t.add_space_prefix = settings.add_prefix_space.value_or(t.add_space_prefix);
+  if (t.kind == TokenizerData::Kind::kSpm)
+    t.add_space_prefix = settings.add_prefix_space.value_or(t.add_space_prefix);
   QF_RETURN_IF_ERROR(ValidateTokenizer(t, config.hyper.vocab));
   return t;
 }

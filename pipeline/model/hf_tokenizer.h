@@ -1,5 +1,5 @@
-// The tokenizer of a Hugging Face folder as data: SentencePiece BPE (tokenizer.model) or byte-level BPE
-// (tokenizer.json). Pure; the texts are untrusted.
+// The tokenizer of a Hugging Face folder as data: SentencePiece BPE (tokenizer.model) or byte-level
+// BPE (tokenizer.json). Pure; the texts are untrusted.
 #pragma once
 
 #include <optional>
@@ -18,9 +18,10 @@ struct HfTokenizerFiles {
   std::optional<std::string> chat_template;     // chat_template.jinja
 };
 
-// Padded to config.hyper.vocab; what ends a generation is the tokenizer's eos and config.ends. Without any tokenizer file:
-// Kind::kNone; with tokenizer_config.json alone NOT_FOUND, as that is a folder copied in part. UNIMPLEMENTED names the
-// pre-tokenizer or normalizer that we do not know: running a model with the wrong one would fail silently.
+// Padded to config.hyper.vocab; what ends a generation is the tokenizer's eos and config.ends.
+// Without any tokenizer file: Kind::kNone; with tokenizer_config.json alone NOT_FOUND, as that is a
+// folder copied in part. UNIMPLEMENTED names the pre-tokenizer or normalizer that we do not know:
+// running a model with the wrong one would fail silently.
 absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files, const HfConfig& config);
 
 }  // namespace quantfleet::pipeline

@@ -12,12 +12,12 @@ namespace json = boost::json;
 
 namespace {
 
-// "[0,0,..." takes twelve times its bytes once parsed. A tokenizer.json as large as any that is published,
-// 262 thousand tokens and half a million merges, takes less than half of this.
+// "[0,0,..." takes twelve times its bytes once parsed. A tokenizer.json as large as any that is
+// published, 262 thousand tokens and half a million merges, takes less than half of this.
 constexpr size_t kMaxParsedBytes = size_t{256} << 20;
 
-// The heap, but only so much of it. No JSON value asks for more than the heap's own alignment, and the library does not
-// give back every string with the alignment that it was taken with.
+// The heap, but only so much of it. No JSON value asks for more than the heap's own alignment, and
+// the library does not give back every string with the alignment that it was taken with.
 class BoundedMemory final : public json::memory_resource {
   void* do_allocate(size_t bytes, size_t) override {
     if (bytes > kMaxParsedBytes - used_) throw std::bad_alloc();
@@ -29,7 +29,9 @@ class BoundedMemory final : public json::memory_resource {
     ::operator delete(memory);
     used_ -= bytes;
   }
-  bool do_is_equal(const json::memory_resource& other) const noexcept override { return this == &other; }
+  bool do_is_equal(const json::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
 
   size_t used_ = 0;
 };
@@ -47,14 +49,16 @@ absl::StatusOr<json::object> ParseJsonObject(std::string_view text, std::string_
   if (!value.is_object()) return InvalidArgument("{} does not hold a JSON object", name);
   return std::move(value.get_object());
 } catch (const std::bad_alloc&) {
-  return ResourceExhausted("{} ({} bytes) takes more than {} MiB once parsed: that is no model's file", name,
-                           text.size(), kMaxParsedBytes >> 20);
+  return ResourceExhausted(
+      "{} ({} bytes) takes more than {} MiB once parsed: that is no model's file", name,
+      text.size(), kMaxParsedBytes >> 20);
 }
 
 std::string Shown(std::string_view text) {
   constexpr size_t kLongest = 600;
   size_t length = std::min(text.size(), kLongest);
-  while (length > 0 && length < text.size() && (text[length] & 0xc0) == 0x80) --length;  // whole UTF-8
+  while (length > 0 && length < text.size() && (text[length] & 0xc0) == 0x80)
+    --length;  // whole UTF-8
   std::string shown(text.substr(0, length));
   for (char& c : shown)
     if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
@@ -102,7 +106,8 @@ std::optional<bool> JsonMembers::Bool(std::string_view key) {
 std::optional<std::string> JsonMembers::Text(std::string_view key) {
   const json::value* value = Any(key);
   if (value == nullptr) return std::nullopt;
-  if (value->is_string()) return std::string(value->get_string().data(), value->get_string().size());
+  if (value->is_string())
+    return std::string(value->get_string().data(), value->get_string().size());
   WrongType(key, "a string");
   return std::nullopt;
 }

@@ -1,5 +1,5 @@
-// JSON files of untrusted models: bounded parsing, and reading members as a list with one error at the end. Boost.JSON
-// itself stays in .cc files. Not thread-safe per object.
+// JSON files of untrusted models: bounded parsing, and reading members as a list with one error at
+// the end. Boost.JSON itself stays in .cc files. Not thread-safe per object.
 #pragma once
 
 #include <boost/json/fwd.hpp>
@@ -12,18 +12,21 @@
 
 namespace quantfleet::pipeline {
 
-// An object at the top; depth at most 32. `name` is the file's, for messages. INVALID_ARGUMENT says where it
-// breaks; RESOURCE_EXHAUSTED where so much was said in so few bytes that only an attack explains it.
+// An object at the top; depth at most 32. `name` is the file's, for messages. INVALID_ARGUMENT says
+// where it breaks; RESOURCE_EXHAUSTED where so much was said in so few bytes that only an attack
+// explains it.
 absl::StatusOr<boost::json::object> ParseJsonObject(std::string_view text, std::string_view name);
 
 // What a file says, cut to 600 bytes and made printable, for a message.
 std::string Shown(std::string_view text);
 
-// Members of one object. A member that is absent or null is nullopt; one of another type sets status().
+// Members of one object. A member that is absent or null is nullopt; one of another type sets
+// status().
 class JsonMembers {
  public:
   // `where` names the object in messages ("config.json", "config.json: rope_scaling").
-  JsonMembers(const boost::json::object& object, std::string where) : object_(object), where_(std::move(where)) {}
+  JsonMembers(const boost::json::object& object, std::string where)
+      : object_(object), where_(std::move(where)) {}
 
   std::optional<int64_t> Integer(std::string_view key);
   std::optional<double> Number(std::string_view key);

@@ -6,14 +6,15 @@
 namespace quantfleet::pipeline {
 namespace {
 
-// Layers whose most sensitive tensors a medium mix gives more bits: the first and the last eighth, and every
-// third between.
+// Layers whose most sensitive tensors a medium mix gives more bits: the first and the last eighth,
+// and every third between.
 bool MoreBits(int64_t layer, int64_t layers) {
   const int64_t eighth = layers / 8;
   return layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
 }
 
-// Models that llama.cpp takes for 70B: their v is shared by so many heads that it is small and matters.
+// Models that llama.cpp takes for 70B: their v is shared by so many heads that it is small and
+// matters.
 bool SharesVWidely(const ModelDescription& model) {
   const Hyperparameters& h = model.hyper;
   return h.layers == 80 && ((model.architecture == Architecture::kLlama && h.heads != h.kv_heads) ||
@@ -27,7 +28,8 @@ DType TypeOfV(const ModelDescription& model, const Recipe& recipe, int64_t layer
   return type == DType::kQ4_K && SharesVWidely(model) ? DType::kQ5_K : type;
 }
 
-DType TypeOfDown(const ModelDescription& model, const Recipe& recipe, int64_t layer, bool has_importance) {
+DType TypeOfDown(const ModelDescription& model, const Recipe& recipe, int64_t layer,
+                 bool has_importance) {
   const bool early = layer < model.hyper.layers / 8;
   if (recipe.mix == Mix::kMedium && MoreBits(layer, model.hyper.layers)) return DType::kQ6_K;
   if (recipe.mix == Mix::kSmall && recipe.body == DType::kQ4_K && early) return DType::kQ5_K;
@@ -94,14 +96,17 @@ DType FallBack(DType type, int64_t cols) {
   return Divides(other, cols) ? other : DType::kF16;
 }
 
-DType Recipe::TypeOf(const ModelDescription& model, const TargetTensor& tensor, bool has_importance) const {
+DType Recipe::TypeOf(const ModelDescription& model, const TargetTensor& tensor,
+                     bool has_importance) const {
   if (tensor.dims == 1) return DType::kF32;
   return FallBack(AskedFor(model, tensor, has_importance), tensor.cols);
 }
 
-DType Recipe::AskedFor(const ModelDescription& model, const TargetTensor& tensor, bool has_importance) const {
+DType Recipe::AskedFor(const ModelDescription& model, const TargetTensor& tensor,
+                       bool has_importance) const {
   const bool is_embedding = tensor.Has(Role::kTokenEmbedding);
-  const bool is_head = tensor.Has(Role::kOutputHead) || (is_embedding && model.hyper.tied_embeddings);
+  const bool is_head =
+      tensor.Has(Role::kOutputHead) || (is_embedding && model.hyper.tied_embeddings);
   if (is_embedding && changes.embedding) return *changes.embedding;
   if (is_head && changes.output) return *changes.output;
   for (const TypeOverride& o : changes.overrides)
@@ -157,14 +162,15 @@ absl::StatusOr<Recipe> FindRecipe(std::string_view name) {
     }
   }
   if (std::optional<Recipe> recipe = WithOptions(name)) return *std::move(recipe);
-  return NotFound("there is no recipe '{}'; the recipes are {}, the last two also with {}", name, known,
-                  kRecipeOptions);
+  return NotFound("there is no recipe '{}'; the recipes are {}, the last two also with {}", name,
+                  known, kRecipeOptions);
 }
 
 bool ValidRecipeName(std::string_view name) {
   const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
   return !name.empty() && name.size() <= 64 && plain(name.front()) &&
-         std::ranges::all_of(name, [&](char c) { return plain(c) || c == '_' || c == '-' || c == '.'; });
+         std::ranges::all_of(name,
+                             [&](char c) { return plain(c) || c == '_' || c == '-' || c == '.'; });
 }
 
 }  // namespace quantfleet::pipeline

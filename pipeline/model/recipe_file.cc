@@ -20,7 +20,8 @@ class RecipeParser {
   }
 
  private:
-  absl::Status Wrong(const toml::source_region& where, std::string_view key, std::string_view what) const {
+  absl::Status Wrong(const toml::source_region& where, std::string_view key,
+                     std::string_view what) const {
     return InvalidArgument("{}: line {}: {}: {}", file_, where.begin.line, key, what);
   }
 
@@ -82,13 +83,16 @@ class RecipeParser {
       } else if (key == "type") {
         QF_RETURN_IF_ERROR(Type("override.type", node, type));
       } else {
-        return Wrong(key.source(), fmt::format("override.{}", key.str()), "no override has such a key");
+        return Wrong(key.source(), fmt::format("override.{}", key.str()),
+                     "no override has such a key");
       }
     }
     if (role.empty() == tensor.empty())
-      return Wrong(table.source(), "override", "needs either role or tensor (a regular expression)");
+      return Wrong(table.source(), "override",
+                   "needs either role or tensor (a regular expression)");
     if (!type) return Wrong(table.source(), "override", "needs a type");
-    auto made = role.empty() ? TypeOverride::OfPattern(tensor, *type) : TypeOverride::OfRole(role, *type);
+    auto made =
+        role.empty() ? TypeOverride::OfPattern(tensor, *type) : TypeOverride::OfRole(role, *type);
     if (!made.ok())
       return Wrong(table.at(role.empty() ? "tensor" : "role").source(),
                    role.empty() ? "override.tensor" : "override.role", Message(made.status()));
@@ -100,8 +104,9 @@ class RecipeParser {
     if (recipe_.name.empty()) return InvalidArgument("{}: name: is missing", file_);
     const toml::source_region& name_at = root.at("name").source();
     if (!ValidRecipeName(recipe_.name))
-      return Wrong(name_at, "name",
-                   "has to be 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit");
+      return Wrong(
+          name_at, "name",
+          "has to be 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit");
     if (FindRecipe(recipe_.name).ok())
       return Wrong(name_at, "name",
                    fmt::format("'{}' is a recipe's name already: choose another", recipe_.name));
@@ -112,7 +117,8 @@ class RecipeParser {
       recipe_.head = head_.value_or(*body_);
       return absl::OkStatus();
     }
-    if (head_) return Wrong(root.at("head").source(), "head", "goes with body; beside base say output");
+    if (head_)
+      return Wrong(root.at("head").source(), "head", "goes with body; beside base say output");
     const auto base = FindRecipe(recipe_.base);
     if (!base.ok()) return Wrong(root.at("base").source(), "base", Message(base.status()));
     recipe_.body = base->body;
@@ -133,7 +139,8 @@ class RecipeParser {
 
 absl::StatusOr<Recipe> ParseRecipe(std::string_view toml, std::string_view file) {
   if (toml.size() > kMaxRecipeBytes)
-    return InvalidArgument("{}: {} bytes, a recipe has at most {}", file, toml.size(), kMaxRecipeBytes);
+    return InvalidArgument("{}: {} bytes, a recipe has at most {}", file, toml.size(),
+                           kMaxRecipeBytes);
   if (!IsUtf8(toml)) return InvalidArgument("{}: is not UTF-8 text", file);
   try {
     return RecipeParser(file).Parse(toml::parse(toml));

@@ -7,8 +7,8 @@
 
 namespace quantfleet::pipeline {
 
-// `toml` is untrusted, at most 64 KiB with at most 256 overrides; every key has to be known. Errors begin
-// with `file`, line and key.
+// `toml` is untrusted, at most 64 KiB with at most 256 overrides; every key has to be known. Errors
+// begin with `file`, line and key.
 absl::StatusOr<Recipe> ParseRecipe(std::string_view toml, std::string_view file);
 
 }  // namespace quantfleet::pipeline

@@ -7,12 +7,13 @@
 
 namespace quantfleet::pipeline {
 
-// What each rotated pair's frequency is divided by under llama3's scaling (rope_dims/2 values): as the source stores
-// them, or from factor, low_freq_factor, high_freq_factor and original_context. Empty for any other scaling.
+// What each rotated pair's frequency is divided by under llama3's scaling (rope_dims/2 values): as
+// the source stores them, or from factor, low_freq_factor, high_freq_factor and original_context.
+// Empty for any other scaling.
 std::vector<float> Llama3FrequencyFactors(const Hyperparameters& hyper);
 
-// LongRoPE's scale of cos and sin: sqrt(1 + ln(f)/ln(original)), f = context/original; 1 where f <= 1.
-// `original` has to be above 1.
+// LongRoPE's scale of cos and sin: sqrt(1 + ln(f)/ln(original)), f = context/original; 1 where f <=
+// 1. `original` has to be above 1.
 float LongRopeAttentionFactor(int64_t context, int64_t original);
 // Whether the model's attention factor is that one, or it names none.
 bool HasComputedAttentionFactor(const Hyperparameters& hyper);

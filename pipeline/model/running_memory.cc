@@ -4,7 +4,9 @@
 
 namespace quantfleet::pipeline {
 
-bool IsCacheType(DType type) { return type == DType::kF32 || type == DType::kF16 || type == DType::kQ8_0; }
+bool IsCacheType(DType type) {
+  return type == DType::kF32 || type == DType::kF16 || type == DType::kQ8_0;
+}
 
 int64_t CacheRowBytes(DType type, int64_t head_dim) {
   const DTypeInfo& info = Info(type);
@@ -18,20 +20,25 @@ int64_t CacheBytesPerToken(const Hyperparameters& hyper, DType type) {
 // What stands here was compared with a process (tests/e2e/test_memory.py); the buffers are those of
 // agent/runtime/transformer.cc.
 EngineBuffers BuffersOf(const Hyperparameters& hyper) {
-  constexpr int64_t kBatch = 128, kJudged = 16, kThreads = 4;  // rows of a pass, rows of logits, threads of a usual device
+  constexpr int64_t kBatch = 128, kJudged = 16,
+                    kThreads = 4;  // rows of a pass, rows of logits, threads of a usual device
   const int64_t heads = hyper.heads * hyper.head_dim, kv_heads = hyper.kv_heads * hyper.head_dim;
   const int64_t widest = std::max({hyper.hidden, heads, hyper.intermediate});
-  // Per row of a batch: floats, and the widest of them as codes of eight bits with a scale and three sums for 32 of them.
+  // Per row of a batch: floats, and the widest of them as codes of eight bits with a scale and
+  // three sums for 32 of them.
   const int64_t row =
-      4 * (3 * hyper.hidden + 2 * (heads + kv_heads) + 2 * hyper.intermediate + hyper.rope_dims) + widest * 3 / 2;
+      4 * (3 * hyper.hidden + 2 * (heads + kv_heads) + 2 * hyper.intermediate + hyper.rope_dims) +
+      widest * 3 / 2;
   // Of each thread: attention's tiles, a panel of 16 rows of weights, and its stack.
   const int64_t thread = 4 * (176 * (hyper.head_dim + 31) + 4096) + 22 * widest + (64 << 10);
-  // Per token of the vocabulary: its row of logits, and what the tokenizer keeps. Vocabularies this large are byte-level BPE,
-  // whose merges are kept too.
+  // Per token of the vocabulary: its row of logits, and what the tokenizer keeps. Vocabularies this
+  // large are byte-level BPE, whose merges are kept too.
   const int64_t word = 4 * kJudged + (hyper.vocab > 40000 ? 265 : 90);
   const int64_t norms = 4 * (2 * hyper.layers + 1) * hyper.hidden;
   constexpr int64_t kProgram = 1900 << 10;  // its libraries' own data, the server's threads
-  return {static_cast<uint64_t>(kProgram + kBatch * row + kThreads * thread + hyper.vocab * word + norms), 16};
+  return {static_cast<uint64_t>(kProgram + kBatch * row + kThreads * thread + hyper.vocab * word +
+                                norms),
+          16};
 }
 
 }  // namespace quantfleet::pipeline

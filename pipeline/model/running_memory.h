@@ -1,5 +1,6 @@
-// What running a model takes beside its weights: the KV cache, per token and element type, and the buffers of the engine.
-// The engine allocates by these very numbers, and manifests carry them. Pure.
+// What running a model takes beside its weights: the KV cache, per token and element type, and the
+// buffers of the engine. The engine allocates by these very numbers, and manifests carry them.
+// Pure.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,12 @@ bool IsCacheType(DType type);
 // Bytes of one head's key, or value, of one token. Q8_0: whole blocks of 32, the last one padded.
 int64_t CacheRowBytes(DType type, int64_t head_dim);
 
-// Bytes of one token's keys and values, in all layers. `hyper` has passed Validate, so nothing overflows.
+// Bytes of one token's keys and values, in all layers. `hyper` has passed Validate, so nothing
+// overflows.
 int64_t CacheBytesPerToken(const Hyperparameters& hyper, DType type);
 
-// What the embedded engine keeps beside weights and cache, whatever the number of threads of a usual device. Grows in a
-// straight line with the context, never with its square.
+// What the embedded engine keeps beside weights and cache, whatever the number of threads of a
+// usual device. Grows in a straight line with the context, never with its square.
 struct EngineBuffers {
   uint64_t fixed = 0;      // batches, logits, tokenizer, the program itself
   uint64_t per_token = 0;  // of the context: the tokens themselves and their text

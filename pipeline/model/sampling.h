@@ -1,5 +1,5 @@
-// How a model's publisher wants the next token drawn where nobody says: what generation_config.json recommends, and
-// GGUF's general.sampling.*. Plain values.
+// How a model's publisher wants the next token drawn where nobody says: what generation_config.json
+// recommends, and GGUF's general.sampling.*. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct SamplingDefaults {
 // One of the numbers: what files call it, and between what it lies.
 struct SamplingNumber {
   std::string_view hf, gguf;
-  std::optional<float> SamplingDefaults::*value;
+  std::optional<float> SamplingDefaults::* value;
   float least, most;
   bool has_least;  // `least` itself is in the range
 };
@@ -30,13 +30,15 @@ inline constexpr SamplingNumber kSamplingNumbers[] = {
     {"top_p", "general.sampling.top_p", &SamplingDefaults::top_p, 0, 1, false},
     {"min_p", "general.sampling.min_p", &SamplingDefaults::min_p, 0, 1, true},
     {"temperature", "general.sampling.temp", &SamplingDefaults::temperature, 0, 100, true},
-    {"repetition_penalty", "general.sampling.penalty_repeat", &SamplingDefaults::repetition_penalty, 0, 100, false},
+    {"repetition_penalty", "general.sampling.penalty_repeat", &SamplingDefaults::repetition_penalty,
+     0, 100, false},
 };
 inline constexpr std::string_view kTopKHf = "top_k", kTopKGguf = "general.sampling.top_k";
 
-// The number as a file at `where` says it; INVALID_ARGUMENT names `where` and `field` where it is out of range.
-absl::StatusOr<float> CheckSamplingNumber(const SamplingNumber& number, double value, std::string_view where,
-                                          std::string_view field);
+// The number as a file at `where` says it; INVALID_ARGUMENT names `where` and `field` where it is
+// out of range.
+absl::StatusOr<float> CheckSamplingNumber(const SamplingNumber& number, double value,
+                                          std::string_view where, std::string_view field);
 // -1 is what some writers mean by 0.
 absl::StatusOr<int32_t> CheckTopK(int64_t value, std::string_view where, std::string_view field);
 

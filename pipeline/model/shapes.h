@@ -1,4 +1,5 @@
-// The shape of every piece as the hyper-parameters fix it, and the order in which pieces stand. Pure functions.
+// The shape of every piece as the hyper-parameters fix it, and the order in which pieces stand.
+// Pure functions.
 #pragma once
 
 #include <string_view>
@@ -24,7 +25,8 @@ struct PieceName {
   bool operator==(const PieceName&) const = default;
 };
 
-// Every piece of a model in canonical order: embedding, layers ascending with roles in Role's order, norm, head.
+// Every piece of a model in canonical order: embedding, layers ascending with roles in Role's
+// order, norm, head.
 std::vector<PieceName> CanonicalPieces(const Hyperparameters& hyper, bool qkv_biases);
 
 // Ranges of every hyper-parameter; errors name the field as config.json spells it.

@@ -1,4 +1,5 @@
-// A model as its authors publish it: a description and random access to the raw bytes of its tensors.
+// A model as its authors publish it: a description and random access to the raw bytes of its
+// tensors.
 #pragma once
 
 #include <memory>
@@ -16,8 +17,8 @@ struct Attachment {
   std::string content;
 };
 
-// Size and modification time of each file, and a digest of headers and configuration: resume checks that the
-// source is still the one that the recorded chunks were made from.
+// Size and modification time of each file, and a digest of headers and configuration: resume checks
+// that the source is still the one that the recorded chunks were made from.
 struct SourceFingerprint {
   std::string text;  // opaque, comparable
 };
@@ -32,7 +33,8 @@ class ModelSource {
   // That range is not needed again.
   virtual void Release(size_t tensor, uint64_t offset, uint64_t size) const = 0;
   virtual const std::vector<Attachment>& attachments() const = 0;
-  // The tokenizer as the source has it in files that other runtimes read too; empty where it has none.
+  // The tokenizer as the source has it in files that other runtimes read too; empty where it has
+  // none.
   virtual const std::vector<Attachment>& tokenizer_files() const;
   virtual const SourceFingerprint& fingerprint() const = 0;
   virtual std::string_view format() const = 0;  // "safetensors", "gguf"

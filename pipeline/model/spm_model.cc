@@ -19,7 +19,8 @@ enum NormalizerField : uint64_t { kAddDummyPrefix = 3 };
 
 constexpr uint64_t kUnigram = 1, kBpe = 2;
 
-// One field of protobuf's wire format. `bytes` is set for length-delimited fields, `number` for all others.
+// One field of protobuf's wire format. `bytes` is set for length-delimited fields, `number` for all
+// others.
 struct Field {
   uint64_t id = 0;
   uint32_t wire = 0;
@@ -44,7 +45,8 @@ class WireReader {
         QF_ASSIGN_OR_RETURN(field.number, Varint());
         return field;
       }
-      case 1: return Fixed(field, 8);
+      case 1:
+        return Fixed(field, 8);
       case 2: {
         QF_ASSIGN_OR_RETURN(const uint64_t length, Varint());
         if (length > bytes_.size() - at_) return Broken("a field that is longer than the file");
@@ -52,13 +54,17 @@ class WireReader {
         at_ += length;
         return field;
       }
-      case 5: return Fixed(field, 4);
-      default: return Broken("a field of an unknown wire type");
+      case 5:
+        return Fixed(field, 4);
+      default:
+        return Broken("a field of an unknown wire type");
     }
   }
 
  private:
-  absl::Status Broken(std::string_view what) const { return InvalidArgument("{} before byte {}", what, at_); }
+  absl::Status Broken(std::string_view what) const {
+    return InvalidArgument("{} before byte {}", what, at_);
+  }
 
   absl::StatusOr<uint64_t> Varint() {
     uint64_t value = 0;
@@ -87,13 +93,15 @@ absl::StatusOr<Token> ParsePiece(std::string_view bytes) {
   for (WireReader reader(bytes); !reader.done();) {
     QF_ASSIGN_OR_RETURN(const Field field, reader.Next());
     if (field.id == kPieceText && field.wire == 2) {
-      if (field.bytes.size() > kMaxPieceBytes) return InvalidArgument("a piece of {} bytes", field.bytes.size());
+      if (field.bytes.size() > kMaxPieceBytes)
+        return InvalidArgument("a piece of {} bytes", field.bytes.size());
       token.text = std::string(field.bytes);
     } else if (field.id == kPieceScore && field.wire == 5) {
       token.score = std::bit_cast<float>(static_cast<uint32_t>(field.number));
       if (!std::isfinite(token.score)) return InvalidArgument("a piece whose score is not finite");
     } else if (field.id == kPieceType && field.wire == 0) {
-      if (field.number < 1 || field.number > 6) return InvalidArgument("a piece of the unknown type {}", field.number);
+      if (field.number < 1 || field.number > 6)
+        return InvalidArgument("a piece of the unknown type {}", field.number);
       token.type = static_cast<TokenType>(field.number);
     }
   }
@@ -105,13 +113,24 @@ absl::Status ParseTrainer(std::string_view bytes, SpmModel& out, uint64_t& model
     QF_ASSIGN_OR_RETURN(const Field field, reader.Next());
     if (field.wire != 0) continue;
     switch (field.id) {
-      case kModelType: model_type = field.number; break;
+      case kModelType:
+        model_type = field.number;
+        break;
       // int32 on the wire is sign-extended to 64 bits, so the low half is the value.
-      case kUnkId: out.unknown = static_cast<int32_t>(field.number); break;
-      case kBosId: out.bos = static_cast<int32_t>(field.number); break;
-      case kEosId: out.eos = static_cast<int32_t>(field.number); break;
-      case kPadId: out.padding = static_cast<int32_t>(field.number); break;
-      default: break;
+      case kUnkId:
+        out.unknown = static_cast<int32_t>(field.number);
+        break;
+      case kBosId:
+        out.bos = static_cast<int32_t>(field.number);
+        break;
+      case kEosId:
+        out.eos = static_cast<int32_t>(field.number);
+        break;
+      case kPadId:
+        out.padding = static_cast<int32_t>(field.number);
+        break;
+      default:
+        break;
     }
   }
   return absl::OkStatus();
@@ -132,7 +151,8 @@ absl::StatusOr<SpmModel> Parse(std::string_view bytes) {
     QF_ASSIGN_OR_RETURN(const Field field, reader.Next());
     if (field.wire != 2) continue;
     if (field.id == kPieces) {
-      if (out.pieces.size() == kMaxPieces) return InvalidArgument("more than {} pieces", kMaxPieces);
+      if (out.pieces.size() == kMaxPieces)
+        return InvalidArgument("more than {} pieces", kMaxPieces);
       QF_ASSIGN_OR_RETURN(Token token, ParsePiece(field.bytes));
       out.pieces.push_back(std::move(token));
     } else if (field.id == kTrainerSpec) {
@@ -143,8 +163,8 @@ absl::StatusOr<SpmModel> Parse(std::string_view bytes) {
   }
   if (out.pieces.empty()) return InvalidArgument("no pieces: this is not a SentencePiece model");
   if (model_type != kBpe)
-    return Unimplemented("the SentencePiece model is of type {}{}; only BPE (type 2) is supported", model_type,
-                         model_type == kUnigram ? " (unigram)" : "");
+    return Unimplemented("the SentencePiece model is of type {}{}; only BPE (type 2) is supported",
+                         model_type, model_type == kUnigram ? " (unigram)" : "");
   return out;
 }
 

@@ -19,14 +19,17 @@ constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581, SentencePiece's 
 constexpr size_t kMaxCutPieceBytes = 256;
 
 const Token* At(const TokenizerData& t, const std::optional<int32_t>& id) {
-  return id && *id >= 0 && static_cast<size_t>(*id) < t.tokens.size() ? &t.tokens[static_cast<size_t>(*id)]
-                                                                      : nullptr;
+  return id && *id >= 0 && static_cast<size_t>(*id) < t.tokens.size()
+             ? &t.tokens[static_cast<size_t>(*id)]
+             : nullptr;
 }
 
-bool IsSpecial(TokenType type) { return type == TokenType::kControl || type == TokenType::kUnknown; }
+bool IsSpecial(TokenType type) {
+  return type == TokenType::kControl || type == TokenType::kUnknown;
+}
 
-// SentencePiece joins the neighbours whose join has the best score; a list of merges in that order does the
-// same. Of equal scores the lower id comes first, and of one piece's cuts the leftmost.
+// SentencePiece joins the neighbours whose join has the best score; a list of merges in that order
+// does the same. Of equal scores the lower id comes first, and of one piece's cuts the leftmost.
 json::array Merges(const TokenizerData& t) {
   std::unordered_map<std::string_view, size_t> ids;
   for (size_t i = 0; i < t.tokens.size(); ++i)
@@ -51,7 +54,8 @@ json::array Merges(const TokenizerData& t) {
   out.reserve(merges.size());
   for (const Merge& m : merges) {
     const std::string_view text = t.tokens[m.id].text;
-    out.push_back(json::array{json::string(text.substr(0, m.cut)), json::string(text.substr(m.cut))});
+    out.push_back(
+        json::array{json::string(text.substr(0, m.cut)), json::string(text.substr(m.cut))});
   }
   return out;
 }

@@ -1,5 +1,5 @@
-// The tokenizer's files that a runtime's folder needs: those of the source, or made from what a source
-// without them says. Pure.
+// The tokenizer's files that a runtime's folder needs: those of the source, or made from what a
+// source without them says. Pure.
 #pragma once
 
 #include <string_view>
@@ -10,9 +10,9 @@
 namespace quantfleet::pipeline {
 
 // Files of the source's tokenizer as they are. Where it has no tokenizer.json and its tokenizer is
-// SentencePiece BPE, one is made that tokenizes alike (and a tokenizer_config.json where that is missing
-// too). FAILED_PRECONDITION, naming `runtime` and the way out, where there is no tokenizer or none that can
-// be made.
+// SentencePiece BPE, one is made that tokenizes alike (and a tokenizer_config.json where that is
+// missing too). FAILED_PRECONDITION, naming `runtime` and the way out, where there is no tokenizer
+// or none that can be made.
 absl::StatusOr<std::vector<Attachment>> TokenizerFilesFor(const ModelSource& source,
                                                           std::string_view runtime);
 

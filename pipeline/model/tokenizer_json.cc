@@ -27,7 +27,8 @@ absl::Status CheckNormalizer(JsonMembers& root, std::string_view pre) {
   const std::string type = from.Text("type").value_or("");
   const json::array* steps = from.Array("normalizers");
   QF_RETURN_IF_ERROR(from.status());
-  if ((type == "NFC" && pre == "qwen2") || (type == "Sequence" && steps != nullptr && steps->empty()))
+  if ((type == "NFC" && pre == "qwen2") ||
+      (type == "Sequence" && steps != nullptr && steps->empty()))
     return absl::OkStatus();
   return Unimplemented("{}: the normalizer {} is not supported with {}", kFile, Shown(type), pre);
 }
@@ -39,7 +40,8 @@ absl::Status ReadVocab(JsonMembers& model, TokenizerJson& out) {
     return InvalidArgument("{}: the vocab has {} tokens, more than the {} that are allowed", kFile,
                            vocab->size(), kMaxTokens);
   for (const auto& [text, id] : *vocab) {
-    if (!id.is_int64() || id.get_int64() < 0 || id.get_int64() > std::numeric_limits<int32_t>::max())
+    if (!id.is_int64() || id.get_int64() < 0 ||
+        id.get_int64() > std::numeric_limits<int32_t>::max())
       return InvalidArgument("{}: the id of token '{}' is out of range", kFile, Shown(View(text)));
     if (text.size() > kMaxTokenBytes)
       return InvalidArgument("{}: token {} has {} bytes, more than the {} that are allowed", kFile,
@@ -63,8 +65,10 @@ absl::Status ReadMerges(JsonMembers& model, TokenizerJson& out) {
       continue;
     }
     const json::array* pair = merge.if_array();
-    if (pair == nullptr || pair->size() != 2 || !pair->at(0).is_string() || !pair->at(1).is_string())
-      return InvalidArgument("{}: merge {} is neither \"a b\" nor [\"a\", \"b\"]", kFile, out.merges.size());
+    if (pair == nullptr || pair->size() != 2 || !pair->at(0).is_string() ||
+        !pair->at(1).is_string())
+      return InvalidArgument("{}: merge {} is neither \"a b\" nor [\"a\", \"b\"]", kFile,
+                             out.merges.size());
     const std::string left = Copy(pair->at(0).get_string()), right = Copy(pair->at(1).get_string());
     // Byte-level text has no spaces, and GGUF's spelling of a merge cannot hold one.
     if (left.find(' ') != std::string::npos || right.find(' ') != std::string::npos)
@@ -82,7 +86,9 @@ absl::Status ReadBpe(JsonMembers& root, TokenizerJson& out) {
   if (type != "BPE")
     return Unimplemented("{}: the model '{}' is not supported, only BPE", kFile, Shown(type));
   if (model.Bool("byte_fallback").value_or(false))
-    return Unimplemented("{}: this is a SentencePiece model in another form; put its tokenizer.model beside it", kFile);
+    return Unimplemented(
+        "{}: this is a SentencePiece model in another form; put its tokenizer.model beside it",
+        kFile);
   if (!model.Text("continuing_subword_prefix").value_or("").empty() ||
       !model.Text("end_of_word_suffix").value_or("").empty())
     return Unimplemented("{}: BPE with prefixes or suffixes of sub-words is not supported", kFile);
@@ -103,8 +109,8 @@ absl::Status ReadAdded(JsonMembers& root, TokenizerJson& out) {
   QF_RETURN_IF_ERROR(root.status());
   if (added == nullptr) return absl::OkStatus();
   if (added->size() > kMaxTokens)
-    return InvalidArgument("{}: there are {} added tokens, more than the {} that are allowed", kFile,
-                           added->size(), kMaxTokens);
+    return InvalidArgument("{}: there are {} added tokens, more than the {} that are allowed",
+                           kFile, added->size(), kMaxTokens);
   for (const json::value& value : *added) {
     if (!value.is_object()) return InvalidArgument("{}: an added token is not an object", kFile);
     JsonMembers from(value.get_object(), "tokenizer.json: added_tokens");
@@ -117,8 +123,10 @@ absl::Status ReadAdded(JsonMembers& root, TokenizerJson& out) {
 
 // The special token that a template's step stands for, or "".
 std::string SpecialOf(const json::value& step) {
-  const json::value* special = step.is_object() ? step.get_object().if_contains("SpecialToken") : nullptr;
-  const json::value* id = special && special->is_object() ? special->get_object().if_contains("id") : nullptr;
+  const json::value* special =
+      step.is_object() ? step.get_object().if_contains("SpecialToken") : nullptr;
+  const json::value* id =
+      special && special->is_object() ? special->get_object().if_contains("id") : nullptr;
   return id && id->is_string() ? Copy(id->get_string()) : "";
 }
 

@@ -26,8 +26,9 @@ struct TokenizerJson {
   std::string pre;  // GGUF's name of the pre-tokenizer
 };
 
-// With `whole` false only the added tokens and special tokens are read (another file holds the vocabulary); with
-// `whole` true anything but byte-level BPE with a pre-tokenizer that we know is UNIMPLEMENTED.
+// With `whole` false only the added tokens and special tokens are read (another file holds the
+// vocabulary); with `whole` true anything but byte-level BPE with a pre-tokenizer that we know is
+// UNIMPLEMENTED.
 absl::StatusOr<TokenizerJson> ParseTokenizerJson(std::string_view text, bool whole);
 
 }  // namespace quantfleet::pipeline

@@ -17,13 +17,15 @@ constexpr Role kMatrices[] = {Role::kTokenEmbedding, Role::kOutputHead, Role::kA
 
 absl::StatusOr<TypeOverride> TypeOverride::OfPattern(std::string_view pattern, DType type) {
   if (pattern.empty() || pattern.size() > kMaxPatternBytes)
-    return InvalidArgument("a tensor pattern has 1 to {} bytes, not {}", kMaxPatternBytes, pattern.size());
+    return InvalidArgument("a tensor pattern has 1 to {} bytes, not {}", kMaxPatternBytes,
+                           pattern.size());
   if (std::ranges::any_of(pattern, [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
     return InvalidArgument("a tensor pattern holds a control character");
   // Or its text would read as a role's.
   if (pattern.starts_with(kRolePrefix))
-    return InvalidArgument("'{}' begins as a role does, and no tensor's name holds a colon: give the role as a role",
-                           pattern);
+    return InvalidArgument(
+        "'{}' begins as a role does, and no tensor's name holds a colon: give the role as a role",
+        pattern);
   re2::RE2::Options options;
   options.set_log_errors(false);
   options.set_max_mem(kPatternMemory);
@@ -51,13 +53,15 @@ absl::StatusOr<TypeOverride> TypeOverride::OfRole(std::string_view role, DType t
     }
     known += fmt::format("{}{}", known.empty() ? "" : ", ", Name(candidate));
   }
-  return InvalidArgument("there is no role '{}' whose type can be chosen; there are {}", role, known);
+  return InvalidArgument("there is no role '{}' whose type can be chosen; there are {}", role,
+                         known);
 }
 
 absl::StatusOr<TypeOverride> TypeOverride::Parse(std::string_view text) {
   const size_t equals = text.rfind('=');
   if (equals == std::string_view::npos)
-    return InvalidArgument("'{}' is no override: give REGEX=TYPE or role:ROLE=TYPE, as attn_v=q6_k", text);
+    return InvalidArgument("'{}' is no override: give REGEX=TYPE or role:ROLE=TYPE, as attn_v=q6_k",
+                           text);
   QF_ASSIGN_OR_RETURN(const DType type, DTypeFromName(text.substr(equals + 1)));
   const std::string_view matcher = text.substr(0, equals);
   if (matcher.starts_with(kRolePrefix)) return OfRole(matcher.substr(kRolePrefix.size()), type);
@@ -66,7 +70,8 @@ absl::StatusOr<TypeOverride> TypeOverride::Parse(std::string_view text) {
 
 bool TypeOverride::Matches(const TargetTensor& tensor) const {
   if (role_) return tensor.Has(*role_);
-  return re2::RE2::PartialMatch(re2::StringPiece(tensor.name.data(), tensor.name.size()), *pattern_);
+  return re2::RE2::PartialMatch(re2::StringPiece(tensor.name.data(), tensor.name.size()),
+                                *pattern_);
 }
 
 std::string TypeOverride::text() const { return fmt::format("{}={}", matcher_, Info(type_).name); }

@@ -1,5 +1,5 @@
-// One exception from a recipe: the tensors of a role, or those whose name a regular expression finds, get
-// another type. Immutable, cheap to copy, thread-safe.
+// One exception from a recipe: the tensors of a role, or those whose name a regular expression
+// finds, get another type. Immutable, cheap to copy, thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -30,8 +30,8 @@ struct TargetTensor {
 
 class TypeOverride {
  public:
-  // `pattern` is found anywhere in a tensor's name (RE2's syntax: neither look-around nor back references,
-  // and so time linear in the name). At most 256 bytes.
+  // `pattern` is found anywhere in a tensor's name (RE2's syntax: neither look-around nor back
+  // references, and so time linear in the name). At most 256 bytes.
   static absl::StatusOr<TypeOverride> OfPattern(std::string_view pattern, DType type);
   // A role whose tensors are matrices; the error lists them.
   static absl::StatusOr<TypeOverride> OfRole(std::string_view role, DType type);

@@ -1,4 +1,5 @@
-// Whether bytes are well-formed UTF-8 (RFC 3629): what protobuf strings and JSON demand of text from outside. Pure.
+// Whether bytes are well-formed UTF-8 (RFC 3629): what protobuf strings and JSON demand of text
+// from outside. Pure.
 #pragma once
 
 #include <string_view>

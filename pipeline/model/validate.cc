@@ -26,10 +26,11 @@ absl::Status Positive(std::string_view field, float value) {
   return InvalidArgument("{} is {}; it has to be a positive number", field, value);
 }
 
-absl::Status CheckFactors(std::string_view field, const std::vector<float>& factors, int64_t wanted) {
+absl::Status CheckFactors(std::string_view field, const std::vector<float>& factors,
+                          int64_t wanted) {
   if (static_cast<int64_t>(factors.size()) != wanted)
-    return InvalidArgument("{} has {} values, but half of the {} rotated dimensions is {}", field, factors.size(),
-                           wanted * 2, wanted);
+    return InvalidArgument("{} has {} values, but half of the {} rotated dimensions is {}", field,
+                           factors.size(), wanted * 2, wanted);
   for (const float f : factors) QF_RETURN_IF_ERROR(Positive(field, f));
   return absl::OkStatus();
 }
@@ -38,21 +39,25 @@ absl::Status ValidateRope(const Hyperparameters& h) {
   const RopeScaling& rope = h.rope_scaling;
   const int64_t half = h.rope_dims / 2;
   switch (rope.kind) {
-    case RopeScaling::Kind::kNone: return absl::OkStatus();
-    case RopeScaling::Kind::kLinear: return Positive("rope_scaling.factor", rope.factor);
+    case RopeScaling::Kind::kNone:
+      return absl::OkStatus();
+    case RopeScaling::Kind::kLinear:
+      return Positive("rope_scaling.factor", rope.factor);
     case RopeScaling::Kind::kLongRope:
       QF_RETURN_IF_ERROR(CheckFactors("rope_scaling.long_factor", rope.long_factors, half));
       QF_RETURN_IF_ERROR(CheckFactors("rope_scaling.short_factor", rope.short_factors, half));
-      return rope.attention_factor ? Positive("rope_scaling.attention_factor", *rope.attention_factor)
-                                   : absl::OkStatus();
+      return rope.attention_factor
+                 ? Positive("rope_scaling.attention_factor", *rope.attention_factor)
+                 : absl::OkStatus();
     case RopeScaling::Kind::kLlama3:
       if (!rope.freq_factors.empty()) return CheckFactors("rope_freqs", rope.freq_factors, half);
       QF_RETURN_IF_ERROR(Positive("rope_scaling.factor", rope.factor));
       QF_RETURN_IF_ERROR(Positive("rope_scaling.low_freq_factor", rope.low_freq_factor));
       QF_RETURN_IF_ERROR(Positive("rope_scaling.high_freq_factor", rope.high_freq_factor));
       if (rope.high_freq_factor <= rope.low_freq_factor)
-        return InvalidArgument("rope_scaling.high_freq_factor ({}) has to be above low_freq_factor ({})",
-                               rope.high_freq_factor, rope.low_freq_factor);
+        return InvalidArgument(
+            "rope_scaling.high_freq_factor ({}) has to be above low_freq_factor ({})",
+            rope.high_freq_factor, rope.low_freq_factor);
       return absl::OkStatus();
   }
   return absl::OkStatus();
@@ -65,63 +70,73 @@ std::string ShapeText(int64_t rows, int64_t cols, int dims) {
 // The piece's own shape, and its place inside its tensor.
 absl::Status ValidatePiece(const ModelDescription& model, const Piece& piece) {
   if (piece.tensor >= model.tensors.size())
-    return Internal("piece {} of layer {} points at tensor {} of {}", Name(piece.role), piece.layer, piece.tensor,
-                    model.tensors.size());
+    return Internal("piece {} of layer {} points at tensor {} of {}", Name(piece.role), piece.layer,
+                    piece.tensor, model.tensors.size());
   const SourceTensor& tensor = model.tensors[piece.tensor];
   const Shape want = ShapeOf(model.hyper, piece.role);
   if (Shape{piece.rows, piece.cols, piece.dims} != want)
-    return InvalidArgument("{} of tensor '{}' is {}, but {} asks for {}", Name(piece.role), tensor.name,
-                           ShapeText(piece.rows, piece.cols, piece.dims), ShapeFormula(piece.role),
-                           ShapeText(want.rows, want.cols, want.dims));
-  const bool fits = piece.dims == tensor.dims && piece.first_row >= 0 &&
-                    (piece.dims == 1 ? piece.first_row <= tensor.cols - piece.cols
-                                     : piece.cols == tensor.cols && piece.first_row <= tensor.rows - piece.rows);
+    return InvalidArgument("{} of tensor '{}' is {}, but {} asks for {}", Name(piece.role),
+                           tensor.name, ShapeText(piece.rows, piece.cols, piece.dims),
+                           ShapeFormula(piece.role), ShapeText(want.rows, want.cols, want.dims));
+  const bool fits =
+      piece.dims == tensor.dims && piece.first_row >= 0 &&
+      (piece.dims == 1 ? piece.first_row <= tensor.cols - piece.cols
+                       : piece.cols == tensor.cols && piece.first_row <= tensor.rows - piece.rows);
   if (!fits)
-    return InvalidArgument("tensor '{}' has the shape {}, which does not hold {} with the shape {} ({})",
-                           tensor.name, ShapeText(tensor.rows, tensor.cols, tensor.dims), Name(piece.role),
-                           ShapeText(piece.rows, piece.cols, piece.dims), ShapeFormula(piece.role));
-  if (piece.order == RowOrder::kInterleaved && piece.role != Role::kAttnQ && piece.role != Role::kAttnK &&
-      piece.role != Role::kAttnQBias && piece.role != Role::kAttnKBias)
+    return InvalidArgument(
+        "tensor '{}' has the shape {}, which does not hold {} with the shape {} ({})", tensor.name,
+        ShapeText(tensor.rows, tensor.cols, tensor.dims), Name(piece.role),
+        ShapeText(piece.rows, piece.cols, piece.dims), ShapeFormula(piece.role));
+  if (piece.order == RowOrder::kInterleaved && piece.role != Role::kAttnQ &&
+      piece.role != Role::kAttnK && piece.role != Role::kAttnQBias &&
+      piece.role != Role::kAttnKBias)
     return Internal("{} of tensor '{}' cannot be interleaved", Name(piece.role), tensor.name);
   return absl::OkStatus();
 }
 
 absl::Status ValidateTensor(const SourceTensor& tensor) {
   const bool sane = tensor.cols >= 1 && tensor.cols <= kMaxWidth * kMaxHeads && tensor.rows >= 1 &&
-                    tensor.rows <= kMaxWidth * kMaxHeads && (tensor.dims == 2 || (tensor.dims == 1 && tensor.rows == 1));
+                    tensor.rows <= kMaxWidth * kMaxHeads &&
+                    (tensor.dims == 2 || (tensor.dims == 1 && tensor.rows == 1));
   if (!sane)
-    return InvalidArgument("tensor '{}' has a shape that no weight has: {} rows of {}, {} dimensions", tensor.name,
-                           tensor.rows, tensor.cols, tensor.dims);
+    return InvalidArgument(
+        "tensor '{}' has a shape that no weight has: {} rows of {}, {} dimensions", tensor.name,
+        tensor.rows, tensor.cols, tensor.dims);
   if (!Divides(tensor.dtype, tensor.cols))
-    return InvalidArgument("tensor '{}' has rows of {} elements, which {} blocks do not divide", tensor.name,
-                           tensor.cols, Info(tensor.dtype).name);
+    return InvalidArgument("tensor '{}' has rows of {} elements, which {} blocks do not divide",
+                           tensor.name, tensor.cols, Info(tensor.dtype).name);
   return absl::OkStatus();
 }
 
-// "attn_q ((num_attention_heads * head_dim) x hidden_size), attn_k (...)": the pieces of one tensor.
+// "attn_q ((num_attention_heads * head_dim) x hidden_size), attn_k (...)": the pieces of one
+// tensor.
 std::string Formulas(const ModelDescription& model, size_t tensor) {
   std::string text;
   for (const Piece& piece : model.pieces)
     if (piece.tensor == tensor)
-      text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", Name(piece.role), ShapeFormula(piece.role));
+      text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", Name(piece.role),
+                          ShapeFormula(piece.role));
   return text;
 }
 
-// Each tensor is covered exactly once: pieces of one tensor stand in canonical order, each where the last one ended.
+// Each tensor is covered exactly once: pieces of one tensor stand in canonical order, each where
+// the last one ended.
 absl::Status ValidateCoverage(const ModelDescription& model) {
   std::vector<int64_t> covered(model.tensors.size(), 0);
   for (const Piece& piece : model.pieces) {
     if (piece.first_row != covered[piece.tensor])
-      return InvalidArgument("tensor '{}': {} begins at row {}, but what stands before it ends at row {}",
-                             model.tensors[piece.tensor].name, Name(piece.role), piece.first_row,
-                             covered[piece.tensor]);
+      return InvalidArgument(
+          "tensor '{}': {} begins at row {}, but what stands before it ends at row {}",
+          model.tensors[piece.tensor].name, Name(piece.role), piece.first_row,
+          covered[piece.tensor]);
     covered[piece.tensor] += piece.dims == 1 ? piece.cols : piece.rows;
   }
   for (size_t i = 0; i < covered.size(); ++i) {
     const SourceTensor& tensor = model.tensors[i];
     const int64_t whole = tensor.dims == 1 ? tensor.cols : tensor.rows;
     if (covered[i] == 0)
-      return InvalidArgument("tensor '{}' is not a part of a {} model", tensor.name, Name(model.architecture));
+      return InvalidArgument("tensor '{}' is not a part of a {} model", tensor.name,
+                             Name(model.architecture));
     if (covered[i] != whole)
       return InvalidArgument(
           "tensor '{}' has the shape {}, but the hyper-parameters ask for {} in place of {}: it "
@@ -141,7 +156,8 @@ absl::Status ValidateHyperparameters(Architecture architecture, const Hyperparam
   QF_RETURN_IF_ERROR(InRange("num_attention_heads", h.heads, 1, kMaxHeads));
   QF_RETURN_IF_ERROR(InRange("num_key_value_heads", h.kv_heads, 1, h.heads));
   if (h.heads % h.kv_heads != 0)
-    return InvalidArgument("num_key_value_heads ({}) does not divide num_attention_heads ({})", h.kv_heads, h.heads);
+    return InvalidArgument("num_key_value_heads ({}) does not divide num_attention_heads ({})",
+                           h.kv_heads, h.heads);
   QF_RETURN_IF_ERROR(InRange("head_dim", h.head_dim, 2, kMaxHeadDim));
   if (h.head_dim % 2 != 0) return InvalidArgument("head_dim is {}; it has to be even", h.head_dim);
   QF_RETURN_IF_ERROR(InRange("the rotated part of head_dim", h.rope_dims, 2, h.head_dim));
@@ -152,7 +168,8 @@ absl::Status ValidateHyperparameters(Architecture architecture, const Hyperparam
                          Name(architecture), h.rope_dims, h.head_dim);
   QF_RETURN_IF_ERROR(InRange("vocab_size", h.vocab, 1, kMaxVocab));
   QF_RETURN_IF_ERROR(InRange("max_position_embeddings", h.context, 1, kMaxContext));
-  QF_RETURN_IF_ERROR(InRange("original_max_position_embeddings", h.original_context, 1, kMaxContext));
+  QF_RETURN_IF_ERROR(
+      InRange("original_max_position_embeddings", h.original_context, 1, kMaxContext));
   QF_RETURN_IF_ERROR(InRange("sliding_window", h.sliding_window, 0, kMaxContext));
   QF_RETURN_IF_ERROR(Positive("rms_norm_eps", h.rms_epsilon));
   QF_RETURN_IF_ERROR(Positive("rope_theta", h.rope_theta));
@@ -162,23 +179,28 @@ absl::Status ValidateHyperparameters(Architecture architecture, const Hyperparam
 absl::Status ValidateTokenizer(const TokenizerData& t, int64_t vocab) {
   if (t.kind == TokenizerData::Kind::kNone) return absl::OkStatus();
   if (static_cast<int64_t>(t.tokens.size()) != vocab)
-    return InvalidArgument("the tokenizer has {} tokens, but vocab_size is {}", t.tokens.size(), vocab);
+    return InvalidArgument("the tokenizer has {} tokens, but vocab_size is {}", t.tokens.size(),
+                           vocab);
   for (size_t i = 0; i < t.tokens.size(); ++i) {
     const auto type = static_cast<int32_t>(t.tokens[i].type);
     if (type < 1 || type > 6) return InvalidArgument("token {} has the unknown type {}", i, type);
-    if (!std::isfinite(t.tokens[i].score)) return InvalidArgument("token {} has a score that is not finite", i);
+    if (!std::isfinite(t.tokens[i].score))
+      return InvalidArgument("token {} has a score that is not finite", i);
   }
-  for (const auto& [name, id] : {std::pair("bos", t.bos), {"eos", t.eos}, {"unknown", t.unknown},
-                                 {"padding", t.padding}})
+  for (const auto& [name, id] :
+       {std::pair("bos", t.bos), {"eos", t.eos}, {"unknown", t.unknown}, {"padding", t.padding}})
     if (id && (*id < 0 || *id >= vocab))
-      return InvalidArgument("the {} token is {}, outside of the vocabulary of {}", name, *id, vocab);
+      return InvalidArgument("the {} token is {}, outside of the vocabulary of {}", name, *id,
+                             vocab);
   for (const int32_t id : t.more_ends)
     if (id < 0 || id >= vocab)
-      return InvalidArgument("token {} ends a generation, but is outside of the vocabulary of {}", id, vocab);
+      return InvalidArgument("token {} ends a generation, but is outside of the vocabulary of {}",
+                             id, vocab);
   for (const std::string& merge : t.merges) {
     const size_t space = merge.find(' ', 1);
     if (space == std::string::npos || space + 1 == merge.size())
-      return InvalidArgument("the tokenizer has a merge that is not two tokens with a space between: '{}'", merge);
+      return InvalidArgument(
+          "the tokenizer has a merge that is not two tokens with a space between: '{}'", merge);
   }
   return absl::OkStatus();
 }
@@ -195,14 +217,15 @@ absl::Status Validate(const ModelDescription& model) {
     return Unimplemented("phi3 with biases on q, k and v is not supported");
   const std::vector<PieceName> want = CanonicalPieces(model.hyper, biases);
   for (size_t i = 0; i < want.size(); ++i) {
-    if (i >= model.pieces.size() || PieceName{model.pieces[i].role, model.pieces[i].layer} != want[i])
+    if (i >= model.pieces.size() ||
+        PieceName{model.pieces[i].role, model.pieces[i].layer} != want[i])
       return InvalidArgument("{}{} is missing or not in its place", Name(want[i].role),
                              want[i].layer < 0 ? "" : fmt::format(" of layer {}", want[i].layer));
     QF_RETURN_IF_ERROR(ValidatePiece(model, model.pieces[i]));
   }
   if (model.pieces.size() > want.size())
-    return InvalidArgument("{} of layer {} is one piece too many", Name(model.pieces[want.size()].role),
-                           model.pieces[want.size()].layer);
+    return InvalidArgument("{} of layer {} is one piece too many",
+                           Name(model.pieces[want.size()].role), model.pieces[want.size()].layer);
   return ValidateCoverage(model);
 }
 

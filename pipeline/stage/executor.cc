@@ -15,8 +15,8 @@ namespace {
 
 class Execution {
  public:
-  Execution(const ModelSource& source, const Plan& plan, ChunkSink& sink, const ExecutorOptions& options,
-            std::vector<PieceJob> jobs)
+  Execution(const ModelSource& source, const Plan& plan, ChunkSink& sink,
+            const ExecutorOptions& options, std::vector<PieceJob> jobs)
       : source_(source),
         plan_(plan),
         sink_(sink),
@@ -54,15 +54,18 @@ class Execution {
     if (fit == 0)
       return InvalidArgument("a memory budget of {} is too small: this plan needs {} at least",
                              HumanBytes(options_.memory_bytes), HumanBytes(each));
-    const int wanted =
-        options_.threads > 0 ? options_.threads : static_cast<int>(std::thread::hardware_concurrency());
-    return static_cast<int>(std::min<uint64_t>(
-        {fit, static_cast<uint64_t>(std::max(wanted, 1)), std::max<uint64_t>(plan_.slabs.size(), 1)}));
+    const int wanted = options_.threads > 0 ? options_.threads
+                                            : static_cast<int>(std::thread::hardware_concurrency());
+    return static_cast<int>(std::min<uint64_t>({fit, static_cast<uint64_t>(std::max(wanted, 1)),
+                                                std::max<uint64_t>(plan_.slabs.size(), 1)}));
   }
 
-  bool Stopped() const { return failed_.load(std::memory_order_relaxed) || options_.stop.stop_requested(); }
+  bool Stopped() const {
+    return failed_.load(std::memory_order_relaxed) || options_.stop.stop_requested();
+  }
 
-  // Headers and attachments: known bytes, stored again by each run, since chunks are named by content.
+  // Headers and attachments: known bytes, stored again by each run, since chunks are named by
+  // content.
   absl::Status StoreFixed() {
     for (uint32_t t = 0; t < plan_.targets.size(); ++t) {
       const TargetPlan& target = plan_.targets[t];
@@ -72,8 +75,8 @@ class Execution {
         if (options_.stop.stop_requested()) return Cancelled("stopped");
         const ByteSpan plain = FixedOf(target.layout.files[chunk.file], chunk);
         digests_[t][c] = HashBytes(plain);
-        QF_RETURN_IF_ERROR(
-            Annotate(sink_.Store(t, chunk, digests_[t][c], plain, 1), target.layout.files[chunk.file].path));
+        QF_RETURN_IF_ERROR(Annotate(sink_.Store(t, chunk, digests_[t][c], plain, 1),
+                                    target.layout.files[chunk.file].path));
         progress_.bytes_written += chunk.size;
       }
     }
@@ -82,7 +85,8 @@ class Execution {
 
   static ByteSpan FixedOf(const OutputFile& file, const PlannedChunk& chunk) {
     for (const FixedBytes& fixed : file.fixed)
-      if (chunk.offset >= fixed.offset && chunk.offset + chunk.size <= fixed.offset + fixed.bytes.size())
+      if (chunk.offset >= fixed.offset &&
+          chunk.offset + chunk.size <= fixed.offset + fixed.bytes.size())
         return AsBytes(fixed.bytes).subspan(chunk.offset - fixed.offset, chunk.size);
     return {};
   }
@@ -124,21 +128,26 @@ class Execution {
   absl::Status CheckRecord(size_t index, const SlabRecord& record) const {
     const Slab& slab = plan_.slabs[index];
     const PieceJob& job = jobs_[slab.piece];
-    const auto pieces_of = [&](int64_t rows) { return static_cast<size_t>((slab.rows + rows - 1) / rows); };
+    const auto pieces_of = [&](int64_t rows) {
+      return static_cast<size_t>((slab.rows + rows - 1) / rows);
+    };
     size_t chunks = 0;
     for (const PieceEncoding& encoding : job.encodings)
       for (const PieceOutput& output : encoding.outputs) chunks += pieces_of(output.chunk_rows);
-    bool fits = record.chunks.size() == chunks && record.source_blocks.size() == pieces_of(job.block_rows);
+    bool fits =
+        record.chunks.size() == chunks && record.source_blocks.size() == pieces_of(job.block_rows);
     for (const SlabRecord::Chunk& chunk : record.chunks) {
       fits = fits && chunk.target < plan_.targets.size() &&
              chunk.index < plan_.targets[chunk.target].chunks.size();
       if (!fits) break;
       const PlannedChunk& planned = plan_.targets[chunk.target].chunks[chunk.index];
-      fits = planned.piece == static_cast<int32_t>(slab.piece) && planned.first_row >= slab.first_row &&
+      fits = planned.piece == static_cast<int32_t>(slab.piece) &&
+             planned.first_row >= slab.first_row &&
              planned.first_row + planned.rows <= slab.first_row + slab.rows;
     }
     if (fits) return absl::OkStatus();
-    return FailedPrecondition("the record of slab {} is not of this plan: start the job anew", index);
+    return FailedPrecondition("the record of slab {} is not of this plan: start the job anew",
+                              index);
   }
 
   void Advance(size_t slab, bool resumed, uint64_t encoded) {
@@ -146,8 +155,8 @@ class Execution {
     ++progress_.slabs_done;
     progress_.slabs_resumed += resumed;
     progress_.values_encoded += encoded;
-    progress_.bytes_read +=
-        static_cast<uint64_t>(plan_.slabs[slab].rows * jobs_[plan_.slabs[slab].piece].source_row_bytes);
+    progress_.bytes_read += static_cast<uint64_t>(plan_.slabs[slab].rows *
+                                                  jobs_[plan_.slabs[slab].piece].source_row_bytes);
     for (const SlabRecord::Chunk& chunk : records_[slab].chunks) {
       digests_[chunk.target][chunk.index] = chunk.digest;
       progress_.bytes_written += plan_.targets[chunk.target].chunks[chunk.index].size;
@@ -159,8 +168,9 @@ class Execution {
   void Fail(size_t slab, absl::Status status) {
     const std::lock_guard lock(mutex_);
     failed_ = true;
-    const bool better = failure_.ok() || (absl::IsCancelled(failure_) && !absl::IsCancelled(status)) ||
-                        (slab < failed_slab_ && absl::IsCancelled(failure_) == absl::IsCancelled(status));
+    const bool better =
+        failure_.ok() || (absl::IsCancelled(failure_) && !absl::IsCancelled(status)) ||
+        (slab < failed_slab_ && absl::IsCancelled(failure_) == absl::IsCancelled(status));
     if (!better) return;
     failure_ = std::move(status);
     failed_slab_ = slab;
@@ -182,20 +192,24 @@ class Execution {
     v1::Manifest manifest;
     manifest.set_format_version(1);
     manifest.mutable_source()->set_digest(source_digest.raw());
-    manifest.mutable_source()->set_architecture(std::string(Name(source_.description().architecture)));
-    manifest.mutable_source()->set_parameters(static_cast<uint64_t>(source_.description().Parameters()));
+    manifest.mutable_source()->set_architecture(
+        std::string(Name(source_.description().architecture)));
+    manifest.mutable_source()->set_parameters(
+        static_cast<uint64_t>(source_.description().Parameters()));
     manifest.mutable_target()->set_format(target.spec.format);
     manifest.mutable_target()->set_recipe(target.spec.recipe);
     for (std::string& clause : target.spec.clauses())
       manifest.mutable_target()->add_changes(std::move(clause));
-    if (plan_.importance) manifest.mutable_target()->set_importance_digest(plan_.importance->digest.raw());
+    if (plan_.importance)
+      manifest.mutable_target()->set_importance_digest(plan_.importance->digest.raw());
     for (const OutputFile& file : target.layout.files) {
       v1::ArtifactFile& out = *manifest.add_files();
       out.set_path(file.path);
       out.set_size(file.size);
     }
     for (size_t c = 0; c < target.chunks.size(); ++c) {
-      v1::Chunk& chunk = *manifest.mutable_files(static_cast<int>(target.chunks[c].file))->add_chunks();
+      v1::Chunk& chunk =
+          *manifest.mutable_files(static_cast<int>(target.chunks[c].file))->add_chunks();
       chunk.set_digest(digests_[index][c].raw());
       chunk.set_size(target.chunks[c].size);
     }

@@ -1,4 +1,5 @@
-// Runs a plan: reads each slab once, checks and decodes it strip by strip, feeds every target, seals chunks.
+// Runs a plan: reads each slab once, checks and decodes it strip by strip, feeds every target,
+// seals chunks.
 #pragma once
 
 #include <functional>
@@ -13,18 +14,20 @@
 
 namespace quantfleet::pipeline {
 
-// Where sealed chunks go. Store is called from worker threads; the chunk is durable when it returns OK.
+// Where sealed chunks go. Store is called from worker threads; the chunk is durable when it returns
+// OK.
 class ChunkSink {
  public:
   virtual ~ChunkSink() = default;
-  virtual absl::Status Store(size_t target, const PlannedChunk& chunk, const Digest& digest, ByteSpan plain,
-                             int element_bytes) = 0;
-  // Memory that one Store needs beside the chunk (encoding and compression); counts against the byte budget.
+  virtual absl::Status Store(size_t target, const PlannedChunk& chunk, const Digest& digest,
+                             ByteSpan plain, int element_bytes) = 0;
+  // Memory that one Store needs beside the chunk (encoding and compression); counts against the
+  // byte budget.
   virtual uint64_t scratch_bytes() const { return uint64_t{10} << 20; }
 };
 
-// Remembers finished slabs, so that a killed run goes on. Record is called from worker threads and is durable on
-// return; Find is called before a slab is read.
+// Remembers finished slabs, so that a killed run goes on. Record is called from worker threads and
+// is durable on return; Find is called before a slab is read.
 class Journal {
  public:
   virtual ~Journal() = default;
@@ -32,7 +35,8 @@ class Journal {
   virtual const SlabRecord* Find(size_t slab) const = 0;
 };
 
-// bytes_read of bytes_total are of the source, bytes_written are plain bytes of chunks; both count resumed slabs as done.
+// bytes_read of bytes_total are of the source, bytes_written are plain bytes of chunks; both count
+// resumed slabs as done.
 struct Progress {
   uint64_t slabs_done = 0, slabs_total = 0, slabs_resumed = 0;
   uint64_t bytes_read = 0, bytes_total = 0, bytes_written = 0;
@@ -41,13 +45,14 @@ struct Progress {
 };
 
 struct ExecutorOptions {
-  int threads = 0;                     // 0: as many as cores
-  // Bounds what is in flight: fewer workers run where it does not suffice for all; INVALID_ARGUMENT says how much one
-  // needs when it does not suffice for one.
+  int threads = 0;  // 0: as many as cores
+  // Bounds what is in flight: fewer workers run where it does not suffice for all; INVALID_ARGUMENT
+  // says how much one needs when it does not suffice for one.
   uint64_t memory_bytes = 512u << 20;
   Journal* journal = nullptr;
-  std::function<void(const Progress&)> on_progress = {};  // called from worker threads, one at a time
-  std::stop_token stop = {};           // CANCELLED when it fires
+  std::function<void(const Progress&)> on_progress =
+      {};                     // called from worker threads, one at a time
+  std::stop_token stop = {};  // CANCELLED when it fires
 };
 
 struct ExecutorResult {
@@ -55,7 +60,8 @@ struct ExecutorResult {
   Progress progress;
 };
 
-// Errors name the tensor. On error nothing that Store took is undone: chunks are content-addressed, the caller decides.
+// Errors name the tensor. On error nothing that Store took is undone: chunks are content-addressed,
+// the caller decides.
 absl::StatusOr<ExecutorResult> Execute(const ModelSource& source, const Plan& plan, ChunkSink& sink,
                                        const ExecutorOptions& options);
 

@@ -6,7 +6,8 @@
 namespace quantfleet::pipeline {
 namespace {
 
-// Header: magic, run. Frame: u32 bytes of payload, first 8 bytes of the payload's digest, payload = u64 slab, record.
+// Header: magic, run. Frame: u32 bytes of payload, first 8 bytes of the payload's digest, payload =
+// u64 slab, record.
 constexpr std::string_view kMagic = "quantfleet run 1\n";
 constexpr size_t kCheckSize = 8;
 constexpr size_t kFrameHead = sizeof(uint32_t) + kCheckSize;
@@ -17,7 +18,9 @@ void Append(std::string& out, T value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-std::string_view CheckOf(const Digest& digest) { return AsText(digest.span()).substr(0, kCheckSize); }
+std::string_view CheckOf(const Digest& digest) {
+  return AsText(digest.span()).substr(0, kCheckSize);
+}
 
 std::string Header(const Digest& run) { return std::string(kMagic) + run.raw(); }
 
@@ -34,11 +37,14 @@ std::string_view Payload(std::string_view bytes) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<FolderJournal>> FolderJournal::Open(FileSystem& files, const fs::path& path,
+absl::StatusOr<std::unique_ptr<FolderJournal>> FolderJournal::Open(FileSystem& files,
+                                                                   const fs::path& path,
                                                                    const Digest& run, bool resume,
-                                                                   const Plan& plan, ReadChunk read_chunk) {
+                                                                   const Plan& plan,
+                                                                   ReadChunk read_chunk) {
   QF_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kCreate));
-  std::unique_ptr<FolderJournal> journal(new FolderJournal(std::move(file), plan, std::move(read_chunk)));
+  std::unique_ptr<FolderJournal> journal(
+      new FolderJournal(std::move(file), plan, std::move(read_chunk)));
   if (resume) QF_RETURN_IF_ERROR(journal->Load(run));
   if (journal->end_ == 0) {
     const std::string header = Header(run);
@@ -54,7 +60,8 @@ absl::Status FolderJournal::Load(const Digest& run) {
   const std::string header = Header(run);
   if (size < header.size() || size > kLargest) return absl::OkStatus();
   std::string content(size, '\0');
-  QF_RETURN_IF_ERROR(file_->ReadAt(0, {reinterpret_cast<std::byte*>(content.data()), content.size()}));
+  QF_RETURN_IF_ERROR(
+      file_->ReadAt(0, {reinterpret_cast<std::byte*>(content.data()), content.size()}));
   if (!content.starts_with(header)) return absl::OkStatus();
   end_ = header.size();
   // What follows a cut frame was never acknowledged; the next frame overwrites it.
@@ -71,7 +78,8 @@ absl::Status FolderJournal::Load(const Digest& run) {
 
 bool FolderJournal::Fits(const SlabRecord& record) const {
   return std::ranges::all_of(record.chunks, [&](const SlabRecord::Chunk& chunk) {
-    return chunk.target < plan_.targets.size() && chunk.index < plan_.targets[chunk.target].chunks.size();
+    return chunk.target < plan_.targets.size() &&
+           chunk.index < plan_.targets[chunk.target].chunks.size();
   });
 }
 
@@ -90,7 +98,8 @@ const SlabRecord* FolderJournal::Find(size_t slab) const {
   for (const SlabRecord::Chunk& recorded : at->second.chunks) {
     const PlannedChunk& chunk = plan_.targets[recorded.target].chunks[recorded.index];
     bytes.resize(chunk.size);
-    if (!read_chunk_(recorded.target, chunk, bytes).ok() || HashBytes(bytes) != recorded.digest) return nullptr;
+    if (!read_chunk_(recorded.target, chunk, bytes).ok() || HashBytes(bytes) != recorded.digest)
+      return nullptr;
   }
   return &at->second;
 }

@@ -18,8 +18,8 @@ constexpr std::string_view kJournalFile = ".quantize.journal";
 
 }  // namespace
 
-// One writer per output folder: another one would throw away the partial folders of the first. The lock lies
-// on the folder itself, so it leaves nothing behind and ends with the process.
+// One writer per output folder: another one would throw away the partial folders of the first. The
+// lock lies on the folder itself, so it leaves nothing behind and ends with the process.
 class FolderSink::Lock {
  public:
   static absl::StatusOr<std::unique_ptr<Lock>> Take(const fs::path& folder) {
@@ -45,10 +45,15 @@ class FolderSink::Lock {
 };
 
 FolderSink::FolderSink(FileSystem& files, fs::path out, const Plan& plan, FolderOptions options)
-    : files_(files), out_(std::move(out)), plan_(plan), options_(std::move(options)), open_(plan.targets.size()) {}
+    : files_(files),
+      out_(std::move(out)),
+      plan_(plan),
+      options_(std::move(options)),
+      open_(plan.targets.size()) {}
 
 absl::StatusOr<std::unique_ptr<FolderSink>> FolderSink::Open(FileSystem& files, fs::path out,
-                                                             const Plan& plan, FolderOptions options) {
+                                                             const Plan& plan,
+                                                             FolderOptions options) {
   if (out.empty()) return InvalidArgument("name a folder for the artifacts");
   std::unique_ptr<FolderSink> sink(new FolderSink(files, std::move(out), plan, std::move(options)));
   QF_RETURN_IF_ERROR(sink->Prepare());
@@ -59,14 +64,18 @@ FolderSink::~FolderSink() {
   open_.clear();
   if (keep_) return;
   if (lock_) {  // else the partial folders are somebody else's
-    for (size_t t = 0; t < plan_.targets.size(); ++t) files_.RemoveTree(Hidden(t, "partial")).IgnoreError();
+    for (size_t t = 0; t < plan_.targets.size(); ++t)
+      files_.RemoveTree(Hidden(t, "partial")).IgnoreError();
     if (journal_) files_.Remove(out_ / kJournalFile).IgnoreError();
   }
   if (made_out_)
-    if (auto left = files_.List(out_); left.ok() && left->empty()) files_.RemoveTree(out_).IgnoreError();
+    if (auto left = files_.List(out_); left.ok() && left->empty())
+      files_.RemoveTree(out_).IgnoreError();
 }
 
-fs::path FolderSink::FolderOf(size_t target) const { return out_ / plan_.targets[target].spec.name(); }
+fs::path FolderSink::FolderOf(size_t target) const {
+  return out_ / plan_.targets[target].spec.name();
+}
 
 fs::path FolderSink::Hidden(size_t target, std::string_view suffix) const {
   return out_ / fmt::format(".{}.{}", plan_.targets[target].spec.name(), suffix);
@@ -90,8 +99,8 @@ absl::Status FolderSink::OpenJournal() {
   const auto read = [this](size_t target, const PlannedChunk& chunk, MutableBytes out) {
     return open_[target][chunk.file]->ReadAt(chunk.offset, out);
   };
-  QF_ASSIGN_OR_RETURN(journal_, FolderJournal::Open(files_, out_ / kJournalFile, run.Finish(), options_.resume,
-                                                    plan_, read));
+  QF_ASSIGN_OR_RETURN(journal_, FolderJournal::Open(files_, out_ / kJournalFile, run.Finish(),
+                                                    options_.resume, plan_, read));
   keep_ = journal_->loaded() > 0;  // a run that fails again has not lost what was done
   return absl::OkStatus();
 }
@@ -118,8 +127,8 @@ absl::Status FolderSink::CheckSpace() {
   QF_ASSIGN_OR_RETURN(const uint64_t free, files_.FreeSpace(out_));
   if (free >= needed) return absl::OkStatus();
   return ResourceExhausted(
-      "{}: the artifacts need {}, the disk has {} free: make room or choose another folder", out_.string(),
-      HumanBytes(needed), HumanBytes(free));
+      "{}: the artifacts need {}, the disk has {} free: make room or choose another folder",
+      out_.string(), HumanBytes(needed), HumanBytes(free));
 }
 
 absl::Status FolderSink::OpenTarget(size_t target) {
@@ -135,7 +144,8 @@ absl::Status FolderSink::OpenTarget(size_t target) {
   return absl::OkStatus();
 }
 
-absl::Status FolderSink::Store(size_t target, const PlannedChunk& chunk, const Digest&, ByteSpan plain, int) {
+absl::Status FolderSink::Store(size_t target, const PlannedChunk& chunk, const Digest&,
+                               ByteSpan plain, int) {
   return open_[target][chunk.file]->WriteAt(chunk.offset, plain);
 }
 
@@ -163,7 +173,8 @@ absl::Status FolderSink::SyncTarget(size_t target, const v1::Manifest& manifest)
       folders.insert(folder / parent);
   }
   open_[target].clear();
-  QF_RETURN_IF_ERROR(files_.WriteAtomically(folder / kManifestFile, AsBytes(SerializeManifest(manifest))));
+  QF_RETURN_IF_ERROR(
+      files_.WriteAtomically(folder / kManifestFile, AsBytes(SerializeManifest(manifest))));
   for (const fs::path& each : folders) QF_RETURN_IF_ERROR(files_.SyncDirectory(each));
   return absl::OkStatus();
 }

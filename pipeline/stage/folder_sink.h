@@ -1,8 +1,9 @@
 // Chunks become plain files: OUT/<target>/<files> and manifest.pb beside them.
 //
-// Everything is written into OUT/.<target>.partial and renamed when it is whole and on the disk; on any failure the
-// partial folders go, and OUT too if this sink made it, unless Keep was called or an earlier run was taken up. A journal beside them remembers what is
-// done: a run that was killed or kept goes on from there. Store is thread-safe; the rest belongs to one thread.
+// Everything is written into OUT/.<target>.partial and renamed when it is whole and on the disk; on
+// any failure the partial folders go, and OUT too if this sink made it, unless Keep was called or
+// an earlier run was taken up. A journal beside them remembers what is done: a run that was killed
+// or kept goes on from there. Store is thread-safe; the rest belongs to one thread.
 #pragma once
 
 #include <memory>
@@ -16,17 +17,19 @@ namespace quantfleet::pipeline {
 
 struct FolderOptions {
   bool replace = false;  // artifacts that are there already
-  bool resume = false;   // go on where an earlier run into this folder was stopped, if it was the same run
+  bool resume =
+      false;  // go on where an earlier run into this folder was stopped, if it was the same run
   // Names the source's present content; together with the plan it tells whether a run is the same.
   std::string fingerprint = {};
 };
 
 class FolderSink final : public ChunkSink {
  public:
-  // ALREADY_EXISTS when a target's folder is there, unless it is to be replaced; RESOURCE_EXHAUSTED when the disk is too
-  // small; FAILED_PRECONDITION when another process writes there. `plan` and `files` must outlive the sink.
-  static absl::StatusOr<std::unique_ptr<FolderSink>> Open(FileSystem& files, fs::path out, const Plan& plan,
-                                                          FolderOptions options);
+  // ALREADY_EXISTS when a target's folder is there, unless it is to be replaced; RESOURCE_EXHAUSTED
+  // when the disk is too small; FAILED_PRECONDITION when another process writes there. `plan` and
+  // `files` must outlive the sink.
+  static absl::StatusOr<std::unique_ptr<FolderSink>> Open(FileSystem& files, fs::path out,
+                                                          const Plan& plan, FolderOptions options);
   ~FolderSink() override;
 
   absl::Status Store(size_t target, const PlannedChunk& chunk, const Digest& digest, ByteSpan plain,

@@ -1,5 +1,5 @@
-// Finite values that a target's half-precision numbers cannot hold: they would become infinity in silence.
-// Pure.
+// Finite values that a target's half-precision numbers cannot hold: they would become infinity in
+// silence. Pure.
 #pragma once
 
 #include <algorithm>
@@ -39,8 +39,8 @@ inline HalfPlaces HalvesOf(DType type) {
   return scheme->zero == GroupZero::kBias ? HalfPlaces{2, {0, 2}} : HalfPlaces{1, {0, 0}};
 }
 
-// Index of the first element (of its block, where elements share a scale) whose half-precision number is
-// infinite or NaN, or -1. `encoded` holds whole blocks made of finite values.
+// Index of the first element (of its block, where elements share a scale) whose half-precision
+// number is infinite or NaN, or -1. `encoded` holds whole blocks made of finite values.
 inline int64_t FindHalfOverflow(DType type, ByteSpan encoded) {
   const HalfPlaces halves = HalvesOf(type);
   if (halves.count == 0) return -1;
@@ -52,12 +52,14 @@ inline int64_t FindHalfOverflow(DType type, ByteSpan encoded) {
   return -1;
 }
 
-// The same for who has F16 scales and multiplies codes (less their zero point, where they have one) by them in half
-// precision: the first element of a block whose largest product may be no finite F16, or -1. `type` has scales.
+// The same for who has F16 scales and multiplies codes (less their zero point, where they have one)
+// by them in half precision: the first element of a block whose largest product may be no finite
+// F16, or -1. `type` has scales.
 inline int64_t FindProductOverflow(DType type, ByteSpan encoded) {
   const bool wide = CodeBits(type) == 8, has_point = HasPart(type, Part::kZeroPoints);
   const int levels = wide ? 255 : 15;
-  int largest_code = HasPart(type, Part::kSignedCodes) ? (wide ? 127 : 8) : levels;  // each block has one of these
+  int largest_code =
+      HasPart(type, Part::kSignedCodes) ? (wide ? 127 : 8) : levels;  // each block has one of these
   const size_t step = static_cast<size_t>(Info(type).block_bytes);
   for (size_t block = 0; block < encoded.size(); block += step) {
     if (has_point) {

@@ -32,7 +32,8 @@ absl::Status AddOutputs(const Plan& plan, uint32_t index, std::vector<PieceJob>&
     while (chunk < target.chunks.size() && rows < job.rows &&
            target.chunks[chunk].piece == static_cast<int32_t>(placed.piece))
       rows += target.chunks[chunk++].rows;
-    if (rows != job.rows) return Internal("the plan's chunks do not hold tensor '{}'", placed.tensor);
+    if (rows != job.rows)
+      return Internal("the plan's chunks do not hold tensor '{}'", placed.tensor);
     EncodingFor(plan, placed, job)
         .outputs.push_back({index, &placed, static_cast<uint32_t>(first), target.chunks[first].rows,
                             RowBytes(placed, job.cols)});
@@ -61,7 +62,8 @@ absl::StatusOr<std::vector<PieceJob>> JobsOf(const ModelDescription& model, cons
                  .strip_rows = 0,
                  .encodings = {}};
     job.read_rows = RowsPerRead(job.block_rows, job.head_rows);
-    job.strip_rows = std::max(job.head_rows, kStripElements / job.cols / job.head_rows * job.head_rows);
+    job.strip_rows =
+        std::max(job.head_rows, kStripElements / job.cols / job.head_rows * job.head_rows);
     jobs.push_back(std::move(job));
   }
   for (uint32_t t = 0; t < plan.targets.size(); ++t) QF_RETURN_IF_ERROR(AddOutputs(plan, t, jobs));
@@ -91,9 +93,12 @@ uint64_t LargestChunk(const Plan& plan, const PieceOutput& output) {
 WorkerBuffers BuffersFor(const Plan& plan, const std::vector<PieceJob>& jobs) {
   WorkerBuffers buffers;
   for (const PieceJob& job : jobs) {
-    const int64_t read = std::min(job.read_rows, job.rows), strip = std::min(job.strip_rows, job.rows);
-    buffers.read_bytes = std::max(buffers.read_bytes, static_cast<uint64_t>(read * job.source_row_bytes));
-    buffers.strip_elements = std::max(buffers.strip_elements, static_cast<uint64_t>(strip * job.cols));
+    const int64_t read = std::min(job.read_rows, job.rows),
+                  strip = std::min(job.strip_rows, job.rows);
+    buffers.read_bytes =
+        std::max(buffers.read_bytes, static_cast<uint64_t>(read * job.source_row_bytes));
+    buffers.strip_elements =
+        std::max(buffers.strip_elements, static_cast<uint64_t>(strip * job.cols));
     if (buffers.chunk_bytes.size() < job.outputs) buffers.chunk_bytes.resize(job.outputs);
     size_t filling = 0;
     for (const PieceEncoding& encoding : job.encodings) {

@@ -26,7 +26,8 @@ std::vector<std::string> RecipeNames(std::string_view format) {
   return names;
 }
 
-// GGUF's types are ggml's own, with names of their own; how products are calculated is a choice of ONNX alone.
+// GGUF's types are ggml's own, with names of their own; how products are calculated is a choice of
+// ONNX alone.
 bool HasOptions(std::string_view format, const Recipe& recipe) {
   return recipe.exact ? format == "onnx" : format != "gguf";
 }
@@ -35,19 +36,24 @@ bool HasRecipe(std::string_view format, std::string_view name) {
   const auto recipe = FindRecipe(name);
   if (!recipe.ok() || (!recipe->base.empty() && !HasOptions(format, *recipe))) return false;
   const std::vector<std::string> names = RecipeNames(format);
-  return std::ranges::find(names, recipe->base.empty() ? recipe->name : recipe->base) != names.end();
+  return std::ranges::find(names, recipe->base.empty() ? recipe->name : recipe->base) !=
+         names.end();
 }
 
-absl::StatusOr<Recipe> RecipeOf(const TargetSpec& spec) { return spec.own ? *spec.own : FindRecipe(spec.recipe); }
+absl::StatusOr<Recipe> RecipeOf(const TargetSpec& spec) {
+  return spec.own ? *spec.own : FindRecipe(spec.recipe);
+}
 
-absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec, bool has_importance) {
+absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec,
+                                    bool has_importance) {
   QF_ASSIGN_OR_RETURN(const Recipe recipe, RecipeOf(spec));
   if (spec.format == "gguf")
     return PlanGguf(source.description(), source.attachments(), recipe, has_importance);
   if (spec.format == "onnx") return PlanOnnx(source, recipe);
   if (spec.format == "openvino") return PlanOpenVino(source, recipe);
   if (spec.format == "mlx") return PlanMlx(source, recipe);
-  return InvalidArgument("there is no target format '{}'; there are {}", spec.format, ListTargets());
+  return InvalidArgument("there is no target format '{}'; there are {}", spec.format,
+                         ListTargets());
 }
 
 // Feeds values to a digest so that no two sequences of them give the same bytes.
@@ -91,8 +97,9 @@ void HashTarget(const TargetPlan& target, PlanHasher& hash) {
   }
   hash.Number(target.chunks.size());
   for (const PlannedChunk& c : target.chunks)
-    for (const uint64_t n : {uint64_t{c.file}, c.offset, uint64_t{c.size}, static_cast<uint64_t>(c.piece),
-                             static_cast<uint64_t>(c.first_row), static_cast<uint64_t>(c.rows)})
+    for (const uint64_t n :
+         {uint64_t{c.file}, c.offset, uint64_t{c.size}, static_cast<uint64_t>(c.piece),
+          static_cast<uint64_t>(c.first_row), static_cast<uint64_t>(c.rows)})
       hash.Number(n);
 }
 
@@ -103,7 +110,8 @@ std::string ListTargets() {
   for (const std::string_view format : kFormats)
     for (const std::string& name : RecipeNames(format))
       list += fmt::format("{}{}:{}", list.empty() ? "" : ", ", format, name);
-  return list + fmt::format("; int8 and int4 of all but gguf also with {}, as onnx:int4-g128-asym", kRecipeOptions);
+  return list + fmt::format("; int8 and int4 of all but gguf also with {}, as onnx:int4-g128-asym",
+                            kRecipeOptions);
 }
 
 bool IsTargetFormat(std::string_view format) {
@@ -120,12 +128,14 @@ absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text) {
 }
 
 std::string WiderThanHalf(const TargetSpec& spec, const Piece& piece) {
-  // Norms and biases of MLX have the folder's float type, whatever is said of them; of onnx:fp16 everything has.
+  // Norms and biases of MLX have the folder's float type, whatever is said of them; of onnx:fp16
+  // everything has.
   if (spec.format == "mlx" && piece.dims == 1) return "take mlx:bf16";
   const auto recipe = RecipeOf(spec);
   if (spec.format == "onnx" && recipe.ok() && recipe->body == DType::kF16) return "take onnx:fp32";
   const bool has_bf16 = spec.format == "gguf" || spec.format == "mlx";
-  return fmt::format("keep it in {0} (--tensor-type role:{1}={0})", has_bf16 ? "bf16" : "f32", Name(piece.role));
+  return fmt::format("keep it in {0} (--tensor-type role:{1}={0})", has_bf16 ? "bf16" : "f32",
+                     Name(piece.role));
 }
 
 absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets,
@@ -149,8 +159,8 @@ Digest PlanDigest(const Plan& plan) {
   for (const TargetPlan& target : plan.targets) HashTarget(target, hash);
   hash.Number(plan.slabs.size());
   for (const Slab& slab : plan.slabs)
-    for (const uint64_t n :
-         {uint64_t{slab.piece}, static_cast<uint64_t>(slab.first_row), static_cast<uint64_t>(slab.rows)})
+    for (const uint64_t n : {uint64_t{slab.piece}, static_cast<uint64_t>(slab.first_row),
+                             static_cast<uint64_t>(slab.rows)})
       hash.Number(n);
   hash.Number(plan.source_bytes);
   if (plan.importance) hash.Text(plan.importance->digest.raw());

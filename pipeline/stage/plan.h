@@ -1,5 +1,6 @@
-// The plan: for every target, each tensor's scheme, each file's exact size and where each slab of rows lands in it,
-// fixed before a byte of weights is read. A value: printable, comparable, the same on every machine.
+// The plan: for every target, each tensor's scheme, each file's exact size and where each slab of
+// rows lands in it, fixed before a byte of weights is read. A value: printable, comparable, the
+// same on every machine.
 #pragma once
 
 #include <memory>
@@ -18,22 +19,25 @@ namespace quantfleet::pipeline {
 struct TargetSpec {
   std::string format;  // "gguf"
   std::string recipe;  // "q4_0"
-  std::optional<Recipe> own = {};  // where it is not as FindRecipe has it: from a file, or with changes
+  std::optional<Recipe> own =
+      {};  // where it is not as FindRecipe has it: from a file, or with changes
 
   std::string name() const { return format + "-" + recipe; }  // the artifact's folder
-  std::vector<std::string> clauses() const { return own ? ClausesOf(*own) : std::vector<std::string>(); }
+  std::vector<std::string> clauses() const {
+    return own ? ClausesOf(*own) : std::vector<std::string>();
+  }
 };
 bool IsTargetFormat(std::string_view format);  // "gguf"
 std::string ListTargets();                     // "gguf:f32, ...; onnx:int8 also with ..."
 // "gguf:q4_0". The error lists what there is.
 absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text);
-// What to do about values of a piece that half precision cannot hold in this target, as an error says it: "take
-// onnx:fp32".
+// What to do about values of a piece that half precision cannot hold in this target, as an error
+// says it: "take onnx:fp32".
 std::string WiderThanHalf(const TargetSpec& spec, const Piece& piece);
 
-// One chunk of one file: rows [first_row, first_row + rows) of a piece and the padding behind them, or fixed bytes
-// (header, attachments) known at planning time when piece is -1. The rows of a 1-D piece are its elements, here and
-// in Slab. Rows count in the order of the target.
+// One chunk of one file: rows [first_row, first_row + rows) of a piece and the padding behind them,
+// or fixed bytes (header, attachments) known at planning time when piece is -1. The rows of a 1-D
+// piece are its elements, here and in Slab. Rows count in the order of the target.
 struct PlannedChunk {
   uint32_t file;
   uint64_t offset;
@@ -48,8 +52,8 @@ struct TargetPlan {
   std::vector<PlannedChunk> chunks;  // by file, then offset
 };
 
-// Rows of one piece, read once and given to every target: whole chunks of each, whole source blocks, and whole heads
-// where a target orders the rows within each head differently.
+// Rows of one piece, read once and given to every target: whole chunks of each, whole source
+// blocks, and whole heads where a target orders the rows within each head differently.
 struct Slab {
   uint32_t piece;
   int64_t first_row, rows;
@@ -62,8 +66,8 @@ struct Plan {
   std::shared_ptr<const Importance> importance = {};  // null: every column alike
 };
 
-// Every piece of the model has slabs, whether a target uses it or not: the source digest covers all of them.
-// `importance` is of this source's model.
+// Every piece of the model has slabs, whether a target uses it or not: the source digest covers all
+// of them. `importance` is of this source's model.
 absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets,
                               std::shared_ptr<const Importance> importance = nullptr);
 

@@ -18,7 +18,8 @@ struct Extent {
 };
 
 absl::Status CheckSourcePiece(const ModelDescription& model, const Piece& piece) {
-  if (piece.tensor >= model.tensors.size()) return Internal("piece {} names no tensor", Name(piece.role));
+  if (piece.tensor >= model.tensors.size())
+    return Internal("piece {} names no tensor", Name(piece.role));
   const SourceTensor& tensor = model.tensors[piece.tensor];
   if (!IsFloat(tensor.dtype))
     return InvalidArgument(
@@ -26,11 +27,13 @@ absl::Status CheckSourcePiece(const ModelDescription& model, const Piece& piece)
         "model (F32, F16 or BF16)",
         tensor.name, Info(tensor.dtype).name);
   if (!FindCodec(tensor.dtype))
-    return Unimplemented("tensor '{}': this build cannot read {}", tensor.name, Info(tensor.dtype).name);
+    return Unimplemented("tensor '{}': this build cannot read {}", tensor.name,
+                         Info(tensor.dtype).name);
   const bool inside =
       piece.dims == 1
           ? piece.first_row >= 0 && piece.first_row + piece.cols <= tensor.rows * tensor.cols
-          : piece.first_row >= 0 && piece.first_row + piece.rows <= tensor.rows && piece.cols == tensor.cols;
+          : piece.first_row >= 0 && piece.first_row + piece.rows <= tensor.rows &&
+                piece.cols == tensor.cols;
   if (!inside || piece.rows < 1 || piece.cols < 1)
     return Internal("piece {} does not lie in tensor '{}'", Name(piece.role), tensor.name);
   if (RowsPerBlock(tensor.dtype, ShapeOf(piece)) == 0)
@@ -47,36 +50,40 @@ absl::Status CheckPlaced(const ModelDescription& model, const TargetLayout& layo
   const Piece& piece = model.pieces[placed.piece];
   const PieceShape shape = ShapeOf(piece);
   if (!FindCodec(placed.dtype))
-    return Unimplemented("tensor '{}': this build cannot make {}", placed.tensor, Info(placed.dtype).name);
+    return Unimplemented("tensor '{}': this build cannot make {}", placed.tensor,
+                         Info(placed.dtype).name);
   if (!Divides(placed.dtype, shape.cols))
-    return Internal("tensor '{}': rows of {} do not divide into blocks of {}", placed.tensor, shape.cols,
-                    Info(placed.dtype).name);
+    return Internal("tensor '{}': rows of {} do not divide into blocks of {}", placed.tensor,
+                    shape.cols, Info(placed.dtype).name);
   if (!HasPart(placed.dtype, placed.part))
     return Internal("tensor '{}': {} has no such part", placed.tensor, Info(placed.dtype).name);
   if (RowsPerChunk(RowBytes(placed, shape.cols), placed.padding) == 0)
-    return Unimplemented("tensor '{}': one row has {} as {}, more than the {} of a chunk", placed.tensor,
+    return Unimplemented("tensor '{}': one row has {} as {}, more than the {} of a chunk",
+                         placed.tensor,
                          HumanBytes(static_cast<uint64_t>(RowBytes(placed, shape.cols))),
                          Info(placed.dtype).name, HumanBytes(kMaxChunkBytes));
   const int64_t head = model.hyper.head_dim;
   if (placed.order != piece.order && (head < 2 || head % 2 || shape.rows % head))
-    return InvalidArgument("tensor '{}': {} rows are not whole heads of {} rows", placed.tensor, shape.rows,
-                           head);
+    return InvalidArgument("tensor '{}': {} rows are not whole heads of {} rows", placed.tensor,
+                           shape.rows, head);
   return absl::OkStatus();
 }
 
 // Every byte of the file, in order, each once.
-absl::StatusOr<std::vector<Extent>> ExtentsOf(const ModelDescription& model, const TargetLayout& layout,
-                                              uint32_t file) {
+absl::StatusOr<std::vector<Extent>> ExtentsOf(const ModelDescription& model,
+                                              const TargetLayout& layout, uint32_t file) {
   std::vector<Extent> extents;
   for (const FixedBytes& fixed : layout.files[file].fixed)
-    if (!fixed.bytes.empty()) extents.push_back({fixed.offset, fixed.bytes.size(), &fixed, nullptr});
+    if (!fixed.bytes.empty())
+      extents.push_back({fixed.offset, fixed.bytes.size(), &fixed, nullptr});
   for (const PlacedPiece& placed : layout.pieces) {
     if (placed.file != file) continue;
     const PieceShape shape = ShapeOf(model.pieces[placed.piece]);
     const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed, shape.cols));
     extents.push_back({placed.offset, bytes + placed.padding, nullptr, &placed});
   }
-  std::ranges::sort(extents, {}, [](const Extent& extent) { return std::pair(extent.offset, extent.size); });
+  std::ranges::sort(extents, {},
+                    [](const Extent& extent) { return std::pair(extent.offset, extent.size); });
   uint64_t at = 0;
   for (const Extent& extent : extents) {
     if (extent.offset != at)
@@ -97,8 +104,8 @@ void CutFixed(uint32_t file, const Extent& extent, std::vector<PlannedChunk>& ch
   }
 }
 
-// Rows of a chunk, by piece; 0: the target does not use it. The parts of one piece are cut at the same rows,
-// where the widest of them fits, so that a slab stays small.
+// Rows of a chunk, by piece; 0: the target does not use it. The parts of one piece are cut at the
+// same rows, where the widest of them fits, so that a slab stays small.
 std::vector<int64_t> ChunkRowsOf(const ModelDescription& model, const TargetLayout& layout) {
   std::vector<int64_t> rows(model.pieces.size(), 0);
   for (const PlacedPiece& placed : layout.pieces) {
@@ -128,8 +135,9 @@ absl::Status CheckFiles(const TargetLayout& layout) {
     if (i && layout.files[i].path <= layout.files[i - 1].path)
       return Internal("the planned files are not sorted: {}", layout.files[i].path);
     if (layout.files[i].path == kManifestFile)
-      return InvalidArgument("the model brings a file '{}', which is the manifest's own name: rename it",
-                             kManifestFile);
+      return InvalidArgument(
+          "the model brings a file '{}', which is the manifest's own name: rename it",
+          kManifestFile);
   }
   for (size_t i = 1; i < layout.pieces.size(); ++i)
     if (std::pair(layout.pieces[i].file, layout.pieces[i].offset) <
@@ -138,7 +146,8 @@ absl::Status CheckFiles(const TargetLayout& layout) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TargetPlan> PlanTarget(const ModelDescription& model, TargetSpec spec, TargetLayout layout) {
+absl::StatusOr<TargetPlan> PlanTarget(const ModelDescription& model, TargetSpec spec,
+                                      TargetLayout layout) {
   TargetPlan target{std::move(spec), std::move(layout), {}};
   for (const PlacedPiece& placed : target.layout.pieces)
     QF_RETURN_IF_ERROR(CheckPlaced(model, target.layout, placed));
@@ -154,7 +163,8 @@ absl::StatusOr<TargetPlan> PlanTarget(const ModelDescription& model, TargetSpec 
   return target;
 }
 
-// As tall as the tallest chunk among the targets and the source's block, all powers of two; and whole heads.
+// As tall as the tallest chunk among the targets and the source's block, all powers of two; and
+// whole heads.
 int64_t SlabRows(const ModelDescription& model, const Plan& plan,
                  const std::vector<std::vector<int64_t>>& chunk_rows, uint32_t index) {
   const Piece& piece = model.pieces[index];
@@ -168,7 +178,8 @@ int64_t SlabRows(const ModelDescription& model, const Plan& plan,
 int64_t PermutedHeadRows(const ModelDescription& model, const Plan& plan, uint32_t piece) {
   for (const TargetPlan& target : plan.targets)
     for (const PlacedPiece& placed : target.layout.pieces)
-      if (placed.piece == piece && placed.order != model.pieces[piece].order) return model.hyper.head_dim;
+      if (placed.piece == piece && placed.order != model.pieces[piece].order)
+        return model.hyper.head_dim;
   return 1;
 }
 
@@ -181,14 +192,15 @@ absl::StatusOr<Plan> PlanFromLayouts(const ModelDescription& model,
     plan.targets.push_back(std::move(target));
   }
   std::vector<std::vector<int64_t>> chunk_rows;
-  for (const TargetPlan& target : plan.targets) chunk_rows.push_back(ChunkRowsOf(model, target.layout));
+  for (const TargetPlan& target : plan.targets)
+    chunk_rows.push_back(ChunkRowsOf(model, target.layout));
   for (uint32_t i = 0; i < model.pieces.size(); ++i) {
     const PieceShape shape = ShapeOf(model.pieces[i]);
     const int64_t most = SlabRows(model, plan, chunk_rows, i);
     for (int64_t row = 0; row < shape.rows; row += most)
       plan.slabs.push_back({i, row, std::min(most, shape.rows - row)});
-    plan.source_bytes +=
-        static_cast<uint64_t>(shape.rows * RowBytes(model.tensors[model.pieces[i].tensor].dtype, shape.cols));
+    plan.source_bytes += static_cast<uint64_t>(
+        shape.rows * RowBytes(model.tensors[model.pieces[i].tensor].dtype, shape.cols));
   }
   return plan;
 }

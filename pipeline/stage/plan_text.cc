@@ -11,10 +11,13 @@ namespace quantfleet::pipeline {
 namespace {
 
 std::string ShapeText(const PlannedTensor& tensor) {
-  return tensor.dims == 1 ? fmt::format("{}", tensor.cols) : fmt::format("{} x {}", tensor.rows, tensor.cols);
+  return tensor.dims == 1 ? fmt::format("{}", tensor.cols)
+                          : fmt::format("{} x {}", tensor.rows, tensor.cols);
 }
 
-std::string Percent(double share) { return share == 0 ? "0" : fmt::format("{:.3g} %", 100 * share); }
+std::string Percent(double share) {
+  return share == 0 ? "0" : fmt::format("{:.3g} %", 100 * share);
+}
 
 // Sums over elements, of squared relative errors.
 struct ErrorSum {
@@ -30,31 +33,35 @@ struct ErrorSum {
   double root() const { return elements > 0 ? std::sqrt(squares / elements) : 0; }
 };
 
-void DescribeTarget(const ModelDescription& model, const Plan& plan, const TargetPlan& target, const TargetRun& run,
-                    std::string& out) {
+void DescribeTarget(const ModelDescription& model, const Plan& plan, const TargetPlan& target,
+                    const TargetRun& run, std::string& out) {
   const std::vector<PlannedTensor> tensors = TensorsOf(model, plan, target);
   size_t width = 6;
   for (const PlannedTensor& tensor : tensors) width = std::max(width, tensor.name.size());
   out += fmt::format("target {}:{}\n", target.spec.format, target.spec.recipe);
   for (const std::string& clause : target.spec.clauses()) out += fmt::format("  with {}\n", clause);
-  out += fmt::format("  {:<{}}  {:>16}  {:>7}  {:>14}  {:>8}\n", "tensor", width, "shape", "scheme", "bytes",
-                     "error");
+  out += fmt::format("  {:<{}}  {:>16}  {:>7}  {:>14}  {:>8}\n", "tensor", width, "shape", "scheme",
+                     "bytes", "error");
   for (const PlannedTensor& tensor : tensors)
-    out += fmt::format("  {:<{}}  {:>16}  {:>7}  {:>14}  {:>8}{}\n", tensor.name, width, ShapeText(tensor),
-                       Info(tensor.dtype).name, tensor.bytes, Percent(tensor.expected_error),
-                       tensor.weighed ? "  weighed" : "");
+    out += fmt::format("  {:<{}}  {:>16}  {:>7}  {:>14}  {:>8}{}\n", tensor.name, width,
+                       ShapeText(tensor), Info(tensor.dtype).name, tensor.bytes,
+                       Percent(tensor.expected_error), tensor.weighed ? "  weighed" : "");
   for (const OutputFile& file : target.layout.files)
     out += fmt::format("  file {}/{}: {} bytes ({})\n", target.spec.name(), file.path, file.size,
                        HumanBytes(file.size));
-  out +=
-      fmt::format("  expected relative error of all weights: {}\n", Percent(ExpectedErrorOf(model, target)));
-  out += fmt::format("  {} chunks, {} in all\n", target.chunks.size(), HumanBytes(TargetBytes(target)));
+  out += fmt::format("  expected relative error of all weights: {}\n",
+                     Percent(ExpectedErrorOf(model, target)));
+  out += fmt::format("  {} chunks, {} in all\n", target.chunks.size(),
+                     HumanBytes(TargetBytes(target)));
   out += fmt::format("  needs {} of memory to run\n", DescribeNeed(run.need));
   if (!run.fit) return;
-  out += fmt::format("  on a device of {}: {}\n", HumanBytes(run.fit->device_bytes),
-                     run.fit->fits           ? fmt::format("fits; the longest context that does is {} tokens", run.fit->longest)
-                     : run.fit->longest == 0 ? "does not fit, whatever the context"
-                                             : fmt::format("does not fit; a context of {} tokens does", run.fit->longest));
+  out += fmt::format(
+      "  on a device of {}: {}\n", HumanBytes(run.fit->device_bytes),
+      run.fit->fits
+          ? fmt::format("fits; the longest context that does is {} tokens", run.fit->longest)
+      : run.fit->longest == 0
+          ? "does not fit, whatever the context"
+          : fmt::format("does not fit; a context of {} tokens does", run.fit->longest));
 }
 
 }  // namespace
@@ -68,7 +75,8 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
     const Piece& piece = model.pieces[placed.piece];
     const PieceShape shape = ShapeOf(piece);
     const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed, shape.cols));
-    const bool weighs = !IsFloat(placed.dtype) && placed.dtype != DType::kQ8_0 && !GroupSchemeOf(placed.dtype);
+    const bool weighs =
+        !IsFloat(placed.dtype) && placed.dtype != DType::kQ8_0 && !GroupSchemeOf(placed.dtype);
     const size_t index = by_name.emplace(placed.tensor, tensors.size()).first->second;
     if (index == tensors.size()) {
       tensors.push_back({placed.tensor, 0, 0, piece.dims, placed.dtype, 0, 0, false});
@@ -81,7 +89,8 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
     tensor.cols = piece.dims == 1 ? tensor.cols + piece.cols : piece.cols;
     errors[index].Add(model, placed);
     tensor.expected_error = errors[index].root();
-    tensor.weighed = tensor.weighed || (weighs && plan.importance && plan.importance->Of(placed.piece));
+    tensor.weighed =
+        tensor.weighed || (weighs && plan.importance && plan.importance->Of(placed.piece));
   }
   return tensors;
 }
@@ -109,7 +118,8 @@ absl::StatusOr<std::vector<TargetRun>> RunsOf(const Plan& plan, const RunWish& w
     run.need = *std::move(need);
     if (wish.device_bytes > 0) {
       const bool fits = run.need.total() <= wish.device_bytes;
-      const uint64_t longest = LargestContext(memory, wish.kv_type, wish.device_bytes, memory.model_context());
+      const uint64_t longest =
+          LargestContext(memory, wish.kv_type, wish.device_bytes, memory.model_context());
       run.fit = {wish.device_bytes, fits, fits ? std::max(longest, run.need.context) : longest};
     }
     runs.push_back(std::move(run));
@@ -117,12 +127,14 @@ absl::StatusOr<std::vector<TargetRun>> RunsOf(const Plan& plan, const RunWish& w
   return runs;
 }
 
-std::string DescribePlan(const ModelDescription& model, const Plan& plan, const std::vector<TargetRun>& runs) {
+std::string DescribePlan(const ModelDescription& model, const Plan& plan,
+                         const std::vector<TargetRun>& runs) {
   std::string out =
       fmt::format("source: {}, {} parameters, {} to read in {} slabs\n", Name(model.architecture),
                   model.Parameters(), HumanBytes(plan.source_bytes), plan.slabs.size());
   if (plan.importance) out += fmt::format("importance: {}\n", plan.importance->digest.hex());
-  for (size_t t = 0; t < plan.targets.size(); ++t) DescribeTarget(model, plan, plan.targets[t], runs[t], out);
+  for (size_t t = 0; t < plan.targets.size(); ++t)
+    DescribeTarget(model, plan, plan.targets[t], runs[t], out);
   return out;
 }
 

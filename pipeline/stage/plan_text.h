@@ -16,7 +16,7 @@ struct PlannedTensor {
   int64_t rows, cols;
   int dims;
   DType dtype;
-  uint64_t bytes;  // without padding
+  uint64_t bytes;         // without padding
   double expected_error;  // relative (ExpectedError), its pieces together
   bool weighed;           // importance decides between codes
 };
@@ -30,9 +30,9 @@ uint64_t TargetBytes(const TargetPlan& target);
 
 // How somebody means to run what is planned.
 struct RunWish {
-  uint64_t context = 0;      // tokens; 0: as pipeline/artifact/memory.h has it
-  std::string kv_type = {};  // empty: the default of what runs the format
-  uint64_t device_bytes = 0; // memory of a device that is to hold it; 0: none is meant
+  uint64_t context = 0;       // tokens; 0: as pipeline/artifact/memory.h has it
+  std::string kv_type = {};   // empty: the default of what runs the format
+  uint64_t device_bytes = 0;  // memory of a device that is to hold it; 0: none is meant
 };
 // What one target needs for that.
 struct TargetRun {
@@ -47,8 +47,9 @@ struct TargetRun {
 // One per target. INVALID_ARGUMENT, with the target's name: as NeedOf has it.
 absl::StatusOr<std::vector<TargetRun>> RunsOf(const Plan& plan, const RunWish& wish);
 
-// A table per target: tensor, shape, scheme, bytes, expected error; then files with their exact sizes, and what running takes.
-// `runs`: one per target.
-std::string DescribePlan(const ModelDescription& model, const Plan& plan, const std::vector<TargetRun>& runs);
+// A table per target: tensor, shape, scheme, bytes, expected error; then files with their exact
+// sizes, and what running takes. `runs`: one per target.
+std::string DescribePlan(const ModelDescription& model, const Plan& plan,
+                         const std::vector<TargetRun>& runs);
 
 }  // namespace quantfleet::pipeline

@@ -13,13 +13,15 @@ namespace {
 // "row 3, column 7" of the source tensor, for an element of a piece.
 std::string PlaceName(const PieceJob& job, int64_t row, int64_t col) {
   const int64_t at = job.piece->first_row + row;
-  return job.piece->dims == 1 ? fmt::format("element {}", at) : fmt::format("row {}, column {}", at, col);
+  return job.piece->dims == 1 ? fmt::format("element {}", at)
+                              : fmt::format("row {}, column {}", at, col);
 }
 
 }  // namespace
 
-SlabWorker::SlabWorker(const ModelSource& source, const Plan& plan, const std::vector<PieceJob>& jobs,
-                       const WorkerBuffers& buffers, ChunkSink& sink, std::function<bool()> stopped)
+SlabWorker::SlabWorker(const ModelSource& source, const Plan& plan,
+                       const std::vector<PieceJob>& jobs, const WorkerBuffers& buffers,
+                       ChunkSink& sink, std::function<bool()> stopped)
     : source_(source),
       plan_(plan),
       jobs_(jobs),
@@ -43,12 +45,14 @@ absl::StatusOr<SlabRecord> SlabWorker::Process(const Slab& slab) {
     QF_RETURN_IF_ERROR(ReadRows(job, row, rows, record));
     for (int64_t first = 0; first < rows; first += job.strip_rows) {
       const int64_t count = std::min(job.strip_rows, rows - first);
-      const ByteSpan raw = ByteSpan(raw_).subspan(static_cast<size_t>(first * job.source_row_bytes),
-                                                  static_cast<size_t>(count * job.source_row_bytes));
+      const ByteSpan raw =
+          ByteSpan(raw_).subspan(static_cast<size_t>(first * job.source_row_bytes),
+                                 static_cast<size_t>(count * job.source_row_bytes));
       QF_RETURN_IF_ERROR(DecodeStrip(job, raw, row + first, count));
       size_t filling = 0;
       for (const PieceEncoding& encoding : job.encodings) {
-        QF_ASSIGN_OR_RETURN(const ByteSpan encoded, EncodeStrip(job, encoding, raw, row + first, count));
+        QF_ASSIGN_OR_RETURN(const ByteSpan encoded,
+                            EncodeStrip(job, encoding, raw, row + first, count));
         for (const PieceOutput& output : encoding.outputs)
           QF_RETURN_IF_ERROR(Feed(job, output, fillings_[filling++], encoded, count, record));
       }
@@ -57,11 +61,14 @@ absl::StatusOr<SlabRecord> SlabWorker::Process(const Slab& slab) {
   return record;
 }
 
-absl::Status SlabWorker::ReadRows(const PieceJob& job, int64_t row, int64_t rows, SlabRecord& record) {
-  const uint64_t offset = static_cast<uint64_t>((job.piece->first_row + row) * job.source_row_bytes);
-  const MutableBytes out = MutableBytes(raw_).first(static_cast<size_t>(rows * job.source_row_bytes));
-  QF_RETURN_IF_ERROR(
-      Annotate(source_.Read(job.piece->tensor, offset, out), fmt::format("tensor '{}'", job.tensor->name)));
+absl::Status SlabWorker::ReadRows(const PieceJob& job, int64_t row, int64_t rows,
+                                  SlabRecord& record) {
+  const uint64_t offset =
+      static_cast<uint64_t>((job.piece->first_row + row) * job.source_row_bytes);
+  const MutableBytes out =
+      MutableBytes(raw_).first(static_cast<size_t>(rows * job.source_row_bytes));
+  QF_RETURN_IF_ERROR(Annotate(source_.Read(job.piece->tensor, offset, out),
+                              fmt::format("tensor '{}'", job.tensor->name)));
   source_.Release(job.piece->tensor, offset, out.size());
   const size_t block = static_cast<size_t>(job.block_rows * job.source_row_bytes);
   for (size_t at = 0; at < out.size(); at += block)
@@ -81,8 +88,8 @@ absl::Status SlabWorker::DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t 
   return absl::OkStatus();
 }
 
-// The strip in the encoding's type, in the source's order. Rows are encoded each for itself, so that any
-// order of them has the same bytes.
+// The strip in the encoding's type, in the source's order. Rows are encoded each for itself, so
+// that any order of them has the same bytes.
 absl::StatusOr<ByteSpan> SlabWorker::EncodeStrip(const PieceJob& job, const PieceEncoding& encoding,
                                                  ByteSpan raw, int64_t row, int64_t rows) {
   if (encoding.dtype == job.tensor->dtype) return raw;
@@ -93,23 +100,27 @@ absl::StatusOr<ByteSpan> SlabWorker::EncodeStrip(const PieceJob& job, const Piec
   const ByteSpan encoded = ByteSpan(encoded_).first(static_cast<size_t>(rows * encoding.row_bytes));
   const int64_t bad = FindHalfOverflow(encoding.dtype, encoded);
   if (bad < 0) return encoded;
-  return TooLarge(job, encoding.dtype, encoding.outputs.front(), row + bad / job.cols, bad % job.cols);
+  return TooLarge(job, encoding.dtype, encoding.outputs.front(), row + bad / job.cols,
+                  bad % job.cols);
 }
 
-absl::Status SlabWorker::TooLarge(const PieceJob& job, DType type, const PieceOutput& output, int64_t row,
-                                  int64_t col) const {
+absl::Status SlabWorker::TooLarge(const PieceJob& job, DType type, const PieceOutput& output,
+                                  int64_t row, int64_t col) const {
   const TargetSpec& spec = plan_.targets[output.target].spec;
   return InvalidArgument(
-      "tensor '{}' holds a value too large for {} ({} or near it) in target {}: {}", job.tensor->name,
-      Info(type).name, PlaceName(job, row, col), spec.name(), WiderThanHalf(spec, *job.piece));
+      "tensor '{}' holds a value too large for {} ({} or near it) in target {}: {}",
+      job.tensor->name, Info(type).name, PlaceName(job, row, col), spec.name(),
+      WiderThanHalf(spec, *job.piece));
 }
 
-// The strip's rows begin at filling.next_row: slabs, reads and strips all follow one another without gaps.
+// The strip's rows begin at filling.next_row: slabs, reads and strips all follow one another
+// without gaps.
 absl::Status SlabWorker::Feed(const PieceJob& job, const PieceOutput& output, Filling& filling,
                               ByteSpan encoded, int64_t rows, SlabRecord& record) {
   const int64_t strip_first = filling.next_row, end = strip_first + rows;
   while (filling.next_row < end) {
-    const auto index = static_cast<uint32_t>(output.first_chunk + filling.next_row / output.chunk_rows);
+    const auto index =
+        static_cast<uint32_t>(output.first_chunk + filling.next_row / output.chunk_rows);
     const PlannedChunk& chunk = plan_.targets[output.target].chunks[index];
     const int64_t chunk_end = chunk.first_row + chunk.rows;
     const int64_t take = std::min(chunk_end, end) - filling.next_row;
@@ -122,10 +133,11 @@ absl::Status SlabWorker::Feed(const PieceJob& job, const PieceOutput& output, Fi
   return absl::OkStatus();
 }
 
-// Rows [row, row + rows) of the target, taken from the encoded strip that begins at row strip_first of the
-// piece.
+// Rows [row, row + rows) of the target, taken from the encoded strip that begins at row strip_first
+// of the piece.
 absl::Status SlabWorker::Place(const PieceJob& job, const PieceOutput& output, ByteSpan encoded,
-                               int64_t strip_first, int64_t row, int64_t rows, std::byte* out) const {
+                               int64_t strip_first, int64_t row, int64_t rows,
+                               std::byte* out) const {
   const PlacedPiece& placed = *output.placed;
   const int64_t encoded_row = RowBytes(placed.dtype, job.cols);
   // `count` rows from row `from` of the strip on, contiguous in both.
@@ -134,14 +146,16 @@ absl::Status SlabWorker::Place(const PieceJob& job, const PieceOutput& output, B
     // Scales in F16 are multiplied in F16; with F32 scales nothing is lost.
     if (placed.part == Part::kScales) {
       const int64_t bad = FindProductOverflow(
-          placed.dtype,
-          encoded.subspan(static_cast<size_t>(from * encoded_row), static_cast<size_t>(count * encoded_row)));
+          placed.dtype, encoded.subspan(static_cast<size_t>(from * encoded_row),
+                                        static_cast<size_t>(count * encoded_row)));
       if (bad < 0) return absl::OkStatus();
-      return TooLarge(job, placed.dtype, output, strip_first + from + bad / job.cols, bad % job.cols);
+      return TooLarge(job, placed.dtype, output, strip_first + from + bad / job.cols,
+                      bad % job.cols);
     }
     if (placed.part != Part::kBiases) return absl::OkStatus();
     // Eight or 128 times a scale may be too large where the scale is not.
-    const int64_t bad = FindHalfOverflow(DType::kF16, {to, static_cast<size_t>(count * output.row_bytes)});
+    const int64_t bad =
+        FindHalfOverflow(DType::kF16, {to, static_cast<size_t>(count * output.row_bytes)});
     if (bad < 0) return absl::OkStatus();
     const int64_t at = bad * Info(placed.dtype).block_elements;
     return TooLarge(job, placed.dtype, output, strip_first + from + at / job.cols, at % job.cols);
@@ -163,8 +177,9 @@ absl::Status SlabWorker::Seal(const PieceOutput& output, uint32_t index, Filling
   std::ranges::fill(plain.subspan(rows_bytes), std::byte{0});
   const Digest digest = HashBytes(plain);
   FailPoint("slab-before-store");
-  QF_RETURN_IF_ERROR(Annotate(sink_.Store(output.target, chunk, digest, plain, ElementBytes(*output.placed)),
-                              fmt::format("tensor '{}'", output.placed->tensor)));
+  QF_RETURN_IF_ERROR(
+      Annotate(sink_.Store(output.target, chunk, digest, plain, ElementBytes(*output.placed)),
+               fmt::format("tensor '{}'", output.placed->tensor)));
   FailPoint("slab-after-store");
   record.chunks.push_back({output.target, index, digest});
   return absl::OkStatus();

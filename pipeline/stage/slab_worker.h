@@ -1,6 +1,6 @@
-// One worker's way through one slab: read, hash source blocks, check and decode strips, encode each strip
-// once per element type, give its rows or parts of them to every place, store chunks as they fill up. A
-// worker owns its buffers and belongs to one thread; many work side by side.
+// One worker's way through one slab: read, hash source blocks, check and decode strips, encode each
+// strip once per element type, give its rows or parts of them to every place, store chunks as they
+// fill up. A worker owns its buffers and belongs to one thread; many work side by side.
 #pragma once
 
 #include <functional>
@@ -13,8 +13,8 @@
 
 namespace quantfleet::pipeline {
 
-// One place where a piece goes: its chunks are chunks[first_chunk ...] of the target, each `chunk_rows` tall
-// but for the last.
+// One place where a piece goes: its chunks are chunks[first_chunk ...] of the target, each
+// `chunk_rows` tall but for the last.
 struct PieceOutput {
   uint32_t target;
   const PlacedPiece* placed;
@@ -76,15 +76,16 @@ class SlabWorker {
 
   absl::Status ReadRows(const PieceJob& job, int64_t row, int64_t rows, SlabRecord& record);
   absl::Status DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t row, int64_t rows);
-  absl::StatusOr<ByteSpan> EncodeStrip(const PieceJob& job, const PieceEncoding& encoding, ByteSpan raw,
-                                       int64_t row, int64_t rows);
-  absl::Status Feed(const PieceJob& job, const PieceOutput& output, Filling& filling, ByteSpan encoded,
-                    int64_t rows, SlabRecord& record);
-  absl::Status Place(const PieceJob& job, const PieceOutput& output, ByteSpan encoded, int64_t strip_first,
-                     int64_t row, int64_t rows, std::byte* out) const;
+  absl::StatusOr<ByteSpan> EncodeStrip(const PieceJob& job, const PieceEncoding& encoding,
+                                       ByteSpan raw, int64_t row, int64_t rows);
+  absl::Status Feed(const PieceJob& job, const PieceOutput& output, Filling& filling,
+                    ByteSpan encoded, int64_t rows, SlabRecord& record);
+  absl::Status Place(const PieceJob& job, const PieceOutput& output, ByteSpan encoded,
+                     int64_t strip_first, int64_t row, int64_t rows, std::byte* out) const;
   absl::Status TooLarge(const PieceJob& job, DType type, const PieceOutput& output, int64_t row,
                         int64_t col) const;
-  absl::Status Seal(const PieceOutput& output, uint32_t chunk, Filling& filling, SlabRecord& record);
+  absl::Status Seal(const PieceOutput& output, uint32_t chunk, Filling& filling,
+                    SlabRecord& record);
 
   const ModelSource& source_;
   const Plan& plan_;

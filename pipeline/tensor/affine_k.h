@@ -1,5 +1,5 @@
-// What Q4_K and Q5_K share. A super-block of 256 holds 8 sub-blocks of 32: x = d * sc * q - dmin * m, with one scale sc
-// and one min m of 6 bits per sub-block, and d and dmin (f16) for them all.
+// What Q4_K and Q5_K share. A super-block of 256 holds 8 sub-blocks of 32: x = d * sc * q - dmin *
+// m, with one scale sc and one min m of 6 bits per sub-block, and d and dmin (f16) for them all.
 #pragma once
 
 #include <algorithm>
@@ -22,12 +22,13 @@ inline constexpr AffineSearch kQ4_KSearch = {15, -1.f, 0.1f, 20};
 inline constexpr AffineSearch kQ5_KSearch = {31, -0.5f, 0.1f, 15};
 
 struct AffineKHeader {
-  uint16_t d, dmin;  // f16
+  uint16_t d, dmin;                              // f16
   uint8_t scales[kSubBlocks], mins[kSubBlocks];  // below 64
 };
 
-// The low 6 bits of bytes 0..3 and 4..7 are scales and mins of the first four sub-blocks; bytes 8..11 hold the low
-// nibbles of the last four, whose upper two bits lie on top of the first eight bytes.
+// The low 6 bits of bytes 0..3 and 4..7 are scales and mins of the first four sub-blocks; bytes
+// 8..11 hold the low nibbles of the last four, whose upper two bits lie on top of the first eight
+// bytes.
 inline void StoreHeader(const AffineKHeader& header, std::byte* block) {
   Store(block, header.d);
   Store(block + 2, header.dmin);
@@ -72,7 +73,8 @@ inline AffineKHeader RoundScales(const float* scales, const float* minus_mins) {
 }
 
 // The same with each sub-block weighed by the sum of its elements' weights.
-inline AffineKHeader SearchScales(const float* scales, const float* minus_mins, const float* weights) {
+inline AffineKHeader SearchScales(const float* scales, const float* minus_mins,
+                                  const float* weights) {
   AffineKHeader header;
   header.d = FloatToHalf(SearchPositive(scales, weights, kSubBlocks, 63, header.scales));
   header.dmin = FloatToHalf(SearchPositive(minus_mins, weights, kSubBlocks, 63, header.mins));
@@ -96,7 +98,8 @@ inline void Requantize(const float* x, const AffineKHeader& header, int levels, 
     const SubScale sub = SubScaleOf(header, j);
     if (sub.scale == 0.f) continue;
     for (int i = j * kSubBlock; i < (j + 1) * kSubBlock; ++i)
-      codes[i] = static_cast<uint8_t>(std::clamp(NearestInt((x[i] + sub.minus_min) / sub.scale), 0, levels));
+      codes[i] = static_cast<uint8_t>(
+          std::clamp(NearestInt((x[i] + sub.minus_min) / sub.scale), 0, levels));
   }
 }
 
@@ -119,8 +122,10 @@ inline AffineKHeader EncodeAffineK(const float* x, const AffineSearch& how, uint
   return header;
 }
 
-// Header and codes with importance: weights are importance * sqrt(twice the super-block's mean square + x^2).
-inline AffineKHeader EncodeAffineKWeighted(const float* x, const float* importance, int levels, uint8_t* codes) {
+// Header and codes with importance: weights are importance * sqrt(twice the super-block's mean
+// square + x^2).
+inline AffineKHeader EncodeAffineKWeighted(const float* x, const float* importance, int levels,
+                                           uint8_t* codes) {
   float sum = 0;
   for (int i = 0; i < kSuperBlock; ++i) sum += x[i] * x[i];
   const float variance = 2 * sum / kSuperBlock;
@@ -149,7 +154,8 @@ inline void PackNibblesK(const uint8_t* codes, std::byte* out) {
   for (int group = 0; group < kSuperBlock / 64; ++group) {
     uint8_t packed[32];
     for (int l = 0; l < 32; ++l)
-      packed[l] = static_cast<uint8_t>((codes[group * 64 + l] & 15) | codes[group * 64 + l + 32] << 4);
+      packed[l] =
+          static_cast<uint8_t>((codes[group * 64 + l] & 15) | codes[group * 64 + l + 32] << 4);
     std::memcpy(out + group * 32, packed, sizeof packed);
   }
 }
@@ -178,7 +184,8 @@ inline void UnpackFifthBitsK(const std::byte* packed, uint8_t* codes) {
   std::memcpy(high, packed, sizeof high);
   for (int j = 0; j < kSubBlocks; ++j) {
     for (int l = 0; l < kSubBlock; ++l)
-      codes[j * kSubBlock + l] = static_cast<uint8_t>(codes[j * kSubBlock + l] | (high[l] >> j & 1) << 4);
+      codes[j * kSubBlock + l] =
+          static_cast<uint8_t>(codes[j * kSubBlock + l] | (high[l] >> j & 1) << 4);
   }
 }
 

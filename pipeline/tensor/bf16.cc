@@ -16,7 +16,9 @@ void Decode(const std::byte* blocks, int64_t n, float* out) {
 }
 
 float Dot(const std::byte* blocks, const float* x, int64_t n) {
-  return DotStrips(x, n, [&](int64_t first, int64_t count, float* out) { Decode(blocks + 2 * first, count, out); });
+  return DotStrips(x, n, [&](int64_t first, int64_t count, float* out) {
+    Decode(blocks + 2 * first, count, out);
+  });
 }
 
 }  // namespace

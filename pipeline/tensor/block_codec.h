@@ -1,8 +1,8 @@
 // Makes a Codec of a block type's three functions. A block type B says
 //   kType, kElements, kBytes
 //   static void Encode(const float* x, std::byte* block);
-//   static void EncodeWeighted(const float* x, const float* importance, float row_mean_square, std::byte* block);
-//   static void Decode(const std::byte* block, float* x);
+//   static void EncodeWeighted(const float* x, const float* importance, float row_mean_square,
+//   std::byte* block); static void Decode(const std::byte* block, float* x);
 // EncodeWeighted is left out by types that ignore importance.
 #pragma once
 
@@ -19,10 +19,12 @@ inline float MeanSquare(const float* x, int64_t n) {
 }
 
 template <class B>
-concept Weighable = requires(const float* x, std::byte* block) { B::EncodeWeighted(x, x, 0.f, block); };
+concept Weighable =
+    requires(const float* x, std::byte* block) { B::EncodeWeighted(x, x, 0.f, block); };
 
 template <class B>
-void EncodeBlocks(const float* values, int64_t rows, int64_t cols, const float* importance, std::byte* out) {
+void EncodeBlocks(const float* values, int64_t rows, int64_t cols, const float* importance,
+                  std::byte* out) {
   const int64_t row_blocks = cols / B::kElements;
   if constexpr (Weighable<B>) {
     if (importance != nullptr) {
@@ -30,17 +32,20 @@ void EncodeBlocks(const float* values, int64_t rows, int64_t cols, const float* 
         const float* row = values + r * cols;
         const float mean_square = B::kElements == 32 ? MeanSquare(row, cols) : 0.f;
         for (int64_t b = 0; b < row_blocks; ++b, out += B::kBytes)
-          B::EncodeWeighted(row + b * B::kElements, importance + b * B::kElements, mean_square, out);
+          B::EncodeWeighted(row + b * B::kElements, importance + b * B::kElements, mean_square,
+                            out);
       }
       return;
     }
   }
-  for (int64_t b = 0; b < rows * row_blocks; ++b) B::Encode(values + b * B::kElements, out + b * B::kBytes);
+  for (int64_t b = 0; b < rows * row_blocks; ++b)
+    B::Encode(values + b * B::kElements, out + b * B::kBytes);
 }
 
 template <class B>
 void DecodeBlocks(const std::byte* blocks, int64_t n, float* out) {
-  for (int64_t b = 0; b < n / B::kElements; ++b) B::Decode(blocks + b * B::kBytes, out + b * B::kElements);
+  for (int64_t b = 0; b < n / B::kElements; ++b)
+    B::Decode(blocks + b * B::kBytes, out + b * B::kElements);
 }
 
 template <class B>

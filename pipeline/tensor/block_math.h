@@ -6,8 +6,8 @@
 
 namespace quantfleet::pipeline {
 
-// The largest |x| of a block: magnitudes of floats order as their bits do, and integers may be reduced in any
-// order.
+// The largest |x| of a block: magnitudes of floats order as their bits do, and integers may be
+// reduced in any order.
 template <int kElements>
 [[gnu::always_inline]] inline float MaxMagnitude(const float* x) {
   int32_t largest = 0;
@@ -19,10 +19,12 @@ template <int kElements>
 }
 
 // The scale's reciprocal, as the reference takes it: infinite for the smallest subnormal scales.
-[[gnu::always_inline]] inline float Reciprocal(float scale) { return scale != 0.f ? 1.0f / scale : 0.0f; }
+[[gnu::always_inline]] inline float Reciprocal(float scale) {
+  return scale != 0.f ? 1.0f / scale : 0.0f;
+}
 
-// Conversion to int as x86 does it before the reference narrows to a byte: what does not fit (infinite or NaN
-// after an infinite reciprocal) becomes 0.
+// Conversion to int as x86 does it before the reference narrows to a byte: what does not fit
+// (infinite or NaN after an infinite reciprocal) becomes 0.
 [[gnu::always_inline]] inline int32_t ToByteInt(float v) {
   const bool fits = v > -1024.f && v < 1024.f;
   return static_cast<int32_t>(fits ? v : 0.f);

@@ -1,5 +1,6 @@
-// Q4_0, Q4_1, Q5_0 and Q5_1, and what they share: codes found by rounding, weights from importance, and packed codes.
-// Byte j of the packed nibbles holds element j in its low half and element j + 16 in its high one.
+// Q4_0, Q4_1, Q5_0 and Q5_1, and what they share: codes found by rounding, weights from importance,
+// and packed codes. Byte j of the packed nibbles holds element j in its low half and element j + 16
+// in its high one.
 #pragma once
 
 #include <cmath>
@@ -41,8 +42,10 @@ inline Affine RoundAffine(const float* x, int levels, uint8_t* codes) {
   return {scale, min};
 }
 
-inline void Weigh32(const float* x, const float* importance, float row_mean_square, float* weights) {
-  for (int i = 0; i < kBlock32; ++i) weights[i] = importance[i] * std::sqrt(row_mean_square + x[i] * x[i]);
+inline void Weigh32(const float* x, const float* importance, float row_mean_square,
+                    float* weights) {
+  for (int i = 0; i < kBlock32; ++i)
+    weights[i] = importance[i] * std::sqrt(row_mean_square + x[i] * x[i]);
 }
 
 inline void PackNibbles(const uint8_t* codes, std::byte* out) {
@@ -70,10 +73,12 @@ inline void PackFiveBits(const uint8_t* codes, std::byte* out) {
 inline void UnpackFiveBits(const std::byte* packed, uint8_t* codes) {
   const uint32_t high = Load<uint32_t>(packed);
   UnpackNibbles(packed + sizeof high, codes);
-  for (int i = 0; i < kBlock32; ++i) codes[i] = static_cast<uint8_t>(codes[i] | (high >> i & 1) << 4);
+  for (int i = 0; i < kBlock32; ++i)
+    codes[i] = static_cast<uint8_t>(codes[i] | (high >> i & 1) << 4);
 }
 
-// What the four types are, by the bits of their codes (4 or 5). `kLevels` is what rounding and searching are told.
+// What the four types are, by the bits of their codes (4 or 5). `kLevels` is what rounding and
+// searching are told.
 template <int kBits>
 struct Codes32 {
   static_assert(kBits == 4 || kBits == 5);
@@ -114,7 +119,8 @@ struct Symmetric32 {
     Store({scale, 0.f}, codes, block);
   }
 
-  static void EncodeWeighted(const float* x, const float* importance, float mean_square, std::byte* block) {
+  static void EncodeWeighted(const float* x, const float* importance, float mean_square,
+                             std::byte* block) {
     float weights[kElements];
     Weigh32(x, importance, mean_square, weights);
     uint8_t codes[kElements];
@@ -151,7 +157,8 @@ struct Affine32 {
     Store(found, codes, block);
   }
 
-  static void EncodeWeighted(const float* x, const float* importance, float mean_square, std::byte* block) {
+  static void EncodeWeighted(const float* x, const float* importance, float mean_square,
+                             std::byte* block) {
     float weights[kElements];
     Weigh32(x, importance, mean_square, weights);
     uint8_t codes[kElements];

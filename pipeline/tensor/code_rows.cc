@@ -12,12 +12,14 @@ int CodeAt(const std::byte* stream, int bits, int64_t i) {
   return i % 2 == 0 ? pair & 15 : pair >> 4;
 }
 
-float HalfAt(const std::byte* halves, int64_t i) { return HalfToFloat(Load<uint16_t>(halves + 2 * i)); }
+float HalfAt(const std::byte* halves, int64_t i) {
+  return HalfToFloat(Load<uint16_t>(halves + 2 * i));
+}
 
 }  // namespace
 
-void DecodeCodeRows(const CodeRows& as, const std::byte* codes, const std::byte* scales, const std::byte* zeros,
-                    int64_t rows, float* out) {
+void DecodeCodeRows(const CodeRows& as, const std::byte* codes, const std::byte* scales,
+                    const std::byte* zeros, int64_t rows, float* out) {
   const int middle = 1 << (as.bits - 1);
   // Two's complement with its highest bit turned over is the unsigned code of the same value.
   const int flip = as.is_signed ? middle : 0;
@@ -25,7 +27,9 @@ void DecodeCodeRows(const CodeRows& as, const std::byte* codes, const std::byte*
     for (int64_t g = 0; g < as.groups(); ++g) {
       const float scale = as.wide_scales ? Load<float>(scales + 4 * g) : HalfAt(scales, g);
       const bool has_bias = as.zero == GroupZero::kBias;
-      const int point = as.zero == GroupZero::kPoint ? CodeAt(zeros, as.bits, g) : has_bias ? 0 : middle;
+      const int point = as.zero == GroupZero::kPoint ? CodeAt(zeros, as.bits, g)
+                        : has_bias                   ? 0
+                                                     : middle;
       const float bias = has_bias ? HalfAt(zeros, g) : 0.f;
       for (int64_t i = g * as.group; i < (g + 1) * as.group; ++i) {
         const float x = static_cast<float>((CodeAt(codes, as.bits, i) ^ flip) - point) * scale;

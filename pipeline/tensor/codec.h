@@ -1,6 +1,6 @@
-// One codec per element type: F32 rows to blocks, blocks to F32 rows, and the dot product of a row of blocks
-// with an F32 vector. Blocks of ggml's types have the bytes of its reference quantizer (docs/formats/blocks.md).
-// Pure and thread-safe.
+// One codec per element type: F32 rows to blocks, blocks to F32 rows, and the dot product of a row
+// of blocks with an F32 vector. Blocks of ggml's types have the bytes of its reference quantizer
+// (docs/formats/blocks.md). Pure and thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,10 @@ namespace quantfleet::pipeline {
 
 struct Codec {
   DType type;
-  // Encodes rows x cols values; `importance` (cols values, >= 0) weighs the columns, or is null. Types whose
-  // reference ignores importance ignore it too. out holds rows * RowBytes(type, cols).
-  void (*encode)(const float* values, int64_t rows, int64_t cols, const float* importance, std::byte* out);
+  // Encodes rows x cols values; `importance` (cols values, >= 0) weighs the columns, or is null.
+  // Types whose reference ignores importance ignore it too. out holds rows * RowBytes(type, cols).
+  void (*encode)(const float* values, int64_t rows, int64_t cols, const float* importance,
+                 std::byte* out);
   // Decodes n values (whole blocks).
   void (*decode)(const std::byte* blocks, int64_t n, float* out);
   // Sum over n of decoded value times x, added in F32.

@@ -1,4 +1,5 @@
-// What the codec files and the registry share. Every codec exists as portable scalar code, which is the truth.
+// What the codec files and the registry share. Every codec exists as portable scalar code, which is
+// the truth.
 #pragma once
 
 #include "pipeline/tensor/codec.h"

@@ -1,4 +1,5 @@
-// The tables of element types: names and numbers as ggml has them, and the groups of other runtimes.
+// The tables of element types: names and numbers as ggml has them, and the groups of other
+// runtimes.
 #include "pipeline/tensor/dtype.h"
 
 #include <algorithm>
@@ -35,14 +36,14 @@ constexpr GroupEntry Group(std::string_view name, int bits, int64_t elements, Gr
 }
 
 constexpr std::array kGroups = {
-    Group("i4_g64", 4, 64, GroupZero::kMiddle), Group("i4_g128", 4, 128, GroupZero::kMiddle),
-    Group("u4_g32", 4, 32, GroupZero::kPoint),  Group("u4_g64", 4, 64, GroupZero::kPoint),
+    Group("i4_g64", 4, 64, GroupZero::kMiddle),  Group("i4_g128", 4, 128, GroupZero::kMiddle),
+    Group("u4_g32", 4, 32, GroupZero::kPoint),   Group("u4_g64", 4, 64, GroupZero::kPoint),
     Group("u4_g128", 4, 128, GroupZero::kPoint), Group("a4_g32", 4, 32, GroupZero::kBias),
-    Group("a4_g64", 4, 64, GroupZero::kBias),   Group("a4_g128", 4, 128, GroupZero::kBias),
-    Group("i8_g64", 8, 64, GroupZero::kMiddle), Group("i8_g128", 8, 128, GroupZero::kMiddle),
-    Group("u8_g32", 8, 32, GroupZero::kPoint),  Group("u8_g64", 8, 64, GroupZero::kPoint),
+    Group("a4_g64", 4, 64, GroupZero::kBias),    Group("a4_g128", 4, 128, GroupZero::kBias),
+    Group("i8_g64", 8, 64, GroupZero::kMiddle),  Group("i8_g128", 8, 128, GroupZero::kMiddle),
+    Group("u8_g32", 8, 32, GroupZero::kPoint),   Group("u8_g64", 8, 64, GroupZero::kPoint),
     Group("u8_g128", 8, 128, GroupZero::kPoint), Group("a8_g32", 8, 32, GroupZero::kBias),
-    Group("a8_g64", 8, 64, GroupZero::kBias),   Group("a8_g128", 8, 128, GroupZero::kBias),
+    Group("a8_g64", 8, 64, GroupZero::kBias),    Group("a8_g128", 8, 128, GroupZero::kBias),
 };
 
 }  // namespace
@@ -61,7 +62,8 @@ const DTypeInfo& Info(DType type) {
   for (const GroupEntry& entry : kGroups) {
     if (entry.type == type) return entry.info;
   }
-  // Only a cast that went past DTypeFromNumber comes here: a type whose sizes divide nothing by zero.
+  // Only a cast that went past DTypeFromNumber comes here: a type whose sizes divide nothing by
+  // zero.
   static constexpr DTypeInfo kUnknown{"unknown", 1, 1};
   return kUnknown;
 }

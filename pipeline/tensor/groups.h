@@ -1,6 +1,7 @@
-// Groups of 32, 64 or 128 elements with 4 or 8 bits each, as ONNX Runtime, OpenVINO and MLX quantize: one family, one
-// template. A block is the scale (F16), then the zero point (a byte) or the bias (F16) where the scheme has one, then
-// the codes, unsigned: a byte each, or 2i and 2i + 1 in one byte, lower half first.
+// Groups of 32, 64 or 128 elements with 4 or 8 bits each, as ONNX Runtime, OpenVINO and MLX
+// quantize: one family, one template. A block is the scale (F16), then the zero point (a byte) or
+// the bias (F16) where the scheme has one, then the codes, unsigned: a byte each, or 2i and 2i + 1
+// in one byte, lower half first.
 #pragma once
 
 #include <algorithm>
@@ -45,7 +46,8 @@ struct GroupBlock {
     return scale;
   }
 
-  // MLX's way: the end of larger magnitude is a bias and code 0, and the scale such that 0 has a code too.
+  // MLX's way: the end of larger magnitude is a bias and code 0, and the scale such that 0 has a
+  // code too.
   static Affine EncodeBias(const float* x, uint8_t* codes) {
     float min = x[0], max = x[0];
     for (int i = 1; i < kElements; ++i) {

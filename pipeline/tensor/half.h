@@ -11,7 +11,8 @@ namespace quantfleet::pipeline {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint32_t sign = (bits >> 16) & 0x8000;
   const uint32_t magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));
+  if (magnitude > 0x7f800000)
+    return static_cast<uint16_t>(sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));
   if (magnitude >= 0x477ff000)
     return static_cast<uint16_t>(sign | 0x7c00);  // 65520 and above round to infinity
   if (magnitude >= 0x38800000) {                  // normal in binary16

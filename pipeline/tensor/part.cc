@@ -33,18 +33,22 @@ uint16_t Bias(const GroupScheme& scheme, const std::byte* block) {
   return FloatToHalf(offset * HalfToFloat(Load<uint16_t>(block)));
 }
 
-// Codes of b bits in the order of elements, with their highest bits turned over where `flip` says so: u - 8 and u - 128
-// in two's complement are u with that bit turned, and back.
-void TakeCodes(DType type, const GroupScheme& scheme, bool flip, const std::byte* block, std::byte* out) {
+// Codes of b bits in the order of elements, with their highest bits turned over where `flip` says
+// so: u - 8 and u - 128 in two's complement are u with that bit turned, and back.
+void TakeCodes(DType type, const GroupScheme& scheme, bool flip, const std::byte* block,
+               std::byte* out) {
   const std::byte* codes = block + CodesAt(scheme.zero);
   const auto mask = static_cast<uint8_t>(!flip ? 0 : scheme.bits == 4 ? 0x88 : 0x80);
   if (type == DType::kQ4_0 || type == DType::kQ4_1) return PairNibbles(codes, mask, out);
-  // Eight bytes at a time: every group is a multiple of them, and a compiler that may not assume so takes one.
+  // Eight bytes at a time: every group is a multiple of them, and a compiler that may not assume so
+  // takes one.
   const uint64_t masks = mask * uint64_t{0x0101010101010101};
-  for (int64_t i = 0; i < scheme.elements * scheme.bits / 8; i += 8) Store(out + i, Load<uint64_t>(codes + i) ^ masks);
+  for (int64_t i = 0; i < scheme.elements * scheme.bits / 8; i += 8)
+    Store(out + i, Load<uint64_t>(codes + i) ^ masks);
 }
 
-void TakeOfBlock(Part part, DType type, const GroupScheme& scheme, const std::byte* block, std::byte* out) {
+void TakeOfBlock(Part part, DType type, const GroupScheme& scheme, const std::byte* block,
+                 std::byte* out) {
   const bool is_signed = type == DType::kQ8_0;  // as it is stored
   switch (part) {
     case Part::kBlocks:
@@ -65,8 +69,8 @@ void TakeOfBlock(Part part, DType type, const GroupScheme& scheme, const std::by
 }
 
 // Those of one row: bytes, or two in a byte with the last one's neighbour 0.
-void TakeZeroPoints(const GroupScheme& scheme, const std::byte* blocks, int64_t count, int64_t block_bytes,
-                    std::byte* out) {
+void TakeZeroPoints(const GroupScheme& scheme, const std::byte* blocks, int64_t count,
+                    int64_t block_bytes, std::byte* out) {
   for (int64_t b = 0; b < count; ++b) {
     const auto point = Load<uint8_t>(blocks + b * block_bytes + 2);
     if (scheme.bits == 8) {
@@ -115,7 +119,8 @@ int64_t PartRowBytes(Part part, DType type, int64_t cols) {
   return 0;
 }
 
-void TakePart(Part part, DType type, const std::byte* blocks, int64_t rows, int64_t cols, std::byte* out) {
+void TakePart(Part part, DType type, const std::byte* blocks, int64_t rows, int64_t cols,
+              std::byte* out) {
   if (part == Part::kBlocks) {
     std::memcpy(out, blocks, static_cast<size_t>(rows * RowBytes(type, cols)));
     return;
@@ -129,7 +134,8 @@ void TakePart(Part part, DType type, const std::byte* blocks, int64_t rows, int6
       TakeZeroPoints(*scheme, blocks, count, info.block_bytes, out);
     return;
   }
-  const int64_t each = PartRowBytes(part, type, info.block_elements), n = rows * cols / info.block_elements;
+  const int64_t each = PartRowBytes(part, type, info.block_elements),
+                n = rows * cols / info.block_elements;
   for (int64_t b = 0; b < n; ++b, blocks += info.block_bytes, out += each)
     TakeOfBlock(part, type, *scheme, blocks, out);
 }

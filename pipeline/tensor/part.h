@@ -1,6 +1,6 @@
 // Parts of encoded blocks, for formats that keep codes and scales apart (docs/formats/mlx.md,
-// docs/formats/onnx.md, docs/formats/openvino.md): the numbers are those of the block type, only their places
-// differ. Pure and thread-safe.
+// docs/formats/onnx.md, docs/formats/openvino.md): the numbers are those of the block type, only
+// their places differ. Pure and thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +10,15 @@
 
 namespace quantfleet::pipeline {
 
-// kCodes and kScales* exist of q4_0, q4_1, q8_0 and every GroupScheme: unsigned codes, element i of a row at bits i*b
-// of a little-endian stream (b = 4 or 8; q8_0's code is q + 128), and the block's own scale. Beside them,
-//   kBiases      around the middle and with a bias (q4_1: its minimum): x = scale * code + bias. Around the middle that
+// kCodes and kScales* exist of q4_0, q4_1, q8_0 and every GroupScheme: unsigned codes, element i of
+// a row at bits i*b of a little-endian stream (b = 4 or 8; q8_0's code is q + 128), and the block's
+// own scale. Beside them,
+//   kBiases      around the middle and with a bias (q4_1: its minimum): x = scale * code + bias.
+//   Around the middle that
 //                is -8 or -128 times the scale, which is exact in F16
-//   kSignedCodes around the middle: x = scale * code, the codes as two's complement in the same places
-//   kZeroPoints  with a point: x = scale * (code - point), b bits each as codes are, a row of them in whole bytes
+//   kSignedCodes around the middle: x = scale * code, the codes as two's complement in the same
+//   places kZeroPoints  with a point: x = scale * (code - point), b bits each as codes are, a row
+//   of them in whole bytes
 enum class Part : uint8_t {
   kBlocks,  // whole blocks, as the codec makes them; of every type
   kCodes,
@@ -37,7 +40,9 @@ int CodeBits(DType type);
 // Bytes of one row of `cols` elements (whole blocks).
 int64_t PartRowBytes(Part part, DType type, int64_t cols);
 
-// Takes the part of `rows` encoded rows that stand one after the other; out holds rows * PartRowBytes.
-void TakePart(Part part, DType type, const std::byte* blocks, int64_t rows, int64_t cols, std::byte* out);
+// Takes the part of `rows` encoded rows that stand one after the other; out holds rows *
+// PartRowBytes.
+void TakePart(Part part, DType type, const std::byte* blocks, int64_t rows, int64_t cols,
+              std::byte* out);
 
 }  // namespace quantfleet::pipeline

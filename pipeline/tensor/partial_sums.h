@@ -1,5 +1,6 @@
-// A dot product's order of additions: sixteen partial sums, element i to sum i mod 16, which are folded in halves at
-// the end. One vector register of 16 lanes, two of 8 and four of 4 all give the same bits.
+// A dot product's order of additions: sixteen partial sums, element i to sum i mod 16, which are
+// folded in halves at the end. One vector register of 16 lanes, two of 8 and four of 4 all give the
+// same bits.
 #pragma once
 
 #include <cstdint>

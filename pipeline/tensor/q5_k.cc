@@ -1,5 +1,5 @@
-// Q5_K: 256 elements in 176 bytes: header (affine_k.h), 32 bytes of fifth bits, then 128 bytes of low nibbles; codes in
-// 0..31.
+// Q5_K: 256 elements in 176 bytes: header (affine_k.h), 32 bytes of fifth bits, then 128 bytes of
+// low nibbles; codes in 0..31.
 #include "pipeline/tensor/affine_k.h"
 #include "pipeline/tensor/block_codec.h"
 

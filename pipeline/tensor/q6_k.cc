@@ -1,4 +1,5 @@
-// Q6_K: 256 elements in 210 bytes: 128 bytes of low nibbles, 64 of upper bit pairs, 16 scales, then d (symmetric_k.h).
+// Q6_K: 256 elements in 210 bytes: 128 bytes of low nibbles, 64 of upper bit pairs, 16 scales, then
+// d (symmetric_k.h).
 #include "pipeline/tensor/block_codec.h"
 #include "pipeline/tensor/symmetric_k.h"
 
@@ -41,7 +42,8 @@ struct Q6_K {
     UnpackQ6(block, codes, scales);
     const float d = HalfToFloat(scales.d);
     for (int i = 0; i < kElements; ++i)
-      x[i] = d * static_cast<float>(scales.groups[i / kQ6Group]) * static_cast<float>(codes[i] - kQ6Levels);
+      x[i] = d * static_cast<float>(scales.groups[i / kQ6Group]) *
+             static_cast<float>(codes[i] - kQ6Levels);
   }
 };
 

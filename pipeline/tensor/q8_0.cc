@@ -1,5 +1,5 @@
-// Q8_0: 32 elements in 34 bytes: scale d (f16), then 32 signed codes q. x = d * q, d = amax / 127. The reference ignores
-// importance for this type.
+// Q8_0: 32 elements in 34 bytes: scale d (f16), then 32 signed codes q. x = d * q, d = amax / 127.
+// The reference ignores importance for this type.
 #include "pipeline/tensor/block_codec.h"
 #include "pipeline/tensor/block_math.h"
 #include "pipeline/tensor/half.h"
@@ -15,7 +15,8 @@ struct Q8_0 {
     const float d = MaxMagnitude<kElements>(x) / 127.f;
     const float reciprocal = Reciprocal(d);
     int8_t codes[kElements];
-    for (int i = 0; i < kElements; ++i) codes[i] = static_cast<int8_t>(RoundHalfAway(x[i] * reciprocal));
+    for (int i = 0; i < kElements; ++i)
+      codes[i] = static_cast<int8_t>(RoundHalfAway(x[i] * reciprocal));
     Store(block, FloatToHalf(d));
     std::memcpy(block + 2, codes, sizeof codes);
   }

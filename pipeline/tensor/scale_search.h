@@ -1,6 +1,7 @@
-// The reference's searches for a block's scale: a row of candidates, each fitted by weighted least squares, the best
-// kept. Which candidate wins hangs on the last bit of float sums, so their order and association are part of the
-// format: elements in order, (w * x) * l, (w * l) * l, (w * l) * x, nothing fused.
+// The reference's searches for a block's scale: a row of candidates, each fitted by weighted least
+// squares, the best kept. Which candidate wins hangs on the last bit of float sums, so their order
+// and association are part of the format: elements in order, (w * x) * l, (w * l) * l, (w * l) * x,
+// nothing fused.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +24,8 @@ float SignedMax(const float* x) {
   return 0.f;
 }
 
-// x ~ scale * l, l in -levels .. levels - 1. codes = l + levels; a zero block has scale 0 and codes 0.
+// x ~ scale * l, l in -levels .. levels - 1. codes = l + levels; a zero block has scale 0 and codes
+// 0.
 template <int kElements>
 float SearchSymmetric(const float* x, const float* weights, int levels, uint8_t* codes) {
   const float max = SignedMax<kElements>(x);
@@ -65,8 +67,8 @@ float SearchSymmetric(const float* x, const float* weights, int levels, uint8_t*
   return scale;
 }
 
-// x ~ scale * l + min, l in 0 .. levels, min <= 0. Candidate s of 0 .. steps tries to spread the values over
-// levels + first + delta * s.
+// x ~ scale * l + min, l in 0 .. levels, min <= 0. Candidate s of 0 .. steps tries to spread the
+// values over levels + first + delta * s.
 struct AffineSearch {
   int levels;
   float first, delta;
@@ -140,9 +142,10 @@ Affine SearchAffine(const float* x, const float* weights, const AffineSearch& ho
   return {scale, min};
 }
 
-// x ~ scale * l for n values that are not negative, l in 0 .. levels: candidates first, then each level in turn is
-// moved to where the others would have it, up to five rounds.
-inline float SearchPositive(const float* x, const float* weights, int n, int levels, uint8_t* codes) {
+// x ~ scale * l for n values that are not negative, l in 0 .. levels: candidates first, then each
+// level in turn is moved to where the others would have it, up to five rounds.
+inline float SearchPositive(const float* x, const float* weights, int n, int levels,
+                            uint8_t* codes) {
   float max = 0;
   for (int i = 0; i < n; ++i) max = x[i] > max ? x[i] : max;
   if (max < kZeroBlock) {
@@ -154,7 +157,8 @@ inline float SearchPositive(const float* x, const float* weights, int n, int lev
     const float scale = 1 / inverse;
     float sum = 0;
     for (int i = 0; i < n; ++i) {
-      const float difference = x[i] - scale * static_cast<float>(std::min(levels, NearestInt(inverse * x[i])));
+      const float difference =
+          x[i] - scale * static_cast<float>(std::min(levels, NearestInt(inverse * x[i])));
       sum += weights[i] * difference * difference;
     }
     return sum;

@@ -1,6 +1,6 @@
-// The codecs' twins for AVX2, AVX-512 and NEON, chosen at run time. A twin gives the scalar codec's bits: searches whose
-// float sums are order-sensitive put different blocks in different lanes, and what a lane cannot do exactly goes to
-// the scalar code.
+// The codecs' twins for AVX2, AVX-512 and NEON, chosen at run time. A twin gives the scalar codec's
+// bits: searches whose float sums are order-sensitive put different blocks in different lanes, and
+// what a lane cannot do exactly goes to the scalar code.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// The types with blocks of 32: rounding within a block, which no order of additions touches, and searches with one block
-// per lane. Included once per target.
+// The types with blocks of 32: rounding within a block, which no order of additions touches, and
+// searches with one block per lane. Included once per target.
 #if defined(QF_SIMD_BLOCKS32_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef QF_SIMD_BLOCKS32_INL
 #undef QF_SIMD_BLOCKS32_INL
@@ -27,7 +27,8 @@ struct alignas(64) BlockScales {
   float inverse[kLanes], min[kLanes];
   uint16_t scale16[kLanes], min16[kLanes];  // f16
 
-  // scale = extreme / divisor. False where an inverse is infinite: the scalar code knows what becomes of that.
+  // scale = extreme / divisor. False where an inverse is infinite: the scalar code knows what
+  // becomes of that.
   HWY_INLINE bool Divide(V extreme, float divisor) {
     const Floats d;
     const hn::Rebind<hwy::float16_t, Floats> d16;
@@ -48,13 +49,14 @@ struct alignas(64) BlockScales {
 
 HWY_INLINE V LoadPart(const float* x, int part) { return hn::LoadU(Floats(), x + part * kLanes); }
 
-// Reduces kLanes blocks at once: each level halves what is left of two neighbours into one vector, until lane l holds
-// block l's result.
+// Reduces kLanes blocks at once: each level halves what is left of two neighbours into one vector,
+// until lane l holds block l's result.
 template <int kBlocks = kLanes, class OfBlock, class Combine>
 HWY_INLINE V FoldBlocks(const float* x, const OfBlock& of_block, const Combine& combine) {
   if constexpr (kBlocks == 1) {
     V folded = of_block(LoadPart(x, 0));
-    for (int part = 1; part < kVectors32; ++part) folded = combine(folded, of_block(LoadPart(x, part)));
+    for (int part = 1; part < kVectors32; ++part)
+      folded = combine(folded, of_block(LoadPart(x, part)));
     return folded;
   } else {
     const Floats d;
@@ -89,7 +91,8 @@ struct Q8_0Lanes {
   static HWY_INLINE bool Prepare(const float* x, BlockScales& scales) {
     return scales.Divide(LargestMagnitudes(x), 127.f);
   }
-  static HWY_INLINE void Encode(const float* x, const BlockScales& scales, int lane, std::byte* block) {
+  static HWY_INLINE void Encode(const float* x, const BlockScales& scales, int lane,
+                                std::byte* block) {
     const Floats d;
     const hn::RebindToSigned<Floats> di;
     const hn::Rebind<int8_t, Floats> d8;
@@ -115,7 +118,8 @@ struct SymmetricLanes {
     if (HWY_UNLIKELY(!hn::AllFalse(d, hn::Eq(max, opposite)))) {
       // Of two opposite extremes the first counts: rare enough to look for it one by one.
       alignas(64) float signed_max[kLanes];
-      for (int lane = 0; lane < kLanes; ++lane) signed_max[lane] = SignedMax<kBlock32>(x + lane * kBlock32);
+      for (int lane = 0; lane < kLanes; ++lane)
+        signed_max[lane] = SignedMax<kBlock32>(x + lane * kBlock32);
       extreme = hn::Load(d, signed_max);
     }
     return scales.Divide(extreme, -static_cast<float>(kLevels));
@@ -123,7 +127,8 @@ struct SymmetricLanes {
   static HWY_INLINE auto Code(const float* x, V inverse, int part) {
     const Floats d;
     const hn::RebindToSigned<Floats> di;
-    const V v = hn::Add(hn::Mul(LoadPart(x, part), inverse), hn::Set(d, static_cast<float>(kLevels) + 0.5f));
+    const V v = hn::Add(hn::Mul(LoadPart(x, part), inverse),
+                        hn::Set(d, static_cast<float>(kLevels) + 0.5f));
     return hn::Min(hn::ConvertTo(di, v), hn::Set(di, 2 * kLevels - 1));
   }
 };
@@ -162,7 +167,8 @@ HWY_INLINE void PackNibbleParts(const CodeOf& code_of, std::byte* out) {
   const hn::Rebind<uint8_t, Floats> d8;
   for (int part = 0; part < kVectors32 / 2; ++part) {
     const auto low = code_of(part), high = hn::ShiftLeft<4>(code_of(part + kVectors32 / 2));
-    hn::StoreU(hn::DemoteTo(d8, hn::Or(low, high)), d8, reinterpret_cast<uint8_t*>(out) + part * kLanes);
+    hn::StoreU(hn::DemoteTo(d8, hn::Or(low, high)), d8,
+               reinterpret_cast<uint8_t*>(out) + part * kLanes);
   }
 }
 
@@ -179,7 +185,8 @@ HWY_INLINE void PackFiveBitParts(const uint8_t* codes, std::byte* out) {
 struct Q4_0Lanes : SymmetricLanes<8> {
   static constexpr int kBytes = 18;
   static constexpr const Codec& kScalar = kQ4_0Codec;
-  static HWY_INLINE void Encode(const float* x, const BlockScales& scales, int lane, std::byte* block) {
+  static HWY_INLINE void Encode(const float* x, const BlockScales& scales, int lane,
+                                std::byte* block) {
     const V inverse = hn::Set(Floats(), scales.inverse[lane]);
     Store(block, scales.scale16[lane]);
     PackNibbleParts([&](int part) HWY_ATTR { return Code(x, inverse, part); }, block + 2);
@@ -189,7 +196,8 @@ struct Q4_0Lanes : SymmetricLanes<8> {
 struct Q5_0Lanes : SymmetricLanes<16> {
   static constexpr int kBytes = 22;
   static constexpr const Codec& kScalar = kQ5_0Codec;
-  static HWY_INLINE void Encode(const float* x, const BlockScales& scales, int lane, std::byte* block) {
+  static HWY_INLINE void Encode(const float* x, const BlockScales& scales, int lane,
+                                std::byte* block) {
     const V inverse = hn::Set(Floats(), scales.inverse[lane]);
     uint8_t codes[kBlock32];
     for (int part = 0; part < kVectors32; ++part) StoreCodes(Code(x, inverse, part), part, codes);
@@ -201,8 +209,10 @@ struct Q5_0Lanes : SymmetricLanes<16> {
 struct Q4_1Lanes : AffineLanes<15> {
   static constexpr int kBytes = 20;
   static constexpr const Codec& kScalar = kQ4_1Codec;
-  static HWY_INLINE void Encode(const float* x, const BlockScales& scales, int lane, std::byte* block) {
-    const V inverse = hn::Set(Floats(), scales.inverse[lane]), min = hn::Set(Floats(), scales.min[lane]);
+  static HWY_INLINE void Encode(const float* x, const BlockScales& scales, int lane,
+                                std::byte* block) {
+    const V inverse = hn::Set(Floats(), scales.inverse[lane]),
+            min = hn::Set(Floats(), scales.min[lane]);
     Store(block, scales.scale16[lane]);
     Store(block + 2, scales.min16[lane]);
     PackNibbleParts([&](int part) HWY_ATTR { return Code(x, inverse, min, part); }, block + 4);
@@ -212,10 +222,13 @@ struct Q4_1Lanes : AffineLanes<15> {
 struct Q5_1Lanes : AffineLanes<31> {
   static constexpr int kBytes = 24;
   static constexpr const Codec& kScalar = kQ5_1Codec;
-  static HWY_INLINE void Encode(const float* x, const BlockScales& scales, int lane, std::byte* block) {
-    const V inverse = hn::Set(Floats(), scales.inverse[lane]), min = hn::Set(Floats(), scales.min[lane]);
+  static HWY_INLINE void Encode(const float* x, const BlockScales& scales, int lane,
+                                std::byte* block) {
+    const V inverse = hn::Set(Floats(), scales.inverse[lane]),
+            min = hn::Set(Floats(), scales.min[lane]);
     uint8_t codes[kBlock32];
-    for (int part = 0; part < kVectors32; ++part) StoreCodes(Code(x, inverse, min, part), part, codes);
+    for (int part = 0; part < kVectors32; ++part)
+      StoreCodes(Code(x, inverse, min, part), part, codes);
     Store(block, scales.scale16[lane]);
     Store(block + 2, scales.min16[lane]);
     PackFiveBitParts(codes, block + 4);
@@ -226,7 +239,8 @@ template <class B>
 void EncodeBlocks32(const float* values, int64_t rows, int64_t cols, const float*, std::byte* out) {
   const int64_t blocks = rows * (cols / kBlock32);
   int64_t b = 0;
-  for (; b + kLanes <= blocks; b += kLanes, values += kLanes * kBlock32, out += kLanes * B::kBytes) {
+  for (; b + kLanes <= blocks;
+       b += kLanes, values += kLanes * kBlock32, out += kLanes * B::kBytes) {
     BlockScales scales;
     if (HWY_UNLIKELY(!B::Prepare(values, scales))) {
       B::kScalar.encode(values, 1, kLanes * kBlock32, nullptr, out);
@@ -240,7 +254,8 @@ void EncodeBlocks32(const float* values, int64_t rows, int64_t cols, const float
 
 // The codes of one block with the scales that its lane found.
 template <int kElements, bool kAffine>
-HWY_INLINE void LaneCodes(const float* x, const LaneScales& found, int lane, int levels, uint8_t* codes) {
+HWY_INLINE void LaneCodes(const float* x, const LaneScales& found, int lane, int levels,
+                          uint8_t* codes) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   if (found.inverse[lane] == 0.f) {
@@ -255,13 +270,15 @@ HWY_INLINE void LaneCodes(const float* x, const LaneScales& found, int lane, int
   for (int part = 0; part < kElements / kLanes; ++part) {
     V v = LoadPart(x, part);
     if constexpr (kAffine) v = hn::Sub(v, origin);
-    StoreCodes(hn::Add(hn::ConvertTo(di, RoundClamped(hn::Mul(inverse, v), low, high)), bias), part, codes);
+    StoreCodes(hn::Add(hn::ConvertTo(di, RoundClamped(hn::Mul(inverse, v), low, high)), bias), part,
+               codes);
   }
 }
 
 // With importance: the search in lanes, a block each; B is the type in blocks32.h.
 template <class B>
-void EncodeBlocks32Weighted(const float* row, int64_t cols, const float* importance, std::byte* out) {
+void EncodeBlocks32Weighted(const float* row, int64_t cols, const float* importance,
+                            std::byte* out) {
   const Floats d;
   const V mean_square = hn::Set(d, MeanSquare(row, cols));
   const int64_t blocks = cols / kBlock32;
@@ -297,7 +314,8 @@ void EncodeBlocks32Weighted(const float* row, int64_t cols, const float* importa
 }
 
 template <class Rounded, class B>
-void EncodeRows32(const float* values, int64_t rows, int64_t cols, const float* importance, std::byte* out) {
+void EncodeRows32(const float* values, int64_t rows, int64_t cols, const float* importance,
+                  std::byte* out) {
   if (importance == nullptr) return EncodeBlocks32<Rounded>(values, rows, cols, nullptr, out);
   if (cols < kLanes * kBlock32) return Rounded::kScalar.encode(values, rows, cols, importance, out);
   const int64_t row_bytes = cols / kBlock32 * Rounded::kBytes;

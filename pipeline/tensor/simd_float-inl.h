@@ -16,13 +16,15 @@ namespace quantfleet::pipeline::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-inline void EncodeF16(const float* values, int64_t rows, int64_t cols, const float*, std::byte* out) {
+inline void EncodeF16(const float* values, int64_t rows, int64_t cols, const float*,
+                      std::byte* out) {
   const hn::ScalableTag<float> d;
   const hn::Rebind<hwy::float16_t, decltype(d)> d16;
   const int64_t n = rows * cols, lanes = static_cast<int64_t>(hn::Lanes(d));
   auto* to = reinterpret_cast<hwy::float16_t*>(out);
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(hn::DemoteTo(d16, hn::LoadU(d, values + i)), d16, to + i);
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(hn::DemoteTo(d16, hn::LoadU(d, values + i)), d16, to + i);
   kF16Codec.encode(values + i, 1, n - i, nullptr, out + 2 * i);
 }
 
@@ -32,11 +34,13 @@ inline void DecodeF16(const std::byte* blocks, int64_t n, float* out) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto* from = reinterpret_cast<const hwy::float16_t*>(blocks);
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(hn::PromoteTo(d, hn::LoadU(d16, from + i)), d, out + i);
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(hn::PromoteTo(d, hn::LoadU(d16, from + i)), d, out + i);
   kF16Codec.decode(blocks + 2 * i, n - i, out + i);
 }
 
-inline void EncodeBF16(const float* values, int64_t rows, int64_t cols, const float*, std::byte* out) {
+inline void EncodeBF16(const float* values, int64_t rows, int64_t cols, const float*,
+                       std::byte* out) {
   const hn::ScalableTag<float> d;
   const hn::RebindToUnsigned<decltype(d)> du;
   const hn::Rebind<uint16_t, decltype(d)> d16;

@@ -1,5 +1,5 @@
-// The types with super-blocks of 256: a sub-block per lane while the scales are searched, then a super-block at a time
-// while its codes are made. Included once per target.
+// The types with super-blocks of 256: a sub-block per lane while the scales are searched, then a
+// super-block at a time while its codes are made. Included once per target.
 #if defined(QF_SIMD_K_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef QF_SIMD_K_INL
 #undef QF_SIMD_K_INL
@@ -21,10 +21,11 @@ namespace quantfleet::pipeline::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// round((x + shift) / scale), clamped to low..high, less low: the reference's own integer arithmetic, since a tiny scale
-// makes quotients of any size.
+// round((x + shift) / scale), clamped to low..high, less low: the reference's own integer
+// arithmetic, since a tiny scale makes quotients of any size.
 template <int kElements>
-HWY_INLINE void DivideToCodes(const float* x, float shift, float scale, int low, int high, uint8_t* codes) {
+HWY_INLINE void DivideToCodes(const float* x, float shift, float scale, int low, int high,
+                              uint8_t* codes) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const V shift_v = hn::Set(d, shift), scale_v = hn::Set(d, scale), magic = hn::Set(d, 12582912.f);
@@ -37,12 +38,14 @@ HWY_INLINE void DivideToCodes(const float* x, float shift, float scale, int low,
   }
 }
 
-// Super-blocks that are searched together: their sub-blocks fill the lanes of kAffineGroups vectors.
+// Super-blocks that are searched together: their sub-blocks fill the lanes of kAffineGroups
+// vectors.
 inline constexpr int kAffineGroups = 2;
 inline constexpr int kBatched = kAffineGroups * kLanes / kSubBlocks;
 
 // Weights of the sub-blocks of one group, a lane each.
-HWY_INLINE void WeighSubBlocks(const LaneBlocks<kSubBlock>& values, LaneBlocks<kSubBlock>& weights) {
+HWY_INLINE void WeighSubBlocks(const LaneBlocks<kSubBlock>& values,
+                               LaneBlocks<kSubBlock>& weights) {
   const Floats d;
   V sum = hn::Zero(d);
   for (int i = 0; i < kSubBlock; ++i) sum = hn::Add(sum, hn::Mul(values.Get(i), values.Get(i)));
@@ -52,7 +55,8 @@ HWY_INLINE void WeighSubBlocks(const LaneBlocks<kSubBlock>& values, LaneBlocks<k
 
 // importance and variance: per super-block of the batch; first: the group's first sub-block in it.
 HWY_INLINE void WeighSubBlocksBy(const float* const* importance, const float* variance, int first,
-                                 const LaneBlocks<kSubBlock>& values, LaneBlocks<kSubBlock>& weights) {
+                                 const LaneBlocks<kSubBlock>& values,
+                                 LaneBlocks<kSubBlock>& weights) {
   const Floats d;
   alignas(64) float lane_variance[kLanes];
   for (int lane = 0; lane < kLanes; ++lane) {
@@ -87,7 +91,8 @@ HWY_INLINE bool EncodeAffineKBatch(const float* x, const float* const* importanc
       WeighSubBlocksBy(importance, variance, g * kLanes, values[g], weights[g]);
     }
   }
-  const AffineSearch how = importance == nullptr ? B::kSearch : AffineSearch{B::kSearch.levels, -0.9f, 0.05f, 36};
+  const AffineSearch how =
+      importance == nullptr ? B::kSearch : AffineSearch{B::kSearch.levels, -0.9f, 0.05f, 36};
   if (!SearchAffineLanes<kAffineGroups>(values, weights, how, found)) return false;
   for (int s = 0; s < kBatched; ++s) {
     float scales[kSubBlocks], minus_mins[kSubBlocks], sums[kSubBlocks];
@@ -139,7 +144,8 @@ struct Q5_KLanes {
 };
 
 template <class B>
-void EncodeAffineKRows(const float* values, int64_t rows, int64_t cols, const float* importance, std::byte* out) {
+void EncodeAffineKRows(const float* values, int64_t rows, int64_t cols, const float* importance,
+                       std::byte* out) {
   const int64_t row_blocks = cols / kSuperBlock, blocks = rows * row_blocks;
   const auto weights_of = [&](int64_t block) {
     return importance == nullptr ? nullptr : importance + block % row_blocks * kSuperBlock;
@@ -150,13 +156,15 @@ void EncodeAffineKRows(const float* values, int64_t rows, int64_t cols, const fl
     if (blocks >= kBatched) {
       const float* weights[kBatched];
       for (int s = 0; s < kBatched; ++s) weights[s] = weights_of(first + s);
-      if (EncodeAffineKBatch<B>(values + first * kSuperBlock, importance == nullptr ? nullptr : weights,
+      if (EncodeAffineKBatch<B>(values + first * kSuperBlock,
+                                importance == nullptr ? nullptr : weights,
                                 out + first * B::kBytes)) {
         continue;
       }
     }
     for (int64_t block = first; block < std::min(first + kBatched, blocks); ++block)
-      B::kScalar.encode(values + block * kSuperBlock, 1, kSuperBlock, weights_of(block), out + block * B::kBytes);
+      B::kScalar.encode(values + block * kSuperBlock, 1, kSuperBlock, weights_of(block),
+                        out + block * B::kBytes);
   }
 }
 
@@ -195,11 +203,13 @@ HWY_INLINE bool EncodeQ6KBlock(const float* x, const float* importance, std::byt
   return true;
 }
 
-inline void EncodeQ6KRows(const float* values, int64_t rows, int64_t cols, const float* importance, std::byte* out) {
+inline void EncodeQ6KRows(const float* values, int64_t rows, int64_t cols, const float* importance,
+                          std::byte* out) {
   const int64_t row_blocks = cols / kQ6Elements;
   for (int64_t b = 0; b < rows * row_blocks; ++b) {
     const float* x = values + b * kQ6Elements;
-    const float* weight = importance == nullptr ? nullptr : importance + b % row_blocks * kQ6Elements;
+    const float* weight =
+        importance == nullptr ? nullptr : importance + b % row_blocks * kQ6Elements;
     if (!EncodeQ6KBlock(x, weight, out + b * kQ6Bytes))
       kQ6_KCodec.encode(x, 1, kQ6Elements, weight, out + b * kQ6Bytes);
   }

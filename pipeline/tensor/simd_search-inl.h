@@ -1,5 +1,5 @@
-// scale_search.h in lanes: element i of every lane's block stands in vector i, so each lane adds in the reference's
-// order. Included once per target.
+// scale_search.h in lanes: element i of every lane's block stands in vector i, so each lane adds in
+// the reference's order. Included once per target.
 #if defined(QF_SIMD_SEARCH_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef QF_SIMD_SEARCH_INL
 #undef QF_SIMD_SEARCH_INL
@@ -33,8 +33,8 @@ struct alignas(64) LaneBlocks {
   HWY_INLINE V Get(int i) const { return hn::Load(Floats(), values + i * kLanes); }
   HWY_INLINE void Put(int i, V v) { hn::Store(v, Floats(), values + i * kLanes); }
 
-  // Lane l's block begins at from + l * stride. Square by square: each stage moves the lowest bit of the lane's number
-  // to the top of the row's, and the row's to the top of the lane's.
+  // Lane l's block begins at from + l * stride. Square by square: each stage moves the lowest bit
+  // of the lane's number to the top of the row's, and the row's to the top of the lane's.
   HWY_INLINE void Transpose(const float* from, int64_t stride) {
     const Floats d;
     for (int square = 0; square < kElements; square += kLanes) {
@@ -65,11 +65,13 @@ struct alignas(64) LaneScales {
   float scale[kLanes], min[kLanes], inverse[kLanes], origin[kLanes], weight[kLanes];
 };
 
-// SearchAffine in every lane of kGroups groups, which hide each other's latency. False when a lane's candidates leave the
-// range in which rounding is exact: then the scalar code has to do them all. A block without range has inverse 0.
+// SearchAffine in every lane of kGroups groups, which hide each other's latency. False when a
+// lane's candidates leave the range in which rounding is exact: then the scalar code has to do them
+// all. A block without range has inverse 0.
 template <int kGroups, int kElements>
-HWY_INLINE bool SearchAffineLanes(const LaneBlocks<kElements>* x, const LaneBlocks<kElements>* weights,
-                                  const AffineSearch& how, LaneScales* out) {
+HWY_INLINE bool SearchAffineLanes(const LaneBlocks<kElements>* x,
+                                  const LaneBlocks<kElements>* weights, const AffineSearch& how,
+                                  LaneScales* out) {
   const Floats d;
   const V zero = hn::Zero(d), top = hn::Set(d, static_cast<float>(how.levels));
   V low[kGroups], max[kGroups], min[kGroups], sum_w[kGroups], sum_x[kGroups];
@@ -101,7 +103,8 @@ HWY_INLINE bool SearchAffineLanes(const LaneBlocks<kElements>* x, const LaneBloc
     QF_EACH_GROUP sum[g] = zero;
     for (int i = 0; i < kElements; ++i) {
       QF_EACH_GROUP {
-        const V difference = hn::Sub(hn::Add(hn::Mul(scale[g], levels[g].Get(i)), origin[g]), x[g].Get(i));
+        const V difference =
+            hn::Sub(hn::Add(hn::Mul(scale[g], levels[g].Get(i)), origin[g]), x[g].Get(i));
         sum[g] = hn::Add(sum[g], hn::Mul(weights[g].Get(i), hn::Mul(difference, difference)));
       }
     }
@@ -118,7 +121,8 @@ HWY_INLINE bool SearchAffineLanes(const LaneBlocks<kElements>* x, const LaneBloc
   }
   errors(scale, min, best);
   for (int step = 0; step <= how.steps; ++step) {
-    const float spread = how.first + how.delta * static_cast<float>(step) + static_cast<float>(how.levels);
+    const float spread =
+        how.first + how.delta * static_cast<float>(step) + static_cast<float>(how.levels);
     V inverse[kGroups], sum_l[kGroups], sum_l2[kGroups], sum_xl[kGroups];
     QF_EACH_GROUP {
       inverse[g] = hn::Div(hn::Set(d, spread), hn::Sub(max[g], min[g]));
@@ -139,9 +143,10 @@ HWY_INLINE bool SearchAffineLanes(const LaneBlocks<kElements>* x, const LaneBloc
     V fitted[kGroups], fitted_min[kGroups], determinant[kGroups], e[kGroups];
     QF_EACH_GROUP {
       determinant[g] = hn::Sub(hn::Mul(sum_w[g], sum_l2[g]), hn::Mul(sum_l[g], sum_l[g]));
-      fitted[g] = hn::Div(hn::Sub(hn::Mul(sum_w[g], sum_xl[g]), hn::Mul(sum_x[g], sum_l[g])), determinant[g]);
-      fitted_min[g] =
-          hn::Div(hn::Sub(hn::Mul(sum_l2[g], sum_x[g]), hn::Mul(sum_l[g], sum_xl[g])), determinant[g]);
+      fitted[g] = hn::Div(hn::Sub(hn::Mul(sum_w[g], sum_xl[g]), hn::Mul(sum_x[g], sum_l[g])),
+                          determinant[g]);
+      fitted_min[g] = hn::Div(hn::Sub(hn::Mul(sum_l2[g], sum_x[g]), hn::Mul(sum_l[g], sum_xl[g])),
+                              determinant[g]);
       const auto above = hn::Gt(fitted_min[g], zero);
       fitted[g] = hn::IfThenElse(above, hn::Div(sum_xl[g], sum_l2[g]), fitted[g]);
       fitted_min[g] = hn::IfThenElse(above, zero, fitted_min[g]);
@@ -169,9 +174,11 @@ HWY_INLINE bool SearchAffineLanes(const LaneBlocks<kElements>* x, const LaneBloc
   return true;
 }
 
-// SearchSymmetric in every lane; origin is 0. False when the sums might overflow. A zero block has inverse 0.
+// SearchSymmetric in every lane; origin is 0. False when the sums might overflow. A zero block has
+// inverse 0.
 template <int kElements>
-HWY_INLINE bool SearchSymmetricLanes(const LaneBlocks<kElements>& x, const LaneBlocks<kElements>& weights, int levels,
+HWY_INLINE bool SearchSymmetricLanes(const LaneBlocks<kElements>& x,
+                                     const LaneBlocks<kElements>& weights, int levels,
                                      LaneScales& out) {
   const Floats d;
   const V zero = hn::Zero(d);
@@ -201,7 +208,8 @@ HWY_INLINE bool SearchSymmetricLanes(const LaneBlocks<kElements>& x, const LaneB
     lx_a = l2_a = lx_b = l2_b = zero;
     for (int i = 0; i < kElements; ++i) {
       const V v = x.Get(i), w = weights.Get(i), product = products.Get(i);
-      const V la = RoundClamped(hn::Mul(inverse_a, v), low, high), lb = RoundClamped(hn::Mul(inverse_b, v), low, high);
+      const V la = RoundClamped(hn::Mul(inverse_a, v), low, high),
+              lb = RoundClamped(hn::Mul(inverse_b, v), low, high);
       lx_a = hn::Add(lx_a, hn::Mul(product, la));
       lx_b = hn::Add(lx_b, hn::Mul(product, lb));
       l2_a = hn::Add(l2_a, hn::Mul(hn::Mul(w, la), la));

@@ -1,6 +1,6 @@
-// A file system whose machine loses power at the n-th change: that change is half done (a write) or not done
-// at all, and nothing works any more afterwards. Without a number it lives on; it never waits for a disk, so
-// that tests are quick. For tests; not thread-safe.
+// A file system whose machine loses power at the n-th change: that change is half done (a write) or
+// not done at all, and nothing works any more afterwards. Without a number it lives on; it never
+// waits for a disk, so that tests are quick. For tests; not thread-safe.
 #pragma once
 
 #include <memory>
@@ -37,7 +37,9 @@ class DyingFileSystem final : public FileSystem {
     return Then([] { return absl::OkStatus(); });
   }
   bool Exists(const fs::path& p) override { return real_.Exists(p); }
-  absl::StatusOr<std::vector<std::string>> List(const fs::path& p) override { return real_.List(p); }
+  absl::StatusOr<std::vector<std::string>> List(const fs::path& p) override {
+    return real_.List(p);
+  }
   absl::StatusOr<uint64_t> FreeSpace(const fs::path& p) override { return real_.FreeSpace(p); }
 
  private:
@@ -51,12 +53,16 @@ class DyingFileSystem final : public FileSystem {
 
   class DyingFile final : public File {
    public:
-    DyingFile(std::unique_ptr<File> file, DyingFileSystem& owner) : file_(std::move(file)), owner_(owner) {}
-    absl::Status ReadAt(uint64_t at, MutableBytes out) const override { return file_->ReadAt(at, out); }
+    DyingFile(std::unique_ptr<File> file, DyingFileSystem& owner)
+        : file_(std::move(file)), owner_(owner) {}
+    absl::Status ReadAt(uint64_t at, MutableBytes out) const override {
+      return file_->ReadAt(at, out);
+    }
     absl::Status WriteAt(uint64_t at, ByteSpan bytes) override {
       const bool was_dead = owner_.dead();
       const absl::Status change = owner_.Change();
-      if (!change.ok() && !was_dead) file_->WriteAt(at, bytes.first(bytes.size() / 2)).IgnoreError();
+      if (!change.ok() && !was_dead)
+        file_->WriteAt(at, bytes.first(bytes.size() / 2)).IgnoreError();
       return change.ok() ? file_->WriteAt(at, bytes) : change;
     }
     absl::Status Resize(uint64_t size) override {

@@ -12,7 +12,8 @@ TEST(ModelHosts, AllowedRuntimesAreNamesOfAbsolutePaths) {
   ASSERT_OK(allowed);
   EXPECT_EQ(allowed->at("llama-server"), "/usr/bin/llama-server");
   EXPECT_EQ(allowed->at("odd"), "/opt/a=b");
-  for (const char* word : {"", "llama-server", "a=", "a=relative", "=/bin/sh", "a b=/bin/sh", "../a=/bin/sh"})
+  for (const char* word :
+       {"", "llama-server", "a=", "a=relative", "=/bin/sh", "a b=/bin/sh", "../a=/bin/sh"})
     EXPECT_ERROR(ParseAllowedRuntimes({word}), kInvalidArgument, "NAME=/PATH");
   EXPECT_ERROR(ParseAllowedRuntimes({"a=/x", "a=/y"}), kInvalidArgument, "twice");
 }

@@ -58,7 +58,8 @@ TEST(KernelParameter, IsTheLastWordsValue) {
 }
 
 TEST_F(ProvisionTest, WhatIsGivenByHandWinsOverTheKernel) {
-  Write("cmdline", "quantfleet.server=kernel:1 quantfleet.token=k quantfleet.ca=" + std::string(64, 'a'));
+  Write("cmdline",
+        "quantfleet.server=kernel:1 quantfleet.token=k quantfleet.ca=" + std::string(64, 'a'));
   auto request = ReadProvisioning(RealFileSystem(), given_);
   ASSERT_OK(request);
   EXPECT_EQ(request->server, "kernel:1");
@@ -78,7 +79,8 @@ TEST_F(ProvisionTest, WhatIsGivenByHandWinsOverTheKernel) {
 TEST_F(ProvisionTest, WhatIsMissingIsSaid) {
   EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kNotFound, "nothing was given");
   given_.server = "d:1";
-  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "quantfleet token create");
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument,
+               "quantfleet token create");
   given_.ca = "12";
   EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "--ca");
   given_.ca = std::string(64, '0');
@@ -95,7 +97,8 @@ TEST_F(ProvisionTest, ATokenOrAKeyThatOthersMayReadIsRefusedWithTheCommandThatMe
   Write("token", "qf1.x");
   for (const int mode : {0644, 0640, 0666, 0602}) {
     fs::permissions(dir_ / "token", static_cast<fs::perms>(mode));
-    EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kFailedPrecondition, "chmod 600 " + given_.token_file.string());
+    EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kFailedPrecondition,
+                 "chmod 600 " + given_.token_file.string());
   }
   fs::permissions(dir_ / "token", fs::perms::owner_read);
   EXPECT_OK(ReadProvisioning(RealFileSystem(), given_));
@@ -106,7 +109,8 @@ TEST_F(ProvisionTest, ATokenOrAKeyThatOthersMayReadIsRefusedWithTheCommandThatMe
   given_.certificate_key = dir_ / "k.pem";
   EXPECT_OK(ReadProvisioning(RealFileSystem(), given_));
   fs::permissions(given_.certificate_key, static_cast<fs::perms>(0640));
-  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kFailedPrecondition, "chmod 600 " + given_.certificate_key.string());
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kFailedPrecondition,
+               "chmod 600 " + given_.certificate_key.string());
 }
 
 TEST_F(ProvisionTest, AStateFolderThatOthersMayWriteIsNoPlaceForAKey) {
@@ -140,8 +144,11 @@ TEST_F(ProvisionTest, ATokenFileMayAppearLater) {
 }
 
 TEST_F(ProvisionTest, GoesOnWhenAnOperatorHasDecided) {
-  Write("cmdline", "quiet quantfleet.server=daemon:8443 quantfleet.token=" + daemon_.Token() + "\n");
-  daemon_.refuse = [](const v1::EnrollRequest&) { return WithRetryAfter(FailedPrecondition("waits"), 10 * kSecond); };
+  Write("cmdline",
+        "quiet quantfleet.server=daemon:8443 quantfleet.token=" + daemon_.Token() + "\n");
+  daemon_.refuse = [](const v1::EnrollRequest&) {
+    return WithRetryAfter(FailedPrecondition("waits"), 10 * kSecond);
+  };
   sleeper_.on_sleep = [&](int pauses) {
     if (pauses == 3) daemon_.refuse = nullptr;
   };
@@ -184,9 +191,12 @@ TEST_F(ProvisionTest, WithoutStubbornnessOnlyWhatTimeMendsIsWaitedFor) {
   int attempts = 0;
   const auto attempt = [&]() -> absl::StatusOr<Enrolment> {
     switch (++attempts) {
-      case 1: return WithRetryAfter(ResourceExhausted("rate"), 99 * std::chrono::hours(1));
-      case 2: return Unavailable("the daemon is restarted");
-      default: return PermissionDenied("used up");
+      case 1:
+        return WithRetryAfter(ResourceExhausted("rate"), 99 * std::chrono::hours(1));
+      case 2:
+        return Unavailable("the daemon is restarted");
+      default:
+        return PermissionDenied("used up");
     }
   };
   EXPECT_ERROR(EnrolPatiently(attempt, {}, random_, sleeper_, {}), kPermissionDenied, "used up");

@@ -1,7 +1,8 @@
 // Million elements per second on one core, per codec and direction:
 //   codec_bench [--ggml=PATH/libggml-base.so] [Google Benchmark's options]
-// Every codec runs as this machine's best twin ("best"), as each twin it can run, and as scalar code; with --ggml the
-// same rows go through ggml's own quantizer in the same run, and the bytes are compared first.
+// Every codec runs as this machine's best twin ("best"), as each twin it can run, and as scalar
+// code; with --ggml the same rows go through ggml's own quantizer in the same run, and the bytes
+// are compared first.
 #include <benchmark/benchmark.h>
 #include <dlfcn.h>
 #include <fmt/core.h>
@@ -23,8 +24,8 @@ constexpr DType kTypes[] = {DType::kF16,  DType::kBF16, DType::kQ8_0, DType::kQ4
 constexpr int64_t kRows = 32, kCols = 3072;  // within a second-level cache
 
 // ggml.h's own signatures.
-using QuantizeChunk = size_t (*)(int type, const float* src, void* dst, int64_t start, int64_t nrows,
-                                 int64_t n_per_row, const float* imatrix);
+using QuantizeChunk = size_t (*)(int type, const float* src, void* dst, int64_t start,
+                                 int64_t nrows, int64_t n_per_row, const float* imatrix);
 using ConvertRow = void (*)(const float* src, void* dst, int64_t n);
 
 const std::vector<float>& Weights() {
@@ -52,8 +53,8 @@ const std::vector<float>& Importance() {
 Bytes BlocksOf(DType type) { return Bytes(static_cast<size_t>(kRows * RowBytes(type, kCols))); }
 
 void Count(benchmark::State& state) {
-  state.counters["Melem/s"] = benchmark::Counter(static_cast<double>(state.iterations() * kRows * kCols) / 1e6,
-                                                 benchmark::Counter::kIsRate);
+  state.counters["Melem/s"] = benchmark::Counter(
+      static_cast<double>(state.iterations() * kRows * kCols) / 1e6, benchmark::Counter::kIsRate);
 }
 
 void Register(std::string_view label, DType type, const Codec& codec) {
@@ -73,17 +74,17 @@ void Register(std::string_view label, DType type, const Codec& codec) {
     benchmark::RegisterBenchmark(fmt::format("{}/encode-importance/{}", name, label).c_str(),
                                  encode(Importance().data()));
   }
-  benchmark::RegisterBenchmark(fmt::format("{}/decode/{}", name, label).c_str(),
-                               [&codec, type](benchmark::State& state) {
-                                 Bytes blocks = BlocksOf(type);
-                                 codec.encode(Weights().data(), kRows, kCols, nullptr, blocks.data());
-                                 std::vector<float> values(Weights().size());
-                                 for (auto _ : state) {
-                                   codec.decode(blocks.data(), kRows * kCols, values.data());
-                                   benchmark::ClobberMemory();
-                                 }
-                                 Count(state);
-                               });
+  benchmark::RegisterBenchmark(
+      fmt::format("{}/decode/{}", name, label).c_str(), [&codec, type](benchmark::State& state) {
+        Bytes blocks = BlocksOf(type);
+        codec.encode(Weights().data(), kRows, kCols, nullptr, blocks.data());
+        std::vector<float> values(Weights().size());
+        for (auto _ : state) {
+          codec.decode(blocks.data(), kRows * kCols, values.data());
+          benchmark::ClobberMemory();
+        }
+        Count(state);
+      });
 }
 
 struct Ggml {
@@ -148,11 +149,14 @@ int Main(int argc, char** argv) {
         };
       };
       const bool weighable = !IsFloat(type) && type != DType::kQ8_0;
-      if (!SameBytes(ggml, type, nullptr) || (weighable && !SameBytes(ggml, type, Importance().data()))) return 1;
+      if (!SameBytes(ggml, type, nullptr) ||
+          (weighable && !SameBytes(ggml, type, Importance().data())))
+        return 1;
       const std::string name(Info(type).name);
       benchmark::RegisterBenchmark((name + "/encode/ggml").c_str(), encode(nullptr));
       if (weighable)
-        benchmark::RegisterBenchmark((name + "/encode-importance/ggml").c_str(), encode(Importance().data()));
+        benchmark::RegisterBenchmark((name + "/encode-importance/ggml").c_str(),
+                                     encode(Importance().data()));
     }
     for (const NamedCodec& twin : SimdTwins(type)) Register(twin.name, type, *twin.codec);
     Register("scalar", type, *FindScalarCodec(type));

@@ -11,7 +11,8 @@ namespace {
 
 TEST(AllowList, TakesIdsDigestsLabelsAndComments) {
   const std::string digest(64, 'a');
-  const auto devices = ParseAllowList("# the lab\n\nd-0123456789abcdef  site=lab shelf=3 # left\n" + digest + "\n");
+  const auto devices =
+      ParseAllowList("# the lab\n\nd-0123456789abcdef  site=lab shelf=3 # left\n" + digest + "\n");
   ASSERT_OK(devices);
   ASSERT_EQ(devices->size(), 2u);
   EXPECT_EQ((*devices)[0].device_id(), "d-0123456789abcdef");
@@ -22,8 +23,10 @@ TEST(AllowList, TakesIdsDigestsLabelsAndComments) {
 }
 
 TEST(AllowList, ErrorsNameTheLine) {
-  EXPECT_ERROR(ParseAllowList("d-0123456789abcdef\nserial-7\n"), kInvalidArgument, "line 2: 'serial-7' is neither");
-  EXPECT_ERROR(ParseAllowList("d-0123456789abcdef lab\n"), kInvalidArgument, "line 1: 'lab' is not a label");
+  EXPECT_ERROR(ParseAllowList("d-0123456789abcdef\nserial-7\n"), kInvalidArgument,
+               "line 2: 'serial-7' is neither");
+  EXPECT_ERROR(ParseAllowList("d-0123456789abcdef lab\n"), kInvalidArgument,
+               "line 1: 'lab' is not a label");
 }
 
 TEST(AllowList, KeyFilesArePublicKeysOrCertificates) {
@@ -33,7 +36,8 @@ TEST(AllowList, KeyFilesArePublicKeysOrCertificates) {
   const std::string digest = trust::PublicKeyDigest(key.public_pem)->raw();
   EXPECT_EQ(ReadAllowedKey(RealFileSystem(), dir / "key.pem")->public_key(), digest);
   std::ofstream(dir / "rubbish") << "rubbish";
-  EXPECT_ERROR(ReadAllowedKey(RealFileSystem(), dir / "rubbish"), kInvalidArgument, (dir / "rubbish").string());
+  EXPECT_ERROR(ReadAllowedKey(RealFileSystem(), dir / "rubbish"), kInvalidArgument,
+               (dir / "rubbish").string());
 }
 
 }  // namespace

@@ -46,27 +46,33 @@ TEST(ModelText, TellsWhatComesOfChats) {
   tokenizer.tokens = {{"<s>"}, {"</s>"}};
   tokenizer.bos = 0, tokenizer.eos = 1;
   EXPECT_EQ(ChatJson(tokenizer).at("template"), "absent");
-  EXPECT_THAT(std::string(ChatJson(tokenizer).at("warning").as_string()), HasSubstr("no chat template"));
-  tokenizer.chat_template = "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}";
-  EXPECT_EQ(ChatJson(tokenizer), (boost::json::object{{"template", "known"}, {"drops_system", false}}));
+  EXPECT_THAT(std::string(ChatJson(tokenizer).at("warning").as_string()),
+              HasSubstr("no chat template"));
+  tokenizer.chat_template =
+      "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}";
+  EXPECT_EQ(ChatJson(tokenizer),
+            (boost::json::object{{"template", "known"}, {"drops_system", false}}));
   // A vocabulary without the token that it asks for.
   tokenizer.eos = 7;
   EXPECT_EQ(ChatJson(tokenizer).at("template"), "unknown");
   tokenizer.chat_template = "{{ messages | tojson }}";
   EXPECT_EQ(ChatJson(tokenizer).at("why"), "the filter tojson");
-  EXPECT_THAT(std::string(ChatJson(tokenizer).at("warning").as_string()), HasSubstr("the filter tojson"));
+  EXPECT_THAT(std::string(ChatJson(tokenizer).at("warning").as_string()),
+              HasSubstr("the filter tojson"));
 }
 
 TEST(ModelText, TellsEveryEndAndHowToSample) {
   const testing::TempDir dir;
-  testing::WriteTinyModel(dir.path(), pipeline::Architecture::kLlama,
-                          {.generation_config = R"({"eos_token_id": [319, 2], "do_sample": true, "temperature": 0.6})",
-                           .added = {"<|end|>"}});
+  testing::WriteTinyModel(
+      dir.path(), pipeline::Architecture::kLlama,
+      {.generation_config = R"({"eos_token_id": [319, 2], "do_sample": true, "temperature": 0.6})",
+       .added = {"<|end|>"}});
   const auto source = pipeline::OpenModel(RealFileSystem(), dir.path());
   ASSERT_OK(source);
   const boost::json::object model = DescribeModel(**source);
-  EXPECT_EQ(model.at("tokenizer").at("ends"),
-            (boost::json::array{{{"id", 2}, {"text", "</s>"}}, {{"id", 319}, {"text", "<|end|>"}}}));
+  EXPECT_EQ(
+      model.at("tokenizer").at("ends"),
+      (boost::json::array{{{"id", 2}, {"text", "</s>"}}, {{"id", 319}, {"text", "<|end|>"}}}));
   EXPECT_EQ(model.at("sampling"), (boost::json::object{{"do_sample", true}, {"temperature", 0.6}}));
   EXPECT_THAT(Readable(model), HasSubstr("temperature: 0.6\n"));
 }
@@ -87,9 +93,10 @@ TEST(ModelText, DescribesAManifest) {
 }
 
 TEST(ModelText, ReadableNestsAndAligns) {
-  const boost::json::object object = {{"a", 1},
-                                      {"b", {{"c", "x"}, {"d", 1e-5}}},
-                                      {"t", {{{"name", "long name"}, {"n", 1}}, {{"name", "s"}, {"n", 22}}}}};
+  const boost::json::object object = {
+      {"a", 1},
+      {"b", {{"c", "x"}, {"d", 1e-5}}},
+      {"t", {{{"name", "long name"}, {"n", 1}}, {{"name", "s"}, {"n", 22}}}}};
   EXPECT_EQ(Readable(object),
             "a: 1\nb:\n  c: x\n  d: 1e-05\nt:\n  name       n\n  long name  1\n  s          22\n");
 }

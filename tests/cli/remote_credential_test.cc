@@ -18,8 +18,9 @@ class CredentialTest : public ::testing::Test {
     const trust::KeyPair key = trust::GenerateTlsKey();
     json_ = {{"server", "fleet.example:7443"},
              {"ca_pem", ca.certificate_pem()},
-             {"certificate_pem", *ca.Issue(key.public_pem, {trust::Subject::Kind::kOperator, "ada", "admin", {}, {}},
-                                           std::chrono::hours(1), clock_)},
+             {"certificate_pem",
+              *ca.Issue(key.public_pem, {trust::Subject::Kind::kOperator, "ada", "admin", {}, {}},
+                        std::chrono::hours(1), clock_)},
              {"private_pem", key.private_pem}};
   }
   absl::StatusOr<Credential> Load(const std::string& server = "") {
@@ -32,8 +33,10 @@ class CredentialTest : public ::testing::Test {
   void ExpectError(const absl::Status& status, const std::string& word) {
     EXPECT_FALSE(status.ok());
     EXPECT_NE(Message(status).find(word), std::string::npos) << status;
-    EXPECT_NE(Message(status).find(path_.string()), std::string::npos) << "names the file: " << status;
-    EXPECT_EQ(Message(status).find("PRIVATE KEY"), std::string::npos) << "keeps the key: " << status;
+    EXPECT_NE(Message(status).find(path_.string()), std::string::npos)
+        << "names the file: " << status;
+    EXPECT_EQ(Message(status).find("PRIVATE KEY"), std::string::npos)
+        << "keeps the key: " << status;
   }
 
   ManualClock clock_;

@@ -23,13 +23,16 @@ TEST(Table, AlignsColumns) {
             "größe           12 B  -\n");
 }
 
-TEST(Table, SaysWhenThereIsNothing) { EXPECT_EQ(Table({"NAME"}).ToString("no models"), "no models\n"); }
+TEST(Table, SaysWhenThereIsNothing) {
+  EXPECT_EQ(Table({"NAME"}).ToString("no models"), "no models\n");
+}
 
 TEST(Fields, AlignsValues) {
   EXPECT_EQ(Fields({{"id", "d1"}, {"class", ""}}), "id:     d1\nclass:  -\n");
 }
 
-// A device reports its own CPU model: an escape sequence in it must not reach the operator's terminal.
+// A device reports its own CPU model: an escape sequence in it must not reach the operator's
+// terminal.
 TEST(Printable, ControlCharactersGoNowhere) {
   EXPECT_EQ(Printable("a\x1b[2Jb\r\n\x7f"), "a?[2Jb???");
   EXPECT_EQ(Printable("\xC2\x9B"
@@ -83,16 +86,16 @@ TEST(Numbers, ForPeople) {
 }
 
 TEST(ParseTtl, UnderstandsUnitsAndNothingElse) {
-  const std::pair<const char*, int64_t> good[] = {{"90s", 90},           {"30m", 1800},   {"24h", 86400},
-                                                  {"7d", 7 * 86400},     {"1d12h", 129600}, {"1h30m5s", 5405},
-                                                  {"3650d", 3650 * 86400}};
+  const std::pair<const char*, int64_t> good[] = {
+      {"90s", 90},       {"30m", 1800},     {"24h", 86400},         {"7d", 7 * 86400},
+      {"1d12h", 129600}, {"1h30m5s", 5405}, {"3650d", 3650 * 86400}};
   for (const auto& [text, wanted] : good) {
     const auto seconds_parsed = ParseDurationSeconds(text);
     ASSERT_TRUE(seconds_parsed.ok()) << text << ": " << seconds_parsed.status();
     EXPECT_EQ(*seconds_parsed, wanted) << text;
   }
-  for (const char* bad : {"", "0s", "5", "h", "-1h", "1.5h", "1w", "24 h", "h24", "3651d", "99999999999999999999s",
-                          "3650d3650d", "1h\x1b"})
+  for (const char* bad : {"", "0s", "5", "h", "-1h", "1.5h", "1w", "24 h", "h24", "3651d",
+                          "99999999999999999999s", "3650d3650d", "1h\x1b"})
     EXPECT_EQ(ParseDurationSeconds(bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
 }
 

@@ -41,7 +41,8 @@ class FakeDaemon final : public PushPort {
     EXPECT_EQ(request.push_id(), "p1");
     if (commits++ < failing_commits) return Unavailable("cut");
     for (const v1::PushFile& file : files_.files()) {
-      if (HashText(received[file.path()]).raw() != file.sha256()) return DataLoss("{}: wrong digest", file.path());
+      if (HashText(received[file.path()]).raw() != file.sha256())
+        return DataLoss("{}: wrong digest", file.path());
     }
     v1::Model model;
     model.set_name(files_.name());
@@ -72,8 +73,10 @@ class FakeDaemon final : public PushPort {
 class PushTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const auto& [name, size] : {std::pair<std::string, size_t>{"config.json", 700}, {"empty.json", 0},
-                                     {"model.safetensors", (5 << 20) + 123}, {"tokenizer.model", 3000}}) {
+    for (const auto& [name, size] : {std::pair<std::string, size_t>{"config.json", 700},
+                                     {"empty.json", 0},
+                                     {"model.safetensors", (5 << 20) + 123},
+                                     {"tokenizer.model", 3000}}) {
       std::string content(size, '\0');
       for (size_t i = 0; i < size; ++i) content[i] = static_cast<char>(i * 2654435761u >> 11);
       Write(name, content);
@@ -126,7 +129,8 @@ TEST_F(PushTest, GoesOnAfterACut) {
 }
 
 TEST_F(PushTest, GoesOnWhereAnEarlierPushStopped) {
-  daemon_.received["tokenizer.model"] = RealFileSystem().ReadAll(dir_ / "tokenizer.model")->substr(0, 1000);
+  daemon_.received["tokenizer.model"] =
+      RealFileSystem().ReadAll(dir_ / "tokenizer.model")->substr(0, 1000);
   daemon_.received["config.json"] = *RealFileSystem().ReadAll(dir_ / "config.json");
   ASSERT_TRUE(Run().ok());
   EXPECT_EQ(daemon_.bytes_sent, total_ - 1700);
@@ -176,7 +180,10 @@ TEST_F(PushTest, AFileThatShrinksMeanwhileIsAnError) {
   ASSERT_TRUE(files.ok());
   Write("config.json", "{}");
   const auto status = Push(RealFileSystem(), daemon_, *files,
-                           {.name = "demo", .request_id = "r", .on_progress = [](auto, auto, auto) {}, .wait = [](auto) {}})
+                           {.name = "demo",
+                            .request_id = "r",
+                            .on_progress = [](auto, auto, auto) {},
+                            .wait = [](auto) {}})
                           .status();
   EXPECT_EQ(status.code(), Code::kAborted);
   EXPECT_NE(Message(status).find("config.json"), std::string::npos);
@@ -189,17 +196,20 @@ std::vector<std::string> Names(const std::vector<LocalFile>& files) {
 }
 
 TEST_F(PushTest, TakesWhatBelongsToTheModel) {
-  for (const char* name : {"LICENSE", "README.md", "merges.txt", "notes.txt", "pytorch_model.bin", ".gitattributes"})
+  for (const char* name :
+       {"LICENSE", "README.md", "merges.txt", "notes.txt", "pytorch_model.bin", ".gitattributes"})
     Write(name, "x");
   fs::create_directory(dir_ / "original");
   const auto files = FilesOfModel(dir_.path());
   ASSERT_TRUE(files.ok()) << files.status();
-  EXPECT_EQ(Names(*files), (std::vector<std::string>{"LICENSE", "README.md", "config.json", "empty.json", "merges.txt",
-                                                     "model.safetensors", "tokenizer.model"}));
+  EXPECT_EQ(Names(*files),
+            (std::vector<std::string>{"LICENSE", "README.md", "config.json", "empty.json",
+                                      "merges.txt", "model.safetensors", "tokenizer.model"}));
 }
 
 TEST_F(PushTest, TheIndexDecidesWhichWeights) {
-  Write("model.safetensors.index.json", R"({"weight_map": {"a": "a.safetensors", "b": "b.safetensors"}})");
+  Write("model.safetensors.index.json",
+        R"({"weight_map": {"a": "a.safetensors", "b": "b.safetensors"}})");
   Write("a.safetensors", "x");
   const auto missing = FilesOfModel(dir_.path());
   EXPECT_EQ(missing.status().code(), Code::kNotFound);

@@ -18,9 +18,8 @@ TEST(ParsePhaseTest, CountsSharesLabelsAndTheRest) {
   EXPECT_EQ(ParsePhase("group:lab")->group(), "lab");
   EXPECT_EQ(PhaseText(*ParsePhase("group:lab")), "group lab");
   EXPECT_EQ(ParsePhase("rest")->ByteSizeLong(), 0u);
-  for (const char* bad :
-       {"", "0", "0%", "101%", "-1", "5x", "%", "1.5%", "=early", "ring=early,site", "99999999999",
-        "group:"})
+  for (const char* bad : {"", "0", "0%", "101%", "-1", "5x", "%", "1.5%", "=early",
+                          "ring=early,site", "99999999999", "group:"})
     EXPECT_ERROR(ParsePhase(bad), kInvalidArgument, "--phase");
 }
 

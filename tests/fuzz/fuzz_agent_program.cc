@@ -1,5 +1,5 @@
-// Programs of the agent. Whatever is accepted says an architecture that devices have and a version that can be
-// compared.
+// Programs of the agent. Whatever is accepted says an architecture that devices have and a version
+// that can be compared.
 #include <cstdint>
 #include <cstdlib>
 

@@ -1,5 +1,6 @@
-// Chat templates of any bytes, and conversations through them: each is known, unknown or absent, one that is
-// known renders or says why not, in bounded time, and what is data lies in the text, in order and apart.
+// Chat templates of any bytes, and conversations through them: each is known, unknown or absent,
+// one that is known renders or says why not, in bounded time, and what is data lies in the text, in
+// order and apart.
 #include <cstdlib>
 
 #include "text/template/chat_template.h"

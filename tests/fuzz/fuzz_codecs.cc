@@ -1,5 +1,7 @@
-// Every twin that this machine can run against the scalar codec: the same blocks and the same values for any floats.
-//   byte 0: the type; byte 1: rows and importance; then values, then one row of importance where there is some.
+// Every twin that this machine can run against the scalar codec: the same blocks and the same
+// values for any floats.
+//   byte 0: the type; byte 1: rows and importance; then values, then one row of importance where
+//   there is some.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -15,23 +17,13 @@ namespace {
 using namespace quantfleet;
 using namespace quantfleet::pipeline;
 
-constexpr DType kTypes[] = {DType::kF16,
-                            DType::kBF16,
-                            DType::kQ8_0,
-                            DType::kQ4_0,
-                            DType::kQ4_1,
-                            DType::kQ5_0,
-                            DType::kQ5_1,
-                            DType::kQ4_K,
-                            DType::kQ5_K,
-                            DType::kQ6_K,
-                            // Groups have no twins: that any floats have codes is all that is asked of them.
-                            GroupType({4, 64, GroupZero::kMiddle}),
-                            GroupType({8, 64, GroupZero::kMiddle}),
-                            GroupType({4, 32, GroupZero::kPoint}),
-                            GroupType({8, 128, GroupZero::kPoint}),
-                            GroupType({4, 32, GroupZero::kBias}),
-                            GroupType({8, 128, GroupZero::kBias})};
+constexpr DType kTypes[] = {
+    DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
+    DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,
+    // Groups have no twins: that any floats have codes is all that is asked of them.
+    GroupType({4, 64, GroupZero::kMiddle}), GroupType({8, 64, GroupZero::kMiddle}),
+    GroupType({4, 32, GroupZero::kPoint}), GroupType({8, 128, GroupZero::kPoint}),
+    GroupType({4, 32, GroupZero::kBias}), GroupType({8, 128, GroupZero::kBias})};
 
 void Check(bool same) {
   if (!same) __builtin_trap();

@@ -1,5 +1,6 @@
-// GGUF: the header alone, the tokenizer of a vocabulary file, and the whole way to a description. Whatever is accepted
-// has to keep its promises: tensors lie inside the file, and their bytes can be read.
+// GGUF: the header alone, the tokenizer of a vocabulary file, and the whole way to a description.
+// Whatever is accepted has to keep its promises: tensors lie inside the file, and their bytes can
+// be read.
 #include <cstdlib>
 
 #include "pipeline/format/gguf/gguf_source.h"
@@ -27,8 +28,10 @@ void CheckHeader(const std::string& bytes) {
   }
   const auto tokenizer = pipeline::ReadTokenizer(*file);
   if (tokenizer.ok())
-    for (const int32_t id : pipeline::EndIds(*tokenizer)) Require(static_cast<size_t>(id) < tokenizer->tokens.size());
-  if (tokenizer.ok() && tokenizer->bos) Require(static_cast<size_t>(*tokenizer->bos) < tokenizer->tokens.size());
+    for (const int32_t id : pipeline::EndIds(*tokenizer))
+      Require(static_cast<size_t>(id) < tokenizer->tokens.size());
+  if (tokenizer.ok() && tokenizer->bos)
+    Require(static_cast<size_t>(*tokenizer->bos) < tokenizer->tokens.size());
 }
 
 void CheckSource(const std::string& bytes) {

@@ -1,4 +1,5 @@
-// Importance files: whatever is accepted weighs whole rows with numbers that encoders may multiply with.
+// Importance files: whatever is accepted weighs whole rows with numbers that encoders may multiply
+// with.
 #include <cmath>
 #include <cstdlib>
 

@@ -24,7 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (chunk.size() == 0 || chunk.size() > kMaxChunkBytes) std::abort();
       sum += chunk.size();
     }
-    if (sum != file.size() || file.path().starts_with("../") || file.path().front() == '/') std::abort();
+    if (sum != file.size() || file.path().starts_with("../") || file.path().front() == '/')
+      std::abort();
   }
   return 0;
 }

@@ -1,4 +1,5 @@
-// An ONNX model from strangers: the initializers that it keeps beside itself lie in files of its own folder.
+// An ONNX model from strangers: the initializers that it keeps beside itself lie in files of its
+// own folder.
 #include <cstdlib>
 
 #include "pipeline/format/stored_tensors.h"

@@ -1,4 +1,5 @@
-// XML from strangers: what is read of it lies in the .bin and takes the bytes that its shape asks for.
+// XML from strangers: what is read of it lies in the .bin and takes the bytes that its shape asks
+// for.
 #include <cstdlib>
 
 #include "pipeline/format/openvino/ir_file.h"
@@ -6,7 +7,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace quantfleet::pipeline;
   constexpr uint64_t kBin = 1 << 16;
-  const auto constants = ReadIrConstants({reinterpret_cast<const char*>(data), size}, "fuzz.xml", kBin);
+  const auto constants =
+      ReadIrConstants({reinterpret_cast<const char*>(data), size}, "fuzz.xml", kBin);
   if (!constants.ok()) return 0;
   for (const IrConstant& constant : *constants) {
     if (constant.offset > kBin || constant.size > kBin - constant.offset) std::abort();

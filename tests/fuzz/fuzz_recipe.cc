@@ -1,5 +1,5 @@
-// Recipe files and overrides: what is accepted gives every tensor a type that its rows can have, and says of
-// itself what can be read again.
+// Recipe files and overrides: what is accepted gives every tensor a type that its rows can have,
+// and says of itself what can be read again.
 #include <cstdlib>
 
 #include "pipeline/model/recipe_file.h"
@@ -15,7 +15,8 @@ void Require(bool condition) {
 void CheckTypes(const pipeline::Recipe& recipe) {
   pipeline::ModelDescription model;
   model.hyper.layers = 9;
-  const pipeline::Role roles[] = {pipeline::Role::kAttnQ, pipeline::Role::kAttnK, pipeline::Role::kAttnV};
+  const pipeline::Role roles[] = {pipeline::Role::kAttnQ, pipeline::Role::kAttnK,
+                                  pipeline::Role::kAttnV};
   for (const int64_t cols : {int64_t{44}, int64_t{96}, int64_t{512}}) {
     const pipeline::TargetTensor tensor{
         .name = "blk.1.attn_qkv.weight", .roles = roles, .layer = 1, .cols = cols, .dims = 2};

@@ -1,5 +1,5 @@
-// A hostile GGUF all the way: loaded as a device loads it, then a text of a few tokens continued. Whatever is
-// accepted runs; weights that yield nonsense are an error, never a crash.
+// A hostile GGUF all the way: loaded as a device loads it, then a text of a few tokens continued.
+// Whatever is accepted runs; weights that yield nonsense are an error, never a crash.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -17,7 +17,8 @@ void Require(bool condition) {
 }
 
 void Run(const std::string& path) {
-  // The smallest context: a header may name any, and the memory for it is taken when it is asked for.
+  // The smallest context: a header may name any, and the memory for it is taken when it is asked
+  // for.
   const auto engine = agent::Engine::Load(path, {.threads = 1, .context = 8});
   if (!engine.ok()) return;
   // A vocabulary of many millions is legal, and slow.
@@ -25,7 +26,8 @@ void Run(const std::string& path) {
   Require((*engine)->context() == 8);
   const auto said = (*engine)->Generate(
       {.prompt = "a<|end|>b", .max_tokens = 3, .sampling = {.seed = 1}, .top_logprobs = 2});
-  if (said.ok()) Require(said->tokens.size() <= 3 && said->probabilities.size() <= said->tokens.size());
+  if (said.ok())
+    Require(said->tokens.size() <= 3 && said->probabilities.size() <= said->tokens.size());
 }
 
 }  // namespace

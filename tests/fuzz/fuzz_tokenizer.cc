@@ -1,5 +1,6 @@
-// Texts of any bytes through small vocabularies of both kinds: ids lie in the vocabulary, pieces put the text
-// together again, what is data never becomes a control token, and what is streamed is UTF-8.
+// Texts of any bytes through small vocabularies of both kinds: ids lie in the vocabulary, pieces
+// put the text together again, what is data never becomes a control token, and what is streamed is
+// UTF-8.
 #include <algorithm>
 #include <cstdlib>
 
@@ -38,12 +39,14 @@ TokenizerData Spm(bool leading_space) {
                                              : TokenType::kNormal});
   data.unknown = 0, data.bos = 1, data.eos = 2, data.add_bos = true;
   data.add_space_prefix = leading_space;
-  for (const char* mark : {"<|end|>", "<|user|>"}) data.tokens.push_back({mark, 0, TokenType::kControl});
+  for (const char* mark : {"<|end|>", "<|user|>"})
+    data.tokens.push_back({mark, 0, TokenType::kControl});
   data.tokens.push_back({"<tool>", 0, TokenType::kUserDefined});
   return data;
 }
 
-// As vocabularies write bytes: printable Latin-1 stands for itself, the rest follows from U+0100 on.
+// As vocabularies write bytes: printable Latin-1 stands for itself, the rest follows from U+0100
+// on.
 std::string Letter(unsigned byte) {
   const auto own = [](unsigned b) {
     return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
@@ -97,8 +100,8 @@ void Check(const agent::Tokenizer& tokenizer, const TokenizerData& data, const s
   if (!plain.ok()) return;
   for (int32_t id : *plain)
     Require(id >= 0 && id < size && !agent::IsControl(data.tokens[static_cast<size_t>(id)].type));
-  // SentencePiece writes a space as U+2581: that character itself, and a character cut off before a space,
-  // come back as another text.
+  // SentencePiece writes a space as U+2581: that character itself, and a character cut off before a
+  // space, come back as another text.
   const bool spm = data.kind == TokenizerData::Kind::kSpm;
   const bool whole = agent::WholeUtf8Length(text) == text.size();
   if (!spm || (whole && text.find("\xe2\x96\x81") == std::string::npos)) {

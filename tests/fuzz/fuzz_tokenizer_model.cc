@@ -1,4 +1,5 @@
-// The texts of a Hugging Face folder: the first byte says which file the rest is. Whatever tokenizer comes out is valid.
+// The texts of a Hugging Face folder: the first byte says which file the rest is. Whatever
+// tokenizer comes out is valid.
 #include <cstdlib>
 
 #include "pipeline/model/hf_generation.h"
@@ -18,8 +19,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const std::string spm =
       quantfleet::testing::SpmModelBytes(quantfleet::testing::TinySpmPieces(config.hyper.vocab));
   switch (data[0]) {
-    case 'm': files.model = std::move(text); break;
-    case 'j': files.tokenizer_json = std::move(text); break;
+    case 'm':
+      files.model = std::move(text);
+      break;
+    case 'j':
+      files.tokenizer_json = std::move(text);
+      break;
     case 'c':
       files.model = spm;
       files.tokenizer_config = std::move(text);
@@ -30,7 +35,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 'h': {
       const auto parsed = pipeline::ParseHfConfig(text);
-      if (parsed.ok() && !pipeline::ValidateHyperparameters(parsed->architecture, parsed->hyper).ok()) std::abort();
+      if (parsed.ok() &&
+          !pipeline::ValidateHyperparameters(parsed->architecture, parsed->hyper).ok())
+        std::abort();
       return 0;
     }
     case 'g': {
@@ -40,9 +47,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       config.ends = parsed->ends;
       break;
     }
-    default: return 0;
+    default:
+      return 0;
   }
   const auto tokenizer = pipeline::BuildTokenizer(files, config);
-  if (tokenizer.ok() && !pipeline::ValidateTokenizer(*tokenizer, config.hyper.vocab).ok()) std::abort();
+  if (tokenizer.ok() && !pipeline::ValidateTokenizer(*tokenizer, config.hyper.vocab).ok())
+    std::abort();
   return 0;
 }

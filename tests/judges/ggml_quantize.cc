@@ -82,9 +82,8 @@ std::optional<std::vector<char>> Quantize(void* library, const Type& type, int64
   }
   if (type.ggml_type == kF16 || type.ggml_type == kBf16) {
     // bf16's plain row function may use SIMD instructions; the reference is what defines the bytes.
-    const auto convert = Find<ConvertRow>(library, type.ggml_type == kF16
-                                                       ? "ggml_fp32_to_fp16_row"
-                                                       : "ggml_fp32_to_bf16_row_ref");
+    const auto convert = Find<ConvertRow>(
+        library, type.ggml_type == kF16 ? "ggml_fp32_to_fp16_row" : "ggml_fp32_to_bf16_row_ref");
     if (convert == nullptr) return std::nullopt;
     convert(values.data(), out.data(), count);
     return out;
@@ -133,7 +132,8 @@ int Run(const char* library_path, std::string_view type_name, std::string_view c
   // Never closed: the process ends right after, and ggml keeps tables of its own.
   void* library = dlopen(library_path, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return Fail(std::string("cannot open the library: ") + dlerror());
-  const auto quantized = Quantize(library, *type, cols, values, importance.empty() ? nullptr : importance.data());
+  const auto quantized =
+      Quantize(library, *type, cols, values, importance.empty() ? nullptr : importance.data());
   if (!quantized) return Fail(std::string(library_path) + " lacks ggml's quantizer");
 
   std::ofstream out(out_path, std::ios::binary);

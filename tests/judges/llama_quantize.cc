@@ -4,10 +4,10 @@
 //   [--embedding-type N]
 //                  [--tensor-type REGEX=N]...
 //
-// FOLDER holds libllama.so and libggml-base.so (any version in the name), as llama.cpp's prebuilt packages
-// carry them. They are opened at run time and the little of llama.h, ggml.h and gguf.h that is needed is
-// declared here by hand, so that the project builds without llama.cpp. FTYPE is a number of enum llama_ftype,
-// N one of enum ggml_type.
+// FOLDER holds libllama.so and libggml-base.so (any version in the name), as llama.cpp's prebuilt
+// packages carry them. They are opened at run time and the little of llama.h, ggml.h and gguf.h
+// that is needed is declared here by hand, so that the project builds without llama.cpp. FTYPE is a
+// number of enum llama_ftype, N one of enum ggml_type.
 
 #include <dlfcn.h>
 
@@ -102,8 +102,9 @@ std::optional<Means> ReadMeans(void* ggml, const std::string& path) {
   const auto size = Find<GgufSize>(ggml, "gguf_get_tensor_size");
   const auto offset = Find<GgufSize>(ggml, "gguf_get_tensor_offset");
   const auto data_at = Find<GgufDataOffset>(ggml, "gguf_get_data_offset");
-  void* gguf =
-      init && count && name && size && offset && data_at ? init(path.c_str(), {true, nullptr}) : nullptr;
+  void* gguf = init && count && name && size && offset && data_at
+                   ? init(path.c_str(), {true, nullptr})
+                   : nullptr;
   if (gguf == nullptr) return std::nullopt;
   std::ifstream in(path, std::ios::binary);
   std::map<std::string, std::vector<float>> tensors;
@@ -154,7 +155,8 @@ int Run(const Options& options) {
   if (options.embedding_type >= 0) params.token_embedding_type = options.embedding_type;
 
   std::vector<TensorOverride> overrides;
-  for (const auto& [pattern, type] : options.tensor_types) overrides.push_back({pattern.c_str(), type});
+  for (const auto& [pattern, type] : options.tensor_types)
+    overrides.push_back({pattern.c_str(), type});
   overrides.push_back({nullptr, 0});
   if (overrides.size() > 1) params.tt_overrides = overrides.data();
 
@@ -164,7 +166,8 @@ int Run(const Options& options) {
     auto read = ReadMeans(ggml, options.imatrix);
     if (!read) return Fail("cannot read " + options.imatrix);
     means = std::move(*read);
-    for (const auto& [name, values] : means) imatrix.push_back({name.c_str(), values.data(), values.size()});
+    for (const auto& [name, values] : means)
+      imatrix.push_back({name.c_str(), values.data(), values.size()});
     imatrix.push_back({nullptr, nullptr, 0});
     params.imatrix = imatrix.data();
   }
@@ -202,7 +205,8 @@ std::optional<Options> Parse(const std::vector<std::string>& args) {
     } else if (option == "--tensor-type") {
       const size_t equals = value.rfind('=');
       int type = 0;
-      ok = equals != std::string::npos && ParseNumber(std::string_view(value).substr(equals + 1), type);
+      ok = equals != std::string::npos &&
+           ParseNumber(std::string_view(value).substr(equals + 1), type);
       if (ok) options.tensor_types.emplace_back(value.substr(0, equals), type);
     } else {
       ok = false;
@@ -217,9 +221,9 @@ std::optional<Options> Parse(const std::vector<std::string>& args) {
 int main(int argc, char** argv) {
   const auto options = Parse({argv + 1, argv + argc});
   if (!options) {
-    std::cerr
-        << "usage: llama_quantize FOLDER IN.gguf OUT.gguf FTYPE [--imatrix FILE] [--pure] [--output-type N]\n"
-           "                      [--embedding-type N] [--tensor-type REGEX=N]...\n";
+    std::cerr << "usage: llama_quantize FOLDER IN.gguf OUT.gguf FTYPE [--imatrix FILE] [--pure] "
+                 "[--output-type N]\n"
+                 "                      [--embedding-type N] [--tensor-type REGEX=N]...\n";
     return 2;
   }
   return Run(*options);

@@ -1,5 +1,5 @@
-// A file system whose disk fills up: writes pass through to the real one until a byte budget is spent, then fail
-// as ENOSPC would. For tests. Thread-safe.
+// A file system whose disk fills up: writes pass through to the real one until a byte budget is
+// spent, then fail as ENOSPC would. For tests. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -24,16 +24,22 @@ class FaultyFileSystem final : public FileSystem {
   absl::Status CreateDirectories(const fs::path& p) override { return real_.CreateDirectories(p); }
   absl::Status SyncDirectory(const fs::path& p) override { return real_.SyncDirectory(p); }
   bool Exists(const fs::path& p) override { return real_.Exists(p); }
-  absl::StatusOr<std::vector<std::string>> List(const fs::path& p) override { return real_.List(p); }
+  absl::StatusOr<std::vector<std::string>> List(const fs::path& p) override {
+    return real_.List(p);
+  }
   absl::StatusOr<uint64_t> FreeSpace(const fs::path& p) override { return real_.FreeSpace(p); }
 
  private:
   class BudgetFile final : public File {
    public:
-    BudgetFile(std::unique_ptr<File> file, FaultyFileSystem& owner) : file_(std::move(file)), owner_(owner) {}
-    absl::Status ReadAt(uint64_t at, MutableBytes out) const override { return file_->ReadAt(at, out); }
+    BudgetFile(std::unique_ptr<File> file, FaultyFileSystem& owner)
+        : file_(std::move(file)), owner_(owner) {}
+    absl::Status ReadAt(uint64_t at, MutableBytes out) const override {
+      return file_->ReadAt(at, out);
+    }
     absl::Status WriteAt(uint64_t at, ByteSpan bytes) override {
-      if (owner_.budget_.fetch_sub(static_cast<int64_t>(bytes.size())) < static_cast<int64_t>(bytes.size()))
+      if (owner_.budget_.fetch_sub(static_cast<int64_t>(bytes.size())) <
+          static_cast<int64_t>(bytes.size()))
         return ResourceExhausted("writing: No space left on device (injected)");
       return file_->WriteAt(at, bytes);
     }

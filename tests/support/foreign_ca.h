@@ -21,38 +21,46 @@ class ForeignCa {
       : clock_(clock), key_(MakeKey(kind)) {
     static int made = 0;  // two of one name could not be told apart
     certificate_ = Make("customer CA " + std::to_string(++made), key_.get(),
-                        issuer ? issuer->certificate_.get() : nullptr, issuer ? issuer->key_.get() : key_.get(),
-                        std::chrono::hours(24 * 365), "critical,CA:TRUE", "");
+                        issuer ? issuer->certificate_.get() : nullptr,
+                        issuer ? issuer->key_.get() : key_.get(), std::chrono::hours(24 * 365),
+                        "critical,CA:TRUE", "");
   }
 
   std::string pem() const { return trust::CertificateToPem(certificate_.get()); }
 
   // `purpose`: an extended key usage; empty: none, as devices' birth certificates have it.
-  ForeignIdentity Issue(const std::string& name, Kind kind = Kind::kEc, const std::string& purpose = "",
+  ForeignIdentity Issue(const std::string& name, Kind kind = Kind::kEc,
+                        const std::string& purpose = "",
                         Duration lifetime = std::chrono::hours(1)) const {
     const trust::KeyPtr key = MakeKey(kind);
-    const trust::X509Ptr leaf =
-        Make(name, key.get(), certificate_.get(), key_.get(), lifetime, "critical,CA:FALSE", purpose);
+    const trust::X509Ptr leaf = Make(name, key.get(), certificate_.get(), key_.get(), lifetime,
+                                     "critical,CA:FALSE", purpose);
     return {trust::CertificateToPem(leaf.get()), trust::PrivateKeyToPem(key.get())};
   }
 
  private:
   static trust::KeyPtr MakeKey(Kind kind) {
     switch (kind) {
-      case Kind::kRsa: return trust::KeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{2048}));
-      case Kind::kRsa1024: return trust::KeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{1024}));
-      case Kind::kEd25519: return trust::KeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
-      default: return trust::KeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384"));
+      case Kind::kRsa:
+        return trust::KeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{2048}));
+      case Kind::kRsa1024:
+        return trust::KeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{1024}));
+      case Kind::kEd25519:
+        return trust::KeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
+      default:
+        return trust::KeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384"));
     }
   }
 
   // issuer null: self-signed.
-  trust::X509Ptr Make(const std::string& name, EVP_PKEY* key, X509* issuer, EVP_PKEY* by, Duration lifetime,
-                      const char* constraints, const std::string& purpose) const {
+  trust::X509Ptr Make(const std::string& name, EVP_PKEY* key, X509* issuer, EVP_PKEY* by,
+                      Duration lifetime, const char* constraints,
+                      const std::string& purpose) const {
     trust::X509Ptr made(X509_new());
     X509_set_version(made.get(), X509_VERSION_3);
     ASN1_INTEGER_set(X509_get_serialNumber(made.get()), ++serial_);
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(clock_.Now()).time_since_epoch().count();
+    const auto seconds =
+        std::chrono::floor<std::chrono::seconds>(clock_.Now()).time_since_epoch().count();
     ASN1_TIME_set(X509_getm_notBefore(made.get()), seconds - 60);
     ASN1_TIME_set(X509_getm_notAfter(made.get()),
                   seconds + std::chrono::duration_cast<std::chrono::seconds>(lifetime).count());
@@ -62,7 +70,8 @@ class ForeignCa {
     X509_set_issuer_name(made.get(), X509_get_subject_name(issuer ? issuer : made.get()));
     Extend(made.get(), NID_basic_constraints, constraints);
     if (!purpose.empty()) Extend(made.get(), NID_ext_key_usage, purpose.c_str());
-    X509_sign(made.get(), by, EVP_PKEY_get_base_id(by) == EVP_PKEY_ED25519 ? nullptr : EVP_sha256());
+    X509_sign(made.get(), by,
+              EVP_PKEY_get_base_id(by) == EVP_PKEY_ED25519 ? nullptr : EVP_sha256());
     return made;
   }
 

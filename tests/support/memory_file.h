@@ -1,5 +1,5 @@
-// Files and folders in memory, for tests and fuzzers that must not touch a disk. Thread-safe as File and FileSystem
-// promise.
+// Files and folders in memory, for tests and fuzzers that must not touch a disk. Thread-safe as
+// File and FileSystem promise.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,9 @@ class MemoryFile final : public File {
     std::mutex mutex;
     std::string bytes;
   };
-  explicit MemoryFile(std::string bytes) : content_(std::make_shared<Content>()) { content_->bytes = std::move(bytes); }
+  explicit MemoryFile(std::string bytes) : content_(std::make_shared<Content>()) {
+    content_->bytes = std::move(bytes);
+  }
   explicit MemoryFile(std::shared_ptr<Content> content) : content_(std::move(content)) {}
 
   absl::Status ReadAt(uint64_t offset, MutableBytes out) const override {
@@ -32,7 +34,8 @@ class MemoryFile final : public File {
   }
   absl::Status WriteAt(uint64_t offset, ByteSpan bytes) override {
     std::lock_guard lock(content_->mutex);
-    if (content_->bytes.size() < offset + bytes.size()) content_->bytes.resize(offset + bytes.size());
+    if (content_->bytes.size() < offset + bytes.size())
+      content_->bytes.resize(offset + bytes.size());
     std::ranges::copy(AsText(bytes), content_->bytes.begin() + static_cast<std::ptrdiff_t>(offset));
     return absl::OkStatus();
   }
@@ -101,7 +104,8 @@ class MemoryFileSystem final : public FileSystem {
     std::lock_guard lock(mutex_);
     std::set<std::string> names;
     for (const auto& [file, content] : files_)
-      if (IsUnder(file, path)) names.insert(file.lexically_relative(path.lexically_normal()).begin()->string());
+      if (IsUnder(file, path))
+        names.insert(file.lexically_relative(path.lexically_normal()).begin()->string());
     if (names.empty()) return NotFound("there is no folder {}", path.string());
     return std::vector<std::string>(names.begin(), names.end());
   }

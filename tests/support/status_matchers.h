@@ -1,4 +1,5 @@
-// GoogleTest checks of absl::Status: EXPECT_OK, ASSERT_OK, and EXPECT_ERROR(code, part of the message).
+// GoogleTest checks of absl::Status: EXPECT_OK, ASSERT_OK, and EXPECT_ERROR(code, part of the
+// message).
 #pragma once
 
 #include <gmock/gmock.h>
@@ -21,17 +22,21 @@ inline ::testing::AssertionResult IsOk(const absl::Status& status) {
   return ::testing::AssertionFailure() << Describe(status);
 }
 
-inline ::testing::AssertionResult IsError(const absl::Status& status, absl::StatusCode code, std::string_view part) {
+inline ::testing::AssertionResult IsError(const absl::Status& status, absl::StatusCode code,
+                                          std::string_view part) {
   if (status.code() == code && Message(status).find(part) != std::string::npos)
     return ::testing::AssertionSuccess();
-  return ::testing::AssertionFailure() << "got " << Describe(status) << "\nwanted "
-                                       << absl::StatusCodeToString(code) << " with \"" << part << '"';
+  return ::testing::AssertionFailure()
+         << "got " << Describe(status) << "\nwanted " << absl::StatusCodeToString(code)
+         << " with \"" << part << '"';
 }
 
 }  // namespace quantfleet::testing
 
-#define EXPECT_OK(expression) EXPECT_TRUE(::quantfleet::testing::IsOk(::quantfleet::testing::StatusOf(expression)))
-#define ASSERT_OK(expression) ASSERT_TRUE(::quantfleet::testing::IsOk(::quantfleet::testing::StatusOf(expression)))
-#define EXPECT_ERROR(expression, code, part)                                                       \
-  EXPECT_TRUE(::quantfleet::testing::IsError(::quantfleet::testing::StatusOf(expression),          \
+#define EXPECT_OK(expression) \
+  EXPECT_TRUE(::quantfleet::testing::IsOk(::quantfleet::testing::StatusOf(expression)))
+#define ASSERT_OK(expression) \
+  ASSERT_TRUE(::quantfleet::testing::IsOk(::quantfleet::testing::StatusOf(expression)))
+#define EXPECT_ERROR(expression, code, part)                                              \
+  EXPECT_TRUE(::quantfleet::testing::IsError(::quantfleet::testing::StatusOf(expression), \
                                              absl::StatusCode::code, part))

@@ -11,7 +11,8 @@ namespace quantfleet::testing {
 class TempDir {
  public:
   TempDir() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "quantfleet-test-XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "quantfleet-test-XXXXXX").string();
     path_ = ::mkdtemp(pattern.data());
   }
   ~TempDir() {

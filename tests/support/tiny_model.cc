@@ -23,10 +23,12 @@ struct Weight {
 };
 
 std::vector<Weight> Weights(Architecture architecture, const TinyModelOptions& o) {
-  const int64_t d = o.head_dim > 0 ? o.head_dim : o.hidden / o.heads, q = o.heads * d, kv = o.kv_heads * d;
+  const int64_t d = o.head_dim > 0 ? o.head_dim : o.hidden / o.heads, q = o.heads * d,
+                kv = o.kv_heads * d;
   std::vector<Weight> w{{"model.embed_tokens.weight", o.vocab, o.hidden, false}};
   for (int64_t i = 0; i < o.layers; ++i) {
-    const auto add = [&, at = fmt::format("model.layers.{}.", i)](std::string_view name, int64_t rows, int64_t cols) {
+    const auto add = [&, at = fmt::format("model.layers.{}.", i)](std::string_view name,
+                                                                  int64_t rows, int64_t cols) {
       w.push_back({at + std::string(name), rows, cols, rows == 1});
     };
     add("input_layernorm.weight", 1, o.hidden);
@@ -35,7 +37,8 @@ std::vector<Weight> Weights(Architecture architecture, const TinyModelOptions& o
     } else {
       for (const auto& [name, rows] : {std::pair("q", q), {"k", kv}, {"v", kv}}) {
         add(fmt::format("self_attn.{}_proj.weight", name), rows, o.hidden);
-        if (architecture == Architecture::kQwen2) add(fmt::format("self_attn.{}_proj.bias", name), 1, rows);
+        if (architecture == Architecture::kQwen2)
+          add(fmt::format("self_attn.{}_proj.bias", name), 1, rows);
       }
     }
     add("self_attn.o_proj.weight", o.hidden, q);
@@ -53,16 +56,19 @@ std::vector<Weight> Weights(Architecture architecture, const TinyModelOptions& o
   return w;
 }
 
-// Values near those of a trained model: norms around one, rows scaled so that activations keep their size.
+// Values near those of a trained model: norms around one, rows scaled so that activations keep
+// their size.
 std::string RandomValues(const Weight& w, DType dtype, std::mt19937_64& engine) {
   const bool norm = w.name.find("norm") != std::string::npos;
   const float scale = w.flat ? 0.1f : 1.0f / std::sqrt(static_cast<float>(w.cols));
   std::vector<float> values(static_cast<size_t>(w.rows * w.cols));
   for (float& v : values) {
-    // The sum of four uniform numbers: close to a normal one, and the same with every standard library.
+    // The sum of four uniform numbers: close to a normal one, and the same with every standard
+    // library.
     float sum = 0;
     const uint64_t bits = engine();
-    for (int k = 0; k < 4; ++k) sum += static_cast<float>((bits >> (16 * k)) & 0xffff) / 65536.0f - 0.5f;
+    for (int k = 0; k < 4; ++k)
+      sum += static_cast<float>((bits >> (16 * k)) & 0xffff) / 65536.0f - 0.5f;
     v = (norm ? 1.0f : 0.0f) + sum * 1.7f * scale;
   }
   const pipeline::Codec* codec = pipeline::FindCodec(dtype);
@@ -84,7 +90,8 @@ void WriteShard(const std::filesystem::path& path, std::span<const Weight> weigh
   for (const Weight& w : weights) {
     const int64_t end = at + w.rows * pipeline::RowBytes(dtype, w.cols);
     header += fmt::format(R"(,"{}":{{"dtype":"{}","shape":[{}{}],"data_offsets":[{},{}]}})", w.name,
-                          SafetensorsName(dtype), w.flat ? "" : fmt::format("{},", w.rows), w.cols, at, end);
+                          SafetensorsName(dtype), w.flat ? "" : fmt::format("{},", w.rows), w.cols,
+                          at, end);
     at = end;
   }
   header += "}";
@@ -95,7 +102,8 @@ void WriteShard(const std::filesystem::path& path, std::span<const Weight> weigh
   if (!out.flush()) throw std::runtime_error("cannot write " + path.string());
 }
 
-void WriteShards(const std::filesystem::path& dir, const std::vector<Weight>& weights, const TinyModelOptions& o) {
+void WriteShards(const std::filesystem::path& dir, const std::vector<Weight>& weights,
+                 const TinyModelOptions& o) {
   std::mt19937_64 engine(o.seed);
   if (o.shards <= 1) return WriteShard(dir / "model.safetensors", weights, o.dtype, engine);
   std::string map;
@@ -103,7 +111,8 @@ void WriteShards(const std::filesystem::path& dir, const std::vector<Weight>& we
   const size_t per = (weights.size() + shards - 1) / shards;
   for (size_t s = 0; s < shards; ++s) {
     const std::string name = fmt::format("model-{:05}-of-{:05}.safetensors", s + 1, shards);
-    const size_t begin = std::min(s * per, weights.size()), n = std::min(per, weights.size() - begin);
+    const size_t begin = std::min(s * per, weights.size()),
+                 n = std::min(per, weights.size() - begin);
     WriteShard(dir / name, std::span(weights).subspan(begin, n), o.dtype, engine);
     for (size_t i = begin; i < begin + n; ++i)
       map += fmt::format("{}\"{}\": \"{}\"", map.empty() ? "" : ", ", weights[i].name, name);
@@ -147,7 +156,8 @@ std::vector<SpmPiece> TinySpmPieces(int64_t vocab) {
   for (int b = 0; b < 256; ++b) pieces.push_back({fmt::format("<0x{:02X}>", b), 0, 6});
   float score = 0;
   const auto add = [&](std::string text) {
-    if (static_cast<int64_t>(pieces.size()) < vocab) pieces.push_back({std::move(text), score -= 1, 1});
+    if (static_cast<int64_t>(pieces.size()) < vocab)
+      pieces.push_back({std::move(text), score -= 1, 1});
   };
   const std::string space = "\xe2\x96\x81", letters = "etaoinshrdlucmfywgpbvkxqjz.,";
   add(space + "t");
@@ -160,15 +170,17 @@ std::vector<SpmPiece> TinySpmPieces(int64_t vocab) {
   for (const char a : letters)
     for (const char b : letters)
       if (const std::string pair{a, b}; pair != "he" && pair != "in") add(pair);
-  for (int64_t i = 0; static_cast<int64_t>(pieces.size()) < vocab; ++i) add(fmt::format("{}word{}", space, i));
+  for (int64_t i = 0; static_cast<int64_t>(pieces.size()) < vocab; ++i)
+    add(fmt::format("{}word{}", space, i));
   return pieces;
 }
 
 std::string SpmModelBytes(const std::vector<SpmPiece>& pieces, const SpmOptions& o) {
   std::string out;
-  for (const SpmPiece& p : pieces) out += Blob(1, Blob(1, p.text) + Float(2, p.score) + Number(3, p.type));
-  out += Blob(2, Number(3, o.model_type) + Number(35, 1) + Number(40, o.unknown) + Number(41, o.bos) +
-                     Number(42, o.eos) + Number(43, o.padding));
+  for (const SpmPiece& p : pieces)
+    out += Blob(1, Blob(1, p.text) + Float(2, p.score) + Number(3, p.type));
+  out += Blob(2, Number(3, o.model_type) + Number(35, 1) + Number(40, o.unknown) +
+                     Number(41, o.bos) + Number(42, o.eos) + Number(43, o.padding));
   return out + Blob(3, Blob(1, "identity") + Number(3, o.add_dummy_prefix) + Number(4, 0));
 }
 
@@ -181,26 +193,33 @@ std::string TinyConfig(Architecture architecture, const TinyModelOptions& o) {
  "num_hidden_layers": {}, "num_attention_heads": {}, "num_key_value_heads": {}, "vocab_size": {},
  "max_position_embeddings": {}, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "rope_scaling": {},
  "hidden_act": "silu", "tie_word_embeddings": {}, "bos_token_id": 1, "eos_token_id": 2)",
-      klass, pipeline::Name(architecture), o.hidden, o.intermediate, o.layers, o.heads, o.kv_heads, o.vocab,
-      o.context, o.rope_scaling, o.tied);
+      klass, pipeline::Name(architecture), o.hidden, o.intermediate, o.layers, o.heads, o.kv_heads,
+      o.vocab, o.context, o.rope_scaling, o.tied);
   if (o.head_dim > 0) text += fmt::format(", \"head_dim\": {}", o.head_dim);
   return text + o.extra_config + "}\n";
 }
 
-void WriteTinyModel(const std::filesystem::path& dir, Architecture architecture, const TinyModelOptions& options) {
+void WriteTinyModel(const std::filesystem::path& dir, Architecture architecture,
+                    const TinyModelOptions& options) {
   std::filesystem::create_directories(dir);
   WriteFile(dir / "config.json", TinyConfig(architecture, options));
-  WriteFile(dir / "tokenizer.model", SpmModelBytes(TinySpmPieces(options.vocab - static_cast<int64_t>(options.added.size()))));
+  WriteFile(
+      dir / "tokenizer.model",
+      SpmModelBytes(TinySpmPieces(options.vocab - static_cast<int64_t>(options.added.size()))));
   std::string added;
   const int64_t first = options.vocab - static_cast<int64_t>(options.added.size());
   for (size_t i = 0; i < options.added.size(); ++i)
     added += fmt::format(R"({}"{}": {{"content": "{}", "special": true}})", i ? ", " : "",
                          first + static_cast<int64_t>(i), options.added[i]);
-  WriteFile(dir / "tokenizer_config.json",
-            fmt::format(R"({{"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "add_eos_token": false,
+  WriteFile(
+      dir / "tokenizer_config.json",
+      fmt::format(
+          R"({{"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "add_eos_token": false,
  "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "chat_template": "{{{{ messages }}}}",
- "added_tokens_decoder": {{{}}}}})", added));
-  if (!options.generation_config.empty()) WriteFile(dir / "generation_config.json", options.generation_config);
+ "added_tokens_decoder": {{{}}}}})",
+          added));
+  if (!options.generation_config.empty())
+    WriteFile(dir / "generation_config.json", options.generation_config);
   WriteFile(dir / "LICENSE", "Public domain: random numbers.\n");
   WriteShards(dir, Weights(architecture, options), options);
 }

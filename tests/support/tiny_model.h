@@ -1,6 +1,7 @@
-// Tiny random models as HF folders, so that tests of every room have real input: config.json, safetensors (one file
-// or shards with an index), a SentencePiece BPE tokenizer.model of its own, tokenizer_config.json and LICENSE.
-// The same options give the same bytes. Failing to write throws std::runtime_error.
+// Tiny random models as HF folders, so that tests of every room have real input: config.json,
+// safetensors (one file or shards with an index), a SentencePiece BPE tokenizer.model of its own,
+// tokenizer_config.json and LICENSE. The same options give the same bytes. Failing to write throws
+// std::runtime_error.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@ namespace quantfleet::testing {
 
 struct TinyModelOptions {
   int64_t hidden = 64, intermediate = 96, layers = 2, heads = 4, kv_heads = 2;
-  int64_t head_dim = 0;   // 0: hidden / heads
-  int64_t vocab = 320;    // at least 300
+  int64_t head_dim = 0;  // 0: hidden / heads
+  int64_t vocab = 320;   // at least 300
   int64_t context = 256;
   pipeline::DType dtype = pipeline::DType::kBF16;  // F32, F16, BF16
   int shards = 1;
@@ -24,8 +25,9 @@ struct TinyModelOptions {
   uint64_t seed = 1;
   std::string rope_scaling = "null";   // JSON
   std::string generation_config = {};  // generation_config.json; empty: none
-  std::vector<std::string> added = {};  // control tokens at the end of the vocabulary, in place of pieces
-  std::string extra_config = {};       // JSON members that go into config.json, as ", \"name\": value"
+  std::vector<std::string> added =
+      {};                         // control tokens at the end of the vocabulary, in place of pieces
+  std::string extra_config = {};  // JSON members that go into config.json, as ", \"name\": value"
 };
 
 void WriteTinyModel(const std::filesystem::path& dir, pipeline::Architecture architecture,

@@ -1,4 +1,5 @@
-// Encodes and decodes raw rows with one codec, for tests and comparisons with other implementations:
+// Encodes and decodes raw rows with one codec, for tests and comparisons with other
+// implementations:
 //   codec_tool encode TYPE COLS IN.f32 OUT.bin [--importance F.f32]
 //   codec_tool decode TYPE COLS IN.bin OUT.f32
 #include <fmt/core.h>
@@ -23,15 +24,16 @@ absl::StatusOr<const Codec*> CodecFor(std::string_view type_name, int64_t cols) 
   const Codec* codec = FindCodec(type);
   if (codec == nullptr) return Unimplemented("this build has no codec for {}", type_name);
   if (!Divides(type, cols)) {
-    return InvalidArgument("COLS {} does not consist of whole blocks: {} has {} elements a block", cols,
-                           type_name, Info(type).block_elements);
+    return InvalidArgument("COLS {} does not consist of whole blocks: {} has {} elements a block",
+                           cols, type_name, Info(type).block_elements);
   }
   return codec;
 }
 
 absl::StatusOr<int64_t> CountRows(const fs::path& in, uint64_t size, int64_t row_bytes) {
   if (size % static_cast<uint64_t>(row_bytes) != 0)
-    return InvalidArgument("{}: {} bytes are not whole rows of {} bytes", in.string(), size, row_bytes);
+    return InvalidArgument("{}: {} bytes are not whole rows of {} bytes", in.string(), size,
+                           row_bytes);
   return static_cast<int64_t>(size) / row_bytes;
 }
 
@@ -40,7 +42,8 @@ absl::StatusOr<std::vector<float>> ReadImportance(const fs::path& path, int64_t 
   QF_ASSIGN_OR_RETURN(const std::string content, RealFileSystem().ReadAll(path, kLimit));
   std::vector<float> weights(static_cast<size_t>(cols));
   if (content.size() != weights.size() * sizeof(float))
-    return InvalidArgument("{}: {} bytes are not one row of {} floats", path.string(), content.size(), cols);
+    return InvalidArgument("{}: {} bytes are not one row of {} floats", path.string(),
+                           content.size(), cols);
   std::memcpy(weights.data(), content.data(), content.size());
   for (int64_t i = 0; i < cols; ++i) {
     const float weight = weights[static_cast<size_t>(i)];
@@ -58,19 +61,22 @@ absl::Status Run(std::string_view verb, std::string_view type, int64_t cols, con
   const int64_t plain_row = cols * static_cast<int64_t>(sizeof(float));
   const int64_t block_row = RowBytes(codec->type, cols);
   const bool encode = verb == "encode";
-  QF_ASSIGN_OR_RETURN(const int64_t rows, CountRows(in, content.size(), encode ? plain_row : block_row));
+  QF_ASSIGN_OR_RETURN(const int64_t rows,
+                      CountRows(in, content.size(), encode ? plain_row : block_row));
 
   std::vector<float> values(static_cast<size_t>(rows * cols));
   Bytes result(static_cast<size_t>(rows * (encode ? block_row : plain_row)));
   if (encode) {
     std::memcpy(values.data(), content.data(), content.size());
     if (const int64_t bad = FindNonFinite(values.data(), rows * cols); bad >= 0)
-      return InvalidArgument("{}: row {}, column {} is NaN or infinite", in.string(), bad / cols, bad % cols);
+      return InvalidArgument("{}: row {}, column {} is NaN or infinite", in.string(), bad / cols,
+                             bad % cols);
     std::vector<float> weights;
     if (!importance.empty()) {
       QF_ASSIGN_OR_RETURN(weights, ReadImportance(importance, cols));
     }
-    codec->encode(values.data(), rows, cols, weights.empty() ? nullptr : weights.data(), result.data());
+    codec->encode(values.data(), rows, cols, weights.empty() ? nullptr : weights.data(),
+                  result.data());
   } else {
     codec->decode(AsBytes(content).data(), rows * cols, values.data());
     std::memcpy(result.data(), values.data(), result.size());
@@ -94,7 +100,8 @@ int Main(int argc, char** argv) {
     fmt::print(stderr,
                "usage: codec_tool encode TYPE COLS IN.f32 OUT.bin [--importance F.f32]\n"
                "       codec_tool decode TYPE COLS IN.bin OUT.f32\n"
-               "TYPE is f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k or a group's as u4_g128; COLS the\n"
+               "TYPE is f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k or a "
+               "group's as u4_g128; COLS the\n"
                "elements of one row, above 0; F.f32 one row of weights\n");
     return 2;
   }

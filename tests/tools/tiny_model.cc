@@ -29,7 +29,8 @@ bool Set(TinyModelOptions& options, std::string_view text) {
   const std::string_view key = text.substr(0, equals);
   int64_t value = 0;
   const char* end = text.data() + text.size();
-  if (equals == text.size() || std::from_chars(text.data() + equals + 1, end, value).ptr != end) return false;
+  if (equals == text.size() || std::from_chars(text.data() + equals + 1, end, value).ptr != end)
+    return false;
   const std::map<std::string_view, int64_t*> fields{
       {"hidden", &options.hidden},     {"intermediate", &options.intermediate},
       {"layers", &options.layers},     {"heads", &options.heads},
@@ -47,8 +48,9 @@ bool Set(TinyModelOptions& options, std::string_view text) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::map<std::string_view, Architecture> architectures{
-      {"phi3", Architecture::kPhi3}, {"llama", Architecture::kLlama}, {"qwen2", Architecture::kQwen2}};
+  const std::map<std::string_view, Architecture> architectures{{"phi3", Architecture::kPhi3},
+                                                               {"llama", Architecture::kLlama},
+                                                               {"qwen2", Architecture::kQwen2}};
   if (argc < 3) return Usage();
   const auto architecture = architectures.find(argv[2]);
   if (architecture == architectures.end()) return Usage();

@@ -30,7 +30,8 @@ std::string Shown(std::string_view text) {
 
 size_t Count(std::string_view text, std::string_view part) {
   size_t count = 0;
-  for (size_t at = 0; (at = text.find(part, at)) != std::string_view::npos; at += part.size()) ++count;
+  for (size_t at = 0; (at = text.find(part, at)) != std::string_view::npos; at += part.size())
+    ++count;
   return count;
 }
 
@@ -85,8 +86,8 @@ void ChatTemplate::Probe() {
   state_ = State::kKnown;
 }
 
-// The mark behind an answer, as "<|end|>", stops the next one too, also in vocabularies that lack it as a
-// token.
+// The mark behind an answer, as "<|end|>", stops the next one too, also in vocabularies that lack
+// it as a token.
 void ChatTemplate::FindStop(const MarkedText& talk) {
   const size_t at = talk.bytes.find(kAnswer);
   if (at == std::string::npos) return;
@@ -95,18 +96,21 @@ void ChatTemplate::FindStop(const MarkedText& talk) {
   const size_t end = rest.find('>');
   if (!rest.starts_with('<') || end == std::string_view::npos) return;
   const std::string_view mark = rest.substr(0, end + 1);
-  if (mark.size() <= 64 && mark.find_first_of(" \n") == std::string_view::npos && mark != tokens_.end)
+  if (mark.size() <= 64 && mark.find_first_of(" \n") == std::string_view::npos &&
+      mark != tokens_.end)
     stop_.emplace_back(mark);
 }
 
 std::string ChatTemplate::Warning() const {
   switch (state_) {
     case State::kAbsent:
-      return "the model has no chat template: chats are answered by continuing their messages, put one after "
+      return "the model has no chat template: chats are answered by continuing their messages, put "
+             "one after "
              "the other as they are";
     case State::kUnknown:
       return fmt::format(
-          "the model's chat template is not known to this version ({}): the agent's own engine refuses chats "
+          "the model's chat template is not known to this version ({}): the agent's own engine "
+          "refuses chats "
           "with it, "
           "/v1/completions answers",
           why_);
@@ -116,7 +120,8 @@ std::string ChatTemplate::Warning() const {
   return drops_system_ ? "the model's chat template leaves out system messages" : "";
 }
 
-absl::StatusOr<ChatPrompt> ChatTemplate::Render(const std::vector<ChatMessage>& messages, int64_t now) const {
+absl::StatusOr<ChatPrompt> ChatTemplate::Render(const std::vector<ChatMessage>& messages,
+                                                int64_t now) const {
   if (messages.empty()) return InvalidArgument("a chat without messages");
   if (state_ == State::kAbsent) {
     MarkedText all;
@@ -125,7 +130,8 @@ absl::StatusOr<ChatPrompt> ChatTemplate::Render(const std::vector<ChatMessage>& 
   }
   if (state_ == State::kUnknown)
     return InvalidArgument(
-        "this model's chat template is not one that the agent knows ({}): write the prompt as the model "
+        "this model's chat template is not one that the agent knows ({}): write the prompt as the "
+        "model "
         "wants it and send it to "
         "/v1/completions",
         why_);
@@ -135,14 +141,17 @@ absl::StatusOr<ChatPrompt> ChatTemplate::Render(const std::vector<ChatMessage>& 
                            Shown(Message(made.status())));
   if (absl::IsUnimplemented(made.status()))
     return InvalidArgument(
-        "what this model's chat template does with this conversation is not known to the agent ({}): write "
+        "what this model's chat template does with this conversation is not known to the agent "
+        "({}): write "
         "the prompt as the model "
         "wants it and send it to /v1/completions",
         Shown(Message(made.status())));
   QF_RETURN_IF_ERROR(made.status());
-  if (messages.back().role == "assistant" && !tokens_.end.empty() && made->bytes.ends_with(tokens_.end))
+  if (messages.back().role == "assistant" && !tokens_.end.empty() &&
+      made->bytes.ends_with(tokens_.end))
     return InvalidArgument(
-        "this model's chat template opens no turn behind the assistant's: the user's message has to be last");
+        "this model's chat template opens no turn behind the assistant's: the user's message has "
+        "to be last");
   size_t begin = 0;
   if (tokens_.adds_begin && !tokens_.begin.empty() && made->bytes.starts_with(tokens_.begin) &&
       (made->data.empty() || made->data.front().begin >= tokens_.begin.size()))

@@ -1,5 +1,5 @@
-// A conversation as the one text that a model continues, by the template that the model carries. Pure;
-// immutable after Read, therefore thread-safe.
+// A conversation as the one text that a model continues, by the template that the model carries.
+// Pure; immutable after Read, therefore thread-safe.
 #pragma once
 
 #include <string>
@@ -14,16 +14,17 @@
 namespace quantfleet::text {
 
 struct ChatPrompt {
-  std::string text;               // without the token that begins a text, where the tokenizer adds it
-  std::vector<ByteRange> data;    // what the messages say; the rest is the template's
-  std::vector<std::string> stop;  // where the assistant's turn ends, beside the model's own end tokens
+  std::string text;             // without the token that begins a text, where the tokenizer adds it
+  std::vector<ByteRange> data;  // what the messages say; the rest is the template's
+  std::vector<std::string>
+      stop;  // where the assistant's turn ends, beside the model's own end tokens
 };
 
 class ChatTemplate {
  public:
-  // A template (Jinja) is known when all that it does with usual conversations is understood to the letter,
-  // and each says what the user said. What it would do with tools is not looked at. A guess is not made: any
-  // other is unknown, and refused.
+  // A template (Jinja) is known when all that it does with usual conversations is understood to the
+  // letter, and each says what the user said. What it would do with tools is not looked at. A guess
+  // is not made: any other is unknown, and refused.
   enum class State { kAbsent, kKnown, kUnknown };
 
   static ChatTemplate Read(std::string_view jinja, ControlTokens tokens);
@@ -35,9 +36,9 @@ class ChatTemplate {
   // What people are to be told of it; empty: nothing.
   std::string Warning() const;
 
-  // `now`: Unix seconds, for templates that tell the date. A model without a template was never taught turns:
-  // its messages are put one after the other as they are. INVALID_ARGUMENT: an unknown template, or a
-  // conversation that the template refuses.
+  // `now`: Unix seconds, for templates that tell the date. A model without a template was never
+  // taught turns: its messages are put one after the other as they are. INVALID_ARGUMENT: an
+  // unknown template, or a conversation that the template refuses.
   absl::StatusOr<ChatPrompt> Render(const std::vector<ChatMessage>& messages, int64_t now) const;
 
  private:

@@ -42,7 +42,8 @@ struct Value {
     return {Kind::kNamespace, 0, {}, {}, nullptr, std::make_shared<Names>(std::move(names))};
   }
   static Value Unread(std::string why) {
-    return {Kind::kUnread, 0, std::make_shared<MarkedText>(MarkedText{std::move(why), {}}), {}, nullptr, {}};
+    return {Kind::kUnread, 0, std::make_shared<MarkedText>(MarkedText{std::move(why), {}}), {},
+            nullptr,       {}};
   }
   bool is(Kind one) const { return kind == one; }
   bool IsNumber() const { return kind == Kind::kBool || kind == Kind::kInt; }
@@ -59,11 +60,13 @@ int64_t Modulo(int64_t a, int64_t b) {
   return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
 }
 
-// A date as strftime_now gives it; nothing for formats whose result hangs on more than the calendar.
+// A date as strftime_now gives it; nothing for formats whose result hangs on more than the
+// calendar.
 std::optional<std::string> Date(int64_t now, const std::string& format) {
   for (size_t i = 0; i < format.size(); ++i)
     if (format[i] == '%' &&
-        (++i >= format.size() || std::string_view("dbBYmyHMSaAj").find(format[i]) == std::string_view::npos))
+        (++i >= format.size() ||
+         std::string_view("dbBYmyHMSaAj").find(format[i]) == std::string_view::npos))
       return std::nullopt;
   if (format.empty() || format.size() > 100) return std::nullopt;
   const std::time_t seconds = now;
@@ -82,7 +85,8 @@ class Evaluator {
     names["messages"] = Value::Of(std::move(messages));
     names["tools"] = names["documents"] = Value::None();
     names["add_generation_prompt"] = Value::Bool(true);
-    if (!conversation.tokens.begin.empty()) names["bos_token"] = Value::Text(conversation.tokens.begin);
+    if (!conversation.tokens.begin.empty())
+      names["bos_token"] = Value::Text(conversation.tokens.begin);
     if (!conversation.tokens.end.empty()) names["eos_token"] = Value::Text(conversation.tokens.end);
   }
 
@@ -144,12 +148,14 @@ class Evaluator {
       QF_ASSIGN_OR_RETURN(const bool is, IsTrue(choice.values[i]));
       if (is) return Run(choice.bodies[i]);
     }
-    return choice.bodies.size() > choice.values.size() ? Run(choice.bodies.back()) : absl::OkStatus();
+    return choice.bodies.size() > choice.values.size() ? Run(choice.bodies.back())
+                                                       : absl::OkStatus();
   }
 
   absl::Status For(const Statement& loop) {
     QF_ASSIGN_OR_RETURN(const Value over, Get(loop.values[0]));
-    if (!over.is(K::kList) && !over.is(K::kUndefined)) return NotUnderstood("a for over what is no list");
+    if (!over.is(K::kList) && !over.is(K::kUndefined))
+      return NotUnderstood("a for over what is no list");
     QF_RETURN_IF_ERROR(Spend(over.is(K::kList) ? over.list->size() * sizeof(Value) : 0));
     List items;
     for (const Value& item : over.is(K::kList) ? *over.list : List()) {
@@ -286,12 +292,14 @@ class Evaluator {
       }
       case Kind::kNegative: {
         QF_ASSIGN_OR_RETURN(const Value of, Get(e.operands[0]));
-        return of.IsNumber() ? Result(Value::Int(-of.number)) : NotUnderstood("minus what is no number");
+        return of.IsNumber() ? Result(Value::Int(-of.number))
+                             : NotUnderstood("minus what is no number");
       }
       case Kind::kAnd:
       case Kind::kOr: {
         QF_ASSIGN_OR_RETURN(Value first, Get(e.operands[0]));
-        return IsTrue(first) == (e.kind == Kind::kOr) ? Result(std::move(first)) : Get(e.operands[1]);
+        return IsTrue(first) == (e.kind == Kind::kOr) ? Result(std::move(first))
+                                                      : Get(e.operands[1]);
       }
       case Kind::kBinary:
         return Binary(e);
@@ -311,10 +319,11 @@ class Evaluator {
     if (name == "false" || name == "False") return Value::Bool(false);
     if (name == "none" || name == "None") return Value::None();
     Value found = Find(name);
-    if (found.is(K::kUndefined) &&
-        (name == "strftime_now" || name == "raise_exception" || name == "namespace" || name == "range" ||
-         name == "dict" || name == "cycler" || name == "joiner" || name == "lipsum"))
-      return Value::Of(Names());  // a function: it is there, and that is all that may be asked of it
+    if (found.is(K::kUndefined) && (name == "strftime_now" || name == "raise_exception" ||
+                                    name == "namespace" || name == "range" || name == "dict" ||
+                                    name == "cycler" || name == "joiner" || name == "lipsum"))
+      return Value::Of(
+          Names());  // a function: it is there, and that is all that may be asked of it
     return found;
   }
 
@@ -345,7 +354,8 @@ class Evaluator {
     if (!of.is(K::kList) || !at.IsNumber()) return NotUnderstood("[...] of what is no list");
     const auto size = static_cast<int64_t>(of.list->size());
     const int64_t from_begin = at.number < 0 ? at.number + size : at.number;
-    return from_begin >= 0 && from_begin < size ? (*of.list)[static_cast<size_t>(from_begin)] : Value();
+    return from_begin >= 0 && from_begin < size ? (*of.list)[static_cast<size_t>(from_begin)]
+                                                : Value();
   }
 
   Result Slice(const Expression& e) {
@@ -364,7 +374,8 @@ class Evaluator {
     if (part[2] == -1 && IsLeftOut(e.operands[1]) && IsLeftOut(e.operands[2])) {
       std::ranges::reverse(slice);
     } else if (part[2] == 1) {
-      const int64_t end = std::clamp<int64_t>(part[1], 0, size), begin = std::clamp<int64_t>(part[0], 0, end);
+      const int64_t end = std::clamp<int64_t>(part[1], 0, size),
+                    begin = std::clamp<int64_t>(part[0], 0, end);
       slice = List(of.list->begin() + begin, of.list->begin() + end);
     } else {
       return NotUnderstood("a slice in steps");
@@ -391,7 +402,8 @@ class Evaluator {
       QF_ASSIGN_OR_RETURN(const std::vector<Value> arguments, TextArguments(e, 1));
       return Method(of, called.text, arguments);
     }
-    if (called.kind != Kind::kName || !Find(called.text).is(K::kUndefined)) return NotUnderstood("a call");
+    if (called.kind != Kind::kName || !Find(called.text).is(K::kUndefined))
+      return NotUnderstood("a call");
     if (called.text == "namespace") {
       Names names;
       for (size_t i = 1; i < e.operands.size(); ++i) {
@@ -410,7 +422,8 @@ class Evaluator {
   }
 
   Result Method(const Value& of, const std::string& name, const std::vector<Value>& arguments) {
-    const std::string_view argument = arguments.empty() ? std::string_view() : arguments[0].text->bytes;
+    const std::string_view argument =
+        arguments.empty() ? std::string_view() : arguments[0].text->bytes;
     if (of.is(K::kMessage) && name == "get" && arguments.size() == 1) {
       if (argument == "role" || argument == "content") return Attribute(of, std::string(argument));
       return Value::None();
@@ -419,8 +432,8 @@ class Evaluator {
     const MarkedText& text = *of.text;
     QF_RETURN_IF_ERROR(Spend(text.bytes.size()));
     if (name == "strip" || name == "lstrip" || name == "rstrip") {
-      const bool ascii =
-          std::ranges::all_of(argument, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+      const bool ascii = std::ranges::all_of(
+          argument, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
       if (!ascii || (arguments.size() == 1 && argument.empty()))
         return NotUnderstood("." + name + "() of such characters");
       return Value::Text(text.Strip(name != "rstrip", name != "lstrip", argument));
@@ -462,7 +475,8 @@ class Evaluator {
     if (test == "true") return Value::Bool(of.is(K::kBool) && of.number);
     if (test == "false") return Value::Bool(of.is(K::kBool) && !of.number);
     if (test == "iterable" && !of.is(K::kNamespace))
-      return Value::Bool(of.is(K::kText) || of.is(K::kList) || of.is(K::kMessage) || of.is(K::kUndefined));
+      return Value::Bool(of.is(K::kText) || of.is(K::kList) || of.is(K::kMessage) ||
+                         of.is(K::kUndefined));
     return NotUnderstood("the test " + test);
   }
 

@@ -17,7 +17,8 @@ constexpr std::string_view kWhiteSpace[] = {
 // Bytes of the character to strip at the text's beginning (or end); 0: none.
 size_t Strippable(std::string_view text, bool at_end, std::string_view of) {
   if (text.empty()) return 0;
-  if (!of.empty()) return of.find(at_end ? text.back() : text.front()) != std::string_view::npos ? 1 : 0;
+  if (!of.empty())
+    return of.find(at_end ? text.back() : text.front()) != std::string_view::npos ? 1 : 0;
   for (const std::string_view space : kWhiteSpace)
     if (at_end ? text.ends_with(space) : text.starts_with(space)) return space.size();
   return 0;

@@ -64,7 +64,8 @@ class ExpressionReader {
            tokens_[at_].text == name && ++at_ > 0;
   }
   std::string AnyName() {
-    if (failed_ || at_ >= tokens_.size() || tokens_[at_].kind != TagToken::Kind::kName) return Fail().text;
+    if (failed_ || at_ >= tokens_.size() || tokens_[at_].kind != TagToken::Kind::kName)
+      return Fail().text;
     return tokens_[at_++].text;
   }
 
@@ -123,7 +124,8 @@ class ExpressionReader {
     for (bool more = true; more && !failed_;) {
       more = false;
       for (const char* op : operators)
-        if (!more && TakeOperator(op)) read = Make(Kind::kBinary, op, {std::move(read), next()}), more = true;
+        if (!more && TakeOperator(op))
+          read = Make(Kind::kBinary, op, {std::move(read), next()}), more = true;
     }
     return read;
   }
@@ -152,10 +154,10 @@ class ExpressionReader {
         const bool negated = TakeName("not");
         of = Make(Kind::kTest, AnyName(), {std::move(of)});
         // A test with an argument: divisibleby 2, equalto 'x', in (...).
-        if (at_ < tokens_.size() &&
-            (tokens_[at_].kind != TagToken::Kind::kName
-                 ? tokens_[at_].kind != TagToken::Kind::kOperator || IsOperator("(") || IsOperator("[")
-                 : !IsConnective(tokens_[at_].text)))
+        if (at_ < tokens_.size() && (tokens_[at_].kind != TagToken::Kind::kName
+                                         ? tokens_[at_].kind != TagToken::Kind::kOperator ||
+                                               IsOperator("(") || IsOperator("[")
+                                         : !IsConnective(tokens_[at_].text)))
           return Fail();
         if (negated) of = Make(Kind::kNot, "", {std::move(of)});
       } else {
@@ -165,8 +167,8 @@ class ExpressionReader {
     return of;
   }
   static bool IsConnective(std::string_view name) {
-    return name == "and" || name == "or" || name == "if" || name == "else" || name == "is" || name == "in" ||
-           name == "not";
+    return name == "and" || name == "or" || name == "if" || name == "else" || name == "is" ||
+           name == "in" || name == "not";
   }
 
   Expression Postfixed() {
@@ -213,7 +215,8 @@ class ExpressionReader {
   void Arguments(Expression& call) {
     while (!failed_ && !TakeOperator(")")) {
       const bool named = at_ + 1 < tokens_.size() && tokens_[at_].kind == TagToken::Kind::kName &&
-                         tokens_[at_ + 1].text == "=" && tokens_[at_ + 1].kind == TagToken::Kind::kOperator;
+                         tokens_[at_ + 1].text == "=" &&
+                         tokens_[at_ + 1].kind == TagToken::Kind::kOperator;
       call.keywords.push_back(named ? AnyName() : "");
       if (named) ++at_;
       call.operands.push_back(Choice());
@@ -268,7 +271,8 @@ class StatementReader {
   absl::StatusOr<std::vector<Statement>> All() {
     std::vector<Statement> all;
     QF_RETURN_IF_ERROR(Body(all));
-    if (at_ < tags_.size()) return InvalidArgument("\"{}\" stands where nothing was opened", Word());
+    if (at_ < tags_.size())
+      return InvalidArgument("\"{}\" stands where nothing was opened", Word());
     return all;
   }
 
@@ -296,7 +300,8 @@ class StatementReader {
       if (tag.kind == Tag::Kind::kText) {
         body.push_back({Statement::Kind::kText, std::move(tag.text), "", {}, {}});
       } else if (tag.kind == Tag::Kind::kOutput) {
-        body.push_back({Statement::Kind::kOutput, "", "", {ExpressionReader(Tokens(0)).Whole()}, {}});
+        body.push_back(
+            {Statement::Kind::kOutput, "", "", {ExpressionReader(Tokens(0)).Whole()}, {}});
       } else {
         const std::string_view word = Word();
         if (word == "elif" || word == "else" || word.starts_with("end")) break;
@@ -323,8 +328,10 @@ class StatementReader {
     if (word == "generation") return Closed(word, body);
     if (word == "raw") return InvalidArgument("a raw block");
     std::vector<Statement> inner;
-    if (word == "macro") return Closed(word, inner);  // counts where it is called, which is not understood
-    if (word == "call" || word == "filter" || word == "with") QF_RETURN_IF_ERROR(Closed(word, inner));
+    if (word == "macro")
+      return Closed(word, inner);  // counts where it is called, which is not understood
+    if (word == "call" || word == "filter" || word == "with")
+      QF_RETURN_IF_ERROR(Closed(word, inner));
     body.push_back({Statement::Kind::kUnread, "the statement \"" + word + "\"", "", {}, {}});
     return absl::OkStatus();
   }
@@ -366,14 +373,18 @@ class StatementReader {
   }
 
   absl::Status Set(std::vector<Statement>& body) {
-    Statement made{
-        Statement::Kind::kSet, tags_[at_].tokens.size() > 1 ? tags_[at_].tokens[1].text : "", "", {}, {}};
+    Statement made{Statement::Kind::kSet,
+                   tags_[at_].tokens.size() > 1 ? tags_[at_].tokens[1].text : "",
+                   "",
+                   {},
+                   {}};
     if (TokenIs(2, "=")) {
       made.values.push_back(ExpressionReader(Tokens(3)).Whole());
     } else if (TokenIs(2, ".") && TokenIs(4, "=")) {
       made.attribute = tags_[at_].tokens[3].text;
       made.values.push_back(ExpressionReader(Tokens(5)).Whole());
-    } else if (std::ranges::any_of(Tokens(1), [](const TagToken& token) { return token.text == "="; })) {
+    } else if (std::ranges::any_of(Tokens(1),
+                                   [](const TagToken& token) { return token.text == "="; })) {
       made = {Statement::Kind::kUnread, "a set of several variables", "", {}, {}};
     } else {
       std::vector<Statement> inner;

@@ -1,7 +1,7 @@
-// What a chat template (Jinja) is made of, as a tree: texts, outputs, sets, ifs and fors. White space is
-// handled as transformers has it (trim_blocks, lstrip_blocks). A construct beyond these becomes a node that
-// says so: it spoils a template only where it is reached, so that what a template says about tools does not
-// stand in the way. Pure.
+// What a chat template (Jinja) is made of, as a tree: texts, outputs, sets, ifs and fors. White
+// space is handled as transformers has it (trim_blocks, lstrip_blocks). A construct beyond these
+// becomes a node that says so: it spoils a template only where it is reached, so that what a
+// template says about tools does not stand in the way. Pure.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +22,11 @@ struct Expression {
     kList,       // operands: its elements
     kAttribute,  // operands[0] . text; also operands[0]['text']
     kIndex,      // operands[0][operands[1]]
-    kSlice,      // operands[0][a:b:c]; operands: the whole, a, b, c; those left out are kUnread without text
-    kCall,       // operands[0](...); keywords: one per argument, empty where it has none
-    kFilter,     // operands[0] | text(...)
-    kTest,       // operands[0] is text
+    kSlice,  // operands[0][a:b:c]; operands: the whole, a, b, c; those left out are kUnread without
+             // text
+    kCall,   // operands[0](...); keywords: one per argument, empty where it has none
+    kFilter,  // operands[0] | text(...)
+    kTest,    // operands[0] is text
     kNot,
     kNegative,
     kAnd,
@@ -47,8 +48,8 @@ struct Statement {
     kOutput,  // values[0]
     kSet,     // text, or text.attribute, becomes values[0]
     kIf,      // bodies[i] where values[i] is true; one body more: else
-    kFor,     // text: the variable; values[0]: of what; values[1], if any: only those for which it is true;
-              // bodies[0]
+    kFor,  // text: the variable; values[0]: of what; values[1], if any: only those for which it is
+           // true; bodies[0]
   };
   Kind kind = Kind::kUnread;
   std::string text, attribute;

@@ -46,7 +46,8 @@ class Cutter {
  private:
   size_t NextTag() const {
     for (size_t i = at_; i + 1 < text_.size(); ++i)
-      if (text_[i] == '{' && (text_[i + 1] == '{' || text_[i + 1] == '%' || text_[i + 1] == '#')) return i;
+      if (text_[i] == '{' && (text_[i + 1] == '{' || text_[i + 1] == '%' || text_[i + 1] == '#'))
+        return i;
     return std::string::npos;
   }
 
@@ -125,9 +126,9 @@ class Cutter {
       tokens.push_back(std::move(token));
       return absl::OkStatus();
     }
-    static constexpr std::string_view kOperators[] = {"==", "!=", "<=", ">=", "//", "**", "+", "-", "*",
-                                                      "/",  "%",  "~",  "<",  ">",  "=",  "(", ")", "[",
-                                                      "]",  "{",  "}",  ",",  ":",  ".",  "|"};
+    static constexpr std::string_view kOperators[] = {
+        "==", "!=", "<=", ">=", "//", "**", "+", "-", "*", "/", "%", "~", "<",
+        ">",  "=",  "(",  ")",  "[",  "]",  "{", "}", ",", ":", ".", "|"};
     for (const std::string_view op : kOperators) {
       if (std::string_view(text_).substr(at_, op.size()) != op) continue;
       if (op == "(" || op == "[" || op == "{") open += op;
@@ -153,7 +154,8 @@ class Cutter {
       static constexpr std::string_view kEscapes = "ntrfv\\'\"", kMeant = "\n\t\r\f\v\\'\"";
       if (++at_ >= text_.size()) break;
       const size_t which = kEscapes.find(text_[at_]);
-      if (which == std::string_view::npos) token.kind = TagToken::Kind::kOperator;  // one that means nothing
+      if (which == std::string_view::npos)
+        token.kind = TagToken::Kind::kOperator;  // one that means nothing
       token.text += which == std::string_view::npos ? '\\' : kMeant[which];
     }
     if (at_ >= text_.size()) return InvalidArgument("a text has no end");

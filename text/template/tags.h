@@ -1,5 +1,5 @@
-// A template cut into its texts and tags, and tags into tokens. White space beside tags is gone as Jinja
-// removes it. Pure.
+// A template cut into its texts and tags, and tags into tokens. White space beside tags is gone as
+// Jinja removes it. Pure.
 #pragma once
 
 #include <cstdint>

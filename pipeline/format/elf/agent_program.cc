@@ -17,10 +17,12 @@ constexpr uint16_t kExecutable = 2, kShared = 3;         // e_type: ET_EXEC, ET_
 constexpr uint16_t kMachineX86 = 62, kMachineArm = 183;  // e_machine: EM_X86_64, EM_AARCH64
 
 uint16_t Half(ByteSpan bytes, size_t at) {
-  return static_cast<uint16_t>(std::to_integer<unsigned>(bytes[at]) | std::to_integer<unsigned>(bytes[at + 1]) << 8);
+  return static_cast<uint16_t>(std::to_integer<unsigned>(bytes[at]) |
+                               std::to_integer<unsigned>(bytes[at + 1]) << 8);
 }
 
-// The version behind the first mark that one stands behind: whoever looks for marks holds one without a version.
+// The version behind the first mark that one stands behind: whoever looks for marks holds one
+// without a version.
 std::optional<std::string> FindVersion(std::string_view text) {
   for (size_t at = text.find(kAgentVersionMark); at != std::string_view::npos;
        at = text.find(kAgentVersionMark, at + 1)) {
@@ -37,7 +39,8 @@ absl::StatusOr<std::string> ElfArchitecture(ByteSpan header) {
   constexpr std::string_view kMagic =
       "\x7f"
       "ELF";
-  if (header.size() < kElfHeaderBytes || std::memcmp(header.data(), kMagic.data(), kMagic.size()) != 0)
+  if (header.size() < kElfHeaderBytes ||
+      std::memcmp(header.data(), kMagic.data(), kMagic.size()) != 0)
     return InvalidArgument("it is no ELF program");
   const auto byte = [&](size_t at) { return std::to_integer<int>(header[at]); };
   if (byte(4) != 2 || byte(5) != 1 || byte(6) != 1)  // ELFCLASS64, ELFDATA2LSB, EV_CURRENT
@@ -49,8 +52,9 @@ absl::StatusOr<std::string> ElfArchitecture(ByteSpan header) {
     return InvalidArgument("it is an ELF file of type {}, which cannot be executed", type);
   if (machine == kMachineX86) return "x86_64";
   if (machine == kMachineArm) return "aarch64";
-  return InvalidArgument("it is for ELF machine {}: agents are built for x86_64 ({}) and aarch64 ({})", machine,
-                         kMachineX86, kMachineArm);
+  return InvalidArgument(
+      "it is for ELF machine {}: agents are built for x86_64 ({}) and aarch64 ({})", machine,
+      kMachineX86, kMachineArm);
 }
 
 absl::StatusOr<AgentProgram> ReadAgentProgram(FileSystem& files, const fs::path& path) {
@@ -58,26 +62,29 @@ absl::StatusOr<AgentProgram> ReadAgentProgram(FileSystem& files, const fs::path&
   AgentProgram program;
   QF_ASSIGN_OR_RETURN(program.size, file->Size());
   if (program.size < kElfHeaderBytes || program.size > kMostProgramBytes)
-    return InvalidArgument("{}: a program has {} to {} bytes, not {}", path.string(), kElfHeaderBytes,
-                           kMostProgramBytes, program.size);
+    return InvalidArgument("{}: a program has {} to {} bytes, not {}", path.string(),
+                           kElfHeaderBytes, kMostProgramBytes, program.size);
   Bytes window(std::min<uint64_t>(program.size, kWindow));
   // Windows overlap by what a mark with its version takes, so that none is cut.
   constexpr size_t kOverlap = kAgentVersionMark.size() + kMostVersion;
   std::optional<std::string> version;
   for (uint64_t at = 0; !version; at += kWindow - kOverlap) {
-    const auto part = MutableBytes(window).first(std::min<uint64_t>(window.size(), program.size - at));
+    const auto part =
+        MutableBytes(window).first(std::min<uint64_t>(window.size(), program.size - at));
     QF_RETURN_IF_ERROR(file->ReadAt(at, part));
     if (at == 0) {
       auto architecture = ElfArchitecture(part);
-      if (!architecture.ok()) return InvalidArgument("{}: {}", path.string(), Message(architecture.status()));
+      if (!architecture.ok())
+        return InvalidArgument("{}: {}", path.string(), Message(architecture.status()));
       program.architecture = *std::move(architecture);
     }
     version = FindVersion(AsText(part));
     if (at + part.size() == program.size) break;
   }
   if (!version)
-    return InvalidArgument("{}: no quantfleet-agent, or one that cannot update itself: it does not say its version",
-                           path.string());
+    return InvalidArgument(
+        "{}: no quantfleet-agent, or one that cannot update itself: it does not say its version",
+        path.string());
   program.version = *std::move(version);
   return program;
 }

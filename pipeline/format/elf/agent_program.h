@@ -1,5 +1,6 @@
-// What a program says of itself without being run: the machine that its ELF header names, and the agent's version,
-// which the agent carries as the text "quantfleet-agent-version=X.Y.Z\n". Hostile files are refused.
+// What a program says of itself without being run: the machine that its ELF header names, and the
+// agent's version, which the agent carries as the text "quantfleet-agent-version=X.Y.Z\n". Hostile
+// files are refused.
 #pragma once
 
 #include <string>
@@ -20,8 +21,9 @@ struct AgentProgram {
 };
 
 inline constexpr size_t kElfHeaderBytes = 64;
-// Of a file that begins with these bytes. INVALID_ARGUMENT: no 64-bit little-endian Linux executable (ET_EXEC or
-// ET_DYN), or one for a machine that no agent is built for. Source: System V ABI, "ELF Header".
+// Of a file that begins with these bytes. INVALID_ARGUMENT: no 64-bit little-endian Linux
+// executable (ET_EXEC or ET_DYN), or one for a machine that no agent is built for. Source: System V
+// ABI, "ELF Header".
 absl::StatusOr<std::string> ElfArchitecture(ByteSpan header);
 
 // INVALID_ARGUMENT names the file and says what is wrong with it.

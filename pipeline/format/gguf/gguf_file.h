@@ -1,6 +1,7 @@
-// The header of a GGUF file (versions 2 and 3) as typed values. The file is untrusted: every count, length and offset
-// is checked against what the file really holds before anything is allocated, so that memory stays within a small
-// multiple of the header's own bytes. Layout: docs/formats/gguf.md. Immutable after Read, so thread-safe.
+// The header of a GGUF file (versions 2 and 3) as typed values. The file is untrusted: every count,
+// length and offset is checked against what the file really holds before anything is allocated, so
+// that memory stays within a small multiple of the header's own bytes. Layout:
+// docs/formats/gguf.md. Immutable after Read, so thread-safe.
 #pragma once
 
 #include <array>
@@ -18,8 +19,19 @@
 namespace quantfleet::pipeline {
 
 enum class GgufType : uint32_t {
-  kU8 = 0, kI8 = 1, kU16 = 2, kI16 = 3, kU32 = 4, kI32 = 5, kF32 = 6, kBool = 7, kString = 8, kArray = 9,
-  kU64 = 10, kI64 = 11, kF64 = 12,
+  kU8 = 0,
+  kI8 = 1,
+  kU16 = 2,
+  kI16 = 3,
+  kU32 = 4,
+  kI32 = 5,
+  kF32 = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kU64 = 10,
+  kI64 = 11,
+  kF64 = 12,
 };
 std::string_view Name(GgufType type);  // "u32"
 
@@ -50,8 +62,9 @@ struct GgufTensor {
 
 class GgufFile {
  public:
-  // `name` is what messages call the file. Errors: INVALID_ARGUMENT (not GGUF, or a header that contradicts itself),
-  // DATA_LOSS (the file ends too early), UNIMPLEMENTED (a version or tensor type that we do not read).
+  // `name` is what messages call the file. Errors: INVALID_ARGUMENT (not GGUF, or a header that
+  // contradicts itself), DATA_LOSS (the file ends too early), UNIMPLEMENTED (a version or tensor
+  // type that we do not read).
   static absl::StatusOr<GgufFile> Read(const File& file, std::string_view name);
   // True when the file begins as GGUF files do.
   static bool HasMagic(const File& file);
@@ -59,22 +72,26 @@ class GgufFile {
   const std::string& name() const { return name_; }
   uint32_t version() const { return version_; }
   uint32_t alignment() const { return alignment_; }
-  uint64_t data_offset() const { return data_offset_; }  // where tensor data begin, aligned
-  uint64_t header_size() const { return header_size_; }  // before the padding
-  const std::vector<GgufKv>& kvs() const { return kvs_; }          // in the file's order
+  uint64_t data_offset() const { return data_offset_; }    // where tensor data begin, aligned
+  uint64_t header_size() const { return header_size_; }    // before the padding
+  const std::vector<GgufKv>& kvs() const { return kvs_; }  // in the file's order
   const std::vector<GgufTensor>& tensors() const { return tensors_; }  // in the file's order
 
   const GgufKv* Find(std::string_view key) const;
   const GgufTensor* FindTensor(std::string_view tensor) const;
 
-  // The value of a key, nullopt (nullptr) when absent, INVALID_ARGUMENT naming file and key when of another type.
-  absl::StatusOr<std::optional<int64_t>> Integer(std::string_view key) const;  // any width that fits
+  // The value of a key, nullopt (nullptr) when absent, INVALID_ARGUMENT naming file and key when of
+  // another type.
+  absl::StatusOr<std::optional<int64_t>> Integer(
+      std::string_view key) const;  // any width that fits
   absl::StatusOr<std::optional<double>> Float(std::string_view key) const;
   absl::StatusOr<std::optional<bool>> Bool(std::string_view key) const;
   absl::StatusOr<std::optional<std::string>> Text(std::string_view key) const;
   absl::StatusOr<const std::vector<std::string>*> Strings(std::string_view key) const;
-  absl::StatusOr<std::optional<std::vector<float>>> Floats(std::string_view key) const;      // array of f32
-  absl::StatusOr<std::optional<std::vector<int32_t>>> Integers(std::string_view key) const;  // array of i32 or u32
+  absl::StatusOr<std::optional<std::vector<float>>> Floats(
+      std::string_view key) const;  // array of f32
+  absl::StatusOr<std::optional<std::vector<int32_t>>> Integers(
+      std::string_view key) const;  // array of i32 or u32
 
  private:
   friend class GgufParser;

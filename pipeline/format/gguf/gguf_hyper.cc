@@ -5,10 +5,12 @@
 namespace quantfleet::pipeline {
 namespace {
 
-// Reads keys below the architecture's prefix; remembers the first error, so that reading stays a list.
+// Reads keys below the architecture's prefix; remembers the first error, so that reading stays a
+// list.
 class Keys {
  public:
-  Keys(const GgufFile& file, Architecture architecture) : file_(file), prefix_(Name(architecture)) {}
+  Keys(const GgufFile& file, Architecture architecture)
+      : file_(file), prefix_(Name(architecture)) {}
 
   std::optional<int64_t> Integer(std::string_view key) { return Take(file_.Integer(Full(key))); }
   std::optional<double> Float(std::string_view key) { return Take(file_.Float(Full(key))); }
@@ -51,8 +53,10 @@ absl::Status ReadScaling(const GgufFile& file, Keys& keys, RopeScaling& rope) {
   } else if (type == "longrope") {
     rope.kind = RopeScaling::Kind::kLongRope;
   } else if (type != "none") {
-    return Unimplemented("{}: rope scaling '{}' is not supported; supported are none, linear, longrope and llama3's "
-                         "frequency factors", file.name(), type);
+    return Unimplemented(
+        "{}: rope scaling '{}' is not supported; supported are none, linear, longrope and llama3's "
+        "frequency factors",
+        file.name(), type);
   }
   if (const auto factor = keys.Float("rope.scaling.attn_factor"))
     rope.attention_factor = static_cast<float>(*factor);
@@ -68,14 +72,17 @@ int64_t EmbeddingRows(const GgufFile& file) {
 
 absl::StatusOr<Architecture> ReadArchitecture(const GgufFile& file) {
   QF_ASSIGN_OR_RETURN(const auto name, file.Text("general.architecture"));
-  if (!name) return InvalidArgument("{}: general.architecture is missing: this is not a model", file.name());
+  if (!name)
+    return InvalidArgument("{}: general.architecture is missing: this is not a model", file.name());
   for (const Architecture a : {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2})
     if (*name == Name(a)) return a;
-  return Unimplemented("{}: the architecture '{}' is not supported; supported are phi3, llama and qwen2", file.name(),
-                       *name);
+  return Unimplemented(
+      "{}: the architecture '{}' is not supported; supported are phi3, llama and qwen2",
+      file.name(), *name);
 }
 
-absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, Architecture architecture) {
+absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file,
+                                                    Architecture architecture) {
   Keys keys(file, architecture);
   Hyperparameters h;
   h.context = keys.NeedInteger("context_length");
@@ -94,10 +101,11 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, Archit
   h.vocab = EmbeddingRows(file);
   QF_RETURN_IF_ERROR(ReadScaling(file, keys, h.rope_scaling));
   QF_RETURN_IF_ERROR(keys.status());
-  if (h.vocab == 0) return InvalidArgument("{}: tensor 'token_embd.weight' is missing", file.name());
+  if (h.vocab == 0)
+    return InvalidArgument("{}: tensor 'token_embd.weight' is missing", file.name());
   if (value_length != h.head_dim)
-    return Unimplemented("{}: values of {} dimensions beside keys of {} are not supported", file.name(), value_length,
-                         h.head_dim);
+    return Unimplemented("{}: values of {} dimensions beside keys of {} are not supported",
+                         file.name(), value_length, h.head_dim);
   return h;
 }
 
@@ -106,7 +114,8 @@ absl::StatusOr<SamplingDefaults> ReadSampling(const GgufFile& file) {
   for (const SamplingNumber& number : kSamplingNumbers) {
     QF_ASSIGN_OR_RETURN(const auto value, file.Float(number.gguf));
     if (!value) continue;
-    QF_ASSIGN_OR_RETURN(out.*number.value, CheckSamplingNumber(number, *value, file.name(), number.gguf));
+    QF_ASSIGN_OR_RETURN(out.*number.value,
+                        CheckSamplingNumber(number, *value, file.name(), number.gguf));
   }
   QF_ASSIGN_OR_RETURN(const auto top_k, file.Integer(kTopKGguf));
   if (top_k) {

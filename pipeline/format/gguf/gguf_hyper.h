@@ -1,4 +1,5 @@
-// Architecture, hyper-parameters and sampling out of a GGUF header's keys, with GGUF's own defaults. Pure.
+// Architecture, hyper-parameters and sampling out of a GGUF header's keys, with GGUF's own
+// defaults. Pure.
 #pragma once
 
 #include "pipeline/format/gguf/gguf_file.h"
@@ -6,12 +7,15 @@
 
 namespace quantfleet::pipeline {
 
-absl::StatusOr<Architecture> ReadArchitecture(const GgufFile& file);  // UNIMPLEMENTED names what is supported
+absl::StatusOr<Architecture> ReadArchitecture(
+    const GgufFile& file);  // UNIMPLEMENTED names what is supported
 
 // All but what tensors tell: rope factors, and whether the embedding is tied.
-absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, Architecture architecture);
+absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file,
+                                                    Architecture architecture);
 
-// general.sampling.*, as far as generation_config.json has words for it. A file that says how to sample wants it done.
+// general.sampling.*, as far as generation_config.json has words for it. A file that says how to
+// sample wants it done.
 absl::StatusOr<SamplingDefaults> ReadSampling(const GgufFile& file);
 
 }  // namespace quantfleet::pipeline

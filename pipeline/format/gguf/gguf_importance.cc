@@ -16,7 +16,8 @@ absl::StatusOr<Digest> FileDigest(const File& file) {
   Sha256 sha;
   Bytes buffer(std::min<uint64_t>(size, size_t{1} << 20));
   for (uint64_t at = 0; at < size; at += buffer.size()) {
-    const MutableBytes part = MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
+    const MutableBytes part =
+        MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
     QF_RETURN_IF_ERROR(file.ReadAt(at, part));
     sha.Update(part);
   }
@@ -27,8 +28,8 @@ class ImportanceReader {
  public:
   ImportanceReader(const File& data, const GgufFile& file) : data_(data), file_(file) {}
 
-  // Each sum has its count and the other way round, whether the model has the tensor or not: else the file is
-  // cut.
+  // Each sum has its count and the other way round, whether the model has the tensor or not: else
+  // the file is cut.
   absl::Status CheckPairs() const {
     bool any = false;
     for (const GgufTensor& tensor : file_.tensors()) {
@@ -42,12 +43,14 @@ class ImportanceReader {
       }
     }
     if (!any)
-      return InvalidArgument("{}: no tensor has sums ({}) and counts ({})", file_.name(), kSums, kCounts);
+      return InvalidArgument("{}: no tensor has sums ({}) and counts ({})", file_.name(), kSums,
+                             kCounts);
     return absl::OkStatus();
   }
 
   // Means of `cols` columns; empty where the file does not name the tensor.
-  absl::StatusOr<std::vector<float>> Means(const std::string& tensor, int64_t cols, bool is_embedding) const {
+  absl::StatusOr<std::vector<float>> Means(const std::string& tensor, int64_t cols,
+                                           bool is_embedding) const {
     const GgufTensor* sums = file_.FindTensor(tensor + std::string(kSums));
     const GgufTensor* counts = file_.FindTensor(tensor + std::string(kCounts));
     if (sums == nullptr || counts == nullptr) return std::vector<float>();
@@ -58,7 +61,8 @@ class ImportanceReader {
     if (is_embedding && sums->size != length) return std::vector<float>();
     if (sums->size != length || counts->size != sizeof(float))
       return InvalidArgument(
-          "{}: '{}' has {} values and {} counts, but the model's tensor has {} columns and needs 1 count: "
+          "{}: '{}' has {} values and {} counts, but the model's tensor has {} columns and needs 1 "
+          "count: "
           "was the "
           "file made from another model?",
           file_.name(), sums->name, sums->size / sizeof(float), counts->size / sizeof(float), cols);
@@ -67,13 +71,16 @@ class ImportanceReader {
     QF_RETURN_IF_ERROR(data_.ReadAt(sums->offset, std::as_writable_bytes(std::span(means))));
     QF_RETURN_IF_ERROR(data_.ReadAt(counts->offset, std::as_writable_bytes(std::span(&count, 1))));
     if (!(count >= 0 && count <= static_cast<float>(uint64_t{1} << 53)))
-      return InvalidArgument("{}: '{}' is {}, which is no count", file_.name(), counts->name, count);
+      return InvalidArgument("{}: '{}' is {}, which is no count", file_.name(), counts->name,
+                             count);
     for (size_t i = 0; i < means.size(); ++i)
       if (!(means[i] >= 0 && std::isfinite(means[i])))
-        return InvalidArgument("{}: '{}' holds {} at column {}: a sum of squares is finite and not negative",
-                               file_.name(), sums->name, means[i], i);
+        return InvalidArgument(
+            "{}: '{}' holds {} at column {}: a sum of squares is finite and not negative",
+            file_.name(), sums->name, means[i], i);
     count = std::round(count);
-    for (float& mean : means) mean = count > 0 ? mean / count : 1.f;  // never used: every column alike
+    for (float& mean : means)
+      mean = count > 0 ? mean / count : 1.f;  // never used: every column alike
     return means;
   }
 
@@ -95,8 +102,8 @@ absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& pat
   QF_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Read(*data, path.string()));
   QF_ASSIGN_OR_RETURN(const auto type, file.Text("general.type"));
   if (type.value_or("") != "imatrix")
-    return InvalidArgument("{} is no importance file: its general.type is '{}', not 'imatrix'", file.name(),
-                           type.value_or(""));
+    return InvalidArgument("{} is no importance file: its general.type is '{}', not 'imatrix'",
+                           file.name(), type.value_or(""));
   const ImportanceReader reader(*data, file);
   QF_RETURN_IF_ERROR(reader.CheckPairs());
 
@@ -112,8 +119,8 @@ absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& pat
     any = any || !columns.empty();
   }
   if (!any)
-    return InvalidArgument("{} names no tensor of this {} model: it was made from another one", file.name(),
-                           Name(model.architecture));
+    return InvalidArgument("{} names no tensor of this {} model: it was made from another one",
+                           file.name(), Name(model.architecture));
   return importance;
 }
 

@@ -12,25 +12,34 @@ namespace {
 uint32_t FileType(const Recipe& recipe) {
   const bool small = recipe.mix == Mix::kSmall;
   switch (recipe.body) {
-    case DType::kF32: return 0;
-    case DType::kF16: return 1;
-    case DType::kQ4_0: return 2;
-    case DType::kQ4_1: return 3;
-    case DType::kQ8_0: return 7;
-    case DType::kQ5_0: return 8;
-    case DType::kQ5_1: return 9;
+    case DType::kF32:
+      return 0;
+    case DType::kF16:
+      return 1;
+    case DType::kQ4_0:
+      return 2;
+    case DType::kQ4_1:
+      return 3;
+    case DType::kQ8_0:
+      return 7;
+    case DType::kQ5_0:
+      return 8;
+    case DType::kQ5_1:
+      return 9;
     case DType::kQ4_K:
       return small ? 14 : 15;
     case DType::kQ5_K:
       return small ? 16 : 17;
-    case DType::kQ6_K: return 18;
-    case DType::kBF16: return 32;
+    case DType::kQ6_K:
+      return 18;
+    case DType::kBF16:
+      return 32;
   }
   return 0;
 }
 
-// As llama.cpp's converter takes them from generation_config.json, in its order and types. It has no word for do_sample:
-// a temperature of 0 says that nothing is drawn.
+// As llama.cpp's converter takes them from generation_config.json, in its order and types. It has
+// no word for do_sample: a temperature of 0 says that nothing is drawn.
 void WriteSampling(const SamplingDefaults& sampling, GgufWriter& out) {
   if (sampling.top_k) out.AddI32(kTopKGguf, *sampling.top_k);
   for (const SamplingNumber& number : kSamplingNumbers) {
@@ -52,8 +61,12 @@ void WriteGeneral(const ModelDescription& model, const Recipe& recipe, GgufWrite
 void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
   const Hyperparameters& h = model.hyper;
   const bool phi3 = model.architecture == Architecture::kPhi3;
-  const auto key = [&](std::string_view k) { return fmt::format("{}.{}", Name(model.architecture), k); };
-  const auto integer = [&](std::string_view k, int64_t v) { out.AddU32(key(k), static_cast<uint32_t>(v)); };
+  const auto key = [&](std::string_view k) {
+    return fmt::format("{}.{}", Name(model.architecture), k);
+  };
+  const auto integer = [&](std::string_view k, int64_t v) {
+    out.AddU32(key(k), static_cast<uint32_t>(v));
+  };
   integer("vocab_size", h.vocab);
   integer("context_length", h.context);
   integer("embedding_length", h.hidden);
@@ -67,7 +80,8 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
   if (phi3 || h.sliding_window > 0) integer("attention.sliding_window", h.sliding_window);
   integer("rope.dimension_count", h.rope_dims);
   out.AddF32(key("rope.freq_base"), h.rope_theta);
-  if (phi3 || h.original_context != h.context) integer("rope.scaling.original_context_length", h.original_context);
+  if (phi3 || h.original_context != h.context)
+    integer("rope.scaling.original_context_length", h.original_context);
   if (h.rope_scaling.kind == RopeScaling::Kind::kLinear) {
     out.AddText(key("rope.scaling.type"), "linear");
     out.AddF32(key("rope.scaling.factor"), h.rope_scaling.factor);
@@ -99,11 +113,14 @@ struct TurnEnds {
   std::optional<int32_t> eot, eom;
 };
 
-// llama.cpp ends at eos, at what these two keys name, and at texts that it knows. So they name the ends of a turn and of
-// a message where a token has such a text, and else tokens that it would not know by theirs.
+// llama.cpp ends at eos, at what these two keys name, and at texts that it knows. So they name the
+// ends of a turn and of a message where a token has such a text, and else tokens that it would not
+// know by theirs.
 TurnEnds ChooseTurnEnds(const TokenizerData& t) {
   TurnEnds out;
-  const auto text = [&](int32_t id) -> std::string_view { return t.tokens[static_cast<size_t>(id)].text; };
+  const auto text = [&](int32_t id) -> std::string_view {
+    return t.tokens[static_cast<size_t>(id)].text;
+  };
   for (const int32_t id : t.more_ends) {
     if (text(id) == "<|eom_id|>") {
       out.eom = id;
@@ -140,7 +157,8 @@ void WriteTokenizer(const TokenizerData& t, GgufWriter& out) {
   id("tokenizer.ggml.padding_token_id", t.padding);
   out.AddBool("tokenizer.ggml.add_bos_token", t.add_bos);
   out.AddBool("tokenizer.ggml.add_eos_token", t.add_eos);
-  if (t.kind == TokenizerData::Kind::kSpm) out.AddBool("tokenizer.ggml.add_space_prefix", t.add_space_prefix);
+  if (t.kind == TokenizerData::Kind::kSpm)
+    out.AddBool("tokenizer.ggml.add_space_prefix", t.add_space_prefix);
   if (!t.chat_template.empty()) out.AddText("tokenizer.chat_template", t.chat_template);
 }
 

@@ -1,4 +1,5 @@
-// How GGUF spells the tensors and keys of the architectures that we know (docs/formats/gguf.md). Pure.
+// How GGUF spells the tensors and keys of the architectures that we know (docs/formats/gguf.md).
+// Pure.
 #pragma once
 
 #include <string>
@@ -16,12 +17,13 @@ inline constexpr std::string_view kEndIdsKey = "tokenizer.ggml.eos_token_ids";
 
 class GgufNames final : public TensorNames {
  public:
-  std::string Of(Role role, int layer) const override;         // "blk.3.attn_q.weight"
-  std::string FusedQkv(int layer) const override;              // "blk.3.attn_qkv.weight"
-  std::string FusedGateUp(int layer) const override;           // "blk.3.ffn_up.weight", as up alone
+  std::string Of(Role role, int layer) const override;  // "blk.3.attn_q.weight"
+  std::string FusedQkv(int layer) const override;       // "blk.3.attn_qkv.weight"
+  std::string FusedGateUp(int layer) const override;    // "blk.3.ffn_up.weight", as up alone
 };
 
-// The tensor of a GGUF of ours, and of llama.cpp's converter, that holds the piece: phi3's are fused.
+// The tensor of a GGUF of ours, and of llama.cpp's converter, that holds the piece: phi3's are
+// fused.
 std::string GgufTensorName(Architecture architecture, Role role, int layer);
 
 // llama's rope turns neighbouring rows, HF's checkpoints hold the two halves apart.

@@ -17,8 +17,8 @@ struct GgufTensor {
   uint64_t offset = 0;  // from where the data begin
 };
 
-absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model, const Recipe& recipe,
-                                                   bool has_importance) {
+absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model,
+                                                   const Recipe& recipe, bool has_importance) {
   std::vector<GgufTensor> tensors;
   for (OutputTensor& tensor : FusePieces(model, [&](Role role, int layer) {
          return GgufTensorName(model.architecture, role, layer);
@@ -27,14 +27,16 @@ absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model
     // Before a type that divides the rows takes its place.
     const DType asked = recipe.AskedFor(model, tensor.Seen(), has_importance);
     if (tensor.dims > 1 && GroupSchemeOf(asked))
-      return InvalidArgument("tensor '{}': gguf holds ggml's types, not {}: take q4_0, q4_1 or q8_0", tensor.name,
-                             Info(asked).name);
+      return InvalidArgument(
+          "tensor '{}': gguf holds ggml's types, not {}: take q4_0, q4_1 or q8_0", tensor.name,
+          Info(asked).name);
     tensors.push_back({std::move(tensor), dtype});
   }
   return tensors;
 }
 
-// Rope factors are hyper-parameters that GGUF keeps as tensors: known now, so they stand right behind the header.
+// Rope factors are hyper-parameters that GGUF keeps as tensors: known now, so they stand right
+// behind the header.
 struct FixedTensor {
   std::string_view name;
   std::vector<float> values;
@@ -44,13 +46,17 @@ std::vector<FixedTensor> FixedTensors(const ModelDescription& model) {
   switch (rope.kind) {
     case RopeScaling::Kind::kLongRope:
       return {{kRopeFactorsLong, rope.long_factors}, {kRopeFactorsShort, rope.short_factors}};
-    case RopeScaling::Kind::kLlama3: return {{kRopeFreqs, Llama3FrequencyFactors(model.hyper)}};
-    case RopeScaling::Kind::kNone: case RopeScaling::Kind::kLinear: return {};
+    case RopeScaling::Kind::kLlama3:
+      return {{kRopeFreqs, Llama3FrequencyFactors(model.hyper)}};
+    case RopeScaling::Kind::kNone:
+    case RopeScaling::Kind::kLinear:
+      return {};
   }
   return {};
 }
 
-PlannedFile LayOut(const ModelDescription& model, const Recipe& recipe, std::vector<GgufTensor> tensors) {
+PlannedFile LayOut(const ModelDescription& model, const Recipe& recipe,
+                   std::vector<GgufTensor> tensors) {
   GgufWriter writer;
   WriteKeys(model, recipe, writer);
   std::string fixed_data;
@@ -60,8 +66,8 @@ PlannedFile LayOut(const ModelDescription& model, const Recipe& recipe, std::vec
     fixed_data.resize(writer.data_size(), '\0');
   }
   for (GgufTensor& tensor : tensors)
-    tensor.offset =
-        writer.AddTensor(tensor.is.name, tensor.dtype, tensor.is.rows, tensor.is.cols, tensor.is.dims);
+    tensor.offset = writer.AddTensor(tensor.is.name, tensor.dtype, tensor.is.rows, tensor.is.cols,
+                                     tensor.is.dims);
 
   std::string header = writer.Header();
   const uint64_t data_at = header.size();
@@ -73,9 +79,13 @@ PlannedFile LayOut(const ModelDescription& model, const Recipe& recipe, std::vec
       const Piece& piece = model.pieces[p];
       const bool rotated = piece.role == Role::kAttnQ || piece.role == Role::kAttnK ||
                            piece.role == Role::kAttnQBias || piece.role == Role::kAttnKBias;
-      out.pieces.push_back({.piece = p, .file = 0, .offset = at, .dtype = tensor.dtype,
+      out.pieces.push_back({.piece = p,
+                            .file = 0,
+                            .offset = at,
+                            .dtype = tensor.dtype,
                             .order = rotated ? GgufQkOrder(model.architecture) : RowOrder::kHf,
-                            .padding = 0, .tensor = tensor.is.name});
+                            .padding = 0,
+                            .tensor = tensor.is.name});
       at += static_cast<uint64_t>(piece.rows * RowBytes(tensor.dtype, piece.cols));
     }
     out.pieces.back().padding = static_cast<uint32_t>(RoundUp(at, GgufWriter::kAlignment) - at);
@@ -86,8 +96,8 @@ PlannedFile LayOut(const ModelDescription& model, const Recipe& recipe, std::vec
 }  // namespace
 
 absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
-                                      const std::vector<Attachment>& attachments, const Recipe& recipe,
-                                      bool has_importance) {
+                                      const std::vector<Attachment>& attachments,
+                                      const Recipe& recipe, bool has_importance) {
   QF_RETURN_IF_ERROR(Validate(model));
   QF_ASSIGN_OR_RETURN(auto tensors, TensorsFor(model, recipe, has_importance));
   std::vector<PlannedFile> files;

@@ -1,4 +1,5 @@
-// The GGUF emitter: from a model and a recipe to the layout of one model.gguf (docs/formats/gguf.md).
+// The GGUF emitter: from a model and a recipe to the layout of one model.gguf
+// (docs/formats/gguf.md).
 #pragma once
 
 #include "common/base/status.h"
@@ -8,10 +9,10 @@
 
 namespace quantfleet::pipeline {
 
-// Attachments become files beside model.gguf. `has_importance`: an importance file goes with the recipe.
-// Errors name the tensor that the format cannot hold.
+// Attachments become files beside model.gguf. `has_importance`: an importance file goes with the
+// recipe. Errors name the tensor that the format cannot hold.
 absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
-                                      const std::vector<Attachment>& attachments, const Recipe& recipe,
-                                      bool has_importance = false);
+                                      const std::vector<Attachment>& attachments,
+                                      const Recipe& recipe, bool has_importance = false);
 
 }  // namespace quantfleet::pipeline

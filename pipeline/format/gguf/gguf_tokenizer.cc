@@ -23,24 +23,26 @@ absl::Status ReadId(const GgufFile& file, std::string_view key, std::optional<in
   return absl::OkStatus();
 }
 
-// What ends a generation beside eos: what keys name. Where there is no list of all, as in files of llama.cpp's converter,
-// it is also what llama.cpp would stop at.
+// What ends a generation beside eos: what keys name. Where there is no list of all, as in files of
+// llama.cpp's converter, it is also what llama.cpp would stop at.
 absl::Status ReadMoreEnds(const GgufFile& file, TokenizerData& out) {
   std::vector<int32_t> ends;
   const auto take = [&](std::string_view key, int32_t id) -> absl::Status {
     if (id < 0 || static_cast<size_t>(id) >= out.tokens.size())
-      return InvalidArgument("{}: key '{}' names the token {}, outside of the vocabulary of {}", file.name(), key, id,
-                             out.tokens.size());
+      return InvalidArgument("{}: key '{}' names the token {}, outside of the vocabulary of {}",
+                             file.name(), key, id, out.tokens.size());
     ends.push_back(id);
     return absl::OkStatus();
   };
-  for (const std::string_view key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
+  for (const std::string_view key :
+       {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
     std::optional<int32_t> id;
     QF_RETURN_IF_ERROR(ReadId(file, key, id));
     if (id) QF_RETURN_IF_ERROR(take(key, *id));
   }
   QF_ASSIGN_OR_RETURN(const auto list, file.Integers(kEndIdsKey));
-  for (const int32_t id : list.value_or(std::vector<int32_t>())) QF_RETURN_IF_ERROR(take(kEndIdsKey, id));
+  for (const int32_t id : list.value_or(std::vector<int32_t>()))
+    QF_RETURN_IF_ERROR(take(kEndIdsKey, id));
   for (size_t i = 0; i < out.tokens.size() && !list; ++i)
     if (EndsByText(out.tokens[i])) ends.push_back(static_cast<int32_t>(i));
   SetMoreEnds(std::move(ends), out);
@@ -49,12 +51,14 @@ absl::Status ReadMoreEnds(const GgufFile& file, TokenizerData& out) {
 
 absl::Status ReadTokens(const GgufFile& file, TokenizerData& out) {
   QF_ASSIGN_OR_RETURN(const std::vector<std::string>* texts, file.Strings("tokenizer.ggml.tokens"));
-  if (texts == nullptr) return InvalidArgument("{}: there is a tokenizer, but no tokenizer.ggml.tokens", file.name());
+  if (texts == nullptr)
+    return InvalidArgument("{}: there is a tokenizer, but no tokenizer.ggml.tokens", file.name());
   QF_ASSIGN_OR_RETURN(const auto scores, file.Floats("tokenizer.ggml.scores"));
   QF_ASSIGN_OR_RETURN(const auto types, file.Integers("tokenizer.ggml.token_type"));
   if ((scores && scores->size() != texts->size()) || (types && types->size() != texts->size()))
-    return InvalidArgument("{}: tokenizer.ggml has {} tokens, {} scores and {} types", file.name(), texts->size(),
-                           scores ? scores->size() : texts->size(), types ? types->size() : texts->size());
+    return InvalidArgument("{}: tokenizer.ggml has {} tokens, {} scores and {} types", file.name(),
+                           texts->size(), scores ? scores->size() : texts->size(),
+                           types ? types->size() : texts->size());
   out.tokens.reserve(texts->size());
   for (size_t i = 0; i < texts->size(); ++i) {
     Token token{.text = (*texts)[i]};
@@ -89,16 +93,20 @@ absl::StatusOr<TokenizerData> ReadTokenizer(const GgufFile& file) {
   } else if (model == "gpt2") {
     out.kind = TokenizerData::Kind::kByteBpe;
   } else {
-    return Unimplemented("{}: the tokenizer '{}' is not supported; supported are llama (SentencePiece BPE) and gpt2 "
-                         "(byte-level BPE)", file.name(), model);
+    return Unimplemented(
+        "{}: the tokenizer '{}' is not supported; supported are llama (SentencePiece BPE) and gpt2 "
+        "(byte-level BPE)",
+        file.name(), model);
   }
   QF_ASSIGN_OR_RETURN(const auto pre, file.Text("tokenizer.ggml.pre"));
   if (pre) out.pre = *pre;
   SetDefaults(out);
   QF_RETURN_IF_ERROR(ReadTokens(file, out));
   if (out.kind == TokenizerData::Kind::kByteBpe) {
-    QF_ASSIGN_OR_RETURN(const std::vector<std::string>* merges, file.Strings("tokenizer.ggml.merges"));
-    if (merges == nullptr) return InvalidArgument("{}: a gpt2 tokenizer needs tokenizer.ggml.merges", file.name());
+    QF_ASSIGN_OR_RETURN(const std::vector<std::string>* merges,
+                        file.Strings("tokenizer.ggml.merges"));
+    if (merges == nullptr)
+      return InvalidArgument("{}: a gpt2 tokenizer needs tokenizer.ggml.merges", file.name());
     out.merges = *merges;
   }
   QF_RETURN_IF_ERROR(ReadId(file, "tokenizer.ggml.bos_token_id", out.bos));
@@ -114,7 +122,8 @@ absl::StatusOr<TokenizerData> ReadTokenizer(const GgufFile& file) {
   out.add_eos = add_eos.value_or(out.add_eos) && out.eos.has_value();
   out.add_space_prefix = space.value_or(out.add_space_prefix);
   out.chat_template = chat_template.value_or("");
-  QF_RETURN_IF_ERROR(Annotate(ValidateTokenizer(out, static_cast<int64_t>(out.tokens.size())), file.name()));
+  QF_RETURN_IF_ERROR(
+      Annotate(ValidateTokenizer(out, static_cast<int64_t>(out.tokens.size())), file.name()));
   return out;
 }
 

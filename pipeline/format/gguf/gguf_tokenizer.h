@@ -6,8 +6,8 @@
 
 namespace quantfleet::pipeline {
 
-// Works on vocabulary-only files too. UNIMPLEMENTED names a kind of tokenizer that is not supported; a file without
-// any gives Kind::kNone. Ids are checked against the number of tokens.
+// Works on vocabulary-only files too. UNIMPLEMENTED names a kind of tokenizer that is not
+// supported; a file without any gives Kind::kNone. Ids are checked against the number of tokens.
 absl::StatusOr<TokenizerData> ReadTokenizer(const GgufFile& file);
 
 }  // namespace quantfleet::pipeline

@@ -72,7 +72,8 @@ void GgufWriter::AddI32s(std::string_view key, std::span<const int32_t> values) 
   PutAll(kvs_, values);
 }
 
-uint64_t GgufWriter::AddTensor(std::string_view name, DType dtype, int64_t rows, int64_t cols, int dims) {
+uint64_t GgufWriter::AddTensor(std::string_view name, DType dtype, int64_t rows, int64_t cols,
+                               int dims) {
   const uint64_t offset = data_size_;
   ++tensor_count_;
   PutText(tensors_, name);

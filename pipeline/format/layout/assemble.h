@@ -1,4 +1,5 @@
-// What every emitter does alike: pieces fused to output tensors, files put together to a layout. Pure.
+// What every emitter does alike: pieces fused to output tensors, files put together to a layout.
+// Pure.
 #pragma once
 
 #include <functional>
@@ -27,13 +28,14 @@ struct OutputTensor {
 };
 
 // Pieces stand in canonical order; neighbours of one name are one tensor.
-std::vector<OutputTensor> FusePieces(const ModelDescription& model,
-                                     const std::function<std::string(Role role, int layer)>& name_of);
+std::vector<OutputTensor> FusePieces(
+    const ModelDescription& model, const std::function<std::string(Role role, int layer)>& name_of);
 
-// INVALID_ARGUMENT where groups of `dtype` do not divide the rows of a tensor that `format` is to hold in it. The
-// message has smaller groups that do and that the format `holds`.
-absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DType dtype,
-                         const std::function<bool(DType)>& holds = [](DType) { return true; });
+// INVALID_ARGUMENT where groups of `dtype` do not divide the rows of a tensor that `format` is to
+// hold in it. The message has smaller groups that do and that the format `holds`.
+absl::Status CheckGroups(
+    std::string_view format, const OutputTensor& tensor, DType dtype,
+    const std::function<bool(DType)>& holds = [](DType) { return true; });
 
 // A file and what lies in it; `file` of the pieces is filled in by Assemble.
 struct PlannedFile {

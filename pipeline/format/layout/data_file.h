@@ -1,5 +1,5 @@
-// A planned file of weights without a header: parts of tensors and known bytes, each on a multiple of an
-// alignment, in the order in which they are added. Not thread-safe.
+// A planned file of weights without a header: parts of tensors and known bytes, each on a multiple
+// of an alignment, in the order in which they are added. Not thread-safe.
 #pragma once
 
 #include <string>

@@ -34,7 +34,8 @@ absl::StatusOr<std::string> Mended(const ModelDescription& model, const std::str
   const std::vector<int64_t> said = ReadTokenIds(members, kEnds, model.hyper.vocab);
   QF_RETURN_IF_ERROR(members.status());
   const std::vector<int32_t> ends = EndIds(model.tokenizer);
-  if (std::set<int64_t>(said.begin(), said.end()) == std::set<int64_t>(ends.begin(), ends.end())) return text;
+  if (std::set<int64_t>(said.begin(), said.end()) == std::set<int64_t>(ends.begin(), ends.end()))
+    return text;
   config[kEnds] = EndIdsJson(model.tokenizer);
   return json::serialize(config) + "\n";
 }

@@ -23,7 +23,8 @@ json::value ScalingJson(const Hyperparameters& h) {
     case RopeScaling::Kind::kNone:
       return nullptr;
     case RopeScaling::Kind::kLinear:
-      return json::object{{"type", "linear"}, {"rope_type", "linear"}, {"factor", Plain(rope.factor)}};
+      return json::object{
+          {"type", "linear"}, {"rope_type", "linear"}, {"factor", Plain(rope.factor)}};
     case RopeScaling::Kind::kLongRope: {
       json::object out{{"type", "longrope"},
                        {"rope_type", "longrope"},
@@ -78,7 +79,8 @@ json::object HfConfig(const ModelDescription& model, std::string_view float_type
                       {"torch_dtype", float_type}};
   if (model.architecture == Architecture::kPhi3) {
     config["original_max_position_embeddings"] = h.original_context;
-    config["partial_rotary_factor"] = static_cast<double>(h.rope_dims) / static_cast<double>(h.head_dim);
+    config["partial_rotary_factor"] =
+        static_cast<double>(h.rope_dims) / static_cast<double>(h.head_dim);
     if (h.sliding_window > 0) config["sliding_window"] = h.sliding_window;
   } else {
     config["head_dim"] = h.head_dim;
@@ -87,7 +89,8 @@ json::object HfConfig(const ModelDescription& model, std::string_view float_type
     if (id) config[key] = *id;
   };
   token("bos_token_id", model.tokenizer.bos);
-  if (json::value ends = EndIdsJson(model.tokenizer); !ends.is_null()) config["eos_token_id"] = std::move(ends);
+  if (json::value ends = EndIdsJson(model.tokenizer); !ends.is_null())
+    config["eos_token_id"] = std::move(ends);
   token("pad_token_id", model.tokenizer.padding);
   return config;
 }

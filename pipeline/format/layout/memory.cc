@@ -8,8 +8,8 @@
 namespace quantfleet::pipeline {
 namespace {
 
-v1::Memory MemoryWith(const Hyperparameters& hyper, uint64_t weights, std::span<const DType> kv_types,
-                      const EngineBuffers& buffers) {
+v1::Memory MemoryWith(const Hyperparameters& hyper, uint64_t weights,
+                      std::span<const DType> kv_types, const EngineBuffers& buffers) {
   v1::Memory memory;
   memory.set_weights_bytes(weights);
   for (const DType type : kv_types) {
@@ -26,15 +26,18 @@ v1::Memory MemoryWith(const Hyperparameters& hyper, uint64_t weights, std::span<
 }  // namespace
 
 v1::Memory EngineMemory(const Hyperparameters& hyper, uint64_t weights) {
-  v1::Memory memory = MemoryWith(hyper, weights, std::array{DType::kF16, DType::kQ8_0, DType::kF32}, BuffersOf(hyper));
-  if (hyper.rope_scaling.kind == RopeScaling::Kind::kLongRope && hyper.original_context < hyper.context)
+  v1::Memory memory = MemoryWith(hyper, weights, std::array{DType::kF16, DType::kQ8_0, DType::kF32},
+                                 BuffersOf(hyper));
+  if (hyper.rope_scaling.kind == RopeScaling::Kind::kLongRope &&
+      hyper.original_context < hyper.context)
     memory.set_short_context(static_cast<uint64_t>(hyper.original_context));
   return memory;
 }
 
 v1::Memory RuntimeMemory(const Hyperparameters& hyper, uint64_t weights, DType kv_type) {
-  const EngineBuffers buffers{.fixed = static_cast<uint64_t>(4 * (hyper.vocab + 8 * hyper.hidden + 3 * hyper.intermediate)),
-                              .per_token = static_cast<uint64_t>(4 * hyper.heads)};
+  const EngineBuffers buffers{
+      .fixed = static_cast<uint64_t>(4 * (hyper.vocab + 8 * hyper.hidden + 3 * hyper.intermediate)),
+      .per_token = static_cast<uint64_t>(4 * hyper.heads)};
   return MemoryWith(hyper, weights, std::array{kv_type}, buffers);
 }
 

@@ -16,7 +16,8 @@ absl::Status CheckScaling(const Hyperparameters& h) {
   // MLX computes LongRoPE's scale of cos and sin from the two contexts.
   if (rope.kind == RopeScaling::Kind::kLongRope && !HasComputedAttentionFactor(h))
     return Unimplemented(
-        "LongRoPE with an attention factor of {} (the contexts {} and {} give {}) cannot be said to "
+        "LongRoPE with an attention factor of {} (the contexts {} and {} give {}) cannot be said "
+        "to "
         "MLX: take a gguf target",
         *rope.attention_factor, h.context, h.original_context,
         LongRopeAttentionFactor(h.context, h.original_context));
@@ -38,15 +39,18 @@ json::object QuantizationJson(const MlxGroups& common, const std::vector<MlxModu
 }  // namespace
 
 absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string_view float_type,
-                                      const std::optional<MlxGroups>& common, const std::vector<MlxModule>& modules) {
+                                      const std::optional<MlxGroups>& common,
+                                      const std::vector<MlxModule>& modules) {
   const Hyperparameters& h = model.hyper;
   const bool phi3 = model.architecture == Architecture::kPhi3;
   if (!phi3 && h.rope_dims != h.head_dim)
-    return Unimplemented("{} of {} rotated dimensions cannot be said to MLX's {} models: take a gguf target",
-                         h.rope_dims, h.head_dim, Name(model.architecture));
+    return Unimplemented(
+        "{} of {} rotated dimensions cannot be said to MLX's {} models: take a gguf target",
+        h.rope_dims, h.head_dim, Name(model.architecture));
   if (model.architecture != Architecture::kLlama && h.head_dim * h.heads != h.hidden)
     return Unimplemented(
-        "MLX's {} models take the head's size from hidden_size / num_attention_heads, which is {}, not "
+        "MLX's {} models take the head's size from hidden_size / num_attention_heads, which is {}, "
+        "not "
         "{}: take a gguf target",
         Name(model.architecture), h.hidden / h.heads, h.head_dim);
   QF_RETURN_IF_ERROR(CheckScaling(h));

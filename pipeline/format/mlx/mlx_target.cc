@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "pipeline/format/layout/assemble.h"
-#include "pipeline/format/layout/memory.h"
 #include "pipeline/format/layout/generation.h"
+#include "pipeline/format/layout/memory.h"
 #include "pipeline/format/mlx/mlx_config.h"
 #include "pipeline/format/safetensors/hf_names.h"
 #include "pipeline/model/tokenizer_files.h"
@@ -57,19 +57,24 @@ std::string ModuleOf(const OutputTensor& weight) {
 class MlxPlanner {
  public:
   MlxPlanner(const ModelSource& source, const Recipe& recipe, uint64_t shard_bytes)
-      : source_(source), model_(source.description()), recipe_(ForMlx(recipe)), shard_bytes_(shard_bytes) {}
+      : source_(source),
+        model_(source.description()),
+        recipe_(ForMlx(recipe)),
+        shard_bytes_(shard_bytes) {}
 
   absl::StatusOr<TargetLayout> Run() {
     QF_RETURN_IF_ERROR(Validate(model_));
-    tensors_ = FusePieces(
-        model_, [this](Role role, int layer) { return HfTensorName(model_.architecture, role, layer); });
+    tensors_ = FusePieces(model_, [this](Role role, int layer) {
+      return HfTensorName(model_.architecture, role, layer);
+    });
     for (const OutputTensor& tensor : tensors_) {
       QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(tensor));
       bundles_.push_back(Store(tensor, dtype));
     }
     std::optional<MlxGroups> common;
     if (!modules_.empty())
-      common = HasPart(recipe_.body, Part::kBiases) ? GroupsOf(recipe_.body) : modules_.front().groups;
+      common =
+          HasPart(recipe_.body, Part::kBiases) ? GroupsOf(recipe_.body) : modules_.front().groups;
     QF_ASSIGN_OR_RETURN(
         std::string config,
         MlxConfig(model_, FloatType() == DType::kBF16 ? "bfloat16" : "float16", common, modules_));
@@ -83,7 +88,8 @@ class MlxPlanner {
   }
 
  private:
-  // Of everything that is not quantized. BF16 cannot hold the scales, so beside them all floats are F16.
+  // Of everything that is not quantized. BF16 cannot hold the scales, so beside them all floats are
+  // F16.
   DType FloatType() const { return recipe_.body == DType::kBF16 ? DType::kBF16 : DType::kF16; }
 
   absl::StatusOr<DType> TypeOf(const OutputTensor& tensor) const {
@@ -92,7 +98,8 @@ class MlxPlanner {
     if (asked == DType::kF16 || asked == DType::kBF16) return asked;
     if (!HasPart(asked, Part::kBiases))
       return InvalidArgument(
-          "tensor '{}': MLX holds f16, bf16, q8_0, q4_1, q4_0 and groups around the middle or with a bias (i4_g64, "
+          "tensor '{}': MLX holds f16, bf16, q8_0, q4_1, q4_0 and groups around the middle or with "
+          "a bias (i4_g64, "
           "a4_g64), not {}: take one of them (--tensor-type role:{}=q8_0)",
           tensor.name, Info(asked).name, Name(tensor.roles.front()));
     QF_RETURN_IF_ERROR(CheckGroups("mlx", tensor, asked));
@@ -101,14 +108,16 @@ class MlxPlanner {
 
   Bundle Store(const OutputTensor& tensor, DType dtype) {
     const auto stored = [&](std::string name, std::string_view type, int64_t cols, Part part) {
-      const auto bytes = static_cast<uint64_t>(tensor.rows * PartRowBytes(part, dtype, tensor.cols));
+      const auto bytes =
+          static_cast<uint64_t>(tensor.rows * PartRowBytes(part, dtype, tensor.cols));
       std::vector<int64_t> shape;
       if (tensor.dims > 1) shape.push_back(tensor.rows);
       shape.push_back(cols);
       return StoredTensor{std::move(name), type, std::move(shape), part, dtype, &tensor, bytes};
     };
     if (IsFloat(dtype))
-      return {stored(tensor.name, dtype == DType::kBF16 ? "BF16" : "F16", tensor.cols, Part::kBlocks)};
+      return {
+          stored(tensor.name, dtype == DType::kBF16 ? "BF16" : "F16", tensor.cols, Part::kBlocks)};
     const std::string module = ModuleOf(tensor);
     const MlxGroups groups = GroupsOf(dtype);
     modules_.push_back({module, groups});
@@ -134,19 +143,21 @@ class MlxPlanner {
     std::vector<PlannedFile> files;
     json::object where;
     for (size_t s = 0; s < shards.size(); ++s) {
-      std::string name = shards.size() == 1
-                             ? "model.safetensors"
-                             : fmt::format("model-{:05}-of-{:05}.safetensors", s + 1, shards.size());
+      std::string name = shards.size() == 1 ? "model.safetensors"
+                                            : fmt::format("model-{:05}-of-{:05}.safetensors", s + 1,
+                                                          shards.size());
       files.push_back(Shard(std::move(name), shards[s], where));
     }
-    json::object index{{"metadata", {{"total_size", total}, {"total_parameters", model_.Parameters()}}},
-                       {"weight_map", std::move(where)}};
+    json::object index{
+        {"metadata", {{"total_size", total}, {"total_parameters", model_.Parameters()}}},
+        {"weight_map", std::move(where)}};
     files.push_back(WholeFile("model.safetensors.index.json", json::serialize(index) + "\n"));
     return files;
   }
 
   // Header, then words before halves, so that every tensor lies on a multiple of its elements.
-  PlannedFile Shard(std::string path, const std::vector<const Bundle*>& bundles, json::object& where) const {
+  PlannedFile Shard(std::string path, const std::vector<const Bundle*>& bundles,
+                    json::object& where) const {
     std::vector<const StoredTensor*> order;
     for (const bool codes : {true, false}) {
       for (const Bundle* bundle : bundles)
@@ -202,7 +213,8 @@ class MlxPlanner {
 
 }  // namespace
 
-absl::StatusOr<TargetLayout> PlanMlx(const ModelSource& source, const Recipe& recipe, uint64_t shard_bytes) {
+absl::StatusOr<TargetLayout> PlanMlx(const ModelSource& source, const Recipe& recipe,
+                                     uint64_t shard_bytes) {
   return MlxPlanner(source, recipe, shard_bytes).Run();
 }
 

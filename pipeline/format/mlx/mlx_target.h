@@ -12,8 +12,8 @@ namespace quantfleet::pipeline {
 // mlx-lm's own limit.
 inline constexpr uint64_t kMlxShardBytes = uint64_t{5} << 30;
 
-// Errors name the tensor or setting that MLX cannot hold, and what to take instead. A shard ends before the
-// tensor that would bring its data above `shard_bytes`.
+// Errors name the tensor or setting that MLX cannot hold, and what to take instead. A shard ends
+// before the tensor that would bring its data above `shard_bytes`.
 absl::StatusOr<TargetLayout> PlanMlx(const ModelSource& source, const Recipe& recipe,
                                      uint64_t shard_bytes = kMlxShardBytes);
 

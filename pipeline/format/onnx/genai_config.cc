@@ -35,15 +35,16 @@ std::string GenaiConfig(const ModelDescription& model, bool shares_buffer) {
     if (id) about[key] = *id;
   };
   token("bos_token_id", model.tokenizer.bos);
-  if (json::value ends = EndIdsJson(model.tokenizer); !ends.is_null()) about["eos_token_id"] = std::move(ends);
+  if (json::value ends = EndIdsJson(model.tokenizer); !ends.is_null())
+    about["eos_token_id"] = std::move(ends);
   // GenAI wants one; batches of one never use it.
   token("pad_token_id", model.tokenizer.padding ? model.tokenizer.padding : model.tokenizer.eos);
   about["context_length"] = h.context;
   about["decoder"] = std::move(decoder);
   about["type"] = Name(model.architecture);
   about["vocab_size"] = h.vocab;
-  // Where the model's publisher says nothing: the likeliest token, or, of a model that is to sample, what transformers
-  // takes.
+  // Where the model's publisher says nothing: the likeliest token, or, of a model that is to
+  // sample, what transformers takes.
   const SamplingDefaults& sampling = model.sampling;
   const bool samples = sampling.samples.value_or(false);
   const json::object search{{"do_sample", samples},

@@ -6,25 +6,31 @@
 namespace quantfleet::pipeline {
 namespace {
 
-// MatMulNBits' accuracy_level. At 4 ONNX Runtime quantizes each group of activations to 8 bits and multiplies integers,
-// as llama.cpp does; at 0, on a CPU, it decodes all weights for each product.
+// MatMulNBits' accuracy_level. At 4 ONNX Runtime quantizes each group of activations to 8 bits and
+// multiplies integers, as llama.cpp does; at 0, on a CPU, it decodes all weights for each product.
 constexpr int64_t kUnset = 0, kInt8 = 4;
 
 class Microsoft final : public OnnxOperators {
  public:
   explicit Microsoft(const OnnxSite& site)
-      : h_(site.hyper), float_(site.float_type), accuracy_level_(site.exact ? kUnset : kInt8), graph_(site.graph), data_(site.data) {}
+      : h_(site.hyper),
+        float_(site.float_type),
+        accuracy_level_(site.exact ? kUnset : kInt8),
+        graph_(site.graph),
+        data_(site.data) {}
 
   // Each sequence's last position, and the length of all.
   std::string Lengths() override {
     const std::string axis = graph_.Vector("attention/axis", {1});
     const std::string one = graph_.Scalar("attention/one", onnx::TensorProto::INT64, 1);
-    const std::string count =
-        graph_.Node("ReduceSum", "attention/count", {"attention_mask", axis}, {{"keepdims", int64_t{0}}});
+    const std::string count = graph_.Node("ReduceSum", "attention/count", {"attention_mask", axis},
+                                          {{"keepdims", int64_t{0}}});
     const std::string last = graph_.Node("Sub", "attention/last", {count, one});
-    last_ = graph_.Node("Cast", "attention/seqlens_k", {last}, {{"to", int64_t{onnx::TensorProto::INT32}}});
+    last_ = graph_.Node("Cast", "attention/seqlens_k", {last},
+                        {{"to", int64_t{onnx::TensorProto::INT32}}});
     const std::string shape = graph_.Node("Shape", "attention/mask_shape", {"attention_mask"});
-    const std::string total = graph_.Node("Gather", "attention/total", {shape, one}, {{"axis", int64_t{0}}});
+    const std::string total =
+        graph_.Node("Gather", "attention/total", {shape, one}, {{"axis", int64_t{0}}});
     total_ = graph_.Node("Cast", "attention/total_sequence_length", {total},
                          {{"to", int64_t{onnx::TensorProto::INT32}}});
     return total_;
@@ -41,11 +47,13 @@ class Microsoft final : public OnnxOperators {
                            {"bits", int64_t{CodeBits(t.dtype)}}});
   }
 
-  std::string Multiply(const OnnxTensor& t, const std::string& name, const std::string& x) override {
+  std::string Multiply(const OnnxTensor& t, const std::string& name,
+                       const std::string& x) override {
     const Codes w = Quantized(t);
     const int64_t bits = CodeBits(t.dtype), blocks = t.is.cols / w.group;
     const std::string blocked = t.is.name + ".blocks";
-    if (!data_.Has(blocked)) data_.AddView(blocked, w.codes, {t.is.rows, blocks, w.group * bits / 8});
+    if (!data_.Has(blocked))
+      data_.AddView(blocked, w.codes, {t.is.rows, blocks, w.group * bits / 8});
     std::vector<std::string> inputs{x, blocked, w.scales};
     if (!w.zero_points.empty()) inputs.push_back(w.zero_points);
     return graph_.Contrib("MatMulNBits", name, std::move(inputs),
@@ -60,8 +68,9 @@ class Microsoft final : public OnnxOperators {
                         const std::string& weight, std::string* sum) override {
     std::string name = of + "/normed";
     if (skip.empty())
-      return graph_.Node("SimplifiedLayerNormalization", std::move(name), {x, weight},
-                         {{"epsilon", h_.rms_epsilon}, {"axis", int64_t{-1}}, {"stash_type", int64_t{1}}});
+      return graph_.Node(
+          "SimplifiedLayerNormalization", std::move(name), {x, weight},
+          {{"epsilon", h_.rms_epsilon}, {"axis", int64_t{-1}}, {"stash_type", int64_t{1}}});
     std::vector<std::string> more;
     if (sum) {
       *sum = of + "/sum";
@@ -91,7 +100,8 @@ class Microsoft final : public OnnxOperators {
  private:
   // What a quantized weight consists of: names of initializers, and the size of a group.
   struct Codes {
-    std::string codes, scales, zero_points;  // the last is empty around the middle, which is the operators' default
+    std::string codes, scales,
+        zero_points;  // the last is empty around the middle, which is the operators' default
     int64_t group;
   };
   Codes Quantized(const OnnxTensor& t) {
@@ -118,6 +128,8 @@ class Microsoft final : public OnnxOperators {
 
 }  // namespace
 
-std::unique_ptr<OnnxOperators> MicrosoftOperators(const OnnxSite& site) { return std::make_unique<Microsoft>(site); }
+std::unique_ptr<OnnxOperators> MicrosoftOperators(const OnnxSite& site) {
+  return std::make_unique<Microsoft>(site);
+}
 
 }  // namespace quantfleet::pipeline

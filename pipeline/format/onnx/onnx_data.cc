@@ -45,13 +45,16 @@ void OnnxData::Point(std::string name, int type, const std::vector<int64_t>& dim
   entry("length", fmt::format("{}", region.size));
 }
 
-void OnnxData::AddPart(std::string name, const OnnxTensor& tensor, Part part, std::vector<int64_t> dims) {
-  Point(std::move(name), OnnxType(tensor.dtype, part), dims, file_.AddPart(tensor.is, tensor.dtype, part));
+void OnnxData::AddPart(std::string name, const OnnxTensor& tensor, Part part,
+                       std::vector<int64_t> dims) {
+  Point(std::move(name), OnnxType(tensor.dtype, part), dims,
+        file_.AddPart(tensor.is, tensor.dtype, part));
 }
 
 void OnnxData::AddView(std::string name, std::string_view of, std::vector<int64_t> dims) {
   const onnx::TensorProto* original = Find(of);
-  if (original == nullptr) return;  // our bug: the graph would name what is not there, and its check says so
+  if (original == nullptr)
+    return;  // our bug: the graph would name what is not there, and its check says so
   onnx::TensorProto view = *original;
   view.set_name(std::move(name));
   view.clear_dims();

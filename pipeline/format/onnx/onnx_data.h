@@ -1,5 +1,5 @@
-// The weights of an ONNX model: what lies where in model.onnx.data, and the initializers that point there.
-// Each tensor begins on a page, so that runtimes may map it. Not thread-safe.
+// The weights of an ONNX model: what lies where in model.onnx.data, and the initializers that point
+// there. Each tensor begins on a page, so that runtimes may map it. Not thread-safe.
 #pragma once
 
 #include <string>
@@ -27,14 +27,16 @@ class OnnxData {
   // The bytes of the weight's part again, in another shape: nothing is stored twice.
   void AddView(std::string name, std::string_view of, std::vector<int64_t> dims);
   // Values that are known already, F32 or F16 as `type` says; row-major.
-  void AddValues(std::string name, std::vector<int64_t> dims, DType type, const std::vector<float>& values);
+  void AddValues(std::string name, std::vector<int64_t> dims, DType type,
+                 const std::vector<float>& values);
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
 
   PlannedFile TakeFile() { return file_.Take(); }
 
  private:
   const onnx::TensorProto* Find(std::string_view name) const;
-  void Point(std::string name, int type, const std::vector<int64_t>& dims, const DataFile::Region& region);
+  void Point(std::string name, int type, const std::vector<int64_t>& dims,
+             const DataFile::Region& region);
 
   static constexpr uint64_t kPage = 4096;
 

@@ -17,8 +17,8 @@ constexpr int64_t kMaxTableValues = int64_t{16} << 20;
 struct RopeTables {
   std::vector<float> cos, sin;
 };
-RopeTables MakeTables(const Hyperparameters& h, int64_t positions, const std::vector<float>& factors,
-                      double factor, double magnitude) {
+RopeTables MakeTables(const Hyperparameters& h, int64_t positions,
+                      const std::vector<float>& factors, double factor, double magnitude) {
   const int64_t pairs = h.rope_dims / 2;
   RopeTables tables;
   tables.cos.reserve(static_cast<size_t>(positions * pairs));
@@ -26,7 +26,8 @@ RopeTables MakeTables(const Hyperparameters& h, int64_t positions, const std::ve
   std::vector<double> frequencies;
   for (int64_t i = 0; i < pairs; ++i) {
     const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(h.rope_dims);
-    const double divisor = factors.empty() ? factor : static_cast<double>(factors[static_cast<size_t>(i)]);
+    const double divisor =
+        factors.empty() ? factor : static_cast<double>(factors[static_cast<size_t>(i)]);
     frequencies.push_back(std::pow(static_cast<double>(h.rope_theta), exponent) / divisor);
   }
   for (int64_t p = 0; p < positions; ++p)
@@ -48,7 +49,8 @@ class Decoder {
         graph_(graph),
         data_(data) {
     const OnnxSite site{h_, float_, exact, graph_, data_};
-    operators_ = flavour == OnnxFlavour::kStandard ? StandardOperators(site) : MicrosoftOperators(site);
+    operators_ =
+        flavour == OnnxFlavour::kStandard ? StandardOperators(site) : MicrosoftOperators(site);
     for (const OnnxTensor& tensor : tensors) tensors_.emplace(tensor.is.name, &tensor);
   }
 
@@ -76,7 +78,8 @@ class Decoder {
 
   void Inputs() {
     graph_.Input("input_ids", onnx::TensorProto::INT64, {"batch_size", "sequence_length"});
-    graph_.Input("attention_mask", onnx::TensorProto::INT64, {"batch_size", "total_sequence_length"});
+    graph_.Input("attention_mask", onnx::TensorProto::INT64,
+                 {"batch_size", "total_sequence_length"});
     graph_.Output("logits", float_number_, {"batch_size", "sequence_length", h_.vocab});
     for (int64_t layer = 0; layer < h_.layers; ++layer)
       for (const char* what : {"key", "value"}) {
@@ -87,11 +90,13 @@ class Decoder {
       }
   }
 
-  void AddTables(const char* suffix, int64_t positions, const std::vector<float>& factors, double factor,
-                 double magnitude) {
+  void AddTables(const char* suffix, int64_t positions, const std::vector<float>& factors,
+                 double factor, double magnitude) {
     const RopeTables tables = MakeTables(h_, positions, factors, factor, magnitude);
-    data_.AddValues(fmt::format("cos_cache{}", suffix), {positions, h_.rope_dims / 2}, float_, tables.cos);
-    data_.AddValues(fmt::format("sin_cache{}", suffix), {positions, h_.rope_dims / 2}, float_, tables.sin);
+    data_.AddValues(fmt::format("cos_cache{}", suffix), {positions, h_.rope_dims / 2}, float_,
+                    tables.cos);
+    data_.AddValues(fmt::format("sin_cache{}", suffix), {positions, h_.rope_dims / 2}, float_,
+                    tables.sin);
   }
 
   onnx::GraphProto Branch(const char* suffix, int64_t positions) const {
@@ -120,7 +125,8 @@ class Decoder {
     const std::string limit = graph_.Scalar("rotary/original", onnx::TensorProto::INT32, original);
     const std::string is_long = graph_.Node("Greater", "rotary/is_long", {total, limit});
     graph_.Node("If", "cos_cache", {is_long},
-                {{"then_branch", Branch("_large", h_.context)}, {"else_branch", Branch("_small", original)}},
+                {{"then_branch", Branch("_large", h_.context)},
+                 {"else_branch", Branch("_small", original)}},
                 {"sin_cache"});
   }
 
@@ -134,7 +140,8 @@ class Decoder {
 
   std::string ToFloat(const OnnxTensor& t, std::string name, std::string value) {
     if (t.dtype == float_) return value;
-    return graph_.Node("Cast", std::move(name), {std::move(value)}, {{"to", int64_t{float_number_}}});
+    return graph_.Node("Cast", std::move(name), {std::move(value)},
+                       {{"to", int64_t{float_number_}}});
   }
 
   std::string Embedding() {
@@ -167,7 +174,8 @@ class Decoder {
   // x + skip is the residual stream on entry and exit.
   void Layer(int layer, std::string& x, std::string& skip) {
     std::string residual = x;
-    std::string normed = Normalize(Role::kAttnNorm, layer, x, skip, skip.empty() ? nullptr : &residual);
+    std::string normed =
+        Normalize(Role::kAttnNorm, layer, x, skip, skip.empty() ? nullptr : &residual);
     std::string qkv = Product(Role::kAttnQ, layer, normed);
     if (const OnnxTensor* bias = Tensor(Role::kAttnQBias, layer))
       qkv = graph_.Node("Add", bias->is.name + "/added", {qkv, Stored(*bias)});
@@ -180,15 +188,19 @@ class Decoder {
   }
 
   std::string FeedForward(int layer, const std::string& x) {
-    const std::string gate = Product(Role::kFfnGate, layer, x), up = Product(Role::kFfnUp, layer, x);
-    const auto name = [&](const char* what) { return fmt::format("model.layers.{}.mlp/{}", layer, what); };
+    const std::string gate = Product(Role::kFfnGate, layer, x),
+                      up = Product(Role::kFfnUp, layer, x);
+    const auto name = [&](const char* what) {
+      return fmt::format("model.layers.{}.mlp/{}", layer, what);
+    };
     const std::string sigmoid = graph_.Node("Sigmoid", name("sigmoid"), {gate});
     const std::string silu = graph_.Node("Mul", name("silu"), {gate, sigmoid});
     return Product(Role::kFfnDown, layer, graph_.Node("Mul", name("gated"), {silu, up}));
   }
 
   void Head(const std::string& x) {
-    Multiply(*Tensor(h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead, -1), "logits", x);
+    Multiply(*Tensor(h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead, -1), "logits",
+             x);
   }
 
   const Hyperparameters& h_;
@@ -219,8 +231,8 @@ std::string OnnxName(Role role, int layer) {
 }
 
 absl::Status BuildDecoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors,
-                          DType float_type, OnnxFlavour flavour, bool exact, onnx::GraphProto& graph,
-                          OnnxData& data) {
+                          DType float_type, OnnxFlavour flavour, bool exact,
+                          onnx::GraphProto& graph, OnnxData& data) {
   return Decoder(model, tensors, float_type, flavour, exact, graph, data).Run();
 }
 

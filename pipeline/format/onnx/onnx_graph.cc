@@ -48,26 +48,30 @@ void Append(T value, std::string& out) {
 }  // namespace
 
 std::string OnnxGraph::Node(const char* op, std::string name, std::vector<std::string> inputs,
-                            std::vector<OnnxAttribute> attributes, std::vector<std::string> more_outputs) {
+                            std::vector<OnnxAttribute> attributes,
+                            std::vector<std::string> more_outputs) {
   onnx::NodeProto& node = *graph_.add_node();
   node.set_name(name);
   node.set_op_type(op);
   for (std::string& input : inputs) node.add_input(std::move(input));
   node.add_output(name);
   for (std::string& output : more_outputs) node.add_output(std::move(output));
-  for (OnnxAttribute& attribute : attributes) SetAttribute(std::move(attribute), *node.add_attribute());
+  for (OnnxAttribute& attribute : attributes)
+    SetAttribute(std::move(attribute), *node.add_attribute());
   return name;
 }
 
 std::string OnnxGraph::Contrib(const char* op, std::string name, std::vector<std::string> inputs,
-                               std::vector<OnnxAttribute> attributes, std::vector<std::string> more_outputs) {
+                               std::vector<OnnxAttribute> attributes,
+                               std::vector<std::string> more_outputs) {
   std::string made =
       Node(op, std::move(name), std::move(inputs), std::move(attributes), std::move(more_outputs));
   graph_.mutable_node(graph_.node_size() - 1)->set_domain(kMicrosoft);
   return made;
 }
 
-std::string OnnxGraph::Constant(std::string name, int type, const std::vector<int64_t>& dims, std::string bytes) {
+std::string OnnxGraph::Constant(std::string name, int type, const std::vector<int64_t>& dims,
+                                std::string bytes) {
   onnx::TensorProto& tensor = *graph_.add_initializer();
   tensor.set_name(name);
   tensor.set_data_type(type);
@@ -95,7 +99,8 @@ std::string OnnxGraph::Number(std::string name, float value) {
 std::string OnnxGraph::Vector(std::string name, const std::vector<int64_t>& values) {
   std::string bytes;
   for (const int64_t value : values) Append(value, bytes);
-  return Constant(std::move(name), onnx::TensorProto::INT64, {static_cast<int64_t>(values.size())}, std::move(bytes));
+  return Constant(std::move(name), onnx::TensorProto::INT64, {static_cast<int64_t>(values.size())},
+                  std::move(bytes));
 }
 
 void OnnxGraph::Input(std::string name, int type, std::initializer_list<Dimension> dims) {

@@ -22,13 +22,15 @@ class OnnxGraph {
  public:
   explicit OnnxGraph(onnx::GraphProto& graph) : graph_(graph) {}
 
-  // Adds a node of the standard's operators; `name` names it and its first output, which is returned. An
-  // empty input or output is one left out.
+  // Adds a node of the standard's operators; `name` names it and its first output, which is
+  // returned. An empty input or output is one left out.
   std::string Node(const char* op, std::string name, std::vector<std::string> inputs,
-                   std::vector<OnnxAttribute> attributes = {}, std::vector<std::string> more_outputs = {});
+                   std::vector<OnnxAttribute> attributes = {},
+                   std::vector<std::string> more_outputs = {});
   // The same of Microsoft's.
   std::string Contrib(const char* op, std::string name, std::vector<std::string> inputs,
-                      std::vector<OnnxAttribute> attributes, std::vector<std::string> more_outputs = {});
+                      std::vector<OnnxAttribute> attributes,
+                      std::vector<std::string> more_outputs = {});
   // A constant inside the model: a scalar, or of one dimension.
   std::string Scalar(std::string name, int type, int64_t value);
   std::string Vector(std::string name, const std::vector<int64_t>& values);  // int64
@@ -40,7 +42,8 @@ class OnnxGraph {
   void Output(std::string name, int type, std::initializer_list<Dimension> dims);
 
  private:
-  std::string Constant(std::string name, int type, const std::vector<int64_t>& dims, std::string bytes);
+  std::string Constant(std::string name, int type, const std::vector<int64_t>& dims,
+                       std::string bytes);
 
   onnx::GraphProto& graph_;
 };

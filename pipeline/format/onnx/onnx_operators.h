@@ -1,5 +1,6 @@
-// What the two flavours of ONNX folders say each in its own operators: products with quantized weights, norms,
-// attention (docs/formats/onnx.md). The rest of the graph is onnx_decoder's. Not thread-safe.
+// What the two flavours of ONNX folders say each in its own operators: products with quantized
+// weights, norms, attention (docs/formats/onnx.md). The rest of the graph is onnx_decoder's. Not
+// thread-safe.
 #pragma once
 
 #include <memory>
@@ -28,18 +29,22 @@ class OnnxOperators {
  public:
   virtual ~OnnxOperators() = default;
 
-  // What attention wants to know of input_ids and attention_mask; comes first. Returns the length of past and present
-  // together, a scalar int32.
+  // What attention wants to know of input_ids and attention_mask; comes first. Returns the length
+  // of past and present together, a scalar int32.
   virtual std::string Lengths() = 0;
   // The rows of a quantized embedding for input_ids.
   virtual std::string Lookup(const OnnxTensor& embedding) = 0;
   // x times the transposed quantized weight, called `name`.
-  virtual std::string Multiply(const OnnxTensor& weight, const std::string& name, const std::string& x) = 0;
-  // The RMS norm of x, or of x + skip, times `weight`, which `of` calls. `sum` gets x + skip where it is wanted.
-  virtual std::string Normalize(const std::string& of, const std::string& x, const std::string& skip,
-                                const std::string& weight, std::string* sum) = 0;
-  // Attention of one layer with rotary embedding by the values cos_cache and sin_cache: takes and yields the layer's
-  // past and present. qkv and what is returned are [batch, step, heads * size], q before k before v.
+  virtual std::string Multiply(const OnnxTensor& weight, const std::string& name,
+                               const std::string& x) = 0;
+  // The RMS norm of x, or of x + skip, times `weight`, which `of` calls. `sum` gets x + skip where
+  // it is wanted.
+  virtual std::string Normalize(const std::string& of, const std::string& x,
+                                const std::string& skip, const std::string& weight,
+                                std::string* sum) = 0;
+  // Attention of one layer with rotary embedding by the values cos_cache and sin_cache: takes and
+  // yields the layer's past and present. qkv and what is returned are [batch, step, heads * size],
+  // q before k before v.
   virtual std::string Attend(int layer, const std::string& qkv) = 0;
 };
 

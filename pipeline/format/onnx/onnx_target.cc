@@ -1,8 +1,8 @@
 #include "pipeline/format/onnx/onnx_target.h"
 
 #include "pipeline/format/layout/assemble.h"
-#include "pipeline/format/layout/memory.h"
 #include "pipeline/format/layout/generation.h"
+#include "pipeline/format/layout/memory.h"
 #include "pipeline/format/onnx/genai_config.h"
 #include "pipeline/format/onnx/onnx_decoder.h"
 #include "pipeline/format/onnx/onnx_graph.h"
@@ -21,8 +21,8 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
   const bool held = HasPart(asked, Part::kSignedCodes) || HasPart(asked, Part::kZeroPoints);
   if (!held || (recipe.standard_operators && CodeBits(asked) != 8))
     return InvalidArgument(
-        "tensor '{}': {} holds {}, not {}: take one of them (--tensor-type role:{}=q8_0)", tensor.name,
-        recipe.standard_operators ? "onnx:int8-qdq" : "onnx",
+        "tensor '{}': {} holds {}, not {}: take one of them (--tensor-type role:{}=q8_0)",
+        tensor.name, recipe.standard_operators ? "onnx:int8-qdq" : "onnx",
         recipe.standard_operators ? "f32, f16, q8_0 and groups of 8 bits (i8_g64, u8_g64)"
                                   : "f32, f16, q8_0, q4_0 and groups (i4_g64, u4_g64)",
         Info(asked).name, Name(tensor.roles.front()));
@@ -30,11 +30,13 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
   return asked;
 }
 
-// What GroupQueryAttention demands of a head: tables of cosines whose width is a multiple of eight pairs.
+// What GroupQueryAttention demands of a head: tables of cosines whose width is a multiple of eight
+// pairs.
 absl::Status CheckRotary(const Hyperparameters& h) {
   if (h.head_dim % 8 == 0 && h.rope_dims % 16 == 0) return absl::OkStatus();
   return Unimplemented(
-      "heads of {} with {} rotated dimensions: ONNX Runtime's attention rotates multiples of 16 of them "
+      "heads of {} with {} rotated dimensions: ONNX Runtime's attention rotates multiples of 16 of "
+      "them "
       "in heads of a multiple of 8; take onnx:int8-qdq or a gguf target",
       h.head_dim, h.rope_dims);
 }
@@ -60,7 +62,8 @@ onnx::ModelProto EmptyModel(OnnxFlavour flavour) {
 absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& recipe) {
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
-  const OnnxFlavour flavour = recipe.standard_operators ? OnnxFlavour::kStandard : OnnxFlavour::kMicrosoft;
+  const OnnxFlavour flavour =
+      recipe.standard_operators ? OnnxFlavour::kStandard : OnnxFlavour::kMicrosoft;
   if (flavour == OnnxFlavour::kMicrosoft) QF_RETURN_IF_ERROR(CheckRotary(model.hyper));
   const DType float_type = recipe.body == DType::kF16 ? DType::kF16 : DType::kF32;
   std::vector<OnnxTensor> tensors;
@@ -68,7 +71,8 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
     QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, recipe, float_type, tensor));
     tensors.push_back({std::move(tensor), dtype});
   }
-  QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source, "ONNX Runtime GenAI"));
+  QF_ASSIGN_OR_RETURN(std::vector<Attachment> small,
+                      TokenizerFilesFor(source, "ONNX Runtime GenAI"));
   QF_RETURN_IF_ERROR(AddGenerationConfig(model, small));
   small.push_back({"genai_config.json", GenaiConfig(model, flavour == OnnxFlavour::kMicrosoft)});
   for (const Attachment& attachment : source.attachments()) small.push_back(attachment);
@@ -77,7 +81,8 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
   OnnxData data(model, *proto.mutable_graph());
   // Who asks for floats and quantizes single tensors wants no other rounding than theirs.
   const bool exact = recipe.exact || IsFloat(recipe.body);
-  QF_RETURN_IF_ERROR(BuildDecoder(model, tensors, float_type, flavour, exact, *proto.mutable_graph(), data));
+  QF_RETURN_IF_ERROR(
+      BuildDecoder(model, tensors, float_type, flavour, exact, *proto.mutable_graph(), data));
   std::vector<PlannedFile> files;
   files.push_back(data.TakeFile());
   files.push_back(WholeFile("model.onnx", proto.SerializeAsString()));

@@ -1,5 +1,5 @@
-// The ONNX emitter: from a model and a recipe to the layout of a folder for ONNX Runtime and its GenAI
-// library (docs/formats/onnx.md).
+// The ONNX emitter: from a model and a recipe to the layout of a folder for ONNX Runtime and its
+// GenAI library (docs/formats/onnx.md).
 #pragma once
 
 #include "common/base/status.h"

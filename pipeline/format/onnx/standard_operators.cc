@@ -1,4 +1,5 @@
-// The standard's operators alone: DequantizeLinear by blocks, norms and attention spelled out. Activations are F32.
+// The standard's operators alone: DequantizeLinear by blocks, norms and attention spelled out.
+// Activations are F32.
 #include <cmath>
 #include <limits>
 
@@ -13,46 +14,53 @@ class Standard final : public OnnxOperators {
  public:
   explicit Standard(const OnnxSite& site) : h_(site.hyper), graph_(site.graph), data_(site.data) {}
 
-  // The places of keys are 0 to T - 1 and those of the step's S queries the last of them; a key is seen from its own
-  // place on, unless the mask hides it. Positions, for the rotary embedding, count what the mask does not hide.
+  // The places of keys are 0 to T - 1 and those of the step's S queries the last of them; a key is
+  // seen from its own place on, unless the mask hides it. Positions, for the rotary embedding,
+  // count what the mask does not hide.
   std::string Lengths() override {
     const std::string zero = Integer("attention/zero", 0), one = Integer("attention/one", 1);
     const std::string total = Length("attention/total", "attention_mask", one);
-    const std::string first = Node("Sub", "attention/first", {total, Length("attention/step", "input_ids", one)});
+    const std::string first =
+        Node("Sub", "attention/first", {total, Length("attention/step", "input_ids", one)});
     const std::string keys = Node("Range", "attention/keys", {zero, total, one});
     const std::string queries = Node("Range", "attention/queries", {first, total, one});
     const std::string column = Node("Unsqueeze", "attention/queries_column", {queries, Axis(1)});
     std::string seen = Node("LessOrEqual", "attention/seen", {keys, column});
     if (h_.sliding_window > 0 && h_.sliding_window < h_.context) {
       // So many keys, the query's own place among them, as GroupQueryAttention counts.
-      const std::string start =
-          Node("Sub", "attention/window_start", {column, Integer("attention/window", h_.sliding_window)});
+      const std::string start = Node("Sub", "attention/window_start",
+                                     {column, Integer("attention/window", h_.sliding_window)});
       seen = Node("And", "attention/seen_in_window",
                   {seen, Node("Greater", "attention/in_window", {keys, start})});
     }
-    const std::string real =
-        Node("Cast", "attention/real", {"attention_mask"}, {{"to", int64_t{onnx::TensorProto::BOOL}}});
-    const std::string real_keys = Node("Unsqueeze", "attention/real_keys", {real, Integers("axis/1_2_3", {1, 2, 3})});
+    const std::string real = Node("Cast", "attention/real", {"attention_mask"},
+                                  {{"to", int64_t{onnx::TensorProto::BOOL}}});
+    const std::string real_keys =
+        Node("Unsqueeze", "attention/real_keys", {real, Integers("axis/1_2_3", {1, 2, 3})});
     const std::string visible = Node("And", "attention/visible", {seen, real_keys});
     // Finite, so that a query that sees nothing, being padding, yields numbers.
-    bias_ = Node("Where", "attention/bias", {visible, Number("attention/nothing", 0.f),
-                                             Number("attention/hidden", std::numeric_limits<float>::lowest())});
+    bias_ = Node("Where", "attention/bias",
+                 {visible, Number("attention/nothing", 0.f),
+                  Number("attention/hidden", std::numeric_limits<float>::lowest())});
     const std::string counted = Node("CumSum", "attention/counted", {"attention_mask", one});
-    const std::string places =
-        Node("Max", "attention/places", {Node("Sub", "attention/counted_before", {counted, one}), zero});
+    const std::string places = Node(
+        "Max", "attention/places", {Node("Sub", "attention/counted_before", {counted, one}), zero});
     positions_ = Node("Gather", "attention/positions", {places, queries}, {{"axis", int64_t{1}}});
-    return Node("Cast", "attention/total_sequence_length", {total}, {{"to", int64_t{onnx::TensorProto::INT32}}});
+    return Node("Cast", "attention/total_sequence_length", {total},
+                {{"to", int64_t{onnx::TensorProto::INT32}}});
   }
 
   // Rows of codes and of scales, so that no more than them is dequantized.
   std::string Lookup(const OnnxTensor& t) override {
     Codes w = Quantized(t);
     for (std::string* part : {&w.codes, &w.scales, &w.zero_points})
-      if (!part->empty()) *part = Node("Gather", *part + "/rows", {*part, "input_ids"}, {{"axis", kFirstAxis}});
+      if (!part->empty())
+        *part = Node("Gather", *part + "/rows", {*part, "input_ids"}, {{"axis", kFirstAxis}});
     return Dequantize(w, "embedding", 2);
   }
 
-  std::string Multiply(const OnnxTensor& t, const std::string& name, const std::string& x) override {
+  std::string Multiply(const OnnxTensor& t, const std::string& name,
+                       const std::string& x) override {
     const std::string weight = Dequantize(Quantized(t), name + "/weight", 1);
     return Node("MatMul", name, {x, Node("Transpose", name + "/transposed", {weight})});
   }
@@ -61,19 +69,25 @@ class Standard final : public OnnxOperators {
                         const std::string& weight, std::string* sum) override {
     const std::string all = skip.empty() ? x : Node("Add", of + "/sum", {x, skip});
     if (sum) *sum = all;
-    const std::string mean = Node("ReduceMean", of + "/mean_square",
-                                  {Node("Mul", of + "/square", {all, all}), Integers("axis/last", {kLastAxis})});
+    const std::string mean =
+        Node("ReduceMean", of + "/mean_square",
+             {Node("Mul", of + "/square", {all, all}), Integers("axis/last", {kLastAxis})});
     const std::string root =
-        Node("Sqrt", of + "/root", {Node("Add", of + "/not_zero", {mean, Number("norm/epsilon", h_.rms_epsilon)})});
+        Node("Sqrt", of + "/root",
+             {Node("Add", of + "/not_zero", {mean, Number("norm/epsilon", h_.rms_epsilon)})});
     return Node("Mul", of + "/normed", {Node("Div", of + "/unit", {all, root}), weight});
   }
 
-  // Queries are grouped by the keys that they share: [batch, kv heads, queries of each, step, size].
+  // Queries are grouped by the keys that they share: [batch, kv heads, queries of each, step,
+  // size].
   std::string Attend(int layer, const std::string& qkv) override {
     const int64_t heads = h_.heads, kv = h_.kv_heads, size = h_.head_dim;
-    const auto name = [&](const char* what) { return fmt::format("model.layers.{}.attention/{}", layer, what); };
+    const auto name = [&](const char* what) {
+      return fmt::format("model.layers.{}.attention/{}", layer, what);
+    };
     const std::string all = Heads(qkv, name("all"), heads + 2 * kv);
-    const std::string turning = name("turning"), value = name("value"), query = name("query"), key = name("key");
+    const std::string turning = name("turning"), value = name("value"), query = name("query"),
+                      key = name("key");
     Split(turning, all, 1, {heads + kv, kv}, {value});
     Split(query, Rotate(layer, turning), 1, {heads, kv}, {key});
     const auto grown = [&](const char* what, const std::string& now) {
@@ -82,13 +96,14 @@ class Standard final : public OnnxOperators {
     };
     const std::string keys = Node("Unsqueeze", name("keys"), {grown("key", key), Axis(2)});
     const std::string values = Node("Unsqueeze", name("values"), {grown("value", value), Axis(2)});
-    const std::string scaled = Node(
-        "Mul", name("scaled"),
-        {query, Number("attention/scale", 1.f / std::sqrt(static_cast<float>(size)))});
+    const std::string scaled =
+        Node("Mul", name("scaled"),
+             {query, Number("attention/scale", 1.f / std::sqrt(static_cast<float>(size)))});
     const std::string grouped =
-        Node("Reshape", name("grouped"), {scaled, Integers("shape/grouped", {0, kv, heads / kv, -1, size})});
-    const std::string turned =
-        Node("Transpose", name("keys_turned"), {keys}, {{"perm", std::vector<int64_t>{0, 1, 2, 4, 3}}});
+        Node("Reshape", name("grouped"),
+             {scaled, Integers("shape/grouped", {0, kv, heads / kv, -1, size})});
+    const std::string turned = Node("Transpose", name("keys_turned"), {keys},
+                                    {{"perm", std::vector<int64_t>{0, 1, 2, 4, 3}}});
     const std::string products = Node("MatMul", name("products"), {grouped, turned});
     const std::string scores = Node("Add", name("scores"), {products, bias_});
     const std::string shares = Node("Softmax", name("shares"), {scores}, {{"axis", kLastAxis}});
@@ -97,7 +112,8 @@ class Standard final : public OnnxOperators {
         Node("Reshape", name("apart"), {attended, Integers("shape/apart", {0, heads, -1, size})});
     const std::string by_step =
         Node("Transpose", name("by_step"), {apart}, {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
-    return Node("Reshape", name("joined"), {by_step, Integers("shape/joined", {0, 0, heads * size})});
+    return Node("Reshape", name("joined"),
+                {by_step, Integers("shape/joined", {0, 0, heads * size})});
   }
 
  private:
@@ -110,7 +126,8 @@ class Standard final : public OnnxOperators {
     Codes out{t.is.name + ".codes", t.is.name + ".scales", points ? t.is.name + ".zero_points" : "",
               Info(t.dtype).block_elements};
     if (data_.Has(out.codes)) return out;
-    const std::vector<int64_t> whole{t.is.rows, t.is.cols}, by_group{t.is.rows, t.is.cols / out.group};
+    const std::vector<int64_t> whole{t.is.rows, t.is.cols},
+        by_group{t.is.rows, t.is.cols / out.group};
     data_.AddPart(out.codes, t, points ? Part::kCodes : Part::kSignedCodes, whole);
     data_.AddPart(out.scales, t, Part::kScales32, by_group);
     if (points) data_.AddPart(out.zero_points, t, Part::kZeroPoints, by_group);
@@ -121,7 +138,8 @@ class Standard final : public OnnxOperators {
   std::string Dequantize(const Codes& w, std::string name, int64_t axis) {
     std::vector<std::string> inputs{w.codes, w.scales};
     if (!w.zero_points.empty()) inputs.push_back(w.zero_points);
-    return Node("DequantizeLinear", std::move(name), std::move(inputs), {{"axis", axis}, {"block_size", w.group}});
+    return Node("DequantizeLinear", std::move(name), std::move(inputs),
+                {{"axis", axis}, {"block_size", w.group}});
   }
 
   // [batch, step, heads * size] to [batch, heads, step, size].
@@ -133,11 +151,14 @@ class Standard final : public OnnxOperators {
 
   // The first rope_dims of each head by halves; what follows them stays.
   std::string Rotate(int layer, const std::string& x) {
-    const auto name = [&](const char* what) { return fmt::format("model.layers.{}.rotary/{}", layer, what); };
+    const auto name = [&](const char* what) {
+      return fmt::format("model.layers.{}.rotary/{}", layer, what);
+    };
     for (auto [angle, table] : {std::pair{&cos_, "cos"}, std::pair{&sin_, "sin"}}) {
       if (!angle->empty()) continue;
-      const std::string rows = Node("Gather", fmt::format("rotary/{}_rows", table),
-                                    {fmt::format("{}_cache", table), positions_}, {{"axis", kFirstAxis}});
+      const std::string rows =
+          Node("Gather", fmt::format("rotary/{}_rows", table),
+               {fmt::format("{}_cache", table), positions_}, {{"axis", kFirstAxis}});
       *angle = Node("Unsqueeze", fmt::format("rotary/{}", table), {rows, Axis(1)});
     }
     const int64_t half = h_.rope_dims / 2, rest = h_.head_dim - h_.rope_dims;
@@ -147,7 +168,8 @@ class Standard final : public OnnxOperators {
     } else {
       Split(a, x, 3, {half, half}, {b});
     }
-    const auto times = [&](const char* what, const std::string& half_of_x, const std::string& angle) {
+    const auto times = [&](const char* what, const std::string& half_of_x,
+                           const std::string& angle) {
       return Node("Mul", name(what), {half_of_x, angle});
     };
     std::vector<std::string> turned{
@@ -158,8 +180,8 @@ class Standard final : public OnnxOperators {
   }
 
   // The first part is called `name`.
-  void Split(const std::string& name, const std::string& x, int64_t axis, const std::vector<int64_t>& sizes,
-             std::vector<std::string> others) {
+  void Split(const std::string& name, const std::string& x, int64_t axis,
+             const std::vector<int64_t>& sizes, std::vector<std::string> others) {
     std::string key = "sizes";
     for (const int64_t size : sizes) key += fmt::format("/{}", size);
     Node("Split", name, {x, Integers(std::move(key), sizes)}, {{"axis", axis}}, std::move(others));
@@ -167,12 +189,14 @@ class Standard final : public OnnxOperators {
 
   // A size of the second axis, as a scalar.
   std::string Length(const std::string& name, const char* of, const std::string& one) {
-    return Node("Gather", name, {Node("Shape", name + "_shape", {of}), one}, {{"axis", kFirstAxis}});
+    return Node("Gather", name, {Node("Shape", name + "_shape", {of}), one},
+                {{"axis", kFirstAxis}});
   }
 
   std::string Node(const char* op, std::string name, std::vector<std::string> inputs,
                    std::vector<OnnxAttribute> attributes = {}, std::vector<std::string> more = {}) {
-    return graph_.Node(op, std::move(name), std::move(inputs), std::move(attributes), std::move(more));
+    return graph_.Node(op, std::move(name), std::move(inputs), std::move(attributes),
+                       std::move(more));
   }
 
   // Constants, each once.
@@ -195,6 +219,8 @@ class Standard final : public OnnxOperators {
 
 }  // namespace
 
-std::unique_ptr<OnnxOperators> StandardOperators(const OnnxSite& site) { return std::make_unique<Standard>(site); }
+std::unique_ptr<OnnxOperators> StandardOperators(const OnnxSite& site) {
+  return std::make_unique<Standard>(site);
+}
 
 }  // namespace quantfleet::pipeline

@@ -28,8 +28,8 @@ IrValue IrConstants::Stored(IrType type, const IrShape& shape, std::string bytes
   const std::string key = fmt::format("{}[{}]", IrName(type), IrText(shape)) + bytes;
   if (const auto it = known_.find(key); it != known_.end()) return it->second;
   const uint64_t size = bytes.size();
-  const IrValue value =
-      graph_.Constant(fmt::format("constant.{}", known_.size()), type, shape, begin_ + bytes_.size(), size);
+  const IrValue value = graph_.Constant(fmt::format("constant.{}", known_.size()), type, shape,
+                                        begin_ + bytes_.size(), size);
   bytes_ += bytes;
   bytes_.resize(RoundUp(bytes_.size(), 8), '\0');
   known_.emplace(key, value);

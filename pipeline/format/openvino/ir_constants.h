@@ -1,5 +1,5 @@
-// The constants of a decoder's graph beside its weights: each value once in the .bin, whoever reads it. Not
-// thread-safe.
+// The constants of a decoder's graph beside its weights: each value once in the .bin, whoever reads
+// it. Not thread-safe.
 #pragma once
 
 #include <map>
@@ -11,7 +11,8 @@ namespace quantfleet::pipeline {
 
 class IrConstants {
  public:
-  // They begin at byte `begin` of the .bin, which is a multiple of eight. `graph` has to outlive this.
+  // They begin at byte `begin` of the .bin, which is a multiple of eight. `graph` has to outlive
+  // this.
   IrConstants(IrGraph& graph, uint64_t begin) : graph_(graph), begin_(begin) {}
 
   IrValue Integer(int64_t value) { return Integers({}, {value}); }

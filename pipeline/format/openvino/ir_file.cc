@@ -25,7 +25,8 @@ std::optional<std::vector<int64_t>> Shape(std::string_view text) {
   while (!text.empty()) {
     const size_t comma = text.find(',');
     const std::optional<uint64_t> dim = Number(text.substr(0, comma));
-    if (!dim || *dim > static_cast<uint64_t>(INT64_MAX) || shape.size() == kMaxDims) return std::nullopt;
+    if (!dim || *dim > static_cast<uint64_t>(INT64_MAX) || shape.size() == kMaxDims)
+      return std::nullopt;
     shape.push_back(static_cast<int64_t>(*dim));
     if (comma == std::string_view::npos) break;
     text.remove_prefix(comma + 1);
@@ -41,7 +42,8 @@ uint64_t BitsOf(std::string_view type) {
   if (type == "bf16") return 16;
   if (type.size() < 2 || (type[0] != 'f' && type[0] != 'i' && type[0] != 'u')) return 0;
   const std::optional<uint64_t> bits = Number(type.substr(1));
-  const bool known = bits && (*bits == 4 || *bits == 8 || *bits == 16 || *bits == 32 || *bits == 64);
+  const bool known =
+      bits && (*bits == 4 || *bits == 8 || *bits == 16 || *bits == 32 || *bits == 64);
   return known && (type[0] != 'f' || *bits >= 16) ? *bits : 0;
 }
 
@@ -57,7 +59,8 @@ std::optional<uint64_t> BytesOf(std::string_view type, const std::vector<int64_t
 absl::StatusOr<IrConstant> ReadConstant(const pugi::xml_node& layer, std::string_view file,
                                         uint64_t bin_bytes) {
   const pugi::xml_node data = layer.child("data");
-  IrConstant constant{layer.attribute("name").value(), data.attribute("element_type").value(), {}, 0, 0};
+  IrConstant constant{
+      layer.attribute("name").value(), data.attribute("element_type").value(), {}, 0, 0};
   const auto bad = [&](std::string_view what) {
     return DataLoss("{}: constant '{}': {}; fetch the artifact again", file,
                     std::string_view(constant.name).substr(0, 128), what);
@@ -91,7 +94,8 @@ absl::StatusOr<std::vector<IrConstant>> ReadIrConstants(std::string_view xml, st
   pugi::xml_document document;
   const pugi::xml_parse_result parsed = document.load_buffer(
       xml.data(), xml.size(), pugi::parse_minimal | pugi::parse_escapes, pugi::encoding_utf8);
-  if (!parsed) return DataLoss("{} is not XML at byte {}: {}", name, parsed.offset, parsed.description());
+  if (!parsed)
+    return DataLoss("{} is not XML at byte {}: {}", name, parsed.offset, parsed.description());
   const pugi::xml_node net = document.child("net");
   if (std::string_view(net.attribute("version").value()) != "11")
     return DataLoss("{} is not an OpenVINO model of version 11", name);

@@ -1,5 +1,5 @@
-// The constants that the XML of an OpenVINO model names. The text is untrusted: no entities, no document
-// type, no more than is reasonable. Thread-safe.
+// The constants that the XML of an OpenVINO model names. The text is untrusted: no entities, no
+// document type, no more than is reasonable. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +21,9 @@ struct IrConstant {
   uint64_t offset, size;       // in the .bin
 };
 
-// In the file's order. `name` is the file's, `bin_bytes` the size of the .bin beside it. DATA_LOSS names
-// layer and attribute: not XML or not version 11, a number that is none, a size that is not the shape's,
-// bytes outside of the .bin.
+// In the file's order. `name` is the file's, `bin_bytes` the size of the .bin beside it. DATA_LOSS
+// names layer and attribute: not XML or not version 11, a number that is none, a size that is not
+// the shape's, bytes outside of the .bin.
 absl::StatusOr<std::vector<IrConstant>> ReadIrConstants(std::string_view xml, std::string_view name,
                                                         uint64_t bin_bytes);
 

@@ -37,13 +37,16 @@ pugi::xml_node AddPort(pugi::xml_node ports, size_t id, const IrOutput& value) {
   pugi::xml_node port = ports.append_child("port");
   port.append_attribute("id") = static_cast<unsigned long long>(id);
   port.append_attribute("precision") = Precision(value.type);
-  for (const int64_t dim : value.shape) port.append_child("dim").text() = static_cast<long long>(dim);
+  for (const int64_t dim : value.shape)
+    port.append_child("dim").text() = static_cast<long long>(dim);
   return port;
 }
 
 struct StringWriter : pugi::xml_writer {
   std::string text;
-  void write(const void* data, size_t size) override { text.append(static_cast<const char*>(data), size); }
+  void write(const void* data, size_t size) override {
+    text.append(static_cast<const char*>(data), size);
+  }
 };
 
 }  // namespace
@@ -100,7 +103,8 @@ IrValue IrGraph::Add(IrOp op, std::string name, const std::vector<IrValue>& inpu
 
 IrValue IrGraph::Add(IrOp op, std::string name, const std::vector<IrValue>& inputs,
                      const Attributes& attributes, IrType type, IrShape shape) {
-  return Add(op, std::move(name), inputs, attributes, std::vector{IrOutput{type, std::move(shape)}});
+  return Add(op, std::move(name), inputs, attributes,
+             std::vector{IrOutput{type, std::move(shape)}});
 }
 
 IrValue IrGraph::Elementwise(IrOp op, std::string name, IrValue a, IrValue b) {
@@ -168,7 +172,8 @@ std::string IrGraph::Xml(const char* name) const {
       pugi::xml_node ports = layer.append_child("output");
       for (size_t i = 0; i < from.outputs.size(); ++i) {
         pugi::xml_node port = AddPort(ports, from.inputs.size() + i, from.outputs[i]);
-        if (i == 0 && !from.tensor_name.empty()) port.append_attribute("names") = from.tensor_name.c_str();
+        if (i == 0 && !from.tensor_name.empty())
+          port.append_attribute("names") = from.tensor_name.c_str();
       }
     }
     for (size_t i = 0; i < from.inputs.size(); ++i) {

@@ -1,5 +1,5 @@
-// Builds the XML of an OpenVINO model (IR version 11): layers with typed and shaped ports, and the edges
-// between them. Constants are offsets into the .bin file. Not thread-safe.
+// Builds the XML of an OpenVINO model (IR version 11): layers with typed and shaped ports, and the
+// edges between them. Constants are offsets into the .bin file. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -42,15 +42,16 @@ class IrGraph {
   using Attributes = std::vector<std::pair<const char*, std::string>>;
 
   // Adds a layer; the returned value is its first output, further ones have the next numbers.
-  IrValue Add(IrOp op, std::string name, const std::vector<IrValue>& inputs, const Attributes& attributes,
-              std::vector<IrOutput> outputs);
+  IrValue Add(IrOp op, std::string name, const std::vector<IrValue>& inputs,
+              const Attributes& attributes, std::vector<IrOutput> outputs);
   // The same with one output.
-  IrValue Add(IrOp op, std::string name, const std::vector<IrValue>& inputs, const Attributes& attributes,
-              IrType type, IrShape shape);
+  IrValue Add(IrOp op, std::string name, const std::vector<IrValue>& inputs,
+              const Attributes& attributes, IrType type, IrShape shape);
   // Elementwise, numpy's broadcasting, of its first input's type.
   IrValue Elementwise(IrOp op, std::string name, IrValue a, IrValue b);
 
-  IrValue Constant(std::string name, IrType type, const IrShape& shape, uint64_t offset, uint64_t size);
+  IrValue Constant(std::string name, IrType type, const IrShape& shape, uint64_t offset,
+                   uint64_t size);
   IrValue Parameter(const char* name, IrType type, const IrShape& shape);
   void Result(const char* name, IrValue value);
   // Marks the layer as one that only widens a compressed weight, so that it is not folded.

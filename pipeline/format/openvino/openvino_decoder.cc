@@ -9,14 +9,16 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr IrOp kAdd{"Add", "opset1"}, kSubtract{"Subtract", "opset1"}, kMultiply{"Multiply", "opset1"},
-    kDivide{"Divide", "opset1"}, kPower{"Power", "opset1"}, kSelect{"Select", "opset1"},
-    kLessEqual{"LessEqual", "opset1"}, kGreater{"Greater", "opset1"}, kAnd{"LogicalAnd", "opset1"},
-    kConcat{"Concat", "opset1"}, kReshape{"Reshape", "opset1"}, kConvert{"Convert", "opset1"},
-    kUnsqueeze{"Unsqueeze", "opset1"}, kTranspose{"Transpose", "opset1"}, kSplit{"VariadicSplit", "opset1"},
+constexpr IrOp kAdd{"Add", "opset1"}, kSubtract{"Subtract", "opset1"},
+    kMultiply{"Multiply", "opset1"}, kDivide{"Divide", "opset1"}, kPower{"Power", "opset1"},
+    kSelect{"Select", "opset1"}, kLessEqual{"LessEqual", "opset1"}, kGreater{"Greater", "opset1"},
+    kAnd{"LogicalAnd", "opset1"}, kConcat{"Concat", "opset1"}, kReshape{"Reshape", "opset1"},
+    kConvert{"Convert", "opset1"}, kUnsqueeze{"Unsqueeze", "opset1"},
+    kTranspose{"Transpose", "opset1"}, kSplit{"VariadicSplit", "opset1"},
     kGather{"Gather", "opset8"}, kShapeOf{"ShapeOf", "opset3"}, kBroadcast{"Broadcast", "opset3"};
 
-// Of a call's arguments at most one adds a layer: the order of layers must not be the compiler's choice.
+// Of a call's arguments at most one adds a layer: the order of layers must not be the compiler's
+// choice.
 class Decoder {
  public:
   Decoder(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors, DataFile& data)
@@ -33,10 +35,10 @@ class Decoder {
     Lengths();
     Mask();
     Rotary();
-    IrValue x =
-        graph_.Add(kGather, "embedding",
-                   {weights_.Widened(Role::kTokenEmbedding, -1, constants_), ids_, constants_.Integer(0)},
-                   {{"batch_dims", "0"}}, IrType::kF32, {kAnySize, kAnySize, h_.hidden});
+    IrValue x = graph_.Add(
+        kGather, "embedding",
+        {weights_.Widened(Role::kTokenEmbedding, -1, constants_), ids_, constants_.Integer(0)},
+        {{"batch_dims", "0"}}, IrType::kF32, {kAnySize, kAnySize, h_.hidden});
     for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) x = Layer(layer, x);
     const Role head = h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead;
     graph_.Result("logits", Product("logits", head, -1, Normalize(Role::kOutputNorm, -1, x)));
@@ -51,8 +53,8 @@ class Decoder {
   }
 
   IrValue Select(std::string name, IrValue condition, IrValue yes, IrValue no) {
-    const IrShape shape =
-        BroadcastShape(graph_.ShapeOf(condition), BroadcastShape(graph_.ShapeOf(yes), graph_.ShapeOf(no)));
+    const IrShape shape = BroadcastShape(graph_.ShapeOf(condition),
+                                         BroadcastShape(graph_.ShapeOf(yes), graph_.ShapeOf(no)));
     return graph_.Add(kSelect, std::move(name), {condition, yes, no}, {{"auto_broadcast", "numpy"}},
                       IrType::kF32, shape);
   }
@@ -61,8 +63,8 @@ class Decoder {
   IrValue Unsqueeze(std::string name, IrValue x, const std::vector<int64_t>& axes) {
     IrShape shape = graph_.ShapeOf(x);
     for (const int64_t axis : axes) shape.insert(shape.begin() + axis, 1);
-    return graph_.Add(kUnsqueeze, std::move(name), {x, constants_.Vector(axes)}, {}, graph_.Of(x).type,
-                      shape);
+    return graph_.Add(kUnsqueeze, std::move(name), {x, constants_.Vector(axes)}, {},
+                      graph_.Of(x).type, shape);
   }
 
   IrValue Concat(std::string name, const std::vector<IrValue>& parts, size_t axis) {
@@ -82,8 +84,9 @@ class Decoder {
       outputs.push_back(graph_.Of(x));
       outputs.back().shape.back() = size;
     }
-    const IrValue first = graph_.Add(kSplit, std::move(name),
-                                     {x, constants_.Integer(-1), constants_.Vector(sizes)}, {}, outputs);
+    const IrValue first =
+        graph_.Add(kSplit, std::move(name), {x, constants_.Integer(-1), constants_.Vector(sizes)},
+                   {}, outputs);
     std::vector<IrValue> parts;
     for (uint32_t i = 0; i < sizes.size(); ++i) parts.push_back({first.layer, i});
     return parts;
@@ -94,15 +97,15 @@ class Decoder {
     IrShape shape = pattern;
     for (size_t i = 0; i < shape.size(); ++i)
       if (pattern[i] == 0) shape[i] = graph_.ShapeOf(x)[i];
-    return graph_.Add(kReshape, std::move(name), {x, constants_.Vector(pattern)}, {{"special_zero", "true"}},
-                      graph_.Of(x).type, shape);
+    return graph_.Add(kReshape, std::move(name), {x, constants_.Vector(pattern)},
+                      {{"special_zero", "true"}}, graph_.Of(x).type, shape);
   }
 
   IrValue SwapMiddle(std::string name, IrValue x) {
     IrShape shape = graph_.ShapeOf(x);
     std::swap(shape[1], shape[2]);
-    return graph_.Add(kTranspose, std::move(name), {x, constants_.Vector({0, 2, 1, 3})}, {}, IrType::kF32,
-                      shape);
+    return graph_.Add(kTranspose, std::move(name), {x, constants_.Vector({0, 2, 1, 3})}, {},
+                      IrType::kF32, shape);
   }
 
   IrValue SizeOf(const char* name, IrValue shape, int64_t axis) {
@@ -111,14 +114,15 @@ class Decoder {
   }
 
   IrValue Range(const char* name, IrValue from, IrValue to) {
-    return graph_.Add({"Range", "opset4"}, name, {from, to, constants_.Integer(1)}, {{"output_type", "i64"}},
-                      IrType::kI64, {kAnySize});
+    return graph_.Add({"Range", "opset4"}, name, {from, to, constants_.Integer(1)},
+                      {{"output_type", "i64"}}, IrType::kI64, {kAnySize});
   }
 
   void Lengths() {
     const IrGraph::Attributes type{{"output_type", "i64"}};
     const IrValue ids = graph_.Add(kShapeOf, "lengths/ids", {ids_}, type, IrType::kI64, {2});
-    const IrValue mask = graph_.Add(kShapeOf, "lengths/mask", {attention_mask_}, type, IrType::kI64, {2});
+    const IrValue mask =
+        graph_.Add(kShapeOf, "lengths/mask", {attention_mask_}, type, IrType::kI64, {2});
     total_ = SizeOf("lengths/total", mask, 1);
     past_ = graph_.Elementwise(kSubtract, "lengths/past", total_, SizeOf("lengths/now", ids, 1));
     const IrValue batch =
@@ -134,30 +138,35 @@ class Decoder {
     const IrValue queries = Unsqueeze("mask/queries", Range("mask/now", past_, total_), {1});
     IrValue seen = Compare(kLessEqual, "mask/causal", keys, queries);
     if (h_.sliding_window > 0 && h_.sliding_window < h_.context) {
-      const IrValue behind =
-          graph_.Elementwise(kSubtract, "mask/behind_window", queries, constants_.Integer(h_.sliding_window));
-      seen = Compare(kAnd, "mask/causal_in_window", seen, Compare(kGreater, "mask/window", keys, behind));
+      const IrValue behind = graph_.Elementwise(kSubtract, "mask/behind_window", queries,
+                                                constants_.Integer(h_.sliding_window));
+      seen = Compare(kAnd, "mask/causal_in_window", seen,
+                     Compare(kGreater, "mask/window", keys, behind));
     }
     const IrValue real =
         graph_.Add(kConvert, "mask/real", {attention_mask_}, {{"destination_type", "boolean"}},
                    IrType::kBoolean, {kAnySize, kAnySize});
-    const IrValue allowed = Compare(kAnd, "mask/allowed", seen, Unsqueeze("mask/real_keys", real, {1, 2}));
+    const IrValue allowed =
+        Compare(kAnd, "mask/allowed", seen, Unsqueeze("mask/real_keys", real, {1, 2}));
     const IrValue open = constants_.Float(0, 0);
-    mask_ = Select("mask", allowed, open, constants_.Float(std::numeric_limits<float>::lowest(), 0));
+    mask_ =
+        Select("mask", allowed, open, constants_.Float(std::numeric_limits<float>::lowest(), 0));
   }
 
   IrValue Frequencies(const std::vector<float>& factors, double factor) {
     std::vector<float> out;
     for (int64_t i = 0; i < h_.rope_dims / 2; ++i) {
       const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(h_.rope_dims);
-      const double divisor = factors.empty() ? factor : static_cast<double>(factors[static_cast<size_t>(i)]);
-      out.push_back(static_cast<float>(std::pow(static_cast<double>(h_.rope_theta), exponent) / divisor));
+      const double divisor =
+          factors.empty() ? factor : static_cast<double>(factors[static_cast<size_t>(i)]);
+      out.push_back(
+          static_cast<float>(std::pow(static_cast<double>(h_.rope_theta), exponent) / divisor));
     }
     return constants_.Floats({1, 1, h_.rope_dims / 2}, out);
   }
 
-  // Cosines and sines of this step's positions, [batch, 1, now, rope_dims]. Under LongRoPE the length so far
-  // decides between two sets of frequencies.
+  // Cosines and sines of this step's positions, [batch, 1, now, rope_dims]. Under LongRoPE the
+  // length so far decides between two sets of frequencies.
   void Rotary() {
     const RopeScaling& rope = h_.rope_scaling;
     IrValue frequencies;
@@ -166,30 +175,34 @@ class Decoder {
       const IrValue is_long =
           Compare(kGreater, "rotary/is_long", total_, constants_.Integer(h_.original_context));
       const IrValue longer = Frequencies(rope.long_factors, 1);
-      frequencies = Select("rotary/frequencies", is_long, longer, Frequencies(rope.short_factors, 1));
+      frequencies =
+          Select("rotary/frequencies", is_long, longer, Frequencies(rope.short_factors, 1));
       magnitude = rope.attention_factor.value_or(1.f);
     } else {
       frequencies = Frequencies(Llama3FrequencyFactors(h_),
                                 rope.kind == RopeScaling::Kind::kLinear ? rope.factor : 1.0);
     }
-    const IrValue positions = graph_.Add(kConvert, "rotary/positions", {positions_},
-                                         {{"destination_type", "f32"}}, IrType::kF32, {kAnySize, kAnySize});
-    const IrValue half =
-        graph_.Elementwise(kMultiply, "rotary/half", Unsqueeze("rotary/column", positions, {2}), frequencies);
+    const IrValue positions =
+        graph_.Add(kConvert, "rotary/positions", {positions_}, {{"destination_type", "f32"}},
+                   IrType::kF32, {kAnySize, kAnySize});
+    const IrValue half = graph_.Elementwise(
+        kMultiply, "rotary/half", Unsqueeze("rotary/column", positions, {2}), frequencies);
     const IrValue angles = Concat("rotary/angles", {half, half}, 2);
     cos_ = Waves({"Cos", "opset1"}, "rotary/cos", angles, static_cast<float>(magnitude));
     sin_ = Waves({"Sin", "opset1"}, "rotary/sin", angles, static_cast<float>(magnitude));
   }
 
   IrValue Waves(IrOp op, std::string name, IrValue angles, float magnitude) {
-    IrValue waves = graph_.Add(op, name + "/plain", {angles}, {}, IrType::kF32, graph_.ShapeOf(angles));
+    IrValue waves =
+        graph_.Add(op, name + "/plain", {angles}, {}, IrType::kF32, graph_.ShapeOf(angles));
     if (magnitude != 1)
-      waves = graph_.Elementwise(kMultiply, name + "/scaled", waves, constants_.Float(magnitude, 3));
+      waves =
+          graph_.Elementwise(kMultiply, name + "/scaled", waves, constants_.Float(magnitude, 3));
     return Unsqueeze(std::move(name), waves, {1});
   }
 
-  // x * cos + (-second half, first half) * sin, of the first rope_dims of each head: [batch, heads, now,
-  // head].
+  // x * cos + (-second half, first half) * sin, of the first rope_dims of each head: [batch, heads,
+  // now, head].
   IrValue Rotate(const std::string& name, IrValue x) {
     std::vector<IrValue> parts{x};
     if (h_.rope_dims < h_.head_dim)
@@ -225,14 +238,16 @@ class Decoder {
     const IrValue mean =
         graph_.Add({"ReduceMean", "opset1"}, name("mean"), {squares, constants_.Vector({-1})},
                    {{"keep_dims", "true"}}, IrType::kF32, {kAnySize, kAnySize, 1});
-    const IrValue sum = graph_.Elementwise(kAdd, name("sum"), mean, constants_.Float(h_.rms_epsilon, 3));
+    const IrValue sum =
+        graph_.Elementwise(kAdd, name("sum"), mean, constants_.Float(h_.rms_epsilon, 3));
     const IrValue root =
         graph_.Add({"Sqrt", "opset1"}, name("root"), {sum}, {}, IrType::kF32, graph_.ShapeOf(sum));
     const IrValue inverse = graph_.Add(kDivide, name("inverse"), {constants_.Float(1, 3), root},
-                                       {{"auto_broadcast", "numpy"}, {"m_pythondiv", "true"}}, IrType::kF32,
-                                       graph_.ShapeOf(root));
+                                       {{"auto_broadcast", "numpy"}, {"m_pythondiv", "true"}},
+                                       IrType::kF32, graph_.ShapeOf(root));
     const IrValue scaled = graph_.Elementwise(kMultiply, name("scaled"), x, inverse);
-    return graph_.Elementwise(kMultiply, name("normed"), scaled, weights_.Widened(role, layer, constants_));
+    return graph_.Elementwise(kMultiply, name("normed"), scaled,
+                              weights_.Widened(role, layer, constants_));
   }
 
   // One of q, k, v as [batch, heads, now, head].
@@ -255,22 +270,25 @@ class Decoder {
             Biased(Role::kAttnVBias, layer, Product(Role::kAttnV, layer, x))};
   }
 
-  // What the state has, in the order of the beams, and `now` behind it: [batch, kv heads, total, head].
+  // What the state has, in the order of the beams, and `now` behind it: [batch, kv heads, total,
+  // head].
   IrValue Remember(int layer, const char* what, IrValue now) {
     const std::string name = fmt::format("model.layers.{}.cache.{}", layer, what);
     const std::string id = fmt::format("past_key_values.{0}.{1}present.{0}.{1}", layer, what);
     const IrShape shape{kAnySize, h_.kv_heads, kAnySize, h_.head_dim};
     const IrValue empty =
-        graph_.Add(kBroadcast, name + "/empty", {constants_.Float(0, 0), empty_cache_}, {{"mode", "numpy"}},
-                   IrType::kF32, {kAnySize, h_.kv_heads, 0, h_.head_dim});
-    const IrValue past =
-        graph_.Add({"ReadValue", "opset6"}, name + "/past", {empty},
-                   {{"variable_id", id}, {"variable_type", "f32"}, {"variable_shape", IrText(shape)}},
-                   IrType::kF32, shape);
-    const IrValue ordered = graph_.Add(kGather, name + "/ordered", {past, beams_, constants_.Integer(0)},
-                                       {{"batch_dims", "0"}}, IrType::kF32, shape);
+        graph_.Add(kBroadcast, name + "/empty", {constants_.Float(0, 0), empty_cache_},
+                   {{"mode", "numpy"}}, IrType::kF32, {kAnySize, h_.kv_heads, 0, h_.head_dim});
+    const IrValue past = graph_.Add(
+        {"ReadValue", "opset6"}, name + "/past", {empty},
+        {{"variable_id", id}, {"variable_type", "f32"}, {"variable_shape", IrText(shape)}},
+        IrType::kF32, shape);
+    const IrValue ordered =
+        graph_.Add(kGather, name + "/ordered", {past, beams_, constants_.Integer(0)},
+                   {{"batch_dims", "0"}}, IrType::kF32, shape);
     const IrValue all = Concat(name + "/all", {ordered, now}, 2);
-    graph_.Add({"Assign", "opset6"}, name + "/kept", {all}, {{"variable_id", id}}, IrType::kF32, shape);
+    graph_.Add({"Assign", "opset6"}, name + "/kept", {all}, {{"variable_id", id}}, IrType::kF32,
+               shape);
     return all;
   }
 
@@ -295,11 +313,11 @@ class Decoder {
     const IrValue keys = Repeat(name + "/keys", Remember(layer, "key", k));
     const IrValue v = Heads(name + "/v", qkv[2], h_.kv_heads);
     const IrValue values = Repeat(name + "/values", Remember(layer, "value", v));
-    const IrValue attended =
-        graph_.Add({"ScaledDotProductAttention", "opset13"}, name + "/attended", {q, keys, values, mask_},
-                   {{"causal", "false"}}, IrType::kF32, graph_.ShapeOf(q));
-    const IrValue joined =
-        Reshape(name + "/joined", SwapMiddle(name + "/turned", attended), {0, 0, h_.heads * h_.head_dim});
+    const IrValue attended = graph_.Add({"ScaledDotProductAttention", "opset13"},
+                                        name + "/attended", {q, keys, values, mask_},
+                                        {{"causal", "false"}}, IrType::kF32, graph_.ShapeOf(q));
+    const IrValue joined = Reshape(name + "/joined", SwapMiddle(name + "/turned", attended),
+                                   {0, 0, h_.heads * h_.head_dim});
     return Product(Role::kAttnOutput, layer, joined);
   }
 
@@ -307,18 +325,21 @@ class Decoder {
     const std::string name = fmt::format("model.layers.{}.mlp", layer);
     std::vector<IrValue> parts;
     if (weights_.NameOf(Role::kFfnGate, layer) == weights_.NameOf(Role::kFfnUp, layer)) {
-      parts = Split(name + "/gate_up", Product(Role::kFfnGate, layer, x), {h_.intermediate, h_.intermediate});
+      parts = Split(name + "/gate_up", Product(Role::kFfnGate, layer, x),
+                    {h_.intermediate, h_.intermediate});
     } else {
       parts = {Product(Role::kFfnGate, layer, x), Product(Role::kFfnUp, layer, x)};
     }
-    const IrValue silu = graph_.Add({"Swish", "opset4"}, name + "/silu", {parts[0]}, {}, IrType::kF32,
-                                    graph_.ShapeOf(parts[0]));
-    return Product(Role::kFfnDown, layer, graph_.Elementwise(kMultiply, name + "/gated", silu, parts[1]));
+    const IrValue silu = graph_.Add({"Swish", "opset4"}, name + "/silu", {parts[0]}, {},
+                                    IrType::kF32, graph_.ShapeOf(parts[0]));
+    return Product(Role::kFfnDown, layer,
+                   graph_.Elementwise(kMultiply, name + "/gated", silu, parts[1]));
   }
 
   IrValue Layer(int layer, IrValue x) {
     const std::string name = fmt::format("model.layers.{}", layer);
-    x = graph_.Elementwise(kAdd, name + "/attended", x, Attend(layer, Normalize(Role::kAttnNorm, layer, x)));
+    x = graph_.Elementwise(kAdd, name + "/attended", x,
+                           Attend(layer, Normalize(Role::kAttnNorm, layer, x)));
     return graph_.Elementwise(kAdd, name + "/done", x,
                               FeedForward(layer, Normalize(Role::kFfnNorm, layer, x)));
   }
@@ -334,8 +355,8 @@ class Decoder {
 
 }  // namespace
 
-std::string BuildOpenVinoDecoder(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors,
-                                 DataFile& data) {
+std::string BuildOpenVinoDecoder(const ModelDescription& model,
+                                 const std::vector<OpenVinoTensor>& tensors, DataFile& data) {
   return Decoder(model, tensors, data).Run();
 }
 

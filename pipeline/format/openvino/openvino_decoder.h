@@ -1,5 +1,5 @@
-// The graph of a decoder in OpenVINO's operations, with the KV cache as state (docs/formats/openvino.md).
-// Pure.
+// The graph of a decoder in OpenVINO's operations, with the KV cache as state
+// (docs/formats/openvino.md). Pure.
 #pragma once
 
 #include <string>
@@ -14,9 +14,9 @@ struct OpenVinoTensor {
   DType dtype;  // F32, F16, Q8_0, Q4_0
 };
 
-// `tensors` are the model's by their Hugging Face names (HfTensorName). Weights, then small constants, go
-// into `data`; returns the XML that points there.
-std::string BuildOpenVinoDecoder(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors,
-                                 DataFile& data);
+// `tensors` are the model's by their Hugging Face names (HfTensorName). Weights, then small
+// constants, go into `data`; returns the XML that points there.
+std::string BuildOpenVinoDecoder(const ModelDescription& model,
+                                 const std::vector<OpenVinoTensor>& tensors, DataFile& data);
 
 }  // namespace quantfleet::pipeline

@@ -20,20 +20,23 @@ namespace json = boost::json;
 // A line of the cache, and more than any element: the file is mapped and read in place.
 constexpr uint64_t kAlignment = 64;
 
-// A constant of 4 bits is packed without regard to rows: where a row has an odd number of zero points, it would have to
-// begin within a byte.
+// A constant of 4 bits is packed without regard to rows: where a row has an odd number of zero
+// points, it would have to begin within a byte.
 bool PacksZeroPoints(const OutputTensor& tensor, DType dtype) {
-  return !HasPart(dtype, Part::kZeroPoints) || tensor.cols / Info(dtype).block_elements * CodeBits(dtype) % 8 == 0;
+  return !HasPart(dtype, Part::kZeroPoints) ||
+         tensor.cols / Info(dtype).block_elements * CodeBits(dtype) % 8 == 0;
 }
 
 absl::Status CheckZeroPoints(const OutputTensor& tensor, DType dtype) {
   if (PacksZeroPoints(tensor, dtype)) return absl::OkStatus();
   const int64_t group = Info(dtype).block_elements, groups = tensor.cols / group;
   return InvalidArgument(
-      "tensor '{}': rows of {} have {} groups of {}, and zero points of 4 bits cannot be packed for an odd number of "
+      "tensor '{}': rows of {} have {} groups of {}, and zero points of 4 bits cannot be packed "
+      "for an odd number of "
       "them; take {}groups without -asym, or 8 bits for it (--tensor-type role:{}=u8_g{})",
-      tensor.name, tensor.cols, groups, group, group > 32 ? fmt::format("groups of {}, ", group / 2) : "",
-      Name(tensor.roles.front()), group);
+      tensor.name, tensor.cols, groups, group,
+      group > 32 ? fmt::format("groups of {}, ", group / 2) : "", Name(tensor.roles.front()),
+      group);
 }
 
 absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe,
@@ -43,11 +46,12 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
   if (!HasPart(asked, Part::kSignedCodes) && !HasPart(asked, Part::kZeroPoints))
     return InvalidArgument(
-        "tensor '{}': openvino holds f32, f16, q8_0, q4_0 and groups around the middle or a point (i4_g128, u4_g128), "
+        "tensor '{}': openvino holds f32, f16, q8_0, q4_0 and groups around the middle or a point "
+        "(i4_g128, u4_g128), "
         "not {}: take one of them (--tensor-type role:{}=q8_0)",
         tensor.name, Info(asked).name, Name(tensor.roles.front()));
-  QF_RETURN_IF_ERROR(
-      CheckGroups("openvino", tensor, asked, [&](DType type) { return PacksZeroPoints(tensor, type); }));
+  QF_RETURN_IF_ERROR(CheckGroups("openvino", tensor, asked,
+                                 [&](DType type) { return PacksZeroPoints(tensor, type); }));
   QF_RETURN_IF_ERROR(CheckZeroPoints(tensor, asked));
   return asked;
 }
@@ -62,7 +66,8 @@ DType WithEightBits(DType type) {
 
 absl::StatusOr<std::vector<Attachment>> SmallFiles(const ModelSource& source) {
   QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source, "OpenVINO"));
-  small.push_back({"config.json", json::serialize(HfConfig(source.description(), "float32")) + "\n"});
+  small.push_back(
+      {"config.json", json::serialize(HfConfig(source.description(), "float32")) + "\n"});
   QF_RETURN_IF_ERROR(AddGenerationConfig(source.description(), small));
   std::ranges::copy(source.attachments(), std::back_inserter(small));
   return small;
@@ -74,10 +79,13 @@ absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recip
   const ModelDescription& model = source.description();
   QF_RETURN_IF_ERROR(Validate(model));
   Recipe ours = recipe;
-  // As NNCF has it: rows of an embedding are looked up and not multiplied, so 4 bits save little time.
+  // As NNCF has it: rows of an embedding are looked up and not multiplied, so 4 bits save little
+  // time.
   if (!IsFloat(recipe.body)) ours.embedding = WithEightBits(recipe.body);
   std::vector<OpenVinoTensor> tensors;
-  const auto name = [&](Role role, int layer) { return HfTensorName(model.architecture, role, layer); };
+  const auto name = [&](Role role, int layer) {
+    return HfTensorName(model.architecture, role, layer);
+  };
   for (OutputTensor& tensor : FusePieces(model, name)) {
     QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, ours, tensor));
     tensors.push_back({std::move(tensor), dtype});

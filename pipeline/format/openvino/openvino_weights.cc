@@ -3,8 +3,9 @@
 #include "pipeline/format/safetensors/hf_names.h"
 
 namespace quantfleet::pipeline {
-OpenVinoWeights::OpenVinoWeights(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors,
-                                 IrGraph& graph, DataFile& data)
+OpenVinoWeights::OpenVinoWeights(const ModelDescription& model,
+                                 const std::vector<OpenVinoTensor>& tensors, IrGraph& graph,
+                                 DataFile& data)
     : model_(model), graph_(graph) {
   for (const OpenVinoTensor& tensor : tensors) {
     Stored stored{&tensor, {}, {}, {}};
@@ -12,7 +13,8 @@ OpenVinoWeights::OpenVinoWeights(const ModelDescription& model, const std::vecto
       stored.codes = data.AddPart(tensor.is, tensor.dtype, Part::kBlocks);
     } else {
       const bool has_points = HasPart(tensor.dtype, Part::kZeroPoints);
-      stored.codes = data.AddPart(tensor.is, tensor.dtype, has_points ? Part::kCodes : Part::kSignedCodes);
+      stored.codes =
+          data.AddPart(tensor.is, tensor.dtype, has_points ? Part::kCodes : Part::kSignedCodes);
       stored.scales = data.AddPart(tensor.is, tensor.dtype, Part::kScales);
       if (has_points) stored.zero_points = data.AddPart(tensor.is, tensor.dtype, Part::kZeroPoints);
     }
@@ -35,11 +37,13 @@ IrValue OpenVinoWeights::Convert(std::string name, IrValue value, IrType to) {
                     {{"destination_type", std::string(IrName(to))}}, to, graph_.ShapeOf(value));
 }
 
-IrValue OpenVinoWeights::Constant(std::string name, IrType type, const IrShape& shape, const DataFile::Region& region) {
+IrValue OpenVinoWeights::Constant(std::string name, IrType type, const IrShape& shape,
+                                  const DataFile::Region& region) {
   return graph_.Constant(std::move(name), type, shape, region.offset, region.size);
 }
 
-// Codes, less their zero points where they have them, times scales, all in F16: [rows, groups, elements of a group].
+// Codes, less their zero points where they have them, times scales, all in F16: [rows, groups,
+// elements of a group].
 IrValue OpenVinoWeights::Decoded(const Stored& stored) {
   const OutputTensor& is = stored.tensor->is;
   const DType dtype = stored.tensor->dtype;
@@ -70,8 +74,9 @@ IrValue OpenVinoWeights::Widen(const Stored& stored, IrConstants& constants) {
     narrow = Constant(is.name, IrType::kF16, whole, stored.codes);
   } else {
     const IrValue decoded = Decoded(stored);
-    narrow = graph_.Add({"Reshape", "opset1"}, is.name + "/rows", {decoded, constants.Vector(whole)},
-                        {{"special_zero", "false"}}, IrType::kF16, whole);
+    narrow =
+        graph_.Add({"Reshape", "opset1"}, is.name + "/rows", {decoded, constants.Vector(whole)},
+                   {{"special_zero", "false"}}, IrType::kF16, whole);
   }
   const IrValue wide = Convert(is.name + "/widened", narrow, IrType::kF32);
   graph_.MarkDecompression(wide);

@@ -15,8 +15,8 @@ namespace quantfleet::pipeline {
 class OpenVinoWeights {
  public:
   // Gives every tensor its place in `data`. All have to outlive this.
-  OpenVinoWeights(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors, IrGraph& graph,
-                  DataFile& data);
+  OpenVinoWeights(const ModelDescription& model, const std::vector<OpenVinoTensor>& tensors,
+                  IrGraph& graph, DataFile& data);
 
   bool Has(Role role, int layer) const { return stored_.contains(NameOf(role, layer)); }
   // The weight's name: "model.norm.weight".
@@ -34,7 +34,8 @@ class OpenVinoWeights {
   };
   IrValue Widen(const Stored& stored, IrConstants& constants);
   IrValue Decoded(const Stored& stored);
-  IrValue Constant(std::string name, IrType type, const IrShape& shape, const DataFile::Region& region);
+  IrValue Constant(std::string name, IrType type, const IrShape& shape,
+                   const DataFile::Region& region);
   IrValue Convert(std::string name, IrValue value, IrType to);
 
   const ModelDescription& model_;

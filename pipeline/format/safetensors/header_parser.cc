@@ -14,7 +14,8 @@ constexpr size_t kMaxTensors = size_t{1} << 17;
 constexpr size_t kMaxNameBytes = 1024;
 constexpr size_t kMaxDims = 8;
 
-// Receives the parser's events. Each state accepts what may come next; all else ends the parse with status().
+// Receives the parser's events. Each state accepts what may come next; all else ends the parse with
+// status().
 class Handler {
  public:
   // Limits of the parser itself; ours, below, are tighter.
@@ -32,20 +33,29 @@ class Handler {
 
   bool on_object_begin(Error& e) {
     switch (state_) {
-      case State::kStart: return Go(State::kNames);
-      case State::kTensor: seen_ = 0; return Go(State::kMembers);
-      case State::kMetadata: return Go(State::kMetadataKeys);
-      default: return Fail(e, "an object");
+      case State::kStart:
+        return Go(State::kNames);
+      case State::kTensor:
+        seen_ = 0;
+        return Go(State::kMembers);
+      case State::kMetadata:
+        return Go(State::kMetadataKeys);
+      default:
+        return Fail(e, "an object");
     }
   }
   bool on_object_end(size_t, Error& e) {
     switch (state_) {
-      case State::kNames: return Go(State::kEnd);
-      case State::kMetadataKeys: return Go(State::kNames);
-      case State::kMembers:
-        if (seen_ != 7) return Reject(e, "tensor '{}' lacks dtype, shape or data_offsets", tensors.back().name);
+      case State::kNames:
+        return Go(State::kEnd);
+      case State::kMetadataKeys:
         return Go(State::kNames);
-      default: return Fail(e, "the end of an object");
+      case State::kMembers:
+        if (seen_ != 7)
+          return Reject(e, "tensor '{}' lacks dtype, shape or data_offsets", tensors.back().name);
+        return Go(State::kNames);
+      default:
+        return Fail(e, "the end of an object");
     }
   }
   bool on_array_begin(Error& e) {
@@ -66,7 +76,8 @@ class Handler {
       return Go(State::kMembers);
     }
     if (state_ == State::kOffsetNumbers) {
-      if (numbers_.size() != 2) return Reject(e, "the data_offsets of tensor '{}' are not two numbers", tensor->name);
+      if (numbers_.size() != 2)
+        return Reject(e, "the data_offsets of tensor '{}' are not two numbers", tensor->name);
       tensor->begin = numbers_[0];
       tensor->end = numbers_[1];
       return Go(State::kMembers);
@@ -103,7 +114,9 @@ class Handler {
     return Number(static_cast<uint64_t>(n), e);
   }
   bool on_uint64(uint64_t n, json::string_view, Error& e) { return Number(n, e); }
-  bool on_double(double, json::string_view, Error& e) { return Fail(e, "a number that is no integer"); }
+  bool on_double(double, json::string_view, Error& e) {
+    return Fail(e, "a number that is no integer");
+  }
   bool on_bool(bool, Error& e) { return Fail(e, "a bool"); }
   bool on_null(Error& e) { return Fail(e, "null"); }
   bool on_comment_part(json::string_view, Error&) { return true; }
@@ -111,8 +124,18 @@ class Handler {
 
  private:
   enum class State {
-    kStart, kNames, kMetadata, kMetadataKeys, kTensor, kMembers, kDtype, kShape, kShapeNumbers, kOffsets,
-    kOffsetNumbers, kEnd,
+    kStart,
+    kNames,
+    kMetadata,
+    kMetadataKeys,
+    kTensor,
+    kMembers,
+    kDtype,
+    kShape,
+    kShapeNumbers,
+    kOffsets,
+    kOffsetNumbers,
+    kEnd,
   };
 
   bool Go(State next) {
@@ -122,7 +145,8 @@ class Handler {
 
   template <typename... Args>
   bool Reject(Error& e, fmt::format_string<Args...> format, Args&&... args) {
-    status = InvalidArgument("the header is wrong: {}", fmt::format(format, std::forward<Args>(args)...));
+    status = InvalidArgument("the header is wrong: {}",
+                             fmt::format(format, std::forward<Args>(args)...));
     e = json::make_error_code(json::error::syntax);
     return false;
   }
@@ -145,19 +169,22 @@ class Handler {
     // Names end up in messages.
     if (std::ranges::any_of(name, [](unsigned char c) { return c < ' ' || c == 0x7f; }))
       return Reject(e, "a tensor's name has control characters");
-    if (tensors.size() == kMaxTensors) return Reject(e, "there are more than {} tensors", kMaxTensors);
+    if (tensors.size() == kMaxTensors)
+      return Reject(e, "there are more than {} tensors", kMaxTensors);
     tensors.push_back({.name = name, .dtype = {}, .shape = {}});
     return Go(State::kTensor);
   }
 
   bool Member(unsigned bit, State next, const std::string& key, Error& e) {
-    if ((seen_ & bit) != 0) return Reject(e, "tensor '{}' has '{}' twice", tensors.back().name, key);
+    if ((seen_ & bit) != 0)
+      return Reject(e, "tensor '{}' has '{}' twice", tensors.back().name, key);
     seen_ |= bit;
     return Go(next);
   }
 
   bool Number(uint64_t n, Error& e) {
-    if (state_ != State::kShapeNumbers && state_ != State::kOffsetNumbers) return Fail(e, "a number");
+    if (state_ != State::kShapeNumbers && state_ != State::kOffsetNumbers)
+      return Fail(e, "a number");
     if (numbers_.size() == kMaxDims)
       return Reject(e, "tensor '{}' has more than {} dimensions", tensors.back().name, kMaxDims);
     numbers_.push_back(n);
@@ -180,7 +207,9 @@ absl::StatusOr<std::vector<RawTensor>> ParseSafetensorsHeader(std::string_view t
   json::error_code error;
   const size_t parsed = parser.write_some(false, text.data(), text.size(), error);
   if (!parser.handler().status.ok()) return parser.handler().status;
-  if (error) return InvalidArgument("the header is not valid JSON: {} near byte {}", error.message(), parsed);
+  if (error)
+    return InvalidArgument("the header is not valid JSON: {} near byte {}", error.message(),
+                           parsed);
   if (text.substr(parsed).find_first_not_of(" \t\r\n") != std::string_view::npos)
     return InvalidArgument("the header has something behind its JSON, at byte {}", parsed);
   return std::move(parser.handler().tensors);

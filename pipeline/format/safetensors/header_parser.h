@@ -1,4 +1,5 @@
-// The JSON of a safetensors header, event by event: {"name": {"dtype": .., "shape": [..], "data_offsets": [b, e]}}.
+// The JSON of a safetensors header, event by event: {"name": {"dtype": .., "shape": [..],
+// "data_offsets": [b, e]}}.
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,8 @@ class HfNames final : public TensorNames {
   std::string FusedGateUp(int layer) const override;
 };
 
-// The name of the tensor that a checkpoint of this architecture keeps the role in: Phi-3 fuses q, k, v and gate, up.
+// The name of the tensor that a checkpoint of this architecture keeps the role in: Phi-3 fuses q,
+// k, v and gate, up.
 std::string HfTensorName(Architecture architecture, Role role, int layer);
 
 // Tensors that some checkpoints carry and that every runtime computes for itself.

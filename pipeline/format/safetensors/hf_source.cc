@@ -18,9 +18,10 @@ constexpr uint64_t kMaxTokenizerBytes = 64u << 20;
 constexpr uint64_t kMaxAttachmentBytes = 1u << 20;
 
 bool IsAttachment(std::string_view name) {
-  const bool plain = std::ranges::all_of(name, [](char c) { return c > ' ' && c <= '~' && c != '/' && c != '\\'; });
-  return plain && (name.starts_with("LICENSE") || name.starts_with("LICENCE") || name.starts_with("NOTICE") ||
-                   name == "README.md");
+  const bool plain = std::ranges::all_of(
+      name, [](char c) { return c > ' ' && c <= '~' && c != '/' && c != '\\'; });
+  return plain && (name.starts_with("LICENSE") || name.starts_with("LICENCE") ||
+                   name.starts_with("NOTICE") || name == "README.md");
 }
 
 std::string FolderName(const fs::path& folder) {
@@ -30,23 +31,27 @@ std::string FolderName(const fs::path& folder) {
 
 }  // namespace
 
-// Opens a folder step by step. Every file that shapes the artifact passes through Note or ReadText, and so into the
-// fingerprint.
+// Opens a folder step by step. Every file that shapes the artifact passes through Note or ReadText,
+// and so into the fingerprint.
 class HfOpener {
  public:
-  HfOpener(FileSystem& files, const fs::path& folder) : files_(files), folder_(folder), source_(new HfSource) {}
+  HfOpener(FileSystem& files, const fs::path& folder)
+      : files_(files), folder_(folder), source_(new HfSource) {}
 
   absl::StatusOr<std::unique_ptr<HfSource>> Run() {
     if (!files_.Exists(folder_ / "config.json"))
-      return NotFound("{} is missing: is {} a model folder?", (folder_ / "config.json").string(), folder_.string());
+      return NotFound("{} is missing: is {} a model folder?", (folder_ / "config.json").string(),
+                      folder_.string());
     QF_ASSIGN_OR_RETURN(const std::string config_text, ReadText("config.json", kMaxConfigBytes));
-    QF_ASSIGN_OR_RETURN(HfConfig config, ParseHfConfig(config_text, (folder_ / "config.json").string()));
+    QF_ASSIGN_OR_RETURN(HfConfig config,
+                        ParseHfConfig(config_text, (folder_ / "config.json").string()));
     ModelDescription& model = source_->description_;
     model.architecture = config.architecture;
     model.hyper = config.hyper;
     model.published_name = config.published_name;
     model.name = model.published_name.empty() ? FolderName(folder_) : model.published_name;
-    // Weights before the tokenizer: a vocab_size without the rows to match is found before anything is padded to it.
+    // Weights before the tokenizer: a vocab_size without the rows to match is found before anything
+    // is padded to it.
     QF_RETURN_IF_ERROR(OpenShards());
     QF_RETURN_IF_ERROR(Annotate(CutPieces(HfNames(), RowOrder::kHf, model), folder_.string()));
     QF_RETURN_IF_ERROR(ReadTokenizer(config));
@@ -75,8 +80,10 @@ class HfOpener {
     for (const std::string& shard : index.shards) QF_RETURN_IF_ERROR(OpenShard(shard, index));
     for (const auto& [tensor, shard] : index.tensor_to_shard)
       if (!seen_.contains(tensor))
-        return InvalidArgument("the index puts tensor '{}' into {}, which does not hold it: index and shards are not "
-                               "of the same model; download both again", tensor, (folder_ / shard).string());
+        return InvalidArgument(
+            "the index puts tensor '{}' into {}, which does not hold it: index and shards are not "
+            "of the same model; download both again",
+            tensor, (folder_ / shard).string());
     return absl::OkStatus();
   }
 
@@ -91,9 +98,11 @@ class HfOpener {
       if (!index.tensor_to_shard.empty()) {
         const auto it = index.tensor_to_shard.find(tensor.name);
         if (it == index.tensor_to_shard.end() || it->second != shard)
-          return InvalidArgument("{} holds tensor '{}', which the index {}: index and shards are not of the same "
-                                 "model; download both again", path, tensor.name,
-                                 it == index.tensor_to_shard.end() ? "does not name" : "puts into " + it->second);
+          return InvalidArgument(
+              "{} holds tensor '{}', which the index {}: index and shards are not of the same "
+              "model; download both again",
+              path, tensor.name,
+              it == index.tensor_to_shard.end() ? "does not name" : "puts into " + it->second);
       }
       seen_.emplace(tensor.name);
       QF_RETURN_IF_ERROR(Take(tensor, path));
@@ -105,24 +114,32 @@ class HfOpener {
   absl::Status Take(const SafetensorsTensor& tensor, const std::string& path) {
     ModelDescription& model = source_->description_;
     if (IsDerivedTensor(tensor.name)) return absl::OkStatus();
-    // A tied checkpoint may repeat the embedding as its head; transformers ignores the copy as well.
-    if (model.hyper.tied_embeddings && tensor.name == HfNames().Of(Role::kOutputHead, -1)) return absl::OkStatus();
+    // A tied checkpoint may repeat the embedding as its head; transformers ignores the copy as
+    // well.
+    if (model.hyper.tied_embeddings && tensor.name == HfNames().Of(Role::kOutputHead, -1))
+      return absl::OkStatus();
     if (!tensor.dtype)
-      return Unimplemented("{}: tensor '{}' has the dtype {}; only F32, F16 and BF16 are read: give the checkpoint "
-                           "that is not quantized", path, tensor.name, tensor.dtype_name);
+      return Unimplemented(
+          "{}: tensor '{}' has the dtype {}; only F32, F16 and BF16 are read: give the checkpoint "
+          "that is not quantized",
+          path, tensor.name, tensor.dtype_name);
     if (tensor.shape.empty() || tensor.shape.size() > 2 || tensor.size == 0)
-      return InvalidArgument("{}: tensor '{}' has {} dimensions and {} bytes; weights of a {} model have 1 or 2 "
-                             "dimensions and are not empty", path, tensor.name, tensor.shape.size(), tensor.size,
-                             Name(model.architecture));
+      return InvalidArgument(
+          "{}: tensor '{}' has {} dimensions and {} bytes; weights of a {} model have 1 or 2 "
+          "dimensions and are not empty",
+          path, tensor.name, tensor.shape.size(), tensor.size, Name(model.architecture));
     const bool flat = tensor.shape.size() == 1;
-    model.tensors.push_back({.name = tensor.name, .dtype = *tensor.dtype, .rows = flat ? 1 : tensor.shape[0],
-                             .cols = tensor.shape.back(), .dims = flat ? 1 : 2});
+    model.tensors.push_back({.name = tensor.name,
+                             .dtype = *tensor.dtype,
+                             .rows = flat ? 1 : tensor.shape[0],
+                             .cols = tensor.shape.back(),
+                             .dims = flat ? 1 : 2});
     source_->places_.push_back({source_->shards_.size(), tensor.offset, tensor.size});
     return absl::OkStatus();
   }
 
-  // As transformers has it: of the tokens that end a generation this file's list counts, and config.json's where
-  // there is none.
+  // As transformers has it: of the tokens that end a generation this file's list counts, and
+  // config.json's where there is none.
   absl::Status ReadGeneration(HfConfig& config) {
     constexpr const char* kName = "generation_config.json";
     if (!files_.Exists(folder_ / kName)) return absl::OkStatus();
@@ -162,7 +179,8 @@ class HfOpener {
   absl::Status ReadAttachments() {
     QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files_.List(folder_));
     for (const std::string& name : names) {
-      if (!IsAttachment(name) || files_.List(folder_ / name).ok()) continue;  // a folder called LICENSES
+      if (!IsAttachment(name) || files_.List(folder_ / name).ok())
+        continue;  // a folder called LICENSES
       QF_ASSIGN_OR_RETURN(std::string content, ReadText(name, kMaxAttachmentBytes));
       if (!content.empty()) source_->attachments_.push_back({name, std::move(content)});
     }
@@ -177,15 +195,18 @@ class HfOpener {
   Sha256 contents_;
 };
 
-absl::StatusOr<std::unique_ptr<HfSource>> HfSource::Open(FileSystem& files, const fs::path& folder) {
+absl::StatusOr<std::unique_ptr<HfSource>> HfSource::Open(FileSystem& files,
+                                                         const fs::path& folder) {
   return HfOpener(files, folder).Run();
 }
 
 absl::Status HfSource::Read(size_t tensor, uint64_t offset, MutableBytes out) const {
-  if (tensor >= places_.size() || offset > places_[tensor].size || out.size() > places_[tensor].size - offset)
+  if (tensor >= places_.size() || offset > places_[tensor].size ||
+      out.size() > places_[tensor].size - offset)
     return OutOfRange("reading beyond the end of tensor {}", tensor);
   const Place& place = places_[tensor];
-  return Annotate(shards_[place.shard]->ReadAt(place.offset + offset, out), description_.tensors[tensor].name);
+  return Annotate(shards_[place.shard]->ReadAt(place.offset + offset, out),
+                  description_.tensors[tensor].name);
 }
 
 void HfSource::Release(size_t tensor, uint64_t offset, uint64_t size) const {

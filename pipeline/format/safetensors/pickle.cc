@@ -3,7 +3,8 @@
 namespace quantfleet::pipeline {
 
 bool IsPickle(std::string_view name) {
-  if (name.starts_with("pytorch_model") && (name.ends_with(".bin") || name.ends_with(".bin.index.json")))
+  if (name.starts_with("pytorch_model") &&
+      (name.ends_with(".bin") || name.ends_with(".bin.index.json")))
     return true;
   for (const std::string_view end : {".pth", ".pt", ".ckpt", ".pkl"})
     if (name.size() > end.size() && name.ends_with(end)) return true;
@@ -13,9 +14,11 @@ bool IsPickle(std::string_view name) {
 absl::Status PickleRefused(const fs::path& folder, std::string_view name) {
   const std::string from = folder.empty() ? "." : folder.string();
   return InvalidArgument(
-      "{} holds pickled PyTorch weights ({}), which are not read because unpickling runs what the file says; "
+      "{} holds pickled PyTorch weights ({}), which are not read because unpickling runs what the "
+      "file says; "
       "where you "
-      "trust it, convert it to safetensors with transformers and torch: python3 -c \"from transformers "
+      "trust it, convert it to safetensors with transformers and torch: python3 -c \"from "
+      "transformers "
       "import "
       "AutoModelForCausalLM as M, AutoTokenizer as T; M.from_pretrained('{}', "
       "torch_dtype='auto').save_pretrained("

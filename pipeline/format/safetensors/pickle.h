@@ -1,5 +1,5 @@
-// Weights as PyTorch pickles them. They are never opened, because unpickling runs what the file says; whoever
-// finds one in place of safetensors says how to convert it. Pure.
+// Weights as PyTorch pickles them. They are never opened, because unpickling runs what the file
+// says; whoever finds one in place of safetensors says how to convert it. Pure.
 #pragma once
 
 #include <string_view>

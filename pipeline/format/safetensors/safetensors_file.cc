@@ -16,41 +16,54 @@ struct Known {
 };
 constexpr Known kKnown[] = {
     {"F32", 4, DType::kF32}, {"F16", 2, DType::kF16}, {"BF16", 2, DType::kBF16},
-    {"F64", 8, {}}, {"I64", 8, {}}, {"I32", 4, {}}, {"I16", 2, {}}, {"I8", 1, {}}, {"U64", 8, {}}, {"U32", 4, {}},
-    {"U16", 2, {}}, {"U8", 1, {}}, {"BOOL", 1, {}}, {"F8_E4M3", 1, {}}, {"F8_E5M2", 1, {}}, {"F8_E8M0", 1, {}},
+    {"F64", 8, {}},          {"I64", 8, {}},          {"I32", 4, {}},
+    {"I16", 2, {}},          {"I8", 1, {}},           {"U64", 8, {}},
+    {"U32", 4, {}},          {"U16", 2, {}},          {"U8", 1, {}},
+    {"BOOL", 1, {}},         {"F8_E4M3", 1, {}},      {"F8_E5M2", 1, {}},
+    {"F8_E8M0", 1, {}},
 };
 
-absl::StatusOr<SafetensorsTensor> Check(const RawTensor& raw, uint64_t data_at, uint64_t data_size) {
+absl::StatusOr<SafetensorsTensor> Check(const RawTensor& raw, uint64_t data_at,
+                                        uint64_t data_size) {
   const Known* known = std::ranges::find(kKnown, raw.dtype, &Known::name);
   if (known == std::end(kKnown))
     return Unimplemented("tensor '{}' has the unknown dtype '{}'", raw.name, raw.dtype);
   std::optional<uint64_t> bytes = known->bytes;
   for (const int64_t dim : raw.shape)
     if (bytes) bytes = CheckedMul(*bytes, static_cast<uint64_t>(dim));
-  if (!bytes) return InvalidArgument("the dimensions of tensor '{}' overflow when they are multiplied", raw.name);
+  if (!bytes)
+    return InvalidArgument("the dimensions of tensor '{}' overflow when they are multiplied",
+                           raw.name);
   if (raw.begin > raw.end)
-    return InvalidArgument("tensor '{}' ends (at {}) before it begins (at {})", raw.name, raw.end, raw.begin);
+    return InvalidArgument("tensor '{}' ends (at {}) before it begins (at {})", raw.name, raw.end,
+                           raw.begin);
   if (raw.end - raw.begin != *bytes)
-    return InvalidArgument("tensor '{}' has {} bytes by its data_offsets, but {} by its shape and dtype {}", raw.name,
-                           raw.end - raw.begin, *bytes, raw.dtype);
+    return InvalidArgument(
+        "tensor '{}' has {} bytes by its data_offsets, but {} by its shape and dtype {}", raw.name,
+        raw.end - raw.begin, *bytes, raw.dtype);
   if (raw.end > data_size)
-    return DataLoss("tensor '{}' reaches to byte {} of the data, but there are only {}: is the file cut?", raw.name,
-                    raw.end, data_size);
-  return SafetensorsTensor{raw.name, raw.dtype, known->dtype, raw.shape, data_at + raw.begin, *bytes};
+    return DataLoss(
+        "tensor '{}' reaches to byte {} of the data, but there are only {}: is the file cut?",
+        raw.name, raw.end, data_size);
+  return SafetensorsTensor{raw.name,  raw.dtype,           known->dtype,
+                           raw.shape, data_at + raw.begin, *bytes};
 }
 
-// The format allows no gap and no overlap: sorted by offset, each tensor begins where the last one ends.
-absl::Status CheckCoverage(const std::vector<SafetensorsTensor>& tensors, uint64_t data_at, uint64_t file_size) {
+// The format allows no gap and no overlap: sorted by offset, each tensor begins where the last one
+// ends.
+absl::Status CheckCoverage(const std::vector<SafetensorsTensor>& tensors, uint64_t data_at,
+                           uint64_t file_size) {
   uint64_t at = data_at;
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (tensors[i].offset < at)
       return InvalidArgument("tensors '{}' and '{}' overlap", tensors[i - 1].name, tensors[i].name);
     if (tensors[i].offset > at)
-      return InvalidArgument("there is a hole of {} bytes before tensor '{}'", tensors[i].offset - at,
-                             tensors[i].name);
+      return InvalidArgument("there is a hole of {} bytes before tensor '{}'",
+                             tensors[i].offset - at, tensors[i].name);
     at += tensors[i].size;
   }
-  if (at != file_size) return InvalidArgument("{} bytes at the end belong to no tensor", file_size - at);
+  if (at != file_size)
+    return InvalidArgument("{} bytes at the end belong to no tensor", file_size - at);
   return absl::OkStatus();
 }
 
@@ -60,10 +73,12 @@ absl::Status Parse(const File& file, std::vector<SafetensorsTensor>& tensors, Di
   if (size < sizeof length) return DataLoss("{} bytes are too few for a safetensors file", size);
   QF_RETURN_IF_ERROR(file.ReadAt(0, std::as_writable_bytes(std::span(&length, 1))));
   if (length > kMaxHeaderBytes)
-    return InvalidArgument("the header claims {} bytes, more than the {} that are allowed: is this safetensors?",
-                           length, kMaxHeaderBytes);
+    return InvalidArgument(
+        "the header claims {} bytes, more than the {} that are allowed: is this safetensors?",
+        length, kMaxHeaderBytes);
   if (length > size - sizeof length)
-    return DataLoss("the header claims {} bytes, but the file has only {}: is it cut?", length, size);
+    return DataLoss("the header claims {} bytes, but the file has only {}: is it cut?", length,
+                    size);
   std::string header(length, '\0');
   QF_RETURN_IF_ERROR(file.ReadAt(sizeof length, std::as_writable_bytes(std::span(header))));
   digest = HashText(header);

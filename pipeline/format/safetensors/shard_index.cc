@@ -30,18 +30,21 @@ absl::StatusOr<ShardIndex> ReadIndex(FileSystem& files, const fs::path& folder) 
   JsonMembers members(object, name);
   const json::object* map = members.Object("weight_map");
   QF_RETURN_IF_ERROR(members.status());
-  if (map == nullptr || map->empty()) return InvalidArgument("{}: 'weight_map' is missing or empty", name);
+  if (map == nullptr || map->empty())
+    return InvalidArgument("{}: 'weight_map' is missing or empty", name);
   std::set<std::string> shards;
   for (const auto& [tensor, file] : *map) {
     const json::string* text = file.if_string();
     const std::string shard = text ? std::string(text->data(), text->size()) : "";
     if (!IsPlainFileName(shard))
-      return InvalidArgument("{}: tensor '{}' is mapped to '{}', which is no .safetensors file of this folder", name,
-                             std::string(tensor.data(), tensor.size()), shard);
+      return InvalidArgument(
+          "{}: tensor '{}' is mapped to '{}', which is no .safetensors file of this folder", name,
+          std::string(tensor.data(), tensor.size()), shard);
     shards.insert(shard);
     out.tensor_to_shard.emplace(std::string(tensor.data(), tensor.size()), shard);
   }
-  if (shards.size() > kMaxShards) return InvalidArgument("{}: there are more than {} shards", name, kMaxShards);
+  if (shards.size() > kMaxShards)
+    return InvalidArgument("{}: there are more than {} shards", name, kMaxShards);
   for (const std::string& shard : shards)
     if (!files.Exists(folder / shard))
       return NotFound("{} is missing, one of the {} files that {} names: download the model again",
@@ -58,7 +61,8 @@ absl::StatusOr<ShardIndex> FindShards(FileSystem& files, const fs::path& folder)
   QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(folder));
   for (const std::string& name : names)
     if (name.ends_with(".safetensors"))
-      return NotFound("{} is missing beside {}: download the model again", (folder / kIndex).string(), name);
+      return NotFound("{} is missing beside {}: download the model again",
+                      (folder / kIndex).string(), name);
   for (const std::string& name : names)
     if (IsPickle(name)) return PickleRefused(folder, name);
   return NotFound("{} holds no weights: neither {} nor {}", folder.string(), kSingle, kIndex);

@@ -10,9 +10,9 @@
 namespace quantfleet::pipeline {
 
 struct ShardIndex {
-  std::vector<std::string> shards;               // file names, sorted
+  std::vector<std::string> shards;                     // file names, sorted
   std::map<std::string, std::string> tensor_to_shard;  // empty: one file without an index
-  std::string text;                              // of the index, for the fingerprint; empty without one
+  std::string text;  // of the index, for the fingerprint; empty without one
 };
 
 // Errors name the missing file and the remedy.

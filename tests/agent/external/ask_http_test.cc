@@ -22,7 +22,8 @@ TEST(AskHttp, GetsAndPostsOverTcpAndUnix) {
   const testing::TempDir dir;
   const RealClock clock;
   SeededRandom random(1);
-  for (const std::string& listen : {std::string("127.0.0.1:0"), "unix:" + (dir.path() / "ask.sock").string()}) {
+  for (const std::string& listen :
+       {std::string("127.0.0.1:0"), "unix:" + (dir.path() / "ask.sock").string()}) {
     CompletionServer::Options options;
     options.listen = listen;
     const auto server = CompletionServer::Start(options, clock, random);
@@ -46,7 +47,8 @@ TEST(AskHttp, TellsWhyThereIsNoAnswer) {
   EXPECT_ERROR(AskHttp("nowhere", "/", "", kLongAsk, {}), kInvalidArgument, "nowhere");
   const auto silent = OpenListenSocket("127.0.0.1:0");  // connects, and says nothing
   ASSERT_OK(silent);
-  EXPECT_ERROR(AskHttp(silent->endpoint, "/", "", Duration(1), {}), kDeadlineExceeded, "within 1 ms");
+  EXPECT_ERROR(AskHttp(silent->endpoint, "/", "", Duration(1), {}), kDeadlineExceeded,
+               "within 1 ms");
   std::stop_source stop;
   std::jthread stopper([&] { stop.request_stop(); });
   EXPECT_ERROR(AskHttp(silent->endpoint, "/", "", kLongAsk, stop.get_token()), kCancelled, "");

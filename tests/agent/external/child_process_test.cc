@@ -19,8 +19,9 @@ constexpr Duration kLong = std::chrono::seconds(60);
 class ChildProcessTest : public ::testing::Test {
  protected:
   std::unique_ptr<ChildProcess> Shell(const std::string& script) {
-    auto child = ChildProcess::Start({"/bin/sh", {"-c", script}, {"WORD=hello", "PATH=/usr/bin:/bin"}},
-                                     [this](std::string_view line) { lines_.emplace_back(line); });
+    auto child =
+        ChildProcess::Start({"/bin/sh", {"-c", script}, {"WORD=hello", "PATH=/usr/bin:/bin"}},
+                            [this](std::string_view line) { lines_.emplace_back(line); });
     EXPECT_OK(child);
     return child.ok() ? *std::move(child) : nullptr;
   }

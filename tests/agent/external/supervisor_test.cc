@@ -40,7 +40,8 @@ class SupervisorTest : public ::testing::Test {
   static v1::Runtime Running(const std::string& script) {
     v1::Runtime runtime;
     runtime.set_command("server");
-    for (const std::string& arg : {std::string("-c"), script, std::string("{port}"), std::string("{name}")})
+    for (const std::string& arg :
+         {std::string("-c"), script, std::string("{port}"), std::string("{name}")})
       runtime.add_args(arg);
     runtime.set_health_path("/health");
     runtime.set_start_timeout_seconds(5);
@@ -51,26 +52,27 @@ class SupervisorTest : public ::testing::Test {
   std::unique_ptr<Supervisor> Start(const v1::Runtime& runtime) {
     return std::make_unique<Supervisor>(
         RuntimeOrder{"/bin/sh", runtime, {{"name", "demo"}}, dir_.path() / "s.sock"},
-        SupervisorWorld{.clock = clock_,
-                        .random = random_,
-                        .sleeper = sleeper_,
-                        .ask =
-                            [this](const std::string& address, const std::string& path, std::stop_token) {
-                              EXPECT_EQ(path, "/health");
-                              std::lock_guard lock(mutex_);
-                              asked_ = address;
-                              clock_.Advance(time_of_ask_);
-                              return ready_ ? absl::OkStatus() : Unavailable("loading");
-                            },
-                        .log =
-                            [this](std::string_view line) {
-                              std::lock_guard lock(mutex_);
-                              lines_.emplace_back(line);
-                              said_.notify_all();
-                            },
-                        .on_given_up = [this] { ++given_up_; },
-                        .ask_until_ready = Duration(1),
-                        .ask_when_ready = Duration(1)});
+        SupervisorWorld{
+            .clock = clock_,
+            .random = random_,
+            .sleeper = sleeper_,
+            .ask =
+                [this](const std::string& address, const std::string& path, std::stop_token) {
+                  EXPECT_EQ(path, "/health");
+                  std::lock_guard lock(mutex_);
+                  asked_ = address;
+                  clock_.Advance(time_of_ask_);
+                  return ready_ ? absl::OkStatus() : Unavailable("loading");
+                },
+            .log =
+                [this](std::string_view line) {
+                  std::lock_guard lock(mutex_);
+                  lines_.emplace_back(line);
+                  said_.notify_all();
+                },
+            .on_given_up = [this] { ++given_up_; },
+            .ask_until_ready = Duration(1),
+            .ask_when_ready = Duration(1)});
   }
   void SetReady(bool ready, Duration time_of_ask = Duration(0)) {
     std::lock_guard lock(mutex_);
@@ -98,7 +100,8 @@ class SupervisorTest : public ::testing::Test {
     while (given_up_ == 0) std::this_thread::yield();
   }
   static void AwaitAddress(Supervisor& supervisor) {
-    while (supervisor.upstream()->address().empty() && supervisor.condition().ok()) std::this_thread::yield();
+    while (supervisor.upstream()->address().empty() && supervisor.condition().ok())
+      std::this_thread::yield();
   }
 
   testing::TempDir dir_;
@@ -137,7 +140,8 @@ TEST_F(SupervisorTest, OneThatEndsIsStartedAgainLaterAndLaterAndThenGivenUp) {
   runtime.set_restarts(2);
   const auto supervisor = Start(runtime);
   const absl::Status status = supervisor->AwaitReady({});
-  EXPECT_ERROR(status, kInternal, "runtime server is given up after 2 restarts: it ended with exit status 3");
+  EXPECT_ERROR(status, kInternal,
+               "runtime server is given up after 2 restarts: it ended with exit status 3");
   EXPECT_THAT(Message(status), HasSubstr("no such weights"));
   const auto slept = sleeper_.slept();
   ASSERT_EQ(slept.size(), 2u);
@@ -201,8 +205,9 @@ TEST_F(SupervisorTest, OneThatTakesTooMuchMemoryIsEnded) {
 
 TEST_F(SupervisorTest, WhatCannotBeStartedIsSaid) {
   v1::Runtime runtime = Running(kForever);
-  Supervisor supervisor(RuntimeOrder{"/nonexistent/server", runtime, {{"name", "demo"}}, dir_.path() / "s.sock"},
-                              SupervisorWorld{clock_, random_, sleeper_, {}, [](std::string_view) {}, [] {}});
+  Supervisor supervisor(
+      RuntimeOrder{"/nonexistent/server", runtime, {{"name", "demo"}}, dir_.path() / "s.sock"},
+      SupervisorWorld{clock_, random_, sleeper_, {}, [](std::string_view) {}, [] {}});
   EXPECT_ERROR(supervisor.AwaitReady({}), kInternal, "starting /nonexistent/server");
 }
 

@@ -2,8 +2,8 @@
 
 #include <gmock/gmock.h>
 
-#include "tests/agent/dying_file_system.h"
 #include "common/base/retry_after.h"
+#include "tests/agent/dying_file_system.h"
 #include "tests/agent/identity/fake_daemon.h"
 #include "tests/support/foreign_ca.h"
 #include "tests/support/status_matchers.h"
@@ -22,12 +22,14 @@ class EnrolmentTest : public ::testing::Test {
     request.token = token;
     return Enrol(std::move(request), device_time);
   }
-  absl::StatusOr<Enrolment> Enrol(EnrolmentRequest request, Time device_time = FromUnixMillis(1'800'000'000'000)) {
+  absl::StatusOr<Enrolment> Enrol(EnrolmentRequest request,
+                                  Time device_time = FromUnixMillis(1'800'000'000'000)) {
     ManualClock system(device_time);
     TrustedClock clock(system);
     request.server = "daemon:8443";
     request.agent_version = "0";
-    return agent::Enrol(IdentityStore(files_, dir_.path()), daemon_.connector(), clock, random_, request);
+    return agent::Enrol(IdentityStore(files_, dir_.path()), daemon_.connector(), clock, random_,
+                        request);
   }
 
   testing::DyingFileSystem files_;
@@ -43,10 +45,12 @@ TEST_F(EnrolmentTest, KeyStaysIdentityComes) {
   const auto loaded = IdentityStore(files_, dir_.path()).Load();
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(loaded->certificate_pem, enrolment->identity.certificate_pem);
-  EXPECT_EQ(loaded->trust_root.SerializeAsString(), enrolment->identity.trust_root.SerializeAsString());
+  EXPECT_EQ(loaded->trust_root.SerializeAsString(),
+            enrolment->identity.trust_root.SerializeAsString());
   EXPECT_EQ(loaded->server, "daemon:8443");
   EXPECT_EQ(BlobAddress(loaded->server, loaded->blob_endpoint), "daemon:8443");
-  EXPECT_EQ(fs::status(dir_ / "device.key").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+  EXPECT_EQ(fs::status(dir_ / "device.key").permissions(),
+            fs::perms::owner_read | fs::perms::owner_write);
 }
 
 TEST_F(EnrolmentTest, TwiceIsOnce) {
@@ -86,19 +90,23 @@ TEST_F(EnrolmentTest, EnrolledElsewhereIsSaid) {
   EXPECT_EQ(enrolment.status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST_F(EnrolmentTest, BootedIn1970) { EXPECT_TRUE(Enrol(daemon_.Token(), FromUnixMillis(86'400'000)).ok()); }
+TEST_F(EnrolmentTest, BootedIn1970) {
+  EXPECT_TRUE(Enrol(daemon_.Token(), FromUnixMillis(86'400'000)).ok());
+}
 
 TEST_F(EnrolmentTest, ExpiredServerIsRefusedWhenTheClockIsGood) {
-  EXPECT_FALSE(Enrol(daemon_.Token(), FromUnixMillis(1'800'000'000'000) + std::chrono::hours(24 * 365)).ok());
+  EXPECT_FALSE(
+      Enrol(daemon_.Token(), FromUnixMillis(1'800'000'000'000) + std::chrono::hours(24 * 365))
+          .ok());
   EXPECT_EQ(daemon_.enrolments, 0);
 }
 
 TEST_F(EnrolmentTest, CertificateForAnotherKeyOrDeviceIsRefused) {
   daemon_.spoil_identity = [&](v1::Identity* identity) {
     const trust::KeyPair other = trust::GenerateTlsKey();
-    identity->set_certificate_pem(*daemon_.ca_.Issue(other.public_pem,
-                                                     {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}},
-                                                     daemon_.lifetime, daemon_.clock_));
+    identity->set_certificate_pem(
+        *daemon_.ca_.Issue(other.public_pem, {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}},
+                           daemon_.lifetime, daemon_.clock_));
   };
   EXPECT_FALSE(Enrol(daemon_.Token()).ok());
   daemon_.spoil_identity = [](v1::Identity* identity) { identity->set_device_id("dev-2"); };
@@ -146,8 +154,10 @@ TEST_F(EnrolmentTest, ItsOwnCertificateIsProvenOverAChallengeAndThisRequest) {
   const v1::CustomerProof& customer = daemon_.last_request.customer();
   EXPECT_EQ(customer.certificate_pem(), board.certificate_pem);
   EXPECT_EQ(customer.nonce(), "nonce-1");
-  const std::string message = trust::ProofMessage("Enroll", "nonce-1", daemon_.last_request.csr_pem());
-  EXPECT_TRUE(trust::VerifyWithCertificate(board.certificate_pem, AsBytes(message), customer.proof()));
+  const std::string message =
+      trust::ProofMessage("Enroll", "nonce-1", daemon_.last_request.csr_pem());
+  EXPECT_TRUE(
+      trust::VerifyWithCertificate(board.certificate_pem, AsBytes(message), customer.proof()));
 }
 
 TEST_F(EnrolmentTest, TheKeyIsProvenOverAFreshChallengeAtEachAsk) {
@@ -167,7 +177,9 @@ TEST_F(EnrolmentTest, ATimeAfterTheCertificatesEndIsNotKept) {
 }
 
 TEST_F(EnrolmentTest, ATrustRootWithoutKeysIsRefusedAtTheFirstContact) {
-  daemon_.spoil_identity = [](v1::Identity* identity) { identity->mutable_trust_root()->clear_keys(); };
+  daemon_.spoil_identity = [](v1::Identity* identity) {
+    identity->mutable_trust_root()->clear_keys();
+  };
   EXPECT_ERROR(Enrol(daemon_.Token()), kDataLoss, "no key that may sign");
   daemon_.spoil_identity = [](v1::Identity* identity) {
     identity->mutable_trust_root()->mutable_keys(0)->set_key_id(std::string(64, '0'));

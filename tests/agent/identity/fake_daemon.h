@@ -1,5 +1,5 @@
-// The daemon's half of enrolment and renewal, in memory, with a real CA and a clock of its own. It checks
-// what a daemon checks. For tests; not thread-safe.
+// The daemon's half of enrolment and renewal, in memory, with a real CA and a clock of its own. It
+// checks what a daemon checks. For tests; not thread-safe.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -23,7 +23,8 @@ class FakeDaemon {
   FakeDaemon() {
     const trust::KeyPair key = trust::GenerateTlsKey();
     server_chain_ =
-        *ca_.Issue(key.public_pem, {trust::Subject::Kind::kServer, "quantfleetd", "", {"localhost"}, {}},
+        *ca_.Issue(key.public_pem,
+                   {trust::Subject::Kind::kServer, "quantfleetd", "", {"localhost"}, {}},
                    std::chrono::hours(24 * 90), clock_) +
         ca_.certificate_pem();
   }
@@ -31,13 +32,16 @@ class FakeDaemon {
   std::string Token() { return trust::ClaimToken::Make(random_, ca_.fingerprint()).ToString(); }
 
   Connector connector() {
-    return [this](const std::string&, const net::ServerTrust& trust, const net::ClientIdentity& client) {
+    return [this](const std::string&, const net::ServerTrust& trust,
+                  const net::ClientIdentity& client) {
       ++connections;
       return std::make_shared<Line>(*this, trust, client);
     };
   }
 
-  std::string AuthoritiesPem() const { return ca_.certificate_pem() + (next_ca_ ? next_ca_->certificate_pem() : ""); }
+  std::string AuthoritiesPem() const {
+    return ca_.certificate_pem() + (next_ca_ ? next_ca_->certificate_pem() : "");
+  }
 
   // The whole life of the daemon, and how often each call was let in.
   ManualClock clock_{FromUnixMillis(1'800'000'000'000)};
@@ -48,15 +52,16 @@ class FakeDaemon {
   std::string server_chain_;
   Duration lifetime = std::chrono::hours(24 * 7);
   bool revoked = false, away = false;
-  std::optional<v1::Signed> trust_root;   // what a check-in brings
-  std::vector<v1::Signed> trust_roots;    // what a check-in and a renewal bring
-  Duration time_lie{0};                   // added to the time that it says, and to nothing else
+  std::optional<v1::Signed> trust_root;  // what a check-in brings
+  std::vector<v1::Signed> trust_roots;   // what a check-in and a renewal bring
+  Duration time_lie{0};                  // added to the time that it says, and to nothing else
   uint32_t heard_trust_root_version = 0;
   int connections = 0, enrolments = 0, renewals = 0, check_ins = 0, challenges = 0;
   std::vector<std::string> request_ids;
   std::vector<std::string> keys;  // public, of each enrolment
   v1::EnrollRequest last_request;
-  std::function<absl::Status(const v1::EnrollRequest&)> refuse;  // enrolments, unless it is OK with them
+  std::function<absl::Status(const v1::EnrollRequest&)>
+      refuse;  // enrolments, unless it is OK with them
   std::function<void(v1::Identity*)> spoil_identity;
 
  private:
@@ -72,8 +77,10 @@ class FakeDaemon {
       daemon_.last_request = request;
       if (daemon_.refuse) QF_RETURN_IF_ERROR(daemon_.refuse(request));
       QF_ASSIGN_OR_RETURN(const std::string key, trust::CsrPublicKey(request.csr_pem()));
-      const std::string message = trust::ProofMessage("EnrollKey", request.nonce(), request.csr_pem());
-      if (!trust::VerifyWithPublicKey(key, AsBytes(message), request.proof())) return Unauthenticated("wrong proof");
+      const std::string message =
+          trust::ProofMessage("EnrollKey", request.nonce(), request.csr_pem());
+      if (!trust::VerifyWithPublicKey(key, AsBytes(message), request.proof()))
+        return Unauthenticated("wrong proof");
       daemon_.keys.push_back(key);
       return daemon_.Grant(key);
     }
@@ -127,8 +134,8 @@ class FakeDaemon {
       const absl::Status server = net::CheckServer(daemon_.server_chain_, trust_);
       if (!server.ok()) return Unavailable("handshake: {}", Message(server));
       if (client_.certificate_pem.empty()) return absl::OkStatus();
-      const absl::Status client =
-          trust::VerifyChain(client_.certificate_pem, daemon_.AuthoritiesPem(), false, daemon_.clock_.Now());
+      const absl::Status client = trust::VerifyChain(
+          client_.certificate_pem, daemon_.AuthoritiesPem(), false, daemon_.clock_.Now());
       return client.ok() ? client : Unavailable("handshake: {}", Message(client));
     }
 
@@ -146,7 +153,8 @@ class FakeDaemon {
     identity.set_device_id("dev-1");
     QF_ASSIGN_OR_RETURN(
         *identity.mutable_certificate_pem(),
-        issuer.Issue(public_pem, {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}}, lifetime, clock_));
+        issuer.Issue(public_pem, {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}}, lifetime,
+                     clock_));
     v1::TrustRoot* root = identity.mutable_trust_root();
     root->set_version(next_ca_ ? 2 : 1);
     root->set_ca_pem(AuthoritiesPem());

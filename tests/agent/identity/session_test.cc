@@ -49,7 +49,8 @@ TEST_F(SessionTest, ChecksInWithoutRenewalWhileTheCertificateIsFresh) {
   ASSERT_TRUE(life->CheckIn().ok());
   EXPECT_EQ(daemon_.renewals, 0);
   EXPECT_EQ(daemon_.challenges, 1) << "that of the enrolment";
-  EXPECT_EQ(life->session.blob_access().address, "daemon:9443") << "the daemon's newest word on its blobs";
+  EXPECT_EQ(life->session.blob_access().address, "daemon:9443")
+      << "the daemon's newest word on its blobs";
 }
 
 TEST_F(SessionTest, ANewerTrustRootIsTakenFromAKeyOfTheOneAtHand) {
@@ -67,12 +68,14 @@ TEST_F(SessionTest, ANewerTrustRootIsTakenFromAKeyOfTheOneAtHand) {
   EXPECT_EQ(life->session.identity().trust_root.version(), 1u);
   v1::TrustRoot foreign = next;
   foreign.set_ca_pem("another");
-  daemon_.trust_root = trust::Sign(daemon_.signing_, trust::kTrustRootType, foreign.SerializeAsString());
+  daemon_.trust_root =
+      trust::Sign(daemon_.signing_, trust::kTrustRootType, foreign.SerializeAsString());
   ASSERT_TRUE(life->CheckIn().ok());
   EXPECT_EQ(life->session.identity().trust_root.version(), 1u);
   EXPECT_EQ(daemon_.heard_trust_root_version, 1u);
 
-  daemon_.trust_root = trust::Sign(daemon_.signing_, trust::kTrustRootType, next.SerializeAsString());
+  daemon_.trust_root =
+      trust::Sign(daemon_.signing_, trust::kTrustRootType, next.SerializeAsString());
   ASSERT_TRUE(life->CheckIn().ok());
   EXPECT_EQ(life->session.identity().trust_root.SerializeAsString(), next.SerializeAsString());
   // It is kept, told of, and what comes next may be signed by the new key alone.
@@ -100,13 +103,16 @@ TEST_F(SessionTest, ANewCaIsTakenFromASignedRootAndTheCertificateChangesToIt) {
   v1::TrustRoot both = life->session.identity().trust_root;
   both.set_version(2);
   both.set_ca_pem(daemon_.AuthoritiesPem());
-  daemon_.trust_root = trust::Sign(daemon_.signing_, trust::kTrustRootType, both.SerializeAsString());
+  daemon_.trust_root =
+      trust::Sign(daemon_.signing_, trust::kTrustRootType, both.SerializeAsString());
   ASSERT_TRUE(life->CheckIn().ok());
   EXPECT_EQ(life->session.identity().trust_root.ca_pem(), both.ca_pem());
   ASSERT_TRUE(life->CheckIn().ok());
   EXPECT_EQ(daemon_.renewals, 2) << "at once, long before its end";
   const auto leads_to = [&](const trust::CertificateAuthority& ca) {
-    return trust::VerifyChain(store_.Load()->certificate_pem, ca.certificate_pem(), false, std::nullopt).ok();
+    return trust::VerifyChain(store_.Load()->certificate_pem, ca.certificate_pem(), false,
+                              std::nullopt)
+        .ok();
   };
   EXPECT_TRUE(leads_to(*daemon_.next_ca_));
   EXPECT_FALSE(leads_to(daemon_.ca_));
@@ -120,14 +126,16 @@ TEST_F(SessionTest, ADaemonThatGoesOnWithItsOldCaIsNotAskedAtEachCheckIn) {
   v1::TrustRoot both = life->session.identity().trust_root;
   both.set_version(2);
   both.set_ca_pem(daemon_.AuthoritiesPem());
-  daemon_.trust_root = trust::Sign(daemon_.signing_, trust::kTrustRootType, both.SerializeAsString());
+  daemon_.trust_root =
+      trust::Sign(daemon_.signing_, trust::kTrustRootType, both.SerializeAsString());
   daemon_.next_ca_.reset();
   ASSERT_TRUE(life->CheckIn().ok());
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(life->CheckIn().ok());
   EXPECT_EQ(daemon_.renewals, 1);
 }
 
-// The daemon's TLS key, and not its signing key: nothing that such a server says changes whom the device trusts.
+// The daemon's TLS key, and not its signing key: nothing that such a server says changes whom the
+// device trusts.
 TEST_F(SessionTest, AServerWithTheTlsKeyAloneCannotChangeTheRootByARenewal) {
   const std::string before = store_.Load()->trust_root.SerializeAsString();
   const auto thief = trust::SigningKey::Generate();
@@ -145,7 +153,8 @@ TEST_F(SessionTest, AServerWithTheTlsKeyAloneCannotChangeTheRootByARenewal) {
         v1::TrustRoot root = thiefs_root(identity->trust_root(), version);
         if (another_ca) root.mutable_ca_pem()->append(thiefs_ca.certificate_pem());
         *identity->mutable_trust_root() = root;
-        *identity->add_trust_roots() = trust::Sign(thief, trust::kTrustRootType, root.SerializeAsString());
+        *identity->add_trust_roots() =
+            trust::Sign(thief, trust::kTrustRootType, root.SerializeAsString());
       };
       daemon_.clock_.Advance(kDay * 10);
       const int renewals = daemon_.renewals;
@@ -174,8 +183,9 @@ TEST_F(SessionTest, AnExpiredDeviceComesBackAfterTheKeysWereChanged) {
   daemon_.clock_.Advance(kDay * 400);
   // The server's own certificate was renewed meanwhile.
   daemon_.server_chain_ =
-      *daemon_.ca_.Issue(trust::GenerateTlsKey().public_pem, {trust::Subject::Kind::kServer, "quantfleetd", "", {}, {}},
-                         kDay * 90, daemon_.clock_) +
+      *daemon_.ca_.Issue(trust::GenerateTlsKey().public_pem,
+                         {trust::Subject::Kind::kServer, "quantfleetd", "", {}, {}}, kDay * 90,
+                         daemon_.clock_) +
       daemon_.ca_.certificate_pem();
   for (const Time at : {daemon_.clock_.Now(), FromUnixMillis(0)}) {
     auto life = Begin(at);
@@ -193,15 +203,17 @@ TEST_F(SessionTest, AnExpiredDeviceComesBackWhileTheCaIsChanged) {
   daemon_.next_ca_ = trust::CertificateAuthority::Create("next", daemon_.clock_);
   both.set_version(2);
   both.set_ca_pem(daemon_.AuthoritiesPem());
-  daemon_.trust_roots = {trust::Sign(daemon_.signing_, trust::kTrustRootType, both.SerializeAsString())};
+  daemon_.trust_roots = {
+      trust::Sign(daemon_.signing_, trust::kTrustRootType, both.SerializeAsString())};
   daemon_.clock_.Advance(kDay * 30);
   auto life = BeginNow();
   ASSERT_OK(life->CheckIn());
   ASSERT_OK(life->CheckIn());
   EXPECT_EQ(life->session.identity().trust_root.ca_pem(), both.ca_pem());
   EXPECT_EQ(daemon_.renewals, 2) << "the second one brought a certificate of the new CA";
-  EXPECT_TRUE(
-      trust::VerifyChain(store_.Load()->certificate_pem, daemon_.next_ca_->certificate_pem(), false, std::nullopt).ok());
+  EXPECT_TRUE(trust::VerifyChain(store_.Load()->certificate_pem,
+                                 daemon_.next_ca_->certificate_pem(), false, std::nullopt)
+                  .ok());
 }
 
 TEST_F(SessionTest, ACheckInBringsTheRootsBetween) {
@@ -218,12 +230,15 @@ TEST_F(SessionTest, ACheckInBringsTheRootsBetween) {
   auto life = BeginNow();
   ASSERT_OK(life->CheckIn());
   EXPECT_EQ(life->session.identity().trust_root.version(), 1u) << "by a key that it does not know";
-  daemon_.trust_roots = {trust::Sign(daemon_.signing_, trust::kTrustRootType, both.SerializeAsString()), *daemon_.trust_root};
+  daemon_.trust_roots = {
+      trust::Sign(daemon_.signing_, trust::kTrustRootType, both.SerializeAsString()),
+      *daemon_.trust_root};
   ASSERT_OK(life->CheckIn());
   EXPECT_EQ(life->session.identity().trust_root.version(), 3u);
 }
 
-// A stolen certificate of the server ends with its time, which the thief must not hold up or take back.
+// A stolen certificate of the server ends with its time, which the thief must not hold up or take
+// back.
 TEST_F(SessionTest, AServerCannotTurnTheClockBack) {
   auto life = BeginNow();
   ASSERT_OK(life->CheckIn());
@@ -243,13 +258,17 @@ TEST_F(SessionTest, AServerCannotTurnTheClockBack) {
   EXPECT_EQ(life->clock.Now(), daemon_.clock_.Now());
 }
 
-// Beyond the end of its certificate the device believes a time only with a certificate that the CA has made since.
+// Beyond the end of its certificate the device believes a time only with a certificate that the CA
+// has made since.
 TEST_F(SessionTest, AServerCannotTurnTheClockFarForward) {
   const Time now = daemon_.clock_.Now();
   const auto before = store_.LastKnownTime();
   const std::string old = store_.Load()->certificate_pem;
-  daemon_.spoil_identity = [&](v1::Identity* identity) { identity->set_certificate_pem(old); };  // it has no CA to make another
-  for (const Duration lie : {kDay * 60, kDay * 4000}) {  // within the life of the server's certificate, and not
+  daemon_.spoil_identity = [&](v1::Identity* identity) {
+    identity->set_certificate_pem(old);
+  };  // it has no CA to make another
+  for (const Duration lie :
+       {kDay * 60, kDay * 4000}) {  // within the life of the server's certificate, and not
     daemon_.time_lie = lie;
     for (const Time at : {now, FromUnixMillis(0)}) {
       auto life = Begin(at);
@@ -266,13 +285,16 @@ TEST_F(SessionTest, AServerCannotTurnTheClockFarForward) {
 }
 
 TEST_F(SessionTest, AKeyOrAStateThatOthersMayChangeIsRefusedWithTheCommandThatMendsIt) {
-  const auto mode = [&](const fs::path& path, int bits) { fs::permissions(path, static_cast<fs::perms>(bits)); };
+  const auto mode = [&](const fs::path& path, int bits) {
+    fs::permissions(path, static_cast<fs::perms>(bits));
+  };
   mode(dir_ / "device.key", 0666);
   EXPECT_ERROR(store_.Load(), kFailedPrecondition, "chmod 600 " + (dir_ / "device.key").string());
   EXPECT_ERROR(store_.DeviceKey(), kFailedPrecondition, "mode 0666");
   mode(dir_ / "device.key", 0600);
   mode(dir_ / "identity.json", 0666);
-  EXPECT_ERROR(store_.Load(), kFailedPrecondition, "chmod go-w " + (dir_ / "identity.json").string());
+  EXPECT_ERROR(store_.Load(), kFailedPrecondition,
+               "chmod go-w " + (dir_ / "identity.json").string());
   mode(dir_ / "identity.json", 0644);
   for (const int bits : {0777, 0770, 01777}) {
     mode(dir_.path(), bits);
@@ -322,8 +344,8 @@ TEST_F(SessionTest, BootsIn1970WithAnExpiredCertificate) {
   EXPECT_EQ(daemon_.renewals, 1);
 }
 
-// A clock that was restored from the last shutdown, weeks ago: it is no earlier than anything that is known,
-// and wrong.
+// A clock that was restored from the last shutdown, weeks ago: it is no earlier than anything that
+// is known, and wrong.
 TEST_F(SessionTest, ClockThatStoodStillWhileTheServerRenewed) {
   const Time stopped = daemon_.clock_.Now() + std::chrono::minutes(5);
   daemon_.clock_.Advance(kDay * 60);
@@ -342,7 +364,8 @@ TEST_F(SessionTest, ServerWithAnExpiredCertificateIsNotBelieved) {
   auto life = Begin(now);
   EXPECT_FALSE(life->CheckIn().ok());
   EXPECT_EQ(daemon_.check_ins, 0);
-  EXPECT_EQ(life->clock.Now(), now) << "it must not turn the clock back to where its certificate was good";
+  EXPECT_EQ(life->clock.Now(), now)
+      << "it must not turn the clock back to where its certificate was good";
 }
 
 TEST_F(SessionTest, ForeignDaemonIsNotBelieved) {
@@ -358,7 +381,8 @@ TEST_F(SessionTest, TimeIsKeptForTheNextBoot) {
   ASSERT_TRUE(BeginNow()->CheckIn().ok());
   EXPECT_EQ(store_.LastKnownTime(), daemon_.clock_.Now());
   auto life = Begin(daemon_.clock_.Now() - kDay);
-  EXPECT_EQ(life->clock.ForValidity(), std::nullopt) << "a clock behind what was heard cannot be right";
+  EXPECT_EQ(life->clock.ForValidity(), std::nullopt)
+      << "a clock behind what was heard cannot be right";
   EXPECT_EQ(life->clock.Now(), daemon_.clock_.Now());
 }
 

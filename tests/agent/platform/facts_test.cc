@@ -21,16 +21,20 @@ class FactsTest : public ::testing::Test {
     fs::create_directories((dir_ / path).parent_path());
     std::ofstream(dir_ / path, std::ios::binary) << text;
   }
-  v1::HardwareFacts Find() { return MakeHardware(RealFileSystem(), dir_.path())->Find(dir_.path()); }
+  v1::HardwareFacts Find() {
+    return MakeHardware(RealFileSystem(), dir_.path())->Find(dir_.path());
+  }
 
   testing::TempDir dir_;
 };
 
 TEST_F(FactsTest, PcWithNvidia) {
   Put("proc/cpuinfo",
-      "processor\t: 0\nmodel name\t: Some CPU @ 3GHz\nflags\t\t: fpu sse4_2 avx2 fma f16c avx512_vnni\n\n"
+      "processor\t: 0\nmodel name\t: Some CPU @ 3GHz\nflags\t\t: fpu sse4_2 avx2 fma f16c "
+      "avx512_vnni\n\n"
       "processor\t: 1\nmodel name\t: Some CPU @ 3GHz\nflags\t\t: fpu\n");
-  Put("proc/meminfo", "MemTotal:       16000 kB\nMemFree:        100 kB\nMemAvailable:   9000 kB\n");
+  Put("proc/meminfo",
+      "MemTotal:       16000 kB\nMemFree:        100 kB\nMemAvailable:   9000 kB\n");
   Put("sys/class/dmi/id/chassis_type", "10\n");
   Put("sys/class/drm/card0/device/vendor", "0x10de\n");
   Put("sys/class/drm/card0-HDMI-1/device/vendor", "0x1002\n");
@@ -63,10 +67,12 @@ TEST_F(FactsTest, ServerOfAarch64) {
   Put("proc/cpuinfo",
       "processor\t: 0\nBogoMIPS\t: 2100.00\n"
       "Features\t: fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp asimddp sve i8mm bf16\n"
-      "CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x1\nCPU part\t: 0xd40\nCPU revision\t: 1\n\n"
+      "CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x1\nCPU part\t: 0xd40\nCPU "
+      "revision\t: 1\n\n"
       "processor\t: 1\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n");
   const v1::HardwareFacts facts = Find();
-  EXPECT_THAT(facts.instruction_sets(), ElementsAre("neon", "fp16", "dotprod", "i8mm", "bf16", "sve"));
+  EXPECT_THAT(facts.instruction_sets(),
+              ElementsAre("neon", "fp16", "dotprod", "i8mm", "bf16", "sve"));
   EXPECT_EQ(facts.cpu_model(), "arm 0x41:0xd40");
   EXPECT_EQ(facts.cores(), 2u);
 }
@@ -100,7 +106,8 @@ TEST_F(FactsTest, PowerAndLink) {
   Put("sys/class/net/wlan0/speed", "-1\n");
   EXPECT_EQ(Find().link(), "wifi");
   EXPECT_EQ(Find().link_mbps(), 0u);
-  Put("proc/net/route", "Iface\nwwan0\t00000000\t0100A8C0\t0003\t0\t0\t600\n../x\t00000000\t0\t0003\t0\t0\t1\n");
+  Put("proc/net/route",
+      "Iface\nwwan0\t00000000\t0100A8C0\t0003\t0\t0\t600\n../x\t00000000\t0\t0003\t0\t0\t1\n");
   EXPECT_EQ(Find().link(), "") << "no name of an interface";
   Put("proc/net/route", "Iface\nwwan0\t00000000\t0100A8C0\t0003\t0\t0\t600\n");
   EXPECT_EQ(Find().link(), "cellular");
@@ -115,8 +122,8 @@ TEST_F(FactsTest, RuntimesThatAreInstalled) {
   EXPECT_THAT(Find().runtimes(), ElementsAre("embedded")) << "its owner has not said so";
 }
 
-// The same machine is the same id, whoever asks and however its vendor spells the number; what many boards share is
-// none.
+// The same machine is the same id, whoever asks and however its vendor spells the number; what many
+// boards share is none.
 TEST_F(FactsTest, AMachineIsKnownByItsSerialNumber) {
   EXPECT_EQ(Find().hardware_id(), "");
   Put("proc/device-tree/serial-number", std::string_view("10000000abcdef01\0", 17));
@@ -128,8 +135,9 @@ TEST_F(FactsTest, AMachineIsKnownByItsSerialNumber) {
   EXPECT_NE(pc, board);
   Put("sys/class/dmi/id/product_uuid", "4c4c4544-0042-3510-8052-b4c04f4d3032");
   EXPECT_EQ(Find().hardware_id(), pc);
-  for (const char* unset : {"00000000-0000-0000-0000-000000000000", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
-                            "03000200-0400-0500-0006-000700080009", "1234", ""}) {
+  for (const char* unset :
+       {"00000000-0000-0000-0000-000000000000", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
+        "03000200-0400-0500-0006-000700080009", "1234", ""}) {
     Put("sys/class/dmi/id/product_uuid", unset);
     EXPECT_EQ(Find().hardware_id(), board) << unset;
   }
@@ -142,14 +150,17 @@ TEST_F(FactsTest, NothingToFindIsNoError) {
 
 TEST_F(FactsTest, ThisMachineHasCoresMemoryAndBandwidth) {
   const auto hardware = MakeHardware(RealFileSystem());
-  const auto find = [&] { return FindFacts(RealFileSystem(), *hardware, [] { return 7.5; }, dir_.path()); };
+  const auto find = [&] {
+    return FindFacts(RealFileSystem(), *hardware, [] { return 7.5; }, dir_.path());
+  };
   const v1::HardwareFacts facts = find();
   EXPECT_GT(facts.cores(), 0u);
   EXPECT_GT(facts.memory_total_bytes(), 0u);
   EXPECT_GT(facts.memory_bandwidth_gbps(), 0.01);
   EXPECT_EQ(facts.kernel_gops(), 7.5);
   // Measured once, kept, and once more on another processor.
-  Record kept{{"cpu_model", facts.cpu_model()}, {"memory_bandwidth_gbps", "123.5"}, {"kernel_gops", "4"}};
+  Record kept{
+      {"cpu_model", facts.cpu_model()}, {"memory_bandwidth_gbps", "123.5"}, {"kernel_gops", "4"}};
   ASSERT_TRUE(WriteRecord(RealFileSystem(), dir_ / "measured.json", kept).ok());
   EXPECT_DOUBLE_EQ(find().memory_bandwidth_gbps(), 123.5);
   EXPECT_DOUBLE_EQ(find().kernel_gops(), 4);
@@ -186,10 +197,12 @@ TEST_F(FactsTest, WrongOverridesAreNamed) {
   v1::HardwareFacts facts;
   EXPECT_THAT(Message(AddFact("form", &facts)), HasSubstr("key=value"));
   EXPECT_THAT(Message(AddFact("shape=iot", &facts)), HasSubstr("form"));
-  for (const char* bad : {"cores=many", "cores=", "cores=-1", "cores=99999999999", "memory_total_bytes=2GB"})
+  for (const char* bad :
+       {"cores=many", "cores=", "cores=-1", "cores=99999999999", "memory_total_bytes=2GB"})
     EXPECT_EQ(AddFact(bad, &facts).code(), absl::StatusCode::kInvalidArgument) << bad;
   Put("bad.json", R"({"shape": "iot"})");
-  EXPECT_THAT(Message(ReadFactsFile(RealFileSystem(), dir_ / "bad.json").status()), HasSubstr("bad.json"));
+  EXPECT_THAT(Message(ReadFactsFile(RealFileSystem(), dir_ / "bad.json").status()),
+              HasSubstr("bad.json"));
 }
 
 TEST_F(FactsTest, RecordsSurviveAndDamageIsNamed) {
@@ -202,7 +215,8 @@ TEST_F(FactsTest, RecordsSurviveAndDamageIsNamed) {
   EXPECT_EQ(NumberField(record, "text"), std::nullopt);
   for (const char* damage : {"", "{", "[]", R"({"a": 1})"}) {
     Put("r.json", damage);
-    EXPECT_EQ(ReadRecord(RealFileSystem(), path).status().code(), absl::StatusCode::kDataLoss) << damage;
+    EXPECT_EQ(ReadRecord(RealFileSystem(), path).status().code(), absl::StatusCode::kDataLoss)
+        << damage;
   }
 }
 

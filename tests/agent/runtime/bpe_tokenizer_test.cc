@@ -19,7 +19,9 @@ using Ids = std::vector<int32_t>;
 // How a vocabulary writes a byte; independent of the code under test.
 std::string Letter(int byte) {
   int code = byte, others = 0;
-  const auto plain = [](int b) { return (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xff && b != 0xad); };
+  const auto plain = [](int b) {
+    return (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xff && b != 0xad);
+  };
   if (!plain(byte)) {
     for (int b = 0; b < byte; ++b) others += !plain(b);
     code = 256 + others;
@@ -68,8 +70,9 @@ std::string Decode(const Tokenizer& tokenizer, const Ids& ids) {
 
 TEST(BpeTokenizer, MergesTheFirstOfTheListAndTheLeftmostOfEquals) {
   TokenizerData data = Base();
-  const int32_t bc = AddMerge(data, "b", "c"), ab = AddMerge(data, "a", "b"), aa = AddMerge(data, "a", "a"),
-                aaa = AddMerge(data, "aa", "a"), space_a = AddMerge(data, " ", "a");
+  const int32_t bc = AddMerge(data, "b", "c"), ab = AddMerge(data, "a", "b"),
+                aa = AddMerge(data, "a", "a"), aaa = AddMerge(data, "aa", "a"),
+                space_a = AddMerge(data, " ", "a");
   const auto tokenizer = Make(data);
   EXPECT_EQ(*tokenizer->Encode("abc", false, false), (Ids{'a', bc}));
   EXPECT_EQ(*tokenizer->Encode("abb", false, false), (Ids{ab, 'b'}));
@@ -156,7 +159,9 @@ TEST(BpeTokenizer, MergesOfDataDoNotMakeControlTokens) {
 }
 
 TEST(BpeTokenizer, RefusesDataThatContradictsItself) {
-  const auto code = [](const TokenizerData& data) { return BpeTokenizer::Create(data, "").status().code(); };
+  const auto code = [](const TokenizerData& data) {
+    return BpeTokenizer::Create(data, "").status().code();
+  };
   TokenizerData data = Base("some-new-pre");
   EXPECT_EQ(code(data), absl::StatusCode::kUnimplemented);
   data.pre = "qwen2";
@@ -172,19 +177,21 @@ TEST(BpeTokenizer, RefusesDataThatContradictsItself) {
   EXPECT_EQ(code(data), absl::StatusCode::kInvalidArgument);
   data.add_bos = false;
   data.tokens.pop_back();  // the byte 0xff
-  EXPECT_EQ(Make(data)->Encode("\xff", false, false).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Make(data)->Encode("\xff", false, false).status().code(),
+            absl::StatusCode::kInvalidArgument);
   data.tokens.clear();
   EXPECT_EQ(code(data), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(BpeTokenizer, AnyBytesSurviveTheRoundTrip) {
-  static constexpr const char* kParts[] = {"the ",         "THE",      " and\r\n", "\xf0\x9f\xa6\x99", "\n",
-                                           "  ",           "\xc3\x84", "1234",     "\xf0\x9f",         "\xff",
-                                           "\xed\xa0\x80", "<x>",      "'s"};
+  static constexpr const char* kParts[] = {
+      "the ", "THE",      " and\r\n", "\xf0\x9f\xa6\x99", "\n",  "  ", "\xc3\x84",
+      "1234", "\xf0\x9f", "\xff",     "\xed\xa0\x80",     "<x>", "'s"};
   std::mt19937_64 random(3);
   for (std::string pre : {"llama-bpe", "dbrx", "gpt-4o", "qwen2", "gpt-2"}) {
     TokenizerData data = Base(pre);
-    AddMerge(data, "t", "h"), AddMerge(data, "th", "e"), AddMerge(data, " ", " "), AddMerge(data, "\n", "\n");
+    AddMerge(data, "t", "h"), AddMerge(data, "th", "e"), AddMerge(data, " ", " "),
+        AddMerge(data, "\n", "\n");
     AddMerge(data, "\xc3", "\x84"), Add(data, "<x>", TokenType::kUserDefined);
     const auto tokenizer = Make(data);
     for (int round = 0; round < 200; ++round) {
@@ -206,7 +213,8 @@ TEST(BpeTokenizer, AnyBytesSurviveTheRoundTrip) {
 TEST(BpeTokenizer, LongRunsAreSplitInBoundedTime) {
   for (const char* pre : {"llama-bpe", "gpt-4o", "qwen2", "gpt-2"}) {
     const auto tokenizer = Make(Base(pre));
-    for (const char* part : {" ", "a", "A", "\n", " \n", "1", "!", "'", "aA", "\xff", "\xc2\xa0x"}) {
+    for (const char* part :
+         {" ", "a", "A", "\n", " \n", "1", "!", "'", "aA", "\xff", "\xc2\xa0x"}) {
       std::string text;
       while (text.size() < 1 << 20) text += part;
       const auto ids = tokenizer->Encode(text + "x", false, false);
@@ -228,7 +236,8 @@ TEST(BpeTokenizer, EqualsLlamaCppOnLlama3Vocabulary) {
 
   constexpr std::string_view kMark = "\n__ggml_vocab_test__\n";
   int compared = 0;
-  for (size_t at = 0, end; (end = inputs.find(kMark, at)) != std::string::npos; at = end + kMark.size()) {
+  for (size_t at = 0, end; (end = inputs.find(kMark, at)) != std::string::npos;
+       at = end + kMark.size()) {
     const std::string text = inputs.substr(at, end - at);
     std::string line;
     ASSERT_TRUE(std::getline(outputs, line));

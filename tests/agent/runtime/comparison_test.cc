@@ -35,17 +35,23 @@ class TableEngine final : public Engine {
   absl::StatusOr<std::unique_ptr<Continuation>> Begin(GenerateRequest request) override {
     GenerateResult result;
     int32_t last = request.prompt.back() - '0';
-    for (int64_t i = 0; i < request.max_tokens; ++i) result.tokens.push_back(last = Likeliest(rows_[last]));
+    for (int64_t i = 0; i < request.max_tokens; ++i)
+      result.tokens.push_back(last = Likeliest(rows_[last]));
     result.prompt_tokens = static_cast<int64_t>(request.prompt.size()) + hidden_tokens;
     return std::make_unique<Done>(std::move(result));
   }
   void Step(std::span<Continuation* const>) override {}
-  absl::StatusOr<EvalResult> Evaluate(std::string_view) override { return Unimplemented("not needed"); }
-  absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t>, int64_t) override { return Unimplemented("not needed"); }
+  absl::StatusOr<EvalResult> Evaluate(std::string_view) override {
+    return Unimplemented("not needed");
+  }
+  absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t>, int64_t) override {
+    return Unimplemented("not needed");
+  }
   absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) override {
     longest = std::max(longest, tokens.size());
     std::vector<float> logits;
-    for (const int32_t token : tokens) logits.insert(logits.end(), rows_[token].begin(), rows_[token].end());
+    for (const int32_t token : tokens)
+      logits.insert(logits.end(), rows_[token].begin(), rows_[token].end());
     return logits;
   }
   std::string_view chat_template() const override { return ""; }
@@ -63,7 +69,8 @@ class TableEngine final : public Engine {
 // ln of the probabilities 1/2, 1/4, 1/4 and so on.
 std::vector<float> Row(std::initializer_list<double> probabilities) {
   std::vector<float> row;
-  for (const double p : probabilities) row.push_back(static_cast<float>(std::log(p)) + 3);  // softmax does not see the 3
+  for (const double p : probabilities)
+    row.push_back(static_cast<float>(std::log(p)) + 3);  // softmax does not see the 3
   return row;
 }
 
@@ -101,8 +108,10 @@ TEST(Compare, WhatCannotBeComparedIsRefused) {
   const std::vector<int32_t> tokens{0, 1, 0};
   EXPECT_ERROR(Compare(two, three, tokens, {}), kInvalidArgument, "2 and 3 tokens");
   EXPECT_ERROR(Compare(two, two, std::vector<int32_t>{0}, {}), kInvalidArgument, "at least 2");
-  EXPECT_ERROR(Compare(two, two, std::vector<int32_t>{0, 2}, {}), kInvalidArgument, "outside of the vocabulary");
-  EXPECT_ERROR(Compare(two, two, std::vector<int32_t>(200, 0), {.window = 101}), kInvalidArgument, "context of 100");
+  EXPECT_ERROR(Compare(two, two, std::vector<int32_t>{0, 2}, {}), kInvalidArgument,
+               "outside of the vocabulary");
+  EXPECT_ERROR(Compare(two, two, std::vector<int32_t>(200, 0), {.window = 101}), kInvalidArgument,
+               "context of 100");
   TableEngine nan({{NAN, 0}, {0, 0}});
   EXPECT_ERROR(Compare(two, nan, tokens, {}), kDataLoss, "damaged");
   std::stop_source stop;

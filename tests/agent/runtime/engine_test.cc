@@ -34,7 +34,8 @@ absl::Status Quantize(const fs::path& source_path, const std::vector<std::string
   QF_ASSIGN_OR_RETURN(const auto sink, pipeline::FolderSink::Open(RealFileSystem(), out, plan, {}));
   pipeline::ExecutorOptions options;
   options.threads = 1;
-  QF_ASSIGN_OR_RETURN(const pipeline::ExecutorResult result, Execute(*source, plan, *sink, options));
+  QF_ASSIGN_OR_RETURN(const pipeline::ExecutorResult result,
+                      Execute(*source, plan, *sink, options));
   return sink->Finish(result.manifests);
 }
 
@@ -51,7 +52,8 @@ class EngineTest : public ::testing::Test {
     ASSERT_TRUE(status.ok()) << status;
   }
 
-  std::unique_ptr<Engine> Load(std::string_view recipe, const EngineOptions& options = {.threads = 1}) const {
+  std::unique_ptr<Engine> Load(std::string_view recipe,
+                               const EngineOptions& options = {.threads = 1}) const {
     auto engine = Engine::Load(Gguf(recipe), options);
     EXPECT_TRUE(engine.ok()) << engine.status();
     return engine.ok() ? std::move(*engine) : nullptr;
@@ -61,7 +63,8 @@ class EngineTest : public ::testing::Test {
 };
 
 TEST_F(EngineTest, EveryArchitectureRunsInEveryRecipe) {
-  for (Architecture architecture : {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2}) {
+  for (Architecture architecture :
+       {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2}) {
     SCOPED_TRACE(Name(architecture));
     fs::remove_all(dir_ / "hf");
     fs::remove_all(dir_ / "out");
@@ -112,9 +115,11 @@ TEST_F(EngineTest, TokenIdsNeedNoTokenizer) {
   ASSERT_TRUE(text && ids_only);
   const std::vector<int32_t> ids = *text->Tokenize("once upon a time", true);
   EXPECT_EQ(ids_only->EvaluateTokens(ids)->mean_nll, text->EvaluateTokens(ids)->mean_nll);
-  EXPECT_EQ(ids_only->Tokenize("once", true).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ids_only->Tokenize("once", true).status().code(),
+            absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(ids_only->Evaluate("once").status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(ids_only->Generate({.prompt = "once"}).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ids_only->Generate({.prompt = "once"}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
   const std::vector<int32_t> beyond{1, static_cast<int32_t>(text->vocab())};
   EXPECT_EQ(ids_only->EvaluateTokens(beyond).status().code(), absl::StatusCode::kInvalidArgument);
 }
@@ -122,7 +127,8 @@ TEST_F(EngineTest, TokenIdsNeedNoTokenizer) {
 TEST_F(EngineTest, BenchMeasuresAndRefusesWhatDoesNotFit) {
   Make(Architecture::kLlama, {"q8_0"});
   const fs::path gguf = Gguf("q8_0");
-  const BenchOptions options{.engine = {.threads = 2}, .prompt_tokens = 9, .tokens = 3, .rounds = 2, .depths = {0, 20}};
+  const BenchOptions options{
+      .engine = {.threads = 2}, .prompt_tokens = 9, .tokens = 3, .rounds = 2, .depths = {0, 20}};
   const auto result = BenchModel(gguf, options);
   ASSERT_TRUE(result.ok()) << result.status();
   ASSERT_EQ(result->rates.size(), 2u);
@@ -213,7 +219,8 @@ TEST_F(EngineTest, EndsAtTheLimitTheContextAndTheCallersWish) {
 // Of several ends the first alone was kept, and a chat went on behind the others.
 TEST_F(EngineTest, GenerationStopsAtEveryEnd) {
   Make(Architecture::kPhi3, {"f32"});
-  const GenerateRequest request{.prompt = "hello", .max_tokens = 20, .sampling = {.temperature = 0}};
+  const GenerateRequest request{
+      .prompt = "hello", .max_tokens = 20, .sampling = {.temperature = 0}};
   const std::vector<int32_t> whole = (*Load("f32")->Generate(request)).tokens;
   ASSERT_GT(whole.size(), 8u);
   for (const size_t at : {size_t{3}, size_t{8}}) {
@@ -222,12 +229,15 @@ TEST_F(EngineTest, GenerationStopsAtEveryEnd) {
     Make(Architecture::kPhi3, {"f32"}, {.generation_config = ends});
     const GenerateResult result = *Load("f32")->Generate(request);
     EXPECT_EQ(result.finish_reason, "stop");
-    EXPECT_EQ(result.tokens, std::vector<int32_t>(whole.begin(), std::ranges::find(whole, whole[at]))) << ends;
+    EXPECT_EQ(result.tokens,
+              std::vector<int32_t>(whole.begin(), std::ranges::find(whole, whole[at])))
+        << ends;
   }
 }
 
 TEST_F(EngineTest, TheModelSaysHowItWantsToBeSampled) {
-  Make(Architecture::kLlama, {"f16"}, {.generation_config = R"({"do_sample": true, "temperature": 0.25, "top_k": 7})"});
+  Make(Architecture::kLlama, {"f16"},
+       {.generation_config = R"({"do_sample": true, "temperature": 0.25, "top_k": 7})"});
   const SamplingOptions sampling = Load("f16")->sampling();
   EXPECT_EQ(sampling.temperature, 0.25f);
   EXPECT_EQ(sampling.top_k, 7);
@@ -255,10 +265,14 @@ TEST_F(EngineTest, TooLongAPromptNamesBothNumbers) {
 
 TEST_F(EngineTest, OptionsWithoutMeaningAreRefused) {
   Make(Architecture::kPhi3, {"f32"}, {.context = 32});
-  for (const EngineOptions& options : {EngineOptions{.threads = -1}, EngineOptions{.threads = 100000},
-                                       EngineOptions{.context = 33}, EngineOptions{.context = -1}})
-    EXPECT_EQ(Engine::Load(Gguf("f32"), options).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_NE(Message(Engine::Load(Gguf("f32"), {.context = 33}).status()).find("the model's own of 32"), std::string::npos);
+  for (const EngineOptions& options :
+       {EngineOptions{.threads = -1}, EngineOptions{.threads = 100000},
+        EngineOptions{.context = 33}, EngineOptions{.context = -1}})
+    EXPECT_EQ(Engine::Load(Gguf("f32"), options).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(
+      Message(Engine::Load(Gguf("f32"), {.context = 33}).status()).find("the model's own of 32"),
+      std::string::npos);
   EXPECT_EQ(Load("f32", {.threads = 1, .context = 16})->context(), 16);
   const auto engine = Load("f32");
   EXPECT_FALSE(engine->Generate({.prompt = "a", .max_tokens = -1}).ok());
@@ -277,37 +291,47 @@ TEST_F(EngineTest, AContextThatMemoryDoesNotHoldIsRefusedAtLoad) {
   EXPECT_GT(options.context, 1 << 10);
   EXPECT_EQ(Load("f32", options)->context(), options.context);
   options.context += 256;
-  EXPECT_EQ(Engine::Load(Gguf("f32"), options).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Engine::Load(Gguf("f32"), options).status().code(),
+            absl::StatusCode::kResourceExhausted);
   options.kv_type = pipeline::DType::kQ8_0;  // a head of 16 takes more room in whole blocks of it
-  EXPECT_EQ(Engine::Load(Gguf("f32"), options).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Engine::Load(Gguf("f32"), options).status().code(),
+            absl::StatusCode::kResourceExhausted);
   options.memory_available = 1000;
-  EXPECT_NE(Message(Engine::Load(Gguf("f32"), options).status()).find("no context fits"), std::string::npos);
+  EXPECT_NE(Message(Engine::Load(Gguf("f32"), options).status()).find("no context fits"),
+            std::string::npos);
 }
 
 TEST_F(EngineTest, EveryCacheTypeRunsAndNoOtherIsTaken) {
   Make(Architecture::kLlama, {"f16"});
   const std::string text = "a long enough text to fill more than one batch of thirty-two";
-  const double floats = Load("f16", {.threads = 1, .kv_type = pipeline::DType::kF32})->Evaluate(text)->mean_nll;
-  for (const auto& [type, limit] : {std::pair(pipeline::DType::kF16, 5e-4), {pipeline::DType::kQ8_0, 5e-3}}) {
+  const double floats =
+      Load("f16", {.threads = 1, .kv_type = pipeline::DType::kF32})->Evaluate(text)->mean_nll;
+  for (const auto& [type, limit] :
+       {std::pair(pipeline::DType::kF16, 5e-4), {pipeline::DType::kQ8_0, 5e-3}}) {
     const auto engine = Load("f16", {.threads = 2, .kv_type = type});
     const double nll = engine->Evaluate(text)->mean_nll;
     EXPECT_NE(nll, floats);
     EXPECT_NEAR(nll, floats, limit * floats) << pipeline::Info(type).name;
     EXPECT_TRUE(engine->Generate({.prompt = "a", .max_tokens = 5}).ok());
   }
-  EXPECT_EQ(Engine::Load(Gguf("f16"), {.kv_type = pipeline::DType::kBF16}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Engine::Load(Gguf("f16"), {.kv_type = pipeline::DType::kBF16}).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(EngineTest, WhatIsSkippedIsReadButNotJudged) {
   Make(Architecture::kLlama, {"f16"});
   const auto engine = Load("f16", {.threads = 1, .float_activations = true});
-  const std::vector<int32_t> ids = *engine->Tokenize("a long enough text to fill more than one batch of thirty-two", true);
+  const std::vector<int32_t> ids =
+      *engine->Tokenize("a long enough text to fill more than one batch of thirty-two", true);
   const auto count = static_cast<int64_t>(ids.size());
-  const double all = engine->EvaluateTokens(ids)->mean_nll, behind = engine->EvaluateTokens(ids, 20)->mean_nll;
+  const double all = engine->EvaluateTokens(ids)->mean_nll,
+               behind = engine->EvaluateTokens(ids, 20)->mean_nll;
   const double front = engine->EvaluateTokens(std::span(ids).first(20))->mean_nll;
-  EXPECT_NEAR(all * static_cast<double>(count - 1), front * 19 + behind * static_cast<double>(count - 20), 1e-4);
+  EXPECT_NEAR(all * static_cast<double>(count - 1),
+              front * 19 + behind * static_cast<double>(count - 20), 1e-4);
   for (const int64_t skip : {int64_t{-1}, count - 1})
-    EXPECT_EQ(engine->EvaluateTokens(ids, skip).status().code(), absl::StatusCode::kInvalidArgument) << skip;
+    EXPECT_EQ(engine->EvaluateTokens(ids, skip).status().code(), absl::StatusCode::kInvalidArgument)
+        << skip;
 }
 
 TEST_F(EngineTest, CallersOnManyThreadsWaitForEachOther) {
@@ -319,7 +343,8 @@ TEST_F(EngineTest, CallersOnManyThreadsWaitForEachOther) {
   std::vector<std::vector<int32_t>> results(4);
   {
     std::vector<std::jthread> threads;
-    for (auto& result : results) threads.emplace_back([&] { result = (*engine->Generate(request)).tokens; });
+    for (auto& result : results)
+      threads.emplace_back([&] { result = (*engine->Generate(request)).tokens; });
   }
   for (const auto& result : results) EXPECT_EQ(result, alone);
 }
@@ -330,9 +355,10 @@ TEST_F(EngineTest, GenerationsThatShareStepsSayWhatTheySayAlone) {
   ASSERT_NE(engine, nullptr);
   std::vector<GenerateRequest> requests;
   for (int i = 0; i < 6; ++i)
-    requests.push_back({.prompt = std::string(static_cast<size_t>(1 + 40 * i), static_cast<char>('a' + i)),
-                        .max_tokens = 30 - 4 * i,
-                        .sampling = {.seed = static_cast<uint64_t>(i)}});
+    requests.push_back(
+        {.prompt = std::string(static_cast<size_t>(1 + 40 * i), static_cast<char>('a' + i)),
+         .max_tokens = 30 - 4 * i,
+         .sampling = {.seed = static_cast<uint64_t>(i)}});
   std::vector<GenerateResult> alone;
   for (const GenerateRequest& request : requests) alone.push_back(*engine->Generate(request));
   // Each joins two steps behind the one before it; the last is left before its end.
@@ -359,7 +385,8 @@ TEST_F(EngineTest, ProbabilitiesAreThoseOfTheLogits) {
   Make(Architecture::kQwen2, {"f32"});
   const auto engine = Load("f32");
   ASSERT_NE(engine, nullptr);
-  GenerateRequest request{.prompt = "abc", .max_tokens = 8, .sampling = {.seed = 3}, .top_logprobs = 3};
+  GenerateRequest request{
+      .prompt = "abc", .max_tokens = 8, .sampling = {.seed = 3}, .top_logprobs = 3};
   std::vector<TokenProbability> streamed;
   request.on_text = [&](std::string_view, std::span<const TokenProbability> tokens) {
     streamed.insert(streamed.end(), tokens.begin(), tokens.end());
@@ -395,7 +422,8 @@ TEST_F(EngineTest, TokensThatOnlyMadeAStopStringAreNotTold) {
   Make(Architecture::kPhi3, {"f32"});
   const auto engine = Load("f32");
   ASSERT_NE(engine, nullptr);
-  GenerateRequest request{.prompt = "the cat", .max_tokens = 40, .sampling = {.seed = 9}, .top_logprobs = 0};
+  GenerateRequest request{
+      .prompt = "the cat", .max_tokens = 40, .sampling = {.seed = 9}, .top_logprobs = 0};
   const GenerateResult whole = *engine->Generate(request);
   ASSERT_GT(whole.text.size(), 12u);
   request.stop = {whole.text.substr(6, 4)};
@@ -404,7 +432,8 @@ TEST_F(EngineTest, TokensThatOnlyMadeAStopStringAreNotTold) {
   const size_t end = whole.text.find(request.stop[0]);
   EXPECT_EQ(cut.text, whole.text.substr(0, end));
   ASSERT_LE(cut.probabilities.size(), cut.tokens.size());
-  for (const TokenProbability& token : cut.probabilities) EXPECT_LT(token.offset, static_cast<int64_t>(end));
+  for (const TokenProbability& token : cut.probabilities)
+    EXPECT_LT(token.offset, static_cast<int64_t>(end));
 }
 
 TEST_F(EngineTest, DamagedFilesAreErrors) {
@@ -426,7 +455,8 @@ TEST_F(EngineTest, DamagedFilesAreErrors) {
     const auto engine = Engine::Load(bad, {.threads = 1, .context = 8});
     if (!engine.ok()) continue;
     ++loaded;
-    const auto result = (*engine)->Generate({.prompt = "a", .max_tokens = 2, .sampling = {.temperature = 0}});
+    const auto result =
+        (*engine)->Generate({.prompt = "a", .max_tokens = 2, .sampling = {.temperature = 0}});
     EXPECT_TRUE(result.ok() || !Message(result.status()).empty());
   }
   EXPECT_GT(loaded, 0);

@@ -1,5 +1,5 @@
-// Each set of products against sums in double precision over what was decoded and what was quantized, at
-// every width of a batch, for rows that begin anywhere.
+// Each set of products against sums in double precision over what was decoded and what was
+// quantized, at every width of a batch, for rows that begin anywhere.
 #include "agent/runtime/matrix_ops.h"
 
 #include <gtest/gtest.h>
@@ -48,11 +48,13 @@ struct EncodedMatrix {
 
 // A batch of activations, quantized by a set.
 struct Batch {
-  Batch(const MatrixOps& ops, int64_t batch, int64_t width, bool integers) : tokens(batch), cols(width) {
+  Batch(const MatrixOps& ops, int64_t batch, int64_t width, bool integers)
+      : tokens(batch), cols(width) {
     const int64_t units = (cols + kActivationUnit - 1) / kActivationUnit;
     values = Random(tokens * cols, 7);
     codes.assign(static_cast<size_t>(tokens * units * 256), 77);
-    for (std::vector<float>* v : {&scales, &sums}) v->assign(static_cast<size_t>(tokens * units * 8), NAN);
+    for (std::vector<float>* v : {&scales, &sums})
+      v->assign(static_cast<size_t>(tokens * units * 8), NAN);
     half_sums.assign(static_cast<size_t>(tokens * units * 16), NAN);
     for (int64_t t = 0; t < tokens; ++t) {
       float* x = values.data() + t * cols;
@@ -76,7 +78,8 @@ struct Batch {
 
 void Check(const MatrixOps& ops, const EncodedMatrix& m, int64_t tokens) {
   const auto& [type, rows, cols, row_bytes, storage, decoded] = m;
-  SCOPED_TRACE(fmt::format("{} {} {}x{}, {} tokens", ops.name, Info(type).name, rows, cols, tokens));
+  SCOPED_TRACE(
+      fmt::format("{} {} {}x{}, {} tokens", ops.name, Info(type).name, rows, cols, tokens));
   const Batch x(ops, tokens, cols, TakesIntegers(type));
   const int64_t stride = rows + 3;
   std::vector<float> y(static_cast<size_t>(tokens * stride), -77.f);
@@ -93,13 +96,15 @@ void Check(const MatrixOps& ops, const EncodedMatrix& m, int64_t tokens) {
       }
       ASSERT_NEAR(y[t * stride + r], sum, 3e-6 * size + 1e-30) << "row " << r << ", token " << t;
     }
-    for (int64_t r = rows; r < stride; ++r) ASSERT_EQ(y[t * stride + r], -77.f) << "written beyond the rows";
+    for (int64_t r = rows; r < stride; ++r)
+      ASSERT_EQ(y[t * stride + r], -77.f) << "written beyond the rows";
   }
 }
 
 TEST(MatrixOps, ProductsOfEveryTypeAndShape) {
-  for (DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
-                     DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+  for (DType type :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
+        DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
     const int64_t block = Info(type).block_elements;
     for (int64_t cols : {1, 2, 9, 24}) {
       for (int64_t rows : {1, 16, 37}) {
@@ -114,21 +119,23 @@ TEST(MatrixOps, ProductsOfEveryTypeAndShape) {
       }
     }
   }
-  for (const MatrixOps* ops : AllMatrixOps()) EXPECT_EQ(ops->multiply(static_cast<DType>(77)), nullptr);
+  for (const MatrixOps* ops : AllMatrixOps())
+    EXPECT_EQ(ops->multiply(static_cast<DType>(77)), nullptr);
 }
 
 #if defined(__aarch64__)
-// Whichever of them a token meets, and in whatever company: two rows at a time, four tokens at a time, or
-// alone.
+// Whichever of them a token meets, and in whatever company: two rows at a time, four tokens at a
+// time, or alone.
 TEST(MatrixOps, SetsOfNeonGiveEachOthersBits) {
   constexpr int64_t kRows = 37, kTokens = 7;
-  for (DType type :
-       {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+  for (DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ4_K,
+                     DType::kQ5_K, DType::kQ6_K}) {
     for (int64_t blocks : {1, 9, 24}) {
       const EncodedMatrix m(type, kRows, blocks * Info(type).block_elements);
       const Batch x(NeonMatrixOps(), kTokens, m.cols, true);
       std::vector<float> plain(kRows * kTokens), other(plain.size());
-      NeonMatrixOps().multiply(type)(m.data(), m.row_bytes, kRows, m.cols, x.rows, plain.data(), kRows);
+      NeonMatrixOps().multiply(type)(m.data(), m.row_bytes, kRows, m.cols, x.rows, plain.data(),
+                                     kRows);
       for (const MatrixOps* ops : AllMatrixOps()) {
         if (ops == &ScalarMatrixOps()) continue;  // it adds up in another order
         for (int64_t company : {kTokens, int64_t{1}}) {
@@ -136,10 +143,11 @@ TEST(MatrixOps, SetsOfNeonGiveEachOthersBits) {
           for (int64_t t = 0; t < kTokens; t += company) {
             const auto tokens =
                 std::span(x.rows).subspan(static_cast<size_t>(t), static_cast<size_t>(company));
-            ops->multiply(type)(m.data(), m.row_bytes, kRows, m.cols, tokens, other.data() + t * kRows,
-                                kRows);
+            ops->multiply(type)(m.data(), m.row_bytes, kRows, m.cols, tokens,
+                                other.data() + t * kRows, kRows);
           }
-          EXPECT_EQ(other, plain) << ops->name << " " << Info(type).name << ", " << company << " at a time";
+          EXPECT_EQ(other, plain) << ops->name << " " << Info(type).name << ", " << company
+                                  << " at a time";
         }
       }
     }
@@ -151,7 +159,8 @@ TEST(MatrixOps, SetsQuantizeAlike) {
   const int64_t cols = 288;
   const Batch scalar(ScalarMatrixOps(), 9, cols, true);
   for (int64_t i = 0; i < cols; ++i)
-    EXPECT_NEAR(scalar.At(0, i, true), scalar.rows[0].values[i], 0.501 * scalar.rows[0].scales[i / 32]);
+    EXPECT_NEAR(scalar.At(0, i, true), scalar.rows[0].values[i],
+                0.501 * scalar.rows[0].scales[i / 32]);
   for (const MatrixOps* ops : AllMatrixOps()) {
     const Batch other(*ops, 9, cols, true);
     EXPECT_EQ(other.codes, scalar.codes) << ops->name;
@@ -173,20 +182,23 @@ TEST(MatrixOps, NaNAndInfinityAreNotUndefined) {
   }
 }
 
-// The instruction of AVX2 saturates, and sums of its results in 16 bits overflow, where codes are large: the worst there are,
-// alone and in panels.
+// The instruction of AVX2 saturates, and sums of its results in 16 bits overflow, where codes are
+// large: the worst there are, alone and in panels.
 TEST(MatrixOps, LargestCodesDoNotSaturate) {
   constexpr int64_t kRows = 17, kCols = 512;
   const auto one = [](std::byte* at) { at[0] = std::byte{0x00}, at[1] = std::byte{0x3c}; };
-  for (DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
+  for (DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ4_K,
+                     DType::kQ5_K, DType::kQ6_K}) {
     const pipeline::DTypeInfo& info = Info(type);
     const int64_t blocks = kRows * kCols / info.block_elements, row_bytes = RowBytes(type, kCols);
     for (const int code : {255, 128, 127, 0}) {
-      std::vector<std::byte> weights(static_cast<size_t>(kRows * row_bytes), static_cast<std::byte>(code));
+      std::vector<std::byte> weights(static_cast<size_t>(kRows * row_bytes),
+                                     static_cast<std::byte>(code));
       for (int64_t b = 0; b < blocks; ++b) {
         std::byte* block = weights.data() + b * info.block_bytes;
         one(type == DType::kQ6_K ? block + 208 : block);
-        if (type == DType::kQ4_1 || type == DType::kQ4_K || type == DType::kQ5_K) block[2] = block[3] = std::byte{0};
+        if (type == DType::kQ4_1 || type == DType::kQ4_K || type == DType::kQ5_K)
+          block[2] = block[3] = std::byte{0};
       }
       std::vector<float> decoded(kCols);
       pipeline::FindCodec(type)->decode(weights.data(), kCols, decoded.data());
@@ -198,14 +210,17 @@ TEST(MatrixOps, LargestCodesDoNotSaturate) {
           const std::vector<float> x(kCols, value);
           std::vector<float> scales(kCols / 32), sums(kCols / 32), half_sums(kCols / 16);
           std::vector<int8_t> codes(kCols);
-          ops->quantize(x.data(), kCols, codes.data(), scales.data(), sums.data(), half_sums.data());
+          ops->quantize(x.data(), kCols, codes.data(), scales.data(), sums.data(),
+                        half_sums.data());
           const std::vector<ActivationRow> rows(
               5, {x.data(), codes.data(), scales.data(), sums.data(), half_sums.data()});
           for (const size_t tokens : {1, 4, 5}) {
             std::vector<float> y(tokens * kRows);
-            ops->multiply(type)(weights.data(), row_bytes, kRows, kCols, std::span(rows).first(tokens), y.data(), kRows);
+            ops->multiply(type)(weights.data(), row_bytes, kRows, kCols,
+                                std::span(rows).first(tokens), y.data(), kRows);
             for (float got : y)
-              ASSERT_NEAR(got, sum * value, 1e-5 * size) << ops->name << " " << info.name << " of " << code << ", " << tokens;
+              ASSERT_NEAR(got, sum * value, 1e-5 * size)
+                  << ops->name << " " << info.name << " of " << code << ", " << tokens;
           }
         }
       }

@@ -1,6 +1,6 @@
-// A random model in memory and what it says, computed in double precision straight from the definition: no
-// cache, no batches, rows in HF's order, rotation by halves. Written apart from the engine's code, to be
-// compared with it.
+// A random model in memory and what it says, computed in double precision straight from the
+// definition: no cache, no batches, rows in HF's order, rotation by halves. Written apart from the
+// engine's code, to be compared with it.
 #pragma once
 
 #include <cmath>
@@ -72,8 +72,10 @@ class ReferenceBuilder {
       ReferenceLayer& layer = model_.layers.emplace_back();
       layer.attn_norm = Vector(Role::kAttnNorm, l, h.hidden, 0.8, 0.2);
       const std::vector<Rows> qkv =
-          phi3 ? Matrices({{Role::kAttnQ, q}, {Role::kAttnK, kv}, {Role::kAttnV, kv}}, l, h.hidden, 0.25)
-               : Apart({{Role::kAttnQ, q}, {Role::kAttnK, kv}, {Role::kAttnV, kv}}, l, h.hidden, 0.25);
+          phi3 ? Matrices({{Role::kAttnQ, q}, {Role::kAttnK, kv}, {Role::kAttnV, kv}}, l, h.hidden,
+                          0.25)
+               : Apart({{Role::kAttnQ, q}, {Role::kAttnK, kv}, {Role::kAttnV, kv}}, l, h.hidden,
+                       0.25);
       layer.q = qkv[0], layer.k = qkv[1], layer.v = qkv[2];
       if (options_.architecture == Architecture::kQwen2) {
         layer.q_bias = Vector(Role::kAttnQBias, l, q, 0, 0.5);
@@ -83,15 +85,16 @@ class ReferenceBuilder {
       layer.attn_output = Matrices({{Role::kAttnOutput, h.hidden}}, l, q, 0.2)[0];
       layer.ffn_norm = Vector(Role::kFfnNorm, l, h.hidden, 1.1, 0.2);
       const std::vector<Rows> gate_up =
-          phi3
-              ? Matrices({{Role::kFfnGate, h.intermediate}, {Role::kFfnUp, h.intermediate}}, l, h.hidden, 0.2)
-              : Apart({{Role::kFfnGate, h.intermediate}, {Role::kFfnUp, h.intermediate}}, l, h.hidden, 0.2);
+          phi3 ? Matrices({{Role::kFfnGate, h.intermediate}, {Role::kFfnUp, h.intermediate}}, l,
+                          h.hidden, 0.2)
+               : Apart({{Role::kFfnGate, h.intermediate}, {Role::kFfnUp, h.intermediate}}, l,
+                       h.hidden, 0.2);
       layer.gate = gate_up[0], layer.up = gate_up[1];
       layer.down = Matrices({{Role::kFfnDown, h.hidden}}, l, h.intermediate, 0.2)[0];
     }
     model_.output_norm = Vector(Role::kOutputNorm, -1, h.hidden, 1, 0.1);
-    model_.head =
-        options_.tied ? model_.embedding : Matrices({{Role::kOutputHead, h.vocab}}, -1, h.hidden, 0.3)[0];
+    model_.head = options_.tied ? model_.embedding
+                                : Matrices({{Role::kOutputHead, h.vocab}}, -1, h.hidden, 0.3)[0];
     return std::move(model_);
   }
 
@@ -99,7 +102,8 @@ class ReferenceBuilder {
   using Part = std::pair<Role, int64_t>;  // rows
 
   bool Interleaved(Role role) const {
-    return options_.architecture == Architecture::kLlama && (role == Role::kAttnQ || role == Role::kAttnK);
+    return options_.architecture == Architecture::kLlama &&
+           (role == Role::kAttnQ || role == Role::kAttnK);
   }
 
   size_t AddTensor(DType dtype, int64_t rows, int64_t cols, int dims, ByteSpan bytes) {
@@ -112,8 +116,10 @@ class ReferenceBuilder {
     return index;
   }
 
-  // Several pieces fused into one tensor, each with the values that its blocks decode to, in HF's row order.
-  std::vector<Rows> Matrices(const std::vector<Part>& parts, int layer, int64_t cols, double spread) {
+  // Several pieces fused into one tensor, each with the values that its blocks decode to, in HF's
+  // row order.
+  std::vector<Rows> Matrices(const std::vector<Part>& parts, int layer, int64_t cols,
+                             double spread) {
     std::vector<Rows> result;
     Bytes bytes;
     int64_t first_row = 0;
@@ -146,7 +152,8 @@ class ReferenceBuilder {
       for (float& v : row) v = normal(random_);
       // HF row h*d/2 + i of a head stands at 2i + h in the file.
       const int64_t d = options_.hyper.head_dim, in_head = r % d;
-      const int64_t place = Interleaved(role) ? r - in_head + 2 * (in_head % (d / 2)) + in_head / (d / 2) : r;
+      const int64_t place =
+          Interleaved(role) ? r - in_head + 2 * (in_head % (d / 2)) + in_head / (d / 2) : r;
       std::byte* out = encoded.data() + static_cast<size_t>(place) * row_bytes;
       codec.encode(row.data(), 1, cols, nullptr, out);
       codec.decode(out, cols, decoded.data());
@@ -200,12 +207,13 @@ inline std::vector<double> RmsNorm(const std::vector<double>& x, const std::vect
   return y;
 }
 
-inline void RotateHalves(std::vector<double>& heads, const Hyperparameters& h, const ReferenceRope& rope,
-                         size_t at) {
+inline void RotateHalves(std::vector<double>& heads, const Hyperparameters& h,
+                         const ReferenceRope& rope, size_t at) {
   const size_t half = static_cast<size_t>(h.rope_dims) / 2, dim = static_cast<size_t>(h.head_dim);
   for (size_t head = 0; head * dim < heads.size(); ++head) {
     for (size_t i = 0; i < half; ++i) {
-      double frequency = std::pow(double{h.rope_theta}, -static_cast<double>(i) / static_cast<double>(half));
+      double frequency =
+          std::pow(double{h.rope_theta}, -static_cast<double>(i) / static_cast<double>(half));
       if (!rope.factors.empty()) frequency /= rope.factors[i];
       const double c = rope.magnitude * std::cos(static_cast<double>(at) * frequency);
       const double s = rope.magnitude * std::sin(static_cast<double>(at) * frequency);
@@ -218,10 +226,11 @@ inline void RotateHalves(std::vector<double>& heads, const Hyperparameters& h, c
 }
 
 // The residual stream of every token after one layer.
-inline void RunReferenceLayer(const ReferenceLayer& l, const Hyperparameters& h, const ReferenceRope& rope,
-                              Rows& xs) {
+inline void RunReferenceLayer(const ReferenceLayer& l, const Hyperparameters& h,
+                              const ReferenceRope& rope, Rows& xs) {
   Rows qs, ks, vs;
-  const size_t dim = static_cast<size_t>(h.head_dim), group = static_cast<size_t>(h.heads / h.kv_heads);
+  const size_t dim = static_cast<size_t>(h.head_dim),
+               group = static_cast<size_t>(h.heads / h.kv_heads);
   for (size_t t = 0; t < xs.size(); ++t) {
     const std::vector<double> n = RmsNorm(xs[t], l.attn_norm, h.rms_epsilon);
     qs.push_back(Times(l.q, n)), ks.push_back(Times(l.k, n)), vs.push_back(Times(l.v, n));
@@ -261,7 +270,8 @@ inline Rows ReferenceLogits(const ReferenceModel& model, const ReferenceRope& ro
   for (int32_t id : ids) xs.push_back(model.embedding[static_cast<size_t>(id)]);
   for (const ReferenceLayer& layer : model.layers) RunReferenceLayer(layer, h, rope, xs);
   Rows logits;
-  for (const auto& x : xs) logits.push_back(Times(model.head, RmsNorm(x, model.output_norm, h.rms_epsilon)));
+  for (const auto& x : xs)
+    logits.push_back(Times(model.head, RmsNorm(x, model.output_norm, h.rms_epsilon)));
   return logits;
 }
 

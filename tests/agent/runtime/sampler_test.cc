@@ -9,7 +9,8 @@
 namespace quantfleet::agent {
 namespace {
 
-std::map<int32_t, int> Draw(const SamplingOptions& options, const std::vector<float>& logits, int times) {
+std::map<int32_t, int> Draw(const SamplingOptions& options, const std::vector<float>& logits,
+                            int times) {
   Sampler sampler(options);
   std::map<int32_t, int> counts;
   for (int i = 0; i < times; ++i) ++counts[*sampler.Pick(logits)];
@@ -63,10 +64,12 @@ TEST(Sampler, TopKAndTopPCutTheTail) {
 
 TEST(Sampler, DamagedLogitsAreAnError) {
   Sampler sampler({.temperature = 1});
-  const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+  const float nan = std::numeric_limits<float>::quiet_NaN(),
+              inf = std::numeric_limits<float>::infinity();
   EXPECT_EQ(sampler.Pick(std::vector<float>{1, nan}).status().code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(sampler.Pick(std::vector<float>{1, inf}).status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_EQ(sampler.Pick(std::vector<float>{-inf, -inf}).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(sampler.Pick(std::vector<float>{-inf, -inf}).status().code(),
+            absl::StatusCode::kDataLoss);
   EXPECT_EQ(*sampler.Pick(std::vector<float>{1, -inf}), 0);
 }
 
@@ -80,7 +83,8 @@ TEST(Sampler, OptionsAreChecked) {
 }
 
 TEST(RecommendedSampling, IsThePublishersAsFarAsItGoes) {
-  const SamplingOptions usual, some = RecommendedSampling({.temperature = 0.6f, .min_p = 0.1f, .top_k = 0});
+  const SamplingOptions usual,
+      some = RecommendedSampling({.temperature = 0.6f, .min_p = 0.1f, .top_k = 0});
   EXPECT_EQ(some.temperature, 0.6f);
   EXPECT_EQ(some.top_k, 0);
   EXPECT_EQ(some.top_p, usual.top_p);

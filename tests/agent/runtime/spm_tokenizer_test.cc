@@ -21,14 +21,17 @@ const std::string kSpace = "\xe2\x96\x81";
 TokenizerData SpmBase() {
   TokenizerData data;
   data.kind = TokenizerData::Kind::kSpm;
-  data.tokens = {
-      {"<unk>", 0, TokenType::kUnknown}, {"<s>", 0, TokenType::kControl}, {"</s>", 0, TokenType::kControl}};
-  for (int b = 0; b < 256; ++b) data.tokens.push_back({fmt::format("<0x{:02X}>", b), 0, TokenType::kByte});
+  data.tokens = {{"<unk>", 0, TokenType::kUnknown},
+                 {"<s>", 0, TokenType::kControl},
+                 {"</s>", 0, TokenType::kControl}};
+  for (int b = 0; b < 256; ++b)
+    data.tokens.push_back({fmt::format("<0x{:02X}>", b), 0, TokenType::kByte});
   data.unknown = 0, data.bos = 1, data.eos = 2;
   return data;
 }
 
-int32_t Add(TokenizerData& data, std::string text, float score, TokenType type = TokenType::kNormal) {
+int32_t Add(TokenizerData& data, std::string text, float score,
+            TokenType type = TokenType::kNormal) {
   data.tokens.push_back({std::move(text), score, type});
   return static_cast<int32_t>(data.tokens.size()) - 1;
 }
@@ -61,7 +64,8 @@ TEST(SpmTokenizer, MergesTheBestScoreFirstAndTheLeftmostOfEquals) {
 
 TEST(SpmTokenizer, SpacesArePrefixedAndEscaped) {
   TokenizerData data = SpmBase();
-  const int32_t space = Add(data, kSpace, -5), a = Add(data, "a", -9), space_a = Add(data, kSpace + "a", -1);
+  const int32_t space = Add(data, kSpace, -5), a = Add(data, "a", -9),
+                space_a = Add(data, kSpace + "a", -1);
   const auto tokenizer = MakeSpm(data);
   EXPECT_EQ(*tokenizer->Encode("a", true, false), (Ids{1, space_a}));
   EXPECT_EQ(*tokenizer->Encode("a a", false, false), (Ids{space_a, space_a}));
@@ -90,7 +94,8 @@ TEST(SpmTokenizer, WithoutByteTokensTheUnknownStandsIn) {
   data.add_space_prefix = false;
   EXPECT_EQ(*MakeSpm(data)->Encode("x", false, false), (Ids{0}));
   data.unknown.reset();
-  EXPECT_EQ(MakeSpm(data)->Encode("x", false, false).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MakeSpm(data)->Encode("x", false, false).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST(SpmTokenizer, WhatIsDataInAPromptIsNoControlToken) {
@@ -208,7 +213,8 @@ TEST(SpmTokenizer, EqualsLlamaCppOnPhi3Vocabulary) {
 
   constexpr std::string_view kMark = "\n__ggml_vocab_test__\n";
   int compared = 0;
-  for (size_t at = 0, end; (end = inputs.find(kMark, at)) != std::string::npos; at = end + kMark.size()) {
+  for (size_t at = 0, end; (end = inputs.find(kMark, at)) != std::string::npos;
+       at = end + kMark.size()) {
     const std::string text = inputs.substr(at, end - at);
     std::string line;
     ASSERT_TRUE(std::getline(outputs, line));

@@ -1,4 +1,5 @@
-// The engine's arithmetic against a double-precision reference, and against itself: batches, threads.
+// The engine's arithmetic against a double-precision reference, and against itself: batches,
+// threads.
 #include "agent/runtime/transformer.h"
 
 #include <gtest/gtest.h>
@@ -20,20 +21,23 @@ std::vector<int32_t> RandomIds(size_t n, int64_t vocab) {
   return ids;
 }
 
-std::vector<float> RunAll(const ReferenceModel& model, const std::vector<int32_t>& ids, int threads = 1,
-                          const VectorOps& ops = ChosenOps(), size_t cut = 1000, int64_t context = 64,
-                          const MatrixOps* matrix_ops = nullptr, DType kv_type = DType::kF32) {
+std::vector<float> RunAll(const ReferenceModel& model, const std::vector<int32_t>& ids,
+                          int threads = 1, const VectorOps& ops = ChosenOps(), size_t cut = 1000,
+                          int64_t context = 64, const MatrixOps* matrix_ops = nullptr,
+                          DType kv_type = DType::kF32) {
   ThreadPool pool(threads);
   auto weights = model.Map(ops);
   EXPECT_TRUE(weights.ok()) << weights.status();
-  auto transformer =
-      Transformer::Create(model.description.hyper, std::move(*weights), context, pool, ops, matrix_ops);
+  auto transformer = Transformer::Create(model.description.hyper, std::move(*weights), context,
+                                         pool, ops, matrix_ops);
   EXPECT_TRUE(transformer.ok()) << transformer.status();
   const auto cache = *KvCache::Create(model.description.hyper, kv_type, context);
   std::vector<float> all, part;
   for (size_t at = 0; at < ids.size(); at += cut) {
     const absl::Status status =
-        (*transformer)->Run(*cache, std::span(ids).subspan(at, std::min(cut, ids.size() - at)), Want::kAll, part);
+        (*transformer)
+            ->Run(*cache, std::span(ids).subspan(at, std::min(cut, ids.size() - at)), Want::kAll,
+                  part);
     EXPECT_TRUE(status.ok()) << status;
     all.insert(all.end(), part.begin(), part.end());
   }
@@ -53,7 +57,8 @@ void ExpectNear(const std::vector<float>& logits, const Rows& reference) {
   EXPECT_LT(worst, 2e-5 * largest) << "largest logit " << largest;
 }
 
-constexpr Architecture kArchitectures[] = {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2};
+constexpr Architecture kArchitectures[] = {Architecture::kPhi3, Architecture::kLlama,
+                                           Architecture::kQwen2};
 constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0};
 
 TEST(Transformer, EveryArchitectureAndTypeMatchesTheDefinition) {
@@ -94,8 +99,10 @@ TEST(Transformer, LongRopeFollowsTheAllocatedContext) {
   const std::vector<int32_t> ids = RandomIds(20, 50);
   const std::vector<double> brief(scaling.short_factors.begin(), scaling.short_factors.end());
   const std::vector<double> wide(scaling.long_factors.begin(), scaling.long_factors.end());
-  ExpectNear(RunAll(model, ids, 1, ChosenOps(), 1000, 64), ReferenceLogits(model, {brief, 1.19f}, ids));
-  ExpectNear(RunAll(model, ids, 1, ChosenOps(), 1000, 65), ReferenceLogits(model, {wide, 1.19f}, ids));
+  ExpectNear(RunAll(model, ids, 1, ChosenOps(), 1000, 64),
+             ReferenceLogits(model, {brief, 1.19f}, ids));
+  ExpectNear(RunAll(model, ids, 1, ChosenOps(), 1000, 65),
+             ReferenceLogits(model, {wide, 1.19f}, ids));
 }
 
 TEST(Transformer, Llama3AndLinearScaling) {
@@ -149,22 +156,26 @@ TEST(Transformer, IntegerProductsAreCloseToFloatsAndIndependentOfThreads) {
       const std::vector<float> one_by_one = RunAll(model, ids, 1, ChosenOps(), 1, 64, matrix_ops);
       double distance = 0, between = 0, size = 0;
       for (size_t i = 0; i < floats.size(); ++i) {
-        distance += std::pow(double{batch[i]} - floats[i], 2), size += std::pow(double{floats[i]}, 2);
+        distance += std::pow(double{batch[i]} - floats[i], 2),
+            size += std::pow(double{floats[i]}, 2);
         between += std::pow(double{batch[i]} - one_by_one[i], 2);
       }
-      // Eight bits of activations cost about half a percent at each product, and the random model's sharp
-      // attention makes several of it.
+      // Eight bits of activations cost about half a percent at each product, and the random model's
+      // sharp attention makes several of it.
       EXPECT_LT(std::sqrt(distance / size), TakesIntegers(dtype) ? 0.06 : 1e-5);
       EXPECT_LT(std::sqrt(between / size), TakesIntegers(dtype) ? 0.01 : 1e-5);
       for (int threads : {2, 3}) {
-        const std::vector<float> other = RunAll(model, ids, threads, ChosenOps(), 1000, 64, matrix_ops);
-        EXPECT_EQ(std::memcmp(other.data(), batch.data(), other.size() * sizeof(float)), 0) << threads;
+        const std::vector<float> other =
+            RunAll(model, ids, threads, ChosenOps(), 1000, 64, matrix_ops);
+        EXPECT_EQ(std::memcmp(other.data(), batch.data(), other.size() * sizeof(float)), 0)
+            << threads;
       }
     }
   }
 }
 
-// Attention in blocks: several of them in a pass, whole and short ones, behind passes of all lengths.
+// Attention in blocks: several of them in a pass, whole and short ones, behind passes of all
+// lengths.
 TEST(Transformer, LongPromptsAreCloseToTokenByToken) {
   ReferenceOptions options{.dtype = DType::kF32};
   options.hyper.layers = 1;
@@ -178,7 +189,8 @@ TEST(Transformer, LongPromptsAreCloseToTokenByToken) {
       ASSERT_EQ(batches.size(), floats.size());
       double distance = 0, size = 0;
       for (size_t i = 0; i < floats.size(); ++i)
-        distance += std::pow(double{batches[i]} - floats[i], 2), size += std::pow(double{floats[i]}, 2);
+        distance += std::pow(double{batches[i]} - floats[i], 2),
+            size += std::pow(double{floats[i]}, 2);
       EXPECT_LT(std::sqrt(distance / size), 1e-5);
     }
   }
@@ -204,8 +216,8 @@ TEST(Transformer, WantsAndReset) {
   EXPECT_EQ(logits, std::vector<float>(all.end() - 50, all.end()));
 }
 
-// Sequences of unlike lengths, one token each in a pass: the very bits that each would get alone, whatever
-// the products are made with.
+// Sequences of unlike lengths, one token each in a pass: the very bits that each would get alone,
+// whatever the products are made with.
 TEST(Transformer, SequencesThatSharePassesGetWhatTheyGetAlone) {
   constexpr size_t kSequences = 7, kSteps = 5;
   std::vector<const MatrixOps*> sets = AllMatrixOps();
@@ -213,7 +225,8 @@ TEST(Transformer, SequencesThatSharePassesGetWhatTheyGetAlone) {
   for (DType dtype : kTypes) {
     for (const MatrixOps* matrix_ops : sets) {
       const DType kv_type = dtype == DType::kQ8_0 || dtype == DType::kF16 ? dtype : DType::kF32;
-      SCOPED_TRACE(fmt::format("{} {}", Info(dtype).name, matrix_ops ? matrix_ops->name : "floats"));
+      SCOPED_TRACE(
+          fmt::format("{} {}", Info(dtype).name, matrix_ops ? matrix_ops->name : "floats"));
       const ReferenceModel model = ReferenceBuilder({.dtype = dtype}).Build();
       const auto& hyper = model.description.hyper;
       ThreadPool pool(2);
@@ -228,19 +241,24 @@ TEST(Transformer, SequencesThatSharePassesGetWhatTheyGetAlone) {
         const auto own = *KvCache::Create(hyper, kv_type, 64);
         ASSERT_TRUE(transformer->Run(*own, prompt, Want::kNothing, logits).ok());
         for (size_t step = 0; step < kSteps; ++step) {
-          ASSERT_TRUE(transformer->Run(*own, std::span(ids).subspan(150 + s + step, 1), Want::kLast, logits).ok());
+          ASSERT_TRUE(
+              transformer->Run(*own, std::span(ids).subspan(150 + s + step, 1), Want::kLast, logits)
+                  .ok());
           alone[s].insert(alone[s].end(), logits.begin(), logits.end());
         }
-        caches.push_back(*KvCache::Create(hyper, kv_type, static_cast<int64_t>(prompt.size() + kSteps)));
+        caches.push_back(
+            *KvCache::Create(hyper, kv_type, static_cast<int64_t>(prompt.size() + kSteps)));
         ASSERT_TRUE(transformer->Run(*caches[s], prompt, Want::kNothing, logits).ok());
       }
       const auto width = static_cast<size_t>(hyper.vocab);
       for (size_t step = 0; step < kSteps; ++step) {
         std::vector<Transformer::Next> next;
-        for (size_t s = 0; s < kSequences; ++s) next.push_back({caches[s].get(), ids[150 + s + step]});
+        for (size_t s = 0; s < kSequences; ++s)
+          next.push_back({caches[s].get(), ids[150 + s + step]});
         ASSERT_TRUE(transformer->RunTogether(next, logits).ok());
         for (size_t s = 0; s < kSequences; ++s)
-          EXPECT_EQ(std::memcmp(&logits[s * width], &alone[s][step * width], width * sizeof(float)), 0)
+          EXPECT_EQ(std::memcmp(&logits[s * width], &alone[s][step * width], width * sizeof(float)),
+                    0)
               << "sequence " << s << ", step " << step;
       }
       // All are full now, and stay as they are.
@@ -258,38 +276,51 @@ TEST(Transformer, RefusesWhatDoesNotFit) {
   auto transformer = *Transformer::Create(hyper, *model.Map(ChosenOps()), 8, pool, ChosenOps());
   const auto cache = *KvCache::Create(hyper, DType::kF16, 8);
   std::vector<float> logits;
-  const auto code = [&](const std::vector<int32_t>& ids) { return transformer->Run(*cache, ids, Want::kLast, logits).code(); };
+  const auto code = [&](const std::vector<int32_t>& ids) {
+    return transformer->Run(*cache, ids, Want::kLast, logits).code();
+  };
   EXPECT_EQ(code(RandomIds(9, 50)), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code({50}), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code({-1}), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code(RandomIds(8, 50)), absl::StatusCode::kOk);
-  EXPECT_EQ(KvCache::Create(hyper, DType::kF16, int64_t{1} << 60).status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(KvCache::Create(hyper, DType::kBF16, 8).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(KvCache::Create(hyper, DType::kF16, int64_t{1} << 60).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(KvCache::Create(hyper, DType::kBF16, 8).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
-// What a cache of fewer bits keeps is what it says, token by token and in blocks, whatever the threads.
+// What a cache of fewer bits keeps is what it says, token by token and in blocks, whatever the
+// threads.
 TEST(Transformer, CachesOfFewerBitsAreCloseToFloats) {
   ReferenceOptions options{.dtype = DType::kF32};
-  options.hyper.layers = 1, options.hyper.head_dim = 40, options.hyper.rope_dims = 40, options.hyper.context = 320;
+  options.hyper.layers = 1, options.hyper.head_dim = 40, options.hyper.rope_dims = 40,
+  options.hyper.context = 320;
   const ReferenceModel model = ReferenceBuilder(options).Build();
   const std::vector<int32_t> ids = RandomIds(300, options.hyper.vocab);
   const std::vector<float> floats = RunAll(model, ids, 1, ChosenOps(), 1000, 320);
   for (const auto& [kv_type, most] : {std::pair(DType::kF16, 2e-3), {DType::kQ8_0, 0.05}}) {
-    for (const MatrixOps* matrix_ops : {static_cast<const MatrixOps*>(nullptr), AllMatrixOps().back()}) {
-      const std::vector<float> one_by_one = RunAll(model, ids, 1, ChosenOps(), 1, 320, matrix_ops, kv_type);
-      const std::vector<float> batches = RunAll(model, ids, 1, ChosenOps(), 1000, 320, matrix_ops, kv_type);
-      const std::vector<float> threads = RunAll(model, ids, 3, ChosenOps(), 1000, 320, matrix_ops, kv_type);
+    for (const MatrixOps* matrix_ops :
+         {static_cast<const MatrixOps*>(nullptr), AllMatrixOps().back()}) {
+      const std::vector<float> one_by_one =
+          RunAll(model, ids, 1, ChosenOps(), 1, 320, matrix_ops, kv_type);
+      const std::vector<float> batches =
+          RunAll(model, ids, 1, ChosenOps(), 1000, 320, matrix_ops, kv_type);
+      const std::vector<float> threads =
+          RunAll(model, ids, 3, ChosenOps(), 1000, 320, matrix_ops, kv_type);
       double distance = 0, between = 0, size = 0;
       for (size_t i = 0; i < floats.size(); ++i) {
-        distance += std::pow(double{batches[i]} - floats[i], 2), size += std::pow(double{floats[i]}, 2);
+        distance += std::pow(double{batches[i]} - floats[i], 2),
+            size += std::pow(double{floats[i]}, 2);
         between += std::pow(double{batches[i]} - one_by_one[i], 2);
       }
       EXPECT_LT(std::sqrt(distance / size), most) << Info(kv_type).name;
       EXPECT_GT(distance, 0) << Info(kv_type).name;
       EXPECT_LT(std::sqrt(between / size), most / 2) << Info(kv_type).name;
-      EXPECT_EQ(std::memcmp(batches.data(), threads.data(), batches.size() * sizeof(float)), 0) << Info(kv_type).name;
+      EXPECT_EQ(std::memcmp(batches.data(), threads.data(), batches.size() * sizeof(float)), 0)
+          << Info(kv_type).name;
       if (matrix_ops != nullptr) continue;
-      EXPECT_EQ(std::memcmp(batches.data(), one_by_one.data(), batches.size() * sizeof(float)), 0) << Info(kv_type).name;
+      EXPECT_EQ(std::memcmp(batches.data(), one_by_one.data(), batches.size() * sizeof(float)), 0)
+          << Info(kv_type).name;
     }
   }
 }
@@ -318,7 +349,8 @@ TEST(Weights, ContradictionsAreRefused) {
   }
   EXPECT_EQ(bad.Map(ChosenOps()).status().code(), absl::StatusCode::kInvalidArgument);
   bad = model;
-  std::erase_if(bad.description.pieces, [](const auto& piece) { return piece.role == Role::kFfnDown; });
+  std::erase_if(bad.description.pieces,
+                [](const auto& piece) { return piece.role == Role::kFfnDown; });
   EXPECT_EQ(bad.Map(ChosenOps()).status().code(), absl::StatusCode::kInvalidArgument);
   bad = model;
   bad.description.tensors[0].dtype = DType::kQ6_K;  // whose blocks are longer than these rows

@@ -1,5 +1,5 @@
-// Each set of inner loops against plain sums, and its own promise: a row of blocks times a vector has the
-// bits of the row decoded, then multiplied.
+// Each set of inner loops against plain sums, and its own promise: a row of blocks times a vector
+// has the bits of the row decoded, then multiplied.
 #include "agent/runtime/vector_ops.h"
 
 #include <gtest/gtest.h>

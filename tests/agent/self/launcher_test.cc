@@ -14,7 +14,10 @@ const fs::path kInstalled = "/usr/bin/quantfleet-agent", kSlotA = "/state/slots/
 
 // A device that holds release one (1.0.0) in slot a and release two (2.0.0) in slot b.
 LaunchFacts From(const fs::path& self, const std::string& version = "0.5.0") {
-  return {.self = self, .in_slot = self != kInstalled, .version = version, .find = [](const Digest& manifest) {
+  return {.self = self,
+          .in_slot = self != kInstalled,
+          .version = version,
+          .find = [](const Digest& manifest) {
             if (manifest == kOne) return std::optional(SlotProgram{kSlotA, "1.0.0"});
             if (manifest == kTwo) return std::optional(SlotProgram{kSlotB, "2.0.0"});
             return std::optional<SlotProgram>();
@@ -55,7 +58,9 @@ TEST(Launcher, AnUnprovenReleaseIsStartedThreeTimesAndThenGivenUp) {
   }
   const Launch back = Decide(record, From(kInstalled));
   EXPECT_EQ(back.program, kSlotA);
-  EXPECT_EQ(back.record, (LaunchRecord{.program = kOne, .proven = true, .given_up = kTwo, .installed = kInstalled}));
+  EXPECT_EQ(
+      back.record,
+      (LaunchRecord{.program = kOne, .proven = true, .given_up = kTwo, .installed = kInstalled}));
   // There was none before it: the installed program.
   record.previous.reset();
   const Launch home = Decide(record, From(kInstalled));
@@ -64,7 +69,8 @@ TEST(Launcher, AnUnprovenReleaseIsStartedThreeTimesAndThenGivenUp) {
 }
 
 TEST(Launcher, TheRunningReleaseBecomesTheNextOne) {
-  const Launch launch = Decide({.program = kTwo, .previous = kOne, .installed = kInstalled}, From(kSlotA, "1.0.0"));
+  const Launch launch =
+      Decide({.program = kTwo, .previous = kOne, .installed = kInstalled}, From(kSlotA, "1.0.0"));
   EXPECT_EQ(launch.program, kSlotB);
   EXPECT_EQ(launch.record.attempts, 1u);
   EXPECT_EQ(launch.record.installed, kInstalled);  // not the slot's
@@ -106,7 +112,8 @@ TEST(Launcher, WhereverItBeginsItEnds) {
             const Launch first = Decide(record, From(start));
             if (!first.program) continue;
             const Launch second = Decide(first.record, From(*first.program));
-            EXPECT_FALSE(second.program) << start << " to " << *first.program << " to " << *second.program;
+            EXPECT_FALSE(second.program)
+                << start << " to " << *first.program << " to " << *second.program;
           }
 }
 
@@ -131,7 +138,8 @@ TEST(LaunchRecord, IsReadAsItWasWritten) {
                             .installed = kInstalled};
   ASSERT_OK(SaveLaunchRecord(RealFileSystem(), dir.path(), record));
   EXPECT_EQ(*LoadLaunchRecord(RealFileSystem(), dir.path()), record);
-  ASSERT_OK(RealFileSystem().WriteAtomically(dir / "launch.json", AsBytes(std::string_view(R"({"program": "zz"})"))));
+  ASSERT_OK(RealFileSystem().WriteAtomically(dir / "launch.json",
+                                             AsBytes(std::string_view(R"({"program": "zz"})"))));
   EXPECT_FALSE(LoadLaunchRecord(RealFileSystem(), dir.path()).ok());
 }
 

@@ -55,18 +55,22 @@ class SelfHostTest : public ::testing::Test {
     EXPECT_OK(slots_.MarkVerified(slot, pipeline::ManifestDigest(manifest)));
     return {slots_.FilesOf(slot), manifest, std::nullopt};
   }
-  static Digest Of(const Installed& installed) { return pipeline::ManifestDigest(installed.manifest); }
-  fs::path ProgramIn(Slot slot) { return fs::canonical(slots_.FilesOf(slot) / pipeline::kAgentFile); }
+  static Digest Of(const Installed& installed) {
+    return pipeline::ManifestDigest(installed.manifest);
+  }
+  fs::path ProgramIn(Slot slot) {
+    return fs::canonical(slots_.FilesOf(slot) / pipeline::kAgentFile);
+  }
 
   std::unique_ptr<SelfHost> Host(const fs::path& self, const std::string& version = "1.0.0") {
-    return std::make_unique<SelfHost>(
-        SelfHost::Options{dir_.path(), self, version},
-        SelfHost::World{RealFileSystem(), others_,
-                        [this](const fs::path& program, const Digest&, const std::string&, std::stop_token) {
-                          tried_ = program;
-                          return trial_;
-                        },
-                        [this] { stop_.request_stop(); }});
+    return std::make_unique<SelfHost>(SelfHost::Options{dir_.path(), self, version},
+                                      SelfHost::World{RealFileSystem(), others_,
+                                                      [this](const fs::path& program, const Digest&,
+                                                             const std::string&, std::stop_token) {
+                                                        tried_ = program;
+                                                        return trial_;
+                                                      },
+                                                      [this] { stop_.request_stop(); }});
   }
   absl::StatusOr<Health> Start(SelfHost& host, const Installed& installed) {
     return host.Start(kAgent, installed, {}, stop_.get_token());
@@ -79,7 +83,8 @@ class SelfHostTest : public ::testing::Test {
   OtherModels others_;
   absl::Status trial_;
   fs::path tried_;
-  std::stop_source stop_;  // of this process; asked for by the host where it wants to become another
+  std::stop_source
+      stop_;  // of this process; asked for by the host where it wants to become another
 };
 
 TEST_F(SelfHostTest, AProgramThatPassesItsTrialIsRecordedAndTheProcessAskedToEnd) {
@@ -103,7 +108,8 @@ TEST_F(SelfHostTest, AProgramThatFailsItsTrialChangesNothing) {
 
 TEST_F(SelfHostTest, TheNewProgramCountsOnceTheDaemonHasAnswered) {
   const Installed two = Put(Slot::kB, "2.0.0");
-  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(two), .attempts = 2, .installed = installed_}));
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
+                             {.program = Of(two), .attempts = 2, .installed = installed_}));
   const auto host = Host(ProgramIn(Slot::kB), "2.0.0");
   EXPECT_EQ(host->slot(), "b");
   std::jthread daemon([&] { host->CheckedIn(); });
@@ -116,7 +122,8 @@ TEST_F(SelfHostTest, TheNewProgramCountsOnceTheDaemonHasAnswered) {
 
 TEST_F(SelfHostTest, UntilThenStoppingSaysNothingAboutIt) {
   const Installed two = Put(Slot::kB, "2.0.0");
-  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(two), .attempts = 1, .installed = installed_}));
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
+                             {.program = Of(two), .attempts = 1, .installed = installed_}));
   stop_.request_stop();
   EXPECT_ERROR(Start(*Host(ProgramIn(Slot::kB), "2.0.0"), two), kCancelled, "");
   EXPECT_EQ(Record().attempts, 1u);
@@ -124,7 +131,8 @@ TEST_F(SelfHostTest, UntilThenStoppingSaysNothingAboutIt) {
 
 TEST_F(SelfHostTest, WhatWasGivenUpIsSaidOnceAndMayBeTriedAgain) {
   const Installed two = Put(Slot::kA, "2.0.0");
-  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.given_up = Of(two), .installed = installed_}));
+  ASSERT_OK(
+      SaveLaunchRecord(RealFileSystem(), folder_, {.given_up = Of(two), .installed = installed_}));
   const auto host = Host(installed_);
   EXPECT_ERROR(Start(*host, two), kInternal, "given up");
   EXPECT_TRUE(tried_.empty());
@@ -139,15 +147,18 @@ TEST_F(SelfHostTest, AnOlderReleaseThanTheInstalledProgramIsRefused) {
 
 TEST_F(SelfHostTest, TheProvenReleaseIsRememberedAsTheWayBack) {
   const Installed one = Put(Slot::kA, "1.0.0"), two = Put(Slot::kB, "2.0.0");
-  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(one), .proven = true, .installed = installed_}));
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
+                             {.program = Of(one), .proven = true, .installed = installed_}));
   EXPECT_ERROR(Start(*Host(ProgramIn(Slot::kA)), two), kCancelled, "");
-  EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .previous = Of(one), .installed = installed_}));
+  EXPECT_EQ(Record(),
+            (LaunchRecord{.program = Of(two), .previous = Of(one), .installed = installed_}));
 }
 
 // Else giving it up would lead to it again.
 TEST_F(SelfHostTest, AReleaseIsNoWayBackFromItself) {
   const Installed two = Put(Slot::kA, "2.0.0");
-  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(two), .proven = true, .installed = installed_}));
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
+                             {.program = Of(two), .proven = true, .installed = installed_}));
   EXPECT_ERROR(Start(*Host(installed_), two), kCancelled, "");
   EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .installed = installed_}));
 }
@@ -163,12 +174,14 @@ TEST_F(SelfHostTest, AReleaseThatTookThisProcesssSlotIsAnother) {
 
 TEST_F(SelfHostTest, StoppingBringsTheInstalledProgramBack) {
   const Installed two = Put(Slot::kA, "2.0.0");
-  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(two), .proven = true, .installed = installed_}));
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
+                             {.program = Of(two), .proven = true, .installed = installed_}));
   const auto installed = Host(installed_);
   installed->Stop(kAgent);
   EXPECT_FALSE(installed->restarts());
   EXPECT_EQ(Record(), LaunchRecord{.installed = installed_});
-  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, {.program = Of(two), .proven = true, .installed = installed_}));
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
+                             {.program = Of(two), .proven = true, .installed = installed_}));
   const auto release = Host(ProgramIn(Slot::kA), "2.0.0");
   release->Stop(kAgent);
   EXPECT_TRUE(release->restarts());

@@ -37,8 +37,8 @@ TEST_F(TrialTest, TellsItsLastWordsWhenItDoesNot) {
 }
 
 TEST_F(TrialTest, IsToldWhatItIsToShow) {
-  EXPECT_OK(Try("#!/bin/sh\n[ \"$1 $2 $3 $4 $5\" = \"trial --state " + dir_.path().string() + " --manifest " +
-                HashText("release").hex() + "\" ] && echo 2.0.0\n"));
+  EXPECT_OK(Try("#!/bin/sh\n[ \"$1 $2 $3 $4 $5\" = \"trial --state " + dir_.path().string() +
+                " --manifest " + HashText("release").hex() + "\" ] && echo 2.0.0\n"));
 }
 
 TEST_F(TrialTest, StoppingSaysNothingAboutTheProgram) {

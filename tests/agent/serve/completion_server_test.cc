@@ -18,7 +18,8 @@ using testing::HttpClient;
 using ::testing::Not;
 
 constexpr char kTemplate[] =
-    "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}{% endfor %}{{ '<|assistant|>\n' }}";
+    "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}{% endfor %}{{ "
+    "'<|assistant|>\n' }}";
 constexpr char kAskStory[] = R"({"model":"demo","prompt":"Once","max_tokens":24,"temperature":0})";
 
 class CompletionServerTest : public ::testing::Test {
@@ -28,7 +29,8 @@ class CompletionServerTest : public ::testing::Test {
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
-  std::shared_ptr<FakeEngine> Serve(std::vector<std::string> words, std::string chat_template = "") {
+  std::shared_ptr<FakeEngine> Serve(std::vector<std::string> words,
+                                    std::string chat_template = "") {
     auto engine = std::make_shared<FakeEngine>(std::move(words), std::move(chat_template));
     server_->SetModel("demo", engine);
     return engine;
@@ -70,7 +72,8 @@ TEST_F(CompletionServerTest, WhatARequestDoesNotSayIsSampledAsTheModelRecommends
   EXPECT_EQ(engine->last().sampling.temperature, 0.6f);
   EXPECT_EQ(engine->last().sampling.top_k, 20);
   EXPECT_EQ(engine->last().sampling.top_p, 0.9f);
-  EXPECT_EQ(Post("/v1/completions", R"({"prompt":"a","temperature":1,"top_k":0,"seed":3})").status, 200);
+  EXPECT_EQ(Post("/v1/completions", R"({"prompt":"a","temperature":1,"top_k":0,"seed":3})").status,
+            200);
   EXPECT_EQ(engine->last().sampling.temperature, 1);
   EXPECT_EQ(engine->last().sampling.top_k, 0);
   EXPECT_EQ(engine->last().sampling.top_p, 0.9f);
@@ -80,9 +83,11 @@ TEST_F(CompletionServerTest, WhatARequestDoesNotSayIsSampledAsTheModelRecommends
 TEST_F(CompletionServerTest, Chats) {
   Start();
   const auto engine = Serve({"Hello"}, kTemplate);
-  const auto answer = Post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"Hi"}]})");
+  const auto answer =
+      Post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"Hi"}]})");
   EXPECT_EQ(answer.status, 200) << answer.body;
-  EXPECT_EQ(boost::json::parse(answer.body).at("choices").at(0).at("message").at("content"), "Hello");
+  EXPECT_EQ(boost::json::parse(answer.body).at("choices").at(0).at("message").at("content"),
+            "Hello");
   EXPECT_EQ(engine->last().prompt, "<|user|>\nHi<|end|>\n<|assistant|>\n");
   EXPECT_THAT(engine->last().stop, ElementsAre("<|end|>"));
 }
@@ -104,7 +109,8 @@ TEST_F(CompletionServerTest, Streams) {
       text += piece.at("choices").at(0).at("text").as_string().c_str();
   }
   EXPECT_EQ(text, " upon a time");
-  EXPECT_EQ(pieces, 5) << "each word its own, however late they are sent, then the end and the usage";
+  EXPECT_EQ(pieces, 5)
+      << "each word its own, however late they are sent, then the end and the usage";
   EXPECT_THAT(stream, HasSubstr("\"finish_reason\":\"stop\""));
   EXPECT_THAT(stream, HasSubstr("\"completion_tokens\":3"));
   EXPECT_THAT(stream, HasSubstr("data: [DONE]\n\n"));
@@ -204,7 +210,8 @@ TEST_F(CompletionServerTest, WhereAllConnectionsAreBusyANewOneIs429) {
   }
   HttpClient three(server_->endpoint());
   EXPECT_EQ(three.Get("/health").status, 429);
-  EXPECT_THAT(one.ReadUntil("more "), HasSubstr("more ")) << "those that were here are not disturbed";
+  EXPECT_THAT(one.ReadUntil("more "), HasSubstr("more "))
+      << "those that were here are not disturbed";
 }
 
 TEST_F(CompletionServerTest, IdleConnectionsMakeRoomForNewOnes) {
@@ -216,7 +223,8 @@ TEST_F(CompletionServerTest, IdleConnectionsMakeRoomForNewOnes) {
   for (int i = 0; i < 200; ++i) {
     idle.push_back(std::make_unique<HttpClient>(server_->endpoint()));
     // Some of them begin a request and never end it.
-    if (i % 2 == 0) idle.back()->Send("POST /v1/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
+    if (i % 2 == 0)
+      idle.back()->Send("POST /v1/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
   }
   HttpClient client(server_->endpoint());
   EXPECT_EQ(client.Post("/v1/completions", kAskStory).status, 200);
@@ -344,7 +352,8 @@ TEST_F(CompletionServerTest, TokensOfAllThatRunFitOneContext) {
 TEST_F(CompletionServerTest, TellsProbabilities) {
   Start();
   Serve({"Hel", "lo"}, kTemplate);
-  const auto text = boost::json::parse(Post("/v1/completions", R"({"prompt":"Once","logprobs":2})").body);
+  const auto text =
+      boost::json::parse(Post("/v1/completions", R"({"prompt":"Once","logprobs":2})").body);
   const auto& logprobs = text.at("choices").at(0).at("logprobs");
   EXPECT_EQ(logprobs.at("tokens").at(1), "lo");
   EXPECT_EQ(logprobs.at("token_logprobs").at(0), -0.5);
@@ -354,8 +363,9 @@ TEST_F(CompletionServerTest, TellsProbabilities) {
       "/v1/chat/completions",
       R"({"messages":[{"role":"user","content":"Hi"}],"logprobs":true,"top_logprobs":2,"stream":true})");
   const std::string stream = client.ReadUntil("0\r\n\r\n");
-  EXPECT_THAT(stream,
-              HasSubstr(R"("logprobs":{"content":[{"token":"Hel","logprob":-5E-1,"bytes":[72,101,108])"));
+  EXPECT_THAT(
+      stream,
+      HasSubstr(R"("logprobs":{"content":[{"token":"Hel","logprob":-5E-1,"bytes":[72,101,108])"));
   EXPECT_THAT(stream, HasSubstr(R"("top_logprobs":[{"token":"Hel")"));
 }
 
@@ -389,7 +399,8 @@ TEST_F(CompletionServerTest, ListensOnAUnixSocket) {
   Start(options);
   Serve({"x"});
   EXPECT_EQ(server_->endpoint(), options.listen);
-  EXPECT_EQ(fs::status(dir / "models.sock").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+  EXPECT_EQ(fs::status(dir / "models.sock").permissions(),
+            fs::perms::owner_read | fs::perms::owner_write);
   EXPECT_EQ(Post("/v1/completions", kAskStory).status, 200);
   EXPECT_EQ(HttpClient(server_->endpoint()).Get("/health", "any.name").status, 200);
   EXPECT_EQ(CompletionServer::Start(options, clock_, random_).status().code(),
@@ -402,8 +413,8 @@ TEST_F(CompletionServerTest, ListensOnAUnixSocket) {
 }
 
 TEST_F(CompletionServerTest, ListensOnLoopbackOnly) {
-  for (const char* bad :
-       {"0.0.0.0:0", "192.0.2.1:80", "example.com:80", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000"}) {
+  for (const char* bad : {"0.0.0.0:0", "192.0.2.1:80", "example.com:80", "127.0.0.1", "127.0.0.1:x",
+                          "127.0.0.1:70000"}) {
     CompletionServer::Options options;
     options.listen = bad;
     EXPECT_EQ(CompletionServer::Start(options, clock_, random_).status().code(),

@@ -32,7 +32,8 @@ class FakeEngine final : public Engine {
   void Step(std::span<Continuation* const> continuations) override {
     most_together = std::max(most_together.load(), continuations.size());
     for (Continuation* one : continuations) static_cast<Saying*>(one)->Say();
-    if (endless_) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // a pass takes its time
+    if (endless_)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));  // a pass takes its time
   }
   absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view, bool) const override {
     return std::vector<int32_t>{1};
@@ -100,7 +101,8 @@ class FakeEngine final : public Engine {
       } else {
         const std::string word = said < words_.size() ? words_[said] : "more ";
         std::vector<TokenProbability> tokens;
-        if (request_.top_logprobs >= 0) tokens.push_back({word, -0.5, {{word, -0.5}, {"other", -1.5}}, 0});
+        if (request_.top_logprobs >= 0)
+          tokens.push_back({word, -0.5, {{word, -0.5}, {"other", -1.5}}, 0});
         result_.text += word;
         result_.tokens.push_back(static_cast<int32_t>(said));
         result_.probabilities.insert(result_.probabilities.end(), tokens.begin(), tokens.end());

@@ -1,4 +1,5 @@
-// Models that another server answers for: here a second CompletionServer, or a socket that misbehaves.
+// Models that another server answers for: here a second CompletionServer, or a socket that
+// misbehaves.
 
 #include <gmock/gmock.h>
 #include <sys/socket.h>
@@ -37,7 +38,8 @@ class ForwardTest : public ::testing::Test {
     front_->SetModel("demo", upstream_);
   }
   // The server behind, with a model that says these words.
-  std::shared_ptr<FakeEngine> StartBack(std::vector<std::string> words, const std::string& listen = "127.0.0.1:0") {
+  std::shared_ptr<FakeEngine> StartBack(std::vector<std::string> words,
+                                        const std::string& listen = "127.0.0.1:0") {
     back_ = Listen(listen);
     auto engine = std::make_shared<FakeEngine>(std::move(words));
     back_->SetModel("demo", engine);
@@ -67,7 +69,8 @@ class ForwardTest : public ::testing::Test {
 };
 
 TEST_F(ForwardTest, RequestAndAnswerPassAsTheyAre) {
-  for (const std::string& listen : {std::string("127.0.0.1:0"), "unix:" + (dir_.path() / "back.sock").string()}) {
+  for (const std::string& listen :
+       {std::string("127.0.0.1:0"), "unix:" + (dir_.path() / "back.sock").string()}) {
     const auto engine = StartBack({" upon", " a", " time"}, listen);
     HttpClient client(front_->endpoint());
     for (int twice = 0; twice < 2; ++twice) {  // on one connection
@@ -106,14 +109,16 @@ TEST_F(ForwardTest, StreamsAndEndsWhenTheClientLeaves) {
   client.Close();
   while (engine->cancelled == 0) std::this_thread::yield();
   upstream_->Drain(std::chrono::seconds(60));
-  EXPECT_THAT(HttpClient(front_->endpoint()).Get("/metrics").body, HasSubstr("generations_cancelled_total 1"));
+  EXPECT_THAT(HttpClient(front_->endpoint()).Get("/metrics").body,
+              HasSubstr("generations_cancelled_total 1"));
 }
 
 TEST_F(ForwardTest, ModelsAreToldApartByName) {
   StartBack({" behind"});
   front_->SetModel("own", std::make_shared<FakeEngine>(std::vector<std::string>{" here"}));
   HttpClient client(front_->endpoint());
-  EXPECT_THAT(client.Post("/v1/completions", R"({"model":"own","prompt":"x"})").body, HasSubstr(" here"));
+  EXPECT_THAT(client.Post("/v1/completions", R"({"model":"own","prompt":"x"})").body,
+              HasSubstr(" here"));
   EXPECT_EQ(client.Post("/v1/completions", R"({"prompt":"x"})").status, 400);
   client.SendPost("/v1/completions", kAskTale);
   EXPECT_THAT(client.ReadUntil("\r\n0\r\n\r\n"), HasSubstr(" behind"));
@@ -133,7 +138,9 @@ TEST_F(ForwardTest, WhoIsNotThereIsSaid) {
 }
 
 TEST_F(ForwardTest, NonsenseFromBehindIsNoAnswer) {
-  for (const std::string& nonsense : {std::string("not HTTP at all\r\n\r\n"), std::string(), std::string("HTTP/1.1 200 OK\r\nX: ") + std::string(100'000, 'x')}) {
+  for (const std::string& nonsense :
+       {std::string("not HTTP at all\r\n\r\n"), std::string(),
+        std::string("HTTP/1.1 200 OK\r\nX: ") + std::string(100'000, 'x')}) {
     const auto behind = Misbehave(nonsense);
     EXPECT_EQ(HttpClient(front_->endpoint()).Post("/v1/completions", kAskTale).status, 502);
   }

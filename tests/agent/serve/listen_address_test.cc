@@ -26,9 +26,9 @@ TEST(ListenAddress, UnixSockets) {
 }
 
 TEST(ListenAddress, AllElseIsRefused) {
-  for (const char* bad :
-       {"", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1",
-        "127.0.0.1:80 ", "0.0.0.0:80", "192.0.2.1:80", "[::]:80", "example.com:80", "127.0.0.1.evil:1"})
+  for (const char* bad : {"", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536",
+                          "127.0.0.1:-1", "127.0.0.1:80 ", "0.0.0.0:80", "192.0.2.1:80", "[::]:80",
+                          "example.com:80", "127.0.0.1.evil:1"})
     EXPECT_EQ(ParseListenAddress(bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
 }
 
@@ -36,8 +36,8 @@ TEST(ListenAddress, HostHeader) {
   for (const char* local :
        {"", "localhost", "localhost:80", "127.0.0.1", "127.0.0.1:4000", "[::1]", "[::1]:80"})
     EXPECT_TRUE(IsLocalHost(local)) << local;
-  for (const char* foreign :
-       {"evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "[::2]", "192.0.2.1"})
+  for (const char* foreign : {"evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80",
+                              "[::2]", "192.0.2.1"})
     EXPECT_FALSE(IsLocalHost(foreign)) << foreign;
 }
 

@@ -29,8 +29,9 @@ TEST(OpenAiRequest, Completion) {
 }
 
 TEST(OpenAiRequest, Chat) {
-  const auto request = ParseCompletionRequest(Endpoint::kChatCompletions,
-                                              R"({"messages":[{"role":"developer","content":"Be brief."},
+  const auto request =
+      ParseCompletionRequest(Endpoint::kChatCompletions,
+                             R"({"messages":[{"role":"developer","content":"Be brief."},
                       {"role":"user","content":[{"type":"text","text":"Hi"},{"type":"text","text":"!"}]}],
           "max_completion_tokens":5,"stop":"x","n":1,"tools":[],"logprobs":false})");
   ASSERT_TRUE(request.ok()) << request.status();
@@ -68,16 +69,18 @@ TEST(OpenAiRequest, WrongOnesNameTheField) {
     EXPECT_EQ(request.status().code(), absl::StatusCode::kInvalidArgument) << body;
     EXPECT_THAT(Message(request.status()), HasSubstr(field)) << body;
   }
-  for (const char* body : {R"({"messages":[]})", R"({"messages":[{"role":"cat","content":"x"}]})",
-                           R"({"messages":[{"role":"user"}]})", R"({"messages":["x"]})", R"({"prompt":"a"})",
-                           R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})"})
+  for (const char* body :
+       {R"({"messages":[]})", R"({"messages":[{"role":"cat","content":"x"}]})",
+        R"({"messages":[{"role":"user"}]})", R"({"messages":["x"]})", R"({"prompt":"a"})",
+        R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})"})
     EXPECT_FALSE(ParseCompletionRequest(Endpoint::kChatCompletions, body).ok()) << body;
   const std::string deep(1000, '[');
   EXPECT_FALSE(ParseCompletionRequest(Endpoint::kCompletions, deep).ok());
 }
 
 TEST(OpenAiRequest, Logprobs) {
-  const auto text = ParseCompletionRequest(Endpoint::kCompletions, R"({"prompt":"a","logprobs":0})");
+  const auto text =
+      ParseCompletionRequest(Endpoint::kCompletions, R"({"prompt":"a","logprobs":0})");
   EXPECT_EQ(text->top_logprobs, 0);
   EXPECT_EQ(ParseCompletionRequest(Endpoint::kCompletions, R"({"prompt":"a"})")->top_logprobs, -1);
   const auto chat = [](const char* fields) {
@@ -88,7 +91,8 @@ TEST(OpenAiRequest, Logprobs) {
   EXPECT_EQ(chat(R"("logprobs":true)")->top_logprobs, 0);
   EXPECT_EQ(chat(R"("logprobs":true,"top_logprobs":20)")->top_logprobs, 20);
   EXPECT_EQ(chat(R"("logprobs":false)")->top_logprobs, -1);
-  for (const char* bad : {R"("top_logprobs":2)", R"("logprobs":true,"top_logprobs":21)", R"("logprobs":3)"})
+  for (const char* bad :
+       {R"("top_logprobs":2)", R"("logprobs":true,"top_logprobs":21)", R"("logprobs":3)"})
     EXPECT_THAT(Message(chat(bad).status()), HasSubstr("logprobs")) << bad;
 }
 
@@ -105,12 +109,14 @@ TEST(OpenAiAnswer, ShapesAreOpenAis) {
   result.tokens = {1, 2};
   result.prompt_tokens = 5;
   result.finish_reason = "length";
-  const auto chat = boost::json::parse(RenderAnswer({Endpoint::kChatCompletions, "id-1", "m", 9}, result));
+  const auto chat =
+      boost::json::parse(RenderAnswer({Endpoint::kChatCompletions, "id-1", "m", 9}, result));
   EXPECT_EQ(chat.at("object"), "chat.completion");
   EXPECT_EQ(chat.at("choices").at(0).at("message").at("content"), "the \"end\"\n");
   EXPECT_EQ(chat.at("choices").at(0).at("finish_reason"), "length");
   EXPECT_EQ(chat.at("usage").at("total_tokens"), 7);
-  const auto text = boost::json::parse(RenderAnswer({Endpoint::kCompletions, "id-1", "m", 9}, result));
+  const auto text =
+      boost::json::parse(RenderAnswer({Endpoint::kCompletions, "id-1", "m", 9}, result));
   EXPECT_EQ(text.at("object"), "text_completion");
   EXPECT_EQ(text.at("choices").at(0).at("text"), "the \"end\"\n");
   EXPECT_TRUE(text.at("choices").at(0).at("logprobs").is_null());

@@ -57,7 +57,8 @@ TEST_F(AssignmentTest, ARuntimeThatIsNoNameIsRefusedThoughItIsSigned) {
   ASSERT_TRUE(read->runtime);
   EXPECT_EQ(read->runtime->command(), "server");
   runtime.set_command("/bin/sh");
-  EXPECT_EQ(ReadAssignment(Sign(assignment), TrustRoot(), kDevice).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReadAssignment(Sign(assignment), TrustRoot(), kDevice).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(AssignmentTest, EvaluationsOfTheArtifactThatTrustedKeysSignedCount) {
@@ -86,10 +87,12 @@ TEST_F(AssignmentTest, AContextThatContradictsItselfIsRefused) {
   const auto read = ReadAssignment(Sign(assignment), TrustRoot(), kDevice);
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->context.tokens(), 8192u);
-  for (const auto& [tokens, least] : {std::pair<uint64_t, uint64_t>(2048, 4096), {0, 1}, {uint64_t{1} << 40, 0}}) {
+  for (const auto& [tokens, least] :
+       {std::pair<uint64_t, uint64_t>(2048, 4096), {0, 1}, {uint64_t{1} << 40, 0}}) {
     assignment.mutable_context()->set_tokens(tokens);
     assignment.mutable_context()->set_min_tokens(least);
-    EXPECT_EQ(ReadAssignment(Sign(assignment), TrustRoot(), kDevice).status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(ReadAssignment(Sign(assignment), TrustRoot(), kDevice).status().code(),
+              absl::StatusCode::kInvalidArgument);
   }
 }
 
@@ -110,8 +113,8 @@ TEST_F(AssignmentTest, ChangedPayloadIsRefused) {
 }
 
 TEST_F(AssignmentTest, StatementOfAnotherTypeIsRefused) {
-  const auto statement =
-      trust::Sign(key_, trust::kArtifactStatementType, Assign(7, HashText("m")).SerializeAsString());
+  const auto statement = trust::Sign(key_, trust::kArtifactStatementType,
+                                     Assign(7, HashText("m")).SerializeAsString());
   EXPECT_EQ(ReadAssignment(statement, TrustRoot(), kDevice).status().code(),
             absl::StatusCode::kPermissionDenied);
 }
@@ -146,9 +149,11 @@ TEST_F(AssignmentTest, ArtifactNeedsItsDigestAndAVoucher) {
   EXPECT_EQ(ReadArtifact(unvouched, artifact.digest, TrustRoot()).status().code(),
             absl::StatusCode::kPermissionDenied);
   *unvouched.add_statements() = Vouch(artifact.digest, trust::SigningKey::Generate());
-  EXPECT_FALSE(ReadArtifact(unvouched, artifact.digest, TrustRoot()).ok()) << "vouched by a stranger";
+  EXPECT_FALSE(ReadArtifact(unvouched, artifact.digest, TrustRoot()).ok())
+      << "vouched by a stranger";
   *unvouched.add_statements() = Vouch(HashText("another"), key_);
-  EXPECT_FALSE(ReadArtifact(unvouched, artifact.digest, TrustRoot()).ok()) << "vouched for another artifact";
+  EXPECT_FALSE(ReadArtifact(unvouched, artifact.digest, TrustRoot()).ok())
+      << "vouched for another artifact";
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ class ContextTest : public UpdaterTest {
     const v1::Memory memory = Terms(weights);
     return MakeArtifact(seeds, &memory);
   }
-  static Assignment With(Assignment assignment, uint64_t tokens, uint64_t least = 0, const std::string& kv_type = "") {
+  static Assignment With(Assignment assignment, uint64_t tokens, uint64_t least = 0,
+                         const std::string& kv_type = "") {
     assignment.context.set_tokens(tokens);
     assignment.context.set_min_tokens(least);
     assignment.context.set_kv_type(kv_type);
@@ -74,7 +75,8 @@ TEST_F(ContextTest, BelowTheLeastItStepsDownToASmallerPrecision) {
   ASSERT_EQ(status.stepped_down_size(), 1);
   EXPECT_EQ(status.stepped_down(0).reason(), kOutOfMemory);
   EXPECT_THAT(status.stepped_down(0).detail(), HasSubstr("8192 tokens, f16"));
-  EXPECT_THAT(status.stepped_down(0).detail(), HasSubstr("the longest context that fits is 768 tokens"));
+  EXPECT_THAT(status.stepped_down(0).detail(),
+              HasSubstr("the longest context that fits is 768 tokens"));
   EXPECT_EQ(host_.starts, 1) << "what does not fit is not loaded";
 }
 
@@ -153,7 +155,8 @@ TEST_F(ContextTest, GoldenAnswersOfAnotherLengthAreNotAskedAndThatIsSaid) {
   EXPECT_EQ(host_.golden_asked, 1u);
   Assignment longer = With(To(2, rotary), 8192);
   longer.health.set_min_golden_agreement(0.5);
-  EXPECT_THAT(Apply(*life, longer).detail(), HasSubstr("of another length of context, and were not asked"));
+  EXPECT_THAT(Apply(*life, longer).detail(),
+              HasSubstr("of another length of context, and were not asked"));
   EXPECT_EQ(host_.golden_asked, 0u);
 }
 

@@ -1,5 +1,5 @@
-// A daemon's side of an update in memory: keys that sign, artifacts cut into chunks, blobs that can be
-// tampered with or cut, and a host that runs anything or nothing. For tests.
+// A daemon's side of an update in memory: keys that sign, artifacts cut into chunks, blobs that can
+// be tampered with or cut, and a host that runs anything or nothing. For tests.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -23,7 +23,8 @@ inline constexpr char kModel[] = "demo";
 
 class FakeBlobs final : public BlobSource {
  public:
-  absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding, uint64_t stored_size, const Pull& pull) override {
+  absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding, uint64_t stored_size,
+                              const Pull& pull) override {
     for (uint64_t done = 0; pull.pay && done < stored_size; done += pull.most)
       QF_RETURN_IF_ERROR(pull.pay(std::min(pull.most, stored_size - done)));
     ++fetches[digest];
@@ -53,12 +54,14 @@ class FakeBlobs final : public BlobSource {
 class FakeHost final : public ModelHost {
  public:
   absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const override {
-    return runtime && !allowed.contains(runtime->command()) ? PermissionDenied("allow it first") : absl::OkStatus();
+    return runtime && !allowed.contains(runtime->command()) ? PermissionDenied("allow it first")
+                                                            : absl::OkStatus();
   }
-  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed, const HealthGate& gate,
-                               std::stop_token) override {
+  absl::StatusOr<Health> Start(const std::string& model, const Installed& installed,
+                               const HealthGate& gate, std::stop_token) override {
     ++starts;
-    const auto content = RealFileSystem().ReadAll(installed.files / installed.manifest.files(0).path());
+    const auto content =
+        RealFileSystem().ReadAll(installed.files / installed.manifest.files(0).path());
     if (!content.ok()) return content.status();
     if (sick.contains(*content)) return Internal("the model says nothing");
     golden_asked = gate.golden.size();
@@ -66,7 +69,8 @@ class FakeHost final : public ModelHost {
     kv_type = installed.kv_type;
     if (const auto found = sick_with.find(*content); found != sick_with.end()) return found->second;
     QF_RETURN_IF_ERROR(gate.Check(health));
-    if (installed.runtime && sick_runtimes.contains(installed.runtime->command())) return Internal("it ended");
+    if (installed.runtime && sick_runtimes.contains(installed.runtime->command()))
+      return Internal("it ended");
     if (on_start) QF_RETURN_IF_ERROR(on_start());
     running[model] = *content;
     runtimes[model] = installed.runtime ? installed.runtime->command() : "";
@@ -74,7 +78,8 @@ class FakeHost final : public ModelHost {
   }
   void Stop(const std::string& model) override { running.erase(model); }
   uint64_t MemoryFor(const std::string&) const override { return memory; }
-  absl::Status StillHealthy(const std::string&, const HealthGate& gate, std::stop_token) const override {
+  absl::Status StillHealthy(const std::string&, const HealthGate& gate,
+                            std::stop_token) const override {
     ++looks;
     QF_RETURN_IF_ERROR(gate.CheckMemory(health.memory_available_bytes));
     return still_healthy;
@@ -82,12 +87,12 @@ class FakeHost final : public ModelHost {
   absl::Status Condition(const std::string&) const override { return condition; }
   std::string endpoint(const std::string&) const override { return "127.0.0.1:4242"; }
 
-  Health health{.tokens_per_second = 12.5};    // what it sees of every model
-  std::set<std::string> sick;                  // contents that never become healthy
+  Health health{.tokens_per_second = 12.5};       // what it sees of every model
+  std::set<std::string> sick;                     // contents that never become healthy
   std::map<std::string, absl::Status> sick_with;  // and why
   absl::Status still_healthy;
-  mutable int looks = 0;  // at what soaks
-  std::map<std::string, std::string> running;  // model -> content of its first file
+  mutable int looks = 0;                        // at what soaks
+  std::map<std::string, std::string> running;   // model -> content of its first file
   std::map<std::string, std::string> runtimes;  // model -> command; "": the agent's own engine
   std::set<std::string> allowed, sick_runtimes;
   std::function<absl::Status()> on_start;
@@ -95,7 +100,7 @@ class FakeHost final : public ModelHost {
   int starts = 0;
   uint64_t memory = 0, context = 0;  // there is; at the last start
   std::string kv_type;               // at the last start
-  size_t golden_asked = 0;  // at the last start
+  size_t golden_asked = 0;           // at the last start
 };
 
 // Never waits. A test may act while the updater would sleep.
@@ -122,7 +127,8 @@ class FleetFixture : public ::testing::Test {
   static constexpr size_t kChunk = 1000;
 
   // A file of random-looking bytes; equal seeds give equal chunks.
-  FakeArtifact MakeArtifact(const std::vector<uint64_t>& chunk_seeds, const v1::Memory* memory = nullptr) {
+  FakeArtifact MakeArtifact(const std::vector<uint64_t>& chunk_seeds,
+                            const v1::Memory* memory = nullptr) {
     FakeArtifact artifact;
     v1::Manifest& manifest = artifact.manifest;
     if (memory != nullptr) *manifest.mutable_requirements()->mutable_memory() = *memory;

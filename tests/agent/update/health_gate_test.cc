@@ -16,7 +16,8 @@ HealthGate Gate() {
   return gate;
 }
 
-const Health kGood{.tokens_per_second = 5, .golden_agreement = 0.75, .memory_available_bytes = 1000};
+const Health kGood{
+    .tokens_per_second = 5, .golden_agreement = 0.75, .memory_available_bytes = 1000};
 
 TEST(HealthGate, LimitsAreReachedExactly) { EXPECT_OK(Gate().Check(kGood)); }
 

@@ -106,7 +106,8 @@ TEST_F(MeterTest, WithoutLimitsThereIsNothingToAsk) {
 
 class BudgetedUpdate : public UpdaterTest {
  protected:
-  Assignment Within(uint64_t release, const FakeArtifact& artifact, uint64_t bytes, bool over = false) {
+  Assignment Within(uint64_t release, const FakeArtifact& artifact, uint64_t bytes,
+                    bool over = false) {
     Assignment assignment = To(release, artifact);
     assignment.network = Budget(bytes);
     assignment.network.set_over_budget(over);

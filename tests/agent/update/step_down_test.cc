@@ -20,7 +20,8 @@ class StepDownTest : public UpdaterTest {
     return assignment;
   }
 
-  FakeArtifact large_ = MakeArtifact({1, 2, 3, 4, 5, 6}), middle_ = MakeArtifact({7, 8, 9}), small_ = MakeArtifact({10, 11});
+  FakeArtifact large_ = MakeArtifact({1, 2, 3, 4, 5, 6}), middle_ = MakeArtifact({7, 8, 9}),
+               small_ = MakeArtifact({10, 11});
 };
 
 TEST_F(StepDownTest, GoesOnWithTheNextSmallerOneAndSaysSo) {
@@ -35,7 +36,8 @@ TEST_F(StepDownTest, GoesOnWithTheNextSmallerOneAndSaysSo) {
   EXPECT_EQ(status.stepped_down(1).manifest(), middle_.digest.raw());
   EXPECT_EQ(status.stepped_down(1).reason(), kTooSlow);
 
-  // It is what the release has come to, also after a restart, and the same statement again changes nothing.
+  // It is what the release has come to, also after a restart, and the same statement again changes
+  // nothing.
   life = Reboot();
   EXPECT_EQ(life->updater.status().phase(), v1::ModelStatus::HEALTHY);
   const int starts = host_.starts;
@@ -171,7 +173,8 @@ TEST_F(SoakTest, WhatBecomesSickMeanwhileGoesBackWithinSeconds) {
   Apply(*life, To(1, v1_));
   sleeper_.slept.clear();
   sleeper_.on_sleep = [&] {
-    if (sleeper_.slept.size() == 3) host_.still_healthy = Internal("asked for a word it answers 500");
+    if (sleeper_.slept.size() == 3)
+      host_.still_healthy = Internal("asked for a word it answers 500");
   };
   const v1::ModelStatus status = Apply(*life, Soaking(2, v2_));
   ExpectFailed(status, kHealthFailed);
@@ -216,7 +219,9 @@ TEST_F(SoakTest, MemoryThatShrinksMeanwhileStepsDown) {
   assignment.health.set_min_memory_available_bytes(100);
   assignment.step_down = {small.digest};
   host_.health.memory_available_bytes = 200;
-  sleeper_.on_sleep = [&] { host_.health.memory_available_bytes = life->updater.status().stepped_down_size() ? 200 : 50; };
+  sleeper_.on_sleep = [&] {
+    host_.health.memory_available_bytes = life->updater.status().stepped_down_size() ? 200 : 50;
+  };
   blobs_.on_fetch = [&] { host_.health.memory_available_bytes = 200; };
   const v1::ModelStatus status = Apply(*life, assignment);
   ExpectHealthy(status, small, 1);

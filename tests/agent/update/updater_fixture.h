@@ -38,7 +38,8 @@ class UpdaterTest : public FleetFixture {
     EXPECT_TRUE(life.updater.Run({}));
     return life.updater.status();
   }
-  void ExpectHealthy(const v1::ModelStatus& status, const FakeArtifact& artifact, uint64_t release) {
+  void ExpectHealthy(const v1::ModelStatus& status, const FakeArtifact& artifact,
+                     uint64_t release) {
     EXPECT_EQ(status.phase(), v1::ModelStatus::HEALTHY) << status.ShortDebugString();
     EXPECT_EQ(status.release(), release);
     EXPECT_EQ(status.active_manifest(), artifact.digest.raw());

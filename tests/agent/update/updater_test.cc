@@ -228,7 +228,9 @@ TEST_F(UpdaterTest, ArtifactThatNobodyVouchesForIsRefused) {
 }
 
 TEST_F(UpdaterTest, EncodingOfTheFutureIsAClearFailure) {
-  spoil_artifact = [](v1::DeviceArtifact* answer) { answer->mutable_stored(0)->set_encoding("xor-delta"); };
+  spoil_artifact = [](v1::DeviceArtifact* answer) {
+    answer->mutable_stored(0)->set_encoding("xor-delta");
+  };
   auto life = Begin();
   const v1::ModelStatus status = Apply(*life, To(1, v1_));
   ExpectFailed(status, kArtifactUnavailable);
@@ -331,7 +333,8 @@ TEST_F(UpdaterTest, DamagedRecordAcceptsNothingAndKeepsRunning) {
   EXPECT_EQ(host_.running[kModel], v1_.content);
 }
 
-// The power goes at every single change of the disk during an update from v1 to v2, one after the other.
+// The power goes at every single change of the disk during an update from v1 to v2, one after the
+// other.
 TEST_F(UpdaterTest, PowerCutAtAnyChangeEndsHealthy) {
   int cuts = 0;
   for (bool done = false; !done; ++cuts) {
@@ -357,7 +360,8 @@ TEST_F(UpdaterTest, PowerCutAtAnyChangeEndsHealthy) {
     sleeper_.on_sleep = nullptr;
     auto life = live(files_);
     ASSERT_TRUE(life->updater.Run({}));
-    ASSERT_TRUE(host_.running[kModel] == v1_.content || host_.running[kModel] == v2_.content) << cuts;
+    ASSERT_TRUE(host_.running[kModel] == v1_.content || host_.running[kModel] == v2_.content)
+        << cuts;
     ExpectHealthy(Apply(*life, To(2, v2_)), v2_, 2);
     ASSERT_FALSE(HasFailure()) << "after a cut at change " << cuts;
   }

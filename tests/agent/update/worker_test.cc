@@ -52,7 +52,8 @@ TEST_F(WorkerTest, AppliesWhatIsHandedOver) {
 TEST_F(WorkerTest, WrongSignatureIsReportedAndActivatesNothing) {
   worker_->Start();
   const auto foreign = trust::SigningKey::Generate();
-  worker_->Hand({trust::Sign(foreign, trust::kAssignmentType, Assign(1, v1_.digest).SerializeAsString())});
+  worker_->Hand(
+      {trust::Sign(foreign, trust::kAssignmentType, Assign(1, v1_.digest).SerializeAsString())});
   ASSERT_TRUE(Reach([&] { return worker_->settled() && !worker_->statuses().empty(); }));
   const v1::ModelStatus status = worker_->statuses().front();
   EXPECT_EQ(status.phase(), v1::ModelStatus::FAILED);

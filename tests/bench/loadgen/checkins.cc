@@ -12,13 +12,15 @@ constexpr auto kLastAnswers = std::chrono::seconds(30);  // longer than a call's
 
 // The connections take turns.
 void CheckInOver(std::vector<Line>& lines, double per_second, double seconds, Outcomes& outcomes) {
-  RunPaced(static_cast<uint64_t>(per_second * seconds), per_second, [&](uint64_t k, SteadyTime due) {
-    outcomes.Begin();
-    lines[k % lines.size()].CheckIn(NothingNew(), [&outcomes, due](const auto& answer, Line::Facts) {
-      outcomes.End(due, answer.status());
-    });
-    return true;
-  });
+  RunPaced(static_cast<uint64_t>(per_second * seconds), per_second,
+           [&](uint64_t k, SteadyTime due) {
+             outcomes.Begin();
+             lines[k % lines.size()].CheckIn(NothingNew(),
+                                             [&outcomes, due](const auto& answer, Line::Facts) {
+                                               outcomes.End(due, answer.status());
+                                             });
+             return true;
+           });
   while (!outcomes.AwaitUnderWay(0, kLastAnswers)) {
   }
 }
@@ -49,8 +51,10 @@ Report CheckIns(const Common& common, const CheckInOptions& options) {
     errors += outcomes.errors();
     paces.push_back(std::move(pace));
   }
-  return boost::json::object{
-      {"connections", lines.size()}, {"opening", opening_report}, {"paces", paces}, {"errors", errors}};
+  return boost::json::object{{"connections", lines.size()},
+                             {"opening", opening_report},
+                             {"paces", paces},
+                             {"errors", errors}};
 }
 
 Report Storm(const Common& common, const StormOptions& options) {

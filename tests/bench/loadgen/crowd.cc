@@ -16,7 +16,8 @@ absl::Status MakeRoomForConnections(uint64_t connections) {
   QF_ASSIGN_OR_RETURN(const uint64_t limit, RaiseOpenFiles(wanted));
   if (limit >= wanted) return absl::OkStatus();
   return FailedPrecondition(
-      "{} connections need {} open files, the hard limit is {}: raise it (`ulimit -Hn {}` as root, or "
+      "{} connections need {} open files, the hard limit is {}: raise it (`ulimit -Hn {}` as root, "
+      "or "
       "LimitNOFILE= of the "
       "service), for the daemon too",
       connections, wanted, limit, wanted);
@@ -28,7 +29,8 @@ v1::CheckInRequest NothingNew() {
   return request;
 }
 
-absl::StatusOr<std::vector<Line>> OpenLines(const Target& target, const std::vector<Identity>& identities,
+absl::StatusOr<std::vector<Line>> OpenLines(const Target& target,
+                                            const std::vector<Identity>& identities,
                                             Outcomes& outcomes) {
   std::vector<Line> lines;
   lines.reserve(identities.size());
@@ -39,15 +41,17 @@ absl::StatusOr<std::vector<Line>> OpenLines(const Target& target, const std::vec
     const SteadyTime due = std::chrono::steady_clock::now();
     outcomes.Begin();
     lines.emplace_back(target.grpc, target.admin.ca_pem, identity)
-        .CheckIn(NothingNew(),
-                 [&outcomes, due](const auto& answer, Line::Facts) { outcomes.End(due, answer.status()); });
+        .CheckIn(NothingNew(), [&outcomes, due](const auto& answer, Line::Facts) {
+          outcomes.End(due, answer.status());
+        });
   }
   // Calls point to the lines and the outcomes: they end, by their deadlines, before either goes.
   while (!outcomes.AwaitUnderWay(0, kPatience)) {
   }
   if (!quick || outcomes.errors() > 0)
-    return Unavailable("{} of {} connections could not be opened; first error: {}", outcomes.errors(),
-                       identities.size(), std::string(outcomes.Report()["first_error"].as_string()));
+    return Unavailable("{} of {} connections could not be opened; first error: {}",
+                       outcomes.errors(), identities.size(),
+                       std::string(outcomes.Report()["first_error"].as_string()));
   return lines;
 }
 

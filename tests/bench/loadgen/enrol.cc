@@ -44,7 +44,8 @@ absl::StatusOr<Identity> EnrolOne(Line& line, const std::string& token) {
   const trust::KeyPair key = trust::GenerateTlsKey();
   v1::EnrollRequest request;
   request.set_token(token);
-  QF_ASSIGN_OR_RETURN(*request.mutable_csr_pem(), trust::MakeCsr(key.private_pem, "quantfleet-device"));
+  QF_ASSIGN_OR_RETURN(*request.mutable_csr_pem(),
+                      trust::MakeCsr(key.private_pem, "quantfleet-device"));
   *request.mutable_facts() = SmallBoard();
   request.set_agent_version(QUANTFLEET_VERSION);
   QF_ASSIGN_OR_RETURN(const v1::Identity granted, line.Enroll(request));

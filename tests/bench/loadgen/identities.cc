@@ -20,7 +20,8 @@ std::string_view NextBlock(std::string_view text, size_t& at) {
 
 absl::StatusOr<std::unique_ptr<IdentityWriter>> IdentityWriter::Open(const fs::path& file) {
   std::unique_ptr<IdentityWriter> writer(new IdentityWriter(file));
-  if (!writer->out_) return Unavailable("{}: cannot be written; does its folder exist?", file.string());
+  if (!writer->out_)
+    return Unavailable("{}: cannot be written; does its folder exist?", file.string());
   return writer;
 }
 
@@ -34,18 +35,19 @@ absl::Status IdentityWriter::Add(const Identity& identity) {
 absl::StatusOr<std::vector<Identity>> ReadIdentities(const fs::path& file, size_t count) {
   std::vector<Identity> identities;
   if (!RealFileSystem().Exists(file))
-    return FailedPrecondition("{}: there are no identities yet: run `quantfleet-loadgen enrol` first",
-                              file.string());
+    return FailedPrecondition(
+        "{}: there are no identities yet: run `quantfleet-loadgen enrol` first", file.string());
   QF_ASSIGN_OR_RETURN(const std::string text, RealFileSystem().ReadAll(file, uint64_t{1} << 32));
   for (size_t at = 0; identities.size() < count;) {
     const std::string_view certificate = NextBlock(text, at), key = NextBlock(text, at);
     if (key.empty())
       return FailedPrecondition(
-          "{} holds {} identities, {} are needed: enrol more with `quantfleet-loadgen enrol`", file.string(),
-          identities.size(), count);
+          "{} holds {} identities, {} are needed: enrol more with `quantfleet-loadgen enrol`",
+          file.string(), identities.size(), count);
     const auto info = trust::ReadCertificate(certificate);
     if (!info.ok())
-      return Annotate(info.status(), fmt::format("{}: identity {}", file.string(), identities.size() + 1));
+      return Annotate(info.status(),
+                      fmt::format("{}: identity {}", file.string(), identities.size() + 1));
     identities.push_back({info->subject.id, std::string(certificate), std::string(key)});
   }
   return identities;

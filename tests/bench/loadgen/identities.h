@@ -1,5 +1,5 @@
-// The simulated devices' identities: one file of PEM, for each device its certificate and behind it its
-// private key. It only grows, so that what was enrolled before a run was cut off is kept.
+// The simulated devices' identities: one file of PEM, for each device its certificate and behind it
+// its private key. It only grows, so that what was enrolled before a run was cut off is kept.
 #pragma once
 
 #include <fstream>
@@ -23,7 +23,8 @@ class IdentityWriter {
   absl::Status Add(const Identity& identity);
 
  private:
-  explicit IdentityWriter(const fs::path& file) : path_(file), out_(file, std::ios::app | std::ios::binary) {}
+  explicit IdentityWriter(const fs::path& file)
+      : path_(file), out_(file, std::ios::app | std::ios::binary) {}
 
   const fs::path path_;
   std::mutex mutex_;  // guards out_

@@ -43,9 +43,9 @@ struct Line::Impl {
 };
 
 Line::Line(const std::string& address, const std::string& ca_pem, const Identity& identity)
-    : impl_(std::make_unique<Impl>(net::MakeChannel(address,
-                                                    {.ca_pem = ca_pem, .ca_fingerprint = {}, .time = {}},
-                                                    {identity.certificate_pem, identity.private_pem}))) {}
+    : impl_(std::make_unique<Impl>(
+          net::MakeChannel(address, {.ca_pem = ca_pem, .ca_fingerprint = {}, .time = {}},
+                           {identity.certificate_pem, identity.private_pem}))) {}
 Line::~Line() = default;
 Line::Line(Line&&) noexcept = default;
 
@@ -58,7 +58,8 @@ void Line::CheckIn(v1::CheckInRequest request, CheckedIn done) {
 }
 
 void Line::GetArtifact(v1::GetDeviceArtifactRequest request, GotArtifact done) {
-  auto call = std::make_shared<Call<v1::GetDeviceArtifactRequest, v1::DeviceArtifact>>(std::move(request));
+  auto call =
+      std::make_shared<Call<v1::GetDeviceArtifactRequest, v1::DeviceArtifact>>(std::move(request));
   impl_->stub.async()->GetArtifact(
       &call->context, &call->request, &call->response,
       [call, done = std::move(done)](const grpc::Status& status) { done(call->Take(status)); });

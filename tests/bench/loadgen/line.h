@@ -1,5 +1,5 @@
-// A simulated device's line to the daemon: a connection of its own, with the channel that agents use, and
-// calls that do not block. gRPC stays inside the .cc.
+// A simulated device's line to the daemon: a connection of its own, with the channel that agents
+// use, and calls that do not block. gRPC stays inside the .cc.
 //
 // Thread-safe. Answers come on gRPC's threads and must be quick. A Line must outlive its calls.
 #pragma once

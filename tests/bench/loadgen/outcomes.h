@@ -1,4 +1,5 @@
-// What came of many calls: latencies, errors by code, and how many are still under way. Thread-safe.
+// What came of many calls: latencies, errors by code, and how many are still under way.
+// Thread-safe.
 #pragma once
 
 #include <boost/json/object.hpp>
@@ -18,17 +19,17 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 class Outcomes {
  public:
   void Begin();
-  // `due`: when the call should have begun. One that could not, because the generator or the daemon was busy,
-  // counts its wait too: no coordinated omission.
+  // `due`: when the call should have begun. One that could not, because the generator or the daemon
+  // was busy, counts its wait too: no coordinated omission.
   void End(SteadyTime due, const absl::Status& status);
 
   // Until at most `most` calls are under way; false after `timeout`.
   bool AwaitUnderWay(size_t most, std::chrono::milliseconds timeout);
 
   uint64_t errors() const;
-  // {"calls", "errors", "by_code": {CODE: n}, "first_error", "latency_ms": {"p50", "p90", "p99", "p999",
-  // "max"}}; calls still under way count as errors, under UNFINISHED. Latencies are of the calls that
-  // succeeded.
+  // {"calls", "errors", "by_code": {CODE: n}, "first_error", "latency_ms": {"p50", "p90", "p99",
+  // "p999", "max"}}; calls still under way count as errors, under UNFINISHED. Latencies are of the
+  // calls that succeeded.
   boost::json::object Report() const;
 
  private:

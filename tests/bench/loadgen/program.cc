@@ -17,7 +17,8 @@ int Print(std::string_view scenario, const Report& report) {
     std::cerr << "quantfleet-loadgen: " << Describe(report.status()) << "\n";
     return kExitErrors;
   }
-  boost::json::object whole{{"scenario", boost::json::string_view(scenario.data(), scenario.size())}};
+  boost::json::object whole{
+      {"scenario", boost::json::string_view(scenario.data(), scenario.size())}};
   for (const auto& [key, value] : *report) whole[key] = value;
   std::cout << whole << std::endl;
   return report->at("errors").to_number<uint64_t>() == 0 ? 0 : kExitErrors;
@@ -25,7 +26,8 @@ int Print(std::string_view scenario, const Report& report) {
 
 int Run(int argc, char** argv) {
   CLI::App app(
-      "Simulates many devices, with identities and connections of their own, against a quantfleetd on this "
+      "Simulates many devices, with identities and connections of their own, against a quantfleetd "
+      "on this "
       "machine.",
       "quantfleet-loadgen");
   app.require_subcommand(1);
@@ -34,7 +36,8 @@ int Run(int argc, char** argv) {
   app.add_option("--data", common.data, "The daemon's data folder")
       ->required()
       ->check(CLI::ExistingDirectory);
-  app.add_option("--identities", common.identities, "File of the simulated devices' identities")->required();
+  app.add_option("--identities", common.identities, "File of the simulated devices' identities")
+      ->required();
 
   EnrolOptions enrol;
   CLI::App* enrol_command =
@@ -69,10 +72,12 @@ int Run(int argc, char** argv) {
       ->check(CLI::Range(0.1, 86'400.0));
 
   RolloutOptions rollout;
-  CLI::App* rollout_command = app.add_subcommand(
-      "rollout",
-      "A rollout to its end: gates are approved, and after a pause it is resumed once nobody is under way");
-  rollout_command->add_option("model", rollout.model, "With an artifact for class iot-int4")->required();
+  CLI::App* rollout_command =
+      app.add_subcommand("rollout",
+                         "A rollout to its end: gates are approved, and after a pause it is "
+                         "resumed once nobody is under way");
+  rollout_command->add_option("model", rollout.model, "With an artifact for class iot-int4")
+      ->required();
   rollout_command->add_option("--devices", rollout.devices, "How many")
       ->required()
       ->check(CLI::Range(1, 1'000'000));
@@ -80,14 +85,17 @@ int Run(int argc, char** argv) {
       ->required()
       ->check(CLI::ExistingFile);
   rollout_command
-      ->add_option("--interval", rollout.interval_seconds, "Seconds between a device's check-ins [10]")
+      ->add_option("--interval", rollout.interval_seconds,
+                   "Seconds between a device's check-ins [10]")
       ->check(CLI::Range(0.1, 86'400.0));
   rollout_command->add_option("--failures", rollout.failures, "Share of devices that fail [0.03]")
       ->check(CLI::Range(0.0, 1.0));
-  rollout_command->add_option("--pulls", rollout.pulls, "Share of devices that fetch blobs too [0.01]")
+  rollout_command
+      ->add_option("--pulls", rollout.pulls, "Share of devices that fetch blobs too [0.01]")
       ->check(CLI::Range(0.0, 1.0));
   rollout_command->add_option("--seed", rollout.seed, "Of who fails and who pulls [1]");
-  rollout_command->add_option("--timeout", rollout.timeout_seconds, "Seconds until it is given up [600]")
+  rollout_command
+      ->add_option("--timeout", rollout.timeout_seconds, "Seconds until it is given up [600]")
       ->check(CLI::Range(1.0, 86'400.0));
 
   try {

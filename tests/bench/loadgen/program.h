@@ -1,5 +1,5 @@
-// quantfleet-loadgen: many simulated devices against a daemon on this machine. One JSON object per run on
-// stdout.
+// quantfleet-loadgen: many simulated devices against a daemon on this machine. One JSON object per
+// run on stdout.
 #pragma once
 
 namespace quantfleet::loadgen {

@@ -54,8 +54,8 @@ Report RollOut(const Common& common, const RolloutOptions& options) {
   report["pulls"] = fleet.blobs().Report();
   report["pulled_bytes"] = fleet.pulled_bytes();
   report["violations"] = boost::json::array(violations.begin(), violations.end());
-  report["errors"] =
-      violations.size() + fleet.check_ins().errors() + fleet.artifacts().errors() + fleet.blobs().errors();
+  report["errors"] = violations.size() + fleet.check_ins().errors() + fleet.artifacts().errors() +
+                     fleet.blobs().errors();
   return report;
 }
 

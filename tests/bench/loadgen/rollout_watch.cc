@@ -30,13 +30,13 @@ uint64_t InFlight(const v1::Rollout& rollout) {
 }
 
 uint64_t Told(const v1::Rollout& rollout) {
-  return static_cast<uint64_t>(
-      std::ranges::count_if(rollout.devices(), [](const RolloutDevice& row) { return row.release() > 0; }));
+  return static_cast<uint64_t>(std::ranges::count_if(
+      rollout.devices(), [](const RolloutDevice& row) { return row.release() > 0; }));
 }
 
 bool IsOver(v1::Rollout::State state) {
-  return state == v1::Rollout::COMPLETED || state == v1::Rollout::FAILED || state == v1::Rollout::ABORTED ||
-         state == v1::Rollout::ROLLED_BACK;
+  return state == v1::Rollout::COMPLETED || state == v1::Rollout::FAILED ||
+         state == v1::Rollout::ABORTED || state == v1::Rollout::ROLLED_BACK;
 }
 
 // docs/guides/rollout.md: limits on failures.
@@ -51,7 +51,9 @@ bool Exceeds(const v1::Rollout& rollout, uint64_t failed, uint64_t executed) {
 }
 
 double SecondsSince(SteadyTime start) {
-  return std::round(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() * 100) /
+  return std::round(
+             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() *
+             100) /
          100;
 }
 
@@ -148,13 +150,14 @@ absl::Status RolloutWatch::Steer() {
     if (done.ok() && IsOver(rollout_.state())) return absl::OkStatus();
     if (done.ok()) done = Act(client);
     // A daemon that has too much to do: what it did all the same is seen at the next look.
-    const bool later =
-        done.code() == absl::StatusCode::kUnavailable || done.code() == absl::StatusCode::kDeadlineExceeded;
+    const bool later = done.code() == absl::StatusCode::kUnavailable ||
+                       done.code() == absl::StatusCode::kDeadlineExceeded;
     if (!done.ok() && !later) return done;
     if (SecondsSince(start) > options_.timeout_seconds)
       return DeadlineExceeded("{} is {} after {} s", rollout_.name(),
                               v1::Rollout::State_Name(rollout_.state()), options_.timeout_seconds);
-    std::this_thread::sleep_until(seen + std::max<SteadyTime::duration>(kLeastWait, 9 * (seen - looked)));
+    std::this_thread::sleep_until(seen +
+                                  std::max<SteadyTime::duration>(kLeastWait, 9 * (seen - looked)));
   }
 }
 
@@ -179,10 +182,11 @@ std::vector<std::string> RolloutWatch::Violations() const {
   for (const Pause& pause : pauses_) {
     if (pause.executed_at_limit == 0) violations.push_back("it paused, and no limit was exceeded");
     if (pause.told != pause.told_when_seen)
-      violations.push_back(
-          fmt::format("{} devices were told while it was paused", pause.told - pause.told_when_seen));
+      violations.push_back(fmt::format("{} devices were told while it was paused",
+                                       pause.told - pause.told_when_seen));
     if (limit > 0 && pause.overshoot() > limit)
-      violations.push_back(fmt::format("overshoot {}, the plan allows {}", pause.overshoot(), limit));
+      violations.push_back(
+          fmt::format("overshoot {}, the plan allows {}", pause.overshoot(), limit));
   }
   if (rollout_.state() != v1::Rollout::COMPLETED)
     violations.push_back("it ended as " + v1::Rollout::State_Name(rollout_.state()));

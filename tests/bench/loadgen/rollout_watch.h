@@ -1,5 +1,5 @@
-// The operator's part of a rollout under load: creates it, opens its gates, and at each pause judges whether
-// it came where the plan says and how many more devices were told than it took.
+// The operator's part of a rollout under load: creates it, opens its gates, and at each pause
+// judges whether it came where the plan says and how many more devices were told than it took.
 #pragma once
 
 #include <boost/json/array.hpp>
@@ -20,27 +20,29 @@ namespace quantfleet::loadgen {
 
 struct Pause {
   uint64_t executed = 0, failed = 0;  // when nobody was under way any more
-  uint64_t executed_at_limit = 0;     // through when the plan's limit on failures was exceeded; 0: it was not
+  uint64_t executed_at_limit =
+      0;  // through when the plan's limit on failures was exceeded; 0: it was not
   uint64_t told_when_seen = 0,
            told = 0;  // when the pause was first seen, and when nobody was under way any more
   uint64_t overshoot() const { return executed_at_limit > 0 ? told - executed_at_limit : 0; }
 };
 
-// `rollout`: paused, with its devices, nobody under way. Replays its rows in the order in which they were
-// through against the plan's limits (max_failures, max_failure_percent, min_executed; forgiven ones do not
-// count).
+// `rollout`: paused, with its devices, nobody under way. Replays its rows in the order in which
+// they were through against the plan's limits (max_failures, max_failure_percent, min_executed;
+// forgiven ones do not count).
 Pause JudgePause(const v1::Rollout& rollout, uint64_t told_when_seen);
 
 class RolloutWatch {
  public:
-  RolloutWatch(const Target& target, const RolloutOptions& options) : target_(target), options_(options) {}
+  RolloutWatch(const Target& target, const RolloutOptions& options)
+      : target_(target), options_(options) {}
 
   absl::Status Create(const std::vector<Identity>& identities);
   // Until the rollout is over. DEADLINE_EXCEEDED after the options' timeout.
   absl::Status Steer();
 
-  // {"rollout", "state", "create_seconds", "healthy", "failed", "gates", "most_in_flight", "max_in_flight",
-  // "pauses": [...]}
+  // {"rollout", "state", "create_seconds", "healthy", "failed", "gates", "most_in_flight",
+  // "max_in_flight", "pauses": [...]}
   boost::json::object Report() const;
   // What is against the plan, one line each; empty: nothing.
   std::vector<std::string> Violations() const;

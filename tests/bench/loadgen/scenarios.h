@@ -1,4 +1,5 @@
-// What the generator can do to a daemon. Each scenario returns its report; "errors" in it is what went wrong.
+// What the generator can do to a daemon. Each scenario returns its report; "errors" in it is what
+// went wrong.
 #pragma once
 
 #include <boost/json/object.hpp>
@@ -41,14 +42,16 @@ struct RolloutOptions {
   std::string model;
   fs::path plan;  // a plan file, as `quantfleet rollout create --plan` takes it
   uint64_t devices = 1000;
-  double interval_seconds = 10;  // each device checks in so often, and at once when it has something to tell
-  double failures = 0.03;        // share of devices that report FAILED
-  double pulls = 0.01;  // share of devices that fetch the artifact's blobs; the others its manifest alone
+  double interval_seconds =
+      10;  // each device checks in so often, and at once when it has something to tell
+  double failures = 0.03;  // share of devices that report FAILED
+  double pulls =
+      0.01;  // share of devices that fetch the artifact's blobs; the others its manifest alone
   uint64_t seed = 1;
   double timeout_seconds = 600;
 };
-// A rollout over those devices; the generator is the operator too: it approves each gate, and when the
-// rollout pauses it waits until nobody is under way, counts, and resumes.
+// A rollout over those devices; the generator is the operator too: it approves each gate, and when
+// the rollout pauses it waits until nobody is under way, counts, and resumes.
 Report RollOut(const Common& common, const RolloutOptions& options);
 
 }  // namespace quantfleet::loadgen

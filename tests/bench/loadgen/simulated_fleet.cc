@@ -34,7 +34,8 @@ SimulatedFleet::SimulatedFleet(const Target& target, const std::vector<Identity>
     devices_[device].fails = true;
     ++to_fail_;
   }
-  for (const size_t device : Draw(devices_.size(), fates.pulls, random)) devices_[device].pulls = true;
+  for (const size_t device : Draw(devices_.size(), fates.pulls, random))
+    devices_[device].pulls = true;
   for (int i = 0; i < kPullThreads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
@@ -51,10 +52,12 @@ void SimulatedFleet::CheckIn(size_t device, SteadyTime due) {
     if (devices_[device].release > 0) *request.add_models() = devices_[device].status;
   }
   check_ins_.Begin();
-  devices_[device].line.CheckIn(std::move(request), [this, device, due](const auto& answer, Line::Facts) {
+  devices_[device].line.CheckIn(std::move(request), [this, device, due](const auto& answer,
+                                                                        Line::Facts) {
     if (answer.ok()) Hear(device, *answer);
     check_ins_.End(
-        due, answer.status());  // behind what follows from it, so that all of it is under way until then
+        due,
+        answer.status());  // behind what follows from it, so that all of it is under way until then
   });
 }
 
@@ -82,30 +85,33 @@ void SimulatedFleet::Take(size_t device, const v1::Assignment& assignment) {
   request.set_manifest_digest(assignment.manifest_digest());
   artifacts_.Begin();
   const SteadyTime due = std::chrono::steady_clock::now();
-  devices_[device].line.GetArtifact(std::move(request), [this, device, due, assignment](auto answer) {
-    absl::Status status = answer.status();
-    if (status.ok() && HashText(answer->manifest()).raw() != assignment.manifest_digest())
-      status = DataLoss("device {} got a manifest of another digest", devices_[device].identity->device_id);
-    if (status.ok()) {
-      std::unique_lock lock(mutex_);
-      if (devices_[device].pulls) {
-        blobs_.Begin();
-        pulls_.push_back({device, *std::move(answer), assignment});
-        wake_.notify_one();
-      } else {
-        lock.unlock();
-        Finish(device, assignment);
-      }
-    }
-    if (!status.ok()) TryAgain(device, assignment);
-    artifacts_.End(due, status);
-  });
+  devices_[device].line.GetArtifact(
+      std::move(request), [this, device, due, assignment](auto answer) {
+        absl::Status status = answer.status();
+        if (status.ok() && HashText(answer->manifest()).raw() != assignment.manifest_digest())
+          status = DataLoss("device {} got a manifest of another digest",
+                            devices_[device].identity->device_id);
+        if (status.ok()) {
+          std::unique_lock lock(mutex_);
+          if (devices_[device].pulls) {
+            blobs_.Begin();
+            pulls_.push_back({device, *std::move(answer), assignment});
+            wake_.notify_one();
+          } else {
+            lock.unlock();
+            Finish(device, assignment);
+          }
+        }
+        if (!status.ok()) TryAgain(device, assignment);
+        artifacts_.End(due, status);
+      });
 }
 
 void SimulatedFleet::TryAgain(size_t device, const v1::Assignment& assignment) {
   std::lock_guard lock(mutex_);
   // As if it had not been heard: the next check-in says it again.
-  if (devices_[device].release == assignment.release()) devices_[device].release = assignment.release() - 1;
+  if (devices_[device].release == assignment.release())
+    devices_[device].release = assignment.release() - 1;
 }
 
 void SimulatedFleet::Finish(size_t device, const v1::Assignment& assignment) {
@@ -130,7 +136,8 @@ void SimulatedFleet::Finish(size_t device, const v1::Assignment& assignment) {
 
 absl::Status SimulatedFleet::Fetch(const Pull& pull) {
   const Identity& identity = *devices_[pull.device].identity;
-  net::HttpsClient client(target_.http, {.ca_pem = target_.admin.ca_pem, .ca_fingerprint = {}, .time = {}},
+  net::HttpsClient client(target_.http,
+                          {.ca_pem = target_.admin.ca_pem, .ca_fingerprint = {}, .time = {}},
                           {identity.certificate_pem, identity.private_pem});
   for (const v1::StoredChunk& chunk : pull.artifact.stored()) {
     uint64_t got = 0;
@@ -171,7 +178,8 @@ bool SimulatedFleet::AwaitQuiet(std::chrono::milliseconds timeout) {
            blobs_.AwaitUnderWay(0, wait);
   };
   while (std::chrono::steady_clock::now() < until) {
-    if (all_quiet(std::chrono::milliseconds(100)) && all_quiet(std::chrono::milliseconds(0))) return true;
+    if (all_quiet(std::chrono::milliseconds(100)) && all_quiet(std::chrono::milliseconds(0)))
+      return true;
   }
   return false;
 }

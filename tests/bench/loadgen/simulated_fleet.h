@@ -1,8 +1,8 @@
-// Devices that take part in rollouts: they check in, hear of releases, fetch what these name, and tell how it
-// went.
+// Devices that take part in rollouts: they check in, hear of releases, fetch what these name, and
+// tell how it went.
 //
-// Thread-safe. What a device does next follows in the answers' callbacks; pulls of blobs block and have
-// threads of their own. AwaitQuiet before it is destroyed.
+// Thread-safe. What a device does next follows in the answers' callbacks; pulls of blobs block and
+// have threads of their own. AwaitQuiet before it is destroyed.
 #pragma once
 
 #include <atomic>
@@ -24,8 +24,8 @@ class SimulatedFleet {
     double failures = 0, pulls = 0;  // shares of the devices, drawn with `seed`
     uint64_t seed = 1;
   };
-  SimulatedFleet(const Target& target, const std::vector<Identity>& identities, std::vector<Line> lines,
-                 const Fates& fates);
+  SimulatedFleet(const Target& target, const std::vector<Identity>& identities,
+                 std::vector<Line> lines, const Fates& fates);
   ~SimulatedFleet();
 
   size_t size() const { return devices_.size(); }

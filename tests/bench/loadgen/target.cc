@@ -63,13 +63,14 @@ absl::StatusOr<Target> ReadTarget(const fs::path& data) {
   } catch (const std::exception& e) {
     return DataLoss("{}: {}: restart the daemon, which writes it anew", ends.string(), e.what());
   }
-  QF_ASSIGN_OR_RETURN(target.admin, cli::LoadCredential(files, RealClock(), data / "admin.json", ""));
+  QF_ASSIGN_OR_RETURN(target.admin,
+                      cli::LoadCredential(files, RealClock(), data / "admin.json", ""));
   return target;
 }
 
 absl::StatusOr<Usage> UsageOf(pid_t pid) {
-  // proc(5): the second field, the program's name in parentheses, may hold anything; utime and stime are
-  // fields 14 and 15.
+  // proc(5): the second field, the program's name in parentheses, may hold anything; utime and
+  // stime are fields 14 and 15.
   const std::string stat = ReadProc(pid, "stat"), memory = ReadProc(pid, "statm");
   std::istringstream fields(stat.substr(std::min(stat.size(), stat.rfind(')') + 1)));
   std::istringstream pages(memory);
@@ -78,7 +79,8 @@ absl::StatusOr<Usage> UsageOf(pid_t pid) {
   uint64_t user = 0, system = 0, total = 0, resident = 0;
   fields >> user >> system;
   pages >> total >> resident;
-  if (!fields || !pages) return Unavailable("process {} is gone: did the daemon end? Its log says why", pid);
+  if (!fields || !pages)
+    return Unavailable("process {} is gone: did the daemon end? Its log says why", pid);
   return Usage{static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK)),
                resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE))};
 }

@@ -20,7 +20,8 @@ struct Target {
   cli::Credential admin;
 };
 
-// DATA/endpoints.json and DATA/admin.json of a daemon that runs. FAILED_PRECONDITION when none does.
+// DATA/endpoints.json and DATA/admin.json of a daemon that runs. FAILED_PRECONDITION when none
+// does.
 absl::StatusOr<Target> ReadTarget(const fs::path& data);
 
 struct Usage {
@@ -29,12 +30,13 @@ struct Usage {
 };
 absl::StatusOr<Usage> UsageOf(pid_t pid);
 
-// What a scenario costs the daemon and the generator: CPU seconds since it was made, memory before and now.
+// What a scenario costs the daemon and the generator: CPU seconds since it was made, memory before
+// and now.
 class Meter {
  public:
   static absl::StatusOr<Meter> Begin(const Target& target);
-  // {"seconds", "daemon": {"cpu_seconds", "cores", "resident_mib", "resident_mib_before"}, "generator": the
-  // same,
+  // {"seconds", "daemon": {"cpu_seconds", "cores", "resident_mib", "resident_mib_before"},
+  // "generator": the same,
   //  "database_mib"}
   absl::StatusOr<boost::json::object> Read() const;
 

@@ -44,7 +44,8 @@ TEST_F(AccessTest, WhatIsUnsharedMayBeReadButNotChanged) {
   }
   for (const mode_t mode : {0777, 0775, 0757, 01777, 0702}) {
     ASSERT_EQ(::chmod(folder.c_str(), mode), 0);
-    EXPECT_ERROR(CheckUnshared(folder), kFailedPrecondition, "others may change it. Run `chmod go-w " + folder.string() + "`");
+    EXPECT_ERROR(CheckUnshared(folder), kFailedPrecondition,
+                 "others may change it. Run `chmod go-w " + folder.string() + "`");
   }
   EXPECT_OK(CheckUnshared(FileWith(0644)));
   EXPECT_ERROR(CheckUnshared(FileWith(0664)), kFailedPrecondition, "mode 0664");
@@ -64,12 +65,14 @@ TEST_F(AccessTest, AnotherUsersFileIsRefusedUnlessRootAsks) {
   EXPECT_OK(CheckPrivate(path, 0));
   for (const absl::Status& refused : {CheckPrivate(path, kOther), CheckUnshared(path, kOther)}) {
     EXPECT_ERROR(refused, kFailedPrecondition, fmt::format("belongs to user {}", owner));
-    EXPECT_ERROR(refused, kFailedPrecondition, fmt::format("`chown {} {}` as root", kOther, path.string()));
+    EXPECT_ERROR(refused, kFailedPrecondition,
+                 fmt::format("`chown {} {}` as root", kOther, path.string()));
   }
 }
 
 TEST_F(AccessTest, TheCommandCanBeCopiedIntoAShell) {
-  EXPECT_ERROR(CheckPrivate(FileWith(0644, "my key")), kFailedPrecondition, "chmod 600 '" + (dir_ / "my key").string() + "'`");
+  EXPECT_ERROR(CheckPrivate(FileWith(0644, "my key")), kFailedPrecondition,
+               "chmod 600 '" + (dir_ / "my key").string() + "'`");
   EXPECT_ERROR(CheckPrivate(FileWith(0644, "it's")), kFailedPrecondition, "it'\\''s'`");
 }
 

@@ -24,7 +24,8 @@ TEST(Bytes, Base64UrlFollowsRfc4648) {
   EXPECT_EQ(AsText(*FromBase64Url("Zm9vYmFy")), "foobar");
   EXPECT_EQ(FromBase64Url("Zg=="), std::nullopt);
   EXPECT_EQ(FromBase64Url("Z"), std::nullopt);
-  EXPECT_EQ(FromBase64Url("Zh"), std::nullopt) << "bits past the last byte would give a second text for one value";
+  EXPECT_EQ(FromBase64Url("Zh"), std::nullopt)
+      << "bits past the last byte would give a second text for one value";
 }
 
 TEST(Bytes, Base64UrlRoundTripsEveryLength) {

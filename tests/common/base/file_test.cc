@@ -28,8 +28,10 @@ TEST(File, WritesReadsAndNamesTheCut) {
 
 TEST(File, MissingFileAndFolderAreNamed) {
   TempDir dir;
-  EXPECT_EQ(RealFileSystem().Open(dir / "none", OpenMode::kRead).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(RealFileSystem().Open(dir.path(), OpenMode::kRead).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(RealFileSystem().Open(dir / "none", OpenMode::kRead).status().code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_EQ(RealFileSystem().Open(dir.path(), OpenMode::kRead).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST(File, WriteAtomicallyReplacesWholeOrNotAtAll) {
@@ -37,7 +39,8 @@ TEST(File, WriteAtomicallyReplacesWholeOrNotAtAll) {
   FaultyFileSystem files(1000);
   ASSERT_TRUE(files.WriteAtomically(dir / "f", AsBytes("old")).ok());
   files.SetWriteBudget(2);
-  EXPECT_EQ(files.WriteAtomically(dir / "f", AsBytes("new")).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(files.WriteAtomically(dir / "f", AsBytes("new")).code(),
+            absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(*files.ReadAll(dir / "f"), "old");
   EXPECT_EQ(files.List(dir.path())->size(), 1u) << "the temporary file stayed";
   files.SetWriteBudget(1000);
@@ -47,14 +50,17 @@ TEST(File, WriteAtomicallyReplacesWholeOrNotAtAll) {
 
 TEST(File, PrivateFilesAreNobodyElses) {
   TempDir dir;
-  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir / "key", AsBytes("secret"), OpenMode::kPrivate).ok());
-  EXPECT_EQ(fs::status(dir / "key").permissions() & (fs::perms::group_all | fs::perms::others_all), fs::perms::none);
+  ASSERT_TRUE(
+      RealFileSystem().WriteAtomically(dir / "key", AsBytes("secret"), OpenMode::kPrivate).ok());
+  EXPECT_EQ(fs::status(dir / "key").permissions() & (fs::perms::group_all | fs::perms::others_all),
+            fs::perms::none);
 }
 
 TEST(File, ReadAllHasALimit) {
   TempDir dir;
   ASSERT_TRUE(RealFileSystem().WriteAtomically(dir / "f", AsBytes("12345")).ok());
-  EXPECT_EQ(RealFileSystem().ReadAll(dir / "f", 4).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(RealFileSystem().ReadAll(dir / "f", 4).status().code(),
+            absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(*RealFileSystem().ReadAll(dir / "f", 5), "12345");
 }
 

@@ -12,8 +12,9 @@ TEST(Version, ComparesByNumberNotByText) {
 }
 
 TEST(Version, TakesThreeNumbersAndNothingElse) {
-  for (const char* text : {"", ".", "..", "1", "1.2", "1.2.", "1..3", ".2.3", "1.2.3.4", "1.2.3-rc1", "v1.2.3",
-                           " 1.2.3", "1.2.3 ", "-1.2.3", "+1.2.3", "1.2.x", "1234567.0.0", "0.0.1234567"})
+  for (const char* text :
+       {"", ".", "..", "1", "1.2", "1.2.", "1..3", ".2.3", "1.2.3.4", "1.2.3-rc1", "v1.2.3",
+        " 1.2.3", "1.2.3 ", "-1.2.3", "+1.2.3", "1.2.x", "1234567.0.0", "0.0.1234567"})
     EXPECT_FALSE(ParseVersion(text)) << text;
 }
 

@@ -23,7 +23,8 @@ std::string ToText(const grpc::ByteBuffer& buffer) {
   std::vector<grpc::Slice> slices;
   (void)buffer.Dump(&slices);
   std::string text;
-  for (const grpc::Slice& slice : slices) text.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  for (const grpc::Slice& slice : slices)
+    text.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
   return text;
 }
 
@@ -31,7 +32,9 @@ std::string ToText(const grpc::ByteBuffer& buffer) {
 class WhoAmI final : public grpc::CallbackGenericService {
   class Reactor final : public grpc::ServerGenericBidiReactor {
    public:
-    explicit Reactor(grpc::GenericCallbackServerContext* context) : context_(context) { StartRead(&request_); }
+    explicit Reactor(grpc::GenericCallbackServerContext* context) : context_(context) {
+      StartRead(&request_);
+    }
     void OnReadDone(bool ok) override {
       if (context_->method() == "/fail") return Finish(ToGrpc(NotFound("no such {}", "thing")));
       if (context_->method() == "/wait") {
@@ -51,23 +54,27 @@ class WhoAmI final : public grpc::CallbackGenericService {
   };
 
  public:
-  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
     return new Reactor(context);
   }
 };
 
 class ChannelTest : public TlsFixture {
  protected:
-  // Serves with a certificate of `issuer`; `client_ca` is what client certificates are held against.
-  void Serve(const trust::CertificateAuthority& issuer, std::optional<ClientIdentity> identity = {}) {
+  // Serves with a certificate of `issuer`; `client_ca` is what client certificates are held
+  // against.
+  void Serve(const trust::CertificateAuthority& issuer,
+             std::optional<ClientIdentity> identity = {}) {
     const ClientIdentity server = identity ? *identity : ServerIdentity(issuer);
     grpc::ServerBuilder builder;
     ConfigureServer(builder);
-    builder.AddListeningPort(fmt::format("127.0.0.1:{}", port_),
-                             MakeServerCredentials(issuer.certificate_pem(),
-                                                   server.certificate_pem + issuer.certificate_pem(),
-                                                   server.private_pem),
-                             &port_);
+    builder.AddListeningPort(
+        fmt::format("127.0.0.1:{}", port_),
+        MakeServerCredentials(issuer.certificate_pem(),
+                              server.certificate_pem + issuer.certificate_pem(),
+                              server.private_pem),
+        &port_);
     service_ = std::make_unique<WhoAmI>();  // serves one server only
     builder.RegisterCallbackGenericService(service_.get());
     server_ = builder.BuildAndStart();
@@ -78,14 +85,16 @@ class ChannelTest : public TlsFixture {
                                    const std::string& method = "/who") {
     return CallOver(MakeChannel(fmt::format("127.0.0.1:{}", port_), trust, identity), method);
   }
-  absl::StatusOr<std::string> CallOver(const std::shared_ptr<grpc::Channel>& channel, const std::string& method = "/who") {
+  absl::StatusOr<std::string> CallOver(const std::shared_ptr<grpc::Channel>& channel,
+                                       const std::string& method = "/who") {
     grpc::GenericStub stub(channel);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
     const grpc::ByteBuffer request = ToBuffer("?");
     grpc::ByteBuffer response;
     std::promise<grpc::Status> done;
-    stub.UnaryCall(&context, method, {}, &request, &response, [&](grpc::Status s) { done.set_value(std::move(s)); });
+    stub.UnaryCall(&context, method, {}, &request, &response,
+                   [&](grpc::Status s) { done.set_value(std::move(s)); });
     QF_RETURN_IF_ERROR(FromGrpc(done.get_future().get(), context));
     return ToText(response);
   }
@@ -182,7 +191,8 @@ TEST_F(ChannelTest, ForeignClientIsRefused) {
 
 TEST_F(ChannelTest, ExpiredClientIsRefused) {
   Serve(ca_);
-  EXPECT_EQ(Call(Pinned(), DeviceIdentity(ca_, "d1", std::chrono::minutes(-30))).status().code(), Code::kUnavailable);
+  EXPECT_EQ(Call(Pinned(), DeviceIdentity(ca_, "d1", std::chrono::minutes(-30))).status().code(),
+            Code::kUnavailable);
 }
 
 TEST_F(ChannelTest, StatusKeepsCodeAndMessage) {
@@ -193,11 +203,13 @@ TEST_F(ChannelTest, StatusKeepsCodeAndMessage) {
   EXPECT_TRUE(FromGrpc(ToGrpc(absl::OkStatus())).ok());
 }
 
-// Calls that fail at once never let the channel connect: a restarted daemon was found after 15 s to 30 s.
+// Calls that fail at once never let the channel connect: a restarted daemon was found after 15 s to
+// 30 s.
 TEST_F(ChannelTest, ARestartedServerIsFoundSoon) {
   Serve(ca_);
   const auto channel = MakeChannel(fmt::format("127.0.0.1:{}", port_), Pinned(), {});
-  EXPECT_TRUE(AwaitConnection(*channel, std::chrono::seconds(0))) << "the first call connects by itself";
+  EXPECT_TRUE(AwaitConnection(*channel, std::chrono::seconds(0)))
+      << "the first call connects by itself";
   ASSERT_TRUE(CallOver(channel).ok());
   EXPECT_TRUE(AwaitConnection(*channel, std::chrono::seconds(0)));
   server_->Shutdown();

@@ -8,7 +8,6 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
-
 #include <mutex>
 #include <thread>
 
@@ -24,21 +23,23 @@ using asio::ip::tcp;
 using Code = absl::StatusCode;
 using std::chrono::milliseconds;
 
-// Answers one connection after the other on a thread of its own, one request at a time, as the test's script says.
+// Answers one connection after the other on a thread of its own, one request at a time, as the
+// test's script says.
 class ScriptedServer {
  public:
   struct Answer {
     int status = 200;
     std::string body = {};
     std::vector<std::pair<http::field, std::string>> fields = {};
-    bool close_after = false;    // without saying so beforehand
-    bool hang = false;           // reads on, never answers
+    bool close_after = false;       // without saying so beforehand
+    bool hang = false;              // reads on, never answers
     size_t cut_body_at = SIZE_MAX;  // then the connection drops
     bool chunked = false;
   };
   using Script = std::function<Answer(const http::request<http::empty_body>&)>;
 
-  ScriptedServer(const ClientIdentity& identity, const std::string& ca_pem, Script script) : script_(std::move(script)) {
+  ScriptedServer(const ClientIdentity& identity, const std::string& ca_pem, Script script)
+      : script_(std::move(script)) {
     tls_.use_certificate_chain(asio::buffer(identity.certificate_pem + ca_pem));
     tls_.use_private_key(asio::buffer(identity.private_pem), asio::ssl::context::pem);
     tls_.add_certificate_authority(asio::buffer(ca_pem));
@@ -58,7 +59,9 @@ class ScriptedServer {
     thread_.join();
   }
 
-  std::string address() const { return fmt::format("127.0.0.1:{}", acceptor_.local_endpoint().port()); }
+  std::string address() const {
+    return fmt::format("127.0.0.1:{}", acceptor_.local_endpoint().port());
+  }
   int connections() const { return connections_; }
   std::string peer() const {
     std::lock_guard lock(mutex_);
@@ -106,8 +109,10 @@ class ScriptedServer {
     http::response<http::string_body> response(static_cast<http::status>(answer.status), 11);
     for (const auto& [name, value] : answer.fields) response.set(name, value);
     response.body() = answer.body;
-    if (answer.chunked) response.chunked(true);
-    else response.prepare_payload();
+    if (answer.chunked)
+      response.chunked(true);
+    else
+      response.prepare_payload();
     http::response_serializer<http::string_body> serializer(response);
     if (answer.cut_body_at != SIZE_MAX) {
       http::write_header(stream, serializer, error);
@@ -133,14 +138,16 @@ class ScriptedServer {
 class HttpsClientTest : public TlsFixture {
  protected:
   void Serve(ScriptedServer::Script script) { Serve(ca_, ServerIdentity(ca_), std::move(script)); }
-  void Serve(const trust::CertificateAuthority& ca, const ClientIdentity& identity, ScriptedServer::Script script) {
+  void Serve(const trust::CertificateAuthority& ca, const ClientIdentity& identity,
+             ScriptedServer::Script script) {
     server_ = std::make_unique<ScriptedServer>(identity, ca.certificate_pem(), std::move(script));
   }
   HttpsClient Client(const ClientIdentity& identity = {}) {
     return HttpsClient(server_->address(), {ca_.certificate_pem(), {}, {}}, identity);
   }
-  absl::StatusOr<HttpResponse> Get(HttpsClient& client, std::string target = "/blob", uint64_t first = 0,
-                                   uint64_t limit = 10 << 20, milliseconds timeout = milliseconds(20'000)) {
+  absl::StatusOr<HttpResponse> Get(HttpsClient& client, std::string target = "/blob",
+                                   uint64_t first = 0, uint64_t limit = 10 << 20,
+                                   milliseconds timeout = milliseconds(20'000)) {
     body_.clear();
     return client.Get(
         target, first, limit,
@@ -193,7 +200,8 @@ TEST_F(HttpsClientTest, ReadsARange) {
   ASSERT_TRUE(response.ok()) << response.status();
   EXPECT_EQ(range, "bytes=5-");
   EXPECT_EQ(body_, "56789");
-  EXPECT_EQ(Get(client, "/blob", 4).status().code(), Code::kDataLoss) << "a range that was not asked for";
+  EXPECT_EQ(Get(client, "/blob", 4).status().code(), Code::kDataLoss)
+      << "a range that was not asked for";
 }
 
 TEST_F(HttpsClientTest, AServerWithoutRangesStillGivesTheRest) {
@@ -231,20 +239,26 @@ TEST_F(HttpsClientTest, ForeignServerIsRefusedBeforeAnythingIsSent) {
 
 TEST_F(HttpsClientTest, TimesFollowTheTrust) {
   Serve([&](const auto&) { return ScriptedServer::Answer{}; });
-  HttpsClient in_1970(server_->address(), {ca_.certificate_pem(), {}, [] { return FromUnixMillis(0); }}, {});
+  HttpsClient in_1970(server_->address(),
+                      {ca_.certificate_pem(), {}, [] { return FromUnixMillis(0); }}, {});
   EXPECT_EQ(Get(in_1970).status().code(), Code::kUnauthenticated);
-  HttpsClient no_clock(server_->address(), {"", ca_.fingerprint(), [] { return std::nullopt; }}, {});
+  HttpsClient no_clock(server_->address(), {"", ca_.fingerprint(), [] { return std::nullopt; }},
+                       {});
   EXPECT_TRUE(Get(no_clock).ok());
 }
 
 TEST_F(HttpsClientTest, StatusesBecomeCodes) {
   int status = 0;
-  Serve([&](const auto&) { return ScriptedServer::Answer{status, "because", {{http::field::retry_after, "7"}}}; });
+  Serve([&](const auto&) {
+    return ScriptedServer::Answer{status, "because", {{http::field::retry_after, "7"}}};
+  });
   HttpsClient client = Client();
   const std::pair<int, Code> cases[] = {
-      {404, Code::kNotFound},     {401, Code::kPermissionDenied},   {403, Code::kPermissionDenied},
-      {416, Code::kOutOfRange},   {429, Code::kUnavailable},        {500, Code::kUnavailable},
-      {503, Code::kUnavailable},  {400, Code::kFailedPrecondition}, {302, Code::kFailedPrecondition}};
+      {404, Code::kNotFound},          {401, Code::kPermissionDenied},
+      {403, Code::kPermissionDenied},  {416, Code::kOutOfRange},
+      {429, Code::kUnavailable},       {500, Code::kUnavailable},
+      {503, Code::kUnavailable},       {400, Code::kFailedPrecondition},
+      {302, Code::kFailedPrecondition}};
   for (const auto& [http_status, code] : cases) {
     status = http_status;
     const auto result = Get(client).status();
@@ -257,7 +271,9 @@ TEST_F(HttpsClientTest, StatusesBecomeCodes) {
 
 TEST_F(HttpsClientTest, ABodyBeyondTheLimitIsRefused) {
   bool chunked = false;
-  Serve([&](const auto&) { return ScriptedServer::Answer{.body = std::string(100'001, 'x'), .chunked = chunked}; });
+  Serve([&](const auto&) {
+    return ScriptedServer::Answer{.body = std::string(100'001, 'x'), .chunked = chunked};
+  });
   HttpsClient client = Client();
   for (const bool c : {false, true}) {
     chunked = c;
@@ -272,9 +288,12 @@ TEST_F(HttpsClientTest, ACutConnectionIsUnavailableAndGivesWhatCame) {
   const std::string body = LongBody();
   Serve([&](const auto& request) {
     if (cut) return ScriptedServer::Answer{.body = body, .cut_body_at = 1'000'000};
-    return ScriptedServer::Answer{206, body.substr(1'000'000),
-                                  {{http::field::content_range, fmt::format("bytes {}-1499999/1500000",
-                                                                            std::string(request[http::field::range]).substr(6, 7))}}};
+    return ScriptedServer::Answer{
+        206,
+        body.substr(1'000'000),
+        {{http::field::content_range,
+          fmt::format("bytes {}-1499999/1500000",
+                      std::string(request[http::field::range]).substr(6, 7))}}};
   });
   HttpsClient client = Client();
   EXPECT_EQ(Get(client).status().code(), Code::kUnavailable);
@@ -305,16 +324,22 @@ TEST_F(HttpsClientTest, ASilentServerTimesOut) {
 TEST_F(HttpsClientTest, TheReceiverMayRefuse) {
   Serve([&](const auto&) { return ScriptedServer::Answer{.body = LongBody()}; });
   HttpsClient client = Client();
-  const auto status = client.Get("/blob", 0, 10 << 20, [](ByteSpan) { return ResourceExhausted("disk full"); },
-                                 milliseconds(20'000)).status();
+  const auto status =
+      client
+          .Get(
+              "/blob", 0, 10 << 20, [](ByteSpan) { return ResourceExhausted("disk full"); },
+              milliseconds(20'000))
+          .status();
   EXPECT_EQ(status.code(), Code::kResourceExhausted);
   EXPECT_TRUE(Get(client).ok()) << "the next request is not answered with the rest of the last";
 }
 
 TEST_F(HttpsClientTest, BadAddressesAndIdentities) {
   for (const char* address : {"", "localhost", ":1", "localhost:"})
-    EXPECT_EQ(HttpsClient(address, {}, {}).Get("/", 0, 1, nullptr, milliseconds(100)).status().code(),
-              Code::kInvalidArgument) << address;
+    EXPECT_EQ(
+        HttpsClient(address, {}, {}).Get("/", 0, 1, nullptr, milliseconds(100)).status().code(),
+        Code::kInvalidArgument)
+        << address;
   Serve([&](const auto&) { return ScriptedServer::Answer{}; });
   ClientIdentity mixed = DeviceIdentity(ca_, "d1");
   mixed.private_pem = trust::GenerateTlsKey().private_pem;

@@ -12,7 +12,9 @@ using std::chrono::hours;
 using Kind = Subject::Kind;
 
 Subject Device(std::string id) { return {Kind::kDevice, std::move(id), "", {}, {}}; }
-Subject Server() { return {Kind::kServer, "quantfleetd", "", {"localhost", "fleet.example"}, {"127.0.0.1", "::1"}}; }
+Subject Server() {
+  return {Kind::kServer, "quantfleetd", "", {"localhost", "fleet.example"}, {"127.0.0.1", "::1"}};
+}
 
 class CertificateTest : public ::testing::Test {
  protected:
@@ -66,20 +68,23 @@ TEST_F(CertificateTest, IssuesNothingForNamesThatNeedEscaping) {
       {Kind::kServer, "s", "", {}, {"1.2.3"}},
   };
   for (const Subject& subject : refused)
-    EXPECT_EQ(ca_.Issue(key_.public_pem, subject, hours(1), clock_).status().code(), Code::kInvalidArgument)
+    EXPECT_EQ(ca_.Issue(key_.public_pem, subject, hours(1), clock_).status().code(),
+              Code::kInvalidArgument)
         << subject.id << " " << subject.role;
 }
 
 TEST(SubjectUri, IsReadStrictly) {
-  for (const char* good : {"quantfleet://device/d-1", "quantfleet://server/x", "quantfleet://operator/ada?role=viewer"}) {
+  for (const char* good : {"quantfleet://device/d-1", "quantfleet://server/x",
+                           "quantfleet://operator/ada?role=viewer"}) {
     const auto subject = ParseSubjectUri(good);
     ASSERT_TRUE(subject.ok()) << subject.status();
     EXPECT_EQ(*SubjectUri(*subject), good);
   }
   for (const char* bad :
-       {"", "quantfleet://", "quantfleet://device", "quantfleet://device/", "quantfleet://device/a/b",
-        "quantfleet://device/a?role=admin", "QUANTFLEET://device/a", "quantfleet://daemon/a", "spiffe://device/a",
-        "quantfleet://operator/ada", "quantfleet://operator/ada?role=", "quantfleet://operator/ada?role=root",
+       {"", "quantfleet://", "quantfleet://device", "quantfleet://device/",
+        "quantfleet://device/a/b", "quantfleet://device/a?role=admin", "QUANTFLEET://device/a",
+        "quantfleet://daemon/a", "spiffe://device/a", "quantfleet://operator/ada",
+        "quantfleet://operator/ada?role=", "quantfleet://operator/ada?role=root",
         "quantfleet://operator/ada?role=admin&role=viewer", "quantfleet://operator/ada?role=admin ",
         "quantfleet://operator/?role=admin", "quantfleet://device/%61"})
     EXPECT_EQ(ParseSubjectUri(bad).status().code(), Code::kInvalidArgument) << bad;
@@ -89,14 +94,18 @@ TEST_F(CertificateTest, ChainLeadsToItsOwnCaOnly) {
   const std::string pem = Issue(Server());
   const auto status = VerifyChain(pem, ca_.certificate_pem(), true, clock_.Now());
   EXPECT_TRUE(status.ok()) << status;
-  EXPECT_TRUE(VerifyChain(pem + ca_.certificate_pem(), ca_.certificate_pem(), true, clock_.Now()).ok());
+  EXPECT_TRUE(
+      VerifyChain(pem + ca_.certificate_pem(), ca_.certificate_pem(), true, clock_.Now()).ok());
 
   // The same name, another key; and its CA in the chain does not help.
   const auto foreign = CertificateAuthority::Create("test CA", clock_);
-  EXPECT_EQ(VerifyChain(pem, foreign.certificate_pem(), true, clock_.Now()).code(), Code::kUnauthenticated);
-  EXPECT_EQ(VerifyChain(pem + ca_.certificate_pem(), foreign.certificate_pem(), true, clock_.Now()).code(),
+  EXPECT_EQ(VerifyChain(pem, foreign.certificate_pem(), true, clock_.Now()).code(),
             Code::kUnauthenticated);
-  EXPECT_EQ(VerifyChain(pem, foreign.certificate_pem(), true, std::nullopt).code(), Code::kUnauthenticated);
+  EXPECT_EQ(VerifyChain(pem + ca_.certificate_pem(), foreign.certificate_pem(), true, clock_.Now())
+                .code(),
+            Code::kUnauthenticated);
+  EXPECT_EQ(VerifyChain(pem, foreign.certificate_pem(), true, std::nullopt).code(),
+            Code::kUnauthenticated);
 }
 
 TEST_F(CertificateTest, ALeafIsNotACa) {
@@ -108,7 +117,9 @@ TEST_F(CertificateTest, ALeafIsNotACa) {
 
 TEST_F(CertificateTest, ValidityIsCheckedAtTheGivenTime) {
   const std::string pem = Issue(Server(), hours(24));
-  const auto at = [&](std::optional<Time> time) { return VerifyChain(pem, ca_.certificate_pem(), true, time); };
+  const auto at = [&](std::optional<Time> time) {
+    return VerifyChain(pem, ca_.certificate_pem(), true, time);
+  };
   EXPECT_TRUE(at(clock_.Now() + hours(23)).ok());
   const auto expired = at(clock_.Now() + hours(25));
   EXPECT_EQ(expired.code(), Code::kUnauthenticated);
@@ -122,9 +133,12 @@ TEST_F(CertificateTest, ValidityIsCheckedAtTheGivenTime) {
 TEST_F(CertificateTest, ADeviceIsNotAServerNorTheOtherWayRound) {
   const std::string device = Issue(Device("d1")), server = Issue(Server());
   EXPECT_TRUE(VerifyChain(device, ca_.certificate_pem(), false, clock_.Now()).ok());
-  EXPECT_EQ(VerifyChain(device, ca_.certificate_pem(), true, clock_.Now()).code(), Code::kUnauthenticated);
-  EXPECT_EQ(VerifyChain(device, ca_.certificate_pem(), true, std::nullopt).code(), Code::kUnauthenticated);
-  EXPECT_EQ(VerifyChain(server, ca_.certificate_pem(), false, clock_.Now()).code(), Code::kUnauthenticated);
+  EXPECT_EQ(VerifyChain(device, ca_.certificate_pem(), true, clock_.Now()).code(),
+            Code::kUnauthenticated);
+  EXPECT_EQ(VerifyChain(device, ca_.certificate_pem(), true, std::nullopt).code(),
+            Code::kUnauthenticated);
+  EXPECT_EQ(VerifyChain(server, ca_.certificate_pem(), false, clock_.Now()).code(),
+            Code::kUnauthenticated);
 }
 
 TEST_F(CertificateTest, FirstContactFindsTheCaByItsFingerprint) {
@@ -133,13 +147,15 @@ TEST_F(CertificateTest, FirstContactFindsTheCaByItsFingerprint) {
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_EQ(*found, ca_.certificate_pem());
   EXPECT_EQ(FindCertificate(chain, HashText("other")).status().code(), Code::kUnauthenticated);
-  EXPECT_EQ(FindCertificate(Issue(Server()), ca_.fingerprint()).status().code(), Code::kUnauthenticated);
+  EXPECT_EQ(FindCertificate(Issue(Server()), ca_.fingerprint()).status().code(),
+            Code::kUnauthenticated);
 
   // A foreign leaf with the true CA beside it: found, and refused by VerifyChain.
   const auto foreign = CertificateAuthority::Create("test CA", clock_);
   const auto leaf = foreign.Issue(key_.public_pem, Server(), hours(1), clock_);
   ASSERT_TRUE(leaf.ok());
-  EXPECT_EQ(VerifyChain(*leaf + ca_.certificate_pem(), *found, true, std::nullopt).code(), Code::kUnauthenticated);
+  EXPECT_EQ(VerifyChain(*leaf + ca_.certificate_pem(), *found, true, std::nullopt).code(),
+            Code::kUnauthenticated);
 }
 
 TEST_F(CertificateTest, CaSurvivesItsFiles) {
@@ -183,7 +199,9 @@ TEST_F(CertificateTest, DamagedPemIsAnErrorNotACrash) {
     EXPECT_FALSE(VerifyChain(bad, ca_.certificate_pem(), true, std::nullopt).ok()) << at;
     EXPECT_FALSE(ReadCertificate(good.substr(0, at)).ok()) << at;
   }
-  EXPECT_FALSE(VerifyChain(good + good.substr(0, good.size() / 2), ca_.certificate_pem(), true, std::nullopt).ok());
+  EXPECT_FALSE(
+      VerifyChain(good + good.substr(0, good.size() / 2), ca_.certificate_pem(), true, std::nullopt)
+          .ok());
   EXPECT_FALSE(CertificateFingerprint("").ok());
   EXPECT_FALSE(ReadCertificate(ca_.certificate_pem()).ok()) << "the CA is nobody's identity";
 }

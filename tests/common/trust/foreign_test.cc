@@ -33,7 +33,8 @@ TEST_F(ForeignTest, KeysOfEveryKindProveThemselves) {
     EXPECT_TRUE(VerifyWithCertificate(device.certificate_pem, AsBytes("message"), *signature));
     EXPECT_FALSE(VerifyWithCertificate(device.certificate_pem, AsBytes("another"), *signature));
     EXPECT_FALSE(VerifyWithCertificate(device.certificate_pem, AsBytes("message"), ""));
-    EXPECT_FALSE(VerifyWithCertificate(ca.Issue("other", kind).certificate_pem, AsBytes("message"), *signature));
+    EXPECT_FALSE(VerifyWithCertificate(ca.Issue("other", kind).certificate_pem, AsBytes("message"),
+                                       *signature));
   }
 }
 
@@ -42,17 +43,20 @@ TEST_F(ForeignTest, ChainLeadsToOneOfTheAuthorities) {
   const ForeignIdentity device = between.Issue("board");
   EXPECT_OK(Verify(device.certificate_pem + between.pem(), other.pem() + root.pem()));
   EXPECT_OK(Verify(device.certificate_pem, between.pem())) << "what is trusted need not be a root";
-  EXPECT_ERROR(Verify(device.certificate_pem, root.pem()), kUnauthenticated, "not issued by the CA");
-  EXPECT_ERROR(Verify(device.certificate_pem + between.pem(), other.pem()), kUnauthenticated, "not issued by the CA");
+  EXPECT_ERROR(Verify(device.certificate_pem, root.pem()), kUnauthenticated,
+               "not issued by the CA");
+  EXPECT_ERROR(Verify(device.certificate_pem + between.pem(), other.pem()), kUnauthenticated,
+               "not issued by the CA");
   EXPECT_ERROR(Verify("rubbish", root.pem()), kInvalidArgument, "no certificate");
 }
 
 TEST_F(ForeignTest, TimePurposeAndStrengthCount) {
   const ForeignCa ca(clock_);
   EXPECT_OK(Verify(ca.Issue("board", KeyKind::kEc, "clientAuth").certificate_pem, ca.pem()));
-  EXPECT_ERROR(Verify(ca.Issue("board", KeyKind::kEc, "serverAuth").certificate_pem, ca.pem()), kUnauthenticated,
-               "not one of a client");
-  EXPECT_ERROR(Verify(ca.Issue("board", KeyKind::kRsa1024).certificate_pem, ca.pem()), kUnauthenticated, "");
+  EXPECT_ERROR(Verify(ca.Issue("board", KeyKind::kEc, "serverAuth").certificate_pem, ca.pem()),
+               kUnauthenticated, "not one of a client");
+  EXPECT_ERROR(Verify(ca.Issue("board", KeyKind::kRsa1024).certificate_pem, ca.pem()),
+               kUnauthenticated, "");
   const ForeignIdentity device = ca.Issue("board");
   clock_.Advance(std::chrono::hours(2));
   EXPECT_ERROR(Verify(device.certificate_pem, ca.pem()), kUnauthenticated, "expired");

@@ -38,7 +38,8 @@ TEST(Runtime, CommandIsANameNotAPath) {
 }
 
 TEST(Runtime, RefusesVariablesThatBringCode) {
-  for (const char* name : {"LD_PRELOAD", "PYTHONPATH", "NODE_OPTIONS", "BASH_ENV", "PATH", "PERL5LIB"}) {
+  for (const char* name :
+       {"LD_PRELOAD", "PYTHONPATH", "NODE_OPTIONS", "BASH_ENV", "PATH", "PERL5LIB"}) {
     v1::Runtime runtime = Good();
     (*runtime.mutable_env())[name] = "x";
     EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, name);
@@ -88,8 +89,10 @@ TEST(Runtime, RefusesWhatCannotBeStartedOrReached) {
 }
 
 TEST(Runtime, FillsPlaceholdersIn) {
-  const std::map<std::string, std::string, std::less<>> values = {{"model", "/m.gguf"}, {"port", "{model}"}};
-  EXPECT_EQ(*FillIn("{model}:{port}", values), "/m.gguf:{model}");  // what was filled in is not read again
+  const std::map<std::string, std::string, std::less<>> values = {{"model", "/m.gguf"},
+                                                                  {"port", "{model}"}};
+  EXPECT_EQ(*FillIn("{model}:{port}", values),
+            "/m.gguf:{model}");  // what was filled in is not read again
   EXPECT_EQ(*FillIn(R"({"a": {}, "b": {"c": 1}})", values), R"({"a": {}, "b": {"c": 1}})");
   EXPECT_EQ(*FillIn("{", values), "{");
   EXPECT_EQ(*FillIn("{model", values), "{model");

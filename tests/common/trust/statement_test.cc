@@ -31,7 +31,8 @@ TEST_F(StatementTest, AcceptsItsOwn) {
 }
 
 TEST_F(StatementTest, RefusesAKeyOutsideTheRoot) {
-  EXPECT_EQ(Check(Sign(SigningKey::Generate(), kAssignmentType, "payload")), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(Check(Sign(SigningKey::Generate(), kAssignmentType, "payload")),
+            absl::StatusCode::kPermissionDenied);
 }
 
 TEST_F(StatementTest, RefusesAnythingTampered) {

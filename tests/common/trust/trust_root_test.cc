@@ -10,7 +10,8 @@ namespace {
 
 class TrustRootTest : public ::testing::Test {
  protected:
-  v1::TrustRoot Root(uint32_t version, const std::vector<const SigningKey*>& keys, std::string_view type = kTrustRootType) {
+  v1::TrustRoot Root(uint32_t version, const std::vector<const SigningKey*>& keys,
+                     std::string_view type = kTrustRootType) {
     v1::TrustRoot root;
     root.set_version(version);
     root.set_ca_pem(ca_);
@@ -28,7 +29,8 @@ class TrustRootTest : public ::testing::Test {
 
   ManualClock clock_;
   const std::string ca_ = CertificateAuthority::Create("test", clock_).certificate_pem();
-  const SigningKey one_ = SigningKey::Generate(), two_ = SigningKey::Generate(), three_ = SigningKey::Generate();
+  const SigningKey one_ = SigningKey::Generate(), two_ = SigningKey::Generate(),
+                   three_ = SigningKey::Generate();
 };
 
 TEST_F(TrustRootTest, EachRootIsBelievedByAKeyOfTheOneBefore) {
@@ -49,13 +51,14 @@ TEST_F(TrustRootTest, WhatIsNoSuccessorChangesNothing) {
   const v1::TrustRoot held = Root(2, {&one_});
   v1::TrustRoot no_ca = Root(3, {&two_}), no_keys = Root(3, {});
   no_ca.set_ca_pem("nonsense");
-  v1::Signed unsigned_root = By(one_, Root(3, {&two_})), of_another_type = unsigned_root, garbled = unsigned_root;
+  v1::Signed unsigned_root = By(one_, Root(3, {&two_})), of_another_type = unsigned_root,
+             garbled = unsigned_root;
   unsigned_root.clear_signatures();
   of_another_type.set_payload_type(std::string(kAssignmentType));
   garbled.mutable_payload()->back() ^= 1;
-  for (const v1::Signed& bad :
-       {By(two_, Root(3, {&two_})), By(one_, Root(2, {&two_})), By(one_, Root(1, {&two_})), By(one_, no_ca),
-        By(one_, no_keys), unsigned_root, of_another_type, garbled, v1::Signed()}) {
+  for (const v1::Signed& bad : {By(two_, Root(3, {&two_})), By(one_, Root(2, {&two_})),
+                                By(one_, Root(1, {&two_})), By(one_, no_ca), By(one_, no_keys),
+                                unsigned_root, of_another_type, garbled, v1::Signed()}) {
     v1::TrustRoot root = held;
     EXPECT_FALSE(Succeed(root, bad));
     EXPECT_EQ(root.SerializeAsString(), held.SerializeAsString());
@@ -68,7 +71,8 @@ TEST_F(TrustRootTest, WhatIsNoSuccessorChangesNothing) {
 TEST_F(TrustRootTest, AnAnswerIsReadSoFar) {
   v1::TrustRoot held = Root(1, {&one_});
   google::protobuf::RepeatedPtrField<v1::Signed> chain;
-  for (uint32_t version = 2; version < 2 + 3 * kMostTrustRoots; ++version) *chain.Add() = By(one_, Root(version, {&one_}));
+  for (uint32_t version = 2; version < 2 + 3 * kMostTrustRoots; ++version)
+    *chain.Add() = By(one_, Root(version, {&one_}));
   EXPECT_TRUE(Succeed(held, chain));
   EXPECT_EQ(held.version(), 1u + kMostTrustRoots);
 }

@@ -11,7 +11,8 @@ class CertificateCacheTest : public ::testing::Test {
  protected:
   std::string IssueTo(const std::string& device) {
     const trust::Subject subject{trust::Subject::Kind::kDevice, device, {}, {}, {}};
-    return ca_.Issue(trust::GenerateTlsKey().public_pem, subject, std::chrono::hours(1), clock_).value();
+    return ca_.Issue(trust::GenerateTlsKey().public_pem, subject, std::chrono::hours(1), clock_)
+        .value();
   }
 
   const ManualClock clock_;
@@ -34,7 +35,8 @@ TEST_F(CertificateCacheTest, TheLastOnesAreKeptAndOthersAreReadAgain) {
   const CertificateCache::Info first_a = cache.Read(a).value(), first_b = cache.Read(b).value();
   EXPECT_EQ(cache.Read(c).value()->subject.id, "c");  // a and b are the old ones now
   EXPECT_EQ(cache.Read(b).value(), first_b);
-  EXPECT_EQ(cache.Read(IssueTo("d")).value()->subject.id, "d");  // turns again: a is forgotten, b is not
+  EXPECT_EQ(cache.Read(IssueTo("d")).value()->subject.id,
+            "d");  // turns again: a is forgotten, b is not
   EXPECT_EQ(cache.Read(b).value(), first_b);
   const CertificateCache::Info second_a = cache.Read(a).value();
   EXPECT_NE(second_a, first_a);

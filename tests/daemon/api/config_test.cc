@@ -13,7 +13,8 @@ TEST(ParseHostPort, TakesHostsAndBracketedAddresses) {
 }
 
 TEST(ParseConfig, ReadsSettingsAndKeepsDefaults) {
-  const auto config = ParseConfig("data = '/srv/q'\nlisten = '0.0.0.0:1'\ncheck_in_seconds = 1.5\nmemory_mib = 64\n");
+  const auto config = ParseConfig(
+      "data = '/srv/q'\nlisten = '0.0.0.0:1'\ncheck_in_seconds = 1.5\nmemory_mib = 64\n");
   ASSERT_OK(config.status());
   EXPECT_EQ(config->data, "/srv/q");
   EXPECT_EQ(config->listen.port, 1);
@@ -28,13 +29,15 @@ TEST(ParseConfig, ReadsWhoMayEnrol) {
   ASSERT_OK(config.status());
   EXPECT_EQ(config->enrolment_queue, 5u);
   EXPECT_EQ(config->enrolment_ca, "/etc/acme.pem");
-  EXPECT_ERROR(ParseConfig("data='a'\n[enrolment]\nqueue = 5000\n"), kInvalidArgument, "enrolment.queue");
+  EXPECT_ERROR(ParseConfig("data='a'\n[enrolment]\nqueue = 5000\n"), kInvalidArgument,
+               "enrolment.queue");
 }
 
 TEST(ParseConfig, RefusesWithLineAndKey) {
   EXPECT_ERROR(ParseConfig(""), kInvalidArgument, "data is missing");
   EXPECT_ERROR(ParseConfig("data='a'\nport=3\n"), kInvalidArgument, "line 2: unknown key port");
-  EXPECT_ERROR(ParseConfig("data='a'\nthreads='two'\n"), kInvalidArgument, "line 2: threads must be a whole number");
+  EXPECT_ERROR(ParseConfig("data='a'\nthreads='two'\n"), kInvalidArgument,
+               "line 2: threads must be a whole number");
   EXPECT_ERROR(ParseConfig("data='a'\nlisten='here'\n"), kInvalidArgument, "HOST:PORT");
   EXPECT_ERROR(ParseConfig("data='a'\nlog_level='loud'\n"), kInvalidArgument, "loud");
 }

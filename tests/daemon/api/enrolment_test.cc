@@ -18,7 +18,8 @@ class EnrolmentServerTest : public ServerFixture {
   absl::StatusOr<v1::Identity> Ask(const trust::KeyPair& key) {
     v1::EnrollRequest request;
     request.set_csr_pem(trust::MakeCsr(key.private_pem, "x").value());
-    return Call<v1::Identity>(Stub<v1::DeviceService>({}), &v1::DeviceService::Stub::Enroll, request);
+    return Call<v1::Identity>(Stub<v1::DeviceService>({}), &v1::DeviceService::Stub::Enroll,
+                              request);
   }
   static v1::GetDeviceRequest Id(const trust::KeyPair& key) {
     v1::GetDeviceRequest request;
@@ -26,7 +27,8 @@ class EnrolmentServerTest : public ServerFixture {
     return request;
   }
   absl::StatusOr<v1::ListPendingDevicesResponse> Pending() {
-    return Call<v1::ListPendingDevicesResponse>(fleet_, &v1::FleetService::Stub::ListPendingDevices, {});
+    return Call<v1::ListPendingDevicesResponse>(fleet_, &v1::FleetService::Stub::ListPendingDevices,
+                                                {});
   }
 
   std::unique_ptr<v1::FleetService::Stub> fleet_;
@@ -71,18 +73,23 @@ TEST_F(EnrolmentServerTest, ACapturedEnrollChangesNothing) {
   request.set_agent_version("1.0");
   request.set_nonce(challenge->nonce());
   request.set_proof(
-      trust::SignWithTlsKey(key.private_pem, AsBytes(Fleet::EnrolmentMessage(challenge->nonce(), request.csr_pem()))).value());
+      trust::SignWithTlsKey(key.private_pem,
+                            AsBytes(Fleet::EnrolmentMessage(challenge->nonce(), request.csr_pem())))
+          .value());
   ASSERT_OK(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request));
   const auto before = Call<v1::Device>(fleet_, &v1::FleetService::Stub::GetDevice, Id(key));
   ASSERT_OK(before);
 
   request.mutable_facts()->set_form("edge");
   request.set_agent_version("lie");
-  EXPECT_ERROR(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request), kUnauthenticated, "get a new one");
+  EXPECT_ERROR(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request),
+               kUnauthenticated, "get a new one");
   request.clear_nonce();
-  EXPECT_ERROR(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request), kUnauthenticated, "get a new one");
+  EXPECT_ERROR(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request),
+               kUnauthenticated, "get a new one");
   request.clear_proof();
-  EXPECT_EQ(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request)->device_id(), id) << "an agent of before";
+  EXPECT_EQ(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request)->device_id(), id)
+      << "an agent of before";
   const auto after = Call<v1::Device>(fleet_, &v1::FleetService::Stub::GetDevice, Id(key));
   EXPECT_EQ(after->SerializeAsString(), before->SerializeAsString());
 }
@@ -107,25 +114,30 @@ TEST_F(EnrolmentServerTest, ARenewalAndACheckInBringTheTrustRootsBetween) {
     ask.set_device_id(id);
     v1::RenewRequest request;
     request.set_device_id(id);
-    request.set_nonce(Call<v1::Challenge>(device, &v1::DeviceService::Stub::GetChallenge, ask)->nonce());
+    request.set_nonce(
+        Call<v1::Challenge>(device, &v1::DeviceService::Stub::GetChallenge, ask)->nonce());
     request.set_csr_pem(trust::MakeCsr(key.private_pem, "x").value());
     request.set_proof(
-        trust::SignWithTlsKey(key.private_pem, AsBytes(Fleet::RenewalMessage(request.nonce(), request.csr_pem()))).value());
+        trust::SignWithTlsKey(key.private_pem,
+                              AsBytes(Fleet::RenewalMessage(request.nonce(), request.csr_pem())))
+            .value());
     request.set_trust_root_version(version);
     return Call<v1::Identity>(device, &v1::DeviceService::Stub::Renew, request);
   };
   const auto check_in = [&](uint32_t version) {
     v1::CheckInRequest request;
     request.set_trust_root_version(version);
-    return Call<v1::CheckInResponse>(Stub<v1::DeviceService>({enrolled->certificate_pem(), key.private_pem}),
-                                     &v1::DeviceService::Stub::CheckIn, request);
+    return Call<v1::CheckInResponse>(
+        Stub<v1::DeviceService>({enrolled->certificate_pem(), key.private_pem}),
+        &v1::DeviceService::Stub::CheckIn, request);
   };
   const auto renewed = renew(1);
   ASSERT_OK(renewed);
   v1::TrustRoot root = enrolled->trust_root();
   EXPECT_TRUE(trust::Succeed(root, renewed->trust_roots()));
   EXPECT_EQ(root.version(), 3u);
-  EXPECT_EQ(renewed->trust_root().SerializeAsString(), root.SerializeAsString()) << "for agents of before";
+  EXPECT_EQ(renewed->trust_root().SerializeAsString(), root.SerializeAsString())
+      << "for agents of before";
   const auto told = check_in(1);
   ASSERT_OK(told);
   root = enrolled->trust_root();
@@ -145,11 +157,13 @@ TEST_F(EnrolmentServerTest, TheListIsReadInPages) {
   ASSERT_OK(Call<v1::AllowDevicesResponse>(fleet_, &v1::FleetService::Stub::AllowDevices, request));
   v1::ListAllowedDevicesRequest page;
   page.set_page_size(3);
-  const auto first = Call<v1::ListAllowedDevicesResponse>(fleet_, &v1::FleetService::Stub::ListAllowedDevices, page);
+  const auto first = Call<v1::ListAllowedDevicesResponse>(
+      fleet_, &v1::FleetService::Stub::ListAllowedDevices, page);
   ASSERT_OK(first);
   EXPECT_EQ(first->devices_size(), 3);
   page.set_page_token(first->next_page_token());
-  const auto second = Call<v1::ListAllowedDevicesResponse>(fleet_, &v1::FleetService::Stub::ListAllowedDevices, page);
+  const auto second = Call<v1::ListAllowedDevicesResponse>(
+      fleet_, &v1::FleetService::Stub::ListAllowedDevices, page);
   ASSERT_OK(second);
   EXPECT_EQ(second->devices_size(), 2);
   EXPECT_EQ(second->next_page_token(), "");
@@ -162,14 +176,18 @@ TEST_F(EnrolmentServerTest, OnlyAdminsDecide) {
   const auto viewer = Stub<v1::FleetService>(Operator("viewer"));
   const auto publisher = Stub<v1::FleetService>(Operator("publisher"));
   const v1::GetDeviceRequest id = Id(trust::GenerateTlsKey());
-  EXPECT_OK(Call<v1::ListPendingDevicesResponse>(viewer, &v1::FleetService::Stub::ListPendingDevices, {}));
-  EXPECT_OK(Call<v1::ListAllowedDevicesResponse>(viewer, &v1::FleetService::Stub::ListAllowedDevices, {}));
-  EXPECT_ERROR(Call<v1::Device>(publisher, &v1::FleetService::Stub::ApproveDevice, id), kPermissionDenied, "admin");
-  EXPECT_ERROR(Call<v1::Device>(publisher, &v1::FleetService::Stub::RejectDevice, id), kPermissionDenied, "admin");
-  EXPECT_ERROR(Call<v1::AllowedDevice>(publisher, &v1::FleetService::Stub::DisallowDevice, id), kPermissionDenied,
-               "admin");
-  EXPECT_ERROR(Call<v1::AllowDevicesResponse>(publisher, &v1::FleetService::Stub::AllowDevices, {}), kPermissionDenied,
-               "admin");
+  EXPECT_OK(Call<v1::ListPendingDevicesResponse>(viewer,
+                                                 &v1::FleetService::Stub::ListPendingDevices, {}));
+  EXPECT_OK(Call<v1::ListAllowedDevicesResponse>(viewer,
+                                                 &v1::FleetService::Stub::ListAllowedDevices, {}));
+  EXPECT_ERROR(Call<v1::Device>(publisher, &v1::FleetService::Stub::ApproveDevice, id),
+               kPermissionDenied, "admin");
+  EXPECT_ERROR(Call<v1::Device>(publisher, &v1::FleetService::Stub::RejectDevice, id),
+               kPermissionDenied, "admin");
+  EXPECT_ERROR(Call<v1::AllowedDevice>(publisher, &v1::FleetService::Stub::DisallowDevice, id),
+               kPermissionDenied, "admin");
+  EXPECT_ERROR(Call<v1::AllowDevicesResponse>(publisher, &v1::FleetService::Stub::AllowDevices, {}),
+               kPermissionDenied, "admin");
 }
 
 TEST(EnrolmentCa, AFileThatHoldsNoCaStopsTheStart) {
@@ -181,8 +199,8 @@ TEST(EnrolmentCa, AFileThatHoldsNoCaStopsTheStart) {
   config.listen.port = config.http.port = 0;
   config.enrolment_ca = dir / "ca.pem";
   ASSERT_OK(RealFileSystem().WriteAtomically(dir / "ca.pem", AsBytes("rubbish")));
-  EXPECT_ERROR(Server::Start(config, {RealFileSystem(), clock, random, [](std::string_view) {}}), kInvalidArgument,
-               "ca.pem");
+  EXPECT_ERROR(Server::Start(config, {RealFileSystem(), clock, random, [](std::string_view) {}}),
+               kInvalidArgument, "ca.pem");
 }
 
 }  // namespace

@@ -28,9 +28,12 @@ class MaintenanceTest : public ::testing::Test {
     enrolment.device.set_id("d1");
     enrolment.device.set_state(v1::Device::ACTIVE);
     EXPECT_OK(store->CreateDevice(enrolment).status());
-    EXPECT_OK(store->AssignRelease("d1", "m", HashText("a").raw(), "", [&](uint64_t) -> absl::StatusOr<v1::Signed> {
-      return authority->SignStatement(trust::kAssignmentType, "told");
-    }).status());
+    EXPECT_OK(store
+                  ->AssignRelease("d1", "m", HashText("a").raw(), "",
+                                  [&](uint64_t) -> absl::StatusOr<v1::Signed> {
+                                    return authority->SignStatement(trust::kAssignmentType, "told");
+                                  })
+                  .status());
   }
   v1::Signed Told(const fs::path& data) {
     return Store::Open(data / "state.db").value()->ListAssignments("d1").value().front().statement;
@@ -40,11 +43,14 @@ class MaintenanceTest : public ::testing::Test {
   }
   void DeviceHears(uint32_t version, uint32_t certificate = 0) {
     const auto store = Store::Open(data_ / "state.db").value();
-    ASSERT_OK(store->UpdateDevice("d1", [&](v1::Device& device) {
-      device.set_trust_root_version(version);
-      device.set_certificate_root_version(certificate);
-      return absl::OkStatus();
-    }).status());
+    ASSERT_OK(store
+                  ->UpdateDevice("d1",
+                                 [&](v1::Device& device) {
+                                   device.set_trust_root_version(version);
+                                   device.set_certificate_root_version(certificate);
+                                   return absl::OkStatus();
+                                 })
+                  .status());
   }
   absl::StatusOr<std::string> Retire(bool force = false) {
     return RetireOldKeys(RealFileSystem(), clock_, data_, force);
@@ -71,9 +77,11 @@ TEST_F(MaintenanceTest, NothingIsOverwrittenAndNothingMadeOfHalf) {
   EXPECT_ERROR(BackUp(RealFileSystem(), dir_ / "none", dir_ / "backup"), kNotFound, "--data");
   EXPECT_FALSE(fs::exists(dir_ / "backup"));
   ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
-  EXPECT_ERROR(Restore(RealFileSystem(), dir_ / "backup", data_), kFailedPrecondition, "empty folder");
+  EXPECT_ERROR(Restore(RealFileSystem(), dir_ / "backup", data_), kFailedPrecondition,
+               "empty folder");
   fs::remove(dir_ / "backup/keys/signing.pem");
-  EXPECT_ERROR(Restore(RealFileSystem(), dir_ / "backup", dir_ / "other"), kNotFound, "signing.pem");
+  EXPECT_ERROR(Restore(RealFileSystem(), dir_ / "backup", dir_ / "other"), kNotFound,
+               "signing.pem");
   EXPECT_FALSE(fs::exists(dir_ / "other"));
 }
 
@@ -95,7 +103,8 @@ TEST_F(MaintenanceTest, ARotationSignsWhatIsKeptAndWaitsForTheDevices) {
 TEST_F(MaintenanceTest, AChangeOfTheCaWaitsForCertificatesToo) {
   ASSERT_OK(RotateCa(RealFileSystem(), clock_, data_).status());
   EXPECT_EQ(Root(data_).version(), 2u);
-  EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition, "2 CAs already");
+  EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition,
+               "2 CAs already");
   EXPECT_ERROR(Retire(), kFailedPrecondition, "d1");
   DeviceHears(2);
   EXPECT_ERROR(Retire(), kFailedPrecondition, "have a certificate of the old CA");
@@ -119,8 +128,9 @@ TEST_F(MaintenanceTest, ABackUpHoldsTheRootsBetween) {
   ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
   ASSERT_OK(Restore(RealFileSystem(), dir_ / "backup", dir_ / "other"));
   v1::TrustRoot root = first_root_;
-  for (const v1::Signed& statement :
-       Authority::Open(RealFileSystem(), clock_, dir_ / "other", {}).value()->TrustRootsAfter(root.version()))
+  for (const v1::Signed& statement : Authority::Open(RealFileSystem(), clock_, dir_ / "other", {})
+                                         .value()
+                                         ->TrustRootsAfter(root.version()))
     EXPECT_TRUE(trust::Succeed(root, statement));
   EXPECT_EQ(root.version(), 3u);
 }
@@ -129,7 +139,8 @@ TEST_F(MaintenanceTest, AFolderThatOthersMayChangeIsRefused) {
   for (const fs::path& path : {data_, data_ / "state.db"}) {
     const fs::perms before = fs::status(path).permissions();
     fs::permissions(path, fs::perms::others_write, fs::perm_options::add);
-    EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition, "chmod go-w " + path.string());
+    EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition,
+                 "chmod go-w " + path.string());
     EXPECT_ERROR(Retire(), kFailedPrecondition, "others may change it");
     fs::permissions(path, before);
   }

@@ -1,4 +1,5 @@
-// A whole daemon in this process, on free ports and a folder of its own, and clients that call it over real TLS.
+// A whole daemon in this process, on free ports and a folder of its own, and clients that call it
+// over real TLS.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -28,7 +29,8 @@ class ServerFixture : public ::testing::Test {
     config_.data = dir_ / "data";
     config_.listen.port = config_.http.port = 0;
     config_.threads = 1;
-    auto server = Server::Start(config_, {RealFileSystem(), clock_, random_, [](std::string_view) {}});
+    auto server =
+        Server::Start(config_, {RealFileSystem(), clock_, random_, [](std::string_view) {}});
     ASSERT_OK(server.status());
     server_ = *std::move(server);
     // The same keys, for issuing what the daemon has no call for yet.
@@ -38,7 +40,8 @@ class ServerFixture : public ::testing::Test {
   net::ServerTrust Trust() const { return {authority_->authorities_pem(), {}, {}}; }
   net::ClientIdentity Operator(const std::string& role) const {
     const trust::KeyPair key = trust::GenerateTlsKey();
-    return {authority_->IssueOperator(key.public_pem, role + "-user", role, std::chrono::hours(1)).value(),
+    return {authority_->IssueOperator(key.public_pem, role + "-user", role, std::chrono::hours(1))
+                .value(),
             key.private_pem};
   }
   template <typename Service>
@@ -49,7 +52,8 @@ class ServerFixture : public ::testing::Test {
   // One unary call, as absl::StatusOr.
   template <typename Answer, typename Stub, typename Question>
   static absl::StatusOr<Answer> Call(const std::unique_ptr<Stub>& stub,
-                                     grpc::Status (Stub::*method)(grpc::ClientContext*, const Question&, Answer*),
+                                     grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                                  const Question&, Answer*),
                                      const std::type_identity_t<Question>& question) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));

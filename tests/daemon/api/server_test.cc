@@ -1,6 +1,5 @@
-// The whole path over real TLS: a model comes in, a job makes an artifact, a device enrols, is told to run it, fetches it.
-#include "tests/daemon/api/whole_path_fixture.h"
-
+// The whole path over real TLS: a model comes in, a job makes an artifact, a device enrols, is told
+// to run it, fetches it.
 #include <grpcpp/generic/generic_stub.h>
 
 #include <thread>
@@ -8,6 +7,7 @@
 #include "common/trust/statement.h"
 #include "daemon/fleet/fleet.h"
 #include "pipeline/artifact/encoding.h"
+#include "tests/daemon/api/whole_path_fixture.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -30,12 +30,14 @@ TEST_F(ServerTest, ModelBecomesArtifactBecomesHealthyDevice) {
 
   v1::CreateRolloutRequest create;
   create.set_model("tiny");
-  const auto rollout = Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::CreateRollout, create);
+  const auto rollout =
+      Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::CreateRollout, create);
   ASSERT_OK(rollout.status());
   const auto told = CheckIn(stub);
   ASSERT_OK(told.status());
   ASSERT_EQ(told->assignments().size(), 1);
-  ASSERT_OK(trust::Verify(told->assignments(0), trust::kAssignmentType, device.identity.trust_root()));
+  ASSERT_OK(
+      trust::Verify(told->assignments(0), trust::kAssignmentType, device.identity.trust_root()));
   v1::Assignment assignment;
   ASSERT_TRUE(assignment.ParseFromString(told->assignments(0).payload()));
 
@@ -45,7 +47,8 @@ TEST_F(ServerTest, ModelBecomesArtifactBecomesHealthyDevice) {
   ASSERT_OK(artifact.status());
   EXPECT_EQ(HashText(artifact->manifest()).raw(), assignment.manifest_digest());
   ASSERT_FALSE(artifact->statements().empty());
-  ASSERT_OK(trust::Verify(artifact->statements(0), trust::kArtifactStatementType, device.identity.trust_root()));
+  ASSERT_OK(trust::Verify(artifact->statements(0), trust::kArtifactStatementType,
+                          device.identity.trust_root()));
 
   // Every chunk, each with its bytes behind a break in the middle, decodes to what its name says.
   v1::Manifest manifest;
@@ -56,7 +59,8 @@ TEST_F(ServerTest, ModelBecomesArtifactBecomesHealthyDevice) {
   ASSERT_EQ(sizes.size(), static_cast<size_t>(artifact->stored().size()));
   net::HttpsClient https(ToString(server_->http()), Trust(), device.tls());
   for (const v1::StoredChunk& stored : artifact->stored()) {
-    const std::string target = fmt::format("/v1/blobs/{}.{}", ToHex(AsBytes(stored.digest())), stored.encoding());
+    const std::string target =
+        fmt::format("/v1/blobs/{}.{}", ToHex(AsBytes(stored.digest())), stored.encoding());
     std::string bytes, tail;
     const auto into = [](std::string& text) {
       return [&text](ByteSpan piece) -> absl::Status {
@@ -64,16 +68,19 @@ TEST_F(ServerTest, ModelBecomesArtifactBecomesHealthyDevice) {
         return absl::OkStatus();
       };
     };
-    const auto whole = https.Get(target, 0, stored.stored_size(), into(bytes), std::chrono::seconds(10));
+    const auto whole =
+        https.Get(target, 0, stored.stored_size(), into(bytes), std::chrono::seconds(10));
     ASSERT_OK(whole.status());
     ASSERT_EQ(bytes.size(), stored.stored_size());
     const uint64_t half = stored.stored_size() / 2;
-    const auto rest = https.Get(target, half, stored.stored_size(), into(tail), std::chrono::seconds(10));
+    const auto rest =
+        https.Get(target, half, stored.stored_size(), into(tail), std::chrono::seconds(10));
     ASSERT_OK(rest.status());
     EXPECT_EQ(rest->status, half > 0 ? 206 : 200);
     EXPECT_TRUE(tail == bytes.substr(half));
     Bytes plain(sizes.at(stored.digest()));
-    ASSERT_OK(pipeline::DecodeChunk(*pipeline::EncodingFromName(stored.encoding()), AsBytes(bytes), plain));
+    ASSERT_OK(pipeline::DecodeChunk(*pipeline::EncodingFromName(stored.encoding()), AsBytes(bytes),
+                                    plain));
     EXPECT_EQ(HashBytes(plain).raw(), stored.digest());
   }
 
@@ -86,7 +93,8 @@ TEST_F(ServerTest, ModelBecomesArtifactBecomesHealthyDevice) {
   ASSERT_OK(CheckIn(stub, report).status());
   v1::GetRolloutRequest name;
   name.set_name(rollout->name());
-  EXPECT_EQ(Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::GetRollout, name)->state(), v1::Rollout::COMPLETED);
+  EXPECT_EQ(Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::GetRollout, name)->state(),
+            v1::Rollout::COMPLETED);
 }
 
 TEST_F(ServerTest, AWatchTellsWhatChangesUntilTheRolloutIsOver) {
@@ -95,7 +103,8 @@ TEST_F(ServerTest, AWatchTellsWhatChangesUntilTheRolloutIsOver) {
   const Device device = Enrolled();
   v1::CreateRolloutRequest create;
   create.set_model("tiny");
-  const auto rollout = Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::CreateRollout, create);
+  const auto rollout =
+      Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::CreateRollout, create);
   ASSERT_OK(rollout.status());
   v1::WatchRolloutRequest watch;
   watch.set_name(rollout->name());
@@ -139,8 +148,8 @@ TEST_F(ServerTest, AWatchTellsWhatChangesUntilTheRolloutIsOver) {
   EXPECT_OK(net::FromGrpc(later->Finish()));
 
   watch.set_name("rollouts/none");
-  for (const auto& [who, code] :
-       {std::pair(admin_, absl::StatusCode::kNotFound), std::pair(device.tls(), absl::StatusCode::kPermissionDenied)}) {
+  for (const auto& [who, code] : {std::pair(admin_, absl::StatusCode::kNotFound),
+                                  std::pair(device.tls(), absl::StatusCode::kPermissionDenied)}) {
     grpc::ClientContext refused;
     const auto nothing = Stub<v1::RolloutService>(who)->WatchRollout(&refused, watch);
     EXPECT_FALSE(nothing->Read(&now));
@@ -149,9 +158,11 @@ TEST_F(ServerTest, AWatchTellsWhatChangesUntilTheRolloutIsOver) {
 
   // One leaves, and one stays until the daemon stops under it.
   create.set_draft(true);
-  watch.set_name(Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::CreateRollout, create)->name());
+  watch.set_name(
+      Call<v1::Rollout>(rollouts_, &v1::RolloutService::Stub::CreateRollout, create)->name());
   grpc::ClientContext leaves, stays;
-  const auto left = rollouts_->WatchRollout(&leaves, watch), stayed = rollouts_->WatchRollout(&stays, watch);
+  const auto left = rollouts_->WatchRollout(&leaves, watch),
+             stayed = rollouts_->WatchRollout(&stays, watch);
   EXPECT_TRUE(left->Read(&now));
   EXPECT_EQ(now.state(), v1::Rollout::DRAFT);
   leaves.TryCancel();
@@ -169,7 +180,8 @@ TEST_F(ServerTest, RestartKeepsEverything) {
   server_.reset();
   Start();
   EXPECT_OK(CheckIn(Stub<v1::DeviceService>(device.tls())).status());
-  const auto models = Call<v1::ListModelsResponse>(Stub<v1::ModelService>(admin_), &v1::ModelService::Stub::ListModels, {});
+  const auto models = Call<v1::ListModelsResponse>(Stub<v1::ModelService>(admin_),
+                                                   &v1::ModelService::Stub::ListModels, {});
   ASSERT_OK(models.status());
   EXPECT_EQ(models->models().size(), 1);
 }
@@ -177,16 +189,19 @@ TEST_F(ServerTest, RestartKeepsEverything) {
 TEST_F(ServerTest, RolesAreEnforced) {
   const auto viewer = Operator("viewer"), publisher = Operator("publisher");
   const auto list = [&](const net::ClientIdentity& who) {
-    return Call<v1::ListModelsResponse>(Stub<v1::ModelService>(who), &v1::ModelService::Stub::ListModels, {});
+    return Call<v1::ListModelsResponse>(Stub<v1::ModelService>(who),
+                                        &v1::ModelService::Stub::ListModels, {});
   };
   const auto submit = [&](const net::ClientIdentity& who) {
     return Call<v1::Job>(Stub<v1::JobService>(who), &v1::JobService::Stub::SubmitJob, {});
   };
   const auto token = [&](const net::ClientIdentity& who) {
-    return Call<v1::CreateTokenResponse>(Stub<v1::TokenService>(who), &v1::TokenService::Stub::CreateToken, {});
+    return Call<v1::CreateTokenResponse>(Stub<v1::TokenService>(who),
+                                         &v1::TokenService::Stub::CreateToken, {});
   };
   EXPECT_OK(list(viewer));
-  EXPECT_ERROR(submit(viewer), kPermissionDenied, "needs the role publisher; viewer-user has the role viewer");
+  EXPECT_ERROR(submit(viewer), kPermissionDenied,
+               "needs the role publisher; viewer-user has the role viewer");
   EXPECT_NE(submit(publisher).status().code(), absl::StatusCode::kPermissionDenied);
   EXPECT_ERROR(token(publisher), kPermissionDenied, "needs the role admin");
   EXPECT_OK(token(admin_));
@@ -197,8 +212,10 @@ TEST_F(ServerTest, RolesAreEnforced) {
     push.set_name("quantfleet-agent");
     v1::ImportModelRequest import;
     import.set_name("quantfleet-agent");
-    const auto pushed = Call<v1::PushState>(models, &v1::ModelService::Stub::BeginPush, push).status();
-    EXPECT_EQ(Call<v1::Model>(models, &v1::ModelService::Stub::ImportModel, import).status().code(), pushed.code());
+    const auto pushed =
+        Call<v1::PushState>(models, &v1::ModelService::Stub::BeginPush, push).status();
+    EXPECT_EQ(Call<v1::Model>(models, &v1::ModelService::Stub::ImportModel, import).status().code(),
+              pushed.code());
     return pushed;
   };
   EXPECT_ERROR(bring(publisher), kPermissionDenied, "needs the role admin");
@@ -219,8 +236,9 @@ TEST_F(ServerTest, RolesAreEnforced) {
 TEST_F(ServerTest, ForeignAndRevokedDevicesAreRefused) {
   const auto foreign_ca = trust::CertificateAuthority::Create("foreign", clock_);
   const trust::KeyPair key = trust::GenerateTlsKey();
-  const auto foreign = foreign_ca.Issue(key.public_pem, {trust::Subject::Kind::kDevice, "d-1", "", {}, {}},
-                                        std::chrono::hours(1), clock_);
+  const auto foreign =
+      foreign_ca.Issue(key.public_pem, {trust::Subject::Kind::kDevice, "d-1", "", {}, {}},
+                       std::chrono::hours(1), clock_);
   EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>({*foreign, key.private_pem})), kUnavailable, "");
 
   const Device device = Enrolled();
@@ -229,8 +247,9 @@ TEST_F(ServerTest, ForeignAndRevokedDevicesAreRefused) {
   ASSERT_OK(Call<v1::Device>(fleet_, &v1::FleetService::Stub::RevokeDevice, id).status());
   EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>(device.tls())), kPermissionDenied, "revoked");
   net::HttpsClient https(ToString(server_->http()), Trust(), device.tls());
-  const auto blob = https.Get("/v1/blobs/" + std::string(64, '0') + ".raw", 0, 100,
-                              [](ByteSpan) { return absl::OkStatus(); }, std::chrono::seconds(10));
+  const auto blob = https.Get(
+      "/v1/blobs/" + std::string(64, '0') + ".raw", 0, 100,
+      [](ByteSpan) { return absl::OkStatus(); }, std::chrono::seconds(10));
   EXPECT_EQ(blob.status().code(), absl::StatusCode::kPermissionDenied);
 }
 
@@ -242,10 +261,11 @@ TEST_F(ServerTest, DeviceGetsOnlyWhatItIsAssigned) {
   v1::GetDeviceArtifactRequest get;
   get.set_manifest_digest(Digest::FromHexText(job.artifacts(0).substr(10))->raw());
   const auto stub = Stub<v1::DeviceService>(device.tls());
-  EXPECT_ERROR(Call<v1::DeviceArtifact>(stub, &v1::DeviceService::Stub::GetArtifact, get), kPermissionDenied,
-               "not assigned");
+  EXPECT_ERROR(Call<v1::DeviceArtifact>(stub, &v1::DeviceService::Stub::GetArtifact, get),
+               kPermissionDenied, "not assigned");
   get.set_manifest_digest("short");
-  EXPECT_ERROR(Call<v1::DeviceArtifact>(stub, &v1::DeviceService::Stub::GetArtifact, get), kInvalidArgument, "32 bytes");
+  EXPECT_ERROR(Call<v1::DeviceArtifact>(stub, &v1::DeviceService::Stub::GetArtifact, get),
+               kInvalidArgument, "32 bytes");
 }
 
 TEST_F(ServerTest, ExpiredCertificateIsRenewedWithoutOne) {
@@ -259,13 +279,16 @@ TEST_F(ServerTest, ExpiredCertificateIsRenewedWithoutOne) {
   renew.set_device_id(device.identity.device_id());
   renew.set_csr_pem(trust::MakeCsr(device.key.private_pem, "x").value());
   renew.set_nonce(challenge->nonce());
-  renew.set_proof(trust::SignWithTlsKey(device.key.private_pem,
-                                        AsBytes(Fleet::RenewalMessage(challenge->nonce(), renew.csr_pem())))
-                      .value());
+  renew.set_proof(
+      trust::SignWithTlsKey(device.key.private_pem,
+                            AsBytes(Fleet::RenewalMessage(challenge->nonce(), renew.csr_pem())))
+          .value());
   const auto renewed = Call<v1::Identity>(stub, &v1::DeviceService::Stub::Renew, renew);
   ASSERT_OK(renewed.status());
-  EXPECT_OK(CheckIn(Stub<v1::DeviceService>({renewed->certificate_pem(), device.key.private_pem})).status());
-  EXPECT_ERROR(Call<v1::Identity>(stub, &v1::DeviceService::Stub::Renew, renew), kUnauthenticated, "used before");
+  EXPECT_OK(CheckIn(Stub<v1::DeviceService>({renewed->certificate_pem(), device.key.private_pem}))
+                .status());
+  EXPECT_ERROR(Call<v1::Identity>(stub, &v1::DeviceService::Stub::Renew, renew), kUnauthenticated,
+               "used before");
   EXPECT_ERROR(Enrol(Device(), "qf1.bad"), kUnauthenticated, "quantfleet token create");
 }
 
@@ -298,7 +321,8 @@ TEST_F(ServerTest, PushedModelIsWrittenByAStream) {
   }
   stream->WritesDone();
   ASSERT_OK(net::FromGrpc(stream->Finish()));
-  for (const v1::PushFile& file : written.files()) EXPECT_EQ(file.received(), file.size()) << file.path();
+  for (const v1::PushFile& file : written.files())
+    EXPECT_EQ(file.received(), file.size()) << file.path();
   v1::CommitPushRequest commit;
   commit.set_push_id(state->push_id());
   const auto model = Call<v1::Model>(models_, &v1::ModelService::Stub::CommitPush, commit);
@@ -364,7 +388,8 @@ std::string Text(const grpc::ByteBuffer& buffer) {
   std::vector<grpc::Slice> slices;
   std::string text;
   if (buffer.Dump(&slices).ok())
-    for (const grpc::Slice& slice : slices) text.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+    for (const grpc::Slice& slice : slices)
+      text.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
   return text;
 }
 
@@ -381,7 +406,8 @@ TEST_F(ServerTest, HealthAndReflectionAnswerWithoutACertificate) {
     grpc::ClientContext context;
     grpc::ByteBuffer answer;
     grpc::Status status;
-    const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", Raw(""), &queue);
+    const auto call =
+        stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", Raw(""), &queue);
     call->StartCall();
     call->Finish(&answer, &status, nullptr);
     ASSERT_TRUE(next());
@@ -390,8 +416,8 @@ TEST_F(ServerTest, HealthAndReflectionAnswerWithoutACertificate) {
   }
   {
     grpc::ClientContext context;
-    const auto call =
-        stub.PrepareCall(&context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+    const auto call = stub.PrepareCall(
+        &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
     call->StartCall(nullptr);
     ASSERT_TRUE(next());
     call->Write(Raw("\x3a\x01*"), nullptr);  // list_services: "*"
@@ -430,18 +456,21 @@ TEST_F(ServerTest, OneDaemonPerDataFolderAndPort) {
 
 TEST_F(ServerTest, StatusAndMetricsCount) {
   Enrolled();
-  const auto status = Call<v1::Status>(Stub<v1::StatusService>(Operator("viewer")), &v1::StatusService::Stub::GetStatus, {});
+  const auto status = Call<v1::Status>(Stub<v1::StatusService>(Operator("viewer")),
+                                       &v1::StatusService::Stub::GetStatus, {});
   ASSERT_OK(status.status());
   EXPECT_EQ(status->devices(), 1u);
   EXPECT_EQ(status->devices_seen_lately(), 1u);
   net::HttpsClient https(ToString(server_->http()), Trust(), {});
   std::string page;
-  ASSERT_OK(https.Get("/metrics", 0, 1 << 20,
-                      [&](ByteSpan piece) -> absl::Status {
-                        page += AsText(piece);
-                        return absl::OkStatus();
-                      },
-                      std::chrono::seconds(10))
+  ASSERT_OK(https
+                .Get(
+                    "/metrics", 0, 1 << 20,
+                    [&](ByteSpan piece) -> absl::Status {
+                      page += AsText(piece);
+                      return absl::OkStatus();
+                    },
+                    std::chrono::seconds(10))
                 .status());
   EXPECT_THAT(page, HasSubstr("quantfleet_devices 1\n"));
   EXPECT_THAT(page, HasSubstr("quantfleet_enrolments_total{result=\"ok\"} 1\n"));

@@ -1,4 +1,5 @@
-// A daemon as ServerFixture has it, an operator who asks it for a small model's artifacts, and devices that enrol.
+// A daemon as ServerFixture has it, an operator who asks it for a small model's artifacts, and
+// devices that enrol.
 #pragma once
 
 #include <string>
@@ -52,17 +53,20 @@ class WholePathFixture : public ServerFixture {
     net::ClientIdentity tls() const { return {identity.certificate_pem(), key.private_pem}; }
   };
   std::string Token() {
-    const auto token = Call<v1::CreateTokenResponse>(tokens_, &v1::TokenService::Stub::CreateToken, {});
+    const auto token =
+        Call<v1::CreateTokenResponse>(tokens_, &v1::TokenService::Stub::CreateToken, {});
     EXPECT_OK(token.status());
     return token.ok() ? token->secret() : "";
   }
-  absl::StatusOr<v1::Identity> Enrol(const Device& device, const std::string& token, const std::string& form = "iot") {
+  absl::StatusOr<v1::Identity> Enrol(const Device& device, const std::string& token,
+                                     const std::string& form = "iot") {
     v1::EnrollRequest request;
     request.set_token(token);
     request.set_csr_pem(trust::MakeCsr(device.key.private_pem, "x").value());
     request.mutable_facts()->set_form(form);
     request.mutable_facts()->set_memory_total_bytes(uint64_t{1} << 30);
-    return Call<v1::Identity>(Stub<v1::DeviceService>({}), &v1::DeviceService::Stub::Enroll, request);
+    return Call<v1::Identity>(Stub<v1::DeviceService>({}), &v1::DeviceService::Stub::Enroll,
+                              request);
   }
   Device Enrolled() {
     Device device;
@@ -71,8 +75,9 @@ class WholePathFixture : public ServerFixture {
     if (identity.ok()) device.identity = *identity;
     return device;
   }
-  static absl::StatusOr<v1::CheckInResponse> CheckIn(const std::unique_ptr<v1::DeviceService::Stub>& stub,
-                                                     const v1::CheckInRequest& request = {}) {
+  static absl::StatusOr<v1::CheckInResponse> CheckIn(
+      const std::unique_ptr<v1::DeviceService::Stub>& stub,
+      const v1::CheckInRequest& request = {}) {
     return Call<v1::CheckInResponse>(stub, &v1::DeviceService::Stub::CheckIn, request);
   }
 

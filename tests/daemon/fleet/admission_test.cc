@@ -6,9 +6,9 @@
 namespace quantfleet::daemon {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::ForeignCa;
 using testing::ForeignIdentity;
+using ::testing::HasSubstr;
 
 TEST_F(FleetFixture, TokenLetsSoManyInAnHour) {
   Fleet::TokenRequest request;
@@ -59,8 +59,10 @@ class Listed : public FleetFixture {
  protected:
   v1::AllowedDevice Entry(const FakeDevice& device, bool whole_key) {
     v1::AllowedDevice entry;
-    if (whole_key) entry.set_public_key(trust::PublicKeyDigest(device.key.public_pem)->raw());
-    else entry.set_device_id(device.id);
+    if (whole_key)
+      entry.set_public_key(trust::PublicKeyDigest(device.key.public_pem)->raw());
+    else
+      entry.set_device_id(device.id);
     (*entry.mutable_labels())["site"] = "lab";
     return entry;
   }
@@ -94,9 +96,11 @@ TEST_F(Listed, EntriesAreChecked) {
   entry.set_device_id("d-0123456789ABCDEF");
   EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "no device id");
   EXPECT_ERROR(fleet_.Allow({}), kInvalidArgument, "no device");
-  EXPECT_ERROR(fleet_.Allow(std::vector<v1::AllowedDevice>(1001, Entry(device, false))), kInvalidArgument, "1000");
+  EXPECT_ERROR(fleet_.Allow(std::vector<v1::AllowedDevice>(1001, Entry(device, false))),
+               kInvalidArgument, "1000");
   Enrolled(device);
-  EXPECT_ERROR(fleet_.Allow({Entry(FakeDevice(), false), Entry(device, false)}), kAlreadyExists, device.id);
+  EXPECT_ERROR(fleet_.Allow({Entry(FakeDevice(), false), Entry(device, false)}), kAlreadyExists,
+               device.id);
   EXPECT_TRUE(store_->ListAllowedDevices("", 10)->empty()) << "all or nothing";
 }
 
@@ -116,7 +120,8 @@ TEST_F(Listed, ABanAndATakenBackEntryCountAtTheNextRequest) {
   const auto identity = Enrol(device);
   ASSERT_OK(identity);
   ASSERT_OK(fleet_.Revoke(device.id));
-  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(identity->certificate_pem)), kPermissionDenied, "revoked");
+  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(identity->certificate_pem)),
+               kPermissionDenied, "revoked");
   EXPECT_ERROR(Enrol(device), kPermissionDenied, "new key");
   EXPECT_ERROR(fleet_.Allow({Entry(device, true)}), kFailedPrecondition, "revoked");
 }
@@ -172,7 +177,8 @@ TEST_F(Customers, WhatIsNotProvenIsRefused) {
   EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated, "not made for this device");
   applicant = Applicant(device, board_);
   applicant.customer->proof = Applicant(device, CustomersCa().Issue("board 8")).customer->proof;
-  EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated, "was not made by the key of certificate CN=board 7");
+  EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated,
+               "was not made by the key of certificate CN=board 7");
   applicant = Applicant(device, board_);
   ASSERT_OK(fleet_.Enrol(applicant));
   EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated, "used before");
@@ -186,7 +192,8 @@ TEST_F(Customers, WhatIsNotProvenIsRefused) {
 }
 
 TEST_F(FleetFixture, CertificatesAreRefusedWhereNoCaIsTrusted) {
-  Fleet::Applicant applicant{"", FakeDevice().csr, {}, "test", Fleet::CustomerProof{"c", "n", "p"}, {}};
+  Fleet::Applicant applicant{"", FakeDevice().csr, {}, "test", Fleet::CustomerProof{"c", "n", "p"},
+                             {}};
   EXPECT_ERROR(fleet_.Enrol(applicant), kPermissionDenied, "--enrolment-ca");
 }
 

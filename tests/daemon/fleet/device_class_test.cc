@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 
 #include <functional>
-
 #include <limits>
 
 #include "tests/support/status_matchers.h"
@@ -13,7 +12,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-v1::HardwareFacts Machine(std::string form, uint64_t memory_mib, std::vector<std::string> isa = {"avx2"}) {
+v1::HardwareFacts Machine(std::string form, uint64_t memory_mib,
+                          std::vector<std::string> isa = {"avx2"}) {
   v1::HardwareFacts facts;
   facts.set_arch("x86_64");
   facts.set_form(std::move(form));
@@ -79,17 +79,20 @@ budget_mib = 500
   EXPECT_FALSE(WhyNotGoodEnough(spec->quality, &good));
   v1::EvaluationStatement bad = good;
   bad.set_mean_nll(2.2);
-  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""), HasSubstr("0.2000 above the source's"));
+  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""),
+              HasSubstr("0.2000 above the source's"));
   bad = good;
   bad.set_top1_agreement(0.8);
-  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""), HasSubstr("80.0 %, the class wants 90.0 %"));
+  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""),
+              HasSubstr("80.0 %, the class wants 90.0 %"));
   bad = good;
   bad.set_mean_kl(std::numeric_limits<double>::quiet_NaN());
   EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""), HasSubstr("KL divergence"));
 
   EXPECT_THAT(ParseError(std::string(kLeast) + "[health]\nmin_golden_agreement = 1.5\n"),
               HasSubstr("health.min_golden_agreement"));
-  EXPECT_THAT(ParseError(std::string(kLeast) + "[quality]\nmax_loss = 1\n"), HasSubstr("quality.max_loss"));
+  EXPECT_THAT(ParseError(std::string(kLeast) + "[quality]\nmax_loss = 1\n"),
+              HasSubstr("quality.max_loss"));
 }
 
 TEST(ShippedClasses, ParseAndBearTheirFilesNames) {
@@ -123,7 +126,8 @@ TEST(ShippedClasses, MachinesFindTheirClass) {
 
 TEST(ShippedClasses, OtherRuntimesAreForLabelledDevices) {
   const auto classes = Shipped();
-  const Labels onnx{{"runtime", "onnx"}}, mlx{{"runtime", "mlx"}}, openvino{{"runtime", "openvino"}};
+  const Labels onnx{{"runtime", "onnx"}}, mlx{{"runtime", "mlx"}},
+      openvino{{"runtime", "openvino"}};
   v1::HardwareFacts mac = Machine("pc", 16384);
   mac.set_arch("aarch64");
   EXPECT_EQ(MatchClass(Machine("pc", 16384), onnx, classes).name, "ai-pc-onnx-int8");
@@ -184,10 +188,12 @@ TEST(ParseDeviceClass, ReadsARuntime) {
 TEST(ParseDeviceClass, RefusesARuntimeThatCannotBe) {
   const std::string head = "name = \"a\"\nformat = \"gguf\"\nrecipe = \"q4_0\"\n[runtime]\n";
   EXPECT_ERROR(ParseDeviceClass(head + "args = [\"{port}\"]"), kInvalidArgument, "runtime.command");
-  EXPECT_ERROR(ParseDeviceClass(head + "command = \"/bin/sh\"\nargs = [\"{port}\"]"), kInvalidArgument, "not a path");
+  EXPECT_ERROR(ParseDeviceClass(head + "command = \"/bin/sh\"\nargs = [\"{port}\"]"),
+               kInvalidArgument, "not a path");
   EXPECT_ERROR(ParseDeviceClass(head + "command = \"s\""), kInvalidArgument, "{port}");
-  EXPECT_ERROR(ParseDeviceClass(head + "command = \"s\"\nargs = [\"{port}\"]\nenv = { LD_PRELOAD = \"x\" }"),
-               kInvalidArgument, "LD_PRELOAD");
+  EXPECT_ERROR(
+      ParseDeviceClass(head + "command = \"s\"\nargs = [\"{port}\"]\nenv = { LD_PRELOAD = \"x\" }"),
+      kInvalidArgument, "LD_PRELOAD");
   EXPECT_ERROR(ParseDeviceClass(head + "comand = \"s\""), kInvalidArgument, "comand");
 }
 
@@ -232,7 +238,8 @@ TEST(MatchClass, EachRuleCanRefuse) {
   spec.match.labels = {{"site", "lab"}};
   EXPECT_EQ(reason(Machine("pc", 1), {{"site", "lab"}, {"x", "y"}}), "fits");
   EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("needs label site=lab"));
-  EXPECT_THAT(reason(Machine("pc", 1), {{"site", "shop"}}), HasSubstr("needs label site=lab, has shop"));
+  EXPECT_THAT(reason(Machine("pc", 1), {{"site", "shop"}}),
+              HasSubstr("needs label site=lab, has shop"));
 }
 
 TEST(MatchClass, MeasuredAndFoundFactsDecideToo) {
@@ -264,14 +271,18 @@ TEST(MatchClass, MeasuredAndFoundFactsDecideToo) {
             "fits");
   EXPECT_THAT(reason([](ClassRules& rules) { rules.any_runtime = {"openvino", "mlx"}; }),
               HasSubstr("needs runtime openvino or mlx"));
-  EXPECT_THAT(reason([](ClassRules& rules) { rules.power = {"mains"}; }), HasSubstr("needs power mains, has battery"));
-  EXPECT_THAT(reason([](ClassRules& rules) { rules.link = {"ethernet"}; }), HasSubstr("needs link ethernet, has wifi"));
-  EXPECT_THAT(reason([](ClassRules& rules) { rules.min_cores = 5; }), HasSubstr("needs 5 cores, has 4"));
+  EXPECT_THAT(reason([](ClassRules& rules) { rules.power = {"mains"}; }),
+              HasSubstr("needs power mains, has battery"));
+  EXPECT_THAT(reason([](ClassRules& rules) { rules.link = {"ethernet"}; }),
+              HasSubstr("needs link ethernet, has wifi"));
+  EXPECT_THAT(reason([](ClassRules& rules) { rules.min_cores = 5; }),
+              HasSubstr("needs 5 cores, has 4"));
   EXPECT_THAT(reason([](ClassRules& rules) { rules.min_disk_free_mib = 10241; }),
               HasSubstr("needs 10241 MiB free on disk, has 10240"));
   EXPECT_THAT(reason([](ClassRules& rules) { rules.min_memory_bandwidth_gbps = 13; }),
               HasSubstr("needs 13 GB/s of memory bandwidth, has 12.50"));
-  EXPECT_THAT(reason([](ClassRules& rules) { rules.min_kernel_gops = 21; }), HasSubstr("needs kernels of 21 billion"));
+  EXPECT_THAT(reason([](ClassRules& rules) { rules.min_kernel_gops = 21; }),
+              HasSubstr("needs kernels of 21 billion"));
 }
 
 TEST(ParseDeviceClass, ReadsEveryField) {
@@ -321,14 +332,18 @@ TEST(ParseDeviceClass, ContextAndKvCache) {
   ASSERT_OK(plain);
   EXPECT_EQ(plain->context.tokens(), 0u);
   EXPECT_EQ(plain->context.kv_type(), "");
-  const auto spec = ParseDeviceClass(least + "context = 8192\nmin_context = 2048\nkv_type = 'q8_0'\n");
+  const auto spec =
+      ParseDeviceClass(least + "context = 8192\nmin_context = 2048\nkv_type = 'q8_0'\n");
   ASSERT_OK(spec);
   EXPECT_EQ(spec->context.tokens(), 8192u);
   EXPECT_EQ(spec->context.min_tokens(), 2048u);
   EXPECT_EQ(spec->context.kv_type(), "q8_0");
-  EXPECT_THAT(ParseError(least + "context = 0\n"), HasSubstr("context must be a whole number from 1"));
-  EXPECT_THAT(ParseError(least + "context = 1024\nmin_context = 2048\n"), HasSubstr("min_context 2048 is above context 1024"));
-  EXPECT_THAT(ParseError(least + "min_context = 8192\n"), HasSubstr("min_context 8192 is above context 4096"));
+  EXPECT_THAT(ParseError(least + "context = 0\n"),
+              HasSubstr("context must be a whole number from 1"));
+  EXPECT_THAT(ParseError(least + "context = 1024\nmin_context = 2048\n"),
+              HasSubstr("min_context 2048 is above context 1024"));
+  EXPECT_THAT(ParseError(least + "min_context = 8192\n"),
+              HasSubstr("min_context 8192 is above context 4096"));
   EXPECT_THAT(ParseError(least + "kv_type = 'q4_0'\n"), HasSubstr("there are f16, q8_0 and f32"));
   EXPECT_THAT(ParseError("name = 'a'\nformat = 'onnx'\nrecipe = 'int8'\nkv_type = 'f16'\n"),
               HasSubstr("kv_type can be chosen for gguf"));
@@ -337,17 +352,20 @@ TEST(ParseDeviceClass, ContextAndKvCache) {
 TEST(ParseDeviceClass, RefusesWithLineAndKey) {
   const std::string least(kLeast);
   EXPECT_EQ(ParseError(least), "parsed");
-  EXPECT_THAT(ParseError(least + "[match]\nmemory = 3\n"), HasSubstr("line 5: unknown key match.memory"));
+  EXPECT_THAT(ParseError(least + "[match]\nmemory = 3\n"),
+              HasSubstr("line 5: unknown key match.memory"));
   EXPECT_THAT(ParseError(least + "colour = 'red'\n"), HasSubstr("line 4: unknown key colour"));
   EXPECT_THAT(ParseError(least + "priority = 'high'\n"),
               HasSubstr("line 4: priority must be a whole number"));
   EXPECT_THAT(ParseError(least + "memory_headroom = nan\n"),
               HasSubstr("memory_headroom must be a number from 1"));
   EXPECT_THAT(ParseError(least + "match = 3\n"), HasSubstr("line 4: match must be a table"));
-  EXPECT_THAT(ParseError(least + "[match]\nform = 'pc'\n"), HasSubstr("line 5: match.form must be a list"));
+  EXPECT_THAT(ParseError(least + "[match]\nform = 'pc'\n"),
+              HasSubstr("line 5: match.form must be a list"));
   EXPECT_THAT(ParseError(least + "[match]\nform = ['pc', 3]\n"),
               HasSubstr("match.form must be a list of strings"));
-  EXPECT_THAT(ParseError(least + "[match]\nmin_memory_mib = -1\n"), HasSubstr("match.min_memory_mib"));
+  EXPECT_THAT(ParseError(least + "[match]\nmin_memory_mib = -1\n"),
+              HasSubstr("match.min_memory_mib"));
   EXPECT_THAT(ParseError(least + "[match]\nlabels = { a = 1 }\n"),
               HasSubstr("match.labels.a must be a string"));
   EXPECT_THAT(ParseError(least + "'match.form' = ['pc']\n"), HasSubstr("unknown key"));

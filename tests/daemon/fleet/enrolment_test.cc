@@ -26,7 +26,11 @@ TEST_F(FleetFixture, EnrolledDeviceGetsCertificateClassAndLabels) {
 }
 
 TEST_F(FleetFixture, LabelsOfTheTokenDecideTheClass) {
-  ASSERT_OK(classes_.Apply("name='lab'\nformat='gguf'\nrecipe='f32'\npriority=99\n[match.labels]\nsite='lab'\n").status());
+  ASSERT_OK(
+      classes_
+          .Apply(
+              "name='lab'\nformat='gguf'\nrecipe='f32'\npriority=99\n[match.labels]\nsite='lab'\n")
+          .status());
   Fleet::TokenRequest request;
   request.labels = {{"site", "lab"}};
   EXPECT_EQ(Enrol(FakeDevice(), Token(request))->device_class, "lab");
@@ -37,7 +41,8 @@ TEST_F(FleetFixture, NoClassFitsIsNoReasonToRefuse) {
   const auto identity = Enrol(FakeDevice("toaster", 64), Token());
   ASSERT_OK(identity.status());
   EXPECT_EQ(identity->device_class, "");
-  EXPECT_THAT(store_->GetDevice(identity->device_id)->class_reason(), HasSubstr("no device class fits"));
+  EXPECT_THAT(store_->GetDevice(identity->device_id)->class_reason(),
+              HasSubstr("no device class fits"));
 }
 
 TEST_F(FleetFixture, SameKeyIsTheSameDeviceAndCountsOnce) {
@@ -93,11 +98,13 @@ TEST_F(FleetFixture, RevokedDeviceGetsNothingMore) {
   FakeDevice device;
   const auto identity = Enrolled(device);
   ASSERT_OK(fleet_.Revoke(device.id).status());
-  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(identity.certificate_pem)), kPermissionDenied, "revoked");
+  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(identity.certificate_pem)),
+               kPermissionDenied, "revoked");
   EXPECT_ERROR(Enrol(device, Token()), kPermissionDenied, "revoked");
   EXPECT_ERROR(fleet_.CheckIn(device.id, "", nullptr, {}), kPermissionDenied, "revoked");
   const std::string nonce = fleet_.MakeChallenge(device.id);
-  const auto proof = trust::SignWithTlsKey(device.key.private_pem, AsBytes(Fleet::RenewalMessage(nonce, device.csr)));
+  const auto proof = trust::SignWithTlsKey(device.key.private_pem,
+                                           AsBytes(Fleet::RenewalMessage(nonce, device.csr)));
   EXPECT_ERROR(fleet_.Renew(device.id, device.csr, nonce, *proof), kPermissionDenied, "revoked");
 }
 
@@ -105,20 +112,26 @@ TEST_F(FleetFixture, CertificateOfAnotherKeyOrKindIsRefused) {
   FakeDevice device;
   Enrolled(device);
   const FakeDevice thief;
-  const auto stolen_id = authority_->IssueDevice(thief.key.public_pem, device.id, std::chrono::hours(1));
-  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(*stolen_id)), kUnauthenticated, "another key");
-  const auto stranger = authority_->IssueDevice(thief.key.public_pem, "d-0000000000000000", std::chrono::hours(1));
-  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(*stranger)), kUnauthenticated, "enrol again");
-  const auto admin = authority_->IssueOperator(thief.key.public_pem, "eve", "admin", std::chrono::hours(1));
-  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(*admin)), kUnauthenticated, "device's certificate");
+  const auto stolen_id =
+      authority_->IssueDevice(thief.key.public_pem, device.id, std::chrono::hours(1));
+  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(*stolen_id)), kUnauthenticated,
+               "another key");
+  const auto stranger =
+      authority_->IssueDevice(thief.key.public_pem, "d-0000000000000000", std::chrono::hours(1));
+  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(*stranger)), kUnauthenticated,
+               "enrol again");
+  const auto admin =
+      authority_->IssueOperator(thief.key.public_pem, "eve", "admin", std::chrono::hours(1));
+  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(*admin)), kUnauthenticated,
+               "device's certificate");
 }
 
 class Renewal : public FleetFixture {
  protected:
   Renewal() { Enrolled(device_); }
   absl::StatusOr<Fleet::Identity> Renew(const std::string& nonce) {
-    const auto proof =
-        trust::SignWithTlsKey(device_.key.private_pem, AsBytes(Fleet::RenewalMessage(nonce, device_.csr)));
+    const auto proof = trust::SignWithTlsKey(device_.key.private_pem,
+                                             AsBytes(Fleet::RenewalMessage(nonce, device_.csr)));
     return fleet_.Renew(device_.id, device_.csr, nonce, *proof);
   }
   FakeDevice device_;
@@ -141,7 +154,8 @@ TEST_F(Renewal, NonceIsGoodOnceAndForFiveMinutesAndForItsDevice) {
   const std::string late = fleet_.MakeChallenge(device_.id);
   clock_.Advance(ChallengeBook::kLifetime + Duration(1));
   EXPECT_ERROR(Renew(late), kUnauthenticated, "expired");
-  EXPECT_ERROR(Renew(fleet_.MakeChallenge("d-other")), kUnauthenticated, "not made for this device");
+  EXPECT_ERROR(Renew(fleet_.MakeChallenge("d-other")), kUnauthenticated,
+               "not made for this device");
   std::string bent = fleet_.MakeChallenge(device_.id);
   bent.back() ^= 1;
   EXPECT_ERROR(Renew(bent), kUnauthenticated, "get a new one");
@@ -154,9 +168,12 @@ TEST_F(Renewal, ProofMustBeOfTheEnrolledKeyOverThisRequest) {
   const std::string message = Fleet::RenewalMessage(nonce, device_.csr);
   const auto by_other = trust::SignWithTlsKey(other.key.private_pem, AsBytes(message));
   EXPECT_ERROR(fleet_.Renew(device_.id, device_.csr, nonce, *by_other), kUnauthenticated, "proof");
-  const auto other_csr = trust::SignWithTlsKey(other.key.private_pem, AsBytes(Fleet::RenewalMessage(nonce, other.csr)));
-  EXPECT_ERROR(fleet_.Renew(device_.id, other.csr, nonce, *other_csr), kUnauthenticated, "another key");
-  EXPECT_ERROR(fleet_.Renew("d-none", device_.csr, fleet_.MakeChallenge("d-none"), "x"), kNotFound, "enrol again");
+  const auto other_csr = trust::SignWithTlsKey(other.key.private_pem,
+                                               AsBytes(Fleet::RenewalMessage(nonce, other.csr)));
+  EXPECT_ERROR(fleet_.Renew(device_.id, other.csr, nonce, *other_csr), kUnauthenticated,
+               "another key");
+  EXPECT_ERROR(fleet_.Renew("d-none", device_.csr, fleet_.MakeChallenge("d-none"), "x"), kNotFound,
+               "enrol again");
   EXPECT_OK(Renew(nonce).status());  // failures above did not use it up
 }
 
@@ -194,7 +211,8 @@ TEST_F(FleetFixture, CheckInUpdatesFactsStatusesAndClass) {
   ASSERT_OK(classes_.Apply("name='all'\nformat='gguf'\nrecipe='f32'\npriority=99\n").status());
   EXPECT_EQ(fleet_.CheckIn(device.id, "", nullptr, {})->device_class(), "all");
   EXPECT_EQ(store_->GetDevice(device.id)->facts().form(), "edge");
-  EXPECT_ERROR(fleet_.CheckIn(device.id, "", nullptr, {status, status}), kInvalidArgument, "models");
+  EXPECT_ERROR(fleet_.CheckIn(device.id, "", nullptr, {status, status}), kInvalidArgument,
+               "models");
   EXPECT_ERROR(fleet_.CheckIn("d-none", "", nullptr, {}), kNotFound, "d-none");
 }
 
@@ -208,9 +226,11 @@ TEST_F(FleetFixture, AppliedClassOutlivesSeeding) {
   EXPECT_ERROR(classes_.Apply("name='x'\n"), kInvalidArgument, "format is missing");
   EXPECT_ERROR(classes_.Apply("name='x'\nformat='gguf'\nrecipe='q4_k_x'\n"), kInvalidArgument,
                "device class x: there is no target 'gguf:q4_k_x'");
-  EXPECT_ERROR(classes_.Apply("name='x'\nformat='tar'\nrecipe='q4_0'\n"), kInvalidArgument, "'tar:q4_0'");
+  EXPECT_ERROR(classes_.Apply("name='x'\nformat='tar'\nrecipe='q4_0'\n"), kInvalidArgument,
+               "'tar:q4_0'");
   EXPECT_ERROR(store_->GetClass("x"), kNotFound, "x");
-  for (const char* recipe : {"q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k", "q4_1", "q5_0", "q5_1"})
+  for (const char* recipe :
+       {"q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k", "q4_1", "q5_0", "q5_1"})
     EXPECT_OK(classes_.Apply(fmt::format("name='x'\nformat='gguf'\nrecipe='{}'\n", recipe)));
 }
 

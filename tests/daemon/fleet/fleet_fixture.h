@@ -1,4 +1,5 @@
-// The fleet's room with everything around it: a store, keys, shipped classes, a clock that the test moves.
+// The fleet's room with everything around it: a store, keys, shipped classes, a clock that the test
+// moves.
 #pragma once
 
 #include <memory>
@@ -48,14 +49,21 @@ class FleetFixture : public ::testing::Test {
   // As the device's agent asks, with a fresh proof. token empty: with nothing but its key.
   Fleet::Applicant Asking(const FakeDevice& device, std::string_view token = {}) {
     const std::string nonce = fleet_.MakeChallenge(device.id);
-    const auto proof = trust::SignWithTlsKey(device.key.private_pem, AsBytes(Fleet::EnrolmentMessage(nonce, device.csr)));
-    return {std::string(token), device.csr, device.facts, "test", {}, Fleet::KeyProof{nonce, proof.value_or("")}};
+    const auto proof = trust::SignWithTlsKey(device.key.private_pem,
+                                             AsBytes(Fleet::EnrolmentMessage(nonce, device.csr)));
+    return {std::string(token),
+            device.csr,
+            device.facts,
+            "test",
+            {},
+            Fleet::KeyProof{nonce, proof.value_or("")}};
   }
   absl::StatusOr<Fleet::Identity> Enrol(const FakeDevice& device, std::string_view token = {}) {
     return fleet_.Enrol(Asking(device, token));
   }
   // As agents of before ask, and whoever has seen a CSR.
-  absl::StatusOr<Fleet::Identity> EnrolUnproven(const FakeDevice& device, std::string_view token = {}) {
+  absl::StatusOr<Fleet::Identity> EnrolUnproven(const FakeDevice& device,
+                                                std::string_view token = {}) {
     return fleet_.Enrol({std::string(token), device.csr, device.facts, "other", {}, {}});
   }
   // With a token of its own.

@@ -18,7 +18,8 @@ class GroupsTest : public FleetFixture {
     }
     std::ranges::sort(ids_);
   }
-  static v1::DeviceGroup Group(std::map<std::string, std::string> selector, std::vector<std::string> ids = {}) {
+  static v1::DeviceGroup Group(std::map<std::string, std::string> selector,
+                               std::vector<std::string> ids = {}) {
     v1::DeviceGroup group;
     group.set_name("lab");
     for (const auto& [key, value] : selector) (*group.mutable_selector())[key] = value;
@@ -77,8 +78,8 @@ TEST_F(GroupsTest, RefusesNonsenseByName) {
   EXPECT_ERROR(Apply(Group({})), kInvalidArgument, "has no devices");
   EXPECT_ERROR(Apply(Group({{"", "x"}})), kInvalidArgument, "selector");
   EXPECT_ERROR(Apply(Group({}, {ids_[0], "d-none"})), kNotFound, "d-none");
-  EXPECT_ERROR(Apply(Group({}, std::vector<std::string>(kMostListedDevices + 1, ids_[0]))), kInvalidArgument,
-               "give them a label");
+  EXPECT_ERROR(Apply(Group({}, std::vector<std::string>(kMostListedDevices + 1, ids_[0]))),
+               kInvalidArgument, "give them a label");
   EXPECT_THAT(*store_->ListGroups(), IsEmpty());
 }
 

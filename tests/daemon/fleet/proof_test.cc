@@ -1,4 +1,5 @@
-// Who asks to enrol, and who only repeats what a device once sent: a CSR is no secret, and good for ever.
+// Who asks to enrol, and who only repeats what a device once sent: a CSR is no secret, and good for
+// ever.
 #include "common/base/retry_after.h"
 #include "tests/daemon/fleet/fleet_fixture.h"
 
@@ -14,7 +15,9 @@ Fleet::Options WithQueue() {
 class ProofTest : public FleetFixture {
  protected:
   ProofTest() : FleetFixture(WithQueue()) {}
-  std::string Stored(const FakeDevice& device) { return store_->GetDevice(device.id)->SerializeAsString(); }
+  std::string Stored(const FakeDevice& device) {
+    return store_->GetDevice(device.id)->SerializeAsString();
+  }
   std::string Waiting() {
     const auto pending = fleet_.Pending();
     EXPECT_OK(pending);
@@ -49,7 +52,8 @@ TEST_F(ProofTest, ACapturedCsrChangesNothingOfAnEnrolledDevice) {
     ASSERT_OK(answer);
     EXPECT_EQ(answer->device_id, device.id);
     EXPECT_EQ(answer->device_class, "iot-int4");
-    EXPECT_EQ(trust::ReadCertificate(answer->certificate_pem)->public_key, *trust::PublicKeyDigest(device.key.public_pem))
+    EXPECT_EQ(trust::ReadCertificate(answer->certificate_pem)->public_key,
+              *trust::PublicKeyDigest(device.key.public_pem))
         << "of use to the device alone";
     EXPECT_EQ(Stored(device), before);
   }
@@ -76,7 +80,9 @@ TEST_F(ProofTest, AProofOfAnotherKeyRequestOrDeviceIsRefused) {
   const std::string before = Stored(device);
   Fleet::Applicant by_other = Asking(device);
   by_other.proof->proof =
-      trust::SignWithTlsKey(other.key.private_pem, AsBytes(Fleet::EnrolmentMessage(by_other.proof->nonce, device.csr))).value();
+      trust::SignWithTlsKey(other.key.private_pem,
+                            AsBytes(Fleet::EnrolmentMessage(by_other.proof->nonce, device.csr)))
+          .value();
   EXPECT_ERROR(fleet_.Enrol(by_other), kUnauthenticated, "was not made by device " + device.id);
   Fleet::Applicant of_other = Asking(other);
   of_other.csr_pem = device.csr;
@@ -87,10 +93,13 @@ TEST_F(ProofTest, AProofOfAnotherKeyRequestOrDeviceIsRefused) {
   // What the device signed to renew is no proof that it enrols, nor the other way round.
   Fleet::Applicant renewing = Asking(device);
   renewing.proof->proof =
-      trust::SignWithTlsKey(device.key.private_pem, AsBytes(Fleet::RenewalMessage(renewing.proof->nonce, device.csr))).value();
+      trust::SignWithTlsKey(device.key.private_pem,
+                            AsBytes(Fleet::RenewalMessage(renewing.proof->nonce, device.csr)))
+          .value();
   EXPECT_ERROR(fleet_.Enrol(renewing), kUnauthenticated, "proof");
   const Fleet::Applicant enrolling = Asking(device);
-  EXPECT_ERROR(fleet_.Renew(device.id, device.csr, enrolling.proof->nonce, enrolling.proof->proof), kUnauthenticated, "proof");
+  EXPECT_ERROR(fleet_.Renew(device.id, device.csr, enrolling.proof->nonce, enrolling.proof->proof),
+               kUnauthenticated, "proof");
   for (const auto& [nonce, proof] : {std::pair<std::string, std::string>{"", "x"}, {"x", ""}}) {
     Fleet::Applicant half = Asking(device);
     half.proof = Fleet::KeyProof{nonce, proof};
@@ -138,7 +147,8 @@ TEST_F(ProofTest, AnUnprovenAskChangesNothingOfOneThatWaits) {
   approval.approval = true;
   clock_.Advance(std::chrono::minutes(30));
   EXPECT_ERROR(EnrolUnproven(Copy(device)), kFailedPrecondition, "nobody vouches");
-  EXPECT_ERROR(EnrolUnproven(Copy(device), LabelledToken(approval)), kFailedPrecondition, "nobody vouches");
+  EXPECT_ERROR(EnrolUnproven(Copy(device), LabelledToken(approval)), kFailedPrecondition,
+               "nobody vouches");
   EXPECT_EQ(Waiting(), before) << "nor is it kept waiting by it";
   const Fleet::Applicant asked = Asking(device);
   EXPECT_ERROR(fleet_.Enrol(asked), kFailedPrecondition, "waits");
@@ -168,7 +178,8 @@ TEST_F(ProofTest, ARevokedOrRejectedKeyIsRefusedWithOrWithoutAProof) {
   }
 }
 
-// The machine was set up anew with another key; the old key's CSR must not undo that, nor show as alive.
+// The machine was set up anew with another key; the old key's CSR must not undo that, nor show as
+// alive.
 TEST_F(ProofTest, ACapturedCsrOfAReplacedDeviceIsRefused) {
   FakeDevice old, anew;
   old.facts.set_hardware_id("board-1");

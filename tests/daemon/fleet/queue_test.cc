@@ -166,14 +166,16 @@ TEST_F(QueueTest, AReflashedMachineReplacesItsOldSelfOnlyWhenAnOperatorSaysSo) {
   const std::string good = Token(request);
   EXPECT_ERROR(Enrol(anew, good), kFailedPrecondition, "its machine is that of " + old.id);
   EXPECT_EQ(fleet_.Pending()->front().replaces(), old.id);
-  EXPECT_OK(fleet_.Authenticate(*trust::ReadCertificate(before.certificate_pem))) << "saying so changes nothing";
+  EXPECT_OK(fleet_.Authenticate(*trust::ReadCertificate(before.certificate_pem)))
+      << "saying so changes nothing";
 
   const auto approved = fleet_.Approve(anew.id);
   ASSERT_OK(approved);
   EXPECT_EQ(approved->revoked, old.id);
   EXPECT_EQ(approved->device.labels().at("shelf"), "3");
   EXPECT_EQ(approved->device.labels().at("site"), "lab");
-  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(before.certificate_pem)), kPermissionDenied, "revoked");
+  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(before.certificate_pem)),
+               kPermissionDenied, "revoked");
   EXPECT_OK(Enrol(anew, good));
   EXPECT_OK(Enrol(On("board-2"), Token())) << "another machine";
 }
@@ -210,7 +212,8 @@ TEST_F(QueueTest, ApprovalNamesWhomItReplaces) {
   EXPECT_ERROR(Enrol(second), kFailedPrecondition, "nobody vouches");
   EXPECT_ERROR(Enrol(third), kFailedPrecondition, "nobody vouches");
   Enrolled(first);
-  EXPECT_ERROR(fleet_.Approve(second.id), kFailedPrecondition, "would now replace " + first.id + ", not none");
+  EXPECT_ERROR(fleet_.Approve(second.id), kFailedPrecondition,
+               "would now replace " + first.id + ", not none");
   EXPECT_ERROR(Enrol(second), kFailedPrecondition, "waits");
   EXPECT_EQ(fleet_.Approve(second.id)->revoked, first.id);
   EXPECT_EQ(store_->GetDevice(first.id)->state(), v1::Device::REVOKED);

@@ -16,9 +16,10 @@ TEST(ParseBlobTarget, TakesExactlyOneForm) {
   EXPECT_EQ(name->encoding, pipeline::Encoding::kPlanes2Zstd);
   for (const std::string& bad :
        {std::string("/"), std::string("/v1/blobs/"), "/v1/blobs/" + kHex, "/v1/blobs/" + kHex + ".",
-        "/v1/blobs/" + kHex + ".gzip", "/v1/blobs/" + kHex + ".raw/", "/v1/blobs/" + kHex + ".raw?x",
-        "/v1/blobs/" + kHex.substr(1) + ".raw", "/v1/blobs/A" + kHex.substr(1) + ".raw",
-        "/v1/blobs/../" + kHex + ".raw", "/v1/blobs/g" + kHex.substr(1) + ".raw"})
+        "/v1/blobs/" + kHex + ".gzip", "/v1/blobs/" + kHex + ".raw/",
+        "/v1/blobs/" + kHex + ".raw?x", "/v1/blobs/" + kHex.substr(1) + ".raw",
+        "/v1/blobs/A" + kHex.substr(1) + ".raw", "/v1/blobs/../" + kHex + ".raw",
+        "/v1/blobs/g" + kHex.substr(1) + ".raw"})
     EXPECT_FALSE(ParseBlobTarget(bad).has_value()) << bad;
 }
 

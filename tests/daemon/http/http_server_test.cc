@@ -50,7 +50,8 @@ class RawClient {
     if (BIO_do_connect(bio_.get()) <= 0) return answer;
     BIO_write(bio_.get(), request.data(), static_cast<int>(request.size()));
     char piece[16 << 10];
-    for (int n; (n = BIO_read(bio_.get(), piece, sizeof piece)) > 0;) answer.append(piece, static_cast<size_t>(n));
+    for (int n; (n = BIO_read(bio_.get(), piece, sizeof piece)) > 0;)
+      answer.append(piece, static_cast<size_t>(n));
     return answer;
   }
 
@@ -72,7 +73,8 @@ class HttpServerTest : public ::testing::Test {
 
   void Start(HttpServer::Options options) {
     server_.reset();
-    const Identity identity = Issue(ca_, {trust::Subject::Kind::kServer, "d", "", {}, {"127.0.0.1"}});
+    const Identity identity =
+        Issue(ca_, {trust::Subject::Kind::kServer, "d", "", {}, {"127.0.0.1"}});
     options.ca_pem = ca_.certificate_pem();
     options.certificate_pem = identity.certificate_pem;
     options.private_pem = identity.private_pem;
@@ -85,8 +87,12 @@ class HttpServerTest : public ::testing::Test {
       if (name.digest.hex() != hex_) return NotFound("no such blob");
       return dir_ / "blob";
     };
-    handlers.metrics = [](HttpServer::Traffic traffic) { return fmt::format("bytes {}\n", traffic.blob_bytes); };
-    handlers.ready = [this]() -> absl::Status { return ready_ ? absl::OkStatus() : Unavailable("secret detail"); };
+    handlers.metrics = [](HttpServer::Traffic traffic) {
+      return fmt::format("bytes {}\n", traffic.blob_bytes);
+    };
+    handlers.ready = [this]() -> absl::Status {
+      return ready_ ? absl::OkStatus() : Unavailable("secret detail");
+    };
     auto server = HttpServer::Start(RealFileSystem(), options, std::move(handlers));
     ASSERT_OK(server.status());
     server_ = *std::move(server);
@@ -96,7 +102,8 @@ class HttpServerTest : public ::testing::Test {
     return RawClient(server_->port(), identity).Exchange(request);
   }
   std::string Blob(std::string_view method, std::string_view headers, const Identity* identity) {
-    return Ask(fmt::format("{} /v1/blobs/{}.raw HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{}\r\n", method, hex_, headers),
+    return Ask(fmt::format("{} /v1/blobs/{}.raw HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{}\r\n",
+                           method, hex_, headers),
                identity);
   }
   static std::string Body(const std::string& answer) {
@@ -136,8 +143,10 @@ TEST_F(HttpServerTest, GivesRanges) {
   EXPECT_THAT(beyond, StartsWith("HTTP/1.1 416 "));
   EXPECT_THAT(beyond, HasSubstr("Content-Range: bytes */300000\r\n"));
   // A range of another version of the blob (there is none) gets the whole one.
-  EXPECT_THAT(Blob("GET", "Range: bytes=5-\r\nIf-Range: \"other\"\r\n", &device_), StartsWith("HTTP/1.1 200 "));
-  EXPECT_THAT(Blob("GET", "If-None-Match: \"" + hex_ + ".raw\"\r\n", &device_), StartsWith("HTTP/1.1 304 "));
+  EXPECT_THAT(Blob("GET", "Range: bytes=5-\r\nIf-Range: \"other\"\r\n", &device_),
+              StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(Blob("GET", "If-None-Match: \"" + hex_ + ".raw\"\r\n", &device_),
+              StartsWith("HTTP/1.1 304 "));
 }
 
 TEST_F(HttpServerTest, BlobsNeedACertificateThatIsAccepted) {
@@ -151,7 +160,8 @@ TEST_F(HttpServerTest, BlobsNeedACertificateThatIsAccepted) {
 
 TEST_F(HttpServerTest, OpenPagesNeedNoCertificate) {
   const auto page = [&](std::string_view path) {
-    return Ask(fmt::format("GET {} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", path), nullptr);
+    return Ask(fmt::format("GET {} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", path),
+               nullptr);
   };
   EXPECT_THAT(page("/livez"), StartsWith("HTTP/1.1 200 "));
   EXPECT_THAT(page("/readyz"), StartsWith("HTTP/1.1 200 "));
@@ -171,16 +181,19 @@ TEST_F(HttpServerTest, RefusesWhatIsNoRequestForIt) {
               StartsWith("HTTP/1.1 413 "));
   EXPECT_THAT(Ask("GET /livez HTTP/1.1\r\nX: " + std::string(9000, 'x') + "\r\n\r\n", nullptr),
               StartsWith("HTTP/1.1 431 "));
-  EXPECT_THAT(Ask("GET /v1/blobs/..%2f..%2fadmin.json HTTP/1.1\r\nConnection: close\r\n\r\n", &device_),
-              StartsWith("HTTP/1.1 404 "));
+  EXPECT_THAT(
+      Ask("GET /v1/blobs/..%2f..%2fadmin.json HTTP/1.1\r\nConnection: close\r\n\r\n", &device_),
+      StartsWith("HTTP/1.1 404 "));
 }
 
 TEST_F(HttpServerTest, KeepsConnectionsAliveAndClosesIdleOnes) {
   HttpServer::Options options;
   options.idle_timeout = std::chrono::milliseconds(100);
   Start(options);
-  const std::string two = Ask("GET /livez HTTP/1.1\r\nHost: h\r\n\r\nGET /readyz HTTP/1.1\r\nHost: h\r\n\r\n", nullptr);
-  const size_t first = two.find("HTTP/1.1 200");  // then the server ends the connection, or this would not return
+  const std::string two =
+      Ask("GET /livez HTTP/1.1\r\nHost: h\r\n\r\nGET /readyz HTTP/1.1\r\nHost: h\r\n\r\n", nullptr);
+  const size_t first =
+      two.find("HTTP/1.1 200");  // then the server ends the connection, or this would not return
   EXPECT_NE(two.find("HTTP/1.1 200", first + 1), std::string::npos) << two;
 }
 
@@ -198,9 +211,11 @@ TEST_F(HttpServerTest, SaysWhenThePortIsTaken) {
   options.ca_pem = ca_.certificate_pem();
   options.certificate_pem = identity.certificate_pem;
   options.private_pem = identity.private_pem;
-  EXPECT_ERROR(HttpServer::Start(RealFileSystem(), options, {}), kUnavailable, "taken by another process");
+  EXPECT_ERROR(HttpServer::Start(RealFileSystem(), options, {}), kUnavailable,
+               "taken by another process");
   options.host = "not an address";
-  EXPECT_ERROR(HttpServer::Start(RealFileSystem(), options, {}), kInvalidArgument, "not an address");
+  EXPECT_ERROR(HttpServer::Start(RealFileSystem(), options, {}), kInvalidArgument,
+               "not an address");
 }
 
 TEST_F(HttpServerTest, StopsWhileAClientIsIdle) {

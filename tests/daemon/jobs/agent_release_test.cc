@@ -14,7 +14,8 @@ namespace {
 class AgentReleaseTest : public JobsFixture {
  protected:
   AgentReleaseTest() { fs::create_directories(folder_); }
-  void WriteProgram(const std::string& name, char machine, const std::string& version, size_t size = 5 << 20) {
+  void WriteProgram(const std::string& name, char machine, const std::string& version,
+                    size_t size = 5 << 20) {
     std::string program(size, 'x');
     program.replace(0, 24,
                     std::string("\x7f"
@@ -63,10 +64,12 @@ TEST_F(AgentReleaseTest, AJobMakesAnArtifactOfEachProgram) {
 
 TEST_F(AgentReleaseTest, TheNameIsForProgramsOfTheAgentAlone) {
   EXPECT_ERROR(MakeRegistry()->Import("", model_name_, model_), kInvalidArgument, "source/");
-  EXPECT_ERROR(MakeRegistry()->Import("", model_name_, folder_), kInvalidArgument, "no agent's program");
+  EXPECT_ERROR(MakeRegistry()->Import("", model_name_, folder_), kInvalidArgument,
+               "no agent's program");
   WriteProgram("a", 62, "1.0.0");
   WriteProgram("b", 62, "1.0.1");
-  EXPECT_ERROR(MakeRegistry()->Import("", model_name_, folder_), kInvalidArgument, "second agent for x86_64");
+  EXPECT_ERROR(MakeRegistry()->Import("", model_name_, folder_), kInvalidArgument,
+               "second agent for x86_64");
   EXPECT_OK(MakeRegistry()->Import("", model_name_, folder_ / "a"));
   MakeRunner();
   EXPECT_ERROR(runner_->Submit("", model_name_, {"iot"}), kInvalidArgument, "no class");

@@ -29,7 +29,8 @@ class EvaluatorTest : public JobsFixture {
     EXPECT_OK(record);
     for (const v1::Signed& statement : record->statements) {
       if (statement.payload_type() != trust::kEvaluationStatementType) continue;
-      EXPECT_OK(trust::Verify(statement, trust::kEvaluationStatementType, authority_->trust_root()));
+      EXPECT_OK(
+          trust::Verify(statement, trust::kEvaluationStatementType, authority_->trust_root()));
       EXPECT_TRUE(evaluations.emplace_back().ParseFromString(statement.payload()));
       EXPECT_EQ(evaluations.back().manifest_digest(), record->artifact.manifest_digest());
     }
@@ -72,7 +73,8 @@ TEST_F(EvaluatorTest, EachArtifactIsMeasuredOnceBesideItsManifest) {
   EXPECT_THAT(EvaluationsOf(job.artifacts(0))[1].golden(), SizeIs(1));
 }
 
-// Formats that other runtimes run: the same values under other names, orders and arrangements are the same model.
+// Formats that other runtimes run: the same values under other names, orders and arrangements are
+// the same model.
 TEST_F(EvaluatorTest, OtherFormatsAreMeasuredByTheirDequantizedCodes) {
   constexpr std::pair<const char*, const char*> kTargets[] = {
       {"mlx", "bf16"}, {"onnx", "fp32"}, {"mlx", "int4"}, {"onnx", "int4"}, {"openvino", "int4"}};
@@ -85,8 +87,8 @@ TEST_F(EvaluatorTest, OtherFormatsAreMeasuredByTheirDequantizedCodes) {
     device_class.set_recipe(recipe);
     ASSERT_OK(store_->PutClass(device_class));
   }
-  for (const auto architecture :
-       {pipeline::Architecture::kPhi3, pipeline::Architecture::kLlama, pipeline::Architecture::kQwen2}) {
+  for (const auto architecture : {pipeline::Architecture::kPhi3, pipeline::Architecture::kLlama,
+                                  pipeline::Architecture::kQwen2}) {
     SCOPED_TRACE(pipeline::Name(architecture));
     fs::remove_all(model_);
     const bool tied = architecture == pipeline::Architecture::kQwen2;
@@ -133,7 +135,8 @@ TEST_F(EvaluatorTest, OneThatFailsLeavesTheOthersStanding) {
   Evaluator evaluator({blobs_, files_, clock_}, {.tokens = 48}, dir_ / "evaluation", 1, 64 << 20);
   const auto source = pipeline::OpenModel(files_, model_);
   ASSERT_OK(source);
-  const auto evaluations = evaluator.Evaluate(**source, {{lost, "f16"}, {strange, "f16"}, {manifest, "q8_0"}}, {});
+  const auto evaluations =
+      evaluator.Evaluate(**source, {{lost, "f16"}, {strange, "f16"}, {manifest, "q8_0"}}, {});
   ASSERT_OK(evaluations);
   ASSERT_THAT(*evaluations, SizeIs(3));
   EXPECT_ERROR((*evaluations)[0], kNotFound, "");

@@ -32,7 +32,8 @@ class GarbageTest : public JobsFixture {
     EXPECT_TRUE(store_->PutArtifact(record).ok());
     return record.artifact.name();
   }
-  void JobWithSlab(const std::string& name, v1::Job::State state, int64_t finished_ms, const Digest& chunk) {
+  void JobWithSlab(const std::string& name, v1::Job::State state, int64_t finished_ms,
+                   const Digest& chunk) {
     JobRecord job;
     job.job.set_name(name);
     job.job.set_state(state);
@@ -61,10 +62,13 @@ TEST_F(GarbageTest, WhatAnArtifactOrAJobNamesStays) {
   const auto done = CollectGarbage(*store_, blobs_, {.forget_before_ms = 1000});
   ASSERT_OK(done);
   EXPECT_EQ(done->blobs_removed, 2u);
-  EXPECT_EQ(done->bytes_removed, std::string("b" "of nobody").size());
+  EXPECT_EQ(done->bytes_removed, std::string("b"
+                                             "of nobody")
+                                     .size());
   EXPECT_EQ(done->blobs_kept, 4u);
   EXPECT_EQ(done->jobs_forgotten, 0u);
-  EXPECT_TRUE(Stored("a") && Stored("shared") && Stored("of a running job") && Stored("of a failed job"));
+  EXPECT_TRUE(Stored("a") && Stored("shared") && Stored("of a running job") &&
+              Stored("of a failed job"));
   EXPECT_FALSE(Stored("b") || Stored("of nobody"));
 }
 
@@ -106,7 +110,8 @@ TEST_F(GarbageTest, StrangeFilesAreLeftAlone) {
 TEST_F(GarbageTest, WhatADeviceNeedsIsNotDeleted) {
   const std::string name = Artifact({"a"});
   const Digest digest = *Digest::FromHexText(name.substr(name.find('/') + 1));
-  Enrolment enrolment{.public_key = HashText("key"), .admission = "list", .device = {}, .now_ms = 1};
+  Enrolment enrolment{
+      .public_key = HashText("key"), .admission = "list", .device = {}, .now_ms = 1};
   enrolment.device.set_id("d1");
   enrolment.device.set_state(v1::Device::ACTIVE);
   ASSERT_OK(store_->CreateDevice(enrolment));
@@ -153,9 +158,12 @@ TEST_F(GarbageTest, TheRunnerCollectsAtItsStartAndWhenAsked) {
   StoreBlob("of nobody");
   std::promise<absl::StatusOr<Collected>> first;
   JobRunner::Options options;
-  options.on_collected = [&](const absl::StatusOr<Collected>& collected) { first.set_value(collected); };
+  options.on_collected = [&](const absl::StatusOr<Collected>& collected) {
+    first.set_value(collected);
+  };
   runner_ = std::make_unique<JobRunner>(
-      JobRunner::Collaborators{*store_, *authority_, blobs_, RealFileSystem(), random_, clock_}, options);
+      JobRunner::Collaborators{*store_, *authority_, blobs_, RealFileSystem(), random_, clock_},
+      options);
   EXPECT_ERROR(runner_->Collect(false), kUnavailable, "");
   ASSERT_OK(runner_->Start());
   const auto unasked = first.get_future().get();

@@ -28,8 +28,8 @@ class JobRunnerTest : public JobsFixture {
     runner_.reset();
     return ArtifactsOf(job);
   }
-  // Runs a new job until its fifth slab is recorded, as a daemon that is stopped then; the slabs that were
-  // recorded.
+  // Runs a new job until its fifth slab is recorded, as a daemon that is stopped then; the slabs
+  // that were recorded.
   std::set<size_t> RunAPart(std::string* name) {
     std::set<size_t> recorded;
     std::promise<void> reached;
@@ -75,7 +75,8 @@ TEST_F(JobRunnerTest, OnePassMakesOneArtifactPerDistinctTarget) {
 
   ASSERT_THAT(record->statements, SizeIs(1));
   ASSERT_TRUE(
-      trust::Verify(record->statements[0], trust::kArtifactStatementType, authority_->trust_root()).ok());
+      trust::Verify(record->statements[0], trust::kArtifactStatementType, authority_->trust_root())
+          .ok());
   v1::ArtifactStatement statement;
   ASSERT_TRUE(statement.ParseFromString(record->statements[0].payload()));
   EXPECT_EQ(statement.manifest_digest(), record->artifact.manifest_digest());
@@ -84,7 +85,8 @@ TEST_F(JobRunnerTest, OnePassMakesOneArtifactPerDistinctTarget) {
 
 TEST_F(JobRunnerTest, OneQuantizationServesTwoFormats) {
   ImportModel();
-  for (const auto& [name, format, recipe] : {std::tuple("pc", "gguf", "q8_0"), {"onnx-pc", "onnx", "int8"}}) {
+  for (const auto& [name, format, recipe] :
+       {std::tuple("pc", "gguf", "q8_0"), {"onnx-pc", "onnx", "int8"}}) {
     v1::DeviceClass device_class;
     device_class.set_name(name);
     device_class.set_format(format);
@@ -196,7 +198,8 @@ TEST_F(JobRunnerTest, ANonFiniteWeightFailsTheJobAndNamesTheTensor) {
   const v1::Job job = RunToEnd(Submit());
   EXPECT_EQ(job.state(), v1::Job::FAILED);
   EXPECT_TRUE(job.done());
-  EXPECT_EQ(job.error_code(), static_cast<int>(absl::StatusCode::kInvalidArgument)) << job.error_message();
+  EXPECT_EQ(job.error_code(), static_cast<int>(absl::StatusCode::kInvalidArgument))
+      << job.error_message();
   EXPECT_THAT(job.error_message(), ::testing::ContainsRegex("(model\\.|lm_head).*weight"));
   EXPECT_THAT(*store_->ListArtifacts(""), IsEmpty());
 }
@@ -262,7 +265,8 @@ TEST_F(JobRunnerTest, WatchersHearOfProgressAndOfTheEnd) {
   const std::string name = Submit();
   const Subscription watching = runner_->Watch(name, [&](const v1::Job& job) {
     std::lock_guard lock(mutex);
-    if (stages.empty() || stages.back() != job.progress().stage()) stages.push_back(job.progress().stage());
+    if (stages.empty() || stages.back() != job.progress().stage())
+      stages.push_back(job.progress().stage());
     if (!job.done()) most_done = std::max(most_done, job.progress().slabs_done());
   });
   RunToEnd(name);

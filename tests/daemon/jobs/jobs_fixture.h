@@ -1,5 +1,5 @@
-// A daemon's jobs room with everything around it: a data folder, a store, keys, blobs, device classes, a tiny
-// model.
+// A daemon's jobs room with everything around it: a data folder, a store, keys, blobs, device
+// classes, a tiny model.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -22,10 +22,12 @@ class JobsFixture : public ::testing::Test {
     WriteModel(1);
     auto store = Store::Open(dir_ / "state.db");
     auto authority = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
-    EXPECT_TRUE(store.ok() && authority.ok()) << Describe(store.status()) << Describe(authority.status());
+    EXPECT_TRUE(store.ok() && authority.ok())
+        << Describe(store.status()) << Describe(authority.status());
     store_ = std::move(*store);
     authority_ = std::move(*authority);
-    for (const auto& [name, recipe] : {std::pair("iot", "q4_0"), {"mobile", "q4_0"}, {"edge", "f16"}}) {
+    for (const auto& [name, recipe] :
+         {std::pair("iot", "q4_0"), {"mobile", "q4_0"}, {"edge", "f16"}}) {
       v1::DeviceClass device_class;
       device_class.set_name(name);
       device_class.set_format("gguf");
@@ -49,14 +51,16 @@ class JobsFixture : public ::testing::Test {
     const auto model = MakeRegistry()->Import("", "tiny", model_);
     ASSERT_TRUE(model.ok()) << Describe(model.status());
   }
-  // A new runner in place of the former, as after a restart; `on_slab` hears of each slab that it records.
+  // A new runner in place of the former, as after a restart; `on_slab` hears of each slab that it
+  // records.
   void MakeRunner(std::function<void(size_t)> on_slab = nullptr) {
     runner_.reset();
     JobRunner::Options options;
     options.threads = 1;
     options.on_slab_recorded = std::move(on_slab);
     runner_ = std::make_unique<JobRunner>(
-        JobRunner::Collaborators{*store_, *authority_, blobs_, RealFileSystem(), random_, clock_}, options);
+        JobRunner::Collaborators{*store_, *authority_, blobs_, RealFileSystem(), random_, clock_},
+        options);
   }
   // Submits before the worker starts, so that nothing is missed.
   std::string Submit(const std::vector<std::string>& classes = {"iot", "mobile", "edge"}) {

@@ -64,7 +64,8 @@ TEST_F(JobJournalTest, ThreadsThatRecordTogetherAllEndUpInTheStore) {
   std::vector<std::thread> threads;
   for (size_t t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
-      for (size_t i = 0; i < 10; ++i) ASSERT_TRUE(journal->Record(t * 10 + i, SomeRecord(t * 10 + i)).ok());
+      for (size_t i = 0; i < 10; ++i)
+        ASSERT_TRUE(journal->Record(t * 10 + i, SomeRecord(t * 10 + i)).ok());
     });
   }
   for (std::thread& thread : threads) thread.join();

@@ -63,8 +63,10 @@ TEST_F(ModelRegistryTest, ImportDescribesTheModelWhereItStands) {
 }
 
 TEST_F(ModelRegistryTest, ImportRefusesWhatIsNoModel) {
-  EXPECT_EQ(registry_->Import("", "tiny", "relative").status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(registry_->Import("", "../x", model_).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(registry_->Import("", "tiny", "relative").status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(registry_->Import("", "../x", model_).status().code(),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_FALSE(registry_->Import("", "tiny", dir_ / "absent").ok());
   fs::resize_file(model_ / "model.safetensors", 1000);
   EXPECT_FALSE(registry_->Import("", "tiny", model_).ok());
@@ -90,14 +92,16 @@ TEST_F(ModelRegistryTest, APushGoesOnAfterARestart) {
   ASSERT_TRUE(push.ok());
   const std::string& weights = content_.at("model.safetensors");
   ASSERT_TRUE(
-      registry_->WritePush(push->push_id, "model.safetensors", 0, AsBytes(weights.substr(0, 1234))).ok());
+      registry_->WritePush(push->push_id, "model.safetensors", 0, AsBytes(weights.substr(0, 1234)))
+          .ok());
   registry_ = MakeRegistry();
 
   const auto again = registry_->BeginPush("r2", "tiny", files);
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(again->push_id, push->push_id);
   for (const auto& entry : again->files)
-    EXPECT_EQ(entry.received, entry.file.path == "model.safetensors" ? 1234u : 0u) << entry.file.path;
+    EXPECT_EQ(entry.received, entry.file.path == "model.safetensors" ? 1234u : 0u)
+        << entry.file.path;
   // A client that has not heard goes on from the wrong place, and is told the right one.
   const auto gap = registry_->WritePush(push->push_id, "model.safetensors", 2000, AsBytes("x"));
   EXPECT_EQ(gap.code(), absl::StatusCode::kOutOfRange);
@@ -134,7 +138,8 @@ TEST_F(ModelRegistryTest, AWrongDigestIsNamedAndOnlyThatFileIsSentAgain) {
   const auto again = registry_->BeginPush("", "tiny", Announce());
   ASSERT_TRUE(again.ok());
   for (const auto& entry : again->files)
-    EXPECT_EQ(entry.received, entry.file.path == "config.json" ? 0u : entry.file.size) << entry.file.path;
+    EXPECT_EQ(entry.received, entry.file.path == "config.json" ? 0u : entry.file.size)
+        << entry.file.path;
   Send(*again);
   EXPECT_TRUE(registry_->CommitPush(again->push_id).ok());
 }
@@ -142,13 +147,15 @@ TEST_F(ModelRegistryTest, AWrongDigestIsNamedAndOnlyThatFileIsSentAgain) {
 TEST_F(ModelRegistryTest, AnIncompletePushIsNotCommitted) {
   const auto push = registry_->BeginPush("", "tiny", Announce());
   ASSERT_TRUE(push.ok());
-  EXPECT_EQ(registry_->CommitPush(push->push_id).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(registry_->CommitPush(push->push_id).status().code(),
+            absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(registry_->CommitPush("pnone").status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(ModelRegistryTest, FilesThatAreNoModelAreRefused) {
   const std::string text = "not a model";
-  const auto push = registry_->BeginPush("", "tiny", {{"config.json", text.size(), HashText(text)}});
+  const auto push =
+      registry_->BeginPush("", "tiny", {{"config.json", text.size(), HashText(text)}});
   ASSERT_TRUE(push.ok());
   ASSERT_TRUE(registry_->WritePush(push->push_id, "config.json", 0, AsBytes(text)).ok());
   EXPECT_FALSE(registry_->CommitPush(push->push_id).ok());
@@ -231,7 +238,8 @@ TEST_F(ModelRegistryTest, APushThatNobodyFinishesGoesAfterAWeek) {
 }
 
 TEST(ModelNameTest, NamesBecomePartsOfPaths) {
-  for (const std::string& name : {std::string("tiny"), std::string("Phi-3.5_mini"), std::string(63, 'a')})
+  for (const std::string& name :
+       {std::string("tiny"), std::string("Phi-3.5_mini"), std::string(63, 'a')})
     EXPECT_TRUE(CheckModelName(name).ok()) << name;
   for (const char* name : {"", ".", "..", "-x", "a/b", "a b", "a\n", "ä"})
     EXPECT_FALSE(CheckModelName(name).ok()) << name;

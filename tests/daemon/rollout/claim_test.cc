@@ -25,22 +25,30 @@ class ClaimTest : public RolloutFixture {
       PutArtifact("q4_0", 1, model, model);
     }
   }
-  absl::StatusOr<Rollout> Try(const std::string& model, int priority, RolloutPlan plan = {}, bool draft = false) {
+  absl::StatusOr<Rollout> Try(const std::string& model, int priority, RolloutPlan plan = {},
+                              bool draft = false) {
     Rollouts::CreateRequest request{"", model, {}, {}};
     request.plan = std::move(plan);
     request.plan.set_priority(priority);
     request.draft = draft;
     return rollouts_.Create(request);
   }
-  Rollout Make(const std::string& model, int priority = 0, RolloutPlan plan = {}, bool draft = false) {
+  Rollout Make(const std::string& model, int priority = 0, RolloutPlan plan = {},
+               bool draft = false) {
     const auto made = Try(model, priority, std::move(plan), draft);
     EXPECT_OK(made.status());
     return made.ok() ? *made : Rollout();
   }
-  RolloutDevice RowOf(const Rollout& rollout, const std::string& id) { return Row(Get(rollout), id); }
-  RolloutDevice::State StateOf(const Rollout& rollout, const std::string& id) { return RowOf(rollout, id).state(); }
-  void End(const Rollout& rollout, const std::string& id, ModelStatus::Phase phase = ModelStatus::HEALTHY) {
-    Says(id, {Status(RowOf(rollout, id), phase, phase == ModelStatus::FAILED ? "health_failed" : "", rollout.model())});
+  RolloutDevice RowOf(const Rollout& rollout, const std::string& id) {
+    return Row(Get(rollout), id);
+  }
+  RolloutDevice::State StateOf(const Rollout& rollout, const std::string& id) {
+    return RowOf(rollout, id).state();
+  }
+  void End(const Rollout& rollout, const std::string& id,
+           ModelStatus::Phase phase = ModelStatus::HEALTHY) {
+    Says(id, {Status(RowOf(rollout, id), phase, phase == ModelStatus::FAILED ? "health_failed" : "",
+                     rollout.model())});
   }
   static RolloutPlan Dynamic() {
     RolloutPlan plan;
@@ -123,7 +131,8 @@ TEST_F(ClaimTest, OfDynamicRolloutsTheOneUnderWayWithTheHighestPriorityTakesWhoC
 
 TEST_F(ClaimTest, ADraftIsWeighedWhenItBegins) {
   const auto ids = EnrolDevices(1);
-  const Rollout draft = Make("demo", 0, {}, /*draft=*/true), second = Make("demo", 0, {}, /*draft=*/true);
+  const Rollout draft = Make("demo", 0, {}, /*draft=*/true),
+                second = Make("demo", 0, {}, /*draft=*/true);
   const Rollout urgent = Make("demo", 1);
   EXPECT_EQ(StateOf(draft, ids[0]), RolloutDevice::QUEUED);
   Act(draft, RolloutEvent::kApprove);
@@ -214,16 +223,17 @@ TEST_F(ClaimTest, SupersedingFreesTheDeviceForWhoComesFirst) {
   EXPECT_EQ(StateOf(newer, ids[0]), RolloutDevice::QUEUED);
 }
 
-// Random operators, devices and time over rollouts of three models with priorities: no device is told by two of
-// them at once, none is taken from a higher priority, nobody is told while it is on its way back, and in the end
-// everything ends.
+// Random operators, devices and time over rollouts of three models with priorities: no device is
+// told by two of them at once, none is taken from a higher priority, nobody is told while it is on
+// its way back, and in the end everything ends.
 TEST_F(ClaimTest, RandomRolloutsNeverShareADeviceAndAlwaysEnd) {
   const auto ids = EnrolDevices(4);
   std::mt19937_64 random(20261128);
   const auto below = [&random](size_t n) { return static_cast<size_t>(random() % n); };
   std::vector<std::string> names;
   std::map<std::string, int> priorities;
-  std::map<std::pair<std::string, std::string>, RolloutDevice::State> before;  // by device and rollout
+  std::map<std::pair<std::string, std::string>, RolloutDevice::State>
+      before;  // by device and rollout
   const auto check = [&] {
     std::map<std::pair<std::string, std::string>, RolloutDevice::State> now;
     std::map<std::string, std::vector<std::string>> told, returning;
@@ -254,10 +264,10 @@ TEST_F(ClaimTest, RandomRolloutsNeverShareADeviceAndAlwaysEnd) {
       ModelStatus& status = models.emplace_back();
       status.set_model(assigned.model);
       status.set_release(assigned.release);
-      status.set_phase(luck == 0                           ? ModelStatus::FAILED
-                       : luck == 1                         ? ModelStatus::DOWNLOADING
+      status.set_phase(luck == 0                          ? ModelStatus::FAILED
+                       : luck == 1                        ? ModelStatus::DOWNLOADING
                        : assigned.manifest_digest.empty() ? ModelStatus::REMOVED
-                                                           : ModelStatus::HEALTHY);
+                                                          : ModelStatus::HEALTHY);
       if (luck == 0) status.set_reason("health_failed");
       if (luck > 1) status.set_active_manifest(assigned.manifest_digest);
     }

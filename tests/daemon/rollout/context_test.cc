@@ -16,7 +16,8 @@ class ContextTest : public RolloutFixture {
   static v1::Memory Terms(uint64_t weights_mib, uint64_t model_context = 131072) {
     v1::Memory memory;
     memory.set_weights_bytes(weights_mib * kMiB);
-    for (const auto& [type, kib] : {std::pair("f16", 32), std::pair("q8_0", 17), std::pair("f32", 64)}) {
+    for (const auto& [type, kib] :
+         {std::pair("f16", 32), std::pair("q8_0", 17), std::pair("f32", 64)}) {
       v1::KvCache& cache = *memory.add_caches();
       cache.set_type(type);
       cache.set_bytes_per_token(static_cast<uint64_t>(kib) << 10);
@@ -24,14 +25,15 @@ class ContextTest : public RolloutFixture {
     memory.set_model_context(model_context);
     return memory;
   }
-  std::string Offer(const std::string& recipe, uint64_t weights_mib, uint64_t model_context = 131072) {
+  std::string Offer(const std::string& recipe, uint64_t weights_mib,
+                    uint64_t model_context = 131072) {
     const v1::Memory memory = Terms(weights_mib, model_context);
     return PutArtifact(recipe, weights_mib, "", "demo", &memory);
   }
   void Class(const std::string& terms) {
     EXPECT_OK(classes_
-                  .Apply("name = \"own\"\nformat = \"gguf\"\nrecipe = \"q8_0\"\npriority = 1000\n" + terms +
-                         "\n[match]\nform = [\"pc\"]\n")
+                  .Apply("name = \"own\"\nformat = \"gguf\"\nrecipe = \"q8_0\"\npriority = 1000\n" +
+                         terms + "\n[match]\nform = [\"pc\"]\n")
                   .status());
   }
   v1::RolloutDevice RowOf(FakeDevice device, bool of_today = true) {
@@ -63,7 +65,8 @@ TEST_F(ContextTest, TheContextThatRunsIsCountedAndNotTheModelsLongest) {
   EXPECT_EQ(row.artifact(), artifact) << row.reason();
   EXPECT_EQ(row.context().tokens(), 4096u);
   EXPECT_EQ(row.context().kv_type(), "f16");
-  EXPECT_EQ(row.memory(), "1000.0 MiB weights + 128.0 MiB cache (4096 tokens, f16) + 0 B buffers = 1.1 GiB");
+  EXPECT_EQ(row.memory(),
+            "1000.0 MiB weights + 128.0 MiB cache (4096 tokens, f16) + 0 B buffers = 1.1 GiB");
   EXPECT_EQ(row.reason(), "");
   EXPECT_EQ(Told().context().SerializeAsString(), row.context().SerializeAsString());
 }
@@ -85,14 +88,17 @@ TEST_F(ContextTest, AShorterContextGoesBeforeASmallerPrecision) {
   EXPECT_EQ(row.artifact(), own);
   EXPECT_EQ(row.context().tokens(), 16384u);
   EXPECT_EQ(row.context().min_tokens(), 4096u);
-  EXPECT_THAT(row.reason(), StartsWith("a context of 16384 tokens instead of 32768: it would need 1000.0 MiB weights"));
+  EXPECT_THAT(
+      row.reason(),
+      StartsWith("a context of 16384 tokens instead of 32768: it would need 1000.0 MiB weights"));
   EXPECT_THAT(row.reason(), HasSubstr("the device has 1.5 GiB"));
   EXPECT_EQ(row.step_down_size(), 1);
 
   const v1::RolloutDevice less = RowOf(FakeDevice("pc", 1100));  // 3200 tokens are below the least
   EXPECT_EQ(less.artifact(), smaller);
   EXPECT_EQ(less.context().tokens(), 19200u);
-  EXPECT_THAT(less.reason(), StartsWith("a smaller precision, and a context of 19200 tokens instead of 32768"));
+  EXPECT_THAT(less.reason(),
+              StartsWith("a smaller precision, and a context of 19200 tokens instead of 32768"));
 }
 
 TEST_F(ContextTest, WhatNoDeviceHoldsIsSaidWithTheLongestThatFits) {
@@ -100,21 +106,24 @@ TEST_F(ContextTest, WhatNoDeviceHoldsIsSaidWithTheLongestThatFits) {
   Offer("q8_0", 1000);
   const v1::RolloutDevice row = RowOf(FakeDevice("pc", 1512));
   EXPECT_THAT(row.reason(), HasSubstr("1000.0 MiB weights + 1.0 GiB cache (32768 tokens, f16)"));
-  EXPECT_THAT(row.reason(), HasSubstr("the device has 1.5 GiB; the longest context that fits is 16384 tokens"));
+  EXPECT_THAT(row.reason(),
+              HasSubstr("the device has 1.5 GiB; the longest context that fits is 16384 tokens"));
   EXPECT_THAT(RowOf(FakeDevice("pc", 512)).reason(), HasSubstr("no context fits"));
 }
 
 TEST_F(ContextTest, HeadRoomIsTakenOffTheDevicesMemory) {
   Class("memory_headroom = 2.0");
   Offer("q8_0", 1000);
-  EXPECT_THAT(RowOf(FakeDevice("pc", 2048)).reason(), HasSubstr("the device has 2.0 GiB, 1.0 GiB without the head-room of class own"));
+  EXPECT_THAT(RowOf(FakeDevice("pc", 2048)).reason(),
+              HasSubstr("the device has 2.0 GiB, 1.0 GiB without the head-room of class own"));
 }
 
 TEST_F(ContextTest, AContextThatTheModelDoesNotTakeIsRefusedUnlessAShorterOneWillDo) {
   Class("context = 8192");
   Offer("q8_0", 10, 2048);
-  EXPECT_THAT(RowOf(FakeDevice("pc", 2048)).reason(),
-              HasSubstr("class own: a context of 8192 tokens is more than the model takes: 2048 at most"));
+  EXPECT_THAT(
+      RowOf(FakeDevice("pc", 2048)).reason(),
+      HasSubstr("class own: a context of 8192 tokens is more than the model takes: 2048 at most"));
   Class("context = 8192\nmin_context = 1024");
   EXPECT_EQ(RowOf(FakeDevice("pc", 2048)).context().tokens(), 2048u);
 }
@@ -125,17 +134,20 @@ TEST_F(ContextTest, AnAgentOfAnEarlierContractIsCountedAsItRuns) {
   const std::string artifact = Offer("q8_0", 1000);
   const v1::RolloutDevice row = RowOf(FakeDevice("pc", 2048), /*of_today=*/false);
   EXPECT_EQ(row.artifact(), artifact);
-  EXPECT_EQ(row.memory(), "1000.0 MiB weights + 256.0 MiB cache (4096 tokens, f32) + 0 B buffers = 1.2 GiB");
+  EXPECT_EQ(row.memory(),
+            "1000.0 MiB weights + 256.0 MiB cache (4096 tokens, f32) + 0 B buffers = 1.2 GiB");
 }
 
 TEST_F(ContextTest, AnAgentOfAnEarlierContractGetsItsRuntimesWordsFilledIn) {
-  Class("context = 512\nkv_type = \"q8_0\"\n[runtime]\ncommand = \"llama-server\"\n"
-        "args = [\"-c\", \"{context}\", \"-ctk={kv_type}\", \"{model}\", \"{port}\"]");
+  Class(
+      "context = 512\nkv_type = \"q8_0\"\n[runtime]\ncommand = \"llama-server\"\n"
+      "args = [\"-c\", \"{context}\", \"-ctk={kv_type}\", \"{model}\", \"{port}\"]");
   Offer("q8_0", 100);
   FakeDevice old("pc", 2048);
   old.facts.add_runtimes("llama-server");
   EXPECT_THAT(RowOf(old, false).memory(), HasSubstr("(512 tokens, q8_0)"));
-  EXPECT_THAT(Told().runtime().args(), ::testing::ElementsAre("-c", "512", "-ctk=q8_0", "{model}", "{port}"));
+  EXPECT_THAT(Told().runtime().args(),
+              ::testing::ElementsAre("-c", "512", "-ctk=q8_0", "{model}", "{port}"));
   FakeDevice today("pc", 2048);
   today.facts.add_runtimes("llama-server");
   RowOf(today);

@@ -24,7 +24,9 @@ class EstimateTest : public ::testing::Test {
       row.set_bytes(bytes);
     }
   }
-  v1::RolloutEstimate Estimate() { return EstimateOf(rollout_, record_, std::chrono::seconds(30), now_); }
+  v1::RolloutEstimate Estimate() {
+    return EstimateOf(rollout_, record_, std::chrono::seconds(30), now_);
+  }
   double Seconds() { return Estimate().seconds(); }
 
   v1::Rollout rollout_;
@@ -43,8 +45,10 @@ TEST_F(EstimateTest, AllAtOnceTakesACheckInAndTheSlowestDevice) {
   EXPECT_EQ(estimate.phases(0).devices(), 3u);
   EXPECT_EQ(estimate.phases(0).bytes(), 2 * kTenSeconds + 1000);
   EXPECT_EQ(estimate.bytes_per_second(), 1'250'000);
-  EXPECT_THAT(estimate.notes(),
-              ElementsAre("assumed, since no device has been through yet: 10 Mbit/s and a check-in of 30 s"));
+  EXPECT_THAT(
+      estimate.notes(),
+      ElementsAre(
+          "assumed, since no device has been through yet: 10 Mbit/s and a check-in of 30 s"));
 }
 
 TEST_F(EstimateTest, SoManyInFlightTakeTurns) {

@@ -205,7 +205,8 @@ TEST_F(MachineTest, EventsThatDoNotFitAreRefusedAndRepeatedOnesAreNot) {
   Settle(RolloutEvent::kAbort);
   Settle(RolloutEvent::kAbort);
   EXPECT_ERROR(Decide(head_, counts_, now_, RolloutEvent::kResume), kFailedPrecondition, "PAUSED");
-  EXPECT_ERROR(Decide(head_, counts_, now_, RolloutEvent::kPause), kFailedPrecondition, "is ABORTED");
+  EXPECT_ERROR(Decide(head_, counts_, now_, RolloutEvent::kPause), kFailedPrecondition,
+               "is ABORTED");
   Settle(RolloutEvent::kRollBack);
   EXPECT_EQ(head_.state(), Rollout::ROLLED_BACK);
 }
@@ -213,12 +214,13 @@ TEST_F(MachineTest, EventsThatDoNotFitAreRefusedAndRepeatedOnesAreNot) {
 TEST_F(MachineTest, ADamagedRecordIsAnErrorAndNoCrash) {
   Phases({1});
   head_.set_phase(7);
-  EXPECT_EQ(Decide(head_, counts_, now_, RolloutEvent::kTick).status().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(Decide(head_, counts_, now_, RolloutEvent::kTick).status().code(),
+            absl::StatusCode::kInternal);
 }
 
-// Random plans, devices and operators: a gate is passed by approval alone, the limit on devices under way
-// holds, nobody is told while paused, and once devices come to an end and operators approve, the rollout does
-// too.
+// Random plans, devices and operators: a gate is passed by approval alone, the limit on devices
+// under way holds, nobody is told while paused, and once devices come to an end and operators
+// approve, the rollout does too.
 TEST_F(MachineTest, RandomEventsNeverPassAGateAndAlwaysEnd) {
   for (uint64_t seed = 0; seed < 400; ++seed) {
     SCOPED_TRACE(seed);
@@ -246,8 +248,10 @@ TEST_F(MachineTest, RandomEventsNeverPassAGateAndAlwaysEnd) {
       const PhaseCounts before = counts_;
       const auto decision = Decide(head_, counts_, now_, event);
       if (!decision.ok()) return;  // refused: nothing happens
-      const bool waits = head_.state() == Rollout::AWAITING_APPROVAL || head_.state() == Rollout::DRAFT;
-      if (event == RolloutEvent::kApprove && waits) opened = std::max<uint64_t>(opened, head_.phase() + 1);
+      const bool waits =
+          head_.state() == Rollout::AWAITING_APPROVAL || head_.state() == Rollout::DRAFT;
+      if (event == RolloutEvent::kApprove && waits)
+        opened = std::max<uint64_t>(opened, head_.phase() + 1);
       Settle(event);
       while (opened <= head_.phase() && opened < sizes.size() &&
              !plan.phases(static_cast<int>(opened)).approval())
@@ -272,8 +276,8 @@ TEST_F(MachineTest, RandomEventsNeverPassAGateAndAlwaysEnd) {
     for (int i = 0; i < 60; ++i) {
       now_ += std::chrono::seconds(below(20));
       if (below(2)) devices_end(false);
-      settle(std::array{RolloutEvent::kTick, RolloutEvent::kTick, RolloutEvent::kTick, RolloutEvent::kApprove,
-                        RolloutEvent::kPause, RolloutEvent::kResume,
+      settle(std::array{RolloutEvent::kTick, RolloutEvent::kTick, RolloutEvent::kTick,
+                        RolloutEvent::kApprove, RolloutEvent::kPause, RolloutEvent::kResume,
                         i > 40 ? RolloutEvent::kAbort : RolloutEvent::kTick}[below(7)]);
       if (HasFatalFailure()) return;
     }

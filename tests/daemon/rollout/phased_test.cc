@@ -116,8 +116,12 @@ TEST_F(PhasedTest, TooManyFailuresRollBackWhoWasTold) {
 
 TEST_F(PhasedTest, ARuntimeComesAndGoesWithItsArtifact) {
   const auto apply = [&](const std::string& pace) {
-    ASSERT_OK(classes_.Apply("name='served'\nformat='gguf'\nrecipe='q4_0'\npriority=99\n[runtime]\ncommand='server'\n"
-                             "args=['{model}', '{port}', '" + pace + "']\n").status());
+    ASSERT_OK(classes_
+                  .Apply("name='served'\nformat='gguf'\nrecipe='q4_0'\npriority=99\n[runtime]"
+                         "\ncommand='server'\n"
+                         "args=['{model}', '{port}', '" +
+                         pace + "']\n")
+                  .status());
   };
   apply("slow");
   FakeDevice device;
@@ -448,8 +452,8 @@ TEST_F(PhasedTest, EveryReasonOfAnAgentHasACode) {
   EXPECT_EQ(CodeOf("something new"), RolloutDevice::OTHER);
 }
 
-// Report and tick in any order, doubled or late, from several threads at once: each device's last word
-// counts, and the rollout ends.
+// Report and tick in any order, doubled or late, from several threads at once: each device's last
+// word counts, and the rollout ends.
 TEST_F(PhasedTest, ReportsThatRaceWithCreationAndTicksLoseNothing) {
   const auto ids = EnrolDevices(4);
   for (int round = 0; round < 10; ++round) {
@@ -485,9 +489,9 @@ TEST_F(PhasedTest, ReportsThatRaceWithCreationAndTicksLoseNothing) {
   }
 }
 
-// Random operators, devices and time over several rollouts of one model: never is a device under way in two
-// of them, never is it told by a phase whose gate is closed, its releases only rise, and in the end
-// everything ends.
+// Random operators, devices and time over several rollouts of one model: never is a device under
+// way in two of them, never is it told by a phase whose gate is closed, its releases only rise, and
+// in the end everything ends.
 TEST_F(PhasedTest, RandomEventsKeepTheInvariants) {
   const auto ids = EnrolDevices(5);
   const std::string second = PutArtifact("q4_0", 1, "v2");
@@ -504,13 +508,16 @@ TEST_F(PhasedTest, RandomEventsKeepTheInvariants) {
       for (const RolloutDevice& row : rollout.devices()) {
         const bool told = IsInFlight(row.state()) || row.state() == RolloutDevice::ROLLING_BACK;
         if (told || row.state() == RolloutDevice::QUEUED) ++under_way[row.device_id()];
-        ASSERT_TRUE(!told || Assignments(row.device_id()).at(0).release == row.release()) << rollout.name();
+        ASSERT_TRUE(!told || Assignments(row.device_id()).at(0).release == row.release())
+            << rollout.name();
         if (row.release() == 0 || rollout.state() == Rollout::ROLLING_BACK) continue;
-        ASSERT_TRUE(row.phase() < rollout.phase() || (row.phase() == rollout.phase() && rollout.phase_open()))
+        ASSERT_TRUE(row.phase() < rollout.phase() ||
+                    (row.phase() == rollout.phase() && rollout.phase_open()))
             << rollout.ShortDebugString();
       }
     }
-    for (const auto& [id, count] : under_way) ASSERT_EQ(count, 1) << id << " is under way in two rollouts";
+    for (const auto& [id, count] : under_way)
+      ASSERT_EQ(count, 1) << id << " is under way in two rollouts";
     for (const std::string& id : ids) {
       const auto assignments = Assignments(id);
       if (assignments.empty()) continue;

@@ -11,9 +11,7 @@ namespace quantfleet::daemon {
 
 class RolloutFixture : public FleetFixture {
  protected:
-  RolloutFixture() {
-    PutModel("demo");
-  }
+  RolloutFixture() { PutModel("demo"); }
 
   void PutModel(const std::string& name) {
     v1::Model model;
@@ -22,8 +20,9 @@ class RolloutFixture : public FleetFixture {
   }
 
   // The manifest's bytes are made up, but its requirements are real.
-  std::string PutArtifact(const std::string& recipe, uint64_t memory_mib = 1, const std::string& salt = "",
-                          const std::string& model = "demo", const v1::Memory* memory = nullptr) {
+  std::string PutArtifact(const std::string& recipe, uint64_t memory_mib = 1,
+                          const std::string& salt = "", const std::string& model = "demo",
+                          const v1::Memory* memory = nullptr) {
     v1::Manifest manifest;
     if (memory != nullptr) *manifest.mutable_requirements()->mutable_memory() = *memory;
     manifest.set_format_version(1);
@@ -64,7 +63,8 @@ class RolloutFixture : public FleetFixture {
     return store_->ListAssignments(id).value();
   }
   v1::Rollout Get(const v1::Rollout& rollout) { return store_->GetRollout(rollout.name()).value(); }
-  static std::vector<v1::RolloutDevice> In(const v1::Rollout& rollout, v1::RolloutDevice::State state) {
+  static std::vector<v1::RolloutDevice> In(const v1::Rollout& rollout,
+                                           v1::RolloutDevice::State state) {
     std::vector<v1::RolloutDevice> rows;
     for (const v1::RolloutDevice& row : rollout.devices())
       if (row.state() == state) rows.push_back(row);
@@ -89,14 +89,16 @@ class RolloutFixture : public FleetFixture {
     ASSERT_OK(fleet_.CheckIn(id, "test", nullptr, models).status());
     ASSERT_OK(rollouts_.Report(id, models));
   }
-  void Ends(const v1::RolloutDevice& row, v1::ModelStatus::Phase phase, const std::string& reason = "") {
+  void Ends(const v1::RolloutDevice& row, v1::ModelStatus::Phase phase,
+            const std::string& reason = "") {
     Says(row.device_id(), {Status(row, phase, reason)});
   }
   // Every device that was told becomes healthy.
   void AllHealthy(const v1::Rollout& rollout) {
     const v1::Rollout now = Get(rollout);
     for (const v1::RolloutDevice& row : now.devices())
-      if (row.state() == v1::RolloutDevice::PENDING || row.state() == v1::RolloutDevice::IN_PROGRESS)
+      if (row.state() == v1::RolloutDevice::PENDING ||
+          row.state() == v1::RolloutDevice::IN_PROGRESS)
         Ends(row, v1::ModelStatus::HEALTHY);
   }
   v1::Rollout Create(v1::RolloutPlan plan, bool draft = false) {

@@ -79,9 +79,11 @@ TEST_F(RolloutTest, FailureIsKeptWithItsReasonAndFailsTheRollout) {
   failed.set_detail("3 MiB missing");
   ASSERT_OK(rollouts_.Report(iot_.id, {failed}));
   EXPECT_EQ(Row(Get(*rollout), iot_.id).reason(), "disk_full: 3 MiB missing");
-  ASSERT_OK(rollouts_.Report(iot_.id, {Status(Row(*rollout, iot_.id), v1::ModelStatus::DOWNLOADING)}));
+  ASSERT_OK(
+      rollouts_.Report(iot_.id, {Status(Row(*rollout, iot_.id), v1::ModelStatus::DOWNLOADING)}));
   EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::FAILED);
-  ASSERT_OK(rollouts_.Report(edge_.id, {Status(Row(*rollout, edge_.id), v1::ModelStatus::HEALTHY)}));
+  ASSERT_OK(
+      rollouts_.Report(edge_.id, {Status(Row(*rollout, edge_.id), v1::ModelStatus::HEALTHY)}));
   EXPECT_EQ(Get(*rollout).state(), v1::Rollout::FAILED);
 }
 
@@ -89,9 +91,11 @@ TEST_F(RolloutTest, RefusedAssignmentFailsButAnOldRefusalDoesNot) {
   PutArtifact("q4_0");
   const auto rollout = rollouts_.Create({"", "demo", {iot_.id}, {}});
   ASSERT_OK(rollout.status());
-  v1::ModelStatus refused = Status(Row(*rollout, iot_.id), v1::ModelStatus::FAILED, "assignment_refused");
+  v1::ModelStatus refused =
+      Status(Row(*rollout, iot_.id), v1::ModelStatus::FAILED, "assignment_refused");
   refused.set_release(0);
-  ASSERT_OK(rollouts_.Report(iot_.id, {refused}));  // said before this rollout's assignment reached it
+  ASSERT_OK(
+      rollouts_.Report(iot_.id, {refused}));  // said before this rollout's assignment reached it
   EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::IN_PROGRESS);
   ASSERT_OK(rollouts_.Report(iot_.id, {refused}));
   EXPECT_EQ(Get(*rollout).state(), v1::Rollout::FAILED);
@@ -115,7 +119,8 @@ TEST_F(RolloutTest, SkipsWithReasons) {
   EXPECT_EQ(Row(*rollout, iot_.id).state(), v1::RolloutDevice::PENDING);
   EXPECT_THAT(Row(*rollout, edge_.id).reason(),
               HasSubstr("no artifact gguf:f16: submit a job for class edge-fp16"));
-  EXPECT_THAT(Row(*rollout, tiny.id).reason(), HasSubstr("needs 0 B weights + 300.0 MiB cache (4096 tokens, f32)"));
+  EXPECT_THAT(Row(*rollout, tiny.id).reason(),
+              HasSubstr("needs 0 B weights + 300.0 MiB cache (4096 tokens, f32)"));
   EXPECT_THAT(Row(*rollout, odd.id).reason(), HasSubstr("no device class fits"));
   EXPECT_TRUE(store_->ListAssignments(edge_.id)->empty());
   ASSERT_OK(rollouts_.Report(iot_.id, {Status(Row(*rollout, iot_.id), v1::ModelStatus::HEALTHY)}));
@@ -160,7 +165,8 @@ TEST_F(RolloutTest, RefusedRequestsChangeNothing) {
   EXPECT_ERROR(rollouts_.Create({"", "demo", {"d-none"}, {}}), kNotFound, "d-none");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {"ffffffffffff"}}), kNotFound, "ffffffffffff");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {q4, other}}), kInvalidArgument, "either");
-  EXPECT_ERROR(rollouts_.Create({"", "demo", {edge_.id}, {}}), kFailedPrecondition, "no device can run");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {edge_.id}, {}}), kFailedPrecondition,
+               "no device can run");
   ASSERT_OK(fleet_.Revoke(iot_.id).status());
   EXPECT_ERROR(rollouts_.Create({"", "demo", {iot_.id}, {}}), kFailedPrecondition, "revoked");
   EXPECT_TRUE(store_->ListRollouts()->empty());

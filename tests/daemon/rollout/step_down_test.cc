@@ -1,4 +1,5 @@
-// Smaller precisions for devices that the class's own is too much for, and downloads that wait for their budget.
+// Smaller precisions for devices that the class's own is too much for, and downloads that wait for
+// their budget.
 #include <gmock/gmock.h>
 
 #include "common/trust/statement.h"
@@ -127,11 +128,15 @@ TEST_F(StepDownTest, WhatWillNotFitIsNotEvenTried) {
 }
 
 TEST_F(StepDownTest, AClassMayForbidIt) {
-  ASSERT_OK(classes_.Apply("name = \"edge-only\"\nformat = \"gguf\"\nrecipe = \"f16\"\npriority = 1000\nstep_down = false\n").status());
+  ASSERT_OK(classes_
+                .Apply("name = \"edge-only\"\nformat = \"gguf\"\nrecipe = \"f16\"\npriority = "
+                       "1000\nstep_down = false\n")
+                .status());
   ASSERT_OK(fleet_.CheckIn(device_.id, "test", &device_.facts, {}).status());
   EXPECT_THAT(Row(Begin(), device_.id).step_down(), ElementsAre());
   large_ = PutArtifact("f16", 100 << 10, "huge");
-  EXPECT_ERROR(rollouts_.Create({"", "demo", {device_.id}, {}}), kFailedPrecondition, "the device has 64.0 GiB; no context fits");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {device_.id}, {}}), kFailedPrecondition,
+               "the device has 64.0 GiB; no context fits");
 }
 
 TEST_F(StepDownTest, AWayBackHasNoSteps) {
@@ -147,7 +152,8 @@ class BudgetTest : public StepDownTest {
  protected:
   BudgetTest() {
     EXPECT_OK(classes_
-                  .Apply("name = \"metered\"\nformat = \"gguf\"\nrecipe = \"q4_0\"\npriority = 1000\n[network]\nbudget_mib = 5\n"
+                  .Apply("name = \"metered\"\nformat = \"gguf\"\nrecipe = \"q4_0\"\npriority = "
+                         "1000\n[network]\nbudget_mib = 5\n"
                          "max_kib_per_second = 64\n")
                   .status());
     EXPECT_OK(fleet_.CheckIn(device_.id, "test", &device_.facts, {}).status());

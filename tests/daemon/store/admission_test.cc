@@ -25,7 +25,8 @@ class AdmissionStoreTest : public ::testing::Test {
     (*device.mutable_labels())["site"] = site;
     return device;
   }
-  static PendingRecord Waiting(const std::string& id, const std::string& admission = "", int64_t expires_ms = 5000) {
+  static PendingRecord Waiting(const std::string& id, const std::string& admission = "",
+                               int64_t expires_ms = 5000) {
     PendingRecord pending{{}, admission};
     pending.device.set_device_id(id);
     pending.device.set_expires_ms(expires_ms);
@@ -64,7 +65,8 @@ TEST_F(AdmissionStoreTest, TheListSurvivesAReopenAndLosesWhoCame) {
 
 TEST_F(AdmissionStoreTest, TheListIsBoundedAndTakesAllOrNothing) {
   ASSERT_OK(store_->AllowDevices({Allowed("d1"), Allowed("d2")}, 2));
-  EXPECT_ERROR(store_->AllowDevices({Allowed("d2"), Allowed("d3")}, 2), kResourceExhausted, "at most 2");
+  EXPECT_ERROR(store_->AllowDevices({Allowed("d2"), Allowed("d3")}, 2), kResourceExhausted,
+               "at most 2");
   EXPECT_EQ(*store_->FindAllowedDevice("d3"), std::nullopt);
   EXPECT_OK(store_->AllowDevices({Allowed("d2", "field")}, 2));
 }
@@ -73,15 +75,18 @@ TEST_F(AdmissionStoreTest, TheQueueKeepsItsOrderIsBoundedAndForgets) {
   ASSERT_OK(store_->PutPendingDevice(Waiting("d2", "", 2000), 2, 1000));
   ASSERT_OK(store_->PutPendingDevice(Waiting("d1"), 2, 1000));
   ASSERT_OK(store_->PutPendingDevice(Waiting("d2", "", 3000), 2, 1000));  // asks again
-  EXPECT_ERROR(store_->PutPendingDevice(Waiting("d3"), 2, 1000), kResourceExhausted, "device pending");
-  ASSERT_OK(store_->PutPendingDevice(Waiting("d3", "token t"), 2, 1000)) << "who is vouched for has other places";
+  EXPECT_ERROR(store_->PutPendingDevice(Waiting("d3"), 2, 1000), kResourceExhausted,
+               "device pending");
+  ASSERT_OK(store_->PutPendingDevice(Waiting("d3", "token t"), 2, 1000))
+      << "who is vouched for has other places";
   Reopen();
   EXPECT_THAT(WhoWaits(), ::testing::ElementsAre("d2", "d1", "d3"));
   EXPECT_EQ(store_->Count(0)->devices_pending, 3u);
   EXPECT_EQ((*store_->FindPendingDevice("d3", 1000))->admission, "token t");
   EXPECT_THAT(WhoWaits(3000), ::testing::ElementsAre("d1", "d3"));
   EXPECT_EQ(*store_->FindPendingDevice("d2", 3000), std::nullopt);
-  ASSERT_OK(store_->PutPendingDevice(Waiting("d4"), 2, 3000)) << "one that has expired takes no place";
+  ASSERT_OK(store_->PutPendingDevice(Waiting("d4"), 2, 3000))
+      << "one that has expired takes no place";
   ASSERT_OK(store_->CreateDevice(Coming("d1")));
   EXPECT_THAT(WhoWaits(), ::testing::ElementsAre("d3", "d4"));
 }

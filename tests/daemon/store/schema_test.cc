@@ -20,7 +20,8 @@ std::string Ask(const fs::path& database, const std::string& query) {
     *static_cast<std::string*>(out) = values[0] == nullptr ? "" : values[0];
     return 0;
   };
-  EXPECT_EQ(sqlite3_exec(db, query.c_str(), row, &answer, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+  EXPECT_EQ(sqlite3_exec(db, query.c_str(), row, &answer, nullptr), SQLITE_OK)
+      << sqlite3_errmsg(db);
   sqlite3_close(db);
   return answer;
 }
@@ -28,7 +29,8 @@ std::string Ask(const fs::path& database, const std::string& query) {
 TEST(SchemaTest, ANewDatabaseHasTheNewestVersionAndNoBackup) {
   testing::TempDir dir;
   ASSERT_TRUE(Store::Open(dir / "s.db").ok());
-  EXPECT_EQ(Ask(dir / "s.db", "SELECT version FROM schema_version"), std::to_string(SchemaSteps().size()));
+  EXPECT_EQ(Ask(dir / "s.db", "SELECT version FROM schema_version"),
+            std::to_string(SchemaSteps().size()));
   EXPECT_EQ(Ask(dir / "s.db", "PRAGMA journal_mode"), "wal");
   EXPECT_FALSE(fs::exists(dir / "s.db.v0.bak"));
 }
@@ -64,7 +66,8 @@ class MigrationTest : public ::testing::Test {
 TEST_F(MigrationTest, CopiesTheDatabaseThenMigrates) {
   constexpr const char* kStep[] = {"CREATE TABLE extra (id TEXT)", "DELETE FROM models"};
   ASSERT_TRUE(OpenWith(kStep).ok());
-  EXPECT_EQ(Ask(database_, "SELECT version FROM schema_version"), std::to_string(SchemaSteps().size() + 1));
+  EXPECT_EQ(Ask(database_, "SELECT version FROM schema_version"),
+            std::to_string(SchemaSteps().size() + 1));
   EXPECT_EQ(Ask(database_, "SELECT COUNT(*) FROM models"), "0");
   EXPECT_EQ(Ask(backup_, "SELECT COUNT(*) FROM models"), "1");
   EXPECT_EQ(Ask(backup_, "SELECT version FROM schema_version"), before_);
@@ -88,10 +91,13 @@ TEST(SchemaTest, AVersion1DatabaseMigratesAndKeepsItsRollouts) {
   row.set_device_id("d1");
   row.set_state(v1::RolloutDevice::IN_PROGRESS);
   row.set_release(3);
-  Ask(database, "INSERT INTO rollouts (name, model, state, created_ms, finished_ms, position)"
-                " VALUES ('rollouts/1', 'm', 1, 5000, 0, 1), ('rollouts/0', 'm', 3, 4000, 4500, 0)");
-  Ask(database, "INSERT INTO rollout_devices (rollout, device, state, record) VALUES ('rollouts/1', 'd1', 2, '" +
-                    ToBase64Url(AsBytes(row.SerializeAsString())) + "')");
+  Ask(database,
+      "INSERT INTO rollouts (name, model, state, created_ms, finished_ms, position)"
+      " VALUES ('rollouts/1', 'm', 1, 5000, 0, 1), ('rollouts/0', 'm', 3, 4000, 4500, 0)");
+  Ask(database,
+      "INSERT INTO rollout_devices (rollout, device, state, record) VALUES ('rollouts/1', 'd1', 2, "
+      "'" +
+          ToBase64Url(AsBytes(row.SerializeAsString())) + "')");
   {
     const auto store = Store::Open(database);
     ASSERT_TRUE(store.ok()) << Describe(store.status());
@@ -105,11 +111,13 @@ TEST(SchemaTest, AVersion1DatabaseMigratesAndKeepsItsRollouts) {
     EXPECT_EQ(rollout->devices(0).release(), 3u);
     EXPECT_EQ((*store)->GetRolloutHead("rollouts/0")->state(), v1::Rollout::FAILED);
     EXPECT_EQ((*store)->GetRolloutHead("rollouts/0")->finished_ms(), 4500);
-    // A device that never comes back does not keep it open: it has a day from the rollout's creation.
+    // A device that never comes back does not keep it open: it has a day from the rollout's
+    // creation.
     EXPECT_TRUE((*store)->ListOverdueDevices("rollouts/1", 86'404'999)->empty());
     EXPECT_EQ((*store)->ListOverdueDevices("rollouts/1", 86'405'000)->size(), 1u);
   }
-  EXPECT_EQ(Ask(database, "SELECT version FROM schema_version"), std::to_string(SchemaSteps().size()));
+  EXPECT_EQ(Ask(database, "SELECT version FROM schema_version"),
+            std::to_string(SchemaSteps().size()));
   EXPECT_EQ(Ask(dir / "s.db.v1.bak", "SELECT version FROM schema_version"), "1");
   EXPECT_EQ(Ask(dir / "s.db.v1.bak", "SELECT COUNT(*) FROM rollout_devices"), "1");
 }
@@ -127,12 +135,15 @@ TEST(SchemaTest, AVersion2DatabaseMigratesAndKnowsWhoUsedWhichToken) {
   v1::Device device;
   device.set_id("d1");
   device.set_state(v1::Device::ACTIVE);
-  const auto pack = [](const auto& message) { return ToBase64Url(AsBytes(message.SerializeAsString())); };
+  const auto pack = [](const auto& message) {
+    return ToBase64Url(AsBytes(message.SerializeAsString()));
+  };
   const Digest key = HashText("key");
-  Ask(database, "INSERT INTO tokens (id, secret_hash, position, record) VALUES ('t1', '" + HashText("s").hex() +
-                    "', 1, '" + pack(token) + "')");
-  Ask(database, "INSERT INTO devices (id, public_key, token, last_seen_ms, record) VALUES ('d1', '" + key.hex() +
-                    "', 't1', 7, '" + pack(device) + "')");
+  Ask(database, "INSERT INTO tokens (id, secret_hash, position, record) VALUES ('t1', '" +
+                    HashText("s").hex() + "', 1, '" + pack(token) + "')");
+  Ask(database,
+      "INSERT INTO devices (id, public_key, token, last_seen_ms, record) VALUES ('d1', '" +
+          key.hex() + "', 't1', 7, '" + pack(device) + "')");
   const auto store = Store::Open(database);
   ASSERT_TRUE(store.ok()) << Describe(store.status());
   EXPECT_EQ((*store)->FindDevicesByAdmission("token t1")->size(), 1u);

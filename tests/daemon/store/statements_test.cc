@@ -17,9 +17,12 @@ class StatementsTest : public ::testing::Test {
     Put("a", 1);
     Put("b", 2);
   }
-  void Put(const std::string& name, int size) { statements_.Execute("INSERT INTO things VALUES (:n, :s)", name, size); }
+  void Put(const std::string& name, int size) {
+    statements_.Execute("INSERT INTO things VALUES (:n, :s)", name, size);
+  }
   std::vector<std::tuple<std::string, int>> AtLeast(int size) {
-    return statements_.Select<std::string, int>("SELECT name, size FROM things WHERE size >= :s ORDER BY name", size);
+    return statements_.Select<std::string, int>(
+        "SELECT name, size FROM things WHERE size >= :s ORDER BY name", size);
   }
 
   soci::session sql_{soci::sqlite3, ":memory:"};

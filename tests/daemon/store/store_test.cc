@@ -41,12 +41,14 @@ class StoreTest : public ::testing::Test {
     job.targets = {"gguf:q4_0", "gguf:f16"};
     return job;
   }
-  v1::Device Enrol(const std::string& id, const std::string& token = "t1", const std::string& secret = "s") {
+  v1::Device Enrol(const std::string& id, const std::string& token = "t1",
+                   const std::string& secret = "s") {
     auto device = Use(id, token, secret);
     EXPECT_TRUE(device.ok()) << Describe(device.status());
     return device.ok() ? *device : v1::Device();
   }
-  static Enrolment SomeEnrolment(const std::string& id, const std::string& admission, int64_t now_ms = 1000) {
+  static Enrolment SomeEnrolment(const std::string& id, const std::string& admission,
+                                 int64_t now_ms = 1000) {
     v1::Device device;
     device.set_id(id);
     device.set_state(v1::Device::ACTIVE);
@@ -55,13 +57,14 @@ class StoreTest : public ::testing::Test {
     return {HashText("key of " + id), admission, device, now_ms};
   }
   // As an enrolment by token does it: both steps, or neither.
-  absl::StatusOr<v1::Device> Use(const std::string& id, const std::string& token, const std::string& secret,
-                                 int64_t now_ms = 1000) {
+  absl::StatusOr<v1::Device> Use(const std::string& id, const std::string& token,
+                                 const std::string& secret, int64_t now_ms = 1000) {
     absl::StatusOr<v1::Device> device;
     const absl::Status status = store_->Atomically([&]() -> absl::Status {
       const Digest key = HashText("key of " + id);
       const bool enrolled = store_->FindDeviceByKey(key).ok();
-      QF_ASSIGN_OR_RETURN(const auto used, store_->UseToken(token, HashText(secret), key, enrolled, now_ms));
+      QF_ASSIGN_OR_RETURN(const auto used,
+                          store_->UseToken(token, HashText(secret), key, enrolled, now_ms));
       Enrolment enrolment = SomeEnrolment(id, "token " + token, now_ms);
       *enrolment.device.mutable_labels() = used.labels();
       device = store_->CreateDevice(enrolment);
@@ -109,7 +112,8 @@ TEST_F(StoreTest, TheSameRequestGetsTheFirstAnswer) {
 
 TEST_F(StoreTest, AtomicallyTakesBackAllOnError) {
   std::vector<std::string> changes;
-  auto watching = store_->changes().Subscribe([&](const Change& change) { changes.push_back(change.name); });
+  auto watching =
+      store_->changes().Subscribe([&](const Change& change) { changes.push_back(change.name); });
   const absl::Status status = store_->Atomically([&]() -> absl::Status {
     QF_RETURN_IF_ERROR(store_->PutModel(SomeModel("lost"), {}).status());
     return Aborted("no");
@@ -121,7 +125,8 @@ TEST_F(StoreTest, AtomicallyTakesBackAllOnError) {
 
 TEST_F(StoreTest, AFailedPartOfATransactionIsTakenBackAlone) {
   std::vector<std::string> changes;
-  auto watching = store_->changes().Subscribe([&](const Change& change) { changes.push_back(change.name); });
+  auto watching =
+      store_->changes().Subscribe([&](const Change& change) { changes.push_back(change.name); });
   ASSERT_TRUE(store_
                   ->Atomically([&]() -> absl::Status {
                     QF_RETURN_IF_ERROR(store_->PutModel(SomeModel("kept"), {}).status());
@@ -173,7 +178,8 @@ TEST_F(StoreTest, SlabRecordsAreBytesAndReplaceEachOther) {
   EXPECT_EQ((*slabs)[0].record, bytes);
   EXPECT_EQ((*slabs)[1].record, "new");
   // A slab of no job is refused by the schema.
-  EXPECT_EQ(store_->PutJobSlabs("jobs/none", {{1, "x"}}).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(store_->PutJobSlabs("jobs/none", {{1, "x"}}).code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(StoreTest, AnArtifactOfTwoModelsIsOneArtifactAndTheNewestOfBoth) {
@@ -258,7 +264,8 @@ TEST_F(StoreTest, ATokensRateHoldsForAnyHour) {
   EXPECT_EQ(third.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(RetryAfter(third.status()), Duration(1000));
   EXPECT_EQ(store_->GetToken("slow")->uses(), 2u);
-  ASSERT_TRUE(Use("d1", "slow", "s", kStart + kHour - 1000).ok()) << "who came before is not held up";
+  ASSERT_TRUE(Use("d1", "slow", "s", kStart + kHour - 1000).ok())
+      << "who came before is not held up";
   Reopen();
   ASSERT_TRUE(Use("d3", "slow", "s", kStart + kHour).ok());
   EXPECT_EQ(RetryAfter(Use("d4", "slow", "s", kStart + kHour).status()), Duration(kHour / 2));
@@ -475,7 +482,8 @@ TEST_F(StoreTest, QueuedAndOverdueDevicesAreFoundInOrder) {
   v1::Rollout rollout;
   rollout.set_name("rollouts/1");
   rollout.set_state(v1::Rollout::RUNNING);
-  const auto add = [&](const char* id, uint32_t phase, uint32_t delay, v1::RolloutDevice::State state) {
+  const auto add = [&](const char* id, uint32_t phase, uint32_t delay,
+                       v1::RolloutDevice::State state) {
     auto& row = *rollout.add_devices();
     row.set_device_id(id);
     row.set_phase(phase);
@@ -498,11 +506,13 @@ TEST_F(StoreTest, QueuedAndOverdueDevicesAreFoundInOrder) {
   EXPECT_THAT(ids(store_->ListQueuedDevices("rollouts/1", 1, 50, 2)), ElementsAre("c", "b"));
   EXPECT_THAT(ids(store_->ListOverdueDevices("rollouts/1", 99)), IsEmpty());
   EXPECT_THAT(ids(store_->ListOverdueDevices("rollouts/1", 100)), ElementsAre("d"));
-  EXPECT_THAT(ids(store_->ListRolloutDevices("rollouts/1", v1::RolloutDevice::PENDING)), ElementsAre("d"));
+  EXPECT_THAT(ids(store_->ListRolloutDevices("rollouts/1", v1::RolloutDevice::PENDING)),
+              ElementsAre("d"));
 }
 
 TEST_F(StoreTest, ADeviceMayJoinTheNewestDynamicRolloutOnly) {
-  const auto make = [&](const char* name, bool dynamic, v1::Rollout::State state, const char* device) {
+  const auto make = [&](const char* name, bool dynamic, v1::Rollout::State state,
+                        const char* device) {
     v1::Rollout rollout;
     rollout.set_name(name);
     rollout.set_model("m");

@@ -19,7 +19,9 @@ class AuthorityTest : public ::testing::Test {
     EXPECT_TRUE(authority.ok()) << Describe(authority.status());
     return authority.ok() ? std::move(*authority) : nullptr;
   }
-  static fs::perms Mode(const fs::path& path) { return fs::status(path).permissions() & fs::perms::mask; }
+  static fs::perms Mode(const fs::path& path) {
+    return fs::status(path).permissions() & fs::perms::mask;
+  }
 
   testing::TempDir dir_;
   ManualClock clock_;
@@ -38,13 +40,15 @@ TEST_F(AuthorityTest, KeysAreForTheOwnerAlone) {
   ASSERT_TRUE(authority->WriteAdminCredential("localhost:1").ok());
   EXPECT_EQ(Mode(dir_ / "keys"), fs::perms::owner_all);
   const fs::perms secret = fs::perms::owner_read | fs::perms::owner_write;
-  for (const char* name :
-       {"keys/ca.pem", "keys/signing.pem", "keys/server.pem", "keys/admin.pem", "keys/roots.b64", "admin.json"})
+  for (const char* name : {"keys/ca.pem", "keys/signing.pem", "keys/server.pem", "keys/admin.pem",
+                           "keys/roots.b64", "admin.json"})
     EXPECT_EQ(Mode(dir_ / name), secret) << name;
 }
 
 TEST_F(AuthorityTest, ALostKeyIsReportedNotReplaced) {
-  { ASSERT_TRUE(Open()->ServerIdentity().ok()); }
+  {
+    ASSERT_TRUE(Open()->ServerIdentity().ok());
+  }
   fs::rename(dir_ / "keys/ca.pem", dir_ / "ca.pem");
   auto without_ca = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
   EXPECT_EQ(without_ca.status().code(), absl::StatusCode::kFailedPrecondition);
@@ -57,15 +61,18 @@ TEST_F(AuthorityTest, ALostKeyIsReportedNotReplaced) {
 
 TEST_F(AuthorityTest, ASecondSigningKeySignsBesideTheFirstAndThenAlone) {
   const v1::TrustRoot first = Open()->trust_root();
-  EXPECT_EQ(Authority::RetireOldKeys(RealFileSystem(), dir_.path()).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Authority::RetireOldKeys(RealFileSystem(), dir_.path()).code(),
+            absl::StatusCode::kFailedPrecondition);
   ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
-  EXPECT_EQ(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).code(),
+            absl::StatusCode::kFailedPrecondition);
   const auto both = Open();
   EXPECT_EQ(both->trust_root().version(), 2u);
   EXPECT_EQ(both->trust_root().keys_size(), 2);
   const v1::Signed statement = both->SignStatement(trust::kAssignmentType, "told");
   EXPECT_EQ(statement.signatures_size(), 2);
-  EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, first).ok()) << "a device with the old root believes it";
+  EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, first).ok())
+      << "a device with the old root believes it";
   EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, both->trust_root()).ok());
 
   ASSERT_TRUE(Authority::RetireOldKeys(RealFileSystem(), dir_.path()).ok());
@@ -73,7 +80,9 @@ TEST_F(AuthorityTest, ASecondSigningKeySignsBesideTheFirstAndThenAlone) {
   EXPECT_EQ(last->trust_root().version(), 3u);
   EXPECT_EQ(last->trust_root().keys_size(), 1);
   EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, last->trust_root()).ok());
-  EXPECT_FALSE(trust::Verify(last->SignStatement(trust::kAssignmentType, "told"), trust::kAssignmentType, first).ok());
+  EXPECT_FALSE(trust::Verify(last->SignStatement(trust::kAssignmentType, "told"),
+                             trust::kAssignmentType, first)
+                   .ok());
   EXPECT_EQ(Mode(dir_ / "keys/signing.pem"), fs::perms::owner_read | fs::perms::owner_write);
 }
 
@@ -111,7 +120,8 @@ TEST_F(AuthorityTest, AChainHoldsWithoutAStartBetween) {
   ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
   ASSERT_TRUE(Authority::RetireOldKeys(RealFileSystem(), dir_.path()).ok());
   const auto authority = Open();
-  for (const v1::Signed& statement : authority->TrustRootsAfter(1)) EXPECT_TRUE(trust::Succeed(root, statement));
+  for (const v1::Signed& statement : authority->TrustRootsAfter(1))
+    EXPECT_TRUE(trust::Succeed(root, statement));
   EXPECT_EQ(root.version(), 3u);
 }
 
@@ -121,7 +131,9 @@ TEST_F(AuthorityTest, WithoutItsChainItGoesOnFromTheRootAtHandAndADamagedOneIsNa
   ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
   EXPECT_EQ(Open()->TrustRootsAfter(0).size(), 2u);
   for (const char* bad : {"***\n", "AAAA\n"}) {
-    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/roots.b64", AsBytes(bad), OpenMode::kPrivate).ok());
+    ASSERT_TRUE(RealFileSystem()
+                    .WriteAtomically(dir_ / "keys/roots.b64", AsBytes(bad), OpenMode::kPrivate)
+                    .ok());
     const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
     EXPECT_THAT(Message(opened.status()), HasSubstr("roots.b64 is damaged")) << bad;
   }
@@ -195,9 +207,11 @@ TEST_F(AuthorityTest, ASecondCaIsTrustedBesideTheFirstAndThenAlone) {
   EXPECT_EQ(both->ServerIdentity()->certificate_pem, old_server) << "every device knows the old CA";
   const auto key = trust::GenerateTlsKey();
   const auto issued_by = [&](const Authority& authority, uint32_t knows) {
-    const std::string device = authority.IssueDevice(key.public_pem, "d1", std::chrono::hours(24), knows).value();
+    const std::string device =
+        authority.IssueDevice(key.public_pem, "d1", std::chrono::hours(24), knows).value();
     for (size_t i = 0; i < authorities->size(); ++i)
-      if (trust::VerifyChain(device, (*authorities)[i], false, clock_.Now()).ok()) return static_cast<int>(i);
+      if (trust::VerifyChain(device, (*authorities)[i], false, clock_.Now()).ok())
+        return static_cast<int>(i);
     return -1;
   };
   EXPECT_EQ(issued_by(*both, 0), 0);
@@ -213,10 +227,13 @@ TEST_F(AuthorityTest, ASecondCaIsTrustedBesideTheFirstAndThenAlone) {
   EXPECT_EQ(last->authorities_pem(), authorities->back());
   EXPECT_EQ(issued_by(*last, 0), 1);
   const auto server = last->ServerIdentity();
-  EXPECT_TRUE(trust::VerifyChain(server->certificate_pem, authorities->back(), true, clock_.Now()).ok());
+  EXPECT_TRUE(
+      trust::VerifyChain(server->certificate_pem, authorities->back(), true, clock_.Now()).ok());
   ASSERT_TRUE(last->WriteAdminCredential("localhost:1").ok());
-  EXPECT_EQ(*RealFileSystem().ReadAll(dir_ / "keys/admin.pem"), admin) << "a copy from during the change holds";
-  EXPECT_EQ(Authority::RetireOldKeys(RealFileSystem(), dir_.path()).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(*RealFileSystem().ReadAll(dir_ / "keys/admin.pem"), admin)
+      << "a copy from during the change holds";
+  EXPECT_EQ(Authority::RetireOldKeys(RealFileSystem(), dir_.path()).code(),
+            absl::StatusCode::kFailedPrecondition);
   // Versions of keys and of CAs are one count.
   ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
   EXPECT_EQ(Open()->trust_root().version(), 4u);
@@ -229,11 +246,16 @@ TEST_F(AuthorityTest, ACaFileOfVersionOneIsReadAndADamagedOneIsNamed) {
     const std::string text = *RealFileSystem().ReadAll(dir_ / "keys/ca.pem");
     return text.substr(text.find('\n') + 1);
   }();
-  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/ca.pem", AsBytes(pem), OpenMode::kPrivate).ok());
+  ASSERT_TRUE(RealFileSystem()
+                  .WriteAtomically(dir_ / "keys/ca.pem", AsBytes(pem), OpenMode::kPrivate)
+                  .ok());
   EXPECT_EQ(Open()->trust_root().version(), 1u);
   const std::string without_key = pem.substr(0, pem.find("-----BEGIN PRIVATE KEY-----"));
-  for (const std::string& bad : {std::string("# trust root 0\n") + pem, std::string("# trust root 2\n"), without_key}) {
-    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/ca.pem", AsBytes(bad), OpenMode::kPrivate).ok());
+  for (const std::string& bad :
+       {std::string("# trust root 0\n") + pem, std::string("# trust root 2\n"), without_key}) {
+    ASSERT_TRUE(RealFileSystem()
+                    .WriteAtomically(dir_ / "keys/ca.pem", AsBytes(bad), OpenMode::kPrivate)
+                    .ok());
     const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
     EXPECT_THAT(Message(opened.status()), HasSubstr("ca.pem is ")) << bad;
     EXPECT_THAT(Message(opened.status()), HasSubstr("restore it from a backup")) << bad;
@@ -243,11 +265,17 @@ TEST_F(AuthorityTest, ACaFileOfVersionOneIsReadAndADamagedOneIsNamed) {
 TEST_F(AuthorityTest, AKeyFileOfVersionOneIsReadAndADamagedOneIsNamed) {
   const auto key = trust::SigningKey::Generate();
   Open();
-  ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/signing.pem", AsBytes(key.ToPem()), OpenMode::kPrivate).ok());
+  ASSERT_TRUE(
+      RealFileSystem()
+          .WriteAtomically(dir_ / "keys/signing.pem", AsBytes(key.ToPem()), OpenMode::kPrivate)
+          .ok());
   EXPECT_EQ(Open()->trust_root().version(), 1u);
   EXPECT_EQ(Open()->trust_root().keys(0).key_id(), key.key_id());
-  for (const std::string& bad : {std::string("# trust root x\n") + key.ToPem(), std::string("# trust root 2\n"), std::string()}) {
-    ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / "keys/signing.pem", AsBytes(bad), OpenMode::kPrivate).ok());
+  for (const std::string& bad : {std::string("# trust root x\n") + key.ToPem(),
+                                 std::string("# trust root 2\n"), std::string()}) {
+    ASSERT_TRUE(RealFileSystem()
+                    .WriteAtomically(dir_ / "keys/signing.pem", AsBytes(bad), OpenMode::kPrivate)
+                    .ok());
     const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
     EXPECT_THAT(Message(opened.status()), HasSubstr("signing.pem is damaged")) << bad;
   }
@@ -257,10 +285,13 @@ TEST_F(AuthorityTest, TheServerCertificateIsKeptUntilItNearsItsEnd) {
   const auto authority = Open({"10.1.2.3", "quantfleet.example", "0.0.0.0"});
   const auto first = authority->ServerIdentity();
   ASSERT_TRUE(first.ok()) << Describe(first.status());
-  EXPECT_TRUE(trust::VerifyChain(first->certificate_pem, authority->authorities_pem(), true, clock_.Now()).ok());
+  EXPECT_TRUE(
+      trust::VerifyChain(first->certificate_pem, authority->authorities_pem(), true, clock_.Now())
+          .ok());
   const auto info = trust::ReadCertificate(first->certificate_pem);
   ASSERT_TRUE(info.ok());
-  EXPECT_THAT(info->subject.dns_names, ::testing::IsSupersetOf({"localhost", "quantfleet.example"}));
+  EXPECT_THAT(info->subject.dns_names,
+              ::testing::IsSupersetOf({"localhost", "quantfleet.example"}));
   EXPECT_THAT(info->subject.ip_addresses,
               ::testing::IsSupersetOf({"127.0.0.1", "0:0:0:0:0:0:0:1", "10.1.2.3"}));
 
@@ -308,7 +339,8 @@ TEST_F(AuthorityTest, IssuesCertificatesAndStatementsThatItsTrustRootVerifies) {
             absl::StatusCode::kInvalidArgument);
   const auto statement = authority->SignStatement(trust::kAssignmentType, "payload");
   EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, authority->trust_root()).ok());
-  EXPECT_FALSE(trust::Verify(statement, trust::kArtifactStatementType, authority->trust_root()).ok());
+  EXPECT_FALSE(
+      trust::Verify(statement, trust::kArtifactStatementType, authority->trust_root()).ok());
 }
 
 }  // namespace

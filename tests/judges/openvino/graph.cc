@@ -34,7 +34,8 @@ int64_t IntegerAt(const std::string& type, const char* bytes, int64_t i) {
   if (type == "i32") return At<int32_t>(bytes, i);
   if (type == "i8") return At<int8_t>(bytes, i);
   if (type == "u8") return At<uint8_t>(bytes, i);
-  if (type != "i4" && type != "u4") throw std::runtime_error("constants of " + type + " are not known");
+  if (type != "i4" && type != "u4")
+    throw std::runtime_error("constants of " + type + " are not known");
   const int nibble = At<uint8_t>(bytes, i / 2) >> (i % 2 * 4) & 15;  // the lower half comes first
   return type == "i4" && nibble > 7 ? nibble - 16 : nibble;
 }
@@ -49,7 +50,8 @@ const std::string& Layer::Attribute(const std::string& key) const {
 
 Graph::Graph(const std::filesystem::path& folder) : bin_(ReadFile(folder / "openvino_model.bin")) {
   pugi::xml_document document;
-  if (!document.load_file((folder / "openvino_model.xml").c_str())) throw std::runtime_error("not XML");
+  if (!document.load_file((folder / "openvino_model.xml").c_str()))
+    throw std::runtime_error("not XML");
   const pugi::xml_node net = document.child("net");
   std::map<int, Layer> found;
   std::map<std::pair<int, int>, size_t> outputs;  // (id, port): number of the output
@@ -62,7 +64,8 @@ Graph::Graph(const std::filesystem::path& folder) : bin_(ReadFile(folder / "open
     Layer& layer = found[id];
     layer.name = node.attribute("name").value();
     layer.type = node.attribute("type").value();
-    for (const pugi::xml_attribute a : node.child("data").attributes()) layer.data[a.name()] = a.value();
+    for (const pugi::xml_attribute a : node.child("data").attributes())
+      layer.data[a.name()] = a.value();
     for (const pugi::xml_node port : node.child("output").children("port")) {
       if (layer.outputs == 0) layer.tensor_name = port.attribute("names").value();
       outputs[{id, port.attribute("id").as_int()}] = layer.outputs++;
@@ -88,13 +91,15 @@ Graph::Graph(const std::filesystem::path& folder) : bin_(ReadFile(folder / "open
       place[id] = layers_.size();
       layers_.push_back(layer);
     }
-    if (place.size() == before) throw std::runtime_error("the graph has a circle or an edge from nowhere");
+    if (place.size() == before)
+      throw std::runtime_error("the graph has a circle or an edge from nowhere");
   }
 }
 
 Tensor Graph::Constant(const Layer& layer) const {
   Tensor tensor{layer.Attribute("element_type"), ParseShape(layer.Attribute("shape")), {}, {}};
-  const size_t offset = std::stoull(layer.Attribute("offset")), size = std::stoull(layer.Attribute("size"));
+  const size_t offset = std::stoull(layer.Attribute("offset")),
+               size = std::stoull(layer.Attribute("size"));
   if (offset > bin_.size() || size > bin_.size() - offset)
     throw std::runtime_error("constant '" + layer.name + "' lies outside of the .bin");
   const char* bytes = bin_.data() + offset;
@@ -115,7 +120,8 @@ std::vector<Tensor> Graph::Evaluate(const Layer& layer, const std::vector<const 
   if (layer.type == "Const") return {Constant(layer)};
   if (layer.type == "Parameter") {
     const auto it = parameters.find(layer.tensor_name);
-    if (it == parameters.end()) throw std::runtime_error("nothing is given for " + layer.tensor_name);
+    if (it == parameters.end())
+      throw std::runtime_error("nothing is given for " + layer.tensor_name);
     return {it->second};
   }
   if (layer.type == "ReadValue") {
@@ -136,7 +142,8 @@ Value Graph::Run(const std::map<std::string, Tensor>& parameters, const std::str
     if (layer.type == "Result") continue;
     if (layer.type == "Assign") {
       // Reading of the same step still sees the old state.
-      next[layer.Attribute("variable_id")] = values[layer.inputs.at(0).first].at(layer.inputs.at(0).second);
+      next[layer.Attribute("variable_id")] =
+          values[layer.inputs.at(0).first].at(layer.inputs.at(0).second);
       continue;
     }
     if (const auto it = fixed_.find(i); it != fixed_.end()) {
@@ -146,7 +153,8 @@ Value Graph::Run(const std::map<std::string, Tensor>& parameters, const std::str
         for (Tensor& tensor : Evaluate(layer, in, parameters))
           values[i].push_back(std::make_shared<const Tensor>(std::move(tensor)));
       } catch (const std::exception& error) {
-        throw std::runtime_error("layer '" + layer.name + "' (" + layer.type + "): " + error.what());
+        throw std::runtime_error("layer '" + layer.name + "' (" + layer.type +
+                                 "): " + error.what());
       }
       if (layer.fixed) fixed_[i] = values[i];
     }

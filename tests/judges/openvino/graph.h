@@ -1,5 +1,6 @@
-// An OpenVINO model (IR version 11) as it is run: layers from the XML, constants from the .bin, state between
-// runs. Written from OpenVINO's specification for the tests; shares nothing with quantfleet's writer.
+// An OpenVINO model (IR version 11) as it is run: layers from the XML, constants from the .bin,
+// state between runs. Written from OpenVINO's specification for the tests; shares nothing with
+// quantfleet's writer.
 #pragma once
 
 #include <filesystem>

@@ -1,14 +1,15 @@
-// A small evaluator of OpenVINO models as judge of a folder with openvino_model.xml: the graph is executed as
-// it stands.
+// A small evaluator of OpenVINO models as judge of a folder with openvino_model.xml: the graph is
+// executed as it stands.
 //
 //   openvino_ir FOLDER nll   TOKENS [PREFILL]
 //   openvino_ir FOLDER beams TOKENS OTHER
 //
-// TOKENS and OTHER are files of ids between commas. nll is the mean of -ln p(token | all before it) over
-// every token after the first: the first PREFILL tokens (all, unless given) go in at once, each further one
-// alone, with the state that was left. beams puts both texts into one batch, the shorter behind padding, all
-// but the last ten tokens at once; then both go on token by token, and change their places in the batch each
-// time. Prints one line of JSON: {"tokens", "mean_nll"}, one or a list of two.
+// TOKENS and OTHER are files of ids between commas. nll is the mean of -ln p(token | all before it)
+// over every token after the first: the first PREFILL tokens (all, unless given) go in at once,
+// each further one alone, with the state that was left. beams puts both texts into one batch, the
+// shorter behind padding, all but the last ten tokens at once; then both go on token by token, and
+// change their places in the batch each time. Prints one line of JSON: {"tokens", "mean_nll"}, one
+// or a list of two.
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -26,7 +27,8 @@ Ids ReadIds(const char* path) {
   std::ifstream in(path);
   Ids ids;
   for (std::string id; std::getline(in, id, ',');) ids.push_back(std::stoll(id));
-  if (ids.size() < 2) throw std::runtime_error("fewer than two tokens: there is nothing to predict");
+  if (ids.size() < 2)
+    throw std::runtime_error("fewer than two tokens: there is nothing to predict");
   return ids;
 }
 
@@ -45,11 +47,12 @@ Tensor Integers(const char* type, Shape shape, Ids values) {
 struct Batch {
   std::vector<Ids> masks;  // of each row, over all tokens so far
 
-  // Logits of each row's new tokens; `padding` of them, in front, are none. `beams`: whose state each row
-  // goes on with.
+  // Logits of each row's new tokens; `padding` of them, in front, are none. `beams`: whose state
+  // each row goes on with.
   Value Step(Graph& graph, const std::vector<Ids>& tokens, const std::vector<int64_t>& padding,
              const Ids& beams) {
-    const auto rows = static_cast<int64_t>(tokens.size()), now = static_cast<int64_t>(tokens[0].size());
+    const auto rows = static_cast<int64_t>(tokens.size()),
+               now = static_cast<int64_t>(tokens[0].size());
     std::vector<Ids> before(tokens.size());
     for (size_t r = 0; r < tokens.size(); ++r)
       if (!masks.empty()) before[r] = masks[static_cast<size_t>(beams[r])];
@@ -84,7 +87,8 @@ void Nll(Graph& graph, const Ids& ids, size_t prefill) {
   size_t at = 0, step = std::min(prefill, ids.size() - 1);
   while (at < ids.size() - 1) {
     const Value logits = batch.Step(
-        graph, {Ids(ids.begin() + static_cast<long>(at), ids.begin() + static_cast<long>(at + step))}, {0},
+        graph,
+        {Ids(ids.begin() + static_cast<long>(at), ids.begin() + static_cast<long>(at + step))}, {0},
         {0});
     for (size_t i = 0; i < step; ++i)
       sum += NllOf(Row(*logits, 0, static_cast<int64_t>(i)), logits->shape.at(2), ids[at + i + 1]);
@@ -118,14 +122,16 @@ void Beams(Graph& graph, const std::vector<Ids>& texts) {
     // Text r sits in the other row each time.
     const size_t turn = static_cast<size_t>(kAlone - left + 1) % 2;
     std::vector<Ids> next(2);
-    for (size_t r = 0; r < 2; ++r) next[r ^ turn] = {texts[r][texts[r].size() - static_cast<size_t>(left)]};
+    for (size_t r = 0; r < 2; ++r)
+      next[r ^ turn] = {texts[r][texts[r].size() - static_cast<size_t>(left)]};
     logits = batch.Step(graph, next, {0, 0}, {1, 0});
     for (size_t r = 0; r < 2; ++r)
       sums[r] += NllOf(Row(*logits, static_cast<int64_t>(r ^ turn), 0), logits->shape.at(2),
                        texts[r][texts[r].size() - static_cast<size_t>(left) + 1]);
   }
-  std::printf("{\"tokens\": [%zu, %zu], \"mean_nll\": [%.9f, %.9f]}\n", texts[0].size(), texts[1].size(),
-              sums[0] / static_cast<double>(size(0) - 1), sums[1] / static_cast<double>(size(1) - 1));
+  std::printf("{\"tokens\": [%zu, %zu], \"mean_nll\": [%.9f, %.9f]}\n", texts[0].size(),
+              texts[1].size(), sums[0] / static_cast<double>(size(0) - 1),
+              sums[1] / static_cast<double>(size(1) - 1));
 }
 
 }  // namespace

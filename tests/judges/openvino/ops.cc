@@ -1,5 +1,5 @@
-// OpenVINO's operations as its specification words them, slowly and plainly: what the graph says is done
-// literally, F16 rounds after every operation, sums are in double.
+// OpenVINO's operations as its specification words them, slowly and plainly: what the graph says is
+// done literally, F16 rounds after every operation, sums are in double.
 #include <algorithm>
 #include <functional>
 #include <numeric>
@@ -127,7 +127,8 @@ Tensor Calculate(const Tensor& a, const Tensor& b, const std::function<float(flo
   return out;
 }
 
-Tensor Compare(const Tensor& a, const Tensor& b, const std::function<bool(int64_t, int64_t)>& test) {
+Tensor Compare(const Tensor& a, const Tensor& b,
+               const std::function<bool(int64_t, int64_t)>& test) {
   if (a.is_float() || a.type != b.type) Fail("compares " + a.type + " with " + b.type);
   Tensor out = Made("boolean", Broadcasted(a.shape, b.shape));
   const std::vector<int64_t> pa = Places(a.shape, out.shape), pb = Places(b.shape, out.shape);
@@ -138,9 +139,10 @@ Tensor Compare(const Tensor& a, const Tensor& b, const std::function<bool(int64_
 Tensor Select(const Tensor& condition, const Tensor& yes, const Tensor& no) {
   if (condition.type != "boolean" || !yes.is_float() || yes.type != no.type) Fail("wrong types");
   Tensor out = Made(yes.type, Broadcasted(condition.shape, Broadcasted(yes.shape, no.shape)));
-  const std::vector<int64_t> pc = Places(condition.shape, out.shape), py = Places(yes.shape, out.shape),
-                             pn = Places(no.shape, out.shape);
-  for (size_t i = 0; i < pc.size(); ++i) out.floats[i] = I(condition, pc[i]) ? F(yes, py[i]) : F(no, pn[i]);
+  const std::vector<int64_t> pc = Places(condition.shape, out.shape),
+                             py = Places(yes.shape, out.shape), pn = Places(no.shape, out.shape);
+  for (size_t i = 0; i < pc.size(); ++i)
+    out.floats[i] = I(condition, pc[i]) ? F(yes, py[i]) : F(no, pn[i]);
   return out;
 }
 
@@ -199,7 +201,8 @@ Tensor Reshape(const Layer& layer, const Tensor& in, const Tensor& pattern) {
 }
 
 Tensor Transpose(const Tensor& in, const Tensor& order) {
-  if (order.integers != Shape{0, 2, 1, 3} || in.shape.size() != 4) Fail("only the middle axes are swapped");
+  if (order.integers != Shape{0, 2, 1, 3} || in.shape.size() != 4)
+    Fail("only the middle axes are swapped");
   const Shape& s = in.shape;
   Tensor out = Made(in.type, {s[0], s[2], s[1], s[3]});
   for (int64_t b = 0; b < s[0]; ++b)
@@ -255,7 +258,8 @@ Tensor Concat(const Layer& layer, const In& in) {
   return out;
 }
 
-Tensor Gather(const Layer& layer, const Tensor& data, const Tensor& indices, const Tensor& axis_of) {
+Tensor Gather(const Layer& layer, const Tensor& data, const Tensor& indices,
+              const Tensor& axis_of) {
   if (layer.Attribute("batch_dims") != "0") Fail("no batches are known");
   const int64_t axis = Axis(I(axis_of, 0), data.shape.size());
   const Cut cut = CutAt(data.shape, axis);
@@ -292,9 +296,11 @@ Tensor Range(const Layer& layer, const Tensor& from, const Tensor& to, const Ten
 
 // softmax(q k / sqrt(head) + mask) v; [batch, heads, tokens, head].
 Tensor Attention(const Layer& layer, const In& in) {
-  if (layer.Attribute("causal") != "false" || in.size() != 4) Fail("attention wants a mask and nothing else");
+  if (layer.Attribute("causal") != "false" || in.size() != 4)
+    Fail("attention wants a mask and nothing else");
   const Tensor &q = *in[0], &k = *in[1], &v = *in[2];
-  const int64_t heads = q.shape[0] * q.shape[1], now = q.shape[2], total = k.shape[2], head = q.shape[3];
+  const int64_t heads = q.shape[0] * q.shape[1], now = q.shape[2], total = k.shape[2],
+                head = q.shape[3];
   const std::vector<int64_t> mask = Places(in[3]->shape, {q.shape[0], q.shape[1], now, total});
   Tensor out = Made(q.type, q.shape);
   std::vector<double> scores(static_cast<size_t>(total));
@@ -304,7 +310,8 @@ Tensor Attention(const Layer& layer, const In& in) {
       for (int64_t j = 0; j < total; ++j) {
         double dot = 0;
         for (int64_t d = 0; d < head; ++d)
-          dot += static_cast<double>(F(q, (h * now + i) * head + d)) * F(k, (h * total + j) * head + d);
+          dot += static_cast<double>(F(q, (h * now + i) * head + d)) *
+                 F(k, (h * total + j) * head + d);
         double& score = scores[static_cast<size_t>(j)];
         score = dot / std::sqrt(static_cast<double>(head)) +
                 F(*in[3], mask[static_cast<size_t>((h * now + i) * total + j)]);

@@ -31,7 +31,8 @@ inline float FromHalf(uint16_t bits) {
   const int exponent = bits >> 10 & 31;
   const float fraction = static_cast<float>(bits & 1023), sign = bits & 0x8000 ? -1.f : 1.f;
   if (exponent == 31) return fraction != 0 ? NAN : sign * INFINITY;
-  return sign * (exponent != 0 ? std::ldexp(1024.f + fraction, exponent - 25) : std::ldexp(fraction, -24));
+  return sign *
+         (exponent != 0 ? std::ldexp(1024.f + fraction, exponent - 25) : std::ldexp(fraction, -24));
 }
 
 // The nearest F16, as a float; ties go to the even one.

@@ -19,20 +19,22 @@ Bytes Bf16Weights(size_t count) {
   std::normal_distribution<float> normal(0, 0.02f);
   Bytes bytes(2 * count);
   for (size_t i = 0; i < count; ++i)
-    Store(bytes.data() + 2 * i, static_cast<uint16_t>(std::bit_cast<uint32_t>(normal(engine)) >> 16));
+    Store(bytes.data() + 2 * i,
+          static_cast<uint16_t>(std::bit_cast<uint32_t>(normal(engine)) >> 16));
   return bytes;
 }
 
 Bytes Decoded(const EncodedChunk& chunk, ByteSpan plain) {
   Bytes out(plain.size());
-  const absl::Status status =
-      DecodeChunk(chunk.encoding, chunk.encoding == Encoding::kRaw ? plain : ByteSpan(chunk.bytes), out);
+  const absl::Status status = DecodeChunk(
+      chunk.encoding, chunk.encoding == Encoding::kRaw ? plain : ByteSpan(chunk.bytes), out);
   EXPECT_TRUE(status.ok()) << Describe(status);
   return out;
 }
 
 TEST(Encoding, NamesRoundTrip) {
-  for (const Encoding e : {Encoding::kRaw, Encoding::kZstd, Encoding::kPlanes2Zstd, Encoding::kPlanes4Zstd})
+  for (const Encoding e :
+       {Encoding::kRaw, Encoding::kZstd, Encoding::kPlanes2Zstd, Encoding::kPlanes4Zstd})
     EXPECT_EQ(EncodingFromName(Name(e)), e);
   EXPECT_EQ(EncodingFromName("gzip"), std::nullopt);
 }
@@ -66,8 +68,8 @@ TEST(Encoding, EverySizeAndWidthRoundTrips) {
 }
 
 TEST(Encoding, TextAsFloatsMayStayWhole) {
-  // Two-byte words that repeat as a whole, not plane by plane: the probe takes what is smaller, and it
-  // round-trips.
+  // Two-byte words that repeat as a whole, not plane by plane: the probe takes what is smaller, and
+  // it round-trips.
   const Bytes words = Noise(4096, 1);
   Bytes plain;
   for (int i = 0; i < 256; ++i) plain.insert(plain.end(), words.begin(), words.end());

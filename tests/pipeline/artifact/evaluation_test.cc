@@ -24,7 +24,8 @@ TEST(PickEvaluation, OneWithTheSameKvCacheGoesBeforeNewerOnes) {
   EXPECT_EQ(PickEvaluation({}, memory, 0, ""), nullptr);
 }
 
-// LongRoPE: a context above the original one turns heads otherwise, and the same prompt gets another answer.
+// LongRoPE: a context above the original one turns heads otherwise, and the same prompt gets
+// another answer.
 TEST(PickEvaluation, AnswersOfALongContextAreNoMeasureForAShortOne) {
   v1::Memory memory;
   memory.set_short_context(4096);

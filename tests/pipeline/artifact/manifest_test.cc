@@ -91,15 +91,19 @@ TEST(Manifest, WhatDoesNotAddUpIsRefused) {
       {"folder of another", [](auto& m) { m.mutable_files(1)->set_path("LICENSE/x"); }},
       {"come to", [](auto& m) { m.mutable_files(1)->set_size(8); }},
       {"a chunk of 0", [](auto& m) { m.mutable_files(1)->mutable_chunks(0)->set_size(0); }},
-      {"a chunk of", [](auto& m) { m.mutable_files(1)->mutable_chunks(0)->set_size((4u << 20) + 1); }},
-      {"32 bytes", [](auto& m) { m.mutable_target()->set_importance_digest(std::string(31, 'x')); }},
+      {"a chunk of",
+       [](auto& m) { m.mutable_files(1)->mutable_chunks(0)->set_size((4u << 20) + 1); }},
+      {"32 bytes",
+       [](auto& m) { m.mutable_target()->set_importance_digest(std::string(31, 'x')); }},
       {"lists 1025 changes",
        [](auto& m) {
          for (int i = 0; i < 1025; ++i) m.mutable_target()->add_changes("pure");
        }},
-      {"change of the manifest's recipe has 0", [](auto& m) { m.mutable_target()->add_changes(""); }},
+      {"change of the manifest's recipe has 0",
+       [](auto& m) { m.mutable_target()->add_changes(""); }},
       {"has 513 bytes", [](auto& m) { m.mutable_target()->add_changes(std::string(513, 'a')); }},
-      {"32 bytes", [](auto& m) { m.mutable_files(1)->mutable_chunks(1)->set_digest(std::string(31, 'x')); }},
+      {"32 bytes",
+       [](auto& m) { m.mutable_files(1)->mutable_chunks(1)->set_digest(std::string(31, 'x')); }},
   };
   for (const Case& c : cases) {
     v1::Manifest m = Sample();
@@ -113,10 +117,11 @@ TEST(Manifest, WhatDoesNotAddUpIsRefused) {
 
 TEST(Manifest, OneArtifactOneName) {
   const std::string bytes = SerializeManifest(Sample());
-  // format_version again, as protobuf's merging rules would allow; a field of a later version; fields out of
-  // order.
-  for (const std::string& other : {bytes + std::string("\x08\x01", 2), bytes + std::string("\x50\x01", 2),
-                                   bytes.substr(2) + bytes.substr(0, 2)}) {
+  // format_version again, as protobuf's merging rules would allow; a field of a later version;
+  // fields out of order.
+  for (const std::string& other :
+       {bytes + std::string("\x08\x01", 2), bytes + std::string("\x50\x01", 2),
+        bytes.substr(2) + bytes.substr(0, 2)}) {
     const auto parsed = ParseManifest(other);
     ASSERT_FALSE(parsed.ok());
     EXPECT_THAT(Message(parsed.status()), HasSubstr("canonical"));
@@ -124,9 +129,11 @@ TEST(Manifest, OneArtifactOneName) {
   EXPECT_FALSE(ParseManifest("").ok());
   EXPECT_FALSE(ParseManifest("not a manifest").ok());
   for (size_t n = 0; n < bytes.size(); ++n) {
-    // A cut between two fields is another, smaller manifest: under its own name, never under this one.
+    // A cut between two fields is another, smaller manifest: under its own name, never under this
+    // one.
     const auto cut = ParseManifest(std::string_view(bytes).substr(0, n));
-    EXPECT_TRUE(!cut.ok() || ManifestDigest(*cut) == HashText(std::string_view(bytes).substr(0, n))) << n;
+    EXPECT_TRUE(!cut.ok() || ManifestDigest(*cut) == HashText(std::string_view(bytes).substr(0, n)))
+        << n;
   }
 }
 

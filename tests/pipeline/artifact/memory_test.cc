@@ -10,7 +10,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-void AddCache(v1::Memory& memory, const std::string& type, uint64_t per_token, uint64_t window = 0) {
+void AddCache(v1::Memory& memory, const std::string& type, uint64_t per_token,
+              uint64_t window = 0) {
   v1::KvCache& cache = *memory.add_caches();
   cache.set_type(type);
   cache.set_bytes_per_token(per_token);
@@ -38,14 +39,17 @@ TEST(Memory, IsThatOfTheContextThatRunsAndNotOfTheLongest) {
   EXPECT_EQ(need->cache, uint64_t{1536} << 20);
   EXPECT_EQ(need->buffers, (uint64_t{100} << 20) + 128 * 4096);
   EXPECT_EQ(need->total(), need->weights + need->cache + need->buffers);
-  EXPECT_EQ(DescribeNeed(*need), "2.0 GiB weights + 1.5 GiB cache (4096 tokens, f16) + 100.5 MiB buffers = 3.6 GiB");
+  EXPECT_EQ(DescribeNeed(*need),
+            "2.0 GiB weights + 1.5 GiB cache (4096 tokens, f16) + 100.5 MiB buffers = 3.6 GiB");
   EXPECT_EQ(NeedOf(Phi35(), 4096, "q8_0")->cache, uint64_t{816} << 20);
   EXPECT_EQ(NeedOf(Phi35(), 131072, "f32")->cache, uint64_t{96} << 30);
 }
 
 TEST(Memory, WhatTheModelOrTheRuntimeHasNotIsRefusedWithWhatThereIs) {
-  EXPECT_ERROR(NeedOf(Phi35(), 131073, ""), kInvalidArgument, "131073 tokens is more than the model takes: 131072");
-  EXPECT_ERROR(NeedOf(Phi35(), 0, "q4_0"), kInvalidArgument, "a KV cache of q4_0 cannot be had here; there is f16, q8_0, f32");
+  EXPECT_ERROR(NeedOf(Phi35(), 131073, ""), kInvalidArgument,
+               "131073 tokens is more than the model takes: 131072");
+  EXPECT_ERROR(NeedOf(Phi35(), 0, "q4_0"), kInvalidArgument,
+               "a KV cache of q4_0 cannot be had here; there is f16, q8_0, f32");
   EXPECT_EQ(NeedOf(v1::Memory(), 0, "f16")->total(), 0u);  // a manifest that does not say
 }
 
@@ -69,7 +73,8 @@ TEST(Memory, LongestContextIsWhatFitsAndNoMore) {
   }
   EXPECT_EQ(LargestContext(memory, "f16", uint64_t{2} << 30, 4096), 0u);
   EXPECT_EQ(LargestContext(memory, "f16", uint64_t{64} << 30, 4096), 4096u);
-  EXPECT_EQ(LargestContext(memory, "f16", uint64_t{1} << 60, uint64_t{1} << 40), 131072u);  // the model's own
+  EXPECT_EQ(LargestContext(memory, "f16", uint64_t{1} << 60, uint64_t{1} << 40),
+            131072u);  // the model's own
   EXPECT_EQ(LargestContext(memory, "", NeedOf(memory, 100, "")->total(), 4096), 100u);
 }
 
@@ -127,7 +132,7 @@ TEST(Memory, ManifestsFromBeforeAreCountedSensibly) {
   const auto need = NeedOf(phi, 0, "");
   ASSERT_OK(need);
   EXPECT_EQ(need->weights, weights);
-  EXPECT_GE(need->cache, 4096 * cache);          // no less than it is
+  EXPECT_GE(need->cache, 4096 * cache);            // no less than it is
   EXPECT_LE(need->cache, 4096 * cache * 13 / 10);  // and not much more
   EXPECT_EQ(NeedOf(phi, 0, "f32")->cache / 1000, 2 * need->cache / 1000);
   EXPECT_LT(NeedOf(phi, 0, "q8_0")->cache, need->cache * 6 / 10);

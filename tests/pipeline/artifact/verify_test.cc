@@ -50,8 +50,8 @@ class VerifyTest : public ::testing::Test {
 
 TEST_F(VerifyTest, WholeFolderIsOk) {
   std::vector<uint64_t> seen;
-  const absl::Status status =
-      VerifyFolder(RealFileSystem(), dir_.path(), manifest_, [&](uint64_t n) { seen.push_back(n); });
+  const absl::Status status = VerifyFolder(RealFileSystem(), dir_.path(), manifest_,
+                                           [&](uint64_t n) { seen.push_back(n); });
   EXPECT_TRUE(status.ok()) << Describe(status);
   EXPECT_EQ(seen, (std::vector<uint64_t>{5, 10, 11}));
 }
@@ -60,7 +60,8 @@ TEST_F(VerifyTest, NamesTheBadChunk) {
   Write("a/first.bin", "helloWorld");
   const absl::Status status = Verify();
   EXPECT_TRUE(absl::IsDataLoss(status));
-  EXPECT_THAT(Message(status), AllOf(HasSubstr("a/first.bin"), HasSubstr("chunk 2 of 2 at byte 5")));
+  EXPECT_THAT(Message(status),
+              AllOf(HasSubstr("a/first.bin"), HasSubstr("chunk 2 of 2 at byte 5")));
 }
 
 TEST_F(VerifyTest, WrongSizeAndMissingFile) {
@@ -78,8 +79,8 @@ TEST_F(VerifyTest, WrongSizeAndMissingFile) {
 TEST_F(VerifyTest, Stops) {
   std::stop_source stop;
   stop.request_stop();
-  EXPECT_TRUE(
-      absl::IsCancelled(VerifyFolder(RealFileSystem(), dir_.path(), manifest_, nullptr, stop.get_token())));
+  EXPECT_TRUE(absl::IsCancelled(
+      VerifyFolder(RealFileSystem(), dir_.path(), manifest_, nullptr, stop.get_token())));
 }
 
 TEST_F(VerifyTest, ManifestFileIsReadAndNamed) {

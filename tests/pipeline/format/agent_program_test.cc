@@ -19,7 +19,9 @@ std::string ElfHeader(uint8_t machine = 62, uint8_t type = 3) {
   return header;
 }
 
-std::string Mark(const std::string& version) { return std::string(kAgentVersionMark) + version + "\n"; }
+std::string Mark(const std::string& version) {
+  return std::string(kAgentVersionMark) + version + "\n";
+}
 
 absl::StatusOr<AgentProgram> ReadProgram(const std::string& bytes) {
   testing::MemoryFileSystem files;
@@ -45,21 +47,23 @@ TEST(AgentProgram, RefusesWhatNoAgentIs) {
     return header + Mark("1.0.0");
   };
   EXPECT_ERROR(ReadProgram(""), kInvalidArgument, "/agent");
-  EXPECT_ERROR(ReadProgram("#!/bin/sh\nexec true\n" + std::string(100, ' ') + Mark("1.0.0")), kInvalidArgument,
-               "no ELF");
+  EXPECT_ERROR(ReadProgram("#!/bin/sh\nexec true\n" + std::string(100, ' ') + Mark("1.0.0")),
+               kInvalidArgument, "no ELF");
   EXPECT_ERROR(ReadProgram(with(4, 1)), kInvalidArgument, "64-bit");
   EXPECT_ERROR(ReadProgram(with(5, 2)), kInvalidArgument, "little-endian");
   EXPECT_ERROR(ReadProgram(with(7, 9)), kInvalidArgument, "another system");  // FreeBSD
   EXPECT_ERROR(ReadProgram(with(16, 1)), kInvalidArgument, "cannot be executed");
-  EXPECT_ERROR(ReadProgram(with(17, 1)), kInvalidArgument, "cannot be executed");  // of a type above 255
-  EXPECT_ERROR(ReadProgram(with(18, 40)), kInvalidArgument, "machine 40");         // 32-bit ARM
-  EXPECT_ERROR(ReadProgram(ElfHeader() + std::string(kAgentVersionMark) + std::string(1, '\0')), kInvalidArgument,
-               "its version");
+  EXPECT_ERROR(ReadProgram(with(17, 1)), kInvalidArgument,
+               "cannot be executed");                                       // of a type above 255
+  EXPECT_ERROR(ReadProgram(with(18, 40)), kInvalidArgument, "machine 40");  // 32-bit ARM
+  EXPECT_ERROR(ReadProgram(ElfHeader() + std::string(kAgentVersionMark) + std::string(1, '\0')),
+               kInvalidArgument, "its version");
   EXPECT_ERROR(ReadProgram(ElfHeader() + Mark("latest")), kInvalidArgument, "its version");
 }
 
 TEST(AgentProgram, FindsTheVersionBehindMarksWithoutOneAndAcrossWindows) {
-  const auto behind = ReadProgram(ElfHeader() + std::string(kAgentVersionMark) + "\0" + Mark("2.0.0"));
+  const auto behind =
+      ReadProgram(ElfHeader() + std::string(kAgentVersionMark) + "\0" + Mark("2.0.0"));
   ASSERT_OK(behind);
   EXPECT_EQ(behind->version, "2.0.0");
   constexpr size_t kMiB = 1 << 20;
@@ -75,7 +79,8 @@ TEST(AgentProgram, FindsTheVersionBehindMarksWithoutOneAndAcrossWindows) {
 
 TEST(AgentProgram, EveryCutIsRefusedOrTheSameProgram) {
   const std::string whole = ElfHeader() + "code" + Mark("1.2.3");
-  for (size_t size = 0; size < whole.size(); ++size) EXPECT_FALSE(ReadProgram(whole.substr(0, size)).ok()) << size;
+  for (size_t size = 0; size < whole.size(); ++size)
+    EXPECT_FALSE(ReadProgram(whole.substr(0, size)).ok()) << size;
   EXPECT_OK(ReadProgram(whole));
 }
 

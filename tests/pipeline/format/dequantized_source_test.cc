@@ -38,7 +38,8 @@ struct Made {
 };
 
 // The artifact of "format:recipe" under `out`.
-absl::StatusOr<Made> MakeOne(const ModelSource& source, std::string_view target, const fs::path& out) {
+absl::StatusOr<Made> MakeOne(const ModelSource& source, std::string_view target,
+                             const fs::path& out) {
   QF_ASSIGN_OR_RETURN(const TargetSpec spec, ParseTargetSpec(target));
   Made made;
   QF_ASSIGN_OR_RETURN(made.plan, MakePlan(source, {spec}));
@@ -50,9 +51,10 @@ absl::StatusOr<Made> MakeOne(const ModelSource& source, std::string_view target,
   return made;
 }
 
-absl::StatusOr<std::unique_ptr<DequantizedSource>> OpenMade(const Made& made, const ModelSource& source) {
-  return DequantizedSource::Open(RealFileSystem(), made.folder, made.paths, made.plan.targets[0].spec.format,
-                                 source.description());
+absl::StatusOr<std::unique_ptr<DequantizedSource>> OpenMade(const Made& made,
+                                                            const ModelSource& source) {
+  return DequantizedSource::Open(RealFileSystem(), made.folder, made.paths,
+                                 made.plan.targets[0].spec.format, source.description());
 }
 
 std::vector<float> Floats(const ModelSource& source, const Piece& piece) {
@@ -68,7 +70,8 @@ std::vector<float> Floats(const ModelSource& source, const Piece& piece) {
 }
 
 // What the codec of the type that the plan has for the piece makes of the source's values.
-std::vector<float> Rounded(const Made& made, uint32_t piece, int64_t rows, int64_t cols, std::vector<float> values) {
+std::vector<float> Rounded(const Made& made, uint32_t piece, int64_t rows, int64_t cols,
+                           std::vector<float> values) {
   for (const PlacedPiece& placed : made.plan.targets[0].layout.pieces) {
     if (placed.piece != piece || !HoldsCodes(placed.part)) continue;
     const Codec* codec = FindCodec(placed.dtype);
@@ -104,9 +107,9 @@ TEST_P(DequantizedSourceTest, EachWeightIsWhatItsCodesStandFor) {
     const auto source = OpenModel(RealFileSystem(), dir / "model");
     ASSERT_OK(source);
     for (const std::string_view target :
-         {"mlx:int4", "mlx:int8-g64", "mlx:int4-g128-asym", "mlx:bf16", "onnx:int4", "onnx:int8", "onnx:int4-g64-asym",
-          "onnx:int8-qdq", "onnx:fp16", "onnx:fp32", "openvino:int4", "openvino:int8",
-          "openvino:int4-g64-asym", "openvino:fp16"}) {
+         {"mlx:int4", "mlx:int8-g64", "mlx:int4-g128-asym", "mlx:bf16", "onnx:int4", "onnx:int8",
+          "onnx:int4-g64-asym", "onnx:int8-qdq", "onnx:fp16", "onnx:fp32", "openvino:int4",
+          "openvino:int8", "openvino:int4-g64-asym", "openvino:fp16"}) {
       SCOPED_TRACE(fmt::format("{}{}", target, tied ? ", tied" : ""));
       const auto made = MakeOne(**source, target, dir / "out");
       ASSERT_OK(made);
@@ -116,7 +119,8 @@ TEST_P(DequantizedSourceTest, EachWeightIsWhatItsCodesStandFor) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, DequantizedSourceTest,
-                         ::testing::Values(Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2),
+                         ::testing::Values(Architecture::kPhi3, Architecture::kLlama,
+                                           Architecture::kQwen2),
                          [](const auto& tested) { return std::string(Name(tested.param)); });
 
 // A GGUF of llama has the rows of q and k turned; these formats have them as Hugging Face does.
@@ -134,9 +138,11 @@ TEST(DequantizedSource, RowsThatTheSourceHadTurnedAreBackInTheirPlaces) {
   const auto read = OpenMade(*made, **turned);
   ASSERT_OK(read);
   for (const Role role : {Role::kAttnQ, Role::kAttnK}) {
-    const Piece &ours = *(*read)->description().Find(role, 1), &theirs = *(*straight)->description().Find(role, 1);
+    const Piece &ours = *(*read)->description().Find(role, 1),
+                &theirs = *(*straight)->description().Find(role, 1);
     const auto p = static_cast<uint32_t>(&theirs - (*straight)->description().pieces.data());
-    EXPECT_EQ(Floats(**read, ours), Rounded(*made, p, theirs.rows, theirs.cols, Floats(**straight, theirs)));
+    EXPECT_EQ(Floats(**read, ours),
+              Rounded(*made, p, theirs.rows, theirs.cols, Floats(**straight, theirs)));
   }
 }
 
@@ -159,7 +165,8 @@ TEST(DequantizedSource, AnyRangeOfATensorIsThatRange) {
     EXPECT_TRUE(std::ranges::equal(part, ByteSpan(whole).subspan(offset, count))) << offset;
   }
   Bytes two(2);
-  EXPECT_ERROR((*read)->Read(0, size - 1, two), kOutOfRange, "beyond the end of tensor model.embed_tokens.weight");
+  EXPECT_ERROR((*read)->Read(0, size - 1, two), kOutOfRange,
+               "beyond the end of tensor model.embed_tokens.weight");
   EXPECT_ERROR((*read)->Read(999, 0, two), kOutOfRange, "there is no tensor 999");
 }
 
@@ -182,7 +189,8 @@ class HostileArtifact : public ::testing::Test {
     ASSERT_EQ(old_text.size(), new_text.size());
     std::string bytes = *RealFileSystem().ReadAll(made_.folder / file);
     size_t found = 0;
-    for (size_t at = 0; (at = bytes.find(old_text, at)) != std::string::npos; at += new_text.size(), ++found)
+    for (size_t at = 0; (at = bytes.find(old_text, at)) != std::string::npos;
+         at += new_text.size(), ++found)
       bytes.replace(at, old_text.size(), new_text);
     ASSERT_GT(found, 0u) << old_text;
     testing::WriteFile(made_.folder / file, bytes);
@@ -200,13 +208,15 @@ class HostileArtifact : public ::testing::Test {
 TEST_F(HostileArtifact, OfMlx) {
   Make("mlx:int4");
   Exchange("model.safetensors", "lm_head.scales", "lm_head.scalez");
-  EXPECT_ERROR(Open(), kDataLoss, "model.safetensors: tensor 'lm_head.weight' (U32): no float, and it has no scales");
+  EXPECT_ERROR(Open(), kDataLoss,
+               "model.safetensors: tensor 'lm_head.weight' (U32): no float, and it has no scales");
   Exchange("model.safetensors", "lm_head.scalez", "lm_head.scales");
   Exchange("model.safetensors", "lm_head.biases", "lm_head.biasez");
   EXPECT_ERROR(Open(), kDataLoss, "tensor 'lm_head.weight' (U32): unsigned codes without .biases");
   Exchange("model.safetensors", "lm_head.biasez", "lm_head.biases");
   Exchange("model.safetensors", "\"lm_head.weight\"", "\"lm_head.w_ight\"");
-  EXPECT_ERROR(Open(), kDataLoss, "tensor 'lm_head.scales' (F16): it scales codes that are not there");
+  EXPECT_ERROR(Open(), kDataLoss,
+               "tensor 'lm_head.scales' (F16): it scales codes that are not there");
   Exchange("model.safetensors", "\"lm_head.w_ight\"", "\"lm_head.weight\"");
   Exchange("model.safetensors", "\"model.norm.weight\"", "\"model.nor_.weight\"");
   EXPECT_ERROR(Open(), kDataLoss, "tensor 'model.norm.weight' is in none of its files");
@@ -226,10 +236,12 @@ TEST_F(HostileArtifact, OfOpenVino) {
     return fmt::format("element_type=\"{}\" shape=\"320, 4, 32\" offset=\"0\"", type);
   };
   Exchange("openvino_model.xml", of_embedding("i8"), of_embedding("e8"));
-  EXPECT_ERROR(Open(), kDataLoss, "constant 'model.embed_tokens.weight': its element type is not known");
+  EXPECT_ERROR(Open(), kDataLoss,
+               "constant 'model.embed_tokens.weight': its element type is not known");
   Exchange("openvino_model.xml", of_embedding("e8"), of_embedding("u8"));
   EXPECT_ERROR(Open(), kDataLoss,
-               "openvino_model.bin: tensor 'model.embed_tokens.weight' (u8): unsigned codes without /zero_point");
+               "openvino_model.bin: tensor 'model.embed_tokens.weight' (u8): unsigned codes "
+               "without /zero_point");
   Exchange("openvino_model.xml", of_embedding("u8"), of_embedding("i8"));
   ASSERT_OK(Open());
   Cut("openvino_model.bin", fs::file_size(made_.folder / "openvino_model.bin") / 2);
@@ -247,12 +259,29 @@ TEST_F(HostileArtifact, OfOnnx) {
   EXPECT_ERROR(Open(), kDataLoss, "tensor 'lm_head.weight' is in none of its files");
   Exchange("model.onnx", "lm_head.weight.scalez", "lm_head.weight.scales");
   // The length of the embedding's codes, and offsets that are the same number.
-  Exchange("model.onnx", "\x12\x05" "40960", "\x12\x05" "x0960");
-  EXPECT_ERROR(Open(), kDataLoss, "tensor 'model.embed_tokens.weight.codes': its length is not a number");
-  Exchange("model.onnx", "\x12\x05" "x0960", "\x12\x05" "40960");
-  Exchange("model.onnx", "\x12\x05" "40960", "\x12\x05" "40961");
+  Exchange("model.onnx",
+           "\x12\x05"
+           "40960",
+           "\x12\x05"
+           "x0960");
+  EXPECT_ERROR(Open(), kDataLoss,
+               "tensor 'model.embed_tokens.weight.codes': its length is not a number");
+  Exchange("model.onnx",
+           "\x12\x05"
+           "x0960",
+           "\x12\x05"
+           "40960");
+  Exchange("model.onnx",
+           "\x12\x05"
+           "40960",
+           "\x12\x05"
+           "40961");
   EXPECT_ERROR(Open(), kDataLoss, "its shape does not take the 40961 bytes that it has");
-  Exchange("model.onnx", "\x12\x05" "40961", "\x12\x05" "40960");
+  Exchange("model.onnx",
+           "\x12\x05"
+           "40961",
+           "\x12\x05"
+           "40960");
   ASSERT_OK(Open());
   Cut("model.onnx.data", fs::file_size(made_.folder / "model.onnx.data") / 2);
   EXPECT_ERROR(Open(), kDataLoss, "bytes of model.onnx.data");
@@ -266,7 +295,8 @@ TEST_F(HostileArtifact, OfAnotherModel) {
   const auto source = OpenModel(RealFileSystem(), dir_ / "other");
   ASSERT_OK(source);
   EXPECT_ERROR(OpenMade(made_, **source), kDataLoss, "tensor 'model.layers.0.mlp.gate_proj.weight");
-  EXPECT_ERROR(DequantizedSource::Open(RealFileSystem(), made_.folder, made_.paths, "gguf", source_->description()),
+  EXPECT_ERROR(DequantizedSource::Open(RealFileSystem(), made_.folder, made_.paths, "gguf",
+                                       source_->description()),
                kUnimplemented, "format 'gguf'");
   EXPECT_FALSE(DequantizedSource::Reads("gguf"));
 }

@@ -16,8 +16,10 @@ class MemorySource final : public ModelSource {
   static constexpr int64_t kRows = 70, kCols = 1024;
 
   MemorySource() {
-    description_.tensors = {{"plain", DType::kF16, 2, 3, 2}, {"coded", DType::kQ8_0, kRows, kCols, 2}};
-    bytes_ = {Bytes(12, std::byte{7}), Bytes(static_cast<size_t>(kRows * RowBytes(DType::kQ8_0, kCols)))};
+    description_.tensors = {{"plain", DType::kF16, 2, 3, 2},
+                            {"coded", DType::kQ8_0, kRows, kCols, 2}};
+    bytes_ = {Bytes(12, std::byte{7}),
+              Bytes(static_cast<size_t>(kRows * RowBytes(DType::kQ8_0, kCols)))};
     values.resize(static_cast<size_t>(kRows * kCols));
     for (size_t i = 0; i < values.size(); ++i)
       values[i] = static_cast<float>(static_cast<int>(i * 37 % 1001) - 500);

@@ -1,4 +1,5 @@
-// What ends a generation, and how to sample where nobody says, in every format: none may lose one of several ends.
+// What ends a generation, and how to sample where nobody says, in every format: none may lose one
+// of several ends.
 #include "pipeline/format/layout/generation.h"
 
 #include <gmock/gmock.h>
@@ -39,9 +40,11 @@ json::object Json(const TargetLayout& layout, std::string_view path) {
 class Generation : public ::testing::Test {
  protected:
   // Control tokens stand from 314 on: vocabularies have 320 tokens.
-  const std::vector<std::string> chat_ = {"<|endoftext|>", "<|assistant|>", "<|user|>", "<|end|>", "<|x|>", "<|y|>"};
+  const std::vector<std::string> chat_ = {"<|endoftext|>", "<|assistant|>", "<|user|>",
+                                          "<|end|>",       "<|x|>",         "<|y|>"};
 
-  std::unique_ptr<ModelSource> Open(TinyModelOptions options, Architecture architecture = Architecture::kPhi3) {
+  std::unique_ptr<ModelSource> Open(TinyModelOptions options,
+                                    Architecture architecture = Architecture::kPhi3) {
     if (options.added.empty()) options.added = chat_;
     testing::WriteTinyModel(dir_.path(), architecture, options);
     auto source = OpenModel(RealFileSystem(), dir_.path());
@@ -70,9 +73,11 @@ TEST_F(Generation, AGgufNamesEveryEnd) {
   const GgufFile header = Header();
   EXPECT_EQ(**header.Integer("tokenizer.ggml.eos_token_id"), 2);
   EXPECT_EQ(**header.Integer("tokenizer.ggml.eot_token_id"), 317);  // <|end|> ends a turn
-  EXPECT_EQ(**header.Integer("tokenizer.ggml.eom_token_id"), 315);  // llama.cpp would not know it by its text
+  EXPECT_EQ(**header.Integer("tokenizer.ggml.eom_token_id"),
+            315);  // llama.cpp would not know it by its text
   EXPECT_THAT(**header.Integers("tokenizer.ggml.eos_token_ids"), ElementsAre(2, 315, 317, 318));
-  // <|endoftext|> is none of them: the list is complete, so that the way through a GGUF changes nothing.
+  // <|endoftext|> is none of them: the list is complete, so that the way through a GGUF changes
+  // nothing.
   EXPECT_THAT(EndIds(Reread()->description().tokenizer), ElementsAre(2, 315, 317, 318));
 }
 
@@ -80,8 +85,9 @@ TEST_F(Generation, AGgufWithOneEndSaysSo) {
   const auto source = Open({.added = {"<|a|>"}});
   MakeGguf(*source);
   EXPECT_THAT(**Header().Integers("tokenizer.ggml.eos_token_ids"), ElementsAre(2));
-  for (const char* key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id", "general.sampling.temp",
-                          "general.sampling.top_k", "general.sampling.top_p"})
+  for (const char* key :
+       {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id", "general.sampling.temp",
+        "general.sampling.top_k", "general.sampling.top_p"})
     EXPECT_EQ(Header().Find(key), nullptr) << key;
 }
 
@@ -91,7 +97,8 @@ TEST_F(Generation, TheEndOfAMessageHasItsOwnKey) {
                            Architecture::kLlama);
   MakeGguf(*source);
   const GgufFile header = Header();
-  EXPECT_EQ(**header.Integer("tokenizer.ggml.eos_token_id"), 2);  // the tokenizer's own goes before the list's
+  EXPECT_EQ(**header.Integer("tokenizer.ggml.eos_token_id"),
+            2);  // the tokenizer's own goes before the list's
   EXPECT_EQ(**header.Integer("tokenizer.ggml.eot_token_id"), 317);
   EXPECT_EQ(**header.Integer("tokenizer.ggml.eom_token_id"), 318);
   EXPECT_THAT(**header.Integers("tokenizer.ggml.eos_token_ids"), ElementsAre(2, 316, 317, 318));
@@ -103,9 +110,11 @@ TEST_F(Generation, EveryFolderNamesEveryEnd) {
   const auto folder = Open({.generation_config = own});
   MakeGguf(*folder);
   const auto gguf = Reread();
-  for (const ModelSource* source : std::initializer_list<const ModelSource*>{folder.get(), gguf.get()}) {
+  for (const ModelSource* source :
+       std::initializer_list<const ModelSource*>{folder.get(), gguf.get()}) {
     SCOPED_TRACE(source->format());
-    const auto onnx = PlanOnnx(*source, *FindRecipe("fp32")), openvino = PlanOpenVino(*source, *FindRecipe("fp16")),
+    const auto onnx = PlanOnnx(*source, *FindRecipe("fp32")),
+               openvino = PlanOpenVino(*source, *FindRecipe("fp16")),
                mlx = PlanMlx(*source, *FindRecipe("fp16"));
     for (const auto* layout : {&onnx, &openvino, &mlx}) {
       ASSERT_OK(*layout);
@@ -133,19 +142,25 @@ TEST_F(Generation, OneEndIsANumber) {
   const auto source = Open({.added = {"<|a|>"}});
   const auto openvino = PlanOpenVino(*source, *FindRecipe("fp16"));
   ASSERT_OK(openvino);
-  EXPECT_EQ(Json(*openvino, "generation_config.json"), (json::object{{"bos_token_id", 1}, {"eos_token_id", 2}}));
+  EXPECT_EQ(Json(*openvino, "generation_config.json"),
+            (json::object{{"bos_token_id", 1}, {"eos_token_id", 2}}));
   EXPECT_EQ(Json(*openvino, "config.json").at("eos_token_id"), 2);
 }
 
 TEST_F(Generation, SamplingTravelsToEveryFormat) {
-  const auto folder = Open({.generation_config = R"({"do_sample": true, "temperature": 0.6, "top_k": 20,
+  const auto folder =
+      Open({.generation_config = R"({"do_sample": true, "temperature": 0.6, "top_k": 20,
       "top_p": 0.95, "repetition_penalty": 1.05, "eos_token_id": 2})"});
-  const SamplingDefaults want{.samples = true, .temperature = 0.6f, .top_p = 0.95f, .repetition_penalty = 1.05f,
+  const SamplingDefaults want{.samples = true,
+                              .temperature = 0.6f,
+                              .top_p = 0.95f,
+                              .repetition_penalty = 1.05f,
                               .top_k = 20};
   EXPECT_EQ(folder->description().sampling, want);
   MakeGguf(*folder);
   const GgufFile header = Header();
-  EXPECT_EQ(header.Find("general.sampling.top_k")->type, GgufType::kI32);  // as llama.cpp's converter writes it
+  EXPECT_EQ(header.Find("general.sampling.top_k")->type,
+            GgufType::kI32);  // as llama.cpp's converter writes it
   EXPECT_EQ(header.Find("general.sampling.temp")->type, GgufType::kF32);
   EXPECT_EQ(static_cast<float>(**header.Float("general.sampling.top_p")), 0.95f);
   EXPECT_EQ(static_cast<float>(**header.Float("general.sampling.penalty_repeat")), 1.05f);

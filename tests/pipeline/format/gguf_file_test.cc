@@ -1,5 +1,5 @@
-// What the header parser makes of good and of hostile files. Bytes are put together by hand here: the writer of the
-// library cannot lie.
+// What the header parser makes of good and of hostile files. Bytes are put together by hand here:
+// the writer of the library cannot lie.
 #include "pipeline/format/gguf/gguf_file.h"
 
 #include <gtest/gtest.h>
@@ -39,7 +39,8 @@ struct RawFile {
   }
   RawFile& KvU32(std::string_view key, uint32_t v) { return Text(key).U32(4).U32(v); }
   RawFile& KvText(std::string_view key, std::string_view v) { return Text(key).U32(8).Text(v); }
-  RawFile& Tensor(std::string_view name, std::vector<int64_t> dims, uint32_t type, uint64_t offset) {
+  RawFile& Tensor(std::string_view name, std::vector<int64_t> dims, uint32_t type,
+                  uint64_t offset) {
     Text(name).U32(static_cast<uint32_t>(dims.size()));
     for (const int64_t d : dims) Num(d);
     return U32(type).U64(offset);
@@ -89,7 +90,8 @@ TEST(GgufFile, ReadsKeysOfEveryType) {
   EXPECT_EQ(**file->Integer("i64"), -5);
   EXPECT_EQ(**file->Float("f64"), 2.5);
   EXPECT_FALSE((*file->Integer("absent")).has_value());
-  EXPECT_ERROR(file->Integer("text"), kInvalidArgument, "m.gguf: key 'text' has to be an integer, but is a string");
+  EXPECT_ERROR(file->Integer("text"), kInvalidArgument,
+               "m.gguf: key 'text' has to be an integer, but is a string");
   EXPECT_ERROR(file->Strings("floats"), kInvalidArgument, "array of f32");
 }
 
@@ -111,7 +113,11 @@ TEST(GgufFile, ReadsTensorsAndTheirPlaces) {
 
 TEST(GgufFile, HonoursAlignment) {
   RawFile f;
-  f.Start(2, 1).KvU32("general.alignment", 64).Tensor("a", {3}, 0, 0).Tensor("b", {4}, 0, 64).Data(80, 64);
+  f.Start(2, 1)
+      .KvU32("general.alignment", 64)
+      .Tensor("a", {3}, 0, 0)
+      .Tensor("b", {4}, 0, 64)
+      .Data(80, 64);
   const auto file = f.Read();
   ASSERT_OK(file);
   EXPECT_EQ(file->alignment(), 64u);
@@ -130,7 +136,8 @@ TEST(GgufFile, EveryTruncationIsAnError) {
 }
 
 TEST(GgufFile, RefusesForeignFilesAndVersions) {
-  EXPECT_ERROR(RawFile{"PK\3\4 this is a zip, not a model"}.Read(), kInvalidArgument, "not a GGUF file");
+  EXPECT_ERROR(RawFile{"PK\3\4 this is a zip, not a model"}.Read(), kInvalidArgument,
+               "not a GGUF file");
   EXPECT_ERROR(RawFile().Start(0, 0, 1).Read(), kUnimplemented, "version 1");
   EXPECT_ERROR(RawFile().Start(0, 0, 4).Read(), kUnimplemented, "version 4");
   EXPECT_ERROR(RawFile().Start(0, 0, 0x03000000u).Read(), kUnimplemented, "big-endian");
@@ -157,7 +164,8 @@ TEST(GgufFile, RefusesHugeCounts) {
 }
 
 TEST(GgufFile, RefusesBadKeys) {
-  EXPECT_ERROR(RawFile().Start(0, 2).KvU32("k", 1).KvU32("k", 2).Read(), kInvalidArgument, "'k' occurs twice");
+  EXPECT_ERROR(RawFile().Start(0, 2).KvU32("k", 1).KvU32("k", 2).Read(), kInvalidArgument,
+               "'k' occurs twice");
   EXPECT_ERROR(RawFile().Start(0, 1).KvU32("", 1).Data(8).Read(), kInvalidArgument, "empty");
   EXPECT_ERROR(RawFile().Start(0, 1).KvU32("a\nb", 1).Read(), kInvalidArgument, "not plain");
   RawFile type;
@@ -173,9 +181,10 @@ TEST(GgufFile, RefusesBadKeys) {
 
 TEST(GgufFile, RefusesBadAlignment) {
   for (const uint32_t alignment : {0u, 3u, 48u, 1u << 20})
-    EXPECT_ERROR(RawFile().Start(0, 1).KvU32("general.alignment", alignment).Read(), kInvalidArgument,
-                 "power of two");
-  EXPECT_ERROR(RawFile().Start(0, 1).KvText("general.alignment", "32").Read(), kInvalidArgument, "not u32");
+    EXPECT_ERROR(RawFile().Start(0, 1).KvU32("general.alignment", alignment).Read(),
+                 kInvalidArgument, "power of two");
+  EXPECT_ERROR(RawFile().Start(0, 1).KvText("general.alignment", "32").Read(), kInvalidArgument,
+               "not u32");
 }
 
 TEST(GgufFile, RefusesBadTensors) {
@@ -197,7 +206,8 @@ TEST(GgufFile, RefusesBadTensors) {
   EXPECT_ERROR(with({1 << 30, 1 << 30, 1 << 30, 1 << 30}, 0), kInvalidArgument, "overflow");
   EXPECT_ERROR(with({int64_t{1} << 40}, 0), kDataLoss, "beyond the end of the file");
   EXPECT_ERROR(with({4}, 0, 32), kInvalidArgument, "claims the offset 32");
-  EXPECT_ERROR(with({4}, 0, std::numeric_limits<uint64_t>::max() - 31), kInvalidArgument, "claims the offset");
+  EXPECT_ERROR(with({4}, 0, std::numeric_limits<uint64_t>::max() - 31), kInvalidArgument,
+               "claims the offset");
   RawFile name;
   name.Start(1, 0).Tensor(std::string(64, 'x'), {4}, 0, 0).Data(16);
   EXPECT_ERROR(name.Read(), kInvalidArgument, "length of 64");
@@ -239,7 +249,8 @@ TEST(GgufTokenizer, ReadsAVocabulary) {
   EXPECT_TRUE(t->add_bos && t->add_eos && t->add_space_prefix);
 }
 
-// A llama vocabulary of <unk> <s> </s>, then the texts, all control tokens; `keys` more pairs follow.
+// A llama vocabulary of <unk> <s> </s>, then the texts, all control tokens; `keys` more pairs
+// follow.
 RawFile& StartVocabulary(RawFile& f, const std::vector<std::string>& texts, uint64_t keys) {
   const uint64_t count = 3 + texts.size();
   f.Start(0, 3 + keys).KvText("tokenizer.ggml.model", "llama");
@@ -251,7 +262,8 @@ RawFile& StartVocabulary(RawFile& f, const std::vector<std::string>& texts, uint
 }
 
 TEST(GgufTokenizer, EveryEndOfAFileCounts) {
-  const auto ends = [](const std::vector<std::string>& texts, uint64_t keys, const std::function<void(RawFile&)>& add) {
+  const auto ends = [](const std::vector<std::string>& texts, uint64_t keys,
+                       const std::function<void(RawFile&)>& add) {
     RawFile f;
     add(StartVocabulary(f, texts, keys));
     const auto t = ReadTokenizer(*f.Read());
@@ -262,32 +274,50 @@ TEST(GgufTokenizer, EveryEndOfAFileCounts) {
   EXPECT_EQ(ends({"a", "b", "c"}, 0, [](RawFile&) {}), Ids{2});
   // What llama.cpp would stop at: its converter says eos alone.
   EXPECT_EQ(ends({"a", "<|end|>", "<|user|>"}, 0, [](RawFile&) {}), (Ids{2, 4}));
-  EXPECT_EQ(ends({"a", "b", "c"}, 3, [](RawFile& f) {
-              f.KvU32("tokenizer.ggml.eos_token_id", 3).KvU32("tokenizer.ggml.eot_token_id", 5);
-              f.KvU32("tokenizer.ggml.eom_token_id", 0xffffffffu);
-            }),
-            (Ids{3, 5}));
-  EXPECT_EQ(ends({"a", "b", "c"}, 2, [](RawFile& f) {
-              f.KvU32("tokenizer.ggml.eom_token_id", 4);
-              f.Text("tokenizer.ggml.eos_token_ids").U32(9).U32(5).U64(3).U32(2).U32(5).U32(3);
-            }),
+  EXPECT_EQ(
+      ends({"a", "b", "c"}, 3,
+           [](RawFile& f) {
+             f.KvU32("tokenizer.ggml.eos_token_id", 3).KvU32("tokenizer.ggml.eot_token_id", 5);
+             f.KvU32("tokenizer.ggml.eom_token_id", 0xffffffffu);
+           }),
+      (Ids{3, 5}));
+  EXPECT_EQ(ends({"a", "b", "c"}, 2,
+                 [](RawFile& f) {
+                   f.KvU32("tokenizer.ggml.eom_token_id", 4);
+                   f.Text("tokenizer.ggml.eos_token_ids").U32(9).U32(5).U64(3).U32(2).U32(5).U32(3);
+                 }),
             (Ids{2, 3, 4, 5}));
   RawFile outside;
   StartVocabulary(outside, {}, 1).KvU32("tokenizer.ggml.eot_token_id", 3);
-  EXPECT_ERROR(ReadTokenizer(*outside.Read()), kInvalidArgument,
-               "key 'tokenizer.ggml.eot_token_id' names the token 3, outside of the vocabulary of 3");
+  EXPECT_ERROR(
+      ReadTokenizer(*outside.Read()), kInvalidArgument,
+      "key 'tokenizer.ggml.eot_token_id' names the token 3, outside of the vocabulary of 3");
   RawFile listed;
-  StartVocabulary(listed, {}, 1).Text("tokenizer.ggml.eos_token_ids").U32(9).U32(5).U64(2).U32(2).U32(77);
-  EXPECT_ERROR(ReadTokenizer(*listed.Read()), kInvalidArgument, "'tokenizer.ggml.eos_token_ids' names the token 77");
+  StartVocabulary(listed, {}, 1)
+      .Text("tokenizer.ggml.eos_token_ids")
+      .U32(9)
+      .U32(5)
+      .U64(2)
+      .U32(2)
+      .U32(77);
+  EXPECT_ERROR(ReadTokenizer(*listed.Read()), kInvalidArgument,
+               "'tokenizer.ggml.eos_token_ids' names the token 77");
 }
 
 TEST(GgufSampling, IsReadAndChecked) {
   RawFile f;
   f.Start(0, 3).Text("general.sampling.top_k").U32(5).U32(40);
-  f.Text("general.sampling.temp").U32(6).Num(0.5f).Text("general.sampling.penalty_repeat").U32(6).Num(1.1f);
+  f.Text("general.sampling.temp")
+      .U32(6)
+      .Num(0.5f)
+      .Text("general.sampling.penalty_repeat")
+      .U32(6)
+      .Num(1.1f);
   const auto sampling = ReadSampling(*f.Read());
   ASSERT_OK(sampling);
-  EXPECT_EQ(*sampling, (SamplingDefaults{.samples = true, .temperature = 0.5f, .repetition_penalty = 1.1f, .top_k = 40}));
+  EXPECT_EQ(*sampling,
+            (SamplingDefaults{
+                .samples = true, .temperature = 0.5f, .repetition_penalty = 1.1f, .top_k = 40}));
   RawFile none, greedy, wide, nan;
   EXPECT_EQ(*ReadSampling(*none.Start(0, 1).KvU32("a", 1).Read()), SamplingDefaults{});
   greedy.Start(0, 1).Text("general.sampling.temp").U32(6).Num(0.f);
@@ -304,7 +334,8 @@ TEST(GgufTokenizer, RefusesWhatContradictsItself) {
   RawFile kind;
   EXPECT_ERROR(read(kind.Start(0, 1).KvText("tokenizer.ggml.model", "t5")), kUnimplemented, "'t5'");
   RawFile none;
-  EXPECT_ERROR(read(none.Start(0, 1).KvText("tokenizer.ggml.model", "llama")), kInvalidArgument, "no tokenizer.ggml");
+  EXPECT_ERROR(read(none.Start(0, 1).KvText("tokenizer.ggml.model", "llama")), kInvalidArgument,
+               "no tokenizer.ggml");
   RawFile scores;
   scores.Start(0, 3).KvText("tokenizer.ggml.model", "llama");
   scores.Text("tokenizer.ggml.tokens").U32(9).U32(8).U64(2).Text("a").Text("b");

@@ -46,7 +46,8 @@ ModelDescription Model(Architecture architecture) {
 // Tensors by name; a vector each, in F32 unless said otherwise.
 using Vectors = std::map<std::string, std::vector<float>>;
 
-std::string FileOf(const Vectors& vectors, std::string_view type = "imatrix", DType dtype = DType::kF32) {
+std::string FileOf(const Vectors& vectors, std::string_view type = "imatrix",
+                   DType dtype = DType::kF32) {
   GgufWriter writer;
   if (!type.empty()) writer.AddText("general.type", type);
   std::string data;
@@ -60,7 +61,8 @@ std::string FileOf(const Vectors& vectors, std::string_view type = "imatrix", DT
 
 class ImportanceTest : public ::testing::Test {
  protected:
-  absl::StatusOr<Importance> Read(std::string bytes, Architecture architecture = Architecture::kLlama) {
+  absl::StatusOr<Importance> Read(std::string bytes,
+                                  Architecture architecture = Architecture::kLlama) {
     files_.Put("i.gguf", std::move(bytes));
     return ReadImportance(files_, "i.gguf", Model(architecture));
   }
@@ -73,16 +75,18 @@ class ImportanceTest : public ::testing::Test {
 };
 
 TEST_F(ImportanceTest, MeansOfTheColumnsByPiece) {
-  const std::string bytes = FileOf({{"blk.1.attn_q.weight.in_sum2", {2, 4, 0, 1}},
-                                    {"blk.1.attn_q.weight.counts", {4}},
-                                    {"blk.0.ffn_down.weight.in_sum2", {1, 2, 3, 4, 5, 6}},
-                                    {"blk.0.ffn_down.weight.counts", {0}},
-                                    {"blk.7.attn_q.weight.in_sum2", {1}},  // of a layer that the model lacks
-                                    {"blk.7.attn_q.weight.counts", {1}}});
+  const std::string bytes =
+      FileOf({{"blk.1.attn_q.weight.in_sum2", {2, 4, 0, 1}},
+              {"blk.1.attn_q.weight.counts", {4}},
+              {"blk.0.ffn_down.weight.in_sum2", {1, 2, 3, 4, 5, 6}},
+              {"blk.0.ffn_down.weight.counts", {0}},
+              {"blk.7.attn_q.weight.in_sum2", {1}},  // of a layer that the model lacks
+              {"blk.7.attn_q.weight.counts", {1}}});
   const auto importance = Read(bytes);
   ASSERT_OK(importance);
   EXPECT_EQ(importance->digest, HashText(bytes));
-  EXPECT_EQ(Of(*importance, Architecture::kLlama, Role::kAttnQ, 1), (std::vector<float>{0.5f, 1, 0, 0.25f}));
+  EXPECT_EQ(Of(*importance, Architecture::kLlama, Role::kAttnQ, 1),
+            (std::vector<float>{0.5f, 1, 0, 0.25f}));
   EXPECT_EQ(Of(*importance, Architecture::kLlama, Role::kFfnDown, 0), std::vector<float>(6, 1.f))
       << "never used";
   EXPECT_TRUE(Of(*importance, Architecture::kLlama, Role::kAttnK, 1).empty());
@@ -115,10 +119,12 @@ TEST_F(ImportanceTest, AnEmbeddingsOddLengthIsPassedOver) {
 TEST_F(ImportanceTest, WhatIsWrongIsNamed) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const auto with = [](std::vector<float> sums, std::vector<float> counts) {
-    return FileOf({{"output.weight.in_sum2", std::move(sums)}, {"output.weight.counts", std::move(counts)}});
+    return FileOf(
+        {{"output.weight.in_sum2", std::move(sums)}, {"output.weight.counts", std::move(counts)}});
   };
   EXPECT_OK(Read(with({1, 2, 3, 4}, {2})));
-  EXPECT_ERROR(Read(with({1, 2, 3}, {2})), kInvalidArgument, "i.gguf: 'output.weight.in_sum2' has 3 values");
+  EXPECT_ERROR(Read(with({1, 2, 3}, {2})), kInvalidArgument,
+               "i.gguf: 'output.weight.in_sum2' has 3 values");
   EXPECT_ERROR(Read(with({1, 2, 3, 4, 5, 6, 7, 8}, {2, 2})), kInvalidArgument, "2 counts");
   EXPECT_ERROR(Read(with({1, nan, 3, 4}, {2})), kInvalidArgument,
                "'output.weight.in_sum2' holds nan at column 1");
@@ -134,14 +140,15 @@ TEST_F(ImportanceTest, WhatIsWrongIsNamed) {
   EXPECT_ERROR(Read(FileOf({{"output.weight", {1}}})), kInvalidArgument, "no tensor has sums");
   EXPECT_ERROR(Read(FileOf({{"x.in_sum2", {1}}, {"x.counts", {1}}})), kInvalidArgument,
                "names no tensor of this llama model");
-  EXPECT_ERROR(
-      Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}, {"output.weight.counts", {1}}}, "model")),
-      kInvalidArgument, "general.type is 'model', not 'imatrix'");
+  EXPECT_ERROR(Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}, {"output.weight.counts", {1}}},
+                           "model")),
+               kInvalidArgument, "general.type is 'model', not 'imatrix'");
   EXPECT_ERROR(Read(FileOf({}, "")), kInvalidArgument, "general.type is ''");
   std::string bytes = with({1, 2, 3, 4}, {2});
   EXPECT_ERROR(Read(bytes.substr(0, bytes.size() - 40)), kDataLoss, "i.gguf");
   EXPECT_ERROR(Read("old form"), kInvalidArgument, "llama-imatrix --in-file");
-  EXPECT_ERROR(ReadImportance(files_, "none.gguf", Model(Architecture::kLlama)), kNotFound, "none.gguf");
+  EXPECT_ERROR(ReadImportance(files_, "none.gguf", Model(Architecture::kLlama)), kNotFound,
+               "none.gguf");
 }
 
 }  // namespace

@@ -16,8 +16,11 @@ using testing::MemoryFileSystem;
 struct Builder {
   explicit Builder(std::string architecture = "llama") : arch(std::move(architecture)) {
     w.AddText("general.architecture", arch);
-    for (const auto& [key, value] : {std::pair("context_length", 16), {"embedding_length", 8}, {"block_count", 1},
-                                     {"feed_forward_length", 12}, {"attention.head_count", 2}})
+    for (const auto& [key, value] : {std::pair("context_length", 16),
+                                     {"embedding_length", 8},
+                                     {"block_count", 1},
+                                     {"feed_forward_length", 12},
+                                     {"attention.head_count", 2}})
       w.AddU32(arch + "." + key, static_cast<uint32_t>(value));
     w.AddF32(arch + ".attention.layer_norm_rms_epsilon", 1e-5f);
   }
@@ -91,17 +94,21 @@ TEST(GgufSource, FrequencyFactorsBelongToTheRope) {
 }
 
 TEST(GgufSource, RopeFactorsHaveTheRightLength) {
-  for (const char* name : {"rope_factors_long.weight", "rope_factors_short.weight", "rope_freqs.weight"}) {
+  for (const char* name :
+       {"rope_factors_long.weight", "rope_factors_short.weight", "rope_freqs.weight"}) {
     Builder b("phi3");
     b.w.AddTensor(name, DType::kF32, 1, 3, 1);
-    EXPECT_ERROR(b.Weights(true).Open(), kInvalidArgument,
-                 fmt::format("m.gguf: tensor '{}' has 3 values, but half of the 4 rotated dimensions", name));
+    EXPECT_ERROR(
+        b.Weights(true).Open(), kInvalidArgument,
+        fmt::format("m.gguf: tensor '{}' has 3 values, but half of the 4 rotated dimensions",
+                    name));
   }
 }
 
 TEST(GgufSource, RefusesOtherArchitectures) {
-  EXPECT_ERROR(Builder("gemma").Weights(false).Open(), kUnimplemented,
-               "m.gguf: the architecture 'gemma' is not supported; supported are phi3, llama and qwen2");
+  EXPECT_ERROR(
+      Builder("gemma").Weights(false).Open(), kUnimplemented,
+      "m.gguf: the architecture 'gemma' is not supported; supported are phi3, llama and qwen2");
 }
 
 TEST(GgufSource, NamesAMissingKey) {
@@ -114,7 +121,8 @@ TEST(GgufSource, NamesAMissingKey) {
 TEST(GgufSource, NamesAKeyOfTheWrongType) {
   Builder b;
   b.w.AddText("llama.rope.freq_base", "ten thousand");
-  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "'llama.rope.freq_base' has to be a float");
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument,
+               "'llama.rope.freq_base' has to be a float");
 }
 
 TEST(GgufSource, RefusesHeadCountsThatMakeNoSense) {
@@ -135,7 +143,8 @@ TEST(GgufSource, RefusesUnknownScaling) {
 TEST(GgufSource, RefusesTensorsOfOtherModels) {
   Builder b;
   b.w.AddTensor("blk.0.ffn_gate_inp.weight", DType::kF32, 4, 8, 2);
-  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "'blk.0.ffn_gate_inp.weight' is not a part of a llama");
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument,
+               "'blk.0.ffn_gate_inp.weight' is not a part of a llama");
 }
 
 TEST(GgufSource, NamesAMissingTensor) {

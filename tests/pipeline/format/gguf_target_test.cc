@@ -28,7 +28,8 @@ const OutputFile& ModelFile(const TargetLayout& layout) {
 // The planned file with its fixed bytes in place and zeros where weights will go.
 std::string Materialize(const OutputFile& file) {
   std::string bytes(file.size, '\0');
-  for (const FixedBytes& fixed : file.fixed) bytes.replace(fixed.offset, fixed.bytes.size(), fixed.bytes);
+  for (const FixedBytes& fixed : file.fixed)
+    bytes.replace(fixed.offset, fixed.bytes.size(), fixed.bytes);
   return bytes;
 }
 
@@ -38,7 +39,8 @@ struct Planned {
   std::unique_ptr<GgufSource> reread;  // what our own reader makes of it
 };
 
-Planned PlanTiny(Architecture architecture, const TinyModelOptions& options, std::string_view recipe) {
+Planned PlanTiny(Architecture architecture, const TinyModelOptions& options,
+                 std::string_view recipe) {
   TempDir dir;
   WriteTinyModel(dir.path(), architecture, options);
   Planned out;
@@ -102,7 +104,8 @@ TEST_P(EveryTarget, PiecesStandWhereTheHeaderSays) {
   ASSERT_NE(p.reread, nullptr);
   const ModelDescription& out = p.reread->description();
   ASSERT_EQ(p.layout.pieces.size(), out.pieces.size());
-  uint64_t end = ModelFile(p.layout).fixed.back().offset + ModelFile(p.layout).fixed.back().bytes.size();
+  uint64_t end =
+      ModelFile(p.layout).fixed.back().offset + ModelFile(p.layout).fixed.back().bytes.size();
   for (const PlacedPiece& placed : p.layout.pieces) {
     const Piece& piece = out.pieces[placed.piece];
     const SourceTensor& tensor = out.tensors[piece.tensor];
@@ -111,7 +114,8 @@ TEST_P(EveryTarget, PiecesStandWhereTheHeaderSays) {
     EXPECT_EQ(tensor.dtype, placed.dtype);
     EXPECT_EQ(piece.order, placed.order);
     EXPECT_EQ(p.layout.files[placed.file].path, "model.gguf");
-    EXPECT_EQ(placed.offset, p.reread->FileOffset(piece.tensor) + static_cast<uint64_t>(piece.first_row * row_bytes));
+    EXPECT_EQ(placed.offset, p.reread->FileOffset(piece.tensor) +
+                                 static_cast<uint64_t>(piece.first_row * row_bytes));
     EXPECT_EQ(placed.offset, end) << "no gap and no overlap before " << placed.tensor;
     end = placed.offset + static_cast<uint64_t>(piece.rows * row_bytes) + placed.padding;
   }
@@ -119,23 +123,25 @@ TEST_P(EveryTarget, PiecesStandWhereTheHeaderSays) {
   EXPECT_EQ(end % 32, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, EveryTarget,
-    ::testing::ValuesIn([] {
-      std::vector<Case> cases;
-      for (const Architecture a : {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2})
-        for (const char* recipe : {"f32", "f16", "bf16", "q8_0", "q4_0"}) cases.push_back({a, recipe});
-      return cases;
-    }()),
-    [](const auto& param) {
-      return std::string(Name(param.param.architecture)) + "_" + param.param.recipe;
-    });
+INSTANTIATE_TEST_SUITE_P(All, EveryTarget, ::testing::ValuesIn([] {
+                           std::vector<Case> cases;
+                           for (const Architecture a :
+                                {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2})
+                             for (const char* recipe : {"f32", "f16", "bf16", "q8_0", "q4_0"})
+                               cases.push_back({a, recipe});
+                           return cases;
+                         }()),
+                         [](const auto& param) {
+                           return std::string(Name(param.param.architecture)) + "_" +
+                                  param.param.recipe;
+                         });
 
 TEST(GgufTarget, TypesFollowTheRecipe) {
   const Planned p = PlanTiny(Architecture::kPhi3, {}, "q4_0");
   ASSERT_NE(p.reread, nullptr);
   std::map<std::string, DType> types;
-  for (const SourceTensor& tensor : p.reread->description().tensors) types[tensor.name] = tensor.dtype;
+  for (const SourceTensor& tensor : p.reread->description().tensors)
+    types[tensor.name] = tensor.dtype;
   EXPECT_EQ(types.at("token_embd.weight"), DType::kQ4_0);
   EXPECT_EQ(types.at("blk.0.attn_qkv.weight"), DType::kQ4_0);
   EXPECT_EQ(types.at("blk.1.ffn_up.weight"), DType::kQ4_0);
@@ -201,15 +207,17 @@ TEST(GgufTarget, RowsThatNoBlockDividesBecomeF16) {
   }
 }
 
-// A group is refused, whether it divides the rows or not: F16 would be no answer to who asked for 4 bits.
+// A group is refused, whether it divides the rows or not: F16 would be no answer to who asked for 4
+// bits.
 TEST(GgufTarget, GroupsOfOtherRuntimesAreRefused) {
   const Planned p = PlanTiny(Architecture::kLlama, {.intermediate = 44}, "q4_0");
   ASSERT_NE(p.source, nullptr);
   Recipe recipe = *FindRecipe("q4_0");
   for (const char* type : {"u4_g32", "i8_g128"}) {
     recipe.changes.overrides = {*TypeOverride::Parse(fmt::format("role:ffn_down={}", type))};
-    EXPECT_ERROR(PlanGguf(p.source->description(), {}, recipe), kInvalidArgument,
-                 fmt::format("tensor 'blk.0.ffn_down.weight': gguf holds ggml's types, not {}", type));
+    EXPECT_ERROR(
+        PlanGguf(p.source->description(), {}, recipe), kInvalidArgument,
+        fmt::format("tensor 'blk.0.ffn_down.weight': gguf holds ggml's types, not {}", type));
   }
 }
 
@@ -240,8 +248,8 @@ TEST(GgufTarget, SameSourceElsewhereGivesTheSameFiles) {
 }
 
 TEST(GgufTarget, TheModelsOwnNameTravels) {
-  const Planned p =
-      PlanTiny(Architecture::kPhi3, {.extra_config = R"(, "_name_or_path": "someone/tiny-phi")"}, "f32");
+  const Planned p = PlanTiny(Architecture::kPhi3,
+                             {.extra_config = R"(, "_name_or_path": "someone/tiny-phi")"}, "f32");
   ASSERT_NE(p.reread, nullptr);
   EXPECT_EQ(p.reread->description().name, "tiny-phi");
 }
@@ -256,19 +264,19 @@ TEST(GgufTarget, LicenceTravelsAsAFileOfItsOwn) {
 TEST(GgufTarget, AnAttachmentCannotTakeTheModelsPlace) {
   const Planned p = PlanTiny(Architecture::kPhi3, {}, "f32");
   ASSERT_NE(p.source, nullptr);
-  EXPECT_ERROR(PlanGguf(p.source->description(), {{"model.gguf", "x"}}, *FindRecipe("f32")), kInvalidArgument,
-               "model.gguf");
+  EXPECT_ERROR(PlanGguf(p.source->description(), {{"model.gguf", "x"}}, *FindRecipe("f32")),
+               kInvalidArgument, "model.gguf");
 }
 
 TEST(GgufTarget, LongRopeFactorsAreTensorsBehindTheHeader) {
   std::string factors;
   for (int i = 0; i < 8; ++i) factors += (i ? "," : "") + std::to_string(1 + i);
-  const Planned p = PlanTiny(
-      Architecture::kPhi3,
-      {.context = 1024,
-       .rope_scaling = R"({"type":"longrope","long_factor":[)" + factors + R"(],"short_factor":[)" + factors + "]}",
-       .extra_config = R"(, "original_max_position_embeddings": 256)"},
-      "q8_0");
+  const Planned p = PlanTiny(Architecture::kPhi3,
+                             {.context = 1024,
+                              .rope_scaling = R"({"type":"longrope","long_factor":[)" + factors +
+                                              R"(],"short_factor":[)" + factors + "]}",
+                              .extra_config = R"(, "original_max_position_embeddings": 256)"},
+                             "q8_0");
   ASSERT_NE(p.reread, nullptr);
   const RopeScaling& rope = p.reread->description().hyper.rope_scaling;
   EXPECT_EQ(rope.kind, RopeScaling::Kind::kLongRope);
@@ -279,11 +287,11 @@ TEST(GgufTarget, LongRopeFactorsAreTensorsBehindTheHeader) {
 }
 
 TEST(GgufTarget, Llama3FactorsAreATensor) {
-  const Planned p = PlanTiny(Architecture::kLlama,
-                             {.context = 2048,
-                              .rope_scaling = R"({"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,
+  const Planned p = PlanTiny(
+      Architecture::kLlama,
+      {.context = 2048, .rope_scaling = R"({"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,
                                 "high_freq_factor":4.0,"original_max_position_embeddings":256})"},
-                             "f16");
+      "f16");
   ASSERT_NE(p.reread, nullptr);
   const std::vector<float> want = Llama3FrequencyFactors(p.source->description().hyper);
   EXPECT_EQ(p.reread->description().hyper.rope_scaling.freq_factors, want);
@@ -302,7 +310,8 @@ TEST(GgufTarget, MemoryIsToldInItsTerms) {
   EXPECT_EQ(memory.caches(0).type(), "f16");
   EXPECT_EQ(memory.caches(0).bytes_per_token(), 2 * values);
   EXPECT_EQ(memory.caches(1).type(), "q8_0");
-  EXPECT_EQ(memory.caches(1).bytes_per_token(), 34 * values / 16);  // a head of 16 takes a whole block of 32
+  EXPECT_EQ(memory.caches(1).bytes_per_token(),
+            34 * values / 16);  // a head of 16 takes a whole block of 32
   EXPECT_EQ(memory.caches(2).type(), "f32");
   EXPECT_EQ(memory.caches(2).bytes_per_token(), 4 * values);
   EXPECT_EQ(memory.buffer_bytes(), BuffersOf(p.source->description().hyper).fixed);

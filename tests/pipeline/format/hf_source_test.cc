@@ -23,7 +23,9 @@ class HfSourceTest : public ::testing::Test {
   void Write(Architecture architecture, const TinyModelOptions& options = {}) {
     WriteTinyModel(dir_.path(), architecture, options);
   }
-  absl::StatusOr<std::unique_ptr<ModelSource>> Open() { return OpenModel(RealFileSystem(), dir_.path()); }
+  absl::StatusOr<std::unique_ptr<ModelSource>> Open() {
+    return OpenModel(RealFileSystem(), dir_.path());
+  }
   std::string Text(const std::string& name) { return *RealFileSystem().ReadAll(dir_ / name); }
   void Replace(const std::string& name, std::string_view from, std::string_view to) {
     std::string text = Text(name);
@@ -37,9 +39,10 @@ class HfSourceTest : public ::testing::Test {
     const auto length = Load<uint64_t>(reinterpret_cast<const std::byte*>(file.data()));
     std::string header = file.substr(8, length), data = file.substr(8 + length);
     header.erase(header.find_last_of('}'));
-    header += fmt::format(R"(,"{}":{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}}}})", name, dtype,
-                          bytes / 4, data.size(), data.size() + bytes);
-    WriteFile(dir_ / "model.safetensors", SafetensorsBytes(header, data + std::string(bytes, '\0')));
+    header += fmt::format(R"(,"{}":{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}}}})", name,
+                          dtype, bytes / 4, data.size(), data.size() + bytes);
+    WriteFile(dir_ / "model.safetensors",
+              SafetensorsBytes(header, data + std::string(bytes, '\0')));
   }
   TempDir dir_;
 };
@@ -49,7 +52,8 @@ TEST_F(HfSourceTest, CutsFusedTensorsIntoPieces) {
   const auto source = Open();
   ASSERT_OK(source);
   const ModelDescription& model = (*source)->description();
-  const Piece &q = *model.Find(Role::kAttnQ, 1), &k = *model.Find(Role::kAttnK, 1), &v = *model.Find(Role::kAttnV, 1);
+  const Piece &q = *model.Find(Role::kAttnQ, 1), &k = *model.Find(Role::kAttnK, 1),
+              &v = *model.Find(Role::kAttnV, 1);
   EXPECT_EQ(q.tensor, v.tensor);
   EXPECT_EQ(model.tensors[q.tensor].name, "model.layers.1.self_attn.qkv_proj.weight");
   EXPECT_EQ(q.first_row, 0);
@@ -63,14 +67,16 @@ TEST_F(HfSourceTest, CutsFusedTensorsIntoPieces) {
   EXPECT_EQ(model.tokenizer.kind, TokenizerData::Kind::kSpm);
 }
 
-// As transformers: the list of generation_config.json counts, config.json's where there is none; eos always.
+// As transformers: the list of generation_config.json counts, config.json's where there is none;
+// eos always.
 TEST_F(HfSourceTest, GenerationConfigSaysWhatEndsAndHowToSample) {
   Write(Architecture::kPhi3);
   Replace("config.json", "\"eos_token_id\": 2", "\"eos_token_id\": [2, 9]");
   EXPECT_EQ((*Open())->description().tokenizer.more_ends, std::vector<int32_t>{9});
   WriteFile(dir_ / "generation_config.json", R"({"do_sample": true, "temperature": 0.7})");
   EXPECT_EQ((*Open())->description().tokenizer.more_ends, std::vector<int32_t>{9});
-  EXPECT_EQ((*Open())->description().sampling, (SamplingDefaults{.samples = true, .temperature = 0.7f}));
+  EXPECT_EQ((*Open())->description().sampling,
+            (SamplingDefaults{.samples = true, .temperature = 0.7f}));
   WriteFile(dir_ / "generation_config.json", R"({"eos_token_id": [30, 20]})");
   const auto source = Open();
   ASSERT_OK(source);
@@ -78,7 +84,8 @@ TEST_F(HfSourceTest, GenerationConfigSaysWhatEndsAndHowToSample) {
   EXPECT_EQ((*source)->description().tokenizer.more_ends, (std::vector<int32_t>{20, 30}));
   WriteFile(dir_ / "generation_config.json", R"({"eos_token_id": [2, 320]})");
   EXPECT_ERROR(Open(), kInvalidArgument,
-               fmt::format("{}: 'eos_token_id' names the token 320", (dir_ / "generation_config.json").string()));
+               fmt::format("{}: 'eos_token_id' names the token 320",
+                           (dir_ / "generation_config.json").string()));
   fs::remove(dir_ / "generation_config.json");
   Replace("config.json", "[2, 9]", "[2, 999]");
   EXPECT_ERROR(Open(), kInvalidArgument, "config.json: 'eos_token_id' names the token 999");
@@ -97,7 +104,8 @@ TEST_F(HfSourceTest, ShardsHoldTheSameBytesAsOneFile) {
   for (size_t i = 0; i < a.pieces.size(); ++i) {
     const size_t x = a.pieces[i].tensor, y = b.pieces[i].tensor;
     ASSERT_EQ(a.tensors[x].name, b.tensors[y].name);
-    Bytes from_shard(static_cast<size_t>(a.tensors[x].rows * RowBytes(a.tensors[x].dtype, a.tensors[x].cols)));
+    Bytes from_shard(
+        static_cast<size_t>(a.tensors[x].rows * RowBytes(a.tensors[x].dtype, a.tensors[x].cols)));
     Bytes from_whole(from_shard.size());
     ASSERT_OK((*sharded)->Read(x, 0, from_shard));
     ASSERT_OK((*whole)->Read(y, 0, from_whole));
@@ -150,7 +158,8 @@ TEST_F(HfSourceTest, ADescribedTokenizerThatIsNotThereIsRefused) {
   fs::remove(dir_ / "tokenizer.model");
   const auto source = Open();
   EXPECT_EQ(source.status().code(), absl::StatusCode::kNotFound);
-  EXPECT_NE(source.status().message().find("tokenizer.model"), std::string::npos) << source.status();
+  EXPECT_NE(source.status().message().find("tokenizer.model"), std::string::npos)
+      << source.status();
 }
 
 TEST_F(HfSourceTest, IgnoresWhatEveryRuntimeComputes) {
@@ -162,7 +171,8 @@ TEST_F(HfSourceTest, IgnoresWhatEveryRuntimeComputes) {
 TEST_F(HfSourceTest, RefusesUnknownTensors) {
   Write(Architecture::kLlama);
   AddTensor("model.layers.0.mlp.experts.weight", "F32", 32);
-  EXPECT_ERROR(Open(), kInvalidArgument, "'model.layers.0.mlp.experts.weight' is not a part of a llama model");
+  EXPECT_ERROR(Open(), kInvalidArgument,
+               "'model.layers.0.mlp.experts.weight' is not a part of a llama model");
 }
 
 TEST_F(HfSourceTest, RefusesQuantizedTensors) {
@@ -174,7 +184,8 @@ TEST_F(HfSourceTest, RefusesQuantizedTensors) {
 TEST_F(HfSourceTest, NamesAMissingTensor) {
   Write(Architecture::kLlama);
   Replace("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
-  EXPECT_ERROR(Open(), kInvalidArgument, "tensor 'model.layers.2.input_layernorm.weight' is missing");
+  EXPECT_ERROR(Open(), kInvalidArgument,
+               "tensor 'model.layers.2.input_layernorm.weight' is missing");
 }
 
 TEST_F(HfSourceTest, NamesATensorOfTheWrongShape) {
@@ -192,7 +203,8 @@ TEST_F(HfSourceTest, NamesAFusedTensorOfTheWrongShape) {
 TEST_F(HfSourceTest, NamesAMissingShard) {
   Write(Architecture::kPhi3, {.shards = 2});
   fs::remove(dir_ / "model-00002-of-00002.safetensors");
-  EXPECT_ERROR(Open(), kNotFound, "model-00002-of-00002.safetensors is missing, one of the 2 files");
+  EXPECT_ERROR(Open(), kNotFound,
+               "model-00002-of-00002.safetensors is missing, one of the 2 files");
 }
 
 TEST_F(HfSourceTest, NamesAMissingIndex) {
@@ -205,27 +217,32 @@ TEST_F(HfSourceTest, NamesAContradictionOfIndexAndShard) {
   Write(Architecture::kPhi3, {.shards = 2});
   Replace("model.safetensors.index.json", "model.embed_tokens.weight\": \"model-00001-of-00002",
           "model.embed_tokens.weight\": \"model-00002-of-00002");
-  EXPECT_ERROR(Open(), kInvalidArgument, "holds tensor 'model.embed_tokens.weight', which the index puts into");
+  EXPECT_ERROR(Open(), kInvalidArgument,
+               "holds tensor 'model.embed_tokens.weight', which the index puts into");
   Write(Architecture::kPhi3, {.shards = 2});
   Replace("model.safetensors.index.json", "{\"model.embed_tokens.weight\"",
-          "{\"model.other.weight\": \"model-00001-of-00002.safetensors\", \"model.embed_tokens.weight\"");
+          "{\"model.other.weight\": \"model-00001-of-00002.safetensors\", "
+          "\"model.embed_tokens.weight\"");
   EXPECT_ERROR(Open(), kInvalidArgument, "the index puts tensor 'model.other.weight' into");
 }
 
 TEST_F(HfSourceTest, AnIndexCannotReachOutOfTheFolder) {
   Write(Architecture::kPhi3, {.shards = 2});
-  Replace("model.safetensors.index.json", "\"model-00001-of-00002.safetensors\"", "\"../secret.safetensors\"");
+  Replace("model.safetensors.index.json", "\"model-00001-of-00002.safetensors\"",
+          "\"../secret.safetensors\"");
   EXPECT_ERROR(Open(), kInvalidArgument, "which is no .safetensors file of this folder");
 }
 
 TEST_F(HfSourceTest, RefusesPickledWeightsWithTheRemedy) {
   Write(Architecture::kPhi3);
-  for (const char* name : {"pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "consolidated.00.pth"}) {
+  for (const char* name :
+       {"pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "consolidated.00.pth"}) {
     fs::remove(dir_ / "model.safetensors");
     WriteFile(dir_ / name, "PK");
     EXPECT_ERROR(Open(), kInvalidArgument, fmt::format("pickled PyTorch weights ({})", name));
     EXPECT_ERROR(Open(), kInvalidArgument, "safe_serialization=True");
-    EXPECT_ERROR(OpenModel(RealFileSystem(), dir_ / name), kInvalidArgument, "safe_serialization=True");
+    EXPECT_ERROR(OpenModel(RealFileSystem(), dir_ / name), kInvalidArgument,
+                 "safe_serialization=True");
     fs::remove(dir_ / name);
   }
   // An optimizer's state beside shards whose index is missing is not what is wrong.
@@ -237,12 +254,12 @@ TEST_F(HfSourceTest, RefusesPickledWeightsWithTheRemedy) {
 // The index can name one place only, so one of the two shards contradicts it.
 TEST_F(HfSourceTest, RefusesATensorThatTwoShardsHold) {
   Write(Architecture::kLlama, {.shards = 2});
-  fs::copy_file(dir_ / "model-00001-of-00002.safetensors", dir_ / "model-00002-of-00002.safetensors",
-                fs::copy_options::overwrite_existing);
-  EXPECT_ERROR(
-      Open(), kInvalidArgument,
-      "model-00002-of-00002.safetensors holds tensor 'model.embed_tokens.weight', which the index puts into "
-      "model-00001-of-00002.safetensors");
+  fs::copy_file(dir_ / "model-00001-of-00002.safetensors",
+                dir_ / "model-00002-of-00002.safetensors", fs::copy_options::overwrite_existing);
+  EXPECT_ERROR(Open(), kInvalidArgument,
+               "model-00002-of-00002.safetensors holds tensor 'model.embed_tokens.weight', which "
+               "the index puts into "
+               "model-00001-of-00002.safetensors");
 }
 
 TEST_F(HfSourceTest, NamesATruncatedFile) {
@@ -254,7 +271,8 @@ TEST_F(HfSourceTest, NamesATruncatedFile) {
 TEST_F(HfSourceTest, RefusesOtherArchitectures) {
   Write(Architecture::kPhi3);
   Replace("config.json", "Phi3ForCausalLM", "GemmaForCausalLM");
-  EXPECT_ERROR(Open(), kUnimplemented, "'GemmaForCausalLM' is not supported; supported are Phi3ForCausalLM");
+  EXPECT_ERROR(Open(), kUnimplemented,
+               "'GemmaForCausalLM' is not supported; supported are Phi3ForCausalLM");
 }
 
 TEST_F(HfSourceTest, ATooLargeLicenceIsNamed) {
@@ -282,9 +300,11 @@ TEST(OpenModel, SaysWhatItWouldRead) {
   EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "absent"), kNotFound, "absent");
   EXPECT_ERROR(OpenModel(RealFileSystem(), dir.path()), kNotFound, "config.json is missing");
   WriteFile(dir / "notes.txt", "hello");
-  EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "notes.txt"), kInvalidArgument, "is not a model that we read");
+  EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "notes.txt"), kInvalidArgument,
+               "is not a model that we read");
   WriteFile(dir / "model.safetensors", SafetensorsBytes("{}", ""));
-  EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "model.safetensors"), kInvalidArgument, "give its folder");
+  EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "model.safetensors"), kInvalidArgument,
+               "give its folder");
   WriteFile(dir / "m.gguf", "GGUF");
   EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "m.gguf"), kDataLoss, "m.gguf");
 }

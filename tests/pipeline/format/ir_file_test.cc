@@ -9,25 +9,27 @@ namespace quantfleet::pipeline {
 namespace {
 
 std::string Net(std::string_view layers) {
-  return fmt::format("<?xml version=\"1.0\"?><net name=\"a\" version=\"11\"><layers>{}</layers></net>",
-                     layers);
+  return fmt::format(
+      "<?xml version=\"1.0\"?><net name=\"a\" version=\"11\"><layers>{}</layers></net>", layers);
 }
 
 std::string Constant(std::string_view attributes) {
-  return Net(fmt::format("<layer id=\"0\" name=\"w\" type=\"Const\" version=\"opset1\"><data {} /></layer>",
-                         attributes));
+  return Net(fmt::format(
+      "<layer id=\"0\" name=\"w\" type=\"Const\" version=\"opset1\"><data {} /></layer>",
+      attributes));
 }
 
 TEST(IrFile, ConstantsInTheFilesOrder) {
-  const auto constants = ReadIrConstants(Net("<layer id=\"0\" name=\"input_ids\" type=\"Parameter\"><data "
-                                             "shape=\"?,?\" element_type=\"i64\" /></layer>"
-                                             "<layer id=\"1\" name=\"a.weight\" type=\"Const\"><data "
-                                             "element_type=\"i4\" shape=\"3, 2, 5\" offset=\"64\" "
-                                             "size=\"15\" /></layer>"
-                                             "<layer id=\"2\" name=\"&lt;b&gt;\" type=\"Const\"><data "
-                                             "element_type=\"f16\" shape=\"\" offset=\"0\" "
-                                             "size=\"2\" /></layer>"),
-                                         "m.xml", 79);
+  const auto constants =
+      ReadIrConstants(Net("<layer id=\"0\" name=\"input_ids\" type=\"Parameter\"><data "
+                          "shape=\"?,?\" element_type=\"i64\" /></layer>"
+                          "<layer id=\"1\" name=\"a.weight\" type=\"Const\"><data "
+                          "element_type=\"i4\" shape=\"3, 2, 5\" offset=\"64\" "
+                          "size=\"15\" /></layer>"
+                          "<layer id=\"2\" name=\"&lt;b&gt;\" type=\"Const\"><data "
+                          "element_type=\"f16\" shape=\"\" offset=\"0\" "
+                          "size=\"2\" /></layer>"),
+                      "m.xml", 79);
   ASSERT_OK(constants);
   ASSERT_EQ(constants->size(), 2u);
   EXPECT_EQ((*constants)[0].name, "a.weight");
@@ -49,7 +51,8 @@ TEST(IrFile, DamagedConstantsAreNamed) {
   refused("element_type=\"i8\" shape=\"4\" offset=\"-1\" size=\"4\"", "offset or size");
   refused("element_type=\"i8\" shape=\"4\" offset=\"0\"", "offset or size");
   refused("element_type=\"f8\" shape=\"4\" offset=\"0\" size=\"4\"", "element type");
-  refused("element_type=\"i8\" shape=\"9223372036854775807, 9\" offset=\"0\" size=\"4\"", "too large");
+  refused("element_type=\"i8\" shape=\"9223372036854775807, 9\" offset=\"0\" size=\"4\"",
+          "too large");
   refused("element_type=\"i8\" shape=\"4\" offset=\"0\" size=\"5\"", "takes 4 bytes, it has 5");
   refused("element_type=\"i8\" shape=\"4\" offset=\"97\" size=\"4\"", "outside of the 100 bytes");
   refused("element_type=\"i8\" shape=\"4\" offset=\"18446744073709551615\" size=\"4\"", "outside");
@@ -63,9 +66,10 @@ TEST(IrFile, WhatIsNoModelIsRefused) {
   EXPECT_ERROR(ReadIrConstants(std::string(kMaxIrBytes + 1, ' '), "m.xml", 0), kDataLoss, "larger");
   // A billion laughs.
   EXPECT_ERROR(
-      ReadIrConstants("<?xml version=\"1.0\"?><!DOCTYPE net [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;\">]>"
-                      "<net version=\"11\" name=\"&b;\" />",
-                      "m.xml", 0),
+      ReadIrConstants(
+          "<?xml version=\"1.0\"?><!DOCTYPE net [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;\">]>"
+          "<net version=\"11\" name=\"&b;\" />",
+          "m.xml", 0),
       kDataLoss, "document type");
   // Deeper than any stack: the parser does not call itself.
   std::string deep = "<net version=\"11\">";

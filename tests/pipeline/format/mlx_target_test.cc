@@ -1,4 +1,5 @@
-// Shards, and what only a planner sees; that the numbers are right is judged in tests/e2e/test_mlx.py.
+// Shards, and what only a planner sees; that the numbers are right is judged in
+// tests/e2e/test_mlx.py.
 #include "pipeline/format/mlx/mlx_target.h"
 
 #include <gtest/gtest.h>
@@ -21,10 +22,12 @@ TEST(MlxTarget, ShardsEndBeforeTheLimitAndKeepAWeightTogether) {
   for (const OutputFile& file : layout->files) {
     if (!file.path.starts_with("model-")) continue;
     ++shards;
-    EXPECT_LE(file.size, std::max<uint64_t>(kLimit, 589'824) + file.fixed[0].bytes.size()) << file.path;
+    EXPECT_LE(file.size, std::max<uint64_t>(kLimit, 589'824) + file.fixed[0].bytes.size())
+        << file.path;
   }
   EXPECT_GT(shards, 4u);
-  EXPECT_EQ(FileOf(*layout, fmt::format("model-{0:05}-of-{0:05}.safetensors", shards)).fixed.size(), 1u);
+  EXPECT_EQ(FileOf(*layout, fmt::format("model-{0:05}-of-{0:05}.safetensors", shards)).fixed.size(),
+            1u);
   // The codes, scales and biases of a weight are in one file.
   std::map<std::string, std::set<uint32_t>> files;
   for (const PlacedPiece& placed : layout->pieces) files[placed.tensor].insert(placed.file);
@@ -43,7 +46,8 @@ TEST(MlxTarget, AsymmetricGroupsHaveABias) {
   const auto source = OpenDemo();
   const auto layout = PlanMlx(*source, *FindRecipe("int4-g64-asym"));
   ASSERT_OK(layout);
-  const DType four = GroupType({4, 64, GroupZero::kBias}), eight = GroupType({8, 64, GroupZero::kBias});
+  const DType four = GroupType({4, 64, GroupZero::kBias}),
+              eight = GroupType({8, 64, GroupZero::kBias});
   for (const PlacedPiece& placed : layout->pieces) {
     if (placed.part == Part::kBlocks) continue;  // a norm
     EXPECT_EQ(placed.dtype, placed.tensor == "lm_head.weight" ? eight : four) << placed.tensor;

@@ -49,7 +49,8 @@ OnnxRegion RegionOf(const onnx::TensorProto& tensor) {
 }
 
 // Nodes of the graph and of the graphs in it.
-void ForEachNode(const onnx::GraphProto& graph, const std::function<void(const onnx::NodeProto&)>& visit) {
+void ForEachNode(const onnx::GraphProto& graph,
+                 const std::function<void(const onnx::NodeProto&)>& visit) {
   for (const onnx::NodeProto& node : graph.node()) {
     visit(node);
     for (const onnx::AttributeProto& attribute : node.attribute())
@@ -73,7 +74,8 @@ TEST_P(OnnxTargetTest, EveryInitializerHasItsOwnPagesOfTheRightSize) {
     const auto [offset, length] = RegionOf(tensor);
     int64_t elements = 1;
     for (const int64_t dim : tensor.dims()) elements *= dim;
-    EXPECT_EQ(static_cast<uint64_t>(elements * BitsOf(tensor.data_type()) / 8), length) << tensor.name();
+    EXPECT_EQ(static_cast<uint64_t>(elements * BitsOf(tensor.data_type()) / 8), length)
+        << tensor.name();
     EXPECT_EQ(offset % 4096, 0u) << tensor.name();
     EXPECT_LE(offset + length, size) << tensor.name();
     if (tensor.name().ends_with(".blocks")) {
@@ -99,8 +101,8 @@ TEST_P(OnnxTargetTest, EveryInitializerHasItsOwnPagesOfTheRightSize) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Recipes, OnnxTargetTest,
-                         ::testing::Values("fp32", "fp16", "int8", "int4", "int4-g128-asym-pure", "int8-g64-asym",
-                                           "int8-qdq"),
+                         ::testing::Values("fp32", "fp16", "int8", "int4", "int4-g128-asym-pure",
+                                           "int8-g64-asym", "int8-qdq"),
                          [](const auto& tested) {
                            std::string name = tested.param;
                            std::ranges::replace(name, '-', '_');
@@ -133,7 +135,8 @@ TEST(OnnxTarget, GroupsAndPointsReachTheOperators) {
   EXPECT_EQ(products, 5u * 4 + 1);
 }
 
-// accuracy_level 0 was what every product had, and ONNX Runtime generated with it at a tenth of its speed.
+// accuracy_level 0 was what every product had, and ONNX Runtime generated with it at a tenth of its
+// speed.
 TEST(OnnxTarget, ProductsAreOfIntegersUnlessExact) {
   const auto levels = [](const Recipe& recipe) {
     const auto layout = PlanOnnx(*OpenDemo(), recipe);
@@ -167,9 +170,11 @@ TEST(OnnxTarget, Int8QdqHasTheStandardsOperatorsAlone) {
   EXPECT_EQ(model.opset_import(0).version(), 21);
   // SimplifiedLayerNormalization, too, is in the default domain without being in the standard.
   const std::set<std::string> standard{
-      "Add",    "And",  "Cast",   "Concat", "CumSum", "DequantizeLinear", "Div",  "Gather",  "Greater",
-      "LessOrEqual", "MatMul", "Max", "Mul", "Range", "ReduceMean", "Reshape", "Shape", "Sigmoid",
-      "Softmax", "Split", "Sqrt", "Sub", "Transpose", "Unsqueeze", "Where"};
+      "Add",     "And",    "Cast",       "Concat",      "CumSum",    "DequantizeLinear",
+      "Div",     "Gather", "Greater",    "LessOrEqual", "MatMul",    "Max",
+      "Mul",     "Range",  "ReduceMean", "Reshape",     "Shape",     "Sigmoid",
+      "Softmax", "Split",  "Sqrt",       "Sub",         "Transpose", "Unsqueeze",
+      "Where"};
   std::set<std::string> used;
   ForEachNode(model.graph(), [&](const onnx::NodeProto& node) {
     EXPECT_EQ(node.domain(), "") << node.name();
@@ -180,7 +185,9 @@ TEST(OnnxTarget, Int8QdqHasTheStandardsOperatorsAlone) {
   });
   EXPECT_THAT(std::vector<std::string>(used.begin(), used.end()), ::testing::IsSubsetOf(standard));
   EXPECT_TRUE(used.contains("DequantizeLinear"));
-  EXPECT_NE(FileOf(*layout, "genai_config.json").fixed[0].bytes.find("\"past_present_share_buffer\":false"),
+  EXPECT_NE(FileOf(*layout, "genai_config.json")
+                .fixed[0]
+                .bytes.find("\"past_present_share_buffer\":false"),
             std::string::npos);
 }
 
@@ -189,14 +196,17 @@ TEST(OnnxTarget, Int8QdqHoldsEightBitsAndFloats) {
   Recipe recipe = *FindRecipe("int8-qdq");
   recipe.changes.overrides = {*TypeOverride::Parse("role:ffn_down=q4_0")};
   EXPECT_ERROR(PlanOnnx(*source, recipe), kInvalidArgument,
-               "tensor 'model.layers.0.mlp.down_proj.weight': onnx:int8-qdq holds f32, f16, q8_0 and groups of 8 "
+               "tensor 'model.layers.0.mlp.down_proj.weight': onnx:int8-qdq holds f32, f16, q8_0 "
+               "and groups of 8 "
                "bits (i8_g64, u8_g64), not q4_0");
-  recipe.changes.overrides = {*TypeOverride::Parse("role:ffn_down=u8_g64"), *TypeOverride::Parse("role:ffn_up=f16")};
+  recipe.changes.overrides = {*TypeOverride::Parse("role:ffn_down=u8_g64"),
+                              *TypeOverride::Parse("role:ffn_up=f16")};
   const auto layout = PlanOnnx(*source, recipe);
   ASSERT_OK(layout);
   std::map<std::string, int> types;
   const onnx::ModelProto model = GraphOf(*layout);
-  for (const onnx::TensorProto& tensor : model.graph().initializer()) types[tensor.name()] = tensor.data_type();
+  for (const onnx::TensorProto& tensor : model.graph().initializer())
+    types[tensor.name()] = tensor.data_type();
   EXPECT_EQ(types["model.layers.0.mlp.gate_proj.weight.codes"], onnx::TensorProto::INT8);
   EXPECT_EQ(types["model.layers.0.mlp.down_proj.weight.codes"], onnx::TensorProto::UINT8);
   EXPECT_EQ(types["model.layers.0.mlp.down_proj.weight.zero_points"], onnx::TensorProto::UINT8);
@@ -204,20 +214,23 @@ TEST(OnnxTarget, Int8QdqHoldsEightBitsAndFloats) {
 }
 
 TEST(CheckGroups, NamesTheTensorAndWhatFits) {
-  const auto check = [](const char* type, int64_t cols,
-                        const std::function<bool(DType)>& holds = [](DType) { return true; }) {
+  const auto check = [](
+                         const char* type, int64_t cols,
+                         const std::function<bool(DType)>& holds = [](DType) { return true; }) {
     OutputTensor tensor{"x.weight", {0}, 8, cols, 2, 0, {Role::kFfnDown}};
     return CheckGroups("onnx", tensor, *DTypeFromName(type), holds);
   };
   EXPECT_OK(check("u4_g128", 384));
   EXPECT_OK(check("q8_0", 96));
-  EXPECT_ERROR(check("u4_g128", 192), kInvalidArgument,
-               "tensor 'x.weight': rows of 192 do not divide into groups of 128; take groups of 64 for it "
-               "(--tensor-type role:ffn_down=u4_g64)");
-  EXPECT_ERROR(check("i4_g128", 96), kInvalidArgument, "groups of 32 for it (--tensor-type role:ffn_down=q4_0)");
+  EXPECT_ERROR(
+      check("u4_g128", 192), kInvalidArgument,
+      "tensor 'x.weight': rows of 192 do not divide into groups of 128; take groups of 64 for it "
+      "(--tensor-type role:ffn_down=u4_g64)");
+  EXPECT_ERROR(check("i4_g128", 96), kInvalidArgument,
+               "groups of 32 for it (--tensor-type role:ffn_down=q4_0)");
   EXPECT_ERROR(check("u8_g64", 96), kInvalidArgument, "role:ffn_down=u8_g32");
-  EXPECT_ERROR(check("u4_g128", 192, [](DType type) { return Info(type).block_elements < 64; }), kInvalidArgument,
-               "role:ffn_down=u4_g32");
+  EXPECT_ERROR(check("u4_g128", 192, [](DType type) { return Info(type).block_elements < 64; }),
+               kInvalidArgument, "role:ffn_down=u4_g32");
   for (const char* type : {"q8_0", "i8_g64"})
     EXPECT_ERROR(check(type, 200), kInvalidArgument,
                  "keep it at half precision (--tensor-type role:ffn_down=f16) or take onnx:fp16");

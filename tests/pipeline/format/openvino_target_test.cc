@@ -29,8 +29,8 @@ TEST_P(OpenVinoPlaces, EveryPlaceHasAConstantThatPointsThere) {
   const auto layout = PlanOpenVino(*source, *FindRecipe(GetParam()));
   ASSERT_OK(layout);
   const OutputFile& bin = FileOf(*layout, "openvino_model.bin");
-  const auto constants =
-      ReadIrConstants(FileOf(*layout, "openvino_model.xml").fixed[0].bytes, "openvino_model.xml", bin.size);
+  const auto constants = ReadIrConstants(FileOf(*layout, "openvino_model.xml").fixed[0].bytes,
+                                         "openvino_model.xml", bin.size);
   ASSERT_OK(constants);
   std::map<uint64_t, const IrConstant*> at;
   for (const IrConstant& constant : *constants) {
@@ -51,8 +51,9 @@ TEST_P(OpenVinoPlaces, EveryPlaceHasAConstantThatPointsThere) {
     begun += placed.offset == holder.offset;
   }
   // Each constant that is no number of the graph's own begins with a piece.
-  EXPECT_EQ(begun, static_cast<size_t>(std::ranges::count_if(
-                       *constants, [](const IrConstant& c) { return !c.name.starts_with("constant."); })));
+  EXPECT_EQ(begun, static_cast<size_t>(std::ranges::count_if(*constants, [](const IrConstant& c) {
+              return !c.name.starts_with("constant.");
+            })));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, OpenVinoPlaces,

@@ -46,8 +46,8 @@ TEST(SafetensorsFile, KnowsTypesThatItDoesNotRead) {
 }
 
 TEST(SafetensorsFile, EveryTruncationIsAnError) {
-  const std::string whole =
-      SafetensorsBytes(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", std::string(8, 'x'));
+  const std::string whole = SafetensorsBytes(
+      R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", std::string(8, 'x'));
   ASSERT_OK(Read(whole));
   for (size_t n = 0; n < whole.size(); ++n) EXPECT_FALSE(Read(whole.substr(0, n)).ok()) << n;
 }
@@ -62,52 +62,60 @@ TEST(SafetensorsFile, RefusesALyingLength) {
 }
 
 TEST(SafetensorsFile, RefusesOtherJson) {
-  for (const char* header : {"", "[]", "7", "null", "{", "{\"a\":1}", "{\"a\":[]}", "{} x", "{\"a\":{\"dtype\":\"F32\"}}",
-                             R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}})",
-                             R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,4]}})",
-                             R"({"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}})",
-                             R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})",
-                             R"({"a":{"dtype":"F32","shape":[[1]],"data_offsets":[0,4]}})",
-                             R"({"a":{"dtype":4,"shape":[1],"data_offsets":[0,4]}})",
-                             R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"more":1}})",
-                             R"({"__metadata__":{"a":{}}})"})
+  for (const char* header :
+       {"", "[]", "7", "null", "{", "{\"a\":1}", "{\"a\":[]}", "{} x",
+        "{\"a\":{\"dtype\":\"F32\"}}", R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}})",
+        R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,4]}})",
+        R"({"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}})",
+        R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})",
+        R"({"a":{"dtype":"F32","shape":[[1]],"data_offsets":[0,4]}})",
+        R"({"a":{"dtype":4,"shape":[1],"data_offsets":[0,4]}})",
+        R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"more":1}})",
+        R"({"__metadata__":{"a":{}}})"})
     EXPECT_EQ(ReadHeader(header, 4).status().code(), absl::StatusCode::kInvalidArgument) << header;
 }
 
 TEST(SafetensorsFile, RefusesDuplicates) {
   EXPECT_ERROR(ReadHeader(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},
-                              "a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8),
+                              "a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+                          8),
                kInvalidArgument, "tensor 'a' occurs twice");
-  EXPECT_ERROR(ReadHeader(R"({"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
-               kInvalidArgument, "'dtype' twice");
+  EXPECT_ERROR(
+      ReadHeader(R"({"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
+      kInvalidArgument, "'dtype' twice");
 }
 
 TEST(SafetensorsFile, RefusesBadOffsets) {
   const auto one = [](std::string_view shape, std::string_view offsets, size_t data) {
-    return ReadHeader(fmt::format(R"({{"a":{{"dtype":"F32","shape":[{}],"data_offsets":[{}]}}}})", shape, offsets),
+    return ReadHeader(fmt::format(R"({{"a":{{"dtype":"F32","shape":[{}],"data_offsets":[{}]}}}})",
+                                  shape, offsets),
                       data);
   };
   EXPECT_OK(one("2", "0,8", 8));
   EXPECT_ERROR(one("2", "8,0", 8), kInvalidArgument, "before it begins");
-  EXPECT_ERROR(one("3", "0,8", 8), kInvalidArgument, "8 bytes by its data_offsets, but 12 by its shape");
+  EXPECT_ERROR(one("3", "0,8", 8), kInvalidArgument,
+               "8 bytes by its data_offsets, but 12 by its shape");
   EXPECT_ERROR(one("2", "0,8", 4), kDataLoss, "tensor 'a' reaches to byte 8");
   EXPECT_ERROR(one("2", "0,8", 9), kInvalidArgument, "1 bytes at the end belong to no tensor");
   EXPECT_ERROR(one("2", "4,12", 12), kInvalidArgument, "hole of 4 bytes");
   EXPECT_ERROR(one("4611686018427387904,4", "0,8", 8), kInvalidArgument, "overflow");
-  EXPECT_ERROR(one("9223372036854775807", "0,18446744073709551615", 8), kInvalidArgument, "overflow");
-  EXPECT_ERROR(one("2", "18446744073709551608,18446744073709551615", 8), kInvalidArgument, "7 bytes");
+  EXPECT_ERROR(one("9223372036854775807", "0,18446744073709551615", 8), kInvalidArgument,
+               "overflow");
+  EXPECT_ERROR(one("2", "18446744073709551608,18446744073709551615", 8), kInvalidArgument,
+               "7 bytes");
   EXPECT_ERROR(one("1,1,1,1,1,1,1,1,1", "0,4", 4), kInvalidArgument, "more than 8 dimensions");
 }
 
 TEST(SafetensorsFile, RefusesOverlaps) {
   EXPECT_ERROR(ReadHeader(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},
-                              "b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12),
+                              "b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})",
+                          12),
                kInvalidArgument, "tensors 'a' and 'b' overlap");
 }
 
 TEST(SafetensorsFile, RefusesUnknownTypes) {
-  EXPECT_ERROR(ReadHeader(R"({"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}})", 4), kUnimplemented,
-               "tensor 'a' has the unknown dtype 'F31'");
+  EXPECT_ERROR(ReadHeader(R"({"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}})", 4),
+               kUnimplemented, "tensor 'a' has the unknown dtype 'F31'");
 }
 
 }  // namespace

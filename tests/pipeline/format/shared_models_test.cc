@@ -19,7 +19,8 @@ class SharedModels : public ::testing::Test {
     shared_ = folder;
   }
   absl::StatusOr<TokenizerData> Vocabulary(const char* name) {
-    QF_ASSIGN_OR_RETURN(const auto file, RealFileSystem().Open(shared_ / "vocab" / name, OpenMode::kRead));
+    QF_ASSIGN_OR_RETURN(const auto file,
+                        RealFileSystem().Open(shared_ / "vocab" / name, OpenMode::kRead));
     QF_ASSIGN_OR_RETURN(const GgufFile gguf, GgufFile::Read(*file, name));
     EXPECT_TRUE(gguf.tensors().empty());
     return ReadTokenizer(gguf);

@@ -17,13 +17,27 @@ namespace {
 ModelDescription Good(Architecture architecture = Architecture::kLlama) {
   ModelDescription m;
   m.architecture = architecture;
-  m.hyper = {.hidden = 64, .intermediate = 96, .layers = 2, .heads = 4, .kv_heads = 2, .head_dim = 16, .vocab = 100,
-             .context = 128, .original_context = 128, .rope_dims = 16};
+  m.hyper = {.hidden = 64,
+             .intermediate = 96,
+             .layers = 2,
+             .heads = 4,
+             .kv_heads = 2,
+             .head_dim = 16,
+             .vocab = 100,
+             .context = 128,
+             .original_context = 128,
+             .rope_dims = 16};
   for (const PieceName& name : CanonicalPieces(m.hyper, architecture == Architecture::kQwen2)) {
     const Shape s = ShapeOf(m.hyper, name.role);
-    m.pieces.push_back({.role = name.role, .layer = name.layer, .rows = s.rows, .cols = s.cols, .dims = s.dims,
-                        .tensor = m.tensors.size(), .first_row = 0});
-    m.tensors.push_back({fmt::format("{}.{}", Name(name.role), name.layer), DType::kF32, s.rows, s.cols, s.dims});
+    m.pieces.push_back({.role = name.role,
+                        .layer = name.layer,
+                        .rows = s.rows,
+                        .cols = s.cols,
+                        .dims = s.dims,
+                        .tensor = m.tensors.size(),
+                        .first_row = 0});
+    m.tensors.push_back(
+        {fmt::format("{}.{}", Name(name.role), name.layer), DType::kF32, s.rows, s.cols, s.dims});
   }
   return m;
 }
@@ -52,7 +66,8 @@ TEST(Validate, NamesAMissingOrSuperfluousPiece) {
 TEST(Validate, NamesTensorAndFieldOfAWrongShape) {
   ModelDescription m = Good();
   m.pieces[2].rows = 32;
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "(num_attention_heads * head_dim) x hidden_size asks for [64, 64]");
+  EXPECT_ERROR(Validate(m), kInvalidArgument,
+               "(num_attention_heads * head_dim) x hidden_size asks for [64, 64]");
   m = Good();
   m.tensors[2].rows = 32;
   EXPECT_ERROR(Validate(m), kInvalidArgument, "tensor 'attn_q.0' has the shape [32, 64]");
@@ -109,7 +124,8 @@ TEST(Validate, TokenizersHaveToFit) {
   EXPECT_ERROR(Validate(m), kInvalidArgument, "eos token is 100");
   m.tokenizer.eos.reset();
   m.tokenizer.more_ends = {2, 100};
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "token 100 ends a generation, but is outside of the vocabulary");
+  EXPECT_ERROR(Validate(m), kInvalidArgument,
+               "token 100 ends a generation, but is outside of the vocabulary");
   m.tokenizer.more_ends.clear();
   m.tokenizer.tokens[7].score = std::numeric_limits<float>::infinity();
   EXPECT_ERROR(Validate(m), kInvalidArgument, "token 7");
@@ -131,17 +147,20 @@ TEST(Description, NamesThatArtifactsMayCarry) {
 }
 
 TEST(Utf8, WellFormedOrNot) {
-  for (const char* good : {"", "abc", "\xc3\xa4", "\xe2\x96\x81", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"})
+  for (const char* good : {"", "abc", "\xc3\xa4", "\xe2\x96\x81", "\xf0\x9f\x98\x80",
+                           "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"})
     EXPECT_TRUE(IsUtf8(good)) << good;
-  for (const char* bad : {"\x80", "\xc0\x80", "\xc3", "\xe2\x96", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
-                          "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "a\xff"})
+  for (const char* bad : {"\x80", "\xc0\x80", "\xc3", "\xe2\x96", "\xe0\x80\x80", "\xed\xa0\x80",
+                          "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "a\xff"})
     EXPECT_FALSE(IsUtf8(bad)) << bad;
 }
 
 // Llama 3.1's values, computed from the published formula with other code.
 TEST(Rope, Llama3Factors) {
-  Hyperparameters h{.context = 131072, .original_context = 8192, .rope_dims = 128, .rope_theta = 500000.f};
-  h.rope_scaling = {.kind = RopeScaling::Kind::kLlama3, .factor = 8, .low_freq_factor = 1, .high_freq_factor = 4};
+  Hyperparameters h{
+      .context = 131072, .original_context = 8192, .rope_dims = 128, .rope_theta = 500000.f};
+  h.rope_scaling = {
+      .kind = RopeScaling::Kind::kLlama3, .factor = 8, .low_freq_factor = 1, .high_freq_factor = 4};
   const std::vector<float> f = Llama3FrequencyFactors(h);
   ASSERT_EQ(f.size(), 64u);
   EXPECT_EQ(f[0], 1.0f);

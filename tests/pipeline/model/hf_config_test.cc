@@ -12,17 +12,28 @@ namespace {
 // A small config.json; `change` replaces or adds members, as `"name": value` each.
 std::string Config(const std::vector<std::pair<std::string, std::string>>& change = {}) {
   std::vector<std::pair<std::string, std::string>> members{
-      {"architectures", R"(["Phi3ForCausalLM"])"}, {"model_type", R"("phi3")"}, {"hidden_size", "64"},
-      {"intermediate_size", "96"}, {"num_hidden_layers", "2"}, {"num_attention_heads", "4"},
-      {"num_key_value_heads", "2"}, {"vocab_size", "320"}, {"max_position_embeddings", "256"},
-      {"rms_norm_eps", "1e-05"}, {"rope_theta", "10000.0"}, {"rope_scaling", "null"}, {"sliding_window", "null"},
-      {"hidden_act", R"("silu")"}, {"tie_word_embeddings", "false"}};
+      {"architectures", R"(["Phi3ForCausalLM"])"},
+      {"model_type", R"("phi3")"},
+      {"hidden_size", "64"},
+      {"intermediate_size", "96"},
+      {"num_hidden_layers", "2"},
+      {"num_attention_heads", "4"},
+      {"num_key_value_heads", "2"},
+      {"vocab_size", "320"},
+      {"max_position_embeddings", "256"},
+      {"rms_norm_eps", "1e-05"},
+      {"rope_theta", "10000.0"},
+      {"rope_scaling", "null"},
+      {"sliding_window", "null"},
+      {"hidden_act", R"("silu")"},
+      {"tie_word_embeddings", "false"}};
   for (const auto& [key, value] : change) {
     std::erase_if(members, [&](const auto& m) { return m.first == key; });
     if (value != "absent") members.emplace_back(key, value);
   }
   std::string text;
-  for (const auto& [key, value] : members) text += fmt::format("{}\"{}\": {}", text.empty() ? "" : ", ", key, value);
+  for (const auto& [key, value] : members)
+    text += fmt::format("{}\"{}\": {}", text.empty() ? "" : ", ", key, value);
   return "{" + text + "}";
 }
 
@@ -33,7 +44,9 @@ std::string Ones(size_t n) {
 }
 
 TEST(HfConfig, ReadsEverything) {
-  const auto c = ParseHfConfig(Config({{"bos_token_id", "1"}, {"eos_token_id", "[7, 9]"}, {"sliding_window", "2047"},
+  const auto c = ParseHfConfig(Config({{"bos_token_id", "1"},
+                                       {"eos_token_id", "[7, 9]"},
+                                       {"sliding_window", "2047"},
                                        {"_name_or_path", R"("microsoft/Phi-3-mini")"}}));
   ASSERT_OK(c);
   EXPECT_EQ(c->architecture, Architecture::kPhi3);
@@ -62,19 +75,23 @@ TEST(HfConfig, KnowsTheFourClasses) {
   EXPECT_EQ(architecture("LlamaForCausalLM"), Architecture::kLlama);
   EXPECT_EQ(architecture("MistralForCausalLM"), Architecture::kLlama);
   EXPECT_EQ(architecture("Qwen2ForCausalLM"), Architecture::kQwen2);
-  const auto by_type = ParseHfConfig(Config({{"architectures", "absent"}, {"model_type", "\"qwen2\""}}));
+  const auto by_type =
+      ParseHfConfig(Config({{"architectures", "absent"}, {"model_type", "\"qwen2\""}}));
   ASSERT_OK(by_type);
   EXPECT_EQ(by_type->architecture, Architecture::kQwen2);
-  EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["PhiMoEForCausalLM"])"}})), kUnimplemented,
-               "'PhiMoEForCausalLM' is not supported; supported are Phi3ForCausalLM, LlamaForCausalLM, "
-               "MistralForCausalLM, Qwen2ForCausalLM");
-  EXPECT_ERROR(ParseHfConfig(Config({{"architectures", "absent"}, {"model_type", "absent"}})), kInvalidArgument,
-               "neither");
+  EXPECT_ERROR(
+      ParseHfConfig(Config({{"architectures", R"(["PhiMoEForCausalLM"])"}})), kUnimplemented,
+      "'PhiMoEForCausalLM' is not supported; supported are Phi3ForCausalLM, LlamaForCausalLM, "
+      "MistralForCausalLM, Qwen2ForCausalLM");
+  EXPECT_ERROR(ParseHfConfig(Config({{"architectures", "absent"}, {"model_type", "absent"}})),
+               kInvalidArgument, "neither");
 }
 
 TEST(HfConfig, DefaultsOfAbsentMembers) {
-  const auto c = ParseHfConfig(Config({{"num_key_value_heads", "absent"}, {"rope_theta", "absent"},
-                                       {"rope_scaling", "absent"}, {"tie_word_embeddings", "absent"}}));
+  const auto c = ParseHfConfig(Config({{"num_key_value_heads", "absent"},
+                                       {"rope_theta", "absent"},
+                                       {"rope_scaling", "absent"},
+                                       {"tie_word_embeddings", "absent"}}));
   ASSERT_OK(c);
   EXPECT_EQ(c->hyper.kv_heads, 4);
   EXPECT_EQ(c->hyper.rope_theta, 10000.0f);
@@ -86,30 +103,36 @@ TEST(HfConfig, HeadDimAndPartialRotary) {
   ASSERT_OK(c);
   EXPECT_EQ(c->hyper.head_dim, 32);
   EXPECT_EQ(c->hyper.rope_dims, 24);
-  EXPECT_ERROR(ParseHfConfig(Config({{"partial_rotary_factor", "1.5"}})), kInvalidArgument, "partial_rotary_factor");
-  EXPECT_ERROR(ParseHfConfig(Config({{"num_attention_heads", "5"}, {"num_key_value_heads", "5"}})), kInvalidArgument,
-               "does not divide hidden_size");
+  EXPECT_ERROR(ParseHfConfig(Config({{"partial_rotary_factor", "1.5"}})), kInvalidArgument,
+               "partial_rotary_factor");
+  EXPECT_ERROR(ParseHfConfig(Config({{"num_attention_heads", "5"}, {"num_key_value_heads", "5"}})),
+               kInvalidArgument, "does not divide hidden_size");
 }
 
 TEST(HfConfig, LongRope) {
-  const std::string scaling = R"({"type": "su", "long_factor": )" + Ones(8) + R"(, "short_factor": )" + Ones(8) + "}";
-  const auto c = ParseHfConfig(Config({{"rope_scaling", scaling}, {"max_position_embeddings", "131072"},
+  const std::string scaling =
+      R"({"type": "su", "long_factor": )" + Ones(8) + R"(, "short_factor": )" + Ones(8) + "}";
+  const auto c = ParseHfConfig(Config({{"rope_scaling", scaling},
+                                       {"max_position_embeddings", "131072"},
                                        {"original_max_position_embeddings", "4096"}}));
   ASSERT_OK(c);
   EXPECT_EQ(c->hyper.rope_scaling.kind, RopeScaling::Kind::kLongRope);
   EXPECT_EQ(c->hyper.original_context, 4096);
   // Phi-3-mini-128k's published value.
   EXPECT_NEAR(*c->hyper.rope_scaling.attention_factor, 1.1902380714238083, 1e-6);
-  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(7) +
-                                                          R"(, "short_factor": )" + Ones(8) + "}"}})),
-               kInvalidArgument, "long_factor has 7 values");
-  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(8) +
-                                                          R"(, "short_factor": )" + Ones(9) + "}"}})),
-               kInvalidArgument, "config.json: rope_scaling.short_factor has 9 values");
   EXPECT_ERROR(
-      ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(8) + "}"}})),
-      kInvalidArgument, "rope_scaling.short_factor has 0 values");
-  EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["LlamaForCausalLM"])"}, {"rope_scaling", scaling}})),
+      ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(7) +
+                                                 R"(, "short_factor": )" + Ones(8) + "}"}})),
+      kInvalidArgument, "long_factor has 7 values");
+  EXPECT_ERROR(
+      ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(8) +
+                                                 R"(, "short_factor": )" + Ones(9) + "}"}})),
+      kInvalidArgument, "config.json: rope_scaling.short_factor has 9 values");
+  EXPECT_ERROR(ParseHfConfig(Config(
+                   {{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(8) + "}"}})),
+               kInvalidArgument, "rope_scaling.short_factor has 0 values");
+  EXPECT_ERROR(ParseHfConfig(Config(
+                   {{"architectures", R"(["LlamaForCausalLM"])"}, {"rope_scaling", scaling}})),
                kUnimplemented, "phi3 only");
   std::string mscale = scaling;
   mscale.insert(1, R"("short_mscale": 1.2, )");
@@ -117,7 +140,8 @@ TEST(HfConfig, LongRope) {
   // Newer files keep all of it together.
   std::string together = scaling;
   together.insert(1, R"("original_max_position_embeddings": 64, )");
-  const auto newer = ParseHfConfig(Config({{"rope_scaling", "absent"}, {"rope_parameters", together}}));
+  const auto newer =
+      ParseHfConfig(Config({{"rope_scaling", "absent"}, {"rope_parameters", together}}));
   ASSERT_OK(newer);
   EXPECT_EQ(newer->hyper.original_context, 64);
   EXPECT_GT(*newer->hyper.rope_scaling.attention_factor, 1);
@@ -126,26 +150,31 @@ TEST(HfConfig, LongRope) {
 TEST(HfConfig, Llama3AndLinearScaling) {
   const auto llama3 = ParseHfConfig(Config(
       {{"architectures", R"(["LlamaForCausalLM"])"},
-       {"rope_scaling", R"({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+       {"rope_scaling",
+        R"({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                             "original_max_position_embeddings": 64})"}}));
   ASSERT_OK(llama3);
   EXPECT_EQ(llama3->hyper.rope_scaling.kind, RopeScaling::Kind::kLlama3);
   EXPECT_EQ(llama3->hyper.rope_scaling.factor, 8.0f);
   EXPECT_EQ(llama3->hyper.original_context, 64);
-  const auto linear = ParseHfConfig(Config({{"rope_scaling", R"({"type": "linear", "factor": 2})"}}));
+  const auto linear =
+      ParseHfConfig(Config({{"rope_scaling", R"({"type": "linear", "factor": 2})"}}));
   ASSERT_OK(linear);
   EXPECT_EQ(linear->hyper.rope_scaling.kind, RopeScaling::Kind::kLinear);
   EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "linear"})"}})), kInvalidArgument,
                "'factor' is missing");
-  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "yarn", "factor": 4})"}})), kUnimplemented, "'yarn'");
-  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "linear", "factor": -1})"}})), kInvalidArgument,
-               "rope_scaling.factor");
+  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "yarn", "factor": 4})"}})),
+               kUnimplemented, "'yarn'");
+  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "linear", "factor": -1})"}})),
+               kInvalidArgument, "rope_scaling.factor");
 }
 
 TEST(HfConfig, NewerSpellingOfRope) {
-  const auto c = ParseHfConfig(Config({{"rope_parameters", R"({"rope_type": "default", "rope_theta": 500000.0,
+  const auto c =
+      ParseHfConfig(Config({{"rope_parameters", R"({"rope_type": "default", "rope_theta": 500000.0,
                                                                "partial_rotary_factor": 0.5})"},
-                                       {"rope_theta", "absent"}, {"rope_scaling", "absent"}}));
+                            {"rope_theta", "absent"},
+                            {"rope_scaling", "absent"}}));
   ASSERT_OK(c);
   EXPECT_EQ(c->hyper.rope_theta, 500000.0f);
   EXPECT_EQ(c->hyper.rope_dims, 8);
@@ -153,7 +182,8 @@ TEST(HfConfig, NewerSpellingOfRope) {
 
 // Beyond its window Mistral would need sliding attention; up to it, full attention is the same.
 TEST(HfConfig, MistralsContextEndsAtItsWindow) {
-  const auto c = ParseHfConfig(Config({{"architectures", R"(["MistralForCausalLM"])"}, {"sliding_window", "128"}}));
+  const auto c = ParseHfConfig(
+      Config({{"architectures", R"(["MistralForCausalLM"])"}, {"sliding_window", "128"}}));
   ASSERT_OK(c);
   EXPECT_EQ(c->hyper.context, 128);
   EXPECT_EQ(c->hyper.sliding_window, 0);
@@ -161,39 +191,62 @@ TEST(HfConfig, MistralsContextEndsAtItsWindow) {
 
 TEST(HfConfig, RefusesWhatWouldRunWrong) {
   EXPECT_ERROR(ParseHfConfig(Config({{"hidden_act", R"("gelu")"}})), kUnimplemented, "'gelu'");
-  EXPECT_ERROR(ParseHfConfig(Config({{"quantization_config", R"({"bits": 4})"}})), kUnimplemented, "quantized already");
-  EXPECT_ERROR(ParseHfConfig(Config({{"use_sliding_window", "true"}})), kUnimplemented, "use_sliding_window");
+  EXPECT_ERROR(ParseHfConfig(Config({{"quantization_config", R"({"bits": 4})"}})), kUnimplemented,
+               "quantized already");
+  EXPECT_ERROR(ParseHfConfig(Config({{"use_sliding_window", "true"}})), kUnimplemented,
+               "use_sliding_window");
 }
 
 TEST(HfConfig, EveryFieldIsRangeChecked) {
   for (const auto& [field, value] : std::vector<std::pair<std::string, std::string>>{
-           {"hidden_size", "0"}, {"hidden_size", "-64"}, {"hidden_size", "99999999999"}, {"intermediate_size", "0"},
-           {"num_hidden_layers", "0"}, {"num_hidden_layers", "1000000"}, {"num_attention_heads", "0"},
-           {"num_key_value_heads", "0"}, {"num_key_value_heads", "8"}, {"num_key_value_heads", "3"},
-           {"head_dim", "0"}, {"head_dim", "15"}, {"head_dim", "9223372036854775807"}, {"vocab_size", "0"},
-           {"vocab_size", "4000000000"}, {"max_position_embeddings", "0"},
-           {"max_position_embeddings", "9223372036854775807"}, {"rms_norm_eps", "0"}, {"rms_norm_eps", "-1"},
-           {"rope_theta", "0"}, {"rope_theta", "1e300"}, {"sliding_window", "-1"}})
-    EXPECT_EQ(ParseHfConfig(Config({{field, value}})).status().code(), absl::StatusCode::kInvalidArgument)
+           {"hidden_size", "0"},
+           {"hidden_size", "-64"},
+           {"hidden_size", "99999999999"},
+           {"intermediate_size", "0"},
+           {"num_hidden_layers", "0"},
+           {"num_hidden_layers", "1000000"},
+           {"num_attention_heads", "0"},
+           {"num_key_value_heads", "0"},
+           {"num_key_value_heads", "8"},
+           {"num_key_value_heads", "3"},
+           {"head_dim", "0"},
+           {"head_dim", "15"},
+           {"head_dim", "9223372036854775807"},
+           {"vocab_size", "0"},
+           {"vocab_size", "4000000000"},
+           {"max_position_embeddings", "0"},
+           {"max_position_embeddings", "9223372036854775807"},
+           {"rms_norm_eps", "0"},
+           {"rms_norm_eps", "-1"},
+           {"rope_theta", "0"},
+           {"rope_theta", "1e300"},
+           {"sliding_window", "-1"}})
+    EXPECT_EQ(ParseHfConfig(Config({{field, value}})).status().code(),
+              absl::StatusCode::kInvalidArgument)
         << field << " = " << value;
 }
 
 TEST(HfConfig, NamesMembersThatAreMissingOrOfTheWrongType) {
-  for (const char* field : {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-                            "vocab_size", "max_position_embeddings", "rms_norm_eps"})
-    EXPECT_ERROR(ParseHfConfig(Config({{field, "absent"}})), kInvalidArgument, fmt::format("'{}' is missing", field));
+  for (const char* field :
+       {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "vocab_size", "max_position_embeddings", "rms_norm_eps"})
+    EXPECT_ERROR(ParseHfConfig(Config({{field, "absent"}})), kInvalidArgument,
+                 fmt::format("'{}' is missing", field));
   EXPECT_ERROR(ParseHfConfig(Config({{"hidden_size", "\"64\""}})), kInvalidArgument,
                "config.json: 'hidden_size' has to be an integer");
-  EXPECT_ERROR(ParseHfConfig(Config({{"hidden_size", "64.5"}})), kInvalidArgument, "has to be an integer");
-  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", "[]"}})), kInvalidArgument, "has to be an object");
-  EXPECT_ERROR(ParseHfConfig(Config({{"tie_word_embeddings", "1"}})), kInvalidArgument, "true or false");
+  EXPECT_ERROR(ParseHfConfig(Config({{"hidden_size", "64.5"}})), kInvalidArgument,
+               "has to be an integer");
+  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", "[]"}})), kInvalidArgument,
+               "has to be an object");
+  EXPECT_ERROR(ParseHfConfig(Config({{"tie_word_embeddings", "1"}})), kInvalidArgument,
+               "true or false");
 }
 
 TEST(HfConfig, RefusesWhatIsNotJson) {
   EXPECT_ERROR(ParseHfConfig(""), kInvalidArgument, "not valid JSON");
   EXPECT_ERROR(ParseHfConfig("[1]"), kInvalidArgument, "does not hold a JSON object");
-  EXPECT_ERROR(ParseHfConfig("{\"a\":" + std::string(100, '[') + std::string(100, ']') + "}"), kInvalidArgument,
-               "not valid JSON");
+  EXPECT_ERROR(ParseHfConfig("{\"a\":" + std::string(100, '[') + std::string(100, ']') + "}"),
+               kInvalidArgument, "not valid JSON");
 }
 
 }  // namespace

@@ -17,8 +17,12 @@ TEST(HfGeneration, AllEndsAndWhatSamplingThePublisherRecommends) {
       320);
   ASSERT_OK(g);
   EXPECT_THAT(g->ends, ElementsAre(300, 301, 7));
-  EXPECT_EQ(g->sampling, (SamplingDefaults{.samples = true, .temperature = 0.6f, .top_p = 0.95f, .min_p = 0.f,
-                                           .repetition_penalty = 1.05f, .top_k = 20}));
+  EXPECT_EQ(g->sampling, (SamplingDefaults{.samples = true,
+                                           .temperature = 0.6f,
+                                           .top_p = 0.95f,
+                                           .min_p = 0.f,
+                                           .repetition_penalty = 1.05f,
+                                           .top_k = 20}));
 }
 
 TEST(HfGeneration, WhatIsNotSaid) {
@@ -41,18 +45,22 @@ TEST(HfGeneration, ErrorsNameFileAndField) {
     EXPECT_ERROR(ParseHfGeneration(text, 320), kInvalidArgument, what);
   };
   said(R"({"eos_token_id": [2, 320]})",
-       "generation_config.json: 'eos_token_id' names the token 320, outside of the vocabulary of 320");
+       "generation_config.json: 'eos_token_id' names the token 320, outside of the vocabulary of "
+       "320");
   said(R"({"eos_token_id": -2})", "'eos_token_id' names the token -2");
-  said(R"({"eos_token_id": [2, "</s>"]})", "'eos_token_id' has to be a token's id or a list of them");
+  said(R"({"eos_token_id": [2, "</s>"]})",
+       "'eos_token_id' has to be a token's id or a list of them");
   said(R"({"eos_token_id": {}})", "'eos_token_id' has to be a token's id or a list of them");
-  said(R"({"temperature": -0.1})", "generation_config.json: 'temperature' is -0.1; it has to be at least 0 and at most");
+  said(R"({"temperature": -0.1})",
+       "generation_config.json: 'temperature' is -0.1; it has to be at least 0 and at most");
   said(R"({"temperature": 1e300})", "'temperature' is 1e+300");
   said(R"({"temperature": "hot"})", "'temperature' has to be a number");
   said(R"({"top_p": 0})", "'top_p' is 0; it has to be above 0 and at most 1");
   said(R"({"top_p": 1.5})", "'top_p' is 1.5");
   said(R"({"min_p": -1})", "'min_p' is -1");
   said(R"({"repetition_penalty": 0})", "'repetition_penalty' is 0; it has to be above 0");
-  said(R"({"top_k": -2})", "generation_config.json: 'top_k' is -2; it has to be a number of tokens, or 0 for all");
+  said(R"({"top_k": -2})",
+       "generation_config.json: 'top_k' is -2; it has to be a number of tokens, or 0 for all");
   said(R"({"top_k": 3000000000})", "'top_k' is 3000000000");
   said(R"({"top_k": 1.5})", "'top_k' has to be an integer");
   said(R"({"do_sample": 1})", "'do_sample' has to be true or false");

@@ -21,7 +21,8 @@ HfConfig WithVocab(int64_t vocab) {
 }
 
 TEST(SpmModel, ReadsPiecesAndIds) {
-  const auto m = ParseSpmModel(SpmModelBytes(TinySpmPieces(300), {.add_dummy_prefix = false, .padding = 5}));
+  const auto m =
+      ParseSpmModel(SpmModelBytes(TinySpmPieces(300), {.add_dummy_prefix = false, .padding = 5}));
   ASSERT_OK(m);
   ASSERT_EQ(m->pieces.size(), 300u);
   EXPECT_EQ(m->pieces[0].type, TokenType::kUnknown);
@@ -40,19 +41,22 @@ TEST(SpmModel, NegativeIdsMeanNone) {
 }
 
 TEST(SpmModel, RefusesUnigram) {
-  EXPECT_ERROR(ParseSpmModel(SpmModelBytes(TinySpmPieces(300), {.model_type = 1})), kUnimplemented, "unigram");
+  EXPECT_ERROR(ParseSpmModel(SpmModelBytes(TinySpmPieces(300), {.model_type = 1})), kUnimplemented,
+               "unigram");
 }
 
 TEST(SpmModel, RefusesWhatIsBroken) {
   const std::string whole = SpmModelBytes(TinySpmPieces(300));
   EXPECT_ERROR(ParseSpmModel(""), kInvalidArgument, "no pieces");
   EXPECT_ERROR(ParseSpmModel("this is text, not a model"), kInvalidArgument, "tokenizer.model");
-  EXPECT_ERROR(ParseSpmModel(std::string_view(whole).substr(0, 100)), kInvalidArgument, "longer than the file");
+  EXPECT_ERROR(ParseSpmModel(std::string_view(whole).substr(0, 100)), kInvalidArgument,
+               "longer than the file");
   EXPECT_ERROR(ParseSpmModel(std::string(10, '\xff')), kInvalidArgument, "more than 64 bits");
   EXPECT_ERROR(ParseSpmModel(SpmModelBytes({{"a", 0, 9}})), kInvalidArgument, "unknown type 9");
-  EXPECT_ERROR(ParseSpmModel(SpmModelBytes({{"a", std::numeric_limits<float>::quiet_NaN(), 1}})), kInvalidArgument,
-               "not finite");
-  EXPECT_ERROR(ParseSpmModel(SpmModelBytes({{std::string(2000, 'x'), 0, 1}})), kInvalidArgument, "2000 bytes");
+  EXPECT_ERROR(ParseSpmModel(SpmModelBytes({{"a", std::numeric_limits<float>::quiet_NaN(), 1}})),
+               kInvalidArgument, "not finite");
+  EXPECT_ERROR(ParseSpmModel(SpmModelBytes({{std::string(2000, 'x'), 0, 1}})), kInvalidArgument,
+               "2000 bytes");
 }
 
 TEST(HfTokenizer, SpmIsPaddedToTheVocabulary) {
@@ -73,7 +77,8 @@ TEST(HfTokenizer, SpmIsPaddedToTheVocabulary) {
   EXPECT_TRUE(t->add_bos);
   EXPECT_FALSE(t->add_eos);
   EXPECT_TRUE(t->add_space_prefix);
-  EXPECT_ERROR(BuildTokenizer(files, WithVocab(299)), kInvalidArgument, "300 tokens, but vocab_size is 299");
+  EXPECT_ERROR(BuildTokenizer(files, WithVocab(299)), kInvalidArgument,
+               "300 tokens, but vocab_size is 299");
 }
 
 TEST(HfTokenizer, AddedTokensOfEveryFile) {
@@ -84,7 +89,8 @@ TEST(HfTokenizer, AddedTokensOfEveryFile) {
       "0": {"content": "<unk>", "special": true}, "2": {"content": "</s>", "special": false},
       "301": {"content": "<|two|>", "special": true}},
       "eos_token": "<|two|>", "bos_token": {"content": "<s>"}, "pad_token": null, "add_bos_token": false})";
-  files.tokenizer_json = R"({"added_tokens": [{"id": 302, "content": "<|three|>", "special": true}]})";
+  files.tokenizer_json =
+      R"({"added_tokens": [{"id": 302, "content": "<|three|>", "special": true}]})";
   const auto t = BuildTokenizer(files, WithVocab(304));
   ASSERT_OK(t);
   EXPECT_EQ(t->tokens[0].type, TokenType::kUnknown);
@@ -137,8 +143,10 @@ TEST(HfTokenizer, ChatTemplates) {
     return BuildTokenizer(files, WithVocab(300))->chat_template;
   };
   EXPECT_EQ(chat(R"({"chat_template": "one"})"), "one");
-  EXPECT_EQ(chat(R"({"chat_template": [{"name": "tools", "template": "x"}, {"name": "default", "template": "y"}]})"),
-            "y");
+  EXPECT_EQ(
+      chat(
+          R"({"chat_template": [{"name": "tools", "template": "x"}, {"name": "default", "template": "y"}]})"),
+      "y");
   EXPECT_EQ(chat(R"({"chat_template": "one"})", "file"), "file");
   EXPECT_EQ(chat("{}"), "");
 }
@@ -162,7 +170,8 @@ constexpr std::string_view kQwen2Pre = R"({"type": "Sequence", "pretokenizers": 
 constexpr std::string_view kPhi4MiniPre = R"({"type": "Sequence", "pretokenizers": [
   {"type": "Split", "pattern": {"Regex": "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}, "behavior": "Removed", "invert": true},
   {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})";
-constexpr std::string_view kGpt2Pre = R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true})";
+constexpr std::string_view kGpt2Pre =
+    R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true})";
 
 absl::StatusOr<TokenizerData> FromJson(std::string json, std::string config = "{}") {
   HfTokenizerFiles files;
@@ -173,7 +182,8 @@ absl::StatusOr<TokenizerData> FromJson(std::string json, std::string config = "{
 
 // The same with a member more in the model.
 std::string WithModelMember(std::string json, std::string_view member) {
-  return json.replace(json.find(R"("type": "BPE")"), 13, fmt::format(R"("type": "BPE", {})", member));
+  return json.replace(json.find(R"("type": "BPE")"), 13,
+                      fmt::format(R"("type": "BPE", {})", member));
 }
 
 TEST(HfTokenizer, ByteLevelBpe) {
@@ -194,26 +204,31 @@ TEST(HfTokenizer, ByteLevelBpe) {
 }
 
 TEST(HfTokenizer, PreTokenizersAreRecognised) {
-  EXPECT_EQ(FromJson(ByteBpe(kQwen2Pre, R"([["a", "b"]])", R"(, "normalizer": {"type": "NFC"})"))->pre, "qwen2");
+  EXPECT_EQ(
+      FromJson(ByteBpe(kQwen2Pre, R"([["a", "b"]])", R"(, "normalizer": {"type": "NFC"})"))->pre,
+      "qwen2");
   EXPECT_EQ(FromJson(ByteBpe(kGpt2Pre))->pre, "gpt-2");
   // Phi-4 splits as Llama 3 does, but merges a word even if it is a token.
   EXPECT_EQ(FromJson(ByteBpe(kLlama3Pre))->pre, "dbrx");
-  EXPECT_EQ(FromJson(WithModelMember(ByteBpe(kLlama3Pre), R"("ignore_merges": true)"))->pre, "llama-bpe");
+  EXPECT_EQ(FromJson(WithModelMember(ByteBpe(kLlama3Pre), R"("ignore_merges": true)"))->pre,
+            "llama-bpe");
   EXPECT_EQ(FromJson(ByteBpe(kPhi4MiniPre))->pre, "gpt-4o");
-  EXPECT_ERROR(FromJson(WithModelMember(ByteBpe(kQwen2Pre), R"("ignore_merges": true)")), kUnimplemented,
-               "ignore_merges true");
+  EXPECT_ERROR(FromJson(WithModelMember(ByteBpe(kQwen2Pre), R"("ignore_merges": true)")),
+               kUnimplemented, "ignore_merges true");
   EXPECT_ERROR(FromJson(ByteBpe(R"({"type": "Metaspace"})")), kUnimplemented, "'Metaspace'");
   EXPECT_ERROR(FromJson(ByteBpe("null")), kUnimplemented, "there is none");
-  EXPECT_ERROR(FromJson(ByteBpe(R"({"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "ByteLevel"}]})")),
-               kUnimplemented, "a sequence of Digits, ByteLevel");
+  EXPECT_ERROR(
+      FromJson(ByteBpe(
+          R"({"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "ByteLevel"}]})")),
+      kUnimplemented, "a sequence of Digits, ByteLevel");
   std::string other(kLlama3Pre);
   other.replace(other.find("{1,3}"), 5, "{1,4}");
   EXPECT_ERROR(FromJson(ByteBpe(other)), kUnimplemented, "{1,4}");
   other = kPhi4MiniPre;
   other.replace(other.find("true}"), 4, "false");
   EXPECT_ERROR(FromJson(ByteBpe(other)), kUnimplemented, "behavior Removed");
-  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, "[]", R"(, "normalizer": {"type": "Lowercase"})")), kUnimplemented,
-               "Lowercase");
+  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, "[]", R"(, "normalizer": {"type": "Lowercase"})")),
+               kUnimplemented, "Lowercase");
 }
 
 TEST(HfTokenizer, MergesAsPairs) {
@@ -222,11 +237,13 @@ TEST(HfTokenizer, MergesAsPairs) {
   EXPECT_EQ(t->merges, (std::vector<std::string>{"a b", "ab c"}));
   EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a", "b", "c"]])")), kInvalidArgument, "merge 0");
   EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a b", "c"]])")), kInvalidArgument, "with a space");
-  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"(["ab"])")), kInvalidArgument, "two tokens with a space");
+  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"(["ab"])")), kInvalidArgument,
+               "two tokens with a space");
 }
 
 TEST(HfTokenizer, ThePostProcessorSaysWhetherBosIsAdded) {
-  const std::string post = R"(, "post_processor": {"type": "Sequence", "processors": [{"type": "ByteLevel"},
+  const std::string post =
+      R"(, "post_processor": {"type": "Sequence", "processors": [{"type": "ByteLevel"},
      {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<|bos|>", "type_id": 0}},
                                                {"Sequence": {"id": "A", "type_id": 0}}]}]})";
   const auto t = FromJson(ByteBpe(kLlama3Pre, "[]", post), R"({"bos_token": "<|bos|>"})");
@@ -290,28 +307,33 @@ TEST(HfTokenizer, HostileJson) {
     for (int i = 0; i < times; ++i) out += what;
     return out;
   };
-  EXPECT_ERROR(FromJson(repeat(R"({"a":)", 1000000)), kInvalidArgument, "tokenizer.json is not valid JSON");
-  EXPECT_ERROR(FromJson(repeat("[", 1000000)), kInvalidArgument, "tokenizer.json is not valid JSON");
+  EXPECT_ERROR(FromJson(repeat(R"({"a":)", 1000000)), kInvalidArgument,
+               "tokenizer.json is not valid JSON");
+  EXPECT_ERROR(FromJson(repeat("[", 1000000)), kInvalidArgument,
+               "tokenizer.json is not valid JSON");
   // Twelve bytes of memory for each byte of the file.
-  EXPECT_ERROR(FromJson(R"({"added_tokens": [)" + repeat("0,", 16 << 20) + "0]}"), kResourceExhausted,
-               "tokenizer.json");
+  EXPECT_ERROR(FromJson(R"({"added_tokens": [)" + repeat("0,", 16 << 20) + "0]}"),
+               kResourceExhausted, "tokenizer.json");
   std::string vocab;
   for (int i = 0; i <= 1 << 20; ++i) vocab += fmt::format("{}\"{:x}\":{}", i == 0 ? "" : ",", i, i);
-  EXPECT_ERROR(FromJson(fmt::format(R"({{"pre_tokenizer": {}, "model": {{"vocab": {{{}}}, "merges": []}}}})",
-                                    kGpt2Pre, vocab)),
-               kInvalidArgument, "1048577 tokens");
+  EXPECT_ERROR(
+      FromJson(fmt::format(R"({{"pre_tokenizer": {}, "model": {{"vocab": {{{}}}, "merges": []}}}})",
+                           kGpt2Pre, vocab)),
+      kInvalidArgument, "1048577 tokens");
 }
 
 // As large as the largest that are published: 262 thousand tokens, half a million merges as pairs.
 TEST(HfTokenizer, LargeJson) {
   constexpr int kTokens = 262144, kMerges = 515000;
   std::string vocab, merges;
-  for (int i = 0; i < kTokens; ++i) vocab += fmt::format("{}\"token{}\":{}", i == 0 ? "" : ",", i, i);
+  for (int i = 0; i < kTokens; ++i)
+    vocab += fmt::format("{}\"token{}\":{}", i == 0 ? "" : ",", i, i);
   for (int i = 0; i < kMerges; ++i)
     merges += fmt::format("{}[\"token{}\",\"token{}\"]", i == 0 ? "" : ",", i, i + 1);
   HfTokenizerFiles files;
-  files.tokenizer_json = fmt::format(
-      R"({{"pre_tokenizer": {}, "model": {{"vocab": {{{}}}, "merges": [{}]}}}})", kGpt2Pre, vocab, merges);
+  files.tokenizer_json =
+      fmt::format(R"({{"pre_tokenizer": {}, "model": {{"vocab": {{{}}}, "merges": [{}]}}}})",
+                  kGpt2Pre, vocab, merges);
   const auto t = BuildTokenizer(files, WithVocab(kTokens));
   ASSERT_OK(t);
   EXPECT_EQ(t->merges.size(), static_cast<size_t>(kMerges));
@@ -322,12 +344,16 @@ TEST(HfTokenizer, RefusesOtherModels) {
     return FromJson(fmt::format(R"({{"pre_tokenizer": {}, "model": {}}})", kGpt2Pre, m));
   };
   EXPECT_ERROR(model(R"({"type": "WordPiece"})"), kUnimplemented, "'WordPiece'");
-  EXPECT_ERROR(model(R"({"type": "BPE", "byte_fallback": true})"), kUnimplemented, "tokenizer.model");
-  EXPECT_ERROR(model(R"({"type": "BPE", "end_of_word_suffix": "</w>"})"), kUnimplemented, "suffixes");
-  EXPECT_ERROR(model(R"({"type": "BPE", "vocab": {"a": -1}, "merges": []})"), kInvalidArgument, "out of range");
-  EXPECT_ERROR(model(R"({"type": "BPE", "vocab": {"a": 1, "b": 1}, "merges": []})"), kInvalidArgument,
-               "two tokens");
-  EXPECT_ERROR(model(R"({"type": "BPE", "vocab": {"a": 8}, "merges": []})"), kInvalidArgument, "vocab_size is 8");
+  EXPECT_ERROR(model(R"({"type": "BPE", "byte_fallback": true})"), kUnimplemented,
+               "tokenizer.model");
+  EXPECT_ERROR(model(R"({"type": "BPE", "end_of_word_suffix": "</w>"})"), kUnimplemented,
+               "suffixes");
+  EXPECT_ERROR(model(R"({"type": "BPE", "vocab": {"a": -1}, "merges": []})"), kInvalidArgument,
+               "out of range");
+  EXPECT_ERROR(model(R"({"type": "BPE", "vocab": {"a": 1, "b": 1}, "merges": []})"),
+               kInvalidArgument, "two tokens");
+  EXPECT_ERROR(model(R"({"type": "BPE", "vocab": {"a": 8}, "merges": []})"), kInvalidArgument,
+               "vocab_size is 8");
   EXPECT_ERROR(FromJson("{"), kInvalidArgument, "tokenizer.json is not valid JSON");
 }
 
@@ -335,9 +361,11 @@ TEST(HfTokenizer, RefusesBadConfiguration) {
   HfTokenizerFiles files;
   files.model = SpmModelBytes(TinySpmPieces(300));
   files.tokenizer_config = R"({"added_tokens_decoder": {"x": {}}})";
-  EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument, "'x', which is no token id");
+  EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument,
+               "'x', which is no token id");
   files.tokenizer_config = R"({"add_bos_token": "yes"})";
-  EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument, "'add_bos_token' has to be true or false");
+  EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument,
+               "'add_bos_token' has to be true or false");
   files.tokenizer_config.reset();
   files.added_tokens = R"({"<x>": "1"})";
   EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument, "added_tokens.json");

@@ -28,12 +28,14 @@ type = "q5_k"
   EXPECT_EQ(recipe->name, "phone.v2");
   EXPECT_EQ(recipe->body, DType::kQ4_K);
   EXPECT_EQ(recipe->mix, Mix::kSmall);
-  EXPECT_EQ(ClausesOf(*recipe), (std::vector<std::string>{"base=q4_k_s", "output=q8_0", "embedding=q5_k",
-                                                          "role:attn_v=q6_k", "blk\\.[01]\\.ffn_down=q5_k"}));
+  EXPECT_EQ(ClausesOf(*recipe),
+            (std::vector<std::string>{"base=q4_k_s", "output=q8_0", "embedding=q5_k",
+                                      "role:attn_v=q6_k", "blk\\.[01]\\.ffn_down=q5_k"}));
 }
 
 TEST(RecipeFile, FromTypes) {
-  const auto recipe = ParseRecipe("name = \"a\"\nbody = \"q5_0\"\nhead = \"q8_0\"\npure = false\n", "r.toml");
+  const auto recipe =
+      ParseRecipe("name = \"a\"\nbody = \"q5_0\"\nhead = \"q8_0\"\npure = false\n", "r.toml");
   ASSERT_OK(recipe);
   EXPECT_EQ(recipe->mix, Mix::kUniform);
   EXPECT_EQ(ClausesOf(*recipe), (std::vector<std::string>{"body=q5_0", "head=q8_0"}));
@@ -47,7 +49,8 @@ TEST(RecipeFile, ErrorsNameFileLineAndKey) {
       {"name = \"a\"", "r.toml: give either base"},
       {"name = \"a\"\nbase = \"q4_0\"\nbody = \"q4_0\"", "r.toml: give either base"},
       {"name = \"a b\"\nbase = \"q4_0\"", "r.toml: line 1: name: has to be 1 to 64 of"},
-      {"base = \"q4_0\"\nname = \"q8_0\"", "r.toml: line 2: name: 'q8_0' is a recipe's name already"},
+      {"base = \"q4_0\"\nname = \"q8_0\"",
+       "r.toml: line 2: name: 'q8_0' is a recipe's name already"},
       {"name = 3\nbase = \"q4_0\"", "r.toml: line 1: name: has to be a string"},
       {"name = \"a\"\nbase = \"q3\"", "r.toml: line 2: base: there is no recipe 'q3'"},
       {"name = \"a\"\nbase = \"q4_0\"\nhead = \"q8_0\"", "r.toml: line 3: head: goes with body"},
@@ -69,7 +72,8 @@ TEST(RecipeFile, ErrorsNameFileLineAndKey) {
       {std::string(70'000, '#'), "r.toml: 70000 bytes"},
       {"a = " + std::string(5000, '['), "r.toml: line 1: "},
   };
-  for (const auto& [text, words] : cases) EXPECT_ERROR(ParseRecipe(text, "r.toml"), kInvalidArgument, words);
+  for (const auto& [text, words] : cases)
+    EXPECT_ERROR(ParseRecipe(text, "r.toml"), kInvalidArgument, words);
   std::string many = "name = \"a\"\nbase = \"q4_0\"\n";
   for (int i = 0; i < 257; ++i) many += "[[override]]\ntensor = \"a\"\ntype = \"q8_0\"\n";
   EXPECT_ERROR(ParseRecipe(many, "r.toml"), kInvalidArgument, "257 of them");

@@ -24,7 +24,8 @@ class RecipeTest : public ::testing::Test {
  protected:
   DType TypeOf(const Recipe& recipe, std::vector<Role> roles, int layer, int64_t cols = 512,
                std::string_view name = "x.weight", bool importance = false) const {
-    return recipe.TypeOf(model_, {.name = name, .roles = roles, .layer = layer, .cols = cols, .dims = 2},
+    return recipe.TypeOf(model_,
+                         {.name = name, .roles = roles, .layer = layer, .cols = cols, .dims = 2},
                          importance);
   }
   DType TypeOf(const char* recipe, Role role, int layer = -1, int64_t cols = 512) const {
@@ -50,7 +51,8 @@ class RecipeTest : public ::testing::Test {
 };
 
 TEST_F(RecipeTest, HeadsGetMoreThanBodies) {
-  for (const char* name : {"q4_0", "q4_1", "q5_0", "q5_1", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k"})
+  for (const char* name :
+       {"q4_0", "q4_1", "q5_0", "q5_1", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k"})
     EXPECT_EQ(TypeOf(name, Role::kOutputHead), DType::kQ6_K) << name;
   EXPECT_EQ(TypeOf("q8_0", Role::kOutputHead), DType::kQ8_0);
   EXPECT_EQ(TypeOf("f16", Role::kOutputHead), DType::kF16);
@@ -63,7 +65,8 @@ TEST_F(RecipeTest, HeadsGetMoreThanBodies) {
 TEST_F(RecipeTest, OneDimensionStaysFloat) {
   const std::vector<Role> norm{Role::kAttnNorm};
   for (const Recipe& recipe : Recipes())
-    EXPECT_EQ(recipe.TypeOf(model_, {.name = "n", .roles = norm, .layer = 0, .cols = 512, .dims = 1}, false),
+    EXPECT_EQ(recipe.TypeOf(
+                  model_, {.name = "n", .roles = norm, .layer = 0, .cols = 512, .dims = 1}, false),
               DType::kF32);
 }
 
@@ -73,7 +76,8 @@ TEST_F(RecipeTest, MediumMixesLiftVAndDownInSomeLayers) {
     for (const Role role : {Role::kAttnV, Role::kFfnDown})
       EXPECT_EQ(Lifted(name, {role}, DType::kQ6_K), more) << name;
   EXPECT_EQ(Lifted("q4_k_m", {Role::kAttnQ, Role::kAttnK, Role::kAttnV}, DType::kQ6_K), more);
-  for (const Role role : {Role::kAttnQ, Role::kAttnK, Role::kAttnOutput, Role::kFfnGate, Role::kFfnUp})
+  for (const Role role :
+       {Role::kAttnQ, Role::kAttnK, Role::kAttnOutput, Role::kFfnGate, Role::kFfnUp})
     EXPECT_TRUE(Lifted("q4_k_m", {role}, DType::kQ6_K).empty()) << Name(role);
   model_.hyper.layers = 2;  // no eighth at all, and the last seven eighths begin at layer 1
   EXPECT_EQ(Lifted("q4_k_m", {Role::kFfnDown}, DType::kQ6_K), (std::vector<int>{1}));
@@ -126,13 +130,14 @@ TEST_F(RecipeTest, RowsThatBlocksDoNotDivideFallBack) {
 
 TEST_F(RecipeTest, ChangesGoBeforeTheMix) {
   Recipe recipe = *FindRecipe("q4_k_m");
-  recipe.changes.overrides = {*TypeOverride::Parse("blk\\.[01]\\.attn_=q8_0"),
-                              *TypeOverride::Parse("role:attn_v=q5_1"), *TypeOverride::Parse("attn_=f16"),
-                              *TypeOverride::Parse("output=f32")};
+  recipe.changes.overrides = {
+      *TypeOverride::Parse("blk\\.[01]\\.attn_=q8_0"), *TypeOverride::Parse("role:attn_v=q5_1"),
+      *TypeOverride::Parse("attn_=f16"), *TypeOverride::Parse("output=f32")};
   EXPECT_EQ(TypeOf(recipe, {Role::kAttnV}, 0, 512, "blk.0.attn_v.weight"), DType::kQ8_0);
   EXPECT_EQ(TypeOf(recipe, {Role::kAttnV}, 2, 512, "blk.2.attn_v.weight"), DType::kQ5_1);
-  EXPECT_EQ(TypeOf(recipe, {Role::kAttnQ, Role::kAttnK, Role::kAttnV}, 2, 512, "blk.2.attn_qkv.weight"),
-            DType::kQ5_1);
+  EXPECT_EQ(
+      TypeOf(recipe, {Role::kAttnQ, Role::kAttnK, Role::kAttnV}, 2, 512, "blk.2.attn_qkv.weight"),
+      DType::kQ5_1);
   EXPECT_EQ(TypeOf(recipe, {Role::kAttnQ}, 2, 512, "blk.2.attn_q.weight"), DType::kF16);
   EXPECT_EQ(TypeOf(recipe, {Role::kFfnUp}, 2, 512, "blk.2.ffn_up.weight"), DType::kQ4_K);
   EXPECT_EQ(TypeOf(recipe, {Role::kFfnDown}, 0, 512, "blk.0.ffn_down.weight"), DType::kQ6_K);
@@ -183,10 +188,14 @@ TEST_F(RecipeTest, OptionsOfInt8AndInt4) {
   struct Case {
     const char *name, *body, *head, *embedding;
   };
-  for (const Case& c : {Case{"int4-g64", "i4_g64", "i8_g64", "i4_g64"}, {"int4-g128", "i4_g128", "i8_g128", "i4_g128"},
-                        {"int4-asym", "u4_g32", "u8_g32", "u4_g32"}, {"int4-g128-asym", "u4_g128", "u8_g128", "u4_g128"},
-                        {"int4-pure", "q4_0", "q4_0", "q4_0"}, {"int4-g64-asym-pure", "u4_g64", "u4_g64", "u4_g64"},
-                        {"int8-g64", "i8_g64", "i8_g64", "i8_g64"}, {"int8-g128-asym", "u8_g128", "u8_g128", "u8_g128"},
+  for (const Case& c : {Case{"int4-g64", "i4_g64", "i8_g64", "i4_g64"},
+                        {"int4-g128", "i4_g128", "i8_g128", "i4_g128"},
+                        {"int4-asym", "u4_g32", "u8_g32", "u4_g32"},
+                        {"int4-g128-asym", "u4_g128", "u8_g128", "u4_g128"},
+                        {"int4-pure", "q4_0", "q4_0", "q4_0"},
+                        {"int4-g64-asym-pure", "u4_g64", "u4_g64", "u4_g64"},
+                        {"int8-g64", "i8_g64", "i8_g64", "i8_g64"},
+                        {"int8-g128-asym", "u8_g128", "u8_g128", "u8_g128"},
                         {"int8-asym", "u8_g32", "u8_g32", "u8_g32"}}) {
     const auto recipe = FindRecipe(c.name);
     ASSERT_OK(recipe);
@@ -208,10 +217,12 @@ TEST_F(RecipeTest, OptionsOfInt8AndInt4) {
     EXPECT_EQ(exact->base, std::string_view(name).substr(0, 4));
   }
   // One spelling for each: in this order, once, and nothing that changes nothing.
-  for (const char* name : {"int4-", "int4-g32", "int4-asym-g64", "int4-g64-g128", "int4-asym-asym", "int4-pure-asym",
-                           "int8-pure", "int4-g64x", "int4-G64", "int8-qdq-g64", "fp16-g64", "q4_0-g64", "int4-exact-g64",
-                           "int4-exact-pure", "int4-exact-exact", "fp32-exact", "int8-qdq-exact", "q4_0-exact"})
-    EXPECT_ERROR(FindRecipe(name), kNotFound, "also with -g64 or -g128, -asym, of int4 -pure, and of onnx -exact");
+  for (const char* name : {"int4-", "int4-g32", "int4-asym-g64", "int4-g64-g128", "int4-asym-asym",
+                           "int4-pure-asym", "int8-pure", "int4-g64x", "int4-G64", "int8-qdq-g64",
+                           "fp16-g64", "q4_0-g64", "int4-exact-g64", "int4-exact-pure",
+                           "int4-exact-exact", "fp32-exact", "int8-qdq-exact", "q4_0-exact"})
+    EXPECT_ERROR(FindRecipe(name), kNotFound,
+                 "also with -g64 or -g128, -asym, of int4 -pure, and of onnx -exact");
 }
 
 TEST_F(RecipeTest, Names) {
@@ -228,14 +239,16 @@ TEST(TypeOverride, WhatCannotBeReadIsRefused) {
   EXPECT_ERROR(TypeOverride::Parse("attn_v=q9"), kInvalidArgument, "unknown element type 'q9'");
   EXPECT_ERROR(TypeOverride::Parse("=q8_0"), kInvalidArgument, "1 to 256 bytes");
   EXPECT_ERROR(TypeOverride::Parse(std::string(257, 'a') + "=q8_0"), kInvalidArgument, "not 257");
-  EXPECT_ERROR(TypeOverride::Parse("(a=q8_0"), kInvalidArgument, "'(a' is not a regular expression");
+  EXPECT_ERROR(TypeOverride::Parse("(a=q8_0"), kInvalidArgument,
+               "'(a' is not a regular expression");
   EXPECT_ERROR(TypeOverride::Parse("(?=a)b=q8_0"), kInvalidArgument,
                "not a regular expression that is supported");
   EXPECT_ERROR(TypeOverride::Parse("(((a{100}){100}){100})=q8_0"), kInvalidArgument,
                "not a regular expression");
   EXPECT_ERROR(TypeOverride::Parse("a\nb=q8_0"), kInvalidArgument, "control character");
   // Found by fuzz_recipe: its text would have been read again as a role.
-  EXPECT_ERROR(TypeOverride::OfPattern("role:ffn_dow[n]", DType::kQ6_K), kInvalidArgument, "role as a role");
+  EXPECT_ERROR(TypeOverride::OfPattern("role:ffn_dow[n]", DType::kQ6_K), kInvalidArgument,
+               "role as a role");
   EXPECT_ERROR(TypeOverride::Parse("\xff=q8_0"), kInvalidArgument, "regular expression");
   EXPECT_ERROR(TypeOverride::Parse("role:attn_norm=q8_0"), kInvalidArgument,
                "there are token_embedding, output_head");

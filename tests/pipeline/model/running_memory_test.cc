@@ -8,7 +8,8 @@ namespace {
 // Phi-3-mini.
 const Hyperparameters kPhi3 = [] {
   Hyperparameters h;
-  h.hidden = 3072, h.intermediate = 8192, h.layers = 32, h.heads = 32, h.kv_heads = 32, h.head_dim = 96, h.rope_dims = 96;
+  h.hidden = 3072, h.intermediate = 8192, h.layers = 32, h.heads = 32, h.kv_heads = 32,
+  h.head_dim = 96, h.rope_dims = 96;
   h.vocab = 32064, h.context = 131072, h.original_context = 4096;
   return h;
 }();
@@ -20,7 +21,8 @@ TEST(RunningMemory, BytesOfACache) {
   EXPECT_EQ(CacheRowBytes(DType::kQ8_0, 80), 102);  // the last block is filled up
   EXPECT_EQ(CacheBytesPerToken(kPhi3, DType::kF16), 2 * 32 * 32 * 192);
   for (const DType type : {DType::kF32, DType::kF16, DType::kQ8_0}) EXPECT_TRUE(IsCacheType(type));
-  for (const DType type : {DType::kBF16, DType::kQ4_0, DType::kQ4_K}) EXPECT_FALSE(IsCacheType(type));
+  for (const DType type : {DType::kBF16, DType::kQ4_0, DType::kQ4_K})
+    EXPECT_FALSE(IsCacheType(type));
 }
 
 TEST(RunningMemory, BuffersAreSmallAndNoSquareOfTheContext) {

@@ -31,8 +31,8 @@ std::vector<std::string> DigestsOf(const ExecutorResult& result) {
 class TinyTest : public ::testing::TestWithParam<Architecture> {
  protected:
   void SetUp() override {
-    // Rows of 172, which no block divides, and a source that is fused (phi3), permuted (llama) or has biases
-    // (qwen2).
+    // Rows of 172, which no block divides, and a source that is fused (phi3), permuted (llama) or
+    // has biases (qwen2).
     WriteTinyModel(dir_.path(), GetParam(), {.intermediate = 172, .layers = 2});
     auto source = OpenModel(RealFileSystem(), dir_.path());
     ASSERT_OK(source);
@@ -60,8 +60,8 @@ TEST_P(TinyTest, FilesAreWhatTheNaiveWayMakes) {
           << plan_.targets[t].spec.name() << " " << plan_.targets[t].layout.files[f].path;
 }
 
-// Each piece's columns are weighed with its own importance, permuted rows or not, and the manifest says by
-// which file.
+// Each piece's columns are weighed with its own importance, permuted rows or not, and the manifest
+// says by which file.
 TEST_P(TinyTest, ImportanceReachesTheColumnsThatItIsOf) {
   Importance importance{.digest = HashText("a file"), .columns = {}};
   for (const Piece& piece : source_->description().pieces) {
@@ -84,8 +84,9 @@ TEST_P(TinyTest, ImportanceReachesTheColumnsThatItIsOf) {
     EXPECT_EQ(result->manifests[t].target().importance_digest(), HashText("a file").raw());
     EXPECT_OK(ParseManifest(SerializeManifest(result->manifests[t])));
   }
-  EXPECT_NE(PlanDigest(*plan),
-            PlanDigest(*MakePlan(*source_, {{"gguf", "q4_0"}, {"gguf", "q8_0"}, {"gguf", "q5_1"}})));
+  EXPECT_NE(
+      PlanDigest(*plan),
+      PlanDigest(*MakePlan(*source_, {{"gguf", "q4_0"}, {"gguf", "q8_0"}, {"gguf", "q5_1"}})));
 }
 
 TEST_P(TinyTest, OnePassForAllEqualsOneByOne) {
@@ -131,11 +132,13 @@ TEST_P(TinyTest, ManifestsSayWhatWasMade) {
     EXPECT_EQ(m.source().architecture(), Name(GetParam()));
     EXPECT_EQ(m.source().parameters(), static_cast<uint64_t>(source_->description().Parameters()));
     EXPECT_EQ(m.source().digest(), result->manifests[0].source().digest());
-    EXPECT_EQ(m.requirements().memory().SerializeAsString(), plan_.targets[t].layout.memory.SerializeAsString());
+    EXPECT_EQ(m.requirements().memory().SerializeAsString(),
+              plan_.targets[t].layout.memory.SerializeAsString());
     for (int f = 0; f < m.files_size(); ++f) {
       uint64_t at = 0;
       for (const v1::Chunk& chunk : m.files(f).chunks()) {
-        const ByteSpan bytes = ByteSpan(sink_->File(t, static_cast<size_t>(f))).subspan(at, chunk.size());
+        const ByteSpan bytes =
+            ByteSpan(sink_->File(t, static_cast<size_t>(f))).subspan(at, chunk.size());
         EXPECT_EQ(HashBytes(bytes).raw(), chunk.digest());
         at += chunk.size();
       }
@@ -143,12 +146,13 @@ TEST_P(TinyTest, ManifestsSayWhatWasMade) {
   }
 }
 
-// The F32 GGUF that we make is a source too: where its rows are permuted already, nothing permutes them
-// again.
+// The F32 GGUF that we make is a source too: where its rows are permuted already, nothing permutes
+// them again.
 TEST_P(TinyTest, AGgufSourceGivesTheSameWeights) {
   ASSERT_OK(RunPlan(plan_));
   const fs::path file = dir_ / "f32.gguf";
-  ASSERT_OK(RealFileSystem().WriteAtomically(file, sink_->File(0, plan_.targets[0].layout.pieces[0].file)));
+  ASSERT_OK(RealFileSystem().WriteAtomically(
+      file, sink_->File(0, plan_.targets[0].layout.pieces[0].file)));
   const auto source = OpenModel(RealFileSystem(), file);
   ASSERT_OK(source);
   const auto plan = MakePlan(**source, AllRecipes());
@@ -162,8 +166,11 @@ TEST_P(TinyTest, AGgufSourceGivesTheSameWeights) {
     for (size_t i = 0; i < one.pieces.size(); ++i) {
       const Piece& piece = source_->description().pieces[one.pieces[i].piece];
       const auto size = static_cast<size_t>(piece.rows * RowBytes(one.pieces[i].dtype, piece.cols));
-      EXPECT_EQ(HashBytes(ByteSpan(sink_->File(t, one.pieces[i].file)).subspan(one.pieces[i].offset, size)),
-                HashBytes(ByteSpan(sink.File(t, other.pieces[i].file)).subspan(other.pieces[i].offset, size)))
+      EXPECT_EQ(
+          HashBytes(
+              ByteSpan(sink_->File(t, one.pieces[i].file)).subspan(one.pieces[i].offset, size)),
+          HashBytes(
+              ByteSpan(sink.File(t, other.pieces[i].file)).subspan(other.pieces[i].offset, size)))
           << plan->targets[t].spec.name() << " " << one.pieces[i].tensor;
     }
   }
@@ -172,7 +179,8 @@ TEST_P(TinyTest, AGgufSourceGivesTheSameWeights) {
 // A Q8_0 GGUF is decoded through its codec and encoded anew; as Q8_0 it stays what it is.
 TEST_P(TinyTest, AQ8GgufIsDecodedThenEncoded) {
   ASSERT_OK(RunPlan(plan_));
-  const size_t q8 = static_cast<size_t>(std::ranges::find(kRecipes, std::string_view("q8_0")) - kRecipes);
+  const size_t q8 =
+      static_cast<size_t>(std::ranges::find(kRecipes, std::string_view("q8_0")) - kRecipes);
   const fs::path file = dir_ / "q8_0.gguf";
   const ByteSpan stored = sink_->File(q8, plan_.targets[q8].layout.pieces[0].file);
   ASSERT_OK(RealFileSystem().WriteAtomically(file, stored));
@@ -195,9 +203,11 @@ TEST_P(TinyTest, AQ8GgufIsDecodedThenEncoded) {
       Bytes want(static_cast<size_t>(piece.rows * RowBytes(made.dtype, piece.cols)));
       FindCodec(made.dtype)->encode(values.data(), piece.rows, piece.cols, nullptr, want.data());
       const ByteSpan got = ByteSpan(sink.File(t, made.file)).subspan(made.offset, want.size());
-      EXPECT_TRUE(std::ranges::equal(got, want)) << plan->targets[t].spec.name() << " " << made.tensor;
+      EXPECT_TRUE(std::ranges::equal(got, want))
+          << plan->targets[t].spec.name() << " " << made.tensor;
       if (t == q8) {
-        EXPECT_TRUE(std::ranges::equal(got, stored.subspan(from.offset, want.size()))) << made.tensor;
+        EXPECT_TRUE(std::ranges::equal(got, stored.subspan(from.offset, want.size())))
+            << made.tensor;
       }
     }
   }
@@ -213,8 +223,8 @@ TEST_P(TinyTest, ResumeReadsOnlyWhatIsNotRecorded) {
     journal.records.erase(slab);
     const Slab& s = plan_.slabs[slab];
     const Piece& piece = source_->description().pieces[s.piece];
-    missing +=
-        static_cast<uint64_t>(s.rows) * static_cast<uint64_t>(piece.dims == 1 ? 1 : piece.cols) * 2;  // BF16
+    missing += static_cast<uint64_t>(s.rows) *
+               static_cast<uint64_t>(piece.dims == 1 ? 1 : piece.cols) * 2;  // BF16
   }
   const size_t recorded = journal.records.size();
   CountingSource counting(*source_);
@@ -237,20 +247,22 @@ TEST_P(TinyTest, ARecordOfAnotherPlanIsRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TinyTest,
-                         ::testing::Values(Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2),
+                         ::testing::Values(Architecture::kPhi3, Architecture::kLlama,
+                                           Architecture::kQwen2),
                          [](const auto& test) { return std::string(Name(test.param)); });
 
-// Pieces of many slabs, reads, strips and chunks, permuted for one target and straight for the other.
+// Pieces of many slabs, reads, strips and chunks, permuted for one target and straight for the
+// other.
 TEST(Executor, ManySlabsOfHeadsOfOddSizeEqualTheNaiveWay) {
   MemorySource source;
   source.model.hyper.head_dim = 6;
   source.Add(Role::kAttnQ, DType::kBF16, 120, 65536);
   source.Add(Role::kAttnQBias, DType::kF32, 1, 120, 1);
   source.Add(Role::kFfnDown, DType::kF16, 33, 65536);
-  const auto plan =
-      PlanFromLayouts(source.model, {SimpleTarget(source.model, "a", DType::kQ8_0, RowOrder::kInterleaved),
-                                     SimpleTarget(source.model, "b", DType::kBF16, RowOrder::kHf),
-                                     SimpleTarget(source.model, "c", DType::kF32, RowOrder::kInterleaved)});
+  const auto plan = PlanFromLayouts(
+      source.model, {SimpleTarget(source.model, "a", DType::kQ8_0, RowOrder::kInterleaved),
+                     SimpleTarget(source.model, "b", DType::kBF16, RowOrder::kHf),
+                     SimpleTarget(source.model, "c", DType::kF32, RowOrder::kInterleaved)});
   ASSERT_OK(plan);
   ASSERT_EQ(plan->slabs.size(), 5u);
   EXPECT_EQ(plan->slabs[0].rows, 96);  // chunks of 32 Q8_0 rows, heads of 6
@@ -273,8 +285,8 @@ TEST(Executor, EqualFloatTypesAreCopiedBitForBit) {
     std::fill_n(source.data[0].begin(), width - 1, std::byte{0});
     std::fill_n(source.data[0].begin() + static_cast<ptrdiff_t>(width), width, std::byte{0});
     source.data[0][width] = std::byte{1};
-    const auto plan =
-        PlanFromLayouts(source.model, {SimpleTarget(source.model, "same", dtype, RowOrder::kHf, 0)});
+    const auto plan = PlanFromLayouts(
+        source.model, {SimpleTarget(source.model, "same", dtype, RowOrder::kHf, 0)});
     ASSERT_OK(plan);
     MemorySink sink(*plan);
     ASSERT_OK(Execute(source, *plan, sink, {}));
@@ -295,7 +307,8 @@ class SmallSource : public ::testing::Test {
     quantfleet::Store(source_.data[tensor].data() + element * 4, value);
   }
   absl::Status RunTo(DType dtype, ExecutorOptions options = {}) {
-    auto plan = PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "x", dtype, RowOrder::kHf)});
+    auto plan =
+        PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "x", dtype, RowOrder::kHf)});
     if (!plan.ok()) return plan.status();
     MemorySink sink(*plan);
     sink.on_store = on_store_;
@@ -313,7 +326,8 @@ class SmallSource : public ::testing::Test {
 };
 
 TEST_F(SmallSource, WhatIsNotANumberIsNamed) {
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     for (const DType dtype : {DType::kF32, DType::kQ8_0}) {
       const float good = Load<float>(source_.data[1].data() + (23 * 64 + 5) * 4);
       Put(1, 23 * 64 + 5, bad);
@@ -325,7 +339,8 @@ TEST_F(SmallSource, WhatIsNotANumberIsNamed) {
     }
   }
   Put(0, 7, std::numeric_limits<float>::infinity());
-  EXPECT_ERROR(RunTo(DType::kQ4_0), kInvalidArgument, "tensor 'attn_norm.src' holds inf at element 7");
+  EXPECT_ERROR(RunTo(DType::kQ4_0), kInvalidArgument,
+               "tensor 'attn_norm.src' holds inf at element 7");
 }
 
 TEST_F(SmallSource, WhatATypeCannotHoldIsNamed) {
@@ -386,7 +401,8 @@ TEST_F(SmallSource, ProgressComesOneByOneAndEndsWhole) {
   for (size_t i = 0; i < seen.size(); ++i) EXPECT_EQ(seen[i].slabs_done, i + 1);
   EXPECT_EQ(seen.back().bytes_read, seen.back().bytes_total);
   EXPECT_EQ(seen.back().bytes_total, uint64_t{(30 * 64 + 64) * 4});
-  EXPECT_EQ(seen.back().bytes_written, 100u + (28 + 30 * 64 * 4 + 64 * 4));  // padding after the header's 100
+  EXPECT_EQ(seen.back().bytes_written,
+            100u + (28 + 30 * 64 * 4 + 64 * 4));  // padding after the header's 100
 }
 
 // The first `wanted` who arrive go on together; who comes too late or too many still passes.
@@ -412,11 +428,12 @@ class Meeting {
 TEST(ExecutorMemory, TheBudgetBoundsHowManyWork) {
   MemorySource source;
   for (int i = 0; i < 12; ++i) source.Add(Role::kFfnUp, DType::kBF16, 64, 1024);
-  const auto plan =
-      PlanFromLayouts(source.model, {SimpleTarget(source.model, "a", DType::kF32, RowOrder::kHf, 96),
-                                     SimpleTarget(source.model, "b", DType::kQ8_0, RowOrder::kHf, 96)});
+  const auto plan = PlanFromLayouts(
+      source.model, {SimpleTarget(source.model, "a", DType::kF32, RowOrder::kHf, 96),
+                     SimpleTarget(source.model, "b", DType::kQ8_0, RowOrder::kHf, 96)});
   ASSERT_OK(plan);
-  // 128 KiB read, 256 KiB of F32 in a strip, the same strip as Q8_0 in 68 KiB, chunks of 256 KiB and 68 KiB.
+  // 128 KiB read, 256 KiB of F32 in a strip, the same strip as Q8_0 in 68 KiB, chunks of 256 KiB
+  // and 68 KiB.
   const uint64_t each = (128 + 256 + 68 + 256 + 68) << 10;
   const auto jobs = JobsOf(source.model, *plan);
   ASSERT_OK(jobs);

@@ -30,8 +30,10 @@ class FolderSinkTest : public ::testing::Test {
   }
 
   absl::Status Make(FileSystem& files, bool replace = false) {
-    QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(files, out_, plan_, {.replace = replace}));
-    QF_ASSIGN_OR_RETURN(const ExecutorResult result, Execute(*source_, plan_, *sink, {.threads = 2}));
+    QF_ASSIGN_OR_RETURN(const auto sink,
+                        FolderSink::Open(files, out_, plan_, {.replace = replace}));
+    QF_ASSIGN_OR_RETURN(const ExecutorResult result,
+                        Execute(*source_, plan_, *sink, {.threads = 2}));
     manifests_ = result.manifests;
     return sink->Finish(result.manifests);
   }
@@ -92,8 +94,10 @@ TEST_F(FolderSinkTest, ASmallDiskIsRefusedBeforeAnythingIsWritten) {
 TEST_F(FolderSinkTest, OneWriterPerFolder) {
   const auto first = FolderSink::Open(RealFileSystem(), out_, plan_, {});
   ASSERT_OK(first);
-  EXPECT_ERROR(FolderSink::Open(RealFileSystem(), out_, plan_, {.replace = true}), kFailedPrecondition, "another process");
-  EXPECT_EQ(Names(out_), (std::vector<std::string>{".gguf-f16.partial", ".gguf-q4_0.partial", ".quantize.journal"}));
+  EXPECT_ERROR(FolderSink::Open(RealFileSystem(), out_, plan_, {.replace = true}),
+               kFailedPrecondition, "another process");
+  EXPECT_EQ(Names(out_), (std::vector<std::string>{".gguf-f16.partial", ".gguf-q4_0.partial",
+                                                   ".quantize.journal"}));
 }
 
 // Stops after `slabs` slabs, as Ctrl-C does, and keeps what is done.
@@ -106,18 +110,21 @@ class FolderResumeTest : public FolderSinkTest {
     const auto result = Execute(*source_, plan_, **sink,
                                 {.threads = 1,
                                  .journal = &(*sink)->journal(),
-                                 .on_progress = [&](const Progress& p) {
-                                   if (p.slabs_done == slabs) stop.request_stop();
-                                 },
+                                 .on_progress =
+                                     [&](const Progress& p) {
+                                       if (p.slabs_done == slabs) stop.request_stop();
+                                     },
                                  .stop = stop.get_token()});
     ASSERT_EQ(result.status().code(), absl::StatusCode::kCancelled);
     (*sink)->Keep();
   }
 
   absl::StatusOr<Progress> Resume(FolderOptions options) {
-    QF_ASSIGN_OR_RETURN(const auto sink, FolderSink::Open(RealFileSystem(), out_, plan_, std::move(options)));
-    QF_ASSIGN_OR_RETURN(const ExecutorResult result,
-                        Execute(*source_, plan_, *sink, {.threads = 2, .journal = &sink->journal()}));
+    QF_ASSIGN_OR_RETURN(const auto sink,
+                        FolderSink::Open(RealFileSystem(), out_, plan_, std::move(options)));
+    QF_ASSIGN_OR_RETURN(
+        const ExecutorResult result,
+        Execute(*source_, plan_, *sink, {.threads = 2, .journal = &sink->journal()}));
     manifests_ = result.manifests;
     QF_RETURN_IF_ERROR(sink->Finish(result.manifests));
     return result.progress;
@@ -138,7 +145,8 @@ TEST_F(FolderResumeTest, GoesOnFromRecordedSlabs) {
   const std::vector<v1::Manifest> resumed = manifests_;
   ExpectWhole();
   ASSERT_OK(Make(RealFileSystem(), true));
-  for (size_t t = 0; t < 2; ++t) EXPECT_EQ(ManifestDigest(resumed[t]), ManifestDigest(manifests_[t]));
+  for (size_t t = 0; t < 2; ++t)
+    EXPECT_EQ(ManifestDigest(resumed[t]), ManifestDigest(manifests_[t]));
 }
 
 TEST_F(FolderResumeTest, WithoutBeingAskedToBeginsAnew) {
@@ -168,7 +176,8 @@ TEST_F(FolderResumeTest, ADamagedChunkIsMadeAgain) {
   StopAfter(3);
   const PlannedChunk* first = nullptr;
   for (const PlannedChunk& chunk : plan_.targets[0].chunks) {
-    if (chunk.piece == static_cast<int32_t>(plan_.slabs[0].piece) && first == nullptr) first = &chunk;
+    if (chunk.piece == static_cast<int32_t>(plan_.slabs[0].piece) && first == nullptr)
+      first = &chunk;
   }
   ASSERT_NE(first, nullptr);
   auto file = RealFileSystem().Open(out_ / ".gguf-f16.partial/model.gguf", OpenMode::kUpdate);
@@ -188,7 +197,8 @@ TEST_F(FolderResumeTest, AJournalCutAnywhereLosesItsLastSlabAtMost) {
   uint64_t last = 0;
   for (size_t size = 0; size <= whole->size(); ++size) {
     ASSERT_OK(RealFileSystem().WriteAtomically(journal, AsBytes(whole->substr(0, size))));
-    auto sink = FolderSink::Open(RealFileSystem(), out_, plan_, {.resume = true, .fingerprint = "source"});
+    auto sink =
+        FolderSink::Open(RealFileSystem(), out_, plan_, {.resume = true, .fingerprint = "source"});
     ASSERT_OK(sink);
     const uint64_t loaded = (*sink)->journal().loaded();
     EXPECT_LE(last, loaded);

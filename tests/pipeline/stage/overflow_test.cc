@@ -11,15 +11,17 @@ namespace {
 
 // Every type that holds half-precision numbers says so when a finite value is too large for them.
 TEST(Overflow, FinitelyLargeValuesAreFound) {
-  for (const DType type : {DType::kF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
-                           DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, GroupType({4, 64, GroupZero::kMiddle}),
-                           GroupType({8, 128, GroupZero::kPoint}), GroupType({4, 32, GroupZero::kBias})}) {
+  for (const DType type :
+       {DType::kF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
+        DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, GroupType({4, 64, GroupZero::kMiddle}),
+        GroupType({8, 128, GroupZero::kPoint}), GroupType({4, 32, GroupZero::kBias})}) {
     for (const float large : {1e12f, -1e12f}) {
       std::vector<float> values(512, 0.5f);
       values[300] = large;
       Bytes blocks(static_cast<size_t>(RowBytes(type, 512)));
       FindCodec(type)->encode(values.data(), 1, 512, nullptr, blocks.data());
-      EXPECT_EQ(FindHalfOverflow(type, blocks), 300 / Info(type).block_elements * Info(type).block_elements)
+      EXPECT_EQ(FindHalfOverflow(type, blocks),
+                300 / Info(type).block_elements * Info(type).block_elements)
           << Info(type).name << " " << large;
       values[300] = 1;
       FindCodec(type)->encode(values.data(), 1, 512, nullptr, blocks.data());
@@ -57,7 +59,8 @@ TEST(Overflow, ProductsOfCodesAndScales) {
 
 // With a bias the highest code reaches over the whole range, before the bias brings it back.
 TEST(Overflow, ProductsBeforeABiasIsAdded) {
-  for (const DType type : {DType::kQ4_1, GroupType({4, 32, GroupZero::kBias}), GroupType({8, 32, GroupZero::kBias})})
+  for (const DType type :
+       {DType::kQ4_1, GroupType({4, 32, GroupZero::kBias}), GroupType({8, 32, GroupZero::kBias})})
     for (const float large : {40000.f, 30000.f}) {
       std::vector<float> values(96, 0.5f);
       values[70] = large;
@@ -65,7 +68,8 @@ TEST(Overflow, ProductsBeforeABiasIsAdded) {
       Bytes blocks(static_cast<size_t>(RowBytes(type, 96)));
       FindCodec(type)->encode(values.data(), 1, 96, nullptr, blocks.data());
       EXPECT_EQ(FindHalfOverflow(type, blocks), -1) << Info(type).name;
-      EXPECT_EQ(FindProductOverflow(type, blocks), large > 32752 ? 64 : -1) << Info(type).name << " " << large;
+      EXPECT_EQ(FindProductOverflow(type, blocks), large > 32752 ? 64 : -1)
+          << Info(type).name << " " << large;
     }
 }
 

@@ -39,7 +39,8 @@ void ExpectSound(const ModelDescription& model, const Plan& plan) {
       EXPECT_TRUE(last || std::has_single_bit(static_cast<uint64_t>(chunk.rows)));
       int holders = 0;
       for (const Slab& slab : plan.slabs)
-        holders += static_cast<int32_t>(slab.piece) == chunk.piece && slab.first_row <= chunk.first_row &&
+        holders += static_cast<int32_t>(slab.piece) == chunk.piece &&
+                   slab.first_row <= chunk.first_row &&
                    chunk.first_row + chunk.rows <= slab.first_row + slab.rows;
       EXPECT_EQ(holders, 1) << "a slab holds whole chunks";
     }
@@ -78,14 +79,17 @@ TEST(Geometry, RowOrdersAreEachOthersInverse) {
 }
 
 TEST(WiderThanHalf, IsSomethingThatTheTargetHolds) {
-  const Piece matrix{.role = Role::kFfnUp, .rows = 8, .cols = 64, .dims = 2, .tensor = 0, .first_row = 0};
-  const Piece norm{.role = Role::kAttnNorm, .rows = 1, .cols = 64, .dims = 1, .tensor = 0, .first_row = 0};
+  const Piece matrix{
+      .role = Role::kFfnUp, .rows = 8, .cols = 64, .dims = 2, .tensor = 0, .first_row = 0};
+  const Piece norm{
+      .role = Role::kAttnNorm, .rows = 1, .cols = 64, .dims = 1, .tensor = 0, .first_row = 0};
   const auto said = [](const char* target, const Piece& piece) {
     return WiderThanHalf(*ParseTargetSpec(target), piece);
   };
   for (const char* target : {"gguf:f16", "gguf:q4_0", "mlx:fp16", "mlx:int4-g64"})
     EXPECT_EQ(said(target, matrix), "keep it in bf16 (--tensor-type role:ffn_up=bf16)") << target;
-  for (const char* target : {"onnx:int8", "onnx:int8-qdq", "openvino:fp16", "openvino:int4-g128-asym"})
+  for (const char* target :
+       {"onnx:int8", "onnx:int8-qdq", "openvino:fp16", "openvino:int4-g128-asym"})
     EXPECT_EQ(said(target, matrix), "keep it in f32 (--tensor-type role:ffn_up=f32)") << target;
   // All that ONNX multiplies there is F16.
   for (const Piece& piece : {matrix, norm}) EXPECT_EQ(said("onnx:fp16", piece), "take onnx:fp32");
@@ -100,16 +104,17 @@ TEST(ParseTargetSpec, NamesAndRefusals) {
   EXPECT_EQ(ParseTargetSpec("onnx:int8-qdq")->name(), "onnx-int8-qdq");
   EXPECT_EQ(ParseTargetSpec("onnx:int4-g128-asym-exact")->name(), "onnx-int4-g128-asym-exact");
   EXPECT_EQ(ParseTargetSpec("onnx:int8-exact")->name(), "onnx-int8-exact");
-  for (const char* text : {"", "gguf", "gguf:", ":q4_0", "gguf:q9", "onnx:q4_0", "gguf:int4", "mlx:fp32",
-                           "onnx:bf16", "openvino:fp32", "gguf:q4_0:x", "gguf-q4_0", "gguf:int4-g64",
-                           "onnx:fp16-g64", "mlx:int8-qdq", "mlx:int4-exact", "openvino:int8-g64-exact", "gguf:int4-exact",
-                           "onnx:int8-qdq-exact"})
+  for (const char* text : {"", "gguf", "gguf:", ":q4_0", "gguf:q9", "onnx:q4_0", "gguf:int4",
+                           "mlx:fp32", "onnx:bf16", "openvino:fp32", "gguf:q4_0:x", "gguf-q4_0",
+                           "gguf:int4-g64", "onnx:fp16-g64", "mlx:int8-qdq", "mlx:int4-exact",
+                           "openvino:int8-g64-exact", "gguf:int4-exact", "onnx:int8-qdq-exact"})
     EXPECT_ERROR(ParseTargetSpec(text), kInvalidArgument, "gguf:q8_0");
 }
 
 TEST(Plan, EveryArchitectureAndRecipeIsSound) {
   const TempDir dir;
-  for (const Architecture architecture : {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2}) {
+  for (const Architecture architecture :
+       {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2}) {
     const fs::path folder = dir / std::string(Name(architecture));
     WriteTinyModel(folder, architecture);
     const auto source = OpenModel(RealFileSystem(), folder);
@@ -150,19 +155,27 @@ TEST(Plan, TextSaysTheTermsOfRunning) {
   ASSERT_OK(plan);
   const v1::Memory& memory = plan->targets[0].layout.memory;
   EXPECT_EQ(memory.model_context(), 8192u);
-  EXPECT_THAT(Text(**source, *plan), HasSubstr("needs " + DescribeNeed(*NeedOf(memory, 4096, "f16")) + " of memory to run\n"));
+  EXPECT_THAT(
+      Text(**source, *plan),
+      HasSubstr("needs " + DescribeNeed(*NeedOf(memory, 4096, "f16")) + " of memory to run\n"));
   EXPECT_THAT(Text(**source, *plan), HasSubstr("4096 tokens, f32"));  // of onnx:fp32
-  EXPECT_ERROR(RunsOf(*plan, {.context = 8193}), kInvalidArgument, "gguf-f16: a context of 8193 tokens is more than the model takes: 8192");
-  EXPECT_ERROR(RunsOf(*plan, {.kv_type = "q8_0"}), kInvalidArgument, "onnx-fp32: a KV cache of q8_0 cannot be had here; there is f32");
+  EXPECT_ERROR(RunsOf(*plan, {.context = 8193}), kInvalidArgument,
+               "gguf-f16: a context of 8193 tokens is more than the model takes: 8192");
+  EXPECT_ERROR(RunsOf(*plan, {.kv_type = "q8_0"}), kInvalidArgument,
+               "onnx-fp32: a KV cache of q8_0 cannot be had here; there is f32");
 
   const auto only = MakePlan(**source, {{"gguf", "f16"}});
   const uint64_t bytes = NeedOf(memory, 1024, "f16")->total();
-  EXPECT_THAT(Text(**source, *only, {.device_bytes = bytes}), HasSubstr("does not fit; a context of 1024 tokens does"));
-  EXPECT_THAT(Text(**source, *only, {.context = 1024, .device_bytes = bytes}), HasSubstr("fits; the longest context that does is 1024 tokens"));
+  EXPECT_THAT(Text(**source, *only, {.device_bytes = bytes}),
+              HasSubstr("does not fit; a context of 1024 tokens does"));
+  EXPECT_THAT(Text(**source, *only, {.context = 1024, .device_bytes = bytes}),
+              HasSubstr("fits; the longest context that does is 1024 tokens"));
   // What fits without being a multiple of 256 fits.
   const uint64_t odd = NeedOf(memory, 1000, "f16")->total();
-  EXPECT_THAT(Text(**source, *only, {.context = 1000, .device_bytes = odd}), HasSubstr("fits; the longest context that does is 1000"));
-  EXPECT_THAT(Text(**source, *only, {.device_bytes = 1}), HasSubstr("does not fit, whatever the context"));
+  EXPECT_THAT(Text(**source, *only, {.context = 1000, .device_bytes = odd}),
+              HasSubstr("fits; the longest context that does is 1000"));
+  EXPECT_THAT(Text(**source, *only, {.device_bytes = 1}),
+              HasSubstr("does not fit, whatever the context"));
 }
 
 TEST(Plan, TextNamesTensorsSchemesAndExactSizes) {
@@ -204,11 +217,13 @@ TEST(Plan, ChangesAndImportanceShow) {
   Importance importance{.digest = HashText("i"), .columns = {}};
   for (const Piece& piece : model.pieces)
     importance.columns.emplace_back(piece.dims == 2 ? static_cast<size_t>(piece.cols) : 0, 1.f);
-  const auto weighed = MakePlan(**source, {changed}, std::make_shared<const Importance>(importance));
+  const auto weighed =
+      MakePlan(**source, {changed}, std::make_shared<const Importance>(importance));
   ASSERT_OK(weighed);
   EXPECT_THAT(Text(**source, *weighed), HasSubstr("importance: " + HashText("i").hex()));
   for (const PlannedTensor& tensor : TensorsOf(model, *weighed, weighed->targets[0]))
-    EXPECT_EQ(tensor.weighed, tensor.dtype != DType::kF32 && tensor.dtype != DType::kQ8_0) << tensor.name;
+    EXPECT_EQ(tensor.weighed, tensor.dtype != DType::kF32 && tensor.dtype != DType::kQ8_0)
+        << tensor.name;
 }
 
 class HandMade : public ::testing::Test {
@@ -224,8 +239,8 @@ class HandMade : public ::testing::Test {
 TEST_F(HandMade, AHeadOfOddSizeMakesTallerSlabs) {
   source_.model.hyper.head_dim = 96;
   source_.Declare(Role::kAttnQ, DType::kBF16, 96 * 40, 8192);
-  const auto straight =
-      PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "a", DType::kQ4_0, RowOrder::kHf)});
+  const auto straight = PlanFromLayouts(
+      source_.model, {SimpleTarget(source_.model, "a", DType::kQ4_0, RowOrder::kHf)});
   const auto permuted = PlanFromLayouts(
       source_.model, {SimpleTarget(source_.model, "a", DType::kQ4_0, RowOrder::kInterleaved)});
   ASSERT_OK(straight);
@@ -239,8 +254,8 @@ TEST_F(HandMade, AHeadOfOddSizeMakesTallerSlabs) {
 
 TEST_F(HandMade, ASlabIsAtLeastASourceBlock) {
   source_.Declare(Role::kFfnUp, DType::kBF16, 4096, 2048);
-  const auto plan =
-      PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf, 96)});
+  const auto plan = PlanFromLayouts(
+      source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf, 96)});
   ASSERT_OK(plan);
   EXPECT_EQ(plan->slabs[0].rows, 1024);             // 4 MiB of BF16
   EXPECT_EQ(plan->targets[0].chunks[1].rows, 512);  // 4 MiB of F32
@@ -250,22 +265,22 @@ TEST_F(HandMade, ASlabIsAtLeastASourceBlock) {
 TEST_F(HandMade, OneDimensionIsOneChunkUpToFourMebibytes) {
   source_.Declare(Role::kAttnNorm, DType::kBF16, 1, 5000, 1);
   source_.Declare(Role::kFfnNorm, DType::kF32, 1, 2 * kMiB + 5, 1);
-  const auto plan =
-      PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)});
+  const auto plan = PlanFromLayouts(source_.model,
+                                    {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)});
   ASSERT_OK(plan);
   ExpectSound(source_.model, *plan);
   std::vector<int64_t> rows;
   for (const PlannedChunk& chunk : plan->targets[0].chunks)
     if (chunk.piece >= 0) rows.push_back(chunk.rows);
-  // Twelve bytes of padding follow the second: with them only half a million elements are a power of two that
-  // fits.
+  // Twelve bytes of padding follow the second: with them only half a million elements are a power
+  // of two that fits.
   EXPECT_EQ(rows, (std::vector<int64_t>{5000, kMiB / 2, kMiB / 2, kMiB / 2, kMiB / 2, 5}));
 }
 
 TEST_F(HandMade, HeadersAreCutAtFourMebibytes) {
   source_.Declare(Role::kAttnNorm, DType::kF32, 1, 8, 1);
-  const auto plan = PlanFromLayouts(source_.model,
-                                    {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf, 9 * kMiB)});
+  const auto plan = PlanFromLayouts(
+      source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf, 9 * kMiB)});
   ASSERT_OK(plan);
   ExpectSound(source_.model, *plan);
   EXPECT_EQ(plan->targets[0].chunks.size(), 4u);
@@ -276,8 +291,8 @@ TEST_F(HandMade, ChunksRestartAtPiecesOfAFusedTensor) {
   source_.model.pieces[0].rows = 100;
   source_.AddPiece(Role::kAttnK, 100, 64, 2, 0, 100);
   source_.AddPiece(Role::kAttnV, 100, 64, 2, 0, 200);
-  const auto plan =
-      PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)});
+  const auto plan = PlanFromLayouts(source_.model,
+                                    {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)});
   ASSERT_OK(plan);
   ExpectSound(source_.model, *plan);
   EXPECT_EQ(plan->targets[0].chunks.size(), 4u);
@@ -291,7 +306,8 @@ TEST_F(HandMade, WhatCannotBeQuantizedIsNamed) {
   EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kUnimplemented, "ffn_up.src");
   source_ = {};
   source_.Declare(Role::kFfnUp, DType::kBF16, 2, 2 * kMiB);  // fits as source, not as F32
-  EXPECT_ERROR(PlanFromLayouts(source_.model, {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)}),
+  EXPECT_ERROR(PlanFromLayouts(source_.model,
+                               {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)}),
                kUnimplemented, "one row has 8.0 MiB as f32");
 }
 
@@ -299,15 +315,18 @@ TEST_F(HandMade, LayoutsThatContradictThemselvesAreRefused) {
   source_.Declare(Role::kFfnUp, DType::kF32, 4, 64);
   source_.Declare(Role::kFfnDown, DType::kF32, 4, 64);
   EXPECT_OK(PlanWith([](TargetLayout&) {}));
-  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].fixed[0].bytes.pop_back(); }), kInternal, "hole");
-  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].fixed[0].bytes += 'x'; }), kInternal, "overlap");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].fixed[0].bytes.pop_back(); }), kInternal,
+               "hole");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].fixed[0].bytes += 'x'; }), kInternal,
+               "overlap");
   EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].size += 1; }), kInternal, "fills");
   EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.pieces[0].padding += 32; }), kInternal, "overlap");
   EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.pieces[0].piece = 9; }), kInternal, "no piece");
   EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.pieces[0].file = 1; }), kInternal, "no file");
   EXPECT_ERROR(PlanWith([](TargetLayout& l) { std::swap(l.pieces[0], l.pieces[1]); }), kInternal,
                "not sorted");
-  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files.push_back({"a", 0, {}}); }), kInternal, "not sorted");
+  EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files.push_back({"a", 0, {}}); }), kInternal,
+               "not sorted");
   EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].path = "manifest.pb"; }), kInvalidArgument,
                "manifest.pb");
   source_.model.pieces[0].order = RowOrder::kInterleaved;

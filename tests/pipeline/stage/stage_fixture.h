@@ -1,5 +1,5 @@
-// A source in memory that counts what is read, a sink that keeps files in memory, and what a plan's files
-// must be by the plainest of means. For the tests of planning and executing.
+// A source in memory that counts what is read, a sink that keeps files in memory, and what a plan's
+// files must be by the plainest of means. For the tests of planning and executing.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -145,9 +145,11 @@ class MemorySource final : public ModelSource {
   SourceFingerprint fingerprint_;
 };
 
-// A target of one file: a header of `header` bytes, then every piece in one type, padded to 32 bytes.
-inline std::pair<TargetSpec, TargetLayout> SimpleTarget(const ModelDescription& model, std::string recipe,
-                                                        DType dtype, RowOrder order, size_t header = 100) {
+// A target of one file: a header of `header` bytes, then every piece in one type, padded to 32
+// bytes.
+inline std::pair<TargetSpec, TargetLayout> SimpleTarget(const ModelDescription& model,
+                                                        std::string recipe, DType dtype,
+                                                        RowOrder order, size_t header = 100) {
   TargetLayout layout;
   uint64_t at = header;
   for (uint32_t i = 0; i < model.pieces.size(); ++i) {
@@ -158,7 +160,8 @@ inline std::pair<TargetSpec, TargetLayout> SimpleTarget(const ModelDescription& 
     const uint64_t bytes = static_cast<uint64_t>(piece.rows * RowBytes(type, piece.cols));
     const uint64_t end = RoundUp(at + bytes, 32);
     layout.pieces.push_back({i, 0, at, type, rotated ? order : RowOrder::kHf,
-                             static_cast<uint32_t>(end - at - bytes), std::string(Name(piece.role))});
+                             static_cast<uint32_t>(end - at - bytes),
+                             std::string(Name(piece.role))});
     at = end;
   }
   layout.files.push_back({"model.bin", at, {{0, std::string(header, 'h')}}});
@@ -180,10 +183,12 @@ class MemorySink final : public ChunkSink {
                      int) override {
     const Gauge::Inside inside(gauge);
     if (on_store) QF_RETURN_IF_ERROR(on_store(target, chunk));
-    if (HashBytes(plain) != digest || plain.size() != chunk.size) return Internal("digest or size is wrong");
+    if (HashBytes(plain) != digest || plain.size() != chunk.size)
+      return Internal("digest or size is wrong");
     const std::lock_guard lock(mutex_);
     ++stores_;
-    std::ranges::copy(plain, files_[target][chunk.file].begin() + static_cast<ptrdiff_t>(chunk.offset));
+    std::ranges::copy(plain,
+                      files_[target][chunk.file].begin() + static_cast<ptrdiff_t>(chunk.offset));
     return absl::OkStatus();
   }
   uint64_t scratch_bytes() const override { return 0; }
@@ -217,7 +222,8 @@ class MemoryJournal final : public Journal {
   mutable std::mutex mutex_;
 };
 
-// llama.cpp's converter permutes with reshape(heads, 2, d/2, cols).swapaxes(1, 2); this does so, row by row.
+// llama.cpp's converter permutes with reshape(heads, 2, d/2, cols).swapaxes(1, 2); this does so,
+// row by row.
 inline std::vector<float> Interleave(const std::vector<float>& values, int64_t rows, int64_t cols,
                                      int64_t d) {
   std::vector<float> out;
@@ -253,8 +259,8 @@ inline Bytes NaiveFile(const ModelSource& source, const TargetLayout& layout, ui
     const SourceTensor& tensor = model.tensors[piece.tensor];
     const int64_t unit = piece.dims == 1 ? 1 : piece.cols, n = piece.rows * piece.cols;
     Bytes raw(static_cast<size_t>(RowBytes(tensor.dtype, n)));
-    EXPECT_OK(source.Read(piece.tensor, static_cast<uint64_t>(RowBytes(tensor.dtype, piece.first_row * unit)),
-                          raw));
+    EXPECT_OK(source.Read(
+        piece.tensor, static_cast<uint64_t>(RowBytes(tensor.dtype, piece.first_row * unit)), raw));
     std::vector<float> values(static_cast<size_t>(n));
     FindCodec(tensor.dtype)->decode(raw.data(), n, values.data());
     const int64_t rows = n / unit, d = model.hyper.head_dim;

@@ -33,7 +33,8 @@ std::vector<Case> Cases() {
     for (const Part scales : {Part::kScales, Part::kScales32}) {
       if (HasPart(type, Part::kZeroPoints))
         cases.push_back({type, Part::kCodes, scales, Part::kZeroPoints, GroupZero::kPoint});
-      if (HasPart(type, Part::kBiases)) cases.push_back({type, Part::kCodes, scales, Part::kBiases, GroupZero::kBias});
+      if (HasPart(type, Part::kBiases))
+        cases.push_back({type, Part::kCodes, scales, Part::kBiases, GroupZero::kBias});
       if (!HasPart(type, Part::kSignedCodes)) continue;
       cases.push_back({type, Part::kCodes, scales, Part::kBlocks, GroupZero::kMiddle});
       cases.push_back({type, Part::kSignedCodes, scales, Part::kBlocks, GroupZero::kMiddle});
@@ -45,13 +46,16 @@ TEST(CodeRows, AreWhatTheCodecDecodes) {
   std::mt19937 random(7);
   std::normal_distribution<float> normal;
   std::vector<float> values(kCodeRows * kCodeCols);
-  for (float& v : values) v = normal(random) * std::exp2(static_cast<float>(static_cast<int>(random() % 9) - 4));
-  for (size_t i = 0; i < 32; ++i) values[i] = 0;                                            // a group of zeros
-  for (size_t i = 32; i < 64; ++i) values[i] = 1e-6f * (static_cast<float>(i) - 48.f);      // a subnormal scale
+  for (float& v : values)
+    v = normal(random) * std::exp2(static_cast<float>(static_cast<int>(random() % 9) - 4));
+  for (size_t i = 0; i < 32; ++i) values[i] = 0;  // a group of zeros
+  for (size_t i = 32; i < 64; ++i)
+    values[i] = 1e-6f * (static_cast<float>(i) - 48.f);  // a subnormal scale
   ASSERT_EQ(Cases().size(), 12u * 2 + 6u * 6 + 2u);
   for (const Case& c : Cases()) {
-    SCOPED_TRACE(fmt::format("{} codes {} scales {} zeros {}", Info(c.type).name, static_cast<int>(c.codes),
-                             static_cast<int>(c.scales), static_cast<int>(c.zeros)));
+    SCOPED_TRACE(fmt::format("{} codes {} scales {} zeros {}", Info(c.type).name,
+                             static_cast<int>(c.codes), static_cast<int>(c.scales),
+                             static_cast<int>(c.zeros)));
     Bytes blocks(static_cast<size_t>(kCodeRows * RowBytes(c.type, kCodeCols)));
     FindCodec(c.type)->encode(values.data(), kCodeRows, kCodeCols, nullptr, blocks.data());
     std::vector<float> want(values.size()), got(values.size());

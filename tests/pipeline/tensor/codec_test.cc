@@ -17,8 +17,9 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr DType kTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
-                            DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+constexpr DType kTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
+                            DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
+                            DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
 constexpr DType kWeighable[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
                                 DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
 constexpr int64_t kCols = 256;
@@ -67,8 +68,8 @@ void ExpectSameBlocks(DType type, const Bytes& ours, const Bytes& reference, int
   ASSERT_EQ(ours.size(), reference.size());
   const size_t row_bytes = static_cast<size_t>(RowBytes(type, cols));
   for (size_t i = 0; i < ours.size(); ++i) {
-    ASSERT_EQ(ours[i], reference[i]) << Info(type).name << ": row " << i / row_bytes << ", byte "
-                                     << i % row_bytes;
+    ASSERT_EQ(ours[i], reference[i])
+        << Info(type).name << ": row " << i / row_bytes << ", byte " << i % row_bytes;
   }
 }
 
@@ -85,8 +86,10 @@ void CompareWithFolder(const fs::path& folder) {
   ASSERT_EQ(importance.size(), static_cast<size_t>(kCols));
   for (DType type : kWeighable) {
     const Bytes reference = ReadFile(folder / fmt::format("{}_imatrix.bin", Info(type).name));
-    ExpectSameBlocks(type, Encode(*FindScalarCodec(type), input, kCols, importance.data()), reference, kCols);
-    ExpectSameBlocks(type, Encode(*FindCodec(type), input, kCols, importance.data()), reference, kCols);
+    ExpectSameBlocks(type, Encode(*FindScalarCodec(type), input, kCols, importance.data()),
+                     reference, kCols);
+    ExpectSameBlocks(type, Encode(*FindCodec(type), input, kCols, importance.data()), reference,
+                     kCols);
   }
 }
 
@@ -104,7 +107,8 @@ TEST(Codec, EqualsGgmlOnTheWholeReference) {
 TEST(Codec, TwinsGiveTheScalarBits) {
   const std::vector<float> values = RandomRows(600, 7);
   std::vector<float> importance(kCols);
-  for (size_t i = 0; i < importance.size(); ++i) importance[i] = i % 17 == 0 ? 0.f : static_cast<float>(i % 29);
+  for (size_t i = 0; i < importance.size(); ++i)
+    importance[i] = i % 17 == 0 ? 0.f : static_cast<float>(i % 29);
   for (DType type : kTypes) {
     const Codec& scalar = *FindScalarCodec(type);
     for (const auto& [name, twin] : SimdTwins(type)) {
@@ -119,8 +123,10 @@ TEST(Codec, TwinsGiveTheScalarBits) {
         scalar.decode(blocks.data(), n, a.data());
         twin->decode(blocks.data(), n, b.data());
         ASSERT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0) << Info(type).name;
-        const float dots[] = {scalar.dot(blocks.data(), values.data(), n), twin->dot(blocks.data(), values.data(), n)};
-        EXPECT_EQ(std::memcmp(&dots[0], &dots[1], sizeof(float)), 0) << Info(type).name;  // bits: NaN counts
+        const float dots[] = {scalar.dot(blocks.data(), values.data(), n),
+                              twin->dot(blocks.data(), values.data(), n)};
+        EXPECT_EQ(std::memcmp(&dots[0], &dots[1], sizeof(float)), 0)
+            << Info(type).name;  // bits: NaN counts
       }
       ExpectSameBlocks(type, Encode(*twin, values, kCols, importance.data()),
                        Encode(scalar, values, kCols, importance.data()), kCols);
@@ -145,7 +151,8 @@ TEST(Codec, ARowOfAnyLengthIsEncodedWhole) {
   for (DType type : {DType::kF16, DType::kBF16}) {
     for (int64_t cols : {1, 7, 63, 65, 172}) {
       std::vector<float> values(static_cast<size_t>(2 * cols));
-      for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 64) * 0.25f - 9.f;
+      for (size_t i = 0; i < values.size(); ++i)
+        values[i] = static_cast<float>(i % 64) * 0.25f - 9.f;
       const Bytes blocks = Encode(*FindCodec(type), values, cols);
       std::vector<float> back(values.size());
       FindCodec(type)->decode(blocks.data(), 2 * cols, back.data());

@@ -24,10 +24,13 @@ std::vector<DType> MeasuredTypes() {
 // A normal number out of uniform ones, the same with every standard library.
 std::vector<float> NormalNumbers(size_t n) {
   std::mt19937_64 engine(11);
-  const auto uniform = [&] { return (static_cast<double>(engine() >> 11) + 0.5) / 9007199254740992.0; };
+  const auto uniform = [&] {
+    return (static_cast<double>(engine() >> 11) + 0.5) / 9007199254740992.0;
+  };
   std::vector<float> values(n);
   for (float& v : values)
-    v = static_cast<float>(0.02 * std::sqrt(-2 * std::log(uniform())) * std::cos(2 * M_PI * uniform()));
+    v = static_cast<float>(0.02 * std::sqrt(-2 * std::log(uniform())) *
+                           std::cos(2 * M_PI * uniform()));
   return values;
 }
 

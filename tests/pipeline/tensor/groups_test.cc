@@ -13,7 +13,8 @@ namespace {
 
 constexpr GroupZero kZeros[] = {GroupZero::kMiddle, GroupZero::kPoint, GroupZero::kBias};
 
-std::vector<float> RoundTrip(DType type, const std::vector<float>& values, Bytes* blocks = nullptr) {
+std::vector<float> RoundTrip(DType type, const std::vector<float>& values,
+                             Bytes* blocks = nullptr) {
   const auto n = static_cast<int64_t>(values.size());
   Bytes encoded(static_cast<size_t>(RowBytes(type, n)));
   FindCodec(type)->encode(values.data(), 1, n, nullptr, encoded.data());
@@ -25,7 +26,8 @@ std::vector<float> RoundTrip(DType type, const std::vector<float>& values, Bytes
 
 // Code i of a group whose codes begin at `at`.
 int CodeAt(const Bytes& block, size_t at, int bits, int i) {
-  return static_cast<int>(block[at + static_cast<size_t>(i * bits / 8)]) >> (i * bits % 8) & ((1 << bits) - 1);
+  return static_cast<int>(block[at + static_cast<size_t>(i * bits / 8)]) >> (i * bits % 8) &
+         ((1 << bits) - 1);
 }
 
 std::vector<GroupScheme> Schemes() {
@@ -55,7 +57,8 @@ TEST(Groups, EachSchemeIsOneType) {
   }
 }
 
-// Half a step around what lies between the ends, and what the scale (and bias) loses when it is rounded to F16.
+// Half a step around what lies between the ends, and what the scale (and bias) loses when it is
+// rounded to F16.
 TEST(Groups, NoValueIsFurtherThanHalfAStepAndTheRoundedScale) {
   std::mt19937 random(5);
   std::normal_distribution<float> normal;
@@ -64,19 +67,23 @@ TEST(Groups, NoValueIsFurtherThanHalfAStepAndTheRoundedScale) {
     const int levels = (1 << scheme.bits) - 1;
     for (int trial = 0; trial < 300; ++trial) {
       std::vector<float> values(static_cast<size_t>(scheme.elements));
-      const float offset = trial % 3 == 0 ? 0.f : normal(random), size = std::exp2(static_cast<float>(trial % 16 - 8));
+      const float offset = trial % 3 == 0 ? 0.f : normal(random),
+                  size = std::exp2(static_cast<float>(trial % 16 - 8));
       for (float& v : values) v = size * (normal(random) + offset);
       const auto [low, high] = std::ranges::minmax(values);
       const float from = scheme.zero == GroupZero::kBias ? low : std::min(low, 0.f);
       const float to = scheme.zero == GroupZero::kBias ? high : std::max(high, 0.f);
       const float largest = std::max(std::abs(low), std::abs(high));
       // Around the middle one end has a code fewer, and the value there may be one whole step off.
-      const float step = scheme.zero != GroupZero::kMiddle ? (to - from) / static_cast<float>(levels)
-                         : scheme.bits == 4                ? 2 * largest / 8
-                                                           : largest / 127;
-      // A scale with a bias is stretched so that 0 has a code: by half a step over the whole range at most.
+      const float step = scheme.zero != GroupZero::kMiddle
+                             ? (to - from) / static_cast<float>(levels)
+                         : scheme.bits == 4 ? 2 * largest / 8
+                                            : largest / 127;
+      // A scale with a bias is stretched so that 0 has a code: by half a step over the whole range
+      // at most.
       const float stretched = scheme.zero == GroupZero::kBias ? 2 * step : step;
-      const float bound = stretched * 0.501f + largest * (scheme.zero == GroupZero::kBias ? 3 : 1) / 2048;
+      const float bound =
+          stretched * 0.501f + largest * (scheme.zero == GroupZero::kBias ? 3 : 1) / 2048;
       const std::vector<float> decoded = RoundTrip(type, values);
       for (size_t i = 0; i < values.size(); ++i)
         ASSERT_NEAR(decoded[i], values[i], bound) << Info(type).name << " " << trial << " " << i;
@@ -87,11 +94,13 @@ TEST(Groups, NoValueIsFurtherThanHalfAStepAndTheRoundedScale) {
 TEST(Groups, ZeroStaysZero) {
   for (const GroupScheme& scheme : Schemes()) {
     std::vector<float> values(static_cast<size_t>(scheme.elements), 0.f);
-    for (const float v : RoundTrip(GroupType(scheme), values)) ASSERT_EQ(v, 0.f) << Info(GroupType(scheme)).name;
+    for (const float v : RoundTrip(GroupType(scheme), values))
+      ASSERT_EQ(v, 0.f) << Info(GroupType(scheme)).name;
     if (scheme.zero == GroupZero::kBias) continue;
     for (size_t i = 0; i < values.size(); i += 2) values[i] = 0.3f + static_cast<float>(i);
     const std::vector<float> decoded = RoundTrip(GroupType(scheme), values);
-    for (size_t i = 1; i < values.size(); i += 2) ASSERT_EQ(decoded[i], 0.f) << Info(GroupType(scheme)).name;
+    for (size_t i = 1; i < values.size(); i += 2)
+      ASSERT_EQ(decoded[i], 0.f) << Info(GroupType(scheme)).name;
   }
 }
 
@@ -123,7 +132,8 @@ TEST(Groups, PointsByHand) {
   EXPECT_EQ(CodeAt(block, 3, 8, 1), 0);
 }
 
-// The largest magnitude has code 0, whichever sign it has; eight steps reach it, and the other side has seven.
+// The largest magnitude has code 0, whichever sign it has; eight steps reach it, and the other side
+// has seven.
 TEST(Groups, MiddlesByHand) {
   for (const float sign : {1.f, -1.f}) {
     std::vector<float> values(64, 0.f);

@@ -1,5 +1,5 @@
-// Parts of encoded rows, put together again by the formats' own formula, are the values that the codec
-// decodes.
+// Parts of encoded rows, put together again by the formats' own formula, are the values that the
+// codec decodes.
 #include "pipeline/tensor/part.h"
 
 #include <gtest/gtest.h>
@@ -34,13 +34,16 @@ Bytes Take(Part part, DType type, const Bytes& blocks) {
   return out;
 }
 
-float Half(const Bytes& bytes, int64_t i) { return HalfToFloat(Load<uint16_t>(bytes.data() + 2 * i)); }
+float Half(const Bytes& bytes, int64_t i) {
+  return HalfToFloat(Load<uint16_t>(bytes.data() + 2 * i));
+}
 
 class PartTest : public ::testing::TestWithParam<DType> {};
 
 // Number i of those that have `bits` each, in a row of so many after another: lower half first.
 int Unsigned(const Bytes& bytes, int bits, int64_t i) {
-  return static_cast<int>(bytes[static_cast<size_t>(i * bits / 8)]) >> (i * bits % 8) & ((1 << bits) - 1);
+  return static_cast<int>(bytes[static_cast<size_t>(i * bits / 8)]) >> (i * bits % 8) &
+         ((1 << bits) - 1);
 }
 
 TEST_P(PartTest, CodesScalesAndWhatTellsTheZeroAreTheBlocksAgain) {
@@ -54,10 +57,14 @@ TEST_P(PartTest, CodesScalesAndWhatTellsTheZeroAreTheBlocksAgain) {
     std::vector<float> decoded(values.size());
     FindCodec(type)->decode(blocks.data(), kRows * kPartCols, decoded.data());
 
-    const Bytes codes = Take(Part::kCodes, type, blocks), scales = Take(Part::kScales, type, blocks);
+    const Bytes codes = Take(Part::kCodes, type, blocks),
+                scales = Take(Part::kScales, type, blocks);
     const Bytes wide = Take(Part::kScales32, type, blocks);
-    const auto taken = [&](Part part) { return HasPart(type, part) ? Take(part, type, blocks) : Bytes(); };
-    const Bytes biases = taken(Part::kBiases), points = taken(Part::kZeroPoints), turned = taken(Part::kSignedCodes);
+    const auto taken = [&](Part part) {
+      return HasPart(type, part) ? Take(part, type, blocks) : Bytes();
+    };
+    const Bytes biases = taken(Part::kBiases), points = taken(Part::kZeroPoints),
+                turned = taken(Part::kSignedCodes);
     ASSERT_NE(biases.empty(), points.empty());
     EXPECT_EQ(Take(Part::kBlocks, type, blocks), blocks);
     ASSERT_EQ(codes.size(), static_cast<size_t>(kRows * kPartCols * bits / 8));
@@ -79,7 +86,8 @@ TEST_P(PartTest, CodesScalesAndWhatTellsTheZeroAreTheBlocksAgain) {
         continue;
       }
       ASSERT_EQ(value, decoded[i]) << i;
-      const int two = Unsigned(turned, bits, i), signed_code = two >> (bits - 1) ? two - (1 << bits) : two;
+      const int two = Unsigned(turned, bits, i),
+                signed_code = two >> (bits - 1) ? two - (1 << bits) : two;
       ASSERT_EQ(scale * static_cast<float>(signed_code), decoded[i]) << i;
     }
     for (int64_t row = 0; !points.empty() && row < kRows; ++row)
@@ -103,8 +111,8 @@ INSTANTIATE_TEST_SUITE_P(All, PartTest, ::testing::ValuesIn(TypesWithCodes()),
 TEST(Part, OtherTypesHaveWholeBlocksAlone) {
   for (const DType type : {DType::kF32, DType::kBF16, DType::kQ5_0, DType::kQ4_K, DType::kQ6_K}) {
     EXPECT_TRUE(HasPart(type, Part::kBlocks));
-    for (const Part part : {Part::kCodes, Part::kSignedCodes, Part::kScales, Part::kScales32, Part::kBiases,
-                            Part::kZeroPoints})
+    for (const Part part : {Part::kCodes, Part::kSignedCodes, Part::kScales, Part::kScales32,
+                            Part::kBiases, Part::kZeroPoints})
       EXPECT_FALSE(HasPart(type, part)) << Info(type).name;
   }
   EXPECT_EQ(PartRowBytes(Part::kCodes, DType::kQ4_0, 64), 32);

@@ -37,7 +37,8 @@ TEST(Evaluate, AsJinjaDoes) {
       {"{% for m in nothing %}x{% endfor %}", ""},
       // What is set in a loop ends with its turn, what is set in a namespace does not.
       {"{% set a = 1 %}{% for m in messages %}{{ a }}{% set a = 2 %}{% endfor %}{{ a }}", "1111"},
-      {"{% set n = namespace(a=1) %}{% for m in messages %}{% set n.a = n.a + 1 %}{% endfor %}{{ n.a }}",
+      {"{% set n = namespace(a=1) %}{% for m in messages %}{% set n.a = n.a + 1 %}{% endfor %}{{ "
+       "n.a }}",
        "4"},
       {"{% if true %}{% set a = 2 %}{% endif %}{{ a }}", "2"},
       {"{{ 'a' in 'cat' }}{{ 'x' not in ['a', 'x'] }}{{ 'role' in messages[0] }}", "TrueFalseTrue"},
@@ -55,9 +56,10 @@ TEST(Evaluate, AsJinjaDoes) {
 
 // A branch that is not taken may hold anything.
 TEST(Evaluate, WhatIsNotReachedNeedNotBeUnderstood) {
-  EXPECT_EQ(Output("{% if tools %}{% for k, v in tools|items %}{{ {'a': [1.5]} | tojson(indent=4) }}{% "
-                   "endfor %}{% endif %}a"),
-            "a");
+  EXPECT_EQ(
+      Output("{% if tools %}{% for k, v in tools|items %}{{ {'a': [1.5]} | tojson(indent=4) }}{% "
+             "endfor %}{% endif %}a"),
+      "a");
   EXPECT_EQ(Output("{% macro f(x) %}{{ x }}{% endmacro %}a"), "a");
   EXPECT_EQ(Output("{% set x = messages | map(attribute='role') | list %}a"), "a");
   EXPECT_EQ(Output("{{ 'a' if not tools else tools[0].x.y() }}"), "a");

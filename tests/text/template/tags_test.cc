@@ -61,8 +61,8 @@ TEST(Tags, TextsHoldWhatEndsTags) {
 }
 
 TEST(Tags, RefusesWhatHasNoEnd) {
-  for (const char* bad :
-       {"{{ x", "{% x }}", "{# x", "{{ 'x }}", "{{ x) }}", "{{ 99999999999999999999 }}", "{{ \x01 }}"})
+  for (const char* bad : {"{{ x", "{% x }}", "{# x", "{{ 'x }}", "{{ x) }}",
+                          "{{ 99999999999999999999 }}", "{{ \x01 }}"})
     EXPECT_THAT(Shown(bad), HasSubstr("error: ")) << bad;
 }
 
