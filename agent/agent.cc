@@ -8,22 +8,22 @@
 #include "agent/identity/session.h"
 #include "agent/platform/hardware.h"
 #include "agent/platform/state_lock.h"
-#include "agent/runtime/kernel_benchmark.h"
 #include "agent/self/self_host.h"
 #include "agent/self/trial.h"
 #include "agent/serve/listen_address.h"
 #include "agent/status_file.h"
 #include "agent/update/worker.h"
+#include "engine/measure/kernel_benchmark.h"
 
 namespace quantfleet::agent {
 namespace {
 
 constexpr Duration kBudgetEvery = std::chrono::minutes(10);  // a look at downloads that wait
-constexpr Duration kFirstRetry = std::chrono::seconds(1), kMostRetry = std::chrono::seconds(60);
+constexpr Duration kFirstRetry = std::chrono::seconds(1), kMaxRetry = std::chrono::seconds(60);
 constexpr Duration kFirstRetryRevoked = std::chrono::minutes(1),
-                   kMostRetryRevoked = std::chrono::minutes(30);
+                   kMaxRetryRevoked = std::chrono::minutes(30);
 constexpr Duration kLeastCheckIn = std::chrono::milliseconds(200),
-                   kMostCheckIn = std::chrono::hours(1);
+                   kMaxCheckIn = std::chrono::hours(1);
 constexpr Duration kFactsEvery = std::chrono::hours(1);
 
 // Wakes the check-in loop when a model's phase changes.
@@ -90,8 +90,8 @@ class Agent {
         blobs_(MakeHttpsBlobSource([this] { return session_.blob_access(); })),
         hardware_(MakeHardware(world.files)),
         worker_(Environment(), options.state / "models", session_.identity().device_id),
-        backoff_(world.random, kFirstRetry, kMostRetry),
-        revoked_backoff_(world.random, kFirstRetryRevoked, kMostRetryRevoked) {}
+        backoff_(world.random, kFirstRetry, kMaxRetry),
+        revoked_backoff_(world.random, kFirstRetryRevoked, kMaxRetryRevoked) {}
 
   ~Agent() {
     worker_.Stop();
@@ -174,8 +174,8 @@ class Agent {
     request.set_agent_version(world_.version);
     for (v1::ModelStatus& status : worker_.statuses()) *request.add_models() = std::move(status);
     if (!facts_sent_ || world_.clock.Monotonic() - *facts_sent_ >= kFactsEvery) {
-      *request.mutable_facts() =
-          FindFacts(world_.files, *hardware_, [] { return MeasureKernel(); }, options_.state);
+      *request.mutable_facts() = FindFacts(
+          world_.files, *hardware_, [] { return engine::MeasureKernel(); }, options_.state);
       for (const auto& [name, program] : options_.runtimes)
         request.mutable_facts()->add_runtimes(name);
       Override(options_.overrides, request.mutable_facts());
@@ -196,7 +196,7 @@ class Agent {
     LookAtWaiting();
     done_ = settled && worker_.settled();
     const Duration next =
-        std::clamp(Duration(response->next_check_in_ms()), kLeastCheckIn, kMostCheckIn);
+        std::clamp(Duration(response->next_check_in_ms()), kLeastCheckIn, kMaxCheckIn);
     // Up to a tenth later, so that a fleet that started together spreads out.
     return next + Duration(static_cast<int64_t>(world_.random.Next() %
                                                 static_cast<uint64_t>(next.count() / 10 + 1)));

@@ -1,7 +1,7 @@
 #include "agent/engine_host.h"
 
-#include "agent/runtime/golden.h"
 #include "agent/serve/model_table.h"
+#include "engine/measure/golden.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -18,22 +18,22 @@ absl::StatusOr<std::string> FindGguf(const v1::Manifest& manifest) {
 
 }  // namespace
 
-absl::StatusOr<Health> EngineHost::Measure(Engine& engine, const HealthGate& gate) const {
-  GenerateRequest request;
+absl::StatusOr<Health> EngineHost::Measure(engine::Engine& engine, const HealthGate& gate) const {
+  engine::GenerateRequest request;
   request.prompt = kHealthPrompt;
   request.max_tokens = kHealthTokens;
   request.sampling.temperature = 0;
-  QF_ASSIGN_OR_RETURN(const GenerateResult said, engine.Generate(request));
+  QF_ASSIGN_OR_RETURN(const engine::GenerateResult said, engine.Generate(request));
   if (said.tokens.empty() && said.finish_reason != "stop")
     return Internal("the model says nothing");
   Health health;
   if (said.generation_seconds > 0)
     health.tokens_per_second = static_cast<double>(said.tokens.size()) / said.generation_seconds;
-  std::vector<Golden> goldens;
+  std::vector<engine::Golden> goldens;
   for (const v1::GoldenPrompt& golden : gate.golden)
     goldens.push_back({{golden.prompt().begin(), golden.prompt().end()},
                        {golden.answer().begin(), golden.answer().end()}});
-  QF_ASSIGN_OR_RETURN(health.golden_agreement, GoldenAgreement(engine, goldens));
+  QF_ASSIGN_OR_RETURN(health.golden_agreement, engine::GoldenAgreement(engine, goldens));
   health.memory_available_bytes = memory_available_();
   return health;
 }
@@ -42,13 +42,13 @@ absl::StatusOr<EngineHost::Started> EngineHost::Start(const std::string& model,
                                                       const Installed& installed,
                                                       const HealthGate& gate) {
   QF_ASSIGN_OR_RETURN(const std::string gguf, FindGguf(installed.manifest));
-  EngineOptions options = options_;
+  engine::EngineOptions options = options_;
   options.context = static_cast<int64_t>(installed.context);
   if (!installed.kv_type.empty()) {
     QF_ASSIGN_OR_RETURN(options.kv_type, pipeline::DTypeFromName(installed.kv_type));
   }
-  QF_ASSIGN_OR_RETURN(std::shared_ptr<Engine> loaded,
-                      Engine::Load(installed.files / gguf, options));
+  QF_ASSIGN_OR_RETURN(std::shared_ptr<engine::Engine> loaded,
+                      engine::Engine::Load(installed.files / gguf, options));
   QF_ASSIGN_OR_RETURN(Health health, Measure(*loaded, gate));
   QF_RETURN_IF_ERROR(gate.Check(health));
   health.note = ChatTemplateOf(*loaded).Warning();

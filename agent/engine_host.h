@@ -17,13 +17,13 @@ inline constexpr int64_t kHealthTokens = 16;
 class EngineHost {
  public:
   // `memory_available`: bytes that the machine has left, 0 where it does not know.
-  EngineHost(CompletionServer& server, EngineOptions options,
+  EngineHost(CompletionServer& server, engine::EngineOptions options,
              std::function<uint64_t()> memory_available)
       : server_(server), options_(options), memory_available_(std::move(memory_available)) {}
 
   struct Started {
     Health health;
-    std::weak_ptr<Engine> engine;  // the server holds it
+    std::weak_ptr<engine::Engine> engine;  // the server holds it
   };
   // As ModelHost::Start has it, for an artifact without a runtime. Nothing is waited for.
   absl::StatusOr<Started> Start(const std::string& model, const Installed& installed,
@@ -31,10 +31,10 @@ class EngineHost {
   uint64_t MemoryAvailable() const { return memory_available_(); }
 
  private:
-  absl::StatusOr<Health> Measure(Engine& engine, const HealthGate& gate) const;
+  absl::StatusOr<Health> Measure(engine::Engine& engine, const HealthGate& gate) const;
 
   CompletionServer& server_;
-  const EngineOptions options_;
+  const engine::EngineOptions options_;
   const std::function<uint64_t()> memory_available_;
 };
 

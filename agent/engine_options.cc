@@ -7,7 +7,7 @@ namespace quantfleet::agent {
 
 using pipeline::DType;
 
-void AddEngineOptions(CLI::App& command, EngineOptions& engine) {
+void AddEngineOptions(CLI::App& command, engine::EngineOptions& engine) {
   command.add_option("--threads", engine.threads, "0: as many as cores")->capture_default_str();
   command.add_option("--context", engine.context, "Tokens; 0: the model's own, at most 4096");
   command

@@ -3,11 +3,11 @@
 
 #include <CLI/CLI.hpp>
 
-#include "agent/runtime/engine.h"
+#include "engine/decode/engine.h"
 
 namespace quantfleet::agent {
 
 // --threads, --context and --kv-type; and what the machine has left is what a context has to fit.
-void AddEngineOptions(CLI::App& command, EngineOptions& engine);
+void AddEngineOptions(CLI::App& command, engine::EngineOptions& engine);
 
 }  // namespace quantfleet::agent

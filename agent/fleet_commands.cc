@@ -35,7 +35,7 @@ void AddFactOptions(CLI::App& command, FactOptions& options) {
       ->allow_extra_args(false);
 }
 
-// What was kept at enrolment, then the file, then single facts.
+// What was kept at enrollment, then the file, then single facts.
 absl::StatusOr<v1::HardwareFacts> ReadOverrides(const fs::path& state, const FactOptions& options) {
   FileSystem& files = RealFileSystem();
   QF_ASSIGN_OR_RETURN(v1::HardwareFacts overrides, LoadOverrides(files, state));
@@ -106,7 +106,7 @@ absl::Status Enroll(const EnrollOptions& options, const Program& program) {
                          .status());  // a file that is absent is not waited for here
   QF_ASSIGN_OR_RETURN(const v1::HardwareFacts overrides,
                       ReadOverrides(options.state, options.facts));
-  const auto attempt = [&] { return EnrolAs(world, options.state, overrides, given); };
+  const auto attempt = [&] { return EnrollAs(world, options.state, overrides, given); };
   std::string said;
   const Patience patience{.stubborn = false, .on_wait = [&](const absl::Status& why, Duration) {
                             if (said != Message(why))
@@ -114,11 +114,11 @@ absl::Status Enroll(const EnrollOptions& options, const Program& program) {
                             said = Message(why);
                           }};
   QF_ASSIGN_OR_RETURN(
-      const Enrolment enrolment,
-      options.no_wait ? attempt() : EnrolPatiently(attempt, patience, random, sleeper, {}));
-  const DeviceIdentity& identity = enrolment.identity;
+      const Enrollment enrollment,
+      options.no_wait ? attempt() : EnrollPatiently(attempt, patience, random, sleeper, {}));
+  const DeviceIdentity& identity = enrollment.identity;
   fmt::print("{} with {} as {}, class {}\n",
-             enrolment.already_enrolled ? "already enrolled" : "enrolled", identity.server,
+             enrollment.already_enrolled ? "already enrolled" : "enrolled", identity.server,
              identity.device_id,
              identity.device_class.empty() ? "none yet" : identity.device_class);
   return absl::OkStatus();

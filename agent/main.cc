@@ -5,8 +5,8 @@
 
 namespace {
 
-// The one place that knows the version, in the words that pipeline/format/elf/agent_program.h looks
-// for in the file. Kept as it stands, whatever the compiler makes of its uses.
+// The one place that knows the version, in the words that pipeline/artifact/program/agent_program.h
+// looks for in the file. Kept as it stands, whatever the compiler makes of its uses.
 [[gnu::used]] const char kVersionMark[] = "quantfleet-agent-version=" QUANTFLEET_VERSION "\n";
 
 std::string Version() {

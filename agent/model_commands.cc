@@ -8,9 +8,10 @@
 #include <memory>
 
 #include "agent/engine_options.h"
-#include "agent/runtime/bench.h"
-#include "agent/runtime/engine.h"
-#include "agent/runtime/tokenizer.h"
+#include "engine/decode/engine.h"
+#include "engine/decode/load_tokenizer.h"
+#include "engine/measure/bench.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -24,7 +25,7 @@ double Rate(int64_t count, double seconds) {
 }
 
 // Tokens that a pass of the model was spent on: the first comes from the prompt's own pass.
-int64_t Passes(const GenerateResult& result) {
+int64_t Passes(const engine::GenerateResult& result) {
   const auto tokens = static_cast<int64_t>(result.tokens.size());
   return result.finish_reason == "stop" ? tokens : tokens - 1;
 }
@@ -46,7 +47,7 @@ struct TextOptions {
   }
 };
 
-void AddFloatActivations(CLI::App& command, EngineOptions& engine) {
+void AddFloatActivations(CLI::App& command, engine::EngineOptions& engine) {
   command.add_flag(
       "--float-activations", engine.float_activations,
       "Keep activations in F32 instead of 8 bits against quantized weights; slow, for comparisons");
@@ -54,17 +55,17 @@ void AddFloatActivations(CLI::App& command, EngineOptions& engine) {
 
 struct RunOptions {
   fs::path model;
-  GenerateRequest request;
+  engine::GenerateRequest request;
   std::optional<float> temperature, top_p;
   std::optional<int> top_k;
   uint64_t seed = 0;
-  EngineOptions engine;
+  engine::EngineOptions engine;
   bool greedy = false, as_json = false;
 };
 
 absl::Status Run(RunOptions options) {
-  QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(options.model, options.engine));
-  SamplingOptions& sampling = options.request.sampling = engine->sampling();
+  QF_ASSIGN_OR_RETURN(const auto engine, engine::Engine::Load(options.model, options.engine));
+  engine::SamplingOptions& sampling = options.request.sampling = engine->sampling();
   sampling.temperature = options.greedy ? 0 : options.temperature.value_or(sampling.temperature);
   sampling.top_k = options.top_k.value_or(sampling.top_k);
   sampling.top_p = options.top_p.value_or(sampling.top_p);
@@ -72,12 +73,13 @@ absl::Status Run(RunOptions options) {
   if (!options.as_json) {
     fmt::print("{}", options.request.prompt);
     std::fflush(stdout);
-    options.request.on_text = [](std::string_view piece, std::span<const TokenProbability>) {
+    options.request.on_text = [](std::string_view piece,
+                                 std::span<const engine::TokenProbability>) {
       fmt::print("{}", piece);
       return std::fflush(stdout) == 0;
     };
   }
-  QF_ASSIGN_OR_RETURN(const GenerateResult result, engine->Generate(options.request));
+  QF_ASSIGN_OR_RETURN(const engine::GenerateResult result, engine->Generate(options.request));
   const auto tokens = static_cast<int64_t>(result.tokens.size());
   const double prompt_rate = Rate(result.prompt_tokens, result.prompt_seconds);
   const double rate = Rate(Passes(result), result.generation_seconds);
@@ -100,7 +102,7 @@ absl::Status Run(RunOptions options) {
 void AddRun(CLI::App& app, Action& action) {
   const auto options = std::make_shared<RunOptions>();
   CLI::App* command = app.add_subcommand("run", "Continue a prompt");
-  const SamplingOptions usual;
+  const engine::SamplingOptions usual;
   command->add_option("model", options->model, "MODEL.gguf")->required();
   command->add_option("--prompt", options->request.prompt, "The text to continue")->required();
   command->add_option("--max-tokens", options->request.max_tokens, "At most so many tokens")
@@ -134,7 +136,7 @@ struct TokenizeOptions {
 };
 
 absl::Status Tokenize(const TokenizeOptions& options) {
-  QF_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(RealFileSystem(), options.model));
+  QF_ASSIGN_OR_RETURN(const auto tokenizer, engine::LoadTokenizer(RealFileSystem(), options.model));
   QF_ASSIGN_OR_RETURN(const std::string text, options.text.Read());
   QF_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
                       tokenizer->Encode(text, !options.no_bos, options.special));
@@ -180,12 +182,12 @@ struct EvalOptions {
   TextOptions text;
   std::string ids;
   fs::path ids_file;
-  EngineOptions engine;
+  engine::EngineOptions engine;
   int64_t max_tokens = 0, skip = 0;
   bool as_json = false;
 
   bool by_ids() const { return !ids.empty() || !ids_file.empty(); }
-  absl::StatusOr<std::vector<int32_t>> Tokens(const Engine& judged) const {
+  absl::StatusOr<std::vector<int32_t>> Tokens(const engine::Engine& judged) const {
     if (!ids.empty()) return ParseIds(ids);
     if (!ids_file.empty()) {
       QF_ASSIGN_OR_RETURN(const std::string content, RealFileSystem().ReadAll(ids_file));
@@ -198,7 +200,7 @@ struct EvalOptions {
 
 absl::Status Eval(EvalOptions options) {
   options.engine.text = !options.by_ids();
-  QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(options.model, options.engine));
+  QF_ASSIGN_OR_RETURN(const auto engine, engine::Engine::Load(options.model, options.engine));
   QF_ASSIGN_OR_RETURN(std::vector<int32_t> ids, options.Tokens(*engine));
   if (options.max_tokens > 0 && static_cast<int64_t>(ids.size()) > options.max_tokens)
     ids.resize(static_cast<size_t>(options.max_tokens));
@@ -207,7 +209,7 @@ absl::Status Eval(EvalOptions options) {
         "the text has {} tokens, the context takes {}; cut it with --max-tokens {}", ids.size(),
         engine->context(), engine->context());
   }
-  QF_ASSIGN_OR_RETURN(const EvalResult result, engine->EvaluateTokens(ids, options.skip));
+  QF_ASSIGN_OR_RETURN(const engine::EvalResult result, engine->EvaluateTokens(ids, options.skip));
   const double ppl = std::exp(result.mean_nll);
   if (options.as_json) {
     PrintJson({{"tokens", result.tokens}, {"mean_nll", result.mean_nll}, {"ppl", ppl}});
@@ -238,15 +240,16 @@ void AddEval(CLI::App& app, Action& action) {
 
 struct BenchCommand {
   fs::path model;
-  BenchOptions options;
+  engine::BenchOptions options;
   bool as_json = false;
 };
 
 absl::Status Bench(const BenchCommand& command) {
-  QF_ASSIGN_OR_RETURN(const BenchResult result, BenchModel(command.model, command.options));
+  QF_ASSIGN_OR_RETURN(const engine::BenchResult result,
+                      engine::BenchModel(command.model, command.options));
   if (command.as_json) {
     json::array depths;
-    for (const RatesAt& at : result.rates)
+    for (const engine::RatesAt& at : result.rates)
       depths.push_back({{"depth", at.depth},
                         {"prompt_tokens_per_second", at.prompt_tokens_per_second},
                         {"tokens_per_second", at.tokens_per_second}});
@@ -263,7 +266,7 @@ absl::Status Bench(const BenchCommand& command) {
                {"instruction_set", result.instruction_set}});
     return absl::OkStatus();
   }
-  for (const RatesAt& at : result.rates)
+  for (const engine::RatesAt& at : result.rates)
     fmt::print("{}prompt: {:.1f} tokens/s; generation: {:.1f} tokens/s\n",
                at.depth > 0 ? fmt::format("behind {} tokens: ", at.depth) : "",
                at.prompt_tokens_per_second, at.tokens_per_second);
@@ -283,7 +286,7 @@ void AddBench(CLI::App& app, Action& action) {
   const auto bench = std::make_shared<BenchCommand>();
   CLI::App* command = app.add_subcommand("bench", "How fast a model runs on this machine");
   command->add_option("model", bench->model, "MODEL.gguf")->required();
-  BenchOptions& options = bench->options;
+  engine::BenchOptions& options = bench->options;
   command->add_option("--prompt-tokens", options.prompt_tokens, "Tokens of the prompt")
       ->capture_default_str();
   command->add_option("--tokens", options.tokens, "Tokens generated")->capture_default_str();

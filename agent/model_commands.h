@@ -1,5 +1,5 @@
 // The agent's commands on a model file: run, tokenize, eval, bench. They need no daemon and no
-// enrolment.
+// enrollment.
 #pragma once
 
 #include <functional>

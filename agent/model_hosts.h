@@ -78,7 +78,7 @@ class ModelHosts final : public ModelHost {
   std::map<std::string, SupervisorPtr> runtimes_;
   struct Embedded {
     uint64_t buffers;  // that the engine keeps beside the file
-    std::weak_ptr<Engine> engine;
+    std::weak_ptr<engine::Engine> engine;
   };
   std::map<std::string, Embedded> embedded_;
   uint64_t sockets_made_ = 0;

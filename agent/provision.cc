@@ -9,19 +9,19 @@
 
 #include "agent/platform/hardware.h"
 #include "agent/platform/state_lock.h"
-#include "agent/runtime/kernel_benchmark.h"
 #include "common/base/access.h"
 #include "common/base/retry_after.h"
+#include "engine/measure/kernel_benchmark.h"
 
 namespace quantfleet::agent {
 namespace {
 
-constexpr uint64_t kMostTokenFile = 4096, kMostPem = 64 << 10;
-constexpr size_t kMostCommandLine = 64 << 10;
+constexpr uint64_t kMaxTokenFile = 4096, kMaxPem = 64 << 10;
+constexpr size_t kMaxCommandLine = 64 << 10;
 constexpr Duration kLookEvery = std::chrono::seconds(1);  // for a token's file
-constexpr Duration kFirstAway = std::chrono::seconds(1), kMostAway = std::chrono::minutes(1);
-constexpr Duration kFirstRefused = std::chrono::seconds(5), kMostRefused = std::chrono::minutes(30);
-constexpr Duration kLeastPause = std::chrono::milliseconds(200), kMostPause = std::chrono::hours(1);
+constexpr Duration kFirstAway = std::chrono::seconds(1), kMaxAway = std::chrono::minutes(1);
+constexpr Duration kFirstRefused = std::chrono::seconds(5), kMaxRefused = std::chrono::minutes(30);
+constexpr Duration kLeastPause = std::chrono::milliseconds(200), kMaxPause = std::chrono::hours(1);
 
 std::string WithoutBlankEnds(std::string text) {
   const auto blank = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
@@ -33,7 +33,7 @@ std::string WithoutBlankEnds(std::string text) {
 // Files of /proc have no size: read until they end.
 std::string ReadCommandLine(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
-  std::string text(kMostCommandLine, '\0');
+  std::string text(kMaxCommandLine, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<size_t>(in.gcount()));
   return text;
@@ -44,7 +44,7 @@ absl::StatusOr<std::string> FindToken(FileSystem& files, const Provisioning& giv
                                       const std::string& command_line) {
   if (!given.token.empty()) return given.token;
   if (!given.token_file.empty() && files.Exists(given.token_file)) {
-    QF_ASSIGN_OR_RETURN(std::string text, ReadPrivate(files, given.token_file, kMostTokenFile));
+    QF_ASSIGN_OR_RETURN(std::string text, ReadPrivate(files, given.token_file, kMaxTokenFile));
     if (text = WithoutBlankEnds(std::move(text)); !text.empty()) return text;
   }
   std::string token = KernelParameter(command_line, "quantfleet.token");
@@ -80,17 +80,17 @@ std::string KernelParameter(std::string_view command_line, std::string_view key)
   return value;
 }
 
-absl::StatusOr<EnrolmentRequest> ReadProvisioning(FileSystem& files, const Provisioning& given) {
+absl::StatusOr<EnrollmentRequest> ReadProvisioning(FileSystem& files, const Provisioning& given) {
   const std::string command_line = ReadCommandLine(given.command_line);
   const auto or_kernel = [&](const std::string& value, std::string_view key) {
     return value.empty() ? KernelParameter(command_line, key) : value;
   };
-  EnrolmentRequest request;
+  EnrollmentRequest request;
   request.server = or_kernel(given.server, "quantfleet.server");
   const std::string ca = or_kernel(given.ca, "quantfleet.ca");
   QF_ASSIGN_OR_RETURN(request.token, FindToken(files, given, command_line));
   if (request.token.empty() && ca.empty()) {
-    if (request.server.empty()) return NotFound("nothing was given to enrol with");
+    if (request.server.empty()) return NotFound("nothing was given to enroll with");
     return InvalidArgument(
         "no token: give --token, --token-file or QUANTFLEET_TOKEN, as `quantfleet token create` "
         "makes one; or, without "
@@ -109,54 +109,54 @@ absl::StatusOr<EnrolmentRequest> ReadProvisioning(FileSystem& files, const Provi
   if (given.certificate.empty() != given.certificate_key.empty())
     return InvalidArgument("--certificate and --key belong together");
   if (!given.certificate.empty()) {
-    QF_ASSIGN_OR_RETURN(request.certificate_pem, files.ReadAll(given.certificate, kMostPem));
+    QF_ASSIGN_OR_RETURN(request.certificate_pem, files.ReadAll(given.certificate, kMaxPem));
     QF_ASSIGN_OR_RETURN(request.certificate_key_pem,
-                        ReadPrivate(files, given.certificate_key, kMostPem));
+                        ReadPrivate(files, given.certificate_key, kMaxPem));
   }
   return request;
 }
 
-absl::StatusOr<Enrolment> EnrolPatiently(const std::function<absl::StatusOr<Enrolment>()>& attempt,
-                                         const Patience& patience, Random& random, Sleeper& sleeper,
-                                         std::stop_token stop) {
-  Backoff away(random, kFirstAway, kMostAway), refused(random, kFirstRefused, kMostRefused);
+absl::StatusOr<Enrollment> EnrollPatiently(
+    const std::function<absl::StatusOr<Enrollment>()>& attempt, const Patience& patience,
+    Random& random, Sleeper& sleeper, std::stop_token stop) {
+  Backoff away(random, kFirstAway, kMaxAway), refused(random, kFirstRefused, kMaxRefused);
   bool waiting = false;  // it was told to: the daemon may be restarted meanwhile
   while (!stop.stop_requested()) {
-    auto enrolment = attempt();
-    if (enrolment.ok() || stop.stop_requested()) return enrolment;
-    const bool unreachable = Away(enrolment.status());
+    auto enrollment = attempt();
+    if (enrollment.ok() || stop.stop_requested()) return enrollment;
+    const bool unreachable = Away(enrollment.status());
     Duration pause{0};
-    if (const auto after = RetryAfter(enrolment.status())) {
+    if (const auto after = RetryAfter(enrollment.status())) {
       waiting = true;
-      pause = std::clamp(*after, kLeastPause, kMostPause);
+      pause = std::clamp(*after, kLeastPause, kMaxPause);
       pause += Duration(
           static_cast<int64_t>(random.Next() % static_cast<uint64_t>(pause.count() / 10 + 1)));
       refused.Reset();
     } else if (patience.stubborn || (waiting && unreachable)) {
       pause = unreachable ? away.Next() : refused.Next();
     } else {
-      return enrolment;
+      return enrollment;
     }
     if (!unreachable) away.Reset();
-    if (patience.on_wait) patience.on_wait(enrolment.status(), pause);
+    if (patience.on_wait) patience.on_wait(enrollment.status(), pause);
     if (!sleeper.Sleep(pause, stop)) break;
   }
   return Cancelled("the agent was stopped before it was enrolled");
 }
 
-absl::StatusOr<Enrolment> EnrolAs(const AgentWorld& world, const fs::path& state,
-                                  const v1::HardwareFacts& overrides, const Provisioning& given) {
-  QF_ASSIGN_OR_RETURN(EnrolmentRequest request, ReadProvisioning(world.files, given));
+absl::StatusOr<Enrollment> EnrollAs(const AgentWorld& world, const fs::path& state,
+                                    const v1::HardwareFacts& overrides, const Provisioning& given) {
+  QF_ASSIGN_OR_RETURN(EnrollmentRequest request, ReadProvisioning(world.files, given));
   QF_RETURN_IF_ERROR(world.files.CreateDirectories(state));
   QF_RETURN_IF_ERROR(CheckUnshared(state));
   QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(state));
-  request.facts =
-      FindFacts(world.files, *MakeHardware(world.files), [] { return MeasureKernel(); }, state);
+  request.facts = FindFacts(
+      world.files, *MakeHardware(world.files), [] { return engine::MeasureKernel(); }, state);
   request.agent_version = world.version;
   Override(overrides, &request.facts);
   QF_RETURN_IF_ERROR(SaveOverrides(world.files, state, overrides));
   TrustedClock clock(world.clock);
-  return Enrol(IdentityStore(world.files, state), world.connect, clock, world.random, request);
+  return Enroll(IdentityStore(world.files, state), world.connect, clock, world.random, request);
 }
 
 absl::Status EnsureEnrolled(const AgentWorld& world, const fs::path& state,
@@ -189,10 +189,10 @@ absl::Status EnsureEnrolled(const AgentWorld& world, const fs::path& state,
                               spdlog::warn("not enrolled: {}; trying again", Describe(why));
                             said = Message(why);
                           }};
-  QF_ASSIGN_OR_RETURN(const Enrolment enrolment,
-                      EnrolPatiently([&] { return EnrolAs(stoppable, state, overrides, given); },
-                                     patience, world.random, sleeper, stop));
-  spdlog::info("enrolled with {} as {}", enrolment.identity.server, enrolment.identity.device_id);
+  QF_ASSIGN_OR_RETURN(const Enrollment enrollment,
+                      EnrollPatiently([&] { return EnrollAs(stoppable, state, overrides, given); },
+                                      patience, world.random, sleeper, stop));
+  spdlog::info("enrolled with {} as {}", enrollment.identity.server, enrollment.identity.device_id);
   return absl::OkStatus();
 }
 

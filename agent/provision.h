@@ -8,7 +8,7 @@
 #include <string>
 
 #include "agent/agent.h"
-#include "agent/identity/enrolment.h"
+#include "agent/identity/enrollment.h"
 #include "agent/update/sleeper.h"
 
 namespace quantfleet::agent {
@@ -25,7 +25,7 @@ struct Provisioning {
 // Facts and version are the caller's to add. NOT_FOUND: nothing was given; with a retry-after: the
 // token's file is not there yet. INVALID_ARGUMENT: something is missing, or no such thing.
 // FAILED_PRECONDITION: others may read the token's file or the certificate's key.
-absl::StatusOr<EnrolmentRequest> ReadProvisioning(FileSystem& files, const Provisioning& given);
+absl::StatusOr<EnrollmentRequest> ReadProvisioning(FileSystem& files, const Provisioning& given);
 
 // The words of a kernel's command line that set `key`: the last one's value, without its quotes;
 // empty: none.
@@ -40,16 +40,16 @@ struct Patience {
 // Tries until it succeeds, fails for good, or `stop`: CANCELLED. A refusal with a retry-after is
 // tried again after that long, an hour at most, and up to a tenth later; a daemon that goes away
 // meanwhile is waited for too.
-absl::StatusOr<Enrolment> EnrolPatiently(const std::function<absl::StatusOr<Enrolment>()>& attempt,
-                                         const Patience& patience, Random& random, Sleeper& sleeper,
-                                         std::stop_token stop);
+absl::StatusOr<Enrollment> EnrollPatiently(
+    const std::function<absl::StatusOr<Enrollment>()>& attempt, const Patience& patience,
+    Random& random, Sleeper& sleeper, std::stop_token stop);
 
 // One attempt with what was given: reads it, finds the facts, asks the daemon. Takes the state
 // folder's lock.
-absl::StatusOr<Enrolment> EnrolAs(const AgentWorld& world, const fs::path& state,
-                                  const v1::HardwareFacts& overrides, const Provisioning& given);
+absl::StatusOr<Enrollment> EnrollAs(const AgentWorld& world, const fs::path& state,
+                                    const v1::HardwareFacts& overrides, const Provisioning& given);
 
-// First boot without hands: enrols when the state folder holds no identity. Stubborn, and what it
+// First boot without hands: enrolls when the state folder holds no identity. Stubborn, and what it
 // was given is read anew each time, so that a better token may be put in the old one's place. OK
 // when enrolled, before or now.
 absl::Status EnsureEnrolled(const AgentWorld& world, const fs::path& state,

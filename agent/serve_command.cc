@@ -17,7 +17,7 @@ namespace {
 struct ServeOptions {
   fs::path model;
   std::string name;
-  EngineOptions engine;
+  engine::EngineOptions engine;
   CompletionServer::Options server;
   int64_t drain_seconds = 10;
 };
@@ -34,7 +34,7 @@ absl::Status Serve(ServeOptions options, std::stop_token stop) {
   const RealClock clock;
   SecureRandom random;
   options.server.most_drain = std::chrono::seconds(options.drain_seconds);
-  QF_ASSIGN_OR_RETURN(auto engine, Engine::Load(options.model, options.engine));
+  QF_ASSIGN_OR_RETURN(auto engine, engine::Engine::Load(options.model, options.engine));
   QF_ASSIGN_OR_RETURN(const auto server, CompletionServer::Start(options.server, clock, random));
   const std::string name = options.name.empty() ? NameOf(options.model) : options.name;
   const std::string warning = ChatTemplateOf(*engine).Warning();

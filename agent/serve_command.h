@@ -1,4 +1,4 @@
-// The agent's command that answers with one model file, without daemon and enrolment.
+// The agent's command that answers with one model file, without daemon and enrollment.
 #pragma once
 
 #include "agent/model_commands.h"

@@ -13,7 +13,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr uint64_t kMostBytes = 4 << 20;
+constexpr uint64_t kMaxBytes = 4 << 20;
 
 json::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -39,7 +39,7 @@ json::array ToJson(const std::vector<v1::ModelStatus>& models) {
 }
 
 absl::StatusOr<json::value> ReadJson(FileSystem& files, const fs::path& path) {
-  QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(path, kMostBytes));
+  QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(path, kMaxBytes));
   boost::system::error_code error;
   json::value value = json::parse(text, error);
   if (error) return DataLoss("{} is damaged: {}", path.string(), error.message());

@@ -8,8 +8,8 @@
 #include "cli/model_text.h"
 #include "cli/progress.h"
 #include "pipeline/artifact/verify.h"
-#include "pipeline/format/open_model.h"
-#include "pipeline/format/stored_tensors.h"
+#include "pipeline/format/registry/open_model.h"
+#include "pipeline/format/registry/stored_tensors.h"
 
 namespace quantfleet::cli {
 namespace {

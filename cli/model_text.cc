@@ -4,8 +4,8 @@
 #include <boost/json.hpp>
 
 #include "pipeline/format/layout/float_text.h"
-#include "pipeline/model/end_tokens.h"
 #include "pipeline/tensor/dtype.h"
+#include "text/tokenizer/end_tokens.h"
 
 namespace quantfleet::cli {
 namespace {
@@ -33,14 +33,14 @@ json::object HyperJson(const Hyperparameters& h) {
   return out;
 }
 
-json::object TokenizerJson(const TokenizerData& t) {
+json::object TokenizerJson(const text::TokenizerData& t) {
   static constexpr const char* kKinds[] = {"none", "sentencepiece", "byte-bpe"};
   json::object out{{"kind", kKinds[static_cast<size_t>(t.kind)]},
                    {"tokens", t.tokens.size()},
                    {"add_bos", t.add_bos},
                    {"add_eos", t.add_eos}};
   if (!t.merges.empty()) out["merges"] = t.merges.size();
-  if (t.kind == TokenizerData::Kind::kByteBpe) out["pre"] = t.pre;
+  if (t.kind == text::TokenizerData::Kind::kByteBpe) out["pre"] = t.pre;
   const auto add_special = [&](const char* name, const std::optional<int32_t>& id) {
     if (!id) return;
     out[name] = *id;
@@ -51,7 +51,7 @@ json::object TokenizerJson(const TokenizerData& t) {
   add_special("eos", t.eos);
   if (!t.more_ends.empty()) {
     json::array ends;
-    for (const int32_t id : EndIds(t))
+    for (const int32_t id : text::EndIds(t))
       ends.push_back({{"id", id}, {"text", t.tokens[static_cast<size_t>(id)].text}});
     out["ends"] = std::move(ends);
   }
@@ -128,7 +128,7 @@ void Render(const json::object& object, const std::string& indent, std::string& 
 
 }  // namespace
 
-text::ChatTemplate ChatTemplateOf(const TokenizerData& tokenizer) {
+text::ChatTemplate ChatTemplateOf(const text::TokenizerData& tokenizer) {
   const auto text = [&](const std::optional<int32_t>& id) {
     return id && *id >= 0 && static_cast<size_t>(*id) < tokenizer.tokens.size()
                ? tokenizer.tokens[static_cast<size_t>(*id)].text
@@ -138,7 +138,7 @@ text::ChatTemplate ChatTemplateOf(const TokenizerData& tokenizer) {
                                   {text(tokenizer.bos), text(tokenizer.eos), tokenizer.add_bos});
 }
 
-json::object ChatJson(const TokenizerData& t) {
+json::object ChatJson(const text::TokenizerData& t) {
   const text::ChatTemplate chat = ChatTemplateOf(t);
   const std::string_view state = Name(chat.state());
   json::object out{{"template", json::string_view(state.data(), state.size())}};

@@ -13,10 +13,10 @@
 namespace quantfleet::cli {
 
 // What the model's chat template is to quantfleet-agent.
-text::ChatTemplate ChatTemplateOf(const pipeline::TokenizerData& tokenizer);
+text::ChatTemplate ChatTemplateOf(const text::TokenizerData& tokenizer);
 
 // template: "known", "unknown" (why) or "absent"; drops_system; warning, where there is one.
-boost::json::object ChatJson(const pipeline::TokenizerData& tokenizer);
+boost::json::object ChatJson(const text::TokenizerData& tokenizer);
 
 // kind "model": format, architecture, hyperparameters, tokenizer, what comes of chats, tensors with
 // dtype and shape, sizes.

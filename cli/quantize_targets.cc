@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "pipeline/model/recipe_file.h"
+#include "pipeline/recipe/recipe_file.h"
 
 namespace quantfleet::cli {
 namespace {

@@ -9,7 +9,7 @@
 namespace quantfleet::cli {
 namespace {
 
-constexpr uint64_t kMostListBytes = 64 << 20;
+constexpr uint64_t kMaxListBytes = 64 << 20;
 constexpr size_t kAllowedAtOnce = 1000;  // as the daemon takes them
 
 struct AllowOptions {
@@ -26,7 +26,7 @@ std::vector<v1::AllowedDevice> DevicesToAllow(const AllowOptions& options) {
   for (const std::string& file : options.key_files)
     devices.push_back(ValueOrExit(ReadAllowedKey(RealFileSystem(), file)));
   if (!options.list.empty()) {
-    const std::string text = ValueOrExit(RealFileSystem().ReadAll(options.list, kMostListBytes));
+    const std::string text = ValueOrExit(RealFileSystem().ReadAll(options.list, kMaxListBytes));
     auto listed = ParseAllowList(text);
     ExitOnError(Annotate(listed.status(), options.list));
     std::ranges::move(*listed, std::back_inserter(devices));
@@ -43,7 +43,7 @@ std::vector<v1::AllowedDevice> DevicesToAllow(const AllowOptions& options) {
 
 void AddAllow(CLI::App& group, const Remote& remote) {
   auto options = std::make_shared<AllowOptions>();
-  CLI::App* command = AddCommand(group, "allow", "Let devices enrol without a token, each once");
+  CLI::App* command = AddCommand(group, "allow", "Let devices enroll without a token, each once");
   command->add_option("ID", options->devices,
                       "Device ids, or SHA-256s of public keys, of `quantfleet-agent identity`");
   command
@@ -69,14 +69,14 @@ void AddAllow(CLI::App& group, const Remote& remote) {
     }
     if (options->json) return PrintJson(all);
     for (const v1::AllowedDevice& device : all.devices())
-      PrintOut(fmt::format("{} may enrol\n", Printable(device.device_id())));
+      PrintOut(fmt::format("{} may enroll\n", Printable(device.device_id())));
   });
 }
 
 void AddAllowed(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
   CLI::App* list =
-      AddCommand(group, "allowed", "Devices that may enrol without a token and have not come yet");
+      AddCommand(group, "allowed", "Devices that may enroll without a token and have not come yet");
   AddJsonOption(list, *json);
   list->callback([remote, json] {
     const v1::ListAllowedDevicesResponse response =
@@ -98,14 +98,14 @@ void AddAllowed(CLI::App& group, const Remote& remote) {
   remove->callback([remote, id, remove_json] {
     const v1::AllowedDevice device = RpcValueOrExit(remote->Connect()->DisallowDevice(*id));
     if (*remove_json) return PrintJson(device);
-    PrintOut(fmt::format("{} may not enrol any more\n", Printable(device.device_id())));
+    PrintOut(fmt::format("{} may not enroll any more\n", Printable(device.device_id())));
   });
 }
 
 void AddPending(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
   CLI::App* list =
-      AddCommand(group, "pending", "Devices that asked to enrol and wait for an operator");
+      AddCommand(group, "pending", "Devices that asked to enroll and wait for an operator");
   AddJsonOption(list, *json);
   list->callback([remote, json] {
     const v1::ListPendingDevicesResponse response =

@@ -162,7 +162,7 @@ absl::StatusOr<v1::CreateTokenResponse> OperatorClient::CreateToken(
 absl::StatusOr<v1::ListTokensResponse> OperatorClient::ListTokens() {
   return QF_CALL(TokenService, ListTokens, v1::ListTokensRequest());
 }
-absl::StatusOr<v1::EnrolmentToken> OperatorClient::RevokeToken(const std::string& id) {
+absl::StatusOr<v1::EnrollmentToken> OperatorClient::RevokeToken(const std::string& id) {
   return QF_CALL(TokenService, RevokeToken, WithId<v1::RevokeTokenRequest>(id));
 }
 absl::StatusOr<v1::Device> OperatorClient::GetDevice(const std::string& id) {

@@ -40,7 +40,7 @@ class OperatorClient final : public PushPort {
   absl::StatusOr<v1::DeviceClass> ApplyDeviceClass(const std::string& toml);
   absl::StatusOr<v1::CreateTokenResponse> CreateToken(const v1::CreateTokenRequest& request);
   absl::StatusOr<v1::ListTokensResponse> ListTokens();
-  absl::StatusOr<v1::EnrolmentToken> RevokeToken(const std::string& id);
+  absl::StatusOr<v1::EnrollmentToken> RevokeToken(const std::string& id);
   absl::StatusOr<v1::ListDevicesResponse> ListDevices();  // every page
   absl::StatusOr<v1::Device> GetDevice(const std::string& id);
   absl::StatusOr<v1::Device> RevokeDevice(const std::string& id);

@@ -49,26 +49,26 @@ void AddClassCommands(CLI::App& app, const Remote& remote) {
 
 // ---- tokens
 
-std::string TokenState(const v1::EnrolmentToken& token, Time now) {
+std::string TokenState(const v1::EnrollmentToken& token, Time now) {
   if (token.revoked()) return "revoked";
   if (token.expires_ms() <= ToUnixMillis(now)) return "expired";
   if (token.max_uses() > 0 && token.uses() >= token.max_uses()) return "used up";
   return "valid";
 }
 
-std::string Uses(const v1::EnrolmentToken& token) {
+std::string Uses(const v1::EnrollmentToken& token) {
   return token.max_uses() == 0 ? fmt::format("{}", token.uses())
                                : fmt::format("{} of {}", token.uses(), token.max_uses());
 }
 
-std::string TokenGives(const v1::EnrolmentToken& token) {
+std::string TokenGives(const v1::EnrollmentToken& token) {
   std::string text = LabelsText(token.labels());
   if (!token.device_class().empty())
     text += (text.empty() ? "class " : ", class ") + token.device_class();
   return text;
 }
 
-std::string TokenLimits(const v1::EnrolmentToken& token) {
+std::string TokenLimits(const v1::EnrollmentToken& token) {
   std::string text =
       token.rate_per_hour() == 0 ? "" : fmt::format("{} an hour", token.rate_per_hour());
   if (token.approval()) text += text.empty() ? "approval" : ", approval";
@@ -86,16 +86,16 @@ void AddTokenCreate(CLI::App& group, const Remote& remote) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* command =
-      AddCommand(group, "create", "Make a token that lets devices enrol; it is shown this once");
-  command->add_option("--uses", options->uses, "How many devices may enrol with it; 0: any number")
+      AddCommand(group, "create", "Make a token that lets devices enroll; it is shown this once");
+  command->add_option("--uses", options->uses, "How many devices may enroll with it; 0: any number")
       ->capture_default_str();
   command->add_option("--ttl", options->ttl, "How long it is good for: 30m, 24h, 7d")
       ->capture_default_str();
   AddLabelOption(command, options->labels,
-                 "key=value, given to each device that enrols; may be repeated");
+                 "key=value, given to each device that enrolls; may be repeated");
   command
       ->add_option("--rate", options->rate,
-                   "How many devices may enrol with it in any hour; 0: any number")
+                   "How many devices may enroll with it in any hour; 0: any number")
       ->capture_default_str();
   command->add_option("--class", *options->request.mutable_device_class(),
                       "The device class of its devices, where they fit it");
@@ -126,7 +126,7 @@ void AddTokenCreate(CLI::App& group, const Remote& remote) {
 }
 
 void AddTokenCommands(CLI::App& app, const Remote& remote) {
-  CLI::App& group = *AddGroup(app, "token", "Enrolment tokens");
+  CLI::App& group = *AddGroup(app, "token", "Enrollment tokens");
   AddTokenCreate(group, remote);
 
   auto json = std::make_shared<bool>(false);
@@ -137,7 +137,7 @@ void AddTokenCommands(CLI::App& app, const Remote& remote) {
     if (*json) return PrintJson(response);
     const Time now = remote->clock.Now();
     Table table({"ID", "STATE", "USED", "EXPIRES", "CREATED", "GIVES", "LIMITS", "DESCRIPTION"});
-    for (const v1::EnrolmentToken& token : response.tokens())
+    for (const v1::EnrollmentToken& token : response.tokens())
       table.Add({token.id(), TokenState(token, now), Uses(token), Relative(token.expires_ms(), now),
                  Relative(token.created_ms(), now), TokenGives(token), TokenLimits(token),
                  token.description()});
@@ -147,11 +147,11 @@ void AddTokenCommands(CLI::App& app, const Remote& remote) {
   auto id = std::make_shared<std::string>();
   auto revoke_json = std::make_shared<bool>(false);
   CLI::App* revoke =
-      AddCommand(group, "revoke", "No device enrols with it any more; those that did stay");
+      AddCommand(group, "revoke", "No device enrolls with it any more; those that did stay");
   revoke->add_option("ID", *id, "As `quantfleet token list` shows it")->required();
   AddJsonOption(revoke, *revoke_json);
   revoke->callback([remote, id, revoke_json] {
-    const v1::EnrolmentToken token = RpcValueOrExit(remote->Connect()->RevokeToken(*id));
+    const v1::EnrollmentToken token = RpcValueOrExit(remote->Connect()->RevokeToken(*id));
     if (*revoke_json) return PrintJson(token);
     PrintOut(fmt::format("{} revoked\n", Printable(token.id())));
   });
@@ -303,7 +303,7 @@ void AddDeviceCommands(CLI::App& app, const Remote& remote) {
       table.Add({device.id(), device.device_class(), v1::Device::State_Name(device.state()),
                  Relative(device.last_seen_ms(), remote->clock.Now()), device.agent_version(),
                  ModelsOf(device), LabelsText(device.labels())});
-    PrintOut(table.ToString("no devices; enrol one with a token of `quantfleet token create`"));
+    PrintOut(table.ToString("no devices; enroll one with a token of `quantfleet token create`"));
   });
   AddDeviceOne(group, remote, "show", "One device: its machine, class and models",
                &OperatorClient::GetDevice);

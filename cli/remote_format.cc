@@ -145,7 +145,7 @@ absl::StatusOr<int64_t> ParseDurationSeconds(std::string_view text) {
     return InvalidArgument("'{}' is not a duration: write 90s, 30m, 24h, 7d or 1d12h, up to 3650d",
                            Printable(text));
   };
-  constexpr int64_t kMost = int64_t{3650} * 86400;
+  constexpr int64_t kMax = int64_t{3650} * 86400;
   int64_t total = 0;
   std::string_view rest = text;
   while (!rest.empty()) {
@@ -153,7 +153,7 @@ absl::StatusOr<int64_t> ParseDurationSeconds(std::string_view text) {
     int64_t n = 0;
     for (; digits < rest.size() && rest[digits] >= '0' && rest[digits] <= '9'; ++digits) {
       n = n * 10 + (rest[digits] - '0');
-      if (n > kMost) return refuse();
+      if (n > kMax) return refuse();
     }
     if (digits == 0 || digits == rest.size()) return refuse();
     int64_t unit = 0;
@@ -174,7 +174,7 @@ absl::StatusOr<int64_t> ParseDurationSeconds(std::string_view text) {
         return refuse();
     }
     total += n * unit;
-    if (total > kMost) return refuse();
+    if (total > kMax) return refuse();
     rest.remove_prefix(digits + 1);
   }
   if (total == 0) return refuse();

@@ -4,7 +4,7 @@
 #include <array>
 #include <charconv>
 
-#include "daemon/fleet/toml_reader.h"
+#include "common/toml/toml_reader.h"
 
 namespace quantfleet::daemon {
 
@@ -54,9 +54,11 @@ absl::StatusOr<Config> ParseConfig(std::string_view toml) {
   reader.Read("check_in_seconds", check_in, 0.1, 86'400.0);
   reader.Read("certificate_lifetime_hours", lifetime, 1, 366 * 24);
   int64_t queue = 0;
-  std::string enrolment_ca;
-  reader.Read("enrolment.queue", queue, 0, kMostQueue);
-  reader.Read("enrolment.ca", enrolment_ca);
+  std::string enrollment_ca;
+  reader.Read("enrolment.queue", queue, 0, kMaxQueue);  // as 0.1 spells them; to go with 0.3
+  reader.Read("enrolment.ca", enrollment_ca);
+  reader.Read("enrollment.queue", queue, 0, kMaxQueue);
+  reader.Read("enrollment.ca", enrollment_ca);
   reader.Read("memory_mib", memory, 16, 1 << 20);
   reader.Read("threads", threads, 0, 4096);
   std::string evaluation_text;
@@ -71,8 +73,8 @@ absl::StatusOr<Config> ParseConfig(std::string_view toml) {
   QF_ASSIGN_OR_RETURN(config.http, ParseHostPort(http));
   config.check_in = std::chrono::milliseconds(static_cast<int64_t>(check_in * 1000));
   config.certificate_lifetime = std::chrono::hours(lifetime);
-  config.enrolment_queue = static_cast<uint64_t>(queue);
-  config.enrolment_ca = enrolment_ca;
+  config.enrollment_queue = static_cast<uint64_t>(queue);
+  config.enrollment_ca = enrollment_ca;
   config.memory_mib = static_cast<uint64_t>(memory);
   config.threads = static_cast<int>(threads);
   QF_RETURN_IF_ERROR(CheckLogLevel(config.log_level));

@@ -20,7 +20,7 @@ struct HostPort {
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
 std::string ToString(const HostPort& address);
 
-inline constexpr int64_t kMostQueue = 4096;  // of enrolment_queue
+inline constexpr int64_t kMaxQueue = 4096;  // of enrollment_queue
 
 struct Config {
   fs::path data = "quantfleet-data";
@@ -28,8 +28,8 @@ struct Config {
   HostPort http{"127.0.0.1", 7444};
   std::chrono::milliseconds check_in{30'000};
   std::chrono::hours certificate_lifetime{7 * 24};  // of devices
-  uint64_t enrolment_queue = 0;     // devices that nobody vouches for and that may wait; 0: refused
-  fs::path enrolment_ca;            // PEM: CAs whose certificates let devices in; empty: none
+  uint64_t enrollment_queue = 0;    // devices that nobody vouches for and that may wait; 0: refused
+  fs::path enrollment_ca;           // PEM: CAs whose certificates let devices in; empty: none
   uint64_t memory_mib = 512;        // in flight of one job
   int threads = 0;                  // of jobs; 0: as many as cores
   int64_t evaluation_tokens = 256;  // of the evaluation text; 0: artifacts are not measured

@@ -159,7 +159,7 @@ absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,
   QF_RETURN_IF_ERROR(Authority::RetireOldKeys(files, data));
   return fmt::format("trust root {}: one {} is left{}", root.version() + 1,
                      ca ? "CA" : "signing key",
-                     ca ? "; enrolment tokens and copies of admin.json from before the change are "
+                     ca ? "; enrollment tokens and copies of admin.json from before the change are "
                           "of no use any more"
                         : "");
 }

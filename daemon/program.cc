@@ -22,8 +22,8 @@ constexpr std::chrono::seconds kDevCheckIn{2};
 
 struct Flags {
   bool dev = false, version = false;
-  std::string config, data, listen, http, enrolment_ca, evaluation_text, log_level;
-  int64_t enrolment_queue = -1;
+  std::string config, data, listen, http, enrollment_ca, evaluation_text, log_level;
+  int64_t enrollment_queue = -1;
   double check_in = 0;
   uint64_t memory_mib = 0;
   int threads = -1;
@@ -43,13 +43,18 @@ void Define(CLI::App& app, Flags& flags) {
   app.add_option("--check-in", flags.check_in,
                  "Seconds between a device's check-ins [2 with --dev, else 30]")
       ->check(CLI::Range(0.1, 86'400.0));
-  app.add_option("--enrolment-queue", flags.enrolment_queue,
+  app.add_option("--enrollment-queue", flags.enrollment_queue,
                  "Devices without token or leave that may wait for an operator at once; 0: they "
                  "are refused [0]")
-      ->check(CLI::Range(int64_t{0}, kMostQueue));
-  app.add_option("--enrolment-ca", flags.enrolment_ca,
+      ->check(CLI::Range(int64_t{0}, kMaxQueue));
+  app.add_option("--enrollment-ca", flags.enrollment_ca,
                  "PEM of CAs whose certificates let devices in [none]")
       ->check(CLI::ExistingFile);
+  // As 0.1 spells them; to go with 0.3.
+  app.add_option("--enrolment-queue", flags.enrollment_queue)
+      ->check(CLI::Range(int64_t{0}, kMaxQueue))
+      ->group("");
+  app.add_option("--enrolment-ca", flags.enrollment_ca)->check(CLI::ExistingFile)->group("");
   app.add_option("--memory", flags.memory_mib, "MiB that one job may hold in flight [512]")
       ->check(CLI::Range(16, 1 << 20));
   app.add_option("--threads", flags.threads, "Threads of a job [0: as many as cores]")
@@ -110,7 +115,7 @@ void DefineMaintenance(CLI::App& app, const Flags& flags, int& exit_code) {
   auto force = std::make_shared<bool>(false);
   CLI::App* retire =
       keys->add_subcommand("retire", "Drop the old one, once the devices are ready for it");
-  retire->add_flag("--force", *force, "Also where some are not: they have to enrol again");
+  retire->add_flag("--force", *force, "Also where some are not: they have to enroll again");
   retire->callback([=, &exit_code] {
     exit_code = Tell(RetireOldKeys(RealFileSystem(), RealClock(), data(), *force));
   });
@@ -137,9 +142,9 @@ absl::StatusOr<Config> MakeConfig(const Flags& flags) {
   }
   if (flags.check_in > 0)
     config.check_in = std::chrono::milliseconds(static_cast<int64_t>(flags.check_in * 1000));
-  if (flags.enrolment_queue >= 0)
-    config.enrolment_queue = static_cast<uint64_t>(flags.enrolment_queue);
-  if (!flags.enrolment_ca.empty()) config.enrolment_ca = flags.enrolment_ca;
+  if (flags.enrollment_queue >= 0)
+    config.enrollment_queue = static_cast<uint64_t>(flags.enrollment_queue);
+  if (!flags.enrollment_ca.empty()) config.enrollment_ca = flags.enrollment_ca;
   if (flags.memory_mib > 0) config.memory_mib = flags.memory_mib;
   if (flags.threads >= 0) config.threads = flags.threads;
   if (flags.evaluation_tokens >= 0) config.evaluation_tokens = flags.evaluation_tokens;

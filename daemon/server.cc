@@ -5,11 +5,11 @@
 #include <optional>
 
 #include "common/base/access.h"
-#include "daemon/api/grpc_server.h"
 #include "daemon/data_lock.h"
-#include "daemon/http/http_server.h"
-#include "daemon/http/metrics.h"
+#include "daemon/grpc/grpc_server.h"
 #include "daemon/rollout/ticker.h"
+#include "daemon/web/http_server.h"
+#include "daemon/web/metrics.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -97,10 +97,11 @@ absl::Status Server::Impl::Open() {
   classes = std::make_unique<ClassRegistry>(*store);
   QF_RETURN_IF_ERROR(classes->SeedShipped());
   Fleet::Options fleet_options{
-      config.certificate_lifetime, config.check_in, config.enrolment_queue, {}};
-  if (!config.enrolment_ca.empty()) {
-    QF_ASSIGN_OR_RETURN(fleet_options.customer_ca_pem, files.ReadAll(config.enrolment_ca, 1 << 20));
-    const std::string place = "enrolment CA " + config.enrolment_ca.string();
+      config.certificate_lifetime, config.check_in, config.enrollment_queue, {}};
+  if (!config.enrollment_ca.empty()) {
+    QF_ASSIGN_OR_RETURN(fleet_options.customer_ca_pem,
+                        files.ReadAll(config.enrollment_ca, 1 << 20));
+    const std::string place = "enrollment CA " + config.enrollment_ca.string();
     QF_RETURN_IF_ERROR(Annotate(trust::CheckAuthorities(fleet_options.customer_ca_pem), place));
   }
   fleet = std::make_unique<Fleet>(Fleet::Collaborators{*store, *authority, *classes, random, clock},
@@ -148,9 +149,9 @@ std::string Server::Impl::Metrics(HttpServer::Traffic traffic) {
   if (auto counts = Count(); counts.ok()) values.counts = *counts;
   const FleetCounters& counters = fleet->counters();
   values.check_ins = counters.check_ins;
-  values.enrolments = counters.enrolments;
-  values.enrolments_held = counters.enrolments_held;
-  values.enrolments_refused = counters.enrolments_refused;
+  values.enrollments = counters.enrollments;
+  values.enrollments_held = counters.enrollments_held;
+  values.enrollments_refused = counters.enrollments_refused;
   values.renewals = counters.renewals;
   values.renewals_refused = counters.renewals_refused;
   values.http_requests = std::move(traffic.requests);

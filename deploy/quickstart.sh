@@ -61,9 +61,9 @@ say "3. Push the demo model and quantize it once, for three device classes"
 "$bin/quantfleet" job submit demo --class iot-int4 --class ai-pc-int8 --class edge-fp16 --watch
 "$bin/quantfleet" artifact list
 
-say "4. Three devices enrol themselves with one token"
+say "4. Three devices enroll themselves with one token"
 token=$("$bin/quantfleet" token create --uses 3 --description quickstart --json | jq -r .secret)
-enrol() {  # NAME FACTS...
+enroll() {  # NAME FACTS...
   local name=$1
   shift
   set -- --fact "hardware_id=$name" "$@" # one machine stands for three
@@ -71,9 +71,9 @@ enrol() {  # NAME FACTS...
   "$bin/quantfleet-agent" start --state "$work/$name" "$@" >"$work/$name.log" 2>&1 &
   pids+=($!)
 }
-enrol board --fact form=iot --fact memory_total_bytes=2147483648
-enrol laptop --fact form=pc --fact memory_total_bytes=17179869184
-enrol gateway --fact form=edge --fact memory_total_bytes=34359738368
+enroll board --fact form=iot --fact memory_total_bytes=2147483648
+enroll laptop --fact form=pc --fact memory_total_bytes=17179869184
+enroll gateway --fact form=edge --fact memory_total_bytes=34359738368
 "$bin/quantfleet" device list
 
 say "5. Roll the model out and wait until each device proved it healthy"

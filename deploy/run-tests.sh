@@ -100,7 +100,7 @@ lint() {
   build asan qf_proto qf_services qf_onnx_proto >/dev/null || return 1
   python3 -c 'import json, os
 for command in json.load(open("build/asan/compile_commands.json")): print(os.path.relpath(command["file"]))' |
-    grep -E '^(build/asan/)?(common|text|pipeline|agent|daemon|cli)/' |
+    grep -E '^(build/asan/)?(common|text|pipeline|engine|agent|daemon|cli)/' |
     xargs -P "$(nproc)" -n 1 clang-tidy-19 -p build/asan --quiet 2>/dev/null
 }
 
@@ -109,7 +109,7 @@ aarch64() {
   deploy/install-deps.sh --aarch64 || { echo "compiler and emulator for aarch64 cannot be installed here"; return 77; }
   deploy/aarch64-sysroot.sh || return
   build release quantfleet quantfleet-agent codec_tool || return
-  build aarch64 quantfleet-agent codec_tool no_crypto {base,trust,tensor,model,format,artifact,stage,runtime,agent_platform}_test ||
+  build aarch64 quantfleet-agent codec_tool no_crypto {base,trust,tokenizer,tensor,model,recipe,format,artifact,stage,kernels,decode,measure,agent_platform}_test ||
     return
   (cd tests/aarch64 && /usr/bin/python3 -W error::ResourceWarning -m unittest -v test_aarch64)
 }
@@ -152,13 +152,14 @@ if wants asan; then
   # formats look at is files, which a sanitizer does not see. A kill is about restarts, not about size: a small model.
   step "end to end, asan+ubsan" env QUANTFLEET_TEST_SLOWNESS=6 QUANTFLEET_SANITIZED=1 QUANTFLEET_KILL_MEGABYTES=20 \
     bash -c "$(declare -f e2e)"'; e2e asan \
-    tests/e2e/test_{rollout,evaluation,kill_fleet,kill_agent,main_path,recipes,server,enrolment,kill_quantize,bad_input,mlx,recovery}.py'
+    tests/e2e/test_{rollout,evaluation,kill_fleet,kill_agent,main_path,recipes,server,enrollment,kill_quantize,bad_input,mlx,recovery}.py'
 fi
 if wants tsan; then
   # Debian's gRPC and absl::Mutex are not instrumented and drown tsan in false reports: only what links neither. Protobuf's
   # maps are laid out otherwise under tsan than in Debian's library, so agent_platform_test, which has one, stays out.
-  targets=(base_test trust_test tensor_test model_test format_test artifact_test stage_test runtime_test
-    agent_serve_test agent_external_test daemon_store_test daemon_trust_test daemon_jobs_test)
+  targets=(base_test trust_test tokenizer_test tensor_test model_test recipe_test format_test artifact_test stage_test
+    kernels_test decode_test measure_test agent_serve_test agent_external_test daemon_store_test daemon_trust_test
+    daemon_jobs_test)
   step "build tsan" build tsan "${targets[@]}"
   step "unit tests, tsan" unit tsan -L "^($(IFS='|'; echo "${targets[*]}"))\$"
 fi

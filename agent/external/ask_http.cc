@@ -18,7 +18,7 @@ namespace http = beast::http;
 using boost::system::error_code;
 using Protocol = asio::generic::stream_protocol;
 
-constexpr uint64_t kMostBodyBytes = 1 << 20;
+constexpr uint64_t kMaxBodyBytes = 1 << 20;
 
 std::string RequestText(const std::string& path, const std::string& json) {
   http::request<http::empty_body> head(json.empty() ? http::verb::get : http::verb::post, path, 11);
@@ -33,7 +33,7 @@ std::string RequestText(const std::string& path, const std::string& json) {
 
 // Three steps, each begun by the one before it.
 struct Question {
-  explicit Question(asio::io_context& io) : socket(io) { parser.body_limit(kMostBodyBytes); }
+  explicit Question(asio::io_context& io) : socket(io) { parser.body_limit(kMaxBodyBytes); }
 
   void Begin(const Protocol::endpoint& at) {
     socket.async_connect(at, [this](error_code failed) {

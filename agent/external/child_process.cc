@@ -144,7 +144,7 @@ bool ChildProcess::ReadOutput() {
     if (c == '\n') {
       if (!line_.empty()) on_line_(line_);
       line_.clear();
-    } else if (line_.size() < kMostLine) {
+    } else if (line_.size() < kMaxLine) {
       line_ += c >= ' ' && c < 0x7f ? c : '?';
     }
   }

@@ -26,9 +26,9 @@ struct ChildSpec {
 
 class ChildProcess {
  public:
-  // Of stdout and stderr together, in printable ASCII, cut after kMostLine bytes.
+  // Of stdout and stderr together, in printable ASCII, cut after kMaxLine bytes.
   using OnLine = std::function<void(std::string_view line)>;
-  static constexpr size_t kMostLine = 512;
+  static constexpr size_t kMaxLine = 512;
 
   // NOT_FOUND, PERMISSION_DENIED and their like where the program cannot be executed.
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(const ChildSpec& spec, OnLine on_line);

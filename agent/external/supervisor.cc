@@ -11,7 +11,7 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr Duration kMostRestartWait = std::chrono::minutes(1);
+constexpr Duration kMaxRestartWait = std::chrono::minutes(1);
 constexpr Duration kSteady =
     std::chrono::minutes(1);  // ready for so long, it begins anew to count restarts
 // What a class says counts alone; but programs and scripts that call others need to find them.
@@ -55,7 +55,7 @@ absl::Status Supervisor::condition() const {
 void Supervisor::Work(std::stop_token stop) {
   const v1::Runtime& runtime = order_.runtime;
   const Duration first_by = Now() + start_timeout();
-  Backoff backoff(world_.random, Duration(runtime.restart_ms()), kMostRestartWait);
+  Backoff backoff(world_.random, Duration(runtime.restart_ms()), kMaxRestartWait);
   heard_ = Now();
   for (uint32_t restarts = 0; !stop.stop_requested(); ++restarts) {
     ready_ = false;

@@ -11,7 +11,7 @@ absl::StatusOr<v1::TrustRoot> DecodeTrustRoot(const std::string& text, const fs:
   v1::TrustRoot root;
   const auto bytes = FromBase64Url(text);
   if (!bytes || text.empty() || !root.ParseFromString(std::string(AsText(*bytes))))
-    return DataLoss("{}: the trust root is damaged; enrol this device again with a new --state",
+    return DataLoss("{}: the trust root is damaged; enroll this device again with a new --state",
                     path.string());
   return root;
 }
@@ -34,8 +34,11 @@ absl::StatusOr<std::string> IdentityStore::DeviceKey() const {
 
 absl::StatusOr<std::string> IdentityStore::RequestId(const std::string& server,
                                                      Random& random) const {
-  const fs::path path = state_ / "enrolment.json";
+  const fs::path path = state_ / "enrollment.json";
   auto record = ReadRecord(files_, path);
+  // As 0.1 spells it: what it began goes on under its request id. To go with 0.3.
+  if (record.status().code() == absl::StatusCode::kNotFound)
+    record = ReadRecord(files_, state_ / "enrolment.json");
   if (record.ok() && Field(*record, "server") == server && !Field(*record, "request_id").empty())
     return Field(*record, "request_id");
   if (!record.ok() && record.status().code() != absl::StatusCode::kNotFound) return record.status();
@@ -64,7 +67,7 @@ absl::StatusOr<DeviceIdentity> IdentityStore::Load() const {
   QF_ASSIGN_OR_RETURN(identity.trust_root, DecodeTrustRoot(Field(*record, "trust_root"), path));
   QF_ASSIGN_OR_RETURN(identity.private_pem, ReadPrivate(files_, state_ / "device.key", 1 << 20));
   if (identity.device_id.empty() || identity.certificate_pem.empty() || identity.server.empty())
-    return DataLoss("{} is incomplete; enrol this device again with a new --state", path.string());
+    return DataLoss("{} is incomplete; enroll this device again with a new --state", path.string());
   return identity;
 }
 

@@ -1,7 +1,7 @@
 // Who this device is, on its disk:
 //
 //   STATE/device.key      its private key (PEM, mode 0600): made here, never leaves
-//   STATE/enrolment.json  what was asked for: request id and server, before the first call
+//   STATE/enrollment.json  what was asked for: request id and server, before the first call
 //   STATE/identity.json   what was granted: device id, certificate, trust root, server, blob
 //   endpoint STATE/clock.json      the daemon's time as it was last heard, at most an hour old
 //   while the agent runs
@@ -43,7 +43,7 @@ class IdentityStore {
   bool HasKey() const { return files_.Exists(state_ / "device.key"); }
   // The device's key; made and durable at the first call.
   absl::StatusOr<std::string> DeviceKey() const;
-  // The request id of the enrolment with `server`: the same one until it has succeeded.
+  // The request id of the enrollment with `server`: the same one until it has succeeded.
   absl::StatusOr<std::string> RequestId(const std::string& server, Random& random) const;
   // NOT_FOUND: this device is not enrolled yet. DATA_LOSS: what is there cannot be believed.
   absl::StatusOr<DeviceIdentity> Load() const;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "agent/identity/enrolment.h"
+#include "agent/identity/enrollment.h"
 #include "common/trust/certificate.h"
 #include "common/trust/trust_root.h"
 

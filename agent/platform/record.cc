@@ -8,13 +8,13 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr uint64_t kMostBytes = 4 << 20;
+constexpr uint64_t kMaxBytes = 4 << 20;
 
 }  // namespace
 
 absl::StatusOr<Record> ReadRecord(FileSystem& files, const fs::path& path) {
   if (!files.Exists(path)) return NotFound("{} does not exist", path.string());
-  QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(path, kMostBytes));
+  QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(path, kMaxBytes));
   google::protobuf::Struct object;
   const auto parsed = google::protobuf::util::JsonStringToMessage(text, &object);
   if (!parsed.ok())

@@ -8,7 +8,7 @@
 #include "agent/platform/state_lock.h"
 #include "common/base/access.h"
 #include "common/base/fail_point.h"
-#include "pipeline/artifact/agent_release.h"
+#include "pipeline/artifact/program/agent_release.h"
 
 namespace quantfleet::agent {
 
@@ -36,7 +36,7 @@ Launch Decide(LaunchRecord record, const LaunchFacts& facts) {
       const auto given_up = record.given_up;
       record = GiveUp(std::move(record));
       record.given_up = given_up;
-    } else if (!record.proven && record.attempts >= kMostStarts) {
+    } else if (!record.proven && record.attempts >= kMaxStarts) {
       record = GiveUp(std::move(record));
     } else if (!facts.in_slot && IsNewer(facts.version, chosen->version)) {
       return {std::nullopt, std::move(record)};  // a package brought a newer one than the release

@@ -2,7 +2,7 @@
 // that came as a release and stands in a slot. Asked at each start, and by an agent that was told
 // to become another.
 //
-// A release that has not spoken to the daemon yet is started kMostStarts times at most; then it is
+// A release that has not spoken to the daemon yet is started kMaxStarts times at most; then it is
 // given up for the one before it, or the installed one. Whether a process is a release's program is
 // told by its own path alone, so one that was started here never starts itself again.
 #pragma once
@@ -17,7 +17,7 @@
 
 namespace quantfleet::agent {
 
-inline constexpr uint32_t kMostStarts = 3;
+inline constexpr uint32_t kMaxStarts = 3;
 
 struct SlotProgram {
   fs::path path;

@@ -1,9 +1,9 @@
 #include "agent/self/self_host.h"
 
 #include "common/base/fail_point.h"
-#include "pipeline/artifact/agent_release.h"
 #include "pipeline/artifact/manifest.h"
-#include "pipeline/format/elf/agent_program.h"
+#include "pipeline/artifact/program/agent_program.h"
+#include "pipeline/artifact/program/agent_release.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -69,7 +69,7 @@ absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& 
       return NotActivated(saved);
     return Internal(
         "quantfleet-agent {} was started {} times and never reached the daemon: given up", version,
-        kMostStarts);
+        kMaxStarts);
   }
   QF_RETURN_IF_ERROR(CheckInstalled(*record, version));
   std::error_code error;

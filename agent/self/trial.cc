@@ -7,13 +7,13 @@
 #include "agent/identity/trusted_clock.h"
 #include "agent/update/assignment.h"
 #include "agent/update/model_record.h"
-#include "pipeline/artifact/agent_release.h"
+#include "pipeline/artifact/program/agent_release.h"
 
 namespace quantfleet::agent {
 namespace {
 
 constexpr Duration kFirstAgain = std::chrono::milliseconds(500),
-                   kMostAgain = std::chrono::seconds(5);
+                   kMaxAgain = std::chrono::seconds(5);
 
 absl::Status ReadModels(FileSystem& files, const fs::path& state) {
   QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(state / "models"));
@@ -25,7 +25,7 @@ absl::Status ReadModels(FileSystem& files, const fs::path& state) {
 absl::StatusOr<v1::DeviceArtifact> AskPatiently(const TrialWorld& world, DeviceApi& api,
                                                 const v1::GetDeviceArtifactRequest& request) {
   const Duration end = world.clock.Monotonic() + kTrialPatience;
-  Backoff backoff(world.random, kFirstAgain, kMostAgain);
+  Backoff backoff(world.random, kFirstAgain, kMaxAgain);
   for (;;) {
     auto artifact = api.GetArtifact(request);
     const auto code = artifact.status().code();

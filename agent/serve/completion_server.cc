@@ -58,12 +58,12 @@ struct Exchange {
   asio::steady_timer wake;
   struct Piece {
     std::string text;
-    std::vector<TokenProbability> tokens;
+    std::vector<engine::TokenProbability> tokens;
   };
   // What has not been sent. Pieces stay apart however late this thread is: many clients count them
   // as tokens.
   std::vector<Piece> pending;
-  std::optional<absl::StatusOr<GenerateResult>> result;
+  std::optional<absl::StatusOr<engine::GenerateResult>> result;
 
   // Until there is text (or, when `whole`, everything) or the end.
   asio::awaitable<void> Wait(bool whole) {
@@ -79,7 +79,7 @@ using local = asio::local::stream_protocol;
 
 constexpr auto kLinger = std::chrono::seconds(2), kConnect = std::chrono::seconds(2);
 constexpr size_t kRelayBytes = 16 << 10;
-constexpr size_t kMostHeaderBytes = 16 << 10, kMostLingerBytes = 8 << 20;
+constexpr size_t kMaxHeaderBytes = 16 << 10, kMaxLingerBytes = 8 << 20;
 constexpr std::string_view kApi = "/v1/", kModels = "/v1/models/";
 
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
@@ -103,7 +103,7 @@ std::string ForwardText(const Request& request) {
 // What another server answers, piece by piece.
 struct Relay {
   explicit Relay(const asio::any_io_executor& executor) : stream(executor) {
-    parser.header_limit(kMostHeaderBytes);
+    parser.header_limit(kMaxHeaderBytes);
     parser.body_limit(boost::none);
   }
   Stream stream;
@@ -306,7 +306,7 @@ asio::awaitable<bool> CompletionServer::Impl::ServeOne(const ConnectionPtr& conn
   Stream& stream = connection->stream;
   http::request_parser<http::string_body> parser;
   parser.body_limit(options.most_body_bytes);
-  parser.header_limit(kMostHeaderBytes);
+  parser.header_limit(kMaxHeaderBytes);
   stream.expires_after(crowded ? kLinger : options.read_timeout);
   const uint64_t key = reads++;
   if (!crowded) reading.emplace(key, connection.get());
@@ -317,7 +317,7 @@ asio::awaitable<bool> CompletionServer::Impl::ServeOne(const ConnectionPtr& conn
     const bool body = error == http::error::body_limit;
     ApiError refused{body ? 400 : 431, "invalid_request_error", "too_large", ""};
     refused.message = body ? fmt::format("the body has more than {} bytes", options.most_body_bytes)
-                           : fmt::format("the header has more than {} bytes", kMostHeaderBytes);
+                           : fmt::format("the header has more than {} bytes", kMaxHeaderBytes);
     co_await ReplyError(stream, version, false, refused);
     co_await Linger(stream);
     co_return false;
@@ -392,7 +392,7 @@ asio::awaitable<bool> CompletionServer::Impl::Route(const ConnectionPtr& connect
 std::shared_ptr<Exchange> CompletionServer::Impl::Connect(Generation& generation) {
   auto exchange = std::make_shared<Exchange>(io.get_executor());
   generation.on_text = [this, exchange](std::string_view piece,
-                                        std::span<const TokenProbability> tokens) {
+                                        std::span<const engine::TokenProbability> tokens) {
     if (piece.empty() && tokens.empty()) return;
     asio::post(io, [exchange, added = Exchange::Piece{std::string(piece),
                                                       {tokens.begin(), tokens.end()}}]() mutable {
@@ -400,7 +400,7 @@ std::shared_ptr<Exchange> CompletionServer::Impl::Connect(Generation& generation
       exchange->wake.cancel();
     });
   };
-  generation.on_done = [this, exchange](absl::StatusOr<GenerateResult> result) {
+  generation.on_done = [this, exchange](absl::StatusOr<engine::GenerateResult> result) {
     asio::post(io, [exchange, result = std::move(result)]() mutable {
       exchange->result = std::move(result);
       exchange->wake.cancel();
@@ -481,7 +481,7 @@ asio::awaitable<bool> CompletionServer::Impl::StreamAnswer(Stream& stream, const
     }
     exchange.pending.clear();
     if (last && exchange.result->ok()) {
-      const GenerateResult& result = **exchange.result;
+      const engine::GenerateResult& result = **exchange.result;
       if (first) events += "data: " + RenderPiece(head, "", {}, true) + "\n\n";
       events += "data: " + RenderLastPiece(head, result.finish_reason) + "\n\n";
       if (wanted.include_usage) events += "data: " + RenderUsagePiece(head, result) + "\n\n";
@@ -596,7 +596,7 @@ asio::awaitable<void> CompletionServer::Impl::Linger(Stream& stream) {
   stream.socket().shutdown(Socket::shutdown_send, error);
   std::array<char, 16 << 10> sink;
   stream.expires_after(kLinger);
-  for (size_t read = 0; !error && read < kMostLingerBytes;) {
+  for (size_t read = 0; !error && read < kMaxLingerBytes;) {
     size_t size = 0;
     std::tie(error, size) = co_await stream.async_read_some(asio::buffer(sink), kTuple);
     read += size;
@@ -625,7 +625,7 @@ absl::StatusOr<std::unique_ptr<CompletionServer>> CompletionServer::Start(const 
 
 std::string CompletionServer::endpoint() const { return impl_->endpoint; }
 
-void CompletionServer::SetModel(const std::string& name, std::shared_ptr<Engine> engine) {
+void CompletionServer::SetModel(const std::string& name, std::shared_ptr<engine::Engine> engine) {
   auto chat = std::make_shared<const text::ChatTemplate>(ChatTemplateOf(*engine));
   impl_->models.Set({name, std::move(engine), nullptr, std::move(chat)});
 }

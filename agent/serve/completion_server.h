@@ -12,11 +12,11 @@
 #include <string>
 #include <vector>
 
-#include "agent/runtime/engine.h"
 #include "agent/serve/generation_queue.h"
 #include "agent/serve/upstream.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
+#include "engine/decode/engine.h"
 
 namespace quantfleet::agent {
 
@@ -46,7 +46,7 @@ class CompletionServer {
   ~CompletionServer();
 
   std::string endpoint() const;  // "127.0.0.1:port", "unix:PATH"
-  void SetModel(const std::string& name, std::shared_ptr<Engine> engine);
+  void SetModel(const std::string& name, std::shared_ptr<engine::Engine> engine);
   void SetModel(const std::string& name, std::shared_ptr<Upstream> upstream);
   void RemoveModel(const std::string& name);
   std::vector<std::string> models() const;

@@ -100,14 +100,14 @@ std::shared_ptr<Generation> GenerationQueue::NextWaiting() {
 void GenerationQueue::AdmitOne(std::shared_ptr<Generation> generation) {
   Running one{std::move(generation), nullptr};
   if (one.generation->cancelled) return End(std::move(one), Cancelled("the client is gone"));
-  GenerateRequest& request = one.generation->request;
-  request.on_text = [wanted = one.generation.get()](std::string_view piece,
-                                                    std::span<const TokenProbability> tokens) {
+  engine::GenerateRequest& request = one.generation->request;
+  request.on_text = [wanted = one.generation.get()](
+                        std::string_view piece, std::span<const engine::TokenProbability> tokens) {
     if (wanted->cancelled) return false;
     wanted->on_text(piece, tokens);
     return true;
   };
-  absl::StatusOr<std::unique_ptr<Continuation>> begun;
+  absl::StatusOr<std::unique_ptr<engine::Continuation>> begun;
   try {
     begun = one.generation->engine->Begin(std::move(request));
   } catch (const std::exception& error) {
@@ -119,7 +119,7 @@ void GenerationQueue::AdmitOne(std::shared_ptr<Generation> generation) {
 }
 
 bool GenerationQueue::HasRoom(const Running& one) const {
-  const Engine* engine = one.generation->engine.get();
+  const engine::Engine* engine = one.generation->engine.get();
   int64_t taken = 0;
   for (const Running& other : running_)
     if (other.generation->engine.get() == engine) taken += other.continuation->places();
@@ -128,12 +128,12 @@ bool GenerationQueue::HasRoom(const Running& one) const {
 
 // While a new version takes over, two engines have generations for a while.
 void GenerationQueue::StepAll() {
-  std::vector<Engine*> engines;
+  std::vector<engine::Engine*> engines;
   for (const Running& one : running_)
     if (std::ranges::find(engines, one.generation->engine.get()) == engines.end())
       engines.push_back(one.generation->engine.get());
-  for (Engine* engine : engines) {
-    std::vector<Continuation*> theirs;
+  for (engine::Engine* engine : engines) {
+    std::vector<engine::Continuation*> theirs;
     for (const Running& one : running_)
       if (one.generation->engine.get() == engine && !one.generation->cancelled)
         theirs.push_back(one.continuation.get());
@@ -160,7 +160,7 @@ void GenerationQueue::RemoveEnded() {
   std::erase_if(running_, [](const Running& one) { return one.generation == nullptr; });
 }
 
-void GenerationQueue::End(Running one, absl::StatusOr<GenerateResult> result) {
+void GenerationQueue::End(Running one, absl::StatusOr<engine::GenerateResult> result) {
   one.continuation.reset();
   one.generation->engine.reset();  // an engine that was replaced meanwhile goes now
   const bool ok = result.ok();

@@ -13,16 +13,17 @@
 #include <thread>
 #include <vector>
 
-#include "agent/runtime/engine.h"
+#include "engine/decode/engine.h"
 
 namespace quantfleet::agent {
 
 struct Generation {
-  std::shared_ptr<Engine> engine;
-  GenerateRequest request;  // its on_text is the queue's
+  std::shared_ptr<engine::Engine> engine;
+  engine::GenerateRequest request;  // its on_text is the queue's
   // Both are called on the queue's thread.
-  std::function<void(std::string_view piece, std::span<const TokenProbability> tokens)> on_text;
-  std::function<void(absl::StatusOr<GenerateResult>)> on_done;  // exactly once
+  std::function<void(std::string_view piece, std::span<const engine::TokenProbability> tokens)>
+      on_text;
+  std::function<void(absl::StatusOr<engine::GenerateResult>)> on_done;  // exactly once
   std::atomic<bool> cancelled{false};  // set by whoever does not want it any more
 };
 
@@ -57,7 +58,7 @@ class GenerationQueue {
  private:
   struct Running {
     std::shared_ptr<Generation> generation;
-    std::unique_ptr<Continuation> continuation;
+    std::unique_ptr<engine::Continuation> continuation;
   };
 
   void Work(std::stop_token stop);
@@ -68,7 +69,7 @@ class GenerationQueue {
   bool HasRoom(const Running& one) const;
   void StepAll();
   void RemoveEnded();
-  void End(Running one, absl::StatusOr<GenerateResult> result);
+  void End(Running one, absl::StatusOr<engine::GenerateResult> result);
 
   const Limits limits_;
   mutable std::mutex mutex_;

@@ -4,7 +4,7 @@
 
 namespace quantfleet::agent {
 
-text::ChatTemplate ChatTemplateOf(const Engine& engine) {
+text::ChatTemplate ChatTemplateOf(const engine::Engine& engine) {
   return text::ChatTemplate::Read(engine.chat_template(), engine.control_tokens());
 }
 

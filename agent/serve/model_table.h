@@ -8,20 +8,20 @@
 #include <string>
 #include <vector>
 
-#include "agent/runtime/engine.h"
 #include "agent/serve/upstream.h"
+#include "engine/decode/engine.h"
 #include "text/template/chat_template.h"
 
 namespace quantfleet::agent {
 
-text::ChatTemplate ChatTemplateOf(const Engine& engine);
+text::ChatTemplate ChatTemplateOf(const engine::Engine& engine);
 
 class ModelTable {
  public:
   struct Found {
     std::string name;
     // One of both.
-    std::shared_ptr<Engine> engine;
+    std::shared_ptr<engine::Engine> engine;
     std::shared_ptr<Upstream> upstream;
     std::shared_ptr<const text::ChatTemplate> chat;  // the engine's
   };

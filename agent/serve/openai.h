@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/runtime/engine.h"
 #include "common/base/status.h"
+#include "engine/decode/engine.h"
 #include "text/template/conversation.h"
 
 namespace quantfleet::agent {
@@ -47,12 +47,12 @@ struct AnswerHead {
   bool logprobs = false;  // were asked for
 };
 
-std::string RenderAnswer(const AnswerHead& head, const GenerateResult& result);
+std::string RenderAnswer(const AnswerHead& head, const engine::GenerateResult& result);
 // Pieces of a stream, as JSON (without "data: "). The first chat piece names the role.
 std::string RenderPiece(const AnswerHead& head, std::string_view text,
-                        std::span<const TokenProbability> tokens, bool first);
+                        std::span<const engine::TokenProbability> tokens, bool first);
 std::string RenderLastPiece(const AnswerHead& head, std::string_view finish_reason);
-std::string RenderUsagePiece(const AnswerHead& head, const GenerateResult& result);
+std::string RenderUsagePiece(const AnswerHead& head, const engine::GenerateResult& result);
 
 struct ApiError {
   int http = 500;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
-#include "agent/runtime/text_stream.h"
 #include "agent/serve/openai.h"
+#include "text/tokenizer/text_stream.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -28,7 +28,7 @@ json::value FinishReason(std::string_view reason) {
   return json::value(View(reason));
 }
 
-json::object Usage(const GenerateResult& result) {
+json::object Usage(const engine::GenerateResult& result) {
   const auto tokens = static_cast<int64_t>(result.tokens.size());
   return {{"prompt_tokens", result.prompt_tokens},
           {"completion_tokens", tokens},
@@ -37,7 +37,7 @@ json::object Usage(const GenerateResult& result) {
 
 // A token may be a part of a character only; then its text is not, and its bytes tell what it is.
 json::string TokenText(std::string bytes) {
-  std::string text = TakeWholeUtf8(bytes);
+  std::string text = text::TakeWholeUtf8(bytes);
   if (!bytes.empty()) text += "\xef\xbf\xbd";
   return json::string(text.data(), text.size());
 }
@@ -52,9 +52,9 @@ json::object TokenObject(const std::string& bytes, double logprob) {
       {"token", TokenText(bytes)}, {"logprob", Logprob(logprob)}, {"bytes", std::move(numbers)}};
 }
 
-json::value ChatLogprobs(std::span<const TokenProbability> tokens) {
+json::value ChatLogprobs(std::span<const engine::TokenProbability> tokens) {
   json::array content;
-  for (const TokenProbability& token : tokens) {
+  for (const engine::TokenProbability& token : tokens) {
     json::object object = TokenObject(token.bytes, token.logprob);
     json::array top;
     for (const auto& [bytes, logprob] : token.top) top.push_back(TokenObject(bytes, logprob));
@@ -64,9 +64,9 @@ json::value ChatLogprobs(std::span<const TokenProbability> tokens) {
   return json::object{{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
-json::value TextLogprobs(std::span<const TokenProbability> tokens) {
+json::value TextLogprobs(std::span<const engine::TokenProbability> tokens) {
   json::array texts, logprobs, tops, offsets;
-  for (const TokenProbability& token : tokens) {
+  for (const engine::TokenProbability& token : tokens) {
     texts.push_back(TokenText(token.bytes));
     logprobs.push_back(Logprob(token.logprob));
     json::object top;
@@ -80,7 +80,7 @@ json::value TextLogprobs(std::span<const TokenProbability> tokens) {
                       {"text_offset", std::move(offsets)}};
 }
 
-json::value Logprobs(const AnswerHead& head, std::span<const TokenProbability> tokens) {
+json::value Logprobs(const AnswerHead& head, std::span<const engine::TokenProbability> tokens) {
   if (!head.logprobs) return nullptr;
   return head.endpoint == Endpoint::kChatCompletions ? ChatLogprobs(tokens) : TextLogprobs(tokens);
 }
@@ -106,7 +106,7 @@ json::object ModelObject(const std::string& name, int64_t created) {
 
 }  // namespace
 
-std::string RenderAnswer(const AnswerHead& head, const GenerateResult& result) {
+std::string RenderAnswer(const AnswerHead& head, const engine::GenerateResult& result) {
   json::object choice{{"index", 0},
                       {"logprobs", Logprobs(head, result.probabilities)},
                       {"finish_reason", FinishReason(result.finish_reason)}};
@@ -123,7 +123,7 @@ std::string RenderAnswer(const AnswerHead& head, const GenerateResult& result) {
 }
 
 std::string RenderPiece(const AnswerHead& head, std::string_view text,
-                        std::span<const TokenProbability> tokens, bool first) {
+                        std::span<const engine::TokenProbability> tokens, bool first) {
   json::object delta{{"content", View(text)}};
   if (first) delta["role"] = "assistant";
   return RenderDelta(head, std::move(delta), text, Logprobs(head, tokens), "");
@@ -133,7 +133,7 @@ std::string RenderLastPiece(const AnswerHead& head, std::string_view finish_reas
   return RenderDelta(head, {}, "", nullptr, finish_reason);
 }
 
-std::string RenderUsagePiece(const AnswerHead& head, const GenerateResult& result) {
+std::string RenderUsagePiece(const AnswerHead& head, const engine::GenerateResult& result) {
   json::object piece = Head(head, true);
   piece["choices"] = json::array{};
   piece["usage"] = Usage(result);

@@ -2,16 +2,16 @@
 
 #include <boost/json.hpp>
 
-#include "agent/runtime/utf8.h"
 #include "agent/serve/openai.h"
+#include "common/base/utf8.h"
 
 namespace quantfleet::agent {
 namespace {
 
 namespace json = boost::json;
 
-constexpr size_t kMostStops = 16, kMostStopBytes = 256, kMostMessages = 1024;
-constexpr int64_t kMostLogprobs = 20;  // as OpenAI's
+constexpr size_t kMaxStops = 16, kMaxStopBytes = 256, kMaxMessages = 1024;
+constexpr int64_t kMaxLogprobs = 20;  // as OpenAI's
 
 std::string ToString(const json::string& text) { return {text.data(), text.size()}; }
 
@@ -65,12 +65,12 @@ absl::Status ReadStops(const json::object& object, std::vector<std::string>* out
   const json::value* value = Find(object, "stop");
   if (!value) return absl::OkStatus();
   const json::array list = value->is_array() ? value->get_array() : json::array{*value};
-  if (list.size() > kMostStops)
-    return InvalidArgument("stop may hold at most {} strings", kMostStops);
+  if (list.size() > kMaxStops)
+    return InvalidArgument("stop may hold at most {} strings", kMaxStops);
   for (const json::value& stop : list) {
-    if (!stop.is_string() || stop.get_string().empty() || stop.get_string().size() > kMostStopBytes)
+    if (!stop.is_string() || stop.get_string().empty() || stop.get_string().size() > kMaxStopBytes)
       return InvalidArgument("stop must be a string or a list of strings, 1 to {} bytes each",
-                             kMostStopBytes);
+                             kMaxStopBytes);
     out->push_back(ToString(stop.get_string()));
   }
   return absl::OkStatus();
@@ -102,7 +102,7 @@ absl::Status ReadLogprobs(Endpoint endpoint, const json::object& object, int* ou
   if (chat) QF_RETURN_IF_ERROR(ReadBool(object, "logprobs", &on));
   int64_t top = 0;
   QF_RETURN_IF_ERROR(ReadInteger(object, name, 0, &top));
-  if (top > kMostLogprobs) return InvalidArgument("{} must be at most {}", name, kMostLogprobs);
+  if (top > kMaxLogprobs) return InvalidArgument("{} must be at most {}", name, kMaxLogprobs);
   if (!on && top > 0) return InvalidArgument("top_logprobs needs \"logprobs\": true");
   if (on) *out = static_cast<int>(top);
   return absl::OkStatus();
@@ -139,8 +139,8 @@ absl::Status ReadMessages(const json::object& object, std::vector<text::ChatMess
   const json::value* value = Find(object, "messages");
   if (!value || !value->is_array() || value->get_array().empty())
     return InvalidArgument("messages is missing, empty or not a list");
-  if (value->get_array().size() > kMostMessages)
-    return InvalidArgument("messages holds more than {}", kMostMessages);
+  if (value->get_array().size() > kMaxMessages)
+    return InvalidArgument("messages holds more than {}", kMaxMessages);
   for (const json::value& item : value->get_array()) {
     const json::object* entry = item.if_object();
     if (!entry) return InvalidArgument("each of messages must be an object");

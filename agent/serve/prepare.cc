@@ -14,7 +14,7 @@ absl::StatusOr<std::shared_ptr<Generation>> PrepareGeneration(const CompletionRe
   head->model = found.name;
   head->logprobs = wanted.top_logprobs >= 0;
   auto generation = std::make_shared<Generation>();
-  GenerateRequest& request = generation->request;
+  engine::GenerateRequest& request = generation->request;
   request.prompt = wanted.prompt;
   request.stop = wanted.stop;
   request.top_logprobs = wanted.top_logprobs;

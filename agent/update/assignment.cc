@@ -12,9 +12,9 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr int kMostSteps = 16;  // there are not so many precisions
-constexpr uint32_t kMostBudgetDays = 366;
-constexpr uint64_t kMostTokens = uint64_t{1} << 30;
+constexpr int kMaxSteps = 16;  // there are not so many precisions
+constexpr uint32_t kMaxBudgetDays = 366;
+constexpr uint64_t kMaxTokens = uint64_t{1} << 30;
 
 absl::Status CheckVouched(const v1::DeviceArtifact& artifact, const Digest& manifest,
                           const v1::TrustRoot& root) {
@@ -50,15 +50,14 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
     return InvalidArgument("the assignment of {} has a health limit that is no limit",
                            said.model());
   if (said.network().budget_bytes() > 0 &&
-      (said.network().budget_days() == 0 || said.network().budget_days() > kMostBudgetDays))
+      (said.network().budget_days() == 0 || said.network().budget_days() > kMaxBudgetDays))
     return InvalidArgument("the assignment of {} has a budget of {} days, and may have 1 to {}",
-                           said.model(), said.network().budget_days(), kMostBudgetDays);
+                           said.model(), said.network().budget_days(), kMaxBudgetDays);
   assignment.network = said.network();
-  if (said.context().min_tokens() > said.context().tokens() ||
-      said.context().tokens() > kMostTokens)
+  if (said.context().min_tokens() > said.context().tokens() || said.context().tokens() > kMaxTokens)
     return InvalidArgument(
         "the assignment of {} has a context of {} tokens, and of {} at least; there are at most {}",
-        said.model(), said.context().tokens(), said.context().min_tokens(), kMostTokens);
+        said.model(), said.context().tokens(), said.context().min_tokens(), kMaxTokens);
   assignment.context = said.context();
   if (said.manifest_digest().empty()) return assignment;
   if (said.has_runtime()) {
@@ -67,9 +66,9 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
     assignment.runtime = said.runtime();
   }
   QF_ASSIGN_OR_RETURN(assignment.manifest, Digest::FromRaw(said.manifest_digest()));
-  if (said.step_down_size() > kMostSteps)
+  if (said.step_down_size() > kMaxSteps)
     return InvalidArgument("the assignment of {} has {} steps down, at most {}", said.model(),
-                           said.step_down_size(), kMostSteps);
+                           said.step_down_size(), kMaxSteps);
   for (const std::string& raw : said.step_down()) {
     QF_ASSIGN_OR_RETURN(const Digest step, Digest::FromRaw(raw));
     if (step == assignment.manifest || std::ranges::count(assignment.step_down, step) > 0)

@@ -12,7 +12,7 @@ constexpr uint64_t kFlushBytes = 16 << 20;
 constexpr size_t kFlushChunks = 64;
 // Left for logs and records.
 constexpr uint64_t kSpareDisk = 4 << 20;
-constexpr uint64_t kMostStored = pipeline::kMaxChunkBytes + (64 << 10);
+constexpr uint64_t kMaxStored = pipeline::kMaxChunkBytes + (64 << 10);
 
 // What the disk says keeps its code; the same code from the network must not read as a full disk.
 absl::Status AsNetwork(const absl::Status& status) {
@@ -59,7 +59,7 @@ absl::Status Downloader::ReadStored() {
       return InvalidArgument(
           "chunk {} is stored as \"{}\", which this agent cannot decode: update the agent",
           digest.hex(), chunk.encoding());
-    if (chunk.stored_size() == 0 || chunk.stored_size() > kMostStored)
+    if (chunk.stored_size() == 0 || chunk.stored_size() > kMaxStored)
       return InvalidArgument("chunk {} has {} stored bytes, which no chunk has", digest.hex(),
                              chunk.stored_size());
     stored_[digest] = {*encoding, chunk.stored_size()};

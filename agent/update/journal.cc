@@ -7,7 +7,7 @@ namespace {
 
 constexpr size_t kRecord = 16;
 // Each chunk is recorded a few times at most; more is not our journal.
-constexpr uint64_t kMostRecordsPerChunk = 64;
+constexpr uint64_t kMaxRecordsPerChunk = 64;
 
 }  // namespace
 
@@ -23,8 +23,7 @@ absl::Status Journal::Load() {
   QF_ASSIGN_OR_RETURN(file_, files_->Open(path_, OpenMode::kCreate));
   if (fresh) QF_RETURN_IF_ERROR(files_->SyncDirectory(path_.parent_path()));
   QF_ASSIGN_OR_RETURN(const uint64_t size, file_->Size());
-  const uint64_t records =
-      std::min<uint64_t>(size / kRecord, kMostRecordsPerChunk * chunks_.size());
+  const uint64_t records = std::min<uint64_t>(size / kRecord, kMaxRecordsPerChunk * chunks_.size());
   Bytes bytes(records * kRecord);
   QF_RETURN_IF_ERROR(file_->ReadAt(0, bytes));
   end_ = bytes.size();  // a torn record at the end is written over

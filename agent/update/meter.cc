@@ -7,7 +7,7 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr uint64_t kLeastPiece = 4 << 10, kMostPiece = 256 << 10;
+constexpr uint64_t kLeastPiece = 4 << 10, kMaxPiece = 256 << 10;
 // Of a piece at the rate: shorter than what keeps a connection open.
 constexpr uint64_t kPieceSeconds = 4;
 
@@ -44,9 +44,9 @@ absl::Status Meter::Pay(uint64_t bytes) {
 Pull Meter::pull() {
   if (policy_.budget_bytes() == 0 && policy_.max_bytes_per_second() == 0) return {};
   const uint64_t rate = policy_.max_bytes_per_second();
-  return {.most = rate == 0           ? kMostPiece
-                  : rate > kMostPiece ? kMostPiece
-                                      : std::clamp(rate * kPieceSeconds, kLeastPiece, kMostPiece),
+  return {.most = rate == 0          ? kMaxPiece
+                  : rate > kMaxPiece ? kMaxPiece
+                                     : std::clamp(rate * kPieceSeconds, kLeastPiece, kMaxPiece),
           .pay = [this](uint64_t bytes) { return Pay(bytes); }};
 }
 

@@ -5,8 +5,8 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr uint64_t kMostManifestBytes = 256 << 20, kMostEvaluationBytes = 1 << 20,
-                   kMostRuntimeBytes = 1 << 20;
+constexpr uint64_t kMaxManifestBytes = 256 << 20, kMaxEvaluationBytes = 1 << 20,
+                   kMaxRuntimeBytes = 1 << 20;
 constexpr std::string_view kEvaluationsFile = "evaluations.pb",
                            kOldEvaluationFile = "evaluation.pb",  // of version 0.1, which kept one
     kRuntimeFile = "runtime.pb", kContextFile = "context.pb";
@@ -29,12 +29,12 @@ std::optional<Slot> Slots::Current() const {
 absl::StatusOr<v1::Manifest> Slots::ManifestOf(Slot slot) const {
   const fs::path path = PathOf(slot) / "manifest.pb";
   if (!files_.Exists(path)) return NotFound("{} does not exist", path.string());
-  QF_ASSIGN_OR_RETURN(const std::string bytes, files_.ReadAll(path, kMostManifestBytes));
+  QF_ASSIGN_OR_RETURN(const std::string bytes, files_.ReadAll(path, kMaxManifestBytes));
   return pipeline::ParseManifest(bytes);
 }
 
 std::optional<Digest> Slots::Begun(Slot slot) const {
-  const auto bytes = files_.ReadAll(PathOf(slot) / "manifest.pb", kMostManifestBytes);
+  const auto bytes = files_.ReadAll(PathOf(slot) / "manifest.pb", kMaxManifestBytes);
   return bytes.ok() ? std::optional(HashText(*bytes)) : std::nullopt;
 }
 
@@ -65,11 +65,11 @@ absl::Status Slots::KeepEvaluations(Slot slot, const v1::Evaluations& evaluation
 
 v1::Evaluations Slots::EvaluationsOf(Slot slot) const {
   v1::Evaluations evaluations;
-  if (const auto bytes = files_.ReadAll(PathOf(slot) / kEvaluationsFile, kMostEvaluationBytes);
+  if (const auto bytes = files_.ReadAll(PathOf(slot) / kEvaluationsFile, kMaxEvaluationBytes);
       bytes.ok()) {
     if (!evaluations.ParseFromString(*bytes)) evaluations.Clear();
   } else if (const auto one =
-                 files_.ReadAll(PathOf(slot) / kOldEvaluationFile, kMostEvaluationBytes);
+                 files_.ReadAll(PathOf(slot) / kOldEvaluationFile, kMaxEvaluationBytes);
              one.ok()) {
     if (!evaluations.add_evaluations()->ParseFromString(*one)) evaluations.Clear();
   }
@@ -84,7 +84,7 @@ absl::Status Slots::KeepRuntime(Slot slot, const std::optional<v1::Runtime>& run
 absl::StatusOr<std::optional<v1::Runtime>> Slots::RuntimeOf(Slot slot) const {
   const fs::path path = PathOf(slot) / kRuntimeFile;
   if (!files_.Exists(path)) return NotFound("{} does not exist", path.string());
-  QF_ASSIGN_OR_RETURN(const std::string bytes, files_.ReadAll(path, kMostRuntimeBytes));
+  QF_ASSIGN_OR_RETURN(const std::string bytes, files_.ReadAll(path, kMaxRuntimeBytes));
   if (bytes.empty()) return std::nullopt;
   v1::Runtime runtime;
   if (!runtime.ParseFromString(bytes)) return DataLoss("{} is damaged", path.string());
@@ -98,7 +98,7 @@ absl::Status Slots::KeepContext(Slot slot, const v1::ContextPolicy& context) {
 absl::StatusOr<v1::ContextPolicy> Slots::ContextOf(Slot slot) const {
   const fs::path path = PathOf(slot) / kContextFile;
   v1::ContextPolicy context;
-  const auto bytes = files_.ReadAll(path, kMostRuntimeBytes);
+  const auto bytes = files_.ReadAll(path, kMaxRuntimeBytes);
   if (bytes.status().code() == absl::StatusCode::kNotFound) return context;
   if (!bytes.ok()) return bytes.status();
   if (!context.ParseFromString(*bytes)) return DataLoss("{} is damaged", path.string());

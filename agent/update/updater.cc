@@ -10,10 +10,10 @@ namespace quantfleet::agent {
 namespace {
 
 constexpr Duration kFirstRetry = std::chrono::milliseconds(500),
-                   kMostRetry = std::chrono::seconds(60);
+                   kMaxRetry = std::chrono::seconds(60);
 // A device that was refused is not let in again within seconds.
 constexpr Duration kFirstRetryRefused = std::chrono::seconds(30),
-                   kMostRetryRefused = std::chrono::minutes(15);
+                   kMaxRetryRefused = std::chrono::minutes(15);
 
 using Outcome = ModelRecord::Outcome;
 
@@ -172,8 +172,8 @@ absl::StatusOr<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
 }
 
 bool Updater::Run(std::stop_token stop) {
-  Backoff backoff(environment_.random, kFirstRetry, kMostRetry);
-  Backoff refused(environment_.random, kFirstRetryRefused, kMostRetryRefused);
+  Backoff backoff(environment_.random, kFirstRetry, kMaxRetry);
+  Backoff refused(environment_.random, kFirstRetryRefused, kMaxRetryRefused);
   uint64_t done = 0;
   LookAfter();
   Step step = NextStep();

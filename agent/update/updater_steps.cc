@@ -15,8 +15,8 @@ namespace quantfleet::agent {
 namespace {
 
 // A slot that keeps failing its check stands on a disk that does not keep what it is given.
-constexpr int kMostVerifyRounds = 3;
-constexpr uint32_t kMostAttempts = 5;
+constexpr int kMaxVerifyRounds = 3;
+constexpr uint32_t kMaxAttempts = 5;
 constexpr Duration kSoakStep = std::chrono::seconds(5);  // between two looks at what soaks
 
 using Outcome = ModelRecord::Outcome;
@@ -108,7 +108,7 @@ absl::StatusOr<Updater::Step> Updater::Verify(std::stop_token stop) {
   QF_ASSIGN_OR_RETURN(const size_t damaged, downloader.Verify(stop));
   if (damaged > 0) {
     QF_RETURN_IF_ERROR(slots_.UnmarkVerified(idle));
-    if (++verify_rounds_ >= kMostVerifyRounds)
+    if (++verify_rounds_ >= kMaxVerifyRounds)
       return Fail(kVerifyFailed, fmt::format("{} chunks did not survive on this disk", damaged));
     return Step::kFetch;
   }
@@ -191,7 +191,7 @@ HealthGate Updater::GateOf(Slot slot, const v1::ContextPolicy& context) const {
 absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
   Show(v1::ModelStatus::ACTIVATING);
   const Slot current = *slots_.Current();
-  if (record_.attempts >= kMostAttempts) {
+  if (record_.attempts >= kMaxAttempts) {
     prove_error_ = ResourceExhausted(
         "the agent ended {} times while it activated this; most likely the system needed its "
         "memory",

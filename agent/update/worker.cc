@@ -8,7 +8,7 @@ namespace quantfleet::agent {
 namespace {
 
 // A device holds a few models; more is a daemon that has gone wrong.
-constexpr size_t kMostModels = 64;
+constexpr size_t kMaxModels = 64;
 
 bool Same(const std::vector<v1::Signed>& a, const std::vector<v1::Signed>& b) {
   return std::ranges::equal(a, b, [](const v1::Signed& x, const v1::Signed& y) {
@@ -80,7 +80,7 @@ void UpdateWorker::BootAll(std::stop_token stop) {
 }
 
 void UpdateWorker::TakeIn(const std::vector<v1::Signed>& assignments) {
-  for (size_t i = 0; i < std::min(assignments.size(), kMostModels); ++i) {
+  for (size_t i = 0; i < std::min(assignments.size(), kMaxModels); ++i) {
     const auto assignment = ReadAssignment(assignments[i], environment_.trust_root(), device_id_);
     if (assignment.ok()) {
       UpdaterOf(assignment->model).Accept(*assignment);

@@ -22,7 +22,7 @@ class RealFile final : public File {
     if (offset > static_cast<uint64_t>(std::numeric_limits<off_t>::max())) return Cut(offset);
     while (!out.empty()) {
       const ssize_t n =
-          ::pread(fd_, out.data(), std::min(out.size(), kMostPerCall), static_cast<off_t>(offset));
+          ::pread(fd_, out.data(), std::min(out.size(), kMaxPerCall), static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return ErrnoStatus(errno, fmt::format("reading {}", path_.string()));
       if (n == 0) return Cut(offset);
@@ -34,7 +34,7 @@ class RealFile final : public File {
 
   absl::Status WriteAt(uint64_t offset, ByteSpan bytes) override {
     while (!bytes.empty()) {
-      const ssize_t n = ::pwrite(fd_, bytes.data(), std::min(bytes.size(), kMostPerCall),
+      const ssize_t n = ::pwrite(fd_, bytes.data(), std::min(bytes.size(), kMaxPerCall),
                                  static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return ErrnoStatus(errno, fmt::format("writing {}", path_.string()));
@@ -66,7 +66,7 @@ class RealFile final : public File {
   }
 
  private:
-  static constexpr size_t kMostPerCall = size_t{1} << 30;
+  static constexpr size_t kMaxPerCall = size_t{1} << 30;
   absl::Status Cut(uint64_t offset) const {
     return DataLoss("{} ends at byte {}, before what was to be read: is it cut?", path_.string(),
                     offset);

@@ -46,7 +46,7 @@ class CertificateAuthority {
 
   const std::string& certificate_pem() const { return certificate_pem_; }
   const std::string& private_pem() const { return private_pem_; }
-  // SHA-256 of the DER certificate: what an enrolment token carries.
+  // SHA-256 of the DER certificate: what an enrollment token carries.
   Digest fingerprint() const;
 
   // A certificate for the public key, valid from an hour before now until now + lifetime. The

@@ -1,5 +1,5 @@
 // Owners for OpenSSL's objects, and its error queue as text. For .cc files only (of common/, and of
-// daemon/http, which serves TLS): no interface shows OpenSSL.
+// daemon/web, which serves TLS): no interface shows OpenSSL.
 #pragma once
 
 #include <openssl/bio.h>

@@ -8,9 +8,9 @@
 namespace quantfleet::trust {
 namespace {
 
-constexpr int kMostArgs = 64, kMostVariables = 32;
-constexpr size_t kMostText = 1024;
-constexpr uint32_t kMostSeconds = 3600, kMostRestarts = 100, kMostRestartMs = 60'000;
+constexpr int kMaxArgs = 64, kMaxVariables = 32;
+constexpr size_t kMaxText = 1024;
+constexpr uint32_t kMaxSeconds = 3600, kMaxRestarts = 100, kMaxRestartMs = 60'000;
 
 // Through these a variable becomes code: the loader's, and those of interpreters that an allowed
 // program may be. A device that allows an interpreter itself has allowed any code.
@@ -20,8 +20,8 @@ constexpr std::array<std::string_view, 5> kCodeNames = {"PATH", "ENV", "IFS", "S
                                                         "JAVA_TOOL_OPTIONS"};
 
 absl::Status CheckText(std::string_view field, const std::string& text) {
-  if (text.size() > kMostText)
-    return InvalidArgument("{} has {} bytes, at most {} are taken", field, text.size(), kMostText);
+  if (text.size() > kMaxText)
+    return InvalidArgument("{} has {} bytes, at most {} are taken", field, text.size(), kMaxText);
   if (text.find('\0') != std::string::npos) return InvalidArgument("{} holds a NUL", field);
   static const std::map<std::string, std::string, std::less<>> any = {
       {"context", ""}, {"folder", ""}, {"kv_type", ""}, {"model", ""},
@@ -98,29 +98,28 @@ absl::Status CheckRuntime(const v1::Runtime& runtime) {
         "runtime.command must be a plain name that devices turn into a program (`quantfleet-agent "
         "start --allow-runtime "
         "NAME=/PATH`), not a path");
-  if (runtime.args_size() > kMostArgs)
-    return InvalidArgument("runtime.args: at most {}", kMostArgs);
+  if (runtime.args_size() > kMaxArgs) return InvalidArgument("runtime.args: at most {}", kMaxArgs);
   for (const std::string& arg : runtime.args()) QF_RETURN_IF_ERROR(CheckText("runtime.args", arg));
-  if (runtime.env_size() > kMostVariables)
-    return InvalidArgument("runtime.env: at most {}", kMostVariables);
+  if (runtime.env_size() > kMaxVariables)
+    return InvalidArgument("runtime.env: at most {}", kMaxVariables);
   for (const auto& [name, value] : runtime.env()) QF_RETURN_IF_ERROR(CheckVariable(name, value));
   if (Names(runtime, "{port}") == Names(runtime, "{socket}"))
     return InvalidArgument(
         "runtime.args or runtime.env must hold either {{port}} or {{socket}}: the agent chooses it "
         "and asks there");
   const std::string& health = runtime.health_path();
-  if (!health.starts_with('/') || health.size() > kMostText ||
+  if (!health.starts_with('/') || health.size() > kMaxText ||
       !std::ranges::all_of(health, [](char c) { return c > ' ' && c < 0x7f; }))
     return InvalidArgument("runtime.health must be a path that begins with /, without blanks");
   const auto in = [](uint32_t value, uint32_t least, uint32_t most) {
     return value >= least && value <= most;
   };
-  if (!in(runtime.start_timeout_seconds(), 1, kMostSeconds) ||
-      !in(runtime.stop_timeout_seconds(), 1, kMostSeconds))
-    return InvalidArgument("runtime: start and stop timeouts are 1 to {} seconds", kMostSeconds);
-  if (runtime.restarts() > kMostRestarts || !in(runtime.restart_ms(), 1, kMostRestartMs))
-    return InvalidArgument("runtime: at most {} restarts, the first after 1 to {} ms",
-                           kMostRestarts, kMostRestartMs);
+  if (!in(runtime.start_timeout_seconds(), 1, kMaxSeconds) ||
+      !in(runtime.stop_timeout_seconds(), 1, kMaxSeconds))
+    return InvalidArgument("runtime: start and stop timeouts are 1 to {} seconds", kMaxSeconds);
+  if (runtime.restarts() > kMaxRestarts || !in(runtime.restart_ms(), 1, kMaxRestartMs))
+    return InvalidArgument("runtime: at most {} restarts, the first after 1 to {} ms", kMaxRestarts,
+                           kMaxRestartMs);
   return absl::OkStatus();
 }
 

@@ -1,4 +1,4 @@
-// Enrolment tokens: qf1.<id>.<secret>.<CA fingerprint>, the last two in base64url. The fingerprint
+// Enrollment tokens: qf1.<id>.<secret>.<CA fingerprint>, the last two in base64url. The fingerprint
 // lets a device authenticate the daemon at first contact; the daemon stores only the secret's hash.
 #pragma once
 

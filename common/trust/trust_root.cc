@@ -21,7 +21,7 @@ bool Succeed(v1::TrustRoot& root, const v1::Signed& statement) {
 bool Succeed(v1::TrustRoot& root,
              const google::protobuf::RepeatedPtrField<v1::Signed>& statements) {
   bool succeeded = false;
-  for (int i = 0; i < std::min(statements.size(), kMostTrustRoots); ++i)
+  for (int i = 0; i < std::min(statements.size(), kMaxTrustRoots); ++i)
     succeeded |= Succeed(root, statements[i]);
   return succeeded;
 }

@@ -9,13 +9,13 @@
 
 namespace quantfleet::trust {
 
-inline constexpr int kMostTrustRoots = 16;  // in one answer: who is further behind asks again
+inline constexpr int kMaxTrustRoots = 16;  // in one answer: who is further behind asks again
 
 // Makes `root` what the statement says, where a key of `root` that may sign trust roots has signed
 // it, its version is greater, and it names keys and CAs. What is no such successor changes nothing.
 // Whether it did.
 bool Succeed(v1::TrustRoot& root, const v1::Signed& statement);
-// One after the other, at most kMostTrustRoots.
+// One after the other, at most kMaxTrustRoots.
 bool Succeed(v1::TrustRoot& root, const google::protobuf::RepeatedPtrField<v1::Signed>& statements);
 
 }  // namespace quantfleet::trust

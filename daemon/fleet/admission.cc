@@ -8,8 +8,8 @@
 namespace quantfleet::daemon {
 namespace {
 
-constexpr size_t kMostCertificateBytes = 32 << 10, kMostProofBytes = 2 << 10;
-constexpr size_t kMostAllowedAtOnce = 1000, kMostAllowed = 100'000;
+constexpr size_t kMaxCertificateBytes = 32 << 10, kMaxProofBytes = 2 << 10;
+constexpr size_t kMaxAllowedAtOnce = 1000, kMaxAllowed = 100'000;
 constexpr size_t kIdSize = 18;  // "d-" and 16 hex digits
 
 bool LooksLikeId(std::string_view id) {
@@ -27,7 +27,7 @@ absl::StatusOr<Fleet::Admission> Fleet::AdmitByToken(const Applicant& applicant,
                            Message(claim.status()));
   if (claim->ca_fingerprint != with_.authority.ca_fingerprint())
     return Unauthenticated("the token was made by another daemon: is the address right?");
-  QF_ASSIGN_OR_RETURN(const v1::EnrolmentToken token,
+  QF_ASSIGN_OR_RETURN(const v1::EnrollmentToken token,
                       with_.store.UseToken(claim->id, claim->SecretHash(), key.digest, enrolled,
                                            ToUnixMillis(with_.clock.Now())));
   const std::string name = "token " + token.id();
@@ -47,11 +47,11 @@ absl::StatusOr<Fleet::Customer> Fleet::CheckCustomer(const Applicant& applicant,
   const CustomerProof& customer = *applicant.customer;
   if (options_.customer_ca_pem.empty())
     return PermissionDenied(
-        "this daemon takes no certificates of other CAs: start it with --enrolment-ca FILE.pem");
-  if (customer.certificate_pem.size() > kMostCertificateBytes)
-    return InvalidArgument("customer.certificate_pem: at most {} bytes", kMostCertificateBytes);
-  if (customer.proof.size() > kMostProofBytes)
-    return InvalidArgument("customer.proof: at most {} bytes", kMostProofBytes);
+        "this daemon takes no certificates of other CAs: start it with --enrollment-ca FILE.pem");
+  if (customer.certificate_pem.size() > kMaxCertificateBytes)
+    return InvalidArgument("customer.certificate_pem: at most {} bytes", kMaxCertificateBytes);
+  if (customer.proof.size() > kMaxProofBytes)
+    return InvalidArgument("customer.proof: at most {} bytes", kMaxProofBytes);
   QF_RETURN_IF_ERROR(challenges_.Check(key.id, customer.nonce));
   auto certificate =
       trust::VerifyForeign(customer.certificate_pem, options_.customer_ca_pem, with_.clock.Now());
@@ -68,13 +68,14 @@ absl::StatusOr<Fleet::Customer> Fleet::CheckCustomer(const Applicant& applicant,
 absl::StatusOr<bool> Fleet::CheckProof(const Applicant& applicant, const DeviceKey& key) {
   if (!applicant.proof) return false;
   const auto& [nonce, proof] = *applicant.proof;
-  if (proof.size() > kMostProofBytes)
-    return InvalidArgument("proof: at most {} bytes", kMostProofBytes);
+  if (proof.size() > kMaxProofBytes)
+    return InvalidArgument("proof: at most {} bytes", kMaxProofBytes);
   QF_RETURN_IF_ERROR(challenges_.Check(key.id, nonce));
-  if (!trust::VerifyWithPublicKey(key.pem, AsBytes(EnrolmentMessage(nonce, applicant.csr_pem)),
+  if (!trust::VerifyWithPublicKey(key.pem, AsBytes(EnrollmentMessage(nonce, applicant.csr_pem)),
                                   proof))
     return Unauthenticated(
-        "the proof was not made by device {}'s key over this challenge and request: enrol from the "
+        "the proof was not made by device {}'s key over this challenge and request: enroll from "
+        "the "
         "device itself",
         key.id);
   return true;
@@ -140,7 +141,7 @@ absl::StatusOr<Fleet::Admission> Fleet::Admit(const Applicant& applicant, const 
         "device {0} is not expected: `quantfleet device allow {0}` lets it come, or give it a "
         "token of `quantfleet "
         "token create`; unknown devices may wait for an operator only where the daemon runs with "
-        "--enrolment-queue N",
+        "--enrollment-queue N",
         key.id);
   Admission stranger;
   stranger.wait = "nobody vouches for it";
@@ -150,8 +151,8 @@ absl::StatusOr<Fleet::Admission> Fleet::Admit(const Applicant& applicant, const 
 absl::StatusOr<std::vector<v1::AllowedDevice>> Fleet::Allow(
     std::vector<v1::AllowedDevice> devices) {
   if (devices.empty()) return InvalidArgument("no device is named");
-  if (devices.size() > kMostAllowedAtOnce)
-    return InvalidArgument("devices: at most {} at once", kMostAllowedAtOnce);
+  if (devices.size() > kMaxAllowedAtOnce)
+    return InvalidArgument("devices: at most {} at once", kMaxAllowedAtOnce);
   const int64_t now = ToUnixMillis(with_.clock.Now());
   for (v1::AllowedDevice& device : devices) {
     if (!device.public_key().empty()) {
@@ -184,7 +185,7 @@ absl::StatusOr<std::vector<v1::AllowedDevice>> Fleet::Allow(
                                   known->id());
       return AlreadyExists("device {} is enrolled already", known->id());
     }
-    allowed = with_.store.AllowDevices(devices, kMostAllowed);
+    allowed = with_.store.AllowDevices(devices, kMaxAllowed);
     return allowed.status();
   }));
   return allowed;

@@ -68,9 +68,9 @@ absl::Status ChallengeBook::Use(std::string_view device_id, std::string_view non
   QF_RETURN_IF_ERROR(CheckSeal(device_id, nonce));
   const int64_t now = clock_.Monotonic().count();
   std::lock_guard lock(mutex_);
-  if (used_.size() >= kMostUsed) {
+  if (used_.size() >= kMaxUsed) {
     std::erase_if(used_, [&](const auto& entry) { return now - entry.second > kLifetime.count(); });
-    if (used_.size() >= kMostUsed)
+    if (used_.size() >= kMaxUsed)
       return Unavailable("too many renewals at once: try again in a few minutes");
   }
   const auto made = quantfleet::Load<int64_t>(AsBytes(nonce).data() + kRandomBytes);

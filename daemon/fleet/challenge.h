@@ -1,4 +1,4 @@
-// Challenges for devices that enrol, or renew a certificate without holding a valid one: a nonce
+// Challenges for devices that enroll, or renew a certificate without holding a valid one: a nonce
 // that this daemon made for that device within the last minutes, and that has not been used.
 // Thread-safe.
 //
@@ -23,7 +23,7 @@ namespace quantfleet::daemon {
 class ChallengeBook {
  public:
   static constexpr Duration kLifetime = std::chrono::minutes(5);
-  static constexpr size_t kMostUsed = 1 << 20;
+  static constexpr size_t kMaxUsed = 1 << 20;
 
   ChallengeBook(Random& random, const Clock& clock);
 

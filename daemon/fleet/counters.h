@@ -8,8 +8,8 @@ namespace quantfleet::daemon {
 
 struct FleetCounters {
   std::atomic<uint64_t> check_ins{0};
-  std::atomic<uint64_t> enrolments{0}, enrolments_held{0},
-      enrolments_refused{0};  // held: told to ask again
+  std::atomic<uint64_t> enrollments{0}, enrollments_held{0},
+      enrollments_refused{0};  // held: told to ask again
   std::atomic<uint64_t> renewals{0}, renewals_refused{0};
 };
 

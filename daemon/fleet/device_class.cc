@@ -4,17 +4,17 @@
 #include <array>
 #include <optional>
 
+#include "common/toml/toml_reader.h"
 #include "common/trust/runtime.h"
-#include "daemon/fleet/toml_reader.h"
 #include "pipeline/artifact/memory.h"
 
 namespace quantfleet::daemon {
 namespace {
 
-constexpr int64_t kMostMiB = int64_t{1} << 30, kMostWholeNumber = 1'000'000'000;
-constexpr int64_t kMostTokens = int64_t{1} << 30;
+constexpr int64_t kMaxMiB = int64_t{1} << 30, kMaxWholeNumber = 1'000'000'000;
+constexpr int64_t kMaxTokens = int64_t{1} << 30;
 constexpr std::array<std::string_view, 3> kKvTypes = {"f16", "q8_0", "f32"};
-constexpr int64_t kMostSoakSeconds = 24 * 3600, kMostBudgetDays = 366;
+constexpr int64_t kMaxSoakSeconds = 24 * 3600, kMaxBudgetDays = 366;
 constexpr double kMinGoldenAgreement =
     0.75;  // other arithmetic turns a token here and there; damage turns nearly all
 
@@ -64,11 +64,11 @@ std::optional<v1::Runtime> ReadRuntime(TomlReader& reader) {
   any |= reader.Read("runtime.args", args);
   any |= reader.Read("runtime.env", env);
   any |= reader.Read("runtime.health", health);
-  any |= reader.Read("runtime.start_timeout_seconds", start, 1, kMostWholeNumber);
-  any |= reader.Read("runtime.stop_timeout_seconds", stop, 1, kMostWholeNumber);
-  any |= reader.Read("runtime.memory_mib", memory_mib, 0, kMostMiB);
-  any |= reader.Read("runtime.restarts", restarts, 0, kMostWholeNumber);
-  any |= reader.Read("runtime.restart_ms", restart_ms, 1, kMostWholeNumber);
+  any |= reader.Read("runtime.start_timeout_seconds", start, 1, kMaxWholeNumber);
+  any |= reader.Read("runtime.stop_timeout_seconds", stop, 1, kMaxWholeNumber);
+  any |= reader.Read("runtime.memory_mib", memory_mib, 0, kMaxMiB);
+  any |= reader.Read("runtime.restarts", restarts, 0, kMaxWholeNumber);
+  any |= reader.Read("runtime.restart_ms", restart_ms, 1, kMaxWholeNumber);
   if (!any) return std::nullopt;
   runtime.mutable_args()->Assign(args.begin(), args.end());
   runtime.mutable_env()->insert(env.begin(), env.end());
@@ -85,8 +85,8 @@ std::optional<v1::Runtime> ReadRuntime(TomlReader& reader) {
 absl::StatusOr<v1::ContextPolicy> ReadContext(TomlReader& reader, std::string_view format) {
   v1::ContextPolicy context;
   int64_t tokens = 0, least = 0;
-  reader.Read("context", tokens, 1, kMostTokens);
-  reader.Read("min_context", least, 1, kMostTokens);
+  reader.Read("context", tokens, 1, kMaxTokens);
+  reader.Read("min_context", least, 1, kMaxTokens);
   reader.Read("kv_type", *context.mutable_kv_type());
   context.set_tokens(static_cast<uint64_t>(tokens));
   context.set_min_tokens(static_cast<uint64_t>(least));
@@ -204,16 +204,16 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   int64_t least = 0, most = 0, cores = 0, disk = 0;
   reader.Read("match.arch", match.arch);
   reader.Read("match.form", match.form);
-  reader.Read("match.min_memory_mib", least, 0, kMostMiB);
-  reader.Read("match.max_memory_mib", most, 1, kMostMiB);
+  reader.Read("match.min_memory_mib", least, 0, kMaxMiB);
+  reader.Read("match.max_memory_mib", most, 1, kMaxMiB);
   reader.Read("match.any_instruction_set", match.any_instruction_set);
   reader.Read("match.all_instruction_sets", match.all_instruction_sets);
   reader.Read("match.any_accelerator", match.any_accelerator);
   reader.Read("match.any_runtime", match.any_runtime);
   reader.Read("match.power", match.power);
   reader.Read("match.link", match.link);
-  reader.Read("match.min_cores", cores, 0, kMostWholeNumber);
-  reader.Read("match.min_disk_free_mib", disk, 0, kMostMiB);
+  reader.Read("match.min_cores", cores, 0, kMaxWholeNumber);
+  reader.Read("match.min_disk_free_mib", disk, 0, kMaxMiB);
   reader.Read("match.min_memory_bandwidth_gbps", match.min_memory_bandwidth_gbps, 0.0, 1e6);
   reader.Read("match.min_kernel_gops", match.min_kernel_gops, 0.0, 1e6);
   reader.Read("match.labels", match.labels);
@@ -228,12 +228,12 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
   int64_t memory_mib = 0, soak = 0, rate_kib = 0, budget_mib = 0, budget_days = 30;
   reader.Read("health.min_golden_agreement", golden, 0.0, 1.0);
   reader.Read("health.min_tokens_per_second", speed, 0.0, 1e6);
-  reader.Read("health.min_memory_available_mib", memory_mib, 0, kMostMiB);
-  reader.Read("health.soak_seconds", soak, 0, kMostSoakSeconds);
+  reader.Read("health.min_memory_available_mib", memory_mib, 0, kMaxMiB);
+  reader.Read("health.soak_seconds", soak, 0, kMaxSoakSeconds);
   reader.Read("step_down", spec.step_down);
-  reader.Read("network.max_kib_per_second", rate_kib, 0, kMostWholeNumber);
-  reader.Read("network.budget_mib", budget_mib, 0, kMostMiB);
-  reader.Read("network.budget_days", budget_days, 1, kMostBudgetDays);
+  reader.Read("network.max_kib_per_second", rate_kib, 0, kMaxWholeNumber);
+  reader.Read("network.budget_mib", budget_mib, 0, kMaxMiB);
+  reader.Read("network.budget_days", budget_days, 1, kMaxBudgetDays);
   spec.health.set_soak_seconds(static_cast<uint32_t>(soak));
   spec.network.set_max_bytes_per_second(static_cast<uint64_t>(rate_kib) << 10);
   if (budget_mib > 0) {

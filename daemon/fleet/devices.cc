@@ -9,9 +9,9 @@
 namespace quantfleet::daemon {
 namespace {
 
-constexpr int kMostFactWords = 128, kMostModels = 64, kMostSteps = 16, kMostOutgrown = 64;
-constexpr uint64_t kMostContext = uint64_t{1} << 30;
-constexpr size_t kMostText = 256, kMostDetail = 2048, kMostHardwareId = 64;
+constexpr int kMaxFactWords = 128, kMaxModels = 64, kMaxSteps = 16, kMaxOutgrown = 64;
+constexpr uint64_t kMaxContext = uint64_t{1} << 30;
+constexpr size_t kMaxText = 256, kMaxDetail = 2048, kMaxHardwareId = 64;
 
 absl::Status CheckText(std::string_view field, const std::string& text, size_t most) {
   if (text.size() > most) return InvalidArgument("{}: at most {} bytes", field, most);
@@ -20,9 +20,9 @@ absl::Status CheckText(std::string_view field, const std::string& text, size_t m
 
 template <typename Words>
 absl::Status CheckWords(std::string_view field, const Words& words) {
-  if (words.size() > kMostFactWords)
-    return InvalidArgument("{}: at most {} entries", field, kMostFactWords);
-  for (const std::string& word : words) QF_RETURN_IF_ERROR(CheckText(field, word, kMostText));
+  if (words.size() > kMaxFactWords)
+    return InvalidArgument("{}: at most {} entries", field, kMaxFactWords);
+  for (const std::string& word : words) QF_RETURN_IF_ERROR(CheckText(field, word, kMaxText));
   return absl::OkStatus();
 }
 
@@ -50,7 +50,7 @@ absl::Status Outgrow(Store& store, v1::Device& device, const v1::ModelStatus& st
              known.recipe() == artifact.recipe();
     };
     const auto known = std::ranges::find_if(*device.mutable_outgrown(), same);
-    if (known == device.mutable_outgrown()->end() && device.outgrown_size() >= kMostOutgrown)
+    if (known == device.mutable_outgrown()->end() && device.outgrown_size() >= kMaxOutgrown)
       continue;
     v1::Outgrown& outgrown =
         known == device.mutable_outgrown()->end() ? *device.add_outgrown() : *known;
@@ -81,16 +81,16 @@ absl::Status CheckDigest(std::string_view field, const std::string& raw) {
 }  // namespace
 
 absl::Status CheckFacts(const v1::HardwareFacts& facts) {
-  QF_RETURN_IF_ERROR(CheckText("facts.arch", facts.arch(), kMostText));
-  QF_RETURN_IF_ERROR(CheckText("facts.os", facts.os(), kMostText));
-  QF_RETURN_IF_ERROR(CheckText("facts.cpu_model", facts.cpu_model(), kMostText));
-  QF_RETURN_IF_ERROR(CheckText("facts.form", facts.form(), kMostText));
-  QF_RETURN_IF_ERROR(CheckText("facts.hardware_id", facts.hardware_id(), kMostHardwareId));
+  QF_RETURN_IF_ERROR(CheckText("facts.arch", facts.arch(), kMaxText));
+  QF_RETURN_IF_ERROR(CheckText("facts.os", facts.os(), kMaxText));
+  QF_RETURN_IF_ERROR(CheckText("facts.cpu_model", facts.cpu_model(), kMaxText));
+  QF_RETURN_IF_ERROR(CheckText("facts.form", facts.form(), kMaxText));
+  QF_RETURN_IF_ERROR(CheckText("facts.hardware_id", facts.hardware_id(), kMaxHardwareId));
   QF_RETURN_IF_ERROR(CheckWords("facts.instruction_sets", facts.instruction_sets()));
   QF_RETURN_IF_ERROR(CheckWords("facts.accelerators", facts.accelerators()));
   QF_RETURN_IF_ERROR(CheckWords("facts.runtimes", facts.runtimes()));
-  QF_RETURN_IF_ERROR(CheckText("facts.power", facts.power(), kMostText));
-  QF_RETURN_IF_ERROR(CheckText("facts.link", facts.link(), kMostText));
+  QF_RETURN_IF_ERROR(CheckText("facts.power", facts.power(), kMaxText));
+  QF_RETURN_IF_ERROR(CheckText("facts.link", facts.link(), kMaxText));
   QF_RETURN_IF_ERROR(CheckWords("facts.runtimes_found", facts.runtimes_found()));
   QF_RETURN_IF_ERROR(CheckWords("facts.kv_types", facts.kv_types()));
   if (!std::isfinite(facts.kernel_gops()) || facts.kernel_gops() < 0)
@@ -101,27 +101,27 @@ absl::Status CheckFacts(const v1::HardwareFacts& facts) {
 }
 
 absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models) {
-  if (models.size() > kMostModels) return InvalidArgument("models: at most {}", kMostModels);
+  if (models.size() > kMaxModels) return InvalidArgument("models: at most {}", kMaxModels);
   std::map<std::string_view, int> seen;
   for (const v1::ModelStatus& m : models) {
-    QF_RETURN_IF_ERROR(CheckText("models.model", m.model(), kMostText));
-    QF_RETURN_IF_ERROR(CheckText("models.reason", m.reason(), kMostText));
-    QF_RETURN_IF_ERROR(CheckText("models.detail", m.detail(), kMostDetail));
-    QF_RETURN_IF_ERROR(CheckText("models.endpoint", m.endpoint(), kMostText));
-    QF_RETURN_IF_ERROR(CheckText("models.kv_type", m.kv_type(), kMostText));
-    if (m.context() > kMostContext)
-      return InvalidArgument("models.context: at most {} tokens", kMostContext);
+    QF_RETURN_IF_ERROR(CheckText("models.model", m.model(), kMaxText));
+    QF_RETURN_IF_ERROR(CheckText("models.reason", m.reason(), kMaxText));
+    QF_RETURN_IF_ERROR(CheckText("models.detail", m.detail(), kMaxDetail));
+    QF_RETURN_IF_ERROR(CheckText("models.endpoint", m.endpoint(), kMaxText));
+    QF_RETURN_IF_ERROR(CheckText("models.kv_type", m.kv_type(), kMaxText));
+    if (m.context() > kMaxContext)
+      return InvalidArgument("models.context: at most {} tokens", kMaxContext);
     if (m.has_active_runtime())
       QF_RETURN_IF_ERROR(
           Annotate(trust::CheckRuntime(m.active_runtime()), "models.active_runtime"));
     QF_RETURN_IF_ERROR(CheckDigest("models.assigned_manifest", m.assigned_manifest()));
     QF_RETURN_IF_ERROR(CheckDigest("models.active_manifest", m.active_manifest()));
-    if (m.stepped_down_size() > kMostSteps)
-      return InvalidArgument("models.stepped_down: at most {}", kMostSteps);
+    if (m.stepped_down_size() > kMaxSteps)
+      return InvalidArgument("models.stepped_down: at most {}", kMaxSteps);
     for (const v1::StepDown& step : m.stepped_down()) {
       QF_RETURN_IF_ERROR(CheckDigest("models.stepped_down.manifest", step.manifest()));
-      QF_RETURN_IF_ERROR(CheckText("models.stepped_down.reason", step.reason(), kMostText));
-      QF_RETURN_IF_ERROR(CheckText("models.stepped_down.detail", step.detail(), kMostDetail));
+      QF_RETURN_IF_ERROR(CheckText("models.stepped_down.reason", step.reason(), kMaxText));
+      QF_RETURN_IF_ERROR(CheckText("models.stepped_down.detail", step.detail(), kMaxDetail));
     }
     if (!std::isfinite(m.tokens_per_second()))
       return InvalidArgument("models.tokens_per_second is not a number");
@@ -132,24 +132,24 @@ absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models) {
 }
 
 absl::Status CheckLabels(const Labels& labels) {
-  if (labels.size() > kMostLabels) return InvalidArgument("labels: at most {}", kMostLabels);
+  if (labels.size() > kMaxLabels) return InvalidArgument("labels: at most {}", kMaxLabels);
   for (const auto& [key, value] : labels)
-    if (key.empty() || key.size() > kMostLabelText || value.size() > kMostLabelText)
+    if (key.empty() || key.size() > kMaxLabelText || value.size() > kMaxLabelText)
       return InvalidArgument("labels: keys of 1 to {0} bytes, values of at most {0}",
-                             kMostLabelText);
+                             kMaxLabelText);
   return absl::OkStatus();
 }
 
 absl::StatusOr<v1::Device> Fleet::Authenticate(const trust::CertificateInfo& certificate) {
   const trust::Subject& subject = certificate.subject;
   if (subject.kind != trust::Subject::Kind::kDevice)
-    return Unauthenticated("this call needs a device's certificate: enrol with a token");
+    return Unauthenticated("this call needs a device's certificate: enroll with a token");
   auto known = with_.store.GetDeviceWithKey(subject.id);
   if (known.status().code() == absl::StatusCode::kNotFound)
-    return Unauthenticated("no device {}: enrol again with a token", subject.id);
+    return Unauthenticated("no device {}: enroll again with a token", subject.id);
   QF_RETURN_IF_ERROR(known.status());
   if (known->public_key != certificate.public_key)
-    return Unauthenticated("device {} was enrolled with another key: enrol again with a token",
+    return Unauthenticated("device {} was enrolled with another key: enroll again with a token",
                            subject.id);
   if (known->device.state() != v1::Device::ACTIVE)
     return PermissionDenied("device {} is revoked", subject.id);
@@ -161,7 +161,7 @@ absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id,
                                           const v1::HardwareFacts* facts,
                                           const std::vector<v1::ModelStatus>& models,
                                           uint32_t trust_root_version) {
-  QF_RETURN_IF_ERROR(CheckText("agent_version", std::string(agent_version), kMostVersionBytes));
+  QF_RETURN_IF_ERROR(CheckText("agent_version", std::string(agent_version), kMaxVersionBytes));
   if (facts) QF_RETURN_IF_ERROR(CheckFacts(*facts));
   QF_RETURN_IF_ERROR(CheckStatuses(models));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());

@@ -1,4 +1,4 @@
-// Devices come and stay: tokens, enrolment, the queue of those that wait, renewal of certificates,
+// Devices come and stay: tokens, enrollment, the queue of those that wait, renewal of certificates,
 // check-ins, revocation.
 //
 // A device's key is made on the device; the daemon knows its public key's digest and nothing else
@@ -55,7 +55,7 @@ class Fleet {
     bool approval = false;
   };
   struct NewToken {
-    v1::EnrolmentToken token;
+    v1::EnrollmentToken token;
     std::string secret;
   };
   // The secret leaves once and only its hash is kept. The same request again within ten minutes, in
@@ -63,7 +63,7 @@ class Fleet {
   // ALREADY_EXISTS.
   absl::StatusOr<NewToken> CreateToken(const TokenRequest& request);
 
-  // ---- enrolment and renewal (enrolment.cc)
+  // ---- enrollment and renewal (enrollment.cc)
   struct Identity {
     std::string device_id, certificate_pem, device_class;
   };
@@ -71,7 +71,7 @@ class Fleet {
     std::string certificate_pem, nonce, proof;  // as device.proto has them
   };
   struct KeyProof {
-    std::string nonce, proof;  // by the CSR's key over EnrolmentMessage
+    std::string nonce, proof;  // by the CSR's key over EnrollmentMessage
   };
   // What a device sends. A token or a customer's certificate vouches for it; with neither, the list
   // does, or nobody. Without a proof it may be anybody who has seen the CSR, or an agent of before.
@@ -89,8 +89,8 @@ class Fleet {
   // device is revoked; INVALID_ARGUMENT: the CSR or the facts. With a retry-after:
   // RESOURCE_EXHAUSTED, the token's rate or the queue's bounds; FAILED_PRECONDITION: the device
   // waits for an operator, and asks again.
-  absl::StatusOr<Identity> Enrol(const Applicant& applicant);
-  static std::string EnrolmentMessage(std::string_view nonce, std::string_view csr_pem);
+  absl::StatusOr<Identity> Enroll(const Applicant& applicant);
+  static std::string EnrollmentMessage(std::string_view nonce, std::string_view csr_pem);
   std::string MakeChallenge(std::string_view device_id) { return challenges_.Make(device_id); }
   // proof: by the device's key over RenewalMessage. UNAUTHENTICATED: stale challenge, other key;
   // NOT_FOUND: no such device; PERMISSION_DENIED: revoked. `trust_root_version`: that the device
@@ -141,7 +141,7 @@ class Fleet {
  private:
   absl::StatusOr<Identity> Issue(const v1::Device& device, std::string_view public_pem,
                                  uint32_t knows);
-  absl::StatusOr<Identity> EnrolCounted(const Applicant& applicant);
+  absl::StatusOr<Identity> EnrollCounted(const Applicant& applicant);
 
   struct DeviceKey {
     std::string pem, id;
@@ -163,7 +163,7 @@ class Fleet {
   // The challenges of both are used from now on. Whoever nothing vouches for must not come here as
   // often as they like.
   absl::Status UseChallenges(const Applicant& applicant, const DeviceKey& key);
-  // Inside the transaction of the enrolment.
+  // Inside the transaction of the enrollment.
   absl::StatusOr<Admission> Admit(const Applicant& applicant, const DeviceKey& key,
                                   const Customer& customer, bool enrolled);
   absl::StatusOr<Admission> AdmitByToken(const Applicant& applicant, const DeviceKey& key,
@@ -201,9 +201,9 @@ class Fleet {
   std::vector<RecentToken> recent_;
 };
 
-inline constexpr size_t kMostLabels = 32,
-                        kMostLabelText = 256;     // labels of one thing; bytes of a key or a value
-inline constexpr size_t kMostVersionBytes = 128;  // an agent's version
+inline constexpr size_t kMaxLabels = 32,
+                        kMaxLabelText = 256;     // labels of one thing; bytes of a key or a value
+inline constexpr size_t kMaxVersionBytes = 128;  // an agent's version
 
 // What comes from outside: bounded lists, bounded strings. INVALID_ARGUMENT names the field.
 absl::Status CheckFacts(const v1::HardwareFacts& facts);

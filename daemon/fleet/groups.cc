@@ -9,26 +9,26 @@
 namespace quantfleet::daemon {
 namespace {
 
-constexpr size_t kMostGroupName = 63, kMostDescription = 256, kScanned = 1000;
+constexpr size_t kMaxGroupName = 63, kMaxDescription = 256, kScanned = 1000;
 
 absl::Status CheckGroupName(std::string_view name) {
   const auto plain = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
   };
-  const bool fit = !name.empty() && name.size() <= kMostGroupName && plain(name.front()) &&
+  const bool fit = !name.empty() && name.size() <= kMaxGroupName && plain(name.front()) &&
                    std::ranges::all_of(
                        name, [&](char c) { return plain(c) || c == '.' || c == '_' || c == '-'; });
   if (fit) return absl::OkStatus();
   return InvalidArgument(
       "\"{}\" is no group's name: 1 to {} letters, digits, \".\", \"_\" and \"-\", the first a "
       "letter or digit",
-      name.substr(0, kMostGroupName), kMostGroupName);
+      name.substr(0, kMaxGroupName), kMaxGroupName);
 }
 
 absl::Status CheckGroup(const v1::DeviceGroup& group) {
   QF_RETURN_IF_ERROR(CheckGroupName(group.name()));
-  if (group.description().size() > kMostDescription)
-    return InvalidArgument("description: at most {} bytes", kMostDescription);
+  if (group.description().size() > kMaxDescription)
+    return InvalidArgument("description: at most {} bytes", kMaxDescription);
   if (group.selector().empty() && group.device_ids().empty())
     return InvalidArgument("group {} has no devices: give it a selector, device ids, or both",
                            group.name());
@@ -36,10 +36,10 @@ absl::Status CheckGroup(const v1::DeviceGroup& group) {
           CheckLabels(Labels(group.selector().begin(), group.selector().end()));
       !labels.ok())
     return Annotate(labels, "selector");
-  if (static_cast<size_t>(group.device_ids_size()) > kMostListedDevices)
+  if (static_cast<size_t>(group.device_ids_size()) > kMaxListedDevices)
     return InvalidArgument(
         "group {} lists {} devices, at most {}: give them a label and the group a selector",
-        group.name(), group.device_ids_size(), kMostListedDevices);
+        group.name(), group.device_ids_size(), kMaxListedDevices);
   return absl::OkStatus();
 }
 

@@ -17,7 +17,7 @@ namespace quantfleet::daemon {
 
 using Groups = std::map<std::string, v1::DeviceGroup>;  // by name
 
-inline constexpr size_t kMostListedDevices = 1000;  // of one group: each check-in may read it
+inline constexpr size_t kMaxListedDevices = 1000;  // of one group: each check-in may read it
 
 bool HasLabels(const Labels& labels, const google::protobuf::Map<std::string, std::string>& wanted);
 // The device carries all labels of the selector, if there is one, or is listed.

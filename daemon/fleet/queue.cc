@@ -13,9 +13,9 @@ namespace {
 
 using google::protobuf::util::MessageDifferencer;
 
-constexpr size_t kMostVouched = 4096;        // waiting devices that something vouches for
-constexpr size_t kMostHeldFacts = 4 << 10;   // bytes of facts of one that waits
-constexpr int kMostStrangersAMinute = 60;    // new ones
+constexpr size_t kMaxVouched = 4096;         // waiting devices that something vouches for
+constexpr size_t kMaxHeldFacts = 4 << 10;    // bytes of facts of one that waits
+constexpr int kMaxStrangersAMinute = 60;     // new ones
 constexpr int64_t kHeldMs = 24 * 3'600'000;  // after its last ask
 constexpr int64_t kAskRecordedMs = 600'000;  // an ask is written this often: who asks costs no disk
 constexpr Duration kQueueFull = std::chrono::minutes(1);
@@ -48,7 +48,7 @@ absl::Status Fleet::MeetStranger() {
     strangers_since_ = now;
     strangers_ = 0;
   }
-  if (strangers_ >= kMostStrangersAMinute)
+  if (strangers_ >= kMaxStrangersAMinute)
     return WithRetryAfter(
         ResourceExhausted("too many unknown devices ask at once: ask again in a minute"),
         kQueueFull);
@@ -59,8 +59,8 @@ absl::Status Fleet::MeetStranger() {
 absl::StatusOr<std::string> Fleet::Hold(const Applicant& applicant, const DeviceKey& key,
                                         const Admission& admission) {
   const int64_t now = ToUnixMillis(with_.clock.Now());
-  if (applicant.facts.ByteSizeLong() > kMostHeldFacts)
-    return InvalidArgument("facts: a device that waits may tell at most {} bytes", kMostHeldFacts);
+  if (applicant.facts.ByteSizeLong() > kMaxHeldFacts)
+    return InvalidArgument("facts: a device that waits may tell at most {} bytes", kMaxHeldFacts);
   PendingRecord pending{{}, admission.name};
   v1::PendingDevice& device = pending.device;
   device.set_device_id(key.id);
@@ -89,7 +89,7 @@ absl::StatusOr<std::string> Fleet::Hold(const Applicant& applicant, const Device
   if (unproven) device.set_reason(known->device.reason());
   if (!fresh && !unproven) {
     const absl::Status put = with_.store.PutPendingDevice(
-        pending, admission.name.empty() ? options_.queue : kMostVouched, now);
+        pending, admission.name.empty() ? options_.queue : kMaxVouched, now);
     if (put.code() == absl::StatusCode::kResourceExhausted) return WithRetryAfter(put, kQueueFull);
     QF_RETURN_IF_ERROR(put);
   }
@@ -133,8 +133,8 @@ absl::StatusOr<Fleet::Approved> Fleet::Approve(std::string_view device_id) {
 
     QF_ASSIGN_OR_RETURN(const Digest key, Digest::FromRaw(request.public_key()));
     const bool vouched = !pending->admission.empty();
-    Enrolment enrolment{key, vouched ? pending->admission : "operator", {}, now};
-    v1::Device& device = enrolment.device;
+    Enrollment enrollment{key, vouched ? pending->admission : "operator", {}, now};
+    v1::Device& device = enrollment.device;
     device.set_id(request.device_id());
     device.set_state(v1::Device::ACTIVE);
     *device.mutable_facts() = request.facts();
@@ -146,7 +146,7 @@ absl::StatusOr<Fleet::Approved> Fleet::Approve(std::string_view device_id) {
     *device.mutable_labels() = request.labels();
     for (const auto& [label, value] : old.labels()) device.mutable_labels()->insert({label, value});
     Classify(device, *classes);
-    QF_ASSIGN_OR_RETURN(approved.device, with_.store.CreateDevice(enrolment));
+    QF_ASSIGN_OR_RETURN(approved.device, with_.store.CreateDevice(enrollment));
     if (old.state() != v1::Device::ACTIVE) return absl::OkStatus();
     approved.revoked = old.id();
     return Revoke(old.id()).status();
@@ -172,15 +172,15 @@ absl::StatusOr<v1::Device> Fleet::Reject(std::string_view device_id) {
     QF_ASSIGN_OR_RETURN(const Digest key, Digest::FromRaw(pending->device.public_key()));
     // Not under the certificate's name: rejecting a copy must not shut out the device that it is a
     // copy of.
-    Enrolment enrolment{key, "", {}, now};
-    v1::Device& device = enrolment.device;
+    Enrollment enrollment{key, "", {}, now};
+    v1::Device& device = enrollment.device;
     device.set_id(pending->device.device_id());
     device.set_state(v1::Device::REVOKED);
     *device.mutable_facts() = pending->device.facts();
     device.set_agent_version(pending->device.agent_version());
     device.set_enrolled_ms(now);
     device.set_class_reason("rejected by an operator, never let in");
-    rejected = with_.store.CreateDevice(enrolment);
+    rejected = with_.store.CreateDevice(enrollment);
     return rejected.status();
   }));
   return rejected;

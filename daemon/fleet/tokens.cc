@@ -8,19 +8,19 @@ namespace quantfleet::daemon {
 namespace {
 
 constexpr int64_t kDefaultTtlSeconds = 24 * 3600;
-constexpr int64_t kMostTtlSeconds = int64_t{10} * 366 * 24 * 3600;
-constexpr size_t kMostTokenText = 256, kMostRecent = 256;
+constexpr int64_t kMaxTtlSeconds = int64_t{10} * 366 * 24 * 3600;
+constexpr size_t kMaxTokenText = 256, kMaxRecent = 256;
 constexpr Duration kRecent = std::chrono::minutes(10);
 
 absl::Status CheckRequest(const Fleet::TokenRequest& request) {
-  if (request.ttl_seconds < 0 || request.ttl_seconds > kMostTtlSeconds)
-    return InvalidArgument("ttl_seconds must be 0 (24 hours) to {}", kMostTtlSeconds);
-  if (request.description.size() > kMostTokenText)
-    return InvalidArgument("description: at most {} bytes", kMostTokenText);
-  if (request.request_id.size() > kMostTokenText)
-    return InvalidArgument("request_id: at most {} bytes", kMostTokenText);
-  if (request.device_class.size() > kMostTokenText)
-    return InvalidArgument("device_class: at most {} bytes", kMostTokenText);
+  if (request.ttl_seconds < 0 || request.ttl_seconds > kMaxTtlSeconds)
+    return InvalidArgument("ttl_seconds must be 0 (24 hours) to {}", kMaxTtlSeconds);
+  if (request.description.size() > kMaxTokenText)
+    return InvalidArgument("description: at most {} bytes", kMaxTokenText);
+  if (request.request_id.size() > kMaxTokenText)
+    return InvalidArgument("request_id: at most {} bytes", kMaxTokenText);
+  if (request.device_class.size() > kMaxTokenText)
+    return InvalidArgument("device_class: at most {} bytes", kMaxTokenText);
   return CheckLabels(request.labels);
 }
 
@@ -54,7 +54,7 @@ absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) 
   const trust::ClaimToken claim =
       trust::ClaimToken::Make(with_.random, with_.authority.ca_fingerprint());
   const int64_t now = ToUnixMillis(with_.clock.Now());
-  v1::EnrolmentToken token;
+  v1::EnrollmentToken token;
   token.set_id(claim.id);
   token.set_description(request.description);
   token.set_max_uses(request.max_uses);
@@ -70,7 +70,7 @@ absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) 
   QF_ASSIGN_OR_RETURN(answer.token, with_.store.CreateToken(token, claim.SecretHash(), key));
   FailPoint("token-after-create");
   if (!request.request_id.empty()) {
-    if (recent_.size() >= kMostRecent) recent_.erase(recent_.begin());
+    if (recent_.size() >= kMaxRecent) recent_.erase(recent_.begin());
     recent_.push_back({request.request_id, answer, with_.clock.Monotonic()});
   }
   return answer;

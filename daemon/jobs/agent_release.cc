@@ -2,8 +2,8 @@
 
 #include <set>
 
-#include "pipeline/artifact/agent_release.h"
 #include "pipeline/artifact/encoding.h"
+#include "pipeline/artifact/program/agent_release.h"
 
 namespace quantfleet::daemon {
 

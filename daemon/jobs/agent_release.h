@@ -8,7 +8,7 @@
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "pipeline/artifact/blob_store.h"
-#include "pipeline/format/elf/agent_program.h"
+#include "pipeline/artifact/program/agent_program.h"
 #include "quantfleet/v1/manifest.pb.h"
 
 namespace quantfleet::daemon {

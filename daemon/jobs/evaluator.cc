@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <memory>
 
-#include "agent/runtime/comparison.h"
-#include "agent/runtime/golden.h"
 #include "common/base/fail_point.h"
 #include "daemon/jobs/evaluation_text.h"
+#include "engine/measure/comparison.h"
+#include "engine/measure/golden.h"
 #include "pipeline/artifact/manifest.h"
-#include "pipeline/format/dequantized_source.h"
+#include "pipeline/format/registry/dequantized_source.h"
 #include "pipeline/model/running_memory.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/folder_sink.h"
@@ -16,8 +16,8 @@
 namespace quantfleet::daemon {
 namespace {
 
-using agent::Engine;
-using agent::EngineOptions;
+using engine::Engine;
+using engine::EngineOptions;
 
 constexpr std::string_view kFormat = "gguf";
 
@@ -58,14 +58,14 @@ class Scratch {
 };
 
 // The BOS in front and at most `most` tokens.
-absl::StatusOr<std::vector<int32_t>> TokensOf(const Engine& engine, std::string_view text,
+absl::StatusOr<std::vector<int32_t>> TokensOf(const engine::Engine& engine, std::string_view text,
                                               int64_t most) {
   QF_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, engine.Tokenize(text, /*add_bos=*/true));
   tokens.resize(std::min(tokens.size(), static_cast<size_t>(most)));
   return tokens;
 }
 
-void Fill(v1::EvaluationStatement& statement, const agent::Comparison& comparison) {
+void Fill(v1::EvaluationStatement& statement, const engine::Comparison& comparison) {
   statement.set_tokens(static_cast<uint64_t>(comparison.tokens));
   statement.set_mean_nll(comparison.mean_nll);
   statement.set_reference_mean_nll(comparison.reference_mean_nll);
@@ -107,7 +107,7 @@ Digest Evaluator::text_digest() const {
 
 struct Evaluator::Reference {
   fs::path file;
-  std::unique_ptr<Engine> engine;
+  std::unique_ptr<engine::Engine> engine;
   uint64_t context = 0;  // of the engine
   std::string_view recipe;
   std::vector<int32_t> tokens;  // of the text
@@ -143,10 +143,10 @@ absl::StatusOr<Evaluator::Reference> Evaluator::MakeReference(const pipeline::Mo
 absl::Status Evaluator::LoadReference(Reference& reference, uint64_t context) {
   if (reference.engine != nullptr && reference.context == context) return absl::OkStatus();
   reference.engine.reset();
-  EngineOptions options{.threads = threads_,
-                        .context = static_cast<int64_t>(context),
-                        .kv_type = pipeline::DType::kF32};
-  QF_ASSIGN_OR_RETURN(reference.engine, Engine::Load(reference.file, options));
+  engine::EngineOptions options{.threads = threads_,
+                                .context = static_cast<int64_t>(context),
+                                .kv_type = pipeline::DType::kF32};
+  QF_ASSIGN_OR_RETURN(reference.engine, engine::Engine::Load(reference.file, options));
   reference.context = context;
   return absl::OkStatus();
 }
@@ -206,17 +206,18 @@ absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::Model
   QF_ASSIGN_OR_RETURN(const fs::path file,
                       MakeRunnable(model, manifest, scratch_ / "artifact", stop));
   QF_ASSIGN_OR_RETURN(const pipeline::DType kv_type, KvTypeFor(wanted.kv_type));
-  EngineOptions engine_options{
+  engine::EngineOptions engine_options{
       .threads = threads_, .context = static_cast<int64_t>(wanted.context), .kv_type = kv_type};
-  QF_ASSIGN_OR_RETURN(const auto engine, Engine::Load(file, engine_options));
-  QF_ASSIGN_OR_RETURN(const agent::Comparison compared,
-                      agent::Compare(*reference.engine, *engine, reference.tokens, {.stop = stop}));
+  QF_ASSIGN_OR_RETURN(const auto engine, engine::Engine::Load(file, engine_options));
+  QF_ASSIGN_OR_RETURN(
+      const engine::Comparison compared,
+      engine::Compare(*reference.engine, *engine, reference.tokens, {.stop = stop}));
   v1::EvaluationStatement statement;
   Fill(statement, compared);
   for (const std::string& prompt : options_.prompts) {
     if (stop.stop_requested()) return Cancelled("stopped while golden prompts were asked");
-    QF_ASSIGN_OR_RETURN(const agent::Golden golden,
-                        agent::MakeGolden(*engine, prompt, options_.golden_tokens));
+    QF_ASSIGN_OR_RETURN(const engine::Golden golden,
+                        engine::MakeGolden(*engine, prompt, options_.golden_tokens));
     v1::GoldenPrompt& out = *statement.add_golden();
     out.mutable_prompt()->Add(golden.prompt.begin(), golden.prompt.end());
     out.mutable_answer()->Add(golden.answer.begin(), golden.answer.end());

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "pipeline/artifact/agent_release.h"
+#include "pipeline/artifact/program/agent_release.h"
 #include "pipeline/stage/plan.h"
 
 namespace quantfleet::daemon {

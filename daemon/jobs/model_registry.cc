@@ -4,8 +4,8 @@
 
 #include "common/base/fail_point.h"
 #include "daemon/jobs/agent_release.h"
-#include "pipeline/artifact/agent_release.h"
-#include "pipeline/format/open_model.h"
+#include "pipeline/artifact/program/agent_release.h"
+#include "pipeline/format/registry/open_model.h"
 
 namespace quantfleet::daemon {
 

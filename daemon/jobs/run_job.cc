@@ -7,10 +7,10 @@
 #include "daemon/jobs/agent_release.h"
 #include "daemon/jobs/job_runner.h"
 #include "daemon/jobs/journal.h"
-#include "pipeline/artifact/agent_release.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/artifact/memory.h"
-#include "pipeline/format/open_model.h"
+#include "pipeline/artifact/program/agent_release.h"
+#include "pipeline/format/registry/open_model.h"
 
 namespace quantfleet::daemon {
 namespace {

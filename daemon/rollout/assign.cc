@@ -6,8 +6,8 @@
 #include "daemon/rollout/pace.h"
 #include "daemon/rollout/rollouts.h"
 #include "daemon/rollout/row.h"
-#include "pipeline/artifact/agent_release.h"
 #include "pipeline/artifact/memory.h"
+#include "pipeline/artifact/program/agent_release.h"
 
 namespace quantfleet::daemon {
 namespace {

@@ -16,17 +16,16 @@ namespace {
 
 using v1::RolloutDevice;
 
-constexpr size_t kPage = 1000, kReasonsShown = 3, kMostText = 256;
+constexpr size_t kPage = 1000, kReasonsShown = 3, kMaxText = 256;
 constexpr size_t kRecorded = 1000;  // so many devices are the fleet's record
 
 absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
-  if (request.request_id.size() > kMostText)
-    return InvalidArgument("request_id: at most {} bytes", kMostText);
-  if (request.group.size() > kMostText)
-    return InvalidArgument("group: at most {} bytes", kMostText);
+  if (request.request_id.size() > kMaxText)
+    return InvalidArgument("request_id: at most {} bytes", kMaxText);
+  if (request.group.size() > kMaxText) return InvalidArgument("group: at most {} bytes", kMaxText);
   if (request.model.empty()) return InvalidArgument("model is missing");
-  if (request.selector.size() > kMostLabels)
-    return InvalidArgument("selector: at most {} labels", kMostLabels);
+  if (request.selector.size() > kMaxLabels)
+    return InvalidArgument("selector: at most {} labels", kMaxLabels);
   if (request.plan.dynamic() && !request.device_ids.empty())
     return InvalidArgument(
         "a dynamic rollout takes devices that come later: give a selector or a group instead of "
@@ -131,7 +130,7 @@ absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const CreateRequ
                               request.group);
   if (!request.selector.empty())
     return FailedPrecondition("no device carries the labels that the selector wants");
-  return FailedPrecondition("no device is enrolled: make a token and enrol one first");
+  return FailedPrecondition("no device is enrolled: make a token and enroll one first");
 }
 
 absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {

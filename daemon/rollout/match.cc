@@ -7,9 +7,9 @@
 #include <variant>
 
 #include "common/base/bytes.h"
-#include "pipeline/artifact/agent_release.h"
 #include "pipeline/artifact/evaluation.h"
 #include "pipeline/artifact/memory.h"
+#include "pipeline/artifact/program/agent_release.h"
 
 namespace quantfleet::daemon {
 namespace {

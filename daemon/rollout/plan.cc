@@ -13,8 +13,8 @@ using v1::RolloutDevice;
 using v1::RolloutPhase;
 using v1::RolloutPlan;
 
-constexpr int kMostPhases = 64, kMostWindows = 64;
-constexpr uint32_t kDaySeconds = 24 * 3600, kMostSeconds = 366 * kDaySeconds;
+constexpr int kMaxPhases = 64, kMaxWindows = 64;
+constexpr uint32_t kDaySeconds = 24 * 3600, kMaxSeconds = 366 * kDaySeconds;
 
 bool IsRest(const RolloutPhase& phase) {
   return phase.count() == 0 && phase.percent() == 0 && phase.labels().empty() &&
@@ -42,17 +42,17 @@ absl::Status CheckPhase(const RolloutPhase& phase, int number, bool last) {
         number);
   if (phase.percent() > 100)
     return InvalidArgument("phase {}: {} % of all devices, at most 100", number, phase.percent());
-  if (phase.soak_seconds() > kMostSeconds)
+  if (phase.soak_seconds() > kMaxSeconds)
     return InvalidArgument("phase {}: soak_seconds: at most a year", number);
-  if (phase.labels().size() > kMostLabels)
-    return InvalidArgument("phase {}: at most {} labels", number, kMostLabels);
-  if (phase.group().size() > kMostLabelText)
-    return InvalidArgument("phase {}: group: at most {} bytes", number, kMostLabelText);
+  if (phase.labels().size() > kMaxLabels)
+    return InvalidArgument("phase {}: at most {} labels", number, kMaxLabels);
+  if (phase.group().size() > kMaxLabelText)
+    return InvalidArgument("phase {}: group: at most {} bytes", number, kMaxLabelText);
   for (const auto& [key, value] : phase.labels())
-    if (key.empty() || key.size() > kMostLabelText || value.size() > kMostLabelText)
+    if (key.empty() || key.size() > kMaxLabelText || value.size() > kMaxLabelText)
       return InvalidArgument(
           "phase {}: labels have keys of 1 to {} bytes and values of at most that", number,
-          kMostLabelText);
+          kMaxLabelText);
   return absl::OkStatus();
 }
 
@@ -82,8 +82,8 @@ uint32_t Delay(const RolloutPlan& plan, std::string_view rollout, std::string_vi
 }  // namespace
 
 absl::Status CheckPlan(const RolloutPlan& plan) {
-  if (plan.phases_size() > kMostPhases)
-    return InvalidArgument("a plan has at most {} phases", kMostPhases);
+  if (plan.phases_size() > kMaxPhases)
+    return InvalidArgument("a plan has at most {} phases", kMaxPhases);
   for (int i = 0; i < plan.phases_size(); ++i)
     QF_RETURN_IF_ERROR(CheckPhase(plan.phases(i), i + 1, i + 1 == plan.phases_size()));
   uint32_t before = 0;
@@ -99,13 +99,13 @@ absl::Status CheckPlan(const RolloutPlan& plan) {
   if (plan.max_failure_percent() > 100) return InvalidArgument("max_failure_percent: at most 100");
   if (!RolloutPlan::OnFailure_IsValid(plan.on_failure()))
     return InvalidArgument("on_failure: no such choice");
-  if (plan.device_timeout_seconds() > kMostSeconds)
+  if (plan.device_timeout_seconds() > kMaxSeconds)
     return InvalidArgument("device_timeout_seconds: at most a year");
   if (plan.jitter_seconds() > kDaySeconds) return InvalidArgument("jitter_seconds: at most a day");
-  if (plan.priority() < -kMostPriority || plan.priority() > kMostPriority)
-    return InvalidArgument("priority: from {} to {}", -kMostPriority, kMostPriority);
-  if (plan.windows_size() > kMostWindows)
-    return InvalidArgument("a plan has at most {} windows", kMostWindows);
+  if (plan.priority() < -kMaxPriority || plan.priority() > kMaxPriority)
+    return InvalidArgument("priority: from {} to {}", -kMaxPriority, kMaxPriority);
+  if (plan.windows_size() > kMaxWindows)
+    return InvalidArgument("a plan has at most {} windows", kMaxWindows);
   for (int i = 0; i < plan.windows_size(); ++i)
     QF_RETURN_IF_ERROR(CheckWindow(plan.windows(i), i + 1));
   return absl::OkStatus();

@@ -15,7 +15,7 @@
 
 namespace quantfleet::daemon {
 
-inline constexpr int32_t kMostPriority = 1000;  // and as much below 0
+inline constexpr int32_t kMaxPriority = 1000;  // and as much below 0
 
 // INVALID_ARGUMENT names the field.
 absl::Status CheckPlan(const v1::RolloutPlan& plan);

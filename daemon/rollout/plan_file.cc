@@ -4,18 +4,18 @@
 #include <charconv>
 #include <limits>
 
-#include "daemon/fleet/toml_reader.h"
+#include "common/toml/toml_reader.h"
 #include "daemon/rollout/plan.h"
 
 namespace quantfleet::daemon {
 namespace {
 
-constexpr int64_t kMostNumber = std::numeric_limits<int32_t>::max();
+constexpr int64_t kMaxNumber = std::numeric_limits<int32_t>::max();
 constexpr std::array<std::string_view, 7> kDays = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
 
 uint32_t Number(TomlReader& reader, std::string_view key, int64_t least = 0) {
   int64_t value = 0;
-  reader.Read(key, value, least, kMostNumber);
+  reader.Read(key, value, least, kMaxNumber);
   return static_cast<uint32_t>(value);
 }
 
@@ -96,12 +96,12 @@ absl::StatusOr<v1::RolloutPlan> ReadPlan(TomlReader& reader) {
   plan.set_devices_per_minute(Number(reader, "devices_per_minute"));
   plan.set_jitter_seconds(Number(reader, "jitter_seconds"));
   int64_t priority = 0;
-  reader.Read("priority", priority, -kMostPriority, kMostPriority);
+  reader.Read("priority", priority, -kMaxPriority, kMaxPriority);
   plan.set_priority(static_cast<int32_t>(priority));
   int64_t limit = 0;
   if (reader.Read("success_percent", limit, 0, 100))
     plan.set_success_percent(static_cast<uint32_t>(limit));
-  if (reader.Read("max_failures", limit, 0, kMostNumber))
+  if (reader.Read("max_failures", limit, 0, kMaxNumber))
     plan.set_max_failures(static_cast<uint32_t>(limit));
   if (reader.Read("max_failure_percent", limit, 0, 100))
     plan.set_max_failure_percent(static_cast<uint32_t>(limit));

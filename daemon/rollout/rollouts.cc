@@ -11,7 +11,7 @@
 namespace quantfleet::daemon {
 namespace {
 
-constexpr size_t kMostReason = 1024;
+constexpr size_t kMaxReason = 1024;
 
 }  // namespace
 
@@ -199,7 +199,7 @@ absl::Status Rollouts::ActOn(const v1::Rollout& head, RolloutEvent event, std::s
 
 absl::StatusOr<v1::Rollout> Rollouts::Act(const std::string& name, RolloutEvent event,
                                           std::string_view why) {
-  if (why.size() > kMostReason) return InvalidArgument("reason: at most {} bytes", kMostReason);
+  if (why.size() > kMaxReason) return InvalidArgument("reason: at most {} bytes", kMaxReason);
   v1::Rollout rollout;
   FailPoint("phase-before-action");
   QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {

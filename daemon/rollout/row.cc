@@ -12,7 +12,7 @@ namespace {
 using v1::ModelStatus;
 using v1::RolloutDevice;
 
-constexpr size_t kMostRowReason = 1024;
+constexpr size_t kMaxRowReason = 1024;
 
 // "artifacts/<hex>" holds the digest that the device reports raw.
 bool IsArtifact(const std::string& name, const std::string& raw_digest) {
@@ -36,7 +36,7 @@ std::string ReasonOf(const ModelStatus& status) {
                            ? status.reason()
                            : fmt::format("{}: {}", status.reason(), status.detail());
   if (reason.empty()) return "failed";
-  if (reason.size() > kMostRowReason)
+  if (reason.size() > kMaxRowReason)
     reason = fmt::format("{}: see the device", status.reason());  // never half a character
   return reason;
 }
@@ -59,7 +59,7 @@ const std::string* RunningOf(const RolloutDevice& row, const ModelStatus& status
 
 std::string Cut(std::string text) {
   // Never half a character.
-  return text.size() > kMostRowReason ? "see the device" : text;
+  return text.size() > kMaxRowReason ? "see the device" : text;
 }
 
 Outcome Healthy(const ModelStatus& status, const std::string& artifact) {

@@ -127,23 +127,23 @@ absl::StatusOr<Digest> Store::DeviceKey(std::string_view id) {
   return keyed.public_key;
 }
 
-absl::StatusOr<v1::Device> Store::CreateDevice(const Enrolment& enrolment) {
-  v1::Device device = enrolment.device;
+absl::StatusOr<v1::Device> Store::CreateDevice(const Enrollment& enrollment) {
+  v1::Device device = enrollment.device;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    const std::string key = enrolment.public_key.hex();
-    std::string admission = enrolment.admission, old_admission, old_record;
+    const std::string key = enrollment.public_key.hex();
+    std::string admission = enrollment.admission, old_admission, old_record;
     sql << "SELECT admission, record FROM devices WHERE public_key = :k", soci::use(key),
         soci::into(old_admission), soci::into(old_record);
     if (sql.got_data()) {
       QF_ASSIGN_OR_RETURN(const v1::Device old, Unpack<v1::Device>(old_record));
       if (old.state() == v1::Device::REVOKED)
-        return PermissionDenied("device {} has been revoked: enrol with a new key", old.id());
+        return PermissionDenied("device {} has been revoked: enroll with a new key", old.id());
       KeepOfOld(old, device);
       if (admission.empty()) admission = old_admission;
     }
     const std::string id = device.id(), hardware = device.facts().hardware_id(),
                       record = Pack(OwnFields(device));
-    const long long seen = enrolment.now_ms;
+    const long long seen = enrollment.now_ms;
     sql << "INSERT INTO devices (id, public_key, admission, hardware, last_seen_ms, record)"
            " VALUES (:i, :k, :a, :h, :s, :r)"
            " ON CONFLICT (public_key) DO UPDATE SET admission = excluded.admission, hardware = "

@@ -109,7 +109,7 @@ constexpr const char* kVersion3[] = {
     "ALTER TABLE assignments ADD COLUMN step_down TEXT NOT NULL DEFAULT ''",
 };
 
-// Several ways to enrol. Which keys used a token was known of a device's last token only.
+// Several ways to enroll. Which keys used a token was known of a device's last token only.
 constexpr const char* kVersion4[] = {
     "CREATE TABLE token_uses (token TEXT NOT NULL REFERENCES tokens (id) ON DELETE CASCADE, "
     "public_key TEXT NOT NULL,"

@@ -77,7 +77,7 @@ struct ArtifactRecord {
 };
 
 // A device that comes in.
-struct Enrolment {
+struct Enrollment {
   Digest public_key;      // of the device's key
   std::string admission;  // what let it in, as FindDevicesByAdmission is asked: "token t1",
                           // "certificate <key digest>"
@@ -88,7 +88,7 @@ struct Enrolment {
 // A device that waits for an operator.
 struct PendingRecord {
   v1::PendingDevice device;
-  std::string admission;  // as in Enrolment; empty: nothing vouches for it
+  std::string admission;  // as in Enrollment; empty: nothing vouches for it
 };
 
 struct AssignmentRecord {
@@ -199,20 +199,21 @@ class Store {
   absl::StatusOr<std::vector<v1::DeviceClass>> ListClasses();  // by name
   absl::Status DeleteClass(std::string_view name);
 
-  // ---- enrolment tokens (tokens.cc)
-  absl::StatusOr<v1::EnrolmentToken> CreateToken(const v1::EnrolmentToken& token,
-                                                 const Digest& secret_hash, const Request& request);
-  absl::StatusOr<v1::EnrolmentToken> GetToken(std::string_view id);
-  absl::StatusOr<std::vector<v1::EnrolmentToken>> ListTokens();  // newest first
+  // ---- enrollment tokens (tokens.cc)
+  absl::StatusOr<v1::EnrollmentToken> CreateToken(const v1::EnrollmentToken& token,
+                                                  const Digest& secret_hash,
+                                                  const Request& request);
+  absl::StatusOr<v1::EnrollmentToken> GetToken(std::string_view id);
+  absl::StatusOr<std::vector<v1::EnrollmentToken>> ListTokens();  // newest first
   // Devices that wait by it are forgotten; those that are in stay in.
-  absl::StatusOr<v1::EnrolmentToken> RevokeToken(std::string_view id);
+  absl::StatusOr<v1::EnrollmentToken> RevokeToken(std::string_view id);
   // Checks the token and counts its use by this key, once. A key that used it before is not held to
   // uses, rate and expiry again, and one whose device is in (`enrolled`) not to revocation either.
   // UNAUTHENTICATED: unknown token or wrong secret; PERMISSION_DENIED: expired, revoked, used up;
   // RESOURCE_EXHAUSTED, with a retry-after: its rate.
-  absl::StatusOr<v1::EnrolmentToken> UseToken(std::string_view id, const Digest& secret_hash,
-                                              const Digest& public_key, bool enrolled,
-                                              int64_t now_ms);
+  absl::StatusOr<v1::EnrollmentToken> UseToken(std::string_view id, const Digest& secret_hash,
+                                               const Digest& public_key, bool enrolled,
+                                               int64_t now_ms);
 
   // ---- who may come, and who waits (admission.cc)
   // Replaces entries of the same ids. RESOURCE_EXHAUSTED beyond `most` in all.
@@ -232,10 +233,10 @@ class Store {
 
   // ---- devices (devices.cc). Device.models and last_seen_ms are filled in on every read.
   // Makes the device, in place of what allowed it or waited for it. A key that is enrolled already
-  // keeps its id, the time of its enrolment, its hardware id, its labels, which new ones win over,
+  // keeps its id, the time of its enrollment, its hardware id, its labels, which new ones win over,
   // and its admission and pinned class unless new ones come. PERMISSION_DENIED: the key's device is
   // revoked.
-  absl::StatusOr<v1::Device> CreateDevice(const Enrolment& enrolment);
+  absl::StatusOr<v1::Device> CreateDevice(const Enrollment& enrollment);
   absl::StatusOr<std::vector<v1::Device>> FindDevicesByHardware(std::string_view hardware_id);
   absl::StatusOr<std::vector<v1::Device>> FindDevicesByAdmission(std::string_view admission);
   absl::StatusOr<v1::Device> GetDevice(std::string_view id);

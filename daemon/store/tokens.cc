@@ -1,4 +1,4 @@
-// Enrolment tokens and their use.
+// Enrollment tokens and their use.
 #include <soci/soci.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kHourMs = 3'600'000;
 
 struct TokenRow {
-  v1::EnrolmentToken token;
+  v1::EnrollmentToken token;
   std::string secret_hash;
 };
 
@@ -23,17 +23,17 @@ absl::StatusOr<TokenRow> SelectToken(soci::session& sql, const std::string& id) 
   sql << "SELECT record, secret_hash FROM tokens WHERE id = :i", soci::use(id), soci::into(record),
       soci::into(row.secret_hash);
   if (!sql.got_data()) return NotFound("there is no token \"{}\"", id);
-  QF_ASSIGN_OR_RETURN(row.token, Unpack<v1::EnrolmentToken>(record));
+  QF_ASSIGN_OR_RETURN(row.token, Unpack<v1::EnrollmentToken>(record));
   return row;
 }
 
-void UpdateToken(soci::session& sql, const v1::EnrolmentToken& token) {
+void UpdateToken(soci::session& sql, const v1::EnrollmentToken& token) {
   const std::string id = token.id(), record = Pack(token);
   sql << "UPDATE tokens SET record = :r WHERE id = :i", soci::use(record), soci::use(id);
 }
 
 // Of one that never used it.
-absl::Status CheckFirstUse(const v1::EnrolmentToken& token, int64_t now_ms) {
+absl::Status CheckFirstUse(const v1::EnrollmentToken& token, int64_t now_ms) {
   if (token.expires_ms() <= now_ms)
     return PermissionDenied("token {} has expired: ask for a new one", token.id());
   if (token.max_uses() != 0 && token.uses() >= token.max_uses())
@@ -44,7 +44,7 @@ absl::Status CheckFirstUse(const v1::EnrolmentToken& token, int64_t now_ms) {
 
 // At most rate_per_hour uses lie within any hour: of the latest so many, the earliest has to be an
 // hour old.
-absl::Status CheckRate(soci::session& sql, const v1::EnrolmentToken& token, int64_t now_ms) {
+absl::Status CheckRate(soci::session& sql, const v1::EnrollmentToken& token, int64_t now_ms) {
   if (token.rate_per_hour() == 0) return absl::OkStatus();
   const std::string id = token.id();
   const long long since = now_ms - kHourMs, before = token.rate_per_hour() - 1;
@@ -63,10 +63,10 @@ absl::Status CheckRate(soci::session& sql, const v1::EnrolmentToken& token, int6
 
 }  // namespace
 
-absl::StatusOr<v1::EnrolmentToken> Store::CreateToken(const v1::EnrolmentToken& token,
-                                                      const Digest& secret_hash,
-                                                      const Request& request) {
-  v1::EnrolmentToken result = token;
+absl::StatusOr<v1::EnrollmentToken> Store::CreateToken(const v1::EnrollmentToken& token,
+                                                       const Digest& secret_hash,
+                                                       const Request& request) {
+  v1::EnrollmentToken result = token;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     if (auto known = FindRequestIn(sql, request)) {
       QF_ASSIGN_OR_RETURN(TokenRow row, SelectToken(sql, *known));
@@ -84,8 +84,8 @@ absl::StatusOr<v1::EnrolmentToken> Store::CreateToken(const v1::EnrolmentToken& 
   return result;
 }
 
-absl::StatusOr<v1::EnrolmentToken> Store::GetToken(std::string_view id) {
-  v1::EnrolmentToken token;
+absl::StatusOr<v1::EnrollmentToken> Store::GetToken(std::string_view id) {
+  v1::EnrollmentToken token;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(TokenRow row, SelectToken(sql, std::string(id)));
     token = std::move(row.token);
@@ -94,18 +94,18 @@ absl::StatusOr<v1::EnrolmentToken> Store::GetToken(std::string_view id) {
   return token;
 }
 
-absl::StatusOr<std::vector<v1::EnrolmentToken>> Store::ListTokens() {
-  std::vector<v1::EnrolmentToken> tokens;
+absl::StatusOr<std::vector<v1::EnrollmentToken>> Store::ListTokens() {
+  std::vector<v1::EnrollmentToken> tokens;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(tokens, SelectAll<v1::EnrolmentToken>(
+    QF_ASSIGN_OR_RETURN(tokens, SelectAll<v1::EnrollmentToken>(
                                     sql, "SELECT record FROM tokens ORDER BY position DESC"));
     return absl::OkStatus();
   }));
   return tokens;
 }
 
-absl::StatusOr<v1::EnrolmentToken> Store::RevokeToken(std::string_view id) {
-  v1::EnrolmentToken token;
+absl::StatusOr<v1::EnrollmentToken> Store::RevokeToken(std::string_view id) {
+  v1::EnrollmentToken token;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(TokenRow row, SelectToken(sql, std::string(id)));
     token = std::move(row.token);
@@ -119,16 +119,16 @@ absl::StatusOr<v1::EnrolmentToken> Store::RevokeToken(std::string_view id) {
   return token;
 }
 
-absl::StatusOr<v1::EnrolmentToken> Store::UseToken(std::string_view id, const Digest& secret_hash,
-                                                   const Digest& public_key, bool enrolled,
-                                                   int64_t now_ms) {
-  v1::EnrolmentToken token;
+absl::StatusOr<v1::EnrollmentToken> Store::UseToken(std::string_view id, const Digest& secret_hash,
+                                                    const Digest& public_key, bool enrolled,
+                                                    int64_t now_ms) {
+  v1::EnrollmentToken token;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     const std::string name(id), key = public_key.hex();
     auto row = SelectToken(sql, name);
     if (row.status().code() == absl::StatusCode::kNotFound ||
         (row.ok() && row->secret_hash != secret_hash.hex()))
-      return Unauthenticated("the enrolment token is not valid: check that it was copied whole");
+      return Unauthenticated("the enrollment token is not valid: check that it was copied whole");
     QF_RETURN_IF_ERROR(row.status());
     token = std::move(row->token);
 

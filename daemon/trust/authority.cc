@@ -16,7 +16,7 @@ namespace {
 
 constexpr Duration kDay = std::chrono::hours(24);
 constexpr Duration kServerLifetime = 90 * kDay;
-constexpr uint64_t kMostRootsBytes = 16 << 20;
+constexpr uint64_t kMaxRootsBytes = 16 << 20;
 constexpr Duration kAdminLifetime = 365 * kDay;
 constexpr std::string_view kVersionLine = "# trust root ";
 constexpr std::string_view kCertificateBegins = "-----BEGIN CERTIFICATE-----";
@@ -43,7 +43,7 @@ absl::StatusOr<Authority::Identity> Split(std::string_view pem, const fs::path& 
 
 absl::Status Lost(const fs::path& file) {
   return FailedPrecondition(
-      "{} is lost: restore it from a backup, or every device must enrol again", file.string());
+      "{} is lost: restore it from a backup, or every device must enroll again", file.string());
 }
 absl::Status Damaged(const fs::path& file) {
   return FailedPrecondition("{} is damaged: restore it from a backup", file.string());
@@ -375,7 +375,7 @@ absl::StatusOr<std::vector<v1::Signed>> Authority::KeepRoots(FileSystem& files,
   const fs::path file = folder / "roots.b64";
   std::string text;
   if (files.Exists(file)) {
-    QF_ASSIGN_OR_RETURN(text, ReadPrivate(files, file, kMostRootsBytes));
+    QF_ASSIGN_OR_RETURN(text, ReadPrivate(files, file, kMaxRootsBytes));
   }
   std::vector<v1::Signed> roots;
   for (const std::string_view line : Lines(text)) {
@@ -401,7 +401,7 @@ std::vector<v1::Signed> Authority::TrustRootsAfter(uint32_t version) const {
   if (version >= keys_.version()) return later;  // nearly every check-in
   for (const v1::Signed& statement : roots_) {
     v1::TrustRoot root;
-    if (later.size() >= trust::kMostTrustRoots || !root.ParseFromString(statement.payload())) break;
+    if (later.size() >= trust::kMaxTrustRoots || !root.ParseFromString(statement.payload())) break;
     if (root.version() > version) later.push_back(statement);
   }
   return later;

@@ -62,7 +62,7 @@ class Authority {
   v1::TrustRoot trust_root() const { return keys_.trust_root(); }
   // It, signed by all signing keys.
   const v1::Signed& signed_trust_root() const { return roots_.back(); }
-  // The trust roots after `version`, oldest first, at most trust::kMostTrustRoots: each is signed
+  // The trust roots after `version`, oldest first, at most trust::kMaxTrustRoots: each is signed
   // by a key of the one before, so that a device which held that one believes it, also when the
   // last one's keys are all new to it.
   std::vector<v1::Signed> TrustRootsAfter(uint32_t version) const;

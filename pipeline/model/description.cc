@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "pipeline/model/utf8.h"
+#include "common/base/utf8.h"
 
 namespace quantfleet::pipeline {
 

@@ -12,6 +12,7 @@
 #include "common/base/status.h"
 #include "pipeline/model/sampling.h"
 #include "pipeline/tensor/dtype.h"
+#include "text/tokenizer/tokenizer_data.h"
 
 namespace quantfleet::pipeline {
 
@@ -81,32 +82,6 @@ struct Hyperparameters {
   bool tied_embeddings = false;
 };
 
-enum class TokenType : int32_t {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnused = 5,
-  kByte = 6
-};
-
-struct Token {
-  std::string text;
-  float score = 0;
-  TokenType type = TokenType::kNormal;
-};
-
-struct TokenizerData {
-  enum class Kind { kNone, kSpm, kByteBpe } kind = Kind::kNone;
-  std::vector<Token> tokens;        // index = id, padded to the vocabulary size
-  std::vector<std::string> merges;  // byte BPE: "a b"
-  std::string pre = "default";      // GGUF's name of the pre-tokenizer
-  std::optional<int32_t> bos, eos, unknown, padding;
-  std::vector<int32_t> more_ends;  // what ends a generation beside eos; ascending (end_tokens.h)
-  bool add_bos = true, add_eos = false, add_space_prefix = true;
-  std::string chat_template;
-};
-
 struct ModelDescription {
   Architecture architecture = Architecture::kPhi3;
   std::string name;  // for people: general.name or the folder's name
@@ -115,7 +90,7 @@ struct ModelDescription {
   // its source lay.
   std::string published_name;
   Hyperparameters hyper;
-  TokenizerData tokenizer;
+  text::TokenizerData tokenizer;
   SamplingDefaults sampling;
   std::vector<SourceTensor> tensors;
   std::vector<Piece> pieces;  // in canonical order: embedding, layers ascending with roles in

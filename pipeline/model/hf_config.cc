@@ -3,8 +3,8 @@
 #include <boost/json.hpp>
 #include <cmath>
 
+#include "common/base/json.h"
 #include "pipeline/model/hf_generation.h"
-#include "pipeline/model/json.h"
 #include "pipeline/model/rope.h"
 #include "pipeline/model/shapes.h"
 

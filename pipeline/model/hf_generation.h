@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "pipeline/model/json.h"
+#include "common/base/json.h"
 #include "pipeline/model/sampling.h"
 
 namespace quantfleet::pipeline {

@@ -5,11 +5,11 @@
 #include <limits>
 #include <unordered_map>
 
-#include "pipeline/model/end_tokens.h"
-#include "pipeline/model/json.h"
+#include "common/base/json.h"
 #include "pipeline/model/shapes.h"
-#include "pipeline/model/spm_model.h"
-#include "pipeline/model/tokenizer_json.h"
+#include "text/tokenizer/end_tokens.h"
+#include "text/tokenizer/spm_model.h"
+#include "text/tokenizer/tokenizer_json.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -21,7 +21,7 @@ constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
 
 // What tokenizer_config.json says; absent members are nullopt.
 struct Settings {
-  AddedTokens added;
+  text::AddedTokens added;
   std::optional<std::string> bos, eos, unknown, padding;
   std::optional<bool> add_bos, add_eos, add_prefix_space;
   std::string chat_template;
@@ -37,7 +37,7 @@ std::optional<std::string> SpecialToken(JsonMembers& from, std::string_view key)
   return content;
 }
 
-absl::Status ReadAddedDecoder(JsonMembers& from, AddedTokens& added) {
+absl::Status ReadAddedDecoder(JsonMembers& from, text::AddedTokens& added) {
   const json::object* decoder = from.Object("added_tokens_decoder");
   if (decoder == nullptr) return from.status();
   for (const auto& [key, value] : *decoder) {
@@ -97,9 +97,9 @@ absl::StatusOr<Settings> ReadSettings(const HfTokenizerFiles& files) {
   return out;
 }
 
-void Pad(int64_t vocab, TokenizerData& t) {
+void Pad(int64_t vocab, text::TokenizerData& t) {
   for (int64_t i = static_cast<int64_t>(t.tokens.size()); i < vocab; ++i)
-    t.tokens.push_back({fmt::format("[PAD{}]", i), kPadScore, TokenType::kUnused});
+    t.tokens.push_back({fmt::format("[PAD{}]", i), kPadScore, text::TokenType::kUnused});
 }
 
 // Some publishers forget to call their control tokens special. llama.cpp's converter goes by the
@@ -126,26 +126,26 @@ std::string PlainSpaces(std::string text) {
 
 // Added tokens beyond the vocabulary exist in the wild; the model has no row for them, so they can
 // never occur.
-void ApplyAdded(const AddedTokens& added, Architecture architecture, TokenizerData& t) {
-  const bool spm = t.kind == TokenizerData::Kind::kSpm;
+void ApplyAdded(const text::AddedTokens& added, Architecture architecture, text::TokenizerData& t) {
+  const bool spm = t.kind == text::TokenizerData::Kind::kSpm;
   // Phi-3's files mean what they say.
   const bool literal = spm && architecture == Architecture::kPhi3;
   for (const auto& [id, token] : added) {
     if (id < 0 || id >= static_cast<int64_t>(t.tokens.size()) || token.text.empty()) continue;
-    Token& slot = t.tokens[static_cast<size_t>(id)];
+    text::Token& slot = t.tokens[static_cast<size_t>(id)];
     const float score = spm ? kAddedScore : 0.0f;
-    if (slot.type == TokenType::kUnknown) {
-      slot = {token.text, score, TokenType::kUnknown};
+    if (slot.type == text::TokenType::kUnknown) {
+      slot = {token.text, score, text::TokenType::kUnknown};
     } else if (token.special || (!literal && LooksSpecial(token.text))) {
-      slot = {token.text, score, TokenType::kControl};
+      slot = {token.text, score, text::TokenType::kControl};
     } else {
-      slot = {literal ? token.text : PlainSpaces(token.text), score, TokenType::kUserDefined};
+      slot = {literal ? token.text : PlainSpaces(token.text), score, text::TokenType::kUserDefined};
     }
   }
 }
 
 // llama.cpp does not load a vocabulary that holds a text twice.
-absl::Status CheckUnique(const TokenizerData& t) {
+absl::Status CheckUnique(const text::TokenizerData& t) {
   std::unordered_map<std::string_view, size_t> ids;
   for (size_t i = 0; i < t.tokens.size(); ++i) {
     if (t.tokens[i].text.empty()) continue;
@@ -157,7 +157,7 @@ absl::Status CheckUnique(const TokenizerData& t) {
   return absl::OkStatus();
 }
 
-std::optional<int32_t> IdOf(const std::optional<std::string>& text, const TokenizerData& t) {
+std::optional<int32_t> IdOf(const std::optional<std::string>& text, const text::TokenizerData& t) {
   if (!text || text->empty()) return std::nullopt;
   // From the end: added tokens stand there, and most special tokens are added.
   for (size_t i = t.tokens.size(); i-- > 0;)
@@ -169,9 +169,10 @@ std::optional<int32_t> InVocabulary(std::optional<int64_t> id, int64_t vocab) {
   return id && *id >= 0 && *id < vocab ? std::optional(static_cast<int32_t>(*id)) : std::nullopt;
 }
 
-absl::Status TakeSpm(const HfTokenizerFiles& files, const HfConfig& config, TokenizerData& t) {
-  QF_ASSIGN_OR_RETURN(SpmModel model, ParseSpmModel(*files.model));
-  t.kind = TokenizerData::Kind::kSpm;
+absl::Status TakeSpm(const HfTokenizerFiles& files, const HfConfig& config,
+                     text::TokenizerData& t) {
+  QF_ASSIGN_OR_RETURN(text::SpmModel model, text::ParseSpmModel(*files.model));
+  t.kind = text::TokenizerData::Kind::kSpm;
   t.tokens = std::move(model.pieces);
   t.add_space_prefix = model.add_dummy_prefix;
   t.bos = InVocabulary(model.bos, config.hyper.vocab);
@@ -181,8 +182,9 @@ absl::Status TakeSpm(const HfTokenizerFiles& files, const HfConfig& config, Toke
   return absl::OkStatus();
 }
 
-absl::Status TakeByteBpe(TokenizerJson& from, const HfConfig& config, TokenizerData& t) {
-  t.kind = TokenizerData::Kind::kByteBpe;
+absl::Status TakeByteBpe(text::TokenizerJson& from, const HfConfig& config,
+                         text::TokenizerData& t) {
+  t.kind = text::TokenizerData::Kind::kByteBpe;
   t.pre = from.pre;
   t.merges = std::move(from.merges);
   t.add_bos = t.add_space_prefix = false;
@@ -192,13 +194,13 @@ absl::Status TakeByteBpe(TokenizerJson& from, const HfConfig& config, TokenizerD
                            config.hyper.vocab);
   Pad(config.hyper.vocab, t);
   for (auto& [id, text] : from.vocab)
-    t.tokens[static_cast<size_t>(id)] = {std::move(text), 0, TokenType::kNormal};
+    t.tokens[static_cast<size_t>(id)] = {std::move(text), 0, text::TokenType::kNormal};
   return absl::OkStatus();
 }
 
 // The configured name of a token wins over config.json's id, which wins over what the tokenizer's
 // model says.
-void ChooseIds(const Settings& settings, const HfConfig& config, TokenizerData& t) {
+void ChooseIds(const Settings& settings, const HfConfig& config, text::TokenizerData& t) {
   const int64_t vocab = config.hyper.vocab;
   const auto choose = [&](const std::optional<std::string>& name, std::optional<int64_t> configured,
                           std::optional<int32_t>& id) {
@@ -216,14 +218,14 @@ void ChooseIds(const Settings& settings, const HfConfig& config, TokenizerData& 
   std::vector<int32_t> ends;
   for (const int64_t end : config.ends)
     if (const auto valid = InVocabulary(end, vocab)) ends.push_back(*valid);
-  SetMoreEnds(std::move(ends), t);
+  text::SetMoreEnds(std::move(ends), t);
 }
 
 }  // namespace
 
-absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files,
-                                             const HfConfig& config) {
-  TokenizerData t;
+absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files,
+                                                   const HfConfig& config) {
+  text::TokenizerData t;
   QF_ASSIGN_OR_RETURN(Settings settings, ReadSettings(files));
   t.chat_template = std::move(settings.chat_template);
   if (!files.model && !files.tokenizer_json) {
@@ -237,9 +239,9 @@ absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files,
     return t;
   }
 
-  TokenizerJson from_json;
+  text::TokenizerJson from_json;
   if (files.tokenizer_json) {
-    QF_ASSIGN_OR_RETURN(from_json, ParseTokenizerJson(*files.tokenizer_json, !files.model));
+    QF_ASSIGN_OR_RETURN(from_json, text::ParseTokenizerJson(*files.tokenizer_json, !files.model));
     for (auto& [id, token] : from_json.added) settings.added.insert_or_assign(id, std::move(token));
   }
   QF_RETURN_IF_ERROR(files.model ? TakeSpm(files, config, t) : TakeByteBpe(from_json, config, t));
@@ -251,13 +253,13 @@ absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files,
   const auto is_special = [&](const std::optional<int32_t>& id, const std::string& text) {
     return id && !text.empty() && t.tokens[static_cast<size_t>(*id)].text == text;
   };
-  if (t.kind == TokenizerData::Kind::kByteBpe) {
+  if (t.kind == text::TokenizerData::Kind::kByteBpe) {
     t.add_bos = is_special(t.bos, from_json.first_special);
     t.add_eos = is_special(t.eos, from_json.last_special);
   }
   t.add_bos = settings.add_bos.value_or(t.add_bos) && t.bos.has_value();
   t.add_eos = settings.add_eos.value_or(t.add_eos) && t.eos.has_value();
-  if (t.kind == TokenizerData::Kind::kSpm)
+  if (t.kind == text::TokenizerData::Kind::kSpm)
     t.add_space_prefix = settings.add_prefix_space.value_or(t.add_space_prefix);
   QF_RETURN_IF_ERROR(ValidateTokenizer(t, config.hyper.vocab));
   return t;

@@ -22,6 +22,7 @@ struct HfTokenizerFiles {
 // Without any tokenizer file: Kind::kNone; with tokenizer_config.json alone NOT_FOUND, as that is a
 // folder copied in part. UNIMPLEMENTED names the pre-tokenizer or normalizer that we do not know:
 // running a model with the wrong one would fail silently.
-absl::StatusOr<TokenizerData> BuildTokenizer(const HfTokenizerFiles& files, const HfConfig& config);
+absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files,
+                                                   const HfConfig& config);
 
 }  // namespace quantfleet::pipeline

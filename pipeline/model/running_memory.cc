@@ -18,7 +18,7 @@ int64_t CacheBytesPerToken(const Hyperparameters& hyper, DType type) {
 }
 
 // What stands here was compared with a process (tests/e2e/test_memory.py); the buffers are those of
-// agent/runtime/transformer.cc.
+// engine/decode/transformer.cc.
 EngineBuffers BuffersOf(const Hyperparameters& hyper) {
   constexpr int64_t kBatch = 128, kJudged = 16,
                     kThreads = 4;  // rows of a pass, rows of logits, threads of a usual device

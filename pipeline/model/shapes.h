@@ -31,6 +31,6 @@ std::vector<PieceName> CanonicalPieces(const Hyperparameters& hyper, bool qkv_bi
 
 // Ranges of every hyper-parameter; errors name the field as config.json spells it.
 absl::Status ValidateHyperparameters(Architecture architecture, const Hyperparameters& hyper);
-absl::Status ValidateTokenizer(const TokenizerData& tokenizer, int64_t vocab);
+absl::Status ValidateTokenizer(const text::TokenizerData& tokenizer, int64_t vocab);
 
 }  // namespace quantfleet::pipeline

@@ -6,8 +6,8 @@
 #include <tuple>
 #include <unordered_map>
 
-#include "pipeline/model/json.h"
-#include "pipeline/model/utf8.h"
+#include "common/base/json.h"
+#include "common/base/utf8.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -18,22 +18,22 @@ constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581, SentencePiece's 
 // Each way to cut a piece in two is looked up: what real vocabularies have, and no more.
 constexpr size_t kMaxCutPieceBytes = 256;
 
-const Token* At(const TokenizerData& t, const std::optional<int32_t>& id) {
+const text::Token* At(const text::TokenizerData& t, const std::optional<int32_t>& id) {
   return id && *id >= 0 && static_cast<size_t>(*id) < t.tokens.size()
              ? &t.tokens[static_cast<size_t>(*id)]
              : nullptr;
 }
 
-bool IsSpecial(TokenType type) {
-  return type == TokenType::kControl || type == TokenType::kUnknown;
+bool IsSpecial(text::TokenType type) {
+  return type == text::TokenType::kControl || type == text::TokenType::kUnknown;
 }
 
 // SentencePiece joins the neighbours whose join has the best score; a list of merges in that order
 // does the same. Of equal scores the lower id comes first, and of one piece's cuts the leftmost.
-json::array Merges(const TokenizerData& t) {
+json::array Merges(const text::TokenizerData& t) {
   std::unordered_map<std::string_view, size_t> ids;
   for (size_t i = 0; i < t.tokens.size(); ++i)
-    if (t.tokens[i].type == TokenType::kNormal) ids.emplace(t.tokens[i].text, i);
+    if (t.tokens[i].type == text::TokenType::kNormal) ids.emplace(t.tokens[i].text, i);
   struct Merge {
     float score;
     size_t id, cut;
@@ -60,13 +60,13 @@ json::array Merges(const TokenizerData& t) {
   return out;
 }
 
-json::object SpmTokenizerJson(const TokenizerData& t) {
+json::object SpmTokenizerJson(const text::TokenizerData& t) {
   json::array added;
   json::object vocab;
   for (size_t i = 0; i < t.tokens.size(); ++i) {
-    const Token& token = t.tokens[i];
+    const text::Token& token = t.tokens[i];
     vocab.emplace(token.text, i);
-    if (!IsSpecial(token.type) && token.type != TokenType::kUserDefined) continue;
+    if (!IsSpecial(token.type) && token.type != text::TokenType::kUserDefined) continue;
     added.push_back({{"id", i},
                      {"content", token.text},
                      {"single_word", false},
@@ -84,7 +84,7 @@ json::object SpmTokenizerJson(const TokenizerData& t) {
   if (t.add_space_prefix)
     decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   json::value post = nullptr;
-  if (const Token* bos = At(t, t.bos); bos && t.add_bos) {
+  if (const text::Token* bos = At(t, t.bos); bos && t.add_bos) {
     const json::object first{{"SpecialToken", {{"id", bos->text}, {"type_id", 0}}}};
     const json::object text{{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
     const json::object second{{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
@@ -95,7 +95,7 @@ json::object SpmTokenizerJson(const TokenizerData& t) {
             {"pair", json::array{first, text, first, second}},
             {"special_tokens", {{bos->text, special}}}};
   }
-  const Token* unknown = At(t, t.unknown);
+  const text::Token* unknown = At(t, t.unknown);
   json::object model{{"type", "BPE"},
                      {"dropout", nullptr},
                      {"unk_token", unknown ? json::value(unknown->text) : json::value(nullptr)},
@@ -117,7 +117,7 @@ json::object SpmTokenizerJson(const TokenizerData& t) {
           {"model", std::move(model)}};
 }
 
-json::object SpmTokenizerConfig(const TokenizerData& t) {
+json::object SpmTokenizerConfig(const text::TokenizerData& t) {
   json::object config{{"tokenizer_class", "LlamaTokenizer"},
                       {"add_bos_token", t.add_bos},
                       {"add_eos_token", t.add_eos},
@@ -125,7 +125,7 @@ json::object SpmTokenizerConfig(const TokenizerData& t) {
                       {"clean_up_tokenization_spaces", false},
                       {"legacy", true}};
   const auto name = [&](const char* key, const std::optional<int32_t>& id) {
-    if (const Token* token = At(t, id)) config[key] = token->text;
+    if (const text::Token* token = At(t, id)) config[key] = token->text;
   };
   name("bos_token", t.bos);
   name("eos_token", t.eos);
@@ -144,8 +144,8 @@ const std::vector<Attachment>& ModelSource::tokenizer_files() const {
 
 absl::StatusOr<std::vector<Attachment>> TokenizerFilesFor(const ModelSource& source,
                                                           std::string_view runtime) {
-  const TokenizerData& tokenizer = source.description().tokenizer;
-  if (tokenizer.kind == TokenizerData::Kind::kNone)
+  const text::TokenizerData& tokenizer = source.description().tokenizer;
+  if (tokenizer.kind == text::TokenizerData::Kind::kNone)
     return FailedPrecondition(
         "the model has no tokenizer, and {} does not run without one: add tokenizer.json or "
         "tokenizer.model to its folder, or take a gguf target",
@@ -155,13 +155,13 @@ absl::StatusOr<std::vector<Attachment>> TokenizerFilesFor(const ModelSource& sou
     return std::ranges::find(files, name, &Attachment::name) != files.end();
   };
   if (has("tokenizer.json")) return files;
-  if (tokenizer.kind != TokenizerData::Kind::kSpm)
+  if (tokenizer.kind != text::TokenizerData::Kind::kSpm)
     return FailedPrecondition(
         "the source has no tokenizer.json, which {} needs of a byte-level BPE tokenizer ('{}'): "
         "quantize from the model's Hugging Face folder, or take a gguf target",
         runtime, tokenizer.pre);
-  for (const Token& token : tokenizer.tokens)
-    if (token.type != TokenType::kByte && !IsUtf8(token.text))
+  for (const text::Token& token : tokenizer.tokens)
+    if (token.type != text::TokenType::kByte && !IsUtf8(token.text))
       return FailedPrecondition(
           "token '{}' is not UTF-8, which a tokenizer.json for {} cannot hold: take a gguf target",
           Shown(token.text), runtime);

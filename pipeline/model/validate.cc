@@ -176,8 +176,8 @@ absl::Status ValidateHyperparameters(Architecture architecture, const Hyperparam
   return ValidateRope(h);
 }
 
-absl::Status ValidateTokenizer(const TokenizerData& t, int64_t vocab) {
-  if (t.kind == TokenizerData::Kind::kNone) return absl::OkStatus();
+absl::Status ValidateTokenizer(const text::TokenizerData& t, int64_t vocab) {
+  if (t.kind == text::TokenizerData::Kind::kNone) return absl::OkStatus();
   if (static_cast<int64_t>(t.tokens.size()) != vocab)
     return InvalidArgument("the tokenizer has {} tokens, but vocab_size is {}", t.tokens.size(),
                            vocab);

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include "pipeline/format/gguf/gguf_target.h"
+#include "pipeline/format/gguf/write/gguf_target.h"
 #include "pipeline/format/mlx/mlx_target.h"
 #include "pipeline/format/onnx/onnx_target.h"
 #include "pipeline/format/openvino/openvino_target.h"
-#include "pipeline/model/recipe.h"
+#include "pipeline/recipe/recipe.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/plan_chunks.h"
 

@@ -11,8 +11,8 @@
 
 #include "pipeline/format/target_layout.h"
 #include "pipeline/model/importance.h"
-#include "pipeline/model/recipe.h"
 #include "pipeline/model/source.h"
+#include "pipeline/recipe/recipe.h"
 
 namespace quantfleet::pipeline {
 

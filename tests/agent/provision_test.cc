@@ -140,7 +140,7 @@ TEST_F(ProvisionTest, ATokenFileMayAppearLater) {
   // Enrolled, what was given is not looked at any more.
   Write("token", "rubbish");
   EXPECT_OK(Ensure());
-  EXPECT_EQ(daemon_.enrolments, 1);
+  EXPECT_EQ(daemon_.enrollments, 1);
 }
 
 TEST_F(ProvisionTest, GoesOnWhenAnOperatorHasDecided) {
@@ -189,7 +189,7 @@ TEST_F(ProvisionTest, StopEndsTheWait) {
 
 TEST_F(ProvisionTest, WithoutStubbornnessOnlyWhatTimeMendsIsWaitedFor) {
   int attempts = 0;
-  const auto attempt = [&]() -> absl::StatusOr<Enrolment> {
+  const auto attempt = [&]() -> absl::StatusOr<Enrollment> {
     switch (++attempts) {
       case 1:
         return WithRetryAfter(ResourceExhausted("rate"), 99 * std::chrono::hours(1));
@@ -199,11 +199,11 @@ TEST_F(ProvisionTest, WithoutStubbornnessOnlyWhatTimeMendsIsWaitedFor) {
         return PermissionDenied("used up");
     }
   };
-  EXPECT_ERROR(EnrolPatiently(attempt, {}, random_, sleeper_, {}), kPermissionDenied, "used up");
+  EXPECT_ERROR(EnrollPatiently(attempt, {}, random_, sleeper_, {}), kPermissionDenied, "used up");
   ASSERT_EQ(sleeper_.pauses.size(), 2u);
   EXPECT_LE(sleeper_.pauses[0], std::chrono::minutes(66)) << "at most an hour, and a tenth";
   attempts = 1;  // away before anything was said
-  EXPECT_ERROR(EnrolPatiently(attempt, {}, random_, sleeper_, {}), kUnavailable, "restarted");
+  EXPECT_ERROR(EnrollPatiently(attempt, {}, random_, sleeper_, {}), kUnavailable, "restarted");
   EXPECT_EQ(sleeper_.pauses.size(), 2u);
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 from harness import BIN, DEMO, Daemon, wait_for  # noqa: E402
 
-SCENARIOS = ("enrol", "checkins", "storm", "rollout")
+SCENARIOS = ("enroll", "checkins", "storm", "rollout")
 
 # Failures come to 3 %, so each limit is exceeded at some point, and once more after it was resumed.
 PLAN = """max_in_flight = {in_flight}
@@ -27,15 +27,15 @@ approval = true
 approval = true
 """
 
-FULL = {"enrol": 100_000, "connections": 8000, "rates": [500, 1000, 2000], "seconds": 30, "storm": 6000, "storm_seconds": 60,
+FULL = {"enroll": 100_000, "connections": 8000, "rates": [500, 1000, 2000], "seconds": 30, "storm": 6000, "storm_seconds": 60,
         "devices": 10_000, "interval": 30, "failures": 0.03, "pulls": 0.01, "max_in_flight": 1000, "max_failures": 100}
-QUICK = {"enrol": 60, "connections": 40, "rates": [50, 100], "seconds": 1, "storm": 40, "storm_seconds": 1,
+QUICK = {"enroll": 60, "connections": 40, "rates": [50, 100], "seconds": 1, "storm": 40, "storm_seconds": 1,
          "devices": 60, "interval": 0.5, "failures": 0.1, "pulls": 0.1, "max_in_flight": 8, "max_failures": 2}
 
 
 def arguments(scenario, size, folder):
-    if scenario == "enrol":
-        return ["enrol", size["enrol"]]
+    if scenario == "enroll":
+        return ["enroll", size["enroll"]]
     if scenario == "checkins":
         return ["checkins", size["connections"], "--rate", *size["rates"], "--seconds", size["seconds"]]
     if scenario == "storm":
@@ -57,12 +57,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", action="append", choices=SCENARIOS)
-    parser.add_argument("--enrol", type=int)
+    parser.add_argument("--enroll", type=int)
     options = parser.parse_args()
     size = dict(QUICK if options.quick else FULL)
-    if options.enrol:
-        size["enrol"] = options.enrol
-    wanted = ["enrol", *[s for s in SCENARIOS[1:] if not options.only or s in options.only]]
+    if options.enroll:
+        size["enroll"] = options.enroll
+    wanted = ["enroll", *[s for s in SCENARIOS[1:] if not options.only or s in options.only]]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the daemon is stopped then too
     reports = {}
     with tempfile.TemporaryDirectory(prefix="quantfleet-bench-", dir=os.environ.get("TMPDIR", "/tmp")) as folder:

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A fleet's load on one daemon, both on this machine: enrolment, check-ins over many live connections, a storm of new ones, and a
+# A fleet's load on one daemon, both on this machine: enrollment, check-ins over many live connections, a storm of new ones, and a
 # rollout with gates and failures. JSON on stdout; nothing is left running. Figures and aims: docs/measured.md.
 #
-# usage: tests/bench/fleet_bench.sh [--quick] [--only SCENARIO]... [--enrol N]
+# usage: tests/bench/fleet_bench.sh [--quick] [--only SCENARIO]... [--enroll N]
 #   --quick          a few devices and seconds, to see that everything works
-#   --only SCENARIO  enrol, checkins, storm or rollout; may be repeated (enrol always runs)
-#   --enrol N        so many devices in place of 100,000
+#   --only SCENARIO  enroll, checkins, storm or rollout; may be repeated (enroll always runs)
+#   --enroll N        so many devices in place of 100,000
 # 10,000 connections need as many open files, for the daemon and for the generator: `ulimit -Hn` at least 11,000.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -5,7 +5,7 @@
 
 #include <boost/json.hpp>
 
-#include "pipeline/format/open_model.h"
+#include "pipeline/format/registry/open_model.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -42,7 +42,7 @@ TEST(ModelText, DescribesAModel) {
 
 // An unknown template was told to nobody before the first chat.
 TEST(ModelText, TellsWhatComesOfChats) {
-  pipeline::TokenizerData tokenizer;
+  text::TokenizerData tokenizer;
   tokenizer.tokens = {{"<s>"}, {"</s>"}};
   tokenizer.bos = 0, tokenizer.eos = 1;
   EXPECT_EQ(ChatJson(tokenizer).at("template"), "absent");

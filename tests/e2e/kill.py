@@ -28,11 +28,11 @@ PHASE_POINTS = [p for p in DAEMON_POINTS if p.startswith("phase-")]
 GARBAGE_POINTS = [p for p in DAEMON_POINTS if p.startswith("garbage-")]  # test_evaluation.py
 DOWNLOAD_POINTS = [p for p in DAEMON_POINTS if p.startswith("download-")]  # test_limits.py
 MAINTENANCE_POINTS = [p for p in DAEMON_POINTS if p.startswith("maintenance-")]  # test_maintenance.py
-QUEUE_POINTS = [p for p in DAEMON_POINTS if p.startswith("queue-")]  # test_enrolment.py
+QUEUE_POINTS = [p for p in DAEMON_POINTS if p.startswith("queue-")]  # test_enrollment.py
 ELSEWHERE = (PIPELINE_POINTS + RENEWAL_POINTS + PHASE_POINTS + GARBAGE_POINTS + DOWNLOAD_POINTS + MAINTENANCE_POINTS +
              QUEUE_POINTS)
 FLEET_POINTS = [p for p in DAEMON_POINTS if p not in ELSEWHERE]
-ENROL_POINTS = [p for p in fail_points("agent") if p.startswith("enroll-")]
+ENROLL_POINTS = [p for p in fail_points("agent") if p.startswith("enroll-")]
 UPDATE_POINTS = [p for p in fail_points("agent") if p.startswith("update-")]
 STEP_DOWN_POINTS = [p for p in fail_points("agent") if p.startswith("step-down-")]  # test_limits.py
 SELF_UPDATE_POINTS = [p for p in fail_points("agent") if p.startswith("self-update-")]  # test_self_update.py

@@ -6,7 +6,7 @@ import time
 import unittest
 
 from harness import DEMO, SLOW, EndToEnd, post, unhealthy_model, wait_for
-from kill import ENROL_POINTS, ROLLBACK_POINTS, UPDATE_POINTS
+from kill import ENROLL_POINTS, ROLLBACK_POINTS, UPDATE_POINTS
 
 
 class KillAgent(EndToEnd):
@@ -18,23 +18,23 @@ class KillAgent(EndToEnd):
         self.wait_job(self.d, job["name"])
 
     def test_there_are_fail_points(self):
-        self.assertGreaterEqual(len(ENROL_POINTS), 2, ENROL_POINTS)
+        self.assertGreaterEqual(len(ENROLL_POINTS), 2, ENROLL_POINTS)
         self.assertGreaterEqual(len(UPDATE_POINTS), 5, UPDATE_POINTS)
         self.assertGreaterEqual(len(ROLLBACK_POINTS), 2, ROLLBACK_POINTS)
 
     def rollout(self):
         return self.d.cli_json("rollout", "create", "m")
 
-    def test_agent_killed_at_each_enrolment_point(self):
-        token = self.d.token("--uses", str(len(ENROL_POINTS)))
-        for point in ENROL_POINTS:
+    def test_agent_killed_at_each_enrollment_point(self):
+        token = self.d.token("--uses", str(len(ENROLL_POINTS)))
+        for point in ENROLL_POINTS:
             with self.subTest(point):
                 agent = self.agent(point)
                 done = agent.enroll(self.d, token, check=False, env={"QUANTFLEET_FAIL_POINT": point})
                 self.assertEqual(done.returncode, -9, done.stderr)
                 agent.enroll(self.d, token)
         devices = self.d.cli_json("device", "list")["devices"]
-        self.assertEqual(len(devices), len(ENROL_POINTS), "a kill in the middle made a second device")
+        self.assertEqual(len(devices), len(ENROLL_POINTS), "a kill in the middle made a second device")
 
     def test_agent_killed_at_each_update_point(self):
         for point in UPDATE_POINTS:

@@ -1,4 +1,4 @@
-"""The daemon is killed at every durable step of enrolment, rollout and revocation: nothing is lost or done twice."""
+"""The daemon is killed at every durable step of enrollment, rollout and revocation: nothing is lost or done twice."""
 import shutil
 import unittest
 

@@ -16,7 +16,7 @@ class Load(unittest.TestCase):
         bench = json.loads(done.stdout)
         size, scenarios = bench["size"], bench["scenarios"]
 
-        self.assertEqual(scenarios["enrol"]["enrolments"]["calls"], size["enrol"])
+        self.assertEqual(scenarios["enroll"]["enrollments"]["calls"], size["enroll"])
         checked_in = scenarios["checkins"]
         self.assertEqual([p["check_ins"]["calls"] for p in checked_in["paces"]],
                          [rate * size["seconds"] for rate in size["rates"]])

@@ -140,11 +140,11 @@ class Access(EndToEnd):
         for path in (token, pem):
             path.write_text(daemon.token())
             path.chmod(0o600)
-        enrol = ("quantfleet-agent", "enroll", "--server", daemon.grpc, "--state", agent.state, "--token-file", token)
-        self.refused(token, 0o644, "chmod 600", *enrol)
-        self.refused(pem, 0o640, "chmod 600", *enrol, "--certificate", pem, "--key", pem)
+        enroll = ("quantfleet-agent", "enroll", "--server", daemon.grpc, "--state", agent.state, "--token-file", token)
+        self.refused(token, 0o644, "chmod 600", *enroll)
+        self.refused(pem, 0o640, "chmod 600", *enroll, "--certificate", pem, "--key", pem)
         self.assertFalse((agent.state / "device.key").exists())
-        run(*enrol)
+        run(*enroll)
 
     def test_what_our_programs_make_passes_whatever_the_umask(self):
         for mask in (0o000, 0o002, 0o022, 0o077):

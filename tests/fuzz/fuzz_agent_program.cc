@@ -4,7 +4,7 @@
 #include <cstdlib>
 
 #include "common/base/version.h"
-#include "pipeline/format/elf/agent_program.h"
+#include "pipeline/artifact/program/agent_program.h"
 #include "tests/support/memory_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

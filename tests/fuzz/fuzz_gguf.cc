@@ -3,10 +3,10 @@
 // be read.
 #include <cstdlib>
 
-#include "pipeline/format/gguf/gguf_source.h"
-#include "pipeline/format/gguf/gguf_target.h"
-#include "pipeline/model/end_tokens.h"
+#include "pipeline/format/gguf/read/gguf_source.h"
+#include "pipeline/format/gguf/write/gguf_target.h"
 #include "tests/support/memory_file.h"
+#include "text/tokenizer/end_tokens.h"
 
 using quantfleet::Bytes;
 using quantfleet::testing::MemoryFile;
@@ -28,7 +28,7 @@ void CheckHeader(const std::string& bytes) {
   }
   const auto tokenizer = pipeline::ReadTokenizer(*file);
   if (tokenizer.ok())
-    for (const int32_t id : pipeline::EndIds(*tokenizer))
+    for (const int32_t id : text::EndIds(*tokenizer))
       Require(static_cast<size_t>(id) < tokenizer->tokens.size());
   if (tokenizer.ok() && tokenizer->bos)
     Require(static_cast<size_t>(*tokenizer->bos) < tokenizer->tokens.size());

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "pipeline/format/gguf/gguf_importance.h"
+#include "pipeline/format/gguf/read/gguf_importance.h"
 #include "pipeline/model/shapes.h"
 #include "tests/support/memory_file.h"
 

@@ -2,7 +2,7 @@
 // own folder.
 #include <cstdlib>
 
-#include "pipeline/format/stored_tensors.h"
+#include "pipeline/format/registry/stored_tensors.h"
 #include "tests/support/memory_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

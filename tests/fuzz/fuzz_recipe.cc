@@ -2,7 +2,7 @@
 // and says of itself what can be read again.
 #include <cstdlib>
 
-#include "pipeline/model/recipe_file.h"
+#include "pipeline/recipe/recipe_file.h"
 
 namespace pipeline = quantfleet::pipeline;
 

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "agent/runtime/engine.h"
+#include "engine/decode/engine.h"
 
 namespace agent = quantfleet::agent;
 

@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "agent/runtime/special_tokens.h"
-#include "agent/runtime/text_stream.h"
-#include "agent/runtime/tokenizer.h"
-#include "agent/runtime/utf8.h"
+#include "common/base/utf8.h"
 #include "tests/support/tiny_model.h"
+#include "text/tokenizer/special_tokens.h"
+#include "text/tokenizer/text_stream.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace agent = quantfleet::agent;
 using quantfleet::pipeline::TokenizerData;
@@ -22,26 +22,26 @@ void Require(bool condition) {
   if (!condition) std::abort();
 }
 
-std::unique_ptr<agent::Tokenizer> Make(const TokenizerData& data) {
-  auto made = agent::MakeTokenizer(data, "fuzz");
+std::unique_ptr<text::Tokenizer> Make(const text::TokenizerData& data) {
+  auto made = text::MakeTokenizer(data, "fuzz");
   Require(made.ok());
   return *std::move(made);
 }
 
-TokenizerData Spm(bool leading_space) {
-  TokenizerData data;
-  data.kind = TokenizerData::Kind::kSpm;
+text::TokenizerData Spm(bool leading_space) {
+  text::TokenizerData data;
+  data.kind = text::TokenizerData::Kind::kSpm;
   for (const auto& piece : quantfleet::testing::TinySpmPieces(400))
     data.tokens.push_back({piece.text, piece.score,
-                           piece.type == 2   ? TokenType::kUnknown
-                           : piece.type == 3 ? TokenType::kControl
-                           : piece.type == 6 ? TokenType::kByte
-                                             : TokenType::kNormal});
+                           piece.type == 2   ? text::TokenType::kUnknown
+                           : piece.type == 3 ? text::TokenType::kControl
+                           : piece.type == 6 ? text::TokenType::kByte
+                                             : text::TokenType::kNormal});
   data.unknown = 0, data.bos = 1, data.eos = 2, data.add_bos = true;
   data.add_space_prefix = leading_space;
   for (const char* mark : {"<|end|>", "<|user|>"})
-    data.tokens.push_back({mark, 0, TokenType::kControl});
-  data.tokens.push_back({"<tool>", 0, TokenType::kUserDefined});
+    data.tokens.push_back({mark, 0, text::TokenType::kControl});
+  data.tokens.push_back({"<tool>", 0, text::TokenType::kUserDefined});
   return data;
 }
 
@@ -60,11 +60,12 @@ std::string Letter(unsigned byte) {
   return {static_cast<char>(0xc0 | code >> 6), static_cast<char>(0x80 | (code & 0x3f))};
 }
 
-TokenizerData Bpe(const char* pre) {
-  TokenizerData data;
-  data.kind = TokenizerData::Kind::kByteBpe;
+text::TokenizerData Bpe(const char* pre) {
+  text::TokenizerData data;
+  data.kind = text::TokenizerData::Kind::kByteBpe;
   data.pre = pre;
-  for (unsigned b = 0; b < 256; ++b) data.tokens.push_back({Letter(b), 0, TokenType::kNormal});
+  for (unsigned b = 0; b < 256; ++b)
+    data.tokens.push_back({Letter(b), 0, text::TokenType::kNormal});
   const std::string space = Letter(' ');
   for (const auto& [left, right] :
        std::initializer_list<std::pair<std::string, std::string>>{{"t", "h"},
@@ -78,32 +79,33 @@ TokenizerData Bpe(const char* pre) {
                                                                   {"1", "2"},
                                                                   {Letter(0xc3), Letter(0xa4)}}) {
     data.merges.push_back(left + " " + right);
-    data.tokens.push_back({left + right, 0, TokenType::kNormal});
+    data.tokens.push_back({left + right, 0, text::TokenType::kNormal});
   }
-  for (const char* mark : kMarks) data.tokens.push_back({mark, 0, TokenType::kControl});
-  data.tokens.push_back({"<tool>", 0, TokenType::kUserDefined});
+  for (const char* mark : kMarks) data.tokens.push_back({mark, 0, text::TokenType::kControl});
+  data.tokens.push_back({"<tool>", 0, text::TokenType::kUserDefined});
   data.eos = static_cast<int32_t>(data.tokens.size()) - 2;
   data.add_bos = false;
   return data;
 }
 
-std::string Decode(const agent::Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+std::string Decode(const text::Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
   std::string text;
   for (int32_t id : ids) text += tokenizer.Piece(id);
   return text;
 }
 
-void Check(const agent::Tokenizer& tokenizer, const TokenizerData& data, const std::string& text) {
+void Check(const text::Tokenizer& tokenizer, const text::TokenizerData& data,
+           const std::string& text) {
   const auto size = static_cast<int32_t>(data.tokens.size());
   const auto plain = tokenizer.Encode(text, false, false);
   // Matching a regular expression may take too many steps; nothing else refuses a text.
   if (!plain.ok()) return;
   for (int32_t id : *plain)
-    Require(id >= 0 && id < size && !agent::IsControl(data.tokens[static_cast<size_t>(id)].type));
+    Require(id >= 0 && id < size && !text::IsControl(data.tokens[static_cast<size_t>(id)].type));
   // SentencePiece writes a space as U+2581: that character itself, and a character cut off before a
   // space, come back as another text.
-  const bool spm = data.kind == TokenizerData::Kind::kSpm;
-  const bool whole = agent::WholeUtf8Length(text) == text.size();
+  const bool spm = data.kind == text::TokenizerData::Kind::kSpm;
+  const bool whole = WholeUtf8Length(text) == text.size();
   if (!spm || (whole && text.find("\xe2\x96\x81") == std::string::npos)) {
     std::string again = Decode(tokenizer, *plain);
     if (spm && data.add_space_prefix) std::erase(again, ' ');
@@ -112,20 +114,20 @@ void Check(const agent::Tokenizer& tokenizer, const TokenizerData& data, const s
     Require(again == expected);
   }
 
-  const agent::DataRange all[] = {{0, text.size()}};
+  const text::DataRange all[] = {{0, text.size()}};
   const auto as_data =
-      tokenizer.Encode(text, false, true, text.empty() ? std::span<const agent::DataRange>() : all);
+      tokenizer.Encode(text, false, true, text.empty() ? std::span<const text::DataRange>() : all);
   Require(as_data.ok() && *as_data == *plain);
 
   const auto prompt = tokenizer.Encode(text, true, true);
   if (prompt.ok())
     for (int32_t id : *prompt) Require(id >= 0 && id < size);
 
-  agent::TextStream stream({"aa", "the end"});
+  text::TextStream stream({"aa", "the end"});
   std::string shown;
   for (int32_t id : *plain) shown += stream.Append(tokenizer.Piece(id));
   shown += stream.Finish();
-  Require(agent::WholeUtf8Length(shown) == shown.size());
+  Require(WholeUtf8Length(shown) == shown.size());
   Require(shown.find("aa") == std::string::npos && stream.returned() == shown.size());
 }
 
@@ -133,8 +135,8 @@ void Check(const agent::Tokenizer& tokenizer, const TokenizerData& data, const s
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   struct Case {
-    TokenizerData data;
-    std::unique_ptr<agent::Tokenizer> tokenizer = Make(data);
+    text::TokenizerData data;
+    std::unique_ptr<text::Tokenizer> tokenizer = Make(data);
   };
   static const Case cases[] = {
       {Spm(true)}, {Spm(false)}, {Bpe("llama-bpe")}, {Bpe("qwen2")}, {Bpe("gpt-4o")}};

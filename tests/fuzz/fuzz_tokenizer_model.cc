@@ -5,8 +5,8 @@
 #include "pipeline/model/hf_generation.h"
 #include "pipeline/model/hf_tokenizer.h"
 #include "pipeline/model/shapes.h"
-#include "pipeline/model/spm_model.h"
 #include "tests/support/tiny_model.h"
+#include "text/tokenizer/spm_model.h"
 
 namespace pipeline = quantfleet::pipeline;
 

@@ -21,11 +21,11 @@ const std::vector<ChatMessage>& Talk() {
 
 // A template's words, for a line of a report.
 std::string Shown(std::string_view text) {
-  constexpr size_t kMost = 160;
-  std::string shown(text.substr(0, kMost));
+  constexpr size_t kMax = 160;
+  std::string shown(text.substr(0, kMax));
   for (char& c : shown)
     if (c < 0x20 || c > 0x7e) c = '?';
-  return text.size() > kMost ? shown + "..." : shown;
+  return text.size() > kMax ? shown + "..." : shown;
 }
 
 size_t Count(std::string_view text, std::string_view part) {

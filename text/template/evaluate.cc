@@ -10,7 +10,7 @@ namespace quantfleet::text {
 namespace {
 
 // In bytes copied, or as much time: half a second at most.
-constexpr uint64_t kMostWork = uint64_t{64} << 20, kNodeWork = 64, kTurnWork = 512;
+constexpr uint64_t kMaxWork = uint64_t{64} << 20, kNodeWork = 64, kTurnWork = 512;
 
 using Kind = Expression::Kind;
 
@@ -99,8 +99,8 @@ class Evaluator {
  private:
   absl::Status Spend(uint64_t work) {
     work_ += work;
-    return work_ <= kMostWork ? absl::OkStatus()
-                              : ResourceExhausted("the chat template does not come to an end");
+    return work_ <= kMaxWork ? absl::OkStatus()
+                             : ResourceExhausted("the chat template does not come to an end");
   }
 
   absl::Status Run(const Statement& statement) {
@@ -498,8 +498,8 @@ class Evaluator {
       text.Append(more);
       return Value::Text(std::move(text));
     }
-    constexpr int64_t kMost = int64_t{1} << 40;
-    if (!a.IsNumber() || !b.IsNumber() || std::abs(a.number) > kMost || std::abs(b.number) > kMost)
+    constexpr int64_t kMax = int64_t{1} << 40;
+    if (!a.IsNumber() || !b.IsNumber() || std::abs(a.number) > kMax || std::abs(b.number) > kMax)
       return NotUnderstood("\"" + op + "\" between such values");
     if (op == "+") return Value::Int(a.number + b.number);
     if (op == "-") return Value::Int(a.number - b.number);

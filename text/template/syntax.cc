@@ -10,8 +10,8 @@ namespace quantfleet::text {
 namespace {
 
 // So that no template exhausts the stack.
-constexpr int kMostDepth = 60;      // of brackets and of blocks
-constexpr size_t kMostNodes = 300;  // of an expression: "a + b + c" is as deep as it is long
+constexpr int kMaxDepth = 60;      // of brackets and of blocks
+constexpr size_t kMaxNodes = 300;  // of an expression: "a + b + c" is as deep as it is long
 
 using Kind = Expression::Kind;
 
@@ -50,7 +50,7 @@ class ExpressionReader {
     return {};
   }
   Expression Make(Kind kind, std::string text, std::vector<Expression> operands) {
-    if (++nodes_ > kMostNodes) return Fail();
+    if (++nodes_ > kMaxNodes) return Fail();
     return {kind, std::move(text), 0, std::move(operands), {}};
   }
 
@@ -70,7 +70,7 @@ class ExpressionReader {
   }
 
   Expression Choice() {
-    if (++depth_ > kMostDepth) return Fail();
+    if (++depth_ > kMaxDepth) return Fail();
     Expression read = Or();
     while (TakeName("if")) {
       Expression condition = Or();
@@ -92,7 +92,7 @@ class ExpressionReader {
   }
   Expression Not() {
     if (!TakeName("not")) return Comparison();
-    if (++depth_ > kMostDepth) return Fail();
+    if (++depth_ > kMaxDepth) return Fail();
     Expression read = Make(Kind::kNot, "", {Not()});
     --depth_;
     return read;
@@ -293,8 +293,8 @@ class StatementReader {
 
   // Up to what ends it, on which it stops.
   absl::Status Body(std::vector<Statement>& body) {
-    if (++depth_ > kMostDepth)
-      return InvalidArgument("blocks stand in one another more than {} deep", kMostDepth);
+    if (++depth_ > kMaxDepth)
+      return InvalidArgument("blocks stand in one another more than {} deep", kMaxDepth);
     for (; at_ < tags_.size(); ++at_) {
       Tag& tag = tags_[at_];
       if (tag.kind == Tag::Kind::kText) {

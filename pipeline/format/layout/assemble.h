@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "pipeline/format/target_layout.h"
-#include "pipeline/model/recipe.h"
 #include "pipeline/model/source.h"
+#include "pipeline/recipe/recipe.h"
 
 namespace quantfleet::pipeline {
 

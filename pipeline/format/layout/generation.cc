@@ -4,8 +4,8 @@
 #include <set>
 
 #include "pipeline/format/layout/float_text.h"
-#include "pipeline/model/end_tokens.h"
 #include "pipeline/model/hf_generation.h"
+#include "text/tokenizer/end_tokens.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -15,7 +15,7 @@ namespace json = boost::json;
 constexpr std::string_view kName = "generation_config.json", kEnds = "eos_token_id";
 
 json::object Made(const ModelDescription& model) {
-  const TokenizerData& tokenizer = model.tokenizer;
+  const text::TokenizerData& tokenizer = model.tokenizer;
   json::object config;
   if (tokenizer.bos) config["bos_token_id"] = *tokenizer.bos;
   if (json::value ends = EndIdsJson(tokenizer); !ends.is_null()) config[kEnds] = std::move(ends);
@@ -33,7 +33,7 @@ absl::StatusOr<std::string> Mended(const ModelDescription& model, const std::str
   JsonMembers members(config, std::string(kName));
   const std::vector<int64_t> said = ReadTokenIds(members, kEnds, model.hyper.vocab);
   QF_RETURN_IF_ERROR(members.status());
-  const std::vector<int32_t> ends = EndIds(model.tokenizer);
+  const std::vector<int32_t> ends = text::EndIds(model.tokenizer);
   if (std::set<int64_t>(said.begin(), said.end()) == std::set<int64_t>(ends.begin(), ends.end()))
     return text;
   config[kEnds] = EndIdsJson(model.tokenizer);
@@ -42,8 +42,8 @@ absl::StatusOr<std::string> Mended(const ModelDescription& model, const std::str
 
 }  // namespace
 
-json::value EndIdsJson(const TokenizerData& tokenizer) {
-  const std::vector<int32_t> ends = EndIds(tokenizer);
+json::value EndIdsJson(const text::TokenizerData& tokenizer) {
+  const std::vector<int32_t> ends = text::EndIds(tokenizer);
   if (ends.empty()) return nullptr;
   if (ends.size() == 1) return ends.front();
   return json::array(ends.begin(), ends.end());

@@ -10,7 +10,7 @@
 namespace quantfleet::pipeline {
 
 // eos_token_id of every such file: an id, a list of several, null where nothing ends a generation.
-boost::json::value EndIdsJson(const TokenizerData& tokenizer);
+boost::json::value EndIdsJson(const text::TokenizerData& tokenizer);
 
 // Has generation_config.json among a folder's small files: the source's as it is where it names all
 // that ends a generation, with that list mended where it does not, made where there is none.

@@ -4,8 +4,8 @@
 
 #include "common/base/status.h"
 #include "pipeline/format/target_layout.h"
-#include "pipeline/model/recipe.h"
 #include "pipeline/model/source.h"
+#include "pipeline/recipe/recipe.h"
 
 namespace quantfleet::pipeline {
 

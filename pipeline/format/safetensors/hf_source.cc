@@ -170,7 +170,7 @@ class HfOpener {
       source_->tokenizer_files_.push_back({kMap, std::move(text)});
     }
     QF_RETURN_IF_ERROR(ReadGeneration(config));
-    absl::StatusOr<TokenizerData> tokenizer = BuildTokenizer(texts, config);
+    absl::StatusOr<text::TokenizerData> tokenizer = BuildTokenizer(texts, config);
     if (!tokenizer.ok()) return Annotate(tokenizer.status(), folder_.string());
     source_->description_.tokenizer = *std::move(tokenizer);
     return absl::OkStatus();

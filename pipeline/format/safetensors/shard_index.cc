@@ -3,8 +3,8 @@
 #include <boost/json.hpp>
 #include <set>
 
+#include "common/base/json.h"
 #include "pipeline/format/safetensors/pickle.h"
-#include "pipeline/model/json.h"
 
 namespace quantfleet::pipeline {
 namespace {

@@ -45,7 +45,7 @@ TEST_F(ChildProcessTest, RunsWithItsOwnArgumentsAndEnvironment) {
 TEST_F(ChildProcessTest, OutputIsBoundedAndPrintable) {
   const auto child = Shell("printf 'a\\033[31mb\\n'; head -c 100000 /dev/zero | tr '\\0' x");
   EXPECT_EQ(child->Wait(kLong, {}), Event::kEnded);
-  EXPECT_THAT(lines_, ElementsAre("a?[31mb", std::string(ChildProcess::kMostLine, 'x')));
+  EXPECT_THAT(lines_, ElementsAre("a?[31mb", std::string(ChildProcess::kMaxLine, 'x')));
 }
 
 TEST_F(ChildProcessTest, TellsBySignalWhatEndedIt) {

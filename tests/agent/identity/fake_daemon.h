@@ -1,4 +1,4 @@
-// The daemon's half of enrolment and renewal, in memory, with a real CA and a clock of its own. It
+// The daemon's half of enrollment and renewal, in memory, with a real CA and a clock of its own. It
 // checks what a daemon checks. For tests; not thread-safe.
 #pragma once
 
@@ -56,12 +56,12 @@ class FakeDaemon {
   std::vector<v1::Signed> trust_roots;   // what a check-in and a renewal bring
   Duration time_lie{0};                  // added to the time that it says, and to nothing else
   uint32_t heard_trust_root_version = 0;
-  int connections = 0, enrolments = 0, renewals = 0, check_ins = 0, challenges = 0;
+  int connections = 0, enrollments = 0, renewals = 0, check_ins = 0, challenges = 0;
   std::vector<std::string> request_ids;
-  std::vector<std::string> keys;  // public, of each enrolment
+  std::vector<std::string> keys;  // public, of each enrollment
   v1::EnrollRequest last_request;
   std::function<absl::Status(const v1::EnrollRequest&)>
-      refuse;  // enrolments, unless it is OK with them
+      refuse;  // enrollments, unless it is OK with them
   std::function<void(v1::Identity*)> spoil_identity;
 
  private:
@@ -72,7 +72,7 @@ class FakeDaemon {
 
     absl::StatusOr<v1::Identity> Enroll(const v1::EnrollRequest& request) override {
       QF_RETURN_IF_ERROR(Handshake());
-      ++daemon_.enrolments;
+      ++daemon_.enrollments;
       daemon_.request_ids.push_back(request.request_id());
       daemon_.last_request = request;
       if (daemon_.refuse) QF_RETURN_IF_ERROR(daemon_.refuse(request));

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "agent/identity/enrolment.h"
+#include "agent/identity/enrollment.h"
 #include "tests/agent/dying_file_system.h"
 #include "tests/agent/identity/fake_daemon.h"
 #include "tests/support/status_matchers.h"
@@ -19,11 +19,11 @@ class SessionTest : public ::testing::Test {
  protected:
   void SetUp() override {
     TrustedClock clock(daemon_.clock_);
-    EnrolmentRequest request;
+    EnrollmentRequest request;
     request.server = "daemon:8443";
     request.token = daemon_.Token();
-    const auto enrolment = Enrol(store_, daemon_.connector(), clock, random_, request);
-    ASSERT_TRUE(enrolment.ok()) << enrolment.status();
+    const auto enrollment = Enroll(store_, daemon_.connector(), clock, random_, request);
+    ASSERT_TRUE(enrollment.ok()) << enrollment.status();
   }
   // One life of the agent on a machine whose clock says `at`.
   struct Life {
@@ -48,7 +48,7 @@ TEST_F(SessionTest, ChecksInWithoutRenewalWhileTheCertificateIsFresh) {
   auto life = BeginNow();
   ASSERT_TRUE(life->CheckIn().ok());
   EXPECT_EQ(daemon_.renewals, 0);
-  EXPECT_EQ(daemon_.challenges, 1) << "that of the enrolment";
+  EXPECT_EQ(daemon_.challenges, 1) << "that of the enrollment";
   EXPECT_EQ(life->session.blob_access().address, "daemon:9443")
       << "the daemon's newest word on its blobs";
 }

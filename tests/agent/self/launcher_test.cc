@@ -40,7 +40,7 @@ TEST(Launcher, AProvenReleaseIsStartedUncounted) {
 }
 
 TEST(Launcher, AProgramThatWasStartedNeverStartsItselfAgain) {
-  for (const uint32_t attempts : {0u, 1u, kMostStarts, kMostStarts + 7}) {
+  for (const uint32_t attempts : {0u, 1u, kMaxStarts, kMaxStarts + 7}) {
     const LaunchRecord record{.program = kTwo, .attempts = attempts, .installed = kInstalled};
     const Launch launch = Decide(record, From(kSlotB));
     EXPECT_FALSE(launch.program);
@@ -50,7 +50,7 @@ TEST(Launcher, AProgramThatWasStartedNeverStartsItselfAgain) {
 
 TEST(Launcher, AnUnprovenReleaseIsStartedThreeTimesAndThenGivenUp) {
   LaunchRecord record{.program = kTwo, .previous = kOne, .installed = kInstalled};
-  for (uint32_t start = 1; start <= kMostStarts; ++start) {
+  for (uint32_t start = 1; start <= kMaxStarts; ++start) {
     const Launch launch = Decide(record, From(kInstalled));
     EXPECT_EQ(launch.program, kSlotB);
     EXPECT_EQ(launch.record.attempts, start);
@@ -102,7 +102,7 @@ TEST(Launcher, WhereverItBeginsItEnds) {
   for (const auto& program : releases)
     for (const auto& previous : releases)
       for (const bool proven : {false, true})
-        for (uint32_t attempts = 0; attempts <= kMostStarts; ++attempts)
+        for (uint32_t attempts = 0; attempts <= kMaxStarts; ++attempts)
           for (const fs::path& start : {kInstalled, kSlotA, kSlotB}) {
             LaunchRecord record{.program = program,
                                 .proven = proven,

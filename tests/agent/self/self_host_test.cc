@@ -5,8 +5,8 @@
 #include <fstream>
 #include <thread>
 
-#include "pipeline/artifact/agent_release.h"
 #include "pipeline/artifact/manifest.h"
+#include "pipeline/artifact/program/agent_release.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 

@@ -11,16 +11,17 @@
 #include <thread>
 #include <vector>
 
-#include "agent/runtime/engine.h"
+#include "engine/decode/engine.h"
 
 namespace quantfleet::agent {
 
-class FakeEngine final : public Engine {
+class FakeEngine final : public engine::Engine {
  public:
   explicit FakeEngine(std::vector<std::string> words, std::string chat_template = "")
       : words_(std::move(words)), chat_template_(std::move(chat_template)) {}
 
-  absl::StatusOr<std::unique_ptr<Continuation>> Begin(GenerateRequest request) override {
+  absl::StatusOr<std::unique_ptr<engine::Continuation>> Begin(
+      engine::GenerateRequest request) override {
     std::unique_lock lock(mutex_);
     last_ = request;
     ++begun_;
@@ -29,17 +30,19 @@ class FakeEngine final : public Engine {
     if (!error.ok()) return error;
     return std::make_unique<Saying>(*this, std::move(request));
   }
-  void Step(std::span<Continuation* const> continuations) override {
+  void Step(std::span<engine::Continuation* const> continuations) override {
     most_together = std::max(most_together.load(), continuations.size());
-    for (Continuation* one : continuations) static_cast<Saying*>(one)->Say();
+    for (engine::Continuation* one : continuations) static_cast<Saying*>(one)->Say();
     if (endless_)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));  // a pass takes its time
   }
   absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view, bool) const override {
     return std::vector<int32_t>{1};
   }
-  absl::StatusOr<EvalResult> Evaluate(std::string_view) override { return Unimplemented("fake"); }
-  absl::StatusOr<EvalResult> EvaluateTokens(std::span<const int32_t>, int64_t) override {
+  absl::StatusOr<engine::EvalResult> Evaluate(std::string_view) override {
+    return Unimplemented("fake");
+  }
+  absl::StatusOr<engine::EvalResult> EvaluateTokens(std::span<const int32_t>, int64_t) override {
     return Unimplemented("fake");
   }
   absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t>) override {
@@ -47,11 +50,11 @@ class FakeEngine final : public Engine {
   }
   std::string_view chat_template() const override { return chat_template_; }
   std::string_view model_name() const override { return "fake"; }
-  SamplingOptions sampling() const override { return recommended; }
+  engine::SamplingOptions sampling() const override { return recommended; }
   int64_t context() const override { return 64; }
   int64_t vocab() const override { return 10; }
 
-  GenerateRequest last() {
+  engine::GenerateRequest last() {
     std::lock_guard lock(mutex_);
     return last_;
   }
@@ -75,14 +78,14 @@ class FakeEngine final : public Engine {
   void SetPlaces(int64_t places) { places_ = places; }
 
   absl::Status error;
-  SamplingOptions recommended;
+  engine::SamplingOptions recommended;
   std::atomic<int> cancelled{0};
   std::atomic<size_t> most_together{0};  // continuations of one step
 
  private:
-  class Saying final : public Continuation {
+  class Saying final : public engine::Continuation {
    public:
-    Saying(FakeEngine& engine, GenerateRequest request)
+    Saying(FakeEngine& engine, engine::GenerateRequest request)
         : engine_(engine), words_(engine.words_), request_(std::move(request)) {
       result_.prompt_tokens = 3;
     }
@@ -91,7 +94,7 @@ class FakeEngine final : public Engine {
     }
     int64_t places() const override { return engine_.places_; }
     bool done() const override { return !result_.finish_reason.empty(); }
-    absl::StatusOr<GenerateResult> Take() override { return result_; }
+    absl::StatusOr<engine::GenerateResult> Take() override { return result_; }
     void Say() {
       const size_t said = result_.tokens.size();
       if (said == words_.size() && !engine_.endless_) {
@@ -100,7 +103,7 @@ class FakeEngine final : public Engine {
         result_.finish_reason = "length";
       } else {
         const std::string word = said < words_.size() ? words_[said] : "more ";
-        std::vector<TokenProbability> tokens;
+        std::vector<engine::TokenProbability> tokens;
         if (request_.top_logprobs >= 0)
           tokens.push_back({word, -0.5, {{word, -0.5}, {"other", -1.5}}, 0});
         result_.text += word;
@@ -113,15 +116,15 @@ class FakeEngine final : public Engine {
    private:
     FakeEngine& engine_;
     const std::vector<std::string> words_;
-    GenerateRequest request_;
-    GenerateResult result_;
+    engine::GenerateRequest request_;
+    engine::GenerateResult result_;
   };
 
   const std::vector<std::string> words_;
   const std::string chat_template_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  GenerateRequest last_;
+  engine::GenerateRequest last_;
   bool held_ = false;
   std::atomic<bool> endless_{false};
   int begun_ = 0;

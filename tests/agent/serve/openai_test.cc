@@ -104,7 +104,7 @@ TEST(OpenAiRequest, BytesThatAreNoUtf8AreNamed) {
 }
 
 TEST(OpenAiAnswer, ShapesAreOpenAis) {
-  GenerateResult result;
+  engine::GenerateResult result;
   result.text = "the \"end\"\n";
   result.tokens = {1, 2};
   result.prompt_tokens = 5;
@@ -126,7 +126,7 @@ TEST(OpenAiAnswer, ShapesAreOpenAis) {
 }
 
 TEST(OpenAiAnswer, TokensThatAreNoTextAreTheirBytes) {
-  GenerateResult result;
+  engine::GenerateResult result;
   result.text = "\xe2\x82\xac!";
   result.probabilities = {{"\xe2\x82", -0.25, {{"\xe2\x82", -0.25}, {"x", -INFINITY}}, 0},
                           {"\xac!", -1, {}, 0}};

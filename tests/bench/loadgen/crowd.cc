@@ -5,7 +5,7 @@
 namespace quantfleet::loadgen {
 namespace {
 
-constexpr size_t kMostHandshakes = 64;
+constexpr size_t kMaxHandshakes = 64;
 constexpr auto kPatience = std::chrono::seconds(30);
 constexpr uint64_t kOwnFiles = 256;
 
@@ -36,7 +36,7 @@ absl::StatusOr<std::vector<Line>> OpenLines(const Target& target,
   lines.reserve(identities.size());
   bool quick = true;
   for (const Identity& identity : identities) {
-    quick = quick && outcomes.AwaitUnderWay(kMostHandshakes, kPatience);
+    quick = quick && outcomes.AwaitUnderWay(kMaxHandshakes, kPatience);
     if (!quick) break;
     const SteadyTime due = std::chrono::steady_clock::now();
     outcomes.Begin();

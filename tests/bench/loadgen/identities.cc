@@ -36,13 +36,13 @@ absl::StatusOr<std::vector<Identity>> ReadIdentities(const fs::path& file, size_
   std::vector<Identity> identities;
   if (!RealFileSystem().Exists(file))
     return FailedPrecondition(
-        "{}: there are no identities yet: run `quantfleet-loadgen enrol` first", file.string());
+        "{}: there are no identities yet: run `quantfleet-loadgen enroll` first", file.string());
   QF_ASSIGN_OR_RETURN(const std::string text, RealFileSystem().ReadAll(file, uint64_t{1} << 32));
   for (size_t at = 0; identities.size() < count;) {
     const std::string_view certificate = NextBlock(text, at), key = NextBlock(text, at);
     if (key.empty())
       return FailedPrecondition(
-          "{} holds {} identities, {} are needed: enrol more with `quantfleet-loadgen enrol`",
+          "{} holds {} identities, {} are needed: enroll more with `quantfleet-loadgen enroll`",
           file.string(), identities.size(), count);
     const auto info = trust::ReadCertificate(certificate);
     if (!info.ok())

@@ -17,7 +17,7 @@ namespace quantfleet::loadgen {
 
 class Line {
  public:
-  // Connects with the first call. `identity` without a certificate: for devices that enrol.
+  // Connects with the first call. `identity` without a certificate: for devices that enroll.
   Line(const std::string& address, const std::string& ca_pem, const Identity& identity);
   ~Line();
   Line(Line&&) noexcept;

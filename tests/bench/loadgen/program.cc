@@ -39,13 +39,13 @@ int Run(int argc, char** argv) {
   app.add_option("--identities", common.identities, "File of the simulated devices' identities")
       ->required();
 
-  EnrolOptions enrol;
-  CLI::App* enrol_command =
-      app.add_subcommand("enrol", "Enrols new devices and adds their identities to the file");
-  enrol_command->add_option("devices", enrol.devices, "How many")
+  EnrollOptions enroll;
+  CLI::App* enroll_command =
+      app.add_subcommand("enroll", "Enrolls new devices and adds their identities to the file");
+  enroll_command->add_option("devices", enroll.devices, "How many")
       ->required()
       ->check(CLI::Range(1, 10'000'000));
-  enrol_command->add_option("--threads", enrol.threads, "Calls under way at once [4]")
+  enroll_command->add_option("--threads", enroll.threads, "Calls under way at once [4]")
       ->check(CLI::Range(1, 256));
 
   CheckInOptions check_ins;
@@ -103,7 +103,7 @@ int Run(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : kExitUsage;
   }
-  if (*enrol_command) return Print("enrol", Enrol(common, enrol));
+  if (*enroll_command) return Print("enroll", Enroll(common, enroll));
   if (*check_ins_command) return Print("checkins", CheckIns(common, check_ins));
   if (*storm_command) return Print("storm", Storm(common, storm));
   return Print("rollout", RollOut(common, rollout));

@@ -16,12 +16,12 @@ struct Common {
   fs::path identities;  // file
 };
 
-struct EnrolOptions {
+struct EnrollOptions {
   uint64_t devices = 1000;
   int threads = 4;  // as many calls under way
 };
 // New devices with keys of their own, all with one token; identities are added to the file.
-Report Enrol(const Common& common, const EnrolOptions& options);
+Report Enroll(const Common& common, const EnrollOptions& options);
 
 struct CheckInOptions {
   uint64_t connections = 1000;

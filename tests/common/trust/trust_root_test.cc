@@ -71,10 +71,10 @@ TEST_F(TrustRootTest, WhatIsNoSuccessorChangesNothing) {
 TEST_F(TrustRootTest, AnAnswerIsReadSoFar) {
   v1::TrustRoot held = Root(1, {&one_});
   google::protobuf::RepeatedPtrField<v1::Signed> chain;
-  for (uint32_t version = 2; version < 2 + 3 * kMostTrustRoots; ++version)
+  for (uint32_t version = 2; version < 2 + 3 * kMaxTrustRoots; ++version)
     *chain.Add() = By(one_, Root(version, {&one_}));
   EXPECT_TRUE(Succeed(held, chain));
-  EXPECT_EQ(held.version(), 1u + kMostTrustRoots);
+  EXPECT_EQ(held.version(), 1u + kMaxTrustRoots);
 }
 
 }  // namespace

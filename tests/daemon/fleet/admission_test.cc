@@ -15,16 +15,16 @@ TEST_F(FleetFixture, TokenLetsSoManyInAnHour) {
   request.rate_per_hour = 1;
   const std::string token = Token(request);
   const FakeDevice first, second;
-  ASSERT_OK(Enrol(first, token));
+  ASSERT_OK(Enroll(first, token));
   clock_.Advance(std::chrono::minutes(20));
-  const auto refused = Enrol(second, token);
+  const auto refused = Enroll(second, token);
   EXPECT_ERROR(refused, kResourceExhausted, "1 devices in an hour");
   EXPECT_EQ(RetryAfter(refused.status()), Duration(std::chrono::minutes(40)));
-  EXPECT_OK(Enrol(first, token)) << "who is in is not held up";
-  EXPECT_EQ(fleet_.counters().enrolments_held, 1u);
-  EXPECT_EQ(fleet_.counters().enrolments_refused, 0u);
+  EXPECT_OK(Enroll(first, token)) << "who is in is not held up";
+  EXPECT_EQ(fleet_.counters().enrollments_held, 1u);
+  EXPECT_EQ(fleet_.counters().enrollments_refused, 0u);
   clock_.Advance(std::chrono::minutes(40));
-  EXPECT_OK(Enrol(second, token));
+  EXPECT_OK(Enroll(second, token));
 }
 
 TEST_F(FleetFixture, TokenPinsItsClassWhereTheDeviceFitsIt) {
@@ -33,8 +33,8 @@ TEST_F(FleetFixture, TokenPinsItsClassWhereTheDeviceFitsIt) {
   const std::string token = Token(request);
   FakeDevice edge("edge", 32768), small("iot", 1024);
   ASSERT_OK(classes_.Apply("name='best'\nformat='gguf'\nrecipe='f32'\npriority=99\n"));
-  EXPECT_EQ(Enrol(edge, token)->device_class, "edge-fp16");
-  EXPECT_EQ(Enrol(small, token)->device_class, "best");
+  EXPECT_EQ(Enroll(edge, token)->device_class, "edge-fp16");
+  EXPECT_EQ(Enroll(small, token)->device_class, "best");
   EXPECT_THAT(store_->GetDevice(small.id)->class_reason(),
               HasSubstr("edge-fp16 (pinned by its token): needs form edge"));
   // It holds at check-ins too, and as soon as the device fits.
@@ -47,12 +47,12 @@ TEST_F(FleetFixture, TokenPinsItsClassWhereTheDeviceFitsIt) {
 TEST_F(FleetFixture, RevokedTokenPutsNobodyOut) {
   const std::string leaked = Token();
   const FakeDevice in, late;
-  const auto identity = Enrol(in, leaked);
+  const auto identity = Enroll(in, leaked);
   ASSERT_OK(identity);
   ASSERT_OK(store_->RevokeToken(trust::ClaimToken::Parse(leaked)->id));
-  EXPECT_ERROR(Enrol(late, leaked), kPermissionDenied, "revoked");
+  EXPECT_ERROR(Enroll(late, leaked), kPermissionDenied, "revoked");
   EXPECT_OK(fleet_.Authenticate(*trust::ReadCertificate(identity->certificate_pem)));
-  EXPECT_OK(Enrol(in, leaked)) << "whose answer was lost, asks again";
+  EXPECT_OK(Enroll(in, leaked)) << "whose answer was lost, asks again";
 }
 
 class Listed : public FleetFixture {
@@ -74,14 +74,14 @@ TEST_F(Listed, ComesOnceByItsIdOrItsKey) {
   ASSERT_OK(allowed);
   EXPECT_EQ(allowed->back().device_id(), by_key.id);
   for (const FakeDevice* device : {&by_id, &by_key}) {
-    ASSERT_OK(Enrol(*device));
+    ASSERT_OK(Enroll(*device));
     EXPECT_EQ(store_->GetDevice(device->id)->labels().at("site"), "lab");
     EXPECT_EQ(store_->GetDevice(device->id)->admitted_by(), "list");
-    EXPECT_OK(Enrol(*device)) << "the same key is the same device";
+    EXPECT_OK(Enroll(*device)) << "the same key is the same device";
     EXPECT_EQ(store_->GetDevice(device->id)->admitted_by(), "list");
   }
   EXPECT_TRUE(store_->ListAllowedDevices("", 10)->empty());
-  EXPECT_ERROR(Enrol(unknown), kPermissionDenied, "quantfleet device allow " + unknown.id);
+  EXPECT_ERROR(Enroll(unknown), kPermissionDenied, "quantfleet device allow " + unknown.id);
 }
 
 TEST_F(Listed, EntriesAreChecked) {
@@ -109,20 +109,20 @@ TEST_F(Listed, AnEntryOfAnotherKeyWithTheSameIdIsNoEntry) {
   v1::AllowedDevice entry = Entry(device, false);
   entry.set_public_key(HashText("collides").raw());
   ASSERT_OK(store_->AllowDevices({entry}, 10));
-  EXPECT_ERROR(Enrol(device), kPermissionDenied, "not expected");
+  EXPECT_ERROR(Enroll(device), kPermissionDenied, "not expected");
 }
 
 TEST_F(Listed, ABanAndATakenBackEntryCountAtTheNextRequest) {
   const FakeDevice device, other;
   ASSERT_OK(fleet_.Allow({Entry(device, true), Entry(other, true)}));
   ASSERT_OK(store_->DisallowDevice(other.id));
-  EXPECT_ERROR(Enrol(other), kPermissionDenied, "not expected");
-  const auto identity = Enrol(device);
+  EXPECT_ERROR(Enroll(other), kPermissionDenied, "not expected");
+  const auto identity = Enroll(device);
   ASSERT_OK(identity);
   ASSERT_OK(fleet_.Revoke(device.id));
   EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(identity->certificate_pem)),
                kPermissionDenied, "revoked");
-  EXPECT_ERROR(Enrol(device), kPermissionDenied, "new key");
+  EXPECT_ERROR(Enroll(device), kPermissionDenied, "new key");
   EXPECT_ERROR(fleet_.Allow({Entry(device, true)}), kFailedPrecondition, "revoked");
 }
 
@@ -153,7 +153,7 @@ class Customers : public FleetFixture {
     return applicant;
   }
   absl::StatusOr<Fleet::Identity> Come(const FakeDevice& device, const ForeignIdentity& customer) {
-    return fleet_.Enrol(Applicant(device, customer));
+    return fleet_.Enroll(Applicant(device, customer));
   }
   const ForeignIdentity board_ = CustomersCa().Issue("board 7");
 };
@@ -174,27 +174,28 @@ TEST_F(Customers, WhatIsNotProvenIsRefused) {
   EXPECT_ERROR(Come(device, another.Issue("board 7")), kUnauthenticated, "not issued by the CA");
   Fleet::Applicant applicant = Applicant(device, board_);
   applicant.csr_pem = other.csr;  // a stranger who saw the call
-  EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated, "not made for this device");
+  EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated, "not made for this device");
   applicant = Applicant(device, board_);
   applicant.customer->proof = Applicant(device, CustomersCa().Issue("board 8")).customer->proof;
-  EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated,
+  EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated,
                "was not made by the key of certificate CN=board 7");
   applicant = Applicant(device, board_);
-  ASSERT_OK(fleet_.Enrol(applicant));
-  EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated, "used before");
+  ASSERT_OK(fleet_.Enroll(applicant));
+  EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated, "used before");
   applicant = Applicant(device, board_);
   applicant.customer->certificate_pem.resize(40 << 10, '\n');
-  EXPECT_ERROR(fleet_.Enrol(applicant), kInvalidArgument, "customer.certificate_pem");
+  EXPECT_ERROR(fleet_.Enroll(applicant), kInvalidArgument, "customer.certificate_pem");
   applicant = Applicant(other, CustomersCa().Issue("late"));
   clock_.Advance(std::chrono::hours(2));
-  EXPECT_ERROR(fleet_.Enrol(applicant), kUnauthenticated, "challenge has expired");
-  EXPECT_ERROR(fleet_.Enrol(Applicant(other, board_)), kUnauthenticated, "certificate has expired");
+  EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated, "challenge has expired");
+  EXPECT_ERROR(fleet_.Enroll(Applicant(other, board_)), kUnauthenticated,
+               "certificate has expired");
 }
 
 TEST_F(FleetFixture, CertificatesAreRefusedWhereNoCaIsTrusted) {
   Fleet::Applicant applicant{"", FakeDevice().csr, {}, "test", Fleet::CustomerProof{"c", "n", "p"},
                              {}};
-  EXPECT_ERROR(fleet_.Enrol(applicant), kPermissionDenied, "--enrolment-ca");
+  EXPECT_ERROR(fleet_.Enroll(applicant), kPermissionDenied, "--enrollment-ca");
 }
 
 TEST_F(Customers, ABanIsOfTheCertificateToo) {

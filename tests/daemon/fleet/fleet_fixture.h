@@ -50,7 +50,7 @@ class FleetFixture : public ::testing::Test {
   Fleet::Applicant Asking(const FakeDevice& device, std::string_view token = {}) {
     const std::string nonce = fleet_.MakeChallenge(device.id);
     const auto proof = trust::SignWithTlsKey(device.key.private_pem,
-                                             AsBytes(Fleet::EnrolmentMessage(nonce, device.csr)));
+                                             AsBytes(Fleet::EnrollmentMessage(nonce, device.csr)));
     return {std::string(token),
             device.csr,
             device.facts,
@@ -58,17 +58,17 @@ class FleetFixture : public ::testing::Test {
             {},
             Fleet::KeyProof{nonce, proof.value_or("")}};
   }
-  absl::StatusOr<Fleet::Identity> Enrol(const FakeDevice& device, std::string_view token = {}) {
-    return fleet_.Enrol(Asking(device, token));
+  absl::StatusOr<Fleet::Identity> Enroll(const FakeDevice& device, std::string_view token = {}) {
+    return fleet_.Enroll(Asking(device, token));
   }
   // As agents of before ask, and whoever has seen a CSR.
-  absl::StatusOr<Fleet::Identity> EnrolUnproven(const FakeDevice& device,
-                                                std::string_view token = {}) {
-    return fleet_.Enrol({std::string(token), device.csr, device.facts, "other", {}, {}});
+  absl::StatusOr<Fleet::Identity> EnrollUnproven(const FakeDevice& device,
+                                                 std::string_view token = {}) {
+    return fleet_.Enroll({std::string(token), device.csr, device.facts, "other", {}, {}});
   }
   // With a token of its own.
   Fleet::Identity Enrolled(FakeDevice& device) {
-    const auto identity = Enrol(device, Token());
+    const auto identity = Enroll(device, Token());
     EXPECT_OK(identity.status());
     if (!identity.ok()) return {};
     device.id = identity->device_id;

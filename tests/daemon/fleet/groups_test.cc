@@ -78,7 +78,7 @@ TEST_F(GroupsTest, RefusesNonsenseByName) {
   EXPECT_ERROR(Apply(Group({})), kInvalidArgument, "has no devices");
   EXPECT_ERROR(Apply(Group({{"", "x"}})), kInvalidArgument, "selector");
   EXPECT_ERROR(Apply(Group({}, {ids_[0], "d-none"})), kNotFound, "d-none");
-  EXPECT_ERROR(Apply(Group({}, std::vector<std::string>(kMostListedDevices + 1, ids_[0]))),
+  EXPECT_ERROR(Apply(Group({}, std::vector<std::string>(kMaxListedDevices + 1, ids_[0]))),
                kInvalidArgument, "give them a label");
   EXPECT_THAT(*store_->ListGroups(), IsEmpty());
 }

@@ -1,5 +1,5 @@
-// Who asks to enrol, and who only repeats what a device once sent: a CSR is no secret, and good for
-// ever.
+// Who asks to enroll, and who only repeats what a device once sent: a CSR is no secret, and good
+// for ever.
 #include "common/base/retry_after.h"
 #include "tests/daemon/fleet/fleet_fixture.h"
 
@@ -48,7 +48,7 @@ TEST_F(ProofTest, ACapturedCsrChangesNothingOfAnEnrolledDevice) {
   const std::string before = Stored(device), token = LabelledToken();
   clock_.Advance(std::chrono::hours(1));
   for (const std::string& with : {std::string(), token, std::string("rubbish")}) {
-    const auto answer = EnrolUnproven(Copy(device), with);
+    const auto answer = EnrollUnproven(Copy(device), with);
     ASSERT_OK(answer);
     EXPECT_EQ(answer->device_id, device.id);
     EXPECT_EQ(answer->device_class, "iot-int4");
@@ -63,15 +63,15 @@ TEST_F(ProofTest, ACapturedCsrChangesNothingOfAnEnrolledDevice) {
 TEST_F(ProofTest, ACapturedRequestIsRefusedTheSecondTime) {
   const FakeDevice device;
   const Fleet::Applicant first = Asking(device, Token());
-  ASSERT_OK(fleet_.Enrol(first));
+  ASSERT_OK(fleet_.Enroll(first));
   const std::string before = Stored(device);
   Fleet::Applicant changed = first;
   changed.facts = Copy(device).facts;
   for (const Fleet::Applicant& replay : {first, changed})
-    EXPECT_ERROR(fleet_.Enrol(replay), kUnauthenticated, "get a new one");
+    EXPECT_ERROR(fleet_.Enroll(replay), kUnauthenticated, "get a new one");
   EXPECT_EQ(Stored(device), before);
   clock_.Advance(ChallengeBook::kLifetime + Duration(1));
-  EXPECT_ERROR(fleet_.Enrol(first), kUnauthenticated, "expired");
+  EXPECT_ERROR(fleet_.Enroll(first), kUnauthenticated, "expired");
 }
 
 TEST_F(ProofTest, AProofOfAnotherKeyRequestOrDeviceIsRefused) {
@@ -81,33 +81,33 @@ TEST_F(ProofTest, AProofOfAnotherKeyRequestOrDeviceIsRefused) {
   Fleet::Applicant by_other = Asking(device);
   by_other.proof->proof =
       trust::SignWithTlsKey(other.key.private_pem,
-                            AsBytes(Fleet::EnrolmentMessage(by_other.proof->nonce, device.csr)))
+                            AsBytes(Fleet::EnrollmentMessage(by_other.proof->nonce, device.csr)))
           .value();
-  EXPECT_ERROR(fleet_.Enrol(by_other), kUnauthenticated, "was not made by device " + device.id);
+  EXPECT_ERROR(fleet_.Enroll(by_other), kUnauthenticated, "was not made by device " + device.id);
   Fleet::Applicant of_other = Asking(other);
   of_other.csr_pem = device.csr;
-  EXPECT_ERROR(fleet_.Enrol(of_other), kUnauthenticated, "not made for this device");
+  EXPECT_ERROR(fleet_.Enroll(of_other), kUnauthenticated, "not made for this device");
   Fleet::Applicant another_csr = Asking(device);
   another_csr.csr_pem = trust::MakeCsr(device.key.private_pem, "another").value();
-  EXPECT_ERROR(fleet_.Enrol(another_csr), kUnauthenticated, "over this challenge and request");
-  // What the device signed to renew is no proof that it enrols, nor the other way round.
+  EXPECT_ERROR(fleet_.Enroll(another_csr), kUnauthenticated, "over this challenge and request");
+  // What the device signed to renew is no proof that it enrolls, nor the other way round.
   Fleet::Applicant renewing = Asking(device);
   renewing.proof->proof =
       trust::SignWithTlsKey(device.key.private_pem,
                             AsBytes(Fleet::RenewalMessage(renewing.proof->nonce, device.csr)))
           .value();
-  EXPECT_ERROR(fleet_.Enrol(renewing), kUnauthenticated, "proof");
+  EXPECT_ERROR(fleet_.Enroll(renewing), kUnauthenticated, "proof");
   const Fleet::Applicant enrolling = Asking(device);
   EXPECT_ERROR(fleet_.Renew(device.id, device.csr, enrolling.proof->nonce, enrolling.proof->proof),
                kUnauthenticated, "proof");
   for (const auto& [nonce, proof] : {std::pair<std::string, std::string>{"", "x"}, {"x", ""}}) {
     Fleet::Applicant half = Asking(device);
     half.proof = Fleet::KeyProof{nonce, proof};
-    EXPECT_ERROR(fleet_.Enrol(half), kUnauthenticated, "get a new one");
+    EXPECT_ERROR(fleet_.Enroll(half), kUnauthenticated, "get a new one");
   }
   Fleet::Applicant long_proof = Asking(device);
   long_proof.proof->proof.resize(3 << 10);
-  EXPECT_ERROR(fleet_.Enrol(long_proof), kInvalidArgument, "proof");
+  EXPECT_ERROR(fleet_.Enroll(long_proof), kInvalidArgument, "proof");
   EXPECT_EQ(Stored(device), before);
 }
 
@@ -116,7 +116,7 @@ TEST_F(ProofTest, TheDeviceItselfTellsAnewWhatItIs) {
   Enrolled(device);
   device.facts.set_form("edge");
   device.facts.set_memory_total_bytes(uint64_t{32} << 30);
-  const auto again = Enrol(device, LabelledToken());
+  const auto again = Enroll(device, LabelledToken());
   ASSERT_OK(again);
   EXPECT_EQ(again->device_class, "edge-fp16");
   EXPECT_EQ(store_->GetDevice(device.id)->facts().form(), "edge");
@@ -126,40 +126,40 @@ TEST_F(ProofTest, TheDeviceItselfTellsAnewWhatItIs) {
 // Agents of before.
 TEST_F(ProofTest, WithoutAProofADeviceStillComesInForTheFirstTime) {
   const FakeDevice by_token, by_list, by_operator;
-  EXPECT_OK(EnrolUnproven(by_token, Token()));
+  EXPECT_OK(EnrollUnproven(by_token, Token()));
   v1::AllowedDevice entry;
   entry.set_device_id(by_list.id);
   ASSERT_OK(fleet_.Allow({entry}));
-  EXPECT_OK(EnrolUnproven(by_list));
-  EXPECT_ERROR(EnrolUnproven(by_operator), kFailedPrecondition, "nobody vouches");
-  EXPECT_EQ(RetryAfter(EnrolUnproven(by_operator).status()), fleet_.check_in());
+  EXPECT_OK(EnrollUnproven(by_list));
+  EXPECT_ERROR(EnrollUnproven(by_operator), kFailedPrecondition, "nobody vouches");
+  EXPECT_EQ(RetryAfter(EnrollUnproven(by_operator).status()), fleet_.check_in());
   ASSERT_OK(fleet_.Approve(by_operator.id));
-  EXPECT_OK(EnrolUnproven(by_operator));
+  EXPECT_OK(EnrollUnproven(by_operator));
   for (const FakeDevice& device : {by_token, by_list, by_operator})
     EXPECT_EQ(store_->GetDevice(device.id)->agent_version(), "other");
 }
 
 TEST_F(ProofTest, AnUnprovenAskChangesNothingOfOneThatWaits) {
   const FakeDevice device;
-  EXPECT_ERROR(Enrol(device), kFailedPrecondition, "nobody vouches");
+  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "nobody vouches");
   const std::string before = Waiting();
   Fleet::TokenRequest approval;
   approval.approval = true;
   clock_.Advance(std::chrono::minutes(30));
-  EXPECT_ERROR(EnrolUnproven(Copy(device)), kFailedPrecondition, "nobody vouches");
-  EXPECT_ERROR(EnrolUnproven(Copy(device), LabelledToken(approval)), kFailedPrecondition,
+  EXPECT_ERROR(EnrollUnproven(Copy(device)), kFailedPrecondition, "nobody vouches");
+  EXPECT_ERROR(EnrollUnproven(Copy(device), LabelledToken(approval)), kFailedPrecondition,
                "nobody vouches");
   EXPECT_EQ(Waiting(), before) << "nor is it kept waiting by it";
   const Fleet::Applicant asked = Asking(device);
-  EXPECT_ERROR(fleet_.Enrol(asked), kFailedPrecondition, "waits");
+  EXPECT_ERROR(fleet_.Enroll(asked), kFailedPrecondition, "waits");
   const std::string after = Waiting();
   EXPECT_NE(after, before);
   Fleet::Applicant replay = asked;
   replay.agent_version = "another";
-  EXPECT_ERROR(fleet_.Enrol(replay), kUnauthenticated, "used before");
+  EXPECT_ERROR(fleet_.Enroll(replay), kUnauthenticated, "used before");
   EXPECT_EQ(Waiting(), after);
   ASSERT_OK(fleet_.Approve(device.id));
-  EXPECT_ERROR(fleet_.Enrol(asked), kUnauthenticated, "used before");
+  EXPECT_ERROR(fleet_.Enroll(asked), kUnauthenticated, "used before");
   EXPECT_EQ(store_->GetDevice(device.id)->facts().form(), "iot");
 }
 
@@ -168,12 +168,12 @@ TEST_F(ProofTest, ARevokedOrRejectedKeyIsRefusedWithOrWithoutAProof) {
   const FakeDevice stranger;
   Enrolled(device);
   ASSERT_OK(fleet_.Revoke(device.id));
-  EXPECT_ERROR(Enrol(stranger), kFailedPrecondition, "waits");
+  EXPECT_ERROR(Enroll(stranger), kFailedPrecondition, "waits");
   ASSERT_OK(fleet_.Reject(stranger.id));
   for (const FakeDevice& out : {device, stranger}) {
     const std::string before = Stored(out);
-    EXPECT_ERROR(Enrol(out, Token()), kPermissionDenied, "enrol with a new key");
-    EXPECT_ERROR(EnrolUnproven(out, Token()), kPermissionDenied, "enrol with a new key");
+    EXPECT_ERROR(Enroll(out, Token()), kPermissionDenied, "enroll with a new key");
+    EXPECT_ERROR(EnrollUnproven(out, Token()), kPermissionDenied, "enroll with a new key");
     EXPECT_EQ(Stored(out), before);
   }
 }
@@ -185,11 +185,11 @@ TEST_F(ProofTest, ACapturedCsrOfAReplacedDeviceIsRefused) {
   old.facts.set_hardware_id("board-1");
   anew.facts.set_hardware_id("board-1");
   Enrolled(old);
-  EXPECT_ERROR(Enrol(anew, Token()), kFailedPrecondition, "its machine is that of");
+  EXPECT_ERROR(Enroll(anew, Token()), kFailedPrecondition, "its machine is that of");
   EXPECT_EQ(fleet_.Approve(anew.id)->revoked, old.id);
   const std::string before = Stored(anew);
-  EXPECT_ERROR(EnrolUnproven(old, Token()), kPermissionDenied, "revoked");
-  EXPECT_OK(EnrolUnproven(Copy(anew)));
+  EXPECT_ERROR(EnrollUnproven(old, Token()), kPermissionDenied, "revoked");
+  EXPECT_OK(EnrollUnproven(Copy(anew)));
   EXPECT_EQ(Stored(anew), before);
 }
 
@@ -198,10 +198,10 @@ TEST_F(ProofTest, ATokensRateIsSpentOnceByADeviceThatAsksAgain) {
   request.rate_per_hour = 1;
   const std::string token = Token(request);
   const FakeDevice first, second;
-  ASSERT_OK(Enrol(first, token));
-  EXPECT_ERROR(Enrol(second, token), kResourceExhausted, "in an hour");
-  EXPECT_OK(Enrol(first, token));
-  EXPECT_OK(EnrolUnproven(first, token));
+  ASSERT_OK(Enroll(first, token));
+  EXPECT_ERROR(Enroll(second, token), kResourceExhausted, "in an hour");
+  EXPECT_OK(Enroll(first, token));
+  EXPECT_OK(EnrollUnproven(first, token));
   EXPECT_EQ(store_->GetToken(trust::ClaimToken::Parse(token)->id)->uses(), 1u);
 }
 

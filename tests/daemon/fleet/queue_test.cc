@@ -26,18 +26,18 @@ class QueueTest : public FleetFixture {
     request.approval = true;
     request.labels = {{"site", "lab"}};
     const std::string token = Token(request);
-    EXPECT_ERROR(Enrol(device, token), kFailedPrecondition, "asks for approval");
+    EXPECT_ERROR(Enroll(device, token), kFailedPrecondition, "asks for approval");
     return token;
   }
 };
 
 TEST_F(QueueTest, AnUnknownDeviceWaitsAndIsLetIn) {
   const FakeDevice device("iot");
-  const auto waiting = Enrol(device);
+  const auto waiting = Enroll(device);
   EXPECT_ERROR(waiting, kFailedPrecondition, "quantfleet device approve " + device.id);
   EXPECT_EQ(RetryAfter(waiting.status()), fleet_.check_in());
   clock_.Advance(std::chrono::minutes(1));
-  EXPECT_ERROR(Enrol(device), kFailedPrecondition, "nobody vouches");
+  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "nobody vouches");
   const auto pending = fleet_.Pending();
   ASSERT_OK(pending);
   ASSERT_EQ(pending->size(), 1u) << "the same key is the same request";
@@ -53,25 +53,25 @@ TEST_F(QueueTest, AnUnknownDeviceWaitsAndIsLetIn) {
   EXPECT_EQ(approved->device.device_class(), "iot-int4");
   EXPECT_EQ(approved->revoked, "");
   EXPECT_OK(fleet_.Approve(device.id)) << "what was asked for already is no error";
-  const auto identity = Enrol(device);
+  const auto identity = Enroll(device);
   ASSERT_OK(identity);
   EXPECT_OK(fleet_.Authenticate(*trust::ReadCertificate(identity->certificate_pem)));
   EXPECT_TRUE(fleet_.Pending()->empty());
 }
 
 TEST_F(FleetFixture, UnknownDevicesAreRefusedWhereNoneMayWait) {
-  EXPECT_ERROR(Enrol(FakeDevice()), kPermissionDenied, "--enrolment-queue");
-  EXPECT_EQ(RetryAfter(Enrol(FakeDevice()).status()), std::nullopt);
+  EXPECT_ERROR(Enroll(FakeDevice()), kPermissionDenied, "--enrollment-queue");
+  EXPECT_EQ(RetryAfter(Enroll(FakeDevice()).status()), std::nullopt);
   EXPECT_TRUE(fleet_.Pending()->empty());
 }
 
 TEST_F(QueueTest, ARejectedKeyIsRefusedFromThenOnByEveryWay) {
   const FakeDevice device;
-  EXPECT_ERROR(Enrol(device), kFailedPrecondition, "waits");
+  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "waits");
   ASSERT_OK(fleet_.Reject(device.id));
   EXPECT_OK(fleet_.Reject(device.id));
-  EXPECT_ERROR(Enrol(device), kPermissionDenied, "new key");
-  EXPECT_ERROR(Enrol(device, Token()), kPermissionDenied, "new key");
+  EXPECT_ERROR(Enroll(device), kPermissionDenied, "new key");
+  EXPECT_ERROR(Enroll(device, Token()), kPermissionDenied, "new key");
   EXPECT_ERROR(fleet_.Approve(device.id), kNotFound, "device pending");
   EXPECT_ERROR(fleet_.Reject("d-none"), kNotFound, "device pending");
   FakeDevice in;
@@ -81,29 +81,29 @@ TEST_F(QueueTest, ARejectedKeyIsRefusedFromThenOnByEveryWay) {
 
 TEST_F(QueueTest, AllowingOneThatWaitsLetsItIn) {
   const FakeDevice device;
-  EXPECT_ERROR(Enrol(device), kFailedPrecondition, "waits");
+  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "waits");
   v1::AllowedDevice entry;
   entry.set_device_id(device.id);
   ASSERT_OK(fleet_.Allow({entry}));
-  EXPECT_OK(Enrol(device));
+  EXPECT_OK(Enroll(device));
   EXPECT_TRUE(fleet_.Pending()->empty());
 }
 
 TEST_F(QueueTest, TheQueueIsBoundedAndForgetsWhoStaysAway) {
   const FakeDevice first, second, third;
-  EXPECT_ERROR(Enrol(first), kFailedPrecondition, "waits");
-  EXPECT_ERROR(Enrol(second), kFailedPrecondition, "waits");
-  const auto full = Enrol(third);
+  EXPECT_ERROR(Enroll(first), kFailedPrecondition, "waits");
+  EXPECT_ERROR(Enroll(second), kFailedPrecondition, "waits");
+  const auto full = Enroll(third);
   EXPECT_ERROR(full, kResourceExhausted, "2 devices wait");
   EXPECT_TRUE(RetryAfter(full.status()).has_value());
   WaitsByToken(third);  // who is vouched for has a place
   clock_.Advance(std::chrono::hours(20));
-  EXPECT_ERROR(Enrol(second), kFailedPrecondition, "waits");
+  EXPECT_ERROR(Enroll(second), kFailedPrecondition, "waits");
   clock_.Advance(std::chrono::hours(5));
   const auto pending = fleet_.Pending();
   ASSERT_EQ(pending->size(), 1u);
   EXPECT_EQ(pending->front().device_id(), second.id);
-  EXPECT_ERROR(Enrol(first), kFailedPrecondition, "waits");
+  EXPECT_ERROR(Enroll(first), kFailedPrecondition, "waits");
 }
 
 Fleet::Options LargeQueue() {
@@ -117,16 +117,16 @@ class LargeQueueTest : public FleetFixture {
 };
 
 TEST_F(LargeQueueTest, StrangersComeAtABoundedPaceAndWithFewWords) {
-  for (int i = 0; i < 60; ++i) EXPECT_ERROR(Enrol(FakeDevice()), kFailedPrecondition, "waits");
+  for (int i = 0; i < 60; ++i) EXPECT_ERROR(Enroll(FakeDevice()), kFailedPrecondition, "waits");
   const FakeDevice late;
-  const auto refused = Enrol(late);
+  const auto refused = Enroll(late);
   EXPECT_ERROR(refused, kResourceExhausted, "too many unknown devices");
   EXPECT_TRUE(RetryAfter(refused.status()).has_value());
   clock_.Advance(std::chrono::minutes(1));
-  EXPECT_ERROR(Enrol(late), kFailedPrecondition, "waits");
+  EXPECT_ERROR(Enroll(late), kFailedPrecondition, "waits");
   FakeDevice talker;
   for (int i = 0; i < 100; ++i) talker.facts.add_runtimes(std::string(200, 'x'));
-  EXPECT_ERROR(Enrol(talker), kInvalidArgument, "bytes");
+  EXPECT_ERROR(Enroll(talker), kInvalidArgument, "bytes");
 }
 
 TEST_F(QueueTest, ATokenMayAskForApproval) {
@@ -137,11 +137,11 @@ TEST_F(QueueTest, ATokenMayAskForApproval) {
   // The use is counted when it asks; a token that expires meanwhile does not send it away.
   EXPECT_EQ(store_->GetToken(id)->uses(), 1u);
   clock_.Advance(std::chrono::hours(23));
-  EXPECT_ERROR(Enrol(device, token), kFailedPrecondition, "waits");
+  EXPECT_ERROR(Enroll(device, token), kFailedPrecondition, "waits");
   clock_.Advance(std::chrono::hours(2));
-  EXPECT_ERROR(Enrol(device, token), kFailedPrecondition, "waits");
+  EXPECT_ERROR(Enroll(device, token), kFailedPrecondition, "waits");
   ASSERT_OK(fleet_.Approve(device.id));
-  ASSERT_OK(Enrol(device, token));
+  ASSERT_OK(Enroll(device, token));
   EXPECT_EQ(store_->GetToken(id)->uses(), 1u);
   const auto in = store_->GetDevice(device.id);
   EXPECT_EQ(in->labels().at("site"), "lab");
@@ -153,7 +153,7 @@ TEST_F(QueueTest, ARevokedTokensDevicesWaitNoLonger) {
   const std::string token = WaitsByToken(device);
   ASSERT_OK(store_->RevokeToken(trust::ClaimToken::Parse(token)->id));
   EXPECT_TRUE(fleet_.Pending()->empty());
-  EXPECT_ERROR(Enrol(device, token), kPermissionDenied, "revoked");
+  EXPECT_ERROR(Enroll(device, token), kPermissionDenied, "revoked");
   EXPECT_ERROR(fleet_.Approve(device.id), kNotFound, "device pending");
 }
 
@@ -164,7 +164,7 @@ TEST_F(QueueTest, AReflashedMachineReplacesItsOldSelfOnlyWhenAnOperatorSaysSo) {
   Fleet::TokenRequest request;
   request.labels = {{"site", "lab"}};
   const std::string good = Token(request);
-  EXPECT_ERROR(Enrol(anew, good), kFailedPrecondition, "its machine is that of " + old.id);
+  EXPECT_ERROR(Enroll(anew, good), kFailedPrecondition, "its machine is that of " + old.id);
   EXPECT_EQ(fleet_.Pending()->front().replaces(), old.id);
   EXPECT_OK(fleet_.Authenticate(*trust::ReadCertificate(before.certificate_pem)))
       << "saying so changes nothing";
@@ -176,8 +176,8 @@ TEST_F(QueueTest, AReflashedMachineReplacesItsOldSelfOnlyWhenAnOperatorSaysSo) {
   EXPECT_EQ(approved->device.labels().at("site"), "lab");
   EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(before.certificate_pem)),
                kPermissionDenied, "revoked");
-  EXPECT_OK(Enrol(anew, good));
-  EXPECT_OK(Enrol(On("board-2"), Token())) << "another machine";
+  EXPECT_OK(Enroll(anew, good));
+  EXPECT_OK(Enroll(On("board-2"), Token())) << "another machine";
 }
 
 TEST_F(QueueTest, AListedDeviceWaitsTooWhenItsMachineIsIn) {
@@ -186,9 +186,9 @@ TEST_F(QueueTest, AListedDeviceWaitsTooWhenItsMachineIsIn) {
   v1::AllowedDevice entry;
   entry.set_device_id(anew.id);
   ASSERT_OK(fleet_.Allow({entry}));
-  EXPECT_ERROR(Enrol(anew), kFailedPrecondition, old.id);
+  EXPECT_ERROR(Enroll(anew), kFailedPrecondition, old.id);
   ASSERT_OK(fleet_.Revoke(old.id));  // the operator put it out by hand
-  EXPECT_OK(Enrol(anew));
+  EXPECT_OK(Enroll(anew));
 }
 
 TEST_F(QueueTest, ALieAboutTheMachineOnlyHoldsBack) {
@@ -198,23 +198,23 @@ TEST_F(QueueTest, ALieAboutTheMachineOnlyHoldsBack) {
   // A device that is in cannot take the machine over afterwards, and keeps nobody from renewing.
   liar.facts.set_hardware_id("board-1");
   ASSERT_OK(fleet_.CheckIn(liar.id, "", &liar.facts, {}));
-  EXPECT_OK(Enrol(victim));
+  EXPECT_OK(Enroll(victim));
   EXPECT_EQ(store_->GetDevice(victim.id)->state(), v1::Device::ACTIVE);
   FakeDevice second = On("board-1");
-  EXPECT_ERROR(Enrol(second, Token()), kFailedPrecondition, "waits");
+  EXPECT_ERROR(Enroll(second, Token()), kFailedPrecondition, "waits");
   FakeDevice chatty = On(std::string(65, 'x'));
-  EXPECT_ERROR(Enrol(chatty, Token()), kInvalidArgument, "hardware_id");
+  EXPECT_ERROR(Enroll(chatty, Token()), kInvalidArgument, "hardware_id");
 }
 
 // Approving is of what was looked at: a third key that came in between is not revoked unseen.
 TEST_F(QueueTest, ApprovalNamesWhomItReplaces) {
   FakeDevice first = On("board-1"), second = On("board-1"), third = On("board-1");
-  EXPECT_ERROR(Enrol(second), kFailedPrecondition, "nobody vouches");
-  EXPECT_ERROR(Enrol(third), kFailedPrecondition, "nobody vouches");
+  EXPECT_ERROR(Enroll(second), kFailedPrecondition, "nobody vouches");
+  EXPECT_ERROR(Enroll(third), kFailedPrecondition, "nobody vouches");
   Enrolled(first);
   EXPECT_ERROR(fleet_.Approve(second.id), kFailedPrecondition,
                "would now replace " + first.id + ", not none");
-  EXPECT_ERROR(Enrol(second), kFailedPrecondition, "waits");
+  EXPECT_ERROR(Enroll(second), kFailedPrecondition, "waits");
   EXPECT_EQ(fleet_.Approve(second.id)->revoked, first.id);
   EXPECT_EQ(store_->GetDevice(first.id)->state(), v1::Device::REVOKED);
   EXPECT_ERROR(fleet_.Approve(third.id), kFailedPrecondition, "would now replace " + second.id);

@@ -2,8 +2,8 @@
 
 #include <fstream>
 
-#include "pipeline/artifact/agent_release.h"
 #include "pipeline/artifact/manifest.h"
+#include "pipeline/artifact/program/agent_release.h"
 #include "pipeline/artifact/verify.h"
 #include "tests/daemon/jobs/jobs_fixture.h"
 #include "tests/support/status_matchers.h"

@@ -2,7 +2,7 @@
 
 #include "common/trust/statement.h"
 #include "pipeline/artifact/manifest.h"
-#include "pipeline/format/open_model.h"
+#include "pipeline/format/registry/open_model.h"
 #include "tests/daemon/jobs/jobs_fixture.h"
 #include "tests/support/status_matchers.h"
 

@@ -110,11 +110,11 @@ TEST_F(GarbageTest, StrangeFilesAreLeftAlone) {
 TEST_F(GarbageTest, WhatADeviceNeedsIsNotDeleted) {
   const std::string name = Artifact({"a"});
   const Digest digest = *Digest::FromHexText(name.substr(name.find('/') + 1));
-  Enrolment enrolment{
+  Enrollment enrollment{
       .public_key = HashText("key"), .admission = "list", .device = {}, .now_ms = 1};
-  enrolment.device.set_id("d1");
-  enrolment.device.set_state(v1::Device::ACTIVE);
-  ASSERT_OK(store_->CreateDevice(enrolment));
+  enrollment.device.set_id("d1");
+  enrollment.device.set_state(v1::Device::ACTIVE);
+  ASSERT_OK(store_->CreateDevice(enrollment));
   const auto sign = [](uint64_t) -> absl::StatusOr<v1::Signed> { return v1::Signed(); };
   ASSERT_OK(store_->AssignRelease("d1", "m", digest.raw(), "rollouts/1", sign));
   EXPECT_ERROR(store_->DeleteArtifact(name), kFailedPrecondition, "needed by device d1");

@@ -60,7 +60,7 @@ class ClaimTest : public RolloutFixture {
 // ---- one model
 
 TEST_F(ClaimTest, ALowerPriorityLeavesDevicesWhereTheyAre) {
-  const auto ids = EnrolDevices(2);
+  const auto ids = EnrollDevices(2);
   Rollouts::CreateRequest request{"", "demo", {ids[0]}, {}};
   request.plan.set_priority(5);
   const auto urgent = rollouts_.Create(request);
@@ -82,7 +82,7 @@ TEST_F(ClaimTest, ALowerPriorityLeavesDevicesWhereTheyAre) {
 }
 
 TEST_F(ClaimTest, ADeviceThatIsThroughIsKeptUntilTheRolloutIsOver) {
-  const auto ids = EnrolDevices(1);
+  const auto ids = EnrollDevices(1);
   RolloutPlan plan;
   plan.add_phases()->set_soak_seconds(60);
   const Rollout urgent = Make("demo", 1, plan);
@@ -95,7 +95,7 @@ TEST_F(ClaimTest, ADeviceThatIsThroughIsKeptUntilTheRolloutIsOver) {
 }
 
 TEST_F(ClaimTest, ADynamicRolloutTakesItsDevicesWhenTheOtherIsOver) {
-  const auto ids = EnrolDevices(1);
+  const auto ids = EnrollDevices(1);
   const Rollout urgent = Make("demo", 1);
   const Rollout patient = Make("demo", 0, Dynamic());
   EXPECT_EQ(RowOf(patient, ids[0]).code(), RolloutDevice::OUTRANKED);
@@ -110,14 +110,14 @@ TEST_F(ClaimTest, ADynamicRolloutTakesItsDevicesWhenTheOtherIsOver) {
 }
 
 TEST_F(ClaimTest, OfDynamicRolloutsTheOneUnderWayWithTheHighestPriorityTakesWhoComes) {
-  EnrolDevices(1);
+  EnrollDevices(1);
   const Rollout urgent = Make("demo", 1, Dynamic());
   Rollouts::CreateRequest request{"", "demo", {}, {}};
   request.plan = Dynamic();
   request.selector = {{"site", "lab"}};
   const auto newer = rollouts_.Create(request);
   ASSERT_OK(newer.status());
-  const auto late = EnrolDevices(1);
+  const auto late = EnrollDevices(1);
   ASSERT_OK(fleet_.Label(late[0], {{"site", "lab"}}, {}).status());
   Says(late[0], {});
   EXPECT_EQ(StateOf(urgent, late[0]), RolloutDevice::PENDING);
@@ -130,7 +130,7 @@ TEST_F(ClaimTest, OfDynamicRolloutsTheOneUnderWayWithTheHighestPriorityTakesWhoC
 }
 
 TEST_F(ClaimTest, ADraftIsWeighedWhenItBegins) {
-  const auto ids = EnrolDevices(1);
+  const auto ids = EnrollDevices(1);
   const Rollout draft = Make("demo", 0, {}, /*draft=*/true),
                 second = Make("demo", 0, {}, /*draft=*/true);
   const Rollout urgent = Make("demo", 1);
@@ -145,7 +145,7 @@ TEST_F(ClaimTest, ADraftIsWeighedWhenItBegins) {
 // ---- several models
 
 TEST_F(ClaimTest, ADeviceIsToldByOneRolloutAtATime) {
-  const auto ids = EnrolDevices(2);
+  const auto ids = EnrollDevices(2);
   const Rollout first = Make("demo");
   const Rollout low = Make("chat"), high = Make("code", 1);
   for (const Rollout& waits : {low, high}) {
@@ -161,7 +161,7 @@ TEST_F(ClaimTest, ADeviceIsToldByOneRolloutAtATime) {
 }
 
 TEST_F(ClaimTest, OfEqualsTheOlderIsFirst) {
-  const auto ids = EnrolDevices(1);
+  const auto ids = EnrollDevices(1);
   const Rollout first = Make("demo"), older = Make("chat"), newer = Make("code");
   End(first, ids[0]);
   EXPECT_EQ(StateOf(older, ids[0]), RolloutDevice::PENDING);
@@ -169,7 +169,7 @@ TEST_F(ClaimTest, OfEqualsTheOlderIsFirst) {
 }
 
 TEST_F(ClaimTest, WhoMayNotTellKeepsNobodyWaiting) {
-  const auto ids = EnrolDevices(1);
+  const auto ids = EnrollDevices(1);
   const Rollout first = Make("demo"), low = Make("chat"), high = Make("code", 1);
   Act(high, RolloutEvent::kPause);
   End(first, ids[0]);
@@ -179,7 +179,7 @@ TEST_F(ClaimTest, WhoMayNotTellKeepsNobodyWaiting) {
 }
 
 TEST_F(ClaimTest, WhoWaitsDoesNotHoldUpTheOthers) {
-  const auto ids = EnrolDevices(3);
+  const auto ids = EnrollDevices(3);
   Rollouts::CreateRequest request{"", "demo", {ids[0], ids[1]}, {}};
   ASSERT_OK(rollouts_.Create(request).status());
   RolloutPlan plan;
@@ -188,7 +188,7 @@ TEST_F(ClaimTest, WhoWaitsDoesNotHoldUpTheOthers) {
 }
 
 TEST_F(ClaimTest, ADeviceWhoseTimeIsUpIsFreeForWhoComesFirst) {
-  const auto ids = EnrolDevices(1);
+  const auto ids = EnrollDevices(1);
   RolloutPlan plan;
   plan.set_device_timeout_seconds(60);
   const Rollout first = Make("demo", -1, plan), high = Make("chat", 1), low = Make("code");
@@ -200,7 +200,7 @@ TEST_F(ClaimTest, ADeviceWhoseTimeIsUpIsFreeForWhoComesFirst) {
 }
 
 TEST_F(ClaimTest, TheWayBackWaitsForNobodyAndIsWaitedFor) {
-  const auto ids = EnrolDevices(1);
+  const auto ids = EnrollDevices(1);
   const Rollout first = Make("demo");
   End(first, ids[0]);
   const Rollout second = Make("chat");
@@ -215,7 +215,7 @@ TEST_F(ClaimTest, TheWayBackWaitsForNobodyAndIsWaitedFor) {
 }
 
 TEST_F(ClaimTest, SupersedingFreesTheDeviceForWhoComesFirst) {
-  const auto ids = EnrolDevices(1);
+  const auto ids = EnrollDevices(1);
   const Rollout first = Make("demo"), high = Make("chat", 1);
   const Rollout newer = Make("demo");
   EXPECT_EQ(RowOf(first, ids[0]).code(), RolloutDevice::SUPERSEDED);
@@ -227,7 +227,7 @@ TEST_F(ClaimTest, SupersedingFreesTheDeviceForWhoComesFirst) {
 // told by two of them at once, none is taken from a higher priority, nobody is told while it is on
 // its way back, and in the end everything ends.
 TEST_F(ClaimTest, RandomRolloutsNeverShareADeviceAndAlwaysEnd) {
-  const auto ids = EnrolDevices(4);
+  const auto ids = EnrollDevices(4);
   std::mt19937_64 random(20261128);
   const auto below = [&random](size_t n) { return static_cast<size_t>(random() % n); };
   std::vector<std::string> names;

@@ -42,7 +42,7 @@ class PhasedTest : public RolloutFixture {
 };
 
 TEST_F(PhasedTest, OnlyTheCanaryIsToldFirst) {
-  const auto ids = EnrolDevices(4);
+  const auto ids = EnrollDevices(4);
   const Rollout rollout = Create(Canary());
   const auto told = Pending(rollout);
   ASSERT_THAT(told, SizeIs(1));
@@ -56,7 +56,7 @@ TEST_F(PhasedTest, OnlyTheCanaryIsToldFirst) {
 }
 
 TEST_F(PhasedTest, SoaksByTheClockAndGoesOnByATick) {
-  EnrolDevices(2);
+  EnrollDevices(2);
   RolloutPlan plan = Canary();
   plan.mutable_phases(0)->set_soak_seconds(60);
   const Rollout rollout = Create(plan);
@@ -69,7 +69,7 @@ TEST_F(PhasedTest, SoaksByTheClockAndGoesOnByATick) {
 }
 
 TEST_F(PhasedTest, ACanaryThatBreaksWhileSoakingPausesTheRollout) {
-  EnrolDevices(2);
+  EnrollDevices(2);
   RolloutPlan plan = Canary();
   plan.mutable_phases(0)->set_soak_seconds(60);
   const Rollout rollout = Create(plan);
@@ -84,7 +84,7 @@ TEST_F(PhasedTest, ACanaryThatBreaksWhileSoakingPausesTheRollout) {
 }
 
 TEST_F(PhasedTest, TooManyFailuresRollBackWhoWasTold) {
-  EnrolDevices(3);
+  EnrollDevices(3);
   const Rollout before = Create({});
   AllHealthy(before);
   const std::string second = PutArtifact("q4_0", 1, "v2");
@@ -145,7 +145,7 @@ TEST_F(PhasedTest, ARuntimeComesAndGoesWithItsArtifact) {
 }
 
 TEST_F(PhasedTest, ADeviceThatRanNothingBeforeIsToldToRunNothing) {
-  const auto ids = EnrolDevices(1);
+  const auto ids = EnrollDevices(1);
   const Rollout rollout = Create({});
   AllHealthy(rollout);
   ASSERT_EQ(Get(rollout).state(), Rollout::COMPLETED);
@@ -157,7 +157,7 @@ TEST_F(PhasedTest, ADeviceThatRanNothingBeforeIsToldToRunNothing) {
 }
 
 TEST_F(PhasedTest, ARollbackLeavesWhoWasToldSomethingNewer) {
-  const auto ids = EnrolDevices(2);
+  const auto ids = EnrollDevices(2);
   const Rollout old = Create({});
   AllHealthy(old);
   PutArtifact("q4_0", 1, "v2");
@@ -170,7 +170,7 @@ TEST_F(PhasedTest, ARollbackLeavesWhoWasToldSomethingNewer) {
 }
 
 TEST_F(PhasedTest, AnOfflineDeviceTimesOut) {
-  EnrolDevices(2);
+  EnrollDevices(2);
   RolloutPlan plan;
   plan.set_device_timeout_seconds(600);
   const Rollout rollout = Create(plan);
@@ -187,7 +187,7 @@ TEST_F(PhasedTest, AnOfflineDeviceTimesOut) {
 }
 
 TEST_F(PhasedTest, ADeviceOfflineForTheWayBackTimesOutToo) {
-  EnrolDevices(1);
+  EnrollDevices(1);
   RolloutPlan plan;
   plan.set_device_timeout_seconds(600);
   const Rollout rollout = Create(plan);
@@ -198,7 +198,7 @@ TEST_F(PhasedTest, ADeviceOfflineForTheWayBackTimesOutToo) {
 }
 
 TEST_F(PhasedTest, WithoutAPlanADeviceHasADay) {
-  EnrolDevices(1);
+  EnrollDevices(1);
   const Rollout rollout = Create({});
   Pass(86'399);
   EXPECT_EQ(Get(rollout).state(), Rollout::RUNNING);
@@ -207,7 +207,7 @@ TEST_F(PhasedTest, WithoutAPlanADeviceHasADay) {
 }
 
 TEST_F(PhasedTest, AbortClosesWhoIsNotThrough) {
-  EnrolDevices(3);
+  EnrollDevices(3);
   RolloutPlan plan;
   plan.set_max_in_flight(1);
   const Rollout rollout = Create(plan);
@@ -223,7 +223,7 @@ TEST_F(PhasedTest, AbortClosesWhoIsNotThrough) {
 }
 
 TEST_F(PhasedTest, ADraftTellsNobodyAndTakesDevicesOverWhenItBegins) {
-  const auto ids = EnrolDevices(1);
+  const auto ids = EnrollDevices(1);
   const Rollout running = Create({});
   const Rollout draft = Create({}, /*draft=*/true);
   Pass(100);
@@ -236,7 +236,7 @@ TEST_F(PhasedTest, ADraftTellsNobodyAndTakesDevicesOverWhenItBegins) {
 }
 
 TEST_F(PhasedTest, AnApprovalThatIsRepeatedOpensNoSecondGate) {
-  EnrolDevices(3);
+  EnrollDevices(3);
   RolloutPlan plan;
   plan.add_phases()->set_count(1);
   plan.mutable_phases(0)->set_approval(true);
@@ -254,7 +254,7 @@ TEST_F(PhasedTest, AnApprovalThatIsRepeatedOpensNoSecondGate) {
 }
 
 TEST_F(PhasedTest, AGateWithNobodyBehindItIsNone) {
-  const auto ids = EnrolDevices(2);
+  const auto ids = EnrollDevices(2);
   RolloutPlan plan = Canary();
   plan.mutable_phases(1)->set_approval(true);
   const Rollout old = Create(plan);
@@ -265,7 +265,7 @@ TEST_F(PhasedTest, AGateWithNobodyBehindItIsNone) {
 }
 
 TEST_F(PhasedTest, ADryRunKeepsNothingAndSaysWhatComes) {
-  EnrolDevices(4);
+  EnrollDevices(4);
   Rollouts::CreateRequest request{"", "demo", {}, {}};
   request.plan = Canary();
   request.dry_run = true;
@@ -280,7 +280,7 @@ TEST_F(PhasedTest, ADryRunKeepsNothingAndSaysWhatComes) {
 }
 
 TEST_F(PhasedTest, AnEstimateRestsOnWhatDevicesTook) {
-  const auto ids = EnrolDevices(3);
+  const auto ids = EnrollDevices(3);
   Rollouts::CreateRequest request{"", "demo", {}, {}};
   request.plan.set_max_in_flight(1);
   request.dry_run = true;
@@ -305,7 +305,7 @@ TEST_F(PhasedTest, AnEstimateRestsOnWhatDevicesTook) {
 }
 
 TEST_F(PhasedTest, ASelectorChoosesByLabels) {
-  const auto ids = EnrolDevices(2);
+  const auto ids = EnrollDevices(2);
   ASSERT_OK(fleet_.Label(ids[0], {{"site", "lab"}}, {}).status());
   Rollouts::CreateRequest request{"", "demo", {}, {}};
   request.selector = {{"site", "lab"}};
@@ -318,7 +318,7 @@ TEST_F(PhasedTest, ASelectorChoosesByLabels) {
 }
 
 TEST_F(PhasedTest, AGroupIsAPhaseAndNarrowsAWholeRollout) {
-  const auto ids = EnrolDevices(4);
+  const auto ids = EnrollDevices(4);
   v1::DeviceGroup group;
   group.set_name("lab");
   group.add_device_ids(ids[1]);
@@ -351,7 +351,7 @@ TEST_F(PhasedTest, AGroupIsAPhaseAndNarrowsAWholeRollout) {
 }
 
 TEST_F(PhasedTest, ADynamicRolloutAsksTheGroupAsItIs) {
-  const auto ids = EnrolDevices(3);
+  const auto ids = EnrollDevices(3);
   v1::DeviceGroup group;
   group.set_name("lab");
   group.add_device_ids(ids[0]);
@@ -376,13 +376,13 @@ TEST_F(PhasedTest, ADynamicRolloutAsksTheGroupAsItIs) {
 }
 
 TEST_F(PhasedTest, LaterDevicesJoinADynamicRolloutEvenWhenItIsOver) {
-  EnrolDevices(1);
+  EnrollDevices(1);
   RolloutPlan plan;
   plan.set_dynamic(true);
   const Rollout rollout = Create(plan);
   AllHealthy(rollout);
   ASSERT_EQ(Get(rollout).state(), Rollout::COMPLETED);
-  const auto later = EnrolDevices(1);
+  const auto later = EnrollDevices(1);
   Says(later[0], {});
   EXPECT_EQ(Get(rollout).state(), Rollout::RUNNING);
   EXPECT_EQ(Row(Get(rollout), later[0]).state(), RolloutDevice::PENDING);
@@ -390,20 +390,20 @@ TEST_F(PhasedTest, LaterDevicesJoinADynamicRolloutEvenWhenItIsOver) {
   EXPECT_EQ(Get(rollout).state(), Rollout::COMPLETED);
   // Taken back is taken back: nobody joins any more.
   Act(rollout, RolloutEvent::kRollBack);
-  const auto latest = EnrolDevices(1);
+  const auto latest = EnrollDevices(1);
   Says(latest[0], {});
   EXPECT_THAT(*store_->ListAssignments(latest[0]), IsEmpty());
 }
 
 TEST_F(PhasedTest, ADeviceThatJoinsGetsTheNewestRolloutAlone) {
-  EnrolDevices(1);
+  EnrollDevices(1);
   RolloutPlan plan;
   plan.set_dynamic(true);
   const Rollout old = Create(plan);
   AllHealthy(old);
   PutArtifact("q4_0", 1, "v2");
   const Rollout newer = Create(plan);
-  const auto later = EnrolDevices(1);
+  const auto later = EnrollDevices(1);
   Says(later[0], {});
   Says(later[0], {});
   EXPECT_EQ(Get(old).devices_size(), 1);
@@ -411,7 +411,7 @@ TEST_F(PhasedTest, ADeviceThatJoinsGetsTheNewestRolloutAlone) {
 }
 
 TEST_F(PhasedTest, ADeviceIsMatchedAnewWhenItsTurnComes) {
-  const auto ids = EnrolDevices(2);
+  const auto ids = EnrollDevices(2);
   const Rollout rollout = Create(Canary());
   const std::string waiting = In(rollout, RolloutDevice::QUEUED).at(0).device_id();
   ASSERT_OK(fleet_.Revoke(waiting).status());
@@ -421,7 +421,7 @@ TEST_F(PhasedTest, ADeviceIsMatchedAnewWhenItsTurnComes) {
 }
 
 TEST_F(PhasedTest, TheRateAndTheWindowAreKept) {
-  EnrolDevices(5);
+  EnrollDevices(5);
   RolloutPlan plan;
   plan.set_devices_per_minute(1);
   const Rollout slow = Create(plan);
@@ -455,7 +455,7 @@ TEST_F(PhasedTest, EveryReasonOfAnAgentHasACode) {
 // Report and tick in any order, doubled or late, from several threads at once: each device's last
 // word counts, and the rollout ends.
 TEST_F(PhasedTest, ReportsThatRaceWithCreationAndTicksLoseNothing) {
-  const auto ids = EnrolDevices(4);
+  const auto ids = EnrollDevices(4);
   for (int round = 0; round < 10; ++round) {
     std::atomic<bool> over = false;
     std::vector<std::thread> devices;
@@ -493,7 +493,7 @@ TEST_F(PhasedTest, ReportsThatRaceWithCreationAndTicksLoseNothing) {
 // way in two of them, never is it told by a phase whose gate is closed, its releases only rise, and
 // in the end everything ends.
 TEST_F(PhasedTest, RandomEventsKeepTheInvariants) {
-  const auto ids = EnrolDevices(5);
+  const auto ids = EnrollDevices(5);
   const std::string second = PutArtifact("q4_0", 1, "v2");
   std::vector<std::string> names;
   std::map<std::string, uint64_t> released;

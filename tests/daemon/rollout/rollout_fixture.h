@@ -43,7 +43,7 @@ class RolloutFixture : public FleetFixture {
   }
 
   // Iot devices, enrolled.
-  std::vector<std::string> EnrolDevices(int n) {
+  std::vector<std::string> EnrollDevices(int n) {
     std::vector<std::string> ids;
     for (int i = 0; i < n; ++i) {
       FakeDevice device("iot");

@@ -32,12 +32,12 @@ class AdmissionStoreTest : public ::testing::Test {
     pending.device.set_expires_ms(expires_ms);
     return pending;
   }
-  static Enrolment Coming(const std::string& id, const std::string& hardware = "") {
-    Enrolment enrolment{HashText("key of " + id), "list", {}, 1000};
-    enrolment.device.set_id(id);
-    enrolment.device.set_state(v1::Device::ACTIVE);
-    enrolment.device.mutable_facts()->set_hardware_id(hardware);
-    return enrolment;
+  static Enrollment Coming(const std::string& id, const std::string& hardware = "") {
+    Enrollment enrollment{HashText("key of " + id), "list", {}, 1000};
+    enrollment.device.set_id(id);
+    enrollment.device.set_state(v1::Device::ACTIVE);
+    enrollment.device.mutable_facts()->set_hardware_id(hardware);
+    return enrollment;
   }
   std::vector<std::string> WhoWaits(int64_t now_ms = 1000) {
     std::vector<std::string> ids;
@@ -92,7 +92,7 @@ TEST_F(AdmissionStoreTest, TheQueueKeepsItsOrderIsBoundedAndForgets) {
 }
 
 TEST_F(AdmissionStoreTest, WhatIsTakenBackTakesWhoWaitsByIt) {
-  v1::EnrolmentToken token;
+  v1::EnrollmentToken token;
   token.set_id("t1");
   ASSERT_OK(store_->CreateToken(token, HashText("s"), {}));
   ASSERT_OK(store_->AllowDevices({Allowed("d2"), Allowed("d3")}, 10));

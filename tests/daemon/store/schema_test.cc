@@ -122,12 +122,12 @@ TEST(SchemaTest, AVersion1DatabaseMigratesAndKeepsItsRollouts) {
   EXPECT_EQ(Ask(dir / "s.db.v1.bak", "SELECT COUNT(*) FROM rollout_devices"), "1");
 }
 
-// Whoever came in by a token may still repeat its enrolment, and no other key takes its use.
+// Whoever came in by a token may still repeat its enrollment, and no other key takes its use.
 TEST(SchemaTest, AVersion2DatabaseMigratesAndKnowsWhoUsedWhichToken) {
   testing::TempDir dir;
   const fs::path database = dir / "s.db";
   ASSERT_TRUE(Store::Open(database, SchemaSteps().first(2)).ok());
-  v1::EnrolmentToken token;
+  v1::EnrollmentToken token;
   token.set_id("t1");
   token.set_max_uses(1);
   token.set_uses(1);

@@ -41,14 +41,14 @@ class StoreTest : public ::testing::Test {
     job.targets = {"gguf:q4_0", "gguf:f16"};
     return job;
   }
-  v1::Device Enrol(const std::string& id, const std::string& token = "t1",
-                   const std::string& secret = "s") {
+  v1::Device Enroll(const std::string& id, const std::string& token = "t1",
+                    const std::string& secret = "s") {
     auto device = Use(id, token, secret);
     EXPECT_TRUE(device.ok()) << Describe(device.status());
     return device.ok() ? *device : v1::Device();
   }
-  static Enrolment SomeEnrolment(const std::string& id, const std::string& admission,
-                                 int64_t now_ms = 1000) {
+  static Enrollment SomeEnrollment(const std::string& id, const std::string& admission,
+                                   int64_t now_ms = 1000) {
     v1::Device device;
     device.set_id(id);
     device.set_state(v1::Device::ACTIVE);
@@ -56,7 +56,7 @@ class StoreTest : public ::testing::Test {
     device.set_admitted_by(admission);
     return {HashText("key of " + id), admission, device, now_ms};
   }
-  // As an enrolment by token does it: both steps, or neither.
+  // As an enrollment by token does it: both steps, or neither.
   absl::StatusOr<v1::Device> Use(const std::string& id, const std::string& token,
                                  const std::string& secret, int64_t now_ms = 1000) {
     absl::StatusOr<v1::Device> device;
@@ -65,15 +65,15 @@ class StoreTest : public ::testing::Test {
       const bool enrolled = store_->FindDeviceByKey(key).ok();
       QF_ASSIGN_OR_RETURN(const auto used,
                           store_->UseToken(token, HashText(secret), key, enrolled, now_ms));
-      Enrolment enrolment = SomeEnrolment(id, "token " + token, now_ms);
-      *enrolment.device.mutable_labels() = used.labels();
-      device = store_->CreateDevice(enrolment);
+      Enrollment enrollment = SomeEnrollment(id, "token " + token, now_ms);
+      *enrollment.device.mutable_labels() = used.labels();
+      device = store_->CreateDevice(enrollment);
       return device.status();
     });
     return status.ok() ? device : status;
   }
   void MakeToken(const std::string& id, uint32_t max_uses = 0, int64_t expires_ms = 5000) {
-    v1::EnrolmentToken token;
+    v1::EnrollmentToken token;
     token.set_id(id);
     token.set_max_uses(max_uses);
     token.set_expires_ms(expires_ms);
@@ -221,7 +221,7 @@ TEST_F(StoreTest, AnArtifactOfTwoModelsIsOneArtifactAndTheNewestOfBoth) {
 
 TEST_F(StoreTest, ATokenIsCheckedAndCounted) {
   MakeToken("t1", 2);
-  EXPECT_EQ(Enrol("d1").labels().at("site"), "berlin");
+  EXPECT_EQ(Enroll("d1").labels().at("site"), "berlin");
   EXPECT_EQ(store_->GetToken("t1")->uses(), 1u);
 
   const auto wrong = Use("d2", "t1", "guess");
@@ -233,27 +233,27 @@ TEST_F(StoreTest, ATokenIsCheckedAndCounted) {
 
   const auto late = Use("d2", "t1", "s", 5000);
   EXPECT_EQ(late.status().code(), absl::StatusCode::kPermissionDenied);
-  Enrol("d2");
+  Enroll("d2");
   const auto third = Use("d3", "t1", "s");
   EXPECT_EQ(third.status().code(), absl::StatusCode::kPermissionDenied);
   EXPECT_THAT(Message(third.status()), HasSubstr("used up"));
   EXPECT_EQ(store_->GetDevice("d3").status().code(), absl::StatusCode::kNotFound);
 
   // The answer to d2 was lost; it asks again with the token that it has used up.
-  EXPECT_EQ(Enrol("d2").id(), "d2");
+  EXPECT_EQ(Enroll("d2").id(), "d2");
   EXPECT_EQ(store_->GetToken("t1")->uses(), 2u);
 
   // Revoked, it lets nobody else in, and puts nobody out.
   ASSERT_TRUE(store_->RevokeToken("t1").ok());
   EXPECT_EQ(Use("d3", "t1", "s").status().code(), absl::StatusCode::kPermissionDenied);
-  EXPECT_EQ(Enrol("d2", "t1").id(), "d2");
+  EXPECT_EQ(Enroll("d2", "t1").id(), "d2");
   EXPECT_EQ(store_->GetToken("t1")->uses(), 2u);
 }
 
 TEST_F(StoreTest, ATokensRateHoldsForAnyHour) {
   constexpr int64_t kHour = 3'600'000, kStart = 10 * kHour;
   MakeToken("t1", 0, 100 * kHour);
-  v1::EnrolmentToken slow;
+  v1::EnrollmentToken slow;
   slow.set_id("slow");
   slow.set_expires_ms(100 * kHour);
   slow.set_rate_per_hour(2);
@@ -276,8 +276,8 @@ TEST_F(StoreTest, ATokensRateHoldsForAnyHour) {
 TEST_F(StoreTest, AKnownKeyGetsItsOldDeviceUnlessRevoked) {
   MakeToken("t1");
   MakeToken("t2");
-  Enrol("d1");
-  Enrolment again = SomeEnrolment("d1", "", 2000);
+  Enroll("d1");
+  Enrollment again = SomeEnrollment("d1", "", 2000);
   again.device.set_id("another");
   again.device.set_device_class("edge-fp16");
   ASSERT_TRUE(store_->UseToken("t2", HashText("s"), again.public_key, true, 2000).ok());
@@ -303,7 +303,7 @@ TEST_F(StoreTest, AKnownKeyGetsItsOldDeviceUnlessRevoked) {
 
 TEST_F(StoreTest, UpdateDeviceWritesOnlyWhatDiffers) {
   MakeToken("t1");
-  Enrol("d1");
+  Enroll("d1");
   int changes = 0;
   auto watching = store_->changes().Subscribe([&](const Change&) { ++changes; });
   auto report = [&](v1::ModelStatus::Phase phase) {
@@ -338,8 +338,8 @@ TEST_F(StoreTest, UpdateDeviceWritesOnlyWhatDiffers) {
 
 TEST_F(StoreTest, LastSeenIsReadAtOnceAndWrittenLater) {
   MakeToken("t1");
-  Enrol("d1");
-  Enrol("d2");
+  Enroll("d1");
+  Enroll("d2");
   store_->TouchDevice("d1", 40'000);
   EXPECT_EQ(store_->GetDevice("d1")->last_seen_ms(), 40'000);
   store_->TouchDevice("d1", 39'000);  // an older contact changes nothing
@@ -358,7 +358,7 @@ TEST_F(StoreTest, LastSeenIsReadAtOnceAndWrittenLater) {
 
 TEST_F(StoreTest, ADeviceAndItsKeyAreReadTogether) {
   MakeToken("t1");
-  const v1::Device enrolled = Enrol("d1");
+  const v1::Device enrolled = Enroll("d1");
   EXPECT_EQ(enrolled.last_seen_ms(), 1000);
   store_->TouchDevice("d1", 2000);
   const auto keyed = store_->GetDeviceWithKey("d1");
@@ -372,8 +372,8 @@ TEST_F(StoreTest, ADeviceAndItsKeyAreReadTogether) {
 
 TEST_F(StoreTest, ReleasesCountUpPerDeviceAndModel) {
   MakeToken("t1");
-  Enrol("d1");
-  Enrol("d2");
+  Enroll("d1");
+  Enroll("d2");
   auto sign = [](uint64_t release) -> absl::StatusOr<v1::Signed> {
     v1::Signed statement;
     statement.set_payload(std::to_string(release));

@@ -149,7 +149,7 @@ TEST_F(AuthorityTest, AFarBehindDeviceIsLedInSeveralAnswers) {
   int answers = 0;
   for (; root.version() < authority->trust_root().version() && answers < 5; ++answers) {
     const auto some = authority->TrustRootsAfter(root.version());
-    EXPECT_LE(some.size(), static_cast<size_t>(trust::kMostTrustRoots));
+    EXPECT_LE(some.size(), static_cast<size_t>(trust::kMaxTrustRoots));
     for (const v1::Signed& statement : some) EXPECT_TRUE(trust::Succeed(root, statement));
   }
   EXPECT_EQ(root.version(), 21u);

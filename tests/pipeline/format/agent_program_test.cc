@@ -1,4 +1,4 @@
-#include "pipeline/format/elf/agent_program.h"
+#include "pipeline/artifact/program/agent_program.h"
 
 #include <gmock/gmock.h>
 

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "common/base/file.h"
-#include "pipeline/format/open_model.h"
+#include "pipeline/format/registry/open_model.h"
 
 namespace quantfleet::pipeline {
 

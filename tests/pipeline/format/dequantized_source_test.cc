@@ -1,13 +1,13 @@
 // Artifacts of each format and architecture, made whole and read back by what their files say.
-#include "pipeline/format/dequantized_source.h"
+#include "pipeline/format/registry/dequantized_source.h"
 
 #include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <map>
 
-#include "pipeline/format/open_model.h"
-#include "pipeline/format/stored_tensors.h"
+#include "pipeline/format/registry/open_model.h"
+#include "pipeline/format/registry/stored_tensors.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/folder_sink.h"
 #include "pipeline/tensor/codec.h"

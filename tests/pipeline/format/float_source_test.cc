@@ -1,4 +1,4 @@
-#include "pipeline/format/float_source.h"
+#include "pipeline/format/registry/float_source.h"
 
 #include <gtest/gtest.h>
 

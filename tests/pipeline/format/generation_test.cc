@@ -7,19 +7,19 @@
 
 #include <boost/json.hpp>
 
-#include "pipeline/format/gguf/gguf_names.h"
-#include "pipeline/format/gguf/gguf_source.h"
-#include "pipeline/format/gguf/gguf_target.h"
+#include "pipeline/format/gguf/read/gguf_names.h"
+#include "pipeline/format/gguf/read/gguf_source.h"
+#include "pipeline/format/gguf/write/gguf_target.h"
 #include "pipeline/format/mlx/mlx_target.h"
 #include "pipeline/format/onnx/onnx_target.h"
-#include "pipeline/format/open_model.h"
 #include "pipeline/format/openvino/openvino_target.h"
-#include "pipeline/model/end_tokens.h"
+#include "pipeline/format/registry/open_model.h"
 #include "tests/pipeline/format/demo_layout.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
+#include "text/tokenizer/end_tokens.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -78,7 +78,7 @@ TEST_F(Generation, AGgufNamesEveryEnd) {
   EXPECT_THAT(**header.Integers("tokenizer.ggml.eos_token_ids"), ElementsAre(2, 315, 317, 318));
   // <|endoftext|> is none of them: the list is complete, so that the way through a GGUF changes
   // nothing.
-  EXPECT_THAT(EndIds(Reread()->description().tokenizer), ElementsAre(2, 315, 317, 318));
+  EXPECT_THAT(text::EndIds(Reread()->description().tokenizer), ElementsAre(2, 315, 317, 318));
 }
 
 TEST_F(Generation, AGgufWithOneEndSaysSo) {

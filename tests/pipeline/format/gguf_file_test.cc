@@ -1,17 +1,17 @@
 // What the header parser makes of good and of hostile files. Bytes are put together by hand here:
 // the writer of the library cannot lie.
-#include "pipeline/format/gguf/gguf_file.h"
+#include "pipeline/format/gguf/read/gguf_file.h"
 
 #include <gtest/gtest.h>
 
 #include <functional>
 #include <limits>
 
-#include "pipeline/format/gguf/gguf_hyper.h"
-#include "pipeline/format/gguf/gguf_tokenizer.h"
-#include "pipeline/model/end_tokens.h"
+#include "pipeline/format/gguf/read/gguf_hyper.h"
+#include "pipeline/format/gguf/read/gguf_tokenizer.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/status_matchers.h"
+#include "text/tokenizer/end_tokens.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -238,11 +238,11 @@ TEST(GgufTokenizer, ReadsAVocabulary) {
   ASSERT_OK(file);
   const auto t = ReadTokenizer(*file);
   ASSERT_OK(t);
-  EXPECT_EQ(t->kind, TokenizerData::Kind::kSpm);
+  EXPECT_EQ(t->kind, text::TokenizerData::Kind::kSpm);
   ASSERT_EQ(t->tokens.size(), 3u);
   EXPECT_EQ(t->tokens[2].text, "</s>");
   EXPECT_EQ(t->tokens[2].score, -2.0f);
-  EXPECT_EQ(t->tokens[0].type, TokenType::kUnknown);
+  EXPECT_EQ(t->tokens[0].type, text::TokenType::kUnknown);
   EXPECT_EQ(t->bos, 1);
   EXPECT_EQ(t->eos, 2);
   EXPECT_FALSE(t->padding.has_value());
@@ -268,7 +268,7 @@ TEST(GgufTokenizer, EveryEndOfAFileCounts) {
     add(StartVocabulary(f, texts, keys));
     const auto t = ReadTokenizer(*f.Read());
     EXPECT_OK(t);
-    return t.ok() ? EndIds(*t) : std::vector<int32_t>();
+    return t.ok() ? text::EndIds(*t) : std::vector<int32_t>();
   };
   using Ids = std::vector<int32_t>;
   EXPECT_EQ(ends({"a", "b", "c"}, 0, [](RawFile&) {}), Ids{2});

@@ -1,4 +1,4 @@
-#include "pipeline/format/gguf/gguf_importance.h"
+#include "pipeline/format/gguf/read/gguf_importance.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <limits>
 #include <map>
 
-#include "pipeline/format/gguf/gguf_names.h"
-#include "pipeline/format/gguf/gguf_writer.h"
+#include "pipeline/format/gguf/read/gguf_names.h"
+#include "pipeline/format/gguf/write/gguf_writer.h"
 #include "pipeline/model/shapes.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/status_matchers.h"

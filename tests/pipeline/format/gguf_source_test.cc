@@ -1,9 +1,9 @@
 // GGUF files as sources: defaults of absent keys, separate and fused tensors, and what is refused.
-#include "pipeline/format/gguf/gguf_source.h"
+#include "pipeline/format/gguf/read/gguf_source.h"
 
 #include <gtest/gtest.h>
 
-#include "pipeline/format/gguf/gguf_writer.h"
+#include "pipeline/format/gguf/write/gguf_writer.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/status_matchers.h"
 
@@ -68,7 +68,7 @@ TEST(GgufSource, DefaultsAreThoseOfGguf) {
   EXPECT_EQ(model.hyper.original_context, 16);
   EXPECT_EQ(model.hyper.vocab, 5);
   EXPECT_FALSE(model.hyper.tied_embeddings);
-  EXPECT_EQ(model.tokenizer.kind, TokenizerData::Kind::kNone);
+  EXPECT_EQ(model.tokenizer.kind, text::TokenizerData::Kind::kNone);
   EXPECT_EQ(model.Find(Role::kAttnQ, 0)->order, RowOrder::kInterleaved);
   EXPECT_EQ(model.Find(Role::kAttnV, 0)->order, RowOrder::kHf);
 }

@@ -1,11 +1,11 @@
-#include "pipeline/format/gguf/gguf_target.h"
+#include "pipeline/format/gguf/write/gguf_target.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "pipeline/format/gguf/gguf_source.h"
-#include "pipeline/format/open_model.h"
+#include "pipeline/format/gguf/read/gguf_source.h"
+#include "pipeline/format/registry/open_model.h"
 #include "pipeline/model/rope.h"
 #include "pipeline/model/running_memory.h"
 #include "tests/support/memory_file.h"

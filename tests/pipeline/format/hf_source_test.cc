@@ -4,7 +4,7 @@
 
 #include <fstream>
 
-#include "pipeline/format/open_model.h"
+#include "pipeline/format/registry/open_model.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -64,7 +64,7 @@ TEST_F(HfSourceTest, CutsFusedTensorsIntoPieces) {
   EXPECT_EQ(model.Find(Role::kFfnGate, 0)->first_row, 0);
   EXPECT_EQ(model.Find(Role::kFfnUp, 0)->first_row, 96);
   EXPECT_EQ((*source)->format(), "safetensors");
-  EXPECT_EQ(model.tokenizer.kind, TokenizerData::Kind::kSpm);
+  EXPECT_EQ(model.tokenizer.kind, text::TokenizerData::Kind::kSpm);
 }
 
 // As transformers: the list of generation_config.json counts, config.json's where there is none;
@@ -150,7 +150,7 @@ TEST_F(HfSourceTest, WithoutTokenizerTheVocabularyIsEmpty) {
   fs::remove(dir_ / "tokenizer_config.json");
   const auto source = Open();
   ASSERT_OK(source);
-  EXPECT_EQ((*source)->description().tokenizer.kind, TokenizerData::Kind::kNone);
+  EXPECT_EQ((*source)->description().tokenizer.kind, text::TokenizerData::Kind::kNone);
 }
 
 TEST_F(HfSourceTest, ADescribedTokenizerThatIsNotThereIsRefused) {

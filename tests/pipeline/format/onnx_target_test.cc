@@ -9,7 +9,7 @@
 
 #include "onnx/onnx.pb.h"
 #include "pipeline/format/layout/assemble.h"
-#include "pipeline/model/recipe_file.h"
+#include "pipeline/recipe/recipe_file.h"
 #include "tests/pipeline/format/demo_layout.h"
 #include "tests/support/status_matchers.h"
 

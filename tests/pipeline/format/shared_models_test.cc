@@ -3,9 +3,9 @@
 
 #include <cstdlib>
 
-#include "pipeline/format/gguf/gguf_source.h"
-#include "pipeline/format/gguf/gguf_target.h"
-#include "pipeline/format/open_model.h"
+#include "pipeline/format/gguf/read/gguf_source.h"
+#include "pipeline/format/gguf/write/gguf_target.h"
+#include "pipeline/format/registry/open_model.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::pipeline {
@@ -18,7 +18,7 @@ class SharedModels : public ::testing::Test {
     if (folder == nullptr) GTEST_SKIP() << "QUANTFLEET_SHARED names no folder of reference files";
     shared_ = folder;
   }
-  absl::StatusOr<TokenizerData> Vocabulary(const char* name) {
+  absl::StatusOr<text::TokenizerData> Vocabulary(const char* name) {
     QF_ASSIGN_OR_RETURN(const auto file,
                         RealFileSystem().Open(shared_ / "vocab" / name, OpenMode::kRead));
     QF_ASSIGN_OR_RETURN(const GgufFile gguf, GgufFile::Read(*file, name));
@@ -31,10 +31,10 @@ class SharedModels : public ::testing::Test {
 TEST_F(SharedModels, Phi3Vocabulary) {
   const auto t = Vocabulary("ggml-vocab-phi-3.gguf");
   ASSERT_OK(t);
-  EXPECT_EQ(t->kind, TokenizerData::Kind::kSpm);
+  EXPECT_EQ(t->kind, text::TokenizerData::Kind::kSpm);
   EXPECT_EQ(t->tokens.size(), 32064u);
   EXPECT_EQ(t->tokens[1].text, "<s>");
-  EXPECT_EQ(t->tokens[3].type, TokenType::kByte);
+  EXPECT_EQ(t->tokens[3].type, text::TokenType::kByte);
   EXPECT_EQ(t->bos, 1);
   EXPECT_EQ(t->eos, 32000);
   EXPECT_TRUE(t->add_bos);
@@ -44,7 +44,7 @@ TEST_F(SharedModels, Phi3Vocabulary) {
 TEST_F(SharedModels, Llama3Vocabulary) {
   const auto t = Vocabulary("ggml-vocab-llama-bpe.gguf");
   ASSERT_OK(t);
-  EXPECT_EQ(t->kind, TokenizerData::Kind::kByteBpe);
+  EXPECT_EQ(t->kind, text::TokenizerData::Kind::kByteBpe);
   EXPECT_EQ(t->pre, "llama-bpe");
   EXPECT_EQ(t->tokens.size(), 128256u);
   EXPECT_EQ(t->merges.size(), 280147u);

@@ -4,10 +4,10 @@
 
 #include <limits>
 
+#include "common/base/utf8.h"
 #include "pipeline/model/cut_pieces.h"
 #include "pipeline/model/rope.h"
 #include "pipeline/model/shapes.h"
-#include "pipeline/model/utf8.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::pipeline {
@@ -115,7 +115,7 @@ TEST(Validate, BiasesBelongToTheirArchitectures) {
 
 TEST(Validate, TokenizersHaveToFit) {
   ModelDescription m = Good();
-  m.tokenizer.kind = TokenizerData::Kind::kSpm;
+  m.tokenizer.kind = text::TokenizerData::Kind::kSpm;
   m.tokenizer.tokens.resize(99);
   EXPECT_ERROR(Validate(m), kInvalidArgument, "99 tokens, but vocab_size is 100");
   m.tokenizer.tokens.resize(100);

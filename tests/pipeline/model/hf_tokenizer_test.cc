@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include "pipeline/model/end_tokens.h"
-#include "pipeline/model/spm_model.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/tiny_model.h"
+#include "text/tokenizer/end_tokens.h"
+#include "text/tokenizer/spm_model.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -21,42 +21,45 @@ HfConfig WithVocab(int64_t vocab) {
 }
 
 TEST(SpmModel, ReadsPiecesAndIds) {
-  const auto m =
-      ParseSpmModel(SpmModelBytes(TinySpmPieces(300), {.add_dummy_prefix = false, .padding = 5}));
+  const auto m = text::ParseSpmModel(
+      SpmModelBytes(TinySpmPieces(300), {.add_dummy_prefix = false, .padding = 5}));
   ASSERT_OK(m);
   ASSERT_EQ(m->pieces.size(), 300u);
-  EXPECT_EQ(m->pieces[0].type, TokenType::kUnknown);
-  EXPECT_EQ(m->pieces[1].type, TokenType::kControl);
+  EXPECT_EQ(m->pieces[0].type, text::TokenType::kUnknown);
+  EXPECT_EQ(m->pieces[1].type, text::TokenType::kControl);
   EXPECT_EQ(m->pieces[3].text, "<0x00>");
-  EXPECT_EQ(m->pieces[3].type, TokenType::kByte);
+  EXPECT_EQ(m->pieces[3].type, text::TokenType::kByte);
   EXPECT_EQ(m->pieces[259].score, -1.0f);
   EXPECT_EQ(m->padding, 5);
   EXPECT_FALSE(m->add_dummy_prefix);
 }
 
 TEST(SpmModel, NegativeIdsMeanNone) {
-  const auto m = ParseSpmModel(SpmModelBytes(TinySpmPieces(300), {.eos = -1}));
+  const auto m = text::ParseSpmModel(SpmModelBytes(TinySpmPieces(300), {.eos = -1}));
   ASSERT_OK(m);
   EXPECT_EQ(m->eos, -1);
 }
 
 TEST(SpmModel, RefusesUnigram) {
-  EXPECT_ERROR(ParseSpmModel(SpmModelBytes(TinySpmPieces(300), {.model_type = 1})), kUnimplemented,
-               "unigram");
+  EXPECT_ERROR(text::ParseSpmModel(SpmModelBytes(TinySpmPieces(300), {.model_type = 1})),
+               kUnimplemented, "unigram");
 }
 
 TEST(SpmModel, RefusesWhatIsBroken) {
   const std::string whole = SpmModelBytes(TinySpmPieces(300));
-  EXPECT_ERROR(ParseSpmModel(""), kInvalidArgument, "no pieces");
-  EXPECT_ERROR(ParseSpmModel("this is text, not a model"), kInvalidArgument, "tokenizer.model");
-  EXPECT_ERROR(ParseSpmModel(std::string_view(whole).substr(0, 100)), kInvalidArgument,
+  EXPECT_ERROR(text::ParseSpmModel(""), kInvalidArgument, "no pieces");
+  EXPECT_ERROR(text::ParseSpmModel("this is text, not a model"), kInvalidArgument,
+               "tokenizer.model");
+  EXPECT_ERROR(text::ParseSpmModel(std::string_view(whole).substr(0, 100)), kInvalidArgument,
                "longer than the file");
-  EXPECT_ERROR(ParseSpmModel(std::string(10, '\xff')), kInvalidArgument, "more than 64 bits");
-  EXPECT_ERROR(ParseSpmModel(SpmModelBytes({{"a", 0, 9}})), kInvalidArgument, "unknown type 9");
-  EXPECT_ERROR(ParseSpmModel(SpmModelBytes({{"a", std::numeric_limits<float>::quiet_NaN(), 1}})),
-               kInvalidArgument, "not finite");
-  EXPECT_ERROR(ParseSpmModel(SpmModelBytes({{std::string(2000, 'x'), 0, 1}})), kInvalidArgument,
-               "2000 bytes");
+  EXPECT_ERROR(text::ParseSpmModel(std::string(10, '\xff')), kInvalidArgument, "more than 64 bits");
+  EXPECT_ERROR(text::ParseSpmModel(SpmModelBytes({{"a", 0, 9}})), kInvalidArgument,
+               "unknown type 9");
+  EXPECT_ERROR(
+      text::ParseSpmModel(SpmModelBytes({{"a", std::numeric_limits<float>::quiet_NaN(), 1}})),
+      kInvalidArgument, "not finite");
+  EXPECT_ERROR(text::ParseSpmModel(SpmModelBytes({{std::string(2000, 'x'), 0, 1}})),
+               kInvalidArgument, "2000 bytes");
 }
 
 TEST(HfTokenizer, SpmIsPaddedToTheVocabulary) {
@@ -64,12 +67,12 @@ TEST(HfTokenizer, SpmIsPaddedToTheVocabulary) {
   files.model = SpmModelBytes(TinySpmPieces(300));
   const auto t = BuildTokenizer(files, WithVocab(304));
   ASSERT_OK(t);
-  EXPECT_EQ(t->kind, TokenizerData::Kind::kSpm);
+  EXPECT_EQ(t->kind, text::TokenizerData::Kind::kSpm);
   EXPECT_EQ(t->pre, "default");
   ASSERT_EQ(t->tokens.size(), 304u);
   EXPECT_EQ(t->tokens[303].text, "[PAD303]");
   EXPECT_EQ(t->tokens[303].score, -10000.0f);
-  EXPECT_EQ(t->tokens[303].type, TokenType::kUnused);
+  EXPECT_EQ(t->tokens[303].type, text::TokenType::kUnused);
   EXPECT_EQ(t->bos, 1);
   EXPECT_EQ(t->eos, 2);
   EXPECT_EQ(t->unknown, 0);
@@ -93,14 +96,14 @@ TEST(HfTokenizer, AddedTokensOfEveryFile) {
       R"({"added_tokens": [{"id": 302, "content": "<|three|>", "special": true}]})";
   const auto t = BuildTokenizer(files, WithVocab(304));
   ASSERT_OK(t);
-  EXPECT_EQ(t->tokens[0].type, TokenType::kUnknown);
-  EXPECT_EQ(t->tokens[2].type, TokenType::kUserDefined);
+  EXPECT_EQ(t->tokens[0].type, text::TokenType::kUnknown);
+  EXPECT_EQ(t->tokens[2].type, text::TokenType::kUserDefined);
   EXPECT_EQ(t->tokens[2].score, -1000.0f);
   EXPECT_EQ(t->tokens[300].text, "<|one|>");
-  EXPECT_EQ(t->tokens[300].type, TokenType::kUserDefined);
-  EXPECT_EQ(t->tokens[301].type, TokenType::kControl);
+  EXPECT_EQ(t->tokens[300].type, text::TokenType::kUserDefined);
+  EXPECT_EQ(t->tokens[301].type, text::TokenType::kControl);
   EXPECT_EQ(t->tokens[302].text, "<|three|>");
-  EXPECT_EQ(t->tokens[303].type, TokenType::kUnused);
+  EXPECT_EQ(t->tokens[303].type, text::TokenType::kUnused);
   EXPECT_EQ(t->eos, 301);
   EXPECT_EQ(t->bos, 1);
   EXPECT_FALSE(t->add_bos);
@@ -131,7 +134,7 @@ TEST(HfTokenizer, EveryEndCountsBesideTheTokenizersOwn) {
   ASSERT_OK(t);
   EXPECT_EQ(t->eos, 300);
   EXPECT_EQ(t->more_ends, (std::vector<int32_t>{301, 302}));
-  EXPECT_EQ(EndIds(*t), (std::vector<int32_t>{300, 301, 302}));
+  EXPECT_EQ(text::EndIds(*t), (std::vector<int32_t>{300, 301, 302}));
 }
 
 TEST(HfTokenizer, ChatTemplates) {
@@ -173,7 +176,7 @@ constexpr std::string_view kPhi4MiniPre = R"({"type": "Sequence", "pretokenizers
 constexpr std::string_view kGpt2Pre =
     R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true})";
 
-absl::StatusOr<TokenizerData> FromJson(std::string json, std::string config = "{}") {
+absl::StatusOr<text::TokenizerData> FromJson(std::string json, std::string config = "{}") {
   HfTokenizerFiles files;
   files.tokenizer_json = std::move(json);
   files.tokenizer_config = std::move(config);
@@ -190,14 +193,14 @@ TEST(HfTokenizer, ByteLevelBpe) {
   const auto t = FromJson(WithModelMember(ByteBpe(kLlama3Pre), R"("ignore_merges": true)"),
                           R"({"bos_token": "<|bos|>"})");
   ASSERT_OK(t);
-  EXPECT_EQ(t->kind, TokenizerData::Kind::kByteBpe);
+  EXPECT_EQ(t->kind, text::TokenizerData::Kind::kByteBpe);
   EXPECT_EQ(t->pre, "llama-bpe");
   EXPECT_EQ(t->merges, (std::vector<std::string>{"a b", "ab c"}));
   EXPECT_EQ(t->tokens[4].text, "abc");
-  EXPECT_EQ(t->tokens[4].type, TokenType::kNormal);
-  EXPECT_EQ(t->tokens[5].type, TokenType::kControl);
-  EXPECT_EQ(t->tokens[6].type, TokenType::kUserDefined);
-  EXPECT_EQ(t->tokens[7].type, TokenType::kUnused);
+  EXPECT_EQ(t->tokens[4].type, text::TokenType::kNormal);
+  EXPECT_EQ(t->tokens[5].type, text::TokenType::kControl);
+  EXPECT_EQ(t->tokens[6].type, text::TokenType::kUserDefined);
+  EXPECT_EQ(t->tokens[7].type, text::TokenType::kUnused);
   EXPECT_EQ(t->bos, 5);
   EXPECT_FALSE(t->add_bos);
   EXPECT_FALSE(t->add_space_prefix);
@@ -259,23 +262,23 @@ TEST(HfTokenizer, TokensThatLookSpecialAreControl) {
       "7": {"content": "a\u2581b", "special": false}}})";
   const auto t = FromJson(WithModelMember(ByteBpe(kLlama3Pre), R"("ignore_merges": true)"), added);
   ASSERT_OK(t);
-  const auto is = [&](size_t id, std::string_view text, TokenType type) {
+  const auto is = [&](size_t id, std::string_view text, text::TokenType type) {
     EXPECT_EQ(t->tokens[id].text, text);
     EXPECT_EQ(t->tokens[id].type, type) << text;
   };
-  is(5, "<|bos|>", TokenType::kControl);  // tokenizer.json has the last word
-  is(6, "<tool_call>", TokenType::kUserDefined);
-  is(4, "<|fim|>", TokenType::kControl);
-  is(7, "a b", TokenType::kUserDefined);
+  is(5, "<|bos|>", text::TokenType::kControl);  // tokenizer.json has the last word
+  is(6, "<tool_call>", text::TokenType::kUserDefined);
+  is(4, "<|fim|>", text::TokenType::kControl);
+  is(7, "a b", text::TokenType::kUserDefined);
   // Phi-3's SentencePiece files are taken at their word.
   HfTokenizerFiles files;
   files.model = SpmModelBytes(TinySpmPieces(300));
   files.tokenizer_config = added;
   HfConfig config = WithVocab(300);
   config.architecture = Architecture::kLlama;
-  EXPECT_EQ(BuildTokenizer(files, config)->tokens[4].type, TokenType::kControl);
+  EXPECT_EQ(BuildTokenizer(files, config)->tokens[4].type, text::TokenType::kControl);
   config.architecture = Architecture::kPhi3;
-  EXPECT_EQ(BuildTokenizer(files, config)->tokens[4].type, TokenType::kUserDefined);
+  EXPECT_EQ(BuildTokenizer(files, config)->tokens[4].type, text::TokenType::kUserDefined);
   EXPECT_EQ(BuildTokenizer(files, config)->tokens[7].text,
             "a\xe2\x96\x81"
             "b");

@@ -7,7 +7,7 @@
 #include <limits>
 #include <mutex>
 
-#include "pipeline/format/open_model.h"
+#include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/slab_worker.h"
 #include "tests/pipeline/stage/stage_fixture.h"
 #include "tests/support/temp_dir.h"

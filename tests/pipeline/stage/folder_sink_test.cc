@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "pipeline/artifact/verify.h"
-#include "pipeline/format/open_model.h"
+#include "pipeline/format/registry/open_model.h"
 #include "tests/pipeline/stage/stage_fixture.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/temp_dir.h"

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pipeline/format/open_model.h"
+#include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/geometry.h"
 #include "pipeline/stage/plan_text.h"
 #include "pipeline/tensor/distortion.h"

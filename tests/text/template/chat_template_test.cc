@@ -8,7 +8,8 @@
 
 #include <cstdlib>
 
-#include "agent/runtime/tokenizer.h"
+#include "engine/decode/load_tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace quantfleet::text {
 namespace {
@@ -459,11 +460,11 @@ class ChatTokens : public ::testing::Test {
  protected:
   static std::vector<int32_t> Encode(const char* vocabulary, const char* chat_template,
                                      const std::vector<ChatMessage>& messages) {
-    const auto tokenizer = agent::LoadTokenizer(
+    const auto tokenizer = engine::LoadTokenizer(
         RealFileSystem(), fs::path(std::getenv("QUANTFLEET_SHARED")) / "vocab" / vocabulary);
     EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
     const auto prompt = RenderChat(chat_template, messages);
-    std::vector<agent::DataRange> data;
+    std::vector<text::DataRange> data;
     for (const auto& [begin, end] : prompt->data) data.push_back({begin, end});
     return *(*tokenizer)->Encode(prompt->text, true, true, data);
   }

@@ -1,0 +1,47 @@
+// Strict reading of small TOML documents: every key is named by the reader, and what it does not
+// name, or has another type, is an error with line and key. The parser itself stays in the .cc. Not
+// thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/status.h"
+
+namespace quantfleet {
+
+class TomlReader {
+ public:
+  // Untrusted text; at most 64 KiB.
+  static absl::StatusOr<TomlReader> Parse(std::string_view text);
+  TomlReader(TomlReader&&) noexcept;
+  ~TomlReader();
+
+  // Each leaves `out` alone when the key is absent; "a.b" is key b of table a. The first error is
+  // kept for Finish.
+  bool Read(std::string_view key, std::string& out);
+  bool Read(std::string_view key, int64_t& out, int64_t least, int64_t most);
+  bool Read(std::string_view key, double& out, double least, double most);
+  bool Read(std::string_view key, bool& out);
+  bool Read(std::string_view key, std::vector<std::string>& out);
+  bool Read(std::string_view key, std::map<std::string, std::string>& out);
+  // An array of tables, [[key]]: a reader of its own for each, to be finished by itself. May be
+  // read once.
+  bool Read(std::string_view key, std::vector<TomlReader>& out);
+  // As Read, and absence is an error.
+  void Require(std::string_view key, std::string& out);
+
+  // The first error, or one for the first key that nobody asked for.
+  absl::Status Finish() const;
+
+ private:
+  struct State;
+  explicit TomlReader(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace quantfleet

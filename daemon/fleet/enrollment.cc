@@ -1,0 +1,167 @@
+#include "common/base/fail_point.h"
+#include "common/base/retry_after.h"
+#include "daemon/fleet/fleet.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+constexpr size_t kMaxCsrBytes = 16 << 10, kMaxIdBytes = 64;
+
+// The CSR's public key, after the CSR proved that its sender holds the private one.
+absl::StatusOr<std::string> KeyOfCsr(std::string_view csr_pem) {
+  if (csr_pem.size() > kMaxCsrBytes)
+    return InvalidArgument("csr_pem: at most {} bytes", kMaxCsrBytes);
+  auto key = trust::CsrPublicKey(csr_pem);
+  if (!key.ok()) return InvalidArgument("csr_pem: {}", Message(key.status()));
+  return key;
+}
+
+}  // namespace
+
+Fleet::Fleet(Collaborators with, Options options)
+    : with_(with), options_(options), challenges_(with.random, with.clock) {}
+
+absl::StatusOr<Fleet::Identity> Fleet::Issue(const v1::Device& device, std::string_view public_pem,
+                                             uint32_t knows) {
+  QF_ASSIGN_OR_RETURN(
+      std::string certificate,
+      with_.authority.IssueDevice(public_pem, device.id(), options_.certificate_lifetime, knows));
+  QF_ASSIGN_OR_RETURN(const trust::CertificateInfo info, trust::ReadCertificate(certificate));
+  FailPoint("device-before-certificate-recorded");
+  const auto updated = with_.store.UpdateDevice(device.id(), [&](v1::Device& d) -> absl::Status {
+    if (d.state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", d.id());
+    d.set_certificate_expires_ms(ToUnixMillis(info.not_after));
+    d.set_certificate_root_version(knows);
+    return absl::OkStatus();
+  });
+  QF_RETURN_IF_ERROR(updated.status());
+  FailPoint("device-after-certificate-recorded");
+  return Identity{device.id(), std::move(certificate), updated->device_class()};
+}
+
+absl::StatusOr<Fleet::Identity> Fleet::EnrollCounted(const Applicant& applicant) {
+  DeviceKey key;
+  QF_ASSIGN_OR_RETURN(key.pem, KeyOfCsr(applicant.csr_pem));
+  QF_ASSIGN_OR_RETURN(key.digest, trust::PublicKeyDigest(key.pem));
+  key.id = trust::DeviceIdOf(key.digest);
+  QF_RETURN_IF_ERROR(CheckFacts(applicant.facts));
+  if (applicant.agent_version.size() > kMaxVersionBytes)
+    return InvalidArgument("agent_version is too long");
+  QF_ASSIGN_OR_RETURN(const bool proven, CheckProof(applicant, key));
+  QF_ASSIGN_OR_RETURN(const Customer customer, CheckCustomer(applicant, key));
+
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+  const int64_t now = ToUnixMillis(with_.clock.Now());
+  v1::Device enrolled;
+  absl::Status held;  // not OK: the device waits, and that is recorded
+  bool repeated = false;
+  FailPoint("enroll-before-device-recorded");
+  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
+    const auto known = with_.store.FindDeviceByKey(key.digest);
+    if (!known.ok() && known.status().code() != absl::StatusCode::kNotFound) return known.status();
+    if (known.ok() && known->state() == v1::Device::REVOKED)
+      return PermissionDenied("device {} has been revoked: enroll with a new key", known->id());
+    if (known.ok() && !proven) {
+      enrolled = *known;
+      repeated = true;
+      return absl::OkStatus();
+    }
+    QF_ASSIGN_OR_RETURN(Admission admission, Admit(applicant, key, customer, known.ok()));
+    if (!known.ok()) {
+      if (admission.replaces.empty()) {
+        QF_ASSIGN_OR_RETURN(admission.replaces, SameMachine(applicant.facts.hardware_id(), key.id));
+      }
+      if (!admission.wait.empty() || !admission.replaces.empty()) {
+        QF_ASSIGN_OR_RETURN(const std::string why, Hold(applicant, key, admission));
+        held = WithRetryAfter(FailedPrecondition("{}", why), options_.check_in);
+        return UseChallenges(applicant, key);
+      }
+    }
+    QF_RETURN_IF_ERROR(UseChallenges(applicant, key));
+    Enrollment enrollment{key.digest, admission.name, {}, now};
+    v1::Device& device = enrollment.device;
+    device.set_id(key.id);
+    device.set_state(v1::Device::ACTIVE);
+    *device.mutable_facts() = applicant.facts;
+    device.set_agent_version(applicant.agent_version);
+    device.set_enrolled_ms(now);
+    device.set_admitted_by(admission.text);
+    device.set_pinned_class(admission.pinned_class);
+    device.mutable_labels()->insert(admission.labels.begin(), admission.labels.end());
+    QF_ASSIGN_OR_RETURN(enrolled, with_.store.CreateDevice(enrollment));
+    // What an enrolled key keeps decides too.
+    QF_ASSIGN_OR_RETURN(enrolled, with_.store.UpdateDevice(enrolled.id(), [&](v1::Device& d) {
+      Classify(d, *classes);
+      return absl::OkStatus();
+    }));
+    return absl::OkStatus();
+  }));
+  FailPoint("enroll-after-device-recorded");
+  QF_RETURN_IF_ERROR(held);
+  if (repeated) {
+    // A certificate is public and of use to the key's holder alone. What is recorded of the last
+    // one stays.
+    QF_ASSIGN_OR_RETURN(
+        std::string certificate,
+        with_.authority.IssueDevice(key.pem, enrolled.id(), options_.certificate_lifetime, 0));
+    return Identity{enrolled.id(), std::move(certificate), enrolled.device_class()};
+  }
+  with_.store.TouchDevice(enrolled.id(), now);
+  return Issue(enrolled, key.pem, 0);  // an older agent knows one CA only: the one that it met
+}
+
+std::string Fleet::EnrollmentMessage(std::string_view nonce, std::string_view csr_pem) {
+  return trust::ProofMessage("EnrollKey", nonce, csr_pem);
+}
+
+std::string Fleet::RenewalMessage(std::string_view nonce, std::string_view csr_pem) {
+  return trust::ProofMessage("Renew", nonce, csr_pem);
+}
+
+absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id,
+                                                    std::string_view csr_pem,
+                                                    std::string_view nonce, std::string_view proof,
+                                                    uint32_t trust_root_version) {
+  if (device_id.empty() || device_id.size() > kMaxIdBytes)
+    return InvalidArgument("device_id is missing or too long");
+  QF_RETURN_IF_ERROR(challenges_.Check(device_id, nonce));
+  QF_ASSIGN_OR_RETURN(const std::string public_pem, KeyOfCsr(csr_pem));
+  QF_ASSIGN_OR_RETURN(const Digest public_key, trust::PublicKeyDigest(public_pem));
+  const auto device = with_.store.GetDevice(device_id);
+  if (device.status().code() == absl::StatusCode::kNotFound)
+    return NotFound("no device {}: enroll again with a token", device_id);
+  QF_RETURN_IF_ERROR(device.status());
+  QF_ASSIGN_OR_RETURN(const Digest enrolled_key, with_.store.DeviceKey(device_id));
+  if (enrolled_key != public_key)
+    return Unauthenticated("device {} was enrolled with another key: enroll again with a token",
+                           device_id);
+  if (!trust::VerifyWithPublicKey(public_pem, AsBytes(RenewalMessage(nonce, csr_pem)), proof))
+    return Unauthenticated("the proof was not made by device {}'s key over this challenge",
+                           device_id);
+  if (device->state() != v1::Device::ACTIVE)
+    return PermissionDenied(
+        "device {} is revoked: an operator decided so; it cannot renew or enroll with this key",
+        device_id);
+  QF_RETURN_IF_ERROR(challenges_.Use(device_id, nonce));
+  return Issue(*device, public_pem, trust_root_version);
+}
+
+absl::StatusOr<Fleet::Identity> Fleet::Enroll(const Applicant& applicant) {
+  auto identity = EnrollCounted(applicant);
+  if (identity.ok()) {
+    ++counters_.enrollments;
+  } else {
+    ++(RetryAfter(identity.status()) ? counters_.enrollments_held : counters_.enrollments_refused);
+  }
+  return identity;
+}
+
+absl::StatusOr<Fleet::Identity> Fleet::Renew(std::string_view device_id, std::string_view csr_pem,
+                                             std::string_view nonce, std::string_view proof,
+                                             uint32_t trust_root_version) {
+  auto identity = RenewCounted(device_id, csr_pem, nonce, proof, trust_root_version);
+  ++(identity.ok() ? counters_.renewals : counters_.renewals_refused);
+  return identity;
+}
+
+}  // namespace quantfleet::daemon

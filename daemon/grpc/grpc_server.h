@@ -1,0 +1,39 @@
+// The gRPC side: all services over TLS, with health and reflection. Thread-safe.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "common/base/clock.h"
+#include "common/base/status.h"
+#include "daemon/grpc/backend.h"
+
+namespace quantfleet::daemon {
+
+class GrpcServer {
+ public:
+  struct Options {
+    std::string host = "127.0.0.1";
+    uint16_t port = 0;  // 0: any free one
+    std::string ca_pem, certificate_pem, private_pem;
+    std::function<void(std::string_view)>
+        log;  // what gRPC itself has to say; of the first server, for the process
+  };
+
+  // Listening when it returns. UNAVAILABLE when the address is taken.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(Backend backend, const Options& options);
+  ~GrpcServer();  // Stop(2 s)
+
+  uint16_t port() const;
+  // No new calls; those under way get `grace`, then they are cancelled. Idempotent.
+  void Stop(Duration grace);
+
+ private:
+  struct Impl;
+  explicit GrpcServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace quantfleet::daemon

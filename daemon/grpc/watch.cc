@@ -1,0 +1,182 @@
+#include "daemon/grpc/watch.h"
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "common/net/channel.h"
+#include "quantfleet/v1/types.pb.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+// Lives until gRPC is done with it and no thread of ours holds it.
+template <typename Message>
+class Watch final : public grpc::ServerWriteReactor<Message>,
+                    public std::enable_shared_from_this<Watch<Message>> {
+ public:
+  static Watch* Start(grpc::CallbackServerContext* context, Dispatcher& dispatcher,
+                      WatchSource<Message> source) {
+    auto watch = std::make_shared<Watch>(dispatcher.quick(), std::move(source));
+    watch->self_ = watch;
+    // The caller may be gone, and the context with it, before a worker gets to this.
+    watch->Post([watch, certificate = net::PeerCertificate(*context), &dispatcher] {
+      watch->Begin(dispatcher.Identify(certificate, Access::kViewer).status());
+    });
+    return watch.get();
+  }
+
+  Watch(WorkerPool& pool, WatchSource<Message> source) : pool_(pool), source_(std::move(source)) {}
+
+  void OnWriteDone(bool ok) override {
+    bool rest = false;
+    {
+      std::lock_guard lock(mutex_);
+      if (!ok) End(Cancelled("the caller left"));
+      if (last_) End(absl::OkStatus());
+      rest = !ending_ && source_.rest.count() > 0;
+    }
+    if (!rest) return Rested();
+    // Not a shared pointer: the alarm keeps its function. Until it has been called the stream is
+    // busy, and stays.
+    alarm_.Set(std::chrono::system_clock::now() + source_.rest, [this](bool) { Rested(); });
+  }
+  void OnCancel() override {
+    {
+      std::lock_guard lock(mutex_);
+      End(Cancelled("the caller left"));
+    }
+    FinishWhenIdle();
+  }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  void Begin(const absl::Status& allowed) {
+    if (allowed.ok()) {
+      subscription_ = source_.subscribe([this] { Wake(); });
+      return Step();
+    }
+    {
+      std::lock_guard lock(mutex_);
+      End(allowed);
+      busy_ = false;
+    }
+    FinishWhenIdle();
+  }
+
+  void Wake() {
+    {
+      std::lock_guard lock(mutex_);
+      if (ending_) return;
+      dirty_ = true;
+      if (busy_) return;
+      busy_ = true;
+    }
+    PostStep();
+  }
+
+  void Rested() {
+    const auto self = this->shared_from_this();
+    bool again = false;
+    {
+      std::lock_guard lock(mutex_);
+      again = busy_ = !ending_ && dirty_;
+    }
+    again ? PostStep() : FinishWhenIdle();
+  }
+
+  void PostStep() {
+    Post([watch = this->shared_from_this()] { watch->Step(); });
+  }
+  void Post(std::function<void()> work) {
+    if (pool_.Post(std::move(work))) return;
+    {
+      std::lock_guard lock(mutex_);
+      End(Overloaded());
+      busy_ = false;
+    }
+    FinishWhenIdle();
+  }
+
+  absl::StatusOr<WatchStep<Message>> Ask() {
+    try {
+      return source_.next();
+    } catch (const std::exception& e) {
+      return Internal("{}", e.what());
+    }
+  }
+
+  void Step() {
+    {
+      std::lock_guard lock(mutex_);
+      dirty_ = false;
+    }
+    absl::StatusOr<WatchStep<Message>> next = Ask();
+    bool write = false, again = false;
+    {
+      std::lock_guard lock(mutex_);
+      if (!next.ok()) {
+        End(next.status());
+      } else {
+        dirty_ = dirty_ || next->more;
+        last_ = next->last;
+        write = next->message && !ending_;
+        if (write) current_ = *std::move(next->message);
+        if (!write && last_) End(absl::OkStatus());
+        again = !write && !ending_ && dirty_;
+      }
+      busy_ = write || again;
+    }
+    if (write) return this->StartWrite(&current_);
+    again ? PostStep() : FinishWhenIdle();
+  }
+
+  // Under the lock. The first reason counts.
+  void End(const absl::Status& status) {
+    if (!ending_) ending_ = status;
+  }
+
+  // The stream is touched by one call at a time: whoever is `busy_` writes, is about to or rests,
+  // and Finish waits for it.
+  void FinishWhenIdle() {
+    absl::Status status;
+    {
+      std::lock_guard lock(mutex_);
+      if (!ending_ || busy_ || finished_) return;
+      finished_ = true;
+      status = *ending_;
+    }
+    this->Finish(net::ToGrpc(status));
+  }
+
+  WorkerPool& pool_;
+  const WatchSource<Message> source_;
+  std::shared_ptr<Watch> self_;
+  std::mutex mutex_;
+  grpc::Alarm alarm_;                   // ends a rest
+  Message current_;                     // what is being written
+  std::optional<absl::Status> ending_;  // set: nothing more is said
+  bool busy_ = true;                    // a step is under way, a write, or a rest
+  bool dirty_ = false;                  // something changed since the last step began
+  bool last_ = false, finished_ = false;
+  Subscription subscription_;  // last: ends before what its function uses
+};
+
+}  // namespace
+
+template <typename Message>
+grpc::ServerWriteReactor<Message>* StartWatch(grpc::CallbackServerContext* context,
+                                              Dispatcher& dispatcher, WatchSource<Message> source) {
+  return Watch<Message>::Start(context, dispatcher, std::move(source));
+}
+
+template grpc::ServerWriteReactor<v1::Job>* StartWatch(grpc::CallbackServerContext*, Dispatcher&,
+                                                       WatchSource<v1::Job>);
+template grpc::ServerWriteReactor<v1::Rollout>* StartWatch(grpc::CallbackServerContext*,
+                                                           Dispatcher&, WatchSource<v1::Rollout>);
+
+}  // namespace quantfleet::daemon

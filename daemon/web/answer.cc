@@ -1,0 +1,67 @@
+#include "daemon/web/answer.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+int HttpStatusOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return 200;
+    case absl::StatusCode::kInvalidArgument:
+      return 400;
+    case absl::StatusCode::kUnauthenticated:
+      return 401;
+    case absl::StatusCode::kPermissionDenied:
+      return 403;
+    case absl::StatusCode::kNotFound:
+      return 404;
+    default:
+      return 503;
+  }
+}
+
+}  // namespace
+
+Answer TextAnswer(int status, std::string body) {
+  Answer answer;
+  answer.status = status;
+  answer.body = std::move(body);
+  answer.body += '\n';
+  return answer;
+}
+
+Answer ErrorAnswer(const absl::Status& status) {
+  return TextAnswer(HttpStatusOf(status), Message(status));
+}
+
+Answer BlobAnswer(FileSystem& files, const BlobName& name, const fs::path& path,
+                  const BlobConditions& conditions) {
+  auto file = files.Open(path, OpenMode::kRead);
+  if (file.status().code() == absl::StatusCode::kNotFound) return TextAnswer(404, "no such blob");
+  if (!file.ok()) return TextAnswer(503, "the blob cannot be read");
+  const auto size = (*file)->Size();
+  if (!size.ok()) return TextAnswer(503, "the blob cannot be read");
+
+  Answer answer;
+  answer.type = "application/octet-stream";
+  answer.size = *size;
+  answer.etag = fmt::format("\"{}.{}\"", name.digest.hex(), pipeline::Name(name.encoding));
+  if (MatchesEtag(conditions.if_none_match, answer.etag)) {
+    answer.status = 304;
+    return answer;
+  }
+  const bool range_holds = conditions.if_range.empty() || conditions.if_range == answer.etag;
+  const ByteRange range = ParseRange(range_holds ? conditions.range : std::string_view(), *size);
+  if (range.kind == ByteRange::Kind::kUnsatisfiable) {
+    answer.status = 416;
+    return answer;
+  }
+  const bool part = range.kind == ByteRange::Kind::kPart;
+  answer.status = part ? 206 : 200;
+  answer.first = range.first;
+  answer.length = part ? range.length : *size;
+  answer.file = *std::move(file);
+  return answer;
+}
+
+}  // namespace quantfleet::daemon

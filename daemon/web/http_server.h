@@ -1,0 +1,62 @@
+// The HTTPS side: blobs with ranges, /metrics, /livez, /readyz.
+//
+// A fixed number of threads, a bounded number of connections, bounded memory per connection
+// whatever a blob's size. A client certificate is asked for and, when one comes, must lead to the
+// daemon's CA; blobs need one that `authorize` accepts, at each request. Thread-safe. The functions
+// run on the server's threads.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "common/trust/certificate.h"
+#include "daemon/web/blob_request.h"
+
+namespace quantfleet::daemon {
+
+class HttpServer {
+ public:
+  struct Options {
+    std::string host = "127.0.0.1";
+    uint16_t port = 0;  // 0: any free one
+    std::string ca_pem, certificate_pem, private_pem;
+    int threads = 2;
+    size_t max_connections = 1024;
+    std::chrono::milliseconds handshake_timeout{10'000};
+    std::chrono::milliseconds idle_timeout{30'000};   // until a whole request head is there
+    std::chrono::milliseconds write_timeout{30'000};  // for each piece of 64 KiB
+    std::chrono::milliseconds grace{2'000};           // for answers under way when Stop is called
+  };
+  struct Traffic {
+    std::map<int, uint64_t> requests;  // by status code
+    uint64_t connections = 0, refused = 0, blob_bytes = 0;
+  };
+  struct Handlers {
+    std::function<absl::Status(const trust::CertificateInfo&)> authorize;
+    std::function<absl::StatusOr<fs::path>(const BlobName&)>
+        find_blob;                                // NOT_FOUND when there is none
+    std::function<std::string(Traffic)> metrics;  // the page
+    std::function<absl::Status()> ready;
+  };
+
+  // Listening when it returns. UNAVAILABLE when the address is taken.
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(FileSystem& files, Options options,
+                                                           Handlers handlers);
+  ~HttpServer();  // Stop()
+
+  uint16_t port() const;
+  // No new connections; answers under way get `grace`, then everything is cut. Idempotent.
+  void Stop();
+
+ private:
+  struct Impl;
+  explicit HttpServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace quantfleet::daemon

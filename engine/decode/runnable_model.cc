@@ -1,0 +1,81 @@
+#include "engine/decode/runnable_model.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "pipeline/artifact/memory.h"
+#include "pipeline/format/gguf/read/gguf_source.h"
+#include "pipeline/format/layout/memory.h"
+#include "pipeline/model/running_memory.h"
+
+namespace quantfleet::engine {
+namespace {
+
+constexpr int kMaxThreads = 256;
+
+absl::StatusOr<int64_t> ChooseContext(int64_t asked, int64_t model) {
+  if (asked < 0)
+    return InvalidArgument("a context of {} tokens; 1 to {}, 0 for the default", asked, model);
+  if (asked == 0) return std::min(model, static_cast<int64_t>(pipeline::kDefaultContext));
+  if (asked > model)
+    return InvalidArgument("a context of {} tokens exceeds the model's own of {}", asked, model);
+  return asked;
+}
+
+absl::Status CheckMemory(const pipeline::Hyperparameters& hyper, int64_t context,
+                         const EngineOptions& options) {
+  if (options.memory_available == 0) return absl::OkStatus();
+  // Of the weights nothing has to be there at once: they are mapped.
+  const v1::Memory memory = pipeline::EngineMemory(hyper, /*weights=*/0);
+  const std::string_view type = pipeline::Info(options.kv_type).name;
+  QF_ASSIGN_OR_RETURN(const pipeline::MemoryNeed need,
+                      pipeline::NeedOf(memory, static_cast<uint64_t>(context), type));
+  if (need.total() <= options.memory_available) return absl::OkStatus();
+  const std::string needs = fmt::format(
+      "a context of {} tokens takes {} of cache ({}) and {} of buffers, and the machine has {} "
+      "left",
+      context, HumanBytes(need.cache), type, HumanBytes(need.buffers),
+      HumanBytes(options.memory_available));
+  const uint64_t longest =
+      pipeline::LargestContext(memory, type, options.memory_available, need.context);
+  if (longest == 0) return ResourceExhausted("{}: no context fits", needs);
+  return ResourceExhausted("{}: the longest that fits is --context {}", needs, longest);
+}
+
+absl::StatusOr<int> ChooseThreads(int asked) {
+  if (asked < 0 || asked > kMaxThreads)
+    return InvalidArgument("{} threads; 1 to {}, 0 for all", asked, kMaxThreads);
+  if (asked > 0) return asked;
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxThreads);
+}
+
+}  // namespace
+
+absl::StatusOr<RunnableModel> RunnableModel::Load(const fs::path& gguf,
+                                                  const EngineOptions& options) {
+  QF_ASSIGN_OR_RETURN(auto source, pipeline::GgufSource::Open(RealFileSystem(), gguf));
+  RunnableModel model;
+  QF_ASSIGN_OR_RETURN(model.file, MappedFile::Map(gguf));
+  model.description = source->description();
+  const pipeline::Hyperparameters& hyper = model.description.hyper;
+  QF_RETURN_IF_ERROR(Validate(model.description));
+  QF_ASSIGN_OR_RETURN(const int64_t context, ChooseContext(options.context, hyper.context));
+  QF_ASSIGN_OR_RETURN(const int threads, ChooseThreads(options.threads));
+  if (!pipeline::IsCacheType(options.kv_type))
+    return InvalidArgument("a KV cache of {}; it holds f16, q8_0 or f32",
+                           pipeline::Info(options.kv_type).name);
+  model.kv_type = options.kv_type;
+  QF_RETURN_IF_ERROR(CheckMemory(hyper, context, options));
+  model.pool = std::make_unique<ThreadPool>(threads);
+  QF_ASSIGN_OR_RETURN(Weights weights,
+                      MapWeights(
+                          model.description, model.file.bytes(),
+                          [&](size_t tensor) { return source->FileOffset(tensor); }, ChosenOps()));
+  model.weight_bytes = BytesPerToken(weights);
+  const MatrixOps* matrix_ops = options.float_activations ? nullptr : &ChosenMatrixOps();
+  QF_ASSIGN_OR_RETURN(model.transformer, Transformer::Create(hyper, std::move(weights), context,
+                                                             *model.pool, ChosenOps(), matrix_ops));
+  return model;
+}
+
+}  // namespace quantfleet::engine

@@ -1,0 +1,381 @@
+#include "engine/decode/transformer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace quantfleet::engine {
+namespace {
+
+// Multiply-adds below which handing work to another thread costs more than it saves.
+constexpr int64_t kWorthAThread = 64 << 10;
+
+// Rows of one sequence below which a block of queries does not pay in attention.
+constexpr int64_t kWorthABlock = 8;
+
+// A long sequence's attention is cut so that each pass has about kItems pieces of work, whatever
+// the number of threads, but none of fewer positions than kLeastRange.
+constexpr int64_t kItems = 64, kLeastRange = 256;
+// Floats of partial results that are held at once, unless one row has more.
+constexpr int64_t kPartials = 256 << 10;
+
+// Positions of each range, that of the last may be less.
+int64_t RangeLength(int64_t reach, int64_t kv_heads) {
+  const int64_t most = std::max<int64_t>(1, kItems / kv_heads), even = (reach + most - 1) / most;
+  return (std::max(even, kLeastRange) + kLeastRange - 1) / kLeastRange * kLeastRange;
+}
+
+int64_t Grain(int64_t work_per_item) {
+  return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, work_per_item));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(
+    const pipeline::Hyperparameters& hyper, Weights weights, int64_t context, ThreadPool& pool,
+    const VectorOps& ops, const MatrixOps* matrix_ops) {
+  QF_ASSIGN_OR_RETURN(Rope rope, Rope::Create(hyper, context, weights.interleaved_rope));
+  return std::unique_ptr<Transformer>(
+      new Transformer(hyper, std::move(weights), std::move(rope), context, pool, ops, matrix_ops));
+}
+
+// The buffers are those that pipeline/model/running_memory.cc counts.
+Transformer::Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope,
+                         int64_t context, ThreadPool& pool, const VectorOps& ops,
+                         const MatrixOps* matrix_ops)
+    : hyper_(hyper),
+      weights_(std::move(weights)),
+      rope_(std::move(rope)),
+      context_(context),
+      pool_(pool),
+      ops_(ops),
+      matrix_ops_(matrix_ops),
+      // The reference's sums do not depend on how rows are cut into calls; those of a set do not
+      // either, row by row.
+      attention_ops_(&ops == &ScalarOps() ? ScalarAttentionOps() : ChosenAttentionOps()) {
+  const int64_t batch = std::min(kBatch, context);
+  places_.resize(static_cast<size_t>(batch));
+  const auto rows = [&](std::vector<float>& buffer, int64_t width) {
+    buffer.resize(static_cast<size_t>(batch * width));
+  };
+  for (std::vector<float>* b : {&x_, &normed_, &added_}) rows(*b, hyper.hidden);
+  for (std::vector<float>* b : {&q_, &attended_}) rows(*b, hyper.heads * hyper.head_dim);
+  for (std::vector<float>* b : {&k_, &v_}) rows(*b, hyper.kv_heads * hyper.head_dim);
+  for (std::vector<float>* b : {&gate_, &up_}) rows(*b, hyper.intermediate);
+  rows(angles_, hyper.rope_dims);
+  scratch_floats_ = ScratchFloats(hyper.head_dim);
+  scratch_.resize(static_cast<size_t>(pool.threads() * scratch_floats_));
+  if (matrix_ops == nullptr) return;
+  const int64_t widest = std::max({hyper.hidden, hyper.heads * hyper.head_dim, hyper.intermediate});
+  const int64_t width = (widest + kActivationUnit - 1) / kActivationUnit * kActivationUnit;
+  codes_.resize(static_cast<size_t>(batch * width));
+  rows(code_scales_, width / kActivationBlock);
+  rows(code_sums_, width / kActivationBlock);
+  rows(code_half_sums_, width / kActivationBlock * 2);
+  rows_.resize(static_cast<size_t>(batch));
+}
+
+absl::Status Transformer::Check(const KvCache& cache, std::span<const int32_t> tokens) const {
+  for (int32_t token : tokens) {
+    if (token < 0 || token >= hyper_.vocab)
+      return InvalidArgument("token id {} lies outside the vocabulary of {}", token, hyper_.vocab);
+  }
+  const int64_t count = static_cast<int64_t>(tokens.size());
+  if (count > cache.capacity() - cache.length())
+    return InvalidArgument("{} tokens do not fit the context of {}, of which {} are taken", count,
+                           cache.capacity(), cache.length());
+  return absl::OkStatus();
+}
+
+absl::Status Transformer::Run(KvCache& cache, std::span<const int32_t> tokens, Want want,
+                              std::vector<float>& logits) {
+  QF_RETURN_IF_ERROR(Check(cache, tokens));
+  const int64_t count = static_cast<int64_t>(tokens.size());
+  const int64_t wanted = want == Want::kAll    ? count
+                         : want == Want::kLast ? std::min<int64_t>(count, 1)
+                                               : 0;
+  logits.resize(static_cast<size_t>(wanted * hyper_.vocab));
+  for (int64_t done = 0; done < count;) {
+    const int64_t batch = std::min(kBatch, count - done);
+    RunBatch(cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
+    cache.Grow(batch);
+    done += batch;
+    if (want == Want::kAll)
+      Head(x_.data(), batch, logits.data() + (done - batch) * hyper_.vocab);
+    else if (want == Want::kLast && done == count)
+      Head(x_.data() + (batch - 1) * hyper_.hidden, 1, logits.data());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Transformer::RunEach(
+    KvCache& cache, std::span<const int32_t> tokens,
+    absl::FunctionRef<absl::Status(int64_t, std::span<const float>)> visit) {
+  QF_RETURN_IF_ERROR(Check(cache, tokens));
+  const auto width = static_cast<size_t>(hyper_.vocab);
+  const auto count = static_cast<int64_t>(tokens.size());
+  std::vector<float> logits(static_cast<size_t>(std::min(kJudged, count)) * width);
+  for (int64_t done = 0; done < count;) {
+    const int64_t batch = std::min(kBatch, count - done);
+    RunBatch(cache, tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(batch)));
+    cache.Grow(batch);
+    for (int64_t first = 0; first < batch; first += kJudged) {
+      const int64_t some = std::min(kJudged, batch - first);
+      Head(x_.data() + first * hyper_.hidden, some, logits.data());
+      for (int64_t i = 0; i < some; ++i)
+        QF_RETURN_IF_ERROR(visit(done + first + i,
+                                 std::span(logits).subspan(static_cast<size_t>(i) * width, width)));
+    }
+    done += batch;
+  }
+  return absl::OkStatus();
+}
+
+void Transformer::RunBatch(const KvCache& cache, std::span<const int32_t> tokens) {
+  apart_ = false;
+  const auto batch = static_cast<int64_t>(tokens.size());
+  for (int64_t row = 0; row < batch; ++row)
+    SetRow(row, cache, cache.length() + row, tokens[static_cast<size_t>(row)]);
+  RunLayers(batch);
+}
+
+absl::Status Transformer::RunTogether(std::span<const Next> sequences, std::vector<float>& logits) {
+  const auto count = static_cast<int64_t>(sequences.size());
+  if (count > kBatch) return InvalidArgument("{} sequences in one pass; at most {}", count, kBatch);
+  for (const Next& next : sequences)
+    QF_RETURN_IF_ERROR(Check(*next.cache, std::span(&next.token, 1)));
+  logits.resize(static_cast<size_t>(count * hyper_.vocab));
+  apart_ = true;
+  for (int64_t row = 0; row < count; ++row)
+    SetRow(row, *sequences[row].cache, sequences[row].cache->length(), sequences[row].token);
+  RunLayers(count);
+  Head(x_.data(), count, logits.data());
+  for (const Next& next : sequences) next.cache->Grow(1);
+  return absl::OkStatus();
+}
+
+void Transformer::SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token) {
+  const Matrix& embedding = weights_.embedding;
+  embedding.decode(embedding.row(token), hyper_.hidden, x_.data() + row * hyper_.hidden);
+  rope_.Angles(position, angles_.data() + row * rope_.dims());
+  places_[row] = {&cache, position};
+}
+
+// Leaves the hidden states before the output norm in x_.
+void Transformer::RunLayers(int64_t batch) {
+  for (int layer = 0; layer < hyper_.layers; ++layer) RunLayer(layer, batch);
+}
+
+void Transformer::Head(const float* x, int64_t batch, float* logits) {
+  Normalize(weights_.output_norm, x, normed_.data(), batch);
+  Multiply({{&weights_.head, nullptr, logits}}, normed_.data(), batch);
+}
+
+void Transformer::RunLayer(int layer, int64_t batch) {
+  const LayerWeights& w = weights_.layers[layer];
+  const int64_t hidden = batch * hyper_.hidden;
+
+  Normalize(w.attn_norm, x_.data(), normed_.data(), batch);
+  Multiply(
+      {{&w.q, &w.q_bias, q_.data()}, {&w.k, &w.k_bias, k_.data()}, {&w.v, &w.v_bias, v_.data()}},
+      normed_.data(), batch);
+  StoreKeysAndValues(layer, batch);
+  Attend(layer, batch);
+  Multiply({{&w.attn_output, nullptr, added_.data()}}, attended_.data(), batch);
+  for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
+
+  Normalize(w.ffn_norm, x_.data(), normed_.data(), batch);
+  Multiply({{&w.gate, nullptr, gate_.data()}, {&w.up, nullptr, up_.data()}}, normed_.data(), batch);
+  const int64_t intermediate = batch * hyper_.intermediate;
+  pool_.ParallelFor(intermediate, kWorthAThread / 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      gate_[i] = gate_[i] / (1.f + std::exp(-gate_[i])) * up_[i];
+  });
+  Multiply({{&w.down, nullptr, added_.data()}}, gate_.data(), batch);
+  for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
+}
+
+HeadCache Transformer::Cache(int64_t row, int layer, int64_t kv_head) const {
+  const KvCache& cache = *places_[row].cache;
+  return {cache.Keys(layer, kv_head), cache.Values(layer, kv_head), cache.row_bytes(),
+          hyper_.head_dim};
+}
+
+void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
+  const int64_t dim = hyper_.head_dim, kv_heads = hyper_.kv_heads;
+  pool_.ParallelFor(
+      batch, Grain(8 * (hyper_.heads + 2 * kv_heads) * dim), [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; ++t) {
+          const auto [cache, position] = places_[t];
+          const float* angles = angles_.data() + t * rope_.dims();
+          float* keys = k_.data() + t * kv_heads * dim;
+          const float* values = v_.data() + t * kv_heads * dim;
+          rope_.Turn(angles, hyper_.heads, dim, q_.data() + t * hyper_.heads * dim);
+          rope_.Turn(angles, kv_heads, dim, keys);
+          const auto store = attention_ops_.find(cache->type())->store;
+          for (int64_t h = 0; h < kv_heads; ++h) {
+            store(keys + h * dim, dim, cache->Keys(layer, h) + position * cache->row_bytes());
+            store(values + h * dim, dim, cache->Values(layer, h) + position * cache->row_bytes());
+          }
+        }
+      });
+}
+
+void Transformer::Attend(int layer, int64_t batch) {
+  if (!apart_ && matrix_ops_ != nullptr && batch >= kWorthABlock) return AttendBlocks(layer, batch);
+  const int64_t floats = hyper_.heads * PartialFloats(hyper_.head_dim);  // of a part
+  for (int64_t row = 0; row < batch;) {
+    parts_.clear();
+    const auto taken = [&] { return static_cast<int64_t>(parts_.size()) * floats; };
+    for (; row < batch && taken() < kPartials; ++row) {
+      const int64_t reach = places_[row].position + 1, length = RangeLength(reach, hyper_.kv_heads);
+      for (int64_t begin = 0; begin < reach; begin += length)
+        parts_.push_back({row, begin, std::min(reach, begin + length)});
+    }
+    if (static_cast<int64_t>(partials_.size()) < taken())
+      partials_.resize(static_cast<size_t>(taken()));
+    AttendParts(layer);
+  }
+}
+
+// Rows of one sequence, so many of them at a time.
+void Transformer::AttendBlocks(int layer, int64_t batch) {
+  const int64_t dim = hyper_.head_dim, width = hyper_.heads * dim,
+                group = hyper_.heads / hyper_.kv_heads;
+  const int64_t blocks = (batch + kMaxTogether - 1) / kMaxTogether,
+                reach = places_[batch - 1].position + 1;
+  const auto block = attention_ops_.find(places_[0].cache->type())->block;
+  pool_.ParallelForByThread(
+      blocks * hyper_.heads, Grain(2 * kMaxTogether * reach * dim),
+      [&](int thread, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t row = i / hyper_.heads * kMaxTogether, head = i % hyper_.heads,
+                        at = row * width + head * dim;
+          block(Cache(row, layer, head / group), q_.data() + at,
+                std::min(kMaxTogether, batch - row), width, places_[row].position + 1,
+                Scratch(thread), attended_.data() + at);
+        }
+      });
+}
+
+// Each head of keys and values is read once for all the queries that share it.
+void Transformer::AttendParts(int layer) {
+  const int64_t dim = hyper_.head_dim, heads = hyper_.heads, kv_heads = hyper_.kv_heads,
+                group = heads / kv_heads;
+  const int64_t floats = PartialFloats(dim), count = static_cast<int64_t>(parts_.size());
+  int64_t positions = 0;
+  for (const Part& part : parts_) positions += part.end - part.begin;
+  const auto partials = [&](int64_t part, int64_t head) {
+    return partials_.data() + (part * heads + head) * floats;
+  };
+  pool_.ParallelForByThread(
+      count * kv_heads, Grain(2 * group * positions / count * dim),
+      [&](int thread, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t p = i / kv_heads, kv_head = i % kv_heads, head = kv_head * group;
+          const auto& [row, first, last] = parts_[p];
+          attention_ops_.find(places_[row].cache->type())
+              ->range(Cache(row, layer, kv_head), q_.data() + (row * heads + head) * dim, group,
+                      first, last, partials(p, head), Scratch(thread));
+        }
+      });
+  pool_.ParallelFor(count * heads, Grain(2 * dim), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t p = i / heads, head = i % heads;
+      if (parts_[p].begin > 0) continue;  // done with the row's first
+      int64_t ranges = 1;
+      while (p + ranges < count && parts_[p + ranges].begin > 0) ++ranges;
+      MergePartials(partials(p, head), heads * floats, ranges, dim,
+                    attended_.data() + (parts_[p].row * heads + head) * dim);
+    }
+  });
+}
+
+void Transformer::Normalize(const std::vector<float>& weight, const float* x, float* out,
+                            int64_t batch) const {
+  const int64_t n = hyper_.hidden;
+  for (int64_t t = 0; t < batch; ++t, x += n, out += n) {
+    const float mean = ops_.dot(x, x, n) / static_cast<float>(n);
+    const float scale = 1.f / std::sqrt(mean + hyper_.rms_epsilon);
+    for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
+  }
+}
+
+MultiplyRows Transformer::FindMultiply(const Matrix& w) const {
+  if (matrix_ops_ == nullptr) return nullptr;
+  return apart_ ? matrix_ops_->multiply_apart(w.type) : matrix_ops_->multiply(w.type);
+}
+
+void Transformer::Quantize(int64_t cols, const float* x, int64_t batch) {
+  const int64_t width = (cols + kActivationUnit - 1) / kActivationUnit * kActivationUnit;
+  pool_.ParallelFor(batch, Grain(cols), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t block = t * width / kActivationBlock;
+      matrix_ops_->quantize(x + t * cols, cols, codes_.data() + t * width,
+                            code_scales_.data() + block, code_sums_.data() + block,
+                            code_half_sums_.data() + 2 * block);
+      rows_[t] = {x + t * cols, codes_.data() + t * width, code_scales_.data() + block,
+                  code_sums_.data() + block, code_half_sums_.data() + 2 * block};
+    }
+  });
+}
+
+void Transformer::Multiply(std::initializer_list<Product> products, const float* x, int64_t batch) {
+  int64_t rows = 0;
+  bool integers = false, floats = false;
+  for (const Product& product : products) {
+    rows += product.w->rows;
+    if (FindMultiply(*product.w) != nullptr)
+      (TakesIntegers(product.w->type) ? integers : floats) = true;
+  }
+  const int64_t cols = products.begin()->w->cols;
+  if (integers)
+    Quantize(cols, x, batch);
+  else if (floats)
+    for (int64_t t = 0; t < batch; ++t)
+      rows_[t] = {x + t * cols, nullptr, nullptr, nullptr, nullptr};
+  // One loop over the rows of all: fewer meetings of the threads.
+  pool_.ParallelFor(rows, Grain(cols * batch), [&](int64_t begin, int64_t end) {
+    int64_t first = 0;
+    for (const Product& product : products) {
+      const int64_t from = std::max<int64_t>(begin - first, 0),
+                    to = std::min(end - first, product.w->rows);
+      if (from < to) MultiplyRange(product, from, to, x, batch);
+      first += product.w->rows;
+    }
+  });
+}
+
+void Transformer::MultiplyRange(const Product& product, int64_t begin, int64_t end, const float* x,
+                                int64_t batch) {
+  const Matrix& w = *product.w;
+  if (const MultiplyRows multiply = FindMultiply(w); multiply != nullptr) {
+    multiply(w.row(begin), w.row_bytes, end - begin, w.cols,
+             std::span(rows_).first(static_cast<size_t>(batch)), product.y + begin, w.rows);
+  } else {
+    MultiplyDecoded(product, begin, end, x, batch);
+  }
+  if (product.bias == nullptr || product.bias->empty()) return;
+  for (int64_t t = 0; t < batch; ++t) {
+    for (int64_t r = begin; r < end; ++r) product.y[t * w.rows + r] += (*product.bias)[r];
+  }
+}
+
+void Transformer::MultiplyDecoded(const Product& product, int64_t begin, int64_t end,
+                                  const float* x, int64_t batch) {
+  const Matrix& w = *product.w;
+  // Many tokens share one decoding of the row; the sum is the same either way (vector_ops.h).
+  const bool decode = batch > 1 && !w.is_f32();
+  std::vector<float> decoded(decode ? static_cast<size_t>(w.cols) : 0);
+  const RowDot dot = decode ? ops_.row_dot(pipeline::DType::kF32) : w.dot;
+  for (int64_t r = begin; r < end; ++r) {
+    const std::byte* row = w.row(r);
+    if (decode) {
+      w.decode(row, w.cols, decoded.data());
+      row = reinterpret_cast<const std::byte*>(decoded.data());
+    }
+    for (int64_t t = 0; t < batch; ++t)
+      product.y[t * w.rows + r] = dot(row, x + t * w.cols, w.cols);
+  }
+}
+
+}  // namespace quantfleet::engine

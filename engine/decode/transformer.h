@@ -1,0 +1,132 @@
+// The forward pass of the decoder family that phi3, llama and qwen2 share: RMSNorm, grouped-query
+// attention with rotary embedding, SwiGLU. It runs any number of sequences, each with a KV cache
+// that the caller makes and keeps.
+//
+// Logits do not depend on the number of threads: each output value is computed by one thread in a
+// fixed order. Nor do they depend on what other sequences share a pass. Without MatrixOps
+// everything but what the caches hold is F32 and they do not depend on how a sequence is cut into
+// calls either; with them only rounding differs. One thread at a time.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "engine/decode/kv_cache.h"
+#include "engine/decode/rope.h"
+#include "engine/decode/weights.h"
+#include "engine/kernels/attention.h"
+#include "engine/kernels/matrix_ops.h"
+#include "engine/kernels/thread_pool.h"
+#include "engine/kernels/vector_ops.h"
+
+namespace quantfleet::engine {
+
+class Transformer {
+ public:
+  // `pool` and the bytes behind `weights` must outlive it. `context`: tokens of the longest
+  // sequence; it decides LongRoPE's factors. Without `matrix_ops` activations stay F32 and a row is
+  // decoded, then multiplied: the reference.
+  static absl::StatusOr<std::unique_ptr<Transformer>> Create(const pipeline::Hyperparameters& hyper,
+                                                             Weights weights, int64_t context,
+                                                             ThreadPool& pool, const VectorOps& ops,
+                                                             const MatrixOps* matrix_ops = nullptr);
+
+  // Tokens that share one pass over the weights: longer sequences are cut.
+  static constexpr int64_t kBatch = 128;
+
+  int64_t context() const { return context_; }
+
+  enum class Want { kNothing, kLast, kAll };
+  // Appends tokens to the sequence; `logits` gets a row of vocab values for the last or for each of
+  // them. INVALID_ARGUMENT for an id outside the vocabulary, and for more tokens than the cache
+  // still takes.
+  absl::Status Run(KvCache& cache, std::span<const int32_t> tokens, Want want,
+                   std::vector<float>& logits);
+
+  // Tokens whose logits are held at once by RunEach.
+  static constexpr int64_t kJudged = 16;
+  // Run, with every token's logits as `visit` wants them, one after the other, instead of all
+  // together. An error of `visit` ends it.
+  absl::Status RunEach(
+      KvCache& cache, std::span<const int32_t> tokens,
+      absl::FunctionRef<absl::Status(int64_t index, std::span<const float> logits)> visit);
+
+  struct Next {
+    KvCache* cache;
+    int32_t token;
+  };
+  // Appends one token to each of up to kBatch sequences in one pass over the weights. `logits` gets
+  // a row of vocab values for each, bit for bit what Run would have given for it alone. Errors as
+  // for Run; then no sequence has moved.
+  absl::Status RunTogether(std::span<const Next> sequences, std::vector<float>& logits);
+
+ private:
+  // A matrix product to run beside others: y[t][r] = w.row(r) . x[t] (+ bias[r]).
+  struct Product {
+    const Matrix* w;
+    const std::vector<float>* bias;  // null or empty: none
+    float* y;
+  };
+
+  // Positions of a row's sequence that are attended to at once.
+  struct Part {
+    int64_t row, begin, end;
+  };
+
+  // Where a row of the batch stands.
+  struct Place {
+    const KvCache* cache;
+    int64_t position;
+  };
+
+  Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope, int64_t context,
+              ThreadPool& pool, const VectorOps& ops, const MatrixOps* matrix_ops);
+
+  absl::Status Check(const KvCache& cache, std::span<const int32_t> tokens) const;
+  void RunBatch(const KvCache& cache, std::span<const int32_t> tokens);
+  void SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token);
+  void RunLayers(int64_t batch);
+  void RunLayer(int layer, int64_t batch);
+  void StoreKeysAndValues(int layer, int64_t batch);
+  HeadCache Cache(int64_t row, int layer, int64_t kv_head) const;
+  void Attend(int layer, int64_t batch);
+  void AttendBlocks(int layer, int64_t batch);
+  void AttendParts(int layer);
+  float* Scratch(int thread) { return scratch_.data() + thread * scratch_floats_; }
+  void Head(const float* x, int64_t batch, float* logits);
+  void Multiply(std::initializer_list<Product> products, const float* x, int64_t batch);
+  MultiplyRows FindMultiply(const Matrix& w) const;  // null: the reference's way
+  void Quantize(int64_t cols, const float* x, int64_t batch);
+  void MultiplyRange(const Product& product, int64_t begin, int64_t end, const float* x,
+                     int64_t batch);
+  void MultiplyDecoded(const Product& product, int64_t begin, int64_t end, const float* x,
+                       int64_t batch);
+  void Normalize(const std::vector<float>& weight, const float* x, float* out, int64_t batch) const;
+
+  const pipeline::Hyperparameters hyper_;
+  const Weights weights_;
+  const Rope rope_;
+  const int64_t context_;
+  ThreadPool& pool_;
+  const VectorOps& ops_;
+  const MatrixOps* const matrix_ops_;  // may be null
+  const AttentionOps& attention_ops_;
+
+  bool apart_ = false;  // the batch's rows are of unlike sequences
+  // One row per token of the batch.
+  std::vector<Place> places_;
+  std::vector<float> x_, normed_, q_, k_, v_, attended_, gate_, up_, added_, angles_;
+  // The batch as integers, where the weights ask for it.
+  std::vector<int8_t> codes_;
+  std::vector<float> code_scales_, code_sums_, code_half_sums_;
+  std::vector<ActivationRow> rows_;
+  // Attention: each thread's room; the parts of rows that are attended to alone, and what came of
+  // them.
+  int64_t scratch_floats_ = 0;
+  std::vector<float> scratch_, partials_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace quantfleet::engine

@@ -1,0 +1,155 @@
+#include "engine/decode/weights.h"
+
+namespace quantfleet::engine {
+namespace {
+
+using pipeline::ModelDescription;
+using pipeline::Piece;
+using pipeline::Role;
+
+class Mapper {
+ public:
+  Mapper(const ModelDescription& model, ByteSpan file,
+         const std::function<uint64_t(size_t)>& file_offset, const VectorOps& ops)
+      : model_(model), file_(file), file_offset_(file_offset), ops_(ops) {}
+
+  absl::StatusOr<Matrix> Map(Role role, int layer, int64_t rows, int64_t cols) const {
+    QF_ASSIGN_OR_RETURN(const Piece* piece, Require(role, layer));
+    return MapPiece(*piece, rows, cols);
+  }
+
+  absl::StatusOr<std::vector<float>> Vector(Role role, int layer, int64_t size) const {
+    QF_ASSIGN_OR_RETURN(const Piece* piece, Require(role, layer));
+    // A 1-D piece of a fused tensor counts columns: as rows of one element, both kinds are cut
+    // alike.
+    Piece column = *piece;
+    if (column.dims == 1) column.rows = piece->cols, column.cols = 1;
+    if (column.cols != 1 || !IsFloat(model_.tensors.at(piece->tensor).dtype))
+      return InvalidArgument("tensor {}: {} must be a vector of floats", TensorName(*piece),
+                             Name(role));
+    QF_ASSIGN_OR_RETURN(const Matrix matrix, MapPiece(column, size, 1));
+    std::vector<float> values(static_cast<size_t>(size));
+    matrix.decode(matrix.data, size, values.data());
+    return values;
+  }
+
+  absl::StatusOr<std::vector<float>> VectorIfAny(Role role, int layer, int64_t size) const {
+    if (model_.Find(role, layer) == nullptr) return std::vector<float>();
+    return Vector(role, layer, size);
+  }
+
+ private:
+  std::string_view TensorName(const Piece& piece) const {
+    return model_.tensors.at(piece.tensor).name;
+  }
+
+  absl::StatusOr<const Piece*> Require(Role role, int layer) const {
+    const Piece* piece = model_.Find(role, layer);
+    if (piece == nullptr || piece->tensor >= model_.tensors.size())
+      return InvalidArgument("the model has no {} for layer {}", Name(role), layer);
+    return piece;
+  }
+
+  absl::StatusOr<Matrix> MapPiece(const Piece& piece, int64_t rows, int64_t cols) const {
+    const std::string_view name = TensorName(piece);
+    const pipeline::DType type = model_.tensors[piece.tensor].dtype;
+    if (piece.rows != rows || piece.cols != cols) {
+      return InvalidArgument("tensor {}: {} is {} x {}, the hyper-parameters say {} x {}", name,
+                             Name(piece.role), piece.rows, piece.cols, rows, cols);
+    }
+    if (ops_.row_dot(type) == nullptr || ops_.row_decode(type) == nullptr)
+      return Unimplemented("tensor {}: this build does not run {} weights", name, Info(type).name);
+    if (!Divides(type, cols))
+      return InvalidArgument("tensor {}: rows of {} are not whole blocks of {}", name, cols,
+                             Info(type).name);
+    Matrix matrix{.rows = rows,
+                  .cols = cols,
+                  .row_bytes = RowBytes(type, cols),
+                  .dot = ops_.row_dot(type),
+                  .decode = ops_.row_decode(type),
+                  .type = type};
+    const auto row_bytes = static_cast<uint64_t>(matrix.row_bytes);
+    const auto before = CheckedMul(static_cast<uint64_t>(piece.first_row), row_bytes);
+    const auto size = CheckedMul(static_cast<uint64_t>(rows), row_bytes);
+    const auto begin = before ? CheckedAdd(file_offset_(piece.tensor), *before) : std::nullopt;
+    const auto end = begin && size ? CheckedAdd(*begin, *size) : std::nullopt;
+    if (piece.first_row < 0 || !end || *end > file_.size())
+      return DataLoss("tensor {}: {} reaches beyond the file's {} bytes; fetch the file again",
+                      name, Name(piece.role), file_.size());
+    matrix.data = file_.data() + *begin;
+    return matrix;
+  }
+
+  const ModelDescription& model_;
+  const ByteSpan file_;
+  const std::function<uint64_t(size_t)>& file_offset_;
+  const VectorOps& ops_;
+};
+
+absl::StatusOr<LayerWeights> MapLayer(const Mapper& map, const pipeline::Hyperparameters& h,
+                                      int layer) {
+  LayerWeights w;
+  const int64_t q_size = h.heads * h.head_dim, kv_size = h.kv_heads * h.head_dim;
+  QF_ASSIGN_OR_RETURN(w.attn_norm, map.Vector(Role::kAttnNorm, layer, h.hidden));
+  QF_ASSIGN_OR_RETURN(w.q, map.Map(Role::kAttnQ, layer, q_size, h.hidden));
+  QF_ASSIGN_OR_RETURN(w.k, map.Map(Role::kAttnK, layer, kv_size, h.hidden));
+  QF_ASSIGN_OR_RETURN(w.v, map.Map(Role::kAttnV, layer, kv_size, h.hidden));
+  QF_ASSIGN_OR_RETURN(w.q_bias, map.VectorIfAny(Role::kAttnQBias, layer, q_size));
+  QF_ASSIGN_OR_RETURN(w.k_bias, map.VectorIfAny(Role::kAttnKBias, layer, kv_size));
+  QF_ASSIGN_OR_RETURN(w.v_bias, map.VectorIfAny(Role::kAttnVBias, layer, kv_size));
+  QF_ASSIGN_OR_RETURN(w.attn_output, map.Map(Role::kAttnOutput, layer, h.hidden, q_size));
+  QF_ASSIGN_OR_RETURN(w.ffn_norm, map.Vector(Role::kFfnNorm, layer, h.hidden));
+  QF_ASSIGN_OR_RETURN(w.gate, map.Map(Role::kFfnGate, layer, h.intermediate, h.hidden));
+  QF_ASSIGN_OR_RETURN(w.up, map.Map(Role::kFfnUp, layer, h.intermediate, h.hidden));
+  QF_ASSIGN_OR_RETURN(w.down, map.Map(Role::kFfnDown, layer, h.hidden, h.intermediate));
+  return w;
+}
+
+// One way to turn pairs for the whole model.
+absl::StatusOr<bool> InterleavedRope(const ModelDescription& model) {
+  const Piece* first = model.Find(Role::kAttnQ, 0);
+  const bool interleaved = first != nullptr && first->order == pipeline::RowOrder::kInterleaved;
+  for (const Piece& piece : model.pieces) {
+    const bool turned = piece.role == Role::kAttnQ || piece.role == Role::kAttnK ||
+                        piece.role == Role::kAttnQBias || piece.role == Role::kAttnKBias;
+    if (turned && (piece.order == pipeline::RowOrder::kInterleaved) != interleaved)
+      return InvalidArgument(
+          "the rows of {} of layer {} stand in another order than those of layer 0's attn_q",
+          Name(piece.role), piece.layer);
+  }
+  return interleaved;
+}
+
+}  // namespace
+
+int64_t BytesPerToken(const Weights& weights) {
+  const auto bytes = [](const Matrix& m) { return m.rows * m.row_bytes; };
+  int64_t total = weights.embedding.row_bytes + bytes(weights.head);
+  for (const LayerWeights& w : weights.layers) {
+    for (const Matrix* m : {&w.q, &w.k, &w.v, &w.attn_output, &w.gate, &w.up, &w.down})
+      total += bytes(*m);
+  }
+  return total;
+}
+
+absl::StatusOr<Weights> MapWeights(const ModelDescription& model, ByteSpan file,
+                                   const std::function<uint64_t(size_t)>& file_offset,
+                                   const VectorOps& ops) {
+  const Mapper map(model, file, file_offset, ops);
+  const pipeline::Hyperparameters& h = model.hyper;
+  Weights w;
+  QF_ASSIGN_OR_RETURN(w.interleaved_rope, InterleavedRope(model));
+  QF_ASSIGN_OR_RETURN(w.embedding, map.Map(Role::kTokenEmbedding, -1, h.vocab, h.hidden));
+  QF_ASSIGN_OR_RETURN(w.output_norm, map.Vector(Role::kOutputNorm, -1, h.hidden));
+  w.head = w.embedding;
+  if (model.Find(Role::kOutputHead) != nullptr) {
+    QF_ASSIGN_OR_RETURN(w.head, map.Map(Role::kOutputHead, -1, h.vocab, h.hidden));
+  }
+  for (int layer = 0; layer < h.layers; ++layer) {
+    QF_ASSIGN_OR_RETURN(LayerWeights weights, MapLayer(map, h, layer));
+    w.layers.push_back(std::move(weights));
+  }
+  return w;
+}
+
+}  // namespace quantfleet::engine

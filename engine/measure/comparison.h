@@ -1,0 +1,35 @@
+// How far a model is from the one that it was made of: on a text, token by token, under the engine
+// that devices run.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <stop_token>
+
+#include "engine/decode/engine.h"
+
+namespace quantfleet::engine {
+
+struct Comparison {
+  int64_t tokens = 0;   // predicted ones: those that follow another in their window
+  double mean_nll = 0;  // nats per predicted token
+  double reference_mean_nll = 0;
+  double top1_agreement =
+      0;               // share of positions where both find the same next token the likeliest
+  double mean_kl = 0;  // of the reference's distribution from the candidate's, nats per position
+};
+
+struct ComparisonOptions {
+  // The text is cut into windows of this many tokens, each read from an empty cache: the logits of
+  // one window are in memory at a time, once for each model.
+  int64_t window = 64;
+  std::stop_token stop = {};
+};
+
+// INVALID_ARGUMENT for fewer than two tokens, vocabularies of different size, or a window that a
+// model's context does not take; DATA_LOSS where a model yields no numbers; CANCELLED when stopped.
+absl::StatusOr<Comparison> Compare(Engine& reference, Engine& candidate,
+                                   std::span<const int32_t> tokens,
+                                   const ComparisonOptions& options);
+
+}  // namespace quantfleet::engine

@@ -1,0 +1,129 @@
+#include "pipeline/format/gguf/read/gguf_hyper.h"
+
+#include <string>
+
+namespace quantfleet::pipeline {
+namespace {
+
+// Reads keys below the architecture's prefix; remembers the first error, so that reading stays a
+// list.
+class Keys {
+ public:
+  Keys(const GgufFile& file, Architecture architecture)
+      : file_(file), prefix_(Name(architecture)) {}
+
+  std::optional<int64_t> Integer(std::string_view key) { return Take(file_.Integer(Full(key))); }
+  std::optional<double> Float(std::string_view key) { return Take(file_.Float(Full(key))); }
+  std::optional<std::string> Text(std::string_view key) { return Take(file_.Text(Full(key))); }
+
+  int64_t NeedInteger(std::string_view key) {
+    const auto value = Integer(key);
+    if (!value) Missing(key);
+    return value.value_or(0);
+  }
+  float NeedFloat(std::string_view key) {
+    const auto value = Float(key);
+    if (!value) Missing(key);
+    return static_cast<float>(value.value_or(0));
+  }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  std::string Full(std::string_view key) const { return fmt::format("{}.{}", prefix_, key); }
+  void Missing(std::string_view key) {
+    if (status_.ok()) status_ = InvalidArgument("{}: key '{}' is missing", file_.name(), Full(key));
+  }
+  template <typename T>
+  std::optional<T> Take(absl::StatusOr<std::optional<T>> result) {
+    if (result.ok()) return *std::move(result);
+    if (status_.ok()) status_ = result.status();
+    return std::nullopt;
+  }
+
+  const GgufFile& file_;
+  const std::string_view prefix_;
+  absl::Status status_;
+};
+
+absl::Status ReadScaling(const GgufFile& file, Keys& keys, RopeScaling& rope) {
+  const std::string type = keys.Text("rope.scaling.type").value_or("none");
+  if (type == "linear") {
+    rope.kind = RopeScaling::Kind::kLinear;
+    rope.factor = static_cast<float>(keys.Float("rope.scaling.factor").value_or(1));
+  } else if (type == "longrope") {
+    rope.kind = RopeScaling::Kind::kLongRope;
+  } else if (type != "none") {
+    return Unimplemented(
+        "{}: rope scaling '{}' is not supported; supported are none, linear, longrope and llama3's "
+        "frequency factors",
+        file.name(), type);
+  }
+  if (const auto factor = keys.Float("rope.scaling.attn_factor"))
+    rope.attention_factor = static_cast<float>(*factor);
+  return absl::OkStatus();
+}
+
+int64_t EmbeddingRows(const GgufFile& file) {
+  const GgufTensor* embedding = file.FindTensor("token_embd.weight");
+  return embedding == nullptr ? 0 : embedding->dims[1];
+}
+
+}  // namespace
+
+absl::StatusOr<Architecture> ReadArchitecture(const GgufFile& file) {
+  QF_ASSIGN_OR_RETURN(const auto name, file.Text("general.architecture"));
+  if (!name)
+    return InvalidArgument("{}: general.architecture is missing: this is not a model", file.name());
+  for (const Architecture a : {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2})
+    if (*name == Name(a)) return a;
+  return Unimplemented(
+      "{}: the architecture '{}' is not supported; supported are phi3, llama and qwen2",
+      file.name(), *name);
+}
+
+absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file,
+                                                    Architecture architecture) {
+  Keys keys(file, architecture);
+  Hyperparameters h;
+  h.context = keys.NeedInteger("context_length");
+  h.hidden = keys.NeedInteger("embedding_length");
+  h.layers = keys.NeedInteger("block_count");
+  h.intermediate = keys.NeedInteger("feed_forward_length");
+  h.heads = keys.NeedInteger("attention.head_count");
+  h.rms_epsilon = keys.NeedFloat("attention.layer_norm_rms_epsilon");
+  h.kv_heads = keys.Integer("attention.head_count_kv").value_or(h.heads);
+  h.head_dim = keys.Integer("attention.key_length").value_or(h.heads > 0 ? h.hidden / h.heads : 0);
+  const int64_t value_length = keys.Integer("attention.value_length").value_or(h.head_dim);
+  h.rope_dims = keys.Integer("rope.dimension_count").value_or(h.head_dim);
+  h.rope_theta = static_cast<float>(keys.Float("rope.freq_base").value_or(10000.0));
+  h.sliding_window = keys.Integer("attention.sliding_window").value_or(0);
+  h.original_context = keys.Integer("rope.scaling.original_context_length").value_or(h.context);
+  h.vocab = EmbeddingRows(file);
+  QF_RETURN_IF_ERROR(ReadScaling(file, keys, h.rope_scaling));
+  QF_RETURN_IF_ERROR(keys.status());
+  if (h.vocab == 0)
+    return InvalidArgument("{}: tensor 'token_embd.weight' is missing", file.name());
+  if (value_length != h.head_dim)
+    return Unimplemented("{}: values of {} dimensions beside keys of {} are not supported",
+                         file.name(), value_length, h.head_dim);
+  return h;
+}
+
+absl::StatusOr<SamplingDefaults> ReadSampling(const GgufFile& file) {
+  SamplingDefaults out;
+  for (const SamplingNumber& number : kSamplingNumbers) {
+    QF_ASSIGN_OR_RETURN(const auto value, file.Float(number.gguf));
+    if (!value) continue;
+    QF_ASSIGN_OR_RETURN(out.*number.value,
+                        CheckSamplingNumber(number, *value, file.name(), number.gguf));
+  }
+  QF_ASSIGN_OR_RETURN(const auto top_k, file.Integer(kTopKGguf));
+  if (top_k) {
+    QF_ASSIGN_OR_RETURN(out.top_k, CheckTopK(*top_k, file.name(), kTopKGguf));
+  }
+  if (out.temperature || out.top_k || out.top_p || out.min_p) out.samples = true;
+  Normalize(out);
+  return out;
+}
+
+}  // namespace quantfleet::pipeline

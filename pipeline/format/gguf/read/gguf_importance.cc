@@ -1,0 +1,127 @@
+#include "pipeline/format/gguf/read/gguf_importance.h"
+
+#include <cmath>
+#include <map>
+
+#include "pipeline/format/gguf/read/gguf_file.h"
+#include "pipeline/format/gguf/read/gguf_names.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+constexpr std::string_view kSums = ".in_sum2", kCounts = ".counts";
+
+absl::StatusOr<Digest> FileDigest(const File& file) {
+  QF_ASSIGN_OR_RETURN(const uint64_t size, file.Size());
+  Sha256 sha;
+  Bytes buffer(std::min<uint64_t>(size, size_t{1} << 20));
+  for (uint64_t at = 0; at < size; at += buffer.size()) {
+    const MutableBytes part =
+        MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
+    QF_RETURN_IF_ERROR(file.ReadAt(at, part));
+    sha.Update(part);
+  }
+  return sha.Finish();
+}
+
+class ImportanceReader {
+ public:
+  ImportanceReader(const File& data, const GgufFile& file) : data_(data), file_(file) {}
+
+  // Each sum has its count and the other way round, whether the model has the tensor or not: else
+  // the file is cut.
+  absl::Status CheckPairs() const {
+    bool any = false;
+    for (const GgufTensor& tensor : file_.tensors()) {
+      for (const auto& [suffix, other] : {std::pair(kSums, kCounts), {kCounts, kSums}}) {
+        if (!tensor.name.ends_with(suffix)) continue;
+        any = true;
+        const std::string twin =
+            tensor.name.substr(0, tensor.name.size() - suffix.size()) + std::string(other);
+        if (file_.FindTensor(twin) == nullptr)
+          return InvalidArgument("{}: there is '{}' but no '{}'", file_.name(), tensor.name, twin);
+      }
+    }
+    if (!any)
+      return InvalidArgument("{}: no tensor has sums ({}) and counts ({})", file_.name(), kSums,
+                             kCounts);
+    return absl::OkStatus();
+  }
+
+  // Means of `cols` columns; empty where the file does not name the tensor.
+  absl::StatusOr<std::vector<float>> Means(const std::string& tensor, int64_t cols,
+                                           bool is_embedding) const {
+    const GgufTensor* sums = file_.FindTensor(tensor + std::string(kSums));
+    const GgufTensor* counts = file_.FindTensor(tensor + std::string(kCounts));
+    if (sums == nullptr || counts == nullptr) return std::vector<float>();
+    if (sums->dtype != DType::kF32 || counts->dtype != DType::kF32)
+      return InvalidArgument("{}: '{}' and its counts have to be F32", file_.name(), sums->name);
+    const auto length = static_cast<uint64_t>(cols) * sizeof(float);
+    // A looked-up embedding has no columns to multiply with: old files hold something else there.
+    if (is_embedding && sums->size != length) return std::vector<float>();
+    if (sums->size != length || counts->size != sizeof(float))
+      return InvalidArgument(
+          "{}: '{}' has {} values and {} counts, but the model's tensor has {} columns and needs 1 "
+          "count: "
+          "was the "
+          "file made from another model?",
+          file_.name(), sums->name, sums->size / sizeof(float), counts->size / sizeof(float), cols);
+    std::vector<float> means(static_cast<size_t>(cols));
+    float count = 0;
+    QF_RETURN_IF_ERROR(data_.ReadAt(sums->offset, std::as_writable_bytes(std::span(means))));
+    QF_RETURN_IF_ERROR(data_.ReadAt(counts->offset, std::as_writable_bytes(std::span(&count, 1))));
+    if (!(count >= 0 && count <= static_cast<float>(uint64_t{1} << 53)))
+      return InvalidArgument("{}: '{}' is {}, which is no count", file_.name(), counts->name,
+                             count);
+    for (size_t i = 0; i < means.size(); ++i)
+      if (!(means[i] >= 0 && std::isfinite(means[i])))
+        return InvalidArgument(
+            "{}: '{}' holds {} at column {}: a sum of squares is finite and not negative",
+            file_.name(), sums->name, means[i], i);
+    count = std::round(count);
+    for (float& mean : means)
+      mean = count > 0 ? mean / count : 1.f;  // never used: every column alike
+    return means;
+  }
+
+ private:
+  const File& data_;
+  const GgufFile& file_;
+};
+
+}  // namespace
+
+absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& path,
+                                          const ModelDescription& model) {
+  QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> data, files.Open(path, OpenMode::kRead));
+  if (!GgufFile::HasMagic(*data))
+    return InvalidArgument(
+        "{} is not a GGUF file: an importance file in llama.cpp's older form becomes one with "
+        "llama-imatrix --in-file OLD -o NEW.gguf",
+        path.string());
+  QF_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Read(*data, path.string()));
+  QF_ASSIGN_OR_RETURN(const auto type, file.Text("general.type"));
+  if (type.value_or("") != "imatrix")
+    return InvalidArgument("{} is no importance file: its general.type is '{}', not 'imatrix'",
+                           file.name(), type.value_or(""));
+  const ImportanceReader reader(*data, file);
+  QF_RETURN_IF_ERROR(reader.CheckPairs());
+
+  Importance importance;
+  QF_ASSIGN_OR_RETURN(importance.digest, FileDigest(*data));
+  bool any = false;
+  for (const Piece& piece : model.pieces) {
+    std::vector<float>& columns = importance.columns.emplace_back();
+    if (piece.dims != 2) continue;
+    const std::string tensor = GgufTensorName(model.architecture, piece.role, piece.layer);
+    const bool is_embedding = piece.role == Role::kTokenEmbedding;
+    QF_ASSIGN_OR_RETURN(columns, reader.Means(tensor, piece.cols, is_embedding));
+    any = any || !columns.empty();
+  }
+  if (!any)
+    return InvalidArgument("{} names no tensor of this {} model: it was made from another one",
+                           file.name(), Name(model.architecture));
+  return importance;
+}
+
+}  // namespace quantfleet::pipeline

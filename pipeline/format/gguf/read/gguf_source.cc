@@ -1,0 +1,134 @@
+#include "pipeline/format/gguf/read/gguf_source.h"
+
+#include <utility>
+
+#include "common/base/digest.h"
+#include "pipeline/format/gguf/read/gguf_hyper.h"
+#include "pipeline/format/gguf/read/gguf_names.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+constexpr int64_t kMaxRopeFactors = 4096;
+
+absl::StatusOr<std::string> HeaderDigest(const File& file, uint64_t size) {
+  Sha256 sha;
+  Bytes buffer(std::min<uint64_t>(size, size_t{1} << 20));
+  for (uint64_t at = 0; at < size; at += buffer.size()) {
+    const MutableBytes part =
+        MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
+    QF_RETURN_IF_ERROR(file.ReadAt(at, part));
+    sha.Update(part);
+  }
+  return sha.Finish().hex();
+}
+
+bool IsRopeTensor(std::string_view name) {
+  return name == kRopeFactorsLong || name == kRopeFactorsShort || name == kRopeFreqs;
+}
+
+// The factor of each rotated pair, a small F32 vector that belongs to the hyper-parameters; empty
+// when absent.
+absl::StatusOr<std::vector<float>> ReadVector(const File& data, const GgufFile& file,
+                                              std::string_view name, int64_t rope_dims) {
+  const GgufTensor* tensor = file.FindTensor(name);
+  if (tensor == nullptr) return std::vector<float>();
+  if (tensor->dtype != DType::kF32 || tensor->n_dims != 1 || tensor->dims[0] > kMaxRopeFactors)
+    return InvalidArgument("{}: tensor '{}' has to be a row of at most {} F32 values", file.name(),
+                           name, kMaxRopeFactors);
+  if (tensor->dims[0] != rope_dims / 2)
+    return InvalidArgument(
+        "{}: tensor '{}' has {} values, but half of the {} rotated dimensions "
+        "(rope.dimension_count) is {}",
+        file.name(), name, tensor->dims[0], rope_dims, rope_dims / 2);
+  std::vector<float> values(static_cast<size_t>(tensor->dims[0]));
+  QF_RETURN_IF_ERROR(data.ReadAt(tensor->offset, std::as_writable_bytes(std::span(values))));
+  return values;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GgufSource>> GgufSource::Open(FileSystem& files,
+                                                             const fs::path& path) {
+  std::unique_ptr<GgufSource> source(new GgufSource);
+  QF_ASSIGN_OR_RETURN(source->file_, files.Open(path, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Read(*source->file_, path.string()));
+  QF_RETURN_IF_ERROR(source->Describe(file, path));
+  QF_ASSIGN_OR_RETURN(const uint64_t size, source->file_->Size());
+  QF_ASSIGN_OR_RETURN(const int64_t modified, files.ModifiedAt(path));
+  QF_ASSIGN_OR_RETURN(const std::string header, HeaderDigest(*source->file_, file.header_size()));
+  source->fingerprint_.text = fmt::format("gguf {} {} {}", size, modified, header);
+  return source;
+}
+
+absl::Status GgufSource::Describe(const GgufFile& file, const fs::path& path) {
+  QF_ASSIGN_OR_RETURN(description_.architecture, ReadArchitecture(file));
+  QF_ASSIGN_OR_RETURN(const auto name, file.Text("general.name"));
+  description_.published_name = PublishableName(name.value_or(""));
+  description_.name =
+      description_.published_name.empty() ? path.stem().string() : description_.published_name;
+  QF_ASSIGN_OR_RETURN(description_.hyper, ReadHyperparameters(file, description_.architecture));
+  QF_RETURN_IF_ERROR(ReadRopeFactors(file));
+  QF_ASSIGN_OR_RETURN(description_.tokenizer, ReadTokenizer(file));
+  QF_ASSIGN_OR_RETURN(description_.sampling, ReadSampling(file));
+  QF_RETURN_IF_ERROR(TakeTensors(file));
+  return Annotate(CutPieces(GgufNames(), GgufQkOrder(description_.architecture), description_),
+                  file.name());
+}
+
+absl::Status GgufSource::ReadRopeFactors(const GgufFile& file) {
+  RopeScaling& rope = description_.hyper.rope_scaling;
+  const int64_t dims = description_.hyper.rope_dims;
+  QF_ASSIGN_OR_RETURN(rope.long_factors, ReadVector(*file_, file, kRopeFactorsLong, dims));
+  QF_ASSIGN_OR_RETURN(rope.short_factors, ReadVector(*file_, file, kRopeFactorsShort, dims));
+  QF_ASSIGN_OR_RETURN(rope.freq_factors, ReadVector(*file_, file, kRopeFreqs, dims));
+  const bool long_rope = !rope.long_factors.empty() || !rope.short_factors.empty();
+  if (long_rope && !rope.freq_factors.empty())
+    return InvalidArgument("{}: '{}' and '{}' exclude one another", file.name(), kRopeFactorsLong,
+                           kRopeFreqs);
+  if ((long_rope || !rope.freq_factors.empty()) && rope.kind == RopeScaling::Kind::kLinear)
+    return Unimplemented("{}: linear rope scaling together with rope factors is not supported",
+                         file.name());
+  if (long_rope && description_.architecture != Architecture::kPhi3)
+    return Unimplemented("{}: LongRoPE is supported for phi3 only", file.name());
+  if (rope.kind == RopeScaling::Kind::kLongRope && !long_rope)
+    return InvalidArgument("{}: rope.scaling.type is longrope, but '{}' is missing", file.name(),
+                           kRopeFactorsLong);
+  if (long_rope) rope.kind = RopeScaling::Kind::kLongRope;
+  if (!rope.freq_factors.empty()) rope.kind = RopeScaling::Kind::kLlama3;
+  return absl::OkStatus();
+}
+
+absl::Status GgufSource::TakeTensors(const GgufFile& file) {
+  for (const GgufTensor& tensor : file.tensors()) {
+    if (IsRopeTensor(tensor.name)) continue;
+    if (tensor.dims[2] != 1 || tensor.dims[3] != 1)
+      return InvalidArgument("{}: tensor '{}' has {} dimensions; weights of a {} model have 1 or 2",
+                             file.name(), tensor.name, tensor.n_dims,
+                             Name(description_.architecture));
+    const bool flat = tensor.n_dims == 1;
+    description_.tensors.push_back({.name = tensor.name,
+                                    .dtype = tensor.dtype,
+                                    .rows = flat ? 1 : tensor.dims[1],
+                                    .cols = tensor.dims[0],
+                                    .dims = flat ? 1 : 2});
+    places_.push_back({tensor.offset, tensor.size});
+  }
+  description_.hyper.tied_embeddings =
+      file.FindTensor(GgufNames().Of(Role::kOutputHead, -1)) == nullptr;
+  return absl::OkStatus();
+}
+
+absl::Status GgufSource::Read(size_t tensor, uint64_t offset, MutableBytes out) const {
+  if (tensor >= places_.size() || offset > places_[tensor].size ||
+      out.size() > places_[tensor].size - offset)
+    return OutOfRange("reading beyond the end of tensor {}", tensor);
+  return Annotate(file_->ReadAt(places_[tensor].offset + offset, out),
+                  description_.tensors[tensor].name);
+}
+
+void GgufSource::Release(size_t tensor, uint64_t offset, uint64_t size) const {
+  file_->DropCache(places_[tensor].offset + offset, size);
+}
+
+}  // namespace quantfleet::pipeline

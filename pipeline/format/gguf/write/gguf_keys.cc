@@ -1,0 +1,175 @@
+#include "pipeline/format/gguf/write/gguf_keys.h"
+
+#include <string>
+
+#include "pipeline/format/gguf/read/gguf_names.h"
+#include "text/tokenizer/end_tokens.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+// llama.cpp's LLAMA_FTYPE: what a file of this recipe calls itself.
+uint32_t FileType(const Recipe& recipe) {
+  const bool small = recipe.mix == Mix::kSmall;
+  switch (recipe.body) {
+    case DType::kF32:
+      return 0;
+    case DType::kF16:
+      return 1;
+    case DType::kQ4_0:
+      return 2;
+    case DType::kQ4_1:
+      return 3;
+    case DType::kQ8_0:
+      return 7;
+    case DType::kQ5_0:
+      return 8;
+    case DType::kQ5_1:
+      return 9;
+    case DType::kQ4_K:
+      return small ? 14 : 15;
+    case DType::kQ5_K:
+      return small ? 16 : 17;
+    case DType::kQ6_K:
+      return 18;
+    case DType::kBF16:
+      return 32;
+  }
+  return 0;
+}
+
+// As llama.cpp's converter takes them from generation_config.json, in its order and types. It has
+// no word for do_sample: a temperature of 0 says that nothing is drawn.
+void WriteSampling(const SamplingDefaults& sampling, GgufWriter& out) {
+  if (sampling.top_k) out.AddI32(kTopKGguf, *sampling.top_k);
+  for (const SamplingNumber& number : kSamplingNumbers) {
+    std::optional<float> value = sampling.*number.value;
+    if (number.value == &SamplingDefaults::temperature && sampling.samples == false) value = 0.f;
+    if (value) out.AddF32(number.gguf, *value);
+  }
+}
+
+void WriteGeneral(const ModelDescription& model, const Recipe& recipe, GgufWriter& out) {
+  out.AddText("general.architecture", Name(model.architecture));
+  if (!model.published_name.empty()) out.AddText("general.name", model.published_name);
+  out.AddU32("general.file_type", FileType(recipe));
+  out.AddU32("general.quantization_version", 2);
+  out.AddU32("general.alignment", GgufWriter::kAlignment);
+  WriteSampling(model.sampling, out);
+}
+
+void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
+  const Hyperparameters& h = model.hyper;
+  const bool phi3 = model.architecture == Architecture::kPhi3;
+  const auto key = [&](std::string_view k) {
+    return fmt::format("{}.{}", Name(model.architecture), k);
+  };
+  const auto integer = [&](std::string_view k, int64_t v) {
+    out.AddU32(key(k), static_cast<uint32_t>(v));
+  };
+  integer("vocab_size", h.vocab);
+  integer("context_length", h.context);
+  integer("embedding_length", h.hidden);
+  integer("block_count", h.layers);
+  integer("feed_forward_length", h.intermediate);
+  integer("attention.head_count", h.heads);
+  integer("attention.head_count_kv", h.kv_heads);
+  integer("attention.key_length", h.head_dim);
+  integer("attention.value_length", h.head_dim);
+  out.AddF32(key("attention.layer_norm_rms_epsilon"), h.rms_epsilon);
+  if (phi3 || h.sliding_window > 0) integer("attention.sliding_window", h.sliding_window);
+  integer("rope.dimension_count", h.rope_dims);
+  out.AddF32(key("rope.freq_base"), h.rope_theta);
+  if (phi3 || h.original_context != h.context)
+    integer("rope.scaling.original_context_length", h.original_context);
+  if (h.rope_scaling.kind == RopeScaling::Kind::kLinear) {
+    out.AddText(key("rope.scaling.type"), "linear");
+    out.AddF32(key("rope.scaling.factor"), h.rope_scaling.factor);
+  }
+  // LongRoPE and llama3 need no type: their factors are tensors.
+  if (h.rope_scaling.kind == RopeScaling::Kind::kLongRope && h.rope_scaling.attention_factor)
+    out.AddF32(key("rope.scaling.attn_factor"), *h.rope_scaling.attention_factor);
+}
+
+void WriteTokens(const text::TokenizerData& t, GgufWriter& out) {
+  std::vector<std::string> texts;
+  std::vector<float> scores;
+  std::vector<int32_t> types;
+  texts.reserve(t.tokens.size());
+  scores.reserve(t.tokens.size());
+  types.reserve(t.tokens.size());
+  for (const text::Token& token : t.tokens) {
+    texts.push_back(token.text);
+    scores.push_back(token.score);
+    types.push_back(static_cast<int32_t>(token.type));
+  }
+  out.AddTexts("tokenizer.ggml.tokens", texts);
+  if (t.kind == text::TokenizerData::Kind::kSpm) out.AddF32s("tokenizer.ggml.scores", scores);
+  out.AddI32s("tokenizer.ggml.token_type", types);
+  if (t.kind == text::TokenizerData::Kind::kByteBpe)
+    out.AddTexts("tokenizer.ggml.merges", t.merges);
+}
+
+struct TurnEnds {
+  std::optional<int32_t> eot, eom;
+};
+
+// llama.cpp ends at eos, at what these two keys name, and at texts that it knows. So they name the
+// ends of a turn and of a message where a token has such a text, and else tokens that it would not
+// know by theirs.
+TurnEnds ChooseTurnEnds(const text::TokenizerData& t) {
+  TurnEnds out;
+  const auto text = [&](int32_t id) -> std::string_view {
+    return t.tokens[static_cast<size_t>(id)].text;
+  };
+  for (const int32_t id : t.more_ends) {
+    if (text(id) == "<|eom_id|>") {
+      out.eom = id;
+    } else if (text::IsEndText(text(id)) && !out.eot) {
+      out.eot = id;
+    }
+  }
+  for (const int32_t id : t.more_ends) {
+    if (text::IsEndText(text(id))) continue;
+    std::optional<int32_t>& free = out.eot ? out.eom : out.eot;
+    if (!free) free = id;
+  }
+  return out;
+}
+
+void WriteTokenizer(const text::TokenizerData& t, GgufWriter& out) {
+  if (t.kind == text::TokenizerData::Kind::kNone) {
+    out.AddText("tokenizer.ggml.model", "no_vocab");
+    return;
+  }
+  out.AddText("tokenizer.ggml.model", t.kind == text::TokenizerData::Kind::kSpm ? "llama" : "gpt2");
+  out.AddText("tokenizer.ggml.pre", t.pre);
+  WriteTokens(t, out);
+  const auto id = [&](std::string_view key, const std::optional<int32_t>& value) {
+    if (value) out.AddU32(key, static_cast<uint32_t>(*value));
+  };
+  id("tokenizer.ggml.bos_token_id", t.bos);
+  id("tokenizer.ggml.eos_token_id", t.eos);
+  const TurnEnds turn = ChooseTurnEnds(t);
+  id("tokenizer.ggml.eot_token_id", turn.eot);
+  id("tokenizer.ggml.eom_token_id", turn.eom);
+  if (const std::vector<int32_t> ends = text::EndIds(t); !ends.empty())
+    out.AddI32s(kEndIdsKey, ends);
+  id("tokenizer.ggml.unknown_token_id", t.unknown);
+  id("tokenizer.ggml.padding_token_id", t.padding);
+  out.AddBool("tokenizer.ggml.add_bos_token", t.add_bos);
+  out.AddBool("tokenizer.ggml.add_eos_token", t.add_eos);
+  if (t.kind == text::TokenizerData::Kind::kSpm)
+    out.AddBool("tokenizer.ggml.add_space_prefix", t.add_space_prefix);
+  if (!t.chat_template.empty()) out.AddText("tokenizer.chat_template", t.chat_template);
+}
+
+}  // namespace
+
+void WriteKeys(const ModelDescription& model, const Recipe& recipe, GgufWriter& out) {
+  WriteGeneral(model, recipe, out);
+  WriteHyperparameters(model, out);
+  WriteTokenizer(model.tokenizer, out);
+}
+
+}  // namespace quantfleet::pipeline

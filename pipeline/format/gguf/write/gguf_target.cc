@@ -1,0 +1,109 @@
+#include "pipeline/format/gguf/write/gguf_target.h"
+
+#include "pipeline/format/gguf/read/gguf_names.h"
+#include "pipeline/format/gguf/write/gguf_keys.h"
+#include "pipeline/format/layout/assemble.h"
+#include "pipeline/format/layout/memory.h"
+#include "pipeline/model/rope.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+constexpr std::string_view kModelFile = "model.gguf";
+
+struct GgufTensor {
+  OutputTensor is;
+  DType dtype;
+  uint64_t offset = 0;  // from where the data begin
+};
+
+absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model,
+                                                   const Recipe& recipe, bool has_importance) {
+  std::vector<GgufTensor> tensors;
+  for (OutputTensor& tensor : FusePieces(model, [&](Role role, int layer) {
+         return GgufTensorName(model.architecture, role, layer);
+       })) {
+    const DType dtype = recipe.TypeOf(model, tensor.Seen(), has_importance);
+    // Before a type that divides the rows takes its place.
+    const DType asked = recipe.AskedFor(model, tensor.Seen(), has_importance);
+    if (tensor.dims > 1 && GroupSchemeOf(asked))
+      return InvalidArgument(
+          "tensor '{}': gguf holds ggml's types, not {}: take q4_0, q4_1 or q8_0", tensor.name,
+          Info(asked).name);
+    tensors.push_back({std::move(tensor), dtype});
+  }
+  return tensors;
+}
+
+// Rope factors are hyper-parameters that GGUF keeps as tensors: known now, so they stand right
+// behind the header.
+struct FixedTensor {
+  std::string_view name;
+  std::vector<float> values;
+};
+std::vector<FixedTensor> FixedTensors(const ModelDescription& model) {
+  const RopeScaling& rope = model.hyper.rope_scaling;
+  switch (rope.kind) {
+    case RopeScaling::Kind::kLongRope:
+      return {{kRopeFactorsLong, rope.long_factors}, {kRopeFactorsShort, rope.short_factors}};
+    case RopeScaling::Kind::kLlama3:
+      return {{kRopeFreqs, Llama3FrequencyFactors(model.hyper)}};
+    case RopeScaling::Kind::kNone:
+    case RopeScaling::Kind::kLinear:
+      return {};
+  }
+  return {};
+}
+
+PlannedFile LayOut(const ModelDescription& model, const Recipe& recipe,
+                   std::vector<GgufTensor> tensors) {
+  GgufWriter writer;
+  WriteKeys(model, recipe, writer);
+  std::string fixed_data;
+  for (const FixedTensor& tensor : FixedTensors(model)) {
+    writer.AddTensor(tensor.name, DType::kF32, 1, static_cast<int64_t>(tensor.values.size()), 1);
+    fixed_data.append(AsText(std::as_bytes(std::span(tensor.values))));
+    fixed_data.resize(writer.data_size(), '\0');
+  }
+  for (GgufTensor& tensor : tensors)
+    tensor.offset = writer.AddTensor(tensor.is.name, tensor.dtype, tensor.is.rows, tensor.is.cols,
+                                     tensor.is.dims);
+
+  std::string header = writer.Header();
+  const uint64_t data_at = header.size();
+  PlannedFile out{{std::string(kModelFile), data_at + writer.data_size(), {}}, {}};
+  out.file.fixed.push_back({0, header + fixed_data});
+  for (const GgufTensor& tensor : tensors) {
+    uint64_t at = data_at + tensor.offset;
+    for (const uint32_t p : tensor.is.pieces) {
+      const Piece& piece = model.pieces[p];
+      const bool rotated = piece.role == Role::kAttnQ || piece.role == Role::kAttnK ||
+                           piece.role == Role::kAttnQBias || piece.role == Role::kAttnKBias;
+      out.pieces.push_back({.piece = p,
+                            .file = 0,
+                            .offset = at,
+                            .dtype = tensor.dtype,
+                            .order = rotated ? GgufQkOrder(model.architecture) : RowOrder::kHf,
+                            .padding = 0,
+                            .tensor = tensor.is.name});
+      at += static_cast<uint64_t>(piece.rows * RowBytes(tensor.dtype, piece.cols));
+    }
+    out.pieces.back().padding = static_cast<uint32_t>(RoundUp(at, GgufWriter::kAlignment) - at);
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
+                                      const std::vector<Attachment>& attachments,
+                                      const Recipe& recipe, bool has_importance) {
+  QF_RETURN_IF_ERROR(Validate(model));
+  QF_ASSIGN_OR_RETURN(auto tensors, TensorsFor(model, recipe, has_importance));
+  std::vector<PlannedFile> files;
+  files.push_back(LayOut(model, recipe, std::move(tensors)));
+  v1::Memory memory = EngineMemory(model.hyper, WeightBytes(files));
+  return Assemble(std::move(memory), std::move(files), attachments);
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,18 @@
+// The GGUF emitter: from a model and a recipe to the layout of one model.gguf
+// (docs/formats/gguf.md).
+#pragma once
+
+#include "common/base/status.h"
+#include "pipeline/format/target_layout.h"
+#include "pipeline/model/source.h"
+#include "pipeline/recipe/recipe.h"
+
+namespace quantfleet::pipeline {
+
+// Attachments become files beside model.gguf. `has_importance`: an importance file goes with the
+// recipe. Errors name the tensor that the format cannot hold.
+absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
+                                      const std::vector<Attachment>& attachments,
+                                      const Recipe& recipe, bool has_importance = false);
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,269 @@
+#include "pipeline/format/registry/dequantized_source.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "pipeline/format/layout/assemble.h"
+#include "pipeline/format/onnx/onnx_decoder.h"
+#include "pipeline/format/registry/stored_tensors.h"
+#include "pipeline/format/safetensors/hf_names.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+// How a format spells what belongs to a weight, and what it means where nothing tells the zero
+// (docs/formats/{mlx,onnx,openvino}.md).
+struct Spelling {
+  std::string_view format;
+  std::string_view cut;  // off the weight's name, before these are added:
+  std::string_view codes, scales, zeros;
+  GroupZero with_zeros;
+  bool unsigned_have_middle;  // unsigned codes may do without zeros
+};
+constexpr Spelling kSpellings[] = {
+    {"mlx", ".weight", ".weight", ".scales", ".biases", GroupZero::kBias, false},
+    {"onnx", "", ".codes", ".scales", ".zero_points", GroupZero::kPoint, true},
+    {"openvino", "", "", "/scale", "/zero_point", GroupZero::kPoint, false},
+};
+
+const Spelling* SpellingOf(std::string_view format) {
+  const auto found = std::ranges::find(kSpellings, format, &Spelling::format);
+  return found == std::end(kSpellings) ? nullptr : found;
+}
+
+// Types as safetensors, ONNX and OpenVINO call them.
+std::optional<DType> FloatNamed(std::string_view type) {
+  if (type == "F32" || type == "FLOAT" || type == "f32") return DType::kF32;
+  if (type == "F16" || type == "FLOAT16" || type == "f16") return DType::kF16;
+  if (type == "BF16" || type == "BFLOAT16" || type == "bf16") return DType::kBF16;
+  return std::nullopt;
+}
+bool IsSignedCode(std::string_view type) { return type == "INT8" || type == "i4" || type == "i8"; }
+bool IsUnsignedCode(std::string_view type) {
+  return type == "UINT8" || type == "U32" || type == "u4" || type == "u8";
+}
+
+// Finds each tensor of the model among what the files hold.
+class DequantizedOpener {
+ public:
+  DequantizedOpener(FileSystem& files, const fs::path& folder, const Spelling& spelling)
+      : files_(files), folder_(folder), spelling_(spelling) {}
+
+  ModelDescription description;
+  std::vector<DequantizedWeight> weights;  // by description.tensors
+  std::vector<std::unique_ptr<File>> opened;
+
+  absl::Status Run(const std::vector<std::string>& paths, const ModelDescription& model) {
+    QF_ASSIGN_OR_RETURN(stored_, StoredTensors(files_, folder_, paths));
+    for (const StoredTensor& tensor : stored_) by_name_.emplace(tensor.name, &tensor);
+    description = model;
+    description.tensors.clear();
+    const auto name_of = [&](Role role, int layer) {
+      return spelling_.format == "onnx" ? OnnxName(role, layer)
+                                        : HfTensorName(model.architecture, role, layer);
+    };
+    for (const OutputTensor& tensor : FusePieces(model, name_of)) {
+      QF_RETURN_IF_ERROR(Take(tensor));
+      int64_t at = 0;
+      for (const uint32_t p : tensor.pieces) {
+        Piece& piece = description.pieces[p];
+        piece.tensor = description.tensors.size() - 1;
+        piece.first_row = at;
+        piece.order = RowOrder::kHf;
+        at += piece.dims == 1 ? piece.cols : piece.rows;
+      }
+    }
+    return Validate(description);
+  }
+
+ private:
+  using Weight = DequantizedWeight;
+  using Region = DequantizedWeight::Region;
+
+  const StoredTensor* Find(const OutputTensor& weight, std::string_view suffix) const {
+    const size_t stem = weight.name.size() - spelling_.cut.size();
+    const auto it = by_name_.find(weight.name.substr(0, stem) + std::string(suffix));
+    return it == by_name_.end() ? nullptr : it->second;
+  }
+
+  static absl::Status Bad(const StoredTensor& tensor, std::string_view what) {
+    return DataLoss("{}: tensor '{}' ({}): {}; fetch the artifact again", tensor.file, tensor.name,
+                    tensor.type, what);
+  }
+
+  absl::StatusOr<Region> Open(const StoredTensor& tensor) {
+    const auto [it, is_new] = open_.emplace(tensor.file, nullptr);
+    if (is_new) {
+      QF_ASSIGN_OR_RETURN(auto file, files_.Open(folder_ / tensor.file, OpenMode::kRead));
+      it->second = opened.emplace_back(std::move(file)).get();
+    }
+    return Region{it->second, tensor.offset};
+  }
+
+  absl::Status Take(const OutputTensor& tensor) {
+    const StoredTensor* scales = tensor.dims == 1 ? nullptr : Find(tensor, spelling_.scales);
+    Weight weight;
+    DType dtype = DType::kF32;
+    if (scales != nullptr) {
+      QF_RETURN_IF_ERROR(TakeCodes(tensor, *scales, weight));
+    } else {
+      QF_RETURN_IF_ERROR(TakeFloats(tensor, weight, dtype));
+    }
+    weights.push_back(weight);
+    description.tensors.push_back({tensor.name, dtype, tensor.rows, tensor.cols, tensor.dims});
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeFloats(const OutputTensor& tensor, Weight& weight, DType& dtype) {
+    const auto it = by_name_.find(tensor.name);
+    if (it == by_name_.end())
+      return DataLoss("{}: tensor '{}' is in none of its files; fetch the artifact again",
+                      folder_.string(), tensor.name);
+    const StoredTensor& stored = *it->second;
+    const std::optional<DType> type = FloatNamed(stored.type);
+    if (!type) return Bad(stored, "no float, and it has no scales");
+    QF_RETURN_IF_ERROR(CheckBytes(stored, tensor.rows * RowBytes(*type, tensor.cols)));
+    dtype = *type;
+    QF_ASSIGN_OR_RETURN(weight.values, Open(stored));
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeCodes(const OutputTensor& tensor, const StoredTensor& scales, Weight& weight) {
+    const StoredTensor *codes = Find(tensor, spelling_.codes),
+                       *zeros = Find(tensor, spelling_.zeros);
+    if (codes == nullptr) return Bad(scales, "it scales codes that are not there");
+    QF_ASSIGN_OR_RETURN(weight.rows, RowsOf(tensor, *codes, scales, zeros));
+    QF_ASSIGN_OR_RETURN(weight.values, Open(*codes));
+    QF_ASSIGN_OR_RETURN(weight.scales, Open(scales));
+    if (zeros != nullptr) {
+      QF_ASSIGN_OR_RETURN(weight.zeros, Open(*zeros));
+    }
+    return absl::OkStatus();
+  }
+
+  // What the sizes and types of its parts say of a weight, each held against the others.
+  absl::StatusOr<CodeRows> RowsOf(const OutputTensor& tensor, const StoredTensor& codes,
+                                  const StoredTensor& scales, const StoredTensor* zeros) const {
+    CodeRows rows{};
+    rows.cols = tensor.cols;
+    rows.is_signed = IsSignedCode(codes.type);
+    if (!rows.is_signed && !IsUnsignedCode(codes.type)) return Bad(codes, "not a type of codes");
+    const auto elements = static_cast<uint64_t>(tensor.rows * tensor.cols);
+    rows.bits = codes.bytes == elements ? 8 : 4;
+    rows.zero = zeros == nullptr ? GroupZero::kMiddle : spelling_.with_zeros;
+    if (zeros == nullptr && !rows.is_signed && !spelling_.unsigned_have_middle)
+      return Bad(codes, fmt::format("unsigned codes without {}", spelling_.zeros));
+    if (zeros != nullptr && rows.is_signed)
+      return Bad(codes, fmt::format("signed codes with {}", spelling_.zeros));
+
+    const std::optional<DType> scale = FloatNamed(scales.type);
+    if (scale != DType::kF16 && scale != DType::kF32) return Bad(scales, "scales are F16 or F32");
+    rows.wide_scales = scale == DType::kF32;
+    const uint64_t count = scales.bytes / (rows.wide_scales ? 4 : 2),
+                   height = static_cast<uint64_t>(tensor.rows);
+    const uint64_t groups = count / height, width = static_cast<uint64_t>(tensor.cols);
+    if (groups == 0 || count % height != 0 || width % groups != 0 || width / groups % 2 != 0)
+      return Bad(scales,
+                 fmt::format("{} scales do not divide {} rows of {}", count, height, width));
+    rows.group = static_cast<int64_t>(width / groups);
+
+    QF_RETURN_IF_ERROR(CheckBytes(codes, tensor.rows * rows.code_bytes()));
+    QF_RETURN_IF_ERROR(CheckBytes(scales, tensor.rows * rows.scale_bytes()));
+    if (zeros == nullptr) return rows;
+    const bool is_known = rows.zero == GroupZero::kBias ? FloatNamed(zeros->type) == DType::kF16
+                                                        : IsUnsignedCode(zeros->type);
+    if (!is_known) return Bad(*zeros, "not a type of what tells a zero");
+    QF_RETURN_IF_ERROR(CheckBytes(*zeros, tensor.rows * rows.zero_bytes()));
+    return rows;
+  }
+
+  static absl::Status CheckBytes(const StoredTensor& tensor, int64_t want) {
+    if (tensor.bytes == static_cast<uint64_t>(want)) return absl::OkStatus();
+    return Bad(tensor, fmt::format("it has {} bytes, the model asks for {}", tensor.bytes, want));
+  }
+
+  FileSystem& files_;
+  const fs::path& folder_;
+  const Spelling& spelling_;
+  std::vector<StoredTensor> stored_;
+  std::map<std::string, const StoredTensor*, std::less<>> by_name_;
+  std::map<std::string, const File*, std::less<>> open_;
+};
+
+}  // namespace
+
+bool DequantizedSource::Reads(std::string_view format) { return SpellingOf(format) != nullptr; }
+
+absl::StatusOr<std::unique_ptr<DequantizedSource>> DequantizedSource::Open(
+    FileSystem& files, const fs::path& folder, const std::vector<std::string>& paths,
+    std::string_view format, const ModelDescription& model) {
+  const Spelling* spelling = SpellingOf(format);
+  if (spelling == nullptr) return Unimplemented("the codes of format '{}' are not read", format);
+  DequantizedOpener opener(files, folder, *spelling);
+  QF_RETURN_IF_ERROR(opener.Run(paths, model));
+  std::unique_ptr<DequantizedSource> source(new DequantizedSource);
+  source->format_ = std::string(format);
+  source->description_ = std::move(opener.description);
+  source->weights_ = std::move(opener.weights);
+  source->files_ = std::move(opener.opened);
+  for (const std::string& path : paths) {
+    QF_ASSIGN_OR_RETURN(const int64_t modified, files.ModifiedAt(folder / path));
+    source->fingerprint_.text += fmt::format("{} {}\n", path, modified);
+  }
+  return source;
+}
+
+absl::Status DequantizedSource::Read(size_t tensor, uint64_t offset, MutableBytes out) const {
+  if (tensor >= weights_.size()) return OutOfRange("there is no tensor {}", tensor);
+  const SourceTensor& t = description_.tensors[tensor];
+  const auto size = static_cast<uint64_t>(t.rows * RowBytes(t.dtype, t.cols));
+  if (offset > size || out.size() > size - offset)
+    return OutOfRange("reading beyond the end of tensor {}", t.name);
+  const DequantizedWeight& weight = weights_[tensor];
+  return Annotate(weight.rows ? Decode(weight, offset, out)
+                              : weight.values.file->ReadAt(weight.values.offset + offset, out),
+                  fmt::format("tensor '{}'", t.name));
+}
+
+// Whole rows are decoded, a few hundred KiB of them at a time.
+absl::Status DequantizedSource::Decode(const DequantizedWeight& weight, uint64_t offset,
+                                       MutableBytes out) const {
+  constexpr uint64_t kBytesAtOnce = 256 << 10;
+  const CodeRows& as = *weight.rows;
+  const auto row_bytes = static_cast<uint64_t>(RowBytes(DType::kF32, as.cols));
+  const uint64_t end = offset + out.size(), most = std::max<uint64_t>(kBytesAtOnce / row_bytes, 1);
+  Bytes codes, scales, zeros;
+  std::vector<float> values;
+  while (offset < end) {
+    const uint64_t first = offset / row_bytes,
+                   rows = std::min(most, (end - 1) / row_bytes + 1 - first);
+    const auto fetch = [&](const DequantizedWeight::Region& from, int64_t each,
+                           Bytes& into) -> absl::Status {
+      into.resize(rows * static_cast<uint64_t>(each));
+      if (into.empty()) return absl::OkStatus();
+      return from.file->ReadAt(from.offset + first * static_cast<uint64_t>(each), into);
+    };
+    QF_RETURN_IF_ERROR(fetch(weight.values, as.code_bytes(), codes));
+    QF_RETURN_IF_ERROR(fetch(weight.scales, as.scale_bytes(), scales));
+    QF_RETURN_IF_ERROR(fetch(weight.zeros, as.zero_bytes(), zeros));
+    values.resize(rows * static_cast<uint64_t>(as.cols));
+    DecodeCodeRows(as, codes.data(), scales.data(), zeros.data(), static_cast<int64_t>(rows),
+                   values.data());
+    const uint64_t skip = offset - first * row_bytes,
+                   take = std::min(rows * row_bytes - skip, end - offset);
+    std::memcpy(out.data() + (out.size() - (end - offset)),
+                std::as_bytes(std::span(values)).data() + skip, take);
+    offset += take;
+  }
+  return absl::OkStatus();
+}
+
+void DequantizedSource::Release(size_t tensor, uint64_t offset, uint64_t size) const {
+  if (tensor >= weights_.size()) return;
+  const DequantizedWeight& weight = weights_[tensor];
+  if (!weight.rows) weight.values.file->DropCache(weight.values.offset + offset, size);
+  // Codes are a fraction of what is made of them: they may stay.
+}
+
+}  // namespace quantfleet::pipeline

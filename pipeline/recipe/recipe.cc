@@ -1,0 +1,176 @@
+#include "pipeline/recipe/recipe.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace quantfleet::pipeline {
+namespace {
+
+// Layers whose most sensitive tensors a medium mix gives more bits: the first and the last eighth,
+// and every third between.
+bool MoreBits(int64_t layer, int64_t layers) {
+  const int64_t eighth = layers / 8;
+  return layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
+}
+
+// Models that llama.cpp takes for 70B: their v is shared by so many heads that it is small and
+// matters.
+bool SharesVWidely(const ModelDescription& model) {
+  const Hyperparameters& h = model.hyper;
+  return h.layers == 80 && ((model.architecture == Architecture::kLlama && h.heads != h.kv_heads) ||
+                            model.architecture == Architecture::kQwen2);
+}
+
+DType TypeOfV(const ModelDescription& model, const Recipe& recipe, int64_t layer) {
+  DType type = recipe.body;
+  if (recipe.mix == Mix::kMedium && MoreBits(layer, model.hyper.layers)) type = DType::kQ6_K;
+  if (recipe.mix == Mix::kSmall && recipe.body == DType::kQ4_K && layer < 4) type = DType::kQ5_K;
+  return type == DType::kQ4_K && SharesVWidely(model) ? DType::kQ5_K : type;
+}
+
+DType TypeOfDown(const ModelDescription& model, const Recipe& recipe, int64_t layer,
+                 bool has_importance) {
+  const bool early = layer < model.hyper.layers / 8;
+  if (recipe.mix == Mix::kMedium && MoreBits(layer, model.hyper.layers)) return DType::kQ6_K;
+  if (recipe.mix == Mix::kSmall && recipe.body == DType::kQ4_K && early) return DType::kQ5_K;
+  // With importance a scale without a minimum goes astray in the first layers.
+  if (has_importance && early && recipe.body == DType::kQ4_0) return DType::kQ4_1;
+  if (has_importance && early && recipe.body == DType::kQ5_0) return DType::kQ5_1;
+  return recipe.body;
+}
+
+// Takes the option from where `rest` begins, if it stands there.
+bool Take(std::string_view option, std::string_view& rest) {
+  if (!rest.starts_with(option)) return false;
+  rest.remove_prefix(option.size());
+  return true;
+}
+
+std::optional<Recipe> WithOptions(std::string_view name) {
+  std::string_view rest = name;
+  const bool wide = rest.starts_with("int8-");
+  if (!wide && !rest.starts_with("int4-")) return std::nullopt;
+  rest.remove_prefix(4);
+  const int64_t group = Take("-g64", rest) ? 64 : Take("-g128", rest) ? 128 : 32;
+  const GroupZero zero = Take("-asym", rest) ? GroupZero::kPoint : GroupZero::kMiddle;
+  Recipe recipe{.name = std::string(name),
+                .body = GroupType({wide ? 8 : 4, group, zero}),
+                .head = GroupType({8, group, zero})};
+  recipe.changes.pure = !wide && Take("-pure", rest);  // int8's head has its body's type anyway
+  recipe.exact = Take("-exact", rest);
+  recipe.base = name.substr(0, 4);
+  return rest.empty() ? std::optional(std::move(recipe)) : std::nullopt;
+}
+
+}  // namespace
+
+std::vector<std::string> RecipeChanges::Clauses() const {
+  std::vector<std::string> clauses;
+  if (pure) clauses.emplace_back("pure");
+  if (output) clauses.push_back(fmt::format("output={}", Info(*output).name));
+  if (embedding) clauses.push_back(fmt::format("embedding={}", Info(*embedding).name));
+  for (const TypeOverride& o : overrides) clauses.push_back(o.text());
+  return clauses;
+}
+
+std::vector<std::string> ClausesOf(const Recipe& recipe) {
+  std::vector<std::string> clauses;
+  if (!FindRecipe(recipe.name).ok()) {
+    if (!recipe.base.empty()) {
+      clauses.push_back(fmt::format("base={}", recipe.base));
+    } else {
+      clauses.push_back(fmt::format("body={}", Info(recipe.body).name));
+      clauses.push_back(fmt::format("head={}", Info(recipe.head).name));
+    }
+  }
+  std::ranges::move(recipe.changes.Clauses(), std::back_inserter(clauses));
+  return clauses;
+}
+
+DType FallBack(DType type, int64_t cols) {
+  if (Divides(type, cols)) return type;
+  DType other = DType::kF16;
+  if (type == DType::kQ4_K) other = DType::kQ5_0;
+  if (type == DType::kQ5_K) other = DType::kQ5_1;
+  if (type == DType::kQ6_K) other = DType::kQ8_0;
+  return Divides(other, cols) ? other : DType::kF16;
+}
+
+DType Recipe::TypeOf(const ModelDescription& model, const TargetTensor& tensor,
+                     bool has_importance) const {
+  if (tensor.dims == 1) return DType::kF32;
+  return FallBack(AskedFor(model, tensor, has_importance), tensor.cols);
+}
+
+DType Recipe::AskedFor(const ModelDescription& model, const TargetTensor& tensor,
+                       bool has_importance) const {
+  const bool is_embedding = tensor.Has(Role::kTokenEmbedding);
+  const bool is_head =
+      tensor.Has(Role::kOutputHead) || (is_embedding && model.hyper.tied_embeddings);
+  if (is_embedding && changes.embedding) return *changes.embedding;
+  if (is_head && changes.output) return *changes.output;
+  for (const TypeOverride& o : changes.overrides)
+    if (o.Matches(tensor)) return o.type();
+  if (changes.pure) return body;
+  if (is_head) return head;
+  if (is_embedding && embedding) return *embedding;
+  // A tensor that fuses q, k and v is as sensitive as v.
+  if (tensor.Has(Role::kAttnV)) return TypeOfV(model, *this, tensor.layer);
+  if (tensor.Has(Role::kFfnDown)) return TypeOfDown(model, *this, tensor.layer, has_importance);
+  return body;
+}
+
+const std::vector<Recipe>& Recipes() {
+  static const std::vector<Recipe> recipes{
+      {"f32", DType::kF32, DType::kF32},
+      {"f16", DType::kF16, DType::kF16},
+      {"bf16", DType::kBF16, DType::kBF16},
+      {"q8_0", DType::kQ8_0, DType::kQ8_0},
+      {"q6_k", DType::kQ6_K, DType::kQ6_K},
+      {"q5_k_m", DType::kQ5_K, DType::kQ6_K, Mix::kMedium},
+      {"q5_k_s", DType::kQ5_K, DType::kQ6_K, Mix::kSmall},
+      {"q5_1", DType::kQ5_1, DType::kQ6_K},
+      {"q5_0", DType::kQ5_0, DType::kQ6_K},
+      {"q4_k_m", DType::kQ4_K, DType::kQ6_K, Mix::kMedium},
+      {"q4_k_s", DType::kQ4_K, DType::kQ6_K, Mix::kSmall},
+      {"q4_1", DType::kQ4_1, DType::kQ6_K},
+      {"q4_0", DType::kQ4_0, DType::kQ6_K},
+  };
+  return recipes;
+}
+
+const std::vector<Recipe>& RuntimeRecipes() {
+  // An int4 head makes some models repeat themselves, so it keeps 8 bits.
+  static const std::vector<Recipe> recipes{
+      {"fp32", DType::kF32, DType::kF32},
+      {"fp16", DType::kF16, DType::kF16},
+      {"bf16", DType::kBF16, DType::kBF16},
+      {.name = "int8-qdq", .body = DType::kQ8_0, .head = DType::kQ8_0, .standard_operators = true},
+      {"int8", DType::kQ8_0, DType::kQ8_0},
+      {"int4", DType::kQ4_0, DType::kQ8_0},
+  };
+  return recipes;
+}
+
+absl::StatusOr<Recipe> FindRecipe(std::string_view name) {
+  std::string known;
+  for (const std::vector<Recipe>* list : {&Recipes(), &RuntimeRecipes()}) {
+    for (const Recipe& recipe : *list) {
+      if (recipe.name == name) return recipe;
+      if (list == &RuntimeRecipes() && recipe.name == "bf16") continue;  // told already
+      known += (known.empty() ? "" : ", ") + recipe.name;
+    }
+  }
+  if (std::optional<Recipe> recipe = WithOptions(name)) return *std::move(recipe);
+  return NotFound("there is no recipe '{}'; the recipes are {}, the last two also with {}", name,
+                  known, kRecipeOptions);
+}
+
+bool ValidRecipeName(std::string_view name) {
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  return !name.empty() && name.size() <= 64 && plain(name.front()) &&
+         std::ranges::all_of(name,
+                             [&](char c) { return plain(c) || c == '_' || c == '-' || c == '.'; });
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,53 @@
+#include "daemon/config.h"
+
+#include "tests/support/status_matchers.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+TEST(ParseHostPort, TakesHostsAndBracketedAddresses) {
+  EXPECT_EQ(ToString(*ParseHostPort("127.0.0.1:7443")), "127.0.0.1:7443");
+  EXPECT_EQ(ToString(*ParseHostPort("[::1]:0")), "[::1]:0");
+  for (const char* bad : {"", "host", ":1", "h:", "h:65536", "h:-1", "h:1x", "::1:5"})
+    EXPECT_ERROR(ParseHostPort(bad), kInvalidArgument, "is no address") << bad;
+}
+
+TEST(ParseConfig, ReadsSettingsAndKeepsDefaults) {
+  const auto config = ParseConfig(
+      "data = '/srv/q'\nlisten = '0.0.0.0:1'\ncheck_in_seconds = 1.5\nmemory_mib = 64\n");
+  ASSERT_OK(config.status());
+  EXPECT_EQ(config->data, "/srv/q");
+  EXPECT_EQ(config->listen.port, 1);
+  EXPECT_EQ(config->check_in.count(), 1500);
+  EXPECT_EQ(config->memory_mib, 64u);
+  EXPECT_EQ(config->http.port, 7444);
+  EXPECT_EQ(config->enrollment_queue, 0u);
+}
+
+TEST(ParseConfig, ReadsWhoMayEnroll) {
+  const auto config = ParseConfig("data = 'a'\n[enrollment]\nqueue = 5\nca = '/etc/acme.pem'\n");
+  ASSERT_OK(config.status());
+  EXPECT_EQ(config->enrollment_queue, 5u);
+  EXPECT_EQ(config->enrollment_ca, "/etc/acme.pem");
+  EXPECT_ERROR(ParseConfig("data='a'\n[enrollment]\nqueue = 5000\n"), kInvalidArgument,
+               "enrollment.queue");
+}
+
+TEST(ParseConfig, ReadsTheOldSpellingOfEnrollment) {
+  const auto config = ParseConfig("data = 'a'\n[enrolment]\nqueue = 5\nca = '/etc/acme.pem'\n");
+  ASSERT_OK(config.status());
+  EXPECT_EQ(config->enrollment_queue, 5u);
+  EXPECT_EQ(config->enrollment_ca, "/etc/acme.pem");
+}
+
+TEST(ParseConfig, RefusesWithLineAndKey) {
+  EXPECT_ERROR(ParseConfig(""), kInvalidArgument, "data is missing");
+  EXPECT_ERROR(ParseConfig("data='a'\nport=3\n"), kInvalidArgument, "line 2: unknown key port");
+  EXPECT_ERROR(ParseConfig("data='a'\nthreads='two'\n"), kInvalidArgument,
+               "line 2: threads must be a whole number");
+  EXPECT_ERROR(ParseConfig("data='a'\nlisten='here'\n"), kInvalidArgument, "HOST:PORT");
+  EXPECT_ERROR(ParseConfig("data='a'\nlog_level='loud'\n"), kInvalidArgument, "loud");
+}
+
+}  // namespace
+}  // namespace quantfleet::daemon

@@ -1,0 +1,169 @@
+#include "daemon/maintenance.h"
+
+#include <gmock/gmock.h>
+
+#include "common/trust/statement.h"
+#include "common/trust/trust_root.h"
+#include "daemon/data_lock.h"
+#include "daemon/store/store.h"
+#include "daemon/trust/authority.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet::daemon {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A data folder with a device that was told something, as a daemon leaves it.
+class MaintenanceTest : public ::testing::Test {
+ protected:
+  MaintenanceTest() {
+    EXPECT_OK(RealFileSystem().CreateDirectories(data_));
+    const auto store = Store::Open(data_ / "state.db").value();
+    const auto authority = Authority::Open(RealFileSystem(), clock_, data_, {}).value();
+    EXPECT_OK(authority->ServerIdentity().status());
+    first_root_ = authority->trust_root();
+    Enrollment enrollment{HashText("key"), "list", {}, 1};
+    enrollment.device.set_id("d1");
+    enrollment.device.set_state(v1::Device::ACTIVE);
+    EXPECT_OK(store->CreateDevice(enrollment).status());
+    EXPECT_OK(store
+                  ->AssignRelease("d1", "m", HashText("a").raw(), "",
+                                  [&](uint64_t) -> absl::StatusOr<v1::Signed> {
+                                    return authority->SignStatement(trust::kAssignmentType, "told");
+                                  })
+                  .status());
+  }
+  v1::Signed Told(const fs::path& data) {
+    return Store::Open(data / "state.db").value()->ListAssignments("d1").value().front().statement;
+  }
+  v1::TrustRoot Root(const fs::path& data) {
+    return Authority::Open(RealFileSystem(), clock_, data, {}).value()->trust_root();
+  }
+  void DeviceHears(uint32_t version, uint32_t certificate = 0) {
+    const auto store = Store::Open(data_ / "state.db").value();
+    ASSERT_OK(store
+                  ->UpdateDevice("d1",
+                                 [&](v1::Device& device) {
+                                   device.set_trust_root_version(version);
+                                   device.set_certificate_root_version(certificate);
+                                   return absl::OkStatus();
+                                 })
+                  .status());
+  }
+  absl::StatusOr<std::string> Retire(bool force = false) {
+    return RetireOldKeys(RealFileSystem(), clock_, data_, force);
+  }
+
+  testing::TempDir dir_;
+  const fs::path data_ = dir_ / "data";
+  ManualClock clock_;
+  v1::TrustRoot first_root_;
+};
+
+TEST_F(MaintenanceTest, ABackUpOfARunningDaemonBecomesAnotherFolder) {
+  const auto lock = DataLock::Take(data_);  // its daemon runs
+  ASSERT_OK(lock.status());
+  ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
+  EXPECT_ERROR(BackUp(RealFileSystem(), data_, dir_ / "backup"), kAlreadyExists, "backup");
+  EXPECT_EQ(fs::status(dir_ / "backup/keys").permissions() & fs::perms::mask, fs::perms::owner_all);
+  ASSERT_OK(Restore(RealFileSystem(), dir_ / "backup", dir_ / "other"));
+  EXPECT_EQ(Root(dir_ / "other").SerializeAsString(), first_root_.SerializeAsString());
+  EXPECT_EQ(Told(dir_ / "other").SerializeAsString(), Told(data_).SerializeAsString());
+}
+
+TEST_F(MaintenanceTest, NothingIsOverwrittenAndNothingMadeOfHalf) {
+  EXPECT_ERROR(BackUp(RealFileSystem(), dir_ / "none", dir_ / "backup"), kNotFound, "--data");
+  EXPECT_FALSE(fs::exists(dir_ / "backup"));
+  ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
+  EXPECT_ERROR(Restore(RealFileSystem(), dir_ / "backup", data_), kFailedPrecondition,
+               "empty folder");
+  fs::remove(dir_ / "backup/keys/signing.pem");
+  EXPECT_ERROR(Restore(RealFileSystem(), dir_ / "backup", dir_ / "other"), kNotFound,
+               "signing.pem");
+  EXPECT_FALSE(fs::exists(dir_ / "other"));
+}
+
+TEST_F(MaintenanceTest, ARotationSignsWhatIsKeptAndWaitsForTheDevices) {
+  ASSERT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
+  const v1::TrustRoot both = Root(data_);
+  EXPECT_EQ(both.version(), 2u);
+  EXPECT_EQ(Told(data_).signatures_size(), 2);
+  EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition, "retire");
+  EXPECT_ERROR(Retire(), kFailedPrecondition, "d1");
+  DeviceHears(2);
+  ASSERT_OK(Retire().status());
+  const v1::TrustRoot last = Root(data_);
+  EXPECT_EQ(last.version(), 3u);
+  EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, last));
+  EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, both));
+}
+
+TEST_F(MaintenanceTest, AChangeOfTheCaWaitsForCertificatesToo) {
+  ASSERT_OK(RotateCa(RealFileSystem(), clock_, data_).status());
+  EXPECT_EQ(Root(data_).version(), 2u);
+  EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition,
+               "2 CAs already");
+  EXPECT_ERROR(Retire(), kFailedPrecondition, "d1");
+  DeviceHears(2);
+  EXPECT_ERROR(Retire(), kFailedPrecondition, "have a certificate of the old CA");
+  DeviceHears(2, /*certificate=*/2);
+  const auto done = Retire();
+  ASSERT_OK(done.status());
+  EXPECT_THAT(*done, HasSubstr("enrollment tokens"));
+  EXPECT_EQ(Root(data_).version(), 3u);
+  EXPECT_EQ(trust::SplitCertificates(Root(data_).ca_pem()).value().size(), 1u);
+}
+
+TEST_F(MaintenanceTest, ForceLeavesWhoHasNotHeardBehind) {
+  ASSERT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
+  ASSERT_OK(Retire(true).status());
+  EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, Root(data_)));
+}
+
+TEST_F(MaintenanceTest, ABackUpHoldsTheRootsBetween) {
+  ASSERT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
+  ASSERT_OK(Retire(true).status());
+  ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
+  ASSERT_OK(Restore(RealFileSystem(), dir_ / "backup", dir_ / "other"));
+  v1::TrustRoot root = first_root_;
+  for (const v1::Signed& statement : Authority::Open(RealFileSystem(), clock_, dir_ / "other", {})
+                                         .value()
+                                         ->TrustRootsAfter(root.version()))
+    EXPECT_TRUE(trust::Succeed(root, statement));
+  EXPECT_EQ(root.version(), 3u);
+}
+
+TEST_F(MaintenanceTest, AFolderThatOthersMayChangeIsRefused) {
+  for (const fs::path& path : {data_, data_ / "state.db"}) {
+    const fs::perms before = fs::status(path).permissions();
+    fs::permissions(path, fs::perms::others_write, fs::perm_options::add);
+    EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition,
+                 "chmod go-w " + path.string());
+    EXPECT_ERROR(Retire(), kFailedPrecondition, "others may change it");
+    fs::permissions(path, before);
+  }
+  EXPECT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
+}
+
+TEST_F(MaintenanceTest, ARotationThatWasCutShortIsEnded) {
+  ASSERT_OK(Authority::RotateSigningKey(RealFileSystem(), data_));
+  EXPECT_EQ(Told(data_).signatures_size(), 1);
+  const auto ended = RotateSigningKey(RealFileSystem(), clock_, data_);
+  ASSERT_OK(ended.status());
+  EXPECT_THAT(*ended, HasSubstr("cut short"));
+  EXPECT_EQ(Told(data_).signatures_size(), 2);
+  EXPECT_EQ(Root(data_).version(), 2u);
+}
+
+TEST_F(MaintenanceTest, ARunningDaemonsKeysAreLeftAlone) {
+  const auto lock = DataLock::Take(data_);
+  ASSERT_OK(lock.status());
+  EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition, "");
+  EXPECT_ERROR(Retire(), kFailedPrecondition, "");
+  EXPECT_EQ(Root(data_).version(), 1u);
+}
+
+}  // namespace
+}  // namespace quantfleet::daemon
