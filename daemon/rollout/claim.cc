@@ -1,4 +1,4 @@
-// Which of several rollouts has a device: docs/decisions/0019.
+// Which of several rollouts has a device: docs/decisions/0017.
 #include <map>
 
 #include "common/base/fail_point.h"

@@ -32,7 +32,7 @@ target_compile_options(qf_options INTERFACE -Wall -Wextra -Wpedantic -Werror
   $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local>)  # clang has no such level
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
   # Its baseline has fused multiply-add, which a compiler takes unasked; x86-64's has not. A fused one rounds once, so bytes
-  # and sums would hang on the machine (docs/decisions/0025).
+  # and sums would hang on the machine (docs/decisions/0022).
   target_compile_options(qf_options INTERFACE -ffp-contract=off)
 endif()
 # The same defines everywhere: a Boost.Asio type that two files see differently is undefined behaviour.
