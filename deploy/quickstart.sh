@@ -92,7 +92,8 @@ say "6. Ask each device for the same completion"
       -d '{"model":"demo","prompt":"Once upon a time","max_tokens":24,"temperature":0}' | jq -r '.choices[0].text')
     [[ -n $text ]] || { echo "quickstart: $name said nothing" >&2; exit 1; }
     jq -rn --arg name "$name" --arg text "Once upon a time$text" --argjson device "$device" --argjson artifact "$artifact" \
-      '[$name, $device.device_class, $artifact.artifact.recipe, "\($artifact.artifact.size_bytes | tonumber / 1048576 * 10 | round / 10) MiB",
+      '[$name, $device.device_class, $artifact.artifact.recipe,
+        "\($artifact.artifact.size_bytes | tonumber / 1048576 * 10 | round / 10) MiB",
         "\($device.models[0].bytes_pulled | tonumber / 1048576 * 10 | round / 10) MiB",
         ($device.models[0].tokens_per_second | round), ($text | gsub("\n"; " "))] | @tsv'
   done

@@ -94,9 +94,11 @@ fuzz() {
     exit $status' sh
 }
 
-# A library at a time, as the sanitizer build has them: one reading of the headers serves all files of a folder.
+# clang-tidy a library at a time, as the sanitizer build has them: one reading of the headers serves all files of a folder.
 lint() {
-  tests/lint/include_arrows.py || return 1
+  cmake --preset asan >/dev/null && tests/lint/include_arrows.py || return 1
+  python3 -m unittest discover -s tests/lint || return 1
+  tests/lint/format.py || return 1
   build asan qf_proto qf_services qf_onnx_proto >/dev/null || return 1
   python3 -c 'import json, os
 for command in json.load(open("build/asan/compile_commands.json")): print(os.path.relpath(command["file"]))' |
@@ -109,8 +111,8 @@ aarch64() {
   deploy/install-deps.sh --aarch64 || { echo "compiler and emulator for aarch64 cannot be installed here"; return 77; }
   deploy/aarch64-sysroot.sh || return
   build release quantfleet quantfleet-agent codec_tool || return
-  build aarch64 quantfleet-agent codec_tool no_crypto {base,trust,tokenizer,tensor,model,recipe,format,artifact,stage,kernels,decode,measure,agent_platform}_test ||
-    return
+  build aarch64 quantfleet-agent codec_tool no_crypto \
+    {base,trust,tokenizer,tensor,model,recipe,format,artifact,stage,kernels,decode,measure,agent_platform}_test || return
   (cd tests/aarch64 && /usr/bin/python3 -W error::ResourceWarning -m unittest -v test_aarch64)
 }
 
@@ -150,9 +152,10 @@ if wants asan; then
   step "unit tests, asan+ubsan" unit asan
   # Every room of the daemon, the agent and the CLI, but not the same rooms again: what else the kill tests and the judges of
   # formats look at is files, which a sanitizer does not see. A kill is about restarts, not about size: a small model.
+  files=(tests/e2e/test_{rollout,evaluation,kill_fleet,kill_agent,main_path,recipes,server,enrollment,kill_quantize}.py
+    tests/e2e/test_{bad_input,mlx,recovery}.py)
   step "end to end, asan+ubsan" env QUANTFLEET_TEST_SLOWNESS=6 QUANTFLEET_SANITIZED=1 QUANTFLEET_KILL_MEGABYTES=20 \
-    bash -c "$(declare -f e2e)"'; e2e asan \
-    tests/e2e/test_{rollout,evaluation,kill_fleet,kill_agent,main_path,recipes,server,enrollment,kill_quantize,bad_input,mlx,recovery}.py'
+    bash -c "$(declare -f e2e)"'; e2e asan "$@"' sh "${files[@]}"
 fi
 if wants tsan; then
   # Debian's gRPC and absl::Mutex are not instrumented and drown tsan in false reports: only what links neither. Protobuf's

@@ -5,7 +5,7 @@
 
 #include "pipeline/artifact/memory.h"
 #include "pipeline/format/gguf/read/gguf_source.h"
-#include "pipeline/format/layout/memory.h"
+#include "pipeline/model/memory_terms.h"
 #include "pipeline/model/running_memory.h"
 
 namespace quantfleet::engine {

@@ -1,16 +1,15 @@
 // Blocks of integers as AVX2 registers, 256 elements (a unit) at a time: codes from 0 up, and per
 // group of 32 or 16 elements a scale and a min, so that x = scale * code - min whatever the block
-// type. Included once per instruction set, by a file that defines QF_TARGET, its target attribute;
-// everything here is private to it.
-
-#include <immintrin.h>
+// type. Included by a file that defines QF_TARGET; private to it.
+#pragma once
 
 #include <algorithm>
 #include <cstring>
 
 #include "common/base/bytes.h"
-#include "engine/kernels/fetch_ahead-inl.h"
+#include "engine/kernels/in_groups.h"
 #include "engine/kernels/matrix_ops.h"
+#include "engine/kernels/registers_x86-inl.h"
 #include "engine/kernels/unroll.h"
 
 namespace quantfleet::engine {
@@ -23,19 +22,11 @@ struct Unit {
   alignas(32) float scales[16], mins[16];  // 8 of them where groups are of 32
 };
 
-QF_INLINE __m256i Bytes(const std::byte* at) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
-}
-
 // Eight scales of blocks that lie `stride` bytes apart; zero for those behind `count`.
 QF_INLINE __m256 Halves(const std::byte* at, int stride, int count) {
   alignas(16) uint16_t bits[8] = {};
   for (int j = 0; j < count; ++j) bits[j] = Load<uint16_t>(at + j * stride);
   return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(bits)));
-}
-
-QF_INLINE float Half(const std::byte* at) {
-  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(Load<uint16_t>(at))));
 }
 
 QF_INLINE __m256i Nibbles(__m256i bytes, int shift) {
@@ -52,31 +43,12 @@ struct Q8_0 {
     const __m256i flip = _mm256_set1_epi8(kSigned ? 0 : -128);
     QF_UNROLL
     for (int j = 0; j < kSubBlocks; ++j)
-      unit.codes[j] =
-          j < count ? _mm256_xor_si256(Bytes(at + 34 * j + 2), flip) : _mm256_setzero_si256();
+      unit.codes[j] = j < count ? _mm256_xor_si256(X86::Bytes32(at + 34 * j + 2), flip)
+                                : _mm256_setzero_si256();
     const __m256 scales = Halves(at, 34, count);
     _mm256_store_ps(unit.scales, scales);
     _mm256_store_ps(unit.mins,
                     kMins ? _mm256_mul_ps(scales, _mm256_set1_ps(128)) : _mm256_setzero_ps());
-  }
-};
-
-struct Q4_0 {
-  static constexpr bool kMins = true;
-  static constexpr int kBits = 4;
-  static constexpr int kGroup = 32, kUnitBytes = 8 * 18;
-  QF_INLINE void Fill(const std::byte* at, int count, Unit& unit) {
-    QF_UNROLL
-    for (int j = 0; j < kSubBlocks; ++j) {
-      unit.codes[j] = _mm256_setzero_si256();
-      if (j >= count) continue;
-      const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 18 * j + 2));
-      unit.codes[j] = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(packed, 4), packed),
-                                       _mm256_set1_epi8(15));
-    }
-    const __m256 scales = Halves(at, 18, count);
-    _mm256_store_ps(unit.scales, scales);
-    _mm256_store_ps(unit.mins, _mm256_mul_ps(scales, _mm256_set1_ps(8)));
   }
 };
 
@@ -95,21 +67,21 @@ QF_INLINE __m256i FifthBits(const std::byte* at) {
   return _mm256_and_si256(set, _mm256_set1_epi8(16));
 }
 
-// Q4_1 and Q5_0: a scale, a min where kMin, a fifth bit per element where kFifthBit, nibbles as in
-// Q4_0.
+// Q4_0, Q4_1 and Q5_0: a scale, a min where kMin, a fifth bit per element where kFifthBit, nibbles.
 template <bool kMin, bool kFifthBit>
-struct Legacy {
+struct Nibbles32 {
   static constexpr bool kMins = true;
   static constexpr int kBits = kFifthBit ? 5 : 4;
   static constexpr int kHeader = kMin ? 4 : 2, kBytes = kHeader + (kFifthBit ? 20 : 16);
   static constexpr int kGroup = 32, kUnitBytes = 8 * kBytes;
+  static constexpr float kZero = kFifthBit ? 16 : 8;
   QF_INLINE void Fill(const std::byte* at, int count, Unit& unit) {
     QF_UNROLL
     for (int j = 0; j < kSubBlocks; ++j) {
       unit.codes[j] = _mm256_setzero_si256();
       if (j >= count) continue;
       const std::byte* block = at + kBytes * j;
-      const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + kBytes - 16));
+      const __m128i packed = X86::Bytes16(block + kBytes - 16);
       unit.codes[j] = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(packed, 4), packed),
                                        _mm256_set1_epi8(15));
       if constexpr (kFifthBit)
@@ -119,7 +91,7 @@ struct Legacy {
     _mm256_store_ps(unit.scales, scales);
     _mm256_store_ps(unit.mins,
                     kMin ? _mm256_sub_ps(_mm256_setzero_ps(), Halves(at + 2, kBytes, count))
-                         : _mm256_mul_ps(scales, _mm256_set1_ps(16)));
+                         : _mm256_mul_ps(scales, _mm256_set1_ps(kZero)));
   }
 };
 
@@ -130,37 +102,26 @@ QF_INLINE void FillAffineScales(const std::byte* at, Unit& unit) {
   const uint32_t low = 0x3f3f3f3f, nibble = 0x0f0f0f0f, two = 0x03030303;
   const uint64_t scales = uint64_t{(c & nibble) | (a >> 6 & two) << 4} << 32 | (a & low);
   const uint64_t mins = uint64_t{(c >> 4 & nibble) | (b >> 6 & two) << 4} << 32 | (b & low);
-  _mm256_store_ps(unit.scales, _mm256_mul_ps(EightBytes(scales), _mm256_set1_ps(Half(at))));
-  _mm256_store_ps(unit.mins, _mm256_mul_ps(EightBytes(mins), _mm256_set1_ps(Half(at + 2))));
+  _mm256_store_ps(unit.scales, _mm256_mul_ps(EightBytes(scales), _mm256_set1_ps(X86::Half(at))));
+  _mm256_store_ps(unit.mins, _mm256_mul_ps(EightBytes(mins), _mm256_set1_ps(X86::Half(at + 2))));
 }
 
-struct Q4_K {
+template <bool kFifthBit>
+struct AffineK {
   static constexpr bool kMins = true;
-  static constexpr int kBits = 4;
-  static constexpr int kGroup = 32, kUnitBytes = 144;
+  static constexpr int kBits = kFifthBit ? 5 : 4;
+  static constexpr int kGroup = 32, kUnitBytes = kFifthBit ? 176 : 144;
   QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
     FillAffineScales(at, unit);
-    QF_UNROLL
-    for (int j = 0; j < 4; ++j) {
-      const __m256i packed = Bytes(at + 16 + 32 * j);
-      unit.codes[2 * j] = Nibbles(packed, 0);
-      unit.codes[2 * j + 1] = Nibbles(packed, 4);
-    }
-  }
-};
-
-struct Q5_K {
-  static constexpr bool kMins = true;
-  static constexpr int kBits = 5;
-  static constexpr int kGroup = 32, kUnitBytes = 176;
-  QF_INLINE void Fill(const std::byte* at, int, Unit& unit) {
-    FillAffineScales(at, unit);
-    __m256i high = Bytes(at + 16);  // one bit per sub-block
+    const std::byte* nibbles = at + (kFifthBit ? 48 : 16);
+    __m256i high = X86::Bytes32(at + 16);  // where kFifthBit, one bit per sub-block
     const __m256i one = _mm256_set1_epi8(1);
     QF_UNROLL
-    for (int j = 0; j < 8; ++j, high = _mm256_srli_epi16(high, 1)) {
-      const __m256i fifth = _mm256_slli_epi16(_mm256_and_si256(high, one), 4);
-      unit.codes[j] = _mm256_or_si256(Nibbles(Bytes(at + 48 + 32 * (j / 2)), j % 2 * 4), fifth);
+    for (int j = 0; j < kSubBlocks; ++j, high = _mm256_srli_epi16(high, 1)) {
+      unit.codes[j] = Nibbles(X86::Bytes32(nibbles + 32 * (j / 2)), j % 2 * 4);
+      if constexpr (kFifthBit)
+        unit.codes[j] =
+            _mm256_or_si256(unit.codes[j], _mm256_slli_epi16(_mm256_and_si256(high, one), 4));
     }
   }
 };
@@ -173,15 +134,16 @@ struct Q6_K {
     const __m256i two_bits = _mm256_set1_epi8(3);
     QF_UNROLL
     for (int half = 0; half < 2; ++half) {
-      __m256i high = Bytes(at + 128 + 32 * half);
+      __m256i high = X86::Bytes32(at + 128 + 32 * half);
       QF_UNROLL
       for (int quarter = 0; quarter < 4; ++quarter, high = _mm256_srli_epi16(high, 2)) {
-        const __m256i low = Nibbles(Bytes(at + 64 * half + quarter % 2 * 32), quarter / 2 * 4);
+        const __m256i low =
+            Nibbles(X86::Bytes32(at + 64 * half + quarter % 2 * 32), quarter / 2 * 4);
         const __m256i top = _mm256_slli_epi16(_mm256_and_si256(high, two_bits), 4);
         unit.codes[4 * half + quarter] = _mm256_or_si256(low, top);
       }
     }
-    const __m256 d = _mm256_set1_ps(Half(at + 208));
+    const __m256 d = _mm256_set1_ps(X86::Half(at + 208));
     QF_UNROLL
     for (int i = 0; i < 2; ++i) {
       const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at + 192 + 8 * i));
@@ -191,12 +153,6 @@ struct Q6_K {
     }
   }
 };
-
-QF_INLINE float Total(__m256 lanes) {
-  __m128 sum = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1));
-  sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
-  return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
-}
 
 // What a row has summed up so far.
 struct RowSum {
@@ -253,7 +209,7 @@ QF_INLINE void MultiplyRow(const std::byte* row, int64_t cols, const ActivationR
   int64_t at = 0;
   Unit unit;
   for (; at + kActivationUnit <= cols; at += kActivationUnit, row += B::kUnitBytes) {
-    FetchAhead<B::kUnitBytes>(row);
+    X86::FetchAhead<B::kUnitBytes>(row);
     B::Fill(row, kSubBlocks, unit);
     QF_UNROLL
     for (int t = 0; t < kTokens; ++t) AddUnit<B>(unit, x[t], at, sums[t]);
@@ -265,8 +221,8 @@ QF_INLINE void MultiplyRow(const std::byte* row, int64_t cols, const ActivationR
   }
   QF_UNROLL
   for (int t = 0; t < kTokens; ++t)
-    y[t * y_stride] =
-        Total(_mm256_sub_ps(_mm256_add_ps(sums[t].products[0], sums[t].products[1]), sums[t].mins));
+    y[t * y_stride] = X86::SumOf(
+        _mm256_sub_ps(_mm256_add_ps(sums[t].products[0], sums[t].products[1]), sums[t].mins));
 }
 
 template <class B, int kTokens>
@@ -286,49 +242,10 @@ QF_TARGET void MultiplyIntegersApart(const std::byte* weights, int64_t row_bytes
   for (int64_t r = 0; r < rows; r += kStripOfRows) {
     const std::byte* strip = weights + r * row_bytes;
     const int64_t height = std::min(kStripOfRows, rows - r);
-    int64_t t = 0;
-    float* out = y + r;
-    for (; t + 4 <= tokens; t += 4)
-      MultiplySome<B, 4>(strip, row_bytes, height, cols, &x[t], out + t * y_stride, y_stride);
-    for (; t + 2 <= tokens; t += 2)
-      MultiplySome<B, 2>(strip, row_bytes, height, cols, &x[t], out + t * y_stride, y_stride);
-    for (; t < tokens; ++t)
-      MultiplySome<B, 1>(strip, row_bytes, height, cols, &x[t], out + t * y_stride, y_stride);
-  }
-}
-
-// MatrixOps' two ways for one type.
-struct Pair {
-  MultiplyRows together, apart;
-};
-
-// Set has kSigned, kIntegers<block type> and kFloats<type>.
-template <class Set>
-Pair Find(pipeline::DType type) {
-  using pipeline::DType;
-  switch (type) {
-    case DType::kF32:
-      return Set::template kFloats<DType::kF32>;
-    case DType::kF16:
-      return Set::template kFloats<DType::kF16>;
-    case DType::kBF16:
-      return Set::template kFloats<DType::kBF16>;
-    case DType::kQ8_0:
-      return Set::template kIntegers<Q8_0<Set::kSigned>>;
-    case DType::kQ4_0:
-      return Set::template kIntegers<Q4_0>;
-    case DType::kQ4_1:
-      return Set::template kIntegers<Legacy<true, false>>;
-    case DType::kQ5_0:
-      return Set::template kIntegers<Legacy<false, true>>;
-    case DType::kQ4_K:
-      return Set::template kIntegers<Q4_K>;
-    case DType::kQ5_K:
-      return Set::template kIntegers<Q5_K>;
-    case DType::kQ6_K:
-      return Set::template kIntegers<Q6_K>;
-    default:
-      return {nullptr, nullptr};
+    InGroups(std::integer_sequence<int, 4, 2, 1>(), tokens, [&]<int kTokens>(int64_t t) {
+      MultiplySome<B, kTokens>(strip, row_bytes, height, cols, &x[static_cast<size_t>(t)],
+                               y + r + t * y_stride, y_stride);
+    });
   }
 }
 

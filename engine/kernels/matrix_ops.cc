@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/base/bytes.h"
+#include "engine/kernels/block_table.h"
 #include "pipeline/tensor/affine_k.h"
 #include "pipeline/tensor/half.h"
 #include "pipeline/tensor/symmetric_k.h"
@@ -55,25 +56,12 @@ struct Q8_0 {
   }
 };
 
-struct Q4_0 {
-  static constexpr int kElements = 32, kBytes = 18, kGroup = 32;
-  static void Load(const std::byte* block, int* codes, float* scales, float* mins) {
-    scales[0] = HalfToFloat(quantfleet::Load<uint16_t>(block));
-    mins[0] = 0;
-    for (int i = 0; i < 16; ++i) {
-      const int byte = static_cast<int>(block[2 + i]);
-      codes[i] = (byte & 15) - 8;
-      codes[i + 16] = (byte >> 4) - 8;
-    }
-  }
-};
-
-// Q4_1 and Q5_0: a scale, a min where kMin, a fifth bit per element where kFifthBit, nibbles as in
-// Q4_0.
+// Q4_0, Q4_1 and Q5_0: a scale, a min where kMin, a fifth bit per element where kFifthBit, nibbles.
 template <bool kMin, bool kFifthBit>
-struct Legacy {
+struct Nibbles32 {
   static constexpr int kHeader = kMin ? 4 : 2;
   static constexpr int kElements = 32, kBytes = kHeader + (kFifthBit ? 20 : 16), kGroup = 32;
+  static constexpr int kZero = kMin ? 0 : kFifthBit ? 16 : 8;
   static void Load(const std::byte* block, int* codes, float* scales, float* mins) {
     scales[0] = HalfToFloat(quantfleet::Load<uint16_t>(block));
     mins[0] = kMin ? -HalfToFloat(quantfleet::Load<uint16_t>(block + 2)) : 0;
@@ -81,7 +69,7 @@ struct Legacy {
     const std::byte* low = block + kBytes - 16;
     for (int i = 0; i < 32; ++i) {
       const int nibble = static_cast<int>(low[i % 16]) >> (i / 16 * 4) & 15;
-      codes[i] = (nibble | static_cast<int>(high >> i & 1) << 4) - (kMin ? 0 : 16);
+      codes[i] = (nibble | static_cast<int>(high >> i & 1) << 4) - kZero;
     }
   }
 };
@@ -154,35 +142,28 @@ void Multiply(const std::byte* weights, int64_t row_bytes, int64_t rows, int64_t
   }
 }
 
-MultiplyRows FindMultiply(DType type) {
-  switch (type) {
-    case DType::kQ8_0:
-      return Multiply<Q8_0>;
-    case DType::kQ4_0:
-      return Multiply<Q4_0>;
-    case DType::kQ4_1:
-      return Multiply<Legacy<true, false>>;
-    case DType::kQ5_0:
-      return Multiply<Legacy<false, true>>;
-    case DType::kQ4_K:
-      return Multiply<AffineK<false>>;
-    case DType::kQ5_K:
-      return Multiply<AffineK<true>>;
-    case DType::kQ6_K:
-      return Multiply<Q6_K>;
-    default:
-      return nullptr;
-  }
-}
+// As block_table.h takes it.
+struct ScalarSet {
+  using Q8 = Q8_0;
+  template <bool kMin, bool kFifthBit>
+  using Nibbles = Nibbles32<kMin, kFifthBit>;
+  template <bool kFifthBit>
+  using Affine = AffineK<kFifthBit>;
+  using Q6 = Q6_K;
+  template <class B>
+  static constexpr MultiplyPair kIntegers = {Multiply<B>, Multiply<B>};
+  template <DType>
+  static constexpr MultiplyPair kFloats = {};
+};
 
 }  // namespace
 
 // Q5_1 stays with floats: on stories260k, whose rows of 64 get it, activations of eight bits moved
 // the likelihood 0.6 % away from llama.cpp's, and nothing that is large has it.
-bool TakesIntegers(DType type) { return FindMultiply(type) != nullptr; }
+bool TakesIntegers(DType type) { return FindMultiply<ScalarSet>(type).together != nullptr; }
 
 const MatrixOps& ScalarMatrixOps() {
-  static constexpr MatrixOps kOps = {"scalar", Quantize, FindMultiply, FindMultiply};
+  static constexpr MatrixOps kOps = MakeMatrixOps<ScalarSet>("scalar", Quantize);
   return kOps;
 }
 

@@ -23,8 +23,7 @@ QF_TARGET void MultiplyTogether(const std::byte* weights, int64_t row_bytes, int
 }  // namespace
 
 const MatrixOps& DotprodMatrixOps() {
-  static const MatrixOps ops = {"NEON dotprod", NeonMatrixOps().quantize, FindMultiply,
-                                FindMultiply};
+  static const MatrixOps ops = MakeMatrixOps<NeonSet>("NEON dotprod", NeonMatrixOps().quantize);
   return ops;
 }
 

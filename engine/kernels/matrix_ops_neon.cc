@@ -58,7 +58,7 @@ void QuantizeNeon(const float* x, int64_t n, int8_t* codes, float* scales, float
 }  // namespace
 
 const MatrixOps& NeonMatrixOps() {
-  static constexpr MatrixOps kOps = {"NEON", QuantizeNeon, FindMultiply, FindMultiply};
+  static constexpr MatrixOps kOps = MakeMatrixOps<NeonSet>("NEON", QuantizeNeon);
   return kOps;
 }
 

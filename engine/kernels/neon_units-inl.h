@@ -12,6 +12,8 @@
 #include <algorithm>
 
 #include "common/base/bytes.h"
+#include "engine/kernels/block_table.h"
+#include "engine/kernels/in_groups.h"
 #include "engine/kernels/matrix_ops.h"
 #include "engine/kernels/unroll.h"
 
@@ -248,36 +250,32 @@ QF_TARGET void Multiply(const std::byte* weights, int64_t row_bytes, int64_t row
   for (int64_t r = 0; r < rows; r += kStrip) {
     const std::byte* strip = weights + r * row_bytes;
     const int64_t height = std::min(kStrip, rows - r);
-    int64_t t = 0;
-    for (; t + kTogether <= tokens; t += kTogether)
-      MultiplyTogether<B>(strip, row_bytes, height, cols, &x[t], y + t * y_stride + r, y_stride);
-    for (; t < tokens; ++t) {
-      for (int64_t i = 0; i < height; ++i)
-        MultiplyRow<B, 1>(strip + i * row_bytes, cols, &x[t], y + t * y_stride + r + i, y_stride);
-    }
+    InGroups(std::integer_sequence<int, kTogether, 1>(), tokens, [&]<int kTokens>(int64_t t) {
+      const ActivationRow* some = &x[static_cast<size_t>(t)];
+      float* out = y + t * y_stride + r;
+      if constexpr (kTokens == kTogether) {
+        MultiplyTogether<B>(strip, row_bytes, height, cols, some, out, y_stride);
+      } else {
+        for (int64_t i = 0; i < height; ++i)
+          MultiplyRow<B, 1>(strip + i * row_bytes, cols, some, out + i, y_stride);
+      }
+    });
   }
 }
 
-MultiplyRows FindMultiply(pipeline::DType type) {
-  switch (type) {
-    case pipeline::DType::kQ8_0:
-      return Multiply<Q8_0>;
-    case pipeline::DType::kQ4_0:
-      return Multiply<Nibbles32<false, false>>;
-    case pipeline::DType::kQ4_1:
-      return Multiply<Nibbles32<true, false>>;
-    case pipeline::DType::kQ5_0:
-      return Multiply<Nibbles32<false, true>>;
-    case pipeline::DType::kQ4_K:
-      return Multiply<AffineK<false>>;
-    case pipeline::DType::kQ5_K:
-      return Multiply<AffineK<true>>;
-    case pipeline::DType::kQ6_K:
-      return Multiply<Q6_K>;
-    default:
-      return nullptr;
-  }
-}
+// As block_table.h takes it. A row gives the same bits with others and alone.
+struct NeonSet {
+  using Q8 = Q8_0;
+  template <bool kMin, bool kFifthBit>
+  using Nibbles = Nibbles32<kMin, kFifthBit>;
+  template <bool kFifthBit>
+  using Affine = AffineK<kFifthBit>;
+  using Q6 = Q6_K;
+  template <class B>
+  static constexpr MultiplyPair kIntegers = {Multiply<B>, Multiply<B>};
+  template <pipeline::DType>
+  static constexpr MultiplyPair kFloats = {};
+};
 
 }  // namespace
 }  // namespace quantfleet::engine

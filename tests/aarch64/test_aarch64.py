@@ -93,8 +93,8 @@ class Aarch64(unittest.TestCase):
 
     def test_the_agent_says_what_it_says_natively(self):
         def say(name):
-            # In F32: what is rounded to 16 bits afterwards lies a bit apart where sums were added in another order, and that turns
-            # a choice that was as good as even.
+            # In F32: what is rounded to 16 bits afterwards lies a bit apart where sums were added in another order, and that
+            # turns a choice that was as good as even.
             options = ("run", self.model(name), "--prompt", "Once upon a time", "--greedy", "--max-tokens", 40, "--json",
                        "--kv-type", "f32")
             return harness.run_json("quantfleet-agent", *options), [emulate(cpu, "quantfleet-agent", *options) for cpu in SETS]
@@ -108,7 +108,8 @@ class Aarch64(unittest.TestCase):
 
     def test_caches_of_fewer_bits_are_read_as_natively(self):
         for kv_type in ("f16", "q8_0"):
-            options = ("eval", self.model("q4_0"), "--text-file", harness.HELD_OUT, "--max-tokens", 200, "--json", "--kv-type", kv_type)
+            options = ("eval", self.model("q4_0"), "--text-file", harness.HELD_OUT, "--max-tokens", 200, "--json",
+                       "--kv-type", kv_type)
             native = harness.run_json("quantfleet-agent", *options)
             for cpu in ("max", "cortex-a72"):
                 with self.subTest(kv_type=kv_type, cpu=cpu):

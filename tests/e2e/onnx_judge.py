@@ -30,8 +30,8 @@ class OnnxTest(unittest.TestCase):
     def likelihoods(self, folder, gguf, ids, context):
         """(ours, ONNX Runtime's at once, ONNX Runtime's token by token)."""
         theirs, ours = self.tokens(ids)
-        engine = run_json("quantfleet-agent", "eval", "--float-activations", "--kv-type", "f32", gguf, "--tokens-file", ours, "--context",
-                          context, "--json")
+        engine = run_json("quantfleet-agent", "eval", "--float-activations", "--kv-type", "f32", gguf, "--tokens-file", ours,
+                          "--context", context, "--json")
         at_once = onnx_runtime(folder, "nll", "--tokens-file", theirs)
         stepwise = onnx_runtime(folder, "nll", "--tokens-file", theirs, "--prefill", 20)
         self.assertEqual((engine["tokens"], at_once["tokens"]), (len(ids), len(ids)))

@@ -74,8 +74,8 @@ class External(EndToEnd):
 
     def apply(self, format, recipe, what, where="--port={port}", extra="--pace=0", timeout=60, terms=""):
         path = self.dir / "served.toml"
-        path.write_text(CLASS.format(format=format, recipe=recipe, what=what, where=where, extra=extra, timeout=timeout * int(SLOW),
-                                     terms=terms))
+        path.write_text(CLASS.format(format=format, recipe=recipe, what=what, where=where, extra=extra,
+                                     timeout=timeout * int(SLOW), terms=terms))
         self.d.cli("class", "apply", path)
 
     def allow(self):
@@ -105,8 +105,8 @@ class External(EndToEnd):
 
     def expected(self):
         run("quantfleet", "quantize", DEMO, "--target", "gguf:f32", "--out", self.dir / "own")
-        return run_json("quantfleet-agent", "run", self.dir / "own/gguf-f32/model.gguf", "--prompt", "Once upon a time", "--greedy",
-                        "--max-tokens", 16, "--json")["text"]
+        return run_json("quantfleet-agent", "run", self.dir / "own/gguf-f32/model.gguf", "--prompt", "Once upon a time",
+                        "--greedy", "--max-tokens", 16, "--json")["text"]
 
     def stream(self):
         request = urllib.request.Request(
@@ -124,7 +124,8 @@ class External(EndToEnd):
         host, port = self.a.endpoint().split(":")
         body = json.dumps({"model": "m", "prompt": "Once", "max_tokens": 400, "stream": True})
         with socket.create_connection((host, int(port)), timeout=60 * SLOW) as client:
-            client.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+            client.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+                           f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
             got = b""
             while got.count(b"data: ") < 3:
                 got += client.recv(4096)

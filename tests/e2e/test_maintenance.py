@@ -1,4 +1,5 @@
-"""A daemon's state and keys: copied, restored elsewhere, and signed for by another key, while devices go on. Killed on the way."""
+"""A daemon's state and keys: copied, restored elsewhere, and signed for by another key, while devices go on. Killed on the
+way."""
 import unittest
 
 from harness import DEMO, IOT, EndToEnd, run, wait_for

@@ -74,11 +74,13 @@ class Judged(OnnxTest):
         for count, context, judged in ((200, 256, below), (400, 1024, above)):
             other = 1024 if context == 256 else None
             _, ours = self.tokens(ids[:count])
-            said = run_json("quantfleet-agent", "eval", "--float-activations", "--kv-type", "f32", gguf, "--tokens-file", ours, "--context", context, "--json")
+            said = run_json("quantfleet-agent", "eval", "--float-activations", "--kv-type", "f32", gguf,
+                            "--tokens-file", ours, "--context", context, "--json")
             print(f"LongRoPE, {count} tokens: ours {said['mean_nll']:.6f}, ONNX Runtime {judged:.6f}", file=sys.stderr)
             self.assertLess(abs(judged / said["mean_nll"] - 1), 0.0005)
             if other:  # the other factors would be seen
-                wrong = run_json("quantfleet-agent", "eval", "--float-activations", "--kv-type", "f32", gguf, "--tokens-file", ours, "--context", other, "--json")
+                wrong = run_json("quantfleet-agent", "eval", "--float-activations", "--kv-type", "f32", gguf,
+                                 "--tokens-file", ours, "--context", other, "--json")
                 self.assertGreater(abs(judged / wrong["mean_nll"] - 1), 0.0005)
 
 

@@ -46,8 +46,8 @@ class OpenVinoTest(unittest.TestCase):
         return path
 
     def ours(self, gguf, ids, context=512):
-        said = run_json("quantfleet-agent", "eval", "--float-activations", "--kv-type", "f32", gguf, "--tokens-file", self.tokens(ids),
-                        "--context", context, "--json")
+        said = run_json("quantfleet-agent", "eval", "--float-activations", "--kv-type", "f32", gguf,
+                        "--tokens-file", self.tokens(ids), "--context", context, "--json")
         self.assertEqual(said["tokens"], len(ids))
         return said["mean_nll"]
 

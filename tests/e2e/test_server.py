@@ -112,7 +112,8 @@ class OpenAiClient(Serving):
         server = self.server(model)
         self.assertEqual(server.name, "gguf-q8_0")
         said = self.client(server)
-        ours = run_json("quantfleet-agent", "run", model, "--prompt", "Once upon a time", "--greedy", "--max-tokens", 24, "--json")
+        ours = run_json("quantfleet-agent", "run", model, "--prompt", "Once upon a time", "--greedy",
+                        "--max-tokens", 24, "--json")
         self.assertEqual(said["models"], {"all": [server.name], "one": server.name})
         self.assertEqual(said["completion"]["text"], ours["text"])
         self.assertEqual(said["completion"]["finish"], "length")
@@ -178,7 +179,8 @@ class Answers(Serving):
                 for done in (dry, made, shown):
                     self.assertIn("quantfleet: warning: the model", done.stderr)
                     self.assertIn(said, done.stderr)
-                chats = [json.loads(dry.stdout)["chat"], json.loads(made.stdout)["chat"], json.loads(shown.stdout)["model"]["chat"]]
+                chats = [json.loads(dry.stdout)["chat"], json.loads(made.stdout)["chat"],
+                         json.loads(shown.stdout)["model"]["chat"]]
                 for chat in chats:
                     self.assertEqual(chat["template"], state)
                     self.assertIn(said, chat["warning"])
@@ -265,7 +267,8 @@ class BadCompany(Serving):
             client = socket.create_connection(server.address(), timeout=60 * SLOW)
             self.addCleanup(client.close)
             if n % 2:
-                client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000)
+                client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" +
+                               b"x" * 1000)
             if n % 200 == 0:
                 self.assertEqual(server.post("completions", ask)[0], 200, f"after {n} connections")
         self.assertEqual(server.post("completions", ask)[0], 200)
@@ -284,7 +287,8 @@ class BadCompany(Serving):
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(server.address())
             body = json.dumps({"prompt": "Once", "max_tokens": 150, "temperature": 0, "stream": True, "logprobs": 20})
-            client.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+            client.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+                           f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
             deaf.append(client)
         wait_for("all three to run", lambda: server.metric("quantfleet_agent_generations_running") == 3)
         code, answer = server.post("completions", {"prompt": "The", "max_tokens": 8, "temperature": 0})

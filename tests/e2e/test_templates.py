@@ -27,18 +27,22 @@ def plain(conversation):
 @unittest.skipUnless(COLLECT and COLLECT.exists(), "QUANTFLEET_SHARED is not set: nothing collects published templates")
 class PublishedTemplates(unittest.TestCase):
     def setUp(self):
-        installed = subprocess.run([TEMPLATES / "install.sh"], capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+        installed = subprocess.run([TEMPLATES / "install.sh"], capture_output=True, text=True, timeout=600,
+                                   stdin=subprocess.DEVNULL)
         if installed.returncode != 0:
             self.skipTest(f"transformers cannot be installed here: {installed.stderr.strip().splitlines()[-1:]}")
         folder = TEMPLATES / "installed"
-        subprocess.run([folder / "venv/bin/python", COLLECT, folder / "truth.json", "--llama-cpp", folder / "llama.cpp", "--wheels",
-                        folder / "wheels"], check=True, capture_output=True, timeout=120 * SLOW, stdin=subprocess.DEVNULL)
+        subprocess.run([folder / "venv/bin/python", COLLECT, folder / "truth.json", "--llama-cpp", folder / "llama.cpp",
+                        "--wheels", folder / "wheels"], check=True, capture_output=True, timeout=120 * SLOW,
+                       stdin=subprocess.DEVNULL)
         self.truth = json.loads((folder / "truth.json").read_text())
 
     def answers(self, names):
         now = int(datetime.datetime.fromisoformat(self.truth["now"]).timestamp())
-        conversations = [[{k: m[k] for k in ("role", "content")} for m in self.truth["inputs"][name]["messages"]] for name in names]
-        asked = "".join(json.dumps({**{k: t[k] for k in ("template", "bos", "eos")}, "now": now, "conversations": conversations}) + "\n"
+        conversations = [[{k: m[k] for k in ("role", "content")} for m in self.truth["inputs"][name]["messages"]]
+                         for name in names]
+        asked = "".join(json.dumps({**{k: t[k] for k in ("template", "bos", "eos")}, "now": now,
+                                    "conversations": conversations}) + "\n"
                         for t in self.truth["templates"].values())
         said = subprocess.run([BIN / "chat_prompt"], input=asked, capture_output=True, text=True, check=True, timeout=120 * SLOW)
         return dict(zip(self.truth["templates"], map(json.loads, said.stdout.splitlines())))
@@ -59,8 +63,8 @@ class PublishedTemplates(unittest.TestCase):
                     # Said, not guessed: an answer that nobody follows up, or more of Jinja than is understood.
                     self.assertNotIn(name, BASIC, f"{template}: {ours['error']}")
                     refused.append(f"{template}: {name}")
-        print(f"\n{len(known)} templates known and right, 0 known and wrong, {len(answers) - len(known)} unknown; {texts} texts equal, "
-              f"{len(refused)} refused that transformers renders")
+        print(f"\n{len(known)} templates known and right, 0 known and wrong, {len(answers) - len(known)} unknown; "
+              f"{texts} texts equal, {len(refused)} refused that transformers renders")
         self.assertEqual(KNOWN - known, set())
         for name, answer in answers.items():
             self.assertEqual(bool(answer["why"]), answer["state"] == "unknown", name)

@@ -8,7 +8,8 @@
 //
 // Prints one line of JSON: token ids (no BOS; for a JSON array of texts an array of them), {tokens, mean_nll, ppl},
 // {text, ids, stopped}, or the ids of all tokens at which it ends a generation.
-// Further options: --threads N (1 unless given), --context N (512 unless given); nll --skip N judges the tokens behind the first N.
+// Further options: --threads N (1 unless given), --context N (512 unless given); nll --skip N judges the tokens behind the
+// first N.
 // nll is the mean of -ln p(token | all before it) over every token after the first; BOS comes first
 // where the model asks for one and counts among `tokens`. A tokens file is a JSON array of ids, taken as
 // it is.

@@ -55,7 +55,7 @@ def included(path):
 def wrong_arrows(root, folders, links):
     """All wrong includes as lines for people, and how many files were read."""
     owners = {folder: name for name, folder in folders.items()}
-    messages = {header for header in ("manifest", "trust", "types")}
+    messages = ("manifest", "trust", "types")
     wrong, read = [], 0
     for path in sorted(p for top in TOPS for p in (root / top).rglob("*") if p.suffix in (".h", ".cc")):
         read += 1
@@ -83,8 +83,13 @@ def wrong_arrows(root, folders, links):
     return wrong, read
 
 
+def newest_rooms():
+    """Of the build that was configured last; None where none is."""
+    return max(ROOT.glob("build/*/rooms.txt"), key=lambda p: p.stat().st_mtime, default=None)
+
+
 def main():
-    rooms = max(ROOT.glob("build/*/rooms.txt"), key=lambda p: p.stat().st_mtime, default=None)
+    rooms = newest_rooms()
     if rooms is None:
         print("include arrows: no build is configured; run `cmake --preset release` first")
         return 1

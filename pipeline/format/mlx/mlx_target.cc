@@ -6,9 +6,9 @@
 
 #include "pipeline/format/layout/assemble.h"
 #include "pipeline/format/layout/generation.h"
-#include "pipeline/format/layout/memory.h"
 #include "pipeline/format/mlx/mlx_config.h"
 #include "pipeline/format/safetensors/hf_names.h"
+#include "pipeline/model/memory_terms.h"
 #include "pipeline/model/tokenizer_files.h"
 
 namespace quantfleet::pipeline {

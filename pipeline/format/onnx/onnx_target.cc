@@ -2,10 +2,10 @@
 
 #include "pipeline/format/layout/assemble.h"
 #include "pipeline/format/layout/generation.h"
-#include "pipeline/format/layout/memory.h"
 #include "pipeline/format/onnx/genai_config.h"
 #include "pipeline/format/onnx/onnx_decoder.h"
 #include "pipeline/format/onnx/onnx_graph.h"
+#include "pipeline/model/memory_terms.h"
 #include "pipeline/model/tokenizer_files.h"
 
 namespace quantfleet::pipeline {

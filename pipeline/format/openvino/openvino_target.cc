@@ -7,9 +7,9 @@
 #include "pipeline/format/layout/data_file.h"
 #include "pipeline/format/layout/generation.h"
 #include "pipeline/format/layout/hf_config.h"
-#include "pipeline/format/layout/memory.h"
 #include "pipeline/format/openvino/openvino_decoder.h"
 #include "pipeline/format/safetensors/hf_names.h"
+#include "pipeline/model/memory_terms.h"
 #include "pipeline/model/tokenizer_files.h"
 
 namespace quantfleet::pipeline {

@@ -123,6 +123,21 @@ TEST(MatrixOps, ProductsOfEveryTypeAndShape) {
     EXPECT_EQ(ops->multiply(static_cast<DType>(77)), nullptr);
 }
 
+// One table serves all sets: what one multiplies as integers all do, in batches and alone.
+TEST(MatrixOps, EverySetHasEveryTypeOfIntegers) {
+  int types = 0;
+  for (int64_t number = 0; number < 64; ++number) {
+    const auto type = static_cast<DType>(number);
+    if (!TakesIntegers(type)) continue;
+    ++types;
+    for (const MatrixOps* ops : AllMatrixOps()) {
+      EXPECT_NE(ops->multiply(type), nullptr) << ops->name << " " << number;
+      EXPECT_NE(ops->multiply_apart(type), nullptr) << ops->name << " " << number;
+    }
+  }
+  EXPECT_EQ(types, 7);
+}
+
 #if defined(__aarch64__)
 // Whichever of them a token meets, and in whatever company: two rows at a time, four tokens at a
 // time, or alone.

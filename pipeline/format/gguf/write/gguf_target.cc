@@ -3,7 +3,7 @@
 #include "pipeline/format/gguf/read/gguf_names.h"
 #include "pipeline/format/gguf/write/gguf_keys.h"
 #include "pipeline/format/layout/assemble.h"
-#include "pipeline/format/layout/memory.h"
+#include "pipeline/model/memory_terms.h"
 #include "pipeline/model/rope.h"
 
 namespace quantfleet::pipeline {

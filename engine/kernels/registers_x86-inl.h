@@ -1,5 +1,5 @@
-// What the descriptions of x86's registers for attention share. Included by a file that defines
-// QF_TARGET; private to it.
+// What the descriptions of x86's registers share. Included by a file that defines QF_TARGET;
+// private to it.
 #pragma once
 
 #include <immintrin.h>
@@ -20,12 +20,23 @@ struct X86 {
   QF_INLINE __m128i Bytes8(const std::byte* at) {
     return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
   }
+  QF_INLINE __m256i Bytes32(const std::byte* at) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+  }
   QF_INLINE float Half(const std::byte* at) {
     return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(Load<uint16_t>(at))));
   }
   QF_INLINE void Fetch(const std::byte* at, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64)
       _mm_prefetch(reinterpret_cast<const char*>(at) + i, _MM_HINT_T0);
+  }
+  // For kernels that go through a matrix row by row: rows follow each other in memory, and what the
+  // processor fetches ahead by itself stops at each page.
+  template <int kBytes>
+  QF_INLINE void FetchAhead(const std::byte* at) {
+    QF_UNROLL
+    for (int i = 0; i < kBytes; i += 64)
+      _mm_prefetch(reinterpret_cast<const char*>(at) + 1024 + i, _MM_HINT_T0);
   }
   // The sums of four registers.
   QF_INLINE void SumOf4(__m256 a, __m256 b, __m256 c, __m256 d, float* sums) {

@@ -1,4 +1,4 @@
-#include "pipeline/format/layout/memory.h"
+#include "pipeline/model/memory_terms.h"
 
 #include <array>
 #include <span>

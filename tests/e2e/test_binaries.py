@@ -1,0 +1,65 @@
+"""What the built programs carry: a device's agent has nothing that only planning and writing artifacts needs."""
+import re
+import subprocess
+import unittest
+
+from harness import BIN
+
+
+def needed(program):
+    """The shared libraries that the program itself asks for."""
+    dynamic = subprocess.run(["readelf", "-dW", BIN / program], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"\(NEEDED\)\s+Shared library: \[([^\]]+)\]", dynamic)
+
+
+def symbols(program):
+    return subprocess.run(["nm", "-C", BIN / program], capture_output=True, text=True, check=True).stdout
+
+
+def links_of(name, rooms):
+    """Every library of ours that `name` links, itself or through another."""
+    seen, ahead = set(), [name]
+    while ahead:
+        library = ahead.pop()
+        if library in rooms and library not in seen:
+            seen.add(library)
+            ahead += rooms[library][1]
+    return seen
+
+
+class Binaries(unittest.TestCase):
+    # Of what plans, reads recipes and writes formats some names, each of which the daemon has.
+    PLANNING = ("GgufWriter", "ParseRecipe", "onnx::", "pugi::", "toml::", "re2::")
+
+    def test_the_agent_asks_for_no_library_that_only_planning_needs(self):
+        libraries = needed("quantfleet-agent")
+        self.assertIn("libcrypto.so.3", libraries)
+        self.assertEqual([name for name in libraries if re.match(r"lib(re2|tomlplusplus|pugixml|soci|sqlite)", name)], [])
+        # The same names are found where they are needed: the test looks at the right thing.
+        self.assertTrue(any(name.startswith("libre2") for name in needed("quantfleetd")))
+
+    def test_the_agent_has_no_writers_of_formats(self):
+        agent, daemon = symbols("quantfleet-agent"), symbols("quantfleetd")
+        self.assertIn("quantfleet::engine::Transformer", agent)
+        for name in self.PLANNING:
+            # assertIn would print megabytes.
+            self.assertEqual((name in agent, name in daemon), (False, True), name)
+
+    def test_the_agent_links_the_rooms_that_the_design_gives_it(self):
+        rooms = {}
+        for line in (BIN.parent / "rooms.txt").read_text().splitlines():
+            name, folder, linked = line.split("|")
+            rooms[name] = folder, linked.split(";")
+        folders = {rooms[name][0] for name in links_of("qf_agent", rooms)}
+        allowed = re.compile(r"agent|engine|text|common|pipeline/(artifact|model|family|tensor|format/gguf/read)")
+        self.assertEqual(sorted(folder for folder in folders if not allowed.match(folder)), [])
+        self.assertFalse(folders & {"common/toml"})
+        # And nothing but the agent links what is the agent's.
+        for name, (folder, _) in rooms.items():
+            if not folder.startswith(("agent", "tests")):
+                theirs = {rooms[linked][0] for linked in links_of(name, rooms)}
+                self.assertEqual([one for one in theirs if one.startswith("agent")], [], name)
+
+
+if __name__ == "__main__":
+    unittest.main()
