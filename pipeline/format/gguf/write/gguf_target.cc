@@ -26,7 +26,7 @@ absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model
     const DType dtype = recipe.TypeOf(model, tensor.Seen(), has_importance);
     // Before a type that divides the rows takes its place.
     const DType asked = recipe.AskedFor(model, tensor.Seen(), has_importance);
-    if (tensor.dims > 1 && GroupSchemeOf(asked))
+    if (tensor.dims > 1 && !Info(asked).ggml)
       return InvalidArgument(
           "tensor '{}': gguf holds ggml's types, not {}: take q4_0, q4_1 or q8_0", tensor.name,
           Info(asked).name);
@@ -100,6 +100,11 @@ absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
                                       const Recipe& recipe, bool has_importance) {
   QF_RETURN_IF_ERROR(Validate(model));
   QF_ASSIGN_OR_RETURN(auto tensors, TensorsFor(model, recipe, has_importance));
+  // Also where other types were asked for all tensors: the file has no word for such a recipe.
+  if (!Info(recipe.body).ggml)
+    return InvalidArgument(
+        "recipe '{}': gguf holds ggml's types, not {}: take q4_0, q4_1 or q8_0 for its body",
+        recipe.name, Info(recipe.body).name);
   std::vector<PlannedFile> files;
   files.push_back(LayOut(model, recipe, std::move(tensors)));
   v1::Memory memory = EngineMemory(model.hyper, WeightBytes(files));
