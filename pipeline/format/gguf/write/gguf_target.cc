@@ -111,4 +111,22 @@ absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
   return Assemble(std::move(memory), std::move(files), attachments);
 }
 
+const TargetFormat kGgufFormat = {
+    .name = "gguf",
+    .recipes =
+        [] {
+          std::vector<std::string_view> names;
+          for (const Recipe& recipe : Recipes()) names.push_back(recipe.name);
+          return names;
+        },
+    .group_options = false,  // its types are ggml's own, with names of their own
+    .exact_option = false,
+    .plan =
+        [](const ModelSource& source, const Recipe& recipe, bool has_importance) {
+          return PlanGguf(source.description(), source.attachments(), recipe, has_importance);
+        },
+    .wider_than_half = [](const Recipe&, const Piece& piece) { return KeepIn("bf16", piece); },
+    .stored = std::nullopt,
+};
+
 }  // namespace quantfleet::pipeline
