@@ -2,18 +2,19 @@
 
 #include "agent/serve/model_table.h"
 #include "engine/measure/golden.h"
+#include "pipeline/artifact/entry_file.h"
 
 namespace quantfleet::agent {
 namespace {
 
-absl::StatusOr<std::string> FindGguf(const v1::Manifest& manifest) {
-  if (manifest.target().format() != "gguf")
+absl::StatusOr<std::string> FindModel(const v1::Manifest& manifest) {
+  if (manifest.target().format() != pipeline::kEngineFormat)
     return Unimplemented(
-        "this agent's engine runs gguf artifacts; for {} the class has to name a [runtime]",
-        manifest.target().format());
-  for (const v1::ArtifactFile& file : manifest.files())
-    if (file.path().ends_with(".gguf")) return file.path();
-  return DataLoss("the artifact holds no .gguf file");
+        "this agent's engine runs {} artifacts; for {} the class has to name a [runtime]",
+        pipeline::kEngineFormat, manifest.target().format());
+  std::string file = pipeline::EntryFile(manifest);
+  if (file.empty()) return DataLoss("the artifact holds no .gguf file");
+  return file;
 }
 
 }  // namespace
@@ -41,14 +42,14 @@ absl::StatusOr<Health> EngineHost::Measure(engine::Engine& engine, const HealthG
 absl::StatusOr<EngineHost::Started> EngineHost::Start(const std::string& model,
                                                       const Installed& installed,
                                                       const HealthGate& gate) {
-  QF_ASSIGN_OR_RETURN(const std::string gguf, FindGguf(installed.manifest));
+  QF_ASSIGN_OR_RETURN(const std::string file, FindModel(installed.manifest));
   engine::EngineOptions options = options_;
   options.context = static_cast<int64_t>(installed.context);
   if (!installed.kv_type.empty()) {
     QF_ASSIGN_OR_RETURN(options.kv_type, pipeline::DTypeFromName(installed.kv_type));
   }
   QF_ASSIGN_OR_RETURN(std::shared_ptr<engine::Engine> loaded,
-                      engine::Engine::Load(installed.files / gguf, options));
+                      engine::Engine::Load(installed.files / file, options));
   QF_ASSIGN_OR_RETURN(Health health, Measure(*loaded, gate));
   QF_RETURN_IF_ERROR(gate.Check(health));
   health.note = ChatTemplateOf(*loaded).Warning();

@@ -5,6 +5,7 @@
 
 #include "agent/external/ask_http.h"
 #include "common/trust/name.h"
+#include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/memory.h"
 
 namespace quantfleet::agent {
@@ -16,14 +17,8 @@ constexpr Duration kHealthAnswer = std::chrono::seconds(2), kSoakAnswer = std::c
 
 // What a runtime is pointed to: the format's one file, or the folder where there is none.
 fs::path MainFile(const Installed& installed) {
-  const std::string& format = installed.manifest.target().format();
-  const std::string_view ending = format == "gguf"       ? ".gguf"
-                                  : format == "onnx"     ? ".onnx"
-                                  : format == "openvino" ? ".xml"
-                                                         : "";
-  for (const v1::ArtifactFile& file : installed.manifest.files())
-    if (!ending.empty() && file.path().ends_with(ending)) return installed.files / file.path();
-  return installed.files;
+  const std::string entry = pipeline::EntryFile(installed.manifest);
+  return entry.empty() ? installed.files : installed.files / entry;
 }
 
 // Tokens that an answer says it has made; -1: it says nothing about that. Whatever else is wrong

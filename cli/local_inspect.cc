@@ -7,9 +7,10 @@
 #include "cli/interrupt.h"
 #include "cli/model_text.h"
 #include "cli/progress.h"
+#include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/verify.h"
 #include "pipeline/format/registry/open_model.h"
-#include "pipeline/format/registry/stored_tensors.h"
+#include "pipeline/format/registry/registry.h"
 
 namespace quantfleet::cli {
 namespace {
@@ -37,6 +38,23 @@ absl::Status InspectModel(const InspectOptions& options) {
   return absl::OkStatus();
 }
 
+// Of a format that nobody has, and of a program, none.
+absl::StatusOr<json::array> TensorsOf(const TargetFormat* format, const fs::path& folder,
+                                      const v1::Manifest& manifest) {
+  json::array list;
+  if (format == nullptr) return list;
+  std::vector<std::string> paths;
+  for (const v1::ArtifactFile& file : manifest.files()) paths.push_back(file.path());
+  QF_ASSIGN_OR_RETURN(const std::vector<StoredTensor> tensors,
+                      format->stored->list(RealFileSystem(), folder, paths));
+  for (const StoredTensor& t : tensors)
+    list.push_back({{"name", t.name},
+                    {"dtype", t.type},
+                    {"shape", json::value_from(t.shape)},
+                    {"bytes", t.bytes}});
+  return list;
+}
+
 // The folder's files are verified, chunk by chunk, and the model in it is described too.
 absl::Status InspectArtifact(const InspectOptions& options) {
   const Interrupt interrupt;
@@ -52,22 +70,14 @@ absl::Status InspectArtifact(const InspectOptions& options) {
   }
   json::object artifact = DescribeManifest(manifest);
   artifact["verified"] = true;
-  if (manifest.target().format() == "gguf") {
-    QF_ASSIGN_OR_RETURN(const auto source, OpenAsStored(RealFileSystem(), folder / "model.gguf"));
+  const TargetFormat* format = FindFormat(manifest.target().format());
+  if (format != nullptr && !format->stored) {
+    QF_ASSIGN_OR_RETURN(const auto source,
+                        OpenAsStored(RealFileSystem(), folder / EntryFile(manifest)));
     artifact["model"] = DescribeModel(*source);
     WarnOfChats(*source);
   } else {
-    std::vector<std::string> paths;
-    for (const v1::ArtifactFile& file : manifest.files()) paths.push_back(file.path());
-    QF_ASSIGN_OR_RETURN(const std::vector<StoredTensor> tensors,
-                        StoredTensors(RealFileSystem(), folder, paths));
-    json::array list;
-    for (const StoredTensor& t : tensors)
-      list.push_back({{"name", t.name},
-                      {"dtype", t.type},
-                      {"shape", json::value_from(t.shape)},
-                      {"bytes", t.bytes}});
-    artifact["tensors"] = std::move(list);
+    QF_ASSIGN_OR_RETURN(artifact["tensors"], TensorsOf(format, folder, manifest));
   }
   Print(options, artifact);
   return absl::OkStatus();

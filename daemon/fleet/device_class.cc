@@ -6,6 +6,7 @@
 
 #include "common/toml/toml_reader.h"
 #include "common/trust/runtime.h"
+#include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/memory.h"
 
 namespace quantfleet::daemon {
@@ -95,7 +96,7 @@ absl::StatusOr<v1::ContextPolicy> ReadContext(TomlReader& reader, std::string_vi
     return InvalidArgument("device class: min_context {} is above context {}{}", least, most,
                            tokens == 0 ? ", the default" : "");
   if (context.kv_type().empty()) return context;
-  if (format != "gguf")
+  if (format != pipeline::kEngineFormat)
     return InvalidArgument(
         "device class: kv_type can be chosen for gguf; what runs {} has one KV cache of its own",
         format);

@@ -7,6 +7,7 @@
 #include "daemon/jobs/evaluation_text.h"
 #include "engine/measure/comparison.h"
 #include "engine/measure/golden.h"
+#include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/registry/dequantized_source.h"
 #include "pipeline/model/running_memory.h"
@@ -19,9 +20,7 @@ namespace {
 using engine::Engine;
 using engine::EngineOptions;
 
-constexpr std::string_view kFormat = "gguf";
-
-// A recipe of GGUF that holds every value of the source as it is.
+// A recipe of the engine's format that holds every value of the source as it is.
 std::string_view ReferenceRecipe(const pipeline::ModelDescription& model) {
   using pipeline::DType;
   const auto all_are = [&](DType dtype) {
@@ -34,11 +33,11 @@ std::string_view ReferenceRecipe(const pipeline::ModelDescription& model) {
   return "f32";
 }
 
-// Of a GGUF artifact; attachments may stand beside it.
+// Of an artifact of the engine's format; attachments may stand beside it.
 absl::StatusOr<std::string> ModelFile(const v1::Manifest& manifest) {
-  for (const v1::ArtifactFile& file : manifest.files())
-    if (file.path().ends_with(".gguf")) return file.path();
-  return Internal("the artifact has no .gguf file");
+  std::string file = pipeline::EntryFile(manifest);
+  if (file.empty()) return Internal("the artifact has no .gguf file");
+  return file;
 }
 
 // The folder as long as this lives.
@@ -116,7 +115,8 @@ struct Evaluator::Reference {
 absl::StatusOr<fs::path> Evaluator::WriteGguf(const pipeline::ModelSource& source,
                                               std::string_view recipe, const fs::path& folder,
                                               const std::stop_token& stop) {
-  const std::vector<pipeline::TargetSpec> targets{{std::string(kFormat), std::string(recipe)}};
+  const std::vector<pipeline::TargetSpec> targets{
+      {std::string(pipeline::kEngineFormat), std::string(recipe)}};
   QF_ASSIGN_OR_RETURN(const pipeline::Plan plan, pipeline::MakePlan(source, targets));
   QF_ASSIGN_OR_RETURN(const auto sink, pipeline::FolderSink::Open(with_.files, folder, plan, {}));
   QF_ASSIGN_OR_RETURN(
@@ -182,7 +182,7 @@ absl::StatusOr<fs::path> Evaluator::MakeRunnable(const pipeline::ModelDescriptio
                                                  const std::stop_token& stop) {
   const fs::path sealed = folder / "sealed";
   QF_RETURN_IF_ERROR(Unpack(manifest, sealed, stop));
-  if (manifest.target().format() == kFormat) {
+  if (manifest.target().format() == pipeline::kEngineFormat) {
     QF_ASSIGN_OR_RETURN(const std::string name, ModelFile(manifest));
     return sealed / name;
   }
@@ -222,14 +222,14 @@ absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::Model
     out.mutable_prompt()->Add(golden.prompt.begin(), golden.prompt.end());
     out.mutable_answer()->Add(golden.answer.begin(), golden.answer.end());
   }
-  const bool as_sealed = manifest.target().format() == kFormat;
+  const bool as_sealed = manifest.target().format() == pipeline::kEngineFormat;
   statement.set_weights(as_sealed ? v1::EvaluationStatement::AS_SEALED
                                   : v1::EvaluationStatement::DEQUANTIZED);
   statement.set_manifest_digest(pipeline::ManifestDigest(manifest).raw());
   statement.set_kv_type(wanted.kv_type);
   statement.set_context(static_cast<uint64_t>(engine->context()));
   statement.set_text_digest(text_digest().raw());
-  statement.set_reference(fmt::format("{}:{}", kFormat, reference.recipe));
+  statement.set_reference(fmt::format("{}:{}", pipeline::kEngineFormat, reference.recipe));
   statement.set_engine(fmt::format("quantfleet {}", QUANTFLEET_VERSION));
   statement.set_evaluated_ms(ToUnixMillis(with_.clock.Now()));
   return statement;

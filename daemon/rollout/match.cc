@@ -8,6 +8,7 @@
 
 #include "common/base/bytes.h"
 #include "daemon/rollout/row.h"
+#include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/evaluation.h"
 #include "pipeline/artifact/memory.h"
 #include "pipeline/artifact/program/agent_release.h"
@@ -63,7 +64,8 @@ bool TakesContext(const v1::Device& device) { return device.facts().kv_types_siz
 // What the device will run: what the class wants, or, where its agent is of an earlier contract and
 // its engine runs the artifact, what that engine does whatever it is told.
 v1::ContextPolicy WishOf(const v1::Device& device, const DeviceClassSpec& spec) {
-  if (spec.runtime || spec.format != "gguf" || TakesContext(device)) return spec.context;
+  if (spec.runtime || spec.format != pipeline::kEngineFormat || TakesContext(device))
+    return spec.context;
   v1::ContextPolicy earlier;
   earlier.set_kv_type("f32");
   return earlier;

@@ -158,9 +158,7 @@ struct ScalarSet {
 
 }  // namespace
 
-// Q5_1 stays with floats: on stories260k, whose rows of 64 get it, activations of eight bits moved
-// the likelihood 0.6 % away from llama.cpp's, and nothing that is large has it.
-bool TakesIntegers(DType type) { return FindMultiply<ScalarSet>(type).together != nullptr; }
+bool TakesIntegers(DType type) { return Info(type).integer_products; }
 
 const MatrixOps& ScalarMatrixOps() {
   static constexpr MatrixOps kOps = MakeMatrixOps<ScalarSet>("scalar", Quantize);

@@ -89,10 +89,7 @@ std::vector<std::string> ClausesOf(const Recipe& recipe) {
 
 DType FallBack(DType type, int64_t cols) {
   if (Divides(type, cols)) return type;
-  DType other = DType::kF16;
-  if (type == DType::kQ4_K) other = DType::kQ5_0;
-  if (type == DType::kQ5_K) other = DType::kQ5_1;
-  if (type == DType::kQ6_K) other = DType::kQ8_0;
+  const DType other = Info(type).fallback;
   return Divides(other, cols) ? other : DType::kF16;
 }
 

@@ -128,15 +128,7 @@ int ElementBytes(const PlacedPiece& placed) {
     case Part::kScales32:
       return 4;
   }
-  switch (placed.dtype) {
-    case DType::kF32:
-      return 4;
-    case DType::kF16:
-    case DType::kBF16:
-      return 2;
-    default:
-      return 1;
-  }
+  return IsFloat(placed.dtype) ? static_cast<int>(Info(placed.dtype).block_bytes) : 1;
 }
 
 }  // namespace quantfleet::pipeline

@@ -2,10 +2,7 @@
 
 #include <algorithm>
 
-#include "pipeline/format/gguf/write/gguf_target.h"
-#include "pipeline/format/mlx/mlx_target.h"
-#include "pipeline/format/onnx/onnx_target.h"
-#include "pipeline/format/openvino/openvino_target.h"
+#include "pipeline/format/registry/registry.h"
 #include "pipeline/recipe/recipe.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/plan_chunks.h"
@@ -13,29 +10,12 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr std::string_view kFormats[] = {"gguf", "onnx", "openvino", "mlx"};
-
-// The names that a format's targets have; empty: no such format.
-std::vector<std::string> RecipeNames(std::string_view format) {
-  if (format == "onnx") return {"fp32", "fp16", "int8", "int4", "int8-qdq"};
-  if (format == "openvino") return {"fp16", "int8", "int4"};
-  if (format == "mlx") return {"fp16", "bf16", "int8", "int4"};
-  std::vector<std::string> names;
-  if (format == "gguf")
-    for (const Recipe& recipe : Recipes()) names.push_back(recipe.name);
-  return names;
-}
-
-// GGUF's types are ggml's own, with names of their own; how products are calculated is a choice of
-// ONNX alone.
-bool HasOptions(std::string_view format, const Recipe& recipe) {
-  return recipe.exact ? format == "onnx" : format != "gguf";
-}
-
-bool HasRecipe(std::string_view format, std::string_view name) {
+bool HasRecipe(const TargetFormat& format, std::string_view name) {
   const auto recipe = FindRecipe(name);
-  if (!recipe.ok() || (!recipe->base.empty() && !HasOptions(format, *recipe))) return false;
-  const std::vector<std::string> names = RecipeNames(format);
+  if (!recipe.ok()) return false;
+  const bool has_options = recipe->exact ? format.exact_option : format.group_options;
+  if (!recipe->base.empty() && !has_options) return false;
+  const std::vector<std::string_view> names = format.recipes();
   return std::ranges::find(names, recipe->base.empty() ? recipe->name : recipe->base) !=
          names.end();
 }
@@ -47,13 +27,11 @@ absl::StatusOr<Recipe> RecipeOf(const TargetSpec& spec) {
 absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec& spec,
                                     bool has_importance) {
   QF_ASSIGN_OR_RETURN(const Recipe recipe, RecipeOf(spec));
-  if (spec.format == "gguf")
-    return PlanGguf(source.description(), source.attachments(), recipe, has_importance);
-  if (spec.format == "onnx") return PlanOnnx(source, recipe);
-  if (spec.format == "openvino") return PlanOpenVino(source, recipe);
-  if (spec.format == "mlx") return PlanMlx(source, recipe);
-  return InvalidArgument("there is no target format '{}'; there are {}", spec.format,
-                         ListTargets());
+  const TargetFormat* format = FindFormat(spec.format);
+  if (format == nullptr)
+    return InvalidArgument("there is no target format '{}'; there are {}", spec.format,
+                           ListTargets());
+  return format->plan(source, recipe, has_importance);
 }
 
 // Feeds values to a digest so that no two sequences of them give the same bytes.
@@ -106,36 +84,37 @@ void HashTarget(const TargetPlan& target, PlanHasher& hash) {
 }  // namespace
 
 std::string ListTargets() {
-  std::string list;
-  for (const std::string_view format : kFormats)
-    for (const std::string& name : RecipeNames(format))
-      list += fmt::format("{}{}:{}", list.empty() ? "" : ", ", format, name);
-  return list + fmt::format("; int8 and int4 of all but gguf also with {}, as onnx:int4-g128-asym",
-                            kRecipeOptions);
+  std::string list, without_options;
+  std::string_view example;
+  for (const TargetFormat* format : Formats()) {
+    for (const std::string_view name : format->recipes())
+      list += fmt::format("{}{}:{}", list.empty() ? "" : ", ", format->name, name);
+    if (!format->group_options)
+      without_options +=
+          fmt::format("{} {}", without_options.empty() ? " but" : " and", format->name);
+    else if (example.empty())
+      example = format->name;
+  }
+  return list + fmt::format("; int8 and int4 of all{} also with {}, as {}:int4-g128-asym",
+                            without_options, kRecipeOptions, example);
 }
 
-bool IsTargetFormat(std::string_view format) {
-  return std::ranges::find(kFormats, format) != std::end(kFormats);
-}
+bool IsTargetFormat(std::string_view format) { return FindFormat(format) != nullptr; }
 
 absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text) {
   const size_t colon = text.find(':');
   if (colon != std::string_view::npos) {
     TargetSpec spec{std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))};
-    if (HasRecipe(spec.format, spec.recipe)) return spec;
+    const TargetFormat* format = FindFormat(spec.format);
+    if (format != nullptr && HasRecipe(*format, spec.recipe)) return spec;
   }
   return InvalidArgument("there is no target '{}'; there are {}", text, ListTargets());
 }
 
 std::string WiderThanHalf(const TargetSpec& spec, const Piece& piece) {
-  // Norms and biases of MLX have the folder's float type, whatever is said of them; of onnx:fp16
-  // everything has.
-  if (spec.format == "mlx" && piece.dims == 1) return "take mlx:bf16";
-  const auto recipe = RecipeOf(spec);
-  if (spec.format == "onnx" && recipe.ok() && recipe->body == DType::kF16) return "take onnx:fp32";
-  const bool has_bf16 = spec.format == "gguf" || spec.format == "mlx";
-  return fmt::format("keep it in {0} (--tensor-type role:{1}={0})", has_bf16 ? "bf16" : "f32",
-                     Name(piece.role));
+  const TargetFormat* format = FindFormat(spec.format);
+  return format == nullptr ? KeepIn("f32", piece)
+                           : format->wider_than_half(RecipeOf(spec).value_or(Recipe()), piece);
 }
 
 absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets,

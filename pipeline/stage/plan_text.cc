@@ -75,8 +75,7 @@ std::vector<PlannedTensor> TensorsOf(const ModelDescription& model, const Plan& 
     const Piece& piece = model.pieces[placed.piece];
     const PieceShape shape = ShapeOf(piece);
     const uint64_t bytes = static_cast<uint64_t>(shape.rows * RowBytes(placed, shape.cols));
-    const bool weighs =
-        !IsFloat(placed.dtype) && placed.dtype != DType::kQ8_0 && !GroupSchemeOf(placed.dtype);
+    const bool weighs = Info(placed.dtype).weighs;
     const size_t index = by_name.emplace(placed.tensor, tensors.size()).first->second;
     if (index == tensors.size()) {
       tensors.push_back({placed.tensor, 0, 0, piece.dims, placed.dtype, 0, 0, false});

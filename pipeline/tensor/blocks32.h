@@ -174,9 +174,4 @@ struct Affine32 {
   }
 };
 
-using Q4_0Block = Symmetric32<DType::kQ4_0, 4>;
-using Q5_0Block = Symmetric32<DType::kQ5_0, 5>;
-using Q4_1Block = Affine32<DType::kQ4_1, 4>;
-using Q5_1Block = Affine32<DType::kQ5_1, 5>;
-
 }  // namespace quantfleet::pipeline

@@ -1,36 +1,25 @@
 // The codecs of all group schemes that are not ggml's.
 #include "pipeline/tensor/groups.h"
 
-#include <array>
-
 #include "pipeline/tensor/block_codec.h"
 
 namespace quantfleet::pipeline {
-namespace {
 
-template <int kBits, GroupZero kZero>
-constexpr std::array kOfLargeGroups = {MakeCodec<GroupBlock<kBits, 64, kZero>>(),
-                                       MakeCodec<GroupBlock<kBits, 128, kZero>>()};
-
-constexpr std::array kOf32 = {MakeCodec<GroupBlock<4, 32, GroupZero::kPoint>>(),
-                              MakeCodec<GroupBlock<4, 32, GroupZero::kBias>>(),
-                              MakeCodec<GroupBlock<8, 32, GroupZero::kPoint>>(),
-                              MakeCodec<GroupBlock<8, 32, GroupZero::kBias>>()};
-
-}  // namespace
-
-const Codec* FindGroupCodec(DType type) {
-  for (const std::span<const Codec> codecs :
-       {std::span<const Codec>(kOf32),
-        std::span<const Codec>(kOfLargeGroups<4, GroupZero::kMiddle>),
-        std::span<const Codec>(kOfLargeGroups<4, GroupZero::kPoint>),
-        std::span<const Codec>(kOfLargeGroups<4, GroupZero::kBias>),
-        std::span<const Codec>(kOfLargeGroups<8, GroupZero::kMiddle>),
-        std::span<const Codec>(kOfLargeGroups<8, GroupZero::kPoint>),
-        std::span<const Codec>(kOfLargeGroups<8, GroupZero::kBias>)})
-    for (const Codec& codec : codecs)
-      if (codec.type == type) return &codec;
-  return nullptr;
-}
+const Codec kU4_G32Codec = MakeCodec<GroupBlock<4, 32, GroupZero::kPoint>>();
+const Codec kA4_G32Codec = MakeCodec<GroupBlock<4, 32, GroupZero::kBias>>();
+const Codec kI4_G64Codec = MakeCodec<GroupBlock<4, 64, GroupZero::kMiddle>>();
+const Codec kU4_G64Codec = MakeCodec<GroupBlock<4, 64, GroupZero::kPoint>>();
+const Codec kA4_G64Codec = MakeCodec<GroupBlock<4, 64, GroupZero::kBias>>();
+const Codec kI4_G128Codec = MakeCodec<GroupBlock<4, 128, GroupZero::kMiddle>>();
+const Codec kU4_G128Codec = MakeCodec<GroupBlock<4, 128, GroupZero::kPoint>>();
+const Codec kA4_G128Codec = MakeCodec<GroupBlock<4, 128, GroupZero::kBias>>();
+const Codec kU8_G32Codec = MakeCodec<GroupBlock<8, 32, GroupZero::kPoint>>();
+const Codec kA8_G32Codec = MakeCodec<GroupBlock<8, 32, GroupZero::kBias>>();
+const Codec kI8_G64Codec = MakeCodec<GroupBlock<8, 64, GroupZero::kMiddle>>();
+const Codec kU8_G64Codec = MakeCodec<GroupBlock<8, 64, GroupZero::kPoint>>();
+const Codec kA8_G64Codec = MakeCodec<GroupBlock<8, 64, GroupZero::kBias>>();
+const Codec kI8_G128Codec = MakeCodec<GroupBlock<8, 128, GroupZero::kMiddle>>();
+const Codec kU8_G128Codec = MakeCodec<GroupBlock<8, 128, GroupZero::kPoint>>();
+const Codec kA8_G128Codec = MakeCodec<GroupBlock<8, 128, GroupZero::kBias>>();
 
 }  // namespace quantfleet::pipeline

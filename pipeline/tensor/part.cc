@@ -9,14 +9,6 @@ namespace {
 
 constexpr int64_t kNibbleBytes = kBlock32 / 2;
 
-// ggml's three are schemes too, but for the places of their codes.
-std::optional<GroupScheme> SchemeOf(DType type) {
-  if (type == DType::kQ4_0) return GroupScheme{4, kBlock32, GroupZero::kMiddle};
-  if (type == DType::kQ4_1) return GroupScheme{4, kBlock32, GroupZero::kBias};
-  if (type == DType::kQ8_0) return GroupScheme{8, kBlock32, GroupZero::kMiddle};
-  return GroupSchemeOf(type);
-}
-
 // From halves apart (element j low, j + 16 high) to neighbours together (2i low, 2i + 1 high).
 // `flip` turns bits of both over.
 void PairNibbles(const std::byte* in, uint8_t flip, std::byte* out) {
@@ -35,11 +27,11 @@ uint16_t Bias(const GroupScheme& scheme, const std::byte* block) {
 
 // Codes of b bits in the order of elements, with their highest bits turned over where `flip` says
 // so: u - 8 and u - 128 in two's complement are u with that bit turned, and back.
-void TakeCodes(DType type, const GroupScheme& scheme, bool flip, const std::byte* block,
-               std::byte* out) {
+void TakeCodes(const GroupCodes& as, bool flip, const std::byte* block, std::byte* out) {
+  const GroupScheme& scheme = as.scheme;
   const std::byte* codes = block + CodesAt(scheme.zero);
   const auto mask = static_cast<uint8_t>(!flip ? 0 : scheme.bits == 4 ? 0x88 : 0x80);
-  if (type == DType::kQ4_0 || type == DType::kQ4_1) return PairNibbles(codes, mask, out);
+  if (as.places == CodePlaces::kHalvesApart) return PairNibbles(codes, mask, out);
   // Eight bytes at a time: every group is a multiple of them, and a compiler that may not assume so
   // takes one.
   const uint64_t masks = mask * uint64_t{0x0101010101010101};
@@ -47,24 +39,23 @@ void TakeCodes(DType type, const GroupScheme& scheme, bool flip, const std::byte
     Store(out + i, Load<uint64_t>(codes + i) ^ masks);
 }
 
-void TakeOfBlock(Part part, DType type, const GroupScheme& scheme, const std::byte* block,
-                 std::byte* out) {
-  const bool is_signed = type == DType::kQ8_0;  // as it is stored
+void TakeOfBlock(Part part, const GroupCodes& as, const std::byte* block, std::byte* out) {
+  const bool is_signed = as.places == CodePlaces::kSigned;
   switch (part) {
     case Part::kBlocks:
     case Part::kZeroPoints:
       return;  // never come here
     case Part::kCodes:
-      return TakeCodes(type, scheme, is_signed, block, out);
+      return TakeCodes(as, is_signed, block, out);
     case Part::kSignedCodes:
-      return TakeCodes(type, scheme, !is_signed, block, out);
+      return TakeCodes(as, !is_signed, block, out);
     case Part::kScales:
       std::memcpy(out, block, 2);
       return;
     case Part::kScales32:
       return Store(out, HalfToFloat(Load<uint16_t>(block)));
     case Part::kBiases:
-      return Store(out, Bias(scheme, block));
+      return Store(out, Bias(as.scheme, block));
   }
 }
 
@@ -86,17 +77,18 @@ void TakeZeroPoints(const GroupScheme& scheme, const std::byte* blocks, int64_t 
 }  // namespace
 
 int CodeBits(DType type) {
-  const std::optional<GroupScheme> scheme = SchemeOf(type);
-  return scheme ? scheme->bits : 0;
+  const DTypeInfo& info = Info(type);
+  return info.codes ? info.codes->scheme.bits : 0;
 }
 
 bool HasPart(DType type, Part part) {
   if (part == Part::kBlocks) return true;
-  const std::optional<GroupScheme> scheme = SchemeOf(type);
-  if (!scheme) return false;
-  if (part == Part::kSignedCodes) return scheme->zero == GroupZero::kMiddle;
-  if (part == Part::kZeroPoints) return scheme->zero == GroupZero::kPoint;
-  if (part == Part::kBiases) return scheme->zero != GroupZero::kPoint;
+  const DTypeInfo& info = Info(type);
+  if (!info.codes) return false;
+  const GroupZero zero = info.codes->scheme.zero;
+  if (part == Part::kSignedCodes) return zero == GroupZero::kMiddle;
+  if (part == Part::kZeroPoints) return zero == GroupZero::kPoint;
+  if (part == Part::kBiases) return zero != GroupZero::kPoint;
   return true;
 }
 
@@ -125,19 +117,18 @@ void TakePart(Part part, DType type, const std::byte* blocks, int64_t rows, int6
     std::memcpy(out, blocks, static_cast<size_t>(rows * RowBytes(type, cols)));
     return;
   }
-  const std::optional<GroupScheme> scheme = SchemeOf(type);
-  if (!scheme) return;  // HasPart says that there is none
   const DTypeInfo& info = Info(type);
+  if (!info.codes) return;  // HasPart says that there is none
   if (part == Part::kZeroPoints) {
     const int64_t each = PartRowBytes(part, type, cols), count = cols / info.block_elements;
     for (int64_t r = 0; r < rows; ++r, blocks += count * info.block_bytes, out += each)
-      TakeZeroPoints(*scheme, blocks, count, info.block_bytes, out);
+      TakeZeroPoints(info.codes->scheme, blocks, count, info.block_bytes, out);
     return;
   }
   const int64_t each = PartRowBytes(part, type, info.block_elements),
                 n = rows * cols / info.block_elements;
   for (int64_t b = 0; b < n; ++b, blocks += info.block_bytes, out += each)
-    TakeOfBlock(part, type, *scheme, blocks, out);
+    TakeOfBlock(part, *info.codes, blocks, out);
 }
 
 }  // namespace quantfleet::pipeline

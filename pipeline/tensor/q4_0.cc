@@ -5,6 +5,6 @@
 
 namespace quantfleet::pipeline {
 
-const Codec kQ4_0Codec = MakeCodec<Q4_0Block>();
+const Codec kQ4_0Codec = MakeCodec<Symmetric32<DType::kQ4_0, 4>>();
 
 }  // namespace quantfleet::pipeline

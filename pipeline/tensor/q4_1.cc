@@ -5,6 +5,6 @@
 
 namespace quantfleet::pipeline {
 
-const Codec kQ4_1Codec = MakeCodec<Q4_1Block>();
+const Codec kQ4_1Codec = MakeCodec<Affine32<DType::kQ4_1, 4>>();
 
 }  // namespace quantfleet::pipeline

@@ -5,6 +5,6 @@
 
 namespace quantfleet::pipeline {
 
-const Codec kQ5_0Codec = MakeCodec<Q5_0Block>();
+const Codec kQ5_0Codec = MakeCodec<Symmetric32<DType::kQ5_0, 5>>();
 
 }  // namespace quantfleet::pipeline

@@ -5,6 +5,6 @@
 
 namespace quantfleet::pipeline {
 
-const Codec kQ5_1Codec = MakeCodec<Q5_1Block>();
+const Codec kQ5_1Codec = MakeCodec<Affine32<DType::kQ5_1, 5>>();
 
 }  // namespace quantfleet::pipeline

@@ -7,31 +7,8 @@
 namespace quantfleet::pipeline {
 
 const Codec* FindScalarCodec(DType type) {
-  switch (type) {
-    case DType::kF32:
-      return &kF32Codec;
-    case DType::kF16:
-      return &kF16Codec;
-    case DType::kBF16:
-      return &kBF16Codec;
-    case DType::kQ8_0:
-      return &kQ8_0Codec;
-    case DType::kQ4_0:
-      return &kQ4_0Codec;
-    case DType::kQ4_1:
-      return &kQ4_1Codec;
-    case DType::kQ5_0:
-      return &kQ5_0Codec;
-    case DType::kQ5_1:
-      return &kQ5_1Codec;
-    case DType::kQ4_K:
-      return &kQ4_KCodec;
-    case DType::kQ5_K:
-      return &kQ5_KCodec;
-    case DType::kQ6_K:
-      return &kQ6_KCodec;
-  }
-  return FindGroupCodec(type);
+  const DTypeInfo* info = FindInfo(type);
+  return info == nullptr ? nullptr : info->codec;
 }
 
 const Codec* FindCodec(DType type) {

@@ -323,6 +323,22 @@ void EncodeRows32(const float* values, int64_t rows, int64_t cols, const float* 
     EncodeBlocks32Weighted<B>(values + r * cols, cols, importance, out + r * row_bytes);
 }
 
+// Encodes in its own way, all else as `scalar` does.
+using EncodeRows = decltype(Codec::encode);
+inline Codec EncodingTwin(const Codec& scalar, EncodeRows encode) {
+  return {scalar.type, encode, scalar.decode, scalar.dot};
+}
+
+inline std::span<const Codec> Blocks32Twins() {
+  static const Codec twins[] = {
+      EncodingTwin(kQ8_0Codec, EncodeBlocks32<Q8_0Lanes>),
+      EncodingTwin(kQ4_0Codec, EncodeRows32<Q4_0Lanes, Symmetric32<DType::kQ4_0, 4>>),
+      EncodingTwin(kQ4_1Codec, EncodeRows32<Q4_1Lanes, Affine32<DType::kQ4_1, 4>>),
+      EncodingTwin(kQ5_0Codec, EncodeRows32<Q5_0Lanes, Symmetric32<DType::kQ5_0, 5>>),
+      EncodingTwin(kQ5_1Codec, EncodeRows32<Q5_1Lanes, Affine32<DType::kQ5_1, 5>>)};
+  return twins;
+}
+
 }  // namespace quantfleet::pipeline::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

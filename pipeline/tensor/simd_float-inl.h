@@ -72,6 +72,12 @@ inline void DecodeBF16(const std::byte* blocks, int64_t n, float* out) {
   kBF16Codec.decode(blocks + 2 * i, n - i, out + i);
 }
 
+inline std::span<const Codec> FloatTwins() {
+  static const Codec twins[] = {{DType::kF16, EncodeF16, DecodeF16, kF16Codec.dot},
+                                {DType::kBF16, EncodeBF16, DecodeBF16, kBF16Codec.dot}};
+  return twins;
+}
+
 }  // namespace quantfleet::pipeline::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -215,6 +215,13 @@ inline void EncodeQ6KRows(const float* values, int64_t rows, int64_t cols, const
   }
 }
 
+inline std::span<const Codec> SuperBlockTwins() {
+  static const Codec twins[] = {EncodingTwin(kQ4_KCodec, EncodeAffineKRows<Q4_KLanes>),
+                                EncodingTwin(kQ5_KCodec, EncodeAffineKRows<Q5_KLanes>),
+                                EncodingTwin(kQ6_KCodec, EncodeQ6KRows)};
+  return twins;
+}
+
 }  // namespace quantfleet::pipeline::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

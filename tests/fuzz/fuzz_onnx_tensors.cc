@@ -2,7 +2,7 @@
 // own folder.
 #include <cstdlib>
 
-#include "pipeline/format/registry/stored_tensors.h"
+#include "pipeline/format/onnx/onnx_stored.h"
 #include "tests/support/memory_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   files.Put("in/model.onnx", {reinterpret_cast<const char*>(data), size});
   files.Put("in/model.onnx.data", std::string(kData, '\0'));
   files.Put("out.data", std::string(kData, '\0'));
-  const auto tensors = pipeline::StoredTensors(files, "in", {"model.onnx"});
+  const auto tensors = pipeline::StoredOnnxTensors(files, "in", {"model.onnx"});
   if (!tensors.ok()) return 0;
   for (const pipeline::StoredTensor& tensor : *tensors) {
     if (tensor.file != "model.onnx.data" && tensor.file != "model.onnx") std::abort();

@@ -7,6 +7,7 @@
 #include "pipeline/format/layout/assemble.h"
 #include "pipeline/format/layout/generation.h"
 #include "pipeline/format/mlx/mlx_config.h"
+#include "pipeline/format/mlx/mlx_stored.h"
 #include "pipeline/format/safetensors/hf_names.h"
 #include "pipeline/model/memory_terms.h"
 #include "pipeline/model/tokenizer_files.h"
@@ -17,7 +18,7 @@ namespace {
 namespace json = boost::json;
 
 // One tensor of a safetensors file: a part of an output tensor.
-struct StoredTensor {
+struct ShardTensor {
   std::string name;
   std::string_view type;  // "U32"
   std::vector<int64_t> shape;
@@ -28,7 +29,7 @@ struct StoredTensor {
 };
 
 // Those of one weight, which stay in one shard.
-using Bundle = std::vector<StoredTensor>;
+using Bundle = std::vector<ShardTensor>;
 
 // What -asym asks for is each runtime's own: MLX has a bias where others have a zero point.
 DType WithBias(DType type) {
@@ -113,7 +114,7 @@ class MlxPlanner {
       std::vector<int64_t> shape;
       if (tensor.dims > 1) shape.push_back(tensor.rows);
       shape.push_back(cols);
-      return StoredTensor{std::move(name), type, std::move(shape), part, dtype, &tensor, bytes};
+      return ShardTensor{std::move(name), type, std::move(shape), part, dtype, &tensor, bytes};
     };
     if (IsFloat(dtype))
       return {
@@ -131,7 +132,7 @@ class MlxPlanner {
     uint64_t size = 0, total = 0;
     for (const Bundle& bundle : bundles_) {
       uint64_t bytes = 0;
-      for (const StoredTensor& t : bundle) bytes += t.bytes;
+      for (const ShardTensor& t : bundle) bytes += t.bytes;
       if (shards.empty() || size + bytes > shard_bytes_) {
         shards.emplace_back();
         size = 0;
@@ -158,16 +159,16 @@ class MlxPlanner {
   // Header, then words before halves, so that every tensor lies on a multiple of its elements.
   PlannedFile Shard(std::string path, const std::vector<const Bundle*>& bundles,
                     json::object& where) const {
-    std::vector<const StoredTensor*> order;
+    std::vector<const ShardTensor*> order;
     for (const bool codes : {true, false}) {
       for (const Bundle* bundle : bundles)
-        for (const StoredTensor& t : *bundle)
+        for (const ShardTensor& t : *bundle)
           if ((t.part == Part::kCodes) == codes) order.push_back(&t);
     }
 
     json::object header{{"__metadata__", {{"format", "mlx"}}}};
     uint64_t at = 0;
-    for (const StoredTensor* t : order) {
+    for (const ShardTensor* t : order) {
       header[t->name] = {{"dtype", t->type},
                          {"shape", json::value_from(t->shape)},
                          {"data_offsets", json::array{at, at + t->bytes}}};
@@ -183,11 +184,11 @@ class MlxPlanner {
     PlannedFile out{{std::move(path), fixed.size() + at, {}}, {}};
     at = fixed.size();
     out.file.fixed.push_back({0, std::move(fixed)});
-    for (const StoredTensor* t : order) Place(*t, at, out.pieces);
+    for (const ShardTensor* t : order) Place(*t, at, out.pieces);
     return out;
   }
 
-  void Place(const StoredTensor& t, uint64_t& at, std::vector<PlacedPiece>& out) const {
+  void Place(const ShardTensor& t, uint64_t& at, std::vector<PlacedPiece>& out) const {
     for (const uint32_t p : t.of->pieces) {
       const Piece& piece = model_.pieces[p];
       out.push_back({.piece = p,
@@ -217,5 +218,31 @@ absl::StatusOr<TargetLayout> PlanMlx(const ModelSource& source, const Recipe& re
                                      uint64_t shard_bytes) {
   return MlxPlanner(source, recipe, shard_bytes).Run();
 }
+
+const TargetFormat kMlxFormat = {
+    .name = "mlx",
+    .recipes = [] { return std::vector<std::string_view>{"fp16", "bf16", "int8", "int4"}; },
+    .group_options = true,
+    .exact_option = false,
+    .plan = [](const ModelSource& source, const Recipe& recipe,
+               bool) { return PlanMlx(source, recipe); },
+    .wider_than_half =
+        [](const Recipe&, const Piece& piece) {
+          // Norms and biases have the folder's float type, whatever is said of them.
+          return piece.dims == 1 ? "take mlx:bf16" : KeepIn("bf16", piece);
+        },
+    .stored =
+        StoredWeights{
+            .list = StoredMlxTensors,
+            .name_of = [](const ModelDescription& model, Role role,
+                          int layer) { return HfTensorName(model.architecture, role, layer); },
+            .cut = ".weight",
+            .codes = ".weight",
+            .scales = ".scales",
+            .zeros = ".biases",
+            .with_zeros = GroupZero::kBias,
+            .unsigned_have_middle = false,
+        },
+};
 
 }  // namespace quantfleet::pipeline

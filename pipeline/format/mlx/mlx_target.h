@@ -2,12 +2,11 @@
 // (docs/formats/mlx.md).
 #pragma once
 
-#include "common/base/status.h"
-#include "pipeline/format/target_layout.h"
-#include "pipeline/model/source.h"
-#include "pipeline/recipe/recipe.h"
+#include "pipeline/format/target_format.h"
 
 namespace quantfleet::pipeline {
+
+extern const TargetFormat kMlxFormat;
 
 // mlx-lm's own limit.
 inline constexpr uint64_t kMlxShardBytes = uint64_t{5} << 30;

@@ -5,6 +5,7 @@
 #include "pipeline/format/onnx/genai_config.h"
 #include "pipeline/format/onnx/onnx_decoder.h"
 #include "pipeline/format/onnx/onnx_graph.h"
+#include "pipeline/format/onnx/onnx_stored.h"
 #include "pipeline/model/memory_terms.h"
 #include "pipeline/model/tokenizer_files.h"
 
@@ -89,5 +90,32 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
   v1::Memory memory = RuntimeMemory(model.hyper, WeightBytes(files), float_type);
   return Assemble(std::move(memory), std::move(files), small);
 }
+
+const TargetFormat kOnnxFormat = {
+    .name = "onnx",
+    .recipes =
+        [] { return std::vector<std::string_view>{"fp32", "fp16", "int8", "int4", "int8-qdq"}; },
+    .group_options = true,
+    .exact_option = true,
+    .plan = [](const ModelSource& source, const Recipe& recipe,
+               bool) { return PlanOnnx(source, recipe); },
+    .wider_than_half =
+        [](const Recipe& recipe, const Piece& piece) {
+          // Of fp16 everything has half precision, whatever is said of single tensors.
+          return recipe.body == DType::kF16 ? "take onnx:fp32" : KeepIn("f32", piece);
+        },
+    .stored =
+        StoredWeights{
+            .list = StoredOnnxTensors,
+            .name_of = [](const ModelDescription&, Role role,
+                          int layer) { return OnnxName(role, layer); },
+            .cut = "",
+            .codes = ".codes",
+            .scales = ".scales",
+            .zeros = ".zero_points",
+            .with_zeros = GroupZero::kPoint,
+            .unsigned_have_middle = true,
+        },
+};
 
 }  // namespace quantfleet::pipeline

@@ -2,12 +2,11 @@
 // GenAI library (docs/formats/onnx.md).
 #pragma once
 
-#include "common/base/status.h"
-#include "pipeline/format/target_layout.h"
-#include "pipeline/model/source.h"
-#include "pipeline/recipe/recipe.h"
+#include "pipeline/format/target_format.h"
 
 namespace quantfleet::pipeline {
+
+extern const TargetFormat kOnnxFormat;
 
 // Errors name the tensor or setting that ONNX Runtime cannot hold, and what to take instead.
 absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& recipe);

@@ -8,6 +8,7 @@
 #include "pipeline/format/layout/generation.h"
 #include "pipeline/format/layout/hf_config.h"
 #include "pipeline/format/openvino/openvino_decoder.h"
+#include "pipeline/format/openvino/openvino_stored.h"
 #include "pipeline/format/safetensors/hf_names.h"
 #include "pipeline/model/memory_terms.h"
 #include "pipeline/model/tokenizer_files.h"
@@ -99,5 +100,27 @@ absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recip
   v1::Memory memory = RuntimeMemory(model.hyper, WeightBytes(files), DType::kF32);
   return Assemble(std::move(memory), std::move(files), small);
 }
+
+const TargetFormat kOpenVinoFormat = {
+    .name = "openvino",
+    .recipes = [] { return std::vector<std::string_view>{"fp16", "int8", "int4"}; },
+    .group_options = true,
+    .exact_option = false,
+    .plan = [](const ModelSource& source, const Recipe& recipe,
+               bool) { return PlanOpenVino(source, recipe); },
+    .wider_than_half = [](const Recipe&, const Piece& piece) { return KeepIn("f32", piece); },
+    .stored =
+        StoredWeights{
+            .list = StoredOpenVinoTensors,
+            .name_of = [](const ModelDescription& model, Role role,
+                          int layer) { return HfTensorName(model.architecture, role, layer); },
+            .cut = "",
+            .codes = "",
+            .scales = "/scale",
+            .zeros = "/zero_point",
+            .with_zeros = GroupZero::kPoint,
+            .unsigned_have_middle = false,
+        },
+};
 
 }  // namespace quantfleet::pipeline

@@ -2,12 +2,11 @@
 // (docs/formats/openvino.md).
 #pragma once
 
-#include "common/base/status.h"
-#include "pipeline/format/target_layout.h"
-#include "pipeline/model/source.h"
-#include "pipeline/recipe/recipe.h"
+#include "pipeline/format/target_format.h"
 
 namespace quantfleet::pipeline {
+
+extern const TargetFormat kOpenVinoFormat;
 
 // Errors name the tensor or setting that the format cannot hold, and what to take instead.
 absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recipe& recipe);

@@ -5,49 +5,24 @@
 #include <map>
 
 #include "pipeline/format/layout/assemble.h"
-#include "pipeline/format/onnx/onnx_decoder.h"
-#include "pipeline/format/registry/stored_tensors.h"
-#include "pipeline/format/safetensors/hf_names.h"
+#include "pipeline/format/registry/registry.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
-// How a format spells what belongs to a weight, and what it means where nothing tells the zero
-// (docs/formats/{mlx,onnx,openvino}.md).
-struct Spelling {
-  std::string_view format;
-  std::string_view cut;  // off the weight's name, before these are added:
-  std::string_view codes, scales, zeros;
-  GroupZero with_zeros;
-  bool unsigned_have_middle;  // unsigned codes may do without zeros
-};
-constexpr Spelling kSpellings[] = {
-    {"mlx", ".weight", ".weight", ".scales", ".biases", GroupZero::kBias, false},
-    {"onnx", "", ".codes", ".scales", ".zero_points", GroupZero::kPoint, true},
-    {"openvino", "", "", "/scale", "/zero_point", GroupZero::kPoint, false},
-};
+using Values = StoredTensor::Values;
 
-const Spelling* SpellingOf(std::string_view format) {
-  const auto found = std::ranges::find(kSpellings, format, &Spelling::format);
-  return found == std::end(kSpellings) ? nullptr : found;
-}
-
-// Types as safetensors, ONNX and OpenVINO call them.
-std::optional<DType> FloatNamed(std::string_view type) {
-  if (type == "F32" || type == "FLOAT" || type == "f32") return DType::kF32;
-  if (type == "F16" || type == "FLOAT16" || type == "f16") return DType::kF16;
-  if (type == "BF16" || type == "BFLOAT16" || type == "bf16") return DType::kBF16;
+std::optional<DType> FloatOf(Values values) {
+  if (values == Values::kF32) return DType::kF32;
+  if (values == Values::kF16) return DType::kF16;
+  if (values == Values::kBF16) return DType::kBF16;
   return std::nullopt;
-}
-bool IsSignedCode(std::string_view type) { return type == "INT8" || type == "i4" || type == "i8"; }
-bool IsUnsignedCode(std::string_view type) {
-  return type == "UINT8" || type == "U32" || type == "u4" || type == "u8";
 }
 
 // Finds each tensor of the model among what the files hold.
 class DequantizedOpener {
  public:
-  DequantizedOpener(FileSystem& files, const fs::path& folder, const Spelling& spelling)
+  DequantizedOpener(FileSystem& files, const fs::path& folder, const StoredWeights& spelling)
       : files_(files), folder_(folder), spelling_(spelling) {}
 
   ModelDescription description;
@@ -55,13 +30,12 @@ class DequantizedOpener {
   std::vector<std::unique_ptr<File>> opened;
 
   absl::Status Run(const std::vector<std::string>& paths, const ModelDescription& model) {
-    QF_ASSIGN_OR_RETURN(stored_, StoredTensors(files_, folder_, paths));
+    QF_ASSIGN_OR_RETURN(stored_, spelling_.list(files_, folder_, paths));
     for (const StoredTensor& tensor : stored_) by_name_.emplace(tensor.name, &tensor);
     description = model;
     description.tensors.clear();
     const auto name_of = [&](Role role, int layer) {
-      return spelling_.format == "onnx" ? OnnxName(role, layer)
-                                        : HfTensorName(model.architecture, role, layer);
+      return spelling_.name_of(model, role, layer);
     };
     for (const OutputTensor& tensor : FusePieces(model, name_of)) {
       QF_RETURN_IF_ERROR(Take(tensor));
@@ -121,7 +95,7 @@ class DequantizedOpener {
       return DataLoss("{}: tensor '{}' is in none of its files; fetch the artifact again",
                       folder_.string(), tensor.name);
     const StoredTensor& stored = *it->second;
-    const std::optional<DType> type = FloatNamed(stored.type);
+    const std::optional<DType> type = FloatOf(stored.values);
     if (!type) return Bad(stored, "no float, and it has no scales");
     QF_RETURN_IF_ERROR(CheckBytes(stored, tensor.rows * RowBytes(*type, tensor.cols)));
     dtype = *type;
@@ -147,8 +121,9 @@ class DequantizedOpener {
                                   const StoredTensor& scales, const StoredTensor* zeros) const {
     CodeRows rows{};
     rows.cols = tensor.cols;
-    rows.is_signed = IsSignedCode(codes.type);
-    if (!rows.is_signed && !IsUnsignedCode(codes.type)) return Bad(codes, "not a type of codes");
+    rows.is_signed = codes.values == Values::kSignedCodes;
+    if (!rows.is_signed && codes.values != Values::kUnsignedCodes)
+      return Bad(codes, "not a type of codes");
     const auto elements = static_cast<uint64_t>(tensor.rows * tensor.cols);
     rows.bits = codes.bytes == elements ? 8 : 4;
     rows.zero = zeros == nullptr ? GroupZero::kMiddle : spelling_.with_zeros;
@@ -157,7 +132,7 @@ class DequantizedOpener {
     if (zeros != nullptr && rows.is_signed)
       return Bad(codes, fmt::format("signed codes with {}", spelling_.zeros));
 
-    const std::optional<DType> scale = FloatNamed(scales.type);
+    const std::optional<DType> scale = FloatOf(scales.values);
     if (scale != DType::kF16 && scale != DType::kF32) return Bad(scales, "scales are F16 or F32");
     rows.wide_scales = scale == DType::kF32;
     const uint64_t count = scales.bytes / (rows.wide_scales ? 4 : 2),
@@ -171,9 +146,8 @@ class DequantizedOpener {
     QF_RETURN_IF_ERROR(CheckBytes(codes, tensor.rows * rows.code_bytes()));
     QF_RETURN_IF_ERROR(CheckBytes(scales, tensor.rows * rows.scale_bytes()));
     if (zeros == nullptr) return rows;
-    const bool is_known = rows.zero == GroupZero::kBias ? FloatNamed(zeros->type) == DType::kF16
-                                                        : IsUnsignedCode(zeros->type);
-    if (!is_known) return Bad(*zeros, "not a type of what tells a zero");
+    if (zeros->values != (rows.zero == GroupZero::kBias ? Values::kF16 : Values::kUnsignedCodes))
+      return Bad(*zeros, "not a type of what tells a zero");
     QF_RETURN_IF_ERROR(CheckBytes(*zeros, tensor.rows * rows.zero_bytes()));
     return rows;
   }
@@ -185,7 +159,7 @@ class DequantizedOpener {
 
   FileSystem& files_;
   const fs::path& folder_;
-  const Spelling& spelling_;
+  const StoredWeights& spelling_;
   std::vector<StoredTensor> stored_;
   std::map<std::string, const StoredTensor*, std::less<>> by_name_;
   std::map<std::string, const File*, std::less<>> open_;
@@ -193,14 +167,13 @@ class DequantizedOpener {
 
 }  // namespace
 
-bool DequantizedSource::Reads(std::string_view format) { return SpellingOf(format) != nullptr; }
-
 absl::StatusOr<std::unique_ptr<DequantizedSource>> DequantizedSource::Open(
     FileSystem& files, const fs::path& folder, const std::vector<std::string>& paths,
     std::string_view format, const ModelDescription& model) {
-  const Spelling* spelling = SpellingOf(format);
-  if (spelling == nullptr) return Unimplemented("the codes of format '{}' are not read", format);
-  DequantizedOpener opener(files, folder, *spelling);
+  const TargetFormat* made_as = FindFormat(format);
+  if (made_as == nullptr || !made_as->stored)
+    return Unimplemented("the codes of format '{}' are not read", format);
+  DequantizedOpener opener(files, folder, *made_as->stored);
   QF_RETURN_IF_ERROR(opener.Run(paths, model));
   std::unique_ptr<DequantizedSource> source(new DequantizedSource);
   source->format_ = std::string(format);

@@ -28,12 +28,10 @@ struct DequantizedWeight {
 
 class DequantizedSource final : public ModelSource {
  public:
-  // "mlx", "onnx", "openvino".
-  static bool Reads(std::string_view format);
-
   // `paths` are the artifact's files, relative to `folder`; `model` is what it was made of: such
   // files hold weights and a graph, from which hyper-parameters and tokenizer cannot be read back.
-  // DATA_LOSS names the file and the tensor that is missing, cut, or not what the model asks for.
+  // UNIMPLEMENTED: `format` has no StoredWeights. DATA_LOSS names the file and the tensor that is
+  // missing, cut, or not what the model asks for.
   static absl::StatusOr<std::unique_ptr<DequantizedSource>> Open(
       FileSystem& files, const fs::path& folder, const std::vector<std::string>& paths,
       std::string_view format, const ModelDescription& model);

@@ -243,5 +243,10 @@ TEST(MatrixOps, LargestCodesDoNotSaturate) {
   }
 }
 
+TEST(MatrixOps, TheTableSaysWhichTypesTakeIntegers) {
+  for (const pipeline::DTypeInfo& info : pipeline::kDTypes)
+    EXPECT_EQ(ScalarMatrixOps().multiply(info.type) != nullptr, info.integer_products) << info.name;
+}
+
 }  // namespace
 }  // namespace quantfleet::engine

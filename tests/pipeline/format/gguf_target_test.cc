@@ -221,6 +221,15 @@ TEST(GgufTarget, GroupsOfOtherRuntimesAreRefused) {
   }
 }
 
+// Though no tensor would have it: a file has no number for such a recipe.
+TEST(GgufTarget, ABodyThatGgufDoesNotHoldIsRefused) {
+  const Planned p = PlanTiny(Architecture::kLlama, {}, "q4_0");
+  ASSERT_NE(p.source, nullptr);
+  Recipe recipe{.name = "own", .body = DType::kU4_G32, .head = DType::kQ8_0};
+  recipe.changes.overrides = {*TypeOverride::Parse(".=q4_0")};
+  EXPECT_ERROR(PlanGguf(p.source->description(), {}, recipe), kInvalidArgument, "u4_g32");
+}
+
 TEST(GgufTarget, LlamaInterleavesQAndKAlone) {
   const Planned p = PlanTiny(Architecture::kLlama, {}, "f32");
   for (const PlacedPiece& piece : p.layout.pieces) {

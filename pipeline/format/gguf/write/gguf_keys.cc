@@ -8,34 +8,10 @@
 namespace quantfleet::pipeline {
 namespace {
 
-// llama.cpp's LLAMA_FTYPE: what a file of this recipe calls itself.
+// What a file of this recipe calls itself.
 uint32_t FileType(const Recipe& recipe) {
-  const bool small = recipe.mix == Mix::kSmall;
-  switch (recipe.body) {
-    case DType::kF32:
-      return 0;
-    case DType::kF16:
-      return 1;
-    case DType::kQ4_0:
-      return 2;
-    case DType::kQ4_1:
-      return 3;
-    case DType::kQ8_0:
-      return 7;
-    case DType::kQ5_0:
-      return 8;
-    case DType::kQ5_1:
-      return 9;
-    case DType::kQ4_K:
-      return small ? 14 : 15;
-    case DType::kQ5_K:
-      return small ? 16 : 17;
-    case DType::kQ6_K:
-      return 18;
-    case DType::kBF16:
-      return 32;
-  }
-  return 0;
+  const GgmlNumbers& numbers = *Info(recipe.body).ggml;
+  return recipe.mix == Mix::kSmall ? numbers.small_file : numbers.file;
 }
 
 // As llama.cpp's converter takes them from generation_config.json, in its order and types. It has

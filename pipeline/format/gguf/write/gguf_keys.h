@@ -6,6 +6,7 @@
 
 namespace quantfleet::pipeline {
 
+// The recipe's body is one of ggml's types.
 void WriteKeys(const ModelDescription& model, const Recipe& recipe, GgufWriter& out);
 
 }  // namespace quantfleet::pipeline

@@ -26,7 +26,7 @@ absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model
     const DType dtype = recipe.TypeOf(model, tensor.Seen(), has_importance);
     // Before a type that divides the rows takes its place.
     const DType asked = recipe.AskedFor(model, tensor.Seen(), has_importance);
-    if (tensor.dims > 1 && GroupSchemeOf(asked))
+    if (tensor.dims > 1 && !Info(asked).ggml)
       return InvalidArgument(
           "tensor '{}': gguf holds ggml's types, not {}: take q4_0, q4_1 or q8_0", tensor.name,
           Info(asked).name);
@@ -100,10 +100,33 @@ absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
                                       const Recipe& recipe, bool has_importance) {
   QF_RETURN_IF_ERROR(Validate(model));
   QF_ASSIGN_OR_RETURN(auto tensors, TensorsFor(model, recipe, has_importance));
+  // Also where other types were asked for all tensors: the file has no word for such a recipe.
+  if (!Info(recipe.body).ggml)
+    return InvalidArgument(
+        "recipe '{}': gguf holds ggml's types, not {}: take q4_0, q4_1 or q8_0 for its body",
+        recipe.name, Info(recipe.body).name);
   std::vector<PlannedFile> files;
   files.push_back(LayOut(model, recipe, std::move(tensors)));
   v1::Memory memory = EngineMemory(model.hyper, WeightBytes(files));
   return Assemble(std::move(memory), std::move(files), attachments);
 }
+
+const TargetFormat kGgufFormat = {
+    .name = "gguf",
+    .recipes =
+        [] {
+          std::vector<std::string_view> names;
+          for (const Recipe& recipe : Recipes()) names.push_back(recipe.name);
+          return names;
+        },
+    .group_options = false,  // its types are ggml's own, with names of their own
+    .exact_option = false,
+    .plan =
+        [](const ModelSource& source, const Recipe& recipe, bool has_importance) {
+          return PlanGguf(source.description(), source.attachments(), recipe, has_importance);
+        },
+    .wider_than_half = [](const Recipe&, const Piece& piece) { return KeepIn("bf16", piece); },
+    .stored = std::nullopt,
+};
 
 }  // namespace quantfleet::pipeline

@@ -2,12 +2,11 @@
 // (docs/formats/gguf.md).
 #pragma once
 
-#include "common/base/status.h"
-#include "pipeline/format/target_layout.h"
-#include "pipeline/model/source.h"
-#include "pipeline/recipe/recipe.h"
+#include "pipeline/format/target_format.h"
 
 namespace quantfleet::pipeline {
+
+extern const TargetFormat kGgufFormat;
 
 // Attachments become files beside model.gguf. `has_importance`: an importance file goes with the
 // recipe. Errors name the tensor that the format cannot hold.

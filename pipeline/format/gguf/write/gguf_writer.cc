@@ -80,7 +80,7 @@ uint64_t GgufWriter::AddTensor(std::string_view name, DType dtype, int64_t rows,
   Put(tensors_, static_cast<uint32_t>(dims));
   Put(tensors_, cols);
   if (dims == 2) Put(tensors_, rows);
-  Put(tensors_, static_cast<uint32_t>(dtype));
+  Put(tensors_, Info(dtype).ggml->type);
   Put(tensors_, offset);
   data_size_ = RoundUp(offset + static_cast<uint64_t>(rows * RowBytes(dtype, cols)), kAlignment);
   return offset;

@@ -25,8 +25,8 @@ class GgufWriter {
   void AddF32s(std::string_view key, std::span<const float> values);
   void AddI32s(std::string_view key, std::span<const int32_t> values);
 
-  // Rows of cols elements (a 1-D tensor: dims 1, rows 1). Returns the tensor's offset from where
-  // the data begin.
+  // Rows of cols elements (a 1-D tensor: dims 1, rows 1) of one of ggml's types. Returns the
+  // tensor's offset from where the data begin.
   uint64_t AddTensor(std::string_view name, DType dtype, int64_t rows, int64_t cols, int dims);
 
   std::string Header() const;                        // padded to the alignment: data follow at once

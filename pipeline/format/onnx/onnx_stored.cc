@@ -1,4 +1,4 @@
-#include "pipeline/format/registry/stored_tensors.h"
+#include "pipeline/format/onnx/onnx_stored.h"
 
 #include <charconv>
 #include <map>
@@ -6,8 +6,6 @@
 
 #include "common/base/bytes.h"
 #include "onnx/onnx.pb.h"
-#include "pipeline/format/openvino/ir_file.h"
-#include "pipeline/format/safetensors/safetensors_file.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -15,14 +13,22 @@ namespace {
 // A graph without its weights is far smaller; more is not ours.
 constexpr uint64_t kMaxGraphBytes = uint64_t{64} << 20;
 
-absl::Status AddSafetensors(FileSystem& files, const fs::path& folder, const std::string& path,
-                            std::vector<StoredTensor>& out) {
-  const fs::path whole = folder / path;
-  QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(whole, OpenMode::kRead));
-  QF_ASSIGN_OR_RETURN(const SafetensorsFile header, SafetensorsFile::Read(*file, whole.string()));
-  for (const SafetensorsTensor& t : header.tensors())
-    out.push_back({t.name, t.dtype_name, t.shape, t.size, path, t.offset});
-  return absl::OkStatus();
+StoredTensor::Values ValuesOf(int type) {
+  using Values = StoredTensor::Values;
+  switch (type) {
+    case onnx::TensorProto::FLOAT:
+      return Values::kF32;
+    case onnx::TensorProto::FLOAT16:
+      return Values::kF16;
+    case onnx::TensorProto::BFLOAT16:
+      return Values::kBF16;
+    case onnx::TensorProto::INT8:
+      return Values::kSignedCodes;
+    case onnx::TensorProto::UINT8:
+      return Values::kUnsignedCodes;
+    default:
+      return Values::kOther;
+  }
 }
 
 // 0: a type whose values we do not count.
@@ -52,8 +58,13 @@ class ExternalTensors {
       : files_(files), whole_(folder / path), beside_(fs::path(path).parent_path()) {}
 
   absl::StatusOr<StoredTensor> Find(const onnx::TensorProto& tensor) {
-    StoredTensor out{
-        tensor.name(), TypeName(tensor), {tensor.dims().begin(), tensor.dims().end()}, 0, "", 0};
+    StoredTensor out{.name = tensor.name(),
+                     .type = TypeName(tensor),
+                     .shape = {tensor.dims().begin(), tensor.dims().end()},
+                     .bytes = 0,
+                     .file = "",
+                     .offset = 0,
+                     .values = ValuesOf(tensor.data_type())};
     std::string_view location;
     std::optional<uint64_t> length;
     for (const onnx::StringStringEntryProto& entry : tensor.external_data()) {
@@ -125,30 +136,14 @@ absl::Status AddOnnx(FileSystem& files, const fs::path& folder, const std::strin
   return absl::OkStatus();
 }
 
-absl::Status AddOpenVino(FileSystem& files, const fs::path& folder, const std::string& path,
-                         std::vector<StoredTensor>& out) {
-  QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(folder / path, kMaxIrBytes));
-  const std::string bin = fs::path(path).replace_extension(".bin").string();
-  QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(folder / bin, OpenMode::kRead));
-  QF_ASSIGN_OR_RETURN(const uint64_t bin_bytes, file->Size());
-  QF_ASSIGN_OR_RETURN(const std::vector<IrConstant> constants,
-                      ReadIrConstants(text, (folder / path).string(), bin_bytes));
-  for (const IrConstant& c : constants)
-    out.push_back({c.name, c.type, c.shape, c.size, bin, c.offset});
-  return absl::OkStatus();
-}
-
 }  // namespace
 
-absl::StatusOr<std::vector<StoredTensor>> StoredTensors(FileSystem& files, const fs::path& folder,
-                                                        const std::vector<std::string>& paths) {
+absl::StatusOr<std::vector<StoredTensor>> StoredOnnxTensors(FileSystem& files,
+                                                            const fs::path& folder,
+                                                            const std::vector<std::string>& paths) {
   std::vector<StoredTensor> tensors;
-  for (const std::string& path : paths) {
-    if (path.ends_with(".safetensors"))
-      QF_RETURN_IF_ERROR(AddSafetensors(files, folder, path, tensors));
+  for (const std::string& path : paths)
     if (path.ends_with(".onnx")) QF_RETURN_IF_ERROR(AddOnnx(files, folder, path, tensors));
-    if (path.ends_with(".xml")) QF_RETURN_IF_ERROR(AddOpenVino(files, folder, path, tensors));
-  }
   return tensors;
 }
 

@@ -1,0 +1,13 @@
+// The tensors that an artifact of OpenVINO holds, as its files name them: what inspecting shows,
+// and where measuring reads them. The files are untrusted.
+#pragma once
+
+#include "pipeline/format/target_format.h"
+
+namespace quantfleet::pipeline {
+
+// As StoredWeights::list has it: of .xml files, the constants of the .bin beside each.
+absl::StatusOr<std::vector<StoredTensor>> StoredOpenVinoTensors(
+    FileSystem& files, const fs::path& folder, const std::vector<std::string>& paths);
+
+}  // namespace quantfleet::pipeline

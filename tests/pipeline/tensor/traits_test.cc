@@ -1,0 +1,128 @@
+// The table of element types against the codecs that it names.
+#include "pipeline/tensor/traits.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "pipeline/tensor/codec.h"
+#include "pipeline/tensor/dtype.h"
+#include "pipeline/tensor/part.h"
+#include "pipeline/tensor/simd.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+class TraitsOfType : public ::testing::TestWithParam<DTypeInfo> {};
+
+TEST(Traits, NamesAndNumbersAreEachOneTypes) {
+  std::set<std::string_view> names;
+  std::set<DType> types;
+  std::set<uint32_t> ggml, files;
+  for (const DTypeInfo& info : kDTypes) {
+    SCOPED_TRACE(info.name);
+    EXPECT_TRUE(names.insert(info.name).second);
+    EXPECT_TRUE(types.insert(info.type).second);
+    EXPECT_EQ(*DTypeFromName(info.name), info.type);
+    EXPECT_EQ(&Info(info.type), &info);
+    ASSERT_EQ(info.ggml.has_value(), info.family != SchemeFamily::kGroup);
+    if (!info.ggml) continue;
+    EXPECT_TRUE(ggml.insert(info.ggml->type).second);
+    EXPECT_TRUE(files.insert(info.ggml->file).second);
+    EXPECT_EQ(DTypeFromNumber(info.ggml->type), info.type);
+  }
+  EXPECT_EQ(DTypeFromNumber(4), std::nullopt);
+  EXPECT_EQ(FindInfo(static_cast<DType>(4)), nullptr);
+}
+
+TEST_P(TraitsOfType, TheCodecIsTheTypesOwn) {
+  const DTypeInfo& info = GetParam();
+  ASSERT_NE(info.codec, nullptr);
+  EXPECT_EQ(info.codec->type, info.type);
+  EXPECT_EQ(FindCodec(info.type)->type, info.type);
+  for (const NamedCodec& twin : SimdTwins(info.type)) EXPECT_EQ(twin.codec->type, info.type);
+}
+
+// A block of `values` is `block_bytes`, of which the codec writes each and none beyond.
+TEST_P(TraitsOfType, ABlockHasItsBytes) {
+  const DTypeInfo& info = GetParam();
+  std::vector<float> values(static_cast<size_t>(info.block_elements));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i + 1)) * 3.f;
+  const auto size = static_cast<size_t>(info.block_bytes);
+  std::vector<bool> written(size + 1);
+  for (const std::byte fill : {std::byte{0}, std::byte{0xff}}) {
+    Bytes block(size + 1, fill);
+    info.codec->encode(values.data(), 1, info.block_elements, nullptr, block.data());
+    EXPECT_EQ(block.back(), fill);
+    for (size_t i = 0; i < size; ++i) written[i] = written[i] || block[i] != fill;
+  }
+  EXPECT_TRUE(std::all_of(written.begin(), written.end() - 1, [](bool yes) { return yes; }));
+}
+
+// Where the halves are said to stand scaling all values by a power of two adds to an exponent.
+TEST_P(TraitsOfType, HalvesStandWhereTheTableSays) {
+  const DTypeInfo& info = GetParam();
+  std::vector<float> values(static_cast<size_t>(info.block_elements));
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = std::sin(static_cast<float>(i + 1)) + 0.25f;
+  const auto halves_of = [&](float factor) {
+    std::vector<float> scaled = values;
+    for (float& v : scaled) v *= factor;
+    Bytes block(static_cast<size_t>(info.block_bytes));
+    info.codec->encode(scaled.data(), 1, info.block_elements, nullptr, block.data());
+    std::vector<int> halves;
+    for (int h = 0; h < info.halves.count; ++h)
+      halves.push_back(Load<uint16_t>(block.data() + info.halves.at[h]));
+    return halves;
+  };
+  const std::vector<int> once = halves_of(1), twice = halves_of(2);
+  for (size_t h = 0; h < once.size(); ++h) EXPECT_EQ(twice[h] - once[h], 1 << 10);
+  EXPECT_EQ(info.halves.count == 0, info.type == DType::kF32 || info.type == DType::kBF16);
+}
+
+TEST_P(TraitsOfType, WhetherItMindsImportance) {
+  const DTypeInfo& info = GetParam();
+  std::vector<float> values(512), importance(512);
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = std::sin(static_cast<float>(i * i + 1));
+    importance[i] = i % 7 == 0 ? 100.f : 0.01f;
+  }
+  const auto encode = [&](const float* weights) {
+    Bytes blocks(static_cast<size_t>(RowBytes(info.type, 512)));
+    info.codec->encode(values.data(), 1, 512, weights, blocks.data());
+    return blocks;
+  };
+  EXPECT_EQ(encode(nullptr) != encode(importance.data()), info.weighs);
+}
+
+// Who is told to take the fallback gets a type of GGUF with smaller blocks and no less precise.
+TEST_P(TraitsOfType, TheFallbackDividesMoreRowsAndLosesNoMore) {
+  const DTypeInfo& info = GetParam();
+  const DTypeInfo& fallback = Info(info.fallback);
+  EXPECT_TRUE(fallback.ggml.has_value());
+  if (info.block_elements == 1) return;
+  EXPECT_LT(fallback.block_elements, info.block_elements);
+  EXPECT_LT(fallback.expected_error, info.expected_error * 1.05);
+}
+
+TEST_P(TraitsOfType, PartsComeToTheBlocksCodes) {
+  const DTypeInfo& info = GetParam();
+  EXPECT_EQ(HasPart(info.type, Part::kCodes), info.codes.has_value());
+  EXPECT_EQ(info.family == SchemeFamily::kGroup, GroupSchemeOf(info.type).has_value());
+  if (!info.codes) return;
+  EXPECT_EQ(info.codes->scheme.elements, info.block_elements);
+  EXPECT_EQ(
+      CodesAt(info.codes->scheme.zero) + PartRowBytes(Part::kCodes, info.type, info.block_elements),
+      info.block_bytes);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, TraitsOfType, ::testing::ValuesIn(kDTypes),
+                         [](const auto& type) { return std::string(type.param.name); });
+
+}  // namespace
+}  // namespace quantfleet::pipeline
