@@ -8,6 +8,7 @@
 #include <boost/json.hpp>
 
 #include "agent/agent.h"
+#include "agent/fleet_settings.h"
 #include "agent/platform/hardware.h"
 #include "agent/platform/state_lock.h"
 #include "agent/provision.h"
@@ -19,21 +20,6 @@
 
 namespace quantfleet::agent {
 namespace {
-
-struct FactOptions {
-  std::string file;
-  std::vector<std::string> facts;
-};
-
-void AddFactOptions(CLI::App& command, FactOptions& options) {
-  command.add_option("--facts", options.file, "JSON of hardware facts that replace those found")
-      ->type_name("FILE");
-  command
-      .add_option("--fact", options.facts,
-                  "one hardware fact that replaces the one found, as in form=iot")
-      ->type_name("KEY=VALUE")
-      ->allow_extra_args(false);
-}
 
 // What was kept at enrollment, then the file, then single facts.
 absl::StatusOr<v1::HardwareFacts> ReadOverrides(const fs::path& state, const FactOptions& options) {
@@ -47,66 +33,16 @@ absl::StatusOr<v1::HardwareFacts> ReadOverrides(const fs::path& state, const Fac
   return overrides;
 }
 
-struct GivenOptions {
-  std::string server, token, token_file, ca, certificate, key;
-  std::string command_line = Provisioning().command_line.string();
-
-  Provisioning ToProvisioning() const {
-    return {.server = server,
-            .token = token,
-            .ca = ca,
-            .token_file = token_file,
-            .certificate = certificate,
-            .certificate_key = key,
-            .command_line = command_line};
-  }
-};
-
-void AddGivenOptions(CLI::App& command, GivenOptions& options) {
-  command.add_option("--server", options.server, "the daemon's gRPC address")
-      ->envname("QUANTFLEET_SERVER")
-      ->type_name("HOST:PORT");
-  command.add_option("--token", options.token, "as `quantfleet token create` printed it")
-      ->envname("QUANTFLEET_TOKEN")
-      ->type_name("T");
-  command.add_option("--token-file", options.token_file, "a file that holds the token")
-      ->envname("QUANTFLEET_TOKEN_FILE")
-      ->type_name("FILE");
-  command
-      .add_option("--ca", options.ca,
-                  "without a token: SHA-256 of the daemon's CA, as `quantfleet status` shows it")
-      ->envname("QUANTFLEET_CA")
-      ->type_name("HEX");
-  command
-      .add_option("--certificate", options.certificate,
-                  "the device's own, of a CA that the daemon trusts")
-      ->type_name("PEM");
-  command.add_option("--key", options.key, "that certificate's key")->type_name("PEM");
-  command
-      .add_option("--kernel-command-line", options.command_line,
-                  "where quantfleet.server=, quantfleet.token= and quantfleet.ca= are looked for")
-      ->type_name("FILE")
-      ->capture_default_str();
-}
-
-struct EnrollOptions {
-  std::string state = DefaultStateFolder().string();
-  GivenOptions given;
-  bool no_wait = false;
-  FactOptions facts;
-};
-
 absl::Status Enroll(const EnrollOptions& options, const Program& program) {
   const RealClock clock;
   SecureRandom random;
   RealSleeper sleeper;
   const AgentWorld world{RealFileSystem(), clock, random, ConnectGrpc, program.version};
-  const Provisioning given = options.given.ToProvisioning();
-  QF_RETURN_IF_ERROR(ReadProvisioning(world.files, given)
+  QF_RETURN_IF_ERROR(ReadProvisioning(world.files, options.given)
                          .status());  // a file that is absent is not waited for here
   QF_ASSIGN_OR_RETURN(const v1::HardwareFacts overrides,
                       ReadOverrides(options.state, options.facts));
-  const auto attempt = [&] { return EnrollAs(world, options.state, overrides, given); };
+  const auto attempt = [&] { return EnrollAs(world, options.state, overrides, options.given); };
   std::string said;
   const Patience patience{.stubborn = false, .on_wait = [&](const absl::Status& why, Duration) {
                             if (said != Message(why))
@@ -123,16 +59,6 @@ absl::Status Enroll(const EnrollOptions& options, const Program& program) {
              identity.device_class.empty() ? "none yet" : identity.device_class);
   return absl::OkStatus();
 }
-
-struct StartOptions {
-  std::string state = DefaultStateFolder().string();
-  std::string listen = "127.0.0.1:0";
-  bool once = false;
-  int threads = 0;
-  std::vector<std::string> runtimes;
-  GivenOptions given;
-  FactOptions facts;
-};
 
 // The installed program starts the release that this device updated to.
 void BecomeRelease(const StartOptions& options, const Program& program) {
@@ -160,8 +86,8 @@ absl::Status Start(const StartOptions& options, const Program& program) {
     SecureRandom random;
     RealSleeper sleeper;
     const AgentWorld world{RealFileSystem(), clock, random, ConnectGrpc, program.version};
-    const absl::Status enrolled = EnsureEnrolled(world, options.state, agent.overrides,
-                                                 options.given.ToProvisioning(), sleeper, stop);
+    const absl::Status enrolled =
+        EnsureEnrolled(world, options.state, agent.overrides, options.given, sleeper, stop);
     if (stop.stop_requested()) return absl::OkStatus();
     QF_RETURN_IF_ERROR(enrolled);
     QF_ASSIGN_OR_RETURN(end, RunAgent(world, agent, stop));
@@ -177,50 +103,32 @@ absl::Status Start(const StartOptions& options, const Program& program) {
   return result;
 }
 
-void AddEnroll(CLI::App& app, Action& action, const Program& program) {
-  auto options = std::make_shared<EnrollOptions>();
-  CLI::App* command =
-      app.add_subcommand("enroll", "make this machine a device of a daemon's fleet");
-  AddGivenOptions(*command, options->given);
-  command->add_flag("--no-wait", options->no_wait,
-                    "fail where an operator has to decide first, in place of waiting");
-  command->add_option("--state", options->state, "the agent's folder")
-      ->type_name("DIR")
-      ->capture_default_str();
-  AddFactOptions(*command, options->facts);
-  command->callback([options, program, &action] {
-    action = [options, program] { return Enroll(*options, program); };
+// Adds the flags of `rows` to the command, which then does `act`.
+void AddSettings(CLI::App& command, const config::Settings& rows, Action& action,
+                 std::function<absl::Status()> act) {
+  const config::Given given = config::AddFlags(rows, command, /*fallback_in_help=*/false);
+  command.callback([given, act = std::move(act), &action] {
+    action = [given, act]() -> absl::Status {
+      QF_RETURN_IF_ERROR(given.Apply());
+      return act();
+    };
   });
 }
 
+void AddEnroll(CLI::App& app, Action& action, const Program& program) {
+  const auto options = std::make_shared<EnrollOptions>();
+  CLI::App* command =
+      app.add_subcommand("enroll", "make this machine a device of a daemon's fleet");
+  AddSettings(*command, SettingsOf(*options), action,
+              [options, program] { return Enroll(*options, program); });
+}
+
 void AddStart(CLI::App& app, Action& action, const Program& program) {
-  auto options = std::make_shared<StartOptions>();
+  const auto options = std::make_shared<StartOptions>();
   CLI::App* command =
       app.add_subcommand("start", "keep this device's models current and answer with them");
-  command->add_option("--state", options->state, "the agent's folder")
-      ->type_name("DIR")
-      ->capture_default_str();
-  command
-      ->add_option("--listen", options->listen,
-                   "loopback address of the completion endpoint (port 0: a free one), or unix:PATH")
-      ->type_name("HOST:PORT")
-      ->capture_default_str();
-  command->add_option("--threads", options->threads, "of the engine; 0: as many as cores")
-      ->check(CLI::Range(0, 1024))
-      ->type_name("N");
-  command
-      ->add_option("--allow-runtime", options->runtimes,
-                   "a program that a device class may start here to run its models, by this name; "
-                   "may be given again")
-      ->type_name("NAME=/PATH")
-      ->allow_extra_args(false);
-  AddGivenOptions(*command, options->given);
-  command->add_flag("--once", options->once,
-                    "end when the device is up to date: 0 when healthy, 1 when something failed");
-  AddFactOptions(*command, options->facts);
-  command->callback([options, program, &action] {
-    action = [options, program] { return Start(*options, program); };
-  });
+  AddSettings(*command, SettingsOf(*options), action,
+              [options, program] { return Start(*options, program); });
 }
 
 // What a release of the agent is asked before it takes over; no command for people.
@@ -264,47 +172,44 @@ absl::StatusOr<boost::json::object> FindIdentity(const fs::path& state) {
                              {"server", enrolled.ok() ? enrolled->server : ""}};
 }
 
-void AddIdentity(CLI::App& app, Action& action) {
-  auto state = std::make_shared<std::string>(DefaultStateFolder().string());
-  auto json = std::make_shared<bool>(false);
-  CLI::App* command =
-      app.add_subcommand("identity", "the device's id and key, made now if there is none");
-  command->add_option("--state", *state, "the agent's folder")
-      ->type_name("DIR")
-      ->capture_default_str();
-  command->add_flag("--json", *json, "for programs");
-  command->callback([state, json, &action] {
-    action = [state, json]() -> absl::Status {
-      QF_ASSIGN_OR_RETURN(const boost::json::object identity, FindIdentity(*state));
-      if (*json) {
-        fmt::print("{}\n", std::string(boost::json::serialize(identity)));
-        return absl::OkStatus();
-      }
-      const auto text = [&](const char* name) {
-        return std::string(identity.at(name).as_string().c_str());
-      };
-      fmt::print("device      {}\npublic key  {}\n", text("device_id"), text("public_key_sha256"));
-      if (!text("server").empty()) fmt::print("daemon      {}\n", text("server"));
-      return absl::OkStatus();
-    };
-  });
+// Of the commands that tell of the device.
+struct ShowOptions {
+  std::string state;
+  bool json = false;
+};
+
+config::Settings SettingsOf(ShowOptions& to) {
+  return {
+      StateSetting(to.state),
+      {.flag = "--json", .value = config::Into(to.json), .help = "for programs"},
+  };
 }
 
-void AddStatus(CLI::App& app, Action& action) {
-  auto state = std::make_shared<std::string>(DefaultStateFolder().string());
-  auto json = std::make_shared<bool>(false);
-  CLI::App* command = app.add_subcommand("status", "who this device is and what it runs");
-  command->add_option("--state", *state, "the agent's folder")
-      ->type_name("DIR")
-      ->capture_default_str();
-  command->add_flag("--json", *json, "for programs");
-  command->callback([state, json, &action] {
-    action = [state, json]() -> absl::Status {
-      QF_ASSIGN_OR_RETURN(const AgentStatus status, ReadStatus(RealFileSystem(), *state));
-      fmt::print("{}", *json ? StatusJson(status) : StatusText(status));
-      return absl::OkStatus();
-    };
-  });
+absl::Status ShowIdentity(const ShowOptions& options) {
+  QF_ASSIGN_OR_RETURN(const boost::json::object identity, FindIdentity(options.state));
+  if (options.json) {
+    fmt::print("{}\n", std::string(boost::json::serialize(identity)));
+    return absl::OkStatus();
+  }
+  const auto text = [&](const char* name) {
+    return std::string(identity.at(name).as_string().c_str());
+  };
+  fmt::print("device      {}\npublic key  {}\n", text("device_id"), text("public_key_sha256"));
+  if (!text("server").empty()) fmt::print("daemon      {}\n", text("server"));
+  return absl::OkStatus();
+}
+
+absl::Status ShowStatus(const ShowOptions& options) {
+  QF_ASSIGN_OR_RETURN(const AgentStatus status, ReadStatus(RealFileSystem(), options.state));
+  fmt::print("{}", options.json ? StatusJson(status) : StatusText(status));
+  return absl::OkStatus();
+}
+
+void AddShow(CLI::App& app, Action& action, const char* name, const char* help,
+             absl::Status (*show)(const ShowOptions&)) {
+  const auto options = std::make_shared<ShowOptions>();
+  AddSettings(*app.add_subcommand(name, help), SettingsOf(*options), action,
+              [options, show] { return show(*options); });
 }
 
 }  // namespace
@@ -313,8 +218,9 @@ void AddFleetCommands(CLI::App& app, Action& action, const Program& program) {
   AddEnroll(app, action, program);
   AddStart(app, action, program);
   AddTrial(app, action, program);
-  AddIdentity(app, action);
-  AddStatus(app, action);
+  AddShow(app, action, "identity", "the device's id and key, made now if there is none",
+          ShowIdentity);
+  AddShow(app, action, "status", "who this device is and what it runs", ShowStatus);
 }
 
 }  // namespace quantfleet::agent

@@ -4,8 +4,6 @@
 #include <array>
 #include <charconv>
 
-#include "common/toml/toml_reader.h"
-
 namespace quantfleet::daemon {
 
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
@@ -34,50 +32,117 @@ std::string ToString(const HostPort& address) {
             : fmt::format("{}:{}", address.host, address.port);
 }
 
-absl::Status CheckLogLevel(std::string_view level) {
-  constexpr std::array<std::string_view, 5> levels = {"debug", "info", "warning", "error", "off"};
-  if (std::ranges::find(levels, level) != levels.end()) return absl::OkStatus();
-  return InvalidArgument("log level '{}' is none of debug, info, warning, error, off", level);
+namespace {
+
+config::Text AddressInto(HostPort& out) {
+  return {[&out](const std::string& text) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(out, ParseHostPort(text));
+    return absl::OkStatus();
+  }};
+}
+
+config::Text LogLevelInto(std::string& out) {
+  return {[&out](const std::string& level) -> absl::Status {
+    constexpr std::array<std::string_view, 5> levels = {"debug", "info", "warning", "error", "off"};
+    if (std::ranges::find(levels, level) == levels.end())
+      return InvalidArgument("log level '{}' is none of debug, info, warning, error, off", level);
+    out = level;
+    return absl::OkStatus();
+  }};
+}
+
+config::Number SecondsInto(std::chrono::milliseconds& out, double least, double most) {
+  return {[&out](double seconds) {
+            out = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+          },
+          least, most};
+}
+
+config::Whole HoursInto(std::chrono::hours& out, int64_t least, int64_t most) {
+  return {[&out](int64_t hours) { out = std::chrono::hours(hours); }, least, most};
+}
+
+}  // namespace
+
+config::Settings SettingsOf(Config& to) {
+  using config::Into;
+  return {
+      {.flag = "--data",
+       .key = "data",
+       .value = config::RequiredInto(to.data),
+       .help = "Folder for state, keys and blobs",
+       .fallback = "./quantfleet-data"},
+      {.flag = "--listen",
+       .key = "listen",
+       .value = AddressInto(to.listen),
+       .help = "gRPC address, HOST:PORT; port 0 takes any",
+       .fallback = "127.0.0.1:7443"},
+      {.flag = "--http",
+       .key = "http",
+       .value = AddressInto(to.http),
+       .help = "HTTPS address, HOST:PORT; port 0 takes any",
+       .fallback = "127.0.0.1:7444"},
+      {.flag = "--check-in",
+       .key = "check_in_seconds",
+       .value = SecondsInto(to.check_in, 0.1, 86'400.0),
+       .help = "Seconds between a device's check-ins",
+       .fallback = "2 with --dev, else 30"},
+      {.flag = "",
+       .key = "certificate_lifetime_hours",
+       .value = HoursInto(to.certificate_lifetime, 1, 366 * 24),
+       .help = "Of devices' certificates",
+       .fallback = "168"},
+      {.flag = "--enrollment-queue",
+       .key = "enrollment.queue",
+       .value = Into(to.enrollment_queue, 0, kMaxQueue),
+       .help = "Devices without token or leave that may wait for an operator at once; 0: they are "
+               "refused",
+       .fallback = "0",
+       .earlier = {{"--enrolment-queue", "enrolment.queue"}}},  // as 0.1 spells it; to go with 0.3
+      {.flag = "--enrollment-ca",
+       .key = "enrollment.ca",
+       .value = config::FileInto(to.enrollment_ca),
+       .help = "PEM of CAs whose certificates let devices in",
+       .fallback = "none",
+       .earlier = {{"--enrolment-ca", "enrolment.ca"}}},  // as 0.1 spells it; to go with 0.3
+      {.flag = "--memory",
+       .key = "memory_mib",
+       .value = Into(to.memory_mib, 16, 1 << 20),
+       .help = "MiB that one job may hold in flight",
+       .fallback = "512",
+       .type = "UINT"},
+      {.flag = "--threads",
+       .key = "threads",
+       .value = Into(to.threads, 0, 4096),
+       .help = "Threads of a job",
+       .fallback = "0: as many as cores"},
+      {.flag = "--evaluation-tokens",
+       .key = "evaluation.tokens",
+       .value = Into(to.evaluation_tokens, 0, 1 << 20),
+       .help = "Tokens of a text that each artifact is measured on, beside the source's precision; "
+               "0: none",
+       .fallback = "256"},
+      {.flag = "--evaluation-text",
+       .key = "evaluation.text",
+       .value = config::FileInto(to.evaluation_text),
+       .help = "That text",
+       .fallback = "a shipped one"},
+      {.flag = "",
+       .key = "evaluation.prompts",
+       .value = Into(to.golden_prompts),
+       .help = "Golden prompts: a list of plain texts",
+       .fallback = "three shipped ones"},
+      {.flag = "--log-level",
+       .key = "log_level",
+       .value = LogLevelInto(to.log_level),
+       .help = "debug, info, warning, error or off",
+       .fallback = "info"},
+  };
 }
 
 absl::StatusOr<Config> ParseConfig(std::string_view toml) {
-  QF_ASSIGN_OR_RETURN(TomlReader reader, TomlReader::Parse(toml));
   Config config;
-  std::string data = config.data.string(), listen = ToString(config.listen),
-              http = ToString(config.http);
-  double check_in = std::chrono::duration<double>(config.check_in).count();
-  int64_t lifetime = config.certificate_lifetime.count(),
-          memory = static_cast<int64_t>(config.memory_mib), threads = 0;
-  reader.Require("data", data);
-  reader.Read("listen", listen);
-  reader.Read("http", http);
-  reader.Read("check_in_seconds", check_in, 0.1, 86'400.0);
-  reader.Read("certificate_lifetime_hours", lifetime, 1, 366 * 24);
-  int64_t queue = 0;
-  std::string enrollment_ca;
-  reader.Read("enrolment.queue", queue, 0, kMaxQueue);  // as 0.1 spells them; to go with 0.3
-  reader.Read("enrolment.ca", enrollment_ca);
-  reader.Read("enrollment.queue", queue, 0, kMaxQueue);
-  reader.Read("enrollment.ca", enrollment_ca);
-  reader.Read("memory_mib", memory, 16, 1 << 20);
-  reader.Read("threads", threads, 0, 4096);
-  std::string evaluation_text;
-  reader.Read("log_level", config.log_level);
-  reader.Read("evaluation.tokens", config.evaluation_tokens, 0, 1 << 20);
-  reader.Read("evaluation.text", evaluation_text);
-  reader.Read("evaluation.prompts", config.golden_prompts);
-  QF_RETURN_IF_ERROR(reader.Finish());
-  config.data = data;
-  config.evaluation_text = evaluation_text;
-  QF_ASSIGN_OR_RETURN(config.listen, ParseHostPort(listen));
-  QF_ASSIGN_OR_RETURN(config.http, ParseHostPort(http));
-  config.check_in = std::chrono::milliseconds(static_cast<int64_t>(check_in * 1000));
-  config.certificate_lifetime = std::chrono::hours(lifetime);
-  config.enrollment_queue = static_cast<uint64_t>(queue);
-  config.enrollment_ca = enrollment_ca;
-  config.memory_mib = static_cast<uint64_t>(memory);
-  config.threads = static_cast<int>(threads);
-  QF_RETURN_IF_ERROR(CheckLogLevel(config.log_level));
+  QF_RETURN_IF_ERROR(config::ReadToml(SettingsOf(config), toml));
   return config;
 }
 

@@ -1,4 +1,5 @@
-// What quantfleetd is told: by flags, or by a TOML file with the same settings. Plain values.
+// What quantfleetd is told: by flags, or by a TOML file with the same settings. Plain values, and
+// the one table that says how each is read.
 #pragma once
 
 #include <chrono>
@@ -9,6 +10,7 @@
 
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/config/settings.h"
 
 namespace quantfleet::daemon {
 
@@ -38,8 +40,10 @@ struct Config {
   std::string log_level = "info";
 };
 
+// A row for each setting; what is read goes to `to`, which outlives it.
+config::Settings SettingsOf(Config& to);
+
 // Strict, as device classes are: the error names line and key.
 absl::StatusOr<Config> ParseConfig(std::string_view toml);
-absl::Status CheckLogLevel(std::string_view level);
 
 }  // namespace quantfleet::daemon

@@ -22,50 +22,16 @@ constexpr std::chrono::seconds kDevCheckIn{2};
 
 struct Flags {
   bool dev = false, version = false;
-  std::string config, data, listen, http, enrollment_ca, evaluation_text, log_level;
-  int64_t enrollment_queue = -1;
-  double check_in = 0;
-  uint64_t memory_mib = 0;
-  int threads = -1;
-  int64_t evaluation_tokens = -1;
+  std::string file;
+  config::Given given;  // goes to the configuration, once the file is read
 };
 
-void Define(CLI::App& app, Flags& flags) {
+void Define(CLI::App& app, Config& config, Flags& flags) {
   app.add_flag("--dev", flags.dev,
                "Embedded defaults: no configuration file, short check-in intervals");
-  app.add_option("--config", flags.config, "TOML file with the settings below")
+  app.add_option("--config", flags.file, "TOML file with the settings below")
       ->check(CLI::ExistingFile);
-  app.add_option("--data", flags.data, "Folder for state, keys and blobs [./quantfleet-data]");
-  app.add_option("--listen", flags.listen,
-                 "gRPC address, HOST:PORT; port 0 takes any [127.0.0.1:7443]");
-  app.add_option("--http", flags.http,
-                 "HTTPS address, HOST:PORT; port 0 takes any [127.0.0.1:7444]");
-  app.add_option("--check-in", flags.check_in,
-                 "Seconds between a device's check-ins [2 with --dev, else 30]")
-      ->check(CLI::Range(0.1, 86'400.0));
-  app.add_option("--enrollment-queue", flags.enrollment_queue,
-                 "Devices without token or leave that may wait for an operator at once; 0: they "
-                 "are refused [0]")
-      ->check(CLI::Range(int64_t{0}, kMaxQueue));
-  app.add_option("--enrollment-ca", flags.enrollment_ca,
-                 "PEM of CAs whose certificates let devices in [none]")
-      ->check(CLI::ExistingFile);
-  // As 0.1 spells them; to go with 0.3.
-  app.add_option("--enrolment-queue", flags.enrollment_queue)
-      ->check(CLI::Range(int64_t{0}, kMaxQueue))
-      ->group("");
-  app.add_option("--enrolment-ca", flags.enrollment_ca)->check(CLI::ExistingFile)->group("");
-  app.add_option("--memory", flags.memory_mib, "MiB that one job may hold in flight [512]")
-      ->check(CLI::Range(16, 1 << 20));
-  app.add_option("--threads", flags.threads, "Threads of a job [0: as many as cores]")
-      ->check(CLI::Range(0, 4096));
-  app.add_option("--evaluation-tokens", flags.evaluation_tokens,
-                 "Tokens of a text that each artifact is measured on, beside the source's "
-                 "precision; 0: none [256]")
-      ->check(CLI::Range(0, 1 << 20));
-  app.add_option("--evaluation-text", flags.evaluation_text, "That text [a shipped one]")
-      ->check(CLI::ExistingFile);
-  app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off [info]");
+  flags.given = config::AddFlags(SettingsOf(config), app, /*fallback_in_help=*/true);
   app.add_flag("--version", flags.version, "Print the version and exit");
 }
 
@@ -79,10 +45,11 @@ int Tell(const absl::StatusOr<std::string>& what) {
 }
 
 // Commands on a data folder; each writes its exit code.
-void DefineMaintenance(CLI::App& app, const Flags& flags, int& exit_code) {
+void DefineMaintenance(CLI::App& app, Config& config, const Flags& flags, int& exit_code) {
   app.require_subcommand(0, 1)->fallthrough();  // --data may stand behind them
-  const auto data = [&flags] {
-    return flags.data.empty() ? fs::path(Config().data) : fs::path(flags.data);
+  const auto data = [&config, &flags] {
+    flags.given.Apply().IgnoreError();  // they want --data alone
+    return config.data;
   };
   CLI::App* backup =
       app.add_subcommand("backup", "Copy state and keys, also while the daemon runs");
@@ -121,37 +88,18 @@ void DefineMaintenance(CLI::App& app, const Flags& flags, int& exit_code) {
   });
 }
 
-absl::StatusOr<Config> MakeConfig(const Flags& flags) {
-  if (flags.dev == !flags.config.empty())
+absl::Status MakeConfig(const Flags& flags, Config& config) {
+  if (flags.dev == !flags.file.empty())
     return InvalidArgument("give either --dev or --config FILE");
-  Config config;
   if (flags.dev) {
     config.check_in = kDevCheckIn;
   } else {
-    QF_ASSIGN_OR_RETURN(const std::string text, RealFileSystem().ReadAll(flags.config));
+    QF_ASSIGN_OR_RETURN(const std::string text, RealFileSystem().ReadAll(flags.file));
     auto parsed = ParseConfig(text);
-    if (!parsed.ok()) return Annotate(parsed.status(), flags.config);
+    if (!parsed.ok()) return Annotate(parsed.status(), flags.file);
     config = *std::move(parsed);
   }
-  if (!flags.data.empty()) config.data = flags.data;
-  if (!flags.listen.empty()) {
-    QF_ASSIGN_OR_RETURN(config.listen, ParseHostPort(flags.listen));
-  }
-  if (!flags.http.empty()) {
-    QF_ASSIGN_OR_RETURN(config.http, ParseHostPort(flags.http));
-  }
-  if (flags.check_in > 0)
-    config.check_in = std::chrono::milliseconds(static_cast<int64_t>(flags.check_in * 1000));
-  if (flags.enrollment_queue >= 0)
-    config.enrollment_queue = static_cast<uint64_t>(flags.enrollment_queue);
-  if (!flags.enrollment_ca.empty()) config.enrollment_ca = flags.enrollment_ca;
-  if (flags.memory_mib > 0) config.memory_mib = flags.memory_mib;
-  if (flags.threads >= 0) config.threads = flags.threads;
-  if (flags.evaluation_tokens >= 0) config.evaluation_tokens = flags.evaluation_tokens;
-  if (!flags.evaluation_text.empty()) config.evaluation_text = flags.evaluation_text;
-  if (!flags.log_level.empty()) config.log_level = flags.log_level;
-  QF_RETURN_IF_ERROR(CheckLogLevel(config.log_level));
-  return config;
+  return flags.given.Apply();
 }
 
 int Run(const Config& config) {
@@ -185,10 +133,11 @@ int Run(int argc, char** argv) {
       "The central daemon of quantfleet: quantizes models for device classes and keeps a fleet "
       "running them.",
       "quantfleetd");
+  Config config;
   Flags flags;
   int maintained = -1;
-  Define(app, flags);
-  DefineMaintenance(app, flags, maintained);
+  Define(app, config, flags);
+  DefineMaintenance(app, config, flags, maintained);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -199,15 +148,14 @@ int Run(int argc, char** argv) {
     fmt::print("quantfleetd {}\n", QUANTFLEET_VERSION);
     return 0;
   }
-  const auto config = MakeConfig(flags);
-  if (!config.ok()) {
-    fmt::print(stderr, "quantfleetd: {}\n", Message(config.status()));
+  if (const absl::Status made = MakeConfig(flags, config); !made.ok()) {
+    fmt::print(stderr, "quantfleetd: {}\n", Message(made));
     return kExitUsage;
   }
   spdlog::set_default_logger(spdlog::stderr_logger_mt("quantfleetd"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
-  spdlog::set_level(spdlog::level::from_str(config->log_level));
-  return Run(*config);
+  spdlog::set_level(spdlog::level::from_str(config.log_level));
+  return Run(config);
 }
 
 }  // namespace

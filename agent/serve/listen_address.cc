@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include <charconv>
+#include <cstring>
 
 namespace quantfleet::agent {
 namespace {
@@ -22,9 +23,9 @@ bool IsIpv6Loopback(const std::string& host) {
 
 }  // namespace
 
-absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text) {
+absl::StatusOr<http::ListenAddress> ParseListenAddress(const std::string& text) {
   if (text.starts_with(kUnix)) {
-    ListenAddress unix_address{{}, 0, text.substr(kUnix.size())};
+    http::ListenAddress unix_address{{}, 0, text.substr(kUnix.size())};
     const std::string& path = unix_address.path;
     if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path) ||
         path.find('\0') != std::string::npos)
@@ -35,7 +36,7 @@ absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text) {
   const size_t colon = text.rfind(':');
   if (colon == std::string::npos)
     return InvalidArgument("\"{}\" is no address: write HOST:PORT or unix:PATH", text);
-  ListenAddress address{text.substr(0, colon), 0, {}};
+  http::ListenAddress address{text.substr(0, colon), 0, {}};
   std::string& host = address.host;
   if (host.size() > 2 && host.front() == '[' && host.back() == ']')
     host = host.substr(1, host.size() - 2);
@@ -51,6 +52,14 @@ absl::StatusOr<ListenAddress> ParseListenAddress(const std::string& text) {
         "from this machine only; put a proxy that asks in front of it",
         text);
   return address;
+}
+
+absl::StatusOr<http::ListenSocket> OpenListenSocket(const std::string& address) {
+  QF_ASSIGN_OR_RETURN(const http::ListenAddress parsed, ParseListenAddress(address));
+  int error = 0;
+  auto socket = http::OpenListenSocket(parsed, &error);
+  if (error != 0) return Unavailable("listening on {}: {}", address, std::strerror(error));
+  return socket;
 }
 
 std::string EndpointUrl(const std::string& endpoint) {

@@ -1,5 +1,5 @@
 #include "agent/update/blob_source.h"
-#include "common/net/https_client.h"
+#include "common/http/https_client.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -32,7 +32,7 @@ class HttpsBlobSource final : public BlobSource {
   absl::Status FetchPiece(const std::string& path, uint64_t size, bool whole, Bytes& stored) {
     if (!client_) {
       const Session::BlobAccess access = access_();
-      client_ = std::make_unique<net::HttpsClient>(access.address, access.trust, access.client);
+      client_ = std::make_unique<http::HttpsClient>(access.address, access.trust, access.client);
     }
     const auto keep = [&stored](ByteSpan piece) -> absl::Status {
       stored.insert(stored.end(), piece.begin(), piece.end());
@@ -44,7 +44,7 @@ class HttpsBlobSource final : public BlobSource {
   }
 
   const std::function<Session::BlobAccess()> access_;
-  std::unique_ptr<net::HttpsClient> client_;
+  std::unique_ptr<http::HttpsClient> client_;
 };
 
 }  // namespace

@@ -173,6 +173,20 @@ void TomlReader::Require(std::string_view key, std::string& out) {
   if (out.empty() && state_->error.ok()) state_->Fail(InvalidArgument("{} must not be empty", key));
 }
 
+std::vector<TomlReader::Key> TomlReader::Keys() const {
+  std::vector<Key> keys;
+  for (const auto& [key, node] : state_->root)
+    keys.push_back({std::string(key.str()), key.source().begin.line});
+  return keys;
+}
+
+int64_t TomlReader::Line(std::string_view key) const {
+  const toml::node* node = state_->root.at_path(key).node();
+  return node ? node->source().begin.line : 0;
+}
+
+int64_t TomlReader::Line() const { return state_->root.source().begin.line; }
+
 absl::Status TomlReader::Finish() const {
   QF_RETURN_IF_ERROR(state_->error);
   return state_->Unknown(state_->root, "");

@@ -35,6 +35,15 @@ class TomlReader {
   // As Read, and absence is an error.
   void Require(std::string_view key, std::string& out);
 
+  // For documents whose errors have a wording of their own: what there is, and where.
+  struct Key {
+    std::string name;
+    int64_t line;  // of the document
+  };
+  std::vector<Key> Keys() const;             // of the table itself, by name
+  int64_t Line(std::string_view key) const;  // of a key's value; 0 when it is absent
+  int64_t Line() const;                      // of the table itself, where it is one of several
+
   // The first error, or one for the first key that nobody asked for.
   absl::Status Finish() const;
 

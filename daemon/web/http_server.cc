@@ -1,372 +1,194 @@
 #include "daemon/web/http_server.h"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/ssl.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
-#include <boost/beast/ssl.hpp>
-#include <condition_variable>
-#include <mutex>
-#include <set>
-#include <thread>
+#include <unistd.h>
 
-#include "common/net/http_text.h"
-#include "common/trust/openssl_handles.h"
+#include <cerrno>
+#include <cstring>
+
+#include "common/http/router.h"
+#include "common/http/server.h"
 #include "daemon/web/answer.h"
-#include "daemon/web/tls_context.h"
 
 namespace quantfleet::daemon {
 namespace {
 
-namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = beast::http;
-using asio::ip::tcp;
-using boost::system::error_code;
-
-constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
-constexpr size_t kPiece = 64 << 10;
-constexpr uint32_t kHeaderLimit = 8 << 10;
-constexpr auto kAcceptPause = std::chrono::milliseconds(100);
-constexpr auto kLastBytes = std::chrono::seconds(2);  // for a TLS close to go out
 constexpr char kServerName[] = "quantfleet/" QUANTFLEET_VERSION;
 
-std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
+// As it goes over the wire, but for what the server adds.
+http::Response ToResponse(Answer answer) {
+  http::Response response;
+  response.status = answer.status;
+  response.fields = {{"Server", kServerName}, {"Content-Type", answer.type}};
+  const auto add = [&response](const char* name, std::string value) {
+    response.fields.emplace_back(name, std::move(value));
+  };
+  if (!answer.etag.empty()) {
+    add("ETag", answer.etag);
+    add("Accept-Ranges", "bytes");
+    add("Cache-Control", "public, max-age=31536000, immutable");
+  } else {
+    add("Cache-Control", "no-store");
+  }
+  if (answer.status == 405) add("Allow", "GET, HEAD");
+  if (answer.status == 416) add("Content-Range", fmt::format("bytes */{}", answer.size));
+  if (answer.status == 206)
+    add("Content-Range",
+        fmt::format("bytes {}-{}/{}", answer.first, answer.first + answer.length - 1, answer.size));
+  response.body = std::move(answer.body);
+  if (answer.file) {
+    response.source_size = answer.length;
+    response.source = [file = std::shared_ptr<File>(std::move(answer.file)),
+                       at = answer.first](MutableBytes part) mutable {
+      const uint64_t from = std::exchange(at, at + part.size());
+      return file->ReadAt(from, part);
+    };
+  }
+  return response;
+}
+
+std::optional<http::Response> Refuse(const http::Refusal& refusal) {
+  using Kind = http::Refusal::Kind;
+  switch (refusal.kind) {
+    case Kind::kBodyTooLarge:
+      return ToResponse(TextAnswer(413, "requests have no body here"));
+    case Kind::kHeadTooLarge:
+      return ToResponse(TextAnswer(431, "the request's head is too large"));
+    case Kind::kNotHttp:
+      return ToResponse(TextAnswer(400, "not an HTTP request"));
+    case Kind::kFailed:
+      return ToResponse(TextAnswer(500, "internal error"));
+    case Kind::kCutShort:
+    case Kind::kCrowded:
+      break;
+  }
+  return std::nullopt;
+}
 
 }  // namespace
 
 struct HttpServer::Impl {
-  // One client. Everything of it happens on its strand.
-  struct Connection {
-    Connection(tcp::socket socket, asio::ssl::context& tls) : stream(std::move(socket), tls) {}
-    beast::ssl_stream<beast::tcp_stream> stream;
-    beast::flat_buffer buffer{kHeaderLimit * 2};
-    bool answering = false, close = false;
-  };
-
   Impl(FileSystem& files_in, Options options_in, Handlers handlers_in)
-      : files(files_in), options(std::move(options_in)), handlers(std::move(handlers_in)) {}
+      : files(files_in),
+        options(std::move(options_in)),
+        handlers(std::move(handlers_in)),
+        router(Routes(), {.head = true,
+                          .before = [](const http::ExchangePtr& e) { return RefuseMethod(e); },
+                          .missing =
+                              [](http::Router::Missing) {
+                                return ToResponse(TextAnswer(404, "not found"));
+                              }}) {}
 
+  std::vector<http::Route> Routes();
   absl::Status Listen();
-  asio::awaitable<void> Accept();
-  void Spawn(tcp::socket socket);
-  asio::awaitable<void> Serve(std::shared_ptr<Connection> c);
-  asio::awaitable<bool> ServeOne(Connection& c);
-  Answer Decide(Connection& c, const http::request<http::empty_body>& request);
-  Answer Blob(Connection& c, const http::request<http::empty_body>& request);
-  absl::Status Authorize(Connection& c);
-  asio::awaitable<bool> Send(Connection& c, const http::request<http::empty_body>& request,
-                             Answer answer);
-  asio::awaitable<bool> SendFile(Connection& c, const Answer& answer);
-  asio::awaitable<bool> Write(Connection& c, std::string_view bytes);
-  Traffic TrafficNow() const;
-  void CloseAll(bool also_answering);
-  void Run();
-  void Stop();
+  // Nothing is changed here, whatever the path.
+  static bool RefuseMethod(const http::ExchangePtr& exchange) {
+    const std::string& method = exchange->request().method;
+    if (method == "GET" || method == "HEAD") return false;
+    exchange->Reply(ToResponse(TextAnswer(405, "GET and HEAD only")));
+    return true;
+  }
+  Answer Ready() const;
+  Answer Metrics() const;
+  Answer Blob(const http::Request& request) const;
+  absl::Status Authorize(const http::Request& request) const;
 
   FileSystem& files;
   const Options options;
   const Handlers handlers;
-  asio::ssl::context tls{asio::ssl::context::tls_server};
-  asio::io_context io;
-  tcp::acceptor acceptor{asio::make_strand(io)};
-  asio::steady_timer pause{acceptor.get_executor()};
+  const http::Router router;
   uint16_t port = 0;
-  std::vector<std::thread> threads;
-
-  mutable std::mutex mutex;      // guards what follows
-  std::condition_variable idle;  // a connection or a thread ended
-  int running = 0;               // threads
-  std::set<std::shared_ptr<Connection>> connections;
-  Traffic traffic;
-  bool stopping = false;
+  std::unique_ptr<http::Server> server;  // ends first: it calls all the others
 };
 
+std::vector<http::Route> HttpServer::Impl::Routes() {
+  const auto page = [](auto answer) {
+    return http::Page(
+        [answer](const http::Request& request) { return ToResponse(answer(request)); });
+  };
+  return {
+      {"GET", "/livez", page([](const http::Request&) { return TextAnswer(200, "ok"); })},
+      {"GET", "/readyz", page([this](const http::Request&) { return Ready(); })},
+      {"GET", "/metrics", page([this](const http::Request&) { return Metrics(); })},
+      {"GET", "/v1/blobs/", page([this](const http::Request& request) { return Blob(request); })},
+  };
+}
+
 absl::Status HttpServer::Impl::Listen() {
-  error_code error;
-  const auto address =
-      asio::ip::make_address(options.host == "localhost" ? "127.0.0.1" : options.host, error);
-  if (error)
+  http::Server::Options serve;
+  serve.connections.most = options.max_connections;
+  serve.tls = http::ServerTls{options.ca_pem, options.certificate_pem, options.private_pem};
+  serve.threads = options.threads;
+  serve.handshake_timeout = options.handshake_timeout;
+  serve.read_timeout = options.idle_timeout;
+  serve.write_timeout = options.write_timeout;
+  serve.refuse = Refuse;
+  QF_ASSIGN_OR_RETURN(
+      server, http::Server::Make(std::move(serve), [this](const http::ExchangePtr& exchange) {
+        router.Answer(exchange);
+      }));
+  const http::ListenAddress at{
+      options.host == "localhost" ? "127.0.0.1" : options.host, options.port, {}};
+  if (!http::IsNumericHost(at.host))
     return InvalidArgument("HTTPS: {} is no address to listen at: give an IP address",
                            options.host);
-  const tcp::endpoint endpoint(address, options.port);
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (!error) port = acceptor.local_endpoint(error).port();
-  if (error == asio::error::address_in_use)
+  int error = 0;
+  const auto socket = http::OpenListenSocket(at, &error);
+  if (error == EADDRINUSE)
     return Unavailable(
         "HTTPS: {}:{} is taken by another process: stop it, or choose another with --http",
         options.host, options.port);
-  if (error)
+  if (!socket.ok())
     return Unavailable("HTTPS: cannot listen at {}:{}: {}", options.host, options.port,
-                       error.message());
-  return absl::OkStatus();
+                       std::strerror(error));
+  port = socket->port;
+  return server->Listen(*socket);
 }
 
-asio::awaitable<void> HttpServer::Impl::Accept() {
-  while (acceptor.is_open()) {
-    auto [error, socket] = co_await acceptor.async_accept(asio::make_strand(io), kUse);
-    if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) co_return;
-    if (!error) {
-      Spawn(std::move(socket));
-      continue;
-    }
-    pause.expires_after(kAcceptPause);  // out of descriptors: what is open has to end first
-    co_await pause.async_wait(kUse);
-  }
+Answer HttpServer::Impl::Ready() const {
+  const absl::Status ready = handlers.ready();
+  return ready.ok() ? TextAnswer(200, "ok") : TextAnswer(503, "not ready");
 }
 
-void HttpServer::Impl::Spawn(tcp::socket socket) {
-  const auto strand = socket.get_executor();
-  auto c = std::make_shared<Connection>(std::move(socket), tls);
-  {
-    std::lock_guard lock(mutex);
-    if (stopping) return;
-    if (connections.size() >= options.max_connections) {
-      ++traffic.refused;
-      return;
-    }
-    connections.insert(c);
-  }
-  asio::co_spawn(strand, Serve(c), [this, c](std::exception_ptr) {
-    std::lock_guard lock(mutex);
-    connections.erase(c);
-    if (connections.empty()) idle.notify_all();
-  });
-}
-
-asio::awaitable<void> HttpServer::Impl::Serve(std::shared_ptr<Connection> c) {
-  error_code ignored;
-  beast::get_lowest_layer(c->stream).socket().set_option(tcp::no_delay(true), ignored);
-  beast::get_lowest_layer(c->stream).expires_after(options.handshake_timeout);
-  auto [error] = co_await c->stream.async_handshake(asio::ssl::stream_base::server, kUse);
-  if (error) co_return;
-  while (co_await ServeOne(*c)) {
-  }
-  beast::get_lowest_layer(c->stream).expires_after(kLastBytes);
-  co_await c->stream.async_shutdown(kUse);
-}
-
-// Whether the connection lives on.
-asio::awaitable<bool> HttpServer::Impl::ServeOne(Connection& c) {
-  http::request_parser<http::empty_body> parser;
-  parser.header_limit(kHeaderLimit);
-  parser.body_limit(std::uint64_t{0});
-  beast::get_lowest_layer(c.stream).expires_after(options.idle_timeout);
-  auto [error, bytes] = co_await http::async_read(c.stream, c.buffer, parser, kUse);
-  (void)bytes;
-  c.answering = true;
+Answer HttpServer::Impl::Metrics() const {
+  http::Server::Traffic traffic = server->traffic();
   Answer answer;
-  http::request<http::empty_body> request = parser.release();
-  if (error == http::error::body_limit || error == http::error::unexpected_body) {
-    answer = TextAnswer(413, "requests have no body here");
-    request.keep_alive(false);
-  } else if (error == http::error::header_limit || error == http::error::buffer_overflow) {
-    answer = TextAnswer(431, "the request's head is too large");
-    request.keep_alive(false);
-  } else if (error.category() == make_error_code(http::error::bad_method).category() &&
-             error != http::error::end_of_stream && error != http::error::partial_message) {
-    answer = TextAnswer(400, "not an HTTP request");
-    request.keep_alive(false);
-  } else if (error) {
-    co_return false;
-  } else {
-    answer = Decide(c, request);
-  }
-  const bool sent = co_await Send(c, request, std::move(answer));
-  c.answering = false;
-  co_return sent&& request.keep_alive() && !c.close;
+  answer.type = "text/plain; version=0.0.4; charset=utf-8";
+  answer.body = handlers.metrics({.requests = std::move(traffic.answers),
+                                  .connections = traffic.connections.open,
+                                  .refused = traffic.connections.refused,
+                                  .blob_bytes = traffic.source_bytes});
+  return answer;
 }
 
-Answer HttpServer::Impl::Decide(Connection& c, const http::request<http::empty_body>& request) {
-  if (request.method() != http::verb::get && request.method() != http::verb::head)
-    return TextAnswer(405, "GET and HEAD only");
-  std::string_view target = View(request.target());
-  target = target.substr(0, target.find('?'));
-  try {
-    if (target == "/livez") return TextAnswer(200, "ok");
-    if (target == "/readyz") {
-      const absl::Status ready = handlers.ready();
-      return ready.ok() ? TextAnswer(200, "ok") : TextAnswer(503, "not ready");
-    }
-    if (target == "/metrics") {
-      Answer answer;
-      answer.type = "text/plain; version=0.0.4; charset=utf-8";
-      answer.body = handlers.metrics(TrafficNow());
-      return answer;
-    }
-    if (target.starts_with("/v1/blobs/")) return Blob(c, request);
-    return TextAnswer(404, "not found");
-  } catch (const std::exception&) {
-    return TextAnswer(500, "internal error");
-  }
-}
-
-absl::Status HttpServer::Impl::Authorize(Connection& c) {
-  const trust::X509Ptr certificate(SSL_get1_peer_certificate(c.stream.native_handle()));
-  if (!certificate) return Unauthenticated("blobs need a client certificate of this daemon's CA");
+absl::Status HttpServer::Impl::Authorize(const http::Request& request) const {
+  if (!request.peer_certificate)
+    return Unauthenticated("blobs need a client certificate of this daemon's CA");
   QF_ASSIGN_OR_RETURN(const trust::CertificateInfo info,
-                      trust::ReadCertificate(trust::CertificateToPem(certificate.get())));
+                      trust::ReadCertificate(*request.peer_certificate));
   return handlers.authorize(info);
 }
 
-Answer HttpServer::Impl::Blob(Connection& c, const http::request<http::empty_body>& request) {
-  if (const absl::Status allowed = Authorize(c); !allowed.ok()) return ErrorAnswer(allowed);
-  const auto name = ParseBlobTarget(View(request.target()));
+Answer HttpServer::Impl::Blob(const http::Request& request) const {
+  if (const absl::Status allowed = Authorize(request); !allowed.ok()) return ErrorAnswer(allowed);
+  const auto name = ParseBlobTarget(request.target);
   if (!name) return TextAnswer(404, "a blob is /v1/blobs/<64 hex digits>.<encoding>");
   const auto path = handlers.find_blob(*name);
   if (!path.ok()) return ErrorAnswer(path.status());
-  return BlobAnswer(files, *name, *path,
-                    {View(request[http::field::if_none_match]),
-                     View(request[http::field::if_range]), View(request[http::field::range])});
-}
-
-asio::awaitable<bool> HttpServer::Impl::Send(Connection& c,
-                                             const http::request<http::empty_body>& request,
-                                             Answer answer) {
-  http::response<http::empty_body> response(static_cast<http::status>(answer.status),
-                                            request.version() == 10 ? 10 : 11);
-  response.set(http::field::server, kServerName);
-  response.set(http::field::content_type, answer.type);
-  response.keep_alive(request.keep_alive() && !c.close);
-  if (!answer.etag.empty()) {
-    response.set(http::field::etag, answer.etag);
-    response.set(http::field::accept_ranges, "bytes");
-    response.set(http::field::cache_control, "public, max-age=31536000, immutable");
-  } else {
-    response.set(http::field::cache_control, "no-store");
-  }
-  if (answer.status == 405) response.set(http::field::allow, "GET, HEAD");
-  if (answer.status == 416)
-    response.set(http::field::content_range, fmt::format("bytes */{}", answer.size));
-  if (answer.status == 206)
-    response.set(
-        http::field::content_range,
-        fmt::format("bytes {}-{}/{}", answer.first, answer.first + answer.length - 1, answer.size));
-  const bool with_body = request.method() != http::verb::head && answer.status != 304;
-  if (answer.status != 304)
-    response.content_length(answer.file ? answer.length : answer.body.size());
-  {
-    std::lock_guard lock(mutex);
-    ++traffic.requests[answer.status];
-  }
-  std::string bytes = net::HttpText(response.base());
-  if (with_body && !answer.file) bytes += answer.body;
-  const bool sent = co_await Write(c, bytes);
-  // Not `sent && co_await ...`: g++ 12 evaluates the right side anyway.
-  if (sent && with_body && answer.file) co_return co_await SendFile(c, answer);
-  co_return sent;
-}
-
-asio::awaitable<bool> HttpServer::Impl::SendFile(Connection& c, const Answer& answer) {
-  std::string piece(static_cast<size_t>(std::min<uint64_t>(kPiece, answer.length)), '\0');
-  for (uint64_t done = 0; done < answer.length;) {
-    const size_t size = std::min<size_t>(piece.size(), answer.length - done);
-    // Too late for an error's status: the length was promised, so the connection is cut.
-    const MutableBytes part = std::as_writable_bytes(std::span(piece)).first(size);
-    if (!answer.file->ReadAt(answer.first + done, part).ok()) co_return false;
-    const bool sent = co_await Write(c, std::string_view(piece).substr(0, size));
-    if (!sent) co_return false;
-    done += size;
-    std::lock_guard lock(mutex);
-    traffic.blob_bytes += size;
-  }
-  co_return true;
-}
-
-asio::awaitable<bool> HttpServer::Impl::Write(Connection& c, std::string_view bytes) {
-  beast::get_lowest_layer(c.stream).expires_after(options.write_timeout);
-  auto [error, size] =
-      co_await asio::async_write(c.stream, asio::buffer(bytes.data(), bytes.size()), kUse);
-  (void)size;
-  co_return !error;
-}
-
-HttpServer::Traffic HttpServer::Impl::TrafficNow() const {
-  std::lock_guard lock(mutex);
-  Traffic now = traffic;
-  now.connections = connections.size();
-  return now;
-}
-
-void HttpServer::Impl::CloseAll(bool also_answering) {
-  std::vector<std::shared_ptr<Connection>> open;
-  {
-    std::lock_guard lock(mutex);
-    open.assign(connections.begin(), connections.end());
-  }
-  for (const auto& c : open) {
-    asio::post(c->stream.get_executor(), [c, also_answering] {
-      c->close = true;
-      if (also_answering || !c->answering) beast::get_lowest_layer(c->stream).close();
-    });
-  }
-}
-
-void HttpServer::Impl::Run() {
-  io.run();
-  std::lock_guard lock(mutex);
-  --running;
-  idle.notify_all();
-}
-
-void HttpServer::Impl::Stop() {
-  {
-    std::lock_guard lock(mutex);
-    if (std::exchange(stopping, true)) return;
-  }
-  if (threads.empty()) return;
-  asio::post(acceptor.get_executor(), [this] {
-    error_code ignored;
-    acceptor.close(ignored);
-    pause.cancel();
-  });
-  CloseAll(false);
-  {
-    std::unique_lock lock(mutex);
-    idle.wait_for(lock, options.grace, [this] { return connections.empty(); });
-  }
-  CloseAll(true);
-  {
-    // With the acceptor and every connection closed the threads run out of work.
-    std::unique_lock lock(mutex);
-    idle.wait_for(lock, kLastBytes, [this] { return running == 0; });
-  }
-  io.stop();
-  for (std::thread& thread : threads) thread.join();
-  threads.clear();
+  return BlobAnswer(
+      files, *name, *path,
+      {request.Field("If-None-Match"), request.Field("If-Range"), request.Field("Range")});
 }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(FileSystem& files, Options options,
                                                               Handlers handlers) {
-  try {
-    auto impl = std::make_unique<Impl>(files, std::move(options), std::move(handlers));
-    QF_RETURN_IF_ERROR(ConfigureTls(impl->tls.native_handle(), impl->options.ca_pem,
-                                    impl->options.certificate_pem, impl->options.private_pem));
-    QF_RETURN_IF_ERROR(impl->Listen());
-    asio::co_spawn(impl->acceptor.get_executor(), impl->Accept(), [](std::exception_ptr) {});
-    impl->running = std::max(1, impl->options.threads);
-    for (int i = impl->running; i > 0; --i)
-      impl->threads.emplace_back([impl = impl.get()] { impl->Run(); });
-    return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
-  } catch (const std::exception& e) {
-    return Internal("starting HTTPS: {}", e.what());
-  }
+  auto impl = std::make_unique<Impl>(files, std::move(options), std::move(handlers));
+  QF_RETURN_IF_ERROR(impl->Listen());
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() { Stop(); }
 uint16_t HttpServer::port() const { return impl_->port; }
-void HttpServer::Stop() { impl_->Stop(); }
+void HttpServer::Stop() { impl_->server->Stop(impl_->options.grace); }
 
 }  // namespace quantfleet::daemon

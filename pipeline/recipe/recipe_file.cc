@@ -1,8 +1,7 @@
 #include "pipeline/recipe/recipe_file.h"
 
-#include <toml++/toml.h>
-
 #include "common/base/utf8.h"
+#include "common/toml/toml_reader.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -13,96 +12,97 @@ class RecipeParser {
  public:
   explicit RecipeParser(std::string_view file) : file_(file) {}
 
-  absl::StatusOr<Recipe> Parse(const toml::table& root) {
-    for (const auto& [key, node] : root) QF_RETURN_IF_ERROR(TakeKey(key, node));
+  absl::StatusOr<Recipe> Parse(TomlReader& root) {
+    for (const TomlReader::Key& key : root.Keys()) QF_RETURN_IF_ERROR(TakeKey(root, key));
     QF_RETURN_IF_ERROR(Complete(root));
     return std::move(recipe_);
   }
 
  private:
-  absl::Status Wrong(const toml::source_region& where, std::string_view key,
-                     std::string_view what) const {
-    return InvalidArgument("{}: line {}: {}: {}", file_, where.begin.line, key, what);
+  absl::Status Wrong(int64_t line, std::string_view key, std::string_view what) const {
+    return InvalidArgument("{}: line {}: {}: {}", file_, line, key, what);
   }
 
-  absl::Status TakeKey(const toml::key& key, const toml::node& node) {
-    const std::string_view name = key.str();
+  absl::Status TakeKey(TomlReader& root, const TomlReader::Key& key) {
+    const std::string& name = key.name;
     RecipeChanges& changes = recipe_.changes;
-    if (name == "name") return Text(name, node, recipe_.name);
+    if (name == "name") return Text(root, name, name, recipe_.name);
     if (name == "description") {
       std::string unused;  // for the file's readers
-      return Text(name, node, unused);
+      return Text(root, name, name, unused);
     }
-    if (name == "base") return Text(name, node, recipe_.base);
-    if (name == "body") return Type(name, node, body_);
-    if (name == "head") return Type(name, node, head_);
-    if (name == "output") return Type(name, node, changes.output);
-    if (name == "embedding") return Type(name, node, changes.embedding);
-    if (name == "override") return Overrides(node);
-    if (name != "pure") return Wrong(key.source(), name, "no recipe has such a key");
-    if (!node.is_boolean()) return Wrong(node.source(), name, "has to be true or false");
-    changes.pure = node.as_boolean()->get();
+    if (name == "base") return Text(root, name, name, recipe_.base);
+    if (name == "body") return Type(root, name, name, body_);
+    if (name == "head") return Type(root, name, name, head_);
+    if (name == "output") return Type(root, name, name, changes.output);
+    if (name == "embedding") return Type(root, name, name, changes.embedding);
+    if (name == "override") return Overrides(root);
+    if (name != "pure") return Wrong(key.line, name, "no recipe has such a key");
+    if (!root.Read(name, changes.pure))
+      return Wrong(root.Line(name), name, "has to be true or false");
     return absl::OkStatus();
   }
 
-  absl::Status Text(std::string_view key, const toml::node& node, std::string& out) const {
-    if (!node.is_string() || node.as_string()->get().empty())
-      return Wrong(node.source(), key, "has to be a string that is not empty");
-    out = node.as_string()->get();
+  // `shown`: the key as an error names it.
+  absl::Status Text(TomlReader& table, std::string_view key, std::string_view shown,
+                    std::string& out) const {
+    if (!table.Read(key, out) || out.empty())
+      return Wrong(table.Line(key), shown, "has to be a string that is not empty");
     return absl::OkStatus();
   }
 
-  absl::Status Type(std::string_view key, const toml::node& node, std::optional<DType>& out) const {
+  absl::Status Type(TomlReader& table, std::string_view key, std::string_view shown,
+                    std::optional<DType>& out) const {
     std::string name;
-    QF_RETURN_IF_ERROR(Text(key, node, name));
+    QF_RETURN_IF_ERROR(Text(table, key, shown, name));
     const auto type = DTypeFromName(name);
-    if (!type.ok()) return Wrong(node.source(), key, Message(type.status()));
+    if (!type.ok()) return Wrong(table.Line(key), shown, Message(type.status()));
     out = *type;
     return absl::OkStatus();
   }
 
-  absl::Status Overrides(const toml::node& node) {
-    if (!node.is_array_of_tables())
-      return Wrong(node.source(), "override", "has to be tables, each headed [[override]]");
-    const toml::array& tables = *node.as_array();
+  absl::Status Overrides(TomlReader& root) {
+    const int64_t line = root.Line("override");
+    std::vector<TomlReader> tables;
+    if (!root.Read("override", tables))
+      return Wrong(line, "override", "has to be tables, each headed [[override]]");
     if (tables.size() > kMaxOverrides)
-      return Wrong(node.source(), "override",
+      return Wrong(line, "override",
                    fmt::format("{} of them, {} are allowed", tables.size(), kMaxOverrides));
-    for (const toml::node& table : tables) QF_RETURN_IF_ERROR(Override(*table.as_table()));
+    for (TomlReader& table : tables) QF_RETURN_IF_ERROR(Override(table));
     return absl::OkStatus();
   }
 
-  absl::Status Override(const toml::table& table) {
+  absl::Status Override(TomlReader& table) {
     std::string role, tensor;
     std::optional<DType> type;
-    for (const auto& [key, node] : table) {
-      if (key == "role") {
-        QF_RETURN_IF_ERROR(Text("override.role", node, role));
-      } else if (key == "tensor") {
-        QF_RETURN_IF_ERROR(Text("override.tensor", node, tensor));
-      } else if (key == "type") {
-        QF_RETURN_IF_ERROR(Type("override.type", node, type));
+    for (const TomlReader::Key& key : table.Keys()) {
+      const std::string shown = "override." + key.name;
+      if (key.name == "role") {
+        QF_RETURN_IF_ERROR(Text(table, key.name, shown, role));
+      } else if (key.name == "tensor") {
+        QF_RETURN_IF_ERROR(Text(table, key.name, shown, tensor));
+      } else if (key.name == "type") {
+        QF_RETURN_IF_ERROR(Type(table, key.name, shown, type));
       } else {
-        return Wrong(key.source(), fmt::format("override.{}", key.str()),
-                     "no override has such a key");
+        return Wrong(key.line, shown, "no override has such a key");
       }
     }
     if (role.empty() == tensor.empty())
-      return Wrong(table.source(), "override",
-                   "needs either role or tensor (a regular expression)");
-    if (!type) return Wrong(table.source(), "override", "needs a type");
+      return Wrong(table.Line(), "override", "needs either role or tensor (a regular expression)");
+    if (!type) return Wrong(table.Line(), "override", "needs a type");
     auto made =
         role.empty() ? TypeOverride::OfPattern(tensor, *type) : TypeOverride::OfRole(role, *type);
     if (!made.ok())
-      return Wrong(table.at(role.empty() ? "tensor" : "role").source(),
+      return Wrong(table.Line(role.empty() ? "tensor" : "role"),
                    role.empty() ? "override.tensor" : "override.role", Message(made.status()));
     recipe_.changes.overrides.push_back(*std::move(made));
     return absl::OkStatus();
   }
 
-  absl::Status Complete(const toml::table& root) {
+  absl::Status Complete(const TomlReader& root) {
     if (recipe_.name.empty()) return InvalidArgument("{}: name: is missing", file_);
-    const toml::source_region& name_at = root.at("name").source();
+    const int64_t name_at = root.Line("name");
     if (!ValidRecipeName(recipe_.name))
       return Wrong(
           name_at, "name",
@@ -117,10 +117,9 @@ class RecipeParser {
       recipe_.head = head_.value_or(*body_);
       return absl::OkStatus();
     }
-    if (head_)
-      return Wrong(root.at("head").source(), "head", "goes with body; beside base say output");
+    if (head_) return Wrong(root.Line("head"), "head", "goes with body; beside base say output");
     const auto base = FindRecipe(recipe_.base);
-    if (!base.ok()) return Wrong(root.at("base").source(), "base", Message(base.status()));
+    if (!base.ok()) return Wrong(root.Line("base"), "base", Message(base.status()));
     recipe_.body = base->body;
     recipe_.head = base->head;
     recipe_.mix = base->mix;
@@ -142,13 +141,9 @@ absl::StatusOr<Recipe> ParseRecipe(std::string_view toml, std::string_view file)
     return InvalidArgument("{}: {} bytes, a recipe has at most {}", file, toml.size(),
                            kMaxRecipeBytes);
   if (!IsUtf8(toml)) return InvalidArgument("{}: is not UTF-8 text", file);
-  try {
-    return RecipeParser(file).Parse(toml::parse(toml));
-  } catch (const toml::parse_error& e) {
-    return InvalidArgument("{}: line {}: {}", file, e.source().begin.line, e.description());
-  } catch (const std::exception& e) {
-    return InvalidArgument("{}: not TOML: {}", file, e.what());
-  }
+  auto root = TomlReader::Parse(toml);
+  if (!root.ok()) return Annotate(root.status(), file);
+  return RecipeParser(file).Parse(*root);
 }
 
 }  // namespace quantfleet::pipeline

@@ -14,6 +14,8 @@ TOPS = ("common", "text", "pipeline", "engine", "agent", "daemon", "cli")
 
 # Only these libraries' folders speak gRPC, HTTP or Asio; the rest of the tree knows neither.
 WIRE = ("grpc", "boost/asio", "boost/beast")
+# Headers that show Asio to the .cc files of their own folder, and to nobody else.
+PRIVATE = "_asio.h"
 # Services are gRPC's; whoever includes them speaks it.
 SERVICE_HEADER = re.compile(r"\.grpc\.pb\.h$")
 WIRE_LIBRARIES = ("PkgConfig::grpcpp", "Boost::headers", "qf_services", "qf_net")
@@ -70,9 +72,14 @@ def wrong_arrows(root, folders, links):
             if target.startswith(WIRE) or SERVICE_HEADER.search(target):
                 if not any(linked in WIRE_LIBRARIES for linked in links[owner]):
                     wrong.append(f"{at}: {owner} links none of {', '.join(WIRE_LIBRARIES)}")
-                elif here.suffix == ".h":
+                elif here.suffix == ".h" and not here.name.endswith(PRIVATE):
                     wrong.append(f"{at}: gRPC, Asio and Beast stay out of headers (6 to 11 s each to compile)")
             folder, _, header = target.rpartition("/")
+            if header.endswith(PRIVATE):
+                if folder != str(here.parent):
+                    wrong.append(f"{at}: it is private to {folder}")
+                elif here.suffix == ".h" and not here.name.endswith(PRIVATE):
+                    wrong.append(f"{at}: that would show it to other folders")
             if folder == "quantfleet/v1":
                 needed = "qf_proto" if header.split(".")[0] in messages else "qf_services"
                 if needed not in links[owner] and not (needed == "qf_proto" and "qf_services" in links[owner]):

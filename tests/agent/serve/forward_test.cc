@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "agent/serve/completion_server.h"
-#include "agent/serve/listen_socket.h"
+#include "agent/serve/listen_address.h"
 #include "tests/agent/serve/fake_engine.h"
 #include "tests/agent/serve/http_client.h"
 #include "tests/support/status_matchers.h"

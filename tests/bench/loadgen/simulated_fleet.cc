@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "common/base/digest.h"
-#include "common/net/https_client.h"
+#include "common/http/https_client.h"
 
 namespace quantfleet::loadgen {
 namespace {
@@ -136,7 +136,7 @@ void SimulatedFleet::Finish(size_t device, const v1::Assignment& assignment) {
 
 absl::Status SimulatedFleet::Fetch(const Pull& pull) {
   const Identity& identity = *devices_[pull.device].identity;
-  net::HttpsClient client(target_.http,
+  http::HttpsClient client(target_.http,
                           {.ca_pem = target_.admin.ca_pem, .ca_fingerprint = {}, .time = {}},
                           {identity.certificate_pem, identity.private_pem});
   for (const v1::StoredChunk& chunk : pull.artifact.stored()) {

@@ -1,5 +1,7 @@
 #include "daemon/config.h"
 
+#include <set>
+
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::daemon {
@@ -47,6 +49,38 @@ TEST(ParseConfig, RefusesWithLineAndKey) {
                "line 2: threads must be a whole number");
   EXPECT_ERROR(ParseConfig("data='a'\nlisten='here'\n"), kInvalidArgument, "HOST:PORT");
   EXPECT_ERROR(ParseConfig("data='a'\nlog_level='loud'\n"), kInvalidArgument, "loud");
+}
+
+// Each row of the table, without naming one: what a new setting gets is tested with it.
+// Each row of the table, without naming one: what a new setting gets is tested with it.
+TEST(Settings, EachIsReadWithinItsRangeAndStandsInTheReference) {
+  const auto reference =
+      RealFileSystem().ReadAll(QUANTFLEET_SOURCE_DIR "/docs/reference/daemon.md");
+  ASSERT_OK(reference);
+  Config config;
+  std::set<std::string> names;
+  for (const config::Setting& setting : SettingsOf(config)) {
+    const std::string& key = setting.key;
+    EXPECT_TRUE(names.insert(key).second) << key << " stands twice";
+    EXPECT_FALSE(setting.help.empty() || setting.fallback.empty()) << key;
+    const size_t dot = key.find('.');
+    const std::string written =
+        dot == std::string::npos ? key
+                                 : fmt::format("[{}] {}", key.substr(0, dot), key.substr(dot + 1));
+    const std::string row = setting.flag.empty()
+                                ? fmt::format("| | `{}` |", written)
+                                : fmt::format("| `{}` | `{}` |", setting.flag, written);
+    EXPECT_NE(reference->find(row), std::string::npos) << row;
+    const auto* whole = std::get_if<config::Whole>(&setting.value);
+    if (!whole) continue;
+    const auto parse = [&key](int64_t value) {
+      return ParseConfig(fmt::format("data = 'a'\n{} = {}\n", key, value)).status();
+    };
+    EXPECT_OK(parse(whole->least));
+    EXPECT_OK(parse(whole->most));
+    EXPECT_ERROR(parse(whole->least - 1), kInvalidArgument, "line 2: " + key);
+    EXPECT_ERROR(parse(whole->most + 1), kInvalidArgument, "line 2: " + key);
+  }
 }
 
 }  // namespace

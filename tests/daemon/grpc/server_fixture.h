@@ -9,7 +9,7 @@
 
 #include "common/base/random.h"
 #include "common/net/channel.h"
-#include "common/net/https_client.h"
+#include "common/http/https_client.h"
 #include "common/trust/certificate.h"
 #include "daemon/server.h"
 #include "daemon/trust/authority.h"

@@ -57,7 +57,7 @@ TEST_F(ServerTest, ModelBecomesArtifactBecomesHealthyDevice) {
   for (const v1::ArtifactFile& file : manifest.files())
     for (const v1::Chunk& chunk : file.chunks()) sizes[chunk.digest()] = chunk.size();
   ASSERT_EQ(sizes.size(), static_cast<size_t>(artifact->stored().size()));
-  net::HttpsClient https(ToString(server_->http()), Trust(), device.tls());
+  http::HttpsClient https(ToString(server_->http()), Trust(), device.tls());
   for (const v1::StoredChunk& stored : artifact->stored()) {
     const std::string target =
         fmt::format("/v1/blobs/{}.{}", ToHex(AsBytes(stored.digest())), stored.encoding());
@@ -246,7 +246,7 @@ TEST_F(ServerTest, ForeignAndRevokedDevicesAreRefused) {
   id.set_id(device.identity.device_id());
   ASSERT_OK(Call<v1::Device>(fleet_, &v1::FleetService::Stub::RevokeDevice, id).status());
   EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>(device.tls())), kPermissionDenied, "revoked");
-  net::HttpsClient https(ToString(server_->http()), Trust(), device.tls());
+  http::HttpsClient https(ToString(server_->http()), Trust(), device.tls());
   const auto blob = https.Get(
       "/v1/blobs/" + std::string(64, '0') + ".raw", 0, 100,
       [](ByteSpan) { return absl::OkStatus(); }, std::chrono::seconds(10));
@@ -461,7 +461,7 @@ TEST_F(ServerTest, StatusAndMetricsCount) {
   ASSERT_OK(status.status());
   EXPECT_EQ(status->devices(), 1u);
   EXPECT_EQ(status->devices_seen_lately(), 1u);
-  net::HttpsClient https(ToString(server_->http()), Trust(), {});
+  http::HttpsClient https(ToString(server_->http()), Trust(), {});
   std::string page;
   ASSERT_OK(https
                 .Get(

@@ -1,32 +1,21 @@
-#include "common/net/https_client.h"
+#include "common/http/https_client.h"
 
-#include <boost/asio/connect.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
-#include <boost/beast/ssl.hpp>
 #include <charconv>
 
-#include "common/net/http_text.h"
+#include "common/http/client_connection_asio.h"
+#include "common/http/message.h"
 #include "common/net/server_check.h"
 #include "common/trust/openssl_handles.h"
 
-namespace quantfleet::net {
+namespace quantfleet::http {
 namespace {
 
-namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = beast::http;
-using boost::system::error_code;
-using Stream = beast::ssl_stream<beast::tcp_stream>;
-using Parser = http::response_parser<http::buffer_body>;
-
-constexpr size_t kPiece = 64 << 10;
-constexpr uint64_t kErrorBodyLimit = 64
-                                     << 10;  // of an error's body, read only to keep the connection
+constexpr size_t kBodyPiece = 64 << 10;
+// Of an error's body, read only to keep the connection.
+constexpr uint64_t kErrorBodyLimit = 64 << 10;
 
 struct HostPort {
   std::string host, port;
@@ -64,12 +53,10 @@ std::optional<uint64_t> RangeStart(std::string_view content_range) {
   return start;
 }
 
-std::string_view View(boost::core::string_view text) { return {text.data(), text.size()}; }
-
 }  // namespace
 
 struct HttpsClient::Impl {
-  Impl(std::string at, ServerTrust server_trust, ClientIdentity client)
+  Impl(std::string at, net::ServerTrust server_trust, net::ClientIdentity client)
       : address(std::move(at)), trust(std::move(server_trust)) {
     tls.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
                     asio::ssl::context::no_tlsv1_1);
@@ -78,7 +65,7 @@ struct HttpsClient::Impl {
     if (!client.certificate_pem.empty()) identity_status = UseIdentity(client);
   }
 
-  absl::Status UseIdentity(const ClientIdentity& client) {
+  absl::Status UseIdentity(const net::ClientIdentity& client) {
     QF_ASSIGN_OR_RETURN(const auto chain, trust::ReadCertificates(client.certificate_pem));
     QF_ASSIGN_OR_RETURN(const auto key, trust::ReadPrivateKey(client.private_pem));
     bool ok = SSL_CTX_use_certificate(tls.native_handle(), chain.front().get()) == 1 &&
@@ -100,7 +87,7 @@ struct HttpsClient::Impl {
       const STACK_OF(X509)* presented = X509_STORE_CTX_get0_untrusted(context);
       for (int i = 0; i < sk_X509_num(presented); ++i)
         chain += trust::CertificateToPem(sk_X509_value(presented, i));
-      self.server_status = CheckServer(chain, self.trust);
+      self.server_status = net::CheckServer(chain, self.trust);
     } catch (const std::exception& e) {
       self.server_status = Internal("verifying the server: {}", e.what());
     }
@@ -109,18 +96,12 @@ struct HttpsClient::Impl {
     return self.server_status.ok() ? 1 : 0;
   }
 
-  // One type for all operations: each other one would be compiled through all of Asio again.
-  struct Done {
-    error_code* result;
-    void operator()(error_code error, auto&&...) const { *result = error; }
-  };
-
-  // Runs one asynchronous operation to its end: how a blocking call gets a deadline.
-  template <typename Start>
-  error_code Await(std::chrono::milliseconds timeout, Start start) {
+  // Runs one step to its end: how a blocking call gets a deadline.
+  error_code Await(asio::awaitable<error_code> step) {
     error_code result = asio::error::operation_aborted;
-    beast::get_lowest_layer(*stream).expires_after(timeout);
-    start(Done{&result});
+    asio::co_spawn(io, std::move(step), [&result](std::exception_ptr thrown, error_code error) {
+      if (!thrown) result = error;
+    });
     io.restart();
     io.run();
     return result;
@@ -132,22 +113,20 @@ struct HttpsClient::Impl {
     QF_ASSIGN_OR_RETURN(const HostPort to, SplitAddress(address));
     error_code error;
     asio::ip::tcp::resolver resolver(io);
-    const auto endpoints = resolver.resolve(to.host, to.port, error);
+    const auto found = resolver.resolve(to.host, to.port, error);
     if (error) return Unavailable("looking up {}: {}", to.host, error.message());
+    std::vector<Protocol::endpoint> endpoints;
+    for (const auto& entry : found) endpoints.emplace_back(entry.endpoint());
 
-    stream = std::make_unique<Stream>(io, tls);
+    connection = std::make_unique<ClientConnection>(io.get_executor(), &tls);
     if (asio::ip::make_address(to.host, error); error)
-      SSL_set_tlsext_host_name(stream->native_handle(), to.host.c_str());
-    error = Await(timeout, [&](Done done) {
-      beast::get_lowest_layer(*stream).async_connect(endpoints, done);
-    });
+      SSL_set_tlsext_host_name(connection->stream().tls(), to.host.c_str());
+    error = Await(connection->Connect(std::move(endpoints), timeout));
     if (error) return Fail("connecting", error);
-    beast::get_lowest_layer(*stream).socket().set_option(asio::ip::tcp::no_delay(true), error);
     // A server that ends the handshake before its certificate is looked at has not been refused by
     // us.
     server_status = absl::OkStatus();
-    error = Await(
-        timeout, [&](Done done) { stream->async_handshake(asio::ssl::stream_base::client, done); });
+    error = Await(connection->Handshake(timeout));
     if (!server_status.ok()) {
       Close();
       return Annotate(server_status, address);
@@ -165,54 +144,40 @@ struct HttpsClient::Impl {
   }
 
   void Close() {
-    if (stream) beast::get_lowest_layer(*stream).close();
-    stream.reset();
-    buffer.clear();
+    if (connection) connection->stream().Close();
+    connection.reset();
   }
 
-  // Sends the request and reads the answer's header. A kept-alive connection may have been closed
+  // Sends the request and reads the answer's head. A kept-alive connection may have been closed
   // meanwhile by the server: then once again over a new one.
   absl::Status Exchange(const std::string& target, uint64_t first, uint64_t length,
-                        std::chrono::milliseconds timeout, std::optional<Parser>& parser) {
-    http::request<http::empty_body> request(http::verb::get, target, 11);
-    request.set(http::field::host, address);
-    request.set(http::field::user_agent, "quantfleet/" QUANTFLEET_VERSION);
+                        std::chrono::milliseconds timeout) {
+    Fields fields = {{"Host", address}, {"User-Agent", "quantfleet/" QUANTFLEET_VERSION}};
     if (length > 0)
-      request.set(http::field::range, fmt::format("bytes={}-{}", first, first + length - 1));
+      fields.emplace_back("Range", fmt::format("bytes={}-{}", first, first + length - 1));
     else if (first > 0)
-      request.set(http::field::range, fmt::format("bytes={}-", first));
-    const std::string bytes = HttpText(request.base());
-    for (bool reused = stream != nullptr;; reused = false) {
+      fields.emplace_back("Range", fmt::format("bytes={}-", first));
+    const std::string request = RequestText("GET", target, fields, "");
+    for (bool reused = connection != nullptr;; reused = false) {
       if (!reused) QF_RETURN_IF_ERROR(Connect(timeout));
-      parser.emplace();
-      parser->body_limit(boost::none);  // counted by the caller
-      parser->header_limit(16 << 10);
-      error_code error =
-          Await(timeout, [&](Done done) { asio::async_write(*stream, asio::buffer(bytes), done); });
-      if (!error)
-        error = Await(timeout,
-                      [&](Done done) { http::async_read_header(*stream, buffer, *parser, done); });
+      const error_code error = Await(connection->Ask(request, timeout));
       if (!error) return absl::OkStatus();
+      const bool answered = connection->answer().got_some();
       const absl::Status failure = Fail(target, error);
-      if (!reused || parser->got_some() || error == beast::error::timeout) return failure;
+      if (!reused || answered || error == beast::error::timeout) return failure;
     }
   }
 
   // Reads the body piece by piece; `skip` bytes of it are not wanted.
-  absl::Status ReadBody(Parser& parser, const std::string& target, uint64_t skip, uint64_t limit,
+  absl::Status ReadBody(const std::string& target, uint64_t skip, uint64_t limit,
                         const std::function<absl::Status(ByteSpan)>& on_data,
                         std::chrono::milliseconds timeout) {
-    Bytes piece(kPiece);
+    std::vector<char> piece(kBodyPiece);
     uint64_t given = 0;
-    while (!parser.is_done()) {
-      auto& body = parser.get().body();
-      body.data = piece.data();
-      body.size = piece.size();
-      body.more = true;
-      error_code error =
-          Await(timeout, [&](Done done) { http::async_read_some(*stream, buffer, parser, done); });
-      if (error == http::error::need_buffer) error = {};
-      ByteSpan got = ByteSpan(piece).first(piece.size() - body.size);
+    while (!connection->answer().is_done()) {
+      size_t size = 0;
+      const error_code error = Await(connection->Next(piece, size, timeout));
+      ByteSpan got = std::as_bytes(std::span(piece)).first(size);
       const size_t unwanted = static_cast<size_t>(std::min<uint64_t>(skip, got.size()));
       skip -= unwanted;
       got = got.subspan(unwanted);
@@ -223,7 +188,7 @@ struct HttpsClient::Impl {
         if (absl::Status refused = on_data(got); !refused.ok()) return Refuse(std::move(refused));
       if (error) return Fail(target, error);
     }
-    if (!parser.keep_alive()) Close();
+    if (!connection->answer().keep_alive()) Close();
     return absl::OkStatus();
   }
 
@@ -234,15 +199,14 @@ struct HttpsClient::Impl {
   }
 
   const std::string address;
-  const ServerTrust trust;
+  const net::ServerTrust trust;
   asio::io_context io{1};
   asio::ssl::context tls{asio::ssl::context::tls_client};
   absl::Status identity_status, server_status;
-  std::unique_ptr<Stream> stream;  // null: not connected
-  beast::flat_buffer buffer;
+  std::unique_ptr<ClientConnection> connection;  // null: not connected
 };
 
-HttpsClient::HttpsClient(std::string address, ServerTrust trust, ClientIdentity identity)
+HttpsClient::HttpsClient(std::string address, net::ServerTrust trust, net::ClientIdentity identity)
     : impl_(std::make_unique<Impl>(std::move(address), std::move(trust), std::move(identity))) {}
 
 HttpsClient::HttpsClient(HttpsClient&&) noexcept = default;
@@ -254,17 +218,19 @@ absl::StatusOr<HttpResponse> HttpsClient::Get(const std::string& target, uint64_
                                               const std::function<absl::Status(ByteSpan)>& on_data,
                                               std::chrono::milliseconds timeout, uint64_t length) {
   try {
-    std::optional<Parser> parser;
-    QF_RETURN_IF_ERROR(impl_->Exchange(target, first, length, timeout, parser));
-    const auto& header = parser->get();
+    QF_RETURN_IF_ERROR(impl_->Exchange(target, first, length, timeout));
+    const ClientConnection::Parser& answer = impl_->connection->answer();
+    const auto& header = answer.get();
+    const std::optional<uint64_t> announced =
+        answer.content_length() ? std::optional<uint64_t>(*answer.content_length()) : std::nullopt;
     HttpResponse response;
     response.status = header.result_int();
-    response.content_length = parser->content_length().value_or(0);
-    response.retry_after = std::string(View(header[http::field::retry_after]));
+    response.content_length = announced.value_or(0);
+    response.retry_after = std::string(header[beast::http::field::retry_after]);
 
     uint64_t skip = 0;
     if (response.status == 206) {
-      const auto start = RangeStart(View(header[http::field::content_range]));
+      const auto start = RangeStart(header[beast::http::field::content_range]);
       if (!start || *start != first)
         return impl_->Refuse(DataLoss("{}: {}: the server sent another range than was asked for",
                                       impl_->address, target));
@@ -272,16 +238,15 @@ absl::StatusOr<HttpResponse> HttpsClient::Get(const std::string& target, uint64_
       skip = first;  // the server knows no ranges
     } else {
       const absl::Status status =
-          StatusForHttp(response.status, View(header.reason()), response.retry_after);
+          StatusForHttp(response.status, std::string(header.reason()), response.retry_after);
       (void)impl_->ReadBody(
-          *parser, target, 0, kErrorBodyLimit, [](ByteSpan) { return absl::OkStatus(); }, timeout);
+          target, 0, kErrorBodyLimit, [](ByteSpan) { return absl::OkStatus(); }, timeout);
       return Annotate(status, fmt::format("{}: {}", impl_->address, target));
     }
-    if (parser->content_length() && response.content_length > skip &&
-        response.content_length - skip > limit)
+    if (announced && response.content_length > skip && response.content_length - skip > limit)
       return impl_->Refuse(DataLoss("{}: {}: {} bytes were announced, more than {}", impl_->address,
                                     target, response.content_length - skip, limit));
-    QF_RETURN_IF_ERROR(impl_->ReadBody(*parser, target, skip, limit, on_data, timeout));
+    QF_RETURN_IF_ERROR(impl_->ReadBody(target, skip, limit, on_data, timeout));
     return response;
   } catch (const std::exception& e) {
     impl_->Close();
@@ -289,4 +254,4 @@ absl::StatusOr<HttpResponse> HttpsClient::Get(const std::string& target, uint64_
   }
 }
 
-}  // namespace quantfleet::net
+}  // namespace quantfleet::http

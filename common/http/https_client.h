@@ -9,7 +9,7 @@
 
 #include "common/net/channel.h"
 
-namespace quantfleet::net {
+namespace quantfleet::http {
 
 struct HttpResponse {
   int status = 0;
@@ -20,7 +20,7 @@ struct HttpResponse {
 class HttpsClient {
  public:
   // address "HOST:PORT".
-  HttpsClient(std::string address, ServerTrust trust, ClientIdentity identity);
+  HttpsClient(std::string address, net::ServerTrust trust, net::ClientIdentity identity);
   HttpsClient(HttpsClient&&) noexcept;
   HttpsClient& operator=(HttpsClient&&) noexcept;
   ~HttpsClient();
@@ -40,4 +40,4 @@ class HttpsClient {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace quantfleet::net
+}  // namespace quantfleet::http

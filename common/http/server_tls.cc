@@ -1,21 +1,20 @@
-#include "daemon/web/tls_context.h"
+#include "common/http/server_tls.h"
 
 #include <openssl/ssl.h>
 
 #include "common/trust/openssl_handles.h"
 
-namespace quantfleet::daemon {
+namespace quantfleet::http {
 
-absl::Status ConfigureTls(SSL_CTX* context, const std::string& ca_pem,
-                          const std::string& certificate_pem, const std::string& private_pem) {
+absl::Status ConfigureTls(SSL_CTX* context, const ServerTls& tls) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   // No resumption: every connection shows its certificate anew.
   SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 0);
-  QF_ASSIGN_OR_RETURN(const auto chain, trust::ReadCertificates(certificate_pem));
-  QF_ASSIGN_OR_RETURN(const auto key, trust::ReadPrivateKey(private_pem));
-  QF_ASSIGN_OR_RETURN(const auto roots, trust::ReadCertificates(ca_pem));
+  QF_ASSIGN_OR_RETURN(const auto chain, trust::ReadCertificates(tls.certificate_pem));
+  QF_ASSIGN_OR_RETURN(const auto key, trust::ReadPrivateKey(tls.private_pem));
+  QF_ASSIGN_OR_RETURN(const auto roots, trust::ReadCertificates(tls.ca_pem));
   bool ok = SSL_CTX_use_certificate(context, chain.front().get()) == 1 &&
             SSL_CTX_use_PrivateKey(context, key.get()) == 1;
   for (size_t i = 1; ok && i < chain.size(); ++i)
@@ -32,4 +31,4 @@ absl::Status ConfigureTls(SSL_CTX* context, const std::string& ca_pem,
   return absl::OkStatus();
 }
 
-}  // namespace quantfleet::daemon
+}  // namespace quantfleet::http

@@ -1,4 +1,4 @@
-#include "common/net/https_client.h"
+#include "common/http/https_client.h"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -14,11 +14,12 @@
 #include "common/trust/openssl_handles.h"
 #include "tests/common/net/tls_fixture.h"
 
-namespace quantfleet::net {
+namespace quantfleet::http {
 namespace {
 
 namespace asio = boost::asio;
-namespace http = boost::beast::http;
+namespace beast = boost::beast::http;
+using net::ClientIdentity;
 using asio::ip::tcp;
 using Code = absl::StatusCode;
 using std::chrono::milliseconds;
@@ -30,13 +31,13 @@ class ScriptedServer {
   struct Answer {
     int status = 200;
     std::string body = {};
-    std::vector<std::pair<http::field, std::string>> fields = {};
+    std::vector<std::pair<beast::field, std::string>> fields = {};
     bool close_after = false;       // without saying so beforehand
     bool hang = false;              // reads on, never answers
     size_t cut_body_at = SIZE_MAX;  // then the connection drops
     bool chunked = false;
   };
-  using Script = std::function<Answer(const http::request<http::empty_body>&)>;
+  using Script = std::function<Answer(const beast::request<beast::empty_body>&)>;
 
   ScriptedServer(const ClientIdentity& identity, const std::string& ca_pem, Script script)
       : script_(std::move(script)) {
@@ -97,8 +98,8 @@ class ScriptedServer {
   bool AnswerOne(asio::ssl::stream<tcp::socket>& stream) {
     boost::system::error_code error;
     boost::beast::flat_buffer buffer;
-    http::request<http::empty_body> request;
-    http::read(stream, buffer, request, error);
+    beast::request<beast::empty_body> request;
+    beast::read(stream, buffer, request, error);
     if (error) return false;
     const Answer answer = script_(request);
     if (answer.hang) {
@@ -106,20 +107,20 @@ class ScriptedServer {
       asio::read(stream, asio::buffer(&byte, 1), error);
       return false;
     }
-    http::response<http::string_body> response(static_cast<http::status>(answer.status), 11);
+    beast::response<beast::string_body> response(static_cast<beast::status>(answer.status), 11);
     for (const auto& [name, value] : answer.fields) response.set(name, value);
     response.body() = answer.body;
     if (answer.chunked)
       response.chunked(true);
     else
       response.prepare_payload();
-    http::response_serializer<http::string_body> serializer(response);
+    beast::response_serializer<beast::string_body> serializer(response);
     if (answer.cut_body_at != SIZE_MAX) {
-      http::write_header(stream, serializer, error);
+      beast::write_header(stream, serializer, error);
       asio::write(stream, asio::buffer(answer.body.data(), answer.cut_body_at), error);
       return false;
     }
-    http::write(stream, serializer, error);
+    beast::write(stream, serializer, error);
     return !error && !answer.close_after;
   }
 
@@ -135,7 +136,7 @@ class ScriptedServer {
   std::thread thread_;
 };
 
-class HttpsClientTest : public TlsFixture {
+class HttpsClientTest : public net::TlsFixture {
  protected:
   void Serve(ScriptedServer::Script script) { Serve(ca_, ServerIdentity(ca_), std::move(script)); }
   void Serve(const trust::CertificateAuthority& ca, const ClientIdentity& identity,
@@ -192,8 +193,8 @@ TEST_F(HttpsClientTest, ChunkedBody) {
 TEST_F(HttpsClientTest, ReadsARange) {
   std::string range;
   Serve([&](const auto& request) {
-    range = std::string(request[http::field::range]);
-    return ScriptedServer::Answer{206, "56789", {{http::field::content_range, "bytes 5-9/10"}}};
+    range = std::string(request[beast::field::range]);
+    return ScriptedServer::Answer{206, "56789", {{beast::field::content_range, "bytes 5-9/10"}}};
   });
   HttpsClient client = Client();
   const auto response = Get(client, "/blob", 5);
@@ -250,7 +251,7 @@ TEST_F(HttpsClientTest, TimesFollowTheTrust) {
 TEST_F(HttpsClientTest, StatusesBecomeCodes) {
   int status = 0;
   Serve([&](const auto&) {
-    return ScriptedServer::Answer{status, "because", {{http::field::retry_after, "7"}}};
+    return ScriptedServer::Answer{status, "because", {{beast::field::retry_after, "7"}}};
   });
   HttpsClient client = Client();
   const std::pair<int, Code> cases[] = {
@@ -291,9 +292,9 @@ TEST_F(HttpsClientTest, ACutConnectionIsUnavailableAndGivesWhatCame) {
     return ScriptedServer::Answer{
         206,
         body.substr(1'000'000),
-        {{http::field::content_range,
+        {{beast::field::content_range,
           fmt::format("bytes {}-1499999/1500000",
-                      std::string(request[http::field::range]).substr(6, 7))}}};
+                      std::string(request[beast::field::range]).substr(6, 7))}}};
   });
   HttpsClient client = Client();
   EXPECT_EQ(Get(client).status().code(), Code::kUnavailable);
@@ -352,4 +353,4 @@ TEST_F(HttpsClientTest, BadAddressesAndIdentities) {
 }
 
 }  // namespace
-}  // namespace quantfleet::net
+}  // namespace quantfleet::http

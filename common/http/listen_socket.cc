@@ -1,6 +1,7 @@
-#include "agent/serve/listen_socket.h"
+#include "common/http/listen_socket.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -10,7 +11,7 @@
 #include <cstring>
 #include <utility>
 
-namespace quantfleet::agent {
+namespace quantfleet::http {
 namespace {
 
 class Fd {
@@ -49,7 +50,29 @@ SocketAddress Stored(const Address& address) {
   return stored;
 }
 
+std::string ToText(const ListenAddress& address, uint16_t port) {
+  if (!address.path.empty()) return "unix:" + address.path;
+  const bool six = address.host.find(':') != std::string::npos;
+  return six ? fmt::format("[{}]:{}", address.host, port)
+             : fmt::format("{}:{}", address.host, port);
+}
+
+// With the interface's name behind '%', where there is one.
+bool ToSix(const std::string& host, sockaddr_in6& six) {
+  const size_t percent = host.find('%');
+  if (::inet_pton(AF_INET6, host.substr(0, percent).c_str(), &six.sin6_addr) != 1) return false;
+  if (percent == std::string::npos) return true;
+  six.sin6_scope_id = ::if_nametoindex(host.c_str() + percent + 1);
+  return six.sin6_scope_id != 0;
+}
+
 }  // namespace
+
+bool IsNumericHost(const std::string& host) {
+  in_addr four{};
+  sockaddr_in6 six{};
+  return ::inet_pton(AF_INET, host.c_str(), &four) == 1 || ToSix(host, six);
+}
 
 SocketAddress ToSocketAddress(const ListenAddress& address) {
   if (!address.path.empty()) {
@@ -61,7 +84,7 @@ SocketAddress ToSocketAddress(const ListenAddress& address) {
   sockaddr_in6 six{};
   six.sin6_family = AF_INET6;
   six.sin6_port = htons(address.port);
-  if (::inet_pton(AF_INET6, address.host.c_str(), &six.sin6_addr) == 1) return Stored(six);
+  if (ToSix(address.host, six)) return Stored(six);
   sockaddr_in four{};
   four.sin_family = AF_INET;
   four.sin_port = htons(address.port);
@@ -69,25 +92,27 @@ SocketAddress ToSocketAddress(const ListenAddress& address) {
   return Stored(four);
 }
 
-absl::StatusOr<ListenSocket> OpenListenSocket(const std::string& address) {
-  QF_ASSIGN_OR_RETURN(const ListenAddress parsed, ParseListenAddress(address));
-  const bool local = !parsed.path.empty();
-  SocketAddress at = ToSocketAddress(parsed);
-  if (local) QF_RETURN_IF_ERROR(RemoveStale(parsed.path, at));
+absl::StatusOr<ListenSocket> OpenListenSocket(const ListenAddress& address, int* error_number) {
+  if (error_number) *error_number = 0;
+  const bool local = !address.path.empty();
+  SocketAddress at = ToSocketAddress(address);
+  if (local) QF_RETURN_IF_ERROR(RemoveStale(address.path, at));
   Fd fd(::socket(at.at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int on = 1;
   if (fd.get() < 0 ||
       (!local && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) ||
       ::bind(fd.get(), Any(at), at.size) != 0 ||
-      (local && ::chmod(parsed.path.c_str(), 0600) != 0) || ::listen(fd.get(), SOMAXCONN) != 0 ||
-      (!local && ::getsockname(fd.get(), Any(at), &at.size) != 0))
-    return Unavailable("listening on {}: {}", address, std::strerror(errno));
-  ListenSocket socket{fd.Release(), at.at.ss_family, address};
+      (local && ::chmod(address.path.c_str(), 0600) != 0) || ::listen(fd.get(), SOMAXCONN) != 0 ||
+      (!local && ::getsockname(fd.get(), Any(at), &at.size) != 0)) {
+    const int error = errno;
+    if (error_number) *error_number = error;
+    return Unavailable("listening on {}: {}", ToText(address, address.port), std::strerror(error));
+  }
+  ListenSocket socket{fd.Release(), at.at.ss_family, 0, {}};
   // The port stands at the same place in both.
-  const uint16_t port = ntohs(reinterpret_cast<const sockaddr_in*>(&at.at)->sin_port);
-  if (socket.family == AF_INET) socket.endpoint = fmt::format("{}:{}", parsed.host, port);
-  if (socket.family == AF_INET6) socket.endpoint = fmt::format("[{}]:{}", parsed.host, port);
+  if (!local) socket.port = ntohs(reinterpret_cast<const sockaddr_in*>(&at.at)->sin_port);
+  socket.endpoint = ToText(address, socket.port);
   return socket;
 }
 
-}  // namespace quantfleet::agent
+}  // namespace quantfleet::http

@@ -1,0 +1,42 @@
+// Addresses as the kernel takes them, and the socket on which a server listens. POSIX alone: the
+// server's thread takes it over.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <string>
+
+#include "common/base/status.h"
+
+namespace quantfleet::http {
+
+struct ListenAddress {
+  std::string host;  // numeric
+  uint16_t port = 0;
+  std::string path;  // of a unix socket; then there is no host
+};
+// Whether it is an IPv4 or IPv6 address, and no name.
+bool IsNumericHost(const std::string& host);
+
+// As the kernel takes it.
+struct SocketAddress {
+  sockaddr_storage at;
+  socklen_t size;
+};
+SocketAddress ToSocketAddress(const ListenAddress& address);
+
+struct ListenSocket {
+  int fd = -1;  // the caller's to close
+  int family = 0;
+  uint16_t port = 0;     // that it got; 0 of a unix socket
+  std::string endpoint;  // "127.0.0.1:port", "[::1]:port", "unix:PATH"
+};
+
+// A unix socket has mode 0600 before anybody can connect; one that a killed process left behind is
+// replaced. UNAVAILABLE: the address is taken, or the kernel refuses it; where it said why,
+// `error_number` is its errno, else 0. ALREADY_EXISTS: the path is there and is no socket.
+absl::StatusOr<ListenSocket> OpenListenSocket(const ListenAddress& address,
+                                              int* error_number = nullptr);
+
+}  // namespace quantfleet::http

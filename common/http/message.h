@@ -1,0 +1,59 @@
+// What HTTP carries, as values: requests and answers without sockets. Pure.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+
+namespace quantfleet::http {
+
+using Fields = std::vector<std::pair<std::string, std::string>>;  // in the order of the wire
+
+// Untrusted, but HTTP: no part of the head holds a line break.
+struct Request {
+  std::string method;     // "GET"
+  std::string target;     // as it was sent: "/v1/models?x=1"
+  unsigned version = 11;  // 10 for HTTP/1.0
+  bool keep_alive = false;
+  Fields fields;
+  std::string body;
+  // Of the client, PEM, verified; null where it showed none.
+  std::shared_ptr<const std::string> peer_certificate = nullptr;
+
+  // The first of that name, whatever its case; empty where there is none.
+  std::string_view Field(std::string_view name) const;
+  // The target up to its query.
+  std::string_view path() const;
+};
+
+// The next bytes of a body, as many as the span has. An error cuts the connection: it is too late
+// for an error's status.
+using BodySource = std::function<absl::Status(MutableBytes)>;
+
+// An answer whose length is known. Content-Length and Connection are the server's to add, and to
+// leave the body out where the request was HEAD.
+struct Response {
+  int status = 200;
+  Fields fields = {};
+  std::string body = {};
+  BodySource source = nullptr;  // in place of `body`: `source_size` bytes, read piece by piece
+  uint64_t source_size = 0;
+};
+
+// A request as it goes over the wire, HTTP/1.1. `fields` as they are to stand, with Host.
+std::string RequestText(std::string_view method, std::string_view target, const Fields& fields,
+                        std::string_view body);
+// The head of an answer; `version` as in Request.
+std::string ResponseHead(int status, unsigned version, const Fields& fields);
+// Bytes as one chunk of a body in chunks; such a body ends with kLastChunk.
+std::string Chunk(std::string_view bytes);
+inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
+
+}  // namespace quantfleet::http
