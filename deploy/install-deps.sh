@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that quantfleet is built, tested and run with.
+# Installs the Debian 12 packages that are needed to build, test and run quantfleet.
 #
 # usage: deploy/install-deps.sh [--build | --test | --full | --aarch64 | --train | --print-libraries]
 #   --build  (default) compiler and libraries: enough for the build and the quickstart
 #   --test   also what the tests and judges need
-#   --full   also sanitizers, fuzzers and lint
-#   --aarch64  a compiler for aarch64 and the emulator that runs what it makes (the libraries: deploy/aarch64-sysroot.sh)
-#   --train  also what trains the demo model anew (PyTorch, SentencePiece)
-#   --print-libraries  only names the packages of what is linked, a line each
-# Does nothing, quickly and without the network, when everything is there.
+#   --full   also what sanitizers, fuzzers and lint need
+#   --aarch64  a cross compiler for aarch64 and an emulator for its output (the libraries: deploy/aarch64-sysroot.sh)
+#   --train  what is needed to train the demo model again (PyTorch, SentencePiece)
+#   --print-libraries  only print the packages of the linked libraries, one per line
+# If everything is installed, does nothing, quickly and without the network.
 set -euo pipefail
 
 libraries=(libgrpc++-dev libprotobuf-dev libabsl-dev
@@ -34,7 +34,7 @@ case "${1:---build}" in
   *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
-# A Node that came from elsewhere serves as well as Debian's own, and the two cannot be installed together.
+# A Node.js from another source works as well as Debian's, and the two cannot be installed together.
 if command -v npm >/dev/null 2>&1; then
   kept=()
   for p in "${want[@]}"; do [[ $p == npm || $p == nodejs ]] || kept+=("$p"); done

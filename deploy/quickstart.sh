@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# From nothing to three unequal devices running one model: installs, builds, starts a daemon and three agents on this
+# From nothing to three different devices running one model: installs, builds, starts a daemon and three agents on this
 # machine, rolls a model out, asks each device for the same completion, and stops everything again.
 #
 # usage: deploy/quickstart.sh [--keep]
-#   --keep   leaves the folder with the daemon's and the agents' data and logs, and says where it is
+#   --keep   keep the folder with the data and logs of the daemon and the agents, and print its path
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -40,7 +40,7 @@ until_true() {
   done
 }
 
-say "1. Install packages and build (the first time takes some minutes)"
+say "1. Install packages and build (takes several minutes the first time)"
 deploy/install-deps.sh --build
 cmake --preset release >/dev/null
 cmake --build --preset release --target quantfleetd quantfleet quantfleet-agent
@@ -61,12 +61,12 @@ say "3. Push the demo model and quantize it once, for three device classes"
 "$bin/quantfleet" job submit demo --class iot-int4 --class ai-pc-int8 --class edge-fp16 --watch
 "$bin/quantfleet" artifact list
 
-say "4. Three devices enroll themselves with one token"
+say "4. Enroll three devices with one token"
 token=$("$bin/quantfleet" token create --uses 3 --description quickstart --json | jq -r .secret)
 enroll() {  # NAME FACTS...
   local name=$1
   shift
-  set -- --fact "hardware_id=$name" "$@" # one machine stands for three
+  set -- --fact "hardware_id=$name" "$@" # one machine acts as three
   QUANTFLEET_TOKEN=$token "$bin/quantfleet-agent" enroll --server "$server" --state "$work/$name" "$@"
   "$bin/quantfleet-agent" start --state "$work/$name" "$@" >"$work/$name.log" 2>&1 &
   pids+=($!)
@@ -76,7 +76,7 @@ enroll laptop --fact form=pc --fact memory_total_bytes=17179869184
 enroll gateway --fact form=edge --fact memory_total_bytes=34359738368
 "$bin/quantfleet" device list
 
-say "5. Roll the model out and wait until each device proved it healthy"
+say "5. Roll out the model and wait until each device has proven it healthy"
 "$bin/quantfleet" rollout create demo --watch
 
 say "6. Ask each device for the same completion"
@@ -90,7 +90,7 @@ say "6. Ask each device for the same completion"
     artifact=$("$bin/quantfleet" artifact show "$digest" --json)
     text=$(curl -sf "http://$endpoint/v1/completions" -H 'Content-Type: application/json' \
       -d '{"model":"demo","prompt":"Once upon a time","max_tokens":24,"temperature":0}' | jq -r '.choices[0].text')
-    [[ -n $text ]] || { echo "quickstart: $name said nothing" >&2; exit 1; }
+    [[ -n $text ]] || { echo "quickstart: $name returned no text" >&2; exit 1; }
     jq -rn --arg name "$name" --arg text "Once upon a time$text" --argjson device "$device" --argjson artifact "$artifact" \
       '[$name, $device.device_class, $artifact.artifact.recipe,
         "\($artifact.artifact.size_bytes | tonumber / 1048576 * 10 | round / 10) MiB",

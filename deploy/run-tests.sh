@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds quantfleet in release and runs its tests: unit, end to end, judges. Installs what it needs; may be run again.
+# Builds quantfleet with the release preset and runs its tests: unit, end to end, judges. Installs what it needs; may be rerun.
 #
 # usage: deploy/run-tests.sh [--full] [--only WHAT]
-#   --full       also sanitizers (asan+ubsan, tsan), fuzzers for a bounded time, lint, and the aarch64 build under an emulator
+#   --full       also sanitizers (asan+ubsan, tsan), fuzzers for a limited time, lint, and the aarch64 build under an emulator
 #   --only WHAT  one of: unit e2e asan tsan fuzz lint aarch64
 # Environment: QUANTFLEET_FUZZ_SECONDS (default 20 per target), QUANTFLEET_SHARED (optional reference material).
 set -euo pipefail
-umask 022 # folders that others may write are refused, also those that tests make
+umask 022 # quantfleet refuses folders that others may write to, including those that tests create
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 full=0 only=""
@@ -21,7 +21,7 @@ while (($#)); do
 done
 
 kept=$(mktemp -d)
-judges=  # the process that installs them
+judges=  # id of the process that installs the judges
 trap '[[ -z $judges ]] || kill "$judges" 2>/dev/null; rm -rf "$kept"' EXIT
 passed=0 failed=0 failures=() skipped=()
 started=$SECONDS
@@ -30,9 +30,10 @@ wants() {
   if [[ -n $only ]]; then [[ $only == "$1" ]]; else [[ $1 == unit || $1 == e2e || $full == 1 ]]; fi
 }
 
-# step NAME COMMAND...: runs it, and goes on to the next step whatever came of it, so that one run tells everything. What a step
-# printed is kept, because the last of it is told again at the end when it failed: hours of output hide it otherwise. Code 77,
-# a test runner's custom: it could not be tried here; the last line says why.
+# step NAME COMMAND...: runs the command and continues with the next step whatever the result, so that one run shows everything.
+# The output of a step is kept, and the end of it is printed again at the end of the run if the step failed, since it would
+# otherwise be lost in hours of output. Exit code 77, a convention of test runners, means that the step could not be run here;
+# the last line of output says why.
 step() {
   local name=$1 at=$SECONDS status=0
   shift
@@ -54,8 +55,8 @@ build() { cmake --preset "$1" >/dev/null && cmake --build --preset "$1" -- "${@:
 
 unit() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" "${@:2}"; }
 
-# e2e PRESET FILE...: one process per test file, however often it is named, each with its output whole, the failed ones' last;
-# two more at a time than there are cores, because much of it waits.
+# e2e PRESET FILE...: one process per test file (repeated names count once), each with its output in one piece, failed ones last;
+# two more at a time than there are cores, because the tests spend much of their time waiting.
 e2e() {
   local preset=$1 logs=build/$1/e2e file status=0
   shift
@@ -76,7 +77,7 @@ e2e() {
   return "$status"
 }
 
-# Every target for a bounded time, as many at a time as there are cores; what made one fail is kept in build/fuzz.
+# Every target for a limited time, one per core at a time; inputs that make one fail are kept in build/fuzz.
 fuzz() {
   export QUANTFLEET_FUZZ_SECONDS=${QUANTFLEET_FUZZ_SECONDS:-20}
   build asan fuzzers || return 1
@@ -108,7 +109,7 @@ for command in json.load(open("build/asan/compile_commands.json")): print(os.pat
 
 # Cross-built, and run by an emulator: tests/aarch64.
 aarch64() {
-  deploy/install-deps.sh --aarch64 || { echo "compiler and emulator for aarch64 cannot be installed here"; return 77; }
+  deploy/install-deps.sh --aarch64 || { echo "cannot install the compiler and the emulator for aarch64"; return 77; }
   deploy/aarch64-sysroot.sh || return
   build release quantfleet quantfleet-agent codec_tool || return
   build aarch64 quantfleet-agent codec_tool no_crypto \
@@ -122,7 +123,7 @@ level=--test
 step "install packages" deploy/install-deps.sh "$level"
 ((failed)) && exit 1
 
-# Loading the judges is waiting for the network: beside the build.
+# Installing the judges mostly waits for the network, so it runs in parallel with the build.
 if wants e2e; then
   tests/judges/install.sh >"$kept/judges.log" 2>&1 &
   judges=$!
@@ -135,14 +136,14 @@ if wants unit || wants e2e; then
 fi
 wants unit && step "unit tests" unit release
 if wants e2e; then
-  # Here, since a step runs in a process of its own, which has no child to wait for.
+  # Wait here, since a step runs in a process of its own and cannot wait for this child.
   installed=0
   wait "$judges" || installed=$?
   judges=
   # shellcheck disable=SC2016
   step "install judges" sh -c 'cat "$0"; exit "$1"' "$kept/judges.log" "$installed"
-  # Deadlines for a machine that does more than it has cores for; everything that is alike is tried in full runs alone. The
-  # long ones first.
+  # Longer deadlines, because more tests run than there are cores. Only full runs try every similar case. The longest tests run
+  # first.
   ((full)) && export QUANTFLEET_THOROUGH=1
   step "end to end" env QUANTFLEET_TEST_SLOWNESS=3 bash -c "$(declare -f e2e)"'; e2e release \
     tests/e2e/test_{kill_job,kill_rollout,models,rollout,recipes}.py tests/e2e/test_*.py'
@@ -150,16 +151,16 @@ fi
 if wants asan; then
   step "build asan" build asan
   step "unit tests, asan+ubsan" unit asan
-  # Every room of the daemon, the agent and the CLI, but not the same rooms again: what else the kill tests and the judges of
-  # formats look at is files, which a sanitizer does not see. A kill is about restarts, not about size: a small model.
+  # These cover every part of the daemon, the agent and the CLI. The other kill tests and the judges of formats mostly look at
+  # files, which a sanitizer does not see. Kill tests are about restarts, not size, so they use a small model.
   files=(tests/e2e/test_{rollout,evaluation,kill_fleet,kill_agent,main_path,recipes,server,enrollment,kill_quantize}.py
     tests/e2e/test_{bad_input,mlx,recovery}.py)
   step "end to end, asan+ubsan" env QUANTFLEET_TEST_SLOWNESS=6 QUANTFLEET_SANITIZED=1 QUANTFLEET_KILL_MEGABYTES=20 \
     bash -c "$(declare -f e2e)"'; e2e asan "$@"' sh "${files[@]}"
 fi
 if wants tsan; then
-  # Debian's gRPC and absl::Mutex are not instrumented and drown tsan in false reports: only what links neither. Protobuf's
-  # maps are laid out otherwise under tsan than in Debian's library, so agent_platform_test, which has one, stays out.
+  # Debian's gRPC and absl::Mutex are not instrumented and cause many false reports in tsan, so only tests that link neither run.
+  # Protobuf's maps have a different layout under tsan than in Debian's library, so agent_platform_test, which uses one, is left out.
   targets=(base_test trust_test tokenizer_test tensor_test model_test recipe_test format_test artifact_test stage_test
     kernels_test decode_test measure_test agent_serve_test agent_external_test daemon_store_test daemon_trust_test
     daemon_jobs_test)
@@ -172,7 +173,7 @@ wants aarch64 && step "aarch64" aarch64
 
 echo
 for name in "${failures[@]}"; do
-  echo "== $name: FAILED, and printed at its end"
+  echo "== $name: FAILED; the end of its output:"
   tail -n 100 "$kept/$name"
 done
 echo "run-tests: $((SECONDS - started)) s"
