@@ -4,7 +4,8 @@
 
 namespace quantfleet::engine {
 
-absl::StatusOr<std::unique_ptr<text::Tokenizer>> LoadTokenizer(FileSystem& files, const fs::path& gguf) {
+absl::StatusOr<std::unique_ptr<text::Tokenizer>> LoadTokenizer(FileSystem& files,
+                                                               const fs::path& gguf) {
   QF_ASSIGN_OR_RETURN(const auto file, files.Open(gguf, OpenMode::kRead));
   QF_ASSIGN_OR_RETURN(const auto header, pipeline::GgufFile::Read(*file, gguf.string()));
   QF_ASSIGN_OR_RETURN(const text::TokenizerData data, pipeline::ReadTokenizer(header));

@@ -55,7 +55,6 @@ def included(path):
 def wrong_arrows(root, folders, links):
     """All wrong includes as lines for people, and how many files were read."""
     owners = {folder: name for name, folder in folders.items()}
-    messages = {header for header in ("manifest", "trust", "types")}
     wrong, read = [], 0
     for path in sorted(p for top in TOPS for p in (root / top).rglob("*") if p.suffix in (".h", ".cc")):
         read += 1
@@ -74,7 +73,7 @@ def wrong_arrows(root, folders, links):
                     wrong.append(f"{at}: gRPC, Asio and Beast stay out of headers (6 to 11 s each to compile)")
             folder, _, header = target.rpartition("/")
             if folder == "quantfleet/v1":
-                needed = "qf_proto" if header.split(".")[0] in messages else "qf_services"
+                needed = "qf_services" if SERVICE_HEADER.search(header) else "qf_proto"
                 if needed not in links[owner] and not (needed == "qf_proto" and "qf_services" in links[owner]):
                     wrong.append(f"{at}: {owner} does not link {needed}")
             elif target.split("/")[0] in TOPS + ("tests",) and folder != str(here.parent) and folder not in allowed:
