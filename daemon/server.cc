@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "common/base/access.h"
+#include "daemon/app/app.h"
 #include "daemon/data_lock.h"
 #include "daemon/grpc/grpc_server.h"
 #include "daemon/rollout/ticker.h"
@@ -17,7 +18,6 @@ namespace {
 constexpr Duration kGrpcGrace = std::chrono::seconds(1), kHttpGrace = std::chrono::seconds(1);
 constexpr Duration kTick =
     std::chrono::milliseconds(500);  // of rollouts: soak times and timeouts count in seconds
-constexpr int kSeenLatelyIntervals = 3;
 
 bool IsWildcard(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
 
@@ -56,8 +56,6 @@ struct Server::Impl {
   absl::Status ServeHttp(const Authority::Identity& identity);
   absl::Status ServeGrpc(const Authority::Identity& identity);
   absl::Status WriteEndpoints();
-  absl::Status AuthorizeBlobs(const trust::CertificateInfo& certificate);
-  absl::StatusOr<Counts> Count();
   std::string Metrics(HttpServer::Traffic traffic);
   void Stop();
 
@@ -75,6 +73,7 @@ struct Server::Impl {
   std::unique_ptr<Rollouts> rollouts;
   std::unique_ptr<Ticker> ticker;
   std::unique_ptr<JobRunner> jobs;
+  std::unique_ptr<app::App> app;
   std::unique_ptr<HttpServer> http;
   std::unique_ptr<GrpcServer> grpc;
 };
@@ -127,26 +126,18 @@ absl::Status Server::Impl::Open() {
   jobs = std::make_unique<JobRunner>(
       JobRunner::Collaborators{*store, *authority, blobs, files, random, clock},
       std::move(options));
+  app = std::make_unique<app::App>(app::Backend{*store, *authority, *models, *jobs, blobs, *classes,
+                                                *fleet, *rollouts, clock, started_ms});
   if (const absl::Status swept = models->Sweep(); !swept.ok())
     environment.log(fmt::format("removing remains of pushes: {}", Describe(swept)));
   return absl::OkStatus();
-}
-
-absl::Status Server::Impl::AuthorizeBlobs(const trust::CertificateInfo& certificate) {
-  if (certificate.subject.kind == trust::Subject::Kind::kOperator) return absl::OkStatus();
-  return fleet->Authenticate(certificate).status();
-}
-
-absl::StatusOr<Counts> Server::Impl::Count() {
-  const int64_t now = ToUnixMillis(environment.clock.Now());
-  return store->Count(now - kSeenLatelyIntervals * config.check_in.count());
 }
 
 std::string Server::Impl::Metrics(HttpServer::Traffic traffic) {
   MetricValues values;
   values.version = QUANTFLEET_VERSION;
   values.started_ms = started_ms;
-  if (auto counts = Count(); counts.ok()) values.counts = *counts;
+  if (auto counts = app->status.Count(); counts.ok()) values.counts = *counts;
   const FleetCounters& counters = fleet->counters();
   values.check_ins = counters.check_ins;
   values.enrollments = counters.enrollments;
@@ -171,7 +162,7 @@ absl::Status Server::Impl::ServeHttp(const Authority::Identity& identity) {
   options.grace = kHttpGrace;
   HttpServer::Handlers handlers;
   handlers.authorize = [this](const trust::CertificateInfo& certificate) {
-    return AuthorizeBlobs(certificate);
+    return app->device_calls.MayReadBlobs(certificate);
   };
   handlers.find_blob = [this](const BlobName& name) -> absl::StatusOr<fs::path> {
     fs::path path = blobs.PathOf(name.digest, name.encoding);
@@ -179,7 +170,7 @@ absl::Status Server::Impl::ServeHttp(const Authority::Identity& identity) {
     return path;
   };
   handlers.metrics = [this](HttpServer::Traffic traffic) { return Metrics(std::move(traffic)); };
-  handlers.ready = [this] { return Count().status(); };
+  handlers.ready = [this] { return app->status.Count().status(); };
   QF_ASSIGN_OR_RETURN(
       http, HttpServer::Start(environment.files, std::move(options), std::move(handlers)));
   http_at = {config.http.host, http->port()};
@@ -193,18 +184,8 @@ absl::Status Server::Impl::ServeGrpc(const Authority::Identity& identity) {
   options.ca_pem = authority->authorities_pem();
   options.certificate_pem = identity.certificate_pem;
   options.private_pem = identity.private_pem;
-  Backend backend{*store,
-                  *authority,
-                  *models,
-                  *jobs,
-                  blobs,
-                  *classes,
-                  *fleet,
-                  *rollouts,
-                  environment.clock,
-                  BlobEndpoint(config, http_at.port),
-                  started_ms};
-  QF_ASSIGN_OR_RETURN(grpc, GrpcServer::Start(std::move(backend), options));
+  app->set_blob_endpoint(BlobEndpoint(config, http_at.port));
+  QF_ASSIGN_OR_RETURN(grpc, GrpcServer::Start(*app, options));
   grpc_at = {config.listen.host, grpc->port()};
   return absl::OkStatus();
 }
@@ -230,6 +211,7 @@ void Server::Impl::Stop() {
   if (lock) environment.files.Remove(config.data / "endpoints.json").IgnoreError();
   grpc.reset();
   http.reset();
+  app.reset();
   jobs.reset();
   rollouts.reset();
   fleet.reset();

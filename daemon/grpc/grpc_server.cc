@@ -45,9 +45,6 @@ void PrepareProcess(const std::function<void(std::string_view)>& log) {
 }  // namespace
 
 struct GrpcServer::Impl {
-  explicit Impl(Backend backend_in) : backend(std::move(backend_in)), dispatcher(backend.fleet) {}
-
-  Backend backend;
   Dispatcher dispatcher;
   Services services;
   std::unique_ptr<grpc::Server> server;
@@ -55,14 +52,14 @@ struct GrpcServer::Impl {
   std::once_flag stopped;
 };
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(Backend backend,
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(app::App& app,
                                                               const Options& options) {
   PrepareProcess(options.log);
-  auto impl = std::make_unique<Impl>(std::move(backend));
-  AddModelServices(impl->backend, impl->dispatcher, impl->services);
-  AddOperatorServices(impl->backend, impl->dispatcher, impl->services);
-  AddRolloutService(impl->backend, impl->dispatcher, impl->services);
-  AddDeviceService(impl->backend, impl->dispatcher, impl->services);
+  auto impl = std::make_unique<Impl>();
+  AddModelServices(app, impl->dispatcher, impl->services);
+  AddOperatorServices(app, impl->dispatcher, impl->services);
+  AddRolloutService(app, impl->dispatcher, impl->services);
+  AddDeviceService(app, impl->dispatcher, impl->services);
 
   grpc::ServerBuilder builder;
   const std::string host =

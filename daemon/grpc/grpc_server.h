@@ -8,7 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/status.h"
-#include "daemon/grpc/backend.h"
+#include "daemon/app/app.h"
 
 namespace quantfleet::daemon {
 
@@ -22,8 +22,8 @@ class GrpcServer {
         log;  // what gRPC itself has to say; of the first server, for the process
   };
 
-  // Listening when it returns. UNAVAILABLE when the address is taken.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(Backend backend, const Options& options);
+  // Listening when it returns; `app` must outlive it. UNAVAILABLE when the address is taken.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(app::App& app, const Options& options);
   ~GrpcServer();  // Stop(2 s)
 
   uint16_t port() const;

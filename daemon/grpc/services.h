@@ -1,11 +1,11 @@
-// The gRPC services, one factory per .cc. Each translates between messages and the backend and
+// The gRPC services, one factory per .cc. Each translates between messages and use cases and
 // decides nothing.
 #pragma once
 
 #include <memory>
 #include <vector>
 
-#include "daemon/grpc/backend.h"
+#include "daemon/app/app.h"
 #include "daemon/grpc/call.h"
 
 namespace grpc {
@@ -16,11 +16,11 @@ namespace quantfleet::daemon {
 
 using Services = std::vector<std::unique_ptr<grpc::Service>>;
 
-void AddModelServices(Backend& backend, Dispatcher& dispatcher,
-                      Services& services);  // models, jobs, artifacts
-void AddOperatorServices(Backend& backend, Dispatcher& dispatcher,
-                         Services& services);  // the fleet
-void AddRolloutService(Backend& backend, Dispatcher& dispatcher, Services& services);
-void AddDeviceService(Backend& backend, Dispatcher& dispatcher, Services& services);
+// Models, jobs, artifacts.
+void AddModelServices(app::App& app, Dispatcher& dispatcher, Services& services);
+// The fleet.
+void AddOperatorServices(app::App& app, Dispatcher& dispatcher, Services& services);
+void AddRolloutService(app::App& app, Dispatcher& dispatcher, Services& services);
+void AddDeviceService(app::App& app, Dispatcher& dispatcher, Services& services);
 
 }  // namespace quantfleet::daemon

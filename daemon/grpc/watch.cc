@@ -9,6 +9,7 @@
 #include <string>
 
 #include "common/net/channel.h"
+#include "daemon/grpc/call.h"
 #include "quantfleet/v1/types.pb.h"
 
 namespace quantfleet::daemon {
@@ -19,18 +20,18 @@ template <typename Message>
 class Watch final : public grpc::ServerWriteReactor<Message>,
                     public std::enable_shared_from_this<Watch<Message>> {
  public:
-  static Watch* Start(grpc::CallbackServerContext* context, Dispatcher& dispatcher,
-                      WatchSource<Message> source) {
-    auto watch = std::make_shared<Watch>(dispatcher.quick(), std::move(source));
+  using Open = std::function<absl::StatusOr<app::WatchSource<Message>>(const app::Caller&)>;
+
+  static Watch* Start(grpc::CallbackServerContext* context, WorkerPool& pool, Open open) {
+    auto watch = std::make_shared<Watch>(pool);
     watch->self_ = watch;
     // The caller may be gone, and the context with it, before a worker gets to this.
-    watch->Post([watch, certificate = net::PeerCertificate(*context), &dispatcher] {
-      watch->Begin(dispatcher.Identify(certificate, Access::kViewer).status());
-    });
+    watch->Post([watch, caller = app::Caller{net::PeerCertificate(*context)},
+                 open = std::move(open)] { watch->Begin(open(caller)); });
     return watch.get();
   }
 
-  Watch(WorkerPool& pool, WatchSource<Message> source) : pool_(pool), source_(std::move(source)) {}
+  explicit Watch(WorkerPool& pool) : pool_(pool) {}
 
   void OnWriteDone(bool ok) override {
     bool rest = false;
@@ -55,14 +56,15 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
   void OnDone() override { self_.reset(); }
 
  private:
-  void Begin(const absl::Status& allowed) {
-    if (allowed.ok()) {
+  void Begin(absl::StatusOr<app::WatchSource<Message>> source) {
+    if (source.ok()) {
+      source_ = *std::move(source);
       subscription_ = source_.subscribe([this] { Wake(); });
       return Step();
     }
     {
       std::lock_guard lock(mutex_);
-      End(allowed);
+      End(source.status());
       busy_ = false;
     }
     FinishWhenIdle();
@@ -102,7 +104,7 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
     FinishWhenIdle();
   }
 
-  absl::StatusOr<WatchStep<Message>> Ask() {
+  absl::StatusOr<app::WatchStep<Message>> Ask() {
     try {
       return source_.next();
     } catch (const std::exception& e) {
@@ -115,7 +117,7 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
       std::lock_guard lock(mutex_);
       dirty_ = false;
     }
-    absl::StatusOr<WatchStep<Message>> next = Ask();
+    absl::StatusOr<app::WatchStep<Message>> next = Ask();
     bool write = false, again = false;
     {
       std::lock_guard lock(mutex_);
@@ -154,7 +156,7 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
   }
 
   WorkerPool& pool_;
-  const WatchSource<Message> source_;
+  app::WatchSource<Message> source_;  // set once, before anything is said
   std::shared_ptr<Watch> self_;
   std::mutex mutex_;
   grpc::Alarm alarm_;                   // ends a rest
@@ -169,14 +171,17 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
 }  // namespace
 
 template <typename Message>
-grpc::ServerWriteReactor<Message>* StartWatch(grpc::CallbackServerContext* context,
-                                              Dispatcher& dispatcher, WatchSource<Message> source) {
-  return Watch<Message>::Start(context, dispatcher, std::move(source));
+grpc::ServerWriteReactor<Message>* StartWatch(
+    grpc::CallbackServerContext* context, WorkerPool& pool,
+    std::function<absl::StatusOr<app::WatchSource<Message>>(const app::Caller&)> open) {
+  return Watch<Message>::Start(context, pool, std::move(open));
 }
 
-template grpc::ServerWriteReactor<v1::Job>* StartWatch(grpc::CallbackServerContext*, Dispatcher&,
-                                                       WatchSource<v1::Job>);
-template grpc::ServerWriteReactor<v1::Rollout>* StartWatch(grpc::CallbackServerContext*,
-                                                           Dispatcher&, WatchSource<v1::Rollout>);
+template grpc::ServerWriteReactor<v1::Job>* StartWatch(
+    grpc::CallbackServerContext*, WorkerPool&,
+    std::function<absl::StatusOr<app::WatchSource<v1::Job>>(const app::Caller&)>);
+template grpc::ServerWriteReactor<v1::Rollout>* StartWatch(
+    grpc::CallbackServerContext*, WorkerPool&,
+    std::function<absl::StatusOr<app::WatchSource<v1::Rollout>>(const app::Caller&)>);
 
 }  // namespace quantfleet::daemon

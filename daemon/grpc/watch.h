@@ -3,44 +3,26 @@
 // there is room for it.
 #pragma once
 
-#include <chrono>
 #include <functional>
-#include <optional>
 
 #include "common/base/status.h"
-#include "daemon/grpc/call.h"
-#include "daemon/store/feed.h"
+#include "daemon/app/callers.h"
+#include "daemon/app/watch_source.h"
+#include "daemon/grpc/worker_pool.h"
 
 namespace grpc {
 template <class Response>
 class ServerWriteReactor;
-}
+class CallbackServerContext;
+}  // namespace grpc
 
 namespace quantfleet::daemon {
 
+// The stream owns itself; `open`, which is asked on a worker of `pool` once who calls is known, and
+// what it refers to must outlive the server. Message: Job or Rollout.
 template <typename Message>
-struct WatchStep {
-  std::optional<Message> message = {};  // nullopt: nothing that was not said
-  bool more = false;                    // there is more to say at once
-  bool last = false;                    // and nothing after this
-};
-
-template <typename Message>
-struct WatchSource {
-  // `wake` may be called from any thread, at any time until the subscription ends.
-  std::function<Subscription(std::function<void()> wake)> subscribe;
-  // What to say now. Called after subscribe, so that no change is missed; on a worker, one call at
-  // a time.
-  std::function<absl::StatusOr<WatchStep<Message>>()> next;
-  // How long to be silent after each message, for what changes more often than is worth asking
-  // about.
-  std::chrono::milliseconds rest{0};
-};
-
-// For viewers and above. Message: Job or Rollout. The stream owns itself; what `source` refers to
-// must outlive the server.
-template <typename Message>
-grpc::ServerWriteReactor<Message>* StartWatch(grpc::CallbackServerContext* context,
-                                              Dispatcher& dispatcher, WatchSource<Message> source);
+grpc::ServerWriteReactor<Message>* StartWatch(
+    grpc::CallbackServerContext* context, WorkerPool& pool,
+    std::function<absl::StatusOr<app::WatchSource<Message>>(const app::Caller&)> open);
 
 }  // namespace quantfleet::daemon

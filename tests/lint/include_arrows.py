@@ -57,7 +57,6 @@ def included(path):
 def wrong_arrows(root, folders, links):
     """All wrong includes as lines for people, and how many files were read."""
     owners = {folder: name for name, folder in folders.items()}
-    messages = ("manifest", "trust", "types")
     wrong, read = [], 0
     for path in sorted(p for top in TOPS for p in (root / top).rglob("*") if p.suffix in (".h", ".cc")):
         read += 1
@@ -81,7 +80,7 @@ def wrong_arrows(root, folders, links):
                 elif here.suffix == ".h" and not here.name.endswith(PRIVATE):
                     wrong.append(f"{at}: that would show it to other folders")
             if folder == "quantfleet/v1":
-                needed = "qf_proto" if header.split(".")[0] in messages else "qf_services"
+                needed = "qf_services" if SERVICE_HEADER.search(header) else "qf_proto"
                 if needed not in links[owner] and not (needed == "qf_proto" and "qf_services" in links[owner]):
                     wrong.append(f"{at}: {owner} does not link {needed}")
             elif target.split("/")[0] in TOPS + ("tests",) and folder != str(here.parent) and folder not in allowed:

@@ -1,10 +1,10 @@
-#include "daemon/grpc/certificate_cache.h"
+#include "daemon/app/certificate_cache.h"
 
 #include <gtest/gtest.h>
 
 #include "common/base/clock.h"
 
-namespace quantfleet::daemon {
+namespace quantfleet::daemon::app {
 namespace {
 
 class CertificateCacheTest : public ::testing::Test {
@@ -50,4 +50,4 @@ TEST_F(CertificateCacheTest, WhatIsNoCertificateIsRefusedEachTime) {
 }
 
 }  // namespace
-}  // namespace quantfleet::daemon
+}  // namespace quantfleet::daemon::app

@@ -14,7 +14,7 @@
 #include "common/base/status.h"
 #include "common/trust/certificate.h"
 
-namespace quantfleet::daemon {
+namespace quantfleet::daemon::app {
 
 class CertificateCache {
  public:
@@ -35,4 +35,4 @@ class CertificateCache {
   Generation young_, old_;  // asked for since the last turn, and between the two turns before
 };
 
-}  // namespace quantfleet::daemon
+}  // namespace quantfleet::daemon::app

@@ -1,4 +1,4 @@
-// What the API translates to. Values and references only; all must outlive the server.
+// What the use cases work on. References only; all must outlive them.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@
 #include "daemon/trust/authority.h"
 #include "pipeline/artifact/blob_store.h"
 
-namespace quantfleet::daemon {
+namespace quantfleet::daemon::app {
 
 struct Backend {
   Store& store;
@@ -25,9 +25,9 @@ struct Backend {
   Fleet& fleet;
   Rollouts& rollouts;
   const Clock& clock;
-  std::string
-      blob_endpoint;  // host:port of the HTTPS side; an empty host means the one that was called
   int64_t started_ms = 0;
+  // HOST:PORT of the HTTPS side; an empty host means the one that was called.
+  std::string blob_endpoint = {};
 };
 
-}  // namespace quantfleet::daemon
+}  // namespace quantfleet::daemon::app

@@ -1,8 +1,8 @@
-#include "daemon/grpc/certificate_cache.h"
+#include "daemon/app/certificate_cache.h"
 
 #include <utility>
 
-namespace quantfleet::daemon {
+namespace quantfleet::daemon::app {
 
 absl::StatusOr<CertificateCache::Info> CertificateCache::Read(std::string_view pem) {
   const Digest key = HashText(pem);
@@ -22,4 +22,4 @@ absl::StatusOr<CertificateCache::Info> CertificateCache::Read(std::string_view p
   return info;
 }
 
-}  // namespace quantfleet::daemon
+}  // namespace quantfleet::daemon::app

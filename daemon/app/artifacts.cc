@@ -1,0 +1,53 @@
+#include "daemon/app/artifacts.h"
+
+#include "daemon/app/page.h"
+#include "daemon/trust/evaluation.h"
+#include "pipeline/artifact/evaluation.h"
+
+namespace quantfleet::daemon::app {
+
+absl::StatusOr<v1::ListArtifactsResponse> Artifacts::List(
+    const Caller& caller, const v1::ListArtifactsRequest& request) {
+  QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
+  v1::ListArtifactsResponse response;
+  QF_RETURN_IF_ERROR(
+      FillList(response.mutable_artifacts(), backend_.store.ListArtifacts(request.model())));
+  return response;
+}
+
+absl::StatusOr<v1::ArtifactDetail> Artifacts::Get(const Caller& caller,
+                                                  const v1::GetArtifactRequest& request) {
+  QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
+  QF_ASSIGN_OR_RETURN(ArtifactRecord record, backend_.store.GetArtifact(request.name()));
+  v1::ArtifactDetail detail;
+  if (!detail.mutable_manifest()->ParseFromString(record.manifest))
+    return DataLoss("the manifest of {} is damaged", record.artifact.name());
+  *detail.mutable_artifact() = std::move(record.artifact);
+  for (v1::EvaluationStatement& evaluation : EvaluationsIn(record.statements))
+    pipeline::KeepNewest(std::move(evaluation), *detail.mutable_evaluations());
+  if (detail.evaluations_size() > 0)
+    *detail.mutable_evaluation() = *detail.evaluations().rbegin();
+  for (v1::Signed& statement : record.statements) *detail.add_statements() = std::move(statement);
+  return detail;
+}
+
+absl::StatusOr<v1::Artifact> Artifacts::Delete(const Caller& caller,
+                                               const v1::GetArtifactRequest& request) {
+  QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kPublisher).status());
+  return backend_.store.DeleteArtifact(request.name());
+}
+
+absl::StatusOr<v1::CollectGarbageResponse> Artifacts::CollectGarbage(
+    const Caller& caller, const v1::CollectGarbageRequest& request) {
+  QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kPublisher).status());
+  QF_ASSIGN_OR_RETURN(const Collected collected, backend_.jobs.Collect(request.dry_run()));
+  v1::CollectGarbageResponse response;
+  response.set_blobs_kept(collected.blobs_kept);
+  response.set_bytes_kept(collected.bytes_kept);
+  response.set_blobs_removed(collected.blobs_removed);
+  response.set_bytes_removed(collected.bytes_removed);
+  response.set_jobs_forgotten(collected.jobs_forgotten);
+  return response;
+}
+
+}  // namespace quantfleet::daemon::app

@@ -1,0 +1,27 @@
+// Artifacts: what operators ask of them, and the blobs that they are made of.
+#pragma once
+
+#include "daemon/app/backend.h"
+#include "daemon/app/callers.h"
+#include "quantfleet/v1/operator.pb.h"
+
+namespace quantfleet::daemon::app {
+
+class Artifacts {
+ public:
+  Artifacts(Backend& backend, Callers& callers) : backend_(backend), callers_(callers) {}
+
+  absl::StatusOr<v1::ListArtifactsResponse> List(const Caller& caller,
+                                                 const v1::ListArtifactsRequest& request);
+  absl::StatusOr<v1::ArtifactDetail> Get(const Caller& caller,
+                                         const v1::GetArtifactRequest& request);
+  absl::StatusOr<v1::Artifact> Delete(const Caller& caller, const v1::GetArtifactRequest& request);
+  absl::StatusOr<v1::CollectGarbageResponse> CollectGarbage(
+      const Caller& caller, const v1::CollectGarbageRequest& request);
+
+ private:
+  Backend& backend_;
+  Callers& callers_;
+};
+
+}  // namespace quantfleet::daemon::app

@@ -1,0 +1,63 @@
+#include "daemon/app/callers.h"
+
+#include <array>
+#include <optional>
+
+namespace quantfleet::daemon::app {
+namespace {
+
+constexpr std::array kRoles = {Role::kViewer, Role::kPublisher, Role::kAdmin};
+
+std::optional<Role> RoleNamed(std::string_view name) {
+  for (const Role role : kRoles)
+    if (Name(role) == name) return role;
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view Name(Role role) {
+  switch (role) {
+    case Role::kViewer:
+      return "viewer";
+    case Role::kPublisher:
+      return "publisher";
+    case Role::kAdmin:
+      return "admin";
+  }
+  return "";
+}
+
+absl::StatusOr<std::string> Callers::Operator(const Caller& caller, Role least) {
+  if (caller.certificate_pem.empty())
+    return Unauthenticated("this call needs an operator's credential with the role {} or above",
+                           Name(least));
+  QF_ASSIGN_OR_RETURN(const CertificateCache::Info info,
+                      certificates_.Read(caller.certificate_pem));
+  const trust::Subject& subject = info->subject;
+  if (subject.kind != trust::Subject::Kind::kOperator)
+    return PermissionDenied(
+        "this call is for operators with the role {} or above; a device's certificate is not one",
+        Name(least));
+  if (const auto role = RoleNamed(subject.role); !role || *role < least)
+    return PermissionDenied("this call needs the role {}; {} has the role {}", Name(least),
+                            subject.id, subject.role);
+  return subject.id;
+}
+
+absl::StatusOr<v1::Device> Callers::Device(const Caller& caller) {
+  if (caller.certificate_pem.empty())
+    return Unauthenticated("this call needs a device's certificate: enroll first");
+  QF_ASSIGN_OR_RETURN(const CertificateCache::Info info,
+                      certificates_.Read(caller.certificate_pem));
+  if (info->subject.kind == trust::Subject::Kind::kOperator)
+    return PermissionDenied("this call is for devices; {} is an operator", info->subject.id);
+  return fleet_.Authenticate(*info);
+}
+
+absl::Status Callers::OperatorOrDevice(const trust::CertificateInfo& certificate) {
+  if (certificate.subject.kind == trust::Subject::Kind::kOperator) return absl::OkStatus();
+  return fleet_.Authenticate(certificate).status();
+}
+
+}  // namespace quantfleet::daemon::app

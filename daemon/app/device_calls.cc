@@ -1,0 +1,143 @@
+#include "daemon/app/device_calls.h"
+
+#include <set>
+
+#include "common/trust/statement.h"
+#include "pipeline/artifact/memory.h"
+#include "quantfleet/v1/manifest.pb.h"
+
+namespace quantfleet::daemon::app {
+namespace {
+
+constexpr size_t kMaxIdSize = 64;
+
+// Agents that know no ContextPolicy run the short ones, and compare with whatever golden answers
+// are the newest.
+bool IsOfLongContext(const v1::Signed& statement, const v1::Memory& memory) {
+  v1::EvaluationStatement evaluation;
+  return statement.payload_type() == trust::kEvaluationStatementType &&
+         evaluation.ParseFromString(statement.payload()) &&
+         pipeline::IsLong(memory, evaluation.context());
+}
+
+// `held`: the version that the device has; 0: an agent that does not say which, and reads none of
+// these.
+void AddTrustRoots(const Authority& authority, uint32_t held,
+                   google::protobuf::RepeatedPtrField<v1::Signed>& out) {
+  if (held == 0) return;
+  for (v1::Signed& root : authority.TrustRootsAfter(held)) *out.Add() = std::move(root);
+}
+
+// Each chunk once, as it is stored.
+absl::Status AddStored(const v1::Manifest& manifest, const pipeline::BlobStore& blobs,
+                       v1::DeviceArtifact& out) {
+  std::set<std::string> seen;
+  for (const v1::ArtifactFile& file : manifest.files()) {
+    for (const v1::Chunk& chunk : file.chunks()) {
+      if (!seen.insert(chunk.digest()).second) continue;
+      QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(chunk.digest()));
+      QF_ASSIGN_OR_RETURN(const auto stored, blobs.Find(digest));
+      v1::StoredChunk& added = *out.add_stored();
+      added.set_digest(chunk.digest());
+      added.set_encoding(std::string(pipeline::Name(stored.encoding)));
+      added.set_stored_size(stored.stored_size);
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Identity> DeviceCalls::ToProto(absl::StatusOr<Fleet::Identity> identity) const {
+  QF_RETURN_IF_ERROR(identity.status());
+  v1::Identity out;
+  out.set_device_id(std::move(identity->device_id));
+  out.set_certificate_pem(std::move(identity->certificate_pem));
+  out.set_device_class(std::move(identity->device_class));
+  *out.mutable_trust_root() = backend_.authority.trust_root();
+  out.set_blob_endpoint(backend_.blob_endpoint);
+  out.set_server_time_ms(Now());
+  return out;
+}
+
+absl::StatusOr<v1::Identity> DeviceCalls::Enroll(const Caller&, const v1::EnrollRequest& request) {
+  Fleet::Applicant applicant{
+      request.token(), request.csr_pem(), request.facts(), request.agent_version(), {}, {}};
+  if (!request.nonce().empty() || !request.proof().empty())
+    applicant.proof = {request.nonce(), request.proof()};
+  if (const v1::CustomerProof& customer = request.customer(); request.has_customer())
+    applicant.customer = {customer.certificate_pem(), customer.nonce(), customer.proof()};
+  return ToProto(backend_.fleet.Enroll(applicant));
+}
+
+absl::StatusOr<v1::Challenge> DeviceCalls::GetChallenge(const Caller&,
+                                                        const v1::GetChallengeRequest& request) {
+  if (request.device_id().size() > kMaxIdSize) return InvalidArgument("device_id is too long");
+  v1::Challenge challenge;
+  challenge.set_nonce(backend_.fleet.MakeChallenge(request.device_id()));
+  challenge.set_server_time_ms(Now());
+  return challenge;
+}
+
+absl::StatusOr<v1::Identity> DeviceCalls::Renew(const Caller&, const v1::RenewRequest& request) {
+  QF_ASSIGN_OR_RETURN(
+      v1::Identity identity,
+      ToProto(backend_.fleet.Renew(request.device_id(), request.csr_pem(), request.nonce(),
+                                   request.proof(), request.trust_root_version())));
+  AddTrustRoots(backend_.authority, request.trust_root_version(), *identity.mutable_trust_roots());
+  return identity;
+}
+
+absl::StatusOr<v1::CheckInResponse> DeviceCalls::CheckIn(const Caller& caller,
+                                                         const v1::CheckInRequest& request) {
+  QF_ASSIGN_OR_RETURN(v1::Device device, callers_.Device(caller));
+  const std::vector<v1::ModelStatus> models(request.models().begin(), request.models().end());
+  std::vector<AssignmentRecord> assignments;
+  QF_RETURN_IF_ERROR(backend_.store.Atomically([&]() -> absl::Status {
+    QF_ASSIGN_OR_RETURN(
+        device, backend_.fleet.CheckIn(device.id(), request.agent_version(),
+                                       request.has_facts() ? &request.facts() : nullptr, models,
+                                       request.trust_root_version()));
+    QF_RETURN_IF_ERROR(backend_.rollouts.Report(device.id(), models));
+    QF_ASSIGN_OR_RETURN(assignments, backend_.store.ListAssignments(device.id()));
+    return absl::OkStatus();
+  }));
+  v1::CheckInResponse response;
+  for (AssignmentRecord& assignment : assignments)
+    *response.add_assignments() = std::move(assignment.statement);
+  AddTrustRoots(backend_.authority, request.trust_root_version(), *response.mutable_trust_roots());
+  if (!response.trust_roots().empty())
+    *response.mutable_trust_root() = backend_.authority.signed_trust_root();
+  response.set_server_time_ms(Now());
+  response.set_next_check_in_ms(backend_.fleet.check_in().count());
+  response.set_device_class(device.device_class());
+  response.set_blob_endpoint(backend_.blob_endpoint);
+  return response;
+}
+
+absl::StatusOr<v1::DeviceArtifact> DeviceCalls::GetArtifact(
+    const Caller& caller, const v1::GetDeviceArtifactRequest& request) {
+  QF_ASSIGN_OR_RETURN(const v1::Device device, callers_.Device(caller));
+  const auto digest = Digest::FromRaw(request.manifest_digest());
+  if (!digest.ok()) return InvalidArgument("manifest_digest must have 32 bytes");
+  QF_ASSIGN_OR_RETURN(const bool assigned,
+                      backend_.store.IsAssigned(device.id(), request.manifest_digest()));
+  if (!assigned)
+    return PermissionDenied("artifact {} is not assigned to device {} (any more)", digest->hex(),
+                            device.id());
+  QF_ASSIGN_OR_RETURN(ArtifactRecord record,
+                      backend_.store.GetArtifact("artifacts/" + digest->hex()));
+  v1::Manifest manifest;
+  if (!manifest.ParseFromString(record.manifest))
+    return DataLoss("the manifest of {} is damaged", record.artifact.name());
+  v1::DeviceArtifact artifact;
+  QF_RETURN_IF_ERROR(AddStored(manifest, backend_.blobs, artifact));
+  artifact.set_manifest(std::move(record.manifest));
+  for (v1::Signed& statement : record.statements)
+    if (device.facts().kv_types_size() > 0 ||
+        !IsOfLongContext(statement, pipeline::MemoryOf(manifest)))
+      *artifact.add_statements() = std::move(statement);
+  return artifact;
+}
+
+}  // namespace quantfleet::daemon::app

@@ -1,0 +1,84 @@
+#include "daemon/app/models.h"
+
+#include "common/base/bytes.h"
+#include "daemon/app/page.h"
+#include "pipeline/artifact/program/agent_release.h"
+
+namespace quantfleet::daemon::app {
+namespace {
+
+v1::PushState ToProto(const ModelRegistry::PushProgress& progress) {
+  v1::PushState state;
+  state.set_push_id(progress.push_id);
+  for (const auto& entry : progress.files) {
+    v1::PushFile& file = *state.add_files();
+    file.set_path(entry.file.path);
+    file.set_size(entry.file.size);
+    file.set_sha256(entry.file.sha256.raw());
+    file.set_received(entry.received);
+  }
+  return state;
+}
+
+Role RoleToBring(std::string_view model) {
+  return model == pipeline::kAgentModel ? Role::kAdmin : Role::kPublisher;
+}
+
+}  // namespace
+
+absl::Status PushSession::Write(const v1::PushData& data) {
+  if (data.push_id() != push_id_)
+    return InvalidArgument("a stream writes to one push, not {} too", data.push_id());
+  return models_->WritePush(push_id_, data.path(), data.offset(), AsBytes(data.data()));
+}
+
+absl::StatusOr<v1::PushState> PushSession::Sync() {
+  QF_ASSIGN_OR_RETURN(const ModelRegistry::PushProgress progress, models_->SyncPush(push_id_));
+  return ToProto(progress);
+}
+
+absl::StatusOr<v1::Model> Models::Import(const Caller& caller,
+                                         const v1::ImportModelRequest& request) {
+  QF_RETURN_IF_ERROR(callers_.Operator(caller, RoleToBring(request.name())).status());
+  return backend_.models.Import(request.request_id(), request.name(), request.path());
+}
+
+absl::StatusOr<v1::PushState> Models::BeginPush(const Caller& caller,
+                                                const v1::BeginPushRequest& request) {
+  QF_RETURN_IF_ERROR(callers_.Operator(caller, RoleToBring(request.name())).status());
+  std::vector<PushedFile> files;
+  for (const v1::PushFile& file : request.files()) {
+    const auto sha256 = Digest::FromRaw(file.sha256());
+    if (!sha256.ok()) return InvalidArgument("{}: sha256 must have 32 bytes", file.path());
+    files.push_back({file.path(), file.size(), *sha256});
+  }
+  QF_ASSIGN_OR_RETURN(const ModelRegistry::PushProgress progress,
+                      backend_.models.BeginPush(request.request_id(), request.name(), files));
+  return ToProto(progress);
+}
+
+absl::StatusOr<PushSession> Models::OpenPush(const Caller& caller, std::string_view push_id) {
+  QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kPublisher).status());
+  return PushSession(backend_.models, std::string(push_id));
+}
+
+absl::StatusOr<v1::Model> Models::CommitPush(const Caller& caller,
+                                             const v1::CommitPushRequest& request) {
+  QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kPublisher).status());
+  return backend_.models.CommitPush(request.push_id());
+}
+
+absl::StatusOr<v1::ListModelsResponse> Models::List(const Caller& caller,
+                                                    const v1::ListModelsRequest&) {
+  QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
+  v1::ListModelsResponse response;
+  QF_RETURN_IF_ERROR(FillList(response.mutable_models(), backend_.store.ListModels()));
+  return response;
+}
+
+absl::StatusOr<v1::Model> Models::Get(const Caller& caller, const v1::GetModelRequest& request) {
+  QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
+  return backend_.store.GetModel(request.name());
+}
+
+}  // namespace quantfleet::daemon::app

@@ -1,0 +1,48 @@
+// Models come in: what operators ask of the model registry.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "daemon/app/backend.h"
+#include "daemon/app/callers.h"
+#include "quantfleet/v1/operator.pb.h"
+
+namespace quantfleet::daemon::app {
+
+// The files of one push as they come in, for whom the call was opened. Not thread-safe.
+class PushSession {
+ public:
+  absl::Status Write(const v1::PushData& data);
+  // What has been written survives a power cut. INVALID_ARGUMENT: nothing was.
+  absl::StatusOr<v1::PushState> Sync();
+
+ private:
+  friend class Models;
+  PushSession(ModelRegistry& models, std::string push_id)
+      : models_(&models), push_id_(std::move(push_id)) {}
+
+  ModelRegistry* models_;
+  std::string push_id_;
+};
+
+class Models {
+ public:
+  Models(Backend& backend, Callers& callers) : backend_(backend), callers_(callers) {}
+
+  // Who brings a program of the agent has to be an admin: it is code on every device.
+  absl::StatusOr<v1::Model> Import(const Caller& caller, const v1::ImportModelRequest& request);
+  absl::StatusOr<v1::PushState> BeginPush(const Caller& caller,
+                                          const v1::BeginPushRequest& request);
+  absl::StatusOr<PushSession> OpenPush(const Caller& caller, std::string_view push_id);
+  absl::StatusOr<v1::Model> CommitPush(const Caller& caller, const v1::CommitPushRequest& request);
+  absl::StatusOr<v1::ListModelsResponse> List(const Caller& caller,
+                                              const v1::ListModelsRequest& request);
+  absl::StatusOr<v1::Model> Get(const Caller& caller, const v1::GetModelRequest& request);
+
+ private:
+  Backend& backend_;
+  Callers& callers_;
+};
+
+}  // namespace quantfleet::daemon::app
