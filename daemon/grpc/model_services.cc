@@ -4,7 +4,7 @@
 #include "daemon/grpc/watch.h"
 #include "daemon/trust/evaluation.h"
 #include "pipeline/artifact/evaluation.h"
-#include "pipeline/artifact/program/agent_release.h"
+#include "pipeline/artifact/kind.h"
 #include "quantfleet/v1/operator.grpc.pb.h"
 
 namespace quantfleet::daemon {
@@ -35,7 +35,8 @@ absl::Status FillState(v1::PushState* answer,
 
 // Whoever brings a program of the agent brings code to every device.
 Access AccessToBring(std::string_view model) {
-  return model == pipeline::kAgentModel ? Access::kAdmin : Access::kPublisher;
+  return pipeline::KindOfModel(model) == pipeline::ArtifactKind::kProgram ? Access::kAdmin
+                                                                          : Access::kPublisher;
 }
 
 // One message is written before the next is read, so a stream holds one message in memory and never

@@ -9,8 +9,8 @@
 #include "common/base/bytes.h"
 #include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/evaluation.h"
+#include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/memory.h"
-#include "pipeline/artifact/program/agent_release.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -65,7 +65,8 @@ bool TakesContext(const v1::Device& device) { return device.facts().kv_types_siz
 // What the device will run: what the class wants, or, where its agent is of an earlier contract and
 // its engine runs the artifact, what that engine does whatever it is told.
 v1::ContextPolicy WishOf(const v1::Device& device, const DeviceClassSpec& spec) {
-  if (spec.runtime || spec.format != pipeline::kEngineFormat || TakesContext(device)) return spec.context;
+  if (spec.runtime || spec.format != pipeline::kEngineFormat || TakesContext(device))
+    return spec.context;
   v1::ContextPolicy earlier;
   earlier.set_kv_type("f32");
   return earlier;
@@ -151,9 +152,8 @@ std::variant<Choice, Obstacle> Consider(const v1::Device& device, const DeviceCl
 RolloutDevice MatchAgent(RolloutDevice row, const v1::Device& device,
                          const std::vector<OfferedArtifact>& artifacts) {
   const std::string& architecture = device.facts().arch();
-  const auto own = std::ranges::find_if(artifacts, [&](const OfferedArtifact& a) {
-    return a.artifact.format() == pipeline::kAgentFormat && a.artifact.recipe() == architecture;
-  });
+  const auto own = std::ranges::find_if(
+      artifacts, [&](const OfferedArtifact& a) { return a.artifact.recipe() == architecture; });
   if (own == artifacts.end())
     return Skip(
         std::move(row), RolloutDevice::NO_ARTIFACT,
@@ -175,7 +175,8 @@ v1::RolloutDevice MatchDevice(const v1::Device& device,
   row.set_device_class(device.device_class());
   if (device.state() != v1::Device::ACTIVE)
     return Skip(row, RolloutDevice::REVOKED, "the device was revoked");
-  if (model == pipeline::kAgentModel) return MatchAgent(std::move(row), device, artifacts);
+  if (pipeline::KindOfModel(model) == pipeline::ArtifactKind::kProgram)
+    return MatchAgent(std::move(row), device, artifacts);
   if (device.device_class().empty())
     return Skip(row, RolloutDevice::NO_CLASS, device.class_reason());
   const auto spec = std::ranges::find(classes, device.device_class(), &DeviceClassSpec::name);
