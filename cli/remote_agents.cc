@@ -8,6 +8,7 @@
 #include "cli/remote_jobs.h"
 #include "cli/remote_progress.h"
 #include "common/base/bytes.h"
+#include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/program/agent_program.h"
 #include "pipeline/artifact/program/agent_release.h"
 #include "quantfleet/v1/manifest.pb.h"

@@ -1,7 +1,7 @@
 #include "agent/self/launch_record.h"
 
 #include "agent/platform/record.h"
-#include "pipeline/artifact/program/agent_release.h"
+#include "pipeline/artifact/kind.h"
 
 namespace quantfleet::agent {
 namespace {

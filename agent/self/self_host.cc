@@ -1,12 +1,17 @@
 #include "agent/self/self_host.h"
 
 #include "common/base/fail_point.h"
+#include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/artifact/program/agent_program.h"
 #include "pipeline/artifact/program/agent_release.h"
 
 namespace quantfleet::agent {
 namespace {
+
+bool IsOwn(const std::string& model) {
+  return pipeline::KindOfModel(model) == pipeline::ArtifactKind::kProgram;
+}
 
 // Whatever went wrong here, the release was not activated; its code must not be taken for one of a
 // model's.
@@ -33,7 +38,7 @@ SelfHost::SelfHost(Options options, World world)
 
 absl::StatusOr<Health> SelfHost::Start(const std::string& model, const Installed& installed,
                                        const HealthGate& gate, std::stop_token stop) {
-  if (model != pipeline::kAgentModel) return world_.models.Start(model, installed, gate, stop);
+  if (!IsOwn(model)) return world_.models.Start(model, installed, gate, stop);
   const auto version = pipeline::AgentVersionOf(installed.manifest);
   if (!version.ok()) return NotActivated(version.status());
   const Digest manifest = pipeline::ManifestDigest(installed.manifest);
@@ -115,11 +120,11 @@ absl::StatusOr<Health> SelfHost::ProveSelf(const Digest& manifest, std::stop_tok
 }
 
 uint64_t SelfHost::MemoryFor(const std::string& model) const {
-  return model == pipeline::kAgentModel ? 0 : world_.models.MemoryFor(model);
+  return IsOwn(model) ? 0 : world_.models.MemoryFor(model);
 }
 
 void SelfHost::Stop(const std::string& model) {
-  if (model != pipeline::kAgentModel) return world_.models.Stop(model);
+  if (!IsOwn(model)) return world_.models.Stop(model);
   const auto record = LoadLaunchRecord(world_.files, folder_);
   if (!record.ok() || !record->program) return;
   LaunchRecord none;
@@ -131,16 +136,15 @@ void SelfHost::Stop(const std::string& model) {
 
 absl::Status SelfHost::StillHealthy(const std::string& model, const HealthGate& gate,
                                     std::stop_token stop) const {
-  return model == pipeline::kAgentModel ? absl::OkStatus()
-                                        : world_.models.StillHealthy(model, gate, stop);
+  return IsOwn(model) ? absl::OkStatus() : world_.models.StillHealthy(model, gate, stop);
 }
 
 absl::Status SelfHost::Condition(const std::string& model) const {
-  return model == pipeline::kAgentModel ? absl::OkStatus() : world_.models.Condition(model);
+  return IsOwn(model) ? absl::OkStatus() : world_.models.Condition(model);
 }
 
 std::string SelfHost::endpoint(const std::string& model) const {
-  return model == pipeline::kAgentModel ? "" : world_.models.endpoint(model);
+  return IsOwn(model) ? "" : world_.models.endpoint(model);
 }
 
 void SelfHost::CheckedIn() {

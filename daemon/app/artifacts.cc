@@ -6,8 +6,8 @@
 
 namespace quantfleet::daemon::app {
 
-absl::StatusOr<v1::ListArtifactsResponse> Artifacts::List(
-    const Caller& caller, const v1::ListArtifactsRequest& request) {
+absl::StatusOr<v1::ListArtifactsResponse> Artifacts::List(const Caller& caller,
+                                                          const v1::ListArtifactsRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListArtifactsResponse response;
   QF_RETURN_IF_ERROR(
@@ -25,8 +25,7 @@ absl::StatusOr<v1::ArtifactDetail> Artifacts::Get(const Caller& caller,
   *detail.mutable_artifact() = std::move(record.artifact);
   for (v1::EvaluationStatement& evaluation : EvaluationsIn(record.statements))
     pipeline::KeepNewest(std::move(evaluation), *detail.mutable_evaluations());
-  if (detail.evaluations_size() > 0)
-    *detail.mutable_evaluation() = *detail.evaluations().rbegin();
+  if (detail.evaluations_size() > 0) *detail.mutable_evaluation() = *detail.evaluations().rbegin();
   for (v1::Signed& statement : record.statements) *detail.add_statements() = std::move(statement);
   return detail;
 }

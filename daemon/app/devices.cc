@@ -10,13 +10,14 @@ absl::StatusOr<v1::ListDevicesResponse> Devices::List(const Caller& caller,
   v1::ListDevicesResponse response;
   QF_RETURN_IF_ERROR(FillPage(
       request, response, response.mutable_devices(),
-      [&](std::string_view after, size_t limit) { return backend_.store.ListDevices(after, limit); },
+      [&](std::string_view after, size_t limit) {
+        return backend_.store.ListDevices(after, limit);
+      },
       [](const v1::Device& device) { return device.id(); }));
   return response;
 }
 
-absl::StatusOr<v1::Device> Devices::Get(const Caller& caller,
-                                        const v1::GetDeviceRequest& request) {
+absl::StatusOr<v1::Device> Devices::Get(const Caller& caller, const v1::GetDeviceRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   return backend_.store.GetDevice(request.id());
 }

@@ -2,7 +2,7 @@
 
 #include "common/base/bytes.h"
 #include "daemon/app/page.h"
-#include "pipeline/artifact/program/agent_release.h"
+#include "pipeline/artifact/kind.h"
 
 namespace quantfleet::daemon::app {
 namespace {
@@ -21,7 +21,8 @@ v1::PushState ToProto(const ModelRegistry::PushProgress& progress) {
 }
 
 Role RoleToBring(std::string_view model) {
-  return model == pipeline::kAgentModel ? Role::kAdmin : Role::kPublisher;
+  return pipeline::KindOfModel(model) == pipeline::ArtifactKind::kProgram ? Role::kAdmin
+                                                                          : Role::kPublisher;
 }
 
 }  // namespace

@@ -35,8 +35,7 @@ struct Known {
   v1::Rollout summary;
 };
 
-absl::StatusOr<WatchStep<v1::Rollout>> NextOf(Store& store, const std::string& name,
-                                              Known& known) {
+absl::StatusOr<WatchStep<v1::Rollout>> NextOf(Store& store, const std::string& name, Known& known) {
   QF_ASSIGN_OR_RETURN(v1::Rollout now, store.GetRolloutChanges(name, known.revision, kMaxPerPage));
   WatchStep<v1::Rollout> next;
   next.more = static_cast<uint32_t>(now.devices_size()) == kMaxPerPage;

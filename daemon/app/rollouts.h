@@ -12,8 +12,7 @@ class RolloutCalls {
  public:
   RolloutCalls(Backend& backend, Callers& callers) : backend_(backend), callers_(callers) {}
 
-  absl::StatusOr<v1::Rollout> Create(const Caller& caller,
-                                     const v1::CreateRolloutRequest& request);
+  absl::StatusOr<v1::Rollout> Create(const Caller& caller, const v1::CreateRolloutRequest& request);
   absl::StatusOr<v1::Rollout> Get(const Caller& caller, const v1::GetRolloutRequest& request);
   absl::StatusOr<v1::ListRolloutsResponse> List(const Caller& caller,
                                                 const v1::ListRolloutsRequest& request);

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "pipeline/artifact/encoding.h"
+#include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/program/agent_release.h"
 
 namespace quantfleet::daemon {

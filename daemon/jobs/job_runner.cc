@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "pipeline/artifact/program/agent_release.h"
+#include "pipeline/artifact/kind.h"
 #include "pipeline/stage/plan.h"
 
 namespace quantfleet::daemon {
@@ -14,7 +14,7 @@ namespace {
 // holds.
 absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, std::string_view model,
                                                    const std::vector<std::string>& classes) {
-  if (model == pipeline::kAgentModel) {
+  if (pipeline::KindOfModel(model) == pipeline::ArtifactKind::kProgram) {
     if (classes.empty()) return std::vector<std::string>{std::string(pipeline::kAgentFormat)};
     return InvalidArgument("{} goes to devices by their architecture: its jobs name no class",
                            model);

@@ -4,7 +4,7 @@
 
 #include "common/base/fail_point.h"
 #include "daemon/jobs/agent_release.h"
-#include "pipeline/artifact/program/agent_release.h"
+#include "pipeline/artifact/kind.h"
 #include "pipeline/format/registry/open_model.h"
 
 namespace quantfleet::daemon {
@@ -35,7 +35,7 @@ fs::path ModelRegistry::PublishedOf(const PushRecord& record) const {
 }
 
 absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const fs::path& path) {
-  if (name == pipeline::kAgentModel) return DescribeAgents(path);
+  if (pipeline::KindOfModel(name) == pipeline::ArtifactKind::kProgram) return DescribeAgents(path);
   QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(files_, path));
   const pipeline::ModelDescription& description = source->description();
   v1::Model model;

@@ -7,9 +7,9 @@
 #include "daemon/jobs/agent_release.h"
 #include "daemon/jobs/job_runner.h"
 #include "daemon/jobs/journal.h"
+#include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/artifact/memory.h"
-#include "pipeline/artifact/program/agent_release.h"
 #include "pipeline/format/registry/open_model.h"
 
 namespace quantfleet::daemon {
@@ -86,7 +86,8 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   }
   const std::stop_callback pass_on(stop, [&] { job_stop.request_stop(); });
 
-  if (record.job.model() == pipeline::kAgentModel) return SealAgents(record, job_stop.get_token());
+  if (pipeline::KindOfModel(record.job.model()) == pipeline::ArtifactKind::kProgram)
+    return SealAgents(record, job_stop.get_token());
   QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(with_.files, record.source_path));
   std::vector<pipeline::TargetSpec> targets;
   for (const std::string& text : record.targets) {

@@ -5,8 +5,8 @@
 #include "common/trust/statement.h"
 #include "daemon/rollout/pace.h"
 #include "daemon/rollout/rollouts.h"
+#include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/memory.h"
-#include "pipeline/artifact/program/agent_release.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -108,7 +108,8 @@ absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const v1::Rollout& head, const 
   v1::Assignment terms;
   if (spec == classes->end()) return terms;
   if (spec->network.ByteSizeLong() > 0) *terms.mutable_network() = spec->network;
-  if (head.model() == pipeline::kAgentModel) return terms;  // the rest is about what runs models
+  if (pipeline::KindOfModel(head.model()) == pipeline::ArtifactKind::kProgram)
+    return terms;  // the rest is about what runs models
   *terms.mutable_health() = spec->health;
   if (row.has_context()) *terms.mutable_context() = row.context();
   if (spec->runtime) *terms.mutable_runtime() = RuntimeFor(*spec->runtime, device, row.context());

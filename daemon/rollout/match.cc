@@ -10,8 +10,8 @@
 #include "daemon/rollout/row.h"
 #include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/evaluation.h"
+#include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/memory.h"
-#include "pipeline/artifact/program/agent_release.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -151,9 +151,8 @@ std::variant<Choice, Obstacle> Consider(const v1::Device& device, const DeviceCl
 RolloutDevice MatchAgent(RolloutDevice row, const v1::Device& device,
                          const std::vector<OfferedArtifact>& artifacts) {
   const std::string& architecture = device.facts().arch();
-  const auto own = std::ranges::find_if(artifacts, [&](const OfferedArtifact& a) {
-    return a.artifact.format() == pipeline::kAgentFormat && a.artifact.recipe() == architecture;
-  });
+  const auto own = std::ranges::find_if(
+      artifacts, [&](const OfferedArtifact& a) { return a.artifact.recipe() == architecture; });
   if (own == artifacts.end())
     return Skip(
         std::move(row), RolloutDevice::NO_ARTIFACT,
@@ -175,7 +174,8 @@ v1::RolloutDevice MatchDevice(const v1::Device& device,
   row.set_device_class(device.device_class());
   if (device.state() != v1::Device::ACTIVE)
     return Skip(row, RolloutDevice::REVOKED, "the device was revoked");
-  if (model == pipeline::kAgentModel) return MatchAgent(std::move(row), device, artifacts);
+  if (pipeline::KindOfModel(model) == pipeline::ArtifactKind::kProgram)
+    return MatchAgent(std::move(row), device, artifacts);
   if (device.device_class().empty())
     return Skip(row, RolloutDevice::NO_CLASS, device.class_reason());
   const auto spec = std::ranges::find(classes, device.device_class(), &DeviceClassSpec::name);

@@ -131,6 +131,10 @@ absl::StatusOr<v1::Manifest> ParseManifest(std::string_view bytes) {
   manifest.DiscardUnknownFields();
   if (SerializeManifest(manifest) != bytes)
     return InvalidArgument("the manifest is not in its one canonical form");
+  if (!v1::Manifest::Kind_IsValid(manifest.kind()))
+    return InvalidArgument(
+        "the manifest is of kind {}, which this program does not know: update it",
+        static_cast<int>(manifest.kind()));
   QF_RETURN_IF_ERROR(CheckDigest(manifest.source().digest(), "the manifest's source"));
   QF_RETURN_IF_ERROR(CheckTarget(manifest.target()));
   QF_RETURN_IF_ERROR(CheckFiles(manifest));

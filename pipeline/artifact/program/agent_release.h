@@ -11,12 +11,12 @@
 
 #include "common/base/status.h"
 #include "common/base/version.h"
+#include "pipeline/artifact/kind.h"
 #include "quantfleet/v1/manifest.pb.h"
 
 namespace quantfleet::pipeline {
 
-inline constexpr std::string_view kAgentModel = "quantfleet-agent", kAgentFormat = "agent",
-                                  kAgentFile = "quantfleet-agent";
+inline constexpr std::string_view kAgentFile = "quantfleet-agent";
 
 inline std::string AgentSource(std::string_view version) {
   return fmt::format("{} {}", kAgentFile, version);
@@ -26,7 +26,7 @@ inline std::string AgentSource(std::string_view version) {
 inline absl::StatusOr<std::string> AgentVersionOf(const v1::Manifest& manifest) {
   const std::string& source = manifest.source().architecture();
   const size_t blank = source.find(' ');
-  if (manifest.target().format() == kAgentFormat && manifest.files_size() == 1 &&
+  if (KindOf(manifest) == ArtifactKind::kProgram && manifest.files_size() == 1 &&
       manifest.files(0).path() == kAgentFile && source.substr(0, blank) == kAgentFile &&
       blank != std::string::npos && ParseVersion(source.substr(blank + 1)))
     return source.substr(blank + 1);

@@ -137,8 +137,8 @@ void SimulatedFleet::Finish(size_t device, const v1::Assignment& assignment) {
 absl::Status SimulatedFleet::Fetch(const Pull& pull) {
   const Identity& identity = *devices_[pull.device].identity;
   http::HttpsClient client(target_.http,
-                          {.ca_pem = target_.admin.ca_pem, .ca_fingerprint = {}, .time = {}},
-                          {identity.certificate_pem, identity.private_pem});
+                           {.ca_pem = target_.admin.ca_pem, .ca_fingerprint = {}, .time = {}},
+                           {identity.certificate_pem, identity.private_pem});
   for (const v1::StoredChunk& chunk : pull.artifact.stored()) {
     uint64_t got = 0;
     const auto count = [&got](ByteSpan piece) -> absl::Status {

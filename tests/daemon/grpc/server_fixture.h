@@ -8,8 +8,8 @@
 #include <string>
 
 #include "common/base/random.h"
-#include "common/net/channel.h"
 #include "common/http/https_client.h"
+#include "common/net/channel.h"
 #include "common/trust/certificate.h"
 #include "daemon/server.h"
 #include "daemon/trust/authority.h"

@@ -1,5 +1,8 @@
 #include "daemon/jobs/agent_release.h"
 
+#include <google/protobuf/descriptor.pb.h>
+#include <google/protobuf/dynamic_message.h>
+
 #include <fstream>
 
 #include "pipeline/artifact/manifest.h"
@@ -10,6 +13,24 @@
 
 namespace quantfleet::daemon {
 namespace {
+
+// The bytes that an agent of an earlier contract (tests/data/wire) holds against those it was sent;
+// where they differ it refuses the manifest, and could never update itself.
+std::string AsOlderAgentsReadIt(const std::string& contract, const std::string& manifest) {
+  namespace pb = google::protobuf;
+  std::ifstream in(fs::path(QUANTFLEET_SOURCE_DIR) / "tests/data/wire" / (contract + ".protoset"),
+                   std::ios::binary);
+  pb::FileDescriptorSet files;
+  EXPECT_TRUE(files.ParseFromIstream(&in)) << contract;
+  pb::DescriptorPool pool;
+  for (const pb::FileDescriptorProto& file : files.file()) pool.BuildFile(file);
+  pb::DynamicMessageFactory factory;
+  const std::unique_ptr<pb::Message> message(
+      factory.GetPrototype(pool.FindMessageTypeByName("quantfleet.v1.Manifest"))->New());
+  EXPECT_TRUE(message->ParseFromString(manifest));
+  message->DiscardUnknownFields();
+  return message->SerializeAsString();
+}
 
 class AgentReleaseTest : public JobsFixture {
  protected:
@@ -50,6 +71,9 @@ TEST_F(AgentReleaseTest, AJobMakesAnArtifactOfEachProgram) {
     ASSERT_OK(manifest);
     const bool x86 = record->artifact.recipe() == "x86_64";
     EXPECT_EQ(*pipeline::AgentVersionOf(*manifest), x86 ? "1.2.3" : "1.2.4");
+    EXPECT_EQ(pipeline::KindOf(*manifest), pipeline::ArtifactKind::kProgram);
+    for (const char* contract : {"first", "second", "third"})
+      EXPECT_EQ(AsOlderAgentsReadIt(contract, record->manifest), record->manifest) << contract;
     EXPECT_EQ(record->statements.size(), 1u);  // sealed; nothing was measured
     std::string bytes;
     for (const v1::Chunk& chunk : manifest->files(0).chunks()) {

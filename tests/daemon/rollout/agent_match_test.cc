@@ -1,7 +1,7 @@
 #include <gmock/gmock.h>
 
 #include "daemon/rollout/match.h"
-#include "pipeline/artifact/program/agent_release.h"
+#include "pipeline/artifact/kind.h"
 
 namespace quantfleet::daemon {
 namespace {

@@ -72,6 +72,7 @@ TEST(Manifest, WhatDoesNotAddUpIsRefused) {
       {"version", [](auto& m) { m.set_format_version(0); }},
       {"digest", [](auto& m) { m.mutable_source()->set_digest("short"); }},
       {"source", [](auto& m) { m.clear_source(); }},
+      {"kind 2", [](auto& m) { m.set_kind(static_cast<v1::Manifest::Kind>(2)); }},
       {"recipe", [](auto& m) { m.clear_target(); }},
       {"no file", [](auto& m) { m.clear_files(); }},
       {"relative", path("/etc/passwd")},
@@ -113,6 +114,14 @@ TEST(Manifest, WhatDoesNotAddUpIsRefused) {
     EXPECT_TRUE(absl::IsInvalidArgument(parsed.status()));
     EXPECT_THAT(Message(parsed.status()), HasSubstr(c.words));
   }
+}
+
+TEST(Manifest, AProgramMaySayThatItIsOne) {
+  v1::Manifest m = Sample();
+  m.set_kind(v1::Manifest::KIND_PROGRAM);
+  const auto parsed = ParseManifest(SerializeManifest(m));
+  ASSERT_TRUE(parsed.ok()) << Describe(parsed.status());
+  EXPECT_EQ(parsed->kind(), v1::Manifest::KIND_PROGRAM);
 }
 
 TEST(Manifest, OneArtifactOneName) {

@@ -1,0 +1,16 @@
+#include "pipeline/artifact/kind.h"
+
+namespace quantfleet::pipeline {
+
+ArtifactKind KindOf(const v1::Manifest& manifest) {
+  const bool is_program = manifest.kind() == v1::Manifest::KIND_UNSPECIFIED
+                              ? manifest.target().format() == kAgentFormat
+                              : manifest.kind() == v1::Manifest::KIND_PROGRAM;
+  return is_program ? ArtifactKind::kProgram : ArtifactKind::kModel;
+}
+
+ArtifactKind KindOfModel(std::string_view model) {
+  return model == kAgentModel ? ArtifactKind::kProgram : ArtifactKind::kModel;
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,27 @@
+// What an artifact is for: the one place that tells models from programs. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "quantfleet/v1/manifest.pb.h"
+
+namespace quantfleet::pipeline {
+
+enum class ArtifactKind : uint8_t {
+  kModel,    // something runs it, as its device's class says
+  kProgram,  // a release of the agent itself, which its device becomes: by architecture, without
+             // class or evaluation
+};
+
+// The model whose artifacts are programs; no other may have the name. Their format.
+inline constexpr std::string_view kAgentModel = "quantfleet-agent", kAgentFormat = "agent";
+
+// By the manifest's kind; where it has none, by the format: releases of the agent say none as long
+// as there are agents that do not know the field (docs/decisions/0028).
+ArtifactKind KindOf(const v1::Manifest& manifest);
+
+// Of what a model of this name has: all its artifacts are of one kind.
+ArtifactKind KindOfModel(std::string_view model);
+
+}  // namespace quantfleet::pipeline
