@@ -1,4 +1,4 @@
-#include "pipeline/artifact/blob_store.h"
+#include "pipeline/artifact/folder/folder_blob_store.h"
 
 #include <atomic>
 
