@@ -10,6 +10,7 @@
 #include "daemon/rollout/ticker.h"
 #include "daemon/web/http_server.h"
 #include "daemon/web/metrics.h"
+#include "pipeline/artifact/folder/folder_blob_store.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -68,7 +69,7 @@ struct Server::Impl {
   std::optional<DataLock> lock;
   std::unique_ptr<Authority> authority;
   std::unique_ptr<Store> store;
-  pipeline::BlobStore blobs;
+  pipeline::FolderBlobStore blobs;
   std::unique_ptr<ModelRegistry> models;
   std::unique_ptr<ClassRegistry> classes;
   std::unique_ptr<Fleet> fleet;
@@ -173,15 +174,9 @@ absl::Status Server::Impl::ServeHttp(const Authority::Identity& identity) {
   handlers.authorize = [this](const trust::CertificateInfo& certificate) {
     return AuthorizeBlobs(certificate);
   };
-  handlers.find_blob = [this](const BlobName& name) -> absl::StatusOr<fs::path> {
-    fs::path path = blobs.PathOf(name.digest, name.encoding);
-    if (!environment.files.Exists(path)) return NotFound("no such blob");
-    return path;
-  };
   handlers.metrics = [this](HttpServer::Traffic traffic) { return Metrics(std::move(traffic)); };
   handlers.ready = [this] { return Count().status(); };
-  QF_ASSIGN_OR_RETURN(
-      http, HttpServer::Start(environment.files, std::move(options), std::move(handlers)));
+  QF_ASSIGN_OR_RETURN(http, HttpServer::Start(blobs, std::move(options), std::move(handlers)));
   http_at = {config.http.host, http->port()};
   return absl::OkStatus();
 }

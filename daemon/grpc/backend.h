@@ -11,7 +11,7 @@
 #include "daemon/rollout/rollouts.h"
 #include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
-#include "pipeline/artifact/folder/folder_blob_store.h"
+#include "pipeline/artifact/blob_store.h"
 
 namespace quantfleet::daemon {
 

@@ -136,7 +136,7 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
       for (const v1::Chunk& chunk : file.chunks()) {
         if (!seen.insert(chunk.digest()).second) continue;
         QF_ASSIGN_OR_RETURN(const Digest chunk_digest, Digest::FromRaw(chunk.digest()));
-        QF_ASSIGN_OR_RETURN(const auto stored, backend_.blobs.Find(chunk_digest));
+        QF_ASSIGN_OR_RETURN(const auto stored, backend_.blobs.Stat(chunk_digest));
         v1::StoredChunk& out = *answer->add_stored();
         out.set_digest(chunk.digest());
         out.set_encoding(std::string(pipeline::Name(stored.encoding)));

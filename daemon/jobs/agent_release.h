@@ -7,7 +7,7 @@
 
 #include "common/base/file.h"
 #include "common/base/status.h"
-#include "pipeline/artifact/folder/folder_blob_store.h"
+#include "pipeline/artifact/blob_store.h"
 #include "pipeline/artifact/program/agent_program.h"
 #include "quantfleet/v1/manifest.pb.h"
 

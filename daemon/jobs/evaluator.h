@@ -14,7 +14,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
-#include "pipeline/artifact/folder/folder_blob_store.h"
+#include "pipeline/artifact/blob_store.h"
 #include "pipeline/model/source.h"
 #include "quantfleet/v1/manifest.pb.h"
 #include "quantfleet/v1/trust.pb.h"

@@ -63,7 +63,7 @@ absl::StatusOr<Collected> CollectGarbage(Store& store, pipeline::BlobStore& blob
   QF_RETURN_IF_ERROR(AddChunksOfArtifacts(store, needed));
   QF_RETURN_IF_ERROR(AddChunksOfJobs(store, options, needed, collected));
   FailPoint("garbage-before-remove");
-  QF_RETURN_IF_ERROR(blobs.ForEach(
+  QF_RETURN_IF_ERROR(blobs.List(
       [&](const Digest& digest, const pipeline::BlobStore::Stored& stored) -> absl::Status {
         if (options.stop.stop_requested()) return Cancelled("stopped while garbage was collected");
         if (needed.contains(digest)) {

@@ -8,7 +8,7 @@
 #include <stop_token>
 
 #include "daemon/store/store.h"
-#include "pipeline/artifact/folder/folder_blob_store.h"
+#include "pipeline/artifact/blob_store.h"
 
 namespace quantfleet::daemon {
 

@@ -28,7 +28,7 @@
 #include "daemon/store/feed.h"
 #include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
-#include "pipeline/artifact/folder/folder_blob_store.h"
+#include "pipeline/artifact/blob_store.h"
 #include "pipeline/stage/executor.h"
 
 namespace quantfleet::daemon {

@@ -16,7 +16,7 @@ bool IsUsable(const SlabRecord& record, const pipeline::Plan& plan,
         chunk.index >= plan.targets[chunk.target].chunks.size())
       return false;
     if (known.contains(chunk.digest)) continue;
-    if (!blobs.Find(chunk.digest).ok()) return false;
+    if (!blobs.Stat(chunk.digest).ok()) return false;
     known.insert(chunk.digest);
   }
   return true;

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "daemon/store/store.h"
-#include "pipeline/artifact/folder/folder_blob_store.h"
+#include "pipeline/artifact/blob_store.h"
 #include "pipeline/stage/executor.h"
 
 namespace quantfleet::daemon {

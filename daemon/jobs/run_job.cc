@@ -264,7 +264,7 @@ absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
     for (const v1::Chunk& chunk : file.chunks()) {
       QF_ASSIGN_OR_RETURN(const Digest chunk_digest, Digest::FromRaw(chunk.digest()));
       if (stored.contains(chunk_digest)) continue;
-      QF_ASSIGN_OR_RETURN(const auto found, with_.blobs.Find(chunk_digest));
+      QF_ASSIGN_OR_RETURN(const auto found, with_.blobs.Stat(chunk_digest));
       stored.emplace(chunk_digest, found.stored_size);
     }
   }

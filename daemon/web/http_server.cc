@@ -52,8 +52,8 @@ struct HttpServer::Impl {
     bool answering = false, close = false;
   };
 
-  Impl(FileSystem& files_in, Options options_in, Handlers handlers_in)
-      : files(files_in), options(std::move(options_in)), handlers(std::move(handlers_in)) {}
+  Impl(const pipeline::BlobStore& blobs_in, Options options_in, Handlers handlers_in)
+      : blobs(blobs_in), options(std::move(options_in)), handlers(std::move(handlers_in)) {}
 
   absl::Status Listen();
   asio::awaitable<void> Accept();
@@ -65,14 +65,14 @@ struct HttpServer::Impl {
   absl::Status Authorize(Connection& c);
   asio::awaitable<bool> Send(Connection& c, const http::request<http::empty_body>& request,
                              Answer answer);
-  asio::awaitable<bool> SendFile(Connection& c, const Answer& answer);
+  asio::awaitable<bool> SendBlob(Connection& c, const Answer& answer);
   asio::awaitable<bool> Write(Connection& c, std::string_view bytes);
   Traffic TrafficNow() const;
   void CloseAll(bool also_answering);
   void Run();
   void Stop();
 
-  FileSystem& files;
+  const pipeline::BlobStore& blobs;
   const Options options;
   const Handlers handlers;
   asio::ssl::context tls{asio::ssl::context::tls_server};
@@ -224,9 +224,7 @@ Answer HttpServer::Impl::Blob(Connection& c, const http::request<http::empty_bod
   if (const absl::Status allowed = Authorize(c); !allowed.ok()) return ErrorAnswer(allowed);
   const auto name = ParseBlobTarget(View(request.target()));
   if (!name) return TextAnswer(404, "a blob is /v1/blobs/<64 hex digits>.<encoding>");
-  const auto path = handlers.find_blob(*name);
-  if (!path.ok()) return ErrorAnswer(path.status());
-  return BlobAnswer(files, *name, *path,
+  return BlobAnswer(blobs, *name,
                     {View(request[http::field::if_none_match]),
                      View(request[http::field::if_range]), View(request[http::field::range])});
 }
@@ -255,26 +253,26 @@ asio::awaitable<bool> HttpServer::Impl::Send(Connection& c,
         fmt::format("bytes {}-{}/{}", answer.first, answer.first + answer.length - 1, answer.size));
   const bool with_body = request.method() != http::verb::head && answer.status != 304;
   if (answer.status != 304)
-    response.content_length(answer.file ? answer.length : answer.body.size());
+    response.content_length(answer.blob ? answer.length : answer.body.size());
   {
     std::lock_guard lock(mutex);
     ++traffic.requests[answer.status];
   }
   std::string bytes = net::HttpText(response.base());
-  if (with_body && !answer.file) bytes += answer.body;
+  if (with_body && !answer.blob) bytes += answer.body;
   const bool sent = co_await Write(c, bytes);
   // Not `sent && co_await ...`: g++ 12 evaluates the right side anyway.
-  if (sent && with_body && answer.file) co_return co_await SendFile(c, answer);
+  if (sent && with_body && answer.blob) co_return co_await SendBlob(c, answer);
   co_return sent;
 }
 
-asio::awaitable<bool> HttpServer::Impl::SendFile(Connection& c, const Answer& answer) {
+asio::awaitable<bool> HttpServer::Impl::SendBlob(Connection& c, const Answer& answer) {
   std::string piece(static_cast<size_t>(std::min<uint64_t>(kPiece, answer.length)), '\0');
   for (uint64_t done = 0; done < answer.length;) {
     const size_t size = std::min<size_t>(piece.size(), answer.length - done);
     // Too late for an error's status: the length was promised, so the connection is cut.
     const MutableBytes part = std::as_writable_bytes(std::span(piece)).first(size);
-    if (!answer.file->ReadAt(answer.first + done, part).ok()) co_return false;
+    if (!answer.blob->Read(part).ok()) co_return false;
     const bool sent = co_await Write(c, std::string_view(piece).substr(0, size));
     if (!sent) co_return false;
     done += size;
@@ -347,10 +345,10 @@ void HttpServer::Impl::Stop() {
   threads.clear();
 }
 
-absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(FileSystem& files, Options options,
-                                                              Handlers handlers) {
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const pipeline::BlobStore& blobs,
+                                                              Options options, Handlers handlers) {
   try {
-    auto impl = std::make_unique<Impl>(files, std::move(options), std::move(handlers));
+    auto impl = std::make_unique<Impl>(blobs, std::move(options), std::move(handlers));
     QF_RETURN_IF_ERROR(ConfigureTls(impl->tls.native_handle(), impl->options.ca_pem,
                                     impl->options.certificate_pem, impl->options.private_pem));
     QF_RETURN_IF_ERROR(impl->Listen());

@@ -8,9 +8,6 @@
 namespace quantfleet::pipeline {
 namespace {
 
-constexpr Encoding kEncodings[] = {Encoding::kRaw, Encoding::kZstd, Encoding::kPlanes2Zstd,
-                                   Encoding::kPlanes4Zstd};
-
 // Unique among the threads of this process and, by its random part, among processes that share the
 // folder.
 std::string TemporaryName() {
@@ -33,36 +30,40 @@ std::optional<std::pair<Digest, Encoding>> ParseBlobName(std::string_view name) 
   return std::pair(*digest, *encoding);
 }
 
+class FileReader final : public BlobReader {
+ public:
+  FileReader(std::unique_ptr<File> file, uint64_t first, uint64_t length)
+      : BlobReader(length), file_(std::move(file)), at_(first) {}
+
+ private:
+  absl::Status ReadNext(MutableBytes out) override {
+    QF_RETURN_IF_ERROR(file_->ReadAt(at_, out));
+    at_ += out.size();
+    return absl::OkStatus();
+  }
+
+  const std::unique_ptr<File> file_;
+  uint64_t at_;
+};
+
 }  // namespace
 
-BlobStore::BlobStore(FileSystem& files, fs::path root) : files_(files), root_(std::move(root)) {}
+FolderBlobStore::FolderBlobStore(FileSystem& files, fs::path root)
+    : files_(files), root_(std::move(root)) {}
 
-fs::path BlobStore::PathOf(const Digest& digest, Encoding encoding) const {
+fs::path FolderBlobStore::PathOf(const Digest& digest, Encoding encoding) const {
   const std::string hex = digest.hex();
-  return root_ / hex.substr(0, 2) / fmt::format("{}.{}", hex, Name(encoding));
+  return root_ / hex.substr(0, 2) / fmt::format("{}.{}", hex, pipeline::Name(encoding));
 }
 
-absl::StatusOr<BlobStore::Stored> BlobStore::Put(const Digest& digest, ByteSpan plain,
-                                                 int element_bytes) {
-  if (plain.size() > kMaxChunkBytes)
-    return InvalidArgument("a chunk of {} bytes: at most {} are allowed", plain.size(),
-                           kMaxChunkBytes);
-  if (auto found = Find(digest); found.ok()) {
-    // Another thread may have renamed it and not yet synced the folder: durable on return holds for
-    // us too.
-    QF_RETURN_IF_ERROR(files_.SyncDirectory(found->path.parent_path()));
-    return found;
-  }
-  const EncodedChunk encoded = EncodeChunk(plain, element_bytes);
-  const ByteSpan bytes = encoded.encoding == Encoding::kRaw ? plain : ByteSpan(encoded.bytes);
-  Stored stored{encoded.encoding, bytes.size(), PathOf(digest, encoded.encoding)};
-  QF_RETURN_IF_ERROR(WriteNew(stored.path, bytes));
-  return stored;
+std::string FolderBlobStore::NameOf(const Digest& digest, Encoding encoding) const {
+  return PathOf(digest, encoding).string();
 }
 
 // Two threads that store the same chunk write the same bytes to two temporary files; the second
 // rename replaces the first's file by its equal.
-absl::Status BlobStore::WriteNew(const fs::path& path, ByteSpan bytes) {
+absl::Status FolderBlobStore::PutForm(const Digest& digest, Encoding encoding, ByteSpan stored) {
+  const fs::path path = PathOf(digest, encoding);
   const fs::path folder = path.parent_path(), incoming = root_ / "incoming";
   for (const fs::path& needed : {incoming, folder}) {
     if (files_.Exists(needed)) continue;
@@ -73,7 +74,7 @@ absl::Status BlobStore::WriteNew(const fs::path& path, ByteSpan bytes) {
   FailPoint("blob-before-write");
   const absl::Status written = [&]() -> absl::Status {
     QF_ASSIGN_OR_RETURN(auto file, files_.Open(temporary, OpenMode::kCreate));
-    QF_RETURN_IF_ERROR(file->WriteAt(0, bytes));
+    QF_RETURN_IF_ERROR(file->WriteAt(0, stored));
     QF_RETURN_IF_ERROR(file->Sync());
     FailPoint("blob-before-rename");
     return files_.Rename(temporary, path);
@@ -86,50 +87,37 @@ absl::Status BlobStore::WriteNew(const fs::path& path, ByteSpan bytes) {
   return files_.SyncDirectory(folder);
 }
 
-absl::StatusOr<BlobStore::Stored> BlobStore::Find(const Digest& digest) const {
-  for (const Encoding encoding : kEncodings) {
-    const fs::path path = PathOf(digest, encoding);
-    if (!files_.Exists(path)) continue;
-    auto file = files_.Open(path, OpenMode::kRead);
-    if (!file.ok() && absl::IsNotFound(file.status())) continue;  // removed this very moment
-    QF_RETURN_IF_ERROR(file.status());
-    QF_ASSIGN_OR_RETURN(const uint64_t size, (*file)->Size());
-    return Stored{encoding, size, path};
-  }
-  return NotFound("no blob {} in {}", digest.hex(), root_.string());
+// Another thread may have renamed it and not yet synced the folder.
+absl::Status FolderBlobStore::Settle(const Digest& digest, Encoding encoding) {
+  return files_.SyncDirectory(PathOf(digest, encoding).parent_path());
 }
 
-absl::StatusOr<Bytes> BlobStore::ReadForm(const Stored& stored, const Digest& digest,
-                                          uint32_t plain_size) const {
-  if (stored.stored_size > plain_size)
-    return DataLoss("{} bytes are stored for a chunk of {}", stored.stored_size, plain_size);
-  QF_ASSIGN_OR_RETURN(auto file, files_.Open(stored.path, OpenMode::kRead));
-  Bytes bytes(stored.stored_size);
-  QF_RETURN_IF_ERROR(file->ReadAt(0, bytes));
-  Bytes plain(plain_size);
-  QF_RETURN_IF_ERROR(DecodeChunk(stored.encoding, bytes, plain));
-  if (HashBytes(plain) != digest) return DataLoss("its bytes have another digest");
-  return plain;
+absl::StatusOr<uint64_t> FolderBlobStore::Stat(const Digest& digest, Encoding encoding) const {
+  const fs::path path = PathOf(digest, encoding);
+  if (!files_.Exists(path)) return NotFound("there is no file {}", path.string());
+  QF_ASSIGN_OR_RETURN(const auto file, files_.Open(path, OpenMode::kRead));
+  return file->Size();
 }
 
-absl::StatusOr<Bytes> BlobStore::Read(const Digest& digest, uint32_t plain_size) const {
-  if (plain_size > kMaxChunkBytes)
-    return InvalidArgument("a chunk of {} bytes: at most {} are allowed", plain_size,
-                           kMaxChunkBytes);
-  QF_ASSIGN_OR_RETURN(const Stored stored, Find(digest));
-  auto plain = ReadForm(stored, digest, plain_size);
-  if (absl::IsDataLoss(plain.status()))
-    return Annotate(plain.status(), fmt::format("blob {} is damaged", stored.path.string()));
-  return plain;
+absl::StatusOr<std::unique_ptr<BlobReader>> FolderBlobStore::OpenRange(const Digest& digest,
+                                                                       Encoding encoding,
+                                                                       uint64_t first,
+                                                                       uint64_t length) const {
+  const fs::path path = PathOf(digest, encoding);
+  QF_ASSIGN_OR_RETURN(auto file, files_.Open(path, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+  if (first > size || length > size - first)
+    return OutOfRange("{} has {} bytes, not {} from byte {}", path.string(), size, length, first);
+  return std::make_unique<FileReader>(std::move(file), first, length);
 }
 
-absl::Status BlobStore::Remove(const Digest& digest) {
+absl::Status FolderBlobStore::Remove(const Digest& digest) {
   for (const Encoding encoding : kEncodings)
     QF_RETURN_IF_ERROR(files_.Remove(PathOf(digest, encoding)));
   return absl::OkStatus();
 }
 
-absl::Status BlobStore::ForEach(
+absl::Status FolderBlobStore::List(
     const std::function<absl::Status(const Digest&, const Stored&)>& visit) const {
   constexpr int kFolders = 256;
   for (int i = 0; i < kFolders; ++i) {
@@ -141,12 +129,12 @@ absl::Status BlobStore::ForEach(
       if (!blob || PathOf(blob->first, blob->second) != folder / name) continue;
       QF_ASSIGN_OR_RETURN(const auto file, files_.Open(folder / name, OpenMode::kRead));
       QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
-      QF_RETURN_IF_ERROR(visit(blob->first, {blob->second, size, folder / name}));
+      QF_RETURN_IF_ERROR(visit(blob->first, {blob->second, size}));
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status BlobStore::RemoveTemporaries() { return files_.RemoveTree(root_ / "incoming"); }
+absl::Status FolderBlobStore::RemoveTemporaries() { return files_.RemoveTree(root_ / "incoming"); }
 
 }  // namespace quantfleet::pipeline

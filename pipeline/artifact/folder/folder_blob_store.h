@@ -1,51 +1,35 @@
-// A folder of immutable blobs named by the SHA-256 of their plain bytes:
+// A blob store in a folder:
 //   ROOT/ab/abcdef....<encoding>
 //   ROOT/incoming/...              being written
 // A blob is complete and durable or absent (temporary file, fsync, rename, folder fsync).
-// Thread-safe.
+// Thread-safe; the file system must outlive it.
 #pragma once
 
-#include <functional>
-#include <optional>
-
-#include "common/base/digest.h"
 #include "common/base/file.h"
-#include "pipeline/artifact/encoding.h"
+#include "pipeline/artifact/blob_store.h"
 
 namespace quantfleet::pipeline {
 
-class BlobStore {
+class FolderBlobStore final : public BlobStore {
  public:
-  BlobStore(FileSystem& files, fs::path root);
+  FolderBlobStore(FileSystem& files, fs::path root);
 
-  struct Stored {
-    Encoding encoding;
-    uint64_t stored_size;
-    fs::path path;
-  };
-
-  // Encodes and stores the chunk unless it is there; durable on return. `digest` is the plain
-  // bytes' own.
-  absl::StatusOr<Stored> Put(const Digest& digest, ByteSpan plain, int element_bytes);
-  // Which stored form there is; NOT_FOUND when none.
-  absl::StatusOr<Stored> Find(const Digest& digest) const;
-  // Plain bytes, decoded and checked against the digest. DATA_LOSS names the blob when it is
-  // damaged.
-  absl::StatusOr<Bytes> Read(const Digest& digest, uint32_t plain_size) const;
-  absl::Status Remove(const Digest& digest);
-  // Each stored form of each blob, folder by folder; ends with the first error of `visit`, which
-  // may remove the blob that it is shown. What is no blob's name is passed over.
-  absl::Status ForEach(
-      const std::function<absl::Status(const Digest&, const Stored&)>& visit) const;
-  // Removes what a killed process left half written. Call it when nobody else writes into this
-  // store.
-  absl::Status RemoveTemporaries();
-  fs::path PathOf(const Digest& digest, Encoding encoding) const;
+  using BlobStore::Stat;
+  absl::StatusOr<uint64_t> Stat(const Digest& digest, Encoding encoding) const override;
+  absl::StatusOr<std::unique_ptr<BlobReader>> OpenRange(const Digest& digest, Encoding encoding,
+                                                        uint64_t first,
+                                                        uint64_t length) const override;
+  absl::Status List(
+      const std::function<absl::Status(const Digest&, const Stored&)>& visit) const override;
+  absl::Status Remove(const Digest& digest) override;
+  absl::Status RemoveTemporaries() override;
+  absl::Status PutForm(const Digest& digest, Encoding encoding, ByteSpan stored) override;
+  absl::Status Settle(const Digest& digest, Encoding encoding) override;
+  std::string Name() const override { return root_.string(); }
+  std::string NameOf(const Digest& digest, Encoding encoding) const override;
 
  private:
-  absl::Status WriteNew(const fs::path& path, ByteSpan bytes);
-  absl::StatusOr<Bytes> ReadForm(const Stored& stored, const Digest& digest,
-                                 uint32_t plain_size) const;
+  fs::path PathOf(const Digest& digest, Encoding encoding) const;
 
   FileSystem& files_;
   const fs::path root_;

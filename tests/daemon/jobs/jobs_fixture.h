@@ -10,6 +10,7 @@
 
 #include "daemon/jobs/job_runner.h"
 #include "daemon/jobs/model_registry.h"
+#include "pipeline/artifact/folder/folder_blob_store.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -88,7 +89,7 @@ class JobsFixture : public ::testing::Test {
   ManualClock clock_;
   SeededRandom random_{7};
   testing::FaultyFileSystem files_{int64_t{1} << 40};
-  pipeline::BlobStore blobs_{files_, dir_ / "blobs"};
+  pipeline::FolderBlobStore blobs_{files_, dir_ / "blobs"};
   std::unique_ptr<Store> store_;
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<JobRunner> runner_;

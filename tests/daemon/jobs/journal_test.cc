@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "pipeline/artifact/folder/folder_blob_store.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::daemon {
@@ -55,7 +56,7 @@ class JobJournalTest : public ::testing::Test {
 
   testing::TempDir dir_;
   std::unique_ptr<Store> store_ = *Store::Open(dir_ / "s.db");
-  pipeline::BlobStore blobs_{RealFileSystem(), dir_ / "blobs"};
+  pipeline::FolderBlobStore blobs_{RealFileSystem(), dir_ / "blobs"};
   pipeline::Plan plan_;
 };
 

@@ -5,9 +5,23 @@
 
 #include <thread>
 
+#include "tests/support/blob_store_contract.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/noise.h"
 #include "tests/support/temp_dir.h"
+
+namespace quantfleet::testing {
+namespace {
+
+INSTANTIATE_TEST_SUITE_P(Folder, BlobStoreContract, ::testing::Values([] {
+                           static std::unique_ptr<TempDir> dir;
+                           dir = std::make_unique<TempDir>();  // of the test before: gone
+                           return std::make_unique<pipeline::FolderBlobStore>(
+                               RealFileSystem(), dir->path() / "blobs");
+                         }));
+
+}  // namespace
+}  // namespace quantfleet::testing
 
 namespace quantfleet::pipeline {
 namespace {
@@ -33,42 +47,38 @@ void Flip(const fs::path& path, uint64_t at) {
   ASSERT_TRUE((*file)->WriteAt(at, {&b, 1}).ok());
 }
 
-TEST(BlobStore, PutFindReadRemove) {
+TEST(FolderBlobStore, ABlobIsAFileNamedByItsDigestAndEncoding) {
   const TempDir dir;
-  BlobStore store(RealFileSystem(), dir.path() / "blobs");
+  FolderBlobStore store(RealFileSystem(), dir.path() / "blobs");
   for (const Bytes& plain : {Noise(70000, 1), Bytes(70000), Bytes{}}) {
     const Digest digest = HashBytes(plain);
-    EXPECT_TRUE(absl::IsNotFound(store.Find(digest).status()));
     const auto put = store.Put(digest, plain, 1);
     ASSERT_TRUE(put.ok()) << Describe(put.status());
-    EXPECT_EQ(fs::file_size(put->path), put->stored_size);
-    EXPECT_EQ(put->path.filename().string(), digest.hex() + "." + std::string(Name(put->encoding)));
-    const auto found = store.Find(digest);
-    ASSERT_TRUE(found.ok());
-    EXPECT_EQ(found->path, put->path);
-    const auto read = store.Read(digest, static_cast<uint32_t>(plain.size()));
-    ASSERT_TRUE(read.ok()) << Describe(read.status());
-    EXPECT_EQ(*read, plain);
+    const std::string hex = digest.hex();
+    const fs::path path =
+        dir.path() / "blobs" / hex.substr(0, 2) / (hex + "." + std::string(Name(put->encoding)));
+    EXPECT_EQ(store.NameOf(digest, put->encoding), path.string());
+    EXPECT_EQ(FilesUnder(dir.path()), std::vector<fs::path>{path});
+    EXPECT_EQ(fs::file_size(path), put->stored_size);
     ASSERT_TRUE(store.Remove(digest).ok());
-    EXPECT_TRUE(absl::IsNotFound(store.Find(digest).status()));
   }
   EXPECT_TRUE(FilesUnder(dir.path()).empty());
 }
 
-TEST(BlobStore, AChunkThatIsThereIsNotWrittenAgain) {
+TEST(FolderBlobStore, AChunkThatIsThereIsNotWrittenAgain) {
   const TempDir dir;
   FaultyFileSystem disk(1 << 20);
-  BlobStore store(disk, dir.path());
+  FolderBlobStore store(disk, dir.path());
   const Bytes plain = Noise(5000, 2);
   ASSERT_TRUE(store.Put(HashBytes(plain), plain, 1).ok());
   disk.SetWriteBudget(0);
   EXPECT_TRUE(store.Put(HashBytes(plain), plain, 1).ok());
 }
 
-TEST(BlobStore, AFullDiskLeavesNothingAndIsNamed) {
+TEST(FolderBlobStore, AFullDiskLeavesNothingAndIsNamed) {
   const TempDir dir;
   FaultyFileSystem disk(100);
-  BlobStore store(disk, dir.path());
+  FolderBlobStore store(disk, dir.path());
   const Bytes plain = Noise(5000, 3);
   const auto put = store.Put(HashBytes(plain), plain, 1);
   ASSERT_FALSE(put.ok());
@@ -79,9 +89,9 @@ TEST(BlobStore, AFullDiskLeavesNothingAndIsNamed) {
   EXPECT_TRUE(store.Put(HashBytes(plain), plain, 1).ok());
 }
 
-TEST(BlobStore, DamageIsFoundAndNamed) {
+TEST(FolderBlobStore, DamageIsFoundAndNamed) {
   const TempDir dir;
-  BlobStore store(RealFileSystem(), dir.path());
+  FolderBlobStore store(RealFileSystem(), dir.path());
   Bytes text(100000);
   for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<std::byte>(i % 100);
   for (const Bytes& plain : {Noise(5000, 4), text}) {
@@ -89,15 +99,16 @@ TEST(BlobStore, DamageIsFoundAndNamed) {
     const auto size = static_cast<uint32_t>(plain.size());
     const auto put = store.Put(digest, plain, 1);
     ASSERT_TRUE(put.ok());
+    const fs::path path = store.NameOf(digest, put->encoding);
     EXPECT_TRUE(absl::IsDataLoss(store.Read(digest, size + 1).status()));
     EXPECT_TRUE(absl::IsDataLoss(store.Read(digest, size - 1).status()));
-    Flip(put->path, put->stored_size / 2);
+    Flip(path, put->stored_size / 2);
     const auto read = store.Read(digest, size);
     ASSERT_TRUE(absl::IsDataLoss(read.status())) << Describe(read.status());
-    EXPECT_THAT(Message(read.status()), HasSubstr(put->path.string()));
-    fs::resize_file(put->path, put->stored_size - 1);
+    EXPECT_THAT(Message(read.status()), HasSubstr(path.string()));
+    fs::resize_file(path, put->stored_size - 1);
     EXPECT_TRUE(absl::IsDataLoss(store.Read(digest, size).status()));
-    fs::resize_file(put->path, uint64_t{1} << 40);  // a sparse giant is not read into memory
+    fs::resize_file(path, uint64_t{1} << 40);  // a sparse giant is not read into memory
     EXPECT_TRUE(absl::IsDataLoss(store.Read(digest, size).status()));
     ASSERT_TRUE(store.Remove(digest).ok());
     ASSERT_TRUE(store.Put(digest, plain, 1).ok());
@@ -105,40 +116,14 @@ TEST(BlobStore, DamageIsFoundAndNamed) {
   }
 }
 
-TEST(BlobStore, ManyThreadsStoreTheSameChunks) {
+TEST(FolderBlobStore, RemainsOfAKilledWriterGo) {
   const TempDir dir;
-  BlobStore store(RealFileSystem(), dir.path() / "blobs");
-  std::vector<Bytes> chunks;
-  for (uint64_t i = 0; i < 3; ++i) chunks.push_back(Noise(3000, i));
-  std::atomic<int> failures{0};
-  {
-    std::vector<std::jthread> threads;
-    for (int t = 0; t < 4; ++t)
-      threads.emplace_back([&] {
-        for (const Bytes& chunk : chunks) failures += !store.Put(HashBytes(chunk), chunk, 1).ok();
-      });
-  }
-  EXPECT_EQ(failures, 0);
-  EXPECT_EQ(FilesUnder(dir.path()).size(), chunks.size());
-  for (const Bytes& chunk : chunks) EXPECT_TRUE(store.Read(HashBytes(chunk), 3000).ok());
-}
-
-TEST(BlobStore, RemainsOfAKilledWriterGo) {
-  const TempDir dir;
-  BlobStore store(RealFileSystem(), dir.path());
+  FolderBlobStore store(RealFileSystem(), dir.path());
   fs::create_directories(dir / "incoming");
   ASSERT_TRUE(RealFileSystem().WriteAtomically(dir / "incoming/half", AsBytes("x")).ok());
   ASSERT_TRUE(store.RemoveTemporaries().ok());
   EXPECT_TRUE(FilesUnder(dir.path()).empty());
   EXPECT_TRUE(store.Put(HashText("x"), AsBytes("x"), 1).ok());
-}
-
-TEST(BlobStore, TooLargeIsRefused) {
-  const TempDir dir;
-  BlobStore store(RealFileSystem(), dir.path());
-  const Bytes plain(kMaxChunkBytes + 1);
-  EXPECT_TRUE(absl::IsInvalidArgument(store.Put(HashBytes(plain), plain, 1).status()));
-  EXPECT_TRUE(absl::IsInvalidArgument(store.Read(HashBytes(plain), kMaxChunkBytes + 1).status()));
 }
 
 }  // namespace
