@@ -3,7 +3,7 @@
 #include "common/base/access.h"
 #include "common/base/fail_point.h"
 #include "daemon/data_lock.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/store.h"
 #include "daemon/trust/authority.h"
 
 namespace quantfleet::daemon {

@@ -9,7 +9,7 @@
 
 #include "common/base/status.h"
 #include "daemon/fleet/device_class.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/store.h"
 
 namespace quantfleet::daemon {
 

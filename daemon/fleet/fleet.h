@@ -19,7 +19,7 @@
 #include "daemon/fleet/challenge.h"
 #include "daemon/fleet/class_registry.h"
 #include "daemon/fleet/counters.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/store.h"
 #include "daemon/trust/authority.h"
 
 namespace quantfleet::daemon {

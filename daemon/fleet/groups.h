@@ -10,7 +10,7 @@
 #include "common/base/clock.h"
 #include "common/base/status.h"
 #include "daemon/fleet/device_class.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/store.h"
 #include "quantfleet/v1/types.pb.h"
 
 namespace quantfleet::daemon {

@@ -23,7 +23,7 @@
 #include "daemon/fleet/groups.h"
 #include "daemon/rollout/machine.h"
 #include "daemon/rollout/match.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/store.h"
 #include "daemon/trust/authority.h"
 
 namespace quantfleet::daemon {

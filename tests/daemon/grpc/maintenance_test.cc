@@ -5,7 +5,7 @@
 #include "common/trust/statement.h"
 #include "common/trust/trust_root.h"
 #include "daemon/data_lock.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/store.h"
 #include "daemon/trust/authority.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"

@@ -1,7 +1,7 @@
 // Who may come and who waits, as the store keeps it.
 #include <gmock/gmock.h>
 
-#include "daemon/store/store.h"
+#include "daemon/store/sql/store.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 

@@ -1,12 +1,12 @@
 // Migrations, seen from the database's side.
-#include "daemon/store/schema.h"
+#include "daemon/store/sql/schema.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
 #include "common/base/bytes.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/store.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::daemon {

@@ -1,4 +1,4 @@
-#include "daemon/store/store.h"
+#include "daemon/store/sql/store.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -2,8 +2,8 @@
 #include <soci/soci.h>
 
 #include "common/base/digest.h"
-#include "daemon/store/records.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/records.h"
+#include "daemon/store/sql/store.h"
 
 namespace quantfleet::daemon {
 namespace {

@@ -1,12 +1,12 @@
 // Transactions, change events, request ids and counts: what the subjects' files share.
-#include "daemon/store/store.h"
+#include "daemon/store/sql/store.h"
 
 #include <soci/soci.h>
 
-#include "daemon/store/records.h"
-#include "daemon/store/rollout_states.h"
-#include "daemon/store/sql_error.h"
-#include "daemon/store/statements.h"
+#include "daemon/store/sql/prepared.h"
+#include "daemon/store/sql/records.h"
+#include "daemon/store/sql/rollout_states.h"
+#include "daemon/store/sql/sql_error.h"
 
 namespace quantfleet::daemon {
 

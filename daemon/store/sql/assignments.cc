@@ -1,9 +1,9 @@
 // Assignments: what each device was told last, per model.
 #include <soci/soci.h>
 
-#include "daemon/store/records.h"
-#include "daemon/store/statements.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/prepared.h"
+#include "daemon/store/sql/records.h"
+#include "daemon/store/sql/store.h"
 
 namespace quantfleet::daemon {
 

@@ -1,8 +1,8 @@
 // Jobs and the journal of their slabs.
 #include <soci/soci.h>
 
-#include "daemon/store/records.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/records.h"
+#include "daemon/store/sql/store.h"
 
 namespace quantfleet::daemon {
 namespace {

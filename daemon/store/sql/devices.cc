@@ -2,9 +2,9 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <soci/soci.h>
 
-#include "daemon/store/records.h"
-#include "daemon/store/statements.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/prepared.h"
+#include "daemon/store/sql/records.h"
+#include "daemon/store/sql/store.h"
 
 namespace quantfleet::daemon {
 namespace {

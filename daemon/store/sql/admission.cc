@@ -1,8 +1,8 @@
 // Devices that may come without a token, and devices that came and wait for an operator.
 #include <soci/soci.h>
 
-#include "daemon/store/records.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/records.h"
+#include "daemon/store/sql/store.h"
 
 namespace quantfleet::daemon {
 namespace {

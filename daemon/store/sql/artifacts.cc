@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <set>
 
-#include "daemon/store/records.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/records.h"
+#include "daemon/store/sql/store.h"
 
 namespace quantfleet::daemon {
 namespace {

@@ -1,4 +1,4 @@
-#include "daemon/store/statements.h"
+#include "daemon/store/sql/prepared.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

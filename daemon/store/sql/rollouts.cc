@@ -3,10 +3,10 @@
 
 #include <limits>
 
-#include "daemon/store/records.h"
-#include "daemon/store/rollout_states.h"
-#include "daemon/store/statements.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/prepared.h"
+#include "daemon/store/sql/records.h"
+#include "daemon/store/sql/rollout_states.h"
+#include "daemon/store/sql/store.h"
 
 namespace quantfleet::daemon {
 namespace {

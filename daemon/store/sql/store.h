@@ -24,7 +24,7 @@
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "daemon/store/feed.h"
-#include "daemon/store/schema.h"
+#include "daemon/store/sql/schema.h"
 #include "quantfleet/v1/trust.pb.h"
 #include "quantfleet/v1/types.pb.h"
 

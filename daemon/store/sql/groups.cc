@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "daemon/store/records.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/records.h"
+#include "daemon/store/sql/store.h"
 
 namespace quantfleet::daemon {
 namespace {

@@ -1,10 +1,10 @@
 // The rows of rollouts: one per device.
 #include <soci/soci.h>
 
-#include "daemon/store/records.h"
-#include "daemon/store/rollout_states.h"
-#include "daemon/store/statements.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/prepared.h"
+#include "daemon/store/sql/records.h"
+#include "daemon/store/sql/rollout_states.h"
+#include "daemon/store/sql/store.h"
 
 namespace quantfleet::daemon {
 

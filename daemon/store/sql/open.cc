@@ -3,9 +3,9 @@
 #include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
 
-#include "daemon/store/schema.h"
-#include "daemon/store/sql_error.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sql/schema.h"
+#include "daemon/store/sql/sql_error.h"
+#include "daemon/store/sql/store.h"
 
 namespace quantfleet::daemon {
 namespace {

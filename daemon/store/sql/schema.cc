@@ -1,4 +1,4 @@
-#include "daemon/store/schema.h"
+#include "daemon/store/sql/schema.h"
 
 namespace quantfleet::daemon {
 namespace {
