@@ -1,7 +1,9 @@
+#include <cstdio>
 #include <string>
 #include <string_view>
 
 #include "agent/program.h"
+#include "common/base/fail_point.h"
 
 namespace {
 
@@ -17,4 +19,10 @@ std::string Version() {
 
 }  // namespace
 
-int main(int argc, char** argv) { return quantfleet::agent::RunProgram(argc, argv, Version()); }
+int main(int argc, char** argv) {
+  if (const auto list = quantfleet::FailPointsAskedFor(argc, argv, quantfleet::Program::kAgent)) {
+    std::fputs(list->c_str(), stdout);
+    return 0;
+  }
+  return quantfleet::agent::RunProgram(argc, argv, Version());
+}

@@ -1,9 +1,12 @@
 #include "common/base/fail_point.h"
 
+#include <fmt/core.h>
+
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 namespace quantfleet {
 namespace {
@@ -23,12 +26,32 @@ struct Armed {
   }
 };
 
+bool Passes(Program program, FailPointRow::In in) {
+  switch (in) {
+    case FailPointRow::In::kDaemon:
+      return program == Program::kDaemon;
+    case FailPointRow::In::kAgent:
+      return program == Program::kAgent;
+    case FailPointRow::In::kMakers:
+      return program != Program::kAgent;
+  }
+  return false;
+}
+
 }  // namespace
 
-void FailPoint(const char* name) {
+void FailPoint(FailPointName name) {
   static Armed armed;
-  if (armed.name.empty() || armed.name != name) return;
+  if (armed.name.empty() || armed.name != name.text()) return;
   if (armed.left.fetch_sub(1) == 1) std::raise(SIGKILL);
+}
+
+std::optional<std::string> FailPointsAskedFor(int argc, char** argv, Program program) {
+  if (argc != 2 || std::string_view(argv[1]) != "--list-fail-points") return std::nullopt;
+  std::string text;
+  for (const FailPointRow& row : kFailPoints)
+    if (Passes(program, row.in)) text += fmt::format("{}\t{}\n", row.name, row.moment);
+  return text;
 }
 
 }  // namespace quantfleet

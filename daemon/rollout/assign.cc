@@ -5,7 +5,6 @@
 #include "common/trust/statement.h"
 #include "daemon/rollout/pace.h"
 #include "daemon/rollout/rollouts.h"
-#include "daemon/rollout/row.h"
 #include "pipeline/artifact/memory.h"
 #include "pipeline/artifact/program/agent_release.h"
 
@@ -56,7 +55,7 @@ int64_t Rollouts::Deadline(const v1::Rollout& head) const {
 }
 
 absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifact,
-                              const v1::Assignment& terms, RolloutDevice& row) {
+                              const v1::Assignment& terms, RowEvent event, RolloutDevice& row) {
   std::string digest;
   if (!artifact.empty()) {
     QF_ASSIGN_OR_RETURN(digest, RawDigest(artifact));
@@ -75,10 +74,9 @@ absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifa
       const AssignmentRecord record,
       with_.store.AssignRelease(row.device_id(), head.model(), digest, head.name(), sign,
                                 {terms.step_down().begin(), terms.step_down().end()}));
-  row.set_release(record.release);
-  row.set_told_ms(ToUnixMillis(Now()));
-  row.set_deadline_ms(Deadline(head));
-  row.clear_finished_ms();
+  if (!Move(row, event, {.now = Now(), .release = record.release, .deadline_ms = Deadline(head)}))
+    return Internal("{}: device {} is {} and was assigned release {}", head.name(), row.device_id(),
+                    RolloutDevice::State_Name(row.state()), record.release);
   return absl::OkStatus();
 }
 
@@ -100,9 +98,7 @@ absl::Status Rollouts::TellDevice(const v1::Rollout& head, const v1::Device& dev
     }
   }
   QF_ASSIGN_OR_RETURN(const v1::Assignment terms, TermsOf(head, device, row));
-  QF_RETURN_IF_ERROR(Assign(head, row.artifact(), terms, row));
-  row.set_state(RolloutDevice::PENDING);
-  return absl::OkStatus();
+  return Assign(head, row.artifact(), terms, RowEvent::kTell, row);
 }
 
 absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const v1::Rollout& head, const v1::Device& device,
@@ -130,8 +126,7 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name,
     QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
     QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows,
                         with_.store.ListRolloutDevices(name, RolloutDevice::IN_PROGRESS));
-    std::erase_if(
-        rows, [](const RolloutDevice& row) { return row.code() != RolloutDevice::OVER_BUDGET; });
+    std::erase_if(rows, [](const RolloutDevice& row) { return !Concerns(RowEvent::kAllow, row); });
     for (const std::string& id : device_ids)
       if (std::ranges::find(rows, id, &RolloutDevice::device_id) == rows.end())
         return FailedPrecondition("{}: no download of device {} waits for its budget", name, id);
@@ -140,10 +135,7 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name,
       QF_ASSIGN_OR_RETURN(const v1::Device device, with_.store.GetDevice(row.device_id()));
       QF_ASSIGN_OR_RETURN(v1::Assignment terms, TermsOf(head, device, row));
       terms.mutable_network()->set_over_budget(true);
-      QF_RETURN_IF_ERROR(Assign(head, row.artifact(), terms, row));
-      row.set_state(RolloutDevice::PENDING);
-      row.clear_code();
-      row.clear_reason();
+      QF_RETURN_IF_ERROR(Assign(head, row.artifact(), terms, RowEvent::kAllow, row));
       QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(name, row));
     }
     QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRolloutSummary(name));
@@ -188,20 +180,13 @@ absl::StatusOr<uint64_t> Rollouts::Tell(v1::Rollout& head, uint64_t most) {
 }
 
 absl::Status Rollouts::CloseRows(const v1::Rollout& head) {
-  const std::string told = fmt::format(
-      "the rollout ended while the device was under way; it may still take what it was "
-      "told: `quantfleet rollout rollback {}` takes it back",
-      head.name());
   for (const auto state :
        {RolloutDevice::QUEUED, RolloutDevice::PENDING, RolloutDevice::IN_PROGRESS}) {
     QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows,
                         with_.store.ListRolloutDevices(head.name(), state));
-    for (RolloutDevice& row : rows) {
-      Close(row, RolloutDevice::SKIPPED, RolloutDevice::CANCELLED,
-            state == RolloutDevice::QUEUED ? "the rollout ended before the device's turn" : told,
-            Now());
-      QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
-    }
+    for (RolloutDevice& row : rows)
+      if (Move(row, RowEvent::kEnd, {.now = Now(), .why = head.name()}))
+        QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
   }
   return absl::OkStatus();
 }
@@ -229,9 +214,7 @@ absl::Status Rollouts::TakeBackRow(const v1::Rollout& head, RolloutDevice row) {
     // Others may hold the memory by now: with a shorter context it is back all the same.
     terms.mutable_context()->set_min_tokens(1);
   }
-  QF_RETURN_IF_ERROR(Assign(head, row.previous_artifact(), terms, row));
-  row.set_state(RolloutDevice::ROLLING_BACK);
-  row.set_taken_back(true);
+  QF_RETURN_IF_ERROR(Assign(head, row.previous_artifact(), terms, RowEvent::kTakeBack, row));
   FailPoint("phase-before-taken-back");
   QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
   FailPoint("phase-after-taken-back");
@@ -244,7 +227,7 @@ absl::Status Rollouts::TakeBackRows(const v1::Rollout& head) {
     QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> rows,
                         with_.store.ListRolloutDevices(head.name(), state));
     for (const RolloutDevice& row : rows)
-      if (row.release() > 0 && !row.taken_back()) QF_RETURN_IF_ERROR(TakeBackRow(head, row));
+      if (Concerns(RowEvent::kTakeBack, row)) QF_RETURN_IF_ERROR(TakeBackRow(head, row));
   }
   // Who is left is not told any more.
   return CloseRows(head);

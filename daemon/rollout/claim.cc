@@ -4,7 +4,6 @@
 #include "common/base/fail_point.h"
 #include "daemon/rollout/plan.h"
 #include "daemon/rollout/rollouts.h"
-#include "daemon/rollout/row.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -33,11 +32,9 @@ absl::Status Rollouts::Supersede(const v1::Rollout& head,
                                  const std::vector<Store::RolloutRow>& rows,
                                  std::set<std::string>& touched) {
   for (const Store::RolloutRow& old : rows) {
-    if (old.rollout == head.name() || old.model != head.model() || IsOver(old.device.state()))
-      continue;
+    if (old.rollout == head.name() || old.model != head.model()) continue;
     RolloutDevice row = old.device;
-    Close(row, RolloutDevice::SKIPPED, RolloutDevice::SUPERSEDED,
-          fmt::format("superseded by {}", head.name()), Now());
+    if (!Move(row, RowEvent::kSupersede, {.now = Now(), .why = head.name()})) continue;
     QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(old.rollout, row));
     touched.insert(old.rollout);
     // The device is free: those that wait for it are asked in their order, not this one alone.
@@ -52,7 +49,7 @@ absl::Status Rollouts::Claim(const v1::Rollout& head, std::set<std::string>& tou
   for (RolloutDevice& row : queued) {
     QF_ASSIGN_OR_RETURN(const auto rows, with_.store.ListActiveRolloutsOf(row.device_id()));
     if (const auto outranked = WhyOutranked(head, rows)) {
-      Close(row, RolloutDevice::SKIPPED, RolloutDevice::OUTRANKED, *outranked, Now());
+      Move(row, RowEvent::kOutrank, {.now = Now(), .why = *outranked});
       QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
     } else {
       QF_RETURN_IF_ERROR(Supersede(head, rows, touched));
@@ -68,8 +65,8 @@ void Rollouts::TouchWaiting(const std::vector<Store::RolloutRow>& rows,
     if (row.device.state() == RolloutDevice::QUEUED) touched.insert(row.rollout);
 }
 
-absl::Status Rollouts::JoinOne(const v1::Device& device, v1::Rollout head, const Groups& groups,
-                               std::set<std::string>& touched) {
+absl::Status Rollouts::JoinOne(const v1::Device& device, const v1::Rollout& head,
+                               const Groups& groups, std::set<std::string>& touched) {
   // It is asked again at the next check-in, until the other rollout is over.
   QF_ASSIGN_OR_RETURN(const auto rows, with_.store.ListActiveRolloutsOf(device.id()));
   if (WhyOutranked(head, rows)) return absl::OkStatus();
@@ -83,11 +80,7 @@ absl::Status Rollouts::JoinOne(const v1::Device& device, v1::Rollout head, const
     PutInPhase(head.plan(), SeedOf(head), groups,
                Labels(device.labels().begin(), device.labels().end()), row);
     QF_RETURN_IF_ERROR(Supersede(head, rows, touched));
-    if (head.state() == v1::Rollout::COMPLETED) {
-      head.set_state(v1::Rollout::RUNNING);
-      head.clear_finished_ms();
-      QF_RETURN_IF_ERROR(with_.store.PutRolloutHead(head));
-    }
+    QF_RETURN_IF_ERROR(Step(head.name(), RolloutEvent::kJoin, "", touched).status());
     touched.insert(head.name());
   }
   FailPoint("phase-before-joined");

@@ -6,7 +6,6 @@
 #include "daemon/rollout/estimate.h"
 #include "daemon/rollout/plan.h"
 #include "daemon/rollout/rollouts.h"
-#include "daemon/rollout/row.h"
 #include "daemon/trust/evaluation.h"
 #include "pipeline/artifact/memory.h"
 #include "quantfleet/v1/manifest.pb.h"
@@ -139,11 +138,8 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
                       ChooseArtifacts(request.model, request.artifacts));
   v1::Rollout rollout;
   rollout.set_model(request.model);
-  rollout.set_state(request.draft ? v1::Rollout::DRAFT : v1::Rollout::RUNNING);
-  rollout.set_created_ms(ToUnixMillis(Now()));
-  rollout.set_phase_opened_ms(rollout.created_ms());
   *rollout.mutable_plan() = CompletePlan(request.plan);
-  rollout.set_phase_open(!rollout.plan().phases(0).approval());
+  Begin(rollout, request.draft, Now());
   for (const OfferedArtifact& artifact : artifacts) rollout.add_artifacts(artifact.artifact.name());
   for (const auto& [key, value] : request.selector) (*rollout.mutable_selector())[key] = value;
   rollout.set_group(request.group);
@@ -161,7 +157,7 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
     if (row.state() == RolloutDevice::QUEUED && !request.draft) {
       QF_ASSIGN_OR_RETURN(const auto active, with_.store.ListActiveRolloutsOf(device.id()));
       if (const auto outranked = WhyOutranked(rollout, active))
-        Close(row, RolloutDevice::SKIPPED, RolloutDevice::OUTRANKED, *outranked, Now());
+        Move(row, RowEvent::kOutrank, {.now = Now(), .why = *outranked});
     }
     labels.emplace(device.id(), Labels(device.labels().begin(), device.labels().end()));
     if (row.state() == RolloutDevice::SKIPPED && skipped++ < kReasonsShown)

@@ -84,40 +84,42 @@ class Step {
     return std::move(decision_);
   }
 
-  absl::StatusOr<Decision> Act(RolloutEvent event, std::string_view why) {
+  Decision Act(RolloutEvent event, std::string_view why) {
     const Rollout::State state = head().state();
-    const auto refuse = [&](std::string_view verb, std::string_view when) {
-      return FailedPrecondition("{} is {}: only one that is {} can be {}", head().name(),
-                                Rollout::State_Name(state), when, verb);
-    };
     switch (event) {
       case RolloutEvent::kPause:
         if (state == Rollout::PAUSED) break;
         if (!IsActive(state) || state == Rollout::ROLLING_BACK)
-          return refuse("paused", "under way");
+          return Refuse("paused", "under way");
         Enter(Rollout::PAUSED, why.empty() ? "paused by an operator" : why);
         break;
       case RolloutEvent::kResume:
         if (state == Rollout::PAUSED)
           Resume();
         else if (!IsActive(state) || state == Rollout::ROLLING_BACK)
-          return refuse("resumed", "PAUSED");
+          return Refuse("resumed", "PAUSED");
         break;
       case RolloutEvent::kApprove:
-        if (state == Rollout::DRAFT || state == Rollout::AWAITING_APPROVAL)
-          Open();
-        else
-          return refuse("approved", "a DRAFT or AWAITING_APPROVAL");
+        if (state != Rollout::DRAFT && state != Rollout::AWAITING_APPROVAL)
+          return Refuse("approved", "a DRAFT or AWAITING_APPROVAL");
+        if (state == Rollout::DRAFT) decision_.rows = Decision::Rows::kClaim;
+        Open();
         break;
       case RolloutEvent::kAbort:
         if (state == Rollout::ABORTED) break;
-        if (IsFinal(state) || state == Rollout::ROLLING_BACK) return refuse("aborted", "not over");
+        if (IsFinal(state) || state == Rollout::ROLLING_BACK) return Refuse("aborted", "not over");
         Abort(why.empty() ? "aborted by an operator" : why);
         break;
       case RolloutEvent::kRollBack:
         if (state == Rollout::ROLLING_BACK || state == Rollout::ROLLED_BACK) break;
-        if (state == Rollout::DRAFT) return refuse("rolled back", "begun");
+        if (state == Rollout::DRAFT) return Refuse("rolled back", "begun");
         TakeBack(why.empty() ? "rolled back by an operator" : why);
+        break;
+      case RolloutEvent::kJoin:
+        if (state == Rollout::COMPLETED)
+          Reopen();
+        else if (!IsActive(state) || state == Rollout::ROLLING_BACK)
+          return Refuse("joined", "under way or COMPLETED");
         break;
       case RolloutEvent::kTick:
         return Tick();
@@ -128,11 +130,18 @@ class Step {
  private:
   Rollout& head() { return decision_.head; }
 
+  Decision Refuse(std::string_view verb, std::string_view when) {
+    decision_.outcome = Decision::Outcome::kRefused;
+    decision_.refusal = fmt::format("{} is {}: only one that is {} can be {}", head().name(),
+                                    Rollout::State_Name(head().state()), when, verb);
+    return std::move(decision_);
+  }
+
   void Enter(Rollout::State state, std::string_view reason) {
     head().set_state(state);
     head().set_reason(std::string(reason));
     if (state != Rollout::SOAKING) head().clear_soak_ends_ms();
-    decision_.changed = true;
+    decision_.outcome = Decision::Outcome::kMoves;
   }
   void Finish(Rollout::State state, std::string_view reason) {
     Enter(state, reason);
@@ -148,6 +157,10 @@ class Step {
     head().set_forgiven_executed(static_cast<uint32_t>(all_.executed()));
     head().set_phase_forgiven(true);
     Enter(head().phase_open() ? Rollout::RUNNING : Rollout::AWAITING_APPROVAL, "");
+  }
+  void Reopen() {
+    head().clear_finished_ms();
+    Enter(Rollout::RUNNING, "");
   }
   void Abort(std::string_view why) {
     decision_.rows = Decision::Rows::kClose;
@@ -246,6 +259,20 @@ bool IsFinal(Rollout::State state) {
 }
 
 bool IsActive(Rollout::State state) { return !IsFinal(state) && state != Rollout::DRAFT; }
+
+void Begin(Rollout& head, bool draft, Time now) {
+  head.set_state(draft ? Rollout::DRAFT : Rollout::RUNNING);
+  head.set_created_ms(ToUnixMillis(now));
+  head.set_phase_opened_ms(head.created_ms());
+  head.set_phase_open(!PhaseOf(head).approval());
+}
+
+Gate GateOf(const Rollout& head, uint32_t phase) {
+  const uint32_t reached = head.phase() + 1;
+  if (phase > reached) return Gate::kNotReached;
+  const bool waits = phase == reached && (!head.phase_open() || head.state() == Rollout::DRAFT);
+  return waits ? Gate::kWaits : Gate::kPassed;
+}
 
 absl::StatusOr<Decision> Decide(const Rollout& head, const PhaseCounts& counts, Time now,
                                 RolloutEvent event, std::string_view why) {

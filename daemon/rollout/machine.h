@@ -1,8 +1,9 @@
 // The rollout's state machine: where a rollout goes, given what its devices have come to. Pure: no
-// store, no clock.
+// store, no clock. Nothing else sets a rollout's state; a device's state in it is row.h's.
 //
 //   DRAFT -> (AWAITING_APPROVAL) -> RUNNING -> SOAKING -> next phase ... -> COMPLETED, FAILED
 //   any of them but DRAFT -> PAUSED and back;  any -> ABORTED;  any -> ROLLING_BACK -> ROLLED_BACK
+//   COMPLETED -> RUNNING when a device joins
 //
 // It is level-triggered: Decide looks at the whole persisted state, never at what has changed, so
 // it may be asked after each report, on each tick and after each restart, and a wake-up that is
@@ -10,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -30,24 +32,40 @@ using PhaseCounts = std::vector<PhaseCount>;  // one per phase of the plan
 
 PhaseCount SumOf(const PhaseCounts& counts);
 
-// kTick: nothing but time and the devices. The others are what operators ask for.
-enum class RolloutEvent { kTick, kPause, kResume, kApprove, kAbort, kRollBack };
+// kTick: nothing but time and the devices. kJoin: a device that came later is to have a turn. The
+// others are what operators ask for.
+enum class RolloutEvent { kTick, kPause, kResume, kApprove, kAbort, kRollBack, kJoin };
 
+// What follows from an event.
 struct Decision {
-  v1::Rollout head;      // as it is from now on
-  bool changed = false;  // `head` differs
-  uint64_t tell = 0;     // so many devices may be told now, of phases up to head.phase
+  enum class Outcome {
+    kStays,    // the state stays as it is; devices may be told all the same
+    kMoves,    // `head` differs
+    kRefused,  // the event does not fit the state
+  } outcome = Outcome::kStays;
+  v1::Rollout head;     // as it is from now on
+  uint64_t tell = 0;    // so many devices may be told now, of phases up to head.phase
+  std::string refusal;  // of kRefused: the state, and which would fit
+  // What is to become of the devices' rows before `head` is kept.
   enum class Rows {
     kKeep,
-    kClose,
-    kTakeBack
-  } rows = Rows::kKeep;  // kClose: who is not through gets no further
+    kClaim,    // the rollout begins: each device is its own, or OUTRANKED
+    kClose,    // who is not through gets no further
+    kTakeBack  // who was told goes back to what it ran before
+  } rows = Rows::kKeep;
 };
 
-// One step; ask again with kTick until it neither changes nor tells. FAILED_PRECONDITION: the event
-// does not fit the state; the message says what does. `why`: the operator's words for it.
+// What a rollout with `head`'s plan is when it is created.
+void Begin(v1::Rollout& head, bool draft, Time now);
+
+// One step; ask again with kTick until it neither moves nor tells. `why`: the operator's words for
+// it. INTERNAL: the record contradicts itself.
 absl::StatusOr<Decision> Decide(const v1::Rollout& head, const PhaseCounts& counts, Time now,
                                 RolloutEvent event, std::string_view why = "");
+
+// Where the rollout stands before the gate of a phase, from 1.
+enum class Gate { kNotReached, kWaits, kPassed };
+Gate GateOf(const v1::Rollout& head, uint32_t phase);
 
 bool IsFinal(v1::Rollout::State state);
 bool IsActive(v1::Rollout::State state);  // neither final nor a draft

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "common/base/bytes.h"
+#include "daemon/rollout/row.h"
 #include "pipeline/artifact/evaluation.h"
 #include "pipeline/artifact/memory.h"
 #include "pipeline/artifact/program/agent_release.h"
@@ -16,10 +17,8 @@ namespace {
 
 using v1::RolloutDevice;
 
-v1::RolloutDevice Skip(v1::RolloutDevice row, RolloutDevice::Code code, std::string reason) {
-  row.set_state(RolloutDevice::SKIPPED);
-  row.set_code(code);
-  row.set_reason(std::move(reason));
+v1::RolloutDevice Skip(v1::RolloutDevice row, RolloutDevice::Code code, std::string_view reason) {
+  Move(row, RowEvent::kUnsuit, {.why = reason, .code = code});
   return row;
 }
 
@@ -160,7 +159,7 @@ RolloutDevice MatchAgent(RolloutDevice row, const v1::Device& device,
                     architecture));
   row.set_artifact(own->artifact.name());
   row.set_bytes(own->artifact.stored_bytes());
-  row.set_state(RolloutDevice::QUEUED);
+  Move(row, RowEvent::kSuit, {});
   return row;
 }
 
@@ -210,7 +209,7 @@ v1::RolloutDevice MatchDevice(const v1::Device& device,
   if (own)
     row.set_reason(fmt::format("a smaller precision{}: {}",
                                row.reason().empty() ? "" : ", and " + row.reason(), own->reason));
-  row.set_state(RolloutDevice::QUEUED);
+  Move(row, RowEvent::kSuit, {});
   return row;
 }
 

@@ -6,7 +6,6 @@
 
 #include "common/base/fail_point.h"
 #include "daemon/rollout/plan.h"
-#include "daemon/rollout/row.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -53,22 +52,30 @@ absl::Status Rollouts::TimeOut(const v1::Rollout& head) {
   if (!IsActive(head.state())) return absl::OkStatus();
   QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> overdue,
                       with_.store.ListOverdueDevices(head.name(), ToUnixMillis(Now())));
-  for (RolloutDevice& row : overdue) {
-    const int64_t seconds = (ToUnixMillis(Now()) - row.told_ms()) / 1000;
-    Close(row, RolloutDevice::FAILED, RolloutDevice::TIMED_OUT,
-          row.told_ms() > 0 ? fmt::format("timed out: told {} s ago, and not through", seconds)
-                            : "timed out",
-          Now());
-    QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+  for (RolloutDevice& row : overdue)
+    if (Move(row, RowEvent::kTimeOut, {.now = Now()}))
+      QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+  return absl::OkStatus();
+}
+
+absl::Status Rollouts::ApplyToRows(const Decision& decision, std::set<std::string>& touched) {
+  switch (decision.rows) {
+    case Decision::Rows::kKeep:
+      break;
+    case Decision::Rows::kClaim:
+      return Claim(decision.head, touched);
+    case Decision::Rows::kClose:
+      return CloseRows(decision.head);
+    case Decision::Rows::kTakeBack:
+      return TakeBackRows(decision.head);
   }
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::Apply(Decision& decision, bool& moved) {
-  moved = decision.changed;
-  if (decision.rows == Decision::Rows::kClose) QF_RETURN_IF_ERROR(CloseRows(decision.head));
-  if (decision.rows == Decision::Rows::kTakeBack) QF_RETURN_IF_ERROR(TakeBackRows(decision.head));
-  if (decision.changed) {
+absl::StatusOr<bool> Rollouts::Apply(Decision& decision, std::set<std::string>& touched) {
+  bool moved = decision.outcome == Decision::Outcome::kMoves;
+  QF_RETURN_IF_ERROR(ApplyToRows(decision, touched));
+  if (moved) {
     const bool over = IsFinal(decision.head.state());
     if (over)
       FailPoint("rollout-before-finished");
@@ -80,27 +87,27 @@ absl::Status Rollouts::Apply(Decision& decision, bool& moved) {
     else
       FailPoint("phase-after-entered");
   }
-  if (decision.tell == 0) return absl::OkStatus();
+  if (decision.tell == 0) return moved;
   QF_ASSIGN_OR_RETURN(const uint64_t told, Tell(decision.head, decision.tell));
-  moved |= told > 0;
-  return absl::OkStatus();
+  return moved || told > 0;
 }
 
 absl::StatusOr<bool> Rollouts::Step(const std::string& name, RolloutEvent event,
-                                    std::string_view why) {
+                                    std::string_view why, std::set<std::string>& touched) {
   QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
   QF_ASSIGN_OR_RETURN(const PhaseCounts counts, Count(head));
   QF_ASSIGN_OR_RETURN(Decision decision, Decide(head, counts, Now(), event, why));
-  bool moved = false;
-  QF_RETURN_IF_ERROR(Apply(decision, moved));
-  return moved;
+  if (decision.outcome == Decision::Outcome::kRefused)
+    return FailedPrecondition("{}", decision.refusal);
+  return Apply(decision, touched);
 }
 
 absl::Status Rollouts::Settle(const std::string& name) {
   QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
   QF_RETURN_IF_ERROR(TimeOut(head));
+  std::set<std::string> touched;  // nobody: time alone begins no rollout
   for (bool moved = true; moved;) {
-    QF_ASSIGN_OR_RETURN(moved, Step(name, RolloutEvent::kTick, ""));
+    QF_ASSIGN_OR_RETURN(moved, Step(name, RolloutEvent::kTick, "", touched));
   }
   return absl::OkStatus();
 }
@@ -122,7 +129,9 @@ absl::Status Rollouts::ReportRows(std::string_view device_id,
   for (const Store::RolloutRow& row : rows) {
     const auto status = std::ranges::find(models, row.model, &v1::ModelStatus::model);
     RolloutDevice changed = row.device;
-    if (!Advance(changed, status == models.end() ? nullptr : &*status, Now())) continue;
+    if (!Move(changed, RowEvent::kReport,
+              {.now = Now(), .status = status == models.end() ? nullptr : &*status}))
+      continue;
     if (IsInFlight(changed.state()) && changed.deadline_ms() == 0) {
       QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(row.rollout));
       changed.set_deadline_ms(Deadline(head));  // told before there were deadlines
@@ -157,12 +166,8 @@ absl::Status Rollouts::Skip(std::string_view device_id, std::string_view reason)
                         with_.store.ListActiveRolloutsOf(device_id));
     std::set<std::string> touched;
     for (const Store::RolloutRow& row : rows) {
-      const RolloutDevice::State state = row.device.state();
-      if (state != RolloutDevice::QUEUED && state != RolloutDevice::ROLLING_BACK &&
-          !IsInFlight(state))
-        continue;
       RolloutDevice changed = row.device;
-      Close(changed, RolloutDevice::SKIPPED, RolloutDevice::REVOKED, reason, Now());
+      if (!Move(changed, RowEvent::kRevoke, {.now = Now(), .why = reason})) continue;
       QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(row.rollout, changed));
       touched.insert(row.rollout);
     }
@@ -191,9 +196,7 @@ absl::Status Rollouts::Tick() {
 absl::Status Rollouts::ActOn(const v1::Rollout& head, RolloutEvent event, std::string_view why) {
   std::set<std::string> touched{head.name()};
   QF_RETURN_IF_ERROR(TimeOut(head));
-  if (head.state() == v1::Rollout::DRAFT && event == RolloutEvent::kApprove)
-    QF_RETURN_IF_ERROR(Claim(head, touched));
-  QF_RETURN_IF_ERROR(Step(head.name(), event, why).status());
+  QF_RETURN_IF_ERROR(Step(head.name(), event, why, touched).status());
   return SettleAll(touched);
 }
 
@@ -218,13 +221,16 @@ absl::StatusOr<v1::Rollout> Rollouts::Approve(const std::string& name, uint32_t 
   FailPoint("phase-before-approved");
   QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
     QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
-    const uint32_t reached = head.phase() + 1;
-    if (phase > reached)
-      return FailedPrecondition("{} is in phase {}: phase {} cannot be approved yet", name, reached,
-                                phase);
-    const bool waits =
-        phase == reached && (!head.phase_open() || head.state() == v1::Rollout::DRAFT);
-    if (waits) QF_RETURN_IF_ERROR(ActOn(head, RolloutEvent::kApprove, ""));
+    switch (GateOf(head, phase)) {
+      case Gate::kNotReached:
+        return FailedPrecondition("{} is in phase {}: phase {} cannot be approved yet", name,
+                                  head.phase() + 1, phase);
+      case Gate::kWaits:
+        QF_RETURN_IF_ERROR(ActOn(head, RolloutEvent::kApprove, ""));
+        break;
+      case Gate::kPassed:
+        break;
+    }
     QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRolloutSummary(name));
     return absl::OkStatus();
   }));

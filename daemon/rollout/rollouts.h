@@ -23,6 +23,7 @@
 #include "daemon/fleet/groups.h"
 #include "daemon/rollout/machine.h"
 #include "daemon/rollout/match.h"
+#include "daemon/rollout/row.h"
 #include "daemon/store/sql/store.h"
 #include "daemon/trust/authority.h"
 
@@ -100,10 +101,11 @@ class Rollouts {
   // How the device is to run what the row says, by its class as it is now.
   absl::StatusOr<v1::Assignment> TermsOf(const v1::Rollout& head, const v1::Device& device,
                                          const v1::RolloutDevice& row);
-  // The next release of the row's device and the rollout's model. `artifact`: its name; empty:
-  // remove the model. `terms`: health, runtime, network and steps down, the rest is filled in.
+  // The next release of the row's device and the rollout's model, and what the row has to move by
+  // `event`, which has to concern it. `artifact`: its name; empty: remove the model. `terms`:
+  // health, runtime, network and steps down, the rest is filled in.
   absl::Status Assign(const v1::Rollout& head, const std::string& artifact,
-                      const v1::Assignment& terms, v1::RolloutDevice& row);
+                      const v1::Assignment& terms, RowEvent event, v1::RolloutDevice& row);
   absl::Status CloseRows(const v1::Rollout& head);
   absl::Status TakeBackRows(const v1::Rollout& head);
   absl::Status TakeBackRow(const v1::Rollout& head, v1::RolloutDevice row);
@@ -124,16 +126,19 @@ class Rollouts {
   static void TouchWaiting(const std::vector<Store::RolloutRow>& rows,
                            std::set<std::string>& touched);
   absl::Status Join(std::string_view device_id, std::set<std::string>& touched);
-  absl::Status JoinOne(const v1::Device& device, v1::Rollout head, const Groups& groups,
+  absl::Status JoinOne(const v1::Device& device, const v1::Rollout& head, const Groups& groups,
                        std::set<std::string>& touched);
 
   // ---- rollouts.cc
-  // One step of the machine; whether anything moved.
-  absl::StatusOr<bool> Step(const std::string& name, RolloutEvent event, std::string_view why);
+  // One step of the machine; whether anything moved. FAILED_PRECONDITION: the event does not fit.
+  // Rollouts that the step touches besides are added.
+  absl::StatusOr<bool> Step(const std::string& name, RolloutEvent event, std::string_view why,
+                            std::set<std::string>& touched);
   absl::Status Settle(const std::string& name);  // steps until nothing moves
   absl::Status SettleAll(
       const std::set<std::string>& names);  // the highest priority first, then the oldest
-  absl::Status Apply(Decision& decision, bool& moved);
+  absl::StatusOr<bool> Apply(Decision& decision, std::set<std::string>& touched);
+  absl::Status ApplyToRows(const Decision& decision, std::set<std::string>& touched);
   absl::Status TimeOut(const v1::Rollout& head);
   absl::StatusOr<PhaseCounts> Count(const v1::Rollout& head);
   absl::Status ReportRows(std::string_view device_id, const std::vector<v1::ModelStatus>& models,

@@ -115,6 +115,54 @@ Outcome Back(const RolloutDevice& row, const ModelStatus* status) {
   return next;
 }
 
+// It ends here, and the device's further reports do not move it.
+void Close(RolloutDevice& row, RolloutDevice::State state, RolloutDevice::Code code,
+           std::string_view reason, Time now) {
+  row.set_state(state);
+  row.set_code(code);
+  row.set_reason(std::string(reason));
+  row.set_finished_ms(ToUnixMillis(now));
+  row.clear_deadline_ms();
+}
+
+void Assigned(RolloutDevice& row, RolloutDevice::State state, const RowFacts& facts) {
+  row.set_state(state);
+  row.set_release(facts.release);
+  row.set_told_ms(ToUnixMillis(facts.now));
+  row.set_deadline_ms(facts.deadline_ms);
+  row.clear_finished_ms();
+}
+
+bool Report(RolloutDevice& row, const RowFacts& facts) {
+  const Outcome next = row.state() == RolloutDevice::ROLLING_BACK ? Back(row, facts.status)
+                                                                  : Forward(row, facts.status);
+  if (row.state() == next.state && row.reason() == next.reason && row.code() == next.code)
+    return false;
+  if (!next.artifact.empty()) row.set_artifact(next.artifact);
+  if (IsOver(next.state)) {
+    Close(row, next.state, next.code, next.reason, facts.now);
+  } else {
+    row.set_state(next.state);
+    row.set_code(next.code);
+    row.set_reason(next.reason);
+  }
+  return true;
+}
+
+std::string WhyTimedOut(const RolloutDevice& row, Time now) {
+  if (row.told_ms() == 0) return "timed out";
+  return fmt::format("timed out: told {} s ago, and not through",
+                     (ToUnixMillis(now) - row.told_ms()) / 1000);
+}
+
+std::string WhyEnded(const RolloutDevice& row, std::string_view rollout) {
+  if (row.state() == RolloutDevice::QUEUED) return "the rollout ended before the device's turn";
+  return fmt::format(
+      "the rollout ended while the device was under way; it may still take what it was "
+      "told: `quantfleet rollout rollback {}` takes it back",
+      rollout);
+}
+
 }  // namespace
 
 bool IsInFlight(RolloutDevice::State state) {
@@ -126,44 +174,82 @@ bool IsOver(RolloutDevice::State state) {
          !IsInFlight(state);
 }
 
-bool Advance(RolloutDevice& row, const ModelStatus* status, Time now) {
-  Outcome next;
-  switch (row.state()) {
-    case RolloutDevice::PENDING:
-    case RolloutDevice::IN_PROGRESS:
-    case RolloutDevice::HEALTHY:
-    case RolloutDevice::FAILED:
+bool Concerns(RowEvent event, const RolloutDevice& row) {
+  const RolloutDevice::State state = row.state();
+  const bool through = state == RolloutDevice::HEALTHY || state == RolloutDevice::FAILED;
+  switch (event) {
+    case RowEvent::kSuit:
+    case RowEvent::kUnsuit:
+      return state == RolloutDevice::STATE_UNSPECIFIED || state == RolloutDevice::QUEUED;
+    case RowEvent::kTell:
+    case RowEvent::kOutrank:
+      return state == RolloutDevice::QUEUED;
+    case RowEvent::kReport:
+      if (state == RolloutDevice::ROLLING_BACK) return true;
       // One that failed before it was told, or whose way back failed, has nothing to report on.
-      if (row.release() == 0 || row.taken_back()) return false;
-      next = Forward(row, status);
-      break;
-    case RolloutDevice::ROLLING_BACK:
-      next = Back(row, status);
-      break;
-    default:
-      return false;
+      return (IsInFlight(state) || through) && row.release() > 0 && !row.taken_back();
+    case RowEvent::kAllow:
+      return state == RolloutDevice::IN_PROGRESS && row.code() == RolloutDevice::OVER_BUDGET;
+    case RowEvent::kTimeOut:
+      return IsInFlight(state) || state == RolloutDevice::ROLLING_BACK;
+    case RowEvent::kRevoke:
+    case RowEvent::kSupersede:
+      return !IsOver(state);
+    case RowEvent::kEnd:
+      return state == RolloutDevice::QUEUED || IsInFlight(state);
+    case RowEvent::kTakeBack:
+      return (IsInFlight(state) || through || state == RolloutDevice::SKIPPED) &&
+             row.release() > 0 && !row.taken_back();
   }
-  if (row.state() == next.state && row.reason() == next.reason && row.code() == next.code)
-    return false;
-  if (!next.artifact.empty()) row.set_artifact(next.artifact);
-  const bool through = !IsInFlight(next.state) && next.state != RolloutDevice::ROLLING_BACK;
-  if (through) {
-    Close(row, next.state, next.code, next.reason, now);
-  } else {
-    row.set_state(next.state);
-    row.set_code(next.code);
-    row.set_reason(next.reason);
-  }
-  return true;
+  return false;
 }
 
-void Close(RolloutDevice& row, RolloutDevice::State state, RolloutDevice::Code code,
-           std::string_view reason, Time now) {
-  row.set_state(state);
-  row.set_code(code);
-  row.set_reason(std::string(reason));
-  row.set_finished_ms(ToUnixMillis(now));
-  row.clear_deadline_ms();
+bool Move(RolloutDevice& row, RowEvent event, const RowFacts& facts) {
+  if (!Concerns(event, row)) return false;
+  const auto skip = [&](RolloutDevice::Code code, std::string_view why) {
+    Close(row, RolloutDevice::SKIPPED, code, why, facts.now);
+  };
+  switch (event) {
+    case RowEvent::kSuit:
+      row.set_state(RolloutDevice::QUEUED);
+      break;
+    case RowEvent::kUnsuit:
+      row.set_state(RolloutDevice::SKIPPED);
+      row.set_code(facts.code);
+      row.set_reason(std::string(facts.why));
+      break;
+    case RowEvent::kTell:
+      Assigned(row, RolloutDevice::PENDING, facts);
+      break;
+    case RowEvent::kReport:
+      return Report(row, facts);
+    case RowEvent::kAllow:
+      Assigned(row, RolloutDevice::PENDING, facts);
+      row.clear_code();
+      row.clear_reason();
+      break;
+    case RowEvent::kTimeOut:
+      Close(row, RolloutDevice::FAILED, RolloutDevice::TIMED_OUT, WhyTimedOut(row, facts.now),
+            facts.now);
+      break;
+    case RowEvent::kRevoke:
+      skip(RolloutDevice::REVOKED, facts.why);
+      break;
+    case RowEvent::kSupersede:
+      skip(RolloutDevice::SUPERSEDED, fmt::format("superseded by {}", facts.why));
+      break;
+    case RowEvent::kOutrank:
+      skip(RolloutDevice::OUTRANKED, facts.why);
+      break;
+    case RowEvent::kEnd:
+      skip(RolloutDevice::CANCELLED, WhyEnded(row, facts.why));
+      break;
+    case RowEvent::kTakeBack:
+      Assigned(row, RolloutDevice::ROLLING_BACK, facts);
+      row.set_taken_back(true);
+      break;
+  }
+  return true;
 }
 
 RolloutDevice::Code CodeOf(std::string_view reason) {

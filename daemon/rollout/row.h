@@ -1,6 +1,11 @@
-// What a device's report does to its row in a rollout. Pure.
+// The state machine of one device in one rollout: its row. Pure: no store, no clock. Nothing else
+// sets a row's state; the rollout's own is machine.h's.
+//
+//   QUEUED -> PENDING -> IN_PROGRESS -> HEALTHY or FAILED, and from one of these to the other
+//   whoever is not through -> SKIPPED;  whoever was told -> ROLLING_BACK -> ROLLED_BACK or FAILED
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "common/base/clock.h"
@@ -14,14 +19,39 @@ bool IsInFlight(v1::RolloutDevice::State state);  // told, and neither through n
 // Its rollout wants nothing of the device any more.
 bool IsOver(v1::RolloutDevice::State state);
 
-// Where a check-in takes the row; false when it says nothing new. `status`: null when the device
-// does not speak of the model. The answer to the check-in carries the assignment, so a row that was
-// told is IN_PROGRESS from then on.
-bool Advance(v1::RolloutDevice& row, const v1::ModelStatus* status, Time now);
+// What befalls a row.
+enum class RowEvent {
+  kSuit,       // something of the rollout's suits the device
+  kUnsuit,     // nothing does
+  kTell,       // its turn has come: it was assigned the row's artifact
+  kReport,     // it checked in
+  kAllow,      // what is beyond its budget may be pulled all the same: it was assigned anew
+  kTimeOut,    // its deadline is over
+  kRevoke,     // the device is none of the fleet's any more
+  kSupersede,  // another rollout of the model took it
+  kOutrank,    // another rollout of the model keeps it
+  kEnd,        // the rollout is over
+  kTakeBack,   // it was assigned what it ran before
+};
 
-// The row ends here, and the device's further reports do not move it.
-void Close(v1::RolloutDevice& row, v1::RolloutDevice::State state, v1::RolloutDevice::Code code,
-           std::string_view reason, Time now);
+// What goes with an event, where it says so.
+struct RowFacts {
+  Time now = {};                            // all but kSuit and kUnsuit
+  std::string_view why = {};                // kUnsuit, kRevoke, kOutrank: in words; kSupersede: the
+                                            // other rollout's name; kEnd: the rollout's own
+  v1::RolloutDevice::Code code = {};        // kUnsuit
+  const v1::ModelStatus* status = nullptr;  // kReport; null: the device does not speak of the model
+  uint64_t release = 0;                     // kTell, kAllow, kTakeBack: of the assignment
+  int64_t deadline_ms = 0;                  // of the same, milliseconds since 1970
+};
+
+// Whether the event says anything to a row as this one. A kReport may still say nothing new.
+bool Concerns(RowEvent event, const v1::RolloutDevice& row);
+
+// Takes the row where the event leads; false, and the row untouched, when it says nothing (new) to
+// it. The answer to a check-in carries the assignment, so a row that was told is IN_PROGRESS from
+// its first report on.
+bool Move(v1::RolloutDevice& row, RowEvent event, const RowFacts& facts);
 
 // The code for what agents report as reason (agent/update).
 v1::RolloutDevice::Code CodeOf(std::string_view reason);

@@ -1,25 +1,21 @@
-"""What the kill tests share: the fail points that stand in the sources, and a daemon that dies at one of them."""
+"""What the kill tests share: the fail points that the programs list, and a daemon that dies at one of them."""
 import contextlib
-import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import DEMO, ROOT, EndToEnd, run_json, wait_for
+from harness import DEMO, EndToEnd, run, run_json, wait_for
 
 CLASSES = {"iot-int4": "q4_0", "ai-pc-int8": "q8_0", "edge-fp16": "f16"}
 
 
-def fail_points(*folders):
-    """Every name in the sources: a new fail point is tested without anybody thinking of it."""
-    names = set()
-    for folder in folders:
-        for path in (ROOT / folder).rglob("*.cc"):
-            names |= set(re.findall(r'FailPoint\("([^"]+)"\)', path.read_text()))
-    return sorted(names)
+def fail_points(program):
+    """Every name that the program lists: a new fail point is tested without anybody thinking of it."""
+    return sorted(line.split("\t")[0] for line in run(program, "--list-fail-points").stdout.splitlines())
 
 
-DAEMON_POINTS = fail_points("daemon", "pipeline")
+DAEMON_POINTS = fail_points("quantfleetd")
+AGENT_POINTS = fail_points("quantfleet-agent")
 PIPELINE_POINTS = [p for p in DAEMON_POINTS if p.split("-")[0] in ("authority", "push", "job", "slab", "blob")]
 # Renewal needs a certificate near its end: test_recovery.py renews one, tests/daemon/fleet stops in between.
 RENEWAL_POINTS = [p for p in DAEMON_POINTS if "certificate" in p]
@@ -32,11 +28,11 @@ QUEUE_POINTS = [p for p in DAEMON_POINTS if p.startswith("queue-")]  # test_enro
 ELSEWHERE = (PIPELINE_POINTS + RENEWAL_POINTS + PHASE_POINTS + GARBAGE_POINTS + DOWNLOAD_POINTS + MAINTENANCE_POINTS +
              QUEUE_POINTS)
 FLEET_POINTS = [p for p in DAEMON_POINTS if p not in ELSEWHERE]
-ENROLL_POINTS = [p for p in fail_points("agent") if p.startswith("enroll-")]
-UPDATE_POINTS = [p for p in fail_points("agent") if p.startswith("update-")]
-STEP_DOWN_POINTS = [p for p in fail_points("agent") if p.startswith("step-down-")]  # test_limits.py
-SELF_UPDATE_POINTS = [p for p in fail_points("agent") if p.startswith("self-update-")]  # test_self_update.py
-ROLLBACK_POINTS = [p for p in fail_points("agent") if p.startswith("rollback-")]
+ENROLL_POINTS = [p for p in AGENT_POINTS if p.startswith("enroll-")]
+UPDATE_POINTS = [p for p in AGENT_POINTS if p.startswith("update-")]
+STEP_DOWN_POINTS = [p for p in AGENT_POINTS if p.startswith("step-down-")]  # test_limits.py
+SELF_UPDATE_POINTS = [p for p in AGENT_POINTS if p.startswith("self-update-")]  # test_self_update.py
+ROLLBACK_POINTS = [p for p in AGENT_POINTS if p.startswith("rollback-")]
 
 
 class DaemonKills(EndToEnd):

@@ -1,5 +1,7 @@
 #include "daemon/rollout/machine.h"
 
+#include <array>
+#include <map>
 #include <random>
 
 #include "daemon/rollout/plan.h"
@@ -8,6 +10,7 @@
 namespace quantfleet::daemon {
 namespace {
 
+using ::testing::HasSubstr;
 using v1::Rollout;
 using v1::RolloutPlan;
 
@@ -33,6 +36,7 @@ class MachineTest : public ::testing::Test {
     for (int steps = 0; steps < 100; ++steps) {
       const auto decision = Decide(head_, counts_, now_, event);
       ASSERT_OK(decision.status());
+      ASSERT_NE(decision->outcome, Decision::Outcome::kRefused) << decision->refusal;
       event = RolloutEvent::kTick;
       head_ = decision->head;
       rows_ = decision->rows == Decision::Rows::kKeep ? rows_ : decision->rows;
@@ -44,7 +48,7 @@ class MachineTest : public ::testing::Test {
         left -= n;
       }
       ASSERT_EQ(left, 0u) << "told devices that are not there";
-      if (!decision->changed && decision->tell == 0) return;
+      if (decision->outcome == Decision::Outcome::kStays && decision->tell == 0) return;
     }
     FAIL() << "it never comes to rest";
   }
@@ -54,6 +58,11 @@ class MachineTest : public ::testing::Test {
     counts_[phase].healthy += healthy;
     counts_[phase].failed += failed;
     Settle();
+  }
+  std::string RefusalOf(RolloutEvent event) {
+    const auto decision = Decide(head_, counts_, now_, event);
+    if (!decision.ok()) return decision.status().ToString();
+    return decision->outcome == Decision::Outcome::kRefused ? decision->refusal : "not refused";
   }
   void Pass(int seconds) {
     now_ += std::chrono::seconds(seconds);
@@ -127,7 +136,7 @@ TEST_F(MachineTest, ADeviceThatFailsWhileSoakingStopsIt) {
   counts_[0].healthy = counts_[0].failed = 1;
   Pass(60);
   EXPECT_EQ(head_.state(), Rollout::PAUSED);
-  EXPECT_THAT(head_.reason(), ::testing::HasSubstr("1 of 2 devices are healthy, less than 100 %"));
+  EXPECT_THAT(head_.reason(), HasSubstr("1 of 2 devices are healthy, less than 100 %"));
   EXPECT_EQ(counts_[1].in_flight, 0u);
 }
 
@@ -164,7 +173,7 @@ TEST_F(MachineTest, TooManyFailuresDoWhatThePlanSays) {
     End(0, 0, 1);
     EXPECT_EQ(head_.state(), state);
     EXPECT_EQ(rows_, rows);
-    EXPECT_THAT(head_.reason(), ::testing::HasSubstr("2 devices failed, more than 1"));
+    EXPECT_THAT(head_.reason(), HasSubstr("2 devices failed, more than 1"));
     EXPECT_GE(counts_[0].queued, 6u);
   }
 }
@@ -197,18 +206,97 @@ TEST_F(MachineTest, ADraftWaitsForApproval) {
 
 TEST_F(MachineTest, EventsThatDoNotFitAreRefusedAndRepeatedOnesAreNot) {
   Phases({1});
-  EXPECT_ERROR(Decide(head_, counts_, now_, RolloutEvent::kApprove), kFailedPrecondition,
-               "AWAITING_APPROVAL");
+  EXPECT_THAT(RefusalOf(RolloutEvent::kApprove), HasSubstr("AWAITING_APPROVAL"));
   Settle(RolloutEvent::kPause);
   Settle(RolloutEvent::kPause);
   EXPECT_EQ(head_.state(), Rollout::PAUSED);
   Settle(RolloutEvent::kAbort);
   Settle(RolloutEvent::kAbort);
-  EXPECT_ERROR(Decide(head_, counts_, now_, RolloutEvent::kResume), kFailedPrecondition, "PAUSED");
-  EXPECT_ERROR(Decide(head_, counts_, now_, RolloutEvent::kPause), kFailedPrecondition,
-               "is ABORTED");
+  EXPECT_THAT(RefusalOf(RolloutEvent::kResume), HasSubstr("PAUSED"));
+  EXPECT_THAT(RefusalOf(RolloutEvent::kPause), HasSubstr("is ABORTED"));
   Settle(RolloutEvent::kRollBack);
   EXPECT_EQ(head_.state(), Rollout::ROLLED_BACK);
+}
+
+// Every state and every event: one device is under way, and one on its way back.
+TEST_F(MachineTest, EveryStateAndEventIsDecided) {
+  using enum RolloutEvent;
+  using Rows = Decision::Rows;
+  constexpr RolloutEvent kEvents[] = {kTick, kPause, kResume, kApprove, kAbort, kRollBack, kJoin};
+  struct Cell {
+    Rollout::State to = Rollout::STATE_UNSPECIFIED;  // unspecified: refused
+    Rows rows = Rows::kKeep;
+  };
+  const Cell no, pause{Rollout::PAUSED}, run{Rollout::RUNNING},
+      begin{Rollout::RUNNING, Rows::kClaim}, wait{Rollout::AWAITING_APPROVAL},
+      soak{Rollout::SOAKING}, draft{Rollout::DRAFT}, completed{Rollout::COMPLETED},
+      failed{Rollout::FAILED}, aborted{Rollout::ABORTED}, abort{Rollout::ABORTED, Rows::kClose},
+      rolling{Rollout::ROLLING_BACK}, back{Rollout::ROLLING_BACK, Rows::kTakeBack},
+      rolled{Rollout::ROLLED_BACK};
+  const std::map<Rollout::State, std::array<Cell, std::size(kEvents)>> table = {
+      //                            tick       pause  resume approve abort    roll back join
+      {Rollout::DRAFT, {draft, no, no, begin, abort, no, no}},
+      {Rollout::RUNNING, {run, pause, run, no, abort, back, run}},
+      {Rollout::SOAKING, {run, pause, soak, no, abort, back, soak}},
+      {Rollout::AWAITING_APPROVAL, {wait, pause, wait, run, abort, back, wait}},
+      {Rollout::PAUSED, {pause, pause, run, no, abort, back, pause}},
+      {Rollout::ROLLING_BACK, {rolling, no, no, no, no, rolling, no}},
+      {Rollout::COMPLETED, {completed, no, no, no, no, back, run}},
+      {Rollout::FAILED, {failed, no, no, no, no, back, no}},
+      {Rollout::ABORTED, {aborted, no, no, no, aborted, back, no}},
+      {Rollout::ROLLED_BACK, {rolled, no, no, no, no, rolled, no}},
+  };
+  ASSERT_EQ(table.size() + 1, static_cast<size_t>(Rollout::State_descriptor()->value_count()))
+      << "a state has no row";
+  Phases({0});
+  counts_[0] = {.in_flight = 1, .rolling_back = 1};
+  for (const auto& [state, cells] : table) {
+    for (size_t i = 0; i < cells.size(); ++i) {
+      SCOPED_TRACE(fmt::format("{}, event {}", Rollout::State_Name(state), i));
+      head_.set_state(state);
+      head_.set_phase_open(state != Rollout::AWAITING_APPROVAL && state != Rollout::DRAFT);
+      head_.set_finished_ms(IsFinal(state) ? 1 : 0);
+      const auto decision = Decide(head_, counts_, now_, kEvents[i]);
+      ASSERT_OK(decision.status());
+      const bool refused = cells[i].to == Rollout::STATE_UNSPECIFIED;
+      const Rollout::State to = refused ? state : cells[i].to;
+      EXPECT_EQ(decision->outcome, refused       ? Decision::Outcome::kRefused
+                                   : to == state ? Decision::Outcome::kStays
+                                                 : Decision::Outcome::kMoves);
+      EXPECT_EQ(decision->head.state(), to);
+      EXPECT_EQ(decision->rows, cells[i].rows);
+      EXPECT_EQ(decision->refusal.empty(), !refused);
+      EXPECT_EQ(decision->head.finished_ms() > 0, IsFinal(to)) << "the time of its end";
+    }
+  }
+}
+
+TEST_F(MachineTest, ItBeginsAsItsPlanSays) {
+  for (const bool draft : {false, true})
+    for (const bool approval : {false, true}) {
+      Rollout head;
+      head.mutable_plan()->add_phases()->set_approval(approval);
+      Begin(head, draft, now_);
+      EXPECT_EQ(head.state(), draft ? Rollout::DRAFT : Rollout::RUNNING);
+      EXPECT_EQ(head.phase_open(), !approval);
+      EXPECT_EQ(head.created_ms(), ToUnixMillis(now_));
+      EXPECT_EQ(head.phase_opened_ms(), ToUnixMillis(now_));
+    }
+}
+
+TEST_F(MachineTest, AGateIsNotReachedWaitsOrIsPassed) {
+  Phases({1, 1, 1});
+  head_.set_phase(1);
+  for (const bool open : {true, false}) {
+    head_.set_phase_open(open);
+    EXPECT_EQ(GateOf(head_, 1), Gate::kPassed);
+    EXPECT_EQ(GateOf(head_, 2), open ? Gate::kPassed : Gate::kWaits);
+    EXPECT_EQ(GateOf(head_, 3), Gate::kNotReached);
+  }
+  head_.set_phase(0);
+  head_.set_phase_open(true);
+  head_.set_state(Rollout::DRAFT);
+  EXPECT_EQ(GateOf(head_, 1), Gate::kWaits);
 }
 
 TEST_F(MachineTest, ADamagedRecordIsAnErrorAndNoCrash) {
@@ -247,7 +335,8 @@ TEST_F(MachineTest, RandomEventsNeverPassAGateAndAlwaysEnd) {
     const auto settle = [&](RolloutEvent event) {
       const PhaseCounts before = counts_;
       const auto decision = Decide(head_, counts_, now_, event);
-      if (!decision.ok()) return;  // refused: nothing happens
+      ASSERT_OK(decision.status());
+      if (decision->outcome == Decision::Outcome::kRefused) return;  // nothing happens
       const bool waits =
           head_.state() == Rollout::AWAITING_APPROVAL || head_.state() == Rollout::DRAFT;
       if (event == RolloutEvent::kApprove && waits)

@@ -1,0 +1,110 @@
+// Every fail point: its name, the programs that pass it, and the moment that it stands for. The
+// end-to-end tests ask the programs for their rows and kill them at each.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace quantfleet {
+
+enum class Program { kDaemon, kAgent, kCommand };
+
+struct FailPointRow {
+  enum class In { kDaemon, kAgent, kMakers } in;  // kMakers: the daemon and the operator's command
+  std::string_view name;
+  std::string_view moment;
+};
+
+inline constexpr auto kFailPoints = [] {
+  using enum FailPointRow::In;
+  return std::to_array<FailPointRow>({
+      // ---- pipeline: whoever makes artifacts
+      {kMakers, "slab-before-store", "a chunk is full"},
+      {kMakers, "slab-after-store", "a chunk is stored"},
+      {kMakers, "slab-before-record", "all chunks of a slab are stored"},
+      {kMakers, "slab-after-record", "a slab is in the journal"},
+      {kMakers, "blob-before-write", "the folders of a new blob are there"},
+      {kMakers, "blob-before-rename", "a blob is written under another name"},
+      {kMakers, "blob-after-rename", "a blob has its name, its folder is not synced"},
+      // ---- daemon/trust
+      {kDaemon, "authority-before-ca", "the CA is made and not kept"},
+      {kDaemon, "authority-after-ca", "the CA is kept, no signing key is"},
+      {kDaemon, "authority-after-signing-key", "CA and signing key are kept"},
+      // ---- daemon/jobs
+      {kDaemon, "push-before-rename", "a pushed model is complete"},
+      {kDaemon, "push-after-rename", "the pushed model stands in its place"},
+      {kDaemon, "push-after-record", "the pushed model is recorded"},
+      {kDaemon, "job-claimed", "a job begins, or goes on"},
+      {kDaemon, "job-reference-made", "the reference that artifacts are measured against is made"},
+      {kDaemon, "job-before-artifacts", "all is made, nothing recorded"},
+      {kDaemon, "job-after-artifacts", "a job's artifacts are recorded"},
+      {kDaemon, "garbage-before-remove", "what is needed is known"},
+      {kDaemon, "garbage-after-remove", "a blob is removed"},
+      // ---- daemon/fleet
+      {kDaemon, "token-before-create", "a token is drawn"},
+      {kDaemon, "token-after-create", "a token is recorded"},
+      {kDaemon, "class-before-put", "a device class is checked"},
+      {kDaemon, "class-after-put", "a device class is recorded"},
+      {kDaemon, "enroll-before-device-recorded", "a device may come in"},
+      {kDaemon, "enroll-after-device-recorded", "it is in the fleet, without a certificate"},
+      {kDaemon, "device-before-certificate-recorded", "its certificate is made"},
+      {kDaemon, "device-after-certificate-recorded", "its certificate is recorded"},
+      {kDaemon, "device-before-labelled", "labels are checked"},
+      {kDaemon, "device-after-labelled", "labels are recorded"},
+      {kDaemon, "device-before-revoked", "a device is to be revoked"},
+      {kDaemon, "device-after-revoked", "it is revoked, its rollouts do not know"},
+      {kDaemon, "queue-before-approved", "a device that waits is to come in"},
+      {kDaemon, "queue-after-approved", "it is in the fleet, and not answered"},
+      // ---- daemon/rollout
+      {kDaemon, "rollout-before-record", "a rollout is drawn"},
+      {kDaemon, "rollout-after-record", "a rollout is recorded"},
+      {kDaemon, "rollout-before-device-recorded", "a report is understood"},
+      {kDaemon, "rollout-before-finished", "within the transaction of its end"},
+      {kDaemon, "rollout-after-finished", "the same, after its record"},
+      {kDaemon, "phase-before-entered", "within that of another state"},
+      {kDaemon, "phase-after-entered", "the same, after its record"},
+      {kDaemon, "phase-before-told", "within that of an assignment"},
+      {kDaemon, "phase-after-told", "the same, after its record"},
+      {kDaemon, "phase-before-taken-back", "within that of a way back"},
+      {kDaemon, "phase-after-taken-back", "the same, after its record"},
+      {kDaemon, "phase-before-joined", "within that of a later device"},
+      {kDaemon, "phase-after-joined", "the same, after its record"},
+      {kDaemon, "phase-after-report", "a report is worked in, not answered"},
+      {kDaemon, "phase-before-action", "an operator asks for something"},
+      {kDaemon, "phase-after-action", "it is done, and not answered"},
+      {kDaemon, "phase-before-approved", "an operator approves a phase"},
+      {kDaemon, "phase-after-approved", "it is open, and not answered"},
+      {kDaemon, "download-before-allowed", "an operator allows downloads"},
+      {kDaemon, "download-after-allowed", "they are told, and not answered"},
+      // ---- daemon: maintenance
+      {kDaemon, "maintenance-backup", "a backup is complete, without its name"},
+      {kDaemon, "maintenance-restore", "the state is copied, without its name"},
+      {kDaemon, "maintenance-rotate", "a new key, old signatures"},
+      // ---- agent/identity
+      {kAgent, "enroll-key-saved", "the device has a key and nothing else"},
+      {kAgent, "enroll-before-save", "the daemon has let it in"},
+      {kAgent, "enroll-after-save", "the identity is kept"},
+      // ---- agent/update
+      {kAgent, "update-before-accept", "an assignment is checked"},
+      {kAgent, "update-accepted", "an assignment is recorded"},
+      {kAgent, "update-chunk-written", "a chunk is written and not synced"},
+      {kAgent, "update-chunk-recorded", "chunks are in the journal"},
+      {kAgent, "update-before-switch", "the idle slot is verified"},
+      {kAgent, "update-after-switch", "it is the current one, and not proven"},
+      {kAgent, "update-after-health", "it is proven, and nobody told"},
+      {kAgent, "rollback-before-switch", "the slot that failed is unmarked"},
+      {kAgent, "rollback-after-switch", "the one before is current again"},
+      {kAgent, "step-down-before", "a smaller precision is chosen"},
+      {kAgent, "step-down-after", "a smaller precision is recorded"},
+      // ---- agent/self
+      {kAgent, "self-update-before-trial", "the new program is executable"},
+      {kAgent, "self-update-after-trial", "it has shown that it starts"},
+      {kAgent, "self-update-recorded", "the next start is the new one's"},
+      {kAgent, "self-update-counted", "a start is counted, and not made"},
+      {kAgent, "self-update-begun", "the new one runs, and proves itself"},
+      {kAgent, "self-update-checked-in", "it has heard the daemon"},
+      {kAgent, "self-update-proven", "the new one counts from now on"},
+  });
+}();
+
+}  // namespace quantfleet
