@@ -8,6 +8,7 @@
 #include "daemon/data_lock.h"
 #include "daemon/grpc/grpc_server.h"
 #include "daemon/rollout/ticker.h"
+#include "daemon/store/sqlite/sqlite_store.h"
 #include "daemon/web/http_server.h"
 #include "daemon/web/metrics.h"
 #include "pipeline/artifact/folder/folder_blob_store.h"
@@ -92,7 +93,7 @@ absl::Status Server::Impl::Open() {
       files.Remove(config.data / "endpoints.json"));  // those of an earlier process lead nowhere
   QF_ASSIGN_OR_RETURN(authority, Authority::Open(files, clock, config.data, ListenNames(config)));
   QF_RETURN_IF_ERROR(CheckUnshared(config.data / "state.db"));
-  QF_ASSIGN_OR_RETURN(store, Store::Open(config.data / "state.db"));
+  QF_ASSIGN_OR_RETURN(store, OpenSqliteStore(config.data / "state.db"));
 
   models = std::make_unique<ModelRegistry>(*store, files, random, clock, config.data);
   classes = std::make_unique<ClassRegistry>(*store);
@@ -140,7 +141,8 @@ absl::Status Server::Impl::AuthorizeBlobs(const trust::CertificateInfo& certific
 
 absl::StatusOr<Counts> Server::Impl::Count() {
   const int64_t now = ToUnixMillis(environment.clock.Now());
-  return store->Count(now - kSeenLatelyIntervals * config.check_in.count());
+  const int64_t lately = now - kSeenLatelyIntervals * config.check_in.count();
+  return store->Read([&](const Transaction& tx) { return tx.counts().Count(lately); });
 }
 
 std::string Server::Impl::Metrics(HttpServer::Traffic traffic) {
@@ -220,7 +222,7 @@ void Server::Impl::Stop() {
   if (jobs) jobs->Stop();
   ticker.reset();
   if (store)
-    if (const absl::Status flushed = store->FlushLastSeen(); !flushed.ok())
+    if (const absl::Status flushed = store->Flush(); !flushed.ok())
       environment.log(Describe(flushed));
   if (lock) environment.files.Remove(config.data / "endpoints.json").IgnoreError();
   grpc.reset();

@@ -19,7 +19,7 @@
 #include "daemon/fleet/challenge.h"
 #include "daemon/fleet/class_registry.h"
 #include "daemon/fleet/counters.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
 
 namespace quantfleet::daemon {
@@ -62,6 +62,8 @@ class Fleet {
   // the same process, gets the same secret, for a caller whose connection broke; later it is
   // ALREADY_EXISTS.
   absl::StatusOr<NewToken> CreateToken(const TokenRequest& request);
+  // Devices that wait by it are forgotten; those that are in stay in.
+  absl::StatusOr<v1::EnrollmentToken> RevokeToken(std::string_view id);
 
   // ---- enrollment and renewal (enrollment.cc)
   struct Identity {
@@ -123,9 +125,10 @@ class Fleet {
   // unknown device or other key; PERMISSION_DENIED: revoked.
   absl::StatusOr<v1::Device> Authenticate(const trust::CertificateInfo& certificate);
   // Facts unset: as before. Classified anew each time; the device as it is now.
-  // `trust_root_version`: what the device holds; 0: it does not say.
-  absl::StatusOr<v1::Device> CheckIn(std::string_view device_id, std::string_view agent_version,
-                                     const v1::HardwareFacts* facts,
+  // `trust_root_version`: what the device holds; 0: it does not say. It is the caller who counts
+  // it, once it is committed.
+  absl::StatusOr<v1::Device> CheckIn(Transaction& tx, std::string_view device_id,
+                                     std::string_view agent_version, const v1::HardwareFacts* facts,
                                      const std::vector<v1::ModelStatus>& models,
                                      uint32_t trust_root_version = 0);
   absl::StatusOr<v1::Device> Revoke(std::string_view device_id);
@@ -160,23 +163,29 @@ class Fleet {
   absl::StatusOr<Customer> CheckCustomer(const Applicant& applicant, const DeviceKey& key);
   // Whether there is a proof; UNAUTHENTICATED: it is no good.
   absl::StatusOr<bool> CheckProof(const Applicant& applicant, const DeviceKey& key);
+  // One enrollment, whose transaction may run more than once: what it does in memory counts once.
+  struct Attempt {
+    const Applicant& applicant;
+    const DeviceKey& key;
+    bool used_challenges = false, met_stranger = false;
+  };
   // The challenges of both are used from now on. Whoever nothing vouches for must not come here as
   // often as they like.
-  absl::Status UseChallenges(const Applicant& applicant, const DeviceKey& key);
-  // Inside the transaction of the enrollment.
-  absl::StatusOr<Admission> Admit(const Applicant& applicant, const DeviceKey& key,
+  absl::Status UseChallenges(Attempt& attempt);
+  absl::StatusOr<Admission> Admit(Transaction& tx, const Applicant& applicant, const DeviceKey& key,
                                   const Customer& customer, bool enrolled);
-  absl::StatusOr<Admission> AdmitByToken(const Applicant& applicant, const DeviceKey& key,
-                                         bool enrolled);
-  absl::StatusOr<Admission> AdmitByCertificate(const trust::ForeignCertificate& certificate,
+  absl::StatusOr<Admission> AdmitByToken(Transaction& tx, const Applicant& applicant,
+                                         const DeviceKey& key, bool enrolled);
+  absl::StatusOr<Admission> AdmitByCertificate(const Transaction& tx,
+                                               const trust::ForeignCertificate& certificate,
                                                const DeviceKey& key, bool enrolled);
-  absl::StatusOr<std::optional<Admission>> AdmitByList(const DeviceKey& key);
+  absl::StatusOr<std::optional<Admission>> AdmitByList(const Transaction& tx, const DeviceKey& key);
   // The ACTIVE device with another key that has this hardware id; empty: none.
-  absl::StatusOr<std::string> SameMachine(std::string_view hardware_id, std::string_view device_id);
+  absl::StatusOr<std::string> SameMachine(const Transaction& tx, std::string_view hardware_id,
+                                          std::string_view device_id);
   // Has the device wait; in words. Of one that waits nothing changes without a proof.
-  absl::StatusOr<std::string> Hold(const Applicant& applicant, const DeviceKey& key,
-                                   const Admission& admission);
-  absl::Status MeetStranger();
+  absl::StatusOr<std::string> Hold(Transaction& tx, Attempt& attempt, const Admission& admission);
+  absl::Status MeetStranger(Attempt& attempt);
 
   absl::StatusOr<Identity> RenewCounted(std::string_view device_id, std::string_view csr_pem,
                                         std::string_view nonce, std::string_view proof,
@@ -204,6 +213,9 @@ class Fleet {
 inline constexpr size_t kMaxLabels = 32,
                         kMaxLabelText = 256;     // labels of one thing; bytes of a key or a value
 inline constexpr size_t kMaxVersionBytes = 128;  // an agent's version
+
+// For DeviceStore::Update.
+absl::Status SetRevoked(v1::Device& device);
 
 // What comes from outside: bounded lists, bounded strings. INVALID_ARGUMENT names the field.
 absl::Status CheckFacts(const v1::HardwareFacts& facts);

@@ -9,7 +9,7 @@
 #include "daemon/jobs/job_runner.h"
 #include "daemon/jobs/model_registry.h"
 #include "daemon/rollout/rollouts.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
 #include "pipeline/artifact/blob_store.h"
 

@@ -97,15 +97,16 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
     v1::Device device;
     std::vector<AssignmentRecord> assignments;
     // What a device reports and what follows from it are one commit.
-    QF_RETURN_IF_ERROR(backend_.store.Atomically([&]() -> absl::Status {
+    QF_RETURN_IF_ERROR(backend_.store.Write([&](Transaction& tx) -> absl::Status {
       QF_ASSIGN_OR_RETURN(
-          device, backend_.fleet.CheckIn(device_id, request.agent_version(),
+          device, backend_.fleet.CheckIn(tx, device_id, request.agent_version(),
                                          request.has_facts() ? &request.facts() : nullptr, models,
                                          request.trust_root_version()));
-      QF_RETURN_IF_ERROR(backend_.rollouts.Report(device_id, models));
-      QF_ASSIGN_OR_RETURN(assignments, backend_.store.ListAssignments(device_id));
+      QF_RETURN_IF_ERROR(backend_.rollouts.Report(tx, device_id, models));
+      QF_ASSIGN_OR_RETURN(assignments, tx.assignments().List(device_id));
       return absl::OkStatus();
     }));
+    ++backend_.fleet.counters().check_ins;
     for (AssignmentRecord& assignment : assignments)
       *answer->add_assignments() = std::move(assignment.statement);
     AddTrustRoots(request.trust_root_version(), *answer->mutable_trust_roots());
@@ -122,12 +123,17 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
                             v1::DeviceArtifact* answer) {
     const auto digest = Digest::FromRaw(raw_digest);
     if (!digest.ok()) return InvalidArgument("manifest_digest must have 32 bytes");
-    QF_ASSIGN_OR_RETURN(const bool assigned, backend_.store.IsAssigned(device_id, raw_digest));
-    if (!assigned)
-      return PermissionDenied("artifact {} is not assigned to device {} (any more)", digest->hex(),
-                              device_id);
-    QF_ASSIGN_OR_RETURN(ArtifactRecord record,
-                        backend_.store.GetArtifact("artifacts/" + digest->hex()));
+    v1::Device device;
+    ArtifactRecord record;
+    QF_RETURN_IF_ERROR(backend_.store.Read([&](const Transaction& tx) -> absl::Status {
+      QF_ASSIGN_OR_RETURN(const bool assigned, tx.assignments().IsAssigned(device_id, raw_digest));
+      if (!assigned)
+        return PermissionDenied("artifact {} is not assigned to device {} (any more)",
+                                digest->hex(), device_id);
+      QF_ASSIGN_OR_RETURN(record, tx.artifacts().Get("artifacts/" + digest->hex()));
+      QF_ASSIGN_OR_RETURN(device, tx.devices().Get(device_id));
+      return absl::OkStatus();
+    }));
     v1::Manifest manifest;
     if (!manifest.ParseFromString(record.manifest))
       return DataLoss("the manifest of {} is damaged", record.artifact.name());
@@ -144,7 +150,6 @@ class DeviceCalls final : public v1::DeviceService::CallbackService {
       }
     }
     answer->set_manifest(std::move(record.manifest));
-    QF_ASSIGN_OR_RETURN(const v1::Device device, backend_.store.GetDevice(device_id));
     for (v1::Signed& statement : record.statements)
       if (device.facts().kv_types_size() > 0 ||
           !IsOfLongContext(statement, pipeline::MemoryOf(manifest)))

@@ -123,13 +123,17 @@ class Models final : public v1::ModelService::CallbackService {
   Reactor* ListModels(Context* context, const v1::ListModelsRequest*,
                       v1::ListModelsResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return FillList(answer->mutable_models(), backend_.store.ListModels());
+      return FillList(answer->mutable_models(), backend_.store.Read([&](const Transaction& tx) {
+        return tx.models().List();
+      }));
     });
   }
   Reactor* GetModel(Context* context, const v1::GetModelRequest* request,
                     v1::Model* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return Fill(answer, backend_.store.GetModel(request->name()));
+      return Fill(answer, backend_.store.Read([&](const Transaction& tx) {
+        return tx.models().Get(request->name());
+      }));
     });
   }
 
@@ -194,13 +198,17 @@ class Artifacts final : public v1::ArtifactService::CallbackService {
   Reactor* ListArtifacts(Context* context, const v1::ListArtifactsRequest* request,
                          v1::ListArtifactsResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return FillList(answer->mutable_artifacts(), backend_.store.ListArtifacts(request->model()));
+      return FillList(answer->mutable_artifacts(), backend_.store.Read([&](const Transaction& tx) {
+        return tx.artifacts().List(request->model());
+      }));
     });
   }
   Reactor* GetArtifact(Context* context, const v1::GetArtifactRequest* request,
                        v1::ArtifactDetail* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) -> absl::Status {
-      QF_ASSIGN_OR_RETURN(ArtifactRecord record, backend_.store.GetArtifact(request->name()));
+      QF_ASSIGN_OR_RETURN(ArtifactRecord record, backend_.store.Read([&](const Transaction& tx) {
+        return tx.artifacts().Get(request->name());
+      }));
       if (!answer->mutable_manifest()->ParseFromString(record.manifest))
         return DataLoss("the manifest of {} is damaged", record.artifact.name());
       *answer->mutable_artifact() = std::move(record.artifact);
@@ -216,7 +224,9 @@ class Artifacts final : public v1::ArtifactService::CallbackService {
   Reactor* DeleteArtifact(Context* context, const v1::GetArtifactRequest* request,
                           v1::Artifact* answer) override {
     return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
-      return Fill(answer, backend_.store.DeleteArtifact(request->name()));
+      return Fill(answer, backend_.store.Write([&](Transaction& tx) {
+        return tx.artifacts().Delete(request->name());
+      }));
     });
   }
   Reactor* CollectGarbage(Context* context, const v1::CollectGarbageRequest* request,

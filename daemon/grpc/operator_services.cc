@@ -18,7 +18,9 @@ class Classes final : public v1::DeviceClassService::CallbackService {
   Reactor* ListDeviceClasses(Context* context, const v1::ListDeviceClassesRequest*,
                              v1::ListDeviceClassesResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return FillList(answer->mutable_classes(), backend_.store.ListClasses());
+      return FillList(answer->mutable_classes(), backend_.store.Read([&](const Transaction& tx) {
+        return tx.classes().List();
+      }));
     });
   }
   Reactor* ApplyDeviceClass(Context* context, const v1::ApplyDeviceClassRequest* request,
@@ -54,13 +56,15 @@ class Tokens final : public v1::TokenService::CallbackService {
   Reactor* ListTokens(Context* context, const v1::ListTokensRequest*,
                       v1::ListTokensResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return FillList(answer->mutable_tokens(), backend_.store.ListTokens());
+      return FillList(answer->mutable_tokens(), backend_.store.Read([&](const Transaction& tx) {
+        return tx.tokens().List();
+      }));
     });
   }
   Reactor* RevokeToken(Context* context, const v1::RevokeTokenRequest* request,
                        v1::EnrollmentToken* answer) override {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
-      return Fill(answer, backend_.store.RevokeToken(request->id()));
+      return Fill(answer, backend_.fleet.RevokeToken(request->id()));
     });
   }
 
@@ -76,20 +80,27 @@ class Devices final : public v1::FleetService::CallbackService {
   Reactor* ListDevices(Context* context, const v1::ListDevicesRequest* request,
                        v1::ListDevicesResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return FillPage(*request, answer, &Store::ListDevices, &v1::Device::id);
+      return FillPage(
+          *request, answer,
+          [](const Transaction& tx, std::string_view after, size_t limit) {
+            return tx.devices().List(after, limit);
+          },
+          &v1::Device::id);
     });
   }
   Reactor* GetDevice(Context* context, const v1::GetDeviceRequest* request,
                      v1::Device* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return Fill(answer, backend_.store.GetDevice(request->id()));
+      return Fill(answer, backend_.store.Read([&](const Transaction& tx) {
+        return tx.devices().Get(request->id());
+      }));
     });
   }
   Reactor* RevokeDevice(Context* context, const v1::GetDeviceRequest* request,
                         v1::Device* answer) override {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) -> absl::Status {
       QF_RETURN_IF_ERROR(Fill(answer, backend_.fleet.Revoke(request->id())));
-      return backend_.rollouts.Skip(request->id(), "the device was revoked");
+      return Skip(request->id(), "the device was revoked");
     });
   }
   Reactor* ForgetOutgrown(Context* context, const v1::ForgetOutgrownRequest* request,
@@ -116,13 +127,20 @@ class Devices final : public v1::FleetService::CallbackService {
   Reactor* ListAllowedDevices(Context* context, const v1::ListAllowedDevicesRequest* request,
                               v1::ListAllowedDevicesResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return FillPage(*request, answer, &Store::ListAllowedDevices, &v1::AllowedDevice::device_id);
+      return FillPage(
+          *request, answer,
+          [](const Transaction& tx, std::string_view after, size_t limit) {
+            return tx.admission().ListAllowed(after, limit);
+          },
+          &v1::AllowedDevice::device_id);
     });
   }
   Reactor* DisallowDevice(Context* context, const v1::GetDeviceRequest* request,
                           v1::AllowedDevice* answer) override {
     return dispatcher_.Run(context, Access::kAdmin, [=, this](const Caller&) {
-      return Fill(answer, backend_.store.DisallowDevice(request->id()));
+      return Fill(answer, backend_.store.Write([&](Transaction& tx) {
+        return tx.admission().Disallow(request->id());
+      }));
     });
   }
   Reactor* ListPendingDevices(Context* context, const v1::ListPendingDevicesRequest*,
@@ -137,7 +155,7 @@ class Devices final : public v1::FleetService::CallbackService {
       QF_ASSIGN_OR_RETURN(Fleet::Approved approved, backend_.fleet.Approve(request->id()));
       *answer = std::move(approved.device);
       if (approved.revoked.empty()) return absl::OkStatus();
-      return backend_.rollouts.Skip(approved.revoked, "the device was replaced by " + answer->id());
+      return Skip(approved.revoked, "the device was replaced by " + answer->id());
     });
   }
   Reactor* RejectDevice(Context* context, const v1::GetDeviceRequest* request,
@@ -148,15 +166,20 @@ class Devices final : public v1::FleetService::CallbackService {
   }
 
  private:
-  template <typename Request, typename Answer, typename Item>
-  absl::Status FillPage(const Request& request, Answer* answer,
-                        absl::StatusOr<std::vector<Item>> (Store::*list)(std::string_view, size_t),
+  absl::Status Skip(const std::string& device_id, const std::string& why) {
+    return backend_.store.Write(
+        [&](Transaction& tx) { return backend_.rollouts.Skip(tx, device_id, why); });
+  }
+
+  template <typename Request, typename Answer, typename List, typename Item>
+  absl::Status FillPage(const Request& request, Answer* answer, const List& list,
                         const std::string& (Item::*id)() const) {
     const uint32_t size =
         request.page_size() == 0 ? kMaxPerPage : std::min(request.page_size(), kMaxPerPage);
     // One more than asked for tells whether there is a next page.
-    QF_ASSIGN_OR_RETURN(std::vector<Item> items,
-                        (backend_.store.*list)(request.page_token(), size + 1));
+    QF_ASSIGN_OR_RETURN(std::vector<Item> items, backend_.store.Read([&](const Transaction& tx) {
+      return list(tx, request.page_token(), size + 1);
+    }));
     if (items.size() > size) {
       items.resize(size);
       answer->set_next_page_token((items.back().*id)());
@@ -183,17 +206,22 @@ class GroupCalls final : public v1::GroupService::CallbackService {
   Reactor* ListGroups(Context* context, const v1::ListGroupsRequest*,
                       v1::ListGroupsResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return FillList(answer->mutable_groups(), backend_.store.ListGroups());
+      return FillList(answer->mutable_groups(), backend_.store.Read([&](const Transaction& tx) {
+        return tx.groups().List();
+      }));
     });
   }
   Reactor* GetGroup(Context* context, const v1::GetGroupRequest* request,
                     v1::GroupDetail* answer) override {
     return dispatcher_.RunSlow(context, Access::kViewer, [=, this](const Caller&) -> absl::Status {
-      QF_ASSIGN_OR_RETURN(*answer->mutable_group(), backend_.store.GetGroup(request->name()));
       const size_t size = PageSize(request->page_size());
-      QF_ASSIGN_OR_RETURN(
-          std::vector<std::string> members,
-          GroupMembers(backend_.store, answer->group(), request->page_token(), size + 1));
+      std::vector<std::string> members;
+      QF_RETURN_IF_ERROR(backend_.store.Read([&](const Transaction& tx) -> absl::Status {
+        QF_ASSIGN_OR_RETURN(*answer->mutable_group(), tx.groups().Get(request->name()));
+        QF_ASSIGN_OR_RETURN(members,
+                            GroupMembers(tx, answer->group(), request->page_token(), size + 1));
+        return absl::OkStatus();
+      }));
       if (members.size() > size) {
         members.resize(size);
         answer->set_next_page_token(members.back());
@@ -205,7 +233,9 @@ class GroupCalls final : public v1::GroupService::CallbackService {
   Reactor* DeleteGroup(Context* context, const v1::GetGroupRequest* request,
                        v1::DeviceGroup* answer) override {
     return dispatcher_.Run(context, Access::kPublisher, [=, this](const Caller&) {
-      return Fill(answer, backend_.store.DeleteGroup(request->name()));
+      return Fill(answer, backend_.store.Write([&](Transaction& tx) {
+        return tx.groups().Delete(request->name());
+      }));
     });
   }
 
@@ -223,7 +253,9 @@ class StatusCalls final : public v1::StatusService::CallbackService {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) -> absl::Status {
       const int64_t now = ToUnixMillis(backend_.clock.Now());
       const int64_t lately = now - kSeenLatelyIntervals * backend_.fleet.check_in().count();
-      QF_ASSIGN_OR_RETURN(const Counts counts, backend_.store.Count(lately));
+      QF_ASSIGN_OR_RETURN(const Counts counts, backend_.store.Read([&](const Transaction& tx) {
+        return tx.counts().Count(lately);
+      }));
       answer->set_version(QUANTFLEET_VERSION);
       answer->set_started_ms(backend_.started_ms);
       answer->set_models(counts.models);

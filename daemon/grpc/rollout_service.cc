@@ -46,14 +46,18 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
   Reactor* GetRollout(Context* context, const v1::GetRolloutRequest* request,
                       v1::Rollout* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return Fill(answer, backend_.store.GetRolloutPage(request->name(), request->page_token(),
-                                                        PageSize(request->page_size())));
+      return Fill(answer, backend_.store.Read([&](const Transaction& tx) {
+        return tx.rollouts().GetPage(request->name(), request->page_token(),
+                                     PageSize(request->page_size()));
+      }));
     });
   }
   Reactor* ListRollouts(Context* context, const v1::ListRolloutsRequest*,
                         v1::ListRolloutsResponse* answer) override {
     return dispatcher_.Run(context, Access::kViewer, [=, this](const Caller&) {
-      return FillList(answer->mutable_rollouts(), backend_.store.ListRollouts());
+      return FillList(answer->mutable_rollouts(), backend_.store.Read([&](const Transaction& tx) {
+        return tx.rollouts().List();
+      }));
     });
   }
   grpc::ServerWriteReactor<v1::Rollout>* WatchRollout(
@@ -109,8 +113,9 @@ class RolloutCalls final : public v1::RolloutService::CallbackService {
     v1::Rollout summary;
   };
   absl::StatusOr<WatchStep<v1::Rollout>> NextOf(const std::string& name, Told& told) {
-    QF_ASSIGN_OR_RETURN(v1::Rollout now,
-                        backend_.store.GetRolloutChanges(name, told.revision, kMaxPerPage));
+    QF_ASSIGN_OR_RETURN(v1::Rollout now, backend_.store.Read([&](const Transaction& tx) {
+      return tx.rollouts().GetChanges(name, told.revision, kMaxPerPage);
+    }));
     WatchStep<v1::Rollout> next;
     next.more = static_cast<uint32_t>(now.devices_size()) == kMaxPerPage;
     next.last = IsFinal(now.state()) && !next.more;

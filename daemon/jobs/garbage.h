@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <stop_token>
 
-#include "daemon/store/sql/store.h"
+#include "daemon/store/store.h"
 #include "pipeline/artifact/blob_store.h"
 
 namespace quantfleet::daemon {

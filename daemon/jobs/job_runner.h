@@ -26,7 +26,7 @@
 #include "daemon/jobs/evaluator.h"
 #include "daemon/jobs/garbage.h"
 #include "daemon/store/feed.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
 #include "pipeline/artifact/blob_store.h"
 #include "pipeline/stage/executor.h"

@@ -12,7 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "daemon/store/sql/store.h"
+#include "daemon/store/store.h"
 #include "pipeline/artifact/blob_store.h"
 #include "pipeline/stage/executor.h"
 

@@ -19,7 +19,7 @@
 #include "common/base/file.h"
 #include "common/base/random.h"
 #include "daemon/jobs/names.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/store.h"
 
 namespace quantfleet::daemon {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "common/base/status.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/store.h"
 
 namespace quantfleet::daemon {
 

@@ -2,7 +2,7 @@
 #include <soci/soci.h>
 
 #include "daemon/store/sql/records.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/sql/subject.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -21,9 +21,26 @@ absl::StatusOr<std::optional<v1::AllowedDevice>> SelectAllowed(soci::session& sq
   return Unpack<v1::AllowedDevice>(record);
 }
 
+class SqlAdmissionStore final : public AdmissionStore, private SqlSubject {
+ public:
+  explicit SqlAdmissionStore(SqlContext& context) : SqlSubject(context) {}
+
+  absl::StatusOr<std::optional<v1::AllowedDevice>> FindAllowed(std::string_view id) const override;
+  absl::StatusOr<std::vector<v1::AllowedDevice>> ListAllowed(std::string_view after,
+                                                             size_t limit) const override;
+  absl::StatusOr<std::vector<v1::AllowedDevice>> Allow(
+      const std::vector<v1::AllowedDevice>& devices, size_t most) override;
+  absl::StatusOr<v1::AllowedDevice> Disallow(std::string_view id) override;
+  absl::StatusOr<std::optional<PendingRecord>> FindPending(std::string_view id,
+                                                           int64_t now_ms) const override;
+  absl::StatusOr<std::vector<v1::PendingDevice>> ListPending(int64_t now_ms) const override;
+  absl::Status PutPending(const PendingRecord& pending, size_t most, int64_t now_ms) override;
+  absl::Status ForgetPending(std::string_view admission) override;
+};
+
 }  // namespace
 
-absl::StatusOr<std::vector<v1::AllowedDevice>> Store::AllowDevices(
+absl::StatusOr<std::vector<v1::AllowedDevice>> SqlAdmissionStore::Allow(
     const std::vector<v1::AllowedDevice>& devices, size_t most) {
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     for (const v1::AllowedDevice& device : devices) {
@@ -44,7 +61,8 @@ absl::StatusOr<std::vector<v1::AllowedDevice>> Store::AllowDevices(
   return devices;
 }
 
-absl::StatusOr<std::optional<v1::AllowedDevice>> Store::FindAllowedDevice(std::string_view id) {
+absl::StatusOr<std::optional<v1::AllowedDevice>> SqlAdmissionStore::FindAllowed(
+    std::string_view id) const {
   std::optional<v1::AllowedDevice> device;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(device, SelectAllowed(sql, std::string(id)));
@@ -53,8 +71,8 @@ absl::StatusOr<std::optional<v1::AllowedDevice>> Store::FindAllowedDevice(std::s
   return device;
 }
 
-absl::StatusOr<std::vector<v1::AllowedDevice>> Store::ListAllowedDevices(std::string_view after,
-                                                                         size_t limit) {
+absl::StatusOr<std::vector<v1::AllowedDevice>> SqlAdmissionStore::ListAllowed(
+    std::string_view after, size_t limit) const {
   std::vector<v1::AllowedDevice> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string from(after);
@@ -68,7 +86,7 @@ absl::StatusOr<std::vector<v1::AllowedDevice>> Store::ListAllowedDevices(std::st
   return devices;
 }
 
-absl::StatusOr<v1::AllowedDevice> Store::DisallowDevice(std::string_view id) {
+absl::StatusOr<v1::AllowedDevice> SqlAdmissionStore::Disallow(std::string_view id) {
   v1::AllowedDevice removed;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     const std::string name(id);
@@ -84,7 +102,8 @@ absl::StatusOr<v1::AllowedDevice> Store::DisallowDevice(std::string_view id) {
   return removed;
 }
 
-absl::Status Store::PutPendingDevice(const PendingRecord& pending, size_t most, int64_t now_ms) {
+absl::Status SqlAdmissionStore::PutPending(const PendingRecord& pending, size_t most,
+                                           int64_t now_ms) {
   return Write([&](soci::session& sql) -> absl::Status {
     const long long now = now_ms, expires = pending.device.expires_ms();
     const std::string id = pending.device.device_id(), record = Pack(pending.device);
@@ -111,8 +130,16 @@ absl::Status Store::PutPendingDevice(const PendingRecord& pending, size_t most, 
   });
 }
 
-absl::StatusOr<std::optional<PendingRecord>> Store::FindPendingDevice(std::string_view id,
-                                                                      int64_t now_ms) {
+absl::Status SqlAdmissionStore::ForgetPending(std::string_view admission) {
+  return Write([&](soci::session& sql) -> absl::Status {
+    const std::string name(admission);
+    sql << "DELETE FROM pending_devices WHERE admission = :a", soci::use(name);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::optional<PendingRecord>> SqlAdmissionStore::FindPending(std::string_view id,
+                                                                            int64_t now_ms) const {
   std::optional<PendingRecord> found;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(id);
@@ -128,7 +155,8 @@ absl::StatusOr<std::optional<PendingRecord>> Store::FindPendingDevice(std::strin
   return found;
 }
 
-absl::StatusOr<std::vector<v1::PendingDevice>> Store::ListPendingDevices(int64_t now_ms) {
+absl::StatusOr<std::vector<v1::PendingDevice>> SqlAdmissionStore::ListPending(
+    int64_t now_ms) const {
   std::vector<v1::PendingDevice> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const long long now = now_ms;
@@ -140,6 +168,10 @@ absl::StatusOr<std::vector<v1::PendingDevice>> Store::ListPendingDevices(int64_t
     return absl::OkStatus();
   }));
   return devices;
+}
+
+std::unique_ptr<AdmissionStore> MakeAdmissionStore(SqlContext& context) {
+  return std::make_unique<SqlAdmissionStore>(context);
 }
 
 }  // namespace quantfleet::daemon

@@ -1,11 +1,11 @@
-// Artifacts, their statements, and device classes.
+// Artifacts and the statements about them.
 #include <soci/soci.h>
 
 #include <algorithm>
 #include <set>
 
 #include "daemon/store/sql/records.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/sql/subject.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -64,7 +64,7 @@ absl::StatusOr<std::set<std::string>> DevicesOfArtifact(soci::session& sql,
 
 // "device a1, device b2 and 7 more"; empty when nobody needs the artifact. A revoked device needs
 // nothing.
-absl::StatusOr<std::string> UsersOfArtifact(Store& store, soci::session& sql,
+absl::StatusOr<std::string> UsersOfArtifact(const Transaction& tx, soci::session& sql,
                                             const std::string& digest) {
   std::vector<std::string> users;
   QF_ASSIGN_OR_RETURN(const std::set<std::string> ids, DevicesOfArtifact(sql, digest));
@@ -77,7 +77,7 @@ absl::StatusOr<std::string> UsersOfArtifact(Store& store, soci::session& sql,
   const std::string name = std::string(kPrefix) + digest;
   for (const std::string& rollout :
        SelectTexts(sql, "SELECT name FROM rollouts WHERE finished_ms = 0")) {
-    QF_ASSIGN_OR_RETURN(const v1::Rollout whole, store.GetRollout(rollout));
+    QF_ASSIGN_OR_RETURN(const v1::Rollout whole, tx.rollouts().Get(rollout));
     const auto needs = [&](const v1::RolloutDevice& row) {
       return row.artifact() == name || row.previous_artifact() == name;
     };
@@ -92,9 +92,20 @@ absl::StatusOr<std::string> UsersOfArtifact(Store& store, soci::session& sql,
   return users.size() <= kNamed ? text : text + fmt::format(" and {} more", users.size() - kNamed);
 }
 
+class SqlArtifactStore final : public ArtifactStore, private SqlSubject {
+ public:
+  explicit SqlArtifactStore(SqlContext& context) : SqlSubject(context) {}
+
+  absl::StatusOr<ArtifactRecord> Get(std::string_view name_or_prefix) const override;
+  absl::StatusOr<std::vector<v1::Artifact>> List(std::string_view model) const override;
+  absl::Status Put(const ArtifactRecord& artifact) override;
+  absl::Status AddStatement(std::string_view artifact, const v1::Signed& statement) override;
+  absl::StatusOr<v1::Artifact> Delete(std::string_view name_or_prefix) override;
+};
+
 }  // namespace
 
-absl::Status Store::PutArtifact(const ArtifactRecord& artifact) {
+absl::Status SqlArtifactStore::Put(const ArtifactRecord& artifact) {
   return Write([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(const std::string digest, DigestOfName(artifact.artifact.name()));
     const std::string model = artifact.artifact.model(), record = Pack(artifact.artifact),
@@ -116,7 +127,7 @@ absl::Status Store::PutArtifact(const ArtifactRecord& artifact) {
   });
 }
 
-absl::StatusOr<ArtifactRecord> Store::GetArtifact(std::string_view name_or_prefix) {
+absl::StatusOr<ArtifactRecord> SqlArtifactStore::Get(std::string_view name_or_prefix) const {
   ArtifactRecord result;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(const std::string prefix, DigestOfName(name_or_prefix));
@@ -138,18 +149,22 @@ absl::StatusOr<ArtifactRecord> Store::GetArtifact(std::string_view name_or_prefi
   return result;
 }
 
-absl::StatusOr<std::vector<v1::Artifact>> Store::ListArtifacts(std::string_view model) {
+absl::StatusOr<std::vector<v1::Artifact>> SqlArtifactStore::List(std::string_view model) const {
   std::vector<v1::Artifact> artifacts;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string wanted(model);
     std::string record, of_model;
     long long created = 0;
-    soci::statement rows =
-        (sql.prepare << "SELECT a.record, m.model, m.created_ms FROM artifact_models m"
-                        " JOIN artifacts a ON a.digest = m.digest"
-                        " WHERE :w = '' OR m.model = :w2 ORDER BY m.position DESC",
-         soci::use(wanted), soci::use(wanted), soci::into(record), soci::into(of_model),
-         soci::into(created));
+    soci::statement rows(sql);
+    rows.alloc();
+    rows.prepare(std::string("SELECT a.record, m.model, m.created_ms FROM artifact_models m"
+                             " JOIN artifacts a ON a.digest = m.digest") +
+                 (wanted.empty() ? "" : " WHERE m.model = :w") + " ORDER BY m.position DESC");
+    if (!wanted.empty()) rows.exchange(soci::use(wanted));
+    rows.exchange(soci::into(record));
+    rows.exchange(soci::into(of_model));
+    rows.exchange(soci::into(created));
+    rows.define_and_bind();
     rows.execute();
     while (rows.fetch()) {
       QF_ASSIGN_OR_RETURN(v1::Artifact artifact, Unpack<v1::Artifact>(record));
@@ -162,7 +177,8 @@ absl::StatusOr<std::vector<v1::Artifact>> Store::ListArtifacts(std::string_view 
   return artifacts;
 }
 
-absl::Status Store::AddStatement(std::string_view artifact, const v1::Signed& statement) {
+absl::Status SqlArtifactStore::AddStatement(std::string_view artifact,
+                                            const v1::Signed& statement) {
   return Write([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(const std::string prefix, DigestOfName(artifact));
     QF_ASSIGN_OR_RETURN(const std::string digest, ResolveDigest(sql, prefix));
@@ -172,12 +188,12 @@ absl::Status Store::AddStatement(std::string_view artifact, const v1::Signed& st
   });
 }
 
-absl::StatusOr<v1::Artifact> Store::DeleteArtifact(std::string_view name_or_prefix) {
+absl::StatusOr<v1::Artifact> SqlArtifactStore::Delete(std::string_view name_or_prefix) {
   v1::Artifact artifact;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(const std::string prefix, DigestOfName(name_or_prefix));
     QF_ASSIGN_OR_RETURN(const std::string digest, ResolveDigest(sql, prefix));
-    QF_ASSIGN_OR_RETURN(const std::string users, UsersOfArtifact(*this, sql, digest));
+    QF_ASSIGN_OR_RETURN(const std::string users, UsersOfArtifact(transaction(), sql, digest));
     if (!users.empty())
       return FailedPrecondition("artifacts/{} is needed by {}: roll another one out there first",
                                 digest, users);
@@ -191,47 +207,8 @@ absl::StatusOr<v1::Artifact> Store::DeleteArtifact(std::string_view name_or_pref
   return artifact;
 }
 
-absl::Status Store::PutClass(const v1::DeviceClass& device_class) {
-  return Write([&](soci::session& sql) -> absl::Status {
-    const std::string name = device_class.name(), record = Pack(device_class);
-    sql << "INSERT INTO classes (name, record) VALUES (:n, :r)"
-           " ON CONFLICT (name) DO UPDATE SET record = excluded.record",
-        soci::use(name), soci::use(record);
-    Note(Change::Kind::kClass, name);
-    return absl::OkStatus();
-  });
-}
-
-absl::StatusOr<v1::DeviceClass> Store::GetClass(std::string_view name) {
-  v1::DeviceClass result;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    const std::string key(name);
-    std::string record;
-    sql << "SELECT record FROM classes WHERE name = :n", soci::use(key), soci::into(record);
-    if (!sql.got_data()) return NotFound("there is no device class \"{}\"", name);
-    QF_ASSIGN_OR_RETURN(result, Unpack<v1::DeviceClass>(record));
-    return absl::OkStatus();
-  }));
-  return result;
-}
-
-absl::StatusOr<std::vector<v1::DeviceClass>> Store::ListClasses() {
-  std::vector<v1::DeviceClass> classes;
-  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(
-        classes, SelectAll<v1::DeviceClass>(sql, "SELECT record FROM classes ORDER BY name"));
-    return absl::OkStatus();
-  }));
-  return classes;
-}
-
-absl::Status Store::DeleteClass(std::string_view name) {
-  return Write([&](soci::session& sql) -> absl::Status {
-    const std::string key(name);
-    sql << "DELETE FROM classes WHERE name = :n", soci::use(key);
-    Note(Change::Kind::kClass, name);
-    return absl::OkStatus();
-  });
+std::unique_ptr<ArtifactStore> MakeArtifactStore(SqlContext& context) {
+  return std::make_unique<SqlArtifactStore>(context);
 }
 
 }  // namespace quantfleet::daemon

@@ -2,24 +2,24 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <soci/soci.h>
 
-#include "daemon/store/sql/prepared.h"
+#include <algorithm>
+#include <optional>
+
 #include "daemon/store/sql/records.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/sql/subject.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 using google::protobuf::util::MessageDifferencer;
 
-constexpr int64_t kSeenFlushMs = 30'000;
-
 struct DeviceRow {
   std::string record, public_key;
   long long seen_ms = 0;
 };
 
-absl::StatusOr<DeviceRow> SelectDevice(Statements& statements, const std::string& id) {
-  const auto rows = statements.Select<std::string, std::string, long long>(
+absl::StatusOr<DeviceRow> SelectDevice(Prepared& prepared, const std::string& id) {
+  const auto rows = prepared.Select<std::string, std::string, long long>(
       "SELECT record, public_key, last_seen_ms FROM devices WHERE id = :i", id);
   if (rows.empty()) return NotFound("there is no device \"{}\"", id);
   const auto& [record, public_key, seen_ms] = rows.front();
@@ -76,25 +76,52 @@ bool WriteStatuses(soci::session& sql, const v1::Device& before, const v1::Devic
   return changed;
 }
 
+class SqlDeviceStore final : public DeviceStore, private SqlSubject {
+ public:
+  explicit SqlDeviceStore(SqlContext& context) : SqlSubject(context) {}
+
+  absl::StatusOr<Keyed> GetWithKey(std::string_view id) const override;
+  absl::StatusOr<v1::Device> Get(std::string_view id) const override;
+  absl::StatusOr<v1::Device> FindByKey(const Digest& public_key) const override;
+  absl::StatusOr<std::vector<v1::Device>> FindByHardware(
+      std::string_view hardware_id) const override;
+  absl::StatusOr<std::vector<v1::Device>> FindByAdmission(
+      std::string_view admission) const override;
+  absl::StatusOr<std::vector<v1::Device>> List(std::string_view after, size_t limit) const override;
+  absl::StatusOr<v1::Device> Create(const Enrollment& enrollment) override;
+  absl::StatusOr<v1::Device> Update(
+      std::string_view id, const std::function<absl::Status(v1::Device&)>& change) override;
+  void Touch(const v1::Device& device, int64_t now_ms) override;
+
+ private:
+  // Inside Read or Write. `seen_ms`: as the devices' table has it.
+  absl::Status FillDevice(v1::Device& device, int64_t seen_ms) const;
+  // `where` has one parameter, and the order; limit nullopt: all.
+  absl::StatusOr<std::vector<v1::Device>> SelectDevices(const std::string& where,
+                                                        std::string_view value,
+                                                        std::optional<size_t> limit) const;
+  absl::StatusOr<std::vector<v1::Device>> FindDevices(const std::string& column,
+                                                      std::string_view value) const;
+};
+
 }  // namespace
 
-absl::Status Store::FillDevice(v1::Device& device, int64_t seen_ms) {
+absl::Status SqlDeviceStore::FillDevice(v1::Device& device, int64_t seen_ms) const {
   const std::string id = device.id();
   device.clear_models();
-  for (const auto& [record] : statements_->Select<std::string>(
-           "SELECT record FROM model_statuses WHERE device = :d ORDER BY model", id)) {
+  for (const auto& [record] :
+       prepared().Select<std::string>("SELECT record FROM model_statuses WHERE device = :d", id)) {
     QF_ASSIGN_OR_RETURN(*device.add_models(), Unpack<v1::ModelStatus>(record));
   }
-  std::lock_guard lock(seen_mutex_);
-  const auto lately = seen_.find(id);
-  device.set_last_seen_ms(lately == seen_.end() ? seen_ms : std::max(seen_ms, lately->second));
+  std::ranges::sort(*device.mutable_models(), {}, &v1::ModelStatus::model);
+  device.set_last_seen_ms(context_.last_seen.Latest(id, seen_ms));
   return absl::OkStatus();
 }
 
-absl::StatusOr<Store::KeyedDevice> Store::GetDeviceWithKey(std::string_view id) {
-  KeyedDevice keyed;
+absl::StatusOr<DeviceStore::Keyed> SqlDeviceStore::GetWithKey(std::string_view id) const {
+  Keyed keyed;
   QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const DeviceRow row, SelectDevice(*statements_, std::string(id)));
+    QF_ASSIGN_OR_RETURN(const DeviceRow row, SelectDevice(prepared(), std::string(id)));
     QF_ASSIGN_OR_RETURN(keyed.device, Unpack<v1::Device>(row.record));
     QF_ASSIGN_OR_RETURN(keyed.public_key, Digest::FromHexText(row.public_key));
     return FillDevice(keyed.device, row.seen_ms);
@@ -102,12 +129,12 @@ absl::StatusOr<Store::KeyedDevice> Store::GetDeviceWithKey(std::string_view id) 
   return keyed;
 }
 
-absl::StatusOr<v1::Device> Store::GetDevice(std::string_view id) {
-  QF_ASSIGN_OR_RETURN(KeyedDevice keyed, GetDeviceWithKey(id));
+absl::StatusOr<v1::Device> SqlDeviceStore::Get(std::string_view id) const {
+  QF_ASSIGN_OR_RETURN(Keyed keyed, GetWithKey(id));
   return std::move(keyed.device);
 }
 
-absl::StatusOr<v1::Device> Store::FindDeviceByKey(const Digest& public_key) {
+absl::StatusOr<v1::Device> SqlDeviceStore::FindByKey(const Digest& public_key) const {
   v1::Device device;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string key = public_key.hex();
@@ -122,12 +149,7 @@ absl::StatusOr<v1::Device> Store::FindDeviceByKey(const Digest& public_key) {
   return device;
 }
 
-absl::StatusOr<Digest> Store::DeviceKey(std::string_view id) {
-  QF_ASSIGN_OR_RETURN(const KeyedDevice keyed, GetDeviceWithKey(id));
-  return keyed.public_key;
-}
-
-absl::StatusOr<v1::Device> Store::CreateDevice(const Enrollment& enrollment) {
+absl::StatusOr<v1::Device> SqlDeviceStore::Create(const Enrollment& enrollment) {
   v1::Device device = enrollment.device;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     const std::string key = enrollment.public_key.hex();
@@ -159,35 +181,43 @@ absl::StatusOr<v1::Device> Store::CreateDevice(const Enrollment& enrollment) {
   return device;
 }
 
-absl::StatusOr<std::vector<v1::Device>> Store::FindDevicesByHardware(std::string_view hardware_id) {
+absl::StatusOr<std::vector<v1::Device>> SqlDeviceStore::FindByHardware(
+    std::string_view hardware_id) const {
   return FindDevices("hardware", hardware_id);
 }
 
-absl::StatusOr<std::vector<v1::Device>> Store::FindDevicesByAdmission(std::string_view admission) {
+absl::StatusOr<std::vector<v1::Device>> SqlDeviceStore::FindByAdmission(
+    std::string_view admission) const {
   return FindDevices("admission", admission);
 }
 
-absl::StatusOr<std::vector<v1::Device>> Store::FindDevices(const std::string& column,
-                                                           std::string_view value) {
-  return SelectDevices(column + " = :v ORDER BY id", value, -1);
+absl::StatusOr<std::vector<v1::Device>> SqlDeviceStore::FindDevices(const std::string& column,
+                                                                    std::string_view value) const {
+  return SelectDevices(column + " = :v ORDER BY id", value, std::nullopt);
 }
 
-absl::StatusOr<std::vector<v1::Device>> Store::ListDevices(std::string_view after, size_t limit) {
-  return SelectDevices("id > :v ORDER BY id", after, static_cast<int64_t>(limit));
+absl::StatusOr<std::vector<v1::Device>> SqlDeviceStore::List(std::string_view after,
+                                                             size_t limit) const {
+  return SelectDevices("id > :v ORDER BY id", after, limit);
 }
 
-absl::StatusOr<std::vector<v1::Device>> Store::SelectDevices(const std::string& where,
-                                                             std::string_view value,
-                                                             int64_t limit) {
+absl::StatusOr<std::vector<v1::Device>> SqlDeviceStore::SelectDevices(
+    const std::string& where, std::string_view value, std::optional<size_t> limit) const {
   std::vector<v1::Device> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string wanted(value);
-    const long long most = limit;
+    const long long most = static_cast<long long>(limit.value_or(0));
     std::string record;
     long long seen_ms = 0;
-    soci::statement rows =
-        (sql.prepare << "SELECT record, last_seen_ms FROM devices WHERE " << where << " LIMIT :n",
-         soci::use(wanted), soci::use(most), soci::into(record), soci::into(seen_ms));
+    soci::statement rows(sql);
+    rows.alloc();
+    rows.prepare("SELECT record, last_seen_ms FROM devices WHERE " + where +
+                 (limit ? " LIMIT :n" : ""));
+    rows.exchange(soci::use(wanted));
+    if (limit) rows.exchange(soci::use(most));
+    rows.exchange(soci::into(record));
+    rows.exchange(soci::into(seen_ms));
+    rows.define_and_bind();
     rows.execute();
     while (rows.fetch()) {
       QF_ASSIGN_OR_RETURN(v1::Device device, Unpack<v1::Device>(record));
@@ -199,11 +229,11 @@ absl::StatusOr<std::vector<v1::Device>> Store::SelectDevices(const std::string& 
   return devices;
 }
 
-absl::StatusOr<v1::Device> Store::UpdateDevice(
+absl::StatusOr<v1::Device> SqlDeviceStore::Update(
     std::string_view id, const std::function<absl::Status(v1::Device&)>& change) {
   v1::Device device;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const DeviceRow row, SelectDevice(*statements_, std::string(id)));
+    QF_ASSIGN_OR_RETURN(const DeviceRow row, SelectDevice(prepared(), std::string(id)));
     QF_ASSIGN_OR_RETURN(v1::Device before, Unpack<v1::Device>(row.record));
     QF_RETURN_IF_ERROR(FillDevice(before, row.seen_ms));
     device = before;
@@ -217,8 +247,8 @@ absl::StatusOr<v1::Device> Store::UpdateDevice(
     if (!MessageDifferencer::Equals(OwnFields(before), own)) {
       const std::string name = device.id(), hardware = device.facts().hardware_id(),
                         record = Pack(own);
-      statements_->Execute("UPDATE devices SET record = :r, hardware = :h WHERE id = :i", record,
-                           hardware, name);
+      prepared().Execute("UPDATE devices SET record = :r, hardware = :h WHERE id = :i", record,
+                         hardware, name);
       changed = true;
     }
     if (changed) Note(Change::Kind::kDevice, id);
@@ -227,50 +257,12 @@ absl::StatusOr<v1::Device> Store::UpdateDevice(
   return device;
 }
 
-void Store::TouchDevice(std::string_view id, int64_t now_ms) {
-  bool due = false;
-  {
-    std::lock_guard lock(seen_mutex_);
-    if (seen_.empty()) oldest_seen_ms_ = now_ms;
-    const auto at = seen_.find(id);
-    if (at == seen_.end())
-      seen_.emplace(id, now_ms);
-    else
-      at->second = std::max(at->second, now_ms);
-    due = now_ms - oldest_seen_ms_ >= kSeenFlushMs;
-    if (due)
-      oldest_seen_ms_ = now_ms;  // one caller writes, and after a failure half a minute passes
-  }
-  // What cannot be written now is kept for the next time.
-  if (due) (void)FlushLastSeen();
+void SqlDeviceStore::Touch(const v1::Device& device, int64_t now_ms) {
+  context_.touched[device.id()] = {now_ms, device.last_seen_ms()};
 }
 
-absl::Status Store::FlushLastSeen() {
-  std::map<std::string, int64_t, std::less<>> seen;
-  {
-    std::lock_guard lock(seen_mutex_);
-    seen = seen_;
-  }
-  if (seen.empty()) return absl::OkStatus();
-  QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    std::string id;
-    long long at = 0;
-    soci::statement update =
-        (sql.prepare << "UPDATE devices SET last_seen_ms = :t WHERE id = :i AND last_seen_ms < :t2",
-         soci::use(at), soci::use(id), soci::use(at));
-    for (const auto& [device, time] : seen) {
-      id = device;
-      at = time;
-      update.execute(true);
-    }
-    return absl::OkStatus();
-  }));
-  std::lock_guard lock(seen_mutex_);
-  for (const auto& [device, time] : seen) {
-    const auto kept = seen_.find(device);
-    if (kept != seen_.end() && kept->second == time) seen_.erase(kept);
-  }
-  return absl::OkStatus();
+std::unique_ptr<DeviceStore> MakeDeviceStore(SqlContext& context) {
+  return std::make_unique<SqlDeviceStore>(context);
 }
 
 }  // namespace quantfleet::daemon

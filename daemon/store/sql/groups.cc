@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "daemon/store/sql/records.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/sql/subject.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -25,9 +25,19 @@ bool UsesGroup(const v1::Rollout& head, const std::string& name) {
                              [&](const v1::RolloutPhase& p) { return p.group() == name; });
 }
 
+class SqlGroupStore final : public GroupStore, private SqlSubject {
+ public:
+  explicit SqlGroupStore(SqlContext& context) : SqlSubject(context) {}
+
+  absl::StatusOr<v1::DeviceGroup> Get(std::string_view name) const override;
+  absl::StatusOr<std::vector<v1::DeviceGroup>> List() const override;
+  absl::Status Put(const v1::DeviceGroup& group) override;
+  absl::StatusOr<v1::DeviceGroup> Delete(std::string_view name) override;
+};
+
 }  // namespace
 
-absl::Status Store::PutGroup(const v1::DeviceGroup& group) {
+absl::Status SqlGroupStore::Put(const v1::DeviceGroup& group) {
   return Write([&](soci::session& sql) -> absl::Status {
     const std::string name = group.name(), record = Pack(group);
     sql << "INSERT INTO device_groups (name, record) VALUES (:n, :r)"
@@ -38,7 +48,7 @@ absl::Status Store::PutGroup(const v1::DeviceGroup& group) {
   });
 }
 
-absl::StatusOr<v1::DeviceGroup> Store::GetGroup(std::string_view name) {
+absl::StatusOr<v1::DeviceGroup> SqlGroupStore::Get(std::string_view name) const {
   v1::DeviceGroup group;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(group, SelectGroup(sql, std::string(name)));
@@ -47,17 +57,18 @@ absl::StatusOr<v1::DeviceGroup> Store::GetGroup(std::string_view name) {
   return group;
 }
 
-absl::StatusOr<std::vector<v1::DeviceGroup>> Store::ListGroups() {
+absl::StatusOr<std::vector<v1::DeviceGroup>> SqlGroupStore::List() const {
   std::vector<v1::DeviceGroup> groups;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(
-        groups, SelectAll<v1::DeviceGroup>(sql, "SELECT record FROM device_groups ORDER BY name"));
+    QF_ASSIGN_OR_RETURN(groups,
+                        SelectAll<v1::DeviceGroup>(sql, "SELECT record FROM device_groups"));
+    SortBy(groups, &v1::DeviceGroup::name);
     return absl::OkStatus();
   }));
   return groups;
 }
 
-absl::StatusOr<v1::DeviceGroup> Store::DeleteGroup(std::string_view name) {
+absl::StatusOr<v1::DeviceGroup> SqlGroupStore::Delete(std::string_view name) {
   v1::DeviceGroup group;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     const std::string key(name);
@@ -65,7 +76,7 @@ absl::StatusOr<v1::DeviceGroup> Store::DeleteGroup(std::string_view name) {
     const char* const unfinished =
         "SELECT name FROM rollouts WHERE finished_ms = 0 ORDER BY position";
     for (const std::string& rollout : SelectTexts(sql, unfinished)) {
-      QF_ASSIGN_OR_RETURN(const v1::Rollout head, GetRolloutHead(rollout));
+      QF_ASSIGN_OR_RETURN(const v1::Rollout head, transaction().rollouts().GetHead(rollout));
       if (UsesGroup(head, key))
         return FailedPrecondition("group {} is in use by {}: wait until it is over, or abort it",
                                   key, rollout);
@@ -75,6 +86,10 @@ absl::StatusOr<v1::DeviceGroup> Store::DeleteGroup(std::string_view name) {
     return absl::OkStatus();
   }));
   return group;
+}
+
+std::unique_ptr<GroupStore> MakeGroupStore(SqlContext& context) {
+  return std::make_unique<SqlGroupStore>(context);
 }
 
 }  // namespace quantfleet::daemon

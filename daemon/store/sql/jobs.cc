@@ -2,7 +2,7 @@
 #include <soci/soci.h>
 
 #include "daemon/store/sql/records.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/sql/subject.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -45,12 +45,30 @@ void UpdateJobRow(soci::session& sql, const JobRecord& job) {
       soci::use(job.source_fingerprint), soci::use(name);
 }
 
+class SqlJobStore final : public JobStore, private SqlSubject {
+ public:
+  explicit SqlJobStore(SqlContext& context) : SqlSubject(context) {}
+
+  absl::StatusOr<JobRecord> Get(std::string_view name) const override;
+  absl::StatusOr<std::vector<v1::Job>> List() const override;
+  absl::StatusOr<std::vector<JobRecord>> ListUnfinished() const override;
+  absl::StatusOr<JobRecord> Create(const JobRecord& job, const Request& request) override;
+  absl::StatusOr<JobRecord> Update(std::string_view name,
+                                   const std::function<absl::Status(JobRecord&)>& change) override;
+  absl::StatusOr<std::optional<JobRecord>> ClaimNextQueued() override;
+  absl::StatusOr<int> RequeueRunning() override;
+  absl::StatusOr<std::vector<SlabRow>> ListSlabs(std::string_view job) const override;
+  absl::Status PutSlabs(std::string_view job, const std::vector<SlabRow>& slabs) override;
+  absl::Status DeleteSlabs(std::string_view job) override;
+  absl::StatusOr<uint64_t> AdoptSlabs(const JobRecord& job) override;
+};
+
 }  // namespace
 
-absl::StatusOr<JobRecord> Store::CreateJob(const JobRecord& job, const Request& request) {
+absl::StatusOr<JobRecord> SqlJobStore::Create(const JobRecord& job, const Request& request) {
   JobRecord result = job;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    if (auto known = FindRequestIn(sql, request)) {
+    if (auto known = FindRequest(sql, request)) {
       QF_ASSIGN_OR_RETURN(result, SelectJob(sql, *known));
       return absl::OkStatus();
     }
@@ -71,7 +89,7 @@ absl::StatusOr<JobRecord> Store::CreateJob(const JobRecord& job, const Request& 
   return result;
 }
 
-absl::StatusOr<JobRecord> Store::GetJob(std::string_view name) {
+absl::StatusOr<JobRecord> SqlJobStore::Get(std::string_view name) const {
   JobRecord job;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(job, SelectJob(sql, std::string(name)));
@@ -80,7 +98,7 @@ absl::StatusOr<JobRecord> Store::GetJob(std::string_view name) {
   return job;
 }
 
-absl::StatusOr<std::vector<v1::Job>> Store::ListJobs() {
+absl::StatusOr<std::vector<v1::Job>> SqlJobStore::List() const {
   std::vector<v1::Job> jobs;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(jobs,
@@ -90,7 +108,7 @@ absl::StatusOr<std::vector<v1::Job>> Store::ListJobs() {
   return jobs;
 }
 
-absl::StatusOr<std::vector<JobRecord>> Store::ListUnfinishedJobs() {
+absl::StatusOr<std::vector<JobRecord>> SqlJobStore::ListUnfinished() const {
   std::vector<JobRecord> jobs;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const int queued = v1::Job::QUEUED, running = v1::Job::RUNNING;
@@ -105,8 +123,8 @@ absl::StatusOr<std::vector<JobRecord>> Store::ListUnfinishedJobs() {
   return jobs;
 }
 
-absl::StatusOr<JobRecord> Store::UpdateJob(std::string_view name,
-                                           const std::function<absl::Status(JobRecord&)>& change) {
+absl::StatusOr<JobRecord> SqlJobStore::Update(
+    std::string_view name, const std::function<absl::Status(JobRecord&)>& change) {
   JobRecord job;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(job, SelectJob(sql, std::string(name)));
@@ -118,7 +136,7 @@ absl::StatusOr<JobRecord> Store::UpdateJob(std::string_view name,
   return job;
 }
 
-absl::StatusOr<std::optional<JobRecord>> Store::ClaimNextQueued() {
+absl::StatusOr<std::optional<JobRecord>> SqlJobStore::ClaimNextQueued() {
   std::optional<JobRecord> claimed;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     std::string name;
@@ -135,12 +153,12 @@ absl::StatusOr<std::optional<JobRecord>> Store::ClaimNextQueued() {
   return claimed;
 }
 
-absl::StatusOr<int> Store::RequeueRunning() {
+absl::StatusOr<int> SqlJobStore::RequeueRunning() {
   int requeued = 0;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     const int running = v1::Job::RUNNING;
     for (const std::string& name :
-         SelectTexts(sql, "SELECT name FROM jobs WHERE state = :r", running)) {
+         SelectTexts(sql, "SELECT name FROM jobs WHERE state = :r ORDER BY position", running)) {
       QF_ASSIGN_OR_RETURN(JobRecord job, SelectJob(sql, name));
       job.job.set_state(v1::Job::QUEUED);
       UpdateJobRow(sql, job);
@@ -152,7 +170,7 @@ absl::StatusOr<int> Store::RequeueRunning() {
   return requeued;
 }
 
-absl::Status Store::PutJobSlabs(std::string_view job, const std::vector<SlabRow>& slabs) {
+absl::Status SqlJobStore::PutSlabs(std::string_view job, const std::vector<SlabRow>& slabs) {
   return Write([&](soci::session& sql) -> absl::Status {
     const std::string name(job);
     long long slab = 0;
@@ -170,7 +188,7 @@ absl::Status Store::PutJobSlabs(std::string_view job, const std::vector<SlabRow>
   });
 }
 
-absl::StatusOr<std::vector<SlabRow>> Store::ListJobSlabs(std::string_view job) {
+absl::StatusOr<std::vector<SlabRow>> SqlJobStore::ListSlabs(std::string_view job) const {
   std::vector<SlabRow> slabs;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(job);
@@ -191,7 +209,7 @@ absl::StatusOr<std::vector<SlabRow>> Store::ListJobSlabs(std::string_view job) {
   return slabs;
 }
 
-absl::Status Store::DeleteJobSlabs(std::string_view job) {
+absl::Status SqlJobStore::DeleteSlabs(std::string_view job) {
   return Write([&](soci::session& sql) -> absl::Status {
     const std::string name(job);
     sql << "DELETE FROM job_slabs WHERE job = :j", soci::use(name);
@@ -199,7 +217,7 @@ absl::Status Store::DeleteJobSlabs(std::string_view job) {
   });
 }
 
-absl::StatusOr<uint64_t> Store::AdoptJobSlabs(const JobRecord& job) {
+absl::StatusOr<uint64_t> SqlJobStore::AdoptSlabs(const JobRecord& job) {
   long long adopted = 0;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     const std::string name = job.job.name();
@@ -216,6 +234,10 @@ absl::StatusOr<uint64_t> Store::AdoptJobSlabs(const JobRecord& job) {
     return absl::OkStatus();
   }));
   return static_cast<uint64_t>(adopted);
+}
+
+std::unique_ptr<JobStore> MakeJobStore(SqlContext& context) {
+  return std::make_unique<SqlJobStore>(context);
 }
 
 }  // namespace quantfleet::daemon

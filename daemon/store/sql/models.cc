@@ -2,7 +2,7 @@
 #include <soci/soci.h>
 
 #include "daemon/store/sql/records.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/sql/subject.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -20,13 +20,14 @@ absl::StatusOr<std::vector<PushedFile>> SelectPushFiles(soci::session& sql,
   std::string path, sha256;
   long long size = 0;
   soci::statement rows =
-      (sql.prepare << "SELECT path, size, sha256 FROM push_files WHERE push = :p ORDER BY path",
-       soci::use(push), soci::into(path), soci::into(size), soci::into(sha256));
+      (sql.prepare << "SELECT path, size, sha256 FROM push_files WHERE push = :p", soci::use(push),
+       soci::into(path), soci::into(size), soci::into(sha256));
   rows.execute();
   while (rows.fetch()) {
     QF_ASSIGN_OR_RETURN(Digest digest, Digest::FromHexText(sha256));
     files.push_back({path, static_cast<uint64_t>(size), digest});
   }
+  SortBy(files, &PushedFile::path);
   return files;
 }
 
@@ -43,9 +44,26 @@ absl::StatusOr<PushRecord> SelectPush(soci::session& sql, const std::string& id)
   return push;
 }
 
+class SqlModelStore final : public ModelStore, private SqlSubject {
+ public:
+  explicit SqlModelStore(SqlContext& context) : SqlSubject(context) {}
+
+  absl::StatusOr<v1::Model> Get(std::string_view name) const override;
+  absl::StatusOr<std::vector<v1::Model>> List() const override;
+  absl::StatusOr<v1::Model> Put(const v1::Model& model, const Request& request) override;
+  absl::StatusOr<PushRecord> GetPush(std::string_view id) const override;
+  absl::StatusOr<std::vector<PushRecord>> ListPushes() const override;
+  absl::StatusOr<PushRecord> CreatePush(const PushRecord& push, const Request& request) override;
+  absl::Status FinishPush(std::string_view id, const v1::Model& model) override;
+  absl::Status DeletePush(std::string_view id) override;
+
+ private:
+  void WriteModel(soci::session& sql, const v1::Model& model);
+};
+
 }  // namespace
 
-void Store::WriteModel(soci::session& sql, const v1::Model& model) {
+void SqlModelStore::WriteModel(soci::session& sql, const v1::Model& model) {
   const std::string name = model.name(), record = Pack(model);
   sql << "INSERT INTO models (name, record) VALUES (:n, :r)"
          " ON CONFLICT (name) DO UPDATE SET record = excluded.record",
@@ -53,10 +71,10 @@ void Store::WriteModel(soci::session& sql, const v1::Model& model) {
   Note(Change::Kind::kModel, name);
 }
 
-absl::StatusOr<v1::Model> Store::PutModel(const v1::Model& model, const Request& request) {
+absl::StatusOr<v1::Model> SqlModelStore::Put(const v1::Model& model, const Request& request) {
   v1::Model result = model;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    if (auto known = FindRequestIn(sql, request)) {
+    if (auto known = FindRequest(sql, request)) {
       QF_ASSIGN_OR_RETURN(result, SelectModel(sql, *known));
       return absl::OkStatus();
     }
@@ -67,7 +85,7 @@ absl::StatusOr<v1::Model> Store::PutModel(const v1::Model& model, const Request&
   return result;
 }
 
-absl::StatusOr<v1::Model> Store::GetModel(std::string_view name) {
+absl::StatusOr<v1::Model> SqlModelStore::Get(std::string_view name) const {
   v1::Model model;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(model, SelectModel(sql, std::string(name)));
@@ -76,20 +94,21 @@ absl::StatusOr<v1::Model> Store::GetModel(std::string_view name) {
   return model;
 }
 
-absl::StatusOr<std::vector<v1::Model>> Store::ListModels() {
+absl::StatusOr<std::vector<v1::Model>> SqlModelStore::List() const {
   std::vector<v1::Model> models;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(models,
-                        SelectAll<v1::Model>(sql, "SELECT record FROM models ORDER BY name"));
+    QF_ASSIGN_OR_RETURN(models, SelectAll<v1::Model>(sql, "SELECT record FROM models"));
+    SortBy(models, &v1::Model::name);
     return absl::OkStatus();
   }));
   return models;
 }
 
-absl::StatusOr<PushRecord> Store::CreatePush(const PushRecord& push, const Request& request) {
+absl::StatusOr<PushRecord> SqlModelStore::CreatePush(const PushRecord& push,
+                                                     const Request& request) {
   PushRecord result = push;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    if (auto known = FindRequestIn(sql, request)) {
+    if (auto known = FindRequest(sql, request)) {
       QF_ASSIGN_OR_RETURN(result, SelectPush(sql, *known));
       return absl::OkStatus();
     }
@@ -111,7 +130,7 @@ absl::StatusOr<PushRecord> Store::CreatePush(const PushRecord& push, const Reque
   return result;
 }
 
-absl::StatusOr<PushRecord> Store::GetPush(std::string_view id) {
+absl::StatusOr<PushRecord> SqlModelStore::GetPush(std::string_view id) const {
   PushRecord push;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(push, SelectPush(sql, std::string(id)));
@@ -120,7 +139,7 @@ absl::StatusOr<PushRecord> Store::GetPush(std::string_view id) {
   return push;
 }
 
-absl::StatusOr<std::vector<PushRecord>> Store::ListPushes() {
+absl::StatusOr<std::vector<PushRecord>> SqlModelStore::ListPushes() const {
   std::vector<PushRecord> pushes;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     for (const std::string& id : SelectTexts(sql, "SELECT id FROM pushes ORDER BY position")) {
@@ -132,7 +151,7 @@ absl::StatusOr<std::vector<PushRecord>> Store::ListPushes() {
   return pushes;
 }
 
-absl::Status Store::FinishPush(std::string_view id, const v1::Model& model) {
+absl::Status SqlModelStore::FinishPush(std::string_view id, const v1::Model& model) {
   return Write([&](soci::session& sql) -> absl::Status {
     QF_RETURN_IF_ERROR(SelectPush(sql, std::string(id)).status());
     const std::string key(id);
@@ -142,12 +161,16 @@ absl::Status Store::FinishPush(std::string_view id, const v1::Model& model) {
   });
 }
 
-absl::Status Store::DeletePush(std::string_view id) {
+absl::Status SqlModelStore::DeletePush(std::string_view id) {
   return Write([&](soci::session& sql) -> absl::Status {
     const std::string key(id);
     sql << "DELETE FROM pushes WHERE id = :i", soci::use(key);
     return absl::OkStatus();
   });
+}
+
+std::unique_ptr<ModelStore> MakeModelStore(SqlContext& context) {
+  return std::make_unique<SqlModelStore>(context);
 }
 
 }  // namespace quantfleet::daemon

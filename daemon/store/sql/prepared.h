@@ -1,5 +1,5 @@
 // Queries that are asked at each check-in: prepared once for the session, since that takes longer
-// than asking. Private to daemon/store; the store's mutex guards it as it does the session.
+// than asking. Private to daemon/store; it belongs to its session, and to whoever has that.
 #pragma once
 
 #include <soci/soci.h>
@@ -13,9 +13,9 @@
 
 namespace quantfleet::daemon {
 
-class Statements {
+class Prepared {
  public:
-  explicit Statements(soci::session& sql) : sql_(sql) {}
+  explicit Prepared(soci::session& sql) : sql_(sql) {}
 
   // All rows: none is left open, so that the next call may be of the same query. Throws as soci
   // does.

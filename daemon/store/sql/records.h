@@ -4,6 +4,7 @@
 
 #include <soci/soci.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,11 +58,21 @@ absl::StatusOr<std::vector<Message>> SelectAll(soci::session& sql, const std::st
   return messages;
 }
 
-// One more than the highest position in the table.
+// By a text field, in the order of its bytes, whatever the database's collation.
+template <typename Record, typename Projection>
+void SortBy(std::vector<Record>& records, Projection projection) {
+  std::ranges::sort(records, {}, projection);
+}
+
+// The next position in the table. A row of its own counts them: two that ask at the same time wait
+// for each other, and none gets a number that was used before.
 inline long long NextPosition(soci::session& sql, const char* table) {
-  long long last = 0;
-  sql << std::string("SELECT COALESCE(MAX(position), 0) FROM ") + table, soci::into(last);
-  return last + 1;
+  const std::string name = table;
+  long long next = 0;
+  sql << "INSERT INTO counters (name, value) VALUES (:n, 1)"
+         " ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value",
+      soci::use(name), soci::into(next);
+  return next;
 }
 
 }  // namespace quantfleet::daemon

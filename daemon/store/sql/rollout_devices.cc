@@ -1,10 +1,9 @@
 // The rows of rollouts: one per device.
 #include <soci/soci.h>
 
-#include "daemon/store/sql/prepared.h"
 #include "daemon/store/sql/records.h"
 #include "daemon/store/sql/rollout_states.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/sql/rollout_store.h"
 
 namespace quantfleet::daemon {
 
@@ -17,9 +16,9 @@ std::string IsUnderWay() {
 
 }  // namespace
 
-absl::StatusOr<std::vector<Store::RolloutRow>> Store::ListActiveRolloutsOf(
-    std::string_view device_id) {
-  std::vector<RolloutRow> result;
+absl::StatusOr<std::vector<RolloutStore::Row>> SqlRolloutStore::ListActiveOf(
+    std::string_view device_id) const {
+  std::vector<Row> result;
   QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
     const std::string device(device_id);
     static const std::string query =
@@ -27,7 +26,7 @@ absl::StatusOr<std::vector<Store::RolloutRow>> Store::ListActiveRolloutsOf(
         " JOIN rollouts r ON r.name = d.rollout WHERE d.device = :d AND r.state IN (" +
         ActiveStates() + ") ORDER BY r.position";
     for (const auto& [name, model, record, priority] :
-         statements_->Select<std::string, std::string, std::string, int>(query, device)) {
+         prepared().Select<std::string, std::string, std::string, int>(query, device)) {
       QF_ASSIGN_OR_RETURN(v1::RolloutDevice row, Unpack<v1::RolloutDevice>(record));
       result.push_back({name, model, std::move(row), priority});
     }
@@ -36,32 +35,44 @@ absl::StatusOr<std::vector<Store::RolloutRow>> Store::ListActiveRolloutsOf(
   return result;
 }
 
-absl::Status Store::PutRolloutDevice(std::string_view rollout, const v1::RolloutDevice& row) {
+// `revision`: that the change has in its rollout.
+void SqlRolloutStore::WriteRow(soci::session& sql, const std::string& rollout,
+                               const v1::RolloutDevice& row, long long revision) {
+  const std::string device = row.device_id(), record = Pack(row);
+  const int state = row.state(), phase = static_cast<int>(row.phase()), code = row.code();
+  const long long delay = row.delay_ms(), deadline = row.deadline_ms(),
+                  finished = row.finished_ms();
+  sql << "INSERT INTO rollout_devices (rollout, device, state, record, phase, delay_ms, "
+         "deadline_ms, code, finished_ms, revision)"
+         " VALUES (:o, :d, :s, :r, :p, :y, :l, :c, :f, :v)"
+         " ON CONFLICT (rollout, device) DO UPDATE SET"
+         " state = excluded.state, record = excluded.record, phase = excluded.phase,"
+         " delay_ms = excluded.delay_ms, deadline_ms = excluded.deadline_ms, code = "
+         "excluded.code,"
+         " finished_ms = excluded.finished_ms, revision = excluded.revision",
+      soci::use(rollout), soci::use(device), soci::use(state), soci::use(record), soci::use(phase),
+      soci::use(delay), soci::use(deadline), soci::use(code), soci::use(finished),
+      soci::use(revision);
+}
+
+absl::Status SqlRolloutStore::PutDevice(std::string_view rollout, const v1::RolloutDevice& row) {
   return Write([&](soci::session& sql) -> absl::Status {
-    const std::string name(rollout), device = row.device_id(), record = Pack(row);
-    const int state = row.state(), phase = static_cast<int>(row.phase()), code = row.code();
-    const long long delay = row.delay_ms(), deadline = row.deadline_ms(),
-                    finished = row.finished_ms();
-    sql << "INSERT INTO rollout_devices (rollout, device, state, record, phase, delay_ms, "
-           "deadline_ms, code,"
-           " finished_ms, revision) VALUES (:o, :d, :s, :r, :p, :y, :l, :c, :f,"
-           " (SELECT COALESCE(MAX(revision), 0) + 1 FROM rollout_devices WHERE rollout = :o2))"
-           " ON CONFLICT (rollout, device) DO UPDATE SET"
-           " state = excluded.state, record = excluded.record, phase = excluded.phase,"
-           " delay_ms = excluded.delay_ms, deadline_ms = excluded.deadline_ms, code = "
-           "excluded.code,"
-           " finished_ms = excluded.finished_ms, revision = excluded.revision",
-        soci::use(name), soci::use(device), soci::use(state), soci::use(record), soci::use(phase),
-        soci::use(delay), soci::use(deadline), soci::use(code), soci::use(finished),
-        soci::use(name);
+    const std::string name(rollout);
+    // The rollout's own row counts its changes: who holds it is the next to be committed, so a
+    // watcher that has read up to a revision misses none below it.
+    long long revision = 0;
+    sql << "UPDATE rollouts SET revision = revision + 1 WHERE name = :n RETURNING revision",
+        soci::use(name), soci::into(revision);
+    if (!sql.got_data()) return NotFound("there is no rollout \"{}\"", name);
+    WriteRow(sql, name, row, revision);
     Note(Change::Kind::kRollout, name);
     return absl::OkStatus();
   });
 }
 
-absl::StatusOr<std::vector<Store::RolloutCount>> Store::CountRolloutDevices(
-    std::string_view rollout) {
-  std::vector<RolloutCount> counts;
+absl::StatusOr<std::vector<RolloutStore::Count>> SqlRolloutStore::CountDevices(
+    std::string_view rollout) const {
+  std::vector<Count> counts;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout);
     int state = 0, phase = 0;
@@ -79,8 +90,8 @@ absl::StatusOr<std::vector<Store::RolloutCount>> Store::CountRolloutDevices(
   return counts;
 }
 
-absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListRolloutDevices(
-    std::string_view rollout, v1::RolloutDevice::State state) {
+absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListDevices(
+    std::string_view rollout, v1::RolloutDevice::State state) const {
   std::vector<v1::RolloutDevice> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout);
@@ -96,7 +107,8 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListRolloutDevices(
   return devices;
 }
 
-absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListHealthyDevices(size_t limit) {
+absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListHealthyDevices(
+    size_t limit) const {
   std::vector<v1::RolloutDevice> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const int healthy = v1::RolloutDevice::HEALTHY;
@@ -105,28 +117,26 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListHealthyDevices(size_t 
         devices, SelectAll<v1::RolloutDevice>(
                      sql,
                      "SELECT record FROM rollout_devices WHERE state = :s AND finished_ms > 0"
-                     " ORDER BY finished_ms DESC LIMIT :n",
+                     " ORDER BY finished_ms DESC, rollout, device LIMIT :n",
                      healthy, most));
     return absl::OkStatus();
   }));
   return devices;
 }
 
-std::string Store::SelectWhere(soci::session& sql, const std::string& rollout,
-                               const std::string& device) {
+std::string SqlRolloutStore::SelectWhere(soci::session& sql, const std::string& rollout,
+                                         const std::string& device) {
   std::string other;
   sql << "SELECT o.rollout FROM rollout_devices o JOIN rollouts r ON r.name = o.rollout WHERE "
          "o.device = :d"
          " AND o.rollout <> :n AND " +
-             IsUnderWay() + " LIMIT 1",
+             IsUnderWay() + " ORDER BY r.position LIMIT 1",
       soci::use(device), soci::use(rollout), soci::into(other);
   return sql.got_data() ? other : "";
 }
 
-absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListQueuedDevices(std::string_view rollout,
-                                                                        uint32_t phase,
-                                                                        int64_t delay_ms,
-                                                                        size_t limit) {
+absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListQueuedDevices(
+    std::string_view rollout, uint32_t phase, int64_t delay_ms, size_t limit) const {
   std::vector<v1::RolloutDevice> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout);
@@ -148,8 +158,8 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListQueuedDevices(std::str
   return devices;
 }
 
-absl::StatusOr<std::vector<v1::RolloutDevice>> Store::ListOverdueDevices(std::string_view rollout,
-                                                                         int64_t now_ms) {
+absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListOverdueDevices(
+    std::string_view rollout, int64_t now_ms) const {
   std::vector<v1::RolloutDevice> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout);

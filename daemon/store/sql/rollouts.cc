@@ -3,10 +3,9 @@
 
 #include <limits>
 
-#include "daemon/store/sql/prepared.h"
 #include "daemon/store/sql/records.h"
 #include "daemon/store/sql/rollout_states.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/sql/rollout_store.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -43,10 +42,11 @@ std::string PackHead(const v1::Rollout& rollout) {
 
 }  // namespace
 
-absl::StatusOr<v1::Rollout> Store::SelectSummary(soci::session& sql, const std::string& name) {
+absl::StatusOr<v1::Rollout> SqlRolloutStore::SelectSummary(soci::session& sql,
+                                                           const std::string& name) const {
   QF_ASSIGN_OR_RETURN(v1::Rollout rollout, SelectHead(sql, name));
-  QF_ASSIGN_OR_RETURN(const std::vector<RolloutCount> counts, CountRolloutDevices(name));
-  for (const RolloutCount& count : counts) {
+  QF_ASSIGN_OR_RETURN(const std::vector<Count> counts, CountDevices(name));
+  for (const Count& count : counts) {
     v1::RolloutCount& out = *rollout.add_counts();
     out.set_phase(count.phase);
     out.set_state(count.state);
@@ -55,27 +55,27 @@ absl::StatusOr<v1::Rollout> Store::SelectSummary(soci::session& sql, const std::
   return rollout;
 }
 
-absl::StatusOr<v1::Rollout> Store::CreateRollout(const v1::Rollout& rollout,
-                                                 const Request& request) {
+absl::StatusOr<v1::Rollout> SqlRolloutStore::Create(const v1::Rollout& rollout,
+                                                    const Request& request) {
   v1::Rollout result = rollout;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    if (auto known = FindRequestIn(sql, request)) {
-      QF_ASSIGN_OR_RETURN(result, GetRollout(*known));
+    if (auto known = FindRequest(sql, request)) {
+      QF_ASSIGN_OR_RETURN(result, Get(*known));
       return absl::OkStatus();
     }
     const std::string name = rollout.name(), model = rollout.model(), record = PackHead(rollout);
     const int state = rollout.state(), dynamic = rollout.plan().dynamic() ? 1 : 0,
               priority = rollout.plan().priority();
     const long long created = rollout.created_ms(), finished = rollout.finished_ms(),
-                    position = NextPosition(sql, "rollouts");
+                    position = NextPosition(sql, "rollouts"),
+                    revision = rollout.devices_size();  // each row is a change
     sql << "INSERT INTO rollouts (name, model, state, created_ms, finished_ms, position, record, "
-           "dynamic, priority)"
-           " VALUES (:n, :m, :s, :c, :f, :p, :r, :d, :i)",
+           "dynamic, priority, revision)"
+           " VALUES (:n, :m, :s, :c, :f, :p, :r, :d, :i, :v)",
         soci::use(name), soci::use(model), soci::use(state), soci::use(created),
         soci::use(finished), soci::use(position), soci::use(record), soci::use(dynamic),
-        soci::use(priority);
-    for (const v1::RolloutDevice& device : rollout.devices())
-      QF_RETURN_IF_ERROR(PutRolloutDevice(name, device));
+        soci::use(priority), soci::use(revision);
+    for (int i = 0; i < rollout.devices_size(); ++i) WriteRow(sql, name, rollout.devices(i), i + 1);
     RecordRequest(sql, request, name);
     Note(Change::Kind::kRollout, name);
     return absl::OkStatus();
@@ -83,12 +83,12 @@ absl::StatusOr<v1::Rollout> Store::CreateRollout(const v1::Rollout& rollout,
   return result;
 }
 
-absl::StatusOr<v1::Rollout> Store::GetRollout(std::string_view name) {
-  return GetRolloutPage(name, "", std::numeric_limits<int32_t>::max());
+absl::StatusOr<v1::Rollout> SqlRolloutStore::Get(std::string_view name) const {
+  return GetPage(name, "", std::numeric_limits<int32_t>::max());
 }
 
-absl::StatusOr<v1::Rollout> Store::GetRolloutPage(std::string_view name, std::string_view after,
-                                                  size_t limit) {
+absl::StatusOr<v1::Rollout> SqlRolloutStore::GetPage(std::string_view name, std::string_view after,
+                                                     size_t limit) const {
   v1::Rollout rollout;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string key(name), from(after);
@@ -115,16 +115,15 @@ absl::StatusOr<v1::Rollout> Store::GetRolloutPage(std::string_view name, std::st
   return rollout;
 }
 
-absl::StatusOr<v1::Rollout> Store::GetRolloutChanges(std::string_view name,
-                                                     std::optional<uint64_t> revision,
-                                                     size_t limit) {
+absl::StatusOr<v1::Rollout> SqlRolloutStore::GetChanges(std::string_view name,
+                                                        std::optional<uint64_t> revision,
+                                                        size_t limit) const {
   v1::Rollout rollout;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string key(name);
     QF_ASSIGN_OR_RETURN(rollout, SelectSummary(sql, key));
     long long newest = 0;
-    sql << "SELECT COALESCE(MAX(revision), 0) FROM rollout_devices WHERE rollout = :r",
-        soci::use(key), soci::into(newest);
+    sql << "SELECT revision FROM rollouts WHERE name = :r", soci::use(key), soci::into(newest);
     if (revision) {
       const long long since = static_cast<long long>(*revision),
                       most = static_cast<long long>(limit);
@@ -146,7 +145,7 @@ absl::StatusOr<v1::Rollout> Store::GetRolloutChanges(std::string_view name,
   return rollout;
 }
 
-absl::StatusOr<v1::Rollout> Store::GetRolloutSummary(std::string_view name) {
+absl::StatusOr<v1::Rollout> SqlRolloutStore::GetSummary(std::string_view name) const {
   v1::Rollout summary;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(summary, SelectSummary(sql, std::string(name)));
@@ -155,7 +154,7 @@ absl::StatusOr<v1::Rollout> Store::GetRolloutSummary(std::string_view name) {
   return summary;
 }
 
-absl::StatusOr<v1::Rollout> Store::GetRolloutHead(std::string_view name) {
+absl::StatusOr<v1::Rollout> SqlRolloutStore::GetHead(std::string_view name) const {
   v1::Rollout head;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(head, SelectHead(sql, std::string(name)));
@@ -164,7 +163,7 @@ absl::StatusOr<v1::Rollout> Store::GetRolloutHead(std::string_view name) {
   return head;
 }
 
-absl::StatusOr<std::vector<v1::Rollout>> Store::ListRollouts() {
+absl::StatusOr<std::vector<v1::Rollout>> SqlRolloutStore::List() const {
   std::vector<v1::Rollout> rollouts;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     for (const std::string& name :
@@ -177,7 +176,7 @@ absl::StatusOr<std::vector<v1::Rollout>> Store::ListRollouts() {
   return rollouts;
 }
 
-absl::Status Store::PutRolloutHead(const v1::Rollout& head) {
+absl::Status SqlRolloutStore::PutHead(const v1::Rollout& head) {
   return Write([&](soci::session& sql) -> absl::Status {
     const std::string name = head.name(), record = PackHead(head);
     QF_RETURN_IF_ERROR(SelectHead(sql, name).status());
@@ -190,7 +189,7 @@ absl::Status Store::PutRolloutHead(const v1::Rollout& head) {
   });
 }
 
-absl::StatusOr<std::vector<std::string>> Store::ListActiveRollouts() {
+absl::StatusOr<std::vector<std::string>> SqlRolloutStore::ListActive() const {
   std::vector<std::string> names;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     names = SelectTexts(sql, "SELECT name FROM rollouts WHERE state IN (" + ActiveStates() +
@@ -200,7 +199,8 @@ absl::StatusOr<std::vector<std::string>> Store::ListActiveRollouts() {
   return names;
 }
 
-absl::StatusOr<std::vector<std::string>> Store::ListRolloutsToJoin(std::string_view device_id) {
+absl::StatusOr<std::vector<std::string>> SqlRolloutStore::ListToJoin(
+    std::string_view device_id) const {
   std::vector<std::string> names;
   QF_RETURN_IF_ERROR(Read([&](soci::session&) -> absl::Status {
     const std::string device(device_id);
@@ -210,11 +210,15 @@ absl::StatusOr<std::vector<std::string>> Store::ListRolloutsToJoin(std::string_v
         ") AND NOT EXISTS (SELECT 1 FROM rollout_devices d JOIN rollouts n ON n.name = d.rollout"
         " WHERE d.device = :d AND n.model = r.model AND n.position >= r.position AND n.state <> :s"
         " AND d.code <> :c) ORDER BY r.position DESC";
-    for (auto& [name] : statements_->Select<std::string>(query, device, draft, outranked))
+    for (auto& [name] : prepared().Select<std::string>(query, device, draft, outranked))
       names.push_back(name);
     return absl::OkStatus();
   }));
   return names;
+}
+
+std::unique_ptr<RolloutStore> MakeRolloutStore(SqlContext& context) {
+  return std::make_unique<SqlRolloutStore>(context);
 }
 
 }  // namespace quantfleet::daemon

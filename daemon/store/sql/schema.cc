@@ -131,7 +131,27 @@ constexpr const char* kVersion4[] = {
     "CREATE INDEX pending_devices_by_expiry ON pending_devices (expires_ms)",
 };
 
-constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4};
+// Numbers are counted by rows, not by what is highest just now: two transactions at the same time
+// would find the same.
+constexpr const char* kVersion5[] = {
+    "CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
+    "INSERT INTO counters (name, value) SELECT 'pushes', COALESCE(MAX(position), 0) FROM pushes",
+    "INSERT INTO counters (name, value) SELECT 'jobs', COALESCE(MAX(position), 0) FROM jobs",
+    ("INSERT INTO counters (name, value)"
+     " SELECT 'artifact_models', COALESCE(MAX(position), 0) FROM artifact_models"),
+    ("INSERT INTO counters (name, value)"
+     " SELECT 'artifact_statements', COALESCE(MAX(position), 0) FROM artifact_statements"),
+    "INSERT INTO counters (name, value) SELECT 'tokens', COALESCE(MAX(position), 0) FROM tokens",
+    ("INSERT INTO counters (name, value)"
+     " SELECT 'rollouts', COALESCE(MAX(position), 0) FROM rollouts"),
+    ("INSERT INTO counters (name, value)"
+     " SELECT 'pending_devices', COALESCE(MAX(position), 0) FROM pending_devices"),
+    "ALTER TABLE rollouts ADD COLUMN revision BIGINT NOT NULL DEFAULT 0",
+    ("UPDATE rollouts SET revision = (SELECT COALESCE(MAX(d.revision), 0) FROM rollout_devices d"
+     " WHERE d.rollout = rollouts.name)"),
+};
+
+constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5};
 
 }  // namespace
 

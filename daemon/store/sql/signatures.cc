@@ -3,7 +3,7 @@
 
 #include "common/base/digest.h"
 #include "daemon/store/sql/records.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/sql/subject.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -29,9 +29,16 @@ absl::StatusOr<std::vector<Kept>> SignRows(soci::session& sql, const std::string
   return changed;
 }
 
+class SqlSignatureStore final : public SignatureStore, private SqlSubject {
+ public:
+  explicit SqlSignatureStore(SqlContext& context) : SqlSubject(context) {}
+
+  absl::StatusOr<uint64_t> SignAnew(const std::function<bool(v1::Signed&)>& sign) override;
+};
+
 }  // namespace
 
-absl::StatusOr<uint64_t> Store::SignStatementsAnew(const std::function<bool(v1::Signed&)>& sign) {
+absl::StatusOr<uint64_t> SqlSignatureStore::SignAnew(const std::function<bool(v1::Signed&)>& sign) {
   uint64_t count = 0;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(
@@ -55,6 +62,10 @@ absl::StatusOr<uint64_t> Store::SignStatementsAnew(const std::function<bool(v1::
     return absl::OkStatus();
   }));
   return count;
+}
+
+std::unique_ptr<SignatureStore> MakeSignatureStore(SqlContext& context) {
+  return std::make_unique<SqlSignatureStore>(context);
 }
 
 }  // namespace quantfleet::daemon

@@ -1,75 +1,50 @@
-// Enrollment tokens and their use.
+// Enrollment tokens and which keys used them.
 #include <soci/soci.h>
 
-#include <algorithm>
-
-#include "common/base/retry_after.h"
 #include "daemon/store/sql/records.h"
-#include "daemon/store/sql/store.h"
+#include "daemon/store/sql/subject.h"
 
 namespace quantfleet::daemon {
 namespace {
 
-constexpr int64_t kHourMs = 3'600'000;
-
-struct TokenRow {
-  v1::EnrollmentToken token;
-  std::string secret_hash;
-};
-
-absl::StatusOr<TokenRow> SelectToken(soci::session& sql, const std::string& id) {
-  TokenRow row;
-  std::string record;
+absl::StatusOr<TokenStore::Kept> SelectToken(soci::session& sql, const std::string& id) {
+  TokenStore::Kept kept;
+  std::string record, secret_hash;
   sql << "SELECT record, secret_hash FROM tokens WHERE id = :i", soci::use(id), soci::into(record),
-      soci::into(row.secret_hash);
+      soci::into(secret_hash);
   if (!sql.got_data()) return NotFound("there is no token \"{}\"", id);
-  QF_ASSIGN_OR_RETURN(row.token, Unpack<v1::EnrollmentToken>(record));
-  return row;
+  QF_ASSIGN_OR_RETURN(kept.token, Unpack<v1::EnrollmentToken>(record));
+  QF_ASSIGN_OR_RETURN(kept.secret_hash, Digest::FromHexText(secret_hash));
+  return kept;
 }
 
-void UpdateToken(soci::session& sql, const v1::EnrollmentToken& token) {
-  const std::string id = token.id(), record = Pack(token);
-  sql << "UPDATE tokens SET record = :r WHERE id = :i", soci::use(record), soci::use(id);
-}
+class SqlTokenStore final : public TokenStore, private SqlSubject {
+ public:
+  explicit SqlTokenStore(SqlContext& context) : SqlSubject(context) {}
 
-// Of one that never used it.
-absl::Status CheckFirstUse(const v1::EnrollmentToken& token, int64_t now_ms) {
-  if (token.expires_ms() <= now_ms)
-    return PermissionDenied("token {} has expired: ask for a new one", token.id());
-  if (token.max_uses() != 0 && token.uses() >= token.max_uses())
-    return PermissionDenied("token {} has been used up ({} of {}): ask for a new one", token.id(),
-                            token.uses(), token.max_uses());
-  return absl::OkStatus();
-}
-
-// At most rate_per_hour uses lie within any hour: of the latest so many, the earliest has to be an
-// hour old.
-absl::Status CheckRate(soci::session& sql, const v1::EnrollmentToken& token, int64_t now_ms) {
-  if (token.rate_per_hour() == 0) return absl::OkStatus();
-  const std::string id = token.id();
-  const long long since = now_ms - kHourMs, before = token.rate_per_hour() - 1;
-  long long used = 0;
-  sql << "SELECT used_ms FROM token_uses WHERE token = :t AND used_ms > :s ORDER BY used_ms DESC "
-         "LIMIT 1 OFFSET :o",
-      soci::use(id), soci::use(since), soci::use(before), soci::into(used);
-  if (!sql.got_data()) return absl::OkStatus();
-  // A clock that was set back makes no device wait for longer than the hour.
-  const int64_t wait = std::min<int64_t>(used + kHourMs - now_ms, kHourMs);
-  return WithRetryAfter(
-      ResourceExhausted("token {} lets {} devices in an hour, and they came: ask again in {} s", id,
-                        token.rate_per_hour(), (wait + 999) / 1000),
-      Duration(wait));
-}
+  absl::StatusOr<Kept> GetKept(std::string_view id) const override;
+  absl::StatusOr<v1::EnrollmentToken> Get(std::string_view id) const override;
+  absl::StatusOr<std::vector<v1::EnrollmentToken>> List() const override;
+  absl::StatusOr<v1::EnrollmentToken> Create(const v1::EnrollmentToken& token,
+                                             const Digest& secret_hash,
+                                             const Request& request) override;
+  absl::Status Put(const v1::EnrollmentToken& token) override;
+  absl::StatusOr<std::optional<int64_t>> FindUse(std::string_view id,
+                                                 const Digest& public_key) const override;
+  absl::StatusOr<std::optional<int64_t>> FindUseBefore(std::string_view id, int64_t since_ms,
+                                                       uint32_t skip) const override;
+  absl::Status AddUse(std::string_view id, const Digest& public_key, int64_t used_ms) override;
+};
 
 }  // namespace
 
-absl::StatusOr<v1::EnrollmentToken> Store::CreateToken(const v1::EnrollmentToken& token,
-                                                       const Digest& secret_hash,
-                                                       const Request& request) {
+absl::StatusOr<v1::EnrollmentToken> SqlTokenStore::Create(const v1::EnrollmentToken& token,
+                                                          const Digest& secret_hash,
+                                                          const Request& request) {
   v1::EnrollmentToken result = token;
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    if (auto known = FindRequestIn(sql, request)) {
-      QF_ASSIGN_OR_RETURN(TokenRow row, SelectToken(sql, *known));
+    if (auto known = FindRequest(sql, request)) {
+      QF_ASSIGN_OR_RETURN(Kept row, SelectToken(sql, *known));
       result = std::move(row.token);
       return absl::OkStatus();
     }
@@ -84,17 +59,21 @@ absl::StatusOr<v1::EnrollmentToken> Store::CreateToken(const v1::EnrollmentToken
   return result;
 }
 
-absl::StatusOr<v1::EnrollmentToken> Store::GetToken(std::string_view id) {
-  v1::EnrollmentToken token;
+absl::StatusOr<TokenStore::Kept> SqlTokenStore::GetKept(std::string_view id) const {
+  Kept kept;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(TokenRow row, SelectToken(sql, std::string(id)));
-    token = std::move(row.token);
+    QF_ASSIGN_OR_RETURN(kept, SelectToken(sql, std::string(id)));
     return absl::OkStatus();
   }));
-  return token;
+  return kept;
 }
 
-absl::StatusOr<std::vector<v1::EnrollmentToken>> Store::ListTokens() {
+absl::StatusOr<v1::EnrollmentToken> SqlTokenStore::Get(std::string_view id) const {
+  QF_ASSIGN_OR_RETURN(Kept kept, GetKept(id));
+  return std::move(kept.token);
+}
+
+absl::StatusOr<std::vector<v1::EnrollmentToken>> SqlTokenStore::List() const {
   std::vector<v1::EnrollmentToken> tokens;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     QF_ASSIGN_OR_RETURN(tokens, SelectAll<v1::EnrollmentToken>(
@@ -104,53 +83,59 @@ absl::StatusOr<std::vector<v1::EnrollmentToken>> Store::ListTokens() {
   return tokens;
 }
 
-absl::StatusOr<v1::EnrollmentToken> Store::RevokeToken(std::string_view id) {
-  v1::EnrollmentToken token;
-  QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(TokenRow row, SelectToken(sql, std::string(id)));
-    token = std::move(row.token);
-    token.set_revoked(true);
-    UpdateToken(sql, token);
-    const std::string admission = "token " + token.id();
-    sql << "DELETE FROM pending_devices WHERE admission = :a", soci::use(admission);
+absl::Status SqlTokenStore::Put(const v1::EnrollmentToken& token) {
+  return Write([&](soci::session& sql) -> absl::Status {
+    const std::string id = token.id(), record = Pack(token);
+    QF_RETURN_IF_ERROR(SelectToken(sql, id).status());
+    sql << "UPDATE tokens SET record = :r WHERE id = :i", soci::use(record), soci::use(id);
     Note(Change::Kind::kToken, id);
     return absl::OkStatus();
-  }));
-  return token;
+  });
 }
 
-absl::StatusOr<v1::EnrollmentToken> Store::UseToken(std::string_view id, const Digest& secret_hash,
-                                                    const Digest& public_key, bool enrolled,
-                                                    int64_t now_ms) {
-  v1::EnrollmentToken token;
-  QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
+absl::StatusOr<std::optional<int64_t>> SqlTokenStore::FindUse(std::string_view id,
+                                                              const Digest& public_key) const {
+  std::optional<int64_t> found;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(id), key = public_key.hex();
-    auto row = SelectToken(sql, name);
-    if (row.status().code() == absl::StatusCode::kNotFound ||
-        (row.ok() && row->secret_hash != secret_hash.hex()))
-      return Unauthenticated("the enrollment token is not valid: check that it was copied whole");
-    QF_RETURN_IF_ERROR(row.status());
-    token = std::move(row->token);
-
     long long used = 0;
     sql << "SELECT used_ms FROM token_uses WHERE token = :t AND public_key = :k", soci::use(name),
         soci::use(key), soci::into(used);
-    const bool counted = sql.got_data();
-    if (counted && enrolled) return absl::OkStatus();
-    if (token.revoked())
-      return PermissionDenied("token {} has been revoked: ask for a new one", name);
-    if (counted) return absl::OkStatus();
-    QF_RETURN_IF_ERROR(CheckFirstUse(token, now_ms));
-    QF_RETURN_IF_ERROR(CheckRate(sql, token, now_ms));
-    used = now_ms;
-    sql << "INSERT INTO token_uses (token, public_key, used_ms) VALUES (:t, :k, :u)",
-        soci::use(name), soci::use(key), soci::use(used);
-    token.set_uses(token.uses() + 1);
-    UpdateToken(sql, token);
-    Note(Change::Kind::kToken, name);
+    if (sql.got_data()) found = used;
     return absl::OkStatus();
   }));
-  return token;
+  return found;
+}
+
+absl::StatusOr<std::optional<int64_t>> SqlTokenStore::FindUseBefore(std::string_view id,
+                                                                    int64_t since_ms,
+                                                                    uint32_t skip) const {
+  std::optional<int64_t> found;
+  QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
+    const std::string name(id);
+    const long long since = since_ms, before = skip;
+    long long used = 0;
+    sql << "SELECT used_ms FROM token_uses WHERE token = :t AND used_ms > :s ORDER BY used_ms DESC "
+           "LIMIT 1 OFFSET :o",
+        soci::use(name), soci::use(since), soci::use(before), soci::into(used);
+    if (sql.got_data()) found = used;
+    return absl::OkStatus();
+  }));
+  return found;
+}
+
+absl::Status SqlTokenStore::AddUse(std::string_view id, const Digest& public_key, int64_t used_ms) {
+  return Write([&](soci::session& sql) -> absl::Status {
+    const std::string name(id), key = public_key.hex();
+    const long long used = used_ms;
+    sql << "INSERT INTO token_uses (token, public_key, used_ms) VALUES (:t, :k, :u)",
+        soci::use(name), soci::use(key), soci::use(used);
+    return absl::OkStatus();
+  });
+}
+
+std::unique_ptr<TokenStore> MakeTokenStore(SqlContext& context) {
+  return std::make_unique<SqlTokenStore>(context);
 }
 
 }  // namespace quantfleet::daemon

@@ -1,6 +1,7 @@
 // Devices that wait for an operator.
 #include "common/base/retry_after.h"
 #include "tests/daemon/fleet/fleet_fixture.h"
+#include "tests/daemon/store/once.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -135,15 +136,15 @@ TEST_F(QueueTest, ATokenMayAskForApproval) {
   const std::string id = trust::ClaimToken::Parse(token)->id;
   EXPECT_EQ(fleet_.Pending()->front().admitted_by(), "token " + id);
   // The use is counted when it asks; a token that expires meanwhile does not send it away.
-  EXPECT_EQ(store_->GetToken(id)->uses(), 1u);
+  EXPECT_EQ(Once(*store_)->tokens().Get(id)->uses(), 1u);
   clock_.Advance(std::chrono::hours(23));
   EXPECT_ERROR(Enroll(device, token), kFailedPrecondition, "waits");
   clock_.Advance(std::chrono::hours(2));
   EXPECT_ERROR(Enroll(device, token), kFailedPrecondition, "waits");
   ASSERT_OK(fleet_.Approve(device.id));
   ASSERT_OK(Enroll(device, token));
-  EXPECT_EQ(store_->GetToken(id)->uses(), 1u);
-  const auto in = store_->GetDevice(device.id);
+  EXPECT_EQ(Once(*store_)->tokens().Get(id)->uses(), 1u);
+  const auto in = Once(*store_)->devices().Get(device.id);
   EXPECT_EQ(in->labels().at("site"), "lab");
   EXPECT_THAT(in->admitted_by(), HasSubstr("token " + id));
 }
@@ -151,7 +152,7 @@ TEST_F(QueueTest, ATokenMayAskForApproval) {
 TEST_F(QueueTest, ARevokedTokensDevicesWaitNoLonger) {
   const FakeDevice device;
   const std::string token = WaitsByToken(device);
-  ASSERT_OK(store_->RevokeToken(trust::ClaimToken::Parse(token)->id));
+  ASSERT_OK(fleet_.RevokeToken(trust::ClaimToken::Parse(token)->id));
   EXPECT_TRUE(fleet_.Pending()->empty());
   EXPECT_ERROR(Enroll(device, token), kPermissionDenied, "revoked");
   EXPECT_ERROR(fleet_.Approve(device.id), kNotFound, "device pending");
@@ -197,9 +198,9 @@ TEST_F(QueueTest, ALieAboutTheMachineOnlyHoldsBack) {
   Enrolled(liar);
   // A device that is in cannot take the machine over afterwards, and keeps nobody from renewing.
   liar.facts.set_hardware_id("board-1");
-  ASSERT_OK(fleet_.CheckIn(liar.id, "", &liar.facts, {}));
+  ASSERT_OK(CheckIn(liar.id, "", &liar.facts, {}));
   EXPECT_OK(Enroll(victim));
-  EXPECT_EQ(store_->GetDevice(victim.id)->state(), v1::Device::ACTIVE);
+  EXPECT_EQ(Once(*store_)->devices().Get(victim.id)->state(), v1::Device::ACTIVE);
   FakeDevice second = On("board-1");
   EXPECT_ERROR(Enroll(second, Token()), kFailedPrecondition, "waits");
   FakeDevice chatty = On(std::string(65, 'x'));
@@ -216,7 +217,7 @@ TEST_F(QueueTest, ApprovalNamesWhomItReplaces) {
                "would now replace " + first.id + ", not none");
   EXPECT_ERROR(Enroll(second), kFailedPrecondition, "waits");
   EXPECT_EQ(fleet_.Approve(second.id)->revoked, first.id);
-  EXPECT_EQ(store_->GetDevice(first.id)->state(), v1::Device::REVOKED);
+  EXPECT_EQ(Once(*store_)->devices().Get(first.id)->state(), v1::Device::REVOKED);
   EXPECT_ERROR(fleet_.Approve(third.id), kFailedPrecondition, "would now replace " + second.id);
 }
 

@@ -10,33 +10,33 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-class StatementsTest : public ::testing::Test {
+class PreparedTest : public ::testing::Test {
  protected:
-  StatementsTest() {
+  PreparedTest() {
     sql_ << "CREATE TABLE things (name TEXT PRIMARY KEY, size INTEGER)";
     Put("a", 1);
     Put("b", 2);
   }
   void Put(const std::string& name, int size) {
-    statements_.Execute("INSERT INTO things VALUES (:n, :s)", name, size);
+    prepared_.Execute("INSERT INTO things VALUES (:n, :s)", name, size);
   }
   std::vector<std::tuple<std::string, int>> AtLeast(int size) {
-    return statements_.Select<std::string, int>(
+    return prepared_.Select<std::string, int>(
         "SELECT name, size FROM things WHERE size >= :s ORDER BY name", size);
   }
 
   soci::session sql_{soci::sqlite3, ":memory:"};
-  Statements statements_{sql_};
+  Prepared prepared_{sql_};
 };
 
-TEST_F(StatementsTest, AKeptQueryAnswersAnewEachTime) {
+TEST_F(PreparedTest, AKeptQueryAnswersAnewEachTime) {
   EXPECT_THAT(AtLeast(1), ElementsAre(std::tuple("a", 1), std::tuple("b", 2)));
   EXPECT_THAT(AtLeast(3), IsEmpty());
   Put("c", 3);
   EXPECT_THAT(AtLeast(2), ElementsAre(std::tuple("b", 2), std::tuple("c", 3)));
 }
 
-TEST_F(StatementsTest, NothingIsLeftOpen) {
+TEST_F(PreparedTest, NothingIsLeftOpen) {
   sql_.begin();
   EXPECT_THAT(AtLeast(2), ElementsAre(std::tuple("b", 2)));
   sql_.commit();
@@ -44,7 +44,7 @@ TEST_F(StatementsTest, NothingIsLeftOpen) {
   EXPECT_THROW(AtLeast(1), soci::soci_error);
 }
 
-TEST_F(StatementsTest, OneThatFailedIsMadeAnew) {
+TEST_F(PreparedTest, OneThatFailedIsMadeAnew) {
   EXPECT_THROW(Put("a", 7), soci::soci_error);
   Put("d", 4);
   EXPECT_THAT(AtLeast(4), ElementsAre(std::tuple("d", 4)));

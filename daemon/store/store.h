@@ -1,0 +1,89 @@
+// The daemon's state: one database, every change a transaction, durable when Write returns OK.
+//
+//   QF_ASSIGN_OR_RETURN(const v1::Job job, store.Read([&](const Transaction& tx) {
+//     return tx.jobs().Get(name);
+//   }));
+//
+// A transaction is all of its body's writes or none: the body's error takes them back, and so does
+// an error of one of its writes, or of the database, that the body passes over. Bodies do not nest:
+// a function that works inside a transaction takes it as a parameter. A body may run more than once
+// before it is committed (where several daemons share a database, one of two has to try again), so
+// it changes nothing outside but what it sets anew each time, tells nobody and waits for nobody.
+// Thread-safe.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "common/base/status.h"
+#include "daemon/store/change.h"
+#include "daemon/store/feed.h"
+#include "daemon/store/transaction.h"
+
+namespace quantfleet::daemon {
+
+// Destroyed without Commit: as if it had never been.
+class OpenTransaction : public Transaction {
+ public:
+  // Nothing may be asked of it afterwards. ABORTED: something in it failed, and nothing is kept.
+  virtual absl::Status Commit() = 0;
+
+ protected:
+  using Transaction::Transaction;
+};
+
+class Store {
+ public:
+  Store() = default;
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+  virtual ~Store() = default;
+
+  // `body` gets a const Transaction& (Read) or a Transaction& (Write) and returns an absl::Status
+  // or an absl::StatusOr, which is what comes back. INTERNAL: called inside another body.
+  template <typename Body>
+  auto Read(Body&& body) {
+    return Run<std::invoke_result_t<Body&, const Transaction&>>(
+        body, [this](const ReadBody& b) { return RunRead(b); });
+  }
+  template <typename Body>
+  auto Write(Body&& body) {
+    return Run<std::invoke_result_t<Body&, Transaction&>>(
+        body, [this](const WriteBody& b) { return RunWrite(b); });
+  }
+
+  // For what has to begin and end in different places; it is held up by, and holds up, all others.
+  virtual absl::StatusOr<std::unique_ptr<OpenTransaction>> Begin() = 0;
+  // Called after each commit, outside of the transaction, on the thread that made it.
+  Feed<Change>& changes() { return changes_; }
+  // Writes what is kept in memory: DeviceStore::Touch.
+  virtual absl::Status Flush() = 0;
+
+ protected:
+  using ReadBody = std::function<absl::Status(const Transaction&)>;
+  using WriteBody = std::function<absl::Status(Transaction&)>;
+  virtual absl::Status RunRead(const ReadBody& body) = 0;
+  virtual absl::Status RunWrite(const WriteBody& body) = 0;
+
+ private:
+  template <typename Result, typename Body, typename Runner>
+  static Result Run(Body& body, const Runner& run) {
+    if constexpr (std::is_same_v<Result, absl::Status>) {
+      return run([&](auto& tx) -> absl::Status { return body(tx); });
+    } else {
+      std::optional<Result> result;
+      QF_RETURN_IF_ERROR(run([&](auto& tx) -> absl::Status {
+        result.emplace(body(tx));
+        return result->status();
+      }));
+      return *std::move(result);
+    }
+  }
+
+  Feed<Change> changes_;
+};
+
+}  // namespace quantfleet::daemon
