@@ -3,7 +3,7 @@
 #include "common/base/access.h"
 #include "common/base/fail_point.h"
 #include "daemon/data_lock.h"
-#include "daemon/store/store.h"
+#include "daemon/store/sqlite/sqlite_store.h"
 #include "daemon/trust/authority.h"
 
 namespace quantfleet::daemon {
@@ -44,14 +44,16 @@ absl::StatusOr<Opened> OpenStopped(FileSystem& files, const Clock& clock, const 
     return NotFound("{} is no daemon's data folder: give --data", data.string());
   QF_ASSIGN_OR_RETURN(DataLock lock, DataLock::Take(data));
   for (const fs::path& path : {data, data / "state.db"}) QF_RETURN_IF_ERROR(CheckUnshared(path));
-  QF_ASSIGN_OR_RETURN(auto store, Store::Open(data / "state.db"));
+  QF_ASSIGN_OR_RETURN(auto store, OpenSqliteStore(data / "state.db"));
   QF_ASSIGN_OR_RETURN(auto authority, Authority::Open(files, clock, data, {}));
   return Opened{std::move(lock), std::move(store), std::move(authority)};
 }
 
 absl::StatusOr<uint64_t> SignAll(Opened& opened) {
-  return opened.store->SignStatementsAnew(
-      [&](v1::Signed& statement) { return opened.authority->SignAnew(statement); });
+  return opened.store->Write([&](Transaction& tx) {
+    return tx.signatures().SignAnew(
+        [&](v1::Signed& statement) { return opened.authority->SignAnew(statement); });
+  });
 }
 
 }  // namespace
@@ -64,7 +66,7 @@ absl::Status BackUp(FileSystem& files, const fs::path& data, const fs::path& out
   const fs::path partial = out.string() + ".partial";
   QF_RETURN_IF_ERROR(files.RemoveTree(partial));  // of a backup that was cut short
   QF_RETURN_IF_ERROR(CopyKeys(files, data, partial));
-  QF_RETURN_IF_ERROR(Store::Copy(data / "state.db", partial / "state.db"));
+  QF_RETURN_IF_ERROR(CopySqliteStore(data / "state.db", partial / "state.db"));
   QF_RETURN_IF_ERROR(Sync(files, partial / "state.db"));
   QF_RETURN_IF_ERROR(files.SyncDirectory(partial));
   FailPoint("maintenance-backup");
@@ -86,7 +88,7 @@ absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& da
   // Last: a folder without it may be restored into once more.
   const fs::path partial = data / "state.db.partial";
   QF_RETURN_IF_ERROR(files.Remove(partial));
-  QF_RETURN_IF_ERROR(Store::Copy(from / "state.db", partial));
+  QF_RETURN_IF_ERROR(CopySqliteStore(from / "state.db", partial));
   QF_RETURN_IF_ERROR(Sync(files, partial));
   FailPoint("maintenance-restore");
   QF_RETURN_IF_ERROR(files.Rename(partial, data / "state.db"));
@@ -140,7 +142,9 @@ absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,
   std::string after, example;
   for (;;) {
     QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> page,
-                        opened.store->ListDevices(after, kDevicePage));
+                        opened.store->Read([&](const Transaction& tx) {
+                          return tx.devices().List(after, kDevicePage);
+                        }));
     if (page.empty()) break;
     after = page.back().id();
     for (const v1::Device& device : page) {

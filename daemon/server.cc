@@ -9,8 +9,10 @@
 #include "daemon/data_lock.h"
 #include "daemon/grpc/grpc_server.h"
 #include "daemon/rollout/ticker.h"
+#include "daemon/store/sqlite/sqlite_store.h"
 #include "daemon/web/http_server.h"
 #include "daemon/web/metrics.h"
+#include "pipeline/artifact/folder/folder_blob_store.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -66,7 +68,7 @@ struct Server::Impl {
   std::optional<DataLock> lock;
   std::unique_ptr<Authority> authority;
   std::unique_ptr<Store> store;
-  pipeline::BlobStore blobs;
+  pipeline::FolderBlobStore blobs;
   std::unique_ptr<ModelRegistry> models;
   std::unique_ptr<ClassRegistry> classes;
   std::unique_ptr<Fleet> fleet;
@@ -90,7 +92,7 @@ absl::Status Server::Impl::Open() {
       files.Remove(config.data / "endpoints.json"));  // those of an earlier process lead nowhere
   QF_ASSIGN_OR_RETURN(authority, Authority::Open(files, clock, config.data, ListenNames(config)));
   QF_RETURN_IF_ERROR(CheckUnshared(config.data / "state.db"));
-  QF_ASSIGN_OR_RETURN(store, Store::Open(config.data / "state.db"));
+  QF_ASSIGN_OR_RETURN(store, OpenSqliteStore(config.data / "state.db"));
 
   models = std::make_unique<ModelRegistry>(*store, files, random, clock, config.data);
   classes = std::make_unique<ClassRegistry>(*store);
@@ -164,15 +166,9 @@ absl::Status Server::Impl::ServeHttp(const Authority::Identity& identity) {
   handlers.authorize = [this](const trust::CertificateInfo& certificate) {
     return app->device_calls.MayReadBlobs(certificate);
   };
-  handlers.find_blob = [this](const BlobName& name) -> absl::StatusOr<fs::path> {
-    fs::path path = blobs.PathOf(name.digest, name.encoding);
-    if (!environment.files.Exists(path)) return NotFound("no such blob");
-    return path;
-  };
   handlers.metrics = [this](HttpServer::Traffic traffic) { return Metrics(std::move(traffic)); };
   handlers.ready = [this] { return app->status.Count().status(); };
-  QF_ASSIGN_OR_RETURN(
-      http, HttpServer::Start(environment.files, std::move(options), std::move(handlers)));
+  QF_ASSIGN_OR_RETURN(http, HttpServer::Start(blobs, std::move(options), std::move(handlers)));
   http_at = {config.http.host, http->port()};
   return absl::OkStatus();
 }
@@ -206,7 +202,7 @@ void Server::Impl::Stop() {
   if (jobs) jobs->Stop();
   ticker.reset();
   if (store)
-    if (const absl::Status flushed = store->FlushLastSeen(); !flushed.ok())
+    if (const absl::Status flushed = store->Flush(); !flushed.ok())
       environment.log(Describe(flushed));
   if (lock) environment.files.Remove(config.data / "endpoints.json").IgnoreError();
   grpc.reset();

@@ -11,14 +11,18 @@ absl::StatusOr<v1::ListArtifactsResponse> Artifacts::List(const Caller& caller,
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListArtifactsResponse response;
   QF_RETURN_IF_ERROR(
-      FillList(response.mutable_artifacts(), backend_.store.ListArtifacts(request.model())));
+      FillList(response.mutable_artifacts(), backend_.store.Read([&](const Transaction& tx) {
+        return tx.artifacts().List(request.model());
+      })));
   return response;
 }
 
 absl::StatusOr<v1::ArtifactDetail> Artifacts::Get(const Caller& caller,
                                                   const v1::GetArtifactRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
-  QF_ASSIGN_OR_RETURN(ArtifactRecord record, backend_.store.GetArtifact(request.name()));
+  QF_ASSIGN_OR_RETURN(ArtifactRecord record, backend_.store.Read([&](const Transaction& tx) {
+    return tx.artifacts().Get(request.name());
+  }));
   v1::ArtifactDetail detail;
   if (!detail.mutable_manifest()->ParseFromString(record.manifest))
     return DataLoss("the manifest of {} is damaged", record.artifact.name());
@@ -33,7 +37,8 @@ absl::StatusOr<v1::ArtifactDetail> Artifacts::Get(const Caller& caller,
 absl::StatusOr<v1::Artifact> Artifacts::Delete(const Caller& caller,
                                                const v1::GetArtifactRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kPublisher).status());
-  return backend_.store.DeleteArtifact(request.name());
+  return backend_.store.Write(
+      [&](Transaction& tx) { return tx.artifacts().Delete(request.name()); });
 }
 
 absl::StatusOr<v1::CollectGarbageResponse> Artifacts::CollectGarbage(

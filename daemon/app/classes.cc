@@ -8,7 +8,9 @@ absl::StatusOr<v1::ListDeviceClassesResponse> Classes::List(const Caller& caller
                                                             const v1::ListDeviceClassesRequest&) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListDeviceClassesResponse response;
-  QF_RETURN_IF_ERROR(FillList(response.mutable_classes(), backend_.store.ListClasses()));
+  QF_RETURN_IF_ERROR(
+      FillList(response.mutable_classes(),
+               backend_.store.Read([&](const Transaction& tx) { return tx.classes().List(); })));
   return response;
 }
 

@@ -36,7 +36,7 @@ absl::Status AddStored(const v1::Manifest& manifest, const pipeline::BlobStore& 
     for (const v1::Chunk& chunk : file.chunks()) {
       if (!seen.insert(chunk.digest()).second) continue;
       QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(chunk.digest()));
-      QF_ASSIGN_OR_RETURN(const auto stored, blobs.Find(digest));
+      QF_ASSIGN_OR_RETURN(const auto stored, blobs.Stat(digest));
       v1::StoredChunk& added = *out.add_stored();
       added.set_digest(chunk.digest());
       added.set_encoding(std::string(pipeline::Name(stored.encoding)));
@@ -90,18 +90,20 @@ absl::StatusOr<v1::Identity> DeviceCalls::Renew(const Caller&, const v1::RenewRe
 
 absl::StatusOr<v1::CheckInResponse> DeviceCalls::CheckIn(const Caller& caller,
                                                          const v1::CheckInRequest& request) {
-  QF_ASSIGN_OR_RETURN(v1::Device device, callers_.Device(caller));
   const std::vector<v1::ModelStatus> models(request.models().begin(), request.models().end());
+  v1::Device device;
   std::vector<AssignmentRecord> assignments;
-  QF_RETURN_IF_ERROR(backend_.store.Atomically([&]() -> absl::Status {
+  QF_RETURN_IF_ERROR(backend_.store.Write([&](Transaction& tx) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(device, callers_.Device(tx, caller));
     QF_ASSIGN_OR_RETURN(
-        device, backend_.fleet.CheckIn(device.id(), request.agent_version(),
+        device, backend_.fleet.CheckIn(tx, device, request.agent_version(),
                                        request.has_facts() ? &request.facts() : nullptr, models,
                                        request.trust_root_version()));
-    QF_RETURN_IF_ERROR(backend_.rollouts.Report(device.id(), models));
-    QF_ASSIGN_OR_RETURN(assignments, backend_.store.ListAssignments(device.id()));
+    QF_RETURN_IF_ERROR(backend_.rollouts.Report(tx, device.id(), models));
+    QF_ASSIGN_OR_RETURN(assignments, tx.assignments().List(device.id()));
     return absl::OkStatus();
   }));
+  ++backend_.fleet.counters().check_ins;
   v1::CheckInResponse response;
   for (AssignmentRecord& assignment : assignments)
     *response.add_assignments() = std::move(assignment.statement);
@@ -117,16 +119,20 @@ absl::StatusOr<v1::CheckInResponse> DeviceCalls::CheckIn(const Caller& caller,
 
 absl::StatusOr<v1::DeviceArtifact> DeviceCalls::GetArtifact(
     const Caller& caller, const v1::GetDeviceArtifactRequest& request) {
-  QF_ASSIGN_OR_RETURN(const v1::Device device, callers_.Device(caller));
-  const auto digest = Digest::FromRaw(request.manifest_digest());
-  if (!digest.ok()) return InvalidArgument("manifest_digest must have 32 bytes");
-  QF_ASSIGN_OR_RETURN(const bool assigned,
-                      backend_.store.IsAssigned(device.id(), request.manifest_digest()));
-  if (!assigned)
-    return PermissionDenied("artifact {} is not assigned to device {} (any more)", digest->hex(),
-                            device.id());
-  QF_ASSIGN_OR_RETURN(ArtifactRecord record,
-                      backend_.store.GetArtifact("artifacts/" + digest->hex()));
+  v1::Device device;
+  ArtifactRecord record;
+  QF_RETURN_IF_ERROR(backend_.store.Read([&](const Transaction& tx) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(device, callers_.Device(tx, caller));
+    const auto digest = Digest::FromRaw(request.manifest_digest());
+    if (!digest.ok()) return InvalidArgument("manifest_digest must have 32 bytes");
+    QF_ASSIGN_OR_RETURN(const bool assigned,
+                        tx.assignments().IsAssigned(device.id(), request.manifest_digest()));
+    if (!assigned)
+      return PermissionDenied("artifact {} is not assigned to device {} (any more)", digest->hex(),
+                              device.id());
+    QF_ASSIGN_OR_RETURN(record, tx.artifacts().Get("artifacts/" + digest->hex()));
+    return absl::OkStatus();
+  }));
   v1::Manifest manifest;
   if (!manifest.ParseFromString(record.manifest))
     return DataLoss("the manifest of {} is damaged", record.artifact.name());

@@ -25,7 +25,8 @@ class DeviceCalls {
                                                  const v1::GetDeviceArtifactRequest& request);
   // Whether the holder of this certificate may read blobs: devices and operators may.
   absl::Status MayReadBlobs(const trust::CertificateInfo& certificate) {
-    return callers_.OperatorOrDevice(certificate);
+    return backend_.store.Read(
+        [&](const Transaction& tx) { return callers_.OperatorOrDevice(tx, certificate); });
   }
 
  private:

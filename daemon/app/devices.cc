@@ -1,5 +1,6 @@
 #include "daemon/app/devices.h"
 
+#include "common/base/fail_point.h"
 #include "daemon/app/page.h"
 
 namespace quantfleet::daemon::app {
@@ -11,7 +12,8 @@ absl::StatusOr<v1::ListDevicesResponse> Devices::List(const Caller& caller,
   QF_RETURN_IF_ERROR(FillPage(
       request, response, response.mutable_devices(),
       [&](std::string_view after, size_t limit) {
-        return backend_.store.ListDevices(after, limit);
+        return backend_.store.Read(
+            [&](const Transaction& tx) { return tx.devices().List(after, limit); });
       },
       [](const v1::Device& device) { return device.id(); }));
   return response;
@@ -19,18 +21,20 @@ absl::StatusOr<v1::ListDevicesResponse> Devices::List(const Caller& caller,
 
 absl::StatusOr<v1::Device> Devices::Get(const Caller& caller, const v1::GetDeviceRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
-  return backend_.store.GetDevice(request.id());
+  return backend_.store.Read([&](const Transaction& tx) { return tx.devices().Get(request.id()); });
 }
 
 absl::StatusOr<v1::Device> Devices::Revoke(const Caller& caller,
                                            const v1::GetDeviceRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kAdmin).status());
-  v1::Device device;
-  QF_RETURN_IF_ERROR(backend_.store.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(device, backend_.fleet.Revoke(request.id()));
-    return backend_.rollouts.Skip(request.id(), "the device was revoked");
-  }));
-  return device;
+  FailPoint("device-before-revoked");
+  auto revoked = backend_.store.Write([&](Transaction& tx) -> absl::StatusOr<v1::Device> {
+    QF_ASSIGN_OR_RETURN(v1::Device device, backend_.fleet.Revoke(tx, request.id()));
+    QF_RETURN_IF_ERROR(backend_.rollouts.Skip(tx, device.id(), "the device was revoked"));
+    return device;
+  });
+  FailPoint("device-after-revoked");
+  return revoked;
 }
 
 absl::StatusOr<v1::Device> Devices::ForgetOutgrown(const Caller& caller,
@@ -63,7 +67,8 @@ absl::StatusOr<v1::ListAllowedDevicesResponse> Devices::ListAllowed(
   QF_RETURN_IF_ERROR(FillPage(
       request, response, response.mutable_devices(),
       [&](std::string_view after, size_t limit) {
-        return backend_.store.ListAllowedDevices(after, limit);
+        return backend_.store.Read(
+            [&](const Transaction& tx) { return tx.admission().ListAllowed(after, limit); });
       },
       [](const v1::AllowedDevice& device) { return device.device_id(); }));
   return response;
@@ -72,7 +77,8 @@ absl::StatusOr<v1::ListAllowedDevicesResponse> Devices::ListAllowed(
 absl::StatusOr<v1::AllowedDevice> Devices::Disallow(const Caller& caller,
                                                     const v1::GetDeviceRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kAdmin).status());
-  return backend_.store.DisallowDevice(request.id());
+  return backend_.store.Write(
+      [&](Transaction& tx) { return tx.admission().Disallow(request.id()); });
 }
 
 absl::StatusOr<v1::ListPendingDevicesResponse> Devices::ListPending(
@@ -86,14 +92,16 @@ absl::StatusOr<v1::ListPendingDevicesResponse> Devices::ListPending(
 absl::StatusOr<v1::Device> Devices::Approve(const Caller& caller,
                                             const v1::GetDeviceRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kAdmin).status());
-  v1::Device device;
-  QF_RETURN_IF_ERROR(backend_.store.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(Fleet::Approved approved, backend_.fleet.Approve(request.id()));
-    device = std::move(approved.device);
-    if (approved.revoked.empty()) return absl::OkStatus();
-    return backend_.rollouts.Skip(approved.revoked, "the device was replaced by " + device.id());
-  }));
-  return device;
+  FailPoint("queue-before-approved");
+  auto approved = backend_.store.Write([&](Transaction& tx) -> absl::StatusOr<v1::Device> {
+    QF_ASSIGN_OR_RETURN(Fleet::Approved done, backend_.fleet.Approve(tx, request.id()));
+    if (!done.revoked.empty())
+      QF_RETURN_IF_ERROR(backend_.rollouts.Skip(tx, done.revoked,
+                                                "the device was replaced by " + done.device.id()));
+    return std::move(done.device);
+  });
+  FailPoint("queue-after-approved");
+  return approved;
 }
 
 absl::StatusOr<v1::Device> Devices::Reject(const Caller& caller,

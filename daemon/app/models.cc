@@ -73,13 +73,16 @@ absl::StatusOr<v1::ListModelsResponse> Models::List(const Caller& caller,
                                                     const v1::ListModelsRequest&) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListModelsResponse response;
-  QF_RETURN_IF_ERROR(FillList(response.mutable_models(), backend_.store.ListModels()));
+  QF_RETURN_IF_ERROR(
+      FillList(response.mutable_models(),
+               backend_.store.Read([&](const Transaction& tx) { return tx.models().List(); })));
   return response;
 }
 
 absl::StatusOr<v1::Model> Models::Get(const Caller& caller, const v1::GetModelRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
-  return backend_.store.GetModel(request.name());
+  return backend_.store.Read(
+      [&](const Transaction& tx) { return tx.models().Get(request.name()); });
 }
 
 }  // namespace quantfleet::daemon::app

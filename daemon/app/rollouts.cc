@@ -36,7 +36,9 @@ struct Known {
 };
 
 absl::StatusOr<WatchStep<v1::Rollout>> NextOf(Store& store, const std::string& name, Known& known) {
-  QF_ASSIGN_OR_RETURN(v1::Rollout now, store.GetRolloutChanges(name, known.revision, kMaxPerPage));
+  QF_ASSIGN_OR_RETURN(v1::Rollout now, store.Read([&](const Transaction& tx) {
+    return tx.rollouts().GetChanges(name, known.revision, kMaxPerPage);
+  }));
   WatchStep<v1::Rollout> next;
   next.more = static_cast<uint32_t>(now.devices_size()) == kMaxPerPage;
   next.last = IsFinal(now.state()) && !next.more;
@@ -64,15 +66,19 @@ absl::StatusOr<v1::Rollout> RolloutCalls::Create(const Caller& caller,
 absl::StatusOr<v1::Rollout> RolloutCalls::Get(const Caller& caller,
                                               const v1::GetRolloutRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
-  return backend_.store.GetRolloutPage(request.name(), request.page_token(),
-                                       PageSize(request.page_size()));
+  return backend_.store.Read([&](const Transaction& tx) {
+    return tx.rollouts().GetPage(request.name(), request.page_token(),
+                                 PageSize(request.page_size()));
+  });
 }
 
 absl::StatusOr<v1::ListRolloutsResponse> RolloutCalls::List(const Caller& caller,
                                                             const v1::ListRolloutsRequest&) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListRolloutsResponse response;
-  QF_RETURN_IF_ERROR(FillList(response.mutable_rollouts(), backend_.store.ListRollouts()));
+  QF_RETURN_IF_ERROR(
+      FillList(response.mutable_rollouts(),
+               backend_.store.Read([&](const Transaction& tx) { return tx.rollouts().List(); })));
   return response;
 }
 

@@ -9,7 +9,8 @@ constexpr int kSeenLatelyIntervals = 3;  // of check-ins
 
 absl::StatusOr<Counts> DaemonStatus::Count() {
   const int64_t now = ToUnixMillis(backend_.clock.Now());
-  return backend_.store.Count(now - kSeenLatelyIntervals * backend_.fleet.check_in().count());
+  const int64_t lately = now - kSeenLatelyIntervals * backend_.fleet.check_in().count();
+  return backend_.store.Read([&](const Transaction& tx) { return tx.counts().Count(lately); });
 }
 
 absl::StatusOr<v1::Status> DaemonStatus::Get(const Caller& caller, const v1::GetStatusRequest&) {

@@ -23,14 +23,16 @@ absl::StatusOr<v1::ListTokensResponse> Tokens::List(const Caller& caller,
                                                     const v1::ListTokensRequest&) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
   v1::ListTokensResponse response;
-  QF_RETURN_IF_ERROR(FillList(response.mutable_tokens(), backend_.store.ListTokens()));
+  QF_RETURN_IF_ERROR(
+      FillList(response.mutable_tokens(),
+               backend_.store.Read([&](const Transaction& tx) { return tx.tokens().List(); })));
   return response;
 }
 
 absl::StatusOr<v1::EnrollmentToken> Tokens::Revoke(const Caller& caller,
                                                    const v1::RevokeTokenRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kAdmin).status());
-  return backend_.store.RevokeToken(request.id());
+  return backend_.fleet.RevokeToken(request.id());
 }
 
 }  // namespace quantfleet::daemon::app

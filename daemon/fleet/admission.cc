@@ -4,6 +4,7 @@
 
 #include "common/trust/token.h"
 #include "daemon/fleet/fleet.h"
+#include "daemon/fleet/token_use.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -19,7 +20,7 @@ bool LooksLikeId(std::string_view id) {
 
 }  // namespace
 
-absl::StatusOr<Fleet::Admission> Fleet::AdmitByToken(const Applicant& applicant,
+absl::StatusOr<Fleet::Admission> Fleet::AdmitByToken(Transaction& tx, const Applicant& applicant,
                                                      const DeviceKey& key, bool enrolled) {
   const auto claim = trust::ClaimToken::Parse(applicant.token);
   if (!claim.ok())
@@ -28,9 +29,9 @@ absl::StatusOr<Fleet::Admission> Fleet::AdmitByToken(const Applicant& applicant,
   if (claim->ca_fingerprint != with_.authority.ca_fingerprint())
     return Unauthenticated("the token was made by another daemon: is the address right?");
   QF_ASSIGN_OR_RETURN(const v1::EnrollmentToken token,
-                      with_.store.UseToken(claim->id, claim->SecretHash(), key.digest, enrolled,
-                                           ToUnixMillis(with_.clock.Now())));
-  const std::string name = "token " + token.id();
+                      UseToken(tx, claim->id, claim->SecretHash(), key.digest, enrolled,
+                               ToUnixMillis(with_.clock.Now())));
+  const std::string name = AdmissionOfToken(token.id());
   return Admission{
       .name = name,
       .text = name,
@@ -81,18 +82,23 @@ absl::StatusOr<bool> Fleet::CheckProof(const Applicant& applicant, const DeviceK
   return true;
 }
 
-absl::Status Fleet::UseChallenges(const Applicant& applicant, const DeviceKey& key) {
-  if (applicant.customer) QF_RETURN_IF_ERROR(challenges_.Use(key.id, applicant.customer->nonce));
-  if (!applicant.proof ||
-      (applicant.customer && applicant.customer->nonce == applicant.proof->nonce))
-    return absl::OkStatus();
-  return challenges_.Use(key.id, applicant.proof->nonce);
+absl::Status Fleet::UseChallenges(Attempt& attempt) {
+  if (attempt.used_challenges) return absl::OkStatus();
+  const std::optional<CustomerProof>& customer = attempt.applicant.customer;
+  const std::optional<KeyProof>& proof = attempt.applicant.proof;
+  const std::string& id = attempt.key.id;
+  if (customer) QF_RETURN_IF_ERROR(challenges_.Use(id, customer->nonce));
+  if (proof && !(customer && customer->nonce == proof->nonce))
+    QF_RETURN_IF_ERROR(challenges_.Use(id, proof->nonce));
+  attempt.used_challenges = true;
+  return absl::OkStatus();
 }
 
 // A certificate is one device's. Whoever comes with it and another key is that device, set up anew,
 // or a copy.
 absl::StatusOr<Fleet::Admission> Fleet::AdmitByCertificate(
-    const trust::ForeignCertificate& certificate, const DeviceKey& key, bool enrolled) {
+    const Transaction& tx, const trust::ForeignCertificate& certificate, const DeviceKey& key,
+    bool enrolled) {
   Admission admission{.name = "certificate " + certificate.public_key.hex(),
                       .text = "certificate " + certificate.subject,
                       .labels = {},
@@ -100,14 +106,14 @@ absl::StatusOr<Fleet::Admission> Fleet::AdmitByCertificate(
                       .wait = {},
                       .replaces = {}};
   if (enrolled) return admission;
-  QF_ASSIGN_OR_RETURN(const auto before, with_.store.FindDevicesByAdmission(admission.name));
+  QF_ASSIGN_OR_RETURN(const auto before, tx.devices().FindByAdmission(admission.name));
   const auto active = std::ranges::find(before, v1::Device::ACTIVE, &v1::Device::state);
   if (active != before.end()) {
     admission.replaces = active->id();
     admission.wait = fmt::format("its certificate is that of {}, which is active with another key",
                                  active->id());
   } else if (!before.empty()) {
-    QF_ASSIGN_OR_RETURN(const auto listed, AdmitByList(key));
+    QF_ASSIGN_OR_RETURN(const auto listed, AdmitByList(tx, key));
     if (listed) return *listed;
     return PermissionDenied(
         "certificate {} is that of {}, which was revoked: `quantfleet device allow {}` lets it "
@@ -117,8 +123,9 @@ absl::StatusOr<Fleet::Admission> Fleet::AdmitByCertificate(
   return admission;
 }
 
-absl::StatusOr<std::optional<Fleet::Admission>> Fleet::AdmitByList(const DeviceKey& key) {
-  QF_ASSIGN_OR_RETURN(const auto listed, with_.store.FindAllowedDevice(key.id));
+absl::StatusOr<std::optional<Fleet::Admission>> Fleet::AdmitByList(const Transaction& tx,
+                                                                   const DeviceKey& key) {
+  QF_ASSIGN_OR_RETURN(const auto listed, tx.admission().FindAllowed(key.id));
   if (!listed || (!listed->public_key().empty() && listed->public_key() != key.digest.raw()))
     return std::nullopt;
   return Admission{.name = "list",
@@ -129,12 +136,13 @@ absl::StatusOr<std::optional<Fleet::Admission>> Fleet::AdmitByList(const DeviceK
                    .replaces = {}};
 }
 
-absl::StatusOr<Fleet::Admission> Fleet::Admit(const Applicant& applicant, const DeviceKey& key,
-                                              const Customer& customer, bool enrolled) {
-  if (customer) return AdmitByCertificate(*customer, key, enrolled);
-  if (!applicant.token.empty()) return AdmitByToken(applicant, key, enrolled);
+absl::StatusOr<Fleet::Admission> Fleet::Admit(Transaction& tx, const Applicant& applicant,
+                                              const DeviceKey& key, const Customer& customer,
+                                              bool enrolled) {
+  if (customer) return AdmitByCertificate(tx, *customer, key, enrolled);
+  if (!applicant.token.empty()) return AdmitByToken(tx, applicant, key, enrolled);
   if (enrolled) return Admission{};
-  QF_ASSIGN_OR_RETURN(const auto listed, AdmitByList(key));
+  QF_ASSIGN_OR_RETURN(const auto listed, AdmitByList(tx, key));
   if (listed) return *listed;
   if (options_.queue == 0)
     return PermissionDenied(
@@ -174,10 +182,9 @@ absl::StatusOr<std::vector<v1::AllowedDevice>> Fleet::Allow(
     QF_RETURN_IF_ERROR(CheckLabels(Labels(device.labels().begin(), device.labels().end())));
     device.set_created_ms(now);
   }
-  absl::StatusOr<std::vector<v1::AllowedDevice>> allowed;
-  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
+  return with_.store.Write([&](Transaction& tx) -> absl::StatusOr<std::vector<v1::AllowedDevice>> {
     for (const v1::AllowedDevice& device : devices) {
-      const auto known = with_.store.GetDevice(device.device_id());
+      const auto known = tx.devices().Get(device.device_id());
       if (known.status().code() == absl::StatusCode::kNotFound) continue;
       QF_RETURN_IF_ERROR(known.status());
       if (known->state() == v1::Device::REVOKED)
@@ -185,10 +192,8 @@ absl::StatusOr<std::vector<v1::AllowedDevice>> Fleet::Allow(
                                   known->id());
       return AlreadyExists("device {} is enrolled already", known->id());
     }
-    allowed = with_.store.AllowDevices(devices, kMaxAllowed);
-    return allowed.status();
-  }));
-  return allowed;
+    return tx.admission().Allow(devices, kMaxAllowed);
+  });
 }
 
 }  // namespace quantfleet::daemon

@@ -22,8 +22,8 @@ v1::DeviceClass ToProto(const DeviceClassSpec& spec, std::string_view toml, bool
 }  // namespace
 
 absl::Status ClassRegistry::SeedShipped() {
-  const absl::Status seeded = store_.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const std::vector<v1::DeviceClass> stored, store_.ListClasses());
+  const absl::Status seeded = store_.Write([&](Transaction& tx) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const std::vector<v1::DeviceClass> stored, tx.classes().List());
     std::set<std::string, std::less<>> of_operators, of_this_binary;
     for (const v1::DeviceClass& c : stored)
       if (!c.shipped()) of_operators.insert(c.name());
@@ -31,11 +31,11 @@ absl::Status ClassRegistry::SeedShipped() {
       of_this_binary.emplace(shipped.name);
       if (of_operators.contains(shipped.name)) continue;
       QF_ASSIGN_OR_RETURN(const DeviceClassSpec spec, ParseDeviceClass(shipped.toml));
-      QF_RETURN_IF_ERROR(store_.PutClass(ToProto(spec, shipped.toml, true)));
+      QF_RETURN_IF_ERROR(tx.classes().Put(ToProto(spec, shipped.toml, true)));
     }
     for (const v1::DeviceClass& c : stored)
       if (c.shipped() && !of_this_binary.contains(c.name()))
-        QF_RETURN_IF_ERROR(store_.DeleteClass(c.name()));
+        QF_RETURN_IF_ERROR(tx.classes().Delete(c.name()));
     return absl::OkStatus();
   });
   std::lock_guard lock(mutex_);
@@ -52,7 +52,7 @@ absl::StatusOr<v1::DeviceClass> ClassRegistry::Apply(std::string_view toml) {
   if (!target.ok()) return Annotate(target.status(), fmt::format("device class {}", spec.name));
   const v1::DeviceClass out = ToProto(spec, toml, false);
   FailPoint("class-before-put");
-  QF_RETURN_IF_ERROR(store_.PutClass(out));
+  QF_RETURN_IF_ERROR(store_.Write([&](Transaction& tx) { return tx.classes().Put(out); }));
   FailPoint("class-after-put");
   std::lock_guard lock(mutex_);
   specs_ = nullptr;
@@ -60,14 +60,15 @@ absl::StatusOr<v1::DeviceClass> ClassRegistry::Apply(std::string_view toml) {
   return out;
 }
 
-absl::StatusOr<std::shared_ptr<const std::vector<DeviceClassSpec>>> ClassRegistry::Specs() {
+absl::StatusOr<std::shared_ptr<const std::vector<DeviceClassSpec>>> ClassRegistry::Specs(
+    const Transaction& tx) {
   uint64_t generation;
   {
     std::lock_guard lock(mutex_);
     if (specs_) return specs_;
     generation = generation_;
   }
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::DeviceClass> stored, store_.ListClasses());
+  QF_ASSIGN_OR_RETURN(const std::vector<v1::DeviceClass> stored, tx.classes().List());
   auto specs = std::make_shared<std::vector<DeviceClassSpec>>();
   for (const v1::DeviceClass& c : stored) {
     auto spec = ParseDeviceClass(c.toml());

@@ -22,7 +22,8 @@ class ClassRegistry {
   absl::Status SeedShipped();
   // Adds or replaces a class. Devices are classified anew at their next check-in.
   absl::StatusOr<v1::DeviceClass> Apply(std::string_view toml);
-  absl::StatusOr<std::shared_ptr<const std::vector<DeviceClassSpec>>> Specs();
+  // As `tx` finds them, or as an earlier transaction did and nobody has changed since.
+  absl::StatusOr<std::shared_ptr<const std::vector<DeviceClassSpec>>> Specs(const Transaction& tx);
 
  private:
   Store& store_;

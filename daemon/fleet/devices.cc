@@ -33,7 +33,7 @@ bool SameShape(const v1::HardwareFacts& a, const v1::HardwareFacts& b) {
 }
 
 // What the device stepped down from counts once a smaller one is healthy: else nothing was gained.
-absl::Status Outgrow(Store& store, v1::Device& device, const v1::ModelStatus& status,
+absl::Status Outgrow(const Transaction& tx, v1::Device& device, const v1::ModelStatus& status,
                      int64_t now_ms) {
   if (status.phase() != v1::ModelStatus::HEALTHY) return absl::OkStatus();
   // A device tells of its steps at each check-in, and artifacts are long records.
@@ -41,7 +41,7 @@ absl::Status Outgrow(Store& store, v1::Device& device, const v1::ModelStatus& st
     if (known.model() == status.model() && known.release() == status.release())
       return absl::OkStatus();
   for (const v1::StepDown& step : status.stepped_down()) {
-    const auto found = store.GetArtifact("artifacts/" + ToHex(AsBytes(step.manifest())));
+    const auto found = tx.artifacts().Get("artifacts/" + ToHex(AsBytes(step.manifest())));
     if (absl::IsNotFound(found.status())) continue;  // the device may say what it likes
     QF_RETURN_IF_ERROR(found.status());
     const v1::Artifact& artifact = found->artifact;
@@ -79,6 +79,11 @@ absl::Status CheckDigest(std::string_view field, const std::string& raw) {
 }
 
 }  // namespace
+
+absl::Status SetRevoked(v1::Device& device) {
+  device.set_state(v1::Device::REVOKED);
+  return absl::OkStatus();
+}
 
 absl::Status CheckFacts(const v1::HardwareFacts& facts) {
   QF_RETURN_IF_ERROR(CheckText("facts.arch", facts.arch(), kMaxText));
@@ -140,11 +145,12 @@ absl::Status CheckLabels(const Labels& labels) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Device> Fleet::Authenticate(const trust::CertificateInfo& certificate) {
+absl::StatusOr<v1::Device> Fleet::Authenticate(const Transaction& tx,
+                                               const trust::CertificateInfo& certificate) {
   const trust::Subject& subject = certificate.subject;
   if (subject.kind != trust::Subject::Kind::kDevice)
     return Unauthenticated("this call needs a device's certificate: enroll with a token");
-  auto known = with_.store.GetDeviceWithKey(subject.id);
+  auto known = tx.devices().GetWithKey(subject.id);
   if (known.status().code() == absl::StatusCode::kNotFound)
     return Unauthenticated("no device {}: enroll again with a token", subject.id);
   QF_RETURN_IF_ERROR(known.status());
@@ -156,7 +162,7 @@ absl::StatusOr<v1::Device> Fleet::Authenticate(const trust::CertificateInfo& cer
   return std::move(known->device);
 }
 
-absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id,
+absl::StatusOr<v1::Device> Fleet::CheckIn(Transaction& tx, const v1::Device& device,
                                           std::string_view agent_version,
                                           const v1::HardwareFacts* facts,
                                           const std::vector<v1::ModelStatus>& models,
@@ -164,36 +170,37 @@ absl::StatusOr<v1::Device> Fleet::CheckIn(std::string_view device_id,
   QF_RETURN_IF_ERROR(CheckText("agent_version", std::string(agent_version), kMaxVersionBytes));
   if (facts) QF_RETURN_IF_ERROR(CheckFacts(*facts));
   QF_RETURN_IF_ERROR(CheckStatuses(models));
-  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
-  auto device = with_.store.UpdateDevice(device_id, [&](v1::Device& d) -> absl::Status {
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
+  auto now = tx.devices().Update(device, [&](v1::Device& d) -> absl::Status {
     if (d.state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", d.id());
     if (facts && !SameShape(d.facts(), *facts)) Forget(d, "");
     if (facts) *d.mutable_facts() = *facts;
     for (const v1::ModelStatus& status : models)
-      QF_RETURN_IF_ERROR(Outgrow(with_.store, d, status, ToUnixMillis(with_.clock.Now())));
+      QF_RETURN_IF_ERROR(Outgrow(tx, d, status, ToUnixMillis(with_.clock.Now())));
     d.set_trust_root_version(trust_root_version);
     if (!agent_version.empty()) d.set_agent_version(std::string(agent_version));
     d.mutable_models()->Assign(models.begin(), models.end());
     Classify(d, *classes);
     return absl::OkStatus();
   });
-  QF_RETURN_IF_ERROR(device.status());
-  with_.store.TouchDevice(device_id, ToUnixMillis(with_.clock.Now()));
-  ++counters_.check_ins;
-  return device;
+  QF_RETURN_IF_ERROR(now.status());
+  tx.devices().Touch(*now, ToUnixMillis(with_.clock.Now()));
+  return now;
 }
 
 absl::StatusOr<v1::Device> Fleet::Label(std::string_view device_id, const Labels& set,
                                         const std::vector<std::string>& remove) {
   QF_RETURN_IF_ERROR(CheckLabels(set));
-  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   FailPoint("device-before-labelled");
-  auto device = with_.store.UpdateDevice(device_id, [&](v1::Device& d) -> absl::Status {
-    for (const std::string& key : remove) d.mutable_labels()->erase(key);
-    for (const auto& [key, value] : set) (*d.mutable_labels())[key] = value;
-    QF_RETURN_IF_ERROR(CheckLabels(Labels(d.labels().begin(), d.labels().end())));
-    Classify(d, *classes);
-    return absl::OkStatus();
+  auto device = with_.store.Write([&](Transaction& tx) -> absl::StatusOr<v1::Device> {
+    QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
+    return tx.devices().Update(device_id, [&](v1::Device& d) -> absl::Status {
+      for (const std::string& key : remove) d.mutable_labels()->erase(key);
+      for (const auto& [key, value] : set) (*d.mutable_labels())[key] = value;
+      QF_RETURN_IF_ERROR(CheckLabels(Labels(d.labels().begin(), d.labels().end())));
+      Classify(d, *classes);
+      return absl::OkStatus();
+    });
   });
   FailPoint("device-after-labelled");
   return device;
@@ -201,20 +208,16 @@ absl::StatusOr<v1::Device> Fleet::Label(std::string_view device_id, const Labels
 
 absl::StatusOr<v1::Device> Fleet::ForgetOutgrown(std::string_view device_id,
                                                  std::string_view model) {
-  return with_.store.UpdateDevice(device_id, [&](v1::Device& d) -> absl::Status {
-    Forget(d, model);
-    return absl::OkStatus();
+  return with_.store.Write([&](Transaction& tx) {
+    return tx.devices().Update(device_id, [&](v1::Device& d) -> absl::Status {
+      Forget(d, model);
+      return absl::OkStatus();
+    });
   });
 }
 
-absl::StatusOr<v1::Device> Fleet::Revoke(std::string_view device_id) {
-  FailPoint("device-before-revoked");
-  auto device = with_.store.UpdateDevice(device_id, [](v1::Device& d) -> absl::Status {
-    d.set_state(v1::Device::REVOKED);
-    return absl::OkStatus();
-  });
-  FailPoint("device-after-revoked");
-  return device;
+absl::StatusOr<v1::Device> Fleet::Revoke(Transaction& tx, std::string_view device_id) {
+  return tx.devices().Update(device_id, SetRevoked);
 }
 
 }  // namespace quantfleet::daemon

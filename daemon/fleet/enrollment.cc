@@ -28,11 +28,13 @@ absl::StatusOr<Fleet::Identity> Fleet::Issue(const v1::Device& device, std::stri
       with_.authority.IssueDevice(public_pem, device.id(), options_.certificate_lifetime, knows));
   QF_ASSIGN_OR_RETURN(const trust::CertificateInfo info, trust::ReadCertificate(certificate));
   FailPoint("device-before-certificate-recorded");
-  const auto updated = with_.store.UpdateDevice(device.id(), [&](v1::Device& d) -> absl::Status {
-    if (d.state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", d.id());
-    d.set_certificate_expires_ms(ToUnixMillis(info.not_after));
-    d.set_certificate_root_version(knows);
-    return absl::OkStatus();
+  const auto updated = with_.store.Write([&](Transaction& tx) {
+    return tx.devices().Update(device.id(), [&](v1::Device& d) -> absl::Status {
+      if (d.state() != v1::Device::ACTIVE) return PermissionDenied("device {} is revoked", d.id());
+      d.set_certificate_expires_ms(ToUnixMillis(info.not_after));
+      d.set_certificate_root_version(knows);
+      return absl::OkStatus();
+    });
   });
   QF_RETURN_IF_ERROR(updated.status());
   FailPoint("device-after-certificate-recorded");
@@ -50,14 +52,17 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrollCounted(const Applicant& applicant)
   QF_ASSIGN_OR_RETURN(const bool proven, CheckProof(applicant, key));
   QF_ASSIGN_OR_RETURN(const Customer customer, CheckCustomer(applicant, key));
 
-  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
   const int64_t now = ToUnixMillis(with_.clock.Now());
+  Attempt attempt{applicant, key};
   v1::Device enrolled;
   absl::Status held;  // not OK: the device waits, and that is recorded
   bool repeated = false;
   FailPoint("enroll-before-device-recorded");
-  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
-    const auto known = with_.store.FindDeviceByKey(key.digest);
+  QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
+    held = absl::OkStatus();
+    repeated = false;
+    QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
+    const auto known = tx.devices().FindByKey(key.digest);
     if (!known.ok() && known.status().code() != absl::StatusCode::kNotFound) return known.status();
     if (known.ok() && known->state() == v1::Device::REVOKED)
       return PermissionDenied("device {} has been revoked: enroll with a new key", known->id());
@@ -66,18 +71,19 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrollCounted(const Applicant& applicant)
       repeated = true;
       return absl::OkStatus();
     }
-    QF_ASSIGN_OR_RETURN(Admission admission, Admit(applicant, key, customer, known.ok()));
+    QF_ASSIGN_OR_RETURN(Admission admission, Admit(tx, applicant, key, customer, known.ok()));
     if (!known.ok()) {
       if (admission.replaces.empty()) {
-        QF_ASSIGN_OR_RETURN(admission.replaces, SameMachine(applicant.facts.hardware_id(), key.id));
+        QF_ASSIGN_OR_RETURN(admission.replaces,
+                            SameMachine(tx, applicant.facts.hardware_id(), key.id));
       }
       if (!admission.wait.empty() || !admission.replaces.empty()) {
-        QF_ASSIGN_OR_RETURN(const std::string why, Hold(applicant, key, admission));
+        QF_ASSIGN_OR_RETURN(const std::string why, Hold(tx, attempt, admission));
         held = WithRetryAfter(FailedPrecondition("{}", why), options_.check_in);
-        return UseChallenges(applicant, key);
+        return UseChallenges(attempt);
       }
     }
-    QF_RETURN_IF_ERROR(UseChallenges(applicant, key));
+    QF_RETURN_IF_ERROR(UseChallenges(attempt));
     Enrollment enrollment{key.digest, admission.name, {}, now};
     v1::Device& device = enrollment.device;
     device.set_id(key.id);
@@ -88,12 +94,13 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrollCounted(const Applicant& applicant)
     device.set_admitted_by(admission.text);
     device.set_pinned_class(admission.pinned_class);
     device.mutable_labels()->insert(admission.labels.begin(), admission.labels.end());
-    QF_ASSIGN_OR_RETURN(enrolled, with_.store.CreateDevice(enrollment));
+    QF_ASSIGN_OR_RETURN(enrolled, tx.devices().Create(enrollment));
     // What an enrolled key keeps decides too.
-    QF_ASSIGN_OR_RETURN(enrolled, with_.store.UpdateDevice(enrolled.id(), [&](v1::Device& d) {
+    QF_ASSIGN_OR_RETURN(enrolled, tx.devices().Update(enrolled.id(), [&](v1::Device& d) {
       Classify(d, *classes);
       return absl::OkStatus();
     }));
+    tx.devices().Touch(enrolled, now);
     return absl::OkStatus();
   }));
   FailPoint("enroll-after-device-recorded");
@@ -106,7 +113,6 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrollCounted(const Applicant& applicant)
         with_.authority.IssueDevice(key.pem, enrolled.id(), options_.certificate_lifetime, 0));
     return Identity{enrolled.id(), std::move(certificate), enrolled.device_class()};
   }
-  with_.store.TouchDevice(enrolled.id(), now);
   return Issue(enrolled, key.pem, 0);  // an older agent knows one CA only: the one that it met
 }
 
@@ -127,23 +133,23 @@ absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id,
   QF_RETURN_IF_ERROR(challenges_.Check(device_id, nonce));
   QF_ASSIGN_OR_RETURN(const std::string public_pem, KeyOfCsr(csr_pem));
   QF_ASSIGN_OR_RETURN(const Digest public_key, trust::PublicKeyDigest(public_pem));
-  const auto device = with_.store.GetDevice(device_id);
-  if (device.status().code() == absl::StatusCode::kNotFound)
+  const auto known =
+      with_.store.Read([&](const Transaction& tx) { return tx.devices().GetWithKey(device_id); });
+  if (known.status().code() == absl::StatusCode::kNotFound)
     return NotFound("no device {}: enroll again with a token", device_id);
-  QF_RETURN_IF_ERROR(device.status());
-  QF_ASSIGN_OR_RETURN(const Digest enrolled_key, with_.store.DeviceKey(device_id));
-  if (enrolled_key != public_key)
+  QF_RETURN_IF_ERROR(known.status());
+  if (known->public_key != public_key)
     return Unauthenticated("device {} was enrolled with another key: enroll again with a token",
                            device_id);
   if (!trust::VerifyWithPublicKey(public_pem, AsBytes(RenewalMessage(nonce, csr_pem)), proof))
     return Unauthenticated("the proof was not made by device {}'s key over this challenge",
                            device_id);
-  if (device->state() != v1::Device::ACTIVE)
+  if (known->device.state() != v1::Device::ACTIVE)
     return PermissionDenied(
         "device {} is revoked: an operator decided so; it cannot renew or enroll with this key",
         device_id);
   QF_RETURN_IF_ERROR(challenges_.Use(device_id, nonce));
-  return Issue(*device, public_pem, trust_root_version);
+  return Issue(known->device, public_pem, trust_root_version);
 }
 
 absl::StatusOr<Fleet::Identity> Fleet::Enroll(const Applicant& applicant) {

@@ -62,6 +62,8 @@ class Fleet {
   // the same process, gets the same secret, for a caller whose connection broke; later it is
   // ALREADY_EXISTS.
   absl::StatusOr<NewToken> CreateToken(const TokenRequest& request);
+  // Devices that wait by it are forgotten; those that are in stay in.
+  absl::StatusOr<v1::EnrollmentToken> RevokeToken(std::string_view id);
 
   // ---- enrollment and renewal (enrollment.cc)
   struct Identity {
@@ -114,21 +116,23 @@ class Fleet {
   // The device is in from now on; the one that it replaces is revoked, and its labels and pinned
   // class come over. FAILED_PRECONDITION: it replaces another one than when it was looked at.
   // NOT_FOUND: it does not wait (any more).
-  absl::StatusOr<Approved> Approve(std::string_view device_id);
+  absl::StatusOr<Approved> Approve(Transaction& tx, std::string_view device_id);
   // Its key is refused from now on, as a revoked device's is.
   absl::StatusOr<v1::Device> Reject(std::string_view device_id);
 
   // ---- devices (devices.cc)
   // The ACTIVE device that holds this certificate. UNAUTHENTICATED: not a device's certificate,
   // unknown device or other key; PERMISSION_DENIED: revoked.
-  absl::StatusOr<v1::Device> Authenticate(const trust::CertificateInfo& certificate);
+  absl::StatusOr<v1::Device> Authenticate(const Transaction& tx,
+                                          const trust::CertificateInfo& certificate);
   // Facts unset: as before. Classified anew each time; the device as it is now.
-  // `trust_root_version`: what the device holds; 0: it does not say.
-  absl::StatusOr<v1::Device> CheckIn(std::string_view device_id, std::string_view agent_version,
-                                     const v1::HardwareFacts* facts,
+  // `trust_root_version`: what the device holds; 0: it does not say. It is the caller who counts
+  // it, once it is committed.
+  absl::StatusOr<v1::Device> CheckIn(Transaction& tx, const v1::Device& device,
+                                     std::string_view agent_version, const v1::HardwareFacts* facts,
                                      const std::vector<v1::ModelStatus>& models,
                                      uint32_t trust_root_version = 0);
-  absl::StatusOr<v1::Device> Revoke(std::string_view device_id);
+  absl::StatusOr<v1::Device> Revoke(Transaction& tx, std::string_view device_id);
   // The device may be given again what it stepped down from. `model`: empty: of all models.
   absl::StatusOr<v1::Device> ForgetOutgrown(std::string_view device_id, std::string_view model);
   // Labels in `set` are added or replaced, those in `remove` go. Classified anew.
@@ -160,23 +164,29 @@ class Fleet {
   absl::StatusOr<Customer> CheckCustomer(const Applicant& applicant, const DeviceKey& key);
   // Whether there is a proof; UNAUTHENTICATED: it is no good.
   absl::StatusOr<bool> CheckProof(const Applicant& applicant, const DeviceKey& key);
+  // One enrollment, whose transaction may run more than once: what it does in memory counts once.
+  struct Attempt {
+    const Applicant& applicant;
+    const DeviceKey& key;
+    bool used_challenges = false, met_stranger = false;
+  };
   // The challenges of both are used from now on. Whoever nothing vouches for must not come here as
   // often as they like.
-  absl::Status UseChallenges(const Applicant& applicant, const DeviceKey& key);
-  // Inside the transaction of the enrollment.
-  absl::StatusOr<Admission> Admit(const Applicant& applicant, const DeviceKey& key,
+  absl::Status UseChallenges(Attempt& attempt);
+  absl::StatusOr<Admission> Admit(Transaction& tx, const Applicant& applicant, const DeviceKey& key,
                                   const Customer& customer, bool enrolled);
-  absl::StatusOr<Admission> AdmitByToken(const Applicant& applicant, const DeviceKey& key,
-                                         bool enrolled);
-  absl::StatusOr<Admission> AdmitByCertificate(const trust::ForeignCertificate& certificate,
+  absl::StatusOr<Admission> AdmitByToken(Transaction& tx, const Applicant& applicant,
+                                         const DeviceKey& key, bool enrolled);
+  absl::StatusOr<Admission> AdmitByCertificate(const Transaction& tx,
+                                               const trust::ForeignCertificate& certificate,
                                                const DeviceKey& key, bool enrolled);
-  absl::StatusOr<std::optional<Admission>> AdmitByList(const DeviceKey& key);
+  absl::StatusOr<std::optional<Admission>> AdmitByList(const Transaction& tx, const DeviceKey& key);
   // The ACTIVE device with another key that has this hardware id; empty: none.
-  absl::StatusOr<std::string> SameMachine(std::string_view hardware_id, std::string_view device_id);
+  absl::StatusOr<std::string> SameMachine(const Transaction& tx, std::string_view hardware_id,
+                                          std::string_view device_id);
   // Has the device wait; in words. Of one that waits nothing changes without a proof.
-  absl::StatusOr<std::string> Hold(const Applicant& applicant, const DeviceKey& key,
-                                   const Admission& admission);
-  absl::Status MeetStranger();
+  absl::StatusOr<std::string> Hold(Transaction& tx, Attempt& attempt, const Admission& admission);
+  absl::Status MeetStranger(Attempt& attempt);
 
   absl::StatusOr<Identity> RenewCounted(std::string_view device_id, std::string_view csr_pem,
                                         std::string_view nonce, std::string_view proof,
@@ -204,6 +214,9 @@ class Fleet {
 inline constexpr size_t kMaxLabels = 32,
                         kMaxLabelText = 256;     // labels of one thing; bytes of a key or a value
 inline constexpr size_t kMaxVersionBytes = 128;  // an agent's version
+
+// For DeviceStore::Update.
+absl::Status SetRevoked(v1::Device& device);
 
 // What comes from outside: bounded lists, bounded strings. INVALID_ARGUMENT names the field.
 absl::Status CheckFacts(const v1::HardwareFacts& facts);

@@ -63,25 +63,26 @@ absl::StatusOr<v1::DeviceGroup> ApplyGroup(Store& store, v1::DeviceGroup group, 
   const std::set<std::string> ids(group.device_ids().begin(), group.device_ids().end());
   group.clear_device_ids();
   for (const std::string& id : ids) group.add_device_ids(id);
-  QF_RETURN_IF_ERROR(store.Atomically([&]() -> absl::Status {
-    for (const std::string& id : ids) QF_RETURN_IF_ERROR(store.GetDevice(id).status());
+  group.set_updated_ms(ToUnixMillis(now));
+  return store.Write([&](Transaction& tx) -> absl::StatusOr<v1::DeviceGroup> {
+    for (const std::string& id : ids) QF_RETURN_IF_ERROR(tx.devices().Get(id).status());
     group.set_created_ms(ToUnixMillis(now));
-    group.set_updated_ms(ToUnixMillis(now));
-    const auto old = store.GetGroup(group.name());
+    const auto old = tx.groups().Get(group.name());
     if (old.ok())
       group.set_created_ms(old->created_ms());
     else if (old.status().code() != absl::StatusCode::kNotFound)
       return old.status();
-    return store.PutGroup(group);
-  }));
-  return group;
+    QF_RETURN_IF_ERROR(tx.groups().Put(group));
+    return group;
+  });
 }
 
-absl::StatusOr<std::vector<std::string>> GroupMembers(Store& store, const v1::DeviceGroup& group,
+absl::StatusOr<std::vector<std::string>> GroupMembers(const Transaction& tx,
+                                                      const v1::DeviceGroup& group,
                                                       std::string_view after, size_t limit) {
   std::vector<std::string> members;
   for (std::string from(after);;) {
-    QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> page, store.ListDevices(from, kScanned));
+    QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> page, tx.devices().List(from, kScanned));
     for (const v1::Device& device : page) {
       if (members.size() == limit) return members;
       const Labels labels(device.labels().begin(), device.labels().end());

@@ -27,7 +27,8 @@ bool Belongs(const v1::DeviceGroup& group, std::string_view device_id, const Lab
 // listed device.
 absl::StatusOr<v1::DeviceGroup> ApplyGroup(Store& store, v1::DeviceGroup group, Time now);
 // Ids of up to `limit` active devices above `after` that belong to it now, in order.
-absl::StatusOr<std::vector<std::string>> GroupMembers(Store& store, const v1::DeviceGroup& group,
+absl::StatusOr<std::vector<std::string>> GroupMembers(const Transaction& tx,
+                                                      const v1::DeviceGroup& group,
                                                       std::string_view after, size_t limit);
 
 }  // namespace quantfleet::daemon

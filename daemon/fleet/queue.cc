@@ -31,17 +31,18 @@ bool SameRequest(v1::PendingDevice a, v1::PendingDevice b) {
 
 }  // namespace
 
-absl::StatusOr<std::string> Fleet::SameMachine(std::string_view hardware_id,
+absl::StatusOr<std::string> Fleet::SameMachine(const Transaction& tx, std::string_view hardware_id,
                                                std::string_view device_id) {
   if (hardware_id.empty()) return "";
-  QF_ASSIGN_OR_RETURN(const auto devices, with_.store.FindDevicesByHardware(hardware_id));
+  QF_ASSIGN_OR_RETURN(const auto devices, tx.devices().FindByHardware(hardware_id));
   const auto same = std::ranges::find_if(devices, [&](const v1::Device& d) {
     return d.state() == v1::Device::ACTIVE && d.id() != device_id;
   });
   return same == devices.end() ? "" : same->id();
 }
 
-absl::Status Fleet::MeetStranger() {
+absl::Status Fleet::MeetStranger(Attempt& attempt) {
+  if (attempt.met_stranger) return absl::OkStatus();
   const Duration now = with_.clock.Monotonic();
   std::lock_guard lock(strangers_mutex_);
   if (now - strangers_since_ >= std::chrono::minutes(1)) {
@@ -53,11 +54,14 @@ absl::Status Fleet::MeetStranger() {
         ResourceExhausted("too many unknown devices ask at once: ask again in a minute"),
         kQueueFull);
   ++strangers_;
+  attempt.met_stranger = true;
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> Fleet::Hold(const Applicant& applicant, const DeviceKey& key,
+absl::StatusOr<std::string> Fleet::Hold(Transaction& tx, Attempt& attempt,
                                         const Admission& admission) {
+  const Applicant& applicant = attempt.applicant;
+  const DeviceKey& key = attempt.key;
   const int64_t now = ToUnixMillis(with_.clock.Now());
   if (applicant.facts.ByteSizeLong() > kMaxHeldFacts)
     return InvalidArgument("facts: a device that waits may tell at most {} bytes", kMaxHeldFacts);
@@ -79,16 +83,16 @@ absl::StatusOr<std::string> Fleet::Hold(const Applicant& applicant, const Device
   device.set_last_asked_ms(now);
   device.set_expires_ms(now + kHeldMs);
 
-  QF_ASSIGN_OR_RETURN(const auto known, with_.store.FindPendingDevice(key.id, now));
+  QF_ASSIGN_OR_RETURN(const auto known, tx.admission().FindPending(key.id, now));
   if (known) device.set_asked_ms(known->device.asked_ms());
-  if (!known && admission.name.empty()) QF_RETURN_IF_ERROR(MeetStranger());
+  if (!known && admission.name.empty()) QF_RETURN_IF_ERROR(MeetStranger(attempt));
   const bool fresh = known && known->admission == pending.admission &&
                      SameRequest(known->device, device) &&
                      now - known->device.last_asked_ms() < kAskRecordedMs;
   const bool unproven = known && !applicant.proof;
   if (unproven) device.set_reason(known->device.reason());
   if (!fresh && !unproven) {
-    const absl::Status put = with_.store.PutPendingDevice(
+    const absl::Status put = tx.admission().PutPending(
         pending, admission.name.empty() ? options_.queue : kMaxVouched, now);
     if (put.code() == absl::StatusCode::kResourceExhausted) return WithRetryAfter(put, kQueueFull);
     QF_RETURN_IF_ERROR(put);
@@ -99,71 +103,68 @@ absl::StatusOr<std::string> Fleet::Hold(const Applicant& applicant, const Device
 }
 
 absl::StatusOr<std::vector<v1::PendingDevice>> Fleet::Pending() {
-  return with_.store.ListPendingDevices(ToUnixMillis(with_.clock.Now()));
+  return with_.store.Read([&](const Transaction& tx) {
+    return tx.admission().ListPending(ToUnixMillis(with_.clock.Now()));
+  });
 }
 
-absl::StatusOr<Fleet::Approved> Fleet::Approve(std::string_view device_id) {
-  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+absl::StatusOr<Fleet::Approved> Fleet::Approve(Transaction& tx, std::string_view device_id) {
   const int64_t now = ToUnixMillis(with_.clock.Now());
   Approved approved;
-  FailPoint("queue-before-approved");
-  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const auto pending, with_.store.FindPendingDevice(device_id, now));
-    if (!pending) {
-      auto known = with_.store.GetDevice(device_id);
-      if (!known.ok() || known->state() != v1::Device::ACTIVE)
-        return NotFound("no device \"{}\" waits: see `quantfleet device pending`", device_id);
-      approved.device = *std::move(known);  // approved before
-      return absl::OkStatus();
-    }
-    const v1::PendingDevice& request = pending->device;
-    QF_ASSIGN_OR_RETURN(std::string replaces,
-                        SameMachine(request.facts().hardware_id(), request.device_id()));
-    v1::Device old;
-    if (!request.replaces().empty()) {
-      QF_ASSIGN_OR_RETURN(old, with_.store.GetDevice(request.replaces()));
-    }
-    // Its machine may have come in with a third key since, and an operator should know whom they
-    // revoke.
-    if (!replaces.empty() && replaces != old.id())
-      return FailedPrecondition(
-          "device {} would now replace {}, not {}: when it has asked again, look at `quantfleet "
-          "device pending`",
-          device_id, replaces, old.id().empty() ? "none" : old.id());
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
+  QF_ASSIGN_OR_RETURN(const auto pending, tx.admission().FindPending(device_id, now));
+  if (!pending) {
+    auto known = tx.devices().Get(device_id);
+    if (!known.ok() || known->state() != v1::Device::ACTIVE)
+      return NotFound("no device \"{}\" waits: see `quantfleet device pending`", device_id);
+    approved.device = *std::move(known);  // approved before
+    return approved;
+  }
+  const v1::PendingDevice& request = pending->device;
+  QF_ASSIGN_OR_RETURN(std::string replaces,
+                      SameMachine(tx, request.facts().hardware_id(), request.device_id()));
+  v1::Device old;
+  if (!request.replaces().empty()) {
+    QF_ASSIGN_OR_RETURN(old, tx.devices().Get(request.replaces()));
+  }
+  // Its machine may have come in with a third key since, and an operator should know whom they
+  // revoke.
+  if (!replaces.empty() && replaces != old.id())
+    return FailedPrecondition(
+        "device {} would now replace {}, not {}: when it has asked again, look at `quantfleet "
+        "device pending`",
+        device_id, replaces, old.id().empty() ? "none" : old.id());
 
-    QF_ASSIGN_OR_RETURN(const Digest key, Digest::FromRaw(request.public_key()));
-    const bool vouched = !pending->admission.empty();
-    Enrollment enrollment{key, vouched ? pending->admission : "operator", {}, now};
-    v1::Device& device = enrollment.device;
-    device.set_id(request.device_id());
-    device.set_state(v1::Device::ACTIVE);
-    *device.mutable_facts() = request.facts();
-    device.set_agent_version(request.agent_version());
-    device.set_enrolled_ms(now);
-    device.set_admitted_by(vouched ? request.admitted_by() + ", operator" : "operator");
-    device.set_pinned_class(request.pinned_class().empty() ? old.pinned_class()
-                                                           : request.pinned_class());
-    *device.mutable_labels() = request.labels();
-    for (const auto& [label, value] : old.labels()) device.mutable_labels()->insert({label, value});
-    Classify(device, *classes);
-    QF_ASSIGN_OR_RETURN(approved.device, with_.store.CreateDevice(enrollment));
-    if (old.state() != v1::Device::ACTIVE) return absl::OkStatus();
-    approved.revoked = old.id();
-    return Revoke(old.id()).status();
-  }));
-  FailPoint("queue-after-approved");
+  QF_ASSIGN_OR_RETURN(const Digest key, Digest::FromRaw(request.public_key()));
+  const bool vouched = !pending->admission.empty();
+  Enrollment enrollment{key, vouched ? pending->admission : "operator", {}, now};
+  v1::Device& device = enrollment.device;
+  device.set_id(request.device_id());
+  device.set_state(v1::Device::ACTIVE);
+  *device.mutable_facts() = request.facts();
+  device.set_agent_version(request.agent_version());
+  device.set_enrolled_ms(now);
+  device.set_admitted_by(vouched ? request.admitted_by() + ", operator" : "operator");
+  device.set_pinned_class(request.pinned_class().empty() ? old.pinned_class()
+                                                         : request.pinned_class());
+  *device.mutable_labels() = request.labels();
+  for (const auto& [label, value] : old.labels()) device.mutable_labels()->insert({label, value});
+  Classify(device, *classes);
+  QF_ASSIGN_OR_RETURN(approved.device, tx.devices().Create(enrollment));
+  if (old.state() != v1::Device::ACTIVE) return approved;
+  approved.revoked = old.id();
+  QF_RETURN_IF_ERROR(tx.devices().Update(old.id(), SetRevoked).status());
   return approved;
 }
 
 absl::StatusOr<v1::Device> Fleet::Reject(std::string_view device_id) {
   const int64_t now = ToUnixMillis(with_.clock.Now());
-  absl::StatusOr<v1::Device> rejected;
-  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const auto pending, with_.store.FindPendingDevice(device_id, now));
+  return with_.store.Write([&](Transaction& tx) -> absl::StatusOr<v1::Device> {
+    QF_ASSIGN_OR_RETURN(const auto pending, tx.admission().FindPending(device_id, now));
     if (!pending) {
-      rejected = with_.store.GetDevice(device_id);
+      auto rejected = tx.devices().Get(device_id);
       if (rejected.ok() && rejected->state() == v1::Device::REVOKED)
-        return absl::OkStatus();  // rejected before
+        return rejected;  // rejected before
       if (rejected.ok())
         return FailedPrecondition("device {0} is in: `quantfleet device revoke {0}` puts it out",
                                   device_id);
@@ -180,10 +181,8 @@ absl::StatusOr<v1::Device> Fleet::Reject(std::string_view device_id) {
     device.set_agent_version(pending->device.agent_version());
     device.set_enrolled_ms(now);
     device.set_class_reason("rejected by an operator, never let in");
-    rejected = with_.store.CreateDevice(enrollment);
-    return rejected.status();
-  }));
-  return rejected;
+    return tx.devices().Create(enrollment);
+  });
 }
 
 }  // namespace quantfleet::daemon

@@ -3,6 +3,7 @@
 #include "common/base/fail_point.h"
 #include "common/trust/token.h"
 #include "daemon/fleet/fleet.h"
+#include "daemon/fleet/token_use.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -35,7 +36,9 @@ absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) 
   if (!request.request_id.empty()) {
     const auto recent = std::ranges::find(recent_, request.request_id, &RecentToken::request_id);
     if (recent != recent_.end()) return recent->answer;
-    QF_ASSIGN_OR_RETURN(const std::optional<std::string> made, with_.store.FindRequest(key));
+    QF_ASSIGN_OR_RETURN(
+        const std::optional<std::string> made,
+        with_.store.Read([&](const Transaction& tx) { return tx.requests().Find(key); }));
     if (made)
       return AlreadyExists(
           "this request made token {} before, and its secret was shown then: revoke that token and "
@@ -45,7 +48,9 @@ absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) 
   }
 
   if (!request.device_class.empty()) {
-    QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+    QF_ASSIGN_OR_RETURN(const auto classes, with_.store.Read([&](const Transaction& tx) {
+      return with_.classes.Specs(tx);
+    }));
     if (std::ranges::find(*classes, request.device_class, &DeviceClassSpec::name) == classes->end())
       return NotFound(
           "there is no device class \"{}\": see `quantfleet class list`, or apply it first",
@@ -67,13 +72,25 @@ absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) 
   token.mutable_labels()->insert(request.labels.begin(), request.labels.end());
   NewToken answer{.token = {}, .secret = claim.ToString()};
   FailPoint("token-before-create");
-  QF_ASSIGN_OR_RETURN(answer.token, with_.store.CreateToken(token, claim.SecretHash(), key));
+  QF_ASSIGN_OR_RETURN(answer.token, with_.store.Write([&](Transaction& tx) {
+    return tx.tokens().Create(token, claim.SecretHash(), key);
+  }));
   FailPoint("token-after-create");
   if (!request.request_id.empty()) {
     if (recent_.size() >= kMaxRecent) recent_.erase(recent_.begin());
     recent_.push_back({request.request_id, answer, with_.clock.Monotonic()});
   }
   return answer;
+}
+
+absl::StatusOr<v1::EnrollmentToken> Fleet::RevokeToken(std::string_view id) {
+  return with_.store.Write([&](Transaction& tx) -> absl::StatusOr<v1::EnrollmentToken> {
+    QF_ASSIGN_OR_RETURN(v1::EnrollmentToken token, tx.tokens().Get(id));
+    token.set_revoked(true);
+    QF_RETURN_IF_ERROR(tx.tokens().Put(token));
+    QF_RETURN_IF_ERROR(tx.admission().ForgetPending(AdmissionOfToken(token.id())));
+    return token;
+  });
 }
 
 }  // namespace quantfleet::daemon

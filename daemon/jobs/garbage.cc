@@ -12,9 +12,11 @@ namespace {
 using Digests = std::unordered_set<Digest>;
 
 absl::Status AddChunksOfArtifacts(Store& store, Digests& needed) {
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> artifacts, store.ListArtifacts(""));
+  QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> artifacts,
+                      store.Read([&](const Transaction& tx) { return tx.artifacts().List(""); }));
   for (const v1::Artifact& artifact : artifacts) {
-    const auto record = store.GetArtifact(artifact.name());
+    const auto record =
+        store.Read([&](const Transaction& tx) { return tx.artifacts().Get(artifact.name()); });
     if (absl::IsNotFound(record.status())) continue;  // deleted meanwhile
     QF_RETURN_IF_ERROR(record.status());
     v1::Manifest manifest;
@@ -36,13 +38,18 @@ bool Abandoned(const v1::Job& job, int64_t before_ms) {
 
 absl::Status AddChunksOfJobs(Store& store, const CollectOptions& options, Digests& needed,
                              Collected& collected) {
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Job> jobs, store.ListJobs());
+  QF_ASSIGN_OR_RETURN(const std::vector<v1::Job> jobs,
+                      store.Read([&](const Transaction& tx) { return tx.jobs().List(); }));
   for (const v1::Job& job : jobs) {
-    QF_ASSIGN_OR_RETURN(const std::vector<SlabRow> slabs, store.ListJobSlabs(job.name()));
+    QF_ASSIGN_OR_RETURN(const std::vector<SlabRow> slabs, store.Read([&](const Transaction& tx) {
+      return tx.jobs().ListSlabs(job.name());
+    }));
     if (slabs.empty()) continue;
     if (Abandoned(job, options.forget_before_ms)) {
       ++collected.jobs_forgotten;
-      if (!options.dry_run) QF_RETURN_IF_ERROR(store.DeleteJobSlabs(job.name()));
+      if (!options.dry_run)
+        QF_RETURN_IF_ERROR(
+            store.Write([&](Transaction& tx) { return tx.jobs().DeleteSlabs(job.name()); }));
       continue;
     }
     for (const SlabRow& row : slabs) {
@@ -63,7 +70,7 @@ absl::StatusOr<Collected> CollectGarbage(Store& store, pipeline::BlobStore& blob
   QF_RETURN_IF_ERROR(AddChunksOfArtifacts(store, needed));
   QF_RETURN_IF_ERROR(AddChunksOfJobs(store, options, needed, collected));
   FailPoint("garbage-before-remove");
-  QF_RETURN_IF_ERROR(blobs.ForEach(
+  QF_RETURN_IF_ERROR(blobs.List(
       [&](const Digest& digest, const pipeline::BlobStore::Stored& stored) -> absl::Status {
         if (options.stop.stop_requested()) return Cancelled("stopped while garbage was collected");
         if (needed.contains(digest)) {

@@ -22,7 +22,8 @@ absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, std::string_vie
   if (classes.empty()) return InvalidArgument("a job needs at least one device class");
   std::vector<std::string> targets;
   for (const std::string& name : classes) {
-    QF_ASSIGN_OR_RETURN(const v1::DeviceClass device_class, store.GetClass(name));
+    QF_ASSIGN_OR_RETURN(const v1::DeviceClass device_class,
+                        store.Read([&](const Transaction& tx) { return tx.classes().Get(name); }));
     const std::string target = device_class.format() + ":" + device_class.recipe();
     const auto spec = pipeline::ParseTargetSpec(target);
     if (!spec.ok()) return Annotate(spec.status(), fmt::format("device class {}", name));
@@ -49,7 +50,8 @@ JobRunner::JobRunner(Collaborators with, Options options)
 JobRunner::~JobRunner() { Stop(); }
 
 absl::Status JobRunner::Start() {
-  QF_RETURN_IF_ERROR(with_.store.RequeueRunning().status());
+  QF_RETURN_IF_ERROR(
+      with_.store.Write([&](Transaction& tx) { return tx.jobs().RequeueRunning(); }).status());
   QF_RETURN_IF_ERROR(with_.blobs.RemoveTemporaries());
   stop_ = std::stop_source();
   {
@@ -73,7 +75,8 @@ void JobRunner::Work(const std::stop_token& stop) {
       work_ = false;
     }
     CollectBetweenJobs(stop);
-    const auto claimed = with_.store.ClaimNextQueued();
+    const auto claimed =
+        with_.store.Write([&](Transaction& tx) { return tx.jobs().ClaimNextQueued(); });
     if (!claimed.ok() || !claimed->has_value()) {
       WaitForWork(stop, !claimed.ok());
       continue;
@@ -100,7 +103,9 @@ void JobRunner::WaitForWork(const std::stop_token& stop, bool store_failed) {
 absl::StatusOr<v1::Job> JobRunner::Submit(std::string_view request_id, std::string_view model,
                                           const std::vector<std::string>& device_classes) {
   const Request request{"SubmitJob", std::string(request_id)};
-  QF_ASSIGN_OR_RETURN(const auto known, with_.store.FindRequest(request));
+  QF_ASSIGN_OR_RETURN(const auto known, with_.store.Read([&](const Transaction& tx) {
+    return tx.requests().Find(request);
+  }));
   if (known) return Get(*known);
 
   JobRecord record;
@@ -112,11 +117,10 @@ absl::StatusOr<v1::Job> JobRunner::Submit(std::string_view request_id, std::stri
   record.job.mutable_progress()->set_eta_seconds(-1);
   for (const std::string& name : device_classes) record.job.add_device_classes(name);
   // One transaction: the model's folder cannot be replaced and swept between the two.
-  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const v1::Model found, with_.store.GetModel(model));
+  QF_ASSIGN_OR_RETURN(record, with_.store.Write([&](Transaction& tx) -> absl::StatusOr<JobRecord> {
+    QF_ASSIGN_OR_RETURN(const v1::Model found, tx.models().Get(model));
     record.source_path = found.path();
-    QF_ASSIGN_OR_RETURN(record, with_.store.CreateJob(record, request));
-    return absl::OkStatus();
+    return tx.jobs().Create(record, request);
   }));
   {
     std::lock_guard lock(mutex_);
@@ -134,28 +138,31 @@ void JobRunner::Overlay(v1::Job& job) {
 }
 
 absl::StatusOr<v1::Job> JobRunner::Get(std::string_view name) {
-  QF_ASSIGN_OR_RETURN(JobRecord record, with_.store.GetJob(name));
+  QF_ASSIGN_OR_RETURN(JobRecord record,
+                      with_.store.Read([&](const Transaction& tx) { return tx.jobs().Get(name); }));
   Overlay(record.job);
   return std::move(record.job);
 }
 
 absl::StatusOr<std::vector<v1::Job>> JobRunner::List() {
-  QF_ASSIGN_OR_RETURN(auto jobs, with_.store.ListJobs());
+  QF_ASSIGN_OR_RETURN(auto jobs,
+                      with_.store.Read([&](const Transaction& tx) { return tx.jobs().List(); }));
   for (v1::Job& job : jobs) Overlay(job);
   return jobs;
 }
 
 absl::StatusOr<v1::Job> JobRunner::Cancel(std::string_view name) {
   bool cancelled = false;
-  QF_ASSIGN_OR_RETURN(const JobRecord record,
-                      with_.store.UpdateJob(name, [&](JobRecord& job) -> absl::Status {
-                        cancelled = job.job.state() == v1::Job::QUEUED;
-                        if (!cancelled) return absl::OkStatus();
-                        job.job.set_state(v1::Job::CANCELLED);
-                        job.job.set_done(true);
-                        job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
-                        return absl::OkStatus();
-                      }));
+  QF_ASSIGN_OR_RETURN(const JobRecord record, with_.store.Write([&](Transaction& tx) {
+    return tx.jobs().Update(name, [&](JobRecord& job) -> absl::Status {
+      cancelled = job.job.state() == v1::Job::QUEUED;
+      if (!cancelled) return absl::OkStatus();
+      job.job.set_state(v1::Job::CANCELLED);
+      job.job.set_done(true);
+      job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
+      return absl::OkStatus();
+    });
+  }));
   if (cancelled) Publish(name);
   if (record.job.state() == v1::Job::RUNNING) {
     std::stop_source stop;
@@ -219,7 +226,9 @@ absl::StatusOr<Collected> JobRunner::Collect(bool dry_run) {
   }
   if (!running.empty()) {
     // Who saw the job done may ask, though the worker has not turned from it yet.
-    QF_ASSIGN_OR_RETURN(const JobRecord record, with_.store.GetJob(running));
+    QF_ASSIGN_OR_RETURN(const JobRecord record, with_.store.Read([&](const Transaction& tx) {
+      return tx.jobs().Get(running);
+    }));
     if (!record.job.done()) return CannotCollectWhile(running);
   }
   std::future<absl::StatusOr<Collected>> result;

@@ -16,7 +16,7 @@ bool IsUsable(const SlabRecord& record, const pipeline::Plan& plan,
         chunk.index >= plan.targets[chunk.target].chunks.size())
       return false;
     if (known.contains(chunk.digest)) continue;
-    if (!blobs.Find(chunk.digest).ok()) return false;
+    if (!blobs.Stat(chunk.digest).ok()) return false;
     known.insert(chunk.digest);
   }
   return true;
@@ -30,7 +30,8 @@ JobJournal::JobJournal(Store& store, std::string job, std::function<void(size_t)
 absl::StatusOr<std::unique_ptr<JobJournal>> JobJournal::Load(
     Store& store, const pipeline::BlobStore& blobs, const pipeline::Plan& plan, std::string job,
     std::function<void(size_t)> on_recorded) {
-  QF_ASSIGN_OR_RETURN(const auto rows, store.ListJobSlabs(job));
+  QF_ASSIGN_OR_RETURN(const auto rows,
+                      store.Read([&](const Transaction& tx) { return tx.jobs().ListSlabs(job); }));
   std::unique_ptr<JobJournal> journal(
       new JobJournal(store, std::move(job), std::move(on_recorded)));
   std::unordered_set<Digest> known;
@@ -62,7 +63,8 @@ absl::Status JobJournal::Record(size_t slab, const SlabRecord& record) {
       waiting_.clear();
       ++next_batch_;
       lock.unlock();
-      absl::Status written = store_.PutJobSlabs(job_, rows);
+      absl::Status written =
+          store_.Write([&](Transaction& tx) { return tx.jobs().PutSlabs(job_, rows); });
       lock.lock();
       writing_ = false;
       done_batches_ = batch + 1;

@@ -74,14 +74,18 @@ absl::StatusOr<v1::Model> ModelRegistry::DescribeAgents(const fs::path& path) {
 absl::StatusOr<v1::Model> ModelRegistry::Import(std::string_view request_id, std::string_view name,
                                                 const fs::path& path) {
   const Request request{"ImportModel", std::string(request_id)};
-  QF_ASSIGN_OR_RETURN(const auto known, store_.FindRequest(request));
-  if (known) return store_.GetModel(*known);
+  QF_ASSIGN_OR_RETURN(const auto known, store_.Read([&](const Transaction& tx) {
+    return tx.requests().Find(request);
+  }));
+  if (known) return store_.Read([&](const Transaction& tx) { return tx.models().Get(*known); });
   QF_RETURN_IF_ERROR(CheckModelName(name));
   if (!path.is_absolute())
     return InvalidArgument("\"{}\" must be an absolute path on the daemon's machine",
                            path.string());
   QF_ASSIGN_OR_RETURN(const v1::Model model, Describe(name, path.lexically_normal()));
-  QF_ASSIGN_OR_RETURN(v1::Model recorded, store_.PutModel(model, request));
+  QF_ASSIGN_OR_RETURN(v1::Model recorded, store_.Write([&](Transaction& tx) {
+    return tx.models().Put(model, request);
+  }));
   QF_RETURN_IF_ERROR(SweepModels());
   return recorded;
 }
@@ -94,24 +98,18 @@ absl::StatusOr<PushRecord> ModelRegistry::FindOrCreatePush(std::string_view requ
     return a.path == b.path && a.size == b.size && a.sha256 == b.sha256;
   };
   std::sort(files.begin(), files.end(), by_path);
-  PushRecord result;
-  QF_RETURN_IF_ERROR(store_.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const auto pushes, store_.ListPushes());
-    for (const PushRecord& push : pushes) {
-      if (push.committed || push.model != name ||
-          !std::equal(push.files.begin(), push.files.end(), files.begin(), files.end(), equal))
-        continue;
-      result = push;
-      return absl::OkStatus();
-    }
+  return store_.Write([&](Transaction& tx) -> absl::StatusOr<PushRecord> {
+    QF_ASSIGN_OR_RETURN(const auto pushes, tx.models().ListPushes());
+    for (const PushRecord& push : pushes)
+      if (!push.committed && push.model == name &&
+          std::equal(push.files.begin(), push.files.end(), files.begin(), files.end(), equal))
+        return push;
     const PushRecord fresh{.id = random_.Id("p"),
                            .model = std::string(name),
                            .files = files,
                            .created_ms = ToUnixMillis(clock_.Now())};
-    QF_ASSIGN_OR_RETURN(result, store_.CreatePush(fresh, {"BeginPush", std::string(request_id)}));
-    return absl::OkStatus();
-  }));
-  return result;
+    return tx.models().CreatePush(fresh, {"BeginPush", std::string(request_id)});
+  });
 }
 
 absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::BeginPush(
@@ -158,7 +156,9 @@ absl::StatusOr<std::shared_ptr<ModelRegistry::Push>> ModelRegistry::OpenPush(
     std::lock_guard lock(mutex_);
     if (const auto at = pushes_.find(push_id); at != pushes_.end()) return at->second;
   }
-  QF_ASSIGN_OR_RETURN(PushRecord record, store_.GetPush(push_id));
+  QF_ASSIGN_OR_RETURN(PushRecord record, store_.Read([&](const Transaction& tx) {
+    return tx.models().GetPush(push_id);
+  }));
   std::lock_guard lock(mutex_);
   const auto [at, added] = pushes_.try_emplace(std::string(push_id), nullptr);
   if (added) at->second = std::make_shared<Push>(std::move(record));
@@ -261,8 +261,11 @@ absl::StatusOr<v1::Model> ModelRegistry::CommitPush(std::string_view push_id) {
   QF_ASSIGN_OR_RETURN(const auto push, OpenPush(push_id));
   std::lock_guard lock(push->mutex);
   // Read again under the lock: another caller may have committed it.
-  QF_ASSIGN_OR_RETURN(const PushRecord record, store_.GetPush(push_id));
-  if (record.committed) return store_.GetModel(record.model);
+  QF_ASSIGN_OR_RETURN(const PushRecord record, store_.Read([&](const Transaction& tx) {
+    return tx.models().GetPush(push_id);
+  }));
+  if (record.committed)
+    return store_.Read([&](const Transaction& tx) { return tx.models().Get(record.model); });
   const fs::path published = PublishedOf(record);
   if (!files_.Exists(published)) {
     QF_RETURN_IF_ERROR(CheckDigests(*push));
@@ -271,7 +274,8 @@ absl::StatusOr<v1::Model> ModelRegistry::CommitPush(std::string_view push_id) {
     QF_RETURN_IF_ERROR(MoveIntoPlace(*push));
   }
   QF_ASSIGN_OR_RETURN(v1::Model model, Describe(record.model, published));
-  QF_RETURN_IF_ERROR(store_.FinishPush(push_id, model));
+  QF_RETURN_IF_ERROR(
+      store_.Write([&](Transaction& tx) { return tx.models().FinishPush(push_id, model); }));
   FailPoint("push-after-record");
   {
     std::lock_guard registry_lock(mutex_);
@@ -292,10 +296,10 @@ absl::Status ModelRegistry::SweepModels() {
   // Listed first: what appears afterwards is not looked at.
   QF_ASSIGN_OR_RETURN(const auto present, files_.List(folder));
   std::set<fs::path> needed;
-  QF_RETURN_IF_ERROR(store_.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const auto pushes, store_.ListPushes());
-    QF_ASSIGN_OR_RETURN(const auto models, store_.ListModels());
-    QF_ASSIGN_OR_RETURN(const auto jobs, store_.ListUnfinishedJobs());
+  QF_RETURN_IF_ERROR(store_.Read([&](const Transaction& tx) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const auto pushes, tx.models().ListPushes());
+    QF_ASSIGN_OR_RETURN(const auto models, tx.models().List());
+    QF_ASSIGN_OR_RETURN(const auto jobs, tx.jobs().ListUnfinished());
     for (const PushRecord& push : pushes)
       if (!push.committed) needed.insert(PublishedOf(push));
     for (const v1::Model& model : models) needed.insert(model.path());
@@ -314,13 +318,15 @@ absl::Status ModelRegistry::SweepPushes() {
     QF_ASSIGN_OR_RETURN(present, files_.List(folder));
   }
   std::set<std::string> needed;
-  QF_ASSIGN_OR_RETURN(const auto pushes, store_.ListPushes());
+  QF_ASSIGN_OR_RETURN(const auto pushes,
+                      store_.Read([&](const Transaction& tx) { return tx.models().ListPushes(); }));
   for (const PushRecord& push : pushes) {
     const Duration age = clock_.Now() - FromUnixMillis(push.created_ms);
     if (age < limits_.push_lifetime)
       needed.insert(push.id);
     else
-      QF_RETURN_IF_ERROR(store_.DeletePush(push.id));
+      QF_RETURN_IF_ERROR(
+          store_.Write([&](Transaction& tx) { return tx.models().DeletePush(push.id); }));
   }
   for (const std::string& name : present)
     if (!needed.contains(name)) QF_RETURN_IF_ERROR(files_.RemoveTree(folder / name));

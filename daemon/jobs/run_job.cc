@@ -156,7 +156,8 @@ absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const v1::Job
     }
   };
   for (const std::string& name : job.device_classes()) {
-    const auto found = with_.store.GetClass(name);
+    const auto found =
+        with_.store.Read([&](const Transaction& tx) { return tx.classes().Get(name); });
     if (absl::IsNotFound(found.status())) continue;  // it was there when the job was submitted
     QF_RETURN_IF_ERROR(found.status());
     if (found->format() != manifest.target().format() ||
@@ -181,7 +182,8 @@ absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const v1::Job& job,
   std::vector<size_t> places;
   std::vector<Evaluator::Wanted> fresh;
   for (size_t i = 0; i < manifests.size(); ++i) {
-    const auto known = with_.store.GetArtifact(NameOf(manifests[i]));
+    const auto known = with_.store.Read(
+        [&](const Transaction& tx) { return tx.artifacts().Get(NameOf(manifests[i])); });
     QF_ASSIGN_OR_RETURN(std::vector<Evaluator::Wanted> wanted, WantedOf(job, manifests[i]));
     const v1::Memory memory = pipeline::MemoryOf(manifests[i]);
     for (Evaluator::Wanted& one : wanted) {
@@ -230,18 +232,16 @@ absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource
   if (begun && record.plan_digest == plan_digest) return absl::OkStatus();
   record.plan_digest = plan_digest;
   record.source_fingerprint = fingerprint;
-  return with_.store.Atomically([&]() -> absl::Status {
+  return with_.store.Write([&](Transaction& tx) -> absl::Status {
     // Another version of the program plans otherwise: its slabs are not ours.
-    if (begun) QF_RETURN_IF_ERROR(with_.store.DeleteJobSlabs(record.job.name()));
-    QF_RETURN_IF_ERROR(with_.store
-                           .UpdateJob(record.job.name(),
-                                      [&](JobRecord& job) -> absl::Status {
-                                        job.plan_digest = plan_digest;
-                                        job.source_fingerprint = fingerprint;
-                                        return absl::OkStatus();
-                                      })
-                           .status());
-    return with_.store.AdoptJobSlabs(record).status();
+    if (begun) QF_RETURN_IF_ERROR(tx.jobs().DeleteSlabs(record.job.name()));
+    const auto set_plan = [&](JobRecord& job) -> absl::Status {
+      job.plan_digest = plan_digest;
+      job.source_fingerprint = fingerprint;
+      return absl::OkStatus();
+    };
+    QF_RETURN_IF_ERROR(tx.jobs().Update(record.job.name(), set_plan).status());
+    return tx.jobs().AdoptSlabs(record).status();
   });
 }
 
@@ -265,7 +265,7 @@ absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
     for (const v1::Chunk& chunk : file.chunks()) {
       QF_ASSIGN_OR_RETURN(const Digest chunk_digest, Digest::FromRaw(chunk.digest()));
       if (stored.contains(chunk_digest)) continue;
-      QF_ASSIGN_OR_RETURN(const auto found, with_.blobs.Find(chunk_digest));
+      QF_ASSIGN_OR_RETURN(const auto found, with_.blobs.Stat(chunk_digest));
       stored.emplace(chunk_digest, found.stored_size);
     }
   }
@@ -274,7 +274,8 @@ absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
   artifact.set_stored_bytes(stored_bytes);
   artifact.set_chunks(stored.size());
 
-  const auto known = with_.store.GetArtifact(artifact.name());
+  const auto known =
+      with_.store.Read([&](const Transaction& tx) { return tx.artifacts().Get(artifact.name()); });
   const auto of_model = [&](const v1::ArtifactStatement& s) { return s.model() == model; };
   if (!known.ok() ||
       !HasStatement<v1::ArtifactStatement>(*known, trust::kArtifactStatementType, of_model)) {
@@ -310,23 +311,21 @@ absl::Status JobRunner::Seal(const JobRecord& record, const std::vector<v1::Mani
   progress.set_eta_seconds(0);
 
   FailPoint("job-before-artifacts");
-  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
+  QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
     for (const ArtifactRecord& artifact : artifacts)
-      QF_RETURN_IF_ERROR(with_.store.PutArtifact(artifact));
-    QF_RETURN_IF_ERROR(with_.store.DeleteJobSlabs(name));
-    return with_.store
-        .UpdateJob(name,
-                   [&](JobRecord& job) -> absl::Status {
-                     job.job.set_state(v1::Job::SUCCEEDED);
-                     job.job.set_done(true);
-                     job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
-                     job.job.set_evaluation_error(measured.error);
-                     *job.job.mutable_progress() = progress;
-                     for (const ArtifactRecord& artifact : artifacts)
-                       job.job.add_artifacts(artifact.artifact.name());
-                     return absl::OkStatus();
-                   })
-        .status();
+      QF_RETURN_IF_ERROR(tx.artifacts().Put(artifact));
+    QF_RETURN_IF_ERROR(tx.jobs().DeleteSlabs(name));
+    const auto succeed = [&](JobRecord& job) -> absl::Status {
+      job.job.set_state(v1::Job::SUCCEEDED);
+      job.job.set_done(true);
+      job.job.set_finished_ms(ToUnixMillis(with_.clock.Now()));
+      job.job.set_evaluation_error(measured.error);
+      *job.job.mutable_progress() = progress;
+      for (const ArtifactRecord& artifact : artifacts)
+        job.job.add_artifacts(artifact.artifact.name());
+      return absl::OkStatus();
+    };
+    return tx.jobs().Update(name, succeed).status();
   }));
   FailPoint("job-after-artifacts");
   return absl::OkStatus();
@@ -352,7 +351,8 @@ absl::Status JobRunner::FinishBadly(const std::string& name, const absl::Status&
     }
     return absl::OkStatus();
   };
-  return with_.store.UpdateJob(name, change).status();
+  return with_.store.Write([&](Transaction& tx) { return tx.jobs().Update(name, change); })
+      .status();
 }
 
 void JobRunner::SetStage(const std::string& name, std::string_view stage) {

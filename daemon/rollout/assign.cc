@@ -54,7 +54,7 @@ int64_t Rollouts::Deadline(const v1::Rollout& head) const {
   return ToUnixMillis(Now()) + seconds * 1000;
 }
 
-absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifact,
+absl::Status Rollouts::Assign(Transaction& tx, const v1::Rollout& head, const std::string& artifact,
                               const v1::Assignment& terms, RowEvent event, RolloutDevice& row) {
   std::string digest;
   if (!artifact.empty()) {
@@ -72,20 +72,20 @@ absl::Status Rollouts::Assign(const v1::Rollout& head, const std::string& artifa
   };
   QF_ASSIGN_OR_RETURN(
       const AssignmentRecord record,
-      with_.store.AssignRelease(row.device_id(), head.model(), digest, head.name(), sign,
-                                {terms.step_down().begin(), terms.step_down().end()}));
+      tx.assignments().Assign(row.device_id(), head.model(), digest, head.name(), sign,
+                              {terms.step_down().begin(), terms.step_down().end()}));
   if (!Move(row, event, {.now = Now(), .release = record.release, .deadline_ms = Deadline(head)}))
     return Internal("{}: device {} is {} and was assigned release {}", head.name(), row.device_id(),
                     RolloutDevice::State_Name(row.state()), record.release);
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::TellDevice(const v1::Rollout& head, const v1::Device& device,
-                                  RolloutDevice& row) {
+absl::Status Rollouts::TellDevice(Transaction& tx, const v1::Rollout& head,
+                                  const v1::Device& device, RolloutDevice& row) {
   if (const v1::ModelStatus* running = Running(device, head.model())) {
     const std::string name = "artifacts/" + ToHex(AsBytes(running->active_manifest()));
     // What the daemon does not know it cannot send the device back to.
-    if (with_.store.GetArtifact(name).ok()) {
+    if (tx.artifacts().Get(name).ok()) {
       row.set_previous_artifact(name);
       row.clear_previous_runtime();
       if (running->has_active_runtime())
@@ -97,13 +97,14 @@ absl::Status Rollouts::TellDevice(const v1::Rollout& head, const v1::Device& dev
       }
     }
   }
-  QF_ASSIGN_OR_RETURN(const v1::Assignment terms, TermsOf(head, device, row));
-  return Assign(head, row.artifact(), terms, RowEvent::kTell, row);
+  QF_ASSIGN_OR_RETURN(const v1::Assignment terms, TermsOf(tx, head, device, row));
+  return Assign(tx, head, row.artifact(), terms, RowEvent::kTell, row);
 }
 
-absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const v1::Rollout& head, const v1::Device& device,
+absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const Transaction& tx, const v1::Rollout& head,
+                                                 const v1::Device& device,
                                                  const RolloutDevice& row) {
-  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
   const auto spec = std::ranges::find(*classes, row.device_class(), &DeviceClassSpec::name);
   v1::Assignment terms;
   if (spec == classes->end()) return terms;
@@ -123,41 +124,41 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name,
                                                     const std::vector<std::string>& device_ids) {
   v1::Rollout rollout;
   FailPoint("download-before-allowed");
-  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
+  QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
     QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows,
-                        with_.store.ListRolloutDevices(name, RolloutDevice::IN_PROGRESS));
+                        tx.rollouts().ListDevices(name, RolloutDevice::IN_PROGRESS));
     std::erase_if(rows, [](const RolloutDevice& row) { return !Concerns(RowEvent::kAllow, row); });
     for (const std::string& id : device_ids)
       if (std::ranges::find(rows, id, &RolloutDevice::device_id) == rows.end())
         return FailedPrecondition("{}: no download of device {} waits for its budget", name, id);
     for (RolloutDevice& row : rows) {
       if (!device_ids.empty() && std::ranges::count(device_ids, row.device_id()) == 0) continue;
-      QF_ASSIGN_OR_RETURN(const v1::Device device, with_.store.GetDevice(row.device_id()));
-      QF_ASSIGN_OR_RETURN(v1::Assignment terms, TermsOf(head, device, row));
+      QF_ASSIGN_OR_RETURN(const v1::Device device, tx.devices().Get(row.device_id()));
+      QF_ASSIGN_OR_RETURN(v1::Assignment terms, TermsOf(tx, head, device, row));
       terms.mutable_network()->set_over_budget(true);
-      QF_RETURN_IF_ERROR(Assign(head, row.artifact(), terms, RowEvent::kAllow, row));
-      QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(name, row));
+      QF_RETURN_IF_ERROR(Assign(tx, head, row.artifact(), terms, RowEvent::kAllow, row));
+      QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(name, row));
     }
-    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRolloutSummary(name));
+    QF_ASSIGN_OR_RETURN(rollout, tx.rollouts().GetSummary(name));
     return absl::OkStatus();
   }));
   FailPoint("download-after-allowed");
   return rollout;
 }
 
-absl::StatusOr<uint64_t> Rollouts::Tell(v1::Rollout& head, uint64_t most) {
+absl::StatusOr<uint64_t> Rollouts::Tell(Transaction& tx, v1::Rollout& head, uint64_t most) {
   const int64_t open_ms = ToUnixMillis(Now()) - head.phase_opened_ms();
   QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> next,
-                      with_.store.ListQueuedDevices(head.name(), head.phase(), open_ms, most));
+                      tx.rollouts().ListQueuedDevices(head.name(), head.phase(), open_ms, most));
   if (next.empty()) return uint64_t{0};
   QF_ASSIGN_OR_RETURN(
       const std::vector<OfferedArtifact> artifacts,
-      ChooseArtifacts(head.model(), {head.artifacts().begin(), head.artifacts().end()}));
-  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+      ChooseArtifacts(tx, head.model(), {head.artifacts().begin(), head.artifacts().end()}));
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
   uint64_t told = 0;
   for (const RolloutDevice& queued : next) {
-    QF_ASSIGN_OR_RETURN(const v1::Device device, with_.store.GetDevice(queued.device_id()));
+    QF_ASSIGN_OR_RETURN(const v1::Device device, tx.devices().Get(queued.device_id()));
     // As it is now: days may lie between creation and its turn.
     RolloutDevice row = MatchDevice(device, artifacts, *classes, head.model());
     row.set_phase(queued.phase());
@@ -165,45 +166,43 @@ absl::StatusOr<uint64_t> Rollouts::Tell(v1::Rollout& head, uint64_t most) {
     if (row.state() == RolloutDevice::SKIPPED) {
       row.set_finished_ms(ToUnixMillis(Now()));
     } else {
-      QF_RETURN_IF_ERROR(TellDevice(head, device, row));
+      QF_RETURN_IF_ERROR(TellDevice(tx, head, device, row));
       ++told;
     }
     FailPoint("phase-before-told");
-    QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+    QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(head.name(), row));
     FailPoint("phase-after-told");
   }
   if (const int64_t next_told = NextTold(head, told, Now());
       told > 0 && next_told != head.next_told_ms()) {
     head.set_next_told_ms(next_told);
-    QF_RETURN_IF_ERROR(with_.store.PutRolloutHead(head));
+    QF_RETURN_IF_ERROR(tx.rollouts().PutHead(head));
   }
   return static_cast<uint64_t>(next.size());
 }
 
-absl::Status Rollouts::CloseRows(const v1::Rollout& head) {
+absl::Status Rollouts::CloseRows(Transaction& tx, const v1::Rollout& head) {
   for (const auto state :
        {RolloutDevice::QUEUED, RolloutDevice::PENDING, RolloutDevice::IN_PROGRESS}) {
     QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows,
-                        with_.store.ListRolloutDevices(head.name(), state));
+                        tx.rollouts().ListDevices(head.name(), state));
     for (RolloutDevice& row : rows)
       if (Move(row, RowEvent::kEnd, {.now = Now(), .why = head.name()}))
-        QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+        QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(head.name(), row));
   }
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::TakeBackRow(const v1::Rollout& head, RolloutDevice row) {
+absl::Status Rollouts::TakeBackRow(Transaction& tx, const v1::Rollout& head, RolloutDevice row) {
   const std::string& id = row.device_id();
-  QF_ASSIGN_OR_RETURN(const v1::Device device, with_.store.GetDevice(id));
+  QF_ASSIGN_OR_RETURN(const v1::Device device, tx.devices().Get(id));
   if (device.state() != v1::Device::ACTIVE) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(const std::vector<AssignmentRecord> assignments,
-                      with_.store.ListAssignments(id));
+  QF_ASSIGN_OR_RETURN(const std::vector<AssignmentRecord> assignments, tx.assignments().List(id));
   const auto current = std::ranges::find(assignments, head.model(), &AssignmentRecord::model);
   // Told something else since, or about to be: that rollout decides.
   if (current == assignments.end() || current->release != row.release()) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> active,
-                      with_.store.ListActiveRolloutsOf(id));
-  for (const Store::RolloutRow& other : active)
+  QF_ASSIGN_OR_RETURN(const std::vector<RolloutStore::Row> active, tx.rollouts().ListActiveOf(id));
+  for (const RolloutStore::Row& other : active)
     if (other.rollout != head.name() && other.model == head.model() &&
         !IsOver(other.device.state()))
       return absl::OkStatus();
@@ -215,23 +214,23 @@ absl::Status Rollouts::TakeBackRow(const v1::Rollout& head, RolloutDevice row) {
     // Others may hold the memory by now: with a shorter context it is back all the same.
     terms.mutable_context()->set_min_tokens(1);
   }
-  QF_RETURN_IF_ERROR(Assign(head, row.previous_artifact(), terms, RowEvent::kTakeBack, row));
+  QF_RETURN_IF_ERROR(Assign(tx, head, row.previous_artifact(), terms, RowEvent::kTakeBack, row));
   FailPoint("phase-before-taken-back");
-  QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+  QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(head.name(), row));
   FailPoint("phase-after-taken-back");
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::TakeBackRows(const v1::Rollout& head) {
+absl::Status Rollouts::TakeBackRows(Transaction& tx, const v1::Rollout& head) {
   for (const auto state : {RolloutDevice::PENDING, RolloutDevice::IN_PROGRESS,
                            RolloutDevice::HEALTHY, RolloutDevice::FAILED, RolloutDevice::SKIPPED}) {
     QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> rows,
-                        with_.store.ListRolloutDevices(head.name(), state));
+                        tx.rollouts().ListDevices(head.name(), state));
     for (const RolloutDevice& row : rows)
-      if (Concerns(RowEvent::kTakeBack, row)) QF_RETURN_IF_ERROR(TakeBackRow(head, row));
+      if (Concerns(RowEvent::kTakeBack, row)) QF_RETURN_IF_ERROR(TakeBackRow(tx, head, row));
   }
   // Who is left is not told any more.
-  return CloseRows(head);
+  return CloseRows(tx, head);
 }
 
 }  // namespace quantfleet::daemon

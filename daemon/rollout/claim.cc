@@ -19,8 +19,8 @@ bool IsKept(const RolloutDevice& row) {
 }  // namespace
 
 std::optional<std::string> Rollouts::WhyOutranked(const v1::Rollout& head,
-                                                  const std::vector<Store::RolloutRow>& rows) {
-  for (const Store::RolloutRow& other : rows)
+                                                  const std::vector<RolloutStore::Row>& rows) {
+  for (const RolloutStore::Row& other : rows)
     if (other.rollout != head.name() && other.model == head.model() &&
         other.priority > head.plan().priority() && IsKept(other.device))
       return fmt::format("outranked by {} with priority {}: wait until it is over, or give as much",
@@ -28,14 +28,14 @@ std::optional<std::string> Rollouts::WhyOutranked(const v1::Rollout& head,
   return std::nullopt;
 }
 
-absl::Status Rollouts::Supersede(const v1::Rollout& head,
-                                 const std::vector<Store::RolloutRow>& rows,
+absl::Status Rollouts::Supersede(Transaction& tx, const v1::Rollout& head,
+                                 const std::vector<RolloutStore::Row>& rows,
                                  std::set<std::string>& touched) {
-  for (const Store::RolloutRow& old : rows) {
+  for (const RolloutStore::Row& old : rows) {
     if (old.rollout == head.name() || old.model != head.model()) continue;
     RolloutDevice row = old.device;
     if (!Move(row, RowEvent::kSupersede, {.now = Now(), .why = head.name()})) continue;
-    QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(old.rollout, row));
+    QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(old.rollout, row));
     touched.insert(old.rollout);
     // The device is free: those that wait for it are asked in their order, not this one alone.
     TouchWaiting(rows, touched);
@@ -43,65 +43,66 @@ absl::Status Rollouts::Supersede(const v1::Rollout& head,
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::Claim(const v1::Rollout& head, std::set<std::string>& touched) {
+absl::Status Rollouts::Claim(Transaction& tx, const v1::Rollout& head,
+                             std::set<std::string>& touched) {
   QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> queued,
-                      with_.store.ListRolloutDevices(head.name(), RolloutDevice::QUEUED));
+                      tx.rollouts().ListDevices(head.name(), RolloutDevice::QUEUED));
   for (RolloutDevice& row : queued) {
-    QF_ASSIGN_OR_RETURN(const auto rows, with_.store.ListActiveRolloutsOf(row.device_id()));
+    QF_ASSIGN_OR_RETURN(const auto rows, tx.rollouts().ListActiveOf(row.device_id()));
     if (const auto outranked = WhyOutranked(head, rows)) {
       Move(row, RowEvent::kOutrank, {.now = Now(), .why = *outranked});
-      QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+      QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(head.name(), row));
     } else {
-      QF_RETURN_IF_ERROR(Supersede(head, rows, touched));
+      QF_RETURN_IF_ERROR(Supersede(tx, head, rows, touched));
     }
   }
   touched.insert(head.name());
   return absl::OkStatus();
 }
 
-void Rollouts::TouchWaiting(const std::vector<Store::RolloutRow>& rows,
+void Rollouts::TouchWaiting(const std::vector<RolloutStore::Row>& rows,
                             std::set<std::string>& touched) {
-  for (const Store::RolloutRow& row : rows)
+  for (const RolloutStore::Row& row : rows)
     if (row.device.state() == RolloutDevice::QUEUED) touched.insert(row.rollout);
 }
 
-absl::Status Rollouts::JoinOne(const v1::Device& device, const v1::Rollout& head,
+absl::Status Rollouts::JoinOne(Transaction& tx, const v1::Device& device, const v1::Rollout& head,
                                const Groups& groups, std::set<std::string>& touched) {
   // It is asked again at the next check-in, until the other rollout is over.
-  QF_ASSIGN_OR_RETURN(const auto rows, with_.store.ListActiveRolloutsOf(device.id()));
+  QF_ASSIGN_OR_RETURN(const auto rows, tx.rollouts().ListActiveOf(device.id()));
   if (WhyOutranked(head, rows)) return absl::OkStatus();
   QF_ASSIGN_OR_RETURN(
       const std::vector<OfferedArtifact> artifacts,
-      ChooseArtifacts(head.model(), {head.artifacts().begin(), head.artifacts().end()}));
-  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+      ChooseArtifacts(tx, head.model(), {head.artifacts().begin(), head.artifacts().end()}));
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
   // One that fits nothing is kept too, with the reason, and is not looked at again.
   RolloutDevice row = MatchDevice(device, artifacts, *classes, head.model());
   if (row.state() == RolloutDevice::QUEUED) {
     PutInPhase(head.plan(), SeedOf(head), groups,
                Labels(device.labels().begin(), device.labels().end()), row);
-    QF_RETURN_IF_ERROR(Supersede(head, rows, touched));
-    QF_RETURN_IF_ERROR(Step(head.name(), RolloutEvent::kJoin, "", touched).status());
+    QF_RETURN_IF_ERROR(Supersede(tx, head, rows, touched));
+    QF_RETURN_IF_ERROR(Step(tx, head.name(), RolloutEvent::kJoin, "", touched).status());
     touched.insert(head.name());
   }
   FailPoint("phase-before-joined");
-  QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+  QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(head.name(), row));
   FailPoint("phase-after-joined");
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::Join(std::string_view device_id, std::set<std::string>& touched) {
-  QF_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                      with_.store.ListRolloutsToJoin(device_id));
+absl::Status Rollouts::Join(Transaction& tx, std::string_view device_id,
+                            std::set<std::string>& touched) {
+  QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, tx.rollouts().ListToJoin(device_id));
   if (names.empty()) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(const v1::Device device, with_.store.GetDevice(device_id));
+  QF_ASSIGN_OR_RETURN(const v1::Device device, tx.devices().Get(device_id));
   struct Choice {
     v1::Rollout head;
     Groups groups;
   };
   std::map<std::string, Choice> choices;  // by model
   for (const std::string& name : names) {
-    QF_ASSIGN_OR_RETURN(v1::Rollout head, with_.store.GetRolloutHead(name));
-    QF_ASSIGN_OR_RETURN(Groups groups, LoadGroups(head, /*all=*/false));
+    QF_ASSIGN_OR_RETURN(v1::Rollout head, tx.rollouts().GetHead(name));
+    QF_ASSIGN_OR_RETURN(Groups groups, LoadGroups(tx, head, /*all=*/false));
     if (!IsMeant(head, groups, device)) continue;
     // The newest, unless an older one is under way with a higher priority.
     const std::string model = head.model();
@@ -111,7 +112,7 @@ absl::Status Rollouts::Join(std::string_view device_id, std::set<std::string>& t
       choices.insert_or_assign(model, Choice{std::move(head), std::move(groups)});
   }
   for (const auto& [model, choice] : choices)
-    QF_RETURN_IF_ERROR(JoinOne(device, choice.head, choice.groups, touched));
+    QF_RETURN_IF_ERROR(JoinOne(tx, device, choice.head, choice.groups, touched));
   return absl::OkStatus();
 }
 

@@ -41,8 +41,8 @@ std::string SeedOf(const v1::Rollout& head) {
 }
 
 absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
-    const std::string& model, const std::vector<std::string>& names) {
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> all, with_.store.ListArtifacts(model));
+    const Transaction& tx, const std::string& model, const std::vector<std::string>& names) {
+  QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> all, tx.artifacts().List(model));
   if (all.empty())
     return FailedPrecondition(
         "model {} has no artifacts yet: submit a job and wait until it succeeded", model);
@@ -50,7 +50,7 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
   if (!names.empty()) {
     candidates.clear();
     for (const std::string& name : names) {
-      QF_ASSIGN_OR_RETURN(const ArtifactRecord record, with_.store.GetArtifact(name));
+      QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(name));
       const auto of_model = std::ranges::find(all, record.artifact.name(), &v1::Artifact::name);
       if (of_model == all.end())
         return InvalidArgument("{} is no artifact of model {}", record.artifact.name(), model);
@@ -65,7 +65,7 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
       return InvalidArgument("two artifacts of {}:{} are named: a device could get either",
                              artifact.format(), artifact.recipe());
     }
-    QF_ASSIGN_OR_RETURN(const ArtifactRecord record, with_.store.GetArtifact(artifact.name()));
+    QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(artifact.name()));
     v1::Manifest manifest;
     if (!manifest.ParseFromString(record.manifest))
       return DataLoss("the manifest of {} is damaged", artifact.name());
@@ -87,12 +87,13 @@ bool IsMeant(const v1::Rollout& head, const Groups& groups, const v1::Device& de
   return group != groups.end() && Belongs(group->second, device.id(), labels);
 }
 
-absl::StatusOr<Groups> Rollouts::LoadGroups(const v1::Rollout& head, bool all) {
+absl::StatusOr<Groups> Rollouts::LoadGroups(const Transaction& tx, const v1::Rollout& head,
+                                            bool all) {
   std::set<std::string> names = GroupsOf(head.plan());
   if (!head.group().empty()) names.insert(head.group());
   Groups groups;
   for (const std::string& name : names) {
-    auto group = with_.store.GetGroup(name);
+    auto group = tx.groups().Get(name);
     if (!all && group.status().code() == absl::StatusCode::kNotFound) continue;
     QF_RETURN_IF_ERROR(group.status());
     groups.emplace(name, *std::move(group));
@@ -100,14 +101,15 @@ absl::StatusOr<Groups> Rollouts::LoadGroups(const v1::Rollout& head, bool all) {
   return groups;
 }
 
-absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const CreateRequest& request,
+absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const Transaction& tx,
+                                                                const CreateRequest& request,
                                                                 const v1::Rollout& head,
                                                                 const Groups& groups) {
   std::vector<v1::Device> devices;
   if (!request.device_ids.empty()) {
     const std::set<std::string> ids(request.device_ids.begin(), request.device_ids.end());
     for (const std::string& id : ids) {
-      QF_ASSIGN_OR_RETURN(v1::Device device, with_.store.GetDevice(id));
+      QF_ASSIGN_OR_RETURN(v1::Device device, tx.devices().Get(id));
       if (device.state() != v1::Device::ACTIVE)
         return FailedPrecondition("device {} is revoked", id);
       if (IsMeant(head, groups, device)) devices.push_back(std::move(device));
@@ -115,7 +117,7 @@ absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const CreateRequ
   } else {
     std::string after;
     for (;;) {
-      QF_ASSIGN_OR_RETURN(std::vector<v1::Device> page, with_.store.ListDevices(after, kPage));
+      QF_ASSIGN_OR_RETURN(std::vector<v1::Device> page, tx.devices().List(after, kPage));
       if (page.empty()) break;
       after = page.back().id();
       for (v1::Device& device : page)
@@ -132,10 +134,10 @@ absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const CreateRequ
   return FailedPrecondition("no device is enrolled: make a token and enroll one first");
 }
 
-absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
-  QF_RETURN_IF_ERROR(with_.store.GetModel(request.model).status());
+absl::StatusOr<v1::Rollout> Rollouts::Draw(const Transaction& tx, const CreateRequest& request) {
+  QF_RETURN_IF_ERROR(tx.models().Get(request.model).status());
   QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
-                      ChooseArtifacts(request.model, request.artifacts));
+                      ChooseArtifacts(tx, request.model, request.artifacts));
   v1::Rollout rollout;
   rollout.set_model(request.model);
   *rollout.mutable_plan() = CompletePlan(request.plan);
@@ -143,10 +145,10 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
   for (const OfferedArtifact& artifact : artifacts) rollout.add_artifacts(artifact.artifact.name());
   for (const auto& [key, value] : request.selector) (*rollout.mutable_selector())[key] = value;
   rollout.set_group(request.group);
-  QF_ASSIGN_OR_RETURN(const Groups groups, LoadGroups(rollout, /*all=*/true));
+  QF_ASSIGN_OR_RETURN(const Groups groups, LoadGroups(tx, rollout, /*all=*/true));
   QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> devices,
-                      ChooseDevices(request, rollout, groups));
-  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs());
+                      ChooseDevices(tx, request, rollout, groups));
+  QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
 
   std::vector<RolloutDevice> rows;
   std::map<std::string, Labels> labels;
@@ -155,7 +157,7 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
   for (const v1::Device& device : devices) {
     RolloutDevice& row = rows.emplace_back(MatchDevice(device, artifacts, *classes, request.model));
     if (row.state() == RolloutDevice::QUEUED && !request.draft) {
-      QF_ASSIGN_OR_RETURN(const auto active, with_.store.ListActiveRolloutsOf(device.id()));
+      QF_ASSIGN_OR_RETURN(const auto active, tx.rollouts().ListActiveOf(device.id()));
       if (const auto outranked = WhyOutranked(rollout, active))
         Move(row, RowEvent::kOutrank, {.now = Now(), .why = *outranked});
     }
@@ -181,39 +183,45 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const CreateRequest& request) {
     count.set_devices(n);
   }
   QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> finished,
-                      with_.store.ListHealthyDevices(kRecorded));
+                      tx.rollouts().ListHealthyDevices(kRecorded));
   *rollout.mutable_estimate() = EstimateOf(rollout, RecordOf(finished), check_in_, Now());
   return rollout;
 }
 
-absl::Status Rollouts::Record(v1::Rollout& rollout, const Request& request) {
-  return with_.store.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const std::optional<std::string> known, with_.store.FindRequest(request));
-    if (!known) {
-      QF_RETURN_IF_ERROR(with_.store.CreateRollout(rollout, request).status());
-      if (rollout.state() != v1::Rollout::DRAFT) {
-        std::set<std::string> touched;
-        QF_RETURN_IF_ERROR(Claim(rollout, touched));
-        QF_RETURN_IF_ERROR(SettleAll(touched));
-      }
-    }
-    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRollout(known ? *known : rollout.name()));
-    return absl::OkStatus();
-  });
+absl::StatusOr<v1::Rollout> Rollouts::Record(Transaction& tx, const v1::Rollout& rollout,
+                                             const Request& request) {
+  QF_ASSIGN_OR_RETURN(const std::optional<std::string> known, tx.requests().Find(request));
+  if (known) return tx.rollouts().Get(*known);
+  QF_RETURN_IF_ERROR(tx.rollouts().Create(rollout, request).status());
+  if (rollout.state() != v1::Rollout::DRAFT) {
+    std::set<std::string> touched;
+    QF_RETURN_IF_ERROR(Claim(tx, rollout, touched));
+    QF_RETURN_IF_ERROR(SettleAll(tx, touched));
+  }
+  return tx.rollouts().Get(rollout.name());
 }
 
 absl::StatusOr<v1::Rollout> Rollouts::Create(const CreateRequest& request) {
   QF_RETURN_IF_ERROR(CheckRequest(request));
-  if (request.dry_run) return Draw(request);
+  const auto draw = [&] {
+    return with_.store.Read([&](const Transaction& tx) { return Draw(tx, request); });
+  };
+  if (request.dry_run) return draw();
   const Request key{"CreateRollout", request.request_id};
-  QF_ASSIGN_OR_RETURN(const std::optional<std::string> known, with_.store.FindRequest(key));
-  if (known) return with_.store.GetRollout(*known);
-  QF_ASSIGN_OR_RETURN(v1::Rollout rollout, Draw(request));
-  rollout.set_name(with_.random.Id("rollouts/"));
+  QF_ASSIGN_OR_RETURN(
+      const std::optional<v1::Rollout> known,
+      with_.store.Read([&](const Transaction& tx) -> absl::StatusOr<std::optional<v1::Rollout>> {
+        QF_ASSIGN_OR_RETURN(const std::optional<std::string> name, tx.requests().Find(key));
+        if (!name) return std::nullopt;
+        return tx.rollouts().Get(*name);
+      }));
+  if (known) return *known;
+  QF_ASSIGN_OR_RETURN(v1::Rollout drawn, draw());
+  drawn.set_name(with_.random.Id("rollouts/"));
   FailPoint("rollout-before-record");
-  const v1::RolloutEstimate estimate = rollout.estimate();
-  QF_RETURN_IF_ERROR(Record(rollout, key));
-  *rollout.mutable_estimate() = estimate;
+  QF_ASSIGN_OR_RETURN(v1::Rollout rollout,
+                      with_.store.Write([&](Transaction& tx) { return Record(tx, drawn, key); }));
+  *rollout.mutable_estimate() = drawn.estimate();
   FailPoint("rollout-after-record");
   return rollout;
 }

@@ -16,11 +16,11 @@ constexpr size_t kMaxReason = 1024;
 
 using v1::RolloutDevice;
 
-absl::StatusOr<PhaseCounts> Rollouts::Count(const v1::Rollout& head) {
+absl::StatusOr<PhaseCounts> Rollouts::Count(const Transaction& tx, const v1::Rollout& head) {
   PhaseCounts counts(static_cast<size_t>(head.plan().phases_size()));
-  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutCount> rows,
-                      with_.store.CountRolloutDevices(head.name()));
-  for (const Store::RolloutCount& row : rows) {
+  QF_ASSIGN_OR_RETURN(const std::vector<RolloutStore::Count> rows,
+                      tx.rollouts().CountDevices(head.name()));
+  for (const RolloutStore::Count& row : rows) {
     if (row.phase >= counts.size())
       return Internal("{} has a device in phase {}", head.name(), row.phase + 1);
     PhaseCount& count = counts[row.phase];
@@ -48,96 +48,98 @@ absl::StatusOr<PhaseCounts> Rollouts::Count(const v1::Rollout& head) {
   return counts;
 }
 
-absl::Status Rollouts::TimeOut(const v1::Rollout& head) {
+absl::Status Rollouts::TimeOut(Transaction& tx, const v1::Rollout& head) {
   if (!IsActive(head.state())) return absl::OkStatus();
   QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> overdue,
-                      with_.store.ListOverdueDevices(head.name(), ToUnixMillis(Now())));
+                      tx.rollouts().ListOverdueDevices(head.name(), ToUnixMillis(Now())));
   for (RolloutDevice& row : overdue)
     if (Move(row, RowEvent::kTimeOut, {.now = Now()}))
-      QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(head.name(), row));
+      QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(head.name(), row));
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::ApplyToRows(const Decision& decision, std::set<std::string>& touched) {
+absl::Status Rollouts::ApplyToRows(Transaction& tx, const Decision& decision,
+                                   std::set<std::string>& touched) {
   switch (decision.rows) {
     case Decision::Rows::kKeep:
       break;
     case Decision::Rows::kClaim:
-      return Claim(decision.head, touched);
+      return Claim(tx, decision.head, touched);
     case Decision::Rows::kClose:
-      return CloseRows(decision.head);
+      return CloseRows(tx, decision.head);
     case Decision::Rows::kTakeBack:
-      return TakeBackRows(decision.head);
+      return TakeBackRows(tx, decision.head);
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> Rollouts::Apply(Decision& decision, std::set<std::string>& touched) {
+absl::StatusOr<bool> Rollouts::Apply(Transaction& tx, Decision& decision,
+                                     std::set<std::string>& touched) {
   bool moved = decision.outcome == Decision::Outcome::kMoves;
-  QF_RETURN_IF_ERROR(ApplyToRows(decision, touched));
+  QF_RETURN_IF_ERROR(ApplyToRows(tx, decision, touched));
   if (moved) {
     const bool over = IsFinal(decision.head.state());
     if (over)
       FailPoint("rollout-before-finished");
     else
       FailPoint("phase-before-entered");
-    QF_RETURN_IF_ERROR(with_.store.PutRolloutHead(decision.head));
+    QF_RETURN_IF_ERROR(tx.rollouts().PutHead(decision.head));
     if (over)
       FailPoint("rollout-after-finished");
     else
       FailPoint("phase-after-entered");
   }
   if (decision.tell == 0) return moved;
-  QF_ASSIGN_OR_RETURN(const uint64_t told, Tell(decision.head, decision.tell));
+  QF_ASSIGN_OR_RETURN(const uint64_t told, Tell(tx, decision.head, decision.tell));
   return moved || told > 0;
 }
 
-absl::StatusOr<bool> Rollouts::Step(const std::string& name, RolloutEvent event,
+absl::StatusOr<bool> Rollouts::Step(Transaction& tx, const std::string& name, RolloutEvent event,
                                     std::string_view why, std::set<std::string>& touched) {
-  QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
-  QF_ASSIGN_OR_RETURN(const PhaseCounts counts, Count(head));
+  QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
+  QF_ASSIGN_OR_RETURN(const PhaseCounts counts, Count(tx, head));
   QF_ASSIGN_OR_RETURN(Decision decision, Decide(head, counts, Now(), event, why));
   if (decision.outcome == Decision::Outcome::kRefused)
     return FailedPrecondition("{}", decision.refusal);
-  return Apply(decision, touched);
+  return Apply(tx, decision, touched);
 }
 
-absl::Status Rollouts::Settle(const std::string& name) {
-  QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
-  QF_RETURN_IF_ERROR(TimeOut(head));
+absl::Status Rollouts::Settle(Transaction& tx, const std::string& name) {
+  QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
+  QF_RETURN_IF_ERROR(TimeOut(tx, head));
   std::set<std::string> touched;  // nobody: time alone begins no rollout
   for (bool moved = true; moved;) {
-    QF_ASSIGN_OR_RETURN(moved, Step(name, RolloutEvent::kTick, "", touched));
+    QF_ASSIGN_OR_RETURN(moved, Step(tx, name, RolloutEvent::kTick, "", touched));
   }
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::SettleAll(const std::set<std::string>& names) {
+absl::Status Rollouts::SettleAll(Transaction& tx, const std::set<std::string>& names) {
   if (names.empty()) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(const std::vector<std::string> active, with_.store.ListActiveRollouts());
+  QF_ASSIGN_OR_RETURN(const std::vector<std::string> active, tx.rollouts().ListActive());
   for (const std::string& name : active)
-    if (names.contains(name)) QF_RETURN_IF_ERROR(Settle(name));
+    if (names.contains(name)) QF_RETURN_IF_ERROR(Settle(tx, name));
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::ReportRows(std::string_view device_id,
+absl::Status Rollouts::ReportRows(Transaction& tx, std::string_view device_id,
                                   const std::vector<v1::ModelStatus>& models,
                                   std::set<std::string>& touched) {
-  QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> rows,
-                      with_.store.ListActiveRolloutsOf(device_id));
+  QF_ASSIGN_OR_RETURN(const std::vector<RolloutStore::Row> rows,
+                      tx.rollouts().ListActiveOf(device_id));
   bool news = false;
-  for (const Store::RolloutRow& row : rows) {
+  for (const RolloutStore::Row& row : rows) {
     const auto status = std::ranges::find(models, row.model, &v1::ModelStatus::model);
     RolloutDevice changed = row.device;
     if (!Move(changed, RowEvent::kReport,
               {.now = Now(), .status = status == models.end() ? nullptr : &*status}))
       continue;
     if (IsInFlight(changed.state()) && changed.deadline_ms() == 0) {
-      QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(row.rollout));
+      QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(row.rollout));
       changed.set_deadline_ms(Deadline(head));  // told before there were deadlines
     }
     FailPoint("rollout-before-device-recorded");
-    QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(row.rollout, changed));
+    QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(row.rollout, changed));
     // A device that has just heard of it is under way as before: nothing follows, and nobody needs
     // to count.
     if (IsInFlight(row.device.state()) && IsInFlight(changed.state())) continue;
@@ -148,56 +150,55 @@ absl::Status Rollouts::ReportRows(std::string_view device_id,
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::Report(std::string_view device_id,
+absl::Status Rollouts::Report(Transaction& tx, std::string_view device_id,
                               const std::vector<v1::ModelStatus>& models) {
-  const absl::Status done = with_.store.Atomically([&]() -> absl::Status {
-    std::set<std::string> touched;
-    QF_RETURN_IF_ERROR(ReportRows(device_id, models, touched));
-    QF_RETURN_IF_ERROR(Join(device_id, touched));
-    return SettleAll(touched);
-  });
+  std::set<std::string> touched;
+  QF_RETURN_IF_ERROR(ReportRows(tx, device_id, models, touched));
+  QF_RETURN_IF_ERROR(Join(tx, device_id, touched));
+  QF_RETURN_IF_ERROR(SettleAll(tx, touched));
   FailPoint("phase-after-report");
-  return done;
+  return absl::OkStatus();
 }
 
-absl::Status Rollouts::Skip(std::string_view device_id, std::string_view reason) {
-  return with_.store.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const std::vector<Store::RolloutRow> rows,
-                        with_.store.ListActiveRolloutsOf(device_id));
-    std::set<std::string> touched;
-    for (const Store::RolloutRow& row : rows) {
-      RolloutDevice changed = row.device;
-      if (!Move(changed, RowEvent::kRevoke, {.now = Now(), .why = reason})) continue;
-      QF_RETURN_IF_ERROR(with_.store.PutRolloutDevice(row.rollout, changed));
-      touched.insert(row.rollout);
-    }
-    return SettleAll(touched);
-  });
+absl::Status Rollouts::Skip(Transaction& tx, std::string_view device_id, std::string_view reason) {
+  QF_ASSIGN_OR_RETURN(const std::vector<RolloutStore::Row> rows,
+                      tx.rollouts().ListActiveOf(device_id));
+  std::set<std::string> touched;
+  for (const RolloutStore::Row& row : rows) {
+    RolloutDevice changed = row.device;
+    if (!Move(changed, RowEvent::kRevoke, {.now = Now(), .why = reason})) continue;
+    QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(row.rollout, changed));
+    touched.insert(row.rollout);
+  }
+  return SettleAll(tx, touched);
 }
 
 absl::Status Rollouts::Tick() {
-  QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, with_.store.ListActiveRollouts());
+  QF_ASSIGN_OR_RETURN(
+      const std::vector<std::string> names,
+      with_.store.Read([](const Transaction& tx) { return tx.rollouts().ListActive(); }));
   absl::Status first;
-  const auto each = [&](const std::function<absl::Status(const std::string&)>& turn) {
+  const auto each = [&](const std::function<absl::Status(Transaction&, const std::string&)>& turn) {
     for (const std::string& name : names) {
-      const absl::Status done = with_.store.Atomically([&] { return turn(name); });
+      const absl::Status done = with_.store.Write([&](Transaction& tx) { return turn(tx, name); });
       if (first.ok() && !done.ok()) first = Annotate(done, name);
     }
   };
   // Before anybody is told, every device whose time is up is free for who comes first.
-  each([&](const std::string& name) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
-    return TimeOut(head);
+  each([&](Transaction& tx, const std::string& name) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
+    return TimeOut(tx, head);
   });
-  each([&](const std::string& name) { return Settle(name); });
+  each([&](Transaction& tx, const std::string& name) { return Settle(tx, name); });
   return first;
 }
 
-absl::Status Rollouts::ActOn(const v1::Rollout& head, RolloutEvent event, std::string_view why) {
+absl::Status Rollouts::ActOn(Transaction& tx, const v1::Rollout& head, RolloutEvent event,
+                             std::string_view why) {
   std::set<std::string> touched{head.name()};
-  QF_RETURN_IF_ERROR(TimeOut(head));
-  QF_RETURN_IF_ERROR(Step(head.name(), event, why, touched).status());
-  return SettleAll(touched);
+  QF_RETURN_IF_ERROR(TimeOut(tx, head));
+  QF_RETURN_IF_ERROR(Step(tx, head.name(), event, why, touched).status());
+  return SettleAll(tx, touched);
 }
 
 absl::StatusOr<v1::Rollout> Rollouts::Act(const std::string& name, RolloutEvent event,
@@ -205,10 +206,10 @@ absl::StatusOr<v1::Rollout> Rollouts::Act(const std::string& name, RolloutEvent 
   if (why.size() > kMaxReason) return InvalidArgument("reason: at most {} bytes", kMaxReason);
   v1::Rollout rollout;
   FailPoint("phase-before-action");
-  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
-    QF_RETURN_IF_ERROR(ActOn(head, event, why));
-    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRolloutSummary(name));
+  QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
+    QF_RETURN_IF_ERROR(ActOn(tx, head, event, why));
+    QF_ASSIGN_OR_RETURN(rollout, tx.rollouts().GetSummary(name));
     return absl::OkStatus();
   }));
   FailPoint("phase-after-action");
@@ -219,19 +220,19 @@ absl::StatusOr<v1::Rollout> Rollouts::Approve(const std::string& name, uint32_t 
   if (phase == 0) return Act(name, RolloutEvent::kApprove, "");
   v1::Rollout rollout;
   FailPoint("phase-before-approved");
-  QF_RETURN_IF_ERROR(with_.store.Atomically([&]() -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const v1::Rollout head, with_.store.GetRolloutHead(name));
+  QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
     switch (GateOf(head, phase)) {
       case Gate::kNotReached:
         return FailedPrecondition("{} is in phase {}: phase {} cannot be approved yet", name,
                                   head.phase() + 1, phase);
       case Gate::kWaits:
-        QF_RETURN_IF_ERROR(ActOn(head, RolloutEvent::kApprove, ""));
+        QF_RETURN_IF_ERROR(ActOn(tx, head, RolloutEvent::kApprove, ""));
         break;
       case Gate::kPassed:
         break;
     }
-    QF_ASSIGN_OR_RETURN(rollout, with_.store.GetRolloutSummary(name));
+    QF_ASSIGN_OR_RETURN(rollout, tx.rollouts().GetSummary(name));
     return absl::OkStatus();
   }));
   FailPoint("phase-after-approved");

@@ -60,9 +60,10 @@ class Rollouts {
 
   // ---- rollouts.cc
   // What a device just reported.
-  absl::Status Report(std::string_view device_id, const std::vector<v1::ModelStatus>& models);
+  absl::Status Report(Transaction& tx, std::string_view device_id,
+                      const std::vector<v1::ModelStatus>& models);
   // The device gets no further: it was revoked.
-  absl::Status Skip(std::string_view device_id, std::string_view reason);
+  absl::Status Skip(Transaction& tx, std::string_view device_id, std::string_view reason);
   // Time has passed: soak times, device timeouts, rates, windows. The first error; the other
   // rollouts have had their turn.
   absl::Status Tick();
@@ -77,71 +78,78 @@ class Rollouts {
   absl::StatusOr<v1::Rollout> Approve(const std::string& name, uint32_t phase);
 
  private:
-  // Inside a transaction, all of them.
-  absl::Status ActOn(const v1::Rollout& head, RolloutEvent event, std::string_view why);
+  absl::Status ActOn(Transaction& tx, const v1::Rollout& head, RolloutEvent event,
+                     std::string_view why);
 
   // ---- create.cc
   absl::StatusOr<std::vector<OfferedArtifact>> ChooseArtifacts(
-      const std::string& model, const std::vector<std::string>& names);
+      const Transaction& tx, const std::string& model, const std::vector<std::string>& names);
   // The groups that a rollout names, as they are now. One that is not there is NOT_FOUND with
   // `all`, else left out.
-  absl::StatusOr<Groups> LoadGroups(const v1::Rollout& head, bool all);
-  absl::StatusOr<std::vector<v1::Device>> ChooseDevices(const CreateRequest& request,
+  absl::StatusOr<Groups> LoadGroups(const Transaction& tx, const v1::Rollout& head, bool all);
+  absl::StatusOr<std::vector<v1::Device>> ChooseDevices(const Transaction& tx,
+                                                        const CreateRequest& request,
                                                         const v1::Rollout& head,
                                                         const Groups& groups);
   absl::StatusOr<v1::Rollout> Draw(
+      const Transaction& tx,
       const CreateRequest& request);  // with its rows, counts and estimate
-  absl::Status Record(v1::Rollout& rollout, const Request& request);
+  absl::StatusOr<v1::Rollout> Record(Transaction& tx, const v1::Rollout& rollout,
+                                     const Request& request);
 
   // ---- assign.cc
   // Tells the next devices, at most `most`; how many rows it dealt with.
-  absl::StatusOr<uint64_t> Tell(v1::Rollout& head, uint64_t most);
-  absl::Status TellDevice(const v1::Rollout& head, const v1::Device& device,
+  absl::StatusOr<uint64_t> Tell(Transaction& tx, v1::Rollout& head, uint64_t most);
+  absl::Status TellDevice(Transaction& tx, const v1::Rollout& head, const v1::Device& device,
                           v1::RolloutDevice& row);
   // How the device is to run what the row says, by its class as it is now.
-  absl::StatusOr<v1::Assignment> TermsOf(const v1::Rollout& head, const v1::Device& device,
-                                         const v1::RolloutDevice& row);
+  absl::StatusOr<v1::Assignment> TermsOf(const Transaction& tx, const v1::Rollout& head,
+                                         const v1::Device& device, const v1::RolloutDevice& row);
   // The next release of the row's device and the rollout's model, and what the row has to move by
   // `event`, which has to concern it. `artifact`: its name; empty: remove the model. `terms`:
   // health, runtime, network and steps down, the rest is filled in.
-  absl::Status Assign(const v1::Rollout& head, const std::string& artifact,
+  absl::Status Assign(Transaction& tx, const v1::Rollout& head, const std::string& artifact,
                       const v1::Assignment& terms, RowEvent event, v1::RolloutDevice& row);
-  absl::Status CloseRows(const v1::Rollout& head);
-  absl::Status TakeBackRows(const v1::Rollout& head);
-  absl::Status TakeBackRow(const v1::Rollout& head, v1::RolloutDevice row);
+  absl::Status CloseRows(Transaction& tx, const v1::Rollout& head);
+  absl::Status TakeBackRows(Transaction& tx, const v1::Rollout& head);
+  absl::Status TakeBackRow(Transaction& tx, const v1::Rollout& head, v1::RolloutDevice row);
 
   // ---- claim.cc
   // `rows`: of one device, in active rollouts. Why it stays with another rollout of the model, if
   // it does.
   static std::optional<std::string> WhyOutranked(const v1::Rollout& head,
-                                                 const std::vector<Store::RolloutRow>& rows);
+                                                 const std::vector<RolloutStore::Row>& rows);
   // Other active rollouts of the model give the device up; the names of those, and of who waits for
   // it, are added.
-  absl::Status Supersede(const v1::Rollout& head, const std::vector<Store::RolloutRow>& rows,
+  absl::Status Supersede(Transaction& tx, const v1::Rollout& head,
+                         const std::vector<RolloutStore::Row>& rows,
                          std::set<std::string>& touched);
   // The rollout begins: each of its devices is its own, or OUTRANKED. It and those that it touches
   // are added.
-  absl::Status Claim(const v1::Rollout& head, std::set<std::string>& touched);
+  absl::Status Claim(Transaction& tx, const v1::Rollout& head, std::set<std::string>& touched);
   // Adds the rollouts that wait for the device.
-  static void TouchWaiting(const std::vector<Store::RolloutRow>& rows,
+  static void TouchWaiting(const std::vector<RolloutStore::Row>& rows,
                            std::set<std::string>& touched);
-  absl::Status Join(std::string_view device_id, std::set<std::string>& touched);
-  absl::Status JoinOne(const v1::Device& device, const v1::Rollout& head, const Groups& groups,
-                       std::set<std::string>& touched);
+  absl::Status Join(Transaction& tx, std::string_view device_id, std::set<std::string>& touched);
+  absl::Status JoinOne(Transaction& tx, const v1::Device& device, const v1::Rollout& head,
+                       const Groups& groups, std::set<std::string>& touched);
 
   // ---- rollouts.cc
   // One step of the machine; whether anything moved. FAILED_PRECONDITION: the event does not fit.
   // Rollouts that the step touches besides are added.
-  absl::StatusOr<bool> Step(const std::string& name, RolloutEvent event, std::string_view why,
-                            std::set<std::string>& touched);
-  absl::Status Settle(const std::string& name);  // steps until nothing moves
+  absl::StatusOr<bool> Step(Transaction& tx, const std::string& name, RolloutEvent event,
+                            std::string_view why, std::set<std::string>& touched);
+  absl::Status Settle(Transaction& tx, const std::string& name);  // steps until nothing moves
   absl::Status SettleAll(
+      Transaction& tx,
       const std::set<std::string>& names);  // the highest priority first, then the oldest
-  absl::StatusOr<bool> Apply(Decision& decision, std::set<std::string>& touched);
-  absl::Status ApplyToRows(const Decision& decision, std::set<std::string>& touched);
-  absl::Status TimeOut(const v1::Rollout& head);
-  absl::StatusOr<PhaseCounts> Count(const v1::Rollout& head);
-  absl::Status ReportRows(std::string_view device_id, const std::vector<v1::ModelStatus>& models,
+  absl::StatusOr<bool> Apply(Transaction& tx, Decision& decision, std::set<std::string>& touched);
+  absl::Status ApplyToRows(Transaction& tx, const Decision& decision,
+                           std::set<std::string>& touched);
+  absl::Status TimeOut(Transaction& tx, const v1::Rollout& head);
+  absl::StatusOr<PhaseCounts> Count(const Transaction& tx, const v1::Rollout& head);
+  absl::Status ReportRows(Transaction& tx, std::string_view device_id,
+                          const std::vector<v1::ModelStatus>& models,
                           std::set<std::string>& touched);
 
   Time Now() const { return with_.clock.Now(); }

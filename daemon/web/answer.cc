@@ -20,6 +20,11 @@ int HttpStatusOf(const absl::Status& status) {
   }
 }
 
+Answer Unreadable(const absl::Status& why) {
+  return absl::IsNotFound(why) ? TextAnswer(404, "no such blob")
+                               : TextAnswer(503, "the blob cannot be read");
+}
+
 }  // namespace
 
 Answer TextAnswer(int status, std::string body) {
@@ -34,13 +39,10 @@ Answer ErrorAnswer(const absl::Status& status) {
   return TextAnswer(HttpStatusOf(status), Message(status));
 }
 
-Answer BlobAnswer(FileSystem& files, const BlobName& name, const fs::path& path,
+Answer BlobAnswer(const pipeline::BlobStore& blobs, const BlobName& name,
                   const BlobConditions& conditions) {
-  auto file = files.Open(path, OpenMode::kRead);
-  if (file.status().code() == absl::StatusCode::kNotFound) return TextAnswer(404, "no such blob");
-  if (!file.ok()) return TextAnswer(503, "the blob cannot be read");
-  const auto size = (*file)->Size();
-  if (!size.ok()) return TextAnswer(503, "the blob cannot be read");
+  const auto size = blobs.Stat(name.digest, name.encoding);
+  if (!size.ok()) return Unreadable(size.status());
 
   Answer answer;
   answer.type = "application/octet-stream";
@@ -60,7 +62,9 @@ Answer BlobAnswer(FileSystem& files, const BlobName& name, const fs::path& path,
   answer.status = part ? 206 : 200;
   answer.first = range.first;
   answer.length = part ? range.length : *size;
-  answer.file = *std::move(file);
+  auto blob = blobs.OpenRange(name.digest, name.encoding, answer.first, answer.length);
+  if (!blob.ok()) return Unreadable(blob.status());
+  answer.blob = *std::move(blob);
   return answer;
 }
 

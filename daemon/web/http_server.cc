@@ -35,13 +35,10 @@ http::Response ToResponse(Answer answer) {
     add("Content-Range",
         fmt::format("bytes {}-{}/{}", answer.first, answer.first + answer.length - 1, answer.size));
   response.body = std::move(answer.body);
-  if (answer.file) {
+  if (answer.blob) {
     response.source_size = answer.length;
-    response.source = [file = std::shared_ptr<File>(std::move(answer.file)),
-                       at = answer.first](MutableBytes part) mutable {
-      const uint64_t from = std::exchange(at, at + part.size());
-      return file->ReadAt(from, part);
-    };
+    response.source = [blob = std::shared_ptr<pipeline::BlobReader>(std::move(answer.blob))](
+                          MutableBytes part) { return blob->Read(part); };
   }
   return response;
 }
@@ -67,8 +64,8 @@ std::optional<http::Response> Refuse(const http::Refusal& refusal) {
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(FileSystem& files_in, Options options_in, Handlers handlers_in)
-      : files(files_in),
+  Impl(const pipeline::BlobStore& blobs_in, Options options_in, Handlers handlers_in)
+      : blobs(blobs_in),
         options(std::move(options_in)),
         handlers(std::move(handlers_in)),
         router(Routes(), {.head = true,
@@ -92,7 +89,7 @@ struct HttpServer::Impl {
   Answer Blob(const http::Request& request) const;
   absl::Status Authorize(const http::Request& request) const;
 
-  FileSystem& files;
+  const pipeline::BlobStore& blobs;
   const Options options;
   const Handlers handlers;
   const http::Router router;
@@ -172,16 +169,14 @@ Answer HttpServer::Impl::Blob(const http::Request& request) const {
   if (const absl::Status allowed = Authorize(request); !allowed.ok()) return ErrorAnswer(allowed);
   const auto name = ParseBlobTarget(request.target);
   if (!name) return TextAnswer(404, "a blob is /v1/blobs/<64 hex digits>.<encoding>");
-  const auto path = handlers.find_blob(*name);
-  if (!path.ok()) return ErrorAnswer(path.status());
   return BlobAnswer(
-      files, *name, *path,
+      blobs, *name,
       {request.Field("If-None-Match"), request.Field("If-Range"), request.Field("Range")});
 }
 
-absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(FileSystem& files, Options options,
-                                                              Handlers handlers) {
-  auto impl = std::make_unique<Impl>(files, std::move(options), std::move(handlers));
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const pipeline::BlobStore& blobs,
+                                                              Options options, Handlers handlers) {
+  auto impl = std::make_unique<Impl>(blobs, std::move(options), std::move(handlers));
   QF_RETURN_IF_ERROR(impl->Listen());
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }

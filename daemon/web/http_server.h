@@ -12,10 +12,10 @@
 #include <memory>
 #include <string>
 
-#include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/trust/certificate.h"
 #include "daemon/web/blob_request.h"
+#include "pipeline/artifact/blob_store.h"
 
 namespace quantfleet::daemon {
 
@@ -38,15 +38,13 @@ class HttpServer {
   };
   struct Handlers {
     std::function<absl::Status(const trust::CertificateInfo&)> authorize;
-    std::function<absl::StatusOr<fs::path>(const BlobName&)>
-        find_blob;                                // NOT_FOUND when there is none
     std::function<std::string(Traffic)> metrics;  // the page
     std::function<absl::Status()> ready;
   };
 
-  // Listening when it returns. UNAVAILABLE when the address is taken.
-  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(FileSystem& files, Options options,
-                                                           Handlers handlers);
+  // Listening when it returns; `blobs` must outlive it. UNAVAILABLE when the address is taken.
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const pipeline::BlobStore& blobs,
+                                                           Options options, Handlers handlers);
   ~HttpServer();  // Stop()
 
   uint16_t port() const;

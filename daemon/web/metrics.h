@@ -5,7 +5,7 @@
 #include <map>
 #include <string>
 
-#include "daemon/store/store.h"
+#include "daemon/store/counts.h"
 
 namespace quantfleet::daemon {
 

@@ -1,54 +1,86 @@
-// A folder of immutable blobs named by the SHA-256 of their plain bytes:
-//   ROOT/ab/abcdef....<encoding>
-//   ROOT/incoming/...              being written
-// A blob is complete and durable or absent (temporary file, fsync, rename, folder fsync).
-// Thread-safe.
+// Where blobs are kept: immutable, named by the SHA-256 of their plain bytes, each in one stored
+// form (encoding.h). What a form is, when it pays and whether it is damaged is decided here, once
+// for all stores; a store (folder/, and whatever stands beside it) keeps bytes and knows no more
+// of them than their names.
+//
+// A blob is complete and durable, or absent. Thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <functional>
-#include <optional>
+#include <memory>
+#include <string>
 
 #include "common/base/digest.h"
-#include "common/base/file.h"
 #include "pipeline/artifact/encoding.h"
 
 namespace quantfleet::pipeline {
 
+// The bytes of a range, in their order, each once. For one thread.
+class BlobReader {
+ public:
+  virtual ~BlobReader() = default;
+  uint64_t remaining() const { return remaining_; }
+  // The next bytes of the range, all of `out`. OUT_OF_RANGE: it is longer than what remains;
+  // DATA_LOSS: the store has fewer bytes than it said.
+  absl::Status Read(MutableBytes out);
+
+ protected:
+  explicit BlobReader(uint64_t length) : remaining_(length) {}
+  virtual absl::Status ReadNext(MutableBytes out) = 0;
+
+ private:
+  uint64_t remaining_;
+};
+
 class BlobStore {
  public:
-  BlobStore(FileSystem& files, fs::path root);
+  virtual ~BlobStore() = default;
 
   struct Stored {
     Encoding encoding;
     uint64_t stored_size;
-    fs::path path;
   };
 
   // Encodes and stores the chunk unless it is there; durable on return. `digest` is the plain
-  // bytes' own.
+  // bytes' own. INVALID_ARGUMENT: longer than a chunk may be; RESOURCE_EXHAUSTED: no room.
   absl::StatusOr<Stored> Put(const Digest& digest, ByteSpan plain, int element_bytes);
-  // Which stored form there is; NOT_FOUND when none.
-  absl::StatusOr<Stored> Find(const Digest& digest) const;
-  // Plain bytes, decoded and checked against the digest. DATA_LOSS names the blob when it is
-  // damaged.
+  // Plain bytes, decoded and checked against the digest. NOT_FOUND; DATA_LOSS names the blob when
+  // it is damaged.
   absl::StatusOr<Bytes> Read(const Digest& digest, uint32_t plain_size) const;
-  absl::Status Remove(const Digest& digest);
-  // Each stored form of each blob, folder by folder; ends with the first error of `visit`, which
-  // may remove the blob that it is shown. What is no blob's name is passed over.
-  absl::Status ForEach(
-      const std::function<absl::Status(const Digest&, const Stored&)>& visit) const;
+
+  // Which stored form there is; NOT_FOUND when none.
+  absl::StatusOr<Stored> Stat(const Digest& digest) const;
+  // How many bytes this form has; NOT_FOUND when it is not stored.
+  virtual absl::StatusOr<uint64_t> Stat(const Digest& digest, Encoding encoding) const = 0;
+  // Stored bytes [first, first + length) of this form. NOT_FOUND when it is not stored,
+  // OUT_OF_RANGE when it ends before the range does.
+  virtual absl::StatusOr<std::unique_ptr<BlobReader>> OpenRange(const Digest& digest,
+                                                                Encoding encoding, uint64_t first,
+                                                                uint64_t length) const = 0;
+  // Each stored form of each blob, in any order; ends with the first error of `visit`, which may
+  // remove the blob that it is shown. What is not a blob's name is passed over.
+  virtual absl::Status List(
+      const std::function<absl::Status(const Digest&, const Stored&)>& visit) const = 0;
+  // All forms; absent is OK.
+  virtual absl::Status Remove(const Digest& digest) = 0;
   // Removes what a killed process left half written. Call it when nobody else writes into this
   // store.
-  absl::Status RemoveTemporaries();
-  fs::path PathOf(const Digest& digest, Encoding encoding) const;
+  virtual absl::Status RemoveTemporaries() { return absl::OkStatus(); }
+
+  // ---- what Put and Read rest on; for stores, and for stores in front of others
+  // Stores one form, durable on return; the same bytes may be there or come at the same time.
+  virtual absl::Status PutForm(const Digest& digest, Encoding encoding, ByteSpan stored) = 0;
+  // A form that is there already is durable on return, also where another thread has only begun to
+  // make it so.
+  virtual absl::Status Settle(const Digest& digest, Encoding encoding) = 0;
+  // In messages: what an operator looks for, the store and one form of a blob.
+  virtual std::string Name() const = 0;
+  virtual std::string NameOf(const Digest& digest, Encoding encoding) const = 0;
 
  private:
-  absl::Status WriteNew(const fs::path& path, ByteSpan bytes);
-  absl::StatusOr<Bytes> ReadForm(const Stored& stored, const Digest& digest,
+  absl::StatusOr<Bytes> ReadForm(const Digest& digest, const Stored& stored,
                                  uint32_t plain_size) const;
-
-  FileSystem& files_;
-  const fs::path root_;
 };
 
 }  // namespace quantfleet::pipeline

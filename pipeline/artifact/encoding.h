@@ -13,6 +13,8 @@ namespace quantfleet::pipeline {
 inline constexpr uint32_t kMaxChunkBytes = 4u << 20;
 
 enum class Encoding { kRaw, kZstd, kPlanes2Zstd, kPlanes4Zstd };
+inline constexpr Encoding kEncodings[] = {Encoding::kRaw, Encoding::kZstd, Encoding::kPlanes2Zstd,
+                                          Encoding::kPlanes4Zstd};
 std::string_view Name(Encoding encoding);  // "raw" "zstd" "planes2-zstd" "planes4-zstd"
 std::optional<Encoding> EncodingFromName(std::string_view name);
 

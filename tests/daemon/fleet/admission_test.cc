@@ -1,6 +1,7 @@
 // The ways in: token, list, customer's certificate. Those who wait: queue_test.cc.
 #include "common/base/retry_after.h"
 #include "tests/daemon/fleet/fleet_fixture.h"
+#include "tests/daemon/store/once.h"
 #include "tests/support/foreign_ca.h"
 
 namespace quantfleet::daemon {
@@ -35,11 +36,11 @@ TEST_F(FleetFixture, TokenPinsItsClassWhereTheDeviceFitsIt) {
   ASSERT_OK(classes_.Apply("name='best'\nformat='gguf'\nrecipe='f32'\npriority=99\n"));
   EXPECT_EQ(Enroll(edge, token)->device_class, "edge-fp16");
   EXPECT_EQ(Enroll(small, token)->device_class, "best");
-  EXPECT_THAT(store_->GetDevice(small.id)->class_reason(),
+  EXPECT_THAT(Once(*store_)->devices().Get(small.id)->class_reason(),
               HasSubstr("edge-fp16 (pinned by its token): needs form edge"));
   // It holds at check-ins too, and as soon as the device fits.
-  EXPECT_EQ(fleet_.CheckIn(edge.id, "", nullptr, {})->device_class(), "edge-fp16");
-  EXPECT_EQ(fleet_.CheckIn(small.id, "", &edge.facts, {})->device_class(), "edge-fp16");
+  EXPECT_EQ(CheckIn(edge.id, "", nullptr, {})->device_class(), "edge-fp16");
+  EXPECT_EQ(CheckIn(small.id, "", &edge.facts, {})->device_class(), "edge-fp16");
   request.device_class = "egde-fp16";
   EXPECT_ERROR(fleet_.CreateToken(request), kNotFound, "quantfleet class list");
 }
@@ -49,9 +50,9 @@ TEST_F(FleetFixture, RevokedTokenPutsNobodyOut) {
   const FakeDevice in, late;
   const auto identity = Enroll(in, leaked);
   ASSERT_OK(identity);
-  ASSERT_OK(store_->RevokeToken(trust::ClaimToken::Parse(leaked)->id));
+  ASSERT_OK(fleet_.RevokeToken(trust::ClaimToken::Parse(leaked)->id));
   EXPECT_ERROR(Enroll(late, leaked), kPermissionDenied, "revoked");
-  EXPECT_OK(fleet_.Authenticate(*trust::ReadCertificate(identity->certificate_pem)));
+  EXPECT_OK(Authenticate(*trust::ReadCertificate(identity->certificate_pem)));
   EXPECT_OK(Enroll(in, leaked)) << "whose answer was lost, asks again";
 }
 
@@ -75,12 +76,12 @@ TEST_F(Listed, ComesOnceByItsIdOrItsKey) {
   EXPECT_EQ(allowed->back().device_id(), by_key.id);
   for (const FakeDevice* device : {&by_id, &by_key}) {
     ASSERT_OK(Enroll(*device));
-    EXPECT_EQ(store_->GetDevice(device->id)->labels().at("site"), "lab");
-    EXPECT_EQ(store_->GetDevice(device->id)->admitted_by(), "list");
+    EXPECT_EQ(Once(*store_)->devices().Get(device->id)->labels().at("site"), "lab");
+    EXPECT_EQ(Once(*store_)->devices().Get(device->id)->admitted_by(), "list");
     EXPECT_OK(Enroll(*device)) << "the same key is the same device";
-    EXPECT_EQ(store_->GetDevice(device->id)->admitted_by(), "list");
+    EXPECT_EQ(Once(*store_)->devices().Get(device->id)->admitted_by(), "list");
   }
-  EXPECT_TRUE(store_->ListAllowedDevices("", 10)->empty());
+  EXPECT_TRUE(Once(*store_)->admission().ListAllowed("", 10)->empty());
   EXPECT_ERROR(Enroll(unknown), kPermissionDenied, "quantfleet device allow " + unknown.id);
 }
 
@@ -101,27 +102,27 @@ TEST_F(Listed, EntriesAreChecked) {
   Enrolled(device);
   EXPECT_ERROR(fleet_.Allow({Entry(FakeDevice(), false), Entry(device, false)}), kAlreadyExists,
                device.id);
-  EXPECT_TRUE(store_->ListAllowedDevices("", 10)->empty()) << "all or nothing";
+  EXPECT_TRUE(Once(*store_)->admission().ListAllowed("", 10)->empty()) << "all or nothing";
 }
 
 TEST_F(Listed, AnEntryOfAnotherKeyWithTheSameIdIsNoEntry) {
   const FakeDevice device;
   v1::AllowedDevice entry = Entry(device, false);
   entry.set_public_key(HashText("collides").raw());
-  ASSERT_OK(store_->AllowDevices({entry}, 10));
+  ASSERT_OK(Once(*store_)->admission().Allow({entry}, 10));
   EXPECT_ERROR(Enroll(device), kPermissionDenied, "not expected");
 }
 
 TEST_F(Listed, ABanAndATakenBackEntryCountAtTheNextRequest) {
   const FakeDevice device, other;
   ASSERT_OK(fleet_.Allow({Entry(device, true), Entry(other, true)}));
-  ASSERT_OK(store_->DisallowDevice(other.id));
+  ASSERT_OK(Once(*store_)->admission().Disallow(other.id));
   EXPECT_ERROR(Enroll(other), kPermissionDenied, "not expected");
   const auto identity = Enroll(device);
   ASSERT_OK(identity);
-  ASSERT_OK(fleet_.Revoke(device.id));
-  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(identity->certificate_pem)),
-               kPermissionDenied, "revoked");
+  ASSERT_OK(Revoke(device.id));
+  EXPECT_ERROR(Authenticate(*trust::ReadCertificate(identity->certificate_pem)), kPermissionDenied,
+               "revoked");
   EXPECT_ERROR(Enroll(device), kPermissionDenied, "new key");
   EXPECT_ERROR(fleet_.Allow({Entry(device, true)}), kFailedPrecondition, "revoked");
 }
@@ -163,7 +164,7 @@ TEST_F(Customers, CertificateLetsItsHolderIn) {
     const FakeDevice device;
     const ForeignIdentity customer = CustomersCa().Issue("board", kind);
     ASSERT_OK(Come(device, customer));
-    EXPECT_EQ(store_->GetDevice(device.id)->admitted_by(), "certificate CN=board");
+    EXPECT_EQ(Once(*store_)->devices().Get(device.id)->admitted_by(), "certificate CN=board");
     EXPECT_OK(Come(device, customer)) << "the same key is the same device";
   }
 }
@@ -201,7 +202,7 @@ TEST_F(FleetFixture, CertificatesAreRefusedWhereNoCaIsTrusted) {
 TEST_F(Customers, ABanIsOfTheCertificateToo) {
   FakeDevice device, again;
   ASSERT_OK(Come(device, board_));
-  ASSERT_OK(fleet_.Revoke(device.id));
+  ASSERT_OK(Revoke(device.id));
   EXPECT_ERROR(Come(device, board_), kPermissionDenied, "revoked");
   EXPECT_ERROR(Come(again, board_), kPermissionDenied, "quantfleet device allow " + again.id);
   v1::AllowedDevice entry;
@@ -219,7 +220,7 @@ TEST_F(Customers, ACertificateIsOneDevices) {
   EXPECT_OK(Come(device, board_)) << "the copy's ban is not its own";
   FakeDevice anew;
   EXPECT_ERROR(Come(anew, board_), kFailedPrecondition, "waits");
-  EXPECT_EQ(fleet_.Approve(anew.id)->revoked, device.id);
+  EXPECT_EQ(Approve(anew.id)->revoked, device.id);
   EXPECT_OK(Come(anew, board_));
   EXPECT_ERROR(Come(device, board_), kPermissionDenied, "revoked");
 }

@@ -1,4 +1,5 @@
 #include "tests/daemon/fleet/fleet_fixture.h"
+#include "tests/daemon/store/once.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -17,12 +18,12 @@ TEST_F(FleetFixture, EnrolledDeviceGetsCertificateClassAndLabels) {
   EXPECT_EQ(info->subject.kind, trust::Subject::Kind::kDevice);
   EXPECT_EQ(info->subject.id, identity->device_id);
   EXPECT_EQ(info->public_key, *trust::PublicKeyDigest(device.key.public_pem));
-  const auto stored = store_->GetDevice(identity->device_id);
+  const auto stored = Once(*store_)->devices().Get(identity->device_id);
   ASSERT_OK(stored.status());
   EXPECT_EQ(stored->labels().at("site"), "lab");
   EXPECT_EQ(stored->certificate_expires_ms(), ToUnixMillis(info->not_after));
   EXPECT_THAT(stored->class_reason(), HasSubstr("edge-fp16: needs form edge"));
-  EXPECT_OK(fleet_.Authenticate(*info).status());
+  EXPECT_OK(Authenticate(*info).status());
 }
 
 TEST_F(FleetFixture, LabelsOfTheTokenDecideTheClass) {
@@ -41,7 +42,7 @@ TEST_F(FleetFixture, NoClassFitsIsNoReasonToRefuse) {
   const auto identity = Enroll(FakeDevice("toaster", 64), Token());
   ASSERT_OK(identity.status());
   EXPECT_EQ(identity->device_class, "");
-  EXPECT_THAT(store_->GetDevice(identity->device_id)->class_reason(),
+  EXPECT_THAT(Once(*store_)->devices().Get(identity->device_id)->class_reason(),
               HasSubstr("no device class fits"));
 }
 
@@ -54,7 +55,7 @@ TEST_F(FleetFixture, SameKeyIsTheSameDeviceAndCountsOnce) {
   ASSERT_OK(first.status());
   ASSERT_OK(second.status());
   EXPECT_EQ(first->device_id, second->device_id);
-  EXPECT_EQ(store_->ListTokens()->front().uses(), 1u);
+  EXPECT_EQ(Once(*store_)->tokens().List()->front().uses(), 1u);
   EXPECT_ERROR(Enroll(FakeDevice(), token), kPermissionDenied, "used up");
 }
 
@@ -75,9 +76,9 @@ TEST_F(FleetFixture, BadTokensAreRefused) {
   const std::string expiring = Token(request), revoked = Token();
   clock_.Advance(std::chrono::seconds(61));
   EXPECT_ERROR(Enroll(device, expiring), kPermissionDenied, "expired");
-  ASSERT_OK(store_->RevokeToken(trust::ClaimToken::Parse(revoked)->id).status());
+  ASSERT_OK(fleet_.RevokeToken(trust::ClaimToken::Parse(revoked)->id).status());
   EXPECT_ERROR(Enroll(device, revoked), kPermissionDenied, "revoked");
-  EXPECT_TRUE(store_->ListDevices("", 10)->empty());
+  EXPECT_TRUE(Once(*store_)->devices().List("", 10)->empty());
   EXPECT_EQ(fleet_.counters().enrollments_refused, 6u);
 }
 
@@ -97,11 +98,11 @@ TEST_F(FleetFixture, CsrAndFactsAreChecked) {
 TEST_F(FleetFixture, RevokedDeviceGetsNothingMore) {
   FakeDevice device;
   const auto identity = Enrolled(device);
-  ASSERT_OK(fleet_.Revoke(device.id).status());
-  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(identity.certificate_pem)),
-               kPermissionDenied, "revoked");
+  ASSERT_OK(Revoke(device.id).status());
+  EXPECT_ERROR(Authenticate(*trust::ReadCertificate(identity.certificate_pem)), kPermissionDenied,
+               "revoked");
   EXPECT_ERROR(Enroll(device, Token()), kPermissionDenied, "revoked");
-  EXPECT_ERROR(fleet_.CheckIn(device.id, "", nullptr, {}), kPermissionDenied, "revoked");
+  EXPECT_ERROR(CheckIn(device.id, "", nullptr, {}), kPermissionDenied, "revoked");
   const std::string nonce = fleet_.MakeChallenge(device.id);
   const auto proof = trust::SignWithTlsKey(device.key.private_pem,
                                            AsBytes(Fleet::RenewalMessage(nonce, device.csr)));
@@ -114,15 +115,13 @@ TEST_F(FleetFixture, CertificateOfAnotherKeyOrKindIsRefused) {
   const FakeDevice thief;
   const auto stolen_id =
       authority_->IssueDevice(thief.key.public_pem, device.id, std::chrono::hours(1));
-  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(*stolen_id)), kUnauthenticated,
-               "another key");
+  EXPECT_ERROR(Authenticate(*trust::ReadCertificate(*stolen_id)), kUnauthenticated, "another key");
   const auto stranger =
       authority_->IssueDevice(thief.key.public_pem, "d-0000000000000000", std::chrono::hours(1));
-  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(*stranger)), kUnauthenticated,
-               "enroll again");
+  EXPECT_ERROR(Authenticate(*trust::ReadCertificate(*stranger)), kUnauthenticated, "enroll again");
   const auto admin =
       authority_->IssueOperator(thief.key.public_pem, "eve", "admin", std::chrono::hours(1));
-  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(*admin)), kUnauthenticated,
+  EXPECT_ERROR(Authenticate(*trust::ReadCertificate(*admin)), kUnauthenticated,
                "device's certificate");
 }
 
@@ -144,7 +143,8 @@ TEST_F(Renewal, WorksLongAfterTheCertificateExpired) {
   EXPECT_EQ(renewed->device_id, device_.id);
   const auto info = trust::ReadCertificate(renewed->certificate_pem);
   EXPECT_GT(info->not_after, clock_.Now());
-  EXPECT_EQ(store_->GetDevice(device_.id)->certificate_expires_ms(), ToUnixMillis(info->not_after));
+  EXPECT_EQ(Once(*store_)->devices().Get(device_.id)->certificate_expires_ms(),
+            ToUnixMillis(info->not_after));
 }
 
 TEST_F(Renewal, NonceIsGoodOnceAndForFiveMinutesAndForItsDevice) {
@@ -184,7 +184,7 @@ TEST_F(FleetFixture, TokenRequestIsAnsweredOnce) {
   ASSERT_OK(first.status());
   ASSERT_OK(again.status());
   EXPECT_EQ(first->secret, again->secret);
-  EXPECT_EQ(store_->ListTokens()->size(), 1u);
+  EXPECT_EQ(Once(*store_)->tokens().List()->size(), 1u);
   clock_.Advance(std::chrono::minutes(11));
   EXPECT_ERROR(fleet_.CreateToken(request), kAlreadyExists, "another request_id");
   request.request_id.clear();
@@ -200,35 +200,34 @@ TEST_F(FleetFixture, CheckInUpdatesFactsStatusesAndClass) {
   status.set_model("demo");
   status.set_phase(v1::ModelStatus::DOWNLOADING);
   FakeDevice grown("edge", 32768);
-  const auto seen = fleet_.CheckIn(device.id, "2.0", &grown.facts, {status});
+  const auto seen = CheckIn(device.id, "2.0", &grown.facts, {status});
   ASSERT_OK(seen.status());
   EXPECT_EQ(seen->device_class(), "edge-fp16");
-  const auto stored = store_->GetDevice(device.id);
+  const auto stored = Once(*store_)->devices().Get(device.id);
   EXPECT_EQ(stored->agent_version(), "2.0");
   EXPECT_EQ(stored->models().size(), 1);
   EXPECT_EQ(stored->last_seen_ms(), ToUnixMillis(clock_.Now()));
   // Facts unset: as before. And an applied class counts at the next check-in.
   ASSERT_OK(classes_.Apply("name='all'\nformat='gguf'\nrecipe='f32'\npriority=99\n").status());
-  EXPECT_EQ(fleet_.CheckIn(device.id, "", nullptr, {})->device_class(), "all");
-  EXPECT_EQ(store_->GetDevice(device.id)->facts().form(), "edge");
-  EXPECT_ERROR(fleet_.CheckIn(device.id, "", nullptr, {status, status}), kInvalidArgument,
-               "models");
-  EXPECT_ERROR(fleet_.CheckIn("d-none", "", nullptr, {}), kNotFound, "d-none");
+  EXPECT_EQ(CheckIn(device.id, "", nullptr, {})->device_class(), "all");
+  EXPECT_EQ(Once(*store_)->devices().Get(device.id)->facts().form(), "edge");
+  EXPECT_ERROR(CheckIn(device.id, "", nullptr, {status, status}), kInvalidArgument, "models");
+  EXPECT_ERROR(CheckIn("d-none", "", nullptr, {}), kNotFound, "d-none");
 }
 
 TEST_F(FleetFixture, AppliedClassOutlivesSeeding) {
   ASSERT_OK(classes_.Apply("name='iot-int4'\nformat='gguf'\nrecipe='q8_0'\n").status());
   ASSERT_OK(classes_.SeedShipped());
-  EXPECT_EQ(store_->GetClass("iot-int4")->recipe(), "q8_0");
-  EXPECT_FALSE(store_->GetClass("iot-int4")->shipped());
-  EXPECT_TRUE(store_->GetClass("edge-fp16")->shipped());
-  EXPECT_EQ(store_->ListClasses()->size(), ShippedClasses().size());
+  EXPECT_EQ(Once(*store_)->classes().Get("iot-int4")->recipe(), "q8_0");
+  EXPECT_FALSE(Once(*store_)->classes().Get("iot-int4")->shipped());
+  EXPECT_TRUE(Once(*store_)->classes().Get("edge-fp16")->shipped());
+  EXPECT_EQ(Once(*store_)->classes().List()->size(), ShippedClasses().size());
   EXPECT_ERROR(classes_.Apply("name='x'\n"), kInvalidArgument, "format is missing");
   EXPECT_ERROR(classes_.Apply("name='x'\nformat='gguf'\nrecipe='q4_k_x'\n"), kInvalidArgument,
                "device class x: there is no target 'gguf:q4_k_x'");
   EXPECT_ERROR(classes_.Apply("name='x'\nformat='tar'\nrecipe='q4_0'\n"), kInvalidArgument,
                "'tar:q4_0'");
-  EXPECT_ERROR(store_->GetClass("x"), kNotFound, "x");
+  EXPECT_ERROR(Once(*store_)->classes().Get("x"), kNotFound, "x");
   for (const char* recipe :
        {"q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k", "q4_1", "q5_0", "q5_1"})
     EXPECT_OK(classes_.Apply(fmt::format("name='x'\nformat='gguf'\nrecipe='{}'\n", recipe)));

@@ -10,6 +10,9 @@
 #include "common/trust/token.h"
 #include "daemon/fleet/fleet.h"
 #include "daemon/rollout/rollouts.h"
+#include "daemon/store/sqlite/sqlite_store.h"
+#include "tests/daemon/store/once.h"
+#include "tests/daemon/store/rehearsing_store.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -33,7 +36,7 @@ struct FakeDevice {
 class FleetFixture : public ::testing::Test {
  protected:
   explicit FleetFixture(Fleet::Options options = {})
-      : store_(Store::Open(dir_ / "state.db").value()),
+      : store_(std::make_unique<RehearsingStore>(OpenSqliteStore(dir_ / "state.db").value())),
         authority_(Authority::Open(RealFileSystem(), clock_, dir_.path(), {}).value()),
         classes_(*store_),
         fleet_({*store_, *authority_, classes_, random_, clock_}, std::move(options)),
@@ -73,6 +76,32 @@ class FleetFixture : public ::testing::Test {
     if (!identity.ok()) return {};
     device.id = identity->device_id;
     return *identity;
+  }
+
+  // As the use cases have them, a transaction each.
+  absl::StatusOr<v1::Device> CheckIn(std::string_view id, std::string_view agent_version,
+                                     const v1::HardwareFacts* facts,
+                                     const std::vector<v1::ModelStatus>& models) {
+    return store_->Write([&](Transaction& tx) -> absl::StatusOr<v1::Device> {
+      QF_ASSIGN_OR_RETURN(const v1::Device device, tx.devices().Get(id));
+      return fleet_.CheckIn(tx, device, agent_version, facts, models);
+    });
+  }
+  absl::StatusOr<v1::Device> Authenticate(const trust::CertificateInfo& certificate) {
+    return store_->Read(
+        [&](const Transaction& tx) { return fleet_.Authenticate(tx, certificate); });
+  }
+  absl::StatusOr<v1::Device> Revoke(std::string_view id) {
+    return store_->Write([&](Transaction& tx) { return fleet_.Revoke(tx, id); });
+  }
+  absl::StatusOr<Fleet::Approved> Approve(std::string_view id) {
+    return store_->Write([&](Transaction& tx) { return fleet_.Approve(tx, id); });
+  }
+  absl::Status Report(std::string_view id, const std::vector<v1::ModelStatus>& models) {
+    return store_->Write([&](Transaction& tx) { return rollouts_.Report(tx, id, models); });
+  }
+  absl::Status Skip(std::string_view id, std::string_view reason) {
+    return store_->Write([&](Transaction& tx) { return rollouts_.Skip(tx, id, reason); });
   }
 
   testing::TempDir dir_;

@@ -1,6 +1,7 @@
 #include "daemon/fleet/groups.h"
 
 #include "tests/daemon/fleet/fleet_fixture.h"
+#include "tests/daemon/store/once.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -30,7 +31,12 @@ class GroupsTest : public FleetFixture {
     return ApplyGroup(*store_, group, clock_.Now());
   }
   std::vector<std::string> Members(std::string_view after = "", size_t limit = 100) {
-    return GroupMembers(*store_, *store_->GetGroup("lab"), after, limit).value();
+    return store_
+        ->Read([&](const Transaction& tx) -> absl::StatusOr<std::vector<std::string>> {
+          QF_ASSIGN_OR_RETURN(const v1::DeviceGroup group, tx.groups().Get("lab"));
+          return GroupMembers(tx, group, after, limit);
+        })
+        .value();
   }
 
   std::vector<std::string> ids_;
@@ -45,7 +51,7 @@ TEST_F(GroupsTest, MembersAreThoseOfNow) {
   EXPECT_THAT(Members(), ElementsAre(ids_[0], ids_[2]));
   EXPECT_THAT(Members("", 1), ElementsAre(ids_[0]));
   EXPECT_THAT(Members(ids_[0]), ElementsAre(ids_[2]));
-  ASSERT_OK(fleet_.Revoke(ids_[2]).status());
+  ASSERT_OK(Revoke(ids_[2]).status());
   EXPECT_THAT(Members(), ElementsAre(ids_[0]));
 }
 
@@ -62,11 +68,11 @@ TEST_F(GroupsTest, ApplyingAgainReplacesAndKeepsTheTimeOfCreation) {
   ASSERT_OK(second.status());
   EXPECT_EQ(second->created_ms(), first->created_ms());
   EXPECT_EQ(second->updated_ms(), first->updated_ms() + 5000);
-  EXPECT_EQ(store_->ListGroups()->size(), 1u);
+  EXPECT_EQ(Once(*store_)->groups().List()->size(), 1u);
   EXPECT_THAT(Members(), ElementsAre(ids_[1]));
-  ASSERT_OK(store_->DeleteGroup("lab").status());
-  EXPECT_ERROR(store_->DeleteGroup("lab"), kNotFound, "quantfleet group apply lab");
-  EXPECT_THAT(*store_->ListGroups(), IsEmpty());
+  ASSERT_OK(Once(*store_)->groups().Delete("lab").status());
+  EXPECT_ERROR(Once(*store_)->groups().Delete("lab"), kNotFound, "quantfleet group apply lab");
+  EXPECT_THAT(*Once(*store_)->groups().List(), IsEmpty());
 }
 
 TEST_F(GroupsTest, RefusesNonsenseByName) {
@@ -80,7 +86,7 @@ TEST_F(GroupsTest, RefusesNonsenseByName) {
   EXPECT_ERROR(Apply(Group({}, {ids_[0], "d-none"})), kNotFound, "d-none");
   EXPECT_ERROR(Apply(Group({}, std::vector<std::string>(kMaxListedDevices + 1, ids_[0]))),
                kInvalidArgument, "give them a label");
-  EXPECT_THAT(*store_->ListGroups(), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->groups().List(), IsEmpty());
 }
 
 }  // namespace

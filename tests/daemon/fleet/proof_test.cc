@@ -2,6 +2,7 @@
 // for ever.
 #include "common/base/retry_after.h"
 #include "tests/daemon/fleet/fleet_fixture.h"
+#include "tests/daemon/store/once.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -16,7 +17,7 @@ class ProofTest : public FleetFixture {
  protected:
   ProofTest() : FleetFixture(WithQueue()) {}
   std::string Stored(const FakeDevice& device) {
-    return store_->GetDevice(device.id)->SerializeAsString();
+    return Once(*store_)->devices().Get(device.id)->SerializeAsString();
   }
   std::string Waiting() {
     const auto pending = fleet_.Pending();
@@ -57,7 +58,7 @@ TEST_F(ProofTest, ACapturedCsrChangesNothingOfAnEnrolledDevice) {
         << "of use to the device alone";
     EXPECT_EQ(Stored(device), before);
   }
-  EXPECT_EQ(store_->GetToken(trust::ClaimToken::Parse(token)->id)->uses(), 0u);
+  EXPECT_EQ(Once(*store_)->tokens().Get(trust::ClaimToken::Parse(token)->id)->uses(), 0u);
 }
 
 TEST_F(ProofTest, ACapturedRequestIsRefusedTheSecondTime) {
@@ -119,8 +120,8 @@ TEST_F(ProofTest, TheDeviceItselfTellsAnewWhatItIs) {
   const auto again = Enroll(device, LabelledToken());
   ASSERT_OK(again);
   EXPECT_EQ(again->device_class, "edge-fp16");
-  EXPECT_EQ(store_->GetDevice(device.id)->facts().form(), "edge");
-  EXPECT_EQ(store_->GetDevice(device.id)->labels().at("site"), "thief");
+  EXPECT_EQ(Once(*store_)->devices().Get(device.id)->facts().form(), "edge");
+  EXPECT_EQ(Once(*store_)->devices().Get(device.id)->labels().at("site"), "thief");
 }
 
 // Agents of before.
@@ -133,10 +134,10 @@ TEST_F(ProofTest, WithoutAProofADeviceStillComesInForTheFirstTime) {
   EXPECT_OK(EnrollUnproven(by_list));
   EXPECT_ERROR(EnrollUnproven(by_operator), kFailedPrecondition, "nobody vouches");
   EXPECT_EQ(RetryAfter(EnrollUnproven(by_operator).status()), fleet_.check_in());
-  ASSERT_OK(fleet_.Approve(by_operator.id));
+  ASSERT_OK(Approve(by_operator.id));
   EXPECT_OK(EnrollUnproven(by_operator));
   for (const FakeDevice& device : {by_token, by_list, by_operator})
-    EXPECT_EQ(store_->GetDevice(device.id)->agent_version(), "other");
+    EXPECT_EQ(Once(*store_)->devices().Get(device.id)->agent_version(), "other");
 }
 
 TEST_F(ProofTest, AnUnprovenAskChangesNothingOfOneThatWaits) {
@@ -158,16 +159,16 @@ TEST_F(ProofTest, AnUnprovenAskChangesNothingOfOneThatWaits) {
   replay.agent_version = "another";
   EXPECT_ERROR(fleet_.Enroll(replay), kUnauthenticated, "used before");
   EXPECT_EQ(Waiting(), after);
-  ASSERT_OK(fleet_.Approve(device.id));
+  ASSERT_OK(Approve(device.id));
   EXPECT_ERROR(fleet_.Enroll(asked), kUnauthenticated, "used before");
-  EXPECT_EQ(store_->GetDevice(device.id)->facts().form(), "iot");
+  EXPECT_EQ(Once(*store_)->devices().Get(device.id)->facts().form(), "iot");
 }
 
 TEST_F(ProofTest, ARevokedOrRejectedKeyIsRefusedWithOrWithoutAProof) {
   FakeDevice device;
   const FakeDevice stranger;
   Enrolled(device);
-  ASSERT_OK(fleet_.Revoke(device.id));
+  ASSERT_OK(Revoke(device.id));
   EXPECT_ERROR(Enroll(stranger), kFailedPrecondition, "waits");
   ASSERT_OK(fleet_.Reject(stranger.id));
   for (const FakeDevice& out : {device, stranger}) {
@@ -186,7 +187,7 @@ TEST_F(ProofTest, ACapturedCsrOfAReplacedDeviceIsRefused) {
   anew.facts.set_hardware_id("board-1");
   Enrolled(old);
   EXPECT_ERROR(Enroll(anew, Token()), kFailedPrecondition, "its machine is that of");
-  EXPECT_EQ(fleet_.Approve(anew.id)->revoked, old.id);
+  EXPECT_EQ(Approve(anew.id)->revoked, old.id);
   const std::string before = Stored(anew);
   EXPECT_ERROR(EnrollUnproven(old, Token()), kPermissionDenied, "revoked");
   EXPECT_OK(EnrollUnproven(Copy(anew)));
@@ -202,7 +203,7 @@ TEST_F(ProofTest, ATokensRateIsSpentOnceByADeviceThatAsksAgain) {
   EXPECT_ERROR(Enroll(second, token), kResourceExhausted, "in an hour");
   EXPECT_OK(Enroll(first, token));
   EXPECT_OK(EnrollUnproven(first, token));
-  EXPECT_EQ(store_->GetToken(trust::ClaimToken::Parse(token)->id)->uses(), 1u);
+  EXPECT_EQ(Once(*store_)->tokens().Get(trust::ClaimToken::Parse(token)->id)->uses(), 1u);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Devices that wait for an operator.
 #include "common/base/retry_after.h"
 #include "tests/daemon/fleet/fleet_fixture.h"
+#include "tests/daemon/store/once.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -46,16 +47,16 @@ TEST_F(QueueTest, AnUnknownDeviceWaitsAndIsLetIn) {
   EXPECT_EQ(pending->front().asked_ms(), ToUnixMillis(clock_.Now()) - 60'000);
   EXPECT_EQ(pending->front().facts().form(), "iot");
 
-  const auto approved = fleet_.Approve(device.id);
+  const auto approved = Approve(device.id);
   ASSERT_OK(approved);
   EXPECT_EQ(approved->device.state(), v1::Device::ACTIVE);
   EXPECT_EQ(approved->device.admitted_by(), "operator");
   EXPECT_EQ(approved->device.device_class(), "iot-int4");
   EXPECT_EQ(approved->revoked, "");
-  EXPECT_OK(fleet_.Approve(device.id)) << "what was asked for already is no error";
+  EXPECT_OK(Approve(device.id)) << "what was asked for already is no error";
   const auto identity = Enroll(device);
   ASSERT_OK(identity);
-  EXPECT_OK(fleet_.Authenticate(*trust::ReadCertificate(identity->certificate_pem)));
+  EXPECT_OK(Authenticate(*trust::ReadCertificate(identity->certificate_pem)));
   EXPECT_TRUE(fleet_.Pending()->empty());
 }
 
@@ -72,7 +73,7 @@ TEST_F(QueueTest, ARejectedKeyIsRefusedFromThenOnByEveryWay) {
   EXPECT_OK(fleet_.Reject(device.id));
   EXPECT_ERROR(Enroll(device), kPermissionDenied, "new key");
   EXPECT_ERROR(Enroll(device, Token()), kPermissionDenied, "new key");
-  EXPECT_ERROR(fleet_.Approve(device.id), kNotFound, "device pending");
+  EXPECT_ERROR(Approve(device.id), kNotFound, "device pending");
   EXPECT_ERROR(fleet_.Reject("d-none"), kNotFound, "device pending");
   FakeDevice in;
   Enrolled(in);
@@ -135,15 +136,15 @@ TEST_F(QueueTest, ATokenMayAskForApproval) {
   const std::string id = trust::ClaimToken::Parse(token)->id;
   EXPECT_EQ(fleet_.Pending()->front().admitted_by(), "token " + id);
   // The use is counted when it asks; a token that expires meanwhile does not send it away.
-  EXPECT_EQ(store_->GetToken(id)->uses(), 1u);
+  EXPECT_EQ(Once(*store_)->tokens().Get(id)->uses(), 1u);
   clock_.Advance(std::chrono::hours(23));
   EXPECT_ERROR(Enroll(device, token), kFailedPrecondition, "waits");
   clock_.Advance(std::chrono::hours(2));
   EXPECT_ERROR(Enroll(device, token), kFailedPrecondition, "waits");
-  ASSERT_OK(fleet_.Approve(device.id));
+  ASSERT_OK(Approve(device.id));
   ASSERT_OK(Enroll(device, token));
-  EXPECT_EQ(store_->GetToken(id)->uses(), 1u);
-  const auto in = store_->GetDevice(device.id);
+  EXPECT_EQ(Once(*store_)->tokens().Get(id)->uses(), 1u);
+  const auto in = Once(*store_)->devices().Get(device.id);
   EXPECT_EQ(in->labels().at("site"), "lab");
   EXPECT_THAT(in->admitted_by(), HasSubstr("token " + id));
 }
@@ -151,10 +152,10 @@ TEST_F(QueueTest, ATokenMayAskForApproval) {
 TEST_F(QueueTest, ARevokedTokensDevicesWaitNoLonger) {
   const FakeDevice device;
   const std::string token = WaitsByToken(device);
-  ASSERT_OK(store_->RevokeToken(trust::ClaimToken::Parse(token)->id));
+  ASSERT_OK(fleet_.RevokeToken(trust::ClaimToken::Parse(token)->id));
   EXPECT_TRUE(fleet_.Pending()->empty());
   EXPECT_ERROR(Enroll(device, token), kPermissionDenied, "revoked");
-  EXPECT_ERROR(fleet_.Approve(device.id), kNotFound, "device pending");
+  EXPECT_ERROR(Approve(device.id), kNotFound, "device pending");
 }
 
 TEST_F(QueueTest, AReflashedMachineReplacesItsOldSelfOnlyWhenAnOperatorSaysSo) {
@@ -166,16 +167,16 @@ TEST_F(QueueTest, AReflashedMachineReplacesItsOldSelfOnlyWhenAnOperatorSaysSo) {
   const std::string good = Token(request);
   EXPECT_ERROR(Enroll(anew, good), kFailedPrecondition, "its machine is that of " + old.id);
   EXPECT_EQ(fleet_.Pending()->front().replaces(), old.id);
-  EXPECT_OK(fleet_.Authenticate(*trust::ReadCertificate(before.certificate_pem)))
+  EXPECT_OK(Authenticate(*trust::ReadCertificate(before.certificate_pem)))
       << "saying so changes nothing";
 
-  const auto approved = fleet_.Approve(anew.id);
+  const auto approved = Approve(anew.id);
   ASSERT_OK(approved);
   EXPECT_EQ(approved->revoked, old.id);
   EXPECT_EQ(approved->device.labels().at("shelf"), "3");
   EXPECT_EQ(approved->device.labels().at("site"), "lab");
-  EXPECT_ERROR(fleet_.Authenticate(*trust::ReadCertificate(before.certificate_pem)),
-               kPermissionDenied, "revoked");
+  EXPECT_ERROR(Authenticate(*trust::ReadCertificate(before.certificate_pem)), kPermissionDenied,
+               "revoked");
   EXPECT_OK(Enroll(anew, good));
   EXPECT_OK(Enroll(On("board-2"), Token())) << "another machine";
 }
@@ -187,7 +188,7 @@ TEST_F(QueueTest, AListedDeviceWaitsTooWhenItsMachineIsIn) {
   entry.set_device_id(anew.id);
   ASSERT_OK(fleet_.Allow({entry}));
   EXPECT_ERROR(Enroll(anew), kFailedPrecondition, old.id);
-  ASSERT_OK(fleet_.Revoke(old.id));  // the operator put it out by hand
+  ASSERT_OK(Revoke(old.id));  // the operator put it out by hand
   EXPECT_OK(Enroll(anew));
 }
 
@@ -197,9 +198,9 @@ TEST_F(QueueTest, ALieAboutTheMachineOnlyHoldsBack) {
   Enrolled(liar);
   // A device that is in cannot take the machine over afterwards, and keeps nobody from renewing.
   liar.facts.set_hardware_id("board-1");
-  ASSERT_OK(fleet_.CheckIn(liar.id, "", &liar.facts, {}));
+  ASSERT_OK(CheckIn(liar.id, "", &liar.facts, {}));
   EXPECT_OK(Enroll(victim));
-  EXPECT_EQ(store_->GetDevice(victim.id)->state(), v1::Device::ACTIVE);
+  EXPECT_EQ(Once(*store_)->devices().Get(victim.id)->state(), v1::Device::ACTIVE);
   FakeDevice second = On("board-1");
   EXPECT_ERROR(Enroll(second, Token()), kFailedPrecondition, "waits");
   FakeDevice chatty = On(std::string(65, 'x'));
@@ -212,12 +213,12 @@ TEST_F(QueueTest, ApprovalNamesWhomItReplaces) {
   EXPECT_ERROR(Enroll(second), kFailedPrecondition, "nobody vouches");
   EXPECT_ERROR(Enroll(third), kFailedPrecondition, "nobody vouches");
   Enrolled(first);
-  EXPECT_ERROR(fleet_.Approve(second.id), kFailedPrecondition,
+  EXPECT_ERROR(Approve(second.id), kFailedPrecondition,
                "would now replace " + first.id + ", not none");
   EXPECT_ERROR(Enroll(second), kFailedPrecondition, "waits");
-  EXPECT_EQ(fleet_.Approve(second.id)->revoked, first.id);
-  EXPECT_EQ(store_->GetDevice(first.id)->state(), v1::Device::REVOKED);
-  EXPECT_ERROR(fleet_.Approve(third.id), kFailedPrecondition, "would now replace " + second.id);
+  EXPECT_EQ(Approve(second.id)->revoked, first.id);
+  EXPECT_EQ(Once(*store_)->devices().Get(first.id)->state(), v1::Device::REVOKED);
+  EXPECT_ERROR(Approve(third.id), kFailedPrecondition, "would now replace " + second.id);
 }
 
 }  // namespace

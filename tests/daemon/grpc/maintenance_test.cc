@@ -5,8 +5,10 @@
 #include "common/trust/statement.h"
 #include "common/trust/trust_root.h"
 #include "daemon/data_lock.h"
+#include "daemon/store/sqlite/sqlite_store.h"
 #include "daemon/store/store.h"
 #include "daemon/trust/authority.h"
+#include "tests/daemon/store/once.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -20,36 +22,39 @@ class MaintenanceTest : public ::testing::Test {
  protected:
   MaintenanceTest() {
     EXPECT_OK(RealFileSystem().CreateDirectories(data_));
-    const auto store = Store::Open(data_ / "state.db").value();
+    const auto store = OpenSqliteStore(data_ / "state.db").value();
     const auto authority = Authority::Open(RealFileSystem(), clock_, data_, {}).value();
     EXPECT_OK(authority->ServerIdentity().status());
     first_root_ = authority->trust_root();
     Enrollment enrollment{HashText("key"), "list", {}, 1};
     enrollment.device.set_id("d1");
     enrollment.device.set_state(v1::Device::ACTIVE);
-    EXPECT_OK(store->CreateDevice(enrollment).status());
-    EXPECT_OK(store
-                  ->AssignRelease("d1", "m", HashText("a").raw(), "",
-                                  [&](uint64_t) -> absl::StatusOr<v1::Signed> {
-                                    return authority->SignStatement(trust::kAssignmentType, "told");
-                                  })
+    EXPECT_OK(Once(*store)->devices().Create(enrollment).status());
+    EXPECT_OK(Once(*store)
+                  ->assignments()
+                  .Assign("d1", "m", HashText("a").raw(), "",
+                          [&](uint64_t) -> absl::StatusOr<v1::Signed> {
+                            return authority->SignStatement(trust::kAssignmentType, "told");
+                          })
                   .status());
   }
   v1::Signed Told(const fs::path& data) {
-    return Store::Open(data / "state.db").value()->ListAssignments("d1").value().front().statement;
+    const auto store = OpenSqliteStore(data / "state.db").value();
+    return Once(*store)->assignments().List("d1")->front().statement;
   }
   v1::TrustRoot Root(const fs::path& data) {
     return Authority::Open(RealFileSystem(), clock_, data, {}).value()->trust_root();
   }
   void DeviceHears(uint32_t version, uint32_t certificate = 0) {
-    const auto store = Store::Open(data_ / "state.db").value();
-    ASSERT_OK(store
-                  ->UpdateDevice("d1",
-                                 [&](v1::Device& device) {
-                                   device.set_trust_root_version(version);
-                                   device.set_certificate_root_version(certificate);
-                                   return absl::OkStatus();
-                                 })
+    const auto store = OpenSqliteStore(data_ / "state.db").value();
+    ASSERT_OK(Once(*store)
+                  ->devices()
+                  .Update("d1",
+                          [&](v1::Device& device) {
+                            device.set_trust_root_version(version);
+                            device.set_certificate_root_version(certificate);
+                            return absl::OkStatus();
+                          })
                   .status());
   }
   absl::StatusOr<std::string> Retire(bool force = false) {

@@ -476,5 +476,27 @@ TEST_F(ServerTest, StatusAndMetricsCount) {
   EXPECT_THAT(page, HasSubstr("quantfleet_enrollments_total{result=\"ok\"} 1\n"));
 }
 
+// Anybody may ask, without a certificate: it must not cost the daemon's disk anything, also where
+// a device was just heard of.
+TEST_F(ServerTest, PagesThatNeedNoCertificateWriteNothing) {
+  const Device device = Enrolled();
+  ASSERT_OK(CheckIn(Stub<v1::DeviceService>(device.tls())).status());
+  const auto state = [this] {
+    std::string bytes;
+    for (const char* file : {"state.db", "state.db-wal"})
+      bytes += RealFileSystem().ReadAll(config_.data / file).value();
+    return HashText(bytes);
+  };
+  net::HttpsClient https(ToString(server_->http()), Trust(), {});
+  const Digest before = state();
+  for (const char* page : {"/readyz", "/metrics", "/livez"}) {
+    const auto answer = https.Get(
+        page, 0, 1 << 20, [](ByteSpan) { return absl::OkStatus(); }, std::chrono::seconds(10));
+    ASSERT_OK(answer.status());
+    EXPECT_EQ(answer->status, 200) << page;
+    EXPECT_EQ(state(), before) << page;
+  }
+}
+
 }  // namespace
 }  // namespace quantfleet::daemon

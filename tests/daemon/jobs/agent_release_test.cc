@@ -9,6 +9,7 @@
 #include "pipeline/artifact/program/agent_release.h"
 #include "pipeline/artifact/verify.h"
 #include "tests/daemon/jobs/jobs_fixture.h"
+#include "tests/daemon/store/once.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::daemon {
@@ -65,7 +66,7 @@ TEST_F(AgentReleaseTest, AJobMakesAnArtifactOfEachProgram) {
   ASSERT_EQ(job.state(), v1::Job::SUCCEEDED) << job.error_message();
   ASSERT_EQ(job.artifacts_size(), 2);
   for (const std::string& name : job.artifacts()) {
-    const auto record = store_->GetArtifact(name);
+    const auto record = Once(*store_)->artifacts().Get(name);
     ASSERT_OK(record);
     const auto manifest = pipeline::ParseManifest(record->manifest);
     ASSERT_OK(manifest);

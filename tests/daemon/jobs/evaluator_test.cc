@@ -4,6 +4,7 @@
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/registry/open_model.h"
 #include "tests/daemon/jobs/jobs_fixture.h"
+#include "tests/daemon/store/once.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::daemon {
@@ -25,7 +26,7 @@ class EvaluatorTest : public JobsFixture {
   }
   std::vector<v1::EvaluationStatement> EvaluationsOf(const std::string& artifact) {
     std::vector<v1::EvaluationStatement> evaluations;
-    const auto record = store_->GetArtifact(artifact);
+    const auto record = Once(*store_)->artifacts().Get(artifact);
     EXPECT_OK(record);
     for (const v1::Signed& statement : record->statements) {
       if (statement.payload_type() != trust::kEvaluationStatementType) continue;
@@ -85,7 +86,7 @@ TEST_F(EvaluatorTest, OtherFormatsAreMeasuredByTheirDequantizedCodes) {
     device_class.set_name(classes.emplace_back(fmt::format("{}-{}", format, recipe)));
     device_class.set_format(format);
     device_class.set_recipe(recipe);
-    ASSERT_OK(store_->PutClass(device_class));
+    ASSERT_OK(Once(*store_)->classes().Put(device_class));
   }
   for (const auto architecture : {pipeline::Architecture::kPhi3, pipeline::Architecture::kLlama,
                                   pipeline::Architecture::kQwen2}) {
@@ -126,7 +127,7 @@ TEST_F(EvaluatorTest, OneThatFailsLeavesTheOthersStanding) {
   const v1::Job job = RunToEnd(Submit({"iot"}));
   ASSERT_EQ(job.state(), v1::Job::SUCCEEDED) << job.error_message();
   v1::Manifest manifest, lost, strange;
-  ASSERT_TRUE(manifest.ParseFromString(store_->GetArtifact(job.artifacts(0))->manifest));
+  ASSERT_TRUE(manifest.ParseFromString(Once(*store_)->artifacts().Get(job.artifacts(0))->manifest));
   lost = strange = manifest;
   const std::string nowhere = HashText("in no store").raw();
   for (v1::ArtifactFile& file : *lost.mutable_files()) file.mutable_chunks(0)->set_digest(nowhere);

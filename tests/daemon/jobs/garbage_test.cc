@@ -5,6 +5,7 @@
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/stage/slab_record.h"
 #include "tests/daemon/jobs/jobs_fixture.h"
+#include "tests/daemon/store/once.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::daemon {
@@ -29,7 +30,7 @@ class GarbageTest : public JobsFixture {
     record.artifact.set_name("artifacts/" + digest.hex());
     record.artifact.set_manifest_digest(digest.raw());
     record.artifact.set_model("m");
-    EXPECT_TRUE(store_->PutArtifact(record).ok());
+    EXPECT_TRUE(Once(*store_)->artifacts().Put(record).ok());
     return record.artifact.name();
   }
   void JobWithSlab(const std::string& name, v1::Job::State state, int64_t finished_ms,
@@ -38,12 +39,13 @@ class GarbageTest : public JobsFixture {
     job.job.set_name(name);
     job.job.set_state(state);
     job.job.set_finished_ms(finished_ms);
-    EXPECT_TRUE(store_->CreateJob(job, {}).ok());
+    EXPECT_TRUE(Once(*store_)->jobs().Create(job, {}).ok());
     pipeline::SlabRecord slab;
     slab.chunks.push_back({0, 0, chunk});
-    EXPECT_TRUE(store_->PutJobSlabs(name, {{0, pipeline::SerializeSlabRecord(slab)}}).ok());
+    EXPECT_TRUE(
+        Once(*store_)->jobs().PutSlabs(name, {{0, pipeline::SerializeSlabRecord(slab)}}).ok());
   }
-  bool Stored(std::string_view text) { return blobs_.Find(HashText(text)).ok(); }
+  bool Stored(std::string_view text) { return blobs_.Stat(HashText(text)).ok(); }
 };
 
 TEST_F(GarbageTest, WhatAnArtifactOrAJobNamesStays) {
@@ -52,7 +54,7 @@ TEST_F(GarbageTest, WhatAnArtifactOrAJobNamesStays) {
   JobWithSlab("jobs/running", v1::Job::RUNNING, 0, StoreBlob("of a running job"));
   JobWithSlab("jobs/failed", v1::Job::FAILED, 1000, StoreBlob("of a failed job"));
   StoreBlob("of nobody");
-  ASSERT_OK(store_->DeleteArtifact(doomed));
+  ASSERT_OK(Once(*store_)->artifacts().Delete(doomed));
 
   const auto dry = CollectGarbage(*store_, blobs_, {.dry_run = true, .forget_before_ms = 1000});
   ASSERT_OK(dry);
@@ -80,7 +82,7 @@ TEST_F(GarbageTest, JobsThatFailedLongAgoAreForgotten) {
   EXPECT_EQ(done->jobs_forgotten, 1u);
   EXPECT_FALSE(Stored("of a failed job"));
   EXPECT_TRUE(Stored("of a queued job"));
-  EXPECT_TRUE(store_->ListJobSlabs("jobs/failed")->empty());
+  EXPECT_TRUE(Once(*store_)->jobs().ListSlabs("jobs/failed")->empty());
 }
 
 TEST_F(GarbageTest, ADamagedManifestStopsItBeforeAnythingIsRemoved) {
@@ -89,14 +91,14 @@ TEST_F(GarbageTest, ADamagedManifestStopsItBeforeAnythingIsRemoved) {
   record.manifest = "\x0a\xff";
   record.artifact.set_name("artifacts/" + HashText(record.manifest).hex());
   record.artifact.set_model("m");
-  ASSERT_OK(store_->PutArtifact(record));
+  ASSERT_OK(Once(*store_)->artifacts().Put(record));
   EXPECT_ERROR(CollectGarbage(*store_, blobs_, {}), kDataLoss, "manifest of artifacts/");
   EXPECT_TRUE(Stored("of nobody"));
 }
 
 TEST_F(GarbageTest, StrangeFilesAreLeftAlone) {
   StoreBlob("of nobody");
-  const fs::path folder = blobs_.Find(HashText("of nobody"))->path.parent_path();
+  const fs::path folder = dir_ / "blobs" / HashText("of nobody").hex().substr(0, 2);
   ASSERT_OK(RealFileSystem().WriteAtomically(folder / "README", AsBytes("mine")));
   const std::string elsewhere = HashText("x").hex() + ".raw";  // a blob's name in another's folder
   ASSERT_NE(elsewhere.substr(0, 2), folder.filename());
@@ -114,27 +116,28 @@ TEST_F(GarbageTest, WhatADeviceNeedsIsNotDeleted) {
       .public_key = HashText("key"), .admission = "list", .device = {}, .now_ms = 1};
   enrollment.device.set_id("d1");
   enrollment.device.set_state(v1::Device::ACTIVE);
-  ASSERT_OK(store_->CreateDevice(enrollment));
+  ASSERT_OK(Once(*store_)->devices().Create(enrollment));
   const auto sign = [](uint64_t) -> absl::StatusOr<v1::Signed> { return v1::Signed(); };
-  ASSERT_OK(store_->AssignRelease("d1", "m", digest.raw(), "rollouts/1", sign));
-  EXPECT_ERROR(store_->DeleteArtifact(name), kFailedPrecondition, "needed by device d1");
+  ASSERT_OK(Once(*store_)->assignments().Assign("d1", "m", digest.raw(), "rollouts/1", sign));
+  EXPECT_ERROR(Once(*store_)->artifacts().Delete(name), kFailedPrecondition, "needed by device d1");
 
   // Assigned another one, but still running the first.
-  ASSERT_OK(store_->AssignRelease("d1", "m", HashText("other").raw(), "rollouts/2", sign));
-  ASSERT_OK(store_->UpdateDevice("d1", [&](v1::Device& device) {
+  ASSERT_OK(
+      Once(*store_)->assignments().Assign("d1", "m", HashText("other").raw(), "rollouts/2", sign));
+  ASSERT_OK(Once(*store_)->devices().Update("d1", [&](v1::Device& device) {
     v1::ModelStatus& status = *device.add_models();
     status.set_model("m");
     status.set_active_manifest(digest.raw());
     return absl::OkStatus();
   }));
-  EXPECT_ERROR(store_->DeleteArtifact(name), kFailedPrecondition, "needed by device d1");
+  EXPECT_ERROR(Once(*store_)->artifacts().Delete(name), kFailedPrecondition, "needed by device d1");
 
-  ASSERT_OK(store_->UpdateDevice("d1", [&](v1::Device& device) {
+  ASSERT_OK(Once(*store_)->devices().Update("d1", [&](v1::Device& device) {
     device.set_state(v1::Device::REVOKED);
     return absl::OkStatus();
   }));
-  EXPECT_OK(store_->DeleteArtifact(name));
-  EXPECT_ERROR(store_->DeleteArtifact(name), kNotFound, "no artifact");
+  EXPECT_OK(Once(*store_)->artifacts().Delete(name));
+  EXPECT_ERROR(Once(*store_)->artifacts().Delete(name), kNotFound, "no artifact");
 }
 
 TEST_F(GarbageTest, ARolloutThatIsNotOverNeedsItsArtifacts) {
@@ -146,12 +149,13 @@ TEST_F(GarbageTest, ARolloutThatIsNotOverNeedsItsArtifacts) {
   v1::RolloutDevice& row = *rollout.add_devices();
   row.set_device_id("d1");
   row.set_artifact(name);
-  ASSERT_OK(store_->CreateRollout(rollout, {}));
-  EXPECT_ERROR(store_->DeleteArtifact(name), kFailedPrecondition, "needed by rollouts/r");
+  ASSERT_OK(Once(*store_)->rollouts().Create(rollout, {}));
+  EXPECT_ERROR(Once(*store_)->artifacts().Delete(name), kFailedPrecondition,
+               "needed by rollouts/r");
   rollout.set_state(v1::Rollout::COMPLETED);
   rollout.set_finished_ms(5);
-  ASSERT_OK(store_->PutRolloutHead(rollout));
-  EXPECT_OK(store_->DeleteArtifact(name));
+  ASSERT_OK(Once(*store_)->rollouts().PutHead(rollout));
+  EXPECT_OK(Once(*store_)->artifacts().Delete(name));
 }
 
 TEST_F(GarbageTest, TheRunnerCollectsAtItsStartAndWhenAsked) {

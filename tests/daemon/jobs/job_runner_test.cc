@@ -6,6 +6,7 @@
 #include "common/trust/statement.h"
 #include "pipeline/artifact/manifest.h"
 #include "tests/daemon/jobs/jobs_fixture.h"
+#include "tests/daemon/store/once.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -56,9 +57,9 @@ TEST_F(JobRunnerTest, OnePassMakesOneArtifactPerDistinctTarget) {
   EXPECT_EQ(job.progress().stage(), "done");
   EXPECT_EQ(job.progress().slabs_done(), job.progress().slabs_total());
   EXPECT_EQ(job.progress().bytes_read(), job.progress().bytes_total());
-  EXPECT_THAT(*store_->ListJobSlabs(job.name()), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->jobs().ListSlabs(job.name()), IsEmpty());
 
-  const auto record = store_->GetArtifact(job.artifacts(0));
+  const auto record = Once(*store_)->artifacts().Get(job.artifacts(0));
   ASSERT_TRUE(record.ok());
   EXPECT_EQ(record->artifact.recipe(), "q4_0");
   EXPECT_EQ(record->artifact.model(), "tiny");
@@ -91,7 +92,7 @@ TEST_F(JobRunnerTest, OneQuantizationServesTwoFormats) {
     device_class.set_name(name);
     device_class.set_format(format);
     device_class.set_recipe(recipe);
-    ASSERT_TRUE(store_->PutClass(device_class).ok());
+    ASSERT_TRUE(Once(*store_)->classes().Put(device_class).ok());
   }
   const auto encoded = [this](const std::vector<std::string>& classes) {
     MakeRunner();
@@ -110,8 +111,8 @@ TEST_F(JobRunnerTest, TheSameJobAgainIsTheSameArtifactsAndNoNewStatement) {
   ImportModel();
   const auto first = UndisturbedArtifacts();
   EXPECT_THAT(UndisturbedArtifacts(), ElementsAreArray(first));
-  EXPECT_THAT(store_->GetArtifact(first[0])->statements, SizeIs(1));
-  EXPECT_THAT(*store_->ListArtifacts("tiny"), SizeIs(2));
+  EXPECT_THAT(Once(*store_)->artifacts().Get(first[0])->statements, SizeIs(1));
+  EXPECT_THAT(*Once(*store_)->artifacts().List("tiny"), SizeIs(2));
 }
 
 TEST_F(JobRunnerTest, TheSameRequestIsTheSameJob) {
@@ -134,7 +135,7 @@ TEST_F(JobRunnerTest, RefusesWhatCannotBecomeAJob) {
   odd.set_name("odd");
   odd.set_format("gguf");
   odd.set_recipe("q99");
-  ASSERT_TRUE(store_->PutClass(odd).ok());
+  ASSERT_TRUE(Once(*store_)->classes().Put(odd).ok());
   const auto refused = runner_->Submit("", "tiny", {"odd"});
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(Message(refused.status()), HasSubstr("odd"));
@@ -144,8 +145,8 @@ TEST_F(JobRunnerTest, AStoppedJobGoesOnFromItsSlabsToTheSameDigests) {
   ImportModel();
   std::string name;
   const std::set<size_t> before = RunAPart(&name);
-  ASSERT_EQ(store_->GetJob(name)->job.state(), v1::Job::RUNNING);
-  EXPECT_THAT(*store_->ListArtifacts(""), IsEmpty());
+  ASSERT_EQ(Once(*store_)->jobs().Get(name)->job.state(), v1::Job::RUNNING);
+  EXPECT_THAT(*Once(*store_)->artifacts().List(""), IsEmpty());
 
   std::set<size_t> after;
   MakeRunner([&](size_t slab) { after.insert(slab); });
@@ -183,7 +184,7 @@ TEST_F(JobRunnerTest, ASourceThatChangedWhileTheDaemonWasDownFailsTheJob) {
   EXPECT_EQ(job.state(), v1::Job::FAILED);
   EXPECT_EQ(job.error_code(), static_cast<int>(absl::StatusCode::kFailedPrecondition));
   EXPECT_THAT(job.error_message(), HasSubstr("have changed since the job began"));
-  EXPECT_THAT(*store_->ListArtifacts(""), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->artifacts().List(""), IsEmpty());
 }
 
 TEST_F(JobRunnerTest, ANonFiniteWeightFailsTheJobAndNamesTheTensor) {
@@ -201,7 +202,7 @@ TEST_F(JobRunnerTest, ANonFiniteWeightFailsTheJobAndNamesTheTensor) {
   EXPECT_EQ(job.error_code(), static_cast<int>(absl::StatusCode::kInvalidArgument))
       << job.error_message();
   EXPECT_THAT(job.error_message(), ::testing::ContainsRegex("(model\\.|lm_head).*weight"));
-  EXPECT_THAT(*store_->ListArtifacts(""), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->artifacts().List(""), IsEmpty());
 }
 
 TEST_F(JobRunnerTest, AFullDiskFailsTheJobAndTheNextOneGoesOn) {
@@ -216,7 +217,7 @@ TEST_F(JobRunnerTest, AFullDiskFailsTheJobAndTheNextOneGoesOn) {
   EXPECT_EQ(failed.error_code(), static_cast<int>(absl::StatusCode::kResourceExhausted))
       << failed.error_message();
   EXPECT_THAT(failed.error_message(), HasSubstr("make space and submit the job again"));
-  EXPECT_THAT(*store_->ListArtifacts(""), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->artifacts().List(""), IsEmpty());
 
   files_.SetWriteBudget(int64_t{1} << 40);
   MakeRunner([&](size_t slab) { after.insert(slab); });
@@ -224,7 +225,7 @@ TEST_F(JobRunnerTest, AFullDiskFailsTheJobAndTheNextOneGoesOn) {
   ASSERT_EQ(job.state(), v1::Job::SUCCEEDED) << job.error_message();
   EXPECT_EQ(job.progress().slabs_resumed(), before.size());
   for (const size_t slab : after) EXPECT_FALSE(before.contains(slab)) << slab;
-  EXPECT_THAT(*store_->ListJobSlabs(failed.name()), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->jobs().ListSlabs(failed.name()), IsEmpty());
 }
 
 TEST_F(JobRunnerTest, ARunningJobIsCancelled) {
@@ -240,7 +241,7 @@ TEST_F(JobRunnerTest, ARunningJobIsCancelled) {
   EXPECT_EQ(job.state(), v1::Job::CANCELLED);
   EXPECT_EQ(job.error_code(), 0);
   EXPECT_LT(job.progress().slabs_done(), job.progress().slabs_total());
-  EXPECT_THAT(*store_->ListArtifacts(""), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->artifacts().List(""), IsEmpty());
   // A finished job stays as it is.
   EXPECT_EQ(runner_->Cancel(name)->state(), v1::Job::CANCELLED);
 }

@@ -10,6 +10,9 @@
 
 #include "daemon/jobs/job_runner.h"
 #include "daemon/jobs/model_registry.h"
+#include "daemon/store/sqlite/sqlite_store.h"
+#include "pipeline/artifact/folder/folder_blob_store.h"
+#include "tests/daemon/store/once.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -20,7 +23,7 @@ class JobsFixture : public ::testing::Test {
  protected:
   JobsFixture() {
     WriteModel(1);
-    auto store = Store::Open(dir_ / "state.db");
+    auto store = OpenSqliteStore(dir_ / "state.db");
     auto authority = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
     EXPECT_TRUE(store.ok() && authority.ok())
         << Describe(store.status()) << Describe(authority.status());
@@ -32,7 +35,7 @@ class JobsFixture : public ::testing::Test {
       device_class.set_name(name);
       device_class.set_format("gguf");
       device_class.set_recipe(recipe);
-      EXPECT_TRUE(store_->PutClass(device_class).ok());
+      EXPECT_TRUE(Once(*store_)->classes().Put(device_class).ok());
     }
   }
 
@@ -88,7 +91,7 @@ class JobsFixture : public ::testing::Test {
   ManualClock clock_;
   SeededRandom random_{7};
   testing::FaultyFileSystem files_{int64_t{1} << 40};
-  pipeline::BlobStore blobs_{files_, dir_ / "blobs"};
+  pipeline::FolderBlobStore blobs_{files_, dir_ / "blobs"};
   std::unique_ptr<Store> store_;
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<JobRunner> runner_;

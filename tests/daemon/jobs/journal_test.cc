@@ -4,6 +4,9 @@
 
 #include <thread>
 
+#include "daemon/store/sqlite/sqlite_store.h"
+#include "pipeline/artifact/folder/folder_blob_store.h"
+#include "tests/daemon/store/once.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::daemon {
@@ -38,7 +41,7 @@ class JobJournalTest : public ::testing::Test {
   JobJournalTest() {
     JobRecord job;
     job.job.set_name("jobs/1");
-    EXPECT_TRUE(store_->CreateJob(job, {}).ok());
+    EXPECT_TRUE(Once(*store_)->jobs().Create(job, {}).ok());
     plan_.slabs.resize(100);
     plan_.targets.resize(1);
     plan_.targets[0].chunks.resize(100);
@@ -54,8 +57,8 @@ class JobJournalTest : public ::testing::Test {
   }
 
   testing::TempDir dir_;
-  std::unique_ptr<Store> store_ = *Store::Open(dir_ / "s.db");
-  pipeline::BlobStore blobs_{RealFileSystem(), dir_ / "blobs"};
+  std::unique_ptr<Store> store_ = *OpenSqliteStore(dir_ / "s.db");
+  pipeline::FolderBlobStore blobs_{RealFileSystem(), dir_ / "blobs"};
   pipeline::Plan plan_;
 };
 
@@ -69,7 +72,7 @@ TEST_F(JobJournalTest, ThreadsThatRecordTogetherAllEndUpInTheStore) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(store_->ListJobSlabs("jobs/1")->size(), 40u);
+  EXPECT_EQ(Once(*store_)->jobs().ListSlabs("jobs/1")->size(), 40u);
 }
 
 TEST_F(JobJournalTest, OnlyRecordsThatFitThePlanAndHaveTheirBlobsCount) {
@@ -79,7 +82,7 @@ TEST_F(JobJournalTest, OnlyRecordsThatFitThePlanAndHaveTheirBlobsCount) {
     ASSERT_TRUE(journal->Record(2, SomeRecord(2)).ok());
     ASSERT_TRUE(journal->Record(3, SomeRecord(100)).ok());  // a chunk that the plan lacks
     ASSERT_TRUE(journal->Record(100, SomeRecord(1)).ok());  // a slab that the plan lacks
-    ASSERT_TRUE(store_->PutJobSlabs("jobs/1", {{4, "damaged"}}).ok());
+    ASSERT_TRUE(Once(*store_)->jobs().PutSlabs("jobs/1", {{4, "damaged"}}).ok());
   }
   PutBlob(1);
   PutBlob(100);

@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "tests/daemon/jobs/jobs_fixture.h"
+#include "tests/daemon/store/once.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -70,7 +71,7 @@ TEST_F(ModelRegistryTest, ImportRefusesWhatIsNoModel) {
   EXPECT_FALSE(registry_->Import("", "tiny", dir_ / "absent").ok());
   fs::resize_file(model_ / "model.safetensors", 1000);
   EXPECT_FALSE(registry_->Import("", "tiny", model_).ok());
-  EXPECT_THAT(*store_->ListModels(), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->models().List(), IsEmpty());
 }
 
 TEST_F(ModelRegistryTest, APushBecomesAModelAndCommitMayBeRepeated) {
@@ -133,7 +134,7 @@ TEST_F(ModelRegistryTest, AWrongDigestIsNamedAndOnlyThatFileIsSentAgain) {
   const auto refused = registry_->CommitPush(push->push_id);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(Message(refused.status()), HasSubstr("config.json"));
-  EXPECT_THAT(*store_->ListModels(), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->models().List(), IsEmpty());
 
   const auto again = registry_->BeginPush("", "tiny", Announce());
   ASSERT_TRUE(again.ok());
@@ -159,7 +160,7 @@ TEST_F(ModelRegistryTest, FilesThatAreNoModelAreRefused) {
   ASSERT_TRUE(push.ok());
   ASSERT_TRUE(registry_->WritePush(push->push_id, "config.json", 0, AsBytes(text)).ok());
   EXPECT_FALSE(registry_->CommitPush(push->push_id).ok());
-  EXPECT_THAT(*store_->ListModels(), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->models().List(), IsEmpty());
   EXPECT_EQ(Entries("models"), 0u);
 }
 
@@ -214,7 +215,7 @@ TEST_F(ModelRegistryTest, ANewVersionReplacesTheOldOnceNoJobReadsIt) {
   const auto second = PushAll();
   ASSERT_TRUE(second.ok()) << Describe(second.status());
   EXPECT_NE(first->path(), second->path());
-  EXPECT_EQ(store_->GetModel("tiny")->path(), second->path());
+  EXPECT_EQ(Once(*store_)->models().Get("tiny")->path(), second->path());
   EXPECT_TRUE(fs::exists(first->path()));
 
   ASSERT_EQ(RunToEnd(job).state(), v1::Job::SUCCEEDED);
@@ -234,7 +235,7 @@ TEST_F(ModelRegistryTest, APushThatNobodyFinishesGoesAfterAWeek) {
   clock_.Advance(std::chrono::hours(24 * 2));
   ASSERT_TRUE(registry_->Sweep().ok());
   EXPECT_EQ(Entries("incoming"), 0u);
-  EXPECT_THAT(*store_->ListPushes(), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->models().ListPushes(), IsEmpty());
 }
 
 TEST(ModelNameTest, NamesBecomePartsOfPaths) {

@@ -3,6 +3,7 @@
 
 #include "daemon/rollout/row.h"
 #include "tests/daemon/rollout/rollout_fixture.h"
+#include "tests/daemon/store/once.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -238,7 +239,7 @@ TEST_F(ClaimTest, RandomRolloutsNeverShareADeviceAndAlwaysEnd) {
     std::map<std::pair<std::string, std::string>, RolloutDevice::State> now;
     std::map<std::string, std::vector<std::string>> told, returning;
     for (const std::string& name : names) {
-      const Rollout rollout = store_->GetRollout(name).value();
+      const Rollout rollout = Once(*store_)->rollouts().Get(name).value();
       for (const RolloutDevice& row : rollout.devices()) {
         now[{row.device_id(), name}] = row.state();
         if (IsInFlight(row.state())) told[row.device_id()].push_back(name);
@@ -314,7 +315,7 @@ TEST_F(ClaimTest, RandomRolloutsNeverShareADeviceAndAlwaysEnd) {
     if (HasFatalFailure()) return;
   }
   EXPECT_GT(names.size(), 20u);
-  for (int i = 0; i < 40 && !store_->ListActiveRollouts()->empty(); ++i) {
+  for (int i = 0; i < 40 && !Once(*store_)->rollouts().ListActive()->empty(); ++i) {
     for (const std::string& id : ids) report(id, 2);
     for (const std::string& name : names)
       for (const auto event : {RolloutEvent::kApprove, RolloutEvent::kResume})
@@ -323,7 +324,7 @@ TEST_F(ClaimTest, RandomRolloutsNeverShareADeviceAndAlwaysEnd) {
     check();
     if (HasFatalFailure()) return;
   }
-  EXPECT_THAT(*store_->ListActiveRollouts(), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->rollouts().ListActive(), IsEmpty());
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "common/trust/statement.h"
 #include "daemon/rollout/row.h"
 #include "tests/daemon/rollout/rollout_fixture.h"
+#include "tests/daemon/store/once.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -32,7 +33,7 @@ class PhasedTest : public RolloutFixture {
   }
   v1::Assignment Assigned(const std::string& id) {
     v1::Assignment assignment;
-    const auto all = store_->ListAssignments(id);
+    const auto all = Once(*store_)->assignments().List(id);
     EXPECT_EQ(all->size(), 1u);
     EXPECT_TRUE(assignment.ParseFromString(all->front().statement.payload()));
     return assignment;
@@ -48,7 +49,7 @@ TEST_F(PhasedTest, OnlyTheCanaryIsToldFirst) {
   ASSERT_THAT(told, SizeIs(1));
   EXPECT_THAT(In(Get(rollout), RolloutDevice::QUEUED), SizeIs(3));
   for (const std::string& id : ids)
-    EXPECT_EQ(store_->ListAssignments(id)->size(), id == told[0].device_id() ? 1u : 0u);
+    EXPECT_EQ(Once(*store_)->assignments().List(id)->size(), id == told[0].device_id() ? 1u : 0u);
   AllHealthy(rollout);
   EXPECT_THAT(Pending(rollout), SizeIs(3));
   AllHealthy(rollout);
@@ -97,7 +98,7 @@ TEST_F(PhasedTest, TooManyFailuresRollBackWhoWasTold) {
   EXPECT_EQ(canary.previous_artifact(), first_);
   // The device went back by itself already.
   ModelStatus failed = Status(canary, ModelStatus::FAILED, "health_failed");
-  failed.set_active_manifest(store_->GetArtifact(first_)->artifact.manifest_digest());
+  failed.set_active_manifest(Once(*store_)->artifacts().Get(first_)->artifact.manifest_digest());
   Says(canary.device_id(), {failed});
   Rollout now = Get(rollout);
   EXPECT_EQ(now.state(), Rollout::ROLLING_BACK);
@@ -141,7 +142,7 @@ TEST_F(PhasedTest, ARuntimeComesAndGoesWithItsArtifact) {
   EXPECT_EQ(Assigned(device.id).runtime().args(2), "slow");
   // What a device says of its runtime comes back to it signed: nonsense does not.
   runs.mutable_active_runtime()->set_command("/bin/sh");
-  EXPECT_FALSE(fleet_.CheckIn(device.id, "test", nullptr, {runs}).ok());
+  EXPECT_FALSE(CheckIn(device.id, "test", nullptr, {runs}).ok());
 }
 
 TEST_F(PhasedTest, ADeviceThatRanNothingBeforeIsToldToRunNothing) {
@@ -271,7 +272,7 @@ TEST_F(PhasedTest, ADryRunKeepsNothingAndSaysWhatComes) {
   request.dry_run = true;
   const auto dry = rollouts_.Create(request);
   ASSERT_OK(dry.status());
-  EXPECT_TRUE(store_->ListRollouts()->empty());
+  EXPECT_TRUE(Once(*store_)->rollouts().List()->empty());
   const Rollout real = Create(Canary());
   for (const RolloutDevice& row : dry->devices()) {
     EXPECT_EQ(row.phase(), Row(real, row.device_id()).phase());
@@ -330,7 +331,8 @@ TEST_F(PhasedTest, AGroupIsAPhaseAndNarrowsAWholeRollout) {
   const Rollout rollout = Create(plan);
   ASSERT_THAT(Pending(rollout), SizeIs(2));
   for (const std::string& id : {ids[1], ids[2]}) EXPECT_EQ(Row(rollout, id).phase(), 0u);
-  EXPECT_ERROR(store_->DeleteGroup("lab"), kFailedPrecondition, "in use by " + rollout.name());
+  EXPECT_ERROR(Once(*store_)->groups().Delete("lab"), kFailedPrecondition,
+               "in use by " + rollout.name());
   AllHealthy(rollout);
   AllHealthy(rollout);
   ASSERT_EQ(Get(rollout).state(), Rollout::COMPLETED);
@@ -341,7 +343,8 @@ TEST_F(PhasedTest, AGroupIsAPhaseAndNarrowsAWholeRollout) {
   ASSERT_OK(narrowed.status());
   EXPECT_EQ(narrowed->devices_size(), 1);
   EXPECT_EQ(narrowed->group(), "lab");
-  EXPECT_ERROR(store_->DeleteGroup("lab"), kFailedPrecondition, "in use by " + narrowed->name());
+  EXPECT_ERROR(Once(*store_)->groups().Delete("lab"), kFailedPrecondition,
+               "in use by " + narrowed->name());
   request.device_ids = {ids[0]};
   EXPECT_ERROR(rollouts_.Create(request), kFailedPrecondition, "quantfleet group show lab");
   request.group = "nowhere";
@@ -370,7 +373,7 @@ TEST_F(PhasedTest, ADynamicRolloutAsksTheGroupAsItIs) {
   EXPECT_EQ(Row(Get(*rollout), ids[1]).state(), RolloutDevice::PENDING);
   AllHealthy(*rollout);
   // Over, it does not keep the group; without it nobody joins any more.
-  ASSERT_OK(store_->DeleteGroup("lab").status());
+  ASSERT_OK(Once(*store_)->groups().Delete("lab").status());
   Says(ids[2], {});
   EXPECT_EQ(Get(*rollout).devices_size(), 2);
 }
@@ -392,7 +395,7 @@ TEST_F(PhasedTest, LaterDevicesJoinADynamicRolloutEvenWhenItIsOver) {
   Act(rollout, RolloutEvent::kRollBack);
   const auto latest = EnrollDevices(1);
   Says(latest[0], {});
-  EXPECT_THAT(*store_->ListAssignments(latest[0]), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->assignments().List(latest[0]), IsEmpty());
 }
 
 TEST_F(PhasedTest, ADeviceThatJoinsGetsTheNewestRolloutAlone) {
@@ -414,7 +417,7 @@ TEST_F(PhasedTest, ADeviceIsMatchedAnewWhenItsTurnComes) {
   const auto ids = EnrollDevices(2);
   const Rollout rollout = Create(Canary());
   const std::string waiting = In(rollout, RolloutDevice::QUEUED).at(0).device_id();
-  ASSERT_OK(fleet_.Revoke(waiting).status());
+  ASSERT_OK(Revoke(waiting).status());
   AllHealthy(rollout);
   EXPECT_EQ(Row(Get(rollout), waiting).code(), RolloutDevice::REVOKED);
   EXPECT_EQ(Get(rollout).state(), Rollout::COMPLETED);
@@ -471,7 +474,7 @@ TEST_F(PhasedTest, ReportsThatRaceWithCreationAndTicksLoseNothing) {
             models.back().set_active_manifest(told.manifest_digest);
             models.back().set_phase(ModelStatus::HEALTHY);
           }
-          EXPECT_OK(rollouts_.Report(id, models));
+          EXPECT_OK(Report(id, models));
         }
       });
     }
@@ -501,7 +504,7 @@ TEST_F(PhasedTest, RandomEventsKeepTheInvariants) {
   const auto below = [&random](size_t n) { return static_cast<size_t>(random() % n); };
   const auto check = [&] {
     std::map<std::string, int> under_way;
-    const auto rollouts = store_->ListRollouts().value();
+    const auto rollouts = Once(*store_)->rollouts().List().value();
     for (const Rollout& summary : rollouts) {
       const Rollout rollout = Get(summary);
       if (IsFinal(rollout.state()) || rollout.state() == Rollout::DRAFT) continue;
@@ -590,7 +593,7 @@ TEST_F(PhasedTest, RandomEventsKeepTheInvariants) {
     check();
     if (HasFatalFailure()) return;
   }
-  EXPECT_THAT(*store_->ListActiveRollouts(), IsEmpty());
+  EXPECT_THAT(*Once(*store_)->rollouts().ListActive(), IsEmpty());
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "quantfleet/v1/manifest.pb.h"
 #include "tests/daemon/fleet/fleet_fixture.h"
+#include "tests/daemon/store/once.h"
 
 namespace quantfleet::daemon {
 
@@ -16,7 +17,7 @@ class RolloutFixture : public FleetFixture {
   void PutModel(const std::string& name) {
     v1::Model model;
     model.set_name(name);
-    EXPECT_OK(store_->PutModel(model, {}).status());
+    EXPECT_OK(Once(*store_)->models().Put(model, {}).status());
   }
 
   // The manifest's bytes are made up, but its requirements are real.
@@ -38,7 +39,7 @@ class RolloutFixture : public FleetFixture {
     record.artifact.set_recipe(recipe);
     record.artifact.set_stored_bytes(1000);
     record.artifact.set_size_bytes(memory_mib << 20);
-    EXPECT_OK(store_->PutArtifact(record));
+    EXPECT_OK(Once(*store_)->artifacts().Put(record));
     return record.artifact.name();
   }
 
@@ -60,9 +61,11 @@ class RolloutFixture : public FleetFixture {
     return {};
   }
   std::vector<AssignmentRecord> Assignments(const std::string& id) {
-    return store_->ListAssignments(id).value();
+    return Once(*store_)->assignments().List(id).value();
   }
-  v1::Rollout Get(const v1::Rollout& rollout) { return store_->GetRollout(rollout.name()).value(); }
+  v1::Rollout Get(const v1::Rollout& rollout) {
+    return Once(*store_)->rollouts().Get(rollout.name()).value();
+  }
   static std::vector<v1::RolloutDevice> In(const v1::Rollout& rollout,
                                            v1::RolloutDevice::State state) {
     std::vector<v1::RolloutDevice> rows;
@@ -86,8 +89,8 @@ class RolloutFixture : public FleetFixture {
   }
   // A check-in, as the device service makes one.
   void Says(const std::string& id, const std::vector<v1::ModelStatus>& models) {
-    ASSERT_OK(fleet_.CheckIn(id, "test", nullptr, models).status());
-    ASSERT_OK(rollouts_.Report(id, models));
+    ASSERT_OK(CheckIn(id, "test", nullptr, models).status());
+    ASSERT_OK(Report(id, models));
   }
   void Ends(const v1::RolloutDevice& row, v1::ModelStatus::Phase phase,
             const std::string& reason = "") {

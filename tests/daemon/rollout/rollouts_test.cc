@@ -2,6 +2,7 @@
 
 #include "common/trust/statement.h"
 #include "tests/daemon/rollout/rollout_fixture.h"
+#include "tests/daemon/store/once.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -27,7 +28,7 @@ TEST_F(RolloutTest, EachDeviceIsAssignedWhatItsClassWants) {
   EXPECT_EQ(Row(*rollout, iot_.id).release(), 1u);
   EXPECT_EQ(Get(*rollout).state(), v1::Rollout::RUNNING);
 
-  const auto assignments = store_->ListAssignments(iot_.id);
+  const auto assignments = Once(*store_)->assignments().List(iot_.id);
   ASSERT_EQ(assignments->size(), 1u);
   const v1::Signed& statement = assignments->front().statement;
   ASSERT_OK(trust::Verify(statement, trust::kAssignmentType, authority_->trust_root()));
@@ -45,13 +46,13 @@ TEST_F(RolloutTest, EndsWhenEveryDeviceIsHealthy) {
   const auto rollout = rollouts_.Create({"", "demo", {}, {}});
   ASSERT_OK(rollout.status());
   const v1::RolloutDevice iot = Row(*rollout, iot_.id), edge = Row(*rollout, edge_.id);
-  ASSERT_OK(rollouts_.Report(iot_.id, {}));
+  ASSERT_OK(Report(iot_.id, {}));
   EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::IN_PROGRESS);
-  ASSERT_OK(rollouts_.Report(iot_.id, {Status(iot, v1::ModelStatus::HEALTHY)}));
+  ASSERT_OK(Report(iot_.id, {Status(iot, v1::ModelStatus::HEALTHY)}));
   EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::HEALTHY);
   EXPECT_EQ(Get(*rollout).state(), v1::Rollout::RUNNING);
   clock_.Advance(std::chrono::seconds(5));
-  ASSERT_OK(rollouts_.Report(edge_.id, {Status(edge, v1::ModelStatus::HEALTHY)}));
+  ASSERT_OK(Report(edge_.id, {Status(edge, v1::ModelStatus::HEALTHY)}));
   EXPECT_EQ(Get(*rollout).state(), v1::Rollout::COMPLETED);
   EXPECT_EQ(Get(*rollout).finished_ms(), ToUnixMillis(clock_.Now()));
 }
@@ -62,11 +63,11 @@ TEST_F(RolloutTest, HealthOfAnotherReleaseOrArtifactDoesNotCount) {
   ASSERT_OK(rollout.status());
   v1::ModelStatus status = Status(Row(*rollout, iot_.id), v1::ModelStatus::HEALTHY);
   status.set_release(0);
-  ASSERT_OK(rollouts_.Report(iot_.id, {status}));
+  ASSERT_OK(Report(iot_.id, {status}));
   EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::IN_PROGRESS);
   status.set_release(1);
   status.set_active_manifest(HashText("another").raw());
-  ASSERT_OK(rollouts_.Report(iot_.id, {status}));
+  ASSERT_OK(Report(iot_.id, {status}));
   EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::IN_PROGRESS);
 }
 
@@ -77,13 +78,11 @@ TEST_F(RolloutTest, FailureIsKeptWithItsReasonAndFailsTheRollout) {
   ASSERT_OK(rollout.status());
   v1::ModelStatus failed = Status(Row(*rollout, iot_.id), v1::ModelStatus::FAILED, "disk_full");
   failed.set_detail("3 MiB missing");
-  ASSERT_OK(rollouts_.Report(iot_.id, {failed}));
+  ASSERT_OK(Report(iot_.id, {failed}));
   EXPECT_EQ(Row(Get(*rollout), iot_.id).reason(), "disk_full: 3 MiB missing");
-  ASSERT_OK(
-      rollouts_.Report(iot_.id, {Status(Row(*rollout, iot_.id), v1::ModelStatus::DOWNLOADING)}));
+  ASSERT_OK(Report(iot_.id, {Status(Row(*rollout, iot_.id), v1::ModelStatus::DOWNLOADING)}));
   EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::FAILED);
-  ASSERT_OK(
-      rollouts_.Report(edge_.id, {Status(Row(*rollout, edge_.id), v1::ModelStatus::HEALTHY)}));
+  ASSERT_OK(Report(edge_.id, {Status(Row(*rollout, edge_.id), v1::ModelStatus::HEALTHY)}));
   EXPECT_EQ(Get(*rollout).state(), v1::Rollout::FAILED);
 }
 
@@ -94,17 +93,16 @@ TEST_F(RolloutTest, RefusedAssignmentFailsButAnOldRefusalDoesNot) {
   v1::ModelStatus refused =
       Status(Row(*rollout, iot_.id), v1::ModelStatus::FAILED, "assignment_refused");
   refused.set_release(0);
-  ASSERT_OK(
-      rollouts_.Report(iot_.id, {refused}));  // said before this rollout's assignment reached it
+  ASSERT_OK(Report(iot_.id, {refused}));  // said before this rollout's assignment reached it
   EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::IN_PROGRESS);
-  ASSERT_OK(rollouts_.Report(iot_.id, {refused}));
+  ASSERT_OK(Report(iot_.id, {refused}));
   EXPECT_EQ(Get(*rollout).state(), v1::Rollout::FAILED);
 
   const auto next = rollouts_.Create({"", "demo", {iot_.id}, {}});
   ASSERT_OK(next.status());
   v1::ModelStatus ahead = Status(Row(*next, iot_.id), v1::ModelStatus::FAILED, "rollback_refused");
   ahead.set_release(7);
-  ASSERT_OK(rollouts_.Report(iot_.id, {ahead}));
+  ASSERT_OK(Report(iot_.id, {ahead}));
   EXPECT_EQ(Row(Get(*next), iot_.id).reason(), "rollback_refused");
   EXPECT_EQ(Get(*next).state(), v1::Rollout::FAILED);
 }
@@ -122,8 +120,8 @@ TEST_F(RolloutTest, SkipsWithReasons) {
   EXPECT_THAT(Row(*rollout, tiny.id).reason(),
               HasSubstr("needs 0 B weights + 300.0 MiB cache (4096 tokens, f32)"));
   EXPECT_THAT(Row(*rollout, odd.id).reason(), HasSubstr("no device class fits"));
-  EXPECT_TRUE(store_->ListAssignments(edge_.id)->empty());
-  ASSERT_OK(rollouts_.Report(iot_.id, {Status(Row(*rollout, iot_.id), v1::ModelStatus::HEALTHY)}));
+  EXPECT_TRUE(Once(*store_)->assignments().List(edge_.id)->empty());
+  ASSERT_OK(Report(iot_.id, {Status(Row(*rollout, iot_.id), v1::ModelStatus::HEALTHY)}));
   EXPECT_EQ(Get(*rollout).state(), v1::Rollout::COMPLETED);
 }
 
@@ -144,7 +142,7 @@ TEST_F(RolloutTest, NewerRolloutSupersedes) {
   ASSERT_OK(back.status());
   EXPECT_EQ(Row(*back, iot_.id).artifact(), old_q4);
   EXPECT_EQ(Row(*back, iot_.id).release(), 3u);
-  EXPECT_EQ(store_->ListAssignments(iot_.id)->size(), 1u);
+  EXPECT_EQ(Once(*store_)->assignments().List(iot_.id)->size(), 1u);
 }
 
 TEST_F(RolloutTest, SameRequestGivesTheFirstAnswer) {
@@ -154,8 +152,8 @@ TEST_F(RolloutTest, SameRequestGivesTheFirstAnswer) {
   const auto again = rollouts_.Create({"once", "demo", {iot_.id}, {}});
   ASSERT_OK(again.status());
   EXPECT_EQ(first->name(), again->name());
-  EXPECT_EQ(store_->ListAssignments(iot_.id)->front().release, 1u);
-  EXPECT_EQ(store_->ListRollouts()->size(), 1u);
+  EXPECT_EQ(Once(*store_)->assignments().List(iot_.id)->front().release, 1u);
+  EXPECT_EQ(Once(*store_)->rollouts().List()->size(), 1u);
 }
 
 TEST_F(RolloutTest, RefusedRequestsChangeNothing) {
@@ -167,17 +165,17 @@ TEST_F(RolloutTest, RefusedRequestsChangeNothing) {
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {q4, other}}), kInvalidArgument, "either");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {edge_.id}, {}}), kFailedPrecondition,
                "no device can run");
-  ASSERT_OK(fleet_.Revoke(iot_.id).status());
+  ASSERT_OK(Revoke(iot_.id).status());
   EXPECT_ERROR(rollouts_.Create({"", "demo", {iot_.id}, {}}), kFailedPrecondition, "revoked");
-  EXPECT_TRUE(store_->ListRollouts()->empty());
-  EXPECT_TRUE(store_->ListAssignments(iot_.id)->empty());
+  EXPECT_TRUE(Once(*store_)->rollouts().List()->empty());
+  EXPECT_TRUE(Once(*store_)->assignments().List(iot_.id)->empty());
 }
 
 TEST_F(RolloutTest, RevokedDeviceIsSkippedAndTheRolloutGoesOn) {
   PutArtifact("q4_0");
   const auto rollout = rollouts_.Create({"", "demo", {iot_.id}, {}});
   ASSERT_OK(rollout.status());
-  ASSERT_OK(rollouts_.Skip(iot_.id, "the device was revoked"));
+  ASSERT_OK(Skip(iot_.id, "the device was revoked"));
   EXPECT_EQ(Row(Get(*rollout), iot_.id).state(), v1::RolloutDevice::SKIPPED);
   EXPECT_EQ(Get(*rollout).state(), v1::Rollout::COMPLETED);
 }

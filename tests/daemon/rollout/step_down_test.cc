@@ -4,6 +4,7 @@
 
 #include "common/trust/statement.h"
 #include "tests/daemon/rollout/rollout_fixture.h"
+#include "tests/daemon/store/once.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -33,7 +34,7 @@ class StepDownTest : public RolloutFixture {
   static std::string Raw(const std::string& artifact) {
     return Digest::FromHexText(artifact.substr(artifact.find('/') + 1))->raw();
   }
-  v1::Device Device() { return store_->GetDevice(device_.id).value(); }
+  v1::Device Device() { return Once(*store_)->devices().Get(device_.id).value(); }
   v1::ModelStatus SteppedDown(const v1::RolloutDevice& row) {
     v1::ModelStatus status = Status(row, v1::ModelStatus::HEALTHY);
     status.set_active_manifest(Raw(middle_));
@@ -55,10 +56,11 @@ TEST_F(StepDownTest, TheDeviceIsToldWhereItMayGoOn) {
   EXPECT_THAT(row.step_down(), ElementsAre(middle_, small_));
   EXPECT_THAT(Told().step_down(), ElementsAre(Raw(middle_), Raw(small_)));
   for (const std::string& artifact : {large_, middle_, small_}) {
-    EXPECT_TRUE(store_->IsAssigned(device_.id, Raw(artifact)).value());
-    EXPECT_ERROR(store_->DeleteArtifact(artifact), kFailedPrecondition, device_.id);
+    EXPECT_TRUE(Once(*store_)->assignments().IsAssigned(device_.id, Raw(artifact)).value());
+    EXPECT_ERROR(Once(*store_)->artifacts().Delete(artifact), kFailedPrecondition, device_.id);
   }
-  EXPECT_FALSE(store_->IsAssigned(device_.id, HashText("another").raw()).value());
+  EXPECT_FALSE(
+      Once(*store_)->assignments().IsAssigned(device_.id, HashText("another").raw()).value());
 }
 
 TEST_F(StepDownTest, OneThatSteppedDownIsHealthyAndRemembered) {
@@ -112,10 +114,10 @@ TEST_F(StepDownTest, AnOperatorOrAnotherMachineLetsItTryAgain) {
   ASSERT_EQ(Device().outgrown_size(), 1);
   EXPECT_FALSE(Device().outgrown(0).forgotten()) << "it stepped down again";
   v1::HardwareFacts facts = device_.facts;
-  ASSERT_OK(fleet_.CheckIn(device_.id, "test", &facts, {}).status());
+  ASSERT_OK(CheckIn(device_.id, "test", &facts, {}).status());
   EXPECT_FALSE(Device().outgrown(0).forgotten());
   facts.set_memory_total_bytes(uint64_t{128} << 30);
-  ASSERT_OK(fleet_.CheckIn(device_.id, "test", &facts, {}).status());
+  ASSERT_OK(CheckIn(device_.id, "test", &facts, {}).status());
   EXPECT_TRUE(Device().outgrown(0).forgotten());
 }
 
@@ -132,7 +134,7 @@ TEST_F(StepDownTest, AClassMayForbidIt) {
                 .Apply("name = \"edge-only\"\nformat = \"gguf\"\nrecipe = \"f16\"\npriority = "
                        "1000\nstep_down = false\n")
                 .status());
-  ASSERT_OK(fleet_.CheckIn(device_.id, "test", &device_.facts, {}).status());
+  ASSERT_OK(CheckIn(device_.id, "test", &device_.facts, {}).status());
   EXPECT_THAT(Row(Begin(), device_.id).step_down(), ElementsAre());
   large_ = PutArtifact("f16", 100 << 10, "huge");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {device_.id}, {}}), kFailedPrecondition,
@@ -156,7 +158,7 @@ class BudgetTest : public StepDownTest {
                          "1000\n[network]\nbudget_mib = 5\n"
                          "max_kib_per_second = 64\n")
                   .status());
-    EXPECT_OK(fleet_.CheckIn(device_.id, "test", &device_.facts, {}).status());
+    EXPECT_OK(CheckIn(device_.id, "test", &device_.facts, {}).status());
   }
   v1::ModelStatus Waiting(const v1::RolloutDevice& row) {
     v1::ModelStatus status = Status(row, v1::ModelStatus::AWAITING_APPROVAL, "over_budget");

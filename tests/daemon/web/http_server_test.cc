@@ -8,8 +8,9 @@
 #include <thread>
 
 #include "common/trust/openssl_handles.h"
+#include "tests/support/faulty_blob_store.h"
+#include "tests/support/memory_blob_store.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -67,7 +68,7 @@ class HttpServerTest : public ::testing::Test {
  protected:
   HttpServerTest() {
     for (int i = 0; i < 300'000; ++i) content_ += static_cast<char>('a' + i % 26);
-    EXPECT_OK(RealFileSystem().WriteAtomically(dir_ / "blob", AsBytes(content_)));
+    EXPECT_OK(blobs_.PutForm(digest_, pipeline::Encoding::kRaw, AsBytes(content_)));
     Start({});
   }
 
@@ -83,17 +84,13 @@ class HttpServerTest : public ::testing::Test {
       if (info.subject.id == "revoked") return PermissionDenied("revoked");
       return absl::OkStatus();
     };
-    handlers.find_blob = [this](const BlobName& name) -> absl::StatusOr<fs::path> {
-      if (name.digest.hex() != hex_) return NotFound("no such blob");
-      return dir_ / "blob";
-    };
     handlers.metrics = [](HttpServer::Traffic traffic) {
       return fmt::format("bytes {}\n", traffic.blob_bytes);
     };
     handlers.ready = [this]() -> absl::Status {
       return ready_ ? absl::OkStatus() : Unavailable("secret detail");
     };
-    auto server = HttpServer::Start(RealFileSystem(), options, std::move(handlers));
+    auto server = HttpServer::Start(faulty_, options, std::move(handlers));
     ASSERT_OK(server.status());
     server_ = *std::move(server);
   }
@@ -112,7 +109,9 @@ class HttpServerTest : public ::testing::Test {
   }
 
   const std::string hex_ = std::string(64, 'a');
-  testing::TempDir dir_;
+  const Digest digest_ = *Digest::FromHexText(hex_);
+  testing::MemoryBlobStore blobs_;
+  testing::FaultyBlobStore faulty_{blobs_};
   RealClock clock_;
   trust::CertificateAuthority ca_ = trust::CertificateAuthority::Create("test", clock_);
   Identity device_ = Issue(ca_, {trust::Subject::Kind::kDevice, "d-1", "", {}, {}});
@@ -147,6 +146,21 @@ TEST_F(HttpServerTest, GivesRanges) {
               StartsWith("HTTP/1.1 200 "));
   EXPECT_THAT(Blob("GET", "If-None-Match: \"" + hex_ + ".raw\"\r\n", &device_),
               StartsWith("HTTP/1.1 304 "));
+}
+
+TEST_F(HttpServerTest, SaysWhatTheBlobStoreAnswers) {
+  faulty_.Fail(Unavailable("secret detail"));
+  const std::string gone = Blob("GET", "", &device_);
+  EXPECT_THAT(gone, StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(gone, Not(HasSubstr("secret")));
+  faulty_.Fail(absl::OkStatus());
+  faulty_.CutAfter(100'000);
+  const std::string cut = Blob("GET", "", &device_);
+  EXPECT_THAT(cut, HasSubstr("Content-Length: 300000\r\n"));
+  EXPECT_LE(Body(cut).size(), 100'000u) << "the connection is cut where the bytes end";
+  faulty_.CutAfter(std::nullopt);
+  ASSERT_OK(blobs_.Remove(digest_));
+  EXPECT_THAT(Blob("GET", "", &device_), StartsWith("HTTP/1.1 404 "));
 }
 
 TEST_F(HttpServerTest, BlobsNeedACertificateThatIsAccepted) {
@@ -211,11 +225,9 @@ TEST_F(HttpServerTest, SaysWhenThePortIsTaken) {
   options.ca_pem = ca_.certificate_pem();
   options.certificate_pem = identity.certificate_pem;
   options.private_pem = identity.private_pem;
-  EXPECT_ERROR(HttpServer::Start(RealFileSystem(), options, {}), kUnavailable,
-               "taken by another process");
+  EXPECT_ERROR(HttpServer::Start(faulty_, options, {}), kUnavailable, "taken by another process");
   options.host = "not an address";
-  EXPECT_ERROR(HttpServer::Start(RealFileSystem(), options, {}), kInvalidArgument,
-               "not an address");
+  EXPECT_ERROR(HttpServer::Start(faulty_, options, {}), kInvalidArgument, "not an address");
 }
 
 TEST_F(HttpServerTest, StopsWhileAClientIsIdle) {

@@ -1,0 +1,24 @@
+// What happened, told after it was committed.
+#pragma once
+
+#include <string>
+
+namespace quantfleet::daemon {
+
+// name: of the model, job, artifact, class, token, device, rollout or group.
+struct Change {
+  enum class Kind {
+    kModel,
+    kJob,
+    kArtifact,
+    kClass,
+    kToken,
+    kDevice,
+    kAssignment,
+    kRollout,
+    kGroup
+  } kind;
+  std::string name;  // kAssignment: the device's id
+};
+
+}  // namespace quantfleet::daemon

@@ -1,0 +1,69 @@
+// When devices were heard of last, as far as it is not written yet. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace quantfleet::daemon {
+
+class LastSeen {
+ public:
+  struct Time {
+    int64_t seen_ms;
+    int64_t stored_ms;  // as the database has it
+  };
+  using Times = std::map<std::string, Time, std::less<>>;  // by device
+
+  // Whether it is time to write them. True once for each time: after a failure half a minute
+  // passes.
+  bool Touch(std::string_view device, Time time) {
+    std::lock_guard lock(mutex_);
+    if (times_.empty()) oldest_ms_ = time.seen_ms;
+    const auto [at, added] = times_.try_emplace(std::string(device), time);
+    if (!added && at->second.seen_ms < time.seen_ms) at->second.seen_ms = time.seen_ms;
+    if (time.seen_ms - oldest_ms_ < kWriteMs) return false;
+    oldest_ms_ = time.seen_ms;
+    return true;
+  }
+  int64_t Latest(std::string_view device, int64_t stored_ms) const {
+    std::lock_guard lock(mutex_);
+    const auto at = times_.find(device);
+    return at == times_.end() ? stored_ms : std::max(stored_ms, at->second.seen_ms);
+  }
+  // Devices seen at or after that, of which the database does not know it.
+  uint64_t CountSince(int64_t since_ms) const {
+    std::lock_guard lock(mutex_);
+    uint64_t count = 0;
+    for (const auto& [device, time] : times_)
+      count += time.seen_ms >= since_ms && time.stored_ms < since_ms;
+    return count;
+  }
+  Times All() const {
+    std::lock_guard lock(mutex_);
+    return times_;
+  }
+  // The database has these now.
+  void Written(const Times& times) {
+    std::lock_guard lock(mutex_);
+    for (const auto& [device, time] : times) {
+      const auto kept = times_.find(device);
+      if (kept == times_.end()) continue;
+      if (kept->second.seen_ms == time.seen_ms)
+        times_.erase(kept);
+      else
+        kept->second.stored_ms = time.seen_ms;
+    }
+  }
+
+ private:
+  static constexpr int64_t kWriteMs = 30'000;
+
+  mutable std::mutex mutex_;
+  Times times_;
+  int64_t oldest_ms_ = 0;
+};
+
+}  // namespace quantfleet::daemon

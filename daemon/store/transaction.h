@@ -1,0 +1,80 @@
+// One transaction: what the daemon keeps, subject by subject, as one moment shows it. What reads is
+// const, so that a const Transaction& is one that only reads.
+//
+// It belongs to the thread that it was begun on. Names of resources are the API's ("jobs/...").
+// Errors: NOT_FOUND and ALREADY_EXISTS name the resource, RESOURCE_EXHAUSTED means a full disk.
+// Functions that are handed in ("change", "sign") see the record alone.
+#pragma once
+
+#include "daemon/store/admission_store.h"
+#include "daemon/store/artifact_store.h"
+#include "daemon/store/assignment_store.h"
+#include "daemon/store/class_store.h"
+#include "daemon/store/counts.h"
+#include "daemon/store/device_store.h"
+#include "daemon/store/group_store.h"
+#include "daemon/store/job_store.h"
+#include "daemon/store/model_store.h"
+#include "daemon/store/request_store.h"
+#include "daemon/store/rollout_store.h"
+#include "daemon/store/signature_store.h"
+#include "daemon/store/token_store.h"
+
+namespace quantfleet::daemon {
+
+class Transaction {
+ public:
+  struct Subjects {
+    AdmissionStore& admission;
+    ArtifactStore& artifacts;
+    AssignmentStore& assignments;
+    ClassStore& classes;
+    CountStore& counts;
+    DeviceStore& devices;
+    GroupStore& groups;
+    JobStore& jobs;
+    ModelStore& models;
+    RequestStore& requests;
+    RolloutStore& rollouts;
+    SignatureStore& signatures;
+    TokenStore& tokens;
+  };
+
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  virtual ~Transaction() = default;
+
+  AdmissionStore& admission() { return subjects_.admission; }
+  ArtifactStore& artifacts() { return subjects_.artifacts; }
+  AssignmentStore& assignments() { return subjects_.assignments; }
+  ClassStore& classes() { return subjects_.classes; }
+  DeviceStore& devices() { return subjects_.devices; }
+  GroupStore& groups() { return subjects_.groups; }
+  JobStore& jobs() { return subjects_.jobs; }
+  ModelStore& models() { return subjects_.models; }
+  RequestStore& requests() { return subjects_.requests; }
+  RolloutStore& rollouts() { return subjects_.rollouts; }
+  SignatureStore& signatures() { return subjects_.signatures; }
+  TokenStore& tokens() { return subjects_.tokens; }
+
+  const AdmissionStore& admission() const { return subjects_.admission; }
+  const ArtifactStore& artifacts() const { return subjects_.artifacts; }
+  const AssignmentStore& assignments() const { return subjects_.assignments; }
+  const ClassStore& classes() const { return subjects_.classes; }
+  const CountStore& counts() const { return subjects_.counts; }
+  const DeviceStore& devices() const { return subjects_.devices; }
+  const GroupStore& groups() const { return subjects_.groups; }
+  const JobStore& jobs() const { return subjects_.jobs; }
+  const ModelStore& models() const { return subjects_.models; }
+  const RequestStore& requests() const { return subjects_.requests; }
+  const RolloutStore& rollouts() const { return subjects_.rollouts; }
+  const TokenStore& tokens() const { return subjects_.tokens; }
+
+ protected:
+  explicit Transaction(Subjects subjects) : subjects_(subjects) {}
+
+ private:
+  const Subjects subjects_;
+};
+
+}  // namespace quantfleet::daemon
