@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "pipeline/family/shapes.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
-#include "pipeline/model/shapes.h"
 #include "tests/support/memory_file.h"
 
 using quantfleet::testing::MemoryFileSystem;

@@ -2,9 +2,9 @@
 // tokenizer comes out is valid.
 #include <cstdlib>
 
+#include "pipeline/family/shapes.h"
+#include "pipeline/format/safetensors/hf_tokenizer.h"
 #include "pipeline/model/hf_generation.h"
-#include "pipeline/model/hf_tokenizer.h"
-#include "pipeline/model/shapes.h"
 #include "tests/support/tiny_model.h"
 #include "text/tokenizer/spm_model.h"
 

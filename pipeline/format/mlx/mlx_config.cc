@@ -2,7 +2,7 @@
 
 #include <boost/json.hpp>
 
-#include "pipeline/format/layout/hf_config.h"
+#include "pipeline/format/layout/config_json.h"
 #include "pipeline/model/rope.h"
 
 namespace quantfleet::pipeline {

@@ -4,9 +4,9 @@
 #include <boost/json.hpp>
 #include <optional>
 
+#include "pipeline/format/layout/config_json.h"
 #include "pipeline/format/layout/data_file.h"
 #include "pipeline/format/layout/generation.h"
-#include "pipeline/format/layout/hf_config.h"
 #include "pipeline/format/layout/memory.h"
 #include "pipeline/format/openvino/openvino_decoder.h"
 #include "pipeline/format/safetensors/hf_names.h"

@@ -5,10 +5,10 @@
 
 #include "common/base/digest.h"
 #include "pipeline/format/safetensors/hf_names.h"
+#include "pipeline/format/safetensors/hf_tokenizer.h"
 #include "pipeline/format/safetensors/safetensors_file.h"
 #include "pipeline/format/safetensors/shard_index.h"
 #include "pipeline/model/hf_generation.h"
-#include "pipeline/model/hf_tokenizer.h"
 
 namespace quantfleet::pipeline {
 namespace {

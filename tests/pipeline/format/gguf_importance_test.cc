@@ -6,9 +6,9 @@
 #include <limits>
 #include <map>
 
+#include "pipeline/family/shapes.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
 #include "pipeline/format/gguf/write/gguf_writer.h"
-#include "pipeline/model/shapes.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/status_matchers.h"
 

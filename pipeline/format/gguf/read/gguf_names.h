@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "pipeline/model/cut_pieces.h"
+#include "pipeline/family/cut_pieces.h"
 
 namespace quantfleet::pipeline {
 

@@ -1,4 +1,4 @@
-#include "pipeline/model/hf_tokenizer.h"
+#include "pipeline/format/safetensors/hf_tokenizer.h"
 
 #include <gtest/gtest.h>
 

@@ -1,13 +1,12 @@
-#include "pipeline/model/description.h"
-
 #include <gtest/gtest.h>
 
 #include <limits>
 
 #include "common/base/utf8.h"
-#include "pipeline/model/cut_pieces.h"
+#include "pipeline/family/cut_pieces.h"
+#include "pipeline/family/shapes.h"
+#include "pipeline/model/description.h"
 #include "pipeline/model/rope.h"
-#include "pipeline/model/shapes.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::pipeline {

@@ -1,32 +1,32 @@
-#include "pipeline/model/hf_config.h"
+#include "pipeline/format/safetensors/hf_config.h"
 
 #include <boost/json.hpp>
 #include <cmath>
 
 #include "common/base/json.h"
+#include "pipeline/family/shapes.h"
 #include "pipeline/model/hf_generation.h"
 #include "pipeline/model/rope.h"
-#include "pipeline/model/shapes.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
 namespace json = boost::json;
 
-struct Known {
+struct KnownClass {
   std::string_view class_name, model_type;
   Architecture architecture;
   bool sliding_window;  // whether the class's attention heeds the field
 };
 // Mistral's layers are llama's.
-constexpr Known kKnown[] = {
+constexpr KnownClass kKnownClasses[] = {
     {"Phi3ForCausalLM", "phi3", Architecture::kPhi3, true},
     {"LlamaForCausalLM", "llama", Architecture::kLlama, false},
     {"MistralForCausalLM", "mistral", Architecture::kLlama, true},
     {"Qwen2ForCausalLM", "qwen2", Architecture::kQwen2, false},
 };
 
-absl::StatusOr<Known> FindClass(JsonMembers& config) {
+absl::StatusOr<KnownClass> FindClass(JsonMembers& config) {
   std::string name;
   const json::array* classes = config.Array("architectures");
   if (classes != nullptr && !classes->empty() && classes->front().is_string()) {
@@ -40,7 +40,7 @@ absl::StatusOr<Known> FindClass(JsonMembers& config) {
     return InvalidArgument("{}: neither 'architectures' nor 'model_type' says what the model is",
                            config.where());
   std::string supported;
-  for (const Known& known : kKnown) {
+  for (const KnownClass& known : kKnownClasses) {
     if (name == known.class_name || name == known.model_type) return known;
     supported += fmt::format("{}{}", supported.empty() ? "" : ", ", known.class_name);
   }
@@ -174,7 +174,7 @@ absl::Status RefuseUnsupported(JsonMembers& config) {
   return config.status();
 }
 
-absl::Status ReadSlidingWindow(JsonMembers& config, const Known& known, Hyperparameters& h) {
+absl::Status ReadSlidingWindow(JsonMembers& config, const KnownClass& known, Hyperparameters& h) {
   const int64_t window = config.Integer("sliding_window").value_or(0);
   if (!known.sliding_window || window == 0) return config.status();
   if (known.architecture == Architecture::kPhi3) {
@@ -201,7 +201,7 @@ std::optional<int64_t> TokenId(JsonMembers& config, std::string_view key) {
 absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view file) {
   QF_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(text, file));
   JsonMembers config(object, std::string(file));
-  QF_ASSIGN_OR_RETURN(const Known known, FindClass(config));
+  QF_ASSIGN_OR_RETURN(const KnownClass known, FindClass(config));
   HfConfig out;
   out.architecture = known.architecture;
   QF_RETURN_IF_ERROR(RefuseUnsupported(config));

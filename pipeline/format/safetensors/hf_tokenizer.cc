@@ -1,4 +1,4 @@
-#include "pipeline/model/hf_tokenizer.h"
+#include "pipeline/format/safetensors/hf_tokenizer.h"
 
 #include <boost/json.hpp>
 #include <charconv>
@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "common/base/json.h"
-#include "pipeline/model/shapes.h"
+#include "pipeline/family/shapes.h"
 #include "text/tokenizer/end_tokens.h"
 #include "text/tokenizer/spm_model.h"
 #include "text/tokenizer/tokenizer_json.h"

@@ -1,4 +1,4 @@
-#include "pipeline/model/hf_config.h"
+#include "pipeline/format/safetensors/hf_config.h"
 
 #include <gtest/gtest.h>
 

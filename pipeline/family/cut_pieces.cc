@@ -1,9 +1,9 @@
-#include "pipeline/model/cut_pieces.h"
+#include "pipeline/family/cut_pieces.h"
 
 #include <optional>
 #include <unordered_map>
 
-#include "pipeline/model/shapes.h"
+#include "pipeline/family/shapes.h"
 
 namespace quantfleet::pipeline {
 namespace {

@@ -3,7 +3,7 @@
 #include <limits>
 #include <string>
 
-#include "pipeline/model/shapes.h"
+#include "pipeline/family/shapes.h"
 
 namespace quantfleet::pipeline {
 namespace {

@@ -1,4 +1,4 @@
-#include "pipeline/model/shapes.h"
+#include "pipeline/family/shapes.h"
 
 namespace quantfleet::pipeline {
 

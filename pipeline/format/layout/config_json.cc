@@ -1,4 +1,4 @@
-#include "pipeline/format/layout/hf_config.h"
+#include "pipeline/format/layout/config_json.h"
 
 #include <cmath>
 
