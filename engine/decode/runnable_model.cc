@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "pipeline/artifact/memory.h"
+#include "pipeline/family/validate.h"
 #include "pipeline/format/gguf/read/gguf_source.h"
 #include "pipeline/format/layout/memory.h"
 #include "pipeline/model/running_memory.h"

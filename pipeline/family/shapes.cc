@@ -1,82 +1,78 @@
 #include "pipeline/family/shapes.h"
 
-namespace quantfleet::pipeline {
+#include <algorithm>
 
-Shape ShapeOf(const Hyperparameters& h, Role role) {
-  const int64_t q = h.heads * h.head_dim, kv = h.kv_heads * h.head_dim;
-  switch (role) {
-    case Role::kTokenEmbedding:
-    case Role::kOutputHead:
-      return {h.vocab, h.hidden, 2};
-    case Role::kOutputNorm:
-    case Role::kAttnNorm:
-    case Role::kFfnNorm:
-      return {1, h.hidden, 1};
-    case Role::kAttnQ:
-      return {q, h.hidden, 2};
-    case Role::kAttnK:
-    case Role::kAttnV:
-      return {kv, h.hidden, 2};
-    case Role::kAttnQBias:
-      return {1, q, 1};
-    case Role::kAttnKBias:
-    case Role::kAttnVBias:
-      return {1, kv, 1};
-    case Role::kAttnOutput:
-      return {h.hidden, q, 2};
-    case Role::kFfnGate:
-    case Role::kFfnUp:
-      return {h.intermediate, h.hidden, 2};
-    case Role::kFfnDown:
-      return {h.hidden, h.intermediate, 2};
+#include "common/base/status.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+int64_t Length(const Hyperparameters& h, Extent extent) {
+  switch (extent) {
+    case Extent::kOne:
+      return 1;
+    case Extent::kVocab:
+      return h.vocab;
+    case Extent::kHidden:
+      return h.hidden;
+    case Extent::kIntermediate:
+      return h.intermediate;
+    case Extent::kQueries:
+      return h.heads * h.head_dim;
+    case Extent::kKeys:
+      return h.kv_heads * h.head_dim;
   }
-  return {0, 0, 0};
+  return 0;
 }
 
-std::string_view ShapeFormula(Role role) {
-  switch (role) {
-    case Role::kTokenEmbedding:
-    case Role::kOutputHead:
-      return "vocab_size x hidden_size";
-    case Role::kOutputNorm:
-    case Role::kAttnNorm:
-    case Role::kFfnNorm:
+// As config.json spells it; `alone`: not a factor.
+std::string_view Formula(Extent extent, bool alone) {
+  switch (extent) {
+    case Extent::kOne:
+      return "1";
+    case Extent::kVocab:
+      return "vocab_size";
+    case Extent::kHidden:
       return "hidden_size";
-    case Role::kAttnQ:
-      return "(num_attention_heads * head_dim) x hidden_size";
-    case Role::kAttnK:
-    case Role::kAttnV:
-      return "(num_key_value_heads * head_dim) x hidden_size";
-    case Role::kAttnQBias:
-      return "num_attention_heads * head_dim";
-    case Role::kAttnKBias:
-    case Role::kAttnVBias:
-      return "num_key_value_heads * head_dim";
-    case Role::kAttnOutput:
-      return "hidden_size x (num_attention_heads * head_dim)";
-    case Role::kFfnGate:
-    case Role::kFfnUp:
-      return "intermediate_size x hidden_size";
-    case Role::kFfnDown:
-      return "hidden_size x intermediate_size";
+    case Extent::kIntermediate:
+      return "intermediate_size";
+    case Extent::kQueries:
+      return alone ? "num_attention_heads * head_dim" : "(num_attention_heads * head_dim)";
+    case Extent::kKeys:
+      return alone ? "num_key_value_heads * head_dim" : "(num_key_value_heads * head_dim)";
   }
   return "";
 }
 
-std::vector<PieceName> CanonicalPieces(const Hyperparameters& hyper, bool qkv_biases) {
-  std::vector<PieceName> pieces{{Role::kTokenEmbedding, -1}};
-  for (int layer = 0; layer < static_cast<int>(hyper.layers); ++layer) {
-    for (const Role role : {Role::kAttnNorm, Role::kAttnQ, Role::kAttnK, Role::kAttnV})
-      pieces.push_back({role, layer});
-    if (qkv_biases)
-      for (const Role role : {Role::kAttnQBias, Role::kAttnKBias, Role::kAttnVBias})
-        pieces.push_back({role, layer});
-    for (const Role role :
-         {Role::kAttnOutput, Role::kFfnNorm, Role::kFfnGate, Role::kFfnUp, Role::kFfnDown})
-      pieces.push_back({role, layer});
-  }
-  pieces.push_back({Role::kOutputNorm, -1});
-  if (!hyper.tied_embeddings) pieces.push_back({Role::kOutputHead, -1});
+}  // namespace
+
+Shape ShapeOf(const Hyperparameters& h, Role role) {
+  const RoleInfo& info = Info(role);
+  return {Length(h, info.rows), Length(h, info.cols), info.rows == Extent::kOne ? 1 : 2};
+}
+
+std::string ShapeFormula(Role role) {
+  const RoleInfo& info = Info(role);
+  if (info.rows == Extent::kOne) return std::string(Formula(info.cols, true));
+  return fmt::format("{} x {}", Formula(info.rows, false), Formula(info.cols, false));
+}
+
+std::vector<PieceName> CanonicalPieces(const Family& family, const Hyperparameters& hyper,
+                                       bool optional) {
+  std::vector<PieceName> pieces;
+  const auto add = [&](const FamilyTensor& tensor, int layer) {
+    if (tensor.presence == Presence::kOptional && !optional) return;
+    if (tensor.role == Role::kOutputHead && hyper.tied_embeddings) return;
+    pieces.push_back({tensor.role, layer});
+  };
+  // What the layers have stands together.
+  const auto of_layer = [](const FamilyTensor& tensor) { return Info(tensor.role).of_layer; };
+  const auto first = std::ranges::find_if(family.tensors, of_layer),
+             last = std::ranges::find_if_not(first, family.tensors.end(), of_layer);
+  for (auto tensor = family.tensors.begin(); tensor != first; ++tensor) add(*tensor, -1);
+  for (int layer = 0; layer < static_cast<int>(hyper.layers); ++layer)
+    for (auto tensor = first; tensor != last; ++tensor) add(*tensor, layer);
+  for (auto tensor = last; tensor != family.tensors.end(); ++tensor) add(*tensor, -1);
   return pieces;
 }
 

@@ -4,10 +4,10 @@
 #include <cstring>
 #include <map>
 
+#include "pipeline/family/validate.h"
 #include "pipeline/format/layout/assemble.h"
 #include "pipeline/format/onnx/onnx_decoder.h"
 #include "pipeline/format/registry/stored_tensors.h"
-#include "pipeline/format/safetensors/hf_names.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -60,8 +60,9 @@ class DequantizedOpener {
     description = model;
     description.tensors.clear();
     const auto name_of = [&](Role role, int layer) {
-      return spelling_.format == "onnx" ? OnnxName(role, layer)
-                                        : HfTensorName(model.architecture, role, layer);
+      return spelling_.format == "onnx"
+                 ? OnnxName(*model.family, role, layer)
+                 : HoldingTensorName(*model.family, Dialect::kHf, role, layer);
     };
     for (const OutputTensor& tensor : FusePieces(model, name_of)) {
       QF_RETURN_IF_ERROR(Take(tensor));

@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "pipeline/family/shapes.h"
+#include "pipeline/family/validate.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
 #include "text/tokenizer/end_tokens.h"
 
