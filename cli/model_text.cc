@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/layout/float_text.h"
 #include "pipeline/tensor/dtype.h"
 #include "text/tokenizer/end_tokens.h"
@@ -165,7 +166,7 @@ json::object DescribeModel(const ModelSource& source) {
   json::object out{{"kind", "model"},
                    {"format", source.format()},
                    {"name", model.name},
-                   {"architecture", Name(model.architecture)},
+                   {"architecture", model.family->name},
                    {"parameters", model.Parameters()},
                    {"weight_bytes", bytes},
                    {"hyperparameters", HyperJson(model.hyper)},

@@ -5,6 +5,7 @@
 #include "common/base/fail_point.h"
 #include "daemon/jobs/agent_release.h"
 #include "pipeline/artifact/kind.h"
+#include "pipeline/family/family.h"
 #include "pipeline/format/registry/open_model.h"
 
 namespace quantfleet::daemon {
@@ -40,7 +41,7 @@ absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const f
   const pipeline::ModelDescription& description = source->description();
   v1::Model model;
   model.set_name(std::string(name));
-  model.set_architecture(std::string(pipeline::Name(description.architecture)));
+  model.set_architecture(std::string(description.family->name));
   model.set_format(std::string(source->format()));
   model.set_parameters(static_cast<uint64_t>(description.Parameters()));
   uint64_t bytes = 0;

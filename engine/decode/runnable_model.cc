@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "pipeline/artifact/memory.h"
+#include "pipeline/family/validate.h"
 #include "pipeline/format/gguf/read/gguf_source.h"
 #include "pipeline/model/memory_terms.h"
 #include "pipeline/model/running_memory.h"

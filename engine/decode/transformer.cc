@@ -6,6 +6,8 @@
 namespace quantfleet::engine {
 namespace {
 
+using pipeline::Role;
+
 // Multiply-adds below which handing work to another thread costs more than it saves.
 constexpr int64_t kWorthAThread = 64 << 10;
 
@@ -174,23 +176,30 @@ void Transformer::RunLayer(int layer, int64_t batch) {
   const LayerWeights& w = weights_.layers[layer];
   const int64_t hidden = batch * hyper_.hidden;
 
-  Normalize(w.attn_norm, x_.data(), normed_.data(), batch);
-  Multiply(
-      {{&w.q, &w.q_bias, q_.data()}, {&w.k, &w.k_bias, k_.data()}, {&w.v, &w.v_bias, v_.data()}},
-      normed_.data(), batch);
+  const auto product = [&](Role weight, std::vector<float>& y) {
+    return Product{&w.matrix(weight), nullptr, y.data()};
+  };
+  const auto biased = [&](Role weight, Role bias, std::vector<float>& y) {
+    return Product{&w.matrix(weight), &w.vector(bias), y.data()};
+  };
+
+  Normalize(w.vector(Role::kAttnNorm), x_.data(), normed_.data(), batch);
+  Multiply({biased(Role::kAttnQ, Role::kAttnQBias, q_), biased(Role::kAttnK, Role::kAttnKBias, k_),
+            biased(Role::kAttnV, Role::kAttnVBias, v_)},
+           normed_.data(), batch);
   StoreKeysAndValues(layer, batch);
   Attend(layer, batch);
-  Multiply({{&w.attn_output, nullptr, added_.data()}}, attended_.data(), batch);
+  Multiply({product(Role::kAttnOutput, added_)}, attended_.data(), batch);
   for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
 
-  Normalize(w.ffn_norm, x_.data(), normed_.data(), batch);
-  Multiply({{&w.gate, nullptr, gate_.data()}, {&w.up, nullptr, up_.data()}}, normed_.data(), batch);
+  Normalize(w.vector(Role::kFfnNorm), x_.data(), normed_.data(), batch);
+  Multiply({product(Role::kFfnGate, gate_), product(Role::kFfnUp, up_)}, normed_.data(), batch);
   const int64_t intermediate = batch * hyper_.intermediate;
   pool_.ParallelFor(intermediate, kWorthAThread / 16, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       gate_[i] = gate_[i] / (1.f + std::exp(-gate_[i])) * up_[i];
   });
-  Multiply({{&w.down, nullptr, added_.data()}}, gate_.data(), batch);
+  Multiply({product(Role::kFfnDown, added_)}, gate_.data(), batch);
   for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
 }
 
@@ -291,9 +300,9 @@ void Transformer::AttendParts(int layer) {
 }
 
 void Transformer::Normalize(const std::vector<float>& weight, const float* x, float* out,
-                            int64_t batch) const {
-  const int64_t n = hyper_.hidden;
-  for (int64_t t = 0; t < batch; ++t, x += n, out += n) {
+                            int64_t rows) const {
+  const auto n = static_cast<int64_t>(weight.size());
+  for (int64_t t = 0; t < rows; ++t, x += n, out += n) {
     const float mean = ops_.dot(x, x, n) / static_cast<float>(n);
     const float scale = 1.f / std::sqrt(mean + hyper_.rms_epsilon);
     for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];

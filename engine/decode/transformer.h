@@ -1,5 +1,5 @@
-// The forward pass of the decoder family that phi3, llama and qwen2 share: RMSNorm, grouped-query
-// attention with rotary embedding, SwiGLU. It runs any number of sequences, each with a KV cache
+// The forward pass of the decoders that pipeline/family describes: RMSNorm, grouped-query attention
+// with rotary embedding, SwiGLU. It runs any number of sequences, each with a KV cache
 // that the caller makes and keeps.
 //
 // Logits do not depend on the number of threads: each output value is computed by one thread in a
@@ -103,7 +103,8 @@ class Transformer {
                      int64_t batch);
   void MultiplyDecoded(const Product& product, int64_t begin, int64_t end, const float* x,
                        int64_t batch);
-  void Normalize(const std::vector<float>& weight, const float* x, float* out, int64_t batch) const;
+  // The RMS norm of rows as long as `weight`; `out` may be x.
+  void Normalize(const std::vector<float>& weight, const float* x, float* out, int64_t rows) const;
 
   const pipeline::Hyperparameters hyper_;
   const Weights weights_;

@@ -1,5 +1,7 @@
 #include "engine/decode/weights.h"
 
+#include "pipeline/family/shapes.h"
+
 namespace quantfleet::engine {
 namespace {
 
@@ -31,11 +33,6 @@ class Mapper {
     std::vector<float> values(static_cast<size_t>(size));
     matrix.decode(matrix.data, size, values.data());
     return values;
-  }
-
-  absl::StatusOr<std::vector<float>> VectorIfAny(Role role, int layer, int64_t size) const {
-    if (model_.Find(role, layer) == nullptr) return std::vector<float>();
-    return Vector(role, layer, size);
   }
 
  private:
@@ -86,22 +83,20 @@ class Mapper {
   const VectorOps& ops_;
 };
 
-absl::StatusOr<LayerWeights> MapLayer(const Mapper& map, const pipeline::Hyperparameters& h,
-                                      int layer) {
+// What the family says that a layer has.
+absl::StatusOr<LayerWeights> MapLayer(const Mapper& map, const ModelDescription& model, int layer) {
   LayerWeights w;
-  const int64_t q_size = h.heads * h.head_dim, kv_size = h.kv_heads * h.head_dim;
-  QF_ASSIGN_OR_RETURN(w.attn_norm, map.Vector(Role::kAttnNorm, layer, h.hidden));
-  QF_ASSIGN_OR_RETURN(w.q, map.Map(Role::kAttnQ, layer, q_size, h.hidden));
-  QF_ASSIGN_OR_RETURN(w.k, map.Map(Role::kAttnK, layer, kv_size, h.hidden));
-  QF_ASSIGN_OR_RETURN(w.v, map.Map(Role::kAttnV, layer, kv_size, h.hidden));
-  QF_ASSIGN_OR_RETURN(w.q_bias, map.VectorIfAny(Role::kAttnQBias, layer, q_size));
-  QF_ASSIGN_OR_RETURN(w.k_bias, map.VectorIfAny(Role::kAttnKBias, layer, kv_size));
-  QF_ASSIGN_OR_RETURN(w.v_bias, map.VectorIfAny(Role::kAttnVBias, layer, kv_size));
-  QF_ASSIGN_OR_RETURN(w.attn_output, map.Map(Role::kAttnOutput, layer, h.hidden, q_size));
-  QF_ASSIGN_OR_RETURN(w.ffn_norm, map.Vector(Role::kFfnNorm, layer, h.hidden));
-  QF_ASSIGN_OR_RETURN(w.gate, map.Map(Role::kFfnGate, layer, h.intermediate, h.hidden));
-  QF_ASSIGN_OR_RETURN(w.up, map.Map(Role::kFfnUp, layer, h.intermediate, h.hidden));
-  QF_ASSIGN_OR_RETURN(w.down, map.Map(Role::kFfnDown, layer, h.hidden, h.intermediate));
+  for (const pipeline::FamilyTensor& tensor : model.family->tensors) {
+    if (!Info(tensor.role).of_layer) continue;
+    const bool optional = tensor.presence == pipeline::Presence::kOptional;
+    if (optional && model.Find(tensor.role, layer) == nullptr) continue;
+    const auto [rows, cols, dims] = ShapeOf(model.hyper, tensor.role);
+    if (dims == 1) {
+      QF_ASSIGN_OR_RETURN(w.vector(tensor.role), map.Vector(tensor.role, layer, cols));
+    } else {
+      QF_ASSIGN_OR_RETURN(w.matrix(tensor.role), map.Map(tensor.role, layer, rows, cols));
+    }
+  }
   return w;
 }
 
@@ -109,14 +104,12 @@ absl::StatusOr<LayerWeights> MapLayer(const Mapper& map, const pipeline::Hyperpa
 absl::StatusOr<bool> InterleavedRope(const ModelDescription& model) {
   const Piece* first = model.Find(Role::kAttnQ, 0);
   const bool interleaved = first != nullptr && first->order == pipeline::RowOrder::kInterleaved;
-  for (const Piece& piece : model.pieces) {
-    const bool turned = piece.role == Role::kAttnQ || piece.role == Role::kAttnK ||
-                        piece.role == Role::kAttnQBias || piece.role == Role::kAttnKBias;
-    if (turned && (piece.order == pipeline::RowOrder::kInterleaved) != interleaved)
+  for (const Piece& piece : model.pieces)
+    if (Info(piece.role).rotated &&
+        (piece.order == pipeline::RowOrder::kInterleaved) != interleaved)
       return InvalidArgument(
           "the rows of {} of layer {} stand in another order than those of layer 0's attn_q",
           Name(piece.role), piece.layer);
-  }
   return interleaved;
 }
 
@@ -125,16 +118,15 @@ absl::StatusOr<bool> InterleavedRope(const ModelDescription& model) {
 int64_t BytesPerToken(const Weights& weights) {
   const auto bytes = [](const Matrix& m) { return m.rows * m.row_bytes; };
   int64_t total = weights.embedding.row_bytes + bytes(weights.head);
-  for (const LayerWeights& w : weights.layers) {
-    for (const Matrix* m : {&w.q, &w.k, &w.v, &w.attn_output, &w.gate, &w.up, &w.down})
-      total += bytes(*m);
-  }
+  for (const LayerWeights& w : weights.layers)
+    for (const Matrix& m : w.matrices) total += bytes(m);
   return total;
 }
 
 absl::StatusOr<Weights> MapWeights(const ModelDescription& model, ByteSpan file,
                                    const std::function<uint64_t(size_t)>& file_offset,
                                    const VectorOps& ops) {
+  if (model.family == nullptr) return Internal("a model without a family has no weights");
   const Mapper map(model, file, file_offset, ops);
   const pipeline::Hyperparameters& h = model.hyper;
   Weights w;
@@ -146,7 +138,7 @@ absl::StatusOr<Weights> MapWeights(const ModelDescription& model, ByteSpan file,
     QF_ASSIGN_OR_RETURN(w.head, map.Map(Role::kOutputHead, -1, h.vocab, h.hidden));
   }
   for (int layer = 0; layer < h.layers; ++layer) {
-    QF_ASSIGN_OR_RETURN(LayerWeights weights, MapLayer(map, h, layer));
+    QF_ASSIGN_OR_RETURN(LayerWeights weights, MapLayer(map, model, layer));
     w.layers.push_back(std::move(weights));
   }
   return w;

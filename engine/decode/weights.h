@@ -2,6 +2,7 @@
 // decoded to F32. Immutable; the mapped bytes must outlive it.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <vector>
 
@@ -24,10 +25,17 @@ struct Matrix {
   const std::byte* row(int64_t r) const { return data + r * row_bytes; }
 };
 
+// Of a layer, by role: what the model's family has there.
 struct LayerWeights {
-  std::vector<float> attn_norm, ffn_norm;
-  std::vector<float> q_bias, k_bias, v_bias;  // empty: none
-  Matrix q, k, v, attn_output, gate, up, down;
+  std::array<Matrix, pipeline::kRoles> matrices;
+  std::array<std::vector<float>, pipeline::kRoles> vectors;  // empty: none
+
+  Matrix& matrix(pipeline::Role role) { return matrices[static_cast<size_t>(role)]; }
+  const Matrix& matrix(pipeline::Role role) const { return matrices[static_cast<size_t>(role)]; }
+  std::vector<float>& vector(pipeline::Role role) { return vectors[static_cast<size_t>(role)]; }
+  const std::vector<float>& vector(pipeline::Role role) const {
+    return vectors[static_cast<size_t>(role)];
+  }
 };
 
 struct Weights {

@@ -6,54 +6,6 @@
 
 namespace quantfleet::pipeline {
 
-std::string_view Name(Architecture architecture) {
-  switch (architecture) {
-    case Architecture::kPhi3:
-      return "phi3";
-    case Architecture::kLlama:
-      return "llama";
-    case Architecture::kQwen2:
-      return "qwen2";
-  }
-  return "?";
-}
-
-std::string_view Name(Role role) {
-  switch (role) {
-    case Role::kTokenEmbedding:
-      return "token_embedding";
-    case Role::kOutputNorm:
-      return "output_norm";
-    case Role::kOutputHead:
-      return "output_head";
-    case Role::kAttnNorm:
-      return "attn_norm";
-    case Role::kAttnQ:
-      return "attn_q";
-    case Role::kAttnK:
-      return "attn_k";
-    case Role::kAttnV:
-      return "attn_v";
-    case Role::kAttnQBias:
-      return "attn_q_bias";
-    case Role::kAttnKBias:
-      return "attn_k_bias";
-    case Role::kAttnVBias:
-      return "attn_v_bias";
-    case Role::kAttnOutput:
-      return "attn_output";
-    case Role::kFfnNorm:
-      return "ffn_norm";
-    case Role::kFfnGate:
-      return "ffn_gate";
-    case Role::kFfnUp:
-      return "ffn_up";
-    case Role::kFfnDown:
-      return "ffn_down";
-  }
-  return "?";
-}
-
 const Piece* ModelDescription::Find(Role role, int layer) const {
   const auto it = std::ranges::find_if(
       pieces, [&](const Piece& p) { return p.role == role && p.layer == layer; });

@@ -1,6 +1,6 @@
-// What a model is, whatever file it came in: architecture, hyper-parameters, tokenizer, and every
-// tensor cut into logical pieces with a role. Behind this header no code knows a source format's
-// tensor names. Plain values.
+// What a model is, whatever file it came in: family, hyper-parameters, tokenizer, and every tensor
+// cut into logical pieces with a role. Behind this header no code knows a source format's tensor
+// names. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -9,36 +9,14 @@
 #include <string_view>
 #include <vector>
 
-#include "common/base/status.h"
+#include "pipeline/model/role.h"
 #include "pipeline/model/sampling.h"
 #include "pipeline/tensor/dtype.h"
 #include "text/tokenizer/tokenizer_data.h"
 
 namespace quantfleet::pipeline {
 
-enum class Architecture { kPhi3, kLlama, kQwen2 };
-std::string_view Name(Architecture architecture);  // "phi3", as GGUF and HF's model_type spell it
-
-// A logical piece: what a fused tensor is made of, so that chunks restart at the same places
-// whether a source or a target fuses q, k, v (or gate, up) or not.
-enum class Role {
-  kTokenEmbedding,
-  kOutputNorm,
-  kOutputHead,
-  kAttnNorm,
-  kAttnQ,
-  kAttnK,
-  kAttnV,
-  kAttnQBias,
-  kAttnKBias,
-  kAttnVBias,
-  kAttnOutput,
-  kFfnNorm,
-  kFfnGate,
-  kFfnUp,
-  kFfnDown,
-};
-std::string_view Name(Role role);  // "attn_q"
+struct Family;  // pipeline/family/family.h
 
 // How the rows of q and k (weights and biases) stand: as HF has them (rotate halves), or
 // interleaved per head as GGUF wants them for llama (HF row h*d/2+i -> row 2i+h of each head of d
@@ -83,8 +61,8 @@ struct Hyperparameters {
 };
 
 struct ModelDescription {
-  Architecture architecture = Architecture::kPhi3;
-  std::string name;  // for people: general.name or the folder's name
+  const Family* family = nullptr;  // one of Families(); never null once a source has filled it
+  std::string name;                // for people: general.name or the folder's name
   // The name that the model itself carries (GGUF's general.name, config.json's _name_or_path),
   // which artifacts carry on; empty where it has none, because an artifact must not depend on where
   // its source lay.
@@ -93,8 +71,8 @@ struct ModelDescription {
   text::TokenizerData tokenizer;
   SamplingDefaults sampling;
   std::vector<SourceTensor> tensors;
-  std::vector<Piece> pieces;  // in canonical order: embedding, layers ascending with roles in
-                              // Role's order, norm, head
+  std::vector<Piece> pieces;  // in canonical order: embedding, layers ascending with roles in the
+                              // family's order, norm, head
 
   const Piece* Find(Role role, int layer = -1) const;
   int64_t Parameters() const;
@@ -102,9 +80,5 @@ struct ModelDescription {
 
 // The name if artifacts may carry it (1 to 128 bytes of UTF-8 without control characters), else "".
 std::string PublishableName(std::string_view name);
-
-// Every shape follows from the hyper-parameters; pieces are complete, unique and of the right size;
-// sizes are sane. Errors name the tensor and the field that contradicts it.
-absl::Status Validate(const ModelDescription& description);
 
 }  // namespace quantfleet::pipeline

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "pipeline/family/family.h"
+
 namespace quantfleet::pipeline {
 namespace {
 
@@ -17,8 +19,9 @@ bool MoreBits(int64_t layer, int64_t layers) {
 // matters.
 bool SharesVWidely(const ModelDescription& model) {
   const Hyperparameters& h = model.hyper;
-  return h.layers == 80 && ((model.architecture == Architecture::kLlama && h.heads != h.kv_heads) ||
-                            model.architecture == Architecture::kQwen2);
+  const SeventyB kind = model.family->seventy_b;
+  return h.layers == 80 &&
+         (kind == SeventyB::kAll || (kind == SeventyB::kSharedKv && h.heads != h.kv_heads));
 }
 
 DType TypeOfV(const ModelDescription& model, const Recipe& recipe, int64_t layer) {

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "common/base/fail_point.h"
+#include "pipeline/family/family.h"
 #include "pipeline/stage/geometry.h"
 #include "pipeline/stage/slab_worker.h"
 
@@ -192,8 +193,7 @@ class Execution {
     v1::Manifest manifest;
     manifest.set_format_version(1);
     manifest.mutable_source()->set_digest(source_digest.raw());
-    manifest.mutable_source()->set_architecture(
-        std::string(Name(source_.description().architecture)));
+    manifest.mutable_source()->set_architecture(std::string(source_.description().family->name));
     manifest.mutable_source()->set_parameters(
         static_cast<uint64_t>(source_.description().Parameters()));
     manifest.mutable_target()->set_format(target.spec.format);

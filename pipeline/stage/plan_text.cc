@@ -4,6 +4,7 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "pipeline/family/family.h"
 #include "pipeline/stage/geometry.h"
 #include "pipeline/tensor/distortion.h"
 
@@ -129,7 +130,7 @@ absl::StatusOr<std::vector<TargetRun>> RunsOf(const Plan& plan, const RunWish& w
 std::string DescribePlan(const ModelDescription& model, const Plan& plan,
                          const std::vector<TargetRun>& runs) {
   std::string out =
-      fmt::format("source: {}, {} parameters, {} to read in {} slabs\n", Name(model.architecture),
+      fmt::format("source: {}, {} parameters, {} to read in {} slabs\n", model.family->name,
                   model.Parameters(), HumanBytes(plan.source_bytes), plan.slabs.size());
   if (plan.importance) out += fmt::format("importance: {}\n", plan.importance->digest.hex());
   for (size_t t = 0; t < plan.targets.size(); ++t)

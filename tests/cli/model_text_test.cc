@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 
 TEST(ModelText, DescribesAModel) {
   const testing::TempDir dir;
-  testing::WriteTinyModel(dir.path(), pipeline::Architecture::kQwen2);
+  testing::WriteTinyModel(dir.path(), "qwen2");
   const auto source = pipeline::OpenModel(RealFileSystem(), dir.path());
   ASSERT_OK(source);
   const boost::json::object model = DescribeModel(**source);
@@ -64,7 +64,7 @@ TEST(ModelText, TellsWhatComesOfChats) {
 TEST(ModelText, TellsEveryEndAndHowToSample) {
   const testing::TempDir dir;
   testing::WriteTinyModel(
-      dir.path(), pipeline::Architecture::kLlama,
+      dir.path(), "llama",
       {.generation_config = R"({"eos_token_id": [319, 2], "do_sample": true, "temperature": 0.6})",
        .added = {"<|end|>"}});
   const auto source = pipeline::OpenModel(RealFileSystem(), dir.path());

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "pipeline/family/shapes.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
-#include "pipeline/model/shapes.h"
 #include "tests/support/memory_file.h"
 
 using quantfleet::testing::MemoryFileSystem;
@@ -14,7 +14,7 @@ namespace {
 
 pipeline::ModelDescription Model() {
   pipeline::ModelDescription model;
-  model.architecture = pipeline::Architecture::kPhi3;
+  model.family = pipeline::FindFamily("phi3");
   model.hyper = {.hidden = 4,
                  .intermediate = 6,
                  .layers = 1,
@@ -25,7 +25,8 @@ pipeline::ModelDescription Model() {
                  .context = 8,
                  .original_context = 8,
                  .rope_dims = 2};
-  for (const pipeline::PieceName& name : pipeline::CanonicalPieces(model.hyper, false)) {
+  for (const pipeline::PieceName& name :
+       pipeline::CanonicalPieces(*model.family, model.hyper, false)) {
     const pipeline::Shape s = ShapeOf(model.hyper, name.role);
     model.pieces.push_back({.role = name.role,
                             .layer = name.layer,

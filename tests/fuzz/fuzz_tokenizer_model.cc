@@ -2,9 +2,9 @@
 // tokenizer comes out is valid.
 #include <cstdlib>
 
+#include "pipeline/family/validate.h"
+#include "pipeline/format/safetensors/hf_tokenizer.h"
 #include "pipeline/model/hf_generation.h"
-#include "pipeline/model/hf_tokenizer.h"
-#include "pipeline/model/shapes.h"
 #include "tests/support/tiny_model.h"
 #include "text/tokenizer/spm_model.h"
 
@@ -14,6 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   std::string text(reinterpret_cast<const char*>(data + 1), size - 1);
   pipeline::HfConfig config;
+  config.family = pipeline::FindFamily("phi3");
   config.hyper.vocab = 300;
   pipeline::HfTokenizerFiles files;
   static const std::string spm =
@@ -35,8 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 'h': {
       const auto parsed = pipeline::ParseHfConfig(text);
-      if (parsed.ok() &&
-          !pipeline::ValidateHyperparameters(parsed->architecture, parsed->hyper).ok())
+      if (parsed.ok() && !pipeline::ValidateHyperparameters(*parsed->family, parsed->hyper).ok())
         std::abort();
       return 0;
     }

@@ -8,13 +8,20 @@
 #include <stdexcept>
 
 #include "common/base/bytes.h"
+#include "pipeline/family/shapes.h"
 #include "pipeline/tensor/codec.h"
 
 namespace quantfleet::testing {
 namespace {
 
-using pipeline::Architecture;
 using pipeline::DType;
+using pipeline::Family;
+
+const Family& FamilyNamed(std::string_view name) {
+  const Family* family = pipeline::FindFamily(name);
+  if (family == nullptr) throw std::runtime_error(fmt::format("there is no family '{}'", name));
+  return *family;
+}
 
 struct Weight {
   std::string name;
@@ -22,38 +29,24 @@ struct Weight {
   bool flat;
 };
 
-std::vector<Weight> Weights(Architecture architecture, const TinyModelOptions& o) {
-  const int64_t d = o.head_dim > 0 ? o.head_dim : o.hidden / o.heads, q = o.heads * d,
-                kv = o.kv_heads * d;
-  std::vector<Weight> w{{"model.embed_tokens.weight", o.vocab, o.hidden, false}};
-  for (int64_t i = 0; i < o.layers; ++i) {
-    const auto add = [&, at = fmt::format("model.layers.{}.", i)](std::string_view name,
-                                                                  int64_t rows, int64_t cols) {
-      w.push_back({at + std::string(name), rows, cols, rows == 1});
-    };
-    add("input_layernorm.weight", 1, o.hidden);
-    if (architecture == Architecture::kPhi3) {
-      add("self_attn.qkv_proj.weight", q + 2 * kv, o.hidden);
+// The tensors of a checkpoint, as the family's description has them.
+std::vector<Weight> Weights(const Family& family, const TinyModelOptions& o) {
+  pipeline::Hyperparameters h;
+  h.hidden = o.hidden, h.intermediate = o.intermediate, h.layers = o.layers, h.vocab = o.vocab;
+  h.heads = o.heads, h.kv_heads = o.kv_heads;
+  h.head_dim = o.head_dim > 0 ? o.head_dim : o.hidden / o.heads;
+  h.tied_embeddings = o.tied;
+  std::vector<Weight> weights;
+  for (const auto& [role, layer] : CanonicalPieces(family, h, /*optional=*/false)) {
+    const pipeline::Shape shape = ShapeOf(h, role);
+    std::string name = HoldingTensorName(family, pipeline::Dialect::kHf, role, layer);
+    if (!weights.empty() && weights.back().name == name) {
+      weights.back().rows += shape.rows;
     } else {
-      for (const auto& [name, rows] : {std::pair("q", q), {"k", kv}, {"v", kv}}) {
-        add(fmt::format("self_attn.{}_proj.weight", name), rows, o.hidden);
-        if (architecture == Architecture::kQwen2)
-          add(fmt::format("self_attn.{}_proj.bias", name), 1, rows);
-      }
+      weights.push_back({std::move(name), shape.rows, shape.cols, shape.dims == 1});
     }
-    add("self_attn.o_proj.weight", o.hidden, q);
-    add("post_attention_layernorm.weight", 1, o.hidden);
-    if (architecture == Architecture::kPhi3) {
-      add("mlp.gate_up_proj.weight", 2 * o.intermediate, o.hidden);
-    } else {
-      add("mlp.gate_proj.weight", o.intermediate, o.hidden);
-      add("mlp.up_proj.weight", o.intermediate, o.hidden);
-    }
-    add("mlp.down_proj.weight", o.hidden, o.intermediate);
   }
-  w.push_back({"model.norm.weight", 1, o.hidden, true});
-  if (!o.tied) w.push_back({"lm_head.weight", o.vocab, o.hidden, false});
-  return w;
+  return weights;
 }
 
 // Values near those of a trained model: norms around one, rows scaled so that activations keep
@@ -184,25 +177,23 @@ std::string SpmModelBytes(const std::vector<SpmPiece>& pieces, const SpmOptions&
   return out + Blob(3, Blob(1, "identity") + Number(3, o.add_dummy_prefix) + Number(4, 0));
 }
 
-std::string TinyConfig(Architecture architecture, const TinyModelOptions& o) {
-  const std::string_view klass = architecture == Architecture::kPhi3    ? "Phi3ForCausalLM"
-                                 : architecture == Architecture::kLlama ? "LlamaForCausalLM"
-                                                                        : "Qwen2ForCausalLM";
+std::string TinyConfig(std::string_view family, const TinyModelOptions& o) {
+  const pipeline::HfClass& hf = FamilyNamed(family).classes.front();
   std::string text = fmt::format(
       R"({{"architectures": ["{}"], "model_type": "{}", "hidden_size": {}, "intermediate_size": {},
  "num_hidden_layers": {}, "num_attention_heads": {}, "num_key_value_heads": {}, "vocab_size": {},
  "max_position_embeddings": {}, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "rope_scaling": {},
  "hidden_act": "silu", "tie_word_embeddings": {}, "bos_token_id": 1, "eos_token_id": 2)",
-      klass, pipeline::Name(architecture), o.hidden, o.intermediate, o.layers, o.heads, o.kv_heads,
-      o.vocab, o.context, o.rope_scaling, o.tied);
+      hf.name, hf.model_type, o.hidden, o.intermediate, o.layers, o.heads, o.kv_heads, o.vocab,
+      o.context, o.rope_scaling, o.tied);
   if (o.head_dim > 0) text += fmt::format(", \"head_dim\": {}", o.head_dim);
   return text + o.extra_config + "}\n";
 }
 
-void WriteTinyModel(const std::filesystem::path& dir, Architecture architecture,
+void WriteTinyModel(const std::filesystem::path& dir, std::string_view family,
                     const TinyModelOptions& options) {
   std::filesystem::create_directories(dir);
-  WriteFile(dir / "config.json", TinyConfig(architecture, options));
+  WriteFile(dir / "config.json", TinyConfig(family, options));
   WriteFile(
       dir / "tokenizer.model",
       SpmModelBytes(TinySpmPieces(options.vocab - static_cast<int64_t>(options.added.size()))));
@@ -221,7 +212,7 @@ void WriteTinyModel(const std::filesystem::path& dir, Architecture architecture,
   if (!options.generation_config.empty())
     WriteFile(dir / "generation_config.json", options.generation_config);
   WriteFile(dir / "LICENSE", "Public domain: random numbers.\n");
-  WriteShards(dir, Weights(architecture, options), options);
+  WriteShards(dir, Weights(FamilyNamed(family), options), options);
 }
 
 }  // namespace quantfleet::testing

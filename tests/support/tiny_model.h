@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "pipeline/model/description.h"
+#include "pipeline/tensor/dtype.h"
 
 namespace quantfleet::testing {
 
@@ -30,11 +30,12 @@ struct TinyModelOptions {
   std::string extra_config = {};  // JSON members that go into config.json, as ", \"name\": value"
 };
 
-void WriteTinyModel(const std::filesystem::path& dir, pipeline::Architecture architecture,
+// `family`: Family::name.
+void WriteTinyModel(const std::filesystem::path& dir, std::string_view family,
                     const TinyModelOptions& options = {});
 
 // The pieces of WriteTinyModel, for tests that bend one of them.
-std::string TinyConfig(pipeline::Architecture architecture, const TinyModelOptions& options);
+std::string TinyConfig(std::string_view family, const TinyModelOptions& options);
 
 struct SpmPiece {
   std::string text;

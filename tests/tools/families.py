@@ -24,6 +24,11 @@ CORPUS = (Path(__file__).resolve().parents[1] / "data/eval/held-out.txt").read_t
 WHOLE_WORDS = [" xylophone", "zebra"]  # tokens that no merge makes
 
 
+# What a family's checkpoints have beside Llama's tensors or in their place: q, k, v and gate, up in one tensor each; biases
+# on q, k and v.
+LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}}
+
+
 @dataclass
 class Family:
     architecture: str  # as GGUF calls it
@@ -34,7 +39,6 @@ class Family:
     heads: int = 4
     kv_heads: int = 4
     head_dim: int = 0  # written to config.json when not 0
-    biases: bool = False
     tied: bool = False
     pre: str = ""      # byte-level BPE with this pre-tokenizer; "": SentencePiece
     added: list = field(default_factory=list)    # (text, special); ("", _) leaves a hole in the ids
@@ -52,6 +56,9 @@ class Family:
     @property
     def dim(self):
         return self.head_dim or self.hidden // self.heads
+
+    def has(self, what):
+        return what in LAYOUTS[self.architecture]
 
 
 def long_rope(pairs, longest, step=0.02, kind="longrope"):
@@ -162,10 +169,10 @@ FAMILIES = {
                                        "[control_8]"],
         tokenizer_config={**LLAMA2_TOKENIZER, "add_prefix_space": True}),
     "qwen2": lambda: Family(
-        "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, biases=True, pre="qwen2",
+        "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, pre="qwen2",
         added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER),
     "qwen25-tied": lambda: Family(
-        "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, biases=True, tied=True,
+        "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, tied=True,
         pre="qwen2", added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
 }
 
@@ -179,16 +186,16 @@ def tensors(f):
         p = f"model.layers.{i}."
         fan = 1 / math.sqrt(f.hidden)
         yield p + "input_layernorm.weight", (f.hidden,), 0.1
-        if f.architecture == "phi3":
+        if f.has("fused"):
             yield p + "self_attn.qkv_proj.weight", (q + 2 * kv, f.hidden), 2 * fan
         else:
             for part, rows in (("q", q), ("k", kv), ("v", kv)):
                 yield p + f"self_attn.{part}_proj.weight", (rows, f.hidden), 2 * fan
-                if f.biases:
+                if f.has("biases"):
                     yield p + f"self_attn.{part}_proj.bias", (rows,), 0.5
         yield p + "self_attn.o_proj.weight", (f.hidden, q), 1 / math.sqrt(q)
         yield p + "post_attention_layernorm.weight", (f.hidden,), 0.1
-        if f.architecture == "phi3":
+        if f.has("fused"):
             yield p + "mlp.gate_up_proj.weight", (2 * f.intermediate, f.hidden), 1.5 * fan
         else:
             yield p + "mlp.gate_proj.weight", (f.intermediate, f.hidden), 1.5 * fan

@@ -13,12 +13,12 @@ import json
 import random
 import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import families
 
 HIDDEN, MLP, HEADS, KV_HEADS, CONTEXT = 1024, 2816, 16, 8, 512
-HEAD_DIM = HIDDEN // HEADS
 BLOCK = 1 << 20
 
 # BF16 high bytes that give magnitudes from 0.002 to 0.03: what trained weights look like, and never NaN.
@@ -26,17 +26,10 @@ HIGH = bytes((0x3B, 0x3C, 0xBB, 0xBC)[i % 4] for i in range(256))
 
 
 def tensors(layers, vocab):
-    yield "model.embed_tokens.weight", (vocab, HIDDEN)
-    for i in range(layers):
-        p = f"model.layers.{i}."
-        yield p + "input_layernorm.weight", (HIDDEN,)
-        yield p + "self_attn.qkv_proj.weight", ((HEADS + 2 * KV_HEADS) * HEAD_DIM, HIDDEN)
-        yield p + "self_attn.o_proj.weight", (HIDDEN, HIDDEN)
-        yield p + "post_attention_layernorm.weight", (HIDDEN,)
-        yield p + "mlp.gate_up_proj.weight", (2 * MLP, HIDDEN)
-        yield p + "mlp.down_proj.weight", (HIDDEN, MLP)
-    yield "model.norm.weight", (HIDDEN,)
-    yield "lm_head.weight", (vocab, HIDDEN)
+    """(name, shape), as Phi-3 has them."""
+    sizes = dict(hidden=HIDDEN, intermediate=MLP, layers=layers, heads=HEADS, kv_heads=KV_HEADS, vocab=vocab)
+    family = replace(families.FAMILIES["phi3-mini-4k"](), **sizes)
+    return [(name, shape) for name, shape, _ in families.tensors(family)]
 
 
 def main():

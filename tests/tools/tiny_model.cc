@@ -1,6 +1,8 @@
 // Writes a tiny random model as a Hugging Face folder, for end-to-end tests.
 //
-//   tiny_model DIR phi3|llama|qwen2 [KEY=NUMBER]...
+//   tiny_model DIR FAMILY [KEY=NUMBER]...
+//
+// FAMILY is one of pipeline/family: phi3, llama, qwen2.
 //
 // Keys: hidden intermediate layers heads kv_heads head_dim vocab context tied seed
 // (tests/support/tiny_model.h).
@@ -14,13 +16,15 @@
 #include <string>
 #include <string_view>
 
+#include "pipeline/family/family.h"
+
 namespace {
 
-using quantfleet::pipeline::Architecture;
 using quantfleet::testing::TinyModelOptions;
 
 int Usage() {
-  std::cerr << "usage: tiny_model DIR phi3|llama|qwen2 [KEY=NUMBER]...\n";
+  std::cerr << "usage: tiny_model DIR FAMILY [KEY=NUMBER]...; families are "
+            << quantfleet::pipeline::FamilyNames() << "\n";
   return 2;
 }
 
@@ -48,18 +52,13 @@ bool Set(TinyModelOptions& options, std::string_view text) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::map<std::string_view, Architecture> architectures{{"phi3", Architecture::kPhi3},
-                                                               {"llama", Architecture::kLlama},
-                                                               {"qwen2", Architecture::kQwen2}};
-  if (argc < 3) return Usage();
-  const auto architecture = architectures.find(argv[2]);
-  if (architecture == architectures.end()) return Usage();
+  if (argc < 3 || quantfleet::pipeline::FindFamily(argv[2]) == nullptr) return Usage();
   TinyModelOptions options;
   for (int i = 3; i < argc; ++i)
     if (!Set(options, argv[i])) return Usage();
   try {
     std::filesystem::create_directories(argv[1]);
-    quantfleet::testing::WriteTinyModel(argv[1], architecture->second, options);
+    quantfleet::testing::WriteTinyModel(argv[1], argv[2], options);
   } catch (const std::exception& error) {
     std::cerr << "tiny_model: " << error.what() << "\n";
     return 1;

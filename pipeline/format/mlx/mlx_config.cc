@@ -2,7 +2,8 @@
 
 #include <boost/json.hpp>
 
-#include "pipeline/format/layout/hf_config.h"
+#include "pipeline/family/family.h"
+#include "pipeline/format/layout/config_json.h"
 #include "pipeline/model/rope.h"
 
 namespace quantfleet::pipeline {
@@ -42,19 +43,19 @@ absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string
                                       const std::optional<MlxGroups>& common,
                                       const std::vector<MlxModule>& modules) {
   const Hyperparameters& h = model.hyper;
-  const bool phi3 = model.architecture == Architecture::kPhi3;
-  if (!phi3 && h.rope_dims != h.head_dim)
+  const Family& family = *model.family;
+  if (!family.partial_rotary && h.rope_dims != h.head_dim)
     return Unimplemented(
         "{} of {} rotated dimensions cannot be said to MLX's {} models: take a gguf target",
-        h.rope_dims, h.head_dim, Name(model.architecture));
-  if (model.architecture != Architecture::kLlama && h.head_dim * h.heads != h.hidden)
+        h.rope_dims, h.head_dim, family.name);
+  if (!family.mlx_reads_head_dim && h.head_dim * h.heads != h.hidden)
     return Unimplemented(
         "MLX's {} models take the head's size from hidden_size / num_attention_heads, which is {}, "
         "not "
         "{}: take a gguf target",
-        Name(model.architecture), h.hidden / h.heads, h.head_dim);
+        family.name, h.hidden / h.heads, h.head_dim);
   QF_RETURN_IF_ERROR(CheckScaling(h));
-  json::object config = HfConfig(model, float_type);
+  json::object config = ConfigJson(model, float_type);
   if (common) {
     // Both names are read, by different versions.
     config["quantization"] = QuantizationJson(*common, modules);

@@ -4,11 +4,11 @@
 #include <boost/json.hpp>
 #include <optional>
 
+#include "pipeline/family/validate.h"
 #include "pipeline/format/layout/assemble.h"
 #include "pipeline/format/layout/generation.h"
 #include "pipeline/format/mlx/mlx_config.h"
 #include "pipeline/format/mlx/mlx_stored.h"
-#include "pipeline/format/safetensors/hf_names.h"
 #include "pipeline/model/memory_terms.h"
 #include "pipeline/model/tokenizer_files.h"
 
@@ -66,7 +66,7 @@ class MlxPlanner {
   absl::StatusOr<TargetLayout> Run() {
     QF_RETURN_IF_ERROR(Validate(model_));
     tensors_ = FusePieces(model_, [this](Role role, int layer) {
-      return HfTensorName(model_.architecture, role, layer);
+      return HoldingTensorName(*model_.family, Dialect::kHf, role, layer);
     });
     for (const OutputTensor& tensor : tensors_) {
       QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(tensor));
@@ -234,8 +234,10 @@ const TargetFormat kMlxFormat = {
     .stored =
         StoredWeights{
             .list = StoredMlxTensors,
-            .name_of = [](const ModelDescription& model, Role role,
-                          int layer) { return HfTensorName(model.architecture, role, layer); },
+            .name_of =
+                [](const ModelDescription& model, Role role, int layer) {
+                  return HoldingTensorName(*model.family, Dialect::kHf, role, layer);
+                },
             .cut = ".weight",
             .codes = ".weight",
             .scales = ".scales",

@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/layout/float_text.h"
 #include "pipeline/format/layout/generation.h"
 
@@ -41,7 +42,7 @@ std::string GenaiConfig(const ModelDescription& model, bool shares_buffer) {
   token("pad_token_id", model.tokenizer.padding ? model.tokenizer.padding : model.tokenizer.eos);
   about["context_length"] = h.context;
   about["decoder"] = std::move(decoder);
-  about["type"] = Name(model.architecture);
+  about["type"] = model.family->classes.front().model_type;
   about["vocab_size"] = h.vocab;
   // Where the model's publisher says nothing: the likeliest token, or, of a model that is to
   // sample, what transformers takes.

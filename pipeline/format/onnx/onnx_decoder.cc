@@ -3,8 +3,8 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/onnx/onnx_graph.h"
-#include "pipeline/format/safetensors/hf_names.h"
 #include "pipeline/model/rope.h"
 
 namespace quantfleet::pipeline {
@@ -43,7 +43,8 @@ class Decoder {
  public:
   Decoder(const ModelDescription& model, const std::vector<OnnxTensor>& tensors, DType float_type,
           OnnxFlavour flavour, bool exact, onnx::GraphProto& graph, OnnxData& data)
-      : h_(model.hyper),
+      : family_(*model.family),
+        h_(model.hyper),
         float_(float_type),
         float_number_(OnnxType(float_type, Part::kBlocks)),
         graph_(graph),
@@ -72,7 +73,7 @@ class Decoder {
 
  private:
   const OnnxTensor* Tensor(Role role, int layer) const {
-    const auto it = tensors_.find(OnnxName(role, layer));
+    const auto it = tensors_.find(OnnxName(family_, role, layer));
     return it == tensors_.end() ? nullptr : it->second;
   }
 
@@ -203,6 +204,7 @@ class Decoder {
              x);
   }
 
+  const Family& family_;
   const Hyperparameters& h_;
   const DType float_;
   const int float_number_;
@@ -214,19 +216,18 @@ class Decoder {
 
 }  // namespace
 
-std::string OnnxName(Role role, int layer) {
-  const HfNames names;
+std::string OnnxName(const Family& family, Role role, int layer) {
   switch (role) {
     case Role::kAttnQ:
     case Role::kAttnK:
     case Role::kAttnV:
-      return names.FusedQkv(layer);
+      return fmt::format("model.layers.{}.self_attn.qkv_proj.weight", layer);
     case Role::kAttnQBias:
     case Role::kAttnKBias:
     case Role::kAttnVBias:
       return fmt::format("model.layers.{}.self_attn.qkv_proj.bias", layer);
     default:
-      return names.Of(role, layer);
+      return TensorName(family, Dialect::kHf, role, layer);
   }
 }
 

@@ -5,8 +5,8 @@
 
 namespace quantfleet::pipeline {
 
-// The name that a tensor has in the graph; q, k and v are one.
-std::string OnnxName(Role role, int layer);
+// The name that a tensor has in the graph: Hugging Face's, but q, k and v are one.
+std::string OnnxName(const Family& family, Role role, int layer);
 
 // `tensors` are the model's, by OnnxName; activations and the KV cache are `float_type` (F32 or
 // F16). `flavour` says whose operators multiply, normalize and attend; `exact` is the recipe's.

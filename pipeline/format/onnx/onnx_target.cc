@@ -1,5 +1,6 @@
 #include "pipeline/format/onnx/onnx_target.h"
 
+#include "pipeline/family/validate.h"
 #include "pipeline/format/layout/assemble.h"
 #include "pipeline/format/layout/generation.h"
 #include "pipeline/format/onnx/genai_config.h"
@@ -67,8 +68,9 @@ absl::StatusOr<TargetLayout> PlanOnnx(const ModelSource& source, const Recipe& r
       recipe.standard_operators ? OnnxFlavour::kStandard : OnnxFlavour::kMicrosoft;
   if (flavour == OnnxFlavour::kMicrosoft) QF_RETURN_IF_ERROR(CheckRotary(model.hyper));
   const DType float_type = recipe.body == DType::kF16 ? DType::kF16 : DType::kF32;
+  const auto name = [&](Role role, int layer) { return OnnxName(*model.family, role, layer); };
   std::vector<OnnxTensor> tensors;
-  for (OutputTensor& tensor : FusePieces(model, OnnxName)) {
+  for (OutputTensor& tensor : FusePieces(model, name)) {
     QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, recipe, float_type, tensor));
     tensors.push_back({std::move(tensor), dtype});
   }
@@ -107,8 +109,8 @@ const TargetFormat kOnnxFormat = {
     .stored =
         StoredWeights{
             .list = StoredOnnxTensors,
-            .name_of = [](const ModelDescription&, Role role,
-                          int layer) { return OnnxName(role, layer); },
+            .name_of = [](const ModelDescription& model, Role role,
+                          int layer) { return OnnxName(*model.family, role, layer); },
             .cut = "",
             .codes = ".codes",
             .scales = ".scales",

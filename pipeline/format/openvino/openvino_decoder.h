@@ -14,7 +14,7 @@ struct OpenVinoTensor {
   DType dtype;  // F32, F16, Q8_0, Q4_0
 };
 
-// `tensors` are the model's by their Hugging Face names (HfTensorName). Weights, then small
+// `tensors` are the model's by their Hugging Face names (Dialect::kHf). Weights, then small
 // constants, go into `data`; returns the XML that points there.
 std::string BuildOpenVinoDecoder(const ModelDescription& model,
                                  const std::vector<OpenVinoTensor>& tensors, DataFile& data);

@@ -4,12 +4,12 @@
 #include <boost/json.hpp>
 #include <optional>
 
+#include "pipeline/family/validate.h"
+#include "pipeline/format/layout/config_json.h"
 #include "pipeline/format/layout/data_file.h"
 #include "pipeline/format/layout/generation.h"
-#include "pipeline/format/layout/hf_config.h"
 #include "pipeline/format/openvino/openvino_decoder.h"
 #include "pipeline/format/openvino/openvino_stored.h"
-#include "pipeline/format/safetensors/hf_names.h"
 #include "pipeline/model/memory_terms.h"
 #include "pipeline/model/tokenizer_files.h"
 
@@ -68,7 +68,7 @@ DType WithEightBits(DType type) {
 absl::StatusOr<std::vector<Attachment>> SmallFiles(const ModelSource& source) {
   QF_ASSIGN_OR_RETURN(std::vector<Attachment> small, TokenizerFilesFor(source, "OpenVINO"));
   small.push_back(
-      {"config.json", json::serialize(HfConfig(source.description(), "float32")) + "\n"});
+      {"config.json", json::serialize(ConfigJson(source.description(), "float32")) + "\n"});
   QF_RETURN_IF_ERROR(AddGenerationConfig(source.description(), small));
   std::ranges::copy(source.attachments(), std::back_inserter(small));
   return small;
@@ -85,7 +85,7 @@ absl::StatusOr<TargetLayout> PlanOpenVino(const ModelSource& source, const Recip
   if (!IsFloat(recipe.body)) ours.embedding = WithEightBits(recipe.body);
   std::vector<OpenVinoTensor> tensors;
   const auto name = [&](Role role, int layer) {
-    return HfTensorName(model.architecture, role, layer);
+    return HoldingTensorName(*model.family, Dialect::kHf, role, layer);
   };
   for (OutputTensor& tensor : FusePieces(model, name)) {
     QF_ASSIGN_OR_RETURN(const DType dtype, TypeOf(model, ours, tensor));
@@ -112,8 +112,10 @@ const TargetFormat kOpenVinoFormat = {
     .stored =
         StoredWeights{
             .list = StoredOpenVinoTensors,
-            .name_of = [](const ModelDescription& model, Role role,
-                          int layer) { return HfTensorName(model.architecture, role, layer); },
+            .name_of =
+                [](const ModelDescription& model, Role role, int layer) {
+                  return HoldingTensorName(*model.family, Dialect::kHf, role, layer);
+                },
             .cut = "",
             .codes = "",
             .scales = "/scale",

@@ -1,6 +1,6 @@
 #include "pipeline/format/openvino/openvino_weights.h"
 
-#include "pipeline/format/safetensors/hf_names.h"
+#include "pipeline/family/family.h"
 
 namespace quantfleet::pipeline {
 OpenVinoWeights::OpenVinoWeights(const ModelDescription& model,
@@ -23,7 +23,7 @@ OpenVinoWeights::OpenVinoWeights(const ModelDescription& model,
 }
 
 std::string OpenVinoWeights::NameOf(Role role, int layer) const {
-  return HfTensorName(model_.architecture, role, layer);
+  return HoldingTensorName(*model_.family, Dialect::kHf, role, layer);
 }
 
 IrValue OpenVinoWeights::Widened(Role role, int layer, IrConstants& constants) {

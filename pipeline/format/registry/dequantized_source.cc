@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 
+#include "pipeline/family/validate.h"
 #include "pipeline/format/layout/assemble.h"
 #include "pipeline/format/registry/registry.h"
 

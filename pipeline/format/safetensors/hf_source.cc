@@ -4,11 +4,11 @@
 #include <set>
 
 #include "common/base/digest.h"
-#include "pipeline/format/safetensors/hf_names.h"
+#include "pipeline/family/cut_pieces.h"
+#include "pipeline/format/safetensors/hf_tokenizer.h"
 #include "pipeline/format/safetensors/safetensors_file.h"
 #include "pipeline/format/safetensors/shard_index.h"
 #include "pipeline/model/hf_generation.h"
-#include "pipeline/model/hf_tokenizer.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -29,6 +29,14 @@ std::string FolderName(const fs::path& folder) {
   return (normal.has_filename() ? normal : normal.parent_path()).filename().string();
 }
 
+// Tensors that some checkpoints carry and that every runtime computes for itself.
+bool IsDerivedTensor(std::string_view name) {
+  for (const std::string_view suffix : {".rotary_emb.inv_freq", ".rotary_emb.cos_cached",
+                                        ".rotary_emb.sin_cached", ".self_attn.masked_bias"})
+    if (name.ends_with(suffix)) return true;
+  return false;
+}
+
 }  // namespace
 
 // Opens a folder step by step. Every file that shapes the artifact passes through Note or ReadText,
@@ -46,14 +54,14 @@ class HfOpener {
     QF_ASSIGN_OR_RETURN(HfConfig config,
                         ParseHfConfig(config_text, (folder_ / "config.json").string()));
     ModelDescription& model = source_->description_;
-    model.architecture = config.architecture;
+    model.family = config.family;
     model.hyper = config.hyper;
     model.published_name = config.published_name;
     model.name = model.published_name.empty() ? FolderName(folder_) : model.published_name;
     // Weights before the tokenizer: a vocab_size without the rows to match is found before anything
     // is padded to it.
     QF_RETURN_IF_ERROR(OpenShards());
-    QF_RETURN_IF_ERROR(Annotate(CutPieces(HfNames(), RowOrder::kHf, model), folder_.string()));
+    QF_RETURN_IF_ERROR(Annotate(CutPieces(Dialect::kHf, model), folder_.string()));
     QF_RETURN_IF_ERROR(ReadTokenizer(config));
     QF_RETURN_IF_ERROR(ReadAttachments());
     source_->fingerprint_.text = fmt::format("safetensors {} {}", noted_, contents_.Finish().hex());
@@ -116,7 +124,8 @@ class HfOpener {
     if (IsDerivedTensor(tensor.name)) return absl::OkStatus();
     // A tied checkpoint may repeat the embedding as its head; transformers ignores the copy as
     // well.
-    if (model.hyper.tied_embeddings && tensor.name == HfNames().Of(Role::kOutputHead, -1))
+    if (model.hyper.tied_embeddings &&
+        tensor.name == TensorName(*model.family, Dialect::kHf, Role::kOutputHead))
       return absl::OkStatus();
     if (!tensor.dtype)
       return Unimplemented(
@@ -127,7 +136,7 @@ class HfOpener {
       return InvalidArgument(
           "{}: tensor '{}' has {} dimensions and {} bytes; weights of a {} model have 1 or 2 "
           "dimensions and are not empty",
-          path, tensor.name, tensor.shape.size(), tensor.size, Name(model.architecture));
+          path, tensor.name, tensor.shape.size(), tensor.size, model.family->name);
     const bool flat = tensor.shape.size() == 1;
     model.tensors.push_back({.name = tensor.name,
                              .dtype = *tensor.dtype,

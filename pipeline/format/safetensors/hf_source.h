@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/base/file.h"
-#include "pipeline/model/hf_config.h"
+#include "pipeline/format/safetensors/hf_config.h"
 #include "pipeline/model/source.h"
 
 namespace quantfleet::pipeline {

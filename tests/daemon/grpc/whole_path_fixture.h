@@ -18,7 +18,7 @@ class WholePathFixture : public ServerFixture {
     tokens_ = Stub<v1::TokenService>(admin_);
     fleet_ = Stub<v1::FleetService>(admin_);
     rollouts_ = Stub<v1::RolloutService>(admin_);
-    testing::WriteTinyModel(dir_ / "tiny", pipeline::Architecture::kPhi3);
+    testing::WriteTinyModel(dir_ / "tiny", "phi3");
   }
 
   absl::StatusOr<v1::Model> Import() {

@@ -2,6 +2,7 @@
 
 #include "common/trust/statement.h"
 #include "pipeline/artifact/manifest.h"
+#include "pipeline/family/family.h"
 #include "pipeline/format/registry/open_model.h"
 #include "tests/daemon/jobs/jobs_fixture.h"
 #include "tests/daemon/store/once.h"
@@ -88,12 +89,11 @@ TEST_F(EvaluatorTest, OtherFormatsAreMeasuredByTheirDequantizedCodes) {
     device_class.set_recipe(recipe);
     ASSERT_OK(Once(*store_)->classes().Put(device_class));
   }
-  for (const auto architecture : {pipeline::Architecture::kPhi3, pipeline::Architecture::kLlama,
-                                  pipeline::Architecture::kQwen2}) {
-    SCOPED_TRACE(pipeline::Name(architecture));
+  for (const pipeline::Family* family : pipeline::Families()) {
+    SCOPED_TRACE(family->name);
     fs::remove_all(model_);
-    const bool tied = architecture == pipeline::Architecture::kQwen2;
-    testing::WriteTinyModel(model_, architecture, {.layers = 1, .tied = tied});
+    const bool tied = family->name == "qwen2";
+    testing::WriteTinyModel(model_, family->name, {.layers = 1, .tied = tied});
     ImportModel();
     MakeMeasuringRunner();
     const v1::Job job = RunToEnd(Submit(classes));

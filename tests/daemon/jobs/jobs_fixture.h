@@ -45,7 +45,7 @@ class JobsFixture : public ::testing::Test {
     options.layers = 1;
     options.seed = seed;
     fs::remove_all(model_);
-    testing::WriteTinyModel(model_, pipeline::Architecture::kPhi3, options);
+    testing::WriteTinyModel(model_, "phi3", options);
   }
   std::unique_ptr<ModelRegistry> MakeRegistry() {
     return std::make_unique<ModelRegistry>(*store_, files_, random_, clock_, dir_.path());

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "engine/measure/bench.h"
+#include "pipeline/family/family.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/folder_sink.h"
 #include "tests/support/temp_dir.h"
@@ -19,7 +20,6 @@
 namespace quantfleet::engine {
 namespace {
 
-using pipeline::Architecture;
 using quantfleet::testing::TempDir;
 using quantfleet::testing::TinyModelOptions;
 using quantfleet::testing::WriteTinyModel;
@@ -45,9 +45,9 @@ class EngineTest : public ::testing::Test {
     return dir_ / "out" / fmt::format("gguf-{}", recipe) / "model.gguf";
   }
 
-  void Make(Architecture architecture, const std::vector<std::string>& recipes,
+  void Make(std::string_view family, const std::vector<std::string>& recipes,
             const TinyModelOptions& options = {}) {
-    WriteTinyModel(dir_ / "hf", architecture, options);
+    WriteTinyModel(dir_ / "hf", family, options);
     const absl::Status status = Quantize(dir_ / "hf", recipes, dir_ / "out");
     ASSERT_TRUE(status.ok()) << status;
   }
@@ -63,12 +63,11 @@ class EngineTest : public ::testing::Test {
 };
 
 TEST_F(EngineTest, EveryArchitectureRunsInEveryRecipe) {
-  for (Architecture architecture :
-       {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2}) {
-    SCOPED_TRACE(Name(architecture));
+  for (const pipeline::Family* family : pipeline::Families()) {
+    SCOPED_TRACE(family->name);
     fs::remove_all(dir_ / "hf");
     fs::remove_all(dir_ / "out");
-    Make(architecture, {"f32", "f16", "bf16", "q8_0", "q4_0"});
+    Make(family->name, {"f32", "f16", "bf16", "q8_0", "q4_0"});
     const std::string text = "Once upon a time the dog said hello.";
     std::vector<double> nll;
     for (const char* recipe : {"f32", "f16", "bf16", "q8_0", "q4_0"}) {
@@ -88,7 +87,7 @@ TEST_F(EngineTest, EveryArchitectureRunsInEveryRecipe) {
 }
 
 TEST_F(EngineTest, EvaluationFollowsFromLogits) {
-  Make(Architecture::kLlama, {"f16"});
+  Make("llama", {"f16"});
   const auto engine = Load("f16");
   ASSERT_NE(engine, nullptr);
   const std::vector<int32_t> ids =
@@ -110,7 +109,7 @@ TEST_F(EngineTest, EvaluationFollowsFromLogits) {
 
 // Whose tokenizer does not run is judged by token ids.
 TEST_F(EngineTest, TokenIdsNeedNoTokenizer) {
-  Make(Architecture::kLlama, {"f16"});
+  Make("llama", {"f16"});
   const auto text = Load("f16"), ids_only = Load("f16", {.threads = 1, .text = false});
   ASSERT_TRUE(text && ids_only);
   const std::vector<int32_t> ids = *text->Tokenize("once upon a time", true);
@@ -125,7 +124,7 @@ TEST_F(EngineTest, TokenIdsNeedNoTokenizer) {
 }
 
 TEST_F(EngineTest, BenchMeasuresAndRefusesWhatDoesNotFit) {
-  Make(Architecture::kLlama, {"q8_0"});
+  Make("llama", {"q8_0"});
   const fs::path gguf = Gguf("q8_0");
   const BenchOptions options{
       .engine = {.threads = 2}, .prompt_tokens = 9, .tokens = 3, .rounds = 2, .depths = {0, 20}};
@@ -155,7 +154,7 @@ TEST_F(EngineTest, BenchMeasuresAndRefusesWhatDoesNotFit) {
 }
 
 TEST_F(EngineTest, GenerationIsDeterministicAndStreamsWhatItReturns) {
-  Make(Architecture::kPhi3, {"q8_0"});
+  Make("phi3", {"q8_0"});
   const auto one = Load("q8_0", {.threads = 1}), two = Load("q8_0", {.threads = 2});
   ASSERT_TRUE(one && two);
   std::string streamed;
@@ -174,7 +173,7 @@ TEST_F(EngineTest, GenerationIsDeterministicAndStreamsWhatItReturns) {
 }
 
 TEST_F(EngineTest, GreedyPicksTheLikeliestOfTheWholeSequence) {
-  Make(Architecture::kQwen2, {"f32"});
+  Make("qwen2", {"f32"});
   const auto engine = Load("f32");
   ASSERT_NE(engine, nullptr);
   const GenerateResult result =
@@ -189,7 +188,7 @@ TEST_F(EngineTest, GreedyPicksTheLikeliestOfTheWholeSequence) {
 }
 
 TEST_F(EngineTest, EndsAtTheLimitTheContextAndTheCallersWish) {
-  Make(Architecture::kPhi3, {"f32"}, {.context = 32});
+  Make("phi3", {"f32"}, {.context = 32});
   const auto engine = Load("f32");
   ASSERT_NE(engine, nullptr);
   EXPECT_EQ(engine->context(), 32);
@@ -218,7 +217,7 @@ TEST_F(EngineTest, EndsAtTheLimitTheContextAndTheCallersWish) {
 
 // Of several ends the first alone was kept, and a chat went on behind the others.
 TEST_F(EngineTest, GenerationStopsAtEveryEnd) {
-  Make(Architecture::kPhi3, {"f32"});
+  Make("phi3", {"f32"});
   const GenerateRequest request{
       .prompt = "hello", .max_tokens = 20, .sampling = {.temperature = 0}};
   const std::vector<int32_t> whole = (*Load("f32")->Generate(request)).tokens;
@@ -226,7 +225,7 @@ TEST_F(EngineTest, GenerationStopsAtEveryEnd) {
   for (const size_t at : {size_t{3}, size_t{8}}) {
     const std::string ends = fmt::format(R"({{"eos_token_id": [2, {}, 5]}})", whole[at]);
     fs::remove_all(dir_.path());
-    Make(Architecture::kPhi3, {"f32"}, {.generation_config = ends});
+    Make("phi3", {"f32"}, {.generation_config = ends});
     const GenerateResult result = *Load("f32")->Generate(request);
     EXPECT_EQ(result.finish_reason, "stop");
     EXPECT_EQ(result.tokens,
@@ -236,7 +235,7 @@ TEST_F(EngineTest, GenerationStopsAtEveryEnd) {
 }
 
 TEST_F(EngineTest, TheModelSaysHowItWantsToBeSampled) {
-  Make(Architecture::kLlama, {"f16"},
+  Make("llama", {"f16"},
        {.generation_config = R"({"do_sample": true, "temperature": 0.25, "top_k": 7})"});
   const SamplingOptions sampling = Load("f16")->sampling();
   EXPECT_EQ(sampling.temperature, 0.25f);
@@ -245,7 +244,7 @@ TEST_F(EngineTest, TheModelSaysHowItWantsToBeSampled) {
 }
 
 TEST_F(EngineTest, TooLongAPromptNamesBothNumbers) {
-  Make(Architecture::kPhi3, {"f32"}, {.context = 32});
+  Make("phi3", {"f32"}, {.context = 32});
   const auto engine = Load("f32");
   ASSERT_NE(engine, nullptr);
   const std::string text(100, 'z');
@@ -264,7 +263,7 @@ TEST_F(EngineTest, TooLongAPromptNamesBothNumbers) {
 }
 
 TEST_F(EngineTest, OptionsWithoutMeaningAreRefused) {
-  Make(Architecture::kPhi3, {"f32"}, {.context = 32});
+  Make("phi3", {"f32"}, {.context = 32});
   for (const EngineOptions& options :
        {EngineOptions{.threads = -1}, EngineOptions{.threads = 100000},
         EngineOptions{.context = 33}, EngineOptions{.context = -1}})
@@ -281,7 +280,7 @@ TEST_F(EngineTest, OptionsWithoutMeaningAreRefused) {
 
 // Before anything is allocated, with the largest context that would fit; what fits is taken.
 TEST_F(EngineTest, AContextThatMemoryDoesNotHoldIsRefusedAtLoad) {
-  Make(Architecture::kPhi3, {"f32"}, {.context = 1 << 20});
+  Make("phi3", {"f32"}, {.context = 1 << 20});
   EngineOptions options{.threads = 1, .context = 1 << 20, .memory_available = 64 << 20};
   const absl::Status status = Engine::Load(Gguf("f32"), options).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
@@ -302,7 +301,7 @@ TEST_F(EngineTest, AContextThatMemoryDoesNotHoldIsRefusedAtLoad) {
 }
 
 TEST_F(EngineTest, EveryCacheTypeRunsAndNoOtherIsTaken) {
-  Make(Architecture::kLlama, {"f16"});
+  Make("llama", {"f16"});
   const std::string text = "a long enough text to fill more than one batch of thirty-two";
   const double floats =
       Load("f16", {.threads = 1, .kv_type = pipeline::DType::kF32})->Evaluate(text)->mean_nll;
@@ -319,7 +318,7 @@ TEST_F(EngineTest, EveryCacheTypeRunsAndNoOtherIsTaken) {
 }
 
 TEST_F(EngineTest, WhatIsSkippedIsReadButNotJudged) {
-  Make(Architecture::kLlama, {"f16"});
+  Make("llama", {"f16"});
   const auto engine = Load("f16", {.threads = 1, .float_activations = true});
   const std::vector<int32_t> ids =
       *engine->Tokenize("a long enough text to fill more than one batch of thirty-two", true);
@@ -335,7 +334,7 @@ TEST_F(EngineTest, WhatIsSkippedIsReadButNotJudged) {
 }
 
 TEST_F(EngineTest, CallersOnManyThreadsWaitForEachOther) {
-  Make(Architecture::kPhi3, {"f32"});
+  Make("phi3", {"f32"});
   const auto engine = Load("f32");
   ASSERT_NE(engine, nullptr);
   const GenerateRequest request{.prompt = "the", .max_tokens = 8, .sampling = {.seed = 4}};
@@ -350,7 +349,7 @@ TEST_F(EngineTest, CallersOnManyThreadsWaitForEachOther) {
 }
 
 TEST_F(EngineTest, GenerationsThatShareStepsSayWhatTheySayAlone) {
-  Make(Architecture::kPhi3, {"q8_0"});
+  Make("phi3", {"q8_0"});
   const auto engine = Load("q8_0", {.threads = 2});
   ASSERT_NE(engine, nullptr);
   std::vector<GenerateRequest> requests;
@@ -382,7 +381,7 @@ TEST_F(EngineTest, GenerationsThatShareStepsSayWhatTheySayAlone) {
 }
 
 TEST_F(EngineTest, ProbabilitiesAreThoseOfTheLogits) {
-  Make(Architecture::kQwen2, {"f32"});
+  Make("qwen2", {"f32"});
   const auto engine = Load("f32");
   ASSERT_NE(engine, nullptr);
   GenerateRequest request{
@@ -419,7 +418,7 @@ TEST_F(EngineTest, ProbabilitiesAreThoseOfTheLogits) {
 }
 
 TEST_F(EngineTest, TokensThatOnlyMadeAStopStringAreNotTold) {
-  Make(Architecture::kPhi3, {"f32"});
+  Make("phi3", {"f32"});
   const auto engine = Load("f32");
   ASSERT_NE(engine, nullptr);
   GenerateRequest request{
@@ -437,7 +436,7 @@ TEST_F(EngineTest, TokensThatOnlyMadeAStopStringAreNotTold) {
 }
 
 TEST_F(EngineTest, DamagedFilesAreErrors) {
-  Make(Architecture::kLlama, {"q4_0"});
+  Make("llama", {"q4_0"});
   const std::string whole = *RealFileSystem().ReadAll(Gguf("q4_0"));
   const fs::path bad = dir_ / "bad.gguf";
   EXPECT_FALSE(Engine::Load(bad, {}).ok());
@@ -464,7 +463,7 @@ TEST_F(EngineTest, DamagedFilesAreErrors) {
 }
 
 TEST_F(EngineTest, InfiniteWeightsAreReportedNotSampled) {
-  Make(Architecture::kLlama, {"f32"});
+  Make("llama", {"f32"});
   std::string bytes = *RealFileSystem().ReadAll(Gguf("f32"));
   std::memset(bytes.data() + bytes.size() - 4096, 0xff, 4096);  // NaN
   quantfleet::testing::WriteFile(dir_ / "bad.gguf", bytes);

@@ -4,34 +4,43 @@
 #pragma once
 
 #include <cmath>
+#include <map>
 #include <random>
 #include <vector>
 
 #include "engine/decode/weights.h"
+#include "pipeline/family/shapes.h"
 #include "pipeline/tensor/codec.h"
 
 namespace quantfleet::testing {
 
-using pipeline::Architecture;
 using pipeline::DType;
+using pipeline::Family;
 using pipeline::Hyperparameters;
 using pipeline::ModelDescription;
 using pipeline::Role;
 
 using Rows = std::vector<std::vector<double>>;  // [row][column]
 
-struct ReferenceLayer {
-  std::vector<double> attn_norm, ffn_norm, q_bias, k_bias, v_bias;
-  Rows q, k, v, attn_output, gate, up, down;
+// Of a layer, or of the model beside its layers; what a family does not have is empty.
+struct ReferenceWeights {
+  std::map<Role, Rows> matrices;
+  std::map<Role, std::vector<double>> vectors;
+
+  const Rows& operator[](Role role) const { return matrices.at(role); }
+  const std::vector<double>& vector(Role role) const {
+    static const std::vector<double> none;
+    const auto it = vectors.find(role);
+    return it == vectors.end() ? none : it->second;
+  }
 };
 
 struct ReferenceModel {
   ModelDescription description;
   Bytes file;                     // what a GGUF would hold, tensor after tensor
   std::vector<uint64_t> offsets;  // by tensor
-  Rows embedding, head;
-  std::vector<double> output_norm;
-  std::vector<ReferenceLayer> layers;
+  ReferenceWeights outer;
+  std::vector<ReferenceWeights> layers;
 
   absl::StatusOr<engine::Weights> Map(const engine::VectorOps& ops) const {
     return engine::MapWeights(description, file, [&](size_t t) { return offsets[t]; }, ops);
@@ -39,7 +48,7 @@ struct ReferenceModel {
 };
 
 struct ReferenceOptions {
-  Architecture architecture = Architecture::kPhi3;
+  std::string_view family = "phi3";  // Family::name
   DType dtype = DType::kF32;
   bool tied = false;
   Hyperparameters hyper{.hidden = 64,
@@ -58,52 +67,60 @@ struct ReferenceOptions {
 class ReferenceBuilder {
  public:
   explicit ReferenceBuilder(const ReferenceOptions& options) : options_(options) {
-    model_.description.architecture = options.architecture;
+    model_.description.family = pipeline::FindFamily(options.family);
     model_.description.hyper = options.hyper;
     model_.description.hyper.tied_embeddings = options.tied;
   }
 
   ReferenceModel Build() {
-    const Hyperparameters& h = options_.hyper;
-    const bool phi3 = options_.architecture == Architecture::kPhi3;
-    const int64_t q = h.heads * h.head_dim, kv = h.kv_heads * h.head_dim;
-    model_.embedding = Matrices({{Role::kTokenEmbedding, h.vocab}}, -1, h.hidden, 1.0)[0];
-    for (int l = 0; l < h.layers; ++l) {
-      ReferenceLayer& layer = model_.layers.emplace_back();
-      layer.attn_norm = Vector(Role::kAttnNorm, l, h.hidden, 0.8, 0.2);
-      const std::vector<Rows> qkv =
-          phi3 ? Matrices({{Role::kAttnQ, q}, {Role::kAttnK, kv}, {Role::kAttnV, kv}}, l, h.hidden,
-                          0.25)
-               : Apart({{Role::kAttnQ, q}, {Role::kAttnK, kv}, {Role::kAttnV, kv}}, l, h.hidden,
-                       0.25);
-      layer.q = qkv[0], layer.k = qkv[1], layer.v = qkv[2];
-      if (options_.architecture == Architecture::kQwen2) {
-        layer.q_bias = Vector(Role::kAttnQBias, l, q, 0, 0.5);
-        layer.k_bias = Vector(Role::kAttnKBias, l, kv, 0, 0.5);
-        layer.v_bias = Vector(Role::kAttnVBias, l, kv, 0, 0.5);
+    const Hyperparameters& h = model_.description.hyper;
+    const Family& family = *model_.description.family;
+    model_.layers.resize(static_cast<size_t>(h.layers));
+    std::vector<Part> fused;
+    for (const auto& [role, layer] : CanonicalPieces(family, h, /*optional=*/false)) {
+      const pipeline::Shape shape = ShapeOf(h, role);
+      if (shape.dims == 1) {
+        At(layer).vectors[role] = Vector(role, layer, shape.cols);
+        continue;
       }
-      layer.attn_output = Matrices({{Role::kAttnOutput, h.hidden}}, l, q, 0.2)[0];
-      layer.ffn_norm = Vector(Role::kFfnNorm, l, h.hidden, 1.1, 0.2);
-      const std::vector<Rows> gate_up =
-          phi3 ? Matrices({{Role::kFfnGate, h.intermediate}, {Role::kFfnUp, h.intermediate}}, l,
-                          h.hidden, 0.2)
-               : Apart({{Role::kFfnGate, h.intermediate}, {Role::kFfnUp, h.intermediate}}, l,
-                       h.hidden, 0.2);
-      layer.gate = gate_up[0], layer.up = gate_up[1];
-      layer.down = Matrices({{Role::kFfnDown, h.hidden}}, l, h.intermediate, 0.2)[0];
+      // A fused tensor is done with its last part.
+      fused.push_back({role, shape.rows});
+      const pipeline::FusedTensor* holds = family.writes_fused ? FindFused(family, role) : nullptr;
+      if (holds != nullptr && holds->roles.back() != role) continue;
+      const std::vector<Rows> rows = Matrices(fused, layer, shape.cols, Spread(role));
+      for (size_t i = 0; i < rows.size(); ++i) At(layer).matrices[fused[i].first] = rows[i];
+      fused.clear();
     }
-    model_.output_norm = Vector(Role::kOutputNorm, -1, h.hidden, 1, 0.1);
-    model_.head = options_.tied ? model_.embedding
-                                : Matrices({{Role::kOutputHead, h.vocab}}, -1, h.hidden, 0.3)[0];
+    if (options_.tied) At(-1).matrices[Role::kOutputHead] = At(-1)[Role::kTokenEmbedding];
     return std::move(model_);
   }
 
  private:
   using Part = std::pair<Role, int64_t>;  // rows
 
+  ReferenceWeights& At(int layer) {
+    return layer < 0 ? model_.outer : model_.layers[static_cast<size_t>(layer)];
+  }
+
+  // So that attention is peaked and activations keep their size.
+  static double Spread(Role role) {
+    switch (role) {
+      case Role::kTokenEmbedding:
+        return 1.0;
+      case Role::kOutputHead:
+        return 0.3;
+      case Role::kAttnQ:
+      case Role::kAttnK:
+      case Role::kAttnV:
+        return 0.25;
+      default:
+        return 0.2;
+    }
+  }
+
   bool Interleaved(Role role) const {
-    return options_.architecture == Architecture::kLlama &&
-           (role == Role::kAttnQ || role == Role::kAttnK);
+    return RowOrderOf(*model_.description.family, pipeline::Dialect::kGguf, role) ==
+           pipeline::RowOrder::kInterleaved;
   }
 
   size_t AddTensor(DType dtype, int64_t rows, int64_t cols, int dims, ByteSpan bytes) {
@@ -135,12 +152,6 @@ class ReferenceBuilder {
     return result;
   }
 
-  std::vector<Rows> Apart(const std::vector<Part>& parts, int layer, int64_t cols, double spread) {
-    std::vector<Rows> result;
-    for (const Part& part : parts) result.push_back(Matrices({part}, layer, cols, spread)[0]);
-    return result;
-  }
-
   Rows Part1(Role role, int64_t rows, int64_t cols, double spread, Bytes& bytes) {
     const pipeline::Codec& codec = *pipeline::FindCodec(options_.dtype);
     const auto row_bytes = static_cast<size_t>(RowBytes(options_.dtype, cols));
@@ -163,8 +174,13 @@ class ReferenceBuilder {
     return values;
   }
 
-  std::vector<double> Vector(Role role, int layer, int64_t size, double mean, double spread) {
-    std::normal_distribution<float> normal(static_cast<float>(mean), static_cast<float>(spread));
+  // Biases stand around 0, norms around 1, each kind elsewhere.
+  std::vector<double> Vector(Role role, int layer, int64_t size) {
+    float mean = 0, spread = 0.5f;
+    if (role == Role::kAttnNorm) mean = 0.8f, spread = 0.2f;
+    if (role == Role::kFfnNorm) mean = 1.1f, spread = 0.2f;
+    if (role == Role::kOutputNorm) mean = 1, spread = 0.1f;
+    std::normal_distribution<float> normal(mean, spread);
     std::vector<float> values(static_cast<size_t>(size));
     for (float& v : values) v = normal(random_);
     const size_t tensor = AddTensor(DType::kF32, 1, size, 1, std::as_bytes(std::span(values)));
@@ -226,15 +242,17 @@ inline void RotateHalves(std::vector<double>& heads, const Hyperparameters& h,
 }
 
 // The residual stream of every token after one layer.
-inline void RunReferenceLayer(const ReferenceLayer& l, const Hyperparameters& h,
+inline void RunReferenceLayer(const ReferenceWeights& l, const Hyperparameters& h,
                               const ReferenceRope& rope, Rows& xs) {
   Rows qs, ks, vs;
   const size_t dim = static_cast<size_t>(h.head_dim),
                group = static_cast<size_t>(h.heads / h.kv_heads);
   for (size_t t = 0; t < xs.size(); ++t) {
-    const std::vector<double> n = RmsNorm(xs[t], l.attn_norm, h.rms_epsilon);
-    qs.push_back(Times(l.q, n)), ks.push_back(Times(l.k, n)), vs.push_back(Times(l.v, n));
-    AddTo(qs[t], l.q_bias), AddTo(ks[t], l.k_bias), AddTo(vs[t], l.v_bias);
+    const std::vector<double> n = RmsNorm(xs[t], l.vector(Role::kAttnNorm), h.rms_epsilon);
+    qs.push_back(Times(l[Role::kAttnQ], n)), ks.push_back(Times(l[Role::kAttnK], n)),
+        vs.push_back(Times(l[Role::kAttnV], n));
+    AddTo(qs[t], l.vector(Role::kAttnQBias)), AddTo(ks[t], l.vector(Role::kAttnKBias)),
+        AddTo(vs[t], l.vector(Role::kAttnVBias));
     RotateHalves(qs[t], h, rope, t), RotateHalves(ks[t], h, rope, t);
   }
   for (size_t t = 0; t < xs.size(); ++t) {
@@ -253,12 +271,12 @@ inline void RunReferenceLayer(const ReferenceLayer& l, const Hyperparameters& h,
         for (size_t i = 0; i < dim; ++i) mixed[q0 + i] += weight[s] / total * vs[s][k0 + i];
       }
     }
-    AddTo(xs[t], Times(l.attn_output, mixed));
-    const std::vector<double> n = RmsNorm(xs[t], l.ffn_norm, h.rms_epsilon);
-    std::vector<double> gate = Times(l.gate, n);
-    const std::vector<double> up = Times(l.up, n);
+    AddTo(xs[t], Times(l[Role::kAttnOutput], mixed));
+    const std::vector<double> n = RmsNorm(xs[t], l.vector(Role::kFfnNorm), h.rms_epsilon);
+    std::vector<double> gate = Times(l[Role::kFfnGate], n);
+    const std::vector<double> up = Times(l[Role::kFfnUp], n);
     for (size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
-    AddTo(xs[t], Times(l.down, gate));
+    AddTo(xs[t], Times(l[Role::kFfnDown], gate));
   }
 }
 
@@ -267,11 +285,12 @@ inline Rows ReferenceLogits(const ReferenceModel& model, const ReferenceRope& ro
                             const std::vector<int32_t>& ids) {
   const Hyperparameters& h = model.description.hyper;
   Rows xs;
-  for (int32_t id : ids) xs.push_back(model.embedding[static_cast<size_t>(id)]);
-  for (const ReferenceLayer& layer : model.layers) RunReferenceLayer(layer, h, rope, xs);
+  for (int32_t id : ids) xs.push_back(model.outer[Role::kTokenEmbedding][static_cast<size_t>(id)]);
+  for (const ReferenceWeights& layer : model.layers) RunReferenceLayer(layer, h, rope, xs);
   Rows logits;
   for (const auto& x : xs)
-    logits.push_back(Times(model.head, RmsNorm(x, model.output_norm, h.rms_epsilon)));
+    logits.push_back(Times(model.outer[Role::kOutputHead],
+                           RmsNorm(x, model.outer.vector(Role::kOutputNorm), h.rms_epsilon)));
   return logits;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "pipeline/family/family.h"
 #include "tests/engine/decode/reference_model.h"
 
 namespace quantfleet::engine {
@@ -57,15 +58,13 @@ void ExpectNear(const std::vector<float>& logits, const Rows& reference) {
   EXPECT_LT(worst, 2e-5 * largest) << "largest logit " << largest;
 }
 
-constexpr Architecture kArchitectures[] = {Architecture::kPhi3, Architecture::kLlama,
-                                           Architecture::kQwen2};
 constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0};
 
 TEST(Transformer, EveryArchitectureAndTypeMatchesTheDefinition) {
-  for (Architecture architecture : kArchitectures) {
+  for (const Family* family : pipeline::Families()) {
     for (DType dtype : kTypes) {
-      SCOPED_TRACE(fmt::format("{} {}", Name(architecture), Info(dtype).name));
-      ReferenceOptions options{.architecture = architecture, .dtype = dtype};
+      SCOPED_TRACE(fmt::format("{} {}", family->name, Info(dtype).name));
+      ReferenceOptions options{.family = family->name, .dtype = dtype};
       options.tied = dtype == DType::kQ8_0;
       const ReferenceModel model = ReferenceBuilder(options).Build();
       const std::vector<int32_t> ids = RandomIds(20, 50);
@@ -106,7 +105,7 @@ TEST(Transformer, LongRopeFollowsTheAllocatedContext) {
 }
 
 TEST(Transformer, Llama3AndLinearScaling) {
-  ReferenceOptions options{.architecture = Architecture::kLlama};
+  ReferenceOptions options{.family = "llama"};
   options.hyper.rope_theta = 500000.f;
   options.hyper.rope_scaling.kind = pipeline::RopeScaling::Kind::kLlama3;
   options.hyper.rope_scaling.freq_factors = {1, 1, 1.5f, 2, 3, 5, 8, 8};
@@ -339,7 +338,7 @@ TEST(Weights, WhatLiesOutsideTheFileIsRefused) {
 }
 
 TEST(Weights, ContradictionsAreRefused) {
-  const ReferenceModel model = ReferenceBuilder({.architecture = Architecture::kLlama}).Build();
+  const ReferenceModel model = ReferenceBuilder({.family = "llama"}).Build();
   ReferenceModel bad = model;
   bad.description.hyper.intermediate = 128;
   EXPECT_EQ(bad.Map(ChosenOps()).status().code(), absl::StatusCode::kInvalidArgument);

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/folder_sink.h"
@@ -97,12 +98,12 @@ void ExpectAllAsTheCodecHasThem(const ModelSource& source, const Made& made) {
   }
 }
 
-class DequantizedSourceTest : public ::testing::TestWithParam<Architecture> {};
+class DequantizedSourceTest : public ::testing::TestWithParam<const Family*> {};
 
 TEST_P(DequantizedSourceTest, EachWeightIsWhatItsCodesStandFor) {
   for (const bool tied : {false, true}) {
     const TempDir dir;
-    WriteTinyModel(dir / "model", GetParam(), Wide(tied));
+    WriteTinyModel(dir / "model", GetParam()->name, Wide(tied));
     const auto source = OpenModel(RealFileSystem(), dir / "model");
     ASSERT_OK(source);
     for (const std::string_view target :
@@ -117,15 +118,13 @@ TEST_P(DequantizedSourceTest, EachWeightIsWhatItsCodesStandFor) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, DequantizedSourceTest,
-                         ::testing::Values(Architecture::kPhi3, Architecture::kLlama,
-                                           Architecture::kQwen2),
-                         [](const auto& tested) { return std::string(Name(tested.param)); });
+INSTANTIATE_TEST_SUITE_P(Architectures, DequantizedSourceTest, ::testing::ValuesIn(Families()),
+                         [](const auto& tested) { return std::string(tested.param->name); });
 
 // A GGUF of llama has the rows of q and k turned; these formats have them as Hugging Face does.
 TEST(DequantizedSource, RowsThatTheSourceHadTurnedAreBackInTheirPlaces) {
   const TempDir dir;
-  WriteTinyModel(dir / "model", Architecture::kLlama, Wide(false));
+  WriteTinyModel(dir / "model", "llama", Wide(false));
   const auto straight = OpenModel(RealFileSystem(), dir / "model");
   ASSERT_OK(straight);
   const auto gguf = MakeOne(**straight, "gguf:bf16", dir / "gguf");
@@ -147,7 +146,7 @@ TEST(DequantizedSource, RowsThatTheSourceHadTurnedAreBackInTheirPlaces) {
 
 TEST(DequantizedSource, AnyRangeOfATensorIsThatRange) {
   const TempDir dir;
-  WriteTinyModel(dir / "model", Architecture::kPhi3, Wide(false));
+  WriteTinyModel(dir / "model", "phi3", Wide(false));
   const auto source = OpenModel(RealFileSystem(), dir / "model");
   ASSERT_OK(source);
   const auto made = MakeOne(**source, "openvino:int4", dir / "out");
@@ -173,7 +172,7 @@ TEST(DequantizedSource, AnyRangeOfATensorIsThatRange) {
 class HostileArtifact : public ::testing::Test {
  protected:
   void SetUp() override {
-    WriteTinyModel(dir_ / "model", Architecture::kPhi3, Wide(false));
+    WriteTinyModel(dir_ / "model", "phi3", Wide(false));
     auto source = OpenModel(RealFileSystem(), dir_ / "model");
     ASSERT_OK(source);
     source_ = *std::move(source);
@@ -290,7 +289,7 @@ TEST_F(HostileArtifact, OfAnotherModel) {
   Make("onnx:int8");
   TinyModelOptions other = Wide(false);
   other.intermediate = 128;
-  WriteTinyModel(dir_ / "other", Architecture::kPhi3, other);
+  WriteTinyModel(dir_ / "other", "phi3", other);
   const auto source = OpenModel(RealFileSystem(), dir_ / "other");
   ASSERT_OK(source);
   EXPECT_ERROR(OpenMade(made_, **source), kDataLoss, "tensor 'model.layers.0.mlp.gate_proj.weight");

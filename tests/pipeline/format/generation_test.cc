@@ -43,10 +43,9 @@ class Generation : public ::testing::Test {
   const std::vector<std::string> chat_ = {"<|endoftext|>", "<|assistant|>", "<|user|>",
                                           "<|end|>",       "<|x|>",         "<|y|>"};
 
-  std::unique_ptr<ModelSource> Open(TinyModelOptions options,
-                                    Architecture architecture = Architecture::kPhi3) {
+  std::unique_ptr<ModelSource> Open(TinyModelOptions options, std::string_view family = "phi3") {
     if (options.added.empty()) options.added = chat_;
-    testing::WriteTinyModel(dir_.path(), architecture, options);
+    testing::WriteTinyModel(dir_.path(), family, options);
     auto source = OpenModel(RealFileSystem(), dir_.path());
     EXPECT_OK(source);
     return source.ok() ? *std::move(source) : nullptr;
@@ -94,7 +93,7 @@ TEST_F(Generation, AGgufWithOneEndSaysSo) {
 TEST_F(Generation, TheEndOfAMessageHasItsOwnKey) {
   const auto source = Open({.generation_config = R"({"eos_token_id": [316, 317, 318]})",
                             .added = {"<|a|>", "<|end_of_text|>", "<|eom_id|>", "<|eot_id|>"}},
-                           Architecture::kLlama);
+                           "llama");
   MakeGguf(*source);
   const GgufFile header = Header();
   EXPECT_EQ(**header.Integer("tokenizer.ggml.eos_token_id"),

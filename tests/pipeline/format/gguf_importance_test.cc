@@ -6,9 +6,8 @@
 #include <limits>
 #include <map>
 
-#include "pipeline/format/gguf/read/gguf_names.h"
+#include "pipeline/family/shapes.h"
 #include "pipeline/format/gguf/write/gguf_writer.h"
-#include "pipeline/model/shapes.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/status_matchers.h"
 
@@ -17,9 +16,9 @@ namespace {
 
 using testing::MemoryFileSystem;
 
-ModelDescription Model(Architecture architecture) {
+ModelDescription Model(std::string_view family) {
   ModelDescription model;
-  model.architecture = architecture;
+  model.family = FindFamily(family);
   model.hyper = {.hidden = 4,
                  .intermediate = 6,
                  .layers = 2,
@@ -30,7 +29,7 @@ ModelDescription Model(Architecture architecture) {
                  .context = 8,
                  .original_context = 8,
                  .rope_dims = 2};
-  for (const PieceName& name : CanonicalPieces(model.hyper, false)) {
+  for (const PieceName& name : CanonicalPieces(*model.family, model.hyper, false)) {
     const Shape s = ShapeOf(model.hyper, name.role);
     model.pieces.push_back({.role = name.role,
                             .layer = name.layer,
@@ -61,14 +60,13 @@ std::string FileOf(const Vectors& vectors, std::string_view type = "imatrix",
 
 class ImportanceTest : public ::testing::Test {
  protected:
-  absl::StatusOr<Importance> Read(std::string bytes,
-                                  Architecture architecture = Architecture::kLlama) {
+  absl::StatusOr<Importance> Read(std::string bytes, std::string_view family = "llama") {
     files_.Put("i.gguf", std::move(bytes));
-    return ReadImportance(files_, "i.gguf", Model(architecture));
+    return ReadImportance(files_, "i.gguf", Model(family));
   }
-  static std::vector<float> Of(const Importance& importance, Architecture architecture, Role role,
+  static std::vector<float> Of(const Importance& importance, std::string_view family, Role role,
                                int layer) {
-    const ModelDescription model = Model(architecture);
+    const ModelDescription model = Model(family);
     return importance.columns[static_cast<size_t>(model.Find(role, layer) - model.pieces.data())];
   }
   MemoryFileSystem files_;
@@ -85,11 +83,10 @@ TEST_F(ImportanceTest, MeansOfTheColumnsByPiece) {
   const auto importance = Read(bytes);
   ASSERT_OK(importance);
   EXPECT_EQ(importance->digest, HashText(bytes));
-  EXPECT_EQ(Of(*importance, Architecture::kLlama, Role::kAttnQ, 1),
-            (std::vector<float>{0.5f, 1, 0, 0.25f}));
-  EXPECT_EQ(Of(*importance, Architecture::kLlama, Role::kFfnDown, 0), std::vector<float>(6, 1.f))
+  EXPECT_EQ(Of(*importance, "llama", Role::kAttnQ, 1), (std::vector<float>{0.5f, 1, 0, 0.25f}));
+  EXPECT_EQ(Of(*importance, "llama", Role::kFfnDown, 0), std::vector<float>(6, 1.f))
       << "never used";
-  EXPECT_TRUE(Of(*importance, Architecture::kLlama, Role::kAttnK, 1).empty());
+  EXPECT_TRUE(Of(*importance, "llama", Role::kAttnK, 1).empty());
   EXPECT_EQ(importance->Of(99), nullptr);
 }
 
@@ -98,12 +95,12 @@ TEST_F(ImportanceTest, AFusedTensorsColumnsAreThoseOfEachPiece) {
                                        {"blk.0.attn_qkv.weight.counts", {2}},
                                        {"blk.0.ffn_up.weight.in_sum2", {1, 1, 2, 2}},
                                        {"blk.0.ffn_up.weight.counts", {1}}}),
-                               Architecture::kPhi3);
+                               "phi3");
   ASSERT_OK(importance);
   for (const Role role : {Role::kAttnQ, Role::kAttnK, Role::kAttnV})
-    EXPECT_EQ(Of(*importance, Architecture::kPhi3, role, 0), (std::vector<float>{1, 2, 3, 4}));
+    EXPECT_EQ(Of(*importance, "phi3", role, 0), (std::vector<float>{1, 2, 3, 4}));
   for (const Role role : {Role::kFfnGate, Role::kFfnUp})
-    EXPECT_EQ(Of(*importance, Architecture::kPhi3, role, 0), (std::vector<float>{1, 1, 2, 2}));
+    EXPECT_EQ(Of(*importance, "phi3", role, 0), (std::vector<float>{1, 1, 2, 2}));
 }
 
 TEST_F(ImportanceTest, AnEmbeddingsOddLengthIsPassedOver) {
@@ -112,8 +109,8 @@ TEST_F(ImportanceTest, AnEmbeddingsOddLengthIsPassedOver) {
                                        {"output.weight.in_sum2", {1, 2, 3, 4}},
                                        {"output.weight.counts", {1}}}));
   ASSERT_OK(importance);
-  EXPECT_TRUE(Of(*importance, Architecture::kLlama, Role::kTokenEmbedding, -1).empty());
-  EXPECT_FALSE(Of(*importance, Architecture::kLlama, Role::kOutputHead, -1).empty());
+  EXPECT_TRUE(Of(*importance, "llama", Role::kTokenEmbedding, -1).empty());
+  EXPECT_FALSE(Of(*importance, "llama", Role::kOutputHead, -1).empty());
 }
 
 TEST_F(ImportanceTest, WhatIsWrongIsNamed) {
@@ -147,8 +144,7 @@ TEST_F(ImportanceTest, WhatIsWrongIsNamed) {
   std::string bytes = with({1, 2, 3, 4}, {2});
   EXPECT_ERROR(Read(bytes.substr(0, bytes.size() - 40)), kDataLoss, "i.gguf");
   EXPECT_ERROR(Read("old form"), kInvalidArgument, "llama-imatrix --in-file");
-  EXPECT_ERROR(ReadImportance(files_, "none.gguf", Model(Architecture::kLlama)), kNotFound,
-               "none.gguf");
+  EXPECT_ERROR(ReadImportance(files_, "none.gguf", Model("llama")), kNotFound, "none.gguf");
 }
 
 }  // namespace

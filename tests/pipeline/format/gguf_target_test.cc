@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/gguf/read/gguf_source.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/model/rope.h"
@@ -39,10 +40,10 @@ struct Planned {
   std::unique_ptr<GgufSource> reread;  // what our own reader makes of it
 };
 
-Planned PlanTiny(Architecture architecture, const TinyModelOptions& options,
+Planned PlanTiny(std::string_view family, const TinyModelOptions& options,
                  std::string_view recipe) {
   TempDir dir;
-  WriteTinyModel(dir.path(), architecture, options);
+  WriteTinyModel(dir.path(), family, options);
   Planned out;
   auto source = OpenModel(RealFileSystem(), dir.path());
   EXPECT_OK(source);
@@ -61,17 +62,17 @@ Planned PlanTiny(Architecture architecture, const TinyModelOptions& options,
 }
 
 struct Case {
-  Architecture architecture;
+  std::string_view family;
   const char* recipe;
 };
 
 class EveryTarget : public ::testing::TestWithParam<Case> {};
 
 TEST_P(EveryTarget, OurOwnReaderFindsTheSameModel) {
-  const Planned p = PlanTiny(GetParam().architecture, {}, GetParam().recipe);
+  const Planned p = PlanTiny(GetParam().family, {}, GetParam().recipe);
   ASSERT_NE(p.reread, nullptr);
   const ModelDescription &in = p.source->description(), &out = p.reread->description();
-  EXPECT_EQ(out.architecture, in.architecture);
+  EXPECT_EQ(out.family, in.family);
   EXPECT_EQ(out.hyper.hidden, in.hyper.hidden);
   EXPECT_EQ(out.hyper.intermediate, in.hyper.intermediate);
   EXPECT_EQ(out.hyper.layers, in.hyper.layers);
@@ -100,7 +101,7 @@ TEST_P(EveryTarget, OurOwnReaderFindsTheSameModel) {
 
 // Where the plan puts a piece is where the reader, from the header alone, finds it.
 TEST_P(EveryTarget, PiecesStandWhereTheHeaderSays) {
-  const Planned p = PlanTiny(GetParam().architecture, {}, GetParam().recipe);
+  const Planned p = PlanTiny(GetParam().family, {}, GetParam().recipe);
   ASSERT_NE(p.reread, nullptr);
   const ModelDescription& out = p.reread->description();
   ASSERT_EQ(p.layout.pieces.size(), out.pieces.size());
@@ -125,19 +126,17 @@ TEST_P(EveryTarget, PiecesStandWhereTheHeaderSays) {
 
 INSTANTIATE_TEST_SUITE_P(All, EveryTarget, ::testing::ValuesIn([] {
                            std::vector<Case> cases;
-                           for (const Architecture a :
-                                {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2})
+                           for (const Family* family : Families())
                              for (const char* recipe : {"f32", "f16", "bf16", "q8_0", "q4_0"})
-                               cases.push_back({a, recipe});
+                               cases.push_back({family->name, recipe});
                            return cases;
                          }()),
                          [](const auto& param) {
-                           return std::string(Name(param.param.architecture)) + "_" +
-                                  param.param.recipe;
+                           return std::string(param.param.family) + "_" + param.param.recipe;
                          });
 
 TEST(GgufTarget, TypesFollowTheRecipe) {
-  const Planned p = PlanTiny(Architecture::kPhi3, {}, "q4_0");
+  const Planned p = PlanTiny("phi3", {}, "q4_0");
   ASSERT_NE(p.reread, nullptr);
   std::map<std::string, DType> types;
   for (const SourceTensor& tensor : p.reread->description().tensors)
@@ -153,7 +152,7 @@ TEST(GgufTarget, TypesFollowTheRecipe) {
 }
 
 TEST(GgufTarget, TiedEmbeddingIsTheHead) {
-  const Planned p = PlanTiny(Architecture::kLlama, {.hidden = 256, .tied = true}, "q4_0");
+  const Planned p = PlanTiny("llama", {.hidden = 256, .tied = true}, "q4_0");
   ASSERT_NE(p.reread, nullptr);
   EXPECT_TRUE(p.reread->description().hyper.tied_embeddings);
   EXPECT_EQ(p.layout.pieces.front().tensor, "token_embd.weight");
@@ -163,13 +162,13 @@ TEST(GgufTarget, TiedEmbeddingIsTheHead) {
 // Of one recipe phi3's fused tensor is as sensitive as its v, and so are all three of its pieces.
 TEST(GgufTarget, FusedTensorsHaveOneType) {
   const TinyModelOptions options{.hidden = 256, .intermediate = 512, .layers = 8};
-  const auto types_of = [&](Architecture architecture) {
+  const auto types_of = [&](std::string_view family) {
     std::map<std::string, std::string> types;
-    for (const PlacedPiece& piece : PlanTiny(architecture, options, "q4_k_m").layout.pieces)
+    for (const PlacedPiece& piece : PlanTiny(family, options, "q4_k_m").layout.pieces)
       types[piece.tensor] += std::string(Info(piece.dtype).name) + " ";
     return types;
   };
-  auto phi3 = types_of(Architecture::kPhi3), llama = types_of(Architecture::kLlama);
+  auto phi3 = types_of("phi3"), llama = types_of("llama");
   EXPECT_EQ(phi3["blk.0.attn_qkv.weight"], "q6_k q6_k q6_k ");
   EXPECT_EQ(phi3["blk.1.attn_qkv.weight"], "q4_k q4_k q4_k ");
   EXPECT_EQ(phi3["blk.0.ffn_up.weight"], "q4_k q4_k ");
@@ -183,7 +182,7 @@ TEST(GgufTarget, AFileSaysItsRecipe) {
       {"f16", 1},     {"q4_0", 2},    {"q4_1", 3},    {"q8_0", 7},    {"q5_0", 8},  {"q5_1", 9},
       {"q4_k_s", 14}, {"q4_k_m", 15}, {"q5_k_s", 16}, {"q5_k_m", 17}, {"q6_k", 18}, {"bf16", 32}};
   for (const auto& [recipe, number] : kinds) {
-    const Planned p = PlanTiny(Architecture::kLlama, {}, recipe);
+    const Planned p = PlanTiny("llama", {}, recipe);
     MemoryFileSystem files;
     files.Put("m.gguf", Materialize(ModelFile(p.layout)));
     const auto file = files.Open("m.gguf", OpenMode::kRead);
@@ -195,7 +194,7 @@ TEST(GgufTarget, AFileSaysItsRecipe) {
 }
 
 TEST(GgufTarget, RowsThatNoBlockDividesBecomeF16) {
-  const Planned p = PlanTiny(Architecture::kLlama, {.intermediate = 44}, "q4_0");
+  const Planned p = PlanTiny("llama", {.intermediate = 44}, "q4_0");
   ASSERT_NE(p.reread, nullptr);
   for (const PlacedPiece& piece : p.layout.pieces) {
     if (piece.tensor.ends_with("ffn_down.weight")) {
@@ -210,7 +209,7 @@ TEST(GgufTarget, RowsThatNoBlockDividesBecomeF16) {
 // A group is refused, whether it divides the rows or not: F16 would be no answer to who asked for 4
 // bits.
 TEST(GgufTarget, GroupsOfOtherRuntimesAreRefused) {
-  const Planned p = PlanTiny(Architecture::kLlama, {.intermediate = 44}, "q4_0");
+  const Planned p = PlanTiny("llama", {.intermediate = 44}, "q4_0");
   ASSERT_NE(p.source, nullptr);
   Recipe recipe = *FindRecipe("q4_0");
   for (const char* type : {"u4_g32", "i8_g128"}) {
@@ -231,7 +230,7 @@ TEST(GgufTarget, ABodyThatGgufDoesNotHoldIsRefused) {
 }
 
 TEST(GgufTarget, LlamaInterleavesQAndKAlone) {
-  const Planned p = PlanTiny(Architecture::kLlama, {}, "f32");
+  const Planned p = PlanTiny("llama", {}, "f32");
   for (const PlacedPiece& piece : p.layout.pieces) {
     const bool rotated = piece.tensor.find("attn_q.") != std::string::npos ||
                          piece.tensor.find("attn_k.") != std::string::npos;
@@ -243,7 +242,7 @@ TEST(GgufTarget, SameSourceElsewhereGivesTheSameFiles) {
   TempDir a, b;
   std::vector<TargetLayout> layouts;
   for (const fs::path& folder : {a / "one", b / "another-name"}) {
-    WriteTinyModel(folder, Architecture::kPhi3);
+    WriteTinyModel(folder, "phi3");
     auto source = OpenModel(RealFileSystem(), folder);
     ASSERT_OK(source);
     EXPECT_EQ((*source)->description().name, folder.filename().string());
@@ -257,21 +256,21 @@ TEST(GgufTarget, SameSourceElsewhereGivesTheSameFiles) {
 }
 
 TEST(GgufTarget, TheModelsOwnNameTravels) {
-  const Planned p = PlanTiny(Architecture::kPhi3,
-                             {.extra_config = R"(, "_name_or_path": "someone/tiny-phi")"}, "f32");
+  const Planned p =
+      PlanTiny("phi3", {.extra_config = R"(, "_name_or_path": "someone/tiny-phi")"}, "f32");
   ASSERT_NE(p.reread, nullptr);
   EXPECT_EQ(p.reread->description().name, "tiny-phi");
 }
 
 TEST(GgufTarget, LicenceTravelsAsAFileOfItsOwn) {
-  const Planned p = PlanTiny(Architecture::kPhi3, {}, "f32");
+  const Planned p = PlanTiny("phi3", {}, "f32");
   ASSERT_EQ(p.layout.files.size(), 2u);
   EXPECT_EQ(p.layout.files[0].path, "LICENSE");
   EXPECT_EQ(Materialize(p.layout.files[0]), "Public domain: random numbers.\n");
 }
 
 TEST(GgufTarget, AnAttachmentCannotTakeTheModelsPlace) {
-  const Planned p = PlanTiny(Architecture::kPhi3, {}, "f32");
+  const Planned p = PlanTiny("phi3", {}, "f32");
   ASSERT_NE(p.source, nullptr);
   EXPECT_ERROR(PlanGguf(p.source->description(), {{"model.gguf", "x"}}, *FindRecipe("f32")),
                kInvalidArgument, "model.gguf");
@@ -280,7 +279,7 @@ TEST(GgufTarget, AnAttachmentCannotTakeTheModelsPlace) {
 TEST(GgufTarget, LongRopeFactorsAreTensorsBehindTheHeader) {
   std::string factors;
   for (int i = 0; i < 8; ++i) factors += (i ? "," : "") + std::to_string(1 + i);
-  const Planned p = PlanTiny(Architecture::kPhi3,
+  const Planned p = PlanTiny("phi3",
                              {.context = 1024,
                               .rope_scaling = R"({"type":"longrope","long_factor":[)" + factors +
                                               R"(],"short_factor":[)" + factors + "]}",
@@ -297,7 +296,7 @@ TEST(GgufTarget, LongRopeFactorsAreTensorsBehindTheHeader) {
 
 TEST(GgufTarget, Llama3FactorsAreATensor) {
   const Planned p = PlanTiny(
-      Architecture::kLlama,
+      "llama",
       {.context = 2048, .rope_scaling = R"({"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,
                                 "high_freq_factor":4.0,"original_max_position_embeddings":256})"},
       "f16");
@@ -310,7 +309,7 @@ TEST(GgufTarget, Llama3FactorsAreATensor) {
 }
 
 TEST(GgufTarget, MemoryIsToldInItsTerms) {
-  const Planned p = PlanTiny(Architecture::kLlama, {}, "f16");
+  const Planned p = PlanTiny("llama", {}, "f16");
   const v1::Memory& memory = p.layout.memory;
   EXPECT_EQ(memory.weights_bytes(), ModelFile(p.layout).size);
   EXPECT_EQ(memory.model_context(), 256u);

@@ -20,8 +20,8 @@ using testing::WriteTinyModel;
 
 class HfSourceTest : public ::testing::Test {
  protected:
-  void Write(Architecture architecture, const TinyModelOptions& options = {}) {
-    WriteTinyModel(dir_.path(), architecture, options);
+  void Write(std::string_view family, const TinyModelOptions& options = {}) {
+    WriteTinyModel(dir_.path(), family, options);
   }
   absl::StatusOr<std::unique_ptr<ModelSource>> Open() {
     return OpenModel(RealFileSystem(), dir_.path());
@@ -48,7 +48,7 @@ class HfSourceTest : public ::testing::Test {
 };
 
 TEST_F(HfSourceTest, CutsFusedTensorsIntoPieces) {
-  Write(Architecture::kPhi3);
+  Write("phi3");
   const auto source = Open();
   ASSERT_OK(source);
   const ModelDescription& model = (*source)->description();
@@ -70,7 +70,7 @@ TEST_F(HfSourceTest, CutsFusedTensorsIntoPieces) {
 // As transformers: the list of generation_config.json counts, config.json's where there is none;
 // eos always.
 TEST_F(HfSourceTest, GenerationConfigSaysWhatEndsAndHowToSample) {
-  Write(Architecture::kPhi3);
+  Write("phi3");
   Replace("config.json", "\"eos_token_id\": 2", "\"eos_token_id\": [2, 9]");
   EXPECT_EQ((*Open())->description().tokenizer.more_ends, std::vector<int32_t>{9});
   WriteFile(dir_ / "generation_config.json", R"({"do_sample": true, "temperature": 0.7})");
@@ -93,8 +93,8 @@ TEST_F(HfSourceTest, GenerationConfigSaysWhatEndsAndHowToSample) {
 
 TEST_F(HfSourceTest, ShardsHoldTheSameBytesAsOneFile) {
   TempDir other;
-  Write(Architecture::kQwen2, {.shards = 3});
-  WriteTinyModel(other.path(), Architecture::kQwen2);
+  Write("qwen2", {.shards = 3});
+  WriteTinyModel(other.path(), "qwen2");
   const auto sharded = Open();
   const auto whole = OpenModel(RealFileSystem(), other.path());
   ASSERT_OK(sharded);
@@ -114,7 +114,7 @@ TEST_F(HfSourceTest, ShardsHoldTheSameBytesAsOneFile) {
 }
 
 TEST_F(HfSourceTest, ReadsRangesAndRefusesWhatLiesBeyond) {
-  Write(Architecture::kLlama);
+  Write("llama");
   const auto source = Open();
   ASSERT_OK(source);
   Bytes whole(320 * 64 * 2), part(10);
@@ -129,7 +129,7 @@ TEST_F(HfSourceTest, ReadsRangesAndRefusesWhatLiesBeyond) {
 }
 
 TEST_F(HfSourceTest, FingerprintFollowsContent) {
-  Write(Architecture::kLlama);
+  Write("llama");
   const std::string before = (*Open())->fingerprint().text;
   EXPECT_EQ((*Open())->fingerprint().text, before);
   Replace("config.json", "\"max_position_embeddings\": 256", "\"max_position_embeddings\": 512");
@@ -137,7 +137,7 @@ TEST_F(HfSourceTest, FingerprintFollowsContent) {
 }
 
 TEST_F(HfSourceTest, FingerprintFollowsModificationTime) {
-  Write(Architecture::kLlama);
+  Write("llama");
   const std::string before = (*Open())->fingerprint().text;
   const fs::path weights = dir_ / "model.safetensors";
   fs::last_write_time(weights, fs::last_write_time(weights) + std::chrono::seconds(5));
@@ -145,7 +145,7 @@ TEST_F(HfSourceTest, FingerprintFollowsModificationTime) {
 }
 
 TEST_F(HfSourceTest, WithoutTokenizerTheVocabularyIsEmpty) {
-  Write(Architecture::kPhi3);
+  Write("phi3");
   fs::remove(dir_ / "tokenizer.model");
   fs::remove(dir_ / "tokenizer_config.json");
   const auto source = Open();
@@ -154,7 +154,7 @@ TEST_F(HfSourceTest, WithoutTokenizerTheVocabularyIsEmpty) {
 }
 
 TEST_F(HfSourceTest, ADescribedTokenizerThatIsNotThereIsRefused) {
-  Write(Architecture::kPhi3);
+  Write("phi3");
   fs::remove(dir_ / "tokenizer.model");
   const auto source = Open();
   EXPECT_EQ(source.status().code(), absl::StatusCode::kNotFound);
@@ -163,63 +163,63 @@ TEST_F(HfSourceTest, ADescribedTokenizerThatIsNotThereIsRefused) {
 }
 
 TEST_F(HfSourceTest, IgnoresWhatEveryRuntimeComputes) {
-  Write(Architecture::kLlama);
+  Write("llama");
   AddTensor("model.layers.0.self_attn.rotary_emb.inv_freq", "F32", 32);
   EXPECT_OK(Open());
 }
 
 TEST_F(HfSourceTest, RefusesUnknownTensors) {
-  Write(Architecture::kLlama);
+  Write("llama");
   AddTensor("model.layers.0.mlp.experts.weight", "F32", 32);
   EXPECT_ERROR(Open(), kInvalidArgument,
                "'model.layers.0.mlp.experts.weight' is not a part of a llama model");
 }
 
 TEST_F(HfSourceTest, RefusesQuantizedTensors) {
-  Write(Architecture::kLlama);
+  Write("llama");
   AddTensor("model.layers.0.mlp.up_proj.qweight", "I32", 32);
   EXPECT_ERROR(Open(), kUnimplemented, "'model.layers.0.mlp.up_proj.qweight' has the dtype I32");
 }
 
 TEST_F(HfSourceTest, NamesAMissingTensor) {
-  Write(Architecture::kLlama);
+  Write("llama");
   Replace("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
   EXPECT_ERROR(Open(), kInvalidArgument,
                "tensor 'model.layers.2.input_layernorm.weight' is missing");
 }
 
 TEST_F(HfSourceTest, NamesATensorOfTheWrongShape) {
-  Write(Architecture::kLlama);
+  Write("llama");
   Replace("config.json", "\"intermediate_size\": 96", "\"intermediate_size\": 80");
   EXPECT_ERROR(Open(), kInvalidArgument, "model.layers.0.mlp");
 }
 
 TEST_F(HfSourceTest, NamesAFusedTensorOfTheWrongShape) {
-  Write(Architecture::kPhi3);
+  Write("phi3");
   Replace("config.json", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 1");
   EXPECT_ERROR(Open(), kInvalidArgument, "model.layers.0.self_attn.qkv_proj.weight");
 }
 
 TEST_F(HfSourceTest, NamesAMissingShard) {
-  Write(Architecture::kPhi3, {.shards = 2});
+  Write("phi3", {.shards = 2});
   fs::remove(dir_ / "model-00002-of-00002.safetensors");
   EXPECT_ERROR(Open(), kNotFound,
                "model-00002-of-00002.safetensors is missing, one of the 2 files");
 }
 
 TEST_F(HfSourceTest, NamesAMissingIndex) {
-  Write(Architecture::kPhi3, {.shards = 2});
+  Write("phi3", {.shards = 2});
   fs::remove(dir_ / "model.safetensors.index.json");
   EXPECT_ERROR(Open(), kNotFound, "model.safetensors.index.json is missing beside model-00001");
 }
 
 TEST_F(HfSourceTest, NamesAContradictionOfIndexAndShard) {
-  Write(Architecture::kPhi3, {.shards = 2});
+  Write("phi3", {.shards = 2});
   Replace("model.safetensors.index.json", "model.embed_tokens.weight\": \"model-00001-of-00002",
           "model.embed_tokens.weight\": \"model-00002-of-00002");
   EXPECT_ERROR(Open(), kInvalidArgument,
                "holds tensor 'model.embed_tokens.weight', which the index puts into");
-  Write(Architecture::kPhi3, {.shards = 2});
+  Write("phi3", {.shards = 2});
   Replace("model.safetensors.index.json", "{\"model.embed_tokens.weight\"",
           "{\"model.other.weight\": \"model-00001-of-00002.safetensors\", "
           "\"model.embed_tokens.weight\"");
@@ -227,14 +227,14 @@ TEST_F(HfSourceTest, NamesAContradictionOfIndexAndShard) {
 }
 
 TEST_F(HfSourceTest, AnIndexCannotReachOutOfTheFolder) {
-  Write(Architecture::kPhi3, {.shards = 2});
+  Write("phi3", {.shards = 2});
   Replace("model.safetensors.index.json", "\"model-00001-of-00002.safetensors\"",
           "\"../secret.safetensors\"");
   EXPECT_ERROR(Open(), kInvalidArgument, "which is no .safetensors file of this folder");
 }
 
 TEST_F(HfSourceTest, RefusesPickledWeightsWithTheRemedy) {
-  Write(Architecture::kPhi3);
+  Write("phi3");
   for (const char* name :
        {"pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "consolidated.00.pth"}) {
     fs::remove(dir_ / "model.safetensors");
@@ -253,7 +253,7 @@ TEST_F(HfSourceTest, RefusesPickledWeightsWithTheRemedy) {
 
 // The index can name one place only, so one of the two shards contradicts it.
 TEST_F(HfSourceTest, RefusesATensorThatTwoShardsHold) {
-  Write(Architecture::kLlama, {.shards = 2});
+  Write("llama", {.shards = 2});
   fs::copy_file(dir_ / "model-00001-of-00002.safetensors",
                 dir_ / "model-00002-of-00002.safetensors", fs::copy_options::overwrite_existing);
   EXPECT_ERROR(Open(), kInvalidArgument,
@@ -263,26 +263,26 @@ TEST_F(HfSourceTest, RefusesATensorThatTwoShardsHold) {
 }
 
 TEST_F(HfSourceTest, NamesATruncatedFile) {
-  Write(Architecture::kPhi3);
+  Write("phi3");
   fs::resize_file(dir_ / "model.safetensors", fs::file_size(dir_ / "model.safetensors") / 2);
   EXPECT_ERROR(Open(), kDataLoss, "model.safetensors: tensor 'model.");
 }
 
 TEST_F(HfSourceTest, RefusesOtherArchitectures) {
-  Write(Architecture::kPhi3);
+  Write("phi3");
   Replace("config.json", "Phi3ForCausalLM", "GemmaForCausalLM");
   EXPECT_ERROR(Open(), kUnimplemented,
                "'GemmaForCausalLM' is not supported; supported are Phi3ForCausalLM");
 }
 
 TEST_F(HfSourceTest, ATooLargeLicenceIsNamed) {
-  Write(Architecture::kPhi3);
+  Write("phi3");
   WriteFile(dir_ / "LICENSE", std::string((1 << 20) + 1, 'x'));
   EXPECT_ERROR(Open(), kResourceExhausted, "LICENSE");
 }
 
 TEST_F(HfSourceTest, AFolderCalledLicensesIsNoAttachment) {
-  Write(Architecture::kPhi3);
+  Write("phi3");
   fs::create_directory(dir_ / "LICENSES");
   const auto source = Open();
   ASSERT_OK(source);
@@ -290,7 +290,7 @@ TEST_F(HfSourceTest, AFolderCalledLicensesIsNoAttachment) {
 }
 
 TEST_F(HfSourceTest, ATokenizerThatDoesNotFitIsNamed) {
-  Write(Architecture::kPhi3);
+  Write("phi3");
   WriteFile(dir_ / "tokenizer.model", testing::SpmModelBytes(testing::TinySpmPieces(400)));
   EXPECT_ERROR(Open(), kInvalidArgument, "the tokenizer has 400 tokens, but vocab_size is 320");
 }

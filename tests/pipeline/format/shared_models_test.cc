@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/gguf/read/gguf_source.h"
 #include "pipeline/format/gguf/write/gguf_target.h"
 #include "pipeline/format/registry/open_model.h"
@@ -56,7 +57,7 @@ TEST_F(SharedModels, Stories260k) {
   const auto source = OpenModel(RealFileSystem(), shared_ / "models" / "stories260k");
   ASSERT_OK(source);
   const ModelDescription& model = (*source)->description();
-  EXPECT_EQ(model.architecture, Architecture::kLlama);
+  EXPECT_EQ(model.family->name, "llama");
   EXPECT_EQ(model.name, "stories260k");
   EXPECT_EQ(model.published_name, "");
   EXPECT_TRUE(model.hyper.tied_embeddings);

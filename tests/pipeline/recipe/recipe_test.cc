@@ -5,14 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/family/family.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
-ModelDescription Model(Architecture architecture, int64_t layers, bool tied = false) {
+ModelDescription Model(std::string_view family, int64_t layers, bool tied = false) {
   ModelDescription model;
-  model.architecture = architecture;
+  model.family = FindFamily(family);
   model.hyper.layers = layers;
   model.hyper.heads = 8;
   model.hyper.kv_heads = 2;
@@ -47,7 +48,7 @@ class RecipeTest : public ::testing::Test {
     return layers;
   }
 
-  ModelDescription model_ = Model(Architecture::kLlama, 32);
+  ModelDescription model_ = Model("llama", 32);
 };
 
 TEST_F(RecipeTest, HeadsGetMoreThanBodies) {

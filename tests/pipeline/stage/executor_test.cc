@@ -7,6 +7,7 @@
 #include <limits>
 #include <mutex>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/slab_worker.h"
 #include "tests/pipeline/stage/stage_fixture.h"
@@ -27,13 +28,13 @@ std::vector<std::string> DigestsOf(const ExecutorResult& result) {
   return out;
 }
 
-// A tiny model of an architecture, opened, with the plan of all recipes.
-class TinyTest : public ::testing::TestWithParam<Architecture> {
+// A tiny model of a family, opened, with the plan of all recipes.
+class TinyTest : public ::testing::TestWithParam<const Family*> {
  protected:
   void SetUp() override {
     // Rows of 172, which no block divides, and a source that is fused (phi3), permuted (llama) or
     // has biases (qwen2).
-    WriteTinyModel(dir_.path(), GetParam(), {.intermediate = 172, .layers = 2});
+    WriteTinyModel(dir_.path(), GetParam()->name, {.intermediate = 172, .layers = 2});
     auto source = OpenModel(RealFileSystem(), dir_.path());
     ASSERT_OK(source);
     source_ = std::move(*source);
@@ -129,7 +130,7 @@ TEST_P(TinyTest, ManifestsSayWhatWasMade) {
     EXPECT_EQ(m.target().recipe(), kRecipes[t]);
     EXPECT_EQ(m.target().changes_size(), 0);
     EXPECT_EQ(m.target().importance_digest(), "");
-    EXPECT_EQ(m.source().architecture(), Name(GetParam()));
+    EXPECT_EQ(m.source().architecture(), GetParam()->name);
     EXPECT_EQ(m.source().parameters(), static_cast<uint64_t>(source_->description().Parameters()));
     EXPECT_EQ(m.source().digest(), result->manifests[0].source().digest());
     EXPECT_EQ(m.requirements().memory().SerializeAsString(),
@@ -246,10 +247,8 @@ TEST_P(TinyTest, ARecordOfAnotherPlanIsRefused) {
   EXPECT_ERROR(RunPlan(plan_, {.journal = &journal}), kFailedPrecondition, "not of this plan");
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TinyTest,
-                         ::testing::Values(Architecture::kPhi3, Architecture::kLlama,
-                                           Architecture::kQwen2),
-                         [](const auto& test) { return std::string(Name(test.param)); });
+INSTANTIATE_TEST_SUITE_P(All, TinyTest, ::testing::ValuesIn(Families()),
+                         [](const auto& test) { return std::string(test.param->name); });
 
 // Pieces of many slabs, reads, strips and chunks, permuted for one target and straight for the
 // other.

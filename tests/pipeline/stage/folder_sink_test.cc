@@ -20,7 +20,7 @@ using ::quantfleet::testing::WriteTinyModel;
 class FolderSinkTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    WriteTinyModel(dir_ / "model", Architecture::kPhi3, {.layers = 1});
+    WriteTinyModel(dir_ / "model", "phi3", {.layers = 1});
     auto source = OpenModel(RealFileSystem(), dir_ / "model");
     ASSERT_OK(source);
     source_ = std::move(*source);

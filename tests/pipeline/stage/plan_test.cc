@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/registry/open_model.h"
 #include "pipeline/stage/geometry.h"
 #include "pipeline/stage/plan_text.h"
@@ -113,10 +114,9 @@ TEST(ParseTargetSpec, NamesAndRefusals) {
 
 TEST(Plan, EveryArchitectureAndRecipeIsSound) {
   const TempDir dir;
-  for (const Architecture architecture :
-       {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2}) {
-    const fs::path folder = dir / std::string(Name(architecture));
-    WriteTinyModel(folder, architecture);
+  for (const Family* family : Families()) {
+    const fs::path folder = dir / std::string(family->name);
+    WriteTinyModel(folder, family->name);
     const auto source = OpenModel(RealFileSystem(), folder);
     ASSERT_OK(source);
     const auto plan = MakePlan(**source, AllRecipes());
@@ -132,7 +132,7 @@ TEST(Plan, EveryArchitectureAndRecipeIsSound) {
 
 TEST(Plan, TargetsAreAskedForOnceAndAtLeastOne) {
   const TempDir dir;
-  WriteTinyModel(dir.path(), Architecture::kPhi3);
+  WriteTinyModel(dir.path(), "phi3");
   const auto source = OpenModel(RealFileSystem(), dir.path());
   ASSERT_OK(source);
   EXPECT_ERROR(MakePlan(**source, {}), kInvalidArgument, "at least one target");
@@ -148,7 +148,7 @@ std::string Text(const ModelSource& source, const Plan& plan, const RunWish& wis
 
 TEST(Plan, TextSaysTheTermsOfRunning) {
   const TempDir dir;
-  WriteTinyModel(dir.path(), Architecture::kLlama, {.context = 8192});
+  WriteTinyModel(dir.path(), "llama", {.context = 8192});
   const auto source = OpenModel(RealFileSystem(), dir.path());
   ASSERT_OK(source);
   const auto plan = MakePlan(**source, {{"gguf", "f16"}, {"onnx", "fp32"}});
@@ -180,7 +180,7 @@ TEST(Plan, TextSaysTheTermsOfRunning) {
 
 TEST(Plan, TextNamesTensorsSchemesAndExactSizes) {
   const TempDir dir;
-  WriteTinyModel(dir.path(), Architecture::kPhi3);
+  WriteTinyModel(dir.path(), "phi3");
   const auto source = OpenModel(RealFileSystem(), dir.path());
   ASSERT_OK(source);
   const auto plan = MakePlan(**source, {{"gguf", "q4_0"}});
@@ -195,7 +195,7 @@ TEST(Plan, TextNamesTensorsSchemesAndExactSizes) {
 
 TEST(Plan, ChangesAndImportanceShow) {
   const TempDir dir;
-  WriteTinyModel(dir.path(), Architecture::kLlama, {.hidden = 256, .intermediate = 512});
+  WriteTinyModel(dir.path(), "llama", {.hidden = 256, .intermediate = 512});
   const auto source = OpenModel(RealFileSystem(), dir.path());
   ASSERT_OK(source);
   const ModelDescription& model = (*source)->description();

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "pipeline/artifact/manifest.h"
+#include "pipeline/family/family.h"
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/plan_chunks.h"
 #include "pipeline/tensor/codec.h"
@@ -101,6 +102,8 @@ class MemorySource final : public ModelSource {
  public:
   ModelDescription model;
   std::vector<Bytes> data;  // by tensor
+
+  MemorySource() { model.family = FindFamily("phi3"); }
 
   // Adds a tensor and a piece that is the whole of it; nothing to read.
   void Declare(Role role, DType dtype, int64_t rows, int64_t cols, int dims = 2) {

@@ -9,8 +9,7 @@ namespace {
 // list.
 class Keys {
  public:
-  Keys(const GgufFile& file, Architecture architecture)
-      : file_(file), prefix_(Name(architecture)) {}
+  Keys(const GgufFile& file, const Family& family) : file_(file), prefix_(family.name) {}
 
   std::optional<int64_t> Integer(std::string_view key) { return Take(file_.Integer(Full(key))); }
   std::optional<double> Float(std::string_view key) { return Take(file_.Float(Full(key))); }
@@ -63,27 +62,24 @@ absl::Status ReadScaling(const GgufFile& file, Keys& keys, RopeScaling& rope) {
   return absl::OkStatus();
 }
 
-int64_t EmbeddingRows(const GgufFile& file) {
-  const GgufTensor* embedding = file.FindTensor("token_embd.weight");
+int64_t EmbeddingRows(const GgufFile& file, std::string_view name) {
+  const GgufTensor* embedding = file.FindTensor(name);
   return embedding == nullptr ? 0 : embedding->dims[1];
 }
 
 }  // namespace
 
-absl::StatusOr<Architecture> ReadArchitecture(const GgufFile& file) {
+absl::StatusOr<const Family*> ReadFamily(const GgufFile& file) {
   QF_ASSIGN_OR_RETURN(const auto name, file.Text("general.architecture"));
   if (!name)
     return InvalidArgument("{}: general.architecture is missing: this is not a model", file.name());
-  for (const Architecture a : {Architecture::kPhi3, Architecture::kLlama, Architecture::kQwen2})
-    if (*name == Name(a)) return a;
-  return Unimplemented(
-      "{}: the architecture '{}' is not supported; supported are phi3, llama and qwen2",
-      file.name(), *name);
+  if (const Family* family = FindFamily(*name)) return family;
+  return Unimplemented("{}: the architecture '{}' is not supported; supported are {}", file.name(),
+                       *name, FamilyNames());
 }
 
-absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file,
-                                                    Architecture architecture) {
-  Keys keys(file, architecture);
+absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const Family& family) {
+  Keys keys(file, family);
   Hyperparameters h;
   h.context = keys.NeedInteger("context_length");
   h.hidden = keys.NeedInteger("embedding_length");
@@ -98,11 +94,11 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file,
   h.rope_theta = static_cast<float>(keys.Float("rope.freq_base").value_or(10000.0));
   h.sliding_window = keys.Integer("attention.sliding_window").value_or(0);
   h.original_context = keys.Integer("rope.scaling.original_context_length").value_or(h.context);
-  h.vocab = EmbeddingRows(file);
+  const std::string embedding = TensorName(family, Dialect::kGguf, Role::kTokenEmbedding);
+  h.vocab = EmbeddingRows(file, embedding);
   QF_RETURN_IF_ERROR(ReadScaling(file, keys, h.rope_scaling));
   QF_RETURN_IF_ERROR(keys.status());
-  if (h.vocab == 0)
-    return InvalidArgument("{}: tensor 'token_embd.weight' is missing", file.name());
+  if (h.vocab == 0) return InvalidArgument("{}: tensor '{}' is missing", file.name(), embedding);
   if (value_length != h.head_dim)
     return Unimplemented("{}: values of {} dimensions beside keys of {} are not supported",
                          file.name(), value_length, h.head_dim);

@@ -1,18 +1,17 @@
-// Architecture, hyper-parameters and sampling out of a GGUF header's keys, with GGUF's own
+// Family, hyper-parameters and sampling out of a GGUF header's keys, with GGUF's own
 // defaults. Pure.
 #pragma once
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/gguf/read/gguf_file.h"
-#include "pipeline/model/description.h"
 
 namespace quantfleet::pipeline {
 
-absl::StatusOr<Architecture> ReadArchitecture(
-    const GgufFile& file);  // UNIMPLEMENTED names what is supported
+// UNIMPLEMENTED names what is supported.
+absl::StatusOr<const Family*> ReadFamily(const GgufFile& file);
 
 // All but what tensors tell: rope factors, and whether the embedding is tied.
-absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file,
-                                                    Architecture architecture);
+absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const Family& family);
 
 // general.sampling.*, as far as generation_config.json has words for it. A file that says how to
 // sample wants it done.

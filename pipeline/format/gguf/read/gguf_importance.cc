@@ -3,8 +3,8 @@
 #include <cmath>
 #include <map>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/gguf/read/gguf_file.h"
-#include "pipeline/format/gguf/read/gguf_names.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -113,14 +113,15 @@ absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& pat
   for (const Piece& piece : model.pieces) {
     std::vector<float>& columns = importance.columns.emplace_back();
     if (piece.dims != 2) continue;
-    const std::string tensor = GgufTensorName(model.architecture, piece.role, piece.layer);
+    const std::string tensor =
+        HoldingTensorName(*model.family, Dialect::kGguf, piece.role, piece.layer);
     const bool is_embedding = piece.role == Role::kTokenEmbedding;
     QF_ASSIGN_OR_RETURN(columns, reader.Means(tensor, piece.cols, is_embedding));
     any = any || !columns.empty();
   }
   if (!any)
     return InvalidArgument("{} names no tensor of this {} model: it was made from another one",
-                           file.name(), Name(model.architecture));
+                           file.name(), model.family->name);
   return importance;
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/base/digest.h"
+#include "pipeline/family/cut_pieces.h"
 #include "pipeline/format/gguf/read/gguf_hyper.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
 
@@ -62,18 +63,17 @@ absl::StatusOr<std::unique_ptr<GgufSource>> GgufSource::Open(FileSystem& files,
 }
 
 absl::Status GgufSource::Describe(const GgufFile& file, const fs::path& path) {
-  QF_ASSIGN_OR_RETURN(description_.architecture, ReadArchitecture(file));
+  QF_ASSIGN_OR_RETURN(description_.family, ReadFamily(file));
   QF_ASSIGN_OR_RETURN(const auto name, file.Text("general.name"));
   description_.published_name = PublishableName(name.value_or(""));
   description_.name =
       description_.published_name.empty() ? path.stem().string() : description_.published_name;
-  QF_ASSIGN_OR_RETURN(description_.hyper, ReadHyperparameters(file, description_.architecture));
+  QF_ASSIGN_OR_RETURN(description_.hyper, ReadHyperparameters(file, *description_.family));
   QF_RETURN_IF_ERROR(ReadRopeFactors(file));
   QF_ASSIGN_OR_RETURN(description_.tokenizer, ReadTokenizer(file));
   QF_ASSIGN_OR_RETURN(description_.sampling, ReadSampling(file));
   QF_RETURN_IF_ERROR(TakeTensors(file));
-  return Annotate(CutPieces(GgufNames(), GgufQkOrder(description_.architecture), description_),
-                  file.name());
+  return Annotate(CutPieces(Dialect::kGguf, description_), file.name());
 }
 
 absl::Status GgufSource::ReadRopeFactors(const GgufFile& file) {
@@ -89,8 +89,9 @@ absl::Status GgufSource::ReadRopeFactors(const GgufFile& file) {
   if ((long_rope || !rope.freq_factors.empty()) && rope.kind == RopeScaling::Kind::kLinear)
     return Unimplemented("{}: linear rope scaling together with rope factors is not supported",
                          file.name());
-  if (long_rope && description_.architecture != Architecture::kPhi3)
-    return Unimplemented("{}: LongRoPE is supported for phi3 only", file.name());
+  if (long_rope && !description_.family->long_rope)
+    return Unimplemented("{}: LongRoPE is supported for {} only", file.name(),
+                         FamilyNames(&Family::long_rope));
   if (rope.kind == RopeScaling::Kind::kLongRope && !long_rope)
     return InvalidArgument("{}: rope.scaling.type is longrope, but '{}' is missing", file.name(),
                            kRopeFactorsLong);
@@ -104,8 +105,7 @@ absl::Status GgufSource::TakeTensors(const GgufFile& file) {
     if (IsRopeTensor(tensor.name)) continue;
     if (tensor.dims[2] != 1 || tensor.dims[3] != 1)
       return InvalidArgument("{}: tensor '{}' has {} dimensions; weights of a {} model have 1 or 2",
-                             file.name(), tensor.name, tensor.n_dims,
-                             Name(description_.architecture));
+                             file.name(), tensor.name, tensor.n_dims, description_.family->name);
     const bool flat = tensor.n_dims == 1;
     description_.tensors.push_back({.name = tensor.name,
                                     .dtype = tensor.dtype,
@@ -114,8 +114,8 @@ absl::Status GgufSource::TakeTensors(const GgufFile& file) {
                                     .dims = flat ? 1 : 2});
     places_.push_back({tensor.offset, tensor.size});
   }
-  description_.hyper.tied_embeddings =
-      file.FindTensor(GgufNames().Of(Role::kOutputHead, -1)) == nullptr;
+  const std::string head = TensorName(*description_.family, Dialect::kGguf, Role::kOutputHead);
+  description_.hyper.tied_embeddings = file.FindTensor(head) == nullptr;
   return absl::OkStatus();
 }
 

@@ -2,8 +2,8 @@
 
 #include <limits>
 
+#include "pipeline/family/validate.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
-#include "pipeline/model/shapes.h"
 #include "text/tokenizer/end_tokens.h"
 
 namespace quantfleet::pipeline {

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
 #include "text/tokenizer/end_tokens.h"
 
@@ -26,7 +27,7 @@ void WriteSampling(const SamplingDefaults& sampling, GgufWriter& out) {
 }
 
 void WriteGeneral(const ModelDescription& model, const Recipe& recipe, GgufWriter& out) {
-  out.AddText("general.architecture", Name(model.architecture));
+  out.AddText("general.architecture", model.family->name);
   if (!model.published_name.empty()) out.AddText("general.name", model.published_name);
   out.AddU32("general.file_type", FileType(recipe));
   out.AddU32("general.quantization_version", 2);
@@ -36,10 +37,8 @@ void WriteGeneral(const ModelDescription& model, const Recipe& recipe, GgufWrite
 
 void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
   const Hyperparameters& h = model.hyper;
-  const bool phi3 = model.architecture == Architecture::kPhi3;
-  const auto key = [&](std::string_view k) {
-    return fmt::format("{}.{}", Name(model.architecture), k);
-  };
+  const Family& family = *model.family;
+  const auto key = [&](std::string_view k) { return fmt::format("{}.{}", family.name, k); };
   const auto integer = [&](std::string_view k, int64_t v) {
     out.AddU32(key(k), static_cast<uint32_t>(v));
   };
@@ -53,10 +52,11 @@ void WriteHyperparameters(const ModelDescription& model, GgufWriter& out) {
   integer("attention.key_length", h.head_dim);
   integer("attention.value_length", h.head_dim);
   out.AddF32(key("attention.layer_norm_rms_epsilon"), h.rms_epsilon);
-  if (phi3 || h.sliding_window > 0) integer("attention.sliding_window", h.sliding_window);
+  if (family.gguf_states_window || h.sliding_window > 0)
+    integer("attention.sliding_window", h.sliding_window);
   integer("rope.dimension_count", h.rope_dims);
   out.AddF32(key("rope.freq_base"), h.rope_theta);
-  if (phi3 || h.original_context != h.context)
+  if (family.gguf_states_window || h.original_context != h.context)
     integer("rope.scaling.original_context_length", h.original_context);
   if (h.rope_scaling.kind == RopeScaling::Kind::kLinear) {
     out.AddText(key("rope.scaling.type"), "linear");

@@ -1,5 +1,6 @@
 #include "pipeline/format/gguf/write/gguf_target.h"
 
+#include "pipeline/family/validate.h"
 #include "pipeline/format/gguf/read/gguf_names.h"
 #include "pipeline/format/gguf/write/gguf_keys.h"
 #include "pipeline/format/layout/assemble.h"
@@ -21,7 +22,7 @@ absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model
                                                    const Recipe& recipe, bool has_importance) {
   std::vector<GgufTensor> tensors;
   for (OutputTensor& tensor : FusePieces(model, [&](Role role, int layer) {
-         return GgufTensorName(model.architecture, role, layer);
+         return HoldingTensorName(*model.family, Dialect::kGguf, role, layer);
        })) {
     const DType dtype = recipe.TypeOf(model, tensor.Seen(), has_importance);
     // Before a type that divides the rows takes its place.
@@ -77,13 +78,11 @@ PlannedFile LayOut(const ModelDescription& model, const Recipe& recipe,
     uint64_t at = data_at + tensor.offset;
     for (const uint32_t p : tensor.is.pieces) {
       const Piece& piece = model.pieces[p];
-      const bool rotated = piece.role == Role::kAttnQ || piece.role == Role::kAttnK ||
-                           piece.role == Role::kAttnQBias || piece.role == Role::kAttnKBias;
       out.pieces.push_back({.piece = p,
                             .file = 0,
                             .offset = at,
                             .dtype = tensor.dtype,
-                            .order = rotated ? GgufQkOrder(model.architecture) : RowOrder::kHf,
+                            .order = RowOrderOf(*model.family, Dialect::kGguf, piece.role),
                             .padding = 0,
                             .tensor = tensor.is.name});
       at += static_cast<uint64_t>(piece.rows * RowBytes(tensor.dtype, piece.cols));

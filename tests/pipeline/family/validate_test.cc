@@ -1,22 +1,23 @@
-#include "pipeline/model/description.h"
+#include "pipeline/family/validate.h"
 
 #include <gtest/gtest.h>
 
 #include <limits>
 
 #include "common/base/utf8.h"
-#include "pipeline/model/cut_pieces.h"
+#include "pipeline/family/cut_pieces.h"
+#include "pipeline/family/shapes.h"
+#include "pipeline/model/description.h"
 #include "pipeline/model/rope.h"
-#include "pipeline/model/shapes.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
 // One tensor per piece, all F32: a description that is in order.
-ModelDescription Good(Architecture architecture = Architecture::kLlama) {
+ModelDescription Good(std::string_view family = "llama") {
   ModelDescription m;
-  m.architecture = architecture;
+  m.family = FindFamily(family);
   m.hyper = {.hidden = 64,
              .intermediate = 96,
              .layers = 2,
@@ -27,7 +28,7 @@ ModelDescription Good(Architecture architecture = Architecture::kLlama) {
              .context = 128,
              .original_context = 128,
              .rope_dims = 16};
-  for (const PieceName& name : CanonicalPieces(m.hyper, architecture == Architecture::kQwen2)) {
+  for (const PieceName& name : CanonicalPieces(*m.family, m.hyper, false)) {
     const Shape s = ShapeOf(m.hyper, name.role);
     m.pieces.push_back({.role = name.role,
                         .layer = name.layer,
@@ -44,8 +45,8 @@ ModelDescription Good(Architecture architecture = Architecture::kLlama) {
 
 TEST(Validate, AcceptsWhatIsInOrder) {
   EXPECT_OK(Validate(Good()));
-  EXPECT_OK(Validate(Good(Architecture::kPhi3)));
-  EXPECT_OK(Validate(Good(Architecture::kQwen2)));
+  EXPECT_OK(Validate(Good("phi3")));
+  EXPECT_OK(Validate(Good("qwen2")));
 }
 
 TEST(Validate, NamesAMissingOrSuperfluousPiece) {
@@ -106,10 +107,10 @@ TEST(Validate, PiecesOfOneTensorNeitherOverlapNorLeaveGaps) {
 
 TEST(Validate, BiasesBelongToTheirArchitectures) {
   ModelDescription m = Good();
-  m.architecture = Architecture::kQwen2;
+  m.family = FindFamily("qwen2");
   EXPECT_ERROR(Validate(m), kInvalidArgument, "needs biases");
-  m = Good(Architecture::kQwen2);
-  m.architecture = Architecture::kPhi3;
+  m = Good("qwen2");
+  m.family = FindFamily("phi3");
   EXPECT_ERROR(Validate(m), kUnimplemented, "biases");
 }
 

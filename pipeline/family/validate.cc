@@ -1,9 +1,11 @@
-// Validate() and its parts: an untrusted description against itself.
+#include "pipeline/family/validate.h"
+
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
 
-#include "pipeline/model/shapes.h"
+#include "pipeline/family/shapes.h"
 
 namespace quantfleet::pipeline {
 namespace {
@@ -87,9 +89,7 @@ absl::Status ValidatePiece(const ModelDescription& model, const Piece& piece) {
         "tensor '{}' has the shape {}, which does not hold {} with the shape {} ({})", tensor.name,
         ShapeText(tensor.rows, tensor.cols, tensor.dims), Name(piece.role),
         ShapeText(piece.rows, piece.cols, piece.dims), ShapeFormula(piece.role));
-  if (piece.order == RowOrder::kInterleaved && piece.role != Role::kAttnQ &&
-      piece.role != Role::kAttnK && piece.role != Role::kAttnQBias &&
-      piece.role != Role::kAttnKBias)
+  if (piece.order == RowOrder::kInterleaved && !Info(piece.role).rotated)
     return Internal("{} of tensor '{}' cannot be interleaved", Name(piece.role), tensor.name);
   return absl::OkStatus();
 }
@@ -136,7 +136,7 @@ absl::Status ValidateCoverage(const ModelDescription& model) {
     const int64_t whole = tensor.dims == 1 ? tensor.cols : tensor.rows;
     if (covered[i] == 0)
       return InvalidArgument("tensor '{}' is not a part of a {} model", tensor.name,
-                             Name(model.architecture));
+                             model.family->name);
     if (covered[i] != whole)
       return InvalidArgument(
           "tensor '{}' has the shape {}, but the hyper-parameters ask for {} in place of {}: it "
@@ -147,9 +147,16 @@ absl::Status ValidateCoverage(const ModelDescription& model) {
   return absl::OkStatus();
 }
 
+// Whether the first layer has what the family's models may do without.
+bool HasOptional(const ModelDescription& model) {
+  return std::ranges::any_of(model.pieces, [&](const Piece& piece) {
+    return piece.layer == 0 && IsOptional(*model.family, piece.role);
+  });
+}
+
 }  // namespace
 
-absl::Status ValidateHyperparameters(Architecture architecture, const Hyperparameters& h) {
+absl::Status ValidateHyperparameters(const Family& family, const Hyperparameters& h) {
   QF_RETURN_IF_ERROR(InRange("hidden_size", h.hidden, 1, kMaxWidth));
   QF_RETURN_IF_ERROR(InRange("intermediate_size", h.intermediate, 1, kMaxWidth));
   QF_RETURN_IF_ERROR(InRange("num_hidden_layers", h.layers, 1, kMaxLayers));
@@ -163,9 +170,9 @@ absl::Status ValidateHyperparameters(Architecture architecture, const Hyperparam
   QF_RETURN_IF_ERROR(InRange("the rotated part of head_dim", h.rope_dims, 2, h.head_dim));
   if (h.rope_dims % 2 != 0)
     return InvalidArgument("the rotated part of head_dim is {}; it has to be even", h.rope_dims);
-  if (architecture != Architecture::kPhi3 && h.rope_dims != h.head_dim)
+  if (!family.partial_rotary && h.rope_dims != h.head_dim)
     return Unimplemented("{} with partial rotary embedding ({} of {} dimensions) is not supported",
-                         Name(architecture), h.rope_dims, h.head_dim);
+                         family.name, h.rope_dims, h.head_dim);
   QF_RETURN_IF_ERROR(InRange("vocab_size", h.vocab, 1, kMaxVocab));
   QF_RETURN_IF_ERROR(InRange("max_position_embeddings", h.context, 1, kMaxContext));
   QF_RETURN_IF_ERROR(
@@ -174,6 +181,15 @@ absl::Status ValidateHyperparameters(Architecture architecture, const Hyperparam
   QF_RETURN_IF_ERROR(Positive("rms_norm_eps", h.rms_epsilon));
   QF_RETURN_IF_ERROR(Positive("rope_theta", h.rope_theta));
   return ValidateRope(h);
+}
+
+absl::Status ValidateBiases(const Family& family, bool biases) {
+  const FamilyTensor* bias = FindTensor(family, Role::kAttnQBias);
+  if (bias == nullptr && biases)
+    return Unimplemented("{} with biases on q, k and v is not supported", family.name);
+  if (bias != nullptr && bias->presence == Presence::kAlways && !biases)
+    return InvalidArgument("a {} model needs biases on q, k and v; layer 0 has none", family.name);
+  return absl::OkStatus();
 }
 
 absl::Status ValidateTokenizer(const text::TokenizerData& t, int64_t vocab) {
@@ -206,16 +222,14 @@ absl::Status ValidateTokenizer(const text::TokenizerData& t, int64_t vocab) {
 }
 
 absl::Status Validate(const ModelDescription& model) {
-  QF_RETURN_IF_ERROR(ValidateHyperparameters(model.architecture, model.hyper));
+  if (model.family == nullptr) return Internal("a model without a family");
+  const Family& family = *model.family;
+  QF_RETURN_IF_ERROR(ValidateHyperparameters(family, model.hyper));
   QF_RETURN_IF_ERROR(ValidateTokenizer(model.tokenizer, model.hyper.vocab));
   for (const SourceTensor& tensor : model.tensors) QF_RETURN_IF_ERROR(ValidateTensor(tensor));
 
-  const bool biases = model.Find(Role::kAttnQBias, 0) != nullptr;
-  if (model.architecture == Architecture::kQwen2 && !biases)
-    return InvalidArgument("a qwen2 model needs biases on q, k and v; layer 0 has none");
-  if (model.architecture == Architecture::kPhi3 && biases)
-    return Unimplemented("phi3 with biases on q, k and v is not supported");
-  const std::vector<PieceName> want = CanonicalPieces(model.hyper, biases);
+  QF_RETURN_IF_ERROR(ValidateBiases(family, model.Find(Role::kAttnQBias, 0) != nullptr));
+  const std::vector<PieceName> want = CanonicalPieces(family, model.hyper, HasOptional(model));
   for (size_t i = 0; i < want.size(); ++i) {
     if (i >= model.pieces.size() ||
         PieceName{model.pieces[i].role, model.pieces[i].layer} != want[i])

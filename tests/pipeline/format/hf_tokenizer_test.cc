@@ -1,7 +1,8 @@
-#include "pipeline/model/hf_tokenizer.h"
+#include "pipeline/format/safetensors/hf_tokenizer.h"
 
 #include <gtest/gtest.h>
 
+#include "pipeline/family/family.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/tiny_model.h"
 #include "text/tokenizer/end_tokens.h"
@@ -16,6 +17,7 @@ using testing::TinySpmPieces;
 
 HfConfig WithVocab(int64_t vocab) {
   HfConfig config;
+  config.family = FindFamily("phi3");
   config.hyper.vocab = vocab;
   return config;
 }
@@ -275,9 +277,9 @@ TEST(HfTokenizer, TokensThatLookSpecialAreControl) {
   files.model = SpmModelBytes(TinySpmPieces(300));
   files.tokenizer_config = added;
   HfConfig config = WithVocab(300);
-  config.architecture = Architecture::kLlama;
+  config.family = FindFamily("llama");
   EXPECT_EQ(BuildTokenizer(files, config)->tokens[4].type, text::TokenType::kControl);
-  config.architecture = Architecture::kPhi3;
+  config.family = FindFamily("phi3");
   EXPECT_EQ(BuildTokenizer(files, config)->tokens[4].type, text::TokenType::kUserDefined);
   EXPECT_EQ(BuildTokenizer(files, config)->tokens[7].text,
             "a\xe2\x96\x81"

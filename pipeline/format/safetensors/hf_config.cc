@@ -1,32 +1,24 @@
-#include "pipeline/model/hf_config.h"
+#include "pipeline/format/safetensors/hf_config.h"
 
 #include <boost/json.hpp>
 #include <cmath>
 
 #include "common/base/json.h"
+#include "pipeline/family/validate.h"
 #include "pipeline/model/hf_generation.h"
 #include "pipeline/model/rope.h"
-#include "pipeline/model/shapes.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
 namespace json = boost::json;
 
-struct Known {
-  std::string_view class_name, model_type;
-  Architecture architecture;
-  bool sliding_window;  // whether the class's attention heeds the field
-};
-// Mistral's layers are llama's.
-constexpr Known kKnown[] = {
-    {"Phi3ForCausalLM", "phi3", Architecture::kPhi3, true},
-    {"LlamaForCausalLM", "llama", Architecture::kLlama, false},
-    {"MistralForCausalLM", "mistral", Architecture::kLlama, true},
-    {"Qwen2ForCausalLM", "qwen2", Architecture::kQwen2, false},
+struct KnownClass {
+  const Family* family = nullptr;
+  const HfClass* is = nullptr;
 };
 
-absl::StatusOr<Known> FindClass(JsonMembers& config) {
+absl::StatusOr<KnownClass> FindClass(JsonMembers& config) {
   std::string name;
   const json::array* classes = config.Array("architectures");
   if (classes != nullptr && !classes->empty() && classes->front().is_string()) {
@@ -40,9 +32,11 @@ absl::StatusOr<Known> FindClass(JsonMembers& config) {
     return InvalidArgument("{}: neither 'architectures' nor 'model_type' says what the model is",
                            config.where());
   std::string supported;
-  for (const Known& known : kKnown) {
-    if (name == known.class_name || name == known.model_type) return known;
-    supported += fmt::format("{}{}", supported.empty() ? "" : ", ", known.class_name);
+  for (const Family* family : Families()) {
+    for (const HfClass& known : family->classes) {
+      if (name == known.name || name == known.model_type) return KnownClass{family, &known};
+      supported += fmt::format("{}{}", supported.empty() ? "" : ", ", known.name);
+    }
   }
   return Unimplemented("{}: the architecture '{}' is not supported; supported are {}",
                        config.where(), name, supported);
@@ -61,9 +55,10 @@ std::vector<float> Floats(JsonMembers& from, std::string_view key) {
   return values;
 }
 
-absl::Status ReadLongRope(JsonMembers& from, Architecture architecture, Hyperparameters& h) {
-  if (architecture != Architecture::kPhi3)
-    return Unimplemented("{}: LongRoPE is supported for phi3 only", from.where());
+absl::Status ReadLongRope(JsonMembers& from, const Family& family, Hyperparameters& h) {
+  if (!family.long_rope)
+    return Unimplemented("{}: LongRoPE is supported for {} only", from.where(),
+                         FamilyNames(&Family::long_rope));
   RopeScaling& rope = h.rope_scaling;
   rope.kind = RopeScaling::Kind::kLongRope;
   rope.long_factors = Floats(from, "long_factor");
@@ -106,7 +101,7 @@ absl::Status ReadPartialRotary(JsonMembers& from, Hyperparameters& h) {
   return from.status();
 }
 
-absl::Status ReadRope(JsonMembers& config, Architecture architecture, Hyperparameters& h) {
+absl::Status ReadRope(JsonMembers& config, const Family& family, Hyperparameters& h) {
   // Newer writers keep theta and scaling together under rope_parameters.
   const json::object* object = config.Object("rope_parameters");
   if (object == nullptr) object = config.Object("rope_scaling");
@@ -118,7 +113,7 @@ absl::Status ReadRope(JsonMembers& config, Architecture architecture, Hyperparam
   std::string type = from.Text("rope_type").value_or("");
   if (type.empty()) type = from.Text("type").value_or("default");
   if (type == "longrope" || type == "su") {
-    QF_RETURN_IF_ERROR(ReadLongRope(from, architecture, h));
+    QF_RETURN_IF_ERROR(ReadLongRope(from, family, h));
   } else if (type == "llama3") {
     QF_RETURN_IF_ERROR(ReadLlama3(from, h));
   } else if (type == "linear") {
@@ -174,14 +169,17 @@ absl::Status RefuseUnsupported(JsonMembers& config) {
   return config.status();
 }
 
-absl::Status ReadSlidingWindow(JsonMembers& config, const Known& known, Hyperparameters& h) {
+absl::Status ReadSlidingWindow(JsonMembers& config, Window kind, Hyperparameters& h) {
   const int64_t window = config.Integer("sliding_window").value_or(0);
-  if (!known.sliding_window || window == 0) return config.status();
-  if (known.architecture == Architecture::kPhi3) {
-    h.sliding_window = window;
-  } else if (window > 0 && window < h.context) {
-    // Mistral: up to the window, full attention is the same thing. Beyond it, it would not be.
-    h.context = h.original_context = window;
+  switch (kind) {
+    case Window::kIgnored:
+      break;
+    case Window::kInAttention:
+      h.sliding_window = window;
+      break;
+    case Window::kEndsContext:
+      if (window > 0 && window < h.context) h.context = h.original_context = window;
+      break;
   }
   return config.status();
 }
@@ -201,20 +199,20 @@ std::optional<int64_t> TokenId(JsonMembers& config, std::string_view key) {
 absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view file) {
   QF_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(text, file));
   JsonMembers config(object, std::string(file));
-  QF_ASSIGN_OR_RETURN(const Known known, FindClass(config));
+  QF_ASSIGN_OR_RETURN(const KnownClass known, FindClass(config));
   HfConfig out;
-  out.architecture = known.architecture;
+  out.family = known.family;
   QF_RETURN_IF_ERROR(RefuseUnsupported(config));
   QF_RETURN_IF_ERROR(ReadSizes(config, out.hyper));
-  QF_RETURN_IF_ERROR(ReadSlidingWindow(config, known, out.hyper));
-  QF_RETURN_IF_ERROR(ReadRope(config, known.architecture, out.hyper));
+  QF_RETURN_IF_ERROR(ReadSlidingWindow(config, known.is->window, out.hyper));
+  QF_RETURN_IF_ERROR(ReadRope(config, *known.family, out.hyper));
   out.bos = TokenId(config, "bos_token_id");
   out.ends = ReadTokenIds(config, "eos_token_id", out.hyper.vocab);
   out.padding = TokenId(config, "pad_token_id");
   const std::string path = config.Text("_name_or_path").value_or("");
   out.published_name = PublishableName(std::string_view(path).substr(path.find_last_of('/') + 1));
   QF_RETURN_IF_ERROR(config.status());
-  QF_RETURN_IF_ERROR(Annotate(ValidateHyperparameters(out.architecture, out.hyper), file));
+  QF_RETURN_IF_ERROR(Annotate(ValidateHyperparameters(*out.family, out.hyper), file));
   return out;
 }
 

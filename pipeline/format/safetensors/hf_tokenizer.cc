@@ -1,4 +1,4 @@
-#include "pipeline/model/hf_tokenizer.h"
+#include "pipeline/format/safetensors/hf_tokenizer.h"
 
 #include <boost/json.hpp>
 #include <charconv>
@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "common/base/json.h"
-#include "pipeline/model/shapes.h"
+#include "pipeline/family/validate.h"
 #include "text/tokenizer/end_tokens.h"
 #include "text/tokenizer/spm_model.h"
 #include "text/tokenizer/tokenizer_json.h"
@@ -126,10 +126,9 @@ std::string PlainSpaces(std::string text) {
 
 // Added tokens beyond the vocabulary exist in the wild; the model has no row for them, so they can
 // never occur.
-void ApplyAdded(const text::AddedTokens& added, Architecture architecture, text::TokenizerData& t) {
+void ApplyAdded(const text::AddedTokens& added, const Family* family, text::TokenizerData& t) {
   const bool spm = t.kind == text::TokenizerData::Kind::kSpm;
-  // Phi-3's files mean what they say.
-  const bool literal = spm && architecture == Architecture::kPhi3;
+  const bool literal = spm && family != nullptr && family->literal_added_tokens;
   for (const auto& [id, token] : added) {
     if (id < 0 || id >= static_cast<int64_t>(t.tokens.size()) || token.text.empty()) continue;
     text::Token& slot = t.tokens[static_cast<size_t>(id)];
@@ -246,7 +245,7 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   }
   QF_RETURN_IF_ERROR(files.model ? TakeSpm(files, config, t) : TakeByteBpe(from_json, config, t));
   Pad(config.hyper.vocab, t);
-  ApplyAdded(settings.added, config.architecture, t);
+  ApplyAdded(settings.added, config.family, t);
   QF_RETURN_IF_ERROR(CheckUnique(t));
   ChooseIds(settings, config, t);
 

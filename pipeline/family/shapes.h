@@ -2,10 +2,10 @@
 // Pure functions.
 #pragma once
 
-#include <string_view>
+#include <string>
 #include <vector>
 
-#include "pipeline/model/description.h"
+#include "pipeline/family/family.h"
 
 namespace quantfleet::pipeline {
 
@@ -17,7 +17,7 @@ struct Shape {
 
 Shape ShapeOf(const Hyperparameters& hyper, Role role);
 // The hyper-parameters that fix it, for messages: "(num_attention_heads * head_dim) x hidden_size".
-std::string_view ShapeFormula(Role role);
+std::string ShapeFormula(Role role);
 
 struct PieceName {
   Role role;
@@ -25,12 +25,9 @@ struct PieceName {
   bool operator==(const PieceName&) const = default;
 };
 
-// Every piece of a model in canonical order: embedding, layers ascending with roles in Role's
-// order, norm, head.
-std::vector<PieceName> CanonicalPieces(const Hyperparameters& hyper, bool qkv_biases);
-
-// Ranges of every hyper-parameter; errors name the field as config.json spells it.
-absl::Status ValidateHyperparameters(Architecture architecture, const Hyperparameters& hyper);
-absl::Status ValidateTokenizer(const text::TokenizerData& tokenizer, int64_t vocab);
+// Every piece of a model in canonical order, as the family lists its tensors. `optional`: with
+// those that its models may do without.
+std::vector<PieceName> CanonicalPieces(const Family& family, const Hyperparameters& hyper,
+                                       bool optional);
 
 }  // namespace quantfleet::pipeline

@@ -10,6 +10,6 @@ namespace quantfleet::pipeline {
 
 // `float_type`: "float16", "bfloat16". What no member can say is left out: llama3's factors per
 // frequency, as a GGUF source has them.
-boost::json::object HfConfig(const ModelDescription& model, std::string_view float_type);
+boost::json::object ConfigJson(const ModelDescription& model, std::string_view float_type);
 
 }  // namespace quantfleet::pipeline

@@ -1,9 +1,10 @@
-#include "pipeline/model/hf_config.h"
+#include "pipeline/format/safetensors/hf_config.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
+#include "pipeline/family/family.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::pipeline {
@@ -49,7 +50,7 @@ TEST(HfConfig, ReadsEverything) {
                                        {"sliding_window", "2047"},
                                        {"_name_or_path", R"("microsoft/Phi-3-mini")"}}));
   ASSERT_OK(c);
-  EXPECT_EQ(c->architecture, Architecture::kPhi3);
+  EXPECT_EQ(c->family->name, "phi3");
   EXPECT_EQ(c->hyper.hidden, 64);
   EXPECT_EQ(c->hyper.intermediate, 96);
   EXPECT_EQ(c->hyper.layers, 2);
@@ -69,16 +70,16 @@ TEST(HfConfig, ReadsEverything) {
 }
 
 TEST(HfConfig, KnowsTheFourClasses) {
-  const auto architecture = [](const char* name) {
-    return ParseHfConfig(Config({{"architectures", fmt::format("[\"{}\"]", name)}}))->architecture;
+  const auto family = [](const char* name) {
+    return ParseHfConfig(Config({{"architectures", fmt::format("[\"{}\"]", name)}}))->family->name;
   };
-  EXPECT_EQ(architecture("LlamaForCausalLM"), Architecture::kLlama);
-  EXPECT_EQ(architecture("MistralForCausalLM"), Architecture::kLlama);
-  EXPECT_EQ(architecture("Qwen2ForCausalLM"), Architecture::kQwen2);
+  EXPECT_EQ(family("LlamaForCausalLM"), "llama");
+  EXPECT_EQ(family("MistralForCausalLM"), "llama");
+  EXPECT_EQ(family("Qwen2ForCausalLM"), "qwen2");
   const auto by_type =
       ParseHfConfig(Config({{"architectures", "absent"}, {"model_type", "\"qwen2\""}}));
   ASSERT_OK(by_type);
-  EXPECT_EQ(by_type->architecture, Architecture::kQwen2);
+  EXPECT_EQ(by_type->family->name, "qwen2");
   EXPECT_ERROR(
       ParseHfConfig(Config({{"architectures", R"(["PhiMoEForCausalLM"])"}})), kUnimplemented,
       "'PhiMoEForCausalLM' is not supported; supported are Phi3ForCausalLM, LlamaForCausalLM, "

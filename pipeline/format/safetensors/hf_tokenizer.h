@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "pipeline/model/hf_config.h"
+#include "pipeline/format/safetensors/hf_config.h"
 
 namespace quantfleet::pipeline {
 

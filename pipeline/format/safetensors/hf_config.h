@@ -1,4 +1,4 @@
-// config.json of a Hugging Face model folder: architecture and hyper-parameters. Pure; the text is
+// config.json of a Hugging Face model folder: family and hyper-parameters. Pure; the text is
 // untrusted.
 #pragma once
 
@@ -12,7 +12,7 @@
 namespace quantfleet::pipeline {
 
 struct HfConfig {
-  Architecture architecture = Architecture::kPhi3;
+  const Family* family = nullptr;       // never null once parsed
   Hyperparameters hyper;                // validated
   std::string published_name;           // last part of _name_or_path; may be empty
   std::optional<int64_t> bos, padding;  // token ids, where the tokenizer's own files name none

@@ -1,7 +1,8 @@
-#include "pipeline/format/layout/hf_config.h"
+#include "pipeline/format/layout/config_json.h"
 
 #include <cmath>
 
+#include "pipeline/family/family.h"
 #include "pipeline/format/layout/float_text.h"
 #include "pipeline/format/layout/generation.h"
 #include "pipeline/model/rope.h"
@@ -46,24 +47,31 @@ json::value ScalingJson(const Hyperparameters& h) {
   return nullptr;
 }
 
-std::string_view ClassName(Architecture architecture) {
-  switch (architecture) {
-    case Architecture::kPhi3:
-      return "Phi3ForCausalLM";
-    case Architecture::kLlama:
-      return "LlamaForCausalLM";
-    case Architecture::kQwen2:
-      return "Qwen2ForCausalLM";
+void Add(ConfigMember member, const Hyperparameters& h, json::object& config) {
+  switch (member) {
+    case ConfigMember::kHeadDim:
+      config["head_dim"] = h.head_dim;
+      break;
+    case ConfigMember::kOriginalContext:
+      config["original_max_position_embeddings"] = h.original_context;
+      break;
+    case ConfigMember::kPartialRotaryFactor:
+      config["partial_rotary_factor"] =
+          static_cast<double>(h.rope_dims) / static_cast<double>(h.head_dim);
+      break;
+    case ConfigMember::kSlidingWindow:
+      if (h.sliding_window > 0) config["sliding_window"] = h.sliding_window;
+      break;
   }
-  return "";
 }
 
 }  // namespace
 
-json::object HfConfig(const ModelDescription& model, std::string_view float_type) {
+json::object ConfigJson(const ModelDescription& model, std::string_view float_type) {
   const Hyperparameters& h = model.hyper;
-  json::object config{{"architectures", json::array{ClassName(model.architecture)}},
-                      {"model_type", Name(model.architecture)},
+  const HfClass& hf = model.family->classes.front();
+  json::object config{{"architectures", json::array{hf.name}},
+                      {"model_type", hf.model_type},
                       {"hidden_size", h.hidden},
                       {"intermediate_size", h.intermediate},
                       {"num_hidden_layers", h.layers},
@@ -77,14 +85,7 @@ json::object HfConfig(const ModelDescription& model, std::string_view float_type
                       {"hidden_act", "silu"},
                       {"tie_word_embeddings", h.tied_embeddings},
                       {"torch_dtype", float_type}};
-  if (model.architecture == Architecture::kPhi3) {
-    config["original_max_position_embeddings"] = h.original_context;
-    config["partial_rotary_factor"] =
-        static_cast<double>(h.rope_dims) / static_cast<double>(h.head_dim);
-    if (h.sliding_window > 0) config["sliding_window"] = h.sliding_window;
-  } else {
-    config["head_dim"] = h.head_dim;
-  }
+  for (const ConfigMember member : model.family->config_members) Add(member, h, config);
   const auto token = [&](const char* key, const std::optional<int32_t>& id) {
     if (id) config[key] = *id;
   };

@@ -1,0 +1,69 @@
+#include "pipeline/family/family.h"
+
+#include <algorithm>
+
+#include "common/base/status.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+std::string_view In(Dialect dialect, const Spelled& spelled) {
+  return dialect == Dialect::kHf ? spelled.hf : spelled.gguf;
+}
+
+}  // namespace
+
+const Family* FindFamily(std::string_view name) {
+  const auto it = std::ranges::find(Families(), name, &Family::name);
+  return it == Families().end() ? nullptr : *it;
+}
+
+std::string FamilyNames(bool Family::* which) {
+  std::vector<std::string_view> names;
+  for (const Family* family : Families())
+    if (which == nullptr || family->*which) names.push_back(family->name);
+  std::string text;
+  for (size_t i = 0; i < names.size(); ++i)
+    text += fmt::format("{}{}", i == 0 ? "" : i + 1 == names.size() ? " and " : ", ", names[i]);
+  return text;
+}
+
+const FamilyTensor* FindTensor(const Family& family, Role role) {
+  const auto it = std::ranges::find(family.tensors, role, &FamilyTensor::role);
+  return it == family.tensors.end() ? nullptr : &*it;
+}
+
+bool IsOptional(const Family& family, Role role) {
+  const FamilyTensor* tensor = FindTensor(family, role);
+  return tensor != nullptr && tensor->presence == Presence::kOptional;
+}
+
+const FusedTensor* FindFused(const Family& family, Role role) {
+  const auto it = std::ranges::find_if(family.fused, [role](const FusedTensor& fused) {
+    return std::ranges::find(fused.roles, role) != fused.roles.end();
+  });
+  return it == family.fused.end() ? nullptr : &*it;
+}
+
+std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer) {
+  return fmt::format("{}.{}.{}", In(dialect, family.layer), layer, In(dialect, name));
+}
+
+std::string TensorName(const Family& family, Dialect dialect, Role role, int layer) {
+  const FamilyTensor* tensor = FindTensor(family, role);
+  if (tensor == nullptr) return "";
+  return Info(role).of_layer ? LayerTensorName(family, dialect, tensor->name, layer)
+                             : std::string(In(dialect, tensor->name));
+}
+
+std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, int layer) {
+  const FusedTensor* fused = family.writes_fused ? FindFused(family, role) : nullptr;
+  return fused != nullptr ? LayerTensorName(family, dialect, fused->name, layer)
+                          : TensorName(family, dialect, role, layer);
+}
+
+RowOrder RowOrderOf(const Family& family, Dialect dialect, Role role) {
+  return dialect == Dialect::kGguf && Info(role).rotated ? family.gguf_rows : RowOrder::kHf;
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,118 @@
+// What the models of one family have in common, as data: what they are called, which tensors they
+// have and how either kind of file spells them, what is peculiar to them in each format. A family
+// is one file of this folder and a row in registry.cc. Whoever reads, cuts, checks, writes or runs
+// a model goes by this description and by the pieces that it leads to, never by a family's name.
+//
+// What every family has so far has no member: RMS norms before attention and before the
+// feed-forward part, residuals one after the other, gates with SiLU, scores by 1/sqrt(head_dim).
+// docs/extend/family.md says where the first one that differs gets its member. Immutable.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "pipeline/model/description.h"
+
+namespace quantfleet::pipeline {
+
+// Whose words: Hugging Face's checkpoints (MLX, ONNX and OpenVINO use them too), or GGUF's.
+enum class Dialect { kHf, kGguf };
+
+struct Spelled {
+  std::string_view hf, gguf;
+};
+
+enum class Presence {
+  kAlways,
+  kOptional,  // all tensors that are, or none of them, as the first layer has it
+};
+
+struct FamilyTensor {
+  Role role;
+  Spelled name;  // of a layer's tensor without the layer: "self_attn.q_proj.weight"
+  Presence presence = Presence::kAlways;
+};
+
+// The rows of several pieces one after the other, in one tensor.
+struct FusedTensor {
+  std::span<const Role> roles;
+  Spelled name;
+};
+inline constexpr Role kQkv[] = {Role::kAttnQ, Role::kAttnK, Role::kAttnV};
+inline constexpr Role kGateUp[] = {Role::kFfnGate, Role::kFfnUp};
+
+// What becomes of config.json's sliding_window.
+enum class Window {
+  kIgnored,      // the class does not heed it
+  kInAttention,  // attention sees no further back
+  kEndsContext,  // up to it, full attention is the same thing; beyond it, it would not be
+};
+
+// A class of Hugging Face's transformers whose models these are.
+struct HfClass {
+  std::string_view name;        // "LlamaForCausalLM"
+  std::string_view model_type;  // "llama"; GenAI's type as well
+  Window window = Window::kIgnored;
+};
+
+// Members of config.json that not every class has.
+enum class ConfigMember { kHeadDim, kOriginalContext, kPartialRotaryFactor, kSlidingWindow };
+
+// Which models of 80 layers llama.cpp takes for one of 70B when it mixes types.
+enum class SeventyB { kNone, kSharedKv, kAll };
+
+struct Family {
+  // GGUF's general.architecture and the prefix of its keys; what manifests and people call it.
+  std::string_view name;
+  std::span<const HfClass> classes;  // the first one is what config.json says where we write it
+
+  // In canonical order: the embedding, what each layer has, the output's norm and head. A tied
+  // model does without the head.
+  std::span<const FamilyTensor> tensors;
+  Spelled layer{"model.layers", "blk"};  // ".3." and a layer's tensor follow
+  // Tensors that a checkpoint may have in place of those that they fuse.
+  std::span<const FusedTensor> fused = {};
+  bool writes_fused = false;  // the published files have them, and so have ours
+
+  bool partial_rotary = false;  // the first dimensions of a head alone may turn
+  bool long_rope = false;       // LongRoPE's two sets of factors
+
+  // How GGUF has the rows of what is rotated; HF's checkpoints have halves.
+  RowOrder gguf_rows = RowOrder::kHf;
+  // GGUF's keys of the window and of the original context are written even where nothing is in
+  // them.
+  bool gguf_states_window = false;
+  std::span<const ConfigMember> config_members = {};  // in the order in which they are written
+  bool mlx_reads_head_dim = false;                    // or its model takes hidden / heads
+  // Added tokens of a SentencePiece model mean what the files say; of others those that look like
+  // control tokens are.
+  bool literal_added_tokens = false;
+  SeventyB seventy_b = SeventyB::kNone;
+};
+
+// All families, each once.
+std::span<const Family* const> Families();
+// By Family::name; null: there is none.
+const Family* FindFamily(std::string_view name);
+// "phi3, llama and qwen2": those that have it, or all.
+std::string FamilyNames(bool Family::* which = nullptr);
+
+// The row of the family's tensors; null: its models do not have the role.
+const FamilyTensor* FindTensor(const Family& family, Role role);
+// Whether its models may do with or without it.
+bool IsOptional(const Family& family, Role role);
+// The fused tensor that may hold the role; null: none.
+const FusedTensor* FindFused(const Family& family, Role role);
+
+// "model.layers.3.self_attn.q_proj.weight" of "self_attn.q_proj.weight".
+std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer);
+// The tensor of the role alone. `layer` is -1 for what is not of a layer. The family has the role.
+std::string TensorName(const Family& family, Dialect dialect, Role role, int layer = -1);
+// The tensor that the family's files keep the role in: the fused one where they fuse.
+std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, int layer);
+// How that dialect's files have the role's rows.
+RowOrder RowOrderOf(const Family& family, Dialect dialect, Role role);
+
+}  // namespace quantfleet::pipeline

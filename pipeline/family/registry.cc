@@ -1,0 +1,19 @@
+// The families, in the order in which messages name them. Each is described in its own file.
+#include "pipeline/family/family.h"
+
+namespace quantfleet::pipeline {
+
+const Family& Phi3();
+const Family& Llama();
+const Family& Qwen2();
+
+std::span<const Family* const> Families() {
+  static const Family* const families[] = {
+      &Phi3(),
+      &Llama(),
+      &Qwen2(),
+  };
+  return families;
+}
+
+}  // namespace quantfleet::pipeline

@@ -1,0 +1,41 @@
+#include "pipeline/model/role.h"
+
+#include <array>
+
+namespace quantfleet::pipeline {
+namespace {
+
+using enum Extent;
+
+constexpr std::array kTable{
+    RoleInfo{Role::kTokenEmbedding, "token_embedding", kVocab, kHidden, /*of_layer=*/false},
+    RoleInfo{Role::kOutputNorm, "output_norm", kOne, kHidden, /*of_layer=*/false},
+    RoleInfo{Role::kOutputHead, "output_head", kVocab, kHidden, /*of_layer=*/false},
+    RoleInfo{Role::kAttnNorm, "attn_norm", kOne, kHidden},
+    RoleInfo{Role::kAttnQ, "attn_q", kQueries, kHidden, true, /*rotated=*/true},
+    RoleInfo{Role::kAttnK, "attn_k", kKeys, kHidden, true, /*rotated=*/true},
+    RoleInfo{Role::kAttnV, "attn_v", kKeys, kHidden},
+    RoleInfo{Role::kAttnQBias, "attn_q_bias", kOne, kQueries, true, /*rotated=*/true},
+    RoleInfo{Role::kAttnKBias, "attn_k_bias", kOne, kKeys, true, /*rotated=*/true},
+    RoleInfo{Role::kAttnVBias, "attn_v_bias", kOne, kKeys},
+    RoleInfo{Role::kAttnOutput, "attn_output", kHidden, kQueries},
+    RoleInfo{Role::kFfnNorm, "ffn_norm", kOne, kHidden},
+    RoleInfo{Role::kFfnGate, "ffn_gate", kIntermediate, kHidden},
+    RoleInfo{Role::kFfnUp, "ffn_up", kIntermediate, kHidden},
+    RoleInfo{Role::kFfnDown, "ffn_down", kHidden, kIntermediate},
+};
+
+constexpr bool EachInItsPlace() {
+  for (size_t i = 0; i < kTable.size(); ++i)
+    if (kTable[i].role != static_cast<Role>(i)) return false;
+  return kTable.size() == kRoles;
+}
+static_assert(EachInItsPlace());
+
+}  // namespace
+
+const RoleInfo& Info(Role role) { return kTable[static_cast<size_t>(role)]; }
+
+std::span<const RoleInfo> Roles() { return kTable; }
+
+}  // namespace quantfleet::pipeline

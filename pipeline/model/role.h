@@ -1,0 +1,57 @@
+// What the tensors of a model are for, and what follows from that alone: a name, a shape in terms
+// of the hyper-parameters, whether rotary embedding turns the rows. One row per role; a new role is
+// an enumerator here and a row in role.cc. Pure.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace quantfleet::pipeline {
+
+// A logical piece: what a fused tensor is made of, so that chunks restart at the same places
+// whether a source or a target fuses q, k, v (or gate, up) or not. The numbers are nowhere stored.
+enum class Role {
+  kTokenEmbedding,
+  kOutputNorm,
+  kOutputHead,
+  kAttnNorm,
+  kAttnQ,
+  kAttnK,
+  kAttnV,
+  kAttnQBias,
+  kAttnKBias,
+  kAttnVBias,
+  kAttnOutput,
+  kFfnNorm,
+  kFfnGate,
+  kFfnUp,
+  kFfnDown,
+};
+inline constexpr size_t kRoles = static_cast<size_t>(Role::kFfnDown) + 1;
+
+// A length that the hyper-parameters fix.
+enum class Extent {
+  kOne,           // as rows: a vector
+  kVocab,         // vocab
+  kHidden,        // hidden
+  kIntermediate,  // intermediate
+  kQueries,       // heads * head_dim
+  kKeys,          // kv_heads * head_dim; of values too
+};
+
+struct RoleInfo {
+  Role role;
+  std::string_view name;  // "attn_q"
+  Extent rows, cols;
+  bool of_layer = true;  // false: once in a model
+  // Whether rotary embedding turns pairs of its rows (of a vector: its elements), so that formats
+  // may have them in another order.
+  bool rotated = false;
+};
+
+const RoleInfo& Info(Role role);
+std::span<const RoleInfo> Roles();  // by number
+inline std::string_view Name(Role role) { return Info(role).name; }
+
+}  // namespace quantfleet::pipeline

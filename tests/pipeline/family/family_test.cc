@@ -1,0 +1,151 @@
+// The table of families, row by row: what every description has to be, whatever it says.
+#include "pipeline/family/family.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "pipeline/family/shapes.h"
+#include "tests/support/status_matchers.h"
+
+namespace quantfleet::pipeline {
+namespace {
+
+class EveryFamily : public ::testing::TestWithParam<const Family*> {};
+INSTANTIATE_TEST_SUITE_P(All, EveryFamily, ::testing::ValuesIn(Families()),
+                         [](const auto& test) { return std::string(test.param->name); });
+
+Hyperparameters TwoLayers() {
+  Hyperparameters h;
+  h.layers = 2;
+  return h;
+}
+
+TEST_P(EveryFamily, IsFoundByItsName) { EXPECT_EQ(FindFamily(GetParam()->name), GetParam()); }
+
+TEST_P(EveryFamily, HasAClassThatIsOnlyItsOwn) {
+  ASSERT_FALSE(GetParam()->classes.empty());
+  std::multiset<std::string_view> names, types;
+  for (const Family* family : Families())
+    for (const HfClass& known : family->classes) {
+      names.insert(known.name);
+      types.insert(known.model_type);
+    }
+  for (const HfClass& known : GetParam()->classes) {
+    EXPECT_TRUE(known.name.ends_with("ForCausalLM")) << known.name;
+    EXPECT_EQ(names.count(known.name), 1u) << known.name;
+    EXPECT_EQ(types.count(known.model_type), 1u) << known.model_type;
+  }
+}
+
+// What every reader and runner relies on.
+TEST_P(EveryFamily, HasWhatNoDecoderDoesWithout) {
+  const Family& family = *GetParam();
+  for (const Role role :
+       {Role::kTokenEmbedding, Role::kAttnQ, Role::kAttnK, Role::kAttnV, Role::kAttnOutput,
+        Role::kFfnUp, Role::kFfnDown, Role::kOutputNorm, Role::kOutputHead}) {
+    const FamilyTensor* tensor = FindTensor(family, role);
+    ASSERT_NE(tensor, nullptr) << Name(role);
+    EXPECT_EQ(tensor->presence, Presence::kAlways) << Name(role);
+    EXPECT_FALSE(IsOptional(family, role));
+  }
+}
+
+TEST_P(EveryFamily, NamesEachTensorOnceInBothDialects) {
+  const Family& family = *GetParam();
+  for (const Dialect dialect : {Dialect::kHf, Dialect::kGguf}) {
+    std::set<std::string> names;
+    for (const auto& [role, layer] : CanonicalPieces(family, TwoLayers(), /*optional=*/true)) {
+      const std::string name = TensorName(family, dialect, role, layer);
+      EXPECT_TRUE(names.insert(name).second) << name;
+      EXPECT_TRUE(name.ends_with(Info(role).name.ends_with("bias") ? ".bias" : ".weight")) << name;
+      EXPECT_EQ(name.find(".1.") != std::string::npos, layer == 1) << name;
+    }
+  }
+}
+
+// The embedding, then layers, then norm and head: cutting relies on it.
+TEST_P(EveryFamily, ListsItsTensorsInTheOrderOfTheModel) {
+  const Family& family = *GetParam();
+  const std::vector<PieceName> pieces = CanonicalPieces(family, TwoLayers(), true);
+  EXPECT_EQ(pieces.size(), 2 * family.tensors.size() - 3) << "three of them are of no layer";
+  EXPECT_EQ(pieces.front(), (PieceName{Role::kTokenEmbedding, -1}));
+  EXPECT_EQ(pieces.back(), (PieceName{Role::kOutputHead, -1}));
+  int last = -1;
+  for (const auto& [role, layer] : pieces) {
+    EXPECT_EQ(layer >= 0, Info(role).of_layer) << Name(role);
+    if (layer >= 0) {
+      EXPECT_GE(layer, last);
+      last = layer;
+    }
+  }
+  Hyperparameters tied = TwoLayers();
+  tied.tied_embeddings = true;
+  EXPECT_EQ(CanonicalPieces(family, tied, true).back(), (PieceName{Role::kOutputNorm, -1}));
+}
+
+// The pieces of a fused tensor are neighbours of one width, so that it is one range of rows.
+TEST_P(EveryFamily, FusesNeighbours) {
+  const Family& family = *GetParam();
+  EXPECT_TRUE(!family.writes_fused || !family.fused.empty());
+  for (const FusedTensor& fused : family.fused) {
+    ASSERT_GE(fused.roles.size(), 2u);
+    const FamilyTensor* first = FindTensor(family, fused.roles.front());
+    ASSERT_NE(first, nullptr);
+    for (size_t i = 0; i < fused.roles.size(); ++i) {
+      EXPECT_EQ(first[i].role, fused.roles[i]);
+      EXPECT_EQ(Info(fused.roles[i]).cols, Info(fused.roles[0]).cols);
+      EXPECT_EQ(FindFused(family, fused.roles[i]), &fused);
+      const std::string holds = HoldingTensorName(family, Dialect::kHf, fused.roles[i], 0);
+      EXPECT_EQ(holds == LayerTensorName(family, Dialect::kHf, fused.name, 0), family.writes_fused);
+    }
+  }
+}
+
+TEST_P(EveryFamily, TurnsRowsInGgufAlone) {
+  const Family& family = *GetParam();
+  for (const FamilyTensor& tensor : family.tensors) {
+    EXPECT_EQ(RowOrderOf(family, Dialect::kHf, tensor.role), RowOrder::kHf);
+    EXPECT_EQ(RowOrderOf(family, Dialect::kGguf, tensor.role),
+              Info(tensor.role).rotated ? family.gguf_rows : RowOrder::kHf);
+  }
+}
+
+TEST(Families, AreNamedForPeople) {
+  EXPECT_EQ(FindFamily("gemma"), nullptr);
+  EXPECT_EQ(FindFamily(""), nullptr);
+  EXPECT_EQ(FamilyNames(&Family::long_rope), "phi3");
+  std::string names = FamilyNames();
+  for (const Family* family : Families())
+    EXPECT_NE(names.find(family->name), std::string::npos) << names;
+  EXPECT_NE(names.find(" and "), std::string::npos) << names;
+}
+
+TEST(Roles, StandByTheirNumbers) {
+  std::set<std::string_view> names;
+  for (size_t i = 0; i < Roles().size(); ++i) {
+    const RoleInfo& info = Roles()[i];
+    EXPECT_EQ(static_cast<size_t>(info.role), i);
+    EXPECT_EQ(&Info(info.role), &info);
+    EXPECT_TRUE(names.insert(Name(info.role)).second) << info.name;
+    EXPECT_NE(info.cols, Extent::kOne) << info.name;
+  }
+}
+
+TEST(Roles, HaveTheShapesThatTheHyperparametersFix) {
+  Hyperparameters h;
+  h.hidden = 64, h.intermediate = 96, h.heads = 4, h.kv_heads = 2, h.head_dim = 24, h.vocab = 100;
+  EXPECT_EQ(ShapeOf(h, Role::kTokenEmbedding), (Shape{100, 64, 2}));
+  EXPECT_EQ(ShapeOf(h, Role::kAttnNorm), (Shape{1, 64, 1}));
+  EXPECT_EQ(ShapeOf(h, Role::kAttnQ), (Shape{96, 64, 2}));
+  EXPECT_EQ(ShapeOf(h, Role::kAttnKBias), (Shape{1, 48, 1}));
+  EXPECT_EQ(ShapeOf(h, Role::kAttnOutput), (Shape{64, 96, 2}));
+  EXPECT_EQ(ShapeOf(h, Role::kFfnDown), (Shape{64, 96, 2}));
+  EXPECT_EQ(ShapeFormula(Role::kAttnK), "(num_key_value_heads * head_dim) x hidden_size");
+  EXPECT_EQ(ShapeFormula(Role::kAttnQBias), "num_attention_heads * head_dim");
+  EXPECT_EQ(ShapeFormula(Role::kFfnNorm), "hidden_size");
+}
+
+}  // namespace
+}  // namespace quantfleet::pipeline
