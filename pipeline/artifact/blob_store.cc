@@ -64,11 +64,12 @@ absl::StatusOr<BlobStore::Stored> BlobStore::Put(const Digest& digest, ByteSpan 
 // rename replaces the first's file by its equal.
 absl::Status BlobStore::WriteNew(const fs::path& path, ByteSpan bytes) {
   const fs::path folder = path.parent_path(), incoming = root_ / "incoming";
-  for (const fs::path& needed : {incoming, folder}) {
-    if (files_.Exists(needed)) continue;
-    QF_RETURN_IF_ERROR(files_.CreateDirectories(needed));
-    QF_RETURN_IF_ERROR(files_.SyncDirectory(root_));
+  if (!root_made_) {
+    QF_RETURN_IF_ERROR(files_.MakeFolder(root_));
+    QF_RETURN_IF_ERROR(files_.MakeFolder(incoming));
+    root_made_ = true;
   }
+  if (!files_.Exists(folder)) QF_RETURN_IF_ERROR(files_.MakeFolder(folder));
   const fs::path temporary = incoming / TemporaryName();
   FailPoint("blob-before-write");
   const absl::Status written = [&]() -> absl::Status {
@@ -147,6 +148,9 @@ absl::Status BlobStore::ForEach(
   return absl::OkStatus();
 }
 
-absl::Status BlobStore::RemoveTemporaries() { return files_.RemoveTree(root_ / "incoming"); }
+absl::Status BlobStore::RemoveTemporaries() {
+  root_made_ = false;
+  return files_.RemoveTree(root_ / "incoming");
+}
 
 }  // namespace quantfleet::pipeline

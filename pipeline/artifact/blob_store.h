@@ -5,6 +5,7 @@
 // Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <optional>
 
@@ -49,6 +50,7 @@ class BlobStore {
 
   FileSystem& files_;
   const fs::path root_;
+  std::atomic<bool> root_made_ = false;  // by this process, and for good
 };
 
 }  // namespace quantfleet::pipeline
