@@ -100,7 +100,7 @@ class Agent {
 
   absl::StatusOr<AgentEnd> Run(std::stop_token stop) {
     const std::stop_callback end_calls(stop, [this] { session_.Stop(); });
-    QF_RETURN_IF_ERROR(world_.files.CreateDirectories(options_.state / "models"));
+    QF_RETURN_IF_ERROR(world_.files.MakeFolder(options_.state / "models"));
     QF_RETURN_IF_ERROR(world_.files.CreateDirectories(options_.state / "run"));
     std::error_code error;  // sockets of runtimes are the agent's alone
     fs::permissions(options_.state / "run", fs::perms::owner_all, error);
@@ -289,7 +289,7 @@ class Agent {
 absl::StatusOr<AgentEnd> RunAgent(const AgentWorld& world, const AgentOptions& options,
                                   std::stop_token stop) {
   QF_ASSIGN_OR_RETURN(DeviceIdentity identity, IdentityStore(world.files, options.state).Load());
-  QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(options.state));
+  QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(world.files, options.state));
   CompletionServer::Options serve;
   serve.listen = options.listen;
   serve.version = world.version;

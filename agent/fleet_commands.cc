@@ -156,13 +156,13 @@ void AddTrial(CLI::App& app, Action& action, const Program& program) {
 // Makes the key when there is none, so that the device may be allowed before it asks.
 absl::StatusOr<boost::json::object> FindIdentity(const fs::path& state) {
   FileSystem& files = RealFileSystem();
-  QF_RETURN_IF_ERROR(files.CreateDirectories(state));
+  QF_RETURN_IF_ERROR(files.MakeFolder(state));
   const IdentityStore store(files, state);
   std::string private_pem;
   if (store.HasKey()) {
     QF_ASSIGN_OR_RETURN(private_pem, store.DeviceKey());
   } else {
-    QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(state));
+    QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(files, state));
     QF_ASSIGN_OR_RETURN(private_pem, store.DeviceKey());
   }
   QF_ASSIGN_OR_RETURN(const Digest key, trust::PublicKeyDigest(private_pem));

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <fstream>
 #include <mutex>
 
 #include "agent/platform/hardware.h"
@@ -27,15 +26,6 @@ std::string WithoutBlankEnds(std::string text) {
   const auto blank = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
   while (!text.empty() && blank(text.back())) text.pop_back();
   text.erase(text.begin(), std::ranges::find_if_not(text, blank));
-  return text;
-}
-
-// Files of /proc have no size: read until they end.
-std::string ReadCommandLine(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text(kMaxCommandLine, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(in.gcount()));
   return text;
 }
 
@@ -81,7 +71,8 @@ std::string KernelParameter(std::string_view command_line, std::string_view key)
 }
 
 absl::StatusOr<EnrollmentRequest> ReadProvisioning(FileSystem& files, const Provisioning& given) {
-  const std::string command_line = ReadCommandLine(given.command_line);
+  const std::string command_line =
+      files.ReadStream(given.command_line, kMaxCommandLine).value_or("");
   const auto or_kernel = [&](const std::string& value, std::string_view key) {
     return value.empty() ? KernelParameter(command_line, key) : value;
   };
@@ -147,9 +138,9 @@ absl::StatusOr<Enrollment> EnrollPatiently(
 absl::StatusOr<Enrollment> EnrollAs(const AgentWorld& world, const fs::path& state,
                                     const v1::HardwareFacts& overrides, const Provisioning& given) {
   QF_ASSIGN_OR_RETURN(EnrollmentRequest request, ReadProvisioning(world.files, given));
-  QF_RETURN_IF_ERROR(world.files.CreateDirectories(state));
+  QF_RETURN_IF_ERROR(world.files.MakeFolder(state));
   QF_RETURN_IF_ERROR(CheckUnshared(state));
-  QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(state));
+  QF_ASSIGN_OR_RETURN(const StateLock lock, StateLock::Take(world.files, state));
   request.facts = FindFacts(
       world.files, *MakeHardware(world.files), [] { return engine::MeasureKernel(); }, state);
   request.agent_version = world.version;

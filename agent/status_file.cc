@@ -78,7 +78,7 @@ absl::Status WriteStatus(FileSystem& files, const fs::path& state, const Running
 absl::StatusOr<AgentStatus> ReadStatus(FileSystem& files, const fs::path& state) {
   AgentStatus status;
   QF_ASSIGN_OR_RETURN(status.identity, IdentityStore(files, state).Load());
-  status.running = IsHeld(state);
+  status.running = IsHeld(files, state);
   if (const auto certificate = trust::ReadCertificate(status.identity.certificate_pem);
       certificate.ok())
     status.certificate_expires_ms = ToUnixMillis(certificate->not_after);

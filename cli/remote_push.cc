@@ -60,7 +60,7 @@ class Pusher {
 
  private:
   absl::Status HashFile(const LocalFile& file) {
-    QF_ASSIGN_OR_RETURN(const auto open, files_.Open(file.path, OpenMode::kRead));
+    QF_ASSIGN_OR_RETURN(const auto open, files_.Open(file.path, OpenMode::kOutside));
     QF_ASSIGN_OR_RETURN(const uint64_t size, open->Size());
     if (size != file.size) return Aborted("{}: changed while it was read", file.path.string());
     Sha256 hash;
@@ -127,7 +127,7 @@ class Pusher {
       if (!cursor.open) {
         cursor.at = Entry(file.name)->received();
         if (cursor.at == file.size) continue;
-        QF_ASSIGN_OR_RETURN(cursor.open, files_.Open(file.path, OpenMode::kRead));
+        QF_ASSIGN_OR_RETURN(cursor.open, files_.Open(file.path, OpenMode::kOutside));
       }
       if (cursor.at == file.size) continue;
       piece.set_push_id(state_.push_id());

@@ -2,6 +2,9 @@
 // thread-safe.
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include "common/base/file.h"
 #include "common/base/status.h"
 
@@ -9,16 +12,12 @@ namespace quantfleet::daemon {
 
 class DataLock {
  public:
-  // FAILED_PRECONDITION when another process holds it. The kernel lets go of the lock when a
-  // process dies.
-  static absl::StatusOr<DataLock> Take(const fs::path& data);
-  DataLock(DataLock&& other) noexcept;
-  DataLock& operator=(DataLock&&) = delete;
-  ~DataLock();
+  // FAILED_PRECONDITION when another process holds it.
+  static absl::StatusOr<DataLock> Take(FileSystem& files, const fs::path& data);
 
  private:
-  explicit DataLock(int fd) : fd_(fd) {}
-  int fd_;
+  explicit DataLock(std::unique_ptr<FileLock> lock) : lock_(std::move(lock)) {}
+  std::unique_ptr<FileLock> lock_;
 };
 
 }  // namespace quantfleet::daemon

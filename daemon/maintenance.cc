@@ -42,7 +42,7 @@ struct Opened {
 absl::StatusOr<Opened> OpenStopped(FileSystem& files, const Clock& clock, const fs::path& data) {
   if (!files.Exists(data / "state.db"))
     return NotFound("{} is no daemon's data folder: give --data", data.string());
-  QF_ASSIGN_OR_RETURN(DataLock lock, DataLock::Take(data));
+  QF_ASSIGN_OR_RETURN(DataLock lock, DataLock::Take(files, data));
   for (const fs::path& path : {data, data / "state.db"}) QF_RETURN_IF_ERROR(CheckUnshared(path));
   QF_ASSIGN_OR_RETURN(auto store, OpenSqliteStore(data / "state.db"));
   QF_ASSIGN_OR_RETURN(auto authority, Authority::Open(files, clock, data, {}));
@@ -79,8 +79,8 @@ absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& da
     if (!files.Exists(part))
       return NotFound("{} is missing: {} is no backup of `quantfleetd backup`", part.string(),
                       from.string());
-  QF_RETURN_IF_ERROR(files.CreateDirectories(data));
-  QF_ASSIGN_OR_RETURN(const DataLock lock, DataLock::Take(data));
+  QF_RETURN_IF_ERROR(files.MakeFolder(data));
+  QF_ASSIGN_OR_RETURN(const DataLock lock, DataLock::Take(files, data));
   if (files.Exists(data / "state.db"))
     return FailedPrecondition("{} holds a daemon's state: restore into an empty folder",
                               data.string());

@@ -85,8 +85,8 @@ absl::Status Server::Impl::Open() {
   const Clock& clock = environment.clock;
   Random& random = environment.random;
   started_ms = ToUnixMillis(clock.Now());
-  QF_RETURN_IF_ERROR(files.CreateDirectories(config.data));
-  QF_ASSIGN_OR_RETURN(DataLock taken, DataLock::Take(config.data));
+  QF_RETURN_IF_ERROR(files.MakeFolder(config.data));
+  QF_ASSIGN_OR_RETURN(DataLock taken, DataLock::Take(files, config.data));
   lock.emplace(std::move(taken));
   QF_RETURN_IF_ERROR(
       files.Remove(config.data / "endpoints.json"));  // those of an earlier process lead nowhere

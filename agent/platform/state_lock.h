@@ -1,6 +1,10 @@
 // One agent per state folder: a lock that the kernel lets go with the process, also after SIGKILL.
 #pragma once
 
+#include <memory>
+#include <optional>
+#include <utility>
+
 #include "common/base/file.h"
 #include "common/base/status.h"
 
@@ -12,17 +16,16 @@ fs::path DefaultStateFolder();
 class StateLock {
  public:
   // FAILED_PRECONDITION when another process holds it.
-  static absl::StatusOr<StateLock> Take(const fs::path& state);
-  StateLock(StateLock&& other) noexcept;
-  StateLock& operator=(StateLock&& other) noexcept;
-  ~StateLock();
+  static absl::StatusOr<StateLock> Take(FileSystem& files, const fs::path& state);
+  // nullopt when another process holds it.
+  static absl::StatusOr<std::optional<StateLock>> TryTake(FileSystem& files, const fs::path& state);
 
  private:
-  explicit StateLock(int fd) : fd_(fd) {}
-  int fd_ = -1;
+  explicit StateLock(std::unique_ptr<FileLock> lock) : lock_(std::move(lock)) {}
+  std::unique_ptr<FileLock> lock_;
 };
 
 // Whether an agent holds the folder now.
-bool IsHeld(const fs::path& state);
+bool IsHeld(FileSystem& files, const fs::path& state);
 
 }  // namespace quantfleet::agent

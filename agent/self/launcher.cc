@@ -82,9 +82,8 @@ absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::
   // Whoever may write there has their program run.
   for (const fs::path& path : {state, folder, folder / "launch.json"})
     QF_RETURN_IF_ERROR(CheckUnshared(path));
-  const auto lock = StateLock::Take(state);
-  if (lock.status().code() == absl::StatusCode::kFailedPrecondition) return absl::OkStatus();
-  QF_RETURN_IF_ERROR(lock.status());
+  QF_ASSIGN_OR_RETURN(const auto lock, StateLock::TryTake(files, state));
+  if (!lock) return absl::OkStatus();
   const Slots slots(files, folder);
   const fs::path self = SelfPath();
   const LaunchFacts facts{

@@ -18,11 +18,10 @@ const char* NameOf(Slot slot) { return slot == Slot::kA ? "a" : "b"; }
 fs::path Slots::PathOf(Slot slot) const { return folder_ / "slots" / NameOf(slot); }
 
 std::optional<Slot> Slots::Current() const {
-  std::error_code error;
-  const fs::path target = fs::read_symlink(folder_ / "current", error);
-  if (error) return std::nullopt;
-  if (target == fs::path("slots") / "a") return Slot::kA;
-  if (target == fs::path("slots") / "b") return Slot::kB;
+  const absl::StatusOr<fs::path> target = files_.ReadLink(folder_ / "current");
+  if (!target.ok()) return std::nullopt;
+  if (*target == fs::path("slots") / "a") return Slot::kA;
+  if (*target == fs::path("slots") / "b") return Slot::kB;
   return std::nullopt;
 }
 
@@ -119,9 +118,7 @@ absl::Status Slots::UnmarkVerified(Slot slot) {
 absl::Status Slots::Switch(Slot to) {
   const fs::path link = folder_ / "current", fresh = folder_ / "current.tmp";
   QF_RETURN_IF_ERROR(files_.Remove(fresh));
-  std::error_code error;
-  fs::create_directory_symlink(fs::path("slots") / NameOf(to), fresh, error);
-  if (error) return ErrnoStatus(error.value(), fmt::format("linking {}", fresh.string()));
+  QF_RETURN_IF_ERROR(files_.MakeLink(fs::path("slots") / NameOf(to), fresh));
   QF_RETURN_IF_ERROR(files_.Rename(fresh, link));
   return files_.SyncDirectory(folder_);
 }

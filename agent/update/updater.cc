@@ -79,8 +79,7 @@ void Updater::Accept(const Assignment& assignment) {
   record.ran_before = record.manifest && running_ == record.manifest &&
                       !(record_.manifest == record.manifest && record_.outcome == Outcome::kOpen);
   FailPoint("update-before-accept");
-  absl::Status saved = environment_.files.CreateDirectories(slots_.folder());
-  if (saved.ok()) saved = environment_.files.SyncDirectory(slots_.folder().parent_path());
+  absl::Status saved = environment_.files.MakeFolder(slots_.folder());
   if (saved.ok()) saved = Save(record);
   if (!saved.ok()) {
     Refuse(saved.code() == absl::StatusCode::kResourceExhausted ? kDiskFull : kStateDamaged,

@@ -1,6 +1,7 @@
 #include "common/base/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -78,6 +79,7 @@ class RealFile final : public File {
 int Flags(OpenMode mode) {
   switch (mode) {
     case OpenMode::kRead:
+    case OpenMode::kOutside:
       return O_RDONLY;
     case OpenMode::kUpdate:
       return O_RDWR;
@@ -87,6 +89,17 @@ int Flags(OpenMode mode) {
   }
   return O_RDONLY;
 }
+
+class Descriptor final : public FileLock {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() override { ::close(fd_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+ private:
+  const int fd_;
+};
 
 class RealFs final : public FileSystem {
  public:
@@ -158,7 +171,68 @@ class RealFs final : public FileSystem {
     if (::statvfs(path.c_str(), &st) != 0) return ErrnoStatus(errno, path.string());
     return static_cast<uint64_t>(st.f_bavail) * st.f_frsize;
   }
+
+  absl::StatusOr<std::unique_ptr<FileLock>> Lock(const fs::path& path) override {
+    int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+      fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return ErrnoStatus(errno, fmt::format("opening {}", path.string()));
+    auto lock = std::make_unique<Descriptor>(fd);
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return std::unique_ptr<FileLock>(std::move(lock));
+    if (errno == EWOULDBLOCK) return std::unique_ptr<FileLock>();
+    if (errno == ENOLCK || errno == EOPNOTSUPP || errno == EINVAL)
+      return Unimplemented("{} stands on a file system without locks", path.string());
+    return ErrnoStatus(errno, fmt::format("locking {}", path.string()));
+  }
+
+  bool IsLocked(const fs::path& path) override {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    const Descriptor open(fd);
+    return ::flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  }
+
+  absl::Status MakeLink(const fs::path& target, const fs::path& link) override {
+    if (::symlink(target.c_str(), link.c_str()) != 0)
+      return ErrnoStatus(errno, fmt::format("linking {}", link.string()));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<fs::path> ReadLink(const fs::path& link) override {
+    std::error_code error;
+    fs::path target = fs::read_symlink(link, error);
+    if (error) return ErrnoStatus(error.value(), fmt::format("reading link {}", link.string()));
+    return target;
+  }
+
+  absl::StatusOr<std::string> ReadStream(const fs::path& path, uint64_t limit) override {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return ErrnoStatus(errno, fmt::format("opening {}", path.string()));
+    const Descriptor open(fd);
+    std::string text(limit, '\0');
+    size_t size = 0;
+    while (size < text.size()) {
+      const ssize_t n = ::read(fd, text.data() + size, text.size() - size);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoStatus(errno, fmt::format("reading {}", path.string()));
+      if (n == 0) break;
+      size += static_cast<size_t>(n);
+    }
+    text.resize(size);
+    return text;
+  }
 };
+
+}  // namespace
+
+namespace {
+
+// The folder that `path` stands in.
+fs::path FolderOf(const fs::path& path) {
+  const fs::path folder =
+      path.has_filename() ? path.parent_path() : path.parent_path().parent_path();
+  return folder.empty() ? fs::path(path.is_absolute() ? "/" : ".") : folder;
+}
 
 }  // namespace
 
@@ -193,8 +267,21 @@ absl::Status FileSystem::WriteAtomically(const fs::path& path, ByteSpan content,
     return written;
   }
   QF_RETURN_IF_ERROR(Rename(temporary, path));
-  const fs::path folder = path.parent_path();
-  return SyncDirectory(folder.empty() ? fs::path(".") : folder);
+  return SyncDirectory(FolderOf(path));
+}
+
+absl::Status FileSystem::MakeFolder(const fs::path& path) {
+  std::vector<fs::path> changed;  // folders that get another in them
+  for (fs::path missing = path; !Exists(missing) && FolderOf(missing) != missing;)
+    changed.push_back(missing = FolderOf(missing));
+  QF_RETURN_IF_ERROR(CreateDirectories(path));
+  for (const fs::path& folder : changed)
+    // One that may not be read cannot be synced.
+    if (const absl::Status synced = SyncDirectory(folder); !absl::IsPermissionDenied(synced))
+      QF_RETURN_IF_ERROR(synced);
+  // Who made it before may have been killed right then.
+  if (changed.empty()) SyncDirectory(FolderOf(path)).IgnoreError();
+  return absl::OkStatus();
 }
 
 FileSystem& RealFileSystem() {

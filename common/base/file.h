@@ -31,9 +31,17 @@ class File {
 
 enum class OpenMode {
   kRead,     // must exist
+  kOutside,  // as kRead, of a file that comes from outside: what stands at its path is not known
   kUpdate,   // must exist, read and write
   kCreate,   // made when absent, content kept, read and write, mode 0644
   kPrivate,  // as kCreate with mode 0600
+};
+
+// A lock on a file or folder, held until it is destroyed; the kernel lets go of it when the process
+// dies, however it does.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
 };
 
 // Thread-safe.
@@ -51,6 +59,17 @@ class FileSystem {
   // Names, sorted, of what stands in the folder.
   virtual absl::StatusOr<std::vector<std::string>> List(const fs::path& path) = 0;
   virtual absl::StatusOr<uint64_t> FreeSpace(const fs::path& path) = 0;
+  // Only one holds the lock of a path at a time, in this process or another. A folder is locked
+  // itself; a file that is absent is made, mode 0600. Null: somebody else has it. UNIMPLEMENTED:
+  // the file system has no locks.
+  virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(const fs::path& path) = 0;
+  virtual bool IsLocked(const fs::path& path) = 0;  // absent is unlocked
+  // A symbolic link to `target`, as it is written; ALREADY_EXISTS when something stands there.
+  virtual absl::Status MakeLink(const fs::path& target, const fs::path& link) = 0;
+  virtual absl::StatusOr<fs::path> ReadLink(const fs::path& link) = 0;
+  // What is read until it ends: pipes, terminals, files of /proc, whose size says nothing. At most
+  // `limit` bytes: what follows is left.
+  virtual absl::StatusOr<std::string> ReadStream(const fs::path& path, uint64_t limit) = 0;
   // When the content last changed, in nanoseconds since 1970. Asks the machine's own disk unless
   // overridden.
   virtual absl::StatusOr<int64_t> ModifiedAt(const fs::path& path);
@@ -58,6 +77,8 @@ class FileSystem {
   // Convenience over the calls above.
   // The whole file; RESOURCE_EXHAUSTED when it is larger than `limit`.
   absl::StatusOr<std::string> ReadAll(const fs::path& path, uint64_t limit = 64 << 20);
+  // The folder is there, for good, and so are those above it that had to be made.
+  absl::Status MakeFolder(const fs::path& path);
   // Old content or new content, never a mixture, and durable on return (temporary file, fsync,
   // rename, fsync).
   absl::Status WriteAtomically(const fs::path& path, ByteSpan content,

@@ -40,7 +40,7 @@ absl::StatusOr<v1::Manifest> StoreAgent(FileSystem& files, pipeline::BlobStore& 
   v1::ArtifactFile& file = *manifest.add_files();
   file.set_path(std::string(pipeline::kAgentFile));
   file.set_size(agent.program.size);
-  QF_ASSIGN_OR_RETURN(const auto open, files.Open(agent.path, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const auto open, files.Open(agent.path, OpenMode::kOutside));
   Sha256 whole;
   Bytes buffer(std::min<uint64_t>(agent.program.size, pipeline::kMaxChunkBytes));
   for (uint64_t at = 0; at < agent.program.size; at += buffer.size()) {

@@ -143,7 +143,7 @@ absl::Status ModelRegistry::CheckSpace(const PushProgress& progress) {
   uint64_t missing = 0;
   for (const auto& entry : progress.files)
     missing += entry.file.size - std::min(entry.file.size, entry.received);
-  QF_RETURN_IF_ERROR(files_.CreateDirectories(data_));
+  QF_RETURN_IF_ERROR(files_.MakeFolder(data_));
   QF_ASSIGN_OR_RETURN(const uint64_t space, files_.FreeSpace(data_));
   const auto needed = CheckedAdd(missing, limits_.keep_free_bytes);
   if (needed && *needed <= space) return absl::OkStatus();
@@ -250,7 +250,7 @@ absl::Status ModelRegistry::MoveIntoPlace(Push& push) {
          folder = folder.parent_path())
       folders.insert(from / folder);
   for (const fs::path& folder : folders) QF_RETURN_IF_ERROR(files_.SyncDirectory(folder));
-  QF_RETURN_IF_ERROR(files_.CreateDirectories(to.parent_path()));
+  QF_RETURN_IF_ERROR(files_.MakeFolder(to.parent_path()));
   FailPoint("push-before-rename");
   QF_RETURN_IF_ERROR(files_.Rename(from, to));
   QF_RETURN_IF_ERROR(files_.SyncDirectory(to.parent_path()));

@@ -231,7 +231,7 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(
     FileSystem& files, const Clock& clock, const fs::path& data,
     const std::vector<std::string>& listen_addresses) {
   const fs::path keys = data / "keys";
-  QF_RETURN_IF_ERROR(files.CreateDirectories(keys));
+  QF_RETURN_IF_ERROR(files.MakeFolder(keys));
   for (const fs::path& folder : {data, keys}) QF_RETURN_IF_ERROR(CheckUnshared(folder));
   std::error_code error;
   fs::permissions(keys, fs::perms::owner_all, error);

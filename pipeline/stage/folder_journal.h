@@ -32,6 +32,9 @@ class FolderJournal final : public Journal {
   absl::Status Record(size_t slab, const SlabRecord& record) override;
   const SlabRecord* Find(size_t slab) const override;
 
+  // What was recorded is on the disk.
+  absl::Status Sync() { return file_->Sync(); }
+
   size_t loaded() const { return loaded_.size(); }
   uint64_t loaded_bytes() const;  // of the chunks that the loaded records name
 

@@ -1,11 +1,6 @@
 #include "pipeline/stage/folder_sink.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <set>
 
 #include "pipeline/artifact/manifest.h"
@@ -17,32 +12,6 @@ namespace {
 constexpr std::string_view kJournalFile = ".quantize.journal";
 
 }  // namespace
-
-// One writer per output folder: another one would throw away the partial folders of the first. The
-// lock lies on the folder itself, so it leaves nothing behind and ends with the process.
-class FolderSink::Lock {
- public:
-  static absl::StatusOr<std::unique_ptr<Lock>> Take(const fs::path& folder) {
-    const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return ErrnoStatus(errno, fmt::format("opening folder {}", folder.string()));
-    std::unique_ptr<Lock> lock(new Lock(fd));
-    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
-    if (errno == EWOULDBLOCK)
-      return FailedPrecondition(
-          "another process is writing artifacts into {}: wait for it or choose another folder",
-          folder.string());
-    // A file system without locks is used without.
-    if (errno == ENOLCK || errno == EOPNOTSUPP || errno == EINVAL) return lock;
-    return ErrnoStatus(errno, fmt::format("locking folder {}", folder.string()));
-  }
-  ~Lock() { ::close(fd_); }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
-
- private:
-  explicit Lock(int fd) : fd_(fd) {}
-  const int fd_;
-};
 
 FolderSink::FolderSink(FileSystem& files, fs::path out, const Plan& plan, FolderOptions options)
     : files_(files),
@@ -63,7 +32,7 @@ absl::StatusOr<std::unique_ptr<FolderSink>> FolderSink::Open(FileSystem& files, 
 FolderSink::~FolderSink() {
   open_.clear();
   if (keep_) return;
-  if (lock_) {  // else the partial folders are somebody else's
+  if (ours_) {  // else the partial folders are somebody else's
     for (size_t t = 0; t < plan_.targets.size(); ++t)
       files_.RemoveTree(Hidden(t, "partial")).IgnoreError();
     if (journal_) files_.Remove(out_ / kJournalFile).IgnoreError();
@@ -83,12 +52,27 @@ fs::path FolderSink::Hidden(size_t target, std::string_view suffix) const {
 
 absl::Status FolderSink::Prepare() {
   made_out_ = !files_.Exists(out_);
-  QF_RETURN_IF_ERROR(files_.CreateDirectories(out_));
-  QF_ASSIGN_OR_RETURN(lock_, Lock::Take(out_));
+  QF_RETURN_IF_ERROR(files_.MakeFolder(out_));
+  QF_RETURN_IF_ERROR(Lock());
   QF_RETURN_IF_ERROR(OpenJournal());
   for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(MakeRoom(t));
   QF_RETURN_IF_ERROR(CheckSpace());
   for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(OpenTarget(t));
+  return absl::OkStatus();
+}
+
+// One writer per output folder: another one would throw away the partial folders of the first. The
+// lock lies on the folder itself, so it leaves nothing behind.
+absl::Status FolderSink::Lock() {
+  auto lock = files_.Lock(out_);
+  // A file system without locks is used without.
+  if (!lock.ok() && !absl::IsUnimplemented(lock.status())) return lock.status();
+  if (lock.ok() && *lock == nullptr)
+    return FailedPrecondition(
+        "another process is writing artifacts into {}: wait for it or choose another folder",
+        out_.string());
+  if (lock.ok()) lock_ = *std::move(lock);
+  ours_ = true;
   return absl::OkStatus();
 }
 
@@ -152,13 +136,15 @@ absl::Status FolderSink::Store(size_t target, const PlannedChunk& chunk, const D
 absl::Status FolderSink::Finish(const std::vector<v1::Manifest>& manifests) {
   if (manifests.size() != plan_.targets.size()) return Internal("a manifest per target is needed");
   for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(SyncTarget(t, manifests[t]));
+  // Where the power goes while the folders are shown, a later run goes on: it needs the journal.
+  QF_RETURN_IF_ERROR(journal_->Sync());
+  QF_RETURN_IF_ERROR(files_.SyncDirectory(out_));
   for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(Show(t));
+  QF_RETURN_IF_ERROR(files_.SyncDirectory(out_));
   QF_RETURN_IF_ERROR(files_.Remove(out_ / kJournalFile));
   QF_RETURN_IF_ERROR(files_.SyncDirectory(out_));
   keep_ = false;
-  if (!made_out_) return absl::OkStatus();
-  const fs::path parent = out_.parent_path();
-  return files_.SyncDirectory(parent.empty() ? fs::path(".") : parent);
+  return absl::OkStatus();
 }
 
 absl::Status FolderSink::SyncTarget(size_t target, const v1::Manifest& manifest) {
@@ -190,7 +176,10 @@ absl::Status FolderSink::Show(size_t target) {
     if (replaces) files_.Rename(old, shown).IgnoreError();
     return status;
   }
-  return replaces ? files_.RemoveTree(old) : absl::OkStatus();
+  if (!replaces) return absl::OkStatus();
+  // The new one stands there for good before the old one goes.
+  QF_RETURN_IF_ERROR(files_.SyncDirectory(out_));
+  return files_.RemoveTree(old);
 }
 
 }  // namespace quantfleet::pipeline

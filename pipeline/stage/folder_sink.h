@@ -44,9 +44,9 @@ class FolderSink final : public ChunkSink {
   fs::path FolderOf(size_t target) const;
 
  private:
-  class Lock;
   FolderSink(FileSystem& files, fs::path out, const Plan& plan, FolderOptions options);
   absl::Status Prepare();
+  absl::Status Lock();
   absl::Status OpenJournal();
   absl::Status MakeRoom(size_t target);
   absl::Status CheckSpace();
@@ -60,7 +60,8 @@ class FolderSink final : public ChunkSink {
   const Plan& plan_;
   const FolderOptions options_;
   bool made_out_ = false, keep_ = false;
-  std::unique_ptr<Lock> lock_;
+  bool ours_ = false;  // no other process writes there
+  std::unique_ptr<FileLock> lock_;
   std::unique_ptr<FolderJournal> journal_;
   std::vector<std::vector<std::unique_ptr<File>>> open_;  // by target, file
 };

@@ -1,59 +1,91 @@
-// A file system whose disk fills up: writes pass through to the real one until a byte budget is
-// spent, then fail as ENOSPC would. For tests. Thread-safe.
+// The machine's own disk with faults: it fills up, its power goes at the n-th change, and what was
+// not synced by then is forgotten. It never waits for a disk, so that tests are quick. For tests.
+//
+//   FaultyFileSystem files({.changes = 7}, root);
+//   ... what is tried ends at the 7th change ...
+//   files.CutPower(Loss::kAll);   // and the machine is on again
+//
+// What a power cut leaves is as strict as POSIX is: a file's bytes and size as at its last Sync, a
+// folder's entries as at its last SyncDirectory, so a file that was synced in a folder that was
+// not is gone. Real file systems keep more, in any mixture; Loss names the ones that hurt.
 #pragma once
 
-#include <atomic>
+#include <cstdint>
+#include <limits>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
 
 #include "common/base/file.h"
 
 namespace quantfleet::testing {
 
+struct Faults {
+  // Bytes that may still be written; then RESOURCE_EXHAUSTED, as ENOSPC is.
+  int64_t write_budget = std::numeric_limits<int64_t>::max();
+  // Changes until the power goes, syncs among them: the next one is half done (a write) or not done
+  // at all, and nothing works any more, UNAVAILABLE.
+  int64_t changes = std::numeric_limits<int64_t>::max();
+};
+
+// What goes with the power.
+enum class Loss {
+  kNothing,  // the process was killed: the disk has all that was done
+  kData,     // names are kept, bytes that were not synced are not
+  kAll,      // names and bytes that were not synced
+};
+inline constexpr Loss kLosses[] = {Loss::kNothing, Loss::kData, Loss::kAll};
+
+// Thread-safe but for CutPower.
 class FaultyFileSystem final : public FileSystem {
  public:
-  explicit FaultyFileSystem(int64_t write_budget) : budget_(write_budget) {}
-  void SetWriteBudget(int64_t bytes) { budget_ = bytes; }
+  // `root`: the folder that CutPower is about; what is there already is on the disk. Empty: none.
+  explicit FaultyFileSystem(Faults faults = {}, fs::path root = {});
+  ~FaultyFileSystem() override;
 
-  absl::StatusOr<std::unique_ptr<File>> Open(const fs::path& path, OpenMode mode) override {
-    QF_ASSIGN_OR_RETURN(auto file, real_.Open(path, mode));
-    return std::make_unique<BudgetFile>(std::move(file), *this);
+  void SetWriteBudget(int64_t bytes);
+  void SetChanges(int64_t changes);
+  bool dead() const;  // the power is gone
+  // The power goes, now or a while ago, and comes again: the root is as `loss` leaves it, without
+  // faults from then on. Files that were open lead nowhere.
+  void CutPower(Loss loss);
+
+  absl::StatusOr<std::unique_ptr<File>> Open(const fs::path& path, OpenMode mode) override;
+  absl::Status Rename(const fs::path& from, const fs::path& to) override;
+  absl::Status Remove(const fs::path& path) override;
+  absl::Status RemoveTree(const fs::path& path) override;
+  absl::Status CreateDirectories(const fs::path& path) override;
+  absl::Status SyncDirectory(const fs::path& path) override;
+  bool Exists(const fs::path& path) override { return real_.Exists(path); }
+  absl::StatusOr<std::vector<std::string>> List(const fs::path& path) override {
+    return real_.List(path);
   }
-  absl::Status Rename(const fs::path& a, const fs::path& b) override { return real_.Rename(a, b); }
-  absl::Status Remove(const fs::path& p) override { return real_.Remove(p); }
-  absl::Status RemoveTree(const fs::path& p) override { return real_.RemoveTree(p); }
-  absl::Status CreateDirectories(const fs::path& p) override { return real_.CreateDirectories(p); }
-  absl::Status SyncDirectory(const fs::path& p) override { return real_.SyncDirectory(p); }
-  bool Exists(const fs::path& p) override { return real_.Exists(p); }
-  absl::StatusOr<std::vector<std::string>> List(const fs::path& p) override {
-    return real_.List(p);
+  absl::StatusOr<uint64_t> FreeSpace(const fs::path& path) override {
+    return real_.FreeSpace(path);
   }
-  absl::StatusOr<uint64_t> FreeSpace(const fs::path& p) override { return real_.FreeSpace(p); }
+  absl::StatusOr<std::unique_ptr<FileLock>> Lock(const fs::path& path) override {
+    return real_.Lock(path);
+  }
+  bool IsLocked(const fs::path& path) override { return real_.IsLocked(path); }
+  absl::Status MakeLink(const fs::path& target, const fs::path& link) override;
+  absl::StatusOr<fs::path> ReadLink(const fs::path& link) override { return real_.ReadLink(link); }
+  absl::StatusOr<std::string> ReadStream(const fs::path& path, uint64_t limit) override {
+    return real_.ReadStream(path, limit);
+  }
 
  private:
-  class BudgetFile final : public File {
-   public:
-    BudgetFile(std::unique_ptr<File> file, FaultyFileSystem& owner)
-        : file_(std::move(file)), owner_(owner) {}
-    absl::Status ReadAt(uint64_t at, MutableBytes out) const override {
-      return file_->ReadAt(at, out);
-    }
-    absl::Status WriteAt(uint64_t at, ByteSpan bytes) override {
-      if (owner_.budget_.fetch_sub(static_cast<int64_t>(bytes.size())) <
-          static_cast<int64_t>(bytes.size()))
-        return ResourceExhausted("writing: No space left on device (injected)");
-      return file_->WriteAt(at, bytes);
-    }
-    absl::Status Resize(uint64_t size) override { return file_->Resize(size); }
-    absl::Status Sync() override { return file_->Sync(); }
-    absl::StatusOr<uint64_t> Size() const override { return file_->Size(); }
-
-   private:
-    std::unique_ptr<File> file_;
-    FaultyFileSystem& owner_;
-  };
+  class FaultyFile;
+  class Disk;
+  absl::Status Change();  // counts one; UNAVAILABLE when the power went with it or before
+  absl::Status Spend(size_t bytes);
 
   FileSystem& real_ = RealFileSystem();
-  std::atomic<int64_t> budget_;
+  mutable std::mutex mutex_;  // guards what follows
+  Faults left_;
+  int64_t life_ = 0;            // of the machine
+  std::unique_ptr<Disk> disk_;  // null without a root
 };
 
 }  // namespace quantfleet::testing

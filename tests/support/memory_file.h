@@ -67,7 +67,7 @@ class MemoryFileSystem final : public FileSystem {
     std::lock_guard lock(mutex_);
     auto& content = files_[path.lexically_normal()];
     if (content == nullptr) {
-      if (mode == OpenMode::kRead || mode == OpenMode::kUpdate) {
+      if (mode != OpenMode::kCreate && mode != OpenMode::kPrivate) {
         files_.erase(path.lexically_normal());
         return NotFound("there is no file {}", path.string());
       }
@@ -110,6 +110,20 @@ class MemoryFileSystem final : public FileSystem {
     return std::vector<std::string>(names.begin(), names.end());
   }
   absl::StatusOr<uint64_t> FreeSpace(const fs::path&) override { return uint64_t{1} << 40; }
+  absl::StatusOr<std::unique_ptr<FileLock>> Lock(const fs::path&) override {
+    return Unimplemented("memory has no locks");
+  }
+  bool IsLocked(const fs::path&) override { return false; }
+  absl::Status MakeLink(const fs::path&, const fs::path&) override {
+    return Unimplemented("memory has no links");
+  }
+  absl::StatusOr<fs::path> ReadLink(const fs::path& link) override {
+    return NotFound("there is no link {}", link.string());
+  }
+  absl::StatusOr<std::string> ReadStream(const fs::path& path, uint64_t limit) override {
+    QF_ASSIGN_OR_RETURN(std::string text, ReadAll(path));
+    return text.substr(0, limit);
+  }
   absl::StatusOr<int64_t> ModifiedAt(const fs::path& path) override {
     if (!Exists(path)) return NotFound("there is no file {}", path.string());
     return int64_t{0};

@@ -65,11 +65,12 @@ std::string FolderBlobStore::NameOf(const Digest& digest, Encoding encoding) con
 absl::Status FolderBlobStore::PutForm(const Digest& digest, Encoding encoding, ByteSpan stored) {
   const fs::path path = PathOf(digest, encoding);
   const fs::path folder = path.parent_path(), incoming = root_ / "incoming";
-  for (const fs::path& needed : {incoming, folder}) {
-    if (files_.Exists(needed)) continue;
-    QF_RETURN_IF_ERROR(files_.CreateDirectories(needed));
-    QF_RETURN_IF_ERROR(files_.SyncDirectory(root_));
+  if (!root_made_) {
+    QF_RETURN_IF_ERROR(files_.MakeFolder(root_));
+    QF_RETURN_IF_ERROR(files_.MakeFolder(incoming));
+    root_made_ = true;
   }
+  if (!files_.Exists(folder)) QF_RETURN_IF_ERROR(files_.MakeFolder(folder));
   const fs::path temporary = incoming / TemporaryName();
   FailPoint("blob-before-write");
   const absl::Status written = [&]() -> absl::Status {
@@ -135,6 +136,9 @@ absl::Status FolderBlobStore::List(
   return absl::OkStatus();
 }
 
-absl::Status FolderBlobStore::RemoveTemporaries() { return files_.RemoveTree(root_ / "incoming"); }
+absl::Status FolderBlobStore::RemoveTemporaries() {
+  root_made_ = false;
+  return files_.RemoveTree(root_ / "incoming");
+}
 
 }  // namespace quantfleet::pipeline

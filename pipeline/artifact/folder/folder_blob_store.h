@@ -5,6 +5,8 @@
 // Thread-safe; the file system must outlive it.
 #pragma once
 
+#include <atomic>
+
 #include "common/base/file.h"
 #include "pipeline/artifact/blob_store.h"
 
@@ -33,6 +35,7 @@ class FolderBlobStore final : public BlobStore {
 
   FileSystem& files_;
   const fs::path root_;
+  std::atomic<bool> root_made_ = false;  // by this process, and for good
 };
 
 }  // namespace quantfleet::pipeline

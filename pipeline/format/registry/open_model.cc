@@ -33,7 +33,7 @@ absl::StatusOr<std::unique_ptr<ModelSource>> OpenAsStored(FileSystem& files, con
     const fs::path model = ModelIn(files, path, *names);
     return model == path ? HfSource::Open(files, path) : OpenAsStored(files, model);
   }
-  QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(path, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files.Open(path, OpenMode::kOutside));
   if (GgufFile::HasMagic(*file)) return GgufSource::Open(files, path);
   if (IsPickle(path.filename().string()))
     return PickleRefused(path.parent_path(), path.filename().string());

@@ -97,7 +97,8 @@ class HfOpener {
 
   absl::Status OpenShard(const std::string& shard, const ShardIndex& index) {
     const std::string path = (folder_ / shard).string();
-    QF_ASSIGN_OR_RETURN(std::unique_ptr<File> file, files_.Open(folder_ / shard, OpenMode::kRead));
+    QF_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                        files_.Open(folder_ / shard, OpenMode::kOutside));
     QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
     QF_RETURN_IF_ERROR(Note(shard, size));
     QF_ASSIGN_OR_RETURN(const SafetensorsFile header, SafetensorsFile::Read(*file, path));

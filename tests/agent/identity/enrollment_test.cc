@@ -3,9 +3,10 @@
 #include <gmock/gmock.h>
 
 #include "common/base/retry_after.h"
-#include "tests/agent/dying_file_system.h"
 #include "tests/agent/identity/fake_daemon.h"
+#include "tests/support/faulty_file_system.h"
 #include "tests/support/foreign_ca.h"
+#include "tests/support/power_cuts.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -32,7 +33,7 @@ class EnrollmentTest : public ::testing::Test {
                          request);
   }
 
-  testing::DyingFileSystem files_;
+  testing::FaultyFileSystem files_;
   testing::TempDir dir_;
   FakeDaemon daemon_;
   SeededRandom random_{9};
@@ -206,6 +207,55 @@ TEST_F(EnrollmentTest, ARefusalKeepsItsRetryAfter) {
   daemon_.refuse = nullptr;
   ASSERT_TRUE(Enroll(daemon_.Token()).ok());
   EXPECT_EQ(daemon_.request_ids[0], daemon_.request_ids[1]);
+}
+
+// Wherever the power goes, the device is enrolled or not yet, has the key that it was enrolled
+// with, and asks again under the same request.
+TEST(IdentityStoreTest, APowerCutLeavesAnIdentityWholeOrAbsent) {
+  v1::TrustRoot root_of_trust;
+  root_of_trust.set_version(3);
+  std::string key, request;  // as they were told
+  SeededRandom random{7};
+  const auto enroll = [&](const IdentityStore& store) -> absl::Status {
+    QF_ASSIGN_OR_RETURN(key, store.DeviceKey());
+    QF_ASSIGN_OR_RETURN(request, store.RequestId("daemon:8443", random));
+    QF_RETURN_IF_ERROR(store.SaveTime(FromUnixMillis(1'800'000'000'000)));
+    return store.Save({.device_id = "dev-1",
+                       .device_class = "iot",
+                       .certificate_pem = "certificate",
+                       .private_pem = key,
+                       .trust_root = root_of_trust,
+                       .server = "daemon:8443",
+                       .blob_endpoint = ":8444"});
+  };
+  const auto changes = testing::CutPowerAtEachChange({
+      .act =
+          [&](FileSystem& files, const fs::path& root) {
+            key.clear(), request.clear();
+            std::ignore = enroll(IdentityStore(files, root));
+          },
+      .check =
+          [&](FileSystem& files, const fs::path& root, bool done) {
+            const IdentityStore store(files, root);
+            const auto loaded = store.Load();
+            EXPECT_TRUE(loaded.ok() || (!done && absl::IsNotFound(loaded.status())))
+                << loaded.status();
+            if (loaded.ok()) {
+              EXPECT_EQ(loaded->private_pem, key);
+              EXPECT_EQ(loaded->trust_root.version(), 3u);
+            }
+            if (!key.empty()) {
+              EXPECT_EQ(store.DeviceKey().value(), key);
+            }
+            if (!request.empty()) {
+              EXPECT_EQ(store.RequestId("daemon:8443", random).value(), request);
+            }
+            EXPECT_TRUE(store.LastKnownTime() || !done);
+            ASSERT_OK(enroll(store));
+            EXPECT_OK(store.Load().status());
+          },
+  });
+  EXPECT_GT(changes, 20);
 }
 
 }  // namespace

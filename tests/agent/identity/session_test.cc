@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "agent/identity/enrollment.h"
-#include "tests/agent/dying_file_system.h"
 #include "tests/agent/identity/fake_daemon.h"
+#include "tests/support/faulty_file_system.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -37,7 +37,7 @@ class SessionTest : public ::testing::Test {
   std::unique_ptr<Life> Begin(Time at) { return std::make_unique<Life>(store_, daemon_, at); }
   std::unique_ptr<Life> BeginNow() { return Begin(daemon_.clock_.Now()); }
 
-  testing::DyingFileSystem files_;
+  testing::FaultyFileSystem files_;
   testing::TempDir dir_;
   const IdentityStore store_{files_, dir_.path()};
   FakeDaemon daemon_;

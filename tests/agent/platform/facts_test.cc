@@ -221,14 +221,15 @@ TEST_F(FactsTest, RecordsSurviveAndDamageIsNamed) {
 }
 
 TEST_F(FactsTest, OneAgentPerFolder) {
-  EXPECT_FALSE(IsHeld(dir_.path()));
+  EXPECT_FALSE(IsHeld(RealFileSystem(), dir_.path()));
   {
-    const auto lock = StateLock::Take(dir_.path());
+    const auto lock = StateLock::Take(RealFileSystem(), dir_.path());
     ASSERT_TRUE(lock.ok()) << lock.status();
-    EXPECT_TRUE(IsHeld(dir_.path()));
-    EXPECT_EQ(StateLock::Take(dir_.path()).status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_TRUE(IsHeld(RealFileSystem(), dir_.path()));
+    EXPECT_EQ(StateLock::Take(RealFileSystem(), dir_.path()).status().code(),
+              absl::StatusCode::kFailedPrecondition);
   }
-  EXPECT_FALSE(IsHeld(dir_.path()));
+  EXPECT_FALSE(IsHeld(RealFileSystem(), dir_.path()));
 }
 
 }  // namespace

@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/agent/dying_file_system.h"
+#include <algorithm>
+
+#include "tests/support/faulty_file_system.h"
+#include "tests/support/power_cuts.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::agent {
@@ -17,7 +21,7 @@ class JournalTest : public ::testing::Test {
     return chunks;
   }
 
-  testing::DyingFileSystem files_;
+  testing::FaultyFileSystem files_;
   testing::TempDir dir_;
   const fs::path path_ = dir_ / "journal";
   std::vector<Digest> chunks_ = {HashText("0"), HashText("1"), HashText("2"), HashText("3")};
@@ -75,6 +79,40 @@ TEST_F(JournalTest, ForgottenChunksStayForgotten) {
   EXPECT_EQ(Chunks(*Open()), (std::vector<uint32_t>{0, 2}));
   ASSERT_TRUE(journal->Append({{1, 9, 2}}).ok());
   EXPECT_EQ(Chunks(*Open()), (std::vector<uint32_t>{0, 1, 2}));
+}
+
+// What Append has returned is there, and nothing that was never appended.
+TEST_F(JournalTest, APowerCutLosesNothingThatWasAppended) {
+  std::vector<uint32_t> appended, least;
+  const auto changes = testing::CutPowerAtEachChange({
+      .act =
+          [&](FileSystem& files, const fs::path& root) {
+            appended.clear(), least.clear();
+            auto journal = Journal::Open(files, root / "journal", chunks_);
+            if (!journal.ok()) return;
+            for (const uint32_t chunk : {2u, 0u, 3u}) {
+              appended.push_back(chunk);
+              if (!journal->Append({{chunk, 1, 1}}).ok()) return;
+              least.push_back(chunk);
+            }
+            least = {2, 3};  // forgotten, or not yet
+            if (journal->Forget({0}).ok()) appended = least;
+          },
+      .check =
+          [&](FileSystem& files, const fs::path& root, bool) {
+            auto journal = Journal::Open(files, root / "journal", chunks_);
+            ASSERT_OK(journal.status());
+            const std::vector<uint32_t> found = Chunks(*journal);
+            for (const uint32_t chunk : least)
+              EXPECT_TRUE(std::ranges::count(found, chunk)) << chunk << " was recorded";
+            for (const uint32_t chunk : found)
+              EXPECT_TRUE(std::ranges::count(appended, chunk)) << chunk;
+            ASSERT_OK(journal->Append({{1, 1, 1}}));
+            EXPECT_TRUE(
+                std::ranges::count(Chunks(*Journal::Open(files, root / "journal", chunks_)), 1u));
+          },
+  });
+  EXPECT_GT(changes, 10);
 }
 
 }  // namespace

@@ -4,8 +4,10 @@
 
 #include <fstream>
 
-#include "tests/agent/dying_file_system.h"
 #include "tests/agent/update/fleet_fixture.h"
+#include "tests/support/faulty_file_system.h"
+#include "tests/support/power_cuts.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::agent {
@@ -13,7 +15,7 @@ namespace {
 
 class SlotsTest : public FleetFixture {
  protected:
-  testing::DyingFileSystem files_;
+  testing::FaultyFileSystem files_;
   testing::TempDir dir_;
   Slots slots_{files_, dir_.path()};
   FakeArtifact first_ = MakeArtifact({1}), second_ = MakeArtifact({2});
@@ -114,6 +116,74 @@ TEST_F(SlotsTest, RemoveAllLeavesNothing) {
   ASSERT_TRUE(slots_.RemoveAll().ok());
   EXPECT_FALSE(slots_.Current());
   EXPECT_FALSE(slots_.Begun(Slot::kA));
+}
+
+// From one version to the next: what is current is whole, and a mark stands beside what it is of.
+TEST_F(SlotsTest, APowerCutNeverLeadsToAHalfSlot) {
+  const auto put = [](FileSystem& files, Slots& slots, Slot slot,
+                      const FakeArtifact& artifact) -> absl::Status {
+    QF_RETURN_IF_ERROR(slots.Begin(slot, pipeline::SerializeManifest(artifact.manifest)));
+    QF_RETURN_IF_ERROR(
+        files.WriteAtomically(slots.FilesOf(slot) / "model.gguf", AsBytes(artifact.content)));
+    QF_RETURN_IF_ERROR(slots.MarkVerified(slot, artifact.digest));
+    return slots.Switch(slot);
+  };
+  const FakeArtifact third = MakeArtifact({3});
+  const auto changes = testing::CutPowerAtEachChange({
+      .prepare =
+          [&](const fs::path& root) {
+            Slots slots(RealFileSystem(), root);
+            ASSERT_OK(put(RealFileSystem(), slots, Slot::kA, first_));
+            ASSERT_OK(put(RealFileSystem(), slots, Slot::kB, second_));
+          },
+      .act =
+          [&](FileSystem& files, const fs::path& root) {
+            Slots slots(files, root);
+            std::ignore = put(files, slots, Slot::kA, third);
+          },
+      .check =
+          [&](FileSystem& files, const fs::path& root, bool done) {
+            Slots slots(files, root);
+            ASSERT_TRUE(slots.Current());
+            if (done) {
+              EXPECT_EQ(slots.Current(), Slot::kA);
+            }
+            const FakeArtifact& now = slots.Current() == Slot::kA ? third : second_;
+            EXPECT_EQ(slots.Verified(*slots.Current()), now.digest);
+            for (const Slot slot : {Slot::kA, Slot::kB}) {
+              const auto verified = slots.Verified(slot);
+              if (!verified) continue;
+              EXPECT_EQ(*files.ReadAll(slots.FilesOf(slot) / "model.gguf"),
+                        artifacts_.at(*verified).content);
+            }
+            ASSERT_OK(put(files, slots, Slot::kA, third));
+            EXPECT_EQ(slots.Current(), Slot::kA);
+          },
+  });
+  EXPECT_GT(changes, 20);
+}
+
+TEST_F(SlotsTest, APowerCutWhileAModelIsRemovedRemovesItOrNot) {
+  testing::CutPowerAtEachChange({
+      .prepare =
+          [&](const fs::path& root) {
+            Slots slots(RealFileSystem(), root);
+            ASSERT_OK(slots.Begin(Slot::kA, pipeline::SerializeManifest(first_.manifest)));
+            ASSERT_OK(slots.Switch(Slot::kA));
+          },
+      .act = [](FileSystem& files,
+                const fs::path& root) { std::ignore = Slots(files, root).RemoveAll(); },
+      .check =
+          [&](FileSystem& files, const fs::path& root, bool done) {
+            Slots slots(files, root);
+            EXPECT_FALSE(done && slots.Current());
+            if (slots.Current()) {
+              EXPECT_EQ(slots.Begun(Slot::kA), first_.digest);
+            }
+            ASSERT_OK(slots.RemoveAll());
+            EXPECT_FALSE(slots.Begun(Slot::kA));
+          },
+  });
 }
 
 }  // namespace

@@ -98,32 +98,28 @@ TEST_F(StepDownTest, DamageIsNoReasonToStepDown) {
 }
 
 TEST_F(StepDownTest, PowerCutAtAnyChangeEndsWithTheSmallOne) {
-  int cuts = 0;
-  for (bool done = false; !done; ++cuts) {
-    testing::TempDir dir;
-    const fs::path folder = dir / "m";
-    const auto live = [&](FileSystem& files) {
-      host_.running.clear();
-      return std::make_unique<Life>(Environment(files), folder);
-    };
-    Apply(*live(files_), To(1, v1_));
-
-    testing::DyingFileSystem dying(cuts);
-    std::stop_source stop;
-    sleeper_.on_sleep = [&] { stop.request_stop(); };
-    {
-      auto life = live(dying);
-      life->updater.Accept(Stepping(2));
-      life->updater.Run(stop.get_token());
-    }
-    done = !dying.dead();
-
-    sleeper_.on_sleep = nullptr;
-    auto life = live(files_);
-    ExpectHealthy(Apply(*life, Stepping(2)), small_, 2);
-    ASSERT_FALSE(HasFailure()) << "after a cut at change " << cuts;
-  }
-  EXPECT_GT(cuts, 40);
+  const auto live = [&](FileSystem& files, const fs::path& root) {
+    host_.running.clear();
+    return std::make_unique<Life>(Environment(files), root / "models/m");
+  };
+  const auto changes = testing::CutPowerAtEachChange({
+      .prepare = [&](const fs::path& root) { Apply(*live(files_, root), To(1, v1_)); },
+      .act =
+          [&](FileSystem& files, const fs::path& root) {
+            std::stop_source stop;
+            sleeper_.on_sleep = [&] { stop.request_stop(); };
+            const auto life = live(files, root);
+            life->updater.Accept(Stepping(2));
+            life->updater.Run(stop.get_token());
+            sleeper_.on_sleep = nullptr;
+          },
+      .check =
+          [&](FileSystem& files, const fs::path& root, bool) {
+            const auto life = live(files, root);
+            ExpectHealthy(Apply(*life, Stepping(2)), small_, 2);
+          },
+  });
+  EXPECT_GT(changes, 40);
 }
 
 TEST_F(StepDownTest, AProcessThatDoesNotLiveToEndItsActivationWasTooLarge) {

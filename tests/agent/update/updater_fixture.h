@@ -5,8 +5,8 @@
 #include <string_view>
 
 #include "agent/update/updater.h"
-#include "tests/agent/dying_file_system.h"
 #include "tests/agent/update/fleet_fixture.h"
+#include "tests/support/power_cuts.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::agent {
@@ -52,7 +52,7 @@ class UpdaterTest : public FleetFixture {
     EXPECT_EQ(status.reason(), reason) << status.detail();
   }
 
-  testing::DyingFileSystem files_;
+  testing::FaultyFileSystem files_;
   testing::TempDir dir_;
   const fs::path folder_ = dir_ / "models" / kModel;
   FakeArtifact v1_ = MakeArtifact({1, 2, 3, 4}), v2_ = MakeArtifact({1, 20, 3, 40, 50});

@@ -238,7 +238,7 @@ TEST_F(UpdaterTest, EncodingOfTheFutureIsAClearFailure) {
 }
 
 TEST_F(UpdaterTest, FullDiskFailsAndKeepsWhatRuns) {
-  testing::FaultyFileSystem files(1 << 20);
+  testing::FaultyFileSystem files({.write_budget = 1 << 20});
   auto life = Begin(files);
   Apply(*life, To(1, v1_));
   files.SetWriteBudget(2500);
@@ -336,36 +336,60 @@ TEST_F(UpdaterTest, DamagedRecordAcceptsNothingAndKeepsRunning) {
 // The power goes at every single change of the disk during an update from v1 to v2, one after the
 // other.
 TEST_F(UpdaterTest, PowerCutAtAnyChangeEndsHealthy) {
-  int cuts = 0;
-  for (bool done = false; !done; ++cuts) {
-    testing::TempDir dir;
-    const fs::path folder = dir / "m";
-    const auto live = [&](FileSystem& files) {
-      host_.running.clear();
-      return std::make_unique<Life>(Environment(files), folder);
-    };
-    Apply(*live(files_), To(1, v1_));
-    ASSERT_EQ(host_.running[kModel], v1_.content);
+  const auto live = [&](FileSystem& files, const fs::path& root) {
+    host_.running.clear();
+    return std::make_unique<Life>(Environment(files), root / "models/m");
+  };
+  const auto changes = testing::CutPowerAtEachChange({
+      .prepare =
+          [&](const fs::path& root) {
+            Apply(*live(files_, root), To(1, v1_));
+            ASSERT_EQ(host_.running[kModel], v1_.content);
+          },
+      .act =
+          [&](FileSystem& files, const fs::path& root) {
+            std::stop_source stop;
+            sleeper_.on_sleep = [&] { stop.request_stop(); };
+            const auto life = live(files, root);
+            life->updater.Accept(To(2, v2_));
+            life->updater.Run(stop.get_token());
+            sleeper_.on_sleep = nullptr;
+          },
+      .check =
+          [&](FileSystem& files, const fs::path& root, bool done) {
+            const auto life = live(files, root);
+            ASSERT_TRUE(life->updater.Run({}));
+            ASSERT_TRUE(host_.running[kModel] == v2_.content ||
+                        (!done && host_.running[kModel] == v1_.content));
+            ExpectHealthy(Apply(*life, To(2, v2_)), v2_, 2);
+          },
+  });
+  EXPECT_GT(changes, 20);
+}
 
-    testing::DyingFileSystem dying(cuts);
-    std::stop_source stop;
-    sleeper_.on_sleep = [&] { stop.request_stop(); };
-    {
-      auto life = live(dying);
-      life->updater.Accept(To(2, v2_));
-      life->updater.Run(stop.get_token());
-    }
-    done = !dying.dead();
-
-    sleeper_.on_sleep = nullptr;
-    auto life = live(files_);
-    ASSERT_TRUE(life->updater.Run({}));
-    ASSERT_TRUE(host_.running[kModel] == v1_.content || host_.running[kModel] == v2_.content)
-        << cuts;
-    ExpectHealthy(Apply(*life, To(2, v2_)), v2_, 2);
-    ASSERT_FALSE(HasFailure()) << "after a cut at change " << cuts;
-  }
-  EXPECT_GT(cuts, 20);
+TEST_F(UpdaterTest, PowerCutAtAnyChangeOfTheFirstVersionEndsHealthy) {
+  const auto live = [&](FileSystem& files, const fs::path& root) {
+    host_.running.clear();
+    return std::make_unique<Life>(Environment(files), root / "models/m");
+  };
+  testing::CutPowerAtEachChange({
+      .act =
+          [&](FileSystem& files, const fs::path& root) {
+            std::stop_source stop;
+            sleeper_.on_sleep = [&] { stop.request_stop(); };
+            const auto life = live(files, root);
+            life->updater.Accept(To(1, v1_));
+            life->updater.Run(stop.get_token());
+            sleeper_.on_sleep = nullptr;
+          },
+      .check =
+          [&](FileSystem& files, const fs::path& root, bool done) {
+            const auto life = live(files, root);
+            ASSERT_TRUE(life->updater.Run({}));
+            EXPECT_TRUE(!done || host_.running[kModel] == v1_.content);
+            ExpectHealthy(Apply(*life, To(1, v1_)), v1_, 1);
+          },
+  });
 }
 
 v1::Runtime RuntimeNamed(const std::string& command) {

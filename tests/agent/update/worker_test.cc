@@ -4,8 +4,8 @@
 
 #include <future>
 
-#include "tests/agent/dying_file_system.h"
 #include "tests/agent/update/fleet_fixture.h"
+#include "tests/support/faulty_file_system.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::agent {
@@ -28,7 +28,7 @@ class WorkerTest : public FleetFixture {
     return changed_.wait_for(lock, std::chrono::seconds(30), condition);
   }
 
-  testing::DyingFileSystem files_;  // the worker's thread alone uses it
+  testing::FaultyFileSystem files_;  // the worker's thread alone uses it
   testing::TempDir dir_;
   std::mutex mutex_;
   std::condition_variable changed_;

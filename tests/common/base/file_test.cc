@@ -1,9 +1,14 @@
 #include "common/base/file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <thread>
 
 #include "common/base/digest.h"
 #include "tests/support/faulty_file_system.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet {
@@ -36,7 +41,7 @@ TEST(File, MissingFileAndFolderAreNamed) {
 
 TEST(File, WriteAtomicallyReplacesWholeOrNotAtAll) {
   TempDir dir;
-  FaultyFileSystem files(1000);
+  FaultyFileSystem files({.write_budget = 1000});
   ASSERT_TRUE(files.WriteAtomically(dir / "f", AsBytes("old")).ok());
   files.SetWriteBudget(2);
   EXPECT_EQ(files.WriteAtomically(dir / "f", AsBytes("new")).code(),
@@ -46,6 +51,49 @@ TEST(File, WriteAtomicallyReplacesWholeOrNotAtAll) {
   files.SetWriteBudget(1000);
   ASSERT_TRUE(files.WriteAtomically(dir / "f", AsBytes("new")).ok());
   EXPECT_EQ(*files.ReadAll(dir / "f"), "new");
+}
+
+TEST(File, OneHoldsALock) {
+  const TempDir dir;
+  FileSystem& files = RealFileSystem();
+  for (const fs::path& path : {dir / "lock", dir.path()}) {
+    EXPECT_FALSE(files.IsLocked(path));
+    {
+      const auto held = files.Lock(path);
+      ASSERT_OK(held.status());
+      ASSERT_NE(*held, nullptr);
+      EXPECT_TRUE(files.IsLocked(path));
+      const auto second = files.Lock(path);
+      ASSERT_OK(second.status());
+      EXPECT_EQ(*second, nullptr);
+    }
+    EXPECT_FALSE(files.IsLocked(path));
+    EXPECT_NE(files.Lock(path).value(), nullptr);
+  }
+  EXPECT_EQ(fs::status(dir / "lock").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+  EXPECT_TRUE(absl::IsNotFound(files.Lock(dir / "none/lock").status()));
+}
+
+TEST(File, LinksAreAsWritten) {
+  const TempDir dir;
+  FileSystem& files = RealFileSystem();
+  ASSERT_OK(files.MakeLink("some/where", dir / "link"));
+  EXPECT_EQ(*files.ReadLink(dir / "link"), "some/where");
+  EXPECT_TRUE(absl::IsAlreadyExists(files.MakeLink("else", dir / "link")));
+  EXPECT_TRUE(absl::IsNotFound(files.ReadLink(dir / "none").status()));
+}
+
+TEST(File, StreamsAreReadToTheirEnd) {
+  const TempDir dir;
+  FileSystem& files = RealFileSystem();
+  ASSERT_OK(files.WriteAtomically(dir / "f", AsBytes("12345")));
+  EXPECT_EQ(*files.ReadStream(dir / "f", 100), "12345");
+  EXPECT_EQ(*files.ReadStream(dir / "f", 3), "123");
+  EXPECT_FALSE(files.ReadStream("/proc/self/status", 1 << 20)->empty()) << "its size is 0";
+  ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
+  std::jthread writer([&] { std::ofstream(dir / "pipe") << "through a pipe"; });
+  EXPECT_EQ(*files.ReadStream(dir / "pipe", 100), "through a pipe");
+  EXPECT_TRUE(absl::IsNotFound(files.ReadStream(dir / "none", 100).status()));
 }
 
 TEST(File, PrivateFilesAreNobodyElses) {

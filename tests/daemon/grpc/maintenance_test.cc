@@ -68,7 +68,7 @@ class MaintenanceTest : public ::testing::Test {
 };
 
 TEST_F(MaintenanceTest, ABackUpOfARunningDaemonBecomesAnotherFolder) {
-  const auto lock = DataLock::Take(data_);  // its daemon runs
+  const auto lock = DataLock::Take(RealFileSystem(), data_);  // its daemon runs
   ASSERT_OK(lock.status());
   ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
   EXPECT_ERROR(BackUp(RealFileSystem(), data_, dir_ / "backup"), kAlreadyExists, "backup");
@@ -163,7 +163,7 @@ TEST_F(MaintenanceTest, ARotationThatWasCutShortIsEnded) {
 }
 
 TEST_F(MaintenanceTest, ARunningDaemonsKeysAreLeftAlone) {
-  const auto lock = DataLock::Take(data_);
+  const auto lock = DataLock::Take(RealFileSystem(), data_);
   ASSERT_OK(lock.status());
   EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition, "");
   EXPECT_ERROR(Retire(), kFailedPrecondition, "");

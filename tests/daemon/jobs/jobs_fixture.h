@@ -90,7 +90,7 @@ class JobsFixture : public ::testing::Test {
   const fs::path model_ = dir_ / "source";
   ManualClock clock_;
   SeededRandom random_{7};
-  testing::FaultyFileSystem files_{int64_t{1} << 40};
+  testing::FaultyFileSystem files_;
   pipeline::FolderBlobStore blobs_{files_, dir_ / "blobs"};
   std::unique_ptr<Store> store_;
   std::unique_ptr<Authority> authority_;

@@ -3,16 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "pipeline/artifact/verify.h"
 #include "pipeline/format/registry/open_model.h"
 #include "tests/pipeline/stage/stage_fixture.h"
 #include "tests/support/faulty_file_system.h"
+#include "tests/support/power_cuts.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
+using ::quantfleet::testing::CutPowerAtEachChange;
 using ::quantfleet::testing::FaultyFileSystem;
 using ::quantfleet::testing::TempDir;
 using ::quantfleet::testing::WriteTinyModel;
@@ -74,7 +78,7 @@ TEST_F(FolderSinkTest, WhatIsThereIsReplacedOnlyWhenAsked) {
 }
 
 TEST_F(FolderSinkTest, AFullDiskLeavesNothing) {
-  FaultyFileSystem disk(40000);
+  FaultyFileSystem disk({.write_budget = 40000});
   EXPECT_ERROR(Make(disk), kResourceExhausted, "No space left");
   EXPECT_FALSE(fs::exists(out_));
   // A folder that was there stays, with what it held; what an earlier run left half-done goes.
@@ -217,6 +221,72 @@ TEST_F(FolderResumeTest, KilledWhileTheFoldersWereShown) {
   EXPECT_EQ(progress->slabs_resumed, 3u);
   ExpectWhole();
 }
+
+// A folder that shows under its name is whole, with its manifest, and a run that goes on makes the
+// same bytes, wherever the power went. `replaced`: other artifacts were there.
+class FolderPowerCutTest : public FolderSinkTest,
+                           public ::testing::WithParamInterface<bool /*replaced*/> {
+ protected:
+  absl::Status Run(FileSystem& files, const fs::path& out, std::vector<v1::Manifest>& made) {
+    QF_ASSIGN_OR_RETURN(
+        const auto sink,
+        FolderSink::Open(files, out, plan_,
+                         {.replace = GetParam(), .resume = true, .fingerprint = "source"}));
+    const auto result =
+        Execute(*source_, plan_, *sink, {.threads = 1, .journal = &sink->journal()});
+    sink->Keep();
+    QF_RETURN_IF_ERROR(result.status());
+    made = result->manifests;
+    return sink->Finish(result->manifests);
+  }
+};
+
+TEST_P(FolderPowerCutTest, FoldersAreWholeAndARunGoesOn) {
+  std::vector<v1::Manifest> want, made;
+  ASSERT_OK(Run(RealFileSystem(), out_, want));
+  const auto changes = CutPowerAtEachChange({
+      .prepare =
+          [&](const fs::path& root) {
+            if (!GetParam()) return;
+            for (const TargetPlan& target : plan_.targets) {
+              fs::create_directories(root / "out" / target.spec.name());
+              ASSERT_OK(RealFileSystem().WriteAtomically(root / "out" / target.spec.name() / "old",
+                                                         AsBytes("old")));
+            }
+          },
+      .act = [&](FileSystem& files,
+                 const fs::path& root) { std::ignore = Run(files, root / "out", made); },
+      .check =
+          [&](FileSystem& files, const fs::path& root, bool done) {
+            const fs::path out = root / "out";
+            for (size_t t = 0; t < plan_.targets.size(); ++t) {
+              const fs::path folder = out / plan_.targets[t].spec.name();
+              const bool old = files.Exists(folder / "old");
+              EXPECT_TRUE(!done || (files.Exists(folder) && !old));
+              if (files.Exists(folder) && !old) {
+                EXPECT_OK(VerifyFolder(files, folder, want[t]));
+                EXPECT_EQ(ManifestDigest(ReadManifest(files, folder / "manifest.pb").value()),
+                          ManifestDigest(want[t]));
+              }
+            }
+            // All was shown when the power went: nothing is left to go on with.
+            const bool all = std::ranges::all_of(plan_.targets, [&](const TargetPlan& target) {
+              return files.Exists(out / target.spec.name());
+            });
+            if (all && !files.Exists(out / ".quantize.journal") && !GetParam()) return;
+            ASSERT_OK(Run(files, out, made));
+            for (size_t t = 0; t < plan_.targets.size(); ++t) {
+              EXPECT_OK(VerifyFolder(files, out / plan_.targets[t].spec.name(), want[t]));
+              EXPECT_EQ(ManifestDigest(made[t]), ManifestDigest(want[t]));
+            }
+            EXPECT_EQ(*files.List(out), (std::vector<std::string>{"gguf-f16", "gguf-q4_0"}));
+          },
+      .step = ::quantfleet::testing::Thorough() ? 1 : 7,
+  });
+  EXPECT_GT(changes, 30);
+}
+
+INSTANTIATE_TEST_SUITE_P(IntoAnEmptyFolderAndAnother, FolderPowerCutTest, ::testing::Bool());
 
 }  // namespace
 }  // namespace quantfleet::pipeline

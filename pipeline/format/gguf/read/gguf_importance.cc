@@ -93,7 +93,7 @@ class ImportanceReader {
 
 absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& path,
                                           const ModelDescription& model) {
-  QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> data, files.Open(path, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> data, files.Open(path, OpenMode::kOutside));
   if (!GgufFile::HasMagic(*data))
     return InvalidArgument(
         "{} is not a GGUF file: an importance file in llama.cpp's older form becomes one with "

@@ -52,7 +52,7 @@ absl::StatusOr<std::vector<float>> ReadVector(const File& data, const GgufFile& 
 absl::StatusOr<std::unique_ptr<GgufSource>> GgufSource::Open(FileSystem& files,
                                                              const fs::path& path) {
   std::unique_ptr<GgufSource> source(new GgufSource);
-  QF_ASSIGN_OR_RETURN(source->file_, files.Open(path, OpenMode::kRead));
+  QF_ASSIGN_OR_RETURN(source->file_, files.Open(path, OpenMode::kOutside));
   QF_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Read(*source->file_, path.string()));
   QF_RETURN_IF_ERROR(source->Describe(file, path));
   QF_ASSIGN_OR_RETURN(const uint64_t size, source->file_->Size());

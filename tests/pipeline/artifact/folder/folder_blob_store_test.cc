@@ -8,6 +8,7 @@
 #include "tests/support/blob_store_contract.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/noise.h"
+#include "tests/support/power_cuts.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::testing {
@@ -67,7 +68,7 @@ TEST(FolderBlobStore, ABlobIsAFileNamedByItsDigestAndEncoding) {
 
 TEST(FolderBlobStore, AChunkThatIsThereIsNotWrittenAgain) {
   const TempDir dir;
-  FaultyFileSystem disk(1 << 20);
+  FaultyFileSystem disk({.write_budget = 1 << 20});
   FolderBlobStore store(disk, dir.path());
   const Bytes plain = Noise(5000, 2);
   ASSERT_TRUE(store.Put(HashBytes(plain), plain, 1).ok());
@@ -77,7 +78,7 @@ TEST(FolderBlobStore, AChunkThatIsThereIsNotWrittenAgain) {
 
 TEST(FolderBlobStore, AFullDiskLeavesNothingAndIsNamed) {
   const TempDir dir;
-  FaultyFileSystem disk(100);
+  FaultyFileSystem disk({.write_budget = 100});
   FolderBlobStore store(disk, dir.path());
   const Bytes plain = Noise(5000, 3);
   const auto put = store.Put(HashBytes(plain), plain, 1);
@@ -87,6 +88,41 @@ TEST(FolderBlobStore, AFullDiskLeavesNothingAndIsNamed) {
   EXPECT_TRUE(FilesUnder(dir.path()).empty());
   disk.SetWriteBudget(1 << 20);
   EXPECT_TRUE(store.Put(HashBytes(plain), plain, 1).ok());
+}
+
+// Wherever the power goes, a blob is complete or absent, and one that Put has returned is there.
+TEST(FolderBlobStore, APowerCutLeavesABlobCompleteOrAbsent) {
+  const Bytes first = Noise(5000, 1), second = Noise(7000, 2);
+  const auto put = [](BlobStore& store, const Bytes& plain) {
+    return store.Put(HashBytes(plain), plain, 1).status();
+  };
+  const auto changes = quantfleet::testing::CutPowerAtEachChange({
+      .act =
+          [&](FileSystem& files, const fs::path& root) {
+            FolderBlobStore store(files, root / "data/blobs");
+            if (put(store, first).ok()) std::ignore = put(store, second);
+          },
+      .check =
+          [&](FileSystem& files, const fs::path& root, bool done) {
+            FolderBlobStore store(files, root / "data/blobs");
+            const bool begun_second = store.Stat(HashBytes(second)).ok();
+            for (const Bytes* plain : {&first, &second}) {
+              const Digest digest = HashBytes(*plain);
+              const auto size = static_cast<uint32_t>(plain->size());
+              const bool there = store.Stat(digest).ok();
+              EXPECT_TRUE(there || !done) << "it was stored";
+              EXPECT_TRUE(there || plain == &second || !begun_second) << "it was stored before";
+              if (there) {
+                EXPECT_EQ(store.Read(digest, size).value(), *plain);
+              }
+              ASSERT_TRUE(put(store, *plain).ok());
+              EXPECT_EQ(store.Read(digest, size).value(), *plain);
+            }
+            ASSERT_TRUE(store.RemoveTemporaries().ok());
+            EXPECT_EQ(FilesUnder(root).size(), 2u);
+          },
+  });
+  EXPECT_GT(changes, 10);
 }
 
 TEST(FolderBlobStore, DamageIsFoundAndNamed) {
