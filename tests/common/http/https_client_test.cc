@@ -19,8 +19,8 @@ namespace {
 
 namespace asio = boost::asio;
 namespace beast = boost::beast::http;
-using net::ClientIdentity;
 using asio::ip::tcp;
+using net::ClientIdentity;
 using Code = absl::StatusCode;
 using std::chrono::milliseconds;
 
