@@ -74,14 +74,17 @@ class Connection::Handle final : public Exchange {
  public:
   Handle(std::shared_ptr<Connection> connection, std::shared_ptr<Outgoing> outgoing)
       : connection_(std::move(connection)), outgoing_(std::move(outgoing)) {}
+  // The last of what it holds ends on the strand, too.
   ~Handle() override {
-    Do([](Connection& connection, Outgoing& outgoing) {
-      if (!outgoing.Decided()) {
-        outgoing.whole = connection.state_.options.refuse({Refusal::Kind::kFailed});
-        outgoing.over = !outgoing.whole;
-      } else if (outgoing.head && !outgoing.ended) {
-        outgoing.over = true;
+    const auto executor = connection_->stream_.socket().get_executor();
+    asio::dispatch(executor, [connection = std::move(connection_), out = std::move(outgoing_)] {
+      if (!out->Decided()) {
+        out->whole = connection->state_.options.refuse({Refusal::Kind::kFailed});
+        out->over = !out->whole;
+      } else if (out->head && !out->ended) {
+        out->over = true;
       }
+      out->Tell();
     });
   }
 
@@ -130,8 +133,8 @@ class Connection::Handle final : public Exchange {
         });
   }
 
-  const std::shared_ptr<Connection> connection_;
-  const std::shared_ptr<Outgoing> outgoing_;
+  std::shared_ptr<Connection> connection_;
+  std::shared_ptr<Outgoing> outgoing_;
 };
 
 Connection::Connection(uint64_t id, Socket socket, bool told, ServerState& state)
@@ -143,7 +146,12 @@ Connection::Connection(uint64_t id, Socket socket, bool told, ServerState& state
 
 void Connection::Close(bool also_answering) {
   asio::dispatch(stream_.socket().get_executor(), [self = shared_from_this(), also_answering] {
-    if (also_answering || !self->answering_) self->stream_.Close();
+    if (self->answering_ && !also_answering) return;
+    self->stream_.Close();
+    if (const auto outgoing = self->outgoing_.lock()) {
+      outgoing->over = true;
+      outgoing->Tell();
+    }
   });
 }
 
@@ -184,13 +192,14 @@ asio::awaitable<bool> Connection::ServeOne() {
     outgoing->request.keep_alive = false;
     outgoing->whole = refusal ? state_.options.refuse(*refusal) : std::nullopt;
     if (!outgoing->whole) co_return false;
-    co_await Send(outgoing->request, *std::move(outgoing->whole));
+    co_await Send(outgoing->request, std::move(*outgoing->whole));
     if (!stream_.tls()) co_await stream_.End(/*answered=*/true);
   } else if (told_) {
     outgoing->request.keep_alive = false;
     outgoing->whole = state_.options.refuse({Refusal::Kind::kCrowded});
-    if (outgoing->whole) co_await Send(outgoing->request, *std::move(outgoing->whole));
+    if (outgoing->whole) co_await Send(outgoing->request, std::move(*outgoing->whole));
   } else {
+    outgoing_ = outgoing;
     again = co_await Answer(outgoing);
     outgoing->over = true;
     outgoing->on_left = nullptr;
@@ -251,8 +260,7 @@ asio::awaitable<bool> Connection::Answer(std::shared_ptr<Outgoing> outgoing) {
   CallHandler(outgoing);
   if (!outgoing->whole) Watch(outgoing);
   while (!outgoing->Decided()) co_await outgoing->Await();
-  if (outgoing->whole)
-    co_return co_await Send(outgoing->request, *std::exchange(outgoing->whole, std::nullopt));
+  if (outgoing->whole) co_return co_await Send(outgoing->request, std::move(*outgoing->whole));
   const bool chunked = VersionOf(outgoing->request) == 11;
   bool sent = false;
   if (outgoing->head) sent = co_await SendStream(*outgoing);

@@ -67,6 +67,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   beast::flat_buffer buffer_;
   bool answering_ = false;
   std::shared_ptr<const std::string> peer_certificate_;
+  std::weak_ptr<Outgoing> outgoing_;  // the answer in hand
 };
 
 }  // namespace quantfleet::http

@@ -18,12 +18,12 @@ using Fields = std::vector<std::pair<std::string, std::string>>;  // in the orde
 
 // Untrusted, but HTTP: no part of the head holds a line break.
 struct Request {
-  std::string method;     // "GET"
-  std::string target;     // as it was sent: "/v1/models?x=1"
-  unsigned version = 11;  // 10 for HTTP/1.0
+  std::string method = {};  // "GET"
+  std::string target = {};  // as it was sent: "/v1/models?x=1"
+  unsigned version = 11;    // 10 for HTTP/1.0
   bool keep_alive = false;
-  Fields fields;
-  std::string body;
+  Fields fields = {};
+  std::string body = {};
   // Of the client, PEM, verified; null where it showed none.
   std::shared_ptr<const std::string> peer_certificate = nullptr;
 

@@ -159,6 +159,7 @@ void Server::Impl::Stop(std::chrono::milliseconds grace) {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Make(Options options, Handler handler) {
   try {
+    if (!options.refuse) options.refuse = [](const Refusal&) { return std::nullopt; };
     auto impl = std::make_unique<Impl>(std::move(options), std::move(handler));
     QF_RETURN_IF_ERROR(impl->Prepare());
     return std::unique_ptr<Server>(new Server(std::move(impl)));

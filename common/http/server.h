@@ -35,17 +35,17 @@ struct Refusal {
 class Server {
  public:
   struct Options {
-    Crowd::Limits connections;
+    Crowd::Limits connections = {};
     uint32_t head_bytes = 8 << 10;
     uint64_t body_bytes = 0;
-    std::optional<ServerTls> tls;
+    std::optional<ServerTls> tls = std::nullopt;
     int threads = 1;
     std::chrono::milliseconds handshake_timeout{10'000};
     std::chrono::milliseconds read_timeout{30'000};   // for a whole request, and between requests
     std::chrono::milliseconds told_timeout{2'000};    // the same, of those beyond the limit
     std::chrono::milliseconds write_timeout{30'000};  // for a client to take each piece
     // nullopt: the connection ends without a word.
-    std::function<std::optional<Response>(const Refusal&)> refuse;
+    std::function<std::optional<Response>(const Refusal&)> refuse = nullptr;
   };
   struct Traffic {
     std::map<int, uint64_t> answers;  // begun, by status

@@ -1,0 +1,27 @@
+#include "common/http/message.h"
+
+#include <gtest/gtest.h>
+
+namespace quantfleet::http {
+namespace {
+
+TEST(Request, FieldsAreFoundWhateverTheirCase) {
+  const Request request{.target = "/a/b?c=/d",
+                        .fields = {{"Host", "one"}, {"X-Empty", ""}, {"host", "two"}}};
+  EXPECT_EQ(request.Field("hOST"), "one");
+  EXPECT_EQ(request.Field("X-Empty"), "");
+  EXPECT_EQ(request.Field("Hos"), "");
+  EXPECT_EQ(request.path(), "/a/b");
+}
+
+TEST(Message, GoesOverTheWireAsRfc9112Says) {
+  EXPECT_EQ(RequestText("POST", "/x", {{"Host", "h"}, {"Content-Length", "2"}}, "{}"),
+            "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}");
+  EXPECT_EQ(ResponseHead(206, 11, {{"Server", "s"}}),
+            "HTTP/1.1 206 Partial Content\r\nServer: s\r\n\r\n");
+  EXPECT_EQ(ResponseHead(200, 10, {}), "HTTP/1.0 200 OK\r\n\r\n");
+  EXPECT_EQ(Chunk(std::string(17, 'x')), "11\r\n" + std::string(17, 'x') + "\r\n");
+}
+
+}  // namespace
+}  // namespace quantfleet::http

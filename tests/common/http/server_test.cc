@@ -1,0 +1,291 @@
+// A server over plain sockets, driven by a client that may say anything. TLS is tried with the
+// daemon's HTTPS side, passing on with the agent's endpoint.
+#include "common/http/server.h"
+
+#include <gmock/gmock.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <future>
+#include <thread>
+
+#include "common/http/ask.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace quantfleet::http {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+// Connects at once; closes at its end.
+class RawClient {
+ public:
+  explicit RawClient(const ListenAddress& address) {
+    const SocketAddress at = ToSocketAddress(address);
+    fd_ = ::socket(at.at.ss_family, SOCK_STREAM, 0);
+    EXPECT_EQ(::connect(fd_, reinterpret_cast<const sockaddr*>(&at.at), at.size), 0);
+  }
+  ~RawClient() { ::close(fd_); }
+  void Send(std::string_view bytes) { ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+  void EndSending() { ::shutdown(fd_, SHUT_WR); }
+  // What comes until `end` has come, or the connection ends.
+  std::string ReadUntil(std::string_view end) {
+    std::string got;
+    char piece[4096];
+    while (got.find(end) == std::string::npos) {
+      const ssize_t size = ::recv(fd_, piece, sizeof piece, 0);
+      if (size <= 0) break;
+      got.append(piece, static_cast<size_t>(size));
+    }
+    return got;
+  }
+  std::string ReadAll() { return ReadUntil("nothing ends it"); }
+
+ private:
+  int fd_;
+};
+
+constexpr char kGet[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+constexpr char kLastGet[] = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
+class ServerTest : public ::testing::Test {
+ protected:
+  void Start(Handler handler, Server::Options options = {}) {
+    options.refuse = [](const Refusal& refusal) -> std::optional<Response> {
+      if (refusal.kind == Refusal::Kind::kCutShort) return std::nullopt;
+      return Response{.status = 500 + static_cast<int>(refusal.kind)};
+    };
+    auto server = Server::Make(std::move(options), std::move(handler));
+    ASSERT_OK(server);
+    server_ = *std::move(server);
+    const auto socket = OpenListenSocket({"127.0.0.1", 0, {}});
+    ASSERT_OK(socket);
+    at_ = {"127.0.0.1", socket->port, {}};
+    ASSERT_OK(server_->Listen(*socket));
+  }
+  void StartEcho(Server::Options options = {}) {
+    Start(
+        [](const ExchangePtr& exchange) {
+          const Request& request = exchange->request();
+          exchange->Reply({.fields = {{"X", "y"}}, .body = request.target + ' ' + request.body});
+        },
+        std::move(options));
+  }
+  std::string Ask(std::string_view request) {
+    RawClient client(at_);
+    client.Send(request);
+    return client.ReadAll();
+  }
+  static std::string Status(Refusal::Kind kind) {
+    return fmt::format("HTTP/1.1 {} ", 500 + static_cast<int>(kind));
+  }
+
+  ListenAddress at_;
+  std::unique_ptr<Server> server_;
+};
+
+TEST_F(ServerTest, AnswersOneRequestAfterTheOther) {
+  StartEcho({.body_bytes = 100});
+  const std::string two =
+      Ask("POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nConnection: "
+          "close\r\n\r\n");
+  EXPECT_EQ(two,
+            "HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 6\r\n\r\n/a abc"
+            "HTTP/1.1 200 OK\r\nX: y\r\nConnection: close\r\nContent-Length: 3\r\n\r\n/b ");
+  EXPECT_EQ(server_->traffic().answers.at(200), 2u);
+}
+
+TEST_F(ServerTest, OldClientsAreAnsweredInTheirVersion) {
+  StartEcho();
+  EXPECT_THAT(Ask("GET / HTTP/1.0\r\n\r\n"), StartsWith("HTTP/1.0 200 "));
+  RawClient keeps(at_);
+  keeps.Send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  EXPECT_THAT(keeps.ReadUntil("/ "), HasSubstr("Connection: keep-alive"));
+}
+
+TEST_F(ServerTest, HeadGetsNoBody) {
+  StartEcho();
+  const std::string head = Ask("HEAD /page HTTP/1.1\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(head, HasSubstr("Content-Length: 6\r\n"));
+  EXPECT_THAT(head, ::testing::EndsWith("\r\n\r\n"));
+}
+
+TEST_F(ServerTest, RefusesWhatIsTooLargeOrNoHttp) {
+  StartEcho({.head_bytes = 1000, .body_bytes = 10});
+  EXPECT_THAT(Ask("nonsense\r\n\r\n"), StartsWith(Status(Refusal::Kind::kNotHttp)));
+  EXPECT_THAT(Ask("GET / HTTP/1.1\r\nX: " + std::string(5000, 'x') + "\r\n\r\n"),
+              StartsWith(Status(Refusal::Kind::kHeadTooLarge)));
+  for (const std::string& body :
+       {std::string("Content-Length: 11\r\n\r\nhello world"),
+        std::string("Transfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n")})
+    EXPECT_THAT(Ask("POST / HTTP/1.1\r\n" + body),
+                StartsWith(Status(Refusal::Kind::kBodyTooLarge)));
+  RawClient half(at_);
+  half.Send("GET / HT");
+  half.EndSending();
+  EXPECT_EQ(half.ReadAll(), "");
+}
+
+TEST_F(ServerTest, ARefusalArrivesThoughTheClientStillSends) {
+  StartEcho({.body_bytes = 10});
+  RawClient client(at_);
+  client.Send("POST / HTTP/1.1\r\nContent-Length: 2000000\r\n\r\n");
+  client.Send(std::string(2'000'000, 'x'));
+  client.EndSending();
+  EXPECT_THAT(client.ReadAll(), StartsWith(Status(Refusal::Kind::kBodyTooLarge)));
+}
+
+TEST_F(ServerTest, SilentClientsAreClosed) {
+  StartEcho({.read_timeout = milliseconds(50)});
+  RawClient silent(at_), slow(at_);
+  slow.Send("GET / HTTP/1.1\r\n");
+  EXPECT_EQ(silent.ReadAll(), "");
+  EXPECT_EQ(slow.ReadAll(), "");
+}
+
+TEST_F(ServerTest, WhoIsTooManyIsTold) {
+  StartEcho({.connections = {.most = 0, .most_told = 5}});
+  EXPECT_THAT(Ask(kGet), StartsWith(Status(Refusal::Kind::kCrowded)));
+  EXPECT_EQ(server_->traffic().connections.refused, 1u);
+}
+
+TEST_F(ServerTest, AnswersLaterAndFromAnyThread) {
+  std::vector<std::jthread> threads;
+  Start([&threads](const ExchangePtr& exchange) {
+    threads.emplace_back([exchange] { exchange->Reply({.body = "later"}); });
+  });
+  EXPECT_THAT(Ask(kLastGet), HasSubstr("\r\n\r\nlater"));
+}
+
+TEST_F(ServerTest, StreamsWhatIsWritten) {
+  Start([](const ExchangePtr& exchange) {
+    exchange->Begin(200, {{"Content-Type", "text/event-stream"}});
+    exchange->Write("one");
+    exchange->Post([exchange] {
+      exchange->Write("two");
+      exchange->End();
+    });
+  });
+  RawClient client(at_);
+  client.Send(kGet);
+  const std::string answer = client.ReadUntil(kLastChunk);
+  EXPECT_THAT(answer, HasSubstr("Transfer-Encoding: chunked"));
+  EXPECT_THAT(answer, HasSubstr("one"));
+  EXPECT_THAT(answer, HasSubstr("two\r\n0\r\n\r\n"));
+  client.Send(kGet);  // the connection is still good
+  EXPECT_THAT(client.ReadUntil(kLastChunk), HasSubstr("two"));
+  const std::string old = Ask("GET / HTTP/1.0\r\n\r\n");
+  EXPECT_THAT(old, ::testing::EndsWith("\r\n\r\nonetwo"));
+}
+
+TEST_F(ServerTest, ReadsABodyPieceByPiece) {
+  const std::string whole(200'000, 'z');
+  Start([&whole](const ExchangePtr& exchange) {
+    const uint64_t fails_at = exchange->request().target == "/bad" ? 100'000 : UINT64_MAX;
+    exchange->Reply({.source =
+                         [&whole, fails_at, at = size_t{0}](MutableBytes part) mutable {
+                           std::memcpy(part.data(), whole.data() + at, part.size());
+                           at += part.size();
+                           return at > fails_at ? Internal("gone") : absl::OkStatus();
+                         },
+                     .source_size = whole.size()});
+  });
+  EXPECT_THAT(Ask(kLastGet), ::testing::EndsWith(whole));
+  EXPECT_EQ(server_->traffic().source_bytes, whole.size());
+  const std::string cut = Ask("GET /bad HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(cut, HasSubstr("Content-Length: 200000"));
+  EXPECT_LT(cut.size(), 150'000u);
+}
+
+TEST_F(ServerTest, AHandlerThatThrowsOrForgetsIsAFailure) {
+  Start([](const ExchangePtr& exchange) {
+    if (exchange->request().target == "/throws") throw std::runtime_error("no");
+    if (exchange->request().target == "/stops") exchange->Begin(200, {});
+  });
+  const std::string failed = Status(Refusal::Kind::kFailed);
+  EXPECT_THAT(Ask("GET /throws HTTP/1.1\r\nConnection: close\r\n\r\n"), StartsWith(failed));
+  EXPECT_THAT(Ask("GET /forgets HTTP/1.1\r\nConnection: close\r\n\r\n"), StartsWith(failed));
+  EXPECT_THAT(Ask("GET /stops HTTP/1.1\r\n\r\n"), Not(HasSubstr(kLastChunk)));
+}
+
+TEST_F(ServerTest, TellsThatAClientLeftWhileItWaited) {
+  std::promise<void> left;
+  ExchangePtr kept;
+  Start([&](const ExchangePtr& exchange) {
+    exchange->OnLeft([&left] { left.set_value(); });
+    kept = exchange;
+  });
+  {
+    RawClient client(at_);
+    client.Send(kGet);
+  }
+  left.get_future().wait();
+  server_->Stop(milliseconds(0));
+  kept.reset();
+}
+
+TEST_F(ServerTest, WhoHasItsAnswerHasNotLeft) {
+  std::atomic<int> left{0};
+  Start([&left](const ExchangePtr& exchange) {
+    exchange->OnLeft([&left] { ++left; });
+    exchange->Post([exchange] { exchange->Reply({.body = "answer"}); });
+  });
+  for (int i = 0; i < 20; ++i) {
+    RawClient client(at_);
+    client.Send(kGet);
+    client.ReadUntil("answer");
+  }
+  server_->Stop(std::chrono::seconds(10));
+  EXPECT_EQ(left, 0);
+}
+
+TEST_F(ServerTest, FinishesWhatIsUnderWayAndTakesNoMore) {
+  std::promise<ExchangePtr> asked;
+  Start([&asked](const ExchangePtr& exchange) { asked.set_value(exchange); });
+  RawClient idle(at_), busy(at_);
+  busy.Send(kGet);
+  ExchangePtr exchange = asked.get_future().get();
+  server_->Drain();
+  EXPECT_EQ(idle.ReadAll(), "") << "closed at once";
+  exchange->Reply({.body = "the last"});
+  exchange.reset();
+  const std::string answer = busy.ReadAll();
+  EXPECT_THAT(answer, HasSubstr("Connection: close"));
+  EXPECT_THAT(answer, HasSubstr("the last"));
+  server_->Stop(std::chrono::seconds(10));
+}
+
+TEST_F(ServerTest, ListensInSeveralPlaces) {
+  StartEcho();
+  const testing::TempDir dir;
+  const ListenAddress local{{}, 0, dir.path() / "http.sock"};
+  const auto socket = OpenListenSocket(local);
+  ASSERT_OK(socket);
+  ASSERT_OK(server_->Listen(*socket));
+  for (const ListenAddress& at : {at_, local}) {
+    const auto answer =
+        http::Ask(at, "here", "/x", "", std::chrono::seconds(60), std::stop_token());
+    ASSERT_OK(answer);
+    EXPECT_EQ(answer->body, "/x ");
+  }
+}
+
+TEST(ListenSocket, TellsWhatIsTaken) {
+  const auto first = OpenListenSocket({"127.0.0.1", 0, {}});
+  ASSERT_OK(first);
+  int error = 0;
+  EXPECT_ERROR(OpenListenSocket({"127.0.0.1", first->port, {}}, &error), kUnavailable,
+               first->endpoint);
+  EXPECT_EQ(error, EADDRINUSE);
+  ::close(first->fd);
+  for (const char* host : {"127.0.0.1", "::1", "0.0.0.0", "::"}) EXPECT_TRUE(IsNumericHost(host));
+  for (const char* host : {"", "localhost", "127.1", "::1%nowhere", "1.2.3.4.5"})
+    EXPECT_FALSE(IsNumericHost(host)) << host;
+}
+
+}  // namespace
+}  // namespace quantfleet::http
