@@ -16,16 +16,15 @@ void AddEngineOptions(CLI::App& command, engine::EngineOptions& engine) {
           [&engine](const std::string& name) {
             const auto type = pipeline::DTypeFromName(name);
             if (!type.ok() || !pipeline::IsCacheType(*type))
-              throw CLI::ValidationError(
-                  "--kv-type",
-                  fmt::format("'{}' is no type of a KV cache: f16, q8_0 or f32", name));
+              throw CLI::ValidationError("--kv-type",
+                                         fmt::format("'{}' is no type of a KV cache: {}", name,
+                                                     pipeline::CacheTypeNames()));
             engine.kv_type = *type;
           },
           "What keys and values are kept as: f16, q8_0 (half of it) or f32 (for comparisons)")
-      ->type_name("f16|q8_0|f32");
-  command.parse_complete_callback([&engine] {
-    engine.memory_available = MakeHardware(RealFileSystem())->Find("/").memory_available_bytes();
-  });
+      ->type_name(pipeline::CacheTypeNames("|", "|"));
+  command.parse_complete_callback(
+      [&engine] { engine.memory_available = MakeHardware(RealFileSystem())->MemoryAvailable(); });
 }
 
 }  // namespace quantfleet::agent

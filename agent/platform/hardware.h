@@ -20,6 +20,9 @@ class Hardware {
   // All but what is measured; disk_free_bytes is of the file system that holds `state`. What cannot
   // be found stays unset.
   virtual v1::HardwareFacts Find(const fs::path& state) const = 0;
+  // Bytes that a program started now may still take, as in Find; 0: not known. Looks at nothing
+  // else.
+  virtual uint64_t MemoryAvailable() const = 0;
   // Gigabytes per second read from main memory by all cores together, measured in at most about 100
   // ms.
   virtual double MeasureBandwidth() const = 0;

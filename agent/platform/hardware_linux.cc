@@ -13,6 +13,7 @@
 
 #include "agent/platform/hardware.h"
 #include "common/base/digest.h"
+#include "pipeline/model/running_memory.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -103,11 +104,18 @@ class LinuxHardware final : public Hardware {
     FindAccelerators(&facts);
     facts.set_hardware_id(FindHardwareId());
     facts.add_runtimes("embedded");
-    for (const char* type : {"f16", "q8_0", "f32"}) facts.add_kv_types(type);
+    for (const pipeline::DType type : pipeline::kCacheTypes)
+      facts.add_kv_types(std::string(pipeline::Info(type).name));
     FindPower(&facts);
     FindLink(&facts);
     FindRuntimes(&facts);
     return facts;
+  }
+
+  uint64_t MemoryAvailable() const override {
+    v1::HardwareFacts facts;
+    FindMemory(&facts);
+    return facts.memory_available_bytes();
   }
 
   double MeasureBandwidth() const override;
@@ -303,12 +311,10 @@ class LinuxHardware final : public Hardware {
 double LinuxHardware::MeasureBandwidth() const {
   constexpr size_t kSliceWords = (256 << 10) / sizeof(uint64_t);
   using Clock = std::chrono::steady_clock;
-  v1::HardwareFacts memory;
-  FindMemory(&memory);
   const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 8);
   // Larger than caches, small enough for a board: at most 1/16 of what is free, all threads
   // together.
-  const uint64_t all = std::min<uint64_t>(64 << 20, memory.memory_available_bytes() / 16);
+  const uint64_t all = std::min<uint64_t>(64 << 20, MemoryAvailable() / 16);
   const size_t words = std::max<size_t>(all / threads, 1 << 20) / sizeof(uint64_t);
   std::vector<std::vector<uint64_t>> buffers(threads, std::vector<uint64_t>(words, 1));
 

@@ -1,20 +1,19 @@
 #include "daemon/fleet/device_class.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 
 #include "common/toml/toml_reader.h"
 #include "common/trust/runtime.h"
 #include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/memory.h"
+#include "pipeline/model/running_memory.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 constexpr int64_t kMaxMiB = int64_t{1} << 30, kMaxWholeNumber = 1'000'000'000;
 constexpr int64_t kMaxTokens = int64_t{1} << 30;
-constexpr std::array<std::string_view, 3> kKvTypes = {"f16", "q8_0", "f32"};
 constexpr int64_t kMaxSoakSeconds = 24 * 3600, kMaxBudgetDays = 366;
 constexpr double kMinGoldenAgreement =
     0.75;  // other arithmetic turns a token here and there; damage turns nearly all
@@ -100,9 +99,9 @@ absl::StatusOr<v1::ContextPolicy> ReadContext(TomlReader& reader, std::string_vi
     return InvalidArgument(
         "device class: kv_type can be chosen for gguf; what runs {} has one KV cache of its own",
         format);
-  if (std::ranges::find(kKvTypes, context.kv_type()) == kKvTypes.end())
-    return InvalidArgument("device class: kv_type \"{}\" is not known; there are f16, q8_0 and f32",
-                           Shown(context.kv_type()));
+  if (!pipeline::IsCacheTypeName(context.kv_type()))
+    return InvalidArgument("device class: kv_type \"{}\" is not known; there are {}",
+                           Shown(context.kv_type()), pipeline::CacheTypeNames(", ", " and "));
   return context;
 }
 

@@ -15,7 +15,8 @@ if(QUANTFLEET_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${QUANTFLEET_CCACHE})
 endif()
 
-# GNU ld takes four times as long over a binary. Each compiler has its own, since gold warns of every symbol of clang's sanitizers.
+# GNU ld takes four times as long over a binary. Each compiler has its own, since gold warns of every symbol of clang's
+# sanitizers.
 set(QUANTFLEET_LINKER gold)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   set(QUANTFLEET_LINKER lld)
@@ -54,11 +55,19 @@ if(QUANTFLEET_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
-# quantfleet_library(NAME [DIR folder] [APART regex] [WAITS] LINK target...): every .cc of that folder, bar main.cc, as the
-# static library NAME. APART: files whose names match whole use the same private names for the same things (each codec has its
-# Encode), so a unity build keeps them apart. WAITS: for the network or the disk, mostly, and its headers are long: -O1 does.
+# quantfleet_library(NAME [DIR folder] [APART regex] LINK target...): the .cc files of a folder (this one, if none is named), but
+# for main.cc, as the static library NAME. LINK is all that the folder may include, and what whoever links NAME gets with it.
+#
+# Everything is compiled with the flags of its preset (CMakePresets.json); there are no others.
+#
+# A unity build, which CMakePresets.json asks for, compiles a folder as one file: the headers of gRPC, Asio and Beast take 6 to
+# 11 s each, and are read once. APART names files, by what stands before .cc, that are compiled on their own all the same; where
+# it is used, it says why.
 function(quantfleet_library name)
-  cmake_parse_arguments(ARG "WAITS" "DIR;APART" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "" "DIR;APART" "LINK" ${ARGN})
+  if(ARG_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "quantfleet_library(${name}): what is ${ARG_UNPARSED_ARGUMENTS}?")
+  endif()
   if(NOT ARG_DIR)
     set(ARG_DIR ${CMAKE_CURRENT_SOURCE_DIR})
   endif()
@@ -70,21 +79,18 @@ function(quantfleet_library name)
   if(sources)
     add_library(${name} STATIC ${sources})
     target_link_libraries(${name} PUBLIC qf_options ${ARG_LINK})
-    if(ARG_APART)
-      list(FILTER sources INCLUDE REGEX "/(${ARG_APART})\\.cc$")
-      set_source_files_properties(${sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-    endif()
-    if(ARG_WAITS)
-      target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
-    endif()
-  else()
+  else()  # headers alone
     add_library(${name} INTERFACE)
     target_link_libraries(${name} INTERFACE qf_options ${ARG_LINK})
   endif()
+  if(ARG_APART)
+    list(FILTER sources INCLUDE REGEX "/(${ARG_APART})\\.cc$")
+    set_source_files_properties(${sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  endif()
 endfunction()
 
-# quantfleet_write_rooms(FILE): a line for each library, NAME|FOLDER|LINKED;LINKED..., for tests/lint/include_arrows.py. Called when
-# all have been declared.
+# quantfleet_write_rooms(FILE): a line for each library, NAME|FOLDER|LINKED;LINKED..., for tests/lint/include_arrows.py. Called
+# when all have been declared.
 function(quantfleet_write_rooms file)
   get_property(rooms GLOBAL PROPERTY QUANTFLEET_ROOMS)
   set(text "")
@@ -110,11 +116,8 @@ endfunction()
 
 # quantfleet_test(NAME DIR folder LINK target...): every *_test.cc of that folder as one GoogleTest binary.
 function(quantfleet_test name)
-  cmake_parse_arguments(ARG "" "DIR;LABEL" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "" "DIR" "LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${ARG_DIR}/*_test.cc)
-  if(NOT sources)
-    return()
-  endif()
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE qf_options ${ARG_LINK} qf_test_support GTest::gmock GTest::gtest_main)
   # The libraries under test are built as they are shipped; the tests themselves need not be fast, but quick to build.

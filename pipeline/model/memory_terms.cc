@@ -26,8 +26,7 @@ v1::Memory MemoryWith(const Hyperparameters& hyper, uint64_t weights,
 }  // namespace
 
 v1::Memory EngineMemory(const Hyperparameters& hyper, uint64_t weights) {
-  v1::Memory memory = MemoryWith(hyper, weights, std::array{DType::kF16, DType::kQ8_0, DType::kF32},
-                                 BuffersOf(hyper));
+  v1::Memory memory = MemoryWith(hyper, weights, kCacheTypes, BuffersOf(hyper));
   if (hyper.rope_scaling.kind == RopeScaling::Kind::kLongRope &&
       hyper.original_context < hyper.context)
     memory.set_short_context(static_cast<uint64_t>(hyper.original_context));

@@ -4,8 +4,19 @@
 
 namespace quantfleet::pipeline {
 
-bool IsCacheType(DType type) {
-  return type == DType::kF32 || type == DType::kF16 || type == DType::kQ8_0;
+bool IsCacheType(DType type) { return std::ranges::find(kCacheTypes, type) != kCacheTypes.end(); }
+
+bool IsCacheTypeName(std::string_view name) {
+  return std::ranges::any_of(kCacheTypes, [&](DType type) { return Info(type).name == name; });
+}
+
+std::string CacheTypeNames(std::string_view separator, std::string_view last) {
+  std::string names;
+  for (const DType type : kCacheTypes) {
+    if (!names.empty()) names += type == kCacheTypes.back() ? last : separator;
+    names += Info(type).name;
+  }
+  return names;
 }
 
 int64_t CacheRowBytes(DType type, int64_t head_dim) {

@@ -3,15 +3,25 @@
 // Pure.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "pipeline/model/description.h"
 #include "pipeline/tensor/dtype.h"
 
 namespace quantfleet::pipeline {
 
-// Whether a KV cache may hold `type`: F32, F16 or Q8_0.
+// What a KV cache may hold, as manifests, device classes and devices name it; the first is what it
+// holds where nobody says. The one list.
+inline constexpr std::array kCacheTypes = {DType::kF16, DType::kQ8_0, DType::kF32};
+
 bool IsCacheType(DType type);
+bool IsCacheTypeName(std::string_view name);
+
+// Their names with a separator between them, the last of them behind `last`: "f16, q8_0 or f32".
+std::string CacheTypeNames(std::string_view separator = ", ", std::string_view last = " or ");
 
 // Bytes of one head's key, or value, of one token. Q8_0: whole blocks of 32, the last one padded.
 int64_t CacheRowBytes(DType type, int64_t head_dim);

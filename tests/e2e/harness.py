@@ -3,12 +3,14 @@
 Environment: QUANTFLEET_BIN is the folder of binaries (default build/release/bin), QUANTFLEET_SHARED the optional folder
 of reference material. Waiting is always for a condition with a deadline, never a fixed sleep.
 """
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import tempfile
@@ -63,6 +65,33 @@ def run(*args, check=True, env=None, timeout=300):
 
 def run_json(*args, **kwargs):
     return json.loads(run(*args, **kwargs).stdout)
+
+
+# Below those that the kernel gives to whoever asks for any: no client and no server of "port 0" ever has one of these.
+PORTS = range(20000, 32000)
+held_ports = {}
+
+
+def take_port():
+    """A port that is this process's as long as it lives, whatever other files of tests run beside it: a daemon that is killed
+    finds it free when it is started again. The lock of its file says whose it is."""
+    folder = Path(tempfile.gettempdir()) / f"quantfleet-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for i in range(len(PORTS)):
+        port = PORTS[(os.getpid() * 61 + i) % len(PORTS)]
+        if port in held_ports:
+            continue
+        lock = open(folder / str(port), "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.create_server(("127.0.0.1", port)):
+                pass
+        except OSError:  # another process of tests has it, or something else on this machine
+            lock.close()
+            continue
+        held_ports[port] = lock
+        return port
+    raise AssertionError(f"every port of {PORTS} is taken")
 
 
 def status(pid, key):
@@ -191,15 +220,12 @@ class Daemon:
         # Every job's artifacts are measured: here that has to happen, not to be exact.
         self.extra = extra if "--evaluation-tokens" in extra else (*extra, "--evaluation-tokens", "32")
         self.process = None
-        self.ports = ("127.0.0.1:0", "127.0.0.1:0")
+        # Agents know the address: a restart keeps the ports.
+        self.ports = tuple(f"127.0.0.1:{take_port()}" for _ in range(2))
 
     def start(self, env=None, wait=True, extra=()):
         ends = self.data / "endpoints.json"
-        if ends.exists():
-            # Agents know the address: a restart keeps the ports.
-            old = json.loads(ends.read_text())
-            self.ports = (old["grpc"], old["http"])
-            ends.unlink()
+        ends.unlink(missing_ok=True)
         self.process = Process(self.data.parent / (self.data.name + ".log"), "quantfleetd", "--dev", "--data", self.data,
                                "--listen", self.ports[0], "--http", self.ports[1], "--check-in", "0.3",
                                *self.extra, *extra, env=env)

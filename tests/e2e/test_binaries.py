@@ -1,9 +1,10 @@
-"""What the built programs carry: a device's agent has nothing that only planning and writing artifacts needs."""
+"""What the built programs carry (a device's agent has nothing that only planning and writing artifacts needs), and what is
+installed."""
 import re
 import subprocess
 import unittest
 
-from harness import BIN
+from harness import BIN, ROOT, EndToEnd
 
 
 def needed(program):
@@ -59,6 +60,24 @@ class Binaries(unittest.TestCase):
             if not folder.startswith(("agent", "tests")):
                 theirs = {rooms[linked][0] for linked in links_of(name, rooms)}
                 self.assertEqual([one for one in theirs if one.startswith("agent")], [], name)
+
+
+class Install(EndToEnd):
+    def test_an_installed_tree_has_programs_services_classes_and_what_is_read(self):
+        subprocess.run(["cmake", "--install", BIN.parent, "--prefix", self.dir], capture_output=True, text=True, check=True)
+        programs = {path.name: path for path in (self.dir / "bin").iterdir()}
+        self.assertEqual(sorted(programs), ["quantfleet", "quantfleet-agent", "quantfleetd"])
+        for name, path in programs.items():
+            said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+            self.assertRegex(said, r"\d+\.\d+\.\d+", name)
+        for installed, source in (("lib/systemd/system", "deploy/systemd"), ("share/quantfleet/classes", "deploy/classes")):
+            self.assertEqual(sorted(p.name for p in (self.dir / installed).iterdir()),
+                             sorted(p.name for p in (ROOT / source).iterdir()))
+        for unit in (self.dir / "lib/systemd/system").iterdir():
+            # With the prefix /usr, which the units expect.
+            self.assertIn(re.search(r"^ExecStart=/usr/bin/(\S+)", unit.read_text(), re.M)[1], programs)
+        for name in ("LICENSE", "README.md", "CHANGELOG.md", "docs/architecture.md", "docs/formats/gguf.md"):
+            self.assertTrue((self.dir / "share/doc/quantfleet" / name).is_file(), name)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Trust(EndToEnd):
         (thief.data / "keys/roots.b64").unlink()
         own = (other.data / "keys/signing.pem").read_text().split("\n", 1)[1]
         (thief.data / "keys/signing.pem").write_text("# trust root 7\n" + own)
-        (thief.data / "endpoints.json").write_text(json.dumps({"grpc": self.d.grpc, "http": self.d.http}))
+        thief.ports = self.d.ports
         thief.start(env=at("+6d"))
         self.assertEqual(thief.grpc, self.d.grpc)
         thief.cli("rollout", "create", "m", env=at("+6d"))

@@ -17,10 +17,10 @@ std::vector<Group> GroupsOf(int64_t tokens) {
 }
 
 TEST(InGroups, LargeGroupsFirstAndEveryTokenOnce) {
-  EXPECT_THAT(GroupsOf(0), testing::IsEmpty());
-  EXPECT_THAT(GroupsOf(8), testing::ElementsAre(Group(0, 8)));
-  EXPECT_THAT(GroupsOf(22), testing::ElementsAre(Group(0, 8), Group(8, 8), Group(16, 4),
-                                                 Group(20, 1), Group(21, 1)));
+  EXPECT_THAT(GroupsOf(0), ::testing::IsEmpty());
+  EXPECT_THAT(GroupsOf(8), ::testing::ElementsAre(Group(0, 8)));
+  EXPECT_THAT(GroupsOf(22), ::testing::ElementsAre(Group(0, 8), Group(8, 8), Group(16, 4),
+                                                   Group(20, 1), Group(21, 1)));
 }
 
 }  // namespace

@@ -20,9 +20,16 @@ TEST(RunningMemory, BytesOfACache) {
   EXPECT_EQ(CacheRowBytes(DType::kQ8_0, 96), 102);
   EXPECT_EQ(CacheRowBytes(DType::kQ8_0, 80), 102);  // the last block is filled up
   EXPECT_EQ(CacheBytesPerToken(kPhi3, DType::kF16), 2 * 32 * 32 * 192);
-  for (const DType type : {DType::kF32, DType::kF16, DType::kQ8_0}) EXPECT_TRUE(IsCacheType(type));
+  for (const DType type : kCacheTypes) {
+    EXPECT_TRUE(IsCacheType(type));
+    EXPECT_TRUE(IsCacheTypeName(Info(type).name));
+  }
   for (const DType type : {DType::kBF16, DType::kQ4_0, DType::kQ4_K})
-    EXPECT_FALSE(IsCacheType(type));
+    EXPECT_FALSE(IsCacheType(type) || IsCacheTypeName(Info(type).name));
+  EXPECT_FALSE(IsCacheTypeName("F16"));  // classes are written as manifests are
+  EXPECT_EQ(kCacheTypes.front(), DType::kF16);
+  EXPECT_EQ(CacheTypeNames(), "f16, q8_0 or f32");
+  EXPECT_EQ(CacheTypeNames("|", "|"), "f16|q8_0|f32");
 }
 
 TEST(RunningMemory, BuffersAreSmallAndNoSquareOfTheContext) {

@@ -1,0 +1,14 @@
+# What `cmake --install build/release --prefix DIR` puts where: the programs, their services, the device classes to start from
+# (the daemon has them inside too) and what is read. A package takes the same tree with the prefix /usr.
+include(GNUInstallDirs)
+
+function(quantfleet_install)
+  install(TARGETS quantfleetd quantfleet-agent quantfleet RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  # Where systemd looks below any prefix; its own variable for that names the host's folder, absolute.
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/systemd/ DESTINATION lib/systemd/system FILES_MATCHING PATTERN "*.service")
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/classes DESTINATION ${CMAKE_INSTALL_DATADIR}/quantfleet
+    FILES_MATCHING PATTERN "*.toml")
+  install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/CHANGELOG.md
+    DESTINATION ${CMAKE_INSTALL_DOCDIR})
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")
+endfunction()
