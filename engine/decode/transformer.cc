@@ -211,14 +211,20 @@ HeadCache Transformer::Cache(int64_t row, int layer, int64_t kv_head) const {
 
 void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
   const int64_t dim = hyper_.head_dim, kv_heads = hyper_.kv_heads;
+  const LayerWeights& w = weights_.layers[layer];
+  const std::vector<float>& q_norm = w.vector(Role::kAttnQNorm);
+  const std::vector<float>& k_norm = w.vector(Role::kAttnKNorm);
   pool_.ParallelFor(
       batch, Grain(8 * (hyper_.heads + 2 * kv_heads) * dim), [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; ++t) {
           const auto [cache, position] = places_[t];
           const float* angles = angles_.data() + t * rope_.dims();
+          float* queries = q_.data() + t * hyper_.heads * dim;
           float* keys = k_.data() + t * kv_heads * dim;
           const float* values = v_.data() + t * kv_heads * dim;
-          rope_.Turn(angles, hyper_.heads, dim, q_.data() + t * hyper_.heads * dim);
+          if (!q_norm.empty()) Normalize(q_norm, queries, queries, hyper_.heads);
+          if (!k_norm.empty()) Normalize(k_norm, keys, keys, kv_heads);
+          rope_.Turn(angles, hyper_.heads, dim, queries);
           rope_.Turn(angles, kv_heads, dim, keys);
           const auto store = attention_ops_.find(cache->type())->store;
           for (int64_t h = 0; h < kv_heads; ++h) {

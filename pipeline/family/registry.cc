@@ -6,12 +6,14 @@ namespace quantfleet::pipeline {
 const Family& Phi3();
 const Family& Llama();
 const Family& Qwen2();
+const Family& Qwen3();
 
 std::span<const Family* const> Families() {
   static const Family* const families[] = {
       &Phi3(),
       &Llama(),
       &Qwen2(),
+      &Qwen3(),
   };
   return families;
 }

@@ -21,6 +21,8 @@ int64_t Length(const Hyperparameters& h, Extent extent) {
       return h.heads * h.head_dim;
     case Extent::kKeys:
       return h.kv_heads * h.head_dim;
+    case Extent::kHead:
+      return h.head_dim;
   }
   return 0;
 }
@@ -40,6 +42,8 @@ std::string_view Formula(Extent extent, bool alone) {
       return alone ? "num_attention_heads * head_dim" : "(num_attention_heads * head_dim)";
     case Extent::kKeys:
       return alone ? "num_key_value_heads * head_dim" : "(num_key_value_heads * head_dim)";
+    case Extent::kHead:
+      return "head_dim";
   }
   return "";
 }

@@ -18,6 +18,8 @@ constexpr std::array kTable{
     RoleInfo{Role::kAttnQBias, "attn_q_bias", kOne, kQueries, true, /*rotated=*/true},
     RoleInfo{Role::kAttnKBias, "attn_k_bias", kOne, kKeys, true, /*rotated=*/true},
     RoleInfo{Role::kAttnVBias, "attn_v_bias", kOne, kKeys},
+    RoleInfo{Role::kAttnQNorm, "attn_q_norm", kOne, kHead, true, /*rotated=*/true},
+    RoleInfo{Role::kAttnKNorm, "attn_k_norm", kOne, kHead, true, /*rotated=*/true},
     RoleInfo{Role::kAttnOutput, "attn_output", kHidden, kQueries},
     RoleInfo{Role::kFfnNorm, "ffn_norm", kOne, kHidden},
     RoleInfo{Role::kFfnGate, "ffn_gate", kIntermediate, kHidden},

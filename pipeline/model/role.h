@@ -22,6 +22,8 @@ enum class Role {
   kAttnQBias,
   kAttnKBias,
   kAttnVBias,
+  kAttnQNorm,  // of each head of q, before it turns
+  kAttnKNorm,
   kAttnOutput,
   kFfnNorm,
   kFfnGate,
@@ -38,6 +40,7 @@ enum class Extent {
   kIntermediate,  // intermediate
   kQueries,       // heads * head_dim
   kKeys,          // kv_heads * head_dim; of values too
+  kHead,          // head_dim
 };
 
 struct RoleInfo {

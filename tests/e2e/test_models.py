@@ -43,6 +43,8 @@ SAYS = {
     "mistral": {"rope_scaling": "none", "context": 4096, "kv_heads": 1},
     "qwen2": {"rope_scaling": "none", "kv_heads": 2, "tied_embeddings": False},
     "qwen25-tied": {"rope_scaling": "none", "kv_heads": 2, "tied_embeddings": True},
+    "qwen3": {"rope_scaling": "none", "head_dim": 64, "context": 40960, "tied_embeddings": False},
+    "qwen3-tied": {"rope_scaling": "none", "head_dim": 32, "kv_heads": 1, "tied_embeddings": True},
 }
 
 
@@ -154,6 +156,12 @@ class Families(ModelTest):
 
     def test_qwen25_tied(self):
         self.check("qwen25-tied")
+
+    def test_qwen3(self):
+        self.check("qwen3")
+
+    def test_qwen3_tied(self):
+        self.check("qwen3-tied", shards=2)
 
 
 class GgufSources(ModelTest):

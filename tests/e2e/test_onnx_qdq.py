@@ -12,10 +12,10 @@ sys.path.insert(0, str(ROOT / "tests/tools"))
 import families  # noqa: E402
 
 LIMIT = 1e-4
-# (family, members of config.json): partly rotated heads under LongRoPE, biases, shared keys, tied embeddings.
-MODELS = [("phi3-medium", {}), ("qwen2", {}), ("llama32", {}),
+# (family, members of config.json): partly rotated heads under LongRoPE, biases, shared keys, tied embeddings, norms of heads.
+MODELS = [("phi3-medium", {}), ("qwen2", {}), ("llama32", {}), ("qwen3", {}),
           ("phi4-mini", {"max_position_embeddings": 1024, "original_max_position_embeddings": 512})]
-MORE = [("llama2", {}), ("mistral", {}), ("qwen25-tied", {}), ("phi3-mini-4k", {})]
+MORE = [("llama2", {}), ("mistral", {}), ("qwen25-tied", {}), ("qwen3-tied", {}), ("phi3-mini-4k", {})]
 
 
 @unittest.skipUnless(HAS_ONNX, "the judges are not installed (tests/judges/install.sh)")

@@ -25,8 +25,8 @@ WHOLE_WORDS = [" xylophone", "zebra"]  # tokens that no merge makes
 
 
 # What a family's checkpoints have beside Llama's tensors or in their place: q, k, v and gate, up in one tensor each; biases
-# on q, k and v.
-LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}}
+# on q, k and v; norms of each head of q and k.
+LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"}}
 
 
 @dataclass
@@ -115,6 +115,17 @@ def qwen2(**config):
             "sliding_window": 32768, "max_window_layers": 28, "use_sliding_window": False, **config}
 
 
+QWEN3_ADDED = QWEN2_ADDED + [("<tool_response>", False), ("</tool_response>", False), ("<think>", False),
+                             ("</think>", False)]
+
+
+def qwen3(**config):
+    return {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_act": "silu",
+            "attention_bias": False, "rms_norm_eps": 1e-06, "rope_theta": 1000000, "rope_scaling": None,
+            "max_position_embeddings": 40960, "sliding_window": None, "max_window_layers": 28,
+            "use_sliding_window": False, "bos_token_id": 151643, "eos_token_id": "<|im_end|>", **config}
+
+
 FAMILIES = {
     "phi3-mini-4k": lambda: Family(
         "phi3", phi3(max_position_embeddings=4096, original_max_position_embeddings=4096, sliding_window=2047,
@@ -174,6 +185,12 @@ FAMILIES = {
     "qwen25-tied": lambda: Family(
         "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, tied=True,
         pre="qwen2", added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
+    "qwen3": lambda: Family(
+        "qwen3", qwen3(), kv_heads=2, head_dim=64, pre="qwen2", added=QWEN3_ADDED, tokenizer_config=QWEN2_TOKENIZER,
+        merges_as_pairs=True),
+    "qwen3-tied": lambda: Family(
+        "qwen3", qwen3(), heads=8, kv_heads=1, head_dim=32, tied=True, pre="qwen2", added=QWEN3_ADDED,
+        tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
 }
 
 
@@ -193,6 +210,9 @@ def tensors(f):
                 yield p + f"self_attn.{part}_proj.weight", (rows, f.hidden), 2 * fan
                 if f.has("biases"):
                     yield p + f"self_attn.{part}_proj.bias", (rows,), 0.5
+        if f.has("head_norms"):
+            yield p + "self_attn.q_norm.weight", (f.dim,), 0.3
+            yield p + "self_attn.k_norm.weight", (f.dim,), 0.3
         yield p + "self_attn.o_proj.weight", (f.hidden, q), 1 / math.sqrt(q)
         yield p + "post_attention_layernorm.weight", (f.hidden,), 0.1
         if f.has("fused"):

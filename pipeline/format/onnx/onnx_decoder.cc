@@ -180,12 +180,40 @@ class Decoder {
     std::string qkv = Product(Role::kAttnQ, layer, normed);
     if (const OnnxTensor* bias = Tensor(Role::kAttnQBias, layer))
       qkv = graph_.Node("Add", bias->is.name + "/added", {qkv, Stored(*bias)});
-    const std::string attended = operators_->Attend(layer, qkv);
+    const std::string attended = operators_->Attend(layer, NormalizeHeads(layer, qkv));
     const std::string projected = Product(Role::kAttnOutput, layer, attended);
     std::string after;
     normed = Normalize(Role::kFfnNorm, layer, residual, projected, &after);
     x = after;
     skip = FeedForward(layer, normed);
+  }
+
+  // With each head of q and k by itself, where the model has such norms.
+  std::string NormalizeHeads(int layer, const std::string& qkv) {
+    if (Tensor(Role::kAttnQNorm, layer) == nullptr) return qkv;
+    const auto name = [&](std::string_view what) {
+      return fmt::format("model.layers.{}.heads/{}", layer, what);
+    };
+    const int64_t kv = h_.kv_heads * h_.head_dim;
+    std::vector<std::string> parts{name("q"), name("k"), name("v")};
+    graph_.Node("Split", parts[0], {qkv, Integers("heads/sizes", {h_.heads * h_.head_dim, kv, kv})},
+                {{"axis", int64_t{-1}}}, {parts[1], parts[2]});
+    const auto normed = [&](std::string& part, Role role, int64_t heads) {
+      const std::string apart =
+          graph_.Node("Reshape", part + "/apart",
+                      {part, Integers(fmt::format("heads/{}", heads), {0, 0, heads, h_.head_dim})});
+      part = graph_.Node(
+          "Reshape", part + "/joined",
+          {Normalize(role, layer, apart, "", nullptr), Integers("heads/joined", {0, 0, -1})});
+    };
+    normed(parts[0], Role::kAttnQNorm, h_.heads);
+    normed(parts[1], Role::kAttnKNorm, h_.kv_heads);
+    return graph_.Node("Concat", name("qkv"), parts, {{"axis", int64_t{-1}}});
+  }
+
+  // Constants, each once.
+  std::string Integers(std::string name, const std::vector<int64_t>& values) {
+    return data_.Has(name) ? name : graph_.Vector(std::move(name), values);
   }
 
   std::string FeedForward(int layer, const std::string& x) {

@@ -229,15 +229,17 @@ class Decoder {
     return Product(weights_.NameOf(role, layer) + "/product", role, layer, x);
   }
 
-  // x / sqrt(mean(x^2) + epsilon) * weight.
+  // x / sqrt(mean(x^2) + epsilon) * weight, along the last axis.
   IrValue Normalize(Role role, int layer, IrValue x) {
     const auto name = [&](const char* what) {
       return fmt::format("{}/{}", weights_.NameOf(role, layer), what);
     };
     const IrValue squares = graph_.Elementwise(kPower, name("squares"), x, constants_.Float(2, 3));
+    IrShape one = graph_.ShapeOf(x);
+    one.back() = 1;
     const IrValue mean =
         graph_.Add({"ReduceMean", "opset1"}, name("mean"), {squares, constants_.Vector({-1})},
-                   {{"keep_dims", "true"}}, IrType::kF32, {kAnySize, kAnySize, 1});
+                   {{"keep_dims", "true"}}, IrType::kF32, one);
     const IrValue sum =
         graph_.Elementwise(kAdd, name("sum"), mean, constants_.Float(h_.rms_epsilon, 3));
     const IrValue root =
@@ -253,6 +255,11 @@ class Decoder {
   // One of q, k, v as [batch, heads, now, head].
   IrValue Heads(const std::string& name, IrValue x, int64_t heads) {
     return SwapMiddle(name + "/heads", Reshape(name + "/apart", x, {0, 0, heads, h_.head_dim}));
+  }
+
+  // The same of each head, before it turns, where the model has such norms.
+  IrValue NormalizeHeads(Role role, int layer, IrValue heads) {
+    return weights_.Has(role, layer) ? Normalize(role, layer, heads) : heads;
   }
 
   IrValue Biased(Role role, int layer, IrValue x) {
@@ -308,8 +315,10 @@ class Decoder {
   IrValue Attend(int layer, IrValue x) {
     const std::string name = fmt::format("model.layers.{}.self_attn", layer);
     const std::vector<IrValue> qkv = Qkv(layer, name, x);
-    const IrValue q = Rotate(name + "/q", Heads(name + "/q", qkv[0], h_.heads));
-    const IrValue k = Rotate(name + "/k", Heads(name + "/k", qkv[1], h_.kv_heads));
+    const IrValue q_heads = Heads(name + "/q", qkv[0], h_.heads);
+    const IrValue q = Rotate(name + "/q", NormalizeHeads(Role::kAttnQNorm, layer, q_heads));
+    const IrValue k_heads = Heads(name + "/k", qkv[1], h_.kv_heads);
+    const IrValue k = Rotate(name + "/k", NormalizeHeads(Role::kAttnKNorm, layer, k_heads));
     const IrValue keys = Repeat(name + "/keys", Remember(layer, "key", k));
     const IrValue v = Heads(name + "/v", qkv[2], h_.kv_heads);
     const IrValue values = Repeat(name + "/values", Remember(layer, "value", v));

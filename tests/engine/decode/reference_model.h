@@ -3,6 +3,7 @@
 // engine's code, to be compared with it.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <random>
@@ -180,6 +181,7 @@ class ReferenceBuilder {
     if (role == Role::kAttnNorm) mean = 0.8f, spread = 0.2f;
     if (role == Role::kFfnNorm) mean = 1.1f, spread = 0.2f;
     if (role == Role::kOutputNorm) mean = 1, spread = 0.1f;
+    if (role == Role::kAttnQNorm || role == Role::kAttnKNorm) mean = 1, spread = 0.3f;
     std::normal_distribution<float> normal(mean, spread);
     std::vector<float> values(static_cast<size_t>(size));
     for (float& v : values) v = normal(random_);
@@ -241,6 +243,15 @@ inline void RotateHalves(std::vector<double>& heads, const Hyperparameters& h,
   }
 }
 
+// Each head by itself; no weight leaves them as they are.
+inline void NormHeads(std::vector<double>& heads, const std::vector<double>& weight,
+                      const Hyperparameters& h) {
+  if (weight.empty()) return;
+  const auto dim = static_cast<std::ptrdiff_t>(h.head_dim);
+  for (auto head = heads.begin(); head != heads.end(); head += dim)
+    std::ranges::copy(RmsNorm({head, head + dim}, weight, h.rms_epsilon), head);
+}
+
 // The residual stream of every token after one layer.
 inline void RunReferenceLayer(const ReferenceWeights& l, const Hyperparameters& h,
                               const ReferenceRope& rope, Rows& xs) {
@@ -253,6 +264,8 @@ inline void RunReferenceLayer(const ReferenceWeights& l, const Hyperparameters& 
         vs.push_back(Times(l[Role::kAttnV], n));
     AddTo(qs[t], l.vector(Role::kAttnQBias)), AddTo(ks[t], l.vector(Role::kAttnKBias)),
         AddTo(vs[t], l.vector(Role::kAttnVBias));
+    NormHeads(qs[t], l.vector(Role::kAttnQNorm), h),
+        NormHeads(ks[t], l.vector(Role::kAttnKNorm), h);
     RotateHalves(qs[t], h, rope, t), RotateHalves(ks[t], h, rope, t);
   }
   for (size_t t = 0; t < xs.size(); ++t) {

@@ -75,6 +75,16 @@ TEST(Transformer, EveryArchitectureAndTypeMatchesTheDefinition) {
   }
 }
 
+TEST(Transformer, HeadsMayBeOfASizeOfTheirOwn) {
+  for (const std::string_view family : {"llama", "qwen3"}) {
+    ReferenceOptions options{.family = family};
+    options.hyper.head_dim = options.hyper.rope_dims = 24;
+    const ReferenceModel model = ReferenceBuilder(options).Build();
+    const std::vector<int32_t> ids = RandomIds(20, 50);
+    ExpectNear(RunAll(model, ids), ReferenceLogits(model, {}, ids));
+  }
+}
+
 TEST(Transformer, PartialRotaryLeavesTheRestOfAHead) {
   ReferenceOptions options;
   options.hyper.rope_dims = 12;

@@ -140,6 +140,7 @@ TEST(Roles, HaveTheShapesThatTheHyperparametersFix) {
   EXPECT_EQ(ShapeOf(h, Role::kAttnNorm), (Shape{1, 64, 1}));
   EXPECT_EQ(ShapeOf(h, Role::kAttnQ), (Shape{96, 64, 2}));
   EXPECT_EQ(ShapeOf(h, Role::kAttnKBias), (Shape{1, 48, 1}));
+  EXPECT_EQ(ShapeOf(h, Role::kAttnQNorm), (Shape{1, 24, 1}));
   EXPECT_EQ(ShapeOf(h, Role::kAttnOutput), (Shape{64, 96, 2}));
   EXPECT_EQ(ShapeOf(h, Role::kFfnDown), (Shape{64, 96, 2}));
   EXPECT_EQ(ShapeFormula(Role::kAttnK), "(num_key_value_heads * head_dim) x hidden_size");

@@ -76,6 +76,7 @@ TEST(HfConfig, KnowsTheFourClasses) {
   EXPECT_EQ(family("LlamaForCausalLM"), "llama");
   EXPECT_EQ(family("MistralForCausalLM"), "llama");
   EXPECT_EQ(family("Qwen2ForCausalLM"), "qwen2");
+  EXPECT_EQ(family("Qwen3ForCausalLM"), "qwen3");
   const auto by_type =
       ParseHfConfig(Config({{"architectures", "absent"}, {"model_type", "\"qwen2\""}}));
   ASSERT_OK(by_type);
