@@ -44,8 +44,8 @@ class JobStore {
   // At start: what was RUNNING when the process died is QUEUED again. How many.
   virtual absl::StatusOr<int> RequeueRunning() = 0;
 
-  virtual absl::StatusOr<std::vector<SlabRow>> ListSlabs(std::string_view job) const = 0;  // by
-                                                                                           // number
+  // By number.
+  virtual absl::StatusOr<std::vector<SlabRow>> ListSlabs(std::string_view job) const = 0;
   // Replaces equal numbers. FAILED_PRECONDITION: there is no such job.
   virtual absl::Status PutSlabs(std::string_view job, const std::vector<SlabRow>& slabs) = 0;
   virtual absl::Status DeleteSlabs(std::string_view job) = 0;

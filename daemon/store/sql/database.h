@@ -26,7 +26,8 @@ class Database {
   // INTERNAL: this thread has one already; transactions do not nest.
   virtual absl::StatusOr<std::unique_ptr<Lease>> Take(bool reads_only) = 0;
   virtual void Begin(soci::session& sql, bool reads_only) { (void)reads_only, sql.begin(); }
-  // What an exception of SOCI (or any other) is to a caller.
+  // What an exception of SOCI (or any other) is to a caller. ABORTED: another transaction won the
+  // race for a row, and this one's body is to be run again.
   virtual absl::Status StatusOf(const std::exception& error) const = 0;
 
   // Runs a function that returns a status; what it throws becomes one.

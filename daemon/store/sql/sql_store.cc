@@ -39,6 +39,8 @@ struct Parts {
 
 class SqlStore;
 
+constexpr int kTries = 50;  // of a body that loses races: somebody wins each
+
 class SqlTransaction final : private Parts, public OpenTransaction {
  public:
   SqlTransaction(SqlStore& store, const Database& database, const LastSeen& last_seen,
@@ -53,6 +55,7 @@ class SqlTransaction final : private Parts, public OpenTransaction {
   }
 
   absl::Status Commit() override;
+  bool lost_race() const { return absl::IsAborted(context.failed); }
   absl::Status WriteLastSeen(const LastSeen::Times& times);
 
  private:
@@ -93,9 +96,12 @@ class SqlStore final : public Store {
     return Catch([&] { return body(*open); });
   }
   absl::Status RunWrite(const WriteBody& body) override {
-    QF_ASSIGN_OR_RETURN(const auto open, Open(false));
-    QF_RETURN_IF_ERROR(Catch([&] { return body(*open); }));
-    return open->Commit();
+    for (int left = kTries;;) {
+      QF_ASSIGN_OR_RETURN(const auto open, Open(false));
+      absl::Status status = Catch([&] { return body(*open); });
+      if (status.ok()) status = open->Commit();
+      if (status.ok() || !open->lost_race() || --left == 0) return status;
+    }
   }
 
  private:
@@ -127,10 +133,11 @@ absl::Status SqlTransaction::Commit() {
   if (!context.failed.ok())
     return Aborted("nothing of the transaction is kept, since a part of it failed: {}",
                    Message(context.failed));
-  QF_RETURN_IF_ERROR(context.database.Catch([&]() -> absl::Status {
+  context.failed = context.database.Catch([&]() -> absl::Status {
     context.session.commit();
     return absl::OkStatus();
-  }));
+  });
+  QF_RETURN_IF_ERROR(context.failed);
   lease.reset();
   store_.Tell(context.noted, context.touched);
   return absl::OkStatus();
