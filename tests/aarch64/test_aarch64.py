@@ -35,9 +35,9 @@ UNIT_TESTS = [
     ("max", "runtime_test", "-Transformer.*:BpeTokenizer.LongRunsAreSplitInBoundedTime"),
     ("cortex-a72", "tensor_test", "-ExpectedError.IsWhatNormalWeightsLose"),
     ("cortex-a72", "runtime_test", "EngineTest.*:Transformer.EveryArchitectureAndTypeMatchesTheDefinition"),
-    ("cortex-a72", "model_test", "-HfTokenizer.HostileJson:HfTokenizer.LargeJson"),
+    ("cortex-a72", "format_test", "-HfTokenizer.HostileJson:HfTokenizer.LargeJson"),
     ("cortex-a72", "trust_test", "-ForeignTest.KeysOfEveryKindProveThemselves"),
-] + [("cortex-a72", name, "*") for name in ("stage_test", "format_test", "artifact_test", "base_test", "agent_platform_test")]
+] + [("cortex-a72", name, "*") for name in ("stage_test", "family_test", "model_test", "artifact_test", "base_test", "agent_platform_test")]
 
 
 def emulate(cpu, program, *args):

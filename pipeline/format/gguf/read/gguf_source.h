@@ -1,4 +1,4 @@
-// A GGUF file as a source of weights: phi3, llama and qwen2. Thread-safe once opened.
+// A GGUF file of a family that we know as a source of weights. Thread-safe once opened.
 #pragma once
 
 #include <memory>
