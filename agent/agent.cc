@@ -55,7 +55,7 @@ void Log(const v1::ModelStatus& status) {
                   status.reason(), status.detail());
   } else if (status.phase() == v1::ModelStatus::HEALTHY) {
     const double speed = status.tokens_per_second();
-    spdlog::info("{} release {}: {}{}, {} pulled, {} were here", status.model(), status.release(),
+    spdlog::info("{} release {}: {}{}, {} downloaded, {} reused", status.model(), status.release(),
                  phase, speed > 0 ? fmt::format(", {:.1f} tokens/s", speed) : "",
                  HumanBytes(status.bytes_pulled()), HumanBytes(status.bytes_reused()));
     if (!status.detail().empty())
@@ -153,7 +153,7 @@ class Agent {
             .trial =
                 [this](const fs::path& program, const Digest& manifest, const std::string& version,
                        auto stop) {
-                  spdlog::info("quantfleet-agent {}: its trial begins", version);
+                  spdlog::info("quantfleet-agent {}: starting its trial", version);
                   return RunTrial(program, options_.state, manifest, version, stop);
                 },
             .on_restart = [this] { bell_.Ring(); }};
@@ -219,8 +219,8 @@ class Agent {
     if (failure.code() == absl::StatusCode::kPermissionDenied) {
       if (!revoked_)
         spdlog::error(
-            "this device is revoked, or refused: {}; what runs goes on running, nothing is pulled "
-            "any more",
+            "this device was revoked or refused: {}; what runs keeps running, but nothing more is "
+            "downloaded",
             Message(failure));
       revoked_ = true;
       connected_ = false;
@@ -228,7 +228,7 @@ class Agent {
       return revoked_backoff_.Next();
     }
     if (connected_ || !told_)
-      spdlog::warn("the daemon cannot be asked: {}; trying again", Describe(failure));
+      spdlog::warn("cannot reach the daemon: {}; trying again", Describe(failure));
     told_ = true;
     connected_ = false;
     return backoff_.Next();
@@ -250,12 +250,12 @@ class Agent {
     if (status.ok() && endpoint.ok()) {
       published_ = now;
     } else {
-      spdlog::warn("status files: {}", Describe(status.ok() ? endpoint : status));
+      spdlog::warn("writing status files: {}", Describe(status.ok() ? endpoint : status));
     }
   }
 
   absl::Status Outcome() {
-    if (revoked_) return PermissionDenied("this device is revoked");
+    if (revoked_) return PermissionDenied("this device has been revoked");
     for (const v1::ModelStatus& model : worker_.statuses())
       if (model.phase() == v1::ModelStatus::FAILED)
         return Aborted("{} release {} failed: {}: {}", model.model(), model.release(),
@@ -281,7 +281,7 @@ class Agent {
   std::optional<Duration> facts_sent_;
   std::optional<Duration> looked_;  // at downloads that wait
   bool connected_ = false, told_ = false, revoked_ = false, heard_ = false, done_ = false;
-  std::string published_ = "nothing yet";
+  std::string published_ = "none yet";
 };
 
 }  // namespace
@@ -294,7 +294,7 @@ absl::StatusOr<AgentEnd> RunAgent(const AgentWorld& world, const AgentOptions& o
   serve.listen = options.listen;
   serve.version = world.version;
   QF_ASSIGN_OR_RETURN(const auto server, CompletionServer::Start(serve, world.clock, world.random));
-  spdlog::info("quantfleet-agent {}, device {}; models answer on {}", world.version,
+  spdlog::info("quantfleet-agent {}, device {}; models are served on {}", world.version,
                identity.device_id, EndpointUrl(server->endpoint()));
   Agent agent(world, options, *server, std::move(identity));
   return agent.Run(stop);

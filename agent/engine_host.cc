@@ -13,7 +13,7 @@ absl::StatusOr<std::string> FindModel(const v1::Manifest& manifest) {
         "this agent's engine runs {} artifacts; for {} the class has to name a [runtime]",
         pipeline::kEngineFormat, manifest.target().format());
   std::string file = pipeline::EntryFile(manifest);
-  if (file.empty()) return DataLoss("the artifact holds no .gguf file");
+  if (file.empty()) return DataLoss("the artifact contains no .gguf file");
   return file;
 }
 
@@ -26,7 +26,7 @@ absl::StatusOr<Health> EngineHost::Measure(engine::Engine& engine, const HealthG
   request.sampling.temperature = 0;
   QF_ASSIGN_OR_RETURN(const engine::GenerateResult said, engine.Generate(request));
   if (said.tokens.empty() && said.finish_reason != "stop")
-    return Internal("the model says nothing");
+    return Internal("the model generated no text");
   Health health;
   if (said.generation_seconds > 0)
     health.tokens_per_second = static_cast<double>(said.tokens.size()) / said.generation_seconds;

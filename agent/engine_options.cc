@@ -8,8 +8,10 @@ namespace quantfleet::agent {
 using pipeline::DType;
 
 void AddEngineOptions(CLI::App& command, engine::EngineOptions& engine) {
-  command.add_option("--threads", engine.threads, "0: as many as cores")->capture_default_str();
-  command.add_option("--context", engine.context, "Tokens; 0: the model's own, at most 4096");
+  command.add_option("--threads", engine.threads, "Number of threads; 0: one per core")
+      ->capture_default_str();
+  command.add_option("--context", engine.context,
+                     "Context in tokens; 0: the model's own, at most 4096");
   command
       .add_option_function<std::string>(
           "--kv-type",
@@ -21,7 +23,7 @@ void AddEngineOptions(CLI::App& command, engine::EngineOptions& engine) {
                                                      pipeline::CacheTypeNames()));
             engine.kv_type = *type;
           },
-          "What keys and values are kept as: f16, q8_0 (half of it) or f32 (for comparisons)")
+          "Type of the KV cache: f16, q8_0 (half the memory) or f32 (for comparisons)")
       ->type_name(pipeline::CacheTypeNames("|", "|"));
   command.parse_complete_callback(
       [&engine] { engine.memory_available = MakeHardware(RealFileSystem())->MemoryAvailable(); });

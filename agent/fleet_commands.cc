@@ -65,7 +65,8 @@ void BecomeRelease(const StartOptions& options, const Program& program) {
   const absl::Status became =
       BecomeCurrent(RealFileSystem(), options.state, program.version, program.argv);
   if (!became.ok())
-    spdlog::error("the agent's release is not started, this program goes on: {}", Describe(became));
+    spdlog::error("cannot start the agent's release, continuing with this program: {}",
+                  Describe(became));
 }
 
 absl::Status Start(const StartOptions& options, const Program& program) {
@@ -97,7 +98,8 @@ absl::Status Start(const StartOptions& options, const Program& program) {
     QF_RETURN_IF_ERROR(
         BecomeCurrent(RealFileSystem(), options.state, program.version, program.argv));
     return Internal(
-        "the agent was to become another program, and is the one already: start it again");
+        "the agent was to execute another program but is already running it: start the agent "
+        "again");
   }
   if (result.ok()) spdlog::info("stopped");
   return result;
@@ -126,7 +128,7 @@ void AddEnroll(CLI::App& app, Action& action, const Program& program) {
 void AddStart(CLI::App& app, Action& action, const Program& program) {
   const auto options = std::make_shared<StartOptions>();
   CLI::App* command =
-      app.add_subcommand("start", "keep this device's models current and answer with them");
+      app.add_subcommand("start", "keep this device's models current and serve them");
   AddSettings(*command, SettingsOf(*options), action,
               [options, program] { return Start(*options, program); });
 }
@@ -136,7 +138,8 @@ void AddTrial(CLI::App& app, Action& action, const Program& program) {
   auto state = std::make_shared<std::string>();
   auto manifest = std::make_shared<std::string>();
   CLI::App* command =
-      app.add_subcommand("trial", "show that this program could take the agent's place")->group("");
+      app.add_subcommand("trial", "check that this program can replace the running agent")
+          ->group("");
   command->add_option("--state", *state)->required();
   command->add_option("--manifest", *manifest)->required();
   command->callback([state, manifest, program, &action] {
@@ -181,7 +184,7 @@ struct ShowOptions {
 config::Settings SettingsOf(ShowOptions& to) {
   return {
       StateSetting(to.state),
-      {.flag = "--json", .value = config::Into(to.json), .help = "for programs"},
+      {.flag = "--json", .value = config::Into(to.json), .help = "print JSON"},
   };
 }
 
@@ -218,9 +221,9 @@ void AddFleetCommands(CLI::App& app, Action& action, const Program& program) {
   AddEnroll(app, action, program);
   AddStart(app, action, program);
   AddTrial(app, action, program);
-  AddShow(app, action, "identity", "the device's id and key, made now if there is none",
+  AddShow(app, action, "identity", "print the device's id and key; makes the key if there is none",
           ShowIdentity);
-  AddShow(app, action, "status", "who this device is and what it runs", ShowStatus);
+  AddShow(app, action, "status", "print the device's identity and what it runs", ShowStatus);
 }
 
 }  // namespace quantfleet::agent

@@ -23,29 +23,30 @@ config::Settings SettingsOf(Provisioning& to) {
       {.flag = "--token",
        .variable = "QUANTFLEET_TOKEN",
        .value = Into(to.token),
-       .help = "as `quantfleet token create` printed it",
+       .help = "token, as `quantfleet token create` printed it",
        .type = "T"},
       {.flag = "--token-file",
        .variable = "QUANTFLEET_TOKEN_FILE",
        .value = Into(to.token_file),
-       .help = "a file that holds the token",
+       .help = "file that contains the token",
        .type = "FILE"},
       {.flag = "--ca",
        .variable = "QUANTFLEET_CA",
        .value = Into(to.ca),
-       .help = "without a token: SHA-256 of the daemon's CA, as `quantfleet status` shows it",
+       .help =
+           "SHA-256 of the daemon's CA, as shown by `quantfleet status`; needed without a token",
        .type = "HEX"},
       {.flag = "--certificate",
        .value = Into(to.certificate),
-       .help = "the device's own, of a CA that the daemon trusts",
+       .help = "the device's own certificate, issued by a CA that the daemon trusts",
        .type = "PEM"},
       {.flag = "--key",
        .value = Into(to.certificate_key),
-       .help = "that certificate's key",
+       .help = "key of that certificate",
        .type = "PEM"},
       {.flag = "--kernel-command-line",
        .value = Into(to.command_line),
-       .help = "where quantfleet.server=, quantfleet.token= and quantfleet.ca= are looked for",
+       .help = "file with quantfleet.server=, quantfleet.token= and quantfleet.ca=",
        .fallback = to.command_line.string(),
        .type = "FILE"},
   };
@@ -55,11 +56,11 @@ config::Settings SettingsOf(FactOptions& to) {
   return {
       {.flag = "--facts",
        .value = Into(to.file),
-       .help = "JSON of hardware facts that replace those found",
+       .help = "JSON file of hardware facts that override those found",
        .type = "FILE"},
       {.flag = "--fact",
        .value = Into(to.facts),
-       .help = "one hardware fact that replaces the one found, as in form=iot",
+       .help = "hardware fact that overrides the one found, such as form=iot; may be repeated",
        .type = "KEY=VALUE"},
   };
 }
@@ -79,7 +80,7 @@ config::Settings SettingsOf(EnrollOptions& to) {
   config::Settings rows = SettingsOf(to.given);
   rows.push_back({.flag = "--no-wait",
                   .value = Into(to.no_wait),
-                  .help = "fail where an operator has to decide first, in place of waiting"});
+                  .help = "fail instead of waiting for an operator or a rate limit"});
   rows.push_back(StateSetting(to.state));
   Append(SettingsOf(to.facts), rows);
   return rows;
@@ -90,24 +91,24 @@ config::Settings SettingsOf(StartOptions& to) {
       StateSetting(to.state),
       {.flag = "--listen",
        .value = Into(to.listen),
-       .help = "loopback address of the completion endpoint (port 0: a free one), or unix:PATH",
+       .help = "address of the endpoint: loopback HOST:PORT (port 0: any free port) or unix:PATH",
        .fallback = to.listen,
        .type = "HOST:PORT"},
       {.flag = "--threads",
        .value = Into(to.threads, 0, 1024),
-       .help = "of the engine; 0: as many as cores",
+       .help = "threads of the engine; 0: one per core",
        .type = "N"},
       {.flag = "--allow-runtime",
        .value = Into(to.runtimes),
-       .help = "a program that a device class may start here to run its models, by this name; may "
-               "be given again",
+       .help = "NAME=/PATH of a program that device classes may start under this name to run their "
+               "models; may be repeated",
        .type = "NAME=/PATH"},
   };
   Append(SettingsOf(to.given), rows);
   rows.push_back(
       {.flag = "--once",
        .value = Into(to.once),
-       .help = "end when the device is up to date: 0 when healthy, 1 when something failed"});
+       .help = "exit when the device is up to date: 0 if healthy, 1 if something failed"});
   Append(SettingsOf(to.facts), rows);
   return rows;
 }

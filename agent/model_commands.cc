@@ -35,9 +35,9 @@ struct TextOptions {
   fs::path file;
 
   CLI::Option_group* AddTo(CLI::App& command) {
-    CLI::Option_group* group = command.add_option_group("text", "Where the text comes from");
+    CLI::Option_group* group = command.add_option_group("text", "Source of the text");
     group->add_option("--text", text, "The text itself");
-    group->add_option("--text-file", file, "A file that holds the text");
+    group->add_option("--text-file", file, "A file with the text");
     group->require_option(1);
     return group;
   }
@@ -50,7 +50,7 @@ struct TextOptions {
 void AddFloatActivations(CLI::App& command, engine::EngineOptions& engine) {
   command.add_flag(
       "--float-activations", engine.float_activations,
-      "Keep activations in F32 instead of 8 bits against quantized weights; slow, for comparisons");
+      "Keep activations in F32 instead of 8 bits with quantized weights; slow, for comparisons");
 }
 
 struct RunOptions {
@@ -105,27 +105,30 @@ void AddRun(CLI::App& app, Action& action) {
   const engine::SamplingOptions usual;
   command->add_option("model", options->model, "MODEL.gguf")->required();
   command->add_option("--prompt", options->request.prompt, "The text to continue")->required();
-  command->add_option("--max-tokens", options->request.max_tokens, "At most so many tokens")
+  command->add_option("--max-tokens", options->request.max_tokens, "Maximum number of tokens")
       ->capture_default_str();
   CLI::Option* greedy =
-      command->add_flag("--greedy", options->greedy, "Always the likeliest token");
-  command->add_option("--seed", options->seed, "The same seed draws the same text")
+      command->add_flag("--greedy", options->greedy, "Always choose the likeliest token");
+  command
+      ->add_option("--seed", options->seed, "Seed for sampling; the same seed gives the same text")
       ->capture_default_str();
   command
-      ->add_option("--temperature", options->temperature,
-                   fmt::format("0: greedy. Not given, the model's own, else {}", usual.temperature))
+      ->add_option(
+          "--temperature", options->temperature,
+          fmt::format("Temperature; 0: greedy [the model's own, else {}]", usual.temperature))
       ->excludes(greedy);
   command->add_option(
       "--top-k", options->top_k,
-      fmt::format("Draw from the K likeliest; 0: all. Not given, the model's own, else {}",
+      fmt::format("Sample from the K likeliest tokens; 0: all [the model's own, else {}]",
                   usual.top_k));
-  command->add_option(
-      "--top-p", options->top_p,
-      fmt::format("Draw from the likeliest that make up P. Not given, the model's own, else {}",
-                  usual.top_p));
+  command->add_option("--top-p", options->top_p,
+                      fmt::format("Sample from the likeliest tokens whose probabilities sum to P "
+                                  "[the model's own, else {}]",
+                                  usual.top_p));
   AddEngineOptions(*command, options->engine);
   AddFloatActivations(*command, options->engine);
-  command->add_flag("--json", options->as_json, "One JSON object; the text without the prompt");
+  command->add_flag("--json", options->as_json,
+                    "Print one JSON object; its text excludes the prompt");
   command->callback([options, &action] { action = [options] { return Run(*options); }; });
 }
 
@@ -150,13 +153,13 @@ absl::Status Tokenize(const TokenizeOptions& options) {
 
 void AddTokenize(CLI::App& app, Action& action) {
   const auto options = std::make_shared<TokenizeOptions>();
-  CLI::App* command = app.add_subcommand("tokenize", "Show the token ids of a text");
+  CLI::App* command = app.add_subcommand("tokenize", "Print the token ids of a text");
   command->add_option("model", options->model, "MODEL.gguf")->required();
   options->text.AddTo(*command);
-  command->add_flag("--no-bos", options->no_bos, "Without the token that begins a text");
+  command->add_flag("--no-bos", options->no_bos, "Omit the token that begins a text");
   command->add_flag("--special", options->special,
-                    "\"<|end|>\" and its like are tokens, as in a prompt");
-  command->add_flag("--json", options->as_json, "One JSON object");
+                    "Recognize the names of control tokens, such as \"<|end|>\", as in a prompt");
+  command->add_flag("--json", options->as_json, "Print one JSON object");
   command->callback([options, &action] { action = [options] { return Tokenize(*options); }; });
 }
 
@@ -170,7 +173,7 @@ absl::StatusOr<std::vector<int32_t>> ParseIds(std::string_view text) {
     int32_t id = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
     if (error != std::errc() || end != word.data() + word.size())
-      return InvalidArgument("'{}' is no token id", word.substr(0, 40));
+      return InvalidArgument("'{}' is not a token id", word.substr(0, 40));
     ids.push_back(id);
     at += word.size();
   }
@@ -206,8 +209,8 @@ absl::Status Eval(EvalOptions options) {
     ids.resize(static_cast<size_t>(options.max_tokens));
   if (static_cast<int64_t>(ids.size()) > engine->context()) {
     return InvalidArgument(
-        "the text has {} tokens, the context takes {}; cut it with --max-tokens {}", ids.size(),
-        engine->context(), engine->context());
+        "the text has {} tokens, which exceeds the context of {}: shorten it with --max-tokens {}",
+        ids.size(), engine->context(), engine->context());
   }
   QF_ASSIGN_OR_RETURN(const engine::EvalResult result, engine->EvaluateTokens(ids, options.skip));
   const double ppl = std::exp(result.mean_nll);
@@ -222,19 +225,19 @@ absl::Status Eval(EvalOptions options) {
 
 void AddEval(CLI::App& app, Action& action) {
   const auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = app.add_subcommand("eval", "How well a model predicts a text");
+  CLI::App* command = app.add_subcommand("eval", "Measure how well a model predicts a text");
   command->add_option("model", options->model, "MODEL.gguf")->required();
   CLI::Option_group* group = options->text.AddTo(*command);
   group->add_option("--tokens", options->ids,
-                    "Token ids (1,2,3) in place of a text; BOS too, if wanted");
+                    "Token ids (1,2,3) instead of a text; include BOS if wanted");
   group->add_option("--tokens-file", options->ids_file,
-                    "A file of token ids, as tokenize prints them");
-  command->add_option("--max-tokens", options->max_tokens, "Judge the first N tokens only; 0: all");
-  command->add_option("--skip", options->skip,
-                      "Read the first N tokens, but judge those behind them");
+                    "A file of token ids, as printed by tokenize");
+  command->add_option("--max-tokens", options->max_tokens,
+                      "Evaluate only the first N tokens; 0: all");
+  command->add_option("--skip", options->skip, "Read the first N tokens without evaluating them");
   AddEngineOptions(*command, options->engine);
   AddFloatActivations(*command, options->engine);
-  command->add_flag("--json", options->as_json, "One JSON object");
+  command->add_flag("--json", options->as_json, "Print one JSON object");
   command->callback([options, &action] { action = [options] { return Eval(*options); }; });
 }
 
@@ -268,7 +271,7 @@ absl::Status Bench(const BenchCommand& command) {
   }
   for (const engine::RatesAt& at : result.rates)
     fmt::print("{}prompt: {:.1f} tokens/s; generation: {:.1f} tokens/s\n",
-               at.depth > 0 ? fmt::format("behind {} tokens: ", at.depth) : "",
+               at.depth > 0 ? fmt::format("after {} tokens: ", at.depth) : "",
                at.prompt_tokens_per_second, at.tokens_per_second);
   fmt::print(
       "{:.1f} MB of weights for each token, {:.1f} GB/s; the context takes {:.1f} MB of cache and "
@@ -284,22 +287,23 @@ absl::Status Bench(const BenchCommand& command) {
 
 void AddBench(CLI::App& app, Action& action) {
   const auto bench = std::make_shared<BenchCommand>();
-  CLI::App* command = app.add_subcommand("bench", "How fast a model runs on this machine");
+  CLI::App* command = app.add_subcommand("bench", "Measure how fast a model runs on this machine");
   command->add_option("model", bench->model, "MODEL.gguf")->required();
   engine::BenchOptions& options = bench->options;
-  command->add_option("--prompt-tokens", options.prompt_tokens, "Tokens of the prompt")
+  command->add_option("--prompt-tokens", options.prompt_tokens, "Number of prompt tokens")
       ->capture_default_str();
-  command->add_option("--tokens", options.tokens, "Tokens generated")->capture_default_str();
+  command->add_option("--tokens", options.tokens, "Number of tokens to generate")
+      ->capture_default_str();
   command
       ->add_option("--depth", options.depths,
-                   "Tokens that are in the cache before; N[,N] measures at each")
+                   "Tokens already in the cache; N[,N] measures at each depth")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--rounds", options.rounds, "The medians of so many count")
+  command->add_option("--rounds", options.rounds, "Number of rounds; medians are reported")
       ->capture_default_str();
   AddEngineOptions(*command, options.engine);
   AddFloatActivations(*command, options.engine);
-  command->add_flag("--json", bench->as_json, "One JSON object");
+  command->add_flag("--json", bench->as_json, "Print one JSON object");
   command->callback([bench, &action] { action = [bench] { return Bench(*bench); }; });
 }
 

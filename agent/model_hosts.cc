@@ -29,7 +29,7 @@ absl::StatusOr<int64_t> TokensOf(const std::string& body) {
   const json::object* object = answer.if_object();
   const json::value* choices = object ? object->if_contains("choices") : nullptr;
   if (error || !choices || !choices->is_array() || choices->get_array().empty())
-    return Internal("the runtime's answer is none of OpenAI's: {}", body.substr(0, 200));
+    return Internal("the runtime's answer does not follow OpenAI's API: {}", body.substr(0, 200));
   const json::value* usage = object->if_contains("usage");
   const json::value* tokens =
       usage && usage->is_object() ? usage->get_object().if_contains("completion_tokens") : nullptr;
@@ -47,7 +47,7 @@ absl::StatusOr<AllowedRuntimes> ParseAllowedRuntimes(const std::vector<std::stri
         equals == std::string::npos ? fs::path() : fs::path(word.substr(equals + 1));
     if (!trust::IsPlainName(name) || !program.is_absolute())
       return InvalidArgument(
-          "--allow-runtime \"{}\": write NAME=/PATH, a plain name and an absolute path", word);
+          "--allow-runtime \"{}\": write NAME=/PATH, with a plain name and an absolute path", word);
     if (!allowed.emplace(name, program).second)
       return InvalidArgument("--allow-runtime {}: given twice", name);
   }
@@ -57,9 +57,8 @@ absl::StatusOr<AllowedRuntimes> ParseAllowedRuntimes(const std::vector<std::stri
 absl::Status ModelHosts::MayRun(const std::optional<v1::Runtime>& runtime) const {
   if (!runtime || options_.allowed.contains(runtime->command())) return absl::OkStatus();
   return PermissionDenied(
-      "the class wants runtime {0}, which this device does not allow: start the agent with "
-      "--allow-runtime {0}=/PATH, or give the "
-      "device another class",
+      "the class needs runtime {0}, which this device does not allow: start the agent with "
+      "--allow-runtime {0}=/PATH, or give the device another class",
       runtime->command());
 }
 
@@ -100,18 +99,18 @@ ModelHosts::Said ModelHosts::SayWords(const std::string& address, const std::str
 absl::StatusOr<Health> ModelHosts::Prove(const std::string& model, const Supervisor& runtime,
                                          HealthGate gate, std::stop_token stop) const {
   const std::string address = runtime.upstream()->address();
-  if (address.empty()) return Internal("it ended as soon as it was ready");
+  if (address.empty()) return Internal("the program ended as soon as it was ready");
   const auto [answer, took] =
       SayWords(address, model, kHealthTokens, runtime.start_timeout(), stop);
-  QF_RETURN_IF_ERROR(Annotate(answer.status(), "a few words"));
+  QF_RETURN_IF_ERROR(Annotate(answer.status(), "generating a few words"));
   if (answer->status != 200)
-    return Internal("asked for a few words it answers {}: {}", answer->status,
+    return Internal("the runtime answered the test prompt with HTTP status {}: {}", answer->status,
                     answer->body.substr(0, 200));
   QF_ASSIGN_OR_RETURN(const int64_t tokens, TokensOf(answer->body));
   if (tokens < 0 && gate.policy.min_tokens_per_second() > 0)
     return Internal(
-        "the class wants a speed, and the runtime's answers have no usage.completion_tokens to "
-        "tell it");
+        "the class has a minimum speed, but the runtime's answers have no usage.completion_tokens "
+        "to measure it");
   Health health;
   health.memory_available_bytes = engine_.MemoryAvailable();
   health.tokens_per_second = 1000.0 * static_cast<double>(std::max<int64_t>(tokens, 0)) /
@@ -119,7 +118,7 @@ absl::StatusOr<Health> ModelHosts::Prove(const std::string& model, const Supervi
   if (!gate.golden.empty() && gate.policy.min_golden_agreement() > 0) {
     // They are tokens, of our engine's arithmetic.
     gate.golden.clear();
-    health.note = "the golden answers are not asked of a runtime";
+    health.note = "golden answers do not apply to other runtimes and were not checked";
   }
   QF_RETURN_IF_ERROR(gate.Check(health));
   return health;
@@ -154,7 +153,7 @@ absl::StatusOr<Health> ModelHosts::Start(const std::string& model, const Install
                 const auto said = AskHttp(address, path, "", kHealthAnswer, end);
                 if (!said.ok()) return said.status();
                 if (said->status == 200) return absl::OkStatus();
-                return Unavailable("{} answers {}", path, said->status);
+                return Unavailable("{} returned status {}", path, said->status);
               },
           .log = [this, model](std::string_view line) { world_.log(model, line); },
           .on_given_up = world_.on_given_up});
@@ -213,10 +212,10 @@ absl::Status ModelHosts::StillHealthy(const std::string& model, const HealthGate
   const absl::StatusOr<HttpAnswer> answer =
       SayWords(server_.endpoint(), model, 1, kSoakAnswer, stop).answer;
   if (answer.status().code() == absl::StatusCode::kCancelled) return answer.status();
-  if (!answer.ok()) return Internal("asked for a word: {}", Message(answer.status()));
+  if (!answer.ok()) return Internal("the test prompt failed: {}", Message(answer.status()));
   if (answer->status == 200 || answer->status == 429)
     return absl::OkStatus();  // 429: its clients keep it busy
-  return Internal("asked for a word it answers {}: {}", answer->status,
+  return Internal("the endpoint answered the test prompt with HTTP status {}: {}", answer->status,
                   answer->body.substr(0, 200));
 }
 

@@ -13,7 +13,8 @@ namespace quantfleet::agent {
 
 int RunProgram(int argc, char** argv, const std::string& version) {
   KeepOthersFromWriting();
-  CLI::App app{"The agent of a quantfleet device: enrolls it, keeps its models current, runs them"};
+  CLI::App app{
+      "The agent on a quantfleet device: enrolls it, keeps its models current and runs them"};
   app.set_version_flag("--version", "quantfleet-agent " + version);
   app.require_subcommand(1);
   Action action;

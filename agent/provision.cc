@@ -39,7 +39,8 @@ absl::StatusOr<std::string> FindToken(FileSystem& files, const Provisioning& giv
   }
   std::string token = KernelParameter(command_line, "quantfleet.token");
   if (token.empty() && !given.token_file.empty())
-    return WithRetryAfter(NotFound("{} holds no token yet", given.token_file.string()), kLookEvery);
+    return WithRetryAfter(NotFound("{} does not contain a token yet", given.token_file.string()),
+                          kLookEvery);
   return token;
 }
 
@@ -81,16 +82,15 @@ absl::StatusOr<EnrollmentRequest> ReadProvisioning(FileSystem& files, const Prov
   const std::string ca = or_kernel(given.ca, "quantfleet.ca");
   QF_ASSIGN_OR_RETURN(request.token, FindToken(files, given, command_line));
   if (request.token.empty() && ca.empty()) {
-    if (request.server.empty()) return NotFound("nothing was given to enroll with");
+    if (request.server.empty()) return NotFound("there is nothing to enroll with");
     return InvalidArgument(
-        "no token: give --token, --token-file or QUANTFLEET_TOKEN, as `quantfleet token create` "
-        "makes one; or, without "
-        "a token, the daemon's CA with --ca (`quantfleet status` shows it)");
+        "no token: pass --token, --token-file or QUANTFLEET_TOKEN, as created by `quantfleet token "
+        "create`, or, without a token, the daemon's CA with --ca (`quantfleet status` shows it)");
   }
   if (request.server.empty())
     return InvalidArgument(
-        "which daemon? Give --server HOST:PORT, QUANTFLEET_SERVER or quantfleet.server= on the "
-        "kernel's command line");
+        "the daemon's address is missing: pass --server HOST:PORT, QUANTFLEET_SERVER, or "
+        "quantfleet.server= on the kernel's command line");
   if (!ca.empty()) {
     const auto digest = Digest::FromHexText(ca);
     if (!digest.ok())
@@ -98,7 +98,7 @@ absl::StatusOr<EnrollmentRequest> ReadProvisioning(FileSystem& files, const Prov
     request.ca = *digest;
   }
   if (given.certificate.empty() != given.certificate_key.empty())
-    return InvalidArgument("--certificate and --key belong together");
+    return InvalidArgument("--certificate and --key must be given together");
   if (!given.certificate.empty()) {
     QF_ASSIGN_OR_RETURN(request.certificate_pem, files.ReadAll(given.certificate, kMaxPem));
     QF_ASSIGN_OR_RETURN(request.certificate_key_pem,
@@ -132,7 +132,7 @@ absl::StatusOr<Enrollment> EnrollPatiently(
     if (patience.on_wait) patience.on_wait(enrollment.status(), pause);
     if (!sleeper.Sleep(pause, stop)) break;
   }
-  return Cancelled("the agent was stopped before it was enrolled");
+  return Cancelled("the agent was stopped before it had enrolled");
 }
 
 absl::StatusOr<Enrollment> EnrollAs(const AgentWorld& world, const fs::path& state,

@@ -21,7 +21,7 @@ absl::Status RunUntilSignal(const std::function<absl::Status(std::stop_token)>& 
   sigwait(&signals, &number);
   runner.request_stop();
   runner.join();
-  if (!finished) return Internal("the agent did not finish");
+  if (!finished) return Internal("the agent did not stop in time");
   return result;
 }
 

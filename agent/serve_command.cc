@@ -55,26 +55,27 @@ void AddServeCommand(CLI::App& app, Action& action, const std::string& version) 
   const auto options = std::make_shared<ServeOptions>();
   options->server.listen = "127.0.0.1:8080";
   options->server.version = version;
-  CLI::App* command = app.add_subcommand("serve", "Answer OpenAI's API with a model file");
+  CLI::App* command = app.add_subcommand("serve", "Serve OpenAI's API with a model file");
   command->add_option("model", options->model, "MODEL.gguf")->required();
-  command->add_option("--name", options->name, "What clients call the model; else the file's name");
+  command->add_option("--name", options->name, "Name of the model for clients [the file's name]");
   command
       ->add_option("--listen", options->server.listen,
-                   "Loopback HOST:PORT (port 0: a free one) or unix:PATH")
+                   "Loopback HOST:PORT (port 0: any free port) or unix:PATH")
       ->capture_default_str();
   AddEngineOptions(*command, options->engine);
   command
       ->add_option("--parallel", options->server.queue.most_running,
-                   "At most so many answers at once; together they hold one context of tokens")
+                   "Maximum number of concurrent answers; together they hold one context of tokens")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   command
-      ->add_option("--queue", options->server.queue.most_waiting, "At most so many requests wait")
+      ->add_option("--queue", options->server.queue.most_waiting,
+                   "Maximum number of waiting requests")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
   command
       ->add_option("--drain", options->drain_seconds,
-                   "At the end, seconds for answers that are under way")
+                   "Seconds for answers in progress to finish at shutdown")
       ->check(CLI::Range(0, 3600))
       ->capture_default_str();
   command->callback([options, &action] {

@@ -24,10 +24,10 @@ absl::StatusOr<json::value> ToJson(const v1::ModelStatus& status) {
   options.always_print_primitive_fields = true;
   std::string text;
   if (!google::protobuf::util::MessageToJsonString(status, &text, options).ok())
-    return Internal("a model's status cannot be written as JSON");
+    return Internal("cannot write a model's status as JSON");
   boost::system::error_code error;
   json::value value = json::parse(text, error);
-  if (error) return Internal("a model's status cannot be written as JSON: {}", error.message());
+  if (error) return Internal("cannot write a model's status as JSON: {}", error.message());
   return value;
 }
 

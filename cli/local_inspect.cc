@@ -97,13 +97,13 @@ absl::Status Inspect(const InspectOptions& options) {
 void AddInspectCommand(CLI::App& app) {
   const auto options = std::make_shared<InspectOptions>();
   CLI::App* command = app.add_subcommand(
-      "inspect", "Describe a model, an artifact (which is verified) or a manifest");
+      "inspect", "Describe a model or a manifest, or verify and describe an artifact");
   command
       ->add_option("path", options->path,
                    "A Hugging Face folder, a GGUF file, an artifact's folder, or a manifest.pb")
       ->type_name("PATH")
       ->required();
-  command->add_flag("--json", options->json, "JSON on stdout");
+  command->add_flag("--json", options->json, "Print JSON on stdout");
   command->callback([options] { ExitOnError(Inspect(*options)); });
 }
 

@@ -155,7 +155,8 @@ absl::Status Quantize(const QuantizeOptions& options) {
   if (absl::IsCancelled(executed.status())) {
     sink->Keep();
     return Cancelled(
-        "stopped; the same command with --resume goes on from here, without it it begins anew");
+        "stopped: run the same command with --resume to continue, or without it to start from the "
+        "beginning");
   }
   QF_ASSIGN_OR_RETURN(const ExecutorResult result, std::move(executed));
   QF_RETURN_IF_ERROR(sink->Finish(result.manifests));
@@ -178,8 +179,8 @@ void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
   TargetWords& words = options.words;
   command
       .add_option("--target", words.targets,
-                  "What to make, as gguf:q4_k_m, onnx:int4-g128-asym or onnx:FILE.toml (a recipe); "
-                  "repeatable")
+                  "Targets to make, such as gguf:q4_k_m, onnx:int4-g128-asym or onnx:FILE.toml (a "
+                  "recipe); may be repeated")
       ->type_name("FORMAT:RECIPE")
       ->required()
       ->allow_extra_args(false)
@@ -187,25 +188,24 @@ void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
         return IsRecipeFile(text) ? std::string() : Parses(ParseTargetSpec)(text);
       });
   command
-      .add_option(
-          "--tensor-type", words.tensor_types,
-          "Another type for the tensors that match: REGEX=TYPE or role:ROLE=TYPE; repeatable, the "
-          "first counts")
+      .add_option("--tensor-type", words.tensor_types,
+                  "Type for the tensors that match: REGEX=TYPE or role:ROLE=TYPE; may be repeated, "
+                  "the first match counts")
       ->type_name("MATCH=TYPE")
       ->allow_extra_args(false)
       ->check(Parses(TypeOverride::Parse));
   command
       .add_option("--output-type", words.output_type,
-                  "Type of the output head (tied: of the embedding)")
+                  "Type of the output head (if tied, of the embedding)")
       ->type_name("TYPE")
       ->check(Parses(DTypeFromName));
   command.add_option("--embedding-type", words.embedding_type, "Type of the token embedding")
       ->type_name("TYPE")
       ->check(Parses(DTypeFromName));
-  command.add_flag("--pure", words.pure, "The recipe's body type for every matrix");
+  command.add_flag("--pure", words.pure, "Use the recipe's body type for every matrix");
   command
       .add_option("--imatrix", options.imatrix,
-                  "Importance of the columns: a GGUF that llama-imatrix made")
+                  "Importance of the columns: a GGUF file made by llama-imatrix")
       ->type_name("FILE");
 }
 
@@ -213,52 +213,54 @@ void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
 
 void AddQuantizeCommand(CLI::App& app) {
   const auto options = std::make_shared<QuantizeOptions>();
-  CLI::App* command = app.add_subcommand(
-      "quantize", "Make artifacts from a model, all in one pass, without a daemon");
+  CLI::App* command =
+      app.add_subcommand("quantize", "Make artifacts from a model in one pass, without a daemon");
   command
       ->add_option("source", options->source, "A Hugging Face folder (safetensors) or a GGUF file")
       ->type_name("SRC")
       ->required();
   AddTargetOptions(*command, *options);
   CLI::Option* out =
-      command->add_option("--out", options->out, "Folder that gets a folder per target")
+      command
+          ->add_option("--out", options->out, "Folder for the results, with a subfolder per target")
           ->type_name("DIR");
-  command->add_option("--memory", options->memory_mib, "Memory for what is in flight, in MiB (512)")
+  command
+      ->add_option("--memory", options->memory_mib,
+                   "Memory budget for data in flight, in MiB [512]")
       ->type_name("MIB")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 24));
-  command->add_option("--threads", options->threads, "Worker threads (as many as cores)")
+  command->add_option("--threads", options->threads, "Worker threads [one per core]")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
   CLI::Option* dry =
       command->add_flag("--dry-run", options->dry_run,
-                        "Only say what every tensor becomes and how large each file gets");
+                        "Only print what every tensor becomes and how large each file gets");
   command
-      ->add_option("--context", options->run.context,
-                   "With --dry-run: the memory that running with so many tokens takes; else the "
-                   "smaller of the model's own and 4096")
+      ->add_option(
+          "--context", options->run.context,
+          "With --dry-run: calculate memory for this many tokens [the model's own, at most 4096]")
       ->type_name("TOKENS")
       ->needs(dry)
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 30));
   command
-      ->add_option(
-          "--kv-type", options->run.kv_type,
-          "With --dry-run: what the KV cache holds: f16 (the default of gguf), q8_0 or f32")
+      ->add_option("--kv-type", options->run.kv_type,
+                   "With --dry-run: type of the KV cache: f16 (default for gguf), q8_0 or f32")
       ->type_name("TYPE")
       ->needs(dry);
   command
-      ->add_option(
-          "--device-memory", options->device_mib,
-          "With --dry-run: whether a device of so many MiB holds it, and with which context")
+      ->add_option("--device-memory", options->device_mib,
+                   "With --dry-run: check whether a device with this many MiB can run it, and with "
+                   "which context")
       ->type_name("MIB")
       ->needs(dry)
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 24));
-  command->add_flag("--force", options->force, "Replace artifacts that are there already");
+  command->add_flag("--force", options->force, "Replace existing artifacts");
   command->add_flag("--resume", options->resume,
-                    "Go on where the same run into this folder was killed or stopped");
-  command->add_flag("--json", options->json, "Result as JSON on stdout");
+                    "Continue a run into this folder that was killed or stopped");
+  command->add_flag("--json", options->json, "Print the result as JSON on stdout");
   command->footer(
-      fmt::format("Targets: {}.\n\nExit codes: 0 done, 1 failed or stopped (no half-done artifact "
-                  "is visible), 2 wrong usage.",
+      fmt::format("Targets: {}.\n\nExit codes: 0 success, 1 failed or stopped (no incomplete "
+                  "artifact is visible), 2 wrong usage.",
                   ListTargets()));
   command->callback([options, out, dry] {
     if (out->empty() && dry->empty()) throw CLI::RequiredError("--out");

@@ -19,12 +19,11 @@ int RunProgram(int argc, char** argv) {
   app.set_version_flag("--version", "quantfleet " QUANTFLEET_VERSION);
   app.require_subcommand(1);
   app.footer(
-      "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage,\n"
-      "3 the daemon was not reached, 4 not permitted, 5 not found,\n"
-      "6 the watched rollout was rolled back, 7 it was aborted.\n"
-      "Data goes to stdout, messages and progress to stderr.");
+      "Exit codes: 0 success, 1 failure (the reason is on stderr), 2 wrong usage,\n3 the daemon "
+      "could not be reached, 4 not permitted, 5 not found,\n6 the watched rollout was rolled back, "
+      "7 it was aborted.\nData goes to stdout, messages and progress to stderr.");
   app.failure_message([](const CLI::App*, const CLI::Error& error) {
-    return std::string("quantfleet: ") + error.what() + "\nquantfleet: --help says more\n";
+    return std::string("quantfleet: ") + error.what() + "\nquantfleet: see --help for usage\n";
   });
   AddLocalCommands(app);
   AddRemoteCommands(app);

@@ -23,8 +23,8 @@ absl::Status ReadType(std::string_view option, std::string_view word, std::optio
 
 absl::StatusOr<RecipeChanges> ReadChanges(const TargetWords& words) {
   if (words.tensor_types.size() > kMaxOverrides)
-    return InvalidArgument("--tensor-type: {} of them, {} are allowed", words.tensor_types.size(),
-                           kMaxOverrides);
+    return InvalidArgument("--tensor-type: given {} times, the maximum is {}",
+                           words.tensor_types.size(), kMaxOverrides);
   RecipeChanges changes{.pure = words.pure};
   for (const std::string& text : words.tensor_types) {
     auto parsed = TypeOverride::Parse(text);

@@ -31,8 +31,7 @@ std::vector<v1::AllowedDevice> DevicesToAllow(const AllowOptions& options) {
     ExitOnError(Annotate(listed.status(), options.list));
     std::ranges::move(*listed, std::back_inserter(devices));
   }
-  if (devices.empty())
-    throw CLI::ValidationError("ID", "name a device, or give --key-file or --file");
+  if (devices.empty()) throw CLI::ValidationError("ID", "give a device id, --key-file or --file");
   for (v1::AllowedDevice& device : devices) {
     v1::AllowedDevice common;
     FillLabels(options.labels, *common.mutable_labels());
@@ -43,17 +42,20 @@ std::vector<v1::AllowedDevice> DevicesToAllow(const AllowOptions& options) {
 
 void AddAllow(CLI::App& group, const Remote& remote) {
   auto options = std::make_shared<AllowOptions>();
-  CLI::App* command = AddCommand(group, "allow", "Let devices enroll without a token, each once");
-  command->add_option("ID", options->devices,
-                      "Device ids, or SHA-256s of public keys, of `quantfleet-agent identity`");
+  CLI::App* command =
+      AddCommand(group, "allow", "Allow devices to enroll without a token, each once");
+  command->add_option(
+      "ID", options->devices,
+      "Device ids or SHA-256 digests of public keys, as printed by `quantfleet-agent identity`");
   command
       ->add_option("--key-file", options->key_files,
                    "A public key or certificate in PEM; may be repeated")
       ->allow_extra_args(false)
       ->type_name("PEM");
-  command->add_option("--file", options->list, "A list: one a line, with labels behind it")
+  command
+      ->add_option("--file", options->list, "A list: one device per line, with its labels after it")
       ->type_name("LIST");
-  AddLabelOption(command, options->labels, "key=value, given to each of them; may be repeated");
+  AddLabelOption(command, options->labels, "Label for each of them, key=value; may be repeated");
   AddJsonOption(command, options->json);
   command->callback([remote, options] {
     const std::vector<v1::AllowedDevice> devices = DevicesToAllow(*options);
@@ -75,8 +77,8 @@ void AddAllow(CLI::App& group, const Remote& remote) {
 
 void AddAllowed(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* list =
-      AddCommand(group, "allowed", "Devices that may enroll without a token and have not come yet");
+  CLI::App* list = AddCommand(
+      group, "allowed", "List devices that may enroll without a token and have not done so yet");
   AddJsonOption(list, *json);
   list->callback([remote, json] {
     const v1::ListAllowedDevicesResponse response =
@@ -86,26 +88,27 @@ void AddAllowed(CLI::App& group, const Remote& remote) {
     for (const v1::AllowedDevice& device : response.devices())
       table.Add({device.device_id(), HexDigest(device.public_key()),
                  Relative(device.created_ms(), remote->clock.Now()), LabelsText(device.labels())});
-    PrintOut(table.ToString("none; name one with `quantfleet device allow`"));
+    PrintOut(table.ToString("none; add one with `quantfleet device allow`"));
   });
 
   auto id = std::make_shared<std::string>();
   auto remove_json = std::make_shared<bool>(false);
-  CLI::App* remove =
-      AddCommand(group, "disallow", "Take a device off that list; one that is in stays in");
+  CLI::App* remove = AddCommand(
+      group, "disallow", "Remove a device from the allowlist; an enrolled device stays enrolled");
   remove->add_option("ID", *id)->required();
   AddJsonOption(remove, *remove_json);
   remove->callback([remote, id, remove_json] {
     const v1::AllowedDevice device = RpcValueOrExit(remote->Connect()->DisallowDevice(*id));
     if (*remove_json) return PrintJson(device);
-    PrintOut(fmt::format("{} may not enroll any more\n", Printable(device.device_id())));
+    PrintOut(
+        fmt::format("{} may no longer enroll without a token\n", Printable(device.device_id())));
   });
 }
 
 void AddPending(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
   CLI::App* list =
-      AddCommand(group, "pending", "Devices that asked to enroll and wait for an operator");
+      AddCommand(group, "pending", "List devices that asked to enroll and wait for an operator");
   AddJsonOption(list, *json);
   list->callback([remote, json] {
     const v1::ListPendingDevicesResponse response =
@@ -113,14 +116,14 @@ void AddPending(CLI::App& group, const Remote& remote) {
     if (*json) return PrintJson(response);
     const Time now = remote->clock.Now();
     Table table(
-        {"ID", "ASKED", "EXPIRES", "ADMITTED BY", "REPLACES", "MACHINE", "PUBLIC KEY", "BECAUSE"});
+        {"ID", "ASKED", "EXPIRES", "ADMITTED BY", "REPLACES", "MACHINE", "PUBLIC KEY", "REASON"});
     for (const v1::PendingDevice& device : response.devices())
       table.Add({device.device_id(), Relative(device.asked_ms(), now),
                  Relative(device.expires_ms(), now), device.admitted_by(), device.replaces(),
                  fmt::format("{} {} {}", device.facts().form(), device.facts().arch(),
                              HumanBytes(device.facts().memory_total_bytes())),
                  ShortDigest(device.public_key()), device.reason()});
-    PrintOut(table.ToString("nobody waits"));
+    PrintOut(table.ToString("no devices are waiting"));
   });
 }
 

@@ -75,8 +75,8 @@ std::vector<Release> ReadPrograms(const std::vector<std::string>& paths,
     const pipeline::AgentProgram program =
         ValueOrExit(pipeline::ReadAgentProgram(RealFileSystem(), path));
     if (std::ranges::count(releases, program.architecture, &Release::architecture) > 0)
-      ExitOnError(InvalidArgument("{}: a second agent for {}: a device could get either", path,
-                                  program.architecture));
+      ExitOnError(InvalidArgument("{}: more than one agent for {}: give one file per architecture",
+                                  path, program.architecture));
     releases.push_back({.artifact = "",
                         .architecture = program.architecture,
                         .version = program.version,
@@ -120,12 +120,11 @@ void Publish(const RemoteContext& remote, PublishOptions& options) {
 void AddPublish(CLI::App& group, const Remote& remote) {
   auto options = std::make_shared<PublishOptions>();
   CLI::App* command = AddCommand(
-      group, "publish", "Make a release of the agent out of its programs, one per architecture");
+      group, "publish", "Publish a release of the agent from its programs, one per architecture");
   command
-      ->add_option("FILE", options->files,
-                   "quantfleet-agent, as it was built; one for each architecture")
+      ->add_option("FILE", options->files, "The built quantfleet-agent; one file per architecture")
       ->required();
-  command->add_flag("--dry-run", options->dry_run, "Only say what would be published");
+  command->add_flag("--dry-run", options->dry_run, "Only print what would be published");
   AddRequestIdOption(command, options->request_id);
   AddJsonOption(command, options->json);
   command->callback([remote, options] { Publish(*remote, *options); });
@@ -133,7 +132,7 @@ void AddPublish(CLI::App& group, const Remote& remote) {
 
 void AddReleaseList(CLI::App& group, const Remote& remote) {
   auto as_json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "list", "The agent's releases, newest first");
+  CLI::App* command = AddCommand(group, "list", "List the agent's releases, newest first");
   AddJsonOption(command, *as_json);
   command->callback([remote, as_json] {
     const auto client = remote->Connect();
@@ -149,8 +148,7 @@ void AddReleaseList(CLI::App& group, const Remote& remote) {
 }  // namespace
 
 void AddAgentCommands(CLI::App& app, const Remote& remote) {
-  CLI::App& group =
-      *AddGroup(app, "agent", "Releases of the agent itself, for devices to update to");
+  CLI::App& group = *AddGroup(app, "agent", "Manage releases of the agent itself");
   AddPublish(group, remote);
   AddReleaseList(group, remote);
 }

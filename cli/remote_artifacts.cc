@@ -17,7 +17,7 @@ void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
   PrintOut(
       "\n" +
       Fields({{"measured on",
-               fmt::format("{} tokens, beside {}, by {}", evaluation.tokens(),
+               fmt::format("{} tokens, compared with {}, by {}", evaluation.tokens(),
                            Printable(evaluation.reference()), Printable(evaluation.engine()))},
               {"KV cache",
                fmt::format("{}{}",
@@ -25,8 +25,8 @@ void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
                            evaluation.context() > 0
                                ? fmt::format(", a context of {} tokens", evaluation.context())
                                : "")},
-              {"weights",
-               dequantized ? "its dequantized codes; another runtime runs it" : "as sealed"},
+              {"weights", dequantized ? "its dequantized codes (another runtime runs the artifact)"
+                                      : "as sealed"},
               {"mean NLL", fmt::format("{:.4f} ({:+.4f})", evaluation.mean_nll(),
                                        evaluation.mean_nll() - evaluation.reference_mean_nll())},
               {"top-1 agreement", fmt::format("{:.1f} %", 100 * evaluation.top1_agreement())},
@@ -47,7 +47,7 @@ Rows NeedRows(const v1::Manifest& manifest) {
       rows.emplace_back(label, Printable(pipeline::DescribeNeed(*need)));
   }
   if (memory.model_context() > 0)
-    rows.emplace_back("context", fmt::format("{} tokens at most", memory.model_context()));
+    rows.emplace_back("context", fmt::format("at most {} tokens", memory.model_context()));
   return rows;
 }
 
@@ -85,8 +85,8 @@ void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
 void AddArtifactList(CLI::App& group, const Remote& remote) {
   auto model = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "list", "What jobs have made, newest first");
-  command->add_option("--model", *model, "Only of this model");
+  CLI::App* command = AddCommand(group, "list", "List artifacts, newest first");
+  command->add_option("--model", *model, "Only artifacts of this model");
   AddJsonOption(command, *json);
   command->callback([remote, model, json] {
     const v1::ListArtifactsResponse response =
@@ -108,7 +108,7 @@ void AddArtifactShow(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command =
-      AddCommand(group, "show", "One artifact: its manifest and who vouches for it");
+      AddCommand(group, "show", "Show an artifact: its manifest, signatures and measurements");
   command->add_option("NAME", *name, "artifacts/DIGEST, or the first digits of the digest")
       ->required();
   AddJsonOption(command, *json);
@@ -123,7 +123,7 @@ void AddDelete(CLI::App& group, const Remote& remote) {
   auto names = std::make_shared<std::vector<std::string>>();
   CLI::App* command = AddCommand(
       group, "delete",
-      "Forget artifacts that no device and no rollout needs; `collect` then frees their space");
+      "Delete artifacts that no device and no rollout needs; `collect` then frees their space");
   command
       ->add_option("NAME", *names,
                    "artifacts/DIGEST, or the first digits of the digest; may be repeated")
@@ -140,10 +140,10 @@ void AddDelete(CLI::App& group, const Remote& remote) {
 void AddCollect(CLI::App& group, const Remote& remote) {
   auto dry_run = std::make_shared<bool>(false);
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(
-      group, "collect",
-      "Free the space of what no artifact and no job needs (the daemon does it once a day)");
-  command->add_flag("--dry-run", *dry_run, "Only say what would be freed");
+  CLI::App* command = AddCommand(group, "collect",
+                                 "Free the space of everything that no artifact and no job needs "
+                                 "(the daemon does this once a day)");
+  command->add_flag("--dry-run", *dry_run, "Only print what would be freed");
   AddJsonOption(command, *json);
   command->callback([remote, dry_run, json] {
     const v1::CollectGarbageResponse done =

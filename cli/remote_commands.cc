@@ -55,12 +55,13 @@ CLI::App* AddCommand(CLI::App& group, const std::string& name, const std::string
 }
 
 void AddJsonOption(CLI::App* command, bool& json) {
-  command->add_flag("--json", json, "Print JSON for programs");
+  command->add_flag("--json", json, "Print JSON");
 }
 
 void AddRequestIdOption(CLI::App* command, std::string& id) {
-  command->add_option("--request-id", id,
-                      "The same id again returns the first answer instead of creating another");
+  command->add_option(
+      "--request-id", id,
+      "With the id of an earlier request, return its answer instead of creating another object");
 }
 
 void FillRequestId(std::string& id) {
@@ -85,8 +86,7 @@ void PrintJson(const google::protobuf::Message& message) {
   options.preserve_proto_field_names = true;
   std::string text;
   const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
-  if (!status.ok())
-    ExitOnError(Internal("the answer cannot be written as JSON: {}", status.ToString()));
+  if (!status.ok()) ExitOnError(Internal("cannot print the answer as JSON: {}", status.ToString()));
   PrintOut(text);
 }
 
@@ -97,10 +97,11 @@ std::string InCollection(std::string_view collection, const std::string& name) {
 void AddRemoteCommands(CLI::App& app) {
   auto remote = std::make_shared<RemoteContext>();
   app.add_option("--credential", remote->credential,
-                 "Credential file, DATA/admin.json of `quantfleetd --dev` ($QUANTFLEET_CREDENTIAL, "
-                 "~/.config/quantfleet/credential.json)")
+                 "Credential file, such as the DATA/admin.json of `quantfleetd --dev` "
+                 "[$QUANTFLEET_CREDENTIAL, ~/.config/quantfleet/credential.json]")
       ->type_name("FILE");
-  app.add_option("--server", remote->server, "The daemon's address, in place of the credential's")
+  app.add_option("--server", remote->server,
+                 "The daemon's address, instead of the one in the credential")
       ->type_name("HOST:PORT");
   AddModelCommands(app, remote);
   AddJobCommands(app, remote);

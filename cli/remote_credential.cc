@@ -13,7 +13,7 @@ absl::Status ReadField(const boost::json::object& object, const fs::path& path,
   const boost::json::value* field =
       object.if_contains(boost::json::string_view(name.data(), name.size()));
   if (!field || !field->is_string() || field->get_string().empty())
-    return InvalidArgument("{}: the credential has no text '{}'", path.string(), name);
+    return InvalidArgument("{}: the credential has no string '{}'", path.string(), name);
   value.assign(field->get_string().data(), field->get_string().size());
   return absl::OkStatus();
 }
@@ -57,8 +57,7 @@ absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
                                           const std::string& server_override) {
   if (!files.Exists(path))
     return NotFound(
-        "{}: there is no credential. `quantfleetd --dev` writes one to DATA/admin.json: give it "
-        "with "
+        "{}: no credential found. `quantfleetd --dev` writes one to DATA/admin.json: pass it with "
         "--credential FILE or $QUANTFLEET_CREDENTIAL, or copy it to this path",
         path.string());
   QF_ASSIGN_OR_RETURN(const std::string text, ReadPrivate(files, path, 1 << 20));
@@ -66,7 +65,8 @@ absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
   const boost::json::value json = boost::json::parse(text, error);
   if (error || !json.is_object())
     return InvalidArgument(
-        "{}: a credential is a JSON object as `quantfleetd --dev` writes it to DATA/admin.json",
+        "{}: not a credential: expected a JSON object like the DATA/admin.json that `quantfleetd "
+        "--dev` writes",
         path.string());
   Credential credential;
   if (server_override.empty()) {
@@ -76,7 +76,8 @@ absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
   }
   const size_t colon = credential.server.rfind(':');
   if (colon == std::string::npos || colon == 0 || colon + 1 == credential.server.size())
-    return InvalidArgument("'{}' is not the address of a daemon: HOST:PORT", credential.server);
+    return InvalidArgument("'{}' is not the address of a daemon: write HOST:PORT",
+                           credential.server);
   QF_RETURN_IF_ERROR(ReadField(json.get_object(), path, "ca_pem", credential.ca_pem));
   QF_RETURN_IF_ERROR(
       ReadField(json.get_object(), path, "certificate_pem", credential.certificate_pem));

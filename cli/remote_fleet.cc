@@ -11,9 +11,10 @@ namespace {
 // ---- classes
 
 void AddClassCommands(CLI::App& app, const Remote& remote) {
-  CLI::App& group = *AddGroup(app, "class", "Device classes: which devices get which artifact");
+  CLI::App& group =
+      *AddGroup(app, "class", "Manage device classes: which devices get which artifact");
   auto json = std::make_shared<bool>(false);
-  CLI::App* list = AddCommand(group, "list", "The classes, shipped and applied");
+  CLI::App* list = AddCommand(group, "list", "List device classes, shipped and applied");
   AddJsonOption(list, *json);
   list->callback([remote, json] {
     const v1::ListDeviceClassesResponse response =
@@ -30,7 +31,9 @@ void AddClassCommands(CLI::App& app, const Remote& remote) {
   auto apply_json = std::make_shared<bool>(false);
   CLI::App* apply =
       AddCommand(group, "apply", "Add a device class, or replace the one of that name");
-  apply->add_option("FILE.toml", *file, "The class (docs: deploy/classes has the shipped ones)")
+  apply
+      ->add_option("FILE.toml", *file,
+                   "TOML file with the class (deploy/classes has the shipped ones)")
       ->required();
   AddJsonOption(apply, *apply_json);
   apply->callback([remote, file, apply_json] {
@@ -86,22 +89,20 @@ void AddTokenCreate(CLI::App& group, const Remote& remote) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* command =
-      AddCommand(group, "create", "Make a token that lets devices enroll; it is shown this once");
-  command->add_option("--uses", options->uses, "How many devices may enroll with it; 0: any number")
+      AddCommand(group, "create",
+                 "Create a token with which devices can enroll; its secret is shown only once");
+  command->add_option("--uses", options->uses, "Maximum number of devices; 0: no limit")
       ->capture_default_str();
-  command->add_option("--ttl", options->ttl, "How long it is good for: 30m, 24h, 7d")
-      ->capture_default_str();
+  command->add_option("--ttl", options->ttl, "Lifetime: 30m, 24h, 7d")->capture_default_str();
   AddLabelOption(command, options->labels,
-                 "key=value, given to each device that enrolls; may be repeated");
-  command
-      ->add_option("--rate", options->rate,
-                   "How many devices may enroll with it in any hour; 0: any number")
+                 "Label for each device that enrolls, key=value; may be repeated");
+  command->add_option("--rate", options->rate, "Maximum number of devices in any hour; 0: no limit")
       ->capture_default_str();
   command->add_option("--class", *options->request.mutable_device_class(),
-                      "The device class of its devices, where they fit it");
+                      "Device class for devices that fit it");
   command->add_flag("--approval", options->approval,
-                    "Its devices wait until an operator approves each");
-  command->add_option("--description", *options->request.mutable_description(), "What it is for");
+                    "Make its devices wait until an operator approves each");
+  command->add_option("--description", *options->request.mutable_description(), "Description");
   AddRequestIdOption(command, *options->request.mutable_request_id());
   AddJsonOption(command, options->json);
   command->callback([remote, options] {
@@ -119,36 +120,36 @@ void AddTokenCreate(CLI::App& group, const Remote& remote) {
     if (options->json) return PrintJson(response);
     PrintOut(response.secret() + "\n");
     Note(fmt::format(
-        "token {}, expires {}. On each device: quantfleet-agent enroll --server HOST:PORT --token "
-        "TOKEN",
+        "token {}, expires {}. On each device, run: quantfleet-agent enroll --server HOST:PORT "
+        "--token TOKEN",
         response.token().id(), Relative(response.token().expires_ms(), remote->clock.Now())));
   });
 }
 
 void AddTokenCommands(CLI::App& app, const Remote& remote) {
-  CLI::App& group = *AddGroup(app, "token", "Enrollment tokens");
+  CLI::App& group = *AddGroup(app, "token", "Manage enrollment tokens");
   AddTokenCreate(group, remote);
 
   auto json = std::make_shared<bool>(false);
-  CLI::App* list = AddCommand(group, "list", "Tokens, without their secrets");
+  CLI::App* list = AddCommand(group, "list", "List tokens, without their secrets");
   AddJsonOption(list, *json);
   list->callback([remote, json] {
     const v1::ListTokensResponse response = RpcValueOrExit(remote->Connect()->ListTokens());
     if (*json) return PrintJson(response);
     const Time now = remote->clock.Now();
-    Table table({"ID", "STATE", "USED", "EXPIRES", "CREATED", "GIVES", "LIMITS", "DESCRIPTION"});
+    Table table({"ID", "STATE", "USED", "EXPIRES", "CREATED", "GRANTS", "LIMITS", "DESCRIPTION"});
     for (const v1::EnrollmentToken& token : response.tokens())
       table.Add({token.id(), TokenState(token, now), Uses(token), Relative(token.expires_ms(), now),
                  Relative(token.created_ms(), now), TokenGives(token), TokenLimits(token),
                  token.description()});
-    PrintOut(table.ToString("no tokens; make one with `quantfleet token create`"));
+    PrintOut(table.ToString("no tokens; create one with `quantfleet token create`"));
   });
 
   auto id = std::make_shared<std::string>();
   auto revoke_json = std::make_shared<bool>(false);
   CLI::App* revoke =
-      AddCommand(group, "revoke", "No device enrolls with it any more; those that did stay");
-  revoke->add_option("ID", *id, "As `quantfleet token list` shows it")->required();
+      AddCommand(group, "revoke", "Revoke a token; devices that enrolled with it stay enrolled");
+  revoke->add_option("ID", *id, "The id that `quantfleet token list` shows")->required();
   AddJsonOption(revoke, *revoke_json);
   revoke->callback([remote, id, revoke_json] {
     const v1::EnrollmentToken token = RpcValueOrExit(remote->Connect()->RevokeToken(*id));
@@ -191,7 +192,7 @@ void PrintDevice(const v1::Device& device, Time now) {
         fmt::format("{} ({})", UtcTime(device.enrolled_ms()), Relative(device.enrolled_ms(), now))},
        {"certificate", fmt::format("expires {}", Relative(device.certificate_expires_ms(), now))},
        {"agent", device.agent_version()},
-       {"machine", fmt::format("{} {}, {}, {} cores, form {}", facts.os(), facts.arch(),
+       {"machine", fmt::format("{} {}, {}, cores: {}, form {}", facts.os(), facts.arch(),
                                facts.cpu_model(), facts.cores(), facts.form())},
        {"memory", fmt::format("{}, {} available", HumanBytes(facts.memory_total_bytes()),
                               HumanBytes(facts.memory_available_bytes()))},
@@ -214,7 +215,7 @@ void PrintDevice(const v1::Device& device, Time now) {
        {"installed", Join(facts.runtimes_found(), " ")},
        {"stepped down", OutgrownOf(device)}}));
   if (device.models_size() == 0) return;
-  Table table({"MODEL", ">RELEASE", "PHASE", "ACTIVE", ">CONTEXT", "CACHE", ">DONE", ">PULLED",
+  Table table({"MODEL", ">RELEASE", "PHASE", "ACTIVE", ">CONTEXT", "CACHE", ">DONE", ">DOWNLOADED",
                ">TOKENS/S", "ENDPOINT", "REASON"});
   for (const v1::ModelStatus& model : device.models()) {
     std::string reason = model.reason();
@@ -251,11 +252,11 @@ void AddDeviceLabel(CLI::App& group, const Remote& remote) {
     bool json = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      AddCommand(group, "label", "Give a device labels; rollouts and classes choose by them");
+  CLI::App* command = AddCommand(
+      group, "label", "Set or remove labels, by which rollouts and classes select devices");
   command->add_option("ID", options->id)->required();
   command->add_option("LABEL", options->labels, "key=value; replaces the key's value");
-  command->add_option("--remove", options->remove, "A key that goes; may be repeated")
+  command->add_option("--remove", options->remove, "Key to remove; may be repeated")
       ->allow_extra_args(false)
       ->delimiter(',');
   AddJsonOption(command, options->json);
@@ -277,11 +278,11 @@ void AddDeviceLabel(CLI::App& group, const Remote& remote) {
 void AddDeviceStepUp(CLI::App& group, const Remote& remote) {
   auto request = std::make_shared<v1::ForgetOutgrownRequest>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(
-      group, "step-up",
-      "Forget what a device stepped down from; its next rollout gives it the class's own again");
+  CLI::App* command = AddCommand(group, "step-up",
+                                 "Clear what a device stepped down from, so that its next rollout "
+                                 "gives it the class's own precision again");
   command->add_option("ID", *request->mutable_id())->required();
-  command->add_option("--model", *request->mutable_model(), "Of this model only");
+  command->add_option("--model", *request->mutable_model(), "Only for this model");
   AddJsonOption(command, *json);
   command->callback([remote, request, json] {
     const v1::Device device = RpcValueOrExit(remote->Connect()->ForgetOutgrown(*request));
@@ -291,9 +292,9 @@ void AddDeviceStepUp(CLI::App& group, const Remote& remote) {
 }
 
 void AddDeviceCommands(CLI::App& app, const Remote& remote) {
-  CLI::App& group = *AddGroup(app, "device", "Enrolled devices");
+  CLI::App& group = *AddGroup(app, "device", "Manage enrolled devices");
   auto json = std::make_shared<bool>(false);
-  CLI::App* list = AddCommand(group, "list", "Devices, by id");
+  CLI::App* list = AddCommand(group, "list", "List devices by id");
   AddJsonOption(list, *json);
   list->callback([remote, json] {
     const v1::ListDevicesResponse response = RpcValueOrExit(remote->Connect()->ListDevices());
@@ -303,19 +304,19 @@ void AddDeviceCommands(CLI::App& app, const Remote& remote) {
       table.Add({device.id(), device.device_class(), v1::Device::State_Name(device.state()),
                  Relative(device.last_seen_ms(), remote->clock.Now()), device.agent_version(),
                  ModelsOf(device), LabelsText(device.labels())});
-    PrintOut(table.ToString("no devices; enroll one with a token of `quantfleet token create`"));
+    PrintOut(
+        table.ToString("no devices; create a token with `quantfleet token create` and enroll one"));
   });
-  AddDeviceOne(group, remote, "show", "One device: its machine, class and models",
+  AddDeviceOne(group, remote, "show", "Show a device: its machine, class and models",
                &OperatorClient::GetDevice);
   AddDeviceLabel(group, remote);
   AddDeviceStepUp(group, remote);
-  AddDeviceOne(group, remote, "revoke", "Refuse a device from now on",
-               &OperatorClient::RevokeDevice);
+  AddDeviceOne(group, remote, "revoke", "Revoke a device", &OperatorClient::RevokeDevice);
   AddAdmissionCommands(group, remote);
   AddDeviceOne(group, remote, "approve",
-               "Let a device in that waits; the one that it replaces is revoked",
+               "Approve a pending device; the device that it replaces is revoked",
                &OperatorClient::ApproveDevice);
-  AddDeviceOne(group, remote, "reject", "Refuse a device that waits, from now on",
+  AddDeviceOne(group, remote, "reject", "Reject a pending device; its key is refused from then on",
                &OperatorClient::RejectDevice);
 }
 
@@ -323,7 +324,7 @@ void AddDeviceCommands(CLI::App& app, const Remote& remote) {
 
 void AddStatusCommand(CLI::App& app, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(app, "status", "The daemon and its fleet at a glance");
+  CLI::App* command = AddCommand(app, "status", "Show the daemon and its fleet at a glance");
   AddJsonOption(command, *json);
   command->callback([remote, json] {
     const v1::Status status = RpcValueOrExit(remote->Connect()->GetStatus());
@@ -335,7 +336,7 @@ void AddStatusCommand(CLI::App& app, const Remote& remote) {
          {"models", fmt::format("{}", status.models())},
          {"artifacts",
           fmt::format("{}, {} of blobs", status.artifacts(), HumanBytes(status.blob_bytes()))},
-         {"devices", fmt::format("{}, {} seen lately, {} wait for approval", status.devices(),
+         {"devices", fmt::format("{}, {} seen lately, {} pending", status.devices(),
                                  status.devices_seen_lately(), status.devices_pending())},
          {"jobs",
           fmt::format("{} running, {} queued", status.jobs_running(), status.jobs_queued())},

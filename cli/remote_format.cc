@@ -142,8 +142,9 @@ std::string Bar(uint64_t part, uint64_t whole, size_t width) {
 
 absl::StatusOr<int64_t> ParseDurationSeconds(std::string_view text) {
   const auto refuse = [text] {
-    return InvalidArgument("'{}' is not a duration: write 90s, 30m, 24h, 7d or 1d12h, up to 3650d",
-                           Printable(text));
+    return InvalidArgument(
+        "'{}' is not a duration: write 90s, 30m, 24h, 7d or 1d12h; the maximum is 3650d",
+        Printable(text));
   };
   constexpr int64_t kMax = int64_t{3650} * 86400;
   int64_t total = 0;

@@ -25,16 +25,16 @@ void AddGroupApply(CLI::App& group, const Remote& remote) {
   auto options = std::make_shared<Options>();
   CLI::App* command = AddCommand(group, "apply", "Add a group, or replace the one of that name");
   command->add_option("NAME", *options->group.mutable_name())->required();
-  command->add_option("--description", *options->group.mutable_description(), "What it is for");
+  command->add_option("--description", *options->group.mutable_description(), "Description");
   command
       ->add_option(
           "--selector", options->selector,
-          "Devices that carry this label, key=value, belong; may be repeated: then all of them")
+          "Include devices with this label, key=value; if repeated, devices must have all of them")
       ->allow_extra_args(false)
       ->delimiter(',');
   command
       ->add_option("--device", options->devices,
-                   "This device belongs, whatever its labels; may be repeated")
+                   "Include this device, whatever its labels; may be repeated")
       ->allow_extra_args(false)
       ->delimiter(',');
   AddJsonOption(command, options->json);
@@ -52,7 +52,7 @@ void AddGroupApply(CLI::App& group, const Remote& remote) {
 
 void AddGroupList(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "list", "Groups, by name");
+  CLI::App* command = AddCommand(group, "list", "List groups by name");
   AddJsonOption(command, *json);
   command->callback([remote, json] {
     const v1::ListGroupsResponse response = RpcValueOrExit(remote->Connect()->ListGroups());
@@ -62,14 +62,14 @@ void AddGroupList(CLI::App& group, const Remote& remote) {
       table.Add({g.name(), LabelsText(g.selector()), fmt::format("{}", g.device_ids_size()),
                  Relative(g.updated_ms(), remote->clock.Now()), g.description()});
     PrintOut(table.ToString(
-        "no groups; make one with `quantfleet group apply NAME --selector KEY=VALUE`"));
+        "no groups; create one with `quantfleet group apply NAME --selector KEY=VALUE`"));
   });
 }
 
 void AddGroupShow(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "show", "One group, and the devices that belong to it now");
+  CLI::App* command = AddCommand(group, "show", "Show a group and its current members");
   command->add_option("NAME", *name)->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json] {
@@ -85,8 +85,8 @@ void AddGroupShow(CLI::App& group, const Remote& remote) {
 void AddGroupDelete(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(
-      group, "delete", "Forget a group; refused while a rollout that is not over uses it");
+  CLI::App* command =
+      AddCommand(group, "delete", "Delete a group; refused while an unfinished rollout uses it");
   command->add_option("NAME", *name)->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json] {
@@ -99,7 +99,7 @@ void AddGroupDelete(CLI::App& group, const Remote& remote) {
 }  // namespace
 
 void AddDeviceGroupCommands(CLI::App& app, const Remote& remote) {
-  CLI::App& group = *AddGroup(app, "group", "Named sets of devices, for rollouts");
+  CLI::App& group = *AddGroup(app, "group", "Manage groups: named sets of devices, for rollouts");
   AddGroupApply(group, remote);
   AddGroupList(group, remote);
   AddGroupShow(group, remote);

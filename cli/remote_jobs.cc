@@ -15,7 +15,7 @@ namespace {
 std::string Slabs(const v1::JobProgress& progress) {
   std::string text = fmt::format("{} of {} slabs", progress.slabs_done(), progress.slabs_total());
   if (progress.slabs_resumed() > 0)
-    text += fmt::format(", {} of them from before a restart", progress.slabs_resumed());
+    text += fmt::format(", {} of them resumed from before a restart", progress.slabs_resumed());
   return text;
 }
 
@@ -85,12 +85,12 @@ void AddSubmit(CLI::App& group, const Remote& remote) {
   command->add_option("MODEL", options->model)->required();
   command
       ->add_option("--class", options->classes,
-                   "A device class (`quantfleet class list`); may be repeated")
+                   "Device class (see `quantfleet class list`); may be repeated")
       ->required()
       ->allow_extra_args(false)
       ->delimiter(',');
   command->add_flag("--watch", options->watch,
-                    "Stay until the job is done; exit code 1 when it failed");
+                    "Wait until the job has finished; exit code 1 if it failed");
   AddRequestIdOption(command, options->request_id);
   AddJsonOption(command, options->json);
   command->callback([remote, options] {
@@ -112,7 +112,7 @@ void AddWatch(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command =
-      AddCommand(group, "watch", "Stay until a job is done; exit code 1 when it failed");
+      AddCommand(group, "watch", "Wait until a job has finished; exit code 1 if it failed");
   command->add_option("NAME", *name)->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json] {
@@ -123,7 +123,7 @@ void AddWatch(CLI::App& group, const Remote& remote) {
 
 void AddJobList(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "list", "Jobs, whatever their state");
+  CLI::App* command = AddCommand(group, "list", "List jobs in any state");
   AddJsonOption(command, *json);
   command->callback([remote, json] {
     const v1::ListJobsResponse response = RpcValueOrExit(remote->Connect()->ListJobs());
@@ -169,9 +169,9 @@ absl::StatusOr<v1::Job> WatchToTheEnd(OperatorClient& client, const std::string&
     if (last.done()) return last;
     if (!status.ok() && (status.code() != absl::StatusCode::kUnavailable || !seen)) return status;
     if (clock.Monotonic() - lost_at > kPatience)
-      return status.ok() ? Unavailable("the daemon ended the watch before the job was done")
+      return status.ok() ? Unavailable("the daemon closed the stream before the job had finished")
                          : status;
-    line.Show(fmt::format("{}: the daemon is away, waiting for it", name));
+    line.Show(fmt::format("{}: lost the daemon, waiting for it", name));
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }
 }
@@ -183,12 +183,13 @@ void ExitOnFailedJob(const v1::Job& job) {
 }
 
 void AddJobCommands(CLI::App& app, const Remote& remote) {
-  CLI::App& group = *AddGroup(app, "job", "Quantization jobs");
+  CLI::App& group = *AddGroup(app, "job", "Manage quantization jobs");
   AddSubmit(group, remote);
   AddWatch(group, remote);
   AddJobList(group, remote);
-  AddOne(group, remote, "show", "One job", &OperatorClient::GetJob);
-  AddOne(group, remote, "cancel", "Stop a job; what it sealed stays", &OperatorClient::CancelJob);
+  AddOne(group, remote, "show", "Show a job", &OperatorClient::GetJob);
+  AddOne(group, remote, "cancel", "Cancel a job; the artifacts that it sealed are kept",
+         &OperatorClient::CancelJob);
 }
 
 }  // namespace quantfleet::cli

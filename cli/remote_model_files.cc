@@ -37,7 +37,7 @@ absl::StatusOr<std::set<std::string>> ShardsOf(const fs::path& index) {
   std::set<std::string> shards;
   for (const auto& [tensor, shard] : map->get_object()) {
     if (!shard.is_string())
-      return InvalidArgument("{}: the shard of {} is not a name", index.string(),
+      return InvalidArgument("{}: the shard of {} is not a string", index.string(),
                              std::string(tensor.data(), tensor.size()));
     shards.emplace(shard.get_string().data(), shard.get_string().size());
   }
@@ -88,7 +88,7 @@ absl::StatusOr<std::vector<LocalFile>> FilesOfModel(const fs::path& path) {
     if (fs::is_directory(path)) return FilesOfFolder(path);
     if (!fs::exists(path)) return NotFound("{}: no such file or folder", path.string());
     if (path.extension() != ".gguf")
-      return InvalidArgument("{}: not a model: give a Hugging Face folder or a .gguf file",
+      return InvalidArgument("{}: not a model: pass a Hugging Face folder or a .gguf file",
                              path.string());
     QF_ASSIGN_OR_RETURN(LocalFile file, Describe(fs::absolute(path)));
     return std::vector<LocalFile>{std::move(file)};

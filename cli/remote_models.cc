@@ -55,9 +55,9 @@ void AddPush(CLI::App& group, const Remote& remote) {
     bool json = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      AddCommand(group, "push", "Send a model to the daemon; run it again to go on after a cut");
-  command->add_option("NAME", options->name, "What the fleet calls the model")->required();
+  CLI::App* command = AddCommand(
+      group, "push", "Send a model to the daemon; run it again to resume an interrupted push");
+  command->add_option("NAME", options->name, "Name of the model in the fleet")->required();
   command->add_option("PATH", options->path, "A Hugging Face folder or a .gguf file")->required();
   AddRequestIdOption(command, options->request_id);
   AddJsonOption(command, options->json);
@@ -81,8 +81,8 @@ void AddImport(CLI::App& group, const Remote& remote) {
   auto request = std::make_shared<v1::ImportModelRequest>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command =
-      AddCommand(group, "import", "Register a model that lies on the daemon's machine");
-  command->add_option("NAME", *request->mutable_name(), "What the fleet calls the model")
+      AddCommand(group, "import", "Register a model at a path on the daemon's machine");
+  command->add_option("NAME", *request->mutable_name(), "Name of the model in the fleet")
       ->required();
   command->add_option("PATH", *request->mutable_path(), "A path on the daemon's machine")
       ->required();
@@ -96,7 +96,7 @@ void AddImport(CLI::App& group, const Remote& remote) {
 
 void AddModelList(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "list", "The models that the daemon knows");
+  CLI::App* command = AddCommand(group, "list", "List the daemon's models");
   AddJsonOption(command, *json);
   command->callback([remote, json] {
     const v1::ListModelsResponse response = RpcValueOrExit(remote->Connect()->ListModels());
@@ -113,7 +113,7 @@ void AddModelList(CLI::App& group, const Remote& remote) {
 void AddModelShow(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "show", "One model");
+  CLI::App* command = AddCommand(group, "show", "Show a model");
   command->add_option("NAME", *name)->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json] {
@@ -124,7 +124,7 @@ void AddModelShow(CLI::App& group, const Remote& remote) {
 }  // namespace
 
 void AddModelCommands(CLI::App& app, const Remote& remote) {
-  CLI::App& group = *AddGroup(app, "model", "Models as their authors publish them");
+  CLI::App& group = *AddGroup(app, "model", "Manage source models");
   AddPush(group, remote);
   AddImport(group, remote);
   AddModelList(group, remote);

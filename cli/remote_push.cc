@@ -62,7 +62,8 @@ class Pusher {
   absl::Status HashFile(const LocalFile& file) {
     QF_ASSIGN_OR_RETURN(const auto open, files_.Open(file.path, OpenMode::kOutside));
     QF_ASSIGN_OR_RETURN(const uint64_t size, open->Size());
-    if (size != file.size) return Aborted("{}: changed while it was read", file.path.string());
+    if (size != file.size)
+      return Aborted("{}: the file changed while it was being read", file.path.string());
     Sha256 hash;
     Bytes piece(kPiece);
     for (uint64_t at = 0; at < size; at += kPiece) {
@@ -90,7 +91,8 @@ class Pusher {
     for (const LocalFile& file : model_) {
       const v1::PushFile* entry = Entry(file.name);
       if (!entry || entry->received() > file.size)
-        return Internal("the daemon's answer about {} does not fit what is pushed", file.name);
+        return Internal("the daemon's answer about {} does not match what is being pushed",
+                        file.name);
       received_ += entry->received();
     }
     options_.on_progress("pushing", received_, total_);
@@ -111,7 +113,8 @@ class Pusher {
     QF_RETURN_IF_ERROR(state.status());
     state_ = *std::move(state);
     QF_RETURN_IF_ERROR(Count());
-    if (received_ != total_) return Aborted("the daemon has {} of {} bytes", received_, total_);
+    if (received_ != total_)
+      return Aborted("the daemon has received {} of {} bytes", received_, total_);
     return absl::OkStatus();
   }
 

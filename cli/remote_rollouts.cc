@@ -58,9 +58,9 @@ absl::StatusOr<v1::Rollout> FollowRollout(OperatorClient& client, const std::str
     }
     if (!status.ok() && (status.code() != absl::StatusCode::kUnavailable || !seen)) return status;
     if (clock.Monotonic() - lost_at > kPatience)
-      return status.ok() ? Unavailable("the daemon ended the watch before the rollout was over")
+      return status.ok() ? Unavailable("the daemon closed the stream before the rollout had ended")
                          : status;
-    line.Show(fmt::format("{}: the daemon is away, waiting for it", name));
+    line.Show(fmt::format("{}: lost the daemon, waiting for it", name));
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }
 }
@@ -89,50 +89,53 @@ void AddPlanOptions(CLI::App* command, CreateOptions& options) {
   PlanOptions& plan = options.plan;
   std::vector<CLI::Option*> flags{
       command
-          ->add_option("--phase", plan.phases,
-                       "Who comes next: 5 (devices), 10% (of all, earlier phases included), "
-                       "ring=early (a label), "
-                       "group:NAME or rest; may be repeated. Who is in no phase comes last. "
-                       "Without it: all at once")
+          ->add_option(
+              "--phase", plan.phases,
+              "Devices of the next phase: 5 (devices), 10% (of all, earlier phases included), "
+              "ring=early (a label), group:NAME or rest; may be repeated. Remaining devices form "
+              "the last phase. Without this option, all devices are assigned at once")
           ->allow_extra_args(false),
-      command->add_option("--soak", plan.soak,
-                          "How long a phase's devices have to stay healthy before the next: 10m"),
+      command->add_option(
+          "--soak", plan.soak,
+          "How long a phase's devices must stay healthy before the next phase: 10m"),
       command->add_flag("--approve", plan.approve,
-                        "Each phase but the first begins with `rollout approve`"),
+                        "Each phase after the first begins only with `rollout approve`"),
       command
-          ->add_option("--max-in-flight", plan.max_in_flight, "So many devices under way at once")
+          ->add_option("--max-in-flight", plan.max_in_flight, "Maximum number of devices in flight")
+          ->check(CLI::Range(1, 1'000'000)),
+      command
+          ->add_option("--min-success", plan.min_success,
+                       "Minimum percentage of a phase's devices that must be healthy to continue "
+                       "[100 with phases]")
+          ->check(CLI::Range(0, 100)),
+      command->add_option("--max-failures", plan.max_failures,
+                          "Maximum number of failures: 3 (devices) or 5% (of finished devices)"),
+      command
+          ->add_option("--min-executed", plan.min_executed,
+                       "Apply the failure limit only after this many devices have finished [1]")
           ->check(CLI::Range(1, 1'000'000)),
       command
           ->add_option(
-              "--min-success", plan.min_success,
-              "Percent of a phase's devices that have to be healthy to go on [100 with phases]")
-          ->check(CLI::Range(0, 100)),
-      command->add_option("--max-failures", plan.max_failures,
-                          "More is too much: 3 (devices) or 5% (of those that are through)"),
-      command
-          ->add_option("--min-executed", plan.min_executed,
-                       "Failures are judged once so many devices are through [1]")
-          ->check(CLI::Range(1, 1'000'000)),
-      command
-          ->add_option("--on-failure", plan.on_failure,
-                       "What follows when too many fail: pause, rollback or abort [pause]")
+              "--on-failure", plan.on_failure,
+              "Action when the failure limit is exceeded: pause, rollback or abort [pause]")
           ->check(CLI::IsMember({"pause", "rollback", "abort"})),
       command->add_option("--device-timeout", plan.device_timeout,
-                          "A device that is not through by then has failed [24h]"),
-      command->add_option("--rate", plan.rate, "At most so many devices a minute")
+                          "Time after which an unfinished device counts as failed [24h]"),
+      command->add_option("--rate", plan.rate, "Maximum number of devices assigned per minute")
           ->check(CLI::Range(1, 1'000'000)),
-      command->add_option("--jitter", plan.jitter, "Each device is told up to so much later"),
+      command->add_option("--jitter", plan.jitter,
+                          "Assign each device after a random delay of up to this time"),
       command
           ->add_option("--priority", plan.priority,
-                       "Its devices are not taken by rollouts of lower priority, and of rollouts "
-                       "that wait for a "
-                       "device the highest goes first [0]")
+                       "Priority: rollouts of lower priority do not take its devices, and of "
+                       "several rollouts that wait for a device the highest goes first [0]")
           ->check(CLI::Range(-1000, 1000)),
-      command->add_flag("--dynamic", plan.dynamic, "Devices that fit and come later join"),
+      command->add_flag("--dynamic", plan.dynamic,
+                        "Also include matching devices that appear later"),
   };
   CLI::Option* file = command
                           ->add_option("--plan", options.plan_file,
-                                       "A plan file in TOML, in place of the options above")
+                                       "TOML file with the plan, instead of the options above")
                           ->check(CLI::ExistingFile);
   for (CLI::Option* flag : flags) file->excludes(flag);
 }
@@ -174,19 +177,18 @@ void Create(CreateOptions& options, const RemoteContext& remote) {
   PrintOut(Printable(rollout.name()) + "\n");
   Note(EstimateText(rollout));
   if (options.draft)
-    Note(fmt::format("begin it with `quantfleet rollout approve {}`", rollout.name()));
+    Note(fmt::format("start it with `quantfleet rollout approve {}`", rollout.name()));
   else
-    Note(fmt::format("see how it goes with `quantfleet rollout status {}`", rollout.name()));
+    Note(fmt::format("follow it with `quantfleet rollout status {}`", rollout.name()));
 }
 
 void AddCreate(CLI::App& group, const Remote& remote) {
   auto options = std::make_shared<CreateOptions>();
   CLI::App* command =
-      AddCommand(group, "create", "Tell devices to run a model, each the artifact of its class");
+      AddCommand(group, "create", "Assign a model to devices, to each the artifact of its class");
   command->add_option("MODEL", options->model)->required();
   command
-      ->add_option("--device", options->devices,
-                   "Only this device; may be repeated. Without it: every device")
+      ->add_option("--device", options->devices, "Only this device; may be repeated [every device]")
       ->allow_extra_args(false)
       ->delimiter(',');
   command
@@ -197,18 +199,19 @@ void AddCreate(CLI::App& group, const Remote& remote) {
   command->add_option("--group", options->group,
                       "Only devices of this group (`quantfleet group list`)");
   command
-      ->add_option("--artifact", options->artifacts,
-                   "This artifact instead of the newest, for going back; may be repeated")
+      ->add_option(
+          "--artifact", options->artifacts,
+          "Use this artifact instead of the newest, to go back to an older one; may be repeated")
       ->allow_extra_args(false)
       ->delimiter(',');
   AddPlanOptions(command, *options);
   CLI::Option* dry =
-      command->add_flag("--dry-run", options->dry_run, "Print who would get what, and do nothing");
-  CLI::Option* draft =
-      command->add_flag("--draft", options->draft, "Make it, and begin with `rollout approve`");
+      command->add_flag("--dry-run", options->dry_run, "Only print which device would get what");
+  CLI::Option* draft = command->add_flag(
+      "--draft", options->draft, "Create it without starting it; start it with `rollout approve`");
   command
       ->add_flag("--watch", options->watch,
-                 "Stay until it is over; exit code 1 failed, 6 rolled back, 7 aborted")
+                 "Wait until it has ended; exit code 1 failed, 6 rolled back, 7 aborted")
       ->excludes(dry)
       ->excludes(draft);
   AddRequestIdOption(command, options->request_id);
@@ -225,7 +228,7 @@ void AddShow(CLI::App& group, const Remote& remote, const std::string& verb,
   command->add_option("NAME", *name)->required();
   if (!always_watch)
     command->add_flag("--watch", *watch,
-                      "Stay until it is over; exit code 1 failed, 6 rolled back, 7 aborted");
+                      "Wait until it has ended; exit code 1 failed, 6 rolled back, 7 aborted");
   AddJsonOption(command, *json);
   command->callback([remote, name, watch, json] {
     const auto client = remote->Connect();
@@ -248,10 +251,10 @@ void AddAction(
   if (phase)
     command
         ->add_option("--phase", *number,
-                     "The phase that may begin, from 1; nothing happens when it has")
+                     "The phase to begin, counted from 1; has no effect if it has already begun")
         ->check(CLI::Range(1, 1000));
   else
-    command->add_option("--reason", *request->mutable_reason(), "Words for the record");
+    command->add_option("--reason", *request->mutable_reason(), "Reason, for the record");
   AddJsonOption(command, *json);
   command->callback([remote, request, number, json, call] {
     request->set_phase(*number);
@@ -268,9 +271,9 @@ void AddAllowDownload(CLI::App& group, const Remote& remote) {
   auto request = std::make_shared<v1::AllowDownloadRequest>();
   auto devices = std::make_shared<std::vector<std::string>>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(
-      group, "allow-download",
-      "Let devices pull what is beyond their byte budget; without --device each that waits");
+  CLI::App* command =
+      AddCommand(group, "allow-download",
+                 "Permit downloads that exceed the byte budget; without --device, all that wait");
   command->add_option("NAME", *request->mutable_name())->required();
   command->add_option("--device", *devices, "Only this device; may be repeated")
       ->allow_extra_args(false)
@@ -288,7 +291,7 @@ void AddAllowDownload(CLI::App& group, const Remote& remote) {
 
 void AddRolloutList(CLI::App& group, const Remote& remote) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "list", "Rollouts, whatever their state");
+  CLI::App* command = AddCommand(group, "list", "List rollouts in any state");
   AddJsonOption(command, *json);
   command->callback([remote, json] {
     const v1::ListRolloutsResponse response = RpcValueOrExit(remote->Connect()->ListRollouts());
@@ -305,21 +308,21 @@ void AddRolloutList(CLI::App& group, const Remote& remote) {
 }  // namespace
 
 void AddRolloutCommands(CLI::App& app, const Remote& remote) {
-  CLI::App& group = *AddGroup(app, "rollout", "Who runs which version, and how it spreads");
+  CLI::App& group = *AddGroup(app, "rollout", "Manage rollouts: which devices run which version");
   AddCreate(group, remote);
-  AddShow(group, remote, "status", "One rollout, device by device", false);
+  AddShow(group, remote, "status", "Show a rollout, device by device", false);
   AddShow(group, remote, "watch",
-          "Stay until it is over; exit code 1 failed, 6 rolled back, 7 aborted", true);
-  AddAction(group, remote, "pause", "Tell no new device; those under way go on", false,
+          "Wait until it has ended; exit code 1 failed, 6 rolled back, 7 aborted", true);
+  AddAction(group, remote, "pause", "Assign no further devices; devices in flight continue", false,
             &OperatorClient::PauseRollout);
-  AddAction(group, remote, "resume", "Go on; what failed so far is forgiven", false,
+  AddAction(group, remote, "resume", "Continue; failures so far are forgiven", false,
             &OperatorClient::ResumeRollout);
-  AddAction(group, remote, "approve", "Begin a draft, or the phase that waits", true,
+  AddAction(group, remote, "approve", "Start a draft, or the phase that waits for approval", true,
             &OperatorClient::ApproveRollout);
   AddAllowDownload(group, remote);
-  AddAction(group, remote, "abort", "End it; devices keep what they have", false,
+  AddAction(group, remote, "abort", "End a rollout; devices keep what they have", false,
             &OperatorClient::AbortRollout);
-  AddAction(group, remote, "rollback", "Send each device that was told back to what it ran before",
+  AddAction(group, remote, "rollback", "Roll each assigned device back to what it ran before",
             false, &OperatorClient::RollbackRollout);
   AddRolloutList(group, remote);
 }

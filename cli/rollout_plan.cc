@@ -25,7 +25,7 @@ absl::Status ReadMaxFailures(std::string_view text, v1::RolloutPlan& plan) {
   uint32_t most = 0;
   if (!ParseCount(text.substr(0, text.size() - percent), most) || (percent && most > 100))
     return InvalidArgument(
-        "--max-failures: '{}' is neither a number of devices nor a percentage: write 3 or 5%",
+        "--max-failures: '{}' is not a number of devices or a percentage: write 3 or 5%",
         Printable(text));
   if (percent)
     plan.set_max_failure_percent(most);
@@ -42,7 +42,8 @@ absl::Status ReadOnFailure(std::string_view text, v1::RolloutPlan& plan) {
   else if (text == "abort")
     plan.set_on_failure(v1::RolloutPlan::ABORT);
   else
-    return InvalidArgument("--on-failure: '{}' is none of pause, rollback, abort", Printable(text));
+    return InvalidArgument("--on-failure: '{}' is not one of pause, rollback, abort",
+                           Printable(text));
   return absl::OkStatus();
 }
 
@@ -56,7 +57,8 @@ bool TakesTheRest(const v1::RolloutPhase& phase) {
 absl::StatusOr<v1::RolloutPhase> ParsePhase(std::string_view text) {
   const auto refuse = [text] {
     return InvalidArgument(
-        "--phase: '{}' is no phase: write 5, 10%, ring=early, group:NAME or rest", Printable(text));
+        "--phase: '{}' is not a phase: write 5, 10%, ring=early, group:NAME or rest",
+        Printable(text));
   };
   v1::RolloutPhase phase;
   uint32_t number = 0;
@@ -118,7 +120,7 @@ absl::StatusOr<v1::RolloutPlan> MakePlan(const PlanOptions& options) {
 std::string PhaseText(const v1::RolloutPhase& phase) {
   std::string text;
   if (phase.count() > 0)
-    text = fmt::format("{} devices", phase.count());
+    text = fmt::format("devices: {}", phase.count());
   else if (phase.percent() > 0)
     text = fmt::format("up to {} %", phase.percent());
   else if (!phase.group().empty())

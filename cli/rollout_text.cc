@@ -93,7 +93,7 @@ std::string EstimateText(const v1::Rollout& rollout) {
 std::string DryRunText(const v1::Rollout& rollout) {
   uint64_t bytes = 0;
   Table table({">PHASE", "DEVICE", "CLASS", "ARTIFACT", ">BYTES", "MEMORY", "REASON"});
-  Table phases({">PHASE", ">DEVICES", ">BYTES", ">TIME", "WHO"});
+  Table phases({">PHASE", ">DEVICES", ">BYTES", ">TIME", "SELECTION"});
   for (int i = 0; i < rollout.plan().phases_size(); ++i) {
     uint64_t devices = 0, of_phase = 0;
     for (const RolloutDevice& device : rollout.devices()) {
@@ -115,8 +115,9 @@ std::string DryRunText(const v1::Rollout& rollout) {
     if (device.state() == RolloutDevice::SKIPPED)
       table.Add({"", device.device_id(), device.device_class(), "", "", "", ShortReason(device)});
   return phases.ToString("") + "\n" + table.ToString("no devices yet") +
-         fmt::format("\nat most {} to pull; what a device has already it does not pull again\n",
-                     HumanBytes(bytes)) +
+         fmt::format(
+             "\nat most {} to download; what a device already has is not downloaded again\n",
+             HumanBytes(bytes)) +
          (rollout.has_estimate() ? EstimateText(rollout) + "\n" : "");
 }
 

@@ -9,20 +9,21 @@ namespace quantfleet::daemon {
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos)
-    return InvalidArgument("'{}' is no address: give HOST:PORT", text);
+    return InvalidArgument("'{}' is not an address: write HOST:PORT", text);
   std::string_view host = text.substr(0, colon);
   const std::string_view port_text = text.substr(colon + 1);
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
   } else if (host.find(':') != std::string_view::npos) {
-    return InvalidArgument("'{}' is no address: put an IPv6 host in brackets", text);
+    return InvalidArgument("'{}' is not an address: put an IPv6 host in brackets", text);
   }
   uint16_t port = 0;
   const auto result = std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);
   if (host.empty() || port_text.empty() || result.ec != std::errc() ||
       result.ptr != port_text.data() + port_text.size())
-    return InvalidArgument("'{}' is no address: give HOST:PORT, with a port from 0 (any) to 65535",
-                           text);
+    return InvalidArgument(
+        "'{}' is not an address: write HOST:PORT, with a port from 0 (any free port) to 65535",
+        text);
   return HostPort{std::string(host), port};
 }
 
@@ -45,7 +46,8 @@ config::Text LogLevelInto(std::string& out) {
   return {[&out](const std::string& level) -> absl::Status {
     constexpr std::array<std::string_view, 5> levels = {"debug", "info", "warning", "error", "off"};
     if (std::ranges::find(levels, level) == levels.end())
-      return InvalidArgument("log level '{}' is none of debug, info, warning, error, off", level);
+      return InvalidArgument("log level '{}' is not one of debug, info, warning, error, off",
+                             level);
     out = level;
     return absl::OkStatus();
   }};
@@ -115,7 +117,7 @@ config::Settings SettingsOf(Config& to) {
        .key = "threads",
        .value = Into(to.threads, 0, 4096),
        .help = "Threads of a job",
-       .fallback = "0: as many as cores"},
+       .fallback = "Number of threads; 0: one per core"},
       {.flag = "--evaluation-tokens",
        .key = "evaluation.tokens",
        .value = Into(to.evaluation_tokens, 0, 1 << 20),

@@ -41,7 +41,8 @@ struct Opened {
 
 absl::StatusOr<Opened> OpenStopped(FileSystem& files, const Clock& clock, const fs::path& data) {
   if (!files.Exists(data / "state.db"))
-    return NotFound("{} is no daemon's data folder: give --data", data.string());
+    return NotFound("{} is not a daemon's data folder: pass the right one with --data",
+                    data.string());
   QF_ASSIGN_OR_RETURN(DataLock lock, DataLock::Take(files, data));
   for (const fs::path& path : {data, data / "state.db"}) QF_RETURN_IF_ERROR(CheckUnshared(path));
   QF_ASSIGN_OR_RETURN(auto store, OpenSqliteStore(data / "state.db"));
@@ -60,9 +61,10 @@ absl::StatusOr<uint64_t> SignAll(Opened& opened) {
 
 absl::Status BackUp(FileSystem& files, const fs::path& data, const fs::path& out) {
   if (files.Exists(out))
-    return AlreadyExists("{} is there: give a folder that is not", out.string());
+    return AlreadyExists("{} already exists: choose a folder that does not", out.string());
   if (!files.Exists(data / "state.db"))
-    return NotFound("{} is no daemon's data folder: give --data", data.string());
+    return NotFound("{} is not a daemon's data folder: pass the right one with --data",
+                    data.string());
   const fs::path partial = out.string() + ".partial";
   QF_RETURN_IF_ERROR(files.RemoveTree(partial));  // of a backup that was cut short
   QF_RETURN_IF_ERROR(CopyKeys(files, data, partial));
@@ -77,12 +79,12 @@ absl::Status BackUp(FileSystem& files, const fs::path& data, const fs::path& out
 absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& data) {
   for (const fs::path& part : {from / "state.db", from / "keys/ca.pem", from / "keys/signing.pem"})
     if (!files.Exists(part))
-      return NotFound("{} is missing: {} is no backup of `quantfleetd backup`", part.string(),
-                      from.string());
+      return NotFound("{} is missing: {} is not a backup made by `quantfleetd backup`",
+                      part.string(), from.string());
   QF_RETURN_IF_ERROR(files.MakeFolder(data));
   QF_ASSIGN_OR_RETURN(const DataLock lock, DataLock::Take(files, data));
   if (files.Exists(data / "state.db"))
-    return FailedPrecondition("{} holds a daemon's state: restore into an empty folder",
+    return FailedPrecondition("{} already contains a daemon's state: restore into an empty folder",
                               data.string());
   QF_RETURN_IF_ERROR(CopyKeys(files, from, data));
   // Last: a folder without it may be restored into once more.
@@ -103,8 +105,7 @@ absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clo
       QF_ASSIGN_OR_RETURN(const uint64_t count, SignAll(opened));
       if (count > 0)
         return fmt::format(
-            "a rotation that was cut short is done now: {} statements bear the new key's signature",
-            count);
+            "completed an interrupted rotation: the new key has signed {} statements", count);
     }
     QF_RETURN_IF_ERROR(Authority::RotateSigningKey(files, data));
   }
@@ -112,9 +113,8 @@ absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clo
   QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
   QF_ASSIGN_OR_RETURN(const uint64_t count, SignAll(opened));
   return fmt::format(
-      "trust root {}: a new signing key, and its signature under {} statements; start the daemon, "
-      "and retire the old key once "
-      "the devices have checked in",
+      "trust root {}: added a new signing key, which has signed {} statements. Start the daemon, "
+      "and retire the old key once the devices have checked in",
       opened.authority->trust_root().version(), count);
 }
 
@@ -125,9 +125,8 @@ absl::StatusOr<std::string> RotateCa(FileSystem& files, const Clock& clock, cons
   }
   QF_ASSIGN_OR_RETURN(const Opened opened, OpenStopped(files, clock, data));
   return fmt::format(
-      "trust root {}: a new CA beside the old one; start the daemon, and retire the old one once "
-      "the devices have checked in and "
-      "renewed their certificates",
+      "trust root {}: added a new CA beside the old one. Start the daemon, and retire the old one "
+      "once the devices have checked in and renewed their certificates",
       opened.authority->trust_root().version());
 }
 
@@ -156,16 +155,14 @@ absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,
   }
   if (behind > 0 && !force)
     return FailedPrecondition(
-        "{} devices, {} among them, have not heard of trust root {}{} and would be cut off: wait "
-        "for their check-ins, revoke them, "
-        "or --force",
-        behind, example, root.version(), ca ? ", or have a certificate of the old CA," : "");
+        "devices that do not know trust root {2}{3}: {0}, among them {1}. They would be cut off: "
+        "wait for their check-ins, revoke them, or use --force",
+        behind, example, root.version(), ca ? " or still have a certificate of the old CA" : "");
   QF_RETURN_IF_ERROR(Authority::RetireOldKeys(files, data));
-  return fmt::format("trust root {}: one {} is left{}", root.version() + 1,
-                     ca ? "CA" : "signing key",
-                     ca ? "; enrollment tokens and copies of admin.json from before the change are "
-                          "of no use any more"
-                        : "");
+  return fmt::format(
+      "trust root {}: one {} remains{}", root.version() + 1, ca ? "CA" : "signing key",
+      ca ? "; enrollment tokens and copies of admin.json from before the change are no longer valid"
+         : "");
 }
 
 }  // namespace quantfleet::daemon

@@ -28,9 +28,8 @@ struct Flags {
 
 void Define(CLI::App& app, Config& config, Flags& flags) {
   app.add_flag("--dev", flags.dev,
-               "Embedded defaults: no configuration file, short check-in intervals");
-  app.add_option("--config", flags.file, "TOML file with the settings below")
-      ->check(CLI::ExistingFile);
+               "Use embedded defaults: no configuration file, short check-in intervals");
+  app.add_option("--config", flags.file, "TOML file with the settings")->check(CLI::ExistingFile);
   flags.given = config::AddFlags(SettingsOf(config), app, /*fallback_in_help=*/true);
   app.add_flag("--version", flags.version, "Print the version and exit");
 }
@@ -51,38 +50,39 @@ void DefineMaintenance(CLI::App& app, Config& config, const Flags& flags, int& e
     flags.given.Apply().IgnoreError();  // they want --data alone
     return config.data;
   };
-  CLI::App* backup =
-      app.add_subcommand("backup", "Copy state and keys, also while the daemon runs");
+  CLI::App* backup = app.add_subcommand("backup", "Copy state and keys; the daemon may be running");
   auto folder = std::make_shared<std::string>();
   backup->add_option("FOLDER", *folder, "A new folder")->required();
   backup->callback([=, &exit_code] {
     const absl::Status done = BackUp(RealFileSystem(), data(), *folder);
-    exit_code = Tell(done.ok() ? absl::StatusOr<std::string>(
-                                     *folder + ": state and keys; blobs are made again by jobs")
-                               : done);
+    exit_code = Tell(
+        done.ok() ? absl::StatusOr<std::string>(
+                        *folder + ": state and keys; blobs are recreated by running the jobs again")
+                  : done);
   });
-  CLI::App* restore = app.add_subcommand("restore", "Make an empty data folder out of a backup");
-  restore->add_option("FOLDER", *folder, "Of `quantfleetd backup`")->required();
+  CLI::App* restore = app.add_subcommand("restore", "Restore a backup into an empty data folder");
+  restore->add_option("FOLDER", *folder, "A backup made by `quantfleetd backup`")->required();
   restore->callback([=, &exit_code] {
     const absl::Status done = Restore(RealFileSystem(), *folder, data());
-    exit_code = Tell(done.ok() ? absl::StatusOr<std::string>(data().string() +
-                                                             ": restored; start the daemon on it")
+    exit_code = Tell(done.ok() ? absl::StatusOr<std::string>(
+                                     data().string() + ": restored; you can start the daemon on it")
                                : done);
   });
   CLI::App* keys =
-      app.add_subcommand("keys", "Change the signing key or the CA of a daemon that does not run");
+      app.add_subcommand("keys", "Change the signing key or the CA; the daemon must be stopped");
   keys->require_subcommand(1);
   auto ca = std::make_shared<bool>(false);
   CLI::App* rotate = keys->add_subcommand(
-      "rotate", "Add a new signing key; devices learn of it at their check-ins");
-  rotate->add_flag("--ca", *ca, "A new CA instead; devices change to certificates of it");
+      "rotate", "Add a new signing key; devices learn of it when they check in");
+  rotate->add_flag("--ca", *ca, "Add a new CA instead; devices replace their certificates");
   rotate->callback([=, &exit_code] {
     exit_code = Tell((*ca ? RotateCa : RotateSigningKey)(RealFileSystem(), RealClock(), data()));
   });
   auto force = std::make_shared<bool>(false);
   CLI::App* retire =
-      keys->add_subcommand("retire", "Drop the old one, once the devices are ready for it");
-  retire->add_flag("--force", *force, "Also where some are not: they have to enroll again");
+      keys->add_subcommand("retire", "Remove the old key or CA, once all devices know the new one");
+  retire->add_flag("--force", *force,
+                   "Remove it even if some devices do not; they have to enroll again");
   retire->callback([=, &exit_code] {
     exit_code = Tell(RetireOldKeys(RealFileSystem(), RealClock(), data(), *force));
   });
@@ -90,7 +90,7 @@ void DefineMaintenance(CLI::App& app, Config& config, const Flags& flags, int& e
 
 absl::Status MakeConfig(const Flags& flags, Config& config) {
   if (flags.dev == !flags.file.empty())
-    return InvalidArgument("give either --dev or --config FILE");
+    return InvalidArgument("pass either --dev or --config FILE");
   if (flags.dev) {
     config.check_in = kDevCheckIn;
   } else {
@@ -130,7 +130,7 @@ int Run(const Config& config) {
 
 int Run(int argc, char** argv) {
   CLI::App app(
-      "The central daemon of quantfleet: quantizes models for device classes and keeps a fleet "
+      "The quantfleet daemon: quantizes models for device classes and keeps a fleet of devices "
       "running them.",
       "quantfleetd");
   Config config;

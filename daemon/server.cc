@@ -122,7 +122,7 @@ absl::Status Server::Impl::Open() {
     if (!collected.ok())
       return log(fmt::format("collecting garbage: {}", Describe(collected.status())));
     if (collected->blobs_removed > 0)
-      log(fmt::format("garbage: {} freed in {} blobs", HumanBytes(collected->bytes_removed),
+      log(fmt::format("garbage: freed {} in {} blobs", HumanBytes(collected->bytes_removed),
                       collected->blobs_removed));
   };
   jobs = std::make_unique<JobRunner>(
@@ -131,7 +131,7 @@ absl::Status Server::Impl::Open() {
   app = std::make_unique<app::App>(app::Backend{*store, *authority, *models, *jobs, blobs, *classes,
                                                 *fleet, *rollouts, clock, started_ms});
   if (const absl::Status swept = models->Sweep(); !swept.ok())
-    environment.log(fmt::format("removing remains of pushes: {}", Describe(swept)));
+    environment.log(fmt::format("removing leftovers of pushes: {}", Describe(swept)));
   return absl::OkStatus();
 }
 

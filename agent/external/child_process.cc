@@ -69,12 +69,13 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const ChildSpe
                                                                   OnLine on_line) {
   const Prepared prepared(spec);
   int output[2], failure[2];
-  if (::pipe2(output, O_CLOEXEC) != 0) return ErrnoStatus(errno, "a pipe for " + prepared.program);
+  if (::pipe2(output, O_CLOEXEC) != 0)
+    return ErrnoStatus(errno, "creating a pipe for " + prepared.program);
   if (::pipe2(failure, O_CLOEXEC) != 0) {
     const int error = errno;
     ::close(output[0]);
     ::close(output[1]);
-    return ErrnoStatus(error, "a pipe for " + prepared.program);
+    return ErrnoStatus(error, "creating a pipe for " + prepared.program);
   }
   const pid_t parent = ::getpid(), pid = ::fork();
   if (pid == 0) Become(prepared, parent, output[1], failure[1]);
@@ -100,7 +101,7 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const ChildSpe
   std::unique_ptr<ChildProcess> child(new ChildProcess(pid, pid_fd, output[0], std::move(on_line)));
   if (pid_fd < 0)
     return ErrnoStatus(pid_error,
-                       "watching " + prepared.program + " (Linux 5.3 or newer is needed)");
+                       "watching " + prepared.program + " (requires Linux 5.3 or newer)");
   return child;
 }
 

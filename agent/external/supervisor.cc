@@ -66,14 +66,14 @@ void Supervisor::Work(std::stop_token stop) {
       backoff.Reset();
     }
     const bool memory = ended.code() == absl::StatusCode::kResourceExhausted;
-    ended =
-        MakeStatus(memory ? ended.code() : absl::StatusCode::kInternal,
-                   Message(ended) + (last_words_.empty() ? "" : "; it said last: " + last_words_));
+    ended = MakeStatus(
+        memory ? ended.code() : absl::StatusCode::kInternal,
+        Message(ended) + (last_words_.empty() ? "" : "; its last output: " + last_words_));
     const Duration wait = backoff.Next();
     // All starts until it was ready once have one limit together: an activation waits for them.
     if (restarts >= runtime.restarts() || (!was_ready_ && Now() + wait >= first_by))
       return GiveUp(ended, restarts);
-    world_.log(fmt::format("{}; starting it again in {} ms", Message(ended), wait.count()));
+    world_.log(fmt::format("{}; restarting it in {} ms", Message(ended), wait.count()));
     if (!world_.sleeper.Sleep(wait, stop)) return;
     if (was_ready_) heard_ = Now();
   }
@@ -82,7 +82,7 @@ void Supervisor::Work(std::stop_token stop) {
 void Supervisor::GiveUp(const absl::Status& why, uint32_t restarts) {
   {
     std::lock_guard lock(mutex_);
-    condition_ = Annotate(why, fmt::format("runtime {} is given up after {} restarts",
+    condition_ = Annotate(why, fmt::format("runtime {} failed after {} restarts",
                                            order_.runtime.command(), restarts));
     changed_.notify_all();
   }
@@ -137,12 +137,13 @@ absl::Status Supervisor::Watch(ChildProcess& child, const std::string& address,
   const v1::Runtime& runtime = order_.runtime;
   while (true) {
     const auto event = child.Wait(ready_ ? world_.ask_when_ready : world_.ask_until_ready, stop);
-    if (event == ChildProcess::Event::kEnded) return Internal("it ended with {}", child.ending());
+    if (event == ChildProcess::Event::kEnded)
+      return Internal("the program ended with {}", child.ending());
     if (event == ChildProcess::Event::kStopped) return Cancelled("stopping");
     if (const uint64_t memory = memory_bytes_ = child.memory_bytes();
         runtime.memory_bytes() > 0 && memory > runtime.memory_bytes())
-      return ResourceExhausted("it took {} of memory, the class allows {}", HumanBytes(memory),
-                               HumanBytes(runtime.memory_bytes()));
+      return ResourceExhausted("the program used {} of memory, the class allows {}",
+                               HumanBytes(memory), HumanBytes(runtime.memory_bytes()));
     const absl::Status answer = world_.ask(address, runtime.health_path(), stop);
     if (answer.ok()) {
       heard_ = Now();
@@ -154,7 +155,7 @@ absl::Status Supervisor::Watch(ChildProcess& child, const std::string& address,
       was_ready_ = true;
       changed_.notify_all();
     } else if (Now() - heard_ >= start_timeout()) {
-      return Internal("it was not ready for {} s ({})", runtime.start_timeout_seconds(),
+      return Internal("the program was not ready for {} s ({})", runtime.start_timeout_seconds(),
                       Message(answer));
     }
   }

@@ -11,8 +11,8 @@ namespace {
 absl::StatusOr<Enrollment> KeepIdentity(DeviceIdentity identity, const Digest& ca) {
   if (!trust::FindCertificate(identity.trust_root.ca_pem(), ca).ok())
     return FailedPrecondition(
-        "this device is enrolled with another daemon, as {}: name another folder with --state, or "
-        "remove the old one",
+        "this device is already enrolled with another daemon, as {}: pass another folder with "
+        "--state, or remove the old one",
         identity.device_id);
   return Enrollment{std::move(identity), true};
 }
@@ -21,12 +21,13 @@ absl::StatusOr<Enrollment> KeepIdentity(DeviceIdentity identity, const Digest& c
 absl::StatusOr<Digest> ExpectedCa(const EnrollmentRequest& request) {
   if (request.token.empty()) {
     if (request.ca) return *request.ca;
-    return InvalidArgument("without a token the daemon is known by its CA only: name that (--ca)");
+    return InvalidArgument(
+        "without a token the daemon can be identified only by its CA: pass --ca");
   }
   QF_ASSIGN_OR_RETURN(const trust::ClaimToken token, trust::ClaimToken::Parse(request.token));
   if (request.ca && *request.ca != token.ca_fingerprint)
     return InvalidArgument(
-        "the token was made by a daemon with another CA than the one that is named (--ca)");
+        "the token was created by a daemon with a different CA from the one given with --ca");
   return token.ca_fingerprint;
 }
 
@@ -45,7 +46,8 @@ absl::Status Prove(DeviceApi& api, const EnrollmentRequest& request, const std::
   const std::string message = trust::ProofMessage("Enroll", challenge.nonce(), call->csr_pem());
   v1::CustomerProof& customer = *call->mutable_customer();
   auto proof = trust::SignWithAnyKey(request.certificate_key_pem, AsBytes(message));
-  if (!proof.ok()) return Annotate(proof.status(), "the key of the device's own certificate");
+  if (!proof.ok())
+    return Annotate(proof.status(), "reading the key of the device's own certificate");
   customer.set_certificate_pem(request.certificate_pem);
   customer.set_nonce(challenge.nonce());
   customer.set_proof(*std::move(proof));
@@ -53,10 +55,10 @@ absl::Status Prove(DeviceApi& api, const EnrollmentRequest& request, const std::
 }
 
 absl::Status CheckFirstRoot(const v1::TrustRoot& root) {
-  if (root.keys().empty()) return DataLoss("the daemon's trust root names no key that may sign");
+  if (root.keys().empty()) return DataLoss("the daemon's trust root contains no key that may sign");
   for (const v1::VerifyKey& key : root.keys())
     if (trust::KeyIdOf(key.public_key()) != key.key_id())
-      return DataLoss("key {} of the trust root does not have that id", key.key_id());
+      return DataLoss("key {} of the trust root has a wrong id", key.key_id());
   return absl::OkStatus();
 }
 
@@ -71,7 +73,7 @@ absl::Status CheckCertificate(const v1::Identity& granted, const std::string& pr
     return DataLoss("the daemon's certificate is not for this device's key");
   if (certificate.subject.kind != trust::Subject::Kind::kDevice ||
       certificate.subject.id != granted.device_id())
-    return DataLoss("the daemon's certificate names {}, not device {}", certificate.subject.id,
+    return DataLoss("the daemon's certificate is for {}, not for device {}", certificate.subject.id,
                     granted.device_id());
   return trust::VerifyChain(granted.certificate_pem(), authorities_pem, /*server=*/false,
                             std::nullopt);
@@ -107,14 +109,14 @@ absl::StatusOr<Enrollment> Enroll(const IdentityStore& store, const Connector& c
   // The fingerprint vouches for the channel; the root that is pinned from now on has to be the same
   // CA.
   if (!trust::FindCertificate(granted->trust_root().ca_pem(), ca).ok())
-    return DataLoss("the daemon's trust root names another CA than the token, or than --ca");
+    return DataLoss("the daemon's trust root has a different CA from the token or --ca");
 
   // The CA made the certificate just now: what lies behind its end is no time of the daemon's.
   const Time server_time = FromUnixMillis(granted->server_time_ms());
   QF_ASSIGN_OR_RETURN(const trust::CertificateInfo certificate,
                       trust::ReadCertificate(granted->certificate_pem()));
   if (server_time > certificate.not_after)
-    return DataLoss("the daemon's certificate for this device has expired already");
+    return DataLoss("the certificate that the daemon issued for this device has already expired");
   clock.HearServer(server_time);
   Enrollment enrollment{{.device_id = granted->device_id(),
                          .device_class = granted->device_class(),

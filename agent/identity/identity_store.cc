@@ -54,7 +54,7 @@ absl::StatusOr<DeviceIdentity> IdentityStore::Load() const {
   QF_RETURN_IF_ERROR(CheckUnshared(path));
   auto record = ReadRecord(files_, path);
   if (record.status().code() == absl::StatusCode::kNotFound)
-    return NotFound("this device is not enrolled ({} is absent): run quantfleet-agent enroll",
+    return NotFound("this device is not enrolled ({} does not exist): run quantfleet-agent enroll",
                     path.string());
   if (!record.ok()) return record.status();
   DeviceIdentity identity{.device_id = Field(*record, "device_id"),

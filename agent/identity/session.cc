@@ -136,8 +136,8 @@ absl::Status Session::AdoptGranted(const v1::Identity& granted) {
   trust::Succeed(renewed.trust_root, granted.trust_roots());
   QF_RETURN_IF_ERROR(CheckCertificate(granted, identity_.private_pem, renewed.trust_root.ca_pem()));
   if (granted.device_id() != identity_.device_id)
-    return DataLoss("the daemon renewed device {} instead of {}", granted.device_id(),
-                    identity_.device_id);
+    return DataLoss("the daemon renewed the certificate of device {} instead of {}",
+                    granted.device_id(), identity_.device_id);
   renewed.certificate_pem = granted.certificate_pem();
   if (!granted.blob_endpoint().empty()) renewed.blob_endpoint = granted.blob_endpoint();
   if (!granted.device_class().empty()) renewed.device_class = granted.device_class();

@@ -18,7 +18,7 @@ absl::StatusOr<Number> ParseNumber(std::string_view name, std::string_view text)
   Number value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (text.empty() || error != std::errc() || end != text.data() + text.size())
-    return InvalidArgument("fact {}: \"{}\" is not a number that fits", name, text);
+    return InvalidArgument("fact {}: \"{}\" is not a number in the allowed range", name, text);
   return value;
 }
 
@@ -75,19 +75,20 @@ absl::StatusOr<v1::HardwareFacts> ReadFactsFile(FileSystem& files, const fs::pat
   v1::HardwareFacts facts;
   const auto parsed = google::protobuf::util::JsonStringToMessage(text, &facts);
   if (!parsed.ok())
-    return InvalidArgument("{}: {}; fields are: {}", json.string(), std::string(parsed.message()),
-                           FieldNames());
+    return InvalidArgument("{}: {}; known fields are: {}", json.string(),
+                           std::string(parsed.message()), FieldNames());
   return facts;
 }
 
 absl::Status AddFact(std::string_view assignment, v1::HardwareFacts* overrides) {
   const size_t equals = assignment.find('=');
   if (equals == std::string_view::npos)
-    return InvalidArgument("fact \"{}\": write key=value, for example form=iot", assignment);
+    return InvalidArgument("fact \"{}\": write key=value, such as form=iot", assignment);
   const std::string name(assignment.substr(0, equals));
   const std::string_view value = assignment.substr(equals + 1);
   const FieldDescriptor* field = v1::HardwareFacts::descriptor()->FindFieldByName(name);
-  if (!field) return InvalidArgument("there is no fact \"{}\"; facts are: {}", name, FieldNames());
+  if (!field)
+    return InvalidArgument("\"{}\" is not a known fact; known facts are: {}", name, FieldNames());
   const auto* reflection = overrides->GetReflection();
   if (field->is_repeated()) {
     reflection->ClearField(overrides, field);
@@ -138,7 +139,7 @@ absl::Status SaveOverrides(FileSystem& files, const fs::path& state,
   options.add_whitespace = true;
   const auto printed = google::protobuf::util::MessageToJsonString(overrides, &text, options);
   if (!printed.ok())
-    return Internal("facts cannot be written as JSON: {}", std::string(printed.message()));
+    return Internal("cannot write the facts as JSON: {}", std::string(printed.message()));
   return files.WriteAtomically(OverridesPath(state), AsBytes(text));
 }
 

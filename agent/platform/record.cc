@@ -22,7 +22,7 @@ absl::StatusOr<Record> ReadRecord(FileSystem& files, const fs::path& path) {
   Record record;
   for (const auto& [name, value] : object.fields()) {
     if (value.kind_case() != google::protobuf::Value::kStringValue)
-      return DataLoss("{} is damaged: {} is not a text", path.string(), name);
+      return DataLoss("{} is damaged: {} is not a string", path.string(), name);
     record.emplace(name, value.string_value());
   }
   return record;

@@ -20,7 +20,7 @@ absl::StatusOr<StateLock> StateLock::Take(FileSystem& files, const fs::path& sta
   QF_ASSIGN_OR_RETURN(auto lock, TryTake(files, state));
   if (lock) return *std::move(lock);
   return FailedPrecondition(
-      "another agent works in {}: stop it first, or name another folder with --state",
+      "another agent is using {}: stop it first, or pass another folder with --state",
       state.string());
 }
 

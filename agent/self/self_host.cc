@@ -58,8 +58,9 @@ absl::Status SelfHost::CheckInstalled(const LaunchRecord& record,
     installed = program.ok() ? program->version : "";
   }
   if (!IsNewer(installed, version)) return absl::OkStatus();
-  return Internal("the installed agent is {}, newer than {}: release that or a newer one",
-                  installed, version);
+  return Internal(
+      "the installed agent is {}, which is newer than {}: release that version or a newer one",
+      installed, version);
 }
 
 absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& program,
@@ -73,8 +74,8 @@ absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& 
     if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok())
       return NotActivated(saved);
     return Internal(
-        "quantfleet-agent {} was started {} times and never reached the daemon: given up", version,
-        kMaxStarts);
+        "quantfleet-agent {} was started {} times and never reached the daemon: giving it up",
+        version, kMaxStarts);
   }
   QF_RETURN_IF_ERROR(CheckInstalled(*record, version));
   std::error_code error;
@@ -96,7 +97,7 @@ absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& 
   Restart();
   std::unique_lock lock(mutex_);
   wake_.wait(lock, stop, [] { return false; });
-  return Cancelled("this process ends: quantfleet-agent {} takes over", version);
+  return Cancelled("this process ends, quantfleet-agent {} takes over", version);
 }
 
 absl::StatusOr<Health> SelfHost::ProveSelf(const Digest& manifest, std::stop_token stop) {
@@ -107,7 +108,7 @@ absl::StatusOr<Health> SelfHost::ProveSelf(const Digest& manifest, std::stop_tok
   {
     std::unique_lock lock(mutex_);
     if (!wake_.wait(lock, stop, [this] { return checked_in_; }))
-      return Cancelled("stopped before the daemon was heard");
+      return Cancelled("stopped before the daemon had answered");
   }
   FailPoint("self-update-checked-in");
   record->program = manifest;

@@ -64,7 +64,7 @@ absl::Status PassTrial(const TrialWorld& world, const fs::path& state, const Dig
                       ReadArtifact(artifact, manifest, identity.trust_root));
   QF_ASSIGN_OR_RETURN(const std::string released, pipeline::AgentVersionOf(read));
   if (released == version) return absl::OkStatus();
-  return FailedPrecondition("the release is {}, and this program {}", released, version);
+  return FailedPrecondition("the release is {}, but this program is {}", released, version);
 }
 
 absl::Status RunTrial(const fs::path& program, const fs::path& state, const Digest& manifest,
@@ -75,19 +75,20 @@ absl::Status RunTrial(const fs::path& program, const fs::path& state, const Dige
        .args = {"trial", "--state", fs::absolute(state).string(), "--manifest", manifest.hex()},
        .env = EnvironmentOfTrial()},
       [&](std::string_view line) { last = line; });
-  if (!child.ok()) return Internal("its trial: {}", Message(child.status()));
+  if (!child.ok()) return Internal("trial: {}", Message(child.status()));
   switch ((*child)->Wait(kTrialTime, stop)) {
     case ChildProcess::Event::kStopped:
-      return Cancelled("the trial of {} was broken off", version);
+      return Cancelled("the trial of {} was interrupted", version);
     case ChildProcess::Event::kTimePassed:
-      return Internal("its trial did not end within {} s; its last words: \"{}\"",
+      return Internal("the trial did not end within {} s; its last output: \"{}\"",
                       std::chrono::duration_cast<std::chrono::seconds>(kTrialTime).count(), last);
     case ChildProcess::Event::kEnded:
       break;
   }
   if ((*child)->ending() != "exit status 0")
-    return Internal("its trial ended with {}; its last words: \"{}\"", (*child)->ending(), last);
-  if (last != version) return Internal("at its trial it says \"{}\", not \"{}\"", last, version);
+    return Internal("the trial ended with {}; its last output: \"{}\"", (*child)->ending(), last);
+  if (last != version)
+    return Internal("in its trial the program printed \"{}\" instead of \"{}\"", last, version);
   return absl::OkStatus();
 }
 

@@ -21,9 +21,9 @@ constexpr std::string_view kApi = "/v1/", kModels = "/v1/models/";
 http::Response Missing(http::Router::Missing what) {
   if (what == http::Router::Missing::kMethod)
     return ErrorReply(ApiError{405, "invalid_request_error", "method_not_allowed",
-                               "this path does not know that method"});
+                               "this path does not support that method"});
   return ErrorReply(ApiError{404, "invalid_request_error", "not_found",
-                             "there are /v1/completions, /v1/chat/completions, "
+                             "not found; the paths are /v1/completions, /v1/chat/completions, "
                              "/v1/models, /health and /metrics"});
 }
 
@@ -38,13 +38,14 @@ http::Response Refuse(const http::Refusal& refusal, const CompletionServer::Opti
       return error(400, "invalid_request_error", "bad_http", "not HTTP: " + refusal.detail);
     case Kind::kHeadTooLarge:
       return error(431, "invalid_request_error", "too_large",
-                   fmt::format("the header has more than {} bytes", kMaxHeaderBytes));
+                   fmt::format("the header exceeds {} bytes", kMaxHeaderBytes));
     case Kind::kBodyTooLarge:
       return error(400, "invalid_request_error", "too_large",
-                   fmt::format("the body has more than {} bytes", options.most_body_bytes));
+                   fmt::format("the body exceeds {} bytes", options.most_body_bytes));
     case Kind::kCrowded:
       return error(429, "rate_limit_error", "too_many_connections",
-                   fmt::format("{} connections are busy: close one", options.most_connections));
+                   fmt::format("all {} connections are busy: close one and try again",
+                               options.most_connections));
     case Kind::kFailed:
       break;
   }
@@ -114,7 +115,7 @@ bool CompletionServer::Impl::Before(const http::ExchangePtr& exchange) {
   const http::Request& request = exchange->request();
   if (!is_unix && !IsLocalHost(request.Field("Host"))) {
     exchange->Reply(ErrorReply(ApiError{403, "invalid_request_error", "foreign_host",
-                                        "this endpoint answers local names only"}));
+                                        "this endpoint accepts only local host names"}));
     return true;
   }
   if (request.method != "POST" || !request.path().starts_with(kApi)) return false;

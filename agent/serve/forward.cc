@@ -34,7 +34,7 @@ void Forward(const http::ExchangePtr& exchange, const std::shared_ptr<Upstream>&
   if (!parsed.ok())
     return exchange->Reply(
         ErrorReply(ApiError{503, "server_error", "unavailable",
-                            "this model's runtime is being started again: ask again"}));
+                            "this model's runtime is restarting: try again later"}));
   exchange->Pass({.to = http::ToSocketAddress(*parsed),
                   .request = ForwardText(exchange->request()),
                   .fields = {"Content-Type", "Cache-Control", "Retry-After"},

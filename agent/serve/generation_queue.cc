@@ -31,13 +31,13 @@ absl::Status GenerationQueue::Submit(std::shared_ptr<Generation> generation) {
       status = Unavailable("the agent is stopping");
     } else if (waiting_.size() >= limits_.most_waiting) {
       status =
-          ResourceExhausted("{} requests wait already: try again in a moment", waiting_.size());
+          ResourceExhausted("{} requests are already waiting: try again later", waiting_.size());
     } else {
       waiting_.push_back(std::move(generation));
       wake_.notify_one();
     }
   }
-  for (const auto& one : left) one->on_done(Cancelled("the client is gone"));
+  for (const auto& one : left) one->on_done(Cancelled("the client disconnected"));
   return status;
 }
 
@@ -99,7 +99,7 @@ std::shared_ptr<Generation> GenerationQueue::NextWaiting() {
 
 void GenerationQueue::AdmitOne(std::shared_ptr<Generation> generation) {
   Running one{std::move(generation), nullptr};
-  if (one.generation->cancelled) return End(std::move(one), Cancelled("the client is gone"));
+  if (one.generation->cancelled) return End(std::move(one), Cancelled("the client disconnected"));
   engine::GenerateRequest& request = one.generation->request;
   request.on_text = [wanted = one.generation.get()](
                         std::string_view piece, std::span<const engine::TokenProbability> tokens) {

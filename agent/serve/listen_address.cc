@@ -29,13 +29,13 @@ absl::StatusOr<http::ListenAddress> ParseListenAddress(const std::string& text) 
     const std::string& path = unix_address.path;
     if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path) ||
         path.find('\0') != std::string::npos)
-      return InvalidArgument("\"{}\": the path of a unix socket has 1 to {} bytes", text,
+      return InvalidArgument("\"{}\": the path of a unix socket must have 1 to {} bytes", text,
                              sizeof(sockaddr_un::sun_path) - 1);
     return unix_address;
   }
   const size_t colon = text.rfind(':');
   if (colon == std::string::npos)
-    return InvalidArgument("\"{}\" is no address: write HOST:PORT or unix:PATH", text);
+    return InvalidArgument("\"{}\" is not an address: write HOST:PORT or unix:PATH", text);
   http::ListenAddress address{text.substr(0, colon), 0, {}};
   std::string& host = address.host;
   if (host.size() > 2 && host.front() == '[' && host.back() == ']')
@@ -44,12 +44,12 @@ absl::StatusOr<http::ListenAddress> ParseListenAddress(const std::string& text) 
   const auto [end, error] =
       std::from_chars(text.data() + colon + 1, text.data() + text.size(), address.port);
   if (error != std::errc() || end != text.data() + text.size())
-    return InvalidArgument("\"{}\": the port is not a number from 0 to 65535", text);
+    return InvalidArgument("\"{}\": the port must be a number from 0 to 65535", text);
   if (!IsIpv4Loopback(host) && !IsIpv6Loopback(host))
     return InvalidArgument(
-        "\"{}\" is no loopback address: the endpoint asks nobody who he is, so that it may be "
-        "reached "
-        "from this machine only; put a proxy that asks in front of it",
+        "\"{}\" is not a loopback address: the endpoint does not authenticate callers, so it can "
+        "be reached only from this machine; to serve others, put an authenticating proxy in front "
+        "of it",
         text);
   return address;
 }

@@ -10,11 +10,11 @@ text::ChatTemplate ChatTemplateOf(const engine::Engine& engine) {
 
 absl::StatusOr<ModelTable::Found> ModelTable::Find(const std::string& name) const {
   std::lock_guard lock(mutex_);
-  if (models_.empty()) return Unavailable("no model runs here yet");
+  if (models_.empty()) return Unavailable("no model is running yet");
   const auto at = name.empty() && models_.size() == 1 ? models_.begin() : models_.find(name);
   if (at != models_.end()) return at->second;
-  if (name.empty()) return InvalidArgument("model is missing, and more than one runs here");
-  return NotFound("model \"{}\" does not run here", name);
+  if (name.empty()) return InvalidArgument("model is missing, and more than one model is running");
+  return NotFound("model \"{}\" is not running here", name);
 }
 
 std::vector<std::string> ModelTable::Names() const {

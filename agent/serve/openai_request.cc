@@ -66,7 +66,7 @@ absl::Status ReadStops(const json::object& object, std::vector<std::string>* out
   if (!value) return absl::OkStatus();
   const json::array list = value->is_array() ? value->get_array() : json::array{*value};
   if (list.size() > kMaxStops)
-    return InvalidArgument("stop may hold at most {} strings", kMaxStops);
+    return InvalidArgument("stop may have at most {} strings", kMaxStops);
   for (const json::value& stop : list) {
     if (!stop.is_string() || stop.get_string().empty() || stop.get_string().size() > kMaxStopBytes)
       return InvalidArgument("stop must be a string or a list of strings, 1 to {} bytes each",
@@ -80,7 +80,8 @@ absl::Status RefuseUnsupported(const json::object& object) {
   for (const char* name : {"n", "best_of"}) {
     int64_t count = 1;
     QF_RETURN_IF_ERROR(ReadInteger(object, name, 1, &count));
-    if (count != 1) return InvalidArgument("{} must be 1: this endpoint gives one answer", name);
+    if (count != 1)
+      return InvalidArgument("{} must be 1: this endpoint gives one answer per request", name);
   }
   for (const char* name :
        {"suffix", "logit_bias", "tools", "tool_choice", "functions", "response_format"}) {
@@ -112,7 +113,8 @@ absl::Status ReadPrompt(const json::object& object, std::string* out) {
   const json::value* value = Find(object, "prompt");
   if (value && value->is_array() && value->get_array().size() == 1)
     value = &value->get_array().front();
-  if (!value || !value->is_string()) return InvalidArgument("prompt is missing or not one string");
+  if (!value || !value->is_string())
+    return InvalidArgument("prompt is missing or is not a single string");
   *out = ToString(value->get_string());
   return absl::OkStatus();
 }
@@ -123,13 +125,13 @@ absl::Status ReadContent(const json::value* content, std::string* out) {
     *out = ToString(content->get_string());
     return absl::OkStatus();
   }
-  if (!content || !content->is_array()) return InvalidArgument("each of messages needs a content");
+  if (!content || !content->is_array()) return InvalidArgument("each message needs a content");
   for (const json::value& part : content->get_array()) {
     const json::object* object = part.if_object();
     const json::value* type = object ? Find(*object, "type") : nullptr;
     const json::value* text = object ? Find(*object, "text") : nullptr;
     if (!type || *type != json::value("text") || !text || !text->is_string())
-      return InvalidArgument("only text can be sent to this model");
+      return InvalidArgument("only text is supported");
     *out += ToString(text->get_string());
   }
   return absl::OkStatus();
@@ -140,10 +142,10 @@ absl::Status ReadMessages(const json::object& object, std::vector<text::ChatMess
   if (!value || !value->is_array() || value->get_array().empty())
     return InvalidArgument("messages is missing, empty or not a list");
   if (value->get_array().size() > kMaxMessages)
-    return InvalidArgument("messages holds more than {}", kMaxMessages);
+    return InvalidArgument("messages has more than {} entries", kMaxMessages);
   for (const json::value& item : value->get_array()) {
     const json::object* entry = item.if_object();
-    if (!entry) return InvalidArgument("each of messages must be an object");
+    if (!entry) return InvalidArgument("each message must be an object");
     text::ChatMessage message;
     QF_RETURN_IF_ERROR(ReadText(*entry, "role", &message.role));
     if (message.role == "developer") message.role = "system";  // OpenAI's newer word for the same
@@ -179,12 +181,13 @@ std::string ModelIn(std::string_view text) {
 
 absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std::string_view text) {
   if (const size_t whole = WholeUtf8Length(text); whole < text.size())
-    return InvalidArgument("the body is not UTF-8: byte {} begins no character", whole);
+    return InvalidArgument("the body is not valid UTF-8: byte {} does not begin a character",
+                           whole);
   boost::system::error_code error;
   json::parse_options options;
   options.max_depth = 16;
   const json::value parsed = json::parse({text.data(), text.size()}, error, {}, options);
-  if (error) return InvalidArgument("the body is not JSON: {}", error.message());
+  if (error) return InvalidArgument("the body is not valid JSON: {}", error.message());
   const json::object* object = parsed.if_object();
   if (!object) return InvalidArgument("the body must be a JSON object");
 

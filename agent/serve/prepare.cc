@@ -8,7 +8,7 @@ absl::StatusOr<std::shared_ptr<Generation>> PrepareGeneration(const CompletionRe
                                                               const ModelTable& models,
                                                               Random& random, AnswerHead* head) {
   QF_ASSIGN_OR_RETURN(ModelTable::Found found, models.Find(wanted.model));
-  if (!found.engine) return Unavailable("model \"{}\" is changing over: ask again", found.name);
+  if (!found.engine) return Unavailable("model \"{}\" is being replaced: try again", found.name);
   const bool chat = head->endpoint == Endpoint::kChatCompletions;
   head->id = random.Id(chat ? "chatcmpl-" : "cmpl-", 12);
   head->model = found.name;

@@ -26,20 +26,21 @@ std::string RenderMetrics(const ServeCounts& counts) {
   constexpr auto kGauge = MetricType::Gauge, kCounter = MetricType::Counter;
   Add(page, kMetricBuildInfo, "Always 1; the label is the version", kGauge, 1,
       {{"version", counts.version}});
-  Add(page, kMetricModelsLoaded, "Models that answer", kGauge, counts.models);
-  Add(page, kMetricConnections, "Connections open", kGauge, counts.connections);
+  Add(page, kMetricModelsLoaded, "Models that are loaded", kGauge, counts.models);
+  Add(page, kMetricConnections, "Open connections", kGauge, counts.connections);
   constexpr char kClosedHelp[] = "Connections closed because too many were open";
   Add(page, kMetricConnectionsClosed, kClosedHelp, kCounter, counts.evicted, {{"which", "idle"}});
   Add(page, kMetricConnectionsClosed, kClosedHelp, kCounter, counts.refused, {{"which", "new"}});
   for (const auto& [code, count] : counts.requests)
     Add(page, kMetricRequests, "Requests answered", kCounter, count,
         {{"code", std::to_string(code)}});
-  Add(page, kMetricRunning, "Generations that share the engine now", kGauge, counts.queue.running);
+  Add(page, kMetricRunning, "Generations that share the engine", kGauge, counts.queue.running);
   Add(page, kMetricWaiting, "Generations that wait for a place", kGauge, counts.queue.waiting);
-  Add(page, kMetricCancelled, "Generations whose client left", kCounter, counts.cancelled);
+  Add(page, kMetricCancelled, "Generations whose client disconnected", kCounter, counts.cancelled);
   Add(page, kMetricPromptTokens, "Tokens of prompts that were answered", kCounter,
       counts.queue.prompt_tokens);
-  Add(page, kMetricGeneratedTokens, "Tokens generated", kCounter, counts.queue.generated_tokens);
+  Add(page, kMetricGeneratedTokens, "Number of tokens to generate", kCounter,
+      counts.queue.generated_tokens);
   return prometheus::TextSerializer().Serialize(page);
 }
 

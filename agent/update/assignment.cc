@@ -24,7 +24,8 @@ absl::Status CheckVouched(const v1::DeviceArtifact& artifact, const Digest& mani
     if (vouched.ParseFromString(statement.payload()) && vouched.manifest_digest() == manifest.raw())
       return absl::OkStatus();
   }
-  return PermissionDenied("no key that this device trusts vouches for artifact {}", manifest.hex());
+  return PermissionDenied("artifact {} is not signed by any key that this device trusts",
+                          manifest.hex());
 }
 
 }  // namespace
@@ -34,29 +35,28 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
   QF_RETURN_IF_ERROR(trust::Verify(statement, trust::kAssignmentType, root));
   v1::Assignment said;
   if (!said.ParseFromString(statement.payload()))
-    return InvalidArgument("the assignment cannot be read");
+    return InvalidArgument("the assignment cannot be parsed");
   if (said.device_id() != device_id)
     return PermissionDenied("the assignment is for device {}, this is {}", said.device_id(),
                             device_id);
   // The name becomes a folder's.
   if (!trust::IsPlainName(said.model()))
-    return InvalidArgument("the assignment's model name is not a plain name");
+    return InvalidArgument("the assignment's model name is not valid");
   if (said.release() == 0)
     return InvalidArgument("the assignment of {} has no release", said.model());
   Assignment assignment{
       .model = said.model(), .release = said.release(), .manifest = {}, .health = said.health()};
   const auto sound = [](double limit) { return std::isfinite(limit) && limit >= 0; };
   if (!sound(said.health().min_golden_agreement()) || !sound(said.health().min_tokens_per_second()))
-    return InvalidArgument("the assignment of {} has a health limit that is no limit",
-                           said.model());
+    return InvalidArgument("the assignment of {} has an invalid health limit", said.model());
   if (said.network().budget_bytes() > 0 &&
       (said.network().budget_days() == 0 || said.network().budget_days() > kMaxBudgetDays))
-    return InvalidArgument("the assignment of {} has a budget of {} days, and may have 1 to {}",
+    return InvalidArgument("the assignment of {} has a budget of {} days; it must be 1 to {}",
                            said.model(), said.network().budget_days(), kMaxBudgetDays);
   assignment.network = said.network();
   if (said.context().min_tokens() > said.context().tokens() || said.context().tokens() > kMaxTokens)
     return InvalidArgument(
-        "the assignment of {} has a context of {} tokens, and of {} at least; there are at most {}",
+        "the assignment of {} has a context of {} tokens and a minimum of {}; the maximum is {}",
         said.model(), said.context().tokens(), said.context().min_tokens(), kMaxTokens);
   assignment.context = said.context();
   if (said.manifest_digest().empty()) return assignment;
@@ -67,12 +67,13 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
   }
   QF_ASSIGN_OR_RETURN(assignment.manifest, Digest::FromRaw(said.manifest_digest()));
   if (said.step_down_size() > kMaxSteps)
-    return InvalidArgument("the assignment of {} has {} steps down, at most {}", said.model(),
-                           said.step_down_size(), kMaxSteps);
+    return InvalidArgument("the assignment of {} has {} smaller artifacts; the maximum is {}",
+                           said.model(), said.step_down_size(), kMaxSteps);
   for (const std::string& raw : said.step_down()) {
     QF_ASSIGN_OR_RETURN(const Digest step, Digest::FromRaw(raw));
     if (step == assignment.manifest || std::ranges::count(assignment.step_down, step) > 0)
-      return InvalidArgument("the assignment of {} steps down to what it was", said.model());
+      return InvalidArgument("the assignment of {} steps down to the artifact that it assigns",
+                             said.model());
     assignment.step_down.push_back(step);
   }
   return assignment;

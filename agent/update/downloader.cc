@@ -60,7 +60,7 @@ absl::Status Downloader::ReadStored() {
           "chunk {} is stored as \"{}\", which this agent cannot decode: update the agent",
           digest.hex(), chunk.encoding());
     if (chunk.stored_size() == 0 || chunk.stored_size() > kMaxStored)
-      return InvalidArgument("chunk {} has {} stored bytes, which no chunk has", digest.hex(),
+      return InvalidArgument("chunk {} has an impossible stored size of {} bytes", digest.hex(),
                              chunk.stored_size());
     stored_[digest] = {*encoding, chunk.stored_size()};
   }
@@ -98,8 +98,8 @@ absl::Status Downloader::CheckSpace() const {
   // Files of an earlier pass may hold part of it already; that is not counted, to be on the safe
   // side.
   if (free >= missing + kSpareDisk) return absl::OkStatus();
-  return ResourceExhausted("{}: the artifact needs {} more, {} are free", job_.files.string(),
-                           HumanBytes(missing), HumanBytes(free));
+  return ResourceExhausted("{}: the artifact needs {} more, but only {} are free",
+                           job_.files.string(), HumanBytes(missing), HumanBytes(free));
 }
 
 absl::Status Downloader::OpenFiles() {
@@ -147,7 +147,7 @@ absl::StatusOr<Bytes> Downloader::PullOnce(const Place& place, const Stored& sto
   if (!bytes.ok()) return AsNetwork(bytes.status());
   Bytes plain(place.size);
   QF_RETURN_IF_ERROR(pipeline::DecodeChunk(stored.encoding, *bytes, plain));
-  if (HashBytes(plain) != place.digest) return DataLoss("the bytes have another digest");
+  if (HashBytes(plain) != place.digest) return DataLoss("the data has a different digest");
   return plain;
 }
 
@@ -176,7 +176,7 @@ absl::StatusOr<Bytes> Downloader::PullChunk(const Place& place, BlobSource& blob
     auto plain = PullOnce(place, stored->second, blobs, pull);
     if (plain.ok() || plain.status().code() != absl::StatusCode::kDataLoss) return plain;
     if (tried == kTries)
-      return DataLoss("chunk {} of {} was wrong {} times: {}", place.digest.hex(),
+      return DataLoss("chunk {} of {} was damaged {} times: {}", place.digest.hex(),
                       job_.manifest.files(static_cast<int>(place.file)).path(), kTries,
                       Message(plain.status()));
   }

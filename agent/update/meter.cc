@@ -18,8 +18,8 @@ std::string Meter::WhyNot(uint64_t bytes) const {
   const uint64_t left = budget_.Left(policy_);
   if (bytes <= left) return "";
   return fmt::format(
-      "{} are to be pulled, {} are left of {} in {} days: `quantfleet rollout allow-download` lets "
-      "it, and so does time",
+      "{} must be downloaded, but {} are left of the budget of {} in {} days: run `quantfleet "
+      "rollout allow-download`, or wait",
       HumanBytes(bytes), HumanBytes(left), HumanBytes(policy_.budget_bytes()),
       policy_.budget_days());
 }

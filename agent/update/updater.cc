@@ -51,13 +51,14 @@ void Updater::Boot(std::stop_token stop) {
 void Updater::Accept(const Assignment& assignment) {
   if (record_.release == 0 && failed_) return;  // the record is damaged: see Boot
   if (assignment.release < record_.release)
-    return Refuse(kRollbackRefused, fmt::format("release {} is below {}, the highest accepted",
-                                                assignment.release, record_.release));
+    return Refuse(kRollbackRefused,
+                  fmt::format("release {} is below {}, the highest release accepted",
+                              assignment.release, record_.release));
   if (assignment.release == record_.release) {
     if (assignment.manifest != record_.assigned)
       return Refuse(
           kAssignmentRefused,
-          fmt::format("release {} was accepted before with another artifact", assignment.release));
+          fmt::format("release {} was already accepted with another artifact", assignment.release));
     bool was_refused;
     {
       std::lock_guard lock(mutex_);
@@ -120,7 +121,7 @@ void Updater::LookAfter() {
   running_.reset();
   const v1::ModelStatus shown = status();
   Show(shown.phase(), shown.reason(),
-       shown.detail() + "; what ran instead was given up too: " + Describe(condition));
+       shown.detail() + "; the previous version failed too: " + Describe(condition));
 }
 
 Updater::Step Updater::NextStep() {

@@ -109,7 +109,7 @@ absl::StatusOr<Updater::Step> Updater::Verify(std::stop_token stop) {
   if (damaged > 0) {
     QF_RETURN_IF_ERROR(slots_.UnmarkVerified(idle));
     if (++verify_rounds_ >= kMaxVerifyRounds)
-      return Fail(kVerifyFailed, fmt::format("{} chunks did not survive on this disk", damaged));
+      return Fail(kVerifyFailed, fmt::format("chunks damaged on this disk: {}", damaged));
     return Step::kFetch;
   }
   QF_RETURN_IF_ERROR(slots_.MarkVerified(idle, *record_.manifest));
@@ -193,7 +193,7 @@ absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
   const Slot current = *slots_.Current();
   if (record_.attempts >= kMaxAttempts) {
     prove_error_ = ResourceExhausted(
-        "the agent ended {} times while it activated this; most likely the system needed its "
+        "the agent ended {} times while activating this version; most likely the system ran out of "
         "memory",
         record_.attempts);
     return Step::kRollBack;
@@ -220,11 +220,11 @@ absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
     record_.detail += (record_.detail.empty() ? "" : "; ") + text;
   };
   if (context->tokens() < record_.context.tokens())
-    note(fmt::format("a context of {} tokens instead of {}: there is no memory for more",
+    note(fmt::format("the context is {} tokens instead of {}: there is not enough memory for more",
                      context->tokens(), record_.context.tokens()));
   if (gate.golden.empty() && gate.policy.min_golden_agreement() > 0 &&
       !slots_.EvaluationsOf(current).evaluations().empty())
-    note("the golden answers are of another length of context, and were not asked");
+    note("the golden answers were made with another context length and were not checked");
   if (!health->note.empty()) note(health->note);
   record_.tokens_per_second = health->tokens_per_second;
   if (record_.health.soak_seconds() == 0) return Commit();
@@ -245,11 +245,11 @@ absl::StatusOr<Updater::Step> Updater::Soak(std::stop_token stop) {
   // starts anew begins again.
   while (*soak_left_ > Duration(0)) {
     const Duration step = std::min(kSoakStep, *soak_left_);
-    if (!environment_.sleeper.Sleep(step, stop)) return Cancelled("the soak time was broken off");
+    if (!environment_.sleeper.Sleep(step, stop)) return Cancelled("the soak time was interrupted");
     const absl::Status still = environment_.host.StillHealthy(model_, gate, stop);
     if (still.code() == absl::StatusCode::kCancelled) return still;
     if (!still.ok()) {
-      prove_error_ = Annotate(still, "while it soaked");
+      prove_error_ = Annotate(still, "during the soak time");
       soak_left_.reset();
       return Step::kRollBack;
     }
@@ -338,7 +338,7 @@ absl::StatusOr<Updater::Step> Updater::RollBack(std::stop_token stop) {
     // It was proven when it came: that is not asked again.
     const absl::Status started = StartProven(target, stop);
     if (started.code() == absl::StatusCode::kCancelled) return started;
-    if (!started.ok()) detail += "; going back failed too: " + Describe(started);
+    if (!started.ok()) detail += "; rolling back failed too: " + Describe(started);
   }
   return CanStepDown() ? Step::kStepDown : Fail(record.reason, detail);
 }

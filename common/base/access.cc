@@ -25,8 +25,8 @@ std::string Quoted(const fs::path& path) {
 absl::Status CheckOwner(const struct stat& info, const fs::path& path, uid_t user) {
   if (user == 0 || info.st_uid == 0 || info.st_uid == user) return absl::OkStatus();
   return FailedPrecondition(
-      "{0} belongs to user {1}, who may read and change it, and this runs as user {2}: run `chown "
-      "{2} {3}` as root",
+      "{0} belongs to user {1}, who can read and change it, but this process runs as user {2}: run "
+      "`chown {2} {3}` as root",
       path.string(), info.st_uid, user, Quoted(path));
 }
 

@@ -9,7 +9,7 @@ namespace quantfleet {
 
 absl::StatusOr<Digest> Digest::FromRaw(std::string_view raw) {
   if (raw.size() != kSize)
-    return InvalidArgument("a digest has {} bytes, not {}", size_t{kSize}, raw.size());
+    return InvalidArgument("a digest must have {} bytes, not {}", size_t{kSize}, raw.size());
   Digest d;
   std::ranges::copy(AsBytes(raw), d.bytes.begin());
   return d;

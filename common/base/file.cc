@@ -69,8 +69,8 @@ class RealFile final : public File {
  private:
   static constexpr size_t kMaxPerCall = size_t{1} << 30;
   absl::Status Cut(uint64_t offset) const {
-    return DataLoss("{} ends at byte {}, before what was to be read: is it cut?", path_.string(),
-                    offset);
+    return DataLoss("{} ends at byte {}, before the end of the data to read: is it truncated?",
+                    path_.string(), offset);
   }
   const int fd_;
   const fs::path path_;
@@ -137,7 +137,7 @@ class RealFs final : public FileSystem {
   absl::Status CreateDirectories(const fs::path& path) override {
     std::error_code error;
     fs::create_directories(path, error);
-    return error ? ErrnoStatus(error.value(), fmt::format("making folder {}", path.string()))
+    return error ? ErrnoStatus(error.value(), fmt::format("creating folder {}", path.string()))
                  : absl::OkStatus();
   }
 
@@ -246,8 +246,7 @@ absl::StatusOr<std::string> FileSystem::ReadAll(const fs::path& path, uint64_t l
   QF_ASSIGN_OR_RETURN(auto file, Open(path, OpenMode::kRead));
   QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
   if (size > limit)
-    return ResourceExhausted("{} has {} bytes, more than the {} allowed here", path.string(), size,
-                             limit);
+    return ResourceExhausted("{} has {} bytes; the maximum is {}", path.string(), size, limit);
   std::string text(size, '\0');
   QF_RETURN_IF_ERROR(file->ReadAt(0, std::as_writable_bytes(std::span(text))));
   return text;

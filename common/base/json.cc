@@ -46,11 +46,11 @@ absl::StatusOr<json::object> ParseJsonObject(std::string_view text, std::string_
   json::value value = json::parse(json::string_view(text.data(), text.size()), error,
                                   json::make_shared_resource<BoundedMemory>(), options);
   if (error) return InvalidArgument("{} is not valid JSON: {}", name, error.message());
-  if (!value.is_object()) return InvalidArgument("{} does not hold a JSON object", name);
+  if (!value.is_object()) return InvalidArgument("{} does not contain a JSON object", name);
   return std::move(value.get_object());
 } catch (const std::bad_alloc&) {
   return ResourceExhausted(
-      "{} ({} bytes) takes more than {} MiB once parsed: that is no model's file", name,
+      "{} ({} bytes) takes more than {} MiB once parsed: it is not a model's file", name,
       text.size(), kMaxParsedBytes >> 20);
 }
 
@@ -71,7 +71,7 @@ const json::value* JsonMembers::Any(std::string_view key) {
 }
 
 void JsonMembers::WrongType(std::string_view key, std::string_view wanted) {
-  Fail(InvalidArgument("{}: '{}' has to be {}", where_, key, wanted));
+  Fail(InvalidArgument("{}: '{}' must be {}", where_, key, wanted));
 }
 
 std::optional<int64_t> JsonMembers::Integer(std::string_view key) {

@@ -55,7 +55,7 @@ absl::StatusOr<HttpAnswer> Ask(const ListenAddress& address, const std::string& 
   if (stop.stop_requested()) return Cancelled("stopping");
   if (!ended)
     return DeadlineExceeded("{} did not answer {} within {} ms", shown, path, most.count());
-  if (*ended) return Unavailable("{} does not answer {}: {}", shown, path, ended->message());
+  if (*ended) return Unavailable("{} failed to answer {}: {}", shown, path, ended->message());
   return answer;
 }
 

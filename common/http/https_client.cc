@@ -73,7 +73,7 @@ struct HttpsClient::Impl {
     for (size_t i = 1; ok && i < chain.size(); ++i)
       ok = SSL_CTX_add1_chain_cert(tls.native_handle(), chain[i].get()) == 1;
     if (!ok)
-      return InvalidArgument("the client's certificate and key do not fit: {}",
+      return InvalidArgument("the client's certificate and key do not belong together: {}",
                              trust::TakeOpenSslError());
     return absl::OkStatus();
   }
@@ -139,7 +139,7 @@ struct HttpsClient::Impl {
     Close();
     ERR_clear_error();
     if (error == beast::error::timeout)
-      return Unavailable("{}: {}: no progress in time", address, doing);
+      return Unavailable("{}: {}: timed out without progress", address, doing);
     return Unavailable("{}: {}: {}", address, doing, error.message());
   }
 
@@ -183,7 +183,8 @@ struct HttpsClient::Impl {
       got = got.subspan(unwanted);
       given += got.size();
       if (given > limit)
-        return Refuse(DataLoss("{}: {}: the body is longer than {} bytes", address, target, limit));
+        return Refuse(DataLoss("{}: {}: the body is longer than the maximum of {} bytes", address,
+                               target, limit));
       if (!got.empty())
         if (absl::Status refused = on_data(got); !refused.ok()) return Refuse(std::move(refused));
       if (error) return Fail(target, error);
@@ -232,8 +233,9 @@ absl::StatusOr<HttpResponse> HttpsClient::Get(const std::string& target, uint64_
     if (response.status == 206) {
       const auto start = RangeStart(header[beast::http::field::content_range]);
       if (!start || *start != first)
-        return impl_->Refuse(DataLoss("{}: {}: the server sent another range than was asked for",
-                                      impl_->address, target));
+        return impl_->Refuse(
+            DataLoss("{}: {}: the server sent a different range from the one requested",
+                     impl_->address, target));
     } else if (response.status == 200) {
       skip = first;  // the server knows no ranges
     } else {
@@ -244,8 +246,8 @@ absl::StatusOr<HttpResponse> HttpsClient::Get(const std::string& target, uint64_
       return Annotate(status, fmt::format("{}: {}", impl_->address, target));
     }
     if (announced && response.content_length > skip && response.content_length - skip > limit)
-      return impl_->Refuse(DataLoss("{}: {}: {} bytes were announced, more than {}", impl_->address,
-                                    target, response.content_length - skip, limit));
+      return impl_->Refuse(DataLoss("{}: {}: the server announced {} bytes, but the maximum is {}",
+                                    impl_->address, target, response.content_length - skip, limit));
     QF_RETURN_IF_ERROR(impl_->ReadBody(target, skip, limit, on_data, timeout));
     return response;
   } catch (const std::exception& e) {

@@ -35,10 +35,10 @@ sockaddr* Any(SocketAddress& address) { return reinterpret_cast<sockaddr*>(&addr
 absl::Status RemoveStale(const std::string& path, SocketAddress& at) {
   struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) return absl::OkStatus();
-  if (!S_ISSOCK(info.st_mode)) return AlreadyExists("{} is there and is no socket", path);
+  if (!S_ISSOCK(info.st_mode)) return AlreadyExists("{} exists and is not a socket", path);
   const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (::connect(probe.get(), Any(at), at.size) == 0)
-    return Unavailable("another process listens on unix:{}", path);
+    return Unavailable("another process is listening on unix:{}", path);
   ::unlink(path.c_str());
   return absl::OkStatus();
 }

@@ -24,7 +24,7 @@ absl::Status ConfigureTls(SSL_CTX* context, const ServerTls& tls) {
          SSL_CTX_add_client_CA(context, root.get()) == 1;
   }
   if (!ok)
-    return InvalidArgument("the server's certificate does not serve: {}",
+    return InvalidArgument("the server's certificate cannot be used: {}",
                            trust::TakeOpenSslError());
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER,
                      nullptr);  // asked for, not insisted on; a bad one is refused

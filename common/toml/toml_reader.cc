@@ -50,7 +50,7 @@ TomlReader::~TomlReader() = default;
 
 absl::StatusOr<TomlReader> TomlReader::Parse(std::string_view text) {
   if (text.size() > kMaxBytes)
-    return InvalidArgument("{} bytes of TOML, at most {} are read", text.size(), kMaxBytes);
+    return InvalidArgument("{} bytes of TOML; the maximum is {}", text.size(), kMaxBytes);
   try {
     auto state = std::make_unique<State>();
     state->root = toml::parse(text);
@@ -58,7 +58,7 @@ absl::StatusOr<TomlReader> TomlReader::Parse(std::string_view text) {
   } catch (const toml::parse_error& e) {
     return InvalidArgument("line {}: {}", e.source().begin.line, e.description());
   } catch (const std::exception& e) {
-    return InvalidArgument("not TOML: {}", e.what());
+    return InvalidArgument("not valid TOML: {}", e.what());
   }
 }
 

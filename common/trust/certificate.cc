@@ -65,7 +65,7 @@ absl::StatusOr<Subject> ReadSubject(const X509* certificate) {
       X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   ERR_clear_error();
   if (!names)
-    return InvalidArgument("the certificate does not say whose it is (no subjectAltName)");
+    return InvalidArgument("the certificate does not name its holder (no subjectAltName)");
   std::optional<Subject> subject;
   std::vector<std::string> dns_names, ip_addresses;
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
@@ -82,7 +82,7 @@ absl::StatusOr<Subject> ReadSubject(const X509* certificate) {
     }
   }
   if (!subject)
-    return InvalidArgument("the certificate does not say whose it is (no quantfleet:// name)");
+    return InvalidArgument("the certificate does not name its holder (no quantfleet:// name)");
   subject->dns_names = std::move(dns_names);
   subject->ip_addresses = std::move(ip_addresses);
   return *std::move(subject);
@@ -102,7 +102,7 @@ absl::Status ChainError(X509_STORE_CTX* context, bool server) {
         "the {}'s certificate is not valid before {}; check this machine's clock", holder,
         Utc(X509_get0_notBefore(at)));
   if (error == X509_V_ERR_INVALID_PURPOSE)
-    return Unauthenticated("the certificate is not one of a {}", holder);
+    return Unauthenticated("the certificate is not a {}'s certificate", holder);
   return Unauthenticated("the {}'s certificate was not issued by the CA that is trusted here: {}",
                          holder, X509_verify_cert_error_string(error));
 }
@@ -177,9 +177,8 @@ absl::StatusOr<std::string> FindCertificate(std::string_view chain_pem, const Di
   for (const X509Ptr& certificate : certificates)
     if (Fingerprint(certificate.get()) == fingerprint) return CertificateToPem(certificate.get());
   return Unauthenticated(
-      "the server's certificates do not lead to the CA with fingerprint {}; is this the daemon "
-      "that "
-      "made the token?",
+      "the server's certificates were not issued by the CA with fingerprint {}: is this the daemon "
+      "that created the token?",
       fingerprint.hex());
 }
 
@@ -194,7 +193,7 @@ absl::Status CheckAuthorities(std::string_view authorities_pem) {
   QF_ASSIGN_OR_RETURN(const auto authorities, ReadCertificates(authorities_pem));
   for (size_t i = 0; i < authorities.size(); ++i)
     if (X509_check_ca(authorities[i].get()) != 1)
-      return InvalidArgument("certificate {} ({}) is not that of a CA", i + 1,
+      return InvalidArgument("certificate {} ({}) is not a CA certificate", i + 1,
                              SubjectText(authorities[i].get()));
   return absl::OkStatus();
 }

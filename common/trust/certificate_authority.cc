@@ -115,9 +115,10 @@ absl::StatusOr<CertificateAuthority> CertificateAuthority::Load(std::string_view
                                                                 std::string_view private_pem) {
   QF_ASSIGN_OR_RETURN(auto certificates, ReadCertificates(certificate_pem));
   QF_ASSIGN_OR_RETURN(KeyPtr key, ReadPrivateKey(private_pem));
-  if (certificates.size() != 1) return InvalidArgument("the CA file must hold one certificate");
+  if (certificates.size() != 1)
+    return InvalidArgument("the CA file must contain exactly one certificate");
   if (X509_check_ca(certificates[0].get()) != 1)
-    return InvalidArgument("the CA's certificate is not that of a CA");
+    return InvalidArgument("the CA's certificate is not a CA certificate");
   if (X509_check_private_key(certificates[0].get(), key.get()) != 1) {
     ERR_clear_error();
     return InvalidArgument("the CA's private key does not belong to its certificate");
@@ -138,7 +139,7 @@ absl::StatusOr<std::string> CertificateAuthority::Issue(std::string_view public_
                                                         const Clock& clock) const {
   const bool server = subject.kind == Subject::Kind::kServer;
   if (!server && !(subject.dns_names.empty() && subject.ip_addresses.empty()))
-    return InvalidArgument("only a server's certificate names hosts");
+    return InvalidArgument("only a server's certificate may name hosts");
   QF_ASSIGN_OR_RETURN(const std::string uri, SubjectUri(subject));
   QF_ASSIGN_OR_RETURN(const KeyPtr key, ReadPublicKey(public_pem));
   if (!IsP256(key.get())) return InvalidArgument("the key of a certificate must be ECDSA P-256");

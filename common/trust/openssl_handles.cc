@@ -11,7 +11,7 @@ int NoPassword(char*, int, int, void*) { return -1; }
 
 absl::Status CheckPemSize(std::string_view pem) {
   if (pem.size() > kMaxPemSize)
-    return InvalidArgument("a PEM text of {} bytes is longer than any that we use", pem.size());
+    return InvalidArgument("a PEM text of {} bytes exceeds the maximum", pem.size());
   return absl::OkStatus();
 }
 

@@ -21,8 +21,9 @@ constexpr std::array<std::string_view, 5> kCodeNames = {"PATH", "ENV", "IFS", "S
 
 absl::Status CheckText(std::string_view field, const std::string& text) {
   if (text.size() > kMaxText)
-    return InvalidArgument("{} has {} bytes, at most {} are taken", field, text.size(), kMaxText);
-  if (text.find('\0') != std::string::npos) return InvalidArgument("{} holds a NUL", field);
+    return InvalidArgument("{} has {} bytes; the maximum is {}", field, text.size(), kMaxText);
+  if (text.find('\0') != std::string::npos)
+    return InvalidArgument("{} contains a NUL character", field);
   static const std::map<std::string, std::string, std::less<>> any = {
       {"context", ""}, {"folder", ""}, {"kv_type", ""}, {"model", ""},
       {"name", ""},    {"port", ""},   {"socket", ""},  {"threads", ""}};
@@ -37,18 +38,22 @@ absl::Status CheckVariable(const std::string& name, const std::string& value) {
       !name.empty() && name.size() <= kMaxNameSize && letter(name.front()) &&
       std::ranges::all_of(name, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
   if (!plain)
-    return InvalidArgument("runtime.env: a variable's name is letters, digits and _, at most {}",
-                           kMaxNameSize);
+    return InvalidArgument(
+        "runtime.env: a variable's name consists of letters, digits and _; the maximum length is "
+        "{}",
+        kMaxNameSize);
   const bool code =
       std::ranges::find(kCodeNames, name) != kCodeNames.end() ||
       std::ranges::any_of(kCodePrefixes, [&](std::string_view p) { return name.starts_with(p); });
   if (code)
     return InvalidArgument(
-        "runtime.env: {} can bring code into a program: set it in a script on the device", name);
+        "runtime.env: {} can load code into a program: set it in a script on the device instead",
+        name);
   for (const std::string_view file : {"/", "{folder}", "{model}"})
     if (value.find(file) != std::string::npos)
       return InvalidArgument(
-          "runtime.env.{} names a file: say it in runtime.args, or in a script on the device",
+          "runtime.env.{} names a file: pass it in runtime.args, or set it in a script on the "
+          "device",
           name);
   return CheckText("runtime.env." + name, value);
 }
@@ -82,9 +87,8 @@ absl::StatusOr<std::string> FillIn(std::string_view text,
     const auto value = values.find(word);
     if (value == values.end())
       return InvalidArgument(
-          "{{{}}} stands for nothing: there are {{model}}, {{folder}}, {{name}}, {{threads}}, "
-          "{{context}}, {{kv_type}} and "
-          "{{port}} or {{socket}}",
+          "{{{}}} is not a known placeholder: use {{model}}, {{folder}}, {{name}}, {{threads}}, "
+          "{{context}}, {{kv_type}} and {{port}} or {{socket}}",
           word);
     out += value->second;
     text.remove_prefix(close + 1);
@@ -95,9 +99,8 @@ absl::StatusOr<std::string> FillIn(std::string_view text,
 absl::Status CheckRuntime(const v1::Runtime& runtime) {
   if (!IsPlainName(runtime.command()))
     return InvalidArgument(
-        "runtime.command must be a plain name that devices turn into a program (`quantfleet-agent "
-        "start --allow-runtime "
-        "NAME=/PATH`), not a path");
+        "runtime.command must be a plain name that devices map to a program (`quantfleet-agent "
+        "start --allow-runtime NAME=/PATH`), not a path");
   if (runtime.args_size() > kMaxArgs) return InvalidArgument("runtime.args: at most {}", kMaxArgs);
   for (const std::string& arg : runtime.args()) QF_RETURN_IF_ERROR(CheckText("runtime.args", arg));
   if (runtime.env_size() > kMaxVariables)
@@ -105,21 +108,21 @@ absl::Status CheckRuntime(const v1::Runtime& runtime) {
   for (const auto& [name, value] : runtime.env()) QF_RETURN_IF_ERROR(CheckVariable(name, value));
   if (Names(runtime, "{port}") == Names(runtime, "{socket}"))
     return InvalidArgument(
-        "runtime.args or runtime.env must hold either {{port}} or {{socket}}: the agent chooses it "
-        "and asks there");
+        "runtime.args or runtime.env must contain either {{port}} or {{socket}}, so that the agent "
+        "can choose the address");
   const std::string& health = runtime.health_path();
   if (!health.starts_with('/') || health.size() > kMaxText ||
       !std::ranges::all_of(health, [](char c) { return c > ' ' && c < 0x7f; }))
-    return InvalidArgument("runtime.health must be a path that begins with /, without blanks");
+    return InvalidArgument("runtime.health must be a path that begins with / and has no spaces");
   const auto in = [](uint32_t value, uint32_t least, uint32_t most) {
     return value >= least && value <= most;
   };
   if (!in(runtime.start_timeout_seconds(), 1, kMaxSeconds) ||
       !in(runtime.stop_timeout_seconds(), 1, kMaxSeconds))
-    return InvalidArgument("runtime: start and stop timeouts are 1 to {} seconds", kMaxSeconds);
+    return InvalidArgument("runtime: start and stop timeouts must be 1 to {} seconds", kMaxSeconds);
   if (runtime.restarts() > kMaxRestarts || !in(runtime.restart_ms(), 1, kMaxRestartMs))
-    return InvalidArgument("runtime: at most {} restarts, the first after 1 to {} ms", kMaxRestarts,
-                           kMaxRestartMs);
+    return InvalidArgument("runtime: at most {} restarts are allowed, the first after 1 to {} ms",
+                           kMaxRestarts, kMaxRestartMs);
   return absl::OkStatus();
 }
 

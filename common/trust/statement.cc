@@ -45,12 +45,12 @@ bool AddSignature(const SigningKey& key, v1::Signed& statement) {
 absl::Status Verify(const v1::Signed& statement, std::string_view payload_type,
                     const v1::TrustRoot& root) {
   if (statement.payload_type() != payload_type)
-    return PermissionDenied("a signed {} was expected, this is a '{}'", payload_type,
+    return PermissionDenied("expected a signed {}, not a '{}'", payload_type,
                             statement.payload_type());
   if (statement.signatures_size() == 0)
     return PermissionDenied("the {} is not signed", payload_type);
   if (statement.signatures_size() > kMaxSignatures)
-    return PermissionDenied("the {} carries {} signatures, more than {}", payload_type,
+    return PermissionDenied("the {} carries {} signatures; the maximum is {}", payload_type,
                             statement.signatures_size(), kMaxSignatures);
   const std::string message = SignedBytes(payload_type, statement.payload());
   for (const v1::Signature& signature : statement.signatures()) {
@@ -62,7 +62,7 @@ absl::Status Verify(const v1::Signed& statement, std::string_view payload_type,
     }
   }
   return PermissionDenied(
-      "no key of trust root {} that may sign {} made this statement's signature", root.version(),
+      "this statement is not signed by any key of trust root {} that may sign a {}", root.version(),
       payload_type);
 }
 

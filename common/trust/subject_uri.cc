@@ -28,7 +28,7 @@ std::string_view KindText(Subject::Kind kind) {
 absl::StatusOr<std::string> SubjectUri(const Subject& subject) {
   if (!IsPlainName(subject.id))
     return InvalidArgument(
-        "'{}' cannot be the name of a {}: use up to {} letters, digits and . _ @ -", subject.id,
+        "'{}' cannot be the name of a {}: use at most {} letters, digits and . _ @ -", subject.id,
         KindText(subject.kind), kMaxNameSize);
   std::string uri = fmt::format("{}{}/{}", kSubjectScheme, KindText(subject.kind), subject.id);
   if (subject.kind != Subject::Kind::kOperator) {

@@ -84,7 +84,8 @@ absl::StatusOr<std::string> MakeCsr(std::string_view private_pem, std::string_vi
   const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
   if (common_name.empty() || common_name.size() > kMaxNameSize ||
       !std::ranges::all_of(common_name, printable))
-    return InvalidArgument("a common name has 1 to {} printable ASCII characters", kMaxNameSize);
+    return InvalidArgument("a common name must have 1 to {} printable ASCII characters",
+                           kMaxNameSize);
   QF_ASSIGN_OR_RETURN(KeyPtr key, ReadPrivateKey(private_pem));
   X509RequestPtr request(Must(X509_REQ_new()));
   Must(X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1);
@@ -102,7 +103,7 @@ absl::StatusOr<std::string> MakeCsr(std::string_view private_pem, std::string_vi
 
 absl::StatusOr<std::string> CsrPublicKey(std::string_view csr_pem) {
   if (csr_pem.size() > kMaxPemSize)
-    return InvalidArgument("the certificate request is too long to be one");
+    return InvalidArgument("the certificate request exceeds the maximum size");
   X509RequestPtr request(PEM_read_bio_X509_REQ(ReadBio(csr_pem).get(), nullptr, nullptr, nullptr));
   if (!request) return InvalidArgument("not a certificate request in PEM: {}", TakeOpenSslError());
   KeyPtr key(X509_REQ_get_pubkey(request.get()));
@@ -112,7 +113,7 @@ absl::StatusOr<std::string> CsrPublicKey(std::string_view csr_pem) {
   }
   if (X509_REQ_verify(request.get(), key.get()) != 1) {
     ERR_clear_error();
-    return InvalidArgument("the certificate request is not signed by the key that it names");
+    return InvalidArgument("the certificate request is not signed by its own key");
   }
   return PublicKeyToPem(key.get());
 }

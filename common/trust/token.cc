@@ -29,7 +29,7 @@ ClaimToken ClaimToken::Make(Random& random, const Digest& ca_fingerprint) {
 absl::StatusOr<ClaimToken> ClaimToken::Parse(std::string_view text) {
   text = Trim(text);
   if (text.size() > kMaxTextSize)
-    return InvalidArgument("the enrollment token is too long to be one");
+    return InvalidArgument("the enrollment token is too long to be valid");
   std::array<std::string_view, 4> parts;
   size_t count = 0;
   for (std::string_view rest = text;; ++count) {
@@ -41,18 +41,19 @@ absl::StatusOr<ClaimToken> ClaimToken::Parse(std::string_view text) {
   ++count;
   if (count != parts.size() || parts[0] != kPrefix)
     return InvalidArgument(
-        "not an enrollment token: one has the form qf1.<id>.<secret>.<fingerprint>, whole as "
-        "`quantfleet token create` printed it");
+        "not an enrollment token: a token has the form qf1.<id>.<secret>.<fingerprint>; copy it "
+        "completely, as `quantfleet token create` printed it");
   if (!IsPlainName(parts[1]))
-    return InvalidArgument("the enrollment token's id is damaged; copy the token whole");
+    return InvalidArgument("the enrollment token's id is damaged: copy the token completely");
   const auto secret = FromBase64Url(parts[2]);
   if (!secret || secret->size() < kSecretSize || secret->size() > kMaxSecretSize)
-    return InvalidArgument("the secret of enrollment token {} is damaged; copy the token whole",
-                           parts[1]);
+    return InvalidArgument(
+        "the secret of enrollment token {} is damaged: copy the token completely", parts[1]);
   const auto fingerprint = FromBase64Url(parts[3]);
   if (!fingerprint || fingerprint->size() != Digest::kSize)
     return InvalidArgument(
-        "the CA fingerprint of enrollment token {} is damaged; copy the token whole", parts[1]);
+        "the CA fingerprint of enrollment token {} is damaged: copy the token completely",
+        parts[1]);
   QF_ASSIGN_OR_RETURN(const Digest ca, Digest::FromRaw(AsText(*fingerprint)));
   return ClaimToken{std::string(parts[1]), std::string(AsText(*secret)), ca};
 }

@@ -30,14 +30,15 @@ std::string_view Name(Role role) {
 
 absl::StatusOr<std::string> Callers::Operator(const Caller& caller, Role least) {
   if (caller.certificate_pem.empty())
-    return Unauthenticated("this call needs an operator's credential with the role {} or above",
+    return Unauthenticated("this call needs an operator's credential with at least the role {}",
                            Name(least));
   QF_ASSIGN_OR_RETURN(const CertificateCache::Info info,
                       certificates_.Read(caller.certificate_pem));
   const trust::Subject& subject = info->subject;
   if (subject.kind != trust::Subject::Kind::kOperator)
     return PermissionDenied(
-        "this call is for operators with the role {} or above; a device's certificate is not one",
+        "this call needs an operator's credential with at least the role {}; a device's "
+        "certificate is not enough",
         Name(least));
   if (const auto role = RoleNamed(subject.role); !role || *role < least)
     return PermissionDenied("this call needs the role {}; {} has the role {}", Name(least),
@@ -51,7 +52,7 @@ absl::StatusOr<v1::Device> Callers::Device(const Transaction& tx, const Caller& 
   QF_ASSIGN_OR_RETURN(const CertificateCache::Info info,
                       certificates_.Read(caller.certificate_pem));
   if (info->subject.kind == trust::Subject::Kind::kOperator)
-    return PermissionDenied("this call is for devices; {} is an operator", info->subject.id);
+    return PermissionDenied("this call is only for devices; {} is an operator", info->subject.id);
   return fleet_.Authenticate(tx, *info);
 }
 

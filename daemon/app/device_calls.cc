@@ -128,8 +128,8 @@ absl::StatusOr<v1::DeviceArtifact> DeviceCalls::GetArtifact(
     QF_ASSIGN_OR_RETURN(const bool assigned,
                         tx.assignments().IsAssigned(device.id(), request.manifest_digest()));
     if (!assigned)
-      return PermissionDenied("artifact {} is not assigned to device {} (any more)", digest->hex(),
-                              device.id());
+      return PermissionDenied("artifact {} is not, or no longer, assigned to device {}",
+                              digest->hex(), device.id());
     QF_ASSIGN_OR_RETURN(record, tx.artifacts().Get("artifacts/" + digest->hex()));
     return absl::OkStatus();
   }));

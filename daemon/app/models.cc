@@ -29,7 +29,7 @@ Role RoleToBring(std::string_view model) {
 
 absl::Status PushSession::Write(const v1::PushData& data) {
   if (data.push_id() != push_id_)
-    return InvalidArgument("a stream writes to one push, not {} too", data.push_id());
+    return InvalidArgument("a stream can write to only one push, not also to {}", data.push_id());
   return models_->WritePush(push_id_, data.path(), data.offset(), AsBytes(data.data()));
 }
 

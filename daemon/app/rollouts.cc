@@ -24,7 +24,7 @@ absl::StatusOr<Rollouts::CreateRequest> Translate(const v1::CreateRolloutRequest
                                      request.draft(),
                                      request.group()};
   if (request.plan_toml().empty()) return translated;
-  if (request.has_plan()) return InvalidArgument("plan and plan_toml: give one of them");
+  if (request.has_plan()) return InvalidArgument("give either plan or plan_toml, not both");
   QF_ASSIGN_OR_RETURN(translated.plan, ParsePlan(request.plan_toml()));
   return translated;
 }

@@ -24,10 +24,10 @@ absl::StatusOr<Fleet::Admission> Fleet::AdmitByToken(Transaction& tx, const Appl
                                                      const DeviceKey& key, bool enrolled) {
   const auto claim = trust::ClaimToken::Parse(applicant.token);
   if (!claim.ok())
-    return Unauthenticated("{}; an operator makes one with `quantfleet token create`",
+    return Unauthenticated("{}; an operator can create one with `quantfleet token create`",
                            Message(claim.status()));
   if (claim->ca_fingerprint != with_.authority.ca_fingerprint())
-    return Unauthenticated("the token was made by another daemon: is the address right?");
+    return Unauthenticated("the token was created by another daemon: check the address");
   QF_ASSIGN_OR_RETURN(const v1::EnrollmentToken token,
                       UseToken(tx, claim->id, claim->SecretHash(), key.digest, enrolled,
                                ToUnixMillis(with_.clock.Now())));
@@ -37,7 +37,7 @@ absl::StatusOr<Fleet::Admission> Fleet::AdmitByToken(Transaction& tx, const Appl
       .text = name,
       .labels = Labels(token.labels().begin(), token.labels().end()),
       .pinned_class = token.device_class(),
-      .wait = token.approval() ? fmt::format("token {} asks for approval", token.id()) : "",
+      .wait = token.approval() ? fmt::format("token {} requires approval", token.id()) : "",
       .replaces = {}};
 }
 
@@ -48,7 +48,8 @@ absl::StatusOr<Fleet::Customer> Fleet::CheckCustomer(const Applicant& applicant,
   const CustomerProof& customer = *applicant.customer;
   if (options_.customer_ca_pem.empty())
     return PermissionDenied(
-        "this daemon takes no certificates of other CAs: start it with --enrollment-ca FILE.pem");
+        "this daemon does not accept certificates of other CAs: start it with --enrollment-ca "
+        "FILE.pem");
   if (customer.certificate_pem.size() > kMaxCertificateBytes)
     return InvalidArgument("customer.certificate_pem: at most {} bytes", kMaxCertificateBytes);
   if (customer.proof.size() > kMaxProofBytes)
@@ -57,7 +58,8 @@ absl::StatusOr<Fleet::Customer> Fleet::CheckCustomer(const Applicant& applicant,
   auto certificate =
       trust::VerifyForeign(customer.certificate_pem, options_.customer_ca_pem, with_.clock.Now());
   if (!certificate.ok())
-    return Unauthenticated("the device's own certificate: {}", Message(certificate.status()));
+    return Unauthenticated("checking the device's own certificate: {}",
+                           Message(certificate.status()));
   const std::string message = trust::ProofMessage("Enroll", customer.nonce, applicant.csr_pem);
   if (!trust::VerifyWithCertificate(customer.certificate_pem, AsBytes(message), customer.proof))
     return Unauthenticated(
@@ -75,9 +77,8 @@ absl::StatusOr<bool> Fleet::CheckProof(const Applicant& applicant, const DeviceK
   if (!trust::VerifyWithPublicKey(key.pem, AsBytes(EnrollmentMessage(nonce, applicant.csr_pem)),
                                   proof))
     return Unauthenticated(
-        "the proof was not made by device {}'s key over this challenge and request: enroll from "
-        "the "
-        "device itself",
+        "the proof was not made by device {}'s key over this challenge and request: run "
+        "`quantfleet-agent enroll` on the device itself",
         key.id);
   return true;
 }
@@ -110,14 +111,14 @@ absl::StatusOr<Fleet::Admission> Fleet::AdmitByCertificate(
   const auto active = std::ranges::find(before, v1::Device::ACTIVE, &v1::Device::state);
   if (active != before.end()) {
     admission.replaces = active->id();
-    admission.wait = fmt::format("its certificate is that of {}, which is active with another key",
+    admission.wait = fmt::format("its certificate belongs to {}, which is active with another key",
                                  active->id());
   } else if (!before.empty()) {
     QF_ASSIGN_OR_RETURN(const auto listed, AdmitByList(tx, key));
     if (listed) return *listed;
     return PermissionDenied(
-        "certificate {} is that of {}, which was revoked: `quantfleet device allow {}` lets it "
-        "come again",
+        "certificate {} belongs to {}, which was revoked: run `quantfleet device allow {}` to "
+        "admit it again",
         certificate.subject, before.back().id(), key.id);
   }
   return admission;
@@ -146,19 +147,18 @@ absl::StatusOr<Fleet::Admission> Fleet::Admit(Transaction& tx, const Applicant& 
   if (listed) return *listed;
   if (options_.queue == 0)
     return PermissionDenied(
-        "device {0} is not expected: `quantfleet device allow {0}` lets it come, or give it a "
-        "token of `quantfleet "
-        "token create`; unknown devices may wait for an operator only where the daemon runs with "
-        "--enrollment-queue N",
+        "device {0} is not expected: run `quantfleet device allow {0}`, or give it a token from "
+        "`quantfleet token create`; unknown devices can wait for an operator only if the daemon "
+        "runs with --enrollment-queue N",
         key.id);
   Admission stranger;
-  stranger.wait = "nobody vouches for it";
+  stranger.wait = "nothing vouches for it";
   return stranger;
 }
 
 absl::StatusOr<std::vector<v1::AllowedDevice>> Fleet::Allow(
     std::vector<v1::AllowedDevice> devices) {
-  if (devices.empty()) return InvalidArgument("no device is named");
+  if (devices.empty()) return InvalidArgument("devices: at least one is required");
   if (devices.size() > kMaxAllowedAtOnce)
     return InvalidArgument("devices: at most {} at once", kMaxAllowedAtOnce);
   const int64_t now = ToUnixMillis(with_.clock.Now());
@@ -166,18 +166,18 @@ absl::StatusOr<std::vector<v1::AllowedDevice>> Fleet::Allow(
     if (!device.public_key().empty()) {
       const auto key = Digest::FromRaw(device.public_key());
       if (!key.ok())
-        return InvalidArgument("public_key: a SHA-256 has 32 bytes, not {}",
+        return InvalidArgument("public_key: a SHA-256 digest must have 32 bytes, not {}",
                                device.public_key().size());
       const std::string id = trust::DeviceIdOf(*key);
       if (!device.device_id().empty() && device.device_id() != id)
-        return InvalidArgument("public key {} is that of {}, not of {}", key->hex(), id,
+        return InvalidArgument("public key {} belongs to {}, not to {}", key->hex(), id,
                                device.device_id());
       device.set_device_id(id);
     }
     if (!LooksLikeId(device.device_id()))
       return InvalidArgument(
-          "\"{}\" is no device id: \"d-\" and 16 hex digits, as `quantfleet-agent identity` prints "
-          "it",
+          "\"{}\" is not a device id: an id is \"d-\" and 16 hex digits, as `quantfleet-agent "
+          "identity` prints it",
           device.device_id().substr(0, 64));
     QF_RETURN_IF_ERROR(CheckLabels(Labels(device.labels().begin(), device.labels().end())));
     device.set_created_ms(now);
@@ -188,9 +188,9 @@ absl::StatusOr<std::vector<v1::AllowedDevice>> Fleet::Allow(
       if (known.status().code() == absl::StatusCode::kNotFound) continue;
       QF_RETURN_IF_ERROR(known.status());
       if (known->state() == v1::Device::REVOKED)
-        return FailedPrecondition("device {} is revoked: it comes again only with a new key",
+        return FailedPrecondition("device {} is revoked: it can enroll again only with a new key",
                                   known->id());
-      return AlreadyExists("device {} is enrolled already", known->id());
+      return AlreadyExists("device {} is already enrolled", known->id());
     }
     return tx.admission().Allow(devices, kMaxAllowed);
   });

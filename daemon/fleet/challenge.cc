@@ -44,7 +44,7 @@ std::string ChallengeBook::Make(std::string_view device_id) {
 
 absl::Status ChallengeBook::CheckSeal(std::string_view device_id, std::string_view nonce) const {
   if (nonce.size() != kNonceBytes)
-    return Unauthenticated("not a challenge of this daemon: get a new one");
+    return Unauthenticated("the challenge is not from this daemon: get a new one");
   const std::string_view body = nonce.substr(0, kRandomBytes + kTimeBytes),
                          seal = nonce.substr(body.size());
   if (CRYPTO_memcmp(Seal(device_id, body).data(), seal.data(), kSealBytes) != 0)
@@ -60,7 +60,7 @@ absl::Status ChallengeBook::CheckSeal(std::string_view device_id, std::string_vi
 absl::Status ChallengeBook::Check(std::string_view device_id, std::string_view nonce) const {
   QF_RETURN_IF_ERROR(CheckSeal(device_id, nonce));
   std::lock_guard lock(mutex_);
-  return used_.contains(nonce) ? Unauthenticated("the challenge was used before: get a new one")
+  return used_.contains(nonce) ? Unauthenticated("the challenge was already used: get a new one")
                                : absl::OkStatus();
 }
 
@@ -71,11 +71,11 @@ absl::Status ChallengeBook::Use(std::string_view device_id, std::string_view non
   if (used_.size() >= kMaxUsed) {
     std::erase_if(used_, [&](const auto& entry) { return now - entry.second > kLifetime.count(); });
     if (used_.size() >= kMaxUsed)
-      return Unavailable("too many renewals at once: try again in a few minutes");
+      return Unavailable("too many renewals at the same time: try again in a few minutes");
   }
   const auto made = quantfleet::Load<int64_t>(AsBytes(nonce).data() + kRandomBytes);
   if (!used_.emplace(nonce, made).second)
-    return Unauthenticated("the challenge was used before: get a new one");
+    return Unauthenticated("the challenge was already used: get a new one");
   return absl::OkStatus();
 }
 

@@ -97,7 +97,8 @@ absl::StatusOr<v1::ContextPolicy> ReadContext(TomlReader& reader, std::string_vi
   if (context.kv_type().empty()) return context;
   if (format != pipeline::kEngineFormat)
     return InvalidArgument(
-        "device class: kv_type can be chosen for gguf; what runs {} has one KV cache of its own",
+        "device class: kv_type can be chosen only for gguf; the runtime for {} has a fixed KV "
+        "cache type",
         format);
   if (!pipeline::IsCacheTypeName(context.kv_type()))
     return InvalidArgument("device class: kv_type \"{}\" is not known; there are {}",
@@ -115,9 +116,9 @@ std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFac
     return fmt::format("needs form {}, has {}", Join(rules.form, " or "), Shown(form));
   const uint64_t memory_mib = facts.memory_total_bytes() >> 20;
   if (memory_mib < rules.min_memory_mib)
-    return fmt::format("needs {} MiB memory, has {}", rules.min_memory_mib, memory_mib);
+    return fmt::format("needs {} MiB of memory, has {}", rules.min_memory_mib, memory_mib);
   if (rules.max_memory_mib != 0 && memory_mib > rules.max_memory_mib)
-    return fmt::format("is for at most {} MiB memory, has {}", rules.max_memory_mib, memory_mib);
+    return fmt::format("is for at most {} MiB of memory, has {}", rules.max_memory_mib, memory_mib);
   const auto has_isa = [&](const std::string& isa) {
     return std::ranges::find(facts.instruction_sets(), isa) != facts.instruction_sets().end();
   };
@@ -142,15 +143,17 @@ std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFac
   if (!rules.link.empty() && !OneOf(rules.link, facts.link()))
     return fmt::format("needs link {}, has {}", Join(rules.link, " or "), Shown(facts.link()));
   if (facts.cores() < rules.min_cores)
-    return fmt::format("needs {} cores, has {}", rules.min_cores, facts.cores());
+    return fmt::format("needs at least {} cores, has {}", rules.min_cores, facts.cores());
   if (const uint64_t free_mib = facts.disk_free_bytes() >> 20; free_mib < rules.min_disk_free_mib)
-    return fmt::format("needs {} MiB free on disk, has {}", rules.min_disk_free_mib, free_mib);
+    return fmt::format("needs {} MiB of free disk space, has {}", rules.min_disk_free_mib,
+                       free_mib);
   if (facts.memory_bandwidth_gbps() < rules.min_memory_bandwidth_gbps)
     return fmt::format("needs {} GB/s of memory bandwidth, has {:.2f}",
                        rules.min_memory_bandwidth_gbps, facts.memory_bandwidth_gbps());
   if (facts.kernel_gops() < rules.min_kernel_gops)
-    return fmt::format("needs kernels of {} billion multiply-adds a second and core, has {:.2f}",
-                       rules.min_kernel_gops, facts.kernel_gops());
+    return fmt::format(
+        "needs kernels with {} billion multiply-adds per second and core, has {:.2f}",
+        rules.min_kernel_gops, facts.kernel_gops());
   for (const auto& [key, value] : rules.labels) {
     const auto found = labels.find(key);
     if (found == labels.end()) return fmt::format("needs label {}={}", key, value);
@@ -177,13 +180,13 @@ std::optional<std::string> WhyNot(const DeviceClassSpec& spec, const v1::Hardwar
 std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits,
                                             const v1::EvaluationStatement* evaluation) {
   if (!limits.max_nll_increase && !limits.min_top1_agreement && !limits.max_kl) return std::nullopt;
-  if (evaluation == nullptr) return "it was not measured, and the class has limits for its quality";
+  if (evaluation == nullptr) return "it was not measured, but the class has quality limits";
   const double increase = evaluation->mean_nll() - evaluation->reference_mean_nll();
   if (limits.max_nll_increase && !(increase <= *limits.max_nll_increase))
     return fmt::format("its mean NLL is {:.4f} above the source's, the class allows {:.4f}",
                        increase, *limits.max_nll_increase);
   if (limits.min_top1_agreement && !(evaluation->top1_agreement() >= *limits.min_top1_agreement))
-    return fmt::format("its top-1 agreement is {:.1f} %, the class wants {:.1f} %",
+    return fmt::format("its top-1 agreement is {:.1f} %, the class requires {:.1f} %",
                        100 * evaluation->top1_agreement(), 100 * *limits.min_top1_agreement);
   if (limits.max_kl && !(evaluation->mean_kl() <= *limits.max_kl))
     return fmt::format("its KL divergence is {:.4f}, the class allows {:.4f}",
@@ -259,7 +262,8 @@ absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml) {
                            most, least);
   if (!ValidName(spec.name))
     return InvalidArgument(
-        "device class: name must be 1 to 64 of a-z, 0-9 and '-', not beginning with '-'");
+        "device class: name must be 1 to 64 characters of a-z, 0-9 and '-', not beginning with "
+        "'-'");
   return spec;
 }
 
@@ -288,7 +292,7 @@ ClassMatch MatchClass(const v1::HardwareFacts& facts, const Labels& labels,
       reasons.insert(reasons.begin(),
                      fmt::format("{}: fits, priority {}", name_of(*spec), spec->priority));
     } else {
-      reasons.push_back(fmt::format("{}: fits too, priority {}", spec->name, spec->priority));
+      reasons.push_back(fmt::format("{}: also fits, priority {}", spec->name, spec->priority));
     }
   }
   if (match.name.empty()) reasons.insert(reasons.begin(), "no device class fits");

@@ -74,7 +74,7 @@ void Forget(v1::Device& device, std::string_view model) {
 
 absl::Status CheckDigest(std::string_view field, const std::string& raw) {
   if (!raw.empty() && raw.size() != Digest::kSize)
-    return InvalidArgument("{}: a digest has 32 bytes", field);
+    return InvalidArgument("{}: a digest must have 32 bytes", field);
   return absl::OkStatus();
 }
 
@@ -131,7 +131,7 @@ absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models) {
     if (!std::isfinite(m.tokens_per_second()))
       return InvalidArgument("models.tokens_per_second is not a number");
     if (m.model().empty() || ++seen[m.model()] > 1)
-      return InvalidArgument("models: each needs a model name of its own");
+      return InvalidArgument("models: each needs a unique model name");
   }
   return absl::OkStatus();
 }
@@ -149,10 +149,10 @@ absl::StatusOr<v1::Device> Fleet::Authenticate(const Transaction& tx,
                                                const trust::CertificateInfo& certificate) {
   const trust::Subject& subject = certificate.subject;
   if (subject.kind != trust::Subject::Kind::kDevice)
-    return Unauthenticated("this call needs a device's certificate: enroll with a token");
+    return Unauthenticated("this call needs a device's certificate: enroll with a token first");
   auto known = tx.devices().GetWithKey(subject.id);
   if (known.status().code() == absl::StatusCode::kNotFound)
-    return Unauthenticated("no device {}: enroll again with a token", subject.id);
+    return Unauthenticated("device {} does not exist: enroll again with a token", subject.id);
   QF_RETURN_IF_ERROR(known.status());
   if (known->public_key != certificate.public_key)
     return Unauthenticated("device {} was enrolled with another key: enroll again with a token",

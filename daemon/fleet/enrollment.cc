@@ -136,7 +136,7 @@ absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id,
   const auto known =
       with_.store.Read([&](const Transaction& tx) { return tx.devices().GetWithKey(device_id); });
   if (known.status().code() == absl::StatusCode::kNotFound)
-    return NotFound("no device {}: enroll again with a token", device_id);
+    return NotFound("device {} does not exist: enroll again with a token", device_id);
   QF_RETURN_IF_ERROR(known.status());
   if (known->public_key != public_key)
     return Unauthenticated("device {} was enrolled with another key: enroll again with a token",
@@ -146,8 +146,7 @@ absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id,
                            device_id);
   if (known->device.state() != v1::Device::ACTIVE)
     return PermissionDenied(
-        "device {} is revoked: an operator decided so; it cannot renew or enroll with this key",
-        device_id);
+        "device {} was revoked by an operator; it cannot renew or enroll with this key", device_id);
   QF_RETURN_IF_ERROR(challenges_.Use(device_id, nonce));
   return Issue(known->device, public_pem, trust_root_version);
 }

@@ -20,8 +20,8 @@ absl::Status CheckGroupName(std::string_view name) {
                        name, [&](char c) { return plain(c) || c == '.' || c == '_' || c == '-'; });
   if (fit) return absl::OkStatus();
   return InvalidArgument(
-      "\"{}\" is no group's name: 1 to {} letters, digits, \".\", \"_\" and \"-\", the first a "
-      "letter or digit",
+      "\"{}\" is not a valid group name: use 1 to {} letters, digits, \".\", \"_\" and \"-\", "
+      "beginning with a letter or digit",
       name.substr(0, kMaxGroupName), kMaxGroupName);
 }
 
@@ -38,7 +38,8 @@ absl::Status CheckGroup(const v1::DeviceGroup& group) {
     return Annotate(labels, "selector");
   if (static_cast<size_t>(group.device_ids_size()) > kMaxListedDevices)
     return InvalidArgument(
-        "group {} lists {} devices, at most {}: give them a label and the group a selector",
+        "group {} lists {} devices; the maximum is {}: give the devices a label and the group a "
+        "selector",
         group.name(), group.device_ids_size(), kMaxListedDevices);
   return absl::OkStatus();
 }

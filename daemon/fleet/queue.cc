@@ -51,7 +51,8 @@ absl::Status Fleet::MeetStranger(Attempt& attempt) {
   }
   if (strangers_ >= kMaxStrangersAMinute)
     return WithRetryAfter(
-        ResourceExhausted("too many unknown devices ask at once: ask again in a minute"),
+        ResourceExhausted(
+            "too many unknown devices are asking at the same time: try again in a minute"),
         kQueueFull);
   ++strangers_;
   attempt.met_stranger = true;
@@ -64,14 +65,14 @@ absl::StatusOr<std::string> Fleet::Hold(Transaction& tx, Attempt& attempt,
   const DeviceKey& key = attempt.key;
   const int64_t now = ToUnixMillis(with_.clock.Now());
   if (applicant.facts.ByteSizeLong() > kMaxHeldFacts)
-    return InvalidArgument("facts: a device that waits may tell at most {} bytes", kMaxHeldFacts);
+    return InvalidArgument("facts: a pending device may send at most {} bytes", kMaxHeldFacts);
   PendingRecord pending{{}, admission.name};
   v1::PendingDevice& device = pending.device;
   device.set_device_id(key.id);
   device.set_public_key(key.digest.raw());
   device.set_reason(!admission.wait.empty()
                         ? admission.wait
-                        : fmt::format("its machine is that of {}, which is active with another key",
+                        : fmt::format("its machine belongs to {}, which is active with another key",
                                       admission.replaces));
   device.set_replaces(admission.replaces);
   device.set_admitted_by(admission.text);
@@ -98,8 +99,8 @@ absl::StatusOr<std::string> Fleet::Hold(Transaction& tx, Attempt& attempt,
     QF_RETURN_IF_ERROR(put);
   }
   return fmt::format(
-      "device {0} waits for an operator ({1}): `quantfleet device approve {0}` lets it in", key.id,
-      device.reason());
+      "device {0} waits for an operator ({1}): run `quantfleet device approve {0}` to admit it",
+      key.id, device.reason());
 }
 
 absl::StatusOr<std::vector<v1::PendingDevice>> Fleet::Pending() {
@@ -116,7 +117,7 @@ absl::StatusOr<Fleet::Approved> Fleet::Approve(Transaction& tx, std::string_view
   if (!pending) {
     auto known = tx.devices().Get(device_id);
     if (!known.ok() || known->state() != v1::Device::ACTIVE)
-      return NotFound("no device \"{}\" waits: see `quantfleet device pending`", device_id);
+      return NotFound("device \"{}\" is not pending: see `quantfleet device pending`", device_id);
     approved.device = *std::move(known);  // approved before
     return approved;
   }
@@ -131,8 +132,8 @@ absl::StatusOr<Fleet::Approved> Fleet::Approve(Transaction& tx, std::string_view
   // revoke.
   if (!replaces.empty() && replaces != old.id())
     return FailedPrecondition(
-        "device {} would now replace {}, not {}: when it has asked again, look at `quantfleet "
-        "device pending`",
+        "device {} would now replace {}, not {}: once it has asked again, check `quantfleet device "
+        "pending`",
         device_id, replaces, old.id().empty() ? "none" : old.id());
 
   QF_ASSIGN_OR_RETURN(const Digest key, Digest::FromRaw(request.public_key()));
@@ -166,9 +167,10 @@ absl::StatusOr<v1::Device> Fleet::Reject(std::string_view device_id) {
       if (rejected.ok() && rejected->state() == v1::Device::REVOKED)
         return rejected;  // rejected before
       if (rejected.ok())
-        return FailedPrecondition("device {0} is in: `quantfleet device revoke {0}` puts it out",
-                                  device_id);
-      return NotFound("no device \"{}\" waits: see `quantfleet device pending`", device_id);
+        return FailedPrecondition(
+            "device {0} is already enrolled: run `quantfleet device revoke {0}` to revoke it",
+            device_id);
+      return NotFound("device \"{}\" is not pending: see `quantfleet device pending`", device_id);
     }
     QF_ASSIGN_OR_RETURN(const Digest key, Digest::FromRaw(pending->device.public_key()));
     // Not under the certificate's name: rejecting a copy must not shut out the device that it is a
@@ -180,7 +182,7 @@ absl::StatusOr<v1::Device> Fleet::Reject(std::string_view device_id) {
     *device.mutable_facts() = pending->device.facts();
     device.set_agent_version(pending->device.agent_version());
     device.set_enrolled_ms(now);
-    device.set_class_reason("rejected by an operator, never let in");
+    device.set_class_reason("rejected by an operator before it was enrolled");
     return tx.devices().Create(enrollment);
   });
 }

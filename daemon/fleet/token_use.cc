@@ -30,8 +30,9 @@ absl::Status CheckRate(const Transaction& tx, const v1::EnrollmentToken& token, 
   // A clock that was set back makes no device wait for longer than the hour.
   const int64_t wait = std::min<int64_t>(*used + kHourMs - now_ms, kHourMs);
   return WithRetryAfter(
-      ResourceExhausted("token {} lets {} devices in an hour, and they came: ask again in {} s",
-                        token.id(), token.rate_per_hour(), (wait + 999) / 1000),
+      ResourceExhausted(
+          "token {} admits {} devices in an hour, and that limit is reached: try again in {} s",
+          token.id(), token.rate_per_hour(), (wait + 999) / 1000),
       Duration(wait));
 }
 
@@ -42,7 +43,8 @@ absl::StatusOr<v1::EnrollmentToken> UseToken(Transaction& tx, std::string_view i
                                              bool enrolled, int64_t now_ms) {
   auto kept = tx.tokens().GetKept(id);
   if (absl::IsNotFound(kept.status()) || (kept.ok() && kept->secret_hash != secret_hash))
-    return Unauthenticated("the enrollment token is not valid: check that it was copied whole");
+    return Unauthenticated(
+        "the enrollment token is not valid: check that it was copied completely");
   QF_RETURN_IF_ERROR(kept.status());
   v1::EnrollmentToken token = std::move(kept->token);
   QF_ASSIGN_OR_RETURN(const auto used, tx.tokens().FindUse(id, public_key));

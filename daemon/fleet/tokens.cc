@@ -15,7 +15,7 @@ constexpr Duration kRecent = std::chrono::minutes(10);
 
 absl::Status CheckRequest(const Fleet::TokenRequest& request) {
   if (request.ttl_seconds < 0 || request.ttl_seconds > kMaxTtlSeconds)
-    return InvalidArgument("ttl_seconds must be 0 (24 hours) to {}", kMaxTtlSeconds);
+    return InvalidArgument("ttl_seconds must be from 0 (24 hours) to {}", kMaxTtlSeconds);
   if (request.description.size() > kMaxTokenText)
     return InvalidArgument("description: at most {} bytes", kMaxTokenText);
   if (request.request_id.size() > kMaxTokenText)
@@ -41,9 +41,8 @@ absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) 
         with_.store.Read([&](const Transaction& tx) { return tx.requests().Find(key); }));
     if (made)
       return AlreadyExists(
-          "this request made token {} before, and its secret was shown then: revoke that token and "
-          "ask again with "
-          "another request_id",
+          "an earlier request with this id created token {}, whose secret was shown then: revoke "
+          "that token and use another request_id",
           *made);
   }
 
@@ -53,7 +52,7 @@ absl::StatusOr<Fleet::NewToken> Fleet::CreateToken(const TokenRequest& request) 
     }));
     if (std::ranges::find(*classes, request.device_class, &DeviceClassSpec::name) == classes->end())
       return NotFound(
-          "there is no device class \"{}\": see `quantfleet class list`, or apply it first",
+          "device class \"{}\" does not exist: see `quantfleet class list`, or apply it first",
           request.device_class);
   }
   const trust::ClaimToken claim =

@@ -8,7 +8,7 @@
 namespace quantfleet::daemon {
 
 absl::Status Overloaded() {
-  return Unavailable("the daemon has too much to do, or is stopping: try again soon");
+  return Unavailable("the daemon is overloaded or stopping: try again later");
 }
 
 grpc::ServerUnaryReactor* Dispatcher::RunOn(WorkerPool& pool, grpc::CallbackServerContext* context,

@@ -79,9 +79,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(app::App& app,
   net::AwaitGrpcAtExit();
   if (!impl->server || impl->port <= 0)
     return Unavailable(
-        "gRPC: cannot listen at {}: is the port taken by another process? Stop it, or choose "
-        "another "
-        "address with --listen",
+        "gRPC: cannot listen at {}: the port may be in use by another process: stop it, or choose "
+        "another address with --listen",
         address);
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
 }

@@ -37,7 +37,7 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
     bool rest = false;
     {
       std::lock_guard lock(mutex_);
-      if (!ok) End(Cancelled("the caller left"));
+      if (!ok) End(Cancelled("the caller disconnected"));
       if (last_) End(absl::OkStatus());
       rest = !ending_ && source_.rest.count() > 0;
     }
@@ -49,7 +49,7 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
   void OnCancel() override {
     {
       std::lock_guard lock(mutex_);
-      End(Cancelled("the caller left"));
+      End(Cancelled("the caller disconnected"));
     }
     FinishWhenIdle();
   }

@@ -22,11 +22,11 @@ absl::StatusOr<std::vector<FoundAgent>> FindAgents(FileSystem& files, const fs::
     FoundAgent agent{one, {}};
     QF_ASSIGN_OR_RETURN(agent.program, pipeline::ReadAgentProgram(files, one));
     if (!taken.insert(agent.program.architecture).second)
-      return InvalidArgument("{}: a second agent for {}: a device could get either", one.string(),
-                             agent.program.architecture);
+      return InvalidArgument("{}: more than one agent for {}: give one file per architecture",
+                             one.string(), agent.program.architecture);
     agents.push_back(std::move(agent));
   }
-  if (agents.empty()) return InvalidArgument("{}: there is no agent's program", path.string());
+  if (agents.empty()) return InvalidArgument("{}: contains no program of the agent", path.string());
   return agents;
 }
 
@@ -44,7 +44,7 @@ absl::StatusOr<v1::Manifest> StoreAgent(FileSystem& files, pipeline::BlobStore& 
   Sha256 whole;
   Bytes buffer(std::min<uint64_t>(agent.program.size, pipeline::kMaxChunkBytes));
   for (uint64_t at = 0; at < agent.program.size; at += buffer.size()) {
-    if (stop.stop_requested()) return Cancelled("stopped while {} was stored", agent.path.string());
+    if (stop.stop_requested()) return Cancelled("stopped while storing {}", agent.path.string());
     const auto plain =
         MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), agent.program.size - at));
     QF_RETURN_IF_ERROR(open->ReadAt(at, plain));

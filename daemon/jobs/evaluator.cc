@@ -158,15 +158,15 @@ absl::Status Evaluator::Unpack(const v1::Manifest& manifest, const fs::path& fol
   for (const v1::ArtifactFile& file : manifest.files()) size += file.size();
   QF_ASSIGN_OR_RETURN(const uint64_t free, with_.files.FreeSpace(folder));
   if (free < size)
-    return ResourceExhausted("{}: a plain copy needs {}, the disk has {} free", folder.string(),
-                             HumanBytes(size), HumanBytes(free));
+    return ResourceExhausted("{}: a plain copy needs {}, but the disk has only {} free",
+                             folder.string(), HumanBytes(size), HumanBytes(free));
   for (const v1::ArtifactFile& file : manifest.files()) {
     const fs::path path = folder / file.path();
     QF_RETURN_IF_ERROR(with_.files.CreateDirectories(path.parent_path()));
     QF_ASSIGN_OR_RETURN(const auto out, with_.files.Open(path, OpenMode::kCreate));
     uint64_t at = 0;
     for (const v1::Chunk& chunk : file.chunks()) {
-      if (stop.stop_requested()) return Cancelled("stopped while an artifact was unpacked");
+      if (stop.stop_requested()) return Cancelled("stopped while unpacking an artifact");
       QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(chunk.digest()));
       QF_ASSIGN_OR_RETURN(const Bytes plain, with_.blobs.Read(digest, chunk.size()));
       QF_RETURN_IF_ERROR(out->WriteAt(at, plain));
@@ -215,7 +215,7 @@ absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::Model
   v1::EvaluationStatement statement;
   Fill(statement, compared);
   for (const std::string& prompt : options_.prompts) {
-    if (stop.stop_requested()) return Cancelled("stopped while golden prompts were asked");
+    if (stop.stop_requested()) return Cancelled("stopped while evaluating golden prompts");
     QF_ASSIGN_OR_RETURN(const engine::Golden golden,
                         engine::MakeGolden(*engine, prompt, options_.golden_tokens));
     v1::GoldenPrompt& out = *statement.add_golden();

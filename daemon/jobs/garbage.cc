@@ -72,7 +72,7 @@ absl::StatusOr<Collected> CollectGarbage(Store& store, pipeline::BlobStore& blob
   FailPoint("garbage-before-remove");
   QF_RETURN_IF_ERROR(blobs.List(
       [&](const Digest& digest, const pipeline::BlobStore::Stored& stored) -> absl::Status {
-        if (options.stop.stop_requested()) return Cancelled("stopped while garbage was collected");
+        if (options.stop.stop_requested()) return Cancelled("stopped while collecting garbage");
         if (needed.contains(digest)) {
           ++collected.blobs_kept;
           collected.bytes_kept += stored.stored_size;

@@ -16,8 +16,9 @@ absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, std::string_vie
                                                    const std::vector<std::string>& classes) {
   if (pipeline::KindOfModel(model) == pipeline::ArtifactKind::kProgram) {
     if (classes.empty()) return std::vector<std::string>{std::string(pipeline::kAgentFormat)};
-    return InvalidArgument("{} goes to devices by their architecture: its jobs name no class",
-                           model);
+    return InvalidArgument(
+        "{} is given to devices by their architecture: its jobs must not name device classes",
+        model);
   }
   if (classes.empty()) return InvalidArgument("a job needs at least one device class");
   std::vector<std::string> targets;
@@ -34,8 +35,8 @@ absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, std::string_vie
 
 absl::Status CannotCollectWhile(const std::string& job) {
   return FailedPrecondition(
-      "{} is running and may count on any blob: wait until it is done (the daemon collects by "
-      "itself once a day)",
+      "{} is running and may need any blob: wait until it has finished (the daemon also collects "
+      "by itself once a day)",
       job);
 }
 
@@ -209,7 +210,7 @@ void JobRunner::RefuseCollections(const std::string& running) {
     asked.swap(collections_);
   }
   const absl::Status status =
-      running.empty() ? Unavailable("the daemon stops") : CannotCollectWhile(running);
+      running.empty() ? Unavailable("the daemon is stopping") : CannotCollectWhile(running);
   for (Collection& each : asked) each.set_value(status);
 }
 
@@ -234,7 +235,7 @@ absl::StatusOr<Collected> JobRunner::Collect(bool dry_run) {
   std::future<absl::StatusOr<Collected>> result;
   {
     std::lock_guard lock(mutex_);
-    if (!working_) return Unavailable("the daemon stops");
+    if (!working_) return Unavailable("the daemon is stopping");
     result = collections_.emplace_back().get_future();
     work_ = true;
   }

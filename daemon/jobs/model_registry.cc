@@ -147,8 +147,9 @@ absl::Status ModelRegistry::CheckSpace(const PushProgress& progress) {
   QF_ASSIGN_OR_RETURN(const uint64_t space, files_.FreeSpace(data_));
   const auto needed = CheckedAdd(missing, limits_.keep_free_bytes);
   if (needed && *needed <= space) return absl::OkStatus();
-  return ResourceExhausted("the push needs {} and {} has {} free: make space and push again",
-                           HumanBytes(missing), data_.string(), HumanBytes(space));
+  return ResourceExhausted(
+      "the push needs {}, but {} has only {} free: free some space and push again",
+      HumanBytes(missing), data_.string(), HumanBytes(space));
 }
 
 absl::StatusOr<std::shared_ptr<ModelRegistry::Push>> ModelRegistry::OpenPush(
@@ -179,25 +180,26 @@ absl::StatusOr<File*> ModelRegistry::OpenFile(Push& push, const PushedFile& file
 absl::Status ModelRegistry::WritePush(std::string_view push_id, std::string_view path,
                                       uint64_t offset, ByteSpan data) {
   if (data.size() > limits_.max_write_bytes)
-    return InvalidArgument("a piece of a push has at most {} bytes, not {}",
+    return InvalidArgument("a piece of a push has {1} bytes; the maximum is {0}",
                            limits_.max_write_bytes, data.size());
   QF_ASSIGN_OR_RETURN(const auto push, OpenPush(push_id));
   const auto& files = push->record.files;
   const auto file =
       std::find_if(files.begin(), files.end(), [&](const PushedFile& f) { return f.path == path; });
-  if (file == files.end()) return InvalidArgument("push {} has no file \"{}\"", push_id, path);
+  if (file == files.end())
+    return InvalidArgument("push {} has no file named \"{}\"", push_id, path);
 
   std::lock_guard lock(push->mutex);
   if (push->record.committed || files_.Exists(PublishedOf(push->record)))
-    return FailedPrecondition("push {} is complete already: commit it", push_id);
+    return FailedPrecondition("push {} is already complete: commit it", push_id);
   QF_ASSIGN_OR_RETURN(File* const out, OpenFile(*push, *file));
   QF_ASSIGN_OR_RETURN(const uint64_t size, out->Size());
   if (offset != size)
-    return OutOfRange("\"{}\" has {} bytes so far: go on from there, not from {}", path, size,
+    return OutOfRange("\"{}\" has {} bytes so far: continue from there, not from {}", path, size,
                       offset);
   const auto end = CheckedAdd(offset, data.size());
   if (!end || *end > file->size)
-    return InvalidArgument("\"{}\" was announced with {} bytes: this would be more", path,
+    return InvalidArgument("\"{}\" was announced with {} bytes, and this data exceeds that", path,
                            file->size);
   const absl::Status written = out->WriteAt(offset, data);
   if (!written.ok()) {
@@ -222,8 +224,7 @@ absl::Status ModelRegistry::CheckDigests(Push& push) {
     QF_ASSIGN_OR_RETURN(File* const in, OpenFile(push, file));
     QF_ASSIGN_OR_RETURN(const uint64_t size, in->Size());
     if (size < file.size)
-      return FailedPrecondition("\"{}\" is not complete: {} of {} bytes", file.path, size,
-                                file.size);
+      return FailedPrecondition("\"{}\" is incomplete: {} of {} bytes", file.path, size, file.size);
     QF_RETURN_IF_ERROR(in->Sync());
     Sha256 hash;
     for (uint64_t at = 0; at < size; at += buffer.size()) {
@@ -236,7 +237,7 @@ absl::Status ModelRegistry::CheckDigests(Push& push) {
     push.open.erase(file.path);
     if (size == file.size && hash.Finish() == file.sha256) continue;
     QF_RETURN_IF_ERROR(files_.Remove(IncomingOf(push.record.id) / file.path));
-    return DataLoss("\"{}\" arrived with another digest than was announced: push it again",
+    return DataLoss("\"{}\" arrived with a different digest from the one announced: push it again",
                     file.path);
   }
   return absl::OkStatus();

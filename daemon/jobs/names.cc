@@ -16,12 +16,12 @@ bool IsAlphanumeric(char c) {
 absl::Status CheckComponent(std::string_view component, std::string_view path) {
   if (component.empty() || component.front() == '.')
     return InvalidArgument(
-        "\"{}\" cannot be pushed: a path is relative, and no part of it is empty or begins with a "
-        "dot",
+        "\"{}\" cannot be pushed: a path must be relative, and no part of it may be empty or begin "
+        "with a dot",
         path);
   for (const char c : component)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '\\')
-      return InvalidArgument("a pushed path must not hold control characters or backslashes");
+      return InvalidArgument("a pushed path must not contain control characters or backslashes");
   return absl::OkStatus();
 }
 
@@ -32,21 +32,20 @@ absl::Status CheckModelName(std::string_view name) {
   for (const char c : name) fit = fit && (IsAlphanumeric(c) || c == '.' || c == '_' || c == '-');
   if (fit) return absl::OkStatus();
   return InvalidArgument(
-      "\"{}\" is no model's name: 1 to {} letters, digits, \".\", \"_\" and \"-\", the first a "
-      "letter or "
-      "digit",
+      "\"{}\" is not a valid model name: use 1 to {} letters, digits, \".\", \"_\" and \"-\", "
+      "beginning with a letter or digit",
       name.substr(0, 2 * kMaxNameSize), kMaxNameSize);
 }
 
 absl::Status CheckPushedPath(std::string_view path) {
   if (path.size() > kMaxPathSize)
-    return InvalidArgument("a pushed path has at most {} bytes", kMaxPathSize);
+    return InvalidArgument("a pushed path must have at most {} bytes", kMaxPathSize);
   size_t depth = 0;
   for (size_t at = 0; at <= path.size();) {
     const size_t end = std::min(path.find('/', at), path.size());
     QF_RETURN_IF_ERROR(CheckComponent(path.substr(at, end - at), path));
     if (++depth > kMaxDepth)
-      return InvalidArgument("\"{}\" lies more than {} folders deep", path, kMaxDepth);
+      return InvalidArgument("\"{}\" is more than {} folders deep", path, kMaxDepth);
     at = end + 1;
   }
   return absl::OkStatus();
@@ -54,9 +53,9 @@ absl::Status CheckPushedPath(std::string_view path) {
 
 absl::Status CheckPushedFiles(const std::vector<PushedFile>& files, size_t max_files,
                               uint64_t max_bytes) {
-  if (files.empty()) return InvalidArgument("a push needs at least one file");
+  if (files.empty()) return InvalidArgument("a push must have at least one file");
   if (files.size() > max_files)
-    return InvalidArgument("a push has at most {} files, not {}", max_files, files.size());
+    return InvalidArgument("a push must have at most {} files, not {}", max_files, files.size());
   std::set<std::string_view> paths;
   uint64_t total = 0;
   for (const PushedFile& file : files) {
@@ -65,7 +64,7 @@ absl::Status CheckPushedFiles(const std::vector<PushedFile>& files, size_t max_f
       return InvalidArgument("\"{}\" is pushed twice", file.path);
     const auto sum = CheckedAdd(total, file.size);
     if (!sum || *sum > max_bytes)
-      return InvalidArgument("a push has at most {}; the daemon's settings may allow more",
+      return InvalidArgument("a push must have at most {}; the daemon's settings may allow more",
                              HumanBytes(max_bytes));
     total = *sum;
   }

@@ -41,7 +41,7 @@ absl::Status WithRemedy(const absl::Status& status) {
   if (status.code() != absl::StatusCode::kResourceExhausted) return status;
   return MakeStatus(
       status.code(),
-      Message(status) + "; make space and submit the job again: what is done is kept");
+      Message(status) + "; free some space and submit the job again: finished work is kept");
 }
 
 }  // namespace
@@ -53,7 +53,7 @@ void JobRunner::RunJob(const JobRecord& record, const std::stop_token& stop) {
   try {
     status = Execute(record, stop);
   } catch (const std::exception& error) {
-    status = Internal("the job ended by an exception: {}", error.what());
+    status = Internal("the job failed with an exception: {}", error.what());
   }
   bool cancelled = false;
   {
@@ -110,7 +110,8 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
                       pipeline::Execute(*source, plan, sink, options));
   OnProgress(name, result.progress);
   if (result.manifests.size() != plan.targets.size())
-    return Internal("{} manifests for {} targets", result.manifests.size(), plan.targets.size());
+    return Internal("the run returned {} manifests for {} targets", result.manifests.size(),
+                    plan.targets.size());
   QF_ASSIGN_OR_RETURN(const Measured measured,
                       Measure(record.job, *source, result.manifests, job_stop.get_token()));
   SetStage(name, "sealing");
@@ -225,9 +226,8 @@ absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource
   const bool begun = !record.plan_digest.empty();
   if (begun && record.source_fingerprint != fingerprint)
     return FailedPrecondition(
-        "the files of {} at {} have changed since the job began: import the model anew and submit "
-        "another "
-        "job",
+        "the files of {} at {} have changed since the job started: import the model again and "
+        "submit another job",
         record.job.model(), record.source_path);
   if (begun && record.plan_digest == plan_digest) return absl::OkStatus();
   record.plan_digest = plan_digest;

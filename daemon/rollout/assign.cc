@@ -131,7 +131,8 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name,
     std::erase_if(rows, [](const RolloutDevice& row) { return !Concerns(RowEvent::kAllow, row); });
     for (const std::string& id : device_ids)
       if (std::ranges::find(rows, id, &RolloutDevice::device_id) == rows.end())
-        return FailedPrecondition("{}: no download of device {} waits for its budget", name, id);
+        return FailedPrecondition("{}: device {} has no download that waits for its budget", name,
+                                  id);
     for (RolloutDevice& row : rows) {
       if (!device_ids.empty() && std::ranges::count(device_ids, row.device_id()) == 0) continue;
       QF_ASSIGN_OR_RETURN(const v1::Device device, tx.devices().Get(row.device_id()));

@@ -23,8 +23,10 @@ std::optional<std::string> Rollouts::WhyOutranked(const v1::Rollout& head,
   for (const RolloutStore::Row& other : rows)
     if (other.rollout != head.name() && other.model == head.model() &&
         other.priority > head.plan().priority() && IsKept(other.device))
-      return fmt::format("outranked by {} with priority {}: wait until it is over, or give as much",
-                         other.rollout, other.priority);
+      return fmt::format(
+          "outranked by {} with priority {}: wait until that has ended, or use at least the same "
+          "priority",
+          other.rollout, other.priority);
   return std::nullopt;
 }
 

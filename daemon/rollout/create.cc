@@ -27,8 +27,8 @@ absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
     return InvalidArgument("selector: at most {} labels", kMaxLabels);
   if (request.plan.dynamic() && !request.device_ids.empty())
     return InvalidArgument(
-        "a dynamic rollout takes devices that come later: give a selector or a group instead of "
-        "device ids");
+        "a dynamic rollout also takes devices that appear later: give a selector or a group "
+        "instead of device ids");
   return CheckPlan(request.plan);
 }
 
@@ -45,7 +45,7 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
   QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> all, tx.artifacts().List(model));
   if (all.empty())
     return FailedPrecondition(
-        "model {} has no artifacts yet: submit a job and wait until it succeeded", model);
+        "model {} has no artifacts yet: submit a job and wait until it has succeeded", model);
   std::vector<v1::Artifact> candidates = all;
   if (!names.empty()) {
     candidates.clear();
@@ -53,7 +53,7 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
       QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(name));
       const auto of_model = std::ranges::find(all, record.artifact.name(), &v1::Artifact::name);
       if (of_model == all.end())
-        return InvalidArgument("{} is no artifact of model {}", record.artifact.name(), model);
+        return InvalidArgument("{} is not an artifact of model {}", record.artifact.name(), model);
       candidates.push_back(*of_model);
     }
   }
@@ -62,7 +62,7 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
   for (const v1::Artifact& artifact : candidates) {  // newest first: the first of a kind is the one
     if (!taken.emplace(artifact.format(), artifact.recipe()).second) {
       if (names.empty()) continue;
-      return InvalidArgument("two artifacts of {}:{} are named: a device could get either",
+      return InvalidArgument("more than one artifact of {}:{} is named: name one",
                              artifact.format(), artifact.recipe());
     }
     QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(artifact.name()));
@@ -127,11 +127,11 @@ absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const Transactio
   }
   if (!devices.empty() || request.plan.dynamic()) return devices;
   if (!request.group.empty())
-    return FailedPrecondition("no device of group {0} is meant: see `quantfleet group show {0}`",
-                              request.group);
+    return FailedPrecondition(
+        "no active device of group {0} matches: see `quantfleet group show {0}`", request.group);
   if (!request.selector.empty())
-    return FailedPrecondition("no device carries the labels that the selector wants");
-  return FailedPrecondition("no device is enrolled: make a token and enroll one first");
+    return FailedPrecondition("no device has the labels of the selector");
+  return FailedPrecondition("no device is enrolled: create a token and enroll one first");
 }
 
 absl::StatusOr<v1::Rollout> Rollouts::Draw(const Transaction& tx, const CreateRequest& request) {

@@ -86,19 +86,20 @@ void AddNotes(const v1::Rollout& rollout, const FleetRecord& record, Duration ch
               v1::RolloutEstimate& estimate) {
   if (record.devices > 0)
     estimate.add_notes(
-        fmt::format("as the last {} devices: in the median {}/s, and {:.0f} s from told to through",
+        fmt::format("based on the last devices ({}): the median is {}/s, and {:.0f} s from "
+                    "assigned to finished",
                     record.devices, HumanBytes(static_cast<uint64_t>(record.bytes_per_second)),
                     record.seconds));
   else
     estimate.add_notes(fmt::format(
-        "assumed, since no device has been through yet: 10 Mbit/s and a check-in of {} s",
+        "assumed, since no device has finished yet: 10 Mbit/s and a check-in interval of {} s",
         std::chrono::duration_cast<std::chrono::seconds>(check_in).count()));
   if (rollout.state() == v1::Rollout::DRAFT ||
       std::ranges::any_of(rollout.plan().phases(),
                           [](const auto& phase) { return phase.approval(); }))
-    estimate.add_notes("without the time that approvals take");
+    estimate.add_notes("time for approvals is not included");
   if (!rollout.plan().windows().empty())
-    estimate.add_notes("with the maintenance windows from now on");
+    estimate.add_notes("maintenance windows from now on are included");
 }
 
 }  // namespace

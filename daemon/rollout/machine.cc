@@ -40,10 +40,11 @@ std::optional<std::string> TooManyFailures(const Rollout& head, const PhaseCount
   const uint64_t executed = std::max(failed, Minus(all.executed(), head.forgiven_executed()));
   if (executed < std::max<uint64_t>(1, plan.min_executed())) return std::nullopt;
   if (plan.has_max_failures() && failed > plan.max_failures())
-    return fmt::format("{} devices failed, more than {}", failed, plan.max_failures());
+    return fmt::format("failed devices: {}, which exceeds the limit of {}", failed,
+                       plan.max_failures());
   if (plan.has_max_failure_percent() && failed * 100 > executed * plan.max_failure_percent())
-    return fmt::format("{} of {} devices failed, more than {} %", failed, executed,
-                       plan.max_failure_percent());
+    return fmt::format("failed devices: {} of {}, which exceeds the limit of {} %", failed,
+                       executed, plan.max_failure_percent());
   return std::nullopt;
 }
 
@@ -54,8 +55,8 @@ std::optional<std::string> TooFewHealthy(const Rollout& head, const PhaseCounts&
   if (head.phase_forgiven() || phase.executed() == 0 ||
       phase.healthy * 100 >= phase.executed() * least)
     return std::nullopt;
-  return fmt::format("phase {}: {} of {} devices are healthy, less than {} %", head.phase() + 1,
-                     phase.healthy, phase.executed(), least);
+  return fmt::format("phase {}: {} of {} devices are healthy, which is below the limit of {} %",
+                     head.phase() + 1, phase.healthy, phase.executed(), least);
 }
 
 class Step {
@@ -89,8 +90,7 @@ class Step {
     switch (event) {
       case RolloutEvent::kPause:
         if (state == Rollout::PAUSED) break;
-        if (!IsActive(state) || state == Rollout::ROLLING_BACK)
-          return Refuse("paused", "under way");
+        if (!IsActive(state) || state == Rollout::ROLLING_BACK) return Refuse("paused", "active");
         Enter(Rollout::PAUSED, why.empty() ? "paused by an operator" : why);
         break;
       case RolloutEvent::kResume:
@@ -101,13 +101,13 @@ class Step {
         break;
       case RolloutEvent::kApprove:
         if (state != Rollout::DRAFT && state != Rollout::AWAITING_APPROVAL)
-          return Refuse("approved", "a DRAFT or AWAITING_APPROVAL");
+          return Refuse("approved", "DRAFT or AWAITING_APPROVAL");
         if (state == Rollout::DRAFT) decision_.rows = Decision::Rows::kClaim;
         Open();
         break;
       case RolloutEvent::kAbort:
         if (state == Rollout::ABORTED) break;
-        if (IsFinal(state) || state == Rollout::ROLLING_BACK) return Refuse("aborted", "not over");
+        if (IsFinal(state) || state == Rollout::ROLLING_BACK) return Refuse("aborted", "not ended");
         Abort(why.empty() ? "aborted by an operator" : why);
         break;
       case RolloutEvent::kRollBack:
@@ -132,7 +132,7 @@ class Step {
 
   Decision Refuse(std::string_view verb, std::string_view when) {
     decision_.outcome = Decision::Outcome::kRefused;
-    decision_.refusal = fmt::format("{} is {}: only one that is {} can be {}", head().name(),
+    decision_.refusal = fmt::format("{} is {}: a rollout must be {} to be {}", head().name(),
                                     Rollout::State_Name(head().state()), when, verb);
     return std::move(decision_);
   }
@@ -230,7 +230,8 @@ class Step {
     if (all_.failed == 0 || tolerated)
       Finish(Rollout::COMPLETED, "");
     else
-      Finish(Rollout::FAILED, fmt::format("{} of {} devices failed", all_.failed, all_.executed()));
+      Finish(Rollout::FAILED,
+             fmt::format("failed devices: {} of {}", all_.failed, all_.executed()));
   }
 
   const PhaseCounts& counts_;
@@ -279,7 +280,7 @@ absl::StatusOr<Decision> Decide(const Rollout& head, const PhaseCounts& counts, 
   if (head.plan().phases_size() == 0 ||
       counts.size() != static_cast<size_t>(head.plan().phases_size()) ||
       head.phase() >= counts.size())
-    return Internal("{}: the plan has {} phases, the rollout is in phase {}", head.name(),
+    return Internal("{}: the plan has {} phases, but the rollout is in phase {}", head.name(),
                     head.plan().phases_size(), head.phase() + 1);
   return Step(head, counts, now).Act(event, why);
 }

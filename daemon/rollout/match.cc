@@ -83,7 +83,7 @@ std::variant<Choice, Obstacle> ChooseContext(const v1::Device& device, const Dev
       "the device has {}{}", HumanBytes(total),
       spec.memory_headroom == 1
           ? ""
-          : fmt::format(", {} without the head-room of class {}", HumanBytes(bytes), spec.name));
+          : fmt::format(", or {} less the headroom of class {}", HumanBytes(bytes), spec.name));
   const auto unlimited =
       pipeline::FitContext(offered.memory, wish, std::numeric_limits<uint64_t>::max());
   if (!unlimited.ok())
@@ -118,8 +118,8 @@ std::optional<Obstacle> WhyNot(const v1::Device& device, const OfferedArtifact& 
         outgrown.format() == artifact.format() && outgrown.recipe() == artifact.recipe())
       return Obstacle{
           outgrown.reason() == "too_slow" ? RolloutDevice::TOO_SLOW : RolloutDevice::OUT_OF_MEMORY,
-          fmt::format("the device stepped down from {}:{}: {}; `quantfleet device step-up {}` lets "
-                      "it try again",
+          fmt::format("the device stepped down from {}:{}: {}; run `quantfleet device step-up {}` "
+                      "to let it try again",
                       artifact.format(), artifact.recipe(), outgrown.detail(), device.id()),
           true};
   for (const std::string& isa : offered.instruction_sets) {
@@ -154,10 +154,10 @@ RolloutDevice MatchAgent(RolloutDevice row, const v1::Device& device,
   const auto own = std::ranges::find_if(
       artifacts, [&](const OfferedArtifact& a) { return a.artifact.recipe() == architecture; });
   if (own == artifacts.end())
-    return Skip(
-        std::move(row), RolloutDevice::NO_ARTIFACT,
-        fmt::format("there is no agent for \"{}\": publish one with `quantfleet agent publish`",
-                    architecture));
+    return Skip(std::move(row), RolloutDevice::NO_ARTIFACT,
+                fmt::format("there is no agent for architecture \"{}\": publish one with "
+                            "`quantfleet agent publish`",
+                            architecture));
   row.set_artifact(own->artifact.name());
   row.set_bytes(own->artifact.stored_bytes());
   Move(row, RowEvent::kSuit, {});
@@ -182,9 +182,8 @@ v1::RolloutDevice MatchDevice(const v1::Device& device,
   if (spec == classes.end())
     return Skip(
         row, RolloutDevice::NO_CLASS,
-        fmt::format(
-            "class {} does not exist any more: the device gets another at its next check-in",
-            device.device_class()));
+        fmt::format("class {} no longer exists: the device gets another at its next check-in",
+                    device.device_class()));
   const std::vector<const OfferedArtifact*> candidates = CandidatesOf(*spec, artifacts);
   if (candidates.empty())
     return Skip(row, RolloutDevice::NO_ARTIFACT,

@@ -33,17 +33,18 @@ absl::Status CheckPhase(const RolloutPhase& phase, int number, bool last) {
   const int ways = (phase.count() > 0) + (phase.percent() > 0) + !phase.labels().empty() +
                    !phase.group().empty();
   if (ways > 1)
-    return InvalidArgument("phase {}: give a count, a percentage, labels or a group, not several",
+    return InvalidArgument("phase {}: give only one of a count, a percentage, labels or a group",
                            number);
   if (ways == 0 && !last)
     return InvalidArgument(
-        "phase {}: only the last one takes all the rest; give a count, a percentage, labels or a "
-        "group",
+        "phase {}: only the last phase may take all the rest; give a count, a percentage, labels "
+        "or a group",
         number);
   if (phase.percent() > 100)
-    return InvalidArgument("phase {}: {} % of all devices, at most 100", number, phase.percent());
+    return InvalidArgument("phase {}: {} % of all devices; the maximum is 100", number,
+                           phase.percent());
   if (phase.soak_seconds() > kMaxSeconds)
-    return InvalidArgument("phase {}: soak_seconds: at most a year", number);
+    return InvalidArgument("phase {}: soak_seconds: at most one year", number);
   if (phase.labels().size() > kMaxLabels)
     return InvalidArgument("phase {}: at most {} labels", number, kMaxLabels);
   if (phase.group().size() > kMaxLabelText)
@@ -51,18 +52,18 @@ absl::Status CheckPhase(const RolloutPhase& phase, int number, bool last) {
   for (const auto& [key, value] : phase.labels())
     if (key.empty() || key.size() > kMaxLabelText || value.size() > kMaxLabelText)
       return InvalidArgument(
-          "phase {}: labels have keys of 1 to {} bytes and values of at most that", number,
+          "phase {}: label keys must have 1 to {} bytes, and values at most as many", number,
           kMaxLabelText);
   return absl::OkStatus();
 }
 
 absl::Status CheckWindow(const v1::MaintenanceWindow& window, int number) {
   if (window.start_minute() >= kDayMinutes || window.end_minute() > kDayMinutes)
-    return InvalidArgument("window {}: a day ends at minute {}", number, kDayMinutes);
+    return InvalidArgument("window {}: a day has only {} minutes", number, kDayMinutes);
   if (window.weekdays_size() > 7) return InvalidArgument("window {}: a week has 7 days", number);
   for (const uint32_t day : window.weekdays())
     if (day < 1 || day > 7)
-      return InvalidArgument("window {}: weekdays go from 1 (Monday) to 7", number);
+      return InvalidArgument("window {}: weekdays are numbered from 1 (Monday) to 7", number);
   return absl::OkStatus();
 }
 
@@ -91,19 +92,21 @@ absl::Status CheckPlan(const RolloutPlan& plan) {
     if (phase.percent() == 0) continue;
     if (phase.percent() <= before)
       return InvalidArgument(
-          "a phase of {} % behind one of {} %: percentages include earlier phases and must rise",
+          "a phase of {} % follows one of {} %: percentages include earlier phases and must "
+          "increase",
           phase.percent(), before);
     before = phase.percent();
   }
   if (plan.success_percent() > 100) return InvalidArgument("success_percent: at most 100");
   if (plan.max_failure_percent() > 100) return InvalidArgument("max_failure_percent: at most 100");
   if (!RolloutPlan::OnFailure_IsValid(plan.on_failure()))
-    return InvalidArgument("on_failure: no such choice");
+    return InvalidArgument("on_failure: unknown value");
   if (plan.device_timeout_seconds() > kMaxSeconds)
-    return InvalidArgument("device_timeout_seconds: at most a year");
-  if (plan.jitter_seconds() > kDaySeconds) return InvalidArgument("jitter_seconds: at most a day");
+    return InvalidArgument("device_timeout_seconds: at most one year");
+  if (plan.jitter_seconds() > kDaySeconds)
+    return InvalidArgument("jitter_seconds: at most one day");
   if (plan.priority() < -kMaxPriority || plan.priority() > kMaxPriority)
-    return InvalidArgument("priority: from {} to {}", -kMaxPriority, kMaxPriority);
+    return InvalidArgument("priority: must be from {} to {}", -kMaxPriority, kMaxPriority);
   if (plan.windows_size() > kMaxWindows)
     return InvalidArgument("a plan has at most {} windows", kMaxWindows);
   for (int i = 0; i < plan.windows_size(); ++i)

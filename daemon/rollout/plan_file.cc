@@ -29,7 +29,7 @@ absl::StatusOr<uint32_t> ParseMinute(std::string_view text) {
   const bool shaped = text.size() == 5 && text[2] == ':' && digits(text.substr(0, 2), hours) &&
                       digits(text.substr(3), minutes);
   if (!shaped || minutes > 59 || hours * 60 + minutes > 24 * 60)
-    return InvalidArgument("'{}' is no time of the day: write 22:30", text.substr(0, 32));
+    return InvalidArgument("'{}' is not a time of day: write it like 22:30", text.substr(0, 32));
   return hours * 60 + minutes;
 }
 
@@ -62,7 +62,7 @@ absl::StatusOr<v1::MaintenanceWindow> ReadWindow(TomlReader& reader) {
   for (const std::string& day : days) {
     const auto found = std::ranges::find(kDays, day);
     if (found == kDays.end())
-      return InvalidArgument("days: '{}' is none of mon, tue, wed, thu, fri, sat, sun",
+      return InvalidArgument("days: '{}' is not one of mon, tue, wed, thu, fri, sat, sun",
                              day.substr(0, 32));
     window.add_weekdays(static_cast<uint32_t>(found - kDays.begin()) + 1);
   }
@@ -83,7 +83,7 @@ absl::Status ReadOnFailure(TomlReader& reader, v1::RolloutPlan& plan) {
   else if (text == "abort")
     plan.set_on_failure(v1::RolloutPlan::ABORT);
   else
-    return InvalidArgument("on_failure: '{}' is none of pause, rollback, abort",
+    return InvalidArgument("on_failure: '{}' is not one of pause, rollback, abort",
                            text.substr(0, 32));
   return absl::OkStatus();
 }

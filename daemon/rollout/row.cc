@@ -151,15 +151,15 @@ bool Report(RolloutDevice& row, const RowFacts& facts) {
 
 std::string WhyTimedOut(const RolloutDevice& row, Time now) {
   if (row.told_ms() == 0) return "timed out";
-  return fmt::format("timed out: told {} s ago, and not through",
+  return fmt::format("timed out: assigned {} s ago and not finished",
                      (ToUnixMillis(now) - row.told_ms()) / 1000);
 }
 
 std::string WhyEnded(const RolloutDevice& row, std::string_view rollout) {
   if (row.state() == RolloutDevice::QUEUED) return "the rollout ended before the device's turn";
   return fmt::format(
-      "the rollout ended while the device was under way; it may still take what it was "
-      "told: `quantfleet rollout rollback {}` takes it back",
+      "the rollout ended while the device was in flight; it may still take what it was assigned: "
+      "run `quantfleet rollout rollback {}` to roll it back",
       rollout);
 }
 

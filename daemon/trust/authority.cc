@@ -43,7 +43,7 @@ absl::StatusOr<Authority::Identity> Split(std::string_view pem, const fs::path& 
 
 absl::Status Lost(const fs::path& file) {
   return FailedPrecondition(
-      "{} is lost: restore it from a backup, or every device must enroll again", file.string());
+      "{} is missing: restore it from a backup, or every device must enroll again", file.string());
 }
 absl::Status Damaged(const fs::path& file) {
   return FailedPrecondition("{} is damaged: restore it from a backup", file.string());
@@ -188,7 +188,7 @@ absl::StatusOr<Authority::Keys> Authority::LoadUnchanging(FileSystem& files, con
        {std::pair(keys.signing.size(), "signing keys"), std::pair(keys.authorities.size(), "CAs")})
     if (count > 1)
       return FailedPrecondition(
-          "there are {} {} already: retire the old one first (`quantfleetd keys retire`)", count,
+          "there are already {} {}: retire the old one first (`quantfleetd keys retire`)", count,
           what);
   QF_RETURN_IF_ERROR(KeepRoots(files, data / "keys", keys).status());
   return keys;
@@ -223,8 +223,9 @@ absl::Status Authority::RetireOldKeys(FileSystem& files, const fs::path& data) {
     keys.ca_version = next;
     return SaveAuthorities(files, data / "keys", keys);
   }
-  return FailedPrecondition("{} holds one signing key and one CA: there is none to retire",
-                            (data / "keys").string());
+  return FailedPrecondition(
+      "{} contains only one signing key and one CA: there is nothing to retire",
+      (data / "keys").string());
 }
 
 absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(
@@ -347,7 +348,7 @@ absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem
                                                      std::string_view name, std::string_view role,
                                                      Duration lifetime) const {
   if (role != "admin" && role != "publisher" && role != "viewer")
-    return InvalidArgument("there is no role \"{}\": admin, publisher or viewer", role);
+    return InvalidArgument("'{}' is not a role: use admin, publisher or viewer", role);
   return keys_.authorities.back().Issue(public_pem,
                                         {.kind = trust::Subject::Kind::kOperator,
                                          .id = std::string(name),

@@ -47,9 +47,9 @@ std::optional<http::Response> Refuse(const http::Refusal& refusal) {
   using Kind = http::Refusal::Kind;
   switch (refusal.kind) {
     case Kind::kBodyTooLarge:
-      return ToResponse(TextAnswer(413, "requests have no body here"));
+      return ToResponse(TextAnswer(413, "requests must not have a body"));
     case Kind::kHeadTooLarge:
-      return ToResponse(TextAnswer(431, "the request's head is too large"));
+      return ToResponse(TextAnswer(431, "the request's header is too large"));
     case Kind::kNotHttp:
       return ToResponse(TextAnswer(400, "not an HTTP request"));
     case Kind::kFailed:
@@ -81,7 +81,7 @@ struct HttpServer::Impl {
   static bool RefuseMethod(const http::ExchangePtr& exchange) {
     const std::string& method = exchange->request().method;
     if (method == "GET" || method == "HEAD") return false;
-    exchange->Reply(ToResponse(TextAnswer(405, "GET and HEAD only")));
+    exchange->Reply(ToResponse(TextAnswer(405, "only GET and HEAD are supported")));
     return true;
   }
   Answer Ready() const;
@@ -126,13 +126,13 @@ absl::Status HttpServer::Impl::Listen() {
   const http::ListenAddress at{
       options.host == "localhost" ? "127.0.0.1" : options.host, options.port, {}};
   if (!http::IsNumericHost(at.host))
-    return InvalidArgument("HTTPS: {} is no address to listen at: give an IP address",
+    return InvalidArgument("HTTPS: {} is not an address to listen at: use an IP address",
                            options.host);
   int error = 0;
   const auto socket = http::OpenListenSocket(at, &error);
   if (error == EADDRINUSE)
     return Unavailable(
-        "HTTPS: {}:{} is taken by another process: stop it, or choose another with --http",
+        "HTTPS: {}:{} is in use by another process: stop it, or choose another address with --http",
         options.host, options.port);
   if (!socket.ok())
     return Unavailable("HTTPS: cannot listen at {}:{}: {}", options.host, options.port,
@@ -159,7 +159,7 @@ Answer HttpServer::Impl::Metrics() const {
 
 absl::Status HttpServer::Impl::Authorize(const http::Request& request) const {
   if (!request.peer_certificate)
-    return Unauthenticated("blobs need a client certificate of this daemon's CA");
+    return Unauthenticated("blobs require a client certificate from this daemon's CA");
   QF_ASSIGN_OR_RETURN(const trust::CertificateInfo info,
                       trust::ReadCertificate(*request.peer_certificate));
   return handlers.authorize(info);
@@ -168,7 +168,7 @@ absl::Status HttpServer::Impl::Authorize(const http::Request& request) const {
 Answer HttpServer::Impl::Blob(const http::Request& request) const {
   if (const absl::Status allowed = Authorize(request); !allowed.ok()) return ErrorAnswer(allowed);
   const auto name = ParseBlobTarget(request.target);
-  if (!name) return TextAnswer(404, "a blob is /v1/blobs/<64 hex digits>.<encoding>");
+  if (!name) return TextAnswer(404, "a blob's path is /v1/blobs/<64 hex digits>.<encoding>");
   return BlobAnswer(
       blobs, *name,
       {request.Field("If-None-Match"), request.Field("If-Range"), request.Field("Range")});

@@ -45,7 +45,8 @@ std::string RenderMetrics(const MetricValues& v) {
            static_cast<double>(v.started_ms) / 1000);
   page.Gauge(kMetricModels, "Models registered", v.counts.models);
   page.Gauge(kMetricArtifacts, "Artifacts sealed", v.counts.artifacts);
-  page.Gauge(kMetricStoredBytes, "Bytes of all artifacts as stored; shared chunks count for each",
+  page.Gauge(kMetricStoredBytes,
+             "Bytes of all artifacts as stored; a shared chunk counts for each of them",
              v.counts.stored_bytes);
   page.Gauge(kMetricDevices, "Devices enrolled", v.counts.devices);
   page.Gauge(kMetricDevicesSeen, "Devices heard from within three check-in intervals",
@@ -67,7 +68,7 @@ std::string RenderMetrics(const MetricValues& v) {
   for (const auto& [code, count] : v.http_requests)
     page.Counter(kMetricHttpRequests, "HTTPS requests answered", count,
                  {{"code", std::to_string(code)}});
-  page.Gauge(kMetricHttpConnections, "HTTPS connections open", v.http_connections);
+  page.Gauge(kMetricHttpConnections, "Open HTTPS connections", v.http_connections);
   page.Counter(kMetricHttpRefused, "HTTPS connections refused because too many were open",
                v.http_connections_refused);
   page.Counter(kMetricBlobBytes, "Bytes of blobs sent", v.blob_bytes);

@@ -71,7 +71,7 @@ class GgufEngine final : public Engine {
 
   absl::StatusOr<std::vector<float>> Logits(std::span<const int32_t> tokens) override {
     if (static_cast<int64_t>(tokens.size()) > context())
-      return InvalidArgument("{} tokens do not fit the context of {}", tokens.size(), context());
+      return InvalidArgument("{} tokens exceed the context of {}", tokens.size(), context());
     QF_ASSIGN_OR_RETURN(const auto cache, model_.MakeCache(static_cast<int64_t>(tokens.size())));
     std::lock_guard lock(mutex_);
     std::vector<float> logits;
@@ -94,7 +94,7 @@ class GgufEngine final : public Engine {
   absl::Status NeedTokenizer() const {
     if (tokenizer_ != nullptr) return absl::OkStatus();
     return FailedPrecondition(
-        "the model was loaded for token ids alone; load it with its tokenizer for text");
+        "the model was loaded for token ids only: load it with its tokenizer to use text");
   }
   void CountCaches(std::span<Continuation* const> continuations);
   void StepPrompt(GgufContinuation& one);
@@ -113,14 +113,15 @@ absl::StatusOr<std::unique_ptr<Continuation>> GgufEngine::Begin(GenerateRequest 
   QF_RETURN_IF_ERROR(NeedTokenizer());
   QF_RETURN_IF_ERROR(Validate(request.sampling));
   if (request.max_tokens < 0)
-    return InvalidArgument("max_tokens is {}, below 0", request.max_tokens);
+    return InvalidArgument("max_tokens is {}; it must be at least 0", request.max_tokens);
   QF_ASSIGN_OR_RETURN(
       std::vector<int32_t> prompt,
       tokenizer_->Encode(request.prompt, true, /*parse_special=*/true, request.data));
   if (prompt.empty())
-    return InvalidArgument("the prompt is empty, and the model begins with no token of its own");
+    return InvalidArgument("the prompt is empty, and the model has no token that begins a text");
   if (static_cast<int64_t>(prompt.size()) > context())
-    return OutOfRange("the prompt has {} tokens, the context takes {}", prompt.size(), context());
+    return OutOfRange("the prompt has {} tokens, which exceeds the context of {}", prompt.size(),
+                      context());
   return std::make_unique<GgufContinuation>(*tokenizer_, std::move(request), std::move(prompt),
                                             context());
 }
@@ -186,7 +187,7 @@ void GgufEngine::StepTokens(std::span<GgufContinuation* const> all) {
 absl::Status GgufEngine::VisitLogits(std::span<const int32_t> tokens, int64_t skip, Visit visit) {
   const auto count = static_cast<int64_t>(tokens.size());
   if (count > context())
-    return InvalidArgument("{} tokens do not fit the context of {}", count, context());
+    return InvalidArgument("{} tokens exceed the context of {}", count, context());
   QF_ASSIGN_OR_RETURN(const auto cache, model_.MakeCache(count));
   std::lock_guard lock(mutex_);
   const auto first = static_cast<size_t>(std::clamp<int64_t>(skip, 0, count));
@@ -203,14 +204,14 @@ absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> t
   EvalResult result;
   result.tokens = static_cast<int64_t>(tokens.size());
   if (tokens.size() < 2)
-    return InvalidArgument("the text has {} tokens; judging takes at least 2", tokens.size());
+    return InvalidArgument("the text has {} tokens; evaluating needs at least 2", tokens.size());
   if (result.tokens > context())
-    return InvalidArgument("the text has {} tokens, the context takes {}; cut the text",
-                           result.tokens, context());
+    return InvalidArgument(
+        "the text has {} tokens, which exceeds the context of {}: shorten the text", result.tokens,
+        context());
 
   if (skip < 0 || skip > result.tokens - 2)
-    return InvalidArgument("the text has {} tokens: {} of them cannot be left out", result.tokens,
-                           skip);
+    return InvalidArgument("the text has {} tokens: cannot skip {} of them", result.tokens, skip);
   // A token is judged by the logits of the one before it; nothing follows the last.
   const int64_t before = std::max<int64_t>(skip - 1, 0);
   double sum = 0;
@@ -218,14 +219,14 @@ absl::StatusOr<EvalResult> GgufEngine::EvaluateTokens(std::span<const int32_t> t
                                  [&](int64_t at, std::span<const float> logits) -> absl::Status {
                                    const int32_t next = tokens[static_cast<size_t>(at) + 1];
                                    if (next < 0 || next >= vocab())
-                                     return InvalidArgument(
-                                         "token id {} lies outside the vocabulary", next);
+                                     return InvalidArgument("token id {} is outside the vocabulary",
+                                                            next);
                                    sum += NegativeLogLikelihood(logits, next);
                                    return absl::OkStatus();
                                  }));
   result.mean_nll = sum / static_cast<double>(result.tokens - 1 - before);
   if (!std::isfinite(result.mean_nll))
-    return DataLoss("the model yields NaN or infinite logits: its weights are damaged");
+    return DataLoss("the model produces NaN or infinite logits: its weights are damaged");
   return result;
 }
 

@@ -33,8 +33,8 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const pipeline::Hyperpa
     mapped = mmap(nullptr, *bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) {
     return ResourceExhausted(
-        "no memory for the KV cache of a context of {} tokens ({} bytes each); ask for a smaller "
-        "context",
+        "not enough memory for the KV cache of a context of {} tokens ({} bytes each): use a "
+        "smaller context",
         capacity, per_token);
   }
   cache->bytes_ = {static_cast<std::byte*>(mapped), Unmap{*bytes}};

@@ -27,13 +27,13 @@ const std::vector<float>* Factors(const pipeline::Hyperparameters& hyper, int64_
 absl::StatusOr<Rope> Rope::Create(const pipeline::Hyperparameters& hyper, int64_t context,
                                   bool interleaved) {
   if (hyper.rope_dims < 2 || hyper.rope_dims % 2 != 0 || hyper.rope_dims > hyper.head_dim)
-    return InvalidArgument("rotary embedding of {} dimensions does not fit heads of {}",
+    return InvalidArgument("a rotary embedding of {} dimensions does not fit heads of {}",
                            hyper.rope_dims, hyper.head_dim);
   const int64_t pairs = hyper.rope_dims / 2;
   const std::vector<float>* factors = Factors(hyper, context);
   if (factors != nullptr && static_cast<int64_t>(factors->size()) != pairs)
     return InvalidArgument(
-        "rotary embedding of {} dimensions needs {} frequency factors, the model has {}",
+        "a rotary embedding of {} dimensions needs {} frequency factors, but the model has {}",
         hyper.rope_dims, pairs, factors->size());
   Rope rope;
   rope.interleaved_ = interleaved;

@@ -16,10 +16,12 @@ constexpr int kMaxThreads = 256;
 
 absl::StatusOr<int64_t> ChooseContext(int64_t asked, int64_t model) {
   if (asked < 0)
-    return InvalidArgument("a context of {} tokens; 1 to {}, 0 for the default", asked, model);
+    return InvalidArgument("the context must be 1 to {1} tokens, or 0 for the default, not {0}",
+                           asked, model);
   if (asked == 0) return std::min(model, static_cast<int64_t>(pipeline::kDefaultContext));
   if (asked > model)
-    return InvalidArgument("a context of {} tokens exceeds the model's own of {}", asked, model);
+    return InvalidArgument("a context of {} tokens exceeds the model's maximum of {}", asked,
+                           model);
   return asked;
 }
 
@@ -33,19 +35,20 @@ absl::Status CheckMemory(const pipeline::Hyperparameters& hyper, int64_t context
                       pipeline::NeedOf(memory, static_cast<uint64_t>(context), type));
   if (need.total() <= options.memory_available) return absl::OkStatus();
   const std::string needs = fmt::format(
-      "a context of {} tokens takes {} of cache ({}) and {} of buffers, and the machine has {} "
-      "left",
+      "a context of {} tokens takes {} for the cache ({}) and {} for buffers, but the machine has "
+      "only {} available",
       context, HumanBytes(need.cache), type, HumanBytes(need.buffers),
       HumanBytes(options.memory_available));
   const uint64_t longest =
       pipeline::LargestContext(memory, type, options.memory_available, need.context);
   if (longest == 0) return ResourceExhausted("{}: no context fits", needs);
-  return ResourceExhausted("{}: the longest that fits is --context {}", needs, longest);
+  return ResourceExhausted("{}: the largest that fits is --context {}", needs, longest);
 }
 
 absl::StatusOr<int> ChooseThreads(int asked) {
   if (asked < 0 || asked > kMaxThreads)
-    return InvalidArgument("{} threads; 1 to {}, 0 for all", asked, kMaxThreads);
+    return InvalidArgument("the number of threads must be 1 to {1}, or 0 for one per core, not {0}",
+                           asked, kMaxThreads);
   if (asked > 0) return asked;
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxThreads);
 }

@@ -45,11 +45,12 @@ SamplingOptions RecommendedSampling(const pipeline::SamplingDefaults& defaults) 
 
 absl::Status Validate(const SamplingOptions& options) {
   if (!(options.temperature >= 0 && options.temperature <= 100))
-    return InvalidArgument("temperature {} is not between 0 (greedy) and 100", options.temperature);
+    return InvalidArgument("temperature is {}; it must be between 0 (greedy) and 100",
+                           options.temperature);
   if (options.top_k < 0)
-    return InvalidArgument("top-k {} is below 0 (0 switches it off)", options.top_k);
+    return InvalidArgument("top-k is {}; it must be at least 0 (0 turns it off)", options.top_k);
   if (!(options.top_p > 0 && options.top_p <= 1))
-    return InvalidArgument("top-p {} is not above 0 and at most 1 (1 switches it off)",
+    return InvalidArgument("top-p is {}; it must be above 0 and at most 1 (1 turns it off)",
                            options.top_p);
   return absl::OkStatus();
 }
@@ -66,7 +67,7 @@ double Sampler::Uniform() {
 absl::StatusOr<int32_t> Sampler::Pick(std::span<const float> logits) {
   const int32_t best = ArgMax(logits);
   if (best < 0 || !std::isfinite(logits[best]))
-    return DataLoss("the model yields NaN or infinite logits: its weights are damaged");
+    return DataLoss("the model produces NaN or infinite logits: its weights are damaged");
   if (options_.temperature == 0 || options_.top_k == 1) return best;
 
   candidates_.clear();

@@ -79,12 +79,12 @@ Transformer::Transformer(const pipeline::Hyperparameters& hyper, Weights weights
 absl::Status Transformer::Check(const KvCache& cache, std::span<const int32_t> tokens) const {
   for (int32_t token : tokens) {
     if (token < 0 || token >= hyper_.vocab)
-      return InvalidArgument("token id {} lies outside the vocabulary of {}", token, hyper_.vocab);
+      return InvalidArgument("token id {} is outside the vocabulary of {}", token, hyper_.vocab);
   }
   const int64_t count = static_cast<int64_t>(tokens.size());
   if (count > cache.capacity() - cache.length())
-    return InvalidArgument("{} tokens do not fit the context of {}, of which {} are taken", count,
-                           cache.capacity(), cache.length());
+    return InvalidArgument("{} tokens do not fit into the context of {}, of which {} are in use",
+                           count, cache.capacity(), cache.length());
   return absl::OkStatus();
 }
 
@@ -142,7 +142,8 @@ void Transformer::RunBatch(const KvCache& cache, std::span<const int32_t> tokens
 
 absl::Status Transformer::RunTogether(std::span<const Next> sequences, std::vector<float>& logits) {
   const auto count = static_cast<int64_t>(sequences.size());
-  if (count > kBatch) return InvalidArgument("{} sequences in one pass; at most {}", count, kBatch);
+  if (count > kBatch)
+    return InvalidArgument("{} sequences in one pass; the maximum is {}", count, kBatch);
   for (const Next& next : sequences)
     QF_RETURN_IF_ERROR(Check(*next.cache, std::span(&next.token, 1)));
   logits.resize(static_cast<size_t>(count * hyper_.vocab));

@@ -51,14 +51,16 @@ class Mapper {
     const std::string_view name = TensorName(piece);
     const pipeline::DType type = model_.tensors[piece.tensor].dtype;
     if (piece.rows != rows || piece.cols != cols) {
-      return InvalidArgument("tensor {}: {} is {} x {}, the hyper-parameters say {} x {}", name,
-                             Name(piece.role), piece.rows, piece.cols, rows, cols);
+      return InvalidArgument("tensor {}: {} is {} x {}, but the hyperparameters require {} x {}",
+                             name, Name(piece.role), piece.rows, piece.cols, rows, cols);
     }
     if (ops_.row_dot(type) == nullptr || ops_.row_decode(type) == nullptr)
-      return Unimplemented("tensor {}: this build does not run {} weights", name, Info(type).name);
+      return Unimplemented("tensor {}: this build does not support {} weights", name,
+                           Info(type).name);
     if (!Divides(type, cols))
-      return InvalidArgument("tensor {}: rows of {} are not whole blocks of {}", name, cols,
-                             Info(type).name);
+      return InvalidArgument(
+          "tensor {}: rows of {} elements are not a multiple of the block size {}", name, cols,
+          Info(type).name);
     Matrix matrix{.rows = rows,
                   .cols = cols,
                   .row_bytes = RowBytes(type, cols),
@@ -71,7 +73,7 @@ class Mapper {
     const auto begin = before ? CheckedAdd(file_offset_(piece.tensor), *before) : std::nullopt;
     const auto end = begin && size ? CheckedAdd(*begin, *size) : std::nullopt;
     if (piece.first_row < 0 || !end || *end > file_.size())
-      return DataLoss("tensor {}: {} reaches beyond the file's {} bytes; fetch the file again",
+      return DataLoss("tensor {}: {} reaches beyond the file's {} bytes: download the file again",
                       name, Name(piece.role), file_.size());
     matrix.data = file_.data() + *begin;
     return matrix;
@@ -108,7 +110,7 @@ absl::StatusOr<bool> InterleavedRope(const ModelDescription& model) {
     if (Info(piece.role).rotated &&
         (piece.order == pipeline::RowOrder::kInterleaved) != interleaved)
       return InvalidArgument(
-          "the rows of {} of layer {} stand in another order than those of layer 0's attn_q",
+          "the rows of {} in layer {} are in a different order from those of layer 0's attn_q",
           Name(piece.role), piece.layer);
   return interleaved;
 }

@@ -73,15 +73,15 @@ absl::StatusOr<RatesAt> Measure(Transformer& transformer, KvCache& cache,
 absl::StatusOr<BenchResult> Bench(const fs::path& gguf, const BenchOptions& options) {
   if (options.prompt_tokens < 1 || options.tokens < 1 || options.rounds < 1 ||
       options.rounds > 1000)
-    return InvalidArgument("a bench takes at least one token of each kind, and 1 to 1000 rounds");
+    return InvalidArgument("bench needs at least one token of each kind, and 1 to 1000 rounds");
   if (options.depths.empty() || std::ranges::min(options.depths) < 0)
-    return InvalidArgument("a bench takes depths of 0 tokens and more");
+    return InvalidArgument("depths must be at least 0 tokens");
   const auto start = Clock::now();
   QF_ASSIGN_OR_RETURN(RunnableModel model, RunnableModel::Load(gguf, options.engine));
   Transformer& transformer = *model.transformer;
   const int64_t deepest = std::ranges::max(options.depths);
   if (options.prompt_tokens > transformer.context() - options.tokens - deepest)
-    return InvalidArgument("{} and {} tokens behind {} exceed the context of {}: give --context",
+    return InvalidArgument("{} and {} tokens after {} exceed the context of {}: increase --context",
                            options.prompt_tokens, options.tokens, deepest, transformer.context());
   QF_ASSIGN_OR_RETURN(const auto cache,
                       model.MakeCache(deepest + options.prompt_tokens + options.tokens));

@@ -38,18 +38,18 @@ struct Sums {
 absl::Status Check(const Engine& reference, const Engine& candidate,
                    std::span<const int32_t> tokens, int64_t window) {
   if (tokens.size() < 2)
-    return InvalidArgument("the text has {} tokens; a comparison takes at least 2", tokens.size());
-  if (window < 2) return InvalidArgument("a window of {} tokens: at least 2 are needed", window);
+    return InvalidArgument("the text has {} tokens; a comparison needs at least 2", tokens.size());
+  if (window < 2) return InvalidArgument("the window has {} tokens; at least 2 are needed", window);
   const int64_t longest = std::min<int64_t>(window, static_cast<int64_t>(tokens.size()));
   const int64_t context = std::min(reference.context(), candidate.context());
   if (context < longest)
-    return InvalidArgument("a window of {} tokens does not fit the context of {}", longest,
-                           context);
+    return InvalidArgument("a window of {} tokens exceeds the context of {}", longest, context);
   if (candidate.vocab() != reference.vocab())
-    return InvalidArgument("the models have {} and {} tokens: they are not made of the same source",
-                           reference.vocab(), candidate.vocab());
+    return InvalidArgument(
+        "the models have vocabularies of {} and {} tokens: they are not made from the same source",
+        reference.vocab(), candidate.vocab());
   if (std::ranges::any_of(tokens, [&](int32_t t) { return t < 0 || t >= reference.vocab(); }))
-    return InvalidArgument("the text has a token outside of the vocabulary");
+    return InvalidArgument("the text has a token outside the vocabulary");
   return absl::OkStatus();
 }
 
@@ -63,7 +63,7 @@ absl::StatusOr<Comparison> Compare(Engine& reference, Engine& candidate,
   const auto width = static_cast<size_t>(reference.vocab()),
              length = static_cast<size_t>(options.window);
   for (size_t at = 0; at + 1 < tokens.size(); at += length) {
-    if (options.stop.stop_requested()) return Cancelled("stopped while models were compared");
+    if (options.stop.stop_requested()) return Cancelled("stopped while comparing models");
     const auto window = tokens.subspan(at, std::min(length, tokens.size() - at));
     QF_ASSIGN_OR_RETURN(const std::vector<float> wanted, reference.Logits(window));
     QF_ASSIGN_OR_RETURN(const std::vector<float> got, candidate.Logits(window));
@@ -72,7 +72,7 @@ absl::StatusOr<Comparison> Compare(Engine& reference, Engine& candidate,
                window[t + 1]);
   }
   if (!std::isfinite(sums.nll) || !std::isfinite(sums.reference_nll) || !std::isfinite(sums.kl))
-    return DataLoss("a model yields NaN or infinite logits: its weights are damaged");
+    return DataLoss("a model produces NaN or infinite logits: its weights are damaged");
   const auto n = static_cast<double>(sums.positions);
   return Comparison{.tokens = sums.positions,
                     .mean_nll = sums.nll / n,

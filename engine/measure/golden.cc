@@ -10,7 +10,7 @@ namespace quantfleet::engine {
 absl::StatusOr<Golden> MakeGolden(Engine& engine, std::string_view prompt, int64_t most_tokens) {
   Golden golden;
   QF_ASSIGN_OR_RETURN(golden.prompt, engine.Tokenize(prompt, /*add_bos=*/true));
-  if (golden.prompt.empty()) return InvalidArgument("a golden prompt comes to no tokens");
+  if (golden.prompt.empty()) return InvalidArgument("a golden prompt has no tokens");
   GenerateRequest request;
   request.prompt = prompt;
   request.max_tokens = most_tokens;
@@ -19,7 +19,7 @@ absl::StatusOr<Golden> MakeGolden(Engine& engine, std::string_view prompt, int64
   // A generation reads "<|end|>" as that token, golden prompts are plain text: the two must not
   // differ.
   if (said.prompt_tokens != static_cast<int64_t>(golden.prompt.size()))
-    return InvalidArgument("the golden prompt '{}' holds the text of a control token", prompt);
+    return InvalidArgument("the golden prompt '{}' contains the text of a control token", prompt);
   golden.answer = std::move(said.tokens);
   return golden;
 }
@@ -36,7 +36,7 @@ absl::StatusOr<double> GoldenAgreement(Engine& engine, std::span<const Golden> g
     QF_RETURN_IF_ERROR(engine.VisitLogits(
         sequence, last, [&](int64_t index, std::span<const float> row) -> absl::Status {
           if (!std::ranges::all_of(row, [](float v) { return std::isfinite(v); }))
-            return DataLoss("the model yields NaN or infinite logits: its weights are damaged");
+            return DataLoss("the model produces NaN or infinite logits: its weights are damaged");
           agreed += Likeliest(row) == golden.answer[static_cast<size_t>(index - last)];
           return absl::OkStatus();
         }));

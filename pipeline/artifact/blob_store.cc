@@ -22,8 +22,7 @@ absl::StatusOr<BlobStore::Stored> BlobStore::Stat(const Digest& digest) const {
 absl::StatusOr<BlobStore::Stored> BlobStore::Put(const Digest& digest, ByteSpan plain,
                                                  int element_bytes) {
   if (plain.size() > kMaxChunkBytes)
-    return InvalidArgument("a chunk of {} bytes: at most {} are allowed", plain.size(),
-                           kMaxChunkBytes);
+    return InvalidArgument("a chunk has {} bytes; the maximum is {}", plain.size(), kMaxChunkBytes);
   if (const auto found = Stat(digest); found.ok()) {
     QF_RETURN_IF_ERROR(Settle(digest, found->encoding));
     return found;
@@ -37,20 +36,19 @@ absl::StatusOr<BlobStore::Stored> BlobStore::Put(const Digest& digest, ByteSpan 
 absl::StatusOr<Bytes> BlobStore::ReadForm(const Digest& digest, const Stored& stored,
                                           uint32_t plain_size) const {
   if (stored.stored_size > plain_size)
-    return DataLoss("{} bytes are stored for a chunk of {}", stored.stored_size, plain_size);
+    return DataLoss("{} bytes are stored for a chunk of {} bytes", stored.stored_size, plain_size);
   QF_ASSIGN_OR_RETURN(const auto reader, OpenRange(digest, stored.encoding, 0, stored.stored_size));
   Bytes bytes(stored.stored_size);
   QF_RETURN_IF_ERROR(reader->Read(bytes));
   Bytes plain(plain_size);
   QF_RETURN_IF_ERROR(DecodeChunk(stored.encoding, bytes, plain));
-  if (HashBytes(plain) != digest) return DataLoss("its bytes have another digest");
+  if (HashBytes(plain) != digest) return DataLoss("its data has a different digest");
   return plain;
 }
 
 absl::StatusOr<Bytes> BlobStore::Read(const Digest& digest, uint32_t plain_size) const {
   if (plain_size > kMaxChunkBytes)
-    return InvalidArgument("a chunk of {} bytes: at most {} are allowed", plain_size,
-                           kMaxChunkBytes);
+    return InvalidArgument("a chunk has {} bytes; the maximum is {}", plain_size, kMaxChunkBytes);
   QF_ASSIGN_OR_RETURN(const Stored stored, Stat(digest));
   auto plain = ReadForm(digest, stored, plain_size);
   if (absl::IsDataLoss(plain.status()))

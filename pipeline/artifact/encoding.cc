@@ -119,13 +119,13 @@ EncodedChunk EncodeChunk(ByteSpan plain, int element_bytes) {
 absl::Status DecodeChunk(Encoding encoding, ByteSpan stored, MutableBytes plain) {
   if (encoding == Encoding::kRaw) {
     if (stored.size() != plain.size())
-      return DataLoss("a raw chunk has {} bytes, not {}", stored.size(), plain.size());
+      return DataLoss("a raw chunk has {} bytes instead of {}", stored.size(), plain.size());
     std::ranges::copy(stored, plain.begin());
     return absl::OkStatus();
   }
   // A chunk is only kept compressed where that saves bytes: anything larger is not ours.
   if (stored.size() > plain.size())
-    return DataLoss("a compressed chunk of {} bytes claims to hold {}", stored.size(),
+    return DataLoss("a compressed chunk of {} bytes claims to contain {} bytes", stored.size(),
                     plain.size());
   const int planes = PlanesOf(encoding);
   Bytes split(planes == 1 ? 0 : plain.size());
@@ -133,9 +133,9 @@ absl::Status DecodeChunk(Encoding encoding, ByteSpan stored, MutableBytes plain)
   // The whole output is one buffer of the declared size: zstd needs no window of its own and stops
   // at its end, however much the input claims to unpack to.
   const size_t n = ZSTD_decompress(target.data(), target.size(), stored.data(), stored.size());
-  if (ZSTD_isError(n)) return DataLoss("a chunk does not decompress: {}", ZSTD_getErrorName(n));
+  if (ZSTD_isError(n)) return DataLoss("a chunk cannot be decompressed: {}", ZSTD_getErrorName(n));
   if (n != plain.size())
-    return DataLoss("a chunk decompresses to {} bytes, not {}", n, plain.size());
+    return DataLoss("a chunk decompresses to {} bytes instead of {}", n, plain.size());
   if (planes != 1) Join(split, planes, plain);
   return absl::OkStatus();
 }

@@ -86,8 +86,8 @@ absl::StatusOr<MemoryNeed> NeedOf(const v1::Memory& memory, uint64_t context,
                                   std::string_view kv_type) {
   if (context == 0) context = DefaultContext(memory);
   if (memory.model_context() != 0 && context > memory.model_context())
-    return InvalidArgument("a context of {} tokens is more than the model takes: {} at most",
-                           context, memory.model_context());
+    return InvalidArgument("a context of {} tokens exceeds the model's maximum of {}", context,
+                           memory.model_context());
   const std::string_view type = TypeOr(memory, kv_type);
   if (!memory.caches().empty() &&
       std::ranges::find(memory.caches(), type, &v1::KvCache::type) == memory.caches().end()) {
@@ -95,7 +95,8 @@ absl::StatusOr<MemoryNeed> NeedOf(const v1::Memory& memory, uint64_t context,
     for (const v1::KvCache& cache : memory.caches())
       if (known.find(cache.type()) == std::string::npos)
         known += (known.empty() ? "" : ", ") + cache.type();
-    return InvalidArgument("a KV cache of {} cannot be had here; there is {}", type, known);
+    return InvalidArgument(
+        "a KV cache of type {} is not supported here; the supported types are: {}", type, known);
   }
   return Sum(memory, context, type);
 }
@@ -126,15 +127,15 @@ absl::StatusOr<MemoryNeed> FitContext(const v1::Memory& memory, const v1::Contex
   // Rounding must not take away what is enough.
   if (most < least && Sum(memory, least, need.kv_type).total() <= bytes) most = least;
   if (most < least || most == 0)
-    return ResourceExhausted("needs {}; there are {}; {}", DescribeNeed(need), HumanBytes(bytes),
-                             WhatFits(memory, wish.kv_type(), bytes));
+    return ResourceExhausted("needs {}; available are {}; {}", DescribeNeed(need),
+                             HumanBytes(bytes), WhatFits(memory, wish.kv_type(), bytes));
   return NeedOf(memory, most, wish.kv_type());
 }
 
 std::string WhatFits(const v1::Memory& memory, std::string_view kv_type, uint64_t bytes) {
   const uint64_t most = LargestContext(memory, kv_type, bytes, kAll);
   return most == 0 ? "no context fits"
-                   : fmt::format("the longest context that fits is {} tokens", most);
+                   : fmt::format("the largest context that fits is {} tokens", most);
 }
 
 }  // namespace quantfleet::pipeline

@@ -11,7 +11,8 @@ absl::Status VerifyFile(FileSystem& files, const fs::path& path, const v1::Artif
   QF_ASSIGN_OR_RETURN(auto file, files.Open(path, OpenMode::kRead));
   QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
   if (size != wanted.size())
-    return DataLoss("{} has {} bytes, its manifest says {}", path.string(), size, wanted.size());
+    return DataLoss("{} has {} bytes, but its manifest says {}", path.string(), size,
+                    wanted.size());
   uint64_t offset = 0;
   for (int i = 0; i < wanted.chunks_size(); ++i) {
     if (stop.stop_requested()) return Cancelled("stopped");
@@ -33,7 +34,8 @@ absl::Status VerifyChunk(const File& file, uint64_t offset, const v1::Chunk& chu
   Bytes bytes(chunk.size());
   QF_RETURN_IF_ERROR(file.ReadAt(offset, bytes));
   if (const Digest found = HashBytes(bytes); found != wanted)
-    return DataLoss("damaged: its digest is {}, the manifest says {}", found.hex(), wanted.hex());
+    return DataLoss("damaged: its digest is {}, but the manifest says {}", found.hex(),
+                    wanted.hex());
   return absl::OkStatus();
 }
 

@@ -27,7 +27,7 @@ class Cutter {
     for (size_t i = 0; i < used_.size(); ++i)
       if (!used_[i])
         return InvalidArgument(
-            "tensor '{}' is not a part of a {} model: is this another architecture?",
+            "tensor '{}' does not belong to a {} model: is this another architecture?",
             model_.tensors[i].name, family_.name);
     return absl::OkStatus();
   }

@@ -20,12 +20,12 @@ constexpr int64_t kMaxContext = int64_t{1} << 30;
 
 absl::Status InRange(std::string_view field, int64_t value, int64_t least, int64_t most) {
   if (value >= least && value <= most) return absl::OkStatus();
-  return InvalidArgument("{} is {}; it has to be between {} and {}", field, value, least, most);
+  return InvalidArgument("{} is {}; it must be between {} and {}", field, value, least, most);
 }
 
 absl::Status Positive(std::string_view field, float value) {
   if (std::isfinite(value) && value > 0) return absl::OkStatus();
-  return InvalidArgument("{} is {}; it has to be a positive number", field, value);
+  return InvalidArgument("{} is {}; it must be a positive number", field, value);
 }
 
 absl::Status CheckFactors(std::string_view field, const std::vector<float>& factors,
@@ -58,7 +58,7 @@ absl::Status ValidateRope(const Hyperparameters& h) {
       QF_RETURN_IF_ERROR(Positive("rope_scaling.high_freq_factor", rope.high_freq_factor));
       if (rope.high_freq_factor <= rope.low_freq_factor)
         return InvalidArgument(
-            "rope_scaling.high_freq_factor ({}) has to be above low_freq_factor ({})",
+            "rope_scaling.high_freq_factor ({}) must be above low_freq_factor ({})",
             rope.high_freq_factor, rope.low_freq_factor);
       return absl::OkStatus();
   }
@@ -72,12 +72,12 @@ std::string ShapeText(int64_t rows, int64_t cols, int dims) {
 // The piece's own shape, and its place inside its tensor.
 absl::Status ValidatePiece(const ModelDescription& model, const Piece& piece) {
   if (piece.tensor >= model.tensors.size())
-    return Internal("piece {} of layer {} points at tensor {} of {}", Name(piece.role), piece.layer,
+    return Internal("piece {} of layer {} refers to tensor {} of {}", Name(piece.role), piece.layer,
                     piece.tensor, model.tensors.size());
   const SourceTensor& tensor = model.tensors[piece.tensor];
   const Shape want = ShapeOf(model.hyper, piece.role);
   if (Shape{piece.rows, piece.cols, piece.dims} != want)
-    return InvalidArgument("{} of tensor '{}' is {}, but {} asks for {}", Name(piece.role),
+    return InvalidArgument("{} of tensor '{}' is {}, but {} requires {}", Name(piece.role),
                            tensor.name, ShapeText(piece.rows, piece.cols, piece.dims),
                            ShapeFormula(piece.role), ShapeText(want.rows, want.cols, want.dims));
   const bool fits =
@@ -86,7 +86,7 @@ absl::Status ValidatePiece(const ModelDescription& model, const Piece& piece) {
                        : piece.cols == tensor.cols && piece.first_row <= tensor.rows - piece.rows);
   if (!fits)
     return InvalidArgument(
-        "tensor '{}' has the shape {}, which does not hold {} with the shape {} ({})", tensor.name,
+        "tensor '{}' has the shape {}, which does not match {} with the shape {} ({})", tensor.name,
         ShapeText(tensor.rows, tensor.cols, tensor.dims), Name(piece.role),
         ShapeText(piece.rows, piece.cols, piece.dims), ShapeFormula(piece.role));
   if (piece.order == RowOrder::kInterleaved && !Info(piece.role).rotated)
@@ -100,11 +100,12 @@ absl::Status ValidateTensor(const SourceTensor& tensor) {
                     (tensor.dims == 2 || (tensor.dims == 1 && tensor.rows == 1));
   if (!sane)
     return InvalidArgument(
-        "tensor '{}' has a shape that no weight has: {} rows of {}, {} dimensions", tensor.name,
+        "tensor '{}' has an invalid shape for a weight: {} rows of {}, {} dimensions", tensor.name,
         tensor.rows, tensor.cols, tensor.dims);
   if (!Divides(tensor.dtype, tensor.cols))
-    return InvalidArgument("tensor '{}' has rows of {} elements, which {} blocks do not divide",
-                           tensor.name, tensor.cols, Info(tensor.dtype).name);
+    return InvalidArgument(
+        "tensor '{}' has rows of {} elements, which is not a multiple of the block size of {}",
+        tensor.name, tensor.cols, Info(tensor.dtype).name);
   return absl::OkStatus();
 }
 
@@ -126,7 +127,7 @@ absl::Status ValidateCoverage(const ModelDescription& model) {
   for (const Piece& piece : model.pieces) {
     if (piece.first_row != covered[piece.tensor])
       return InvalidArgument(
-          "tensor '{}': {} begins at row {}, but what stands before it ends at row {}",
+          "tensor '{}': {} begins at row {}, but the piece before it ends at row {}",
           model.tensors[piece.tensor].name, Name(piece.role), piece.first_row,
           covered[piece.tensor]);
     covered[piece.tensor] += piece.dims == 1 ? piece.cols : piece.rows;
@@ -135,12 +136,12 @@ absl::Status ValidateCoverage(const ModelDescription& model) {
     const SourceTensor& tensor = model.tensors[i];
     const int64_t whole = tensor.dims == 1 ? tensor.cols : tensor.rows;
     if (covered[i] == 0)
-      return InvalidArgument("tensor '{}' is not a part of a {} model", tensor.name,
+      return InvalidArgument("tensor '{}' does not belong to a {} model", tensor.name,
                              model.family->name);
     if (covered[i] != whole)
       return InvalidArgument(
-          "tensor '{}' has the shape {}, but the hyper-parameters ask for {} in place of {}: it "
-          "holds {}",
+          "tensor '{}' has the shape {}, but the hyperparameters require {} instead of {}: it "
+          "contains {}",
           tensor.name, ShapeText(tensor.rows, tensor.cols, tensor.dims), covered[i], whole,
           Formulas(model, i));
   }
@@ -166,10 +167,10 @@ absl::Status ValidateHyperparameters(const Family& family, const Hyperparameters
     return InvalidArgument("num_key_value_heads ({}) does not divide num_attention_heads ({})",
                            h.kv_heads, h.heads);
   QF_RETURN_IF_ERROR(InRange("head_dim", h.head_dim, 2, kMaxHeadDim));
-  if (h.head_dim % 2 != 0) return InvalidArgument("head_dim is {}; it has to be even", h.head_dim);
+  if (h.head_dim % 2 != 0) return InvalidArgument("head_dim is {}; it must be even", h.head_dim);
   QF_RETURN_IF_ERROR(InRange("the rotated part of head_dim", h.rope_dims, 2, h.head_dim));
   if (h.rope_dims % 2 != 0)
-    return InvalidArgument("the rotated part of head_dim is {}; it has to be even", h.rope_dims);
+    return InvalidArgument("the rotated part of head_dim is {}; it must be even", h.rope_dims);
   if (!family.partial_rotary && h.rope_dims != h.head_dim)
     return Unimplemented("{} with partial rotary embedding ({} of {} dimensions) is not supported",
                          family.name, h.rope_dims, h.head_dim);
@@ -206,17 +207,17 @@ absl::Status ValidateTokenizer(const text::TokenizerData& t, int64_t vocab) {
   for (const auto& [name, id] :
        {std::pair("bos", t.bos), {"eos", t.eos}, {"unknown", t.unknown}, {"padding", t.padding}})
     if (id && (*id < 0 || *id >= vocab))
-      return InvalidArgument("the {} token is {}, outside of the vocabulary of {}", name, *id,
+      return InvalidArgument("the {} token is {}, which is outside the vocabulary of {}", name, *id,
                              vocab);
   for (const int32_t id : t.more_ends)
     if (id < 0 || id >= vocab)
-      return InvalidArgument("token {} ends a generation, but is outside of the vocabulary of {}",
-                             id, vocab);
+      return InvalidArgument("token {} ends a generation, but is outside the vocabulary of {}", id,
+                             vocab);
   for (const std::string& merge : t.merges) {
     const size_t space = merge.find(' ', 1);
     if (space == std::string::npos || space + 1 == merge.size())
       return InvalidArgument(
-          "the tokenizer has a merge that is not two tokens with a space between: '{}'", merge);
+          "the tokenizer has a merge that is not two tokens separated by a space: '{}'", merge);
   }
   return absl::OkStatus();
 }
@@ -238,7 +239,7 @@ absl::Status Validate(const ModelDescription& model) {
     QF_RETURN_IF_ERROR(ValidatePiece(model, model.pieces[i]));
   }
   if (model.pieces.size() > want.size())
-    return InvalidArgument("{} of layer {} is one piece too many",
+    return InvalidArgument("{} of layer {} is an unexpected piece",
                            Name(model.pieces[want.size()].role), model.pieces[want.size()].layer);
   return ValidateCoverage(model);
 }

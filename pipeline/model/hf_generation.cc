@@ -13,9 +13,9 @@ std::vector<int64_t> ReadTokenIds(JsonMembers& from, std::string_view key, int64
   const auto take = [&](const json::value& id) {
     if (!id.is_int64()) {
       from.Fail(
-          InvalidArgument("{}: '{}' has to be a token's id or a list of them", from.where(), key));
+          InvalidArgument("{}: '{}' must be a token id or a list of token ids", from.where(), key));
     } else if (id.get_int64() < -1 || id.get_int64() >= vocab) {
-      from.Fail(InvalidArgument("{}: '{}' names the token {}, outside of the vocabulary of {}",
+      from.Fail(InvalidArgument("{}: '{}' names token {}, which is outside the vocabulary of {}",
                                 from.where(), key, id.get_int64(), vocab));
     } else if (id.get_int64() >= 0) {
       ids.push_back(id.get_int64());

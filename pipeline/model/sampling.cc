@@ -10,7 +10,7 @@ absl::StatusOr<float> CheckSamplingNumber(const SamplingNumber& number, double v
   const auto rounded = static_cast<float>(value);
   const bool above = number.has_least ? rounded >= number.least : rounded > number.least;
   if (std::isfinite(value) && above && rounded <= number.most) return rounded;
-  return InvalidArgument("{}: '{}' is {}; it has to be {} {} and at most {}", where, field, value,
+  return InvalidArgument("{}: '{}' is {}; it must be {} {} and at most {}", where, field, value,
                          number.has_least ? "at least" : "above", number.least, number.most);
 }
 
@@ -18,7 +18,7 @@ absl::StatusOr<int32_t> CheckTopK(int64_t value, std::string_view where, std::st
   if (value == -1) return 0;
   if (value >= 0 && value <= std::numeric_limits<int32_t>::max())
     return static_cast<int32_t>(value);
-  return InvalidArgument("{}: '{}' is {}; it has to be a number of tokens, or 0 for all", where,
+  return InvalidArgument("{}: '{}' is {}; it must be a number of tokens, or 0 for all", where,
                          field, value);
 }
 

@@ -147,8 +147,8 @@ absl::StatusOr<std::vector<Attachment>> TokenizerFilesFor(const ModelSource& sou
   const text::TokenizerData& tokenizer = source.description().tokenizer;
   if (tokenizer.kind == text::TokenizerData::Kind::kNone)
     return FailedPrecondition(
-        "the model has no tokenizer, and {} does not run without one: add tokenizer.json or "
-        "tokenizer.model to its folder, or take a gguf target",
+        "the model has no tokenizer, and {} needs one: add tokenizer.json or tokenizer.model to "
+        "its folder, or use a gguf target",
         runtime);
   std::vector<Attachment> files = source.tokenizer_files();
   const auto has = [&](std::string_view name) {
@@ -157,13 +157,14 @@ absl::StatusOr<std::vector<Attachment>> TokenizerFilesFor(const ModelSource& sou
   if (has("tokenizer.json")) return files;
   if (tokenizer.kind != text::TokenizerData::Kind::kSpm)
     return FailedPrecondition(
-        "the source has no tokenizer.json, which {} needs of a byte-level BPE tokenizer ('{}'): "
-        "quantize from the model's Hugging Face folder, or take a gguf target",
+        "the source has no tokenizer.json, which {} needs for a byte-level BPE tokenizer ('{}'): "
+        "quantize from the model's Hugging Face folder, or use a gguf target",
         runtime, tokenizer.pre);
   for (const text::Token& token : tokenizer.tokens)
     if (token.type != text::TokenType::kByte && !IsUtf8(token.text))
       return FailedPrecondition(
-          "token '{}' is not UTF-8, which a tokenizer.json for {} cannot hold: take a gguf target",
+          "token '{}' is not UTF-8, so it cannot be stored in a tokenizer.json for {}: use a gguf "
+          "target",
           Shown(token.text), runtime);
   files.push_back({"tokenizer.json", json::serialize(SpmTokenizerJson(tokenizer))});
   if (!has("tokenizer_config.json"))

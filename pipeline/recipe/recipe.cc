@@ -162,7 +162,7 @@ absl::StatusOr<Recipe> FindRecipe(std::string_view name) {
     }
   }
   if (std::optional<Recipe> recipe = WithOptions(name)) return *std::move(recipe);
-  return NotFound("there is no recipe '{}'; the recipes are {}, the last two also with {}", name,
+  return NotFound("recipe '{}' does not exist; the recipes are {}, the last two also with {}", name,
                   known, kRecipeOptions);
 }
 

@@ -72,7 +72,7 @@ RuntimeRecipes();  // fp32, fp16, bf16, int8-qdq, int8, int4: for other runtimes
 // The options of int8 and int4, each at most once and in this order, so that a recipe has one
 // spelling.
 inline constexpr std::string_view kRecipeOptions =
-    "-g64 or -g128, -asym, of int4 -pure, and of onnx -exact";
+    "-g64 or -g128, -asym, for int4 also -pure, and for onnx also -exact";
 
 // A recipe's name becomes a folder's: 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a
 // letter or digit.

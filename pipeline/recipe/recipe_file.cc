@@ -37,9 +37,9 @@ class RecipeParser {
     if (name == "output") return Type(root, name, name, changes.output);
     if (name == "embedding") return Type(root, name, name, changes.embedding);
     if (name == "override") return Overrides(root);
-    if (name != "pure") return Wrong(key.line, name, "no recipe has such a key");
+    if (name != "pure") return Wrong(key.line, name, "is not a key of a recipe");
     if (!root.Read(name, changes.pure))
-      return Wrong(root.Line(name), name, "has to be true or false");
+      return Wrong(root.Line(name), name, "must be true or false");
     return absl::OkStatus();
   }
 
@@ -47,7 +47,7 @@ class RecipeParser {
   absl::Status Text(TomlReader& table, std::string_view key, std::string_view shown,
                     std::string& out) const {
     if (!table.Read(key, out) || out.empty())
-      return Wrong(table.Line(key), shown, "has to be a string that is not empty");
+      return Wrong(table.Line(key), shown, "must be a non-empty string");
     return absl::OkStatus();
   }
 
@@ -65,10 +65,10 @@ class RecipeParser {
     const int64_t line = root.Line("override");
     std::vector<TomlReader> tables;
     if (!root.Read("override", tables))
-      return Wrong(line, "override", "has to be tables, each headed [[override]]");
+      return Wrong(line, "override", "must be tables, each headed [[override]]");
     if (tables.size() > kMaxOverrides)
       return Wrong(line, "override",
-                   fmt::format("{} of them, {} are allowed", tables.size(), kMaxOverrides));
+                   fmt::format("has {} entries; the maximum is {}", tables.size(), kMaxOverrides));
     for (TomlReader& table : tables) QF_RETURN_IF_ERROR(Override(table));
     return absl::OkStatus();
   }
@@ -85,7 +85,7 @@ class RecipeParser {
       } else if (key.name == "type") {
         QF_RETURN_IF_ERROR(Type(table, key.name, shown, type));
       } else {
-        return Wrong(key.line, shown, "no override has such a key");
+        return Wrong(key.line, shown, "is not a key of an override");
       }
     }
     if (role.empty() == tensor.empty())
@@ -101,15 +101,16 @@ class RecipeParser {
   }
 
   absl::Status Complete(const TomlReader& root) {
-    if (recipe_.name.empty()) return InvalidArgument("{}: name: is missing", file_);
+    if (recipe_.name.empty()) return InvalidArgument("{}: the name is missing", file_);
     const int64_t name_at = root.Line("name");
     if (!ValidRecipeName(recipe_.name))
+      return Wrong(name_at, "name",
+                   "must be 1 to 64 characters of a-z, 0-9, '_', '-' and '.', beginning with a "
+                   "letter or digit");
+    if (FindRecipe(recipe_.name).ok())
       return Wrong(
           name_at, "name",
-          "has to be 1 to 64 of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit");
-    if (FindRecipe(recipe_.name).ok())
-      return Wrong(name_at, "name",
-                   fmt::format("'{}' is a recipe's name already: choose another", recipe_.name));
+          fmt::format("'{}' is already the name of a recipe: choose another", recipe_.name));
     if (recipe_.base.empty() == !body_)
       return InvalidArgument("{}: give either base (a recipe's name) or body (a type)", file_);
     if (recipe_.base.empty()) {
@@ -117,7 +118,8 @@ class RecipeParser {
       recipe_.head = head_.value_or(*body_);
       return absl::OkStatus();
     }
-    if (head_) return Wrong(root.Line("head"), "head", "goes with body; beside base say output");
+    if (head_)
+      return Wrong(root.Line("head"), "head", "can only be used with body; with base, use output");
     const auto base = FindRecipe(recipe_.base);
     if (!base.ok()) return Wrong(root.Line("base"), "base", Message(base.status()));
     recipe_.body = base->body;
@@ -138,7 +140,7 @@ class RecipeParser {
 
 absl::StatusOr<Recipe> ParseRecipe(std::string_view toml, std::string_view file) {
   if (toml.size() > kMaxRecipeBytes)
-    return InvalidArgument("{}: {} bytes, a recipe has at most {}", file, toml.size(),
+    return InvalidArgument("{}: the file has {} bytes; the maximum is {}", file, toml.size(),
                            kMaxRecipeBytes);
   if (!IsUtf8(toml)) return InvalidArgument("{}: is not UTF-8 text", file);
   auto root = TomlReader::Parse(toml);

@@ -17,14 +17,14 @@ constexpr Role kMatrices[] = {Role::kTokenEmbedding, Role::kOutputHead, Role::kA
 
 absl::StatusOr<TypeOverride> TypeOverride::OfPattern(std::string_view pattern, DType type) {
   if (pattern.empty() || pattern.size() > kMaxPatternBytes)
-    return InvalidArgument("a tensor pattern has 1 to {} bytes, not {}", kMaxPatternBytes,
+    return InvalidArgument("a tensor pattern must have 1 to {} bytes, not {}", kMaxPatternBytes,
                            pattern.size());
   if (std::ranges::any_of(pattern, [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
-    return InvalidArgument("a tensor pattern holds a control character");
+    return InvalidArgument("a tensor pattern must not contain control characters");
   // Or its text would read as a role's.
   if (pattern.starts_with(kRolePrefix))
     return InvalidArgument(
-        "'{}' begins as a role does, and no tensor's name holds a colon: give the role as a role",
+        "'{}' begins like a role, and tensor names contain no colon: give it as a role instead",
         pattern);
   re2::RE2::Options options;
   options.set_log_errors(false);
@@ -35,7 +35,7 @@ absl::StatusOr<TypeOverride> TypeOverride::OfPattern(std::string_view pattern, D
   const auto compiled =
       std::make_shared<const re2::RE2>(re2::StringPiece(pattern.data(), pattern.size()), options);
   if (!compiled->ok())
-    return InvalidArgument("'{}' is not a regular expression that is supported: {}", pattern,
+    return InvalidArgument("'{}' is not a supported regular expression: {}", pattern,
                            compiled->error());
   out.pattern_ = compiled;
   return out;
@@ -53,15 +53,14 @@ absl::StatusOr<TypeOverride> TypeOverride::OfRole(std::string_view role, DType t
     }
     known += fmt::format("{}{}", known.empty() ? "" : ", ", Name(candidate));
   }
-  return InvalidArgument("there is no role '{}' whose type can be chosen; there are {}", role,
-                         known);
+  return InvalidArgument("the type of role '{}' cannot be chosen; the roles are {}", role, known);
 }
 
 absl::StatusOr<TypeOverride> TypeOverride::Parse(std::string_view text) {
   const size_t equals = text.rfind('=');
   if (equals == std::string_view::npos)
-    return InvalidArgument("'{}' is no override: give REGEX=TYPE or role:ROLE=TYPE, as attn_v=q6_k",
-                           text);
+    return InvalidArgument(
+        "'{}' is not an override: write REGEX=TYPE or role:ROLE=TYPE, such as attn_v=q6_k", text);
   QF_ASSIGN_OR_RETURN(const DType type, DTypeFromName(text.substr(equals + 1)));
   const std::string_view matcher = text.substr(0, equals);
   if (matcher.starts_with(kRolePrefix)) return OfRole(matcher.substr(kRolePrefix.size()), type);

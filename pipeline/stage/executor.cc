@@ -53,7 +53,7 @@ class Execution {
     const uint64_t each = buffers_.total() + sink_.scratch_bytes();
     const uint64_t fit = options_.memory_bytes / each;
     if (fit == 0)
-      return InvalidArgument("a memory budget of {} is too small: this plan needs {} at least",
+      return InvalidArgument("a memory budget of {} is too small: this plan needs at least {}",
                              HumanBytes(options_.memory_bytes), HumanBytes(each));
     const int wanted = options_.threads > 0 ? options_.threads
                                             : static_cast<int>(std::thread::hardware_concurrency());
@@ -103,7 +103,7 @@ class Execution {
       }
     } catch (const std::bad_alloc&) {
       Fail(plan_.slabs.size(),
-           ResourceExhausted("out of memory: give a smaller memory budget or fewer threads"));
+           ResourceExhausted("out of memory: use a smaller memory budget or fewer threads"));
     } catch (const std::exception& error) {
       Fail(plan_.slabs.size(), Internal("quantizing failed: {}", error.what()));
     }
@@ -147,8 +147,8 @@ class Execution {
              planned.first_row + planned.rows <= slab.first_row + slab.rows;
     }
     if (fits) return absl::OkStatus();
-    return FailedPrecondition("the record of slab {} is not of this plan: start the job anew",
-                              index);
+    return FailedPrecondition(
+        "the record of slab {} does not belong to this plan: start the job again", index);
   }
 
   void Advance(size_t slab, bool resumed, uint64_t encoded) {

@@ -23,7 +23,7 @@ FolderSink::FolderSink(FileSystem& files, fs::path out, const Plan& plan, Folder
 absl::StatusOr<std::unique_ptr<FolderSink>> FolderSink::Open(FileSystem& files, fs::path out,
                                                              const Plan& plan,
                                                              FolderOptions options) {
-  if (out.empty()) return InvalidArgument("name a folder for the artifacts");
+  if (out.empty()) return InvalidArgument("no folder given for the artifacts");
   std::unique_ptr<FolderSink> sink(new FolderSink(files, std::move(out), plan, std::move(options)));
   QF_RETURN_IF_ERROR(sink->Prepare());
   return sink;
@@ -99,8 +99,8 @@ absl::Status FolderSink::MakeRoom(size_t target) {
     QF_RETURN_IF_ERROR(files_.RemoveTree(partial));
   }
   if (!options_.replace && files_.Exists(shown))
-    return AlreadyExists("{} is there already{}: --force replaces it", shown.string(),
-                         options_.resume ? ", and nothing is left of that run to go on with" : "");
+    return AlreadyExists("{} already exists{}: use --force to replace it", shown.string(),
+                         options_.resume ? ", and no interrupted run is left to resume" : "");
   return absl::OkStatus();
 }
 
@@ -111,7 +111,8 @@ absl::Status FolderSink::CheckSpace() {
   QF_ASSIGN_OR_RETURN(const uint64_t free, files_.FreeSpace(out_));
   if (free >= needed) return absl::OkStatus();
   return ResourceExhausted(
-      "{}: the artifacts need {}, the disk has {} free: make room or choose another folder",
+      "{}: the artifacts need {}, but the disk has only {} free: free some space or choose another "
+      "folder",
       out_.string(), HumanBytes(needed), HumanBytes(free));
 }
 
@@ -134,7 +135,8 @@ absl::Status FolderSink::Store(size_t target, const PlannedChunk& chunk, const D
 }
 
 absl::Status FolderSink::Finish(const std::vector<v1::Manifest>& manifests) {
-  if (manifests.size() != plan_.targets.size()) return Internal("a manifest per target is needed");
+  if (manifests.size() != plan_.targets.size())
+    return Internal("one manifest per target is required");
   for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(SyncTarget(t, manifests[t]));
   // Where the power goes while the folders are shown, a later run goes on: it needs the journal.
   QF_RETURN_IF_ERROR(journal_->Sync());
@@ -170,7 +172,8 @@ absl::Status FolderSink::Show(size_t target) {
   QF_RETURN_IF_ERROR(files_.RemoveTree(old));
   const bool replaces = files_.Exists(shown);
   if (replaces && !options_.replace)
-    return AlreadyExists("{} has appeared meanwhile: --force replaces it", shown.string());
+    return AlreadyExists("{} has appeared in the meantime: use --force to replace it",
+                         shown.string());
   if (replaces) QF_RETURN_IF_ERROR(files_.Rename(shown, old));
   if (absl::Status status = files_.Rename(Hidden(target, "partial"), shown); !status.ok()) {
     if (replaces) files_.Rename(old, shown).IgnoreError();

@@ -33,7 +33,7 @@ absl::Status AddOutputs(const Plan& plan, uint32_t index, std::vector<PieceJob>&
            target.chunks[chunk].piece == static_cast<int32_t>(placed.piece))
       rows += target.chunks[chunk++].rows;
     if (rows != job.rows)
-      return Internal("the plan's chunks do not hold tensor '{}'", placed.tensor);
+      return Internal("the plan's chunks do not contain tensor '{}'", placed.tensor);
     EncodingFor(plan, placed, job)
         .outputs.push_back({index, &placed, static_cast<uint32_t>(first), target.chunks[first].rows,
                             RowBytes(placed, job.cols)});

@@ -29,7 +29,7 @@ absl::StatusOr<TargetLayout> LayOut(const ModelSource& source, const TargetSpec&
   QF_ASSIGN_OR_RETURN(const Recipe recipe, RecipeOf(spec));
   const TargetFormat* format = FindFormat(spec.format);
   if (format == nullptr)
-    return InvalidArgument("there is no target format '{}'; there are {}", spec.format,
+    return InvalidArgument("target format '{}' does not exist; the formats are {}", spec.format,
                            ListTargets());
   return format->plan(source, recipe, has_importance);
 }
@@ -108,7 +108,7 @@ absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text) {
     const TargetFormat* format = FindFormat(spec.format);
     if (format != nullptr && HasRecipe(*format, spec.recipe)) return spec;
   }
-  return InvalidArgument("there is no target '{}'; there are {}", text, ListTargets());
+  return InvalidArgument("target '{}' does not exist; the targets are {}", text, ListTargets());
 }
 
 std::string WiderThanHalf(const TargetSpec& spec, const Piece& piece) {
@@ -119,11 +119,11 @@ std::string WiderThanHalf(const TargetSpec& spec, const Piece& piece) {
 
 absl::StatusOr<Plan> MakePlan(const ModelSource& source, const std::vector<TargetSpec>& targets,
                               std::shared_ptr<const Importance> importance) {
-  if (targets.empty()) return InvalidArgument("name at least one target: {}", ListTargets());
+  if (targets.empty()) return InvalidArgument("give at least one target: {}", ListTargets());
   std::vector<std::pair<TargetSpec, TargetLayout>> layouts;
   for (const TargetSpec& spec : targets) {
     if (std::ranges::any_of(layouts, [&](const auto& l) { return l.first.name() == spec.name(); }))
-      return InvalidArgument("target {}:{} is asked for twice", spec.format, spec.recipe);
+      return InvalidArgument("target {}:{} is given more than once", spec.format, spec.recipe);
     QF_ASSIGN_OR_RETURN(TargetLayout layout, LayOut(source, spec, importance != nullptr));
     layouts.emplace_back(spec, std::move(layout));
   }

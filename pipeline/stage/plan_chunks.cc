@@ -19,12 +19,12 @@ struct Extent {
 
 absl::Status CheckSourcePiece(const ModelDescription& model, const Piece& piece) {
   if (piece.tensor >= model.tensors.size())
-    return Internal("piece {} names no tensor", Name(piece.role));
+    return Internal("piece {} refers to no tensor", Name(piece.role));
   const SourceTensor& tensor = model.tensors[piece.tensor];
   if (!IsFloat(tensor.dtype))
     return InvalidArgument(
-        "tensor '{}' is {}: quantizing again what is quantized loses quality; use the original "
-        "model (F32, F16 or BF16)",
+        "tensor '{}' is {}: quantizing an already quantized model again loses quality; use the "
+        "original model (F32, F16 or BF16)",
         tensor.name, Info(tensor.dtype).name);
   if (!FindCodec(tensor.dtype))
     return Unimplemented("tensor '{}': this build cannot read {}", tensor.name,
@@ -35,9 +35,10 @@ absl::Status CheckSourcePiece(const ModelDescription& model, const Piece& piece)
           : piece.first_row >= 0 && piece.first_row + piece.rows <= tensor.rows &&
                 piece.cols == tensor.cols;
   if (!inside || piece.rows < 1 || piece.cols < 1)
-    return Internal("piece {} does not lie in tensor '{}'", Name(piece.role), tensor.name);
+    return Internal("piece {} is not within tensor '{}'", Name(piece.role), tensor.name);
   if (RowsPerBlock(tensor.dtype, ShapeOf(piece)) == 0)
-    return Unimplemented("tensor '{}': one row has {}, more than the {} of a chunk", tensor.name,
+    return Unimplemented("tensor '{}': one row has {}, which exceeds the chunk size of {}",
+                         tensor.name,
                          HumanBytes(static_cast<uint64_t>(RowBytes(tensor.dtype, piece.cols))),
                          HumanBytes(kMaxChunkBytes));
   return absl::OkStatus();
@@ -46,26 +47,26 @@ absl::Status CheckSourcePiece(const ModelDescription& model, const Piece& piece)
 absl::Status CheckPlaced(const ModelDescription& model, const TargetLayout& layout,
                          const PlacedPiece& placed) {
   if (placed.piece >= model.pieces.size() || placed.file >= layout.files.size())
-    return Internal("tensor '{}' is placed from no piece or into no file", placed.tensor);
+    return Internal("tensor '{}' has no piece or no file in the plan", placed.tensor);
   const Piece& piece = model.pieces[placed.piece];
   const PieceShape shape = ShapeOf(piece);
   if (!FindCodec(placed.dtype))
     return Unimplemented("tensor '{}': this build cannot make {}", placed.tensor,
                          Info(placed.dtype).name);
   if (!Divides(placed.dtype, shape.cols))
-    return Internal("tensor '{}': rows of {} do not divide into blocks of {}", placed.tensor,
-                    shape.cols, Info(placed.dtype).name);
+    return Internal("tensor '{}': its rows of {} elements cannot be divided into blocks of {}",
+                    placed.tensor, shape.cols, Info(placed.dtype).name);
   if (!HasPart(placed.dtype, placed.part))
     return Internal("tensor '{}': {} has no such part", placed.tensor, Info(placed.dtype).name);
   if (RowsPerChunk(RowBytes(placed, shape.cols), placed.padding) == 0)
-    return Unimplemented("tensor '{}': one row has {} as {}, more than the {} of a chunk",
+    return Unimplemented("tensor '{}': one row has {} as {}, which exceeds the chunk size of {}",
                          placed.tensor,
                          HumanBytes(static_cast<uint64_t>(RowBytes(placed, shape.cols))),
                          Info(placed.dtype).name, HumanBytes(kMaxChunkBytes));
   const int64_t head = model.hyper.head_dim;
   if (placed.order != piece.order && (head < 2 || head % 2 || shape.rows % head))
-    return InvalidArgument("tensor '{}': {} rows are not whole heads of {} rows", placed.tensor,
-                           shape.rows, head);
+    return InvalidArgument("tensor '{}': {} rows are not a multiple of the head size of {} rows",
+                           placed.tensor, shape.rows, head);
   return absl::OkStatus();
 }
 
@@ -136,7 +137,7 @@ absl::Status CheckFiles(const TargetLayout& layout) {
       return Internal("the planned files are not sorted: {}", layout.files[i].path);
     if (layout.files[i].path == kManifestFile)
       return InvalidArgument(
-          "the model brings a file '{}', which is the manifest's own name: rename it",
+          "the model contains a file '{}', which is the name of the manifest: rename it",
           kManifestFile);
   }
   for (size_t i = 1; i < layout.pieces.size(); ++i)

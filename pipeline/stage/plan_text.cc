@@ -52,16 +52,16 @@ void DescribeTarget(const ModelDescription& model, const Plan& plan, const Targe
                        HumanBytes(file.size));
   out += fmt::format("  expected relative error of all weights: {}\n",
                      Percent(ExpectedErrorOf(model, target)));
-  out += fmt::format("  {} chunks, {} in all\n", target.chunks.size(),
+  out += fmt::format("  {} chunks, {} in total\n", target.chunks.size(),
                      HumanBytes(TargetBytes(target)));
   out += fmt::format("  needs {} of memory to run\n", DescribeNeed(run.need));
   if (!run.fit) return;
   out += fmt::format(
       "  on a device of {}: {}\n", HumanBytes(run.fit->device_bytes),
       run.fit->fits
-          ? fmt::format("fits; the longest context that does is {} tokens", run.fit->longest)
+          ? fmt::format("fits; the largest context that fits is {} tokens", run.fit->longest)
       : run.fit->longest == 0
-          ? "does not fit, whatever the context"
+          ? "does not fit with any context"
           : fmt::format("does not fit; a context of {} tokens does", run.fit->longest));
 }
 

@@ -81,8 +81,8 @@ absl::Status SlabWorker::DecodeStrip(const PieceJob& job, ByteSpan raw, int64_t 
   job.decoder->decode(raw.data(), n, strip_.data());
   if (const int64_t bad = FindNonFinite(strip_.data(), n); bad >= 0)
     return InvalidArgument(
-        "tensor '{}' holds {} at {}: the file is damaged or its training diverged; fetch the model "
-        "again or use another one",
+        "tensor '{}' contains {} at {}: the file is damaged or its training diverged; download the "
+        "model again or use another one",
         job.tensor->name, strip_[static_cast<size_t>(bad)],
         PlaceName(job, row + bad / job.cols, bad % job.cols));
   return absl::OkStatus();
@@ -108,7 +108,7 @@ absl::Status SlabWorker::TooLarge(const PieceJob& job, DType type, const PieceOu
                                   int64_t row, int64_t col) const {
   const TargetSpec& spec = plan_.targets[output.target].spec;
   return InvalidArgument(
-      "tensor '{}' holds a value too large for {} ({} or near it) in target {}: {}",
+      "tensor '{}' contains a value too large for {} ({} or close to it) in target {}: {}",
       job.tensor->name, Info(type).name, PlaceName(job, row, col), spec.name(),
       WiderThanHalf(spec, *job.piece));
 }

@@ -26,7 +26,7 @@ absl::StatusOr<DType> DTypeFromName(std::string_view name) {
     if (info.name == lower) return info.type;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", info.name);
   }
-  return InvalidArgument("unknown element type '{}'; known are {}", name, known);
+  return InvalidArgument("unknown element type '{}'; the known types are {}", name, known);
 }
 
 }  // namespace quantfleet::pipeline

@@ -77,7 +77,7 @@ TEST_F(ProvisionTest, WhatIsGivenByHandWinsOverTheKernel) {
 }
 
 TEST_F(ProvisionTest, WhatIsMissingIsSaid) {
-  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kNotFound, "nothing was given");
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kNotFound, "there is nothing");
   given_.server = "d:1";
   EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument,
                "quantfleet token create");
@@ -88,7 +88,7 @@ TEST_F(ProvisionTest, WhatIsMissingIsSaid) {
   given_.certificate = dir_ / "c.pem";
   EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "belong together");
   given_.server.clear();
-  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "which daemon");
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "the daemon");
 }
 
 TEST_F(ProvisionTest, ATokenOrAKeyThatOthersMayReadIsRefusedWithTheCommandThatMendsIt) {

@@ -115,10 +115,10 @@ TEST(RolloutTextTest, StateReasonAndPhaseAreSaid) {
   options.phases = {"1"};
   *rollout.mutable_plan() = *MakePlan(options);
   rollout.set_state(v1::Rollout::PAUSED);
-  rollout.set_reason("2 devices failed, more than 1");
+  rollout.set_reason("failed devices: 2, which exceeds the limit of 1");
   const std::string text = RolloutText(rollout, FromUnixMillis(1000));
   EXPECT_THAT(text, HasSubstr("PAUSED"));
-  EXPECT_THAT(text, HasSubstr("2 devices failed, more than 1"));
+  EXPECT_THAT(text, HasSubstr("failed devices: 2, which exceeds the limit of 1"));
   EXPECT_THAT(text, HasSubstr("1 of 2: 1 devices"));
 }
 

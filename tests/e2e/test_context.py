@@ -165,7 +165,7 @@ class Rollout(EndToEnd):
         self.apply(f"context = {found[1]}")
         self.d.cli("rollout", "create", "m", "--dry-run")
         self.apply("context = 200000")
-        self.assertIn("a context of 200000 tokens is more than the model takes: 131072 at most",
+        self.assertIn("a context of 200000 tokens exceeds the model's maximum of 131072",
                       self.d.cli("rollout", "create", "m", check=False).stderr)
         self.assertIn("context must be a whole number from 1", self.apply("context = 0", check=False).stderr)
 

@@ -65,7 +65,7 @@ class Enrollment(DaemonKills):
         for agent in (good, bad):
             agent.start("--server", self.d.grpc, "--ca", self.ca)
         wait_for("two requests", lambda: len(self.pending()) == 2)
-        self.assertIn("nobody vouches", self.d.cli("device", "pending").stdout)
+        self.assertIn("nothing vouches", self.d.cli("device", "pending").stdout)
         self.assertEqual(self.d.cli_json("status")["devices_pending"], "2")
         third = self.agent("third")
         self.assertIn("devices wait", self.refused(third))
@@ -138,7 +138,7 @@ class Enrollment(DaemonKills):
         self.assertIn("1 devices in an hour", self.refused(two, "--token", leaked["secret"]))
         self.assertIn("ai-pc-int8 (pinned by its token)", self.device(one)["class_reason"])
         asking = self.d.token("--approval", "--label", "site=lab")
-        self.assertIn("asks for approval", self.refused(three, "--token", asking))
+        self.assertIn("requires approval", self.refused(three, "--token", asking))
         self.assertEqual(list(self.pending()), [three.identity()["device_id"]])
         self.d.cli("device", "approve", three.identity()["device_id"])
         self.ask(three, "--token", asking)
@@ -183,7 +183,7 @@ class Enrollment(DaemonKills):
         token_file = self.dir / "token"
         late.start("--token-file", token_file, "--kernel-command-line", nothing, env={"QUANTFLEET_SERVER": self.d.grpc})
         self.wait_checked_in(kernel)
-        wait_for("the wait for the file", lambda: "holds no token yet" in late.process.log(), 20)
+        wait_for("the wait for the file", lambda: "does not contain a token yet" in late.process.log(), 20)
         token_file.touch(mode=0o600)
         token_file.write_text(self.d.token() + "\n")
         self.wait_checked_in(late)

@@ -165,7 +165,7 @@ class Evaluation(Measured):
         agent.start(env={"LD_PRELOAD": str(BIN.parent / "lib/libwrong_exp.so")})
         failed = self.failed_rollout(daemon, agent)
         self.assertEqual(failed["reason"], "health_failed")
-        self.assertRegex(failed["detail"], r"of the golden answers' tokens it gives \d+\.\d %, the class wants 75.0 %")
+        self.assertRegex(failed["detail"], r"the share of matching golden-answer tokens is \d+\.\d %, the class requires 75.0 %")
         self.assertEqual(failed["active_manifest"], before["active_manifest"])
 
         # Nothing was wrong with the artifact.

@@ -181,7 +181,7 @@ class External(EndToEnd):
         first = self.processes()[-1]
         os.kill(int(first), signal.SIGKILL)
         wait_for("another process", lambda: self.processes()[-1] != first)
-        self.assertIn("it ended with signal 9 (Killed)", self.log())
+        self.assertIn("the program ended with signal 9 (Killed)", self.log())
         self.assertRegex(self.log(), r"starting it again in \d+ ms")
         wait_for("an answer", lambda: self.ask(prompt="Once upon a time")[0] == 200)
         self.assertEqual(self.ask(prompt="Once upon a time")[1]["choices"], answer["choices"])
@@ -215,7 +215,7 @@ class External(EndToEnd):
 
         self.allow()
         status = self.status("HEALTHY")
-        self.assertIn("golden answers are not asked", status["detail"])
+        self.assertIn("golden answers do not apply", status["detail"])
         code, answer = self.ask(prompt="Once upon a time")
         self.assertEqual(code, 200, answer)
         self.assertGreater(len(answer["choices"][0]["text"].split()), 5, answer)

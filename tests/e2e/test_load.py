@@ -36,7 +36,7 @@ class Load(unittest.TestCase):
         # It pauses each time that more than the limit failed: the daemon says so, and the generator counted.
         self.assertGreaterEqual(len(rollout["pauses"]), 1)
         for pause in rollout["pauses"]:
-            said = re.fullmatch(r"(\d+) devices failed, more than (\d+)", pause["reason"])
+            said = re.fullmatch(r"failed devices: (\d+), which exceeds the limit of (\d+)", pause["reason"])
             self.assertEqual([int(x) for x in said.groups()], [size["max_failures"] + 1, size["max_failures"]], pause)
             self.assertLessEqual(pause["overshoot"], size["max_in_flight"])
 

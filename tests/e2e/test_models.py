@@ -422,7 +422,7 @@ class BadFamilies(EndToEnd):
         length = int.from_bytes(raw[:8], "little")
         text = raw[8:8 + length].replace(b"layers.1.input_layernorm", b"layers.0.input_layernorm")
         (folder / "model.safetensors").write_bytes(raw[:8] + text + raw[8 + length:])
-        self.refused(folder, "model.safetensors", "model.layers.0.input_layernorm.weight", "occurs twice")
+        self.refused(folder, "model.safetensors", "model.layers.0.input_layernorm.weight", "occurs more than once")
 
     def test_pickles(self):
         folder = self.model("mistral")

@@ -30,7 +30,7 @@ class Judged(OnnxTest):
     def test_stories260k(self):
         """Heads of 8, which ONNX Runtime's own operators do not rotate, and rows of 172, which no group divides."""
         source = SHARED / "models/stories260k"
-        self.assertIn("take onnx:int8-qdq", refusal(self, self.dir / "no", source, "onnx:fp32"))
+        self.assertIn("use onnx:int8-qdq", refusal(self, self.dir / "no", source, "onnx:fp32"))
         _, folder, gguf = self.quantize(source, self.dir / "out", "int8-qdq", "q8_0", "q8_0",
                                         "--tensor-type", "role:ffn_down=f16")
         text = self.dir / "story.txt"

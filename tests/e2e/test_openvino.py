@@ -292,7 +292,7 @@ class Folder(OpenVinoTest):
                    self.dir / "half", check=False)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn(f"tensor '{name}' holds a value too large for q8_0", done.stderr)
-        self.assertIn("take onnx:fp32", done.stderr)
+        self.assertIn("use onnx:fp32", done.stderr)
 
 
 if __name__ == "__main__":

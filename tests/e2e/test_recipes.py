@@ -222,8 +222,8 @@ class RecipeFilesAndImportance(EndToEnd):
         bent(down, "nan at column 3", entry=(sums[:3] + [math.nan] + sums[4:], counts))
         bent(down, "inf at column 0", entry=([math.inf] + sums[1:], counts))
         bent(down, "-1 at column 255", entry=(sums[:-1] + [-1.0], counts))
-        bent(down, "no count", entry=(sums, [-2]))
-        bent(down, "no count", entry=(sums, [math.nan]))
+        bent(down, "not a valid count", entry=(sums, [-2]))
+        bent(down, "not a valid count", entry=(sums, [math.nan]))
         bent("'imatrix'", kind="model")
         write_importance(bad, {"other.weight": (sums, counts)})
         self.refused(["bad.gguf", "another one"], source, "--target", "gguf:q4_0", "--imatrix", bad)
@@ -234,7 +234,7 @@ class RecipeFilesAndImportance(EndToEnd):
         self.refused(["bad.gguf"], source, "--target", "gguf:q4_0", "--imatrix", bad)
         bad.write_bytes(struct.pack("<i", 2) + bytes(100))
         self.refused(["bad.gguf", "llama-imatrix"], source, "--target", "gguf:q4_0", "--imatrix", bad)
-        self.refused(["model.gguf", "is no importance file"], source, "--target", "gguf:q4_0", "--imatrix",
+        self.refused(["model.gguf", "is not an importance file"], source, "--target", "gguf:q4_0", "--imatrix",
                      self.dir / "f32/gguf-f32/model.gguf")
 
     def test_words_and_files_that_are_wrong(self):

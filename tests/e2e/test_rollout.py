@@ -114,7 +114,7 @@ class Rollouts(EndToEnd):
         self.assertEqual(done.returncode, 6, done.stderr)
         rollout = json.loads(done.stdout)
         self.assertEqual(rollout["state"], "ROLLED_BACK")
-        self.assertIn("2 devices failed, more than 1", rollout["reason"])
+        self.assertIn("failed devices: 2, which exceeds the limit of 1", rollout["reason"])
         back = self.devices(rollout, "ROLLED_BACK")
         self.assertEqual([d["previous_artifact"] for d in back], [self.first] * 2)
         for device in back:
@@ -147,7 +147,7 @@ class Rollouts(EndToEnd):
 
     def test_a_dry_run_and_refused_plans_make_nothing(self):
         text = self.d.cli("rollout", "create", "m", "--phase", "1", "--phase", "50%", "--dry-run").stdout
-        for word in ("iot-int4", "to pull", "the rest", "as the last 3 devices", *self.agents):
+        for word in ("iot-int4", "to download", "the rest", "as the last 3 devices", *self.agents):
             self.assertIn(word, text)
         estimate = self.d.cli_json("rollout", "create", "m", "--max-in-flight", "1", "--dry-run")["estimate"]
         self.assertEqual(estimate["phases"][0]["devices"], "3")
@@ -240,7 +240,7 @@ class Rollouts(EndToEnd):
         rollout = wait_for("the other devices", lambda: (lambda r: r if len(self.devices(r, "HEALTHY")) == 2 else None)(
             self.get(waits)))
         (row,) = self.devices(rollout, "QUEUED")
-        self.assertEqual((row["device_id"], row["reason"]), (busy, f"waits: the device is under way in {under_way}"))
+        self.assertEqual((row["device_id"], row["reason"]), (busy, f"waits: the device is in flight in {under_way}"))
         self.agents[busy].start()
         self.end(under_way, "COMPLETED")
         self.end(waits, "COMPLETED")

@@ -148,13 +148,13 @@ class SelfUpdate(EndToEnd):
     def test_only_agents_go_under_its_name_and_only_where_they_run(self):
         planned = run_json("quantfleet", "agent", "publish", "--dry-run", "--json", NEXT)["releases"]
         self.assertEqual([(r["version"], r["artifact"]) for r in planned], [(self.new, "")])
-        for program, why in ((BIN / "quantfleet", "does not say its version"), (DEMO / "config.json", "no ELF program")):
+        for program, why in ((BIN / "quantfleet", "contains no version"), (DEMO / "config.json", "not an ELF program")):
             done = run("quantfleet", "agent", "publish", "--dry-run", program, check=False)
             self.assertEqual(done.returncode, 1, done.stdout)
             self.assertIn(why, done.stderr)
         done = self.d.cli("model", "import", SELF, DEMO, check=False)
         self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertIn("no ELF program", done.stderr)
+        self.assertIn("not an ELF program", done.stderr)
         self.publish(NEXT)
         self.assertNotEqual(self.d.cli("job", "submit", SELF, "--class", "iot-int4", check=False).returncode, 0)
         board = self.agent("board", {**IOT, "arch": "aarch64" if MACHINE == "x86_64" else "x86_64"})

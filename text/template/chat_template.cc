@@ -77,7 +77,7 @@ void ChatTemplate::Probe() {
         return;
       }
       if (Count(made->bytes, kUser) != static_cast<size_t>(size + 1) / 2) {
-        why_ = "it leaves out what the user says, as templates do that take lists of parts";
+        why_ = "it leaves out user messages, as templates do that expect lists of parts";
         return;
       }
       if (system && Count(made->bytes, kSystem) == 0) drops_system_ = true;
@@ -104,15 +104,12 @@ void ChatTemplate::FindStop(const MarkedText& talk) {
 std::string ChatTemplate::Warning() const {
   switch (state_) {
     case State::kAbsent:
-      return "the model has no chat template: chats are answered by continuing their messages, put "
-             "one after "
-             "the other as they are";
+      return "the model has no chat template: the contents of a chat's messages are joined as they "
+             "are, and the model continues the text";
     case State::kUnknown:
       return fmt::format(
           "the model's chat template is not known to this version ({}): the agent's own engine "
-          "refuses chats "
-          "with it, "
-          "/v1/completions answers",
+          "refuses chats with it and answers only /v1/completions",
           why_);
     case State::kKnown:
       break;
@@ -122,7 +119,7 @@ std::string ChatTemplate::Warning() const {
 
 absl::StatusOr<ChatPrompt> ChatTemplate::Render(const std::vector<ChatMessage>& messages,
                                                 int64_t now) const {
-  if (messages.empty()) return InvalidArgument("a chat without messages");
+  if (messages.empty()) return InvalidArgument("the chat has no messages");
   if (state_ == State::kAbsent) {
     MarkedText all;
     for (const ChatMessage& message : messages) all.Append(MarkedText::Data(message.content));
@@ -130,10 +127,8 @@ absl::StatusOr<ChatPrompt> ChatTemplate::Render(const std::vector<ChatMessage>& 
   }
   if (state_ == State::kUnknown)
     return InvalidArgument(
-        "this model's chat template is not one that the agent knows ({}): write the prompt as the "
-        "model "
-        "wants it and send it to "
-        "/v1/completions",
+        "this model's chat template is not known to the agent ({}): write the prompt in the "
+        "model's format and send it to /v1/completions",
         why_);
   absl::StatusOr<MarkedText> made = Evaluate(statements_, {messages, tokens_, now});
   if (absl::IsInvalidArgument(made.status()))
@@ -141,17 +136,15 @@ absl::StatusOr<ChatPrompt> ChatTemplate::Render(const std::vector<ChatMessage>& 
                            Shown(Message(made.status())));
   if (absl::IsUnimplemented(made.status()))
     return InvalidArgument(
-        "what this model's chat template does with this conversation is not known to the agent "
-        "({}): write "
-        "the prompt as the model "
-        "wants it and send it to /v1/completions",
+        "this model's chat template is not known to the agent for this conversation ({}): write "
+        "the prompt in the model's format and send it to /v1/completions",
         Shown(Message(made.status())));
   QF_RETURN_IF_ERROR(made.status());
   if (messages.back().role == "assistant" && !tokens_.end.empty() &&
       made->bytes.ends_with(tokens_.end))
     return InvalidArgument(
-        "this model's chat template opens no turn behind the assistant's: the user's message has "
-        "to be last");
+        "this model's chat template starts no turn after the assistant's: the user's message must "
+        "be last");
   size_t begin = 0;
   if (tokens_.adds_begin && !tokens_.begin.empty() && made->bytes.starts_with(tokens_.begin) &&
       (made->data.empty() || made->data.front().begin >= tokens_.begin.size()))

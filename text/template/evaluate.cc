@@ -100,7 +100,7 @@ class Evaluator {
   absl::Status Spend(uint64_t work) {
     work_ += work;
     return work_ <= kMaxWork ? absl::OkStatus()
-                             : ResourceExhausted("the chat template does not come to an end");
+                             : ResourceExhausted("the chat template does not terminate");
   }
 
   absl::Status Run(const Statement& statement) {
@@ -155,7 +155,7 @@ class Evaluator {
   absl::Status For(const Statement& loop) {
     QF_ASSIGN_OR_RETURN(const Value over, Get(loop.values[0]));
     if (!over.is(K::kList) && !over.is(K::kUndefined))
-      return NotUnderstood("a for over what is no list");
+      return NotUnderstood("a for loop over a value that is not a list");
     QF_RETURN_IF_ERROR(Spend(over.is(K::kList) ? over.list->size() * sizeof(Value) : 0));
     List items;
     for (const Value& item : over.is(K::kList) ? *over.list : List()) {
@@ -293,7 +293,7 @@ class Evaluator {
       case Kind::kNegative: {
         QF_ASSIGN_OR_RETURN(const Value of, Get(e.operands[0]));
         return of.IsNumber() ? Result(Value::Int(-of.number))
-                             : NotUnderstood("minus what is no number");
+                             : NotUnderstood("minus applied to a value that is not a number");
       }
       case Kind::kAnd:
       case Kind::kOr: {
@@ -351,7 +351,8 @@ class Evaluator {
     QF_ASSIGN_OR_RETURN(const Value of, Get(e.operands[0]));
     QF_ASSIGN_OR_RETURN(const Value at, Get(e.operands[1]));
     if (of.is(K::kMessage) && at.is(K::kText)) return Attribute(of, at.text->bytes);
-    if (!of.is(K::kList) || !at.IsNumber()) return NotUnderstood("[...] of what is no list");
+    if (!of.is(K::kList) || !at.IsNumber())
+      return NotUnderstood("[...] applied to a value that is not a list");
     const auto size = static_cast<int64_t>(of.list->size());
     const int64_t from_begin = at.number < 0 ? at.number + size : at.number;
     return from_begin >= 0 && from_begin < size ? (*of.list)[static_cast<size_t>(from_begin)]
@@ -360,14 +361,14 @@ class Evaluator {
 
   Result Slice(const Expression& e) {
     QF_ASSIGN_OR_RETURN(const Value of, Get(e.operands[0]));
-    if (!of.is(K::kList)) return NotUnderstood("a slice of what is no list");
+    if (!of.is(K::kList)) return NotUnderstood("a slice of a value that is not a list");
     QF_RETURN_IF_ERROR(Spend(of.list->size() * sizeof(Value)));
     const auto size = static_cast<int64_t>(of.list->size());
     int64_t part[3] = {0, size, 1};
     for (size_t i = 0; i < 3; ++i) {
       if (IsLeftOut(e.operands[i + 1])) continue;
       QF_ASSIGN_OR_RETURN(const Value given, Get(e.operands[i + 1]));
-      if (!given.is(K::kInt)) return NotUnderstood("a slice by what is no number");
+      if (!given.is(K::kInt)) return NotUnderstood("a slice with an index that is not a number");
       part[i] = i < 2 && given.number < 0 ? given.number + size : given.number;
     }
     List slice = *of.list;
@@ -378,7 +379,7 @@ class Evaluator {
                     begin = std::clamp<int64_t>(part[0], 0, end);
       slice = List(of.list->begin() + begin, of.list->begin() + end);
     } else {
-      return NotUnderstood("a slice in steps");
+      return NotUnderstood("a slice with a step");
     }
     return Value::Of(std::move(slice));
   }
@@ -389,7 +390,7 @@ class Evaluator {
     for (size_t i = 1; i < call.operands.size(); ++i) {
       QF_ASSIGN_OR_RETURN(Value value, Get(call.operands[i]));
       if (!value.is(K::kText) || !call.keywords[i].empty() || i > most)
-        return NotUnderstood("such arguments of a call");
+        return NotUnderstood("these arguments of a call");
       arguments.push_back(std::move(value));
     }
     return arguments;
@@ -407,7 +408,7 @@ class Evaluator {
     if (called.text == "namespace") {
       Names names;
       for (size_t i = 1; i < e.operands.size(); ++i) {
-        if (e.keywords[i].empty()) return NotUnderstood("namespace of a value without a name");
+        if (e.keywords[i].empty()) return NotUnderstood("a namespace with a positional argument");
         QF_ASSIGN_OR_RETURN(names[e.keywords[i]], Get(e.operands[i]));
       }
       return Value::Of(std::move(names));
@@ -435,7 +436,7 @@ class Evaluator {
       const bool ascii = std::ranges::all_of(
           argument, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
       if (!ascii || (arguments.size() == 1 && argument.empty()))
-        return NotUnderstood("." + name + "() of such characters");
+        return NotUnderstood("." + name + "() with these characters");
       return Value::Text(text.Strip(name != "rstrip", name != "lstrip", argument));
     }
     if (arguments.size() != 1 || argument.empty()) return NotUnderstood("." + name + "()");
@@ -500,7 +501,7 @@ class Evaluator {
     }
     constexpr int64_t kMax = int64_t{1} << 40;
     if (!a.IsNumber() || !b.IsNumber() || std::abs(a.number) > kMax || std::abs(b.number) > kMax)
-      return NotUnderstood("\"" + op + "\" between such values");
+      return NotUnderstood("\"" + op + "\" between these values");
     if (op == "+") return Value::Int(a.number + b.number);
     if (op == "-") return Value::Int(a.number - b.number);
     if (op == "%" && b.number != 0) return Value::Int(Modulo(a.number, b.number));
@@ -508,7 +509,7 @@ class Evaluator {
     if (op == "<=") return Value::Bool(a.number <= b.number);
     if (op == ">") return Value::Bool(a.number > b.number);
     if (op == ">=") return Value::Bool(a.number >= b.number);
-    return NotUnderstood("\"" + op + "\" between such values");
+    return NotUnderstood("\"" + op + "\" between these values");
   }
 
   absl::StatusOr<bool> Equal(const Value& a, const Value& b) {
@@ -527,7 +528,8 @@ class Evaluator {
     }
     if (whole.is(K::kMessage) && part.is(K::kText))
       return part.text->bytes == "role" || part.text->bytes == "content";
-    if (!whole.is(K::kList)) return NotUnderstood("\"in\" what is no text, list or message");
+    if (!whole.is(K::kList))
+      return NotUnderstood("\"in\" applied to a value that is not a text, list or message");
     for (const Value& one : *whole.list) {
       QF_ASSIGN_OR_RETURN(const bool equal, Equal(one, part));
       if (equal) return true;

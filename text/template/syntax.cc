@@ -271,8 +271,7 @@ class StatementReader {
   absl::StatusOr<std::vector<Statement>> All() {
     std::vector<Statement> all;
     QF_RETURN_IF_ERROR(Body(all));
-    if (at_ < tags_.size())
-      return InvalidArgument("\"{}\" stands where nothing was opened", Word());
+    if (at_ < tags_.size()) return InvalidArgument("\"{}\" without a matching opening tag", Word());
     return all;
   }
 
@@ -293,8 +292,7 @@ class StatementReader {
 
   // Up to what ends it, on which it stops.
   absl::Status Body(std::vector<Statement>& body) {
-    if (++depth_ > kMaxDepth)
-      return InvalidArgument("blocks stand in one another more than {} deep", kMaxDepth);
+    if (++depth_ > kMaxDepth) return InvalidArgument("blocks nested more than {} deep", kMaxDepth);
     for (; at_ < tags_.size(); ++at_) {
       Tag& tag = tags_[at_];
       if (tag.kind == Tag::Kind::kText) {
@@ -316,7 +314,7 @@ class StatementReader {
   absl::Status Closed(std::string_view word, std::vector<Statement>& body) {
     ++at_;
     QF_RETURN_IF_ERROR(Body(body));
-    if (Word() != "end" + std::string(word)) return InvalidArgument("a {} has no end", word);
+    if (Word() != "end" + std::string(word)) return InvalidArgument("a {} without an end", word);
     return absl::OkStatus();
   }
 
@@ -346,7 +344,7 @@ class StatementReader {
       QF_RETURN_IF_ERROR(Body(made.bodies.back()));
       if (Word() == "endif") break;
       if (word == "else" || (Word() != "elif" && Word() != "else"))
-        return InvalidArgument("an if has no end");
+        return InvalidArgument("an if without an end");
     }
     body.push_back(std::move(made));
     return absl::OkStatus();
@@ -358,16 +356,16 @@ class StatementReader {
       made.text = tags_[at_].tokens[1].text;
       made.values = ExpressionReader(Tokens(3)).Iteration();
     } else {
-      made = {Statement::Kind::kUnread, "a for with several variables", "", {}, {{}}};
+      made = {Statement::Kind::kUnread, "a for loop with several variables", "", {}, {{}}};
     }
     ++at_;
     QF_RETURN_IF_ERROR(Body(made.bodies[0]));
     if (Word() == "else") {
-      made = {Statement::Kind::kUnread, "a for with else", "", {}, {{}}};
+      made = {Statement::Kind::kUnread, "a for loop with an else", "", {}, {{}}};
       ++at_;
       QF_RETURN_IF_ERROR(Body(made.bodies[0]));
     }
-    if (Word() != "endfor") return InvalidArgument("a for has no end");
+    if (Word() != "endfor") return InvalidArgument("a for loop without an end");
     body.push_back(std::move(made));
     return absl::OkStatus();
   }
@@ -385,11 +383,11 @@ class StatementReader {
       made.values.push_back(ExpressionReader(Tokens(5)).Whole());
     } else if (std::ranges::any_of(Tokens(1),
                                    [](const TagToken& token) { return token.text == "="; })) {
-      made = {Statement::Kind::kUnread, "a set of several variables", "", {}, {}};
+      made = {Statement::Kind::kUnread, "a set with several variables", "", {}, {}};
     } else {
       std::vector<Statement> inner;
       QF_RETURN_IF_ERROR(Closed("set", inner));
-      made = {Statement::Kind::kUnread, "a block of set", "", {}, {}};
+      made = {Statement::Kind::kUnread, "a set block", "", {}, {}};
     }
     body.push_back(std::move(made));
     return absl::OkStatus();

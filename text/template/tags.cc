@@ -81,7 +81,7 @@ class Cutter {
 
   absl::Status SkipComment() {
     const size_t end = text_.find("#}", at_);
-    if (end == std::string::npos) return InvalidArgument("a comment has no end");
+    if (end == std::string::npos) return InvalidArgument("a comment without an end");
     const char sign = end > at_ ? text_[end - 1] : '\0';
     at_ = end + 2;
     EndTag(sign, true);
@@ -94,7 +94,7 @@ class Cutter {
     std::string open;  // brackets
     while (true) {
       while (at_ < text_.size() && IsSpace(text_[at_])) ++at_;
-      if (at_ >= text_.size()) return InvalidArgument("a tag has no end");
+      if (at_ >= text_.size()) return InvalidArgument("a tag without an end");
       const std::string_view rest = std::string_view(text_).substr(at_);
       const bool sign = rest[0] == '-' || (rest[0] == '+' && kind == '%');
       const std::string_view end = rest.substr(sign ? 1 : 0);
@@ -121,7 +121,7 @@ class Cutter {
       TagToken token{TagToken::Kind::kNumber, ""};
       const auto [end, error] =
           std::from_chars(text_.data() + at_, text_.data() + text_.size(), token.number);
-      if (error != std::errc()) return InvalidArgument("a number is too large");
+      if (error != std::errc()) return InvalidArgument("a number that is too large");
       at_ = static_cast<size_t>(end - text_.data());
       tokens.push_back(std::move(token));
       return absl::OkStatus();
@@ -133,14 +133,14 @@ class Cutter {
       if (std::string_view(text_).substr(at_, op.size()) != op) continue;
       if (op == "(" || op == "[" || op == "{") open += op;
       if (op == ")" || op == "]" || op == "}") {
-        if (open.empty()) return InvalidArgument("a bracket closes that was not opened");
+        if (open.empty()) return InvalidArgument("a closing bracket without an opening one");
         open.pop_back();
       }
       at_ += op.size();
       tokens.push_back({TagToken::Kind::kOperator, std::string(op)});
       return absl::OkStatus();
     }
-    return InvalidArgument("the character \"{}\" stands in a tag", std::string(1, first));
+    return InvalidArgument("the character \"{}\" in a tag", std::string(1, first));
   }
 
   absl::Status ReadText(std::vector<TagToken>& tokens) {
@@ -158,7 +158,7 @@ class Cutter {
         token.kind = TagToken::Kind::kOperator;  // one that means nothing
       token.text += which == std::string_view::npos ? '\\' : kMeant[which];
     }
-    if (at_ >= text_.size()) return InvalidArgument("a text has no end");
+    if (at_ >= text_.size()) return InvalidArgument("a string without an end");
     ++at_;
     tokens.push_back(std::move(token));
     return absl::OkStatus();

@@ -73,9 +73,7 @@ absl::StatusOr<std::unique_ptr<BpeTokenizer>> BpeTokenizer::Create(const Tokeniz
   if (pre == nullptr) {
     return Unimplemented(
         "the model's pre-tokenizer '{}' is not known; known are llama-bpe, dbrx, gpt-4o, qwen2 and "
-        "gpt-2. "
-        "Make "
-        "the GGUF again from its tokenizer.json, or run the model with llama.cpp",
+        "gpt-2. Create the GGUF again from its tokenizer.json, or run the model with llama.cpp",
         data.pre.substr(0, 60));
   }
   QF_ASSIGN_OR_RETURN(WordSplitter splitter, WordSplitter::Create(pre->regex));
@@ -92,11 +90,11 @@ absl::Status BpeTokenizer::BuildTables(const TokenizerData& data) {
   for (const auto& [name, id] :
        {std::pair("bos", data.bos), {"eos", data.eos}, {"unknown", data.unknown}}) {
     if (id && (*id < 0 || *id >= tokens_))
-      return InvalidArgument("the tokenizer's {} id {} lies outside its {} tokens", name, *id,
+      return InvalidArgument("the tokenizer's {} id {} is outside its {} tokens", name, *id,
                              tokens_);
   }
   if (data.add_bos && !data.bos)
-    return InvalidArgument("the tokenizer adds a BOS token but names none");
+    return InvalidArgument("the tokenizer adds a BOS token but does not define one");
   if (data.add_bos) bos_ = data.bos;
 
   bytes_.resize(data.tokens.size());
@@ -140,7 +138,7 @@ absl::Status BpeTokenizer::BuildMerges(const std::vector<std::string>& merges,
     if (space == std::string::npos || !Unspell(std::string_view(merge).substr(0, space), left) ||
         !Unspell(std::string_view(merge).substr(space + 1), right) || right.empty()) {
       return InvalidArgument(
-          "tokenizer.ggml.merges: merge {} is not two spelled symbols with a space between", rank);
+          "tokenizer.ggml.merges: merge {} is not two spelled symbols separated by a space", rank);
     }
     const Symbol a = symbol_of(left), b = symbol_of(right);
     merges_.push_back({Pair(a, b), static_cast<int32_t>(rank), symbol_of(left + right)});
@@ -222,7 +220,7 @@ absl::StatusOr<std::vector<int32_t>> BpeTokenizer::EncodeText(
   }
   if (std::ranges::find(out, -1) != out.end()) {
     return InvalidArgument(
-        "the text has bytes that the tokenizer has no token for, and it names no unknown token");
+        "the text has bytes for which the tokenizer has no token, and it has no unknown token");
   }
   return out;
 }

@@ -69,7 +69,7 @@ class WireReader {
   absl::StatusOr<uint64_t> Varint() {
     uint64_t value = 0;
     for (int shift = 0; shift < 64; shift += 7) {
-      if (done()) return Broken("a number that is cut off");
+      if (done()) return Broken("a truncated number");
       const auto byte = static_cast<uint8_t>(bytes_[at_++]);
       value |= static_cast<uint64_t>(byte & 0x7f) << shift;
       if (byte < 0x80) return value;
@@ -78,7 +78,7 @@ class WireReader {
   }
 
   absl::StatusOr<Field> Fixed(Field field, size_t n) {
-    if (n > bytes_.size() - at_) return Broken("a number that is cut off");
+    if (n > bytes_.size() - at_) return Broken("a truncated number");
     std::memcpy(&field.number, bytes_.data() + at_, n);
     at_ += n;
     return field;

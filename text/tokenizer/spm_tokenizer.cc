@@ -74,11 +74,10 @@ absl::Status SpmTokenizer::BuildTables(std::string_view model_name) {
   for (const auto& [name, id] :
        {std::pair("bos", data_.bos), {"eos", data_.eos}, {"unknown", data_.unknown}}) {
     if (id && (*id < 0 || *id >= count))
-      return InvalidArgument("the tokenizer's {} id {} lies outside its {} tokens", name, *id,
-                             count);
+      return InvalidArgument("the tokenizer's {} id {} is outside its {} tokens", name, *id, count);
   }
   if (data_.add_bos && !data_.bos)
-    return InvalidArgument("the tokenizer adds a BOS token but names none");
+    return InvalidArgument("the tokenizer adds a BOS token but does not define one");
 
   ids_.reserve(data_.tokens.size());
   // What a text says becomes no control token, however its pieces merge.
@@ -163,7 +162,7 @@ absl::StatusOr<std::vector<int32_t>> SpmTokenizer::EncodeText(
   }
   if (std::ranges::find(out, -1) != out.end()) {
     return InvalidArgument(
-        "the text has bytes that the tokenizer has no token for, and it names no unknown token");
+        "the text has bytes for which the tokenizer has no token, and it has no unknown token");
   }
   return out;
 }

@@ -14,7 +14,7 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bo
                                                        bool parse_special,
                                                        std::span<const DataRange> data) const {
   if (text.size() > kMaxText)
-    return InvalidArgument("a text of {} bytes; at most {}", text.size(), kMaxText);
+    return InvalidArgument("a text of {} bytes; the maximum is {}", text.size(), kMaxText);
   return EncodeText(text, add_bos, parse_special, data);
 }
 
@@ -29,7 +29,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const TokenizerData& da
       break;
   }
   return InvalidArgument(
-      "the model carries no tokenizer; make the GGUF again from a source that has one");
+      "the model has no tokenizer: create the GGUF again from a source that has one");
 }
 
 }  // namespace quantfleet::text

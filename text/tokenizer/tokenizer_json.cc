@@ -37,15 +37,15 @@ absl::Status ReadVocab(JsonMembers& model, TokenizerJson& out) {
   const json::object* vocab = model.Object("vocab");
   if (vocab == nullptr) return InvalidArgument("{}: the model has no vocab", kFile);
   if (vocab->size() > kMaxTokens)
-    return InvalidArgument("{}: the vocab has {} tokens, more than the {} that are allowed", kFile,
-                           vocab->size(), kMaxTokens);
+    return InvalidArgument("{}: the vocab has {} tokens; the maximum is {}", kFile, vocab->size(),
+                           kMaxTokens);
   for (const auto& [text, id] : *vocab) {
     if (!id.is_int64() || id.get_int64() < 0 ||
         id.get_int64() > std::numeric_limits<int32_t>::max())
       return InvalidArgument("{}: the id of token '{}' is out of range", kFile, Shown(View(text)));
     if (text.size() > kMaxTokenBytes)
-      return InvalidArgument("{}: token {} has {} bytes, more than the {} that are allowed", kFile,
-                             id.get_int64(), text.size(), kMaxTokenBytes);
+      return InvalidArgument("{}: token {} has {} bytes; the maximum is {}", kFile, id.get_int64(),
+                             text.size(), kMaxTokenBytes);
     if (!out.vocab.emplace(id.get_int64(), std::string(text.data(), text.size())).second)
       return InvalidArgument("{}: id {} belongs to two tokens", kFile, id.get_int64());
   }
@@ -56,8 +56,8 @@ absl::Status ReadMerges(JsonMembers& model, TokenizerJson& out) {
   const json::array* merges = model.Array("merges");
   if (merges == nullptr) return InvalidArgument("{}: the model has no merges", kFile);
   if (merges->size() > kMaxMerges)
-    return InvalidArgument("{}: there are {} merges, more than the {} that are allowed", kFile,
-                           merges->size(), kMaxMerges);
+    return InvalidArgument("{}: there are {} merges; the maximum is {}", kFile, merges->size(),
+                           kMaxMerges);
   out.merges.reserve(merges->size());
   for (const json::value& merge : *merges) {
     if (merge.is_string()) {
@@ -87,11 +87,11 @@ absl::Status ReadBpe(JsonMembers& root, TokenizerJson& out) {
     return Unimplemented("{}: the model '{}' is not supported, only BPE", kFile, Shown(type));
   if (model.Bool("byte_fallback").value_or(false))
     return Unimplemented(
-        "{}: this is a SentencePiece model in another form; put its tokenizer.model beside it",
+        "{}: this is a SentencePiece model in another format: put its tokenizer.model beside it",
         kFile);
   if (!model.Text("continuing_subword_prefix").value_or("").empty() ||
       !model.Text("end_of_word_suffix").value_or("").empty())
-    return Unimplemented("{}: BPE with prefixes or suffixes of sub-words is not supported", kFile);
+    return Unimplemented("{}: BPE with subword prefixes or suffixes is not supported", kFile);
   const bool ignore_merges = model.Bool("ignore_merges").value_or(false);
   const json::object* pre = root.Object("pre_tokenizer");
   QF_RETURN_IF_ERROR(root.status());
@@ -109,8 +109,8 @@ absl::Status ReadAdded(JsonMembers& root, TokenizerJson& out) {
   QF_RETURN_IF_ERROR(root.status());
   if (added == nullptr) return absl::OkStatus();
   if (added->size() > kMaxTokens)
-    return InvalidArgument("{}: there are {} added tokens, more than the {} that are allowed",
-                           kFile, added->size(), kMaxTokens);
+    return InvalidArgument("{}: there are {} added tokens; the maximum is {}", kFile, added->size(),
+                           kMaxTokens);
   for (const json::value& value : *added) {
     if (!value.is_object()) return InvalidArgument("{}: an added token is not an object", kFile);
     JsonMembers from(value.get_object(), "tokenizer.json: added_tokens");

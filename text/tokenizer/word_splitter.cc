@@ -36,7 +36,7 @@ absl::StatusOr<WordSplitter> WordSplitter::Create(std::string_view regex) {
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(regex.data()), regex.size(),
                     PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &at, nullptr);
   if (code == nullptr)
-    return InvalidArgument("the pre-tokenizer's expression fails at its byte {}: {}", at,
+    return InvalidArgument("the pre-tokenizer's expression is invalid at byte {}: {}", at,
                            Message(error));
   return WordSplitter(code);
 }
@@ -45,7 +45,8 @@ absl::Status WordSplitter::SplitValid(std::string_view text,
                                       std::vector<std::string_view>& words) const {
   const std::unique_ptr<pcre2_match_data, FreeMatch> match(pcre2_match_data_create(1, nullptr));
   const std::unique_ptr<pcre2_match_context, FreeMatch> limits(pcre2_match_context_create(nullptr));
-  if (match == nullptr || limits == nullptr) return ResourceExhausted("no memory to match a text");
+  if (match == nullptr || limits == nullptr)
+    return ResourceExhausted("not enough memory to match a text");
   pcre2_set_match_limit(limits.get(), kMaxSteps);
   pcre2_set_heap_limit(limits.get(), kMaxHeapKiB);
   const PCRE2_SIZE* found = pcre2_get_ovector_pointer(match.get());
@@ -60,7 +61,7 @@ absl::Status WordSplitter::SplitValid(std::string_view text,
     }
     // 0: the expression captures, which is not asked for here.
     if (matched < 0)
-      return InvalidArgument("the text cannot be split into words behind its byte {}: {}", at,
+      return InvalidArgument("the text cannot be split into words after byte {}: {}", at,
                              Message(matched));
     if (found[0] > at) words.push_back(text.substr(at, found[0] - at));
     words.push_back(text.substr(found[0], found[1] - found[0]));

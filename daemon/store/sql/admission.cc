@@ -52,9 +52,8 @@ absl::StatusOr<std::vector<v1::AllowedDevice>> SqlAdmissionStore::Allow(
     }
     if (CountOf(sql, "SELECT COUNT(*) FROM allowed_devices") > static_cast<long long>(most))
       return ResourceExhausted(
-          "the list of devices that may come holds at most {}: remove those that will not, with "
-          "`quantfleet device "
-          "disallow`",
+          "the allowlist may have at most {} devices: remove those that will not enroll, with "
+          "`quantfleet device disallow`",
           most);
     return absl::OkStatus();
   }));
@@ -91,7 +90,7 @@ absl::StatusOr<v1::AllowedDevice> SqlAdmissionStore::Disallow(std::string_view i
   QF_RETURN_IF_ERROR(Write([&](soci::session& sql) -> absl::Status {
     const std::string name(id);
     QF_ASSIGN_OR_RETURN(const auto device, SelectAllowed(sql, name));
-    if (!device) return NotFound("\"{}\" is not on the list of devices that may come", name);
+    if (!device) return NotFound("device \"{}\" is not on the allowlist", name);
     removed = *device;
     sql << "DELETE FROM allowed_devices WHERE id = :i", soci::use(name);
     // What waits on the list's word waits no longer.
@@ -114,8 +113,8 @@ absl::Status SqlAdmissionStore::PutPending(const PendingRecord& pending, size_t 
         soci::into(others);
     if (others >= static_cast<long long>(most))
       return ResourceExhausted(
-          "{} devices wait for an operator, and more are not kept: approve or reject some "
-          "(`quantfleet device pending`), then ask again",
+          "{} devices are already waiting for an operator, which is the maximum: approve or reject "
+          "some (`quantfleet device pending`), then try again",
           others);
     const long long position = NextPosition(sql, "pending_devices");
     sql << "INSERT INTO pending_devices (id, admission, expires_ms, position, record) VALUES (:i, "

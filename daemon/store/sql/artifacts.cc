@@ -16,7 +16,9 @@ absl::StatusOr<std::string> DigestOfName(std::string_view name) {
   if (name.starts_with(kPrefix)) name.remove_prefix(kPrefix.size());
   if (!FromHex(std::string(name.size() % 2, '0') + std::string(name)) || name.empty())
     return InvalidArgument(
-        "\"{}\" is no artifact's name: give artifacts/DIGEST or the first hex digits of it", name);
+        "\"{}\" is not an artifact's name: give artifacts/DIGEST or the first hex digits of the "
+        "digest",
+        name);
   std::string digest(name);
   for (char& c : digest) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return digest;
@@ -137,7 +139,7 @@ absl::StatusOr<ArtifactRecord> SqlArtifactStore::Get(std::string_view name_or_pr
         soci::into(record), soci::into(manifest);
     QF_ASSIGN_OR_RETURN(result.artifact, Unpack<v1::Artifact>(record));
     auto bytes = FromBase64Url(manifest);
-    if (!bytes) return DataLoss("the database holds a damaged manifest of artifacts/{}", digest);
+    if (!bytes) return DataLoss("the database contains a damaged manifest of artifacts/{}", digest);
     result.manifest = AsText(*bytes);
     QF_ASSIGN_OR_RETURN(
         result.statements,
@@ -195,7 +197,7 @@ absl::StatusOr<v1::Artifact> SqlArtifactStore::Delete(std::string_view name_or_p
     QF_ASSIGN_OR_RETURN(const std::string digest, ResolveDigest(sql, prefix));
     QF_ASSIGN_OR_RETURN(const std::string users, UsersOfArtifact(transaction(), sql, digest));
     if (!users.empty())
-      return FailedPrecondition("artifacts/{} is needed by {}: roll another one out there first",
+      return FailedPrecondition("artifacts/{} is needed by {}: roll out another one there first",
                                 digest, users);
     std::string record;
     sql << "SELECT record FROM artifacts WHERE digest = :d", soci::use(digest), soci::into(record);

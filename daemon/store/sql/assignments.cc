@@ -72,7 +72,7 @@ absl::StatusOr<std::vector<AssignmentRecord>> SqlAssignmentStore::List(
              device)) {
       QF_ASSIGN_OR_RETURN(v1::Signed unpacked, Unpack<v1::Signed>(statement));
       const auto raw = FromHex(digest);
-      if (!raw) return DataLoss("the database holds a damaged assignment of device {}", device);
+      if (!raw) return DataLoss("the database contains a damaged assignment of device {}", device);
       assignments.push_back({device, model, static_cast<uint64_t>(release),
                              std::string(AsText(*raw)), rollout, std::move(unpacked)});
     }

@@ -14,7 +14,8 @@ absl::StatusOr<v1::DeviceGroup> SelectGroup(soci::session& sql, const std::strin
   sql << "SELECT record FROM device_groups WHERE name = :n", soci::use(name), soci::into(record);
   if (!sql.got_data())
     return NotFound(
-        "there is no group \"{0}\": make it with `quantfleet group apply {0} --selector KEY=VALUE`",
+        "group \"{0}\" does not exist: create it with `quantfleet group apply {0} --selector "
+        "KEY=VALUE`",
         name);
   return Unpack<v1::DeviceGroup>(record);
 }
@@ -78,7 +79,7 @@ absl::StatusOr<v1::DeviceGroup> SqlGroupStore::Delete(std::string_view name) {
     for (const std::string& rollout : SelectTexts(sql, unfinished)) {
       QF_ASSIGN_OR_RETURN(const v1::Rollout head, transaction().rollouts().GetHead(rollout));
       if (UsesGroup(head, key))
-        return FailedPrecondition("group {} is in use by {}: wait until it is over, or abort it",
+        return FailedPrecondition("group {} is used by {}: wait until that has ended, or abort it",
                                   key, rollout);
     }
     sql << "DELETE FROM device_groups WHERE name = :n", soci::use(key);

@@ -201,7 +201,7 @@ absl::StatusOr<std::vector<SlabRow>> SqlJobStore::ListSlabs(std::string_view job
     while (rows.fetch()) {
       auto bytes = FromBase64Url(record);
       if (!bytes)
-        return DataLoss("the database holds a damaged record of slab {} of {}", slab, name);
+        return DataLoss("the database contains a damaged record of slab {} of {}", slab, name);
       slabs.push_back({static_cast<uint64_t>(slab), std::string(AsText(*bytes))});
     }
     return absl::OkStatus();

@@ -37,7 +37,7 @@ absl::StatusOr<PushRecord> SelectPush(soci::session& sql, const std::string& id)
   int committed = 0;
   sql << "SELECT model, created_ms, committed FROM pushes WHERE id = :i", soci::use(id),
       soci::into(push.model), soci::into(created), soci::into(committed);
-  if (!sql.got_data()) return NotFound("there is no push \"{}\": begin a new one", id);
+  if (!sql.got_data()) return NotFound("push \"{}\" does not exist: begin a new one", id);
   push.created_ms = created;
   push.committed = committed != 0;
   QF_ASSIGN_OR_RETURN(push.files, SelectPushFiles(sql, id));

@@ -24,7 +24,7 @@ absl::StatusOr<Message> Unpack(std::string_view text) {
   auto bytes = FromBase64Url(text);
   Message message;
   if (!bytes || !message.ParseFromArray(bytes->data(), static_cast<int>(bytes->size())))
-    return DataLoss("the database holds a damaged {} record; restore it from a backup",
+    return DataLoss("the database contains a damaged {} record: restore it from a backup",
                     Message().GetTypeName());
   return message;
 }

@@ -107,7 +107,7 @@ absl::StatusOr<v1::Rollout> SqlRolloutStore::GetPage(std::string_view name, std:
     for (v1::RolloutDevice& device : devices) {
       if (device.state() == v1::RolloutDevice::QUEUED)
         if (const std::string other = SelectWhere(sql, key, device.device_id()); !other.empty())
-          device.set_reason(fmt::format("waits: the device is under way in {}", other));
+          device.set_reason(fmt::format("waits: the device is in flight in {}", other));
       *rollout.add_devices() = std::move(device);
     }
     return absl::OkStatus();

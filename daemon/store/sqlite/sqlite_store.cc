@@ -32,8 +32,8 @@ absl::Status StatusOfError(const std::exception& error) {
   const auto* sqlite = dynamic_cast<const soci::sqlite3_soci_error*>(&error);
   switch (sqlite != nullptr ? sqlite->result() & 0xff : 0) {
     case SQLITE_FULL:
-      return ResourceExhausted("the database's disk is full: make space and try again ({})",
-                               message);
+      return ResourceExhausted(
+          "the disk of the database is full: free some space and try again ({})", message);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return Unavailable("the database is in use by another process ({})", message);
@@ -41,7 +41,7 @@ absl::Status StatusOfError(const std::exception& error) {
     case SQLITE_NOTADB:
       return DataLoss("the database is damaged; restore it from a backup ({})", message);
     case SQLITE_CONSTRAINT:
-      return FailedPrecondition("the database refuses a record that contradicts others ({})",
+      return FailedPrecondition("the database refused a record that contradicts others ({})",
                                 message);
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
@@ -163,7 +163,8 @@ absl::Status Migrate(soci::session& sql, const fs::path& database,
   int version = ReadVersion(sql);
   if (version > static_cast<int>(steps.size()))
     return FailedPrecondition(
-        "{} has schema version {}, this quantfleetd knows {}: install the newer version",
+        "{} has schema version {}, but this quantfleetd supports only up to {}: install the newer "
+        "version",
         database.string(), version, steps.size());
   if (version > 0 && version < static_cast<int>(steps.size())) BackUp(sql, database, version);
   for (; version < static_cast<int>(steps.size()); ++version) {
@@ -182,7 +183,7 @@ absl::Status Migrate(soci::session& sql, const fs::path& database,
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const fs::path& database,
                                                        std::span<const SchemaStep> steps) {
   if (database.string().find('"') != std::string::npos)
-    return InvalidArgument("the database's path must not hold a quote: {}", database.string());
+    return InvalidArgument("the database's path must not contain a quote: {}", database.string());
   std::unique_ptr<Connection> writer;
   absl::Status status = CatchErrors([&]() -> absl::Status {
     writer = std::make_unique<Connection>(database.string());

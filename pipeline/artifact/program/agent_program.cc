@@ -41,19 +41,19 @@ absl::StatusOr<std::string> ElfArchitecture(ByteSpan header) {
       "ELF";
   if (header.size() < kElfHeaderBytes ||
       std::memcmp(header.data(), kMagic.data(), kMagic.size()) != 0)
-    return InvalidArgument("it is no ELF program");
+    return InvalidArgument("it is not an ELF program");
   const auto byte = [&](size_t at) { return std::to_integer<int>(header[at]); };
   if (byte(4) != 2 || byte(5) != 1 || byte(6) != 1)  // ELFCLASS64, ELFDATA2LSB, EV_CURRENT
-    return InvalidArgument("it is no 64-bit little-endian ELF program of version 1");
+    return InvalidArgument("it is not a 64-bit little-endian ELF program of version 1");
   if (byte(7) != 0 && byte(7) != 3)  // ELFOSABI_NONE, ELFOSABI_GNU
-    return InvalidArgument("it is a program for another system than Linux (OS ABI {})", byte(7));
+    return InvalidArgument("it is a program for a system other than Linux (OS ABI {})", byte(7));
   const uint16_t type = Half(header, 16), machine = Half(header, 18);
   if (type != kExecutable && type != kShared)
     return InvalidArgument("it is an ELF file of type {}, which cannot be executed", type);
   if (machine == kMachineX86) return "x86_64";
   if (machine == kMachineArm) return "aarch64";
   return InvalidArgument(
-      "it is for ELF machine {}: agents are built for x86_64 ({}) and aarch64 ({})", machine,
+      "it is for ELF machine {}: only x86_64 ({}) and aarch64 ({}) are supported", machine,
       kMachineX86, kMachineArm);
 }
 
@@ -62,7 +62,7 @@ absl::StatusOr<AgentProgram> ReadAgentProgram(FileSystem& files, const fs::path&
   AgentProgram program;
   QF_ASSIGN_OR_RETURN(program.size, file->Size());
   if (program.size < kElfHeaderBytes || program.size > kMaxProgramBytes)
-    return InvalidArgument("{}: a program has {} to {} bytes, not {}", path.string(),
+    return InvalidArgument("{}: a program must have {} to {} bytes, not {}", path.string(),
                            kElfHeaderBytes, kMaxProgramBytes, program.size);
   Bytes window(std::min<uint64_t>(program.size, kWindow));
   // Windows overlap by what a mark with its version takes, so that none is cut.
@@ -83,8 +83,7 @@ absl::StatusOr<AgentProgram> ReadAgentProgram(FileSystem& files, const fs::path&
   }
   if (!version)
     return InvalidArgument(
-        "{}: no quantfleet-agent, or one that cannot update itself: it does not say its version",
-        path.string());
+        "{}: not a quantfleet-agent that can update itself: it contains no version", path.string());
   program.version = *std::move(version);
   return program;
 }

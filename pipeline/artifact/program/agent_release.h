@@ -31,7 +31,8 @@ inline absl::StatusOr<std::string> AgentVersionOf(const v1::Manifest& manifest) 
       blank != std::string::npos && ParseVersion(source.substr(blank + 1)))
     return source.substr(blank + 1);
   return InvalidArgument(
-      "the artifact is no release of {}: publish one with `quantfleet agent publish`", kAgentFile);
+      "the artifact is not a release of {}: publish one with `quantfleet agent publish`",
+      kAgentFile);
 }
 
 }  // namespace quantfleet::pipeline

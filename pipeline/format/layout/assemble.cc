@@ -31,17 +31,18 @@ absl::Status CheckGroups(std::string_view format, const OutputTensor& tensor, DT
   if (Divides(dtype, tensor.cols)) return absl::OkStatus();
   const std::string_view role = Name(tensor.roles.front());
   std::string instead = fmt::format(
-      "keep it at half precision (--tensor-type role:{}=f16) or take {}:fp16", role, format);
+      "keep it at half precision (--tensor-type role:{}=f16) or use {}:fp16", role, format);
   if (const std::optional<GroupScheme> scheme = GroupSchemeOf(dtype))
     for (const int64_t smaller : {64, 32}) {
       const DType type = GroupType({scheme->bits, smaller, scheme->zero});
       if (smaller >= scheme->elements || !Divides(type, tensor.cols) || !holds(type)) continue;
-      instead = fmt::format("take groups of {} for it (--tensor-type role:{}={})", smaller, role,
+      instead = fmt::format("use groups of {} for it (--tensor-type role:{}={})", smaller, role,
                             Info(type).name);
       break;
     }
-  return InvalidArgument("tensor '{}': rows of {} do not divide into groups of {}; {}", tensor.name,
-                         tensor.cols, Info(dtype).block_elements, instead);
+  return InvalidArgument(
+      "tensor '{}': its rows of {} elements cannot be divided into groups of {}: {}", tensor.name,
+      tensor.cols, Info(dtype).block_elements, instead);
 }
 
 PlannedFile WholeFile(std::string path, std::string content) {
@@ -66,7 +67,7 @@ absl::StatusOr<TargetLayout> Assemble(v1::Memory memory, std::vector<PlannedFile
   std::ranges::sort(files, {}, path);
   const auto twin = std::ranges::adjacent_find(files, {}, path);
   if (twin != files.end())
-    return InvalidArgument("two files of the artifact are called '{}'", path(*twin));
+    return InvalidArgument("more than one file of the artifact is named '{}'", path(*twin));
   for (PlannedFile& planned : files) {
     for (PlacedPiece& piece : planned.pieces) {
       piece.file = static_cast<uint32_t>(layout.files.size());

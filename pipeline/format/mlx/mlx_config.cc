@@ -17,16 +17,15 @@ absl::Status CheckScaling(const Hyperparameters& h) {
   // MLX computes LongRoPE's scale of cos and sin from the two contexts.
   if (rope.kind == RopeScaling::Kind::kLongRope && !HasComputedAttentionFactor(h))
     return Unimplemented(
-        "LongRoPE with an attention factor of {} (the contexts {} and {} give {}) cannot be said "
-        "to "
-        "MLX: take a gguf target",
+        "MLX cannot represent LongRoPE with an attention factor of {} (the contexts {} and {} "
+        "imply {}): use a gguf target",
         *rope.attention_factor, h.context, h.original_context,
         LongRopeAttentionFactor(h.context, h.original_context));
   // A GGUF keeps the frequencies' factors alone, which no member of the config takes.
   if (rope.kind == RopeScaling::Kind::kLlama3 && !rope.freq_factors.empty())
     return Unimplemented(
-        "the source has llama3's rope scaling as factors per frequency, which MLX's config "
-        "cannot hold: quantize from the model's Hugging Face folder");
+        "the source has llama3's rope scaling as factors per frequency, which MLX's config cannot "
+        "represent: quantize from the model's Hugging Face folder");
   return absl::OkStatus();
 }
 
@@ -46,13 +45,12 @@ absl::StatusOr<std::string> MlxConfig(const ModelDescription& model, std::string
   const Family& family = *model.family;
   if (!family.partial_rotary && h.rope_dims != h.head_dim)
     return Unimplemented(
-        "{} of {} rotated dimensions cannot be said to MLX's {} models: take a gguf target",
+        "rotating {} of {} dimensions is not supported by MLX's {} models: use a gguf target",
         h.rope_dims, h.head_dim, family.name);
   if (!family.mlx_reads_head_dim && h.head_dim * h.heads != h.hidden)
     return Unimplemented(
-        "MLX's {} models take the head's size from hidden_size / num_attention_heads, which is {}, "
-        "not "
-        "{}: take a gguf target",
+        "MLX's {} models compute the head size as hidden_size / num_attention_heads, which is {} "
+        "instead of {}: use a gguf target",
         family.name, h.hidden / h.heads, h.head_dim);
   QF_RETURN_IF_ERROR(CheckScaling(h));
   json::object config = ConfigJson(model, float_type);

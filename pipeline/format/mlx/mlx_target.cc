@@ -99,9 +99,8 @@ class MlxPlanner {
     if (asked == DType::kF16 || asked == DType::kBF16) return asked;
     if (!HasPart(asked, Part::kBiases))
       return InvalidArgument(
-          "tensor '{}': MLX holds f16, bf16, q8_0, q4_1, q4_0 and groups around the middle or with "
-          "a bias (i4_g64, "
-          "a4_g64), not {}: take one of them (--tensor-type role:{}=q8_0)",
+          "tensor '{}': MLX supports f16, bf16, q8_0, q4_1, q4_0 and groups that are symmetric or "
+          "have a bias (i4_g64, a4_g64), not {}: use one of them (--tensor-type role:{}=q8_0)",
           tensor.name, Info(asked).name, Name(tensor.roles.front()));
     QF_RETURN_IF_ERROR(CheckGroups("mlx", tensor, asked));
     return asked;

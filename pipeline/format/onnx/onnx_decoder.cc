@@ -59,7 +59,7 @@ class Decoder {
     if (h_.context > kMaxTableValues / std::max<int64_t>(h_.rope_dims / 2, 1))
       return ResourceExhausted(
           "a context of {} tokens needs more than {} for its rotary tables: lower "
-          "max_position_embeddings in config.json, or take a gguf target",
+          "max_position_embeddings in config.json, or use a gguf target",
           h_.context, HumanBytes(2 * sizeof(float) * kMaxTableValues));
     Inputs();
     Rotary(operators_->Lengths());

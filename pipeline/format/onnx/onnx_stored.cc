@@ -80,19 +80,18 @@ class ExternalTensors {
     }
     // A path would lead out of the folder.
     if (location.empty() || location == ".." || fs::path(location).filename() != location)
-      return Bad(tensor, "it is not in a file beside the model");
+      return Bad(tensor, "its file is not in the model's folder");
     out.file = (beside_ / location).string();
     QF_ASSIGN_OR_RETURN(const uint64_t size, SizeOf(location));
     if (out.offset > size || length.value_or(0) > size - out.offset)
-      return Bad(tensor, fmt::format("it lies outside of the {} bytes of {}", size, location));
+      return Bad(tensor, fmt::format("it is outside the {} bytes of {}", size, location));
     out.bytes = length.value_or(size - out.offset);
     if (const uint64_t each = OnnxValueBytes(tensor.data_type())) {
       std::optional<uint64_t> want = each;
       for (const int64_t dim : tensor.dims())
         want = want && dim >= 0 ? CheckedMul(*want, static_cast<uint64_t>(dim)) : std::nullopt;
       if (want != out.bytes)
-        return Bad(tensor,
-                   fmt::format("its shape does not take the {} bytes that it has", out.bytes));
+        return Bad(tensor, fmt::format("its shape does not match its {} bytes", out.bytes));
     }
     return out;
   }
@@ -105,7 +104,7 @@ class ExternalTensors {
         static_cast<onnx::TensorProto::DataType>(tensor.data_type()));
   }
   absl::Status Bad(const onnx::TensorProto& tensor, std::string_view what) const {
-    return DataLoss("{}: tensor '{}': {}; fetch the artifact again", whole_.string(),
+    return DataLoss("{}: tensor '{}': {}; download the artifact again", whole_.string(),
                     std::string_view(tensor.name()).substr(0, 128), what);
   }
   absl::StatusOr<uint64_t> SizeOf(std::string_view location) {
@@ -127,7 +126,7 @@ absl::Status AddOnnx(FileSystem& files, const fs::path& folder, const std::strin
   QF_ASSIGN_OR_RETURN(const std::string text, files.ReadAll(folder / path, kMaxGraphBytes));
   onnx::ModelProto model;
   if (!model.ParseFromString(text))
-    return DataLoss("{} is not an ONNX model, or is cut", (folder / path).string());
+    return DataLoss("{} is not an ONNX model, or is truncated", (folder / path).string());
   ExternalTensors external(files, folder, path);
   for (const onnx::TensorProto& tensor : model.graph().initializer()) {
     if (tensor.data_location() != onnx::TensorProto::EXTERNAL) continue;

@@ -23,7 +23,7 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
   const bool held = HasPart(asked, Part::kSignedCodes) || HasPart(asked, Part::kZeroPoints);
   if (!held || (recipe.standard_operators && CodeBits(asked) != 8))
     return InvalidArgument(
-        "tensor '{}': {} holds {}, not {}: take one of them (--tensor-type role:{}=q8_0)",
+        "tensor '{}': {} supports {}, not {}: use one of them (--tensor-type role:{}=q8_0)",
         tensor.name, recipe.standard_operators ? "onnx:int8-qdq" : "onnx",
         recipe.standard_operators ? "f32, f16, q8_0 and groups of 8 bits (i8_g64, u8_g64)"
                                   : "f32, f16, q8_0, q4_0 and groups (i4_g64, u4_g64)",
@@ -37,9 +37,9 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
 absl::Status CheckRotary(const Hyperparameters& h) {
   if (h.head_dim % 8 == 0 && h.rope_dims % 16 == 0) return absl::OkStatus();
   return Unimplemented(
-      "heads of {} with {} rotated dimensions: ONNX Runtime's attention rotates multiples of 16 of "
-      "them "
-      "in heads of a multiple of 8; take onnx:int8-qdq or a gguf target",
+      "heads of {} with {} rotated dimensions: ONNX Runtime's attention needs head sizes that are "
+      "multiples of 8 and rotates only multiples of 16 dimensions; use onnx:int8-qdq or a gguf "
+      "target",
       h.head_dim, h.rope_dims);
 }
 
@@ -104,7 +104,7 @@ const TargetFormat kOnnxFormat = {
     .wider_than_half =
         [](const Recipe& recipe, const Piece& piece) {
           // Of fp16 everything has half precision, whatever is said of single tensors.
-          return recipe.body == DType::kF16 ? "take onnx:fp32" : KeepIn("f32", piece);
+          return recipe.body == DType::kF16 ? "use onnx:fp32" : KeepIn("f32", piece);
         },
     .stored =
         StoredWeights{

@@ -62,7 +62,7 @@ absl::StatusOr<IrConstant> ReadConstant(const pugi::xml_node& layer, std::string
   IrConstant constant{
       layer.attribute("name").value(), data.attribute("element_type").value(), {}, 0, 0};
   const auto bad = [&](std::string_view what) {
-    return DataLoss("{}: constant '{}': {}; fetch the artifact again", file,
+    return DataLoss("{}: constant '{}': {}; download the artifact again", file,
                     std::string_view(constant.name).substr(0, 128), what);
   };
   auto shape = Shape(data.attribute("shape").value());
@@ -75,10 +75,11 @@ absl::StatusOr<IrConstant> ReadConstant(const pugi::xml_node& layer, std::string
   constant.size = *size;
   const std::optional<uint64_t> want = BytesOf(constant.type, constant.shape);
   if (!want) return bad("its element type is not known, or its shape is too large");
-  if (*want != *size) return bad(fmt::format("its shape takes {} bytes, it has {}", *want, *size));
+  if (*want != *size)
+    return bad(fmt::format("its shape needs {} bytes, but it has {}", *want, *size));
   const std::optional<uint64_t> end = CheckedAdd(*offset, *size);
   if (!end || *end > bin_bytes)
-    return bad(fmt::format("it lies outside of the {} bytes of the .bin", bin_bytes));
+    return bad(fmt::format("it is outside the {} bytes of the .bin file", bin_bytes));
   return constant;
 }
 
@@ -87,10 +88,10 @@ absl::StatusOr<IrConstant> ReadConstant(const pugi::xml_node& layer, std::string
 absl::StatusOr<std::vector<IrConstant>> ReadIrConstants(std::string_view xml, std::string_view name,
                                                         uint64_t bin_bytes) {
   if (xml.size() > kMaxIrBytes)
-    return DataLoss("{} is larger than {}: not a model's graph", name, HumanBytes(kMaxIrBytes));
+    return DataLoss("{} exceeds {}: it is not a model's graph", name, HumanBytes(kMaxIrBytes));
   // Nothing would be expanded; but no writer of such files makes one.
   if (xml.find(kDoctype) != std::string_view::npos)
-    return DataLoss("{} has a document type, which no OpenVINO model has", name);
+    return DataLoss("{} has a document type declaration, which OpenVINO models never have", name);
   pugi::xml_document document;
   const pugi::xml_parse_result parsed = document.load_buffer(
       xml.data(), xml.size(), pugi::parse_minimal | pugi::parse_escapes, pugi::encoding_utf8);

@@ -32,9 +32,9 @@ absl::Status CheckZeroPoints(const OutputTensor& tensor, DType dtype) {
   if (PacksZeroPoints(tensor, dtype)) return absl::OkStatus();
   const int64_t group = Info(dtype).block_elements, groups = tensor.cols / group;
   return InvalidArgument(
-      "tensor '{}': rows of {} have {} groups of {}, and zero points of 4 bits cannot be packed "
-      "for an odd number of "
-      "them; take {}groups without -asym, or 8 bits for it (--tensor-type role:{}=u8_g{})",
+      "tensor '{}': rows of {} have {} groups of {}, and 4-bit zero points cannot be packed for an "
+      "odd number of groups; use {}groups without -asym, or 8 bits for it (--tensor-type "
+      "role:{}=u8_g{})",
       tensor.name, tensor.cols, groups, group,
       group > 32 ? fmt::format("groups of {}, ", group / 2) : "", Name(tensor.roles.front()),
       group);
@@ -47,9 +47,8 @@ absl::StatusOr<DType> TypeOf(const ModelDescription& model, const Recipe& recipe
   if (asked == DType::kF32 || asked == DType::kF16) return asked;
   if (!HasPart(asked, Part::kSignedCodes) && !HasPart(asked, Part::kZeroPoints))
     return InvalidArgument(
-        "tensor '{}': openvino holds f32, f16, q8_0, q4_0 and groups around the middle or a point "
-        "(i4_g128, u4_g128), "
-        "not {}: take one of them (--tensor-type role:{}=q8_0)",
+        "tensor '{}': openvino supports f32, f16, q8_0, q4_0 and groups that are symmetric or have "
+        "a zero point (i4_g128, u4_g128), not {}: use one of them (--tensor-type role:{}=q8_0)",
         tensor.name, Info(asked).name, Name(tensor.roles.front()));
   QF_RETURN_IF_ERROR(CheckGroups("openvino", tensor, asked,
                                  [&](DType type) { return PacksZeroPoints(tensor, type); }));

@@ -63,8 +63,8 @@ class DequantizedOpener {
   }
 
   static absl::Status Bad(const StoredTensor& tensor, std::string_view what) {
-    return DataLoss("{}: tensor '{}' ({}): {}; fetch the artifact again", tensor.file, tensor.name,
-                    tensor.type, what);
+    return DataLoss("{}: tensor '{}' ({}): {}; download the artifact again", tensor.file,
+                    tensor.name, tensor.type, what);
   }
 
   absl::StatusOr<Region> Open(const StoredTensor& tensor) {
@@ -93,11 +93,11 @@ class DequantizedOpener {
   absl::Status TakeFloats(const OutputTensor& tensor, Weight& weight, DType& dtype) {
     const auto it = by_name_.find(tensor.name);
     if (it == by_name_.end())
-      return DataLoss("{}: tensor '{}' is in none of its files; fetch the artifact again",
+      return DataLoss("{}: tensor '{}' is not in any of its files: download the artifact again",
                       folder_.string(), tensor.name);
     const StoredTensor& stored = *it->second;
     const std::optional<DType> type = FloatOf(stored.values);
-    if (!type) return Bad(stored, "no float, and it has no scales");
+    if (!type) return Bad(stored, "it is not a float type, and it has no scales");
     QF_RETURN_IF_ERROR(CheckBytes(stored, tensor.rows * RowBytes(*type, tensor.cols)));
     dtype = *type;
     QF_ASSIGN_OR_RETURN(weight.values, Open(stored));
@@ -107,7 +107,7 @@ class DequantizedOpener {
   absl::Status TakeCodes(const OutputTensor& tensor, const StoredTensor& scales, Weight& weight) {
     const StoredTensor *codes = Find(tensor, spelling_.codes),
                        *zeros = Find(tensor, spelling_.zeros);
-    if (codes == nullptr) return Bad(scales, "it scales codes that are not there");
+    if (codes == nullptr) return Bad(scales, "it has no codes to scale");
     QF_ASSIGN_OR_RETURN(weight.rows, RowsOf(tensor, *codes, scales, zeros));
     QF_ASSIGN_OR_RETURN(weight.values, Open(*codes));
     QF_ASSIGN_OR_RETURN(weight.scales, Open(scales));
@@ -124,38 +124,40 @@ class DequantizedOpener {
     rows.cols = tensor.cols;
     rows.is_signed = codes.values == Values::kSignedCodes;
     if (!rows.is_signed && codes.values != Values::kUnsignedCodes)
-      return Bad(codes, "not a type of codes");
+      return Bad(codes, "its type is not a type of codes");
     const auto elements = static_cast<uint64_t>(tensor.rows * tensor.cols);
     rows.bits = codes.bytes == elements ? 8 : 4;
     rows.zero = zeros == nullptr ? GroupZero::kMiddle : spelling_.with_zeros;
     if (zeros == nullptr && !rows.is_signed && !spelling_.unsigned_have_middle)
-      return Bad(codes, fmt::format("unsigned codes without {}", spelling_.zeros));
+      return Bad(codes, fmt::format("it has unsigned codes without {}", spelling_.zeros));
     if (zeros != nullptr && rows.is_signed)
-      return Bad(codes, fmt::format("signed codes with {}", spelling_.zeros));
+      return Bad(codes, fmt::format("it has signed codes with {}", spelling_.zeros));
 
     const std::optional<DType> scale = FloatOf(scales.values);
-    if (scale != DType::kF16 && scale != DType::kF32) return Bad(scales, "scales are F16 or F32");
+    if (scale != DType::kF16 && scale != DType::kF32)
+      return Bad(scales, "scales must be F16 or F32");
     rows.wide_scales = scale == DType::kF32;
     const uint64_t count = scales.bytes / (rows.wide_scales ? 4 : 2),
                    height = static_cast<uint64_t>(tensor.rows);
     const uint64_t groups = count / height, width = static_cast<uint64_t>(tensor.cols);
     if (groups == 0 || count % height != 0 || width % groups != 0 || width / groups % 2 != 0)
-      return Bad(scales,
-                 fmt::format("{} scales do not divide {} rows of {}", count, height, width));
+      return Bad(scales, fmt::format("{} scales cannot be divided over {} rows of {}", count,
+                                     height, width));
     rows.group = static_cast<int64_t>(width / groups);
 
     QF_RETURN_IF_ERROR(CheckBytes(codes, tensor.rows * rows.code_bytes()));
     QF_RETURN_IF_ERROR(CheckBytes(scales, tensor.rows * rows.scale_bytes()));
     if (zeros == nullptr) return rows;
     if (zeros->values != (rows.zero == GroupZero::kBias ? Values::kF16 : Values::kUnsignedCodes))
-      return Bad(*zeros, "not a type of what tells a zero");
+      return Bad(*zeros, "its type is not one for zero points or biases");
     QF_RETURN_IF_ERROR(CheckBytes(*zeros, tensor.rows * rows.zero_bytes()));
     return rows;
   }
 
   static absl::Status CheckBytes(const StoredTensor& tensor, int64_t want) {
     if (tensor.bytes == static_cast<uint64_t>(want)) return absl::OkStatus();
-    return Bad(tensor, fmt::format("it has {} bytes, the model asks for {}", tensor.bytes, want));
+    return Bad(tensor,
+               fmt::format("it has {} bytes, but the model requires {}", tensor.bytes, want));
   }
 
   FileSystem& files_;
@@ -173,7 +175,7 @@ absl::StatusOr<std::unique_ptr<DequantizedSource>> DequantizedSource::Open(
     std::string_view format, const ModelDescription& model) {
   const TargetFormat* made_as = FindFormat(format);
   if (made_as == nullptr || !made_as->stored)
-    return Unimplemented("the codes of format '{}' are not read", format);
+    return Unimplemented("reading the codes of format '{}' is not supported", format);
   DequantizedOpener opener(files, folder, *made_as->stored);
   QF_RETURN_IF_ERROR(opener.Run(paths, model));
   std::unique_ptr<DequantizedSource> source(new DequantizedSource);

@@ -28,7 +28,7 @@ fs::path ModelIn(FileSystem& files, const fs::path& folder, const std::vector<st
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ModelSource>> OpenAsStored(FileSystem& files, const fs::path& path) {
-  if (!files.Exists(path)) return NotFound("there is no file or folder {}", path.string());
+  if (!files.Exists(path)) return NotFound("file or folder {} does not exist", path.string());
   if (const auto names = files.List(path); names.ok()) {
     const fs::path model = ModelIn(files, path, *names);
     return model == path ? HfSource::Open(files, path) : OpenAsStored(files, model);
@@ -39,10 +39,11 @@ absl::StatusOr<std::unique_ptr<ModelSource>> OpenAsStored(FileSystem& files, con
     return PickleRefused(path.parent_path(), path.filename().string());
   if (path.extension() == ".safetensors")
     return InvalidArgument(
-        "{} is one file of a model: give its folder, which holds config.json and the tokenizer too",
+        "{} is only one file of a model: pass its folder, which also contains config.json and the "
+        "tokenizer",
         path.string());
   return InvalidArgument(
-      "{} is not a model that we read: give a Hugging Face folder of safetensors, or a GGUF file",
+      "{} is not a supported model: pass a Hugging Face folder with safetensors, or a GGUF file",
       path.string());
 }
 

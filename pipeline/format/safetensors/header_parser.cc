@@ -52,7 +52,7 @@ class Handler {
         return Go(State::kNames);
       case State::kMembers:
         if (seen_ != 7)
-          return Reject(e, "tensor '{}' lacks dtype, shape or data_offsets", tensors.back().name);
+          return Reject(e, "tensor '{}' has no dtype, shape or data_offsets", tensors.back().name);
         return Go(State::kNames);
       default:
         return Fail(e, "the end of an object");
@@ -115,7 +115,7 @@ class Handler {
   }
   bool on_uint64(uint64_t n, json::string_view, Error& e) { return Number(n, e); }
   bool on_double(double, json::string_view, Error& e) {
-    return Fail(e, "a number that is no integer");
+    return Fail(e, "a number that is not an integer");
   }
   bool on_bool(bool, Error& e) { return Fail(e, "a bool"); }
   bool on_null(Error& e) { return Fail(e, "null"); }
@@ -145,30 +145,30 @@ class Handler {
 
   template <typename... Args>
   bool Reject(Error& e, fmt::format_string<Args...> format, Args&&... args) {
-    status = InvalidArgument("the header is wrong: {}",
+    status = InvalidArgument("the header is invalid: {}",
                              fmt::format(format, std::forward<Args>(args)...));
     e = json::make_error_code(json::error::syntax);
     return false;
   }
   bool Fail(Error& e, std::string_view what) {
-    return Reject(e, "{} stands where it does not belong{}", what,
+    return Reject(e, "{} is not allowed here{}", what,
                   tensors.empty() ? "" : fmt::format(" (after tensor '{}')", tensors.back().name));
   }
 
   bool Append(json::string_view part, Error& e) {
     if (text_.size() + part.size() > kMaxNameBytes && state_ != State::kMetadataKeys)
-      return Reject(e, "a name has more than {} bytes", kMaxNameBytes);
+      return Reject(e, "a name is longer than {} bytes", kMaxNameBytes);
     text_.append(part.data(), part.size());
     return true;
   }
 
   bool Name(const std::string& name, Error& e) {
-    if (!names_.insert(name).second) return Reject(e, "tensor '{}' occurs twice", name);
+    if (!names_.insert(name).second) return Reject(e, "tensor '{}' occurs more than once", name);
     if (name == "__metadata__") return Go(State::kMetadata);
     if (name.empty()) return Reject(e, "a tensor has no name");
     // Names end up in messages.
     if (std::ranges::any_of(name, [](unsigned char c) { return c < ' ' || c == 0x7f; }))
-      return Reject(e, "a tensor's name has control characters");
+      return Reject(e, "a tensor's name contains control characters");
     if (tensors.size() == kMaxTensors)
       return Reject(e, "there are more than {} tensors", kMaxTensors);
     tensors.push_back({.name = name, .dtype = {}, .shape = {}});
@@ -177,7 +177,7 @@ class Handler {
 
   bool Member(unsigned bit, State next, const std::string& key, Error& e) {
     if ((seen_ & bit) != 0)
-      return Reject(e, "tensor '{}' has '{}' twice", tensors.back().name, key);
+      return Reject(e, "tensor '{}' has '{}' more than once", tensors.back().name, key);
     seen_ |= bit;
     return Go(next);
   }
@@ -211,7 +211,7 @@ absl::StatusOr<std::vector<RawTensor>> ParseSafetensorsHeader(std::string_view t
     return InvalidArgument("the header is not valid JSON: {} near byte {}", error.message(),
                            parsed);
   if (text.substr(parsed).find_first_not_of(" \t\r\n") != std::string_view::npos)
-    return InvalidArgument("the header has something behind its JSON, at byte {}", parsed);
+    return InvalidArgument("the header has data after its JSON, at byte {}", parsed);
   return std::move(parser.handler().tensors);
 }
 

@@ -29,7 +29,7 @@ absl::StatusOr<KnownClass> FindClass(JsonMembers& config) {
   }
   QF_RETURN_IF_ERROR(config.status());
   if (name.empty())
-    return InvalidArgument("{}: neither 'architectures' nor 'model_type' says what the model is",
+    return InvalidArgument("{}: neither 'architectures' nor 'model_type' names the model's class",
                            config.where());
   std::string supported;
   for (const Family* family : Families()) {
@@ -50,7 +50,8 @@ std::vector<float> Floats(JsonMembers& from, std::string_view key) {
     boost::system::error_code error;
     values.push_back(static_cast<float>(v.to_number<double>(error)));
     if (error)
-      from.Fail(InvalidArgument("{}: '{}' holds something that is no number", from.where(), key));
+      from.Fail(
+          InvalidArgument("{}: '{}' contains something that is not a number", from.where(), key));
   }
   return values;
 }
@@ -72,8 +73,8 @@ absl::Status ReadLongRope(JsonMembers& from, const Family& family, Hyperparamete
   QF_RETURN_IF_ERROR(from.status());
   if (h.original_context < 2)
     return InvalidArgument(
-        "{}: LongRoPE needs 'original_max_position_embeddings' of at least 2, not {}", from.where(),
-        h.original_context);
+        "{}: LongRoPE needs an 'original_max_position_embeddings' of at least 2, not {}",
+        from.where(), h.original_context);
   const auto given = from.Number("attention_factor");
   rope.attention_factor =
       given ? static_cast<float>(*given) : LongRopeAttentionFactor(h.context, h.original_context);
@@ -95,7 +96,7 @@ absl::Status ReadPartialRotary(JsonMembers& from, Hyperparameters& h) {
   const auto partial = from.Number("partial_rotary_factor");
   if (!partial) return from.status();
   if (!(*partial > 0 && *partial <= 1))
-    return InvalidArgument("{}: partial_rotary_factor is {}; it has to be above 0 and at most 1",
+    return InvalidArgument("{}: partial_rotary_factor is {}; it must be above 0 and at most 1",
                            from.where(), *partial);
   h.rope_dims = static_cast<int64_t>(*partial * static_cast<double>(h.head_dim));
   return from.status();
@@ -157,11 +158,11 @@ absl::Status ReadSizes(JsonMembers& config, Hyperparameters& h) {
 absl::Status RefuseUnsupported(JsonMembers& config) {
   const std::string activation = config.Text("hidden_act").value_or("silu");
   if (activation != "silu" && activation != "swish")
-    return Unimplemented("{}: hidden_act '{}' is not supported, only silu", config.where(),
+    return Unimplemented("{}: hidden_act '{}' is not supported; only silu is", config.where(),
                          activation);
   if (config.Any("quantization_config") != nullptr)
     return Unimplemented(
-        "{}: the checkpoint is quantized already (quantization_config); give the original in F32, "
+        "{}: the checkpoint is already quantized (quantization_config): use the original in F32, "
         "F16 or BF16",
         config.where());
   if (config.Bool("use_sliding_window").value_or(false))

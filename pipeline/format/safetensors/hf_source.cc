@@ -89,8 +89,8 @@ class HfOpener {
     for (const auto& [tensor, shard] : index.tensor_to_shard)
       if (!seen_.contains(tensor))
         return InvalidArgument(
-            "the index puts tensor '{}' into {}, which does not hold it: index and shards are not "
-            "of the same model; download both again",
+            "the index puts tensor '{}' into {}, which does not contain it: index and shards do "
+            "not belong to the same model; download both again",
             tensor, (folder_ / shard).string());
     return absl::OkStatus();
   }
@@ -108,8 +108,8 @@ class HfOpener {
         const auto it = index.tensor_to_shard.find(tensor.name);
         if (it == index.tensor_to_shard.end() || it->second != shard)
           return InvalidArgument(
-              "{} holds tensor '{}', which the index {}: index and shards are not of the same "
-              "model; download both again",
+              "{} contains tensor '{}', which the index {}: index and shards do not belong to the "
+              "same model; download both again",
               path, tensor.name,
               it == index.tensor_to_shard.end() ? "does not name" : "puts into " + it->second);
       }
@@ -130,13 +130,13 @@ class HfOpener {
       return absl::OkStatus();
     if (!tensor.dtype)
       return Unimplemented(
-          "{}: tensor '{}' has the dtype {}; only F32, F16 and BF16 are read: give the checkpoint "
-          "that is not quantized",
+          "{}: tensor '{}' has the dtype {}; only F32, F16 and BF16 are supported: use the "
+          "checkpoint that is not quantized",
           path, tensor.name, tensor.dtype_name);
     if (tensor.shape.empty() || tensor.shape.size() > 2 || tensor.size == 0)
       return InvalidArgument(
-          "{}: tensor '{}' has {} dimensions and {} bytes; weights of a {} model have 1 or 2 "
-          "dimensions and are not empty",
+          "{}: tensor '{}' has {} dimensions and {} bytes; weights of a {} model must have 1 or 2 "
+          "dimensions and must not be empty",
           path, tensor.name, tensor.shape.size(), tensor.size, model.family->name);
     const bool flat = tensor.shape.size() == 1;
     model.tensors.push_back({.name = tensor.name,

@@ -44,7 +44,7 @@ absl::Status ReadAddedDecoder(JsonMembers& from, text::AddedTokens& added) {
     int64_t id = 0;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc() || end != key.data() + key.size() || !value.is_object())
-      return InvalidArgument("{}: added_tokens_decoder has the key '{}', which is no token id",
+      return InvalidArgument("{}: added_tokens_decoder has the key '{}', which is not a token id",
                              from.where(), std::string(key.data(), key.size()));
     JsonMembers inner(value.get_object(), from.where() + ": added_tokens_decoder");
     added[id] = {inner.Text("content").value_or(""), inner.Bool("special").value_or(false)};
@@ -92,7 +92,7 @@ absl::StatusOr<Settings> ReadSettings(const HfTokenizerFiles& files) {
   }
   if (files.chat_template) out.chat_template = *files.chat_template;
   if (out.chat_template.size() > kMaxTemplateBytes)
-    return InvalidArgument("the chat template has {} bytes, more than the {} allowed",
+    return InvalidArgument("the chat template has {} bytes; the maximum is {}",
                            out.chat_template.size(), kMaxTemplateBytes);
   return out;
 }
@@ -150,7 +150,7 @@ absl::Status CheckUnique(const text::TokenizerData& t) {
     if (t.tokens[i].text.empty()) continue;
     const auto [first, fresh] = ids.emplace(t.tokens[i].text, i);
     if (!fresh)
-      return InvalidArgument("the tokenizer's files give the ids {} and {} the same text '{}'",
+      return InvalidArgument("the tokenizer's files give ids {} and {} the same text '{}'",
                              first->second, i, Shown(t.tokens[i].text));
   }
   return absl::OkStatus();
@@ -232,8 +232,8 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
     // there is a cut copy.
     if (files.tokenizer_config) {
       return NotFound(
-          "there is tokenizer_config.json but neither tokenizer.model nor tokenizer.json: copy the "
-          "tokenizer's file from the published model as well");
+          "tokenizer_config.json is present, but tokenizer.model and tokenizer.json are missing: "
+          "copy the tokenizer's file from the published model as well");
     }
     return t;
   }

@@ -14,16 +14,11 @@ bool IsPickle(std::string_view name) {
 absl::Status PickleRefused(const fs::path& folder, std::string_view name) {
   const std::string from = folder.empty() ? "." : folder.string();
   return InvalidArgument(
-      "{} holds pickled PyTorch weights ({}), which are not read because unpickling runs what the "
-      "file says; "
-      "where you "
-      "trust it, convert it to safetensors with transformers and torch: python3 -c \"from "
-      "transformers "
-      "import "
-      "AutoModelForCausalLM as M, AutoTokenizer as T; M.from_pretrained('{}', "
-      "torch_dtype='auto').save_pretrained("
-      "'{}-safetensors', safe_serialization=True); "
-      "T.from_pretrained('{}').save_pretrained('{}-safetensors')\"",
+      "{} contains pickled PyTorch weights ({}), which are not read because unpickling can run "
+      "code from the file; if you trust it, convert it to safetensors with transformers and torch: "
+      "python3 -c \"from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; "
+      "M.from_pretrained('{}', torch_dtype='auto').save_pretrained('{}-safetensors', "
+      "safe_serialization=True); T.from_pretrained('{}').save_pretrained('{}-safetensors')\"",
       from, name, from, from, from, from);
 }
 

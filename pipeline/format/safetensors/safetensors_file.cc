@@ -32,18 +32,18 @@ absl::StatusOr<SafetensorsTensor> Check(const RawTensor& raw, uint64_t data_at,
   for (const int64_t dim : raw.shape)
     if (bytes) bytes = CheckedMul(*bytes, static_cast<uint64_t>(dim));
   if (!bytes)
-    return InvalidArgument("the dimensions of tensor '{}' overflow when they are multiplied",
-                           raw.name);
+    return InvalidArgument("the product of the dimensions of tensor '{}' overflows", raw.name);
   if (raw.begin > raw.end)
     return InvalidArgument("tensor '{}' ends (at {}) before it begins (at {})", raw.name, raw.end,
                            raw.begin);
   if (raw.end - raw.begin != *bytes)
     return InvalidArgument(
-        "tensor '{}' has {} bytes by its data_offsets, but {} by its shape and dtype {}", raw.name,
-        raw.end - raw.begin, *bytes, raw.dtype);
+        "tensor '{}' has {} bytes according to its data_offsets, but {} according to its shape and "
+        "dtype {}",
+        raw.name, raw.end - raw.begin, *bytes, raw.dtype);
   if (raw.end > data_size)
     return DataLoss(
-        "tensor '{}' reaches to byte {} of the data, but there are only {}: is the file cut?",
+        "tensor '{}' reaches to byte {} of the data, but there are only {}: is the file truncated?",
         raw.name, raw.end, data_size);
   return SafetensorsTensor{raw.name,  raw.dtype,           known->dtype,
                            raw.shape, data_at + raw.begin, *bytes};
@@ -58,7 +58,7 @@ absl::Status CheckCoverage(const std::vector<SafetensorsTensor>& tensors, uint64
     if (tensors[i].offset < at)
       return InvalidArgument("tensors '{}' and '{}' overlap", tensors[i - 1].name, tensors[i].name);
     if (tensors[i].offset > at)
-      return InvalidArgument("there is a hole of {} bytes before tensor '{}'",
+      return InvalidArgument("there is a gap of {} bytes before tensor '{}'",
                              tensors[i].offset - at, tensors[i].name);
     at += tensors[i].size;
   }
@@ -74,11 +74,11 @@ absl::Status Parse(const File& file, std::vector<SafetensorsTensor>& tensors, Di
   QF_RETURN_IF_ERROR(file.ReadAt(0, std::as_writable_bytes(std::span(&length, 1))));
   if (length > kMaxHeaderBytes)
     return InvalidArgument(
-        "the header claims {} bytes, more than the {} that are allowed: is this safetensors?",
-        length, kMaxHeaderBytes);
+        "the header claims {} bytes; the maximum is {}: is this a safetensors file?", length,
+        kMaxHeaderBytes);
   if (length > size - sizeof length)
-    return DataLoss("the header claims {} bytes, but the file has only {}: is it cut?", length,
-                    size);
+    return DataLoss("the header claims {} bytes, but the file has only {}: is the file truncated?",
+                    length, size);
   std::string header(length, '\0');
   QF_RETURN_IF_ERROR(file.ReadAt(sizeof length, std::as_writable_bytes(std::span(header))));
   digest = HashText(header);

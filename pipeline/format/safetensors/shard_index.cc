@@ -38,8 +38,8 @@ absl::StatusOr<ShardIndex> ReadIndex(FileSystem& files, const fs::path& folder) 
     const std::string shard = text ? std::string(text->data(), text->size()) : "";
     if (!IsPlainFileName(shard))
       return InvalidArgument(
-          "{}: tensor '{}' is mapped to '{}', which is no .safetensors file of this folder", name,
-          std::string(tensor.data(), tensor.size()), shard);
+          "{}: tensor '{}' is mapped to '{}', which is not a .safetensors file in this folder",
+          name, std::string(tensor.data(), tensor.size()), shard);
     shards.insert(shard);
     out.tensor_to_shard.emplace(std::string(tensor.data(), tensor.size()), shard);
   }
@@ -65,7 +65,7 @@ absl::StatusOr<ShardIndex> FindShards(FileSystem& files, const fs::path& folder)
                       (folder / kIndex).string(), name);
   for (const std::string& name : names)
     if (IsPickle(name)) return PickleRefused(folder, name);
-  return NotFound("{} holds no weights: neither {} nor {}", folder.string(), kSingle, kIndex);
+  return NotFound("{} contains no weights: neither {} nor {}", folder.string(), kSingle, kIndex);
 }
 
 }  // namespace quantfleet::pipeline

@@ -155,7 +155,8 @@ TEST_F(SupervisorTest, NotReadyInTimeIsGivenUpWithoutAnotherTry) {
   v1::Runtime runtime = Running(kForever);
   runtime.set_restarts(100);
   const auto supervisor = Start(runtime);
-  EXPECT_ERROR(supervisor->AwaitReady({}), kInternal, "it was not ready for 5 s (loading)");
+  EXPECT_ERROR(supervisor->AwaitReady({}), kInternal,
+               "the program was not ready for 5 s (loading)");
   EXPECT_TRUE(sleeper_.slept().empty());
 }
 
@@ -168,7 +169,7 @@ TEST_F(SupervisorTest, OneThatIsKilledComesBackAndOldSinsAreForgotten) {
     AwaitAddress(*supervisor);
     clock_.Advance(std::chrono::seconds(60));
     ::kill(AwaitProcess(life), SIGKILL);
-    AwaitLine("it ended with signal 9 (Killed)", life);
+    AwaitLine("the program ended with signal 9 (Killed)", life);
   }
   AwaitAddress(*supervisor);
   EXPECT_OK(supervisor->condition());

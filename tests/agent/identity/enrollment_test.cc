@@ -194,7 +194,7 @@ TEST_F(EnrollmentTest, ATrustRootWithoutKeysIsRefusedAtTheFirstContact) {
   daemon_.spoil_identity = [](v1::Identity* identity) {
     identity->mutable_trust_root()->mutable_keys(0)->set_key_id(std::string(64, '0'));
   };
-  EXPECT_ERROR(Enroll(daemon_.Token()), kDataLoss, "does not have that id");
+  EXPECT_ERROR(Enroll(daemon_.Token()), kDataLoss, "has a wrong id");
 }
 
 TEST_F(EnrollmentTest, ARefusalKeepsItsRetryAfter) {

@@ -85,7 +85,8 @@ TEST_F(ForwardTest, RequestAndAnswerPassAsTheyAre) {
     client.SendPost("/v1/completions", R"({"prompt":7})");
     EXPECT_THAT(client.ReadUntil("\r\n0\r\n\r\n"), HasSubstr("HTTP/1.1 400"));
     client.SendPost("/v1/embeddings", R"({"model":"demo"})");
-    EXPECT_THAT(client.ReadUntil("\r\n0\r\n\r\n"), HasSubstr("there are /v1/completions"));
+    EXPECT_THAT(client.ReadUntil("\r\n0\r\n\r\n"),
+                HasSubstr("not found; the paths are /v1/completions"));
     EXPECT_THAT(client.Get("/v1/models").body, HasSubstr("\"demo\""));
   }
 }

@@ -76,7 +76,7 @@ TEST_F(ContextTest, BelowTheLeastItStepsDownToASmallerPrecision) {
   EXPECT_EQ(status.stepped_down(0).reason(), kOutOfMemory);
   EXPECT_THAT(status.stepped_down(0).detail(), HasSubstr("8192 tokens, f16"));
   EXPECT_THAT(status.stepped_down(0).detail(),
-              HasSubstr("the longest context that fits is 768 tokens"));
+              HasSubstr("the largest context that fits is 768 tokens"));
   EXPECT_EQ(host_.starts, 1) << "what does not fit is not loaded";
 }
 
@@ -156,7 +156,7 @@ TEST_F(ContextTest, GoldenAnswersOfAnotherLengthAreNotAskedAndThatIsSaid) {
   Assignment longer = With(To(2, rotary), 8192);
   longer.health.set_min_golden_agreement(0.5);
   EXPECT_THAT(Apply(*life, longer).detail(),
-              HasSubstr("of another length of context, and were not asked"));
+              HasSubstr("made with another context length and were not checked"));
   EXPECT_EQ(host_.golden_asked, 0u);
 }
 

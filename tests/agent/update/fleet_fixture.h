@@ -63,14 +63,14 @@ class FakeHost final : public ModelHost {
     const auto content =
         RealFileSystem().ReadAll(installed.files / installed.manifest.files(0).path());
     if (!content.ok()) return content.status();
-    if (sick.contains(*content)) return Internal("the model says nothing");
+    if (sick.contains(*content)) return Internal("the model generated no text");
     golden_asked = gate.golden.size();
     context = installed.context;
     kv_type = installed.kv_type;
     if (const auto found = sick_with.find(*content); found != sick_with.end()) return found->second;
     QF_RETURN_IF_ERROR(gate.Check(health));
     if (installed.runtime && sick_runtimes.contains(installed.runtime->command()))
-      return Internal("it ended");
+      return Internal("the program ended");
     if (on_start) QF_RETURN_IF_ERROR(on_start());
     running[model] = *content;
     runtimes[model] = installed.runtime ? installed.runtime->command() : "";

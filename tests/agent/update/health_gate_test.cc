@@ -30,7 +30,7 @@ TEST(HealthGate, EachLimitHasItsCodeAndBothFigures) {
   EXPECT_ERROR(Gate().Check(health), kDeadlineExceeded, "4.99 tokens/s, the class wants 5.00");
   health = kGood;
   health.memory_available_bytes = 999;
-  EXPECT_ERROR(Gate().Check(health), kResourceExhausted, "of memory, the class wants");
+  EXPECT_ERROR(Gate().Check(health), kResourceExhausted, ", the class requires");
 }
 
 TEST(HealthGate, WhatIsNotKnownIsNotHeldAgainstIt) {

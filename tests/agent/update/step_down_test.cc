@@ -170,11 +170,12 @@ TEST_F(SoakTest, WhatBecomesSickMeanwhileGoesBackWithinSeconds) {
   sleeper_.slept.clear();
   sleeper_.on_sleep = [&] {
     if (sleeper_.slept.size() == 3)
-      host_.still_healthy = Internal("asked for a word it answers 500");
+      host_.still_healthy = Internal("asked for a word it returned status 500");
   };
   const v1::ModelStatus status = Apply(*life, Soaking(2, v2_));
   ExpectFailed(status, kHealthFailed);
-  EXPECT_THAT(status.detail(), HasSubstr("while it soaked: asked for a word it answers 500"));
+  EXPECT_THAT(status.detail(),
+              HasSubstr("while it soaked: asked for a word it returned status 500"));
   EXPECT_EQ(host_.running[kModel], v1_.content);
   EXPECT_LE(Slept(), std::chrono::seconds(15));
 }

@@ -257,7 +257,7 @@ TEST_F(UpdaterTest, SickVersionIsRolledBackAndNotTriedAgain) {
   host_.sick = {v2_.content};
   const v1::ModelStatus status = Apply(*life, To(2, v2_));
   ExpectFailed(status, kHealthFailed);
-  EXPECT_THAT(status.detail(), HasSubstr("says nothing"));
+  EXPECT_THAT(status.detail(), HasSubstr("generated no text"));
   EXPECT_EQ(status.active_manifest(), v1_.digest.raw());
   EXPECT_EQ(host_.running[kModel], v1_.content);
 
@@ -474,7 +474,7 @@ TEST_F(UpdaterTest, WhatItsHostGaveUpGoesBack) {
   const v1::ModelStatus out = life->updater.status();
   ExpectFailed(out, kHealthFailed);
   EXPECT_EQ(out.active_manifest(), "");
-  EXPECT_THAT(out.detail(), HasSubstr("given up too"));
+  EXPECT_THAT(out.detail(), HasSubstr("failed too"));
   EXPECT_TRUE(host_.running.empty());
 }
 

@@ -89,13 +89,13 @@ TEST_F(Listed, EntriesAreChecked) {
   FakeDevice device;
   v1::AllowedDevice entry = Entry(device, false);
   entry.set_public_key(HashText("another key").raw());
-  EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "not of " + device.id);
+  EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "not to" + device.id);
   entry.clear_device_id();
   entry.set_public_key("short");
   EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "32 bytes");
   entry.clear_public_key();
   entry.set_device_id("d-0123456789ABCDEF");
-  EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "no device id");
+  EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "not a device id");
   EXPECT_ERROR(fleet_.Allow({}), kInvalidArgument, "no device");
   EXPECT_ERROR(fleet_.Allow(std::vector<v1::AllowedDevice>(1001, Entry(device, false))),
                kInvalidArgument, "1000");
@@ -182,7 +182,7 @@ TEST_F(Customers, WhatIsNotProvenIsRefused) {
                "was not made by the key of certificate CN=board 7");
   applicant = Applicant(device, board_);
   ASSERT_OK(fleet_.Enroll(applicant));
-  EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated, "used before");
+  EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated, "already used");
   applicant = Applicant(device, board_);
   applicant.customer->certificate_pem.resize(40 << 10, '\n');
   EXPECT_ERROR(fleet_.Enroll(applicant), kInvalidArgument, "customer.certificate_pem");
@@ -214,7 +214,7 @@ TEST_F(Customers, ABanIsOfTheCertificateToo) {
 TEST_F(Customers, ACertificateIsOneDevices) {
   FakeDevice device, copy;
   ASSERT_OK(Come(device, board_));
-  EXPECT_ERROR(Come(copy, board_), kFailedPrecondition, "its certificate is that of " + device.id);
+  EXPECT_ERROR(Come(copy, board_), kFailedPrecondition, "its certificate belongs to" + device.id);
   ASSERT_OK(fleet_.Reject(copy.id));
   EXPECT_ERROR(Come(copy, board_), kPermissionDenied, "revoked");
   EXPECT_OK(Come(device, board_)) << "the copy's ban is not its own";

@@ -276,9 +276,9 @@ TEST(MatchClass, MeasuredAndFoundFactsDecideToo) {
   EXPECT_THAT(reason([](ClassRules& rules) { rules.link = {"ethernet"}; }),
               HasSubstr("needs link ethernet, has wifi"));
   EXPECT_THAT(reason([](ClassRules& rules) { rules.min_cores = 5; }),
-              HasSubstr("needs 5 cores, has 4"));
+              HasSubstr("needs at least 5 cores, has 4"));
   EXPECT_THAT(reason([](ClassRules& rules) { rules.min_disk_free_mib = 10241; }),
-              HasSubstr("needs 10241 MiB free on disk, has 10240"));
+              HasSubstr("needs 10241 MiB of free disk space, has 10240"));
   EXPECT_THAT(reason([](ClassRules& rules) { rules.min_memory_bandwidth_gbps = 13; }),
               HasSubstr("needs 13 GB/s of memory bandwidth, has 12.50"));
   EXPECT_THAT(reason([](ClassRules& rules) { rules.min_kernel_gops = 21; }),
@@ -344,9 +344,9 @@ TEST(ParseDeviceClass, ContextAndKvCache) {
               HasSubstr("min_context 2048 is above context 1024"));
   EXPECT_THAT(ParseError(least + "min_context = 8192\n"),
               HasSubstr("min_context 8192 is above context 4096"));
-  EXPECT_THAT(ParseError(least + "kv_type = 'q4_0'\n"), HasSubstr("there are f16, q8_0 and f32"));
+  EXPECT_THAT(ParseError(least + "kv_type = 'q4_0'\n"), HasSubstr("use f16, q8_0 or f32"));
   EXPECT_THAT(ParseError("name = 'a'\nformat = 'onnx'\nrecipe = 'int8'\nkv_type = 'f16'\n"),
-              HasSubstr("kv_type can be chosen for gguf"));
+              HasSubstr("kv_type can be chosen only for gguf"));
 }
 
 TEST(ParseDeviceClass, RefusesWithLineAndKey) {

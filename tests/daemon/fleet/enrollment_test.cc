@@ -150,7 +150,7 @@ TEST_F(Renewal, WorksLongAfterTheCertificateExpired) {
 TEST_F(Renewal, NonceIsGoodOnceAndForFiveMinutesAndForItsDevice) {
   const std::string nonce = fleet_.MakeChallenge(device_.id);
   ASSERT_OK(Renew(nonce).status());
-  EXPECT_ERROR(Renew(nonce), kUnauthenticated, "used before");
+  EXPECT_ERROR(Renew(nonce), kUnauthenticated, "already used");
   const std::string late = fleet_.MakeChallenge(device_.id);
   clock_.Advance(ChallengeBook::kLifetime + Duration(1));
   EXPECT_ERROR(Renew(late), kUnauthenticated, "expired");

@@ -132,7 +132,7 @@ TEST_F(ProofTest, WithoutAProofADeviceStillComesInForTheFirstTime) {
   entry.set_device_id(by_list.id);
   ASSERT_OK(fleet_.Allow({entry}));
   EXPECT_OK(EnrollUnproven(by_list));
-  EXPECT_ERROR(EnrollUnproven(by_operator), kFailedPrecondition, "nobody vouches");
+  EXPECT_ERROR(EnrollUnproven(by_operator), kFailedPrecondition, "nothing vouches");
   EXPECT_EQ(RetryAfter(EnrollUnproven(by_operator).status()), fleet_.check_in());
   ASSERT_OK(Approve(by_operator.id));
   EXPECT_OK(EnrollUnproven(by_operator));
@@ -142,14 +142,14 @@ TEST_F(ProofTest, WithoutAProofADeviceStillComesInForTheFirstTime) {
 
 TEST_F(ProofTest, AnUnprovenAskChangesNothingOfOneThatWaits) {
   const FakeDevice device;
-  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "nobody vouches");
+  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "nothing vouches");
   const std::string before = Waiting();
   Fleet::TokenRequest approval;
   approval.approval = true;
   clock_.Advance(std::chrono::minutes(30));
-  EXPECT_ERROR(EnrollUnproven(Copy(device)), kFailedPrecondition, "nobody vouches");
+  EXPECT_ERROR(EnrollUnproven(Copy(device)), kFailedPrecondition, "nothing vouches");
   EXPECT_ERROR(EnrollUnproven(Copy(device), LabelledToken(approval)), kFailedPrecondition,
-               "nobody vouches");
+               "nothing vouches");
   EXPECT_EQ(Waiting(), before) << "nor is it kept waiting by it";
   const Fleet::Applicant asked = Asking(device);
   EXPECT_ERROR(fleet_.Enroll(asked), kFailedPrecondition, "waits");
@@ -157,10 +157,10 @@ TEST_F(ProofTest, AnUnprovenAskChangesNothingOfOneThatWaits) {
   EXPECT_NE(after, before);
   Fleet::Applicant replay = asked;
   replay.agent_version = "another";
-  EXPECT_ERROR(fleet_.Enroll(replay), kUnauthenticated, "used before");
+  EXPECT_ERROR(fleet_.Enroll(replay), kUnauthenticated, "already used");
   EXPECT_EQ(Waiting(), after);
   ASSERT_OK(Approve(device.id));
-  EXPECT_ERROR(fleet_.Enroll(asked), kUnauthenticated, "used before");
+  EXPECT_ERROR(fleet_.Enroll(asked), kUnauthenticated, "already used");
   EXPECT_EQ(Once(*store_)->devices().Get(device.id)->facts().form(), "iot");
 }
 
@@ -186,7 +186,7 @@ TEST_F(ProofTest, ACapturedCsrOfAReplacedDeviceIsRefused) {
   old.facts.set_hardware_id("board-1");
   anew.facts.set_hardware_id("board-1");
   Enrolled(old);
-  EXPECT_ERROR(Enroll(anew, Token()), kFailedPrecondition, "its machine is that of");
+  EXPECT_ERROR(Enroll(anew, Token()), kFailedPrecondition, "its machine belongs to");
   EXPECT_EQ(Approve(anew.id)->revoked, old.id);
   const std::string before = Stored(anew);
   EXPECT_ERROR(EnrollUnproven(old, Token()), kPermissionDenied, "revoked");

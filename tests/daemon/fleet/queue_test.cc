@@ -27,7 +27,7 @@ class QueueTest : public FleetFixture {
     request.approval = true;
     request.labels = {{"site", "lab"}};
     const std::string token = Token(request);
-    EXPECT_ERROR(Enroll(device, token), kFailedPrecondition, "asks for approval");
+    EXPECT_ERROR(Enroll(device, token), kFailedPrecondition, "requires approval");
     return token;
   }
 };
@@ -38,7 +38,7 @@ TEST_F(QueueTest, AnUnknownDeviceWaitsAndIsLetIn) {
   EXPECT_ERROR(waiting, kFailedPrecondition, "quantfleet device approve " + device.id);
   EXPECT_EQ(RetryAfter(waiting.status()), fleet_.check_in());
   clock_.Advance(std::chrono::minutes(1));
-  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "nobody vouches");
+  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "nothing vouches");
   const auto pending = fleet_.Pending();
   ASSERT_OK(pending);
   ASSERT_EQ(pending->size(), 1u) << "the same key is the same request";
@@ -165,7 +165,7 @@ TEST_F(QueueTest, AReflashedMachineReplacesItsOldSelfOnlyWhenAnOperatorSaysSo) {
   Fleet::TokenRequest request;
   request.labels = {{"site", "lab"}};
   const std::string good = Token(request);
-  EXPECT_ERROR(Enroll(anew, good), kFailedPrecondition, "its machine is that of " + old.id);
+  EXPECT_ERROR(Enroll(anew, good), kFailedPrecondition, "its machine belongs to" + old.id);
   EXPECT_EQ(fleet_.Pending()->front().replaces(), old.id);
   EXPECT_OK(Authenticate(*trust::ReadCertificate(before.certificate_pem)))
       << "saying so changes nothing";
@@ -210,8 +210,8 @@ TEST_F(QueueTest, ALieAboutTheMachineOnlyHoldsBack) {
 // Approving is of what was looked at: a third key that came in between is not revoked unseen.
 TEST_F(QueueTest, ApprovalNamesWhomItReplaces) {
   FakeDevice first = On("board-1"), second = On("board-1"), third = On("board-1");
-  EXPECT_ERROR(Enroll(second), kFailedPrecondition, "nobody vouches");
-  EXPECT_ERROR(Enroll(third), kFailedPrecondition, "nobody vouches");
+  EXPECT_ERROR(Enroll(second), kFailedPrecondition, "nothing vouches");
+  EXPECT_ERROR(Enroll(third), kFailedPrecondition, "nothing vouches");
   Enrolled(first);
   EXPECT_ERROR(Approve(second.id), kFailedPrecondition,
                "would now replace " + first.id + ", not none");

@@ -11,7 +11,7 @@ TEST(ParseHostPort, TakesHostsAndBracketedAddresses) {
   EXPECT_EQ(ToString(*ParseHostPort("127.0.0.1:7443")), "127.0.0.1:7443");
   EXPECT_EQ(ToString(*ParseHostPort("[::1]:0")), "[::1]:0");
   for (const char* bad : {"", "host", ":1", "h:", "h:65536", "h:-1", "h:1x", "::1:5"})
-    EXPECT_ERROR(ParseHostPort(bad), kInvalidArgument, "is no address") << bad;
+    EXPECT_ERROR(ParseHostPort(bad), kInvalidArgument, "is not an address") << bad;
 }
 
 TEST(ParseConfig, ReadsSettingsAndKeepsDefaults) {

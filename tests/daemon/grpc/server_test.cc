@@ -262,7 +262,7 @@ TEST_F(ServerTest, DeviceGetsOnlyWhatItIsAssigned) {
   get.set_manifest_digest(Digest::FromHexText(job.artifacts(0).substr(10))->raw());
   const auto stub = Stub<v1::DeviceService>(device.tls());
   EXPECT_ERROR(Call<v1::DeviceArtifact>(stub, &v1::DeviceService::Stub::GetArtifact, get),
-               kPermissionDenied, "not assigned");
+               kPermissionDenied, "not, or no longer, assigned");
   get.set_manifest_digest("short");
   EXPECT_ERROR(Call<v1::DeviceArtifact>(stub, &v1::DeviceService::Stub::GetArtifact, get),
                kInvalidArgument, "32 bytes");
@@ -288,7 +288,7 @@ TEST_F(ServerTest, ExpiredCertificateIsRenewedWithoutOne) {
   EXPECT_OK(CheckIn(Stub<v1::DeviceService>({renewed->certificate_pem(), device.key.private_pem}))
                 .status());
   EXPECT_ERROR(Call<v1::Identity>(stub, &v1::DeviceService::Stub::Renew, renew), kUnauthenticated,
-               "used before");
+               "already used");
   EXPECT_ERROR(Enroll(Device(), "qf1.bad"), kUnauthenticated, "quantfleet token create");
 }
 
@@ -443,7 +443,8 @@ TEST_F(ServerTest, OneDaemonPerDataFolderAndPort) {
   config.data = dir_ / "data";
   config.listen.port = config.http.port = 0;
   const Server::Environment environment{RealFileSystem(), clock_, random_, [](std::string_view) {}};
-  EXPECT_ERROR(Server::Start(config, environment), kFailedPrecondition, "another quantfleetd uses");
+  EXPECT_ERROR(Server::Start(config, environment), kFailedPrecondition,
+               "another quantfleetd is using");
   config.data = dir_ / "other";
   config.listen.port = server_->grpc().port;
   EXPECT_ERROR(Server::Start(config, environment), kUnavailable, "--listen");

@@ -90,7 +90,7 @@ TEST_F(AgentReleaseTest, AJobMakesAnArtifactOfEachProgram) {
 TEST_F(AgentReleaseTest, TheNameIsForProgramsOfTheAgentAlone) {
   EXPECT_ERROR(MakeRegistry()->Import("", model_name_, model_), kInvalidArgument, "source/");
   EXPECT_ERROR(MakeRegistry()->Import("", model_name_, folder_), kInvalidArgument,
-               "no agent's program");
+               "no program of the agent");
   WriteProgram("a", 62, "1.0.0");
   WriteProgram("b", 62, "1.0.1");
   EXPECT_ERROR(MakeRegistry()->Import("", model_name_, folder_), kInvalidArgument,

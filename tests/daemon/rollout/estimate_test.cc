@@ -48,7 +48,7 @@ TEST_F(EstimateTest, AllAtOnceTakesACheckInAndTheSlowestDevice) {
   EXPECT_THAT(
       estimate.notes(),
       ElementsAre(
-          "assumed, since no device has been through yet: 10 Mbit/s and a check-in of 30 s"));
+          "assumed, since no device has finished yet: 10 Mbit/s and a check-in interval of 30 s"));
 }
 
 TEST_F(EstimateTest, SoManyInFlightTakeTurns) {
@@ -84,7 +84,7 @@ TEST_F(EstimateTest, PhasesFollowEachOtherAndSoak) {
   EXPECT_EQ(estimate.phases(1).seconds(), 0);
   EXPECT_EQ(estimate.phases(2).seconds(), 110);
   EXPECT_EQ(estimate.seconds(), 750);
-  EXPECT_EQ(estimate.notes(1), "without the time that approvals take");
+  EXPECT_EQ(estimate.notes(1), "time for approvals is not included");
 }
 
 TEST_F(EstimateTest, WindowsAreWaitedForAgainAndAgain) {
@@ -98,7 +98,7 @@ TEST_F(EstimateTest, WindowsAreWaitedForAgainAndAgain) {
   Devices(120);
   rollout_.mutable_plan()->set_max_in_flight(1);
   EXPECT_EQ(Seconds(), 86'400 + 7200 + 31 * 40);
-  EXPECT_EQ(Estimate().notes(1), "with the maintenance windows from now on");
+  EXPECT_EQ(Estimate().notes(1), "maintenance windows from now on");
 }
 
 TEST_F(EstimateTest, TheFleetsRecordIsUsedWhereThereIsOne) {

@@ -173,7 +173,7 @@ TEST_F(MachineTest, TooManyFailuresDoWhatThePlanSays) {
     End(0, 0, 1);
     EXPECT_EQ(head_.state(), state);
     EXPECT_EQ(rows_, rows);
-    EXPECT_THAT(head_.reason(), HasSubstr("2 devices failed, more than 1"));
+    EXPECT_THAT(head_.reason(), HasSubstr("failed devices: 2, which exceeds the limit of 1"));
     EXPECT_GE(counts_[0].queued, 6u);
   }
 }

@@ -102,7 +102,7 @@ TEST_F(PhasedTest, TooManyFailuresRollBackWhoWasTold) {
   Says(canary.device_id(), {failed});
   Rollout now = Get(rollout);
   EXPECT_EQ(now.state(), Rollout::ROLLING_BACK);
-  EXPECT_THAT(now.reason(), HasSubstr("1 devices failed, more than 0"));
+  EXPECT_THAT(now.reason(), HasSubstr("failed devices: 1, which exceeds the limit of 0"));
   const RolloutDevice back = Row(now, canary.device_id());
   EXPECT_EQ(back.release(), 3u);
   EXPECT_EQ("artifacts/" + ToHex(AsBytes(Assigned(canary.device_id()).manifest_digest())), first_);

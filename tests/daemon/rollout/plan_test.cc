@@ -132,14 +132,14 @@ TEST(PlanTest, RefusesNonsenseByName) {
   EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "phase 1");
   plan.mutable_phases(0)->clear_percent();
   plan.mutable_phases(0)->set_group("lab");
-  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "labels or a group, not several");
+  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "labels or a group");
   plan.mutable_phases(0)->clear_group();
   plan.mutable_phases(0)->clear_count();
   plan.mutable_phases(0)->set_percent(101);
   EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "101 %");
   plan.mutable_phases(0)->set_percent(50);
   plan.add_phases()->set_percent(50);
-  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "must rise");
+  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "must increase");
   plan.mutable_phases(1)->clear_percent();
   ASSERT_OK(CheckPlan(plan));
   plan.add_phases();

@@ -41,7 +41,7 @@ class StepDownTest : public RolloutFixture {
     v1::StepDown& step = *status.add_stepped_down();
     step.set_manifest(Raw(large_));
     step.set_reason("too_slow");
-    step.set_detail("it makes 0.50 tokens/s, the class wants 2.00");
+    step.set_detail("the speed is 0.50 tokens/s, the class requires 2.00");
     return status;
   }
 

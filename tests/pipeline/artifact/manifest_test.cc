@@ -90,7 +90,7 @@ TEST(Manifest, WhatDoesNotAddUpIsRefused) {
       {"sorted", [](auto& m) { m.mutable_files(1)->set_path("LICENSE"); }},
       {"sorted", [](auto& m) { m.mutable_files(1)->set_path("A"); }},
       {"folder of another", [](auto& m) { m.mutable_files(1)->set_path("LICENSE/x"); }},
-      {"come to", [](auto& m) { m.mutable_files(1)->set_size(8); }},
+      {"add up to", [](auto& m) { m.mutable_files(1)->set_size(8); }},
       {"a chunk of 0", [](auto& m) { m.mutable_files(1)->mutable_chunks(0)->set_size(0); }},
       {"a chunk of",
        [](auto& m) { m.mutable_files(1)->mutable_chunks(0)->set_size((4u << 20) + 1); }},

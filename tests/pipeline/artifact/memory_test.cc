@@ -48,8 +48,9 @@ TEST(Memory, IsThatOfTheContextThatRunsAndNotOfTheLongest) {
 TEST(Memory, WhatTheModelOrTheRuntimeHasNotIsRefusedWithWhatThereIs) {
   EXPECT_ERROR(NeedOf(Phi35(), 131073, ""), kInvalidArgument,
                "131073 tokens is more than the model takes: 131072");
-  EXPECT_ERROR(NeedOf(Phi35(), 0, "q4_0"), kInvalidArgument,
-               "a KV cache of q4_0 cannot be had here; there is f16, q8_0, f32");
+  EXPECT_ERROR(
+      NeedOf(Phi35(), 0, "q4_0"), kInvalidArgument,
+      "a KV cache of type q4_0 is not supported here; the supported types are: f16, q8_0, f32");
   EXPECT_EQ(NeedOf(v1::Memory(), 0, "f16")->total(), 0u);  // a manifest that does not say
 }
 
@@ -92,7 +93,7 @@ TEST(Memory, RoundingDoesNotTakeAwayWhatIsEnough) {
   EXPECT_EQ(FitContext(memory, Wish(4096, 512), bytes)->context, 768u);
   EXPECT_EQ(FitContext(memory, Wish(1010), bytes)->context, 1010u);
   EXPECT_ERROR(FitContext(memory, Wish(4096, 1011), bytes), kResourceExhausted,
-               "the longest context that fits is 768 tokens");
+               "the largest context that fits is 768 tokens");
 }
 
 TEST(Memory, WindowsShortenTheCacheOfTheirLayers) {

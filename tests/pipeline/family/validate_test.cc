@@ -55,7 +55,7 @@ TEST(Validate, NamesAMissingOrSuperfluousPiece) {
   EXPECT_ERROR(Validate(m), kInvalidArgument, "attn_k of layer 0 is missing");
   m = Good();
   m.pieces.push_back(m.pieces.back());
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "one piece too many");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "an unexpected piece");
   m = Good();
   std::swap(m.pieces[2], m.pieces[3]);
   EXPECT_ERROR(Validate(m), kInvalidArgument, "not in its place");
@@ -83,7 +83,7 @@ TEST(Validate, NamesTensorAndFieldOfAWrongShape) {
   EXPECT_ERROR(Validate(m), kInvalidArgument, "attn_q.0");
   m = Good();
   m.tensors[2].dtype = DType::kQ4_K;
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "blocks do not divide");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "is not a multiple of the block size of");
 }
 
 TEST(Validate, PiecesOfOneTensorNeitherOverlapNorLeaveGaps) {

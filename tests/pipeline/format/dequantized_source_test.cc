@@ -221,7 +221,7 @@ TEST_F(HostileArtifact, OfMlx) {
   Exchange("model.safetensors", "\"model.nor_.weight\"", "\"model.norm.weight\"");
   ASSERT_OK(Open());
   Cut("model.safetensors", 1);
-  EXPECT_ERROR(Open(), kDataLoss, "is the file cut?");
+  EXPECT_ERROR(Open(), kDataLoss, "is the file truncated?");
 }
 
 TEST_F(HostileArtifact, OfOpenVino) {
@@ -243,7 +243,7 @@ TEST_F(HostileArtifact, OfOpenVino) {
   Exchange("openvino_model.xml", of_embedding("u8"), of_embedding("i8"));
   ASSERT_OK(Open());
   Cut("openvino_model.bin", fs::file_size(made_.folder / "openvino_model.bin") / 2);
-  EXPECT_ERROR(Open(), kDataLoss, "it lies outside of the");
+  EXPECT_ERROR(Open(), kDataLoss, "it is outside the");
 }
 
 TEST_F(HostileArtifact, OfOnnx) {
@@ -251,7 +251,7 @@ TEST_F(HostileArtifact, OfOnnx) {
   Exchange("model.onnx", "model.onnx.data", "model.onnx_data");
   EXPECT_ERROR(Open(), kNotFound, "model.onnx_data");
   Exchange("model.onnx", "model.onnx_data", "../abc/onnx.dat");
-  EXPECT_ERROR(Open(), kDataLoss, "it is not in a file beside the model");
+  EXPECT_ERROR(Open(), kDataLoss, "its file is not in the model");
   Exchange("model.onnx", "../abc/onnx.dat", "model.onnx.data");
   Exchange("model.onnx", "lm_head.weight.scales", "lm_head.weight.scalez");
   EXPECT_ERROR(Open(), kDataLoss, "tensor 'lm_head.weight' is in none of its files");
@@ -274,7 +274,7 @@ TEST_F(HostileArtifact, OfOnnx) {
            "40960",
            "\x12\x05"
            "40961");
-  EXPECT_ERROR(Open(), kDataLoss, "its shape does not take the 40961 bytes that it has");
+  EXPECT_ERROR(Open(), kDataLoss, "its shape does not match its 40961 bytes");
   Exchange("model.onnx",
            "\x12\x05"
            "40961",

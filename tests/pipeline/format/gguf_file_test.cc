@@ -160,14 +160,14 @@ TEST(GgufFile, RefusesHugeCounts) {
   EXPECT_ERROR(array.Read(), kInvalidArgument, "elements");
   RawFile strings;
   strings.Start(0, 1).Text("k").U32(9).U32(8).U64(1'000'000).Data(64);
-  EXPECT_ERROR(strings.Read(), kDataLoss, "is it cut");
+  EXPECT_ERROR(strings.Read(), kDataLoss, "is it truncated");
 }
 
 TEST(GgufFile, RefusesBadKeys) {
   EXPECT_ERROR(RawFile().Start(0, 2).KvU32("k", 1).KvU32("k", 2).Read(), kInvalidArgument,
                "'k' occurs twice");
   EXPECT_ERROR(RawFile().Start(0, 1).KvU32("", 1).Data(8).Read(), kInvalidArgument, "empty");
-  EXPECT_ERROR(RawFile().Start(0, 1).KvU32("a\nb", 1).Read(), kInvalidArgument, "not plain");
+  EXPECT_ERROR(RawFile().Start(0, 1).KvU32("a\nb", 1).Read(), kInvalidArgument, "not printable");
   RawFile type;
   type.Start(0, 1).Text("k").U32(13).U32(0);
   EXPECT_ERROR(type.Read(), kInvalidArgument, "unknown type 13");
@@ -184,7 +184,7 @@ TEST(GgufFile, RefusesBadAlignment) {
     EXPECT_ERROR(RawFile().Start(0, 1).KvU32("general.alignment", alignment).Read(),
                  kInvalidArgument, "power of two");
   EXPECT_ERROR(RawFile().Start(0, 1).KvText("general.alignment", "32").Read(), kInvalidArgument,
-               "not u32");
+               "instead of u32");
 }
 
 TEST(GgufFile, RefusesBadTensors) {

@@ -129,12 +129,13 @@ TEST_F(ImportanceTest, WhatIsWrongIsNamed) {
   EXPECT_ERROR(Read(with({1, 2, 3, -4}, {2})), kInvalidArgument, "holds -4 at column 3");
   EXPECT_ERROR(Read(with({1, 2, 3, 4}, {-1})), kInvalidArgument,
                "'output.weight.counts' is -1, which is no count");
-  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {nan})), kInvalidArgument, "which is no count");
-  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {INFINITY})), kInvalidArgument, "which is no count");
+  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {nan})), kInvalidArgument, "which is not a valid count");
+  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {INFINITY})), kInvalidArgument,
+               "which is not a valid count");
   EXPECT_ERROR(Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}})), kInvalidArgument,
                "there is 'output.weight.in_sum2' but no 'output.weight.counts'");
   EXPECT_ERROR(Read(FileOf({{"x.counts", {1}}})), kInvalidArgument, "no 'x.in_sum2'");
-  EXPECT_ERROR(Read(FileOf({{"output.weight", {1}}})), kInvalidArgument, "no tensor has sums");
+  EXPECT_ERROR(Read(FileOf({{"output.weight", {1}}})), kInvalidArgument, "no tensor has both sums");
   EXPECT_ERROR(Read(FileOf({{"x.in_sum2", {1}}, {"x.counts", {1}}})), kInvalidArgument,
                "names no tensor of this llama model");
   EXPECT_ERROR(Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}, {"output.weight.counts", {1}}},

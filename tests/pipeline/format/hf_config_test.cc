@@ -194,7 +194,7 @@ TEST(HfConfig, MistralsContextEndsAtItsWindow) {
 TEST(HfConfig, RefusesWhatWouldRunWrong) {
   EXPECT_ERROR(ParseHfConfig(Config({{"hidden_act", R"("gelu")"}})), kUnimplemented, "'gelu'");
   EXPECT_ERROR(ParseHfConfig(Config({{"quantization_config", R"({"bits": 4})"}})), kUnimplemented,
-               "quantized already");
+               "already quantized");
   EXPECT_ERROR(ParseHfConfig(Config({{"use_sliding_window", "true"}})), kUnimplemented,
                "use_sliding_window");
 }
@@ -246,7 +246,7 @@ TEST(HfConfig, NamesMembersThatAreMissingOrOfTheWrongType) {
 
 TEST(HfConfig, RefusesWhatIsNotJson) {
   EXPECT_ERROR(ParseHfConfig(""), kInvalidArgument, "not valid JSON");
-  EXPECT_ERROR(ParseHfConfig("[1]"), kInvalidArgument, "does not hold a JSON object");
+  EXPECT_ERROR(ParseHfConfig("[1]"), kInvalidArgument, "does not contain a JSON object");
   EXPECT_ERROR(ParseHfConfig("{\"a\":" + std::string(100, '[') + std::string(100, ']') + "}"),
                kInvalidArgument, "not valid JSON");
 }

@@ -230,7 +230,7 @@ TEST_F(HfSourceTest, AnIndexCannotReachOutOfTheFolder) {
   Write("phi3", {.shards = 2});
   Replace("model.safetensors.index.json", "\"model-00001-of-00002.safetensors\"",
           "\"../secret.safetensors\"");
-  EXPECT_ERROR(Open(), kInvalidArgument, "which is no .safetensors file of this folder");
+  EXPECT_ERROR(Open(), kInvalidArgument, "which is not a .safetensors file in this folder");
 }
 
 TEST_F(HfSourceTest, RefusesPickledWeightsWithTheRemedy) {
@@ -301,10 +301,10 @@ TEST(OpenModel, SaysWhatItWouldRead) {
   EXPECT_ERROR(OpenModel(RealFileSystem(), dir.path()), kNotFound, "config.json is missing");
   WriteFile(dir / "notes.txt", "hello");
   EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "notes.txt"), kInvalidArgument,
-               "is not a model that we read");
+               "is not a supported model");
   WriteFile(dir / "model.safetensors", SafetensorsBytes("{}", ""));
   EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "model.safetensors"), kInvalidArgument,
-               "give its folder");
+               "pass its folder");
   WriteFile(dir / "m.gguf", "GGUF");
   EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "m.gguf"), kDataLoss, "m.gguf");
 }

@@ -241,9 +241,10 @@ TEST(HfTokenizer, MergesAsPairs) {
   ASSERT_OK(t);
   EXPECT_EQ(t->merges, (std::vector<std::string>{"a b", "ab c"}));
   EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a", "b", "c"]])")), kInvalidArgument, "merge 0");
-  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a b", "c"]])")), kInvalidArgument, "with a space");
+  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a b", "c"]])")), kInvalidArgument,
+               "separated by a space");
   EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"(["ab"])")), kInvalidArgument,
-               "two tokens with a space");
+               "two tokens separated by a space");
 }
 
 TEST(HfTokenizer, ThePostProcessorSaysWhetherBosIsAdded) {

@@ -222,10 +222,10 @@ TEST(CheckGroups, NamesTheTensorAndWhatFits) {
   };
   EXPECT_OK(check("u4_g128", 384));
   EXPECT_OK(check("q8_0", 96));
-  EXPECT_ERROR(
-      check("u4_g128", 192), kInvalidArgument,
-      "tensor 'x.weight': rows of 192 do not divide into groups of 128; take groups of 64 for it "
-      "(--tensor-type role:ffn_down=u4_g64)");
+  EXPECT_ERROR(check("u4_g128", 192), kInvalidArgument,
+               "tensor 'x.weight': its rows of 192 elements cannot be divided into groups of 128: "
+               "take groups of 64 for it "
+               "(--tensor-type role:ffn_down=u4_g64)");
   EXPECT_ERROR(check("i4_g128", 96), kInvalidArgument,
                "groups of 32 for it (--tensor-type role:ffn_down=q4_0)");
   EXPECT_ERROR(check("u8_g64", 96), kInvalidArgument, "role:ffn_down=u8_g32");
@@ -233,7 +233,7 @@ TEST(CheckGroups, NamesTheTensorAndWhatFits) {
                kInvalidArgument, "role:ffn_down=u4_g32");
   for (const char* type : {"q8_0", "i8_g64"})
     EXPECT_ERROR(check(type, 200), kInvalidArgument,
-                 "keep it at half precision (--tensor-type role:ffn_down=f16) or take onnx:fp16");
+                 "keep it at half precision (--tensor-type role:ffn_down=f16) or use onnx:fp16");
 }
 
 }  // namespace

@@ -79,7 +79,7 @@ TEST(SafetensorsFile, RefusesDuplicates) {
   EXPECT_ERROR(ReadHeader(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},
                               "a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
                           8),
-               kInvalidArgument, "tensor 'a' occurs twice");
+               kInvalidArgument, "tensor 'a' occurs more than once");
   EXPECT_ERROR(
       ReadHeader(R"({"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
       kInvalidArgument, "'dtype' twice");

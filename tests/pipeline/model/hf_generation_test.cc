@@ -60,11 +60,11 @@ TEST(HfGeneration, ErrorsNameFileAndField) {
   said(R"({"min_p": -1})", "'min_p' is -1");
   said(R"({"repetition_penalty": 0})", "'repetition_penalty' is 0; it has to be above 0");
   said(R"({"top_k": -2})",
-       "generation_config.json: 'top_k' is -2; it has to be a number of tokens, or 0 for all");
+       "generation_config.json: 'top_k' is -2; it must be a number of tokens, or 0 for all");
   said(R"({"top_k": 3000000000})", "'top_k' is 3000000000");
   said(R"({"top_k": 1.5})", "'top_k' has to be an integer");
   said(R"({"do_sample": 1})", "'do_sample' has to be true or false");
-  said("[]", "does not hold a JSON object");
+  said("[]", "does not contain a JSON object");
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ TEST(RecipeFile, FromTypes) {
 TEST(RecipeFile, ErrorsNameFileLineAndKey) {
   const std::pair<std::string, const char*> cases[] = {
       {"name = ", "r.toml: line 1: "},
-      {"base = \"q4_0\"", "r.toml: name: is missing"},
+      {"base = \"q4_0\"", "r.toml: the name is missing"},
       {"name = \"a\"", "r.toml: give either base"},
       {"name = \"a\"\nbase = \"q4_0\"\nbody = \"q4_0\"", "r.toml: give either base"},
       {"name = \"a b\"\nbase = \"q4_0\"", "r.toml: line 1: name: has to be 1 to 64 of"},

@@ -243,9 +243,9 @@ TEST(TypeOverride, WhatCannotBeReadIsRefused) {
   EXPECT_ERROR(TypeOverride::Parse("(a=q8_0"), kInvalidArgument,
                "'(a' is not a regular expression");
   EXPECT_ERROR(TypeOverride::Parse("(?=a)b=q8_0"), kInvalidArgument,
-               "not a regular expression that is supported");
+               "not a supported regular expression");
   EXPECT_ERROR(TypeOverride::Parse("(((a{100}){100}){100})=q8_0"), kInvalidArgument,
-               "not a regular expression");
+               "not a supported regular expression");
   EXPECT_ERROR(TypeOverride::Parse("a\nb=q8_0"), kInvalidArgument, "control character");
   // Found by fuzz_recipe: its text would have been read again as a role.
   EXPECT_ERROR(TypeOverride::OfPattern("role:ffn_dow[n]", DType::kQ6_K), kInvalidArgument,

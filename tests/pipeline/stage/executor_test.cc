@@ -244,7 +244,8 @@ TEST_P(TinyTest, ARecordOfAnotherPlanIsRefused) {
   const auto small = MakePlan(*source_, {{"gguf", "q4_0"}});
   ASSERT_OK(small);
   ASSERT_OK(RunPlan(*small, {.journal = &journal}));
-  EXPECT_ERROR(RunPlan(plan_, {.journal = &journal}), kFailedPrecondition, "not of this plan");
+  EXPECT_ERROR(RunPlan(plan_, {.journal = &journal}), kFailedPrecondition,
+               "not belong to this plan");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TinyTest, ::testing::ValuesIn(Families()),
@@ -333,7 +334,7 @@ TEST_F(SmallSource, WhatIsNotANumberIsNamed) {
       const absl::Status status = RunTo(dtype);
       EXPECT_ERROR(status, kInvalidArgument, "tensor 'attn_q.src'");
       EXPECT_THAT(Message(status), HasSubstr("row 23, column 5"));  // of the fused source tensor
-      EXPECT_THAT(Message(status), HasSubstr("fetch the model"));
+      EXPECT_THAT(Message(status), HasSubstr("download the model"));
       Put(1, 23 * 64 + 5, good);
     }
   }

@@ -93,8 +93,8 @@ TEST(WiderThanHalf, IsSomethingThatTheTargetHolds) {
        {"onnx:int8", "onnx:int8-qdq", "openvino:fp16", "openvino:int4-g128-asym"})
     EXPECT_EQ(said(target, matrix), "keep it in f32 (--tensor-type role:ffn_up=f32)") << target;
   // All that ONNX multiplies there is F16.
-  for (const Piece& piece : {matrix, norm}) EXPECT_EQ(said("onnx:fp16", piece), "take onnx:fp32");
-  EXPECT_EQ(said("mlx:int4", norm), "take mlx:bf16");
+  for (const Piece& piece : {matrix, norm}) EXPECT_EQ(said("onnx:fp16", piece), "use onnx:fp32");
+  EXPECT_EQ(said("mlx:int4", norm), "use mlx:bf16");
 }
 
 TEST(ParseTargetSpec, NamesAndRefusals) {
@@ -169,13 +169,13 @@ TEST(Plan, TextSaysTheTermsOfRunning) {
   EXPECT_THAT(Text(**source, *only, {.device_bytes = bytes}),
               HasSubstr("does not fit; a context of 1024 tokens does"));
   EXPECT_THAT(Text(**source, *only, {.context = 1024, .device_bytes = bytes}),
-              HasSubstr("fits; the longest context that does is 1024 tokens"));
+              HasSubstr("fits; the largest context that fits is 1024 tokens"));
   // What fits without being a multiple of 256 fits.
   const uint64_t odd = NeedOf(memory, 1000, "f16")->total();
   EXPECT_THAT(Text(**source, *only, {.context = 1000, .device_bytes = odd}),
               HasSubstr("fits; the longest context that does is 1000"));
   EXPECT_THAT(Text(**source, *only, {.device_bytes = 1}),
-              HasSubstr("does not fit, whatever the context"));
+              HasSubstr("does not fit with any context"));
 }
 
 TEST(Plan, TextNamesTensorsSchemesAndExactSizes) {
@@ -330,7 +330,7 @@ TEST_F(HandMade, LayoutsThatContradictThemselvesAreRefused) {
   EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].path = "manifest.pb"; }), kInvalidArgument,
                "manifest.pb");
   source_.model.pieces[0].order = RowOrder::kInterleaved;
-  EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kInvalidArgument, "whole heads");
+  EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kInvalidArgument, "a multiple of the head size");
 }
 
 }  // namespace

@@ -389,7 +389,7 @@ TEST(Chat, TurnsInAnOrderThatATemplateRefuses) {
                 HasSubstr("roles must alternate"))
         << chat_template;
     EXPECT_THAT(Text(chat_template, {{"user", "a"}, {"assistant", "b"}}),
-                HasSubstr("the user's message has to be last"));
+                HasSubstr("the user's message must be last"));
   }
   EXPECT_FALSE(RenderChat(kPhi4, {}).ok());
 }

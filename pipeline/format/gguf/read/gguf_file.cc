@@ -137,10 +137,11 @@ class GgufParser {
     QF_ASSIGN_OR_RETURN(out_.version_, reader_.Value<uint32_t>("the version"));
     if (out_.version_ == 0x02000000u || out_.version_ == 0x03000000u)
       return Unimplemented(
-          "this is a big-endian GGUF; convert the model again for little-endian machines");
+          "this is a big-endian GGUF file: convert the model again for little-endian machines");
     if (out_.version_ != 2 && out_.version_ != 3)
       return Unimplemented(
-          "GGUF version {} is not supported, only 2 and 3: convert the model again", out_.version_);
+          "GGUF version {} is not supported, only versions 2 and 3: convert the model again",
+          out_.version_);
     QF_ASSIGN_OR_RETURN(tensor_count_, reader_.Value<uint64_t>("the number of tensors"));
     QF_ASSIGN_OR_RETURN(kv_count_, reader_.Value<uint64_t>("the number of keys"));
     QF_RETURN_IF_ERROR(CheckCount(kv_count_, kLeastKvBytes, "keys"));
@@ -149,11 +150,12 @@ class GgufParser {
 
   absl::Status CheckCount(uint64_t count, uint64_t least_bytes, std::string_view what) const {
     if (count > kMaxEntries)
-      return InvalidArgument("the header claims {} {}, more than the {} that are allowed", count,
-                             what, kMaxEntries);
+      return InvalidArgument("the header claims {} {}; the maximum is {}", count, what,
+                             kMaxEntries);
     if (count > reader_.remaining() / least_bytes)
-      return DataLoss("the header claims {} {}, more than the file has room for: is it cut?", count,
-                      what);
+      return DataLoss(
+          "the header claims {} {}, more than the file has room for: is the file truncated?", count,
+          what);
     return absl::OkStatus();
   }
 
@@ -161,10 +163,10 @@ class GgufParser {
     GgufKv kv;
     QF_ASSIGN_OR_RETURN(kv.key, reader_.String(kMaxKeyBytes, "a key"));
     if (!IsPlain(kv.key))
-      return InvalidArgument("the key before byte {} is empty or not plain text",
+      return InvalidArgument("the key before byte {} is empty or not printable ASCII",
                              reader_.position());
     if (!out_.kv_index_.emplace(kv.key, out_.kvs_.size()).second)
-      return InvalidArgument("key '{}' occurs twice", kv.key);
+      return InvalidArgument("key '{}' occurs more than once", kv.key);
     QF_ASSIGN_OR_RETURN(kv.type, Type(kv.key));
     if (kv.type == GgufType::kArray) {
       QF_ASSIGN_OR_RETURN(kv.value, Array(kv.key));
@@ -212,7 +214,8 @@ class GgufParser {
         return Number<double, double>(key);
       case GgufType::kBool: {
         QF_ASSIGN_OR_RETURN(const uint8_t value, reader_.Value<uint8_t>(key));
-        if (value > 1) return InvalidArgument("key '{}' is a bool with the value {}", key, value);
+        if (value > 1)
+          return InvalidArgument("key '{}' is a bool with the invalid value {}", key, value);
         return GgufValue(value == 1);
       }
       case GgufType::kString: {
@@ -222,18 +225,18 @@ class GgufParser {
       case GgufType::kArray:
         break;
     }
-    return Internal("no scalar of type {}", Name(type));
+    return Internal("not a scalar type: {}", Name(type));
   }
 
   absl::StatusOr<GgufValue> Array(std::string_view key) {
     GgufArray array;
     QF_ASSIGN_OR_RETURN(array.element, Type(key));
     if (array.element == GgufType::kArray)
-      return InvalidArgument("key '{}' holds an array of arrays", key);
+      return InvalidArgument("key '{}' contains an array of arrays, which is not supported", key);
     QF_ASSIGN_OR_RETURN(array.count, reader_.Value<uint64_t>(key));
     if (array.count > kMaxElements)
-      return InvalidArgument("key '{}' claims {} elements, more than the {} that are allowed", key,
-                             array.count, kMaxElements);
+      return InvalidArgument("key '{}' claims {} elements; the maximum is {}", key, array.count,
+                             kMaxElements);
     const bool strings = array.element == GgufType::kString;
     QF_RETURN_IF_ERROR(reader_.Need(array.count * (strings ? 8 : Width(array.element)), key));
     if (strings) {
@@ -253,10 +256,10 @@ class GgufParser {
     const GgufKv* kv = out_.Find("general.alignment");
     if (kv == nullptr) return absl::OkStatus();
     if (kv->type != GgufType::kU32)
-      return InvalidArgument("general.alignment is a {}, not u32", Name(kv->type));
+      return InvalidArgument("general.alignment has the type {} instead of u32", Name(kv->type));
     const uint64_t alignment = std::get<uint64_t>(kv->value);
     if (alignment == 0 || alignment > kMaxAlignment || !std::has_single_bit(alignment))
-      return InvalidArgument("general.alignment is {}: it has to be a power of two of at most {}",
+      return InvalidArgument("general.alignment is {}; it must be a power of two of at most {}",
                              alignment, kMaxAlignment);
     out_.alignment_ = static_cast<uint32_t>(alignment);
     return absl::OkStatus();
@@ -266,10 +269,10 @@ class GgufParser {
     GgufTensor tensor;
     QF_ASSIGN_OR_RETURN(tensor.name, reader_.String(kMaxNameBytes, "a tensor's name"));
     if (!IsPlain(tensor.name))
-      return InvalidArgument("the tensor name before byte {} is empty or not plain text",
+      return InvalidArgument("the tensor name before byte {} is empty or not printable ASCII",
                              reader_.position());
     if (!out_.tensor_index_.emplace(tensor.name, out_.tensors_.size()).second)
-      return InvalidArgument("tensor '{}' occurs twice", tensor.name);
+      return InvalidArgument("tensor '{}' occurs more than once", tensor.name);
     QF_ASSIGN_OR_RETURN(const uint32_t n_dims, reader_.Value<uint32_t>(tensor.name));
     if (n_dims < 1 || n_dims > tensor.dims.size())
       return InvalidArgument("tensor '{}' has {} dimensions; 1 to 4 are allowed", tensor.name,
@@ -297,8 +300,8 @@ class GgufParser {
   static absl::Status Measure(GgufTensor& tensor) {
     if (!Divides(tensor.dtype, tensor.dims[0]))
       return InvalidArgument(
-          "tensor '{}' has rows of {} elements, which blocks of {} ({}) do not divide", tensor.name,
-          tensor.dims[0], Info(tensor.dtype).block_elements, Info(tensor.dtype).name);
+          "tensor '{}' has rows of {} elements, which is not a multiple of the block size {} ({})",
+          tensor.name, tensor.dims[0], Info(tensor.dtype).block_elements, Info(tensor.dtype).name);
     std::optional<uint64_t> size =
         CheckedMul(static_cast<uint64_t>(tensor.dims[0] / Info(tensor.dtype).block_elements),
                    static_cast<uint64_t>(Info(tensor.dtype).block_bytes));
@@ -310,8 +313,7 @@ class GgufParser {
     }
     constexpr auto kMax = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
     if (!size || !elements || *size > kMax || *elements > kMax)
-      return InvalidArgument("the dimensions of tensor '{}' overflow when they are multiplied",
-                             tensor.name);
+      return InvalidArgument("the product of the dimensions of tensor '{}' overflows", tensor.name);
     tensor.size = *size;
     return absl::OkStatus();
   }
@@ -330,7 +332,8 @@ class GgufParser {
       const std::optional<uint64_t> end = begin ? CheckedAdd(*begin, tensor.size) : std::nullopt;
       if (!end || *end > file_size_)
         return DataLoss(
-            "tensor '{}' ({} bytes) reaches beyond the end of the file ({} bytes): is it cut?",
+            "tensor '{}' ({} bytes) reaches beyond the end of the file ({} bytes): is the file "
+            "truncated?",
             tensor.name, tensor.size, file_size_);
       tensor.offset = *begin;
       expected = RoundUp(expected + tensor.size, out_.alignment_);
@@ -369,7 +372,7 @@ const GgufTensor* GgufFile::FindTensor(std::string_view tensor) const {
 
 absl::Status GgufFile::WrongType(const GgufKv& kv, std::string_view wanted) const {
   const auto* array = std::get_if<GgufArray>(&kv.value);
-  return InvalidArgument("{}: key '{}' has to be {}, but is {}{}", name_, kv.key, wanted,
+  return InvalidArgument("{}: key '{}' must be {}, but is {}{}", name_, kv.key, wanted,
                          array ? "an array of " : "a ",
                          array ? Name(array->element) : Name(kv.type));
 }

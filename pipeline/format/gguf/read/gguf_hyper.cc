@@ -100,7 +100,7 @@ absl::StatusOr<Hyperparameters> ReadHyperparameters(const GgufFile& file, const 
   QF_RETURN_IF_ERROR(keys.status());
   if (h.vocab == 0) return InvalidArgument("{}: tensor '{}' is missing", file.name(), embedding);
   if (value_length != h.head_dim)
-    return Unimplemented("{}: values of {} dimensions beside keys of {} are not supported",
+    return Unimplemented("{}: value heads of {} dimensions with key heads of {} are not supported",
                          file.name(), value_length, h.head_dim);
   return h;
 }

@@ -39,12 +39,12 @@ class ImportanceReader {
         const std::string twin =
             tensor.name.substr(0, tensor.name.size() - suffix.size()) + std::string(other);
         if (file_.FindTensor(twin) == nullptr)
-          return InvalidArgument("{}: there is '{}' but no '{}'", file_.name(), tensor.name, twin);
+          return InvalidArgument("{}: '{}' has no matching '{}'", file_.name(), tensor.name, twin);
       }
     }
     if (!any)
-      return InvalidArgument("{}: no tensor has sums ({}) and counts ({})", file_.name(), kSums,
-                             kCounts);
+      return InvalidArgument("{}: no tensor has both sums ({}) and counts ({})", file_.name(),
+                             kSums, kCounts);
     return absl::OkStatus();
   }
 
@@ -55,7 +55,7 @@ class ImportanceReader {
     const GgufTensor* counts = file_.FindTensor(tensor + std::string(kCounts));
     if (sums == nullptr || counts == nullptr) return std::vector<float>();
     if (sums->dtype != DType::kF32 || counts->dtype != DType::kF32)
-      return InvalidArgument("{}: '{}' and its counts have to be F32", file_.name(), sums->name);
+      return InvalidArgument("{}: '{}' and its counts must be F32", file_.name(), sums->name);
     const auto length = static_cast<uint64_t>(cols) * sizeof(float);
     // A looked-up embedding has no columns to multiply with: old files hold something else there.
     if (is_embedding && sums->size != length) return std::vector<float>();
@@ -71,12 +71,12 @@ class ImportanceReader {
     QF_RETURN_IF_ERROR(data_.ReadAt(sums->offset, std::as_writable_bytes(std::span(means))));
     QF_RETURN_IF_ERROR(data_.ReadAt(counts->offset, std::as_writable_bytes(std::span(&count, 1))));
     if (!(count >= 0 && count <= static_cast<float>(uint64_t{1} << 53)))
-      return InvalidArgument("{}: '{}' is {}, which is no count", file_.name(), counts->name,
-                             count);
+      return InvalidArgument("{}: '{}' is {}, which is not a valid count", file_.name(),
+                             counts->name, count);
     for (size_t i = 0; i < means.size(); ++i)
       if (!(means[i] >= 0 && std::isfinite(means[i])))
         return InvalidArgument(
-            "{}: '{}' holds {} at column {}: a sum of squares is finite and not negative",
+            "{}: '{}' contains {} at column {}: a sum of squares must be finite and not negative",
             file_.name(), sums->name, means[i], i);
     count = std::round(count);
     for (float& mean : means)
@@ -96,14 +96,15 @@ absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& pat
   QF_ASSIGN_OR_RETURN(const std::unique_ptr<File> data, files.Open(path, OpenMode::kOutside));
   if (!GgufFile::HasMagic(*data))
     return InvalidArgument(
-        "{} is not a GGUF file: an importance file in llama.cpp's older form becomes one with "
+        "{} is not a GGUF file: convert an importance file in llama.cpp's older format with "
         "llama-imatrix --in-file OLD -o NEW.gguf",
         path.string());
   QF_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Read(*data, path.string()));
   QF_ASSIGN_OR_RETURN(const auto type, file.Text("general.type"));
   if (type.value_or("") != "imatrix")
-    return InvalidArgument("{} is no importance file: its general.type is '{}', not 'imatrix'",
-                           file.name(), type.value_or(""));
+    return InvalidArgument(
+        "{} is not an importance file: its general.type is '{}' instead of 'imatrix'", file.name(),
+        type.value_or(""));
   const ImportanceReader reader(*data, file);
   QF_RETURN_IF_ERROR(reader.CheckPairs());
 
@@ -120,8 +121,9 @@ absl::StatusOr<Importance> ReadImportance(FileSystem& files, const fs::path& pat
     any = any || !columns.empty();
   }
   if (!any)
-    return InvalidArgument("{} names no tensor of this {} model: it was made from another one",
-                           file.name(), model.family->name);
+    return InvalidArgument(
+        "{} names none of this {} model's tensors: it was made from another model", file.name(),
+        model.family->name);
   return importance;
 }
 

@@ -21,10 +21,11 @@ class GgufReader {
   absl::Status Need(uint64_t n, std::string_view what) const {
     if (n <= remaining()) return absl::OkStatus();
     if (end_ < file_size_)
-      return ResourceExhausted("{} at byte {} would make the header longer than {} allowed", what,
-                               position_, HumanBytes(end_));
-    return DataLoss("{} at byte {} needs {} bytes, but the file ends {} bytes later: is it cut?",
-                    what, position_, n, remaining());
+      return ResourceExhausted("{} at byte {} would make the header longer than the maximum of {}",
+                               what, position_, HumanBytes(end_));
+    return DataLoss(
+        "{} at byte {} needs {} bytes, but the file ends after {} bytes: is the file truncated?",
+        what, position_, n, remaining());
   }
 
   absl::Status Bytes(MutableBytes out, std::string_view what) {
@@ -51,9 +52,8 @@ class GgufReader {
   absl::StatusOr<std::string> String(uint64_t longest, std::string_view what) {
     QF_ASSIGN_OR_RETURN(const uint64_t length, Value<uint64_t>(what));
     if (length > longest)
-      return InvalidArgument(
-          "{} at byte {} claims a length of {} bytes, more than the {} that are allowed", what,
-          position_ - 8, length, longest);
+      return InvalidArgument("{} at byte {} claims a length of {} bytes; the maximum is {}", what,
+                             position_ - 8, length, longest);
     QF_RETURN_IF_ERROR(Need(length, what));
     std::string text(length, '\0');
     QF_RETURN_IF_ERROR(Bytes(std::as_writable_bytes(std::span(text)), what));

@@ -35,7 +35,7 @@ absl::StatusOr<std::vector<float>> ReadVector(const File& data, const GgufFile& 
   const GgufTensor* tensor = file.FindTensor(name);
   if (tensor == nullptr) return std::vector<float>();
   if (tensor->dtype != DType::kF32 || tensor->n_dims != 1 || tensor->dims[0] > kMaxRopeFactors)
-    return InvalidArgument("{}: tensor '{}' has to be a row of at most {} F32 values", file.name(),
+    return InvalidArgument("{}: tensor '{}' must be a row of at most {} F32 values", file.name(),
                            name, kMaxRopeFactors);
   if (tensor->dims[0] != rope_dims / 2)
     return InvalidArgument(
@@ -84,8 +84,8 @@ absl::Status GgufSource::ReadRopeFactors(const GgufFile& file) {
   QF_ASSIGN_OR_RETURN(rope.freq_factors, ReadVector(*file_, file, kRopeFreqs, dims));
   const bool long_rope = !rope.long_factors.empty() || !rope.short_factors.empty();
   if (long_rope && !rope.freq_factors.empty())
-    return InvalidArgument("{}: '{}' and '{}' exclude one another", file.name(), kRopeFactorsLong,
-                           kRopeFreqs);
+    return InvalidArgument("{}: '{}' and '{}' must not both be present", file.name(),
+                           kRopeFactorsLong, kRopeFreqs);
   if ((long_rope || !rope.freq_factors.empty()) && rope.kind == RopeScaling::Kind::kLinear)
     return Unimplemented("{}: linear rope scaling together with rope factors is not supported",
                          file.name());
@@ -104,8 +104,9 @@ absl::Status GgufSource::TakeTensors(const GgufFile& file) {
   for (const GgufTensor& tensor : file.tensors()) {
     if (IsRopeTensor(tensor.name)) continue;
     if (tensor.dims[2] != 1 || tensor.dims[3] != 1)
-      return InvalidArgument("{}: tensor '{}' has {} dimensions; weights of a {} model have 1 or 2",
-                             file.name(), tensor.name, tensor.n_dims, description_.family->name);
+      return InvalidArgument(
+          "{}: tensor '{}' has {} dimensions; weights of a {} model must have 1 or 2", file.name(),
+          tensor.name, tensor.n_dims, description_.family->name);
     const bool flat = tensor.n_dims == 1;
     description_.tensors.push_back({.name = tensor.name,
                                     .dtype = tensor.dtype,

@@ -18,7 +18,7 @@ absl::Status ReadId(const GgufFile& file, std::string_view key, std::optional<in
     return absl::OkStatus();
   }
   if (*value < 0 || *value > std::numeric_limits<int32_t>::max())
-    return InvalidArgument("{}: key '{}' is {}, which is no token id", file.name(), key, *value);
+    return InvalidArgument("{}: key '{}' is {}, which is not a token id", file.name(), key, *value);
   id = static_cast<int32_t>(*value);
   return absl::OkStatus();
 }
@@ -29,7 +29,7 @@ absl::Status ReadMoreEnds(const GgufFile& file, text::TokenizerData& out) {
   std::vector<int32_t> ends;
   const auto take = [&](std::string_view key, int32_t id) -> absl::Status {
     if (id < 0 || static_cast<size_t>(id) >= out.tokens.size())
-      return InvalidArgument("{}: key '{}' names the token {}, outside of the vocabulary of {}",
+      return InvalidArgument("{}: key '{}' names token {}, which is outside the vocabulary of {}",
                              file.name(), key, id, out.tokens.size());
     ends.push_back(id);
     return absl::OkStatus();

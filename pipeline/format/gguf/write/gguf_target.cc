@@ -29,8 +29,8 @@ absl::StatusOr<std::vector<GgufTensor>> TensorsFor(const ModelDescription& model
     const DType asked = recipe.AskedFor(model, tensor.Seen(), has_importance);
     if (tensor.dims > 1 && !Info(asked).ggml)
       return InvalidArgument(
-          "tensor '{}': gguf holds ggml's types, not {}: take q4_0, q4_1 or q8_0", tensor.name,
-          Info(asked).name);
+          "tensor '{}': gguf supports only ggml's types, not {}: use q4_0, q4_1 or q8_0",
+          tensor.name, Info(asked).name);
     tensors.push_back({std::move(tensor), dtype});
   }
   return tensors;
