@@ -78,7 +78,7 @@ absl::StatusOr<std::string> UsersOfArtifact(const Transaction& tx, soci::session
   }
   const std::string name = std::string(kPrefix) + digest;
   for (const std::string& rollout :
-       SelectTexts(sql, "SELECT name FROM rollouts WHERE finished_ms = 0")) {
+       SelectTexts(sql, "SELECT name FROM rollouts WHERE finished_ms = 0 ORDER BY position")) {
     QF_ASSIGN_OR_RETURN(const v1::Rollout whole, tx.rollouts().Get(rollout));
     const auto needs = [&](const v1::RolloutDevice& row) {
       return row.artifact() == name || row.previous_artifact() == name;

@@ -1,6 +1,7 @@
 // When devices were heard of last, as far as it is not written yet. Thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <mutex>

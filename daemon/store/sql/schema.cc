@@ -99,8 +99,8 @@ constexpr const char* kVersion3[] = {
     "ALTER TABLE rollouts ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE rollout_devices ADD COLUMN code INTEGER NOT NULL DEFAULT 0",
     "DROP INDEX rollout_devices_by_state",
-    "CREATE INDEX rollout_devices_by_turn ON rollout_devices (rollout, state, phase, delay_ms, "
-    "device)",
+    ("CREATE INDEX rollout_devices_by_turn ON rollout_devices (rollout, state, phase, delay_ms, "
+     "device)"),
     "DROP INDEX rollout_devices_by_device",
     "CREATE INDEX rollout_devices_by_device_state ON rollout_devices (device, state)",
     "ALTER TABLE rollout_devices ADD COLUMN finished_ms BIGINT NOT NULL DEFAULT 0",
