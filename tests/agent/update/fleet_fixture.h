@@ -14,6 +14,7 @@
 #include "common/trust/statement.h"
 #include "pipeline/artifact/manifest.h"
 #include "tests/agent/fake_sleeper.h"
+#include "tests/support/faulty_file_system.h"
 #include "tests/support/noise.h"
 #include "tests/support/temp_dir.h"
 
@@ -213,7 +214,8 @@ class FleetFixture : public ::testing::Test {
   FakeSleeper sleeper_;
   ManualClock clock_;
   testing::TempDir budget_dir_;
-  DataBudget budget_{RealFileSystem(), budget_dir_ / "pulled.json", clock_};
+  testing::FaultyFileSystem budget_files_;
+  DataBudget budget_{budget_files_, budget_dir_ / "pulled.json", clock_};
   std::map<Digest, FakeArtifact> artifacts_;
   std::optional<v1::GoldenPrompt> golden_;  // of every artifact
   std::function<void(v1::DeviceArtifact*)> spoil_artifact;

@@ -118,6 +118,7 @@ TEST_F(StepDownTest, PowerCutAtAnyChangeEndsWithTheSmallOne) {
             const auto life = live(files, root);
             ExpectHealthy(Apply(*life, Stepping(2)), small_, 2);
           },
+      .step = testing::Thorough() ? 1 : 5,
   });
   EXPECT_GT(changes, 40);
 }
