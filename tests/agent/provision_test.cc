@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "common/base/retry_after.h"
+#include "tests/agent/fake_sleeper.h"
 #include "tests/agent/identity/fake_daemon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -13,18 +14,6 @@ namespace quantfleet::agent {
 namespace {
 
 constexpr Duration kSecond = std::chrono::seconds(1);
-
-// Never sleeps: what is done in each pause is the test's.
-class ScriptedSleeper final : public Sleeper {
- public:
-  bool Sleep(Duration time, std::stop_token stop) override {
-    pauses.push_back(time);
-    if (on_sleep) on_sleep(static_cast<int>(pauses.size()));
-    return !stop.stop_requested();
-  }
-  std::vector<Duration> pauses;
-  std::function<void(int)> on_sleep;
-};
 
 class ProvisionTest : public ::testing::Test {
  protected:
@@ -45,7 +34,7 @@ class ProvisionTest : public ::testing::Test {
   testing::TempDir dir_;
   FakeDaemon daemon_;
   SeededRandom random_{5};
-  ScriptedSleeper sleeper_;
+  FakeSleeper sleeper_;
   Provisioning given_;
 };
 
@@ -125,18 +114,19 @@ TEST_F(ProvisionTest, AStateFolderThatOthersMayWriteIsNoPlaceForAKey) {
 
 TEST_F(ProvisionTest, NothingGivenIsNotEnrolled) {
   EXPECT_ERROR(Ensure(), kNotFound, "quantfleet-agent enroll");
-  EXPECT_TRUE(sleeper_.pauses.empty());
+  EXPECT_TRUE(sleeper_.slept().empty());
 }
 
 TEST_F(ProvisionTest, ATokenFileMayAppearLater) {
   given_.server = "daemon:8443";
   given_.token_file = dir_ / "token";
-  sleeper_.on_sleep = [&](int pauses) {
+  sleeper_.on_sleep = [&] {
+    const size_t pauses = sleeper_.slept().size();
     if (pauses == 2) Write("token", daemon_.Token());
   };
   ASSERT_OK(Ensure());
   EXPECT_TRUE(Enrolled());
-  EXPECT_EQ(sleeper_.pauses.size(), 2u);
+  EXPECT_EQ(sleeper_.slept().size(), 2u);
   // Enrolled, what was given is not looked at any more.
   Write("token", "rubbish");
   EXPECT_OK(Ensure());
@@ -149,12 +139,13 @@ TEST_F(ProvisionTest, GoesOnWhenAnOperatorHasDecided) {
   daemon_.refuse = [](const v1::EnrollRequest&) {
     return WithRetryAfter(FailedPrecondition("waits"), 10 * kSecond);
   };
-  sleeper_.on_sleep = [&](int pauses) {
+  sleeper_.on_sleep = [&] {
+    const size_t pauses = sleeper_.slept().size();
     if (pauses == 3) daemon_.refuse = nullptr;
   };
   ASSERT_OK(Ensure());
-  ASSERT_EQ(sleeper_.pauses.size(), 3u);
-  for (const Duration pause : sleeper_.pauses) {
+  ASSERT_EQ(sleeper_.slept().size(), 3u);
+  for (const Duration pause : sleeper_.slept()) {
     EXPECT_GE(pause, 10 * kSecond);
     EXPECT_LE(pause, 11 * kSecond);
   }
@@ -165,14 +156,15 @@ TEST_F(ProvisionTest, ABetterTokenMayTakeTheOldOnesPlace) {
   given_.token_file = dir_ / "token";
   Write("token", daemon_.Token());
   daemon_.refuse = [](const v1::EnrollRequest&) { return PermissionDenied("revoked"); };
-  sleeper_.on_sleep = [&](int pauses) {
+  sleeper_.on_sleep = [&] {
+    const size_t pauses = sleeper_.slept().size();
     if (pauses < 4) return;
     Write("token", daemon_.Token());
     daemon_.refuse = nullptr;
   };
   ASSERT_OK(Ensure());
-  ASSERT_EQ(sleeper_.pauses.size(), 4u);
-  EXPECT_GT(sleeper_.pauses[3], 2 * sleeper_.pauses[0]) << "refused, it asks ever more seldom";
+  ASSERT_EQ(sleeper_.slept().size(), 4u);
+  EXPECT_GT(sleeper_.slept()[3], 2 * sleeper_.slept()[0]) << "refused, it asks ever more seldom";
 }
 
 TEST_F(ProvisionTest, StopEndsTheWait) {
@@ -180,7 +172,8 @@ TEST_F(ProvisionTest, StopEndsTheWait) {
   given_.token = daemon_.Token();
   daemon_.away = true;
   std::stop_source stop;
-  sleeper_.on_sleep = [&](int pauses) {
+  sleeper_.on_sleep = [&] {
+    const size_t pauses = sleeper_.slept().size();
     if (pauses == 2) stop.request_stop();
   };
   EXPECT_ERROR(Ensure(stop.get_token()), kCancelled, "stopped");
@@ -200,11 +193,11 @@ TEST_F(ProvisionTest, WithoutStubbornnessOnlyWhatTimeMendsIsWaitedFor) {
     }
   };
   EXPECT_ERROR(EnrollPatiently(attempt, {}, random_, sleeper_, {}), kPermissionDenied, "used up");
-  ASSERT_EQ(sleeper_.pauses.size(), 2u);
-  EXPECT_LE(sleeper_.pauses[0], std::chrono::minutes(66)) << "at most an hour, and a tenth";
+  ASSERT_EQ(sleeper_.slept().size(), 2u);
+  EXPECT_LE(sleeper_.slept()[0], std::chrono::minutes(66)) << "at most an hour, and a tenth";
   attempts = 1;  // away before anything was said
   EXPECT_ERROR(EnrollPatiently(attempt, {}, random_, sleeper_, {}), kUnavailable, "restarted");
-  EXPECT_EQ(sleeper_.pauses.size(), 2u);
+  EXPECT_EQ(sleeper_.slept().size(), 2u);
 }
 
 }  // namespace

@@ -220,7 +220,13 @@ void FaultyFileSystem::CutPower(Loss loss) {
   ++life_;
 }
 
+int64_t FaultyFileSystem::changes_made() const {
+  const std::lock_guard lock(mutex_);
+  return made_;
+}
+
 absl::Status FaultyFileSystem::Change() {
+  ++made_;
   return left_.changes < 0 || --left_.changes < 0 ? Dead() : absl::OkStatus();
 }
 

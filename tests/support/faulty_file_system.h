@@ -48,6 +48,7 @@ class FaultyFileSystem final : public FileSystem {
   void SetWriteBudget(int64_t bytes);
   void SetChanges(int64_t changes);
   bool dead() const;  // the power is gone
+  int64_t changes_made() const;
   // The power goes, now or a while ago, and comes again: the root is as `loss` leaves it, without
   // faults from then on. Files that were open lead nowhere.
   void CutPower(Loss loss);
@@ -84,6 +85,7 @@ class FaultyFileSystem final : public FileSystem {
   FileSystem& real_ = RealFileSystem();
   mutable std::mutex mutex_;  // guards what follows
   Faults left_;
+  int64_t made_ = 0;
   int64_t life_ = 0;            // of the machine
   std::unique_ptr<Disk> disk_;  // null without a root
 };

@@ -27,15 +27,26 @@ struct PowerCut {
   std::function<void(FileSystem& files, const fs::path& root)> act;
   // The machine is on again. `done`: the power went only when `act` had returned.
   std::function<void(FileSystem& files, const fs::path& root, bool done)> check;
-  int64_t step = 1;  // every so many changes, where `act` takes long
+  // Every so many changes, where `act` takes long; of the last ones, which commit, each.
+  int64_t step = 1;
 };
 
 // How many changes `act` makes.
 inline int64_t CutPowerAtEachChange(const PowerCut& test) {
+  constexpr int64_t kLast = 12;
+  int64_t whole = 0;  // changes that are made undisturbed, where that matters
+  if (test.step > 1) {
+    const TempDir dir;
+    fs::create_directory(dir / "disk");
+    test.prepare(dir / "disk");
+    FaultyFileSystem files;
+    test.act(files, dir / "disk");
+    whole = files.changes_made();
+  }
   int64_t changes = 0;
   for (const Loss loss : kLosses) {
     changes = 0;
-    for (bool done = false; !done; changes += test.step) {
+    for (bool done = false; !done; changes += changes + test.step + kLast < whole ? test.step : 1) {
       SCOPED_TRACE(fmt::format("loss {}, power cut at change {}", static_cast<int>(loss), changes));
       const TempDir dir;
       const fs::path root = dir / "disk";

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "tests/agent/fake_sleeper.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -16,24 +17,6 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 constexpr char kForever[] = "echo at $0; while :; do sleep 0.01; done";
-
-// Sleeps no time, and remembers how long it was asked to.
-class QuickSleeper final : public Sleeper {
- public:
-  bool Sleep(Duration time, std::stop_token stop) override {
-    std::lock_guard lock(mutex_);
-    slept_.push_back(time);
-    return !stop.stop_requested();
-  }
-  std::vector<Duration> slept() {
-    std::lock_guard lock(mutex_);
-    return slept_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<Duration> slept_;
-};
 
 class SupervisorTest : public ::testing::Test {
  protected:
@@ -107,7 +90,7 @@ class SupervisorTest : public ::testing::Test {
   testing::TempDir dir_;
   ManualClock clock_;
   SeededRandom random_{3};
-  QuickSleeper sleeper_;
+  FakeSleeper sleeper_;
   std::mutex mutex_;
   std::condition_variable said_;
   std::vector<std::string> lines_;

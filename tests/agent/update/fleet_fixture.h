@@ -13,6 +13,8 @@
 #include "common/trust/keys.h"
 #include "common/trust/statement.h"
 #include "pipeline/artifact/manifest.h"
+#include "tests/agent/fake_sleeper.h"
+#include "tests/support/faulty_file_system.h"
 #include "tests/support/noise.h"
 #include "tests/support/temp_dir.h"
 
@@ -101,18 +103,6 @@ class FakeHost final : public ModelHost {
   uint64_t memory = 0, context = 0;  // there is; at the last start
   std::string kv_type;               // at the last start
   size_t golden_asked = 0;           // at the last start
-};
-
-// Never waits. A test may act while the updater would sleep.
-class FakeSleeper final : public Sleeper {
- public:
-  bool Sleep(Duration time, std::stop_token stop) override {
-    slept.push_back(time);
-    if (on_sleep) on_sleep();
-    return !stop.stop_requested() && slept.size() < 1000;
-  }
-  std::vector<Duration> slept;
-  std::function<void()> on_sleep;
 };
 
 struct FakeArtifact {
@@ -224,7 +214,8 @@ class FleetFixture : public ::testing::Test {
   FakeSleeper sleeper_;
   ManualClock clock_;
   testing::TempDir budget_dir_;
-  DataBudget budget_{RealFileSystem(), budget_dir_ / "pulled.json", clock_};
+  testing::FaultyFileSystem budget_files_;
+  DataBudget budget_{budget_files_, budget_dir_ / "pulled.json", clock_};
   std::map<Digest, FakeArtifact> artifacts_;
   std::optional<v1::GoldenPrompt> golden_;  // of every artifact
   std::function<void(v1::DeviceArtifact*)> spoil_artifact;

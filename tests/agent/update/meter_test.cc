@@ -70,17 +70,7 @@ TEST_F(DataBudgetTest, ADamagedRecordLeavesNothing) {
 
 class MeterTest : public DataBudgetTest {
  protected:
-  // A sleeper that moves the clock.
-  class Sleeping final : public Sleeper {
-   public:
-    explicit Sleeping(ManualClock& clock) : clock_(clock) {}
-    bool Sleep(Duration time, std::stop_token stop) override {
-      clock_.Advance(time);
-      return !stop.stop_requested();
-    }
-    ManualClock& clock_;
-  };
-  Sleeping sleeper_{clock_};
+  FakeSleeper sleeper_{&clock_};
 };
 
 TEST_F(MeterTest, KeepsTheRate) {

@@ -132,9 +132,9 @@ TEST_F(SlotsTest, APowerCutNeverLeadsToAHalfSlot) {
   const auto changes = testing::CutPowerAtEachChange({
       .prepare =
           [&](const fs::path& root) {
-            Slots slots(RealFileSystem(), root);
-            ASSERT_OK(put(RealFileSystem(), slots, Slot::kA, first_));
-            ASSERT_OK(put(RealFileSystem(), slots, Slot::kB, second_));
+            Slots slots(files_, root);
+            ASSERT_OK(put(files_, slots, Slot::kA, first_));
+            ASSERT_OK(put(files_, slots, Slot::kB, second_));
           },
       .act =
           [&](FileSystem& files, const fs::path& root) {
@@ -167,7 +167,7 @@ TEST_F(SlotsTest, APowerCutWhileAModelIsRemovedRemovesItOrNot) {
   testing::CutPowerAtEachChange({
       .prepare =
           [&](const fs::path& root) {
-            Slots slots(RealFileSystem(), root);
+            Slots slots(files_, root);
             ASSERT_OK(slots.Begin(Slot::kA, pipeline::SerializeManifest(first_.manifest)));
             ASSERT_OK(slots.Switch(Slot::kA));
           },

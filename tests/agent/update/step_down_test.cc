@@ -118,6 +118,7 @@ TEST_F(StepDownTest, PowerCutAtAnyChangeEndsWithTheSmallOne) {
             const auto life = live(files, root);
             ExpectHealthy(Apply(*life, Stepping(2)), small_, 2);
           },
+      .step = testing::Thorough() ? 1 : 5,
   });
   EXPECT_GT(changes, 40);
 }
@@ -148,7 +149,7 @@ class SoakTest : public UpdaterTest {
   }
   Duration Slept() const {
     Duration all{0};
-    for (const Duration time : sleeper_.slept) all += time;
+    for (const Duration time : sleeper_.slept()) all += time;
     return all;
   }
 };
@@ -167,9 +168,9 @@ TEST_F(SoakTest, CountsOnlyOnceItsTimeIsOver) {
 TEST_F(SoakTest, WhatBecomesSickMeanwhileGoesBackWithinSeconds) {
   auto life = Begin();
   Apply(*life, To(1, v1_));
-  sleeper_.slept.clear();
+  sleeper_.Forget();
   sleeper_.on_sleep = [&] {
-    if (sleeper_.slept.size() == 3)
+    if (sleeper_.slept().size() == 3)
       host_.still_healthy = Internal("asked for a word it returned status 500");
   };
   const v1::ModelStatus status = Apply(*life, Soaking(2, v2_));
@@ -184,27 +185,27 @@ TEST_F(SoakTest, AnInterruptionGoesOnAndARestartBeginsAgain) {
   auto life = Begin();
   std::stop_source stop;
   sleeper_.on_sleep = [&] {
-    if (sleeper_.slept.size() == 4) stop.request_stop();
+    if (sleeper_.slept().size() == 4) stop.request_stop();
   };
   life->updater.Accept(Soaking(1, v1_));
   EXPECT_FALSE(life->updater.Run(stop.get_token()));
   EXPECT_EQ(host_.starts, 1);
-  sleeper_.slept.clear();
+  sleeper_.Forget();
   sleeper_.on_sleep = nullptr;
   ASSERT_TRUE(life->updater.Run({}));
   EXPECT_EQ(host_.starts, 1) << "it was proven and goes on";
   EXPECT_EQ(Slept(), std::chrono::seconds(45));
 
-  sleeper_.slept.clear();
+  sleeper_.Forget();
   std::stop_source other;
   sleeper_.on_sleep = [&] {
-    if (sleeper_.slept.size() == 4) other.request_stop();
+    if (sleeper_.slept().size() == 4) other.request_stop();
   };
   life->updater.Accept(Soaking(2, v2_));
   EXPECT_FALSE(life->updater.Run(other.get_token()));
   sleeper_.on_sleep = nullptr;
   life = Reboot();
-  sleeper_.slept.clear();
+  sleeper_.Forget();
   ExpectHealthy(Apply(*life, Soaking(2, v2_)), v2_, 2);
   EXPECT_EQ(Slept(), std::chrono::seconds(60));
 }

@@ -163,7 +163,7 @@ TEST_F(UpdaterTest, CutDownloadGoesOnWhereItWas) {
   sleeper_.on_sleep = [&] { blobs_.cut_after = -1; };
   auto life = Begin();
   ExpectHealthy(Apply(*life, To(1, v1_)), v1_, 1);
-  EXPECT_EQ(sleeper_.slept.size(), 1u);
+  EXPECT_EQ(sleeper_.slept().size(), 1u);
   EXPECT_EQ(blobs_.bytes_fetched, 4 * kChunk) << "nothing came twice";
 }
 
@@ -187,14 +187,14 @@ TEST_F(UpdaterTest, BacksOffWithJitterWhileTheDaemonIsAway) {
   blobs_.cut_after = 0;
   std::stop_source stop;
   sleeper_.on_sleep = [&] {
-    if (sleeper_.slept.size() == 12) stop.request_stop();
+    if (sleeper_.slept().size() == 12) stop.request_stop();
   };
   auto life = Begin();
   life->updater.Accept(To(1, v1_));
   EXPECT_FALSE(life->updater.Run(stop.get_token()));
-  EXPECT_LE(sleeper_.slept.front(), Duration(500));
-  EXPECT_GE(sleeper_.slept.back(), std::chrono::seconds(30));
-  EXPECT_LE(sleeper_.slept.back(), std::chrono::seconds(60));
+  EXPECT_LE(sleeper_.slept().front(), Duration(500));
+  EXPECT_GE(sleeper_.slept().back(), std::chrono::seconds(30));
+  EXPECT_LE(sleeper_.slept().back(), std::chrono::seconds(60));
   EXPECT_THAT(life->updater.status().detail(), HasSubstr("connection reset"));
   EXPECT_EQ(life->updater.status().phase(), v1::ModelStatus::DOWNLOADING);
 }
@@ -207,7 +207,7 @@ TEST_F(UpdaterTest, RevokedDeviceStopsPullingAndTriesSeldom) {
   sleeper_.on_sleep = [&] { stop.request_stop(); };
   life->updater.Accept(To(2, v2_));
   EXPECT_FALSE(life->updater.Run(stop.get_token()));
-  EXPECT_GE(sleeper_.slept.back(), std::chrono::seconds(15));
+  EXPECT_GE(sleeper_.slept().back(), std::chrono::seconds(15));
   EXPECT_EQ(host_.running[kModel], v1_.content);
 }
 
