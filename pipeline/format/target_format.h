@@ -46,7 +46,7 @@ struct StoredWeights {
 struct TargetFormat {
   std::string_view name;                       // "gguf"
   std::vector<std::string_view> (*recipes)();  // in the order in which people see them listed
-  bool group_options;  // int8 and int4 also with groups, zero points and a body pure
+  bool group_options;  // int8 and int4 also with -g64, -g128, -asym and -pure
   bool exact_option;   // those also with -exact
   // From a model and one of its recipes to the layout of the files. `has_importance`: an importance
   // file goes with the recipe. Errors name the tensor or setting that the format cannot hold, and
