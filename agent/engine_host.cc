@@ -10,7 +10,7 @@ namespace {
 absl::StatusOr<std::string> FindModel(const v1::Manifest& manifest) {
   if (manifest.target().format() != pipeline::kEngineFormat)
     return Unimplemented(
-        "this agent's engine runs {} artifacts; for {} the class has to name a [runtime]",
+        "this agent's engine runs only {} artifacts: for {} the class must name a [runtime]",
         pipeline::kEngineFormat, manifest.target().format());
   std::string file = pipeline::EntryFile(manifest);
   if (file.empty()) return DataLoss("the artifact contains no .gguf file");

@@ -19,7 +19,7 @@ void AddEngineOptions(CLI::App& command, engine::EngineOptions& engine) {
             const auto type = pipeline::DTypeFromName(name);
             if (!type.ok() || !pipeline::IsCacheType(*type))
               throw CLI::ValidationError("--kv-type",
-                                         fmt::format("'{}' is no type of a KV cache: {}", name,
+                                         fmt::format("'{}' is not a KV cache type: use {}", name,
                                                      pipeline::CacheTypeNames()));
             engine.kv_type = *type;
           },

@@ -22,8 +22,8 @@ void KvCache::Unmap::operator()(std::byte* bytes) const { munmap(bytes, size); }
 absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const pipeline::Hyperparameters& hyper,
                                                          pipeline::DType type, int64_t capacity) {
   if (!pipeline::IsCacheType(type))
-    return InvalidArgument("a KV cache of {}; it holds {}", pipeline::Info(type).name,
-                           pipeline::CacheTypeNames());
+    return InvalidArgument("'{}' is not a supported KV cache type: use {}",
+                           pipeline::Info(type).name, pipeline::CacheTypeNames());
   const auto per_token = static_cast<uint64_t>(pipeline::CacheBytesPerToken(hyper, type));
   const auto bytes = CheckedMul(per_token, static_cast<uint64_t>(std::max<int64_t>(capacity, 1)));
   std::unique_ptr<KvCache> cache(new KvCache(hyper, type, capacity));

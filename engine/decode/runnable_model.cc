@@ -66,8 +66,8 @@ absl::StatusOr<RunnableModel> RunnableModel::Load(const fs::path& gguf,
   QF_ASSIGN_OR_RETURN(const int64_t context, ChooseContext(options.context, hyper.context));
   QF_ASSIGN_OR_RETURN(const int threads, ChooseThreads(options.threads));
   if (!pipeline::IsCacheType(options.kv_type))
-    return InvalidArgument("a KV cache of {}; it holds {}", pipeline::Info(options.kv_type).name,
-                           pipeline::CacheTypeNames());
+    return InvalidArgument("'{}' is not a supported KV cache type: use {}",
+                           pipeline::Info(options.kv_type).name, pipeline::CacheTypeNames());
   model.kv_type = options.kv_type;
   QF_RETURN_IF_ERROR(CheckMemory(hyper, context, options));
   model.pool = std::make_unique<ThreadPool>(threads);

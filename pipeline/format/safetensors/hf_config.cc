@@ -58,7 +58,7 @@ std::vector<float> Floats(JsonMembers& from, std::string_view key) {
 
 absl::Status ReadLongRope(JsonMembers& from, const Family& family, Hyperparameters& h) {
   if (!family.long_rope)
-    return Unimplemented("{}: LongRoPE is supported for {} only", from.where(),
+    return Unimplemented("{}: LongRoPE is supported only for {}", from.where(),
                          FamilyNames(&Family::long_rope));
   RopeScaling& rope = h.rope_scaling;
   rope.kind = RopeScaling::Kind::kLongRope;

@@ -90,7 +90,7 @@ absl::Status GgufSource::ReadRopeFactors(const GgufFile& file) {
     return Unimplemented("{}: linear rope scaling together with rope factors is not supported",
                          file.name());
   if (long_rope && !description_.family->long_rope)
-    return Unimplemented("{}: LongRoPE is supported for {} only", file.name(),
+    return Unimplemented("{}: LongRoPE is supported only for {}", file.name(),
                          FamilyNames(&Family::long_rope));
   if (rope.kind == RopeScaling::Kind::kLongRope && !long_rope)
     return InvalidArgument("{}: rope.scaling.type is longrope, but '{}' is missing", file.name(),
