@@ -1,4 +1,4 @@
-// What devices are told: the next ones of a phase, and the way back.
+// What devices are assigned: the next ones of a phase, and the way back.
 #include <algorithm>
 
 #include "common/base/fail_point.h"
@@ -80,8 +80,8 @@ absl::Status Rollouts::Assign(Transaction& tx, const v1::Rollout& head, const st
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::TellDevice(Transaction& tx, const v1::Rollout& head,
-                                  const v1::Device& device, RolloutDevice& row) {
+absl::Status Rollouts::AssignDevice(Transaction& tx, const v1::Rollout& head,
+                                    const v1::Device& device, RolloutDevice& row) {
   if (const v1::ModelStatus* running = Running(device, head.model())) {
     const std::string name = "artifacts/" + ToHex(AsBytes(running->active_manifest()));
     // What the daemon does not know it cannot send the device back to.
@@ -98,7 +98,7 @@ absl::Status Rollouts::TellDevice(Transaction& tx, const v1::Rollout& head,
     }
   }
   QF_ASSIGN_OR_RETURN(const v1::Assignment terms, TermsOf(tx, head, device, row));
-  return Assign(tx, head, row.artifact(), terms, RowEvent::kTell, row);
+  return Assign(tx, head, row.artifact(), terms, RowEvent::kAssign, row);
 }
 
 absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const Transaction& tx, const v1::Rollout& head,
@@ -148,7 +148,7 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name,
   return rollout;
 }
 
-absl::StatusOr<uint64_t> Rollouts::Tell(Transaction& tx, v1::Rollout& head, uint64_t most) {
+absl::StatusOr<uint64_t> Rollouts::AssignNext(Transaction& tx, v1::Rollout& head, uint64_t most) {
   const int64_t open_ms = ToUnixMillis(Now()) - head.phase_opened_ms();
   QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> next,
                       tx.rollouts().ListQueuedDevices(head.name(), head.phase(), open_ms, most));
@@ -157,7 +157,7 @@ absl::StatusOr<uint64_t> Rollouts::Tell(Transaction& tx, v1::Rollout& head, uint
       const std::vector<OfferedArtifact> artifacts,
       ChooseArtifacts(tx, head.model(), {head.artifacts().begin(), head.artifacts().end()}));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
-  uint64_t told = 0;
+  uint64_t assigned = 0;
   for (const RolloutDevice& queued : next) {
     QF_ASSIGN_OR_RETURN(const v1::Device device, tx.devices().Get(queued.device_id()));
     // As it is now: days may lie between creation and its turn.
@@ -167,16 +167,16 @@ absl::StatusOr<uint64_t> Rollouts::Tell(Transaction& tx, v1::Rollout& head, uint
     if (row.state() == RolloutDevice::SKIPPED) {
       row.set_finished_ms(ToUnixMillis(Now()));
     } else {
-      QF_RETURN_IF_ERROR(TellDevice(tx, head, device, row));
-      ++told;
+      QF_RETURN_IF_ERROR(AssignDevice(tx, head, device, row));
+      ++assigned;
     }
     FailPoint("phase-before-told");
     QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(head.name(), row));
     FailPoint("phase-after-told");
   }
-  if (const int64_t next_told = NextTold(head, told, Now());
-      told > 0 && next_told != head.next_told_ms()) {
-    head.set_next_told_ms(next_told);
+  if (const int64_t next_assigned = NextAssignment(head, assigned, Now());
+      assigned > 0 && next_assigned != head.next_assigned_ms()) {
+    head.set_next_assigned_ms(next_assigned);
     QF_RETURN_IF_ERROR(tx.rollouts().PutHead(head));
   }
   return static_cast<uint64_t>(next.size());
@@ -194,7 +194,7 @@ absl::Status Rollouts::CloseRows(Transaction& tx, const v1::Rollout& head) {
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::TakeBackRow(Transaction& tx, const v1::Rollout& head, RolloutDevice row) {
+absl::Status Rollouts::RollBackRow(Transaction& tx, const v1::Rollout& head, RolloutDevice row) {
   const std::string& id = row.device_id();
   QF_ASSIGN_OR_RETURN(const v1::Device device, tx.devices().Get(id));
   if (device.state() != v1::Device::ACTIVE) return absl::OkStatus();
@@ -215,22 +215,22 @@ absl::Status Rollouts::TakeBackRow(Transaction& tx, const v1::Rollout& head, Rol
     // Others may hold the memory by now: with a shorter context it is back all the same.
     terms.mutable_context()->set_min_tokens(1);
   }
-  QF_RETURN_IF_ERROR(Assign(tx, head, row.previous_artifact(), terms, RowEvent::kTakeBack, row));
+  QF_RETURN_IF_ERROR(Assign(tx, head, row.previous_artifact(), terms, RowEvent::kRollBack, row));
   FailPoint("phase-before-taken-back");
   QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(head.name(), row));
   FailPoint("phase-after-taken-back");
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::TakeBackRows(Transaction& tx, const v1::Rollout& head) {
+absl::Status Rollouts::RollBackRows(Transaction& tx, const v1::Rollout& head) {
   for (const auto state : {RolloutDevice::PENDING, RolloutDevice::IN_PROGRESS,
                            RolloutDevice::HEALTHY, RolloutDevice::FAILED, RolloutDevice::SKIPPED}) {
     QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> rows,
                         tx.rollouts().ListDevices(head.name(), state));
     for (const RolloutDevice& row : rows)
-      if (Concerns(RowEvent::kTakeBack, row)) QF_RETURN_IF_ERROR(TakeBackRow(tx, head, row));
+      if (Concerns(RowEvent::kRollBack, row)) QF_RETURN_IF_ERROR(RollBackRow(tx, head, row));
   }
-  // Who is left is not told any more.
+  // Who is left is not assigned any more.
   return CloseRows(tx, head);
 }
 

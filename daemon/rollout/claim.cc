@@ -11,7 +11,7 @@ namespace {
 using v1::RolloutDevice;
 
 // Its rollout keeps the device from those of lower priority until it is over, also when the device
-// is through: soak times and limits count what the device does meanwhile.
+// is finished: soak times and limits count what the device does meanwhile.
 bool IsKept(const RolloutDevice& row) {
   return row.state() != RolloutDevice::SKIPPED && row.state() != RolloutDevice::ROLLED_BACK;
 }

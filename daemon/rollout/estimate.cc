@@ -27,7 +27,7 @@ double Median(std::vector<double> values) {
 class Play {
  public:
   Play(const v1::Rollout& rollout, const FleetRecord& record, Duration check_in, int64_t now_ms)
-      : record_(record), check_in_(check_in), open_ms_(now_ms), told_ms_(now_ms) {
+      : record_(record), check_in_(check_in), open_ms_(now_ms), assigned_ms_(now_ms) {
     *head_.mutable_plan() = rollout.plan();
   }
 
@@ -35,35 +35,35 @@ class Play {
   v1::PhaseEstimate Phase(const v1::RolloutPhase& phase,
                           const std::vector<const RolloutDevice*>& rows) {
     v1::PhaseEstimate estimate;
-    int64_t through = open_ms_;
+    int64_t finished = open_ms_;
     uint64_t bytes = 0;
     for (const RolloutDevice* row : rows) {
       bytes += row->bytes();
-      through = std::max(through, Device(*row));
+      finished = std::max(finished, Device(*row));
     }
     in_flight_ = {};
-    if (!rows.empty()) through += int64_t{phase.soak_seconds()} * 1000;
+    if (!rows.empty()) finished += int64_t{phase.soak_seconds()} * 1000;
     estimate.set_devices(rows.size());
     estimate.set_bytes(bytes);
-    estimate.set_seconds(static_cast<double>(through - open_ms_) / 1000);
-    open_ms_ = through;
+    estimate.set_seconds(static_cast<double>(finished - open_ms_) / 1000);
+    open_ms_ = finished;
     return estimate;
   }
 
  private:
-  // When the device is through.
+  // When the device is finished.
   int64_t Device(const RolloutDevice& row) {
     const uint32_t most = head_.plan().max_in_flight();
-    int64_t at = std::max({open_ms_ + row.delay_ms(), told_ms_, head_.next_told_ms()});
+    int64_t at = std::max({open_ms_ + row.delay_ms(), assigned_ms_, head_.next_assigned_ms()});
     if (most > 0 && in_flight_.size() >= most) {
       at = std::max(at, in_flight_.top());
       in_flight_.pop();
     }
-    told_ms_ = ToUnixMillis(WindowOpens(head_.plan(), FromUnixMillis(at)));
-    head_.set_next_told_ms(NextTold(head_, 1, FromUnixMillis(told_ms_)));
-    const int64_t through = told_ms_ + Takes(row);
-    in_flight_.push(through);
-    return through;
+    assigned_ms_ = ToUnixMillis(WindowOpens(head_.plan(), FromUnixMillis(at)));
+    head_.set_next_assigned_ms(NextAssignment(head_, 1, FromUnixMillis(assigned_ms_)));
+    const int64_t finished = assigned_ms_ + Takes(row);
+    in_flight_.push(finished);
+    return finished;
   }
 
   int64_t Takes(const RolloutDevice& row) const {
@@ -76,10 +76,10 @@ class Play {
 
   const FleetRecord& record_;
   const Duration check_in_;
-  v1::Rollout head_;  // the plan, and when the rate lets the next device be told
-  int64_t open_ms_, told_ms_;
+  v1::Rollout head_;  // the plan, and when the rate lets the next device be assigned
+  int64_t open_ms_, assigned_ms_;
   std::priority_queue<int64_t, std::vector<int64_t>, std::greater<>>
-      in_flight_;  // when they are through
+      in_flight_;  // when they are finished
 };
 
 void AddNotes(const v1::Rollout& rollout, const FleetRecord& record, Duration check_in,
@@ -107,8 +107,9 @@ void AddNotes(const v1::Rollout& rollout, const FleetRecord& record, Duration ch
 FleetRecord RecordOf(const std::vector<RolloutDevice>& rows) {
   std::vector<double> rates, seconds;
   for (const RolloutDevice& row : rows) {
-    if (row.bytes() == 0 || row.told_ms() == 0 || row.finished_ms() <= row.told_ms()) continue;
-    seconds.push_back(static_cast<double>(row.finished_ms() - row.told_ms()) / 1000);
+    if (row.bytes() == 0 || row.assigned_ms() == 0 || row.finished_ms() <= row.assigned_ms())
+      continue;
+    seconds.push_back(static_cast<double>(row.finished_ms() - row.assigned_ms()) / 1000);
     rates.push_back(static_cast<double>(row.bytes()) / seconds.back());
   }
   FleetRecord record;

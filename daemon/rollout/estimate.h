@@ -10,10 +10,10 @@
 
 namespace quantfleet::daemon {
 
-// What a device is taken to pull in a second while none has been through a rollout: 10 Mbit/s.
+// What a device is taken to pull in a second while none has finished a rollout: 10 Mbit/s.
 inline constexpr double kAssumedBytesPerSecond = 10e6 / 8;
 
-// What devices took lately, from being told to being through: medians.
+// What devices took lately, from being assigned to finishing: medians.
 struct FleetRecord {
   uint32_t devices = 0;  // so many; 0: nothing is known
   double bytes_per_second = 0;

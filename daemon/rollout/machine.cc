@@ -48,7 +48,7 @@ std::optional<std::string> TooManyFailures(const Rollout& head, const PhaseCount
   return std::nullopt;
 }
 
-// Asked when the current phase's devices are through.
+// Asked when the current phase's devices are finished.
 std::optional<std::string> TooFewHealthy(const Rollout& head, const PhaseCounts& counts) {
   const PhaseCount& phase = counts[head.phase()];
   const uint32_t least = SuccessPercent(head.plan());
@@ -167,7 +167,7 @@ class Step {
     Finish(Rollout::ABORTED, why);
   }
   void TakeBack(std::string_view why) {
-    decision_.rows = Decision::Rows::kTakeBack;
+    decision_.rows = Decision::Rows::kRollBack;
     head().clear_finished_ms();
     Enter(Rollout::ROLLING_BACK, why);
   }
@@ -197,7 +197,7 @@ class Step {
       // Devices that joined, or mended and failed again, while the phase soaked: it goes on with
       // them.
       if (head().state() != Rollout::RUNNING) Enter(Rollout::RUNNING, "");
-      decision_.tell = MayTell(head(), reached.queued, all_.in_flight, FromUnixMillis(now_ms_));
+      decision_.assign = MayAssign(head(), reached.queued, all_.in_flight, FromUnixMillis(now_ms_));
       return;
     }
     const int64_t soak_ms = int64_t{PhaseOf(head()).soak_seconds()} * 1000;

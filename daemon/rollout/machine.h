@@ -25,7 +25,7 @@ struct PhaseCount {
   uint64_t queued = 0, in_flight = 0;  // in flight: PENDING or IN_PROGRESS
   uint64_t healthy = 0, failed = 0;
   uint64_t rolling_back = 0;
-  // Those that count as through. SKIPPED ones never count.
+  // Those that count as finished. SKIPPED ones never count.
   uint64_t executed() const { return healthy + failed; }
 };
 using PhaseCounts = std::vector<PhaseCount>;  // one per phase of the plan
@@ -39,19 +39,19 @@ enum class RolloutEvent { kTick, kPause, kResume, kApprove, kAbort, kRollBack, k
 // What follows from an event.
 struct Decision {
   enum class Outcome {
-    kStays,    // the state stays as it is; devices may be told all the same
+    kStays,    // the state stays as it is; devices may be assigned all the same
     kMoves,    // `head` differs
     kRefused,  // the event does not fit the state
   } outcome = Outcome::kStays;
   v1::Rollout head;     // as it is from now on
-  uint64_t tell = 0;    // so many devices may be told now, of phases up to head.phase
+  uint64_t assign = 0;  // so many devices may be assigned now, of phases up to head.phase
   std::string refusal;  // of kRefused: the state, and which would fit
   // What is to become of the devices' rows before `head` is kept.
   enum class Rows {
     kKeep,
     kClaim,    // the rollout begins: each device is its own, or OUTRANKED
-    kClose,    // who is not through gets no further
-    kTakeBack  // who was told goes back to what it ran before
+    kClose,    // who is not finished gets no further
+    kRollBack  // who was assigned something goes back to what it ran before
   } rows = Rows::kKeep;
 };
 

@@ -62,7 +62,7 @@ struct Choice {
 bool TakesContext(const v1::Device& device) { return device.facts().kv_types_size() > 0; }
 
 // What the device will run: what the class wants, or, where its agent is of an earlier contract and
-// its engine runs the artifact, what that engine does whatever it is told.
+// its engine runs the artifact, what that engine does in any case.
 v1::ContextPolicy WishOf(const v1::Device& device, const DeviceClassSpec& spec) {
   if (spec.runtime || spec.format != pipeline::kEngineFormat || TakesContext(device))
     return spec.context;

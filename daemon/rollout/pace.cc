@@ -22,9 +22,9 @@ double GapMs(const v1::RolloutPlan& plan) {
 
 // The time from which unused turns still count.
 double From(const v1::Rollout& head, int64_t now_ms) {
-  if (head.next_told_ms() == 0) return static_cast<double>(now_ms);
+  if (head.next_assigned_ms() == 0) return static_cast<double>(now_ms);
   const double burst = std::max(GapMs(head.plan()), static_cast<double>(kBurstMs));
-  return std::max(static_cast<double>(head.next_told_ms()),
+  return std::max(static_cast<double>(head.next_assigned_ms()),
                   static_cast<double>(now_ms) - burst + 1);
 }
 
@@ -51,7 +51,7 @@ Time WindowOpens(const v1::RolloutPlan& plan, Time now) {
   return FromUnixMillis(minute * kMinuteMs);
 }
 
-uint64_t MayTell(const v1::Rollout& head, uint64_t queued, uint64_t in_flight, Time now) {
+uint64_t MayAssign(const v1::Rollout& head, uint64_t queued, uint64_t in_flight, Time now) {
   const v1::RolloutPlan& plan = head.plan();
   if (!WithinWindows(plan, now)) return 0;
   uint64_t most = queued;
@@ -65,10 +65,10 @@ uint64_t MayTell(const v1::Rollout& head, uint64_t queued, uint64_t in_flight, T
   return std::min(most, static_cast<uint64_t>((now_ms - from) / GapMs(plan)) + 1);
 }
 
-int64_t NextTold(const v1::Rollout& head, uint64_t told, Time now) {
+int64_t NextAssignment(const v1::Rollout& head, uint64_t assigned, Time now) {
   if (head.plan().devices_per_minute() == 0) return 0;
   return static_cast<int64_t>(From(head, ToUnixMillis(now)) +
-                              static_cast<double>(told) * GapMs(head.plan()));
+                              static_cast<double>(assigned) * GapMs(head.plan()));
 }
 
 }  // namespace quantfleet::daemon

@@ -67,8 +67,8 @@ absl::Status Rollouts::ApplyToRows(Transaction& tx, const Decision& decision,
       return Claim(tx, decision.head, touched);
     case Decision::Rows::kClose:
       return CloseRows(tx, decision.head);
-    case Decision::Rows::kTakeBack:
-      return TakeBackRows(tx, decision.head);
+    case Decision::Rows::kRollBack:
+      return RollBackRows(tx, decision.head);
   }
   return absl::OkStatus();
 }
@@ -89,9 +89,9 @@ absl::StatusOr<bool> Rollouts::Apply(Transaction& tx, Decision& decision,
     else
       FailPoint("phase-after-entered");
   }
-  if (decision.tell == 0) return moved;
-  QF_ASSIGN_OR_RETURN(const uint64_t told, Tell(tx, decision.head, decision.tell));
-  return moved || told > 0;
+  if (decision.assign == 0) return moved;
+  QF_ASSIGN_OR_RETURN(const uint64_t assigned, AssignNext(tx, decision.head, decision.assign));
+  return moved || assigned > 0;
 }
 
 absl::StatusOr<bool> Rollouts::Step(Transaction& tx, const std::string& name, RolloutEvent event,
@@ -136,7 +136,7 @@ absl::Status Rollouts::ReportRows(Transaction& tx, std::string_view device_id,
       continue;
     if (IsInFlight(changed.state()) && changed.deadline_ms() == 0) {
       QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(row.rollout));
-      changed.set_deadline_ms(Deadline(head));  // told before there were deadlines
+      changed.set_deadline_ms(Deadline(head));  // assigned before there were deadlines
     }
     FailPoint("rollout-before-device-recorded");
     QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(row.rollout, changed));
@@ -184,7 +184,7 @@ absl::Status Rollouts::Tick() {
       if (first.ok() && !done.ok()) first = Annotate(done, name);
     }
   };
-  // Before anybody is told, every device whose time is up is free for who comes first.
+  // Before anybody is assigned, every device whose time is up is free for who comes first.
   each([&](Transaction& tx, const std::string& name) -> absl::Status {
     QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
     return TimeOut(tx, head);

@@ -1,4 +1,4 @@
-// Rollouts: each device is told, phase by phase, to run the artifact that its class wants, as a
+// Rollouts: each device is assigned, phase by phase, the artifact that its class wants, as a
 // signed release.
 //
 // Everything is a transaction: what a device reported, the step of the machine (machine.h) that
@@ -70,8 +70,9 @@ class Rollouts {
   // What an operator asks for, with words for the record; a summary of the rollout as it is then.
   absl::StatusOr<v1::Rollout> Act(const std::string& name, RolloutEvent event,
                                   std::string_view why);
-  // Devices whose download waits because it is beyond their budget are told so: a new release each.
-  // `device_ids`: empty: each that waits; FAILED_PRECONDITION names one that does not.
+  // Devices whose download waits because it is beyond their budget are allowed to download it: a
+  // new release each. `device_ids`: empty: each that waits; FAILED_PRECONDITION names one that does
+  // not.
   absl::StatusOr<v1::Rollout> AllowDownload(const std::string& name,
                                             const std::vector<std::string>& device_ids);
   // The phase (from 1) may begin; nothing happens when it has. 0: whichever waits.
@@ -99,9 +100,9 @@ class Rollouts {
 
   // ---- assign.cc
   // Tells the next devices, at most `most`; how many rows it dealt with.
-  absl::StatusOr<uint64_t> Tell(Transaction& tx, v1::Rollout& head, uint64_t most);
-  absl::Status TellDevice(Transaction& tx, const v1::Rollout& head, const v1::Device& device,
-                          v1::RolloutDevice& row);
+  absl::StatusOr<uint64_t> AssignNext(Transaction& tx, v1::Rollout& head, uint64_t most);
+  absl::Status AssignDevice(Transaction& tx, const v1::Rollout& head, const v1::Device& device,
+                            v1::RolloutDevice& row);
   // How the device is to run what the row says, by its class as it is now.
   absl::StatusOr<v1::Assignment> TermsOf(const Transaction& tx, const v1::Rollout& head,
                                          const v1::Device& device, const v1::RolloutDevice& row);
@@ -111,8 +112,8 @@ class Rollouts {
   absl::Status Assign(Transaction& tx, const v1::Rollout& head, const std::string& artifact,
                       const v1::Assignment& terms, RowEvent event, v1::RolloutDevice& row);
   absl::Status CloseRows(Transaction& tx, const v1::Rollout& head);
-  absl::Status TakeBackRows(Transaction& tx, const v1::Rollout& head);
-  absl::Status TakeBackRow(Transaction& tx, const v1::Rollout& head, v1::RolloutDevice row);
+  absl::Status RollBackRows(Transaction& tx, const v1::Rollout& head);
+  absl::Status RollBackRow(Transaction& tx, const v1::Rollout& head, v1::RolloutDevice row);
 
   // ---- claim.cc
   // `rows`: of one device, in active rollouts. Why it stays with another rollout of the model, if

@@ -128,7 +128,7 @@ void Close(RolloutDevice& row, RolloutDevice::State state, RolloutDevice::Code c
 void Assigned(RolloutDevice& row, RolloutDevice::State state, const RowFacts& facts) {
   row.set_state(state);
   row.set_release(facts.release);
-  row.set_told_ms(ToUnixMillis(facts.now));
+  row.set_assigned_ms(ToUnixMillis(facts.now));
   row.set_deadline_ms(facts.deadline_ms);
   row.clear_finished_ms();
 }
@@ -150,9 +150,9 @@ bool Report(RolloutDevice& row, const RowFacts& facts) {
 }
 
 std::string WhyTimedOut(const RolloutDevice& row, Time now) {
-  if (row.told_ms() == 0) return "timed out";
+  if (row.assigned_ms() == 0) return "timed out";
   return fmt::format("timed out: assigned {} s ago and not finished",
-                     (ToUnixMillis(now) - row.told_ms()) / 1000);
+                     (ToUnixMillis(now) - row.assigned_ms()) / 1000);
 }
 
 std::string WhyEnded(const RolloutDevice& row, std::string_view rollout) {
@@ -176,18 +176,18 @@ bool IsOver(RolloutDevice::State state) {
 
 bool Concerns(RowEvent event, const RolloutDevice& row) {
   const RolloutDevice::State state = row.state();
-  const bool through = state == RolloutDevice::HEALTHY || state == RolloutDevice::FAILED;
+  const bool finished = state == RolloutDevice::HEALTHY || state == RolloutDevice::FAILED;
   switch (event) {
     case RowEvent::kSuit:
     case RowEvent::kUnsuit:
       return state == RolloutDevice::STATE_UNSPECIFIED || state == RolloutDevice::QUEUED;
-    case RowEvent::kTell:
+    case RowEvent::kAssign:
     case RowEvent::kOutrank:
       return state == RolloutDevice::QUEUED;
     case RowEvent::kReport:
       if (state == RolloutDevice::ROLLING_BACK) return true;
-      // One that failed before it was told, or whose way back failed, has nothing to report on.
-      return (IsInFlight(state) || through) && row.release() > 0 && !row.taken_back();
+      // One that failed before it was assigned, or whose way back failed, has nothing to report on.
+      return (IsInFlight(state) || finished) && row.release() > 0 && !row.rolled_back();
     case RowEvent::kAllow:
       return state == RolloutDevice::IN_PROGRESS && row.code() == RolloutDevice::OVER_BUDGET;
     case RowEvent::kTimeOut:
@@ -197,9 +197,9 @@ bool Concerns(RowEvent event, const RolloutDevice& row) {
       return !IsOver(state);
     case RowEvent::kEnd:
       return state == RolloutDevice::QUEUED || IsInFlight(state);
-    case RowEvent::kTakeBack:
-      return (IsInFlight(state) || through || state == RolloutDevice::SKIPPED) &&
-             row.release() > 0 && !row.taken_back();
+    case RowEvent::kRollBack:
+      return (IsInFlight(state) || finished || state == RolloutDevice::SKIPPED) &&
+             row.release() > 0 && !row.rolled_back();
   }
   return false;
 }
@@ -218,7 +218,7 @@ bool Move(RolloutDevice& row, RowEvent event, const RowFacts& facts) {
       row.set_code(facts.code);
       row.set_reason(std::string(facts.why));
       break;
-    case RowEvent::kTell:
+    case RowEvent::kAssign:
       Assigned(row, RolloutDevice::PENDING, facts);
       break;
     case RowEvent::kReport:
@@ -244,9 +244,9 @@ bool Move(RolloutDevice& row, RowEvent event, const RowFacts& facts) {
     case RowEvent::kEnd:
       skip(RolloutDevice::CANCELLED, WhyEnded(row, facts.why));
       break;
-    case RowEvent::kTakeBack:
+    case RowEvent::kRollBack:
       Assigned(row, RolloutDevice::ROLLING_BACK, facts);
-      row.set_taken_back(true);
+      row.set_rolled_back(true);
       break;
   }
   return true;

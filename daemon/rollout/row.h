@@ -2,7 +2,8 @@
 // sets a row's state; the rollout's own is machine.h's.
 //
 //   QUEUED -> PENDING -> IN_PROGRESS -> HEALTHY or FAILED, and from one of these to the other
-//   whoever is not through -> SKIPPED;  whoever was told -> ROLLING_BACK -> ROLLED_BACK or FAILED
+//   whoever is not finished -> SKIPPED;  whoever was assigned something -> ROLLING_BACK ->
+//   ROLLED_BACK or FAILED
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@
 
 namespace quantfleet::daemon {
 
-bool IsInFlight(v1::RolloutDevice::State state);  // told, and neither through nor taken back
+bool IsInFlight(v1::RolloutDevice::State state);  // assigned, and neither finished nor rolled back
 
 // Its rollout wants nothing of the device any more.
 bool IsOver(v1::RolloutDevice::State state);
@@ -23,7 +24,7 @@ bool IsOver(v1::RolloutDevice::State state);
 enum class RowEvent {
   kSuit,       // something of the rollout's suits the device
   kUnsuit,     // nothing does
-  kTell,       // its turn has come: it was assigned the row's artifact
+  kAssign,     // its turn has come: it was assigned the row's artifact
   kReport,     // it checked in
   kAllow,      // what is beyond its budget may be pulled all the same: it was assigned anew
   kTimeOut,    // its deadline is over
@@ -31,7 +32,7 @@ enum class RowEvent {
   kSupersede,  // another rollout of the model took it
   kOutrank,    // another rollout of the model keeps it
   kEnd,        // the rollout is over
-  kTakeBack,   // it was assigned what it ran before
+  kRollBack,   // it was assigned what it ran before
 };
 
 // What goes with an event, where it says so.
@@ -41,7 +42,7 @@ struct RowFacts {
                                             // other rollout's name; kEnd: the rollout's own
   v1::RolloutDevice::Code code = {};        // kUnsuit
   const v1::ModelStatus* status = nullptr;  // kReport; null: the device does not speak of the model
-  uint64_t release = 0;                     // kTell, kAllow, kTakeBack: of the assignment
+  uint64_t release = 0;                     // kAssign, kAllow, kRollBack: of the assignment
   int64_t deadline_ms = 0;                  // of the same, milliseconds since 1970
 };
 
@@ -49,8 +50,8 @@ struct RowFacts {
 bool Concerns(RowEvent event, const v1::RolloutDevice& row);
 
 // Takes the row where the event leads; false, and the row untouched, when it says nothing (new) to
-// it. The answer to a check-in carries the assignment, so a row that was told is IN_PROGRESS from
-// its first report on.
+// it. The answer to a check-in carries the assignment, so a row that was assigned is IN_PROGRESS
+// from its first report on.
 bool Move(v1::RolloutDevice& row, RowEvent event, const RowFacts& facts);
 
 // The code for what agents report as reason (agent/update).

@@ -15,12 +15,12 @@ Ticker::Ticker(Rollouts& rollouts, Duration every, std::function<void(std::strin
 void Ticker::Work(const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any wake;
-  std::string told;
+  std::string logged;
   while (!stop.stop_requested()) {
     const absl::Status ticked = rollouts_.Tick();
     const std::string error = ticked.ok() ? "" : Describe(ticked);
     if (!error.empty() && error != told) log_("rollouts: " + error);
-    told = error;
+    logged = error;
     std::unique_lock lock(mutex);
     wake.wait_for(lock, stop, every_, [] { return false; });
   }

@@ -225,8 +225,8 @@ TEST_F(ClaimTest, SupersedingFreesTheDeviceForWhoComesFirst) {
 }
 
 // Random operators, devices and time over rollouts of three models with priorities: no device is
-// told by two of them at once, none is taken from a higher priority, nobody is told while it is on
-// its way back, and in the end everything ends.
+// assigned by two of them at once, none is taken from a higher priority, nobody is assigned while
+// it is on its way back, and in the end everything ends.
 TEST_F(ClaimTest, RandomRolloutsNeverShareADeviceAndAlwaysEnd) {
   const auto ids = EnrollDevices(4);
   std::mt19937_64 random(20261128);
@@ -237,19 +237,19 @@ TEST_F(ClaimTest, RandomRolloutsNeverShareADeviceAndAlwaysEnd) {
       before;  // by device and rollout
   const auto check = [&] {
     std::map<std::pair<std::string, std::string>, RolloutDevice::State> now;
-    std::map<std::string, std::vector<std::string>> told, returning;
+    std::map<std::string, std::vector<std::string>> assigned, returning;
     for (const std::string& name : names) {
       const Rollout rollout = Once(*store_)->rollouts().Get(name).value();
       for (const RolloutDevice& row : rollout.devices()) {
         now[{row.device_id(), name}] = row.state();
-        if (IsInFlight(row.state())) told[row.device_id()].push_back(name);
+        if (IsInFlight(row.state())) assigned[row.device_id()].push_back(name);
         if (row.state() == RolloutDevice::ROLLING_BACK) returning[row.device_id()].push_back(name);
         if (row.code() != RolloutDevice::SUPERSEDED) continue;
         const std::string newer = row.reason().substr(row.reason().find("rollouts/"));
         ASSERT_GE(priorities.at(newer), priorities.at(name)) << row.reason();
       }
     }
-    for (const auto& [id, by] : told) {
+    for (const auto& [id, by] : assigned) {
       ASSERT_THAT(by, SizeIs(1)) << id << " is told by several";
       const bool fresh = !IsInFlight(before[std::pair(id, by[0])]);
       for (const std::string& back : returning[id])

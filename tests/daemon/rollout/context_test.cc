@@ -128,7 +128,7 @@ TEST_F(ContextTest, AContextThatTheModelDoesNotTakeIsRefusedUnlessAShorterOneWil
   EXPECT_EQ(RowOf(FakeDevice("pc", 2048)).context().tokens(), 2048u);
 }
 
-// They run 4096 tokens at most, in F32, whatever they are told.
+// They run 4096 tokens at most, in F32, whatever they are assigned.
 TEST_F(ContextTest, AnAgentOfAnEarlierContractIsCountedAsItRuns) {
   Class("context = 512\nkv_type = \"q8_0\"");
   const std::string artifact = Offer("q8_0", 1000);

@@ -31,7 +31,7 @@ class MachineTest : public ::testing::Test {
     }
   }
   v1::RolloutPhase& Phase(int i) { return *head_.mutable_plan()->mutable_phases(i); }
-  // Steps until nothing moves; told devices are under way afterwards.
+  // Steps until nothing moves; assigned devices are under way afterwards.
   void Settle(RolloutEvent event = RolloutEvent::kTick) {
     for (int steps = 0; steps < 100; ++steps) {
       const auto decision = Decide(head_, counts_, now_, event);
@@ -158,7 +158,7 @@ TEST_F(MachineTest, AClosedGateIsPassedByApprovalAlone) {
 TEST_F(MachineTest, TooManyFailuresDoWhatThePlanSays) {
   for (const auto& [choice, state, rows] :
        {std::tuple(RolloutPlan::PAUSE, Rollout::PAUSED, Decision::Rows::kKeep),
-        std::tuple(RolloutPlan::ROLL_BACK, Rollout::ROLLING_BACK, Decision::Rows::kTakeBack),
+        std::tuple(RolloutPlan::ROLL_BACK, Rollout::ROLLING_BACK, Decision::Rows::kRollBack),
         std::tuple(RolloutPlan::ABORT, Rollout::ABORTED, Decision::Rows::kClose)}) {
     Phases({10});
     head_.set_state(Rollout::RUNNING);
@@ -231,7 +231,7 @@ TEST_F(MachineTest, EveryStateAndEventIsDecided) {
       begin{Rollout::RUNNING, Rows::kClaim}, wait{Rollout::AWAITING_APPROVAL},
       soak{Rollout::SOAKING}, draft{Rollout::DRAFT}, completed{Rollout::COMPLETED},
       failed{Rollout::FAILED}, aborted{Rollout::ABORTED}, abort{Rollout::ABORTED, Rows::kClose},
-      rolling{Rollout::ROLLING_BACK}, back{Rollout::ROLLING_BACK, Rows::kTakeBack},
+      rolling{Rollout::ROLLING_BACK}, back{Rollout::ROLLING_BACK, Rows::kRollBack},
       rolled{Rollout::ROLLED_BACK};
   const std::map<Rollout::State, std::array<Cell, std::size(kEvents)>> table = {
       //                            tick       pause  resume approve abort    roll back join
@@ -307,7 +307,7 @@ TEST_F(MachineTest, ADamagedRecordIsAnErrorAndNoCrash) {
 }
 
 // Random plans, devices and operators: a gate is passed by approval alone, the limit on devices
-// under way holds, nobody is told while paused, and once devices come to an end and operators
+// under way holds, nobody is assigned while paused, and once devices come to an end and operators
 // approve, the rollout does too.
 TEST_F(MachineTest, RandomEventsNeverPassAGateAndAlwaysEnd) {
   for (uint64_t seed = 0; seed < 400; ++seed) {
@@ -331,7 +331,7 @@ TEST_F(MachineTest, RandomEventsNeverPassAGateAndAlwaysEnd) {
     if (below(3) == 0) plan.set_success_percent(static_cast<uint32_t>(below(101)));
     plan.set_on_failure(static_cast<RolloutPlan::OnFailure>(below(3)));
     *head_.mutable_plan() = plan;
-    uint64_t opened = plan.phases(0).approval() ? 0 : 1;  // phases that may have been told
+    uint64_t opened = plan.phases(0).approval() ? 0 : 1;  // phases that may have been assigned
     const auto settle = [&](RolloutEvent event) {
       const PhaseCounts before = counts_;
       const auto decision = Decide(head_, counts_, now_, event);

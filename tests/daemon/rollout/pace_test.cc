@@ -44,41 +44,41 @@ TEST(PaceTest, ARateHoldsOverTimeWhateverTheTicks) {
   for (const int tick_ms : {7, 500, 3000}) {
     v1::Rollout head;
     head.mutable_plan()->set_devices_per_minute(120);
-    uint64_t told = 0;
+    uint64_t assigned = 0;
     for (int64_t ms = 0; ms < 10 * kMinute; ms += tick_ms) {
       const Time now = FromUnixMillis(kMonday + ms);
-      const uint64_t may = MayTell(head, 1'000'000, 0, now);
+      const uint64_t may = MayAssign(head, 1'000'000, 0, now);
       if (may == 0) continue;
-      told += may;
-      head.set_next_told_ms(NextTold(head, may, now));
+      assigned += may;
+      head.set_next_assigned_ms(NextAssignment(head, may, now));
     }
-    EXPECT_GE(told, 1180u) << tick_ms;
-    EXPECT_LE(told, 1210u) << tick_ms;
+    EXPECT_GE(assigned, 1180u) << tick_ms;
+    EXPECT_LE(assigned, 1210u) << tick_ms;
   }
 }
 
 TEST(PaceTest, ALongPauseIsNoReasonToHurryAfterwards) {
   v1::Rollout head;
   head.mutable_plan()->set_devices_per_minute(60);
-  head.set_next_told_ms(kMonday);
-  EXPECT_LE(MayTell(head, 1000, 0, At(1, 0)), 6u);
+  head.set_next_assigned_ms(kMonday);
+  EXPECT_LE(MayAssign(head, 1000, 0, At(1, 0)), 6u);
 }
 
 TEST(PaceTest, ASlowRateTellsOneAtATime) {
   v1::Rollout head;
   head.mutable_plan()->set_devices_per_minute(1);
-  EXPECT_EQ(MayTell(head, 10, 0, At(0, 0)), 1u);
-  head.set_next_told_ms(NextTold(head, 1, At(0, 0)));
-  EXPECT_EQ(MayTell(head, 10, 0, FromUnixMillis(kMonday + 59'000)), 0u);
-  EXPECT_EQ(MayTell(head, 10, 0, FromUnixMillis(kMonday + 60'000)), 1u);
+  EXPECT_EQ(MayAssign(head, 10, 0, At(0, 0)), 1u);
+  head.set_next_assigned_ms(NextAssignment(head, 1, At(0, 0)));
+  EXPECT_EQ(MayAssign(head, 10, 0, FromUnixMillis(kMonday + 59'000)), 0u);
+  EXPECT_EQ(MayAssign(head, 10, 0, FromUnixMillis(kMonday + 60'000)), 1u);
 }
 
 TEST(PaceTest, TheLimitOnDevicesUnderWayCounts) {
   v1::Rollout head;
   head.mutable_plan()->set_max_in_flight(5);
-  EXPECT_EQ(MayTell(head, 10, 3, At(0, 0)), 2u);
-  EXPECT_EQ(MayTell(head, 10, 7, At(0, 0)), 0u);
-  EXPECT_EQ(MayTell(head, 1, 0, At(0, 0)), 1u);
+  EXPECT_EQ(MayAssign(head, 10, 3, At(0, 0)), 2u);
+  EXPECT_EQ(MayAssign(head, 10, 7, At(0, 0)), 0u);
+  EXPECT_EQ(MayAssign(head, 1, 0, At(0, 0)), 1u);
 }
 
 }  // namespace

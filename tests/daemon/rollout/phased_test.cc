@@ -45,11 +45,12 @@ class PhasedTest : public RolloutFixture {
 TEST_F(PhasedTest, OnlyTheCanaryIsToldFirst) {
   const auto ids = EnrollDevices(4);
   const Rollout rollout = Create(Canary());
-  const auto told = Pending(rollout);
-  ASSERT_THAT(told, SizeIs(1));
+  const auto assigned = Pending(rollout);
+  ASSERT_THAT(assigned, SizeIs(1));
   EXPECT_THAT(In(Get(rollout), RolloutDevice::QUEUED), SizeIs(3));
   for (const std::string& id : ids)
-    EXPECT_EQ(Once(*store_)->assignments().List(id)->size(), id == told[0].device_id() ? 1u : 0u);
+    EXPECT_EQ(Once(*store_)->assignments().List(id)->size(),
+              id == assigned[0].device_id() ? 1u : 0u);
   AllHealthy(rollout);
   EXPECT_THAT(Pending(rollout), SizeIs(3));
   AllHealthy(rollout);
@@ -391,7 +392,7 @@ TEST_F(PhasedTest, LaterDevicesJoinADynamicRolloutEvenWhenItIsOver) {
   EXPECT_EQ(Row(Get(rollout), later[0]).state(), RolloutDevice::PENDING);
   AllHealthy(rollout);
   EXPECT_EQ(Get(rollout).state(), Rollout::COMPLETED);
-  // Taken back is taken back: nobody joins any more.
+  // Taken back is rolled back: nobody joins any more.
   Act(rollout, RolloutEvent::kRollBack);
   const auto latest = EnrollDevices(1);
   Says(latest[0], {});
@@ -468,10 +469,10 @@ TEST_F(PhasedTest, ReportsThatRaceWithCreationAndTicksLoseNothing) {
           // As an agent: it does what the assignment says at once, and reports it.
           std::vector<ModelStatus> models;
           const auto assignments = Assignments(id);
-          for (const AssignmentRecord& told : assignments) {
+          for (const AssignmentRecord& assigned : assignments) {
             models.emplace_back().set_model("demo");
-            models.back().set_release(told.release);
-            models.back().set_active_manifest(told.manifest_digest);
+            models.back().set_release(assigned.release);
+            models.back().set_active_manifest(assigned.manifest_digest);
             models.back().set_phase(ModelStatus::HEALTHY);
           }
           EXPECT_OK(Report(id, models));
@@ -493,8 +494,8 @@ TEST_F(PhasedTest, ReportsThatRaceWithCreationAndTicksLoseNothing) {
 }
 
 // Random operators, devices and time over several rollouts of one model: never is a device under
-// way in two of them, never is it told by a phase whose gate is closed, its releases only rise, and
-// in the end everything ends.
+// way in two of them, never is it assigned by a phase whose gate is closed, its releases only rise,
+// and in the end everything ends.
 TEST_F(PhasedTest, RandomEventsKeepTheInvariants) {
   const auto ids = EnrollDevices(5);
   const std::string second = PutArtifact("q4_0", 1, "v2");
@@ -509,9 +510,9 @@ TEST_F(PhasedTest, RandomEventsKeepTheInvariants) {
       const Rollout rollout = Get(summary);
       if (IsFinal(rollout.state()) || rollout.state() == Rollout::DRAFT) continue;
       for (const RolloutDevice& row : rollout.devices()) {
-        const bool told = IsInFlight(row.state()) || row.state() == RolloutDevice::ROLLING_BACK;
-        if (told || row.state() == RolloutDevice::QUEUED) ++under_way[row.device_id()];
-        ASSERT_TRUE(!told || Assignments(row.device_id()).at(0).release == row.release())
+        const bool assigned = IsInFlight(row.state()) || row.state() == RolloutDevice::ROLLING_BACK;
+        if (assigned || row.state() == RolloutDevice::QUEUED) ++under_way[row.device_id()];
+        ASSERT_TRUE(!assigned || Assignments(row.device_id()).at(0).release == row.release())
             << rollout.name();
         if (row.release() == 0 || rollout.state() == Rollout::ROLLING_BACK) continue;
         ASSERT_TRUE(row.phase() < rollout.phase() ||

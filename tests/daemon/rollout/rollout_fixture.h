@@ -96,7 +96,7 @@ class RolloutFixture : public FleetFixture {
             const std::string& reason = "") {
     Says(row.device_id(), {Status(row, phase, reason)});
   }
-  // Every device that was told becomes healthy.
+  // Every device that was assigned becomes healthy.
   void AllHealthy(const v1::Rollout& rollout) {
     const v1::Rollout now = Get(rollout);
     for (const v1::RolloutDevice& row : now.devices())

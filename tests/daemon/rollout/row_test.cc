@@ -22,7 +22,7 @@ RolloutDevice RowIn(RolloutDevice::State state) {
   row.set_previous_artifact("artifacts/" + kOld.hex());
   if (state != RolloutDevice::QUEUED && state != RolloutDevice::STATE_UNSPECIFIED) {
     row.set_release(7);
-    row.set_told_ms(1'000);
+    row.set_assigned_ms(1'000);
   }
   if (!IsOver(state)) row.set_deadline_ms(5'000);
   return row;
@@ -40,8 +40,8 @@ ModelStatus Healthy(const Digest& manifest) {
 // run.
 TEST(RowTest, EveryStateAndEventIsDecided) {
   using enum RowEvent;
-  constexpr RowEvent kEvents[] = {kSuit,   kUnsuit,    kTell,    kReport, kTimeOut,
-                                  kRevoke, kSupersede, kOutrank, kEnd,    kTakeBack};
+  constexpr RowEvent kEvents[] = {kSuit,   kUnsuit,    kAssign,  kReport, kTimeOut,
+                                  kRevoke, kSupersede, kOutrank, kEnd,    kRollBack};
   constexpr RolloutDevice::State no = RolloutDevice::STATE_UNSPECIFIED;  // it says nothing
   constexpr auto queued = RolloutDevice::QUEUED, pending = RolloutDevice::PENDING,
                  healthy = RolloutDevice::HEALTHY, failed = RolloutDevice::FAILED,
@@ -68,7 +68,7 @@ TEST(RowTest, EveryStateAndEventIsDecided) {
     for (size_t i = 0; i < line.size(); ++i) {
       SCOPED_TRACE(fmt::format("{}, event {}", RolloutDevice::State_Name(state), i));
       RolloutDevice row = RowIn(state);
-      const bool told = kEvents[i] == kTell || kEvents[i] == kTakeBack;
+      const bool assigned = kEvents[i] == kAssign || kEvents[i] == kRollBack;
       const bool moved = Move(row, kEvents[i],
                               {.now = FromUnixMillis(9'000),
                                .why = "why",
@@ -85,10 +85,10 @@ TEST(RowTest, EveryStateAndEventIsDecided) {
         continue;
       }
       EXPECT_EQ(row.state(), line[i]);
-      EXPECT_EQ(row.release(), told ? 8u : RowIn(state).release());
+      EXPECT_EQ(row.release(), assigned ? 8u : RowIn(state).release());
       if (kEvents[i] == kSuit || kEvents[i] == kUnsuit) continue;
-      EXPECT_EQ(row.deadline_ms(), told ? 10'000 : 0);
-      EXPECT_EQ(row.finished_ms(), told ? 0 : 9'000);
+      EXPECT_EQ(row.deadline_ms(), assigned ? 10'000 : 0);
+      EXPECT_EQ(row.finished_ms(), assigned ? 0 : 9'000);
     }
   }
 }
@@ -126,11 +126,11 @@ TEST(RowTest, EndsSayWhy) {
   }
 }
 
-// What went back, or failed on the way, is not taken back twice, and its reports are over.
+// What went back, or failed on the way, is not rolled back twice, and its reports are over.
 TEST(RowTest, ARowIsTakenBackOnce) {
   RolloutDevice row = RowIn(RolloutDevice::HEALTHY);
-  ASSERT_TRUE(Move(row, RowEvent::kTakeBack, {.now = FromUnixMillis(9'000), .release = 8}));
-  EXPECT_TRUE(row.taken_back());
+  ASSERT_TRUE(Move(row, RowEvent::kRollBack, {.now = FromUnixMillis(9'000), .release = 8}));
+  EXPECT_TRUE(row.rolled_back());
   ModelStatus failed;
   failed.set_release(8);
   failed.set_phase(ModelStatus::FAILED);
@@ -138,7 +138,7 @@ TEST(RowTest, ARowIsTakenBackOnce) {
   ASSERT_TRUE(Move(row, RowEvent::kReport, {.now = FromUnixMillis(9'500), .status = &failed}));
   EXPECT_EQ(row.state(), RolloutDevice::FAILED);
   EXPECT_EQ(row.code(), RolloutDevice::DISK_FULL);
-  EXPECT_FALSE(Concerns(RowEvent::kTakeBack, row));
+  EXPECT_FALSE(Concerns(RowEvent::kRollBack, row));
   EXPECT_FALSE(Concerns(RowEvent::kReport, row));
 }
 

@@ -98,15 +98,15 @@ TEST_F(StepDownTest, StepsThatEndInNothingAreNotRemembered) {
 }
 
 TEST_F(StepDownTest, AnOperatorOrAnotherMachineLetsItTryAgain) {
-  const v1::ModelStatus told = SteppedDown(Row(Begin(), device_.id));
-  Says(device_.id, {told});
+  const v1::ModelStatus assigned = SteppedDown(Row(Begin(), device_.id));
+  Says(device_.id, {assigned});
   ASSERT_EQ(Device().outgrown_size(), 1);
   ASSERT_OK(fleet_.ForgetOutgrown(device_.id, "another").status());
   EXPECT_FALSE(Device().outgrown(0).forgotten());
   ASSERT_OK(fleet_.ForgetOutgrown(device_.id, "demo").status());
   EXPECT_TRUE(Device().outgrown(0).forgotten());
   // The device goes on telling of what it knows: that is nothing new.
-  Says(device_.id, {told});
+  Says(device_.id, {assigned});
   EXPECT_TRUE(Device().outgrown(0).forgotten());
   const v1::RolloutDevice next = Row(Begin(), device_.id);
   EXPECT_EQ(next.artifact(), large_);
