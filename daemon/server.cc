@@ -55,8 +55,8 @@ struct Server::Impl {
         blobs(environment.files, config.data / "blobs") {}
 
   absl::Status Open();
-  absl::Status ServeHttp(const Authority::Identity& identity);
-  absl::Status ServeGrpc(const Authority::Identity& identity);
+  absl::Status ServeHttp(const Authority::ServerCredential& identity);
+  absl::Status ServeGrpc(const Authority::ServerCredential& identity);
   absl::Status WriteEndpoints();
   std::string Metrics(HttpServer::Traffic traffic);
   void Stop();
@@ -154,7 +154,7 @@ std::string Server::Impl::Metrics(HttpServer::Traffic traffic) {
   return RenderMetrics(values);
 }
 
-absl::Status Server::Impl::ServeHttp(const Authority::Identity& identity) {
+absl::Status Server::Impl::ServeHttp(const Authority::ServerCredential& identity) {
   HttpServer::Options options;
   options.host = config.http.host;
   options.port = config.http.port;
@@ -173,7 +173,7 @@ absl::Status Server::Impl::ServeHttp(const Authority::Identity& identity) {
   return absl::OkStatus();
 }
 
-absl::Status Server::Impl::ServeGrpc(const Authority::Identity& identity) {
+absl::Status Server::Impl::ServeGrpc(const Authority::ServerCredential& identity) {
   GrpcServer::Options options;
   options.host = config.listen.host;
   options.port = config.listen.port;
@@ -223,7 +223,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
   std::unique_ptr<Server> server(new Server(std::make_unique<Impl>(config, environment)));
   Impl& impl = *server->impl_;
   QF_RETURN_IF_ERROR(impl.Open());
-  QF_ASSIGN_OR_RETURN(const Authority::Identity identity, impl.authority->ServerIdentity());
+  QF_ASSIGN_OR_RETURN(const Authority::ServerCredential identity, impl.authority->ServerIdentity());
   QF_RETURN_IF_ERROR(impl.ServeHttp(identity));
   QF_RETURN_IF_ERROR(impl.ServeGrpc(identity));
   QF_RETURN_IF_ERROR(impl.jobs->Start());

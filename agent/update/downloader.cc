@@ -41,8 +41,9 @@ absl::Status Downloader::Lay() {
     }
   }
   QF_RETURN_IF_ERROR(ReadStored());
-  QF_ASSIGN_OR_RETURN(auto journal, Journal::Open(*files_, job_.journal, std::move(digests)));
-  journal_ = std::make_unique<Journal>(std::move(journal));
+  QF_ASSIGN_OR_RETURN(auto journal,
+                      DownloadJournal::Open(*files_, job_.journal, std::move(digests)));
+  journal_ = std::make_unique<DownloadJournal>(std::move(journal));
   present_.assign(places_.size(), false);
   for (const JournalEntry& entry : journal_->entries()) present_[entry.chunk] = true;
   IndexRunning();

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "agent/update/blob_source.h"
-#include "agent/update/journal.h"
+#include "agent/update/download_journal.h"
 #include "common/base/file.h"
 #include "quantfleet/v1/device.pb.h"
 #include "quantfleet/v1/manifest.pb.h"
@@ -103,7 +103,7 @@ class Downloader {
   std::multimap<Digest, size_t> own_;  // chunk indices, so that a repeated chunk is pulled once
   std::map<Digest, Copy> running_;
   std::vector<std::unique_ptr<File>> open_;
-  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<DownloadJournal> journal_;
   std::vector<JournalEntry> pending_;  // written, not yet recorded
   uint64_t pending_bytes_ = 0;
   DownloadProgress progress_;

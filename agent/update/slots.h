@@ -5,9 +5,9 @@
 //                                       did runtime.pb    with what it was proven; empty: the
 //                                       agent's own engine context.pb    with which context and KV
 //                                       cache; absent: by an agent that had no choice files/... the
-//                                       artifact journal       which chunks are there (journal.h)
-//                                       verified      hex digest of the manifest: every byte was
-//                                       checked
+//                                       artifact journal       which chunks are there
+//                                       (download_journal.h) verified      hex digest of the
+//                                       manifest: every byte was checked
 //   STATE/models/<model>/current        symbolic link to one of the slots, switched by rename
 //
 // Not thread-safe; one owner per model.

@@ -48,7 +48,7 @@ absl::Status AddStored(const v1::Manifest& manifest, const pipeline::BlobStore& 
 
 }  // namespace
 
-absl::StatusOr<v1::Identity> DeviceCalls::ToProto(absl::StatusOr<Fleet::Identity> identity) const {
+absl::StatusOr<v1::Identity> DeviceCalls::ToProto(absl::StatusOr<Fleet::Issued> identity) const {
   QF_RETURN_IF_ERROR(identity.status());
   v1::Identity out;
   out.set_device_id(std::move(identity->device_id));

@@ -31,7 +31,7 @@ class DeviceCalls {
 
  private:
   int64_t Now() const { return ToUnixMillis(backend_.clock.Now()); }
-  absl::StatusOr<v1::Identity> ToProto(absl::StatusOr<Fleet::Identity> identity) const;
+  absl::StatusOr<v1::Identity> ToProto(absl::StatusOr<Fleet::Issued> identity) const;
 
   Backend& backend_;
   Callers& callers_;

@@ -21,8 +21,8 @@ absl::StatusOr<std::string> KeyOfCsr(std::string_view csr_pem) {
 Fleet::Fleet(Collaborators with, Options options)
     : with_(with), options_(options), challenges_(with.random, with.clock) {}
 
-absl::StatusOr<Fleet::Identity> Fleet::Issue(const v1::Device& device, std::string_view public_pem,
-                                             uint32_t knows) {
+absl::StatusOr<Fleet::Issued> Fleet::Issue(const v1::Device& device, std::string_view public_pem,
+                                           uint32_t knows) {
   QF_ASSIGN_OR_RETURN(
       std::string certificate,
       with_.authority.IssueDevice(public_pem, device.id(), options_.certificate_lifetime, knows));
@@ -38,10 +38,10 @@ absl::StatusOr<Fleet::Identity> Fleet::Issue(const v1::Device& device, std::stri
   });
   QF_RETURN_IF_ERROR(updated.status());
   FailPoint("device-after-certificate-recorded");
-  return Identity{device.id(), std::move(certificate), updated->device_class()};
+  return Issued{device.id(), std::move(certificate), updated->device_class()};
 }
 
-absl::StatusOr<Fleet::Identity> Fleet::EnrollCounted(const Applicant& applicant) {
+absl::StatusOr<Fleet::Issued> Fleet::EnrollCounted(const Applicant& applicant) {
   DeviceKey key;
   QF_ASSIGN_OR_RETURN(key.pem, KeyOfCsr(applicant.csr_pem));
   QF_ASSIGN_OR_RETURN(key.digest, trust::PublicKeyDigest(key.pem));
@@ -111,7 +111,7 @@ absl::StatusOr<Fleet::Identity> Fleet::EnrollCounted(const Applicant& applicant)
     QF_ASSIGN_OR_RETURN(
         std::string certificate,
         with_.authority.IssueDevice(key.pem, enrolled.id(), options_.certificate_lifetime, 0));
-    return Identity{enrolled.id(), std::move(certificate), enrolled.device_class()};
+    return Issued{enrolled.id(), std::move(certificate), enrolled.device_class()};
   }
   return Issue(enrolled, key.pem, 0);  // an older agent knows one CA only: the one that it met
 }
@@ -124,10 +124,10 @@ std::string Fleet::RenewalMessage(std::string_view nonce, std::string_view csr_p
   return trust::ProofMessage("Renew", nonce, csr_pem);
 }
 
-absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id,
-                                                    std::string_view csr_pem,
-                                                    std::string_view nonce, std::string_view proof,
-                                                    uint32_t trust_root_version) {
+absl::StatusOr<Fleet::Issued> Fleet::RenewCounted(std::string_view device_id,
+                                                  std::string_view csr_pem, std::string_view nonce,
+                                                  std::string_view proof,
+                                                  uint32_t trust_root_version) {
   if (device_id.empty() || device_id.size() > kMaxIdBytes)
     return InvalidArgument("device_id is missing or too long");
   QF_RETURN_IF_ERROR(challenges_.Check(device_id, nonce));
@@ -151,7 +151,7 @@ absl::StatusOr<Fleet::Identity> Fleet::RenewCounted(std::string_view device_id,
   return Issue(known->device, public_pem, trust_root_version);
 }
 
-absl::StatusOr<Fleet::Identity> Fleet::Enroll(const Applicant& applicant) {
+absl::StatusOr<Fleet::Issued> Fleet::Enroll(const Applicant& applicant) {
   auto identity = EnrollCounted(applicant);
   if (identity.ok()) {
     ++counters_.enrollments;
@@ -161,9 +161,9 @@ absl::StatusOr<Fleet::Identity> Fleet::Enroll(const Applicant& applicant) {
   return identity;
 }
 
-absl::StatusOr<Fleet::Identity> Fleet::Renew(std::string_view device_id, std::string_view csr_pem,
-                                             std::string_view nonce, std::string_view proof,
-                                             uint32_t trust_root_version) {
+absl::StatusOr<Fleet::Issued> Fleet::Renew(std::string_view device_id, std::string_view csr_pem,
+                                           std::string_view nonce, std::string_view proof,
+                                           uint32_t trust_root_version) {
   auto identity = RenewCounted(device_id, csr_pem, nonce, proof, trust_root_version);
   ++(identity.ok() ? counters_.renewals : counters_.renewals_refused);
   return identity;

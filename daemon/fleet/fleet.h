@@ -66,7 +66,7 @@ class Fleet {
   absl::StatusOr<v1::EnrollmentToken> RevokeToken(std::string_view id);
 
   // ---- enrollment and renewal (enrollment.cc)
-  struct Identity {
+  struct Issued {
     std::string device_id, certificate_pem, device_class;
   };
   struct CustomerProof {
@@ -91,15 +91,15 @@ class Fleet {
   // device is revoked; INVALID_ARGUMENT: the CSR or the facts. With a retry-after:
   // RESOURCE_EXHAUSTED, the token's rate or the queue's bounds; FAILED_PRECONDITION: the device
   // waits for an operator, and asks again.
-  absl::StatusOr<Identity> Enroll(const Applicant& applicant);
+  absl::StatusOr<Issued> Enroll(const Applicant& applicant);
   static std::string EnrollmentMessage(std::string_view nonce, std::string_view csr_pem);
   std::string MakeChallenge(std::string_view device_id) { return challenges_.Make(device_id); }
   // proof: by the device's key over RenewalMessage. UNAUTHENTICATED: stale challenge, other key;
   // NOT_FOUND: no such device; PERMISSION_DENIED: revoked. `trust_root_version`: that the device
   // holds; 0: an agent that does not say.
-  absl::StatusOr<Identity> Renew(std::string_view device_id, std::string_view csr_pem,
-                                 std::string_view nonce, std::string_view proof,
-                                 uint32_t trust_root_version = 0);
+  absl::StatusOr<Issued> Renew(std::string_view device_id, std::string_view csr_pem,
+                               std::string_view nonce, std::string_view proof,
+                               uint32_t trust_root_version = 0);
   static std::string RenewalMessage(std::string_view nonce, std::string_view csr_pem);
 
   // ---- who may come without a token (admission.cc)
@@ -143,9 +143,9 @@ class Fleet {
   FleetCounters& counters() { return counters_; }
 
  private:
-  absl::StatusOr<Identity> Issue(const v1::Device& device, std::string_view public_pem,
-                                 uint32_t knows);
-  absl::StatusOr<Identity> EnrollCounted(const Applicant& applicant);
+  absl::StatusOr<Issued> Issue(const v1::Device& device, std::string_view public_pem,
+                               uint32_t knows);
+  absl::StatusOr<Issued> EnrollCounted(const Applicant& applicant);
 
   struct DeviceKey {
     std::string pem, id;
@@ -188,9 +188,9 @@ class Fleet {
   absl::StatusOr<std::string> Hold(Transaction& tx, Attempt& attempt, const Admission& admission);
   absl::Status MeetStranger(Attempt& attempt);
 
-  absl::StatusOr<Identity> RenewCounted(std::string_view device_id, std::string_view csr_pem,
-                                        std::string_view nonce, std::string_view proof,
-                                        uint32_t trust_root_version);
+  absl::StatusOr<Issued> RenewCounted(std::string_view device_id, std::string_view csr_pem,
+                                      std::string_view nonce, std::string_view proof,
+                                      uint32_t trust_root_version);
 
   const Collaborators with_;
   const Options options_;

@@ -33,12 +33,12 @@ bool LooksLikeAddress(std::string_view name) {
 }
 
 // One file holds certificate and key, so that the two are never of different births.
-absl::StatusOr<Authority::Identity> Split(std::string_view pem, const fs::path& file) {
+absl::StatusOr<Authority::ServerCredential> Split(std::string_view pem, const fs::path& file) {
   const size_t key = pem.find(kKeyBegins);
   if (key == std::string_view::npos || key == 0)
     return FailedPrecondition(
         "{} is not a certificate followed by its key: restore it from a backup", file.string());
-  return Authority::Identity{std::string(pem.substr(0, key)), std::string(pem.substr(key))};
+  return Authority::ServerCredential{std::string(pem.substr(0, key)), std::string(pem.substr(key))};
 }
 
 absl::Status Lost(const fs::path& file) {
@@ -128,7 +128,7 @@ absl::StatusOr<Authority::Keys> Authority::LoadKeys(FileSystem& files, const fs:
   QF_ASSIGN_OR_RETURN(const std::string cas, ReadPrivate(files, ca_file, 1 << 20));
   QF_ASSIGN_OR_RETURN(keys.ca_version, ReadVersion(cas, ca_file));
   for (const std::string_view part : PartsAt(cas, kCertificateBegins)) {
-    QF_ASSIGN_OR_RETURN(const Identity identity, Split(part, ca_file));
+    QF_ASSIGN_OR_RETURN(const ServerCredential identity, Split(part, ca_file));
     auto ca = trust::CertificateAuthority::Load(identity.certificate_pem, identity.private_pem);
     if (!ca.ok()) return Annotate(ca.status(), ca_file.string());
     keys.authorities.push_back(*std::move(ca));
@@ -274,10 +274,10 @@ v1::TrustRoot Authority::Keys::trust_root() const {
   return root;
 }
 
-absl::StatusOr<Authority::Identity> Authority::Keep(const fs::path& file,
-                                                    const trust::CertificateAuthority& ca,
-                                                    const trust::Subject& subject,
-                                                    Duration lifetime) {
+absl::StatusOr<Authority::ServerCredential> Authority::Keep(const fs::path& file,
+                                                            const trust::CertificateAuthority& ca,
+                                                            const trust::Subject& subject,
+                                                            Duration lifetime) {
   std::lock_guard lock(mutex_);
   if (files_.Exists(file)) {
     QF_ASSIGN_OR_RETURN(const std::string pem, ReadPrivate(files_, file, 1 << 20));
@@ -297,10 +297,10 @@ absl::StatusOr<Authority::Identity> Authority::Keep(const fs::path& file,
   QF_ASSIGN_OR_RETURN(std::string certificate, ca.Issue(key.public_pem, subject, lifetime, clock_));
   QF_RETURN_IF_ERROR(
       files_.WriteAtomically(file, AsBytes(certificate + key.private_pem), OpenMode::kPrivate));
-  return Identity{std::move(certificate), key.private_pem};
+  return ServerCredential{std::move(certificate), key.private_pem};
 }
 
-absl::StatusOr<Authority::Identity> Authority::ServerIdentity() {
+absl::StatusOr<Authority::ServerCredential> Authority::ServerIdentity() {
   trust::Subject subject{.kind = trust::Subject::Kind::kServer,
                          .id = MachineName(),
                          .role = {},
@@ -319,7 +319,7 @@ absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server
                                .ip_addresses = {}};
   // Of the newest CA, trusting all: a copy of the file outlives the old one.
   QF_ASSIGN_OR_RETURN(
-      const Identity admin,
+      const ServerCredential admin,
       Keep(data_ / "keys" / "admin.pem", keys_.authorities.back(), subject, kAdminLifetime));
   std::string json;
   AppendJson(json, "server", server);

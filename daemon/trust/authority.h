@@ -32,7 +32,7 @@ namespace quantfleet::daemon {
 
 class Authority {
  public:
-  struct Identity {
+  struct ServerCredential {
     std::string certificate_pem;
     std::string private_pem;
   };
@@ -72,7 +72,7 @@ class Authority {
 
   // The server's certificate; renewed first when less than a third of its life is left or a name is
   // missing. Call it at start and from time to time.
-  absl::StatusOr<Identity> ServerIdentity();
+  absl::StatusOr<ServerCredential> ServerIdentity();
 
   // DATA/admin.json for a daemon that operators reach at `server` ("host:port"); the key stays the
   // same until its certificate nears its end. The file's path.
@@ -122,8 +122,8 @@ class Authority {
             Keys keys, std::vector<v1::Signed> roots);
   // The identity kept in `file`, or a new one when there is none, it nears its end, its subject is
   // another, or it is of another CA.
-  absl::StatusOr<Identity> Keep(const fs::path& file, const trust::CertificateAuthority& ca,
-                                const trust::Subject& subject, Duration lifetime);
+  absl::StatusOr<ServerCredential> Keep(const fs::path& file, const trust::CertificateAuthority& ca,
+                                        const trust::Subject& subject, Duration lifetime);
 
   FileSystem& files_;
   const Clock& clock_;

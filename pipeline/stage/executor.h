@@ -28,9 +28,9 @@ class ChunkSink {
 
 // Remembers finished slabs, so that a killed run goes on. Record is called from worker threads and
 // is durable on return; Find is called before a slab is read.
-class Journal {
+class SlabJournal {
  public:
-  virtual ~Journal() = default;
+  virtual ~SlabJournal() = default;
   virtual absl::Status Record(size_t slab, const SlabRecord& record) = 0;
   virtual const SlabRecord* Find(size_t slab) const = 0;
 };
@@ -49,7 +49,7 @@ struct ExecutorOptions {
   // Bounds what is in flight: fewer workers run where it does not suffice for all; INVALID_ARGUMENT
   // says how much one needs when it does not suffice for one.
   uint64_t memory_bytes = 512u << 20;
-  Journal* journal = nullptr;
+  SlabJournal* journal = nullptr;
   std::function<void(const Progress&)> on_progress =
       {};                     // called from worker threads, one at a time
   std::stop_token stop = {};  // CANCELLED when it fires

@@ -15,7 +15,7 @@
 
 namespace quantfleet::pipeline {
 
-class FolderJournal final : public Journal {
+class FolderJournal final : public SlabJournal {
  public:
   // Reads a chunk's bytes as an earlier run has left them. Thread-safe.
   using ReadChunk =

@@ -153,7 +153,7 @@ class Customers : public FleetFixture {
                           trust::SignWithAnyKey(customer.private_pem, AsBytes(message)).value()};
     return applicant;
   }
-  absl::StatusOr<Fleet::Identity> Come(const FakeDevice& device, const ForeignIdentity& customer) {
+  absl::StatusOr<Fleet::Issued> Come(const FakeDevice& device, const ForeignIdentity& customer) {
     return fleet_.Enroll(Applicant(device, customer));
   }
   const ForeignIdentity board_ = CustomersCa().Issue("board 7");

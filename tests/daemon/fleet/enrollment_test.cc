@@ -128,7 +128,7 @@ TEST_F(FleetFixture, CertificateOfAnotherKeyOrKindIsRefused) {
 class Renewal : public FleetFixture {
  protected:
   Renewal() { Enrolled(device_); }
-  absl::StatusOr<Fleet::Identity> Renew(const std::string& nonce) {
+  absl::StatusOr<Fleet::Issued> Renew(const std::string& nonce) {
     const auto proof = trust::SignWithTlsKey(device_.key.private_pem,
                                              AsBytes(Fleet::RenewalMessage(nonce, device_.csr)));
     return fleet_.Renew(device_.id, device_.csr, nonce, *proof);

@@ -61,16 +61,16 @@ class FleetFixture : public ::testing::Test {
             {},
             Fleet::KeyProof{nonce, proof.value_or("")}};
   }
-  absl::StatusOr<Fleet::Identity> Enroll(const FakeDevice& device, std::string_view token = {}) {
+  absl::StatusOr<Fleet::Issued> Enroll(const FakeDevice& device, std::string_view token = {}) {
     return fleet_.Enroll(Asking(device, token));
   }
   // As agents of before ask, and whoever has seen a CSR.
-  absl::StatusOr<Fleet::Identity> EnrollUnproven(const FakeDevice& device,
-                                                 std::string_view token = {}) {
+  absl::StatusOr<Fleet::Issued> EnrollUnproven(const FakeDevice& device,
+                                               std::string_view token = {}) {
     return fleet_.Enroll({std::string(token), device.csr, device.facts, "other", {}, {}});
   }
   // With a token of its own.
-  Fleet::Identity Enrolled(FakeDevice& device) {
+  Fleet::Issued Enrolled(FakeDevice& device) {
     const auto identity = Enroll(device, Token());
     EXPECT_OK(identity.status());
     if (!identity.ok()) return {};

@@ -207,7 +207,7 @@ class MemorySink final : public ChunkSink {
   std::vector<std::vector<Bytes>> files_;
 };
 
-class MemoryJournal final : public Journal {
+class MemoryJournal final : public SlabJournal {
  public:
   absl::Status Record(size_t slab, const SlabRecord& record) override {
     const std::lock_guard lock(mutex_);

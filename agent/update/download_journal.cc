@@ -1,4 +1,4 @@
-#include "agent/update/journal.h"
+#include "agent/update/download_journal.h"
 
 #include <algorithm>
 
@@ -11,14 +11,14 @@ constexpr uint64_t kMaxRecordsPerChunk = 64;
 
 }  // namespace
 
-absl::StatusOr<Journal> Journal::Open(FileSystem& files, const fs::path& path,
-                                      std::vector<Digest> chunks) {
-  Journal journal(files, path, std::move(chunks));
+absl::StatusOr<DownloadJournal> DownloadJournal::Open(FileSystem& files, const fs::path& path,
+                                                      std::vector<Digest> chunks) {
+  DownloadJournal journal(files, path, std::move(chunks));
   QF_RETURN_IF_ERROR(journal.Load());
   return journal;
 }
 
-absl::Status Journal::Load() {
+absl::Status DownloadJournal::Load() {
   const bool fresh = !files_->Exists(path_);
   QF_ASSIGN_OR_RETURN(file_, files_->Open(path_, OpenMode::kCreate));
   if (fresh) QF_RETURN_IF_ERROR(files_->SyncDirectory(path_.parent_path()));
@@ -39,7 +39,7 @@ absl::Status Journal::Load() {
   return absl::OkStatus();
 }
 
-void Journal::Keep(const JournalEntry& entry) {
+void DownloadJournal::Keep(const JournalEntry& entry) {
   const auto at = std::ranges::lower_bound(entries_, entry.chunk, {}, &JournalEntry::chunk);
   if (at != entries_.end() && at->chunk == entry.chunk) {
     *at = entry;
@@ -48,7 +48,7 @@ void Journal::Keep(const JournalEntry& entry) {
   }
 }
 
-Bytes Journal::Encode(const std::vector<JournalEntry>& entries) const {
+Bytes DownloadJournal::Encode(const std::vector<JournalEntry>& entries) const {
   Bytes bytes(entries.size() * kRecord);
   for (size_t i = 0; i < entries.size(); ++i) {
     std::byte* at = &bytes[i * kRecord];
@@ -60,7 +60,7 @@ Bytes Journal::Encode(const std::vector<JournalEntry>& entries) const {
   return bytes;
 }
 
-absl::Status Journal::Append(const std::vector<JournalEntry>& entries) {
+absl::Status DownloadJournal::Append(const std::vector<JournalEntry>& entries) {
   if (entries.empty()) return absl::OkStatus();
   const Bytes bytes = Encode(entries);
   QF_RETURN_IF_ERROR(file_->WriteAt(end_, bytes));
@@ -70,7 +70,7 @@ absl::Status Journal::Append(const std::vector<JournalEntry>& entries) {
   return absl::OkStatus();
 }
 
-absl::Status Journal::Forget(const std::vector<uint32_t>& chunks) {
+absl::Status DownloadJournal::Forget(const std::vector<uint32_t>& chunks) {
   std::vector<JournalEntry> kept;
   for (const JournalEntry& entry : entries_)
     if (std::ranges::find(chunks, entry.chunk) == chunks.end()) kept.push_back(entry);

@@ -1,4 +1,4 @@
-#include "daemon/jobs/journal.h"
+#include "daemon/jobs/job_journal.h"
 
 #include <gtest/gtest.h>
 

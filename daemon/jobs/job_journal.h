@@ -18,7 +18,7 @@
 
 namespace quantfleet::daemon {
 
-class JobJournal final : public pipeline::Journal {
+class JobJournal final : public pipeline::SlabJournal {
  public:
   // Reads what earlier runs of the job recorded.
   static absl::StatusOr<std::unique_ptr<JobJournal>> Load(Store& store,

@@ -23,11 +23,11 @@ struct JournalEntry {
   uint32_t release = 0;
 };
 
-class Journal {
+class DownloadJournal {
  public:
   // Opens or makes the journal of a manifest whose chunks, in order, have these digests.
-  static absl::StatusOr<Journal> Open(FileSystem& files, const fs::path& path,
-                                      std::vector<Digest> chunks);
+  static absl::StatusOr<DownloadJournal> Open(FileSystem& files, const fs::path& path,
+                                              std::vector<Digest> chunks);
 
   // What was recorded, one entry per chunk; later ones win.
   const std::vector<JournalEntry>& entries() const { return entries_; }
@@ -37,7 +37,7 @@ class Journal {
   absl::Status Forget(const std::vector<uint32_t>& chunks);
 
  private:
-  Journal(FileSystem& files, fs::path path, std::vector<Digest> chunks)
+  DownloadJournal(FileSystem& files, fs::path path, std::vector<Digest> chunks)
       : files_(&files), path_(std::move(path)), chunks_(std::move(chunks)) {}
   absl::Status Load();
   void Keep(const JournalEntry& entry);

@@ -1,4 +1,4 @@
-#include "agent/update/journal.h"
+#include "agent/update/download_journal.h"
 
 #include <gtest/gtest.h>
 
@@ -14,8 +14,8 @@ namespace {
 
 class JournalTest : public ::testing::Test {
  protected:
-  absl::StatusOr<Journal> Open() { return Journal::Open(files_, path_, chunks_); }
-  static std::vector<uint32_t> Chunks(const Journal& journal) {
+  absl::StatusOr<DownloadJournal> Open() { return DownloadJournal::Open(files_, path_, chunks_); }
+  static std::vector<uint32_t> Chunks(const DownloadJournal& journal) {
     std::vector<uint32_t> chunks;
     for (const JournalEntry& entry : journal.entries()) chunks.push_back(entry.chunk);
     return chunks;
@@ -88,7 +88,7 @@ TEST_F(JournalTest, APowerCutLosesNothingThatWasAppended) {
       .act =
           [&](FileSystem& files, const fs::path& root) {
             appended.clear(), least.clear();
-            auto journal = Journal::Open(files, root / "journal", chunks_);
+            auto journal = DownloadJournal::Open(files, root / "journal", chunks_);
             if (!journal.ok()) return;
             for (const uint32_t chunk : {2u, 0u, 3u}) {
               appended.push_back(chunk);
@@ -100,7 +100,7 @@ TEST_F(JournalTest, APowerCutLosesNothingThatWasAppended) {
           },
       .check =
           [&](FileSystem& files, const fs::path& root, bool) {
-            auto journal = Journal::Open(files, root / "journal", chunks_);
+            auto journal = DownloadJournal::Open(files, root / "journal", chunks_);
             ASSERT_OK(journal.status());
             const std::vector<uint32_t> found = Chunks(*journal);
             for (const uint32_t chunk : least)
@@ -108,8 +108,8 @@ TEST_F(JournalTest, APowerCutLosesNothingThatWasAppended) {
             for (const uint32_t chunk : found)
               EXPECT_TRUE(std::ranges::count(appended, chunk)) << chunk;
             ASSERT_OK(journal->Append({{1, 1, 1}}));
-            EXPECT_TRUE(
-                std::ranges::count(Chunks(*Journal::Open(files, root / "journal", chunks_)), 1u));
+            EXPECT_TRUE(std::ranges::count(
+                Chunks(*DownloadJournal::Open(files, root / "journal", chunks_)), 1u));
           },
   });
   EXPECT_GT(changes, 10);
