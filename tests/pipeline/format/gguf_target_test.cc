@@ -222,7 +222,7 @@ TEST(GgufTarget, GroupsOfOtherRuntimesAreRefused) {
 
 // Though no tensor would have it: a file has no number for such a recipe.
 TEST(GgufTarget, ABodyThatGgufDoesNotHoldIsRefused) {
-  const Planned p = PlanTiny(Architecture::kLlama, {}, "q4_0");
+  const Planned p = PlanTiny("llama", {}, "q4_0");
   ASSERT_NE(p.source, nullptr);
   Recipe recipe{.name = "own", .body = DType::kU4_G32, .head = DType::kQ8_0};
   recipe.changes.overrides = {*TypeOverride::Parse(".=q4_0")};

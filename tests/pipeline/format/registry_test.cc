@@ -59,7 +59,7 @@ TEST_P(FormatTest, ItsRecipesAreTargets) {
 // What is advised to who has too large values is a type that the format holds, or a target.
 TEST_P(FormatTest, TheWiderTypeIsOneThatItHolds) {
   TempDir dir;
-  testing::WriteTinyModel(dir / "model", Architecture::kLlama, {});
+  testing::WriteTinyModel(dir / "model", "llama", {});
   const auto source = OpenModel(RealFileSystem(), dir / "model");
   ASSERT_OK(source);
   const Piece& weight = *(*source)->description().Find(Role::kFfnDown, 0);
@@ -78,7 +78,7 @@ TEST_P(FormatTest, TheWiderTypeIsOneThatItHolds) {
 // Made, its entry file is there, and what it holds is read back: as a model, or tensor by tensor.
 TEST_P(FormatTest, WhatItMakesIsReadBack) {
   TempDir dir;
-  testing::WriteTinyModel(dir / "model", Architecture::kLlama, {});
+  testing::WriteTinyModel(dir / "model", "llama", {});
   const auto source = OpenModel(RealFileSystem(), dir / "model");
   ASSERT_OK(source);
   const auto plan =
