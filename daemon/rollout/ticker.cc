@@ -19,7 +19,7 @@ void Ticker::Work(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const absl::Status ticked = rollouts_.Tick();
     const std::string error = ticked.ok() ? "" : Describe(ticked);
-    if (!error.empty() && error != told) log_("rollouts: " + error);
+    if (!error.empty() && error != logged) log_("rollouts: " + error);
     logged = error;
     std::unique_lock lock(mutex);
     wake.wait_for(lock, stop, every_, [] { return false; });

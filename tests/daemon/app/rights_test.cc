@@ -102,8 +102,9 @@ class RightsTest : public AppFixture {
       const absl::Status status = use_case.ask(app_, caller);
       EXPECT_NE(status.code(), absl::StatusCode::kUnauthenticated) << use_case.name;
       // A device that asks for what is not assigned to it is refused by the same code.
-      if (!use_case.name.ends_with("GetArtifact"))
+      if (!use_case.name.ends_with("GetArtifact")) {
         EXPECT_NE(status.code(), absl::StatusCode::kPermissionDenied) << use_case.name << status;
+      }
     }
   }
   void ExpectRefused(const std::vector<UseCase>& cases, const Caller& caller,

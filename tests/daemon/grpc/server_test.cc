@@ -488,7 +488,7 @@ TEST_F(ServerTest, PagesThatNeedNoCertificateWriteNothing) {
       bytes += RealFileSystem().ReadAll(config_.data / file).value();
     return HashText(bytes);
   };
-  net::HttpsClient https(ToString(server_->http()), Trust(), {});
+  http::HttpsClient https(ToString(server_->http()), Trust(), {});
   const Digest before = state();
   for (const char* page : {"/readyz", "/metrics", "/livez"}) {
     const auto answer = https.Get(
