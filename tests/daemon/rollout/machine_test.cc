@@ -40,7 +40,7 @@ class MachineTest : public ::testing::Test {
       event = RolloutEvent::kTick;
       head_ = decision->head;
       rows_ = decision->rows == Decision::Rows::kKeep ? rows_ : decision->rows;
-      uint64_t left = decision->tell;
+      uint64_t left = decision->assign;
       for (uint32_t p = 0; p <= head_.phase(); ++p) {
         const uint64_t n = std::min(left, counts_[p].queued);
         counts_[p].queued -= n;
@@ -48,7 +48,7 @@ class MachineTest : public ::testing::Test {
         left -= n;
       }
       ASSERT_EQ(left, 0u) << "told devices that are not there";
-      if (decision->outcome == Decision::Outcome::kStays && decision->tell == 0) return;
+      if (decision->outcome == Decision::Outcome::kStays && decision->assign == 0) return;
     }
     FAIL() << "it never comes to rest";
   }
