@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include "common/config/file/read_toml.h"
+
 namespace quantfleet::daemon {
 
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {

@@ -105,7 +105,7 @@ absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clo
       QF_ASSIGN_OR_RETURN(const uint64_t count, SignAll(opened));
       if (count > 0)
         return fmt::format(
-            "completed an interrupted rotation: the new key has signed {} statements", count);
+            "completed an interrupted rotation (statements signed with the new key: {})", count);
     }
     QF_RETURN_IF_ERROR(Authority::RotateSigningKey(files, data));
   }
@@ -113,7 +113,7 @@ absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clo
   QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
   QF_ASSIGN_OR_RETURN(const uint64_t count, SignAll(opened));
   return fmt::format(
-      "trust root {}: added a new signing key, which has signed {} statements. Start the daemon, "
+      "trust root {}: added a new signing key (statements signed with it: {}). Start the daemon, "
       "and retire the old key once the devices have checked in",
       opened.authority->trust_root().version(), count);
 }

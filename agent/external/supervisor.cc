@@ -82,8 +82,9 @@ void Supervisor::Work(std::stop_token stop) {
 void Supervisor::GiveUp(const absl::Status& why, uint32_t restarts) {
   {
     std::lock_guard lock(mutex_);
-    condition_ = Annotate(why, fmt::format("runtime {} failed after {} restarts",
-                                           order_.runtime.command(), restarts));
+    condition_ =
+        Annotate(why, fmt::format("runtime {} failed after {} {}", order_.runtime.command(),
+                                  restarts, restarts == 1 ? "restart" : "restarts"));
     changed_.notify_all();
   }
   world_.on_given_up();

@@ -74,7 +74,7 @@ absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& 
     if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok())
       return NotActivated(saved);
     return Internal(
-        "quantfleet-agent {} was started {} times and never reached the daemon: giving it up",
+        "quantfleet-agent {} was started {} times and never reached the daemon: giving up on it",
         version, kMaxStarts);
   }
   QF_RETURN_IF_ERROR(CheckInstalled(*record, version));

@@ -1,7 +1,7 @@
 // What a program can be told, as one table: a row says of one setting its flag, its key in a
 // configuration file, its environment variable, what it takes, what holds without it, and what it
-// is for. Flags, --help, the environment and the file are read by that table, so that a new setting
-// is one row. Plain values; not thread-safe.
+// is for. Flags, --help, the environment and the file (file/) are read by that table, so that a new
+// setting is one row. Plain values; not thread-safe.
 #pragma once
 
 #include <chrono>
@@ -74,11 +74,6 @@ struct Setting {
   std::vector<Spelling> earlier = {};
 };
 using Settings = std::vector<Setting>;
-
-// Puts what a TOML document says. Strict: INVALID_ARGUMENT with line and key for the first value
-// that is of the wrong type or out of range, or the first key that is no setting's; then nothing
-// has been put. A key wins over its earlier spellings.
-absl::Status ReadToml(const Settings& settings, std::string_view toml);
 
 // What flags and environment said, kept until it may win over the file.
 class Given {

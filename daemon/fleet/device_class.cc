@@ -101,8 +101,8 @@ absl::StatusOr<v1::ContextPolicy> ReadContext(TomlReader& reader, std::string_vi
         "cache type",
         format);
   if (!pipeline::IsCacheTypeName(context.kv_type()))
-    return InvalidArgument("device class: kv_type \"{}\" is not known; there are {}",
-                           Shown(context.kv_type()), pipeline::CacheTypeNames(", ", " and "));
+    return InvalidArgument("device class: kv_type \"{}\" is not known; use {}",
+                           Shown(context.kv_type()), pipeline::CacheTypeNames());
   return context;
 }
 
@@ -152,7 +152,7 @@ std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFac
                        rules.min_memory_bandwidth_gbps, facts.memory_bandwidth_gbps());
   if (facts.kernel_gops() < rules.min_kernel_gops)
     return fmt::format(
-        "needs kernels with {} billion multiply-adds per second and core, has {:.2f}",
+        "needs kernels with {} billion multiply-adds per second per core, has {:.2f}",
         rules.min_kernel_gops, facts.kernel_gops());
   for (const auto& [key, value] : rules.labels) {
     const auto found = labels.find(key);

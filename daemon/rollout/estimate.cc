@@ -86,8 +86,8 @@ void AddNotes(const v1::Rollout& rollout, const FleetRecord& record, Duration ch
               v1::RolloutEstimate& estimate) {
   if (record.devices > 0)
     estimate.add_notes(
-        fmt::format("based on the last devices ({}): the median is {}/s, and {:.0f} s from "
-                    "assigned to finished",
+        fmt::format("based on the last devices that finished ({}): the median is {}/s, and "
+                    "{:.0f} s from assigned to finished",
                     record.devices, HumanBytes(static_cast<uint64_t>(record.bytes_per_second)),
                     record.seconds));
   else

@@ -79,11 +79,12 @@ std::variant<Choice, Obstacle> ChooseContext(const v1::Device& device, const Dev
   const uint64_t bytes =
       total == 0 ? std::numeric_limits<uint64_t>::max()
                  : static_cast<uint64_t>(static_cast<double>(total) / spec.memory_headroom);
-  const std::string has = fmt::format(
-      "the device has {}{}", HumanBytes(total),
-      spec.memory_headroom == 1
-          ? ""
-          : fmt::format(", or {} less the headroom of class {}", HumanBytes(bytes), spec.name));
+  const std::string has =
+      fmt::format("the device has {}{}", HumanBytes(total),
+                  spec.memory_headroom == 1
+                      ? ""
+                      : fmt::format(", of which {} is left after the headroom of class {}",
+                                    HumanBytes(bytes), spec.name));
   const auto unlimited =
       pipeline::FitContext(offered.memory, wish, std::numeric_limits<uint64_t>::max());
   if (!unlimited.ok())
@@ -105,7 +106,7 @@ std::variant<Choice, Obstacle> ChooseContext(const v1::Device& device, const Dev
     choice.context.clear_tokens(), choice.context.clear_min_tokens();
   if (need->context < unlimited->context)
     choice.shorter =
-        fmt::format("a context of {} tokens instead of {}: it would need {}; {}", need->context,
+        fmt::format("the context is {} tokens instead of {}: that would need {}; {}", need->context,
                     unlimited->context, pipeline::DescribeNeed(*unlimited), has);
   return choice;
 }

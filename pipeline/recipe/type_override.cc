@@ -53,7 +53,7 @@ absl::StatusOr<TypeOverride> TypeOverride::OfRole(std::string_view role, DType t
     }
     known += fmt::format("{}{}", known.empty() ? "" : ", ", Name(candidate));
   }
-  return InvalidArgument("the type of role '{}' cannot be chosen; the roles are {}", role, known);
+  return InvalidArgument("'{}' is not a role whose type can be chosen: use one of {}", role, known);
 }
 
 absl::StatusOr<TypeOverride> TypeOverride::Parse(std::string_view text) {

@@ -27,17 +27,21 @@ SETS = {"max": "NEON i8mm", "neoverse-n1": "NEON dotprod", "cortex-a72": "NEON"}
 # The emulated A72 has AES, the one of a Raspberry Pi 4 has not: this makes its programs see it so.
 NO_CRYPTO = {"QEMU_SET_ENV": f"LD_PRELOAD={BUILD}/lib/libno_crypto.so"}
 
-# Where each unit test runs, longest first. What the CPU's instructions choose between stands in runtime_test: whole on the
+# Where each unit test runs, longest first. What the CPU's instructions choose between is in the tests of the engine: whole on the
 # CPU that has all of them, and its models once more on the one that has the fewest. Left out is what costs long here and
 # depends on no instruction: it runs natively.
 UNIT_TESTS = [
-    ("max", "runtime_test", "Transformer.*"),
-    ("max", "runtime_test", "-Transformer.*:BpeTokenizer.LongRunsAreSplitInBoundedTime"),
+    ("max", "decode_test", "Transformer.*"),
+    ("max", "decode_test", "-Transformer.*"),
+    ("max", "kernels_test", "*"),
+    ("max", "measure_test", "*"),
+    ("max", "tokenizer_test", "-BpeTokenizer.LongRunsAreSplitInBoundedTime"),
     ("cortex-a72", "tensor_test", "-ExpectedError.IsWhatNormalWeightsLose"),
-    ("cortex-a72", "runtime_test", "EngineTest.*:Transformer.EveryArchitectureAndTypeMatchesTheDefinition"),
+    ("cortex-a72", "decode_test", "EngineTest.*:Transformer.EveryArchitectureAndTypeMatchesTheDefinition"),
     ("cortex-a72", "format_test", "-HfTokenizer.HostileJson:HfTokenizer.LargeJson"),
     ("cortex-a72", "trust_test", "-ForeignTest.KeysOfEveryKindProveThemselves"),
-] + [("cortex-a72", name, "*") for name in ("stage_test", "family_test", "model_test", "artifact_test", "base_test", "agent_platform_test")]
+] + [("cortex-a72", name, "*")
+     for name in ("stage_test", "recipe_test", "family_test", "model_test", "artifact_test", "base_test", "agent_platform_test")]
 
 
 def emulate(cpu, program, *args):

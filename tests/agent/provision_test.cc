@@ -66,7 +66,8 @@ TEST_F(ProvisionTest, WhatIsGivenByHandWinsOverTheKernel) {
 }
 
 TEST_F(ProvisionTest, WhatIsMissingIsSaid) {
-  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kNotFound, "there is nothing");
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kNotFound,
+               "there is nothing to enroll with");
   given_.server = "d:1";
   EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument,
                "quantfleet token create");
@@ -75,9 +76,11 @@ TEST_F(ProvisionTest, WhatIsMissingIsSaid) {
   given_.ca = std::string(64, '0');
   EXPECT_OK(ReadProvisioning(RealFileSystem(), given_));
   given_.certificate = dir_ / "c.pem";
-  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "belong together");
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument,
+               "--certificate and --key must be given together");
   given_.server.clear();
-  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument, "the daemon");
+  EXPECT_ERROR(ReadProvisioning(RealFileSystem(), given_), kInvalidArgument,
+               "the daemon's address is missing");
 }
 
 TEST_F(ProvisionTest, ATokenOrAKeyThatOthersMayReadIsRefusedWithTheCommandThatMendsIt) {

@@ -66,9 +66,9 @@ TEST(QuantizeTargets, WhatIsWrongNamesOptionOrFile) {
   MemoryFileSystem files;
   files.Put("r.toml", "name = 'mine'\n");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:q4"}}), kInvalidArgument,
-               "there is no target 'gguf:q4'");
+               "target 'gguf:q4' does not exist");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"tflite:r.toml"}}), kInvalidArgument,
-               "there is no target 'tflite:r.toml'");
+               "target 'tflite:r.toml' does not exist");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:.toml"}}), kNotFound, ".toml");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:none.toml"}}), kNotFound, "none.toml");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:r.toml"}}), kInvalidArgument,
@@ -81,7 +81,7 @@ TEST(QuantizeTargets, WhatIsWrongNamesOptionOrFile) {
                kInvalidArgument, "--embedding-type: ");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:f16"},
                                    .tensor_types = std::vector<std::string>(257, "a=f16")}),
-               kInvalidArgument, "257 of them");
+               kInvalidArgument, "--tensor-type: given 257 times, the maximum is 256");
 }
 
 }  // namespace

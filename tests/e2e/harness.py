@@ -3,6 +3,7 @@
 Environment: QUANTFLEET_BIN is the folder of binaries (default build/release/bin), QUANTFLEET_SHARED the optional folder
 of reference material. Waiting is always for a condition with a deadline, never a fixed sleep.
 """
+import atexit
 import fcntl
 import hashlib
 import json
@@ -70,6 +71,12 @@ def run_json(*args, **kwargs):
 # Below those that the kernel gives to whoever asks for any: no client and no server of "port 0" ever has one of these.
 PORTS = range(20000, 32000)
 held_ports = {}
+
+
+@atexit.register
+def give_ports_back():
+    for lock in held_ports.values():
+        lock.close()
 
 
 def take_port():

@@ -62,7 +62,7 @@ class Shapes(EndToEnd):
 
     def test_contexts_that_cannot_be_are_said_at_once(self):
         self.dry_run("phi-4", "q4_0")
-        for options, code, words in ((("--context", "16385"), 1, "more than the model takes: 16384"),
+        for options, code, words in ((("--context", "16385"), 1, "exceeds the model's maximum of 16384"),
                                      (("--context", "0"), 2, "--context"),
                                      (("--kv-type", "q4_0"), 1, "there is f16, q8_0, f32")):
             done = run("quantfleet", "quantize", self.dir / "phi-4", "--target", "gguf:q4_0", "--dry-run", *options,
@@ -123,7 +123,7 @@ class Rollout(EndToEnd):
         # The endpoint has that context and no more.
         code, answer = post(f"http://{agent.endpoint()}/v1/completions", {"prompt": "a " * 700, "max_tokens": 1})
         self.assertEqual(code, 400, answer)
-        self.assertIn("the context takes 512", answer["error"]["message"])
+        self.assertIn("exceeds the context of 512", answer["error"]["message"])
 
         # Another context of the same artifact is another release, and back again.
         self.apply("context = 2048")
@@ -147,11 +147,11 @@ class Rollout(EndToEnd):
         row = rollout["devices"][0]
         chosen = int(row["context"]["tokens"])
         self.assertLess(chosen, 131072)
-        self.assertRegex(row["reason"], rf"^a context of {chosen} tokens instead of 131072: it would need ")
+        self.assertRegex(row["reason"], rf"^the context is {chosen} tokens instead of 131072: that would need ")
         status = self.healthy(agent, 1)
         self.assertGreaterEqual(int(status["context"]), 1024)
         self.assertLess(int(status["context"]), chosen)
-        self.assertIn(f"a context of {status['context']} tokens instead of {chosen}", status["detail"])
+        self.assertIn(f"the context is {status['context']} tokens instead of {chosen}", status["detail"])
 
     def test_what_no_device_holds_is_refused_with_what_would_fit(self):
         self.apply("context = 131072")
@@ -159,7 +159,7 @@ class Rollout(EndToEnd):
         self.device("board", memory_total_bytes=64 << 20)
         refused = self.d.cli("rollout", "create", "m", check=False)
         self.assertNotEqual(refused.returncode, 0)
-        found = re.search(r"\(131072 tokens, f16\).*the device has 64.0 MiB; the longest context that fits is (\d+) tokens",
+        found = re.search(r"\(131072 tokens, f16\).*the device has 64.0 MiB; the largest context that fits is (\d+) tokens",
                           refused.stderr)
         self.assertTrue(found, refused.stderr)
         self.apply(f"context = {found[1]}")

@@ -68,7 +68,7 @@ class Enrollment(DaemonKills):
         self.assertIn("nothing vouches", self.d.cli("device", "pending").stdout)
         self.assertEqual(self.d.cli_json("status")["devices_pending"], "2")
         third = self.agent("third")
-        self.assertIn("devices wait", self.refused(third))
+        self.assertIn("devices are already waiting", self.refused(third))
         self.d.stop()
         self.d.start()
         self.assertEqual(len(self.pending()), 2, "a restart forgets nobody")

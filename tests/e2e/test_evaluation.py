@@ -143,7 +143,7 @@ class Evaluation(Measured):
         self.apply_class(daemon, "f16", "[health]\nmin_tokens_per_second = 1000000")
         failed = self.failed_rollout(daemon, agent)
         self.assertEqual(failed["reason"], "too_slow")
-        self.assertIn("the class wants 1000000.00", failed["detail"])
+        self.assertIn("the class requires 1000000.00", failed["detail"])
         self.assertEqual(failed["active_manifest"], before["active_manifest"])
 
         self.apply_class(daemon, "f16", "[health]\nmin_memory_available_mib = 1000000")

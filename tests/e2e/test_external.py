@@ -182,7 +182,7 @@ class External(EndToEnd):
         os.kill(int(first), signal.SIGKILL)
         wait_for("another process", lambda: self.processes()[-1] != first)
         self.assertIn("the program ended with signal 9 (Killed)", self.log())
-        self.assertRegex(self.log(), r"starting it again in \d+ ms")
+        self.assertRegex(self.log(), r"restarting it in \d+ ms")
         wait_for("an answer", lambda: self.ask(prompt="Once upon a time")[0] == 200)
         self.assertEqual(self.ask(prompt="Once upon a time")[1]["choices"], answer["choices"])
 

@@ -132,7 +132,7 @@ class Ends(unittest.TestCase):
         self.assertNotEqual(drawn(model, "--temperature", 2, "--top-k", 0, "--top-p", 1), own)
 
     def test_nonsense_names_file_and_field(self):
-        for generation, field in (({"eos_token_id": [2, 2048]}, "'eos_token_id' names the token 2048"),
+        for generation, field in (({"eos_token_id": [2, 2048]}, "'eos_token_id' names token 2048"),
                                   ({"temperature": -1}, "'temperature' is -1"), ({"top_p": 7}, "'top_p' is 7")):
             source = self.source(f"bad-{len(field)}", **generation)
             said = refusal(self, self.dir / "refused", source, "gguf:q4_0")

@@ -38,7 +38,7 @@ class Maintenance(EndToEnd):
         self.assertEqual(self.command("keys", "rotate").returncode, 1)
         self.d.stop()
         self.command("keys", "rotate", point="maintenance-rotate")
-        self.assertIn("cut short", self.command("keys", "rotate").stdout)
+        self.assertIn("interrupted", self.command("keys", "rotate").stdout)
         refused = self.command("keys", "retire")
         self.assertEqual(refused.returncode, 1)
         self.assertIn(self.a.device_id, refused.stderr)

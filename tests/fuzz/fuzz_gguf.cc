@@ -28,7 +28,7 @@ void CheckHeader(const std::string& bytes) {
   }
   const auto tokenizer = pipeline::ReadTokenizer(*file);
   if (tokenizer.ok())
-    for (const int32_t id : text::EndIds(*tokenizer))
+    for (const int32_t id : quantfleet::text::EndIds(*tokenizer))
       Require(static_cast<size_t>(id) < tokenizer->tokens.size());
   if (tokenizer.ok() && tokenizer->bos)
     Require(static_cast<size_t>(*tokenizer->bos) < tokenizer->tokens.size());

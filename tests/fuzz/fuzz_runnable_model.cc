@@ -8,7 +8,7 @@
 
 #include "engine/decode/engine.h"
 
-namespace agent = quantfleet::agent;
+namespace engine = quantfleet::engine;
 
 namespace {
 
@@ -19,7 +19,7 @@ void Require(bool condition) {
 void Run(const std::string& path) {
   // The smallest context: a header may name any, and the memory for it is taken when it is asked
   // for.
-  const auto engine = agent::Engine::Load(path, {.threads = 1, .context = 8});
+  const auto engine = engine::Engine::Load(path, {.threads = 1, .context = 8});
   if (!engine.ok()) return;
   // A vocabulary of many millions is legal, and slow.
   if ((*engine)->vocab() > 1 << 16) return;

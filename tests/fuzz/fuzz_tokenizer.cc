@@ -10,9 +10,7 @@
 #include "text/tokenizer/text_stream.h"
 #include "text/tokenizer/tokenizer.h"
 
-namespace agent = quantfleet::agent;
-using quantfleet::pipeline::TokenizerData;
-using quantfleet::pipeline::TokenType;
+namespace text = quantfleet::text;
 
 namespace {
 
@@ -105,7 +103,7 @@ void Check(const text::Tokenizer& tokenizer, const text::TokenizerData& data,
   // SentencePiece writes a space as U+2581: that character itself, and a character cut off before a
   // space, come back as another text.
   const bool spm = data.kind == text::TokenizerData::Kind::kSpm;
-  const bool whole = WholeUtf8Length(text) == text.size();
+  const bool whole = quantfleet::WholeUtf8Length(text) == text.size();
   if (!spm || (whole && text.find("\xe2\x96\x81") == std::string::npos)) {
     std::string again = Decode(tokenizer, *plain);
     if (spm && data.add_space_prefix) std::erase(again, ' ');
@@ -127,7 +125,7 @@ void Check(const text::Tokenizer& tokenizer, const text::TokenizerData& data,
   std::string shown;
   for (int32_t id : *plain) shown += stream.Append(tokenizer.Piece(id));
   shown += stream.Finish();
-  Require(WholeUtf8Length(shown) == shown.size());
+  Require(quantfleet::WholeUtf8Length(shown) == shown.size());
   Require(shown.find("aa") == std::string::npos && stream.returned() == shown.size());
 }
 

@@ -228,7 +228,7 @@ const TargetFormat kMlxFormat = {
     .wider_than_half =
         [](const Recipe&, const Piece& piece) {
           // Norms and biases have the folder's float type, whatever is said of them.
-          return piece.dims == 1 ? "take mlx:bf16" : KeepIn("bf16", piece);
+          return piece.dims == 1 ? "use mlx:bf16" : KeepIn("bf16", piece);
         },
     .stored =
         StoredWeights{

@@ -52,7 +52,8 @@ class Handler {
         return Go(State::kNames);
       case State::kMembers:
         if (seen_ != 7)
-          return Reject(e, "tensor '{}' has no dtype, shape or data_offsets", tensors.back().name);
+          return Reject(e, "tensor '{}' is missing its dtype, shape or data_offsets",
+                        tensors.back().name);
         return Go(State::kNames);
       default:
         return Fail(e, "the end of an object");

@@ -124,7 +124,7 @@ TEST_F(SupervisorTest, OneThatEndsIsStartedAgainLaterAndLaterAndThenGivenUp) {
   const auto supervisor = Start(runtime);
   const absl::Status status = supervisor->AwaitReady({});
   EXPECT_ERROR(status, kInternal,
-               "runtime server is given up after 2 restarts: it ended with exit status 3");
+               "runtime server failed after 2 restarts: the program ended with exit status 3");
   EXPECT_THAT(Message(status), HasSubstr("no such weights"));
   const auto slept = sleeper_.slept();
   ASSERT_EQ(slept.size(), 2u);
@@ -160,7 +160,8 @@ TEST_F(SupervisorTest, OneThatIsKilledComesBackAndOldSinsAreForgotten) {
   // Its one restart did not last a minute.
   ::kill(AwaitProcess(4), SIGKILL);
   AwaitGivenUp();
-  EXPECT_ERROR(supervisor->condition(), kInternal, "given up after 1 restarts");
+  EXPECT_ERROR(supervisor->condition(), kInternal,
+               "runtime server failed after 1 restart: the program ended with signal 9 (Killed)");
   EXPECT_EQ(supervisor->upstream()->address(), "");
 }
 
@@ -171,7 +172,7 @@ TEST_F(SupervisorTest, OneThatHangsIsEnded) {
   ASSERT_OK(supervisor->AwaitReady({}));
   const pid_t first = AwaitProcess();
   SetReady(false, std::chrono::seconds(1));
-  AwaitLine("it was not ready for 5 s");
+  AwaitLine("the program was not ready for 5 s");
   EXPECT_NE(::kill(first, 0), 0);
   SetReady(true);
   AwaitProcess(2);

@@ -134,7 +134,7 @@ TEST_F(SelfHostTest, WhatWasGivenUpIsSaidOnceAndMayBeTriedAgain) {
   ASSERT_OK(
       SaveLaunchRecord(RealFileSystem(), folder_, {.given_up = Of(two), .installed = installed_}));
   const auto host = Host(installed_);
-  EXPECT_ERROR(Start(*host, two), kInternal, "given up");
+  EXPECT_ERROR(Start(*host, two), kInternal, "giving up on it");
   EXPECT_TRUE(tried_.empty());
   EXPECT_ERROR(Start(*host, two), kCancelled, "takes over");  // a new release of it
 }
@@ -190,7 +190,7 @@ TEST_F(SelfHostTest, StoppingBringsTheInstalledProgramBack) {
 TEST_F(SelfHostTest, NoOtherFormatIsTakenForTheAgent) {
   Installed model = Put(Slot::kA, "2.0.0");
   model.manifest.mutable_target()->set_format("gguf");
-  EXPECT_ERROR(Start(*Host(installed_), model), kInternal, "no release of quantfleet-agent");
+  EXPECT_ERROR(Start(*Host(installed_), model), kInternal, "not a release of quantfleet-agent");
 }
 
 TEST_F(SelfHostTest, OtherModelsArePassedOn) {

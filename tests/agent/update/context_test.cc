@@ -61,7 +61,7 @@ TEST_F(ContextTest, WhereMemoryIsShortItTakesTheMostThatFits) {
   ExpectHealthy(status, large_, 1);
   EXPECT_EQ(host_.context, 4864u);  // 19 times 256
   EXPECT_EQ(status.context(), 4864u);
-  EXPECT_THAT(status.detail(), HasSubstr("a context of 4864 tokens instead of 8192"));
+  EXPECT_THAT(status.detail(), HasSubstr("the context is 4864 tokens instead of 8192"));
 }
 
 TEST_F(ContextTest, BelowTheLeastItStepsDownToASmallerPrecision) {

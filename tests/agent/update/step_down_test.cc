@@ -176,7 +176,7 @@ TEST_F(SoakTest, WhatBecomesSickMeanwhileGoesBackWithinSeconds) {
   const v1::ModelStatus status = Apply(*life, Soaking(2, v2_));
   ExpectFailed(status, kHealthFailed);
   EXPECT_THAT(status.detail(),
-              HasSubstr("while it soaked: asked for a word it returned status 500"));
+              HasSubstr("during the soak time: asked for a word it returned status 500"));
   EXPECT_EQ(host_.running[kModel], v1_.content);
   EXPECT_LE(Slept(), std::chrono::seconds(15));
 }

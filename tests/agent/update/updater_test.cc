@@ -36,7 +36,7 @@ TEST_F(UpdaterTest, WhatTheClassAsksForDecides) {
   second.health.set_min_tokens_per_second(20);
   v1::ModelStatus status = Apply(*life, second);
   ExpectFailed(status, kTooSlow);
-  EXPECT_THAT(status.detail(), HasSubstr("12.50 tokens/s, the class wants 20.00"));
+  EXPECT_THAT(status.detail(), HasSubstr("12.50 tokens/s, the class requires 20.00"));
   EXPECT_EQ(status.active_manifest(), v1_.digest.raw());
   EXPECT_EQ(host_.running[kModel], v1_.content) << "the previous version answers";
 
@@ -56,7 +56,7 @@ TEST_F(UpdaterTest, WhatTheClassAsksForDecides) {
   status = life->updater.status();
   ExpectFailed(status, kHealthFailed);
   EXPECT_EQ(host_.running[kModel], v1_.content) << "what was proven once is not asked again";
-  EXPECT_THAT(status.detail(), HasSubstr("25.0 %, the class wants 50.0 %"));
+  EXPECT_THAT(status.detail(), HasSubstr("25.0 %, the class requires 50.0 %"));
 }
 
 // The limits and the golden prompts are on the disk before anything is switched.

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 
+#include "common/config/file/read_toml.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 

@@ -54,7 +54,7 @@ TEST_F(ForeignTest, TimePurposeAndStrengthCount) {
   const ForeignCa ca(clock_);
   EXPECT_OK(Verify(ca.Issue("board", KeyKind::kEc, "clientAuth").certificate_pem, ca.pem()));
   EXPECT_ERROR(Verify(ca.Issue("board", KeyKind::kEc, "serverAuth").certificate_pem, ca.pem()),
-               kUnauthenticated, "not one of a client");
+               kUnauthenticated, "not a client's certificate");
   EXPECT_ERROR(Verify(ca.Issue("board", KeyKind::kRsa1024).certificate_pem, ca.pem()),
                kUnauthenticated, "");
   const ForeignIdentity device = ca.Issue("board");
@@ -66,7 +66,7 @@ TEST_F(ForeignTest, AuthoritiesAreCas) {
   const ForeignCa ca(clock_);
   EXPECT_OK(CheckAuthorities(ca.pem() + ca.pem()));
   EXPECT_ERROR(CheckAuthorities(ca.pem() + ca.Issue("board").certificate_pem), kInvalidArgument,
-               "certificate 2 (CN=board) is not that of a CA");
+               "certificate 2 (CN=board) is not a CA certificate");
   EXPECT_ERROR(CheckAuthorities(""), kInvalidArgument, "no certificate");
 }
 

@@ -65,7 +65,7 @@ TEST(Runtime, RefusesWhatCannotBeStartedOrReached) {
   EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, "either {port} or {socket}");
   runtime = Good();
   runtime.add_args("{modle}");
-  EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, "{modle} stands for nothing");
+  EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, "{modle} is not a known placeholder");
   runtime = Good();
   runtime.add_args(std::string("a\0b", 3));
   EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, "NUL");

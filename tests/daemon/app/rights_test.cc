@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/trust/openssl_handles.h"
 #include "tests/daemon/app/app_fixture.h"
 
 namespace quantfleet::daemon::app {
@@ -128,10 +129,33 @@ TEST_F(RightsTest, OperatorsMayWhatTheirRoleMayAndWhatLesserOnesMay) {
     ExpectRefused(ForDevices(), caller, kPermissionDenied);
 }
 
+// The caller's certificate with another role, of the same length. Its signature no longer holds,
+// but that is for the TLS handshake to find.
+Caller WithRole(const Caller& caller, const std::string& from, const std::string& to) {
+  const auto certificates = trust::ReadCertificates(caller.certificate_pem).value();
+  unsigned char* encoded = nullptr;
+  const int size = i2d_X509(certificates.front().get(), &encoded);
+  std::string der(reinterpret_cast<const char*>(encoded), static_cast<size_t>(size));
+  OPENSSL_free(encoded);
+  der.replace(der.find("?role=" + from), from.size() + 6, "?role=" + to);
+  const auto* at = reinterpret_cast<const unsigned char*>(der.data());
+  const trust::X509Ptr forged(trust::Must(d2i_X509(nullptr, &at, size)));
+  return {trust::CertificateToPem(forged.get())};
+}
+
+// No certificate with such a role is issued, and one that names it all the same is not read.
 TEST_F(RightsTest, RolesThatNobodyKnowsMayNothing) {
-  const Caller caller = Operator("emperor");
+  const trust::KeyPair key = trust::GenerateTlsKey();
+  EXPECT_ERROR(authority_->IssueOperator(key.public_pem, "eve", "emperor", std::chrono::hours(1)),
+               kInvalidArgument, "'emperor' is not a role: use admin, publisher or viewer");
+  const Caller admin = Operator("admin");
+  EXPECT_EQ(WithRole(admin, "admin", "admin").certificate_pem, admin.certificate_pem);
+  const Caller caller = WithRole(admin, "admin", "baron");
   for (const auto& cases : {ForViewers(), ForPublishers(), ForAdmins(), ForDevices()})
-    ExpectRefused(cases, caller, absl::StatusCode::kPermissionDenied);
+    ExpectRefused(cases, caller, absl::StatusCode::kInvalidArgument);
+  EXPECT_ERROR(app_.status.Get(caller, {}), kInvalidArgument,
+               "'quantfleet://operator/admin-user?role=baron' does not name a device, operator or "
+               "server");
 }
 
 TEST_F(RightsTest, DevicesMayWhatDevicesMay) {

@@ -89,14 +89,14 @@ TEST_F(Listed, EntriesAreChecked) {
   FakeDevice device;
   v1::AllowedDevice entry = Entry(device, false);
   entry.set_public_key(HashText("another key").raw());
-  EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "not to" + device.id);
+  EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "not to " + device.id);
   entry.clear_device_id();
   entry.set_public_key("short");
   EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "32 bytes");
   entry.clear_public_key();
   entry.set_device_id("d-0123456789ABCDEF");
   EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "not a device id");
-  EXPECT_ERROR(fleet_.Allow({}), kInvalidArgument, "no device");
+  EXPECT_ERROR(fleet_.Allow({}), kInvalidArgument, "devices: at least one is required");
   EXPECT_ERROR(fleet_.Allow(std::vector<v1::AllowedDevice>(1001, Entry(device, false))),
                kInvalidArgument, "1000");
   Enrolled(device);
@@ -214,7 +214,7 @@ TEST_F(Customers, ABanIsOfTheCertificateToo) {
 TEST_F(Customers, ACertificateIsOneDevices) {
   FakeDevice device, copy;
   ASSERT_OK(Come(device, board_));
-  EXPECT_ERROR(Come(copy, board_), kFailedPrecondition, "its certificate belongs to" + device.id);
+  EXPECT_ERROR(Come(copy, board_), kFailedPrecondition, "its certificate belongs to " + device.id);
   ASSERT_OK(fleet_.Reject(copy.id));
   EXPECT_ERROR(Come(copy, board_), kPermissionDenied, "revoked");
   EXPECT_OK(Come(device, board_)) << "the copy's ban is not its own";

@@ -84,7 +84,7 @@ budget_mib = 500
   bad = good;
   bad.set_top1_agreement(0.8);
   EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""),
-              HasSubstr("80.0 %, the class wants 90.0 %"));
+              HasSubstr("80.0 %, the class requires 90.0 %"));
   bad = good;
   bad.set_mean_kl(std::numeric_limits<double>::quiet_NaN());
   EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""), HasSubstr("KL divergence"));
@@ -142,7 +142,7 @@ TEST(MatchClass, SaysWhyNotTheOthers) {
   const ClassMatch match = MatchClass(Machine("edge", 2048), {}, Shipped());
   EXPECT_EQ(match.name, "");
   EXPECT_THAT(match.reason, HasSubstr("no device class fits"));
-  EXPECT_THAT(match.reason, HasSubstr("edge-fp16: needs 8192 MiB memory, has 2048"));
+  EXPECT_THAT(match.reason, HasSubstr("edge-fp16: needs 8192 MiB of memory, has 2048"));
   EXPECT_THAT(match.reason, HasSubstr("iot-int4: needs form iot or unknown, has edge"));
 }
 
@@ -153,7 +153,7 @@ TEST(MatchClass, HighestPriorityWinsThenName) {
   classes[2].name = "top";
   classes[2].priority = 1;
   EXPECT_EQ(MatchClass({}, {}, classes).name, "top");
-  EXPECT_THAT(MatchClass({}, {}, classes).reason, HasSubstr("a: fits too"));
+  EXPECT_THAT(MatchClass({}, {}, classes).reason, HasSubstr("a: also fits"));
   classes.pop_back();
   EXPECT_EQ(MatchClass({}, {}, classes).name, "a");
 }
@@ -282,7 +282,7 @@ TEST(MatchClass, MeasuredAndFoundFactsDecideToo) {
   EXPECT_THAT(reason([](ClassRules& rules) { rules.min_memory_bandwidth_gbps = 13; }),
               HasSubstr("needs 13 GB/s of memory bandwidth, has 12.50"));
   EXPECT_THAT(reason([](ClassRules& rules) { rules.min_kernel_gops = 21; }),
-              HasSubstr("needs kernels of 21 billion"));
+              HasSubstr("needs kernels with 21 billion multiply-adds per second per core"));
 }
 
 TEST(ParseDeviceClass, ReadsEveryField) {
@@ -372,7 +372,7 @@ TEST(ParseDeviceClass, RefusesWithLineAndKey) {
   EXPECT_THAT(ParseError("name = 'a'\nformat = 'gguf'\n"), HasSubstr("recipe is missing"));
   EXPECT_THAT(ParseError("name = 'A b'\nformat = 'gguf'\nrecipe = 'f16'\n"), HasSubstr("a-z"));
   EXPECT_THAT(ParseError("name = \n"), HasSubstr("line 1"));
-  EXPECT_THAT(ParseError(std::string(70000, '#')), HasSubstr("at most"));
+  EXPECT_THAT(ParseError(std::string(70000, '#')), HasSubstr("the maximum is 65536"));
 }
 
 }  // namespace

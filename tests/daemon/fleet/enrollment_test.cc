@@ -224,7 +224,7 @@ TEST_F(FleetFixture, AppliedClassOutlivesSeeding) {
   EXPECT_EQ(Once(*store_)->classes().List()->size(), ShippedClasses().size());
   EXPECT_ERROR(classes_.Apply("name='x'\n"), kInvalidArgument, "format is missing");
   EXPECT_ERROR(classes_.Apply("name='x'\nformat='gguf'\nrecipe='q4_k_x'\n"), kInvalidArgument,
-               "device class x: there is no target 'gguf:q4_k_x'");
+               "device class x: target 'gguf:q4_k_x' does not exist");
   EXPECT_ERROR(classes_.Apply("name='x'\nformat='tar'\nrecipe='q4_0'\n"), kInvalidArgument,
                "'tar:q4_0'");
   EXPECT_ERROR(Once(*store_)->classes().Get("x"), kNotFound, "x");

@@ -95,7 +95,7 @@ TEST_F(QueueTest, TheQueueIsBoundedAndForgetsWhoStaysAway) {
   EXPECT_ERROR(Enroll(first), kFailedPrecondition, "waits");
   EXPECT_ERROR(Enroll(second), kFailedPrecondition, "waits");
   const auto full = Enroll(third);
-  EXPECT_ERROR(full, kResourceExhausted, "2 devices wait");
+  EXPECT_ERROR(full, kResourceExhausted, "2 devices are already waiting");
   EXPECT_TRUE(RetryAfter(full.status()).has_value());
   WaitsByToken(third);  // who is vouched for has a place
   clock_.Advance(std::chrono::hours(20));
@@ -165,7 +165,7 @@ TEST_F(QueueTest, AReflashedMachineReplacesItsOldSelfOnlyWhenAnOperatorSaysSo) {
   Fleet::TokenRequest request;
   request.labels = {{"site", "lab"}};
   const std::string good = Token(request);
-  EXPECT_ERROR(Enroll(anew, good), kFailedPrecondition, "its machine belongs to" + old.id);
+  EXPECT_ERROR(Enroll(anew, good), kFailedPrecondition, "its machine belongs to " + old.id);
   EXPECT_EQ(fleet_.Pending()->front().replaces(), old.id);
   EXPECT_OK(Authenticate(*trust::ReadCertificate(before.certificate_pem)))
       << "saying so changes nothing";

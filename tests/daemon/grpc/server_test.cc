@@ -220,10 +220,12 @@ TEST_F(ServerTest, RolesAreEnforced) {
   };
   EXPECT_ERROR(bring(publisher), kPermissionDenied, "needs the role admin");
   EXPECT_ERROR(bring(admin_), kInvalidArgument, "");
-  EXPECT_ERROR(list({}), kUnauthenticated, "role viewer or above");
+  EXPECT_ERROR(list({}), kUnauthenticated,
+               "an operator's credential with at least the role viewer");
   EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>(admin_)), kPermissionDenied, "is an operator");
   EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>({})), kUnauthenticated, "enroll first");
-  EXPECT_ERROR(list(Enrolled().tls()), kPermissionDenied, "operators");
+  EXPECT_ERROR(list(Enrolled().tls()), kPermissionDenied,
+               "this call needs an operator's credential");
 
   v1::GetJobRequest job;
   grpc::ClientContext context;

@@ -94,10 +94,11 @@ TEST_F(AgentReleaseTest, TheNameIsForProgramsOfTheAgentAlone) {
   WriteProgram("a", 62, "1.0.0");
   WriteProgram("b", 62, "1.0.1");
   EXPECT_ERROR(MakeRegistry()->Import("", model_name_, folder_), kInvalidArgument,
-               "second agent for x86_64");
+               "more than one agent for x86_64");
   EXPECT_OK(MakeRegistry()->Import("", model_name_, folder_ / "a"));
   MakeRunner();
-  EXPECT_ERROR(runner_->Submit("", model_name_, {"iot"}), kInvalidArgument, "no class");
+  EXPECT_ERROR(runner_->Submit("", model_name_, {"iot"}), kInvalidArgument,
+               "must not name device classes");
   EXPECT_ERROR(runner_->Submit("", "tiny", {}), kInvalidArgument, "at least one device class");
 }
 

@@ -151,7 +151,7 @@ TEST_F(ClaimTest, ADeviceIsToldByOneRolloutAtATime) {
   const Rollout low = Make("chat"), high = Make("code", 1);
   for (const Rollout& waits : {low, high}) {
     EXPECT_THAT(In(Get(waits), RolloutDevice::QUEUED), SizeIs(2));
-    EXPECT_EQ(RowOf(waits, ids[0]).reason(), "waits: the device is in flight in" + first.name());
+    EXPECT_EQ(RowOf(waits, ids[0]).reason(), "waits: the device is in flight in " + first.name());
   }
   End(first, ids[0], ModelStatus::FAILED);
   EXPECT_EQ(StateOf(high, ids[0]), RolloutDevice::PENDING);

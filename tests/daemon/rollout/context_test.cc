@@ -90,7 +90,8 @@ TEST_F(ContextTest, AShorterContextGoesBeforeASmallerPrecision) {
   EXPECT_EQ(row.context().min_tokens(), 4096u);
   EXPECT_THAT(
       row.reason(),
-      StartsWith("a context of 16384 tokens instead of 32768: it would need 1000.0 MiB weights"));
+      StartsWith(
+          "the context is 16384 tokens instead of 32768: that would need 1000.0 MiB weights"));
   EXPECT_THAT(row.reason(), HasSubstr("the device has 1.5 GiB"));
   EXPECT_EQ(row.step_down_size(), 1);
 
@@ -98,7 +99,7 @@ TEST_F(ContextTest, AShorterContextGoesBeforeASmallerPrecision) {
   EXPECT_EQ(less.artifact(), smaller);
   EXPECT_EQ(less.context().tokens(), 19200u);
   EXPECT_THAT(less.reason(),
-              StartsWith("a smaller precision, and a context of 19200 tokens instead of 32768"));
+              StartsWith("a smaller precision, and the context is 19200 tokens instead of 32768"));
 }
 
 TEST_F(ContextTest, WhatNoDeviceHoldsIsSaidWithTheLongestThatFits) {
@@ -107,23 +108,24 @@ TEST_F(ContextTest, WhatNoDeviceHoldsIsSaidWithTheLongestThatFits) {
   const v1::RolloutDevice row = RowOf(FakeDevice("pc", 1512));
   EXPECT_THAT(row.reason(), HasSubstr("1000.0 MiB weights + 1.0 GiB cache (32768 tokens, f16)"));
   EXPECT_THAT(row.reason(),
-              HasSubstr("the device has 1.5 GiB; the longest context that fits is 16384 tokens"));
+              HasSubstr("the device has 1.5 GiB; the largest context that fits is 16384 tokens"));
   EXPECT_THAT(RowOf(FakeDevice("pc", 512)).reason(), HasSubstr("no context fits"));
 }
 
 TEST_F(ContextTest, HeadRoomIsTakenOffTheDevicesMemory) {
   Class("memory_headroom = 2.0");
   Offer("q8_0", 1000);
-  EXPECT_THAT(RowOf(FakeDevice("pc", 2048)).reason(),
-              HasSubstr("the device has 2.0 GiB, 1.0 GiB without the head-room of class own"));
+  EXPECT_THAT(
+      RowOf(FakeDevice("pc", 2048)).reason(),
+      HasSubstr(
+          "the device has 2.0 GiB, of which 1.0 GiB is left after the headroom of class own"));
 }
 
 TEST_F(ContextTest, AContextThatTheModelDoesNotTakeIsRefusedUnlessAShorterOneWillDo) {
   Class("context = 8192");
   Offer("q8_0", 10, 2048);
-  EXPECT_THAT(
-      RowOf(FakeDevice("pc", 2048)).reason(),
-      HasSubstr("class own: a context of 8192 tokens is more than the model takes: 2048 at most"));
+  EXPECT_THAT(RowOf(FakeDevice("pc", 2048)).reason(),
+              HasSubstr("class own: a context of 8192 tokens exceeds the model's maximum of 2048"));
   Class("context = 8192\nmin_context = 1024");
   EXPECT_EQ(RowOf(FakeDevice("pc", 2048)).context().tokens(), 2048u);
 }

@@ -98,7 +98,7 @@ TEST_F(EstimateTest, WindowsAreWaitedForAgainAndAgain) {
   Devices(120);
   rollout_.mutable_plan()->set_max_in_flight(1);
   EXPECT_EQ(Seconds(), 86'400 + 7200 + 31 * 40);
-  EXPECT_EQ(Estimate().notes(1), "maintenance windows from now on");
+  EXPECT_EQ(Estimate().notes(1), "maintenance windows from now on are included");
 }
 
 TEST_F(EstimateTest, TheFleetsRecordIsUsedWhereThereIsOne) {
@@ -131,7 +131,7 @@ TEST_F(EstimateTest, TheFleetsRecordIsUsedWhereThereIsOne) {
   EXPECT_EQ(Seconds(), 50);
   EXPECT_EQ(Estimate().measured_devices(), 4u);
   EXPECT_EQ(Estimate().device_seconds(), 25);
-  EXPECT_THAT(Estimate().notes(0), HasSubstr("as the last 4 devices"));
+  EXPECT_THAT(Estimate().notes(0), HasSubstr("based on the last devices that finished (4)"));
   rollout_.mutable_devices(0)->clear_bytes();
   EXPECT_EQ(Seconds(), 25) << "what is not known is as the median";
 }

@@ -136,7 +136,8 @@ TEST_F(MachineTest, ADeviceThatFailsWhileSoakingStopsIt) {
   counts_[0].healthy = counts_[0].failed = 1;
   Pass(60);
   EXPECT_EQ(head_.state(), Rollout::PAUSED);
-  EXPECT_THAT(head_.reason(), HasSubstr("1 of 2 devices are healthy, less than 100 %"));
+  EXPECT_THAT(head_.reason(),
+              HasSubstr("1 of 2 devices are healthy, which is below the limit of 100 %"));
   EXPECT_EQ(counts_[1].in_flight, 0u);
 }
 

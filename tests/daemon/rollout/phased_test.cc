@@ -333,7 +333,7 @@ TEST_F(PhasedTest, AGroupIsAPhaseAndNarrowsAWholeRollout) {
   ASSERT_THAT(Pending(rollout), SizeIs(2));
   for (const std::string& id : {ids[1], ids[2]}) EXPECT_EQ(Row(rollout, id).phase(), 0u);
   EXPECT_ERROR(Once(*store_)->groups().Delete("lab"), kFailedPrecondition,
-               "in use by " + rollout.name());
+               "group lab is used by " + rollout.name());
   AllHealthy(rollout);
   AllHealthy(rollout);
   ASSERT_EQ(Get(rollout).state(), Rollout::COMPLETED);
@@ -345,7 +345,7 @@ TEST_F(PhasedTest, AGroupIsAPhaseAndNarrowsAWholeRollout) {
   EXPECT_EQ(narrowed->devices_size(), 1);
   EXPECT_EQ(narrowed->group(), "lab");
   EXPECT_ERROR(Once(*store_)->groups().Delete("lab"), kFailedPrecondition,
-               "in use by " + narrowed->name());
+               "group lab is used by " + narrowed->name());
   request.device_ids = {ids[0]};
   EXPECT_ERROR(rollouts_.Create(request), kFailedPrecondition, "quantfleet group show lab");
   request.group = "nowhere";
@@ -392,7 +392,7 @@ TEST_F(PhasedTest, LaterDevicesJoinADynamicRolloutEvenWhenItIsOver) {
   EXPECT_EQ(Row(Get(rollout), later[0]).state(), RolloutDevice::PENDING);
   AllHealthy(rollout);
   EXPECT_EQ(Get(rollout).state(), Rollout::COMPLETED);
-  // Taken back is rolled back: nobody joins any more.
+  // What was rolled back stays so: nobody joins any more.
   Act(rollout, RolloutEvent::kRollBack);
   const auto latest = EnrollDevices(1);
   Says(latest[0], {});

@@ -132,7 +132,8 @@ TEST(PlanTest, RefusesNonsenseByName) {
   EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "phase 1");
   plan.mutable_phases(0)->clear_percent();
   plan.mutable_phases(0)->set_group("lab");
-  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "labels or a group");
+  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument,
+               "give only one of a count, a percentage, labels or a group");
   plan.mutable_phases(0)->clear_group();
   plan.mutable_phases(0)->clear_count();
   plan.mutable_phases(0)->set_percent(101);

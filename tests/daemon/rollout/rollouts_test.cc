@@ -162,7 +162,8 @@ TEST_F(RolloutTest, RefusedRequestsChangeNothing) {
   const std::string q4 = PutArtifact("q4_0"), other = PutArtifact("q4_0", 1, "v2");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {"d-none"}, {}}), kNotFound, "d-none");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {"ffffffffffff"}}), kNotFound, "ffffffffffff");
-  EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {q4, other}}), kInvalidArgument, "either");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {q4, other}}), kInvalidArgument,
+               "more than one artifact of gguf:q4_0");
   EXPECT_ERROR(rollouts_.Create({"", "demo", {edge_.id}, {}}), kFailedPrecondition,
                "no device can run");
   ASSERT_OK(Revoke(iot_.id).status());

@@ -70,7 +70,7 @@ TEST_F(StepDownTest, OneThatSteppedDownIsHealthyAndRemembered) {
   EXPECT_EQ(row.state(), v1::RolloutDevice::HEALTHY);
   EXPECT_EQ(row.code(), v1::RolloutDevice::TOO_SLOW);
   EXPECT_EQ(row.artifact(), middle_);
-  EXPECT_THAT(row.reason(), HasSubstr("stepped down: too_slow: it makes 0.50"));
+  EXPECT_THAT(row.reason(), HasSubstr("stepped down: too_slow: the speed is 0.50"));
   EXPECT_EQ(Get(rollout).state(), v1::Rollout::COMPLETED);
   ASSERT_EQ(Device().outgrown_size(), 1);
   EXPECT_EQ(Device().outgrown(0).recipe(), "f16");
@@ -98,15 +98,15 @@ TEST_F(StepDownTest, StepsThatEndInNothingAreNotRemembered) {
 }
 
 TEST_F(StepDownTest, AnOperatorOrAnotherMachineLetsItTryAgain) {
-  const v1::ModelStatus assigned = SteppedDown(Row(Begin(), device_.id));
-  Says(device_.id, {assigned});
+  const v1::ModelStatus said = SteppedDown(Row(Begin(), device_.id));
+  Says(device_.id, {said});
   ASSERT_EQ(Device().outgrown_size(), 1);
   ASSERT_OK(fleet_.ForgetOutgrown(device_.id, "another").status());
   EXPECT_FALSE(Device().outgrown(0).forgotten());
   ASSERT_OK(fleet_.ForgetOutgrown(device_.id, "demo").status());
   EXPECT_TRUE(Device().outgrown(0).forgotten());
   // The device goes on telling of what it knows: that is nothing new.
-  Says(device_.id, {assigned});
+  Says(device_.id, {said});
   EXPECT_TRUE(Device().outgrown(0).forgotten());
   const v1::RolloutDevice next = Row(Begin(), device_.id);
   EXPECT_EQ(next.artifact(), large_);

@@ -193,7 +193,7 @@ TEST_F(AuthorityTest, ASecondCaIsTrustedBesideTheFirstAndThenAlone) {
   ASSERT_TRUE(Authority::RotateCa(RealFileSystem(), clock_, dir_.path()).ok());
   for (const absl::Status& again : {Authority::RotateCa(RealFileSystem(), clock_, dir_.path()),
                                     Authority::RotateSigningKey(RealFileSystem(), dir_.path())})
-    EXPECT_THAT(Describe(again), HasSubstr("2 CAs already: retire the old one"));
+    EXPECT_THAT(Describe(again), HasSubstr("already 2 CAs: retire the old one"));
 
   const auto both = Open();
   EXPECT_EQ(both->trust_root().version(), 2u);

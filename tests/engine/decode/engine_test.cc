@@ -269,9 +269,9 @@ TEST_F(EngineTest, OptionsWithoutMeaningAreRefused) {
         EngineOptions{.context = 33}, EngineOptions{.context = -1}})
     EXPECT_EQ(Engine::Load(Gguf("f32"), options).status().code(),
               absl::StatusCode::kInvalidArgument);
-  EXPECT_NE(
-      Message(Engine::Load(Gguf("f32"), {.context = 33}).status()).find("the model's own of 32"),
-      std::string::npos);
+  EXPECT_NE(Message(Engine::Load(Gguf("f32"), {.context = 33}).status())
+                .find("exceeds the model's maximum of 32"),
+            std::string::npos);
   EXPECT_EQ(Load("f32", {.threads = 1, .context = 16})->context(), 16);
   const auto engine = Load("f32");
   EXPECT_FALSE(engine->Generate({.prompt = "a", .max_tokens = -1}).ok());

@@ -47,7 +47,7 @@ TEST(Memory, IsThatOfTheContextThatRunsAndNotOfTheLongest) {
 
 TEST(Memory, WhatTheModelOrTheRuntimeHasNotIsRefusedWithWhatThereIs) {
   EXPECT_ERROR(NeedOf(Phi35(), 131073, ""), kInvalidArgument,
-               "131073 tokens is more than the model takes: 131072");
+               "a context of 131073 tokens exceeds the model's maximum of 131072");
   EXPECT_ERROR(
       NeedOf(Phi35(), 0, "q4_0"), kInvalidArgument,
       "a KV cache of type q4_0 is not supported here; the supported types are: f16, q8_0, f32");

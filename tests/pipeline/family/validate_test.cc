@@ -61,14 +61,14 @@ TEST(Validate, NamesAMissingOrSuperfluousPiece) {
   EXPECT_ERROR(Validate(m), kInvalidArgument, "not in its place");
   m = Good();
   m.tensors.push_back({"stray", DType::kF32, 4, 4, 2});
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "'stray' is not a part");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "'stray' does not belong to a llama model");
 }
 
 TEST(Validate, NamesTensorAndFieldOfAWrongShape) {
   ModelDescription m = Good();
   m.pieces[2].rows = 32;
   EXPECT_ERROR(Validate(m), kInvalidArgument,
-               "(num_attention_heads * head_dim) x hidden_size asks for [64, 64]");
+               "(num_attention_heads * head_dim) x hidden_size requires [64, 64]");
   m = Good();
   m.tensors[2].rows = 32;
   EXPECT_ERROR(Validate(m), kInvalidArgument, "tensor 'attn_q.0' has the shape [32, 64]");
@@ -83,7 +83,7 @@ TEST(Validate, NamesTensorAndFieldOfAWrongShape) {
   EXPECT_ERROR(Validate(m), kInvalidArgument, "attn_q.0");
   m = Good();
   m.tensors[2].dtype = DType::kQ4_K;
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "is not a multiple of the block size of");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "is not a multiple of the block size of q4_k");
 }
 
 TEST(Validate, PiecesOfOneTensorNeitherOverlapNorLeaveGaps) {
@@ -126,7 +126,7 @@ TEST(Validate, TokenizersHaveToFit) {
   m.tokenizer.eos.reset();
   m.tokenizer.more_ends = {2, 100};
   EXPECT_ERROR(Validate(m), kInvalidArgument,
-               "token 100 ends a generation, but is outside of the vocabulary");
+               "token 100 ends a generation, but is outside the vocabulary");
   m.tokenizer.more_ends.clear();
   m.tokenizer.tokens[7].score = std::numeric_limits<float>::infinity();
   EXPECT_ERROR(Validate(m), kInvalidArgument, "token 7");

@@ -48,17 +48,19 @@ TEST(AgentProgram, RefusesWhatNoAgentIs) {
   };
   EXPECT_ERROR(ReadProgram(""), kInvalidArgument, "/agent");
   EXPECT_ERROR(ReadProgram("#!/bin/sh\nexec true\n" + std::string(100, ' ') + Mark("1.0.0")),
-               kInvalidArgument, "no ELF");
+               kInvalidArgument, "it is not an ELF program");
   EXPECT_ERROR(ReadProgram(with(4, 1)), kInvalidArgument, "64-bit");
   EXPECT_ERROR(ReadProgram(with(5, 2)), kInvalidArgument, "little-endian");
-  EXPECT_ERROR(ReadProgram(with(7, 9)), kInvalidArgument, "another system");  // FreeBSD
+  EXPECT_ERROR(ReadProgram(with(7, 9)), kInvalidArgument,
+               "a system other than Linux (OS ABI 9)");  // FreeBSD
   EXPECT_ERROR(ReadProgram(with(16, 1)), kInvalidArgument, "cannot be executed");
   EXPECT_ERROR(ReadProgram(with(17, 1)), kInvalidArgument,
                "cannot be executed");                                       // of a type above 255
   EXPECT_ERROR(ReadProgram(with(18, 40)), kInvalidArgument, "machine 40");  // 32-bit ARM
   EXPECT_ERROR(ReadProgram(ElfHeader() + std::string(kAgentVersionMark) + std::string(1, '\0')),
-               kInvalidArgument, "its version");
-  EXPECT_ERROR(ReadProgram(ElfHeader() + Mark("latest")), kInvalidArgument, "its version");
+               kInvalidArgument, "it contains no version");
+  EXPECT_ERROR(ReadProgram(ElfHeader() + Mark("latest")), kInvalidArgument,
+               "it contains no version");
 }
 
 TEST(AgentProgram, FindsTheVersionBehindMarksWithoutOneAndAcrossWindows) {

@@ -207,17 +207,18 @@ TEST_F(HostileArtifact, OfMlx) {
   Make("mlx:int4");
   Exchange("model.safetensors", "lm_head.scales", "lm_head.scalez");
   EXPECT_ERROR(Open(), kDataLoss,
-               "model.safetensors: tensor 'lm_head.weight' (U32): no float, and it has no scales");
+               "model.safetensors: tensor 'lm_head.weight' (U32): it is not a float type, and it "
+               "has no scales");
   Exchange("model.safetensors", "lm_head.scalez", "lm_head.scales");
   Exchange("model.safetensors", "lm_head.biases", "lm_head.biasez");
-  EXPECT_ERROR(Open(), kDataLoss, "tensor 'lm_head.weight' (U32): unsigned codes without .biases");
+  EXPECT_ERROR(Open(), kDataLoss,
+               "tensor 'lm_head.weight' (U32): it has unsigned codes without .biases");
   Exchange("model.safetensors", "lm_head.biasez", "lm_head.biases");
   Exchange("model.safetensors", "\"lm_head.weight\"", "\"lm_head.w_ight\"");
-  EXPECT_ERROR(Open(), kDataLoss,
-               "tensor 'lm_head.scales' (F16): it scales codes that are not there");
+  EXPECT_ERROR(Open(), kDataLoss, "tensor 'lm_head.scales' (F16): it has no codes to scale");
   Exchange("model.safetensors", "\"lm_head.w_ight\"", "\"lm_head.weight\"");
   Exchange("model.safetensors", "\"model.norm.weight\"", "\"model.nor_.weight\"");
-  EXPECT_ERROR(Open(), kDataLoss, "tensor 'model.norm.weight' is in none of its files");
+  EXPECT_ERROR(Open(), kDataLoss, "tensor 'model.norm.weight' is not in any of its files");
   Exchange("model.safetensors", "\"model.nor_.weight\"", "\"model.norm.weight\"");
   ASSERT_OK(Open());
   Cut("model.safetensors", 1);
@@ -227,7 +228,7 @@ TEST_F(HostileArtifact, OfMlx) {
 TEST_F(HostileArtifact, OfOpenVino) {
   Make("openvino:int4");
   Exchange("openvino_model.xml", "model.norm.weight", "model.nor_.weight");
-  EXPECT_ERROR(Open(), kDataLoss, "tensor 'model.norm.weight' is in none of its files");
+  EXPECT_ERROR(Open(), kDataLoss, "tensor 'model.norm.weight' is not in any of its files");
   Exchange("openvino_model.xml", "model.nor_.weight", "model.norm.weight");
   // As many bytes, but of numbers that are no codes.
   const auto of_embedding = [](const char* type) {
@@ -238,7 +239,7 @@ TEST_F(HostileArtifact, OfOpenVino) {
                "constant 'model.embed_tokens.weight': its element type is not known");
   Exchange("openvino_model.xml", of_embedding("e8"), of_embedding("u8"));
   EXPECT_ERROR(Open(), kDataLoss,
-               "openvino_model.bin: tensor 'model.embed_tokens.weight' (u8): unsigned codes "
+               "openvino_model.bin: tensor 'model.embed_tokens.weight' (u8): it has unsigned codes "
                "without /zero_point");
   Exchange("openvino_model.xml", of_embedding("u8"), of_embedding("i8"));
   ASSERT_OK(Open());
@@ -251,10 +252,10 @@ TEST_F(HostileArtifact, OfOnnx) {
   Exchange("model.onnx", "model.onnx.data", "model.onnx_data");
   EXPECT_ERROR(Open(), kNotFound, "model.onnx_data");
   Exchange("model.onnx", "model.onnx_data", "../abc/onnx.dat");
-  EXPECT_ERROR(Open(), kDataLoss, "its file is not in the model");
+  EXPECT_ERROR(Open(), kDataLoss, "its file is not in the model's folder");
   Exchange("model.onnx", "../abc/onnx.dat", "model.onnx.data");
   Exchange("model.onnx", "lm_head.weight.scales", "lm_head.weight.scalez");
-  EXPECT_ERROR(Open(), kDataLoss, "tensor 'lm_head.weight' is in none of its files");
+  EXPECT_ERROR(Open(), kDataLoss, "tensor 'lm_head.weight' is not in any of its files");
   Exchange("model.onnx", "lm_head.weight.scalez", "lm_head.weight.scales");
   // The length of the embedding's codes, and offsets that are the same number.
   Exchange("model.onnx",

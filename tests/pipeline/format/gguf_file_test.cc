@@ -91,7 +91,7 @@ TEST(GgufFile, ReadsKeysOfEveryType) {
   EXPECT_EQ(**file->Float("f64"), 2.5);
   EXPECT_FALSE((*file->Integer("absent")).has_value());
   EXPECT_ERROR(file->Integer("text"), kInvalidArgument,
-               "m.gguf: key 'text' has to be an integer, but is a string");
+               "m.gguf: key 'text' must be an integer, but is a string");
   EXPECT_ERROR(file->Strings("floats"), kInvalidArgument, "array of f32");
 }
 
@@ -160,12 +160,12 @@ TEST(GgufFile, RefusesHugeCounts) {
   EXPECT_ERROR(array.Read(), kInvalidArgument, "elements");
   RawFile strings;
   strings.Start(0, 1).Text("k").U32(9).U32(8).U64(1'000'000).Data(64);
-  EXPECT_ERROR(strings.Read(), kDataLoss, "is it truncated");
+  EXPECT_ERROR(strings.Read(), kDataLoss, "is the file truncated");
 }
 
 TEST(GgufFile, RefusesBadKeys) {
   EXPECT_ERROR(RawFile().Start(0, 2).KvU32("k", 1).KvU32("k", 2).Read(), kInvalidArgument,
-               "'k' occurs twice");
+               "'k' occurs more than once");
   EXPECT_ERROR(RawFile().Start(0, 1).KvU32("", 1).Data(8).Read(), kInvalidArgument, "empty");
   EXPECT_ERROR(RawFile().Start(0, 1).KvU32("a\nb", 1).Read(), kInvalidArgument, "not printable");
   RawFile type;
@@ -197,7 +197,7 @@ TEST(GgufFile, RefusesBadTensors) {
   EXPECT_ERROR(with({1, 1, 1, 1, 1}, 0), kInvalidArgument, "5 dimensions");
   EXPECT_ERROR(with({4, 0}, 0), kInvalidArgument, "a dimension of 0");
   EXPECT_ERROR(with({-4}, 0), kInvalidArgument, "a dimension of -4");
-  EXPECT_ERROR(with({48}, 2), kInvalidArgument, "blocks of 32 (q4_0) do not divide");
+  EXPECT_ERROR(with({48}, 2), kInvalidArgument, "not a multiple of the block size 32 (q4_0)");
   EXPECT_ERROR(with({4}, 10), kUnimplemented, "Q2_K");
   EXPECT_ERROR(with({4}, 777), kUnimplemented, "777");
   const int64_t big = std::numeric_limits<int64_t>::max();
@@ -223,7 +223,7 @@ TEST(GgufFile, RefusesTensorsThatOverlapLeaveGapsOrOccurTwice) {
   EXPECT_ERROR(second("b", 32), kInvalidArgument, "tensor 'b' claims the offset 32");
   EXPECT_ERROR(second("b", 0), kInvalidArgument, "tensor 'b' claims the offset 0");
   EXPECT_ERROR(second("b", 96), kInvalidArgument, "end at 64");
-  EXPECT_ERROR(second("a", 64), kInvalidArgument, "'a' occurs twice");
+  EXPECT_ERROR(second("a", 64), kInvalidArgument, "'a' occurs more than once");
 }
 
 TEST(GgufTokenizer, ReadsAVocabulary) {
@@ -291,7 +291,7 @@ TEST(GgufTokenizer, EveryEndOfAFileCounts) {
   StartVocabulary(outside, {}, 1).KvU32("tokenizer.ggml.eot_token_id", 3);
   EXPECT_ERROR(
       ReadTokenizer(*outside.Read()), kInvalidArgument,
-      "key 'tokenizer.ggml.eot_token_id' names the token 3, outside of the vocabulary of 3");
+      "key 'tokenizer.ggml.eot_token_id' names token 3, which is outside the vocabulary of 3");
   RawFile listed;
   StartVocabulary(listed, {}, 1)
       .Text("tokenizer.ggml.eos_token_ids")
@@ -301,7 +301,7 @@ TEST(GgufTokenizer, EveryEndOfAFileCounts) {
       .U32(2)
       .U32(77);
   EXPECT_ERROR(ReadTokenizer(*listed.Read()), kInvalidArgument,
-               "'tokenizer.ggml.eos_token_ids' names the token 77");
+               "'tokenizer.ggml.eos_token_ids' names token 77");
 }
 
 TEST(GgufSampling, IsReadAndChecked) {
@@ -324,7 +324,7 @@ TEST(GgufSampling, IsReadAndChecked) {
   EXPECT_EQ(*ReadSampling(*greedy.Read()), SamplingDefaults{.samples = false});
   wide.Start(0, 1).Text("general.sampling.top_p").U32(6).Num(2.f);
   EXPECT_ERROR(ReadSampling(*wide.Read()), kInvalidArgument,
-               "'general.sampling.top_p' is 2; it has to be above 0 and at most 1");
+               "'general.sampling.top_p' is 2; it must be above 0 and at most 1");
   nan.Start(0, 1).Text("general.sampling.temp").U32(6).Num(std::numeric_limits<float>::quiet_NaN());
   EXPECT_ERROR(ReadSampling(*nan.Read()), kInvalidArgument, "'general.sampling.temp' is nan");
 }

@@ -124,23 +124,24 @@ TEST_F(ImportanceTest, WhatIsWrongIsNamed) {
                "i.gguf: 'output.weight.in_sum2' has 3 values");
   EXPECT_ERROR(Read(with({1, 2, 3, 4, 5, 6, 7, 8}, {2, 2})), kInvalidArgument, "2 counts");
   EXPECT_ERROR(Read(with({1, nan, 3, 4}, {2})), kInvalidArgument,
-               "'output.weight.in_sum2' holds nan at column 1");
-  EXPECT_ERROR(Read(with({1, INFINITY, 3, 4}, {2})), kInvalidArgument, "holds inf at column 1");
-  EXPECT_ERROR(Read(with({1, 2, 3, -4}, {2})), kInvalidArgument, "holds -4 at column 3");
+               "'output.weight.in_sum2' contains nan at column 1");
+  EXPECT_ERROR(Read(with({1, INFINITY, 3, 4}, {2})), kInvalidArgument, "contains inf at column 1");
+  EXPECT_ERROR(Read(with({1, 2, 3, -4}, {2})), kInvalidArgument, "contains -4 at column 3");
   EXPECT_ERROR(Read(with({1, 2, 3, 4}, {-1})), kInvalidArgument,
-               "'output.weight.counts' is -1, which is no count");
+               "'output.weight.counts' is -1, which is not a valid count");
   EXPECT_ERROR(Read(with({1, 2, 3, 4}, {nan})), kInvalidArgument, "which is not a valid count");
   EXPECT_ERROR(Read(with({1, 2, 3, 4}, {INFINITY})), kInvalidArgument,
                "which is not a valid count");
   EXPECT_ERROR(Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}})), kInvalidArgument,
-               "there is 'output.weight.in_sum2' but no 'output.weight.counts'");
-  EXPECT_ERROR(Read(FileOf({{"x.counts", {1}}})), kInvalidArgument, "no 'x.in_sum2'");
+               "'output.weight.in_sum2' has no matching 'output.weight.counts'");
+  EXPECT_ERROR(Read(FileOf({{"x.counts", {1}}})), kInvalidArgument,
+               "'x.counts' has no matching 'x.in_sum2'");
   EXPECT_ERROR(Read(FileOf({{"output.weight", {1}}})), kInvalidArgument, "no tensor has both sums");
   EXPECT_ERROR(Read(FileOf({{"x.in_sum2", {1}}, {"x.counts", {1}}})), kInvalidArgument,
-               "names no tensor of this llama model");
+               "names none of this llama model's tensors");
   EXPECT_ERROR(Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}, {"output.weight.counts", {1}}},
                            "model")),
-               kInvalidArgument, "general.type is 'model', not 'imatrix'");
+               kInvalidArgument, "general.type is 'model' instead of 'imatrix'");
   EXPECT_ERROR(Read(FileOf({}, "")), kInvalidArgument, "general.type is ''");
   std::string bytes = with({1, 2, 3, 4}, {2});
   EXPECT_ERROR(Read(bytes.substr(0, bytes.size() - 40)), kDataLoss, "i.gguf");

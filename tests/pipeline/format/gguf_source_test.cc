@@ -121,8 +121,7 @@ TEST(GgufSource, NamesAMissingKey) {
 TEST(GgufSource, NamesAKeyOfTheWrongType) {
   Builder b;
   b.w.AddText("llama.rope.freq_base", "ten thousand");
-  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument,
-               "'llama.rope.freq_base' has to be a float");
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "'llama.rope.freq_base' must be a float");
 }
 
 TEST(GgufSource, RefusesHeadCountsThatMakeNoSense) {
@@ -144,7 +143,7 @@ TEST(GgufSource, RefusesTensorsOfOtherModels) {
   Builder b;
   b.w.AddTensor("blk.0.ffn_gate_inp.weight", DType::kF32, 4, 8, 2);
   EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument,
-               "'blk.0.ffn_gate_inp.weight' is not a part of a llama");
+               "'blk.0.ffn_gate_inp.weight' does not belong to a llama model");
 }
 
 TEST(GgufSource, NamesAMissingTensor) {

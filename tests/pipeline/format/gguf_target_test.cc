@@ -216,7 +216,8 @@ TEST(GgufTarget, GroupsOfOtherRuntimesAreRefused) {
     recipe.changes.overrides = {*TypeOverride::Parse(fmt::format("role:ffn_down={}", type))};
     EXPECT_ERROR(
         PlanGguf(p.source->description(), {}, recipe), kInvalidArgument,
-        fmt::format("tensor 'blk.0.ffn_down.weight': gguf holds ggml's types, not {}", type));
+        fmt::format("tensor 'blk.0.ffn_down.weight': gguf supports only ggml's types, not {}",
+                    type));
   }
 }
 

@@ -135,7 +135,7 @@ TEST(HfConfig, LongRope) {
                kInvalidArgument, "rope_scaling.short_factor has 0 values");
   EXPECT_ERROR(ParseHfConfig(Config(
                    {{"architectures", R"(["LlamaForCausalLM"])"}, {"rope_scaling", scaling}})),
-               kUnimplemented, "phi3 only");
+               kUnimplemented, "supported only for phi3");
   std::string mscale = scaling;
   mscale.insert(1, R"("short_mscale": 1.2, )");
   EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", mscale}})), kUnimplemented, "'short_mscale'");
@@ -235,11 +235,11 @@ TEST(HfConfig, NamesMembersThatAreMissingOrOfTheWrongType) {
     EXPECT_ERROR(ParseHfConfig(Config({{field, "absent"}})), kInvalidArgument,
                  fmt::format("'{}' is missing", field));
   EXPECT_ERROR(ParseHfConfig(Config({{"hidden_size", "\"64\""}})), kInvalidArgument,
-               "config.json: 'hidden_size' has to be an integer");
+               "config.json: 'hidden_size' must be an integer");
   EXPECT_ERROR(ParseHfConfig(Config({{"hidden_size", "64.5"}})), kInvalidArgument,
-               "has to be an integer");
+               "must be an integer");
   EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", "[]"}})), kInvalidArgument,
-               "has to be an object");
+               "must be an object");
   EXPECT_ERROR(ParseHfConfig(Config({{"tie_word_embeddings", "1"}})), kInvalidArgument,
                "true or false");
 }

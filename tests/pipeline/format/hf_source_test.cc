@@ -84,11 +84,11 @@ TEST_F(HfSourceTest, GenerationConfigSaysWhatEndsAndHowToSample) {
   EXPECT_EQ((*source)->description().tokenizer.more_ends, (std::vector<int32_t>{20, 30}));
   WriteFile(dir_ / "generation_config.json", R"({"eos_token_id": [2, 320]})");
   EXPECT_ERROR(Open(), kInvalidArgument,
-               fmt::format("{}: 'eos_token_id' names the token 320",
+               fmt::format("{}: 'eos_token_id' names token 320",
                            (dir_ / "generation_config.json").string()));
   fs::remove(dir_ / "generation_config.json");
   Replace("config.json", "[2, 9]", "[2, 999]");
-  EXPECT_ERROR(Open(), kInvalidArgument, "config.json: 'eos_token_id' names the token 999");
+  EXPECT_ERROR(Open(), kInvalidArgument, "config.json: 'eos_token_id' names token 999");
 }
 
 TEST_F(HfSourceTest, ShardsHoldTheSameBytesAsOneFile) {
@@ -172,7 +172,7 @@ TEST_F(HfSourceTest, RefusesUnknownTensors) {
   Write("llama");
   AddTensor("model.layers.0.mlp.experts.weight", "F32", 32);
   EXPECT_ERROR(Open(), kInvalidArgument,
-               "'model.layers.0.mlp.experts.weight' is not a part of a llama model");
+               "'model.layers.0.mlp.experts.weight' does not belong to a llama model");
 }
 
 TEST_F(HfSourceTest, RefusesQuantizedTensors) {
@@ -218,7 +218,7 @@ TEST_F(HfSourceTest, NamesAContradictionOfIndexAndShard) {
   Replace("model.safetensors.index.json", "model.embed_tokens.weight\": \"model-00001-of-00002",
           "model.embed_tokens.weight\": \"model-00002-of-00002");
   EXPECT_ERROR(Open(), kInvalidArgument,
-               "holds tensor 'model.embed_tokens.weight', which the index puts into");
+               "contains tensor 'model.embed_tokens.weight', which the index puts into");
   Write("phi3", {.shards = 2});
   Replace("model.safetensors.index.json", "{\"model.embed_tokens.weight\"",
           "{\"model.other.weight\": \"model-00001-of-00002.safetensors\", "
@@ -256,10 +256,10 @@ TEST_F(HfSourceTest, RefusesATensorThatTwoShardsHold) {
   Write("llama", {.shards = 2});
   fs::copy_file(dir_ / "model-00001-of-00002.safetensors",
                 dir_ / "model-00002-of-00002.safetensors", fs::copy_options::overwrite_existing);
-  EXPECT_ERROR(Open(), kInvalidArgument,
-               "model-00002-of-00002.safetensors holds tensor 'model.embed_tokens.weight', which "
-               "the index puts into "
-               "model-00001-of-00002.safetensors");
+  EXPECT_ERROR(
+      Open(), kInvalidArgument,
+      "model-00002-of-00002.safetensors contains tensor 'model.embed_tokens.weight', which "
+      "the index puts into model-00001-of-00002.safetensors");
 }
 
 TEST_F(HfSourceTest, NamesATruncatedFile) {

@@ -241,8 +241,7 @@ TEST(HfTokenizer, MergesAsPairs) {
   ASSERT_OK(t);
   EXPECT_EQ(t->merges, (std::vector<std::string>{"a b", "ab c"}));
   EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a", "b", "c"]])")), kInvalidArgument, "merge 0");
-  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a b", "c"]])")), kInvalidArgument,
-               "separated by a space");
+  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a b", "c"]])")), kInvalidArgument, "with a space");
   EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"(["ab"])")), kInvalidArgument,
                "two tokens separated by a space");
 }
@@ -368,10 +367,10 @@ TEST(HfTokenizer, RefusesBadConfiguration) {
   files.model = SpmModelBytes(TinySpmPieces(300));
   files.tokenizer_config = R"({"added_tokens_decoder": {"x": {}}})";
   EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument,
-               "'x', which is no token id");
+               "'x', which is not a token id");
   files.tokenizer_config = R"({"add_bos_token": "yes"})";
   EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument,
-               "'add_bos_token' has to be true or false");
+               "'add_bos_token' must be true or false");
   files.tokenizer_config.reset();
   files.added_tokens = R"({"<x>": "1"})";
   EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument, "added_tokens.json");

@@ -53,8 +53,8 @@ TEST(IrFile, DamagedConstantsAreNamed) {
   refused("element_type=\"f8\" shape=\"4\" offset=\"0\" size=\"4\"", "element type");
   refused("element_type=\"i8\" shape=\"9223372036854775807, 9\" offset=\"0\" size=\"4\"",
           "too large");
-  refused("element_type=\"i8\" shape=\"4\" offset=\"0\" size=\"5\"", "takes 4 bytes, it has 5");
-  refused("element_type=\"i8\" shape=\"4\" offset=\"97\" size=\"4\"", "outside of the 100 bytes");
+  refused("element_type=\"i8\" shape=\"4\" offset=\"0\" size=\"5\"", "needs 4 bytes, but it has 5");
+  refused("element_type=\"i8\" shape=\"4\" offset=\"97\" size=\"4\"", "outside the 100 bytes");
   refused("element_type=\"i8\" shape=\"4\" offset=\"18446744073709551615\" size=\"4\"", "outside");
 }
 
@@ -63,7 +63,8 @@ TEST(IrFile, WhatIsNoModelIsRefused) {
   EXPECT_ERROR(ReadIrConstants("", "m.xml", 0), kDataLoss, "m.xml");
   EXPECT_ERROR(ReadIrConstants("<net version=\"10\" />", "m.xml", 0), kDataLoss, "version 11");
   EXPECT_ERROR(ReadIrConstants("<model version=\"11\" />", "m.xml", 0), kDataLoss, "version 11");
-  EXPECT_ERROR(ReadIrConstants(std::string(kMaxIrBytes + 1, ' '), "m.xml", 0), kDataLoss, "larger");
+  EXPECT_ERROR(ReadIrConstants(std::string(kMaxIrBytes + 1, ' '), "m.xml", 0), kDataLoss,
+               "exceeds");
   // A billion laughs.
   EXPECT_ERROR(
       ReadIrConstants(

@@ -195,10 +195,10 @@ TEST(OnnxTarget, Int8QdqHoldsEightBitsAndFloats) {
   const auto source = OpenDemo();
   Recipe recipe = *FindRecipe("int8-qdq");
   recipe.changes.overrides = {*TypeOverride::Parse("role:ffn_down=q4_0")};
-  EXPECT_ERROR(PlanOnnx(*source, recipe), kInvalidArgument,
-               "tensor 'model.layers.0.mlp.down_proj.weight': onnx:int8-qdq holds f32, f16, q8_0 "
-               "and groups of 8 "
-               "bits (i8_g64, u8_g64), not q4_0");
+  EXPECT_ERROR(
+      PlanOnnx(*source, recipe), kInvalidArgument,
+      "tensor 'model.layers.0.mlp.down_proj.weight': onnx:int8-qdq supports f32, f16, q8_0 "
+      "and groups of 8 bits (i8_g64, u8_g64), not q4_0");
   recipe.changes.overrides = {*TypeOverride::Parse("role:ffn_down=u8_g64"),
                               *TypeOverride::Parse("role:ffn_up=f16")};
   const auto layout = PlanOnnx(*source, recipe);
@@ -224,8 +224,7 @@ TEST(CheckGroups, NamesTheTensorAndWhatFits) {
   EXPECT_OK(check("q8_0", 96));
   EXPECT_ERROR(check("u4_g128", 192), kInvalidArgument,
                "tensor 'x.weight': its rows of 192 elements cannot be divided into groups of 128: "
-               "take groups of 64 for it "
-               "(--tensor-type role:ffn_down=u4_g64)");
+               "use groups of 64 for it (--tensor-type role:ffn_down=u4_g64)");
   EXPECT_ERROR(check("i4_g128", 96), kInvalidArgument,
                "groups of 32 for it (--tensor-type role:ffn_down=q4_0)");
   EXPECT_ERROR(check("u8_g64", 96), kInvalidArgument, "role:ffn_down=u8_g32");

@@ -82,7 +82,7 @@ TEST(SafetensorsFile, RefusesDuplicates) {
                kInvalidArgument, "tensor 'a' occurs more than once");
   EXPECT_ERROR(
       ReadHeader(R"({"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
-      kInvalidArgument, "'dtype' twice");
+      kInvalidArgument, "'dtype' more than once");
 }
 
 TEST(SafetensorsFile, RefusesBadOffsets) {
@@ -94,10 +94,10 @@ TEST(SafetensorsFile, RefusesBadOffsets) {
   EXPECT_OK(one("2", "0,8", 8));
   EXPECT_ERROR(one("2", "8,0", 8), kInvalidArgument, "before it begins");
   EXPECT_ERROR(one("3", "0,8", 8), kInvalidArgument,
-               "8 bytes by its data_offsets, but 12 by its shape");
+               "8 bytes according to its data_offsets, but 12 according to its shape");
   EXPECT_ERROR(one("2", "0,8", 4), kDataLoss, "tensor 'a' reaches to byte 8");
   EXPECT_ERROR(one("2", "0,8", 9), kInvalidArgument, "1 bytes at the end belong to no tensor");
-  EXPECT_ERROR(one("2", "4,12", 12), kInvalidArgument, "hole of 4 bytes");
+  EXPECT_ERROR(one("2", "4,12", 12), kInvalidArgument, "gap of 4 bytes");
   EXPECT_ERROR(one("4611686018427387904,4", "0,8", 8), kInvalidArgument, "overflow");
   EXPECT_ERROR(one("9223372036854775807", "0,18446744073709551615", 8), kInvalidArgument,
                "overflow");

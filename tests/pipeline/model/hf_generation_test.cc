@@ -45,25 +45,25 @@ TEST(HfGeneration, ErrorsNameFileAndField) {
     EXPECT_ERROR(ParseHfGeneration(text, 320), kInvalidArgument, what);
   };
   said(R"({"eos_token_id": [2, 320]})",
-       "generation_config.json: 'eos_token_id' names the token 320, outside of the vocabulary of "
+       "generation_config.json: 'eos_token_id' names token 320, which is outside the vocabulary of "
        "320");
-  said(R"({"eos_token_id": -2})", "'eos_token_id' names the token -2");
+  said(R"({"eos_token_id": -2})", "'eos_token_id' names token -2");
   said(R"({"eos_token_id": [2, "</s>"]})",
-       "'eos_token_id' has to be a token's id or a list of them");
-  said(R"({"eos_token_id": {}})", "'eos_token_id' has to be a token's id or a list of them");
+       "'eos_token_id' must be a token id or a list of token ids");
+  said(R"({"eos_token_id": {}})", "'eos_token_id' must be a token id or a list of token ids");
   said(R"({"temperature": -0.1})",
-       "generation_config.json: 'temperature' is -0.1; it has to be at least 0 and at most");
+       "generation_config.json: 'temperature' is -0.1; it must be at least 0 and at most");
   said(R"({"temperature": 1e300})", "'temperature' is 1e+300");
-  said(R"({"temperature": "hot"})", "'temperature' has to be a number");
-  said(R"({"top_p": 0})", "'top_p' is 0; it has to be above 0 and at most 1");
+  said(R"({"temperature": "hot"})", "'temperature' must be a number");
+  said(R"({"top_p": 0})", "'top_p' is 0; it must be above 0 and at most 1");
   said(R"({"top_p": 1.5})", "'top_p' is 1.5");
   said(R"({"min_p": -1})", "'min_p' is -1");
-  said(R"({"repetition_penalty": 0})", "'repetition_penalty' is 0; it has to be above 0");
+  said(R"({"repetition_penalty": 0})", "'repetition_penalty' is 0; it must be above 0");
   said(R"({"top_k": -2})",
        "generation_config.json: 'top_k' is -2; it must be a number of tokens, or 0 for all");
   said(R"({"top_k": 3000000000})", "'top_k' is 3000000000");
-  said(R"({"top_k": 1.5})", "'top_k' has to be an integer");
-  said(R"({"do_sample": 1})", "'do_sample' has to be true or false");
+  said(R"({"top_k": 1.5})", "'top_k' must be an integer");
+  said(R"({"do_sample": 1})", "'do_sample' must be true or false");
   said("[]", "does not contain a JSON object");
 }
 

@@ -48,35 +48,37 @@ TEST(RecipeFile, ErrorsNameFileLineAndKey) {
       {"base = \"q4_0\"", "r.toml: the name is missing"},
       {"name = \"a\"", "r.toml: give either base"},
       {"name = \"a\"\nbase = \"q4_0\"\nbody = \"q4_0\"", "r.toml: give either base"},
-      {"name = \"a b\"\nbase = \"q4_0\"", "r.toml: line 1: name: has to be 1 to 64 of"},
+      {"name = \"a b\"\nbase = \"q4_0\"", "r.toml: line 1: name: must be 1 to 64 characters of"},
       {"base = \"q4_0\"\nname = \"q8_0\"",
-       "r.toml: line 2: name: 'q8_0' is a recipe's name already"},
-      {"name = 3\nbase = \"q4_0\"", "r.toml: line 1: name: has to be a string"},
-      {"name = \"a\"\nbase = \"q3\"", "r.toml: line 2: base: there is no recipe 'q3'"},
-      {"name = \"a\"\nbase = \"q4_0\"\nhead = \"q8_0\"", "r.toml: line 3: head: goes with body"},
+       "r.toml: line 2: name: 'q8_0' is already the name of a recipe"},
+      {"name = 3\nbase = \"q4_0\"", "r.toml: line 1: name: must be a non-empty string"},
+      {"name = \"a\"\nbase = \"q3\"", "r.toml: line 2: base: recipe 'q3' does not exist"},
+      {"name = \"a\"\nbase = \"q4_0\"\nhead = \"q8_0\"",
+       "r.toml: line 3: head: can only be used with body"},
       {"name = \"a\"\nbody = \"q9\"", "r.toml: line 2: body: unknown element type 'q9'"},
-      {"name = \"a\"\nbase = \"q4_0\"\nsize = 3", "r.toml: line 3: size: no recipe has such a key"},
-      {"name = \"a\"\nbase = \"q4_0\"\npure = 1", "r.toml: line 3: pure: has to be true or false"},
-      {"name = \"a\"\nbase = \"q4_0\"\noverride = 1", "r.toml: line 3: override: has to be tables"},
+      {"name = \"a\"\nbase = \"q4_0\"\nsize = 3", "r.toml: line 3: size: is not a key of a recipe"},
+      {"name = \"a\"\nbase = \"q4_0\"\npure = 1", "r.toml: line 3: pure: must be true or false"},
+      {"name = \"a\"\nbase = \"q4_0\"\noverride = 1", "r.toml: line 3: override: must be tables"},
       {"name = \"a\"\nbase = \"q4_0\"\n[[override]]\ntype = \"q8_0\"",
        "r.toml: line 3: override: needs either role"},
       {"name = \"a\"\nbase = \"q4_0\"\n[[override]]\nrole = \"attn_v\"",
        "r.toml: line 3: override: needs a type"},
       {"name = \"a\"\nbase = \"q4_0\"\n[[override]]\nrole = \"v\"\ntype = \"q8_0\"",
-       "r.toml: line 4: override.role: there is no role 'v'"},
+       "r.toml: line 4: override.role: 'v' is not a role whose type can be chosen"},
       {"name = \"a\"\nbase = \"q4_0\"\n[[override]]\ntensor = \"(\"\ntype = \"q8_0\"",
-       "r.toml: line 4: override.tensor: '(' is not a regular expression"},
+       "r.toml: line 4: override.tensor: '(' is not a supported regular expression"},
       {"name = \"a\"\nbase = \"q4_0\"\n[[override]]\ntensor = \"a\"\ntype = \"q8_0\"\nwhy = 1",
-       "r.toml: line 6: override.why: no override has such a key"},
+       "r.toml: line 6: override.why: is not a key of an override"},
       {"name = \"a\xff\"", "r.toml: is not UTF-8"},
-      {std::string(70'000, '#'), "r.toml: 70000 bytes"},
+      {std::string(70'000, '#'), "r.toml: the file has 70000 bytes"},
       {"a = " + std::string(5000, '['), "r.toml: line 1: "},
   };
   for (const auto& [text, words] : cases)
     EXPECT_ERROR(ParseRecipe(text, "r.toml"), kInvalidArgument, words);
   std::string many = "name = \"a\"\nbase = \"q4_0\"\n";
   for (int i = 0; i < 257; ++i) many += "[[override]]\ntensor = \"a\"\ntype = \"q8_0\"\n";
-  EXPECT_ERROR(ParseRecipe(many, "r.toml"), kInvalidArgument, "257 of them");
+  EXPECT_ERROR(ParseRecipe(many, "r.toml"), kInvalidArgument,
+               "override: has 257 entries; the maximum is 256");
 }
 
 }  // namespace

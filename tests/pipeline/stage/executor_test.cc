@@ -340,7 +340,7 @@ TEST_F(SmallSource, WhatIsNotANumberIsNamed) {
   }
   Put(0, 7, std::numeric_limits<float>::infinity());
   EXPECT_ERROR(RunTo(DType::kQ4_0), kInvalidArgument,
-               "tensor 'attn_norm.src' holds inf at element 7");
+               "tensor 'attn_norm.src' contains inf at element 7");
 }
 
 TEST_F(SmallSource, WhatATypeCannotHoldIsNamed) {
@@ -450,7 +450,7 @@ TEST(ExecutorMemory, TheBudgetBoundsHowManyWork) {
   }
   MemorySink sink(*plan);
   EXPECT_ERROR(Execute(source, *plan, sink, {.memory_bytes = each - 1}), kInvalidArgument,
-               "776.0 KiB at least");
+               "this plan needs at least 776.0 KiB");
 }
 
 }  // namespace

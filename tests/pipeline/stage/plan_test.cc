@@ -136,7 +136,8 @@ TEST(Plan, TargetsAreAskedForOnceAndAtLeastOne) {
   const auto source = OpenModel(RealFileSystem(), dir.path());
   ASSERT_OK(source);
   EXPECT_ERROR(MakePlan(**source, {}), kInvalidArgument, "at least one target");
-  EXPECT_ERROR(MakePlan(**source, {{"gguf", "f16"}, {"gguf", "f16"}}), kInvalidArgument, "twice");
+  EXPECT_ERROR(MakePlan(**source, {{"gguf", "f16"}, {"gguf", "f16"}}), kInvalidArgument,
+               "gguf:f16 is given more than once");
   EXPECT_ERROR(MakePlan(**source, {{"tar", "f16"}}), kInvalidArgument, "tar");
 }
 
@@ -160,9 +161,10 @@ TEST(Plan, TextSaysTheTermsOfRunning) {
       HasSubstr("needs " + DescribeNeed(*NeedOf(memory, 4096, "f16")) + " of memory to run\n"));
   EXPECT_THAT(Text(**source, *plan), HasSubstr("4096 tokens, f32"));  // of onnx:fp32
   EXPECT_ERROR(RunsOf(*plan, {.context = 8193}), kInvalidArgument,
-               "gguf-f16: a context of 8193 tokens is more than the model takes: 8192");
-  EXPECT_ERROR(RunsOf(*plan, {.kv_type = "q8_0"}), kInvalidArgument,
-               "onnx-fp32: a KV cache of q8_0 cannot be had here; there is f32");
+               "gguf-f16: a context of 8193 tokens exceeds the model's maximum of 8192");
+  EXPECT_ERROR(
+      RunsOf(*plan, {.kv_type = "q8_0"}), kInvalidArgument,
+      "onnx-fp32: a KV cache of type q8_0 is not supported here; the supported types are: f32");
 
   const auto only = MakePlan(**source, {{"gguf", "f16"}});
   const uint64_t bytes = NeedOf(memory, 1024, "f16")->total();
@@ -173,7 +175,7 @@ TEST(Plan, TextSaysTheTermsOfRunning) {
   // What fits without being a multiple of 256 fits.
   const uint64_t odd = NeedOf(memory, 1000, "f16")->total();
   EXPECT_THAT(Text(**source, *only, {.context = 1000, .device_bytes = odd}),
-              HasSubstr("fits; the longest context that does is 1000"));
+              HasSubstr("fits; the largest context that fits is 1000 tokens"));
   EXPECT_THAT(Text(**source, *only, {.device_bytes = 1}),
               HasSubstr("does not fit with any context"));
 }

@@ -24,7 +24,7 @@ class GgufReader {
       return ResourceExhausted("{} at byte {} would make the header longer than the maximum of {}",
                                what, position_, HumanBytes(end_));
     return DataLoss(
-        "{} at byte {} needs {} bytes, but the file ends after {} bytes: is the file truncated?",
+        "{} at byte {} needs {} bytes, but the file ends {} bytes later: is the file truncated?",
         what, position_, n, remaining());
   }
 
