@@ -82,7 +82,7 @@ class Groups(OnnxTest):
         source, _ = self.sized("llama2", intermediate=192)
         out = self.dir / "out"
         refused = refusal(self, out, source, "onnx:int4-g128-asym")
-        self.assertIn("tensor 'model.layers.0.mlp.down_proj.weight': rows of 192 do not divide into groups of 128", refused)
+        self.assertIn("tensor 'model.layers.0.mlp.down_proj.weight': its rows of 192 elements cannot be divided into groups of 128", refused)
         self.assertIn("--tensor-type role:ffn_down=u4_g64", refused)
         run("quantfleet", "quantize", source, "--target", "onnx:int4-g128-asym", "--tensor-type", "role:ffn_down=u4_g64",
             "--out", out)
@@ -94,7 +94,7 @@ class Groups(OnnxTest):
 
     def test_other_formats_refuse_what_they_do_not_hold(self):
         said = refusal(self, self.dir / "out", DEMO, "gguf:q4_0", "--output-type", "u8_g64")
-        self.assertIn("tensor 'output.weight': gguf holds ggml's types, not u8_g64", said)
+        self.assertIn("tensor 'output.weight': gguf supports only ggml's types, not u8_g64", said)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class SelfUpdate(EndToEnd):
         show = self.wait_rollout(self.roll_out(agent), "FAILED")
         row, = show["devices"]
         self.assertEqual((row["state"], row["code"]), ("FAILED", "HEALTH_FAILED"), row)
-        self.assertIn("its trial ended with signal 11", row["reason"])
+        self.assertIn("the trial ended with signal 11", row["reason"])
         self.assertEqual(self.version(agent), self.old)
         self.assertTrue(agent.process.alive())
         # A good one afterwards is taken.
