@@ -175,8 +175,8 @@ absl::StatusOr<uint64_t> Rollouts::AssignNext(Transaction& tx, v1::Rollout& head
     FailPoint("phase-after-told");
   }
   if (const int64_t next_assigned = NextAssignment(head, assigned, Now());
-      assigned > 0 && next_assigned != head.next_assigned_ms()) {
-    head.set_next_assigned_ms(next_assigned);
+      assigned > 0 && next_assigned != head.next_told_ms()) {
+    head.set_next_told_ms(next_assigned);
     QF_RETURN_IF_ERROR(tx.rollouts().PutHead(head));
   }
   return static_cast<uint64_t>(next.size());

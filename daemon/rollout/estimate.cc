@@ -54,13 +54,13 @@ class Play {
   // When the device is finished.
   int64_t Device(const RolloutDevice& row) {
     const uint32_t most = head_.plan().max_in_flight();
-    int64_t at = std::max({open_ms_ + row.delay_ms(), assigned_ms_, head_.next_assigned_ms()});
+    int64_t at = std::max({open_ms_ + row.delay_ms(), assigned_ms_, head_.next_told_ms()});
     if (most > 0 && in_flight_.size() >= most) {
       at = std::max(at, in_flight_.top());
       in_flight_.pop();
     }
     assigned_ms_ = ToUnixMillis(WindowOpens(head_.plan(), FromUnixMillis(at)));
-    head_.set_next_assigned_ms(NextAssignment(head_, 1, FromUnixMillis(assigned_ms_)));
+    head_.set_next_told_ms(NextAssignment(head_, 1, FromUnixMillis(assigned_ms_)));
     const int64_t finished = assigned_ms_ + Takes(row);
     in_flight_.push(finished);
     return finished;
@@ -107,9 +107,8 @@ void AddNotes(const v1::Rollout& rollout, const FleetRecord& record, Duration ch
 FleetRecord RecordOf(const std::vector<RolloutDevice>& rows) {
   std::vector<double> rates, seconds;
   for (const RolloutDevice& row : rows) {
-    if (row.bytes() == 0 || row.assigned_ms() == 0 || row.finished_ms() <= row.assigned_ms())
-      continue;
-    seconds.push_back(static_cast<double>(row.finished_ms() - row.assigned_ms()) / 1000);
+    if (row.bytes() == 0 || row.told_ms() == 0 || row.finished_ms() <= row.told_ms()) continue;
+    seconds.push_back(static_cast<double>(row.finished_ms() - row.told_ms()) / 1000);
     rates.push_back(static_cast<double>(row.bytes()) / seconds.back());
   }
   FleetRecord record;

@@ -22,9 +22,9 @@ double GapMs(const v1::RolloutPlan& plan) {
 
 // The time from which unused turns still count.
 double From(const v1::Rollout& head, int64_t now_ms) {
-  if (head.next_assigned_ms() == 0) return static_cast<double>(now_ms);
+  if (head.next_told_ms() == 0) return static_cast<double>(now_ms);
   const double burst = std::max(GapMs(head.plan()), static_cast<double>(kBurstMs));
-  return std::max(static_cast<double>(head.next_assigned_ms()),
+  return std::max(static_cast<double>(head.next_told_ms()),
                   static_cast<double>(now_ms) - burst + 1);
 }
 

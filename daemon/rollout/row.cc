@@ -128,7 +128,7 @@ void Close(RolloutDevice& row, RolloutDevice::State state, RolloutDevice::Code c
 void Assigned(RolloutDevice& row, RolloutDevice::State state, const RowFacts& facts) {
   row.set_state(state);
   row.set_release(facts.release);
-  row.set_assigned_ms(ToUnixMillis(facts.now));
+  row.set_told_ms(ToUnixMillis(facts.now));
   row.set_deadline_ms(facts.deadline_ms);
   row.clear_finished_ms();
 }
@@ -150,9 +150,9 @@ bool Report(RolloutDevice& row, const RowFacts& facts) {
 }
 
 std::string WhyTimedOut(const RolloutDevice& row, Time now) {
-  if (row.assigned_ms() == 0) return "timed out";
+  if (row.told_ms() == 0) return "timed out";
   return fmt::format("timed out: assigned {} s ago and not finished",
-                     (ToUnixMillis(now) - row.assigned_ms()) / 1000);
+                     (ToUnixMillis(now) - row.told_ms()) / 1000);
 }
 
 std::string WhyEnded(const RolloutDevice& row, std::string_view rollout) {
@@ -187,7 +187,7 @@ bool Concerns(RowEvent event, const RolloutDevice& row) {
     case RowEvent::kReport:
       if (state == RolloutDevice::ROLLING_BACK) return true;
       // One that failed before it was assigned, or whose way back failed, has nothing to report on.
-      return (IsInFlight(state) || finished) && row.release() > 0 && !row.rolled_back();
+      return (IsInFlight(state) || finished) && row.release() > 0 && !row.taken_back();
     case RowEvent::kAllow:
       return state == RolloutDevice::IN_PROGRESS && row.code() == RolloutDevice::OVER_BUDGET;
     case RowEvent::kTimeOut:
@@ -199,7 +199,7 @@ bool Concerns(RowEvent event, const RolloutDevice& row) {
       return state == RolloutDevice::QUEUED || IsInFlight(state);
     case RowEvent::kRollBack:
       return (IsInFlight(state) || finished || state == RolloutDevice::SKIPPED) &&
-             row.release() > 0 && !row.rolled_back();
+             row.release() > 0 && !row.taken_back();
   }
   return false;
 }
@@ -246,7 +246,7 @@ bool Move(RolloutDevice& row, RowEvent event, const RowFacts& facts) {
       break;
     case RowEvent::kRollBack:
       Assigned(row, RolloutDevice::ROLLING_BACK, facts);
-      row.set_rolled_back(true);
+      row.set_taken_back(true);
       break;
   }
   return true;

@@ -103,10 +103,10 @@ TEST_F(EstimateTest, WindowsAreWaitedForAgainAndAgain) {
 
 TEST_F(EstimateTest, TheFleetsRecordIsUsedWhereThereIsOne) {
   std::vector<v1::RolloutDevice> rows;
-  const auto add = [&](uint64_t bytes, int64_t assigned_ms, int64_t finished_ms) {
+  const auto add = [&](uint64_t bytes, int64_t told_ms, int64_t finished_ms) {
     auto& row = rows.emplace_back();
     row.set_bytes(bytes);
-    row.set_assigned_ms(assigned_ms);
+    row.set_told_ms(told_ms);
     row.set_finished_ms(finished_ms);
   };
   EXPECT_EQ(RecordOf(rows).devices, 0u);

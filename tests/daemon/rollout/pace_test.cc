@@ -50,7 +50,7 @@ TEST(PaceTest, ARateHoldsOverTimeWhateverTheTicks) {
       const uint64_t may = MayAssign(head, 1'000'000, 0, now);
       if (may == 0) continue;
       assigned += may;
-      head.set_next_assigned_ms(NextAssignment(head, may, now));
+      head.set_next_told_ms(NextAssignment(head, may, now));
     }
     EXPECT_GE(assigned, 1180u) << tick_ms;
     EXPECT_LE(assigned, 1210u) << tick_ms;
@@ -60,7 +60,7 @@ TEST(PaceTest, ARateHoldsOverTimeWhateverTheTicks) {
 TEST(PaceTest, ALongPauseIsNoReasonToHurryAfterwards) {
   v1::Rollout head;
   head.mutable_plan()->set_devices_per_minute(60);
-  head.set_next_assigned_ms(kMonday);
+  head.set_next_told_ms(kMonday);
   EXPECT_LE(MayAssign(head, 1000, 0, At(1, 0)), 6u);
 }
 
@@ -68,7 +68,7 @@ TEST(PaceTest, ASlowRateTellsOneAtATime) {
   v1::Rollout head;
   head.mutable_plan()->set_devices_per_minute(1);
   EXPECT_EQ(MayAssign(head, 10, 0, At(0, 0)), 1u);
-  head.set_next_assigned_ms(NextAssignment(head, 1, At(0, 0)));
+  head.set_next_told_ms(NextAssignment(head, 1, At(0, 0)));
   EXPECT_EQ(MayAssign(head, 10, 0, FromUnixMillis(kMonday + 59'000)), 0u);
   EXPECT_EQ(MayAssign(head, 10, 0, FromUnixMillis(kMonday + 60'000)), 1u);
 }

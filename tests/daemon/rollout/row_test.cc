@@ -22,7 +22,7 @@ RolloutDevice RowIn(RolloutDevice::State state) {
   row.set_previous_artifact("artifacts/" + kOld.hex());
   if (state != RolloutDevice::QUEUED && state != RolloutDevice::STATE_UNSPECIFIED) {
     row.set_release(7);
-    row.set_assigned_ms(1'000);
+    row.set_told_ms(1'000);
   }
   if (!IsOver(state)) row.set_deadline_ms(5'000);
   return row;
@@ -130,7 +130,7 @@ TEST(RowTest, EndsSayWhy) {
 TEST(RowTest, ARowIsTakenBackOnce) {
   RolloutDevice row = RowIn(RolloutDevice::HEALTHY);
   ASSERT_TRUE(Move(row, RowEvent::kRollBack, {.now = FromUnixMillis(9'000), .release = 8}));
-  EXPECT_TRUE(row.rolled_back());
+  EXPECT_TRUE(row.taken_back());
   ModelStatus failed;
   failed.set_release(8);
   failed.set_phase(ModelStatus::FAILED);
