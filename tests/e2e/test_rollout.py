@@ -147,7 +147,7 @@ class Rollouts(EndToEnd):
 
     def test_a_dry_run_and_refused_plans_make_nothing(self):
         text = self.d.cli("rollout", "create", "m", "--phase", "1", "--phase", "50%", "--dry-run").stdout
-        for word in ("iot-int4", "to download", "the rest", "as the last 3 devices", *self.agents):
+        for word in ("iot-int4", "to download", "the rest", "based on the last devices that finished (3)", *self.agents):
             self.assertIn(word, text)
         estimate = self.d.cli_json("rollout", "create", "m", "--max-in-flight", "1", "--dry-run")["estimate"]
         self.assertEqual(estimate["phases"][0]["devices"], "3")
