@@ -64,7 +64,7 @@ class Shapes(EndToEnd):
         self.dry_run("phi-4", "q4_0")
         for options, code, words in ((("--context", "16385"), 1, "exceeds the model's maximum of 16384"),
                                      (("--context", "0"), 2, "--context"),
-                                     (("--kv-type", "q4_0"), 1, "there is f16, q8_0, f32")):
+                                     (("--kv-type", "q4_0"), 1, "the supported types are: f16, q8_0, f32")):
             done = run("quantfleet", "quantize", self.dir / "phi-4", "--target", "gguf:q4_0", "--dry-run", *options,
                        check=False)
             self.assertEqual(done.returncode, code, done.stderr)

@@ -192,7 +192,7 @@ class External(EndToEnd):
         rollout = self.roll_out()
         failed = self.status("FAILED", release=2)
         self.assertEqual(failed["reason"], "health_failed")
-        self.assertIn("exit status 3; it said last: no such weights", failed["detail"])
+        self.assertIn("exit status 3; its last output: no such weights", failed["detail"])
         self.assertEqual(failed["active_runtime"]["args"][2], "--pace=0")
         self.assertTrue(alive(kept))
         self.assertEqual(self.ask(prompt="Once upon a time")[1]["choices"], answer["choices"])
