@@ -13,8 +13,7 @@ bool SameName(std::string_view a, std::string_view b) {
 }
 
 std::string WithFields(std::string start, const Fields& fields) {
-  for (const auto& [name, value] : fields)
-    fmt::format_to(std::back_inserter(start), "{}: {}\r\n", name, value);
+  for (const auto& [name, value] : fields) start += fmt::format("{}: {}\r\n", name, value);
   start += "\r\n";
   return start;
 }
