@@ -82,7 +82,9 @@ class Groups(OnnxTest):
         source, _ = self.sized("llama2", intermediate=192)
         out = self.dir / "out"
         refused = refusal(self, out, source, "onnx:int4-g128-asym")
-        self.assertIn("tensor 'model.layers.0.mlp.down_proj.weight': its rows of 192 elements cannot be divided into groups of 128", refused)
+        self.assertIn("tensor 'model.layers.0.mlp.down_proj.weight': its rows of 192 elements cannot be divided into "
+                      "groups of 128",
+                      refused)
         self.assertIn("--tensor-type role:ffn_down=u4_g64", refused)
         run("quantfleet", "quantize", source, "--target", "onnx:int4-g128-asym", "--tensor-type", "role:ffn_down=u4_g64",
             "--out", out)

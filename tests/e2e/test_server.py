@@ -228,7 +228,8 @@ class Answers(Serving):
     def test_bad_requests(self):
         server = self.server(self.demo())
         cases = [(b"{", "JSON"), (b'{"prompt":"\xff"}', "UTF-8"), (b'{"prompt":"' + b"x" * (2 << 20) + b'"}', "bytes"),
-                 (json.dumps({"prompt": "word " * 2000}).encode(), "exceeds the context of 512"), (b'{"prompt":"x","n":3}', "n must be 1")]
+                 (json.dumps({"prompt": "word " * 2000}).encode(), "exceeds the context of 512"),
+                 (b'{"prompt":"x","n":3}', "n must be 1")]
         for body, said in cases:
             with self.subTest(said=said):
                 request = urllib.request.Request(f"{server.url}/completions", body, {"Content-Type": "application/json"})
