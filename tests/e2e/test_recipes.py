@@ -229,7 +229,7 @@ class RecipeFilesAndImportance(EndToEnd):
         self.refused(["bad.gguf", "another model"], source, "--target", "gguf:q4_0", "--imatrix", bad)
         raw = good.read_bytes()
         bad.write_bytes(raw.replace((down + ".counts").encode(), (down + ".county").encode()))
-        self.refused(["bad.gguf", f"no '{down}.counts'"], source, "--target", "gguf:q4_0", "--imatrix", bad)
+        self.refused(["bad.gguf", f"no matching '{down}.counts'"], source, "--target", "gguf:q4_0", "--imatrix", bad)
         bad.write_bytes(raw[:len(raw) // 2])
         self.refused(["bad.gguf"], source, "--target", "gguf:q4_0", "--imatrix", bad)
         bad.write_bytes(struct.pack("<i", 2) + bytes(100))
