@@ -44,9 +44,11 @@ class PushReader final : public grpc::ServerReadReactor<v1::PushData> {
 
   void Complete() {
     if (!session_) return Finish(net::ToGrpc(InvalidArgument("the stream was empty")));
-    absl::StatusOr<v1::PushState> state = session_->Sync();
-    if (state.ok()) *answer_ = *std::move(state);
-    Finish(net::ToGrpc(state.status()));
+    const auto sync = [this]() -> absl::Status {
+      QF_ASSIGN_OR_RETURN(*answer_, session_->Sync());
+      return absl::OkStatus();
+    };
+    Finish(net::ToGrpc(sync()));
   }
 
   Context* const context_;
