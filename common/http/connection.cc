@@ -74,10 +74,11 @@ class Connection::Handle final : public Exchange {
  public:
   Handle(std::shared_ptr<Connection> connection, std::shared_ptr<Outgoing> outgoing)
       : connection_(std::move(connection)), outgoing_(std::move(outgoing)) {}
-  // The last of what it holds ends on the strand, too.
+  // The last of what it holds ends on the strand, too. Posted, not dispatched: what another thread
+  // answered may still wait in the strand's queue, and comes first.
   ~Handle() override {
     const auto executor = connection_->stream_.socket().get_executor();
-    asio::dispatch(executor, [connection = std::move(connection_), out = std::move(outgoing_)] {
+    asio::post(executor, [connection = std::move(connection_), out = std::move(outgoing_)] {
       if (!out->Decided()) {
         out->whole = connection->state_.options.refuse({Refusal::Kind::kFailed});
         out->over = !out->whole;
