@@ -2,6 +2,7 @@
 // and says of itself what can be read again.
 #include <cstdlib>
 
+#include "pipeline/family/family.h"
 #include "pipeline/recipe/recipe_file.h"
 
 namespace pipeline = quantfleet::pipeline;
@@ -14,6 +15,7 @@ void Require(bool condition) {
 
 void CheckTypes(const pipeline::Recipe& recipe) {
   pipeline::ModelDescription model;
+  model.family = pipeline::FindFamily("llama");
   model.hyper.layers = 9;
   const pipeline::Role roles[] = {pipeline::Role::kAttnQ, pipeline::Role::kAttnK,
                                   pipeline::Role::kAttnV};
