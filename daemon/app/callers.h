@@ -26,10 +26,10 @@ class Callers {
   // The operator's name. UNAUTHENTICATED: no certificate; PERMISSION_DENIED names the role that is
   // missing.
   absl::StatusOr<std::string> Operator(const Caller& caller, Role least);
-  // The ACTIVE device that calls, as the transaction reads it, so that it need not be read again.
-  // UNAUTHENTICATED: no certificate, or of a device or key that is not known; PERMISSION_DENIED: an
-  // operator, or the device is revoked.
-  absl::StatusOr<v1::Device> Device(const Transaction& tx, const Caller& caller);
+  // What the certificate of a device that calls says; read before any transaction, since OpenSSL
+  // takes longer over one than the database. UNAUTHENTICATED: no certificate; PERMISSION_DENIED:
+  // an operator's. Whether it may call is Fleet::Authenticate's to say, in the transaction.
+  absl::StatusOr<CertificateCache::Info> DeviceCertificate(const Caller& caller);
   // Either, for connections whose certificate is read once: any operator, or a device as above.
   absl::Status OperatorOrDevice(const Transaction& tx, const trust::CertificateInfo& certificate);
 

@@ -90,11 +90,12 @@ absl::StatusOr<v1::Identity> DeviceCalls::Renew(const Caller&, const v1::RenewRe
 
 absl::StatusOr<v1::CheckInResponse> DeviceCalls::CheckIn(const Caller& caller,
                                                          const v1::CheckInRequest& request) {
+  QF_ASSIGN_OR_RETURN(const CertificateCache::Info certificate, callers_.DeviceCertificate(caller));
   const std::vector<v1::ModelStatus> models(request.models().begin(), request.models().end());
   v1::Device device;
   std::vector<AssignmentRecord> assignments;
   QF_RETURN_IF_ERROR(backend_.store.Write([&](Transaction& tx) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(device, callers_.Device(tx, caller));
+    QF_ASSIGN_OR_RETURN(device, backend_.fleet.Authenticate(tx, *certificate));
     QF_ASSIGN_OR_RETURN(
         device, backend_.fleet.CheckIn(tx, device, request.agent_version(),
                                        request.has_facts() ? &request.facts() : nullptr, models,
@@ -119,10 +120,11 @@ absl::StatusOr<v1::CheckInResponse> DeviceCalls::CheckIn(const Caller& caller,
 
 absl::StatusOr<v1::DeviceArtifact> DeviceCalls::GetArtifact(
     const Caller& caller, const v1::GetDeviceArtifactRequest& request) {
+  QF_ASSIGN_OR_RETURN(const CertificateCache::Info certificate, callers_.DeviceCertificate(caller));
   v1::Device device;
   ArtifactRecord record;
   QF_RETURN_IF_ERROR(backend_.store.Read([&](const Transaction& tx) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(device, callers_.Device(tx, caller));
+    QF_ASSIGN_OR_RETURN(device, backend_.fleet.Authenticate(tx, *certificate));
     const auto digest = Digest::FromRaw(request.manifest_digest());
     if (!digest.ok()) return InvalidArgument("manifest_digest must have 32 bytes");
     QF_ASSIGN_OR_RETURN(const bool assigned,
