@@ -7,6 +7,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_text.h"
 #include "cli/progress.h"
+#include "cli/source_text.h"
 #include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/verify.h"
 #include "pipeline/format/registry/open_model.h"
@@ -32,8 +33,11 @@ void WarnOfChats(const ModelSource& source) {
 }
 
 absl::Status InspectModel(const InspectOptions& options) {
-  QF_ASSIGN_OR_RETURN(const auto source, OpenAsStored(RealFileSystem(), options.path));
-  Print(options, DescribeModel(*source));
+  QF_ASSIGN_OR_RETURN(const ModelFiles files, ResolveModel(RealFileSystem(), options.path));
+  QF_ASSIGN_OR_RETURN(const auto source, OpenAsStored(RealFileSystem(), files));
+  json::object model = DescribeModel(*source);
+  model["source"] = FilesJson(files);
+  Print(options, model);
   WarnOfChats(*source);
   return absl::OkStatus();
 }

@@ -9,6 +9,7 @@
 #include "cli/model_text.h"
 #include "cli/progress.h"
 #include "cli/quantize_targets.h"
+#include "cli/source_text.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
 #include "pipeline/format/registry/open_model.h"
@@ -124,8 +125,10 @@ absl::Status Quantize(const QuantizeOptions& options) {
   const Duration started = clock.Monotonic();
   QF_ASSIGN_OR_RETURN(const std::vector<TargetSpec> specs,
                       ReadTargets(RealFileSystem(), options.words));
+  QF_ASSIGN_OR_RETURN(const ModelFiles files, ResolveModel(RealFileSystem(), options.source));
+  PrintFiles(files);
   QF_ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source,
-                      OpenModel(RealFileSystem(), options.source));
+                      OpenModel(RealFileSystem(), files));
   Warn(ChatTemplateOf(source->description().tokenizer).Warning());
   std::shared_ptr<const Importance> importance;
   if (!options.imatrix.empty()) {

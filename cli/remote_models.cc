@@ -6,6 +6,7 @@
 #include "cli/progress.h"
 #include "cli/remote_context.h"
 #include "cli/remote_format.h"
+#include "cli/source_text.h"
 #include "common/base/bytes.h"
 
 namespace quantfleet::cli {
@@ -62,7 +63,10 @@ void AddPush(CLI::App& group, const Remote& remote) {
   AddRequestIdOption(command, options->request_id);
   AddJsonOption(command, options->json);
   command->callback([remote, options] {
-    const std::vector<LocalFile> files = ValueOrExit(FilesOfModel(options->path));
+    const pipeline::ModelFiles model_files =
+        ValueOrExit(pipeline::ResolveModel(RealFileSystem(), options->path));
+    PrintFiles(model_files);
+    const std::vector<LocalFile> files = FilesToPush(model_files);
     const auto client = remote->Connect();
     PushProgress progress(options->name);
     FillRequestId(options->request_id);

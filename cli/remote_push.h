@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "pipeline/format/safetensors/model_files.h"
 #include "quantfleet/v1/operator.pb.h"
 
 namespace quantfleet::cli {
@@ -33,10 +34,8 @@ struct LocalFile {
   uint64_t size = 0;
 };
 
-// One GGUF file, or what belongs to a model in a Hugging Face folder: configuration, tokenizer,
-// weights, licence and model card, sorted by name. When an index lists the shards, those weights
-// and no others. Links are followed.
-absl::StatusOr<std::vector<LocalFile>> FilesOfModel(const fs::path& path);
+// In the order of their names.
+std::vector<LocalFile> FilesToPush(const pipeline::ModelFiles& model);
 
 struct PushOptions {
   std::string name;

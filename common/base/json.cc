@@ -36,16 +36,68 @@ class BoundedMemory final : public json::memory_resource {
   size_t used_ = 0;
 };
 
-}  // namespace
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
-absl::StatusOr<json::object> ParseJsonObject(std::string_view text, std::string_view name) try {
-  boost::system::error_code error;
+// What Python's json module writes and JSON does not know, Infinity, -Infinity and NaN, becomes an
+// array of as many bytes: no member that we read as a number, text or object takes one.
+std::string WithoutPythonNumbers(std::string_view text) {
+  std::string out(text);
+  bool quoted = false;
+  for (size_t at = 0; at < out.size(); ++at) {
+    if (out[at] == '"') quoted = !quoted;
+    if (quoted && out[at] == '\\') ++at;
+    if (quoted) continue;
+    for (const std::string_view word : {"-Infinity", "Infinity", "NaN"}) {
+      if (out.compare(at, word.size(), word) != 0) continue;
+      out.replace(at, word.size(), "[" + std::string(word.size() - 2, ' ') + "]");
+      at += word.size() - 1;
+      break;
+    }
+  }
+  return out;
+}
+
+struct Parsed {
+  json::value value;
+  json::error_code error;
+  size_t position = 0;  // of the error
+};
+
+Parsed Parse(std::string_view text) {
   json::parse_options options;
   options.max_depth = 32;
   // The values keep the memory alive that they lie in.
-  json::value value = json::parse(json::string_view(text.data(), text.size()), error,
-                                  json::make_shared_resource<BoundedMemory>(), options);
-  if (error) return InvalidArgument("{} is not valid JSON: {}", name, error.message());
+  json::stream_parser parser(json::make_shared_resource<BoundedMemory>(), options);
+  Parsed out;
+  out.position = parser.write_some(text.data(), text.size(), out.error);
+  const size_t rest = text.find_first_not_of(" \t\r\n", out.position);
+  if (!out.error && rest != std::string_view::npos) {
+    out.position = rest;
+    out.error = json::error::extra_data;
+  }
+  if (!out.error) parser.finish(out.error);
+  if (!out.error) out.value = parser.release();
+  return out;
+}
+
+// "line 3, column 7", from 1.
+std::string Place(std::string_view text, size_t position) {
+  const std::string_view before = text.substr(0, position);
+  const size_t line = before.rfind('\n');
+  return fmt::format("line {}, column {}", std::ranges::count(before, '\n') + 1,
+                     position - (line == std::string_view::npos ? 0 : line + 1) + 1);
+}
+
+}  // namespace
+
+absl::StatusOr<json::object> ParseJsonObject(std::string_view text, std::string_view name) try {
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  Parsed parsed = Parse(text);
+  if (parsed.error) parsed = Parse(WithoutPythonNumbers(text));
+  if (parsed.error)
+    return InvalidArgument("{} is not valid JSON: {}: {}", name, Place(text, parsed.position),
+                           parsed.error.message());
+  json::value& value = parsed.value;
   if (!value.is_object()) return InvalidArgument("{} does not contain a JSON object", name);
   return std::move(value.get_object());
 } catch (const std::bad_alloc&) {

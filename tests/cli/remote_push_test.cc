@@ -74,7 +74,7 @@ class PushTest : public ::testing::Test {
  protected:
   void SetUp() override {
     for (const auto& [name, size] : {std::pair<std::string, size_t>{"config.json", 700},
-                                     {"empty.json", 0},
+                                     {"LICENSE", 0},
                                      {"model.safetensors", (5 << 20) + 123},
                                      {"tokenizer.model", 3000}}) {
       std::string content(size, '\0');
@@ -86,8 +86,13 @@ class PushTest : public ::testing::Test {
   void Write(const std::string& name, std::string_view content) {
     ASSERT_TRUE(RealFileSystem().WriteAtomically(dir_ / name, AsBytes(content)).ok());
   }
+  absl::StatusOr<std::vector<LocalFile>> Files() {
+    QF_ASSIGN_OR_RETURN(const pipeline::ModelFiles model,
+                        pipeline::ResolveModel(RealFileSystem(), dir_.path()));
+    return FilesToPush(model);
+  }
   absl::StatusOr<v1::Model> Run() {
-    const auto files = FilesOfModel(dir_.path());
+    const auto files = Files();
     QF_RETURN_IF_ERROR(files.status());
     return Push(RealFileSystem(), daemon_, *files,
                 {.name = "demo",
@@ -176,7 +181,7 @@ TEST_F(PushTest, CommitIsRepeatedWhenItsAnswerIsLost) {
 }
 
 TEST_F(PushTest, AFileThatShrinksMeanwhileIsAnError) {
-  const auto files = FilesOfModel(dir_.path());
+  const auto files = Files();
   ASSERT_TRUE(files.ok());
   Write("config.json", "{}");
   const auto status = Push(RealFileSystem(), daemon_, *files,
@@ -189,58 +194,25 @@ TEST_F(PushTest, AFileThatShrinksMeanwhileIsAnError) {
   EXPECT_NE(Message(status).find("config.json"), std::string::npos);
 }
 
-std::vector<std::string> Names(const std::vector<LocalFile>& files) {
-  std::vector<std::string> names;
-  for (const LocalFile& file : files) names.push_back(file.name);
-  return names;
-}
-
-TEST_F(PushTest, TakesWhatBelongsToTheModel) {
-  for (const char* name :
-       {"LICENSE", "README.md", "merges.txt", "notes.txt", "pytorch_model.bin", ".gitattributes"})
-    Write(name, "x");
-  fs::create_directory(dir_ / "original");
-  const auto files = FilesOfModel(dir_.path());
-  ASSERT_TRUE(files.ok()) << files.status();
-  EXPECT_EQ(Names(*files),
-            (std::vector<std::string>{"LICENSE", "README.md", "config.json", "empty.json",
-                                      "merges.txt", "model.safetensors", "tokenizer.model"}));
-}
-
-TEST_F(PushTest, TheIndexDecidesWhichWeights) {
-  Write("model.safetensors.index.json",
-        R"({"weight_map": {"a": "a.safetensors", "b": "b.safetensors"}})");
-  Write("a.safetensors", "x");
-  const auto missing = FilesOfModel(dir_.path());
-  EXPECT_EQ(missing.status().code(), Code::kNotFound);
-  EXPECT_NE(Message(missing.status()).find("b.safetensors"), std::string::npos) << missing.status();
-  Write("b.safetensors", "x");
-  const auto files = FilesOfModel(dir_.path());
-  ASSERT_TRUE(files.ok()) << files.status();
-  const auto names = Names(*files);
-  EXPECT_EQ(std::ranges::count(names, "model.safetensors"), 0);
-  EXPECT_EQ(std::ranges::count(names, "b.safetensors"), 1);
-  for (const char* bad : {"", "[]", "{}", R"({"weight_map": 1})", R"({"weight_map": {"a": 1}})"}) {
-    Write("model.safetensors.index.json", bad);
-    EXPECT_EQ(FilesOfModel(dir_.path()).status().code(), Code::kInvalidArgument) << bad;
-  }
-}
-
 TEST_F(PushTest, LinksAreFollowed) {
   fs::rename(dir_ / "model.safetensors", dir_ / "blob");
   fs::create_symlink("blob", dir_ / "model.safetensors");
-  const auto files = FilesOfModel(dir_.path());
+  const auto files = Files();
   ASSERT_TRUE(files.ok()) << files.status();
-  EXPECT_EQ(std::ranges::count(Names(*files), "model.safetensors"), 1);
+  EXPECT_EQ(std::ranges::count(*files, "model.safetensors", &LocalFile::name), 1);
 }
 
-TEST_F(PushTest, OneGgufIsAModelAndOtherThingsAreNot) {
+TEST_F(PushTest, AGgufIsSentUnderANameThatSaysSo) {
   Write("m.gguf", "GGUF");
-  EXPECT_EQ(Names(*FilesOfModel(dir_ / "m.gguf")), std::vector<std::string>{"m.gguf"});
-  EXPECT_EQ(FilesOfModel(dir_ / "config.json").status().code(), Code::kInvalidArgument);
-  EXPECT_EQ(FilesOfModel(dir_ / "absent").status().code(), Code::kNotFound);
-  fs::create_directory(dir_ / "nothing");
-  EXPECT_EQ(FilesOfModel(dir_ / "nothing").status().code(), Code::kInvalidArgument);
+  fs::create_symlink("m.gguf", dir_ / "sha256-0a1b");
+  for (const auto& [file, name] :
+       {std::pair("m.gguf", "m.gguf"), {"sha256-0a1b", "sha256-0a1b.gguf"}}) {
+    const auto model = pipeline::ResolveModel(RealFileSystem(), dir_ / file);
+    ASSERT_TRUE(model.ok()) << model.status();
+    const std::vector<LocalFile> files = FilesToPush(*model);
+    ASSERT_EQ(files.size(), 1u);
+    EXPECT_EQ(files[0].name, name);
+  }
 }
 
 }  // namespace

@@ -17,18 +17,6 @@ constexpr uint64_t kMaxConfigBytes = 4u << 20;
 constexpr uint64_t kMaxTokenizerBytes = 64u << 20;
 constexpr uint64_t kMaxAttachmentBytes = 1u << 20;
 
-bool IsAttachment(std::string_view name) {
-  const bool plain = std::ranges::all_of(
-      name, [](char c) { return c > ' ' && c <= '~' && c != '/' && c != '\\'; });
-  return plain && (name.starts_with("LICENSE") || name.starts_with("LICENCE") ||
-                   name.starts_with("NOTICE") || name == "README.md");
-}
-
-std::string FolderName(const fs::path& folder) {
-  const fs::path normal = fs::absolute(folder).lexically_normal();
-  return (normal.has_filename() ? normal : normal.parent_path()).filename().string();
-}
-
 // Tensors that some checkpoints carry and that every runtime computes for itself.
 bool IsDerivedTensor(std::string_view name) {
   for (const std::string_view suffix : {".rotary_emb.inv_freq", ".rotary_emb.cos_cached",
@@ -43,13 +31,10 @@ bool IsDerivedTensor(std::string_view name) {
 // and so into the fingerprint.
 class HfOpener {
  public:
-  HfOpener(FileSystem& files, const fs::path& folder)
-      : files_(files), folder_(folder), source_(new HfSource) {}
+  HfOpener(FileSystem& files, const ModelFiles& model)
+      : files_(files), folder_(model.folder), model_(model), source_(new HfSource) {}
 
   absl::StatusOr<std::unique_ptr<HfSource>> Run() {
-    if (!files_.Exists(folder_ / "config.json"))
-      return NotFound("{} is missing: is {} a model folder?", (folder_ / "config.json").string(),
-                      folder_.string());
     QF_ASSIGN_OR_RETURN(const std::string config_text, ReadText("config.json", kMaxConfigBytes));
     QF_ASSIGN_OR_RETURN(HfConfig config,
                         ParseHfConfig(config_text, (folder_ / "config.json").string()));
@@ -57,7 +42,7 @@ class HfOpener {
     model.family = config.family;
     model.hyper = config.hyper;
     model.published_name = config.published_name;
-    model.name = model.published_name.empty() ? FolderName(folder_) : model.published_name;
+    model.name = model.published_name.empty() ? model_.name : model.published_name;
     // Weights before the tokenizer: a vocab_size without the rows to match is found before anything
     // is padded to it.
     QF_RETURN_IF_ERROR(OpenShards());
@@ -83,7 +68,7 @@ class HfOpener {
   }
 
   absl::Status OpenShards() {
-    QF_ASSIGN_OR_RETURN(const ShardIndex index, FindShards(files_, folder_));
+    const ShardIndex& index = model_.shards;
     contents_.Update(HashText(index.text).span());
     for (const std::string& shard : index.shards) QF_RETURN_IF_ERROR(OpenShard(shard, index));
     for (const auto& [tensor, shard] : index.tensor_to_shard)
@@ -152,7 +137,7 @@ class HfOpener {
   // config.json's where there is none.
   absl::Status ReadGeneration(HfConfig& config) {
     constexpr const char* kName = "generation_config.json";
-    if (!files_.Exists(folder_ / kName)) return absl::OkStatus();
+    if (!model_.Has(kName)) return absl::OkStatus();
     QF_ASSIGN_OR_RETURN(std::string text, ReadText(kName, kMaxAttachmentBytes));
     QF_ASSIGN_OR_RETURN(HfGeneration generation,
                         ParseHfGeneration(text, config.hyper.vocab, (folder_ / kName).string()));
@@ -169,13 +154,13 @@ class HfOpener {
                                      {"tokenizer_config.json", &texts.tokenizer_config},
                                      {"added_tokens.json", &texts.added_tokens},
                                      {"chat_template.jinja", &texts.chat_template}}) {
-      if (!files_.Exists(folder_ / name)) continue;
+      if (!model_.Has(name)) continue;
       QF_ASSIGN_OR_RETURN(*text, ReadText(name, kMaxTokenizerBytes));
       source_->tokenizer_files_.push_back({name, **text});
     }
     // Not for us, but for runtimes that read the folder as it is.
     constexpr const char* kMap = "special_tokens_map.json";
-    if (files_.Exists(folder_ / kMap)) {
+    if (model_.Has(kMap)) {
       QF_ASSIGN_OR_RETURN(std::string text, ReadText(kMap, kMaxAttachmentBytes));
       source_->tokenizer_files_.push_back({kMap, std::move(text)});
     }
@@ -187,18 +172,17 @@ class HfOpener {
   }
 
   absl::Status ReadAttachments() {
-    QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files_.List(folder_));
-    for (const std::string& name : names) {
-      if (!IsAttachment(name) || files_.List(folder_ / name).ok())
-        continue;  // a folder called LICENSES
-      QF_ASSIGN_OR_RETURN(std::string content, ReadText(name, kMaxAttachmentBytes));
-      if (!content.empty()) source_->attachments_.push_back({name, std::move(content)});
+    for (const ModelFile& file : model_.files) {
+      if (file.part != ModelFile::Part::kAttachment) continue;
+      QF_ASSIGN_OR_RETURN(std::string content, ReadText(file.name, kMaxAttachmentBytes));
+      if (!content.empty()) source_->attachments_.push_back({file.name, std::move(content)});
     }
     return absl::OkStatus();
   }
 
   FileSystem& files_;
-  const fs::path folder_;
+  const fs::path& folder_;
+  const ModelFiles& model_;
   std::unique_ptr<HfSource> source_;
   std::set<std::string> seen_;
   std::string noted_;
@@ -206,8 +190,8 @@ class HfOpener {
 };
 
 absl::StatusOr<std::unique_ptr<HfSource>> HfSource::Open(FileSystem& files,
-                                                         const fs::path& folder) {
-  return HfOpener(files, folder).Run();
+                                                         const ModelFiles& model) {
+  return HfOpener(files, model).Run();
 }
 
 absl::Status HfSource::Read(size_t tensor, uint64_t offset, MutableBytes out) const {

@@ -8,14 +8,16 @@
 
 #include "common/base/file.h"
 #include "pipeline/format/safetensors/hf_config.h"
+#include "pipeline/format/safetensors/model_files.h"
 #include "pipeline/model/source.h"
 
 namespace quantfleet::pipeline {
 
 class HfSource final : public ModelSource {
  public:
-  // Errors name the file, the tensor or field, and what to do.
-  static absl::StatusOr<std::unique_ptr<HfSource>> Open(FileSystem& files, const fs::path& folder);
+  // `model` is a folder's, as ResolveModel has it. Errors name the file, the tensor or field, and
+  // what to do.
+  static absl::StatusOr<std::unique_ptr<HfSource>> Open(FileSystem& files, const ModelFiles& model);
 
   const ModelDescription& description() const override { return description_; }
   absl::Status Read(size_t tensor, uint64_t offset, MutableBytes out) const override;

@@ -4,15 +4,12 @@
 #include <set>
 
 #include "common/base/json.h"
-#include "pipeline/format/safetensors/pickle.h"
 
 namespace quantfleet::pipeline {
 namespace {
 
 namespace json = boost::json;
 
-constexpr std::string_view kSingle = "model.safetensors";
-constexpr std::string_view kIndex = "model.safetensors.index.json";
 constexpr uint64_t kMaxIndexBytes = 32u << 20;
 constexpr size_t kMaxShards = 4096;
 
@@ -22,10 +19,12 @@ bool IsPlainFileName(std::string_view name) {
          name.find('\0') == std::string_view::npos;
 }
 
-absl::StatusOr<ShardIndex> ReadIndex(FileSystem& files, const fs::path& folder) {
-  const std::string name = (folder / kIndex).string();
+}  // namespace
+
+absl::StatusOr<ShardIndex> ReadShardIndex(FileSystem& files, const fs::path& folder) {
+  const std::string name = (folder / kShardIndex).string();
   ShardIndex out;
-  QF_ASSIGN_OR_RETURN(out.text, files.ReadAll(folder / kIndex, kMaxIndexBytes));
+  QF_ASSIGN_OR_RETURN(out.text, files.ReadAll(folder / kShardIndex, kMaxIndexBytes));
   QF_ASSIGN_OR_RETURN(const json::object object, ParseJsonObject(out.text, name));
   JsonMembers members(object, name);
   const json::object* map = members.Object("weight_map");
@@ -45,27 +44,8 @@ absl::StatusOr<ShardIndex> ReadIndex(FileSystem& files, const fs::path& folder) 
   }
   if (shards.size() > kMaxShards)
     return InvalidArgument("{}: there are more than {} shards", name, kMaxShards);
-  for (const std::string& shard : shards)
-    if (!files.Exists(folder / shard))
-      return NotFound("{} is missing, one of the {} files that {} names: download the model again",
-                      (folder / shard).string(), shards.size(), kIndex);
   out.shards.assign(shards.begin(), shards.end());
   return out;
-}
-
-}  // namespace
-
-absl::StatusOr<ShardIndex> FindShards(FileSystem& files, const fs::path& folder) {
-  if (files.Exists(folder / kSingle)) return ShardIndex{{std::string(kSingle)}, {}, {}};
-  if (files.Exists(folder / kIndex)) return ReadIndex(files, folder);
-  QF_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(folder));
-  for (const std::string& name : names)
-    if (name.ends_with(".safetensors"))
-      return NotFound("{} is missing beside {}: download the model again",
-                      (folder / kIndex).string(), name);
-  for (const std::string& name : names)
-    if (IsPickle(name)) return PickleRefused(folder, name);
-  return NotFound("{} contains no weights: neither {} nor {}", folder.string(), kSingle, kIndex);
 }
 
 }  // namespace quantfleet::pipeline

@@ -1,0 +1,54 @@
+#include "cli/source_text.h"
+
+#include <boost/json.hpp>
+
+#include "cli/remote_format.h"
+#include "common/base/bytes.h"
+
+namespace quantfleet::cli {
+
+namespace json = boost::json;
+using pipeline::ModelFile;
+using pipeline::ModelFiles;
+
+std::string FilesText(const ModelFiles& model) {
+  uint64_t weights = 0;
+  std::string others;
+  for (const ModelFile& file : model.files) {
+    if (file.part == ModelFile::Part::kWeights)
+      weights += file.size;
+    else if (file.part != ModelFile::Part::kIndex)
+      others += (others.empty() ? "" : ", ") + file.name;
+  }
+  const std::string folder = model.folder.empty() ? "." : model.folder.string();
+  std::string text =
+      fmt::format("{}: the weights are {} ({}){}{}\n", folder, model.why, HumanBytes(weights),
+                  others.empty() ? "" : "; also read: ", others);
+  for (const std::string& file : model.ignored) text += "not read: " + file + "\n";
+  return text;
+}
+
+json::object FilesJson(const ModelFiles& model) {
+  json::array files;
+  for (const ModelFile& file : model.files) {
+    const std::string_view part = PartName(file.part);
+    files.push_back({{"path", file.name},
+                     {"part", json::string_view(part.data(), part.size())},
+                     {"bytes", file.size}});
+  }
+  return {{"folder", model.folder.string()},
+          {"weights", model.why},
+          {"files", std::move(files)},
+          {"ignored", json::array(model.ignored.begin(), model.ignored.end())}};
+}
+
+void PrintFiles(const ModelFiles& model) {
+  std::string_view text;
+  const std::string whole = FilesText(model);
+  for (size_t at = 0; at < whole.size(); at += text.size() + 1) {
+    text = std::string_view(whole).substr(at, whole.find('\n', at) - at);
+    fmt::print(stderr, "{}\n", Printable(text));
+  }
+}
+
+}  // namespace quantfleet::cli

@@ -1,0 +1,21 @@
+// Which files a command takes for the model, and why, for people and as JSON.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <string>
+
+#include "pipeline/format/safetensors/model_files.h"
+
+namespace quantfleet::cli {
+
+// "/models/phi: the weights are the 2 shards that ... names (7.1 GiB); also read: config.json", and
+// a line for each file that is not read although it looks as if it should be.
+std::string FilesText(const pipeline::ModelFiles& model);
+
+// folder, why, files with part and bytes, ignored.
+boost::json::object FilesJson(const pipeline::ModelFiles& model);
+
+// The text, on stderr.
+void PrintFiles(const pipeline::ModelFiles& model);
+
+}  // namespace quantfleet::cli

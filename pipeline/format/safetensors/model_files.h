@@ -1,0 +1,50 @@
+// Which files make a model: the one answer that quantizing, inspecting, pushing and importing go
+// by. A folder of a Hugging Face model, the hub's cache of one (models--ORG--NAME), a GGUF file, or
+// a folder with one GGUF file. Reads names, the index of shards and the first bytes of each file.
+//
+// Weights of a folder are model.safetensors or the shards that model.safetensors.index.json names,
+// and a GGUF file only where it has neither. Names that begin with a dot are never part of a model
+// (._config.json of macOS, .cache of the hub's tools).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/file.h"
+#include "pipeline/format/safetensors/shard_index.h"
+
+namespace quantfleet::pipeline {
+
+struct ModelFile {
+  enum class Part { kConfiguration, kWeights, kIndex, kTokenizer, kGeneration, kAttachment };
+  Part part;
+  std::string name;   // in the folder
+  uint64_t size = 0;  // bytes
+};
+std::string_view PartName(ModelFile::Part part);  // "weights"
+
+struct ModelFiles {
+  fs::path folder;
+  std::string name;   // of the model, for people: that of its folder or file
+  bool gguf = false;  // `files` is one GGUF file; else safetensors and what belongs to them
+  std::vector<ModelFile> files;  // by name
+  ShardIndex shards;             // unless `gguf`
+  // What stands there, looks like a part of a model, and is not read, with the reason: "m.gguf:
+  // ...".
+  std::vector<std::string> ignored;
+  std::string why;  // which weights, and why these: "the 2 shards that ... names"
+
+  bool Has(std::string_view file) const;
+};
+
+// Errors name the file, or both of two that exclude each other, and say what to do. NOT_FOUND with
+// the command that downloads it: `path` is the hub's name of a model and not there.
+absl::StatusOr<ModelFiles> ResolveModel(FileSystem& files, const fs::path& path);
+
+// "microsoft/Phi-3-mini-4k-instruct": what the hub calls a model.
+bool IsHubName(std::string_view path);
+// "hf download ORG/NAME --local-dir NAME"
+std::string DownloadCommand(std::string_view hub_name);
+
+}  // namespace quantfleet::pipeline
