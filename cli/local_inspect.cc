@@ -28,17 +28,13 @@ void Print(const InspectOptions& options, const json::object& object) {
   PrintOut(options.json ? json::serialize(object) + "\n" : Readable(object));
 }
 
-void WarnOfChats(const ModelSource& source) {
-  Warn(ChatTemplateOf(source.description().tokenizer).Warning());
-}
-
 absl::Status InspectModel(const InspectOptions& options) {
   QF_ASSIGN_OR_RETURN(const ModelFiles files, ResolveModel(RealFileSystem(), options.path));
   QF_ASSIGN_OR_RETURN(const auto source, OpenAsStored(RealFileSystem(), files));
   json::object model = DescribeModel(*source);
   model["source"] = FilesJson(files);
   Print(options, model);
-  WarnOfChats(*source);
+  WarnOf(source->description());
   return absl::OkStatus();
 }
 
@@ -79,7 +75,7 @@ absl::Status InspectArtifact(const InspectOptions& options) {
     QF_ASSIGN_OR_RETURN(const auto source,
                         OpenAsStored(RealFileSystem(), folder / EntryFile(manifest)));
     artifact["model"] = DescribeModel(*source);
-    WarnOfChats(*source);
+    WarnOf(source->description());
   } else {
     QF_ASSIGN_OR_RETURN(artifact["tensors"], TensorsOf(format, folder, manifest));
   }

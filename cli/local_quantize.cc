@@ -129,7 +129,7 @@ absl::Status Quantize(const QuantizeOptions& options) {
   PrintFiles(files);
   QF_ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source,
                       OpenModel(RealFileSystem(), files));
-  Warn(ChatTemplateOf(source->description().tokenizer).Warning());
+  WarnOf(source->description());
   std::shared_ptr<const Importance> importance;
   if (!options.imatrix.empty()) {
     QF_ASSIGN_OR_RETURN(Importance read,

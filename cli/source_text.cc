@@ -2,6 +2,8 @@
 
 #include <boost/json.hpp>
 
+#include "cli/command.h"
+#include "cli/model_text.h"
 #include "cli/remote_format.h"
 #include "common/base/bytes.h"
 
@@ -49,6 +51,12 @@ void PrintFiles(const ModelFiles& model) {
     text = std::string_view(whole).substr(at, whole.find('\n', at) - at);
     fmt::print(stderr, "{}\n", Printable(text));
   }
+}
+
+void WarnOf(const pipeline::ModelDescription& model) {
+  for (const std::string& warning : pipeline::WarningsOf(model)) Warn(Printable(warning));
+  if (model.tokenizer.kind != text::TokenizerData::Kind::kNone)
+    Warn(ChatTemplateOf(model.tokenizer).Warning());
 }
 
 }  // namespace quantfleet::cli

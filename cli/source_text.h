@@ -5,6 +5,7 @@
 #include <string>
 
 #include "pipeline/format/safetensors/model_files.h"
+#include "pipeline/model/description.h"
 
 namespace quantfleet::cli {
 
@@ -17,5 +18,8 @@ boost::json::object FilesJson(const pipeline::ModelFiles& model);
 
 // The text, on stderr.
 void PrintFiles(const pipeline::ModelFiles& model);
+
+// Warnings on stderr: what the model lacks, and what will come of chats with it.
+void WarnOf(const pipeline::ModelDescription& model);
 
 }  // namespace quantfleet::cli

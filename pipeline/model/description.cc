@@ -26,4 +26,13 @@ std::string PublishableName(std::string_view name) {
   return plain ? std::string(name) : "";
 }
 
+std::vector<std::string> WarningsOf(const ModelDescription& model) {
+  std::vector<std::string> warnings = model.notes;
+  if (model.tokenizer.kind == text::TokenizerData::Kind::kNone)
+    warnings.push_back(
+        "the model has no tokenizer: artifacts made of it can run on token ids only, and rollouts "
+        "to devices that answer text are refused");
+  return warnings;
+}
+
 }  // namespace quantfleet::pipeline

@@ -76,7 +76,13 @@ struct ModelDescription {
 
   const Piece* Find(Role role, int layer = -1) const;
   int64_t Parameters() const;
+
+  // What a source's files say that nobody would expect, for people.
+  std::vector<std::string> notes = {};
 };
+
+// The notes, and what the model lacks: sentences for people.
+std::vector<std::string> WarningsOf(const ModelDescription& model);
 
 // The name if artifacts may carry it (1 to 128 bytes of UTF-8 without control characters), else "".
 std::string PublishableName(std::string_view name);

@@ -1,6 +1,7 @@
 #include "pipeline/format/safetensors/hf_source.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "common/base/digest.h"
@@ -16,6 +17,7 @@ namespace {
 constexpr uint64_t kMaxConfigBytes = 4u << 20;
 constexpr uint64_t kMaxTokenizerBytes = 64u << 20;
 constexpr uint64_t kMaxAttachmentBytes = 1u << 20;
+constexpr uint64_t kCompareBytes = 1u << 20;
 
 // Tensors that some checkpoints carry and that every runtime computes for itself.
 bool IsDerivedTensor(std::string_view name) {
@@ -46,6 +48,7 @@ class HfOpener {
     // Weights before the tokenizer: a vocab_size without the rows to match is found before anything
     // is padded to it.
     QF_RETURN_IF_ERROR(OpenShards());
+    QF_RETURN_IF_ERROR(CompareTiedHead());
     QF_RETURN_IF_ERROR(Annotate(CutPieces(Dialect::kHf, model), folder_.string()));
     QF_RETURN_IF_ERROR(ReadTokenizer(config));
     QF_RETURN_IF_ERROR(ReadAttachments());
@@ -108,11 +111,18 @@ class HfOpener {
   absl::Status Take(const SafetensorsTensor& tensor, const std::string& path) {
     ModelDescription& model = source_->description_;
     if (IsDerivedTensor(tensor.name)) return absl::OkStatus();
-    // A tied checkpoint may repeat the embedding as its head; transformers ignores the copy as
-    // well.
-    if (model.hyper.tied_embeddings &&
-        tensor.name == TensorName(*model.family, Dialect::kHf, Role::kOutputHead))
+    // A tied checkpoint may repeat the embedding as its head; whether it does is seen when both are
+    // there.
+    if (model.hyper.tied_embeddings && !head_ &&
+        tensor.name == TensorName(*model.family, Dialect::kHf, Role::kOutputHead)) {
+      head_ = Head{tensor, source_->shards_.size(), path};
       return absl::OkStatus();
+    }
+    return Add(tensor, source_->shards_.size(), path);
+  }
+
+  absl::Status Add(const SafetensorsTensor& tensor, size_t shard, const std::string& path) {
+    ModelDescription& model = source_->description_;
     if (!tensor.dtype)
       return Unimplemented(
           "{}: tensor '{}' has the dtype {}; only F32, F16 and BF16 are supported: use the "
@@ -129,8 +139,37 @@ class HfOpener {
                              .rows = flat ? 1 : tensor.shape[0],
                              .cols = tensor.shape.back(),
                              .dims = flat ? 1 : 2});
-    source_->places_.push_back({source_->shards_.size(), tensor.offset, tensor.size});
+    source_->places_.push_back({shard, tensor.offset, tensor.size});
     return absl::OkStatus();
+  }
+
+  // The head of a checkpoint that calls its embedding tied. The same bytes once more are left out;
+  // others are a head of its own, whatever config.json says: without it the model talks rubbish.
+  absl::Status CompareTiedHead() {
+    if (!head_) return absl::OkStatus();
+    ModelDescription& model = source_->description_;
+    const std::string embedding = TensorName(*model.family, Dialect::kHf, Role::kTokenEmbedding);
+    const auto found = std::ranges::find(model.tensors, embedding, &SourceTensor::name);
+    if (found == model.tensors.end()) return absl::OkStatus();  // which is said elsewhere
+    const HfSource::Place& place =
+        source_->places_[static_cast<size_t>(found - model.tensors.begin())];
+    const SafetensorsTensor& head = head_->tensor;
+    bool same = head.dtype == found->dtype && head.size == place.size &&
+                head.shape == std::vector<int64_t>{found->rows, found->cols};
+    Bytes ours(std::min<uint64_t>(head.size, kCompareBytes)), theirs(ours.size());
+    for (uint64_t at = 0; same && at < head.size; at += kCompareBytes) {
+      const uint64_t size = std::min(head.size - at, kCompareBytes);
+      const MutableBytes a = MutableBytes(ours).first(size), b = MutableBytes(theirs).first(size);
+      QF_RETURN_IF_ERROR(source_->shards_[place.shard]->ReadAt(place.offset + at, a));
+      QF_RETURN_IF_ERROR(source_->shards_[head_->shard]->ReadAt(head.offset + at, b));
+      same = std::ranges::equal(a, b);
+    }
+    if (same) return absl::OkStatus();
+    model.hyper.tied_embeddings = false;
+    model.notes.push_back(
+        fmt::format("config.json says tie_word_embeddings, but {} differs from {}: both are kept",
+                    head.name, embedding));
+    return Add(head, head_->shard, head_->path);
   }
 
   // As transformers has it: of the tokens that end a generation this file's list counts, and
@@ -185,6 +224,12 @@ class HfOpener {
   const ModelFiles& model_;
   std::unique_ptr<HfSource> source_;
   std::set<std::string> seen_;
+  struct Head {
+    SafetensorsTensor tensor;
+    size_t shard;
+    std::string path;
+  };
+  std::optional<Head> head_;  // of a checkpoint whose embedding is tied
   std::string noted_;
   Sha256 contents_;
 };

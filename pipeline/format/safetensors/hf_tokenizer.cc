@@ -1,8 +1,10 @@
 #include "pipeline/format/safetensors/hf_tokenizer.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
 #include <limits>
+#include <map>
 #include <unordered_map>
 
 #include "common/base/json.h"
@@ -19,9 +21,25 @@ namespace json = boost::json;
 constexpr float kAddedScore = -1000, kPadScore = -10000;
 constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
 
+// An added token, as all files together have it. added_tokens.json does not say whether one is
+// special.
+struct Added {
+  std::string text;
+  std::optional<bool> special;
+};
+using AddedById = std::map<int64_t, Added>;
+
+// A later file has the last word about the text, but never makes an ordinary token of a special
+// one.
+void Merge(int64_t id, std::string text, std::optional<bool> special, AddedById& added) {
+  Added& token = added[id];
+  token.text = std::move(text);
+  if (special) token.special = token.special.value_or(false) || *special;
+}
+
 // What tokenizer_config.json says; absent members are nullopt.
 struct Settings {
-  text::AddedTokens added;
+  AddedById added;
   std::optional<std::string> bos, eos, unknown, padding;
   std::optional<bool> add_bos, add_eos, add_prefix_space;
   std::string chat_template;
@@ -37,7 +55,7 @@ std::optional<std::string> SpecialToken(JsonMembers& from, std::string_view key)
   return content;
 }
 
-absl::Status ReadAddedDecoder(JsonMembers& from, text::AddedTokens& added) {
+absl::Status ReadAddedDecoder(JsonMembers& from, AddedById& added) {
   const json::object* decoder = from.Object("added_tokens_decoder");
   if (decoder == nullptr) return from.status();
   for (const auto& [key, value] : *decoder) {
@@ -47,7 +65,7 @@ absl::Status ReadAddedDecoder(JsonMembers& from, text::AddedTokens& added) {
       return InvalidArgument("{}: added_tokens_decoder has the key '{}', which is not a token id",
                              from.where(), std::string(key.data(), key.size()));
     JsonMembers inner(value.get_object(), from.where() + ": added_tokens_decoder");
-    added[id] = {inner.Text("content").value_or(""), inner.Bool("special").value_or(false)};
+    Merge(id, inner.Text("content").value_or(""), inner.Bool("special").value_or(false), added);
     QF_RETURN_IF_ERROR(inner.status());
   }
   return absl::OkStatus();
@@ -72,7 +90,7 @@ absl::StatusOr<Settings> ReadSettings(const HfTokenizerFiles& files) {
                         ParseJsonObject(*files.added_tokens, "added_tokens.json"));
     for (const auto& [text, id] : object) {
       if (!id.is_int64()) return InvalidArgument("added_tokens.json: an id is not an integer");
-      out.added[id.get_int64()] = {std::string(text.data(), text.size()), false};
+      Merge(id.get_int64(), std::string(text.data(), text.size()), std::nullopt, out.added);
     }
   }
   if (files.tokenizer_config) {
@@ -124,23 +142,45 @@ std::string PlainSpaces(std::string text) {
   return text;
 }
 
+// A token that the vocabulary has as a control token or a byte, and that is listed again without a
+// word about what it is, remains what it was: as an ordinary token, "</s>" in a message would end
+// the turn.
+bool Remains(text::TokenType type, const Added& token) {
+  return !token.special && (type == text::TokenType::kControl || type == text::TokenType::kByte);
+}
+
 // Added tokens beyond the vocabulary exist in the wild; the model has no row for them, so they can
-// never occur.
-void ApplyAdded(const text::AddedTokens& added, const Family* family, text::TokenizerData& t) {
+// never occur. Returns the control tokens that a file expressly calls ordinary.
+std::vector<int32_t> ApplyAdded(const AddedById& added, const Family* family,
+                                text::TokenizerData& t) {
   const bool spm = t.kind == text::TokenizerData::Kind::kSpm;
   const bool literal = spm && family != nullptr && family->literal_added_tokens;
+  std::vector<int32_t> lowered;
   for (const auto& [id, token] : added) {
     if (id < 0 || id >= static_cast<int64_t>(t.tokens.size()) || token.text.empty()) continue;
     text::Token& slot = t.tokens[static_cast<size_t>(id)];
     const float score = spm ? kAddedScore : 0.0f;
     if (slot.type == text::TokenType::kUnknown) {
       slot = {token.text, score, text::TokenType::kUnknown};
-    } else if (token.special || (!literal && LooksSpecial(token.text))) {
+    } else if (token.special.value_or(false) || (!literal && LooksSpecial(token.text))) {
       slot = {token.text, score, text::TokenType::kControl};
+    } else if (Remains(slot.type, token)) {
+      slot.text = token.text;
     } else {
+      if (slot.type == text::TokenType::kControl) lowered.push_back(static_cast<int32_t>(id));
       slot = {literal ? token.text : PlainSpaces(token.text), score, text::TokenType::kUserDefined};
     }
   }
+  return lowered;
+}
+
+// Phi-3 calls "</s>" ordinary, and it is: nothing there ends with it. What does begin or end a text
+// is a control token, whatever a file says.
+void RaiseEnds(const std::vector<int32_t>& lowered, text::TokenizerData& t) {
+  const std::vector<int32_t> ends = text::EndIds(t);
+  for (const int32_t id : lowered)
+    if (t.bos == id || std::ranges::find(ends, id) != ends.end())
+      t.tokens[static_cast<size_t>(id)].type = text::TokenType::kControl;
 }
 
 // llama.cpp does not load a vocabulary that holds a text twice.
@@ -241,13 +281,15 @@ absl::StatusOr<text::TokenizerData> BuildTokenizer(const HfTokenizerFiles& files
   text::TokenizerJson from_json;
   if (files.tokenizer_json) {
     QF_ASSIGN_OR_RETURN(from_json, text::ParseTokenizerJson(*files.tokenizer_json, !files.model));
-    for (auto& [id, token] : from_json.added) settings.added.insert_or_assign(id, std::move(token));
+    for (auto& [id, token] : from_json.added)
+      Merge(id, std::move(token.text), token.special, settings.added);
   }
   QF_RETURN_IF_ERROR(files.model ? TakeSpm(files, config, t) : TakeByteBpe(from_json, config, t));
   Pad(config.hyper.vocab, t);
-  ApplyAdded(settings.added, config.family, t);
+  const std::vector<int32_t> lowered = ApplyAdded(settings.added, config.family, t);
   QF_RETURN_IF_ERROR(CheckUnique(t));
   ChooseIds(settings, config, t);
+  RaiseEnds(lowered, t);
 
   const auto is_special = [&](const std::optional<int32_t>& id, const std::string& text) {
     return id && !text.empty() && t.tokens[static_cast<size_t>(*id)].text == text;

@@ -226,6 +226,78 @@ TEST_F(HfSourceTest, NamesAContradictionOfIndexAndShard) {
   EXPECT_ERROR(Open(), kInvalidArgument, "the index puts tensor 'model.other.weight' into");
 }
 
+// transformers drops the head without a look, and what was trained with another one talks rubbish.
+TEST_F(HfSourceTest, AHeadThatDiffersFromATiedEmbeddingIsKept) {
+  Write("llama", {.shards = 2});
+  Replace("config.json", "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
+  const auto source = Open();
+  ASSERT_OK(source);
+  const ModelDescription& model = (*source)->description();
+  EXPECT_FALSE(model.hyper.tied_embeddings);
+  const Piece* head = model.Find(Role::kOutputHead);
+  ASSERT_NE(head, nullptr);
+  EXPECT_EQ(model.tensors[head->tensor].name, "lm_head.weight");
+  ASSERT_EQ(WarningsOf(model).size(), 1u);
+  EXPECT_EQ(WarningsOf(model)[0],
+            "config.json says tie_word_embeddings, but lm_head.weight differs from "
+            "model.embed_tokens.weight: both are kept");
+
+  TempDir other;
+  WriteTinyModel(other.path(), "llama");
+  const auto untied = OpenModel(RealFileSystem(), other.path());
+  ASSERT_OK(untied);
+  const ModelDescription& expected = (*untied)->description();
+  const size_t tensor = expected.Find(Role::kOutputHead)->tensor;
+  Bytes a(
+      static_cast<size_t>(expected.tensors[tensor].rows *
+                          RowBytes(expected.tensors[tensor].dtype, expected.tensors[tensor].cols))),
+      b(a.size());
+  ASSERT_OK((*untied)->Read(tensor, 0, a));
+  ASSERT_OK((*source)->Read(head->tensor, 0, b));
+  EXPECT_EQ(a, b);
+}
+
+TEST_F(HfSourceTest, AHeadThatRepeatsATiedEmbeddingIsLeftOut) {
+  Write("llama", {.tied = true});
+  std::string file = Text("model.safetensors");
+  const auto length = Load<uint64_t>(reinterpret_cast<const std::byte*>(file.data()));
+  std::string header = file.substr(8, length);
+  const std::string data = file.substr(8 + length);
+  const auto source = Open();
+  ASSERT_OK(source);
+  const ModelDescription& before = (*source)->description();
+  const size_t tensor = before.Find(Role::kTokenEmbedding)->tensor;
+  const SourceTensor& embedding = before.tensors[tensor];
+  std::string bytes(static_cast<size_t>(embedding.rows * RowBytes(embedding.dtype, embedding.cols)),
+                    '\0');
+  ASSERT_OK((*source)->Read(tensor, 0, std::as_writable_bytes(std::span(bytes))));
+  header.erase(header.find_last_of('}'));
+  header += fmt::format(
+      R"(,"lm_head.weight":{{"dtype":"BF16","shape":[{},{}],"data_offsets":[{},{}]}}}})",
+      embedding.rows, embedding.cols, data.size(), data.size() + bytes.size());
+  for (const bool same : {true, false}) {
+    if (!same) bytes.back() = static_cast<char>(bytes.back() ^ 1);
+    WriteFile(dir_ / "model.safetensors", SafetensorsBytes(header, data + bytes));
+    const auto opened = Open();
+    ASSERT_OK(opened);
+    const ModelDescription& model = (*opened)->description();
+    EXPECT_EQ(model.hyper.tied_embeddings, same);
+    EXPECT_EQ(model.Find(Role::kOutputHead) == nullptr, same);
+    EXPECT_EQ(model.notes.size(), same ? 0u : 1u);
+  }
+}
+
+TEST_F(HfSourceTest, AMissingTokenizerIsWorthAWarning) {
+  Write("phi3");
+  EXPECT_TRUE(WarningsOf((*Open())->description()).empty());
+  fs::remove(dir_ / "tokenizer.model");
+  fs::remove(dir_ / "tokenizer_config.json");
+  const auto source = Open();
+  ASSERT_OK(source);
+  ASSERT_EQ(WarningsOf((*source)->description()).size(), 1u);
+  EXPECT_NE(WarningsOf((*source)->description())[0].find("no tokenizer"), std::string::npos);
+}
+
 TEST_F(HfSourceTest, AnIndexCannotReachOutOfTheFolder) {
   Write("phi3", {.shards = 2});
   Replace("model.safetensors.index.json", "\"model-00001-of-00002.safetensors\"",

@@ -111,6 +111,45 @@ TEST(HfTokenizer, AddedTokensOfEveryFile) {
   EXPECT_FALSE(t->add_bos);
 }
 
+// As control tokens stand in tokenizer.model, so they remain: as an ordinary token, "</s>" in a
+// message would end the turn.
+TEST(HfTokenizer, AddedTokensThatListTheVocabularyAgainLowerNothing) {
+  HfTokenizerFiles files;
+  files.model = SpmModelBytes(TinySpmPieces(300));
+  files.added_tokens = R"({"<unk>": 0, "<s>": 1, "</s>": 2, "<0x0A>": 13, "<|new|>": 300})";
+  const auto t = BuildTokenizer(files, WithVocab(301));
+  ASSERT_OK(t);
+  EXPECT_EQ(t->tokens[0].type, text::TokenType::kUnknown);
+  EXPECT_EQ(t->tokens[1].type, text::TokenType::kControl);
+  EXPECT_EQ(t->tokens[2].type, text::TokenType::kControl);
+  EXPECT_EQ(t->tokens[2].text, "</s>");
+  EXPECT_EQ(t->tokens[13].type, text::TokenType::kByte);
+}
+
+TEST(HfTokenizer, WhatOneFileCallsSpecialNoLaterFileCallsOrdinary) {
+  HfTokenizerFiles files;
+  files.model = SpmModelBytes(TinySpmPieces(300));
+  files.tokenizer_config = R"({"added_tokens_decoder": {
+      "300": {"content": "[INST]", "special": true}}})";
+  files.tokenizer_json =
+      R"({"added_tokens": [{"id": 300, "content": "[INST]", "special": false}]})";
+  const auto t = BuildTokenizer(files, WithVocab(301));
+  ASSERT_OK(t);
+  EXPECT_EQ(t->tokens[300].type, text::TokenType::kControl);
+}
+
+TEST(HfTokenizer, WhatEndsATextIsControlWhateverAFileSays) {
+  HfTokenizerFiles files;
+  files.model = SpmModelBytes(TinySpmPieces(300));
+  files.tokenizer_config = R"({"eos_token": "</s>", "added_tokens_decoder": {
+      "1": {"content": "<s>", "special": false}, "2": {"content": "</s>", "special": false}}})";
+  const auto t = BuildTokenizer(files, WithVocab(300));
+  ASSERT_OK(t);
+  EXPECT_EQ(t->eos, 2);
+  EXPECT_EQ(t->tokens[1].type, text::TokenType::kControl);
+  EXPECT_EQ(t->tokens[2].type, text::TokenType::kControl);
+}
+
 TEST(HfTokenizer, IdsOfTheConfigServeWhereNoNameDoes) {
   HfTokenizerFiles files;
   files.model = SpmModelBytes(TinySpmPieces(300));
