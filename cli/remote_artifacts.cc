@@ -58,6 +58,7 @@ void PrintDetail(const v1::ArtifactDetail& detail, Time now) {
   Rows rows{{"name", artifact.name()},
             {"manifest", HexDigest(artifact.manifest_digest())},
             {"model", artifact.model()},
+            {"version", VersionsText(artifact.versions())},
             {"source", fmt::format("{} ({}, {} parameters)", HexDigest(manifest.source().digest()),
                                    manifest.source().architecture(),
                                    HumanCount(manifest.source().parameters()))},
@@ -92,12 +93,13 @@ void AddArtifactList(CLI::App& group, const Remote& remote) {
     const v1::ListArtifactsResponse response =
         RpcValueOrExit(remote->Connect()->ListArtifacts(*model));
     if (*json) return PrintJson(response);
-    Table table(
-        {"ARTIFACT", "MODEL", "FORMAT", "RECIPE", ">SIZE", ">STORED", ">CHUNKS", "CREATED"});
+    Table table({"ARTIFACT", "MODEL", "VERSION", "FORMAT", "RECIPE", ">SIZE", ">STORED", ">CHUNKS",
+                 "CREATED"});
     for (const v1::Artifact& artifact : response.artifacts())
-      table.Add({ShortDigest(artifact.manifest_digest()), artifact.model(), artifact.format(),
-                 artifact.recipe(), HumanBytes(artifact.size_bytes()),
-                 HumanBytes(artifact.stored_bytes()), fmt::format("{}", artifact.chunks()),
+      table.Add({ShortDigest(artifact.manifest_digest()), artifact.model(),
+                 VersionsText(artifact.versions()), artifact.format(), artifact.recipe(),
+                 HumanBytes(artifact.size_bytes()), HumanBytes(artifact.stored_bytes()),
+                 fmt::format("{}", artifact.chunks()),
                  Relative(artifact.created_ms(), remote->clock.Now())});
     PrintOut(
         table.ToString("no artifacts; make some with `quantfleet job submit MODEL --class CLASS`"));

@@ -80,6 +80,8 @@ std::string Fields(const std::vector<std::pair<std::string, std::string>>& field
   return out;
 }
 
+std::string VersionText(uint64_t version) { return VersionsText(std::vector<uint64_t>{version}); }
+
 std::string HumanCount(uint64_t n) {
   constexpr std::pair<double, const char*> kUnits[] = {
       {1e12, "T"}, {1e9, "B"}, {1e6, "M"}, {1e3, "k"}};

@@ -48,6 +48,15 @@ std::string LabelsText(const auto& labels) {
   return Join(parts, ",");
 }
 
+// "3, 1", "-" for none (made before versions were counted).
+std::string VersionsText(const auto& versions) {
+  std::vector<std::string> numbers;
+  for (const uint64_t version : versions)
+    if (version > 0) numbers.push_back(std::to_string(version));
+  return numbers.empty() ? "-" : Join(numbers, ", ");
+}
+std::string VersionText(uint64_t version);
+
 std::string HumanCount(uint64_t n);        // "3.8 M"
 std::string HumanDuration(Duration time);  // "3h 20m", "45s"
 // "3h 20m ago", "in 5m", "-" for 0 (never).

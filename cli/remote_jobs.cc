@@ -25,6 +25,7 @@ void PrintJob(const v1::Job& job, Time now) {
   std::vector<std::pair<std::string, std::string>> fields = {
       {"name", job.name()},
       {"model", job.model()},
+      {"version", VersionText(job.model_version())},
       {"state", v1::Job::State_Name(job.state())},
       {"classes", Join(job.device_classes(), ", ")},
       {"stage", fmt::format("{} ({})", progress.stage(), Slabs(progress))},

@@ -13,14 +13,31 @@ namespace quantfleet::cli {
 namespace {
 
 void PrintModel(const v1::Model& model, Time now) {
-  PrintOut(Fields({{"name", model.name()},
-                   {"architecture", model.architecture()},
-                   {"format", model.format()},
-                   {"parameters", HumanCount(model.parameters())},
-                   {"size", HumanBytes(model.size_bytes())},
-                   {"created", fmt::format("{} ({})", UtcTime(model.created_ms()),
-                                           Relative(model.created_ms(), now))},
-                   {"path", model.path()}}));
+  std::vector<std::pair<std::string, std::string>> fields{
+      {"name", model.name()},
+      {"version", VersionText(model.version())},
+      {"architecture", model.architecture()},
+      {"format", model.format()},
+      {"parameters", HumanCount(model.parameters())},
+      {"size", HumanBytes(model.size_bytes())},
+      {"created",
+       fmt::format("{} ({}){}", UtcTime(model.created_ms()), Relative(model.created_ms(), now),
+                   model.created_by().empty() ? "" : " by " + model.created_by())},
+      {"path", model.path()}};
+  if (!model.files_digest().empty()) fields.emplace_back("digest", HexDigest(model.files_digest()));
+  std::vector<std::string> files;
+  for (const v1::ModelFile& file : model.files()) files.push_back(file.path());
+  if (!files.empty()) fields.emplace_back("files", Join(files, ", "));
+  for (const std::string& note : model.notes()) fields.emplace_back("note", note);
+  PrintOut(Fields(fields));
+  if (model.versions().empty()) return;
+  Table versions({">VERSION", "DIGEST", ">SIZE", ">ARTIFACTS", "CREATED", "BY"});
+  for (const v1::ModelVersion& version : model.versions())
+    versions.Add({VersionText(version.version()), ShortDigest(version.files_digest()),
+                  HumanBytes(version.size_bytes()), fmt::format("{}", version.artifacts()),
+                  Relative(version.created_ms(), now),
+                  version.created_by().empty() ? "-" : version.created_by()});
+  PrintOut("\n" + versions.ToString(""));
 }
 
 void Output(const v1::Model& model, bool json, const RemoteContext& remote) {
@@ -57,7 +74,8 @@ void AddPush(CLI::App& group, const Remote& remote) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = AddCommand(
-      group, "push", "Send a model to the daemon; run it again to resume an interrupted push");
+      group, "push",
+      "Send a version of a model to the daemon; run it again to resume an interrupted push");
   command->add_option("NAME", options->name, "Name of the model in the fleet")->required();
   command->add_option("PATH", options->path, "A Hugging Face folder or a .gguf file")->required();
   AddRequestIdOption(command, options->request_id);
@@ -105,10 +123,10 @@ void AddModelList(CLI::App& group, const Remote& remote) {
   command->callback([remote, json] {
     const v1::ListModelsResponse response = RpcValueOrExit(remote->Connect()->ListModels());
     if (*json) return PrintJson(response);
-    Table table({"NAME", "ARCHITECTURE", "FORMAT", ">PARAMETERS", ">SIZE", "CREATED"});
+    Table table({"NAME", ">VERSION", "ARCHITECTURE", "FORMAT", ">PARAMETERS", ">SIZE", "CREATED"});
     for (const v1::Model& model : response.models())
-      table.Add({model.name(), model.architecture(), model.format(), HumanCount(model.parameters()),
-                 HumanBytes(model.size_bytes()),
+      table.Add({model.name(), VersionText(model.version()), model.architecture(), model.format(),
+                 HumanCount(model.parameters()), HumanBytes(model.size_bytes()),
                  Relative(model.created_ms(), remote->clock.Now())});
     PrintOut(table.ToString("no models; add one with `quantfleet model push NAME PATH`"));
   });
@@ -117,7 +135,7 @@ void AddModelList(CLI::App& group, const Remote& remote) {
 void AddModelShow(CLI::App& group, const Remote& remote) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(group, "show", "Show a model");
+  CLI::App* command = AddCommand(group, "show", "Show a model and its versions");
   command->add_option("NAME", *name)->required();
   AddJsonOption(command, *json);
   command->callback([remote, name, json] {

@@ -1,5 +1,6 @@
 // quantfleet rollout create|status|watch|pause|resume|approve|abort|rollback|list
 
+#include <limits>
 #include <thread>
 
 #include "cli/remote_context.h"
@@ -82,6 +83,7 @@ struct CreateOptions {
   std::string model, request_id, plan_file, group;
   std::vector<std::string> devices, artifacts, selector;
   PlanOptions plan;
+  uint64_t version = 0;
   bool watch = false, json = false, dry_run = false, draft = false;
 };
 
@@ -148,6 +150,7 @@ v1::CreateRolloutRequest MakeRequest(CreateOptions& options) {
   request.set_dry_run(options.dry_run);
   request.set_draft(options.draft);
   request.set_group(options.group);
+  request.set_version(options.version);
   for (const std::string& id : options.devices) request.add_device_ids(id);
   for (const std::string& name : options.artifacts) request.add_artifacts(name);
   for (const std::string& text : options.selector) {
@@ -165,6 +168,9 @@ void Create(CreateOptions& options, const RemoteContext& remote) {
   const v1::CreateRolloutRequest request = MakeRequest(options);
   const auto client = remote.Connect();
   const v1::Rollout rollout = RpcValueOrExit(client->CreateRollout(request));
+  if (rollout.version() > 0)
+    fmt::print(stderr, "quantfleet: version {} of model {}\n", rollout.version(),
+               Printable(rollout.model()));
   if (options.dry_run) {
     if (options.json)
       PrintJson(rollout);
@@ -201,9 +207,14 @@ void AddCreate(CLI::App& group, const Remote& remote) {
   command
       ->add_option(
           "--artifact", options->artifacts,
-          "Use this artifact instead of the newest, to go back to an older one; may be repeated")
+          "Use this artifact instead of the newest, to go back to an older one; may be repeated, "
+          "but only with artifacts of the same version")
       ->allow_extra_args(false)
       ->delimiter(',');
+  command
+      ->add_option("--version", options->version,
+                   "Version of the model (`quantfleet model show`) [the newest]")
+      ->check(CLI::Range(uint64_t{1}, std::numeric_limits<uint64_t>::max()));
   AddPlanOptions(command, *options);
   CLI::Option* dry =
       command->add_flag("--dry-run", options->dry_run, "Only print which device would get what");
@@ -296,9 +307,10 @@ void AddRolloutList(CLI::App& group, const Remote& remote) {
   command->callback([remote, json] {
     const v1::ListRolloutsResponse response = RpcValueOrExit(remote->Connect()->ListRollouts());
     if (*json) return PrintJson(response);
-    Table table({"NAME", "MODEL", "STATE", "PHASE", "DEVICES", "CREATED"});
+    Table table({"NAME", "MODEL", "VERSION", "STATE", "PHASE", "DEVICES", "CREATED"});
     for (const v1::Rollout& rollout : response.rollouts())
-      table.Add({rollout.name(), rollout.model(), v1::Rollout::State_Name(rollout.state()),
+      table.Add({rollout.name(), rollout.model(), VersionText(rollout.version()),
+                 v1::Rollout::State_Name(rollout.state()),
                  fmt::format("{} of {}", rollout.phase() + 1, rollout.plan().phases_size()),
                  RolloutCounts(rollout), Relative(rollout.created_ms(), remote->clock.Now())});
     PrintOut(table.ToString("no rollouts; start one with `quantfleet rollout create MODEL`"));

@@ -64,7 +64,10 @@ std::string RolloutCounts(const v1::Rollout& rollout) {
 std::string RolloutText(const v1::Rollout& rollout, Time now) {
   const int64_t end = rollout.finished_ms() ? rollout.finished_ms() : ToUnixMillis(now);
   std::vector<std::pair<std::string, std::string>> fields{
-      {"name", rollout.name()}, {"model", rollout.model()}, {"state", StateOf(rollout, now)}};
+      {"name", rollout.name()},
+      {"model", rollout.model()},
+      {"version", VersionText(rollout.version())},
+      {"state", StateOf(rollout, now)}};
   if (!rollout.reason().empty()) fields.emplace_back("reason", rollout.reason());
   if (HasPhases(rollout)) fields.emplace_back("phase", PhaseOf(rollout));
   if (rollout.plan().priority() != 0)

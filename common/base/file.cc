@@ -198,6 +198,12 @@ class RealFs final : public FileSystem {
     return absl::OkStatus();
   }
 
+  absl::Status AddName(const fs::path& file, const fs::path& name) override {
+    if (::link(file.c_str(), name.c_str()) != 0)
+      return ErrnoStatus(errno, fmt::format("naming {} {}", file.string(), name.string()));
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<fs::path> ReadLink(const fs::path& link) override {
     std::error_code error;
     fs::path target = fs::read_symlink(link, error);
@@ -235,6 +241,10 @@ fs::path FolderOf(const fs::path& path) {
 }
 
 }  // namespace
+
+absl::Status FileSystem::AddName(const fs::path& file, const fs::path&) {
+  return Unimplemented("{} stands on a file system without hard links", file.string());
+}
 
 absl::StatusOr<int64_t> FileSystem::ModifiedAt(const fs::path& path) {
   struct stat st;

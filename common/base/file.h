@@ -67,6 +67,9 @@ class FileSystem {
   // A symbolic link to `target`, as it is written; ALREADY_EXISTS when something stands there.
   virtual absl::Status MakeLink(const fs::path& target, const fs::path& link) = 0;
   virtual absl::StatusOr<fs::path> ReadLink(const fs::path& link) = 0;
+  // A second name for the same file, which costs no space. ALREADY_EXISTS when something stands
+  // there; UNIMPLEMENTED or FAILED_PRECONDITION where the file systems cannot.
+  virtual absl::Status AddName(const fs::path& file, const fs::path& name);
   // What is read until it ends: pipes, terminals, files of /proc, whose size says nothing. At most
   // `limit` bytes: what follows is left.
   virtual absl::StatusOr<std::string> ReadStream(const fs::path& path, uint64_t limit) = 0;

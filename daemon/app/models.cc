@@ -1,5 +1,7 @@
 #include "daemon/app/models.h"
 
+#include <algorithm>
+
 #include "common/base/bytes.h"
 #include "daemon/app/page.h"
 #include "pipeline/artifact/kind.h"
@@ -18,6 +20,21 @@ v1::PushState ToProto(const ModelRegistry::PushProgress& progress) {
     file.set_received(entry.received);
   }
   return state;
+}
+
+v1::ModelVersion VersionOf(const v1::Model& model, const std::vector<v1::Artifact>& artifacts) {
+  v1::ModelVersion version;
+  version.set_version(model.version());
+  version.set_files_digest(model.files_digest());
+  version.set_created_ms(model.created_ms());
+  version.set_created_by(model.created_by());
+  version.set_size_bytes(model.size_bytes());
+  version.set_artifacts(
+      static_cast<uint64_t>(std::ranges::count_if(artifacts, [&](const v1::Artifact& artifact) {
+        const auto& of = artifact.versions();
+        return std::ranges::find(of, model.version()) != of.end();
+      })));
+  return version;
 }
 
 Role RoleToBring(std::string_view model) {
@@ -40,8 +57,8 @@ absl::StatusOr<v1::PushState> PushSession::Sync() {
 
 absl::StatusOr<v1::Model> Models::Import(const Caller& caller,
                                          const v1::ImportModelRequest& request) {
-  QF_RETURN_IF_ERROR(callers_.Operator(caller, RoleToBring(request.name())).status());
-  return backend_.models.Import(request.request_id(), request.name(), request.path());
+  QF_ASSIGN_OR_RETURN(const std::string by, callers_.Operator(caller, RoleToBring(request.name())));
+  return backend_.models.Import(request.request_id(), request.name(), request.path(), by);
 }
 
 absl::StatusOr<v1::PushState> Models::BeginPush(const Caller& caller,
@@ -65,8 +82,8 @@ absl::StatusOr<PushSession> Models::OpenPush(const Caller& caller, std::string_v
 
 absl::StatusOr<v1::Model> Models::CommitPush(const Caller& caller,
                                              const v1::CommitPushRequest& request) {
-  QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kPublisher).status());
-  return backend_.models.CommitPush(request.push_id());
+  QF_ASSIGN_OR_RETURN(const std::string by, callers_.Operator(caller, Role::kPublisher));
+  return backend_.models.CommitPush(request.push_id(), by);
 }
 
 absl::StatusOr<v1::ListModelsResponse> Models::List(const Caller& caller,
@@ -81,8 +98,15 @@ absl::StatusOr<v1::ListModelsResponse> Models::List(const Caller& caller,
 
 absl::StatusOr<v1::Model> Models::Get(const Caller& caller, const v1::GetModelRequest& request) {
   QF_RETURN_IF_ERROR(callers_.Operator(caller, Role::kViewer).status());
-  return backend_.store.Read(
-      [&](const Transaction& tx) { return tx.models().Get(request.name()); });
+  return backend_.store.Read([&](const Transaction& tx) -> absl::StatusOr<v1::Model> {
+    QF_ASSIGN_OR_RETURN(const std::vector<v1::Model> versions,
+                        tx.models().ListVersions(request.name()));
+    QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> artifacts,
+                        tx.artifacts().List(request.name()));
+    v1::Model model = versions.front();
+    for (const v1::Model& version : versions) *model.add_versions() = VersionOf(version, artifacts);
+    return model;
+  });
 }
 
 }  // namespace quantfleet::daemon::app

@@ -22,7 +22,8 @@ absl::StatusOr<Rollouts::CreateRequest> Translate(const v1::CreateRolloutRequest
                                      Labels(request.selector().begin(), request.selector().end()),
                                      request.dry_run(),
                                      request.draft(),
-                                     request.group()};
+                                     request.group(),
+                                     request.version()};
   if (request.plan_toml().empty()) return translated;
   if (request.has_plan()) return InvalidArgument("give either plan or plan_toml, not both");
   QF_ASSIGN_OR_RETURN(translated.plan, ParsePlan(request.plan_toml()));

@@ -121,6 +121,7 @@ absl::StatusOr<v1::Job> JobRunner::Submit(std::string_view request_id, std::stri
   QF_ASSIGN_OR_RETURN(record, with_.store.Write([&](Transaction& tx) -> absl::StatusOr<JobRecord> {
     QF_ASSIGN_OR_RETURN(const v1::Model found, tx.models().Get(model));
     record.source_path = found.path();
+    record.job.set_model_version(found.version());
     return tx.jobs().Create(record, request);
   }));
   {

@@ -116,6 +116,11 @@ class JobRunner {
         statements;     // per manifest, as WantedOf has them
     std::string error;  // why one has none
   };
+  // What a job's manifests were made of.
+  struct Made {
+    std::vector<v1::Manifest> manifests;
+    bool no_tokenizer = false;
+  };
   absl::StatusOr<Measured> Measure(const v1::Job& job, const pipeline::ModelSource& source,
                                    const std::vector<v1::Manifest>& manifests,
                                    const std::stop_token& stop);
@@ -123,10 +128,8 @@ class JobRunner {
   // with short and long contexts where these differ.
   absl::StatusOr<std::vector<Evaluator::Wanted>> WantedOf(const v1::Job& job,
                                                           const v1::Manifest& manifest);
-  absl::Status Seal(const JobRecord& record, const std::vector<v1::Manifest>& manifests,
-                    const Measured& measured);
-  absl::StatusOr<ArtifactRecord> MakeArtifact(const std::string& model,
-                                              const v1::Manifest& manifest);
+  absl::Status Seal(const JobRecord& record, const Made& made, const Measured& measured);
+  absl::StatusOr<ArtifactRecord> MakeArtifact(const v1::Job& job, const v1::Manifest& manifest);
   absl::Status FinishBadly(const std::string& name, const absl::Status& status, bool cancelled);
   void SetStage(const std::string& name, std::string_view stage);
   void OnProgress(const std::string& name, const pipeline::Progress& progress);

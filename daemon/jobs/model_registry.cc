@@ -1,8 +1,8 @@
 #include "daemon/jobs/model_registry.h"
 
+#include <algorithm>
 #include <set>
 
-#include "common/base/fail_point.h"
 #include "daemon/jobs/agent_release.h"
 #include "pipeline/artifact/kind.h"
 #include "pipeline/family/family.h"
@@ -10,13 +10,16 @@
 
 namespace quantfleet::daemon {
 
-// Writers of one push take turns.
-struct ModelRegistry::Push {
-  explicit Push(PushRecord the_record) : record(std::move(the_record)) {}
-  const PushRecord record;
-  std::mutex mutex;
-  std::map<std::string, std::unique_ptr<File>> open;  // guarded by mutex
-};
+Digest FilesDigest(const v1::Model& model) {
+  std::vector<std::string> lines;
+  for (const v1::ModelFile& file : model.files())
+    lines.push_back(
+        fmt::format("{} {} {}\n", ToHex(AsBytes(file.sha256())), file.size(), file.path()));
+  std::ranges::sort(lines);
+  Sha256 hash;
+  for (const std::string& line : lines) hash.Update(AsBytes(line));
+  return hash.Finish();
+}
 
 ModelRegistry::ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock,
                              fs::path data, Limits limits)
@@ -37,9 +40,20 @@ fs::path ModelRegistry::PublishedOf(const PushRecord& record) const {
 
 absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const fs::path& path) {
   if (pipeline::KindOfModel(name) == pipeline::ArtifactKind::kProgram) return DescribeAgents(path);
-  QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(files_, path));
+  QF_ASSIGN_OR_RETURN(const pipeline::ModelFiles files, pipeline::ResolveModel(files_, path));
+  QF_ASSIGN_OR_RETURN(const auto source, pipeline::OpenModel(files_, files));
   const pipeline::ModelDescription& description = source->description();
   v1::Model model;
+  for (const pipeline::ModelFile& file : files.files) {
+    v1::ModelFile& entry = *model.add_files();
+    entry.set_path(file.name);
+    entry.set_part(std::string(pipeline::PartName(file.part)));
+    entry.set_size(file.size);
+  }
+  model.add_notes("the weights are " + files.why);
+  for (const std::string& ignored : files.ignored) model.add_notes("not read: " + ignored);
+  for (std::string& warning : pipeline::WarningsOf(description))
+    model.add_notes(std::move(warning));
   model.set_name(std::string(name));
   model.set_architecture(std::string(description.family->name));
   model.set_format(std::string(source->format()));
@@ -49,7 +63,8 @@ absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const f
     bytes += static_cast<uint64_t>(tensor.rows * pipeline::RowBytes(tensor.dtype, tensor.cols));
   model.set_size_bytes(bytes);
   model.set_created_ms(ToUnixMillis(clock_.Now()));
-  model.set_path(path.string());
+  // Of the hub's cache the snapshot: what its name leads to later is another version.
+  model.set_path((files.gguf ? path : files.folder).string());
   return model;
 }
 
@@ -62,6 +77,10 @@ absl::StatusOr<v1::Model> ModelRegistry::DescribeAgents(const fs::path& path) {
   uint64_t bytes = 0;
   std::string architectures;
   for (const FoundAgent& agent : agents) {
+    v1::ModelFile& entry = *model.add_files();
+    entry.set_path(agent.path.filename().string());
+    entry.set_part("program");
+    entry.set_size(agent.program.size);
     bytes += agent.program.size;
     architectures += (architectures.empty() ? "" : ", ") + agent.program.architecture;
   }
@@ -72,219 +91,60 @@ absl::StatusOr<v1::Model> ModelRegistry::DescribeAgents(const fs::path& path) {
   return model;
 }
 
+absl::StatusOr<Digest> ModelRegistry::HashFile(const fs::path& path) {
+  QF_ASSIGN_OR_RETURN(const auto file, files_.Open(path, OpenMode::kOutside));
+  QF_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+  Sha256 hash;
+  Bytes buffer(std::min<uint64_t>(size, 1 << 20));
+  for (uint64_t at = 0; at < size; at += buffer.size()) {
+    const MutableBytes part =
+        MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
+    QF_RETURN_IF_ERROR(file->ReadAt(at, part));
+    hash.Update(part);
+    file->DropCache(at, part.size());
+  }
+  return hash.Finish();
+}
+
 absl::StatusOr<v1::Model> ModelRegistry::Import(std::string_view request_id, std::string_view name,
-                                                const fs::path& path) {
+                                                const fs::path& path, std::string_view by) {
   const Request request{"ImportModel", std::string(request_id)};
   QF_ASSIGN_OR_RETURN(const auto known, store_.Read([&](const Transaction& tx) {
-    return tx.requests().Find(request);
+    return tx.models().FindMade(request);
   }));
-  if (known) return store_.Read([&](const Transaction& tx) { return tx.models().Get(*known); });
+  if (known) return *known;
   QF_RETURN_IF_ERROR(CheckModelName(name));
+  if (pipeline::IsHubName(path.string()))
+    return InvalidArgument(
+        "\"{}\" must be an absolute path on the daemon's machine; a model of the Hugging Face hub "
+        "is downloaded there first: `{}`",
+        path.string(), pipeline::DownloadCommand(path.string()));
   if (!path.is_absolute())
     return InvalidArgument("\"{}\" must be an absolute path on the daemon's machine",
                            path.string());
-  QF_ASSIGN_OR_RETURN(const v1::Model model, Describe(name, path.lexically_normal()));
-  QF_ASSIGN_OR_RETURN(v1::Model recorded, store_.Write([&](Transaction& tx) {
-    return tx.models().Put(model, request);
-  }));
+  QF_ASSIGN_OR_RETURN(v1::Model model, Describe(name, path.lexically_normal()));
+  const fs::path source = model.path();
+  const fs::path folder = files_.List(source).ok() ? source : source.parent_path();
+  for (v1::ModelFile& file : *model.mutable_files()) {
+    QF_ASSIGN_OR_RETURN(const Digest digest, HashFile(folder / file.path()));
+    file.set_sha256(digest.raw());
+  }
+  model.set_files_digest(FilesDigest(model).raw());
+  model.set_created_by(std::string(by));
+  QF_ASSIGN_OR_RETURN(v1::Model recorded,
+                      store_.Write([&](Transaction& tx) -> absl::StatusOr<v1::Model> {
+                        auto newest = tx.models().Get(name);
+                        if (newest.ok() && newest->files_digest() == model.files_digest() &&
+                            newest->path() == model.path())
+                          return newest;
+                        return tx.models().Put(model, request);
+                      }));
   QF_RETURN_IF_ERROR(SweepModels());
   return recorded;
 }
 
-absl::StatusOr<PushRecord> ModelRegistry::FindOrCreatePush(std::string_view request_id,
-                                                           std::string_view name,
-                                                           std::vector<PushedFile> files) {
-  auto by_path = [](const PushedFile& a, const PushedFile& b) { return a.path < b.path; };
-  auto equal = [](const PushedFile& a, const PushedFile& b) {
-    return a.path == b.path && a.size == b.size && a.sha256 == b.sha256;
-  };
-  std::sort(files.begin(), files.end(), by_path);
-  return store_.Write([&](Transaction& tx) -> absl::StatusOr<PushRecord> {
-    QF_ASSIGN_OR_RETURN(const auto pushes, tx.models().ListPushes());
-    for (const PushRecord& push : pushes)
-      if (!push.committed && push.model == name &&
-          std::equal(push.files.begin(), push.files.end(), files.begin(), files.end(), equal))
-        return push;
-    const PushRecord fresh{.id = random_.Id("p"),
-                           .model = std::string(name),
-                           .files = files,
-                           .created_ms = ToUnixMillis(clock_.Now())};
-    return tx.models().CreatePush(fresh, {"BeginPush", std::string(request_id)});
-  });
-}
-
-absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::BeginPush(
-    std::string_view request_id, std::string_view name, const std::vector<PushedFile>& files) {
-  QF_RETURN_IF_ERROR(CheckModelName(name));
-  QF_RETURN_IF_ERROR(CheckPushedFiles(files, limits_.max_push_files, limits_.max_push_bytes));
-  QF_ASSIGN_OR_RETURN(const PushRecord push, FindOrCreatePush(request_id, name, files));
-  QF_ASSIGN_OR_RETURN(PushProgress progress, ProgressOf(push));
-  if (!push.committed) QF_RETURN_IF_ERROR(CheckSpace(progress));
-  return progress;
-}
-
-absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::ProgressOf(const PushRecord& record) {
-  PushProgress progress{.push_id = record.id, .files = {}};
-  // Moved into place already: everything is here.
-  const bool complete = record.committed || files_.Exists(PublishedOf(record));
-  for (const PushedFile& file : record.files) {
-    uint64_t received = complete ? file.size : 0;
-    const fs::path path = IncomingOf(record.id) / file.path;
-    if (!complete && files_.Exists(path)) {
-      QF_ASSIGN_OR_RETURN(const auto open, files_.Open(path, OpenMode::kRead));
-      QF_ASSIGN_OR_RETURN(received, open->Size());
-    }
-    progress.files.push_back({file, received});
-  }
-  return progress;
-}
-
-absl::Status ModelRegistry::CheckSpace(const PushProgress& progress) {
-  uint64_t missing = 0;
-  for (const auto& entry : progress.files)
-    missing += entry.file.size - std::min(entry.file.size, entry.received);
-  QF_RETURN_IF_ERROR(files_.MakeFolder(data_));
-  QF_ASSIGN_OR_RETURN(const uint64_t space, files_.FreeSpace(data_));
-  const auto needed = CheckedAdd(missing, limits_.keep_free_bytes);
-  if (needed && *needed <= space) return absl::OkStatus();
-  return ResourceExhausted(
-      "the push needs {}, but {} has only {} free: free some space and push again",
-      HumanBytes(missing), data_.string(), HumanBytes(space));
-}
-
-absl::StatusOr<std::shared_ptr<ModelRegistry::Push>> ModelRegistry::OpenPush(
-    std::string_view push_id) {
-  {
-    std::lock_guard lock(mutex_);
-    if (const auto at = pushes_.find(push_id); at != pushes_.end()) return at->second;
-  }
-  QF_ASSIGN_OR_RETURN(PushRecord record, store_.Read([&](const Transaction& tx) {
-    return tx.models().GetPush(push_id);
-  }));
-  std::lock_guard lock(mutex_);
-  const auto [at, added] = pushes_.try_emplace(std::string(push_id), nullptr);
-  if (added) at->second = std::make_shared<Push>(std::move(record));
-  return at->second;
-}
-
-absl::StatusOr<File*> ModelRegistry::OpenFile(Push& push, const PushedFile& file) {
-  std::unique_ptr<File>& slot = push.open[file.path];
-  if (slot == nullptr) {
-    const fs::path path = IncomingOf(push.record.id) / file.path;
-    QF_RETURN_IF_ERROR(files_.CreateDirectories(path.parent_path()));
-    QF_ASSIGN_OR_RETURN(slot, files_.Open(path, OpenMode::kCreate));
-  }
-  return slot.get();
-}
-
-absl::Status ModelRegistry::WritePush(std::string_view push_id, std::string_view path,
-                                      uint64_t offset, ByteSpan data) {
-  if (data.size() > limits_.max_write_bytes)
-    return InvalidArgument("a piece of a push has {1} bytes; the maximum is {0}",
-                           limits_.max_write_bytes, data.size());
-  QF_ASSIGN_OR_RETURN(const auto push, OpenPush(push_id));
-  const auto& files = push->record.files;
-  const auto file =
-      std::find_if(files.begin(), files.end(), [&](const PushedFile& f) { return f.path == path; });
-  if (file == files.end())
-    return InvalidArgument("push {} has no file named \"{}\"", push_id, path);
-
-  std::lock_guard lock(push->mutex);
-  if (push->record.committed || files_.Exists(PublishedOf(push->record)))
-    return FailedPrecondition("push {} is already complete: commit it", push_id);
-  QF_ASSIGN_OR_RETURN(File* const out, OpenFile(*push, *file));
-  QF_ASSIGN_OR_RETURN(const uint64_t size, out->Size());
-  if (offset != size)
-    return OutOfRange("\"{}\" has {} bytes so far: continue from there, not from {}", path, size,
-                      offset);
-  const auto end = CheckedAdd(offset, data.size());
-  if (!end || *end > file->size)
-    return InvalidArgument("\"{}\" was announced with {} bytes, and this data exceeds that", path,
-                           file->size);
-  const absl::Status written = out->WriteAt(offset, data);
-  if (!written.ok()) {
-    // Part of it may be there; what the size says must be what was sent.
-    (void)out->Resize(size);
-    return Annotate(written, fmt::format("push {}", push_id));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<ModelRegistry::PushProgress> ModelRegistry::SyncPush(std::string_view push_id) {
-  QF_ASSIGN_OR_RETURN(const auto push, OpenPush(push_id));
-  std::lock_guard lock(push->mutex);
-  for (const auto& [path, file] : push->open) QF_RETURN_IF_ERROR(file->Sync());
-  push->open.clear();
-  return ProgressOf(push->record);
-}
-
-absl::Status ModelRegistry::CheckDigests(Push& push) {
-  Bytes buffer(1 << 20);
-  for (const PushedFile& file : push.record.files) {
-    QF_ASSIGN_OR_RETURN(File* const in, OpenFile(push, file));
-    QF_ASSIGN_OR_RETURN(const uint64_t size, in->Size());
-    if (size < file.size)
-      return FailedPrecondition("\"{}\" is incomplete: {} of {} bytes", file.path, size, file.size);
-    QF_RETURN_IF_ERROR(in->Sync());
-    Sha256 hash;
-    for (uint64_t at = 0; at < size; at += buffer.size()) {
-      const MutableBytes part =
-          MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
-      QF_RETURN_IF_ERROR(in->ReadAt(at, part));
-      hash.Update(part);
-    }
-    in->DropCache(0, size);
-    push.open.erase(file.path);
-    if (size == file.size && hash.Finish() == file.sha256) continue;
-    QF_RETURN_IF_ERROR(files_.Remove(IncomingOf(push.record.id) / file.path));
-    return DataLoss("\"{}\" arrived with a different digest from the one announced: push it again",
-                    file.path);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ModelRegistry::MoveIntoPlace(Push& push) {
-  const fs::path from = IncomingOf(push.record.id), to = PublishedOf(push.record);
-  std::set<fs::path> folders = {from};
-  for (const PushedFile& file : push.record.files)
-    for (fs::path folder = fs::path(file.path).parent_path(); !folder.empty();
-         folder = folder.parent_path())
-      folders.insert(from / folder);
-  for (const fs::path& folder : folders) QF_RETURN_IF_ERROR(files_.SyncDirectory(folder));
-  QF_RETURN_IF_ERROR(files_.MakeFolder(to.parent_path()));
-  FailPoint("push-before-rename");
-  QF_RETURN_IF_ERROR(files_.Rename(from, to));
-  QF_RETURN_IF_ERROR(files_.SyncDirectory(to.parent_path()));
-  FailPoint("push-after-rename");
-  return files_.SyncDirectory(data_);
-}
-
-absl::StatusOr<v1::Model> ModelRegistry::CommitPush(std::string_view push_id) {
-  QF_ASSIGN_OR_RETURN(const auto push, OpenPush(push_id));
-  std::lock_guard lock(push->mutex);
-  // Read again under the lock: another caller may have committed it.
-  QF_ASSIGN_OR_RETURN(const PushRecord record, store_.Read([&](const Transaction& tx) {
-    return tx.models().GetPush(push_id);
-  }));
-  if (record.committed)
-    return store_.Read([&](const Transaction& tx) { return tx.models().Get(record.model); });
-  const fs::path published = PublishedOf(record);
-  if (!files_.Exists(published)) {
-    QF_RETURN_IF_ERROR(CheckDigests(*push));
-    // A model that cannot be read is refused before it takes a place of its own.
-    QF_RETURN_IF_ERROR(Describe(record.model, IncomingOf(push_id)).status());
-    QF_RETURN_IF_ERROR(MoveIntoPlace(*push));
-  }
-  QF_ASSIGN_OR_RETURN(v1::Model model, Describe(record.model, published));
-  QF_RETURN_IF_ERROR(
-      store_.Write([&](Transaction& tx) { return tx.models().FinishPush(push_id, model); }));
-  FailPoint("push-after-record");
-  {
-    std::lock_guard registry_lock(mutex_);
-    pushes_.erase(std::string(push_id));
-  }
-  QF_RETURN_IF_ERROR(SweepModels());
-  return model;
+bool ModelRegistry::IsPublished(const fs::path& path) const {
+  return path.parent_path() == data_ / "models";
 }
 
 absl::Status ModelRegistry::Sweep() {
@@ -324,9 +184,10 @@ absl::Status ModelRegistry::SweepPushes() {
                       store_.Read([&](const Transaction& tx) { return tx.models().ListPushes(); }));
   for (const PushRecord& push : pushes) {
     const Duration age = clock_.Now() - FromUnixMillis(push.created_ms);
-    if (age < limits_.push_lifetime)
+    // One that became a version has moved there; what is left of it lies in the version before.
+    if (age < limits_.push_lifetime && !push.committed)
       needed.insert(push.id);
-    else
+    else if (age >= limits_.push_lifetime)
       QF_RETURN_IF_ERROR(
           store_.Write([&](Transaction& tx) { return tx.models().DeletePush(push.id); }));
   }

@@ -3,9 +3,10 @@
 //   DATA/incoming/<push id>/...     a push under way; how much of a file has arrived is the file's
 //   size DATA/models/<name>-<push id>/   a pushed model
 //
-// A new version of a name replaces the model's record; the folder of the former pushed version goes
-// as soon as no unfinished job reads it. Artifacts stay. The name quantfleet-agent is reserved for
-// programs of the agent. Thread-safe; collaborators must outlive the registry.
+// Other files under a name make its next version (the same files do not); what an earlier one has
+// is not sent again. The folder of the former pushed version goes as soon as no unfinished job
+// reads it; its record and its artifacts stay. The name quantfleet-agent is reserved for programs
+// of the agent. Thread-safe; collaborators must outlive the registry.
 #pragma once
 
 #include <map>
@@ -23,6 +24,10 @@
 
 namespace quantfleet::daemon {
 
+// Over the model's files, which have their digests: the same for the same files, wherever they lie
+// and however they came.
+Digest FilesDigest(const v1::Model& model);
+
 class ModelRegistry {
  public:
   struct Limits {
@@ -39,10 +44,10 @@ class ModelRegistry {
   ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock, fs::path data,
                 Limits limits);
 
-  // Opens the model there (all its headers are checked) and records it. The files stay where they
-  // are.
+  // Opens the model there (all its headers are checked), reads its files once for their digests and
+  // records it, as of the operator `by`. The files stay where they are.
   absl::StatusOr<v1::Model> Import(std::string_view request_id, std::string_view name,
-                                   const fs::path& path);
+                                   const fs::path& path, std::string_view by = {});
 
   struct PushProgress {
     std::string push_id;
@@ -61,10 +66,10 @@ class ModelRegistry {
                          ByteSpan data);
   // What has been written so far survives a power cut.
   absl::StatusOr<PushProgress> SyncPush(std::string_view push_id);
-  // Checks every file's digest, opens the model, publishes the name: reads everything once, so not
-  // on a thread that others wait for. Again: the same answer. A file whose digest is wrong is
-  // thrown away and has to be sent again (DATA_LOSS names it).
-  absl::StatusOr<v1::Model> CommitPush(std::string_view push_id);
+  // Checks every file's digest, opens the model, publishes a version as of the operator `by`: reads
+  // everything once, so not on a thread that others wait for. Again: the same answer. A file whose
+  // digest is wrong is thrown away and has to be sent again (DATA_LOSS names it).
+  absl::StatusOr<v1::Model> CommitPush(std::string_view push_id, std::string_view by = {});
 
   // Removes pushed folders that no model and no unfinished job needs, and pushes that nobody has
   // finished in a week. Call it at start; commits do.
@@ -80,8 +85,14 @@ class ModelRegistry {
   absl::StatusOr<File*> OpenFile(Push& push, const PushedFile& file);
   absl::Status CheckDigests(Push& push);
   absl::Status MoveIntoPlace(Push& push);
+  // Without what only the push or the import knows: the files' digests, and whose it is.
   absl::StatusOr<v1::Model> Describe(std::string_view name, const fs::path& path);
   absl::StatusOr<v1::Model> DescribeAgents(const fs::path& path);
+  absl::StatusOr<Digest> HashFile(const fs::path& path);
+  // Files of the push that a published version has as well are given a name in it.
+  absl::Status TakeKnownFiles(const PushRecord& push);
+  bool IsPublished(const fs::path& path) const;  // by a push
+  void Forget(std::string_view push_id);
   absl::Status SweepModels();
   absl::Status SweepPushes();
   fs::path IncomingOf(std::string_view push_id) const;

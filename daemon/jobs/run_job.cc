@@ -115,7 +115,9 @@ absl::Status JobRunner::Execute(JobRecord record, const std::stop_token& stop) {
   QF_ASSIGN_OR_RETURN(const Measured measured,
                       Measure(record.job, *source, result.manifests, job_stop.get_token()));
   SetStage(name, "sealing");
-  return Seal(record, result.manifests, measured);
+  const bool no_tokenizer =
+      source->description().tokenizer.kind == text::TokenizerData::Kind::kNone;
+  return Seal(record, {result.manifests, no_tokenizer}, measured);
 }
 
 absl::Status JobRunner::SealAgents(const JobRecord& record, const std::stop_token& stop) {
@@ -129,7 +131,7 @@ absl::Status JobRunner::SealAgents(const JobRecord& record, const std::stop_toke
   }
   Measured nothing;
   nothing.statements.resize(manifests.size());
-  return Seal(record, manifests, nothing);
+  return Seal(record, {std::move(manifests)}, nothing);
 }
 
 absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const v1::Job& job,
@@ -245,8 +247,9 @@ absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource
   });
 }
 
-absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
+absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const v1::Job& job,
                                                        const v1::Manifest& manifest) {
+  const std::string& model = job.model();
   ArtifactRecord record;
   record.manifest = pipeline::SerializeManifest(manifest);
   const Digest digest = HashText(record.manifest);
@@ -255,6 +258,7 @@ absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
   artifact.set_name(NameOf(manifest));
   artifact.set_manifest_digest(digest.raw());
   artifact.set_model(model);
+  if (job.model_version() > 0) artifact.add_versions(job.model_version());
   artifact.set_format(manifest.target().format());
   artifact.set_recipe(manifest.target().recipe());
   artifact.set_size_bytes(SizeOf(manifest));
@@ -291,12 +295,12 @@ absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
   return record;
 }
 
-absl::Status JobRunner::Seal(const JobRecord& record, const std::vector<v1::Manifest>& manifests,
-                             const Measured& measured) {
+absl::Status JobRunner::Seal(const JobRecord& record, const Made& made, const Measured& measured) {
   const std::string& name = record.job.name();
   std::vector<ArtifactRecord> artifacts;
-  for (size_t i = 0; i < manifests.size(); ++i) {
-    QF_ASSIGN_OR_RETURN(ArtifactRecord artifact, MakeArtifact(record.job.model(), manifests[i]));
+  for (size_t i = 0; i < made.manifests.size(); ++i) {
+    QF_ASSIGN_OR_RETURN(ArtifactRecord artifact, MakeArtifact(record.job, made.manifests[i]));
+    artifact.artifact.set_no_tokenizer(made.no_tokenizer);
     for (const v1::EvaluationStatement& evaluation : measured.statements[i])
       artifact.statements.push_back(with_.authority.SignStatement(trust::kEvaluationStatementType,
                                                                   evaluation.SerializeAsString()));

@@ -153,9 +153,7 @@ absl::StatusOr<uint64_t> Rollouts::AssignNext(Transaction& tx, v1::Rollout& head
   QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> next,
                       tx.rollouts().ListQueuedDevices(head.name(), head.phase(), open_ms, most));
   if (next.empty()) return uint64_t{0};
-  QF_ASSIGN_OR_RETURN(
-      const std::vector<OfferedArtifact> artifacts,
-      ChooseArtifacts(tx, head.model(), {head.artifacts().begin(), head.artifacts().end()}));
+  QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts, ArtifactsOf(tx, head));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
   uint64_t assigned = 0;
   for (const RolloutDevice& queued : next) {

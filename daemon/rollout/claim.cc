@@ -73,9 +73,7 @@ absl::Status Rollouts::JoinOne(Transaction& tx, const v1::Device& device, const 
   // It is asked again at the next check-in, until the other rollout is over.
   QF_ASSIGN_OR_RETURN(const auto rows, tx.rollouts().ListActiveOf(device.id()));
   if (WhyOutranked(head, rows)) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(
-      const std::vector<OfferedArtifact> artifacts,
-      ChooseArtifacts(tx, head.model(), {head.artifacts().begin(), head.artifacts().end()}));
+  QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts, ArtifactsOf(tx, head));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
   // One that fits nothing is kept too, with the reason, and is not looked at again.
   RolloutDevice row = MatchDevice(device, artifacts, *classes, head.model());

@@ -40,31 +40,20 @@ std::string SeedOf(const v1::Rollout& head) {
   return seed;
 }
 
-absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
-    const Transaction& tx, const std::string& model, const std::vector<std::string>& names) {
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> all, tx.artifacts().List(model));
-  if (all.empty())
-    return FailedPrecondition(
-        "model {} has no artifacts yet: submit a job and wait until it has succeeded", model);
-  std::vector<v1::Artifact> candidates = all;
-  if (!names.empty()) {
-    candidates.clear();
-    for (const std::string& name : names) {
-      QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(name));
-      const auto of_model = std::ranges::find(all, record.artifact.name(), &v1::Artifact::name);
-      if (of_model == all.end())
-        return InvalidArgument("{} is not an artifact of model {}", record.artifact.name(), model);
-      candidates.push_back(*of_model);
-    }
-  }
+namespace {
+
+bool BelongsTo(const v1::Artifact& artifact, uint64_t version) {
+  const auto& versions = artifact.versions();
+  return std::ranges::find(versions, version) != versions.end();
+}
+
+// An artifact of each format and recipe, the first in `candidates`, with what a match asks for.
+absl::StatusOr<std::vector<OfferedArtifact>> Offer(const Transaction& tx,
+                                                   const std::vector<v1::Artifact>& candidates) {
   std::set<std::pair<std::string, std::string>> taken;
   std::vector<OfferedArtifact> chosen;
-  for (const v1::Artifact& artifact : candidates) {  // newest first: the first of a kind is the one
-    if (!taken.emplace(artifact.format(), artifact.recipe()).second) {
-      if (names.empty()) continue;
-      return InvalidArgument("more than one artifact of {}:{} is named: name one",
-                             artifact.format(), artifact.recipe());
-    }
+  for (const v1::Artifact& artifact : candidates) {
+    if (!taken.emplace(artifact.format(), artifact.recipe()).second) continue;
     QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(artifact.name()));
     v1::Manifest manifest;
     if (!manifest.ParseFromString(record.manifest))
@@ -77,6 +66,130 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
     chosen.push_back(std::move(one));
   }
   return chosen;
+}
+
+// Those of `all` that the request names; they must not exclude each other.
+absl::StatusOr<std::vector<v1::Artifact>> Named(const Transaction& tx,
+                                                const Rollouts::CreateRequest& request,
+                                                const std::vector<v1::Artifact>& all) {
+  std::vector<v1::Artifact> named;
+  std::set<std::pair<std::string, std::string>> taken;
+  for (const std::string& name : request.artifacts) {
+    QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(name));
+    const auto found = std::ranges::find(all, record.artifact.name(), &v1::Artifact::name);
+    if (found == all.end())
+      return InvalidArgument("{} is not an artifact of model {}", record.artifact.name(),
+                             request.model);
+    if (!taken.emplace(found->format(), found->recipe()).second)
+      return InvalidArgument("more than one artifact of {}:{} is named: name one", found->format(),
+                             found->recipe());
+    named.push_back(*found);
+  }
+  return named;
+}
+
+// The version that the named artifacts are of, the newest of several; `wanted` 0: any.
+absl::StatusOr<uint64_t> CommonVersion(const std::vector<v1::Artifact>& named, uint64_t wanted) {
+  const auto all_belong = [&](uint64_t version) {
+    return std::ranges::all_of(
+        named, [version](const v1::Artifact& artifact) { return BelongsTo(artifact, version); });
+  };
+  if (wanted > 0) {
+    for (const v1::Artifact& artifact : named)
+      if (!BelongsTo(artifact, wanted))
+        return InvalidArgument("{} is not of version {} of the model", artifact.name(), wanted);
+    return wanted;
+  }
+  for (const uint64_t version : named.front().versions())
+    if (all_belong(version)) return version;
+  if (std::ranges::all_of(named, [](const auto& artifact) { return artifact.versions().empty(); }))
+    return 0;  // made before versions were counted
+  return InvalidArgument(
+      "the artifacts named are of different versions of the model: name those of one (`quantfleet "
+      "artifact list --model` tells)");
+}
+
+// "submit a job for it, or use version 1 (--version 1), which has some"
+std::string Remedy(const std::string& model, const std::vector<v1::Artifact>& others) {
+  std::set<uint64_t> versions;
+  for (const v1::Artifact& artifact : others)
+    versions.insert(artifact.versions().begin(), artifact.versions().end());
+  if (versions.empty()) return fmt::format("run `quantfleet job submit {} --class CLASS`", model);
+  return fmt::format(
+      "run `quantfleet job submit {} --class CLASS`, or roll out version {} with --version {}",
+      model, *versions.rbegin(), *versions.rbegin());
+}
+
+// A class that gets the model, but not this version of it, would be left behind without a word.
+absl::Status CheckClasses(const v1::Rollout& head, const std::vector<v1::Artifact>& all,
+                          const std::vector<v1::Device>& devices,
+                          const std::vector<DeviceClassSpec>& classes) {
+  std::map<std::string, uint64_t> by_class;
+  for (const v1::Device& device : devices) ++by_class[device.device_class()];
+  for (const auto& [name, count] : by_class) {
+    const auto spec = std::ranges::find(classes, name, &DeviceClassSpec::name);
+    if (spec == classes.end()) continue;
+    uint64_t other = 0;  // the newest version that has the class's artifact
+    bool has = false;
+    for (const v1::Artifact& artifact : all) {
+      if (artifact.format() != spec->format || artifact.recipe() != spec->recipe) continue;
+      has = has || BelongsTo(artifact, head.version());
+      for (const uint64_t version : artifact.versions()) other = std::max(other, version);
+    }
+    if (!has && other > 0)
+      return FailedPrecondition(
+          "class {} ({} {}) has no artifact of version {} of model {}, but one of version {}: run "
+          "`quantfleet job submit {} --class {}`, roll out that version with --version {}, or "
+          "leave "
+          "the class out with --selector or --group",
+          name, count, count == 1 ? "device" : "devices", head.version(), head.model(), other,
+          head.model(), name, other);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ArtifactsOf(const Transaction& tx,
+                                                                   const v1::Rollout& head) {
+  QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> all, tx.artifacts().List(head.model()));
+  std::vector<v1::Artifact> own;
+  for (const std::string& name : head.artifacts()) {
+    const auto found = std::ranges::find(all, name, &v1::Artifact::name);
+    if (found == all.end()) return NotFound("there is no {} of model {}", name, head.model());
+    own.push_back(*found);
+  }
+  return Offer(tx, own);
+}
+
+absl::StatusOr<Rollouts::ChosenVersion> Rollouts::ChooseVersion(const Transaction& tx,
+                                                                const CreateRequest& request) {
+  ChosenVersion choice;
+  QF_ASSIGN_OR_RETURN(choice.all, tx.artifacts().List(request.model));
+  if (choice.all.empty())
+    return FailedPrecondition(
+        "model {} has no artifacts yet: submit a job and wait until it has succeeded",
+        request.model);
+  std::vector<v1::Artifact> candidates;
+  if (!request.artifacts.empty()) {
+    QF_ASSIGN_OR_RETURN(candidates, Named(tx, request, choice.all));
+    QF_ASSIGN_OR_RETURN(choice.version, CommonVersion(candidates, request.version));
+  } else {
+    choice.version = request.version;
+    if (request.version == 0) {
+      QF_ASSIGN_OR_RETURN(const v1::Model newest, tx.models().Get(request.model));
+      choice.version = newest.version();
+    } else {
+      QF_RETURN_IF_ERROR(tx.models().GetVersion(request.model, request.version).status());
+    }
+    for (const v1::Artifact& artifact : choice.all)
+      if (BelongsTo(artifact, choice.version)) candidates.push_back(artifact);
+    if (candidates.empty())
+      return FailedPrecondition("version {} of model {} has no artifacts yet: {}", choice.version,
+                                request.model, Remedy(request.model, choice.all));
+  }
+  QF_ASSIGN_OR_RETURN(choice.artifacts, Offer(tx, candidates));
+  return choice;
 }
 
 bool IsMeant(const v1::Rollout& head, const Groups& groups, const v1::Device& device) {
@@ -136,10 +249,11 @@ absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const Transactio
 
 absl::StatusOr<v1::Rollout> Rollouts::Draw(const Transaction& tx, const CreateRequest& request) {
   QF_RETURN_IF_ERROR(tx.models().Get(request.model).status());
-  QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
-                      ChooseArtifacts(tx, request.model, request.artifacts));
+  QF_ASSIGN_OR_RETURN(const ChosenVersion choice, ChooseVersion(tx, request));
+  const std::vector<OfferedArtifact>& artifacts = choice.artifacts;
   v1::Rollout rollout;
   rollout.set_model(request.model);
+  rollout.set_version(choice.version);
   *rollout.mutable_plan() = CompletePlan(request.plan);
   Begin(rollout, request.draft, Now());
   for (const OfferedArtifact& artifact : artifacts) rollout.add_artifacts(artifact.artifact.name());
@@ -149,6 +263,8 @@ absl::StatusOr<v1::Rollout> Rollouts::Draw(const Transaction& tx, const CreateRe
   QF_ASSIGN_OR_RETURN(const std::vector<v1::Device> devices,
                       ChooseDevices(tx, request, rollout, groups));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
+  if (request.artifacts.empty())
+    QF_RETURN_IF_ERROR(CheckClasses(rollout, choice.all, devices, *classes));
 
   std::vector<RolloutDevice> rows;
   std::map<std::string, Labels> labels;

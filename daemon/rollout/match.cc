@@ -114,6 +114,12 @@ std::variant<Choice, Obstacle> ChooseContext(const v1::Device& device, const Dev
 std::optional<Obstacle> WhyNot(const v1::Device& device, const OfferedArtifact& offered,
                                std::string_view model) {
   const v1::Artifact& artifact = offered.artifact;
+  // Every runtime answers text, the agent's engine and those that a class names.
+  if (artifact.no_tokenizer())
+    return Obstacle{RolloutDevice::NO_TOKENIZER,
+                    fmt::format("{} has no tokenizer, and what answers text on a device needs one: "
+                                "push the model with its tokenizer's files",
+                                artifact.name())};
   for (const v1::Outgrown& outgrown : device.outgrown())
     if (!outgrown.forgotten() && outgrown.model() == model &&
         outgrown.format() == artifact.format() && outgrown.recipe() == artifact.recipe())

@@ -46,16 +46,18 @@ class Rollouts {
   struct CreateRequest {
     std::string request_id, model;
     std::vector<std::string> device_ids;  // empty: every active device
-    std::vector<std::string>
-        artifacts;              // names or digest prefixes; empty: the newest per format and recipe
-    v1::RolloutPlan plan = {};  // empty: all at once
-    Labels selector = {};       // of the devices only those that carry all of them
-    bool dry_run = false;       // what it would be; nothing is kept
+    std::vector<std::string> artifacts;   // names or digest prefixes, of one version; empty: its
+                                          // newest per format and recipe
+    v1::RolloutPlan plan = {};            // empty: all at once
+    Labels selector = {};                 // of the devices only those that carry all of them
+    bool dry_run = false;                 // what it would be; nothing is kept
     bool draft = false;
     std::string group = {};  // of the devices only those that belong to it
+    uint64_t version = 0;    // of the model; 0: the newest, or the one that `artifacts` are of
   };
   // NOT_FOUND: a group that the plan or the request names. Refused whole (FAILED_PRECONDITION with
-  // the reasons) when not one device can get anything and none may join.
+  // the reasons) when not one device can get anything and none may join, or a device's class has an
+  // artifact of other versions only: it would be left behind without a word.
   absl::StatusOr<v1::Rollout> Create(const CreateRequest& request);
 
   // ---- rollouts.cc
@@ -83,8 +85,16 @@ class Rollouts {
                      std::string_view why);
 
   // ---- create.cc
-  absl::StatusOr<std::vector<OfferedArtifact>> ChooseArtifacts(
-      const Transaction& tx, const std::string& model, const std::vector<std::string>& names);
+  // Those of one version of the model, newest first.
+  struct ChosenVersion {
+    uint64_t version = 0;
+    std::vector<OfferedArtifact> artifacts;
+    std::vector<v1::Artifact> all;  // of any version
+  };
+  absl::StatusOr<ChosenVersion> ChooseVersion(const Transaction& tx, const CreateRequest& request);
+  // Those that the rollout began with.
+  absl::StatusOr<std::vector<OfferedArtifact>> ArtifactsOf(const Transaction& tx,
+                                                           const v1::Rollout& head);
   // The groups that a rollout names, as they are now. One that is not there is NOT_FOUND with
   // `all`, else left out.
   absl::StatusOr<Groups> LoadGroups(const Transaction& tx, const v1::Rollout& head, bool all);

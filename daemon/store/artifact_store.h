@@ -23,10 +23,13 @@ class ArtifactStore {
 
   // By name, or by an unambiguous prefix of the digest's hex.
   virtual absl::StatusOr<ArtifactRecord> Get(std::string_view name_or_prefix) const = 0;
-  // Newest first; model empty: all, an artifact of several models once for each.
+  // Newest first; model empty: all, an artifact of several models once for each. Each has the
+  // versions of its model that it belongs to. One of before versions belongs to the one that was
+  // the newest when it was made.
   virtual absl::StatusOr<std::vector<v1::Artifact>> List(std::string_view model) const = 0;
-  // The same digest again (also for another model) is the same artifact: it becomes that model's
-  // newest, and statements that it lacks are added.
+  // Of the model's version that comes first in the record; none: it is not known. The same digest
+  // again (also for another model or version) is the same artifact: it becomes the newest of that
+  // one, and statements that it lacks are added.
   virtual absl::Status Put(const ArtifactRecord& artifact) = 0;
   virtual absl::Status AddStatement(std::string_view artifact, const v1::Signed& statement) = 0;
   // Forgets the artifact, for each of its models; what it was, is returned. FAILED_PRECONDITION

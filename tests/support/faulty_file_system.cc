@@ -278,6 +278,12 @@ absl::Status FaultyFileSystem::SyncDirectory(const fs::path& path) {
   return absl::OkStatus();
 }
 
+absl::Status FaultyFileSystem::AddName(const fs::path& file, const fs::path& name) {
+  const std::lock_guard lock(mutex_);
+  QF_RETURN_IF_ERROR(Change());
+  return real_.AddName(file, name);
+}
+
 absl::Status FaultyFileSystem::MakeLink(const fs::path& target, const fs::path& link) {
   const std::lock_guard lock(mutex_);
   QF_RETURN_IF_ERROR(Change());

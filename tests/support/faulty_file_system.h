@@ -70,6 +70,7 @@ class FaultyFileSystem final : public FileSystem {
     return real_.Lock(path);
   }
   bool IsLocked(const fs::path& path) override { return real_.IsLocked(path); }
+  absl::Status AddName(const fs::path& file, const fs::path& name) override;
   absl::Status MakeLink(const fs::path& target, const fs::path& link) override;
   absl::StatusOr<fs::path> ReadLink(const fs::path& link) override { return real_.ReadLink(link); }
   absl::StatusOr<std::string> ReadStream(const fs::path& path, uint64_t limit) override {

@@ -2,7 +2,10 @@
 #include <soci/soci.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <set>
+#include <tuple>
 
 #include "daemon/store/sql/records.h"
 #include "daemon/store/sql/subject.h"
@@ -94,6 +97,43 @@ absl::StatusOr<std::string> UsersOfArtifact(const Transaction& tx, soci::session
   return users.size() <= kNamed ? text : text + fmt::format(" and {} more", users.size() - kNamed);
 }
 
+// `version` 0 is of before versions: whichever was the newest when the artifact was made.
+absl::Status AddVersion(const Transaction& tx, long long version, int64_t made_ms,
+                        v1::Artifact& artifact) {
+  auto number = static_cast<uint64_t>(version);
+  if (number == 0) {
+    const auto versions = tx.models().ListVersions(artifact.model());
+    if (absl::IsNotFound(versions.status())) return absl::OkStatus();
+    QF_RETURN_IF_ERROR(versions.status());
+    const auto then = std::ranges::find_if(
+        *versions, [&](const v1::Model& model) { return model.created_ms() <= made_ms; });
+    if (then == versions->end()) return absl::OkStatus();
+    number = then->version();
+  }
+  const auto& known = artifact.versions();
+  if (std::ranges::find(known, number) == known.end()) artifact.add_versions(number);
+  return absl::OkStatus();
+}
+
+// Those of the artifact's model, newest first.
+absl::Status AddVersions(const Transaction& tx, soci::session& sql, const std::string& digest,
+                         v1::Artifact& artifact) {
+  artifact.clear_versions();
+  const std::string model = artifact.model();
+  long long version = 0, created = 0;
+  std::vector<std::pair<long long, long long>> found;
+  soci::statement rows =
+      (sql.prepare << "SELECT version, created_ms FROM artifact_versions"
+                      " WHERE digest = :d AND model = :m",
+       soci::use(digest), soci::use(model), soci::into(version), soci::into(created));
+  rows.execute();
+  while (rows.fetch()) found.emplace_back(version, created);
+  for (const auto& [number, made_ms] : found)
+    QF_RETURN_IF_ERROR(AddVersion(tx, number, made_ms, artifact));
+  std::ranges::sort(*artifact.mutable_versions(), std::greater<>());
+  return absl::OkStatus();
+}
+
 class SqlArtifactStore final : public ArtifactStore, private SqlSubject {
  public:
   explicit SqlArtifactStore(SqlContext& context) : SqlSubject(context) {}
@@ -114,15 +154,19 @@ absl::Status SqlArtifactStore::Put(const ArtifactRecord& artifact) {
                       manifest = ToBase64Url(AsBytes(artifact.manifest));
     const long long stored = static_cast<long long>(artifact.artifact.stored_bytes()),
                     created = artifact.artifact.created_ms(),
-                    position = NextPosition(sql, "artifact_models");
+                    version = artifact.artifact.versions().empty()
+                                  ? 0
+                                  : static_cast<long long>(artifact.artifact.versions(0)),
+                    position = NextPosition(sql, "artifact_versions");
     sql << "INSERT INTO artifacts (digest, record, manifest, stored_bytes) VALUES (:d, :r, :m, :s)"
            " ON CONFLICT (digest) DO NOTHING",
         soci::use(digest), soci::use(record), soci::use(manifest), soci::use(stored);
-    sql << "INSERT INTO artifact_models (digest, model, position, created_ms) VALUES (:d, :m, :p, "
-           ":t)"
-           " ON CONFLICT (digest, model) DO UPDATE SET position = excluded.position, created_ms = "
-           "excluded.created_ms",
-        soci::use(digest), soci::use(model), soci::use(position), soci::use(created);
+    sql << "INSERT INTO artifact_versions (digest, model, version, position, created_ms) VALUES "
+           "(:d, :m, :v, :p, :t)"
+           " ON CONFLICT (digest, model, version) DO UPDATE SET position = excluded.position, "
+           "created_ms = excluded.created_ms",
+        soci::use(digest), soci::use(model), soci::use(version), soci::use(position),
+        soci::use(created);
     for (const v1::Signed& statement : artifact.statements) InsertStatement(sql, digest, statement);
     Note(Change::Kind::kArtifact, artifact.artifact.name());
     return absl::OkStatus();
@@ -141,6 +185,7 @@ absl::StatusOr<ArtifactRecord> SqlArtifactStore::Get(std::string_view name_or_pr
     auto bytes = FromBase64Url(manifest);
     if (!bytes) return DataLoss("the database contains a damaged manifest of artifacts/{}", digest);
     result.manifest = AsText(*bytes);
+    QF_RETURN_IF_ERROR(AddVersions(transaction(), sql, digest, result.artifact));
     QF_ASSIGN_OR_RETURN(
         result.statements,
         SelectAll<v1::Signed>(
@@ -156,24 +201,36 @@ absl::StatusOr<std::vector<v1::Artifact>> SqlArtifactStore::List(std::string_vie
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string wanted(model);
     std::string record, of_model;
-    long long created = 0;
+    long long created = 0, version = 0;
+    std::vector<std::tuple<std::string, std::string, long long, int64_t>> found;
     soci::statement rows(sql);
     rows.alloc();
-    rows.prepare(std::string("SELECT a.record, m.model, m.created_ms FROM artifact_models m"
+    rows.prepare(std::string("SELECT a.record, m.model, m.version, m.created_ms FROM "
+                             "artifact_versions m"
                              " JOIN artifacts a ON a.digest = m.digest") +
                  (wanted.empty() ? "" : " WHERE m.model = :w") + " ORDER BY m.position DESC");
     if (!wanted.empty()) rows.exchange(soci::use(wanted));
     rows.exchange(soci::into(record));
     rows.exchange(soci::into(of_model));
+    rows.exchange(soci::into(version));
     rows.exchange(soci::into(created));
     rows.define_and_bind();
     rows.execute();
-    while (rows.fetch()) {
-      QF_ASSIGN_OR_RETURN(v1::Artifact artifact, Unpack<v1::Artifact>(record));
-      artifact.set_model(of_model);
-      artifact.set_created_ms(created);
-      artifacts.push_back(std::move(artifact));
+    while (rows.fetch()) found.emplace_back(record, of_model, version, created);
+    std::map<std::pair<std::string, std::string>, size_t> places;  // by name and model
+    for (const auto& [packed, name, number, made_ms] : found) {
+      QF_ASSIGN_OR_RETURN(v1::Artifact artifact, Unpack<v1::Artifact>(packed));
+      const auto [place, first] = places.emplace(std::pair(artifact.name(), name), places.size());
+      if (first) {
+        artifact.set_model(name);
+        artifact.set_created_ms(made_ms);
+        artifact.clear_versions();
+        artifacts.push_back(std::move(artifact));
+      }
+      QF_RETURN_IF_ERROR(AddVersion(transaction(), number, made_ms, artifacts[place->second]));
     }
+    for (v1::Artifact& artifact : artifacts)
+      std::ranges::sort(*artifact.mutable_versions(), std::greater<>());
     return absl::OkStatus();
   }));
   return artifacts;

@@ -26,7 +26,7 @@ class SqlCountStore final : public CountStore, private SqlSubject {
   absl::StatusOr<Counts> Count(int64_t seen_since_ms) const override {
     Counts counts;
     QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-      counts.models = CountRows(sql, "SELECT COUNT(*) FROM models");
+      counts.models = CountRows(sql, "SELECT COUNT(DISTINCT model) FROM model_versions");
       counts.artifacts = CountRows(sql, "SELECT COUNT(*) FROM artifacts");
       // PostgreSQL's sum of big integers is a decimal number.
       counts.stored_bytes =

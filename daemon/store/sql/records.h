@@ -66,8 +66,7 @@ void SortBy(std::vector<Record>& records, Projection projection) {
 
 // The next position in the table. A row of its own counts them: two that ask at the same time wait
 // for each other, and none gets a number that was used before.
-inline long long NextPosition(soci::session& sql, const char* table) {
-  const std::string name = table;
+inline long long NextPosition(soci::session& sql, const std::string& name) {
   long long next = 0;
   sql << "INSERT INTO counters (name, value) VALUES (:n, 1)"
          " ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value",

@@ -151,7 +151,31 @@ constexpr const char* kVersion5[] = {
      " WHERE d.rollout = rollouts.name)"),
 };
 
-constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5};
+// Versions of models. What is there of a model is its first; which of the artifacts are of it is
+// told by their times (artifacts.cc).
+constexpr const char* kVersion6[] = {
+    "CREATE TABLE model_versions (model TEXT NOT NULL, version BIGINT NOT NULL, record TEXT NOT "
+    "NULL,"
+    " PRIMARY KEY (model, version))",
+    "INSERT INTO model_versions (model, version, record) SELECT name, 1, record FROM models",
+    "INSERT INTO counters (name, value) SELECT 'model_versions/' || name, 1 FROM models",
+    "DROP TABLE models",
+    "ALTER TABLE pushes ADD COLUMN version BIGINT NOT NULL DEFAULT 0",
+
+    "CREATE TABLE artifact_versions (digest TEXT NOT NULL REFERENCES artifacts (digest) ON DELETE "
+    "CASCADE,"
+    " model TEXT NOT NULL, version BIGINT NOT NULL, position BIGINT NOT NULL, created_ms BIGINT "
+    "NOT "
+    "NULL,"
+    " PRIMARY KEY (digest, model, version))",
+    "INSERT INTO artifact_versions (digest, model, version, position, created_ms)"
+    " SELECT digest, model, 0, position, created_ms FROM artifact_models",
+    "DROP TABLE artifact_models",
+    "CREATE INDEX artifact_versions_by_model ON artifact_versions (model, position)",
+    "UPDATE counters SET name = 'artifact_versions' WHERE name = 'artifact_models'",
+};
+
+constexpr SchemaStep kSteps[] = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5, kVersion6};
 
 }  // namespace
 

@@ -37,10 +37,10 @@ class ModelRegistryTest : public JobsFixture {
     }
     ASSERT_TRUE(registry_->SyncPush(push.push_id).ok());
   }
-  absl::StatusOr<v1::Model> PushAll() {
+  absl::StatusOr<v1::Model> PushAll(std::string_view by = {}) {
     QF_ASSIGN_OR_RETURN(const auto push, registry_->BeginPush("", "tiny", Announce()));
     Send(push);
-    return registry_->CommitPush(push.push_id);
+    return registry_->CommitPush(push.push_id, by);
   }
   size_t Entries(const std::string& folder) {
     const auto names = RealFileSystem().List(dir_ / folder);
@@ -222,6 +222,140 @@ TEST_F(ModelRegistryTest, ANewVersionReplacesTheOldOnceNoJobReadsIt) {
   ASSERT_TRUE(registry_->Sweep().ok());
   EXPECT_FALSE(fs::exists(first->path()));
   EXPECT_TRUE(fs::exists(second->path()));
+}
+
+TEST_F(ModelRegistryTest, OtherFilesMakeTheNextVersionAndTheSameFilesDoNot) {
+  const auto first = PushAll("ann");
+  ASSERT_TRUE(first.ok()) << Describe(first.status());
+  EXPECT_EQ(first->version(), 1u);
+  EXPECT_EQ(first->created_by(), "ann");
+  EXPECT_EQ(first->files_digest().size(), 32u);
+  const auto same = PushAll("bob");
+  ASSERT_TRUE(same.ok()) << Describe(same.status());
+  EXPECT_EQ(same->version(), 1u);
+  EXPECT_EQ(same->created_by(), "ann");
+  EXPECT_EQ(same->path(), first->path());
+  EXPECT_TRUE(fs::exists(first->path()));
+  EXPECT_EQ(Entries("incoming"), 0u);
+  EXPECT_EQ(Entries("models"), 1u);
+
+  WriteModel(2);
+  clock_.Advance(std::chrono::hours(1));
+  const auto second = PushAll("bob");
+  ASSERT_TRUE(second.ok()) << Describe(second.status());
+  EXPECT_EQ(second->version(), 2u);
+  EXPECT_EQ(second->created_by(), "bob");
+  EXPECT_NE(second->files_digest(), first->files_digest());
+  const auto versions = Once(*store_)->models().ListVersions("tiny");
+  ASSERT_TRUE(versions.ok());
+  ASSERT_EQ(versions->size(), 2u);
+  EXPECT_EQ((*versions)[0].version(), 2u);
+  EXPECT_EQ((*versions)[1].files_digest(), first->files_digest());
+  EXPECT_EQ(Once(*store_)->models().Get("tiny")->version(), 2u);
+}
+
+TEST_F(ModelRegistryTest, FilesThatAnEarlierVersionHasAreNotSentAgain) {
+  ASSERT_TRUE(PushAll().ok());
+  WriteModel(2);
+  const auto push = registry_->BeginPush("", "tiny", Announce());
+  ASSERT_TRUE(push.ok()) << Describe(push.status());
+  for (const auto& entry : push->files)
+    EXPECT_EQ(entry.received, entry.file.path == "model.safetensors" ? 0 : entry.file.size)
+        << entry.file.path;
+  Send(*push);
+  const auto model = registry_->CommitPush(push->push_id);
+  ASSERT_TRUE(model.ok()) << Describe(model.status());
+  EXPECT_EQ(model->version(), 2u);
+  // Of another model, too.
+  const auto other = registry_->BeginPush("", "other", Announce());
+  ASSERT_TRUE(other.ok());
+  for (const auto& entry : other->files) EXPECT_EQ(entry.received, entry.file.size);
+}
+
+TEST_F(ModelRegistryTest, AKnownFileThatIsDamagedIsSentAfterAll) {
+  const auto first = PushAll();
+  ASSERT_TRUE(first.ok());
+  std::ofstream(fs::path(first->path()) / "tokenizer.model", std::ios::in | std::ios::out) << "x";
+  WriteModel(2);
+  const auto push = registry_->BeginPush("", "tiny", Announce());
+  ASSERT_TRUE(push.ok());
+  Send(*push);
+  const auto refused = registry_->CommitPush(push->push_id);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(Message(refused.status()), HasSubstr("tokenizer.model"));
+  const auto again = registry_->BeginPush("", "tiny", Announce());
+  ASSERT_TRUE(again.ok());
+  Send(*again);
+  EXPECT_EQ(registry_->CommitPush(again->push_id)->version(), 2u);
+}
+
+TEST_F(ModelRegistryTest, ACommitThatIsRepeatedLateAnswersItsOwnVersion) {
+  const auto push = registry_->BeginPush("", "tiny", Announce());
+  ASSERT_TRUE(push.ok());
+  Send(*push);
+  ASSERT_TRUE(registry_->CommitPush(push->push_id).ok());
+  WriteModel(2);
+  ASSERT_TRUE(PushAll().ok());
+  EXPECT_EQ(registry_->CommitPush(push->push_id)->version(), 1u);
+}
+
+TEST_F(ModelRegistryTest, AnImportIsAVersionUnlessTheFilesAreTheSame) {
+  EXPECT_EQ(registry_->Import("r1", "tiny", model_, "ann")->version(), 1u);
+  EXPECT_EQ(registry_->Import("r2", "tiny", model_, "bob")->version(), 1u);
+  WriteModel(2);
+  const auto second = registry_->Import("r3", "tiny", model_, "bob");
+  ASSERT_TRUE(second.ok()) << Describe(second.status());
+  EXPECT_EQ(second->version(), 2u);
+  EXPECT_EQ(second->created_by(), "bob");
+  EXPECT_EQ(registry_->Import("r1", "tiny", model_, "ann")->version(), 1u);
+  // A push of the same files is known by the same digest.
+  EXPECT_EQ(PushAll()->files_digest(), second->files_digest());
+}
+
+TEST_F(ModelRegistryTest, AVersionTellsItsFilesAndWhatIsNotRead) {
+  std::ofstream(model_ / "consolidated.safetensors") << "x";
+  const auto model = registry_->Import("", "tiny", model_);
+  ASSERT_TRUE(model.ok()) << Describe(model.status());
+  std::vector<std::string> names;
+  for (const v1::ModelFile& file : model->files()) names.push_back(file.path());
+  EXPECT_THAT(names, ::testing::ElementsAre("LICENSE", "config.json", "model.safetensors",
+                                            "tokenizer.model", "tokenizer_config.json"));
+  EXPECT_EQ(model->files(2).part(), "weights");
+  EXPECT_THAT(model->notes(),
+              ::testing::ElementsAre("the weights are model.safetensors",
+                                     HasSubstr("not read: consolidated.safetensors")));
+}
+
+TEST_F(ModelRegistryTest, ANameOfTheHubGetsTheCommandThatDownloadsIt) {
+  EXPECT_THAT(Message(registry_->Import("", "tiny", "microsoft/phi").status()),
+              HasSubstr("hf download microsoft/phi"));
+}
+
+TEST_F(ModelRegistryTest, ArtifactsBelongToTheVersionThatTheJobRead) {
+  ASSERT_TRUE(PushAll().ok());
+  MakeRunner();
+  const std::string job = Submit({"iot"});
+  WriteModel(2);
+  ASSERT_TRUE(PushAll().ok());
+  const v1::Job done = RunToEnd(job);
+  EXPECT_EQ(done.model_version(), 1u);
+  ASSERT_EQ(done.state(), v1::Job::SUCCEEDED) << done.error_message();
+  const auto artifacts = Once(*store_)->artifacts().List("tiny");
+  ASSERT_TRUE(artifacts.ok());
+  ASSERT_EQ(artifacts->size(), 1u);
+  EXPECT_THAT((*artifacts)[0].versions(), ::testing::ElementsAre(1u));
+  EXPECT_FALSE((*artifacts)[0].no_tokenizer());
+}
+
+TEST_F(ModelRegistryTest, AnArtifactWithoutTokenizerSaysSo) {
+  fs::remove(model_ / "tokenizer.model");
+  fs::remove(model_ / "tokenizer_config.json");
+  const auto model = registry_->Import("", "tiny", model_);
+  ASSERT_TRUE(model.ok()) << Describe(model.status());
+  EXPECT_THAT(model->notes(), ::testing::Contains(HasSubstr("no tokenizer")));
+  MakeRunner();
+  ASSERT_EQ(RunToEnd(Submit({"iot"})).state(), v1::Job::SUCCEEDED);
+  EXPECT_TRUE(Once(*store_)->artifacts().List("tiny")->at(0).no_tokenizer());
 }
 
 TEST_F(ModelRegistryTest, APushThatNobodyFinishesGoesAfterAWeek) {

@@ -24,6 +24,20 @@ class RolloutFixture : public FleetFixture {
   std::string PutArtifact(const std::string& recipe, uint64_t memory_mib = 1,
                           const std::string& salt = "", const std::string& model = "demo",
                           const v1::Memory* memory = nullptr) {
+    const ArtifactRecord record = SomeArtifact(recipe, memory_mib, salt, model, memory);
+    EXPECT_OK(Once(*store_)->artifacts().Put(record));
+    return record.artifact.name();
+  }
+  std::string PutArtifactOf(uint64_t version, const std::string& recipe) {
+    ArtifactRecord record = SomeArtifact(recipe, 1, std::to_string(version), "demo", nullptr);
+    record.artifact.add_versions(version);
+    EXPECT_OK(Once(*store_)->artifacts().Put(record));
+    return record.artifact.name();
+  }
+
+  static ArtifactRecord SomeArtifact(const std::string& recipe, uint64_t memory_mib,
+                                     const std::string& salt, const std::string& model,
+                                     const v1::Memory* memory) {
     v1::Manifest manifest;
     if (memory != nullptr) *manifest.mutable_requirements()->mutable_memory() = *memory;
     manifest.set_format_version(1);
@@ -39,8 +53,7 @@ class RolloutFixture : public FleetFixture {
     record.artifact.set_recipe(recipe);
     record.artifact.set_stored_bytes(1000);
     record.artifact.set_size_bytes(memory_mib << 20);
-    EXPECT_OK(Once(*store_)->artifacts().Put(record));
-    return record.artifact.name();
+    return record;
   }
 
   // Iot devices, enrolled.

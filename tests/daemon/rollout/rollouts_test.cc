@@ -145,6 +145,80 @@ TEST_F(RolloutTest, NewerRolloutSupersedes) {
   EXPECT_EQ(Once(*store_)->assignments().List(iot_.id)->size(), 1u);
 }
 
+TEST_F(RolloutTest, TakesTheNewestVersionAndSaysWhich) {
+  PutArtifactOf(1, "q4_0");
+  PutArtifactOf(1, "f16");
+  EXPECT_EQ(rollouts_.Create({"", "demo", {}, {}})->version(), 1u);
+  PutModel("demo");
+  const std::string q4 = PutArtifactOf(2, "q4_0"), f16 = PutArtifactOf(2, "f16");
+  // Made again: older versions are not what is rolled out, however new their artifacts are.
+  const std::string old_q4 = PutArtifactOf(1, "q4_0");
+  const auto rollout = rollouts_.Create({"", "demo", {}, {}});
+  ASSERT_OK(rollout.status());
+  EXPECT_EQ(rollout->version(), 2u);
+  EXPECT_EQ(Row(*rollout, iot_.id).artifact(), q4);
+  EXPECT_EQ(Row(*rollout, edge_.id).artifact(), f16);
+  EXPECT_EQ(Get(*rollout).version(), 2u);
+
+  Rollouts::CreateRequest older{"", "demo", {}, {}};
+  older.version = 1;
+  const auto back = rollouts_.Create(older);
+  ASSERT_OK(back.status());
+  EXPECT_EQ(back->version(), 1u);
+  EXPECT_EQ(Row(*back, iot_.id).artifact(), old_q4);
+  older.version = 3;
+  EXPECT_ERROR(rollouts_.Create(older), kNotFound, "has no version 3");
+}
+
+TEST_F(RolloutTest, AVersionWithoutArtifactsIsNotReplacedByAnOlderOne) {
+  PutArtifactOf(1, "q4_0");
+  PutArtifactOf(1, "f16");
+  PutModel("demo");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {}}), kFailedPrecondition,
+               "version 2 of model demo has no artifacts yet: run `quantfleet job submit demo "
+               "--class CLASS`, or roll out version 1 with --version 1");
+}
+
+TEST_F(RolloutTest, AClassWithAnArtifactOfAnotherVersionOnlyIsNotLeftBehindWithoutAWord) {
+  PutArtifactOf(1, "q4_0");
+  PutArtifactOf(1, "f16");
+  PutModel("demo");
+  const std::string q4 = PutArtifactOf(2, "q4_0");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {}}), kFailedPrecondition,
+               "class edge-fp16 (1 device) has no artifact of version 2 of model demo, but one of "
+               "version 1");
+  // Those without that class get it.
+  EXPECT_OK(rollouts_.Create({"", "demo", {iot_.id}, {}}));
+  // Who names artifacts has decided.
+  EXPECT_OK(rollouts_.Create({"", "demo", {}, {q4}}));
+}
+
+TEST_F(RolloutTest, OneRolloutDoesNotMixVersions) {
+  const std::string first = PutArtifactOf(1, "q4_0");
+  PutModel("demo");
+  const std::string second = PutArtifactOf(2, "f16");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {}, {first, second}}), kInvalidArgument,
+               "are of different versions");
+  const auto back = rollouts_.Create({"", "demo", {iot_.id}, {first}});
+  ASSERT_OK(back.status());
+  EXPECT_EQ(back->version(), 1u);
+  Rollouts::CreateRequest wrong{"", "demo", {iot_.id}, {first}};
+  wrong.version = 2;
+  EXPECT_ERROR(rollouts_.Create(wrong), kInvalidArgument, "is not of version 2");
+}
+
+TEST_F(RolloutTest, AnArtifactWithoutTokenizerIsRefused) {
+  ArtifactRecord record = SomeArtifact("q4_0", 1, "", "demo", nullptr);
+  record.artifact.set_no_tokenizer(true);
+  ASSERT_OK(Once(*store_)->artifacts().Put(record));
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {iot_.id}, {}}), kFailedPrecondition,
+               "has no tokenizer, and what answers text on a device needs one");
+  PutArtifact("f16");
+  const auto rollout = rollouts_.Create({"", "demo", {}, {}});
+  ASSERT_OK(rollout.status());
+  EXPECT_EQ(Row(*rollout, iot_.id).code(), v1::RolloutDevice::NO_TOKENIZER);
+}
+
 TEST_F(RolloutTest, SameRequestGivesTheFirstAnswer) {
   PutArtifact("q4_0");
   const auto first = rollouts_.Create({"once", "demo", {iot_.id}, {}});

@@ -112,6 +112,45 @@ TEST_P(StoreTest, AnArtifactOfTwoModelsIsOneArtifactAndTheNewestOfBoth) {
   EXPECT_EQ(Once(*store_)->counts().Count(0)->stored_bytes, 20u);
 }
 
+TEST_P(StoreTest, AnArtifactMayBeOfSeveralVersions) {
+  ArtifactRecord record;
+  record.artifact.set_name("artifacts/" + std::string(64, 'a'));
+  record.artifact.set_model("m");
+  for (const uint64_t version : {1, 3}) {
+    record.artifact.clear_versions();
+    record.artifact.add_versions(version);
+    ASSERT_TRUE(Once(*store_)->artifacts().Put(record).ok());
+  }
+  const auto listed = Once(*store_)->artifacts().List("m");
+  ASSERT_TRUE(listed.ok());
+  ASSERT_EQ(listed->size(), 1u);
+  EXPECT_THAT((*listed)[0].versions(), ::testing::ElementsAre(3u, 1u));
+  EXPECT_THAT(Once(*store_)->artifacts().Get("aaa").status().code(),
+              absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Once(*store_)->artifacts().Get("aaaa")->artifact.versions(),
+              ::testing::ElementsAre(3u, 1u));
+}
+
+TEST_P(StoreTest, VersionsOfAModelCountUp) {
+  v1::Model model;
+  model.set_name("m");
+  model.set_path("/one");
+  EXPECT_EQ(Once(*store_)->models().Put(model, {"ImportModel", "r1"})->version(), 1u);
+  model.set_path("/two");
+  EXPECT_EQ(Once(*store_)->models().Put(model, {"ImportModel", "r2"})->version(), 2u);
+  // The same request again: what it made, not what came after.
+  EXPECT_EQ(Once(*store_)->models().Put(model, {"ImportModel", "r1"})->path(), "/one");
+  EXPECT_EQ((*Once(*store_)->models().FindMade({"ImportModel", "r1"}))->version(), 1u);
+  EXPECT_EQ(Once(*store_)->models().Get("m")->path(), "/two");
+  EXPECT_EQ(Once(*store_)->models().GetVersion("m", 1)->path(), "/one");
+  EXPECT_EQ(Once(*store_)->models().GetVersion("m", 3).status().code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_EQ(Once(*store_)->models().ListVersions("m")->size(), 2u);
+  EXPECT_EQ(Once(*store_)->models().ListVersions("n").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Once(*store_)->models().List()->size(), 1u);
+  EXPECT_EQ(Once(*store_)->counts().Count(0)->models, 1u);
+}
+
 TEST_P(StoreTest, ReleasesCountUpPerDeviceAndModel) {
   Enroll("d1");
   Enroll("d2");
@@ -282,9 +321,10 @@ TEST_P(StoreTest, PushesRememberTheirFilesAndBecomeModels) {
   PushRecord push{.id = "p1", .model = "m", .files = {{"a/b", 5, HashText("x")}}, .created_ms = 1};
   ASSERT_TRUE(Once(*store_)->models().CreatePush(push, {}).ok());
   EXPECT_EQ(Once(*store_)->models().GetPush("p1")->files[0].sha256, HashText("x"));
-  ASSERT_TRUE(Once(*store_)->models().FinishPush("p1", SomeModel("m")).ok());
+  EXPECT_EQ(Once(*store_)->models().GetPush("p1")->version, 0u);
+  ASSERT_TRUE(Once(*store_)->models().FinishPush("p1", 3).ok());
   EXPECT_TRUE(Once(*store_)->models().GetPush("p1")->committed);
-  EXPECT_TRUE(Once(*store_)->models().Get("m").ok());
+  EXPECT_EQ(Once(*store_)->models().GetPush("p1")->version, 3u);
   ASSERT_TRUE(Once(*store_)->models().DeletePush("p1").ok());
   EXPECT_THAT(*Once(*store_)->models().ListPushes(), IsEmpty());
 }

@@ -73,7 +73,7 @@ TEST_F(RaceTest, WhoLosesForeverIsTold) {
 TEST_F(RaceTest, AnErrorThatIsNoRaceIsNotTriedAgain) {
   const absl::Status status = store_->Write([&](Transaction& tx) {
     ++runs_;
-    return tx.models().FinishPush("none", {});
+    return tx.models().FinishPush("none", 1);
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(runs_, 1);

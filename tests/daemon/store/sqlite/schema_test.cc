@@ -66,20 +66,20 @@ class MigrationTest : public ::testing::Test {
 };
 
 TEST_F(MigrationTest, CopiesTheDatabaseThenMigrates) {
-  constexpr const char* kStep[] = {"CREATE TABLE extra (id TEXT)", "DELETE FROM models"};
+  constexpr const char* kStep[] = {"CREATE TABLE extra (id TEXT)", "DELETE FROM model_versions"};
   ASSERT_TRUE(OpenWith(kStep).ok());
   EXPECT_EQ(Ask(database_, "SELECT version FROM schema_version"),
             std::to_string(SchemaSteps().size() + 1));
-  EXPECT_EQ(Ask(database_, "SELECT COUNT(*) FROM models"), "0");
-  EXPECT_EQ(Ask(backup_, "SELECT COUNT(*) FROM models"), "1");
+  EXPECT_EQ(Ask(database_, "SELECT COUNT(*) FROM model_versions"), "0");
+  EXPECT_EQ(Ask(backup_, "SELECT COUNT(*) FROM model_versions"), "1");
   EXPECT_EQ(Ask(backup_, "SELECT version FROM schema_version"), before_);
 }
 
 TEST_F(MigrationTest, AStepThatFailsLeavesTheOldVersionAndMayBeTriedAgain) {
-  constexpr const char* kBroken[] = {"DELETE FROM models", "CREATE TABEL"};
+  constexpr const char* kBroken[] = {"DELETE FROM model_versions", "CREATE TABEL"};
   EXPECT_FALSE(OpenWith(kBroken).ok());
   EXPECT_EQ(Ask(database_, "SELECT version FROM schema_version"), before_);
-  EXPECT_EQ(Ask(database_, "SELECT COUNT(*) FROM models"), "1");
+  EXPECT_EQ(Ask(database_, "SELECT COUNT(*) FROM model_versions"), "1");
   constexpr const char* kMended[] = {"CREATE TABLE extra (id TEXT)"};
   EXPECT_TRUE(OpenWith(kMended).ok());
 }
@@ -130,6 +130,52 @@ TEST(SchemaTest, AVersion1DatabaseMigratesAndKeepsItsRollouts) {
             std::to_string(SchemaSteps().size()));
   EXPECT_EQ(Ask(dir / "s.db.v1.bak", "SELECT version FROM schema_version"), "1");
   EXPECT_EQ(Ask(dir / "s.db.v1.bak", "SELECT COUNT(*) FROM rollout_devices"), "1");
+}
+
+// What there is of a model is its first version, and artifacts are of it unless they are older.
+TEST(SchemaTest, AVersion5DatabaseMigratesItsModelsIntoVersions) {
+  testing::TempDir dir;
+  const fs::path database = dir / "s.db";
+  ASSERT_TRUE(OpenSqliteStore(database, SchemaSteps().first(5)).ok());
+  const auto pack = [](const auto& message) {
+    return ToBase64Url(AsBytes(message.SerializeAsString()));
+  };
+  v1::Model model;
+  model.set_name("m");
+  model.set_created_ms(100);
+  Ask(database, "INSERT INTO models (name, record) VALUES ('m', '" + pack(model) + "')");
+  Ask(database,
+      "INSERT INTO pushes (id, model, created_ms, committed, position) VALUES ('p1', 'm', 90, 1, "
+      "1)");
+  for (const auto& [digest, made] :
+       {std::pair(std::string(64, 'a'), 50), {std::string(64, 'b'), 150}}) {
+    v1::Artifact artifact;
+    artifact.set_name("artifacts/" + digest);
+    artifact.set_model("m");
+    Ask(database, "INSERT INTO artifacts (digest, record, manifest, stored_bytes) VALUES ('" +
+                      digest + "', '" + pack(artifact) + "', '', 1)");
+    Ask(database,
+        fmt::format("INSERT INTO artifact_models (digest, model, position, created_ms) VALUES "
+                    "('{}', 'm', {}, {})",
+                    digest, made, made));
+  }
+  Ask(database,
+      "INSERT INTO counters (name, value) VALUES ('artifact_models', 150)"
+      " ON CONFLICT (name) DO UPDATE SET value = 150");
+  const auto store = OpenSqliteStore(database);
+  ASSERT_TRUE(store.ok()) << Describe(store.status());
+  EXPECT_EQ(Once(**store)->models().Get("m")->version(), 1u);
+  EXPECT_EQ(Once(**store)->models().GetPush("p1")->version, 0u);
+  const auto artifacts = Once(**store)->artifacts().List("m");
+  ASSERT_TRUE(artifacts.ok()) << Describe(artifacts.status());
+  ASSERT_EQ(artifacts->size(), 2u);
+  EXPECT_THAT((*artifacts)[0].versions(), ::testing::ElementsAre(1u));
+  EXPECT_THAT((*artifacts)[1].versions(), ::testing::IsEmpty());
+  model.set_created_ms(200);
+  EXPECT_EQ(Once(**store)->models().Put(model, {})->version(), 2u);
+  // Those of before stay what they are.
+  EXPECT_THAT(Once(**store)->artifacts().Get(std::string(64, 'b'))->artifact.versions(),
+              ::testing::ElementsAre(1u));
 }
 
 // Whoever came in by a token may still repeat its enrollment, and no other key takes its use.
