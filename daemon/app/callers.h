@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "common/base/status.h"
+#include "common/trust/role.h"
 #include "daemon/app/certificate_cache.h"
 #include "daemon/fleet/fleet.h"
 
@@ -16,8 +17,7 @@ struct Caller {
   std::string certificate_pem;
 };
 
-enum class Role { kViewer, kPublisher, kAdmin };  // each may do what those before it may
-std::string_view Name(Role role);                 // "viewer", as certificates have it
+using trust::Role;
 
 class Callers {
  public:

@@ -8,6 +8,7 @@
 
 #include "common/base/access.h"
 #include "common/base/fail_point.h"
+#include "common/trust/role.h"
 #include "common/trust/statement.h"
 #include "common/trust/trust_root.h"
 
@@ -314,7 +315,7 @@ absl::StatusOr<Authority::ServerCredential> Authority::ServerIdentity() {
 absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server) {
   const trust::Subject subject{.kind = trust::Subject::Kind::kOperator,
                                .id = "admin",
-                               .role = "admin",
+                               .role = std::string(Name(trust::Role::kAdmin)),
                                .dns_names = {},
                                .ip_addresses = {}};
   // Of the newest CA, trusting all: a copy of the file outlives the old one.
@@ -347,8 +348,6 @@ absl::StatusOr<std::string> Authority::IssueDevice(std::string_view public_pem, 
 absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem,
                                                      std::string_view name, std::string_view role,
                                                      Duration lifetime) const {
-  if (role != "admin" && role != "publisher" && role != "viewer")
-    return InvalidArgument("'{}' is not a role: use admin, publisher or viewer", role);
   return keys_.authorities.back().Issue(public_pem,
                                         {.kind = trust::Subject::Kind::kOperator,
                                          .id = std::string(name),
