@@ -3,6 +3,7 @@
 #include <set>
 
 #include "common/trust/statement.h"
+#include "daemon/store/artifact_name.h"
 #include "pipeline/artifact/memory.h"
 #include "quantfleet/v1/manifest.pb.h"
 
@@ -132,7 +133,7 @@ absl::StatusOr<v1::DeviceArtifact> DeviceCalls::GetArtifact(
     if (!assigned)
       return PermissionDenied("artifact {} is not, or no longer, assigned to device {}",
                               digest->hex(), device.id());
-    QF_ASSIGN_OR_RETURN(record, tx.artifacts().Get("artifacts/" + digest->hex()));
+    QF_ASSIGN_OR_RETURN(record, tx.artifacts().Get(ArtifactName(digest->span())));
     return absl::OkStatus();
   }));
   v1::Manifest manifest;

@@ -5,6 +5,7 @@
 #include "common/base/fail_point.h"
 #include "common/trust/runtime.h"
 #include "daemon/fleet/fleet.h"
+#include "daemon/store/artifact_name.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -41,7 +42,7 @@ absl::Status Outgrow(const Transaction& tx, v1::Device& device, const v1::ModelS
     if (known.model() == status.model() && known.release() == status.release())
       return absl::OkStatus();
   for (const v1::StepDown& step : status.stepped_down()) {
-    const auto found = tx.artifacts().Get("artifacts/" + ToHex(AsBytes(step.manifest())));
+    const auto found = tx.artifacts().Get(ArtifactName(AsBytes(step.manifest())));
     if (absl::IsNotFound(found.status())) continue;  // the device may say what it likes
     QF_RETURN_IF_ERROR(found.status());
     const v1::Artifact& artifact = found->artifact;

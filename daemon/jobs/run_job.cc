@@ -7,6 +7,7 @@
 #include "daemon/jobs/agent_release.h"
 #include "daemon/jobs/job_journal.h"
 #include "daemon/jobs/job_runner.h"
+#include "daemon/store/artifact_name.h"
 #include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/artifact/memory.h"
@@ -34,7 +35,7 @@ bool HasStatement(const ArtifactRecord& artifact, std::string_view type, IsIt is
 }
 
 std::string NameOf(const v1::Manifest& manifest) {
-  return "artifacts/" + pipeline::ManifestDigest(manifest).hex();
+  return ArtifactName(pipeline::ManifestDigest(manifest).span());
 }
 
 absl::Status WithRemedy(const absl::Status& status) {

@@ -26,7 +26,7 @@ struct PhaseCount {
   uint64_t healthy = 0, failed = 0;
   uint64_t rolling_back = 0;
   // Those that count as finished. SKIPPED ones never count.
-  uint64_t executed() const { return healthy + failed; }
+  uint64_t finished() const { return healthy + failed; }
 };
 using PhaseCounts = std::vector<PhaseCount>;  // one per phase of the plan
 
@@ -40,13 +40,13 @@ enum class RolloutEvent { kTick, kPause, kResume, kApprove, kAbort, kRollBack, k
 struct Decision {
   enum class Outcome {
     kStays,    // the state stays as it is; devices may be assigned all the same
-    kMoves,    // `head` differs
+    kMoves,    // `rollout` differs
     kRefused,  // the event does not fit the state
   } outcome = Outcome::kStays;
-  v1::Rollout head;     // as it is from now on
-  uint64_t assign = 0;  // so many devices may be assigned now, of phases up to head.phase
+  v1::Rollout rollout;  // as it is from now on
+  uint64_t assign = 0;  // how many devices may be assigned now, of phases up to rollout.phase
   std::string refusal;  // of kRefused: the state, and which would fit
-  // What is to become of the devices' rows before `head` is kept.
+  // What is to become of the devices' rows before `rollout` is kept.
   enum class Rows {
     kKeep,
     kClaim,    // the rollout begins: each device is its own, or OUTRANKED
@@ -55,17 +55,17 @@ struct Decision {
   } rows = Rows::kKeep;
 };
 
-// What a rollout with `head`'s plan is when it is created.
-void Begin(v1::Rollout& head, bool draft, Time now);
+// Puts a rollout that has a plan into its first state.
+void Begin(v1::Rollout& rollout, bool draft, Time now);
 
-// One step; ask again with kTick until it neither moves nor tells. `why`: the operator's words for
-// it. INTERNAL: the record contradicts itself.
-absl::StatusOr<Decision> Decide(const v1::Rollout& head, const PhaseCounts& counts, Time now,
+// One step; ask again with kTick until it neither moves nor assigns. `why`: the operator's words
+// for it. INTERNAL: the record contradicts itself.
+absl::StatusOr<Decision> Decide(const v1::Rollout& rollout, const PhaseCounts& counts, Time now,
                                 RolloutEvent event, std::string_view why = "");
 
 // Where the rollout stands before the gate of a phase, from 1.
 enum class Gate { kNotReached, kWaits, kPassed };
-Gate GateOf(const v1::Rollout& head, uint32_t phase);
+Gate GateOf(const v1::Rollout& rollout, uint32_t phase);
 
 bool IsFinal(v1::Rollout::State state);
 bool IsActive(v1::Rollout::State state);  // neither final nor a draft

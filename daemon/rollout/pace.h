@@ -16,9 +16,9 @@ Time WindowOpens(const v1::RolloutPlan& plan,
                  Time now);  // the first moment from now on that is within
 
 // How many of `queued` devices may be assigned at `now` while `in_flight` others are under way.
-uint64_t MayAssign(const v1::Rollout& head, uint64_t queued, uint64_t in_flight, Time now);
+uint64_t MayAssign(const v1::Rollout& rollout, uint64_t queued, uint64_t in_flight, Time now);
 
 // `assigned` devices were assigned at `now`: when the next may be.
-int64_t NextAssignment(const v1::Rollout& head, uint64_t assigned, Time now);
+int64_t NextAssignment(const v1::Rollout& rollout, uint64_t assigned, Time now);
 
 }  // namespace quantfleet::daemon

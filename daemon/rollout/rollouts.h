@@ -3,9 +3,9 @@
 //
 // Everything is a transaction: what a device reported, the step of the machine (machine.h) that
 // follows from it, and the assignments that the step made are committed together, so that a restart
-// goes on from there. The machine is asked after each report, each operator's action and on each
+// continues from there. The machine is asked after each report, each operator's action and on each
 // Tick. One rollout at a time has a device of a model: a newer one takes its devices from an older
-// one, unless that has a higher priority. And one at a time tells a device anything, whatever the
+// one, unless that has a higher priority. And only one at a time assigns to a device, whatever the
 // model: rollouts that wait for it are asked by priority, then age. Thread-safe; collaborators must
 // outlive it.
 #pragma once
@@ -79,7 +79,7 @@ class Rollouts {
   absl::StatusOr<v1::Rollout> Approve(const std::string& name, uint32_t phase);
 
  private:
-  absl::Status ActOn(Transaction& tx, const v1::Rollout& head, RolloutEvent event,
+  absl::Status ActOn(Transaction& tx, const v1::Rollout& rollout, RolloutEvent event,
                      std::string_view why);
 
   // ---- create.cc
@@ -87,10 +87,10 @@ class Rollouts {
       const Transaction& tx, const std::string& model, const std::vector<std::string>& names);
   // The groups that a rollout names, as they are now. One that is not there is NOT_FOUND with
   // `all`, else left out.
-  absl::StatusOr<Groups> LoadGroups(const Transaction& tx, const v1::Rollout& head, bool all);
+  absl::StatusOr<Groups> LoadGroups(const Transaction& tx, const v1::Rollout& rollout, bool all);
   absl::StatusOr<std::vector<v1::Device>> ChooseDevices(const Transaction& tx,
                                                         const CreateRequest& request,
-                                                        const v1::Rollout& head,
+                                                        const v1::Rollout& rollout,
                                                         const Groups& groups);
   absl::StatusOr<v1::Rollout> Draw(
       const Transaction& tx,
@@ -99,40 +99,40 @@ class Rollouts {
                                      const Request& request);
 
   // ---- assign.cc
-  // Tells the next devices, at most `most`; how many rows it dealt with.
-  absl::StatusOr<uint64_t> AssignNext(Transaction& tx, v1::Rollout& head, uint64_t most);
-  absl::Status AssignDevice(Transaction& tx, const v1::Rollout& head, const v1::Device& device,
+  // Assigns to the next devices, at most `most`; returns how many rows it dealt with.
+  absl::StatusOr<uint64_t> AssignNext(Transaction& tx, v1::Rollout& rollout, uint64_t most);
+  absl::Status AssignDevice(Transaction& tx, const v1::Rollout& rollout, const v1::Device& device,
                             v1::RolloutDevice& row);
   // How the device is to run what the row says, by its class as it is now.
-  absl::StatusOr<v1::Assignment> TermsOf(const Transaction& tx, const v1::Rollout& head,
+  absl::StatusOr<v1::Assignment> TermsOf(const Transaction& tx, const v1::Rollout& rollout,
                                          const v1::Device& device, const v1::RolloutDevice& row);
   // The next release of the row's device and the rollout's model, and what the row has to move by
   // `event`, which has to concern it. `artifact`: its name; empty: remove the model. `terms`:
   // health, runtime, network and steps down, the rest is filled in.
-  absl::Status Assign(Transaction& tx, const v1::Rollout& head, const std::string& artifact,
+  absl::Status Assign(Transaction& tx, const v1::Rollout& rollout, const std::string& artifact,
                       const v1::Assignment& terms, RowEvent event, v1::RolloutDevice& row);
-  absl::Status CloseRows(Transaction& tx, const v1::Rollout& head);
-  absl::Status RollBackRows(Transaction& tx, const v1::Rollout& head);
-  absl::Status RollBackRow(Transaction& tx, const v1::Rollout& head, v1::RolloutDevice row);
+  absl::Status CloseRows(Transaction& tx, const v1::Rollout& rollout);
+  absl::Status RollBackRows(Transaction& tx, const v1::Rollout& rollout);
+  absl::Status RollBackRow(Transaction& tx, const v1::Rollout& rollout, v1::RolloutDevice row);
 
   // ---- claim.cc
   // `rows`: of one device, in active rollouts. Why it stays with another rollout of the model, if
   // it does.
-  static std::optional<std::string> WhyOutranked(const v1::Rollout& head,
+  static std::optional<std::string> WhyOutranked(const v1::Rollout& rollout,
                                                  const std::vector<RolloutStore::Row>& rows);
   // Other active rollouts of the model give the device up; the names of those, and of who waits for
   // it, are added.
-  absl::Status Supersede(Transaction& tx, const v1::Rollout& head,
+  absl::Status Supersede(Transaction& tx, const v1::Rollout& rollout,
                          const std::vector<RolloutStore::Row>& rows,
                          std::set<std::string>& touched);
   // The rollout begins: each of its devices is its own, or OUTRANKED. It and those that it touches
   // are added.
-  absl::Status Claim(Transaction& tx, const v1::Rollout& head, std::set<std::string>& touched);
+  absl::Status Claim(Transaction& tx, const v1::Rollout& rollout, std::set<std::string>& touched);
   // Adds the rollouts that wait for the device.
   static void TouchWaiting(const std::vector<RolloutStore::Row>& rows,
                            std::set<std::string>& touched);
   absl::Status Join(Transaction& tx, std::string_view device_id, std::set<std::string>& touched);
-  absl::Status JoinOne(Transaction& tx, const v1::Device& device, const v1::Rollout& head,
+  absl::Status JoinOne(Transaction& tx, const v1::Device& device, const v1::Rollout& rollout,
                        const Groups& groups, std::set<std::string>& touched);
 
   // ---- rollouts.cc
@@ -147,23 +147,23 @@ class Rollouts {
   absl::StatusOr<bool> Apply(Transaction& tx, Decision& decision, std::set<std::string>& touched);
   absl::Status ApplyToRows(Transaction& tx, const Decision& decision,
                            std::set<std::string>& touched);
-  absl::Status TimeOut(Transaction& tx, const v1::Rollout& head);
-  absl::StatusOr<PhaseCounts> Count(const Transaction& tx, const v1::Rollout& head);
+  absl::Status TimeOut(Transaction& tx, const v1::Rollout& rollout);
+  absl::StatusOr<PhaseCounts> Count(const Transaction& tx, const v1::Rollout& rollout);
   absl::Status ReportRows(Transaction& tx, std::string_view device_id,
                           const std::vector<v1::ModelStatus>& models,
                           std::set<std::string>& touched);
 
   Time Now() const { return with_.clock.Now(); }
-  int64_t Deadline(const v1::Rollout& head) const;
+  int64_t Deadline(const v1::Rollout& rollout) const;
 
   const Collaborators with_;
   const Duration check_in_;
 };
 
 // Whether the device carries the rollout's labels and belongs to its group, if it has them.
-bool IsMeant(const v1::Rollout& head, const Groups& groups, const v1::Device& device);
+bool IsMeant(const v1::Rollout& rollout, const Groups& groups, const v1::Device& device);
 
 // What decides whose turn is early: the same for a rollout and for its dry run.
-std::string SeedOf(const v1::Rollout& head);
+std::string SeedOf(const v1::Rollout& rollout);
 
 }  // namespace quantfleet::daemon

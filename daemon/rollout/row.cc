@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/bytes.h"
+#include "daemon/store/artifact_name.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -14,9 +15,9 @@ using v1::RolloutDevice;
 
 constexpr size_t kMaxRowReason = 1024;
 
-// "artifacts/<hex>" holds the digest that the device reports raw.
+// Whether it is the artifact whose digest the device reports raw.
 bool IsArtifact(const std::string& name, const std::string& raw_digest) {
-  return !raw_digest.empty() && name == "artifacts/" + ToHex(AsBytes(raw_digest));
+  return !raw_digest.empty() && name == ArtifactName(AsBytes(raw_digest));
 }
 
 // Reasons with which a device refuses an assignment before it accepts its release (agent/update).

@@ -1,5 +1,5 @@
-// Rollouts and their rows, one per device. A head is a rollout without its devices, a summary a
-// head with its counts.
+// Rollouts and their rows, one per device. A record is a rollout without its devices, counts
+// and estimate; a summary is a record with its counts.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ class RolloutStore {
  public:
   virtual ~RolloutStore() = default;
 
-  virtual absl::StatusOr<v1::Rollout> GetHead(std::string_view name) const = 0;
+  virtual absl::StatusOr<v1::Rollout> GetRecord(std::string_view name) const = 0;
   virtual absl::StatusOr<v1::Rollout> GetSummary(std::string_view name) const = 0;
   // A summary with its devices, by id.
   virtual absl::StatusOr<v1::Rollout> Get(std::string_view name) const = 0;
@@ -40,7 +40,7 @@ class RolloutStore {
   virtual absl::StatusOr<std::vector<std::string>> ListToJoin(std::string_view device_id) const = 0;
   virtual absl::StatusOr<v1::Rollout> Create(const v1::Rollout& rollout,
                                              const Request& request) = 0;
-  virtual absl::Status PutHead(const v1::Rollout& head) = 0;
+  virtual absl::Status PutRecord(const v1::Rollout& rollout) = 0;
 
   // ---- single rows, for check-ins that must not read ten thousand
   struct Row {
