@@ -11,8 +11,8 @@
 namespace quantfleet::http {
 
 struct Route {
-  std::string method;  // "GET": answers HEAD too, where the router is told so
-  std::string path;    // one that ends in '/' is of everything below it
+  std::string method;  // "GET": also answers HEAD, where the router's options say so
+  std::string path;    // ending in '/': for everything below it
   Handler handler;
 };
 
@@ -24,7 +24,7 @@ class Router {
   enum class Missing { kPath, kMethod };
   struct Options {
     bool head = false;  // whether HEAD is answered as GET is, without the body
-    // Asked before any route is looked for: true where it has answered.
+    // Called before any route is looked for: returns true when it has answered.
     std::function<bool(const ExchangePtr&)> before = nullptr;
     std::function<Response(Missing)> missing;
   };
