@@ -37,7 +37,7 @@ class SqlRolloutStore final : public RolloutStore, private SqlSubject {
  private:
   // Inside Read or Write.
   absl::StatusOr<v1::Rollout> SelectSummary(soci::session& sql, const std::string& name) const;
-  // The other active rollout in which the device is under way; empty: none.
+  // The other active rollout in which the device is in flight; empty: none.
   static std::string SelectWhere(soci::session& sql, const std::string& rollout,
                                  const std::string& device);
   static void WriteRow(soci::session& sql, const std::string& rollout, const v1::RolloutDevice& row,
