@@ -12,7 +12,7 @@
 
 namespace quantfleet::cli {
 
-// The options as they were given; empty or 0 when they were not.
+// The options as given; empty or 0 if they were not.
 struct PlanOptions {
   std::vector<std::string> phases;
   std::string soak, device_timeout, jitter;  // durations: "10m"
