@@ -1,4 +1,4 @@
-// Who may reach the completion endpoint: this machine alone.
+// Where the completion endpoint may listen: only this machine may reach it.
 #pragma once
 
 #include <string>
@@ -10,17 +10,17 @@
 namespace quantfleet::agent {
 
 // "127.0.0.1:8080", "[::1]:0", "localhost:0", "unix:/run/quantfleet/models.sock". INVALID_ARGUMENT
-// when it is no loopback address, or the path is none that a socket can have.
+// when it is not a loopback address, or the path is not one that a socket can have.
 absl::StatusOr<http::ListenAddress> ParseListenAddress(const std::string& text);
-// A socket that listens there; errors of both.
+// A socket that listens there; errors as above and as http::OpenListenSocket.
 absl::StatusOr<http::ListenSocket> OpenListenSocket(const std::string& address);
 
-// Of an endpoint that listens: "http://127.0.0.1:8080/v1"; a unix socket has none and stays as it
+// The base URL of an endpoint: "http://127.0.0.1:8080/v1"; a unix socket has none and stays as it
 // is.
 std::string EndpointUrl(const std::string& endpoint);
 
-// Whether a request's Host header names this machine. A page from elsewhere whose name was bent to
-// 127.0.0.1 (DNS rebinding) says its own name there.
+// Whether a request's Host header names this machine. A foreign page whose name was made to resolve
+// to 127.0.0.1 (DNS rebinding) sends its own name.
 bool IsLocalHost(std::string_view host);
 
 }  // namespace quantfleet::agent
