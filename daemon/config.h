@@ -30,13 +30,12 @@ struct Config {
   HostPort http{"127.0.0.1", 7444};
   std::chrono::milliseconds check_in{30'000};
   std::chrono::hours certificate_lifetime{7 * 24};  // of devices
-  uint64_t enrollment_queue =
-      0;                      // how many devices that nothing admits may wait; 0: they are refused
-  fs::path enrollment_ca;     // PEM: CAs whose certificates admit devices; empty: none
-  uint64_t memory_mib = 512;  // in flight of one job
-  int threads = 0;            // of jobs; 0: one per core
-  int64_t evaluation_tokens = 256;          // of the evaluation text; 0: artifacts are not measured
-  fs::path evaluation_text;                 // a file; empty: the shipped one
+  uint64_t enrollment_queue = 0;    // devices that nothing admits and that may wait; 0: refused
+  fs::path enrollment_ca;           // PEM: CAs whose certificates admit devices; empty: none
+  uint64_t memory_mib = 512;        // in flight of one job
+  int threads = 0;                  // of jobs; 0: one per core
+  int64_t evaluation_tokens = 256;  // of the evaluation text; 0: artifacts are not measured
+  fs::path evaluation_text;         // a file; empty: the shipped one
   std::vector<std::string> golden_prompts;  // empty: the shipped ones
   std::string log_level = "info";
 };

@@ -9,8 +9,7 @@
 
 namespace quantfleet::trust {
 
-inline constexpr int kMaxTrustRoots =
-    16;  // in one answer: a device that is further behind asks again
+inline constexpr int kMaxTrustRoots = 16;  // in one answer: who is further behind asks again
 
 // Makes `root` what the statement says, if a key of `root` that may sign trust roots has signed it,
 // its version is greater, and it names keys and CAs. Anything else changes nothing. Returns whether
