@@ -248,7 +248,8 @@ class Answers(Serving):
         body = '{"prompt":"The little","max_tokens":3,"temperature":0}'
 
         def curl(*args, path="/v1/completions", host="127.0.0.1"):
-            done = subprocess.run(["curl", "-s", "-w", "\n%{http_code}", "--max-time", "60", *args, f"http://{host}:{port}{path}"],
+            url = f"http://{host}:{port}{path}"
+            done = subprocess.run(["curl", "-s", "-w", "\n%{http_code}", "--max-time", "60", *args, url],
                                   capture_output=True, text=True, check=True)
             text, _, code = done.stdout.rpartition("\n")
             return int(code), text
