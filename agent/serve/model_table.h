@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/serve/openai.h"
 #include "agent/serve/upstream.h"
 #include "engine/decode/engine.h"
 #include "text/template/chat_template.h"
@@ -20,6 +21,7 @@ class ModelTable {
  public:
   struct Found {
     std::string name;
+    int64_t created = 0;  // see ServedModel
     // One of the two.
     std::shared_ptr<engine::Engine> engine;
     std::shared_ptr<Upstream> upstream;
@@ -29,6 +31,7 @@ class ModelTable {
   // is none of that name.
   absl::StatusOr<Found> Find(const std::string& name) const;
   std::vector<std::string> Names() const;
+  std::vector<ServedModel> List() const;
   bool HasUpstream() const;
   // Replaces the model of that name.
   void Set(Found model);
