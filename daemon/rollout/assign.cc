@@ -1,4 +1,4 @@
-// What devices are assigned: the next ones of a phase, and the way back.
+// Assignments: to the next devices of a phase, and for rollbacks.
 #include <algorithm>
 
 #include "common/base/fail_point.h"
@@ -14,13 +14,13 @@ namespace {
 
 using v1::RolloutDevice;
 
-// What the device says that it runs of the model; nullptr: nothing.
+// What the device reports to run of the model; nullptr: nothing.
 const v1::ModelStatus* Running(const v1::Device& device, const std::string& model) {
   const auto status = std::ranges::find(device.models(), model, &v1::ModelStatus::model);
   return status == device.models().end() || status->active_manifest().empty() ? nullptr : &*status;
 }
 
-// An agent that knows no {context} gets the runtime with the words filled in.
+// An agent that does not know {context} gets the runtime with the placeholders filled in.
 v1::Runtime RuntimeFor(const v1::Runtime& runtime, const v1::Device& device,
                        const v1::ContextPolicy& context) {
   v1::Runtime filled = runtime;
@@ -42,7 +42,7 @@ v1::Runtime RuntimeFor(const v1::Runtime& runtime, const v1::Device& device,
 }  // namespace
 
 int64_t Rollouts::Deadline(const v1::Rollout& rollout) const {
-  constexpr int64_t kDay = 24 * 3600;  // of a rollout from before there were plans
+  constexpr int64_t kDay = 24 * 3600;  // for rollouts from before there were plans
   const int64_t seconds =
       rollout.plan().device_timeout_seconds() ? rollout.plan().device_timeout_seconds() : kDay;
   return ToUnixMillis(Now()) + seconds * 1000;
@@ -81,7 +81,7 @@ absl::Status Rollouts::AssignDevice(Transaction& tx, const v1::Rollout& rollout,
                                     const v1::Device& device, RolloutDevice& row) {
   if (const v1::ModelStatus* running = Running(device, rollout.model())) {
     const std::string name = ArtifactName(AsBytes(running->active_manifest()));
-    // What the daemon does not know it cannot send the device back to.
+    // The daemon cannot roll the device back to something that it does not know.
     if (tx.artifacts().Get(name).ok()) {
       row.set_previous_artifact(name);
       row.clear_previous_runtime();
@@ -107,7 +107,7 @@ absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const Transaction& tx, const v1
   if (spec == classes->end()) return terms;
   if (spec->network.ByteSizeLong() > 0) *terms.mutable_network() = spec->network;
   if (pipeline::KindOfModel(rollout.model()) == pipeline::ArtifactKind::kProgram)
-    return terms;  // the rest is about what runs models
+    return terms;  // the rest is about running models
   *terms.mutable_health() = spec->health;
   if (row.has_context()) *terms.mutable_context() = row.context();
   if (spec->runtime) *terms.mutable_runtime() = RuntimeFor(*spec->runtime, device, row.context());
@@ -207,18 +207,18 @@ absl::Status Rollouts::RollBackRow(Transaction& tx, const v1::Rollout& rollout, 
     if (other.rollout != rollout.name() && other.model == rollout.model() &&
         !IsOver(other.device.state()))
       return absl::OkStatus();
-  // What the device ran before has passed once: going back asks nothing.
+  // What the device ran before has passed its checks once: rolling back does not repeat them.
   v1::Assignment terms;
   if (row.has_previous_runtime()) *terms.mutable_runtime() = row.previous_runtime();
   if (row.has_previous_context()) {
     *terms.mutable_context() = row.previous_context();
-    // Others may hold the memory by now: with a shorter context it is back all the same.
+    // Others may use the memory by now: a shorter context is still a rollback.
     terms.mutable_context()->set_min_tokens(1);
   }
   QF_RETURN_IF_ERROR(Assign(tx, rollout, row.previous_artifact(), terms, RowEvent::kRollBack, row));
-  FailPoint("phase-before-taken-back");
+  FailPoint("phase-before-rolled-back");
   QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(rollout.name(), row));
-  FailPoint("phase-after-taken-back");
+  FailPoint("phase-after-rolled-back");
   return absl::OkStatus();
 }
 
@@ -230,7 +230,7 @@ absl::Status Rollouts::RollBackRows(Transaction& tx, const v1::Rollout& rollout)
     for (const RolloutDevice& row : rows)
       if (Concerns(RowEvent::kRollBack, row)) QF_RETURN_IF_ERROR(RollBackRow(tx, rollout, row));
   }
-  // Who is left is not assigned any more.
+  // The remaining devices are not assigned any more.
   return CloseRows(tx, rollout);
 }
 

@@ -16,7 +16,7 @@ namespace {
 using v1::RolloutDevice;
 
 constexpr size_t kPage = 1000, kReasonsShown = 3, kMaxText = 256;
-constexpr size_t kRecorded = 1000;  // so many devices are the fleet's record
+constexpr size_t kRecorded = 1000;  // how many devices make up the fleet's record
 
 absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
   if (request.request_id.size() > kMaxText)
@@ -62,7 +62,7 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
   for (const v1::Artifact& artifact : candidates) {  // newest first: the first of a kind is the one
     if (!taken.emplace(artifact.format(), artifact.recipe()).second) {
       if (names.empty()) continue;
-      return InvalidArgument("more than one artifact of {}:{} is named: name one",
+      return InvalidArgument("more than one artifact of {}:{} is named: name only one",
                              artifact.format(), artifact.recipe());
     }
     QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(artifact.name()));

@@ -23,7 +23,7 @@ double Median(std::vector<double> values) {
   return (*std::max_element(values.begin(), middle) + *middle) / 2;
 }
 
-// Plays the plan. Times are milliseconds since 1970, since windows look at the clock.
+// Simulates the plan. Times are milliseconds since 1970, as windows depend on the clock.
 class Play {
  public:
   Play(const v1::Rollout& rollout, const FleetRecord& record, Duration check_in, int64_t now_ms)
@@ -31,7 +31,7 @@ class Play {
     *rollout_.mutable_plan() = rollout.plan();
   }
 
-  // `rows`: in the order of their turns. Its devices come and end; the next phase opens.
+  // `rows`: in the order of their turns. Its devices start and finish; then the next phase opens.
   v1::PhaseEstimate Phase(const v1::RolloutPhase& phase,
                           const std::vector<const RolloutDevice*>& rows) {
     v1::PhaseEstimate estimate;
@@ -87,7 +87,7 @@ void AddNotes(const v1::Rollout& rollout, const FleetRecord& record, Duration ch
   if (record.devices > 0)
     estimate.add_notes(
         fmt::format("based on the last devices that finished ({}): the median is {}/s, and "
-                    "{:.0f} s from assigned to finished",
+                    "{:.0f} s from assignment to finish",
                     record.devices, HumanBytes(static_cast<uint64_t>(record.bytes_per_second)),
                     record.seconds));
   else

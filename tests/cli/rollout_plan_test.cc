@@ -103,7 +103,7 @@ TEST(RolloutTextTest, ADryRunSaysWhoGetsWhat) {
   const std::string text = DryRunText(rollout);
   EXPECT_THAT(text, HasSubstr("about 1h 5m: assumed: 10 Mbit/s; without approvals"));
   EXPECT_THAT(text, HasSubstr("10m"));
-  EXPECT_THAT(text, HasSubstr("devices: 1, soak 10m"));
+  EXPECT_THAT(text, HasSubstr("1 device, soak 10m"));
   EXPECT_THAT(text, HasSubstr("0123456789ab"));
   EXPECT_THAT(text, HasSubstr("NO_CLASS: no device class fits"));
   EXPECT_THAT(text, HasSubstr("at most 2.0 MiB to download"));
@@ -119,7 +119,7 @@ TEST(RolloutTextTest, StateReasonAndPhaseAreSaid) {
   const std::string text = RolloutText(rollout, FromUnixMillis(1000));
   EXPECT_THAT(text, HasSubstr("PAUSED"));
   EXPECT_THAT(text, HasSubstr("failed devices: 2, which exceeds the limit of 1"));
-  EXPECT_THAT(text, HasSubstr("1 of 2: devices: 1"));
+  EXPECT_THAT(text, HasSubstr("1 of 2 (1 device"));
 }
 
 }  // namespace

@@ -110,14 +110,14 @@ TEST_F(Listed, AnEntryOfAnotherKeyWithTheSameIdIsNoEntry) {
   v1::AllowedDevice entry = Entry(device, false);
   entry.set_public_key(HashText("collides").raw());
   ASSERT_OK(Once(*store_)->admission().Allow({entry}, 10));
-  EXPECT_ERROR(Enroll(device), kPermissionDenied, "not expected");
+  EXPECT_ERROR(Enroll(device), kPermissionDenied, "allowlist");
 }
 
 TEST_F(Listed, ABanAndATakenBackEntryCountAtTheNextRequest) {
   const FakeDevice device, other;
   ASSERT_OK(fleet_.Allow({Entry(device, true), Entry(other, true)}));
   ASSERT_OK(Once(*store_)->admission().Disallow(other.id));
-  EXPECT_ERROR(Enroll(other), kPermissionDenied, "not expected");
+  EXPECT_ERROR(Enroll(other), kPermissionDenied, "allowlist");
   const auto identity = Enroll(device);
   ASSERT_OK(identity);
   ASSERT_OK(Revoke(device.id));
