@@ -12,7 +12,7 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr int kMaxSteps = 16;  // there are not so many precisions
+constexpr int kMaxSteps = 16;  // there are fewer precisions
 constexpr uint32_t kMaxBudgetDays = 366;
 constexpr uint64_t kMaxTokens = uint64_t{1} << 30;
 
@@ -39,7 +39,7 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
   if (said.device_id() != device_id)
     return PermissionDenied("the assignment is for device {}, this is {}", said.device_id(),
                             device_id);
-  // The name becomes a folder's.
+  // The name becomes that of a folder.
   if (!trust::IsPlainName(said.model()))
     return InvalidArgument("the assignment's model name is not valid");
   if (said.release() == 0)
