@@ -12,8 +12,8 @@ namespace {
 
 constexpr size_t kMaxIdSize = 64;
 
-// Agents that know no ContextPolicy run the short ones, and compare with whatever golden answers
-// are the newest.
+// Agents that do not know ContextPolicy run short contexts, and compare with whatever golden
+// answers are the newest.
 bool IsOfLongContext(const v1::Signed& statement, const v1::Memory& memory) {
   v1::EvaluationStatement evaluation;
   return statement.payload_type() == trust::kEvaluationStatementType &&
@@ -21,7 +21,7 @@ bool IsOfLongContext(const v1::Signed& statement, const v1::Memory& memory) {
          pipeline::IsLong(memory, evaluation.context());
 }
 
-// `held`: the version that the device has; 0: an agent that does not say which, and reads none of
+// `held`: the version that the device has; 0: an agent that does not say which, and does not read
 // these.
 void AddTrustRoots(const Authority& authority, uint32_t held,
                    google::protobuf::RepeatedPtrField<v1::Signed>& out) {

@@ -1,5 +1,5 @@
-// Devices that wait for an operator: unknown ones, those of a token that asks for it, and those
-// that seem to be a machine that is in already.
+// Pending devices: unknown ones, those whose token requires approval, and those that seem to be a
+// machine that is enrolled already.
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
@@ -13,11 +13,11 @@ namespace {
 
 using google::protobuf::util::MessageDifferencer;
 
-constexpr size_t kMaxVouched = 4096;         // waiting devices that something vouches for
-constexpr size_t kMaxHeldFacts = 4 << 10;    // bytes of facts of one that waits
+constexpr size_t kMaxVouched = 4096;         // pending devices that something admits
+constexpr size_t kMaxHeldFacts = 4 << 10;    // bytes of a pending device's facts
 constexpr int kMaxStrangersAMinute = 60;     // new ones
 constexpr int64_t kHeldMs = 24 * 3'600'000;  // after its last ask
-constexpr int64_t kAskRecordedMs = 600'000;  // an ask is written this often: who asks costs no disk
+constexpr int64_t kAskRecordedMs = 600'000;  // between writes of when it last asked
 constexpr Duration kQueueFull = std::chrono::minutes(1);
 
 bool SameRequest(v1::PendingDevice a, v1::PendingDevice b) {
@@ -128,7 +128,7 @@ absl::StatusOr<Fleet::Approved> Fleet::Approve(Transaction& tx, std::string_view
   if (!request.replaces().empty()) {
     QF_ASSIGN_OR_RETURN(old, tx.devices().Get(request.replaces()));
   }
-  // Its machine may have come in with a third key since, and an operator should know whom they
+  // Its machine may have enrolled with a third key since, and operators should know whom they
   // revoke.
   if (!replaces.empty() && replaces != old.id())
     return FailedPrecondition(

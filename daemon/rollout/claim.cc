@@ -10,8 +10,8 @@ namespace {
 
 using v1::RolloutDevice;
 
-// Its rollout keeps the device from those of lower priority until it is over, also when the device
-// is finished: soak times and limits count what the device does meanwhile.
+// Its rollout keeps the device from those of lower priority until it ends, even when the device is
+// finished: soak times and limits count what the device does meanwhile.
 bool IsKept(const RolloutDevice& row) {
   return row.state() != RolloutDevice::SKIPPED && row.state() != RolloutDevice::ROLLED_BACK;
 }
@@ -39,7 +39,7 @@ absl::Status Rollouts::Supersede(Transaction& tx, const v1::Rollout& rollout,
     if (!Move(row, RowEvent::kSupersede, {.now = Now(), .why = rollout.name()})) continue;
     QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(old.rollout, row));
     touched.insert(old.rollout);
-    // The device is free: those that wait for it are asked in their order, not this one alone.
+    // The device is free: all that wait for it are considered in order, not just this one.
     TouchWaiting(rows, touched);
   }
   return absl::OkStatus();
@@ -71,14 +71,14 @@ void Rollouts::TouchWaiting(const std::vector<RolloutStore::Row>& rows,
 absl::Status Rollouts::JoinOne(Transaction& tx, const v1::Device& device,
                                const v1::Rollout& rollout, const Groups& groups,
                                std::set<std::string>& touched) {
-  // It is asked again at the next check-in, until the other rollout is over.
+  // It is considered again at each check-in until the other rollout ends.
   QF_ASSIGN_OR_RETURN(const auto rows, tx.rollouts().ListActiveOf(device.id()));
   if (WhyOutranked(rollout, rows)) return absl::OkStatus();
   QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
                       ChooseArtifacts(tx, rollout.model(),
                                       {rollout.artifacts().begin(), rollout.artifacts().end()}));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
-  // One that fits nothing is kept too, with the reason, and is not looked at again.
+  // A device for which nothing fits gets a row too, with the reason, and is not considered again.
   RolloutDevice row = MatchDevice(device, artifacts, *classes, rollout.model());
   if (row.state() == RolloutDevice::QUEUED) {
     PutInPhase(rollout.plan(), SeedOf(rollout), groups,
@@ -107,7 +107,7 @@ absl::Status Rollouts::Join(Transaction& tx, std::string_view device_id,
     QF_ASSIGN_OR_RETURN(v1::Rollout rollout, tx.rollouts().GetRecord(name));
     QF_ASSIGN_OR_RETURN(Groups groups, LoadGroups(tx, rollout, /*all=*/false));
     if (!IsMeant(rollout, groups, device)) continue;
-    // The newest, unless an older one is under way with a higher priority.
+    // The newest, unless an older active one has a higher priority.
     const std::string model = rollout.model();
     const auto chosen = choices.find(model);
     if (chosen == choices.end() ||

@@ -32,8 +32,7 @@ uint32_t SuccessPercent(const RolloutPlan& plan) {
   return plan.phases_size() > 1 ? 100 : 0;
 }
 
-// Why too many devices have failed; nullopt while they have not. What was forgiven does not count
-// any more.
+// Why too many devices have failed; nullopt if they have not. Forgiven failures do not count.
 std::optional<std::string> TooManyFailures(const Rollout& rollout, const PhaseCount& all) {
   const RolloutPlan& plan = rollout.plan();
   const uint64_t failed = Minus(all.failed, rollout.forgiven_failed());
@@ -48,7 +47,7 @@ std::optional<std::string> TooManyFailures(const Rollout& rollout, const PhaseCo
   return std::nullopt;
 }
 
-// Asked when the current phase's devices are finished.
+// Called when the current phase's devices have finished.
 std::optional<std::string> TooFewHealthy(const Rollout& rollout, const PhaseCounts& counts) {
   const PhaseCount& phase = counts[rollout.phase()];
   const uint32_t least = SuccessPercent(rollout.plan());
@@ -194,8 +193,8 @@ class Step {
     }
     const PhaseCount reached = Reached(rollout(), counts_);
     if (reached.queued > 0 || reached.in_flight > 0) {
-      // Devices that joined, or mended and failed again, while the phase soaked: it goes on with
-      // them.
+      // Devices that joined, or recovered and failed again, while the phase soaked: it continues
+      // with them.
       if (rollout().state() != Rollout::RUNNING) Enter(Rollout::RUNNING, "");
       decision_.assign =
           MayAssign(rollout(), reached.queued, all_.in_flight, FromUnixMillis(now_ms_));
@@ -222,7 +221,7 @@ class Step {
     Enter(rollout().phase_open() ? Rollout::RUNNING : Rollout::AWAITING_APPROVAL, "");
   }
 
-  // Failures that a limit tolerates, or that an operator forgave, do not make the whole a failure.
+  // Failures that a limit tolerates, or that an operator forgave, do not make the rollout fail.
   void Complete() {
     const RolloutPlan& plan = rollout().plan();
     const bool tolerated =

@@ -107,7 +107,7 @@ absl::StatusOr<bool> Rollouts::Step(Transaction& tx, const std::string& name, Ro
 absl::Status Rollouts::Settle(Transaction& tx, const std::string& name) {
   QF_ASSIGN_OR_RETURN(const v1::Rollout rollout, tx.rollouts().GetRecord(name));
   QF_RETURN_IF_ERROR(TimeOut(tx, rollout));
-  std::set<std::string> touched;  // nobody: time alone begins no rollout
+  std::set<std::string> touched;  // stays empty: time alone does not begin a rollout
   for (bool moved = true; moved;) {
     QF_ASSIGN_OR_RETURN(moved, Step(tx, name, RolloutEvent::kTick, "", touched));
   }
@@ -140,8 +140,8 @@ absl::Status Rollouts::ReportRows(Transaction& tx, std::string_view device_id,
     }
     FailPoint("rollout-before-device-recorded");
     QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(row.rollout, changed));
-    // A device that has just heard of it is under way as before: nothing follows, and nobody needs
-    // to count.
+    // A device that has just received it is in flight as before: nothing follows, and nothing needs
+    // to be counted.
     if (IsInFlight(row.device.state()) && IsInFlight(changed.state())) continue;
     touched.insert(row.rollout);
     news = true;
@@ -184,7 +184,8 @@ absl::Status Rollouts::Tick() {
       if (first.ok() && !done.ok()) first = Annotate(done, name);
     }
   };
-  // Before anybody is assigned, every device whose time is up is free for who comes first.
+  // Before any device is assigned, those whose time is up are freed for whichever rollout comes
+  // first.
   each([&](Transaction& tx, const std::string& name) -> absl::Status {
     QF_ASSIGN_OR_RETURN(const v1::Rollout rollout, tx.rollouts().GetRecord(name));
     return TimeOut(tx, rollout);

@@ -82,7 +82,7 @@ absl::StatusOr<std::string> UsersOfArtifact(const Transaction& tx, soci::session
     const auto needs = [&](const v1::RolloutDevice& row) {
       return row.artifact() == name || row.previous_artifact() == name;
     };
-    // A dynamic one may hand out what none of its devices has yet.
+    // A dynamic one may assign what none of its devices has yet.
     if (std::ranges::find(whole.artifacts(), name) != whole.artifacts().end() ||
         std::ranges::any_of(whole.devices(), needs))
       users.push_back(rollout);

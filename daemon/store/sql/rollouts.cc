@@ -94,7 +94,7 @@ absl::StatusOr<v1::Rollout> SqlRolloutStore::GetPage(std::string_view name, std:
     const std::string key(name), from(after);
     QF_ASSIGN_OR_RETURN(rollout, SelectSummary(sql, key));
     const long long most =
-        static_cast<long long>(limit) + 1;  // one more tells whether there is a next page
+        static_cast<long long>(limit) + 1;  // one more shows whether there is a next page
     QF_ASSIGN_OR_RETURN(auto devices, SelectAll<v1::RolloutDevice>(
                                           sql,
                                           "SELECT record FROM rollout_devices WHERE rollout = :r"
