@@ -7,6 +7,7 @@
 #include <atomic>
 
 #include "tests/agent/fake_sleeper.h"
+#include "tests/support/eventually.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -72,7 +73,7 @@ class SupervisorTest : public ::testing::Test {
         if (line.find(part) != std::string::npos && ++count == n) found = line;
       return !found.empty();
     };
-    EXPECT_TRUE(said_.wait_for(lock, std::chrono::seconds(60), there)) << "nothing says " << part;
+    EXPECT_TRUE(said_.wait_for(lock, testing::kLongEnough, there)) << "nothing says " << part;
     return found;
   }
   pid_t AwaitProcess(int n = 1) {
@@ -80,11 +81,11 @@ class SupervisorTest : public ::testing::Test {
     return line.empty() ? 0 : std::stoi(line.substr(line.rfind(' ')));
   }
   void AwaitGivenUp() const {
-    while (given_up_ == 0) std::this_thread::yield();
+    EXPECT_TRUE(testing::Eventually([this] { return given_up_ != 0; }));
   }
   static void AwaitAddress(Supervisor& supervisor) {
-    while (supervisor.upstream()->address().empty() && supervisor.condition().ok())
-      std::this_thread::yield();
+    EXPECT_TRUE(testing::Eventually(
+        [&] { return !supervisor.upstream()->address().empty() || !supervisor.condition().ok(); }));
   }
 
   testing::TempDir dir_;

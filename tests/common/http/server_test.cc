@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "common/http/ask.h"
+#include "tests/support/eventually.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -27,6 +28,8 @@ class RawClient {
   explicit RawClient(const ListenAddress& address) {
     const SocketAddress at = ToSocketAddress(address);
     fd_ = ::socket(at.at.ss_family, SOCK_STREAM, 0);
+    const timeval timeout{.tv_sec = testing::kLongEnough.count(), .tv_usec = 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     EXPECT_EQ(::connect(fd_, reinterpret_cast<const sockaddr*>(&at.at), at.size), 0);
   }
   ~RawClient() { ::close(fd_); }
@@ -223,7 +226,7 @@ TEST_F(ServerTest, TellsThatAClientLeftWhileItWaited) {
     RawClient client(at_);
     client.Send(kGet);
   }
-  left.get_future().wait();
+  EXPECT_TRUE(testing::Arrives(left.get_future()));
   server_->Stop(milliseconds(0));
   kept.reset();
 }
@@ -244,11 +247,13 @@ TEST_F(ServerTest, WhoHasItsAnswerHasNotLeft) {
 }
 
 TEST_F(ServerTest, FinishesWhatIsUnderWayAndTakesNoMore) {
-  std::promise<ExchangePtr> asked;
-  Start([&asked](const ExchangePtr& exchange) { asked.set_value(exchange); });
+  const auto asked = std::make_shared<std::promise<ExchangePtr>>();
+  Start([asked](const ExchangePtr& exchange) { asked->set_value(exchange); });
   RawClient idle(at_), busy(at_);
   busy.Send(kGet);
-  ExchangePtr exchange = asked.get_future().get();
+  std::future<ExchangePtr> first = asked->get_future();
+  ASSERT_TRUE(testing::Arrives(first));
+  ExchangePtr exchange = first.get();
   server_->Drain();
   EXPECT_EQ(idle.ReadAll(), "") << "closed at once";
   exchange->Reply({.body = "the last"});

@@ -338,7 +338,7 @@ TEST_F(ServerTest, WatchersMayLeaveAtAnyMoment) {
   submit.set_model("tiny");
   submit.add_device_classes("iot-int4");
   submit.add_device_classes("edge-fp16");
-  std::vector<std::thread> watchers;
+  std::vector<std::jthread> watchers;
   std::string newest;
   for (int i = 0; i < 12; ++i) {
     const auto job = i % 4 == 0 ? Call<v1::Job>(jobs_, &v1::JobService::Stub::SubmitJob, submit)
@@ -357,7 +357,7 @@ TEST_F(ServerTest, WatchersMayLeaveAtAnyMoment) {
       stream->Finish();
     });
   }
-  for (std::thread& watcher : watchers) watcher.join();
+  watchers.clear();
   // One stays until the daemon stops under it.
   grpc::ClientContext context;
   v1::GetJobRequest request;

@@ -160,17 +160,19 @@ TEST_F(GarbageTest, ARolloutThatIsNotOverNeedsItsArtifacts) {
 
 TEST_F(GarbageTest, TheRunnerCollectsAtItsStartAndWhenAsked) {
   StoreBlob("of nobody");
-  std::promise<absl::StatusOr<Collected>> first;
+  const auto first = std::make_shared<std::promise<absl::StatusOr<Collected>>>();
   JobRunner::Options options;
-  options.on_collected = [&](const absl::StatusOr<Collected>& collected) {
-    first.set_value(collected);
+  options.on_collected = [first](const absl::StatusOr<Collected>& collected) {
+    first->set_value(collected);
   };
   runner_ = std::make_unique<JobRunner>(
       JobRunner::Collaborators{*store_, *authority_, blobs_, RealFileSystem(), random_, clock_},
       options);
   EXPECT_ERROR(runner_->Collect(false), kUnavailable, "");
   ASSERT_OK(runner_->Start());
-  const auto unasked = first.get_future().get();
+  std::future<absl::StatusOr<Collected>> heard = first->get_future();
+  ASSERT_TRUE(testing::Arrives(heard));
+  const auto unasked = heard.get();
   ASSERT_OK(unasked);
   EXPECT_EQ(unasked->blobs_removed, 1u);
   StoreBlob("of nobody again");

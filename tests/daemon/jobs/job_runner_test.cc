@@ -42,7 +42,7 @@ class JobRunnerTest : public JobsFixture {
     });
     *name = Submit();
     EXPECT_TRUE(runner_->Start().ok());
-    EXPECT_EQ(reached.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready);
+    EXPECT_TRUE(testing::Arrives(reached.get_future()));
     runner_->Stop();
     return recorded;
   }
