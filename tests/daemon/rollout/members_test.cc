@@ -38,8 +38,8 @@ TEST_F(MembersTest, AGroupIsAPhaseAndNarrowsAWholeRollout) {
   const Rollout rollout = Create(plan);
   ASSERT_THAT(Pending(rollout), SizeIs(2));
   for (const std::string& id : {ids[1], ids[2]}) EXPECT_EQ(Row(rollout, id).phase(), 0u);
-  EXPECT_ERROR(Once(*store_)->groups().Delete("lab"), kFailedPrecondition,
-               "group lab is used by " + rollout.name());
+  EXPECT_ERROR(Once(*store_)->groups().Delete("lab"), kFailedPrecondition, "group lab",
+               rollout.name());
   AllHealthy(rollout);
   AllHealthy(rollout);
   ASSERT_EQ(Get(rollout).state(), Rollout::COMPLETED);
@@ -50,8 +50,8 @@ TEST_F(MembersTest, AGroupIsAPhaseAndNarrowsAWholeRollout) {
   ASSERT_OK(narrowed.status());
   EXPECT_EQ(narrowed->devices_size(), 1);
   EXPECT_EQ(narrowed->group(), "lab");
-  EXPECT_ERROR(Once(*store_)->groups().Delete("lab"), kFailedPrecondition,
-               "group lab is used by " + narrowed->name());
+  EXPECT_ERROR(Once(*store_)->groups().Delete("lab"), kFailedPrecondition, "group lab",
+               narrowed->name());
   request.device_ids = {ids[0]};
   EXPECT_ERROR(rollouts_.Create(request), kFailedPrecondition, "quantfleet group show lab");
   request.group = "nowhere";

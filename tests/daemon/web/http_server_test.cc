@@ -231,7 +231,7 @@ TEST_F(HttpServerTest, SaysWhenThePortIsTaken) {
   options.ca_pem = ca_.certificate_pem();
   options.certificate_pem = identity.certificate_pem;
   options.private_pem = identity.private_pem;
-  EXPECT_ERROR(HttpServer::Start(faulty_, options, {}), kUnavailable, "in use by another process");
+  EXPECT_ERROR(HttpServer::Start(faulty_, options, {}), kUnavailable, std::to_string(options.port));
   options.host = "not an address";
   EXPECT_ERROR(HttpServer::Start(faulty_, options, {}), kInvalidArgument, "not an address");
 }

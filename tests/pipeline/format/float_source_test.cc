@@ -66,9 +66,9 @@ TEST(FloatSource, ReleasesWholeBlocks) {
   EXPECT_EQ(released, (std::vector<uint64_t>{1, 68, 34}));
   source->Release(0, 2, 4);
   EXPECT_EQ(released, (std::vector<uint64_t>{0, 2, 4}));
-  inner.on_read = [](size_t) { return DataLoss("the disk is gone"); };
+  inner.on_read = [](size_t) { return DataLoss("gone"); };
   Bytes out(8);
-  EXPECT_ERROR(source->Read(1, 0, out), kDataLoss, "the disk is gone");
+  EXPECT_ERROR(source->Read(1, 0, out), kDataLoss, "gone");
 }
 
 }  // namespace
