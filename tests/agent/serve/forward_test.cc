@@ -50,7 +50,7 @@ class ForwardTest : public ::testing::Test {
   // A server that takes one request for a tale, says these bytes and closes. What it leaves unread
   // would have the kernel throw away what it said.
   std::jthread Misbehave(std::string bytes) {
-    const auto socket = OpenListenSocket("127.0.0.1:0");
+    const auto socket = http::OpenListenSocket({"127.0.0.1", 0, {}});
     EXPECT_OK(socket);
     const timeval timeout{.tv_sec = testing::kLongEnough.count(), .tv_usec = 0};
     ::setsockopt(socket->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
