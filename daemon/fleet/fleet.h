@@ -202,7 +202,7 @@ class Fleet {
     NewToken answer;
     Duration made;
   };
-  std::mutex strangers_mutex_;  // guards the two below: devices that nobody vouches for, and that
+  std::mutex strangers_mutex_;  // guards the two below: devices that nothing admits and that
                                 // came in this minute
   Duration strangers_since_{0};
   int strangers_ = 0;
