@@ -68,7 +68,7 @@ absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const f
   return model;
 }
 
-// Under that name nothing but programs of the agent is taken.
+// Under that name only programs of the agent are accepted.
 absl::StatusOr<v1::Model> ModelRegistry::DescribeAgents(const fs::path& path) {
   QF_ASSIGN_OR_RETURN(const std::vector<FoundAgent> agents, FindAgents(files_, path));
   v1::Model model;

@@ -16,7 +16,7 @@ namespace {
 using v1::RolloutDevice;
 
 constexpr size_t kPage = 1000, kReasonsShown = 3, kMaxText = 256;
-constexpr size_t kRecorded = 1000;  // so many devices are the fleet's record
+constexpr size_t kRecorded = 1000;  // how many devices make up the fleet's record
 
 absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
   if (request.request_id.size() > kMaxText)
@@ -34,9 +34,9 @@ absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
 
 }  // namespace
 
-std::string SeedOf(const v1::Rollout& head) {
-  std::string seed = head.model();
-  for (const std::string& artifact : head.artifacts()) seed += " " + artifact;
+std::string SeedOf(const v1::Rollout& rollout) {
+  std::string seed = rollout.model();
+  for (const std::string& artifact : rollout.artifacts()) seed += " " + artifact;
   return seed;
 }
 
@@ -81,8 +81,8 @@ absl::StatusOr<std::vector<v1::Artifact>> Named(const Transaction& tx,
       return InvalidArgument("{} is not an artifact of model {}", record.artifact.name(),
                              request.model);
     if (!taken.emplace(found->format(), found->recipe()).second)
-      return InvalidArgument("more than one artifact of {}:{} is named: name one", found->format(),
-                             found->recipe());
+      return InvalidArgument("more than one artifact of {}:{} is named: name only one",
+                             found->format(), found->recipe());
     named.push_back(*found);
   }
   return named;
@@ -121,7 +121,7 @@ std::string Remedy(const std::string& model, const std::vector<v1::Artifact>& ot
 }
 
 // A class that gets the model, but not this version of it, would be left behind without a word.
-absl::Status CheckClasses(const v1::Rollout& head, const std::vector<v1::Artifact>& all,
+absl::Status CheckClasses(const v1::Rollout& rollout, const std::vector<v1::Artifact>& all,
                           const std::vector<v1::Device>& devices,
                           const std::vector<DeviceClassSpec>& classes) {
   std::map<std::string, uint64_t> by_class;
@@ -133,17 +133,16 @@ absl::Status CheckClasses(const v1::Rollout& head, const std::vector<v1::Artifac
     bool has = false;
     for (const v1::Artifact& artifact : all) {
       if (artifact.format() != spec->format || artifact.recipe() != spec->recipe) continue;
-      has = has || BelongsTo(artifact, head.version());
+      has = has || BelongsTo(artifact, rollout.version());
       for (const uint64_t version : artifact.versions()) other = std::max(other, version);
     }
     if (!has && other > 0)
       return FailedPrecondition(
           "class {} ({} {}) has no artifact of version {} of model {}, but one of version {}: run "
           "`quantfleet job submit {} --class {}`, roll out that version with --version {}, or "
-          "leave "
-          "the class out with --selector or --group",
-          name, count, count == 1 ? "device" : "devices", head.version(), head.model(), other,
-          head.model(), name, other);
+          "leave the class out with --selector or --group",
+          name, count, count == 1 ? "device" : "devices", rollout.version(), rollout.model(), other,
+          rollout.model(), name, other);
   }
   return absl::OkStatus();
 }
@@ -151,12 +150,12 @@ absl::Status CheckClasses(const v1::Rollout& head, const std::vector<v1::Artifac
 }  // namespace
 
 absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ArtifactsOf(const Transaction& tx,
-                                                                   const v1::Rollout& head) {
-  QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> all, tx.artifacts().List(head.model()));
+                                                                   const v1::Rollout& rollout) {
+  QF_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> all, tx.artifacts().List(rollout.model()));
   std::vector<v1::Artifact> own;
-  for (const std::string& name : head.artifacts()) {
+  for (const std::string& name : rollout.artifacts()) {
     const auto found = std::ranges::find(all, name, &v1::Artifact::name);
-    if (found == all.end()) return NotFound("there is no {} of model {}", name, head.model());
+    if (found == all.end()) return NotFound("there is no {} of model {}", name, rollout.model());
     own.push_back(*found);
   }
   return Offer(tx, own);
@@ -192,18 +191,18 @@ absl::StatusOr<Rollouts::ChosenVersion> Rollouts::ChooseVersion(const Transactio
   return choice;
 }
 
-bool IsMeant(const v1::Rollout& head, const Groups& groups, const v1::Device& device) {
+bool IsMeant(const v1::Rollout& rollout, const Groups& groups, const v1::Device& device) {
   const Labels labels(device.labels().begin(), device.labels().end());
-  if (!HasLabels(labels, head.selector())) return false;
-  if (head.group().empty()) return true;
-  const auto group = groups.find(head.group());
+  if (!HasLabels(labels, rollout.selector())) return false;
+  if (rollout.group().empty()) return true;
+  const auto group = groups.find(rollout.group());
   return group != groups.end() && Belongs(group->second, device.id(), labels);
 }
 
-absl::StatusOr<Groups> Rollouts::LoadGroups(const Transaction& tx, const v1::Rollout& head,
+absl::StatusOr<Groups> Rollouts::LoadGroups(const Transaction& tx, const v1::Rollout& rollout,
                                             bool all) {
-  std::set<std::string> names = GroupsOf(head.plan());
-  if (!head.group().empty()) names.insert(head.group());
+  std::set<std::string> names = GroupsOf(rollout.plan());
+  if (!rollout.group().empty()) names.insert(rollout.group());
   Groups groups;
   for (const std::string& name : names) {
     auto group = tx.groups().Get(name);
@@ -216,7 +215,7 @@ absl::StatusOr<Groups> Rollouts::LoadGroups(const Transaction& tx, const v1::Rol
 
 absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const Transaction& tx,
                                                                 const CreateRequest& request,
-                                                                const v1::Rollout& head,
+                                                                const v1::Rollout& rollout,
                                                                 const Groups& groups) {
   std::vector<v1::Device> devices;
   if (!request.device_ids.empty()) {
@@ -225,7 +224,7 @@ absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const Transactio
       QF_ASSIGN_OR_RETURN(v1::Device device, tx.devices().Get(id));
       if (device.state() != v1::Device::ACTIVE)
         return FailedPrecondition("device {} is revoked", id);
-      if (IsMeant(head, groups, device)) devices.push_back(std::move(device));
+      if (IsMeant(rollout, groups, device)) devices.push_back(std::move(device));
     }
   } else {
     std::string after;
@@ -234,7 +233,7 @@ absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const Transactio
       if (page.empty()) break;
       after = page.back().id();
       for (v1::Device& device : page)
-        if (device.state() == v1::Device::ACTIVE && IsMeant(head, groups, device))
+        if (device.state() == v1::Device::ACTIVE && IsMeant(rollout, groups, device))
           devices.push_back(std::move(device));
     }
   }

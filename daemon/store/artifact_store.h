@@ -32,9 +32,8 @@ class ArtifactStore {
   // one, and statements that it lacks are added.
   virtual absl::Status Put(const ArtifactRecord& artifact) = 0;
   virtual absl::Status AddStatement(std::string_view artifact, const v1::Signed& statement) = 0;
-  // Forgets the artifact, for each of its models; what it was, is returned. FAILED_PRECONDITION
-  // names what still needs it: devices that are assigned to it or run it, rollouts that are not
-  // over.
+  // Forgets the artifact for all of its models and returns it. FAILED_PRECONDITION names what still
+  // needs it: devices that are assigned to it or run it, unfinished rollouts.
   virtual absl::StatusOr<v1::Artifact> Delete(std::string_view name_or_prefix) = 0;
 };
 

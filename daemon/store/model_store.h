@@ -20,7 +20,7 @@ struct PushedFile {
   Digest sha256;
 };
 
-// A model on its way in. What has arrived stands in the files themselves.
+// A model on its way in. How much has arrived is seen from the files themselves.
 struct PushRecord {
   std::string id;
   std::string model;

@@ -11,7 +11,7 @@ namespace quantfleet::pipeline {
 enum class Expected {
   kBinary,  // weights, tokenizer.model
   kText,    // JSON, templates
-  kProse,   // licences and model cards: HTML is not unusual, nor is nothing at all
+  kProse,   // licenses and model cards: HTML is not unusual, nor is nothing at all
 };
 
 // The file's size in bytes when it may be what its name says. NOT_FOUND: a dangling link.
