@@ -52,7 +52,7 @@ class Evaluation(Measured):
         evaluation = detail["evaluation"]
         self.assertEqual(len(evaluation["golden"]), 3)
         self.assertEqual(int(evaluation.get("tokens", 0)), 0, "tales are all that it knows: the shipped text is not of its kind")
-        self.assertNotIn("mean NLL", daemon.cli("artifact", "show", name))
+        self.assertNotIn("mean NLL", daemon.cli("artifact", "show", name).stdout)
 
     def test_four_bits_are_further_from_the_source_than_sixteen(self):
         daemon = self.daemon_with_artifacts("iot-int4", "ai-pc-int8", "edge-fp16")
