@@ -7,11 +7,9 @@
 #include <optional>
 
 #include "common/base/clock.h"
+#include "common/trust/validity.h"
 
 namespace quantfleet::agent {
-
-// No device of quantfleet has lived before this: a clock that says so is wrong. 2025-01-01.
-inline constexpr Time kEarliestTime = Time(std::chrono::seconds(1'735'689'600));
 
 class TrustedClock final : public Clock {
  public:
@@ -21,13 +19,19 @@ class TrustedClock final : public Clock {
   // certificate.
   void RaiseFloor(Time floor);
   // The daemon said so over a connection whose CA was verified. Earlier than what is known to have
-  // passed, it is not believed: time that stands still would keep a stolen certificate alive.
-  void HearServer(Time server_time);
+  // passed, it is not believed (time that stands still would keep a stolen certificate alive)
+  // unless this machine's own clock says the same: then what was known came of a clock that was
+  // ahead, and is forgotten. Whether it was believed.
+  bool HearServer(Time server_time);
+  // It is this time, whatever was known: proven by a certificate of the CA.
+  void Reset(Time proven);
 
   // The daemon's time, moved on by the monotonic clock; before it was heard, the system's, but not
   // below the floor.
   Time Now() const override;
   Duration Monotonic() const override { return system_.Monotonic(); }
+  // What this machine's own clock says.
+  Time System() const { return system_.Now(); }
 
   // When certificates are judged. nullopt: the system's clock stands before what is known to have
   // passed and the daemon was not heard yet, so nobody knows what time it is.
@@ -42,7 +46,7 @@ class TrustedClock final : public Clock {
 
   const Clock& system_;
   mutable std::mutex mutex_;
-  Time floor_ = kEarliestTime;
+  Time floor_ = trust::kEarliestTime;
   std::optional<Heard> heard_;
 };
 
