@@ -5,6 +5,7 @@
 #include "common/trust/statement.h"
 #include "daemon/rollout/pace.h"
 #include "daemon/rollout/rollouts.h"
+#include "daemon/store/stored_time.h"
 #include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/memory.h"
 
@@ -149,7 +150,12 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name,
 }
 
 absl::StatusOr<uint64_t> Rollouts::AssignNext(Transaction& tx, v1::Rollout& head, uint64_t most) {
-  const int64_t open_ms = ToUnixMillis(Now()) - head.phase_opened_ms();
+  const int64_t now = ToUnixMillis(Now());
+  if (IsFuture(head.phase_opened_ms(), now)) {
+    head.set_phase_opened_ms(now);  // opened while the clock was ahead: delays count from now
+    QF_RETURN_IF_ERROR(tx.rollouts().PutHead(head));
+  }
+  const int64_t open_ms = now - head.phase_opened_ms();
   QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> next,
                       tx.rollouts().ListQueuedDevices(head.name(), head.phase(), open_ms, most));
   if (next.empty()) return uint64_t{0};

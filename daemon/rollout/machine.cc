@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "daemon/rollout/pace.h"
+#include "daemon/store/stored_time.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -202,6 +203,10 @@ class Step {
     }
     const int64_t soak_ms = int64_t{PhaseOf(head()).soak_seconds()} * 1000;
     if (head().state() == Rollout::SOAKING) {
+      if (IsFuture(head().soak_ends_ms(), now_ms_ + soak_ms)) {
+        head().set_soak_ends_ms(now_ms_ + soak_ms);  // begun while the clock was ahead: anew
+        decision_.outcome = Decision::Outcome::kMoves;
+      }
       if (now_ms_ < head().soak_ends_ms()) return;
       head().set_soaked(true);
       Enter(Rollout::RUNNING, "");

@@ -7,6 +7,7 @@
 //   dropped by an operator DATA/keys/roots.b64    the trust roots there were, each a signed
 //   statement   one is added with each change of the two above DATA/keys/server.pem   server
 //   certificate and key    renewed DATA/keys/admin.pem    admin certificate and key     renewed
+//   DATA/keys/clock        the newest time at which the daemon was at work       see clock_guard.h
 //   DATA/admin.json        {"server","ca_pem","certificate_pem","private_pem"}
 //
 // The folder has mode 0700, the files 0600; what others may read or change is refused
@@ -26,6 +27,7 @@
 #include "common/base/status.h"
 #include "common/trust/certificate.h"
 #include "common/trust/keys.h"
+#include "daemon/trust/clock_guard.h"
 #include "quantfleet/v1/trust.pb.h"
 
 namespace quantfleet::daemon {
@@ -38,9 +40,11 @@ class Authority {
   };
 
   // Loads or makes the CA and the signing key. FAILED_PRECONDITION when one of the two is lost: a
-  // new one in its place would cut off every device. `listen_addresses`: names or addresses
-  // (without ports) that the server is reached by, beside localhost, 127.0.0.1, ::1 and the
-  // machine's own name. `files` and `clock` must outlive the Authority.
+  // new one in its place would cut off every device. It is also the
+  // code for a clock that cannot be right (clock_guard.h): nothing is made then.
+  // `listen_addresses`: names or addresses (without ports) that the server is reached by, beside
+  // localhost, 127.0.0.1, ::1 and the machine's own name. `files` and `clock` must outlive the
+  // Authority.
   static absl::StatusOr<std::unique_ptr<Authority>> Open(
       FileSystem& files, const Clock& clock, const fs::path& data,
       const std::vector<std::string>& listen_addresses);
@@ -52,6 +56,15 @@ class Authority {
   static absl::Status RotateCa(FileSystem& files, const Clock& clock, const fs::path& data);
   // Drops the old one of what is there twice. FAILED_PRECONDITION: nothing is.
   static absl::Status RetireOldKeys(FileSystem& files, const fs::path& data);
+
+  // For a daemon that does not run: this machine's clock is right. What to tell people.
+  static absl::StatusOr<std::string> AcceptClock(FileSystem& files, const Clock& clock,
+                                                 const fs::path& data);
+
+  // FAILED_PRECONDITION: the clock contradicts what was signed before (clock_guard.h). While it
+  // does, nothing is issued or signed. Call it from time to time, so that it knows when it was
+  // right.
+  absl::Status CheckClock() const { return guard_->Check(); }
 
   // All CAs whose certificates hold, oldest first.
   std::string authorities_pem() const { return keys_.authorities_pem(); }
@@ -70,8 +83,8 @@ class Authority {
   // Of the trust root with which the newest CA came.
   uint32_t ca_version() const { return keys_.ca_version; }
 
-  // The server's certificate; renewed first when less than a third of its life is left or a name is
-  // missing. Call it at start and from time to time.
+  // The server's certificate; renewed first when less than a third of its life is left, it is of
+  // a time to come, or a name is missing. Call it at start and from time to time.
   absl::StatusOr<ServerCredential> ServerIdentity();
 
   // DATA/admin.json for a daemon that operators reach at `server` ("host:port"); the key stays the
@@ -85,9 +98,8 @@ class Authority {
   // role: admin, publisher or viewer.
   absl::StatusOr<std::string> IssueOperator(std::string_view public_pem, std::string_view name,
                                             std::string_view role, Duration lifetime) const;
-  v1::Signed SignStatement(std::string_view payload_type, std::string_view payload) const {
-    return keys_.Sign(payload_type, payload);
-  }
+  absl::StatusOr<v1::Signed> SignStatement(std::string_view payload_type,
+                                           std::string_view payload) const;
   // Adds the signatures that a statement of earlier keys lacks. Whether it lacked one.
   bool SignAnew(v1::Signed& statement) const { return keys_.SignAnew(statement); }
 
@@ -119,9 +131,9 @@ class Authority {
                                                            const Keys& keys);
 
   Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names,
-            Keys keys, std::vector<v1::Signed> roots);
-  // The identity kept in `file`, or a new one when there is none, it nears its end, its subject is
-  // another, or it is of another CA.
+            std::unique_ptr<ClockGuard> guard, Keys keys, std::vector<v1::Signed> roots);
+  // The identity kept in `file`, or a new one when there is none, it nears its end or has not
+  // begun, its subject is another, or it is of another CA.
   absl::StatusOr<ServerCredential> Keep(const fs::path& file, const trust::CertificateAuthority& ca,
                                         const trust::Subject& subject, Duration lifetime);
 
@@ -129,6 +141,7 @@ class Authority {
   const Clock& clock_;
   const fs::path data_;
   const std::vector<std::string> names_;
+  const std::unique_ptr<ClockGuard> guard_;
   const Keys keys_;
   const std::vector<v1::Signed> roots_;
   std::mutex mutex_;  // one renewal at a time
