@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kHourMs = 3'600'000, kDayMs = 24 * kHourMs;
 
-// Of one that never used it.
+// For a key that never used it.
 absl::Status CheckFirstUse(const v1::EnrollmentToken& token, int64_t now_ms) {
   if (token.expires_ms() <= now_ms)
     return PermissionDenied("token {} has expired: ask for a new one", token.id());
@@ -28,7 +28,7 @@ absl::Status CheckRate(const Transaction& tx, const v1::EnrollmentToken& token, 
                       tx.tokens().FindUseBefore(token.id(), now_ms - kHourMs, now_ms + kDayMs,
                                                 token.rate_per_hour() - 1));
   if (!used) return absl::OkStatus();
-  // A clock that was set back makes no device wait for longer than the hour.
+  // A clock that was set back does not make any device wait longer than an hour.
   const int64_t wait = std::min<int64_t>(*used + kHourMs - now_ms, kHourMs);
   return WithRetryAfter(
       ResourceExhausted(

@@ -364,9 +364,7 @@ TEST_F(SessionFromTheFutureTest, TheWarningNamesTheClockThatIsWrong) {
 
   // Too far for the server's certificate: the failure says why.
   auto ahead = Begin(daemon_.clock_.Now() + kDay * 120);
-  EXPECT_ERROR(ahead->CheckIn(), kUnavailable,
-               "this device's clock (2027-05-15T08:00:00Z) is 120 days ahead of the daemon's "
-               "(2027-01-15T08:00:00Z)");
+  EXPECT_ERROR(ahead->CheckIn(), kUnavailable, "2027-05-15T08:00:00Z", "120 days ahead");
 
   daemon_.clock_.Advance(-kDay * 2);
   auto daemon_behind = Begin(daemon_.clock_.Now() + kDay * 2);

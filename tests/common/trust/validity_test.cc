@@ -59,10 +59,9 @@ TEST(ValidityTest, ARefusedCertificateComesWithBothTimes) {
   EXPECT_OK(at(kNow));
   EXPECT_OK(at(kNow - std::chrono::minutes(59)));
   EXPECT_ERROR(at(kNow - kDay), kUnauthenticated, "valid from 2027-01-15T07:00:00Z");
-  EXPECT_ERROR(at(kNow - kDay), kUnauthenticated, "this machine's clock says 2027-01-14T08:00:00Z");
+  EXPECT_ERROR(at(kNow - kDay), kUnauthenticated, "says 2027-01-14T08:00:00Z");
   EXPECT_ERROR(at(kNow + kDay * 400), kUnauthenticated, "valid until 2027-04-15T08:00:00Z");
-  EXPECT_ERROR(at(kNow + kDay * 400), kUnauthenticated,
-               "this machine's clock says 2028-02-19T08:00:00Z");
+  EXPECT_ERROR(at(kNow + kDay * 400), kUnauthenticated, "says 2028-02-19T08:00:00Z");
 }
 
 TEST(ValidityTest, ACaHoldsAlsoForClocksFarBehindItsMaking) {
