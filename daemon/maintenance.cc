@@ -132,6 +132,15 @@ absl::StatusOr<std::string> RotateCa(FileSystem& files, const Clock& clock, cons
       opened.authority->trust_root().version());
 }
 
+absl::StatusOr<std::string> AcceptClock(FileSystem& files, const Clock& clock,
+                                        const fs::path& data) {
+  if (!files.Exists(data / "keys"))
+    return NotFound("{} is not a daemon's data folder: pass the right one with --data",
+                    data.string());
+  QF_ASSIGN_OR_RETURN(const DataLock lock, DataLock::Take(files, data));
+  return Authority::AcceptClock(files, clock, data);
+}
+
 absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,
                                           const fs::path& data, bool force) {
   QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));

@@ -325,7 +325,7 @@ absl::Status ModelRegistry::SweepPushes() {
                       store_.Read([&](const Transaction& tx) { return tx.models().ListPushes(); }));
   for (const PushRecord& push : pushes) {
     const Duration age = clock_.Now() - FromUnixMillis(push.created_ms);
-    if (age < limits_.push_lifetime)
+    if (std::chrono::abs(age) < limits_.push_lifetime)  // or begun while the clock was far ahead
       needed.insert(push.id);
     else
       QF_RETURN_IF_ERROR(
