@@ -181,6 +181,7 @@ class Agent {
       Override(options_.overrides, request.mutable_facts());
     }
     auto response = session_.CheckIn(request);
+    WarnOfClocks();
     if (!response.ok()) return After(response.status());
     if (request.has_facts()) facts_sent_ = world_.clock.Monotonic();
     if (!connected_)
@@ -202,7 +203,16 @@ class Agent {
                                                 static_cast<uint64_t>(next.count() / 10 + 1)));
   }
 
-  // As days pass, a budget is freed.
+  // Once for each new distance between this machine's clock and the daemon's.
+  void WarnOfClocks() {
+    const auto clocks = session_.ClocksApart();
+    const Duration apart = clocks ? clocks->here - clocks->daemon : Duration{0};
+    if (clocks && std::chrono::abs(apart - warned_apart_) < trust::kBackdate) return;
+    if (clocks) spdlog::warn("{}", session_.DescribeClocks(*clocks));
+    warned_apart_ = apart;
+  }
+
+  // Days go by, and a budget with them.
   void LookAtWaiting() {
     const auto models = worker_.statuses();
     const bool waits = std::ranges::find(models, v1::ModelStatus::AWAITING_APPROVAL,
@@ -280,6 +290,7 @@ class Agent {
   Backoff backoff_, revoked_backoff_;
   std::optional<Duration> facts_sent_;
   std::optional<Duration> looked_;  // at downloads that wait
+  Duration warned_apart_{0};        // how far apart the clocks were at the last warning of them
   bool connected_ = false, told_ = false, revoked_ = false, heard_ = false, done_ = false;
   std::string published_ = "none yet";
 };

@@ -106,8 +106,9 @@ absl::Status ModelRegistry::CheckSpace(const PushProgress& progress) {
   const auto needed = CheckedAdd(missing, limits_.keep_free_bytes);
   if (needed && *needed <= space) return absl::OkStatus();
   return ResourceExhausted(
-      "the push needs {}, but {} has only {} free: free some space and push again",
-      HumanBytes(missing), data_.string(), HumanBytes(space));
+      "the push needs {}, and {} of the disk must stay free, but {} has only {} free: free some "
+      "space and push again",
+      HumanBytes(missing), HumanBytes(limits_.keep_free_bytes), data_.string(), HumanBytes(space));
 }
 
 absl::StatusOr<std::shared_ptr<ModelRegistry::Push>> ModelRegistry::OpenPush(

@@ -185,9 +185,10 @@ absl::Status ModelRegistry::SweepPushes() {
   for (const PushRecord& push : pushes) {
     const Duration age = clock_.Now() - FromUnixMillis(push.created_ms);
     // One that became a version has moved there; what is left of it lies in the version before.
-    if (age < limits_.push_lifetime && !push.committed)
+    const bool young = std::chrono::abs(age) < limits_.push_lifetime;  // the clock may have jumped
+    if (young && !push.committed)
       needed.insert(push.id);
-    else if (age >= limits_.push_lifetime)
+    else if (!young)
       QF_RETURN_IF_ERROR(
           store_.Write([&](Transaction& tx) { return tx.models().DeletePush(push.id); }));
   }
