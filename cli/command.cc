@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "common/base/outside_text.h"
+
 namespace quantfleet::cli {
 
 void ExitOnError(const absl::Status& status) {
@@ -12,7 +14,7 @@ void ExitOnError(const absl::Status& status) {
 }
 
 void Warn(std::string_view text) {
-  if (!text.empty()) fmt::print(stderr, "quantfleet: warning: {}\n", text);
+  if (!text.empty()) fmt::print(stderr, "quantfleet: warning: {}\n", Shown(text, kMaxMessage));
 }
 
 void PrintOut(std::string_view text) {

@@ -9,6 +9,7 @@
 #include "cli/model_text.h"
 #include "cli/progress.h"
 #include "cli/quantize_targets.h"
+#include "common/base/outside_text.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
 #include "pipeline/format/registry/open_model.h"
@@ -85,8 +86,8 @@ absl::Status PrintPlan(const QuantizeOptions& options, const ModelDescription& m
   RunWish wish = options.run;
   wish.device_bytes = options.device_mib << 20;
   QF_ASSIGN_OR_RETURN(const std::vector<TargetRun> runs, RunsOf(plan, wish));
-  PrintOut(options.json ? json::serialize(PlanJson(model, plan, runs)) + "\n"
-                        : DescribePlan(model, plan, runs));
+  PrintOut(options.json ? Serialized(PlanJson(model, plan, runs))
+                        : ShownLines(DescribePlan(model, plan, runs)));
   return absl::OkStatus();
 }
 

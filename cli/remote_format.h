@@ -14,6 +14,7 @@
 
 namespace quantfleet::cli {
 
+// As outside_text.h shows it, uncut.
 std::string Printable(std::string_view text);
 
 // Columns as wide as their widest cell, two blanks between; columns whose heading begins with '>'

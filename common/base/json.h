@@ -17,9 +17,6 @@ namespace quantfleet {
 // explains it.
 absl::StatusOr<boost::json::object> ParseJsonObject(std::string_view text, std::string_view name);
 
-// What a file says, cut to 600 bytes and made printable, for a message.
-std::string Shown(std::string_view text);
-
 // Members of one object. A member that is absent or null is nullopt; one of another type sets
 // status().
 class JsonMembers {
