@@ -11,9 +11,10 @@
 namespace quantfleet::daemon::app {
 
 // What a translator knows of the other end: the client certificate that the TLS handshake verified
-// (PEM; empty: it showed none).
+// (PEM; empty: it showed none), and its address.
 struct Caller {
   std::string certificate_pem;
+  std::string address = {};  // without the port; empty: not known
 };
 
 enum class Role { kViewer, kPublisher, kAdmin };  // each may do what those before it may
