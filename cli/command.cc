@@ -18,7 +18,8 @@ void Warn(std::string_view text) {
 }
 
 void PrintOut(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  const std::string shown = ShownLines(text);
+  std::fwrite(shown.data(), 1, shown.size(), stdout);
   std::fflush(stdout);
 }
 

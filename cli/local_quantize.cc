@@ -9,7 +9,6 @@
 #include "cli/model_text.h"
 #include "cli/progress.h"
 #include "cli/quantize_targets.h"
-#include "common/base/outside_text.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/format/gguf/read/gguf_importance.h"
 #include "pipeline/format/registry/open_model.h"
@@ -87,7 +86,7 @@ absl::Status PrintPlan(const QuantizeOptions& options, const ModelDescription& m
   wish.device_bytes = options.device_mib << 20;
   QF_ASSIGN_OR_RETURN(const std::vector<TargetRun> runs, RunsOf(plan, wish));
   PrintOut(options.json ? Serialized(PlanJson(model, plan, runs))
-                        : ShownLines(DescribePlan(model, plan, runs)));
+                        : DescribePlan(model, plan, runs));
   return absl::OkStatus();
 }
 
