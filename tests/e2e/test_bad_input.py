@@ -62,10 +62,10 @@ class BadModels(EndToEnd):
         self.refused("lm_head.weight")
 
     def test_terminal_escapes_in_names_are_written_out(self):
-        header, data = read_safetensors(self.weights)
-        header["\x1b]0;owned\x07\u009b2J"] = header.pop("model.norm.weight")
-        write_safetensors(self.weights, header, data)
-        self.refused("\\x1b]0;owned\\x07\\u009b2J")
+        config = json.loads((self.model / "config.json").read_text())
+        config.update(model_type="mamba", architectures=["\x1b]0;owned\x07\u009b2J\n"])
+        (self.model / "config.json").write_text(json.dumps(config))
+        self.refused("\\x1b]0;owned\\x07\\u009b2J\\n")
         done = run("quantfleet", "inspect", self.model, check=False)
         for steers in ("\x1b", "\x07", "\u009b"):
             self.assertNotIn(steers, done.stdout + done.stderr)
