@@ -25,7 +25,7 @@ T ValueOrExit(absl::StatusOr<T> result) {
   return std::move(*result);
 }
 
-// "quantfleet: warning: <text>" on stderr; the command goes on. An empty text says nothing.
+// "quantfleet: warning: <text>" on stderr; the command continues. An empty text prints nothing.
 void Warn(std::string_view text);
 
 // Writes data for the user or a script to stdout, shown as outside_text.h shows lines; a reader

@@ -6,6 +6,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/outside_text.h"
+#include "common/trust/validity.h"
 
 namespace quantfleet::cli {
 namespace {
@@ -102,6 +103,12 @@ std::string Relative(int64_t unix_ms, Time now) {
                                      : std::chrono::round<std::chrono::minutes>(left));
   }
   return HumanDuration(now - time) + " ago";
+}
+
+std::string Ago(int64_t unix_ms, Time now) {
+  // The daemon's clock and this computer's may differ a little.
+  if (FromUnixMillis(unix_ms) > now + trust::kBackdate) return "in the future";
+  return Relative(std::min(unix_ms, ToUnixMillis(now)), now);
 }
 
 std::string UtcTime(int64_t unix_ms) {

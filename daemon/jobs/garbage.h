@@ -1,7 +1,7 @@
-// Garbage: blobs that no artifact and no job's record names any more.
+// Garbage: blobs that no artifact and no job's record refers to any more.
 //
-// A job that finds a blob stored does not store it again, and records that only later; therefore
-// nothing may be collected while a job runs. JobRunner sees to it.
+// A job that finds a blob in the store does not store it again, and records that only later;
+// therefore nothing may be collected while a job runs. JobRunner sees to that.
 #pragma once
 
 #include <cstdint>

@@ -43,7 +43,7 @@ class JobStore {
   // The oldest QUEUED job, now RUNNING; nullopt when none waits. One whose record is damaged will
   // not be claimed again.
   virtual absl::StatusOr<std::optional<JobRecord>> ClaimNextQueued() = 0;
-  // At start: what was RUNNING when the process died is QUEUED again. How many.
+  // At start: jobs that were RUNNING when the process died are QUEUED again. Returns how many.
   virtual absl::StatusOr<int> RequeueRunning() = 0;
 
   // With its slabs. One that is gone already is no error.
@@ -54,8 +54,8 @@ class JobStore {
   // Replaces equal numbers. FAILED_PRECONDITION: there is no such job.
   virtual absl::Status PutSlabs(std::string_view job, const std::vector<SlabRow>& slabs) = 0;
   virtual absl::Status DeleteSlabs(std::string_view job) = 0;
-  // The slabs of the latest FAILED or CANCELLED job with the same plan and source become this
-  // job's. How many.
+  // Gives this job the slabs of the latest FAILED or CANCELLED job with the same plan and source.
+  // Returns how many.
   virtual absl::StatusOr<uint64_t> AdoptSlabs(const JobRecord& job) = 0;
 };
 
