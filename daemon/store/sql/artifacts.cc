@@ -135,7 +135,7 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> SqlArtifactStor
     std::string_view after, size_t limit) const {
   std::vector<std::pair<std::string, std::string>> manifests;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    if (after.starts_with(kPrefix)) after.remove_prefix(kPrefix.size());
+    if (after.starts_with(kArtifactPrefix)) after.remove_prefix(kArtifactPrefix.size());
     const std::string from(after);
     const long long most = static_cast<long long>(limit);
     std::string digest, manifest;
@@ -146,7 +146,7 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> SqlArtifactStor
     rows.execute();
     while (rows.fetch()) {
       const auto bytes = FromBase64Url(manifest);
-      manifests.emplace_back(std::string(kPrefix) + digest,
+      manifests.emplace_back(std::string(kArtifactPrefix) + digest,
                              bytes ? std::string(AsText(*bytes)) : "");
     }
     return absl::OkStatus();
@@ -199,7 +199,7 @@ absl::StatusOr<std::vector<v1::Artifact>> SqlArtifactStore::List(std::string_vie
     while (rows.fetch()) {
       auto artifact = Unpack<v1::Artifact>(record);
       if (!artifact.ok()) {
-        context_.damaged.push_back({"artifact", std::string(kPrefix) + digest});
+        context_.damaged.push_back({"artifact", std::string(kArtifactPrefix) + digest});
         continue;
       }
       artifact->set_model(of_model);
@@ -237,7 +237,7 @@ absl::StatusOr<v1::Artifact> SqlArtifactStore::Delete(std::string_view name_or_p
     if (found.ok())
       artifact = *std::move(found);
     else  // what cannot be read can be deleted
-      artifact.set_name(std::string(kPrefix) + digest);
+      artifact.set_name(std::string(kArtifactPrefix) + digest);
     sql << "DELETE FROM artifacts WHERE digest = :d", soci::use(digest);
     Note(Change::Kind::kArtifact, artifact.name());
     return absl::OkStatus();
