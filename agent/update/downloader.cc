@@ -14,42 +14,35 @@ constexpr size_t kFlushChunks = 64;
 constexpr uint64_t kSpareDisk = 4 << 20;
 constexpr uint64_t kMaxStored = pipeline::kMaxChunkBytes + (64 << 10);
 
-// What the disk says keeps its code; the same code from the network must not read as a full disk.
-absl::Status AsNetwork(const absl::Status& status) {
-  return status.code() == absl::StatusCode::kResourceExhausted ? Unavailable("{}", Message(status))
-                                                               : status;
-}
-
 }  // namespace
 
-absl::StatusOr<Downloader> Downloader::Open(FileSystem& files, Job job, OnProgress on_progress) {
+Tried<Downloader> Downloader::Open(FileSystem& files, Job job, OnProgress on_progress) {
   Downloader downloader(files, std::move(job), std::move(on_progress));
-  QF_RETURN_IF_ERROR(downloader.Lay());
+  QF_RETURN_IF_SETBACK(downloader.Lay());
   return downloader;
 }
 
-absl::Status Downloader::Lay() {
+Verdict Downloader::Lay() {
   std::vector<Digest> digests;
   for (int f = 0; f < job_.manifest.files_size(); ++f) {
     uint64_t offset = 0;
     for (const v1::Chunk& chunk : job_.manifest.files(f).chunks()) {
-      QF_ASSIGN_OR_RETURN(const Digest digest, Digest::FromRaw(chunk.digest()));
+      QF_TRY_DISK(const Digest digest, Digest::FromRaw(chunk.digest()));
       own_.emplace(digest, places_.size());
       digests.push_back(digest);
       places_.push_back({static_cast<size_t>(f), offset, chunk.size(), digest});
       offset += chunk.size();
     }
   }
-  QF_RETURN_IF_ERROR(ReadStored());
-  QF_ASSIGN_OR_RETURN(auto journal,
-                      DownloadJournal::Open(*files_, job_.journal, std::move(digests)));
+  QF_RETURN_IF_SETBACK(OfDaemon(ReadStored()));
+  QF_TRY_DISK(auto journal, DownloadJournal::Open(*files_, job_.journal, std::move(digests)));
   journal_ = std::make_unique<DownloadJournal>(std::move(journal));
   present_.assign(places_.size(), false);
   for (const JournalEntry& entry : journal_->entries()) present_[entry.chunk] = true;
   IndexRunning();
   Count();
-  QF_RETURN_IF_ERROR(CheckSpace());
-  return OpenFiles();
+  QF_RETURN_IF_SETBACK(CheckSpace());
+  return OfDisk(OpenFiles());
 }
 
 absl::Status Downloader::ReadStored() {
@@ -92,15 +85,15 @@ void Downloader::Count() {
   }
 }
 
-absl::Status Downloader::CheckSpace() const {
+Verdict Downloader::CheckSpace() const {
   const uint64_t missing = progress_.total - progress_.done;
-  if (missing == 0) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(const uint64_t free, files_->FreeSpace(job_.files));
+  if (missing == 0) return {};
+  QF_TRY_DISK(const uint64_t free, files_->FreeSpace(job_.files));
   // Files of an earlier pass may hold part of it already; that is not counted, to be on the safe
   // side.
-  if (free >= missing + kSpareDisk) return absl::OkStatus();
-  return ResourceExhausted("{}: the artifact needs {} more, but only {} are free",
-                           job_.files.string(), HumanBytes(missing), HumanBytes(free));
+  if (free >= missing + kSpareDisk) return {};
+  return Setback(Reason::kDiskFull, "{}: the artifact needs {} more, but only {} are free",
+                 job_.files.string(), HumanBytes(missing), HumanBytes(free));
 }
 
 absl::Status Downloader::OpenFiles() {
@@ -142,13 +135,16 @@ std::optional<Bytes> Downloader::Local(size_t chunk) const {
   return plain;
 }
 
-absl::StatusOr<Bytes> Downloader::PullOnce(const Place& place, const Stored& stored,
-                                           BlobSource& blobs, const Pull& pull) {
+Tried<Bytes> Downloader::PullOnce(const Place& place, const Stored& stored, BlobSource& blobs,
+                                  const Pull& pull) {
   auto bytes = blobs.Fetch(place.digest, stored.encoding, stored.size, pull);
-  if (!bytes.ok()) return AsNetwork(bytes.status());
+  if (!bytes.ok()) return OfDaemon(bytes.status());
   Bytes plain(place.size);
-  QF_RETURN_IF_ERROR(pipeline::DecodeChunk(stored.encoding, *bytes, plain));
-  if (HashBytes(plain) != place.digest) return DataLoss("the data has a different digest");
+  if (const absl::Status decoded = pipeline::DecodeChunk(stored.encoding, *bytes, plain);
+      !decoded.ok())
+    return Verdict(Reason::kVerifyFailed, Message(decoded));
+  if (HashBytes(plain) != place.digest)
+    return Verdict(Reason::kVerifyFailed, "the data has a different digest");
   return plain;
 }
 
@@ -168,18 +164,18 @@ uint64_t Downloader::ToPull() const {
   return bytes;
 }
 
-absl::StatusOr<Bytes> Downloader::PullChunk(const Place& place, BlobSource& blobs,
-                                            const Pull& pull) {
+Tried<Bytes> Downloader::PullChunk(const Place& place, BlobSource& blobs, const Pull& pull) {
   const auto stored = stored_.find(place.digest);
   if (stored == stored_.end())
-    return NotFound("the daemon does not offer chunk {}", place.digest.hex());
+    return Setback(Reason::kArtifactUnavailable, "the daemon does not offer chunk {}",
+                   place.digest.hex());
   for (int tried = 1;; ++tried) {
     auto plain = PullOnce(place, stored->second, blobs, pull);
-    if (plain.ok() || plain.status().code() != absl::StatusCode::kDataLoss) return plain;
+    if (plain.ok() || !plain.verdict().Is(Reason::kVerifyFailed)) return plain;
     if (tried == kTries)
-      return DataLoss("chunk {} of {} was damaged {} times: {}", place.digest.hex(),
-                      job_.manifest.files(static_cast<int>(place.file)).path(), kTries,
-                      Message(plain.status()));
+      return Setback(Reason::kVerifyFailed, "chunk {} of {} was damaged {} times: {}",
+                     place.digest.hex(), job_.manifest.files(static_cast<int>(place.file)).path(),
+                     kTries, plain.verdict().detail());
   }
 }
 
@@ -210,32 +206,32 @@ absl::Status Downloader::Flush() {
   return absl::OkStatus();
 }
 
-absl::Status Downloader::Fetch(BlobSource& blobs, const Pull& pull, std::stop_token stop) {
+Verdict Downloader::Fetch(BlobSource& blobs, const Pull& pull, std::stop_token stop) {
   on_progress_(progress_);
-  const absl::Status fetched = [&]() -> absl::Status {
+  const Verdict fetched = [&]() -> Verdict {
     for (size_t chunk = 0; chunk < places_.size(); ++chunk) {
       if (present_[chunk]) continue;
-      if (stop.stop_requested()) return Cancelled("the download was stopped");
+      if (stop.stop_requested()) return Setback(Reason::kInterrupted, "the download was stopped");
       if (const auto local = Local(chunk)) {
-        QF_RETURN_IF_ERROR(Put(chunk, *local, 0));
+        QF_RETURN_IF_SETBACK(OfDisk(Put(chunk, *local, 0)));
         continue;
       }
-      QF_ASSIGN_OR_RETURN(const Bytes plain, PullChunk(places_[chunk], blobs, pull));
-      QF_RETURN_IF_ERROR(
-          Put(chunk, plain, static_cast<uint32_t>(stored_.at(places_[chunk].digest).size)));
+      QF_TRY(const Bytes plain, PullChunk(places_[chunk], blobs, pull));
+      QF_RETURN_IF_SETBACK(
+          OfDisk(Put(chunk, plain, static_cast<uint32_t>(stored_.at(places_[chunk].digest).size))));
     }
-    return absl::OkStatus();
+    return {};
   }();
   // What has landed before the network went is kept.
-  const absl::Status flushed = Flush();
+  const Verdict flushed = OfDisk(Flush());
   return fetched.ok() ? flushed : fetched;
 }
 
-absl::StatusOr<size_t> Downloader::Verify(std::stop_token stop) {
+Tried<size_t> Downloader::Verify(std::stop_token stop) {
   std::vector<uint32_t> damaged;
   Bytes plain;
   for (size_t chunk = 0; chunk < places_.size(); ++chunk) {
-    if (stop.stop_requested()) return Cancelled("the check was stopped");
+    if (stop.stop_requested()) return Setback(Reason::kInterrupted, "the check was stopped");
     const Place& place = places_[chunk];
     plain.resize(place.size);
     if (open_[place.file]->ReadAt(place.offset, plain).ok() && HashBytes(plain) == place.digest)
@@ -243,12 +239,12 @@ absl::StatusOr<size_t> Downloader::Verify(std::stop_token stop) {
     damaged.push_back(static_cast<uint32_t>(chunk));
   }
   if (!damaged.empty()) {
-    QF_RETURN_IF_ERROR(journal_->Forget(damaged));
+    QF_RETURN_IF_SETBACK(OfDisk(journal_->Forget(damaged)));
     for (const uint32_t chunk : damaged) present_[chunk] = false;
     Count();
     return damaged.size();
   }
-  for (const auto& file : open_) QF_RETURN_IF_ERROR(file->Sync());
+  for (const auto& file : open_) QF_RETURN_IF_SETBACK(OfDisk(file->Sync()));
   return size_t{0};
 }
 

@@ -13,6 +13,7 @@
 
 #include "agent/update/blob_source.h"
 #include "agent/update/download_journal.h"
+#include "agent/update/verdict.h"
 #include "common/base/file.h"
 #include "quantfleet/v1/device.pb.h"
 #include "quantfleet/v1/manifest.pb.h"
@@ -42,9 +43,9 @@ class Downloader {
   };
   using OnProgress = std::function<void(const DownloadProgress&)>;
 
-  // INVALID_ARGUMENT when a chunk's stored form is missing or absurd; RESOURCE_EXHAUSTED when the
-  // disk cannot hold what is missing.
-  static absl::StatusOr<Downloader> Open(FileSystem& files, Job job, OnProgress on_progress);
+  // kArtifactUnavailable when a chunk's stored form is missing or absurd; kDiskFull when the disk
+  // cannot hold what is missing.
+  static Tried<Downloader> Open(FileSystem& files, Job job, OnProgress on_progress);
   Downloader(Downloader&&) = default;
 
   const DownloadProgress& progress() const { return progress_; }
@@ -52,13 +53,13 @@ class Downloader {
   // Bytes, as encoded, that Fetch will pull when all goes well.
   uint64_t ToPull() const;
 
-  // UNAVAILABLE and the like: the network, try later. DATA_LOSS: a chunk was wrong kTries times.
-  // RESOURCE_EXHAUSTED: the disk. CANCELLED: stopped, or not paid for.
-  absl::Status Fetch(BlobSource& blobs, const Pull& pull, std::stop_token stop);
+  // kLater: the network. kVerifyFailed: a chunk was wrong kTries times. kDiskFull. kInterrupted:
+  // stopped, or not paid for.
+  Verdict Fetch(BlobSource& blobs, const Pull& pull, std::stop_token stop);
 
   // Reads every byte back. The number of chunks that were damaged: they are forgotten, and Fetch
   // brings them again.
-  absl::StatusOr<size_t> Verify(std::stop_token stop);
+  Tried<size_t> Verify(std::stop_token stop);
 
   static constexpr int kTries = 3;
 
@@ -80,17 +81,17 @@ class Downloader {
 
   Downloader(FileSystem& files, Job job, OnProgress on_progress)
       : files_(&files), job_(std::move(job)), on_progress_(std::move(on_progress)) {}
-  absl::Status Lay();
+  Verdict Lay();
   absl::Status OpenFiles();
   absl::Status ReadStored();
   void IndexRunning();
   void Count();
-  absl::Status CheckSpace() const;
+  Verdict CheckSpace() const;
   // Plain, checked bytes of the chunk from somewhere on this device.
   std::optional<Bytes> Local(size_t chunk) const;
-  absl::StatusOr<Bytes> PullChunk(const Place& place, BlobSource& blobs, const Pull& pull);
-  absl::StatusOr<Bytes> PullOnce(const Place& place, const Stored& stored, BlobSource& blobs,
-                                 const Pull& pull);
+  Tried<Bytes> PullChunk(const Place& place, BlobSource& blobs, const Pull& pull);
+  Tried<Bytes> PullOnce(const Place& place, const Stored& stored, BlobSource& blobs,
+                        const Pull& pull);
   absl::Status Put(size_t chunk, ByteSpan plain, uint32_t pulled);
   absl::Status Flush();
 

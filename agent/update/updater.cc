@@ -32,7 +32,7 @@ void Updater::Boot(std::stop_token stop) {
     // Without the counter nothing may be accepted that could be a step back; what runs, runs on.
     failed_ = true;
     record_ = {};
-    Show(v1::ModelStatus::FAILED, kStateDamaged, Describe(record.status()));
+    Show(v1::ModelStatus::FAILED, Reason::kStateDamaged, Describe(record.status()));
   } else {
     record_ = *std::move(record);
   }
@@ -45,25 +45,25 @@ void Updater::Boot(std::stop_token stop) {
   if (!StartProven(*current, stop).ok()) return;  // Run tries again, or goes back
   if (active != record_.manifest || failed_) return;
   ShowProgress(record_.progress);
-  Show(v1::ModelStatus::HEALTHY, "", record_.detail);
+  Show(v1::ModelStatus::HEALTHY, {}, record_.detail);
 }
 
 void Updater::Accept(const Assignment& assignment) {
   if (record_.release == 0 && failed_) return;  // the record is damaged: see Boot
   if (assignment.release < record_.release)
-    return Refuse(kRollbackRefused,
+    return Refuse(Reason::kRollbackRefused,
                   fmt::format("release {} is below {}, the highest release accepted",
                               assignment.release, record_.release));
   if (assignment.release == record_.release) {
     if (assignment.manifest != record_.assigned)
       return Refuse(
-          kAssignmentRefused,
+          Reason::kAssignmentRefused,
           fmt::format("release {} was already accepted with another artifact", assignment.release));
     bool was_refused;
     {
       std::lock_guard lock(mutex_);
-      was_refused = refusal_.has_value();
-      refusal_.reset();
+      was_refused = !refusal_.ok();
+      refusal_ = {};
     }
     if (was_refused) environment_.on_change(status());
     return;
@@ -80,33 +80,31 @@ void Updater::Accept(const Assignment& assignment) {
   record.ran_before = record.manifest && running_ == record.manifest &&
                       !(record_.manifest == record.manifest && record_.outcome == Outcome::kOpen);
   FailPoint("update-before-accept");
-  absl::Status saved = environment_.files.MakeFolder(slots_.folder());
+  Verdict saved = OfDisk(environment_.files.MakeFolder(slots_.folder()));
   if (saved.ok()) saved = Save(record);
-  if (!saved.ok()) {
-    Refuse(saved.code() == absl::StatusCode::kResourceExhausted ? kDiskFull : kStateDamaged,
-           Describe(saved));
-    return;
-  }
+  if (!saved.ok())
+    return Refuse(saved.Is(Reason::kDiskFull) ? Reason::kDiskFull : Reason::kStateDamaged,
+                  saved.detail());
   FailPoint("update-accepted");
   failed_ = false;
   verify_rounds_ = 0;
   artifact_.reset();
   soak_left_.reset();
   std::lock_guard lock(mutex_);
-  refusal_.reset();
+  refusal_ = {};
 }
 
-void Updater::Refuse(std::string_view reason, std::string_view detail) {
+void Updater::Refuse(Reason reason, std::string_view detail) {
   {
     std::lock_guard lock(mutex_);
-    refusal_ = Refusal{std::string(reason), std::string(detail)};
+    refusal_ = Verdict(reason, std::string(detail));
   }
   environment_.on_change(status());
 }
 
 void Updater::LookAfter() {
   if (!running_) return;
-  const absl::Status condition = environment_.host.Condition(model_);
+  const Verdict condition = environment_.host.Condition(model_);
   if (condition.ok()) return;
   if (!failed_ && record_.outcome == Outcome::kHealthy && running_ == record_.manifest) {
     ModelRecord record = record_;
@@ -120,8 +118,8 @@ void Updater::LookAfter() {
   environment_.host.Stop(model_);
   running_.reset();
   const v1::ModelStatus shown = status();
-  Show(shown.phase(), shown.reason(),
-       shown.detail() + "; the previous version failed too: " + Describe(condition));
+  Show(shown.phase(), ReasonNamed(shown.reason()),
+       shown.detail() + "; the previous version failed too: " + condition.detail());
 }
 
 Updater::Step Updater::NextStep() {
@@ -133,10 +131,10 @@ Updater::Step Updater::NextStep() {
   const bool is_current = current && slots_.Begun(*current) == record_.manifest;
   if (record_.outcome == Outcome::kHealthFailed) {
     if (is_current || (current && running_ != slots_.Begun(*current))) return Step::kRollBack;
-    return CanStepDown() ? Step::kStepDown : Fail(record_.reason, record_.detail);
+    return CanStepDown() ? Step::kStepDown : Fail(Blamed(record_));
   }
-  if (const absl::Status allowed = environment_.host.MayRun(record_.runtime); !allowed.ok())
-    return Fail(kRuntimeRefused, Message(allowed));
+  if (const Verdict allowed = environment_.host.MayRun(record_.runtime); !allowed.ok())
+    return Fail(allowed);
   if (is_current) {
     if (running_ != record_.manifest) return Step::kProve;
     if (record_.outcome == Outcome::kHealthy) return Step::kSettled;
@@ -147,7 +145,7 @@ Updater::Step Updater::NextStep() {
   return running_ == record_.manifest ? Step::kSwitch : Step::kVerify;
 }
 
-absl::StatusOr<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
+Tried<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
   switch (step) {
     case Step::kFetch:
       return Fetch(stop);
@@ -179,18 +177,18 @@ bool Updater::Run(std::stop_token stop) {
   Step step = NextStep();
   while (step != Step::kSettled) {
     if (stop.stop_requested()) return false;
-    absl::StatusOr<Step> next = Do(step, stop);
-    if (!next.ok()) next = SortOut(next.status());
+    Tried<Step> next = Do(step, stop);
+    if (!next.ok() && !Passes(next.verdict().reason())) next = Fail(next.verdict());
     if (next.ok()) {
       step = *next;
       continue;
     }
     if (stop.stop_requested()) return false;
-    ShowWaiting(next.status());
+    ShowWaiting(next.verdict());
     const uint64_t now_done = status().bytes_done();
     if (now_done > done) backoff.Reset();
     done = now_done;
-    const bool was_refused = next.status().code() == absl::StatusCode::kPermissionDenied;
+    const bool was_refused = next.verdict().Is(Reason::kDeviceRefused);
     if (!environment_.sleeper.Sleep(was_refused ? refused.Next() : backoff.Next(), stop))
       return false;
     step = NextStep();
@@ -198,48 +196,33 @@ bool Updater::Run(std::stop_token stop) {
   return true;
 }
 
-absl::StatusOr<Updater::Step> Updater::SortOut(const absl::Status& error) {
-  switch (error.code()) {
-    case absl::StatusCode::kDataLoss:
-      return Fail(kVerifyFailed, Message(error));
-    case absl::StatusCode::kResourceExhausted:
-      return Fail(kDiskFull, Message(error));
-    case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kOutOfRange:
-    case absl::StatusCode::kUnimplemented:
-      return Fail(kArtifactUnavailable, Describe(error));
-    default:
-      return error;
-  }
-}
-
-Updater::Step Updater::Fail(std::string_view reason, std::string_view detail) {
+Updater::Step Updater::Fail(const Verdict& why) {
   failed_ = true;
   artifact_.reset();
-  Show(v1::ModelStatus::FAILED, reason, detail);
+  Show(v1::ModelStatus::FAILED, why.reason(), why.detail());
   return Step::kSettled;
 }
 
-absl::Status Updater::Save(const ModelRecord& record) {
-  QF_RETURN_IF_ERROR(SaveModelRecord(environment_.files, slots_.folder(), record));
+Verdict Updater::Save(const ModelRecord& record) {
+  QF_RETURN_IF_SETBACK(OfDisk(SaveModelRecord(environment_.files, slots_.folder(), record)));
   record_ = record;
-  return absl::OkStatus();
+  return {};
 }
 
 v1::ModelStatus Updater::status() const {
   std::lock_guard lock(mutex_);
   v1::ModelStatus status = status_;
-  if (refusal_) {
+  if (!refusal_.ok()) {
     status.set_phase(v1::ModelStatus::FAILED);
-    status.set_reason(refusal_->reason);
-    status.set_detail(refusal_->detail);
+    status.set_reason(std::string(NameOf(refusal_.reason())));
+    status.set_detail(refusal_.detail());
   }
   return status;
 }
 
-void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::string_view detail) {
+void Updater::Show(v1::ModelStatus::Phase phase, std::optional<Reason> why,
+                   std::string_view detail) {
+  const std::string reason(why ? NameOf(*why) : "");
   bool changed;
   {
     std::lock_guard lock(mutex_);
@@ -262,7 +245,7 @@ void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::s
       status_.clear_active_runtime();
     }
     status_.set_phase(phase);
-    status_.set_reason(std::string(reason));
+    status_.set_reason(reason);
     status_.set_detail(std::string(detail));
     status_.set_endpoint(endpoint);
     status_.set_tokens_per_second(
@@ -280,9 +263,9 @@ void Updater::ShowProgress(const DownloadProgress& progress) {
   status_.set_detail("");
 }
 
-void Updater::ShowWaiting(const absl::Status& why) {
+void Updater::ShowWaiting(const Verdict& why) {
   std::lock_guard lock(mutex_);
-  status_.set_detail("waiting to try again: " + Describe(why));
+  status_.set_detail("waiting to try again: " + why.detail());
 }
 
 }  // namespace quantfleet::agent

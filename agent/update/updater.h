@@ -54,7 +54,7 @@ class Updater {
   // Takes the assignment in, durably, or refuses it and says so in the status.
   void Accept(const Assignment& assignment);
   // A statement about this model was refused: said in the status, nothing else happens.
-  void Refuse(std::string_view reason, std::string_view detail);
+  void Refuse(Reason reason, std::string_view detail);
   // Works until nothing is left to do or `stop`. True: settled. False: stopped.
   bool Run(std::stop_token stop);
 
@@ -79,47 +79,45 @@ class Updater {
   void LookAfter();
   // The current slot was proven before, with something else than the current release wants.
   bool ProvenOtherwise(Slot slot) const;
-  // OK: what comes next. An error: it may pass; NextStep decides anew after a while.
-  absl::StatusOr<Step> Do(Step step, std::stop_token stop);
-  absl::StatusOr<Step> Fetch(std::stop_token stop);
-  absl::StatusOr<Step> Verify(std::stop_token stop);
-  absl::StatusOr<Step> SwitchOver();
-  absl::StatusOr<Step> Prove(std::stop_token stop);
-  absl::StatusOr<Step> Soak(std::stop_token stop);
-  absl::StatusOr<Step> RollBack(std::stop_token stop);
-  absl::StatusOr<Step> StepDown();
-  absl::StatusOr<Step> Remove();
+  // What comes next. A setback that passes: NextStep decides anew after a while.
+  Tried<Step> Do(Step step, std::stop_token stop);
+  Tried<Step> Fetch(std::stop_token stop);
+  Tried<Step> Verify(std::stop_token stop);
+  Tried<Step> SwitchOver();
+  Tried<Step> Prove(std::stop_token stop);
+  Tried<Step> Soak(std::stop_token stop);
+  Tried<Step> RollBack(std::stop_token stop);
+  Tried<Step> StepDown();
+  Tried<Step> Remove();
 
-  absl::Status GetArtifact();
-  absl::StatusOr<Downloader> OpenDownloader();
-  absl::StatusOr<Health> Start(Slot slot, const std::optional<v1::Runtime>& runtime,
-                               const v1::ContextPolicy& context, const HealthGate& gate,
-                               std::stop_token stop);
-  // The most tokens of the record's wish that this machine has memory for now. RESOURCE_EXHAUSTED:
-  // too few.
-  absl::StatusOr<v1::ContextPolicy> ChooseContext(Slot slot) const;
+  Verdict GetArtifact();
+  Tried<Downloader> OpenDownloader();
+  Tried<Health> Start(Slot slot, const std::optional<v1::Runtime>& runtime,
+                      const v1::ContextPolicy& context, const HealthGate& gate,
+                      std::stop_token stop);
+  // The most tokens of the record's wish that this machine has memory for now. kOutOfMemory: too
+  // few.
+  Tried<v1::ContextPolicy> ChooseContext(Slot slot) const;
   // Golden answers of the evaluation that was made as it is to run.
   HealthGate GateOf(Slot slot, const v1::ContextPolicy& context) const;
-  absl::Status CountAttempt(uint32_t attempts);
+  Verdict CountAttempt(uint32_t attempts);
   // The activation counts from now on.
-  absl::StatusOr<Step> Commit();
+  Tried<Step> Commit();
   // What failed was too large or too slow, and there is something smaller.
   bool CanStepDown() const;
   // What runs is the slot's, and runs as that was proven.
   bool RunsAsProven(Slot slot) const;
   // With what it was proven with.
-  absl::Status StartProven(Slot slot, std::stop_token stop);
+  Verdict StartProven(Slot slot, std::stop_token stop);
   // What becomes of the record of an activation that does not count.
-  static void Blame(ModelRecord& record, const absl::Status& why);
-  absl::Status Save(const ModelRecord& record);
-  Step Fail(std::string_view reason, std::string_view detail);
-  // What stands in the way, sorted into what passes (the error itself) and what does not (a reason;
-  // settled).
-  absl::StatusOr<Step> SortOut(const absl::Status& error);
-  void Show(v1::ModelStatus::Phase phase, std::string_view reason = "",
+  static void Blame(ModelRecord& record, const Verdict& why);
+  static Verdict Blamed(const ModelRecord& record);
+  Verdict Save(const ModelRecord& record);
+  Step Fail(const Verdict& why);
+  void Show(v1::ModelStatus::Phase phase, std::optional<Reason> reason = {},
             std::string_view detail = "");
   void ShowProgress(const DownloadProgress& progress);
-  void ShowWaiting(const absl::Status& why);
+  void ShowWaiting(const Verdict& why);
 
   UpdateEnvironment& environment_;
   const std::string model_;
@@ -131,15 +129,12 @@ class Updater {
   std::optional<v1::Runtime> runtime_;          // of running_
   v1::ContextPolicy context_;                   // of running_: what it runs with
   std::optional<v1::DeviceArtifact> artifact_;  // of record_.manifest
-  absl::Status prove_error_;
+  Verdict prove_error_;
   std::optional<Duration> soak_left_;  // of record_, which runs and was proven but for this
 
   mutable std::mutex mutex_;  // guards what follows
   v1::ModelStatus status_;
-  struct Refusal {
-    std::string reason, detail;
-  };
-  std::optional<Refusal> refusal_;
+  Verdict refusal_;  // of the last statement; ok: it was accepted
 };
 
 }  // namespace quantfleet::agent

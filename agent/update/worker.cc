@@ -85,7 +85,7 @@ void UpdateWorker::TakeIn(const std::vector<v1::Signed>& assignments) {
     if (assignment.ok()) {
       UpdaterOf(assignment->model).Accept(*assignment);
     } else if (const std::string model = ClaimedModel(assignments[i]); !model.empty()) {
-      UpdaterOf(model).Refuse(kAssignmentRefused, Message(assignment.status()));
+      UpdaterOf(model).Refuse(Reason::kAssignmentRefused, Message(assignment.status()));
     }
   }
 }

@@ -7,6 +7,7 @@
 
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/artifact/program/agent_release.h"
+#include "tests/agent/verdict_matchers.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -18,18 +19,20 @@ const std::string kAgent(pipeline::kAgentModel);
 // Of other models: only whether it was asked.
 class OtherModels final : public ModelHost {
  public:
-  absl::Status MayRun(const std::optional<v1::Runtime>&) const override { return absl::OkStatus(); }
-  absl::StatusOr<Health> Start(const std::string& model, const Installed&, const HealthGate&,
-                               std::stop_token) override {
+  Verdict MayRun(const std::optional<v1::Runtime>&) const override { return {}; }
+  Tried<Health> Start(const std::string& model, const Installed&, const HealthGate&,
+                      std::stop_token) override {
     started = model;
     return Health();
   }
   void Stop(const std::string& model) override { stopped = model; }
   uint64_t MemoryFor(const std::string&) const override { return 42; }
-  absl::Status StillHealthy(const std::string&, const HealthGate&, std::stop_token) const override {
-    return Internal("others");
+  Verdict StillHealthy(const std::string&, const HealthGate&, std::stop_token) const override {
+    return Verdict(Reason::kHealthFailed, "others");
   }
-  absl::Status Condition(const std::string&) const override { return Internal("others"); }
+  Verdict Condition(const std::string&) const override {
+    return Verdict(Reason::kHealthFailed, "others");
+  }
   std::string endpoint(const std::string&) const override { return "127.0.0.1:1"; }
   std::string started, stopped;
 };
@@ -72,7 +75,7 @@ class SelfHostTest : public ::testing::Test {
                                                       },
                                                       [this] { stop_.request_stop(); }});
   }
-  absl::StatusOr<Health> Start(SelfHost& host, const Installed& installed) {
+  Tried<Health> Start(SelfHost& host, const Installed& installed) {
     return host.Start(kAgent, installed, {}, stop_.get_token());
   }
   LaunchRecord Record() { return *LoadLaunchRecord(RealFileSystem(), folder_); }
@@ -81,7 +84,7 @@ class SelfHostTest : public ::testing::Test {
   const fs::path folder_ = SelfFolder(dir_.path()), installed_ = "/usr/bin/quantfleet-agent";
   Slots slots_{RealFileSystem(), folder_};
   OtherModels others_;
-  absl::Status trial_;
+  Verdict trial_;
   fs::path tried_;
   std::stop_source
       stop_;  // of this process; asked for by the host where it wants to become another
@@ -90,7 +93,7 @@ class SelfHostTest : public ::testing::Test {
 TEST_F(SelfHostTest, AProgramThatPassesItsTrialIsRecordedAndTheProcessAskedToEnd) {
   const Installed two = Put(Slot::kA, "2.0.0");
   const auto host = Host(installed_);
-  EXPECT_ERROR(Start(*host, two), kCancelled, "takes over");
+  EXPECT_SETBACK(Start(*host, two), kInterrupted, "takes over");
   EXPECT_EQ(tried_, ProgramIn(Slot::kA));
   EXPECT_TRUE(host->restarts());
   EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .installed = installed_}));
@@ -99,9 +102,9 @@ TEST_F(SelfHostTest, AProgramThatPassesItsTrialIsRecordedAndTheProcessAskedToEnd
 
 TEST_F(SelfHostTest, AProgramThatFailsItsTrialChangesNothing) {
   const Installed two = Put(Slot::kA, "2.0.0");
-  trial_ = Internal("its trial ended with signal 11");
+  trial_ = Verdict(Reason::kHealthFailed, "its trial ended with signal 11");
   const auto host = Host(installed_);
-  EXPECT_ERROR(Start(*host, two), kInternal, "signal 11");
+  EXPECT_SETBACK(Start(*host, two), kHealthFailed, "signal 11");
   EXPECT_FALSE(host->restarts());
   EXPECT_EQ(Record(), LaunchRecord{});
 }
@@ -113,11 +116,11 @@ TEST_F(SelfHostTest, TheNewProgramCountsOnceTheDaemonHasAnswered) {
   const auto host = Host(ProgramIn(Slot::kB), "2.0.0");
   EXPECT_EQ(host->slot(), "b");
   std::jthread daemon([&] { host->CheckedIn(); });
-  EXPECT_OK(Start(*host, two));
+  EXPECT_CAME_OFF(Start(*host, two));
   EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .proven = true, .installed = installed_}));
   EXPECT_TRUE(tried_.empty());
   // From then on it is healthy without being asked anything.
-  EXPECT_OK(Start(*Host(ProgramIn(Slot::kB), "2.0.0"), two));
+  EXPECT_CAME_OFF(Start(*Host(ProgramIn(Slot::kB), "2.0.0"), two));
 }
 
 TEST_F(SelfHostTest, UntilThenStoppingSaysNothingAboutIt) {
@@ -125,7 +128,7 @@ TEST_F(SelfHostTest, UntilThenStoppingSaysNothingAboutIt) {
   ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
                              {.program = Of(two), .attempts = 1, .installed = installed_}));
   stop_.request_stop();
-  EXPECT_ERROR(Start(*Host(ProgramIn(Slot::kB), "2.0.0"), two), kCancelled, "");
+  EXPECT_SETBACK(Start(*Host(ProgramIn(Slot::kB), "2.0.0"), two), kInterrupted, "");
   EXPECT_EQ(Record().attempts, 1u);
 }
 
@@ -134,22 +137,22 @@ TEST_F(SelfHostTest, WhatWasGivenUpIsSaidOnceAndMayBeTriedAgain) {
   ASSERT_OK(
       SaveLaunchRecord(RealFileSystem(), folder_, {.given_up = Of(two), .installed = installed_}));
   const auto host = Host(installed_);
-  EXPECT_ERROR(Start(*host, two), kInternal, "giving up on it");
+  EXPECT_SETBACK(Start(*host, two), kHealthFailed, "giving up on it");
   EXPECT_TRUE(tried_.empty());
-  EXPECT_ERROR(Start(*host, two), kCancelled, "takes over");  // a new release of it
+  EXPECT_SETBACK(Start(*host, two), kInterrupted, "takes over");  // a new release of it
 }
 
 TEST_F(SelfHostTest, AnOlderReleaseThanTheInstalledProgramIsRefused) {
   const Installed two = Put(Slot::kA, "2.0.0");
-  EXPECT_ERROR(Start(*Host(installed_, "2.0.1"), two), kInternal, "newer than 2.0.0");
-  EXPECT_ERROR(Start(*Host(installed_, "2.0.0"), two), kCancelled, "takes over");
+  EXPECT_SETBACK(Start(*Host(installed_, "2.0.1"), two), kHealthFailed, "newer than 2.0.0");
+  EXPECT_SETBACK(Start(*Host(installed_, "2.0.0"), two), kInterrupted, "takes over");
 }
 
 TEST_F(SelfHostTest, TheProvenReleaseIsRememberedAsTheWayBack) {
   const Installed one = Put(Slot::kA, "1.0.0"), two = Put(Slot::kB, "2.0.0");
   ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
                              {.program = Of(one), .proven = true, .installed = installed_}));
-  EXPECT_ERROR(Start(*Host(ProgramIn(Slot::kA)), two), kCancelled, "");
+  EXPECT_SETBACK(Start(*Host(ProgramIn(Slot::kA)), two), kInterrupted, "");
   EXPECT_EQ(Record(),
             (LaunchRecord{.program = Of(two), .previous = Of(one), .installed = installed_}));
 }
@@ -159,7 +162,7 @@ TEST_F(SelfHostTest, AReleaseIsNoWayBackFromItself) {
   const Installed two = Put(Slot::kA, "2.0.0");
   ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
                              {.program = Of(two), .proven = true, .installed = installed_}));
-  EXPECT_ERROR(Start(*Host(installed_), two), kCancelled, "");
+  EXPECT_SETBACK(Start(*Host(installed_), two), kInterrupted, "");
   EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .installed = installed_}));
 }
 
@@ -168,7 +171,7 @@ TEST_F(SelfHostTest, AReleaseThatTookThisProcesssSlotIsAnother) {
   Put(Slot::kA, "1.0.0");
   const auto host = Host(ProgramIn(Slot::kA));
   const Installed three = Put(Slot::kA, "3.0.0");
-  EXPECT_ERROR(Start(*host, three), kCancelled, "takes over");
+  EXPECT_SETBACK(Start(*host, three), kInterrupted, "takes over");
   EXPECT_EQ(tried_, ProgramIn(Slot::kA));
 }
 
@@ -190,18 +193,19 @@ TEST_F(SelfHostTest, StoppingBringsTheInstalledProgramBack) {
 TEST_F(SelfHostTest, NoOtherFormatIsTakenForTheAgent) {
   Installed model = Put(Slot::kA, "2.0.0");
   model.manifest.mutable_target()->set_format("gguf");
-  EXPECT_ERROR(Start(*Host(installed_), model), kInternal, "not a release of quantfleet-agent");
+  EXPECT_SETBACK(Start(*Host(installed_), model), kHealthFailed,
+                 "not a release of quantfleet-agent");
 }
 
 TEST_F(SelfHostTest, OtherModelsArePassedOn) {
   const auto host = Host(installed_);
-  EXPECT_OK(host->Start("demo", {}, {}, {}));
+  EXPECT_CAME_OFF(host->Start("demo", {}, {}, {}));
   host->Stop("other");
   EXPECT_EQ(others_.started + others_.stopped, "demoother");
   EXPECT_EQ(host->endpoint("demo"), "127.0.0.1:1");
   EXPECT_EQ(host->endpoint(kAgent), "");
   EXPECT_FALSE(host->Condition("demo").ok());
-  EXPECT_OK(host->Condition(kAgent));
+  EXPECT_CAME_OFF(host->Condition(kAgent));
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/status_matchers.h"
+#include "tests/agent/verdict_matchers.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -19,30 +19,30 @@ HealthGate Gate() {
 const Health kGood{
     .tokens_per_second = 5, .golden_agreement = 0.75, .memory_available_bytes = 1000};
 
-TEST(HealthGate, LimitsAreReachedExactly) { EXPECT_OK(Gate().Check(kGood)); }
+TEST(HealthGate, LimitsAreReachedExactly) { EXPECT_CAME_OFF(Gate().Check(kGood)); }
 
-TEST(HealthGate, EachLimitHasItsCodeAndBothFigures) {
+TEST(HealthGate, EachLimitHasItsReasonAndBothFigures) {
   Health health = kGood;
   health.golden_agreement = 0.74;
-  EXPECT_ERROR(Gate().Check(health), kDataLoss, "74.0 %, the class requires 75.0 %");
+  EXPECT_SETBACK(Gate().Check(health), kHealthFailed, "74.0 %, the class requires 75.0 %");
   health = kGood;
   health.tokens_per_second = 4.99;
-  EXPECT_ERROR(Gate().Check(health), kDeadlineExceeded, "4.99 tokens/s, the class requires 5.00");
+  EXPECT_SETBACK(Gate().Check(health), kTooSlow, "4.99 tokens/s, the class requires 5.00");
   health = kGood;
   health.memory_available_bytes = 999;
-  EXPECT_ERROR(Gate().Check(health), kResourceExhausted,
-               "available memory is 999 B, the class requires 1000 B");
+  EXPECT_SETBACK(Gate().Check(health), kOutOfMemory,
+                 "available memory is 999 B, the class requires 1000 B");
 }
 
 TEST(HealthGate, WhatIsNotKnownIsNotHeldAgainstIt) {
   Health health = kGood;
   health.memory_available_bytes = 0;
-  EXPECT_OK(Gate().Check(health));
+  EXPECT_CAME_OFF(Gate().Check(health));
   HealthGate gate = Gate();
   gate.golden.clear();
   health.golden_agreement = 0;
-  EXPECT_OK(gate.Check(health));
-  EXPECT_OK(HealthGate{}.Check({}));
+  EXPECT_CAME_OFF(gate.Check(health));
+  EXPECT_CAME_OFF(HealthGate{}.Check({}));
 }
 
 }  // namespace

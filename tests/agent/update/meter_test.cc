@@ -109,7 +109,7 @@ TEST_F(BudgetedUpdate, AFullDownloadBeyondItWaitsAndPullsNothing) {
   auto life = Begin();
   const v1::ModelStatus status = Apply(*life, Within(1, v1_, 3999));
   EXPECT_EQ(status.phase(), v1::ModelStatus::AWAITING_APPROVAL);
-  EXPECT_EQ(status.reason(), kOverBudget);
+  EXPECT_EQ(status.reason(), NameOf(Reason::kOverBudget));
   EXPECT_THAT(status.detail(), HasSubstr("allow-download"));
   EXPECT_EQ(blobs_.bytes_fetched, 0u);
   // An operator's word is a new release.

@@ -57,7 +57,7 @@ TEST_F(WorkerTest, WrongSignatureIsReportedAndActivatesNothing) {
   ASSERT_TRUE(Reach([&] { return worker_->settled() && !worker_->statuses().empty(); }));
   const v1::ModelStatus status = worker_->statuses().front();
   EXPECT_EQ(status.phase(), v1::ModelStatus::FAILED);
-  EXPECT_EQ(status.reason(), kAssignmentRefused);
+  EXPECT_EQ(status.reason(), NameOf(Reason::kAssignmentRefused));
   worker_->Stop();
   EXPECT_TRUE(host_.running.empty());
   EXPECT_EQ(blobs_.bytes_fetched, 0u);
