@@ -235,7 +235,11 @@ Verdict ModelHosts::StillHealthy(const std::string& model, const HealthGate& gat
 Verdict ModelHosts::Condition(const std::string& model) const {
   std::lock_guard lock(mutex_);
   const auto runtime = runtimes_.find(model);
-  return runtime == runtimes_.end() ? Verdict() : runtime->second->condition();
+  if (runtime != runtimes_.end()) return runtime->second->condition();
+  const auto embedded = embedded_.find(model);
+  const auto engine = embedded == embedded_.end() ? nullptr : embedded->second.engine.lock();
+  const absl::Status damage = engine ? engine->condition() : absl::OkStatus();
+  return damage.ok() ? Verdict() : Verdict(Reason::kDamaged, Message(damage));
 }
 
 }  // namespace quantfleet::agent

@@ -2,9 +2,11 @@
 // that came as a release and stands in a slot. Asked at each start, and by an agent that was told
 // to become another.
 //
-// A release that has not spoken to the daemon yet is started kMaxStarts times at most; then it is
-// given up for the one before it, or the installed one. Whether a process is a release's program is
-// told by its own path alone, so one that was started here never starts itself again.
+// A release that has not spoken to the daemon yet is started kMaxStarts times at most, and one that
+// has kMaxProvenStarts times in a row without coming as far as its first check-in; then it is given
+// up for the one before it, or the installed one. One whose bytes are damaged is not started at
+// all: whoever runs instead fetches them again. Whether a process is a release's program is told by
+// its own path alone, so one that was started here never starts itself again.
 #pragma once
 
 #include <functional>
@@ -18,6 +20,8 @@
 namespace quantfleet::agent {
 
 inline constexpr uint32_t kMaxStarts = 3;
+// Power cuts count too, so it is more of them.
+inline constexpr uint32_t kMaxProvenStarts = 10;
 
 struct SlotProgram {
   fs::path path;
@@ -29,7 +33,7 @@ struct LaunchFacts {
   fs::path self;         // this process's program
   bool in_slot = false;  // which is a release's
   std::string version;   // of this process
-  // Where the release stands, every byte checked; nullopt: it is not here any more.
+  // Where the release stands, every byte checked now; nullopt: it is not here, or damaged.
   std::function<std::optional<SlotProgram>(const Digest&)> find;
 };
 
@@ -47,8 +51,9 @@ LaunchRecord GiveUp(LaunchRecord record);
 // newer.
 bool IsNewer(std::string_view b, std::string_view a);
 
-// The verified release in one of the slots.
-std::optional<SlotProgram> FindProgram(const Slots& slots, const Digest& manifest);
+// The release in one of the slots, whose bytes are read back.
+std::optional<SlotProgram> FindProgram(FileSystem& files, const Slots& slots,
+                                       const Digest& manifest);
 
 // This process's program, and whether it is one of the slots'.
 fs::path SelfPath();

@@ -70,12 +70,13 @@ Tried<Health> SelfHost::Become(const Digest& manifest, const fs::path& program,
   if (record->given_up == manifest) {
     // Said once: another release of the same program is tried again.
     record->given_up.reset();
+    const uint32_t starts = record->given_up_after > 0 ? record->given_up_after : kMaxStarts;
     if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok())
       return NotActivated(saved);
     return Setback(
         Reason::kHealthFailed,
         "quantfleet-agent {} was started {} times and never reached the daemon: giving up on it",
-        version, kMaxStarts);
+        version, starts);
   }
   QF_RETURN_IF_SETBACK(CheckInstalled(*record, version));
   std::error_code error;
@@ -147,6 +148,14 @@ Verdict SelfHost::Condition(const std::string& model) const {
 
 std::string SelfHost::endpoint(const std::string& model) const {
   return IsOwn(model) ? "" : world_.models.endpoint(model);
+}
+
+void SelfHost::Lives() {
+  auto record = LoadLaunchRecord(world_.files, folder_);
+  if (!record.ok() || record->program != own_ || !record->proven || record->attempts == 0) return;
+  record->attempts = 0;
+  // Where the disk refuses, the next start may say so.
+  SaveLaunchRecord(world_.files, folder_, *record).IgnoreError();
 }
 
 void SelfHost::CheckedIn() {

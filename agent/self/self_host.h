@@ -50,6 +50,9 @@ class SelfHost final : public ModelHost {
 
   // The daemon has answered this process's check-in.
   void CheckedIn();
+  // This process has come so far that its start counts as one that went well, if it is a proven
+  // release; one that is not has to be answered by the daemon.
+  void Lives();
   // This process is to become another.
   bool restarts() const;
   // Which slot this process's program stands in: "a", "b", or "" where it is the installed one.

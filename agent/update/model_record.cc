@@ -93,6 +93,7 @@ absl::StatusOr<ModelRecord> LoadModelRecord(FileSystem& files, const fs::path& m
   record.progress = {.total = NumberField(*fields, "bytes_total").value_or(0),
                      .done = NumberField(*fields, "bytes_done").value_or(0),
                      .pulled = NumberField(*fields, "bytes_pulled").value_or(0),
+                     .paid = NumberField(*fields, "bytes_paid").value_or(0),
                      .reused = NumberField(*fields, "bytes_reused").value_or(0)};
   return record;
 }
@@ -119,6 +120,7 @@ absl::Status SaveModelRecord(FileSystem& files, const fs::path& model_folder,
        {"bytes_total", std::to_string(record.progress.total)},
        {"bytes_done", std::to_string(record.progress.done)},
        {"bytes_pulled", std::to_string(record.progress.pulled)},
+       {"bytes_paid", std::to_string(record.progress.paid)},
        {"bytes_reused", std::to_string(record.progress.reused)}});
 }
 

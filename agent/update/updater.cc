@@ -5,6 +5,7 @@
 
 #include "common/base/fail_point.h"
 #include "common/trust/runtime.h"
+#include "pipeline/artifact/kind.h"
 
 namespace quantfleet::agent {
 namespace {
@@ -42,7 +43,21 @@ void Updater::Boot(std::stop_token stop) {
   const bool proven =
       active && (active != record_.manifest || record_.outcome == Outcome::kHealthy);
   if (!proven) return;
-  if (!StartProven(*current, stop).ok()) return;  // Run tries again, or goes back
+  // What is large is checked while it runs: see Upkeep.
+  if (IsSmall(*current) && LookForDamage(*current, stop).Is(Reason::kInterrupted)) return;
+  const bool program = pipeline::KindOfModel(model_) == pipeline::ArtifactKind::kProgram;
+  if (program && damage_) return;
+  if (!TakeTurn(stop)) return;
+  const Verdict started = StartProven(*current, stop);
+  turn_.Release();
+  if (program && started.Is(Reason::kHealthFailed) && active == record_.manifest) {
+    // It is not asked twice: a program that passes its trial and dies later would come again.
+    ModelRecord given_up = record_;
+    Blame(given_up, started);
+    if (!Save(given_up).ok()) record_ = given_up;
+  }
+  if (!started.ok()) return;  // Run tries again, or goes back
+  reload_ = damage_.has_value();
   if (active != record_.manifest || failed_) return;
   ShowProgress(record_.progress);
   Show(v1::ModelStatus::HEALTHY, {}, record_.detail);
@@ -90,6 +105,7 @@ void Updater::Accept(const Assignment& assignment) {
   verify_rounds_ = 0;
   artifact_.reset();
   soak_left_.reset();
+  before_damage_.reset();
   std::lock_guard lock(mutex_);
   refusal_ = {};
 }
@@ -106,6 +122,12 @@ void Updater::LookAfter() {
   if (!running_) return;
   const Verdict condition = environment_.host.Condition(model_);
   if (condition.ok()) return;
+  if (condition.Is(Reason::kDamaged)) {
+    checked_.reset();
+    reload_ = true;
+    if (!before_damage_) before_damage_ = status();
+    return Show(v1::ModelStatus::VERIFYING, Reason::kDamaged, condition.detail());
+  }
   if (!failed_ && record_.outcome == Outcome::kHealthy && running_ == record_.manifest) {
     ModelRecord record = record_;
     Blame(record, condition);
@@ -136,16 +158,30 @@ Updater::Step Updater::NextStep() {
   if (const Verdict allowed = environment_.host.MayRun(record_.runtime); !allowed.ok())
     return Fail(allowed);
   if (is_current) {
-    if (running_ != record_.manifest) return Step::kProve;
+    if (running_ != record_.manifest) return BeforeProof();
     if (record_.outcome == Outcome::kHealthy) return Step::kSettled;
-    return soak_left_ ? Step::kSoak : Step::kProve;
+    return soak_left_ ? Step::kSoak : BeforeProof();
   }
   if (slots_.Verified(slots_.Idle()) != record_.manifest) return Step::kFetch;
   // What runs was checked, and a program that runs cannot be opened for writing.
   return running_ == record_.manifest ? Step::kSwitch : Step::kVerify;
 }
 
+bool Updater::NeedsTurn(Step step) {
+  return step == Step::kProve || step == Step::kSoak || step == Step::kRollBack;
+}
+
+bool Updater::TakeTurn(std::stop_token stop) {
+  // A program waits for the daemon, and for nothing that models share.
+  if (turn_ || pipeline::KindOfModel(model_) == pipeline::ArtifactKind::kProgram) return true;
+  turn_ = environment_.turns.Take(std::move(stop));
+  return bool(turn_);
+}
+
 Tried<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
+  if (!NeedsTurn(step)) turn_.Release();
+  if (NeedsTurn(step) && !TakeTurn(stop))
+    return Setback(Reason::kInterrupted, "stopped before its turn");
   switch (step) {
     case Step::kFetch:
       return Fetch(stop);
@@ -163,6 +199,10 @@ Tried<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
       return StepDown();
     case Step::kRemove:
       return Remove();
+    case Step::kCheck:
+      return Check(stop);
+    case Step::kRepair:
+      return Repair(stop);
     case Step::kSettled:
       break;
   }
@@ -170,24 +210,36 @@ Tried<Updater::Step> Updater::Do(Step step, std::stop_token stop) {
 }
 
 bool Updater::Run(std::stop_token stop) {
+  const bool settled = RunSteps(std::move(stop));
+  turn_.Release();
+  return settled;
+}
+
+bool Updater::RunSteps(std::stop_token stop) {
   Backoff backoff(environment_.random, kFirstRetry, kMaxRetry);
   Backoff refused(environment_.random, kFirstRetryRefused, kMaxRetryRefused);
-  uint64_t done = 0;
+  uint64_t come = 0;
+  beyond_repair_.reset();  // once in each run
   LookAfter();
   Step step = NextStep();
-  while (step != Step::kSettled) {
+  while (step != Step::kSettled || (step = Upkeep()) != Step::kSettled) {
     if (stop.stop_requested()) return false;
     Tried<Step> next = Do(step, stop);
-    if (!next.ok() && !Passes(next.verdict().reason())) next = Fail(next.verdict());
+    if (!next.ok() && !Passes(next.verdict().reason())) {
+      if (step == Step::kCheck || step == Step::kRepair) GiveUpRepair();
+      next = Fail(next.verdict());
+    }
     if (next.ok()) {
       step = *next;
       continue;
     }
+    turn_.Release();
     if (stop.stop_requested()) return false;
     ShowWaiting(next.verdict());
-    const uint64_t now_done = status().bytes_done();
-    if (now_done > done) backoff.Reset();
-    done = now_done;
+    const v1::ModelStatus shown = status();
+    const uint64_t now_come = shown.bytes_done() + shown.bytes_pulled();
+    if (now_come > come) backoff.Reset();
+    come = now_come;
     const bool was_refused = next.verdict().Is(Reason::kDeviceRefused);
     if (!environment_.sleeper.Sleep(was_refused ? refused.Next() : backoff.Next(), stop))
       return false;
@@ -197,6 +249,12 @@ bool Updater::Run(std::stop_token stop) {
 }
 
 Updater::Step Updater::Fail(const Verdict& why) {
+  if (why.Is(Reason::kOverBudget)) {
+    // What came is kept. An operator's word is a new release, and the days go by: see
+    // UpdateWorker::LookAgain.
+    Show(v1::ModelStatus::AWAITING_APPROVAL, why.reason(), why.detail());
+    return Step::kSettled;
+  }
   failed_ = true;
   artifact_.reset();
   Show(v1::ModelStatus::FAILED, why.reason(), why.detail());
@@ -259,8 +317,9 @@ void Updater::ShowProgress(const DownloadProgress& progress) {
   status_.set_bytes_total(progress.total);
   status_.set_bytes_done(progress.done);
   status_.set_bytes_pulled(progress.pulled);
+  status_.set_bytes_paid(progress.paid);
   status_.set_bytes_reused(progress.reused);
-  status_.set_detail("");
+  if (status_.reason().empty()) status_.set_detail("");
 }
 
 void Updater::ShowWaiting(const Verdict& why) {

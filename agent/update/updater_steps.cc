@@ -33,19 +33,18 @@ Verdict Updater::GetArtifact() {
   return {};
 }
 
-Tried<Downloader> Updater::OpenDownloader() {
-  const Slot idle = slots_.Idle();
-  Downloader::Job job{.files = slots_.FilesOf(idle),
-                      .journal = slots_.JournalOf(idle),
+Tried<Downloader> Updater::OpenDownloader(Slot slot, const v1::DeviceArtifact* offered) {
+  Downloader::Job job{.files = slots_.FilesOf(slot),
+                      .journal = slots_.JournalOf(slot),
                       .manifest = {},
                       .stored = {},
                       .running = {},
                       .release = record_.release};
-  QF_TRY_DISK(job.manifest, slots_.ManifestOf(idle));
-  if (artifact_) job.stored.assign(artifact_->stored().begin(), artifact_->stored().end());
-  if (const auto current = slots_.Current())
-    if (auto manifest = slots_.ManifestOf(*current); manifest.ok())
-      job.running = Downloader::Source{slots_.FilesOf(*current), *std::move(manifest)};
+  QF_TRY_DISK(job.manifest, slots_.ManifestOf(slot));
+  if (offered) job.stored.assign(offered->stored().begin(), offered->stored().end());
+  const Slot other = slot == Slot::kA ? Slot::kB : Slot::kA;
+  if (auto manifest = slots_.ManifestOf(other); manifest.ok())
+    job.running = Downloader::Source{slots_.FilesOf(other), *std::move(manifest)};
   return Downloader::Open(environment_.files, std::move(job),
                           [this](const DownloadProgress& progress) { ShowProgress(progress); });
 }
@@ -66,27 +65,28 @@ Tried<Updater::Step> Updater::Fetch(std::stop_token stop) {
   QF_RETURN_IF_SETBACK(OfDisk(slots_.Begin(idle, artifact_->manifest())));
   QF_RETURN_IF_SETBACK(OfDisk(slots_.KeepEvaluations(
       idle, ReadEvaluations(*artifact_, *record_.manifest, environment_.trust_root()))));
-  QF_TRY(Downloader downloader, OpenDownloader());
-  Meter meter(record_.network, environment_.budget, environment_.clock, environment_.sleeper, stop);
+  QF_TRY(Downloader downloader, OpenDownloader(idle, &*artifact_));
   ShowProgress(downloader.progress());
-  std::string why_not = meter.WhyNot(downloader.ToPull());
-  if (why_not.empty()) {
-    Show(v1::ModelStatus::DOWNLOADING);
-    const Verdict fetched = downloader.Fetch(environment_.blobs, meter.pull(), stop);
-    if (fetched.ok()) return Step::kVerify;
-    if (!meter.refused()) return fetched;
-    why_not = fetched.detail();
-  }
-  // What came is kept. An operator's word is a new release, and the days go by: see
-  // UpdateWorker::LookAgain.
-  Show(v1::ModelStatus::AWAITING_APPROVAL, Reason::kOverBudget, why_not);
-  return Step::kSettled;
+  QF_RETURN_IF_SETBACK(Pull(downloader, stop, [this] { Show(v1::ModelStatus::DOWNLOADING); }));
+  return Step::kVerify;
+}
+
+Verdict Updater::Pull(Downloader& downloader, std::stop_token stop,
+                      const std::function<void()>& begins) {
+  Meter meter(record_.network, environment_.budget, environment_.clock, environment_.sleeper, stop);
+  QF_RETURN_IF_SETBACK(meter.MayPull(downloader.ToPull()));
+  begins();
+  return downloader.Fetch({.blobs = environment_.blobs,
+                           .meter = meter,
+                           .clock = environment_.clock,
+                           .min_bytes_per_second = environment_.min_bytes_per_second,
+                           .stop = stop});
 }
 
 Tried<Updater::Step> Updater::Verify(std::stop_token stop) {
   Show(v1::ModelStatus::VERIFYING);
   const Slot idle = slots_.Idle();
-  QF_TRY(Downloader downloader, OpenDownloader());
+  QF_TRY(Downloader downloader, OpenDownloader(idle, nullptr));
   ShowProgress(downloader.progress());
   QF_TRY(const size_t damaged, downloader.Verify(stop));
   if (damaged > 0) {
@@ -96,6 +96,7 @@ Tried<Updater::Step> Updater::Verify(std::stop_token stop) {
     return Step::kFetch;
   }
   QF_RETURN_IF_SETBACK(OfDisk(slots_.MarkVerified(idle, *record_.manifest)));
+  checked_ = record_.manifest;
   ModelRecord record = record_;
   record.progress = downloader.progress();
   QF_RETURN_IF_SETBACK(Save(record));
@@ -268,6 +269,7 @@ Tried<Updater::Step> Updater::Commit() {
   QF_RETURN_IF_SETBACK(Save(record));
   FailPoint("update-after-health");
   soak_left_.reset();
+  before_damage_.reset();
   ShowProgress(record.progress);
   artifact_.reset();
   Show(v1::ModelStatus::HEALTHY, {}, record.detail);

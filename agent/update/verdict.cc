@@ -17,6 +17,7 @@ constexpr std::array kNamed = {
     std::pair(Reason::kStateDamaged, std::string_view("state_damaged")),
     std::pair(Reason::kOverBudget, std::string_view("over_budget")),
     std::pair(Reason::kRuntimeRefused, std::string_view("runtime_refused")),
+    std::pair(Reason::kDamaged, std::string_view("damaged")),
 };
 
 // What does not pass by itself, whoever says it.

@@ -25,6 +25,7 @@ enum class Reason {
   kStateDamaged,
   kOverBudget,      // waits, and nothing is lost
   kRuntimeRefused,  // this device does not allow it
+  kDamaged,         // its bytes on this disk, while they are fetched again
   // Those that pass, and that nobody is told of by name.
   kInterrupted,    // something else comes first; says nothing about the artifact
   kLater,          // the network, the daemon or the disk may be better in a while

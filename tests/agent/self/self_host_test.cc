@@ -123,6 +123,30 @@ TEST_F(SelfHostTest, TheNewProgramCountsOnceTheDaemonHasAnswered) {
   EXPECT_CAME_OFF(Start(*Host(ProgramIn(Slot::kB), "2.0.0"), two));
 }
 
+TEST_F(SelfHostTest, AStartThatCameFarIsNotHeldAgainstAProvenRelease) {
+  const Installed two = Put(Slot::kB, "2.0.0");
+  const LaunchRecord started{
+      .program = Of(two), .proven = true, .attempts = 2, .installed = installed_};
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, started));
+  Host(installed_)->Lives();  // another program than the release
+  EXPECT_EQ(Record().attempts, 2u);
+  Host(ProgramIn(Slot::kB), "2.0.0")->Lives();
+  EXPECT_EQ(Record().attempts, 0u);
+  // One that is not proven has to hear the daemon.
+  LaunchRecord open = started;
+  open.proven = false;
+  ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_, open));
+  Host(ProgramIn(Slot::kB), "2.0.0")->Lives();
+  EXPECT_EQ(Record().attempts, 2u);
+}
+
+TEST_F(SelfHostTest, AProgramWithFlippedTextIsNotFoundToBeStarted) {
+  const Installed two = Put(Slot::kB, "2.0.0");
+  ASSERT_TRUE(FindProgram(RealFileSystem(), slots_, Of(two)));
+  std::fstream(slots_.FilesOf(Slot::kB) / pipeline::kAgentFile).put('3');
+  EXPECT_FALSE(FindProgram(RealFileSystem(), slots_, Of(two)));
+}
+
 TEST_F(SelfHostTest, UntilThenStoppingSaysNothingAboutIt) {
   const Installed two = Put(Slot::kB, "2.0.0");
   ASSERT_OK(SaveLaunchRecord(RealFileSystem(), folder_,
