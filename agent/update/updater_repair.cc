@@ -74,8 +74,7 @@ Verdict Updater::LookForDamage(Slot slot, std::stop_token stop) {
   if (chunks.empty()) return {};
   std::vector<Digest> digests = DigestsOf(*manifest);
   damage_ = Damage{*artifact, chunks.size(), digests.size()};
-  // Never a version to go back to, or a program to start, until it is whole again.
-  QF_RETURN_IF_SETBACK(OfDisk(slots_.UnmarkVerified(slot)));
+  // It stays a version to go back to: what answers with a flipped bit is better than nothing.
   QF_TRY_DISK(
       DownloadJournal journal,
       DownloadJournal::Open(environment_.files, slots_.JournalOf(slot), std::move(digests)));

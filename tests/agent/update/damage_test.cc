@@ -145,6 +145,24 @@ TEST_F(DamageTest, WhatTheDaemonDoesNotOfferAnyMoreIsSaid) {
   EXPECT_TRUE(host_.running.contains(kModel));
 }
 
+TEST_F(DamageTest, AVersionThatIsDamagedIsStillOneToGoBackTo) {
+  auto life = Begin();
+  Apply(*life, To(1, model_));
+  Flip(8 * 500);
+  const std::string damaged = Content();
+  blobs_.cut_after = 0;
+  std::stop_source stop;
+  sleeper_.on_sleep = [&] { stop.request_stop(); };
+  life = Reboot();
+  EXPECT_FALSE(life->updater.Run(stop.get_token()));
+  sleeper_.on_sleep = nullptr;
+  blobs_.cut_after = -1;
+  artifacts_.erase(model_.digest);
+  host_.sick = {v2_.content};
+  ExpectFailed(Apply(*life, To(2, v2_)), Reason::kHealthFailed);
+  EXPECT_TRUE(host_.running[kModel] == damaged);
+}
+
 // The check comes before the golden answers are asked for.
 TEST_F(DamageTest, WhatWasSwitchedToAndDamagedIsRepairedBeforeItIsProven) {
   host_.on_start = [] { return Verdict(Reason::kInterrupted, "stopping"); };
