@@ -18,7 +18,7 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr Duration kBudgetEvery = std::chrono::minutes(10);  // a look at downloads that wait
+constexpr Duration kBudgetEvery = std::chrono::minutes(10);  // between looks at downloads that wait
 constexpr Duration kFirstRetry = std::chrono::seconds(1), kMaxRetry = std::chrono::seconds(60);
 constexpr Duration kFirstRetryRevoked = std::chrono::minutes(1),
                    kMaxRetryRevoked = std::chrono::minutes(30);
@@ -97,7 +97,7 @@ class Agent {
 
   ~Agent() {
     worker_.Stop();
-    host_.StopAll();  // runtimes tell the worker when they are given up
+    host_.StopAll();  // runtimes notify the worker when they are given up
   }
 
   absl::StatusOr<AgentEnd> Run(std::stop_token stop) {
@@ -204,7 +204,7 @@ class Agent {
     done_ = settled && worker_.settled();
     const Duration next =
         std::clamp(Duration(response->next_check_in_ms()), kLeastCheckIn, kMaxCheckIn);
-    // Up to a tenth later, so that a fleet that started together spreads out.
+    // Up to a tenth later, so that devices that started together spread out.
     return next + Duration(static_cast<int64_t>(world_.random.Next() %
                                                 static_cast<uint64_t>(next.count() / 10 + 1)));
   }
@@ -215,7 +215,7 @@ class Agent {
       if (self_.Condition(model.model()).Is(Reason::kDamaged)) return worker_.LookAgain();
   }
 
-  // Days go by, and a budget with them.
+  // As days pass, a budget is freed.
   void LookAtWaiting() {
     const auto models = worker_.statuses();
     const bool waits = std::ranges::find(models, v1::ModelStatus::AWAITING_APPROVAL,

@@ -38,8 +38,8 @@ enum class AgentEnd {
                    // agent/self/launcher.h
 };
 
-// Until `stop`, or, with once, until the device is up to date: an error then says what failed. Logs
-// by spdlog.
+// Runs until `stop`, or, with once, until the device is up to date: an error then says what failed.
+// Logs with spdlog.
 absl::StatusOr<AgentEnd> RunAgent(const AgentWorld& world, const AgentOptions& options,
                                   std::stop_token stop);
 

@@ -75,8 +75,8 @@ struct OperatorClient::Impl {
 };
 
 OperatorClient::OperatorClient(const Credential& credential) {
-  // gRPC writes to stderr about connections that fail; the commands say it themselves. Set by hand,
-  // it stays.
+  // gRPC writes to stderr about connections that fail; the commands report that themselves. A
+  // setting by the user stays.
   ::setenv("GRPC_VERBOSITY", "NONE", 0);
   impl_ = std::make_unique<Impl>(credential);
 }

@@ -16,13 +16,13 @@ namespace quantfleet::cli {
 
 std::string Printable(std::string_view text);
 
-// Columns as wide as their widest cell, two blanks between; columns whose heading begins with '>'
-// stand right.
+// Columns are as wide as their widest cell, with two blanks between; those whose heading begins
+// with '>' are aligned right.
 class Table {
  public:
   explicit Table(std::vector<std::string> headings);
   void Add(std::vector<std::string> row);
-  // "" as the only line when there is no row: `if_empty` then, for people.
+  // The table, or `if_empty`, for people, when there are no rows.
   std::string ToString(std::string_view if_empty) const;
 
  private:

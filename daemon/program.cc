@@ -34,7 +34,7 @@ void Define(CLI::App& app, Config& config, Flags& flags) {
   app.add_flag("--version", flags.version, "Print the version and exit");
 }
 
-// `what` was done, or was not: as the exit code.
+// Prints what was done, or why not, and returns the exit code.
 int Tell(const absl::StatusOr<std::string>& what) {
   if (what.ok())
     fmt::print("{}\n", *what);
@@ -104,7 +104,7 @@ absl::Status MakeConfig(const Flags& flags, Config& config) {
 
 int Run(const Config& config) {
   const sigset_t signals = BlockStopSignals();
-  // A connection each for every device: as many as the machine allows.
+  // One connection for each device: as many as the machine allows.
   if (const auto files = RaiseOpenFiles(std::numeric_limits<uint64_t>::max()); !files.ok())
     spdlog::warn("{}", Describe(files.status()));
   RealClock clock;

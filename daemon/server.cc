@@ -30,8 +30,8 @@ HostPort Reachable(HostPort address) {
   return address;
 }
 
-// What devices are told: the port alone where the HTTPS side listens wherever gRPC does, so that
-// each device stays with the address that reached us.
+// What devices get: the port alone if the HTTPS side listens wherever gRPC does, so that each
+// device keeps using the address by which it reached us.
 std::string BlobEndpoint(const Config& config, uint16_t port) {
   if (config.http.host == config.listen.host || IsWildcard(config.http.host))
     return fmt::format(":{}", port);

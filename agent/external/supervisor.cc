@@ -13,8 +13,8 @@ namespace {
 
 constexpr Duration kMaxRestartWait = std::chrono::minutes(1);
 constexpr Duration kSteady =
-    std::chrono::minutes(1);  // ready for so long, it begins anew to count restarts
-// What a class says counts alone; but programs and scripts that call others need to find them.
+    std::chrono::minutes(1);  // after being ready this long it counts restarts from zero
+// Only what a class says counts; but programs and scripts that call others need to find them.
 constexpr const char* kPath = "PATH=/usr/local/bin:/usr/bin:/bin";
 constexpr std::string_view kUnixAddress = "unix:";
 
@@ -68,7 +68,7 @@ void Supervisor::Work(std::stop_token stop) {
     if (!last_words_.empty())
       ended = {ended.reason(), ended.detail() + "; its last output: " + last_words_};
     const Duration wait = backoff.Next();
-    // All starts until it was ready once have one limit together: an activation waits for them.
+    // All starts until it is first ready share one limit: an activation waits for them.
     if (restarts >= runtime.restarts() || (!was_ready_ && Now() + wait >= first_by))
       return GiveUp(ended, restarts);
     world_.log(fmt::format("{}; restarting it in {} ms", ended.detail(), wait.count()));
@@ -92,8 +92,8 @@ absl::StatusOr<std::string> Supervisor::NewAddress() const {
     ::unlink(order_.socket.c_str());  // of the life before
     return std::string(kUnixAddress) + order_.socket.string();
   }
-  // Somebody may take it before the child does; then the child ends, and gets another.
-  QF_ASSIGN_OR_RETURN(const http::ListenSocket free, OpenListenSocket("127.0.0.1:0"));
+  // Another process may take it before the child does; then the child ends and gets another.
+  QF_ASSIGN_OR_RETURN(const http::ListenSocket free, http::OpenListenSocket({"127.0.0.1", 0, {}}));
   ::close(free.fd);
   return free.endpoint;
 }

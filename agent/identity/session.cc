@@ -9,7 +9,7 @@
 namespace quantfleet::agent {
 namespace {
 
-// The daemon's time is kept this seldom: flash wears, and a floor need not be sharp.
+// The daemon's time is saved only this often: flash wears, and a floor need not be exact.
 constexpr Duration kSaveTimeEvery = std::chrono::hours(1);
 
 }  // namespace
@@ -32,7 +32,7 @@ absl::Status Session::ReadLifetime() {
   QF_ASSIGN_OR_RETURN(const auto certificate, trust::ReadCertificate(identity_.certificate_pem));
   not_before_ = certificate.not_before;
   not_after_ = certificate.not_after;
-  // A root with more than one CA: the older one goes as soon as all devices have a certificate of
+  // A root with more than one CA: the older one is retired once all devices have a certificate of
   // the newer.
   QF_ASSIGN_OR_RETURN(const auto authorities,
                       trust::SplitCertificates(identity_.trust_root.ca_pem()));
@@ -67,8 +67,8 @@ void Session::Stop() {
     if (const auto line = weak.lock()) line->Cancel();
 }
 
-// Renewal at a third of the life left: days of outage fit in between. For a new CA once per root: a
-// daemon that gives another one all the same is not asked at each check-in.
+// Renewal when a third of the lifetime is left, which allows for days of outage. For a new CA once
+// per root: a daemon that still issues from another is not asked at each check-in.
 bool Session::RenewalDue() const {
   if (unproven_time_ || clock_.Now() >= not_after_ - (not_after_ - not_before_) / 3) return true;
   return !of_newest_ca_ && renewed_under_ != identity_.trust_root.version();
@@ -90,8 +90,8 @@ absl::StatusOr<std::shared_ptr<DeviceApi>> Session::Ready() {
 
 // Asks without a certificate and without judging the server's validity times: the CA still has to
 // be the pinned one. Whoever holds an old key of the daemon could lie here, so the answer only ever
-// moves the clock forward, to where that old certificate has expired anyway, and not beyond the end
-// of this device's certificate: that takes a new one, which only the CA can make.
+// moves the clock forward, to when that old certificate has expired anyway, and not beyond the end
+// of this device's certificate: that takes a new one, which only the CA can issue.
 absl::Status Session::LearnTime() {
   net::ServerTrust trust = Trust();
   trust.time = []() -> std::optional<Time> { return std::nullopt; };
@@ -128,8 +128,8 @@ absl::Status Session::Renew() {
   return AdoptGranted(*granted);
 }
 
-// The trust root that stands in the answer without a signature is for agents of before: whoever
-// holds the server's key could write anything there.
+// The unsigned trust root in the answer is for older agents: whoever holds the server's key could
+// write anything there.
 absl::Status Session::AdoptGranted(const v1::Identity& granted) {
   renewed_under_ = identity_.trust_root.version();
   DeviceIdentity renewed = identity_;
@@ -149,7 +149,7 @@ absl::Status Session::AdoptGranted(const v1::Identity& granted) {
   return absl::OkStatus();
 }
 
-// The daemon takes no certificate that has expired: one who talks to the holder of this one at a
+// The daemon does not accept expired certificates: whoever talks to the holder of this one at a
 // later time is not the daemon.
 void Session::Hear(int64_t server_time_ms) {
   const Time said = FromUnixMillis(server_time_ms);
@@ -183,16 +183,16 @@ absl::StatusOr<v1::CheckInResponse> Session::CheckIn(v1::CheckInRequest request)
       DeviceIdentity now = identity_;
       if (!response->blob_endpoint().empty()) now.blob_endpoint = response->blob_endpoint();
       if (!response->device_class().empty()) now.device_class = response->device_class();
-      // What is no successor of the root at hand changes nothing: the daemon says it again at each
+      // Anything but a successor of the present root changes nothing: the daemon repeats it at each
       // check-in.
       trust::Succeed(now.trust_root, response->trust_roots());
       if (response->has_trust_root()) trust::Succeed(now.trust_root, response->trust_root());
       if (now.blob_endpoint != identity_.blob_endpoint ||
           now.device_class != identity_.device_class ||
           now.trust_root.version() != identity_.trust_root.version()) {
-        // Should it not be kept: the daemon says it again at each check-in after the next start.
+        // If it cannot be saved, the daemon repeats it at each check-in after the next start.
         store_.Save(now).IgnoreError();
-        // Lines of before trust the CAs of before.
+        // Earlier connections trust the earlier CAs.
         if (now.trust_root.ca_pem() != identity_.trust_root.ca_pem()) api_ = nullptr;
         identity_ = std::move(now);
         ReadLifetime().IgnoreError();

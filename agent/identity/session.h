@@ -1,5 +1,5 @@
-// The enrolled device's line to its daemon: calls with the current certificate, renewed in time,
-// also when it expired long ago or when this machine's clock is wrong.
+// An enrolled device's connection to its daemon: calls with the current certificate, which is
+// renewed in time, even when it expired long ago or this machine's clock is wrong.
 //
 // Thread-safe: calls may come from several threads; renewal happens once. Collaborators must
 // outlive the session.
@@ -24,14 +24,14 @@ class Session {
   Session(const IdentityStore& store, Connector connect, TrustedClock& clock,
           DeviceIdentity identity);
 
-  // UNAVAILABLE: later. PERMISSION_DENIED: this device is revoked. Learns the time, the blob
-  // endpoint, and a newer trust root that a key of the one at hand has signed. What is not signed
-  // never changes whom this device trusts.
+  // UNAVAILABLE: try later. PERMISSION_DENIED: this device is revoked. Learns the time, the blob
+  // endpoint, and a newer trust root if a key of the present one has signed it. Nothing unsigned
+  // ever changes whom this device trusts.
   absl::StatusOr<v1::CheckInResponse> CheckIn(v1::CheckInRequest request);
   absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest& request);
 
   DeviceIdentity identity() const;
-  // How blobs are fetched now.
+  // How blobs are downloaded now.
   struct BlobAccess {
     std::string address;
     net::ServerTrust trust;
@@ -39,14 +39,14 @@ class Session {
   };
   BlobAccess blob_access() const;
 
-  // Ends what is under way; everything after it is CANCELLED.
+  // Ends calls under way; all later ones are CANCELLED.
   void Stop();
 
  private:
-  // The API with a certificate that is not due; renews first when it is.
+  // The API, with a certificate that is renewed first if it is due.
   absl::StatusOr<std::shared_ptr<DeviceApi>> Ready();
-  // After `failure`: OK when its cause was the time or the certificate and is mended, so that the
-  // call is worth another try; else what the caller should see.
+  // After `failure`: OK when its cause was the time or the certificate and is fixed now, so that
+  // the call is worth another attempt; else the error that the caller should see.
   absl::Status Mend(const absl::Status& failure);
 
   // These need mutex_.
@@ -58,7 +58,7 @@ class Session {
   void Hear(int64_t server_time_ms);
   net::ServerTrust Trust() const;
 
-  // Connects and remembers the line, so that Stop can end it.
+  // Connects and remembers the connection, so that Stop can end it.
   std::shared_ptr<DeviceApi> Connect(const net::ServerTrust& trust,
                                      const net::ClientIdentity& client);
 
@@ -70,7 +70,7 @@ class Session {
   DeviceIdentity identity_;
   Time not_before_{}, not_after_{};  // of the certificate
   bool of_newest_ca_ = true;         // it leads to the last CA of the trust root
-  uint32_t renewed_under_ = 0;       // the trust root's version when it was renewed last
+  uint32_t renewed_under_ = 0;       // the trust root's version at the last renewal
   std::shared_ptr<DeviceApi> api_;   // with the certificate of identity_; null: to be made
   Time saved_time_{};
   std::optional<Time> unproven_time_;  // said without proof, later than the certificate's end: a

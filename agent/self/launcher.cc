@@ -84,7 +84,7 @@ absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::
   const fs::path folder = SelfFolder(state);
   if (!files.Exists(folder / "launch.json"))
     return absl::OkStatus();  // this device never updated its agent
-  // Whoever may write there has their program run.
+  // Whoever may write there can have any program run.
   for (const fs::path& path : {state, folder, folder / "launch.json"})
     QF_RETURN_IF_ERROR(CheckUnshared(path));
   QF_ASSIGN_OR_RETURN(const auto lock, StateLock::TryTake(files, state));

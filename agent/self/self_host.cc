@@ -68,7 +68,7 @@ Tried<Health> SelfHost::Become(const Digest& manifest, const fs::path& program,
   if (!record.ok()) record = LaunchRecord{};  // damaged: written anew
   if (!IsInSlot(options_.self, folder_)) record->installed = options_.self;
   if (record->given_up == manifest) {
-    // Said once: another release of the same program is tried again.
+    // Reported once: another release of the same program is tried again.
     record->given_up.reset();
     const uint32_t starts = record->given_up_after > 0 ? record->given_up_after : kMaxStarts;
     if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok())
@@ -132,7 +132,7 @@ void SelfHost::Stop(const std::string& model) {
   if (!record.ok() || !record->program) return;
   LaunchRecord none;
   none.installed = record->installed;
-  // Where the disk refuses: its slots go next, and what is not there is not started.
+  // If the disk refuses this: its slots are removed next, and what is not there is not started.
   SaveLaunchRecord(world_.files, folder_, none).IgnoreError();
   if (IsInSlot(options_.self, folder_)) Restart();
 }

@@ -1,5 +1,4 @@
-// A new program of the agent has to show that it can be what it is meant to be before it takes
-// over.
+// A new program of the agent has to show that it works before it takes over.
 #pragma once
 
 #include <stop_token>
@@ -15,7 +14,7 @@
 namespace quantfleet::agent {
 
 inline constexpr Duration kTrialTime = std::chrono::seconds(60);      // then it is killed
-inline constexpr Duration kTrialPatience = std::chrono::seconds(45);  // with a daemon that is away
+inline constexpr Duration kTrialPatience = std::chrono::seconds(45);  // with a silent daemon
 
 struct TrialWorld {
   FileSystem& files;

@@ -19,7 +19,8 @@ class DataBudget {
   DataBudget(FileSystem& files, fs::path file, const Clock& clock)
       : files_(files), file_(std::move(file)), clock_(clock) {}
 
-  // Bytes that are left of the policy's budget, which it has; none when the record is damaged.
+  // The bytes that are left of the policy's budget, which must be set; none when the record is
+  // damaged.
   uint64_t Left(const v1::NetworkPolicy& policy) const;
   absl::Status Spend(uint64_t bytes);
   // Of what was spent today these did not come: the link was cut before.

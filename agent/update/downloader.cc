@@ -174,7 +174,7 @@ std::optional<Bytes> Downloader::Local(size_t chunk) const {
   const auto copy = running_.find(place.digest);
   if (copy == running_.end()) return std::nullopt;
   const auto file = files_->Open(copy->second.path, OpenMode::kRead);
-  // A chunk that is damaged on this disk is pulled like any other.
+  // A chunk that is damaged on this disk is downloaded like any other.
   if (!file.ok() || !(*file)->ReadAt(copy->second.offset, plain).ok() ||
       HashBytes(plain) != place.digest)
     return std::nullopt;
@@ -318,7 +318,7 @@ Verdict Downloader::Fetch(const Link& link) {
     }
     return {};
   }();
-  // What has landed before the network went is kept.
+  // What arrived before the network failed is kept.
   Verdict flushed = OfDisk(Flush());
   if (flushed.ok()) flushed = OfDisk(KeepPaid());
   return fetched.ok() ? flushed : fetched;

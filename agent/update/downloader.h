@@ -64,15 +64,15 @@ class Downloader {
 
   const DownloadProgress& progress() const { return progress_; }
 
-  // Bytes, as encoded, that Fetch will pull when all goes well.
+  // The bytes, as encoded, that Fetch will download when all goes well.
   uint64_t ToPull() const;
 
   // kLater: the network. kVerifyFailed: a chunk was wrong kTries times. kDiskFull. kOverBudget.
   // kInterrupted: stopped.
   Verdict Fetch(const Link& link);
 
-  // Reads every byte back. The number of chunks that were damaged: they are forgotten, and Fetch
-  // brings them again.
+  // Reads every byte back and returns the number of damaged chunks: they are forgotten, and Fetch
+  // downloads them again.
   Tried<size_t> Verify(std::stop_token stop);
 
   static constexpr int kTries = 3;

@@ -1,4 +1,4 @@
-// What an activation is held against before it counts. Pure.
+// What an activation must show before it counts. Pure.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ struct HealthGate {
   // kHealthFailed: it says something else than where it was made; kTooSlow; kOutOfMemory: it leaves
   // too little. The detail has both figures.
   Verdict Check(const Health& health) const;
-  // Of these the last one alone. `available`: as in Health.
+  // Only the last of these checks. `available`: as in Health.
   Verdict CheckMemory(uint64_t available) const;
 };
 

@@ -1,5 +1,5 @@
-// Holds one download to its class's network policy: pays each piece out of the budget before it is
-// asked for, and waits as long as the rate wants. Used by one thread.
+// Holds one download to its class's network policy: takes each piece from the budget before it is
+// requested, and waits as long as the rate requires. Used by one thread.
 #pragma once
 
 #include <stop_token>
@@ -39,7 +39,7 @@ class Meter {
   const Clock& clock_;
   Sleeper& sleeper_;
   const std::stop_token stop_;
-  Duration due_{0};  // monotonic: before that the next piece is not asked for
+  Duration due_{0};  // monotonic: the next piece is not requested before that
 };
 
 }  // namespace quantfleet::agent

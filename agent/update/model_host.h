@@ -34,8 +34,8 @@ class ModelHost {
   virtual Tried<Health> Start(const std::string& model, const Installed& installed,
                               const HealthGate& gate, std::stop_token stop) = 0;
   virtual void Stop(const std::string& model) = 0;
-  // What a next version of `model` may take: what the machine has available, and what the present
-  // version gives back. 0: not known.
+  // What a next version of `model` may use: what the machine has available plus what the present
+  // version frees. 0: unknown.
   virtual uint64_t MemoryFor(const std::string& model) const = 0;
   // Whether what answers for `model` still does, and leaves the memory that the gate wants;
   // kHealthFailed or the gate's verdict. kInterrupted: `stop` came first.
@@ -44,7 +44,7 @@ class ModelHost {
   // Why what answers for `model` was given up: an activation that counted, and does not any more.
   // Ok otherwise.
   virtual Verdict Condition(const std::string& model) const = 0;
-  // Where `model` answers: "127.0.0.1:port"; empty: it is none that answers.
+  // Where `model` answers: "127.0.0.1:port"; empty: it does not answer requests.
   virtual std::string endpoint(const std::string& model) const = 0;
 };
 

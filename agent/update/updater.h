@@ -1,11 +1,10 @@
-// One model on this device: takes an assignment as far as it goes, one step after the other:
+// One model on this device: carries out an assignment, one step after the other:
 //
 //   Fetch -> Verify -> Switch -> Prove -> Soak -> healthy
 //     ^                            |        |
-//     |                            +--------+-> RollBack -> failed (health_failed, too_slow,
-//     out_of_memory), and the previous |                                            | version runs
-//     again
-//     +--- StepDown: the next smaller precision <--+        (too_slow, out_of_memory)
+//     |                            +--------+-> RollBack -> failed; the previous version runs again
+//     |                                            |
+//     +--- StepDown: the next smaller precision <--+        (only if too_slow or out_of_memory)
 //
 // With nothing else to do, and before it is proven after a restart: Check -> Repair (damaged chunks
 // alone are fetched again).
@@ -58,7 +57,7 @@ class Updater {
 
   // Reads what is there and runs the current version, if it was ever proven.
   void Boot(std::stop_token stop = {});
-  // Takes the assignment in, durably, or refuses it and says so in the status.
+  // Accepts the assignment durably, or refuses it and says so in the status.
   void Accept(const Assignment& assignment);
   // A statement about this model was refused: said in the status, nothing else happens.
   void Refuse(Reason reason, std::string_view detail);

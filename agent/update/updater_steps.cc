@@ -14,7 +14,7 @@
 namespace quantfleet::agent {
 namespace {
 
-// A slot that keeps failing its check stands on a disk that does not keep what it is given.
+// A slot that keeps failing its check is on a disk that does not keep its data.
 constexpr int kMaxVerifyRounds = 3;
 constexpr uint32_t kMaxAttempts = 5;
 constexpr Duration kSoakStep = std::chrono::seconds(5);  // between two looks at what soaks
@@ -191,7 +191,7 @@ Tried<Updater::Step> Updater::Prove(std::stop_token stop) {
         record_.attempts);
     return Step::kRollBack;
   }
-  // Written down before: a system that is short of memory kills without a word.
+  // Recorded before: a system that runs out of memory kills without warning.
   QF_RETURN_IF_SETBACK(CountAttempt(record_.attempts + 1));
   const Tried<v1::ContextPolicy> context = ChooseContext(current);
   if (!context.ok()) {
@@ -234,8 +234,8 @@ Verdict Updater::CountAttempt(uint32_t attempts) {
 Tried<Updater::Step> Updater::Soak(std::stop_token stop) {
   Show(v1::ModelStatus::SOAKING);
   const HealthGate gate = GateOf(*slots_.Current(), context_);
-  // What is slept counts: an assignment for another model may come between, and an agent that
-  // starts anew begins again.
+  // The time already waited counts: an assignment for another model may interrupt, while an agent
+  // that restarts begins again.
   while (*soak_left_ > Duration(0)) {
     const Duration step = std::min(kSoakStep, *soak_left_);
     if (!environment_.sleeper.Sleep(step, stop))
@@ -303,14 +303,14 @@ bool Updater::ProvenOtherwise(Slot slot) const {
 
 Tried<Updater::Step> Updater::RollBack(std::stop_token stop) {
   const Slot failed = *slots_.Current();
-  // The slot stays where it is another's already, and where the artifact is good and what it was to
-  // run with, or how fast, was not.
+  // The slot stays if it belongs to another release already, and if the artifact itself is good but
+  // its runtime or its speed was not.
   const bool stays =
       slots_.Begun(failed) != record_.manifest || record_.ran_before || ProvenOtherwise(failed);
   const Slot target = stays ? failed : slots_.Idle();
   const bool can_go_back = slots_.Verified(target).has_value();
   if (target != failed) {
-    // Never again a version to go back to.
+    // Never again a version to roll back to.
     QF_RETURN_IF_SETBACK(OfDisk(slots_.UnmarkVerified(failed)));
     FailPoint("rollback-before-switch");
     if (can_go_back) {

@@ -24,17 +24,17 @@ class UpdateWorker {
   UpdateWorker(UpdateEnvironment environment, fs::path models, std::string device_id);
   ~UpdateWorker();
 
-  // Runs what was proven before, then goes on with what was under way.
+  // Runs what was proven before, then continues what was under way.
   void Start();
   // What the daemon assigns now, one statement per model. The same again is nothing new.
   void Hand(const std::vector<v1::Signed>& assignments);
-  // The host gave up what answers for some model: its updater goes back.
+  // The host gave up what answers for some model: its updater rolls back.
   void LookAgain();
   // Ends downloads at once, and the threads with them.
   void Stop();
 
   std::vector<v1::ModelStatus> statuses() const;
-  // Everything that was handed over is done, well or badly.
+  // Whether everything that was handed over has been dealt with, successfully or not.
   bool settled() const;
   // All that was here at the start runs, or does not.
   bool booted() const;

@@ -11,20 +11,21 @@
 namespace quantfleet::http {
 
 struct Route {
-  std::string method;  // "GET": answers HEAD too, where the router is told so
-  std::string path;    // one that ends in '/' is of everything below it
+  std::string method;  // "GET" answers HEAD too
+  std::string path;    // ending in '/': for everything below it
   Handler handler;
 };
 
 // A handler that answers at once.
 Handler Page(std::function<Response(const Request&)> page);
 
+// OPTIONS, and a method that a path does not support, are answered with the path's methods under
+// Allow (RFC 9110, 9.3.7 and 15.5.6).
 class Router {
  public:
   enum class Missing { kPath, kMethod };
   struct Options {
-    bool head = false;  // whether HEAD is answered as GET is, without the body
-    // Asked before any route is looked for: true where it has answered.
+    // Called before any route is looked for: returns true when it has answered.
     std::function<bool(const ExchangePtr&)> before = nullptr;
     std::function<Response(Missing)> missing;
   };

@@ -20,7 +20,7 @@ namespace {
 using engine::Engine;
 using engine::EngineOptions;
 
-// A recipe of the engine's format that holds every value of the source as it is.
+// A recipe of the engine's format that holds every value of the source exactly.
 std::string_view ReferenceRecipe(const pipeline::ModelDescription& model) {
   using pipeline::DType;
   const auto all_are = [&](DType dtype) {
@@ -33,14 +33,14 @@ std::string_view ReferenceRecipe(const pipeline::ModelDescription& model) {
   return "f32";
 }
 
-// Of an artifact of the engine's format; attachments may stand beside it.
+// For an artifact of the engine's format; there may be attachments beside it.
 absl::StatusOr<std::string> ModelFile(const v1::Manifest& manifest) {
   std::string file = pipeline::EntryFile(manifest);
   if (file.empty()) return Internal("the artifact has no .gguf file");
   return file;
 }
 
-// The folder as long as this lives.
+// The folder exists as long as this object.
 class Scratch {
  public:
   Scratch(FileSystem& files, fs::path folder) : files_(files), folder_(std::move(folder)) {
@@ -72,7 +72,7 @@ void Fill(v1::EvaluationStatement& statement, const engine::Comparison& comparis
   statement.set_mean_kl(comparison.mean_kl);
 }
 
-// What stands for a cache that the engine does not have: MLX keeps BF16, in as many bytes.
+// Stands in for a cache that the engine does not have: MLX keeps BF16, in as many bytes.
 absl::StatusOr<pipeline::DType> KvTypeFor(std::string_view kv_type) {
   QF_ASSIGN_OR_RETURN(const pipeline::DType type, pipeline::DTypeFromName(kv_type));
   return pipeline::IsCacheType(type) ? type : pipeline::DType::kF16;

@@ -53,7 +53,7 @@ absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const f
   return model;
 }
 
-// Under that name nothing but programs of the agent is taken.
+// Under that name only programs of the agent are accepted.
 absl::StatusOr<v1::Model> ModelRegistry::DescribeAgents(const fs::path& path) {
   QF_ASSIGN_OR_RETURN(const std::vector<FoundAgent> agents, FindAgents(files_, path));
   v1::Model model;
@@ -271,7 +271,7 @@ absl::StatusOr<v1::Model> ModelRegistry::CommitPush(std::string_view push_id) {
   const fs::path published = PublishedOf(record);
   if (!files_.Exists(published)) {
     QF_RETURN_IF_ERROR(CheckDigests(*push));
-    // A model that cannot be read is refused before it takes a place of its own.
+    // A model that cannot be read is refused before it gets a folder of its own.
     QF_RETURN_IF_ERROR(Describe(record.model, IncomingOf(push_id)).status());
     QF_RETURN_IF_ERROR(MoveIntoPlace(*push));
   }

@@ -1,5 +1,5 @@
-// How much there is of everything. Reads alone: whoever asks whether the daemon is ready costs it
-// no write.
+// How much there is of everything. It only reads: asking whether the daemon is ready costs no
+// write.
 #pragma once
 
 #include <cstdint>

@@ -8,6 +8,7 @@
 
 #include "common/base/access.h"
 #include "common/base/fail_point.h"
+#include "common/trust/role.h"
 #include "common/trust/statement.h"
 #include "common/trust/trust_root.h"
 
@@ -32,7 +33,7 @@ bool LooksLikeAddress(std::string_view name) {
          name.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
-// One file holds certificate and key, so that the two are never of different births.
+// One file holds certificate and key, so that the two always belong together.
 absl::StatusOr<Authority::ServerCredential> Split(std::string_view pem, const fs::path& file) {
   const size_t key = pem.find(kKeyBegins);
   if (key == std::string_view::npos || key == 0)
@@ -161,7 +162,7 @@ absl::Status Authority::SaveSigningKeys(FileSystem& files, const fs::path& folde
   return files.WriteAtomically(folder / "signing.pem", AsBytes(text), OpenMode::kPrivate);
 }
 
-// In this order: a later file says that the earlier ones were there.
+// In this order: a later file proves that the earlier ones exist.
 absl::Status Authority::CreateMissingKeys(FileSystem& files, const Clock& clock,
                                           const fs::path& folder) {
   Keys made;
@@ -283,8 +284,8 @@ absl::StatusOr<Authority::ServerCredential> Authority::Keep(const fs::path& file
     QF_ASSIGN_OR_RETURN(const std::string pem, ReadPrivate(files_, file, 1 << 20));
     if (auto kept = Split(pem, file); kept.ok()) {
       const auto info = trust::ReadCertificate(kept->certificate_pem);
-      // A clock that stands before the certificate was made is no reason to renew: it would be
-      // renewed for ever.
+      // A clock that is behind the certificate's beginning is not a reason to renew: renewal would
+      // never end.
       if (info.ok() && Serves(info->subject, subject) &&
           clock_.Now() + lifetime / 3 < info->not_after &&
           trust::VerifyChain(kept->certificate_pem, ca.certificate_pem(),
@@ -314,7 +315,7 @@ absl::StatusOr<Authority::ServerCredential> Authority::ServerIdentity() {
 absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server) {
   const trust::Subject subject{.kind = trust::Subject::Kind::kOperator,
                                .id = "admin",
-                               .role = "admin",
+                               .role = std::string(Name(trust::Role::kAdmin)),
                                .dns_names = {},
                                .ip_addresses = {}};
   // Of the newest CA, trusting all: a copy of the file outlives the old one.
@@ -347,8 +348,6 @@ absl::StatusOr<std::string> Authority::IssueDevice(std::string_view public_pem, 
 absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem,
                                                      std::string_view name, std::string_view role,
                                                      Duration lifetime) const {
-  if (role != "admin" && role != "publisher" && role != "viewer")
-    return InvalidArgument("'{}' is not a role: use admin, publisher or viewer", role);
   return keys_.authorities.back().Issue(public_pem,
                                         {.kind = trust::Subject::Kind::kOperator,
                                          .id = std::string(name),
@@ -386,7 +385,7 @@ absl::StatusOr<std::vector<v1::Signed>> Authority::KeepRoots(FileSystem& files,
     if (!bytes || !statement.ParseFromString(std::string(AsText(*bytes))) ||
         !root.ParseFromString(statement.payload()))
       return Damaged(file);
-    // Of keys that were not kept, as after a restored backup: nobody can follow them.
+    // Of keys that are gone, as after restoring a backup: no device can follow them.
     if (root.version() < keys.version()) roots.push_back(std::move(statement));
   }
   roots.push_back(keys.Sign(trust::kTrustRootType, keys.trust_root().SerializeAsString()));

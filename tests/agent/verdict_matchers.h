@@ -1,5 +1,5 @@
-// GoogleTest checks of verdicts: EXPECT_CAME_OFF, and EXPECT_SETBACK(reason, part of the
-// detail).
+// GoogleTest checks of verdicts: EXPECT_CAME_OFF, and EXPECT_SETBACK(reason, parts of
+// the detail).
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,15 +24,17 @@ inline ::testing::AssertionResult CameOff(const Verdict& verdict) {
   return ::testing::AssertionFailure() << NameOf(verdict.reason()) << ": " << verdict.detail();
 }
 
-inline ::testing::AssertionResult IsSetback(const Verdict& verdict, Reason reason,
-                                            std::string_view part) {
-  if (verdict.Is(reason) && verdict.detail().find(part) != std::string::npos)
+template <typename... Parts>
+::testing::AssertionResult IsSetback(const Verdict& verdict, Reason reason, const Parts&... names) {
+  const std::string& detail = verdict.detail();
+  if (verdict.Is(reason) && ((detail.find(names) != std::string::npos) && ...))
     return ::testing::AssertionSuccess();
-  return ::testing::AssertionFailure()
-         << "got " << (verdict.ok() ? "ok" : NameOf(verdict.reason())) << " ("
-         << (verdict.ok() ? -1 : static_cast<int>(verdict.reason())) << "): " << verdict.detail()
-         << "\nwanted " << NameOf(reason) << " (" << static_cast<int>(reason) << ") with \"" << part
-         << '"';
+  auto failure = ::testing::AssertionFailure()
+                 << "got " << (verdict.ok() ? -1 : static_cast<int>(verdict.reason())) << ": "
+                 << detail << "\nwanted " << static_cast<int>(reason) << " (" << NameOf(reason)
+                 << ')';
+  ((failure << " with \"" << names << '"'), ...);
+  return failure;
 }
 
 }  // namespace quantfleet::testing
@@ -41,6 +43,6 @@ inline ::testing::AssertionResult IsSetback(const Verdict& verdict, Reason reaso
   EXPECT_TRUE(::quantfleet::testing::CameOff(::quantfleet::testing::VerdictOf(expression)))
 #define ASSERT_CAME_OFF(expression) \
   ASSERT_TRUE(::quantfleet::testing::CameOff(::quantfleet::testing::VerdictOf(expression)))
-#define EXPECT_SETBACK(expression, reason, part)                                             \
+#define EXPECT_SETBACK(expression, reason, ...)                                              \
   EXPECT_TRUE(::quantfleet::testing::IsSetback(::quantfleet::testing::VerdictOf(expression), \
-                                               ::quantfleet::agent::Reason::reason, part))
+                                               ::quantfleet::agent::Reason::reason, __VA_ARGS__))

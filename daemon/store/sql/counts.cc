@@ -35,7 +35,7 @@ class SqlCountStore final : public CountStore, private SqlSubject {
       counts.devices_seen =
           CountRows(sql, "SELECT COUNT(*) FROM devices WHERE last_seen_ms >= :t", seen_since_ms) +
           context_.last_seen.CountSince(seen_since_ms);
-      // Who has expired is removed when the next one comes.
+      // Expired ones are removed when the next one comes.
       counts.devices_pending = CountRows(
           sql, "SELECT COUNT(*) FROM pending_devices WHERE expires_ms > :t", seen_since_ms);
       counts.jobs_running =

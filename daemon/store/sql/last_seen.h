@@ -1,4 +1,4 @@
-// When devices were heard of last, as far as it is not written yet. Thread-safe.
+// When devices were last seen, as far as that is not written yet. Thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -18,8 +18,7 @@ class LastSeen {
   };
   using Times = std::map<std::string, Time, std::less<>>;  // by device
 
-  // Whether it is time to write them. True once for each time: after a failure half a minute
-  // passes.
+  // Whether it is time to write them. True once each time: after a failure half a minute passes.
   bool Touch(std::string_view device, Time time) {
     std::lock_guard lock(mutex_);
     if (times_.empty()) oldest_ms_ = time.seen_ms;
@@ -34,7 +33,7 @@ class LastSeen {
     const auto at = times_.find(device);
     return at == times_.end() ? stored_ms : std::max(stored_ms, at->second.seen_ms);
   }
-  // Devices seen at or after that, of which the database does not know it.
+  // Devices seen at or after that time, which the database does not know yet.
   uint64_t CountSince(int64_t since_ms) const {
     std::lock_guard lock(mutex_);
     uint64_t count = 0;
@@ -46,7 +45,7 @@ class LastSeen {
     std::lock_guard lock(mutex_);
     return times_;
   }
-  // The database has these now.
+  // The database has stored these.
   void Written(const Times& times) {
     std::lock_guard lock(mutex_);
     for (const auto& [device, time] : times) {

@@ -58,7 +58,7 @@ void SqlRolloutStore::WriteRow(soci::session& sql, const std::string& rollout,
 absl::Status SqlRolloutStore::PutDevice(std::string_view rollout, const v1::RolloutDevice& row) {
   return Write([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout);
-    // The rollout's own row counts its changes: who holds it is the next to be committed, so a
+    // The rollout's own row counts its changes: whoever holds it is the next to be committed, so a
     // watcher that has read up to a revision misses none below it.
     long long revision = 0;
     sql << "UPDATE rollouts SET revision = revision + 1 WHERE name = :n RETURNING revision",

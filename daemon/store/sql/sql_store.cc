@@ -49,7 +49,7 @@ class SqlTransaction final : private Parts, public OpenTransaction {
     context.transaction = this;
   }
   ~SqlTransaction() override {
-    // Where the database took everything back by itself there is nothing to take back.
+    // If the database has rolled everything back by itself, there is nothing to roll back.
     if (lease)
       (void)context.database.Catch([&] { return context.session.rollback(), absl::OkStatus(); });
   }
@@ -66,7 +66,7 @@ class SqlStore final : public Store {
  public:
   explicit SqlStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
   ~SqlStore() override {
-    // Lost times of last contact are no reason to fail: devices check in again.
+    // Losing the times of the last contact is not a reason to fail: devices check in again.
     (void)Flush();
   }
 
@@ -81,12 +81,12 @@ class SqlStore final : public Store {
     return absl::OkStatus();
   }
 
-  // On the thread of the transaction that was committed, when it holds nobody up any more.
+  // On the thread of the committed transaction, when nobody waits for it any more.
   void Tell(const std::vector<Change>& noted, const LastSeen::Times& touched) {
     for (const Change& change : noted) changes().Publish(change);
     bool due = false;
     for (const auto& [device, time] : touched) due |= last_seen_.Touch(device, time);
-    // What cannot be written now is kept for the next time.
+    // Whatever cannot be written now is kept for the next time.
     if (due) (void)Flush();
   }
 

@@ -8,6 +8,7 @@
 
 #include "tests/agent/fake_sleeper.h"
 #include "tests/agent/verdict_matchers.h"
+#include "tests/support/eventually.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -73,7 +74,7 @@ class SupervisorTest : public ::testing::Test {
         if (line.find(part) != std::string::npos && ++count == n) found = line;
       return !found.empty();
     };
-    EXPECT_TRUE(said_.wait_for(lock, std::chrono::seconds(60), there)) << "nothing says " << part;
+    EXPECT_TRUE(said_.wait_for(lock, testing::kLongEnough, there)) << "nothing says " << part;
     return found;
   }
   pid_t AwaitProcess(int n = 1) {
@@ -81,11 +82,11 @@ class SupervisorTest : public ::testing::Test {
     return line.empty() ? 0 : std::stoi(line.substr(line.rfind(' ')));
   }
   void AwaitGivenUp() const {
-    while (given_up_ == 0) std::this_thread::yield();
+    EXPECT_TRUE(testing::Eventually([this] { return given_up_ != 0; }));
   }
   static void AwaitAddress(Supervisor& supervisor) {
-    while (supervisor.upstream()->address().empty() && supervisor.condition().ok())
-      std::this_thread::yield();
+    EXPECT_TRUE(testing::Eventually(
+        [&] { return !supervisor.upstream()->address().empty() || !supervisor.condition().ok(); }));
   }
 
   testing::TempDir dir_;
@@ -124,8 +125,7 @@ TEST_F(SupervisorTest, OneThatEndsIsStartedAgainLaterAndLaterAndThenGivenUp) {
   runtime.set_restarts(2);
   const auto supervisor = Start(runtime);
   const Verdict status = supervisor->AwaitReady({});
-  EXPECT_SETBACK(status, kHealthFailed,
-                 "runtime server failed after 2 restarts: the program ended with exit status 3");
+  EXPECT_SETBACK(status, kHealthFailed, "2 restarts", "exit status 3");
   EXPECT_THAT(status.detail(), HasSubstr("no such weights"));
   const auto slept = sleeper_.slept();
   ASSERT_EQ(slept.size(), 2u);
@@ -139,8 +139,7 @@ TEST_F(SupervisorTest, NotReadyInTimeIsGivenUpWithoutAnotherTry) {
   v1::Runtime runtime = Running(kForever);
   runtime.set_restarts(100);
   const auto supervisor = Start(runtime);
-  EXPECT_SETBACK(supervisor->AwaitReady({}), kHealthFailed,
-                 "the program was not ready for 5 s (loading)");
+  EXPECT_SETBACK(supervisor->AwaitReady({}), kHealthFailed, "5 s", "loading");
   EXPECT_TRUE(sleeper_.slept().empty());
 }
 
@@ -153,7 +152,7 @@ TEST_F(SupervisorTest, OneThatIsKilledComesBackAndOldSinsAreForgotten) {
     AwaitAddress(*supervisor);
     clock_.Advance(std::chrono::seconds(60));
     ::kill(AwaitProcess(life), SIGKILL);
-    AwaitLine("the program ended with signal 9 (Killed)", life);
+    AwaitLine("signal 9", life);
   }
   AwaitAddress(*supervisor);
   EXPECT_CAME_OFF(supervisor->condition());
@@ -161,8 +160,7 @@ TEST_F(SupervisorTest, OneThatIsKilledComesBackAndOldSinsAreForgotten) {
   // Its one restart did not last a minute.
   ::kill(AwaitProcess(4), SIGKILL);
   AwaitGivenUp();
-  EXPECT_SETBACK(supervisor->condition(), kHealthFailed,
-                 "runtime server failed after 1 restart: the program ended with signal 9 (Killed)");
+  EXPECT_SETBACK(supervisor->condition(), kHealthFailed, "1 restart:", "signal 9");
   EXPECT_EQ(supervisor->upstream()->address(), "");
 }
 
@@ -173,7 +171,7 @@ TEST_F(SupervisorTest, OneThatHangsIsEnded) {
   ASSERT_CAME_OFF(supervisor->AwaitReady({}));
   const pid_t first = AwaitProcess();
   SetReady(false, std::chrono::seconds(1));
-  AwaitLine("the program was not ready for 5 s");
+  AwaitLine("(loading)");
   EXPECT_NE(::kill(first, 0), 0);
   SetReady(true);
   AwaitProcess(2);
@@ -185,7 +183,7 @@ TEST_F(SupervisorTest, OneThatTakesTooMuchMemoryIsEnded) {
   v1::Runtime runtime = Running(kForever);
   runtime.set_memory_bytes(1024);
   const auto supervisor = Start(runtime);
-  EXPECT_SETBACK(supervisor->AwaitReady({}), kOutOfMemory, "the class allows");
+  EXPECT_SETBACK(supervisor->AwaitReady({}), kOutOfMemory, "1.0 KiB");
   AwaitGivenUp();
 }
 

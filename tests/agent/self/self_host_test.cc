@@ -7,6 +7,7 @@
 
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/artifact/program/agent_release.h"
+#include "tests/agent/update/fake_host.h"
 #include "tests/agent/verdict_matchers.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -15,27 +16,6 @@ namespace quantfleet::agent {
 namespace {
 
 const std::string kAgent(pipeline::kAgentModel);
-
-// Of other models: only whether it was asked.
-class OtherModels final : public ModelHost {
- public:
-  Verdict MayRun(const std::optional<v1::Runtime>&) const override { return {}; }
-  Tried<Health> Start(const std::string& model, const Installed&, const HealthGate&,
-                      std::stop_token) override {
-    started = model;
-    return Health();
-  }
-  void Stop(const std::string& model) override { stopped = model; }
-  uint64_t MemoryFor(const std::string&) const override { return 42; }
-  Verdict StillHealthy(const std::string&, const HealthGate&, std::stop_token) const override {
-    return Verdict(Reason::kHealthFailed, "others");
-  }
-  Verdict Condition(const std::string&) const override {
-    return Verdict(Reason::kHealthFailed, "others");
-  }
-  std::string endpoint(const std::string&) const override { return "127.0.0.1:1"; }
-  std::string started, stopped;
-};
 
 class SelfHostTest : public ::testing::Test {
  protected:
@@ -83,7 +63,7 @@ class SelfHostTest : public ::testing::Test {
   const testing::TempDir dir_;
   const fs::path folder_ = SelfFolder(dir_.path()), installed_ = "/usr/bin/quantfleet-agent";
   Slots slots_{RealFileSystem(), folder_};
-  OtherModels others_;
+  FakeHost others_;
   Verdict trial_;
   fs::path tried_;
   std::stop_source
@@ -93,7 +73,7 @@ class SelfHostTest : public ::testing::Test {
 TEST_F(SelfHostTest, AProgramThatPassesItsTrialIsRecordedAndTheProcessAskedToEnd) {
   const Installed two = Put(Slot::kA, "2.0.0");
   const auto host = Host(installed_);
-  EXPECT_SETBACK(Start(*host, two), kInterrupted, "takes over");
+  EXPECT_SETBACK(Start(*host, two), kInterrupted, "");
   EXPECT_EQ(tried_, ProgramIn(Slot::kA));
   EXPECT_TRUE(host->restarts());
   EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .installed = installed_}));
@@ -161,15 +141,16 @@ TEST_F(SelfHostTest, WhatWasGivenUpIsSaidOnceAndMayBeTriedAgain) {
   ASSERT_OK(
       SaveLaunchRecord(RealFileSystem(), folder_, {.given_up = Of(two), .installed = installed_}));
   const auto host = Host(installed_);
-  EXPECT_SETBACK(Start(*host, two), kHealthFailed, "giving up on it");
+  EXPECT_SETBACK(Start(*host, two), kHealthFailed, "2.0.0");
   EXPECT_TRUE(tried_.empty());
-  EXPECT_SETBACK(Start(*host, two), kInterrupted, "takes over");  // a new release of it
+  EXPECT_SETBACK(Start(*host, two), kInterrupted, "");  // a new release of it
+  EXPECT_EQ(tried_, ProgramIn(Slot::kA));
 }
 
 TEST_F(SelfHostTest, AnOlderReleaseThanTheInstalledProgramIsRefused) {
   const Installed two = Put(Slot::kA, "2.0.0");
-  EXPECT_SETBACK(Start(*Host(installed_, "2.0.1"), two), kHealthFailed, "newer than 2.0.0");
-  EXPECT_SETBACK(Start(*Host(installed_, "2.0.0"), two), kInterrupted, "takes over");
+  EXPECT_SETBACK(Start(*Host(installed_, "2.0.1"), two), kHealthFailed, "2.0.1", "2.0.0");
+  EXPECT_SETBACK(Start(*Host(installed_, "2.0.0"), two), kInterrupted, "");
 }
 
 TEST_F(SelfHostTest, TheProvenReleaseIsRememberedAsTheWayBack) {
@@ -195,7 +176,7 @@ TEST_F(SelfHostTest, AReleaseThatTookThisProcesssSlotIsAnother) {
   Put(Slot::kA, "1.0.0");
   const auto host = Host(ProgramIn(Slot::kA));
   const Installed three = Put(Slot::kA, "3.0.0");
-  EXPECT_SETBACK(Start(*host, three), kInterrupted, "takes over");
+  EXPECT_SETBACK(Start(*host, three), kInterrupted, "");
   EXPECT_EQ(tried_, ProgramIn(Slot::kA));
 }
 
@@ -217,19 +198,23 @@ TEST_F(SelfHostTest, StoppingBringsTheInstalledProgramBack) {
 TEST_F(SelfHostTest, NoOtherFormatIsTakenForTheAgent) {
   Installed model = Put(Slot::kA, "2.0.0");
   model.manifest.mutable_target()->set_format("gguf");
-  EXPECT_SETBACK(Start(*Host(installed_), model), kHealthFailed,
-                 "not a release of quantfleet-agent");
+  EXPECT_SETBACK(Start(*Host(installed_), model), kHealthFailed, "quantfleet-agent");
 }
 
 TEST_F(SelfHostTest, OtherModelsArePassedOn) {
   const auto host = Host(installed_);
-  EXPECT_CAME_OFF(host->Start("demo", {}, {}, {}));
-  host->Stop("other");
-  EXPECT_EQ(others_.started + others_.stopped, "demoother");
-  EXPECT_EQ(host->endpoint("demo"), "127.0.0.1:1");
+  const Installed model = Put(Slot::kA, "weights");
+  EXPECT_CAME_OFF(host->Start("demo", model, {}, {}));
+  EXPECT_EQ(others_.running, (std::map<std::string, std::string>{{"demo", "weights"}}));
+  EXPECT_EQ(host->endpoint("demo"), others_.endpoint("demo"));
   EXPECT_EQ(host->endpoint(kAgent), "");
-  EXPECT_FALSE(host->Condition("demo").ok());
+  others_.memory = 42;
+  EXPECT_EQ(host->MemoryFor("demo"), 42u);
+  others_.condition = Verdict(Reason::kHealthFailed, "others");
+  EXPECT_SETBACK(host->Condition("demo"), kHealthFailed, "others");
   EXPECT_CAME_OFF(host->Condition(kAgent));
+  host->Stop("demo");
+  EXPECT_TRUE(others_.running.empty());
 }
 
 }  // namespace

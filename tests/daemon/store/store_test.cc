@@ -170,7 +170,7 @@ TEST_P(StoreTest, RolloutsAndTheirRows) {
   EXPECT_THAT(*Once(*store_)->rollouts().ListActive(), ElementsAre("rollouts/1"));
   rollout.set_state(v1::Rollout::COMPLETED);
   rollout.set_finished_ms(9);
-  ASSERT_TRUE(Once(*store_)->rollouts().PutHead(rollout).ok());
+  ASSERT_TRUE(Once(*store_)->rollouts().PutRecord(rollout).ok());
   EXPECT_THAT(*Once(*store_)->rollouts().ListActiveOf("d1"), IsEmpty());
   EXPECT_THAT(*Once(*store_)->rollouts().ListActive(), IsEmpty());
   const auto all = Once(*store_)->rollouts().List();
