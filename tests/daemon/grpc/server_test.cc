@@ -463,13 +463,12 @@ TEST_F(ServerTest, StatusAndMetricsCount) {
   http::HttpsClient https(ToString(server_->http()), Trust(), {});
   std::string page;
   ASSERT_OK(https
-                .Get(
-                    "/metrics", 0, 1 << 20,
-                    [&](ByteSpan piece) -> absl::Status {
-                      page += AsText(piece);
-                      return absl::OkStatus();
-                    },
-                    std::chrono::seconds(10))
+                .Get("/metrics", 0, 1 << 20,
+                     [&](ByteSpan piece) -> absl::Status {
+                       page += AsText(piece);
+                       return absl::OkStatus();
+                     },
+                     {std::chrono::seconds(10)})
                 .status());
   EXPECT_THAT(page, HasSubstr("quantfleet_devices 1\n"));
   EXPECT_THAT(page, HasSubstr("quantfleet_enrollments_total{result=\"ok\"} 1\n"));
