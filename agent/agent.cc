@@ -188,6 +188,7 @@ class Agent {
       Override(options_.overrides, request.mutable_facts());
     }
     auto response = session_.CheckIn(request);
+    WarnOfClocks();
     if (!response.ok()) return After(response.status());
     if (request.has_facts()) facts_sent_ = world_.clock.Monotonic();
     if (!connected_)
@@ -207,6 +208,15 @@ class Agent {
     // Up to a tenth later, so that devices that started together spread out.
     return next + Duration(static_cast<int64_t>(world_.random.Next() %
                                                 static_cast<uint64_t>(next.count() / 10 + 1)));
+  }
+
+  // Once for each new distance between this machine's clock and the daemon's.
+  void WarnOfClocks() {
+    const auto clocks = session_.ClocksApart();
+    const Duration apart = clocks ? clocks->here - clocks->daemon : Duration{0};
+    if (clocks && std::chrono::abs(apart - warned_apart_) < trust::kBackdate) return;
+    if (clocks) spdlog::warn("{}", session_.DescribeClocks(*clocks));
+    warned_apart_ = apart;
   }
 
   // A model whose file was cut short while it ran does not say so by itself.
@@ -294,6 +304,7 @@ class Agent {
   Backoff backoff_, revoked_backoff_;
   std::optional<Duration> facts_sent_;
   std::optional<Duration> looked_;  // at downloads that wait
+  Duration warned_apart_{0};        // how far apart the clocks were at the last warning of them
   bool connected_ = false, told_ = false, revoked_ = false, heard_ = false, done_ = false;
   std::string published_ = "none yet";
 };

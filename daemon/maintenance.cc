@@ -43,6 +43,7 @@ absl::StatusOr<Opened> OpenStopped(FileSystem& files, const Clock& clock, const 
   if (!files.Exists(data / "state.db"))
     return NotFound("{} is not a daemon's data folder: pass the right one with --data",
                     data.string());
+  QF_RETURN_IF_ERROR(CheckIsOwn(data));
   QF_ASSIGN_OR_RETURN(DataLock lock, DataLock::Take(files, data));
   for (const fs::path& path : {data, data / "state.db"}) QF_RETURN_IF_ERROR(CheckUnshared(path));
   QF_ASSIGN_OR_RETURN(auto store, OpenSqliteStore(data / "state.db"));
@@ -82,6 +83,7 @@ absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& da
       return NotFound("{} is missing: {} is not a backup made by `quantfleetd backup`",
                       part.string(), from.string());
   QF_RETURN_IF_ERROR(files.MakeFolder(data));
+  QF_RETURN_IF_ERROR(CheckIsOwn(data));
   QF_ASSIGN_OR_RETURN(const DataLock lock, DataLock::Take(files, data));
   if (files.Exists(data / "state.db"))
     return FailedPrecondition("{} already contains a daemon's state: restore into an empty folder",
@@ -128,6 +130,15 @@ absl::StatusOr<std::string> RotateCa(FileSystem& files, const Clock& clock, cons
       "trust root {}: added a new CA beside the old one. Start the daemon, and retire the old one "
       "once the devices have checked in and renewed their certificates",
       opened.authority->trust_root().version());
+}
+
+absl::StatusOr<std::string> AcceptClock(FileSystem& files, const Clock& clock,
+                                        const fs::path& data) {
+  if (!files.Exists(data / "keys"))
+    return NotFound("{} is not a daemon's data folder: pass the right one with --data",
+                    data.string());
+  QF_ASSIGN_OR_RETURN(const DataLock lock, DataLock::Take(files, data));
+  return Authority::AcceptClock(files, clock, data);
 }
 
 absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,

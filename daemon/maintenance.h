@@ -31,4 +31,9 @@ absl::StatusOr<std::string> RotateCa(FileSystem& files, const Clock& clock, cons
 absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,
                                           const fs::path& data, bool force);
 
+// This machine's clock is right, although it contradicts what was signed before
+// (trust/clock_guard.h). What to tell people.
+absl::StatusOr<std::string> AcceptClock(FileSystem& files, const Clock& clock,
+                                        const fs::path& data);
+
 }  // namespace quantfleet::daemon

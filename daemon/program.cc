@@ -86,6 +86,15 @@ void DefineMaintenance(CLI::App& app, Config& config, const Flags& flags, int& e
   retire->callback([=, &exit_code] {
     exit_code = Tell(RetireOldKeys(RealFileSystem(), RealClock(), data(), *force));
   });
+  CLI::App* clock = app.add_subcommand(
+      "clock", "Tell the daemon that this machine's clock is right; the daemon must be stopped");
+  clock->require_subcommand(1);
+  clock
+      ->add_subcommand("accept",
+                       "Start from the present time, whatever the daemon has signed before")
+      ->callback([=, &exit_code] {
+        exit_code = Tell(AcceptClock(RealFileSystem(), RealClock(), data()));
+      });
 }
 
 absl::Status MakeConfig(const Flags& flags, Config& config) {
@@ -110,7 +119,8 @@ int Run(const Config& config) {
   RealClock clock;
   SecureRandom random;
   const auto log = [](std::string_view line) { spdlog::info("{}", line); };
-  auto server = Server::Start(config, {RealFileSystem(), clock, random, log});
+  const auto warn = [](std::string_view line) { spdlog::warn("{}", line); };
+  auto server = Server::Start(config, {RealFileSystem(), clock, random, log, warn});
   if (!server.ok()) {
     fmt::print(stderr, "quantfleetd: {}\n", Message(server.status()));
     return kExitStart;

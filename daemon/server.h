@@ -20,7 +20,8 @@ class Server {
     FileSystem& files;
     const Clock& clock;
     Random& random;
-    std::function<void(std::string_view)> log;  // one line; from any thread
+    std::function<void(std::string_view)> log;         // one line; from any thread
+    std::function<void(std::string_view)> warn = log;  // of what went wrong
   };
 
   // When it returns, both ports listen, unfinished jobs are resumed, and DATA/admin.json and

@@ -30,6 +30,11 @@ class Session {
   absl::StatusOr<v1::CheckInResponse> CheckIn(v1::CheckInRequest request);
   absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest& request);
 
+  // This machine's clock and the daemon's at the last word of the daemon, where the two are so far
+  // apart that certificates fail: for a warning that says which one to set.
+  std::optional<trust::ClockPair> ClocksApart() const;
+  std::string DescribeClocks(const trust::ClockPair& clocks) const;
+
   DeviceIdentity identity() const;
   // How blobs are downloaded now.
   struct BlobAccess {
@@ -51,11 +56,16 @@ class Session {
 
   // These need mutex_.
   absl::Status LearnTime();
+  // The certificate ends soon or has not begun.
   bool RenewalDue() const;
+  bool Holds() const;  // it has begun, and has not ended
+  Time Made() const;   // when the certificate was made; Time{}: not known
   absl::Status Renew();
   absl::Status AdoptGranted(const v1::Identity& granted);
   absl::Status ReadLifetime();
-  void Hear(int64_t server_time_ms);
+  void Hear(Time said);
+  void Believe(Time said);  // keeps it
+  absl::Status WithClocks(const absl::Status& failure) const;
   net::ServerTrust Trust() const;
 
   // Connects and remembers the connection, so that Stop can end it.
@@ -75,6 +85,9 @@ class Session {
   Time saved_time_{};
   std::optional<Time> unproven_time_;  // said without proof, later than the certificate's end: a
                                        // renewal shows whether it is so
+  bool not_begun_ = false;  // the daemon's time is before the certificate's beginning, and nobody
+                            // knows a better one: a renewal shows whether it is so
+  std::optional<trust::ClockPair> compared_;  // at the daemon's last word
 
   std::mutex stop_mutex_;
   bool stopped_ = false;

@@ -7,11 +7,9 @@
 #include <optional>
 
 #include "common/base/clock.h"
+#include "common/trust/validity.h"
 
 namespace quantfleet::agent {
-
-// There was no quantfleet device before this: a clock that says so is wrong. 2025-01-01.
-inline constexpr Time kEarliestTime = Time(std::chrono::seconds(1'735'689'600));
 
 class TrustedClock final : public Clock {
  public:
@@ -19,14 +17,20 @@ class TrustedClock final : public Clock {
 
   // It is at least this late: the daemon's time as last saved, or the beginning of a certificate.
   void RaiseFloor(Time floor);
-  // The daemon said so over a connection whose CA was verified. A time earlier than what is known
-  // to have passed is not believed: if time stood still, a stolen certificate would never expire.
-  void HearServer(Time server_time);
+  // The daemon said so over a connection whose CA was verified. Earlier than what is known to have
+  // passed, it is not believed (time that stands still would keep a stolen certificate alive)
+  // unless this machine's own clock says the same: then what was known came of a clock that was
+  // ahead, and is forgotten. Whether it was believed.
+  bool HearServer(Time server_time);
+  // It is this time, whatever was known: proven by a certificate of the CA.
+  void Reset(Time proven);
 
   // The daemon's time, advanced by the monotonic clock; before it is known, the system's, but not
   // below the floor.
   Time Now() const override;
   Duration Monotonic() const override { return system_.Monotonic(); }
+  // What this machine's own clock says.
+  Time System() const { return system_.Now(); }
 
   // The time for checking certificates. nullopt: the system's clock is behind what is known to have
   // passed and the daemon's time is not known yet, so nobody knows what time it is.
@@ -41,7 +45,7 @@ class TrustedClock final : public Clock {
 
   const Clock& system_;
   mutable std::mutex mutex_;
-  Time floor_ = kEarliestTime;
+  Time floor_ = trust::kEarliestTime;
   std::optional<Heard> heard_;
 };
 

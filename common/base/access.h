@@ -22,6 +22,10 @@ absl::Status CheckPrivate(const fs::path& file, uid_t user = ::geteuid());
 // A file or folder that others may read but not change.
 absl::Status CheckUnshared(const fs::path& path, uid_t user = ::geteuid());
 
+// Where root runs a command on the state of a service that runs as another user, what it writes
+// there would be root's alone and the service could not read it. Says as whom to run instead.
+absl::Status CheckIsOwn(const fs::path& folder, uid_t user = ::geteuid());
+
 // ReadAll of a file that is private.
 absl::StatusOr<std::string> ReadPrivate(FileSystem& files, const fs::path& path, uint64_t limit);
 

@@ -39,7 +39,7 @@ struct Subject {
 
 class CertificateAuthority {
  public:
-  // A new CA (key, self-signed certificate valid for ten years).
+  // A new CA (key, self-signed certificate valid for ten years, and as long back).
   static CertificateAuthority Create(std::string_view name, const Clock& clock);
   static absl::StatusOr<CertificateAuthority> Load(std::string_view certificate_pem,
                                                    std::string_view private_pem);
@@ -49,8 +49,8 @@ class CertificateAuthority {
   // SHA-256 of the DER certificate: what an enrollment token carries.
   Digest fingerprint() const;
 
-  // A certificate for the public key, valid from an hour before now until now + lifetime. The
-  // holder is written as a URI in subjectAltName: quantfleet://device/ID,
+  // A certificate for the public key, valid from kBackdate (validity.h) before now until now +
+  // lifetime. The holder is written as a URI in subjectAltName: quantfleet://device/ID,
   // quantfleet://operator/NAME?role=ROLE.
   absl::StatusOr<std::string> Issue(std::string_view public_pem, const Subject& subject,
                                     Duration lifetime, const Clock& clock) const;
@@ -66,6 +66,8 @@ class CertificateAuthority {
 struct CertificateInfo {
   Subject subject;
   Time not_before, not_after;
+  // One that begins later was made by a clock that was ahead: to be renewed as one that has ended.
+  bool holds_at(Time now) const { return not_before <= now && now < not_after; }
   Digest public_key;   // as PublicKeyDigest
   std::string serial;  // hex
 };
@@ -81,8 +83,9 @@ absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem);
 // It is then the CA to give to VerifyChain: a fingerprint alone says nothing about the leaf.
 absl::StatusOr<std::string> FindCertificate(std::string_view chain_pem, const Digest& fingerprint);
 
-// Whether `chain_pem` (leaf first) leads to a CA of `authorities_pem` and is fit for a TLS server
-// (or client). `at`: nullopt leaves validity times unchecked, for a device whose clock cannot be
+// Does `chain_pem` (leaf first) lead to a CA of `authorities_pem`, and is it fit for a TLS server
+// (or client)? `at`: this machine's time, which is named where it is the reason of a refusal;
+// nullopt leaves validity times unchecked, for a device whose clock cannot be
 // right.
 absl::Status VerifyChain(std::string_view chain_pem, std::string_view authorities_pem, bool server,
                          std::optional<Time> at);

@@ -181,6 +181,8 @@ std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits,
                                             const v1::EvaluationStatement* evaluation) {
   if (!limits.max_nll_increase && !limits.min_top1_agreement && !limits.max_kl) return std::nullopt;
   if (evaluation == nullptr) return "it was not measured, but the class has quality limits";
+  if (evaluation->tokens() == 0)
+    return "its quality was not measured, because the evaluation text is not of the model's kind";
   const double increase = evaluation->mean_nll() - evaluation->reference_mean_nll();
   if (limits.max_nll_increase && !(increase <= *limits.max_nll_increase))
     return fmt::format("its mean NLL is {:.4f} above the source's, the class allows {:.4f}",

@@ -7,6 +7,7 @@
 #include "common/base/fail_point.h"
 #include "common/base/retry_after.h"
 #include "daemon/fleet/fleet.h"
+#include "daemon/store/stored_time.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -89,7 +90,7 @@ absl::StatusOr<std::string> Fleet::Hold(Transaction& tx, Attempt& attempt,
   if (!known && admission.name.empty()) QF_RETURN_IF_ERROR(MeetStranger(attempt));
   const bool fresh = known && known->admission == pending.admission &&
                      SameRequest(known->device, device) &&
-                     now - known->device.last_asked_ms() < kAskRecordedMs;
+                     IsWithin(kAskRecordedMs, known->device.last_asked_ms(), now);
   const bool unproven = known && !applicant.proof;
   if (unproven) device.set_reason(known->device.reason());
   if (!fresh && !unproven) {

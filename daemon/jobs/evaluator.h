@@ -3,6 +3,9 @@
 // keeps it beside the manifest. For a format of other runtimes, the engine gets the values that the
 // artifact's codes stand for.
 //
+// A text on which the source itself does far worse than a guess is not of the model's kind, and is
+// left out: the evaluation then has golden answers, and no tokens.
+//
 // Needs room for plain copies in its scratch folder: the reference, and one artifact at a time; for
 // one that is not GGUF, also the same model in F32. Stateless between calls; one call at a time.
 #pragma once

@@ -148,8 +148,9 @@ absl::Status ModelRegistry::CheckSpace(const PushProgress& progress) {
   const auto needed = CheckedAdd(missing, limits_.keep_free_bytes);
   if (needed && *needed <= space) return absl::OkStatus();
   return ResourceExhausted(
-      "the push needs {}, but {} has only {} free: free some space and push again",
-      HumanBytes(missing), data_.string(), HumanBytes(space));
+      "the push needs {}, and {} of the disk must stay free, but {} has only {} free: free some "
+      "space and push again",
+      HumanBytes(missing), HumanBytes(limits_.keep_free_bytes), data_.string(), HumanBytes(space));
 }
 
 absl::StatusOr<std::shared_ptr<ModelRegistry::Push>> ModelRegistry::OpenPush(
@@ -324,7 +325,7 @@ absl::Status ModelRegistry::SweepPushes() {
                       store_.Read([&](const Transaction& tx) { return tx.models().ListPushes(); }));
   for (const PushRecord& push : pushes) {
     const Duration age = clock_.Now() - FromUnixMillis(push.created_ms);
-    if (age < limits_.push_lifetime)
+    if (std::chrono::abs(age) < limits_.push_lifetime)  // or begun while the clock was far ahead
       needed.insert(push.id);
     else
       QF_RETURN_IF_ERROR(

@@ -286,8 +286,9 @@ absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
     statement.set_source_digest(manifest.source().digest());
     statement.set_recipe(manifest.target().recipe());
     statement.set_sealed_ms(now_ms);
-    record.statements.push_back(with_.authority.SignStatement(trust::kArtifactStatementType,
-                                                              statement.SerializeAsString()));
+    QF_ASSIGN_OR_RETURN(record.statements.emplace_back(),
+                        with_.authority.SignStatement(trust::kArtifactStatementType,
+                                                      statement.SerializeAsString()));
   }
   return record;
 }
@@ -298,9 +299,11 @@ absl::Status JobRunner::Seal(const JobRecord& record, const std::vector<v1::Mani
   std::vector<ArtifactRecord> artifacts;
   for (size_t i = 0; i < manifests.size(); ++i) {
     QF_ASSIGN_OR_RETURN(ArtifactRecord artifact, MakeArtifact(record.job.model(), manifests[i]));
-    for (const v1::EvaluationStatement& evaluation : measured.statements[i])
-      artifact.statements.push_back(with_.authority.SignStatement(trust::kEvaluationStatementType,
-                                                                  evaluation.SerializeAsString()));
+    for (const v1::EvaluationStatement& evaluation : measured.statements[i]) {
+      QF_ASSIGN_OR_RETURN(artifact.statements.emplace_back(),
+                          with_.authority.SignStatement(trust::kEvaluationStatementType,
+                                                        evaluation.SerializeAsString()));
+    }
     artifacts.push_back(std::move(artifact));
   }
   v1::JobProgress progress;

@@ -6,6 +6,7 @@
 #include "daemon/rollout/pace.h"
 #include "daemon/rollout/rollouts.h"
 #include "daemon/store/artifact_name.h"
+#include "daemon/store/stored_time.h"
 #include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/memory.h"
 
@@ -148,7 +149,12 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name,
 
 absl::StatusOr<uint64_t> Rollouts::AssignNext(Transaction& tx, v1::Rollout& rollout,
                                               uint64_t most) {
-  const int64_t open_ms = ToUnixMillis(Now()) - rollout.phase_opened_ms();
+  const int64_t now = ToUnixMillis(Now());
+  if (IsFuture(rollout.phase_opened_ms(), now)) {
+    rollout.set_phase_opened_ms(now);  // opened while the clock was ahead: delays count from now
+    QF_RETURN_IF_ERROR(tx.rollouts().PutRecord(rollout));
+  }
+  const int64_t open_ms = now - rollout.phase_opened_ms();
   QF_ASSIGN_OR_RETURN(
       const std::vector<RolloutDevice> next,
       tx.rollouts().ListQueuedDevices(rollout.name(), rollout.phase(), open_ms, most));

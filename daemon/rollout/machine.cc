@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "daemon/rollout/pace.h"
+#include "daemon/store/stored_time.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -202,6 +203,10 @@ class Step {
     }
     const int64_t soak_ms = int64_t{PhaseOf(rollout()).soak_seconds()} * 1000;
     if (rollout().state() == Rollout::SOAKING) {
+      if (IsFuture(rollout().soak_ends_ms(), now_ms_ + soak_ms)) {
+        rollout().set_soak_ends_ms(now_ms_ + soak_ms);  // begun while the clock was ahead: anew
+        decision_.outcome = Decision::Outcome::kMoves;
+      }
       if (now_ms_ < rollout().soak_ends_ms()) return;
       rollout().set_soaked(true);
       Enter(Rollout::RUNNING, "");

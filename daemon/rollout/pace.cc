@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "daemon/store/stored_time.h"
+
 namespace quantfleet::daemon {
 namespace {
 
@@ -22,7 +24,10 @@ double GapMs(const v1::RolloutPlan& plan) {
 
 // The time from which unused turns still count.
 double From(const v1::Rollout& rollout, int64_t now_ms) {
-  if (rollout.next_told_ms() == 0) return static_cast<double>(now_ms);
+  // The next turn is never further away than one gap, but by a clock that was ahead.
+  if (rollout.next_told_ms() == 0 ||
+      IsFuture(rollout.next_told_ms(), now_ms + static_cast<int64_t>(GapMs(rollout.plan()))))
+    return static_cast<double>(now_ms);
   const double burst = std::max(GapMs(rollout.plan()), static_cast<double>(kBurstMs));
   return std::max(static_cast<double>(rollout.next_told_ms()),
                   static_cast<double>(now_ms) - burst + 1);

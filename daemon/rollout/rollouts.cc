@@ -6,6 +6,7 @@
 
 #include "common/base/fail_point.h"
 #include "daemon/rollout/plan.h"
+#include "daemon/store/stored_time.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -50,11 +51,17 @@ absl::StatusOr<PhaseCounts> Rollouts::Count(const Transaction& tx, const v1::Rol
 
 absl::Status Rollouts::TimeOut(Transaction& tx, const v1::Rollout& rollout) {
   if (!IsActive(rollout.state())) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> overdue,
-                      tx.rollouts().ListOverdueDevices(rollout.name(), ToUnixMillis(Now())));
-  for (RolloutDevice& row : overdue)
-    if (Move(row, RowEvent::kTimeOut, {.now = Now()}))
+  const int64_t now = ToUnixMillis(Now()), latest = Deadline(rollout);
+  QF_ASSIGN_OR_RETURN(
+      std::vector<RolloutDevice> overdue,
+      tx.rollouts().ListOverdueDevices(rollout.name(), now, latest + kSameMomentMs));
+  for (RolloutDevice& row : overdue) {
+    // Set while the clock was ahead: its time begins anew.
+    const bool future = row.deadline_ms() > latest;
+    if (future) row.set_deadline_ms(latest);
+    if (future || Move(row, RowEvent::kTimeOut, {.now = Now()}))
       QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(rollout.name(), row));
+  }
   return absl::OkStatus();
 }
 
@@ -105,9 +112,11 @@ absl::StatusOr<bool> Rollouts::Step(Transaction& tx, const std::string& name, Ro
 }
 
 absl::Status Rollouts::Settle(Transaction& tx, const std::string& name) {
+  // Ahead, it would end soaks and time out every device; behind, nothing can be signed.
+  QF_RETURN_IF_ERROR(with_.authority.CheckClock());
   QF_ASSIGN_OR_RETURN(const v1::Rollout rollout, tx.rollouts().GetRecord(name));
   QF_RETURN_IF_ERROR(TimeOut(tx, rollout));
-  std::set<std::string> touched;  // stays empty: time alone does not begin a rollout
+  std::set<std::string> touched;  // nobody: time alone begins no rollout
   for (bool moved = true; moved;) {
     QF_ASSIGN_OR_RETURN(moved, Step(tx, name, RolloutEvent::kTick, "", touched));
   }
@@ -174,6 +183,7 @@ absl::Status Rollouts::Skip(Transaction& tx, std::string_view device_id, std::st
 }
 
 absl::Status Rollouts::Tick() {
+  QF_RETURN_IF_ERROR(with_.authority.CheckClock());
   QF_ASSIGN_OR_RETURN(
       const std::vector<std::string> names,
       with_.store.Read([](const Transaction& tx) { return tx.rollouts().ListActive(); }));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -67,9 +68,11 @@ class RolloutStore {
                                                                            uint32_t phase,
                                                                            int64_t delay_ms,
                                                                            size_t limit) const = 0;
+  // Those whose deadline has passed, or lies behind `latest_ms`: none that is set now does.
   virtual absl::StatusOr<std::vector<v1::RolloutDevice>> ListOverdueDevices(
-      std::string_view rollout, int64_t now_ms) const = 0;
-  // Replaces the device's row. NOT_FOUND: there is no such rollout.
+      std::string_view rollout, int64_t now_ms,
+      int64_t latest_ms = std::numeric_limits<int64_t>::max()) const = 0;
+  // In place of the device's row. NOT_FOUND: there is no such rollout.
   virtual absl::Status PutDevice(std::string_view rollout, const v1::RolloutDevice& device) = 0;
 };
 

@@ -34,10 +34,10 @@ class TokenStore {
   // When this key first used it; nullopt: never.
   virtual absl::StatusOr<std::optional<int64_t>> FindUse(std::string_view id,
                                                          const Digest& public_key) const = 0;
-  // The time of the latest use after `since_ms` when the last `skip` are left out; nullopt: there
-  // were fewer.
+  // The time of the latest use but `skip`, of those after `since_ms` and up to `until_ms`; nullopt:
+  // there were fewer.
   virtual absl::StatusOr<std::optional<int64_t>> FindUseBefore(std::string_view id,
-                                                               int64_t since_ms,
+                                                               int64_t since_ms, int64_t until_ms,
                                                                uint32_t skip) const = 0;
   virtual absl::Status AddUse(std::string_view id, const Digest& public_key, int64_t used_ms) = 0;
 };

@@ -19,6 +19,7 @@ constexpr Duration kDay = std::chrono::hours(24);
 constexpr Duration kServerLifetime = 90 * kDay;
 constexpr uint64_t kMaxRootsBytes = 16 << 20;
 constexpr Duration kAdminLifetime = 365 * kDay;
+constexpr const char* kClockFile = "clock";
 constexpr std::string_view kVersionLine = "# trust root ";
 constexpr std::string_view kCertificateBegins = "-----BEGIN CERTIFICATE-----";
 constexpr std::string_view kKeyBegins = "-----BEGIN PRIVATE KEY-----";
@@ -69,6 +70,20 @@ std::vector<std::string_view> Lines(std::string_view text) {
   return lines;
 }
 
+// When the newest of the certificates that are kept beside the CA was made: what a daemon of
+// before knows about the time. Unreadable ones say nothing here, and are reported where they are
+// used.
+std::optional<Time> NewestMade(FileSystem& files, const fs::path& keys) {
+  std::optional<Time> newest;
+  for (const char* name : {"server.pem", "admin.pem"}) {
+    if (!files.Exists(keys / name)) continue;
+    const auto pem = files.ReadAll(keys / name, 1 << 20);
+    const auto read = pem.ok() ? trust::ReadCertificate(*pem) : pem.status();
+    if (read.ok()) newest = std::max(newest.value_or(Time{}), read->not_before + trust::kBackdate);
+  }
+  return newest;
+}
+
 // The parts of `text` that begin with `mark`.
 std::vector<std::string_view> PartsAt(std::string_view text, std::string_view mark) {
   std::vector<std::string_view> parts;
@@ -115,11 +130,13 @@ void AppendJson(std::string& out, std::string_view name, std::string_view value)
 }  // namespace
 
 Authority::Authority(FileSystem& files, const Clock& clock, fs::path data,
-                     std::vector<std::string> names, Keys keys, std::vector<v1::Signed> roots)
+                     std::vector<std::string> names, std::unique_ptr<ClockGuard> guard, Keys keys,
+                     std::vector<v1::Signed> roots)
     : files_(files),
       clock_(clock),
       data_(std::move(data)),
       names_(std::move(names)),
+      guard_(std::move(guard)),
       keys_(std::move(keys)),
       roots_(std::move(roots)) {}
 
@@ -239,6 +256,9 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(
   fs::permissions(keys, fs::perms::owner_all, error);
   if (error) return ErrnoStatus(error.value(), "protecting " + keys.string());
 
+  QF_ASSIGN_OR_RETURN(auto guard,
+                      ClockGuard::Open(files, clock, keys / kClockFile, NewestMade(files, keys)));
+  QF_RETURN_IF_ERROR(guard->Check());
   QF_RETURN_IF_ERROR(CreateMissingKeys(files, clock, keys));
   QF_ASSIGN_OR_RETURN(Keys loaded, LoadKeys(files, keys));
   QF_ASSIGN_OR_RETURN(std::vector<v1::Signed> roots, KeepRoots(files, keys, loaded));
@@ -250,8 +270,13 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(
     if (address.empty() || address == "0.0.0.0" || address == "::") continue;
     if (std::find(names.begin(), names.end(), address) == names.end()) names.push_back(address);
   }
-  return std::unique_ptr<Authority>(
-      new Authority(files, clock, data, std::move(names), std::move(loaded), std::move(roots)));
+  return std::unique_ptr<Authority>(new Authority(
+      files, clock, data, std::move(names), std::move(guard), std::move(loaded), std::move(roots)));
+}
+
+absl::StatusOr<std::string> Authority::AcceptClock(FileSystem& files, const Clock& clock,
+                                                   const fs::path& data) {
+  return ClockGuard::Accept(files, clock, data / "keys" / kClockFile);
 }
 
 std::string Authority::Keys::authorities_pem() const {
@@ -284,16 +309,16 @@ absl::StatusOr<Authority::ServerCredential> Authority::Keep(const fs::path& file
     QF_ASSIGN_OR_RETURN(const std::string pem, ReadPrivate(files_, file, 1 << 20));
     if (auto kept = Split(pem, file); kept.ok()) {
       const auto info = trust::ReadCertificate(kept->certificate_pem);
-      // A clock that is behind the certificate's beginning is not a reason to renew: renewal would
-      // never end.
-      if (info.ok() && Serves(info->subject, subject) &&
-          clock_.Now() + lifetime / 3 < info->not_after &&
+      const Time now = clock_.Now();
+      if (info.ok() && Serves(info->subject, subject) && info->holds_at(now) &&
+          info->holds_at(now + lifetime / 3) &&
           trust::VerifyChain(kept->certificate_pem, ca.certificate_pem(),
                              subject.kind == trust::Subject::Kind::kServer, std::nullopt)
               .ok())
         return kept;
     }
   }
+  QF_RETURN_IF_ERROR(guard_->Check());
   const trust::KeyPair key = trust::GenerateTlsKey();
   QF_ASSIGN_OR_RETURN(std::string certificate, ca.Issue(key.public_pem, subject, lifetime, clock_));
   QF_RETURN_IF_ERROR(
@@ -335,6 +360,7 @@ absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server
 
 absl::StatusOr<std::string> Authority::IssueDevice(std::string_view public_pem, std::string_view id,
                                                    Duration lifetime, uint32_t knows) const {
+  QF_RETURN_IF_ERROR(guard_->Check());
   const auto& ca = knows >= keys_.ca_version ? keys_.authorities.back() : keys_.authorities.front();
   return ca.Issue(public_pem,
                   {.kind = trust::Subject::Kind::kDevice,
@@ -348,6 +374,7 @@ absl::StatusOr<std::string> Authority::IssueDevice(std::string_view public_pem, 
 absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem,
                                                      std::string_view name, std::string_view role,
                                                      Duration lifetime) const {
+  QF_RETURN_IF_ERROR(guard_->Check());
   return keys_.authorities.back().Issue(public_pem,
                                         {.kind = trust::Subject::Kind::kOperator,
                                          .id = std::string(name),
@@ -355,6 +382,12 @@ absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem
                                          .dns_names = {},
                                          .ip_addresses = {}},
                                         lifetime, clock_);
+}
+
+absl::StatusOr<v1::Signed> Authority::SignStatement(std::string_view payload_type,
+                                                    std::string_view payload) const {
+  QF_RETURN_IF_ERROR(guard_->Check());
+  return keys_.Sign(payload_type, payload);
 }
 
 v1::Signed Authority::Keys::Sign(std::string_view payload_type, std::string_view payload) const {

@@ -9,6 +9,7 @@
 //                          above adds one
 //   DATA/keys/server.pem   the server's certificate and key; renewed
 //   DATA/keys/admin.pem    the admin's certificate and key; renewed
+//   DATA/keys/clock        the newest time at which the daemon was at work; see clock_guard.h
 //   DATA/admin.json        {"server","ca_pem","certificate_pem","private_pem"}
 //
 // The folder has mode 0700, the files 0600; what others may read or change is refused
@@ -28,6 +29,7 @@
 #include "common/base/status.h"
 #include "common/trust/certificate.h"
 #include "common/trust/keys.h"
+#include "daemon/trust/clock_guard.h"
 #include "quantfleet/v1/trust.pb.h"
 
 namespace quantfleet::daemon {
@@ -40,9 +42,11 @@ class Authority {
   };
 
   // Loads or makes the CA and the signing key. FAILED_PRECONDITION when one of the two is lost: a
-  // new one in its place would cut off every device. `listen_addresses`: names or addresses
-  // (without ports) that the server is reached by, beside localhost, 127.0.0.1, ::1 and the
-  // machine's own name. `files` and `clock` must outlive the Authority.
+  // new one in its place would cut off every device. It is also the
+  // code for a clock that cannot be right (clock_guard.h): nothing is made then.
+  // `listen_addresses`: names or addresses (without ports) that the server is reached by, beside
+  // localhost, 127.0.0.1, ::1 and the machine's own name. `files` and `clock` must outlive the
+  // Authority.
   static absl::StatusOr<std::unique_ptr<Authority>> Open(
       FileSystem& files, const Clock& clock, const fs::path& data,
       const std::vector<std::string>& listen_addresses);
@@ -55,7 +59,16 @@ class Authority {
   // Drops the older of what exists twice. FAILED_PRECONDITION: nothing does.
   static absl::Status RetireOldKeys(FileSystem& files, const fs::path& data);
 
-  // All CAs whose certificates are accepted, oldest first.
+  // For a daemon that does not run: this machine's clock is right. What to tell people.
+  static absl::StatusOr<std::string> AcceptClock(FileSystem& files, const Clock& clock,
+                                                 const fs::path& data);
+
+  // FAILED_PRECONDITION: the clock contradicts what was signed before (clock_guard.h). While it
+  // does, nothing is issued or signed. Call it from time to time, so that it knows when it was
+  // right.
+  absl::Status CheckClock() const { return guard_->Check(); }
+
+  // All CAs whose certificates hold, oldest first.
   std::string authorities_pem() const { return keys_.authorities_pem(); }
   // That of the oldest CA, which issues the server's certificate until it is retired: every device
   // knows it. Tokens carry it.
@@ -72,8 +85,8 @@ class Authority {
   // The version of the trust root that introduced the newest CA.
   uint32_t ca_version() const { return keys_.ca_version; }
 
-  // The server's certificate; it is renewed first when less than a third of its lifetime is left or
-  // a name is missing. Call it at start and from time to time.
+  // The server's certificate; renewed first when less than a third of its life is left, it is of
+  // a time to come, or a name is missing. Call it at start and from time to time.
   absl::StatusOr<ServerCredential> ServerIdentity();
 
   // DATA/admin.json for a daemon that operators reach at `server` ("host:port"); the key stays the
@@ -87,10 +100,9 @@ class Authority {
   // role: admin, publisher or viewer.
   absl::StatusOr<std::string> IssueOperator(std::string_view public_pem, std::string_view name,
                                             std::string_view role, Duration lifetime) const;
-  v1::Signed SignStatement(std::string_view payload_type, std::string_view payload) const {
-    return keys_.Sign(payload_type, payload);
-  }
-  // Adds the signatures that a statement by earlier keys lacks. Returns whether it lacked any.
+  absl::StatusOr<v1::Signed> SignStatement(std::string_view payload_type,
+                                           std::string_view payload) const;
+  // Adds the signatures that a statement of earlier keys lacks. Whether it lacked one.
   bool SignAnew(v1::Signed& statement) const { return keys_.SignAnew(statement); }
 
  private:
@@ -121,9 +133,9 @@ class Authority {
                                                            const Keys& keys);
 
   Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names,
-            Keys keys, std::vector<v1::Signed> roots);
-  // The identity kept in `file`, or a new one when there is none, or it is about to expire, or its
-  // subject or CA differs.
+            std::unique_ptr<ClockGuard> guard, Keys keys, std::vector<v1::Signed> roots);
+  // The identity kept in `file`, or a new one when there is none, it nears its end or has not
+  // begun, its subject is another, or it is of another CA.
   absl::StatusOr<ServerCredential> Keep(const fs::path& file, const trust::CertificateAuthority& ca,
                                         const trust::Subject& subject, Duration lifetime);
 
@@ -131,6 +143,7 @@ class Authority {
   const Clock& clock_;
   const fs::path data_;
   const std::vector<std::string> names_;
+  const std::unique_ptr<ClockGuard> guard_;
   const Keys keys_;
   const std::vector<v1::Signed> roots_;
   std::mutex mutex_;  // one renewal at a time

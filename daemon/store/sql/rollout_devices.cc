@@ -159,17 +159,17 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListQueuedDevice
 }
 
 absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListOverdueDevices(
-    std::string_view rollout, int64_t now_ms) const {
+    std::string_view rollout, int64_t now_ms, int64_t latest_ms) const {
   std::vector<v1::RolloutDevice> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout);
-    const long long now = now_ms;
+    const long long now = now_ms, latest = latest_ms;
     QF_ASSIGN_OR_RETURN(
         devices, SelectAll<v1::RolloutDevice>(
                      sql,
                      "SELECT record FROM rollout_devices WHERE rollout = :r AND deadline_ms > 0"
-                     " AND deadline_ms <= :t ORDER BY device",
-                     name, now));
+                     " AND (deadline_ms <= :t OR deadline_ms > :l) ORDER BY device",
+                     name, now, latest));
     return absl::OkStatus();
   }));
   return devices;

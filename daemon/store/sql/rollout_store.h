@@ -30,8 +30,8 @@ class SqlRolloutStore final : public RolloutStore, private SqlSubject {
   absl::StatusOr<std::vector<v1::RolloutDevice>> ListQueuedDevices(std::string_view rollout,
                                                                    uint32_t phase, int64_t delay_ms,
                                                                    size_t limit) const override;
-  absl::StatusOr<std::vector<v1::RolloutDevice>> ListOverdueDevices(std::string_view rollout,
-                                                                    int64_t now_ms) const override;
+  absl::StatusOr<std::vector<v1::RolloutDevice>> ListOverdueDevices(
+      std::string_view rollout, int64_t now_ms, int64_t latest_ms) const override;
   absl::Status PutDevice(std::string_view rollout, const v1::RolloutDevice& device) override;
 
  private:

@@ -146,14 +146,15 @@ absl::Status SqlTransaction::Commit() {
 absl::Status SqlTransaction::WriteLastSeen(const LastSeen::Times& times) {
   return context.database.Catch([&]() -> absl::Status {
     std::string id;
-    long long at = 0;
+    long long at = 0, future = 0;  // a later time is kept, unless a clock that was ahead wrote it
     soci::statement update =
         (context.session.prepare << "UPDATE devices SET last_seen_ms = :t WHERE id = :i AND "
-                                    "last_seen_ms < :t2",
-         soci::use(at), soci::use(id), soci::use(at));
+                                    "(last_seen_ms < :t2 OR last_seen_ms > :f)",
+         soci::use(at), soci::use(id), soci::use(at), soci::use(future));
     for (const auto& [device, time] : times) {
       id = device;
       at = time.seen_ms;
+      future = at + kSameMomentMs;
       update.execute(true);
     }
     return absl::OkStatus();

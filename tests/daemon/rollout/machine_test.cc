@@ -129,6 +129,20 @@ TEST_F(MachineTest, SoaksAndGoesOnByTimeAlone) {
   EXPECT_EQ(counts_[1].in_flight, 1u);
 }
 
+TEST_F(MachineTest, ASoakOfAClockThatWasAheadBeginsAnew) {
+  Phases({1, 1});
+  Phase(0).set_soak_seconds(60);
+  Settle();
+  End(0, 1, 0);
+  head_.set_soak_ends_ms(head_.soak_ends_ms() + int64_t{400} * 86'400'000);
+  Pass(1);
+  EXPECT_EQ(head_.state(), Rollout::SOAKING);
+  Pass(59);
+  EXPECT_EQ(head_.state(), Rollout::SOAKING);
+  Pass(1);
+  EXPECT_EQ(head_.state(), Rollout::RUNNING);
+}
+
 TEST_F(MachineTest, ADeviceThatFailsWhileSoakingStopsIt) {
   Phases({2, 1});
   Phase(0).set_soak_seconds(60);

@@ -64,6 +64,17 @@ TEST(PaceTest, ALongPauseIsNoReasonToHurryAfterwards) {
   EXPECT_LE(MayAssign(rollout, 1000, 0, At(1, 0)), 6u);
 }
 
+TEST(PaceTest, ATurnOfAClockThatWasAheadIsNotWaitedFor) {
+  v1::Rollout rollout;
+  rollout.mutable_plan()->set_devices_per_minute(1);
+  for (const int64_t ahead : {kMinute * 2, kMinute * 60 * 24 * 400}) {
+    rollout.set_next_told_ms(kMonday + ahead);
+    EXPECT_EQ(MayAssign(rollout, 10, 0, At(0, 0)), 1u);
+    rollout.set_next_told_ms(NextAssignment(rollout, 1, At(0, 0)));
+    EXPECT_EQ(rollout.next_told_ms(), kMonday + kMinute);
+  }
+}
+
 TEST(PaceTest, ASlowRateTellsOneAtATime) {
   v1::Rollout rollout;
   rollout.mutable_plan()->set_devices_per_minute(1);
