@@ -80,6 +80,7 @@ absl::Status Start(const StartOptions& options, const Program& program) {
     agent.listen = options.listen;
     agent.once = options.once;
     agent.threads = options.threads;
+    agent.min_download_rate = static_cast<uint64_t>(options.min_download_rate);
     QF_ASSIGN_OR_RETURN(agent.runtimes, ParseAllowedRuntimes(options.runtimes));
     QF_ASSIGN_OR_RETURN(agent.overrides, ReadOverrides(options.state, options.facts));
     const RealClock clock;

@@ -122,8 +122,9 @@ std::string StatusText(const AgentStatus& status) {
                         v1::ModelStatus::Phase_Name(model.phase()));
     if (!model.reason().empty()) text += fmt::format("  {}: {}", model.reason(), model.detail());
     if (model.phase() == v1::ModelStatus::DOWNLOADING)
-      text += fmt::format("  {} of {}", HumanBytes(model.bytes_done()),
-                          HumanBytes(model.bytes_total()));
+      text += fmt::format("  {} of {}; {} downloaded, {} received in all",
+                          HumanBytes(model.bytes_done()), HumanBytes(model.bytes_total()),
+                          HumanBytes(model.bytes_pulled()), HumanBytes(model.bytes_paid()));
     if (model.tokens_per_second() > 0)
       text += fmt::format("  {:.1f} tokens/s", model.tokens_per_second());
     text += "\n";

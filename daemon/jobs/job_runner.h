@@ -97,7 +97,7 @@ class JobRunner {
     bool cancelled = false;
     Duration published{};  // when watchers were last called
     std::optional<std::pair<Duration, uint64_t>>
-        first;  // time and bytes read at the first report, for the rate
+        first;  // time, and bytes that this run has read, at the first report: for the rate
   };
 
   using Collection = std::promise<absl::StatusOr<Collected>>;

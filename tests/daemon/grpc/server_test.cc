@@ -69,12 +69,12 @@ TEST_F(ServerTest, ModelBecomesArtifactBecomesHealthyDevice) {
       };
     };
     const auto whole =
-        https.Get(target, 0, stored.stored_size(), into(bytes), std::chrono::seconds(10));
+        https.Get(target, 0, stored.stored_size(), into(bytes), {std::chrono::seconds(10)});
     ASSERT_OK(whole.status());
     ASSERT_EQ(bytes.size(), stored.stored_size());
     const uint64_t half = stored.stored_size() / 2;
     const auto rest =
-        https.Get(target, half, stored.stored_size(), into(tail), std::chrono::seconds(10));
+        https.Get(target, half, stored.stored_size(), into(tail), {std::chrono::seconds(10)});
     ASSERT_OK(rest.status());
     EXPECT_EQ(rest->status, half > 0 ? 206 : 200);
     EXPECT_TRUE(tail == bytes.substr(half));
@@ -267,9 +267,9 @@ TEST_F(ServerTest, ForeignAndRevokedDevicesAreRefused) {
   ASSERT_OK(Call<v1::Device>(fleet_, &v1::FleetService::Stub::RevokeDevice, id).status());
   EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>(device.tls())), kPermissionDenied, "revoked");
   http::HttpsClient https(ToString(server_->http()), Trust(), device.tls());
-  const auto blob = https.Get(
-      "/v1/blobs/" + std::string(64, '0') + ".raw", 0, 100,
-      [](ByteSpan) { return absl::OkStatus(); }, std::chrono::seconds(10));
+  const auto blob =
+      https.Get("/v1/blobs/" + std::string(64, '0') + ".raw", 0, 100,
+                [](ByteSpan) { return absl::OkStatus(); }, {std::chrono::seconds(10)});
   EXPECT_EQ(blob.status().code(), absl::StatusCode::kPermissionDenied);
 }
 
@@ -484,13 +484,12 @@ TEST_F(ServerTest, StatusAndMetricsCount) {
   http::HttpsClient https(ToString(server_->http()), Trust(), {});
   std::string page;
   ASSERT_OK(https
-                .Get(
-                    "/metrics", 0, 1 << 20,
-                    [&](ByteSpan piece) -> absl::Status {
-                      page += AsText(piece);
-                      return absl::OkStatus();
-                    },
-                    std::chrono::seconds(10))
+                .Get("/metrics", 0, 1 << 20,
+                     [&](ByteSpan piece) -> absl::Status {
+                       page += AsText(piece);
+                       return absl::OkStatus();
+                     },
+                     {std::chrono::seconds(10)})
                 .status());
   EXPECT_THAT(page, HasSubstr("quantfleet_devices 1\n"));
   EXPECT_THAT(page, HasSubstr("quantfleet_enrollments_total{result=\"ok\"} 1\n"));
@@ -510,8 +509,8 @@ TEST_F(ServerTest, PagesThatNeedNoCertificateWriteNothing) {
   http::HttpsClient https(ToString(server_->http()), Trust(), {});
   const Digest before = state();
   for (const char* page : {"/readyz", "/metrics", "/livez"}) {
-    const auto answer = https.Get(
-        page, 0, 1 << 20, [](ByteSpan) { return absl::OkStatus(); }, std::chrono::seconds(10));
+    const auto answer = https.Get(page, 0, 1 << 20, [](ByteSpan) { return absl::OkStatus(); },
+                                  {std::chrono::seconds(10)});
     ASSERT_OK(answer.status());
     EXPECT_EQ(answer->status, 200) << page;
     EXPECT_EQ(state(), before) << page;

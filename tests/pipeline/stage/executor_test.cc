@@ -236,6 +236,8 @@ TEST_P(TinyTest, ResumeReadsOnlyWhatIsNotRecorded) {
   EXPECT_EQ(resumed->progress.slabs_resumed, recorded);
   EXPECT_EQ(resumed->progress.slabs_done, plan_.slabs.size());
   EXPECT_EQ(resumed->progress.bytes_read, plan_.source_bytes);
+  EXPECT_EQ(resumed->progress.bytes_resumed, plan_.source_bytes - missing)
+      << "what an earlier run did is no speed of this one";
   EXPECT_EQ(counting.bytes(), missing);
 }
 
