@@ -1,49 +1,87 @@
 // Who is connected to a server and who may still come: the one place that decides when too many
-// are. Numbers alone, no sockets. Not thread-safe.
+// are. Numbers alone, no sockets and no clock. Not thread-safe.
+//
+// A connection is a stranger's until its client has shown who it is. Strangers may be limited, all
+// together and by address, so that neither many of them nor one of many connections keeps out those
+// who are known.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
-#include <set>
+#include <string>
 
 namespace quantfleet::http {
 
 class Crowd {
  public:
+  using Instant = std::chrono::steady_clock::time_point;
+  static constexpr size_t kAny = std::numeric_limits<size_t>::max();
+
   struct Limits {
     size_t most = 1024;  // connections that are served
     // Beyond these so many more at a time are told so; the others are closed without a word.
     size_t most_told = 0;
-    // Whether the connection that has waited longest for a request gives way to a new one.
+    // Whether the connection that has waited longest for a request gives way to a new one;
+    // strangers before others.
     bool gives_way = false;
+    // Of those served. Within the share of an address a stranger that has waited for `patience`
+    // gives way to a new one. Where there are too many in all, an address with more of them makes
+    // room for one with fewer at once.
+    size_t most_strangers = kAny, most_strangers_per_address = kAny;
+    std::chrono::milliseconds patience{0};
   };
   struct Counts {
-    size_t open = 0;                     // those that gave way are not counted any more
+    size_t open = 0, strangers = 0;      // those that gave way are not counted any more
     uint64_t gave_way = 0, refused = 0;  // in all; refused: told so, or closed
   };
   struct Entry {
-    enum class Kind { kServed, kTold, kClosed } kind = Kind::kServed;
+    // kLater: there is no room for another stranger now; the caller closes it or asks again.
+    enum class Kind { kServed, kTold, kClosed, kLater } kind = Kind::kServed;
     std::optional<uint64_t> gives_way;  // the connection that is to be closed for this one
   };
 
   explicit Crowd(const Limits& limits) : limits_(limits) {}
 
-  // A connection comes; `id` is its own. It has to Leave, unless it is kClosed.
-  Entry Enter(uint64_t id);
-  void BeginWaiting(uint64_t id);  // for a request
+  // A connection comes; `id` is its own, `address` what the share is counted by. It has to Leave if
+  // it is kServed or kTold.
+  Entry Enter(uint64_t id, const std::string& address = {}, Instant now = {});
+  void BeginWaiting(uint64_t id, Instant now = {});  // for a request
   void EndWaiting(uint64_t id);
+  void Recognize(uint64_t id);  // no stranger any more
   void Leave(uint64_t id);
+  // Whoever came as kLater and is not served in the end.
+  void CountRefused() { ++counts_.refused; }
   const Counts& counts() const { return counts_; }
 
  private:
+  struct Member {
+    std::string address;
+    bool stranger = true;
+    std::optional<uint64_t> turn;  // in waiting_
+  };
+  struct Waiting {
+    uint64_t id;
+    Instant since;
+  };
+
+  bool StrangersMayCome(const std::string& address) const;
+  size_t StrangersOf(const std::string& address) const;
+  std::string FullestAddress() const;
+  // Of strangers alone, and of one address alone where one is given.
+  std::optional<uint64_t> LongestWaiting(bool strangers, const std::string* address,
+                                         Instant since_before) const;
+  void GiveWay(uint64_t id, Entry& entry);
+
   const Limits limits_;
   Counts counts_;
-  std::set<uint64_t> open_;
-  std::map<uint64_t, uint64_t> waiting_;  // since when, counted up, and who; the longest first
-  std::map<uint64_t, uint64_t> since_;    // the same by who
-  uint64_t next_ = 0;
+  std::map<uint64_t, Member> open_;
+  std::map<uint64_t, Waiting> waiting_;  // by turn: the longest first
+  std::map<std::string, size_t> strangers_by_address_;
+  uint64_t next_turn_ = 0;
 };
 
 }  // namespace quantfleet::http

@@ -10,18 +10,28 @@
 
 #include "common/base/status.h"
 #include "daemon/app/callers.h"
+#include "daemon/grpc/bounded.h"
 #include "daemon/grpc/worker_pool.h"
 
 namespace grpc {
+class ByteBuffer;
 class CallbackServerContext;
 class ServerUnaryReactor;
 }  // namespace grpc
+namespace google::protobuf {
+class Message;
+}
 
 namespace quantfleet::daemon {
 
 class Dispatcher {
  public:
   using Work = std::function<absl::Status(const app::Caller&)>;
+  // A call came from `peer`, as gRPC writes it; `known`: its client has shown who it is. From any
+  // thread.
+  using Met = std::function<void(const std::string& peer, bool known)>;
+
+  explicit Dispatcher(Met met) : met_(std::move(met)) {}
 
   // A use case: a method of `subject` that takes the caller and the request. Slow: it may take more
   // than a blink (reads or hashes files, looks at a whole fleet).
@@ -40,6 +50,25 @@ class Dispatcher {
     return RunOn(slow_, context, Bind(request, answer, subject, use_case));
   }
 
+  // A use case that is open to everybody: its message is bounded before it is made. Vouches:
+  // whoever gets an answer has thereby shown who it is.
+  template <typename Subject, typename Request, typename Answer>
+  grpc::ServerUnaryReactor* RunOpen(grpc::CallbackServerContext* context,
+                                    const grpc::ByteBuffer* bytes, grpc::ByteBuffer* answer,
+                                    const MessageBounds& bounds, bool vouches, Subject& subject,
+                                    absl::StatusOr<Answer> (Subject::*use_case)(const app::Caller&,
+                                                                                const Request&)) {
+    return RunOn(quick_, context, [=, this, &subject](const app::Caller& caller) -> absl::Status {
+      Request request;
+      QF_RETURN_IF_ERROR(Read(*bytes, bounds, request));
+      QF_ASSIGN_OR_RETURN(const Answer made, (subject.*use_case)(caller, request));
+      if (vouches) Vouch(*context);
+      return Write(made, *answer);
+    });
+  }
+
+  // Who calls; whoever keeps the door hears of it.
+  app::Caller Meet(const grpc::CallbackServerContext& context);
   WorkerPool& quick() { return quick_; }
   WorkerPool& slow() { return slow_; }
   void Stop();
@@ -54,9 +83,14 @@ class Dispatcher {
       return absl::OkStatus();
     };
   }
-  static grpc::ServerUnaryReactor* RunOn(WorkerPool& pool, grpc::CallbackServerContext* context,
-                                         Work work);
+  grpc::ServerUnaryReactor* RunOn(WorkerPool& pool, grpc::CallbackServerContext* context,
+                                  Work work);
+  void Vouch(const grpc::CallbackServerContext& context);
+  static absl::Status Read(const grpc::ByteBuffer& bytes, const MessageBounds& bounds,
+                           google::protobuf::Message& message);
+  static absl::Status Write(const google::protobuf::Message& message, grpc::ByteBuffer& bytes);
 
+  const Met met_;
   // As many as can run: most of the work is behind the store's one lock, and more threads only
   // change places there.
   WorkerPool quick_{static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u)),

@@ -9,8 +9,11 @@
 
 #include <mutex>
 
+#include "common/http/listen_socket.h"
 #include "common/net/channel.h"
 #include "common/net/grpc_exit.h"
+#include "daemon/grpc/listen.h"
+#include "daemon/grpc/open_calls.h"
 #include "daemon/grpc/services.h"
 
 namespace quantfleet::daemon {
@@ -19,7 +22,9 @@ namespace {
 constexpr int kMaxReceive = 4 << 20;
 constexpr int kMaxSend =
     64 << 20;  // as net's channels accept: the manifest and chunk list of a large artifact
-constexpr int kMaxStreams = 256;  // per connection
+constexpr int kMaxStreams = 64;                   // per connection
+constexpr int kHandshakeMs = 10'000;              // TLS and the first frames of HTTP/2
+constexpr size_t kMaxMetadata = size_t{8} << 10;  // names and values of a call's headers
 constexpr size_t kMemoryQuota = size_t{512} << 20;
 
 std::function<void(std::string_view)>& LogTarget() {
@@ -45,53 +50,75 @@ void PrepareProcess(const std::function<void(std::string_view)>& log) {
 }  // namespace
 
 struct GrpcServer::Impl {
-  Dispatcher dispatcher;
+  using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
+
+  explicit Impl(Door::Options options) : door(std::move(options)) {}
+
+  Dispatcher dispatcher{[this](const std::string& peer, bool known) { door.Met(peer, known); }};
   Services services;
+  std::unique_ptr<Acceptor> acceptor;
   std::unique_ptr<grpc::Server> server;
-  int port = 0;
+  Door door;
+  uint16_t port = 0;
   std::once_flag stopped;
 };
+
+namespace {
+
+void HandOver(grpc::experimental::ExternalConnectionAcceptor& acceptor, int fd) {
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+  connection.fd = fd;
+  acceptor.HandleNewConnection(&connection);
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(app::App& app,
                                                               const Options& options) {
   PrepareProcess(options.log);
-  auto impl = std::make_unique<Impl>();
+  auto impl = std::make_unique<Impl>(options.door);
   AddModelServices(app, impl->dispatcher, impl->services);
   AddOperatorServices(app, impl->dispatcher, impl->services);
   AddRolloutService(app, impl->dispatcher, impl->services);
   AddDeviceService(app, impl->dispatcher, impl->services);
 
+  QF_ASSIGN_OR_RETURN(std::vector<http::ListenSocket> sockets,
+                      OpenListenSockets(options.host, options.port));
+  impl->port = sockets.front().port;
   grpc::ServerBuilder builder;
-  const std::string host =
-      options.host.find(':') == std::string::npos ? options.host : "[" + options.host + "]";
-  const std::string address = fmt::format("{}:{}", host, options.port);
-  builder.AddListeningPort(
-      address,
-      net::MakeServerCredentials(options.ca_pem, options.certificate_pem, options.private_pem),
-      &impl->port);
+  const auto credentials =
+      net::MakeServerCredentials(options.ca_pem, options.certificate_pem, options.private_pem);
+  credentials->SetAuthMetadataProcessor(MakeStrangersFilter());
+  impl->acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
   net::ConfigureServer(builder);
   builder.SetMaxReceiveMessageSize(kMaxReceive);
   builder.SetMaxSendMessageSize(kMaxSend);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, static_cast<int>(kMaxMetadata));
   builder.SetResourceQuota(grpc::ResourceQuota("quantfleetd").Resize(kMemoryQuota));
   for (const auto& service : impl->services) builder.RegisterService(service.get());
   impl->server = builder.BuildAndStart();
   net::AwaitGrpcAtExit();
-  if (!impl->server || impl->port <= 0)
-    return Unavailable(
-        "gRPC: cannot listen at {}: the port may be in use by another process: stop it, or choose "
-        "another address with --listen",
-        address);
+  if (!impl->server) return Internal("gRPC: the server did not start");
+  std::vector<Door::Listener> listeners;
+  for (http::ListenSocket& socket : sockets)
+    listeners.push_back(
+        {socket, [&acceptor = *impl->acceptor](int fd) { HandOver(acceptor, fd); }});
+  QF_RETURN_IF_ERROR(impl->door.Open(std::move(listeners)));
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
 }
 
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 GrpcServer::~GrpcServer() { Stop(std::chrono::seconds(2)); }
-uint16_t GrpcServer::port() const { return static_cast<uint16_t>(impl_->port); }
+uint16_t GrpcServer::port() const { return impl_->port; }
+Door::Counts GrpcServer::connections() const { return impl_->door.counts(); }
 
 void GrpcServer::Stop(Duration grace) {
   std::call_once(impl_->stopped, [&] {
     if (auto* health = impl_->server->GetHealthCheckService()) health->Shutdown();
+    impl_->door.Close();
     impl_->server->Shutdown(std::chrono::system_clock::now() + grace);
     impl_->server->Wait();
     impl_->dispatcher.Stop();

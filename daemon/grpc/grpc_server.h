@@ -1,4 +1,6 @@
-// The gRPC side: all services over TLS, with health and reflection. Thread-safe.
+// The gRPC side: all services over TLS, with health and reflection. Connections come through the
+// door (daemon/door), and without a client certificate only the calls of open_calls.h are answered,
+// the others refused before their messages are read. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -9,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/status.h"
 #include "daemon/app/app.h"
+#include "daemon/door/door.h"
 
 namespace quantfleet::daemon {
 
@@ -18,6 +21,7 @@ class GrpcServer {
     std::string host = "127.0.0.1";
     uint16_t port = 0;  // 0: any free one
     std::string ca_pem, certificate_pem, private_pem;
+    Door::Options door;
     std::function<void(std::string_view)>
         log;  // what gRPC itself has to say; of the first server, for the process
   };
@@ -27,6 +31,7 @@ class GrpcServer {
   ~GrpcServer();  // Stop(2 s)
 
   uint16_t port() const;
+  Door::Counts connections() const;
   // No new calls; those under way get `grace`, then they are cancelled. Idempotent.
   void Stop(Duration grace);
 
