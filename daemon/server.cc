@@ -34,12 +34,11 @@ HostPort Reachable(HostPort address) {
   return address;
 }
 
-// What devices are told: the port alone where the HTTPS side listens wherever gRPC does, so that
-// each device stays with the address that reached us.
-std::string BlobEndpoint(const Config& config, uint16_t port) {
-  if (config.http.host == config.listen.host || IsWildcard(config.http.host))
-    return fmt::format(":{}", port);
-  return ToString({config.http.host, port});
+// What devices are told of another port: the port alone where it is open wherever gRPC's is, so
+// that each device stays with the address that reached us.
+std::string Endpoint(const Config& config, const std::string& host, uint16_t port) {
+  if (host == config.listen.host || IsWildcard(host)) return fmt::format(":{}", port);
+  return ToString({host, port});
 }
 
 // How many connections there may be, of the descriptors that this process may hold: a reserve is
@@ -58,8 +57,8 @@ Connections MostConnections() {
 // Names that the certificate has to carry besides the local ones.
 std::vector<std::string> ListenNames(const Config& config) {
   std::vector<std::string> names;
-  for (const std::string& host : {config.listen.host, config.http.host})
-    if (!IsWildcard(host)) names.push_back(host);
+  for (const std::string& host : {config.listen.host, config.http.host, config.fleet_listen.host})
+    if (!host.empty() && !IsWildcard(host)) names.push_back(host);
   return names;
 }
 
@@ -222,7 +221,12 @@ absl::Status Server::Impl::ServeGrpc(const Authority::ServerCredential& identity
       std::min(crowd.most_strangers_per_address, crowd.most_strangers / 4);
   options.door.most_held = most.held;
   options.door.log = environment.log;
-  app->set_blob_endpoint(BlobEndpoint(config, http_at.port));
+  options.fleet_host = config.fleet_listen.host;
+  options.fleet_port = config.fleet_listen.port;
+  app->set_blob_endpoint(Endpoint(config, config.http.host, http_at.port));
+  options.fleet_listens = [this](uint16_t fleet_port) {
+    app->set_fleet_endpoint(Endpoint(config, config.fleet_listen.host, fleet_port));
+  };
   QF_ASSIGN_OR_RETURN(grpc, GrpcServer::Start(*app, options));
   grpc_at = {config.listen.host, grpc->port()};
   probe = std::make_unique<Probe>(ToString(Reachable(grpc_at)),

@@ -1,11 +1,13 @@
 #include "daemon/grpc/grpc_server.h"
 
+#include <absl/cleanup/cleanup.h>
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/codegen/service_type.h>
 #include <grpcpp/resource_quota.h>
+#include <unistd.h>
 
 #include <mutex>
 
@@ -54,12 +56,16 @@ struct GrpcServer::Impl {
 
   explicit Impl(Door::Options options) : door(std::move(options)) {}
 
+  absl::StatusOr<uint16_t> Listen(const Options& options, const std::string& host, uint16_t at,
+                                  net::ClientCertificate client, grpc::ServerBuilder& builder,
+                                  std::vector<Door::Listener>& listeners);
+
   Dispatcher dispatcher{[this](const std::string& peer, bool known) { door.Met(peer, known); }};
   Services services;
-  std::unique_ptr<Acceptor> acceptor;
+  std::vector<std::unique_ptr<Acceptor>> acceptors;
   std::unique_ptr<grpc::Server> server;
   Door door;
-  uint16_t port = 0;
+  uint16_t port = 0, fleet_port = 0;
   std::once_flag stopped;
 };
 
@@ -73,6 +79,26 @@ void HandOver(grpc::experimental::ExternalConnectionAcceptor& acceptor, int fd) 
 
 }  // namespace
 
+// The port, where gRPC will get what is accepted.
+absl::StatusOr<uint16_t> GrpcServer::Impl::Listen(const Options& options, const std::string& host,
+                                                  uint16_t at, net::ClientCertificate client,
+                                                  grpc::ServerBuilder& builder,
+                                                  std::vector<Door::Listener>& listeners) {
+  QF_ASSIGN_OR_RETURN(
+      const std::vector<http::ListenSocket> sockets,
+      OpenListenSockets(
+          host, at, client == net::ClientCertificate::kRequired ? "--fleet-listen" : "--listen"));
+  const auto credentials = net::MakeServerCredentials(options.ca_pem, options.certificate_pem,
+                                                      options.private_pem, client);
+  credentials->SetAuthMetadataProcessor(MakeStrangersFilter());
+  acceptors.push_back(builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials));
+  for (const http::ListenSocket& socket : sockets)
+    listeners.push_back(
+        {socket, [&acceptor = *acceptors.back()](int fd) { HandOver(acceptor, fd); }});
+  return sockets.front().port;
+}
+
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(app::App& app,
                                                               const Options& options) {
   PrepareProcess(options.log);
@@ -82,15 +108,20 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(app::App& app,
   AddRolloutService(app, impl->dispatcher, impl->services);
   AddDeviceService(app, impl->dispatcher, impl->services);
 
-  QF_ASSIGN_OR_RETURN(std::vector<http::ListenSocket> sockets,
-                      OpenListenSockets(options.host, options.port));
-  impl->port = sockets.front().port;
   grpc::ServerBuilder builder;
-  const auto credentials =
-      net::MakeServerCredentials(options.ca_pem, options.certificate_pem, options.private_pem);
-  credentials->SetAuthMetadataProcessor(MakeStrangersFilter());
-  impl->acceptor = builder.experimental().AddExternalConnectionAcceptor(
-      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
+  std::vector<Door::Listener> listeners;
+  absl::Cleanup close_all = [&listeners] {
+    for (const Door::Listener& listener : listeners) ::close(listener.socket.fd);
+  };
+  QF_ASSIGN_OR_RETURN(impl->port,
+                      impl->Listen(options, options.host, options.port,
+                                   net::ClientCertificate::kAskedFor, builder, listeners));
+  if (!options.fleet_host.empty()) {
+    QF_ASSIGN_OR_RETURN(impl->fleet_port,
+                        impl->Listen(options, options.fleet_host, options.fleet_port,
+                                     net::ClientCertificate::kRequired, builder, listeners));
+    options.fleet_listens(impl->fleet_port);
+  }
   net::ConfigureServer(builder);
   builder.SetMaxReceiveMessageSize(kMaxReceive);
   builder.SetMaxSendMessageSize(kMaxSend);
@@ -102,10 +133,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(app::App& app,
   impl->server = builder.BuildAndStart();
   net::AwaitGrpcAtExit();
   if (!impl->server) return Internal("gRPC: the server did not start");
-  std::vector<Door::Listener> listeners;
-  for (http::ListenSocket& socket : sockets)
-    listeners.push_back(
-        {socket, [&acceptor = *impl->acceptor](int fd) { HandOver(acceptor, fd); }});
+  std::move(close_all).Cancel();  // they are the door's
   QF_RETURN_IF_ERROR(impl->door.Open(std::move(listeners)));
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
 }
@@ -113,6 +141,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(app::App& app,
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 GrpcServer::~GrpcServer() { Stop(std::chrono::seconds(2)); }
 uint16_t GrpcServer::port() const { return impl_->port; }
+uint16_t GrpcServer::fleet_port() const { return impl_->fleet_port; }
 Door::Counts GrpcServer::connections() const { return impl_->door.counts(); }
 
 void GrpcServer::Stop(Duration grace) {

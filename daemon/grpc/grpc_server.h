@@ -20,6 +20,11 @@ class GrpcServer {
   struct Options {
     std::string host = "127.0.0.1";
     uint16_t port = 0;  // 0: any free one
+    // Another place to listen, where no connection comes about without a client certificate; no
+    // host: nowhere else.
+    std::string fleet_host;
+    uint16_t fleet_port = 0;
+    std::function<void(uint16_t port)> fleet_listens;  // before anybody is served
     std::string ca_pem, certificate_pem, private_pem;
     Door::Options door;
     std::function<void(std::string_view)>
@@ -31,6 +36,7 @@ class GrpcServer {
   ~GrpcServer();  // Stop(2 s)
 
   uint16_t port() const;
+  uint16_t fleet_port() const;  // 0: there is none
   Door::Counts connections() const;
   // No new calls; those under way get `grace`, then they are cancelled. Idempotent.
   void Stop(Duration grace);

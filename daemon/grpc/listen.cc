@@ -34,10 +34,11 @@ absl::StatusOr<std::vector<std::string>> AddressesOf(const std::string& host) {
 }  // namespace
 
 absl::StatusOr<std::vector<http::ListenSocket>> OpenListenSockets(const std::string& host,
-                                                                  uint16_t port) {
+                                                                  uint16_t port,
+                                                                  std::string_view flag) {
   if (host == "0.0.0.0") {
     // The other wildcard takes IPv4's connections, too.
-    if (auto both = OpenListenSockets("::", port); both.ok()) return both;
+    if (auto both = OpenListenSockets("::", port, flag); both.ok()) return both;
   }
   QF_ASSIGN_OR_RETURN(const std::vector<std::string> addresses, AddressesOf(host));
   std::vector<http::ListenSocket> sockets;
@@ -47,8 +48,8 @@ absl::StatusOr<std::vector<http::ListenSocket>> OpenListenSockets(const std::str
       for (const http::ListenSocket& opened : sockets) ::close(opened.fd);
       return Unavailable(
           "gRPC: cannot listen at {}:{}: the port may be in use by another process: stop it, or "
-          "choose another address with --listen",
-          host, port);
+          "choose another address with {}",
+          host, port, flag);
     }
     sockets.push_back(*socket);
     port = socket->port;
