@@ -98,7 +98,7 @@ class Evaluation(Measured):
         agent.enroll(daemon, daemon.token())
         refused = daemon.cli("rollout", "create", "demo", check=False)
         self.assertEqual(refused.returncode, 1, refused.stderr)
-        self.assertIn("KL divergence", refused.stderr)
+        self.assertIn("KL", refused.stderr)
 
     def check_against_onnx_runtime(self, found):
         out, ids = self.dir / "out", self.dir / "ids.json"
@@ -119,7 +119,7 @@ class Evaluation(Measured):
         agent.enroll(daemon, daemon.token())
         refused = daemon.cli("rollout", "create", "demo", check=False)
         self.assertEqual(refused.returncode, 1, refused.stderr)
-        self.assertIn("KL divergence", refused.stderr)
+        self.assertIn("KL", refused.stderr)
         self.apply_class(daemon, "q4_0", "[quality]\nmax_kl = 1.0\nmin_top1_agreement = 0.5")
         daemon.cli("rollout", "create", "demo")
 
@@ -143,7 +143,7 @@ class Evaluation(Measured):
         self.apply_class(daemon, "f16", "[health]\nmin_tokens_per_second = 1000000")
         failed = self.failed_rollout(daemon, agent)
         self.assertEqual(failed["reason"], "too_slow")
-        self.assertIn("the class requires 1000000.00", failed["detail"])
+        self.assertIn("1000000.00", failed["detail"])
         self.assertEqual(failed["active_manifest"], before["active_manifest"])
 
         self.apply_class(daemon, "f16", "[health]\nmin_memory_available_mib = 1000000")
@@ -165,7 +165,7 @@ class Evaluation(Measured):
         agent.start(env={"LD_PRELOAD": str(BIN.parent / "lib/libwrong_exp.so")})
         failed = self.failed_rollout(daemon, agent)
         self.assertEqual(failed["reason"], "health_failed")
-        self.assertRegex(failed["detail"], r"the share of matching golden-answer tokens is \d+\.\d %, the class requires 75.0 %")
+        self.assertRegex(failed["detail"], r"\d+\.\d %.* 75\.0 %")
         self.assertEqual(failed["active_manifest"], before["active_manifest"])
 
         # Nothing was wrong with the artifact.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import format as formatting
 import include_arrows
+import sentences
 
 
 class Planted(unittest.TestCase):
@@ -93,6 +94,23 @@ class Format(Planted):
     def test_characters_are_counted_not_bytes(self):
         self.plant("umlauts.py", "# " + "ü" * (formatting.COLUMNS - 2) + "\n")
         self.assertEqual(self.wrong()[1], [])
+
+
+class Sentences(Planted):
+    def wrong(self):
+        return sentences.sentences(self.root)[0]
+
+    def test_a_sentence_is_found_however_it_is_broken_into_lines(self):
+        self.plant("tests/a_test.cc", 'EXPECT_ERROR(Read({"a, (b", \'x\'}),\n             kDataLoss, "f.bin",\n'
+                                      '             "the file is "\n             "too short");\n')
+        self.plant("tests/b_test.cc", '\nEXPECT_THAT(Why(), Names("c", "no device class fits"));\n')
+        self.assertEqual([one.split(": ")[0] for one in self.wrong()], ["tests/a_test.cc:1", "tests/b_test.cc:2"])
+
+    def test_names_numbers_and_commands_are_none(self):
+        self.plant("tests/a_test.cc", 'EXPECT_ERROR(Say("what a test says itself"), kNotFound, "line 2", "blk.0.attn_q");\n'
+                                      'EXPECT_ERROR(x, kNotFound, "quantfleet group apply lab", "`chmod go-w " + path + "`");\n'
+                                      'EXPECT_ERROR(x, kNotFound, "phi3, llama, qwen2 and qwen3") << "and why it matters";\n')
+        self.assertEqual(self.wrong(), [])
 
 
 if __name__ == "__main__":

@@ -334,7 +334,7 @@ TEST_F(SessionTest, AKeyOrAStateThatOthersMayChangeIsRefusedWithTheCommandThatMe
   for (const int bits : {0777, 0770, 01777}) {
     mode(dir_.path(), bits);
     EXPECT_ERROR(store_.Load(), kFailedPrecondition, "chmod go-w " + dir_.path().string());
-    EXPECT_ERROR(store_.DeviceKey(), kFailedPrecondition, "others may change it");
+    EXPECT_ERROR(store_.DeviceKey(), kFailedPrecondition, "chmod go-w " + dir_.path().string());
   }
   for (const int bits : {0755, 0750, 0700}) {
     mode(dir_.path(), bits);

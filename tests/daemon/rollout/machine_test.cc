@@ -11,6 +11,7 @@ namespace quantfleet::daemon {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::Names;
 using v1::Rollout;
 using v1::RolloutPlan;
 
@@ -136,8 +137,7 @@ TEST_F(MachineTest, ADeviceThatFailsWhileSoakingStopsIt) {
   counts_[0].healthy = counts_[0].failed = 1;
   Pass(60);
   EXPECT_EQ(head_.state(), Rollout::PAUSED);
-  EXPECT_THAT(head_.reason(),
-              HasSubstr("1 of 2 devices are healthy, which is below the limit of 100 %"));
+  EXPECT_THAT(head_.reason(), Names("1 of 2", "100 %"));
   EXPECT_EQ(counts_[1].in_flight, 0u);
 }
 
@@ -174,7 +174,7 @@ TEST_F(MachineTest, TooManyFailuresDoWhatThePlanSays) {
     End(0, 0, 1);
     EXPECT_EQ(head_.state(), state);
     EXPECT_EQ(rows_, rows);
-    EXPECT_THAT(head_.reason(), HasSubstr("failed devices: 2, which exceeds the limit of 1"));
+    EXPECT_THAT(head_.reason(), Names("failed devices: 2", "limit of 1"));
     EXPECT_GE(counts_[0].queued, 6u);
   }
 }
@@ -214,7 +214,7 @@ TEST_F(MachineTest, EventsThatDoNotFitAreRefusedAndRepeatedOnesAreNot) {
   Settle(RolloutEvent::kAbort);
   Settle(RolloutEvent::kAbort);
   EXPECT_THAT(RefusalOf(RolloutEvent::kResume), HasSubstr("PAUSED"));
-  EXPECT_THAT(RefusalOf(RolloutEvent::kPause), HasSubstr("is ABORTED"));
+  EXPECT_THAT(RefusalOf(RolloutEvent::kPause), HasSubstr("ABORTED"));
   Settle(RolloutEvent::kRollBack);
   EXPECT_EQ(head_.state(), Rollout::ROLLED_BACK);
 }
