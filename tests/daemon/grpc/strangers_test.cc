@@ -4,7 +4,7 @@
 #include <future>
 
 #include "daemon/grpc/bounded.h"
-#include "tests/daemon/grpc/server_fixture.h"
+#include "tests/daemon/grpc/whole_path_fixture.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -19,7 +19,7 @@ std::string EmptySubMessages(size_t count) {
   return bytes;
 }
 
-class StrangersTest : public ServerFixture {
+class StrangersTest : public WholePathFixture {
  protected:
   // The bytes as they are, to whatever call; OK with the answer's bytes.
   absl::StatusOr<std::string> Ask(const std::string& call, const std::string& bytes,
@@ -76,9 +76,12 @@ TEST_F(StrangersTest, MessagesAreBoundedBeforeTheyAreMade) {
   EXPECT_OK(Ask("/quantfleet.v1.DeviceService/GetChallenge", "\x0a\x01x"));
 }
 
-// As long as it lasts, a stranger's connection takes less than a message may have elsewhere.
-TEST_F(StrangersTest, WhoeverSendsMegabytesIsCut) {
-  EXPECT_ERROR(Ask(kEnroll, EmptySubMessages(2 << 20)), kUnavailable, "");
+// Its connection is cut, or its message refused, whichever comes first.
+TEST_F(StrangersTest, WhoeverSendsMegabytesIsNotHeard) {
+  const absl::Status refused = Ask(kEnroll, EmptySubMessages(2 << 20)).status();
+  EXPECT_TRUE(refused.code() == absl::StatusCode::kUnavailable ||
+              refused.code() == absl::StatusCode::kResourceExhausted)
+      << refused;
 }
 
 TEST_F(StrangersTest, AnOperatorMaySendThem) {
@@ -90,6 +93,26 @@ TEST_F(StrangersTest, AnOperatorMaySendThem) {
   ASSERT_OK(Call<v1::ListModelsResponse>(models, &v1::ModelService::Stub::ListModels, {}));
   const auto begun = Call<v1::PushState>(models, &v1::ModelService::Stub::BeginPush, request);
   EXPECT_NE(begun.status().code(), absl::StatusCode::kUnavailable) << begun.status();
+}
+
+TEST_F(StrangersTest, TheFleetsListenerIsAnnouncedAndWantsACertificate) {
+  EXPECT_EQ(Enrolled().identity.fleet_endpoint(), "") << "there is none";
+  server_.reset();
+  config_.fleet_listen = {"127.0.0.1", 0};
+  Start();
+  SetUp();
+  const Device device = Enrolled();
+  const std::string port = device.identity.fleet_endpoint();
+  ASSERT_THAT(port, ::testing::StartsWith(":"));
+  const auto fleet = [&](const net::ClientIdentity& identity) {
+    return v1::DeviceService::NewStub(net::MakeChannel("127.0.0.1" + port, Trust(), identity));
+  };
+  const auto checked_in = CheckIn(fleet(device.tls()));
+  ASSERT_OK(checked_in);
+  EXPECT_EQ(checked_in->fleet_endpoint(), port);
+  EXPECT_ERROR(Call<v1::Challenge>(fleet({}), &v1::DeviceService::Stub::GetChallenge, {}),
+               kUnavailable, "");
+  EXPECT_OK(CheckIn(Stub<v1::DeviceService>(device.tls()))) << "the first address stays";
 }
 
 TEST(Bounded, CountsWhatAMessageWouldConsistOf) {
