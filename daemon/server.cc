@@ -137,9 +137,10 @@ absl::Status Server::Impl::Open() {
     QF_ASSIGN_OR_RETURN(options.evaluation.text, files.ReadAll(config.evaluation_text));
   }
   options.scratch = config.data / "evaluation";
-  options.on_collected = [log = environment.log](const absl::StatusOr<Collected>& collected) {
+  options.on_collected = [log = environment.log,
+                          warn = environment.warn](const absl::StatusOr<Collected>& collected) {
     if (!collected.ok())
-      return log(fmt::format("collecting garbage: {}", Describe(collected.status())));
+      return warn(fmt::format("collecting garbage: {}", Describe(collected.status())));
     if (collected->blobs_removed > 0)
       log(fmt::format("garbage: freed {} in {} blobs", HumanBytes(collected->bytes_removed),
                       collected->blobs_removed));
@@ -150,7 +151,7 @@ absl::Status Server::Impl::Open() {
   app = std::make_unique<app::App>(app::Backend{*store, *authority, *models, *jobs, blobs, *classes,
                                                 *fleet, *rollouts, clock, started_ms});
   if (const absl::Status swept = models->Sweep(); !swept.ok())
-    environment.log(fmt::format("removing leftovers of pushes: {}", Describe(swept)));
+    environment.warn(fmt::format("removing leftovers of pushes: {}", Describe(swept)));
   return absl::OkStatus();
 }
 
@@ -220,7 +221,7 @@ absl::Status Server::Impl::ServeGrpc(const Authority::ServerCredential& identity
   crowd.most_strangers_per_address =
       std::min(crowd.most_strangers_per_address, crowd.most_strangers / 4);
   options.door.most_held = most.held;
-  options.door.log = environment.log;
+  options.door.log = environment.warn;
   options.fleet_host = config.fleet_listen.host;
   options.fleet_port = config.fleet_listen.port;
   app->set_blob_endpoint(Endpoint(config, config.http.host, http_at.port));
@@ -253,7 +254,7 @@ void Server::Impl::Stop() {
   ticker.reset();
   if (store)
     if (const absl::Status flushed = store->Flush(); !flushed.ok())
-      environment.log(Describe(flushed));
+      environment.warn(Describe(flushed));
   if (lock) environment.files.Remove(config.data / "endpoints.json").IgnoreError();
   http.reset();
   probe.reset();
@@ -278,7 +279,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
   QF_RETURN_IF_ERROR(impl.ServeHttp(identity));
   QF_RETURN_IF_ERROR(impl.ServeGrpc(identity));
   QF_RETURN_IF_ERROR(impl.jobs->Start());
-  impl.ticker = std::make_unique<Ticker>(*impl.rollouts, kTick, environment.log);
+  impl.ticker = std::make_unique<Ticker>(*impl.rollouts, kTick, environment.warn);
   QF_RETURN_IF_ERROR(impl.WriteEndpoints());
   return server;
 }

@@ -1,5 +1,5 @@
-// Who is connected to a server and who may still come: the one place that decides when too many
-// are. Numbers alone, no sockets and no clock. Not thread-safe.
+// Who is connected to a server and who may still connect: the one place that decides how many are
+// too many. It only counts; it knows neither sockets nor a clock. Not thread-safe.
 //
 // A connection is a stranger's until its client has shown who it is. Strangers may be limited, all
 // together and by address, so that neither many of them nor one of many connections keeps out those
@@ -23,7 +23,8 @@ class Crowd {
 
   struct Limits {
     size_t most = 1024;  // connections that are served
-    // Beyond these so many more at a time are told so; the others are closed without a word.
+    // This many more at a time are told that there are too many; any others are closed without an
+    // answer.
     size_t most_told = 0;
     // Whether the connection that has waited longest for a request gives way to a new one;
     // strangers before others.
@@ -35,7 +36,7 @@ class Crowd {
     std::chrono::milliseconds patience{0};
   };
   struct Counts {
-    size_t open = 0, strangers = 0;      // those that gave way are not counted any more
+    size_t open = 0, strangers = 0;      // without those that gave way
     uint64_t gave_way = 0, refused = 0;  // in all; refused: told so, or closed
   };
   struct Entry {
@@ -46,8 +47,8 @@ class Crowd {
 
   explicit Crowd(const Limits& limits) : limits_(limits) {}
 
-  // A connection comes; `id` is its own, `address` what the share is counted by. It has to Leave if
-  // it is kServed or kTold.
+  // A connection arrives; `id` is its own, `address` what the share is counted by. It has to Leave
+  // if the answer is kServed or kTold.
   Entry Enter(uint64_t id, const std::string& address = {}, Instant now = {});
   void BeginWaiting(uint64_t id, Instant now = {});  // for a request
   void EndWaiting(uint64_t id);

@@ -3,7 +3,7 @@
 // A fixed number of threads, a bounded number of connections, bounded memory per connection
 // whatever a blob's size. At most half of the connections are those of clients without a
 // certificate, at most an eighth those of one address; beyond, silent ones give way to new ones. A
-// client certificate is asked for and, when one comes, must lead to the daemon's CA; blobs need one
+// client certificate is requested and, if presented, must lead to the daemon's CA; blobs need one
 // that `authorize` accepts, at each request. Thread-safe. The functions run on the server's
 // threads.
 #pragma once
@@ -52,7 +52,7 @@ class HttpServer {
   ~HttpServer();  // Stop()
 
   uint16_t port() const;
-  // No new connections; answers under way get `grace`, then everything is cut. Idempotent.
+  // Accepts no new connections; answers under way get `grace`, then everything is cut. Idempotent.
   void Stop();
 
  private:

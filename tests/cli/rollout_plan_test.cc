@@ -104,7 +104,7 @@ TEST(RolloutTextTest, ADryRunSaysWhoGetsWhat) {
   const std::string text = DryRunText(rollout);
   EXPECT_THAT(text, Names("1h 5m", "assumed: 10 Mbit/s", "without approvals"));
   EXPECT_THAT(text, HasSubstr("10m"));
-  EXPECT_THAT(text, Names("devices: 1", "10m"));
+  EXPECT_THAT(text, Names("1 device", "10m"));
   EXPECT_THAT(text, HasSubstr("0123456789ab"));
   EXPECT_THAT(text, Names("NO_CLASS", skipped.reason()));
   EXPECT_THAT(text, HasSubstr("2.0 MiB"));

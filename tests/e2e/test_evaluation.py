@@ -46,6 +46,14 @@ class Evaluation(Measured):
         path.write_text(FAST_IOT.format(format=format, recipe=recipe, limits=limits))
         daemon.cli("class", "apply", path)
 
+    def test_a_text_of_another_kind_than_the_models_is_left_out(self):
+        daemon = self.daemon_with_artifacts("iot-int4", extra=("--evaluation-tokens", "64"))
+        (name, detail), = self.artifacts(daemon, "{name}").items()
+        evaluation = detail["evaluation"]
+        self.assertEqual(len(evaluation["golden"]), 3)
+        self.assertEqual(int(evaluation.get("tokens", 0)), 0, "tales are all that it knows: the shipped text is not of its kind")
+        self.assertNotIn("mean NLL", daemon.cli("artifact", "show", name).stdout)
+
     def test_four_bits_are_further_from_the_source_than_sixteen(self):
         daemon = self.daemon_with_artifacts("iot-int4", "ai-pc-int8", "edge-fp16")
         found = {recipe: detail["evaluation"] for recipe, detail in self.artifacts(daemon).items()}

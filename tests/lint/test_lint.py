@@ -6,6 +6,7 @@ from pathlib import Path
 import format as formatting
 import include_arrows
 import sentences
+import service_paths
 
 
 class Planted(unittest.TestCase):
@@ -94,6 +95,17 @@ class Format(Planted):
     def test_characters_are_counted_not_bytes(self):
         self.plant("umlauts.py", "# " + "ü" * (formatting.COLUMNS - 2) + "\n")
         self.assertEqual(self.wrong()[1], [])
+
+
+class ServicePaths(Planted):
+    def test_a_page_that_names_another_path_than_the_unit_is_found(self):
+        self.plant("deploy/systemd/a.service", "StateDirectory=quantfleetd\nExecStart=x --config /etc/quantfleet/a.toml\n")
+        self.plant("docs/right.md", "See /etc/quantfleet/a.toml and `/var/lib/quantfleetd/admin.json`.\n")
+        self.assertEqual(service_paths.wrong_paths(self.root), [])
+        self.plant("docs/wrong.md", "\nSee /etc/quantfleet/b.toml, /var/lib/quantfleet.\n")
+        wrong = service_paths.wrong_paths(self.root)
+        self.assertEqual([line.split(" is ")[0] for line in wrong],
+                         ["docs/wrong.md:2: /etc/quantfleet/b.toml", "docs/wrong.md:2: /var/lib/quantfleet"])
 
 
 class Sentences(Planted):

@@ -69,6 +69,19 @@ TEST_F(AccessTest, AnotherUsersFileIsRefusedUnlessRootAsks) {
   }
 }
 
+TEST_F(AccessTest, RootDoesNotWriteIntoTheFolderOfAnotherUsersService) {
+  const fs::path folder = dir_ / "state";
+  ASSERT_TRUE(fs::create_directory(folder));
+  EXPECT_OK(CheckIsOwn(folder));
+  EXPECT_OK(CheckIsOwn(dir_ / "absent", 0));
+  if (::geteuid() == 0) {
+    ASSERT_EQ(::chown(folder.c_str(), 12345, static_cast<gid_t>(-1)), 0);
+  }
+  const uid_t owner = ::geteuid() == 0 ? 12345 : ::geteuid();
+  EXPECT_ERROR(CheckIsOwn(folder, 0), kFailedPrecondition, fmt::format("sudo -u '#{}'", owner));
+  EXPECT_OK(CheckIsOwn(folder, owner));
+}
+
 TEST_F(AccessTest, TheCommandCanBeCopiedIntoAShell) {
   EXPECT_ERROR(CheckPrivate(FileWith(0644, "my key")), kFailedPrecondition,
                "chmod 600 '" + (dir_ / "my key").string() + "'`");

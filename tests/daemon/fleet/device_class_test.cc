@@ -73,6 +73,9 @@ budget_mib = 500
 
   EXPECT_THAT(WhyNotGoodEnough(spec->quality, nullptr).value_or(""), HasSubstr("not measured"));
   v1::EvaluationStatement good;
+  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &good).value_or(""), HasSubstr("not measured"))
+      << "golden answers alone, because the text was not of the model's kind";
+  good.set_tokens(255);
   good.set_reference_mean_nll(2.0);
   good.set_mean_nll(2.1 - 1e-9);
   good.set_top1_agreement(0.9);

@@ -127,6 +127,15 @@ TEST_F(MaintenanceTest, ForceLeavesWhoHasNotHeardBehind) {
   EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, Root(data_)));
 }
 
+TEST_F(MaintenanceTest, AClockIsAcceptedByCommand) {
+  const ManualClock behind(clock_.Now() - std::chrono::hours(48));
+  EXPECT_ERROR(RotateCa(RealFileSystem(), behind, data_), kFailedPrecondition,
+               "quantfleetd clock accept");
+  EXPECT_ERROR(AcceptClock(RealFileSystem(), behind, dir_ / "nothing"), kNotFound, "--data");
+  ASSERT_OK(AcceptClock(RealFileSystem(), behind, data_).status());
+  EXPECT_OK(RotateCa(RealFileSystem(), behind, data_).status());
+}
+
 TEST_F(MaintenanceTest, ABackUpHoldsTheRootsBetween) {
   ASSERT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
   ASSERT_OK(Retire(true).status());

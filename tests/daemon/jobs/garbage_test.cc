@@ -151,7 +151,7 @@ TEST_F(GarbageTest, ARolloutThatIsNotOverNeedsItsArtifacts) {
   EXPECT_ERROR(Once(*store_)->artifacts().Delete(name), kFailedPrecondition, "rollouts/r");
   rollout.set_state(v1::Rollout::COMPLETED);
   rollout.set_finished_ms(5);
-  ASSERT_OK(Once(*store_)->rollouts().PutHead(rollout));
+  ASSERT_OK(Once(*store_)->rollouts().PutRecord(rollout));
   EXPECT_OK(Once(*store_)->artifacts().Delete(name));
 }
 

@@ -137,6 +137,48 @@ TEST_F(PhasedTest, AnOfflineDeviceTimesOut) {
   EXPECT_THAT(failed[0].reason(), HasSubstr("600 s"));
 }
 
+TEST_F(PhasedTest, ADeadlineOfAClockThatWasAheadBeginsAnew) {
+  EnrollDevices(1);
+  RolloutPlan plan;
+  plan.set_device_timeout_seconds(600);
+  const Rollout rollout = Create(plan);
+  RolloutDevice row = Pending(rollout).at(0);
+  row.set_deadline_ms(row.deadline_ms() + int64_t{400} * 86'400'000);
+  ASSERT_OK(Once(*store_)->rollouts().PutDevice(rollout.name(), row));
+  Pass(1);
+  EXPECT_EQ(Row(Get(rollout), row.device_id()).deadline_ms(), ToUnixMillis(clock_.Now()) + 600'000);
+  Pass(600);
+  EXPECT_EQ(In(Get(rollout), RolloutDevice::FAILED).size(), 1u);
+}
+
+TEST_F(PhasedTest, APhaseOpenedByAClockThatWasAheadGoesOn) {
+  EnrollDevices(2);
+  RolloutPlan plan;
+  plan.set_max_in_flight(1);
+  const Rollout rollout = Create(plan);
+  Rollout record = Once(*store_)->rollouts().GetRecord(rollout.name()).value();
+  record.set_phase_opened_ms(record.phase_opened_ms() + int64_t{400} * 86'400'000);
+  ASSERT_OK(Once(*store_)->rollouts().PutRecord(record));
+  Ends(Pending(rollout).at(0), ModelStatus::HEALTHY);
+  Pass(1);
+  EXPECT_THAT(Pending(Get(rollout)), SizeIs(1));
+}
+
+// Jumps while the daemon runs: no device fails for it, and no soak is over.
+TEST_F(PhasedTest, AClockThatJumpsMovesNoRollout) {
+  EnrollDevices(1);
+  RolloutPlan plan;
+  plan.set_device_timeout_seconds(600);
+  const Rollout rollout = Create(plan);
+  for (const std::chrono::hours jump : {std::chrono::hours(24 * 400), std::chrono::hours(-48)}) {
+    clock_.Advance(jump);
+    EXPECT_ERROR(rollouts_.Tick(), kFailedPrecondition, "daemon's clock");
+    clock_.Advance(-jump);
+    Pass(1);
+    EXPECT_THAT(Pending(Get(rollout)), SizeIs(1));
+  }
+}
+
 TEST_F(PhasedTest, WithoutAPlanADeviceHasADay) {
   EnrollDevices(1);
   const Rollout rollout = Create({});

@@ -71,7 +71,7 @@ TEST_F(AuthorityTest, ASecondSigningKeySignsBesideTheFirstAndThenAlone) {
   const auto both = Open();
   EXPECT_EQ(both->trust_root().version(), 2u);
   EXPECT_EQ(both->trust_root().keys_size(), 2);
-  const v1::Signed statement = both->SignStatement(trust::kAssignmentType, "told");
+  const v1::Signed statement = both->SignStatement(trust::kAssignmentType, "told").value();
   EXPECT_EQ(statement.signatures_size(), 2);
   EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, first).ok())
       << "a device with the old root believes it";
@@ -82,7 +82,7 @@ TEST_F(AuthorityTest, ASecondSigningKeySignsBesideTheFirstAndThenAlone) {
   EXPECT_EQ(last->trust_root().version(), 3u);
   EXPECT_EQ(last->trust_root().keys_size(), 1);
   EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, last->trust_root()).ok());
-  EXPECT_FALSE(trust::Verify(last->SignStatement(trust::kAssignmentType, "told"),
+  EXPECT_FALSE(trust::Verify(last->SignStatement(trust::kAssignmentType, "told").value(),
                              trust::kAssignmentType, first)
                    .ok());
   EXPECT_EQ(Mode(dir_ / "keys/signing.pem"), fs::perms::owner_read | fs::perms::owner_write);
@@ -180,7 +180,7 @@ TEST_F(AuthorityTest, KeysAndFoldersThatOthersMayChangeAreRefusedWithTheCommandT
 }
 
 TEST_F(AuthorityTest, AStatementOfTheOldKeyIsSignedAnewOnce) {
-  v1::Signed statement = Open()->SignStatement(trust::kAssignmentType, "told");
+  v1::Signed statement = Open()->SignStatement(trust::kAssignmentType, "told").value();
   EXPECT_FALSE(Open()->SignAnew(statement));
   ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
   EXPECT_TRUE(Open()->SignAnew(statement));
@@ -339,7 +339,7 @@ TEST_F(AuthorityTest, IssuesCertificatesAndStatementsThatItsTrustRootVerifies) {
   EXPECT_EQ(trust::ReadCertificate(*device)->subject.id, "d1");
   EXPECT_EQ(authority->IssueOperator(key.public_pem, "eve", "root", Duration(1)).status().code(),
             absl::StatusCode::kInvalidArgument);
-  const auto statement = authority->SignStatement(trust::kAssignmentType, "payload");
+  const auto statement = authority->SignStatement(trust::kAssignmentType, "payload").value();
   EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, authority->trust_root()).ok());
   EXPECT_FALSE(
       trust::Verify(statement, trust::kArtifactStatementType, authority->trust_root()).ok());
