@@ -57,6 +57,7 @@ absl::StatusOr<v1::Identity> DeviceCalls::ToProto(absl::StatusOr<Fleet::Issued> 
   out.set_device_class(std::move(identity->device_class));
   *out.mutable_trust_root() = backend_.authority.trust_root();
   out.set_blob_endpoint(backend_.blob_endpoint);
+  out.set_fleet_endpoint(backend_.fleet_endpoint);
   out.set_server_time_ms(Now());
   return out;
 }
@@ -119,6 +120,7 @@ absl::StatusOr<v1::CheckInResponse> DeviceCalls::CheckIn(const Caller& caller,
   response.set_next_check_in_ms(backend_.fleet.check_in().count());
   response.set_device_class(device.device_class());
   response.set_blob_endpoint(backend_.blob_endpoint);
+  response.set_fleet_endpoint(backend_.fleet_endpoint);
   return response;
 }
 

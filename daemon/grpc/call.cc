@@ -1,5 +1,6 @@
 #include "daemon/grpc/call.h"
 
+#include <google/protobuf/message.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
@@ -17,15 +18,6 @@ absl::Status Overloaded() {
 
 namespace {
 
-std::string TextOf(const grpc::ByteBuffer& buffer) {
-  std::vector<grpc::Slice> slices;
-  std::string text;
-  if (!buffer.Dump(&slices).ok()) return text;  // not a message, then
-  for (const grpc::Slice& slice : slices)
-    text.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  return text;
-}
-
 // gRPC has it as "ipv4:192.0.2.1:4711".
 std::string AddressOf(const grpc::CallbackServerContext& context) {
   const std::string peer = context.peer();
@@ -34,33 +26,53 @@ std::string AddressOf(const grpc::CallbackServerContext& context) {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* Dispatcher::RunBytesOn(WorkerPool& pool,
-                                                 grpc::CallbackServerContext* context,
-                                                 const grpc::ByteBuffer* request,
-                                                 grpc::ByteBuffer* answer, BytesWork work) {
-  return RunOn(
-      pool, context,
-      [request, answer, work = std::move(work)](const app::Caller& caller) -> absl::Status {
-        QF_ASSIGN_OR_RETURN(const std::string bytes, work(caller, TextOf(*request)));
-        const grpc::Slice slice(bytes);
-        *answer = grpc::ByteBuffer(&slice, 1);
-        return absl::OkStatus();
-      });
+void Dispatcher::Vouch(const grpc::CallbackServerContext& context) {
+  met_(context.peer(), /*known=*/true);
+}
+
+app::Caller Dispatcher::Meet(const grpc::CallbackServerContext& context) {
+  app::Caller caller{net::PeerCertificate(context), AddressOf(context)};
+  met_(context.peer(), /*known=*/!caller.certificate_pem.empty());
+  return caller;
+}
+
+absl::StatusOr<std::string> Dispatcher::Read(const grpc::ByteBuffer& bytes,
+                                             const google::protobuf::Descriptor& type,
+                                             const MessageBounds& bounds) {
+  // Before it is copied, too.
+  if (bytes.Length() > bounds.bytes)
+    return ResourceExhausted("the message has {} bytes; this call takes at most {}", bytes.Length(),
+                             bounds.bytes);
+  std::string flat;
+  std::vector<grpc::Slice> slices;
+  if (!bytes.Dump(&slices).ok()) return Internal("the message cannot be read");
+  for (const grpc::Slice& slice : slices)
+    flat.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  QF_RETURN_IF_ERROR(CheckMessage(flat, type, bounds));
+  return flat;
+}
+
+absl::Status Dispatcher::Write(const google::protobuf::Message& message, grpc::ByteBuffer& bytes) {
+  const grpc::Slice slice(SerializeClean(message));
+  grpc::ByteBuffer made(&slice, 1);
+  bytes.Swap(&made);
+  return absl::OkStatus();
 }
 
 grpc::ServerUnaryReactor* Dispatcher::RunOn(WorkerPool& pool, grpc::CallbackServerContext* context,
                                             Work work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const bool posted = pool.Post([context, reactor, work = std::move(work)] {
+  const auto answer = [context, reactor, caller = Meet(*context), work = std::move(work)] {
     absl::Status status;
     try {
-      status = work({net::PeerCertificate(*context), AddressOf(*context)});
+      status = work(caller);
     } catch (const std::exception& e) {
       status = Internal("{}", e.what());
     }
     net::AddRetryAfter(*context, status);
     reactor->Finish(net::ToGrpc(status));
-  });
+  };
+  const bool posted = pool.Post(answer);
   if (!posted) reactor->Finish(net::ToGrpc(Overloaded()));
   return reactor;
 }

@@ -240,7 +240,7 @@ TEST_F(ServerTest, RolesAreEnforced) {
   };
   EXPECT_ERROR(bring(publisher), kPermissionDenied, "role admin");
   EXPECT_ERROR(bring(admin_), kInvalidArgument, "");
-  EXPECT_ERROR(list({}), kUnauthenticated, "role viewer");
+  EXPECT_ERROR(list({}), kUnauthenticated, "operator");
   EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>(admin_)), kPermissionDenied, "operator");
   EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>({})), kUnauthenticated, "enroll");
   EXPECT_ERROR(list(Enrolled().tls()), kPermissionDenied, "operator");
@@ -250,7 +250,7 @@ TEST_F(ServerTest, RolesAreEnforced) {
   v1::Job ignored;
   const auto stream = Stub<v1::JobService>({})->WatchJob(&context, job);
   EXPECT_FALSE(stream->Read(&ignored));
-  EXPECT_ERROR(net::FromGrpc(stream->Finish()), kUnauthenticated, "role viewer");
+  EXPECT_ERROR(net::FromGrpc(stream->Finish()), kUnauthenticated, "operator");
 }
 
 TEST_F(ServerTest, ForeignAndRevokedDevicesAreRefused) {
@@ -413,8 +413,8 @@ std::string Text(const grpc::ByteBuffer& buffer) {
   return text;
 }
 
-TEST_F(ServerTest, HealthAndReflectionAnswerWithoutACertificate) {
-  const auto channel = net::MakeChannel(ToString(server_->grpc()), Trust(), {});
+TEST_F(ServerTest, HealthAndReflectionAnswerWhoHasACertificate) {
+  const auto channel = net::MakeChannel(ToString(server_->grpc()), Trust(), Operator("viewer"));
   grpc::GenericStub stub(channel);
   grpc::CompletionQueue queue;
   const auto next = [&queue] {
