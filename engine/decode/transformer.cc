@@ -1,7 +1,8 @@
 #include "engine/decode/transformer.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "engine/decode/steps.h"
 
 namespace quantfleet::engine {
 namespace {
@@ -35,6 +36,7 @@ int64_t Grain(int64_t work_per_item) {
 absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(
     const pipeline::Hyperparameters& hyper, Weights weights, int64_t context, ThreadPool& pool,
     const VectorOps& ops, const MatrixOps* matrix_ops) {
+  if (weights.family == nullptr) return Internal("weights of no family");
   QF_ASSIGN_OR_RETURN(Rope rope, Rope::Create(hyper, context, weights.interleaved_rope));
   return std::unique_ptr<Transformer>(
       new Transformer(hyper, std::move(weights), std::move(rope), context, pool, ops, matrix_ops));
@@ -44,7 +46,8 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(
 Transformer::Transformer(const pipeline::Hyperparameters& hyper, Weights weights, Rope rope,
                          int64_t context, ThreadPool& pool, const VectorOps& ops,
                          const MatrixOps* matrix_ops)
-    : hyper_(hyper),
+    : family_(*weights.family),
+      hyper_(hyper),
       weights_(std::move(weights)),
       rope_(std::move(rope)),
       context_(context),
@@ -169,8 +172,9 @@ void Transformer::RunLayers(int64_t batch) {
 }
 
 void Transformer::Head(const float* x, int64_t batch, float* logits) {
-  Normalize(weights_.output_norm, x, normed_.data(), batch);
-  Multiply({{&weights_.head, nullptr, logits}}, normed_.data(), batch);
+  Normalize(weights_.outer, Role::kOutputNorm, x, normed_.data(), batch);
+  Multiply({{&weights_.head, &weights_.outer.vector(Role::kOutputHeadBias), logits}},
+           normed_.data(), batch);
 }
 
 void Transformer::RunLayer(int layer, int64_t batch) {
@@ -178,27 +182,32 @@ void Transformer::RunLayer(int layer, int64_t batch) {
   const int64_t hidden = batch * hyper_.hidden;
 
   const auto product = [&](Role weight, std::vector<float>& y) {
-    return Product{&w.matrix(weight), nullptr, y.data()};
-  };
-  const auto biased = [&](Role weight, Role bias, std::vector<float>& y) {
-    return Product{&w.matrix(weight), &w.vector(bias), y.data()};
+    const std::optional<Role> bias = Info(weight).bias;
+    return Product{&w.matrix(weight), bias ? &w.vector(*bias) : nullptr, y.data()};
   };
 
-  Normalize(w.vector(Role::kAttnNorm), x_.data(), normed_.data(), batch);
-  Multiply({biased(Role::kAttnQ, Role::kAttnQBias, q_), biased(Role::kAttnK, Role::kAttnKBias, k_),
-            biased(Role::kAttnV, Role::kAttnVBias, v_)},
+  Normalize(w, Role::kAttnNorm, x_.data(), normed_.data(), batch);
+  Multiply({product(Role::kAttnQ, q_), product(Role::kAttnK, k_), product(Role::kAttnV, v_)},
            normed_.data(), batch);
   StoreKeysAndValues(layer, batch);
   Attend(layer, batch);
   Multiply({product(Role::kAttnOutput, added_)}, attended_.data(), batch);
   for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
 
-  Normalize(w.vector(Role::kFfnNorm), x_.data(), normed_.data(), batch);
-  Multiply({product(Role::kFfnGate, gate_), product(Role::kFfnUp, up_)}, normed_.data(), batch);
+  // Parts that run side by side read the same norm.
+  if (family_.residual == pipeline::Residual::kSequential)
+    Normalize(w, Role::kFfnNorm, x_.data(), normed_.data(), batch);
+  const bool gated = w.matrix(Role::kFfnGate).rows > 0;
+  if (gated) {
+    Multiply({product(Role::kFfnGate, gate_), product(Role::kFfnUp, up_)}, normed_.data(), batch);
+  } else {
+    Multiply({product(Role::kFfnUp, gate_)}, normed_.data(), batch);
+  }
   const int64_t intermediate = batch * hyper_.intermediate;
   pool_.ParallelFor(intermediate, kWorthAThread / 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      gate_[i] = gate_[i] / (1.f + std::exp(-gate_[i])) * up_[i];
+    Activate(family_.activation,
+             std::span(gate_).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
+             gated ? up_.data() + begin : nullptr);
   });
   Multiply({product(Role::kFfnDown, added_)}, gate_.data(), batch);
   for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
@@ -213,8 +222,8 @@ HeadCache Transformer::Cache(int64_t row, int layer, int64_t kv_head) const {
 void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
   const int64_t dim = hyper_.head_dim, kv_heads = hyper_.kv_heads;
   const LayerWeights& w = weights_.layers[layer];
-  const std::vector<float>& q_norm = w.vector(Role::kAttnQNorm);
-  const std::vector<float>& k_norm = w.vector(Role::kAttnKNorm);
+  const bool q_norm = !w.vector(Role::kAttnQNorm).empty(),
+             k_norm = !w.vector(Role::kAttnKNorm).empty();
   pool_.ParallelFor(
       batch, Grain(8 * (hyper_.heads + 2 * kv_heads) * dim), [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; ++t) {
@@ -223,8 +232,8 @@ void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
           float* queries = q_.data() + t * hyper_.heads * dim;
           float* keys = k_.data() + t * kv_heads * dim;
           const float* values = v_.data() + t * kv_heads * dim;
-          if (!q_norm.empty()) Normalize(q_norm, queries, queries, hyper_.heads);
-          if (!k_norm.empty()) Normalize(k_norm, keys, keys, kv_heads);
+          if (q_norm) Normalize(w, Role::kAttnQNorm, queries, queries, hyper_.heads);
+          if (k_norm) Normalize(w, Role::kAttnKNorm, keys, keys, kv_heads);
           rope_.Turn(angles, hyper_.heads, dim, queries);
           rope_.Turn(angles, kv_heads, dim, keys);
           const auto store = attention_ops_.find(cache->type())->store;
@@ -306,14 +315,11 @@ void Transformer::AttendParts(int layer) {
   });
 }
 
-void Transformer::Normalize(const std::vector<float>& weight, const float* x, float* out,
+void Transformer::Normalize(const LayerWeights& w, Role role, const float* x, float* out,
                             int64_t rows) const {
-  const auto n = static_cast<int64_t>(weight.size());
-  for (int64_t t = 0; t < rows; ++t, x += n, out += n) {
-    const float mean = ops_.dot(x, x, n) / static_cast<float>(n);
-    const float scale = 1.f / std::sqrt(mean + hyper_.rms_epsilon);
-    for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
-  }
+  NormOf norm{family_.norm, w.vector(role), {}, hyper_.norm_epsilon};
+  if (const std::optional<Role> bias = Info(role).bias) norm.bias = w.vector(*bias);
+  engine::Normalize(ops_, norm, x, out, rows);
 }
 
 MultiplyRows Transformer::FindMultiply(const Matrix& w) const {

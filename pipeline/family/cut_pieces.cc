@@ -55,7 +55,8 @@ class Cutter {
     int64_t row = 0;
     for (const Role before : fused.roles) {
       if (before == role) break;
-      row += ShapeOf(model_.hyper, before).rows;
+      const Shape shape = ShapeOf(model_.hyper, before);
+      row += shape.dims == 1 ? shape.cols : shape.rows;
     }
     return row;
   }

@@ -3,9 +3,8 @@
 // is one file of this folder and a row in registry.cc. Whoever reads, cuts, checks, writes or runs
 // a model goes by this description and by the pieces that it leads to, never by a family's name.
 //
-// What every family has so far has no member: RMS norms before attention and before the
-// feed-forward part, residuals one after the other, gates with SiLU, scores by 1/sqrt(head_dim).
-// docs/extend/family.md says where the first one that differs gets its member. Immutable.
+// A member's default is what Llama has. Which biases, norms and gates there are follows from the
+// list of tensors. docs/extend/family.md says what gets a member, and who reads it. Immutable.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +40,29 @@ struct FusedTensor {
   Spelled name;
 };
 inline constexpr Role kQkv[] = {Role::kAttnQ, Role::kAttnK, Role::kAttnV};
+inline constexpr Role kQkvBias[] = {Role::kAttnQBias, Role::kAttnKBias, Role::kAttnVBias};
 inline constexpr Role kGateUp[] = {Role::kFfnGate, Role::kFfnUp};
+
+// What layers do before attention, before the feed-forward part, and before the head. A bias is
+// added where the family has its tensor.
+enum class Norm {
+  kRms,    // x / sqrt(mean(x^2) + epsilon) * weight
+  kLayer,  // the same of x - mean(x)
+};
+
+// Of the gate where the family has one, otherwise of what the feed-forward part widens to.
+enum class Activation {
+  kSilu,      // x * sigmoid(x)
+  kGeluTanh,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); not GELU by erf
+};
+inline constexpr std::string_view kSiluNames[] = {"silu", "swish"};
+inline constexpr std::string_view kGeluTanhNames[] = {"gelu_new", "gelu_pytorch_tanh"};
+
+// How a layer's two parts join the residual stream.
+enum class Residual {
+  kSequential,  // x += attention(norm(x)), then x += feed_forward(other_norm(x))
+  kParallel,    // x += attention(norm(x)) + feed_forward(norm(x)), of one norm
+};
 
 // What becomes of config.json's sliding_window.
 enum class Window {
@@ -76,6 +97,15 @@ struct Family {
   std::span<const FusedTensor> fused = {};
   bool writes_fused = false;  // the published files have them, and so have ours
 
+  Norm norm = Norm::kRms;
+  // config.json's member, and GGUF's key below the architecture.
+  Spelled epsilon{"rms_norm_eps", "attention.layer_norm_rms_epsilon"};
+  Activation activation = Activation::kSilu;
+  // What config.json's hidden_act may say; the first is what it says where we write it, and what
+  // its absence means.
+  std::span<const std::string_view> hidden_act = kSiluNames;
+  Residual residual = Residual::kSequential;
+
   bool partial_rotary = false;  // the first dimensions of a head alone may turn
   bool long_rope = false;       // LongRoPE's two sets of factors
 
@@ -86,6 +116,7 @@ struct Family {
   bool gguf_states_window = false;
   std::span<const ConfigMember> config_members = {};  // in the order in which they are written
   bool mlx_reads_head_dim = false;                    // or its model takes hidden / heads
+  bool mlx_scales_rope = true;                        // or its model ignores rope_scaling
   // Added tokens of a SentencePiece model mean what the files say; of others those that look like
   // control tokens are.
   bool literal_added_tokens = false;

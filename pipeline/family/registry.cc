@@ -7,13 +7,11 @@ const Family& Phi3();
 const Family& Llama();
 const Family& Qwen2();
 const Family& Qwen3();
+const Family& Phi2();
 
 std::span<const Family* const> Families() {
   static const Family* const families[] = {
-      &Phi3(),
-      &Llama(),
-      &Qwen2(),
-      &Qwen3(),
+      &Phi3(), &Llama(), &Qwen2(), &Qwen3(), &Phi2(),
   };
   return families;
 }

@@ -179,7 +179,7 @@ absl::Status ValidateHyperparameters(const Family& family, const Hyperparameters
   QF_RETURN_IF_ERROR(
       InRange("original_max_position_embeddings", h.original_context, 1, kMaxContext));
   QF_RETURN_IF_ERROR(InRange("sliding_window", h.sliding_window, 0, kMaxContext));
-  QF_RETURN_IF_ERROR(Positive("rms_norm_eps", h.rms_epsilon));
+  QF_RETURN_IF_ERROR(Positive(family.epsilon.hf, h.norm_epsilon));
   QF_RETURN_IF_ERROR(Positive("rope_theta", h.rope_theta));
   return ValidateRope(h);
 }

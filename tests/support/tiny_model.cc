@@ -178,14 +178,15 @@ std::string SpmModelBytes(const std::vector<SpmPiece>& pieces, const SpmOptions&
 }
 
 std::string TinyConfig(std::string_view family, const TinyModelOptions& o) {
-  const pipeline::HfClass& hf = FamilyNamed(family).classes.front();
+  const Family& as = FamilyNamed(family);
+  const pipeline::HfClass& hf = as.classes.front();
   std::string text = fmt::format(
       R"({{"architectures": ["{}"], "model_type": "{}", "hidden_size": {}, "intermediate_size": {},
  "num_hidden_layers": {}, "num_attention_heads": {}, "num_key_value_heads": {}, "vocab_size": {},
- "max_position_embeddings": {}, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "rope_scaling": {},
- "hidden_act": "silu", "tie_word_embeddings": {}, "bos_token_id": 1, "eos_token_id": 2)",
+ "max_position_embeddings": {}, "{}": 1e-05, "rope_theta": 10000.0, "rope_scaling": {},
+ "hidden_act": "{}", "tie_word_embeddings": {}, "bos_token_id": 1, "eos_token_id": 2)",
       hf.name, hf.model_type, o.hidden, o.intermediate, o.layers, o.heads, o.kv_heads, o.vocab,
-      o.context, o.rope_scaling, o.tied);
+      o.context, as.epsilon.hf, o.rope_scaling, as.hidden_act.front(), o.tied);
   if (o.head_dim > 0) text += fmt::format(", \"head_dim\": {}", o.head_dim);
   return text + o.extra_config + "}\n";
 }

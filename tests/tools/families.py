@@ -25,8 +25,8 @@ WHOLE_WORDS = [" xylophone", "zebra"]  # tokens that no merge makes
 
 
 # What a family's checkpoints have beside Llama's tensors or in their place: q, k, v and gate, up in one tensor each; biases
-# on q, k and v; norms of each head of q and k.
-LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"}}
+# on q, k and v; norms of each head of q and k; or names of their own.
+LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"}, "phi2": {"phi_names"}}
 
 
 @dataclass
@@ -126,6 +126,18 @@ def qwen3(**config):
             "use_sliding_window": False, "bos_token_id": 151643, "eos_token_id": "<|im_end|>", **config}
 
 
+PHI2_ADDED = special("<|endoftext|>") + [(" " * n, False) for n in (5, 4, 3, 2)] + [("\t\t", False)]
+PHI2_TOKENIZER = {"tokenizer_class": "CodeGenTokenizer", "add_prefix_space": False, "bos_token": "<|endoftext|>",
+                  "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
+
+
+def phi2(**config):
+    return {"architectures": ["PhiForCausalLM"], "model_type": "phi", "hidden_act": "gelu_new", "layer_norm_eps": 1e-05,
+            "rope_theta": 10000.0, "rope_scaling": None, "qk_layernorm": False, "max_position_embeddings": 2048,
+            "attention_dropout": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0, "bos_token_id": 50256,
+            "eos_token_id": "<|endoftext|>", **config}
+
+
 FAMILIES = {
     "phi3-mini-4k": lambda: Family(
         "phi3", phi3(max_position_embeddings=4096, original_max_position_embeddings=4096, sliding_window=2047,
@@ -191,11 +203,40 @@ FAMILIES = {
     "qwen3-tied": lambda: Family(
         "qwen3", qwen3(), heads=8, kv_heads=1, head_dim=32, tied=True, pre="qwen2", added=QWEN3_ADDED,
         tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
+    "phi15": lambda: Family(
+        "phi2", phi2(partial_rotary_factor=0.5), intermediate=512, pre="gpt-2", added=PHI2_ADDED,
+        tokenizer_config=PHI2_TOKENIZER),
+    "phi2": lambda: Family(
+        "phi2", phi2(partial_rotary_factor=0.4), hidden=160, intermediate=640, heads=2, kv_heads=2, pre="gpt-2",
+        added=PHI2_ADDED, tokenizer_config=PHI2_TOKENIZER),
 }
+
+
+def phi_tensors(f):
+    """Those of a family whose every product and norm has a bias."""
+    fan, q, kv = 1 / math.sqrt(f.hidden), f.heads * f.dim, f.kv_heads * f.dim
+
+    def with_bias(name, shape, deviation, bias):
+        yield name + ".weight", shape, deviation
+        yield name + ".bias", shape[:1], bias
+    yield "model.embed_tokens.weight", (f.vocab, f.hidden), 1.0
+    for i in range(f.layers):
+        p = f"model.layers.{i}."
+        yield from with_bias(p + "input_layernorm", (f.hidden,), 0.1, 0.2)
+        for part, rows in (("q", q), ("k", kv), ("v", kv)):
+            yield from with_bias(p + f"self_attn.{part}_proj", (rows, f.hidden), 2 * fan, 0.5)
+        yield from with_bias(p + "self_attn.dense", (f.hidden, q), 1 / math.sqrt(q), 0.3)
+        yield from with_bias(p + "mlp.fc1", (f.intermediate, f.hidden), 1.5 * fan, 0.5)
+        yield from with_bias(p + "mlp.fc2", (f.hidden, f.intermediate), 1 / math.sqrt(f.intermediate), 0.3)
+    yield from with_bias("model.final_layernorm", (f.hidden,), 0.1, 0.2)
+    yield from with_bias("lm_head", (f.vocab, f.hidden), 3 * fan, 0.5)
 
 
 def tensors(f):
     """(name, shape, standard deviation); the norms' values stand around 1."""
+    if f.has("phi_names"):
+        yield from phi_tensors(f)
+        return
     q, kv = f.heads * f.dim, f.kv_heads * f.dim
     spread = 3 / math.sqrt(f.hidden)
     yield "model.embed_tokens.weight", (f.vocab, f.hidden), spread if f.tied else 1.0

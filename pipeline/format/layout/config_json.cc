@@ -79,10 +79,10 @@ json::object ConfigJson(const ModelDescription& model, std::string_view float_ty
                       {"num_key_value_heads", h.kv_heads},
                       {"vocab_size", h.vocab},
                       {"max_position_embeddings", h.context},
-                      {"rms_norm_eps", Plain(h.rms_epsilon)},
+                      {model.family->epsilon.hf, Plain(h.norm_epsilon)},
                       {"rope_theta", Plain(h.rope_theta)},
                       {"rope_scaling", ScalingJson(h)},
-                      {"hidden_act", "silu"},
+                      {"hidden_act", model.family->hidden_act.front()},
                       {"tie_word_embeddings", h.tied_embeddings},
                       {"torch_dtype", float_type}};
   for (const ConfigMember member : model.family->config_members) Add(member, h, config);

@@ -70,14 +70,14 @@ class Microsoft final : public OnnxOperators {
     if (skip.empty())
       return graph_.Node(
           "SimplifiedLayerNormalization", std::move(name), {x, weight},
-          {{"epsilon", h_.rms_epsilon}, {"axis", int64_t{-1}}, {"stash_type", int64_t{1}}});
+          {{"epsilon", h_.norm_epsilon}, {"axis", int64_t{-1}}, {"stash_type", int64_t{1}}});
     std::vector<std::string> more;
     if (sum) {
       *sum = of + "/sum";
       more = {"", "", *sum};
     }
     return graph_.Contrib("SkipSimplifiedLayerNormalization", std::move(name), {x, skip, weight},
-                          {{"epsilon", h_.rms_epsilon}}, std::move(more));
+                          {{"epsilon", h_.norm_epsilon}}, std::move(more));
   }
 
   std::string Attend(int layer, const std::string& qkv) override {

@@ -74,7 +74,7 @@ class Standard final : public OnnxOperators {
              {Node("Mul", of + "/square", {all, all}), Integers("axis/last", {kLastAxis})});
     const std::string root =
         Node("Sqrt", of + "/root",
-             {Node("Add", of + "/not_zero", {mean, Number("norm/epsilon", h_.rms_epsilon)})});
+             {Node("Add", of + "/not_zero", {mean, Number("norm/epsilon", h_.norm_epsilon)})});
     return Node("Mul", of + "/normed", {Node("Div", of + "/unit", {all, root}), weight});
   }
 

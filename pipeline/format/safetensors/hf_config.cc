@@ -1,5 +1,8 @@
 #include "pipeline/format/safetensors/hf_config.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 
@@ -128,7 +131,7 @@ absl::Status ReadRope(JsonMembers& config, const Family& family, Hyperparameters
   return from.status();
 }
 
-absl::Status ReadSizes(JsonMembers& config, Hyperparameters& h) {
+absl::Status ReadSizes(JsonMembers& config, const Family& family, Hyperparameters& h) {
   h.hidden = config.NeedInteger("hidden_size");
   h.intermediate = config.NeedInteger("intermediate_size");
   h.layers = config.NeedInteger("num_hidden_layers");
@@ -137,7 +140,7 @@ absl::Status ReadSizes(JsonMembers& config, Hyperparameters& h) {
   h.vocab = config.NeedInteger("vocab_size");
   h.context = config.NeedInteger("max_position_embeddings");
   h.original_context = config.Integer("original_max_position_embeddings").value_or(h.context);
-  h.rms_epsilon = static_cast<float>(config.NeedNumber("rms_norm_eps"));
+  h.norm_epsilon = static_cast<float>(config.NeedNumber(family.epsilon.hf));
   h.tied_embeddings = config.Bool("tie_word_embeddings").value_or(false);
   const auto head_dim = config.Integer("head_dim");
   QF_RETURN_IF_ERROR(config.status());
@@ -155,11 +158,11 @@ absl::Status ReadSizes(JsonMembers& config, Hyperparameters& h) {
 }
 
 // What changes the arithmetic in ways that we do not follow.
-absl::Status RefuseUnsupported(JsonMembers& config) {
-  const std::string activation = config.Text("hidden_act").value_or("silu");
-  if (activation != "silu" && activation != "swish")
-    return Unimplemented("{}: hidden_act '{}' is not supported; only silu is", config.where(),
-                         activation);
+absl::Status RefuseUnsupported(JsonMembers& config, const Family& family) {
+  const std::optional<std::string> activation = config.Text("hidden_act");
+  if (activation && std::ranges::find(family.hidden_act, *activation) == family.hidden_act.end())
+    return Unimplemented("{}: hidden_act '{}' is not supported for {}; only {} is", config.where(),
+                         Shown(*activation), family.name, fmt::join(family.hidden_act, " or "));
   if (config.Any("quantization_config") != nullptr)
     return Unimplemented(
         "{}: the checkpoint is already quantized (quantization_config): use the original in F32, "
@@ -203,8 +206,8 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   QF_ASSIGN_OR_RETURN(const KnownClass known, FindClass(config));
   HfConfig out;
   out.family = known.family;
-  QF_RETURN_IF_ERROR(RefuseUnsupported(config));
-  QF_RETURN_IF_ERROR(ReadSizes(config, out.hyper));
+  QF_RETURN_IF_ERROR(RefuseUnsupported(config, *known.family));
+  QF_RETURN_IF_ERROR(ReadSizes(config, *known.family, out.hyper));
   QF_RETURN_IF_ERROR(ReadSlidingWindow(config, known.is->window, out.hyper));
   QF_RETURN_IF_ERROR(ReadRope(config, *known.family, out.hyper));
   out.bos = TokenId(config, "bos_token_id");

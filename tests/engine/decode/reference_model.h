@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numbers>
 #include <random>
 #include <vector>
 
 #include "engine/decode/weights.h"
+#include "pipeline/family/family.h"
 #include "pipeline/family/shapes.h"
 #include "pipeline/tensor/codec.h"
 
@@ -215,6 +217,14 @@ inline void AddTo(std::vector<double>& x, const std::vector<double>& y) {
   for (size_t i = 0; i < y.size(); ++i) x[i] += y[i];
 }
 
+// y = w x + b; no bias adds nothing.
+inline std::vector<double> Linear(const ReferenceWeights& l, Role weight, Role bias,
+                                  const std::vector<double>& x) {
+  std::vector<double> y = Times(l[weight], x);
+  AddTo(y, l.vector(bias));
+  return y;
+}
+
 inline std::vector<double> RmsNorm(const std::vector<double>& x, const std::vector<double>& w,
                                    double epsilon) {
   double square = 0;
@@ -223,6 +233,36 @@ inline std::vector<double> RmsNorm(const std::vector<double>& x, const std::vect
   std::vector<double> y;
   for (size_t i = 0; i < x.size(); ++i) y.push_back(x[i] * scale * w[i]);
   return y;
+}
+
+// As the family has it; `weight` and `bias` of a layer or of the whole.
+inline std::vector<double> FamilyNorm(const Family& family, const ReferenceWeights& w, Role weight,
+                                      Role bias, double epsilon, std::vector<double> x) {
+  if (family.norm == pipeline::Norm::kLayer) {
+    double mean = 0;
+    for (double v : x) mean += v / static_cast<double>(x.size());
+    for (double& v : x) v -= mean;
+  }
+  std::vector<double> y = RmsNorm(x, w.vector(weight), epsilon);
+  AddTo(y, w.vector(bias));
+  return y;
+}
+
+inline double FamilyActivation(const Family& family, double x) {
+  if (family.activation == pipeline::Activation::kSilu) return x / (1 + std::exp(-x));
+  return x / 2 * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * std::pow(x, 3))));
+}
+
+inline std::vector<double> FeedForward(const Family& family, const ReferenceWeights& l,
+                                       const std::vector<double>& x) {
+  std::vector<double> up = Linear(l, Role::kFfnUp, Role::kFfnUpBias, x);
+  if (l.matrices.contains(Role::kFfnGate)) {
+    const std::vector<double> gate = Times(l[Role::kFfnGate], x);
+    for (size_t i = 0; i < up.size(); ++i) up[i] *= FamilyActivation(family, gate[i]);
+  } else {
+    for (double& v : up) v = FamilyActivation(family, v);
+  }
+  return Linear(l, Role::kFfnDown, Role::kFfnDownBias, up);
 }
 
 inline void RotateHalves(std::vector<double>& heads, const Hyperparameters& h,
@@ -249,21 +289,22 @@ inline void NormHeads(std::vector<double>& heads, const std::vector<double>& wei
   if (weight.empty()) return;
   const auto dim = static_cast<std::ptrdiff_t>(h.head_dim);
   for (auto head = heads.begin(); head != heads.end(); head += dim)
-    std::ranges::copy(RmsNorm({head, head + dim}, weight, h.rms_epsilon), head);
+    std::ranges::copy(RmsNorm({head, head + dim}, weight, h.norm_epsilon), head);
 }
 
 // The residual stream of every token after one layer.
-inline void RunReferenceLayer(const ReferenceWeights& l, const Hyperparameters& h,
-                              const ReferenceRope& rope, Rows& xs) {
-  Rows qs, ks, vs;
+inline void RunReferenceLayer(const Family& family, const ReferenceWeights& l,
+                              const Hyperparameters& h, const ReferenceRope& rope, Rows& xs) {
+  Rows qs, ks, vs, norms;
   const size_t dim = static_cast<size_t>(h.head_dim),
                group = static_cast<size_t>(h.heads / h.kv_heads);
   for (size_t t = 0; t < xs.size(); ++t) {
-    const std::vector<double> n = RmsNorm(xs[t], l.vector(Role::kAttnNorm), h.rms_epsilon);
-    qs.push_back(Times(l[Role::kAttnQ], n)), ks.push_back(Times(l[Role::kAttnK], n)),
-        vs.push_back(Times(l[Role::kAttnV], n));
-    AddTo(qs[t], l.vector(Role::kAttnQBias)), AddTo(ks[t], l.vector(Role::kAttnKBias)),
-        AddTo(vs[t], l.vector(Role::kAttnVBias));
+    const std::vector<double> n =
+        FamilyNorm(family, l, Role::kAttnNorm, Role::kAttnNormBias, h.norm_epsilon, xs[t]);
+    norms.push_back(n);
+    qs.push_back(Linear(l, Role::kAttnQ, Role::kAttnQBias, n));
+    ks.push_back(Linear(l, Role::kAttnK, Role::kAttnKBias, n));
+    vs.push_back(Linear(l, Role::kAttnV, Role::kAttnVBias, n));
     NormHeads(qs[t], l.vector(Role::kAttnQNorm), h),
         NormHeads(ks[t], l.vector(Role::kAttnKNorm), h);
     RotateHalves(qs[t], h, rope, t), RotateHalves(ks[t], h, rope, t);
@@ -284,12 +325,11 @@ inline void RunReferenceLayer(const ReferenceWeights& l, const Hyperparameters& 
         for (size_t i = 0; i < dim; ++i) mixed[q0 + i] += weight[s] / total * vs[s][k0 + i];
       }
     }
-    AddTo(xs[t], Times(l[Role::kAttnOutput], mixed));
-    const std::vector<double> n = RmsNorm(xs[t], l.vector(Role::kFfnNorm), h.rms_epsilon);
-    std::vector<double> gate = Times(l[Role::kFfnGate], n);
-    const std::vector<double> up = Times(l[Role::kFfnUp], n);
-    for (size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
-    AddTo(xs[t], Times(l[Role::kFfnDown], gate));
+    AddTo(xs[t], Linear(l, Role::kAttnOutput, Role::kAttnOutputBias, mixed));
+    const std::vector<double> n = family.residual == pipeline::Residual::kParallel
+                                      ? norms[t]
+                                      : RmsNorm(xs[t], l.vector(Role::kFfnNorm), h.norm_epsilon);
+    AddTo(xs[t], FeedForward(family, l, n));
   }
 }
 
@@ -299,11 +339,13 @@ inline Rows ReferenceLogits(const ReferenceModel& model, const ReferenceRope& ro
   const Hyperparameters& h = model.description.hyper;
   Rows xs;
   for (int32_t id : ids) xs.push_back(model.outer[Role::kTokenEmbedding][static_cast<size_t>(id)]);
-  for (const ReferenceWeights& layer : model.layers) RunReferenceLayer(layer, h, rope, xs);
+  const Family& family = *model.description.family;
+  for (const ReferenceWeights& layer : model.layers) RunReferenceLayer(family, layer, h, rope, xs);
   Rows logits;
   for (const auto& x : xs)
-    logits.push_back(Times(model.outer[Role::kOutputHead],
-                           RmsNorm(x, model.outer.vector(Role::kOutputNorm), h.rms_epsilon)));
+    logits.push_back(Linear(model.outer, Role::kOutputHead, Role::kOutputHeadBias,
+                            FamilyNorm(family, model.outer, Role::kOutputNorm,
+                                       Role::kOutputNormBias, h.norm_epsilon, x)));
   return logits;
 }
 

@@ -62,7 +62,7 @@ TEST(HfConfig, ReadsEverything) {
   EXPECT_EQ(c->hyper.context, 256);
   EXPECT_EQ(c->hyper.original_context, 256);
   EXPECT_EQ(c->hyper.sliding_window, 2047);
-  EXPECT_FLOAT_EQ(c->hyper.rms_epsilon, 1e-5f);
+  EXPECT_FLOAT_EQ(c->hyper.norm_epsilon, 1e-5f);
   EXPECT_EQ(c->bos, 1);
   EXPECT_EQ(c->ends, (std::vector<int64_t>{7, 9}));
   EXPECT_FALSE(c->padding.has_value());
