@@ -60,4 +60,13 @@ void Activate(Activation activation, std::span<float> values, const float* facto
   }
 }
 
+void Scale(float factor, std::span<float> values) {
+  if (factor == 1) return;
+  for (float& value : values) value *= factor;
+}
+
+void AddScaled(float factor, std::span<const float> values, float* to) {
+  for (size_t i = 0; i < values.size(); ++i) to[i] += factor * values[i];
+}
+
 }  // namespace quantfleet::engine

@@ -1,5 +1,5 @@
-// The steps of a pass that are neither products nor attention: norms and activations of rows of
-// F32. Pure.
+// The steps of a pass that are neither products nor attention: norms, activations and scalars,
+// on rows of F32. Pure.
 #pragma once
 
 #include <cstdint>
@@ -20,5 +20,11 @@ void Normalize(const VectorOps& ops, const NormOf& norm, const float* x, float* 
 
 // values[i] = activation(values[i]) * factors[i]; without factors the activation alone.
 void Activate(pipeline::Activation activation, std::span<float> values, const float* factors);
+
+// values[i] *= factor, where that is not 1.
+void Scale(float factor, std::span<float> values);
+
+// to[i] += factor * values[i].
+void AddScaled(float factor, std::span<const float> values, float* to);
 
 }  // namespace quantfleet::engine

@@ -1,6 +1,7 @@
 #include "engine/decode/transformer.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/decode/steps.h"
 
@@ -161,7 +162,9 @@ absl::Status Transformer::RunTogether(std::span<const Next> sequences, std::vect
 
 void Transformer::SetRow(int64_t row, const KvCache& cache, int64_t position, int32_t token) {
   const Matrix& embedding = weights_.embedding;
-  embedding.decode(embedding.row(token), hyper_.hidden, x_.data() + row * hyper_.hidden);
+  float* x = x_.data() + row * hyper_.hidden;
+  embedding.decode(embedding.row(token), hyper_.hidden, x);
+  Scale(hyper_.embedding_scale, {x, static_cast<size_t>(hyper_.hidden)});
   rope_.Angles(position, angles_.data() + row * rope_.dims());
   places_[row] = {&cache, position};
 }
@@ -175,12 +178,12 @@ void Transformer::Head(const float* x, int64_t batch, float* logits) {
   Normalize(weights_.outer, Role::kOutputNorm, x, normed_.data(), batch);
   Multiply({{&weights_.head, &weights_.outer.vector(Role::kOutputHeadBias), logits}},
            normed_.data(), batch);
+  Scale(1 / hyper_.logit_divisor, {logits, static_cast<size_t>(batch * hyper_.vocab)});
 }
 
 void Transformer::RunLayer(int layer, int64_t batch) {
   const LayerWeights& w = weights_.layers[layer];
-  const int64_t hidden = batch * hyper_.hidden;
-
+  const std::span<float> added(added_.data(), static_cast<size_t>(batch * hyper_.hidden));
   const auto product = [&](Role weight, std::vector<float>& y) {
     const std::optional<Role> bias = Info(weight).bias;
     return Product{&w.matrix(weight), bias ? &w.vector(*bias) : nullptr, y.data()};
@@ -192,7 +195,7 @@ void Transformer::RunLayer(int layer, int64_t batch) {
   StoreKeysAndValues(layer, batch);
   Attend(layer, batch);
   Multiply({product(Role::kAttnOutput, added_)}, attended_.data(), batch);
-  for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
+  AddScaled(hyper_.residual_scale, added, x_.data());
 
   // Parts that run side by side read the same norm.
   if (family_.residual == pipeline::Residual::kSequential)
@@ -210,7 +213,7 @@ void Transformer::RunLayer(int layer, int64_t batch) {
              gated ? up_.data() + begin : nullptr);
   });
   Multiply({product(Role::kFfnDown, added_)}, gate_.data(), batch);
-  for (int64_t i = 0; i < hidden; ++i) x_[i] += added_[i];
+  AddScaled(hyper_.residual_scale, added, x_.data());
 }
 
 HeadCache Transformer::Cache(int64_t row, int layer, int64_t kv_head) const {
@@ -222,6 +225,11 @@ HeadCache Transformer::Cache(int64_t row, int layer, int64_t kv_head) const {
 void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
   const int64_t dim = hyper_.head_dim, kv_heads = hyper_.kv_heads;
   const LayerWeights& w = weights_.layers[layer];
+  // The kernels of attention have 1 / sqrt(dim) in them.
+  const float scale = hyper_.attention_scale == 0
+                          ? 1.f
+                          : hyper_.attention_scale * std::sqrt(static_cast<float>(dim));
+  const bool turns = TurnsLayer(family_, layer);
   const bool q_norm = !w.vector(Role::kAttnQNorm).empty(),
              k_norm = !w.vector(Role::kAttnKNorm).empty();
   pool_.ParallelFor(
@@ -234,8 +242,9 @@ void Transformer::StoreKeysAndValues(int layer, int64_t batch) {
           const float* values = v_.data() + t * kv_heads * dim;
           if (q_norm) Normalize(w, Role::kAttnQNorm, queries, queries, hyper_.heads);
           if (k_norm) Normalize(w, Role::kAttnKNorm, keys, keys, kv_heads);
-          rope_.Turn(angles, hyper_.heads, dim, queries);
-          rope_.Turn(angles, kv_heads, dim, keys);
+          if (turns) rope_.Turn(angles, hyper_.heads, dim, queries);
+          if (turns) rope_.Turn(angles, kv_heads, dim, keys);
+          Scale(scale, {queries, static_cast<size_t>(hyper_.heads * dim)});
           const auto store = attention_ops_.find(cache->type())->store;
           for (int64_t h = 0; h < kv_heads; ++h) {
             store(keys + h * dim, dim, cache->Keys(layer, h) + position * cache->row_bytes());

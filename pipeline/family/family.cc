@@ -45,6 +45,10 @@ const FusedTensor* FindFused(const Family& family, Role role) {
   return it == family.fused.end() ? nullptr : &*it;
 }
 
+bool TurnsLayer(const Family& family, int64_t layer) {
+  return family.unturned_every == 0 || (layer + 1) % family.unturned_every != 0;
+}
+
 std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer) {
   return fmt::format("{}.{}.{}", In(dialect, family.layer), layer, In(dialect, name));
 }

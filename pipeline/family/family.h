@@ -64,6 +64,12 @@ enum class Residual {
   kParallel,    // x += attention(norm(x)) + feed_forward(norm(x)), of one norm
 };
 
+// A number of the model's own that its computation multiplies or divides by.
+struct FamilyScalar {
+  float Hyperparameters::* value;
+  Spelled name;  // config.json's member, GGUF's key below the architecture; both have to be there
+};
+
 // What becomes of config.json's sliding_window.
 enum class Window {
   kIgnored,      // the class does not heed it
@@ -79,7 +85,14 @@ struct HfClass {
 };
 
 // Members of config.json that not every class has.
-enum class ConfigMember { kHeadDim, kOriginalContext, kPartialRotaryFactor, kSlidingWindow };
+enum class ConfigMember {
+  kHeadDim,
+  kOriginalContext,
+  kPartialRotaryFactor,
+  kSlidingWindow,
+  kNoBiases,  // that there are none
+  kNoRopeLayers,
+};
 
 // Which models of 80 layers llama.cpp takes for one of 70B when it mixes types.
 enum class SeventyB { kNone, kSharedKv, kAll };
@@ -105,9 +118,12 @@ struct Family {
   // its absence means.
   std::span<const std::string_view> hidden_act = kSiluNames;
   Residual residual = Residual::kSequential;
+  std::span<const FamilyScalar> scalars = {};
 
   bool partial_rotary = false;  // the first dimensions of a head alone may turn
   bool long_rope = false;       // LongRoPE's two sets of factors
+  // Each so manieth layer has no rotary embedding; 0: all have it. No key of GGUF says so.
+  int64_t unturned_every = 0;
 
   // How GGUF has the rows of what is rotated; HF's checkpoints have halves.
   RowOrder gguf_rows = RowOrder::kHf;
@@ -136,6 +152,9 @@ const FamilyTensor* FindTensor(const Family& family, Role role);
 bool IsOptional(const Family& family, Role role);
 // The fused tensor that may hold the role; null: none.
 const FusedTensor* FindFused(const Family& family, Role role);
+
+// Whether rotary embedding turns the layer's q and k.
+bool TurnsLayer(const Family& family, int64_t layer);
 
 // "model.layers.3.self_attn.q_proj.weight" of "self_attn.q_proj.weight".
 std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled& name, int layer);

@@ -58,7 +58,15 @@ struct Hyperparameters {
   float norm_epsilon = 1e-5f, rope_theta = 10000.f;
   RopeScaling rope_scaling = {};
   bool tied_embeddings = false;
+  // Scalars that some families' models name (Family::scalars); the defaults change nothing.
+  float embedding_scale = 1;  // of what the embedding looks up
+  float attention_scale = 0;  // of queries times keys; 0: 1 / sqrt(head_dim)
+  float residual_scale = 1;   // of what attention and the feed-forward part add
+  float logit_divisor = 1;
 };
+
+// What queries times keys are multiplied by.
+float AttentionScale(const Hyperparameters& hyper);
 
 struct ModelDescription {
   const Family* family = nullptr;  // one of Families(); never null once a source has filled it

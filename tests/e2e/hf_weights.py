@@ -9,6 +9,7 @@ MODULES = {"attn_qkv": "self_attn.qkv_proj", "attn_q": "self_attn.q_proj", "attn
            "attn_output": "self_attn.o_proj", "attn_norm": "input_layernorm",
            "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
            "ffn_down": "mlp.down_proj"}
+INTERLEAVED = ("llama", "granite", "smollm3")  # whose rows of q and k GGUF has in pairs
 PHI2 = {"attn_output": "self_attn.dense", "ffn_up": "mlp.fc1", "ffn_down": "mlp.fc2",
         "output_norm": "model.final_layernorm"}
 OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
@@ -57,7 +58,7 @@ def gguf_rows(path):
         if name.startswith("rope"):
             continue
         rows = decoded(kind, dims, data)
-        if architecture == "llama" and name.split(".")[-2] in ("attn_q", "attn_k"):
+        if architecture in INTERLEAVED and name.split(".")[-2] in ("attn_q", "attn_k"):
             rows = straightened(rows, keys[f"{architecture}.attention.key_length"])
         module, what = module_of(name, architecture)
         out[f"{module}.{what}"] = rows

@@ -66,7 +66,8 @@ class Mlx(unittest.TestCase):
         self.assertEqual(said["values_encoded"], alone["values_encoded"] + norms)
 
     def test_every_architecture(self):
-        for family in ("phi35-mini", "phi4-mini", "llama2", "llama32", "qwen2", "qwen25-tied", "qwen3", "qwen3-tied", "phi2"):
+        for family in ("phi35-mini", "phi4-mini", "llama2", "llama32", "qwen2", "qwen25-tied", "qwen3", "qwen3-tied", "phi2",
+                       "granite", "smollm3"):
             source = self.dir / family
             families.write(family, source, dtypes=("BF16", "F32"))
             for gguf, mlx, head in SAME:

@@ -47,6 +47,9 @@ SAYS = {
     "qwen3-tied": {"rope_scaling": "none", "head_dim": 32, "kv_heads": 1, "tied_embeddings": True},
     "phi15": {"rope_scaling": "none", "head_dim": 32, "rope_dims": 16, "tied_embeddings": False},
     "phi2": {"rope_scaling": "none", "head_dim": 80, "rope_dims": 32, "tied_embeddings": False},
+    "granite": {"rope_scaling": "none", "kv_heads": 2, "context": 131072, "tied_embeddings": True},
+    "granite-untied": {"rope_scaling": "none", "kv_heads": 4, "tied_embeddings": False},
+    "smollm3": {"rope_scaling": "none", "layers": 5, "kv_heads": 1, "tied_embeddings": True},
 }
 
 
@@ -170,6 +173,15 @@ class Families(ModelTest):
 
     def test_phi2(self):
         self.check("phi2", shards=2)
+
+    def test_granite(self):
+        self.check("granite")
+
+    def test_granite_untied(self):
+        self.check("granite-untied", dtypes=("F32",))
+
+    def test_smollm3(self):
+        self.check("smollm3")
 
 
 class GgufSources(ModelTest):

@@ -187,6 +187,9 @@ std::string TinyConfig(std::string_view family, const TinyModelOptions& o) {
  "hidden_act": "{}", "tie_word_embeddings": {}, "bos_token_id": 1, "eos_token_id": 2)",
       hf.name, hf.model_type, o.hidden, o.intermediate, o.layers, o.heads, o.kv_heads, o.vocab,
       o.context, as.epsilon.hf, o.rope_scaling, as.hidden_act.front(), o.tied);
+  double scalar = 0.4;  // each another
+  for (const pipeline::FamilyScalar& s : as.scalars)
+    text += fmt::format(", \"{}\": {}", s.name.hf, scalar), scalar += 0.3;
   if (o.head_dim > 0) text += fmt::format(", \"head_dim\": {}", o.head_dim);
   return text + o.extra_config + "}\n";
 }

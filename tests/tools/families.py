@@ -26,7 +26,8 @@ WHOLE_WORDS = [" xylophone", "zebra"]  # tokens that no merge makes
 
 # What a family's checkpoints have beside Llama's tensors or in their place: q, k, v and gate, up in one tensor each; biases
 # on q, k and v; norms of each head of q and k; or names of their own.
-LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"}, "phi2": {"phi_names"}}
+LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"}, "phi2": {"phi_names"},
+           "granite": set(), "smollm3": set()}
 
 
 @dataclass
@@ -138,6 +139,30 @@ def phi2(**config):
             "eos_token_id": "<|endoftext|>", **config}
 
 
+GRANITE_ADDED = special("<|end_of_text|>", "<fim_prefix>", "<|start_of_role|>", "<|end_of_role|>") + [("<|tool_call|>", True)]
+GRANITE_TOKENIZER = {"tokenizer_class": "GPT2Tokenizer", "add_bos_token": False, "add_prefix_space": False,
+                     "bos_token": "<|end_of_text|>", "eos_token": "<|end_of_text|>", "pad_token": "<|end_of_text|>",
+                     "unk_token": "<|end_of_text|>"}
+
+
+def granite(**config):
+    """Of Granite 3.1 2B; attention_multiplier is 1 / head size there as well, and not its root."""
+    return {"architectures": ["GraniteForCausalLM"], "model_type": "granite", "hidden_act": "silu", "rms_norm_eps": 1e-05,
+            "attention_bias": False, "mlp_bias": False, "attention_dropout": 0.1, "attention_multiplier": 1 / 32,
+            "embedding_multiplier": 12.0, "residual_multiplier": 0.22, "logits_scaling": 8.0, "rope_scaling": None,
+            "rope_theta": 5000000.0, "max_position_embeddings": 131072, "bos_token_id": 0,
+            "eos_token_id": "<|end_of_text|>", **config}
+
+
+def smollm3(layers, **config):
+    return {"architectures": ["SmolLM3ForCausalLM"], "model_type": "smollm3", "hidden_act": "silu", "rms_norm_eps": 1e-06,
+            "attention_bias": False, "mlp_bias": False, "rope_scaling": None, "rope_theta": 5000000.0,
+            "max_position_embeddings": 65536, "sliding_window": None, "use_sliding_window": False, "max_window_layers": 28,
+            "layer_types": ["full_attention"] * layers, "no_rope_layer_interval": 4, "pretraining_tp": 2,
+            "no_rope_layers": [int((i + 1) % 4 != 0) for i in range(layers)], "bos_token_id": 128000,
+            "eos_token_id": "<|im_end|>", **config}
+
+
 FAMILIES = {
     "phi3-mini-4k": lambda: Family(
         "phi3", phi3(max_position_embeddings=4096, original_max_position_embeddings=4096, sliding_window=2047,
@@ -209,6 +234,15 @@ FAMILIES = {
     "phi2": lambda: Family(
         "phi2", phi2(partial_rotary_factor=0.4), hidden=160, intermediate=640, heads=2, kv_heads=2, pre="gpt-2",
         added=PHI2_ADDED, tokenizer_config=PHI2_TOKENIZER),
+    "granite": lambda: Family(
+        "granite", granite(), kv_heads=2, tied=True, pre="gpt-2", added=GRANITE_ADDED, tokenizer_config=GRANITE_TOKENIZER),
+    "granite-untied": lambda: Family(
+        "granite", granite(max_position_embeddings=4096, rope_theta=10000.0), kv_heads=4, pre="gpt-2", added=GRANITE_ADDED,
+        tokenizer_config=GRANITE_TOKENIZER),
+    "smollm3": lambda: Family(
+        "smollm3", smollm3(5), layers=5, kv_heads=1, tied=True, pre="llama-bpe",
+        added=special("<|begin_of_text|>", "<|end_of_text|>", "<|im_start|>", "<|im_end|>") + [("<think>", False)],
+        tokenizer_config={**LLAMA3_TOKENIZER, "bos_token": None, "eos_token": "<|im_end|>"}),
 }
 
 
@@ -238,8 +272,14 @@ def tensors(f):
         yield from phi_tensors(f)
         return
     q, kv = f.heads * f.dim, f.kv_heads * f.dim
-    spread = 3 / math.sqrt(f.hidden)
-    yield "model.embed_tokens.weight", (f.vocab, f.hidden), spread if f.tied else 1.0
+    # Against the model's own scalars, so that attention is as peaked, parts add as much and logits are as spread as
+    # where there are none.
+    embedded, scores = f.config.get("embedding_multiplier", 1), f.config.get("attention_multiplier")
+    spread = 3 / math.sqrt(f.hidden) * f.config.get("logits_scaling", 1)
+    embedding = spread if f.tied else 1.0 / embedded
+    peak = (scores * math.sqrt(f.dim)) ** -0.5 if scores else 1
+    part = max(1.0, embedding * embedded) / f.config.get("residual_multiplier", 1)
+    yield "model.embed_tokens.weight", (f.vocab, f.hidden), embedding
     for i in range(f.layers):
         p = f"model.layers.{i}."
         fan = 1 / math.sqrt(f.hidden)
@@ -247,21 +287,21 @@ def tensors(f):
         if f.has("fused"):
             yield p + "self_attn.qkv_proj.weight", (q + 2 * kv, f.hidden), 2 * fan
         else:
-            for part, rows in (("q", q), ("k", kv), ("v", kv)):
-                yield p + f"self_attn.{part}_proj.weight", (rows, f.hidden), 2 * fan
+            for which, rows in (("q", q), ("k", kv), ("v", kv)):
+                yield p + f"self_attn.{which}_proj.weight", (rows, f.hidden), 2 * fan * (1 if which == "v" else peak)
                 if f.has("biases"):
-                    yield p + f"self_attn.{part}_proj.bias", (rows,), 0.5
+                    yield p + f"self_attn.{which}_proj.bias", (rows,), 0.5
         if f.has("head_norms"):
             yield p + "self_attn.q_norm.weight", (f.dim,), 0.3
             yield p + "self_attn.k_norm.weight", (f.dim,), 0.3
-        yield p + "self_attn.o_proj.weight", (f.hidden, q), 1 / math.sqrt(q)
+        yield p + "self_attn.o_proj.weight", (f.hidden, q), part / math.sqrt(q)
         yield p + "post_attention_layernorm.weight", (f.hidden,), 0.1
         if f.has("fused"):
             yield p + "mlp.gate_up_proj.weight", (2 * f.intermediate, f.hidden), 1.5 * fan
         else:
             yield p + "mlp.gate_proj.weight", (f.intermediate, f.hidden), 1.5 * fan
             yield p + "mlp.up_proj.weight", (f.intermediate, f.hidden), 1.5 * fan
-        yield p + "mlp.down_proj.weight", (f.hidden, f.intermediate), 1 / math.sqrt(f.intermediate)
+        yield p + "mlp.down_proj.weight", (f.hidden, f.intermediate), part / math.sqrt(f.intermediate)
     yield "model.norm.weight", (f.hidden,), 0.1
     if not f.tied:
         yield "lm_head.weight", (f.vocab, f.hidden), spread

@@ -145,7 +145,18 @@ class Decoder {
                        {{"to", int64_t{float_number_}}});
   }
 
-  std::string Embedding() {
+  // x times the number, where that is not 1.
+  std::string Scaled(const std::string& name, const std::string& x, float scale) {
+    if (scale == 1) return x;
+    const std::string factor = fmt::format("{}/factor", name);
+    data_.AddValues(factor, {1}, float_, {scale});
+    return graph_.Node("Mul", name, {x, factor});
+  }
+
+  std::string Embedding() { return Scaled("embedding/scaled", Looked(), h_.embedding_scale); }
+
+  // What the embedding has of input_ids.
+  std::string Looked() {
     const OnnxTensor& t = *Tensor(Role::kTokenEmbedding, -1);
     if (!IsFloat(t.dtype)) return operators_->Lookup(t);
     std::string rows =
@@ -195,18 +206,23 @@ class Decoder {
     std::string normed =
         Normalize(Role::kAttnNorm, layer, x, skip, skip.empty() ? nullptr : &residual);
     const std::string qkv = Product(Role::kAttnQ, layer, normed);
-    const std::string attended = operators_->Attend(layer, NormalizeHeads(layer, qkv));
-    const std::string projected = Product(Role::kAttnOutput, layer, attended);
+    const std::string attended =
+        operators_->Attend(layer, NormalizeHeads(layer, qkv), TurnsLayer(family_, layer));
+    const auto part = [&](const char* name, const std::string& added) {
+      return Scaled(fmt::format("model.layers.{}.{}/scaled", layer, name), added,
+                    h_.residual_scale);
+    };
+    const std::string projected = part("self_attn", Product(Role::kAttnOutput, layer, attended));
     if (family_.residual == Residual::kParallel) {
       x = residual;
       skip = graph_.Node("Add", fmt::format("model.layers.{}.parts", layer),
-                         {projected, FeedForward(layer, normed)});
+                         {projected, part("mlp", FeedForward(layer, normed))});
       return;
     }
     std::string after;
     normed = Normalize(Role::kFfnNorm, layer, residual, projected, &after);
     x = after;
-    skip = FeedForward(layer, normed);
+    skip = part("mlp", FeedForward(layer, normed));
   }
 
   // With each head of q and k by itself, where the model has such norms.
@@ -260,11 +276,12 @@ class Decoder {
     const OnnxTensor& t =
         *Tensor(h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead, -1);
     const OnnxTensor* bias = Bias(Role::kOutputHead, -1);
-    if (bias == nullptr) {
-      Multiply(t, "logits", x);
-    } else {
-      graph_.Node("Add", "logits", {Multiply(t, "logits/product", x), Stored(*bias)});
-    }
+    const bool divided = h_.logit_divisor != 1;
+    // What comes last is called "logits".
+    std::string logits = Multiply(t, bias != nullptr || divided ? "logits/product" : "logits", x);
+    if (bias != nullptr)
+      logits = graph_.Node("Add", divided ? "logits/added" : "logits", {logits, Stored(*bias)});
+    Scaled("logits", logits, 1 / h_.logit_divisor);
   }
 
   const Family& family_;

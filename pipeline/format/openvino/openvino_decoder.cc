@@ -41,6 +41,7 @@ class Decoder {
         kGather, "embedding",
         {weights_.Widened(Role::kTokenEmbedding, -1, constants_), ids_, constants_.Integer(0)},
         {{"batch_dims", "0"}}, IrType::kF32, {kAnySize, kAnySize, h_.hidden});
+    x = Scaled("embedding/scaled", x, h_.embedding_scale);
     for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) x = Layer(layer, x);
     graph_.Result("logits", Head(Normalize(Role::kOutputNorm, -1, x)));
     data_.AddBytes(constants_.TakeBytes());
@@ -204,7 +205,8 @@ class Decoder {
 
   // x * cos + (-second half, first half) * sin, of the first rope_dims of each head: [batch, heads,
   // now, head].
-  IrValue Rotate(const std::string& name, IrValue x) {
+  IrValue Rotate(int layer, const std::string& name, IrValue x) {
+    if (!TurnsLayer(family_, layer)) return x;
     std::vector<IrValue> parts{x};
     if (h_.rope_dims < h_.head_dim)
       parts = Split(name + "/parts", x, {h_.rope_dims, h_.head_dim - h_.rope_dims});
@@ -242,10 +244,20 @@ class Decoder {
                               weights_.Widened(*Info(role).bias, layer, constants_));
   }
 
+  // x times the number, where that is not 1.
+  IrValue Scaled(std::string name, IrValue x, float scale) {
+    if (scale == 1) return x;
+    return graph_.Elementwise(kMultiply, std::move(name), x,
+                              constants_.Float(scale, graph_.ShapeOf(x).size()));
+  }
+
+  // What comes last is called "logits".
   IrValue Head(IrValue x) {
     const Role weight = h_.tied_embeddings ? Role::kTokenEmbedding : Role::kOutputHead;
-    if (!HasBias(Role::kOutputHead, -1)) return Product("logits", weight, -1, x);
-    return AddBias("logits", Role::kOutputHead, -1, Product("logits/product", weight, -1, x));
+    const bool biased = HasBias(Role::kOutputHead, -1), divided = h_.logit_divisor != 1;
+    x = Product(biased || divided ? "logits/product" : "logits", weight, -1, x);
+    if (biased) x = AddBias(divided ? "logits/added" : "logits", Role::kOutputHead, -1, x);
+    return Scaled("logits", x, 1 / h_.logit_divisor);
   }
 
   IrValue MeanOfLast(std::string name, IrValue x) {
@@ -335,15 +347,17 @@ class Decoder {
     const std::string name = fmt::format("model.layers.{}.self_attn", layer);
     const std::vector<IrValue> qkv = Qkv(layer, name, x);
     const IrValue q_heads = Heads(name + "/q", qkv[0], h_.heads);
-    const IrValue q = Rotate(name + "/q", NormalizeHeads(Role::kAttnQNorm, layer, q_heads));
+    const IrValue q = Rotate(layer, name + "/q", NormalizeHeads(Role::kAttnQNorm, layer, q_heads));
     const IrValue k_heads = Heads(name + "/k", qkv[1], h_.kv_heads);
-    const IrValue k = Rotate(name + "/k", NormalizeHeads(Role::kAttnKNorm, layer, k_heads));
+    const IrValue k = Rotate(layer, name + "/k", NormalizeHeads(Role::kAttnKNorm, layer, k_heads));
     const IrValue keys = Repeat(name + "/keys", Remember(layer, "key", k));
     const IrValue v = Heads(name + "/v", qkv[2], h_.kv_heads);
     const IrValue values = Repeat(name + "/values", Remember(layer, "value", v));
-    const IrValue attended = graph_.Add({"ScaledDotProductAttention", "opset13"},
-                                        name + "/attended", {q, keys, values, mask_},
-                                        {{"causal", "false"}}, IrType::kF32, graph_.ShapeOf(q));
+    std::vector<IrValue> inputs{q, keys, values, mask_};
+    if (h_.attention_scale != 0) inputs.push_back(constants_.Float(h_.attention_scale, 0));
+    const IrValue attended =
+        graph_.Add({"ScaledDotProductAttention", "opset13"}, name + "/attended", inputs,
+                   {{"causal", "false"}}, IrType::kF32, graph_.ShapeOf(q));
     const IrValue joined = Reshape(name + "/joined", SwapMiddle(name + "/turned", attended),
                                    {0, 0, h_.heads * h_.head_dim});
     return Product(Role::kAttnOutput, layer, joined);
@@ -376,11 +390,14 @@ class Decoder {
   IrValue Layer(int layer, IrValue x) {
     const std::string name = fmt::format("model.layers.{}", layer);
     const IrValue normed = Normalize(Role::kAttnNorm, layer, x);
-    x = graph_.Elementwise(kAdd, name + "/attended", x, Attend(layer, normed));
+    const auto part = [&](const char* what, IrValue added) {
+      return Scaled(fmt::format("{}.{}/scaled", name, what), added, h_.residual_scale);
+    };
+    x = graph_.Elementwise(kAdd, name + "/attended", x, part("self_attn", Attend(layer, normed)));
     if (family_.residual == Residual::kParallel)
-      return graph_.Elementwise(kAdd, name + "/done", x, FeedForward(layer, normed));
+      return graph_.Elementwise(kAdd, name + "/done", x, part("mlp", FeedForward(layer, normed)));
     return graph_.Elementwise(kAdd, name + "/done", x,
-                              FeedForward(layer, Normalize(Role::kFfnNorm, layer, x)));
+                              part("mlp", FeedForward(layer, Normalize(Role::kFfnNorm, layer, x))));
   }
 
   const Family& family_;

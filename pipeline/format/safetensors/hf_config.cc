@@ -142,6 +142,8 @@ absl::Status ReadSizes(JsonMembers& config, const Family& family, Hyperparameter
   h.original_context = config.Integer("original_max_position_embeddings").value_or(h.context);
   h.norm_epsilon = static_cast<float>(config.NeedNumber(family.epsilon.hf));
   h.tied_embeddings = config.Bool("tie_word_embeddings").value_or(false);
+  for (const FamilyScalar& scalar : family.scalars)
+    h.*scalar.value = static_cast<float>(config.NeedNumber(scalar.name.hf));
   const auto head_dim = config.Integer("head_dim");
   QF_RETURN_IF_ERROR(config.status());
   if (head_dim) {
@@ -171,6 +173,25 @@ absl::Status RefuseUnsupported(JsonMembers& config, const Family& family) {
   if (config.Bool("use_sliding_window").value_or(false))
     return Unimplemented("{}: use_sliding_window is not supported", config.where());
   return config.status();
+}
+
+// A file says 1 of layers that turn. Other layers than the family's would need another word in
+// GGUF, which has none.
+absl::Status CheckUnturnedLayers(JsonMembers& config, const Family& family, int64_t layers) {
+  if (family.unturned_every == 0) return absl::OkStatus();
+  const json::array* turned = config.Array("no_rope_layers");
+  const int64_t every = config.Integer("no_rope_layer_interval").value_or(family.unturned_every);
+  QF_RETURN_IF_ERROR(config.status());
+  bool as_ours = turned != nullptr ? turned->size() == static_cast<uint64_t>(layers)
+                                   : every == family.unturned_every;
+  for (size_t i = 0; as_ours && turned != nullptr && i < turned->size(); ++i)
+    as_ours = (*turned)[i].is_int64() &&
+              ((*turned)[i].get_int64() != 0) == TurnsLayer(family, static_cast<int64_t>(i));
+  if (as_ours) return absl::OkStatus();
+  return Unimplemented(
+      "{}: only models of {} in which every {}th layer is without rotary embedding are supported, "
+      "but no_rope_layers or no_rope_layer_interval says otherwise",
+      config.where(), family.name, family.unturned_every);
 }
 
 absl::Status ReadSlidingWindow(JsonMembers& config, Window kind, Hyperparameters& h) {
@@ -208,6 +229,7 @@ absl::StatusOr<HfConfig> ParseHfConfig(std::string_view text, std::string_view f
   out.family = known.family;
   QF_RETURN_IF_ERROR(RefuseUnsupported(config, *known.family));
   QF_RETURN_IF_ERROR(ReadSizes(config, *known.family, out.hyper));
+  QF_RETURN_IF_ERROR(CheckUnturnedLayers(config, *known.family, out.hyper.layers));
   QF_RETURN_IF_ERROR(ReadSlidingWindow(config, known.is->window, out.hyper));
   QF_RETURN_IF_ERROR(ReadRope(config, *known.family, out.hyper));
   out.bos = TokenId(config, "bos_token_id");

@@ -73,6 +73,10 @@ class ReferenceBuilder {
     model_.description.family = pipeline::FindFamily(options.family);
     model_.description.hyper = options.hyper;
     model_.description.hyper.tied_embeddings = options.tied;
+    // Whatever scalars the family has, each another.
+    float value = 0.4f;
+    for (const pipeline::FamilyScalar& scalar : model_.description.family->scalars)
+      model_.description.hyper.*scalar.value = value, value += 0.3f;
   }
 
   ReferenceModel Build() {
@@ -203,6 +207,11 @@ struct ReferenceRope {
   double magnitude = 1;
 };
 
+inline std::vector<double> Scaled(double factor, std::vector<double> x) {
+  for (double& v : x) v *= factor;
+  return x;
+}
+
 inline std::vector<double> Times(const Rows& w, const std::vector<double>& x) {
   std::vector<double> y;
   for (const auto& row : w) {
@@ -293,8 +302,12 @@ inline void NormHeads(std::vector<double>& heads, const std::vector<double>& wei
 }
 
 // The residual stream of every token after one layer.
-inline void RunReferenceLayer(const Family& family, const ReferenceWeights& l,
+inline void RunReferenceLayer(const Family& family, int64_t layer, const ReferenceWeights& l,
                               const Hyperparameters& h, const ReferenceRope& rope, Rows& xs) {
+  const bool turns =
+      family.unturned_every == 0 || layer % family.unturned_every != family.unturned_every - 1;
+  const double scale = h.attention_scale != 0 ? static_cast<double>(h.attention_scale)
+                                              : 1 / std::sqrt(static_cast<double>(h.head_dim));
   Rows qs, ks, vs, norms;
   const size_t dim = static_cast<size_t>(h.head_dim),
                group = static_cast<size_t>(h.heads / h.kv_heads);
@@ -307,7 +320,7 @@ inline void RunReferenceLayer(const Family& family, const ReferenceWeights& l,
     vs.push_back(Linear(l, Role::kAttnV, Role::kAttnVBias, n));
     NormHeads(qs[t], l.vector(Role::kAttnQNorm), h),
         NormHeads(ks[t], l.vector(Role::kAttnKNorm), h);
-    RotateHalves(qs[t], h, rope, t), RotateHalves(ks[t], h, rope, t);
+    if (turns) RotateHalves(qs[t], h, rope, t), RotateHalves(ks[t], h, rope, t);
   }
   for (size_t t = 0; t < xs.size(); ++t) {
     std::vector<double> mixed(qs[t].size(), 0);
@@ -318,18 +331,19 @@ inline void RunReferenceLayer(const Family& family, const ReferenceWeights& l,
       for (size_t s = 0; s <= t; ++s) {
         double score = 0;
         for (size_t i = 0; i < dim; ++i) score += qs[t][q0 + i] * ks[s][k0 + i];
-        weight.push_back(std::exp(score / std::sqrt(static_cast<double>(dim))));
+        weight.push_back(std::exp(score * scale));
         total += weight.back();
       }
       for (size_t s = 0; s <= t; ++s) {
         for (size_t i = 0; i < dim; ++i) mixed[q0 + i] += weight[s] / total * vs[s][k0 + i];
       }
     }
-    AddTo(xs[t], Linear(l, Role::kAttnOutput, Role::kAttnOutputBias, mixed));
+    AddTo(xs[t],
+          Scaled(h.residual_scale, Linear(l, Role::kAttnOutput, Role::kAttnOutputBias, mixed)));
     const std::vector<double> n = family.residual == pipeline::Residual::kParallel
                                       ? norms[t]
                                       : RmsNorm(xs[t], l.vector(Role::kFfnNorm), h.norm_epsilon);
-    AddTo(xs[t], FeedForward(family, l, n));
+    AddTo(xs[t], Scaled(h.residual_scale, FeedForward(family, l, n)));
   }
 }
 
@@ -338,14 +352,18 @@ inline Rows ReferenceLogits(const ReferenceModel& model, const ReferenceRope& ro
                             const std::vector<int32_t>& ids) {
   const Hyperparameters& h = model.description.hyper;
   Rows xs;
-  for (int32_t id : ids) xs.push_back(model.outer[Role::kTokenEmbedding][static_cast<size_t>(id)]);
+  for (int32_t id : ids)
+    xs.push_back(
+        Scaled(h.embedding_scale, model.outer[Role::kTokenEmbedding][static_cast<size_t>(id)]));
   const Family& family = *model.description.family;
-  for (const ReferenceWeights& layer : model.layers) RunReferenceLayer(family, layer, h, rope, xs);
+  for (size_t i = 0; i < model.layers.size(); ++i)
+    RunReferenceLayer(family, static_cast<int64_t>(i), model.layers[i], h, rope, xs);
   Rows logits;
   for (const auto& x : xs)
-    logits.push_back(Linear(model.outer, Role::kOutputHead, Role::kOutputHeadBias,
-                            FamilyNorm(family, model.outer, Role::kOutputNorm,
-                                       Role::kOutputNormBias, h.norm_epsilon, x)));
+    logits.push_back(Scaled(1.0 / h.logit_divisor,
+                            Linear(model.outer, Role::kOutputHead, Role::kOutputHeadBias,
+                                   FamilyNorm(family, model.outer, Role::kOutputNorm,
+                                              Role::kOutputNormBias, h.norm_epsilon, x))));
   return logits;
 }
 

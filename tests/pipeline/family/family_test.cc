@@ -102,6 +102,11 @@ TEST_P(EveryFamily, HasTheTensorsThatItsComputationReads) {
       EXPECT_EQ(Info(*info.bias).rotated, info.rotated) << info.name;
     }
   EXPECT_FALSE(family.hidden_act.empty());
+  std::set<std::string_view> scalars;
+  for (const FamilyScalar& scalar : family.scalars) {
+    EXPECT_TRUE(scalars.insert(scalar.name.hf).second) << scalar.name.hf;
+    EXPECT_TRUE(scalars.insert(scalar.name.gguf).second) << scalar.name.gguf;
+  }
 }
 
 // The pieces of a fused tensor are neighbours of one width, so that it is one range of rows.
@@ -130,6 +135,13 @@ TEST_P(EveryFamily, TurnsRowsInGgufAlone) {
     EXPECT_EQ(RowOrderOf(family, Dialect::kGguf, tensor.role),
               Info(tensor.role).rotated ? family.gguf_rows : RowOrder::kHf);
   }
+}
+
+TEST(Families, SayWhichLayersTurn) {
+  for (const Family* family : Families())
+    for (const int64_t layer : {0, 1, 2, 3, 4, 6, 7, 8})
+      EXPECT_EQ(TurnsLayer(*family, layer), family->name != "smollm3" || layer % 4 != 3)
+          << family->name << " " << layer;
 }
 
 TEST(Families, AreNamedForPeople) {
