@@ -96,7 +96,7 @@ absl::StatusOr<std::string> Supervisor::NewAddress() const {
     return std::string(kUnixAddress) + order_.socket.string();
   }
   // Somebody may take it before the child does; then the child ends, and gets another.
-  QF_ASSIGN_OR_RETURN(const http::ListenSocket free, OpenListenSocket("127.0.0.1:0"));
+  QF_ASSIGN_OR_RETURN(const http::ListenSocket free, http::OpenListenSocket({"127.0.0.1", 0, {}}));
   ::close(free.fd);
   return free.endpoint;
 }

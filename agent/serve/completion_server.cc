@@ -1,5 +1,6 @@
 #include "agent/serve/completion_server.h"
 
+#include <absl/strings/ascii.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,13 +62,13 @@ struct CompletionServer::Impl {
         random(random_),
         queue(with.queue),
         router(Routes(),
-               {.head = false,
-                .before = [this](const http::ExchangePtr& exchange) { return Before(exchange); },
+               {.before = [this](const http::ExchangePtr& exchange) { return Before(exchange); },
                 .missing = Missing}) {}
 
   std::vector<http::Route> Routes();
   absl::Status Listen();
   void Shut();
+  std::optional<ApiError> Objection(const http::Request& request) const;
   bool Before(const http::ExchangePtr& exchange);
   http::Response Model(const http::Request& request) const;
   int64_t Now() const { return ToUnixMillis(clock.Now()) / 1000; }
@@ -101,8 +102,7 @@ std::vector<http::Route> CompletionServer::Impl::Routes() {
       {"GET", "/metrics", page([this] {
          return MakeReply(200, RenderMetrics(Counts()), "text/plain; version=0.0.4");
        })},
-      {"GET", "/v1/models",
-       page([this] { return MakeReply(200, RenderModels(models.Names(), Now())); })},
+      {"GET", "/v1/models", page([this] { return MakeReply(200, RenderModels(models.List())); })},
       {"GET", std::string(kModels),
        http::Page([this](const http::Request& request) { return Model(request); })},
       {"POST", "/v1/completions", complete(Endpoint::kCompletions)},
@@ -110,12 +110,32 @@ std::vector<http::Route> CompletionServer::Impl::Routes() {
   };
 }
 
-// Names of elsewhere are refused, and what another server answers for goes there.
+// What a page of elsewhere may have made a browser of this machine send, and bodies that are not
+// read here; nullopt: neither.
+std::optional<ApiError> CompletionServer::Impl::Objection(const http::Request& request) const {
+  const auto error = [](int http, const char* code, const char* message) {
+    return ApiError{http, "invalid_request_error", code, message};
+  };
+  if (!is_unix && !IsLocalHost(request.Field("Host")))
+    return error(403, "foreign_host", "this endpoint accepts only local host names");
+  if (!IsLocalOrigin(request.Field("Origin")))
+    return error(403, "foreign_origin", "this endpoint does not serve web pages from elsewhere");
+  if (request.method != "POST") return std::nullopt;
+  // A page may send these two without asking first; curl's form type cannot be told from a habit.
+  const std::string type = absl::AsciiStrToLower(ToAbsl(request.Field("Content-Type")));
+  if (type.starts_with("text/plain") || type.starts_with("multipart/"))
+    return error(403, "wrong_content_type", "send the body as Content-Type: application/json");
+  const std::string_view encoding = request.Field("Content-Encoding");
+  if (!encoding.empty() && encoding != "identity")
+    return error(415, "encoded_body", "send the body without Content-Encoding");
+  return std::nullopt;
+}
+
+// True where it has answered: what is refused whatever the path, and what another server answers.
 bool CompletionServer::Impl::Before(const http::ExchangePtr& exchange) {
   const http::Request& request = exchange->request();
-  if (!is_unix && !IsLocalHost(request.Field("Host"))) {
-    exchange->Reply(ErrorReply(ApiError{403, "invalid_request_error", "foreign_host",
-                                        "this endpoint accepts only local host names"}));
+  if (const auto objection = Objection(request)) {
+    exchange->Reply(ErrorReply(*objection));
     return true;
   }
   if (request.method != "POST" || !request.path().starts_with(kApi)) return false;
@@ -128,13 +148,13 @@ bool CompletionServer::Impl::Before(const http::ExchangePtr& exchange) {
 http::Response CompletionServer::Impl::Model(const http::Request& request) const {
   const auto found = models.Find(std::string(request.path().substr(kModels.size())));
   if (!found.ok()) return ErrorReply(found.status());
-  return MakeReply(200, RenderModel(found->name, Now()));
+  return MakeReply(200, RenderModel({found->name, found->created}));
 }
 
 absl::Status CompletionServer::Impl::Listen() {
-  QF_ASSIGN_OR_RETURN(const http::ListenSocket socket, OpenListenSocket(options.listen));
-  endpoint = socket.endpoint;
-  is_unix = socket.family == AF_UNIX;
+  QF_ASSIGN_OR_RETURN(const auto sockets, OpenListenSockets(options.listen));
+  endpoint = sockets.front().endpoint;
+  is_unix = sockets.front().family == AF_UNIX;
   http::Server::Options serve;
   serve.connections = {
       .most = options.most_connections, .most_told = options.most_connections, .gives_way = true};
@@ -147,7 +167,9 @@ absl::Status CompletionServer::Impl::Listen() {
       server, http::Server::Make(std::move(serve), [this](const http::ExchangePtr& exchange) {
         router.Answer(exchange);
       }));
-  return server->Listen(socket);
+  absl::Status listening;
+  for (const http::ListenSocket& socket : sockets) listening.Update(server->Listen(socket));
+  return listening;
 }
 
 void CompletionServer::Impl::Shut() {
@@ -189,10 +211,10 @@ std::string CompletionServer::endpoint() const { return impl_->endpoint; }
 
 void CompletionServer::SetModel(const std::string& name, std::shared_ptr<engine::Engine> engine) {
   auto chat = std::make_shared<const text::ChatTemplate>(ChatTemplateOf(*engine));
-  impl_->models.Set({name, std::move(engine), nullptr, std::move(chat)});
+  impl_->models.Set({name, impl_->Now(), std::move(engine), nullptr, std::move(chat)});
 }
 void CompletionServer::SetModel(const std::string& name, std::shared_ptr<Upstream> upstream) {
-  impl_->models.Set({name, nullptr, std::move(upstream), nullptr});
+  impl_->models.Set({name, impl_->Now(), nullptr, std::move(upstream), nullptr});
 }
 void CompletionServer::RemoveModel(const std::string& name) { impl_->models.Remove(name); }
 std::vector<std::string> CompletionServer::models() const { return impl_->models.Names(); }

@@ -1,15 +1,19 @@
 #include "agent/serve/listen_address.h"
 
+#include <absl/strings/ascii.h>
 #include <arpa/inet.h>
 #include <sys/un.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
 namespace quantfleet::agent {
 namespace {
 
-constexpr std::string_view kUnix = "unix:";
+constexpr std::string_view kUnix = "unix:", kLocalhost = "localhost:";
+constexpr int kMaxPorts = 16;  // that are tried where any will do
 
 bool IsIpv4Loopback(const std::string& host) {
   in_addr address{};
@@ -54,12 +58,22 @@ absl::StatusOr<http::ListenAddress> ParseListenAddress(const std::string& text) 
   return address;
 }
 
-absl::StatusOr<http::ListenSocket> OpenListenSocket(const std::string& address) {
+absl::StatusOr<std::vector<http::ListenSocket>> OpenListenSockets(const std::string& address) {
   QF_ASSIGN_OR_RETURN(const http::ListenAddress parsed, ParseListenAddress(address));
-  int error = 0;
-  auto socket = http::OpenListenSocket(parsed, &error);
-  if (error != 0) return Unavailable("listening on {}: {}", address, std::strerror(error));
-  return socket;
+  for (int again = 0;; ++again) {
+    int error = 0;
+    auto first = http::OpenListenSocket(parsed, &error);
+    if (error != 0) return Unavailable("listening on {}: {}", address, std::strerror(error));
+    if (!first.ok()) return first.status();
+    if (!address.starts_with(kLocalhost)) return std::vector{*first};
+    auto second = http::OpenListenSocket({"::1", first->port, {}}, &error);
+    if (second.ok()) return std::vector{*first, *second};
+    if (error != EADDRINUSE) return std::vector{*first};  // no IPv6 here
+    ::close(first->fd);
+    // Port 0: the kernel chose one that is free for IPv4 alone.
+    if (parsed.port != 0 || again == kMaxPorts)
+      return Unavailable("listening on [::1]:{}: {}", first->port, std::strerror(error));
+  }
 }
 
 std::string EndpointUrl(const std::string& endpoint) {
@@ -68,9 +82,23 @@ std::string EndpointUrl(const std::string& endpoint) {
 
 bool IsLocalHost(std::string_view host) {
   if (host.empty()) return true;
-  if (host.starts_with("[")) return host.substr(0, host.find(']') + 1) == "[::1]";
-  const std::string name(host.substr(0, host.find(':')));
-  return name == "localhost" || IsIpv4Loopback(name);
+  const size_t end = host.starts_with('[') ? host.find(']') : host.find(':');
+  const size_t size =
+      host.starts_with('[') && end != host.npos ? end + 1 : std::min(end, host.size());
+  const std::string_view port = host.substr(size);
+  if (!port.empty() &&
+      (port.front() != ':' || !std::ranges::all_of(port.substr(1), absl::ascii_isdigit)))
+    return false;
+  const std::string name = absl::AsciiStrToLower(ToAbsl(host.substr(0, size)));
+  return name == "localhost" || name == "[::1]" || IsIpv4Loopback(name);
+}
+
+bool IsLocalOrigin(std::string_view origin) {
+  if (origin.empty()) return true;
+  for (const std::string_view scheme : {"http://", "https://"})
+    if (origin.starts_with(scheme) && origin.size() > scheme.size())
+      return IsLocalHost(origin.substr(scheme.size()));
+  return false;  // "null" too: a page in a frame without rights, or a file
 }
 
 }  // namespace quantfleet::agent

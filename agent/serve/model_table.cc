@@ -24,6 +24,13 @@ std::vector<std::string> ModelTable::Names() const {
   return names;
 }
 
+std::vector<ServedModel> ModelTable::List() const {
+  std::lock_guard lock(mutex_);
+  std::vector<ServedModel> list;
+  for (const auto& [name, model] : models_) list.push_back({name, model.created});
+  return list;
+}
+
 bool ModelTable::HasUpstream() const {
   std::lock_guard lock(mutex_);
   return std::ranges::any_of(models_,

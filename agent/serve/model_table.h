@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/serve/openai.h"
 #include "agent/serve/upstream.h"
 #include "engine/decode/engine.h"
 #include "text/template/chat_template.h"
@@ -20,6 +21,7 @@ class ModelTable {
  public:
   struct Found {
     std::string name;
+    int64_t created = 0;  // see ServedModel
     // One of both.
     std::shared_ptr<engine::Engine> engine;
     std::shared_ptr<Upstream> upstream;
@@ -28,6 +30,7 @@ class ModelTable {
   // An empty name means the only model there is. UNAVAILABLE: none yet; NOT_FOUND: not this one.
   absl::StatusOr<Found> Find(const std::string& name) const;
   std::vector<std::string> Names() const;
+  std::vector<ServedModel> List() const;
   bool HasUpstream() const;
   // In place of what has its name.
   void Set(Found model);

@@ -62,8 +62,12 @@ struct ApiError {
 ApiError ToApiError(const absl::Status& status);
 std::string RenderError(const ApiError& error);
 
-std::string RenderModel(const std::string& name, int64_t created);
-std::string RenderModels(const std::vector<std::string>& names, int64_t created);
+struct ServedModel {
+  std::string name;
+  int64_t created = 0;  // when it was taken into service, Unix seconds
+};
+std::string RenderModel(const ServedModel& model);
+std::string RenderModels(std::span<const ServedModel> models);
 std::string RenderHealth(const std::vector<std::string>& names);
 
 }  // namespace quantfleet::agent

@@ -99,9 +99,11 @@ std::string RenderDelta(const AnswerHead& head, json::object delta, std::string_
   return json::serialize(piece);
 }
 
-json::object ModelObject(const std::string& name, int64_t created) {
-  return {
-      {"id", View(name)}, {"object", "model"}, {"created", created}, {"owned_by", "quantfleet"}};
+json::object ModelObject(const ServedModel& model) {
+  return {{"id", View(model.name)},
+          {"object", "model"},
+          {"created", model.created},
+          {"owned_by", "quantfleet"}};
 }
 
 }  // namespace
@@ -165,13 +167,11 @@ std::string RenderError(const ApiError& error) {
                                                              {"code", View(error.code)}}}});
 }
 
-std::string RenderModel(const std::string& name, int64_t created) {
-  return json::serialize(ModelObject(name, created));
-}
+std::string RenderModel(const ServedModel& model) { return json::serialize(ModelObject(model)); }
 
-std::string RenderModels(const std::vector<std::string>& names, int64_t created) {
+std::string RenderModels(std::span<const ServedModel> models) {
   json::array list;
-  for (const std::string& name : names) list.push_back(ModelObject(name, created));
+  for (const ServedModel& model : models) list.push_back(ModelObject(model));
   return json::serialize(json::object{{"object", "list"}, {"data", std::move(list)}});
 }
 

@@ -1,6 +1,7 @@
 // Requests: strict about what changes the answer.
 
 #include <boost/json.hpp>
+#include <charconv>
 
 #include "agent/serve/openai.h"
 #include "common/base/utf8.h"
@@ -76,6 +77,20 @@ absl::Status ReadStops(const json::object& object, std::vector<std::string>* out
   return absl::OkStatus();
 }
 
+// What clients send although it changes nothing: "", [], {}, and each field's word for the same.
+bool AsksForNothing(std::string_view name, const json::value& value) {
+  if (const auto* list = value.if_array()) return list->empty();
+  if (const auto* text = value.if_string())
+    return text->empty() || (*text == "none" && (name == "tool_choice" || name == "function_call"));
+  const auto* object = value.if_object();
+  if (!object) return false;
+  if (name == "response_format" && object->size() == 1) {
+    const json::value* type = object->if_contains("type");
+    return type && *type == json::value("text");
+  }
+  return object->empty();
+}
+
 absl::Status RefuseUnsupported(const json::object& object) {
   for (const char* name : {"n", "best_of"}) {
     int64_t count = 1;
@@ -83,12 +98,11 @@ absl::Status RefuseUnsupported(const json::object& object) {
     if (count != 1)
       return InvalidArgument("{} must be 1: this endpoint gives one answer per request", name);
   }
-  for (const char* name :
-       {"suffix", "logit_bias", "tools", "tool_choice", "functions", "response_format"}) {
+  for (const char* name : {"suffix", "logit_bias", "tools", "tool_choice", "functions",
+                           "function_call", "response_format"}) {
     const json::value* value = Find(object, name);
-    const bool empty = !value || (value->is_array() && value->get_array().empty()) ||
-                       (value->is_object() && value->get_object().empty());
-    if (!empty) return InvalidArgument("{} is not supported here", name);
+    if (value && !AsksForNothing(name, *value))
+      return InvalidArgument("{} is not supported here", name);
   }
   bool echo = false;
   QF_RETURN_IF_ERROR(ReadBool(object, "echo", &echo));
@@ -137,6 +151,22 @@ absl::Status ReadContent(const json::value* content, std::string* out) {
   return absl::OkStatus();
 }
 
+// A template that knows no tools would drop them in silence, and the answer with them.
+absl::Status RefuseToolHistory(const json::object& message, size_t index) {
+  std::string role;
+  QF_RETURN_IF_ERROR(ReadText(message, "role", &role));
+  bool tools = role == "tool" || role == "function";
+  for (const char* name : {"tool_calls", "function_call"}) {
+    const json::value* value = Find(message, name);
+    tools = tools || (value && !AsksForNothing(name, *value));
+  }
+  if (!tools) return absl::OkStatus();
+  return InvalidArgument(
+      "messages[{}] is part of a tool call: tools are not supported here; leave out the calls and "
+      "their results, or put what they say into a message of the user",
+      index);
+}
+
 absl::Status ReadMessages(const json::object& object, std::vector<text::ChatMessage>* out) {
   const json::value* value = Find(object, "messages");
   if (!value || !value->is_array() || value->get_array().empty())
@@ -146,6 +176,7 @@ absl::Status ReadMessages(const json::object& object, std::vector<text::ChatMess
   for (const json::value& item : value->get_array()) {
     const json::object* entry = item.if_object();
     if (!entry) return InvalidArgument("each message must be an object");
+    QF_RETURN_IF_ERROR(RefuseToolHistory(*entry, out->size()));
     text::ChatMessage message;
     QF_RETURN_IF_ERROR(ReadText(*entry, "role", &message.role));
     if (message.role == "developer") message.role = "system";  // OpenAI's newer word for the same
@@ -168,6 +199,26 @@ absl::Status ReadSampling(const json::object& object, CompletionRequest* request
   return absl::OkStatus();
 }
 
+// Where a string of JSON escapes half of a character beyond U+FFFF, as clients do that cut text
+// without looking; nullopt: nowhere.
+std::optional<size_t> FindHalfSurrogate(std::string_view text) {
+  const auto unit = [text](size_t at) {  // of "\\uXXXX" there; 0 where there is none
+    unsigned value = 0;
+    if (at + 6 > text.size() || text.substr(at, 2) != "\\u") return 0u;
+    const char* const end = text.data() + at + 6;
+    return std::from_chars(end - 4, end, value, 16).ptr == end ? value : 0u;
+  };
+  for (size_t at = text.find('\\'); at < text.size(); at = text.find('\\', at)) {
+    const unsigned first = unit(at);
+    const bool leads = first >= 0xd800 && first < 0xdc00;
+    const unsigned second = leads ? unit(at + 6) : 0;
+    if (leads && (second < 0xdc00 || second > 0xdfff)) return at;
+    if (first >= 0xdc00 && first <= 0xdfff) return at;
+    at += leads ? 12 : 2;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::string ModelIn(std::string_view text) {
@@ -187,6 +238,12 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std:
   json::parse_options options;
   options.max_depth = 16;
   const json::value parsed = json::parse({text.data(), text.size()}, error, {}, options);
+  const std::optional<size_t> half = error ? FindHalfSurrogate(text) : std::nullopt;
+  if (half)
+    return InvalidArgument(
+        "byte {} of the body begins a \\u escape that is half of a surrogate pair: send both "
+        "halves, or \\ufffd",
+        *half);
   if (error) return InvalidArgument("the body is not valid JSON: {}", error.message());
   const json::object* object = parsed.if_object();
   if (!object) return InvalidArgument("the body must be a JSON object");

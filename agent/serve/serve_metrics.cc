@@ -39,8 +39,7 @@ std::string RenderMetrics(const ServeCounts& counts) {
   Add(page, kMetricCancelled, "Generations whose client disconnected", kCounter, counts.cancelled);
   Add(page, kMetricPromptTokens, "Tokens of prompts that were answered", kCounter,
       counts.queue.prompt_tokens);
-  Add(page, kMetricGeneratedTokens, "Tokens generated", kCounter,
-      counts.queue.generated_tokens);
+  Add(page, kMetricGeneratedTokens, "Tokens generated", kCounter, counts.queue.generated_tokens);
   return prometheus::TextSerializer().Serialize(page);
 }
 

@@ -13,6 +13,7 @@ namespace {
 
 namespace wire = beast::http;
 
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr size_t kSourcePiece = 64 << 10, kPassedPiece = 16 << 10;
 
 unsigned VersionOf(const Request& request) { return request.version == 10 ? 10 : 11; }
@@ -31,6 +32,7 @@ Request FromWire(wire::request<wire::string_body> from) {
   for (const auto& field : from)
     request.fields.emplace_back(std::string(field.name_string()), std::string(field.value()));
   request.body = std::move(from.body());
+  ToOriginForm(request);
   return request;
 }
 
@@ -111,7 +113,10 @@ class Connection::Handle final : public Exchange {
     });
   }
   void End() override {
-    Do([](Connection&, Outgoing& outgoing) { outgoing.ended = true; });
+    Do([](Connection&, Outgoing& outgoing) {
+      outgoing.ended = true;
+      outgoing.on_left = nullptr;
+    });
   }
   void OnLeft(std::function<void()> left) override {
     Do([left = std::move(left)](Connection&, Outgoing& outgoing) mutable {
@@ -216,8 +221,15 @@ asio::awaitable<error_code> Connection::Read(wire::request_parser<wire::string_b
     std::lock_guard lock(state_.mutex);
     state_.crowd.BeginWaiting(id_);
   }
+  const std::function<bool()> head = [&parser] { return parser.is_header_done(); };
+  error_code error = co_await Feed(stream_, buffer_, parser, head);
+  // Clients that ask first wait for this before they send a body, curl from 1 MiB on.
+  if (!error && !parser.is_done() && !told_ &&
+      beast::iequals(parser.get()[wire::field::expect], "100-continue")) {
+    error = co_await stream_.Write(kContinue);
+  }
   const std::function<bool()> done = [&parser] { return parser.is_done(); };
-  const error_code error = co_await Feed(stream_, buffer_, parser, done);
+  if (!error) error = co_await Feed(stream_, buffer_, parser, done);
   std::lock_guard lock(state_.mutex);
   state_.crowd.EndWaiting(id_);
   co_return error;
@@ -261,7 +273,10 @@ asio::awaitable<bool> Connection::Answer(std::shared_ptr<Outgoing> outgoing) {
   CallHandler(outgoing);
   if (!outgoing->whole) Watch(outgoing);
   while (!outgoing->Decided()) co_await outgoing->Await();
-  if (outgoing->whole) co_return co_await Send(outgoing->request, std::move(*outgoing->whole));
+  if (outgoing->whole) {
+    outgoing->on_left = nullptr;  // who leaves with the answer in hand has waited for it
+    co_return co_await Send(outgoing->request, std::move(*outgoing->whole));
+  }
   const bool chunked = VersionOf(outgoing->request) == 11;
   bool sent = false;
   if (outgoing->head) sent = co_await SendStream(*outgoing);
@@ -272,11 +287,12 @@ asio::awaitable<bool> Connection::Answer(std::shared_ptr<Outgoing> outgoing) {
 
 asio::awaitable<bool> Connection::Send(const Request& request, Response response) {
   const bool keep = request.keep_alive && !state_.draining;
-  const bool with_body = request.method != "HEAD" && response.status != 304;
+  const bool bodiless = response.status == 204 || response.status == 304;
+  const bool with_body = request.method != "HEAD" && !bodiless;
   Fields fields = std::move(response.fields);
   AddConnection(request, keep, fields);
   const uint64_t length = response.source ? response.source_size : response.body.size();
-  if (response.status != 304) fields.emplace_back("Content-Length", std::to_string(length));
+  if (!bodiless) fields.emplace_back("Content-Length", std::to_string(length));
   state_.CountAnswer(response.status);
   std::string bytes = ResponseHead(response.status, VersionOf(request), fields);
   if (with_body) bytes += response.body;

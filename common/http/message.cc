@@ -31,6 +31,19 @@ std::string_view Request::path() const {
   return all.substr(0, all.find('?'));
 }
 
+void ToOriginForm(Request& request) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!SameName(std::string_view(request.target).substr(0, scheme.size()), scheme)) continue;
+    const std::string rest = request.target.substr(scheme.size());
+    const size_t end = std::min(rest.find_first_of("/?"), rest.size());
+    std::erase_if(request.fields, [](const auto& field) { return SameName(field.first, "Host"); });
+    request.fields.emplace_back("Host", rest.substr(0, end));
+    request.target = rest.substr(end);
+    if (!request.target.starts_with('/')) request.target.insert(0, "/");
+    return;
+  }
+}
+
 std::string RequestText(std::string_view method, std::string_view target, const Fields& fields,
                         std::string_view body) {
   std::string text = WithFields(fmt::format("{} {} HTTP/1.1\r\n", method, target), fields);

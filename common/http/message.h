@@ -33,6 +33,10 @@ struct Request {
   std::string_view path() const;
 };
 
+// A target in absolute form ("http://127.0.0.1:8080/v1/models") as the path that it means; the
+// host in it takes the place of the field Host (RFC 9112, 3.2.2). Other targets stay.
+void ToOriginForm(Request& request);
+
 // The next bytes of a body, as many as the span has. An error cuts the connection: it is too late
 // for an error's status.
 using BodySource = std::function<absl::Status(MutableBytes)>;

@@ -11,7 +11,7 @@
 namespace quantfleet::http {
 
 struct Route {
-  std::string method;  // "GET": answers HEAD too, where the router is told so
+  std::string method;  // "GET" answers HEAD too
   std::string path;    // one that ends in '/' is of everything below it
   Handler handler;
 };
@@ -19,11 +19,12 @@ struct Route {
 // A handler that answers at once.
 Handler Page(std::function<Response(const Request&)> page);
 
+// OPTIONS, and a method that a path does not support, are answered with the path's methods under
+// Allow (RFC 9110, 9.3.7 and 15.5.6).
 class Router {
  public:
   enum class Missing { kPath, kMethod };
   struct Options {
-    bool head = false;  // whether HEAD is answered as GET is, without the body
     // Asked before any route is looked for: true where it has answered.
     std::function<bool(const ExchangePtr&)> before = nullptr;
     std::function<Response(Missing)> missing;

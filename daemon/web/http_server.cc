@@ -68,21 +68,14 @@ struct HttpServer::Impl {
       : blobs(blobs_in),
         options(std::move(options_in)),
         handlers(std::move(handlers_in)),
-        router(Routes(), {.head = true,
-                          .before = [](const http::ExchangePtr& e) { return RefuseMethod(e); },
-                          .missing =
-                              [](http::Router::Missing) {
-                                return ToResponse(TextAnswer(404, "not found"));
-                              }}) {}
+        router(Routes(), {.missing = Missing}) {}
 
   std::vector<http::Route> Routes();
   absl::Status Listen();
-  // Nothing is changed here, whatever the path.
-  static bool RefuseMethod(const http::ExchangePtr& exchange) {
-    const std::string& method = exchange->request().method;
-    if (method == "GET" || method == "HEAD") return false;
-    exchange->Reply(ToResponse(TextAnswer(405, "only GET and HEAD are supported")));
-    return true;
+  static http::Response Missing(http::Router::Missing what) {
+    return ToResponse(what == http::Router::Missing::kMethod
+                          ? TextAnswer(405, "only GET and HEAD are supported")
+                          : TextAnswer(404, "not found"));
   }
   Answer Ready() const;
   Answer Metrics() const;

@@ -242,6 +242,33 @@ class Answers(Serving):
                 self.assertEqual(sorted(told), ["code", "message", "param", "type"])
         self.assertEqual(server.post("completions", {"prompt": "The", "max_tokens": 2})[0], 200)
 
+    def test_curl_as_people_use_it(self):
+        server = self.server(self.demo(), listen="localhost:0")
+        port = server.address()[1]
+        body = '{"prompt":"The little","max_tokens":3,"temperature":0}'
+
+        def curl(*args, path="/v1/completions", host="127.0.0.1"):
+            url = f"http://{host}:{port}{path}"
+            done = subprocess.run(["curl", "-s", "-w", "\n%{http_code}", "--max-time", "60", *args, url],
+                                  capture_output=True, text=True, check=True)
+            text, _, code = done.stdout.rpartition("\n")
+            return int(code), text
+
+        self.assertEqual(curl("-d", body)[0], 200)
+        self.assertEqual(curl("-I", path="/v1/models")[0], 200)
+        self.assertIn("Allow: OPTIONS, POST", curl("-i", "-X", "OPTIONS")[1])
+        code, text = curl("-i", "-H", "Expect: 100-continue", "-d", body)
+        self.assertIn("100 Continue", text)
+        self.assertEqual(code, 200)
+        self.assertEqual(curl("-x", f"http://127.0.0.1:{port}", "-d", body)[0], 200, "a target in absolute form")
+        self.assertEqual(curl("-H", "Content-Encoding: gzip", "-d", "x")[0], 415)
+        self.assertEqual(curl("-H", "Origin: https://evil.example", "-d", body)[0], 403)
+        self.assertEqual(curl("-H", "Content-Type: text/plain", "-d", body)[0], 403)
+        self.assertEqual(curl("-H", "Host: [::1]evil.com", "-d", body)[0], 403)
+        if socket.has_ipv6 and Path("/proc/net/if_inet6").exists():
+            self.assertEqual(curl("-d", body, host="[::1]")[0], 200, "localhost is both families")
+        self.assertEqual(server.metric("quantfleet_agent_generations_cancelled_total"), 0)
+
     def test_unix_socket(self):
         path = self.dir / "models.sock"
         server = self.server(self.demo(), "--name", "tales", listen=f"unix:{path}")

@@ -45,7 +45,7 @@ TEST(AskHttp, GetsAndPostsOverTcpAndUnix) {
 
 TEST(AskHttp, TellsWhyThereIsNoAnswer) {
   EXPECT_ERROR(AskHttp("nowhere", "/", "", kLongAsk, {}), kInvalidArgument, "nowhere");
-  const auto silent = OpenListenSocket("127.0.0.1:0");  // connects, and says nothing
+  const auto silent = http::OpenListenSocket({"127.0.0.1", 0, {}});  // connects, and says nothing
   ASSERT_OK(silent);
   EXPECT_ERROR(AskHttp(silent->endpoint, "/", "", Duration(1), {}), kDeadlineExceeded,
                "within 1 ms");

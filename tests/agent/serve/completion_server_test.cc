@@ -182,6 +182,84 @@ TEST_F(CompletionServerTest, WrongRequests) {
   EXPECT_EQ(garbage.ReadAnswer().status, 400);
 }
 
+TEST_F(CompletionServerTest, WhatAPageOfElsewhereMaySendIsRefused) {
+  Start();
+  Serve({"x"});
+  const auto post = [&](std::string fields) {
+    HttpClient client(server_->endpoint());
+    client.Send(fmt::format("POST /v1/completions HTTP/1.1\r\n{}Content-Length: {}\r\n\r\n{}",
+                            fields, std::string_view(kAskStory).size(), kAskStory));
+    return client.ReadAnswer();
+  };
+  const std::string host = "Host: localhost\r\n";
+  EXPECT_EQ(post(host).status, 200);
+  EXPECT_EQ(post(host + "Content-Type: application/x-www-form-urlencoded\r\n").status, 200)
+      << "what curl says of -d";
+  EXPECT_EQ(post(host + "Origin: http://localhost:3000\r\n").status, 200);
+  EXPECT_EQ(ErrorCode(post("Host: [::1]evil.com\r\n")), "foreign_host");
+  EXPECT_EQ(ErrorCode(post(host + "Origin: https://evil.com\r\n")), "foreign_origin");
+  EXPECT_EQ(ErrorCode(post(host + "Origin: null\r\n")), "foreign_origin");
+  const auto plain = post(host + "Content-Type: Text/Plain;charset=UTF-8\r\n");
+  EXPECT_EQ(plain.status, 403);
+  EXPECT_EQ(ErrorCode(plain), "wrong_content_type");
+}
+
+TEST_F(CompletionServerTest, AnEncodedBodyIs415) {
+  Start();
+  Serve({"x"});
+  HttpClient client(server_->endpoint());
+  client.Send(
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\n"
+      "Content-Length: 3\r\n\r\n\x1f\x8b\b");
+  const auto answer = client.ReadAnswer();
+  EXPECT_EQ(answer.status, 415);
+  EXPECT_EQ(ErrorCode(answer), "encoded_body");
+}
+
+TEST_F(CompletionServerTest, HeadAndOptionsAreAnswered) {
+  Start();
+  Serve({"x"});
+  HttpClient client(server_->endpoint());
+  client.Send("HEAD /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_THAT(client.ReadUntil("\r\n\r\n"), HasSubstr("200 OK"));
+  client.Send("OPTIONS /v1/completions HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  const std::string options = client.ReadUntil("\r\n\r\n");
+  EXPECT_THAT(options, HasSubstr("204 No Content"));
+  EXPECT_THAT(options, HasSubstr("Allow: OPTIONS, POST\r\n"));
+  client.Send("GET http://evil.com/v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_EQ(ErrorCode(client.ReadAnswer()), "foreign_host");
+  client.Send("GET http://localhost/v1/models HTTP/1.1\r\nHost: evil.com\r\n\r\n");
+  EXPECT_EQ(client.ReadAnswer().status, 200);
+}
+
+TEST_F(CompletionServerTest, TheListOfModelsSaysTheSameUntilOneChanges) {
+  ManualClock clock;
+  auto server = CompletionServer::Start({}, clock, random_);
+  ASSERT_TRUE(server.ok()) << server.status();
+  (*server)->SetModel("demo", std::make_shared<FakeEngine>(std::vector<std::string>{"x"}));
+  HttpClient client((*server)->endpoint());
+  const std::string before = client.Get("/v1/models").body;
+  clock.Advance(std::chrono::hours(5));
+  EXPECT_EQ(client.Get("/v1/models").body, before);
+  const std::string one = client.Get("/v1/models/demo").body;
+  EXPECT_THAT(before, HasSubstr(one));
+  (*server)->SetModel("demo", std::make_shared<FakeEngine>(std::vector<std::string>{"y"}));
+  EXPECT_NE(client.Get("/v1/models").body, before);
+}
+
+TEST_F(CompletionServerTest, CompletionsThatEndedAreNotCancelled) {
+  Start();
+  Serve({" upon", " a", " time"});
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(Post("/v1/completions", kAskStory).status, 200);
+    HttpClient streams(server_->endpoint());
+    streams.SendPost("/v1/completions", R"({"prompt":"Once","stream":true})");
+    streams.ReadUntil("[DONE]");
+  }
+  EXPECT_THAT(HttpClient(server_->endpoint()).Get("/metrics").body,
+              HasSubstr("quantfleet_agent_generations_cancelled_total 0\n"));
+}
+
 TEST_F(CompletionServerTest, BodyThatIsTooLargeIs400) {
   CompletionServer::Options options;
   options.most_body_bytes = 1000;

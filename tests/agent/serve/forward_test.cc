@@ -48,7 +48,7 @@ class ForwardTest : public ::testing::Test {
   }
   // A server that takes one request, says these bytes and closes.
   std::jthread Misbehave(std::string bytes) {
-    const auto socket = OpenListenSocket("127.0.0.1:0");
+    const auto socket = http::OpenListenSocket({"127.0.0.1", 0, {}});
     EXPECT_OK(socket);
     upstream_->SetAddress(socket->endpoint);
     return std::jthread([fd = socket->fd, said = std::move(bytes)] {

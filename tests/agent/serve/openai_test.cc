@@ -78,6 +78,51 @@ TEST(OpenAiRequest, WrongOnesNameTheField) {
   EXPECT_FALSE(ParseCompletionRequest(Endpoint::kCompletions, deep).ok());
 }
 
+TEST(OpenAiRequest, FieldsThatAskForNothingAreTaken) {
+  for (const char* field :
+       {R"("response_format":{"type":"text"})", R"("tool_choice":"none")", R"("suffix":"")",
+        R"("tools":[])", R"("tools":null)", R"("functions":[])", R"("function_call":"none")",
+        R"("logit_bias":{})", R"("echo":false)", R"("n":1)"}) {
+    const auto body = fmt::format(R"({{"prompt":"a",{}}})", field);
+    EXPECT_TRUE(ParseCompletionRequest(Endpoint::kCompletions, body).ok()) << body;
+  }
+  for (const char* field :
+       {R"("response_format":{"type":"json_object"})", R"("tool_choice":"auto")",
+        R"("response_format":{"type":"text","strict":true})", R"("suffix":"none")",
+        R"("tools":{"a":1})", R"("logit_bias":{"5":1})"}) {
+    const auto body = fmt::format(R"({{"prompt":"a",{}}})", field);
+    const auto status = ParseCompletionRequest(Endpoint::kCompletions, body).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << body;
+  }
+}
+
+TEST(OpenAiRequest, ToolHistoryIsRefusedByItsMessage) {
+  const auto chat = [](std::string_view second) {
+    return ParseCompletionRequest(
+               Endpoint::kChatCompletions,
+               fmt::format(R"({{"messages":[{{"role":"user","content":"x"}},{}]}})", second))
+        .status();
+  };
+  for (const char* bad :
+       {R"({"role":"tool","tool_call_id":"1","content":"4"})",
+        R"({"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function"}]})",
+        R"({"role":"function","name":"f","content":"4"})"}) {
+    EXPECT_EQ(chat(bad).code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(Message(chat(bad)), HasSubstr("messages[1]"));
+  }
+  EXPECT_TRUE(chat(R"({"role":"assistant","content":"y","tool_calls":[]})").ok());
+  EXPECT_TRUE(chat(R"({"role":"assistant","content":"y","tool_calls":null})").ok());
+}
+
+TEST(OpenAiRequest, HalfASurrogatePairIsNamed) {
+  for (const char* half : {R"(\ud83d)", R"(\ud83dx)", R"(\ud83d\u0041)", R"(\ude00)"}) {
+    const auto body = fmt::format(R"({{"prompt":"a{}"}})", half);
+    const auto status = ParseCompletionRequest(Endpoint::kCompletions, body).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << body;
+    EXPECT_THAT(Message(status), HasSubstr("surrogate")) << body;
+  }
+}
+
 TEST(OpenAiRequest, Logprobs) {
   const auto text =
       ParseCompletionRequest(Endpoint::kCompletions, R"({"prompt":"a","logprobs":0})");

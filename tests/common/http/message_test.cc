@@ -14,6 +14,20 @@ TEST(Request, FieldsAreFoundWhateverTheirCase) {
   EXPECT_EQ(request.path(), "/a/b");
 }
 
+TEST(Request, ATargetInAbsoluteFormIsThePathAndTheHostThatItMeans) {
+  const auto turned = [](std::string target) {
+    Request request{.target = std::move(target), .fields = {{"host", "before"}}};
+    ToOriginForm(request);
+    return std::string(request.Field("Host")) + " " + request.target;
+  };
+  EXPECT_EQ(turned("http://127.0.0.1:80/v1/models?x=1"), "127.0.0.1:80 /v1/models?x=1");
+  EXPECT_EQ(turned("HTTP://[::1]"), "[::1] /");
+  EXPECT_EQ(turned("https://evil.example?q"), "evil.example /?q");
+  EXPECT_EQ(turned("http://"), " /");
+  EXPECT_EQ(turned("/http://x/"), "before /http://x/");
+  EXPECT_EQ(turned("*"), "before *");
+}
+
 TEST(Message, GoesOverTheWireAsRfc9112Says) {
   EXPECT_EQ(RequestText("POST", "/x", {{"Host", "h"}, {"Content-Length", "2"}}, "{}"),
             "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}");

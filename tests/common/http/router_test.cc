@@ -38,13 +38,28 @@ TEST_F(RouterTest, FindsByPathAndMethod) {
     EXPECT_EQ(Ask(router, "GET", path).status, 404) << path;
   EXPECT_EQ(Ask(router, "PUT", "/page").status, 405);
   EXPECT_EQ(Ask(router, "POST", "/tree/x").status, 405);
-  EXPECT_EQ(Ask(router, "HEAD", "/page").status, 405);
 }
 
-TEST_F(RouterTest, HeadIsAsGetWhereItIsToldSo) {
-  const Router router(routes_, {.head = true, .missing = Missing});
+TEST_F(RouterTest, HeadIsAsGet) {
+  const Router router(routes_, {.missing = Missing});
   EXPECT_EQ(Ask(router, "HEAD", "/page").status, 200);
   EXPECT_EQ(Ask(router, "HEAD", "/none").status, 404);
+}
+
+TEST_F(RouterTest, OptionsAndWrongMethodsNameTheMethods) {
+  const Router router(routes_, {.missing = Missing});
+  const auto allowed = [&](std::string method, std::string target) {
+    const Response response = Ask(router, std::move(method), std::move(target));
+    return response.fields.empty()
+               ? ""
+               : response.fields.back().first + ": " + response.fields.back().second;
+  };
+  EXPECT_EQ(Ask(router, "OPTIONS", "/page").status, 204);
+  EXPECT_EQ(allowed("OPTIONS", "/page"), "Allow: GET, HEAD, OPTIONS, POST");
+  EXPECT_EQ(allowed("OPTIONS", "/tree/x"), "Allow: GET, HEAD, OPTIONS");
+  EXPECT_EQ(allowed("PUT", "/page"), "Allow: GET, HEAD, OPTIONS, POST");
+  EXPECT_EQ(Ask(router, "OPTIONS", "*").status, 204);
+  EXPECT_EQ(Ask(router, "OPTIONS", "/none").status, 404);
 }
 
 TEST_F(RouterTest, WhoIsAskedBeforeMayAnswer) {

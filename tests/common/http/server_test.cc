@@ -107,6 +107,43 @@ TEST_F(ServerTest, OldClientsAreAnsweredInTheirVersion) {
   EXPECT_THAT(keeps.ReadUntil("/ "), HasSubstr("Connection: keep-alive"));
 }
 
+TEST_F(ServerTest, WhoAsksWhetherToSendIsToldToGoOn) {
+  StartEcho({.body_bytes = 100});
+  RawClient client(at_);
+  client.Send("POST / HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n");
+  EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  client.Send("abc");
+  EXPECT_THAT(client.ReadUntil("/ abc"), StartsWith("HTTP/1.1 200 "));
+  // Who sends the body all the same is not told, nor is a body awaited that is too large.
+  client.Send("POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc");
+  EXPECT_THAT(client.ReadUntil("/ abc"), StartsWith("HTTP/1.1 200 "));
+  client.Send("POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 101\r\n\r\n");
+  EXPECT_THAT(client.ReadAll(), StartsWith(Status(Refusal::Kind::kBodyTooLarge)));
+}
+
+TEST_F(ServerTest, AnAnswerWithoutContentHasNoLength) {
+  Start([](const ExchangePtr& exchange) { exchange->Reply({.status = 204}); });
+  EXPECT_EQ(Ask("GET / HTTP/1.1\r\nConnection: close\r\n\r\n"),
+            "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+}
+
+TEST_F(ServerTest, WhoHasItsWholeStreamHasNotLeft) {
+  std::atomic<int> left{0};
+  Start([&left](const ExchangePtr& exchange) {
+    exchange->OnLeft([&left] { ++left; });
+    exchange->Begin(200, {});
+    exchange->Write("all");
+    exchange->End();
+  });
+  for (int i = 0; i < 20; ++i) {
+    RawClient client(at_);
+    client.Send(kGet);
+    client.ReadUntil("all");
+  }
+  server_->Stop(std::chrono::seconds(10));
+  EXPECT_EQ(left, 0);
+}
+
 TEST_F(ServerTest, HeadGetsNoBody) {
   StartEcho();
   const std::string head = Ask("HEAD /page HTTP/1.1\r\nConnection: close\r\n\r\n");
