@@ -164,7 +164,7 @@ void Transformer::SetRow(int64_t row, const KvCache& cache, int64_t position, in
   const Matrix& embedding = weights_.embedding;
   float* x = x_.data() + row * hyper_.hidden;
   embedding.decode(embedding.row(token), hyper_.hidden, x);
-  Scale(hyper_.embedding_scale, {x, static_cast<size_t>(hyper_.hidden)});
+  Scale(EmbeddingScale(family_, hyper_), {x, static_cast<size_t>(hyper_.hidden)});
   rope_.Angles(position, angles_.data() + row * rope_.dims());
   places_[row] = {&cache, position};
 }

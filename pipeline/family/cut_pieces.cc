@@ -89,7 +89,8 @@ class Cutter {
                              .dims = shape.dims,
                              .tensor = it->second,
                              .first_row = is_fused ? RowInFused(*fused, piece.role) : 0,
-                             .order = RowOrderOf(family_, dialect_, piece.role)});
+                             .order = RowOrderOf(family_, dialect_, piece.role),
+                             .lacks = LackOf(family_, dialect_, piece.role)});
     return absl::OkStatus();
   }
 

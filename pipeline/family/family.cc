@@ -1,6 +1,7 @@
 #include "pipeline/family/family.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "common/base/status.h"
 
@@ -64,6 +65,16 @@ std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, 
   const FusedTensor* fused = family.writes_fused ? FindFused(family, role) : nullptr;
   return fused != nullptr ? LayerTensorName(family, dialect, fused->name, layer)
                           : TensorName(family, dialect, role, layer);
+}
+
+float LackOf(const Family& family, Dialect dialect, Role role) {
+  const FamilyTensor* tensor = FindTensor(family, role);
+  return dialect == Dialect::kHf && tensor != nullptr ? tensor->hf_lacks : 0;
+}
+
+float EmbeddingScale(const Family& family, const Hyperparameters& hyper) {
+  return family.scales_embedding_by_root ? std::sqrt(static_cast<float>(hyper.hidden))
+                                         : hyper.embedding_scale;
 }
 
 RowOrder RowOrderOf(const Family& family, Dialect dialect, Role role) {

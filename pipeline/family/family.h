@@ -32,6 +32,9 @@ struct FamilyTensor {
   Role role;
   Spelled name;  // of a layer's tensor without the layer: "self_attn.q_proj.weight"
   Presence presence = Presence::kAlways;
+  // What Hugging Face's files leave out of each value, which all others have in it: Gemma's norms
+  // are computed with w + 1.
+  float hf_lacks = 0;
 };
 
 // The rows of several pieces one after the other, in one tensor.
@@ -56,6 +59,8 @@ enum class Activation {
   kGeluTanh,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); not GELU by erf
 };
 inline constexpr std::string_view kSiluNames[] = {"silu", "swish"};
+// "gelu" is what Gemma's early files call it.
+inline constexpr std::string_view kGemmaGeluNames[] = {"gelu_pytorch_tanh", "gelu", "gelu_new"};
 inline constexpr std::string_view kGeluTanhNames[] = {"gelu_new", "gelu_pytorch_tanh"};
 
 // How a layer's two parts join the residual stream.
@@ -103,12 +108,13 @@ struct Family {
   std::span<const HfClass> classes;  // the first one is what config.json says where we write it
 
   // In canonical order: the embedding, what each layer has, the output's norm and head. A tied
-  // model does without the head.
+  // model does without the head; of a family without one all models are tied.
   std::span<const FamilyTensor> tensors;
   Spelled layer{"model.layers", "blk"};  // ".3." and a layer's tensor follow
   // Tensors that a checkpoint may have in place of those that they fuse.
   std::span<const FusedTensor> fused = {};
-  bool writes_fused = false;  // the published files have them, and so have ours
+  bool tied_by_default = false;  // what config.json means where it does not say
+  bool writes_fused = false;     // the published files have them, and so have ours
 
   Norm norm = Norm::kRms;
   // config.json's member, and GGUF's key below the architecture.
@@ -119,6 +125,7 @@ struct Family {
   std::span<const std::string_view> hidden_act = kSiluNames;
   Residual residual = Residual::kSequential;
   std::span<const FamilyScalar> scalars = {};
+  bool scales_embedding_by_root = false;  // what it looks up times sqrt(hidden), as no file says
 
   bool partial_rotary = false;  // the first dimensions of a head alone may turn
   bool long_rope = false;       // LongRoPE's two sets of factors
@@ -162,6 +169,10 @@ std::string LayerTensorName(const Family& family, Dialect dialect, const Spelled
 std::string TensorName(const Family& family, Dialect dialect, Role role, int layer = -1);
 // The tensor that the family's files keep the role in: the fused one where they fuse.
 std::string HoldingTensorName(const Family& family, Dialect dialect, Role role, int layer);
+// What that dialect's files leave out of the role's values.
+float LackOf(const Family& family, Dialect dialect, Role role);
+// What the embedding's rows are multiplied by.
+float EmbeddingScale(const Family& family, const Hyperparameters& hyper);
 // How that dialect's files have the role's rows.
 RowOrder RowOrderOf(const Family& family, Dialect dialect, Role role);
 

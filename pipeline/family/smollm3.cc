@@ -25,6 +25,7 @@ const Family& Smollm3() {
       .name = "smollm3",
       .classes = kClasses,
       .tensors = kTensors,
+      .tied_by_default = true,
       .unturned_every = 4,
       .gguf_rows = RowOrder::kInterleaved,
       .config_members = kConfigMembers,

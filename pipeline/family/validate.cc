@@ -174,6 +174,10 @@ absl::Status ValidateHyperparameters(const Family& family, const Hyperparameters
   if (!family.partial_rotary && h.rope_dims != h.head_dim)
     return Unimplemented("{} with partial rotary embedding ({} of {} dimensions) is not supported",
                          family.name, h.rope_dims, h.head_dim);
+  if (!h.tied_embeddings && FindTensor(family, Role::kOutputHead) == nullptr)
+    return Unimplemented(
+        "tie_word_embeddings is false, but {} models have no output head of their own",
+        family.name);
   QF_RETURN_IF_ERROR(InRange("vocab_size", h.vocab, 1, kMaxVocab));
   QF_RETURN_IF_ERROR(InRange("max_position_embeddings", h.context, 1, kMaxContext));
   QF_RETURN_IF_ERROR(

@@ -39,6 +39,7 @@ struct Piece {
   int64_t first_row;  // where in that tensor the piece begins; a 1-D piece of a fused 1-D tensor
                       // counts columns
   RowOrder order = RowOrder::kHf;
+  float lacks = 0;  // what the tensor's values have to be increased by, to be those computed with
 };
 
 struct RopeScaling {

@@ -49,6 +49,8 @@ SAYS = {
     "phi2": {"rope_scaling": "none", "head_dim": 80, "rope_dims": 32, "tied_embeddings": False},
     "granite": {"rope_scaling": "none", "kv_heads": 2, "context": 131072, "tied_embeddings": True},
     "granite-untied": {"rope_scaling": "none", "kv_heads": 4, "tied_embeddings": False},
+    "gemma": {"rope_scaling": "none", "head_dim": 48, "context": 8192, "tied_embeddings": True},
+    "gemma-mha": {"rope_scaling": "none", "head_dim": 64, "kv_heads": 4, "tied_embeddings": True},
     "smollm3": {"rope_scaling": "none", "layers": 5, "kv_heads": 1, "tied_embeddings": True},
 }
 
@@ -179,6 +181,12 @@ class Families(ModelTest):
 
     def test_granite_untied(self):
         self.check("granite-untied", dtypes=("F32",))
+
+    def test_gemma(self):
+        self.check("gemma")
+
+    def test_gemma_mha(self):
+        self.check("gemma-mha", dtypes=("F32",))
 
     def test_smollm3(self):
         self.check("smollm3")

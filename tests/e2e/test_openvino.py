@@ -93,7 +93,7 @@ class Judged(OpenVinoTest):
     def test_every_architecture(self):
         for family in ("phi3-medium", "phi35-mini", "phi4-mini", "llama2", "llama32", "mistral", "qwen2", "qwen25-tied",
                        "qwen3", "qwen3-tied", "phi2", "granite", "granite-untied",
-                       "smollm3"):
+                       "smollm3", "gemma", "gemma-mha"):
             source = self.dir / family
             made = families.write(family, source)
             ids = [1 + 37 * i * i % (made.vocab - 1) for i in range(60)]

@@ -27,7 +27,7 @@ WHOLE_WORDS = [" xylophone", "zebra"]  # tokens that no merge makes
 # What a family's checkpoints have beside Llama's tensors or in their place: q, k, v and gate, up in one tensor each; biases
 # on q, k and v; norms of each head of q and k; or names of their own.
 LAYOUTS = {"phi3": {"fused"}, "llama": set(), "qwen2": {"biases"}, "qwen3": {"head_norms"}, "phi2": {"phi_names"},
-           "granite": set(), "smollm3": set()}
+           "granite": set(), "smollm3": set(), "gemma": {"norms_less_one"}}
 
 
 @dataclass
@@ -49,6 +49,7 @@ class Family:
     template_bos: str = ""      # tokenizer.json's post-processor adds it
     split: tuple = ("Isolated", False)
     merges_as_pairs: bool = False
+    more_merges: tuple = ()  # beyond those that a text gives
     # Found out while writing.
     vocab: int = 0
     ids: dict = field(default_factory=dict)  # of the added tokens, by text
@@ -139,6 +140,8 @@ def phi2(**config):
             "eos_token_id": "<|endoftext|>", **config}
 
 
+# Across a border that Granite's pre-tokenizer draws and Qwen's does not.
+SLASH = (("/", "b"),)
 GRANITE_ADDED = special("<|end_of_text|>", "<fim_prefix>", "<|start_of_role|>", "<|end_of_role|>") + [("<|tool_call|>", True)]
 GRANITE_TOKENIZER = {"tokenizer_class": "GPT2Tokenizer", "add_bos_token": False, "add_prefix_space": False,
                      "bos_token": "<|end_of_text|>", "eos_token": "<|end_of_text|>", "pad_token": "<|end_of_text|>",
@@ -161,6 +164,17 @@ def smollm3(layers, **config):
             "layer_types": ["full_attention"] * layers, "no_rope_layer_interval": 4, "pretraining_tp": 2,
             "no_rope_layers": [int((i + 1) % 4 != 0) for i in range(layers)], "bos_token_id": 128000,
             "eos_token_id": "<|im_end|>", **config}
+
+
+def gemma(**config):
+    """Without tie_word_embeddings, as published."""
+    return {"architectures": ["GemmaForCausalLM"], "model_type": "gemma", "hidden_act": "gelu_pytorch_tanh",
+            "hidden_activation": None, "rms_norm_eps": 1e-06, "attention_bias": False, "rope_theta": 10000.0,
+            "rope_scaling": None, "max_position_embeddings": 8192, "bos_token_id": 2, "eos_token_id": 1, **config}
+
+
+GEMMA_TOKENIZER = {"tokenizer_class": "GemmaTokenizer", "add_bos_token": True, "add_eos_token": False,
+                   "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 
 
 FAMILIES = {
@@ -217,16 +231,16 @@ FAMILIES = {
                                        "[control_8]"],
         tokenizer_config={**LLAMA2_TOKENIZER, "add_prefix_space": True}),
     "qwen2": lambda: Family(
-        "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, pre="qwen2",
+        "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, pre="qwen2", more_merges=SLASH,
         added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER),
     "qwen25-tied": lambda: Family(
         "qwen2", qwen2(bos_token_id=151643, eos_token_id="<|im_end|>"), kv_heads=2, tied=True,
-        pre="qwen2", added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
+        pre="qwen2", more_merges=SLASH, added=QWEN2_ADDED, tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
     "qwen3": lambda: Family(
-        "qwen3", qwen3(), kv_heads=2, head_dim=64, pre="qwen2", added=QWEN3_ADDED, tokenizer_config=QWEN2_TOKENIZER,
-        merges_as_pairs=True),
+        "qwen3", qwen3(), kv_heads=2, head_dim=64, pre="qwen2", more_merges=SLASH, added=QWEN3_ADDED,
+        tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
     "qwen3-tied": lambda: Family(
-        "qwen3", qwen3(), heads=8, kv_heads=1, head_dim=32, tied=True, pre="qwen2", added=QWEN3_ADDED,
+        "qwen3", qwen3(), heads=8, kv_heads=1, head_dim=32, tied=True, pre="qwen2", more_merges=SLASH, added=QWEN3_ADDED,
         tokenizer_config=QWEN2_TOKENIZER, merges_as_pairs=True),
     "phi15": lambda: Family(
         "phi2", phi2(partial_rotary_factor=0.5), intermediate=512, pre="gpt-2", added=PHI2_ADDED,
@@ -235,14 +249,20 @@ FAMILIES = {
         "phi2", phi2(partial_rotary_factor=0.4), hidden=160, intermediate=640, heads=2, kv_heads=2, pre="gpt-2",
         added=PHI2_ADDED, tokenizer_config=PHI2_TOKENIZER),
     "granite": lambda: Family(
-        "granite", granite(), kv_heads=2, tied=True, pre="gpt-2", added=GRANITE_ADDED, tokenizer_config=GRANITE_TOKENIZER),
-    "granite-untied": lambda: Family(
-        "granite", granite(max_position_embeddings=4096, rope_theta=10000.0), kv_heads=4, pre="gpt-2", added=GRANITE_ADDED,
+        "granite", granite(), kv_heads=2, tied=True, pre="refact", more_merges=SLASH, added=GRANITE_ADDED,
         tokenizer_config=GRANITE_TOKENIZER),
+    "granite-untied": lambda: Family(
+        "granite", granite(max_position_embeddings=4096, rope_theta=10000.0), kv_heads=4, pre="refact",
+        more_merges=SLASH, added=GRANITE_ADDED, tokenizer_config=GRANITE_TOKENIZER),
     "smollm3": lambda: Family(
         "smollm3", smollm3(5), layers=5, kv_heads=1, tied=True, pre="llama-bpe",
         added=special("<|begin_of_text|>", "<|end_of_text|>", "<|im_start|>", "<|im_end|>") + [("<think>", False)],
         tokenizer_config={**LLAMA3_TOKENIZER, "bos_token": None, "eos_token": "<|im_end|>"}),
+    "gemma": lambda: Family(
+        "gemma", gemma(), heads=2, kv_heads=1, head_dim=48, tied=True, tokenizer_config=GEMMA_TOKENIZER),
+    "gemma-mha": lambda: Family(
+        "gemma", gemma(hidden_act="gelu"), hidden=96, intermediate=160, heads=4, kv_heads=4, head_dim=64, tied=True,
+        tokenizer_config=GEMMA_TOKENIZER),
 }
 
 
@@ -274,7 +294,8 @@ def tensors(f):
     q, kv = f.heads * f.dim, f.kv_heads * f.dim
     # Against the model's own scalars, so that attention is as peaked, parts add as much and logits are as spread as
     # where there are none.
-    embedded, scores = f.config.get("embedding_multiplier", 1), f.config.get("attention_multiplier")
+    embedded = math.sqrt(f.hidden) if f.architecture == "gemma" else f.config.get("embedding_multiplier", 1)
+    scores = f.config.get("attention_multiplier")
     spread = 3 / math.sqrt(f.hidden) * f.config.get("logits_scaling", 1)
     embedding = spread if f.tied else 1.0 / embedded
     peak = (scores * math.sqrt(f.dim)) ** -0.5 if scores else 1
@@ -333,7 +354,7 @@ def write_weights(f, folder, dtypes, shards, seed):
     normal = [rng.gauss(0, 1) for _ in range(4096)]
     named = []
     for i, (name, shape, deviation) in enumerate(tensors(f)):
-        mean = 1.0 if name.endswith("norm.weight") else 0.0
+        mean = 1.0 if name.endswith("norm.weight") and not f.has("norms_less_one") else 0.0
         dtype = dtypes[i % len(dtypes)]
         choice = encoded([mean + deviation * x for x in normal], dtype)
         width = len(choice) // len(normal)
@@ -355,7 +376,7 @@ def write_tokenizer(f, folder):
     """The tokenizer's files; fixes the size of the vocabulary."""
     config = dict(f.tokenizer_config)
     if f.pre:
-        f.byte_bpe = ByteBpe(f.pre, train_merges(tuple(map(spelled, CORPUS)), 260), WHOLE_WORDS)
+        f.byte_bpe = ByteBpe(f.pre, train_merges(tuple(map(spelled, CORPUS)), 260) + f.more_merges, WHOLE_WORDS)
         base = len(f.byte_bpe.vocab)
     else:
         spm = pieces(CORPUS, 200, f.control)

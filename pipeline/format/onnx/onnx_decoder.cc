@@ -153,7 +153,9 @@ class Decoder {
     return graph_.Node("Mul", name, {x, factor});
   }
 
-  std::string Embedding() { return Scaled("embedding/scaled", Looked(), h_.embedding_scale); }
+  std::string Embedding() {
+    return Scaled("embedding/scaled", Looked(), EmbeddingScale(family_, h_));
+  }
 
   // What the embedding has of input_ids.
   std::string Looked() {

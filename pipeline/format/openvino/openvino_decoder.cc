@@ -41,7 +41,7 @@ class Decoder {
         kGather, "embedding",
         {weights_.Widened(Role::kTokenEmbedding, -1, constants_), ids_, constants_.Integer(0)},
         {{"batch_dims", "0"}}, IrType::kF32, {kAnySize, kAnySize, h_.hidden});
-    x = Scaled("embedding/scaled", x, h_.embedding_scale);
+    x = Scaled("embedding/scaled", x, EmbeddingScale(family_, h_));
     for (int layer = 0; layer < static_cast<int>(h_.layers); ++layer) x = Layer(layer, x);
     graph_.Result("logits", Head(Normalize(Role::kOutputNorm, -1, x)));
     data_.AddBytes(constants_.TakeBytes());

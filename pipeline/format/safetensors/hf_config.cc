@@ -141,7 +141,7 @@ absl::Status ReadSizes(JsonMembers& config, const Family& family, Hyperparameter
   h.context = config.NeedInteger("max_position_embeddings");
   h.original_context = config.Integer("original_max_position_embeddings").value_or(h.context);
   h.norm_epsilon = static_cast<float>(config.NeedNumber(family.epsilon.hf));
-  h.tied_embeddings = config.Bool("tie_word_embeddings").value_or(false);
+  h.tied_embeddings = config.Bool("tie_word_embeddings").value_or(family.tied_by_default);
   for (const FamilyScalar& scalar : family.scalars)
     h.*scalar.value = static_cast<float>(config.NeedNumber(scalar.name.hf));
   const auto head_dim = config.Integer("head_dim");
@@ -161,10 +161,13 @@ absl::Status ReadSizes(JsonMembers& config, const Family& family, Hyperparameter
 
 // What changes the arithmetic in ways that we do not follow.
 absl::Status RefuseUnsupported(JsonMembers& config, const Family& family) {
-  const std::optional<std::string> activation = config.Text("hidden_act");
-  if (activation && std::ranges::find(family.hidden_act, *activation) == family.hidden_act.end())
-    return Unimplemented("{}: hidden_act '{}' is not supported for {}; only {} is", config.where(),
-                         Shown(*activation), family.name, fmt::join(family.hidden_act, " or "));
+  // Gemma's class goes by the second where that is there.
+  for (const std::string_view key : {"hidden_act", "hidden_activation"}) {
+    const std::optional<std::string> activation = config.Text(key);
+    if (activation && std::ranges::find(family.hidden_act, *activation) == family.hidden_act.end())
+      return Unimplemented("{}: {} '{}' is not supported for {}; only {} is", config.where(), key,
+                           Shown(*activation), family.name, fmt::join(family.hidden_act, " or "));
+  }
   if (config.Any("quantization_config") != nullptr)
     return Unimplemented(
         "{}: the checkpoint is already quantized (quantization_config): use the original in F32, "

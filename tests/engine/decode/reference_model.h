@@ -72,7 +72,8 @@ class ReferenceBuilder {
   explicit ReferenceBuilder(const ReferenceOptions& options) : options_(options) {
     model_.description.family = pipeline::FindFamily(options.family);
     model_.description.hyper = options.hyper;
-    model_.description.hyper.tied_embeddings = options.tied;
+    if (FindTensor(*model_.description.family, Role::kOutputHead) == nullptr) options_.tied = true;
+    model_.description.hyper.tied_embeddings = options_.tied;
     // Whatever scalars the family has, each another.
     float value = 0.4f;
     for (const pipeline::FamilyScalar& scalar : model_.description.family->scalars)
@@ -351,11 +352,12 @@ inline void RunReferenceLayer(const Family& family, int64_t layer, const Referen
 inline Rows ReferenceLogits(const ReferenceModel& model, const ReferenceRope& rope,
                             const std::vector<int32_t>& ids) {
   const Hyperparameters& h = model.description.hyper;
+  const Family& family = *model.description.family;
+  const double scale = family.scales_embedding_by_root ? std::sqrt(static_cast<double>(h.hidden))
+                                                       : static_cast<double>(h.embedding_scale);
   Rows xs;
   for (int32_t id : ids)
-    xs.push_back(
-        Scaled(h.embedding_scale, model.outer[Role::kTokenEmbedding][static_cast<size_t>(id)]));
-  const Family& family = *model.description.family;
+    xs.push_back(Scaled(scale, model.outer[Role::kTokenEmbedding][static_cast<size_t>(id)]));
   for (size_t i = 0; i < model.layers.size(); ++i)
     RunReferenceLayer(family, static_cast<int64_t>(i), model.layers[i], h, rope, xs);
   Rows logits;

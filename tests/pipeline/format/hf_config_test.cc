@@ -80,6 +80,23 @@ TEST(HfConfig, FollowsTheFamily) {
   for (const std::string bad : {"absent", "0", "-1"})
     EXPECT_ERROR(ParseHfConfig(granite(bad)), kInvalidArgument, "residual_multiplier");
 
+  const auto gemma = [](const std::string& act, const std::string& activation,
+                        const std::string& tied) {
+    return Config({{"architectures", R"(["GemmaForCausalLM"])"},
+                   {"hidden_act", act},
+                   {"hidden_activation", activation},
+                   {"tie_word_embeddings", tied}});
+  };
+  for (const std::string act : {"\"gelu\"", "\"gelu_pytorch_tanh\""})
+    EXPECT_OK(ParseHfConfig(gemma(act, "null", "true")));
+  const auto tied = ParseHfConfig(gemma("absent", "\"gelu_pytorch_tanh\"", "absent"));
+  ASSERT_OK(tied);
+  EXPECT_TRUE(tied->hyper.tied_embeddings);
+  EXPECT_ERROR(ParseHfConfig(gemma("\"gelu\"", "\"silu\"", "true")), kUnimplemented,
+               "hidden_activation");
+  EXPECT_ERROR(ParseHfConfig(gemma("\"gelu\"", "null", "false")), kUnimplemented,
+               "tie_word_embeddings");
+
   const auto smol = [](const std::string& layers, const std::string& interval) {
     return Config({{"architectures", R"(["SmolLM3ForCausalLM"])"},
                    {"num_hidden_layers", "5"},

@@ -270,9 +270,9 @@ TEST_F(HfSourceTest, NamesATruncatedFile) {
 
 TEST_F(HfSourceTest, RefusesOtherArchitectures) {
   Write("phi3");
-  Replace("config.json", "Phi3ForCausalLM", "GemmaForCausalLM");
+  Replace("config.json", "Phi3ForCausalLM", "MambaForCausalLM");
   EXPECT_ERROR(Open(), kUnimplemented,
-               "'GemmaForCausalLM' is not supported; supported are Phi3ForCausalLM");
+               "'MambaForCausalLM' is not supported; supported are Phi3ForCausalLM");
 }
 
 TEST_F(HfSourceTest, ATooLargeLicenceIsNamed) {
