@@ -18,7 +18,7 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr Duration kBudgetEvery = std::chrono::minutes(10);  // a look at downloads that wait
+constexpr Duration kBudgetEvery = std::chrono::minutes(10);  // between looks at downloads that wait
 constexpr Duration kFirstRetry = std::chrono::seconds(1), kMaxRetry = std::chrono::seconds(60);
 constexpr Duration kFirstRetryRevoked = std::chrono::minutes(1),
                    kMaxRetryRevoked = std::chrono::minutes(30);
@@ -95,7 +95,7 @@ class Agent {
 
   ~Agent() {
     worker_.Stop();
-    host_.StopAll();  // runtimes tell the worker when they are given up
+    host_.StopAll();  // runtimes notify the worker when they are given up
   }
 
   absl::StatusOr<AgentEnd> Run(std::stop_token stop) {
@@ -181,6 +181,7 @@ class Agent {
       Override(options_.overrides, request.mutable_facts());
     }
     auto response = session_.CheckIn(request);
+    WarnOfClocks();
     if (!response.ok()) return After(response.status());
     if (request.has_facts()) facts_sent_ = world_.clock.Monotonic();
     if (!connected_)
@@ -197,9 +198,18 @@ class Agent {
     done_ = settled && worker_.settled();
     const Duration next =
         std::clamp(Duration(response->next_check_in_ms()), kLeastCheckIn, kMaxCheckIn);
-    // Up to a tenth later, so that a fleet that started together spreads out.
+    // Up to a tenth later, so that devices that started together spread out.
     return next + Duration(static_cast<int64_t>(world_.random.Next() %
                                                 static_cast<uint64_t>(next.count() / 10 + 1)));
+  }
+
+  // Once for each new distance between this machine's clock and the daemon's.
+  void WarnOfClocks() {
+    const auto clocks = session_.ClocksApart();
+    const Duration apart = clocks ? clocks->here - clocks->daemon : Duration{0};
+    if (clocks && std::chrono::abs(apart - warned_apart_) < trust::kBackdate) return;
+    if (clocks) spdlog::warn("{}", session_.DescribeClocks(*clocks));
+    warned_apart_ = apart;
   }
 
   // Days go by, and a budget with them.
@@ -280,6 +290,7 @@ class Agent {
   Backoff backoff_, revoked_backoff_;
   std::optional<Duration> facts_sent_;
   std::optional<Duration> looked_;  // at downloads that wait
+  Duration warned_apart_{0};        // how far apart the clocks were at the last warning of them
   bool connected_ = false, told_ = false, revoked_ = false, heard_ = false, done_ = false;
   std::string published_ = "none yet";
 };

@@ -17,8 +17,8 @@ namespace quantfleet::agent {
 struct AgentOptions {
   fs::path state;
   std::string listen = "127.0.0.1:0";
-  bool once = false;  // return when everything assigned is done
-  int threads = 0;    // of the engine; 0: as many as cores
+  bool once = false;  // return once everything assigned has been dealt with
+  int threads = 0;    // of the engine; 0: one per core
   AllowedRuntimes runtimes;
   v1::HardwareFacts overrides;
 };
@@ -37,8 +37,8 @@ enum class AgentEnd {
                    // agent/self/launcher.h
 };
 
-// Until `stop`, or, with once, until the device is up to date: an error then says what failed. Logs
-// by spdlog.
+// Runs until `stop`, or, with once, until the device is up to date: an error then says what failed.
+// Logs with spdlog.
 absl::StatusOr<AgentEnd> RunAgent(const AgentWorld& world, const AgentOptions& options,
                                   std::stop_token stop);
 

@@ -9,14 +9,14 @@
 
 namespace quantfleet::agent {
 
-// What a model has to say to show that it works: a few words are enough to see that weights,
-// tokenizer and memory hold, and little enough for a slow board.
+// How much a model has to say to show that it works: a few words are enough to see that weights,
+// tokenizer and memory are sound, and few enough for a slow board.
 inline constexpr std::string_view kHealthPrompt = "Once upon a time";
 inline constexpr int64_t kHealthTokens = 16;
 
 class EngineHost {
  public:
-  // `memory_available`: bytes that the machine has left, 0 where it does not know.
+  // `memory_available`: bytes that the machine has left, 0 if unknown.
   EngineHost(CompletionServer& server, engine::EngineOptions options,
              std::function<uint64_t()> memory_available)
       : server_(server), options_(options), memory_available_(std::move(memory_available)) {}
@@ -25,7 +25,7 @@ class EngineHost {
     Health health;
     std::weak_ptr<engine::Engine> engine;  // the server holds it
   };
-  // As ModelHost::Start has it, for an artifact without a runtime. Nothing is waited for.
+  // As ModelHost::Start, for an artifact without a runtime. It does not wait for anything.
   absl::StatusOr<Started> Start(const std::string& model, const Installed& installed,
                                 const HealthGate& gate);
   uint64_t MemoryAvailable() const { return memory_available_(); }

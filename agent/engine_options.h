@@ -1,4 +1,4 @@
-// The engine's options, as commands that run a model file take them.
+// The engine's options for commands that run a model file.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -7,7 +7,8 @@
 
 namespace quantfleet::agent {
 
-// --threads, --context and --kv-type; and what the machine has left is what a context has to fit.
+// Adds --threads, --context and --kv-type; a context has to fit the memory that the machine has
+// left.
 void AddEngineOptions(CLI::App& command, engine::EngineOptions& engine);
 
 }  // namespace quantfleet::agent

@@ -21,7 +21,7 @@
 namespace quantfleet::agent {
 namespace {
 
-// What was kept at enrollment, then the file, then single facts.
+// First what was kept at enrollment, then the file, then single facts.
 absl::StatusOr<v1::HardwareFacts> ReadOverrides(const fs::path& state, const FactOptions& options) {
   FileSystem& files = RealFileSystem();
   QF_ASSIGN_OR_RETURN(v1::HardwareFacts overrides, LoadOverrides(files, state));
@@ -133,7 +133,7 @@ void AddStart(CLI::App& app, Action& action, const Program& program) {
               [options, program] { return Start(*options, program); });
 }
 
-// What a release of the agent is asked before it takes over; no command for people.
+// Run by a release of the agent before it takes over; not a command for people.
 void AddTrial(CLI::App& app, Action& action, const Program& program) {
   auto state = std::make_shared<std::string>();
   auto manifest = std::make_shared<std::string>();
@@ -156,7 +156,8 @@ void AddTrial(CLI::App& app, Action& action, const Program& program) {
   });
 }
 
-// Makes the key when there is none, so that the device may be allowed before it asks.
+// Creates the key if there is none, so that the device can be put on the allowlist before it
+// enrolls.
 absl::StatusOr<boost::json::object> FindIdentity(const fs::path& state) {
   FileSystem& files = RealFileSystem();
   QF_RETURN_IF_ERROR(files.MakeFolder(state));
@@ -175,7 +176,7 @@ absl::StatusOr<boost::json::object> FindIdentity(const fs::path& state) {
                              {"server", enrolled.ok() ? enrolled->server : ""}};
 }
 
-// Of the commands that tell of the device.
+// Of the commands that describe the device.
 struct ShowOptions {
   std::string state;
   bool json = false;

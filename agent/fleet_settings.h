@@ -1,5 +1,4 @@
-// What `quantfleet-agent enroll` and `start` can be told, and the tables that say how. Plain
-// values.
+// The settings of `quantfleet-agent enroll` and `start`, and their tables. Plain values.
 #pragma once
 
 #include <string>
@@ -32,11 +31,10 @@ struct StartOptions {
   FactOptions facts;
 };
 
-// Their fields begin with what holds where nothing is said. What is read goes to `to`, which
-// outlives the table.
+// The fields' initial values are the defaults. What is read goes to `to`, which outlives the table.
 config::Settings SettingsOf(EnrollOptions& to);
 config::Settings SettingsOf(StartOptions& to);
-// --state, of every command on a fleet. `to` becomes the folder that holds without it.
+// --state, for every command on a fleet. `to` becomes the default folder.
 config::Setting StateSetting(std::string& to);
 
 }  // namespace quantfleet::agent

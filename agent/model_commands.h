@@ -12,8 +12,8 @@ class App;
 
 namespace quantfleet::agent {
 
-// What the command line asked for; the parser's callbacks set it, main runs it. Data go to stdout,
-// the rest to stderr.
+// What the command line asked for; the parser's callbacks set it, main runs it. Data goes to
+// stdout, the rest to stderr.
 using Action = std::function<absl::Status()>;
 
 // `action` must outlive the app's parse.

@@ -15,14 +15,14 @@ namespace json = boost::json;
 
 constexpr Duration kHealthAnswer = std::chrono::seconds(2), kSoakAnswer = std::chrono::seconds(30);
 
-// What a runtime is pointed to: the format's one file, or the folder where there is none.
+// What a runtime is pointed to: the format's entry file, or the folder if there is none.
 fs::path MainFile(const Installed& installed) {
   const std::string entry = pipeline::EntryFile(installed.manifest);
   return entry.empty() ? installed.files : installed.files / entry;
 }
 
-// Tokens that an answer says it has made; -1: it says nothing about that. Whatever else is wrong
-// with it is an error.
+// The number of tokens that an answer claims to have; -1: it does not say. Anything else wrong with
+// it is an error.
 absl::StatusOr<int64_t> TokensOf(const std::string& body) {
   boost::system::error_code error;
   const json::value answer = json::parse(body, error);
@@ -138,7 +138,7 @@ absl::StatusOr<Health> ModelHosts::Start(const std::string& model, const Install
   }
   RuntimeOrder order = OrderFor(model, installed);
   {
-    // Two of one model stand beside each other until the new one has shown that it works.
+    // Two runtimes of one model run side by side until the new one has shown that it works.
     std::lock_guard lock(mutex_);
     order.socket = fs::absolute(options_.sockets) / fmt::format("{}.sock", ++sockets_made_);
   }
@@ -171,7 +171,7 @@ void ModelHosts::Replace(const std::string& model, SupervisorPtr next) {
     if (!runtimes_[model]) runtimes_.erase(model);
     embedded_.erase(model);
   }
-  // Answers that had begun are finished by what began them, as far as its time goes.
+  // Answers under way are finished by the runtime that began them, within its stop timeout.
   if (next) next->upstream()->Drain(next->stop_timeout());
 }
 
@@ -208,7 +208,7 @@ absl::Status ModelHosts::StillHealthy(const std::string& model, const HealthGate
                                       std::stop_token stop) const {
   QF_RETURN_IF_ERROR(Condition(model));
   QF_RETURN_IF_ERROR(gate.CheckMemory(engine_.MemoryAvailable()));
-  // Where clients ask, and as they do.
+  // At the endpoint, as clients do.
   const absl::StatusOr<HttpAnswer> answer =
       SayWords(server_.endpoint(), model, 1, kSoakAnswer, stop).answer;
   if (answer.status().code() == absl::StatusCode::kCancelled) return answer.status();

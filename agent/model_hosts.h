@@ -1,4 +1,4 @@
-// Runs each model with what its assignment asks for: the embedded engine, or a program that this
+// Runs each model as its assignment asks: with the embedded engine, or with a program that this
 // device allows. Thread-safe.
 #pragma once
 
@@ -12,8 +12,8 @@
 
 namespace quantfleet::agent {
 
-// The programs that an assignment may name. The device's owner says which: a daemon that could
-// bring a command line of its own would own the device.
+// The programs that an assignment may name. The device's owner says which: a daemon that could send
+// any command line would own the device.
 using AllowedRuntimes = std::map<std::string, fs::path, std::less<>>;
 
 // "NAME=/PATH" each. INVALID_ARGUMENT names the one that is wrong.
@@ -51,7 +51,7 @@ class ModelHosts final : public ModelHost {
                             std::stop_token stop) const override;
   absl::Status Condition(const std::string& model) const override;
   std::string endpoint(const std::string&) const override { return server_.endpoint(); }
-  // Ends all runtimes; what they were answering has until their stop timeouts.
+  // Ends all runtimes; answers under way have until their stop timeouts.
   void StopAll();
 
  private:
@@ -61,13 +61,13 @@ class ModelHosts final : public ModelHost {
     absl::StatusOr<HttpAnswer> answer;
     Duration took;
   };
-  // Asks for a few words there, as a chat where there are no completions.
+  // Asks for a few words there, as a chat if the server has no completions.
   Said SayWords(const std::string& address, const std::string& model, int tokens, Duration most,
                 std::stop_token stop) const;
-  // Lets it say a few words, and holds what is seen against the gate.
+  // Lets it say a few words and checks the result against the gate.
   absl::StatusOr<Health> Prove(const std::string& model, const Supervisor& runtime, HealthGate gate,
                                std::stop_token stop) const;
-  // Puts `next` (nullptr: nothing) in the place of the model's runtime, and ends that.
+  // Puts `next` (nullptr: nothing) in place of the model's runtime and ends the old one.
   void Replace(const std::string& model, SupervisorPtr next);
 
   EngineHost engine_;
@@ -77,7 +77,7 @@ class ModelHosts final : public ModelHost {
   mutable std::mutex mutex_;  // guards what follows
   std::map<std::string, SupervisorPtr> runtimes_;
   struct Embedded {
-    uint64_t buffers;  // that the engine keeps beside the file
+    uint64_t buffers;  // that the engine keeps besides the file
     std::weak_ptr<engine::Engine> engine;
   };
   std::map<std::string, Embedded> embedded_;

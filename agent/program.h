@@ -1,4 +1,4 @@
-// The device's program.
+// The agent's program, for devices.
 #pragma once
 
 #include <string>

@@ -111,7 +111,7 @@ absl::StatusOr<Enrollment> EnrollPatiently(
     const std::function<absl::StatusOr<Enrollment>()>& attempt, const Patience& patience,
     Random& random, Sleeper& sleeper, std::stop_token stop) {
   Backoff away(random, kFirstAway, kMaxAway), refused(random, kFirstRefused, kMaxRefused);
-  bool waiting = false;  // it was told to: the daemon may be restarted meanwhile
+  bool waiting = false;  // the daemon said to wait; it may be restarted meanwhile
   while (!stop.stop_requested()) {
     auto enrollment = attempt();
     if (enrollment.ok() || stop.stop_requested()) return enrollment;

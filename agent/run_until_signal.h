@@ -1,4 +1,4 @@
-// How commands that run until they are told to end are run.
+// Runs commands that last until a signal ends them.
 #pragma once
 
 #include <functional>
@@ -8,8 +8,8 @@
 
 namespace quantfleet::agent {
 
-// SIGTERM and SIGINT are taken by one thread with sigwait; `run` runs on another, and its stop
-// token is theirs. To be called before any thread is made.
+// One thread takes SIGTERM and SIGINT with sigwait; `run` runs on another and gets a stop token
+// that they trigger. Call it before any thread is created.
 absl::Status RunUntilSignal(const std::function<absl::Status(std::stop_token)>& run);
 
 }  // namespace quantfleet::agent

@@ -1,4 +1,4 @@
-// What the running agent tells other processes of this machine: STATE/status.json for
+// What the running agent publishes for other processes on this machine: STATE/status.json for
 // `quantfleet-agent status`, STATE/endpoint.json ({"endpoint", "models"}) for whoever wants to ask
 // a model.
 #pragma once
@@ -16,7 +16,7 @@ absl::Status WriteEndpoint(FileSystem& files, const fs::path& state, const std::
                            const std::vector<v1::ModelStatus>& models);
 struct RunningProgram {
   std::string version;
-  std::string slot;  // "a" or "b": it came as a release; empty: it is the installed one
+  std::string slot;  // "a" or "b": a release; empty: the installed one
 };
 absl::Status WriteStatus(FileSystem& files, const fs::path& state, const RunningProgram& program,
                          const std::vector<v1::ModelStatus>& models);

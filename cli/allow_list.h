@@ -13,8 +13,8 @@ namespace quantfleet::cli {
 
 // A device id ("d-" and 16 hex digits) or the SHA-256 of a public key (64 hex digits).
 absl::StatusOr<v1::AllowedDevice> ParseAllowed(std::string_view text);
-// One of them a line, with labels (key=value) behind it, between blanks; "#" begins a comment.
-// Errors name the line.
+// One per line, followed by labels (key=value), separated by blanks; "#" begins a comment. Errors
+// name the line.
 absl::StatusOr<std::vector<v1::AllowedDevice>> ParseAllowList(std::string_view text);
 // A public key or a certificate in PEM.
 absl::StatusOr<v1::AllowedDevice> ReadAllowedKey(FileSystem& files, const fs::path& pem);

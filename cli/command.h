@@ -25,10 +25,11 @@ T ValueOrExit(absl::StatusOr<T> result) {
   return std::move(*result);
 }
 
-// "quantfleet: warning: <text>" on stderr; the command goes on. An empty text says nothing.
+// "quantfleet: warning: <text>" on stderr; the command continues. An empty text prints nothing.
 void Warn(std::string_view text);
 
-// Writes data for the user or a script to stdout; a reader that went away (head) is no error.
+// Writes data for the user or a script to stdout; a reader that has gone away, such as `head`, is
+// not an error.
 void PrintOut(std::string_view text);
 
 }  // namespace quantfleet::cli

@@ -1,4 +1,4 @@
-// Ctrl-C and SIGTERM as a stop token: work ends at its next safe place and cleans up after itself.
+// Ctrl-C and SIGTERM as a stop token: work ends at the next safe place and cleans up after itself.
 #pragma once
 
 #include <stop_token>
@@ -6,8 +6,8 @@
 
 namespace quantfleet::cli {
 
-// While it lives, SIGINT and SIGTERM request a stop instead of ending the process. Make it before
-// other threads: they inherit the blocked signals. One at a time.
+// While it lives, SIGINT and SIGTERM request a stop instead of ending the process. Create it before
+// other threads: they inherit the blocked signals. Only one at a time.
 class Interrupt {
  public:
   Interrupt();

@@ -38,7 +38,7 @@ absl::Status InspectModel(const InspectOptions& options) {
   return absl::OkStatus();
 }
 
-// Of a format that nobody has, and of a program, none.
+// There is none for an unknown format or a program.
 absl::StatusOr<json::array> TensorsOf(const TargetFormat* format, const fs::path& folder,
                                       const v1::Manifest& manifest) {
   json::array list;

@@ -165,7 +165,7 @@ absl::Status Quantize(const QuantizeOptions& options) {
   return absl::OkStatus();
 }
 
-// Words that cannot be right are wrong usage; files are looked into later.
+// Arguments that cannot be right are wrong usage; files are read later.
 template <typename Parse>
 std::function<std::string(const std::string&)> Parses(Parse parse) {
   return [parse](const std::string& text) {
@@ -174,7 +174,7 @@ std::function<std::string(const std::string&)> Parses(Parse parse) {
   };
 }
 
-// What to make, and what is to be otherwise than the recipe has it.
+// What to make, and what should differ from the recipe.
 void AddTargetOptions(CLI::App& command, QuantizeOptions& options) {
   TargetWords& words = options.words;
   command

@@ -12,19 +12,19 @@
 
 namespace quantfleet::cli {
 
-// What the model's chat template is to quantfleet-agent.
+// What quantfleet-agent makes of the model's chat template.
 text::ChatTemplate ChatTemplateOf(const text::TokenizerData& tokenizer);
 
-// template: "known", "unknown" (why) or "absent"; drops_system; warning, where there is one.
+// template: "known", "unknown" (why) or "absent"; drops_system; warning, if there is one.
 boost::json::object ChatJson(const text::TokenizerData& tokenizer);
 
-// kind "model": format, architecture, hyperparameters, tokenizer, what comes of chats, tensors with
-// dtype and shape, sizes.
+// kind "model": format, architecture, hyperparameters, tokenizer, chat template, tensors with type
+// and shape, sizes.
 boost::json::object DescribeModel(const pipeline::ModelSource& source);
 // kind "artifact": names, requirements, files.
 boost::json::object DescribeManifest(const v1::Manifest& manifest);
 
-// What running takes: the terms in bytes, and as people read them.
+// What running it takes: the terms in bytes, and as text for people.
 boost::json::object NeedJson(const pipeline::MemoryNeed& need);
 
 // "key: value" lines; lists of objects become tables.

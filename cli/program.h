@@ -3,7 +3,7 @@
 
 namespace quantfleet::cli {
 
-// The process's exit code, as `quantfleet --help` has them.
+// Returns the process's exit code, as `quantfleet --help` lists them.
 int RunProgram(int argc, char** argv);
 
 }  // namespace quantfleet::cli

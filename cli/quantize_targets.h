@@ -1,5 +1,5 @@
-// From the words of `quantfleet quantize` to targets: named recipes, recipe files, and what options
-// change in them.
+// From the arguments of `quantfleet quantize` to targets: named recipes, recipe files, and the
+// changes that options make to them.
 #pragma once
 
 #include <string>
@@ -19,10 +19,10 @@ struct TargetWords {
   bool pure = false;
 };
 
-// Does a target name a recipe's file instead of a recipe?
+// Whether a target names a recipe file instead of a recipe.
 bool IsRecipeFile(std::string_view target);
 
-// The changes go into every target, before those that a recipe file makes itself. Reads the files
+// The changes apply to every target, before those that a recipe file makes itself. Reads the files
 // that targets name.
 absl::StatusOr<std::vector<pipeline::TargetSpec>> ReadTargets(FileSystem& files,
                                                               const TargetWords& words);

@@ -12,29 +12,36 @@
 namespace quantfleet::cli {
 namespace {
 
+using Rows = std::vector<std::pair<std::string, std::string>>;
+
 void PrintEvaluation(const v1::EvaluationStatement& evaluation) {
   const bool dequantized = evaluation.weights() == v1::EvaluationStatement::DEQUANTIZED;
-  PrintOut(
-      "\n" +
-      Fields({{"measured on",
-               fmt::format("{} tokens, compared with {}, by {}", evaluation.tokens(),
-                           Printable(evaluation.reference()), Printable(evaluation.engine()))},
-              {"KV cache",
-               fmt::format("{}{}",
-                           evaluation.kv_type().empty() ? "f32" : Printable(evaluation.kv_type()),
-                           evaluation.context() > 0
-                               ? fmt::format(", a context of {} tokens", evaluation.context())
-                               : "")},
-              {"weights", dequantized ? "its dequantized codes (another runtime runs the artifact)"
-                                      : "as sealed"},
-              {"mean NLL", fmt::format("{:.4f} ({:+.4f})", evaluation.mean_nll(),
-                                       evaluation.mean_nll() - evaluation.reference_mean_nll())},
-              {"top-1 agreement", fmt::format("{:.1f} %", 100 * evaluation.top1_agreement())},
-              {"KL divergence", fmt::format("{:.5f}", evaluation.mean_kl())},
-              {"golden prompts", fmt::format("{}", evaluation.golden_size())}}));
+  Rows rows{
+      {"measured on",
+       fmt::format("{} tokens, compared with {}, by {}", evaluation.tokens(),
+                   Printable(evaluation.reference()), Printable(evaluation.engine()))},
+      {"KV cache",
+       fmt::format("{}{}", evaluation.kv_type().empty() ? "f32" : Printable(evaluation.kv_type()),
+                   evaluation.context() > 0
+                       ? fmt::format(", a context of {} tokens", evaluation.context())
+                       : "")},
+      {"weights",
+       dequantized ? "its dequantized codes (another runtime runs the artifact)" : "as sealed"}};
+  if (evaluation.tokens() == 0) {
+    rows.front().second =
+        "golden prompts only: the evaluation text is not of this model's kind (give the daemon one "
+        "that is: `quantfleetd --evaluation-text FILE`)";
+  } else {
+    rows.emplace_back("mean NLL",
+                      fmt::format("{:.4f} ({:+.4f})", evaluation.mean_nll(),
+                                  evaluation.mean_nll() - evaluation.reference_mean_nll()));
+    rows.emplace_back("top-1 agreement",
+                      fmt::format("{:.1f} %", 100 * evaluation.top1_agreement()));
+    rows.emplace_back("KL divergence", fmt::format("{:.5f}", evaluation.mean_kl()));
+  }
+  rows.emplace_back("golden prompts", fmt::format("{}", evaluation.golden_size()));
+  PrintOut("\n" + Fields(rows));
 }
-
-using Rows = std::vector<std::pair<std::string, std::string>>;
 
 // With each cache that the format's runtime has: what a class may ask for.
 Rows NeedRows(const v1::Manifest& manifest) {

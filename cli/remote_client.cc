@@ -3,8 +3,12 @@
 #include <grpcpp/grpcpp.h>
 
 #include <cstdlib>
+#include <optional>
 
 #include "common/net/channel.h"
+#include "common/trust/certificate.h"
+#include "common/trust/validity.h"
+#include "quantfleet/v1/device.grpc.pb.h"
 #include "quantfleet/v1/operator.grpc.pb.h"
 
 namespace quantfleet::cli {
@@ -13,33 +17,64 @@ namespace {
 constexpr auto kReconnect =
     std::chrono::seconds(2);  // how long a call waits for a connection that was lost
 constexpr auto kDeadline = std::chrono::seconds(10);
+constexpr auto kClockDeadline = std::chrono::seconds(3);
 // The daemon hashes or reads the whole model before it answers.
 constexpr auto kLongDeadline = std::chrono::minutes(30);
 
+// The daemon's clock beside this computer's: asked for as a device does whose clock is wrong,
+// without a certificate, and without a look at when the daemon's is valid. nullopt: no answer.
+std::optional<trust::ClockPair> CompareClocks(const Credential& credential) {
+  const auto channel = net::MakeChannel(
+      credential.server, {credential.ca_pem, {}, []() -> std::optional<Time> { return {}; }}, {});
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kClockDeadline);
+  v1::GetChallengeRequest request;
+  request.set_device_id("clock");
+  v1::Challenge challenge;
+  if (!v1::DeviceService::NewStub(channel)->GetChallenge(&context, request, &challenge).ok())
+    return std::nullopt;
+  return trust::ClockPair{RealClock().Now(), FromUnixMillis(challenge.server_time_ms())};
+}
+
+// Why a handshake may have failed: empty, or a sentence about the two clocks.
+std::string AboutClocks(const Credential& credential) {
+  const auto clocks = CompareClocks(credential);
+  if (!clocks || !clocks->disagree()) return "";
+  const auto certificate = trust::ReadCertificate(credential.certificate_pem);
+  const Time made = certificate.ok() ? certificate->not_before + trust::kBackdate : Time{};
+  return " (" + trust::DescribeClocks(*clocks, "computer", made) + ")";
+}
+
 // gRPC says at length how it failed to connect; the last words are the cause.
-absl::Status Explain(const grpc::Status& grpc_status, const std::string& server) {
+absl::Status Explain(const grpc::Status& grpc_status, const Credential& credential) {
   const absl::Status status = net::FromGrpc(grpc_status);
   const std::string text = Message(status);
+  const std::string& server = credential.server;
   if (status.code() == absl::StatusCode::kDeadlineExceeded)
     return DeadlineExceeded("{} did not answer in time: {}", server, text);
   if (status.code() != absl::StatusCode::kUnavailable) return status;
   constexpr std::string_view kRefusedByUs =
       "Custom verification check failed with error: UNAUTHENTICATED: ";
-  if (const size_t at = text.find(kRefusedByUs); at != std::string::npos)
-    return Unauthenticated("{} is not the daemon of this credential: {}", server,
-                           text.substr(at + kRefusedByUs.size()));
+  if (const size_t at = text.find(kRefusedByUs); at != std::string::npos) {
+    const std::string why = text.substr(at + kRefusedByUs.size()), clocks = AboutClocks(credential);
+    return clocks.empty()
+               ? Unauthenticated("{} is not the daemon of this credential: {}", server, why)
+               : Unauthenticated("cannot connect to {}: {}{}", server, why, clocks);
+  }
   const size_t at = text.rfind(": ");
-  return Unavailable("cannot reach {}: {}. Is quantfleetd running there?", server,
-                     at == std::string::npos ? text : text.substr(at + 2));
+  const std::string why = at == std::string::npos ? text : text.substr(at + 2);
+  if (const std::string clocks = AboutClocks(credential); !clocks.empty())
+    return Unavailable("cannot connect to {}: {}{}", server, why, clocks);
+  return Unavailable("cannot reach {}: {}. Is quantfleetd running there?", server, why);
 }
 
 }  // namespace
 
 struct OperatorClient::Impl {
-  explicit Impl(const Credential& credential)
-      : server(credential.server),
-        channel(net::MakeChannel(credential.server, {credential.ca_pem, {}, {}},
-                                 {credential.certificate_pem, credential.private_pem})) {}
+  explicit Impl(const Credential& of)
+      : credential(of),
+        channel(net::MakeChannel(of.server, {of.ca_pem, {}, {}},
+                                 {of.certificate_pem, of.private_pem})) {}
 
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(std::unique_ptr<Stub> stub,
@@ -51,7 +86,7 @@ struct OperatorClient::Impl {
     context.set_deadline(std::chrono::system_clock::now() + deadline);
     Response response;
     const grpc::Status status = (stub.get()->*method)(&context, request, &response);
-    if (!status.ok()) return Explain(status, server);
+    if (!status.ok()) return Explain(status, credential);
     return response;
   }
 
@@ -67,16 +102,16 @@ struct OperatorClient::Impl {
     Response message;
     while (reader->Read(&message)) on_message(message);
     const grpc::Status status = reader->Finish();
-    return status.ok() ? absl::OkStatus() : Explain(status, server);
+    return status.ok() ? absl::OkStatus() : Explain(status, credential);
   }
 
-  const std::string server;
+  const Credential credential;
   const std::shared_ptr<grpc::Channel> channel;
 };
 
 OperatorClient::OperatorClient(const Credential& credential) {
-  // gRPC writes to stderr about connections that fail; the commands say it themselves. Set by hand,
-  // it stays.
+  // gRPC writes to stderr about connections that fail; the commands report that themselves. A
+  // setting by the user stays.
   ::setenv("GRPC_VERBOSITY", "NONE", 0);
   impl_ = std::make_unique<Impl>(credential);
 }
@@ -302,7 +337,7 @@ absl::StatusOr<v1::PushState> OperatorClient::WritePush(const NextPiece& next) {
   }
   writer->WritesDone();
   const grpc::Status status = writer->Finish();
-  if (!status.ok()) return Explain(status, impl_->server);
+  if (!status.ok()) return Explain(status, impl_->credential);
   return state;
 }
 

@@ -1,5 +1,5 @@
 // The operator's calls as functions of messages: one connection to a daemon, deadlines, and errors
-// in words that an operator can act on. gRPC stays inside the .cc. Not thread-safe.
+// that an operator can act on. gRPC stays inside the .cc. Not thread-safe.
 #pragma once
 
 #include <functional>

@@ -1,4 +1,4 @@
-// Commands that speak to a daemon: model, job, artifact, class, token, device, rollout, status.
+// Commands that talk to a daemon: model, job, artifact, class, token, device, rollout, status.
 #pragma once
 
 #include "CLI/CLI.hpp"

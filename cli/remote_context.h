@@ -1,7 +1,6 @@
-// What every command that speaks to a daemon shares: its options, the connection, exit codes, and
-// JSON.
+// What every command that talks to a daemon shares: options, the connection, exit codes, and JSON.
 //
-// Exit codes beside command.h's: 3 the daemon was not reached, 4 not permitted, 5 not found; a
+// Exit codes besides command.h's: 3 the daemon was not reached, 4 not permitted, 5 not found; for a
 // watched rollout: 6 rolled back, 7 aborted.
 #pragma once
 
@@ -39,7 +38,7 @@ T RpcValueOrExit(absl::StatusOr<T> result) {
   return std::move(*result);
 }
 
-// The value that an option's text stands for; else wrong usage of that option.
+// The value of an option's text; ends the command with wrong usage if it is not valid.
 template <typename T>
 T ValueOfOption(absl::StatusOr<T> result, const std::string& option) {
   if (!result.ok()) throw CLI::ValidationError(option, Message(result.status()));
@@ -55,8 +54,8 @@ struct RemoteContext {
 };
 using Remote = std::shared_ptr<const RemoteContext>;
 
-// A group of commands ("model"), or a command in a group ("list"); the app's own options are found
-// behind it too.
+// A group of commands ("model"), or a command in a group ("list"); the app's own options may follow
+// it too.
 CLI::App* AddGroup(CLI::App& app, const std::string& name, const std::string& help);
 CLI::App* AddCommand(CLI::App& group, const std::string& name, const std::string& help);
 void AddJsonOption(CLI::App* command, bool& json);
@@ -64,13 +63,13 @@ void AddJsonOption(CLI::App* command, bool& json);
 void AddRequestIdOption(CLI::App* command, std::string& id);
 void FillRequestId(std::string& id);
 
-// --label, which may be repeated; FillLabels ends the command with wrong usage where one is no
+// --label, which may be repeated; FillLabels ends the command with wrong usage if one is not a
 // label.
 using LabelOption = std::vector<std::string>;
 void AddLabelOption(CLI::App* command, LabelOption& labels, const std::string& help);
 void FillLabels(const LabelOption& texts, google::protobuf::Map<std::string, std::string>& labels);
 
-// Protobuf's JSON with the field names of proto/, every field present; digests are base64 there.
+// Protobuf's JSON with the field names of proto/ and every field present; digests are in base64.
 void PrintJson(const google::protobuf::Message& message);
 
 // A name with its collection in front: "jobs/x" for "x".
@@ -82,7 +81,7 @@ void AddArtifactCommands(CLI::App& app, const Remote& remote);
 void AddAgentCommands(CLI::App& app, const Remote& remote);
 void AddFleetCommands(CLI::App& app, const Remote& remote);
 void AddDeviceGroupCommands(CLI::App& app, const Remote& remote);
-// Of the group "device": who may come, and who waits.
+// Of the group "device": the allowlist and pending devices.
 void AddAdmissionCommands(CLI::App& device_group, const Remote& remote);
 void AddRolloutCommands(CLI::App& app, const Remote& remote);
 

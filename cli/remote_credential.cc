@@ -18,8 +18,8 @@ absl::Status ReadField(const boost::json::object& object, const fs::path& path,
   return absl::OkStatus();
 }
 
-// Here, where the file can be named and the reason said: to the TLS library each of these is a
-// closed connection.
+// Checked here, where the error can name the file and the reason: the TLS library would just close
+// the connection.
 absl::Status CheckKeys(const Credential& credential, const fs::path& path, Time now) {
   const auto ca = trust::CertificateFingerprint(credential.ca_pem);
   const auto of_certificate = trust::PublicKeyDigest(credential.certificate_pem);

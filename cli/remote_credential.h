@@ -1,4 +1,4 @@
-// The operator's credential: where it lies and what it holds. Pure but for reading the file.
+// The operator's credential: where it is and what it holds. Pure except for reading the file.
 #pragma once
 
 #include <functional>
@@ -21,9 +21,9 @@ struct Credential {
 fs::path CredentialPath(const std::string& option,
                         const std::function<const char*(const char*)>& environment);
 
-// `server_override`: --server, or empty. Errors say what is wrong with the file and where a good
-// one comes from; UNAUTHENTICATED for a certificate that the daemon would refuse: expired, or of
-// another CA; FAILED_PRECONDITION where others may read the file.
+// `server_override`: --server, or empty. Errors say what is wrong with the file and where to get a
+// good one; UNAUTHENTICATED for a certificate that the daemon would refuse: expired, or of another
+// CA; FAILED_PRECONDITION if others may read the file.
 absl::StatusOr<Credential> LoadCredential(FileSystem& files, const Clock& clock,
                                           const fs::path& path, const std::string& server_override);
 

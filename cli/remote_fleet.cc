@@ -187,7 +187,7 @@ void PrintDevice(const v1::Device& device, Time now) {
        {"because", device.class_reason()},
        {"admitted by", device.admitted_by()},
        {"labels", LabelsText(device.labels())},
-       {"seen", Relative(device.last_seen_ms(), now)},
+       {"seen", Ago(device.last_seen_ms(), now)},
        {"enrolled",
         fmt::format("{} ({})", UtcTime(device.enrolled_ms()), Relative(device.enrolled_ms(), now))},
        {"certificate", fmt::format("expires {}", Relative(device.certificate_expires_ms(), now))},
@@ -302,7 +302,7 @@ void AddDeviceCommands(CLI::App& app, const Remote& remote) {
     Table table({"ID", "CLASS", "STATE", "SEEN", "AGENT", "MODELS", "LABELS"});
     for (const v1::Device& device : response.devices())
       table.Add({device.id(), device.device_class(), v1::Device::State_Name(device.state()),
-                 Relative(device.last_seen_ms(), remote->clock.Now()), device.agent_version(),
+                 Ago(device.last_seen_ms(), remote->clock.Now()), device.agent_version(),
                  ModelsOf(device), LabelsText(device.labels())});
     PrintOut(
         table.ToString("no devices; create a token with `quantfleet token create` and enroll one"));

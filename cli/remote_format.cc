@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "common/base/bytes.h"
+#include "common/trust/validity.h"
 
 namespace quantfleet::cli {
 namespace {
@@ -112,6 +113,12 @@ std::string Relative(int64_t unix_ms, Time now) {
                                      : std::chrono::round<std::chrono::minutes>(left));
   }
   return HumanDuration(now - time) + " ago";
+}
+
+std::string Ago(int64_t unix_ms, Time now) {
+  // The daemon's clock and this computer's may differ a little.
+  if (FromUnixMillis(unix_ms) > now + trust::kBackdate) return "in the future";
+  return Relative(std::min(unix_ms, ToUnixMillis(now)), now);
 }
 
 std::string UtcTime(int64_t unix_ms) {

@@ -16,13 +16,13 @@ namespace quantfleet::cli {
 
 std::string Printable(std::string_view text);
 
-// Columns as wide as their widest cell, two blanks between; columns whose heading begins with '>'
-// stand right.
+// Columns are as wide as their widest cell, with two blanks between; those whose heading begins
+// with '>' are aligned right.
 class Table {
  public:
   explicit Table(std::vector<std::string> headings);
   void Add(std::vector<std::string> row);
-  // "" as the only line when there is no row: `if_empty` then, for people.
+  // The table, or `if_empty`, for people, when there are no rows.
   std::string ToString(std::string_view if_empty) const;
 
  private:
@@ -52,6 +52,9 @@ std::string HumanCount(uint64_t n);        // "3.8 M"
 std::string HumanDuration(Duration time);  // "3h 20m", "45s"
 // "3h 20m ago", "in 5m", "-" for 0 (never).
 std::string Relative(int64_t unix_ms, Time now);
+// The same of what has happened: a time to come was written by a clock that was ahead, and says
+// nothing ("in the future").
+std::string Ago(int64_t unix_ms, Time now);
 std::string UtcTime(int64_t unix_ms);           // "2026-11-25 00:20:45 UTC", "-" for 0
 std::string ShortDigest(std::string_view raw);  // 12 hex digits of raw bytes, "-" when empty
 std::string HexDigest(std::string_view raw);

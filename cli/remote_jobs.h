@@ -1,4 +1,4 @@
-// What commands that start a job share: staying with it.
+// What commands that start a job share: waiting for it.
 #pragma once
 
 #include <string>
@@ -8,12 +8,12 @@
 
 namespace quantfleet::cli {
 
-// Until the job is done, with its progress on the terminal; a daemon that goes away is waited for,
-// and then the watch goes on.
+// Waits until the job is done and shows its progress on the terminal; if the daemon goes away,
+// waits for it and continues.
 absl::StatusOr<v1::Job> WatchToTheEnd(OperatorClient& client, const std::string& name,
                                       const Clock& clock);
 
-// Ends the command, saying why, where the job that is done has not succeeded.
+// Ends the command and says why if the finished job did not succeed.
 void ExitOnFailedJob(const v1::Job& job);
 
 }  // namespace quantfleet::cli

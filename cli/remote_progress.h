@@ -17,7 +17,7 @@ class StatusLine {
   StatusLine& operator=(const StatusLine&) = delete;
 
   bool shown() const { return terminal_; }
-  // Whether a new text would be shown now: at most ten a second.
+  // Whether a new text would be shown now: at most ten per second.
   bool Due() const;
   void Show(std::string_view text);
   void Clear();

@@ -12,7 +12,7 @@ constexpr int kMaxAttempts = 10;
 constexpr Duration kFirstWait = std::chrono::milliseconds(250),
                    kLongestWait = std::chrono::seconds(15);
 
-// Worth another attempt: the connection was cut, or the daemon counted otherwise than we did.
+// Worth another attempt: the connection broke, or the daemon counted differently.
 bool MayPass(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnavailable ||
          status.code() == absl::StatusCode::kAborted ||
@@ -52,7 +52,7 @@ class Pusher {
     begin_.set_request_id(options_.request_id);
     begin_.set_name(options_.name);
     for (const LocalFile& file : model_) QF_RETURN_IF_ERROR(HashFile(file));
-    // An address that is wrong from the start is said at once; only what began is worth patience.
+    // A wrong address is reported at once; only a push that has begun is worth waiting for.
     QF_RETURN_IF_ERROR(Begin());
     QF_RETURN_IF_ERROR(Retry(options_, received_, [this] { return SendRest(); }));
     return Commit();

@@ -1,5 +1,5 @@
-// Pushing a model to the daemon so that a cut connection costs only what was under way: which
-// files, their digests, and the loop that goes on where the daemon says. No gRPC here: the daemon
+// Pushes a model to the daemon so that a broken connection costs only what was under way: which
+// files, their digests, and the loop that resumes where the daemon says. No gRPC here: the daemon
 // is a PushPort.
 #pragma once
 
@@ -34,7 +34,7 @@ struct LocalFile {
 };
 
 // One GGUF file, or what belongs to a model in a Hugging Face folder: configuration, tokenizer,
-// weights, licence and model card, sorted by name. When an index lists the shards, those weights
+// weights, license and model card, sorted by name. When an index lists the shards, those weights
 // and no others. Links are followed.
 absl::StatusOr<std::vector<LocalFile>> FilesOfModel(const fs::path& path);
 
@@ -45,8 +45,8 @@ struct PushOptions {
   std::function<void(Duration)> wait;  // sleeps between attempts
 };
 
-// UNAVAILABLE when the daemon was not reached at first, or no byte got through in ten attempts on
-// end.
+// UNAVAILABLE when the daemon was not reached at first, or no byte got through in ten attempts in a
+// row.
 absl::StatusOr<v1::Model> Push(FileSystem& files, PushPort& port,
                                const std::vector<LocalFile>& model, const PushOptions& options);
 

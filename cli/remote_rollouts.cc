@@ -36,8 +36,7 @@ void ShowChange(const v1::Rollout& rollout, StatusLine& line) {
                         rollout.plan().phases_size(), RolloutCounts(rollout)));
 }
 
-// Until the rollout is over; a daemon that goes away is waited for, and then the watch goes on
-// where it was.
+// Watches until the rollout ends; if the daemon goes away, waits for it and continues where it was.
 absl::StatusOr<v1::Rollout> FollowRollout(OperatorClient& client, const std::string& name,
                                           const Clock& clock) {
   StatusLine line(clock);
@@ -52,7 +51,7 @@ absl::StatusOr<v1::Rollout> FollowRollout(OperatorClient& client, const std::str
     });
     if (IsOver(last.state())) {
       absl::StatusOr<v1::Rollout> whole = client.GetRollout(name);
-      // A dynamic one that goes on with a device that came just now is watched on.
+      // A dynamic rollout that continues with a device that has just joined is still watched.
       if (whole.ok() && IsOver(whole->state())) return whole;
       status = whole.status();
     }

@@ -120,7 +120,7 @@ absl::StatusOr<v1::RolloutPlan> MakePlan(const PlanOptions& options) {
 std::string PhaseText(const v1::RolloutPhase& phase) {
   std::string text;
   if (phase.count() > 0)
-    text = fmt::format("devices: {}", phase.count());
+    text = fmt::format("{} device{}", phase.count(), phase.count() == 1 ? "" : "s");
   else if (phase.percent() > 0)
     text = fmt::format("up to {} %", phase.percent());
   else if (!phase.group().empty())

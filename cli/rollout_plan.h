@@ -12,7 +12,7 @@
 
 namespace quantfleet::cli {
 
-// The options as they were given; empty or 0 when they were not.
+// The options as given; empty or 0 if they were not.
 struct PlanOptions {
   std::vector<std::string> phases;
   std::string soak, device_timeout, jitter;  // durations: "10m"
@@ -29,6 +29,6 @@ absl::StatusOr<v1::RolloutPlan> MakePlan(const PlanOptions& options);
 // "5", "10%", "ring=early,site=lab", "group:lab", "rest".
 absl::StatusOr<v1::RolloutPhase> ParsePhase(std::string_view text);
 std::string PhaseText(
-    const v1::RolloutPhase& phase);  // "10 %", "the rest, soak 10m, after approval"
+    const v1::RolloutPhase& phase);  // "up to 10 %", "all the rest, soak 10m, after approval"
 
 }  // namespace quantfleet::cli

@@ -24,7 +24,7 @@ bool HasPhases(const v1::Rollout& rollout) { return rollout.plan().phases_size()
 std::string PhaseOf(const v1::Rollout& rollout) {
   const int count = rollout.plan().phases_size();
   if (static_cast<int>(rollout.phase()) >= count) return "";
-  return fmt::format("{} of {}: {}", rollout.phase() + 1, count,
+  return fmt::format("{} of {} ({})", rollout.phase() + 1, count,
                      PhaseText(rollout.plan().phases(static_cast<int>(rollout.phase()))));
 }
 

@@ -1,4 +1,4 @@
-// What quantfleetd is told: by flags, or by a TOML file with the same settings. Plain values, and
+// The configuration of quantfleetd: flags, or a TOML file with the same settings. Plain values, and
 // the one table that says how each is read.
 #pragma once
 
@@ -30,10 +30,10 @@ struct Config {
   HostPort http{"127.0.0.1", 7444};
   std::chrono::milliseconds check_in{30'000};
   std::chrono::hours certificate_lifetime{7 * 24};  // of devices
-  uint64_t enrollment_queue = 0;    // devices that nobody vouches for and that may wait; 0: refused
-  fs::path enrollment_ca;           // PEM: CAs whose certificates let devices in; empty: none
+  uint64_t enrollment_queue = 0;    // devices that nothing admits and that may wait; 0: refused
+  fs::path enrollment_ca;           // PEM: CAs whose certificates admit devices; empty: none
   uint64_t memory_mib = 512;        // in flight of one job
-  int threads = 0;                  // of jobs; 0: as many as cores
+  int threads = 0;                  // of jobs; 0: one per core
   int64_t evaluation_tokens = 256;  // of the evaluation text; 0: artifacts are not measured
   fs::path evaluation_text;         // a file; empty: the shipped one
   std::vector<std::string> golden_prompts;  // empty: the shipped ones
@@ -43,7 +43,7 @@ struct Config {
 // A row for each setting; what is read goes to `to`, which outlives it.
 config::Settings SettingsOf(Config& to);
 
-// Strict, as device classes are: the error names line and key.
+// Strict, as for device classes: the error names line and key.
 absl::StatusOr<Config> ParseConfig(std::string_view toml);
 
 }  // namespace quantfleet::daemon

@@ -1,5 +1,4 @@
-// Makes a process the only daemon of a data folder, for as long as the object lives. Not
-// thread-safe.
+// Makes a process the only daemon of a data folder as long as the object lives. Not thread-safe.
 #pragma once
 
 #include <memory>

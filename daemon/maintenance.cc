@@ -43,6 +43,7 @@ absl::StatusOr<Opened> OpenStopped(FileSystem& files, const Clock& clock, const 
   if (!files.Exists(data / "state.db"))
     return NotFound("{} is not a daemon's data folder: pass the right one with --data",
                     data.string());
+  QF_RETURN_IF_ERROR(CheckIsOwn(data));
   QF_ASSIGN_OR_RETURN(DataLock lock, DataLock::Take(files, data));
   for (const fs::path& path : {data, data / "state.db"}) QF_RETURN_IF_ERROR(CheckUnshared(path));
   QF_ASSIGN_OR_RETURN(auto store, OpenSqliteStore(data / "state.db"));
@@ -66,7 +67,7 @@ absl::Status BackUp(FileSystem& files, const fs::path& data, const fs::path& out
     return NotFound("{} is not a daemon's data folder: pass the right one with --data",
                     data.string());
   const fs::path partial = out.string() + ".partial";
-  QF_RETURN_IF_ERROR(files.RemoveTree(partial));  // of a backup that was cut short
+  QF_RETURN_IF_ERROR(files.RemoveTree(partial));  // of an interrupted backup
   QF_RETURN_IF_ERROR(CopyKeys(files, data, partial));
   QF_RETURN_IF_ERROR(CopySqliteStore(data / "state.db", partial / "state.db"));
   QF_RETURN_IF_ERROR(Sync(files, partial / "state.db"));
@@ -82,12 +83,13 @@ absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& da
       return NotFound("{} is missing: {} is not a backup made by `quantfleetd backup`",
                       part.string(), from.string());
   QF_RETURN_IF_ERROR(files.MakeFolder(data));
+  QF_RETURN_IF_ERROR(CheckIsOwn(data));
   QF_ASSIGN_OR_RETURN(const DataLock lock, DataLock::Take(files, data));
   if (files.Exists(data / "state.db"))
     return FailedPrecondition("{} already contains a daemon's state: restore into an empty folder",
                               data.string());
   QF_RETURN_IF_ERROR(CopyKeys(files, from, data));
-  // Last: a folder without it may be restored into once more.
+  // Last: without it, a backup can still be restored into the folder.
   const fs::path partial = data / "state.db.partial";
   QF_RETURN_IF_ERROR(files.Remove(partial));
   QF_RETURN_IF_ERROR(CopySqliteStore(from / "state.db", partial));
@@ -130,10 +132,19 @@ absl::StatusOr<std::string> RotateCa(FileSystem& files, const Clock& clock, cons
       opened.authority->trust_root().version());
 }
 
+absl::StatusOr<std::string> AcceptClock(FileSystem& files, const Clock& clock,
+                                        const fs::path& data) {
+  if (!files.Exists(data / "keys"))
+    return NotFound("{} is not a daemon's data folder: pass the right one with --data",
+                    data.string());
+  QF_ASSIGN_OR_RETURN(const DataLock lock, DataLock::Take(files, data));
+  return Authority::AcceptClock(files, clock, data);
+}
+
 absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,
                                           const fs::path& data, bool force) {
   QF_ASSIGN_OR_RETURN(Opened opened, OpenStopped(files, clock, data));
-  // Of a rotation that was cut short: nothing may rest on the old key alone.
+  // Of an interrupted rotation: nothing may depend on the old key alone.
   QF_RETURN_IF_ERROR(SignAll(opened).status());
   const v1::TrustRoot root = opened.authority->trust_root();
   const bool ca = opened.authority->changes_ca();

@@ -1,5 +1,5 @@
-// What is done to a data folder by a command of its own: copies that can be kept elsewhere, and
-// changes of its keys. The functions may be called while a daemon runs only where they say so.
+// What separate commands do to a data folder: copies that can be kept elsewhere, and changes of its
+// keys. The functions may be called while a daemon runs only where they say so.
 #pragma once
 
 #include <string>
@@ -10,24 +10,30 @@
 
 namespace quantfleet::daemon {
 
-// State and keys of `data`, also while its daemon runs, in the new folder `out`: whole or absent.
-// Blobs are not among them: jobs make them again, with the same digests. ALREADY_EXISTS: `out` is
-// there.
+// Copies state and keys of `data`, even while its daemon runs, to the new folder `out`, which is
+// whole or absent. Blobs are not copied: jobs make them again, with the same digests.
+// ALREADY_EXISTS: `out` exists.
 absl::Status BackUp(FileSystem& files, const fs::path& data, const fs::path& out);
-// Makes `data`, which holds no state yet, out of such a folder. FAILED_PRECONDITION: it does, or a
-// daemon runs on it.
+// Restores `data`, which holds no state yet, from such a folder. FAILED_PRECONDITION: it holds
+// state, or a daemon runs on it.
 absl::Status Restore(FileSystem& files, const fs::path& from, const fs::path& data);
 
-// A new signing key beside the present one, and its signature under every statement that is kept.
-// Killed in the middle and called again it ends what was begun. What was done, for people.
+// Adds a signing key beside the present one, and its signature to every statement that is kept. If
+// it is killed and called again, it finishes what was begun. Returns what was done, for people.
 absl::StatusOr<std::string> RotateSigningKey(FileSystem& files, const Clock& clock,
                                              const fs::path& data);
-// A second CA beside the present one: devices hear of it, and change to certificates of its own.
+// Adds a second CA beside the present one: devices learn of it and move to certificates that it
+// issues.
 absl::StatusOr<std::string> RotateCa(FileSystem& files, const Clock& clock, const fs::path& data);
-// Ends either: drops the old signing key, or the old CA. FAILED_PRECONDITION names how many devices
-// do not know the new one yet, or still have a certificate of the old one: they would be cut off;
-// `force`: all the same.
+// Completes either: drops the old signing key, or the old CA. FAILED_PRECONDITION says how many
+// devices do not know the new one yet, or still have a certificate of the old one, and would be cut
+// off; `force`: drop it anyway.
 absl::StatusOr<std::string> RetireOldKeys(FileSystem& files, const Clock& clock,
                                           const fs::path& data, bool force);
+
+// This machine's clock is right, although it contradicts what was signed before
+// (trust/clock_guard.h). What to tell people.
+absl::StatusOr<std::string> AcceptClock(FileSystem& files, const Clock& clock,
+                                        const fs::path& data);
 
 }  // namespace quantfleet::daemon

@@ -34,7 +34,7 @@ void Define(CLI::App& app, Config& config, Flags& flags) {
   app.add_flag("--version", flags.version, "Print the version and exit");
 }
 
-// `what` was done, or was not: as the exit code.
+// Prints what was done, or why not, and returns the exit code.
 int Tell(const absl::StatusOr<std::string>& what) {
   if (what.ok())
     fmt::print("{}\n", *what);
@@ -86,6 +86,15 @@ void DefineMaintenance(CLI::App& app, Config& config, const Flags& flags, int& e
   retire->callback([=, &exit_code] {
     exit_code = Tell(RetireOldKeys(RealFileSystem(), RealClock(), data(), *force));
   });
+  CLI::App* clock = app.add_subcommand(
+      "clock", "Tell the daemon that this machine's clock is right; the daemon must be stopped");
+  clock->require_subcommand(1);
+  clock
+      ->add_subcommand("accept",
+                       "Start from the present time, whatever the daemon has signed before")
+      ->callback([=, &exit_code] {
+        exit_code = Tell(AcceptClock(RealFileSystem(), RealClock(), data()));
+      });
 }
 
 absl::Status MakeConfig(const Flags& flags, Config& config) {
@@ -104,13 +113,14 @@ absl::Status MakeConfig(const Flags& flags, Config& config) {
 
 int Run(const Config& config) {
   const sigset_t signals = BlockStopSignals();
-  // A connection each for every device: as many as the machine allows.
+  // One connection for each device: as many as the machine allows.
   if (const auto files = RaiseOpenFiles(std::numeric_limits<uint64_t>::max()); !files.ok())
     spdlog::warn("{}", Describe(files.status()));
   RealClock clock;
   SecureRandom random;
   const auto log = [](std::string_view line) { spdlog::info("{}", line); };
-  auto server = Server::Start(config, {RealFileSystem(), clock, random, log});
+  const auto warn = [](std::string_view line) { spdlog::warn("{}", line); };
+  auto server = Server::Start(config, {RealFileSystem(), clock, random, log, warn});
   if (!server.ok()) {
     fmt::print(stderr, "quantfleetd: {}\n", Message(server.status()));
     return kExitStart;

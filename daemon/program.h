@@ -4,7 +4,7 @@
 
 namespace quantfleet::daemon {
 
-// The process's exit code: 0 stopped as told, or done (backup, restore, keys); 1 could not; 2 wrong
+// The process's exit code: 0 stopped on request, or done (backup, restore, keys); 1 failed; 2 wrong
 // usage.
 int RunProgram(int argc, char** argv);
 

@@ -30,8 +30,8 @@ HostPort Reachable(HostPort address) {
   return address;
 }
 
-// What devices are told: the port alone where the HTTPS side listens wherever gRPC does, so that
-// each device stays with the address that reached us.
+// What devices get: the port alone if the HTTPS side listens wherever gRPC does, so that each
+// device keeps using the address by which it reached us.
 std::string BlobEndpoint(const Config& config, uint16_t port) {
   if (config.http.host == config.listen.host || IsWildcard(config.http.host))
     return fmt::format(":{}", port);
@@ -118,9 +118,10 @@ absl::Status Server::Impl::Open() {
     QF_ASSIGN_OR_RETURN(options.evaluation.text, files.ReadAll(config.evaluation_text));
   }
   options.scratch = config.data / "evaluation";
-  options.on_collected = [log = environment.log](const absl::StatusOr<Collected>& collected) {
+  options.on_collected = [log = environment.log,
+                          warn = environment.warn](const absl::StatusOr<Collected>& collected) {
     if (!collected.ok())
-      return log(fmt::format("collecting garbage: {}", Describe(collected.status())));
+      return warn(fmt::format("collecting garbage: {}", Describe(collected.status())));
     if (collected->blobs_removed > 0)
       log(fmt::format("garbage: freed {} in {} blobs", HumanBytes(collected->bytes_removed),
                       collected->blobs_removed));
@@ -131,7 +132,7 @@ absl::Status Server::Impl::Open() {
   app = std::make_unique<app::App>(app::Backend{*store, *authority, *models, *jobs, blobs, *classes,
                                                 *fleet, *rollouts, clock, started_ms});
   if (const absl::Status swept = models->Sweep(); !swept.ok())
-    environment.log(fmt::format("removing leftovers of pushes: {}", Describe(swept)));
+    environment.warn(fmt::format("removing leftovers of pushes: {}", Describe(swept)));
   return absl::OkStatus();
 }
 
@@ -203,7 +204,7 @@ void Server::Impl::Stop() {
   ticker.reset();
   if (store)
     if (const absl::Status flushed = store->Flush(); !flushed.ok())
-      environment.log(Describe(flushed));
+      environment.warn(Describe(flushed));
   if (lock) environment.files.Remove(config.data / "endpoints.json").IgnoreError();
   grpc.reset();
   http.reset();
@@ -227,7 +228,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
   QF_RETURN_IF_ERROR(impl.ServeHttp(identity));
   QF_RETURN_IF_ERROR(impl.ServeGrpc(identity));
   QF_RETURN_IF_ERROR(impl.jobs->Start());
-  impl.ticker = std::make_unique<Ticker>(*impl.rollouts, kTick, environment.log);
+  impl.ticker = std::make_unique<Ticker>(*impl.rollouts, kTick, environment.warn);
   QF_RETURN_IF_ERROR(impl.WriteEndpoints());
   return server;
 }

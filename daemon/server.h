@@ -20,17 +20,18 @@ class Server {
     FileSystem& files;
     const Clock& clock;
     Random& random;
-    std::function<void(std::string_view)> log;  // one line; from any thread
+    std::function<void(std::string_view)> log;         // one line; from any thread
+    std::function<void(std::string_view)> warn = log;  // of what went wrong
   };
 
-  // Both ports listen, unfinished jobs go on, and DATA/admin.json and DATA/endpoints.json are
-  // written when it returns.
+  // When it returns, both ports listen, unfinished jobs are resumed, and DATA/admin.json and
+  // DATA/endpoints.json are written.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Config& config,
                                                        const Environment& environment);
   ~Server();  // Stop()
 
-  // Within 5 seconds: calls under way end or are cancelled, the running job stops behind the slabs
-  // in hand. Idempotent.
+  // Within 5 seconds: calls under way end or are cancelled, and the running job stops after the
+  // slabs that it has begun. Idempotent.
   void Stop();
 
   HostPort grpc() const;

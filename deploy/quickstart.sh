@@ -49,7 +49,7 @@ began=$SECONDS
 
 say "2. Start the daemon (quantfleetd --dev)"
 "$bin/quantfleetd" --dev --data "$work/daemon" --listen 127.0.0.1:0 --http 127.0.0.1:0 --check-in 1 \
-  >"$work/daemon.log" 2>&1 &
+  --evaluation-text tests/data/eval/held-out.txt >"$work/daemon.log" 2>&1 &
 pids+=($!)
 until_true "the daemon" 30 test -s "$work/daemon/endpoints.json"
 export QUANTFLEET_CREDENTIAL=$work/daemon/admin.json

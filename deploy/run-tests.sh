@@ -99,7 +99,7 @@ fuzz() {
 lint() {
   cmake --preset asan >/dev/null && tests/lint/include_arrows.py || return 1
   python3 -m unittest discover -s tests/lint || return 1
-  tests/lint/format.py || return 1
+  tests/lint/format.py && tests/lint/sentences.py && tests/lint/service_paths.py || return 1
   build asan qf_proto qf_services qf_onnx_proto >/dev/null || return 1
   python3 -c 'import json, os
 for command in json.load(open("build/asan/compile_commands.json")): print(os.path.relpath(command["file"]))' |

@@ -1,4 +1,4 @@
-// One question over HTTP to a server on this machine, at an address as configuration spells it.
+// One request over HTTP to a server on this machine, at an address as configuration spells it.
 // Thread-safe.
 #pragma once
 
@@ -8,7 +8,7 @@ namespace quantfleet::agent {
 
 using http::HttpAnswer;
 
-// http::Ask of `address`: "127.0.0.1:port" or "unix:PATH", else INVALID_ARGUMENT.
+// http::Ask to `address`: "127.0.0.1:port" or "unix:PATH", else INVALID_ARGUMENT.
 absl::StatusOr<HttpAnswer> AskHttp(const std::string& address, const std::string& path,
                                    const std::string& json, Duration most, std::stop_token stop);
 

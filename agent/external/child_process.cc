@@ -37,7 +37,7 @@ struct Prepared {
 [[noreturn]] void Become(const Prepared& prepared, pid_t parent, int output, int failure) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(127);  // it died before that was said
+  if (::getppid() != parent) ::_exit(127);  // it died before this call
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -46,8 +46,8 @@ struct Prepared {
   ::setrlimit(RLIMIT_CORE, &no_core);
   const int null = ::open("/dev/null", O_RDONLY);
   if (null >= 0 && ::dup2(null, 0) == 0 && ::dup2(output, 1) == 1 && ::dup2(output, 2) == 2) {
-    // Whatever a library of ours opened without it: the child gets three descriptors, the pipe of
-    // failures until exec.
+    // Even what a library of ours opened without close-on-exec: the child gets three descriptors,
+    // and the failure pipe until exec.
     ::syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
     ::execve(prepared.program.c_str(), prepared.argv.data(), prepared.envp.data());
   }

@@ -26,27 +26,26 @@ struct ChildSpec {
 
 class ChildProcess {
  public:
-  // Of stdout and stderr together, in printable ASCII, cut after kMaxLine bytes.
+  // Lines of stdout and stderr together, in printable ASCII, cut after kMaxLine bytes.
   using OnLine = std::function<void(std::string_view line)>;
   static constexpr size_t kMaxLine = 512;
 
-  // NOT_FOUND, PERMISSION_DENIED and their like where the program cannot be executed.
+  // NOT_FOUND, PERMISSION_DENIED and the like when the program cannot be executed.
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(const ChildSpec& spec, OnLine on_line);
   ~ChildProcess();  // kills the whole group
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
   enum class Event { kEnded, kTimePassed, kStopped };
-  // What comes first; nullopt time: no limit. Output is taken meanwhile, and only then.
+  // Waits for whatever comes first; nullopt time: no limit. Output is read only while this runs.
   Event Wait(std::optional<Duration> time, std::stop_token stop);
-  // SIGTERM to the group, and SIGKILL when it has not ended within `grace`.
+  // Sends SIGTERM to the group, and SIGKILL if it has not ended within `grace`.
   void Terminate(Duration grace);
 
   pid_t pid() const { return pid_; }
-  // What it has in RAM of its own: files that it maps, and its own children, do not count. 0: not
-  // known.
+  // Its own memory in RAM: mapped files and its children do not count. 0: unknown.
   uint64_t memory_bytes() const;
-  // Of one that ended: "exit status 3", "signal 9 (Killed)".
+  // How it ended: "exit status 3", "signal 9 (Killed)".
   const std::string& ending() const { return ending_; }
 
  private:

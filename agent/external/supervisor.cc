@@ -13,8 +13,8 @@ namespace {
 
 constexpr Duration kMaxRestartWait = std::chrono::minutes(1);
 constexpr Duration kSteady =
-    std::chrono::minutes(1);  // ready for so long, it begins anew to count restarts
-// What a class says counts alone; but programs and scripts that call others need to find them.
+    std::chrono::minutes(1);  // after being ready this long it counts restarts from zero
+// Only what a class says counts; but programs and scripts that call others need to find them.
 constexpr const char* kPath = "PATH=/usr/local/bin:/usr/bin:/bin";
 constexpr std::string_view kUnixAddress = "unix:";
 
@@ -70,7 +70,7 @@ void Supervisor::Work(std::stop_token stop) {
         memory ? ended.code() : absl::StatusCode::kInternal,
         Message(ended) + (last_words_.empty() ? "" : "; its last output: " + last_words_));
     const Duration wait = backoff.Next();
-    // All starts until it was ready once have one limit together: an activation waits for them.
+    // All starts until it is first ready share one limit: an activation waits for them.
     if (restarts >= runtime.restarts() || (!was_ready_ && Now() + wait >= first_by))
       return GiveUp(ended, restarts);
     world_.log(fmt::format("{}; restarting it in {} ms", Message(ended), wait.count()));
@@ -95,7 +95,7 @@ absl::StatusOr<std::string> Supervisor::NewAddress() const {
     ::unlink(order_.socket.c_str());  // of the life before
     return std::string(kUnixAddress) + order_.socket.string();
   }
-  // Somebody may take it before the child does; then the child ends, and gets another.
+  // Another process may take it before the child does; then the child ends and gets another.
   QF_ASSIGN_OR_RETURN(const http::ListenSocket free, http::OpenListenSocket({"127.0.0.1", 0, {}}));
   ::close(free.fd);
   return free.endpoint;

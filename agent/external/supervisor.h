@@ -1,5 +1,5 @@
-// Keeps one external runtime running: starts it, asks whether it is ready, watches its memory,
-// starts it again when it ended, and ends it. A thread of its own does all that, because a child
+// Keeps one external runtime running: starts it, checks whether it is ready, watches its memory,
+// restarts it when it has ended, and stops it. A thread of its own does all that, because a child
 // dies with the thread that forked it. Thread-safe.
 #pragma once
 
@@ -24,13 +24,13 @@ struct RuntimeOrder {
   fs::path socket;                                         // {socket}; its folder exists
 };
 
-// What is used of the world; all of it outlives the supervisor.
+// What it uses of the outside world; all of it outlives the supervisor.
 struct SupervisorWorld {
   const Clock& clock;
   Random& random;
   Sleeper& sleeper;
-  // OK: the runtime at this address is ready. Called on the supervisor's thread, ends soon after a
-  // stop.
+  // OK: the runtime at this address is ready. Called on the supervisor's thread; returns soon after
+  // a stop.
   std::function<absl::Status(const std::string& address, const std::string& health_path,
                              std::stop_token)>
       ask;
@@ -47,17 +47,18 @@ class Supervisor {
   // Ends the runtime: SIGTERM, and SIGKILL after its stop_timeout_seconds.
   ~Supervisor();
 
-  // The same, not waited for: several end at the same time.
+  // The same without waiting, so that several can end at the same time.
   void RequestStop() { thread_.request_stop(); }
 
-  // Until it was ready for the first time; else why it was given up: RESOURCE_EXHAUSTED over its
-  // memory, INTERNAL otherwise. CANCELLED: `stop` came first.
+  // Waits until it is ready for the first time; otherwise says why it was given up:
+  // RESOURCE_EXHAUSTED for too much memory, INTERNAL for anything else. CANCELLED: `stop` came
+  // first.
   absl::Status AwaitReady(std::stop_token stop);
   // OK until it is given up.
   absl::Status condition() const;
-  // What the runtime holds in memory of its own, as it was seen last.
+  // The runtime's own memory when it was last looked at.
   uint64_t memory_bytes() const { return memory_bytes_; }
-  // Has its address while it is ready.
+  // Holds its address while it is ready.
   const std::shared_ptr<Upstream>& upstream() const { return upstream_; }
   Duration start_timeout() const {
     return std::chrono::seconds(order_.runtime.start_timeout_seconds());
@@ -69,7 +70,7 @@ class Supervisor {
  private:
   void Work(std::stop_token stop);
   void GiveUp(const absl::Status& why, uint32_t restarts);
-  // One life of the child; why it ended.
+  // One life of the child; returns why it ended.
   absl::Status Live(std::stop_token stop);
   absl::Status Watch(ChildProcess& child, const std::string& address, std::stop_token stop);
   absl::StatusOr<std::string> NewAddress() const;
@@ -80,7 +81,7 @@ class Supervisor {
   const SupervisorWorld world_;
   const std::shared_ptr<Upstream> upstream_ = std::make_shared<Upstream>();
   // The thread's own.
-  Duration heard_{0};        // when it was ready last; before that, when it was started
+  Duration heard_{0};        // when it was last ready; before that, when it was started
   Duration ready_since_{0};  // of this life; only where ready_
   bool ready_ = false;       // in this life
   std::string last_words_;   // of its output
@@ -89,7 +90,7 @@ class Supervisor {
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable_any changed_;
-  bool was_ready_ = false;  // in any life; the thread alone writes it
+  bool was_ready_ = false;  // in any life; only the thread writes it
   absl::Status condition_;
   std::jthread thread_;
 };

@@ -1,4 +1,4 @@
-// What a device asks its daemon, as an interface: the updater and the tests know no gRPC.
+// A device's calls to its daemon, as an interface: the updater and the tests do not see gRPC.
 #pragma once
 
 #include <functional>
@@ -21,11 +21,11 @@ class DeviceApi {
   virtual absl::StatusOr<v1::CheckInResponse> CheckIn(const v1::CheckInRequest& request) = 0;
   virtual absl::StatusOr<v1::DeviceArtifact> GetArtifact(
       const v1::GetDeviceArtifactRequest& request) = 0;
-  // Ends what is under way with CANCELLED, and everything after it.
+  // Ends calls under way, and all later ones, with CANCELLED.
   virtual void Cancel() = 0;
 };
 
-// Makes the API of the daemon at `address`; connects lazily.
+// Makes the API for the daemon at `address`; connects lazily.
 using Connector = std::function<std::shared_ptr<DeviceApi>(const std::string& address,
                                                            const net::ServerTrust& trust,
                                                            const net::ClientIdentity& identity)>;

@@ -17,7 +17,7 @@ absl::StatusOr<Enrollment> KeepIdentity(DeviceIdentity identity, const Digest& c
   return Enrollment{std::move(identity), true};
 }
 
-// By what the daemon is known at first contact.
+// How the daemon is recognized at first contact.
 absl::StatusOr<Digest> ExpectedCa(const EnrollmentRequest& request) {
   if (request.token.empty()) {
     if (request.ca) return *request.ca;
@@ -31,8 +31,8 @@ absl::StatusOr<Digest> ExpectedCa(const EnrollmentRequest& request) {
   return token.ca_fingerprint;
 }
 
-// That it is the key's holder who asks, now and with this CSR; and that the device's own
-// certificate is its own.
+// Proofs that the key's holder asks, now and with this CSR, and that the device's own certificate
+// is really its own.
 absl::Status Prove(DeviceApi& api, const EnrollmentRequest& request, const std::string& private_pem,
                    v1::EnrollRequest* call) {
   v1::GetChallengeRequest ask;
@@ -106,12 +106,12 @@ absl::StatusOr<Enrollment> Enroll(const IdentityStore& store, const Connector& c
   if (!granted.ok()) return Annotate(granted.status(), enrolling);
   QF_RETURN_IF_ERROR(CheckCertificate(*granted, key, granted->trust_root().ca_pem()));
   QF_RETURN_IF_ERROR(CheckFirstRoot(granted->trust_root()));
-  // The fingerprint vouches for the channel; the root that is pinned from now on has to be the same
-  // CA.
+  // The fingerprint authenticates the channel; the root that is pinned from now on must have the
+  // same CA.
   if (!trust::FindCertificate(granted->trust_root().ca_pem(), ca).ok())
     return DataLoss("the daemon's trust root has a different CA from the token or --ca");
 
-  // The CA made the certificate just now: what lies behind its end is no time of the daemon's.
+  // The CA has just issued the certificate: the daemon's time cannot be after its end.
   const Time server_time = FromUnixMillis(granted->server_time_ms());
   QF_ASSIGN_OR_RETURN(const trust::CertificateInfo certificate,
                       trust::ReadCertificate(granted->certificate_pem()));

@@ -36,7 +36,7 @@ absl::StatusOr<std::string> IdentityStore::RequestId(const std::string& server,
                                                      Random& random) const {
   const fs::path path = state_ / "enrollment.json";
   auto record = ReadRecord(files_, path);
-  // As 0.1 spells it: what it began goes on under its request id. To go with 0.3.
+  // The spelling of 0.1: what it began continues under its request id. To be removed with 0.3.
   if (record.status().code() == absl::StatusCode::kNotFound)
     record = ReadRecord(files_, state_ / "enrolment.json");
   if (record.ok() && Field(*record, "server") == server && !Field(*record, "request_id").empty())
@@ -49,7 +49,7 @@ absl::StatusOr<std::string> IdentityStore::RequestId(const std::string& server,
 
 absl::StatusOr<DeviceIdentity> IdentityStore::Load() const {
   const fs::path path = state_ / "identity.json";
-  // Whoever can write here says what this device trusts.
+  // Whoever can write here decides what this device trusts.
   QF_RETURN_IF_ERROR(CheckUnshared(state_));
   QF_RETURN_IF_ERROR(CheckUnshared(path));
   auto record = ReadRecord(files_, path);

@@ -1,14 +1,15 @@
 // Who this device is, on its disk:
 //
-//   STATE/device.key      its private key (PEM, mode 0600): made here, never leaves
+//   STATE/device.key       its private key (PEM, mode 0600): made here, never leaves
 //   STATE/enrollment.json  what was asked for: request id and server, before the first call
-//   STATE/identity.json   what was granted: device id, certificate, trust root, server, blob
-//   endpoint STATE/clock.json      the daemon's time as it was last heard, at most an hour old
-//   while the agent runs
+//   STATE/identity.json    what was granted: device id, certificate, trust root, server, blob
+//                          endpoint
+//   STATE/clock.json       the daemon's time as last learned, at most an hour old while the agent
+//                          runs
 //
-// Each is whole or absent, whenever the power goes. A folder or a record that others may change, or
-// a key that they may read, is FAILED_PRECONDITION (base/access.h). Thread-safe as FileSystem is;
-// one writer.
+// Each is whole or absent, whenever the power fails. A folder or a record that others may change,
+// or a key that they may read, is FAILED_PRECONDITION (base/access.h). Thread-safe as FileSystem
+// is; one writer.
 #pragma once
 
 #include <optional>
@@ -32,7 +33,7 @@ struct DeviceIdentity {
   std::string blob_endpoint;  // as the daemon gave it; see BlobAddress
 };
 
-// Where blobs are fetched: an endpoint without a host means the host that gRPC goes to.
+// Where blobs are downloaded: an endpoint without a host means the host that gRPC connects to.
 std::string BlobAddress(const std::string& server, const std::string& blob_endpoint);
 
 class IdentityStore {
@@ -41,11 +42,12 @@ class IdentityStore {
 
   const fs::path& state() const { return state_; }
   bool HasKey() const { return files_.Exists(state_ / "device.key"); }
-  // The device's key; made and durable at the first call.
+  // The device's key; the first call creates it durably.
   absl::StatusOr<std::string> DeviceKey() const;
   // The request id of the enrollment with `server`: the same one until it has succeeded.
   absl::StatusOr<std::string> RequestId(const std::string& server, Random& random) const;
-  // NOT_FOUND: this device is not enrolled yet. DATA_LOSS: what is there cannot be believed.
+  // NOT_FOUND: this device is not enrolled yet. DATA_LOSS: the files are damaged or contradict each
+  // other.
   absl::StatusOr<DeviceIdentity> Load() const;
   absl::Status Save(const DeviceIdentity& identity) const;
 

@@ -1,15 +1,17 @@
 #include "agent/identity/session.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/identity/enrollment.h"
 #include "common/trust/certificate.h"
 #include "common/trust/trust_root.h"
+#include "common/trust/validity.h"
 
 namespace quantfleet::agent {
 namespace {
 
-// The daemon's time is kept this seldom: flash wears, and a floor need not be sharp.
+// The daemon's time is saved only this often: flash wears, and a floor need not be exact.
 constexpr Duration kSaveTimeEvery = std::chrono::hours(1);
 
 }  // namespace
@@ -32,7 +34,7 @@ absl::Status Session::ReadLifetime() {
   QF_ASSIGN_OR_RETURN(const auto certificate, trust::ReadCertificate(identity_.certificate_pem));
   not_before_ = certificate.not_before;
   not_after_ = certificate.not_after;
-  // A root with more than one CA: the older one goes as soon as all devices have a certificate of
+  // A root with more than one CA: the older one is retired once all devices have a certificate of
   // the newer.
   QF_ASSIGN_OR_RETURN(const auto authorities,
                       trust::SplitCertificates(identity_.trust_root.ca_pem()));
@@ -67,10 +69,15 @@ void Session::Stop() {
     if (const auto line = weak.lock()) line->Cancel();
 }
 
+bool Session::Holds() const {
+  const Time now = clock_.Now();
+  return !unproven_time_ && !not_begun_ && not_before_ <= now && now < not_after_;
+}
+
 // Renewal at a third of the life left: days of outage fit in between. For a new CA once per root: a
 // daemon that gives another one all the same is not asked at each check-in.
 bool Session::RenewalDue() const {
-  if (unproven_time_ || clock_.Now() >= not_after_ - (not_after_ - not_before_) / 3) return true;
+  if (!Holds() || clock_.Now() >= not_after_ - (not_after_ - not_before_) / 3) return true;
   return !of_newest_ca_ && renewed_under_ != identity_.trust_root.version();
 }
 
@@ -78,20 +85,27 @@ absl::StatusOr<std::shared_ptr<DeviceApi>> Session::Ready() {
   std::lock_guard lock(mutex_);
   if (!clock_.ForValidity()) QF_RETURN_IF_ERROR(LearnTime());
   if (RenewalDue()) {
-    const bool expired = unproven_time_ || clock_.Now() >= not_after_;
-    const absl::Status renewed = Renew();
-    // Early renewal may wait; an expired certificate cannot.
-    if (!renewed.ok() && (expired || renewed.code() == absl::StatusCode::kPermissionDenied))
-      return renewed;
+    bool holds = Holds();
+    absl::Status renewed = Renew();
+    // A handshake that failed, and not because the daemon is away: the time may be the reason.
+    if (absl::IsUnavailable(renewed) && LearnTime().ok()) {
+      holds = Holds();
+      renewed = RenewalDue() ? Renew() : absl::OkStatus();
+    }
+    // Early renewal may wait; without a certificate that holds there is nothing to do but to renew.
+    if (!renewed.ok() && (!holds || renewed.code() == absl::StatusCode::kPermissionDenied))
+      return WithClocks(renewed);
   }
   if (!api_) api_ = Connect(Trust(), {identity_.certificate_pem, identity_.private_pem});
   return api_;
 }
 
 // Asks without a certificate and without judging the server's validity times: the CA still has to
-// be the pinned one. Whoever holds an old key of the daemon could lie here, so the answer only ever
-// moves the clock forward, to where that old certificate has expired anyway, and not beyond the end
-// of this device's certificate: that takes a new one, which only the CA can make.
+// be the pinned one. Whoever holds an old key of the daemon could lie here, so the answer moves the
+// clock forward, to where that old certificate has expired anyway, and not beyond the end of this
+// device's certificate: that takes a new one, which only the CA can make. It moves the clock back
+// where this machine's own clock says the same, and where nobody knows the time (connections are
+// not judged by any time then) and the certificate would begin only later.
 absl::Status Session::LearnTime() {
   net::ServerTrust trust = Trust();
   trust.time = []() -> std::optional<Time> { return std::nullopt; };
@@ -100,16 +114,19 @@ absl::Status Session::LearnTime() {
   const auto challenge = Connect(trust, {})->GetChallenge(request);
   if (!challenge.ok()) return Annotate(challenge.status(), "asking the daemon for the time");
   const Time said = FromUnixMillis(challenge->server_time_ms());
+  compared_ = {clock_.System(), said};
   if (said > not_after_ && said > clock_.Now())
     unproven_time_ = said;
-  else if (said > clock_.Now())
-    Hear(challenge->server_time_ms());
+  else if (said > clock_.Now() || !compared_->disagree())
+    Hear(said);
+  not_begun_ = said < not_before_ && !clock_.ForValidity();
   return absl::OkStatus();
 }
 
 absl::Status Session::Renew() {
   const auto line = Connect(Trust(), {});
   unproven_time_ = std::nullopt;  // the answer proves it, or nobody does
+  const bool not_begun = std::exchange(not_begun_, false);
   v1::GetChallengeRequest ask;
   ask.set_device_id(identity_.device_id);
   const auto challenge = line->GetChallenge(ask);
@@ -125,11 +142,18 @@ absl::Status Session::Renew() {
                       trust::SignWithTlsKey(identity_.private_pem, AsBytes(message)));
   const auto granted = line->Renew(request);
   if (!granted.ok()) return Annotate(granted.status(), "renewing the certificate");
-  return AdoptGranted(*granted);
+  QF_RETURN_IF_ERROR(AdoptGranted(*granted));
+  const Time said = FromUnixMillis(granted->server_time_ms());
+  // The CA made it at that time: what was known before came of a clock that was ahead.
+  if (not_begun && !clock_.ForValidity() && not_before_ <= said && said < not_after_) {
+    clock_.Reset(said);
+    Believe(said);
+  }
+  return absl::OkStatus();
 }
 
-// The trust root that stands in the answer without a signature is for agents of before: whoever
-// holds the server's key could write anything there.
+// The unsigned trust root in the answer is for older agents: whoever holds the server's key could
+// write anything there.
 absl::Status Session::AdoptGranted(const v1::Identity& granted) {
   renewed_under_ = identity_.trust_root.version();
   DeviceIdentity renewed = identity_;
@@ -145,19 +169,28 @@ absl::Status Session::AdoptGranted(const v1::Identity& granted) {
   identity_ = std::move(renewed);
   QF_RETURN_IF_ERROR(ReadLifetime());
   api_ = nullptr;
-  Hear(granted.server_time_ms());
+  Hear(FromUnixMillis(granted.server_time_ms()));
   return absl::OkStatus();
 }
 
-// The daemon takes no certificate that has expired: one who talks to the holder of this one at a
+// The daemon does not accept expired certificates: whoever talks to the holder of this one at a
 // later time is not the daemon.
-void Session::Hear(int64_t server_time_ms) {
-  const Time said = FromUnixMillis(server_time_ms);
-  if (said > not_after_) return;
-  clock_.HearServer(said);
-  if (said < saved_time_ + kSaveTimeEvery) return;
+void Session::Hear(Time said) {
+  compared_ = {clock_.System(), said};
+  if (said <= not_after_ && clock_.HearServer(said)) Believe(said);
+}
+
+void Session::Believe(Time said) {
+  if (saved_time_ - kSaveTimeEvery < said && said < saved_time_ + kSaveTimeEvery) return;
   // Not fatal: the floor stays where it was.
   if (store_.SaveTime(said).ok()) saved_time_ = said;
+}
+
+absl::Status Session::WithClocks(const absl::Status& failure) const {
+  if (!compared_ || !compared_->disagree()) return failure;
+  return MakeStatus(failure.code(),
+                    fmt::format("{} ({})", Message(failure),
+                                trust::DescribeClocks(*compared_, "device", Made())));
 }
 
 absl::Status Session::Mend(const absl::Status& failure) {
@@ -169,7 +202,8 @@ absl::Status Session::Mend(const absl::Status& failure) {
   api_ = nullptr;
   if (!refused && !RenewalDue()) return absl::OkStatus();
   const absl::Status renewed = Renew();
-  return renewed.ok() || renewed.code() == absl::StatusCode::kPermissionDenied ? renewed : failure;
+  if (renewed.ok()) return renewed;
+  return WithClocks(renewed.code() == absl::StatusCode::kPermissionDenied ? renewed : failure);
 }
 
 absl::StatusOr<v1::CheckInResponse> Session::CheckIn(v1::CheckInRequest request) {
@@ -179,27 +213,30 @@ absl::StatusOr<v1::CheckInResponse> Session::CheckIn(v1::CheckInRequest request)
     auto response = api->CheckIn(request);
     if (response.ok()) {
       std::lock_guard lock(mutex_);
-      Hear(response->server_time_ms());
+      Hear(FromUnixMillis(response->server_time_ms()));
       DeviceIdentity now = identity_;
       if (!response->blob_endpoint().empty()) now.blob_endpoint = response->blob_endpoint();
       if (!response->device_class().empty()) now.device_class = response->device_class();
-      // What is no successor of the root at hand changes nothing: the daemon says it again at each
+      // Anything but a successor of the present root changes nothing: the daemon repeats it at each
       // check-in.
       trust::Succeed(now.trust_root, response->trust_roots());
       if (response->has_trust_root()) trust::Succeed(now.trust_root, response->trust_root());
       if (now.blob_endpoint != identity_.blob_endpoint ||
           now.device_class != identity_.device_class ||
           now.trust_root.version() != identity_.trust_root.version()) {
-        // Should it not be kept: the daemon says it again at each check-in after the next start.
+        // If it cannot be saved, the daemon repeats it at each check-in after the next start.
         store_.Save(now).IgnoreError();
-        // Lines of before trust the CAs of before.
+        // Earlier connections trust the earlier CAs.
         if (now.trust_root.ca_pem() != identity_.trust_root.ca_pem()) api_ = nullptr;
         identity_ = std::move(now);
         ReadLifetime().IgnoreError();
       }
       return response;
     }
-    if (again) return response.status();
+    if (again) {
+      std::lock_guard lock(mutex_);
+      return WithClocks(response.status());
+    }
     QF_RETURN_IF_ERROR(Mend(response.status()));
   }
 }
@@ -208,6 +245,20 @@ absl::StatusOr<v1::DeviceArtifact> Session::GetArtifact(
     const v1::GetDeviceArtifactRequest& request) {
   QF_ASSIGN_OR_RETURN(const auto api, Ready());
   return api->GetArtifact(request);
+}
+
+Time Session::Made() const {
+  return not_before_ == Time{} ? not_before_ : not_before_ + trust::kBackdate;
+}
+
+std::optional<trust::ClockPair> Session::ClocksApart() const {
+  std::lock_guard lock(mutex_);
+  return compared_ && compared_->disagree() ? compared_ : std::nullopt;
+}
+
+std::string Session::DescribeClocks(const trust::ClockPair& clocks) const {
+  std::lock_guard lock(mutex_);
+  return trust::DescribeClocks(clocks, "device", Made());
 }
 
 DeviceIdentity Session::identity() const {

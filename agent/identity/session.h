@@ -1,5 +1,5 @@
-// The enrolled device's line to its daemon: calls with the current certificate, renewed in time,
-// also when it expired long ago or when this machine's clock is wrong.
+// An enrolled device's connection to its daemon: calls with the current certificate, which is
+// renewed in time, even when it expired long ago or this machine's clock is wrong.
 //
 // Thread-safe: calls may come from several threads; renewal happens once. Collaborators must
 // outlive the session.
@@ -24,14 +24,19 @@ class Session {
   Session(const IdentityStore& store, Connector connect, TrustedClock& clock,
           DeviceIdentity identity);
 
-  // UNAVAILABLE: later. PERMISSION_DENIED: this device is revoked. Learns the time, the blob
-  // endpoint, and a newer trust root that a key of the one at hand has signed. What is not signed
-  // never changes whom this device trusts.
+  // UNAVAILABLE: try later. PERMISSION_DENIED: this device is revoked. Learns the time, the blob
+  // endpoint, and a newer trust root if a key of the present one has signed it. Nothing unsigned
+  // ever changes whom this device trusts.
   absl::StatusOr<v1::CheckInResponse> CheckIn(v1::CheckInRequest request);
   absl::StatusOr<v1::DeviceArtifact> GetArtifact(const v1::GetDeviceArtifactRequest& request);
 
+  // This machine's clock and the daemon's at the last word of the daemon, where the two are so far
+  // apart that certificates fail: for a warning that says which one to set.
+  std::optional<trust::ClockPair> ClocksApart() const;
+  std::string DescribeClocks(const trust::ClockPair& clocks) const;
+
   DeviceIdentity identity() const;
-  // How blobs are fetched now.
+  // How blobs are downloaded now.
   struct BlobAccess {
     std::string address;
     net::ServerTrust trust;
@@ -39,26 +44,31 @@ class Session {
   };
   BlobAccess blob_access() const;
 
-  // Ends what is under way; everything after it is CANCELLED.
+  // Ends calls under way; all later ones are CANCELLED.
   void Stop();
 
  private:
-  // The API with a certificate that is not due; renews first when it is.
+  // The API, with a certificate that is renewed first if it is due.
   absl::StatusOr<std::shared_ptr<DeviceApi>> Ready();
-  // After `failure`: OK when its cause was the time or the certificate and is mended, so that the
-  // call is worth another try; else what the caller should see.
+  // After `failure`: OK when its cause was the time or the certificate and is fixed now, so that
+  // the call is worth another attempt; else the error that the caller should see.
   absl::Status Mend(const absl::Status& failure);
 
   // These need mutex_.
   absl::Status LearnTime();
+  // The certificate ends soon or has not begun.
   bool RenewalDue() const;
+  bool Holds() const;  // it has begun, and has not ended
+  Time Made() const;   // when the certificate was made; Time{}: not known
   absl::Status Renew();
   absl::Status AdoptGranted(const v1::Identity& granted);
   absl::Status ReadLifetime();
-  void Hear(int64_t server_time_ms);
+  void Hear(Time said);
+  void Believe(Time said);  // keeps it
+  absl::Status WithClocks(const absl::Status& failure) const;
   net::ServerTrust Trust() const;
 
-  // Connects and remembers the line, so that Stop can end it.
+  // Connects and remembers the connection, so that Stop can end it.
   std::shared_ptr<DeviceApi> Connect(const net::ServerTrust& trust,
                                      const net::ClientIdentity& client);
 
@@ -70,11 +80,14 @@ class Session {
   DeviceIdentity identity_;
   Time not_before_{}, not_after_{};  // of the certificate
   bool of_newest_ca_ = true;         // it leads to the last CA of the trust root
-  uint32_t renewed_under_ = 0;       // the trust root's version when it was renewed last
+  uint32_t renewed_under_ = 0;       // the trust root's version at the last renewal
   std::shared_ptr<DeviceApi> api_;   // with the certificate of identity_; null: to be made
   Time saved_time_{};
   std::optional<Time> unproven_time_;  // said without proof, later than the certificate's end: a
                                        // renewal shows whether it is so
+  bool not_begun_ = false;  // the daemon's time is before the certificate's beginning, and nobody
+                            // knows a better one: a renewal shows whether it is so
+  std::optional<trust::ClockPair> compared_;  // at the daemon's last word
 
   std::mutex stop_mutex_;
   bool stopped_ = false;

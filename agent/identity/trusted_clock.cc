@@ -9,10 +9,20 @@ void TrustedClock::RaiseFloor(Time floor) {
   floor_ = std::max(floor_, floor);
 }
 
-void TrustedClock::HearServer(Time server_time) {
+bool TrustedClock::HearServer(Time server_time) {
   std::lock_guard lock(mutex_);
-  if (server_time < (heard_ ? FromServer() : floor_)) return;
+  if (server_time < (heard_ ? FromServer() : floor_)) {
+    if (trust::ClockPair{system_.Now(), server_time}.disagree()) return false;
+    floor_ = std::min(floor_, server_time);
+  }
   heard_ = {server_time, system_.Monotonic()};
+  return true;
+}
+
+void TrustedClock::Reset(Time proven) {
+  std::lock_guard lock(mutex_);
+  floor_ = std::min(floor_, proven);
+  heard_ = {proven, system_.Monotonic()};
 }
 
 Time TrustedClock::Now() const {

@@ -17,10 +17,10 @@ namespace quantfleet::agent {
 class Hardware {
  public:
   virtual ~Hardware() = default;
-  // All but what is measured; disk_free_bytes is of the file system that holds `state`. What cannot
-  // be found stays unset.
+  // Everything that is not measured; disk_free_bytes is for the file system that holds `state`.
+  // What cannot be found stays unset.
   virtual v1::HardwareFacts Find(const fs::path& state) const = 0;
-  // Bytes that a program started now may still take, as in Find; 0: not known. Looks at nothing
+  // The bytes that a program started now could still use, as in Find; 0: unknown. Looks at nothing
   // else.
   virtual uint64_t MemoryAvailable() const = 0;
   // Gigabytes per second read from main memory by all cores together, measured in at most about 100
@@ -31,8 +31,8 @@ class Hardware {
 // `root`: where /proc, /sys and /dev are looked for.
 std::unique_ptr<Hardware> MakeHardware(FileSystem& files, fs::path root = "/");
 
-// Find, with what is measured: once, and kept in STATE/measured.json until the processor is
-// another. `measure_kernel`: what kernel_gops means.
+// Find plus what is measured, once, and kept in STATE/measured.json until the processor changes.
+// `measure_kernel`: measures kernel_gops.
 v1::HardwareFacts FindFacts(FileSystem& files, const Hardware& hardware,
                             const std::function<double()>& measure_kernel, const fs::path& state);
 
@@ -43,8 +43,8 @@ absl::Status AddFact(std::string_view assignment, v1::HardwareFacts* overrides);
 // Every field that is set in `overrides` replaces that of `facts`, lists as a whole.
 void Override(const v1::HardwareFacts& overrides, v1::HardwareFacts* facts);
 
-// What `enroll` was told is kept, so that `start` says the same: STATE/facts.json, absent when
-// nothing was.
+// The overrides that `enroll` got are kept, so that `start` reports the same: STATE/facts.json,
+// absent when there were none.
 absl::StatusOr<v1::HardwareFacts> LoadOverrides(FileSystem& files, const fs::path& state);
 absl::Status SaveOverrides(FileSystem& files, const fs::path& state,
                            const v1::HardwareFacts& overrides);

@@ -74,8 +74,8 @@ std::string Trimmed(std::string text) {
   return text;
 }
 
-// The serial number in one spelling; empty when it is none: boards that were never given one share
-// what stands there.
+// The serial number in one spelling; empty when it is not a real one: boards that were never given
+// one share a placeholder.
 std::string SerialOf(std::string_view text) {
   constexpr size_t kLeast = 8;
   constexpr std::string_view kUnset =
@@ -155,7 +155,7 @@ class LinuxHardware final : public Hardware {
         facts->add_instruction_sets(std::string(isa.ours));
     if (facts->cpu_model().empty())
       facts->set_cpu_model(Trimmed(ReadText("proc/device-tree/model")));
-    // A server of aarch64 has neither name; its kernel tells what the core's ID register says.
+    // An aarch64 server has neither name; its kernel shows the core's ID register.
     if (facts->cpu_model().empty() && !part.empty())
       facts->set_cpu_model(fmt::format("arm {}:{}", implementer, part));
   }
@@ -168,7 +168,7 @@ class LinuxHardware final : public Hardware {
       if (key == "MemTotal:") facts->set_memory_total_bytes(kib << 10);
       if (key == "MemAvailable:") facts->set_memory_available_bytes(kib << 10);
     }
-    // A container's limit counts, not the machine around it. "max" is no number: nothing is read
+    // A container's limit counts, not the machine around it. "max" is not a number: nothing is read
     // then.
     uint64_t limit = 0;
     if (std::istringstream(ReadText("sys/fs/cgroup/memory.max")) >> limit && limit > 0) {
@@ -185,7 +185,7 @@ class LinuxHardware final : public Hardware {
     return ReadText("proc/device-tree/model").empty() ? "" : "iot";
   }
 
-  // A digest, so that the serial number itself stays here. PCs tell it to root alone.
+  // A digest, so that the serial number itself stays here. PCs show it only to root.
   std::string FindHardwareId() const {
     for (const char* path : {"sys/class/dmi/id/product_uuid", "proc/device-tree/serial-number"})
       if (const std::string serial = SerialOf(ReadText(path)); !serial.empty())
@@ -279,8 +279,8 @@ class LinuxHardware final : public Hardware {
       facts->set_link_mbps(static_cast<uint32_t>(mbps));
   }
 
-  // What is installed where distributions and vendors put it. Whether it may be used is its owner's
-  // word (--allow-runtime).
+  // What is installed where distributions and vendors put it. Its owner decides whether it may be
+  // used (--allow-runtime).
   void FindRuntimes(v1::HardwareFacts* facts) const {
     struct Trace {
       std::string_view runtime, prefix;  // of a file's name

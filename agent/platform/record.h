@@ -1,4 +1,4 @@
-// Small durable records: one flat JSON object of texts per file, replaced as a whole. Thread-safe
+// Small durable records: one flat JSON object of strings per file, replaced as a whole. Thread-safe
 // as FileSystem is.
 #pragma once
 
@@ -14,8 +14,8 @@ namespace quantfleet::agent {
 
 using Record = std::map<std::string, std::string, std::less<>>;
 
-// NOT_FOUND when there is no such file; DATA_LOSS names the file when it is no flat JSON object of
-// texts.
+// NOT_FOUND when there is no such file; DATA_LOSS names the file when it is not a flat JSON object
+// of strings.
 absl::StatusOr<Record> ReadRecord(FileSystem& files, const fs::path& path);
 // The old record or the new one, durable on return.
 absl::Status WriteRecord(FileSystem& files, const fs::path& path, const Record& record,
@@ -23,7 +23,7 @@ absl::Status WriteRecord(FileSystem& files, const fs::path& path, const Record& 
 
 // "" when the field is absent.
 std::string Field(const Record& record, std::string_view name);
-// nullopt when the field is absent or no decimal number.
+// nullopt when the field is absent or not a decimal number.
 std::optional<uint64_t> NumberField(const Record& record, std::string_view name);
 
 }  // namespace quantfleet::agent

@@ -1,4 +1,4 @@
-// One agent per state folder: a lock that the kernel lets go with the process, also after SIGKILL.
+// One agent per state folder: a lock that the kernel releases with the process, even after SIGKILL.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@
 
 namespace quantfleet::agent {
 
-// Where the agent keeps its state unless told otherwise.
+// Where the agent keeps its state by default.
 fs::path DefaultStateFolder();
 
 class StateLock {

@@ -15,7 +15,7 @@ struct LaunchRecord {
   bool proven = false;    // it has spoken to the daemon since it was chosen
   uint32_t attempts = 0;  // to start it, while it is not proven
   std::optional<Digest> previous = {};  // the proven one before it
-  std::optional<Digest> given_up = {};  // was started too often in vain, and nobody was told yet
+  std::optional<Digest> given_up = {};  // was started too often in vain; not reported yet
   fs::path installed = {};              // what the service manager starts
 
   bool operator==(const LaunchRecord&) const = default;

@@ -32,7 +32,7 @@ Launch Decide(LaunchRecord record, const LaunchFacts& facts) {
     const auto chosen = facts.find(*record.program);
     if (chosen && chosen->path == facts.self) return {std::nullopt, std::move(record)};
     if (!chosen) {
-      // Its slot was taken for another, or removed: nothing has failed.
+      // Its slot was reused or removed: nothing has failed.
       const auto given_up = record.given_up;
       record = GiveUp(std::move(record));
       record.given_up = given_up;
@@ -79,7 +79,7 @@ absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::
   const fs::path folder = SelfFolder(state);
   if (!files.Exists(folder / "launch.json"))
     return absl::OkStatus();  // this device never updated its agent
-  // Whoever may write there has their program run.
+  // Whoever may write there can have any program run.
   for (const fs::path& path : {state, folder, folder / "launch.json"})
     QF_RETURN_IF_ERROR(CheckUnshared(path));
   QF_ASSIGN_OR_RETURN(const auto lock, StateLock::TryTake(files, state));

@@ -1,10 +1,9 @@
-// Which program of the agent goes on: the installed one, which the service manager starts, or one
-// that came as a release and stands in a slot. Asked at each start, and by an agent that was told
-// to become another.
+// Which program of the agent is to run: the installed one, which the service manager starts, or a
+// release in a slot. Decided at each start, and when an agent is to become another release.
 //
 // A release that has not spoken to the daemon yet is started kMaxStarts times at most; then it is
-// given up for the one before it, or the installed one. Whether a process is a release's program is
-// told by its own path alone, so one that was started here never starts itself again.
+// given up for the one before it, or the installed one. Only its own path shows whether a process
+// is a release's program, so one that was started here never starts itself again.
 #pragma once
 
 #include <functional>
@@ -29,18 +28,18 @@ struct LaunchFacts {
   fs::path self;         // this process's program
   bool in_slot = false;  // which is a release's
   std::string version;   // of this process
-  // Where the release stands, every byte checked; nullopt: it is not here any more.
+  // The folder of the release, with every byte checked; nullopt: it is not here any more.
   std::function<std::optional<SlotProgram>(const Digest&)> find;
 };
 
 struct Launch {
-  std::optional<fs::path> program;  // what this process is to become; nullopt: it goes on as it is
+  std::optional<fs::path> program;  // what this process is to become; nullopt: it stays what it is
   LaunchRecord record;              // to be durable before that
 };
 // Pure.
 Launch Decide(LaunchRecord record, const LaunchFacts& facts);
 
-// `record` without its program, which does not run: the one before it takes its place.
+// `record` with its program given up, as it does not run: the previous one takes its place.
 LaunchRecord GiveUp(LaunchRecord record);
 
 // Whether the program at `b` is a newer version than `a`; versions that cannot be read are not
@@ -55,9 +54,9 @@ fs::path SelfPath();
 bool IsInSlot(const fs::path& self, const fs::path& self_folder);
 
 // Becomes the program that is to run, with the same arguments (argv, ending in nullptr) and
-// environment, and then does not return. OK: this process is that program. An error says what stood
-// in the way; this process may go on as well. Takes the state folder's lock meanwhile: where
-// another agent works nothing is counted, and OK is the answer.
+// environment, and then does not return. OK: this process is that program. An error says what
+// prevented it; this process may continue all the same. Holds the state folder's lock meanwhile: if
+// another agent holds it, nothing is counted and the result is OK.
 absl::Status BecomeCurrent(FileSystem& files, const fs::path& state, const std::string& version,
                            char** argv);
 

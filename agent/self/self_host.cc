@@ -13,8 +13,8 @@ bool IsOwn(const std::string& model) {
   return pipeline::KindOfModel(model) == pipeline::ArtifactKind::kProgram;
 }
 
-// Whatever went wrong here, the release was not activated; its code must not be taken for one of a
-// model's.
+// Whatever went wrong here, the release was not activated; its code must not be mistaken for that
+// of a model.
 absl::Status NotActivated(const absl::Status& why) { return Internal("{}", Message(why)); }
 
 std::optional<Digest> ReleaseAt(FileSystem& files, const fs::path& self,
@@ -69,7 +69,7 @@ absl::StatusOr<Health> SelfHost::Become(const Digest& manifest, const fs::path& 
   if (!record.ok()) record = LaunchRecord{};  // damaged: written anew
   if (!IsInSlot(options_.self, folder_)) record->installed = options_.self;
   if (record->given_up == manifest) {
-    // Said once: another release of the same program is tried again.
+    // Reported once: another release of the same program is tried again.
     record->given_up.reset();
     if (const absl::Status saved = SaveLaunchRecord(world_.files, folder_, *record); !saved.ok())
       return NotActivated(saved);
@@ -130,7 +130,7 @@ void SelfHost::Stop(const std::string& model) {
   if (!record.ok() || !record->program) return;
   LaunchRecord none;
   none.installed = record->installed;
-  // Where the disk refuses: its slots go next, and what is not there is not started.
+  // If the disk refuses this: its slots are removed next, and what is not there is not started.
   SaveLaunchRecord(world_.files, folder_, none).IgnoreError();
   if (IsInSlot(options_.self, folder_)) Restart();
 }

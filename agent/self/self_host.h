@@ -1,5 +1,5 @@
 // Runs the agent's own model, which is the agent: activating a release means becoming its program.
-// What other models ask is passed on. Thread-safe.
+// Calls for other models are passed on. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -35,12 +35,12 @@ class SelfHost final : public ModelHost {
   absl::Status MayRun(const std::optional<v1::Runtime>& runtime) const override {
     return world_.models.MayRun(runtime);
   }
-  // Of the agent: a program that passes its trial is to be the next, and this process is asked to
-  // become it; what is waited for then is `stop`. That program, started, waits for the first
-  // check-in that succeeds.
+  // For the agent: a program that passes its trial becomes the next one, and this process is asked
+  // to become it, then waits for `stop`. Once started, that program waits for its first successful
+  // check-in.
   absl::StatusOr<Health> Start(const std::string& model, const Installed& installed,
                                const HealthGate& gate, std::stop_token stop) override;
-  // Of the agent: the installed program is to run again.
+  // For the agent: the installed program is to run again.
   void Stop(const std::string& model) override;
   uint64_t MemoryFor(const std::string& model) const override;
   absl::Status StillHealthy(const std::string& model, const HealthGate& gate,
@@ -52,7 +52,7 @@ class SelfHost final : public ModelHost {
   void CheckedIn();
   // This process is to become another.
   bool restarts() const;
-  // Which slot this process's program stands in: "a", "b", or "" where it is the installed one.
+  // The slot of this process's program: "a", "b", or "" for the installed one.
   std::string slot() const;
 
  private:
@@ -66,7 +66,7 @@ class SelfHost final : public ModelHost {
   World world_;
   const fs::path folder_;
   const std::optional<Digest>
-      own_;  // the release that this process is; its slot may be another's by and by
+      own_;                   // the release that this process is; its slot may later hold another
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable_any wake_;
   bool checked_in_ = false, restarts_ = false;

@@ -1,5 +1,4 @@
-// A new program of the agent has to show that it can be what it is meant to be before it takes
-// over.
+// A new program of the agent has to show that it works before it takes over.
 #pragma once
 
 #include <stop_token>
@@ -14,7 +13,7 @@
 namespace quantfleet::agent {
 
 inline constexpr Duration kTrialTime = std::chrono::seconds(60);      // then it is killed
-inline constexpr Duration kTrialPatience = std::chrono::seconds(45);  // with a daemon that is away
+inline constexpr Duration kTrialPatience = std::chrono::seconds(45);  // with a silent daemon
 
 struct TrialWorld {
   FileSystem& files;
@@ -30,8 +29,8 @@ struct TrialWorld {
 absl::Status PassTrial(const TrialWorld& world, const fs::path& state, const Digest& manifest,
                        const std::string& version);
 
-// In the running agent: starts `program` so that it passes its trial. INTERNAL, with its last
-// words, where it does anything but end well and say `version`. CANCELLED: `stop` came first.
+// In the running agent: starts `program` for its trial. INTERNAL, with its last output, unless it
+// exits successfully and prints `version`. CANCELLED: `stop` came first.
 absl::Status RunTrial(const fs::path& program, const fs::path& state, const Digest& manifest,
                       const std::string& version, std::stop_token stop);
 

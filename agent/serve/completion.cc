@@ -1,5 +1,5 @@
-// Generations run on the queue's thread; what comes of them is posted to the exchange's, so that
-// nothing but the engine is computed there.
+// Generations run on the queue's thread; their output is posted to the exchange's thread, so that
+// the former does nothing but run the engine.
 
 #include "agent/serve/completion.h"
 
@@ -9,7 +9,7 @@
 namespace quantfleet::agent {
 namespace {
 
-// One answer as it comes. Lives on the exchange's thread alone.
+// One answer as it is generated. It is used only on the exchange's thread.
 class Answer {
  public:
   Answer(http::ExchangePtr exchange, AnswerHead head, const CompletionRequest& wanted)
@@ -83,7 +83,7 @@ void Complete(const http::ExchangePtr& exchange, Endpoint endpoint, const Comple
           wanted->stream);
   const absl::Status submitted = world.queue.Submit(generation);
   if (!submitted.ok()) return exchange->Reply(ErrorReply(submitted));
-  // Weak: what has ended is not held by a client that stays.
+  // Weak: a client that stays connected does not keep alive what has ended.
   exchange->OnLeft([running = std::weak_ptr(generation), &cancelled = world.cancelled] {
     const auto one = running.lock();
     if (one && !one->cancelled.exchange(true)) ++cancelled;

@@ -18,10 +18,10 @@ struct CompletionWorld {
   GenerationQueue& queue;
   const Clock& clock;
   Random& random;
-  std::atomic<uint64_t>& cancelled;  // generations whose client left: counted up
+  std::atomic<uint64_t>& cancelled;  // counts generations whose client left
 };
 
-// On the server's thread: `world.random` is used there alone.
+// Called on the server's thread, the only one that uses `world.random`.
 void Complete(const http::ExchangePtr& exchange, Endpoint endpoint, const CompletionWorld& world);
 
 }  // namespace quantfleet::agent

@@ -1,8 +1,8 @@
 // An OpenAI-compatible endpoint on loopback or a unix socket: POST /v1/completions, POST
 // /v1/chat/completions, GET /v1/models, GET /health, GET /metrics. Models come and go while it
 // listens; an answer that has begun is finished by the model that began it. Whatever is posted
-// under /v1 for a model that another server answers for goes to that server as it is, and its
-// answer comes back as it is.
+// under /v1 for a model that another server answers for is passed to that server unchanged, and so
+// is its answer.
 //
 // One thread for the network, one for the engines. Thread-safe.
 #pragma once
@@ -36,8 +36,8 @@ class CompletionServer {
     std::chrono::milliseconds most_drain{10'000};     // for answers that are under way at the end
   };
 
-  // INVALID_ARGUMENT: no loopback address. UNAVAILABLE: it is taken. Clock and random outlive the
-  // server.
+  // INVALID_ARGUMENT: not a loopback address. UNAVAILABLE: it is taken. Clock and random outlive
+  // the server.
   static absl::StatusOr<std::unique_ptr<CompletionServer>> Start(const Options& options,
                                                                  const Clock& clock,
                                                                  Random& random);

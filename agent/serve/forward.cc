@@ -9,7 +9,7 @@ namespace {
 
 constexpr auto kConnect = std::chrono::seconds(2);
 
-// The request as it goes on to the other server, which is asked on a connection of its own.
+// The request as passed on to the other server, over a connection of its own.
 std::string ForwardText(const http::Request& request) {
   http::Fields fields = {{"Host", "localhost"}};
   for (const char* name : {"Content-Type", "Accept", "Authorization"})

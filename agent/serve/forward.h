@@ -1,5 +1,5 @@
-// Requests for a model that another server answers for: they go to that server as they are, and its
-// answers come back as they are.
+// Requests for a model that another server answers for: they and their answers are passed on
+// unchanged.
 #pragma once
 
 #include "agent/serve/model_table.h"
@@ -8,7 +8,7 @@
 
 namespace quantfleet::agent {
 
-// Who answers what is posted, where that is no engine; else null.
+// The server that answers the request, if it is not an engine; else null.
 std::shared_ptr<Upstream> UpstreamFor(const ModelTable& models, const http::Request& request);
 
 // `on_left`: the client left before the answer had ended.

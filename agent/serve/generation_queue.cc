@@ -80,8 +80,7 @@ void GenerationQueue::Admit() {
       AdmitOne(std::move(generation));
     }
     if (next_.generation == nullptr) continue;
-    // The order of those that wait is kept: who asks for little does not overtake who asks for
-    // much.
+    // The order of waiting requests is kept: small ones do not overtake large ones.
     if (!next_.generation->cancelled && !HasRoom(next_)) return;
     running_.push_back(std::move(next_));
     next_ = {};

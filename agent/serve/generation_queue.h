@@ -1,6 +1,6 @@
-// Generations on a thread of their own: engines compute, nothing else waits for them. Those that
-// run share each pass over their engine's weights and join and leave between passes; the others
-// wait in order. Thread-safe.
+// Runs generations on a thread of its own, so that nothing else waits while engines compute.
+// Running generations share each pass over their engine's weights and join and leave between
+// passes; the others wait in order. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -24,15 +24,15 @@ struct Generation {
   std::function<void(std::string_view piece, std::span<const engine::TokenProbability> tokens)>
       on_text;
   std::function<void(absl::StatusOr<engine::GenerateResult>)> on_done;  // exactly once
-  std::atomic<bool> cancelled{false};  // set by whoever does not want it any more
+  std::atomic<bool> cancelled{false};  // set when the answer is no longer wanted
 };
 
 class GenerationQueue {
  public:
   struct Limits {
     size_t most_waiting = 16;
-    // Beside this, the KV caches of those that run hold no more tokens than one context of their
-    // engine.
+    // Besides, the KV caches of the running ones together hold no more tokens than one context of
+    // their engine.
     size_t most_running = 4;
   };
   struct Counts {
@@ -45,13 +45,13 @@ class GenerationQueue {
   }
   ~GenerationQueue() { Stop(); }
 
-  // RESOURCE_EXHAUSTED when as many wait as may, UNAVAILABLE when draining; on_done is not called
+  // RESOURCE_EXHAUSTED when the queue is full, UNAVAILABLE when draining; on_done is not called
   // then.
   absl::Status Submit(std::shared_ptr<Generation> generation);
-  // Takes no more, and waits until all have ended; false when that took longer than `most`.
+  // Accepts no more, and waits until all have ended; false when that takes longer than `most`.
   bool Drain(std::chrono::milliseconds most);
-  // Ends what runs and what waits with UNAVAILABLE, and takes no more; each on_done is called. At
-  // most one thread at a time.
+  // Ends everything that runs or waits with UNAVAILABLE, and accepts no more; each on_done is
+  // called. For one thread at a time.
   void Stop();
   Counts counts() const;
 
@@ -80,7 +80,7 @@ class GenerationQueue {
   Counts ended_;
   // The thread's own.
   std::vector<Running> running_;
-  Running next_;  // begun, and waits for room
+  Running next_;  // begun, and waiting for room
   std::jthread thread_;
 };
 

@@ -38,7 +38,7 @@ bool ModelTable::HasUpstream() const {
 }
 
 void ModelTable::Set(Found model) {
-  // The old engine is let go outside the lock: unmapping a large model takes a while.
+  // The old engine is released outside the lock: unmapping a large model takes a while.
   std::lock_guard lock(mutex_);
   std::swap(models_[model.name], model);
 }

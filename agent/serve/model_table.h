@@ -1,5 +1,5 @@
-// Which engine, or which other server, answers for which name. Thread-safe; it lives on while
-// somebody holds what Find gave.
+// Which engine, or which other server, answers for which name. Thread-safe; entries live as long as
+// somebody holds what Find returned.
 #pragma once
 
 #include <map>
@@ -22,17 +22,18 @@ class ModelTable {
   struct Found {
     std::string name;
     int64_t created = 0;  // see ServedModel
-    // One of both.
+    // One of the two.
     std::shared_ptr<engine::Engine> engine;
     std::shared_ptr<Upstream> upstream;
     std::shared_ptr<const text::ChatTemplate> chat;  // the engine's
   };
-  // An empty name means the only model there is. UNAVAILABLE: none yet; NOT_FOUND: not this one.
+  // An empty name means the only model there is. UNAVAILABLE: there is none yet; NOT_FOUND: there
+  // is none of that name.
   absl::StatusOr<Found> Find(const std::string& name) const;
   std::vector<std::string> Names() const;
   std::vector<ServedModel> List() const;
   bool HasUpstream() const;
-  // In place of what has its name.
+  // Replaces the model of that name.
   void Set(Found model);
   void Remove(const std::string& name);
 

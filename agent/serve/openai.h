@@ -17,11 +17,11 @@ namespace quantfleet::agent {
 enum class Endpoint { kCompletions, kChatCompletions };
 
 struct CompletionRequest {
-  std::string model;                        // empty: not said
+  std::string model;                        // empty: not given
   std::string prompt;                       // of kCompletions
   std::vector<text::ChatMessage> messages;  // of kChatCompletions
   int64_t max_tokens = 128;
-  std::optional<float> temperature, top_p;  // where not said, the model's own count
+  std::optional<float> temperature, top_p;  // if not given, the model's own apply
   std::optional<int> top_k;
   std::optional<uint64_t> seed;
   std::vector<std::string> stop;
@@ -39,7 +39,7 @@ absl::StatusOr<CompletionRequest> ParseCompletionRequest(Endpoint endpoint, std:
 // JSON.
 std::string ModelIn(std::string_view json);
 
-// What one answer has in common from its first to its last byte.
+// What all parts of one answer share.
 struct AnswerHead {
   Endpoint endpoint;
   std::string id, model;

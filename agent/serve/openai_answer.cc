@@ -35,7 +35,8 @@ json::object Usage(const engine::GenerateResult& result) {
           {"total_tokens", result.prompt_tokens + tokens}};
 }
 
-// A token may be a part of a character only; then its text is not, and its bytes tell what it is.
+// A token may be only a part of a character; then its text is a replacement, and its bytes say what
+// it is.
 json::string TokenText(std::string bytes) {
   std::string text = text::TakeWholeUtf8(bytes);
   if (!bytes.empty()) text += "\xef\xbf\xbd";

@@ -77,7 +77,8 @@ absl::Status ReadStops(const json::object& object, std::vector<std::string>* out
   return absl::OkStatus();
 }
 
-// What clients send although it changes nothing: "", [], {}, and each field's word for the same.
+// Values that clients send although they change nothing: "", [], {}, and each field's own word for
+// that.
 bool AsksForNothing(std::string_view name, const json::value& value) {
   if (const auto* list = value.if_array()) return list->empty();
   if (const auto* text = value.if_string())
@@ -109,7 +110,7 @@ absl::Status RefuseUnsupported(const json::object& object) {
   return echo ? InvalidArgument("echo is not supported here") : absl::OkStatus();
 }
 
-// Completions say a number, chats a switch and a number.
+// Completions have a number, chats a switch and a number.
 absl::Status ReadLogprobs(Endpoint endpoint, const json::object& object, int* out) {
   const bool chat = endpoint == Endpoint::kChatCompletions;
   const char* const name = chat ? "top_logprobs" : "logprobs";
@@ -151,7 +152,7 @@ absl::Status ReadContent(const json::value* content, std::string* out) {
   return absl::OkStatus();
 }
 
-// A template that knows no tools would drop them in silence, and the answer with them.
+// A template without tools would silently drop them, and so their results.
 absl::Status RefuseToolHistory(const json::object& message, size_t index) {
   std::string role;
   QF_RETURN_IF_ERROR(ReadText(message, "role", &role));
@@ -199,8 +200,8 @@ absl::Status ReadSampling(const json::object& object, CompletionRequest* request
   return absl::OkStatus();
 }
 
-// Where a string of JSON escapes half of a character beyond U+FFFF, as clients do that cut text
-// without looking; nullopt: nowhere.
+// Where a JSON string escapes half of a character beyond U+FFFF, as clients do that cut text
+// carelessly; nullopt: nowhere.
 std::optional<size_t> FindHalfSurrogate(std::string_view text) {
   const auto unit = [text](size_t at) {  // of "\\uXXXX" there; 0 where there is none
     unsigned value = 0;

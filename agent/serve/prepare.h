@@ -8,8 +8,8 @@
 
 namespace quantfleet::agent {
 
-// `head` says which endpoint was asked, and when; its other fields are filled in. A request without
-// a seed gets a random one. Errors are the model table's and the chat template's.
+// `head` says which endpoint was called, and when; its other fields are filled in. A request
+// without a seed gets a random one. Errors are the model table's and the chat template's.
 absl::StatusOr<std::shared_ptr<Generation>> PrepareGeneration(const CompletionRequest& wanted,
                                                               const ModelTable& models,
                                                               Random& random, AnswerHead* head);

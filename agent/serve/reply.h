@@ -8,7 +8,7 @@
 
 namespace quantfleet::agent {
 
-// Whoever is told to come again is told when.
+// An answer that says to come again also says when.
 http::Response MakeReply(int status, std::string body, const char* type = "application/json");
 http::Response ErrorReply(const ApiError& error);
 http::Response ErrorReply(const absl::Status& status);

@@ -34,7 +34,7 @@ class Upstream {
    private:
     const std::shared_ptr<Upstream> of_;
   };
-  // Waits until no answer is under way, at most so long.
+  // Waits until no answer is under way, at most this long.
   void Drain(Duration most) {
     std::unique_lock lock(mutex_);
     idle_.wait_for(lock, most, [this] { return uses_ == 0; });

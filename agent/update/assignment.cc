@@ -12,16 +12,16 @@
 namespace quantfleet::agent {
 namespace {
 
-constexpr int kMaxSteps = 16;  // there are not so many precisions
+constexpr int kMaxSteps = 16;  // there are fewer precisions
 constexpr uint32_t kMaxBudgetDays = 366;
 constexpr uint64_t kMaxTokens = uint64_t{1} << 30;
 
-absl::Status CheckVouched(const v1::DeviceArtifact& artifact, const Digest& manifest,
-                          const v1::TrustRoot& root) {
+absl::Status CheckStatement(const v1::DeviceArtifact& artifact, const Digest& manifest,
+                            const v1::TrustRoot& root) {
   for (const v1::Signed& statement : artifact.statements()) {
     if (!trust::Verify(statement, trust::kArtifactStatementType, root).ok()) continue;
-    v1::ArtifactStatement vouched;
-    if (vouched.ParseFromString(statement.payload()) && vouched.manifest_digest() == manifest.raw())
+    v1::ArtifactStatement sealed;
+    if (sealed.ParseFromString(statement.payload()) && sealed.manifest_digest() == manifest.raw())
       return absl::OkStatus();
   }
   return PermissionDenied("artifact {} is not signed by any key that this device trusts",
@@ -39,7 +39,7 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
   if (said.device_id() != device_id)
     return PermissionDenied("the assignment is for device {}, this is {}", said.device_id(),
                             device_id);
-  // The name becomes a folder's.
+  // The name becomes that of a folder.
   if (!trust::IsPlainName(said.model()))
     return InvalidArgument("the assignment's model name is not valid");
   if (said.release() == 0)
@@ -89,7 +89,7 @@ absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, co
                                           const v1::TrustRoot& root) {
   if (HashText(artifact.manifest()) != wanted)
     return DataLoss("the daemon sent a manifest whose digest is not {}", wanted.hex());
-  QF_RETURN_IF_ERROR(CheckVouched(artifact, wanted, root));
+  QF_RETURN_IF_ERROR(CheckStatement(artifact, wanted, root));
   return pipeline::ParseManifest(artifact.manifest());
 }
 

@@ -1,4 +1,4 @@
-// Signed assignments and artifacts: what a device believes of what it is told. Pure.
+// Signed assignments and artifacts: the checks before a device acts on them. Pure.
 #pragma once
 
 #include <optional>
@@ -20,9 +20,9 @@ struct Assignment {
   std::optional<Digest> manifest;  // nullopt: remove the model
   v1::HealthPolicy health = {};    // every number finite and not negative
   std::optional<v1::Runtime> runtime =
-      {};  // nullopt: the agent's own engine; else as trust::CheckRuntime has it
+      {};  // nullopt: the agent's own engine; else checked by trust::CheckRuntime
   std::vector<Digest> step_down =
-      {};  // what to go on with where `manifest` proves too large or too slow, in this order
+      {};  // what to step down to when `manifest` proves too large or too slow, in this order
   v1::NetworkPolicy network = {};
   v1::ContextPolicy context = {};  // min_tokens at most tokens; no tokens: the agent's own default
 };
@@ -49,11 +49,11 @@ absl::StatusOr<Assignment> ReadAssignment(const v1::Signed& statement, const v1:
                                           std::string_view device_id);
 
 // Which model a statement claims to be about, for a report on a statement that was refused. Empty:
-// cannot be told.
+// unknown.
 std::string ClaimedModel(const v1::Signed& statement);
 
-// The manifest of `artifact`, if its bytes have the digest `wanted`, it is sound, and the daemon
-// vouches for it in a signed ArtifactStatement. DATA_LOSS or PERMISSION_DENIED otherwise.
+// The manifest of `artifact`, if its bytes have the digest `wanted`, it is valid, and the daemon
+// has signed an ArtifactStatement about it. DATA_LOSS or PERMISSION_DENIED otherwise.
 absl::StatusOr<v1::Manifest> ReadArtifact(const v1::DeviceArtifact& artifact, const Digest& wanted,
                                           const v1::TrustRoot& root);
 

@@ -11,7 +11,7 @@
 
 namespace quantfleet::agent {
 
-// How a chunk is pulled where there are limits.
+// How a chunk is downloaded when there are limits.
 struct Pull {
   uint64_t most = 0;  // bytes at once; 0: all of it
   std::function<absl::Status(uint64_t bytes)> pay =
@@ -22,8 +22,8 @@ struct Pull {
 class BlobSource {
  public:
   virtual ~BlobSource() = default;
-  // The chunk as it is stored, at most `stored_size` bytes; nothing is checked. UNAVAILABLE: later.
-  // DATA_LOSS: longer than announced.
+  // The chunk as it is stored, at most `stored_size` bytes; nothing is checked. UNAVAILABLE: try
+  // later. DATA_LOSS: longer than announced.
   virtual absl::StatusOr<Bytes> Fetch(const Digest& digest, pipeline::Encoding encoding,
                                       uint64_t stored_size, const Pull& pull) = 0;
 };

@@ -32,7 +32,7 @@ uint64_t DataBudget::Left(const v1::NetworkPolicy& policy) const {
   const auto days = record.ok() ? DaysOf(*record) : std::nullopt;
   if (!days) return 0;
   uint64_t spent = 0;
-  // Days to come count too: the clock stood wrong, and the bytes were pulled all the same.
+  // Future days count too: the clock was wrong, but the bytes were downloaded.
   for (const auto& [day, bytes] : *days)
     if (day > Today() - int64_t{policy.budget_days()}) spent += bytes;
   return spent < policy.budget_bytes() ? policy.budget_bytes() - spent : 0;

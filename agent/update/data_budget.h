@@ -1,6 +1,6 @@
-// What this device pulled, by day, so that a budget holds over restarts and releases. Durable
-// before the bytes are asked for: whatever stops the agent, it never counts too little. Used by one
-// thread.
+// What this device has downloaded, by day, so that a budget holds across restarts and releases.
+// Durable before the bytes are requested: whatever stops the agent, it never counts too little.
+// Used by one thread.
 #pragma once
 
 #include "common/base/clock.h"
@@ -16,7 +16,8 @@ class DataBudget {
   DataBudget(FileSystem& files, fs::path file, const Clock& clock)
       : files_(files), file_(std::move(file)), clock_(clock) {}
 
-  // Bytes that are left of the policy's budget, which it has; none when the record is damaged.
+  // The bytes that are left of the policy's budget, which must be set; none when the record is
+  // damaged.
   uint64_t Left(const v1::NetworkPolicy& policy) const;
   absl::Status Spend(uint64_t bytes);
 

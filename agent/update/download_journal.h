@@ -1,10 +1,11 @@
 // Which chunks of an artifact stand in a slot: an append-only file of fixed records, written only
 // after the chunks' bytes are durable.
 //
-//   record, 16 bytes little-endian:  u32 index of the chunk, counted over all files of the manifest
-//                                    u32 bytes pulled for it, as encoded; 0: it was on the device
-//                                    already u32 release (low bits) that brought it u32 first bytes
-//                                    of the chunk's digest
+//   record, 16 bytes little-endian:
+//     u32 index of the chunk, counted over all files of the manifest
+//     u32 bytes downloaded for it, as encoded; 0: it was on the device already
+//     u32 release (low bits) that brought it
+//     u32 first bytes of the chunk's digest
 //
 // The last field makes a torn record, or one of another manifest, count as absent. Not thread-safe.
 #pragma once

@@ -135,7 +135,7 @@ std::optional<Bytes> Downloader::Local(size_t chunk) const {
   const auto copy = running_.find(place.digest);
   if (copy == running_.end()) return std::nullopt;
   const auto file = files_->Open(copy->second.path, OpenMode::kRead);
-  // A chunk that is damaged on this disk is pulled like any other.
+  // A chunk that is damaged on this disk is downloaded like any other.
   if (!file.ok() || !(*file)->ReadAt(copy->second.offset, plain).ok() ||
       HashBytes(plain) != place.digest)
     return std::nullopt;
@@ -226,7 +226,7 @@ absl::Status Downloader::Fetch(BlobSource& blobs, const Pull& pull, std::stop_to
     }
     return absl::OkStatus();
   }();
-  // What has landed before the network went is kept.
+  // What arrived before the network failed is kept.
   const absl::Status flushed = Flush();
   return fetched.ok() ? flushed : fetched;
 }

@@ -1,6 +1,6 @@
 // Brings an artifact's chunks into a slot: from the running slot where it has them, else over the
 // network. Each chunk is checked before it is written, and recorded only once it is durable, so
-// that whatever stops a pass, the next goes on from the last record. One pass per Fetch; the caller
+// that whatever stops a pass, the next resumes from the last record. One pass per Fetch; the caller
 // decides when to try again. Used by one thread.
 #pragma once
 
@@ -49,15 +49,15 @@ class Downloader {
 
   const DownloadProgress& progress() const { return progress_; }
 
-  // Bytes, as encoded, that Fetch will pull when all goes well.
+  // The bytes, as encoded, that Fetch will download when all goes well.
   uint64_t ToPull() const;
 
   // UNAVAILABLE and the like: the network, try later. DATA_LOSS: a chunk was wrong kTries times.
   // RESOURCE_EXHAUSTED: the disk. CANCELLED: stopped, or not paid for.
   absl::Status Fetch(BlobSource& blobs, const Pull& pull, std::stop_token stop);
 
-  // Reads every byte back. The number of chunks that were damaged: they are forgotten, and Fetch
-  // brings them again.
+  // Reads every byte back and returns the number of damaged chunks: they are forgotten, and Fetch
+  // downloads them again.
   absl::StatusOr<size_t> Verify(std::stop_token stop);
 
   static constexpr int kTries = 3;

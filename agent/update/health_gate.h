@@ -1,4 +1,4 @@
-// What an activation is held against before it counts. Pure.
+// What an activation must show before it counts. Pure.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +22,10 @@ struct HealthGate {
   v1::HealthPolicy policy;               // of the device's class, as the assignment brought it
   std::vector<v1::GoldenPrompt> golden;  // of the artifact's evaluation
 
-  // DATA_LOSS: it says something else than where it was made; DEADLINE_EXCEEDED: too slow;
+  // DATA_LOSS: it answers differently than where it was made; DEADLINE_EXCEEDED: too slow;
   // RESOURCE_EXHAUSTED: it leaves too little memory. The message has both figures.
   absl::Status Check(const Health& health) const;
-  // Of these the last one alone. `available`: as in Health.
+  // Only the last of these checks. `available`: as in Health.
   absl::Status CheckMemory(uint64_t available) const;
 };
 

@@ -22,7 +22,7 @@ class HttpsBlobSource final : public BlobSource {
       if (pull.pay) QF_RETURN_IF_ERROR(pull.pay(piece));
       const size_t before = stored.size();
       QF_RETURN_IF_ERROR(FetchPiece(path, piece, piece == stored_size, stored));
-      if (stored.size() - before != piece) break;  // shorter than announced: its digest will tell
+      if (stored.size() - before != piece) break;  // too short: its digest will not match
     } while (stored.size() < stored_size);
     return stored;
   }

@@ -1,5 +1,5 @@
-// Holds one download to its class's network policy: pays each piece out of the budget before it is
-// asked for, and waits as long as the rate wants. Used by one thread.
+// Holds one download to its class's network policy: takes each piece from the budget before it is
+// requested, and waits as long as the rate requires. Used by one thread.
 #pragma once
 
 #include <stop_token>
@@ -22,10 +22,9 @@ class Meter {
         sleeper_(sleeper),
         stop_(std::move(stop)) {}
 
-  // Why so many bytes are not to be pulled without an operator's word, for people; empty where
-  // nothing stands against it.
+  // Why this many bytes need an operator's permission, for people; empty if they do not.
   std::string WhyNot(uint64_t bytes) const;
-  // Whether a piece was refused: what came out of the download then is no fault of the network.
+  // Whether a piece was refused: then it is not the network's fault that the download failed.
   bool refused() const { return refused_; }
   // How a BlobSource is to pull.
   Pull pull();
@@ -39,7 +38,7 @@ class Meter {
   const Clock& clock_;
   Sleeper& sleeper_;
   const std::stop_token stop_;
-  Duration due_{0};  // monotonic: before that the next piece is not asked for
+  Duration due_{0};  // monotonic: the next piece is not requested before that
   bool refused_ = false;
 };
 

@@ -22,7 +22,7 @@ class RealSleeper final : public Sleeper {
 };
 
 // Doubles from `first` to `most`; each wait is drawn from its upper half, so that devices that lost
-// their daemon together do not come back together. Not thread-safe.
+// their daemon together do not return together. Not thread-safe.
 class Backoff {
  public:
   Backoff(Random& random, Duration first, Duration most)

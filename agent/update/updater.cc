@@ -11,7 +11,7 @@ namespace {
 
 constexpr Duration kFirstRetry = std::chrono::milliseconds(500),
                    kMaxRetry = std::chrono::seconds(60);
-// A device that was refused is not let in again within seconds.
+// A device that was refused will not be accepted again within seconds.
 constexpr Duration kFirstRetryRefused = std::chrono::seconds(30),
                    kMaxRetryRefused = std::chrono::minutes(15);
 
@@ -29,7 +29,7 @@ Updater::Updater(UpdateEnvironment& environment, std::string model, fs::path fol
 void Updater::Boot(std::stop_token stop) {
   auto record = LoadModelRecord(environment_.files, slots_.folder());
   if (!record.ok()) {
-    // Without the counter nothing may be accepted that could be a step back; what runs, runs on.
+    // Without the counter nothing may be accepted that could be older; what runs keeps running.
     failed_ = true;
     record_ = {};
     Show(v1::ModelStatus::FAILED, kStateDamaged, Describe(record.status()));
@@ -76,7 +76,7 @@ void Updater::Accept(const Assignment& assignment) {
   record.network = assignment.network;
   record.context = assignment.context;
   record.step_down = assignment.step_down;
-  // What runs was proven, but for what is being proven.
+  // What runs was proven, unless it is being proven now.
   record.ran_before = record.manifest && running_ == record.manifest &&
                       !(record_.manifest == record.manifest && record_.outcome == Outcome::kOpen);
   FailPoint("update-before-accept");
@@ -115,8 +115,8 @@ void Updater::LookAfter() {
     if (!Save(record).ok()) record_ = record;
     return;
   }
-  // It was the version to go back to. Until the agent starts anew, or a release brings another,
-  // nothing answers.
+  // It was the version to roll back to. Until the agent restarts, or another release comes, nothing
+  // answers.
   environment_.host.Stop(model_);
   running_.reset();
   const v1::ModelStatus shown = status();

@@ -1,11 +1,10 @@
-// One model on this device: takes an assignment as far as it goes, one step after the other:
+// One model on this device: carries out an assignment, one step after the other:
 //
 //   Fetch -> Verify -> Switch -> Prove -> Soak -> healthy
 //     ^                            |        |
-//     |                            +--------+-> RollBack -> failed (health_failed, too_slow,
-//     out_of_memory), and the previous |                                            | version runs
-//     again
-//     +--- StepDown: the next smaller precision <--+        (too_slow, out_of_memory)
+//     |                            +--------+-> RollBack -> failed; the previous version runs again
+//     |                                            |
+//     +--- StepDown: the next smaller precision <--+        (only if too_slow or out_of_memory)
 //
 // Every step begins from what the disk says, so that a SIGKILL between any two of them is followed
 // by the right one. All calls but status() come from one thread; collaborators outlive the updater.
@@ -51,7 +50,7 @@ class Updater {
 
   // Reads what is there and runs the current version, if it was ever proven.
   void Boot(std::stop_token stop = {});
-  // Takes the assignment in, durably, or refuses it and says so in the status.
+  // Accepts the assignment durably, or refuses it and says so in the status.
   void Accept(const Assignment& assignment);
   // A statement about this model was refused: said in the status, nothing else happens.
   void Refuse(std::string_view reason, std::string_view detail);
@@ -113,7 +112,7 @@ class Updater {
   static void Blame(ModelRecord& record, const absl::Status& why);
   absl::Status Save(const ModelRecord& record);
   Step Fail(std::string_view reason, std::string_view detail);
-  // What stands in the way, sorted into what passes (the error itself) and what does not (a reason;
+  // Sorts a failure into one that may pass (the error itself) and one that will not (a reason;
   // settled).
   absl::StatusOr<Step> SortOut(const absl::Status& error);
   void Show(v1::ModelStatus::Phase phase, std::string_view reason = "",

@@ -14,7 +14,7 @@
 namespace quantfleet::agent {
 namespace {
 
-// A slot that keeps failing its check stands on a disk that does not keep what it is given.
+// A slot that keeps failing its check is on a disk that does not keep its data.
 constexpr int kMaxVerifyRounds = 3;
 constexpr uint32_t kMaxAttempts = 5;
 constexpr Duration kSoakStep = std::chrono::seconds(5);  // between two looks at what soaks
@@ -94,7 +94,7 @@ absl::StatusOr<Updater::Step> Updater::Fetch(std::stop_token stop) {
     if (!meter.refused()) return fetched;
     why_not = Message(fetched);
   }
-  // What came is kept. An operator's word is a new release, and the days go by: see
+  // What has arrived is kept. An operator's permission is a new release, and days pass: see
   // UpdateWorker::LookAgain.
   Show(v1::ModelStatus::AWAITING_APPROVAL, kOverBudget, why_not);
   return Step::kSettled;
@@ -198,7 +198,7 @@ absl::StatusOr<Updater::Step> Updater::Prove(std::stop_token stop) {
         record_.attempts);
     return Step::kRollBack;
   }
-  // Written down before: a system that is short of memory kills without a word.
+  // Recorded before: a system that runs out of memory kills without warning.
   QF_RETURN_IF_ERROR(CountAttempt(record_.attempts + 1));
   const absl::StatusOr<v1::ContextPolicy> context = ChooseContext(current);
   if (!context.ok()) {
@@ -241,8 +241,8 @@ absl::Status Updater::CountAttempt(uint32_t attempts) {
 absl::StatusOr<Updater::Step> Updater::Soak(std::stop_token stop) {
   Show(v1::ModelStatus::SOAKING);
   const HealthGate gate = GateOf(*slots_.Current(), context_);
-  // What is slept counts: an assignment for another model may come between, and an agent that
-  // starts anew begins again.
+  // The time already waited counts: an assignment for another model may interrupt, while an agent
+  // that restarts begins again.
   while (*soak_left_ > Duration(0)) {
     const Duration step = std::min(kSoakStep, *soak_left_);
     if (!environment_.sleeper.Sleep(step, stop)) return Cancelled("the soak time was interrupted");
@@ -308,14 +308,14 @@ bool Updater::ProvenOtherwise(Slot slot) const {
 
 absl::StatusOr<Updater::Step> Updater::RollBack(std::stop_token stop) {
   const Slot failed = *slots_.Current();
-  // The slot stays where it is another's already, and where the artifact is good and what it was to
-  // run with, or how fast, was not.
+  // The slot stays if it belongs to another release already, and if the artifact itself is good but
+  // its runtime or its speed was not.
   const bool stays =
       slots_.Begun(failed) != record_.manifest || record_.ran_before || ProvenOtherwise(failed);
   const Slot target = stays ? failed : slots_.Idle();
   const bool can_go_back = slots_.Verified(target).has_value();
   if (target != failed) {
-    // Never again a version to go back to.
+    // Never again a version to roll back to.
     QF_RETURN_IF_ERROR(slots_.UnmarkVerified(failed));
     FailPoint("rollback-before-switch");
     if (can_go_back) {

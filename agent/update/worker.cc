@@ -7,7 +7,7 @@
 namespace quantfleet::agent {
 namespace {
 
-// A device holds a few models; more is a daemon that has gone wrong.
+// A device has a few models; more means that the daemon has gone wrong.
 constexpr size_t kMaxModels = 64;
 
 bool Same(const std::vector<v1::Signed>& a, const std::vector<v1::Signed>& b) {

@@ -23,17 +23,17 @@ class UpdateWorker {
   UpdateWorker(UpdateEnvironment environment, fs::path models, std::string device_id);
   ~UpdateWorker();
 
-  // Runs what was proven before, then goes on with what was under way.
+  // Runs what was proven before, then continues what was under way.
   void Start();
   // What the daemon assigns now, one statement per model. The same again is nothing new.
   void Hand(std::vector<v1::Signed> assignments);
-  // The host gave up what answers for some model: its updater goes back.
+  // The host gave up what answers for some model: its updater rolls back.
   void LookAgain();
   // Ends downloads at the next chunk and the thread with them.
   void Stop();
 
   std::vector<v1::ModelStatus> statuses() const;
-  // Everything that was handed over is done, well or badly.
+  // Whether everything that was handed over has been dealt with, successfully or not.
   bool settled() const;
 
  private:

@@ -61,6 +61,15 @@ absl::Status CheckUnshared(const fs::path& path, uid_t user) {
   return Check(path, user, kOthersWrite, "go-w");
 }
 
+absl::Status CheckIsOwn(const fs::path& folder, uid_t user) {
+  struct stat info{};
+  if (user != 0 || ::stat(folder.c_str(), &info) != 0 || info.st_uid == 0) return absl::OkStatus();
+  return FailedPrecondition(
+      "{} belongs to user {}, who could not read what root writes there: run this as that user "
+      "(`sudo -u '#{}' ...`)",
+      folder.string(), info.st_uid, info.st_uid);
+}
+
 absl::StatusOr<std::string> ReadPrivate(FileSystem& files, const fs::path& path, uint64_t limit) {
   QF_RETURN_IF_ERROR(CheckPrivate(path));
   return files.ReadAll(path, limit);

@@ -1,9 +1,9 @@
-// Keys, credentials and state that others may read or change are refused, with the command that
-// mends it: whoever could have read a key is that key's owner too, and whoever can change a folder
-// decides what is trusted there.
+// Refuses keys, credentials and state that others may read or change, and names the command that
+// mends it: whoever could have read a key owns it too, and whoever can change a folder decides what
+// is trusted there.
 //
-// The machine's own disk is asked. What is absent is OK here: who opens it says so.
-// FAILED_PRECONDITION names the path, its mode and the command. Thread-safe, but for
+// Looks at the machine's own disk. An absent path is OK here: whoever opens it will report that.
+// FAILED_PRECONDITION names the path, its mode and the command. Thread-safe, except for
 // KeepOthersFromWriting.
 #pragma once
 
@@ -16,17 +16,21 @@
 
 namespace quantfleet {
 
-// A file that nobody else may read or change. It belongs to `user`, who runs this, or to root; root
-// takes any owner's.
+// A file that nobody else may read or change. It belongs to `user`, who runs this process, or to
+// root; root accepts any owner.
 absl::Status CheckPrivate(const fs::path& file, uid_t user = ::geteuid());
-// A file or folder that others may read, but not change.
+// A file or folder that others may read but not change.
 absl::Status CheckUnshared(const fs::path& path, uid_t user = ::geteuid());
+
+// Where root runs a command on the state of a service that runs as another user, what it writes
+// there would be root's alone and the service could not read it. Says as whom to run instead.
+absl::Status CheckIsOwn(const fs::path& folder, uid_t user = ::geteuid());
 
 // ReadAll of a file that is private.
 absl::StatusOr<std::string> ReadPrivate(FileSystem& files, const fs::path& path, uint64_t limit);
 
-// What this process makes from now on is never writable for others, whatever the umask was. For
-// programs, at their start.
+// From now on nothing that this process creates is writable by others, whatever the umask was.
+// Programs call it at their start.
 void KeepOthersFromWriting();
 
 }  // namespace quantfleet

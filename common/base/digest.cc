@@ -25,8 +25,7 @@ absl::StatusOr<Digest> Digest::FromHexText(std::string_view hex) {
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
   State() {
-    // Fails only without memory or without SHA-256 in OpenSSL: neither leaves anything to go on
-    // with.
+    // Fails only without memory or without SHA-256 in OpenSSL: then there is no way to continue.
     if (!context || EVP_DigestInit_ex(context, EVP_sha256(), nullptr) != 1) std::abort();
   }
   ~State() { EVP_MD_CTX_free(context); }

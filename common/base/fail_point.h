@@ -31,8 +31,9 @@ class FailPointName {
 
 void FailPoint(FailPointName name);
 
-// What `--list-fail-points`, as the only argument, asks a program for: a line for each point that
-// the program passes, its name, a tab, and what it stands for. nullopt: it was not asked.
+// What a program prints for `--list-fail-points` as its only argument: a line for each point that
+// it passes, with the name, a tab and what the point stands for. nullopt: that was not the
+// argument.
 std::optional<std::string> FailPointsAskedFor(int argc, char** argv, Program program);
 
 }  // namespace quantfleet

@@ -25,20 +25,20 @@ class File {
   // Content and size are on the disk when this returns OK.
   virtual absl::Status Sync() = 0;
   virtual absl::StatusOr<uint64_t> Size() const = 0;
-  // The pages of this range are not needed again: the cache is left to others.
+  // The pages of this range are not needed again: their cache is free for others.
   virtual void DropCache(uint64_t /*offset*/, uint64_t /*size*/) const {}
 };
 
 enum class OpenMode {
   kRead,     // must exist
-  kOutside,  // as kRead, of a file that comes from outside: what stands at its path is not known
+  kOutside,  // as kRead, for a path from outside: there may be anything there
   kUpdate,   // must exist, read and write
   kCreate,   // made when absent, content kept, read and write, mode 0644
   kPrivate,  // as kCreate with mode 0600
 };
 
-// A lock on a file or folder, held until it is destroyed; the kernel lets go of it when the process
-// dies, however it does.
+// A lock on a file or folder, held until it is destroyed; the kernel releases it when the process
+// dies, however that happens.
 class FileLock {
  public:
   virtual ~FileLock() = default;
@@ -56,30 +56,31 @@ class FileSystem {
   virtual absl::Status CreateDirectories(const fs::path& path) = 0;
   virtual absl::Status SyncDirectory(const fs::path& path) = 0;
   virtual bool Exists(const fs::path& path) = 0;
-  // Names, sorted, of what stands in the folder.
+  // The sorted names of what the folder contains.
   virtual absl::StatusOr<std::vector<std::string>> List(const fs::path& path) = 0;
   virtual absl::StatusOr<uint64_t> FreeSpace(const fs::path& path) = 0;
-  // Only one holds the lock of a path at a time, in this process or another. A folder is locked
-  // itself; a file that is absent is made, mode 0600. Null: somebody else has it. UNIMPLEMENTED:
-  // the file system has no locks.
+  // Only one holder at a time has the lock of a path, in this process or another. A folder is
+  // locked itself; an absent file is created with mode 0600. Null: somebody else has the lock.
+  // UNIMPLEMENTED: the file system has no locks.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(const fs::path& path) = 0;
   virtual bool IsLocked(const fs::path& path) = 0;  // absent is unlocked
-  // A symbolic link to `target`, as it is written; ALREADY_EXISTS when something stands there.
+  // A symbolic link to `target`, exactly as given; ALREADY_EXISTS when there is something at the
+  // path.
   virtual absl::Status MakeLink(const fs::path& target, const fs::path& link) = 0;
   virtual absl::StatusOr<fs::path> ReadLink(const fs::path& link) = 0;
-  // What is read until it ends: pipes, terminals, files of /proc, whose size says nothing. At most
-  // `limit` bytes: what follows is left.
+  // Reads until the end: pipes, terminals and files of /proc, whose size says nothing. At most
+  // `limit` bytes; what follows is left unread.
   virtual absl::StatusOr<std::string> ReadStream(const fs::path& path, uint64_t limit) = 0;
-  // When the content last changed, in nanoseconds since 1970. Asks the machine's own disk unless
-  // overridden.
+  // When the content last changed, in nanoseconds since 1970. Looks at the machine's own disk
+  // unless overridden.
   virtual absl::StatusOr<int64_t> ModifiedAt(const fs::path& path);
 
   // Convenience over the calls above.
   // The whole file; RESOURCE_EXHAUSTED when it is larger than `limit`.
   absl::StatusOr<std::string> ReadAll(const fs::path& path, uint64_t limit = 64 << 20);
-  // The folder is there, for good, and so are those above it that had to be made.
+  // The folder exists, durably, and so do those above it that had to be created.
   absl::Status MakeFolder(const fs::path& path);
-  // Old content or new content, never a mixture, and durable on return (temporary file, fsync,
+  // The old content or the new, never a mixture, and durable on return (temporary file, fsync,
   // rename, fsync).
   absl::Status WriteAtomically(const fs::path& path, ByteSpan content,
                                OpenMode mode = OpenMode::kCreate);
@@ -87,7 +88,7 @@ class FileSystem {
 
 FileSystem& RealFileSystem();
 
-// A read-only memory map of a whole file. The file must not be cut while it is mapped.
+// A read-only memory map of a whole file. The file must not be truncated while it is mapped.
 class MappedFile {
  public:
   static absl::StatusOr<MappedFile> Map(const fs::path& path);

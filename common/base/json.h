@@ -12,12 +12,12 @@
 
 namespace quantfleet {
 
-// An object at the top; depth at most 32. `name` is the file's, for messages. INVALID_ARGUMENT says
-// where it breaks; RESOURCE_EXHAUSTED where so much was said in so few bytes that only an attack
-// explains it.
+// Parses an object, nested at most 32 levels deep. `name` is the file's, for messages.
+// INVALID_ARGUMENT says where the text is malformed; RESOURCE_EXHAUSTED means that so few bytes
+// hold so many values that only an attack explains it.
 absl::StatusOr<boost::json::object> ParseJsonObject(std::string_view text, std::string_view name);
 
-// What a file says, cut to 600 bytes and made printable, for a message.
+// A part of a file as a message quotes it: cut to 600 bytes and made printable.
 std::string Shown(std::string_view text);
 
 // Members of one object. A member that is absent or null is nullopt; one of another type sets

@@ -7,8 +7,8 @@
 
 namespace quantfleet {
 
-// At least `wanted` from now on, as far as the hard limit goes; a limit that is higher already
-// stays. Returns the limit as it is then, below `wanted` where the hard limit is.
+// Raises the limit to at least `wanted`, as far as the hard limit allows; a limit that is higher
+// already stays. Returns the resulting limit, which is below `wanted` where the hard limit is.
 absl::StatusOr<uint64_t> RaiseOpenFiles(uint64_t wanted);
 
 }  // namespace quantfleet

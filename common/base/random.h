@@ -17,7 +17,7 @@ class Random {
     Fill(std::as_writable_bytes(std::span(&v, 1)));
     return v;
   }
-  // "p" + n random bytes as hex: an id that nobody guesses.
+  // "p" + n random bytes as hex: an id that nobody can guess.
   std::string Id(std::string_view prefix, size_t n = 8) {
     Bytes b(n);
     Fill(b);

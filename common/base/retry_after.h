@@ -11,7 +11,7 @@ namespace quantfleet {
 
 // The same refusal; the same call may succeed after `after` (at least 1 ms).
 [[nodiscard]] absl::Status WithRetryAfter(absl::Status refusal, Duration after);
-// nullopt: nothing was said.
+// nullopt: the refusal does not say.
 std::optional<Duration> RetryAfter(const absl::Status& status);
 
 }  // namespace quantfleet

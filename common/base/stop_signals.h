@@ -5,9 +5,9 @@
 
 namespace quantfleet {
 
-// Blocks SIGINT and SIGTERM in this thread and in those it makes from now on, so that one thread
-// takes them by sigwait. A caller that is gone must not kill the process either: SIGPIPE is
-// ignored.
+// Blocks SIGINT and SIGTERM in this thread and in those that it creates from now on, so that one
+// thread receives them with sigwait. A peer that is gone must not kill the process either: SIGPIPE
+// is ignored.
 sigset_t BlockStopSignals();
 
 }  // namespace quantfleet

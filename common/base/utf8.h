@@ -8,8 +8,8 @@ namespace quantfleet {
 
 enum class Utf8 { kWhole, kUnfinished, kBad };
 
-// What the front of `s`, which is not empty, is. `length` becomes the sequence's when whole, 1 when
-// bad.
+// What `s`, which is not empty, begins with. `length` becomes that of a whole sequence, or 1 for a
+// bad byte.
 Utf8 ClassifyUtf8(std::string_view s, size_t& length);
 
 // How many bytes at the front of `s` are whole sequences.

@@ -1,6 +1,6 @@
-// What a program can be told, as one table: a row says of one setting its flag, its key in a
-// configuration file, its environment variable, what it takes, what holds without it, and what it
-// is for. Flags, --help, the environment and the file (file/) are read by that table, so that a new
+// What a program can be configured with, as one table: a row gives a setting's flag, its key in a
+// configuration file, its environment variable, the values that it accepts, its default, and what
+// it is for. Flags, --help, the environment and the file (file/) all use that table, so that a new
 // setting is one row. Plain values; not thread-safe.
 #pragma once
 
@@ -23,12 +23,12 @@ class App;
 
 namespace quantfleet::config {
 
-// What a setting takes, and where it goes. What `put` gets is within the range; its own error is
-// shown to people as it is.
+// The values that a setting accepts, and where they go. What `put` gets is within the range; an
+// error of its own is shown to people as it is.
 struct Text {
   std::function<absl::Status(const std::string&)> put;
-  bool is_file = false;   // has to exist, where a flag or the environment names it
-  bool required = false;  // in a file, and not empty
+  bool is_file = false;   // must exist when a flag or the environment names it
+  bool required = false;  // in a file; and must not be empty
 };
 struct Whole {
   std::function<void(int64_t)> put;
@@ -46,7 +46,7 @@ struct Texts {  // a flag that may be given again; a list in a file
 };
 using Value = std::variant<Text, Whole, Number, Switch, Texts>;
 
-// Where it goes when nothing is to be done with it. `out` outlives the table.
+// Where a value goes that needs no conversion. `out` outlives the table.
 Text Into(std::string& out);
 Text Into(fs::path& out);
 Text FileInto(fs::path& out);
@@ -65,9 +65,9 @@ struct Setting {
   std::string variable = {};  // "QUANTFLEET_SERVER"; empty: none
   Value value;
   std::string help;
-  std::string fallback = {};  // what holds where nothing is said, as --help shows it
+  std::string fallback = {};  // the default, as --help shows it
   std::string type = {};      // what --help calls the value; empty: TEXT, INT or FLOAT
-  // As earlier versions spell flag and key: read, and not shown.
+  // How earlier versions spelled flag and key: still read, but not shown.
   struct Spelling {
     std::string flag, key;
   };
@@ -75,10 +75,10 @@ struct Setting {
 };
 using Settings = std::vector<Setting>;
 
-// What flags and environment said, kept until it may win over the file.
+// What flags and the environment said, kept until it is put over what the file said.
 class Given {
  public:
-  // Puts all of it, in the order of the table; the first error. What is given as "" counts as not
+  // Puts all of it, in the order of the table; returns the first error. A value of "" counts as not
   // given.
   absl::Status Apply() const;
 
@@ -88,9 +88,9 @@ class Given {
   std::shared_ptr<Puts> puts_ = std::make_shared<Puts>();
 };
 
-// Adds the flags of all rows that have one. They are checked when `app` parses, against range and
-// files, by CLI11 and in its words. `fallback_in_help`: the fallback stands behind the help, in
-// brackets; else behind the type, as CLI11 shows defaults.
+// Adds the flags of all rows that have one. When `app` parses, CLI11 checks ranges and files and
+// words the errors. `fallback_in_help`: the default follows the help, in brackets; else it follows
+// the type, as CLI11 shows defaults.
 Given AddFlags(const Settings& settings, CLI::App& app, bool fallback_in_help);
 
 }  // namespace quantfleet::config

@@ -1,4 +1,4 @@
-// One question over HTTP to a server on this machine, with a limit of time. Thread-safe.
+// One request over HTTP to a server on this machine, with a time limit. Thread-safe.
 #pragma once
 
 #include <stop_token>
@@ -15,9 +15,9 @@ struct HttpAnswer {
   std::string body;  // at most 1 MiB
 };
 
-// POST of `json`, GET where that is empty; `shown`: the address as errors name it. UNAVAILABLE:
-// nobody answers there, or not in HTTP. DEADLINE_EXCEEDED: not within `most`. CANCELLED: `stop`
-// came first.
+// POSTs `json`, or GETs where that is empty; `shown`: the address as errors name it. UNAVAILABLE:
+// nothing answers there, or not in HTTP. DEADLINE_EXCEEDED: no answer within `most`. CANCELLED:
+// `stop` came first.
 absl::StatusOr<HttpAnswer> Ask(const ListenAddress& address, const std::string& shown,
                                const std::string& path, const std::string& json, Duration most,
                                std::stop_token stop);

@@ -17,16 +17,16 @@ class ClientConnection {
 
   ClientConnection(const asio::any_io_executor& executor, asio::ssl::context* tls);
 
-  // To the first that takes it.
+  // Connects to the first address that accepts.
   asio::awaitable<error_code> Connect(std::vector<Protocol::endpoint> to, Timeout timeout);
   asio::awaitable<error_code> Handshake(Timeout timeout);
-  // Sends a request as it goes over the wire, and reads the answer's head. What is left of an
-  // earlier answer has to be read before.
+  // Sends a request as it goes over the wire, and reads the answer's head. Whatever is left of an
+  // earlier answer must be read first.
   asio::awaitable<error_code> Ask(std::string_view request, Timeout timeout);
-  // The next bytes of the body, `size` of them; none at its end.
+  // Up to `size` bytes of the body; none at its end.
   asio::awaitable<error_code> Next(std::span<char> into, size_t& size, Timeout timeout);
 
-  // Of the last Ask.
+  // For the last Ask.
   Parser& answer() { return *parser_; }
   Stream& stream() { return stream_; }
 

@@ -235,7 +235,7 @@ asio::awaitable<error_code> Connection::Read(wire::request_parser<wire::string_b
   co_return error;
 }
 
-// nullopt: there is nobody to tell.
+// nullopt: there is nobody to answer.
 std::optional<Refusal> Connection::RefusalFor(error_code error) const {
   if (error == wire::error::body_limit || error == wire::error::unexpected_body)
     return Refusal{Refusal::Kind::kBodyTooLarge};

@@ -1,5 +1,5 @@
-// One client of a server: reads a request, has it answered, and so on. For this folder's .cc files
-// alone.
+// One client of a server: reads a request, has it answered, then reads the next. For this folder's
+// .cc files alone.
 #pragma once
 
 #include <atomic>
@@ -32,15 +32,15 @@ struct ServerState {
   uint64_t source_bytes = 0;
 };
 
-// Everything of it happens on its socket's strand.
+// Everything happens on the socket's strand.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  // `told`: it is beyond the limit, and gets a refusal in place of an answer.
+  // `told`: the connection exceeds the limit, and its request is refused instead of answered.
   Connection(uint64_t id, Socket socket, bool told, ServerState& state);
 
   asio::awaitable<void> Serve();
   uint64_t id() const { return id_; }
-  // From any thread. `also_answering`: even where an answer is under way.
+  // May be called from any thread. `also_answering`: even while an answer is under way.
   void Close(bool also_answering);
 
  private:
@@ -67,7 +67,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   beast::flat_buffer buffer_;
   bool answering_ = false;
   std::shared_ptr<const std::string> peer_certificate_;
-  std::weak_ptr<Outgoing> outgoing_;  // the answer in hand
+  std::weak_ptr<Outgoing> outgoing_;  // the present answer
 };
 
 }  // namespace quantfleet::http

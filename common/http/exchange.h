@@ -1,9 +1,9 @@
-// One request and its answer, as a server gives it to whoever answers: at once or later, in one
-// piece or as a stream, or by another server. How it goes over the wire is not seen here.
+// One request and its answer, as a server hands it to whoever answers: at once or later, in one
+// piece or as a stream, or by passing it to another server. The wire format is hidden here.
 //
 // Thread-safe. Whoever holds one lets go of it before the server is destroyed. An exchange that
-// everybody has let go of without an answer is answered with an error, one that is cut short with
-// the end of the connection.
+// everybody has let go of without an answer is answered with an error; where an answer has begun,
+// the connection is closed.
 #pragma once
 
 #include <chrono>
@@ -22,8 +22,9 @@ struct PassOn {
   SocketAddress to;
   std::string request;                     // as it goes over the wire: RequestText
   std::vector<std::string> fields;         // of the answer, that are passed on
-  std::chrono::milliseconds connect_time;  // what comes after has no limit: the client may leave
-  // What the client gets where no head of an answer came; `why` for people.
+  std::chrono::milliseconds connect_time;  // the rest has no limit: the client may leave
+  // What the client gets when the other server sent no status line and headers; `why` is for
+  // people.
   std::function<Response(const std::string& why)> on_failure;
   std::function<void()> on_left;         // the client left before the answer had ended
   std::shared_ptr<void> held = nullptr;  // until the answer has ended
@@ -37,22 +38,22 @@ class Exchange {
 
   // One of these three, once.
   virtual void Reply(Response response) = 0;
-  virtual void Begin(int status, Fields fields) = 0;  // a body that is written as it comes
+  virtual void Begin(int status, Fields fields) = 0;  // a body that is written piece by piece
   virtual void Pass(PassOn how) = 0;
 
-  // After Begin. What is written while the client takes what came before is kept.
+  // After Begin. What is written faster than the client reads is buffered.
   virtual void Write(std::string bytes) = 0;
   virtual void End() = 0;
 
-  // `left` is called once, on the server's thread, when the client is gone, or takes nothing for
-  // too long, while it waits for its answer. Before the handler returns.
+  // `left` is called once, on the server's thread, when the client leaves, or reads nothing for too
+  // long, before its answer has ended. To be set before the handler returns.
   virtual void OnLeft(std::function<void()> left) = 0;
-  // Runs `act` on the server's thread of this exchange, one after the other.
+  // Runs `act` on this exchange's thread of the server; calls run one after the other.
   virtual void Post(std::function<void()> act) = 0;
 };
 
 using ExchangePtr = std::shared_ptr<Exchange>;
-// Called on the server's thread: what takes long is done elsewhere.
+// Called on the server's thread: anything slow is done elsewhere.
 using Handler = std::function<void(const ExchangePtr&)>;
 
 }  // namespace quantfleet::http

@@ -1,5 +1,5 @@
-// Addresses as the kernel takes them, and the socket on which a server listens. POSIX alone: the
-// server's thread takes it over.
+// Addresses as the kernel takes them, and the socket on which a server listens. Plain POSIX: the
+// server's thread takes the socket over.
 #pragma once
 
 #include <sys/socket.h>
@@ -16,7 +16,7 @@ struct ListenAddress {
   uint16_t port = 0;
   std::string path;  // of a unix socket; then there is no host
 };
-// Whether it is an IPv4 or IPv6 address, and no name.
+// Whether it is an IPv4 or IPv6 address rather than a name.
 bool IsNumericHost(const std::string& host);
 
 // As the kernel takes it.
@@ -29,13 +29,14 @@ SocketAddress ToSocketAddress(const ListenAddress& address);
 struct ListenSocket {
   int fd = -1;  // the caller's to close
   int family = 0;
-  uint16_t port = 0;     // that it got; 0 of a unix socket
+  uint16_t port = 0;     // the one it got; 0 for a unix socket
   std::string endpoint;  // "127.0.0.1:port", "[::1]:port", "unix:PATH"
 };
 
 // A unix socket has mode 0600 before anybody can connect; one that a killed process left behind is
-// replaced. UNAVAILABLE: the address is taken, or the kernel refuses it; where it said why,
-// `error_number` is its errno, else 0. ALREADY_EXISTS: the path is there and is no socket.
+// replaced. UNAVAILABLE: the address is taken, or the kernel refuses it; `error_number` is then the
+// kernel's errno, or 0 if there was none. ALREADY_EXISTS: there is something else than a socket at
+// the path.
 absl::StatusOr<ListenSocket> OpenListenSocket(const ListenAddress& address,
                                               int* error_number = nullptr);
 

@@ -16,7 +16,7 @@ namespace quantfleet::http {
 
 using Fields = std::vector<std::pair<std::string, std::string>>;  // in the order of the wire
 
-// Untrusted, but HTTP: no part of the head holds a line break.
+// Untrusted, but well-formed: no field contains a line break.
 struct Request {
   std::string method = {};  // "GET"
   std::string target = {};  // as it was sent: "/v1/models?x=1"
@@ -24,10 +24,10 @@ struct Request {
   bool keep_alive = false;
   Fields fields = {};
   std::string body = {};
-  // Of the client, PEM, verified; null where it showed none.
+  // The client's certificate, PEM, verified; null where it presented none.
   std::shared_ptr<const std::string> peer_certificate = nullptr;
 
-  // The first of that name, whatever its case; empty where there is none.
+  // The first field of that name, whatever its case; empty where there is none.
   std::string_view Field(std::string_view name) const;
   // The target up to its query.
   std::string_view path() const;
@@ -41,8 +41,8 @@ void ToOriginForm(Request& request);
 // for an error's status.
 using BodySource = std::function<absl::Status(MutableBytes)>;
 
-// An answer whose length is known. Content-Length and Connection are the server's to add, and to
-// leave the body out where the request was HEAD.
+// An answer whose length is known. The server adds Content-Length and Connection, and leaves out
+// the body when the request was HEAD.
 struct Response {
   int status = 200;
   Fields fields = {};
@@ -54,9 +54,9 @@ struct Response {
 // A request as it goes over the wire, HTTP/1.1. `fields` as they are to stand, with Host.
 std::string RequestText(std::string_view method, std::string_view target, const Fields& fields,
                         std::string_view body);
-// The head of an answer; `version` as in Request.
+// An answer's status line and headers; `version` as in Request.
 std::string ResponseHead(int status, unsigned version, const Fields& fields);
-// Bytes as one chunk of a body in chunks; such a body ends with kLastChunk.
+// Bytes as one chunk of a chunked body, which ends with kLastChunk.
 std::string Chunk(std::string_view bytes);
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
 

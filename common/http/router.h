@@ -12,7 +12,7 @@ namespace quantfleet::http {
 
 struct Route {
   std::string method;  // "GET" answers HEAD too
-  std::string path;    // one that ends in '/' is of everything below it
+  std::string path;    // ending in '/': for everything below it
   Handler handler;
 };
 
@@ -25,7 +25,7 @@ class Router {
  public:
   enum class Missing { kPath, kMethod };
   struct Options {
-    // Asked before any route is looked for: true where it has answered.
+    // Called before any route is looked for: returns true when it has answered.
     std::function<bool(const ExchangePtr&)> before = nullptr;
     std::function<Response(Missing)> missing;
   };

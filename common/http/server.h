@@ -1,6 +1,6 @@
 // An HTTP/1.1 server, with TLS or without: accepts, bounds, reads requests, and sends what a
-// handler answers. What it serves is the handler's (router.h); what it says of requests that never
-// reach a handler is the owner's, who knows his clients.
+// handler answers. What it serves is up to the handler (router.h); what it says about requests that
+// never reach a handler is up to its owner, who knows the clients.
 //
 // A fixed number of threads, a bounded number of connections, bounded memory for each. Thread-safe.
 #pragma once
@@ -23,13 +23,13 @@ namespace quantfleet::http {
 struct Refusal {
   enum class Kind {
     kNotHttp,
-    kCutShort,      // the client ended amid its request
-    kHeadTooLarge,  // of Options::head_bytes
-    kBodyTooLarge,  // of Options::body_bytes
-    kCrowded,       // Crowd says that this one is told
+    kCutShort,      // the client closed in the middle of its request
+    kHeadTooLarge,  // over Options::head_bytes
+    kBodyTooLarge,  // over Options::body_bytes
+    kCrowded,       // too many connections (Crowd)
     kFailed,        // the handler threw, or let go of the exchange without an answer
   } kind;
-  std::string detail = {};  // of kNotHttp, for people
+  std::string detail = {};  // for kNotHttp, for people
 };
 
 class Server {
@@ -42,27 +42,27 @@ class Server {
     int threads = 1;
     std::chrono::milliseconds handshake_timeout{10'000};
     std::chrono::milliseconds read_timeout{30'000};   // for a whole request, and between requests
-    std::chrono::milliseconds told_timeout{2'000};    // the same, of those beyond the limit
-    std::chrono::milliseconds write_timeout{30'000};  // for a client to take each piece
-    // nullopt: the connection ends without a word.
+    std::chrono::milliseconds told_timeout{2'000};    // the same, for those beyond the limit
+    std::chrono::milliseconds write_timeout{30'000};  // for a client to read each piece
+    // nullopt: the connection is closed without an answer.
     std::function<std::optional<Response>(const Refusal&)> refuse = nullptr;
   };
   struct Traffic {
     std::map<int, uint64_t> answers;  // begun, by status
     Crowd::Counts connections;
-    uint64_t source_bytes = 0;  // of bodies that are read piece by piece: sent
+    uint64_t source_bytes = 0;  // sent, of bodies that are read piece by piece
   };
 
-  // INVALID_ARGUMENT: the certificate does not serve.
+  // INVALID_ARGUMENT: the certificate cannot be used.
   static absl::StatusOr<std::unique_ptr<Server>> Make(Options options, Handler handler);
   ~Server();  // Stop(0)
 
-  // Serves who comes there, beside those of earlier calls, when it returns. The socket is the
-  // server's from then on, also where that fails.
+  // Serves connections to this socket, besides those of earlier calls, from its return on. The
+  // server owns the socket from then on, even on failure.
   absl::Status Listen(const ListenSocket& socket);
-  // No new connections, and no request behind the one that is answered. Idempotent.
+  // Accepts no new connections, and no further request on those that are open. Idempotent.
   void Drain();
-  // Drain, then answers under way get `grace`; what is open afterwards is cut. Idempotent.
+  // Drain; answers under way get `grace`, and what is still open afterwards is cut. Idempotent.
   void Stop(std::chrono::milliseconds grace);
   Traffic traffic() const;
 

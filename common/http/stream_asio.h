@@ -33,17 +33,17 @@ class Stream {
   // `tls` null: plain. It outlives the stream.
   Stream(Socket socket, asio::ssl::context* tls);
 
-  // Of what follows, until it is set anew. What takes longer ends with beast::error::timeout.
+  // For what follows, until it is set again. Whatever takes longer ends with beast::error::timeout.
   void ExpiresAfter(std::chrono::milliseconds time) { plain_.expires_after(time); }
   void ExpiresNever() { plain_.expires_never(); }
 
-  // Nothing where there is no TLS.
+  // Does nothing without TLS.
   asio::awaitable<error_code> Handshake(asio::ssl::stream_base::handshake_type side);
   // Some bytes, added to the buffer. buffer_overflow: it is full.
   asio::awaitable<error_code> Read(beast::flat_buffer& buffer);
   asio::awaitable<error_code> Write(std::string_view bytes);
-  // Says that nothing more comes. With `answered`, what the client still sends is read for a while:
-  // closing at once would reset the connection, and the answer with it.
+  // Signals that nothing more will be sent. With `answered`, what the client still sends is read
+  // for a while: closing at once would reset the connection and lose the answer.
   asio::awaitable<void> End(bool answered);
   void Close() { plain_.close(); }
 
@@ -56,8 +56,8 @@ class Stream {
   std::optional<asio::ssl::stream<beast::basic_stream<Protocol>&>> tls_;
 };
 
-// Feeds what comes to a parser until `done()`. end_of_stream: the other side ended before the first
-// byte of a message; partial_message: amid one.
+// Feeds what comes to a parser until `done()`. end_of_stream: the other side closed before the
+// first byte of a message; partial_message: in the middle of one.
 template <class Parser>
 asio::awaitable<error_code> Feed(Stream& stream, beast::flat_buffer& buffer, Parser& parser,
                                  const std::function<bool()>& done) {

@@ -43,8 +43,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const Ser
 
 // Call it before each call on a channel that lives long. gRPC drives a connection only while
 // something waits on the channel, and a call on a channel whose last attempt failed does not wait
-// but fails: a daemon that was restarted would be found again only after 15 s or more. Returns at
-// once unless the last attempt failed; then when connected, or false after `timeout`.
+// but fails: it would take 15 s or more to find a restarted daemon again. Returns at once unless
+// the last attempt failed; then waits until connected, or returns false after `timeout`.
 bool AwaitConnection(grpc::Channel& channel, Duration timeout);
 
 // TLS for the daemon: asks for a client certificate, verifies it against the CA when one comes. The
@@ -55,7 +55,7 @@ std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(
     const std::string& private_pem);
 
 // Keep-alive that agrees with MakeChannel's, and a port of the daemon's own. For every server that
-// those channels meet.
+// such channels connect to.
 void ConfigureServer(grpc::ServerBuilder& builder);
 
 // The client certificate of a call, PEM; empty when there is none.
@@ -64,9 +64,9 @@ std::string PeerCertificate(const grpc::ServerContextBase& context);
 absl::Status FromGrpc(const grpc::Status& status);
 grpc::Status ToGrpc(const absl::Status& status);
 
-// A refusal's retry-after (base/retry_after.h) travels as trailing metadata, "retry-after-ms". The
-// first is to be called before the call is finished; the second takes the status of the call that
-// `context` was of.
+// A refusal's retry-after (base/retry_after.h) travels as trailing metadata, "retry-after-ms". Call
+// the first before the call is finished; the second takes the status of the call that `context`
+// belonged to.
 void AddRetryAfter(grpc::ServerContextBase& context, const absl::Status& refusal);
 absl::Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context);
 

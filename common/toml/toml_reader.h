@@ -1,6 +1,6 @@
-// Strict reading of small TOML documents: every key is named by the reader, and what it does not
-// name, or has another type, is an error with line and key. The parser itself stays in the .cc. Not
-// thread-safe.
+// Strict reading of small TOML documents: the caller asks for every key that it knows, and a key
+// that it does not ask for, or that has another type, is an error with line and key. The parser
+// itself stays in the .cc. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -29,13 +29,12 @@ class TomlReader {
   bool Read(std::string_view key, bool& out);
   bool Read(std::string_view key, std::vector<std::string>& out);
   bool Read(std::string_view key, std::map<std::string, std::string>& out);
-  // An array of tables, [[key]]: a reader of its own for each, to be finished by itself. May be
-  // read once.
+  // An array of tables, [[key]]: a reader for each, which has its own Finish. May be read once.
   bool Read(std::string_view key, std::vector<TomlReader>& out);
-  // As Read, and absence is an error.
+  // As Read, but absence is an error.
   void Require(std::string_view key, std::string& out);
 
-  // For documents whose errors have a wording of their own: what there is, and where.
+  // For documents whose errors are worded by the caller: which keys there are, and where.
   struct Key {
     std::string name;
     int64_t line;  // of the document
@@ -44,7 +43,7 @@ class TomlReader {
   int64_t Line(std::string_view key) const;  // of a key's value; 0 when it is absent
   int64_t Line() const;                      // of the table itself, where it is one of several
 
-  // The first error, or one for the first key that nobody asked for.
+  // The first error, or an error for the first key that nobody asked for.
   absl::Status Finish() const;
 
  private:

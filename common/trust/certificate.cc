@@ -8,6 +8,7 @@
 
 #include "common/trust/openssl_handles.h"
 #include "common/trust/subject_uri.h"
+#include "common/trust/validity.h"
 
 namespace quantfleet::trust {
 namespace {
@@ -22,12 +23,6 @@ absl::StatusOr<Time> ReadTime(const ASN1_TIME* time) {
   if (ASN1_TIME_to_tm(time, &parts) != 1)
     return InvalidArgument("the certificate's validity is damaged: {}", TakeOpenSslError());
   return Time(std::chrono::seconds(::timegm(&parts)));
-}
-
-std::string Utc(const ASN1_TIME* time) {
-  BioPtr bio = WriteBio();
-  if (ASN1_TIME_print(bio.get(), time) != 1) ERR_clear_error();
-  return BioText(bio.get());
 }
 
 Digest Fingerprint(X509* certificate) {
@@ -88,19 +83,32 @@ absl::StatusOr<Subject> ReadSubject(const X509* certificate) {
   return *std::move(subject);
 }
 
-// What went wrong, in words that say what to do about it.
-absl::Status ChainError(X509_STORE_CTX* context, bool server) {
+std::string TimeText(const ASN1_TIME* time) {
+  const auto read = ReadTime(time);
+  return read.ok() ? UtcText(*read) : "an unreadable time";
+}
+
+// What went wrong, in words that say what to do about it. Of two clocks either may be the wrong
+// one: that here, or the one by which the certificate was issued.
+absl::Status ChainError(X509_STORE_CTX* context, bool server, std::optional<Time> now) {
   const int error = X509_STORE_CTX_get_error(context);
   X509* at = X509_STORE_CTX_get_current_cert(context);
   ERR_clear_error();
   const char* holder = server ? "server" : "client";
+  const std::string here = now ? UtcText(*now) : "";
   if (at && error == X509_V_ERR_CERT_HAS_EXPIRED)
-    return Unauthenticated("the {}'s certificate has expired ({})", holder,
-                           Utc(X509_get0_notAfter(at)));
+    return Unauthenticated(
+        "the {}'s certificate has expired: it is valid until {}, and this machine's clock says {}. "
+        "If this machine's clock is right, the certificate has to be renewed{}",
+        holder, TimeText(X509_get0_notAfter(at)), here,
+        server ? ": check the daemon's clock and restart the daemon" : "");
   if (at && error == X509_V_ERR_CERT_NOT_YET_VALID)
     return Unauthenticated(
-        "the {}'s certificate is not valid before {}; check this machine's clock", holder,
-        Utc(X509_get0_notBefore(at)));
+        "the {}'s certificate is not valid yet: it is valid from {}, and this machine's clock says "
+        "{}. If this machine's clock is right, the daemon's clock was ahead when it issued the "
+        "certificate: {}",
+        holder, TimeText(X509_get0_notBefore(at)), here,
+        server ? "check the daemon's clock and restart the daemon" : "renew it");
   if (error == X509_V_ERR_INVALID_PURPOSE)
     return Unauthenticated("the certificate is not a {}'s certificate", holder);
   return Unauthenticated("the {}'s certificate was not issued by the CA that is trusted here: {}",
@@ -139,7 +147,7 @@ absl::Status VerifyPath(std::span<const X509Ptr> chain, std::span<const X509Ptr>
     Must(X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_NO_CHECK_TIME) == 1);
   }
   strengthen(rules);
-  if (X509_verify_cert(context.get()) != 1) return ChainError(context.get(), server);
+  if (X509_verify_cert(context.get()) != 1) return ChainError(context.get(), server, at);
   return absl::OkStatus();
 }
 

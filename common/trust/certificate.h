@@ -1,6 +1,6 @@
 // X.509: the daemon's CA, the certificates it issues, and what a certificate says about its holder.
-// PEM in and out. Keys of certificates are ECDSA P-256 (every TLS client knows them). Thread-safe:
-// pure functions and immutable values.
+// PEM in and out. Keys of certificates are ECDSA P-256, which every TLS client supports.
+// Thread-safe: pure functions and immutable values.
 #pragma once
 
 #include <memory>
@@ -25,9 +25,9 @@ absl::StatusOr<Digest> PublicKeyDigest(std::string_view pem);
 // A device's id follows from its key: "d-" and the first 16 hex digits of that digest.
 std::string DeviceIdOf(const Digest& public_key);
 
-// A CSR for that key, self-signed; the subject says nothing that the CA believes.
+// A self-signed CSR for that key; the CA takes nothing from its subject.
 absl::StatusOr<std::string> MakeCsr(std::string_view private_pem, std::string_view common_name);
-// Checks the CSR's own signature and gives back the public key in PEM.
+// Checks the CSR's own signature and returns the public key in PEM.
 absl::StatusOr<std::string> CsrPublicKey(std::string_view csr_pem);
 
 struct Subject {
@@ -39,7 +39,7 @@ struct Subject {
 
 class CertificateAuthority {
  public:
-  // A new CA (key, self-signed certificate valid for ten years).
+  // A new CA (key, self-signed certificate valid for ten years, and as long back).
   static CertificateAuthority Create(std::string_view name, const Clock& clock);
   static absl::StatusOr<CertificateAuthority> Load(std::string_view certificate_pem,
                                                    std::string_view private_pem);
@@ -49,8 +49,8 @@ class CertificateAuthority {
   // SHA-256 of the DER certificate: what an enrollment token carries.
   Digest fingerprint() const;
 
-  // A certificate for the public key, valid from an hour before now until now + lifetime. The
-  // holder is written as a URI in subjectAltName: quantfleet://device/ID,
+  // A certificate for the public key, valid from kBackdate (validity.h) before now until now +
+  // lifetime. The holder is written as a URI in subjectAltName: quantfleet://device/ID,
   // quantfleet://operator/NAME?role=ROLE.
   absl::StatusOr<std::string> Issue(std::string_view public_pem, const Subject& subject,
                                     Duration lifetime, const Clock& clock) const;
@@ -66,12 +66,14 @@ class CertificateAuthority {
 struct CertificateInfo {
   Subject subject;
   Time not_before, not_after;
+  // One that begins later was made by a clock that was ahead: to be renewed as one that has ended.
+  bool holds_at(Time now) const { return not_before <= now && now < not_after; }
   Digest public_key;   // as PublicKeyDigest
   std::string serial;  // hex
 };
 absl::StatusOr<CertificateInfo> ReadCertificate(std::string_view pem);
 
-// The certificates of a PEM, each in its own; at least one.
+// The certificates of a PEM text, each as a PEM of its own; at least one.
 absl::StatusOr<std::vector<std::string>> SplitCertificates(std::string_view pem);
 
 // SHA-256 of the DER form of the first certificate in the PEM.
@@ -82,12 +84,13 @@ absl::StatusOr<Digest> CertificateFingerprint(std::string_view pem);
 absl::StatusOr<std::string> FindCertificate(std::string_view chain_pem, const Digest& fingerprint);
 
 // Does `chain_pem` (leaf first) lead to a CA of `authorities_pem`, and is it fit for a TLS server
-// (or client)? `at`: nullopt leaves validity times unchecked, for a device whose clock cannot be
+// (or client)? `at`: this machine's time, which is named where it is the reason of a refusal;
+// nullopt leaves validity times unchecked, for a device whose clock cannot be
 // right.
 absl::Status VerifyChain(std::string_view chain_pem, std::string_view authorities_pem, bool server,
                          std::optional<Time> at);
 
-// Are these one or more certificates, each of a CA?
+// Whether these are one or more certificates, all of CAs.
 absl::Status CheckAuthorities(std::string_view authorities_pem);
 
 // ---- certificates of others: a customer's own CA
@@ -96,9 +99,9 @@ struct ForeignCertificate {
   Digest public_key;    // of the leaf, as PublicKeyDigest
   std::string subject;  // as RFC 2253 writes it, ASCII, at most 256 bytes
 };
-// Does `chain_pem` (leaf first) lead to one of the authorities, is it fit for a TLS client, valid
-// at `at`, and is every key and signature in it of 112 bits of strength or more? UNAUTHENTICATED
-// says what is wrong.
+// Checks that `chain_pem` (leaf first) leads to one of the authorities, is fit for a TLS client and
+// valid at `at`, and that every key and signature in it has at least 112 bits of strength.
+// UNAUTHENTICATED says what is wrong.
 absl::StatusOr<ForeignCertificate> VerifyForeign(std::string_view chain_pem,
                                                  std::string_view authorities_pem, Time at);
 
@@ -112,7 +115,7 @@ std::string ProofMessage(std::string_view purpose, std::string_view nonce,
 absl::StatusOr<std::string> SignWithTlsKey(std::string_view private_pem, ByteSpan message);
 bool VerifyWithPublicKey(std::string_view public_pem, ByteSpan message, std::string_view signature);
 // By any key of a foreign certificate: ECDSA or RSA (PKCS #1 v1.5; a PSS key by PSS) with SHA-256,
-// or Ed25519. The second takes the certificate, or a chain whose first one counts.
+// or Ed25519. The second takes the certificate, or a chain of which the first certificate counts.
 absl::StatusOr<std::string> SignWithAnyKey(std::string_view private_pem, ByteSpan message);
 bool VerifyWithCertificate(std::string_view certificate_pem, ByteSpan message,
                            std::string_view signature);

@@ -6,13 +6,16 @@
 #include "common/trust/name.h"
 #include "common/trust/openssl_handles.h"
 #include "common/trust/subject_uri.h"
+#include "common/trust/validity.h"
 
 namespace quantfleet::trust {
 namespace {
 
 using std::chrono::hours;
-constexpr auto kBackdate = hours(1);  // for devices whose clock is a little behind
 constexpr auto kCaLifetime = hours(24 * 3652);
+// As far back as it holds forward. A CA is trusted because it is pinned; when it begins says
+// nothing, and one that was made while the clock was ahead must not lock everybody out.
+constexpr auto kCaBackdate = kCaLifetime;
 
 std::time_t Seconds(Time time) {
   return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
@@ -98,7 +101,7 @@ CertificateAuthority::CertificateAuthority(std::string certificate_pem, std::str
 CertificateAuthority CertificateAuthority::Create(std::string_view name, const Clock& clock) {
   KeyPtr key(Must(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")));
   const Time now = clock.Now();
-  X509Ptr certificate = StartCertificate(name, key.get(), now - kBackdate, now + kCaLifetime);
+  X509Ptr certificate = StartCertificate(name, key.get(), now - kCaBackdate, now + kCaLifetime);
   X509* self = certificate.get();
   Must(X509_set_issuer_name(self, X509_get_subject_name(self)) == 1);
   AddExtension(self, self, NID_basic_constraints, "critical,CA:TRUE,pathlen:0");

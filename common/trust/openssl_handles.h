@@ -51,8 +51,8 @@ inline std::string TakeOpenSslError() {
   return text;
 }
 
-// For steps on our own data that fail only without memory or with a broken OpenSSL: nothing is left
-// to go on with.
+// For steps on our own data that fail only when memory runs out or OpenSSL is broken: there is no
+// way to continue.
 inline void Must(bool ok) {
   if (!ok) std::abort();
 }
@@ -83,7 +83,7 @@ inline constexpr size_t kMaxPemSize = 1 << 20;
 absl::StatusOr<std::vector<X509Ptr>> ReadCertificates(std::string_view pem);
 std::string CertificateToPem(X509* certificate);
 
-// Keys in PEM. An encrypted key is refused instead of asking a terminal for its password.
+// Keys in PEM. An encrypted key is refused: the terminal is never asked for a password.
 absl::StatusOr<KeyPtr> ReadPrivateKey(std::string_view pem);
 absl::StatusOr<KeyPtr> ReadPublicKey(std::string_view pem);
 std::string PrivateKeyToPem(EVP_PKEY* key);

@@ -18,7 +18,7 @@ inline constexpr std::string_view kTrustRootType = "quantfleet.v1.TrustRoot";
 
 v1::Signed Sign(const SigningKey& key, std::string_view payload_type, std::string_view payload);
 
-// Adds the key's signature, where the statement does not bear it yet. Whether it did add one.
+// Adds the key's signature unless the statement has it already. Returns whether it added one.
 bool AddSignature(const SigningKey& key, v1::Signed& statement);
 
 // PERMISSION_DENIED unless a key of the root that may sign `payload_type` made a valid signature

@@ -1,15 +1,12 @@
 #include "common/trust/subject_uri.h"
 
 #include "common/trust/name.h"
+#include "common/trust/role.h"
 
 namespace quantfleet::trust {
 namespace {
 
 constexpr std::string_view kRoleQuery = "?role=";
-
-bool IsRole(std::string_view role) {
-  return role == "admin" || role == "publisher" || role == "viewer";
-}
 
 std::string_view KindText(Subject::Kind kind) {
   switch (kind) {
@@ -35,8 +32,8 @@ absl::StatusOr<std::string> SubjectUri(const Subject& subject) {
     if (!subject.role.empty()) return InvalidArgument("only operators have a role");
     return uri;
   }
-  if (!IsRole(subject.role))
-    return InvalidArgument("'{}' is not a role: admin, publisher or viewer", subject.role);
+  if (!RoleNamed(subject.role))
+    return InvalidArgument("'{}' is not a role: use admin, publisher or viewer", subject.role);
   return uri.append(kRoleQuery).append(subject.role);
 }
 

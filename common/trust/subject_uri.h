@@ -13,8 +13,7 @@ namespace quantfleet::trust {
 
 inline constexpr std::string_view kSubjectScheme = "quantfleet://";
 
-// INVALID_ARGUMENT when the id is not a plain name (name.h) or the role is none of admin, publisher
-// and viewer.
+// INVALID_ARGUMENT when the id is not a plain name (name.h) or the role is not one of role.h.
 absl::StatusOr<std::string> SubjectUri(const Subject& subject);
 absl::StatusOr<Subject> ParseSubjectUri(std::string_view uri);
 

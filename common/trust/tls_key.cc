@@ -22,7 +22,7 @@ absl::StatusOr<KeyPtr> AnyKey(std::string_view pem) {
   return ReadPrivateKey(pem);
 }
 
-// SHA-256, but for keys whose algorithm has its own.
+// SHA-256, except for keys whose algorithm has its own.
 const EVP_MD* DigestFor(const EVP_PKEY* key) {
   return EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 ? nullptr : EVP_sha256();
 }

@@ -1,5 +1,5 @@
-// How a device comes from the trust root that it holds to a newer one: by statements alone, each
-// signed by a key of the root before. Pure.
+// How a device gets from the trust root that it holds to a newer one: only by statements, each
+// signed by a key of the root before it. Pure.
 #pragma once
 
 #include <google/protobuf/repeated_ptr_field.h>
@@ -11,9 +11,9 @@ namespace quantfleet::trust {
 
 inline constexpr int kMaxTrustRoots = 16;  // in one answer: who is further behind asks again
 
-// Makes `root` what the statement says, where a key of `root` that may sign trust roots has signed
-// it, its version is greater, and it names keys and CAs. What is no such successor changes nothing.
-// Whether it did.
+// Makes `root` what the statement says, if a key of `root` that may sign trust roots has signed it,
+// its version is greater, and it names keys and CAs. Anything else changes nothing. Returns whether
+// `root` changed.
 bool Succeed(v1::TrustRoot& root, const v1::Signed& statement);
 // One after the other, at most kMaxTrustRoots.
 bool Succeed(v1::TrustRoot& root, const google::protobuf::RepeatedPtrField<v1::Signed>& statements);

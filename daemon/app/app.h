@@ -1,6 +1,6 @@
-// All use cases: rights, pages, joins and transactions, whatever protocol a call came in by. A
-// translator (daemon/grpc, daemon/web) turns its protocol into a Caller and a request, calls one
-// of these and turns what comes back into an answer; it decides nothing. Thread-safe.
+// All use cases: rights, pages, joins and transactions, whatever protocol a call comes in by. A
+// translator (daemon/grpc, daemon/web) turns its protocol into a Caller and a request, calls one of
+// these and turns the result into an answer; it decides nothing. Thread-safe.
 #pragma once
 
 #include <utility>

@@ -1,4 +1,4 @@
-// Artifacts: what operators ask of them, and the blobs that they are made of.
+// Artifacts: the calls of operators, and the blobs that artifacts consist of.
 #pragma once
 
 #include "daemon/app/backend.h"

@@ -1,32 +1,6 @@
 #include "daemon/app/callers.h"
 
-#include <array>
-#include <optional>
-
 namespace quantfleet::daemon::app {
-namespace {
-
-constexpr std::array kRoles = {Role::kViewer, Role::kPublisher, Role::kAdmin};
-
-std::optional<Role> RoleNamed(std::string_view name) {
-  for (const Role role : kRoles)
-    if (Name(role) == name) return role;
-  return std::nullopt;
-}
-
-}  // namespace
-
-std::string_view Name(Role role) {
-  switch (role) {
-    case Role::kViewer:
-      return "viewer";
-    case Role::kPublisher:
-      return "publisher";
-    case Role::kAdmin:
-      return "admin";
-  }
-  return "";
-}
 
 absl::StatusOr<std::string> Callers::Operator(const Caller& caller, Role least) {
   if (caller.certificate_pem.empty())
@@ -40,7 +14,7 @@ absl::StatusOr<std::string> Callers::Operator(const Caller& caller, Role least) 
         "this call needs an operator's credential with at least the role {}; a device's "
         "certificate is not enough",
         Name(least));
-  if (const auto role = RoleNamed(subject.role); !role || *role < least)
+  if (const auto role = trust::RoleNamed(subject.role); !role || *role < least)
     return PermissionDenied("this call needs the role {}; {} has the role {}", Name(least),
                             subject.id, subject.role);
   return subject.id;

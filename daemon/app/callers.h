@@ -1,23 +1,23 @@
-// Who calls, and may they: each use case asks before it does anything. Thread-safe.
+// Who calls, and whether they may: each use case asks first. Thread-safe.
 #pragma once
 
 #include <string>
 #include <string_view>
 
 #include "common/base/status.h"
+#include "common/trust/role.h"
 #include "daemon/app/certificate_cache.h"
 #include "daemon/fleet/fleet.h"
 
 namespace quantfleet::daemon::app {
 
-// What a translator knows of the other end: the client certificate that the TLS handshake verified
-// (PEM; empty: it showed none).
+// What a translator knows about the other end: the client certificate that the TLS handshake
+// verified (PEM; empty: none was presented).
 struct Caller {
   std::string certificate_pem;
 };
 
-enum class Role { kViewer, kPublisher, kAdmin };  // each may do what those before it may
-std::string_view Name(Role role);                 // "viewer", as certificates have it
+using trust::Role;
 
 class Callers {
  public:
@@ -26,11 +26,12 @@ class Callers {
   // The operator's name. UNAUTHENTICATED: no certificate; PERMISSION_DENIED names the role that is
   // missing.
   absl::StatusOr<std::string> Operator(const Caller& caller, Role least);
-  // What the certificate of a device that calls says; read before any transaction, since OpenSSL
-  // takes longer over one than the database. UNAUTHENTICATED: no certificate; PERMISSION_DENIED:
-  // an operator's. Whether it may call is Fleet::Authenticate's to say, in the transaction.
+  // What the certificate of a calling device says; read before any transaction, since OpenSSL takes
+  // longer for it than the database for the rest. UNAUTHENTICATED: no certificate;
+  // PERMISSION_DENIED: an operator's. Fleet::Authenticate decides in the transaction whether the
+  // device may call.
   absl::StatusOr<CertificateCache::Info> DeviceCertificate(const Caller& caller);
-  // Either, for connections whose certificate is read once: any operator, or a device as above.
+  // Any operator, or a device as above, for connections whose certificate is read once.
   absl::Status OperatorOrDevice(const Transaction& tx, const trust::CertificateInfo& certificate);
 
  private:

@@ -1,8 +1,8 @@
-// What callers' certificates say, by their text. A device shows the same one at each check-in, and
-// OpenSSL 3.0 takes longer to read it than the daemon to do all the rest. Thread-safe.
+// What callers' certificates say, by their text. A device presents the same one at each check-in,
+// and OpenSSL 3.0 takes longer to read it than the daemon takes for all the rest. Thread-safe.
 //
-// Only what stands in the certificate is kept: the TLS handshake has checked issuer and validity
-// before, and whether its holder may still call is asked each time.
+// Only what the certificate itself says is kept: the TLS handshake has checked issuer and validity,
+// and whether the holder may still call is checked each time.
 #pragma once
 
 #include <memory>
@@ -20,8 +20,8 @@ class CertificateCache {
  public:
   using Info = std::shared_ptr<const trust::CertificateInfo>;
 
-  // Keeps at least the `least` certificates that were asked for last, and at most twice as many
-  // (some 500 bytes each).
+  // Keeps at least the `least` most recently used certificates and at most twice as many (some 500
+  // bytes each).
   explicit CertificateCache(size_t least = 1 << 14) : least_(least) {}
 
   // As trust::ReadCertificate.
@@ -32,7 +32,7 @@ class CertificateCache {
 
   const size_t least_;
   std::mutex mutex_;        // guards what follows
-  Generation young_, old_;  // asked for since the last turn, and between the two turns before
+  Generation young_, old_;  // used since the last turnover, and between the two before it
 };
 
 }  // namespace quantfleet::daemon::app

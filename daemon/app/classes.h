@@ -1,4 +1,4 @@
-// Device classes: what operators ask of them.
+// Device classes: the calls of operators.
 #pragma once
 
 #include "daemon/app/backend.h"

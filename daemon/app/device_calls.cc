@@ -3,6 +3,7 @@
 #include <set>
 
 #include "common/trust/statement.h"
+#include "daemon/store/artifact_name.h"
 #include "pipeline/artifact/memory.h"
 #include "quantfleet/v1/manifest.pb.h"
 
@@ -11,8 +12,8 @@ namespace {
 
 constexpr size_t kMaxIdSize = 64;
 
-// Agents that know no ContextPolicy run the short ones, and compare with whatever golden answers
-// are the newest.
+// Agents that do not know ContextPolicy run short contexts, and compare with whatever golden
+// answers are the newest.
 bool IsOfLongContext(const v1::Signed& statement, const v1::Memory& memory) {
   v1::EvaluationStatement evaluation;
   return statement.payload_type() == trust::kEvaluationStatementType &&
@@ -20,7 +21,7 @@ bool IsOfLongContext(const v1::Signed& statement, const v1::Memory& memory) {
          pipeline::IsLong(memory, evaluation.context());
 }
 
-// `held`: the version that the device has; 0: an agent that does not say which, and reads none of
+// `held`: the version that the device has; 0: an agent that does not say which, and does not read
 // these.
 void AddTrustRoots(const Authority& authority, uint32_t held,
                    google::protobuf::RepeatedPtrField<v1::Signed>& out) {
@@ -132,7 +133,7 @@ absl::StatusOr<v1::DeviceArtifact> DeviceCalls::GetArtifact(
     if (!assigned)
       return PermissionDenied("artifact {} is not, or no longer, assigned to device {}",
                               digest->hex(), device.id());
-    QF_ASSIGN_OR_RETURN(record, tx.artifacts().Get("artifacts/" + digest->hex()));
+    QF_ASSIGN_OR_RETURN(record, tx.artifacts().Get(ArtifactName(digest->span())));
     return absl::OkStatus();
   }));
   v1::Manifest manifest;

@@ -1,4 +1,5 @@
-// What devices ask: to enroll, to renew, what there is to do, and what an artifact consists of.
+// The calls of devices: to enroll, to renew, to check in, and to learn what an artifact consists
+// of.
 #pragma once
 
 #include "daemon/app/backend.h"
@@ -17,10 +18,10 @@ class DeviceCalls {
                                              const v1::GetChallengeRequest& request);
   absl::StatusOr<v1::Identity> Renew(const Caller& caller, const v1::RenewRequest& request);
 
-  // What the device reports and what follows from it are one transaction.
+  // The device's report and what follows from it are one transaction.
   absl::StatusOr<v1::CheckInResponse> CheckIn(const Caller& caller,
                                               const v1::CheckInRequest& request);
-  // Of an artifact that is assigned to the device, or that it may step down to.
+  // For an artifact that is assigned to the device or that it may step down to.
   absl::StatusOr<v1::DeviceArtifact> GetArtifact(const Caller& caller,
                                                  const v1::GetDeviceArtifactRequest& request);
   // Whether the holder of this certificate may read blobs: devices and operators may.

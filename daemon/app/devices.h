@@ -1,4 +1,4 @@
-// Devices, those that may come and those that wait: what operators ask of them.
+// Devices, the allowlist and pending devices: the calls of operators.
 #pragma once
 
 #include "daemon/app/backend.h"
@@ -14,7 +14,7 @@ class Devices {
   absl::StatusOr<v1::ListDevicesResponse> List(const Caller& caller,
                                                const v1::ListDevicesRequest& request);
   absl::StatusOr<v1::Device> Get(const Caller& caller, const v1::GetDeviceRequest& request);
-  // Its rollouts go on without it.
+  // Its rollouts continue without it.
   absl::StatusOr<v1::Device> Revoke(const Caller& caller, const v1::GetDeviceRequest& request);
   absl::StatusOr<v1::Device> ForgetOutgrown(const Caller& caller,
                                             const v1::ForgetOutgrownRequest& request);

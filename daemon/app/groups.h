@@ -1,4 +1,4 @@
-// Groups of devices: what operators ask of them.
+// Groups of devices: the calls of operators.
 #pragma once
 
 #include "daemon/app/backend.h"
@@ -14,7 +14,7 @@ class Groups {
   absl::StatusOr<v1::DeviceGroup> Apply(const Caller& caller, const v1::ApplyGroupRequest& request);
   absl::StatusOr<v1::ListGroupsResponse> List(const Caller& caller,
                                               const v1::ListGroupsRequest& request);
-  // With a page of those that belong to it now: slow where the fleet is large.
+  // With a page of the devices that belong to it now: slow in a large fleet.
   absl::StatusOr<v1::GroupDetail> Get(const Caller& caller, const v1::GetGroupRequest& request);
   absl::StatusOr<v1::DeviceGroup> Delete(const Caller& caller, const v1::GetGroupRequest& request);
 

@@ -1,4 +1,4 @@
-// Jobs: what operators ask of them.
+// Jobs: the calls of operators.
 #pragma once
 
 #include "daemon/app/backend.h"

@@ -1,4 +1,4 @@
-// Models come in: what operators ask of the model registry.
+// Models: the calls of operators to the model registry.
 #pragma once
 
 #include <string>
@@ -10,11 +10,11 @@
 
 namespace quantfleet::daemon::app {
 
-// The files of one push as they come in, for whom the call was opened. Not thread-safe.
+// The files of one push as they come in, for the operator who opened the call. Not thread-safe.
 class PushSession {
  public:
   absl::Status Write(const v1::PushData& data);
-  // What has been written survives a power cut. INVALID_ARGUMENT: nothing was.
+  // Makes durable what has been written. INVALID_ARGUMENT: nothing was.
   absl::StatusOr<v1::PushState> Sync();
 
  private:
@@ -30,7 +30,7 @@ class Models {
  public:
   Models(Backend& backend, Callers& callers) : backend_(backend), callers_(callers) {}
 
-  // Who brings a program of the agent has to be an admin: it is code on every device.
+  // Pushing a program of the agent takes an admin: it becomes code on every device.
   absl::StatusOr<v1::Model> Import(const Caller& caller, const v1::ImportModelRequest& request);
   absl::StatusOr<v1::PushState> BeginPush(const Caller& caller,
                                           const v1::BeginPushRequest& request);

@@ -11,13 +11,13 @@ namespace quantfleet::daemon::app {
 
 inline constexpr uint32_t kMaxPerPage = 1000;
 
-// How many entries a page has when so many are asked for; 0: as many as may be.
+// How many entries a page has when `asked` are asked for; 0: as many as allowed.
 inline size_t PageSize(uint32_t asked) {
   return asked == 0 ? kMaxPerPage : std::min(asked, kMaxPerPage);
 }
 
 // Moves a page into a response's `list`. `read(after, limit)` gives up to `limit` entries above
-// `after`, in order; one more than asked for tells whether there is a next page.
+// `after`, in order; one more than asked for shows whether there is a next page.
 template <typename Request, typename Response, typename List, typename Read, typename Key>
 absl::Status FillPage(const Request& request, Response& response, List* list, const Read& read,
                       const Key& key) {

@@ -1,4 +1,4 @@
-// Rollouts: what operators ask of them.
+// Rollouts: the calls of operators.
 #pragma once
 
 #include "daemon/app/backend.h"

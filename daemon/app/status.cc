@@ -1,5 +1,7 @@
 #include "daemon/app/status.h"
 
+#include "daemon/store/stored_time.h"
+
 namespace quantfleet::daemon::app {
 namespace {
 
@@ -10,7 +12,8 @@ constexpr int kSeenLatelyIntervals = 3;  // of check-ins
 absl::StatusOr<Counts> DaemonStatus::Count() {
   const int64_t now = ToUnixMillis(backend_.clock.Now());
   const int64_t lately = now - kSeenLatelyIntervals * backend_.fleet.check_in().count();
-  return backend_.store.Read([&](const Transaction& tx) { return tx.counts().Count(lately); });
+  return backend_.store.Read(
+      [&](const Transaction& tx) { return tx.counts().Count(lately, now + kSameMomentMs); });
 }
 
 absl::StatusOr<v1::Status> DaemonStatus::Get(const Caller& caller, const v1::GetStatusRequest&) {

@@ -1,4 +1,4 @@
-// How the daemon as a whole is: for operators, for its metrics and for whoever asks if it is ready.
+// The state of the daemon as a whole: for operators, for its metrics and for readiness checks.
 #pragma once
 
 #include "daemon/app/backend.h"

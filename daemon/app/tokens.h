@@ -1,4 +1,4 @@
-// Enrollment tokens: what operators ask of them.
+// Enrollment tokens: the calls of operators.
 #pragma once
 
 #include "daemon/app/backend.h"

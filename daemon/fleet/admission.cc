@@ -1,5 +1,4 @@
-// What lets a device in: a token, a certificate of a customer's CA, the list of those that are
-// expected.
+// What admits a device: a token, a certificate of a customer's CA, or the allowlist.
 #include <algorithm>
 
 #include "common/trust/token.h"
@@ -95,8 +94,8 @@ absl::Status Fleet::UseChallenges(Attempt& attempt) {
   return absl::OkStatus();
 }
 
-// A certificate is one device's. Whoever comes with it and another key is that device, set up anew,
-// or a copy.
+// A certificate belongs to one device. Whoever comes with it and another key is that device, set up
+// anew, or a copy.
 absl::StatusOr<Fleet::Admission> Fleet::AdmitByCertificate(
     const Transaction& tx, const trust::ForeignCertificate& certificate, const DeviceKey& key,
     bool enrolled) {
@@ -147,12 +146,12 @@ absl::StatusOr<Fleet::Admission> Fleet::Admit(Transaction& tx, const Applicant& 
   if (listed) return *listed;
   if (options_.queue == 0)
     return PermissionDenied(
-        "device {0} is not expected: run `quantfleet device allow {0}`, or give it a token from "
-        "`quantfleet token create`; unknown devices can wait for an operator only if the daemon "
-        "runs with --enrollment-queue N",
+        "device {0} is not on the allowlist: run `quantfleet device allow {0}`, or give it a token "
+        "from `quantfleet token create`; unknown devices can wait for an operator only if the "
+        "daemon runs with --enrollment-queue N",
         key.id);
   Admission stranger;
-  stranger.wait = "nothing vouches for it";
+  stranger.wait = "nothing admits it";
   return stranger;
 }
 

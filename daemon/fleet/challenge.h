@@ -2,11 +2,11 @@
 // that this daemon made for that device within the last minutes, and that has not been used.
 // Thread-safe.
 //
-// A nonce vouches for itself (random bytes, time, and an HMAC over both and the device's id), so
-// that handing them out to anybody who asks costs no memory and nobody can push another's challenge
-// out. Only used ones are remembered, and using one takes a key that is enrolled, or that comes in
-// or waits just now. The HMAC's key lives as long as the process: a restart spoils outstanding
-// challenges.
+// A nonce proves itself (random bytes, time, and an HMAC over both and the device's id), so that
+// handing them out to anybody costs no memory and nobody can displace another's challenge. Only
+// used ones are remembered, and using one takes a key that is enrolled, or that is being admitted
+// or becomes pending. The HMAC's key lives as long as the process: a restart invalidates
+// outstanding challenges.
 #pragma once
 
 #include <map>
@@ -30,7 +30,7 @@ class ChallengeBook {
   std::string Make(std::string_view device_id);
   // UNAUTHENTICATED unless the nonce is ours, for this device, fresh and unused.
   absl::Status Check(std::string_view device_id, std::string_view nonce) const;
-  // As Check, and the nonce is used from now on. Call it once the proof is verified.
+  // As Check, and marks the nonce as used. Call it once the proof is verified.
   absl::Status Use(std::string_view device_id, std::string_view nonce);
 
  private:
@@ -41,7 +41,7 @@ class ChallengeBook {
   const Clock& clock_;
   Bytes key_;
   mutable std::mutex mutex_;                          // guards used_
-  std::map<std::string, int64_t, std::less<>> used_;  // nonce -> monotonic ms of its making
+  std::map<std::string, int64_t, std::less<>> used_;  // nonce -> monotonic ms when it was made
 };
 
 }  // namespace quantfleet::daemon

@@ -46,8 +46,8 @@ absl::Status ClassRegistry::SeedShipped() {
 
 absl::StatusOr<v1::DeviceClass> ClassRegistry::Apply(std::string_view toml) {
   QF_ASSIGN_OR_RETURN(const DeviceClassSpec spec, ParseDeviceClass(toml));
-  // Here and not in ParseDeviceClass: what is stored already is read even where a recipe went out
-  // of use.
+  // Here and not in ParseDeviceClass: a stored class is still read when its recipe no longer
+  // exists.
   const auto target = pipeline::ParseTargetSpec(spec.format + ":" + spec.recipe);
   if (!target.ok()) return Annotate(target.status(), fmt::format("device class {}", spec.name));
   const v1::DeviceClass out = ToProto(spec, toml, false);

@@ -22,13 +22,13 @@ class ClassRegistry {
   absl::Status SeedShipped();
   // Adds or replaces a class. Devices are classified anew at their next check-in.
   absl::StatusOr<v1::DeviceClass> Apply(std::string_view toml);
-  // As `tx` finds them, or as an earlier transaction did and nobody has changed since.
+  // As `tx` reads them, or as an earlier transaction did if nobody has changed them since.
   absl::StatusOr<std::shared_ptr<const std::vector<DeviceClassSpec>>> Specs(const Transaction& tx);
 
  private:
   Store& store_;
   std::mutex mutex_;  // guards specs_; never held over a call of the Store
-  std::shared_ptr<const std::vector<DeviceClassSpec>> specs_;  // null: to be read again
+  std::shared_ptr<const std::vector<DeviceClassSpec>> specs_;  // null: must be read again
   uint64_t generation_ = 0;
 };
 

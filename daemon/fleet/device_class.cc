@@ -52,8 +52,8 @@ bool HasAccelerator(const v1::HardwareFacts& facts, const std::string& wanted) {
   });
 }
 
-// nullopt: the class names none. Limits are CheckRuntime's; the reader's only keep what is beyond a
-// field's type away.
+// nullopt: the class names none. CheckRuntime checks the limits; those of the reader only keep
+// values within a field's type.
 std::optional<v1::Runtime> ReadRuntime(TomlReader& reader) {
   v1::Runtime runtime;
   std::vector<std::string> args;
@@ -81,7 +81,7 @@ std::optional<v1::Runtime> ReadRuntime(TomlReader& reader) {
   return runtime;
 }
 
-// Errors of the reader show when it is finished.
+// Errors of the reader show in its Finish.
 absl::StatusOr<v1::ContextPolicy> ReadContext(TomlReader& reader, std::string_view format) {
   v1::ContextPolicy context;
   int64_t tokens = 0, least = 0;
@@ -106,7 +106,7 @@ absl::StatusOr<v1::ContextPolicy> ReadContext(TomlReader& reader, std::string_vi
   return context;
 }
 
-// The first rule that does not hold, for people; nullopt when the class fits.
+// The first rule that does not hold, for people; nullopt when the class matches.
 std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFacts& facts,
                                   const Labels& labels) {
   if (!rules.arch.empty() && !OneOf(rules.arch, facts.arch()))
@@ -163,7 +163,7 @@ std::optional<std::string> WhyNot(const ClassRules& rules, const v1::HardwareFac
   return std::nullopt;
 }
 
-// A device tells which runtimes it allows. What is not there would only be refused there.
+// A device reports which runtimes it allows. It would only refuse any other.
 std::optional<std::string> WhyNot(const DeviceClassSpec& spec, const v1::HardwareFacts& facts,
                                   const Labels& labels) {
   if (auto why_not = WhyNot(spec.match, facts, labels)) return why_not;
@@ -181,6 +181,8 @@ std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits,
                                             const v1::EvaluationStatement* evaluation) {
   if (!limits.max_nll_increase && !limits.min_top1_agreement && !limits.max_kl) return std::nullopt;
   if (evaluation == nullptr) return "it was not measured, but the class has quality limits";
+  if (evaluation->tokens() == 0)
+    return "its quality was not measured, because the evaluation text is not of the model's kind";
   const double increase = evaluation->mean_nll() - evaluation->reference_mean_nll();
   if (limits.max_nll_increase && !(increase <= *limits.max_nll_increase))
     return fmt::format("its mean NLL is {:.4f} above the source's, the class allows {:.4f}",

@@ -1,6 +1,6 @@
 // Device classes: which artifact (format, recipe) suits a machine, decided by rules over its
-// hardware facts and labels. A class is written in TOML (deploy/classes/*.toml are shipped inside
-// the binary). Pure and thread-safe.
+// hardware facts and labels. A class is written in TOML (those in deploy/classes/*.toml are built
+// into the binary). Pure and thread-safe.
 #pragma once
 
 #include <map>
@@ -17,22 +17,22 @@ namespace quantfleet::daemon {
 
 using Labels = std::map<std::string, std::string>;
 
-// All rules that are set must hold; an empty list or a zero is no rule.
+// All rules that are set must hold; an empty list or a zero is not a rule.
 struct ClassRules {
   std::vector<std::string> arch,
-      form;  // one of; a machine that does not know its form has form "unknown"
+      form;  // one of these; a machine that does not know its form has form "unknown"
   uint64_t min_memory_mib = 0, max_memory_mib = 0;  // of memory_total_bytes, both inclusive
   std::vector<std::string> any_instruction_set, all_instruction_sets;
-  std::vector<std::string> any_accelerator;  // "gpu" fits "gpu:nvidia" too
-  std::vector<std::string> any_runtime;      // of those that are installed or allowed
+  std::vector<std::string> any_accelerator;  // "gpu" also matches "gpu:nvidia"
+  std::vector<std::string> any_runtime;      // installed or allowed on the device
   std::vector<std::string> power, link;      // one of
   uint64_t min_cores = 0, min_disk_free_mib = 0;
   double min_memory_bandwidth_gbps = 0, min_kernel_gops = 0;
-  Labels labels;  // each must be there with this value
+  Labels labels;  // the device must have each with this value
 };
 
-// What an artifact's evaluation must show before a rollout gives it to a device of the class;
-// unset: not asked.
+// What an artifact's evaluation must show before a rollout assigns it to a device of the class;
+// unset: not required.
 struct QualityLimits {
   std::optional<double> max_nll_increase;    // over the reference, nats per token
   std::optional<double> min_top1_agreement;  // with the reference, 0 to 1
@@ -41,17 +41,17 @@ struct QualityLimits {
 
 struct DeviceClassSpec {
   std::string name, description, format, recipe;
-  int64_t priority = 0;          // of the classes that fit, the highest wins; equal ones go by name
-  double memory_headroom = 1.0;  // an artifact may need memory_total / memory_headroom at most
+  int64_t priority = 0;  // of the classes that match, the highest wins, then the first by name
+  double memory_headroom = 1.0;  // an artifact may need at most memory_total / memory_headroom
   ClassRules match;
   QualityLimits quality;
   v1::HealthPolicy health;  // what an activation must show on the device
-  // Where the artifact is too much for the device, it gets the next smaller one of the format.
+  // Whether the device steps down to the next smaller one of the format when the artifact is too
+  // large or too slow.
   bool step_down = true;
   v1::NetworkPolicy network;  // what a download may take
-  // Tokens that the artifact runs with (0: the smaller of the model's and 4096), the fewest that
-  // are enough (0: no fewer), and what the KV cache holds (empty: the default of what runs the
-  // format).
+  // The tokens that the artifact runs with (0: the smaller of the model's and 4096), the fewest
+  // that are enough (0: no fewer), and the KV cache's type (empty: the runtime's default).
   v1::ContextPolicy context;
   std::optional<v1::Runtime> runtime;  // runs the artifact in place of the agent's engine
 };
@@ -60,16 +60,16 @@ struct DeviceClassSpec {
 // key.
 absl::StatusOr<DeviceClassSpec> ParseDeviceClass(std::string_view toml);
 
-// Why the limits keep the artifact back; nullopt when they do not. `evaluation`: null when it was
-// not measured.
+// Why the limits exclude the artifact; nullopt when they do not. `evaluation`: null when it was not
+// measured.
 std::optional<std::string> WhyNotGoodEnough(const QualityLimits& limits,
                                             const v1::EvaluationStatement* evaluation);
 
 struct ClassMatch {
-  std::string name;    // empty: no class fits
-  std::string reason;  // why this one, and why none of the others
+  std::string name;    // empty: no class matches
+  std::string reason;  // why this one and not the others
 };
-// `pinned`: this class before all others, if it fits; the reason says why it does not.
+// `pinned`: this class takes precedence if it matches; otherwise the reason says why it does not.
 ClassMatch MatchClass(const v1::HardwareFacts& facts, const Labels& labels,
                       const std::vector<DeviceClassSpec>& classes, std::string_view pinned = {});
 // Sets the device's class, and the reason, by its facts, labels and pinned class.

@@ -5,6 +5,7 @@
 #include "common/base/fail_point.h"
 #include "common/trust/runtime.h"
 #include "daemon/fleet/fleet.h"
+#include "daemon/store/artifact_name.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -26,22 +27,23 @@ absl::Status CheckWords(std::string_view field, const Words& words) {
   return absl::OkStatus();
 }
 
-// What could change how much the device can take.
+// What could change how large an artifact the device can run.
 bool SameShape(const v1::HardwareFacts& a, const v1::HardwareFacts& b) {
   return a.memory_total_bytes() == b.memory_total_bytes() && a.cores() == b.cores() &&
          a.cpu_model() == b.cpu_model();
 }
 
-// What the device stepped down from counts once a smaller one is healthy: else nothing was gained.
+// What the device stepped down from counts only once a smaller one is healthy: else nothing was
+// gained.
 absl::Status Outgrow(const Transaction& tx, v1::Device& device, const v1::ModelStatus& status,
                      int64_t now_ms) {
   if (status.phase() != v1::ModelStatus::HEALTHY) return absl::OkStatus();
-  // A device tells of its steps at each check-in, and artifacts are long records.
+  // A device reports its steps at each check-in, and artifacts are long records.
   for (const v1::Outgrown& known : device.outgrown())
     if (known.model() == status.model() && known.release() == status.release())
       return absl::OkStatus();
   for (const v1::StepDown& step : status.stepped_down()) {
-    const auto found = tx.artifacts().Get("artifacts/" + ToHex(AsBytes(step.manifest())));
+    const auto found = tx.artifacts().Get(ArtifactName(AsBytes(step.manifest())));
     if (absl::IsNotFound(found.status())) continue;  // the device may say what it likes
     QF_RETURN_IF_ERROR(found.status());
     const v1::Artifact& artifact = found->artifact;
@@ -66,7 +68,7 @@ absl::Status Outgrow(const Transaction& tx, v1::Device& device, const v1::ModelS
   return absl::OkStatus();
 }
 
-// Of one model, or of all where that is empty.
+// For one model, or for all if that is empty.
 void Forget(v1::Device& device, std::string_view model) {
   for (v1::Outgrown& outgrown : *device.mutable_outgrown())
     if (model.empty() || outgrown.model() == model) outgrown.set_forgotten(true);

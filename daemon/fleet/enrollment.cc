@@ -95,7 +95,7 @@ absl::StatusOr<Fleet::Issued> Fleet::EnrollCounted(const Applicant& applicant) {
     device.set_pinned_class(admission.pinned_class);
     device.mutable_labels()->insert(admission.labels.begin(), admission.labels.end());
     QF_ASSIGN_OR_RETURN(enrolled, tx.devices().Create(enrollment));
-    // What an enrolled key keeps decides too.
+    // What an enrolled key keeps also matters here.
     QF_ASSIGN_OR_RETURN(enrolled, tx.devices().Update(enrolled.id(), [&](v1::Device& d) {
       Classify(d, *classes);
       return absl::OkStatus();
@@ -106,14 +106,14 @@ absl::StatusOr<Fleet::Issued> Fleet::EnrollCounted(const Applicant& applicant) {
   FailPoint("enroll-after-device-recorded");
   QF_RETURN_IF_ERROR(held);
   if (repeated) {
-    // A certificate is public and of use to the key's holder alone. What is recorded of the last
+    // A certificate is public and useful only to the key's holder. What is recorded about the last
     // one stays.
     QF_ASSIGN_OR_RETURN(
         std::string certificate,
         with_.authority.IssueDevice(key.pem, enrolled.id(), options_.certificate_lifetime, 0));
     return Issued{enrolled.id(), std::move(certificate), enrolled.device_class()};
   }
-  return Issue(enrolled, key.pem, 0);  // an older agent knows one CA only: the one that it met
+  return Issue(enrolled, key.pem, 0);  // an older agent knows only the CA that it first met
 }
 
 std::string Fleet::EnrollmentMessage(std::string_view nonce, std::string_view csr_pem) {

@@ -1,8 +1,8 @@
-// Devices come and stay: tokens, enrollment, the queue of those that wait, renewal of certificates,
+// The life of devices in the fleet: tokens, enrollment, pending devices, renewal of certificates,
 // check-ins, revocation.
 //
-// A device's key is made on the device; the daemon knows its public key's digest and nothing else
-// about it. The device's id follows from that digest, so that the same key is the same device.
+// A device's key is made on the device; the daemon knows nothing about it but its public key's
+// digest. The device's id follows from that digest, so that the same key is the same device.
 // Thread-safe; collaborators must outlive it.
 #pragma once
 
@@ -30,7 +30,7 @@ class Fleet {
     Duration certificate_lifetime = std::chrono::hours(7 * 24);
     Duration check_in = std::chrono::seconds(30);
     size_t queue =
-        0;  // devices that nobody vouches for and that may wait for an operator; 0: refused
+        0;  // how many devices that nothing admits may wait for an operator; 0: they are refused
     std::string customer_ca_pem;  // CAs whose certificates let devices in, as
                                   // trust::CheckAuthorities has them
   };
@@ -50,7 +50,7 @@ class Fleet {
     int64_t ttl_seconds = 0;  // 0: 24 hours
     Labels labels;
     std::string
-        device_class;  // empty: the best that fits; NOT_FOUND when there is none of that name
+        device_class;  // empty: the best that matches; NOT_FOUND when there is none of that name
     uint32_t rate_per_hour = 0;  // 0: no limit
     bool approval = false;
   };
@@ -58,11 +58,11 @@ class Fleet {
     v1::EnrollmentToken token;
     std::string secret;
   };
-  // The secret leaves once and only its hash is kept. The same request again within ten minutes, in
-  // the same process, gets the same secret, for a caller whose connection broke; later it is
+  // The secret is shown once, and only its hash is kept. The same request again within ten minutes,
+  // in the same process, gets the same secret, for a caller whose connection broke; later it is
   // ALREADY_EXISTS.
   absl::StatusOr<NewToken> CreateToken(const TokenRequest& request);
-  // Devices that wait by it are forgotten; those that are in stay in.
+  // Devices that it admitted and that are still pending are forgotten; enrolled ones stay enrolled.
   absl::StatusOr<v1::EnrollmentToken> RevokeToken(std::string_view id);
 
   // ---- enrollment and renewal (enrollment.cc)
@@ -75,8 +75,8 @@ class Fleet {
   struct KeyProof {
     std::string nonce, proof;  // by the CSR's key over EnrollmentMessage
   };
-  // What a device sends. A token or a customer's certificate vouches for it; with neither, the list
-  // does, or nobody. Without a proof it may be anybody who has seen the CSR, or an agent of before.
+  // What a device sends. A token or a customer's certificate admits it; without either, only the
+  // allowlist may. Without a proof the sender may be anybody who has seen the CSR, or an old agent.
   struct Applicant {
     std::string token, csr_pem;
     v1::HardwareFacts facts;
@@ -84,50 +84,48 @@ class Fleet {
     std::optional<CustomerProof> customer;
     std::optional<KeyProof> proof;
   };
-  // Every way in ends here; they differ in what admits the device (admission.cc). A key that is
-  // enrolled gets its device back; without a proof it gets a certificate, and nothing is written:
-  // not of a device, not of one that waits. UNAUTHENTICATED: the token, the certificate or the
-  // proof is no good; PERMISSION_DENIED: expired, used up, revoked, not expected, or the key's
-  // device is revoked; INVALID_ARGUMENT: the CSR or the facts. With a retry-after:
+  // Every enrollment ends here; they differ in what admits the device (admission.cc). A key that is
+  // already enrolled gets its device back; without a proof it gets a certificate, and nothing about
+  // the device, enrolled or pending, is changed. UNAUTHENTICATED: the token, the certificate or the
+  // proof is not valid; PERMISSION_DENIED: expired, used up, revoked, not on the allowlist, or the
+  // key's device is revoked; INVALID_ARGUMENT: the CSR or the facts. With a retry-after:
   // RESOURCE_EXHAUSTED, the token's rate or the queue's bounds; FAILED_PRECONDITION: the device
   // waits for an operator, and asks again.
   absl::StatusOr<Issued> Enroll(const Applicant& applicant);
   static std::string EnrollmentMessage(std::string_view nonce, std::string_view csr_pem);
   std::string MakeChallenge(std::string_view device_id) { return challenges_.Make(device_id); }
-  // proof: by the device's key over RenewalMessage. UNAUTHENTICATED: stale challenge, other key;
-  // NOT_FOUND: no such device; PERMISSION_DENIED: revoked. `trust_root_version`: that the device
-  // holds; 0: an agent that does not say.
+  // proof: by the device's key over RenewalMessage. UNAUTHENTICATED: stale challenge or another
+  // key; NOT_FOUND: no such device; PERMISSION_DENIED: revoked. `trust_root_version`: that the
+  // device holds; 0: an agent that does not say.
   absl::StatusOr<Issued> Renew(std::string_view device_id, std::string_view csr_pem,
                                std::string_view nonce, std::string_view proof,
                                uint32_t trust_root_version = 0);
   static std::string RenewalMessage(std::string_view nonce, std::string_view csr_pem);
 
-  // ---- who may come without a token (admission.cc)
-  // Each names a device id or a public key, which the id follows from. ALREADY_EXISTS: it is
-  // enrolled; FAILED_PRECONDITION: it is revoked.
+  // ---- the allowlist (admission.cc) Each names a device id, or a public key from which the id
+  // follows. ALREADY_EXISTS: it is enrolled; FAILED_PRECONDITION: it is revoked.
   absl::StatusOr<std::vector<v1::AllowedDevice>> Allow(std::vector<v1::AllowedDevice> devices);
 
-  // ---- the queue (queue.cc)
+  // ---- pending devices (queue.cc)
   absl::StatusOr<std::vector<v1::PendingDevice>> Pending();
   struct Approved {
     v1::Device device;
     std::string revoked;  // the device that it replaces; empty: none
   };
-  // The device is in from now on; the one that it replaces is revoked, and its labels and pinned
-  // class come over. FAILED_PRECONDITION: it replaces another one than when it was looked at.
-  // NOT_FOUND: it does not wait (any more).
+  // The device is enrolled from now on; the one that it replaces is revoked and hands over its
+  // labels and pinned class. FAILED_PRECONDITION: it replaces a different one than when it was
+  // looked at. NOT_FOUND: it is not, or no longer, pending.
   absl::StatusOr<Approved> Approve(Transaction& tx, std::string_view device_id);
   // Its key is refused from now on, as a revoked device's is.
   absl::StatusOr<v1::Device> Reject(std::string_view device_id);
 
-  // ---- devices (devices.cc)
-  // The ACTIVE device that holds this certificate. UNAUTHENTICATED: not a device's certificate,
-  // unknown device or other key; PERMISSION_DENIED: revoked.
+  // ---- devices (devices.cc) The ACTIVE device that holds this certificate. UNAUTHENTICATED: not a
+  // device's certificate, an unknown device or another key; PERMISSION_DENIED: revoked.
   absl::StatusOr<v1::Device> Authenticate(const Transaction& tx,
                                           const trust::CertificateInfo& certificate);
-  // Facts unset: as before. Classified anew each time; the device as it is now.
-  // `trust_root_version`: what the device holds; 0: it does not say. It is the caller who counts
-  // it, once it is committed.
+  // Without facts they stay as before. Classifies the device anew each time and returns it as it is
+  // now. `trust_root_version`: the one that the device holds; 0: it does not say. The caller counts
+  // the check-in once it is committed.
   absl::StatusOr<v1::Device> CheckIn(Transaction& tx, const v1::Device& device,
                                      std::string_view agent_version, const v1::HardwareFacts* facts,
                                      const std::vector<v1::ModelStatus>& models,
@@ -151,27 +149,28 @@ class Fleet {
     std::string pem, id;
     Digest digest;
   };
-  // What vouches for a device, and what comes with that.
+  // What admits a device, and what comes with that.
   struct Admission {
     std::string name;  // as the store finds it, and
-    std::string text;  // as people read it; empty: nothing vouches, or the device is in already
+    std::string text;  // as people read it; empty: nothing does, or the device is enrolled already
     Labels labels;
     std::string pinned_class;
-    std::string wait;      // why an operator has to decide; empty: it may come in
-    std::string replaces;  // the active device that this would be another of
+    std::string wait;      // why an operator has to decide; empty: it is admitted
+    std::string replaces;  // the active device that this one would duplicate
   };
   using Customer = std::optional<trust::ForeignCertificate>;
   absl::StatusOr<Customer> CheckCustomer(const Applicant& applicant, const DeviceKey& key);
-  // Whether there is a proof; UNAUTHENTICATED: it is no good.
+  // Whether there is a proof; UNAUTHENTICATED: it is not valid.
   absl::StatusOr<bool> CheckProof(const Applicant& applicant, const DeviceKey& key);
-  // One enrollment, whose transaction may run more than once: what it does in memory counts once.
+  // One enrollment. Its transaction may run more than once, but what it does in memory must count
+  // once.
   struct Attempt {
     const Applicant& applicant;
     const DeviceKey& key;
     bool used_challenges = false, met_stranger = false;
   };
-  // The challenges of both are used from now on. Whoever nothing vouches for must not come here as
-  // often as they like.
+  // Marks the challenges of both as used. Devices that nothing admits must be limited before they
+  // get here.
   absl::Status UseChallenges(Attempt& attempt);
   absl::StatusOr<Admission> Admit(Transaction& tx, const Applicant& applicant, const DeviceKey& key,
                                   const Customer& customer, bool enrolled);
@@ -184,7 +183,8 @@ class Fleet {
   // The ACTIVE device with another key that has this hardware id; empty: none.
   absl::StatusOr<std::string> SameMachine(const Transaction& tx, std::string_view hardware_id,
                                           std::string_view device_id);
-  // Has the device wait; in words. Of one that waits nothing changes without a proof.
+  // Makes the device pending and says so in words. One that is pending already does not change
+  // without a proof.
   absl::StatusOr<std::string> Hold(Transaction& tx, Attempt& attempt, const Admission& admission);
   absl::Status MeetStranger(Attempt& attempt);
 
@@ -202,12 +202,12 @@ class Fleet {
     NewToken answer;
     Duration made;
   };
-  std::mutex strangers_mutex_;  // guards the two below: devices that nobody vouches for, and that
+  std::mutex strangers_mutex_;  // guards the two below: devices that nothing admits and that
                                 // came in this minute
   Duration strangers_since_{0};
   int strangers_ = 0;
 
-  std::mutex recent_mutex_;  // guards recent_; also makes CreateToken one at a time
+  std::mutex recent_mutex_;  // guards recent_; also runs one CreateToken at a time
   std::vector<RecentToken> recent_;
 };
 
@@ -218,7 +218,7 @@ inline constexpr size_t kMaxVersionBytes = 128;  // an agent's version
 // For DeviceStore::Update.
 absl::Status SetRevoked(v1::Device& device);
 
-// What comes from outside: bounded lists, bounded strings. INVALID_ARGUMENT names the field.
+// Checks what comes from outside: bounded lists, bounded strings. INVALID_ARGUMENT names the field.
 absl::Status CheckFacts(const v1::HardwareFacts& facts);
 absl::Status CheckLabels(const Labels& labels);
 absl::Status CheckStatuses(const std::vector<v1::ModelStatus>& models);

@@ -1,5 +1,5 @@
-// Groups: names for sets of devices, by labels or by id. The store keeps them; here is what may be
-// kept, and who belongs. That is asked anew each time.
+// Groups: names for sets of devices, by labels or by id. The store keeps them; this decides what
+// may be kept and which devices belong, anew each time.
 #pragma once
 
 #include <map>
@@ -23,7 +23,7 @@ bool HasLabels(const Labels& labels, const google::protobuf::Map<std::string, st
 // The device carries all labels of the selector, if there is one, or is listed.
 bool Belongs(const v1::DeviceGroup& group, std::string_view device_id, const Labels& labels);
 
-// Keeps the group in place of the one of that name. INVALID_ARGUMENT names the field, NOT_FOUND a
+// Adds the group, or replaces the one of that name. INVALID_ARGUMENT names the field, NOT_FOUND a
 // listed device.
 absl::StatusOr<v1::DeviceGroup> ApplyGroup(Store& store, v1::DeviceGroup group, Time now);
 // Ids of up to `limit` active devices above `after` that belong to it now, in order.

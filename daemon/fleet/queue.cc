@@ -1,5 +1,5 @@
-// Devices that wait for an operator: unknown ones, those of a token that asks for it, and those
-// that seem to be a machine that is in already.
+// Pending devices: unknown ones, those whose token requires approval, and those that seem to be a
+// machine that is enrolled already.
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
@@ -7,17 +7,18 @@
 #include "common/base/fail_point.h"
 #include "common/base/retry_after.h"
 #include "daemon/fleet/fleet.h"
+#include "daemon/store/stored_time.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 using google::protobuf::util::MessageDifferencer;
 
-constexpr size_t kMaxVouched = 4096;         // waiting devices that something vouches for
-constexpr size_t kMaxHeldFacts = 4 << 10;    // bytes of facts of one that waits
+constexpr size_t kMaxAdmitted = 4096;        // pending devices that something admits
+constexpr size_t kMaxHeldFacts = 4 << 10;    // bytes of a pending device's facts
 constexpr int kMaxStrangersAMinute = 60;     // new ones
 constexpr int64_t kHeldMs = 24 * 3'600'000;  // after its last ask
-constexpr int64_t kAskRecordedMs = 600'000;  // an ask is written this often: who asks costs no disk
+constexpr int64_t kAskRecordedMs = 600'000;  // between writes of when it last asked
 constexpr Duration kQueueFull = std::chrono::minutes(1);
 
 bool SameRequest(v1::PendingDevice a, v1::PendingDevice b) {
@@ -89,12 +90,12 @@ absl::StatusOr<std::string> Fleet::Hold(Transaction& tx, Attempt& attempt,
   if (!known && admission.name.empty()) QF_RETURN_IF_ERROR(MeetStranger(attempt));
   const bool fresh = known && known->admission == pending.admission &&
                      SameRequest(known->device, device) &&
-                     now - known->device.last_asked_ms() < kAskRecordedMs;
+                     IsWithin(kAskRecordedMs, known->device.last_asked_ms(), now);
   const bool unproven = known && !applicant.proof;
   if (unproven) device.set_reason(known->device.reason());
   if (!fresh && !unproven) {
     const absl::Status put = tx.admission().PutPending(
-        pending, admission.name.empty() ? options_.queue : kMaxVouched, now);
+        pending, admission.name.empty() ? options_.queue : kMaxAdmitted, now);
     if (put.code() == absl::StatusCode::kResourceExhausted) return WithRetryAfter(put, kQueueFull);
     QF_RETURN_IF_ERROR(put);
   }
@@ -128,7 +129,7 @@ absl::StatusOr<Fleet::Approved> Fleet::Approve(Transaction& tx, std::string_view
   if (!request.replaces().empty()) {
     QF_ASSIGN_OR_RETURN(old, tx.devices().Get(request.replaces()));
   }
-  // Its machine may have come in with a third key since, and an operator should know whom they
+  // Its machine may have enrolled with a third key since, and operators should know whom they
   // revoke.
   if (!replaces.empty() && replaces != old.id())
     return FailedPrecondition(
@@ -137,15 +138,15 @@ absl::StatusOr<Fleet::Approved> Fleet::Approve(Transaction& tx, std::string_view
         device_id, replaces, old.id().empty() ? "none" : old.id());
 
   QF_ASSIGN_OR_RETURN(const Digest key, Digest::FromRaw(request.public_key()));
-  const bool vouched = !pending->admission.empty();
-  Enrollment enrollment{key, vouched ? pending->admission : "operator", {}, now};
+  const bool admitted = !pending->admission.empty();
+  Enrollment enrollment{key, admitted ? pending->admission : "operator", {}, now};
   v1::Device& device = enrollment.device;
   device.set_id(request.device_id());
   device.set_state(v1::Device::ACTIVE);
   *device.mutable_facts() = request.facts();
   device.set_agent_version(request.agent_version());
   device.set_enrolled_ms(now);
-  device.set_admitted_by(vouched ? request.admitted_by() + ", operator" : "operator");
+  device.set_admitted_by(admitted ? request.admitted_by() + ", operator" : "operator");
   device.set_pinned_class(request.pinned_class().empty() ? old.pinned_class()
                                                          : request.pinned_class());
   *device.mutable_labels() = request.labels();

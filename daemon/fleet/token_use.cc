@@ -7,9 +7,9 @@
 namespace quantfleet::daemon {
 namespace {
 
-constexpr int64_t kHourMs = 3'600'000;
+constexpr int64_t kHourMs = 3'600'000, kDayMs = 24 * kHourMs;
 
-// Of one that never used it.
+// For a key that never used it.
 absl::Status CheckFirstUse(const v1::EnrollmentToken& token, int64_t now_ms) {
   if (token.expires_ms() <= now_ms)
     return PermissionDenied("token {} has expired: ask for a new one", token.id());
@@ -20,14 +20,15 @@ absl::Status CheckFirstUse(const v1::EnrollmentToken& token, int64_t now_ms) {
 }
 
 // At most rate_per_hour uses lie within any hour: of the latest so many, the earliest has to be an
-// hour old.
+// hour old. Those that lie more than a day in the future are of a clock that was far ahead: they
+// would hold devices up for as long, and take no turn.
 absl::Status CheckRate(const Transaction& tx, const v1::EnrollmentToken& token, int64_t now_ms) {
   if (token.rate_per_hour() == 0) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(
-      const std::optional<int64_t> used,
-      tx.tokens().FindUseBefore(token.id(), now_ms - kHourMs, token.rate_per_hour() - 1));
+  QF_ASSIGN_OR_RETURN(const std::optional<int64_t> used,
+                      tx.tokens().FindUseBefore(token.id(), now_ms - kHourMs, now_ms + kDayMs,
+                                                token.rate_per_hour() - 1));
   if (!used) return absl::OkStatus();
-  // A clock that was set back makes no device wait for longer than the hour.
+  // A clock that was set back does not make any device wait longer than an hour.
   const int64_t wait = std::min<int64_t>(*used + kHourMs - now_ms, kHourMs);
   return WithRetryAfter(
       ResourceExhausted(

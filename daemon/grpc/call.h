@@ -1,5 +1,5 @@
-// How a call is answered: the use case runs on a worker thread, with whoever the certificate says
-// calls, and its value or status finishes the call. Thread-safe.
+// How a call is answered: the use case runs on a worker thread for the caller that the certificate
+// names, and its value or status finishes the call. Thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -23,8 +23,8 @@ class Dispatcher {
  public:
   using Work = std::function<absl::Status(const app::Caller&)>;
 
-  // A use case: a method of `subject` that takes the caller and the request. Slow: it may take more
-  // than a blink (reads or hashes files, looks at a whole fleet).
+  // A use case: a method of `subject` that takes the caller and the request. Slow: it may take a
+  // while (reads or hashes files, looks at a whole fleet).
   template <typename Subject, typename Request, typename Answer>
   grpc::ServerUnaryReactor* Run(grpc::CallbackServerContext* context, const Request* request,
                                 Answer* answer, Subject& subject,
@@ -57,8 +57,8 @@ class Dispatcher {
   static grpc::ServerUnaryReactor* RunOn(WorkerPool& pool, grpc::CallbackServerContext* context,
                                          Work work);
 
-  // As many as can run: most of the work is behind the store's one lock, and more threads only
-  // change places there.
+  // One per core: most of the work is behind the store's single lock, where more threads would only
+  // take turns.
   WorkerPool quick_{static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u)),
                     4096};
   WorkerPool slow_{4, 256};

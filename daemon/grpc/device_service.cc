@@ -1,4 +1,4 @@
-// What devices call.
+// The calls of devices.
 #include "daemon/grpc/services.h"
 #include "quantfleet/v1/device.grpc.pb.h"
 

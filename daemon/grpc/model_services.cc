@@ -13,7 +13,7 @@ using Context = grpc::CallbackServerContext;
 using Reactor = grpc::ServerUnaryReactor;
 
 // One message is written before the next is read, so a stream holds one message in memory and never
-// runs ahead of the disk. Whatever ends the stream, also a cancellation, ends it through
+// runs ahead of the disk. Whatever ends the stream, even a cancellation, ends it with
 // OnReadDone(false).
 class PushReader final : public grpc::ServerReadReactor<v1::PushData> {
  public:

@@ -1,4 +1,4 @@
-// Rollouts: what operators ask of them.
+// Rollouts: the calls of operators.
 #include "daemon/grpc/services.h"
 #include "daemon/grpc/watch.h"
 #include "quantfleet/v1/operator.grpc.pb.h"

@@ -1,4 +1,4 @@
-// The gRPC services, one factory per .cc. Each translates between messages and use cases and
+// The gRPC services, one factory per .cc. Each translates between messages and use cases, and
 // decides nothing.
 #pragma once
 

@@ -15,7 +15,7 @@
 namespace quantfleet::daemon {
 namespace {
 
-// Lives until gRPC is done with it and no thread of ours holds it.
+// Lives until gRPC has finished with it and none of our threads holds it.
 template <typename Message>
 class Watch final : public grpc::ServerWriteReactor<Message>,
                     public std::enable_shared_from_this<Watch<Message>> {
@@ -42,8 +42,8 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
       rest = !ending_ && source_.rest.count() > 0;
     }
     if (!rest) return Rested();
-    // Not a shared pointer: the alarm keeps its function. Until it has been called the stream is
-    // busy, and stays.
+    // Not a shared pointer: the alarm keeps its function. Until that has been called the stream is
+    // busy and stays alive.
     alarm_.Set(std::chrono::system_clock::now() + source_.rest, [this](bool) { Rested(); });
   }
   void OnCancel() override {
@@ -142,8 +142,8 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
     if (!ending_) ending_ = status;
   }
 
-  // The stream is touched by one call at a time: whoever is `busy_` writes, is about to or rests,
-  // and Finish waits for it.
+  // Only one call at a time touches the stream: the one that set `busy_` writes, is about to write,
+  // or pauses, and Finish waits for it.
   void FinishWhenIdle() {
     absl::Status status;
     {
@@ -156,12 +156,12 @@ class Watch final : public grpc::ServerWriteReactor<Message>,
   }
 
   WorkerPool& pool_;
-  app::WatchSource<Message> source_;  // set once, before anything is said
+  app::WatchSource<Message> source_;  // set once, before anything is sent
   std::shared_ptr<Watch> self_;
   std::mutex mutex_;
   grpc::Alarm alarm_;                   // ends a rest
   Message current_;                     // what is being written
-  std::optional<absl::Status> ending_;  // set: nothing more is said
+  std::optional<absl::Status> ending_;  // set: nothing more is sent
   bool busy_ = true;                    // a step is under way, a write, or a rest
   bool dirty_ = false;                  // something changed since the last step began
   bool last_ = false, finished_ = false;

@@ -1,6 +1,6 @@
-// A server stream of what something is: now, at each change, and a last time when it is over.
-// Changes that come faster than the caller reads are merged: what is sent is what is true once
-// there is room for it.
+// A server stream of the state of something: now, at each change, and a last time when it is over.
+// Changes that come faster than the caller reads are merged: what is sent is the state when there
+// is room for it.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,8 @@ class CallbackServerContext;
 
 namespace quantfleet::daemon {
 
-// The stream owns itself; `open`, which is asked on a worker of `pool` once who calls is known, and
-// what it refers to must outlive the server. Message: Job or Rollout.
+// The stream owns itself; `open`, which is called on a worker of `pool` once the caller is known,
+// and what it refers to must outlive the server. Message: Job or Rollout.
 template <typename Message>
 grpc::ServerWriteReactor<Message>* StartWatch(
     grpc::CallbackServerContext* context, WorkerPool& pool,

@@ -19,7 +19,7 @@ class WorkerPool {
   // False when too many tasks wait or the pool has stopped: the task will not run. Tasks must not
   // throw.
   [[nodiscard]] bool Post(std::function<void()> task);
-  // What waits is still run. Idempotent.
+  // Waiting tasks still run. Idempotent.
   void Stop();
 
  private:

@@ -1,4 +1,4 @@
-// Programs of the agent become artifacts: which of them lie in a folder, and their chunks and
+// Turns programs of the agent into artifacts: finds them in a folder, and makes their chunks and
 // manifests.
 #pragma once
 
@@ -18,11 +18,11 @@ struct FoundAgent {
   pipeline::AgentProgram program;
 };
 
-// `path`: one program, or a folder of nothing but programs. INVALID_ARGUMENT: something else lies
-// there, two are for one architecture, or there is none.
+// `path`: one program, or a folder of nothing but programs. INVALID_ARGUMENT: there is something
+// else, two are for the same architecture, or there is none.
 absl::StatusOr<std::vector<FoundAgent>> FindAgents(FileSystem& files, const fs::path& path);
 
-// Stores the program's chunks, durably, and says what they make up. CANCELLED: `stop`.
+// Stores the program's chunks durably and returns their manifest. CANCELLED: `stop`.
 absl::StatusOr<v1::Manifest> StoreAgent(FileSystem& files, pipeline::BlobStore& blobs,
                                         const FoundAgent& agent, const std::stop_token& stop);
 

@@ -3,8 +3,8 @@
 namespace quantfleet::daemon {
 namespace {
 
-// Different kinds of prose, because a model that lost its numbers or its grammar does not lose both
-// alike.
+// Different kinds of prose, because a model may lose its numbers without losing its grammar, or the
+// other way round.
 constexpr std::string_view kText =
     R"(The ferry left the harbour a little after six, when the fog had thinned enough to show the second buoy. Anna stood
 at the rail with her collar turned up and counted the lights along the shore. Her brother had promised to wait at the old

@@ -1,6 +1,7 @@
 #include "daemon/jobs/evaluator.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "common/base/fail_point.h"
@@ -20,7 +21,7 @@ namespace {
 using engine::Engine;
 using engine::EngineOptions;
 
-// A recipe of the engine's format that holds every value of the source as it is.
+// A recipe of the engine's format that holds every value of the source exactly.
 std::string_view ReferenceRecipe(const pipeline::ModelDescription& model) {
   using pipeline::DType;
   const auto all_are = [&](DType dtype) {
@@ -33,14 +34,14 @@ std::string_view ReferenceRecipe(const pipeline::ModelDescription& model) {
   return "f32";
 }
 
-// Of an artifact of the engine's format; attachments may stand beside it.
+// For an artifact of the engine's format; there may be attachments beside it.
 absl::StatusOr<std::string> ModelFile(const v1::Manifest& manifest) {
   std::string file = pipeline::EntryFile(manifest);
   if (file.empty()) return Internal("the artifact has no .gguf file");
   return file;
 }
 
-// The folder as long as this lives.
+// The folder exists as long as this object.
 class Scratch {
  public:
   Scratch(FileSystem& files, fs::path folder) : files_(files), folder_(std::move(folder)) {
@@ -64,6 +65,14 @@ absl::StatusOr<std::vector<int32_t>> TokensOf(const engine::Engine& engine, std:
   return tokens;
 }
 
+// Whether a model that finds a text so unlikely (mean NLL, nats) is far worse there than one that
+// guesses, ln(vocab) nats: a text of another language or kind than it was trained on. What
+// quantization changes there tells nothing about what it costs where the model is used.
+bool IsOfAnotherKind(double mean_nll, int64_t vocab) {
+  constexpr double kFar = 1.5;
+  return !(mean_nll < kFar * std::log(static_cast<double>(vocab)));
+}
+
 void Fill(v1::EvaluationStatement& statement, const engine::Comparison& comparison) {
   statement.set_tokens(static_cast<uint64_t>(comparison.tokens));
   statement.set_mean_nll(comparison.mean_nll);
@@ -72,7 +81,7 @@ void Fill(v1::EvaluationStatement& statement, const engine::Comparison& comparis
   statement.set_mean_kl(comparison.mean_kl);
 }
 
-// What stands for a cache that the engine does not have: MLX keeps BF16, in as many bytes.
+// Stands in for a cache that the engine does not have: MLX keeps BF16, in as many bytes.
 absl::StatusOr<pipeline::DType> KvTypeFor(std::string_view kv_type) {
   QF_ASSIGN_OR_RETURN(const pipeline::DType type, pipeline::DTypeFromName(kv_type));
   return pipeline::IsCacheType(type) ? type : pipeline::DType::kF16;
@@ -109,7 +118,7 @@ struct Evaluator::Reference {
   std::unique_ptr<engine::Engine> engine;
   uint64_t context = 0;  // of the engine
   std::string_view recipe;
-  std::vector<int32_t> tokens;  // of the text
+  std::vector<int32_t> tokens;  // of the text; none: it is not of the model's kind
 };
 
 absl::StatusOr<fs::path> Evaluator::WriteGguf(const pipeline::ModelSource& source,
@@ -137,6 +146,9 @@ absl::StatusOr<Evaluator::Reference> Evaluator::MakeReference(const pipeline::Mo
   QF_RETURN_IF_ERROR(LoadReference(reference, 0));
   QF_ASSIGN_OR_RETURN(reference.tokens,
                       TokensOf(*reference.engine, options_.text, options_.tokens));
+  QF_ASSIGN_OR_RETURN(const engine::EvalResult read,
+                      reference.engine->EvaluateTokens(reference.tokens, 0));
+  if (IsOfAnotherKind(read.mean_nll, reference.engine->vocab())) reference.tokens.clear();
   return reference;
 }
 
@@ -209,11 +221,13 @@ absl::StatusOr<v1::EvaluationStatement> Evaluator::Measure(const pipeline::Model
   engine::EngineOptions engine_options{
       .threads = threads_, .context = static_cast<int64_t>(wanted.context), .kv_type = kv_type};
   QF_ASSIGN_OR_RETURN(const auto engine, engine::Engine::Load(file, engine_options));
-  QF_ASSIGN_OR_RETURN(
-      const engine::Comparison compared,
-      engine::Compare(*reference.engine, *engine, reference.tokens, {.stop = stop}));
   v1::EvaluationStatement statement;
-  Fill(statement, compared);
+  if (!reference.tokens.empty()) {
+    QF_ASSIGN_OR_RETURN(
+        const engine::Comparison compared,
+        engine::Compare(*reference.engine, *engine, reference.tokens, {.stop = stop}));
+    Fill(statement, compared);
+  }
   for (const std::string& prompt : options_.prompts) {
     if (stop.stop_requested()) return Cancelled("stopped while evaluating golden prompts");
     QF_ASSIGN_OR_RETURN(const engine::Golden golden,

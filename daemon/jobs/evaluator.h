@@ -1,10 +1,13 @@
-// Measures artifacts as devices will find them: reads a text with the engine that devices run,
-// beside a model in the source's own precision, and asks a few golden prompts. The result is what
-// the daemon signs beside the manifest. Of a format that other runtimes run, the engine gets the
-// values that the artifact's codes stand for.
+// Measures artifacts as devices will run them: the devices' engine reads a text, next to a model in
+// the source's own precision, and answers a few golden prompts. The daemon signs the result and
+// keeps it beside the manifest. For a format of other runtimes, the engine gets the values that the
+// artifact's codes stand for.
 //
-// Needs room for plain copies in its scratch folder: the reference, and one artifact at a time;
-// beside one that is not GGUF the same model in F32. Stateless between calls; one call at a time.
+// A text on which the source itself does far worse than a guess is not of the model's kind, and is
+// left out: the evaluation then has golden answers, and no tokens.
+//
+// Needs room for plain copies in its scratch folder: the reference, and one artifact at a time; for
+// one that is not GGUF, also the same model in F32. Stateless between calls; one call at a time.
 #pragma once
 
 #include <optional>
@@ -40,7 +43,7 @@ class Evaluator {
             uint64_t memory_bytes);
 
   bool enabled() const { return options_.tokens > 0; }
-  // Which text and prompts it measures with; an evaluation with another digest is another one.
+  // Identifies the text and prompts; evaluations with different digests cannot be compared.
   Digest text_digest() const;
 
   // What is to be measured, with the KV cache ("f16") and the context that a class runs; 0: the
@@ -50,8 +53,8 @@ class Evaluator {
     std::string kv_type;
     uint64_t context = 0;
   };
-  // For each an evaluation, or why there is none: FAILED_PRECONDITION: the engine does not run this
-  // tokenizer, RESOURCE_EXHAUSTED: no room in the scratch folder. CANCELLED, for all of them:
+  // For each an evaluation, or why there is none. FAILED_PRECONDITION: the engine does not run this
+  // tokenizer; RESOURCE_EXHAUSTED: no room in the scratch folder; CANCELLED, for all of them:
   // stopped.
   using Evaluations = std::vector<absl::StatusOr<v1::EvaluationStatement>>;
   absl::StatusOr<Evaluations> Evaluate(const pipeline::ModelSource& source,
@@ -62,12 +65,12 @@ class Evaluator {
   struct Reference;
   absl::StatusOr<Reference> MakeReference(const pipeline::ModelSource& source,
                                           const std::stop_token& stop);
-  // For that context; the one that it has had is let go.
+  // The reference for that context; the previous one is released.
   absl::Status LoadReference(Reference& reference, uint64_t context);
   absl::StatusOr<v1::EvaluationStatement> Measure(const pipeline::ModelDescription& model,
                                                   const Wanted& wanted, const Reference& reference,
                                                   const std::stop_token& stop);
-  // What the engine runs of it, in `folder`.
+  // What the engine runs for it, in `folder`.
   absl::StatusOr<fs::path> MakeRunnable(const pipeline::ModelDescription& model,
                                         const v1::Manifest& manifest, const fs::path& folder,
                                         const std::stop_token& stop);

@@ -1,7 +1,7 @@
-// Garbage: blobs that no artifact and no job's record names any more.
+// Garbage: blobs that no artifact and no job's record refers to any more.
 //
-// A job that finds a blob stored does not store it again, and records that only later; therefore
-// nothing may be collected while a job runs. JobRunner sees to it.
+// A job that finds a blob in the store does not store it again, and records that only later;
+// therefore nothing may be collected while a job runs. JobRunner sees to that.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace quantfleet::daemon {
 struct Collected {
   uint64_t blobs_kept = 0, bytes_kept = 0;  // as stored
   uint64_t blobs_removed = 0, bytes_removed = 0;
-  uint64_t jobs_forgotten = 0;  // whose slabs nobody will take up any more
+  uint64_t jobs_forgotten = 0;  // whose slabs no job will resume any more
 };
 
 struct CollectOptions {
@@ -26,8 +26,8 @@ struct CollectOptions {
   std::stop_token stop = {};
 };
 
-// CANCELLED when stopped: what was removed until then stays removed. DATA_LOSS when a record is
-// damaged: nothing is removed where it is not known what is needed.
+// CANCELLED when stopped: what was removed by then stays removed. DATA_LOSS when a record is
+// damaged: nothing is removed unless it is known what is needed.
 absl::StatusOr<Collected> CollectGarbage(Store& store, pipeline::BlobStore& blobs,
                                          const CollectOptions& options);
 

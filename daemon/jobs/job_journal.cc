@@ -7,7 +7,7 @@ namespace {
 
 using pipeline::SlabRecord;
 
-// Does the record fit the plan, and are its chunks stored? `known`: digests that were found
+// Whether the record fits the plan and its chunks are stored. `known`: digests that were found
 // already.
 bool IsUsable(const SlabRecord& record, const pipeline::Plan& plan,
               const pipeline::BlobStore& blobs, std::unordered_set<Digest>& known) {
@@ -37,7 +37,7 @@ absl::StatusOr<std::unique_ptr<JobJournal>> JobJournal::Load(
   std::unordered_set<Digest> known;
   for (const SlabRow& row : rows) {
     auto record = pipeline::ParseSlabRecord(row.record);
-    // What cannot be used is made again: a slab is the unit of loss.
+    // Slabs that cannot be used are made again: no more than a slab is lost.
     if (row.slab < plan.slabs.size() && record.ok() && IsUsable(*record, plan, blobs, known))
       journal->records_.emplace(row.slab, std::move(*record));
   }
@@ -57,7 +57,7 @@ absl::Status JobJournal::Record(size_t slab, const SlabRecord& record) {
     waiting_.push_back({slab, pipeline::SerializeSlabRecord(record)});
     committed_.wait(lock, [&] { return done_batches_ > batch || !writing_; });
     if (done_batches_ <= batch) {
-      // The first to come while nobody writes takes everything that waits, its own row included.
+      // Whoever comes first while nobody writes takes everything that waits, including its own row.
       writing_ = true;
       const std::vector<SlabRow> rows = std::move(waiting_);
       waiting_.clear();

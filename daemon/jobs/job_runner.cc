@@ -1,4 +1,4 @@
-// The runner's outside: submit, look, cancel, watch; and the worker's loop. What a job does is in
+// The runner's interface (submit, get, cancel, watch) and the worker's loop. What a job does is in
 // run_job.cc.
 #include "daemon/jobs/job_runner.h"
 
@@ -10,8 +10,8 @@
 namespace quantfleet::daemon {
 namespace {
 
-// What the classes ask for, each once, in their order. Of the agent: whatever its model's folder
-// holds.
+// The targets that the classes ask for, each once, in their order. For the agent: whatever its
+// model's folder holds.
 absl::StatusOr<std::vector<std::string>> TargetsOf(Store& store, std::string_view model,
                                                    const std::vector<std::string>& classes) {
   if (pipeline::KindOfModel(model) == pipeline::ArtifactKind::kProgram) {
@@ -200,7 +200,7 @@ void JobRunner::CollectBetweenJobs(const std::stop_token& stop) {
   if (due && options_.on_collected) options_.on_collected(collected);
 }
 
-// From here on a job runs, or nothing any more.
+// From here on a job runs, or nothing runs any more.
 void JobRunner::RefuseCollections(const std::string& running) {
   std::vector<Collection> asked;
   {
@@ -226,7 +226,7 @@ absl::StatusOr<Collected> JobRunner::Collect(bool dry_run) {
     running = running_;
   }
   if (!running.empty()) {
-    // Who saw the job done may ask, though the worker has not turned from it yet.
+    // Whoever saw the job finish may ask, even if the worker has not moved on from it yet.
     QF_ASSIGN_OR_RETURN(const JobRecord record, with_.store.Read([&](const Transaction& tx) {
       return tx.jobs().Get(running);
     }));
@@ -250,8 +250,7 @@ Subscription JobRunner::Watch(std::string name, std::function<void(const v1::Job
 }
 
 void JobRunner::Publish(std::string_view name) {
-  // A watcher that misses one event gets the next: the store's errors are the caller's business
-  // elsewhere.
+  // A watcher that misses one event gets the next: errors of the store reach callers elsewhere.
   if (const auto job = Get(name); job.ok()) feed_.Publish(*job);
 }
 

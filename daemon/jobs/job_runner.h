@@ -3,8 +3,8 @@
 //
 // QUEUED -> RUNNING -> SUCCEEDED, FAILED or CANCELLED, each step a transaction. One worker thread,
 // owned by the runner, takes the jobs in order. Each slab's chunks are durable before the slab is
-// recorded; after a restart a job that was running goes on from its recorded slabs and gives the
-// same digests. Between jobs the same worker collects garbage, now and then and when asked.
+// recorded; after a restart a job that was running resumes from its recorded slabs and gives the
+// same digests. Between jobs the same worker collects garbage, periodically and on request.
 // Thread-safe; collaborators must outlive the runner.
 #pragma once
 
@@ -41,12 +41,13 @@ class JobRunner {
     EvaluationOptions evaluation;
     fs::path scratch;  // the evaluation's own folder
     Duration collect_every =
-        std::chrono::hours(24);  // garbage, the first time at the start; zero: only when asked
+        std::chrono::hours(24);  // for garbage, first at the start; zero: only on request
     Duration keep_abandoned =
-        std::chrono::hours(7 * 24);  // slabs of failed and cancelled jobs, to be taken up again
-    // Told of what was collected unasked, on the worker's thread.
+        std::chrono::hours(7 * 24);  // slabs of failed and cancelled jobs, to be resumed
+    // Called after each periodic collection, on the worker's thread.
     std::function<void(const absl::StatusOr<Collected>&)> on_collected;
-    // For tests: told of every slab that is recorded (not of those that an earlier run recorded).
+    // For tests: called for every slab that is recorded (not for those that an earlier run
+    // recorded).
     std::function<void(size_t slab)> on_slab_recorded;
   };
   struct Collaborators {
@@ -63,23 +64,23 @@ class JobRunner {
 
   // What an earlier process left RUNNING is queued again; then the worker starts.
   absl::Status Start();
-  // The worker ends after the slabs in hand; its job goes on at the next Start, in this process or
-  // another. Idempotent.
+  // The worker ends after the slabs that it has begun; its job resumes at the next Start, in this
+  // process or another. Idempotent.
   void Stop();
   // The same without waiting for it; from any thread.
   void RequestStop() { stop_.request_stop(); }
 
-  // The agent's own model is given no classes: an artifact per program.
+  // For the agent's own model no classes are given: it becomes one artifact per program.
   absl::StatusOr<v1::Job> Submit(std::string_view request_id, std::string_view model,
                                  const std::vector<std::string>& device_classes);
   // With live progress.
   absl::StatusOr<v1::Job> Get(std::string_view name);
   absl::StatusOr<std::vector<v1::Job>> List();  // newest first
-  // A queued job is CANCELLED at once, a running one soon after (watch it); a finished one stays as
-  // it is.
+  // A queued job is CANCELLED at once, a running one soon after (watch it); a finished one does not
+  // change.
   absl::StatusOr<v1::Job> Cancel(std::string_view name);
 
-  // FAILED_PRECONDITION while a job runs, but for a dry run; blocks until it is done.
+  // FAILED_PRECONDITION while a job runs, except for a dry run; blocks until it is done.
   absl::StatusOr<Collected> Collect(bool dry_run);
 
   // `on_job` gets the job at each change of state and a few times a second while it progresses, on
@@ -89,12 +90,12 @@ class JobRunner {
  private:
   static constexpr std::chrono::seconds kRetryAfterStoreError{5};
 
-  // The running job's, in memory only.
+  // Of the running job, in memory only.
   struct Live {
     v1::JobProgress progress;
     std::stop_source stop;
     bool cancelled = false;
-    Duration published{};  // when watchers heard of it last
+    Duration published{};  // when watchers were last called
     std::optional<std::pair<Duration, uint64_t>>
         first;  // time and bytes read at the first report, for the rate
   };
@@ -113,14 +114,14 @@ class JobRunner {
                          const pipeline::Plan& plan);
   struct Measured {
     std::vector<std::vector<v1::EvaluationStatement>>
-        statements;     // per manifest, as WantedOf has them
+        statements;     // per manifest, in the order of WantedOf
     std::string error;  // why one has none
   };
   absl::StatusOr<Measured> Measure(const v1::Job& job, const pipeline::ModelSource& source,
                                    const std::vector<v1::Manifest>& manifests,
                                    const std::stop_token& stop);
-  // What of this artifact is to be measured: once for each KV cache that the job's classes run,
-  // with short and long contexts where these differ.
+  // What to measure of this artifact: once for each KV cache that the job's classes run, with short
+  // and long contexts where these differ.
   absl::StatusOr<std::vector<Evaluator::Wanted>> WantedOf(const v1::Job& job,
                                                           const v1::Manifest& manifest);
   absl::Status Seal(const JobRecord& record, const std::vector<v1::Manifest>& manifests,
@@ -141,7 +142,7 @@ class JobRunner {
                       // watcher is called
   std::condition_variable_any wake_;
   std::map<std::string, Live, std::less<>> live_;  // by job
-  bool working_ = false;                           // the worker is there to be asked
+  bool working_ = false;                           // there is a worker that can be asked
   bool work_ = false;                              // something was queued
   std::string running_;                            // the worker's job; empty between jobs
   std::vector<Collection> collections_;            // asked for

@@ -53,7 +53,7 @@ absl::StatusOr<v1::Model> ModelRegistry::Describe(std::string_view name, const f
   return model;
 }
 
-// Under that name nothing but programs of the agent is taken.
+// Under that name only programs of the agent are accepted.
 absl::StatusOr<v1::Model> ModelRegistry::DescribeAgents(const fs::path& path) {
   QF_ASSIGN_OR_RETURN(const std::vector<FoundAgent> agents, FindAgents(files_, path));
   v1::Model model;
@@ -148,8 +148,9 @@ absl::Status ModelRegistry::CheckSpace(const PushProgress& progress) {
   const auto needed = CheckedAdd(missing, limits_.keep_free_bytes);
   if (needed && *needed <= space) return absl::OkStatus();
   return ResourceExhausted(
-      "the push needs {}, but {} has only {} free: free some space and push again",
-      HumanBytes(missing), data_.string(), HumanBytes(space));
+      "the push needs {}, and {} of the disk must stay free, but {} has only {} free: free some "
+      "space and push again",
+      HumanBytes(missing), HumanBytes(limits_.keep_free_bytes), data_.string(), HumanBytes(space));
 }
 
 absl::StatusOr<std::shared_ptr<ModelRegistry::Push>> ModelRegistry::OpenPush(
@@ -271,7 +272,7 @@ absl::StatusOr<v1::Model> ModelRegistry::CommitPush(std::string_view push_id) {
   const fs::path published = PublishedOf(record);
   if (!files_.Exists(published)) {
     QF_RETURN_IF_ERROR(CheckDigests(*push));
-    // A model that cannot be read is refused before it takes a place of its own.
+    // A model that cannot be read is refused before it gets a folder of its own.
     QF_RETURN_IF_ERROR(Describe(record.model, IncomingOf(push_id)).status());
     QF_RETURN_IF_ERROR(MoveIntoPlace(*push));
   }
@@ -324,7 +325,7 @@ absl::Status ModelRegistry::SweepPushes() {
                       store_.Read([&](const Transaction& tx) { return tx.models().ListPushes(); }));
   for (const PushRecord& push : pushes) {
     const Duration age = clock_.Now() - FromUnixMillis(push.created_ms);
-    if (age < limits_.push_lifetime)
+    if (std::chrono::abs(age) < limits_.push_lifetime)  // or begun while the clock was far ahead
       needed.insert(push.id);
     else
       QF_RETURN_IF_ERROR(

@@ -1,11 +1,13 @@
-// Models come in: by a path on this machine, or pushed file by file and resumed after any cut.
+// Models come in by a path on this machine, or are pushed file by file, which resumes after any
+// interruption.
 //
-//   DATA/incoming/<push id>/...     a push under way; how much of a file has arrived is the file's
-//   size DATA/models/<name>-<push id>/   a pushed model
+//   DATA/incoming/<push id>/...     a push under way; a file's size says how much has arrived
+//   DATA/models/<name>-<push id>/   a pushed model
 //
-// A new version of a name replaces the model's record; the folder of the former pushed version goes
-// as soon as no unfinished job reads it. Artifacts stay. The name quantfleet-agent is reserved for
-// programs of the agent. Thread-safe; collaborators must outlive the registry.
+// A new version under a name replaces the model's record; the folder of the previously pushed
+// version is removed as soon as no unfinished job reads it. Artifacts stay. The name
+// quantfleet-agent is reserved for programs of the agent. Thread-safe; collaborators must outlive
+// the registry.
 #pragma once
 
 #include <map>
@@ -29,9 +31,9 @@ class ModelRegistry {
     uint64_t max_push_bytes = uint64_t{4} << 40;
     size_t max_push_files = 4096;
     Duration push_lifetime =
-        std::chrono::hours(24 * 7);  // an unfinished push is thrown away after it
+        std::chrono::hours(24 * 7);  // after this an unfinished push is removed
     size_t max_write_bytes = 1 << 20;
-    uint64_t keep_free_bytes = 64 << 20;  // of the disk, beside what a push needs
+    uint64_t keep_free_bytes = 64 << 20;  // on the disk, besides what a push needs
   };
 
   ModelRegistry(Store& store, FileSystem& files, Random& random, const Clock& clock, fs::path data)
@@ -48,26 +50,26 @@ class ModelRegistry {
     std::string push_id;
     struct Entry {
       PushedFile file;
-      uint64_t received;  // durable; where to go on
+      uint64_t received;  // durable; where to continue
     };
     std::vector<Entry> files;
   };
-  // The same name and files as a push that is not finished: goes on with that one.
+  // With the same name and files as an unfinished push, that one is continued.
   absl::StatusOr<PushProgress> BeginPush(std::string_view request_id, std::string_view name,
                                          const std::vector<PushedFile>& files);
-  // `offset` must be where the file ends now (OUT_OF_RANGE says where that is). Not durable before
+  // `offset` must be where the file ends now (OUT_OF_RANGE says where that is). Not durable until
   // SyncPush.
   absl::Status WritePush(std::string_view push_id, std::string_view path, uint64_t offset,
                          ByteSpan data);
-  // What has been written so far survives a power cut.
+  // Makes durable what has been written so far.
   absl::StatusOr<PushProgress> SyncPush(std::string_view push_id);
-  // Checks every file's digest, opens the model, publishes the name: reads everything once, so not
-  // on a thread that others wait for. Again: the same answer. A file whose digest is wrong is
-  // thrown away and has to be sent again (DATA_LOSS names it).
+  // Checks every file's digest, opens the model and publishes the name. It reads everything once,
+  // so do not call it on a thread that others wait for. Repeating it gives the same answer. A file
+  // whose digest is wrong is removed and has to be sent again (DATA_LOSS names it).
   absl::StatusOr<v1::Model> CommitPush(std::string_view push_id);
 
-  // Removes pushed folders that no model and no unfinished job needs, and pushes that nobody has
-  // finished in a week. Call it at start; commits do.
+  // Removes pushed folders that no model and no unfinished job needs, and pushes that were not
+  // finished within a week. Call it at start; commits do so too.
   absl::Status Sweep();
 
  private:

@@ -16,7 +16,7 @@ absl::Status CheckModelName(std::string_view name);
 // Relative, in normal form, short, no "..", no component that starts with a dot.
 absl::Status CheckPushedPath(std::string_view path);
 
-// Each path is fit, none occurs twice or is a folder of another, and the sizes add up to at most
+// Each path is valid, none occurs twice or is a folder of another, and the sizes add up to at most
 // `max_bytes`.
 absl::Status CheckPushedFiles(const std::vector<PushedFile>& files, size_t max_files,
                               uint64_t max_bytes);

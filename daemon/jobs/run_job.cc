@@ -7,6 +7,7 @@
 #include "daemon/jobs/agent_release.h"
 #include "daemon/jobs/job_journal.h"
 #include "daemon/jobs/job_runner.h"
+#include "daemon/store/artifact_name.h"
 #include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/artifact/memory.h"
@@ -23,7 +24,7 @@ uint64_t SizeOf(const v1::Manifest& manifest) {
   return size;
 }
 
-// Has a statement of this kind, of which `is_it` is true, been made about the artifact before?
+// Whether there is already a statement of this kind about the artifact for which `is_it` is true.
 template <typename Statement, typename IsIt>
 bool HasStatement(const ArtifactRecord& artifact, std::string_view type, IsIt is_it) {
   return std::ranges::any_of(artifact.statements, [&](const v1::Signed& signed_statement) {
@@ -34,7 +35,7 @@ bool HasStatement(const ArtifactRecord& artifact, std::string_view type, IsIt is
 }
 
 std::string NameOf(const v1::Manifest& manifest) {
-  return "artifacts/" + pipeline::ManifestDigest(manifest).hex();
+  return ArtifactName(pipeline::ManifestDigest(manifest).span());
 }
 
 absl::Status WithRemedy(const absl::Status& status) {
@@ -63,8 +64,8 @@ void JobRunner::RunJob(const JobRecord& record, const std::stop_token& stop) {
   // Stopped with the daemon: the job stays RUNNING and is queued again at the next start.
   const bool interrupted = absl::IsCancelled(status) && stop.stop_requested() && !cancelled;
   if (!status.ok() && !interrupted) {
-    // Where even the end cannot be written the disk is full, and no other job would fare better:
-    // wait for space. A restart meanwhile queues the job again.
+    // If even the end cannot be written, the disk is full and no other job would fare better: wait
+    // for space. A restart meanwhile queues the job again.
     while (!FinishBadly(name, WithRemedy(status), cancelled && absl::IsCancelled(status)).ok() &&
            !stop.stop_requested()) {
       std::unique_lock lock(mutex_);
@@ -144,7 +145,7 @@ absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const v1::Job
     const std::string kv_type = context.kv_type().empty() ? own : context.kv_type();
     for (const bool is_long : {false, true}) {
       if (is_long ? !pipeline::IsLong(memory, most) : pipeline::IsLong(memory, least)) continue;
-      // No longer than takes the text; above the short context it is the factors that count.
+      // No longer than the text requires; above the short context only the factors matter.
       const uint64_t tokens =
           is_long
               ? std::min(memory.model_context(), memory.short_context() + pipeline::kDefaultContext)
@@ -171,7 +172,7 @@ absl::StatusOr<std::vector<Evaluator::Wanted>> JobRunner::WantedOf(const v1::Job
   return wanted;
 }
 
-// Artifacts that cannot be measured are good all the same: the job says why, and goes on.
+// Artifacts that cannot be measured are still good: the job says why, and continues.
 absl::StatusOr<JobRunner::Measured> JobRunner::Measure(const v1::Job& job,
                                                        const pipeline::ModelSource& source,
                                                        const std::vector<v1::Manifest>& manifests,
@@ -233,7 +234,7 @@ absl::Status JobRunner::CheckPlan(JobRecord& record, const pipeline::ModelSource
   record.plan_digest = plan_digest;
   record.source_fingerprint = fingerprint;
   return with_.store.Write([&](Transaction& tx) -> absl::Status {
-    // Another version of the program plans otherwise: its slabs are not ours.
+    // Another version of the program may plan differently: its slabs are not ours.
     if (begun) QF_RETURN_IF_ERROR(tx.jobs().DeleteSlabs(record.job.name()));
     const auto set_plan = [&](JobRecord& job) -> absl::Status {
       job.plan_digest = plan_digest;
@@ -285,8 +286,9 @@ absl::StatusOr<ArtifactRecord> JobRunner::MakeArtifact(const std::string& model,
     statement.set_source_digest(manifest.source().digest());
     statement.set_recipe(manifest.target().recipe());
     statement.set_sealed_ms(now_ms);
-    record.statements.push_back(with_.authority.SignStatement(trust::kArtifactStatementType,
-                                                              statement.SerializeAsString()));
+    QF_ASSIGN_OR_RETURN(record.statements.emplace_back(),
+                        with_.authority.SignStatement(trust::kArtifactStatementType,
+                                                      statement.SerializeAsString()));
   }
   return record;
 }
@@ -297,9 +299,11 @@ absl::Status JobRunner::Seal(const JobRecord& record, const std::vector<v1::Mani
   std::vector<ArtifactRecord> artifacts;
   for (size_t i = 0; i < manifests.size(); ++i) {
     QF_ASSIGN_OR_RETURN(ArtifactRecord artifact, MakeArtifact(record.job.model(), manifests[i]));
-    for (const v1::EvaluationStatement& evaluation : measured.statements[i])
-      artifact.statements.push_back(with_.authority.SignStatement(trust::kEvaluationStatementType,
-                                                                  evaluation.SerializeAsString()));
+    for (const v1::EvaluationStatement& evaluation : measured.statements[i]) {
+      QF_ASSIGN_OR_RETURN(artifact.statements.emplace_back(),
+                          with_.authority.SignStatement(trust::kEvaluationStatementType,
+                                                        evaluation.SerializeAsString()));
+    }
     artifacts.push_back(std::move(artifact));
   }
   v1::JobProgress progress;
@@ -338,7 +342,7 @@ absl::Status JobRunner::FinishBadly(const std::string& name, const absl::Status&
     std::lock_guard lock(mutex_);
     progress = live_[name].progress;
   }
-  // The slabs stay: the next job with the same plan goes on from them.
+  // The slabs stay: the next job with the same plan resumes from them.
   auto change = [&](JobRecord& job) -> absl::Status {
     if (job.job.done()) return absl::OkStatus();
     job.job.set_state(cancelled ? v1::Job::CANCELLED : v1::Job::FAILED);

@@ -1,10 +1,12 @@
-// What devices are assigned: the next ones of a phase, and the way back.
+// Assignments: to the next devices of a phase, and for rollbacks.
 #include <algorithm>
 
 #include "common/base/fail_point.h"
 #include "common/trust/statement.h"
 #include "daemon/rollout/pace.h"
 #include "daemon/rollout/rollouts.h"
+#include "daemon/store/artifact_name.h"
+#include "daemon/store/stored_time.h"
 #include "pipeline/artifact/kind.h"
 #include "pipeline/artifact/memory.h"
 
@@ -13,20 +15,13 @@ namespace {
 
 using v1::RolloutDevice;
 
-// What the device says that it runs of the model; nullptr: nothing.
+// What the device reports to run of the model; nullptr: nothing.
 const v1::ModelStatus* Running(const v1::Device& device, const std::string& model) {
   const auto status = std::ranges::find(device.models(), model, &v1::ModelStatus::model);
   return status == device.models().end() || status->active_manifest().empty() ? nullptr : &*status;
 }
 
-// "artifacts/<hex>" without the words.
-absl::StatusOr<std::string> RawDigest(const std::string& artifact) {
-  QF_ASSIGN_OR_RETURN(const Digest digest,
-                      Digest::FromHexText(artifact.substr(artifact.find('/') + 1)));
-  return digest.raw();
-}
-
-// An agent that knows no {context} gets the runtime with the words filled in.
+// An agent that does not know {context} gets the runtime with the placeholders filled in.
 v1::Runtime RuntimeFor(const v1::Runtime& runtime, const v1::Device& device,
                        const v1::ContextPolicy& context) {
   v1::Runtime filled = runtime;
@@ -47,44 +42,47 @@ v1::Runtime RuntimeFor(const v1::Runtime& runtime, const v1::Device& device,
 
 }  // namespace
 
-int64_t Rollouts::Deadline(const v1::Rollout& head) const {
-  constexpr int64_t kDay = 24 * 3600;  // of a rollout from before there were plans
+int64_t Rollouts::Deadline(const v1::Rollout& rollout) const {
+  constexpr int64_t kDay = 24 * 3600;  // for rollouts from before there were plans
   const int64_t seconds =
-      head.plan().device_timeout_seconds() ? head.plan().device_timeout_seconds() : kDay;
+      rollout.plan().device_timeout_seconds() ? rollout.plan().device_timeout_seconds() : kDay;
   return ToUnixMillis(Now()) + seconds * 1000;
 }
 
-absl::Status Rollouts::Assign(Transaction& tx, const v1::Rollout& head, const std::string& artifact,
-                              const v1::Assignment& terms, RowEvent event, RolloutDevice& row) {
+absl::Status Rollouts::Assign(Transaction& tx, const v1::Rollout& rollout,
+                              const std::string& artifact, const v1::Assignment& terms,
+                              RowEvent event, RolloutDevice& row) {
   std::string digest;
   if (!artifact.empty()) {
-    QF_ASSIGN_OR_RETURN(digest, RawDigest(artifact));
+    QF_ASSIGN_OR_RETURN(const Digest of_name, DigestOfArtifact(artifact));
+    digest = of_name.raw();
   }
   const auto sign = [&](uint64_t release) -> absl::StatusOr<v1::Signed> {
     v1::Assignment assignment = terms;
     assignment.set_device_id(row.device_id());
-    assignment.set_model(head.model());
+    assignment.set_model(rollout.model());
     assignment.set_release(release);
     assignment.set_manifest_digest(digest);
     assignment.set_issued_ms(ToUnixMillis(Now()));
-    assignment.set_rollout(head.name());
+    assignment.set_rollout(rollout.name());
     return with_.authority.SignStatement(trust::kAssignmentType, assignment.SerializeAsString());
   };
   QF_ASSIGN_OR_RETURN(
       const AssignmentRecord record,
-      tx.assignments().Assign(row.device_id(), head.model(), digest, head.name(), sign,
+      tx.assignments().Assign(row.device_id(), rollout.model(), digest, rollout.name(), sign,
                               {terms.step_down().begin(), terms.step_down().end()}));
-  if (!Move(row, event, {.now = Now(), .release = record.release, .deadline_ms = Deadline(head)}))
-    return Internal("{}: device {} is {} and was assigned release {}", head.name(), row.device_id(),
-                    RolloutDevice::State_Name(row.state()), record.release);
+  if (!Move(row, event,
+            {.now = Now(), .release = record.release, .deadline_ms = Deadline(rollout)}))
+    return Internal("{}: device {} is {} and was assigned release {}", rollout.name(),
+                    row.device_id(), RolloutDevice::State_Name(row.state()), record.release);
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::AssignDevice(Transaction& tx, const v1::Rollout& head,
+absl::Status Rollouts::AssignDevice(Transaction& tx, const v1::Rollout& rollout,
                                     const v1::Device& device, RolloutDevice& row) {
-  if (const v1::ModelStatus* running = Running(device, head.model())) {
-    const std::string name = "artifacts/" + ToHex(AsBytes(running->active_manifest()));
-    // What the daemon does not know it cannot send the device back to.
+  if (const v1::ModelStatus* running = Running(device, rollout.model())) {
+    const std::string name = ArtifactName(AsBytes(running->active_manifest()));
+    // The daemon cannot roll the device back to something that it does not know.
     if (tx.artifacts().Get(name).ok()) {
       row.set_previous_artifact(name);
       row.clear_previous_runtime();
@@ -97,11 +95,11 @@ absl::Status Rollouts::AssignDevice(Transaction& tx, const v1::Rollout& head,
       }
     }
   }
-  QF_ASSIGN_OR_RETURN(const v1::Assignment terms, TermsOf(tx, head, device, row));
-  return Assign(tx, head, row.artifact(), terms, RowEvent::kAssign, row);
+  QF_ASSIGN_OR_RETURN(const v1::Assignment terms, TermsOf(tx, rollout, device, row));
+  return Assign(tx, rollout, row.artifact(), terms, RowEvent::kAssign, row);
 }
 
-absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const Transaction& tx, const v1::Rollout& head,
+absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const Transaction& tx, const v1::Rollout& rollout,
                                                  const v1::Device& device,
                                                  const RolloutDevice& row) {
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
@@ -109,13 +107,14 @@ absl::StatusOr<v1::Assignment> Rollouts::TermsOf(const Transaction& tx, const v1
   v1::Assignment terms;
   if (spec == classes->end()) return terms;
   if (spec->network.ByteSizeLong() > 0) *terms.mutable_network() = spec->network;
-  if (pipeline::KindOfModel(head.model()) == pipeline::ArtifactKind::kProgram)
-    return terms;  // the rest is about what runs models
+  if (pipeline::KindOfModel(rollout.model()) == pipeline::ArtifactKind::kProgram)
+    return terms;  // the rest is about running models
   *terms.mutable_health() = spec->health;
   if (row.has_context()) *terms.mutable_context() = row.context();
   if (spec->runtime) *terms.mutable_runtime() = RuntimeFor(*spec->runtime, device, row.context());
   for (const std::string& artifact : row.step_down()) {
-    QF_ASSIGN_OR_RETURN(*terms.add_step_down(), RawDigest(artifact));
+    QF_ASSIGN_OR_RETURN(const Digest digest, DigestOfArtifact(artifact));
+    terms.add_step_down(digest.raw());
   }
   return terms;
 }
@@ -125,7 +124,7 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name,
   v1::Rollout rollout;
   FailPoint("download-before-allowed");
   QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
+    QF_ASSIGN_OR_RETURN(const v1::Rollout record, tx.rollouts().GetRecord(name));
     QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows,
                         tx.rollouts().ListDevices(name, RolloutDevice::IN_PROGRESS));
     std::erase_if(rows, [](const RolloutDevice& row) { return !Concerns(RowEvent::kAllow, row); });
@@ -136,9 +135,9 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name,
     for (RolloutDevice& row : rows) {
       if (!device_ids.empty() && std::ranges::count(device_ids, row.device_id()) == 0) continue;
       QF_ASSIGN_OR_RETURN(const v1::Device device, tx.devices().Get(row.device_id()));
-      QF_ASSIGN_OR_RETURN(v1::Assignment terms, TermsOf(tx, head, device, row));
+      QF_ASSIGN_OR_RETURN(v1::Assignment terms, TermsOf(tx, record, device, row));
       terms.mutable_network()->set_over_budget(true);
-      QF_RETURN_IF_ERROR(Assign(tx, head, row.artifact(), terms, RowEvent::kAllow, row));
+      QF_RETURN_IF_ERROR(Assign(tx, record, row.artifact(), terms, RowEvent::kAllow, row));
       QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(name, row));
     }
     QF_ASSIGN_OR_RETURN(rollout, tx.rollouts().GetSummary(name));
@@ -148,90 +147,97 @@ absl::StatusOr<v1::Rollout> Rollouts::AllowDownload(const std::string& name,
   return rollout;
 }
 
-absl::StatusOr<uint64_t> Rollouts::AssignNext(Transaction& tx, v1::Rollout& head, uint64_t most) {
-  const int64_t open_ms = ToUnixMillis(Now()) - head.phase_opened_ms();
-  QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> next,
-                      tx.rollouts().ListQueuedDevices(head.name(), head.phase(), open_ms, most));
-  if (next.empty()) return uint64_t{0};
+absl::StatusOr<uint64_t> Rollouts::AssignNext(Transaction& tx, v1::Rollout& rollout,
+                                              uint64_t most) {
+  const int64_t now = ToUnixMillis(Now());
+  if (IsFuture(rollout.phase_opened_ms(), now)) {
+    rollout.set_phase_opened_ms(now);  // opened while the clock was ahead: delays count from now
+    QF_RETURN_IF_ERROR(tx.rollouts().PutRecord(rollout));
+  }
+  const int64_t open_ms = now - rollout.phase_opened_ms();
   QF_ASSIGN_OR_RETURN(
-      const std::vector<OfferedArtifact> artifacts,
-      ChooseArtifacts(tx, head.model(), {head.artifacts().begin(), head.artifacts().end()}));
+      const std::vector<RolloutDevice> next,
+      tx.rollouts().ListQueuedDevices(rollout.name(), rollout.phase(), open_ms, most));
+  if (next.empty()) return uint64_t{0};
+  QF_ASSIGN_OR_RETURN(const std::vector<OfferedArtifact> artifacts,
+                      ChooseArtifacts(tx, rollout.model(),
+                                      {rollout.artifacts().begin(), rollout.artifacts().end()}));
   QF_ASSIGN_OR_RETURN(const auto classes, with_.classes.Specs(tx));
   uint64_t assigned = 0;
   for (const RolloutDevice& queued : next) {
     QF_ASSIGN_OR_RETURN(const v1::Device device, tx.devices().Get(queued.device_id()));
     // As it is now: days may lie between creation and its turn.
-    RolloutDevice row = MatchDevice(device, artifacts, *classes, head.model());
+    RolloutDevice row = MatchDevice(device, artifacts, *classes, rollout.model());
     row.set_phase(queued.phase());
     row.set_delay_ms(queued.delay_ms());
     if (row.state() == RolloutDevice::SKIPPED) {
       row.set_finished_ms(ToUnixMillis(Now()));
     } else {
-      QF_RETURN_IF_ERROR(AssignDevice(tx, head, device, row));
+      QF_RETURN_IF_ERROR(AssignDevice(tx, rollout, device, row));
       ++assigned;
     }
-    FailPoint("phase-before-told");
-    QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(head.name(), row));
-    FailPoint("phase-after-told");
+    FailPoint("phase-before-assigned");
+    QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(rollout.name(), row));
+    FailPoint("phase-after-assigned");
   }
-  if (const int64_t next_assigned = NextAssignment(head, assigned, Now());
-      assigned > 0 && next_assigned != head.next_told_ms()) {
-    head.set_next_told_ms(next_assigned);
-    QF_RETURN_IF_ERROR(tx.rollouts().PutHead(head));
+  if (const int64_t next_assigned = NextAssignment(rollout, assigned, Now());
+      assigned > 0 && next_assigned != rollout.next_told_ms()) {
+    rollout.set_next_told_ms(next_assigned);
+    QF_RETURN_IF_ERROR(tx.rollouts().PutRecord(rollout));
   }
   return static_cast<uint64_t>(next.size());
 }
 
-absl::Status Rollouts::CloseRows(Transaction& tx, const v1::Rollout& head) {
+absl::Status Rollouts::CloseRows(Transaction& tx, const v1::Rollout& rollout) {
   for (const auto state :
        {RolloutDevice::QUEUED, RolloutDevice::PENDING, RolloutDevice::IN_PROGRESS}) {
     QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> rows,
-                        tx.rollouts().ListDevices(head.name(), state));
+                        tx.rollouts().ListDevices(rollout.name(), state));
     for (RolloutDevice& row : rows)
-      if (Move(row, RowEvent::kEnd, {.now = Now(), .why = head.name()}))
-        QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(head.name(), row));
+      if (Move(row, RowEvent::kEnd, {.now = Now(), .why = rollout.name()}))
+        QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(rollout.name(), row));
   }
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::RollBackRow(Transaction& tx, const v1::Rollout& head, RolloutDevice row) {
+absl::Status Rollouts::RollBackRow(Transaction& tx, const v1::Rollout& rollout, RolloutDevice row) {
   const std::string& id = row.device_id();
   QF_ASSIGN_OR_RETURN(const v1::Device device, tx.devices().Get(id));
   if (device.state() != v1::Device::ACTIVE) return absl::OkStatus();
   QF_ASSIGN_OR_RETURN(const std::vector<AssignmentRecord> assignments, tx.assignments().List(id));
-  const auto current = std::ranges::find(assignments, head.model(), &AssignmentRecord::model);
-  // Told something else since, or about to be: that rollout decides.
+  const auto current = std::ranges::find(assignments, rollout.model(), &AssignmentRecord::model);
+  // Another rollout has assigned it something since, or is about to: that one decides.
   if (current == assignments.end() || current->release != row.release()) return absl::OkStatus();
   QF_ASSIGN_OR_RETURN(const std::vector<RolloutStore::Row> active, tx.rollouts().ListActiveOf(id));
   for (const RolloutStore::Row& other : active)
-    if (other.rollout != head.name() && other.model == head.model() &&
+    if (other.rollout != rollout.name() && other.model == rollout.model() &&
         !IsOver(other.device.state()))
       return absl::OkStatus();
-  // What the device ran before has passed once: going back asks nothing.
+  // What the device ran before has passed its checks once: rolling back does not repeat them.
   v1::Assignment terms;
   if (row.has_previous_runtime()) *terms.mutable_runtime() = row.previous_runtime();
   if (row.has_previous_context()) {
     *terms.mutable_context() = row.previous_context();
-    // Others may hold the memory by now: with a shorter context it is back all the same.
+    // Others may use the memory by now: a shorter context is still a rollback.
     terms.mutable_context()->set_min_tokens(1);
   }
-  QF_RETURN_IF_ERROR(Assign(tx, head, row.previous_artifact(), terms, RowEvent::kRollBack, row));
-  FailPoint("phase-before-taken-back");
-  QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(head.name(), row));
-  FailPoint("phase-after-taken-back");
+  QF_RETURN_IF_ERROR(Assign(tx, rollout, row.previous_artifact(), terms, RowEvent::kRollBack, row));
+  FailPoint("phase-before-rolled-back");
+  QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(rollout.name(), row));
+  FailPoint("phase-after-rolled-back");
   return absl::OkStatus();
 }
 
-absl::Status Rollouts::RollBackRows(Transaction& tx, const v1::Rollout& head) {
+absl::Status Rollouts::RollBackRows(Transaction& tx, const v1::Rollout& rollout) {
   for (const auto state : {RolloutDevice::PENDING, RolloutDevice::IN_PROGRESS,
                            RolloutDevice::HEALTHY, RolloutDevice::FAILED, RolloutDevice::SKIPPED}) {
     QF_ASSIGN_OR_RETURN(const std::vector<RolloutDevice> rows,
-                        tx.rollouts().ListDevices(head.name(), state));
+                        tx.rollouts().ListDevices(rollout.name(), state));
     for (const RolloutDevice& row : rows)
-      if (Concerns(RowEvent::kRollBack, row)) QF_RETURN_IF_ERROR(RollBackRow(tx, head, row));
+      if (Concerns(RowEvent::kRollBack, row)) QF_RETURN_IF_ERROR(RollBackRow(tx, rollout, row));
   }
-  // Who is left is not assigned any more.
-  return CloseRows(tx, head);
+  // The remaining devices are not assigned any more.
+  return CloseRows(tx, rollout);
 }
 
 }  // namespace quantfleet::daemon

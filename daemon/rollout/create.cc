@@ -16,7 +16,7 @@ namespace {
 using v1::RolloutDevice;
 
 constexpr size_t kPage = 1000, kReasonsShown = 3, kMaxText = 256;
-constexpr size_t kRecorded = 1000;  // so many devices are the fleet's record
+constexpr size_t kRecorded = 1000;  // how many devices make up the fleet's record
 
 absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
   if (request.request_id.size() > kMaxText)
@@ -34,9 +34,9 @@ absl::Status CheckRequest(const Rollouts::CreateRequest& request) {
 
 }  // namespace
 
-std::string SeedOf(const v1::Rollout& head) {
-  std::string seed = head.model();
-  for (const std::string& artifact : head.artifacts()) seed += " " + artifact;
+std::string SeedOf(const v1::Rollout& rollout) {
+  std::string seed = rollout.model();
+  for (const std::string& artifact : rollout.artifacts()) seed += " " + artifact;
   return seed;
 }
 
@@ -62,7 +62,7 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
   for (const v1::Artifact& artifact : candidates) {  // newest first: the first of a kind is the one
     if (!taken.emplace(artifact.format(), artifact.recipe()).second) {
       if (names.empty()) continue;
-      return InvalidArgument("more than one artifact of {}:{} is named: name one",
+      return InvalidArgument("more than one artifact of {}:{} is named: name only one",
                              artifact.format(), artifact.recipe());
     }
     QF_ASSIGN_OR_RETURN(const ArtifactRecord record, tx.artifacts().Get(artifact.name()));
@@ -79,18 +79,18 @@ absl::StatusOr<std::vector<OfferedArtifact>> Rollouts::ChooseArtifacts(
   return chosen;
 }
 
-bool IsMeant(const v1::Rollout& head, const Groups& groups, const v1::Device& device) {
+bool IsMeant(const v1::Rollout& rollout, const Groups& groups, const v1::Device& device) {
   const Labels labels(device.labels().begin(), device.labels().end());
-  if (!HasLabels(labels, head.selector())) return false;
-  if (head.group().empty()) return true;
-  const auto group = groups.find(head.group());
+  if (!HasLabels(labels, rollout.selector())) return false;
+  if (rollout.group().empty()) return true;
+  const auto group = groups.find(rollout.group());
   return group != groups.end() && Belongs(group->second, device.id(), labels);
 }
 
-absl::StatusOr<Groups> Rollouts::LoadGroups(const Transaction& tx, const v1::Rollout& head,
+absl::StatusOr<Groups> Rollouts::LoadGroups(const Transaction& tx, const v1::Rollout& rollout,
                                             bool all) {
-  std::set<std::string> names = GroupsOf(head.plan());
-  if (!head.group().empty()) names.insert(head.group());
+  std::set<std::string> names = GroupsOf(rollout.plan());
+  if (!rollout.group().empty()) names.insert(rollout.group());
   Groups groups;
   for (const std::string& name : names) {
     auto group = tx.groups().Get(name);
@@ -103,7 +103,7 @@ absl::StatusOr<Groups> Rollouts::LoadGroups(const Transaction& tx, const v1::Rol
 
 absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const Transaction& tx,
                                                                 const CreateRequest& request,
-                                                                const v1::Rollout& head,
+                                                                const v1::Rollout& rollout,
                                                                 const Groups& groups) {
   std::vector<v1::Device> devices;
   if (!request.device_ids.empty()) {
@@ -112,7 +112,7 @@ absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const Transactio
       QF_ASSIGN_OR_RETURN(v1::Device device, tx.devices().Get(id));
       if (device.state() != v1::Device::ACTIVE)
         return FailedPrecondition("device {} is revoked", id);
-      if (IsMeant(head, groups, device)) devices.push_back(std::move(device));
+      if (IsMeant(rollout, groups, device)) devices.push_back(std::move(device));
     }
   } else {
     std::string after;
@@ -121,7 +121,7 @@ absl::StatusOr<std::vector<v1::Device>> Rollouts::ChooseDevices(const Transactio
       if (page.empty()) break;
       after = page.back().id();
       for (v1::Device& device : page)
-        if (device.state() == v1::Device::ACTIVE && IsMeant(head, groups, device))
+        if (device.state() == v1::Device::ACTIVE && IsMeant(rollout, groups, device))
           devices.push_back(std::move(device));
     }
   }

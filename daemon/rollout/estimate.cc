@@ -23,15 +23,15 @@ double Median(std::vector<double> values) {
   return (*std::max_element(values.begin(), middle) + *middle) / 2;
 }
 
-// Plays the plan. Times are milliseconds since 1970, since windows look at the clock.
+// Simulates the plan. Times are milliseconds since 1970, as windows depend on the clock.
 class Play {
  public:
   Play(const v1::Rollout& rollout, const FleetRecord& record, Duration check_in, int64_t now_ms)
       : record_(record), check_in_(check_in), open_ms_(now_ms), assigned_ms_(now_ms) {
-    *head_.mutable_plan() = rollout.plan();
+    *rollout_.mutable_plan() = rollout.plan();
   }
 
-  // `rows`: in the order of their turns. Its devices come and end; the next phase opens.
+  // `rows`: in the order of their turns. Its devices start and finish; then the next phase opens.
   v1::PhaseEstimate Phase(const v1::RolloutPhase& phase,
                           const std::vector<const RolloutDevice*>& rows) {
     v1::PhaseEstimate estimate;
@@ -53,14 +53,14 @@ class Play {
  private:
   // When the device is finished.
   int64_t Device(const RolloutDevice& row) {
-    const uint32_t most = head_.plan().max_in_flight();
-    int64_t at = std::max({open_ms_ + row.delay_ms(), assigned_ms_, head_.next_told_ms()});
+    const uint32_t most = rollout_.plan().max_in_flight();
+    int64_t at = std::max({open_ms_ + row.delay_ms(), assigned_ms_, rollout_.next_told_ms()});
     if (most > 0 && in_flight_.size() >= most) {
       at = std::max(at, in_flight_.top());
       in_flight_.pop();
     }
-    assigned_ms_ = ToUnixMillis(WindowOpens(head_.plan(), FromUnixMillis(at)));
-    head_.set_next_told_ms(NextAssignment(head_, 1, FromUnixMillis(assigned_ms_)));
+    assigned_ms_ = ToUnixMillis(WindowOpens(rollout_.plan(), FromUnixMillis(at)));
+    rollout_.set_next_told_ms(NextAssignment(rollout_, 1, FromUnixMillis(assigned_ms_)));
     const int64_t finished = assigned_ms_ + Takes(row);
     in_flight_.push(finished);
     return finished;
@@ -76,7 +76,7 @@ class Play {
 
   const FleetRecord& record_;
   const Duration check_in_;
-  v1::Rollout head_;  // the plan, and when the rate lets the next device be assigned
+  v1::Rollout rollout_;  // the plan, and when the rate lets the next device be assigned
   int64_t open_ms_, assigned_ms_;
   std::priority_queue<int64_t, std::vector<int64_t>, std::greater<>>
       in_flight_;  // when they are finished
@@ -87,7 +87,7 @@ void AddNotes(const v1::Rollout& rollout, const FleetRecord& record, Duration ch
   if (record.devices > 0)
     estimate.add_notes(
         fmt::format("based on the last devices that finished ({}): the median is {}/s, and "
-                    "{:.0f} s from assigned to finished",
+                    "{:.0f} s from assignment to finish",
                     record.devices, HumanBytes(static_cast<uint64_t>(record.bytes_per_second)),
                     record.seconds));
   else

@@ -1,13 +1,13 @@
 // The rollout's state machine: where a rollout goes, given what its devices have come to. Pure: no
-// store, no clock. Nothing else sets a rollout's state; a device's state in it is row.h's.
+// store, no clock. Nothing else sets a rollout's state; row.h does so for a device's state in it.
 //
 //   DRAFT -> (AWAITING_APPROVAL) -> RUNNING -> SOAKING -> next phase ... -> COMPLETED, FAILED
 //   any of them but DRAFT -> PAUSED and back;  any -> ABORTED;  any -> ROLLING_BACK -> ROLLED_BACK
 //   COMPLETED -> RUNNING when a device joins
 //
 // It is level-triggered: Decide looks at the whole persisted state, never at what has changed, so
-// it may be asked after each report, on each tick and after each restart, and a wake-up that is
-// lost or doubled changes nothing.
+// it may be called after each report, on each tick and after each restart, and a lost or repeated
+// wake-up changes nothing.
 #pragma once
 
 #include <cstdint>
@@ -26,46 +26,46 @@ struct PhaseCount {
   uint64_t healthy = 0, failed = 0;
   uint64_t rolling_back = 0;
   // Those that count as finished. SKIPPED ones never count.
-  uint64_t executed() const { return healthy + failed; }
+  uint64_t finished() const { return healthy + failed; }
 };
 using PhaseCounts = std::vector<PhaseCount>;  // one per phase of the plan
 
 PhaseCount SumOf(const PhaseCounts& counts);
 
-// kTick: nothing but time and the devices. kJoin: a device that came later is to have a turn. The
-// others are what operators ask for.
+// kTick: only time and the devices. kJoin: a device that joined later is to have its turn. The
+// others are requests of operators.
 enum class RolloutEvent { kTick, kPause, kResume, kApprove, kAbort, kRollBack, kJoin };
 
 // What follows from an event.
 struct Decision {
   enum class Outcome {
     kStays,    // the state stays as it is; devices may be assigned all the same
-    kMoves,    // `head` differs
-    kRefused,  // the event does not fit the state
+    kMoves,    // `rollout` differs
+    kRefused,  // the event is not allowed in this state
   } outcome = Outcome::kStays;
-  v1::Rollout head;     // as it is from now on
-  uint64_t assign = 0;  // so many devices may be assigned now, of phases up to head.phase
-  std::string refusal;  // of kRefused: the state, and which would fit
-  // What is to become of the devices' rows before `head` is kept.
+  v1::Rollout rollout;  // as it is from now on
+  uint64_t assign = 0;  // how many devices may be assigned now, of phases up to rollout.phase
+  std::string refusal;  // of kRefused: the state, and which states allow the event
+  // What happens to the devices' rows before `rollout` is stored.
   enum class Rows {
     kKeep,
-    kClaim,    // the rollout begins: each device is its own, or OUTRANKED
-    kClose,    // who is not finished gets no further
-    kRollBack  // who was assigned something goes back to what it ran before
+    kClaim,    // the rollout begins: it takes each device, or the row is OUTRANKED
+    kClose,    // unfinished devices are skipped
+    kRollBack  // devices that were assigned something roll back
   } rows = Rows::kKeep;
 };
 
-// What a rollout with `head`'s plan is when it is created.
-void Begin(v1::Rollout& head, bool draft, Time now);
+// Puts a rollout that has a plan into its first state.
+void Begin(v1::Rollout& rollout, bool draft, Time now);
 
-// One step; ask again with kTick until it neither moves nor tells. `why`: the operator's words for
-// it. INTERNAL: the record contradicts itself.
-absl::StatusOr<Decision> Decide(const v1::Rollout& head, const PhaseCounts& counts, Time now,
+// One step; ask again with kTick until it neither moves nor assigns. `why`: the operator's words
+// for it. INTERNAL: the record contradicts itself.
+absl::StatusOr<Decision> Decide(const v1::Rollout& rollout, const PhaseCounts& counts, Time now,
                                 RolloutEvent event, std::string_view why = "");
 
 // Where the rollout stands before the gate of a phase, from 1.
 enum class Gate { kNotReached, kWaits, kPassed };
-Gate GateOf(const v1::Rollout& head, uint32_t phase);
+Gate GateOf(const v1::Rollout& rollout, uint32_t phase);
 
 bool IsFinal(v1::Rollout::State state);
 bool IsActive(v1::Rollout::State state);  // neither final nor a draft

@@ -51,18 +51,18 @@ struct Obstacle {
   bool too_much = false;  // a smaller one may do
 };
 
-// With what the device would run an artifact.
+// How the device would run an artifact.
 struct Choice {
   v1::ContextPolicy context;
   std::string memory;   // what that needs
-  std::string shorter;  // why it is not the context that the class wants; empty: it is
+  std::string shorter;  // why the context is shorter than the class wants; empty: it is not
 };
 
 // The agent knows a ContextPolicy.
 bool TakesContext(const v1::Device& device) { return device.facts().kv_types_size() > 0; }
 
-// What the device will run: what the class wants, or, where its agent is of an earlier contract and
-// its engine runs the artifact, what that engine does in any case.
+// What the device will run: what the class wants, or, if an older agent's own engine runs the
+// artifact, what that engine does in any case.
 v1::ContextPolicy WishOf(const v1::Device& device, const DeviceClassSpec& spec) {
   if (spec.runtime || spec.format != pipeline::kEngineFormat || TakesContext(device))
     return spec.context;
@@ -101,7 +101,7 @@ std::variant<Choice, Obstacle> ChooseContext(const v1::Device& device, const Dev
   choice.context.set_tokens(need->context);
   choice.context.set_min_tokens(std::min(wish.min_tokens(), need->context));
   choice.context.set_kv_type(need->kv_type);
-  // An artifact from before does not say how many tokens its model takes: what runs it knows.
+  // An older artifact does not say how many tokens its model supports: the runtime knows.
   if (offered.memory.model_context() == 0 && wish.tokens() == 0)
     choice.context.clear_tokens(), choice.context.clear_min_tokens();
   if (need->context < unlimited->context)
@@ -133,7 +133,7 @@ std::optional<Obstacle> WhyNot(const v1::Device& device, const OfferedArtifact& 
   return std::nullopt;
 }
 
-// How the device would run the artifact, or what stands against that.
+// How the device would run the artifact, or what prevents that.
 std::variant<Choice, Obstacle> Consider(const v1::Device& device, const DeviceClassSpec& spec,
                                         const OfferedArtifact& offered, std::string_view model) {
   if (auto obstacle = WhyNot(device, offered, model)) return *std::move(obstacle);
@@ -190,7 +190,7 @@ v1::RolloutDevice MatchDevice(const v1::Device& device,
     return Skip(row, RolloutDevice::NO_ARTIFACT,
                 fmt::format("model {} has no artifact {}:{}: submit a job for class {}", model,
                             spec->format, spec->recipe, spec->name));
-  std::optional<Obstacle> own;  // what stands against the class's own
+  std::optional<Obstacle> own;  // what prevents the class's own
   for (const OfferedArtifact* candidate : candidates) {
     auto considered = Consider(device, *spec, *candidate, model);
     if (auto* obstacle = std::get_if<Obstacle>(&considered)) {

@@ -1,4 +1,4 @@
-// Which artifact of a rollout suits a device, by its class; of the agent itself, by its
+// Which artifact of a rollout suits a device, by its class, or, for the agent itself, by its
 // architecture. Pure.
 #pragma once
 
@@ -22,8 +22,8 @@ struct OfferedArtifact {
 };
 
 // QUEUED with the artifact that the class wants and the smaller ones that the device may step down
-// to, or SKIPPED with the reason and its code. Where the class's own is too much for the device, a
-// shorter context that the class allows does, and where that is too much too, the next smaller
+// to, or SKIPPED with the reason and its code. If the class's own is too large for the device, a
+// shorter context that the class allows is used; if that is too large as well, the next smaller
 // artifact takes its place.
 v1::RolloutDevice MatchDevice(const v1::Device& device,
                               const std::vector<OfferedArtifact>& artifacts,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "daemon/store/stored_time.h"
+
 namespace quantfleet::daemon {
 namespace {
 
@@ -21,10 +23,13 @@ double GapMs(const v1::RolloutPlan& plan) {
 }
 
 // The time from which unused turns still count.
-double From(const v1::Rollout& head, int64_t now_ms) {
-  if (head.next_told_ms() == 0) return static_cast<double>(now_ms);
-  const double burst = std::max(GapMs(head.plan()), static_cast<double>(kBurstMs));
-  return std::max(static_cast<double>(head.next_told_ms()),
+double From(const v1::Rollout& rollout, int64_t now_ms) {
+  // The next turn is never further away than one gap, but by a clock that was ahead.
+  if (rollout.next_told_ms() == 0 ||
+      IsFuture(rollout.next_told_ms(), now_ms + static_cast<int64_t>(GapMs(rollout.plan()))))
+    return static_cast<double>(now_ms);
+  const double burst = std::max(GapMs(rollout.plan()), static_cast<double>(kBurstMs));
+  return std::max(static_cast<double>(rollout.next_told_ms()),
                   static_cast<double>(now_ms) - burst + 1);
 }
 
@@ -51,8 +56,8 @@ Time WindowOpens(const v1::RolloutPlan& plan, Time now) {
   return FromUnixMillis(minute * kMinuteMs);
 }
 
-uint64_t MayAssign(const v1::Rollout& head, uint64_t queued, uint64_t in_flight, Time now) {
-  const v1::RolloutPlan& plan = head.plan();
+uint64_t MayAssign(const v1::Rollout& rollout, uint64_t queued, uint64_t in_flight, Time now) {
+  const v1::RolloutPlan& plan = rollout.plan();
   if (!WithinWindows(plan, now)) return 0;
   uint64_t most = queued;
   if (plan.max_in_flight() > 0)
@@ -60,15 +65,15 @@ uint64_t MayAssign(const v1::Rollout& head, uint64_t queued, uint64_t in_flight,
         most, in_flight < plan.max_in_flight() ? plan.max_in_flight() - in_flight : 0);
   if (plan.devices_per_minute() == 0) return most;
   const auto now_ms = static_cast<double>(ToUnixMillis(now));
-  const double from = From(head, ToUnixMillis(now));
+  const double from = From(rollout, ToUnixMillis(now));
   if (from > now_ms) return 0;
   return std::min(most, static_cast<uint64_t>((now_ms - from) / GapMs(plan)) + 1);
 }
 
-int64_t NextAssignment(const v1::Rollout& head, uint64_t assigned, Time now) {
-  if (head.plan().devices_per_minute() == 0) return 0;
-  return static_cast<int64_t>(From(head, ToUnixMillis(now)) +
-                              static_cast<double>(assigned) * GapMs(head.plan()));
+int64_t NextAssignment(const v1::Rollout& rollout, uint64_t assigned, Time now) {
+  if (rollout.plan().devices_per_minute() == 0) return 0;
+  return static_cast<int64_t>(From(rollout, ToUnixMillis(now)) +
+                              static_cast<double>(assigned) * GapMs(rollout.plan()));
 }
 
 }  // namespace quantfleet::daemon

@@ -21,7 +21,7 @@ bool IsRest(const RolloutPhase& phase) {
          phase.group().empty();
 }
 
-// Whether the phase chooses devices by what they are, and this one is of those.
+// Whether the phase selects devices by labels or group, and this one belongs.
 bool IsChosen(const RolloutPhase& phase, const Groups& groups, std::string_view device,
               const Labels& labels) {
   if (!phase.labels().empty()) return HasLabels(labels, phase.labels());
@@ -67,7 +67,7 @@ absl::Status CheckWindow(const v1::MaintenanceWindow& window, int number) {
   return absl::OkStatus();
 }
 
-// Spread evenly, and the same whoever asks.
+// Spread evenly, and the same at each call.
 uint64_t Lot(std::string_view purpose, std::string_view rollout, std::string_view device) {
   const std::string hash = HashText(fmt::format("{}/{}/{}", purpose, rollout, device)).raw();
   uint64_t lot = 0;

@@ -6,6 +6,7 @@
 
 #include "common/base/fail_point.h"
 #include "daemon/rollout/plan.h"
+#include "daemon/store/stored_time.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -16,13 +17,13 @@ constexpr size_t kMaxReason = 1024;
 
 using v1::RolloutDevice;
 
-absl::StatusOr<PhaseCounts> Rollouts::Count(const Transaction& tx, const v1::Rollout& head) {
-  PhaseCounts counts(static_cast<size_t>(head.plan().phases_size()));
+absl::StatusOr<PhaseCounts> Rollouts::Count(const Transaction& tx, const v1::Rollout& rollout) {
+  PhaseCounts counts(static_cast<size_t>(rollout.plan().phases_size()));
   QF_ASSIGN_OR_RETURN(const std::vector<RolloutStore::Count> rows,
-                      tx.rollouts().CountDevices(head.name()));
+                      tx.rollouts().CountDevices(rollout.name()));
   for (const RolloutStore::Count& row : rows) {
     if (row.phase >= counts.size())
-      return Internal("{} has a device in phase {}", head.name(), row.phase + 1);
+      return Internal("{} has a device in phase {}", rollout.name(), row.phase + 1);
     PhaseCount& count = counts[row.phase];
     switch (row.state) {
       case RolloutDevice::QUEUED:
@@ -48,13 +49,19 @@ absl::StatusOr<PhaseCounts> Rollouts::Count(const Transaction& tx, const v1::Rol
   return counts;
 }
 
-absl::Status Rollouts::TimeOut(Transaction& tx, const v1::Rollout& head) {
-  if (!IsActive(head.state())) return absl::OkStatus();
-  QF_ASSIGN_OR_RETURN(std::vector<RolloutDevice> overdue,
-                      tx.rollouts().ListOverdueDevices(head.name(), ToUnixMillis(Now())));
-  for (RolloutDevice& row : overdue)
-    if (Move(row, RowEvent::kTimeOut, {.now = Now()}))
-      QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(head.name(), row));
+absl::Status Rollouts::TimeOut(Transaction& tx, const v1::Rollout& rollout) {
+  if (!IsActive(rollout.state())) return absl::OkStatus();
+  const int64_t now = ToUnixMillis(Now()), latest = Deadline(rollout);
+  QF_ASSIGN_OR_RETURN(
+      std::vector<RolloutDevice> overdue,
+      tx.rollouts().ListOverdueDevices(rollout.name(), now, latest + kSameMomentMs));
+  for (RolloutDevice& row : overdue) {
+    // Set while the clock was ahead: its time begins anew.
+    const bool future = row.deadline_ms() > latest;
+    if (future) row.set_deadline_ms(latest);
+    if (future || Move(row, RowEvent::kTimeOut, {.now = Now()}))
+      QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(rollout.name(), row));
+  }
   return absl::OkStatus();
 }
 
@@ -64,11 +71,11 @@ absl::Status Rollouts::ApplyToRows(Transaction& tx, const Decision& decision,
     case Decision::Rows::kKeep:
       break;
     case Decision::Rows::kClaim:
-      return Claim(tx, decision.head, touched);
+      return Claim(tx, decision.rollout, touched);
     case Decision::Rows::kClose:
-      return CloseRows(tx, decision.head);
+      return CloseRows(tx, decision.rollout);
     case Decision::Rows::kRollBack:
-      return RollBackRows(tx, decision.head);
+      return RollBackRows(tx, decision.rollout);
   }
   return absl::OkStatus();
 }
@@ -78,35 +85,37 @@ absl::StatusOr<bool> Rollouts::Apply(Transaction& tx, Decision& decision,
   bool moved = decision.outcome == Decision::Outcome::kMoves;
   QF_RETURN_IF_ERROR(ApplyToRows(tx, decision, touched));
   if (moved) {
-    const bool over = IsFinal(decision.head.state());
+    const bool over = IsFinal(decision.rollout.state());
     if (over)
       FailPoint("rollout-before-finished");
     else
       FailPoint("phase-before-entered");
-    QF_RETURN_IF_ERROR(tx.rollouts().PutHead(decision.head));
+    QF_RETURN_IF_ERROR(tx.rollouts().PutRecord(decision.rollout));
     if (over)
       FailPoint("rollout-after-finished");
     else
       FailPoint("phase-after-entered");
   }
   if (decision.assign == 0) return moved;
-  QF_ASSIGN_OR_RETURN(const uint64_t assigned, AssignNext(tx, decision.head, decision.assign));
+  QF_ASSIGN_OR_RETURN(const uint64_t assigned, AssignNext(tx, decision.rollout, decision.assign));
   return moved || assigned > 0;
 }
 
 absl::StatusOr<bool> Rollouts::Step(Transaction& tx, const std::string& name, RolloutEvent event,
                                     std::string_view why, std::set<std::string>& touched) {
-  QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
-  QF_ASSIGN_OR_RETURN(const PhaseCounts counts, Count(tx, head));
-  QF_ASSIGN_OR_RETURN(Decision decision, Decide(head, counts, Now(), event, why));
+  QF_ASSIGN_OR_RETURN(const v1::Rollout rollout, tx.rollouts().GetRecord(name));
+  QF_ASSIGN_OR_RETURN(const PhaseCounts counts, Count(tx, rollout));
+  QF_ASSIGN_OR_RETURN(Decision decision, Decide(rollout, counts, Now(), event, why));
   if (decision.outcome == Decision::Outcome::kRefused)
     return FailedPrecondition("{}", decision.refusal);
   return Apply(tx, decision, touched);
 }
 
 absl::Status Rollouts::Settle(Transaction& tx, const std::string& name) {
-  QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
-  QF_RETURN_IF_ERROR(TimeOut(tx, head));
+  // Ahead, it would end soaks and time out every device; behind, nothing can be signed.
+  QF_RETURN_IF_ERROR(with_.authority.CheckClock());
+  QF_ASSIGN_OR_RETURN(const v1::Rollout rollout, tx.rollouts().GetRecord(name));
+  QF_RETURN_IF_ERROR(TimeOut(tx, rollout));
   std::set<std::string> touched;  // nobody: time alone begins no rollout
   for (bool moved = true; moved;) {
     QF_ASSIGN_OR_RETURN(moved, Step(tx, name, RolloutEvent::kTick, "", touched));
@@ -135,13 +144,13 @@ absl::Status Rollouts::ReportRows(Transaction& tx, std::string_view device_id,
               {.now = Now(), .status = status == models.end() ? nullptr : &*status}))
       continue;
     if (IsInFlight(changed.state()) && changed.deadline_ms() == 0) {
-      QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(row.rollout));
-      changed.set_deadline_ms(Deadline(head));  // assigned before there were deadlines
+      QF_ASSIGN_OR_RETURN(const v1::Rollout rollout, tx.rollouts().GetRecord(row.rollout));
+      changed.set_deadline_ms(Deadline(rollout));  // assigned before there were deadlines
     }
     FailPoint("rollout-before-device-recorded");
     QF_RETURN_IF_ERROR(tx.rollouts().PutDevice(row.rollout, changed));
-    // A device that has just heard of it is under way as before: nothing follows, and nobody needs
-    // to count.
+    // A device that has just received it is in flight as before: nothing follows, and nothing needs
+    // to be counted.
     if (IsInFlight(row.device.state()) && IsInFlight(changed.state())) continue;
     touched.insert(row.rollout);
     news = true;
@@ -174,6 +183,7 @@ absl::Status Rollouts::Skip(Transaction& tx, std::string_view device_id, std::st
 }
 
 absl::Status Rollouts::Tick() {
+  QF_RETURN_IF_ERROR(with_.authority.CheckClock());
   QF_ASSIGN_OR_RETURN(
       const std::vector<std::string> names,
       with_.store.Read([](const Transaction& tx) { return tx.rollouts().ListActive(); }));
@@ -184,20 +194,21 @@ absl::Status Rollouts::Tick() {
       if (first.ok() && !done.ok()) first = Annotate(done, name);
     }
   };
-  // Before anybody is assigned, every device whose time is up is free for who comes first.
+  // Before any device is assigned, those whose time is up are freed for whichever rollout comes
+  // first.
   each([&](Transaction& tx, const std::string& name) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
-    return TimeOut(tx, head);
+    QF_ASSIGN_OR_RETURN(const v1::Rollout rollout, tx.rollouts().GetRecord(name));
+    return TimeOut(tx, rollout);
   });
   each([&](Transaction& tx, const std::string& name) { return Settle(tx, name); });
   return first;
 }
 
-absl::Status Rollouts::ActOn(Transaction& tx, const v1::Rollout& head, RolloutEvent event,
+absl::Status Rollouts::ActOn(Transaction& tx, const v1::Rollout& rollout, RolloutEvent event,
                              std::string_view why) {
-  std::set<std::string> touched{head.name()};
-  QF_RETURN_IF_ERROR(TimeOut(tx, head));
-  QF_RETURN_IF_ERROR(Step(tx, head.name(), event, why, touched).status());
+  std::set<std::string> touched{rollout.name()};
+  QF_RETURN_IF_ERROR(TimeOut(tx, rollout));
+  QF_RETURN_IF_ERROR(Step(tx, rollout.name(), event, why, touched).status());
   return SettleAll(tx, touched);
 }
 
@@ -207,8 +218,8 @@ absl::StatusOr<v1::Rollout> Rollouts::Act(const std::string& name, RolloutEvent 
   v1::Rollout rollout;
   FailPoint("phase-before-action");
   QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
-    QF_RETURN_IF_ERROR(ActOn(tx, head, event, why));
+    QF_ASSIGN_OR_RETURN(const v1::Rollout record, tx.rollouts().GetRecord(name));
+    QF_RETURN_IF_ERROR(ActOn(tx, record, event, why));
     QF_ASSIGN_OR_RETURN(rollout, tx.rollouts().GetSummary(name));
     return absl::OkStatus();
   }));
@@ -221,13 +232,13 @@ absl::StatusOr<v1::Rollout> Rollouts::Approve(const std::string& name, uint32_t 
   v1::Rollout rollout;
   FailPoint("phase-before-approved");
   QF_RETURN_IF_ERROR(with_.store.Write([&](Transaction& tx) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(const v1::Rollout head, tx.rollouts().GetHead(name));
-    switch (GateOf(head, phase)) {
+    QF_ASSIGN_OR_RETURN(const v1::Rollout record, tx.rollouts().GetRecord(name));
+    switch (GateOf(record, phase)) {
       case Gate::kNotReached:
         return FailedPrecondition("{} is in phase {}: phase {} cannot be approved yet", name,
-                                  head.phase() + 1, phase);
+                                  record.phase() + 1, phase);
       case Gate::kWaits:
-        QF_RETURN_IF_ERROR(ActOn(tx, head, RolloutEvent::kApprove, ""));
+        QF_RETURN_IF_ERROR(ActOn(tx, record, RolloutEvent::kApprove, ""));
         break;
       case Gate::kPassed:
         break;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/bytes.h"
+#include "daemon/store/artifact_name.h"
 
 namespace quantfleet::daemon {
 namespace {
@@ -14,9 +15,9 @@ using v1::RolloutDevice;
 
 constexpr size_t kMaxRowReason = 1024;
 
-// "artifacts/<hex>" holds the digest that the device reports raw.
+// Whether it is the artifact whose digest the device reports raw.
 bool IsArtifact(const std::string& name, const std::string& raw_digest) {
-  return !raw_digest.empty() && name == "artifacts/" + ToHex(AsBytes(raw_digest));
+  return !raw_digest.empty() && name == ArtifactName(AsBytes(raw_digest));
 }
 
 // Reasons with which a device refuses an assignment before it accepts its release (agent/update).
@@ -27,7 +28,7 @@ bool Refuses(const RolloutDevice& row, const ModelStatus& status, bool told_befo
   if (status.phase() != ModelStatus::FAILED) return false;
   if (status.release() > row.release())
     return true;  // it accepted a higher one and will not go below
-  // Told once before: what it refuses now is not an older assignment's.
+  // It was assigned before: it does not refuse an older assignment now.
   return told_before && std::ranges::find(kRefusals, status.reason()) != std::end(kRefusals);
 }
 
@@ -48,7 +49,7 @@ struct Outcome {
   std::string artifact = {};  // what the device stepped down to; empty: nothing
 };
 
-// The artifact of the row's, or of its steps down, that the device says it runs.
+// The row's artifact, or one of its steps down, that the device reports to run.
 const std::string* RunningOf(const RolloutDevice& row, const ModelStatus& status) {
   if (IsArtifact(row.artifact(), status.active_manifest())) return &row.artifact();
   const auto step = std::ranges::find_if(row.step_down(), [&](const std::string& name) {
@@ -81,8 +82,8 @@ Outcome Forward(const RolloutDevice& row, const ModelStatus* status) {
   if (!status) return next;
   if (status->release() == row.release()) {
     if (status->phase() == ModelStatus::FAILED) return Failure(*status);
-    // A device that failed and mends itself counts as healthy; its attempts on the way do not
-    // reopen the row.
+    // A device that failed and recovers counts as healthy; its attempts on the way do not reopen
+    // the row.
     if (status->phase() == ModelStatus::HEALTHY)
       if (const std::string* running = RunningOf(row, *status)) return Healthy(*status, *running);
     if (!IsInFlight(row.state())) return next;
@@ -186,7 +187,7 @@ bool Concerns(RowEvent event, const RolloutDevice& row) {
       return state == RolloutDevice::QUEUED;
     case RowEvent::kReport:
       if (state == RolloutDevice::ROLLING_BACK) return true;
-      // One that failed before it was assigned, or whose way back failed, has nothing to report on.
+      // One that failed before it was assigned, or whose rollback failed, has nothing to report on.
       return (IsInFlight(state) || finished) && row.release() > 0 && !row.taken_back();
     case RowEvent::kAllow:
       return state == RolloutDevice::IN_PROGRESS && row.code() == RolloutDevice::OVER_BUDGET;

@@ -1,5 +1,5 @@
-// Tells the rollouts that time has passed: a thread that does nothing else. What a tick does is in
-// Rollouts::Tick, which tests call by hand.
+// Lets the rollouts know that time has passed: a thread that does nothing else. Rollouts::Tick,
+// which tests call directly, does the work.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,7 @@ namespace quantfleet::daemon {
 
 class Ticker {
  public:
-  // `log`: one line for each error that is not the last one again.
+  // `log`: one line for each error, unless it repeats the last one.
   Ticker(Rollouts& rollouts, Duration every, std::function<void(std::string_view)> log);
   ~Ticker() = default;  // stops and waits
   Ticker(const Ticker&) = delete;

@@ -1,4 +1,4 @@
-// Devices that may come without a token, and devices that came and wait for an operator.
+// The allowlist and the pending devices.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@
 
 namespace quantfleet::daemon {
 
-// A device that waits for an operator.
+// A pending device.
 struct PendingRecord {
   v1::PendingDevice device;
-  std::string admission;  // as in Enrollment; empty: nothing vouches for it
+  std::string admission;  // as in Enrollment; empty: nothing admits it
 };
 
 class AdmissionStore {
@@ -35,11 +35,12 @@ class AdmissionStore {
   virtual absl::StatusOr<std::optional<PendingRecord>> FindPending(std::string_view id,
                                                                    int64_t now_ms) const = 0;
   virtual absl::StatusOr<std::vector<v1::PendingDevice>> ListPending(
-      int64_t now_ms) const = 0;  // first come, first
-  // Replaces the key's record, but for its place in the queue. Those that have expired go first.
-  // RESOURCE_EXHAUSTED when `most` others wait that are vouched for (or not) as this one is.
+      int64_t now_ms) const = 0;  // the first to come first
+  // Replaces the key's record but keeps its place in the queue. Expired ones are removed first.
+  // RESOURCE_EXHAUSTED when `most` others wait that something admits, or that nothing admits, like
+  // this one.
   virtual absl::Status PutPending(const PendingRecord& pending, size_t most, int64_t now_ms) = 0;
-  // Whoever waits by this admission waits no longer.
+  // Removes those that wait with this admission.
   virtual absl::Status ForgetPending(std::string_view admission) = 0;
 };
 

@@ -23,15 +23,14 @@ class ArtifactStore {
 
   // By name, or by an unambiguous prefix of the digest's hex.
   virtual absl::StatusOr<ArtifactRecord> Get(std::string_view name_or_prefix) const = 0;
-  // Newest first; model empty: all, an artifact of several models once for each.
+  // Newest first. With an empty model: all, an artifact of several models once for each.
   virtual absl::StatusOr<std::vector<v1::Artifact>> List(std::string_view model) const = 0;
   // The same digest again (also for another model) is the same artifact: it becomes that model's
   // newest, and statements that it lacks are added.
   virtual absl::Status Put(const ArtifactRecord& artifact) = 0;
   virtual absl::Status AddStatement(std::string_view artifact, const v1::Signed& statement) = 0;
-  // Forgets the artifact, for each of its models; what it was, is returned. FAILED_PRECONDITION
-  // names what still needs it: devices that are assigned to it or run it, rollouts that are not
-  // over.
+  // Forgets the artifact for all of its models and returns it. FAILED_PRECONDITION names what still
+  // needs it: devices that are assigned to it or run it, unfinished rollouts.
   virtual absl::StatusOr<v1::Artifact> Delete(std::string_view name_or_prefix) = 0;
 };
 

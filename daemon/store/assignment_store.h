@@ -27,12 +27,12 @@ class AssignmentStore {
 
   virtual absl::StatusOr<std::vector<AssignmentRecord>> List(
       std::string_view device_id) const = 0;  // by model
-  // May this device fetch that artifact: is it assigned to it, for any model, or may it step down
-  // to it.
+  // Whether the device may download the artifact: it is assigned to it, for any model, or may step
+  // down to it.
   virtual absl::StatusOr<bool> IsAssigned(std::string_view device_id,
                                           std::string_view manifest_digest) const = 0;
-  // Takes the next release of (device, model), has the statement made for it and keeps that in
-  // place of the former one. Digests are raw; `step_down`: what the device may go on with by
+  // Takes the next release of (device, model), has a statement signed for it and stores that in
+  // place of the previous one. Digests are raw; `step_down`: what the device may step down to by
   // itself.
   virtual absl::StatusOr<AssignmentRecord> Assign(
       std::string_view device_id, std::string_view model, std::string_view manifest_digest,

@@ -1,4 +1,4 @@
-// What happened, told after it was committed.
+// A change, published after it was committed.
 #pragma once
 
 #include <string>

@@ -1,8 +1,9 @@
-// How much there is of everything. Reads alone: whoever asks whether the daemon is ready costs it
-// no write.
+// How much there is of everything. It only reads: asking whether the daemon is ready costs no
+// write.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "common/base/status.h"
 
@@ -17,8 +18,9 @@ struct Counts {
 class CountStore {
  public:
   virtual ~CountStore() = default;
-  // `seen_since_ms`: devices heard from at or after it count as devices_seen.
-  virtual absl::StatusOr<Counts> Count(int64_t seen_since_ms) const = 0;
+  // Devices heard from between the two count as devices_seen.
+  virtual absl::StatusOr<Counts> Count(
+      int64_t seen_since_ms, int64_t seen_until_ms = std::numeric_limits<int64_t>::max()) const = 0;
 };
 
 }  // namespace quantfleet::daemon

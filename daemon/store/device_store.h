@@ -1,5 +1,5 @@
-// Devices, the model statuses that they report, and when they were last heard of. Device.models
-// and last_seen_ms are filled in on every read.
+// Devices, the model statuses that they report, and when they were last seen. Device.models and
+// last_seen_ms are filled in on every read.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,10 @@
 
 namespace quantfleet::daemon {
 
-// A device that comes in.
+// A device that enrolls.
 struct Enrollment {
   Digest public_key;      // of the device's key
-  std::string admission;  // what let it in, as FindByAdmission is asked: "token t1",
+  std::string admission;  // what admitted it, as in FindByAdmission: "token t1",
                           // "certificate <key digest>"
   v1::Device device;      // id, state, class, facts, labels ...
   int64_t now_ms;
@@ -42,13 +42,13 @@ class DeviceStore {
   virtual absl::StatusOr<std::vector<v1::Device>> List(std::string_view after,
                                                        size_t limit) const = 0;
 
-  // Makes the device, in place of what allowed it or waited for it. A key that is enrolled already
-  // keeps its id, the time of its enrollment, its hardware id, its labels, which new ones win over,
-  // and its admission and pinned class unless new ones come. PERMISSION_DENIED: the key's device is
-  // revoked.
+  // Creates the device in place of its entry in the allowlist or among pending devices. A key that
+  // is enrolled already keeps its id, time of enrollment, hardware id and labels (new ones win),
+  // and its admission and pinned class unless there are new ones. PERMISSION_DENIED: the key's
+  // device is revoked.
   virtual absl::StatusOr<v1::Device> Create(const Enrollment& enrollment) = 0;
-  // Writes what differs: the device's own fields and the statuses in `models` (one that is gone is
-  // deleted). No difference, no write. last_seen_ms is Touch's; a hardware id that is known stays.
+  // Writes what differs: the device's own fields and the statuses in `models` (a missing one is
+  // deleted). No difference, no write. Touch writes last_seen_ms; a known hardware id stays.
   // `read`: the device as this transaction has read it.
   virtual absl::StatusOr<v1::Device> Update(
       const v1::Device& read, const std::function<absl::Status(v1::Device&)>& change) = 0;
@@ -57,9 +57,9 @@ class DeviceStore {
     QF_ASSIGN_OR_RETURN(const v1::Device read, Get(id));
     return Update(read, change);
   }
-  // Heard of now. `device`: as this transaction read it. Cheap: once the transaction is committed
-  // it is kept in memory, read with the device at once and written every half minute (of `now_ms`)
-  // and at the end. A crash forgets some.
+  // The device was seen now. `device`: as this transaction read it. Cheap: once the transaction is
+  // committed the time is kept in memory, shown with the device at once, and written every half
+  // minute (of `now_ms`) and at the end. A crash loses some.
   virtual void Touch(const v1::Device& device, int64_t now_ms) = 0;
 };
 

@@ -1,5 +1,4 @@
-// A feed of events: publishers never block on subscribers' business, subscribers get a call per
-// event.
+// A feed of events: publishers never wait for subscribers' work; subscribers get a call per event.
 //
 // Thread-safe. A subscriber's function runs on the publisher's thread, must be quick and must not
 // publish to the same feed. Once a Subscription is destroyed its function neither runs nor will

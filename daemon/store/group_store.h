@@ -15,7 +15,7 @@ class GroupStore {
   virtual absl::StatusOr<v1::DeviceGroup> Get(std::string_view name) const = 0;
   virtual absl::StatusOr<std::vector<v1::DeviceGroup>> List() const = 0;  // by name
   virtual absl::Status Put(const v1::DeviceGroup& group) = 0;  // in place of the one of that name
-  // What it was. FAILED_PRECONDITION names a rollout that is not over and uses it.
+  // Returns the group. FAILED_PRECONDITION names an unfinished rollout that uses it.
   virtual absl::StatusOr<v1::DeviceGroup> Delete(std::string_view name) = 0;
 };
 

@@ -39,9 +39,9 @@ class JobStore {
   virtual absl::StatusOr<JobRecord> Create(const JobRecord& job, const Request& request) = 0;
   virtual absl::StatusOr<JobRecord> Update(
       std::string_view name, const std::function<absl::Status(JobRecord&)>& change) = 0;
-  // The oldest QUEUED job, now RUNNING; nullopt when none waits.
+  // The oldest QUEUED job, which is RUNNING now; nullopt when there is none.
   virtual absl::StatusOr<std::optional<JobRecord>> ClaimNextQueued() = 0;
-  // At start: what was RUNNING when the process died is QUEUED again. How many.
+  // At start: jobs that were RUNNING when the process died are QUEUED again. Returns how many.
   virtual absl::StatusOr<int> RequeueRunning() = 0;
 
   // By number.
@@ -49,8 +49,8 @@ class JobStore {
   // Replaces equal numbers. FAILED_PRECONDITION: there is no such job.
   virtual absl::Status PutSlabs(std::string_view job, const std::vector<SlabRow>& slabs) = 0;
   virtual absl::Status DeleteSlabs(std::string_view job) = 0;
-  // The slabs of the latest FAILED or CANCELLED job with the same plan and source become this
-  // job's. How many.
+  // Gives this job the slabs of the latest FAILED or CANCELLED job with the same plan and source.
+  // Returns how many.
   virtual absl::StatusOr<uint64_t> AdoptSlabs(const JobRecord& job) = 0;
 };
 

@@ -19,7 +19,7 @@ struct PushedFile {
   Digest sha256;
 };
 
-// A model on its way in. What has arrived stands in the files themselves.
+// A model on its way in. How much has arrived is seen from the files themselves.
 struct PushRecord {
   std::string id;
   std::string model;
@@ -40,7 +40,7 @@ class ModelStore {
   virtual absl::StatusOr<PushRecord> GetPush(std::string_view id) const = 0;
   virtual absl::StatusOr<std::vector<PushRecord>> ListPushes() const = 0;  // oldest first
   virtual absl::StatusOr<PushRecord> CreatePush(const PushRecord& push, const Request& request) = 0;
-  // Records the model, marks the push committed.
+  // Records the model and marks the push as committed.
   virtual absl::Status FinishPush(std::string_view id, const v1::Model& model) = 0;
   virtual absl::Status DeletePush(std::string_view id) = 0;
 };

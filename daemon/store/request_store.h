@@ -1,4 +1,4 @@
-// Requests that made something, for callers whose connection broke.
+// Requests that created something, for callers whose connection broke.
 #pragma once
 
 #include <optional>
@@ -8,8 +8,8 @@
 
 namespace quantfleet::daemon {
 
-// The request that creates something. The same method and id again: the first answer, nothing new.
-// id empty: no memory.
+// A request that creates something. The same method and id again gets the first answer and creates
+// nothing. Empty id: not remembered.
 struct Request {
   std::string method;  // "SubmitJob"
   std::string id;
@@ -18,9 +18,10 @@ struct Request {
 class RequestStore {
  public:
   virtual ~RequestStore() = default;
-  // The resource that this request made, if it was here before.
+  // The resource that this request created, if it came before.
   virtual absl::StatusOr<std::optional<std::string>> Find(const Request& request) const = 0;
-  // It made this resource. What creates something and takes a Request does so itself.
+  // Records that the request created this resource. Calls that create something and take a Request
+  // do so themselves.
   virtual absl::Status Record(const Request& request, std::string_view resource) = 0;
 };
 

@@ -1,4 +1,4 @@
-// Signed statements, wherever they are kept.
+// Signed statements, wherever they are stored.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@ namespace quantfleet::daemon {
 class SignatureStore {
  public:
   virtual ~SignatureStore() = default;
-  // `sign` may add to each statement that is kept, of artifacts and assignments; whether it did.
-  // How many it added to.
+  // `sign` may add signatures to each stored statement about artifacts and assignments, and returns
+  // whether it did. Returns to how many it added some.
   virtual absl::StatusOr<uint64_t> SignAnew(const std::function<bool(v1::Signed&)>& sign) = 0;
 };
 

@@ -4,12 +4,12 @@
 //     return tx.jobs().Get(name);
 //   }));
 //
-// A transaction is all of its body's writes or none: the body's error takes them back, and so does
-// an error of one of its writes, or of the database, that the body passes over. Bodies do not nest:
-// a function that works inside a transaction takes it as a parameter. A body may run more than once
-// before it is committed (where several daemons share a database, one of two has to try again), so
-// it changes nothing outside but what it sets anew each time, tells nobody and waits for nobody.
-// Thread-safe.
+// A transaction is all of its body's writes or none: an error of the body discards them, and so
+// does an error of one of its writes, or of the database, that the body ignores. Bodies do not
+// nest: a function that works inside a transaction takes it as a parameter. A body may run more
+// than once before it is committed (where several daemons share a database, one of two has to try
+// again), so it changes nothing outside except what it sets anew each time, notifies nobody and
+// waits for nobody. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -28,7 +28,7 @@ namespace quantfleet::daemon {
 // Destroyed without Commit: as if it had never been.
 class OpenTransaction : public Transaction {
  public:
-  // Nothing may be asked of it afterwards. ABORTED: something in it failed, and nothing is kept.
+  // It must not be used afterwards. ABORTED: something in it failed, and nothing is stored.
   virtual absl::Status Commit() = 0;
 
  protected:
@@ -55,7 +55,8 @@ class Store {
         body, [this](const WriteBody& b) { return RunWrite(b); });
   }
 
-  // For what has to begin and end in different places; it is held up by, and holds up, all others.
+  // For transactions that begin and end in different places; others wait for it, and it waits for
+  // them.
   virtual absl::StatusOr<std::unique_ptr<OpenTransaction>> Begin() = 0;
   // Called after each commit, outside of the transaction, on the thread that made it.
   Feed<Change>& changes() { return changes_; }

@@ -1,4 +1,4 @@
-// Enrollment tokens and which keys used them. Whether a token lets anybody in is decided in
+// Enrollment tokens and which keys used them. Whether a token admits a device is decided in
 // daemon/fleet.
 #pragma once
 
@@ -28,15 +28,16 @@ class TokenStore {
   virtual absl::StatusOr<v1::EnrollmentToken> Create(const v1::EnrollmentToken& token,
                                                      const Digest& secret_hash,
                                                      const Request& request) = 0;
-  // In place of the one of its id. NOT_FOUND: there is none.
+  // Replaces the one with its id. NOT_FOUND: there is none.
   virtual absl::Status Put(const v1::EnrollmentToken& token) = 0;
 
-  // When this key used it first; nullopt: never.
+  // When this key first used it; nullopt: never.
   virtual absl::StatusOr<std::optional<int64_t>> FindUse(std::string_view id,
                                                          const Digest& public_key) const = 0;
-  // The time of the latest use but `skip`, of those after `since_ms`; nullopt: there were fewer.
+  // The time of the latest use but `skip`, of those after `since_ms` and up to `until_ms`; nullopt:
+  // there were fewer.
   virtual absl::StatusOr<std::optional<int64_t>> FindUseBefore(std::string_view id,
-                                                               int64_t since_ms,
+                                                               int64_t since_ms, int64_t until_ms,
                                                                uint32_t skip) const = 0;
   virtual absl::Status AddUse(std::string_view id, const Digest& public_key, int64_t used_ms) = 0;
 };

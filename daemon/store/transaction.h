@@ -1,9 +1,9 @@
-// One transaction: what the daemon keeps, subject by subject, as one moment shows it. What reads is
-// const, so that a const Transaction& is one that only reads.
+// One transaction: the daemon's state, subject by subject, as of one moment. Reading is const, so
+// that a const Transaction& only reads.
 //
-// It belongs to the thread that it was begun on. Names of resources are the API's ("jobs/...").
+// It belongs to the thread on which it was begun. Names of resources are the API's ("jobs/...").
 // Errors: NOT_FOUND and ALREADY_EXISTS name the resource, RESOURCE_EXHAUSTED means a full disk.
-// Functions that are handed in ("change", "sign") see the record alone.
+// Functions that are passed in ("change", "sign") see only the record.
 #pragma once
 
 #include "daemon/store/admission_store.h"

@@ -8,6 +8,7 @@
 
 #include "common/base/access.h"
 #include "common/base/fail_point.h"
+#include "common/trust/role.h"
 #include "common/trust/statement.h"
 #include "common/trust/trust_root.h"
 
@@ -18,6 +19,7 @@ constexpr Duration kDay = std::chrono::hours(24);
 constexpr Duration kServerLifetime = 90 * kDay;
 constexpr uint64_t kMaxRootsBytes = 16 << 20;
 constexpr Duration kAdminLifetime = 365 * kDay;
+constexpr const char* kClockFile = "clock";
 constexpr std::string_view kVersionLine = "# trust root ";
 constexpr std::string_view kCertificateBegins = "-----BEGIN CERTIFICATE-----";
 constexpr std::string_view kKeyBegins = "-----BEGIN PRIVATE KEY-----";
@@ -32,7 +34,7 @@ bool LooksLikeAddress(std::string_view name) {
          name.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
-// One file holds certificate and key, so that the two are never of different births.
+// One file holds certificate and key, so that the two always belong together.
 absl::StatusOr<Authority::ServerCredential> Split(std::string_view pem, const fs::path& file) {
   const size_t key = pem.find(kKeyBegins);
   if (key == std::string_view::npos || key == 0)
@@ -66,6 +68,20 @@ std::vector<std::string_view> Lines(std::string_view text) {
     if (end > 0) lines.push_back(text.substr(0, end));
   }
   return lines;
+}
+
+// When the newest of the certificates that are kept beside the CA was made: what a daemon of
+// before knows about the time. Unreadable ones say nothing here, and are reported where they are
+// used.
+std::optional<Time> NewestMade(FileSystem& files, const fs::path& keys) {
+  std::optional<Time> newest;
+  for (const char* name : {"server.pem", "admin.pem"}) {
+    if (!files.Exists(keys / name)) continue;
+    const auto pem = files.ReadAll(keys / name, 1 << 20);
+    const auto read = pem.ok() ? trust::ReadCertificate(*pem) : pem.status();
+    if (read.ok()) newest = std::max(newest.value_or(Time{}), read->not_before + trust::kBackdate);
+  }
+  return newest;
 }
 
 // The parts of `text` that begin with `mark`.
@@ -114,11 +130,13 @@ void AppendJson(std::string& out, std::string_view name, std::string_view value)
 }  // namespace
 
 Authority::Authority(FileSystem& files, const Clock& clock, fs::path data,
-                     std::vector<std::string> names, Keys keys, std::vector<v1::Signed> roots)
+                     std::vector<std::string> names, std::unique_ptr<ClockGuard> guard, Keys keys,
+                     std::vector<v1::Signed> roots)
     : files_(files),
       clock_(clock),
       data_(std::move(data)),
       names_(std::move(names)),
+      guard_(std::move(guard)),
       keys_(std::move(keys)),
       roots_(std::move(roots)) {}
 
@@ -161,7 +179,7 @@ absl::Status Authority::SaveSigningKeys(FileSystem& files, const fs::path& folde
   return files.WriteAtomically(folder / "signing.pem", AsBytes(text), OpenMode::kPrivate);
 }
 
-// In this order: a later file says that the earlier ones were there.
+// In this order: a later file proves that the earlier ones exist.
 absl::Status Authority::CreateMissingKeys(FileSystem& files, const Clock& clock,
                                           const fs::path& folder) {
   Keys made;
@@ -238,6 +256,9 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(
   fs::permissions(keys, fs::perms::owner_all, error);
   if (error) return ErrnoStatus(error.value(), "protecting " + keys.string());
 
+  QF_ASSIGN_OR_RETURN(auto guard,
+                      ClockGuard::Open(files, clock, keys / kClockFile, NewestMade(files, keys)));
+  QF_RETURN_IF_ERROR(guard->Check());
   QF_RETURN_IF_ERROR(CreateMissingKeys(files, clock, keys));
   QF_ASSIGN_OR_RETURN(Keys loaded, LoadKeys(files, keys));
   QF_ASSIGN_OR_RETURN(std::vector<v1::Signed> roots, KeepRoots(files, keys, loaded));
@@ -249,8 +270,13 @@ absl::StatusOr<std::unique_ptr<Authority>> Authority::Open(
     if (address.empty() || address == "0.0.0.0" || address == "::") continue;
     if (std::find(names.begin(), names.end(), address) == names.end()) names.push_back(address);
   }
-  return std::unique_ptr<Authority>(
-      new Authority(files, clock, data, std::move(names), std::move(loaded), std::move(roots)));
+  return std::unique_ptr<Authority>(new Authority(
+      files, clock, data, std::move(names), std::move(guard), std::move(loaded), std::move(roots)));
+}
+
+absl::StatusOr<std::string> Authority::AcceptClock(FileSystem& files, const Clock& clock,
+                                                   const fs::path& data) {
+  return ClockGuard::Accept(files, clock, data / "keys" / kClockFile);
 }
 
 std::string Authority::Keys::authorities_pem() const {
@@ -283,16 +309,16 @@ absl::StatusOr<Authority::ServerCredential> Authority::Keep(const fs::path& file
     QF_ASSIGN_OR_RETURN(const std::string pem, ReadPrivate(files_, file, 1 << 20));
     if (auto kept = Split(pem, file); kept.ok()) {
       const auto info = trust::ReadCertificate(kept->certificate_pem);
-      // A clock that stands before the certificate was made is no reason to renew: it would be
-      // renewed for ever.
-      if (info.ok() && Serves(info->subject, subject) &&
-          clock_.Now() + lifetime / 3 < info->not_after &&
+      const Time now = clock_.Now();
+      if (info.ok() && Serves(info->subject, subject) && info->holds_at(now) &&
+          info->holds_at(now + lifetime / 3) &&
           trust::VerifyChain(kept->certificate_pem, ca.certificate_pem(),
                              subject.kind == trust::Subject::Kind::kServer, std::nullopt)
               .ok())
         return kept;
     }
   }
+  QF_RETURN_IF_ERROR(guard_->Check());
   const trust::KeyPair key = trust::GenerateTlsKey();
   QF_ASSIGN_OR_RETURN(std::string certificate, ca.Issue(key.public_pem, subject, lifetime, clock_));
   QF_RETURN_IF_ERROR(
@@ -314,7 +340,7 @@ absl::StatusOr<Authority::ServerCredential> Authority::ServerIdentity() {
 absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server) {
   const trust::Subject subject{.kind = trust::Subject::Kind::kOperator,
                                .id = "admin",
-                               .role = "admin",
+                               .role = std::string(Name(trust::Role::kAdmin)),
                                .dns_names = {},
                                .ip_addresses = {}};
   // Of the newest CA, trusting all: a copy of the file outlives the old one.
@@ -334,6 +360,7 @@ absl::StatusOr<fs::path> Authority::WriteAdminCredential(std::string_view server
 
 absl::StatusOr<std::string> Authority::IssueDevice(std::string_view public_pem, std::string_view id,
                                                    Duration lifetime, uint32_t knows) const {
+  QF_RETURN_IF_ERROR(guard_->Check());
   const auto& ca = knows >= keys_.ca_version ? keys_.authorities.back() : keys_.authorities.front();
   return ca.Issue(public_pem,
                   {.kind = trust::Subject::Kind::kDevice,
@@ -347,8 +374,7 @@ absl::StatusOr<std::string> Authority::IssueDevice(std::string_view public_pem, 
 absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem,
                                                      std::string_view name, std::string_view role,
                                                      Duration lifetime) const {
-  if (role != "admin" && role != "publisher" && role != "viewer")
-    return InvalidArgument("'{}' is not a role: use admin, publisher or viewer", role);
+  QF_RETURN_IF_ERROR(guard_->Check());
   return keys_.authorities.back().Issue(public_pem,
                                         {.kind = trust::Subject::Kind::kOperator,
                                          .id = std::string(name),
@@ -356,6 +382,12 @@ absl::StatusOr<std::string> Authority::IssueOperator(std::string_view public_pem
                                          .dns_names = {},
                                          .ip_addresses = {}},
                                         lifetime, clock_);
+}
+
+absl::StatusOr<v1::Signed> Authority::SignStatement(std::string_view payload_type,
+                                                    std::string_view payload) const {
+  QF_RETURN_IF_ERROR(guard_->Check());
+  return keys_.Sign(payload_type, payload);
 }
 
 v1::Signed Authority::Keys::Sign(std::string_view payload_type, std::string_view payload) const {
@@ -386,7 +418,7 @@ absl::StatusOr<std::vector<v1::Signed>> Authority::KeepRoots(FileSystem& files,
     if (!bytes || !statement.ParseFromString(std::string(AsText(*bytes))) ||
         !root.ParseFromString(statement.payload()))
       return Damaged(file);
-    // Of keys that were not kept, as after a restored backup: nobody can follow them.
+    // Of keys that are gone, as after restoring a backup: no device can follow them.
     if (root.version() < keys.version()) roots.push_back(std::move(statement));
   }
   roots.push_back(keys.Sign(trust::kTrustRootType, keys.trust_root().SerializeAsString()));

@@ -2,11 +2,14 @@
 // certificate, and the first operator's credential. Made at first start, each in one file that is
 // whole or absent.
 //
-//   DATA/keys/ca.pem       CA certificates, each before its key, oldest first    one is added or
-//   dropped by an operator DATA/keys/signing.pem  Ed25519 keys, oldest first one is added or
-//   dropped by an operator DATA/keys/roots.b64    the trust roots there were, each a signed
-//   statement   one is added with each change of the two above DATA/keys/server.pem   server
-//   certificate and key    renewed DATA/keys/admin.pem    admin certificate and key     renewed
+//   DATA/keys/ca.pem       CA certificates, each before its key, oldest first; an operator adds or
+//                          drops one
+//   DATA/keys/signing.pem  Ed25519 keys, oldest first; an operator adds or drops one
+//   DATA/keys/roots.b64    every trust root so far, each a signed statement; each change of the two
+//                          above adds one
+//   DATA/keys/server.pem   the server's certificate and key; renewed
+//   DATA/keys/admin.pem    the admin's certificate and key; renewed
+//   DATA/keys/clock        the newest time at which the daemon was at work; see clock_guard.h
 //   DATA/admin.json        {"server","ca_pem","certificate_pem","private_pem"}
 //
 // The folder has mode 0700, the files 0600; what others may read or change is refused
@@ -26,6 +29,7 @@
 #include "common/base/status.h"
 #include "common/trust/certificate.h"
 #include "common/trust/keys.h"
+#include "daemon/trust/clock_guard.h"
 #include "quantfleet/v1/trust.pb.h"
 
 namespace quantfleet::daemon {
@@ -38,62 +42,72 @@ class Authority {
   };
 
   // Loads or makes the CA and the signing key. FAILED_PRECONDITION when one of the two is lost: a
-  // new one in its place would cut off every device. `listen_addresses`: names or addresses
-  // (without ports) that the server is reached by, beside localhost, 127.0.0.1, ::1 and the
-  // machine's own name. `files` and `clock` must outlive the Authority.
+  // new one in its place would cut off every device. It is also the
+  // code for a clock that cannot be right (clock_guard.h): nothing is made then.
+  // `listen_addresses`: names or addresses (without ports) that the server is reached by, beside
+  // localhost, 127.0.0.1, ::1 and the machine's own name. `files` and `clock` must outlive the
+  // Authority.
   static absl::StatusOr<std::unique_ptr<Authority>> Open(
       FileSystem& files, const Clock& clock, const fs::path& data,
       const std::vector<std::string>& listen_addresses);
 
-  // For a daemon that does not run. What is changed is there twice for a while, and one thing at a
+  // While no daemon runs. Whatever is changed exists twice for a while, and only one change at a
   // time: two signing keys sign everything, or two CAs are trusted. FAILED_PRECONDITION while an
-  // earlier change is not ended.
+  // earlier change is not complete.
   static absl::Status RotateSigningKey(FileSystem& files, const fs::path& data);
   static absl::Status RotateCa(FileSystem& files, const Clock& clock, const fs::path& data);
-  // Drops the old one of what is there twice. FAILED_PRECONDITION: nothing is.
+  // Drops the older of what exists twice. FAILED_PRECONDITION: nothing does.
   static absl::Status RetireOldKeys(FileSystem& files, const fs::path& data);
+
+  // For a daemon that does not run: this machine's clock is right. What to tell people.
+  static absl::StatusOr<std::string> AcceptClock(FileSystem& files, const Clock& clock,
+                                                 const fs::path& data);
+
+  // FAILED_PRECONDITION: the clock contradicts what was signed before (clock_guard.h). While it
+  // does, nothing is issued or signed. Call it from time to time, so that it knows when it was
+  // right.
+  absl::Status CheckClock() const { return guard_->Check(); }
 
   // All CAs whose certificates hold, oldest first.
   std::string authorities_pem() const { return keys_.authorities_pem(); }
-  // The oldest CA's, which the server shows until it is retired: every device knows it. What tokens
-  // carry.
+  // That of the oldest CA, which issues the server's certificate until it is retired: every device
+  // knows it. Tokens carry it.
   Digest ca_fingerprint() const { return keys_.authorities.front().fingerprint(); }
-  // Its version counts up with each change of keys or CAs.
+  // Its version increases with each change of keys or CAs.
   v1::TrustRoot trust_root() const { return keys_.trust_root(); }
-  // It, signed by all signing keys.
+  // The same, signed by all signing keys.
   const v1::Signed& signed_trust_root() const { return roots_.back(); }
-  // The trust roots after `version`, oldest first, at most trust::kMaxTrustRoots: each is signed
-  // by a key of the one before, so that a device which held that one believes it, also when the
-  // last one's keys are all new to it.
+  // The trust roots after `version`, oldest first, at most trust::kMaxTrustRoots: each is signed by
+  // a key of the one before, so that a device that holds that one trusts it, even when all keys of
+  // the last one are new to it.
   std::vector<v1::Signed> TrustRootsAfter(uint32_t version) const;
   bool changes_ca() const { return keys_.authorities.size() > 1; }
-  // Of the trust root with which the newest CA came.
+  // The version of the trust root that introduced the newest CA.
   uint32_t ca_version() const { return keys_.ca_version; }
 
-  // The server's certificate; renewed first when less than a third of its life is left or a name is
-  // missing. Call it at start and from time to time.
+  // The server's certificate; renewed first when less than a third of its life is left, it is of
+  // a time to come, or a name is missing. Call it at start and from time to time.
   absl::StatusOr<ServerCredential> ServerIdentity();
 
   // DATA/admin.json for a daemon that operators reach at `server` ("host:port"); the key stays the
-  // same until its certificate nears its end. The file's path.
+  // same until its certificate is about to expire. Returns the file's path.
   absl::StatusOr<fs::path> WriteAdminCredential(std::string_view server);
 
-  // By the newest CA for a device that holds the trust root `knows`; one that has not heard of that
-  // CA gets its certificate from the oldest, since it has to check it.
+  // Issued by the newest CA that a device with the trust root `knows` can check: one that does not
+  // know the newest gets its certificate from the oldest.
   absl::StatusOr<std::string> IssueDevice(std::string_view public_pem, std::string_view id,
                                           Duration lifetime, uint32_t knows = 0) const;
   // role: admin, publisher or viewer.
   absl::StatusOr<std::string> IssueOperator(std::string_view public_pem, std::string_view name,
                                             std::string_view role, Duration lifetime) const;
-  v1::Signed SignStatement(std::string_view payload_type, std::string_view payload) const {
-    return keys_.Sign(payload_type, payload);
-  }
+  absl::StatusOr<v1::Signed> SignStatement(std::string_view payload_type,
+                                           std::string_view payload) const;
   // Adds the signatures that a statement of earlier keys lacks. Whether it lacked one.
   bool SignAnew(v1::Signed& statement) const { return keys_.SignAnew(statement); }
 
  private:
-  // Each kind in a file of its own, which bears the version of the trust root with which it changed
-  // last: whole at each moment, and the greater version is the trust root's.
+  // Each kind is in a file of its own, with the version of the trust root with which it last
+  // changed. Each file is whole at any moment, and the greater version is that of the trust root.
   struct Keys {
     uint32_t ca_version = 1, signing_version = 1;
     std::vector<trust::CertificateAuthority> authorities;  // oldest first, at least one
@@ -109,19 +123,19 @@ class Authority {
   static absl::Status SaveSigningKeys(FileSystem& files, const fs::path& folder, const Keys& keys);
   static absl::Status CreateMissingKeys(FileSystem& files, const Clock& clock,
                                         const fs::path& folder);
-  // Those of `data`, where nothing is there twice.
+  // The keys in `data`; FAILED_PRECONDITION where something exists twice.
   static absl::StatusOr<Keys> LoadUnchanging(FileSystem& files, const fs::path& data);
 
-  // All trust roots that were signed, oldest first, the last one that of `keys`; which is added
-  // where it is missing. Before a key goes it has to be there: that key signs its successors.
+  // All trust roots that were signed, oldest first; the last is that of `keys`, which is added when
+  // missing. It must be there before a key is dropped, since that key signs its successors.
   static absl::StatusOr<std::vector<v1::Signed>> KeepRoots(FileSystem& files,
                                                            const fs::path& folder,
                                                            const Keys& keys);
 
   Authority(FileSystem& files, const Clock& clock, fs::path data, std::vector<std::string> names,
-            Keys keys, std::vector<v1::Signed> roots);
-  // The identity kept in `file`, or a new one when there is none, it nears its end, its subject is
-  // another, or it is of another CA.
+            std::unique_ptr<ClockGuard> guard, Keys keys, std::vector<v1::Signed> roots);
+  // The identity kept in `file`, or a new one when there is none, it nears its end or has not
+  // begun, its subject is another, or it is of another CA.
   absl::StatusOr<ServerCredential> Keep(const fs::path& file, const trust::CertificateAuthority& ca,
                                         const trust::Subject& subject, Duration lifetime);
 
@@ -129,6 +143,7 @@ class Authority {
   const Clock& clock_;
   const fs::path data_;
   const std::vector<std::string> names_;
+  const std::unique_ptr<ClockGuard> guard_;
   const Keys keys_;
   const std::vector<v1::Signed> roots_;
   std::mutex mutex_;  // one renewal at a time

@@ -1,4 +1,4 @@
-// What was measured of an artifact, out of the statements that stand beside it. Pure.
+// What was measured of an artifact, from the statements about it. Pure.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// What one request gets: a small text, or a part of a blob. Decided here, sent by the server.
-// Values.
+// The answer to one request: a small text, or part of a blob. Decided here, sent by the server.
+// Plain values.
 #pragma once
 
 #include <memory>

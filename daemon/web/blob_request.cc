@@ -15,8 +15,7 @@ std::string_view Trim(std::string_view text) {
   return text;
 }
 
-// Digits alone; what does not fit is as good as infinite, for a position that is beyond every
-// blob's end.
+// Only digits; a number that does not fit counts as infinite, since it is beyond every blob's end.
 std::optional<uint64_t> ParsePosition(std::string_view text) {
   if (text.empty() || !std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; }))
     return std::nullopt;

@@ -14,7 +14,7 @@ struct BlobName {
   Digest digest;
   pipeline::Encoding encoding;
 };
-// "/v1/blobs/<64 lower-case hex digits>.<encoding>", nothing else; nullopt otherwise.
+// Accepts "/v1/blobs/<64 lower-case hex digits>.<encoding>" and nothing else.
 std::optional<BlobName> ParseBlobTarget(std::string_view target);
 
 struct ByteRange {
@@ -29,7 +29,7 @@ struct ByteRange {
 // `header`: the value of Range, empty when there is none.
 ByteRange ParseRange(std::string_view header, uint64_t size);
 
-// Does If-None-Match (a list of entity tags, or *) name this one? `etag` with its quotes.
+// Whether If-None-Match (a list of entity tags, or *) names this one. `etag` has its quotes.
 bool MatchesEtag(std::string_view header, std::string_view etag);
 
 }  // namespace quantfleet::daemon

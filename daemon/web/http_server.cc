@@ -14,7 +14,7 @@ namespace {
 
 constexpr char kServerName[] = "quantfleet/" QUANTFLEET_VERSION;
 
-// As it goes over the wire, but for what the server adds.
+// As sent over the wire, except for what the server adds.
 http::Response ToResponse(Answer answer) {
   http::Response response;
   response.status = answer.status;

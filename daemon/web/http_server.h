@@ -1,7 +1,7 @@
 // The HTTPS side: blobs with ranges, /metrics, /livez, /readyz.
 //
 // A fixed number of threads, a bounded number of connections, bounded memory per connection
-// whatever a blob's size. A client certificate is asked for and, when one comes, must lead to the
+// whatever a blob's size. A client certificate is requested and, if presented, must lead to the
 // daemon's CA; blobs need one that `authorize` accepts, at each request. Thread-safe. The functions
 // run on the server's threads.
 #pragma once
@@ -48,7 +48,7 @@ class HttpServer {
   ~HttpServer();  // Stop()
 
   uint16_t port() const;
-  // No new connections; answers under way get `grace`, then everything is cut. Idempotent.
+  // Accepts no new connections; answers under way get `grace`, then everything is cut. Idempotent.
   void Stop();
 
  private:

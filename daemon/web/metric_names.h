@@ -15,7 +15,7 @@ inline constexpr char kMetricJobs[] = "quantfleet_jobs";  // label state
 inline constexpr char kMetricRolloutsRunning[] = "quantfleet_rollouts_running";
 inline constexpr char kMetricCheckIns[] = "quantfleet_check_ins_total";
 inline constexpr char kMetricEnrollments[] = "quantfleet_enrollments_total";  // label result
-// As 0.1 spells it, served beside the other until 0.3.
+// The spelling of 0.1, served beside the new one until 0.3.
 inline constexpr char kMetricEnrolments[] = "quantfleet_enrolments_total";
 inline constexpr char kMetricRenewals[] = "quantfleet_certificate_renewals_total";  // label result
 inline constexpr char kMetricHttpRequests[] = "quantfleet_http_requests_total";     // label code

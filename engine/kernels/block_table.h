@@ -1,7 +1,13 @@
-// Which block type of a set of MatrixOps multiplies which element type: the one list for all sets.
+// Which function of a set of MatrixOps multiplies which element type, by the types' own table
+// (pipeline/tensor/traits.h): no set lists types.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <utility>
+
 #include "engine/kernels/matrix_ops.h"
+#include "pipeline/tensor/traits.h"
 
 namespace quantfleet::engine {
 
@@ -10,43 +16,47 @@ struct MultiplyPair {
   MultiplyRows together = nullptr, apart = nullptr;
 };
 
-// Set has kIntegers<block type>, kFloats<type>, and its block types: Q8, Nibbles<kMin, kFifthBit>
-// (blocks of 32 with a scale, a min where kMin, a fifth bit per element where kFifthBit),
-// Affine<kFifthBit> (Q4_K and Q5_K) and Q6.
+// The pairs of a set of vector instructions. Set has kFloats<type>, kIntegers<block type>, and a
+// block type for each BlockLayout: Q8, Nibbles<min, fifth bit>, Affine<fifth bit> and Q6.
 template <class Set>
-MultiplyPair FindMultiply(pipeline::DType type) {
-  using pipeline::DType;
-  switch (type) {
-    case DType::kF32:
-      return Set::template kFloats<DType::kF32>;
-    case DType::kF16:
-      return Set::template kFloats<DType::kF16>;
-    case DType::kBF16:
-      return Set::template kFloats<DType::kBF16>;
-    case DType::kQ8_0:
-      return Set::template kIntegers<typename Set::Q8>;
-    case DType::kQ4_0:
-      return Set::template kIntegers<typename Set::template Nibbles<false, false>>;
-    case DType::kQ4_1:
-      return Set::template kIntegers<typename Set::template Nibbles<true, false>>;
-    case DType::kQ5_0:
-      return Set::template kIntegers<typename Set::template Nibbles<false, true>>;
-    case DType::kQ4_K:
-      return Set::template kIntegers<typename Set::template Affine<false>>;
-    case DType::kQ5_K:
-      return Set::template kIntegers<typename Set::template Affine<true>>;
-    case DType::kQ6_K:
-      return Set::template kIntegers<typename Set::Q6>;
-    default:
+struct PairsByLayout {
+  template <size_t kRow>  // of kDTypes
+  static constexpr MultiplyPair Of() {
+    using pipeline::BlockLayout;
+    constexpr const pipeline::DTypeInfo& kInfo = pipeline::kDTypes[kRow];
+    if constexpr (kInfo.family == pipeline::SchemeFamily::kFloat) {
+      return Set::template kFloats<kInfo.type>;
+    } else if constexpr (kInfo.integer_products) {
+      constexpr pipeline::IntegerProducts kProducts = *kInfo.integer_products;
+      if constexpr (kProducts.layout == BlockLayout::kBytes32)
+        return Set::template kIntegers<typename Set::Q8>;
+      else if constexpr (kProducts.layout == BlockLayout::kNibbles32)
+        return Set::template kIntegers<
+            typename Set::template Nibbles<kProducts.min, kProducts.fifth_bit>>;
+      else if constexpr (kProducts.layout == BlockLayout::kAffineK)
+        return Set::template kIntegers<typename Set::template Affine<kProducts.fifth_bit>>;
+      else
+        return Set::template kIntegers<typename Set::Q6>;
+    } else {
       return {};
+    }
   }
+};
+
+template <class Pairs>
+MultiplyPair FindMultiply(pipeline::DType type) {
+  static constexpr auto kPairs = []<size_t... kRow>(std::index_sequence<kRow...>) {
+    return std::array{Pairs::template Of<kRow>()...};
+  }(std::make_index_sequence<std::size(pipeline::kDTypes)>());
+  const auto* const row = std::ranges::find(pipeline::kDTypes, type, &pipeline::DTypeInfo::type);
+  return row == std::end(pipeline::kDTypes) ? MultiplyPair() : kPairs[row - pipeline::kDTypes];
 }
 
 // The set as MatrixOps has it.
-template <class Set>
+template <class Pairs>
 constexpr MatrixOps MakeMatrixOps(std::string_view name, QuantizeRow quantize) {
-  return {name, quantize, [](pipeline::DType type) { return FindMultiply<Set>(type).together; },
-          [](pipeline::DType type) { return FindMultiply<Set>(type).apart; }};
+  return {name, quantize, [](pipeline::DType type) { return FindMultiply<Pairs>(type).together; },
+          [](pipeline::DType type) { return FindMultiply<Pairs>(type).apart; }};
 }
 
 }  // namespace quantfleet::engine

@@ -19,7 +19,7 @@ QF_INLINE __m256i DotBytes(__m256i codes, __m256i signed_codes) {
 
 const MatrixOps& Avx2MatrixOps() {
   static constexpr MatrixOps kOps =
-      MakeMatrixOps<PanelSet<Avx2, /*kSigned=*/true>>("AVX2", QuantizeSimd);
+      MakeMatrixOps<PairsByLayout<PanelSet<Avx2, /*kSigned=*/true>>>("AVX2", QuantizeSimd);
   return kOps;
 }
 

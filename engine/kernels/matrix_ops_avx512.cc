@@ -33,7 +33,8 @@ QF_INLINE __m256i DotBytes(__m256i unsigned_codes, __m256i signed_codes) {
 
 const MatrixOps& Avx512MatrixOps() {
   static constexpr MatrixOps kOps =
-      MakeMatrixOps<PanelSet<Avx512Vnni, /*kSigned=*/false>>("AVX-512 VNNI", QuantizeSimd);
+      MakeMatrixOps<PairsByLayout<PanelSet<Avx512Vnni, /*kSigned=*/false>>>("AVX-512 VNNI",
+                                                                            QuantizeSimd);
   return kOps;
 }
 

@@ -23,7 +23,8 @@ QF_TARGET void MultiplyTogether(const std::byte* weights, int64_t row_bytes, int
 }  // namespace
 
 const MatrixOps& DotprodMatrixOps() {
-  static const MatrixOps ops = MakeMatrixOps<NeonSet>("NEON dotprod", NeonMatrixOps().quantize);
+  static const MatrixOps ops =
+      MakeMatrixOps<PairsByLayout<NeonSet>>("NEON dotprod", NeonMatrixOps().quantize);
   return ops;
 }
 

@@ -93,7 +93,8 @@ QF_TARGET void MultiplyTogether(const std::byte* weights, int64_t row_bytes, int
 }  // namespace
 
 const MatrixOps& I8mmMatrixOps() {
-  static const MatrixOps ops = MakeMatrixOps<NeonSet>("NEON i8mm", NeonMatrixOps().quantize);
+  static const MatrixOps ops =
+      MakeMatrixOps<PairsByLayout<NeonSet>>("NEON i8mm", NeonMatrixOps().quantize);
   return ops;
 }
 

@@ -58,7 +58,7 @@ void QuantizeNeon(const float* x, int64_t n, int8_t* codes, float* scales, float
 }  // namespace
 
 const MatrixOps& NeonMatrixOps() {
-  static constexpr MatrixOps kOps = MakeMatrixOps<NeonSet>("NEON", QuantizeNeon);
+  static constexpr MatrixOps kOps = MakeMatrixOps<PairsByLayout<NeonSet>>("NEON", QuantizeNeon);
   return kOps;
 }
 

@@ -143,40 +143,37 @@ float Dot(const float* a, const float* b, int64_t n) {
   return DotRow<V, Numbers<V, F32Number<V>>>(reinterpret_cast<const std::byte*>(a), b, n);
 }
 
+struct RowPair {
+  pipeline::DType type;
+  RowDot dot;
+  RowDecode decode;
+};
+
+template <class V, class Row>
+constexpr RowPair MakeRowPair(pipeline::DType type) {
+  return {type, DotRow<V, Row>, DecodeRow<V, Row>};
+}
+
+// What has loops of its own here; every other type has the portable ones.
 template <Registers V>
-RowDot FindRowDot(pipeline::DType type) {
-  switch (type) {
-    case pipeline::DType::kF32:
-      return DotRow<V, Numbers<V, F32Number<V>>>;
-    case pipeline::DType::kF16:
-      return DotRow<V, Numbers<V, F16Number<V>>>;
-    case pipeline::DType::kBF16:
-      return DotRow<V, Numbers<V, BF16Number<V>>>;
-    case pipeline::DType::kQ8_0:
-      return DotRow<V, Q8_0Blocks<V>>;
-    case pipeline::DType::kQ4_0:
-      return DotRow<V, Q4_0Blocks<V>>;
-    default:
-      return ScalarOps().row_dot(type);
-  }
+RowPair FindRow(pipeline::DType type) {
+  using pipeline::DType;
+  static constexpr RowPair kRows[] = {
+      MakeRowPair<V, Numbers<V, F32Number<V>>>(DType::kF32),
+      MakeRowPair<V, Numbers<V, F16Number<V>>>(DType::kF16),
+      MakeRowPair<V, Numbers<V, BF16Number<V>>>(DType::kBF16),
+      MakeRowPair<V, Q8_0Blocks<V>>(DType::kQ8_0),
+      MakeRowPair<V, Q4_0Blocks<V>>(DType::kQ4_0),
+  };
+  for (const RowPair& row : kRows)
+    if (row.type == type) return row;
+  return {type, ScalarOps().row_dot(type), ScalarOps().row_decode(type)};
 }
 
 template <Registers V>
-RowDecode FindRowDecode(pipeline::DType type) {
-  switch (type) {
-    case pipeline::DType::kF32:
-      return DecodeRow<V, Numbers<V, F32Number<V>>>;
-    case pipeline::DType::kF16:
-      return DecodeRow<V, Numbers<V, F16Number<V>>>;
-    case pipeline::DType::kBF16:
-      return DecodeRow<V, Numbers<V, BF16Number<V>>>;
-    case pipeline::DType::kQ8_0:
-      return DecodeRow<V, Q8_0Blocks<V>>;
-    case pipeline::DType::kQ4_0:
-      return DecodeRow<V, Q4_0Blocks<V>>;
-    default:
-      return ScalarOps().row_decode(type);
-  }
+constexpr VectorOps MakeVectorOps() {
+  return {Dot<V>, [](pipeline::DType type) { return FindRow<V>(type).dot; },
+          [](pipeline::DType type) { return FindRow<V>(type).decode; }};
 }
 
 }  // namespace

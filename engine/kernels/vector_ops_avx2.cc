@@ -10,7 +10,7 @@
 namespace quantfleet::engine {
 
 const VectorOps& Avx2Ops() {
-  static constexpr VectorOps kOps = {Dot<Avx2>, FindRowDot<Avx2>, FindRowDecode<Avx2>};
+  static constexpr VectorOps kOps = MakeVectorOps<Avx2>();
   return kOps;
 }
 

@@ -9,7 +9,7 @@
 namespace quantfleet::engine {
 
 const VectorOps& NeonOps() {
-  static constexpr VectorOps kOps = {Dot<Neon>, FindRowDot<Neon>, FindRowDecode<Neon>};
+  static constexpr VectorOps kOps = MakeVectorOps<Neon>();
   return kOps;
 }
 

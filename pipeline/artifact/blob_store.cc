@@ -4,7 +4,8 @@ namespace quantfleet::pipeline {
 
 absl::Status BlobReader::Read(MutableBytes out) {
   if (out.size() > remaining_)
-    return OutOfRange("{} bytes were asked of a range that has {} left", out.size(), remaining_);
+    return OutOfRange("{} bytes were requested from a range that has {} left", out.size(),
+                      remaining_);
   QF_RETURN_IF_ERROR(ReadNext(out));
   remaining_ -= out.size();
   return absl::OkStatus();

@@ -1,7 +1,7 @@
 // Where blobs are kept: immutable, named by the SHA-256 of their plain bytes, each in one stored
 // form (encoding.h). What a form is, when it pays and whether it is damaged is decided here, once
-// for all stores; a store (folder/, and whatever stands beside it) keeps bytes and knows no more
-// of them than their names.
+// for all stores; a store (folder/, and others beside it) keeps bytes and knows nothing about them
+// but their names.
 //
 // A blob is complete and durable, or absent. Thread-safe.
 #pragma once
@@ -16,12 +16,12 @@
 
 namespace quantfleet::pipeline {
 
-// The bytes of a range, in their order, each once. For one thread.
+// Reads the bytes of a range in order, each once. For one thread.
 class BlobReader {
  public:
   virtual ~BlobReader() = default;
   uint64_t remaining() const { return remaining_; }
-  // The next bytes of the range, all of `out`. OUT_OF_RANGE: it is longer than what remains;
+  // Fills `out` with the next bytes of the range. OUT_OF_RANGE: `out` is longer than what remains;
   // DATA_LOSS: the store has fewer bytes than it said.
   absl::Status Read(MutableBytes out);
 
@@ -49,7 +49,7 @@ class BlobStore {
   // it is damaged.
   absl::StatusOr<Bytes> Read(const Digest& digest, uint32_t plain_size) const;
 
-  // Which stored form there is; NOT_FOUND when none.
+  // The form in which the blob is stored; NOT_FOUND when there is none.
   absl::StatusOr<Stored> Stat(const Digest& digest) const;
   // How many bytes this form has; NOT_FOUND when it is not stored.
   virtual absl::StatusOr<uint64_t> Stat(const Digest& digest, Encoding encoding) const = 0;
@@ -59,22 +59,22 @@ class BlobStore {
                                                                 Encoding encoding, uint64_t first,
                                                                 uint64_t length) const = 0;
   // Each stored form of each blob, in any order; ends with the first error of `visit`, which may
-  // remove the blob that it is shown. What is not a blob's name is passed over.
+  // remove the blob that it is shown. Anything that does not have a blob's name is skipped.
   virtual absl::Status List(
       const std::function<absl::Status(const Digest&, const Stored&)>& visit) const = 0;
   // All forms; absent is OK.
   virtual absl::Status Remove(const Digest& digest) = 0;
-  // Removes what a killed process left half written. Call it when nobody else writes into this
-  // store.
+  // Removes what a killed process left half written. Call it only while nobody else writes into
+  // this store.
   virtual absl::Status RemoveTemporaries() { return absl::OkStatus(); }
 
   // ---- what Put and Read rest on; for stores, and for stores in front of others
   // Stores one form, durable on return; the same bytes may be there or come at the same time.
   virtual absl::Status PutForm(const Digest& digest, Encoding encoding, ByteSpan stored) = 0;
-  // A form that is there already is durable on return, also where another thread has only begun to
-  // make it so.
+  // A form that is there already is durable on return, even if another thread has only begun to
+  // sync it.
   virtual absl::Status Settle(const Digest& digest, Encoding encoding) = 0;
-  // In messages: what an operator looks for, the store and one form of a blob.
+  // For messages: where an operator finds the store, and one form of a blob.
   virtual std::string Name() const = 0;
   virtual std::string NameOf(const Digest& digest, Encoding encoding) const = 0;
 

@@ -20,7 +20,7 @@ std::optional<Encoding> EncodingFromName(std::string_view name);
 
 struct EncodedChunk {
   Encoding encoding;
-  Bytes bytes;  // empty for kRaw: the plain bytes serve
+  Bytes bytes;  // empty for kRaw: use the plain bytes
 };
 
 // The smallest encoding that pays (at least 1/32 saved), found by a sampled probe; element_bytes

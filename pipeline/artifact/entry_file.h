@@ -1,4 +1,4 @@
-// What devices have to know of the formats of artifacts without the code that makes them. Pure.
+// What devices have to know about the formats of artifacts, without the code that makes them. Pure.
 #pragma once
 
 #include <string>
@@ -8,7 +8,8 @@
 
 namespace quantfleet::pipeline {
 
-// What the embedded engine runs as it is; artifacts of other formats need a runtime of their own.
+// Whether the embedded engine runs the format; artifacts of other formats need a runtime of their
+// own.
 inline constexpr std::string_view kEngineFormat = "gguf";
 
 // The path of the one file that a runtime is pointed to; empty: to the folder, or the artifact

@@ -1,4 +1,4 @@
-// Which of an artifact's evaluations is about the way that somebody runs it. Pure.
+// Which of an artifact's evaluations applies to a given way of running it. Pure.
 #pragma once
 
 #include <string_view>
@@ -9,15 +9,15 @@
 
 namespace quantfleet::pipeline {
 
-// The newest that was made with a context as long or short as this one (memory.h, IsLong), one with
-// such a KV cache before all others. nullptr: none was; answers to another kind of context are no
-// measure for these. `kv_type` empty: the first of the terms'.
+// The newest that was made with a context of the same kind (memory.h, IsLong), preferably with this
+// KV cache. nullptr: there is none; answers with the other kind of context cannot be compared with
+// these. `kv_type` empty: the first of the terms'.
 const v1::EvaluationStatement* PickEvaluation(
     const std::vector<v1::EvaluationStatement>& evaluations, const v1::Memory& memory,
     uint64_t context, std::string_view kv_type);
 
-// Adds the evaluation, in place of an older one with the same KV cache and context; where there is
-// a newer one, that stays.
+// Adds the evaluation in place of an older one with the same KV cache and context; a newer one
+// stays.
 void KeepNewest(v1::EvaluationStatement evaluation,
                 google::protobuf::RepeatedPtrField<v1::EvaluationStatement>& kept);
 

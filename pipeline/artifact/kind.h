@@ -1,4 +1,4 @@
-// What an artifact is for: the one place that tells models from programs. Pure.
+// What an artifact is for: the one place that distinguishes models from programs. Pure.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,11 @@ enum class ArtifactKind : uint8_t {
 // The model whose artifacts are programs; no other may have the name. Their format.
 inline constexpr std::string_view kAgentModel = "quantfleet-agent", kAgentFormat = "agent";
 
-// By the manifest's kind; where it has none, by the format: releases of the agent say none as long
-// as there are agents that do not know the field (docs/decisions/0028).
+// By the manifest's kind; without one, by the format: releases of the agent leave it out as long as
+// there are agents that do not know the field (docs/decisions/0028).
 ArtifactKind KindOf(const v1::Manifest& manifest);
 
-// Of what a model of this name has: all its artifacts are of one kind.
+// The kind of the artifacts of the model with this name: all of them have the same.
 ArtifactKind KindOfModel(std::string_view model);
 
 }  // namespace quantfleet::pipeline

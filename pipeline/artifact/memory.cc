@@ -127,7 +127,7 @@ absl::StatusOr<MemoryNeed> FitContext(const v1::Memory& memory, const v1::Contex
   // Rounding must not take away what is enough.
   if (most < least && Sum(memory, least, need.kv_type).total() <= bytes) most = least;
   if (most < least || most == 0)
-    return ResourceExhausted("needs {}; available are {}; {}", DescribeNeed(need),
+    return ResourceExhausted("needs {}, but only {} is available; {}", DescribeNeed(need),
                              HumanBytes(bytes), WhatFits(memory, wish.kv_type(), bytes));
   return NeedOf(memory, most, wish.kv_type());
 }

@@ -9,10 +9,9 @@
 
 namespace quantfleet::pipeline {
 
-// OK when every file of the manifest stands in `folder` with its size and the digest of each chunk.
-// DATA_LOSS names file, chunk and place of the first that differs, NOT_FOUND a file that is
-// missing. Other files there are not looked at. `on_progress`, if set, gets the bytes verified so
-// far.
+// OK when `folder` has every file of the manifest, with its size and the digest of each chunk.
+// DATA_LOSS names the file, the chunk and the place of the first that differs, NOT_FOUND a missing
+// file. Other files are ignored. `on_progress`, if set, gets the bytes verified so far.
 absl::Status VerifyFolder(FileSystem& files, const fs::path& folder, const v1::Manifest& manifest,
                           const std::function<void(uint64_t)>& on_progress = nullptr,
                           std::stop_token stop = {});

@@ -11,7 +11,7 @@
 
 namespace quantfleet::pipeline {
 
-// A file that travels with the weights (licence, model card). Small.
+// A file that accompanies the weights (license, model card). Small.
 struct Attachment {
   std::string name;
   std::string content;

@@ -165,7 +165,8 @@ class Execution {
     if (options_.on_progress) options_.on_progress(progress_);
   }
 
-  // Of several errors the first slab's is told, and a real one before those that stopping makes.
+  // Of several errors that of the first slab is reported, and a real one before those that stopping
+  // causes.
   void Fail(size_t slab, absl::Status status) {
     const std::lock_guard lock(mutex_);
     failed_ = true;

@@ -21,13 +21,13 @@ class ChunkSink {
   virtual ~ChunkSink() = default;
   virtual absl::Status Store(size_t target, const PlannedChunk& chunk, const Digest& digest,
                              ByteSpan plain, int element_bytes) = 0;
-  // Memory that one Store needs beside the chunk (encoding and compression); counts against the
+  // Memory that one Store needs besides the chunk (encoding and compression); counts against the
   // byte budget.
   virtual uint64_t scratch_bytes() const { return uint64_t{10} << 20; }
 };
 
-// Remembers finished slabs, so that a killed run goes on. Record is called from worker threads and
-// is durable on return; Find is called before a slab is read.
+// Remembers finished slabs, so that a killed run can be resumed. Record is called from worker
+// threads and is durable on return; Find is called before a slab is read.
 class SlabJournal {
  public:
   virtual ~SlabJournal() = default;
@@ -35,19 +35,19 @@ class SlabJournal {
   virtual const SlabRecord* Find(size_t slab) const = 0;
 };
 
-// bytes_read of bytes_total are of the source, bytes_written are plain bytes of chunks; both count
-// resumed slabs as done.
+// bytes_read and bytes_total count bytes of the source, bytes_written plain bytes of chunks;
+// resumed slabs count as done.
 struct Progress {
   uint64_t slabs_done = 0, slabs_total = 0, slabs_resumed = 0;
   uint64_t bytes_read = 0, bytes_total = 0, bytes_written = 0;
-  // Values that this run encoded: each once per element type, however many targets took the codes.
+  // Values that this run encoded: once per element type, however many targets use the codes.
   uint64_t values_encoded = 0;
 };
 
 struct ExecutorOptions {
   int threads = 0;  // 0: as many as cores
-  // Bounds what is in flight: fewer workers run where it does not suffice for all; INVALID_ARGUMENT
-  // says how much one needs when it does not suffice for one.
+  // Bounds what is in flight: fewer workers run when it is not enough for all; when it is not
+  // enough for one, INVALID_ARGUMENT says how much that needs.
   uint64_t memory_bytes = 512u << 20;
   SlabJournal* journal = nullptr;
   std::function<void(const Progress&)> on_progress =
@@ -60,8 +60,8 @@ struct ExecutorResult {
   Progress progress;
 };
 
-// Errors name the tensor. On error nothing that Store took is undone: chunks are content-addressed,
-// the caller decides.
+// Errors name the tensor. On error nothing that was stored is undone: chunks are content-addressed,
+// and the caller decides.
 absl::StatusOr<ExecutorResult> Execute(const ModelSource& source, const Plan& plan, ChunkSink& sink,
                                        const ExecutorOptions& options);
 

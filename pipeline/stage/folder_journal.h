@@ -1,9 +1,9 @@
-// Remembers the slabs of a run into a folder, so that a run that was killed goes on.
+// Remembers the slabs of a run into a folder, so that a run that was killed can be resumed.
 //
 // A header names the run; a frame follows for every finished slab. Frames are appended without
 // syncing, and so are the chunks that they name: a frame counts only when the bytes of all its
-// chunks are found as their digests say. A kill costs the slabs that were under way, a power cut
-// those that had not reached the disk yet.
+// chunks match their digests. A kill costs the slabs that were under way, a power cut those that
+// had not reached the disk yet.
 #pragma once
 
 #include <functional>
@@ -17,12 +17,13 @@ namespace quantfleet::pipeline {
 
 class FolderJournal final : public SlabJournal {
  public:
-  // Reads a chunk's bytes as an earlier run has left them. Thread-safe.
+  // Reads a chunk's bytes as an earlier run left them. Thread-safe.
   using ReadChunk =
       std::function<absl::Status(size_t target, const PlannedChunk& chunk, MutableBytes out)>;
 
-  // Opens the journal at `path`. `run` is the digest of all that the result hangs on; the frames of
-  // another run, or all of them unless `resume`, are forgotten. `plan` must outlive the journal.
+  // Opens the journal at `path`. `run` is the digest of everything that the result depends on; the
+  // frames of another run, or all of them unless `resume`, are forgotten. `plan` must outlive the
+  // journal.
   static absl::StatusOr<std::unique_ptr<FolderJournal>> Open(FileSystem& files,
                                                              const fs::path& path,
                                                              const Digest& run, bool resume,
@@ -32,7 +33,7 @@ class FolderJournal final : public SlabJournal {
   absl::Status Record(size_t slab, const SlabRecord& record) override;
   const SlabRecord* Find(size_t slab) const override;
 
-  // What was recorded is on the disk.
+  // Makes durable what was recorded.
   absl::Status Sync() { return file_->Sync(); }
 
   size_t loaded() const { return loaded_.size(); }

@@ -138,7 +138,8 @@ absl::Status FolderSink::Finish(const std::vector<v1::Manifest>& manifests) {
   if (manifests.size() != plan_.targets.size())
     return Internal("one manifest per target is required");
   for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(SyncTarget(t, manifests[t]));
-  // Where the power goes while the folders are shown, a later run goes on: it needs the journal.
+  // If the power fails while the folders are being renamed, a later run continues: it needs the
+  // journal.
   QF_RETURN_IF_ERROR(journal_->Sync());
   QF_RETURN_IF_ERROR(files_.SyncDirectory(out_));
   for (size_t t = 0; t < plan_.targets.size(); ++t) QF_RETURN_IF_ERROR(Show(t));

@@ -1,9 +1,9 @@
 // Chunks become plain files: OUT/<target>/<files> and manifest.pb beside them.
 //
 // Everything is written into OUT/.<target>.partial and renamed when it is whole and on the disk; on
-// any failure the partial folders go, and OUT too if this sink made it, unless Keep was called or
-// an earlier run was taken up. A journal beside them remembers what is done: a run that was killed
-// or kept goes on from there. Store is thread-safe; the rest belongs to one thread.
+// any failure the partial folders are removed, and OUT too if this sink created it, unless Keep was
+// called or an earlier run was resumed. A journal beside them remembers what is done: a run that
+// was killed or kept is resumed from there. Store is thread-safe; the rest belongs to one thread.
 #pragma once
 
 #include <memory>
@@ -16,10 +16,10 @@
 namespace quantfleet::pipeline {
 
 struct FolderOptions {
-  bool replace = false;  // artifacts that are there already
+  bool replace = false;  // whether to replace artifacts that exist
   bool resume =
-      false;  // go on where an earlier run into this folder was stopped, if it was the same run
-  // Names the source's present content; together with the plan it tells whether a run is the same.
+      false;  // continue where an earlier run into this folder stopped, if it was the same run
+  // Names the source's present content; together with the plan it shows whether a run is the same.
   std::string fingerprint = {};
 };
 
@@ -36,7 +36,7 @@ class FolderSink final : public ChunkSink {
                      int element_bytes) override;
   uint64_t scratch_bytes() const override { return 0; }
   FolderJournal& journal() { return *journal_; }
-  // What is done so far stays for a later run that resumes.
+  // Keeps what is done so far for a later run that resumes.
   void Keep() { keep_ = true; }
 
   // Syncs the files, adds the manifests (one per target) and shows the folders under their names.

@@ -10,7 +10,7 @@
 
 namespace quantfleet::pipeline {
 
-// A piece as the pipeline cuts it: a 1-D piece is so many rows of one element.
+// A piece as the pipeline cuts it: a 1-D piece counts as rows of one element.
 struct PieceShape {
   int64_t rows, cols;
 };

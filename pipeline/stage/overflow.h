@@ -1,5 +1,5 @@
-// Finite values that a target's half-precision numbers cannot hold: they would become infinity in
-// silence. Pure.
+// Finite values that a target's half-precision numbers cannot hold: they would silently become
+// infinity. Pure.
 #pragma once
 
 #include <algorithm>
@@ -26,8 +26,8 @@ inline int64_t FindHalfOverflow(DType type, ByteSpan encoded) {
   return -1;
 }
 
-// The same for who has F16 scales and multiplies codes (less their zero point, where they have one)
-// by them in half precision: the first element of a block whose largest product may be no finite
+// The same for a runtime that multiplies codes (less their zero point, if they have one) by F16
+// scales in half precision: the first element of a block whose largest product may not be a finite
 // F16, or -1. `type` has scales.
 inline int64_t FindProductOverflow(DType type, ByteSpan encoded) {
   const bool wide = CodeBits(type) == 8, has_point = HasPart(type, Part::kZeroPoints);

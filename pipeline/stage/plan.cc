@@ -95,8 +95,9 @@ std::string ListTargets() {
     else if (example.empty())
       example = format->name;
   }
-  return list + fmt::format("; int8 and int4 of all{} also with {}, as {}:int4-g128-asym",
-                            without_options, kRecipeOptions, example);
+  return list +
+         fmt::format("; in all formats{}, int8 and int4 also with {}, such as {}:int4-g128-asym",
+                     without_options, kRecipeOptions, example);
 }
 
 bool IsTargetFormat(std::string_view format) { return FindFormat(format) != nullptr; }

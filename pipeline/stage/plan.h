@@ -20,7 +20,7 @@ struct TargetSpec {
   std::string format;  // "gguf"
   std::string recipe;  // "q4_0"
   std::optional<Recipe> own =
-      {};  // where it is not as FindRecipe has it: from a file, or with changes
+      {};  // set where FindRecipe does not have it: from a file, or with changes
 
   std::string name() const { return format + "-" + recipe; }  // the artifact's folder
   std::vector<std::string> clauses() const {
@@ -29,10 +29,10 @@ struct TargetSpec {
 };
 bool IsTargetFormat(std::string_view format);  // "gguf"
 std::string ListTargets();                     // "gguf:f32, ...; onnx:int8 also with ..."
-// "gguf:q4_0". The error lists what there is.
+// "gguf:q4_0". The error lists the known targets.
 absl::StatusOr<TargetSpec> ParseTargetSpec(std::string_view text);
-// What to do about values of a piece that half precision cannot hold in this target, as an error
-// says it: "take onnx:fp32".
+// What an error suggests when this target's half precision cannot hold values of a piece: "use
+// onnx:fp32".
 std::string WiderThanHalf(const TargetSpec& spec, const Piece& piece);
 
 // One chunk of one file: rows [first_row, first_row + rows) of a piece and the padding behind them,

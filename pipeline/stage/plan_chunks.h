@@ -9,8 +9,8 @@
 namespace quantfleet::pipeline {
 
 // INVALID_ARGUMENT or UNIMPLEMENTED names a tensor that cannot be quantized; INTERNAL names a
-// layout that contradicts itself (holes, overlaps, wrong sizes): an emitter's bug, refused before
-// anything is written.
+// layout that contradicts itself (holes, overlaps, wrong sizes): a bug of the format's writer,
+// refused before anything is written.
 absl::StatusOr<Plan> PlanFromLayouts(const ModelDescription& model,
                                      std::vector<std::pair<TargetSpec, TargetLayout>> layouts);
 

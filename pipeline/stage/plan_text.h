@@ -28,11 +28,11 @@ double ExpectedErrorOf(const ModelDescription& model, const TargetPlan& target);
 
 uint64_t TargetBytes(const TargetPlan& target);
 
-// How somebody means to run what is planned.
+// How the planned artifacts are meant to be run.
 struct RunWish {
   uint64_t context = 0;       // tokens; 0: as pipeline/artifact/memory.h has it
   std::string kv_type = {};   // empty: the default of what runs the format
-  uint64_t device_bytes = 0;  // memory of a device that is to hold it; 0: none is meant
+  uint64_t device_bytes = 0;  // memory of the device that is to run it; 0: no device given
 };
 // What one target needs for that.
 struct TargetRun {
@@ -42,9 +42,9 @@ struct TargetRun {
     bool fits;
     uint64_t longest;  // context that fits, in tokens; 0: none
   };
-  std::optional<Fit> fit = {};  // of the device that is meant
+  std::optional<Fit> fit = {};  // on that device, if one was given
 };
-// One per target. INVALID_ARGUMENT, with the target's name: as NeedOf has it.
+// One per target. INVALID_ARGUMENT as NeedOf, with the target's name.
 absl::StatusOr<std::vector<TargetRun>> RunsOf(const Plan& plan, const RunWish& wish);
 
 // A table per target: tensor, shape, scheme, bytes, expected error; then files with their exact

@@ -102,7 +102,7 @@ class SlabWorker {
   std::vector<Filling> fillings_;
 };
 
-// What Store is told about the elements of a place: planes pay for floats.
+// The element size that Store gets for a place: byte planes pay for floats.
 int ElementBytes(const PlacedPiece& placed);
 
 }  // namespace quantfleet::pipeline

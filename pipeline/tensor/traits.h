@@ -86,6 +86,19 @@ struct GroupCodes {
   CodePlaces places;
 };
 
+// How a block's codes lie, for the engine's products of integers: what its kernels are chosen by.
+enum class BlockLayout : uint8_t {
+  kBytes32,     // of 32: a scale, codes of eight bits
+  kNibbles32,   // of 32: a scale, a minimum where there is one, the fifth bits, nibbles
+  kAffineK,     // of 256: scales and minimums of six bits (affine_k.h), the fifth bits, nibbles
+  kSymmetricK,  // of 256: codes of six bits, scales of eight (symmetric_k.h)
+};
+struct IntegerProducts {
+  BlockLayout layout;
+  bool min = false;        // kNibbles32: it has a minimum
+  bool fifth_bit = false;  // kNibbles32, kAffineK: codes have five bits
+};
+
 // Where a block's half-precision numbers stand, in bytes: F16 itself, scales and minimums.
 struct HalfPlaces {
   int count;
@@ -124,8 +137,8 @@ struct DTypeInfo {
   // again).
   double expected_error = 0;
   bool weighs = false;  // its codec minds importance
-  // The embedded engine multiplies it by activations of eight bits; else they stay floats.
-  bool integer_products = false;
+  // How the embedded engine multiplies it by activations of eight bits; nullopt: they stay floats.
+  std::optional<IntegerProducts> integer_products = std::nullopt;
   std::optional<GgmlNumbers> ggml = std::nullopt;
 };
 
@@ -170,7 +183,7 @@ inline constexpr DTypeInfo kDTypes[] = {
      .codes = GroupCodes{{4, 32, GroupZero::kMiddle}, CodePlaces::kHalvesApart},
      .expected_error = 0.0859,
      .weighs = true,
-     .integer_products = true,
+     .integer_products = IntegerProducts{.layout = BlockLayout::kNibbles32},
      .ggml = GgmlNumbers(2, 2)},
     {.type = DType::kQ4_1,
      .name = "q4_1",
@@ -182,7 +195,7 @@ inline constexpr DTypeInfo kDTypes[] = {
      .codes = GroupCodes{{4, 32, GroupZero::kBias}, CodePlaces::kHalvesApart},
      .expected_error = 0.0782,
      .weighs = true,
-     .integer_products = true,
+     .integer_products = IntegerProducts{.layout = BlockLayout::kNibbles32, .min = true},
      .ggml = GgmlNumbers(3, 3)},
     {.type = DType::kQ5_0,
      .name = "q5_0",
@@ -193,7 +206,7 @@ inline constexpr DTypeInfo kDTypes[] = {
      .halves = kHalfFirst,
      .expected_error = 0.0430,
      .weighs = true,
-     .integer_products = true,
+     .integer_products = IntegerProducts{.layout = BlockLayout::kNibbles32, .fifth_bit = true},
      .ggml = GgmlNumbers(6, 8)},
     // Its products stay with floats: on stories260k, whose rows of 64 get it, activations of eight
     // bits moved the likelihood 0.6 % away from llama.cpp's, and nothing that is large has it.
@@ -216,7 +229,7 @@ inline constexpr DTypeInfo kDTypes[] = {
      .halves = kHalfFirst,
      .codes = GroupCodes{{8, 32, GroupZero::kMiddle}, CodePlaces::kSigned},
      .expected_error = 0.00535,
-     .integer_products = true,
+     .integer_products = IntegerProducts{.layout = BlockLayout::kBytes32},
      .ggml = GgmlNumbers(8, 7)},
     {.type = DType::kQ4_K,
      .name = "q4_k",
@@ -228,7 +241,7 @@ inline constexpr DTypeInfo kDTypes[] = {
      .fallback = DType::kQ5_0,
      .expected_error = 0.0713,
      .weighs = true,
-     .integer_products = true,
+     .integer_products = IntegerProducts{.layout = BlockLayout::kAffineK},
      .ggml = GgmlNumbers(12, 15, 14)},
     {.type = DType::kQ5_K,
      .name = "q5_k",
@@ -240,7 +253,7 @@ inline constexpr DTypeInfo kDTypes[] = {
      .fallback = DType::kQ5_1,
      .expected_error = 0.0361,
      .weighs = true,
-     .integer_products = true,
+     .integer_products = IntegerProducts{.layout = BlockLayout::kAffineK, .fifth_bit = true},
      .ggml = GgmlNumbers(13, 17, 16)},
     {.type = DType::kQ6_K,
      .name = "q6_k",
@@ -252,7 +265,7 @@ inline constexpr DTypeInfo kDTypes[] = {
      .fallback = DType::kQ8_0,
      .expected_error = 0.0177,
      .weighs = true,
-     .integer_products = true,
+     .integer_products = IntegerProducts{.layout = BlockLayout::kSymmetricK},
      .ggml = GgmlNumbers(14, 18)},
     {.type = DType::kBF16,
      .name = "bf16",

@@ -47,7 +47,7 @@ TEST(ModelText, TellsWhatComesOfChats) {
   tokenizer.bos = 0, tokenizer.eos = 1;
   EXPECT_EQ(ChatJson(tokenizer).at("template"), "absent");
   EXPECT_THAT(std::string(ChatJson(tokenizer).at("warning").as_string()),
-              HasSubstr("no chat template"));
+              HasSubstr("chat template"));
   tokenizer.chat_template =
       "{% for m in messages %}{{ bos_token + m.content + eos_token }}{% endfor %}";
   EXPECT_EQ(ChatJson(tokenizer),

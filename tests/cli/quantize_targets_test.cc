@@ -65,14 +65,13 @@ TEST(QuantizeTargets, AFileServesEveryFormat) {
 TEST(QuantizeTargets, WhatIsWrongNamesOptionOrFile) {
   MemoryFileSystem files;
   files.Put("r.toml", "name = 'mine'\n");
-  EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:q4"}}), kInvalidArgument,
-               "target 'gguf:q4' does not exist");
+  EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:q4"}}), kInvalidArgument, "'gguf:q4'");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"tflite:r.toml"}}), kInvalidArgument,
-               "target 'tflite:r.toml' does not exist");
+               "'tflite:r.toml'");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:.toml"}}), kNotFound, ".toml");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:none.toml"}}), kNotFound, "none.toml");
-  EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:r.toml"}}), kInvalidArgument,
-               "r.toml: give either base");
+  EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:r.toml"}}), kInvalidArgument, "r.toml",
+               "base");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:f16"}, .tensor_types = {"a"}}),
                kInvalidArgument, "--tensor-type: ");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:f16"}, .output_type = "q9"}), kInvalidArgument,
@@ -81,7 +80,7 @@ TEST(QuantizeTargets, WhatIsWrongNamesOptionOrFile) {
                kInvalidArgument, "--embedding-type: ");
   EXPECT_ERROR(ReadTargets(files, {.targets = {"gguf:f16"},
                                    .tensor_types = std::vector<std::string>(257, "a=f16")}),
-               kInvalidArgument, "--tensor-type: given 257 times, the maximum is 256");
+               kInvalidArgument, "--tensor-type", "257", "256");
 }
 
 }  // namespace

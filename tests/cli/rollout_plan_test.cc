@@ -7,6 +7,7 @@ namespace quantfleet::cli {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::Names;
 
 TEST(ParsePhaseTest, CountsSharesLabelsAndTheRest) {
   EXPECT_EQ(ParsePhase("5")->count(), 5u);
@@ -101,12 +102,12 @@ TEST(RolloutTextTest, ADryRunSaysWhoGetsWhat) {
   rollout.mutable_estimate()->add_notes("assumed: 10 Mbit/s");
   rollout.mutable_estimate()->add_notes("without approvals");
   const std::string text = DryRunText(rollout);
-  EXPECT_THAT(text, HasSubstr("about 1h 5m: assumed: 10 Mbit/s; without approvals"));
+  EXPECT_THAT(text, Names("1h 5m", "assumed: 10 Mbit/s", "without approvals"));
   EXPECT_THAT(text, HasSubstr("10m"));
-  EXPECT_THAT(text, HasSubstr("devices: 1, soak 10m"));
+  EXPECT_THAT(text, Names("1 device", "10m"));
   EXPECT_THAT(text, HasSubstr("0123456789ab"));
-  EXPECT_THAT(text, HasSubstr("NO_CLASS: no device class fits"));
-  EXPECT_THAT(text, HasSubstr("at most 2.0 MiB to download"));
+  EXPECT_THAT(text, Names("NO_CLASS", skipped.reason()));
+  EXPECT_THAT(text, HasSubstr("2.0 MiB"));
 }
 
 TEST(RolloutTextTest, StateReasonAndPhaseAreSaid) {
@@ -118,8 +119,8 @@ TEST(RolloutTextTest, StateReasonAndPhaseAreSaid) {
   rollout.set_reason("failed devices: 2, which exceeds the limit of 1");
   const std::string text = RolloutText(rollout, FromUnixMillis(1000));
   EXPECT_THAT(text, HasSubstr("PAUSED"));
-  EXPECT_THAT(text, HasSubstr("failed devices: 2, which exceeds the limit of 1"));
-  EXPECT_THAT(text, HasSubstr("1 of 2: devices: 1"));
+  EXPECT_THAT(text, HasSubstr(rollout.reason()));
+  EXPECT_THAT(text, HasSubstr("1 of 2"));
 }
 
 }  // namespace

@@ -62,13 +62,12 @@ class Shapes(EndToEnd):
 
     def test_contexts_that_cannot_be_are_said_at_once(self):
         self.dry_run("phi-4", "q4_0")
-        for options, code, words in ((("--context", "16385"), 1, "exceeds the model's maximum of 16384"),
-                                     (("--context", "0"), 2, "--context"),
-                                     (("--kv-type", "q4_0"), 1, "the supported types are: f16, q8_0, f32")):
+        for options, code, named in ((("--context", "16385"), 1, "16384"), (("--context", "0"), 2, "--context"),
+                                     (("--kv-type", "q4_0"), 1, "f16, q8_0, f32")):
             done = run("quantfleet", "quantize", self.dir / "phi-4", "--target", "gguf:q4_0", "--dry-run", *options,
                        check=False)
             self.assertEqual(done.returncode, code, done.stderr)
-            self.assertIn(words, done.stderr)
+            self.assertIn(named, done.stderr)
 
     def test_the_table_of_the_guide_is_what_dry_runs_say(self):
         printed = subprocess.run([sys.executable, ROOT / "tests/tools/memory_table.py"], capture_output=True, text=True,
@@ -123,7 +122,8 @@ class Rollout(EndToEnd):
         # The endpoint has that context and no more.
         code, answer = post(f"http://{agent.endpoint()}/v1/completions", {"prompt": "a " * 700, "max_tokens": 1})
         self.assertEqual(code, 400, answer)
-        self.assertIn("exceeds the context of 512", answer["error"]["message"])
+        self.assertEqual(answer["error"]["code"], "context_length_exceeded")
+        self.assertIn("512", answer["error"]["message"])
 
         # Another context of the same artifact is another release, and back again.
         self.apply("context = 2048")
@@ -147,11 +147,11 @@ class Rollout(EndToEnd):
         row = rollout["devices"][0]
         chosen = int(row["context"]["tokens"])
         self.assertLess(chosen, 131072)
-        self.assertRegex(row["reason"], rf"^the context is {chosen} tokens instead of 131072: that would need ")
+        self.assertRegex(row["reason"], rf"\b{chosen}\b.*\b131072\b")
         status = self.healthy(agent, 1)
         self.assertGreaterEqual(int(status["context"]), 1024)
         self.assertLess(int(status["context"]), chosen)
-        self.assertIn(f"the context is {status['context']} tokens instead of {chosen}", status["detail"])
+        self.assertRegex(status["detail"], rf"\b{status['context']}\b.*\b{chosen}\b")
 
     def test_what_no_device_holds_is_refused_with_what_would_fit(self):
         self.apply("context = 131072")
@@ -165,9 +165,8 @@ class Rollout(EndToEnd):
         self.apply(f"context = {found[1]}")
         self.d.cli("rollout", "create", "m", "--dry-run")
         self.apply("context = 200000")
-        self.assertIn("a context of 200000 tokens exceeds the model's maximum of 131072",
-                      self.d.cli("rollout", "create", "m", check=False).stderr)
-        self.assertIn("context must be a whole number from 1", self.apply("context = 0", check=False).stderr)
+        self.assertRegex(self.d.cli("rollout", "create", "m", check=False).stderr, r"\b200000\b.*\b131072\b")
+        self.assertRegex(self.apply("context = 0", check=False).stderr, r"line \d+: context\b")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from harness import DEMO, IOT, THOROUGH, wait_for
 from kill import PHASE_POINTS, DaemonKills
 
 # A point that is passed several times is killed at each of the first few: the rollout is in another state then.
-PASSES = {"phase-before-entered": 6, "phase-after-entered": 3, "phase-before-told": 3, "phase-before-action": 3,
+PASSES = {"phase-before-entered": 6, "phase-after-entered": 3, "phase-before-assigned": 3, "phase-before-action": 3,
           "phase-before-approved": 2, "phase-after-approved": 2, "phase-after-report": 2}
 ALL_KILLS = [f"{point}:{n}" for point in PHASE_POINTS for n in range(1, PASSES.get(point, 1) + 1)]
 KILLS = ALL_KILLS if THOROUGH else ALL_KILLS[::3]

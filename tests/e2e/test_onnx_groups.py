@@ -96,7 +96,7 @@ class Groups(OnnxTest):
 
     def test_other_formats_refuse_what_they_do_not_hold(self):
         said = refusal(self, self.dir / "out", DEMO, "gguf:q4_0", "--output-type", "u8_g64")
-        self.assertIn("tensor 'output.weight': gguf supports only ggml's types, not u8_g64", said)
+        self.assertRegex(said, "'output.weight'.*u8_g64")
 
 
 if __name__ == "__main__":

@@ -292,7 +292,7 @@ class Folder(OpenVinoTest):
         done = run("quantfleet", "quantize", large, "--target", "onnx:fp16", "--tensor-type", "role:ffn_down=q8_0", "--out",
                    self.dir / "half", check=False)
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertIn(f"tensor '{name}' contains a value too large for q8_0", done.stderr)
+        self.assertRegex(done.stderr, f"'{name}'.*q8_0")
         self.assertIn("use onnx:fp32", done.stderr)
 
 

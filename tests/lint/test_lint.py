@@ -5,6 +5,8 @@ from pathlib import Path
 
 import format as formatting
 import include_arrows
+import sentences
+import service_paths
 
 
 class Planted(unittest.TestCase):
@@ -93,6 +95,34 @@ class Format(Planted):
     def test_characters_are_counted_not_bytes(self):
         self.plant("umlauts.py", "# " + "ü" * (formatting.COLUMNS - 2) + "\n")
         self.assertEqual(self.wrong()[1], [])
+
+
+class ServicePaths(Planted):
+    def test_a_page_that_names_another_path_than_the_unit_is_found(self):
+        self.plant("deploy/systemd/a.service", "StateDirectory=quantfleetd\nExecStart=x --config /etc/quantfleet/a.toml\n")
+        self.plant("docs/right.md", "See /etc/quantfleet/a.toml and `/var/lib/quantfleetd/admin.json`.\n")
+        self.assertEqual(service_paths.wrong_paths(self.root), [])
+        self.plant("docs/wrong.md", "\nSee /etc/quantfleet/b.toml, /var/lib/quantfleet.\n")
+        wrong = service_paths.wrong_paths(self.root)
+        self.assertEqual([line.split(" is ")[0] for line in wrong],
+                         ["docs/wrong.md:2: /etc/quantfleet/b.toml", "docs/wrong.md:2: /var/lib/quantfleet"])
+
+
+class Sentences(Planted):
+    def wrong(self):
+        return sentences.sentences(self.root)[0]
+
+    def test_a_sentence_is_found_however_it_is_broken_into_lines(self):
+        self.plant("tests/a_test.cc", 'EXPECT_ERROR(Read({"a, (b", \'x\'}),\n             kDataLoss, "f.bin",\n'
+                                      '             "the file is "\n             "too short");\n')
+        self.plant("tests/b_test.cc", '\nEXPECT_THAT(Why(), Names("c", "no device class fits"));\n')
+        self.assertEqual([one.split(": ")[0] for one in self.wrong()], ["tests/a_test.cc:1", "tests/b_test.cc:2"])
+
+    def test_names_numbers_and_commands_are_none(self):
+        self.plant("tests/a_test.cc", 'EXPECT_ERROR(Say("what a test says itself"), kNotFound, "line 2", "blk.0.attn_q");\n'
+                                      'EXPECT_ERROR(x, kNotFound, "quantfleet group apply lab", "`chmod go-w " + path + "`");\n'
+                                      'EXPECT_ERROR(x, kNotFound, "phi3, llama, qwen2 and qwen3") << "and why it matters";\n')
+        self.assertEqual(self.wrong(), [])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
-// GoogleTest checks of absl::Status: EXPECT_OK, ASSERT_OK, and EXPECT_ERROR(code, part of the
-// message).
+// GoogleTest checks of absl::Status: EXPECT_OK, ASSERT_OK, and EXPECT_ERROR(code, what the message
+// names...). Messages are there to be reworded: a test asks for the code and for what tells one
+// error from another of that code (a file, a key, a number, an option, the command that mends it),
+// not for sentences.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -22,13 +24,22 @@ inline ::testing::AssertionResult IsOk(const absl::Status& status) {
   return ::testing::AssertionFailure() << Describe(status);
 }
 
-inline ::testing::AssertionResult IsError(const absl::Status& status, absl::StatusCode code,
-                                          std::string_view part) {
-  if (status.code() == code && Message(status).find(part) != std::string::npos)
+template <typename... Parts>
+::testing::AssertionResult IsError(const absl::Status& status, absl::StatusCode code,
+                                   const Parts&... names) {
+  const std::string message = Message(status);
+  if (status.code() == code && ((message.find(names) != std::string::npos) && ...))
     return ::testing::AssertionSuccess();
-  return ::testing::AssertionFailure()
-         << "got " << Describe(status) << "\nwanted " << absl::StatusCodeToString(code)
-         << " with \"" << part << '"';
+  auto failure = ::testing::AssertionFailure()
+                 << "got " << Describe(status) << "\nwanted " << absl::StatusCodeToString(code);
+  ((failure << " with \"" << names << '"'), ...);
+  return failure;
+}
+
+// Of a text that people read: that it names all of these, whatever it says about them.
+template <typename... Parts>
+auto Names(const Parts&... parts) {
+  return ::testing::AllOf(::testing::HasSubstr(std::string(parts))...);
 }
 
 }  // namespace quantfleet::testing
@@ -37,6 +48,6 @@ inline ::testing::AssertionResult IsError(const absl::Status& status, absl::Stat
   EXPECT_TRUE(::quantfleet::testing::IsOk(::quantfleet::testing::StatusOf(expression)))
 #define ASSERT_OK(expression) \
   ASSERT_TRUE(::quantfleet::testing::IsOk(::quantfleet::testing::StatusOf(expression)))
-#define EXPECT_ERROR(expression, code, part)                                              \
+#define EXPECT_ERROR(expression, code, ...)                                               \
   EXPECT_TRUE(::quantfleet::testing::IsError(::quantfleet::testing::StatusOf(expression), \
-                                             absl::StatusCode::code, part))
+                                             absl::StatusCode::code, __VA_ARGS__))

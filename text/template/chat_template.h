@@ -1,5 +1,5 @@
-// A conversation as the one text that a model continues, by the template that the model carries.
-// Pure; immutable after Read, therefore thread-safe.
+// A conversation as the single text that a model continues, by the model's own template. Pure;
+// immutable after Read, therefore thread-safe.
 #pragma once
 
 #include <string>
@@ -15,29 +15,29 @@ namespace quantfleet::text {
 
 struct ChatPrompt {
   std::string text;             // without the token that begins a text, where the tokenizer adds it
-  std::vector<ByteRange> data;  // what the messages say; the rest is the template's
+  std::vector<ByteRange> data;  // what comes from messages; the rest is the template's own
   std::vector<std::string>
       stop;  // where the assistant's turn ends, beside the model's own end tokens
 };
 
 class ChatTemplate {
  public:
-  // A template (Jinja) is known when all that it does with usual conversations is understood to the
-  // letter, and each says what the user said. What it would do with tools is not looked at. A guess
-  // is not made: any other is unknown, and refused.
+  // A template (Jinja) is known when all that it does with usual conversations is understood
+  // exactly, and its texts contain what the user said. What it would do with tools does not matter.
+  // Nothing is guessed: any other template is unknown, and refused.
   enum class State { kAbsent, kKnown, kUnknown };
 
   static ChatTemplate Read(std::string_view jinja, ControlTokens tokens);
 
   State state() const { return state_; }
   const std::string& why() const { return why_; }  // kUnknown: what is not understood
-  // True where the template leaves out what a system message says, without a word.
+  // True when the template silently drops system messages.
   bool drops_system() const { return drops_system_; }
-  // What people are to be told of it; empty: nothing.
+  // A warning for people; empty: none.
   std::string Warning() const;
 
-  // `now`: Unix seconds, for templates that tell the date. A model without a template was never
-  // taught turns: its messages are put one after the other as they are. INVALID_ARGUMENT: an
+  // `now`: Unix seconds, for templates that mention the date. A model without a template was never
+  // taught turns: its messages are joined one after the other as they are. INVALID_ARGUMENT: an
   // unknown template, or a conversation that the template refuses.
   absl::StatusOr<ChatPrompt> Render(const std::vector<ChatMessage>& messages, int64_t now) const;
 

@@ -15,7 +15,7 @@ struct ChatMessage {
 // The texts of the model's own tokens; empty: it has none.
 struct ControlTokens {
   std::string begin, end;
-  // True where the tokenizer puts `begin` before a prompt, so that the template's must go.
+  // True when the tokenizer puts `begin` before a prompt, so that the template's own is removed.
   bool adds_begin = true;
 };
 

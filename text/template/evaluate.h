@@ -1,7 +1,7 @@
-// Goes through a template's statements with a conversation. What it understands of Jinja is a
-// closed list, the part in which templates say how turns are written; it does that exactly as
-// transformers does, or says that it does not understand. Tools, documents and lists of parts are
-// not among it: to a template, there are none. Pure, in bounded time and memory.
+// Runs a template's statements on a conversation. It understands a closed subset of Jinja, the part
+// with which templates lay out turns; it does that exactly as transformers does, or says that it
+// does not understand. Tools, documents and lists of parts are not supported: a template sees none.
+// Pure, in bounded time and memory.
 #pragma once
 
 #include <vector>
@@ -13,9 +13,9 @@
 
 namespace quantfleet::text {
 
-// UNIMPLEMENTED: something on the way is not understood, the message says what. INVALID_ARGUMENT:
-// the template refuses this conversation, with its own words. RESOURCE_EXHAUSTED: it takes more
-// steps, or makes more text, than any needs.
+// UNIMPLEMENTED: something that was reached is not understood; the message says what.
+// INVALID_ARGUMENT: the template refuses this conversation, with its own words. RESOURCE_EXHAUSTED:
+// it takes more steps, or makes more text, than any real template.
 absl::StatusOr<MarkedText> Evaluate(const std::vector<Statement>& statements,
                                     const Conversation& conversation);
 

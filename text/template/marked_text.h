@@ -1,5 +1,5 @@
 // Text that knows which of its bytes are data (what messages say) and which are a template's own:
-// told apart by origin, not by what they spell, and kept through joining, cutting and trimming.
+// distinguished by origin, not by what they spell, and kept when texts are joined, cut and trimmed.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +22,8 @@ struct MarkedText {
   static MarkedText Data(std::string_view bytes);
   void Append(const MarkedText& more);
   MarkedText Slice(size_t begin, size_t end) const;
-  // As Python's str.strip and its like, over Unicode's white space, or over ASCII characters where
-  // `of` is not empty.
+  // As Python's str.strip and the like: Unicode's white space, or the ASCII characters of `of` when
+  // it is not empty.
   MarkedText Strip(bool left, bool right, std::string_view of = {}) const;
 };
 

@@ -1,7 +1,6 @@
-// What a chat template (Jinja) is made of, as a tree: texts, outputs, sets, ifs and fors. White
-// space is handled as transformers has it (trim_blocks, lstrip_blocks). A construct beyond these
-// becomes a node that says so: it spoils a template only where it is reached, so that what a
-// template says about tools does not stand in the way. Pure.
+// A chat template (Jinja) as a tree: texts, outputs, sets, ifs and fors. White space is handled as
+// in transformers (trim_blocks, lstrip_blocks). Any other construct becomes a node that says so: it
+// fails a template only when it is reached, so that a part about tools does no harm. Pure.
 #pragma once
 
 #include <cstdint>
@@ -57,7 +56,7 @@ struct Statement {
   std::vector<std::vector<Statement>> bodies;
 };
 
-// INVALID_ARGUMENT says what keeps the text from being read at all.
+// INVALID_ARGUMENT says why the text cannot be parsed at all.
 absl::StatusOr<std::vector<Statement>> ReadTemplate(std::string_view text);
 
 }  // namespace quantfleet::text

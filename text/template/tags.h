@@ -1,5 +1,5 @@
-// A template cut into its texts and tags, and tags into tokens. White space beside tags is gone as
-// Jinja removes it. Pure.
+// A template cut into its texts and tags, and tags into tokens. White space beside tags is removed
+// as Jinja does it. Pure.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace quantfleet::text {
 
 struct TagToken {
   enum class Kind { kName, kText, kNumber, kOperator } kind;
-  std::string text;  // of a text: what it stands for
+  std::string text;  // of a text: its value
   int64_t number = 0;
 };
 

@@ -48,7 +48,7 @@ uint64_t Pair(int32_t left, int32_t right) {
   return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
 }
 
-// A symbol in the list of neighbours; -1 has been merged away.
+// A symbol in the list of neighbors; -1 has been merged away.
 struct Node {
   int32_t symbol;
   int previous, next;

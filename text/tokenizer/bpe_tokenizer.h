@@ -1,6 +1,7 @@
 // Byte-level BPE as llama.cpp runs it: special tokens are split out first, a regular expression
-// cuts the rest into words, and within a word the pair of neighbours that stands first among the
-// merges joins, until none is left. Each byte is a token, so that any text survives the round trip.
+// cuts the rest into words, and within a word the pair of neighbors that comes first among the
+// merges is joined, until no pair is left. Each byte is a token, so that any text survives the
+// round trip.
 #pragma once
 
 #include <array>
@@ -27,8 +28,8 @@ class BpeTokenizer final : public Tokenizer {
   absl::StatusOr<std::vector<int32_t>> EncodeText(std::string_view text, bool add_bos,
                                                   bool parse_special,
                                                   std::span<const DataRange> data) const override;
-  // What merges join: the tokens, under their ids, and behind them what merges make on the way that
-  // is none.
+  // What merges join: the tokens, by their ids, followed by what merges produce that is not a
+  // token.
   using Symbol = int32_t;
   struct Merge {
     uint64_t pair;
@@ -52,7 +53,7 @@ class BpeTokenizer final : public Tokenizer {
   std::vector<std::string> bytes_;  // by symbol; none for control tokens
   std::vector<Merge> merges_;       // ordered by pair
   std::vector<int32_t>
-      words_;  // tokens that text can become, ordered by their bytes; if ignore_merges_
+      words_;  // tokens that text can become, ordered by their bytes; only if ignore_merges_
   std::array<int32_t, 256>
       byte_{};                  // the token of a byte; the unknown one, or -1, where there is none
   int32_t tokens_ = 0;          // symbols below are tokens

@@ -12,12 +12,12 @@ namespace quantfleet::text {
 // All of them: eos first where there is one, then more_ends.
 std::vector<int32_t> EndIds(const TokenizerData& tokenizer);
 
-// Makes `ids`, which are in the vocabulary, more_ends: ascending, each once, without eos.
+// Sets more_ends to `ids`, which are in the vocabulary: ascending, each once, without eos.
 void SetMoreEnds(std::vector<int32_t> ids, TokenizerData& tokenizer);
 
-// Texts at which chat models stop whatever a file names, as llama.cpp has them (llama-vocab.cpp).
+// Texts at which chat models stop, whatever a file names, as in llama.cpp (llama-vocab.cpp).
 bool IsEndText(std::string_view text);
-// A control token or one that a user defined, with such a text.
+// A control token or a user-defined one with such a text.
 bool EndsByText(const Token& token);
 
 }  // namespace quantfleet::text

@@ -1,4 +1,4 @@
-// The pre-tokenizers of byte-level BPE that we know, and how a tokenizer.json's is recognised by
+// The pre-tokenizers of byte-level BPE that we know, and how a tokenizer.json's is recognized by
 // its regular expression. A file's expression is compared with ours and never run, so that a
 // hostile one costs nothing. Pure.
 #pragma once
@@ -17,13 +17,13 @@ struct PreTokenizer {
       regex;  // each match is a word, which merges do not cross; as the models' authors write it
   bool ignore_merges;  // a word that is a token stays whole
 };
-// By GGUF's name of it; null where we do not know it.
+// By GGUF's name for it; null when it is unknown.
 const PreTokenizer* FindPreTokenizer(std::string_view name);
 
 // GGUF's name of the pre-tokenizer ("llama-bpe"). `pre` is the file's pre_tokenizer, null where it
 // has none; `ignore_merges` (a word that is a token stays whole) is a part of what a name means to
-// llama.cpp. UNIMPLEMENTED shows what is not known: a model runs without complaint, and badly, on
-// the wrong one.
+// llama.cpp. UNIMPLEMENTED shows what is unknown: with the wrong one a model runs without
+// complaint, and badly.
 absl::StatusOr<std::string> PreTokenizerName(const boost::json::object* pre, bool ignore_merges);
 
 }  // namespace quantfleet::text

@@ -27,8 +27,8 @@ class SpecialTokens {
   // Models named phi-3 strip white space to the right of special tokens, as in llama.cpp.
   SpecialTokens(const TokenizerData& data, std::string_view model_name);
 
-  // In order; views into `text`. Control tokens count with `parse_special` and outside of `data`
-  // only, user-defined ones always.
+  // In order; views into `text`. Control tokens count only with `parse_special` and outside `data`,
+  // user-defined ones always.
   std::vector<Fragment> Split(std::string_view text, bool parse_special,
                               std::span<const DataRange> data = {}) const;
   bool EndsGeneration(int32_t id) const;

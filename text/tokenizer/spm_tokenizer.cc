@@ -39,7 +39,7 @@ size_t SequenceLength(char first) {
   return kByHighNibble[static_cast<uint8_t>(first) >> 4];
 }
 
-// A stretch of text in the list of neighbours; an empty one has been merged away.
+// A stretch of text in the list of neighbors; an empty one has been merged away.
 struct Symbol {
   std::string_view text;
   int previous, next;
@@ -56,7 +56,7 @@ struct Bigram {
 };
 
 std::string_view Join(const Symbol& a, const Symbol& b) {
-  return {a.text.data(), a.text.size() + b.text.size()};  // neighbours in one buffer
+  return {a.text.data(), a.text.size() + b.text.size()};  // neighbors in one buffer
 }
 
 }  // namespace

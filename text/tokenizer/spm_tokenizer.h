@@ -1,6 +1,6 @@
 // SentencePiece BPE as llama.cpp runs it: special tokens are split out first, spaces become U+2581,
-// then the pair of neighbours whose join has the highest score merges, until none does; what no
-// token covers falls back to bytes.
+// then the pair of neighbors whose join has the highest score is merged, until no pair is left;
+// what no token covers falls back to bytes.
 #pragma once
 
 #include <array>

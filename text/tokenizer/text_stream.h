@@ -16,16 +16,16 @@ class TextStream {
   std::string Append(std::string_view bytes);
   // The end: what was held back. Half a sequence becomes U+FFFD.
   std::string Finish();
-  // A stop string has come; the text before it has been returned, and more bytes are ignored.
+  // A stop string was found; the text before it has been returned, and further bytes are ignored.
   bool stopped() const { return stopped_; }
 
   struct Length {
     size_t bytes = 0;
     int64_t characters = 0;  // code points
   };
-  // Of all text that has come, what is held back and what a stop string cut off included.
+  // Of all text so far, including what is held back and what a stop string cut off.
   const Length& come() const { return come_; }
-  // Bytes of the text that has been returned.
+  // How many bytes have been returned.
   size_t returned() const { return returned_; }
 
  private:
@@ -42,7 +42,7 @@ class TextStream {
 };
 
 // Moves the whole sequences at the front of `bytes` to the result; bytes that belong to none become
-// U+FFFD. What stays is the beginning of a sequence that more bytes can finish.
+// U+FFFD. What remains is the beginning of a sequence that more bytes can complete.
 std::string TakeWholeUtf8(std::string& bytes);
 
 }  // namespace quantfleet::text

@@ -24,15 +24,15 @@ class Tokenizer {
 
   // `add_bos` adds it only where the model wants one. With `parse_special`, the text of control
   // tokens ("<|end|>") becomes those tokens: right for prompts that a template made, wrong for
-  // plain data. What the template was filled with stands in `data`, ordered and apart: no such
-  // token begins, ends or lies there.
+  // plain data. `data` holds the ranges that the template was filled with, ordered and disjoint: no
+  // such token may begin, end or lie there.
   absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_bos,
                                               bool parse_special,
                                               std::span<const DataRange> data = {}) const;
-  // The bytes that a token adds to a text; control tokens add none. May be a part of a UTF-8
+  // The bytes that a token adds to a text; control tokens add none. They may be part of a UTF-8
   // sequence.
   virtual std::string Piece(int32_t id) const = 0;
-  // True where the first piece of a text begins with a space that the text does not have.
+  // True when the first piece of a text begins with a space that the text does not contain.
   virtual bool AddsLeadingSpace() const = 0;
   // True for the tokens that end a generation.
   virtual bool EndsGeneration(int32_t id) const = 0;

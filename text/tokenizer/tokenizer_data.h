@@ -1,5 +1,5 @@
-// What a model's files say of its tokenizer: a vocabulary, how a text becomes ids, which of them
-// begin and end one. Plain values.
+// What a model's files say about its tokenizer: a vocabulary, how a text becomes ids, and which ids
+// begin and end a text. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ struct TokenizerData {
   enum class Kind { kNone, kSpm, kByteBpe } kind = Kind::kNone;
   std::vector<Token> tokens;        // index = id, padded to the vocabulary size
   std::vector<std::string> merges;  // byte BPE: "a b"
-  std::string pre = "default";      // GGUF's name of the pre-tokenizer
+  std::string pre = "default";      // GGUF's name for the pre-tokenizer
   std::optional<int32_t> bos, eos, unknown, padding;
   std::vector<int32_t> more_ends;  // what ends a generation beside eos; ascending (end_tokens.h)
   bool add_bos = true, add_eos = false, add_space_prefix = true;

@@ -23,11 +23,11 @@ struct TokenizerJson {
   bool byte_level_bpe = false;
   std::map<int64_t, std::string> vocab;
   std::vector<std::string> merges;
-  std::string pre;  // GGUF's name of the pre-tokenizer
+  std::string pre;  // GGUF's name for the pre-tokenizer
 };
 
 // With `whole` false only the added tokens and special tokens are read (another file holds the
-// vocabulary); with `whole` true anything but byte-level BPE with a pre-tokenizer that we know is
+// vocabulary); with `whole` true anything but byte-level BPE with a known pre-tokenizer is
 // UNIMPLEMENTED.
 absl::StatusOr<TokenizerJson> ParseTokenizerJson(std::string_view text, bool whole);
 

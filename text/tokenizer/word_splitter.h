@@ -1,6 +1,5 @@
 // Cuts a text into the words that byte-level BPE merges within, by the regular expression of a
-// pre-tokenizer that we know (pipeline/model/pre_tokenizer.h). Immutable after Create, therefore
-// thread-safe.
+// known pre-tokenizer (pre_tokenizer.h). Immutable after Create, therefore thread-safe.
 #pragma once
 
 #include <memory>
@@ -18,9 +17,9 @@ class WordSplitter {
   // INVALID_ARGUMENT for an expression that does not compile.
   static absl::StatusOr<WordSplitter> Create(std::string_view regex);
 
-  // Appends words that cover `text`, in order. Bytes that are no UTF-8, and what the expression
-  // does not match, are words of their own. INVALID_ARGUMENT where matching takes more steps than a
-  // real text asks for.
+  // Appends words that cover `text`, in order. Bytes that are not UTF-8, and what the expression
+  // does not match, are words of their own. INVALID_ARGUMENT when matching takes more steps than
+  // any real text needs.
   absl::Status Split(std::string_view text, std::vector<std::string_view>& words) const;
 
  private:

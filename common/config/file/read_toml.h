@@ -1,5 +1,5 @@
-// Settings out of a configuration file. Apart from the table, because devices have none and link no
-// TOML.
+// Settings from a configuration file. Kept apart from the table because devices have no such file
+// and do not link TOML.
 #pragma once
 
 #include <string_view>
@@ -8,9 +8,9 @@
 
 namespace quantfleet::config {
 
-// Puts what a TOML document says. Strict: INVALID_ARGUMENT with line and key for the first value
-// that is of the wrong type or out of range, or the first key that is no setting's; then nothing
-// has been put. A key wins over its earlier spellings.
+// Puts what a TOML document says. Strict: INVALID_ARGUMENT, with line and key, for the first value
+// that has the wrong type or is out of range, or the first key that belongs to no setting; nothing
+// has been put then. A key wins over its earlier spellings.
 absl::Status ReadToml(const Settings& settings, std::string_view toml);
 
 }  // namespace quantfleet::config

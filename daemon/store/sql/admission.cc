@@ -1,4 +1,4 @@
-// Devices that may come without a token, and devices that came and wait for an operator.
+// The allowlist and the pending devices.
 #include <soci/soci.h>
 
 #include "daemon/store/sql/records.h"
@@ -93,7 +93,7 @@ absl::StatusOr<v1::AllowedDevice> SqlAdmissionStore::Disallow(std::string_view i
     if (!device) return NotFound("device \"{}\" is not on the allowlist", name);
     removed = *device;
     sql << "DELETE FROM allowed_devices WHERE id = :i", soci::use(name);
-    // What waits on the list's word waits no longer.
+    // Devices that are pending on the allowlist's account are so no longer.
     sql << "DELETE FROM pending_devices WHERE id = :i AND admission = 'list'", soci::use(name);
     Note(Change::Kind::kDevice, name);
     return absl::OkStatus();

@@ -4,16 +4,15 @@
 #include <algorithm>
 #include <set>
 
+#include "daemon/store/artifact_name.h"
 #include "daemon/store/sql/records.h"
 #include "daemon/store/sql/subject.h"
 
 namespace quantfleet::daemon {
 namespace {
 
-constexpr std::string_view kPrefix = "artifacts/";
-
 absl::StatusOr<std::string> DigestOfName(std::string_view name) {
-  if (name.starts_with(kPrefix)) name.remove_prefix(kPrefix.size());
+  if (name.starts_with(kArtifactPrefix)) name.remove_prefix(kArtifactPrefix.size());
   if (!FromHex(std::string(name.size() % 2, '0') + std::string(name)) || name.empty())
     return InvalidArgument(
         "\"{}\" is not an artifact's name: give artifacts/DIGEST or the first hex digits of the "
@@ -76,14 +75,14 @@ absl::StatusOr<std::string> UsersOfArtifact(const Transaction& tx, soci::session
     QF_ASSIGN_OR_RETURN(const v1::Device device, Unpack<v1::Device>(record));
     if (device.state() != v1::Device::REVOKED) users.push_back("device " + id);
   }
-  const std::string name = std::string(kPrefix) + digest;
+  const std::string name = ArtifactNameOfHex(digest);
   for (const std::string& rollout :
        SelectTexts(sql, "SELECT name FROM rollouts WHERE finished_ms = 0 ORDER BY position")) {
     QF_ASSIGN_OR_RETURN(const v1::Rollout whole, tx.rollouts().Get(rollout));
     const auto needs = [&](const v1::RolloutDevice& row) {
       return row.artifact() == name || row.previous_artifact() == name;
     };
-    // A dynamic one may hand out what none of its devices has yet.
+    // A dynamic one may assign what none of its devices has yet.
     if (std::ranges::find(whole.artifacts(), name) != whole.artifacts().end() ||
         std::ranges::any_of(whole.devices(), needs))
       users.push_back(rollout);
@@ -139,7 +138,8 @@ absl::StatusOr<ArtifactRecord> SqlArtifactStore::Get(std::string_view name_or_pr
         soci::into(record), soci::into(manifest);
     QF_ASSIGN_OR_RETURN(result.artifact, Unpack<v1::Artifact>(record));
     auto bytes = FromBase64Url(manifest);
-    if (!bytes) return DataLoss("the database contains a damaged manifest of artifacts/{}", digest);
+    if (!bytes)
+      return DataLoss("the database contains a damaged manifest of {}", ArtifactNameOfHex(digest));
     result.manifest = AsText(*bytes);
     QF_ASSIGN_OR_RETURN(
         result.statements,
@@ -185,7 +185,7 @@ absl::Status SqlArtifactStore::AddStatement(std::string_view artifact,
     QF_ASSIGN_OR_RETURN(const std::string prefix, DigestOfName(artifact));
     QF_ASSIGN_OR_RETURN(const std::string digest, ResolveDigest(sql, prefix));
     InsertStatement(sql, digest, statement);
-    Note(Change::Kind::kArtifact, std::string(kPrefix) + digest);
+    Note(Change::Kind::kArtifact, ArtifactNameOfHex(digest));
     return absl::OkStatus();
   });
 }
@@ -197,8 +197,8 @@ absl::StatusOr<v1::Artifact> SqlArtifactStore::Delete(std::string_view name_or_p
     QF_ASSIGN_OR_RETURN(const std::string digest, ResolveDigest(sql, prefix));
     QF_ASSIGN_OR_RETURN(const std::string users, UsersOfArtifact(transaction(), sql, digest));
     if (!users.empty())
-      return FailedPrecondition("artifacts/{} is needed by {}: roll out another one there first",
-                                digest, users);
+      return FailedPrecondition("{} is needed by {}: roll out another one there first",
+                                ArtifactNameOfHex(digest), users);
     std::string record;
     sql << "SELECT record FROM artifacts WHERE digest = :d", soci::use(digest), soci::into(record);
     QF_ASSIGN_OR_RETURN(artifact, Unpack<v1::Artifact>(record));

@@ -1,4 +1,4 @@
-// Assignments: what each device was told last, per model.
+// Assignments: the last one of each device, per model.
 #include <soci/soci.h>
 
 #include "daemon/store/sql/records.h"
@@ -38,7 +38,8 @@ absl::StatusOr<AssignmentRecord> SqlAssignmentStore::Assign(
     const std::string digest = ToHex(AsBytes(manifest_digest)), unsigned_yet;
     std::string steps;
     for (const std::string& step : step_down) steps += ToHex(AsBytes(step)) + " ";
-    // The row counts its own releases: whoever else assigns waits at it, and takes the next.
+    // The row counts its own releases: another transaction that assigns waits for it and takes the
+    // next.
     long long release = 0;
     sql << "INSERT INTO assignments (device, model, release_number, manifest_digest, rollout, "
            "statement, step_down)"

@@ -23,7 +23,7 @@ class SqlCountStore final : public CountStore, private SqlSubject {
  public:
   explicit SqlCountStore(SqlContext& context) : SqlSubject(context) {}
 
-  absl::StatusOr<Counts> Count(int64_t seen_since_ms) const override {
+  absl::StatusOr<Counts> Count(int64_t seen_since_ms, int64_t seen_until_ms) const override {
     Counts counts;
     QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
       counts.models = CountRows(sql, "SELECT COUNT(*) FROM models");
@@ -33,8 +33,9 @@ class SqlCountStore final : public CountStore, private SqlSubject {
           CountRows(sql, "SELECT CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) FROM artifacts");
       counts.devices = CountRows(sql, "SELECT COUNT(*) FROM devices");
       counts.devices_seen =
-          CountRows(sql, "SELECT COUNT(*) FROM devices WHERE last_seen_ms >= :t", seen_since_ms) +
-          context_.last_seen.CountSince(seen_since_ms);
+          CountRows(sql, "SELECT COUNT(*) FROM devices WHERE last_seen_ms >= :t", seen_since_ms) -
+          CountRows(sql, "SELECT COUNT(*) FROM devices WHERE last_seen_ms > :t", seen_until_ms) +
+          context_.last_seen.CountBetween(seen_since_ms, seen_until_ms);
       // Who has expired is removed when the next one comes.
       counts.devices_pending = CountRows(
           sql, "SELECT COUNT(*) FROM pending_devices WHERE expires_ms > :t", seen_since_ms);

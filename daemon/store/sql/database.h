@@ -1,4 +1,4 @@
-// What the databases differ in, seen from the SQL that is written once: how sessions are had and
+// Where databases differ, seen from the SQL that is written once: how sessions are obtained and
 // shared, how a transaction begins, what an error means. Private to daemon/store.
 #pragma once
 
@@ -16,7 +16,7 @@ class Database {
  public:
   virtual ~Database() = default;
 
-  // A session for one transaction; given back when it is destroyed, on the thread that took it.
+  // A session for one transaction; returned when it is destroyed, on the thread that took it.
   class Lease {
    public:
     virtual ~Lease() = default;
@@ -26,8 +26,8 @@ class Database {
   // INTERNAL: this thread has one already; transactions do not nest.
   virtual absl::StatusOr<std::unique_ptr<Lease>> Take(bool reads_only) = 0;
   virtual void Begin(soci::session& sql, bool reads_only) { (void)reads_only, sql.begin(); }
-  // What an exception of SOCI (or any other) is to a caller. ABORTED: another transaction won the
-  // race for a row, and this one's body is to be run again.
+  // The status for an exception of SOCI, or any other. ABORTED: another transaction won the race
+  // for a row, and this one's body must be run again.
   virtual absl::Status StatusOf(const std::exception& error) const = 0;
 
   // Runs a function that returns a status; what it throws becomes one.

@@ -1,4 +1,4 @@
-// Devices, the model statuses that they report, and when they were last heard of.
+// Devices, the model statuses that they report, and when they were last seen.
 #include <google/protobuf/util/message_differencer.h>
 #include <soci/soci.h>
 
@@ -53,7 +53,7 @@ const v1::ModelStatus* FindStatus(const v1::Device& device, const std::string& m
   return nullptr;
 }
 
-// Writes the statuses that differ between `before` and `after`; whether there was one.
+// Writes the statuses that differ between `before` and `after`; returns whether any did.
 bool WriteStatuses(soci::session& sql, const v1::Device& before, const v1::Device& after) {
   const std::string id = after.id();
   bool changed = false;

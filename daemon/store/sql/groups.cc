@@ -20,9 +20,9 @@ absl::StatusOr<v1::DeviceGroup> SelectGroup(soci::session& sql, const std::strin
   return Unpack<v1::DeviceGroup>(record);
 }
 
-bool UsesGroup(const v1::Rollout& head, const std::string& name) {
-  return head.group() == name ||
-         std::ranges::any_of(head.plan().phases(),
+bool UsesGroup(const v1::Rollout& rollout, const std::string& name) {
+  return rollout.group() == name ||
+         std::ranges::any_of(rollout.plan().phases(),
                              [&](const v1::RolloutPhase& p) { return p.group() == name; });
 }
 
@@ -77,8 +77,8 @@ absl::StatusOr<v1::DeviceGroup> SqlGroupStore::Delete(std::string_view name) {
     const char* const unfinished =
         "SELECT name FROM rollouts WHERE finished_ms = 0 ORDER BY position";
     for (const std::string& rollout : SelectTexts(sql, unfinished)) {
-      QF_ASSIGN_OR_RETURN(const v1::Rollout head, transaction().rollouts().GetHead(rollout));
-      if (UsesGroup(head, key))
+      QF_ASSIGN_OR_RETURN(const v1::Rollout record, transaction().rollouts().GetRecord(rollout));
+      if (UsesGroup(record, key))
         return FailedPrecondition("group {} is used by {}: wait until that has ended, or abort it",
                                   key, rollout);
     }

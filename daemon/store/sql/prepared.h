@@ -1,5 +1,5 @@
 // Queries that are asked at each check-in: prepared once for the session, since that takes longer
-// than asking. Private to daemon/store; it belongs to its session, and to whoever has that.
+// than asking. Private to daemon/store; it belongs to its session, and to whoever holds that.
 #pragma once
 
 #include <soci/soci.h>
@@ -17,8 +17,8 @@ class Prepared {
  public:
   explicit Prepared(soci::session& sql) : sql_(sql) {}
 
-  // All rows: none is left open, so that the next call may be of the same query. Throws as soci
-  // does.
+  // Returns all rows: no query is left open, so that the next call may use the same one. Throws as
+  // soci does.
   template <typename... Columns, typename... Parameters>
   std::vector<std::tuple<Columns...>> Select(const std::string& query,
                                              const Parameters&... parameters) {
@@ -45,7 +45,7 @@ class Prepared {
   }
 
  private:
-  // One that throws while it is away is not kept.
+  // A query that throws while it is taken is not kept.
   std::unique_ptr<soci::statement> Take(const std::string& query) {
     if (const auto kept = kept_.find(query); kept != kept_.end() && kept->second)
       return std::move(kept->second);

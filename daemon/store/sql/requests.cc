@@ -1,4 +1,4 @@
-// Requests that made something.
+// Requests that created something.
 #include <soci/soci.h>
 
 #include "daemon/store/sql/subject.h"

@@ -58,7 +58,7 @@ void SqlRolloutStore::WriteRow(soci::session& sql, const std::string& rollout,
 absl::Status SqlRolloutStore::PutDevice(std::string_view rollout, const v1::RolloutDevice& row) {
   return Write([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout);
-    // The rollout's own row counts its changes: who holds it is the next to be committed, so a
+    // The rollout's own row counts its changes: whoever holds it is the next to be committed, so a
     // watcher that has read up to a revision misses none below it.
     long long revision = 0;
     sql << "UPDATE rollouts SET revision = revision + 1 WHERE name = :n RETURNING revision",
@@ -159,17 +159,17 @@ absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListQueuedDevice
 }
 
 absl::StatusOr<std::vector<v1::RolloutDevice>> SqlRolloutStore::ListOverdueDevices(
-    std::string_view rollout, int64_t now_ms) const {
+    std::string_view rollout, int64_t now_ms, int64_t latest_ms) const {
   std::vector<v1::RolloutDevice> devices;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(rollout);
-    const long long now = now_ms;
+    const long long now = now_ms, latest = latest_ms;
     QF_ASSIGN_OR_RETURN(
         devices, SelectAll<v1::RolloutDevice>(
                      sql,
                      "SELECT record FROM rollout_devices WHERE rollout = :r AND deadline_ms > 0"
-                     " AND deadline_ms <= :t ORDER BY device",
-                     name, now));
+                     " AND (deadline_ms <= :t OR deadline_ms > :l) ORDER BY device",
+                     name, now, latest));
     return absl::OkStatus();
   }));
   return devices;

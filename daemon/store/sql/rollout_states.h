@@ -1,4 +1,4 @@
-// Which states of a rollout count as what, as SQL lists. Private to daemon/store.
+// Sets of states of rollouts and their devices, as SQL lists. Private to daemon/store.
 #pragma once
 
 #include <fmt/format.h>
@@ -20,13 +20,13 @@ inline std::string ActiveStates() {
                     v1::Rollout::PAUSED, v1::Rollout::ROLLING_BACK});
 }
 
-// Of a device: it was told, and what it does about it is still to come.
+// Of a device: assigned, and its outcome is still to come.
 inline std::string UnderWayStates() {
   return StateList({v1::RolloutDevice::PENDING, v1::RolloutDevice::IN_PROGRESS,
                     v1::RolloutDevice::ROLLING_BACK});
 }
 
-// New devices may come in.
+// New devices may join.
 inline std::string JoinableStates() {
   return StateList({v1::Rollout::RUNNING, v1::Rollout::SOAKING, v1::Rollout::AWAITING_APPROVAL,
                     v1::Rollout::PAUSED, v1::Rollout::COMPLETED});

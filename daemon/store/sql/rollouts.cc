@@ -11,7 +11,7 @@ namespace quantfleet::daemon {
 namespace {
 
 // A rollout without its devices.
-absl::StatusOr<v1::Rollout> SelectHead(soci::session& sql, const std::string& name) {
+absl::StatusOr<v1::Rollout> SelectRecord(soci::session& sql, const std::string& name) {
   std::string model, record;
   int state = 0;
   long long created = 0, finished = 0;
@@ -32,19 +32,19 @@ absl::StatusOr<v1::Rollout> SelectHead(soci::session& sql, const std::string& na
   return rollout;
 }
 
-std::string PackHead(const v1::Rollout& rollout) {
-  v1::Rollout head = rollout;
-  head.clear_devices();
-  head.clear_counts();
-  head.clear_estimate();
-  return Pack(head);
+std::string PackRecord(const v1::Rollout& rollout) {
+  v1::Rollout record = rollout;
+  record.clear_devices();
+  record.clear_counts();
+  record.clear_estimate();
+  return Pack(record);
 }
 
 }  // namespace
 
 absl::StatusOr<v1::Rollout> SqlRolloutStore::SelectSummary(soci::session& sql,
                                                            const std::string& name) const {
-  QF_ASSIGN_OR_RETURN(v1::Rollout rollout, SelectHead(sql, name));
+  QF_ASSIGN_OR_RETURN(v1::Rollout rollout, SelectRecord(sql, name));
   QF_ASSIGN_OR_RETURN(const std::vector<Count> counts, CountDevices(name));
   for (const Count& count : counts) {
     v1::RolloutCount& out = *rollout.add_counts();
@@ -63,7 +63,7 @@ absl::StatusOr<v1::Rollout> SqlRolloutStore::Create(const v1::Rollout& rollout,
       QF_ASSIGN_OR_RETURN(result, Get(*known));
       return absl::OkStatus();
     }
-    const std::string name = rollout.name(), model = rollout.model(), record = PackHead(rollout);
+    const std::string name = rollout.name(), model = rollout.model(), record = PackRecord(rollout);
     const int state = rollout.state(), dynamic = rollout.plan().dynamic() ? 1 : 0,
               priority = rollout.plan().priority();
     const long long created = rollout.created_ms(), finished = rollout.finished_ms(),
@@ -94,7 +94,7 @@ absl::StatusOr<v1::Rollout> SqlRolloutStore::GetPage(std::string_view name, std:
     const std::string key(name), from(after);
     QF_ASSIGN_OR_RETURN(rollout, SelectSummary(sql, key));
     const long long most =
-        static_cast<long long>(limit) + 1;  // one more tells whether there is a next page
+        static_cast<long long>(limit) + 1;  // one more shows whether there is a next page
     QF_ASSIGN_OR_RETURN(auto devices, SelectAll<v1::RolloutDevice>(
                                           sql,
                                           "SELECT record FROM rollout_devices WHERE rollout = :r"
@@ -154,13 +154,13 @@ absl::StatusOr<v1::Rollout> SqlRolloutStore::GetSummary(std::string_view name) c
   return summary;
 }
 
-absl::StatusOr<v1::Rollout> SqlRolloutStore::GetHead(std::string_view name) const {
-  v1::Rollout head;
+absl::StatusOr<v1::Rollout> SqlRolloutStore::GetRecord(std::string_view name) const {
+  v1::Rollout rollout;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
-    QF_ASSIGN_OR_RETURN(head, SelectHead(sql, std::string(name)));
+    QF_ASSIGN_OR_RETURN(rollout, SelectRecord(sql, std::string(name)));
     return absl::OkStatus();
   }));
-  return head;
+  return rollout;
 }
 
 absl::StatusOr<std::vector<v1::Rollout>> SqlRolloutStore::List() const {
@@ -176,12 +176,12 @@ absl::StatusOr<std::vector<v1::Rollout>> SqlRolloutStore::List() const {
   return rollouts;
 }
 
-absl::Status SqlRolloutStore::PutHead(const v1::Rollout& head) {
+absl::Status SqlRolloutStore::PutRecord(const v1::Rollout& rollout) {
   return Write([&](soci::session& sql) -> absl::Status {
-    const std::string name = head.name(), record = PackHead(head);
-    QF_RETURN_IF_ERROR(SelectHead(sql, name).status());
-    const int state = head.state();
-    const long long finished = head.finished_ms();
+    const std::string name = rollout.name(), record = PackRecord(rollout);
+    QF_RETURN_IF_ERROR(SelectRecord(sql, name).status());
+    const int state = rollout.state();
+    const long long finished = rollout.finished_ms();
     sql << "UPDATE rollouts SET state = :s, finished_ms = :f, record = :r WHERE name = :n",
         soci::use(state), soci::use(finished), soci::use(record), soci::use(name);
     Note(Change::Kind::kRollout, name);

@@ -3,7 +3,7 @@
 namespace quantfleet::daemon {
 namespace {
 
-// `position` counts up in the order of creation: clocks jump, it does not.
+// `position` increases in the order of creation: clocks may jump, it does not.
 constexpr const char* kVersion1[] = {
     "CREATE TABLE requests (method TEXT NOT NULL, request_id TEXT NOT NULL, resource TEXT NOT NULL,"
     " PRIMARY KEY (method, request_id))",
@@ -72,8 +72,8 @@ constexpr const char* kVersion1[] = {
     "CREATE INDEX rollout_devices_by_device ON rollout_devices (device)",
 };
 
-// Phased rollouts. A rollout's own fields become a record as everywhere else; one from before has
-// an empty one. Devices under way get the day that the default gives them.
+// Phased rollouts. A rollout's own fields become a record as everywhere else; older ones have an
+// empty one. Devices in flight get the default of one day.
 constexpr const char* kVersion2[] = {
     "ALTER TABLE rollouts ADD COLUMN record TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE rollouts ADD COLUMN dynamic INTEGER NOT NULL DEFAULT 0",
@@ -89,9 +89,9 @@ constexpr const char* kVersion2[] = {
     "CREATE INDEX rollout_devices_by_deadline ON rollout_devices (rollout, deadline_ms)",
 };
 
-// Groups of devices. Rows count up with each change of one of a rollout, for who watches it.
-// Priorities: who is next is read in the order of turns, past devices that are under way elsewhere.
-// What devices took lately is read for estimates.
+// Groups of devices. Rows get a revision with each change in a rollout, for its watchers.
+// Priorities: the next devices are read in the order of turns, skipping those in flight elsewhere.
+// What devices took recently is read for estimates.
 constexpr const char* kVersion3[] = {
     "CREATE TABLE device_groups (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
     "ALTER TABLE rollout_devices ADD COLUMN revision BIGINT NOT NULL DEFAULT 0",
@@ -109,7 +109,7 @@ constexpr const char* kVersion3[] = {
     "ALTER TABLE assignments ADD COLUMN step_down TEXT NOT NULL DEFAULT ''",
 };
 
-// Several ways to enroll. Which keys used a token was known of a device's last token only.
+// Several ways to enroll. Until then only a device's last token was known.
 constexpr const char* kVersion4[] = {
     "CREATE TABLE token_uses (token TEXT NOT NULL REFERENCES tokens (id) ON DELETE CASCADE, "
     "public_key TEXT NOT NULL,"
@@ -131,7 +131,7 @@ constexpr const char* kVersion4[] = {
     "CREATE INDEX pending_devices_by_expiry ON pending_devices (expires_ms)",
 };
 
-// Numbers are counted by rows, not by what is highest just now: two transactions at the same time
+// Rows count the numbers, rather than taking the highest plus one: two simultaneous transactions
 // would find the same.
 constexpr const char* kVersion5[] = {
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",

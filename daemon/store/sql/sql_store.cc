@@ -49,7 +49,7 @@ class SqlTransaction final : private Parts, public OpenTransaction {
     context.transaction = this;
   }
   ~SqlTransaction() override {
-    // Where the database took everything back by itself there is nothing to take back.
+    // If the database has rolled everything back by itself, there is nothing to roll back.
     if (lease)
       (void)context.database.Catch([&] { return context.session.rollback(), absl::OkStatus(); });
   }
@@ -66,7 +66,7 @@ class SqlStore final : public Store {
  public:
   explicit SqlStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
   ~SqlStore() override {
-    // Lost times of last contact are no reason to fail: devices check in again.
+    // Losing the times of the last contact is not a reason to fail: devices check in again.
     (void)Flush();
   }
 
@@ -81,12 +81,12 @@ class SqlStore final : public Store {
     return absl::OkStatus();
   }
 
-  // On the thread of the transaction that was committed, when it holds nobody up any more.
+  // On the thread of the committed transaction, when nobody waits for it any more.
   void Tell(const std::vector<Change>& noted, const LastSeen::Times& touched) {
     for (const Change& change : noted) changes().Publish(change);
     bool due = false;
     for (const auto& [device, time] : touched) due |= last_seen_.Touch(device, time);
-    // What cannot be written now is kept for the next time.
+    // Whatever cannot be written now is kept for the next time.
     if (due) (void)Flush();
   }
 
@@ -146,14 +146,15 @@ absl::Status SqlTransaction::Commit() {
 absl::Status SqlTransaction::WriteLastSeen(const LastSeen::Times& times) {
   return context.database.Catch([&]() -> absl::Status {
     std::string id;
-    long long at = 0;
+    long long at = 0, future = 0;  // a later time is kept, unless a clock that was ahead wrote it
     soci::statement update =
         (context.session.prepare << "UPDATE devices SET last_seen_ms = :t WHERE id = :i AND "
-                                    "last_seen_ms < :t2",
-         soci::use(at), soci::use(id), soci::use(at));
+                                    "(last_seen_ms < :t2 OR last_seen_ms > :f)",
+         soci::use(at), soci::use(id), soci::use(at), soci::use(future));
     for (const auto& [device, time] : times) {
       id = device;
       at = time.seen_ms;
+      future = at + kSameMomentMs;
       update.execute(true);
     }
     return absl::OkStatus();

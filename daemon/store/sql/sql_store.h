@@ -8,7 +8,7 @@
 
 namespace quantfleet::daemon {
 
-// The schema is in place.
+// The schema must be in place.
 std::unique_ptr<Store> MakeSqlStore(std::unique_ptr<Database> database);
 
 }  // namespace quantfleet::daemon

@@ -21,8 +21,8 @@ struct SqlContext {
   soci::session& session;
   Prepared& prepared;
   const LastSeen& last_seen;
-  const Transaction* transaction = nullptr;  // the other subjects, for what joins
-  std::vector<Change> noted = {};            // told once committed
+  const Transaction* transaction = nullptr;  // the other subjects, for joins
+  std::vector<Change> noted = {};            // published once committed
   LastSeen::Times touched = {};              // likewise
   absl::Status failed = {};                  // not OK: nothing of the transaction may be kept
 };
@@ -32,9 +32,9 @@ class SqlSubject {
   explicit SqlSubject(SqlContext& context) : context_(context) {}
 
   using Body = std::function<absl::Status(soci::session&)>;
-  // What SOCI throws becomes a status. An error of the database spoils the transaction: PostgreSQL
-  // takes nothing more after it, and what SQLite keeps of it is not known. An error of a write does
-  // so too: half of it may be written.
+  // What SOCI throws becomes a status. An error of the database fails the whole transaction:
+  // PostgreSQL accepts nothing after it, and what SQLite keeps is unknown. So does an error of a
+  // write: half of it may be written.
   absl::Status Read(const Body& body) const {
     bool threw = true;
     absl::Status status = context_.database.Catch([&]() -> absl::Status {

@@ -32,6 +32,7 @@ class SqlTokenStore final : public TokenStore, private SqlSubject {
   absl::StatusOr<std::optional<int64_t>> FindUse(std::string_view id,
                                                  const Digest& public_key) const override;
   absl::StatusOr<std::optional<int64_t>> FindUseBefore(std::string_view id, int64_t since_ms,
+                                                       int64_t until_ms,
                                                        uint32_t skip) const override;
   absl::Status AddUse(std::string_view id, const Digest& public_key, int64_t used_ms) override;
 };
@@ -109,15 +110,16 @@ absl::StatusOr<std::optional<int64_t>> SqlTokenStore::FindUse(std::string_view i
 
 absl::StatusOr<std::optional<int64_t>> SqlTokenStore::FindUseBefore(std::string_view id,
                                                                     int64_t since_ms,
+                                                                    int64_t until_ms,
                                                                     uint32_t skip) const {
   std::optional<int64_t> found;
   QF_RETURN_IF_ERROR(Read([&](soci::session& sql) -> absl::Status {
     const std::string name(id);
-    const long long since = since_ms, before = skip;
+    const long long since = since_ms, until = until_ms, before = skip;
     long long used = 0;
-    sql << "SELECT used_ms FROM token_uses WHERE token = :t AND used_ms > :s ORDER BY used_ms DESC "
-           "LIMIT 1 OFFSET :o",
-        soci::use(name), soci::use(since), soci::use(before), soci::into(used);
+    sql << "SELECT used_ms FROM token_uses WHERE token = :t AND used_ms > :s AND used_ms <= :u "
+           "ORDER BY used_ms DESC LIMIT 1 OFFSET :o",
+        soci::use(name), soci::use(since), soci::use(until), soci::use(before), soci::into(used);
     if (sql.got_data()) found = used;
     return absl::OkStatus();
   }));

@@ -64,8 +64,8 @@ struct Connection {
   Prepared prepared;  // of the session: goes first
 };
 
-// Who writes takes turns at one session, as SQLite has it anyway. Who reads has a session of its
-// own for as long, and sees what was committed when it began, whatever is written meanwhile.
+// Writers take turns with one session, as SQLite requires anyway. Each reader has a session of its
+// own, and sees what was committed when it began, whatever is written meanwhile.
 class SqliteDatabase final : public Database {
  public:
   SqliteDatabase(std::string path, std::unique_ptr<Connection> writer)
@@ -187,8 +187,8 @@ absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const fs::path& database,
   std::unique_ptr<Connection> writer;
   absl::Status status = CatchErrors([&]() -> absl::Status {
     writer = std::make_unique<Connection>(database.string());
-    // Hashes of secrets and facts about devices are the owner's alone. SQLite's side files take the
-    // mode over.
+    // Hashes of secrets and facts about devices are for the owner only. SQLite's side files take
+    // over the mode.
     fs::permissions(database, fs::perms::owner_read | fs::perms::owner_write);
     writer->Configure();
     return Migrate(writer->session, database, steps);

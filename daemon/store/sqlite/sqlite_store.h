@@ -1,4 +1,5 @@
-// The store in one file: SQLite in its WAL mode, one session, whose turn is one transaction's.
+// The store in one file: SQLite in WAL mode, with one session, which one transaction uses at a
+// time.
 #pragma once
 
 #include <memory>
@@ -11,11 +12,11 @@
 
 namespace quantfleet::daemon {
 
-// Opens or makes the database and brings its schema up to date; an older one is copied beside
-// itself first (DATABASE.vN.bak). FAILED_PRECONDITION when a newer quantfleet wrote it.
+// Opens or creates the database and brings its schema up to date; a copy of an older one is made
+// first (DATABASE.vN.bak). FAILED_PRECONDITION when a newer quantfleet wrote it.
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(
     const fs::path& database, std::span<const SchemaStep> steps = SchemaSteps());
-// A whole copy of the database at `copy`, which must not exist, also while a daemon has it open.
+// Copies the whole database to `copy`, which must not exist, even while a daemon has it open.
 absl::Status CopySqliteStore(const fs::path& database, const fs::path& copy);
 
 }  // namespace quantfleet::daemon

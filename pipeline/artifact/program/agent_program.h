@@ -1,5 +1,5 @@
-// What a program says of itself without being run: the machine that its ELF header names, and the
-// agent's version, which the agent carries as the text "quantfleet-agent-version=X.Y.Z\n". Hostile
+// What a program says about itself without being run: the machine that its ELF header names, and
+// the agent's version, which it contains as the text "quantfleet-agent-version=X.Y.Z\n". Hostile
 // files are refused.
 #pragma once
 

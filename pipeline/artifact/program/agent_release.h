@@ -22,7 +22,7 @@ inline std::string AgentSource(std::string_view version) {
   return fmt::format("{} {}", kAgentFile, version);
 }
 
-// INVALID_ARGUMENT: the manifest is of no agent's release.
+// INVALID_ARGUMENT: the manifest is not that of a release of the agent.
 inline absl::StatusOr<std::string> AgentVersionOf(const v1::Manifest& manifest) {
   const std::string& source = manifest.source().architecture();
   const size_t blank = source.find(' ');

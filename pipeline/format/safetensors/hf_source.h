@@ -1,5 +1,5 @@
 // A Hugging Face model folder as a source of weights: config.json, one safetensors file or shards
-// with an index, the tokenizer, licence and model card. Thread-safe once opened.
+// with an index, the tokenizer, license and model card. Thread-safe once opened.
 #pragma once
 
 #include <memory>

@@ -8,6 +8,7 @@
 #include "agent/serve/completion_server.h"
 #include "agent/serve/listen_address.h"
 #include "tests/agent/serve/fake_engine.h"
+#include "tests/support/held_port.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -53,7 +54,8 @@ TEST(AskHttp, TellsWhyThereIsNoAnswer) {
   std::jthread stopper([&] { stop.request_stop(); });
   EXPECT_ERROR(AskHttp(silent->endpoint, "/", "", kLongAsk, stop.get_token()), kCancelled, "");
   ::close(silent->fd);
-  EXPECT_ERROR(AskHttp(silent->endpoint, "/", "", kLongAsk, {}), kUnavailable, silent->endpoint);
+  const testing::HeldPort nobody;
+  EXPECT_ERROR(AskHttp(nobody.endpoint(), "/", "", kLongAsk, {}), kUnavailable, nobody.endpoint());
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <thread>
 
+#include "tests/support/eventually.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::agent {
@@ -28,8 +29,9 @@ class ChildProcessTest : public ::testing::Test {
   // Until the child said something more.
   void AwaitLine(ChildProcess& child) {
     const size_t before = lines_.size();
-    while (lines_.size() == before && child.Wait(Duration(20), {}) == Event::kTimePassed) {
-    }
+    EXPECT_TRUE(testing::Eventually([&] {
+      return lines_.size() != before || child.Wait(Duration(20), {}) != Event::kTimePassed;
+    }));
   }
   std::vector<std::string> lines_;
 };
@@ -90,7 +92,7 @@ TEST_F(ChildProcessTest, ItsGroupEndsWithIt) {
     std::string line;
     return !std::getline(stat, line) || line.find(") Z") != std::string::npos;
   };
-  while (!gone()) std::this_thread::yield();
+  EXPECT_TRUE(testing::Eventually(gone));
 }
 
 TEST_F(ChildProcessTest, DiesWithTheThreadThatStartedIt) {

@@ -7,6 +7,7 @@
 #include <atomic>
 
 #include "tests/agent/fake_sleeper.h"
+#include "tests/support/eventually.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -72,7 +73,7 @@ class SupervisorTest : public ::testing::Test {
         if (line.find(part) != std::string::npos && ++count == n) found = line;
       return !found.empty();
     };
-    EXPECT_TRUE(said_.wait_for(lock, std::chrono::seconds(60), there)) << "nothing says " << part;
+    EXPECT_TRUE(said_.wait_for(lock, testing::kLongEnough, there)) << "nothing says " << part;
     return found;
   }
   pid_t AwaitProcess(int n = 1) {
@@ -80,11 +81,11 @@ class SupervisorTest : public ::testing::Test {
     return line.empty() ? 0 : std::stoi(line.substr(line.rfind(' ')));
   }
   void AwaitGivenUp() const {
-    while (given_up_ == 0) std::this_thread::yield();
+    EXPECT_TRUE(testing::Eventually([this] { return given_up_ != 0; }));
   }
   static void AwaitAddress(Supervisor& supervisor) {
-    while (supervisor.upstream()->address().empty() && supervisor.condition().ok())
-      std::this_thread::yield();
+    EXPECT_TRUE(testing::Eventually(
+        [&] { return !supervisor.upstream()->address().empty() || !supervisor.condition().ok(); }));
   }
 
   testing::TempDir dir_;
@@ -123,8 +124,7 @@ TEST_F(SupervisorTest, OneThatEndsIsStartedAgainLaterAndLaterAndThenGivenUp) {
   runtime.set_restarts(2);
   const auto supervisor = Start(runtime);
   const absl::Status status = supervisor->AwaitReady({});
-  EXPECT_ERROR(status, kInternal,
-               "runtime server failed after 2 restarts: the program ended with exit status 3");
+  EXPECT_ERROR(status, kInternal, "2 restarts", "exit status 3");
   EXPECT_THAT(Message(status), HasSubstr("no such weights"));
   const auto slept = sleeper_.slept();
   ASSERT_EQ(slept.size(), 2u);
@@ -138,8 +138,7 @@ TEST_F(SupervisorTest, NotReadyInTimeIsGivenUpWithoutAnotherTry) {
   v1::Runtime runtime = Running(kForever);
   runtime.set_restarts(100);
   const auto supervisor = Start(runtime);
-  EXPECT_ERROR(supervisor->AwaitReady({}), kInternal,
-               "the program was not ready for 5 s (loading)");
+  EXPECT_ERROR(supervisor->AwaitReady({}), kInternal, "5 s", "loading");
   EXPECT_TRUE(sleeper_.slept().empty());
 }
 
@@ -152,7 +151,7 @@ TEST_F(SupervisorTest, OneThatIsKilledComesBackAndOldSinsAreForgotten) {
     AwaitAddress(*supervisor);
     clock_.Advance(std::chrono::seconds(60));
     ::kill(AwaitProcess(life), SIGKILL);
-    AwaitLine("the program ended with signal 9 (Killed)", life);
+    AwaitLine("signal 9", life);
   }
   AwaitAddress(*supervisor);
   EXPECT_OK(supervisor->condition());
@@ -160,8 +159,7 @@ TEST_F(SupervisorTest, OneThatIsKilledComesBackAndOldSinsAreForgotten) {
   // Its one restart did not last a minute.
   ::kill(AwaitProcess(4), SIGKILL);
   AwaitGivenUp();
-  EXPECT_ERROR(supervisor->condition(), kInternal,
-               "runtime server failed after 1 restart: the program ended with signal 9 (Killed)");
+  EXPECT_ERROR(supervisor->condition(), kInternal, "1 restart:", "signal 9");
   EXPECT_EQ(supervisor->upstream()->address(), "");
 }
 
@@ -172,7 +170,7 @@ TEST_F(SupervisorTest, OneThatHangsIsEnded) {
   ASSERT_OK(supervisor->AwaitReady({}));
   const pid_t first = AwaitProcess();
   SetReady(false, std::chrono::seconds(1));
-  AwaitLine("the program was not ready for 5 s");
+  AwaitLine("(loading)");
   EXPECT_NE(::kill(first, 0), 0);
   SetReady(true);
   AwaitProcess(2);
@@ -184,7 +182,7 @@ TEST_F(SupervisorTest, OneThatTakesTooMuchMemoryIsEnded) {
   v1::Runtime runtime = Running(kForever);
   runtime.set_memory_bytes(1024);
   const auto supervisor = Start(runtime);
-  EXPECT_ERROR(supervisor->AwaitReady({}), kResourceExhausted, "the class allows");
+  EXPECT_ERROR(supervisor->AwaitReady({}), kResourceExhausted, "1.0 KiB");
   AwaitGivenUp();
 }
 

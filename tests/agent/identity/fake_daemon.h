@@ -20,13 +20,15 @@ namespace quantfleet::agent {
 
 class FakeDaemon {
  public:
-  FakeDaemon() {
+  FakeDaemon() { server_chain_ = NewServerChain(); }
+
+  // As after a restart that renewed the server's certificate.
+  std::string NewServerChain() const {
     const trust::KeyPair key = trust::GenerateTlsKey();
-    server_chain_ =
-        *ca_.Issue(key.public_pem,
-                   {trust::Subject::Kind::kServer, "quantfleetd", "", {"localhost"}, {}},
-                   std::chrono::hours(24 * 90), clock_) +
-        ca_.certificate_pem();
+    return *ca_.Issue(key.public_pem,
+                      {trust::Subject::Kind::kServer, "quantfleetd", "", {"localhost"}, {}},
+                      std::chrono::hours(24 * 90), clock_) +
+           ca_.certificate_pem();
   }
 
   std::string Token() { return trust::ClaimToken::Make(random_, ca_.fingerprint()).ToString(); }

@@ -1,5 +1,6 @@
 #include "agent/identity/session.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <utility>
@@ -284,6 +285,96 @@ TEST_F(SessionTest, AServerCannotTurnTheClockFarForward) {
   EXPECT_EQ(life->clock.Now(), now);
 }
 
+// The daemon's clock was ahead while it issued the certificate, and is right again.
+class SessionFromTheFutureTest : public SessionTest {
+ protected:
+  void EnrolledAhead(Duration ahead) {
+    daemon_.clock_.Advance(ahead);
+    DeviceIdentity identity = *store_.Load();
+    identity.certificate_pem = *daemon_.ca_.Issue(
+        *trust::CsrPublicKey(*trust::MakeCsr(identity.private_pem, "d")),
+        {trust::Subject::Kind::kDevice, "dev-1", "", {}, {}}, daemon_.lifetime, daemon_.clock_);
+    ASSERT_OK(store_.Save(identity));
+    ASSERT_OK(store_.SaveTime(daemon_.clock_.Now()));
+    daemon_.clock_.Advance(-ahead);
+  }
+  bool HasAFreshCertificate() {
+    return trust::ReadCertificate(store_.Load()->certificate_pem)->holds_at(daemon_.clock_.Now());
+  }
+};
+
+TEST_F(SessionFromTheFutureTest, ACertificateThatHasNotBegunIsRenewed) {
+  for (const Duration ahead : {kDay * 2, kDay * 400}) {
+    EnrolledAhead(ahead);
+    ASSERT_FALSE(HasAFreshCertificate());
+    auto life = BeginNow();
+    ASSERT_OK(life->CheckIn());
+    EXPECT_TRUE(HasAFreshCertificate());
+    EXPECT_EQ(life->clock.Now(), daemon_.clock_.Now());
+    EXPECT_EQ(store_.LastKnownTime(), daemon_.clock_.Now());
+    const int renewals = daemon_.renewals;
+    ASSERT_OK(life->CheckIn());
+    ASSERT_OK(BeginNow()->CheckIn());
+    EXPECT_EQ(daemon_.renewals, renewals) << "once is enough";
+  }
+}
+
+TEST_F(SessionFromTheFutureTest, ADeviceThatDoesNotKnowTheTimeRenewsItToo) {
+  for (const Duration ahead : {kDay * 2, kDay * 400}) {
+    EnrolledAhead(ahead);
+    auto life = Begin(FromUnixMillis(0));
+    ASSERT_OK(life->CheckIn());
+    EXPECT_TRUE(HasAFreshCertificate());
+    EXPECT_EQ(life->clock.Now(), daemon_.clock_.Now());
+    EXPECT_EQ(store_.LastKnownTime(), daemon_.clock_.Now());
+    const int renewals = daemon_.renewals;
+    ASSERT_OK(life->CheckIn());
+    ASSERT_OK(Begin(FromUnixMillis(0))->CheckIn());
+    EXPECT_EQ(daemon_.renewals, renewals);
+  }
+}
+
+TEST_F(SessionFromTheFutureTest, AnAgentThatRanAllTheWhileComesBack) {
+  for (const Duration ahead : {Duration(std::chrono::seconds(6)), kDay * 2, kDay * 400}) {
+    auto life = BeginNow();
+    ASSERT_OK(life->CheckIn());
+    daemon_.clock_.Advance(ahead);
+    const std::string right = std::exchange(daemon_.server_chain_, daemon_.NewServerChain());
+    life->CheckIn().IgnoreError();
+    daemon_.clock_.Advance(-ahead);
+    daemon_.server_chain_ = right;
+    ASSERT_OK(life->CheckIn()) << ahead.count();
+    EXPECT_TRUE(HasAFreshCertificate());
+    EXPECT_EQ(life->clock.Now(), daemon_.clock_.Now());
+  }
+}
+
+TEST_F(SessionFromTheFutureTest, TheWarningNamesTheClockThatIsWrong) {
+  auto right = BeginNow();
+  ASSERT_OK(right->CheckIn());
+  EXPECT_FALSE(right->session.ClocksApart());
+
+  auto behind = Begin(daemon_.clock_.Now() - kDay * 3);
+  ASSERT_OK(behind->CheckIn());
+  auto clocks = behind->session.ClocksApart();
+  ASSERT_TRUE(clocks);
+  EXPECT_EQ(behind->session.DescribeClocks(*clocks),
+            "this device's clock (2027-01-12T08:00:00Z) is 3 days behind the daemon's "
+            "(2027-01-15T08:00:00Z): set this device's clock");
+
+  // Too far for the server's certificate: the failure says why.
+  auto ahead = Begin(daemon_.clock_.Now() + kDay * 120);
+  EXPECT_ERROR(ahead->CheckIn(), kUnavailable, "2027-05-15T08:00:00Z", "120 days ahead");
+
+  daemon_.clock_.Advance(-kDay * 2);
+  auto daemon_behind = Begin(daemon_.clock_.Now() + kDay * 2);
+  daemon_behind->CheckIn().IgnoreError();
+  clocks = daemon_behind->session.ClocksApart();
+  ASSERT_TRUE(clocks);
+  EXPECT_THAT(daemon_behind->session.DescribeClocks(*clocks),
+              ::testing::HasSubstr("set the daemon's clock"));
+}
+
 TEST_F(SessionTest, AKeyOrAStateThatOthersMayChangeIsRefusedWithTheCommandThatMendsIt) {
   const auto mode = [&](const fs::path& path, int bits) {
     fs::permissions(path, static_cast<fs::perms>(bits));
@@ -299,7 +390,7 @@ TEST_F(SessionTest, AKeyOrAStateThatOthersMayChangeIsRefusedWithTheCommandThatMe
   for (const int bits : {0777, 0770, 01777}) {
     mode(dir_.path(), bits);
     EXPECT_ERROR(store_.Load(), kFailedPrecondition, "chmod go-w " + dir_.path().string());
-    EXPECT_ERROR(store_.DeviceKey(), kFailedPrecondition, "others may change it");
+    EXPECT_ERROR(store_.DeviceKey(), kFailedPrecondition, "chmod go-w " + dir_.path().string());
   }
   for (const int bits : {0755, 0750, 0700}) {
     mode(dir_.path(), bits);

@@ -7,6 +7,7 @@
 
 #include "pipeline/artifact/manifest.h"
 #include "pipeline/artifact/program/agent_release.h"
+#include "tests/agent/update/fake_host.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -14,25 +15,6 @@ namespace quantfleet::agent {
 namespace {
 
 const std::string kAgent(pipeline::kAgentModel);
-
-// Of other models: only whether it was asked.
-class OtherModels final : public ModelHost {
- public:
-  absl::Status MayRun(const std::optional<v1::Runtime>&) const override { return absl::OkStatus(); }
-  absl::StatusOr<Health> Start(const std::string& model, const Installed&, const HealthGate&,
-                               std::stop_token) override {
-    started = model;
-    return Health();
-  }
-  void Stop(const std::string& model) override { stopped = model; }
-  uint64_t MemoryFor(const std::string&) const override { return 42; }
-  absl::Status StillHealthy(const std::string&, const HealthGate&, std::stop_token) const override {
-    return Internal("others");
-  }
-  absl::Status Condition(const std::string&) const override { return Internal("others"); }
-  std::string endpoint(const std::string&) const override { return "127.0.0.1:1"; }
-  std::string started, stopped;
-};
 
 class SelfHostTest : public ::testing::Test {
  protected:
@@ -80,7 +62,7 @@ class SelfHostTest : public ::testing::Test {
   const testing::TempDir dir_;
   const fs::path folder_ = SelfFolder(dir_.path()), installed_ = "/usr/bin/quantfleet-agent";
   Slots slots_{RealFileSystem(), folder_};
-  OtherModels others_;
+  FakeHost others_;
   absl::Status trial_;
   fs::path tried_;
   std::stop_source
@@ -90,7 +72,7 @@ class SelfHostTest : public ::testing::Test {
 TEST_F(SelfHostTest, AProgramThatPassesItsTrialIsRecordedAndTheProcessAskedToEnd) {
   const Installed two = Put(Slot::kA, "2.0.0");
   const auto host = Host(installed_);
-  EXPECT_ERROR(Start(*host, two), kCancelled, "takes over");
+  EXPECT_ERROR(Start(*host, two), kCancelled, "");
   EXPECT_EQ(tried_, ProgramIn(Slot::kA));
   EXPECT_TRUE(host->restarts());
   EXPECT_EQ(Record(), (LaunchRecord{.program = Of(two), .installed = installed_}));
@@ -134,15 +116,16 @@ TEST_F(SelfHostTest, WhatWasGivenUpIsSaidOnceAndMayBeTriedAgain) {
   ASSERT_OK(
       SaveLaunchRecord(RealFileSystem(), folder_, {.given_up = Of(two), .installed = installed_}));
   const auto host = Host(installed_);
-  EXPECT_ERROR(Start(*host, two), kInternal, "giving up on it");
+  EXPECT_ERROR(Start(*host, two), kInternal, "2.0.0");
   EXPECT_TRUE(tried_.empty());
-  EXPECT_ERROR(Start(*host, two), kCancelled, "takes over");  // a new release of it
+  EXPECT_ERROR(Start(*host, two), kCancelled, "");  // a new release of it
+  EXPECT_EQ(tried_, ProgramIn(Slot::kA));
 }
 
 TEST_F(SelfHostTest, AnOlderReleaseThanTheInstalledProgramIsRefused) {
   const Installed two = Put(Slot::kA, "2.0.0");
-  EXPECT_ERROR(Start(*Host(installed_, "2.0.1"), two), kInternal, "newer than 2.0.0");
-  EXPECT_ERROR(Start(*Host(installed_, "2.0.0"), two), kCancelled, "takes over");
+  EXPECT_ERROR(Start(*Host(installed_, "2.0.1"), two), kInternal, "2.0.1", "2.0.0");
+  EXPECT_ERROR(Start(*Host(installed_, "2.0.0"), two), kCancelled, "");
 }
 
 TEST_F(SelfHostTest, TheProvenReleaseIsRememberedAsTheWayBack) {
@@ -168,7 +151,7 @@ TEST_F(SelfHostTest, AReleaseThatTookThisProcesssSlotIsAnother) {
   Put(Slot::kA, "1.0.0");
   const auto host = Host(ProgramIn(Slot::kA));
   const Installed three = Put(Slot::kA, "3.0.0");
-  EXPECT_ERROR(Start(*host, three), kCancelled, "takes over");
+  EXPECT_ERROR(Start(*host, three), kCancelled, "");
   EXPECT_EQ(tried_, ProgramIn(Slot::kA));
 }
 
@@ -190,18 +173,23 @@ TEST_F(SelfHostTest, StoppingBringsTheInstalledProgramBack) {
 TEST_F(SelfHostTest, NoOtherFormatIsTakenForTheAgent) {
   Installed model = Put(Slot::kA, "2.0.0");
   model.manifest.mutable_target()->set_format("gguf");
-  EXPECT_ERROR(Start(*Host(installed_), model), kInternal, "not a release of quantfleet-agent");
+  EXPECT_ERROR(Start(*Host(installed_), model), kInternal, "quantfleet-agent");
 }
 
 TEST_F(SelfHostTest, OtherModelsArePassedOn) {
   const auto host = Host(installed_);
-  EXPECT_OK(host->Start("demo", {}, {}, {}));
-  host->Stop("other");
-  EXPECT_EQ(others_.started + others_.stopped, "demoother");
-  EXPECT_EQ(host->endpoint("demo"), "127.0.0.1:1");
+  const Installed model = Put(Slot::kA, "weights");
+  EXPECT_OK(host->Start("demo", model, {}, {}));
+  EXPECT_EQ(others_.running, (std::map<std::string, std::string>{{"demo", "weights"}}));
+  EXPECT_EQ(host->endpoint("demo"), others_.endpoint("demo"));
   EXPECT_EQ(host->endpoint(kAgent), "");
-  EXPECT_FALSE(host->Condition("demo").ok());
+  others_.memory = 42;
+  EXPECT_EQ(host->MemoryFor("demo"), 42u);
+  others_.condition = Internal("others");
+  EXPECT_ERROR(host->Condition("demo"), kInternal, "");
   EXPECT_OK(host->Condition(kAgent));
+  host->Stop("demo");
+  EXPECT_TRUE(others_.running.empty());
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 // thread-safe.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "engine/decode/engine.h"
+#include "tests/support/eventually.h"
 
 namespace quantfleet::agent {
 
@@ -70,7 +73,8 @@ class FakeEngine final : public engine::Engine {
   }
   void AwaitBegun(int count) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return begun_ >= count; });
+    EXPECT_TRUE(changed_.wait_for(lock, testing::kLongEnough, [&] { return begun_ >= count; }))
+        << "generations that began: " << begun_;
   }
   // Says "more " until nobody listens.
   void SetEndless() { endless_ = true; }

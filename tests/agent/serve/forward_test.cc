@@ -10,7 +10,8 @@
 #include "agent/serve/completion_server.h"
 #include "agent/serve/listen_address.h"
 #include "tests/agent/serve/fake_engine.h"
-#include "tests/agent/serve/http_client.h"
+#include "tests/common/http/http_client.h"
+#include "tests/support/eventually.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -46,15 +47,23 @@ class ForwardTest : public ::testing::Test {
     upstream_->SetAddress(back_->endpoint());
     return engine;
   }
-  // A server that takes one request, says these bytes and closes.
+  // A server that takes one request for a tale, says these bytes and closes. What it leaves unread
+  // would have the kernel throw away what it said.
   std::jthread Misbehave(std::string bytes) {
     const auto socket = http::OpenListenSocket({"127.0.0.1", 0, {}});
     EXPECT_OK(socket);
+    const timeval timeout{.tv_sec = testing::kLongEnough.count(), .tv_usec = 0};
+    ::setsockopt(socket->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     upstream_->SetAddress(socket->endpoint);
     return std::jthread([fd = socket->fd, said = std::move(bytes)] {
       const int one = ::accept(fd, nullptr, nullptr);
-      char request[4096];
-      EXPECT_GT(::recv(one, request, sizeof request, 0), 0);
+      std::string request;
+      char piece[4096];
+      while (!request.ends_with(kAskTale)) {
+        const ssize_t size = ::recv(one, piece, sizeof piece, 0);
+        ASSERT_GT(size, 0) << "after " << request;
+        request.append(piece, static_cast<size_t>(size));
+      }
       ::send(one, said.data(), said.size(), MSG_NOSIGNAL);
       ::close(one);
       ::close(fd);
@@ -85,8 +94,7 @@ TEST_F(ForwardTest, RequestAndAnswerPassAsTheyAre) {
     client.SendPost("/v1/completions", R"({"prompt":7})");
     EXPECT_THAT(client.ReadUntil("\r\n0\r\n\r\n"), HasSubstr("HTTP/1.1 400"));
     client.SendPost("/v1/embeddings", R"({"model":"demo"})");
-    EXPECT_THAT(client.ReadUntil("\r\n0\r\n\r\n"),
-                HasSubstr("not found; the paths are /v1/completions"));
+    EXPECT_THAT(client.ReadUntil("\r\n0\r\n\r\n"), HasSubstr("\"not_found\""));
     EXPECT_THAT(client.Get("/v1/models").body, HasSubstr("\"demo\""));
   }
 }
@@ -95,7 +103,7 @@ TEST_F(ForwardTest, OldClientsGetTheEndOfTheConnection) {
   StartBack({" upon"});
   HttpClient client(front_->endpoint());
   client.SendPost("/v1/completions", kAskTale, "1.0");
-  const std::string answer = client.ReadUntil("nothing ends it");
+  const std::string answer = client.ReadAll();
   EXPECT_THAT(answer, HasSubstr("\"text\":\" upon\""));
   EXPECT_THAT(answer, Not(HasSubstr("chunked")));
 }
@@ -108,7 +116,7 @@ TEST_F(ForwardTest, StreamsAndEndsWhenTheClientLeaves) {
   EXPECT_THAT(client.ReadUntil(" upon"), HasSubstr("text/event-stream"));
   client.ReadUntil("more ");  // while the answer goes on
   client.Close();
-  while (engine->cancelled == 0) std::this_thread::yield();
+  EXPECT_TRUE(testing::Eventually([&] { return engine->cancelled != 0; }));
   upstream_->Drain(std::chrono::seconds(60));
   EXPECT_THAT(HttpClient(front_->endpoint()).Get("/metrics").body,
               HasSubstr("generations_cancelled_total 1"));
@@ -151,7 +159,7 @@ TEST_F(ForwardTest, AnAnswerThatBreaksOffIsSeenToBeCut) {
   const auto behind = Misbehave("HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\nhalf");
   HttpClient client(front_->endpoint());
   client.SendPost("/v1/completions", kAskTale);
-  const std::string answer = client.ReadUntil("nothing ends it");
+  const std::string answer = client.ReadAll();
   EXPECT_THAT(answer, HasSubstr("half"));
   EXPECT_THAT(answer, Not(HasSubstr("\r\n0\r\n")));
 }

@@ -3,11 +3,13 @@
 
 #include "pipeline/artifact/memory.h"
 #include "tests/agent/update/updater_fixture.h"
+#include "tests/support/status_matchers.h"
 
 namespace quantfleet::agent {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::Names;
 
 class ContextTest : public UpdaterTest {
  protected:
@@ -61,7 +63,7 @@ TEST_F(ContextTest, WhereMemoryIsShortItTakesTheMostThatFits) {
   ExpectHealthy(status, large_, 1);
   EXPECT_EQ(host_.context, 4864u);  // 19 times 256
   EXPECT_EQ(status.context(), 4864u);
-  EXPECT_THAT(status.detail(), HasSubstr("the context is 4864 tokens instead of 8192"));
+  EXPECT_THAT(status.detail(), Names("4864", "8192"));
 }
 
 TEST_F(ContextTest, BelowTheLeastItStepsDownToASmallerPrecision) {
@@ -74,9 +76,8 @@ TEST_F(ContextTest, BelowTheLeastItStepsDownToASmallerPrecision) {
   EXPECT_EQ(status.context(), 8192u);
   ASSERT_EQ(status.stepped_down_size(), 1);
   EXPECT_EQ(status.stepped_down(0).reason(), kOutOfMemory);
-  EXPECT_THAT(status.stepped_down(0).detail(), HasSubstr("8192 tokens, f16"));
-  EXPECT_THAT(status.stepped_down(0).detail(),
-              HasSubstr("the largest context that fits is 768 tokens"));
+  EXPECT_THAT(status.stepped_down(0).detail(), Names("8192", "f16"));
+  EXPECT_THAT(status.stepped_down(0).detail(), HasSubstr("768"));
   EXPECT_EQ(host_.starts, 1) << "what does not fit is not loaded";
 }
 
@@ -155,8 +156,7 @@ TEST_F(ContextTest, GoldenAnswersOfAnotherLengthAreNotAskedAndThatIsSaid) {
   EXPECT_EQ(host_.golden_asked, 1u);
   Assignment longer = With(To(2, rotary), 8192);
   longer.health.set_min_golden_agreement(0.5);
-  EXPECT_THAT(Apply(*life, longer).detail(),
-              HasSubstr("made with another context length and were not checked"));
+  EXPECT_THAT(Apply(*life, longer).detail(), HasSubstr("not checked"));
   EXPECT_EQ(host_.golden_asked, 0u);
 }
 

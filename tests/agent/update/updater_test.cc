@@ -4,11 +4,13 @@
 
 #include "tests/agent/update/updater_fixture.h"
 #include "tests/support/faulty_file_system.h"
+#include "tests/support/status_matchers.h"
 
 namespace quantfleet::agent {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::Names;
 
 TEST_F(UpdaterTest, PullsVerifiesActivates) {
   auto life = Begin();
@@ -36,7 +38,7 @@ TEST_F(UpdaterTest, WhatTheClassAsksForDecides) {
   second.health.set_min_tokens_per_second(20);
   v1::ModelStatus status = Apply(*life, second);
   ExpectFailed(status, kTooSlow);
-  EXPECT_THAT(status.detail(), HasSubstr("12.50 tokens/s, the class requires 20.00"));
+  EXPECT_THAT(status.detail(), Names("12.50", "20.00"));
   EXPECT_EQ(status.active_manifest(), v1_.digest.raw());
   EXPECT_EQ(host_.running[kModel], v1_.content) << "the previous version answers";
 
@@ -56,7 +58,7 @@ TEST_F(UpdaterTest, WhatTheClassAsksForDecides) {
   status = life->updater.status();
   ExpectFailed(status, kHealthFailed);
   EXPECT_EQ(host_.running[kModel], v1_.content) << "what was proven once is not asked again";
-  EXPECT_THAT(status.detail(), HasSubstr("25.0 %, the class requires 50.0 %"));
+  EXPECT_THAT(status.detail(), Names("25.0 %", "50.0 %"));
 }
 
 // The limits and the golden prompts are on the disk before anything is switched.
@@ -234,7 +236,7 @@ TEST_F(UpdaterTest, EncodingOfTheFutureIsAClearFailure) {
   auto life = Begin();
   const v1::ModelStatus status = Apply(*life, To(1, v1_));
   ExpectFailed(status, kArtifactUnavailable);
-  EXPECT_THAT(status.detail(), HasSubstr("update the agent"));
+  EXPECT_THAT(status.detail(), HasSubstr("xor-delta"));
 }
 
 TEST_F(UpdaterTest, FullDiskFailsAndKeepsWhatRuns) {

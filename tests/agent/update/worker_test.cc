@@ -5,6 +5,7 @@
 #include <future>
 
 #include "tests/agent/update/fleet_fixture.h"
+#include "tests/support/eventually.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/temp_dir.h"
 
@@ -19,19 +20,24 @@ class WorkerTest : public FleetFixture {
       std::lock_guard lock(mutex_);
       changed_.notify_all();
     };
+    sleeper_.on_sleep = [this] {
+      if (!std::exchange(paused_, true)) pauses_.set_value();
+    };
     worker_ = std::make_unique<UpdateWorker>(std::move(environment), dir_ / "models", kDevice);
   }
   // The condition is looked at after each change, never after a fixed time.
   template <typename Condition>
   bool Reach(Condition condition) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(30), condition);
+    return changed_.wait_for(lock, testing::kLongEnough, condition);
   }
 
   testing::FaultyFileSystem files_;  // the worker's thread alone uses it
   testing::TempDir dir_;
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::promise<void> pauses_;  // kept when it sleeps for the first time
+  bool paused_ = false;        // the worker's thread alone uses it
   FakeArtifact v1_ = MakeArtifact({1, 2}), v2_ = MakeArtifact({1, 3});
   std::unique_ptr<UpdateWorker> worker_;
 };
@@ -66,14 +72,9 @@ TEST_F(WorkerTest, WrongSignatureIsReportedAndActivatesNothing) {
 TEST_F(WorkerTest, NewerAssignmentInterruptsADownload) {
   // Nothing comes for the first release, ever.
   blobs_.on_fetch = [&] { blobs_.cut_after = worker_->statuses().front().release() == 2 ? -1 : 0; };
-  std::promise<void> waiting;
-  bool told = false;
-  sleeper_.on_sleep = [&] {
-    if (!std::exchange(told, true)) waiting.set_value();
-  };
   worker_->Start();
   worker_->Hand({Sign(Assign(1, v1_.digest))});
-  waiting.get_future().wait();
+  EXPECT_TRUE(testing::Arrives(pauses_.get_future())) << "it does not wait for the network";
   worker_->Hand({Sign(Assign(2, v2_.digest))});
   ASSERT_TRUE(Reach([&] {
     const auto all = worker_->statuses();
@@ -84,14 +85,9 @@ TEST_F(WorkerTest, NewerAssignmentInterruptsADownload) {
 
 TEST_F(WorkerTest, StopEndsADownload) {
   blobs_.cut_after = 0;
-  std::promise<void> waiting;
-  bool told = false;
-  sleeper_.on_sleep = [&] {
-    if (!std::exchange(told, true)) waiting.set_value();
-  };
   worker_->Start();
   worker_->Hand({Sign(Assign(1, v1_.digest))});
-  waiting.get_future().wait();
+  EXPECT_TRUE(testing::Arrives(pauses_.get_future())) << "it does not wait for the network";
   worker_->Stop();
   EXPECT_FALSE(worker_->settled());
 }

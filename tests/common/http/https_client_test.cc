@@ -13,6 +13,7 @@
 
 #include "common/trust/openssl_handles.h"
 #include "tests/common/net/tls_fixture.h"
+#include "tests/support/held_port.h"
 
 namespace quantfleet::http {
 namespace {
@@ -346,9 +347,8 @@ TEST_F(HttpsClientTest, BadAddressesAndIdentities) {
   mixed.private_pem = trust::GenerateTlsKey().private_pem;
   HttpsClient client = Client(mixed);
   EXPECT_EQ(Get(client).status().code(), Code::kInvalidArgument);
-  const std::string address = server_->address();
-  server_.reset();
-  HttpsClient nobody(address, {ca_.certificate_pem(), {}, {}}, {});
+  const testing::HeldPort port;
+  HttpsClient nobody(port.endpoint(), {ca_.certificate_pem(), {}, {}}, {});
   EXPECT_EQ(Get(nobody).status().code(), Code::kUnavailable);
 }
 

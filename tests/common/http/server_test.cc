@@ -3,13 +3,14 @@
 #include "common/http/server.h"
 
 #include <gmock/gmock.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <future>
 #include <thread>
 
 #include "common/http/ask.h"
+#include "tests/common/http/http_client.h"
+#include "tests/support/eventually.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -18,36 +19,9 @@ namespace {
 
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
+using testing::HttpClient;
 using ::testing::Not;
 using ::testing::StartsWith;
-
-// Connects at once; closes at its end.
-class RawClient {
- public:
-  explicit RawClient(const ListenAddress& address) {
-    const SocketAddress at = ToSocketAddress(address);
-    fd_ = ::socket(at.at.ss_family, SOCK_STREAM, 0);
-    EXPECT_EQ(::connect(fd_, reinterpret_cast<const sockaddr*>(&at.at), at.size), 0);
-  }
-  ~RawClient() { ::close(fd_); }
-  void Send(std::string_view bytes) { ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
-  void EndSending() { ::shutdown(fd_, SHUT_WR); }
-  // What comes until `end` has come, or the connection ends.
-  std::string ReadUntil(std::string_view end) {
-    std::string got;
-    char piece[4096];
-    while (got.find(end) == std::string::npos) {
-      const ssize_t size = ::recv(fd_, piece, sizeof piece, 0);
-      if (size <= 0) break;
-      got.append(piece, static_cast<size_t>(size));
-    }
-    return got;
-  }
-  std::string ReadAll() { return ReadUntil("nothing ends it"); }
-
- private:
-  int fd_;
-};
 
 constexpr char kGet[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 constexpr char kLastGet[] = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
@@ -65,6 +39,7 @@ class ServerTest : public ::testing::Test {
     const auto socket = OpenListenSocket({"127.0.0.1", 0, {}});
     ASSERT_OK(socket);
     at_ = {"127.0.0.1", socket->port, {}};
+    endpoint_ = socket->endpoint;
     ASSERT_OK(server_->Listen(*socket));
   }
   void StartEcho(Server::Options options = {}) {
@@ -76,7 +51,7 @@ class ServerTest : public ::testing::Test {
         std::move(options));
   }
   std::string Ask(std::string_view request) {
-    RawClient client(at_);
+    HttpClient client(endpoint_);
     client.Send(request);
     return client.ReadAll();
   }
@@ -85,6 +60,7 @@ class ServerTest : public ::testing::Test {
   }
 
   ListenAddress at_;
+  std::string endpoint_;
   std::unique_ptr<Server> server_;
 };
 
@@ -102,14 +78,14 @@ TEST_F(ServerTest, AnswersOneRequestAfterTheOther) {
 TEST_F(ServerTest, OldClientsAreAnsweredInTheirVersion) {
   StartEcho();
   EXPECT_THAT(Ask("GET / HTTP/1.0\r\n\r\n"), StartsWith("HTTP/1.0 200 "));
-  RawClient keeps(at_);
+  HttpClient keeps(endpoint_);
   keeps.Send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
   EXPECT_THAT(keeps.ReadUntil("/ "), HasSubstr("Connection: keep-alive"));
 }
 
 TEST_F(ServerTest, WhoAsksWhetherToSendIsToldToGoOn) {
   StartEcho({.body_bytes = 100});
-  RawClient client(at_);
+  HttpClient client(endpoint_);
   client.Send("POST / HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n");
   EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   client.Send("abc");
@@ -136,7 +112,7 @@ TEST_F(ServerTest, WhoHasItsWholeStreamHasNotLeft) {
     exchange->End();
   });
   for (int i = 0; i < 20; ++i) {
-    RawClient client(at_);
+    HttpClient client(endpoint_);
     client.Send(kGet);
     client.ReadUntil("all");
   }
@@ -161,7 +137,7 @@ TEST_F(ServerTest, RefusesWhatIsTooLargeOrNoHttp) {
         std::string("Transfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n")})
     EXPECT_THAT(Ask("POST / HTTP/1.1\r\n" + body),
                 StartsWith(Status(Refusal::Kind::kBodyTooLarge)));
-  RawClient half(at_);
+  HttpClient half(endpoint_);
   half.Send("GET / HT");
   half.EndSending();
   EXPECT_EQ(half.ReadAll(), "");
@@ -169,7 +145,7 @@ TEST_F(ServerTest, RefusesWhatIsTooLargeOrNoHttp) {
 
 TEST_F(ServerTest, ARefusalArrivesThoughTheClientStillSends) {
   StartEcho({.body_bytes = 10});
-  RawClient client(at_);
+  HttpClient client(endpoint_);
   client.Send("POST / HTTP/1.1\r\nContent-Length: 2000000\r\n\r\n");
   client.Send(std::string(2'000'000, 'x'));
   client.EndSending();
@@ -178,7 +154,7 @@ TEST_F(ServerTest, ARefusalArrivesThoughTheClientStillSends) {
 
 TEST_F(ServerTest, SilentClientsAreClosed) {
   StartEcho({.read_timeout = milliseconds(50)});
-  RawClient silent(at_), slow(at_);
+  HttpClient silent(endpoint_), slow(endpoint_);
   slow.Send("GET / HTTP/1.1\r\n");
   EXPECT_EQ(silent.ReadAll(), "");
   EXPECT_EQ(slow.ReadAll(), "");
@@ -207,7 +183,7 @@ TEST_F(ServerTest, StreamsWhatIsWritten) {
       exchange->End();
     });
   });
-  RawClient client(at_);
+  HttpClient client(endpoint_);
   client.Send(kGet);
   const std::string answer = client.ReadUntil(kLastChunk);
   EXPECT_THAT(answer, HasSubstr("Transfer-Encoding: chunked"));
@@ -257,10 +233,10 @@ TEST_F(ServerTest, TellsThatAClientLeftWhileItWaited) {
     kept = exchange;
   });
   {
-    RawClient client(at_);
+    HttpClient client(endpoint_);
     client.Send(kGet);
   }
-  left.get_future().wait();
+  EXPECT_TRUE(testing::Arrives(left.get_future()));
   server_->Stop(milliseconds(0));
   kept.reset();
 }
@@ -272,7 +248,7 @@ TEST_F(ServerTest, WhoHasItsAnswerHasNotLeft) {
     exchange->Post([exchange] { exchange->Reply({.body = "answer"}); });
   });
   for (int i = 0; i < 20; ++i) {
-    RawClient client(at_);
+    HttpClient client(endpoint_);
     client.Send(kGet);
     client.ReadUntil("answer");
   }
@@ -281,11 +257,13 @@ TEST_F(ServerTest, WhoHasItsAnswerHasNotLeft) {
 }
 
 TEST_F(ServerTest, FinishesWhatIsUnderWayAndTakesNoMore) {
-  std::promise<ExchangePtr> asked;
-  Start([&asked](const ExchangePtr& exchange) { asked.set_value(exchange); });
-  RawClient idle(at_), busy(at_);
+  const auto asked = std::make_shared<std::promise<ExchangePtr>>();
+  Start([asked](const ExchangePtr& exchange) { asked->set_value(exchange); });
+  HttpClient idle(endpoint_), busy(endpoint_);
   busy.Send(kGet);
-  ExchangePtr exchange = asked.get_future().get();
+  std::future<ExchangePtr> first = asked->get_future();
+  ASSERT_TRUE(testing::Arrives(first));
+  ExchangePtr exchange = first.get();
   server_->Drain();
   EXPECT_EQ(idle.ReadAll(), "") << "closed at once";
   exchange->Reply({.body = "the last"});

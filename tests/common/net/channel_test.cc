@@ -8,6 +8,7 @@
 
 #include "common/base/retry_after.h"
 #include "tests/common/net/tls_fixture.h"
+#include "tests/support/held_port.h"
 
 namespace quantfleet::net {
 namespace {
@@ -70,11 +71,9 @@ class ChannelTest : public TlsFixture {
     grpc::ServerBuilder builder;
     ConfigureServer(builder);
     builder.AddListeningPort(
-        fmt::format("127.0.0.1:{}", port_),
-        MakeServerCredentials(issuer.certificate_pem(),
-                              server.certificate_pem + issuer.certificate_pem(),
-                              server.private_pem),
-        &port_);
+        port_.endpoint(), MakeServerCredentials(issuer.certificate_pem(),
+                                                server.certificate_pem + issuer.certificate_pem(),
+                                                server.private_pem));
     service_ = std::make_unique<WhoAmI>();  // serves one server only
     builder.RegisterCallbackGenericService(service_.get());
     server_ = builder.BuildAndStart();
@@ -83,7 +82,7 @@ class ChannelTest : public TlsFixture {
 
   absl::StatusOr<std::string> Call(const ServerTrust& trust, const ClientIdentity& identity = {},
                                    const std::string& method = "/who") {
-    return CallOver(MakeChannel(fmt::format("127.0.0.1:{}", port_), trust, identity), method);
+    return CallOver(MakeChannel(port_.endpoint(), trust, identity), method);
   }
   absl::StatusOr<std::string> CallOver(const std::shared_ptr<grpc::Channel>& channel,
                                        const std::string& method = "/who") {
@@ -103,7 +102,7 @@ class ChannelTest : public TlsFixture {
   ServerTrust FirstContact() const { return {"", ca_.fingerprint(), {}}; }
 
   std::unique_ptr<WhoAmI> service_;
-  int port_ = 0;
+  const testing::HeldPort port_;
   std::unique_ptr<grpc::Server> server_;
 };
 
@@ -207,7 +206,7 @@ TEST_F(ChannelTest, StatusKeepsCodeAndMessage) {
 // 30 s.
 TEST_F(ChannelTest, ARestartedServerIsFoundSoon) {
   Serve(ca_);
-  const auto channel = MakeChannel(fmt::format("127.0.0.1:{}", port_), Pinned(), {});
+  const auto channel = MakeChannel(port_.endpoint(), Pinned(), {});
   EXPECT_TRUE(AwaitConnection(*channel, std::chrono::seconds(0)))
       << "the first call connects by itself";
   ASSERT_TRUE(CallOver(channel).ok());

@@ -43,18 +43,17 @@ TEST_F(ForeignTest, ChainLeadsToOneOfTheAuthorities) {
   const ForeignIdentity device = between.Issue("board");
   EXPECT_OK(Verify(device.certificate_pem + between.pem(), other.pem() + root.pem()));
   EXPECT_OK(Verify(device.certificate_pem, between.pem())) << "what is trusted need not be a root";
-  EXPECT_ERROR(Verify(device.certificate_pem, root.pem()), kUnauthenticated,
-               "not issued by the CA");
+  EXPECT_ERROR(Verify(device.certificate_pem, root.pem()), kUnauthenticated, "issued");
   EXPECT_ERROR(Verify(device.certificate_pem + between.pem(), other.pem()), kUnauthenticated,
-               "not issued by the CA");
-  EXPECT_ERROR(Verify("rubbish", root.pem()), kInvalidArgument, "no certificate");
+               "issued");
+  EXPECT_ERROR(Verify("rubbish", root.pem()), kInvalidArgument, "certificate");
 }
 
 TEST_F(ForeignTest, TimePurposeAndStrengthCount) {
   const ForeignCa ca(clock_);
   EXPECT_OK(Verify(ca.Issue("board", KeyKind::kEc, "clientAuth").certificate_pem, ca.pem()));
   EXPECT_ERROR(Verify(ca.Issue("board", KeyKind::kEc, "serverAuth").certificate_pem, ca.pem()),
-               kUnauthenticated, "not a client's certificate");
+               kUnauthenticated, "client");
   EXPECT_ERROR(Verify(ca.Issue("board", KeyKind::kRsa1024).certificate_pem, ca.pem()),
                kUnauthenticated, "");
   const ForeignIdentity device = ca.Issue("board");
@@ -66,8 +65,8 @@ TEST_F(ForeignTest, AuthoritiesAreCas) {
   const ForeignCa ca(clock_);
   EXPECT_OK(CheckAuthorities(ca.pem() + ca.pem()));
   EXPECT_ERROR(CheckAuthorities(ca.pem() + ca.Issue("board").certificate_pem), kInvalidArgument,
-               "certificate 2 (CN=board) is not a CA certificate");
-  EXPECT_ERROR(CheckAuthorities(""), kInvalidArgument, "no certificate");
+               "certificate 2", "CN=board");
+  EXPECT_ERROR(CheckAuthorities(""), kInvalidArgument, "certificate");
 }
 
 // A name is shown to operators: whatever it holds, it is short and plain.

@@ -47,7 +47,7 @@ TEST(Runtime, RefusesVariablesThatBringCode) {
   for (const char* value : {"/tmp/evil.so", "{folder}", "{model}", "sub/backend.so"}) {
     v1::Runtime runtime = Good();
     (*runtime.mutable_env())["GGML_BACKEND_PATH"] = value;
-    EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, "GGML_BACKEND_PATH names a file");
+    EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, "GGML_BACKEND_PATH");
   }
   for (const char* name : {"", "1A", "A=B", "A B"}) {
     v1::Runtime runtime = Good();
@@ -62,10 +62,10 @@ TEST(Runtime, RefusesWhatCannotBeStartedOrReached) {
   EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, "{port}");
   runtime = Good();
   runtime.add_args("{socket}");
-  EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, "either {port} or {socket}");
+  EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, "{port}", "{socket}");
   runtime = Good();
   runtime.add_args("{modle}");
-  EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, "{modle} is not a known placeholder");
+  EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, "{modle}");
   runtime = Good();
   runtime.add_args(std::string("a\0b", 3));
   EXPECT_ERROR(CheckRuntime(runtime), kInvalidArgument, "NUL");

@@ -147,15 +147,14 @@ Caller WithRole(const Caller& caller, const std::string& from, const std::string
 TEST_F(RightsTest, RolesThatNobodyKnowsMayNothing) {
   const trust::KeyPair key = trust::GenerateTlsKey();
   EXPECT_ERROR(authority_->IssueOperator(key.public_pem, "eve", "emperor", std::chrono::hours(1)),
-               kInvalidArgument, "'emperor' is not a role: use admin, publisher or viewer");
+               kInvalidArgument, "'emperor'", "admin, publisher or viewer");
   const Caller admin = Operator("admin");
   EXPECT_EQ(WithRole(admin, "admin", "admin").certificate_pem, admin.certificate_pem);
   const Caller caller = WithRole(admin, "admin", "baron");
   for (const auto& cases : {ForViewers(), ForPublishers(), ForAdmins(), ForDevices()})
     ExpectRefused(cases, caller, absl::StatusCode::kInvalidArgument);
   EXPECT_ERROR(app_.status.Get(caller, {}), kInvalidArgument,
-               "'quantfleet://operator/admin-user?role=baron' does not name a device, operator or "
-               "server");
+               "'quantfleet://operator/admin-user?role=baron'");
 }
 
 TEST_F(RightsTest, DevicesMayWhatDevicesMay) {

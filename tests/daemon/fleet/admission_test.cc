@@ -3,13 +3,14 @@
 #include "tests/daemon/fleet/fleet_fixture.h"
 #include "tests/daemon/store/once.h"
 #include "tests/support/foreign_ca.h"
+#include "tests/support/status_matchers.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 using testing::ForeignCa;
 using testing::ForeignIdentity;
-using ::testing::HasSubstr;
+using testing::Names;
 
 TEST_F(FleetFixture, TokenLetsSoManyInAnHour) {
   Fleet::TokenRequest request;
@@ -19,7 +20,7 @@ TEST_F(FleetFixture, TokenLetsSoManyInAnHour) {
   ASSERT_OK(Enroll(first, token));
   clock_.Advance(std::chrono::minutes(20));
   const auto refused = Enroll(second, token);
-  EXPECT_ERROR(refused, kResourceExhausted, "1 devices in an hour");
+  EXPECT_ERROR(refused, kResourceExhausted, "hour");
   EXPECT_EQ(RetryAfter(refused.status()), Duration(std::chrono::minutes(40)));
   EXPECT_OK(Enroll(first, token)) << "who is in is not held up";
   EXPECT_EQ(fleet_.counters().enrollments_held, 1u);
@@ -37,7 +38,7 @@ TEST_F(FleetFixture, TokenPinsItsClassWhereTheDeviceFitsIt) {
   EXPECT_EQ(Enroll(edge, token)->device_class, "edge-fp16");
   EXPECT_EQ(Enroll(small, token)->device_class, "best");
   EXPECT_THAT(Once(*store_)->devices().Get(small.id)->class_reason(),
-              HasSubstr("edge-fp16 (pinned by its token): needs form edge"));
+              Names("edge-fp16", "token", "form edge"));
   // It holds at check-ins too, and as soon as the device fits.
   EXPECT_EQ(CheckIn(edge.id, "", nullptr, {})->device_class(), "edge-fp16");
   EXPECT_EQ(CheckIn(small.id, "", &edge.facts, {})->device_class(), "edge-fp16");
@@ -89,14 +90,14 @@ TEST_F(Listed, EntriesAreChecked) {
   FakeDevice device;
   v1::AllowedDevice entry = Entry(device, false);
   entry.set_public_key(HashText("another key").raw());
-  EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "not to " + device.id);
+  EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, device.id);
   entry.clear_device_id();
   entry.set_public_key("short");
   EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "32 bytes");
   entry.clear_public_key();
   entry.set_device_id("d-0123456789ABCDEF");
-  EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "not a device id");
-  EXPECT_ERROR(fleet_.Allow({}), kInvalidArgument, "devices: at least one is required");
+  EXPECT_ERROR(fleet_.Allow({entry}), kInvalidArgument, "d-0123456789ABCDEF");
+  EXPECT_ERROR(fleet_.Allow({}), kInvalidArgument, "devices");
   EXPECT_ERROR(fleet_.Allow(std::vector<v1::AllowedDevice>(1001, Entry(device, false))),
                kInvalidArgument, "1000");
   Enrolled(device);
@@ -110,14 +111,14 @@ TEST_F(Listed, AnEntryOfAnotherKeyWithTheSameIdIsNoEntry) {
   v1::AllowedDevice entry = Entry(device, false);
   entry.set_public_key(HashText("collides").raw());
   ASSERT_OK(Once(*store_)->admission().Allow({entry}, 10));
-  EXPECT_ERROR(Enroll(device), kPermissionDenied, "not expected");
+  EXPECT_ERROR(Enroll(device), kPermissionDenied, "quantfleet device allow");
 }
 
 TEST_F(Listed, ABanAndATakenBackEntryCountAtTheNextRequest) {
   const FakeDevice device, other;
   ASSERT_OK(fleet_.Allow({Entry(device, true), Entry(other, true)}));
   ASSERT_OK(Once(*store_)->admission().Disallow(other.id));
-  EXPECT_ERROR(Enroll(other), kPermissionDenied, "not expected");
+  EXPECT_ERROR(Enroll(other), kPermissionDenied, "quantfleet device allow");
   const auto identity = Enroll(device);
   ASSERT_OK(identity);
   ASSERT_OK(Revoke(device.id));
@@ -172,14 +173,13 @@ TEST_F(Customers, CertificateLetsItsHolderIn) {
 TEST_F(Customers, WhatIsNotProvenIsRefused) {
   const FakeDevice device, other;
   const ForeignCa another(clock_);
-  EXPECT_ERROR(Come(device, another.Issue("board 7")), kUnauthenticated, "not issued by the CA");
+  EXPECT_ERROR(Come(device, another.Issue("board 7")), kUnauthenticated, "issued");
   Fleet::Applicant applicant = Applicant(device, board_);
   applicant.csr_pem = other.csr;  // a stranger who saw the call
-  EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated, "not made for this device");
+  EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated, "this device");
   applicant = Applicant(device, board_);
   applicant.customer->proof = Applicant(device, CustomersCa().Issue("board 8")).customer->proof;
-  EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated,
-               "was not made by the key of certificate CN=board 7");
+  EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated, "CN=board 7");
   applicant = Applicant(device, board_);
   ASSERT_OK(fleet_.Enroll(applicant));
   EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated, "already used");
@@ -188,9 +188,8 @@ TEST_F(Customers, WhatIsNotProvenIsRefused) {
   EXPECT_ERROR(fleet_.Enroll(applicant), kInvalidArgument, "customer.certificate_pem");
   applicant = Applicant(other, CustomersCa().Issue("late"));
   clock_.Advance(std::chrono::hours(2));
-  EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated, "challenge has expired");
-  EXPECT_ERROR(fleet_.Enroll(Applicant(other, board_)), kUnauthenticated,
-               "certificate has expired");
+  EXPECT_ERROR(fleet_.Enroll(applicant), kUnauthenticated, "challenge", "expired");
+  EXPECT_ERROR(fleet_.Enroll(Applicant(other, board_)), kUnauthenticated, "certificate", "expired");
 }
 
 TEST_F(FleetFixture, CertificatesAreRefusedWhereNoCaIsTrusted) {
@@ -214,7 +213,7 @@ TEST_F(Customers, ABanIsOfTheCertificateToo) {
 TEST_F(Customers, ACertificateIsOneDevices) {
   FakeDevice device, copy;
   ASSERT_OK(Come(device, board_));
-  EXPECT_ERROR(Come(copy, board_), kFailedPrecondition, "its certificate belongs to " + device.id);
+  EXPECT_ERROR(Come(copy, board_), kFailedPrecondition, "certificate", device.id);
   ASSERT_OK(fleet_.Reject(copy.id));
   EXPECT_ERROR(Come(copy, board_), kPermissionDenied, "revoked");
   EXPECT_OK(Come(device, board_)) << "the copy's ban is not its own";

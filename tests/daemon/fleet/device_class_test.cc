@@ -11,6 +11,7 @@ namespace quantfleet::daemon {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::Names;
 
 v1::HardwareFacts Machine(std::string form, uint64_t memory_mib,
                           std::vector<std::string> isa = {"avx2"}) {
@@ -72,6 +73,9 @@ budget_mib = 500
 
   EXPECT_THAT(WhyNotGoodEnough(spec->quality, nullptr).value_or(""), HasSubstr("not measured"));
   v1::EvaluationStatement good;
+  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &good).value_or(""), HasSubstr("not measured"))
+      << "golden answers alone, because the text was not of the model's kind";
+  good.set_tokens(255);
   good.set_reference_mean_nll(2.0);
   good.set_mean_nll(2.1 - 1e-9);
   good.set_top1_agreement(0.9);
@@ -79,15 +83,13 @@ budget_mib = 500
   EXPECT_FALSE(WhyNotGoodEnough(spec->quality, &good));
   v1::EvaluationStatement bad = good;
   bad.set_mean_nll(2.2);
-  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""),
-              HasSubstr("0.2000 above the source's"));
+  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""), HasSubstr("0.2000"));
   bad = good;
   bad.set_top1_agreement(0.8);
-  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""),
-              HasSubstr("80.0 %, the class requires 90.0 %"));
+  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""), Names("80.0 %", "90.0 %"));
   bad = good;
   bad.set_mean_kl(std::numeric_limits<double>::quiet_NaN());
-  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""), HasSubstr("KL divergence"));
+  EXPECT_THAT(WhyNotGoodEnough(spec->quality, &bad).value_or(""), HasSubstr("KL"));
 
   EXPECT_THAT(ParseError(std::string(kLeast) + "[health]\nmin_golden_agreement = 1.5\n"),
               HasSubstr("health.min_golden_agreement"));
@@ -141,9 +143,8 @@ TEST(ShippedClasses, OtherRuntimesAreForLabelledDevices) {
 TEST(MatchClass, SaysWhyNotTheOthers) {
   const ClassMatch match = MatchClass(Machine("edge", 2048), {}, Shipped());
   EXPECT_EQ(match.name, "");
-  EXPECT_THAT(match.reason, HasSubstr("no device class fits"));
-  EXPECT_THAT(match.reason, HasSubstr("edge-fp16: needs 8192 MiB of memory, has 2048"));
-  EXPECT_THAT(match.reason, HasSubstr("iot-int4: needs form iot or unknown, has edge"));
+  EXPECT_THAT(match.reason, Names("edge-fp16", "8192", "2048"));
+  EXPECT_THAT(match.reason, Names("iot-int4", "iot or unknown"));
 }
 
 TEST(MatchClass, HighestPriorityWinsThenName) {
@@ -153,7 +154,7 @@ TEST(MatchClass, HighestPriorityWinsThenName) {
   classes[2].name = "top";
   classes[2].priority = 1;
   EXPECT_EQ(MatchClass({}, {}, classes).name, "top");
-  EXPECT_THAT(MatchClass({}, {}, classes).reason, HasSubstr("a: also fits"));
+  EXPECT_THAT(MatchClass({}, {}, classes).reason, HasSubstr("a: also"));
   classes.pop_back();
   EXPECT_EQ(MatchClass({}, {}, classes).name, "a");
 }
@@ -189,7 +190,7 @@ TEST(ParseDeviceClass, RefusesARuntimeThatCannotBe) {
   const std::string head = "name = \"a\"\nformat = \"gguf\"\nrecipe = \"q4_0\"\n[runtime]\n";
   EXPECT_ERROR(ParseDeviceClass(head + "args = [\"{port}\"]"), kInvalidArgument, "runtime.command");
   EXPECT_ERROR(ParseDeviceClass(head + "command = \"/bin/sh\"\nargs = [\"{port}\"]"),
-               kInvalidArgument, "not a path");
+               kInvalidArgument, "--allow-runtime");
   EXPECT_ERROR(ParseDeviceClass(head + "command = \"s\""), kInvalidArgument, "{port}");
   EXPECT_ERROR(
       ParseDeviceClass(head + "command = \"s\"\nargs = [\"{port}\"]\nenv = { LD_PRELOAD = \"x\" }"),
@@ -203,7 +204,7 @@ TEST(MatchClass, ARuntimeHasToBeAllowedOnTheDevice) {
   v1::HardwareFacts facts = Machine("pc", 1);
   const ClassMatch without = MatchClass(facts, {}, {*spec});
   EXPECT_EQ(without.name, "");
-  EXPECT_THAT(without.reason, HasSubstr("--allow-runtime onnx-server=/PATH"));
+  EXPECT_THAT(without.reason, HasSubstr("--allow-runtime onnx-server="));
   facts.add_runtimes("onnx-server");
   EXPECT_EQ(MatchClass(facts, {}, {*spec}).name, "served");
 }
@@ -216,30 +217,29 @@ TEST(MatchClass, EachRuleCanRefuse) {
     return match.name.empty() ? match.reason : "fits";
   };
   spec.match.arch = {"aarch64"};
-  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("needs arch aarch64, has x86_64"));
+  EXPECT_THAT(reason(Machine("pc", 1)), Names("aarch64", "x86_64"));
   spec.match = {};
   spec.match.max_memory_mib = 100;
   EXPECT_EQ(reason(Machine("pc", 100)), "fits");
-  EXPECT_THAT(reason(Machine("pc", 101)), HasSubstr("at most 100 MiB"));
+  EXPECT_THAT(reason(Machine("pc", 101)), HasSubstr("100 MiB"));
   spec.match = {};
   spec.match.all_instruction_sets = {"avx2", "avx512f"};
-  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("needs instruction set avx512f"));
+  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("avx512f"));
   EXPECT_EQ(reason(Machine("pc", 1, {"avx512f", "avx2"})), "fits");
   spec.match = {};
   spec.match.any_instruction_set = {"neon", "sve"};
-  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("neon or sve"));
+  EXPECT_THAT(reason(Machine("pc", 1)), Names("neon", "sve"));
   spec.match = {};
   spec.match.any_accelerator = {"gpu"};
   v1::HardwareFacts with_gpu = Machine("pc", 1);
   with_gpu.add_accelerators("gpu:nvidia");
   EXPECT_EQ(reason(with_gpu), "fits");
-  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("needs accelerator gpu"));
+  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("accelerator gpu"));
   spec.match = {};
   spec.match.labels = {{"site", "lab"}};
   EXPECT_EQ(reason(Machine("pc", 1), {{"site", "lab"}, {"x", "y"}}), "fits");
-  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("needs label site=lab"));
-  EXPECT_THAT(reason(Machine("pc", 1), {{"site", "shop"}}),
-              HasSubstr("needs label site=lab, has shop"));
+  EXPECT_THAT(reason(Machine("pc", 1)), HasSubstr("site=lab"));
+  EXPECT_THAT(reason(Machine("pc", 1), {{"site", "shop"}}), Names("site=lab", "shop"));
 }
 
 TEST(MatchClass, MeasuredAndFoundFactsDecideToo) {
@@ -270,19 +270,18 @@ TEST(MatchClass, MeasuredAndFoundFactsDecideToo) {
             }),
             "fits");
   EXPECT_THAT(reason([](ClassRules& rules) { rules.any_runtime = {"openvino", "mlx"}; }),
-              HasSubstr("needs runtime openvino or mlx"));
+              Names("openvino", "mlx"));
   EXPECT_THAT(reason([](ClassRules& rules) { rules.power = {"mains"}; }),
-              HasSubstr("needs power mains, has battery"));
+              Names("mains", "battery"));
   EXPECT_THAT(reason([](ClassRules& rules) { rules.link = {"ethernet"}; }),
-              HasSubstr("needs link ethernet, has wifi"));
-  EXPECT_THAT(reason([](ClassRules& rules) { rules.min_cores = 5; }),
-              HasSubstr("needs at least 5 cores, has 4"));
+              Names("ethernet", "wifi"));
+  EXPECT_THAT(reason([](ClassRules& rules) { rules.min_cores = 5; }), Names("5 cores", "has 4"));
   EXPECT_THAT(reason([](ClassRules& rules) { rules.min_disk_free_mib = 10241; }),
-              HasSubstr("needs 10241 MiB of free disk space, has 10240"));
+              Names("10241", "10240"));
   EXPECT_THAT(reason([](ClassRules& rules) { rules.min_memory_bandwidth_gbps = 13; }),
-              HasSubstr("needs 13 GB/s of memory bandwidth, has 12.50"));
+              Names("13 GB/s", "12.50"));
   EXPECT_THAT(reason([](ClassRules& rules) { rules.min_kernel_gops = 21; }),
-              HasSubstr("needs kernels with 21 billion multiply-adds per second per core"));
+              HasSubstr("21 billion"));
 }
 
 TEST(ParseDeviceClass, ReadsEveryField) {
@@ -338,41 +337,34 @@ TEST(ParseDeviceClass, ContextAndKvCache) {
   EXPECT_EQ(spec->context.tokens(), 8192u);
   EXPECT_EQ(spec->context.min_tokens(), 2048u);
   EXPECT_EQ(spec->context.kv_type(), "q8_0");
-  EXPECT_THAT(ParseError(least + "context = 0\n"),
-              HasSubstr("context must be a whole number from 1"));
+  EXPECT_THAT(ParseError(least + "context = 0\n"), HasSubstr("line 4: context "));
   EXPECT_THAT(ParseError(least + "context = 1024\nmin_context = 2048\n"),
-              HasSubstr("min_context 2048 is above context 1024"));
+              Names("min_context 2048", "context 1024"));
   EXPECT_THAT(ParseError(least + "min_context = 8192\n"),
-              HasSubstr("min_context 8192 is above context 4096"));
-  EXPECT_THAT(ParseError(least + "kv_type = 'q4_0'\n"), HasSubstr("use f16, q8_0 or f32"));
+              Names("min_context 8192", "context 4096"));
+  EXPECT_THAT(ParseError(least + "kv_type = 'q4_0'\n"), Names("kv_type", "f16, q8_0 or f32"));
   EXPECT_THAT(ParseError("name = 'a'\nformat = 'onnx'\nrecipe = 'int8'\nkv_type = 'f16'\n"),
-              HasSubstr("kv_type can be chosen only for gguf"));
+              Names("kv_type", "gguf"));
 }
 
 TEST(ParseDeviceClass, RefusesWithLineAndKey) {
   const std::string least(kLeast);
   EXPECT_EQ(ParseError(least), "parsed");
-  EXPECT_THAT(ParseError(least + "[match]\nmemory = 3\n"),
-              HasSubstr("line 5: unknown key match.memory"));
-  EXPECT_THAT(ParseError(least + "colour = 'red'\n"), HasSubstr("line 4: unknown key colour"));
-  EXPECT_THAT(ParseError(least + "priority = 'high'\n"),
-              HasSubstr("line 4: priority must be a whole number"));
-  EXPECT_THAT(ParseError(least + "memory_headroom = nan\n"),
-              HasSubstr("memory_headroom must be a number from 1"));
-  EXPECT_THAT(ParseError(least + "match = 3\n"), HasSubstr("line 4: match must be a table"));
-  EXPECT_THAT(ParseError(least + "[match]\nform = 'pc'\n"),
-              HasSubstr("line 5: match.form must be a list"));
-  EXPECT_THAT(ParseError(least + "[match]\nform = ['pc', 3]\n"),
-              HasSubstr("match.form must be a list of strings"));
+  EXPECT_THAT(ParseError(least + "[match]\nmemory = 3\n"), Names("line 5", "match.memory"));
+  EXPECT_THAT(ParseError(least + "colour = 'red'\n"), Names("line 4", "colour"));
+  EXPECT_THAT(ParseError(least + "priority = 'high'\n"), Names("line 4", "priority"));
+  EXPECT_THAT(ParseError(least + "memory_headroom = nan\n"), Names("line 4", "memory_headroom"));
+  EXPECT_THAT(ParseError(least + "match = 3\n"), HasSubstr("line 4: match "));
+  EXPECT_THAT(ParseError(least + "[match]\nform = 'pc'\n"), Names("line 5", "match.form"));
+  EXPECT_THAT(ParseError(least + "[match]\nform = ['pc', 3]\n"), Names("line 5", "match.form"));
   EXPECT_THAT(ParseError(least + "[match]\nmin_memory_mib = -1\n"),
               HasSubstr("match.min_memory_mib"));
-  EXPECT_THAT(ParseError(least + "[match]\nlabels = { a = 1 }\n"),
-              HasSubstr("match.labels.a must be a string"));
-  EXPECT_THAT(ParseError(least + "'match.form' = ['pc']\n"), HasSubstr("unknown key"));
-  EXPECT_THAT(ParseError("name = 'a'\nformat = 'gguf'\n"), HasSubstr("recipe is missing"));
+  EXPECT_THAT(ParseError(least + "[match]\nlabels = { a = 1 }\n"), HasSubstr("match.labels.a"));
+  EXPECT_THAT(ParseError(least + "'match.form' = ['pc']\n"), Names("line 4", "\"match.form\""));
+  EXPECT_THAT(ParseError("name = 'a'\nformat = 'gguf'\n"), HasSubstr("recipe"));
   EXPECT_THAT(ParseError("name = 'A b'\nformat = 'gguf'\nrecipe = 'f16'\n"), HasSubstr("a-z"));
   EXPECT_THAT(ParseError("name = \n"), HasSubstr("line 1"));
-  EXPECT_THAT(ParseError(std::string(70000, '#')), HasSubstr("the maximum is 65536"));
+  EXPECT_THAT(ParseError(std::string(70000, '#')), HasSubstr("65536"));
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
 #include "tests/daemon/fleet/fleet_fixture.h"
 #include "tests/daemon/store/once.h"
+#include "tests/support/status_matchers.h"
 
 namespace quantfleet::daemon {
 namespace {
 
-using ::testing::HasSubstr;
+using testing::Names;
 
 TEST_F(FleetFixture, EnrolledDeviceGetsCertificateClassAndLabels) {
   FakeDevice device("iot");
@@ -22,7 +23,7 @@ TEST_F(FleetFixture, EnrolledDeviceGetsCertificateClassAndLabels) {
   ASSERT_OK(stored.status());
   EXPECT_EQ(stored->labels().at("site"), "lab");
   EXPECT_EQ(stored->certificate_expires_ms(), ToUnixMillis(info->not_after));
-  EXPECT_THAT(stored->class_reason(), HasSubstr("edge-fp16: needs form edge"));
+  EXPECT_THAT(stored->class_reason(), Names("edge-fp16", "form edge"));
   EXPECT_OK(Authenticate(*info).status());
 }
 
@@ -43,7 +44,7 @@ TEST_F(FleetFixture, NoClassFitsIsNoReasonToRefuse) {
   ASSERT_OK(identity.status());
   EXPECT_EQ(identity->device_class, "");
   EXPECT_THAT(Once(*store_)->devices().Get(identity->device_id)->class_reason(),
-              HasSubstr("no device class fits"));
+              Names("iot-int4", "toaster"));
 }
 
 TEST_F(FleetFixture, SameKeyIsTheSameDeviceAndCountsOnce) {
@@ -154,12 +155,11 @@ TEST_F(Renewal, NonceIsGoodOnceAndForFiveMinutesAndForItsDevice) {
   const std::string late = fleet_.MakeChallenge(device_.id);
   clock_.Advance(ChallengeBook::kLifetime + Duration(1));
   EXPECT_ERROR(Renew(late), kUnauthenticated, "expired");
-  EXPECT_ERROR(Renew(fleet_.MakeChallenge("d-other")), kUnauthenticated,
-               "not made for this device");
+  EXPECT_ERROR(Renew(fleet_.MakeChallenge("d-other")), kUnauthenticated, "this device");
   std::string bent = fleet_.MakeChallenge(device_.id);
   bent.back() ^= 1;
-  EXPECT_ERROR(Renew(bent), kUnauthenticated, "get a new one");
-  EXPECT_ERROR(Renew(""), kUnauthenticated, "get a new one");
+  EXPECT_ERROR(Renew(bent), kUnauthenticated, "challenge");
+  EXPECT_ERROR(Renew(""), kUnauthenticated, "challenge");
 }
 
 TEST_F(Renewal, ProofMustBeOfTheEnrolledKeyOverThisRequest) {
@@ -186,7 +186,7 @@ TEST_F(FleetFixture, TokenRequestIsAnsweredOnce) {
   EXPECT_EQ(first->secret, again->secret);
   EXPECT_EQ(Once(*store_)->tokens().List()->size(), 1u);
   clock_.Advance(std::chrono::minutes(11));
-  EXPECT_ERROR(fleet_.CreateToken(request), kAlreadyExists, "another request_id");
+  EXPECT_ERROR(fleet_.CreateToken(request), kAlreadyExists, "request_id");
   request.request_id.clear();
   request.ttl_seconds = -1;
   EXPECT_ERROR(fleet_.CreateToken(request), kInvalidArgument, "ttl_seconds");
@@ -222,9 +222,9 @@ TEST_F(FleetFixture, AppliedClassOutlivesSeeding) {
   EXPECT_FALSE(Once(*store_)->classes().Get("iot-int4")->shipped());
   EXPECT_TRUE(Once(*store_)->classes().Get("edge-fp16")->shipped());
   EXPECT_EQ(Once(*store_)->classes().List()->size(), ShippedClasses().size());
-  EXPECT_ERROR(classes_.Apply("name='x'\n"), kInvalidArgument, "format is missing");
+  EXPECT_ERROR(classes_.Apply("name='x'\n"), kInvalidArgument, "format");
   EXPECT_ERROR(classes_.Apply("name='x'\nformat='gguf'\nrecipe='q4_k_x'\n"), kInvalidArgument,
-               "device class x: target 'gguf:q4_k_x' does not exist");
+               "class x", "'gguf:q4_k_x'");
   EXPECT_ERROR(classes_.Apply("name='x'\nformat='tar'\nrecipe='q4_0'\n"), kInvalidArgument,
                "'tar:q4_0'");
   EXPECT_ERROR(Once(*store_)->classes().Get("x"), kNotFound, "x");

@@ -69,7 +69,7 @@ TEST_F(ProofTest, ACapturedRequestIsRefusedTheSecondTime) {
   Fleet::Applicant changed = first;
   changed.facts = Copy(device).facts;
   for (const Fleet::Applicant& replay : {first, changed})
-    EXPECT_ERROR(fleet_.Enroll(replay), kUnauthenticated, "get a new one");
+    EXPECT_ERROR(fleet_.Enroll(replay), kUnauthenticated, "challenge");
   EXPECT_EQ(Stored(device), before);
   clock_.Advance(ChallengeBook::kLifetime + Duration(1));
   EXPECT_ERROR(fleet_.Enroll(first), kUnauthenticated, "expired");
@@ -84,13 +84,13 @@ TEST_F(ProofTest, AProofOfAnotherKeyRequestOrDeviceIsRefused) {
       trust::SignWithTlsKey(other.key.private_pem,
                             AsBytes(Fleet::EnrollmentMessage(by_other.proof->nonce, device.csr)))
           .value();
-  EXPECT_ERROR(fleet_.Enroll(by_other), kUnauthenticated, "was not made by device " + device.id);
+  EXPECT_ERROR(fleet_.Enroll(by_other), kUnauthenticated, device.id);
   Fleet::Applicant of_other = Asking(other);
   of_other.csr_pem = device.csr;
-  EXPECT_ERROR(fleet_.Enroll(of_other), kUnauthenticated, "not made for this device");
+  EXPECT_ERROR(fleet_.Enroll(of_other), kUnauthenticated, "this device");
   Fleet::Applicant another_csr = Asking(device);
   another_csr.csr_pem = trust::MakeCsr(device.key.private_pem, "another").value();
-  EXPECT_ERROR(fleet_.Enroll(another_csr), kUnauthenticated, "over this challenge and request");
+  EXPECT_ERROR(fleet_.Enroll(another_csr), kUnauthenticated, "proof");
   // What the device signed to renew is no proof that it enrolls, nor the other way round.
   Fleet::Applicant renewing = Asking(device);
   renewing.proof->proof =
@@ -104,7 +104,7 @@ TEST_F(ProofTest, AProofOfAnotherKeyRequestOrDeviceIsRefused) {
   for (const auto& [nonce, proof] : {std::pair<std::string, std::string>{"", "x"}, {"x", ""}}) {
     Fleet::Applicant half = Asking(device);
     half.proof = Fleet::KeyProof{nonce, proof};
-    EXPECT_ERROR(fleet_.Enroll(half), kUnauthenticated, "get a new one");
+    EXPECT_ERROR(fleet_.Enroll(half), kUnauthenticated, "challenge");
   }
   Fleet::Applicant long_proof = Asking(device);
   long_proof.proof->proof.resize(3 << 10);
@@ -132,7 +132,7 @@ TEST_F(ProofTest, WithoutAProofADeviceStillComesInForTheFirstTime) {
   entry.set_device_id(by_list.id);
   ASSERT_OK(fleet_.Allow({entry}));
   EXPECT_OK(EnrollUnproven(by_list));
-  EXPECT_ERROR(EnrollUnproven(by_operator), kFailedPrecondition, "nothing vouches");
+  EXPECT_ERROR(EnrollUnproven(by_operator), kFailedPrecondition, "vouches");
   EXPECT_EQ(RetryAfter(EnrollUnproven(by_operator).status()), fleet_.check_in());
   ASSERT_OK(Approve(by_operator.id));
   EXPECT_OK(EnrollUnproven(by_operator));
@@ -142,14 +142,14 @@ TEST_F(ProofTest, WithoutAProofADeviceStillComesInForTheFirstTime) {
 
 TEST_F(ProofTest, AnUnprovenAskChangesNothingOfOneThatWaits) {
   const FakeDevice device;
-  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "nothing vouches");
+  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "vouches");
   const std::string before = Waiting();
   Fleet::TokenRequest approval;
   approval.approval = true;
   clock_.Advance(std::chrono::minutes(30));
-  EXPECT_ERROR(EnrollUnproven(Copy(device)), kFailedPrecondition, "nothing vouches");
+  EXPECT_ERROR(EnrollUnproven(Copy(device)), kFailedPrecondition, "vouches");
   EXPECT_ERROR(EnrollUnproven(Copy(device), LabelledToken(approval)), kFailedPrecondition,
-               "nothing vouches");
+               "vouches");
   EXPECT_EQ(Waiting(), before) << "nor is it kept waiting by it";
   const Fleet::Applicant asked = Asking(device);
   EXPECT_ERROR(fleet_.Enroll(asked), kFailedPrecondition, "waits");
@@ -173,8 +173,8 @@ TEST_F(ProofTest, ARevokedOrRejectedKeyIsRefusedWithOrWithoutAProof) {
   ASSERT_OK(fleet_.Reject(stranger.id));
   for (const FakeDevice& out : {device, stranger}) {
     const std::string before = Stored(out);
-    EXPECT_ERROR(Enroll(out, Token()), kPermissionDenied, "enroll with a new key");
-    EXPECT_ERROR(EnrollUnproven(out, Token()), kPermissionDenied, "enroll with a new key");
+    EXPECT_ERROR(Enroll(out, Token()), kPermissionDenied, "new key");
+    EXPECT_ERROR(EnrollUnproven(out, Token()), kPermissionDenied, "new key");
     EXPECT_EQ(Stored(out), before);
   }
 }
@@ -186,7 +186,7 @@ TEST_F(ProofTest, ACapturedCsrOfAReplacedDeviceIsRefused) {
   old.facts.set_hardware_id("board-1");
   anew.facts.set_hardware_id("board-1");
   Enrolled(old);
-  EXPECT_ERROR(Enroll(anew, Token()), kFailedPrecondition, "its machine belongs to");
+  EXPECT_ERROR(Enroll(anew, Token()), kFailedPrecondition, old.id);
   EXPECT_EQ(Approve(anew.id)->revoked, old.id);
   const std::string before = Stored(anew);
   EXPECT_ERROR(EnrollUnproven(old, Token()), kPermissionDenied, "revoked");
@@ -200,7 +200,7 @@ TEST_F(ProofTest, ATokensRateIsSpentOnceByADeviceThatAsksAgain) {
   const std::string token = Token(request);
   const FakeDevice first, second;
   ASSERT_OK(Enroll(first, token));
-  EXPECT_ERROR(Enroll(second, token), kResourceExhausted, "in an hour");
+  EXPECT_ERROR(Enroll(second, token), kResourceExhausted, "hour");
   EXPECT_OK(Enroll(first, token));
   EXPECT_OK(EnrollUnproven(first, token));
   EXPECT_EQ(Once(*store_)->tokens().Get(trust::ClaimToken::Parse(token)->id)->uses(), 1u);

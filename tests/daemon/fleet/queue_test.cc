@@ -27,7 +27,7 @@ class QueueTest : public FleetFixture {
     request.approval = true;
     request.labels = {{"site", "lab"}};
     const std::string token = Token(request);
-    EXPECT_ERROR(Enroll(device, token), kFailedPrecondition, "requires approval");
+    EXPECT_ERROR(Enroll(device, token), kFailedPrecondition, "approval");
     return token;
   }
 };
@@ -38,7 +38,7 @@ TEST_F(QueueTest, AnUnknownDeviceWaitsAndIsLetIn) {
   EXPECT_ERROR(waiting, kFailedPrecondition, "quantfleet device approve " + device.id);
   EXPECT_EQ(RetryAfter(waiting.status()), fleet_.check_in());
   clock_.Advance(std::chrono::minutes(1));
-  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "nothing vouches");
+  EXPECT_ERROR(Enroll(device), kFailedPrecondition, "vouches");
   const auto pending = fleet_.Pending();
   ASSERT_OK(pending);
   ASSERT_EQ(pending->size(), 1u) << "the same key is the same request";
@@ -95,7 +95,7 @@ TEST_F(QueueTest, TheQueueIsBoundedAndForgetsWhoStaysAway) {
   EXPECT_ERROR(Enroll(first), kFailedPrecondition, "waits");
   EXPECT_ERROR(Enroll(second), kFailedPrecondition, "waits");
   const auto full = Enroll(third);
-  EXPECT_ERROR(full, kResourceExhausted, "2 devices are already waiting");
+  EXPECT_ERROR(full, kResourceExhausted, "2 devices");
   EXPECT_TRUE(RetryAfter(full.status()).has_value());
   WaitsByToken(third);  // who is vouched for has a place
   clock_.Advance(std::chrono::hours(20));
@@ -121,7 +121,7 @@ TEST_F(LargeQueueTest, StrangersComeAtABoundedPaceAndWithFewWords) {
   for (int i = 0; i < 60; ++i) EXPECT_ERROR(Enroll(FakeDevice()), kFailedPrecondition, "waits");
   const FakeDevice late;
   const auto refused = Enroll(late);
-  EXPECT_ERROR(refused, kResourceExhausted, "too many unknown devices");
+  EXPECT_ERROR(refused, kResourceExhausted, "unknown devices");
   EXPECT_TRUE(RetryAfter(refused.status()).has_value());
   clock_.Advance(std::chrono::minutes(1));
   EXPECT_ERROR(Enroll(late), kFailedPrecondition, "waits");
@@ -165,7 +165,7 @@ TEST_F(QueueTest, AReflashedMachineReplacesItsOldSelfOnlyWhenAnOperatorSaysSo) {
   Fleet::TokenRequest request;
   request.labels = {{"site", "lab"}};
   const std::string good = Token(request);
-  EXPECT_ERROR(Enroll(anew, good), kFailedPrecondition, "its machine belongs to " + old.id);
+  EXPECT_ERROR(Enroll(anew, good), kFailedPrecondition, old.id);
   EXPECT_EQ(fleet_.Pending()->front().replaces(), old.id);
   EXPECT_OK(Authenticate(*trust::ReadCertificate(before.certificate_pem)))
       << "saying so changes nothing";
@@ -210,15 +210,14 @@ TEST_F(QueueTest, ALieAboutTheMachineOnlyHoldsBack) {
 // Approving is of what was looked at: a third key that came in between is not revoked unseen.
 TEST_F(QueueTest, ApprovalNamesWhomItReplaces) {
   FakeDevice first = On("board-1"), second = On("board-1"), third = On("board-1");
-  EXPECT_ERROR(Enroll(second), kFailedPrecondition, "nothing vouches");
-  EXPECT_ERROR(Enroll(third), kFailedPrecondition, "nothing vouches");
+  EXPECT_ERROR(Enroll(second), kFailedPrecondition, "vouches");
+  EXPECT_ERROR(Enroll(third), kFailedPrecondition, "vouches");
   Enrolled(first);
-  EXPECT_ERROR(Approve(second.id), kFailedPrecondition,
-               "would now replace " + first.id + ", not none");
+  EXPECT_ERROR(Approve(second.id), kFailedPrecondition, first.id);
   EXPECT_ERROR(Enroll(second), kFailedPrecondition, "waits");
   EXPECT_EQ(Approve(second.id)->revoked, first.id);
   EXPECT_EQ(Once(*store_)->devices().Get(first.id)->state(), v1::Device::REVOKED);
-  EXPECT_ERROR(Approve(third.id), kFailedPrecondition, "would now replace " + second.id);
+  EXPECT_ERROR(Approve(third.id), kFailedPrecondition, second.id);
 }
 
 }  // namespace

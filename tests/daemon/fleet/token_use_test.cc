@@ -29,6 +29,17 @@ class TokenUseTest : public FleetFixture {
   uint32_t Uses(const std::string& id) { return Once(*store_)->tokens().Get(id)->uses(); }
 };
 
+TEST_F(TokenUseTest, UsesOfAClockThatWasAheadTakeNoTurn) {
+  constexpr int64_t kDay = 86'400'000;
+  for (const int64_t ahead : {2 * kDay, 400 * kDay}) {
+    const std::string id = "t" + std::to_string(ahead);
+    Make(id, 0, 500 * kDay, 1);
+    ASSERT_OK(Use("d1", id, "s", false, kDay + ahead));
+    EXPECT_OK(Use("d2", id, "s", false, kDay)) << ahead;
+    EXPECT_ERROR(Use("d3", id, "s", false, kDay + 1), kResourceExhausted, "in an hour");
+  }
+}
+
 TEST_F(TokenUseTest, ATokenIsCheckedAndCounted) {
   Make("t1", 2);
   ASSERT_OK(Use("d1", "t1"));

@@ -11,7 +11,7 @@ TEST(ParseHostPort, TakesHostsAndBracketedAddresses) {
   EXPECT_EQ(ToString(*ParseHostPort("127.0.0.1:7443")), "127.0.0.1:7443");
   EXPECT_EQ(ToString(*ParseHostPort("[::1]:0")), "[::1]:0");
   for (const char* bad : {"", "host", ":1", "h:", "h:65536", "h:-1", "h:1x", "::1:5"})
-    EXPECT_ERROR(ParseHostPort(bad), kInvalidArgument, "is not an address") << bad;
+    EXPECT_ERROR(ParseHostPort(bad), kInvalidArgument, fmt::format("'{}'", bad)) << bad;
 }
 
 TEST(ParseConfig, ReadsSettingsAndKeepsDefaults) {
@@ -43,10 +43,9 @@ TEST(ParseConfig, ReadsTheOldSpellingOfEnrollment) {
 }
 
 TEST(ParseConfig, RefusesWithLineAndKey) {
-  EXPECT_ERROR(ParseConfig(""), kInvalidArgument, "data is missing");
-  EXPECT_ERROR(ParseConfig("data='a'\nport=3\n"), kInvalidArgument, "line 2: unknown key port");
-  EXPECT_ERROR(ParseConfig("data='a'\nthreads='two'\n"), kInvalidArgument,
-               "line 2: threads must be a whole number");
+  EXPECT_ERROR(ParseConfig(""), kInvalidArgument, "data");
+  EXPECT_ERROR(ParseConfig("data='a'\nport=3\n"), kInvalidArgument, "line 2", "port");
+  EXPECT_ERROR(ParseConfig("data='a'\nthreads='two'\n"), kInvalidArgument, "line 2", "threads");
   EXPECT_ERROR(ParseConfig("data='a'\nlisten='here'\n"), kInvalidArgument, "HOST:PORT");
   EXPECT_ERROR(ParseConfig("data='a'\nlog_level='loud'\n"), kInvalidArgument, "loud");
 }

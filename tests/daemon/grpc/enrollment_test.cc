@@ -37,7 +37,7 @@ class EnrollmentServerTest : public ServerFixture {
 TEST_F(EnrollmentServerTest, OneThatWaitsIsToldWhenToAskAgainAndIsLetIn) {
   const trust::KeyPair key = trust::GenerateTlsKey(), other = trust::GenerateTlsKey();
   const auto waiting = Ask(key);
-  EXPECT_ERROR(waiting, kFailedPrecondition, "waits for an operator");
+  EXPECT_ERROR(waiting, kFailedPrecondition, "waits");
   EXPECT_EQ(RetryAfter(waiting.status()), Duration(config_.check_in));
   EXPECT_ERROR(Ask(other), kFailedPrecondition, "waits");
   ASSERT_EQ(Pending()->devices_size(), 2);
@@ -83,10 +83,10 @@ TEST_F(EnrollmentServerTest, ACapturedEnrollChangesNothing) {
   request.mutable_facts()->set_form("edge");
   request.set_agent_version("lie");
   EXPECT_ERROR(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request),
-               kUnauthenticated, "get a new one");
+               kUnauthenticated, "challenge");
   request.clear_nonce();
   EXPECT_ERROR(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request),
-               kUnauthenticated, "get a new one");
+               kUnauthenticated, "challenge");
   request.clear_proof();
   EXPECT_EQ(Call<v1::Identity>(device, &v1::DeviceService::Stub::Enroll, request)->device_id(), id)
       << "an agent of before";

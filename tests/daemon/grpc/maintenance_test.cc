@@ -16,6 +16,7 @@ namespace quantfleet::daemon {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::Names;
 
 // A data folder with a device that was told something, as a daemon leaves it.
 class MaintenanceTest : public ::testing::Test {
@@ -83,7 +84,7 @@ TEST_F(MaintenanceTest, NothingIsOverwrittenAndNothingMadeOfHalf) {
   EXPECT_FALSE(fs::exists(dir_ / "backup"));
   ASSERT_OK(BackUp(RealFileSystem(), data_, dir_ / "backup"));
   EXPECT_ERROR(Restore(RealFileSystem(), dir_ / "backup", data_), kFailedPrecondition,
-               "empty folder");
+               data_.string());
   fs::remove(dir_ / "backup/keys/signing.pem");
   EXPECT_ERROR(Restore(RealFileSystem(), dir_ / "backup", dir_ / "other"), kNotFound,
                "signing.pem");
@@ -108,11 +109,10 @@ TEST_F(MaintenanceTest, ARotationSignsWhatIsKeptAndWaitsForTheDevices) {
 TEST_F(MaintenanceTest, AChangeOfTheCaWaitsForCertificatesToo) {
   ASSERT_OK(RotateCa(RealFileSystem(), clock_, data_).status());
   EXPECT_EQ(Root(data_).version(), 2u);
-  EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition,
-               "already 2 CAs");
+  EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition, "2 CAs");
   EXPECT_ERROR(Retire(), kFailedPrecondition, "d1");
   DeviceHears(2);
-  EXPECT_ERROR(Retire(), kFailedPrecondition, "have a certificate of the old CA");
+  EXPECT_ERROR(Retire(), kFailedPrecondition, "certificate");
   DeviceHears(2, /*certificate=*/2);
   const auto done = Retire();
   ASSERT_OK(done.status());
@@ -125,6 +125,15 @@ TEST_F(MaintenanceTest, ForceLeavesWhoHasNotHeardBehind) {
   ASSERT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
   ASSERT_OK(Retire(true).status());
   EXPECT_OK(trust::Verify(Told(data_), trust::kAssignmentType, Root(data_)));
+}
+
+TEST_F(MaintenanceTest, AClockIsAcceptedByCommand) {
+  const ManualClock behind(clock_.Now() - std::chrono::hours(48));
+  EXPECT_ERROR(RotateCa(RealFileSystem(), behind, data_), kFailedPrecondition,
+               "quantfleetd clock accept");
+  EXPECT_ERROR(AcceptClock(RealFileSystem(), behind, dir_ / "nothing"), kNotFound, "--data");
+  ASSERT_OK(AcceptClock(RealFileSystem(), behind, data_).status());
+  EXPECT_OK(RotateCa(RealFileSystem(), behind, data_).status());
 }
 
 TEST_F(MaintenanceTest, ABackUpHoldsTheRootsBetween) {
@@ -146,7 +155,7 @@ TEST_F(MaintenanceTest, AFolderThatOthersMayChangeIsRefused) {
     fs::permissions(path, fs::perms::others_write, fs::perm_options::add);
     EXPECT_ERROR(RotateSigningKey(RealFileSystem(), clock_, data_), kFailedPrecondition,
                  "chmod go-w " + path.string());
-    EXPECT_ERROR(Retire(), kFailedPrecondition, "others may change it");
+    EXPECT_ERROR(Retire(), kFailedPrecondition, "chmod go-w " + path.string());
     fs::permissions(path, before);
   }
   EXPECT_OK(RotateSigningKey(RealFileSystem(), clock_, data_).status());
@@ -157,9 +166,7 @@ TEST_F(MaintenanceTest, ARotationThatWasCutShortIsEnded) {
   EXPECT_EQ(Told(data_).signatures_size(), 1);
   const auto ended = RotateSigningKey(RealFileSystem(), clock_, data_);
   ASSERT_OK(ended.status());
-  EXPECT_THAT(
-      *ended,
-      HasSubstr("completed an interrupted rotation (statements signed with the new key: 1)"));
+  EXPECT_THAT(*ended, Names("interrupted", ": 1)"));
   EXPECT_EQ(Told(data_).signatures_size(), 2);
   EXPECT_EQ(Root(data_).version(), 2u);
 }

@@ -200,10 +200,9 @@ TEST_F(ServerTest, RolesAreEnforced) {
                                          &v1::TokenService::Stub::CreateToken, {});
   };
   EXPECT_OK(list(viewer));
-  EXPECT_ERROR(submit(viewer), kPermissionDenied,
-               "needs the role publisher; viewer-user has the role viewer");
+  EXPECT_ERROR(submit(viewer), kPermissionDenied, "role publisher", "viewer-user", "role viewer");
   EXPECT_NE(submit(publisher).status().code(), absl::StatusCode::kPermissionDenied);
-  EXPECT_ERROR(token(publisher), kPermissionDenied, "needs the role admin");
+  EXPECT_ERROR(token(publisher), kPermissionDenied, "role admin");
   EXPECT_OK(token(admin_));
   // A program of the agent is code for every device.
   const auto bring = [&](const net::ClientIdentity& who) {
@@ -218,14 +217,12 @@ TEST_F(ServerTest, RolesAreEnforced) {
               pushed.code());
     return pushed;
   };
-  EXPECT_ERROR(bring(publisher), kPermissionDenied, "needs the role admin");
+  EXPECT_ERROR(bring(publisher), kPermissionDenied, "role admin");
   EXPECT_ERROR(bring(admin_), kInvalidArgument, "");
-  EXPECT_ERROR(list({}), kUnauthenticated,
-               "an operator's credential with at least the role viewer");
-  EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>(admin_)), kPermissionDenied, "is an operator");
-  EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>({})), kUnauthenticated, "enroll first");
-  EXPECT_ERROR(list(Enrolled().tls()), kPermissionDenied,
-               "this call needs an operator's credential");
+  EXPECT_ERROR(list({}), kUnauthenticated, "role viewer");
+  EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>(admin_)), kPermissionDenied, "operator");
+  EXPECT_ERROR(CheckIn(Stub<v1::DeviceService>({})), kUnauthenticated, "enroll");
+  EXPECT_ERROR(list(Enrolled().tls()), kPermissionDenied, "operator");
 
   v1::GetJobRequest job;
   grpc::ClientContext context;
@@ -264,7 +261,7 @@ TEST_F(ServerTest, DeviceGetsOnlyWhatItIsAssigned) {
   get.set_manifest_digest(Digest::FromHexText(job.artifacts(0).substr(10))->raw());
   const auto stub = Stub<v1::DeviceService>(device.tls());
   EXPECT_ERROR(Call<v1::DeviceArtifact>(stub, &v1::DeviceService::Stub::GetArtifact, get),
-               kPermissionDenied, "not, or no longer, assigned");
+               kPermissionDenied, "assigned");
   get.set_manifest_digest("short");
   EXPECT_ERROR(Call<v1::DeviceArtifact>(stub, &v1::DeviceService::Stub::GetArtifact, get),
                kInvalidArgument, "32 bytes");
@@ -338,7 +335,7 @@ TEST_F(ServerTest, WatchersMayLeaveAtAnyMoment) {
   submit.set_model("tiny");
   submit.add_device_classes("iot-int4");
   submit.add_device_classes("edge-fp16");
-  std::vector<std::thread> watchers;
+  std::vector<std::jthread> watchers;
   std::string newest;
   for (int i = 0; i < 12; ++i) {
     const auto job = i % 4 == 0 ? Call<v1::Job>(jobs_, &v1::JobService::Stub::SubmitJob, submit)
@@ -357,7 +354,7 @@ TEST_F(ServerTest, WatchersMayLeaveAtAnyMoment) {
       stream->Finish();
     });
   }
-  for (std::thread& watcher : watchers) watcher.join();
+  watchers.clear();
   // One stays until the daemon stops under it.
   grpc::ClientContext context;
   v1::GetJobRequest request;
@@ -445,8 +442,7 @@ TEST_F(ServerTest, OneDaemonPerDataFolderAndPort) {
   config.data = dir_ / "data";
   config.listen.port = config.http.port = 0;
   const Server::Environment environment{RealFileSystem(), clock_, random_, [](std::string_view) {}};
-  EXPECT_ERROR(Server::Start(config, environment), kFailedPrecondition,
-               "another quantfleetd is using");
+  EXPECT_ERROR(Server::Start(config, environment), kFailedPrecondition, config.data.string());
   config.data = dir_ / "other";
   config.listen.port = server_->grpc().port;
   EXPECT_ERROR(Server::Start(config, environment), kUnavailable, "--listen");

@@ -90,16 +90,14 @@ TEST_F(AgentReleaseTest, AJobMakesAnArtifactOfEachProgram) {
 TEST_F(AgentReleaseTest, TheNameIsForProgramsOfTheAgentAlone) {
   EXPECT_ERROR(MakeRegistry()->Import("", model_name_, model_), kInvalidArgument, "source/");
   EXPECT_ERROR(MakeRegistry()->Import("", model_name_, folder_), kInvalidArgument,
-               "no program of the agent");
+               folder_.string());
   WriteProgram("a", 62, "1.0.0");
   WriteProgram("b", 62, "1.0.1");
-  EXPECT_ERROR(MakeRegistry()->Import("", model_name_, folder_), kInvalidArgument,
-               "more than one agent for x86_64");
+  EXPECT_ERROR(MakeRegistry()->Import("", model_name_, folder_), kInvalidArgument, "x86_64");
   EXPECT_OK(MakeRegistry()->Import("", model_name_, folder_ / "a"));
   MakeRunner();
-  EXPECT_ERROR(runner_->Submit("", model_name_, {"iot"}), kInvalidArgument,
-               "must not name device classes");
-  EXPECT_ERROR(runner_->Submit("", "tiny", {}), kInvalidArgument, "at least one device class");
+  EXPECT_ERROR(runner_->Submit("", model_name_, {"iot"}), kInvalidArgument, "device classes");
+  EXPECT_ERROR(runner_->Submit("", "tiny", {}), kInvalidArgument, "device class");
 }
 
 }  // namespace

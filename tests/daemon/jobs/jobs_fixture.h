@@ -13,6 +13,7 @@
 #include "daemon/store/sqlite/sqlite_store.h"
 #include "pipeline/artifact/folder/folder_blob_store.h"
 #include "tests/daemon/store/once.h"
+#include "tests/support/eventually.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
@@ -82,7 +83,7 @@ class JobsFixture : public ::testing::Test {
     });
     EXPECT_TRUE(runner_->Start().ok());
     std::unique_lock lock(mutex);
-    EXPECT_TRUE(done.wait_for(lock, std::chrono::seconds(60), [&] { return last.done(); }));
+    EXPECT_TRUE(done.wait_for(lock, testing::kLongEnough, [&] { return last.done(); }));
     return last;
   }
 

@@ -4,12 +4,14 @@
 #include "daemon/rollout/row.h"
 #include "tests/daemon/rollout/rollout_fixture.h"
 #include "tests/daemon/store/once.h"
+#include "tests/support/status_matchers.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::Names;
 using ::testing::SizeIs;
 using v1::ModelStatus;
 using v1::Rollout;
@@ -71,11 +73,11 @@ TEST_F(ClaimTest, ALowerPriorityLeavesDevicesWhereTheyAre) {
   const RolloutDevice left = RowOf(later, ids[0]);
   EXPECT_EQ(left.state(), RolloutDevice::SKIPPED);
   EXPECT_EQ(left.code(), RolloutDevice::OUTRANKED);
-  EXPECT_THAT(left.reason(), HasSubstr(urgent->name() + " with priority 5"));
+  EXPECT_THAT(left.reason(), Names(urgent->name(), "priority 5"));
   EXPECT_EQ(StateOf(later, ids[1]), RolloutDevice::PENDING);
   // Nothing is left for this one.
   request.plan.set_priority(0);
-  EXPECT_ERROR(rollouts_.Create(request), kFailedPrecondition, "outranked by " + urgent->name());
+  EXPECT_ERROR(rollouts_.Create(request), kFailedPrecondition, urgent->name());
   // As much is enough.
   const Rollout equal = Make("demo", 5);
   EXPECT_EQ(RowOf(*urgent, ids[0]).code(), RolloutDevice::SUPERSEDED);

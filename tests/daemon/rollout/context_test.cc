@@ -2,11 +2,13 @@
 #include <gmock/gmock.h>
 
 #include "tests/daemon/rollout/rollout_fixture.h"
+#include "tests/support/status_matchers.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::Names;
 using ::testing::StartsWith;
 
 constexpr uint64_t kMiB = 1 << 20;
@@ -77,7 +79,7 @@ TEST_F(ContextTest, AClassChoosesContextAndCache) {
   const v1::RolloutDevice row = RowOf(FakeDevice("pc", 2048));
   EXPECT_EQ(Told().context().tokens(), 16384u);
   EXPECT_EQ(Told().context().kv_type(), "q8_0");
-  EXPECT_THAT(row.memory(), HasSubstr("272.0 MiB cache (16384 tokens, q8_0)"));
+  EXPECT_THAT(row.memory(), Names("272.0 MiB", "16384", "q8_0"));
 }
 
 TEST_F(ContextTest, AShorterContextGoesBeforeASmallerPrecision) {
@@ -92,7 +94,7 @@ TEST_F(ContextTest, AShorterContextGoesBeforeASmallerPrecision) {
       row.reason(),
       StartsWith(
           "the context is 16384 tokens instead of 32768: that would need 1000.0 MiB weights"));
-  EXPECT_THAT(row.reason(), HasSubstr("the device has 1.5 GiB"));
+  EXPECT_THAT(row.reason(), HasSubstr("1.5 GiB"));
   EXPECT_EQ(row.step_down_size(), 1);
 
   const v1::RolloutDevice less = RowOf(FakeDevice("pc", 1100));  // 3200 tokens are below the least
@@ -106,26 +108,21 @@ TEST_F(ContextTest, WhatNoDeviceHoldsIsSaidWithTheLongestThatFits) {
   Class("context = 32768");
   Offer("q8_0", 1000);
   const v1::RolloutDevice row = RowOf(FakeDevice("pc", 1512));
-  EXPECT_THAT(row.reason(), HasSubstr("1000.0 MiB weights + 1.0 GiB cache (32768 tokens, f16)"));
-  EXPECT_THAT(row.reason(),
-              HasSubstr("the device has 1.5 GiB; the largest context that fits is 16384 tokens"));
+  EXPECT_THAT(row.reason(), Names("1000.0 MiB", "1.0 GiB", "32768", "f16"));
+  EXPECT_THAT(row.reason(), Names("1.5 GiB", "16384"));
   EXPECT_THAT(RowOf(FakeDevice("pc", 512)).reason(), HasSubstr("no context fits"));
 }
 
 TEST_F(ContextTest, HeadRoomIsTakenOffTheDevicesMemory) {
   Class("memory_headroom = 2.0");
   Offer("q8_0", 1000);
-  EXPECT_THAT(
-      RowOf(FakeDevice("pc", 2048)).reason(),
-      HasSubstr(
-          "the device has 2.0 GiB, of which 1.0 GiB is left after the headroom of class own"));
+  EXPECT_THAT(RowOf(FakeDevice("pc", 2048)).reason(), Names("2.0 GiB", "1.0 GiB", "class own"));
 }
 
 TEST_F(ContextTest, AContextThatTheModelDoesNotTakeIsRefusedUnlessAShorterOneWillDo) {
   Class("context = 8192");
   Offer("q8_0", 10, 2048);
-  EXPECT_THAT(RowOf(FakeDevice("pc", 2048)).reason(),
-              HasSubstr("class own: a context of 8192 tokens exceeds the model's maximum of 2048"));
+  EXPECT_THAT(RowOf(FakeDevice("pc", 2048)).reason(), Names("class own", "8192", "2048"));
   Class("context = 8192\nmin_context = 1024");
   EXPECT_EQ(RowOf(FakeDevice("pc", 2048)).context().tokens(), 2048u);
 }
@@ -147,7 +144,7 @@ TEST_F(ContextTest, AnAgentOfAnEarlierContractGetsItsRuntimesWordsFilledIn) {
   Offer("q8_0", 100);
   FakeDevice old("pc", 2048);
   old.facts.add_runtimes("llama-server");
-  EXPECT_THAT(RowOf(old, false).memory(), HasSubstr("(512 tokens, q8_0)"));
+  EXPECT_THAT(RowOf(old, false).memory(), Names("512", "q8_0"));
   EXPECT_THAT(Told().runtime().args(),
               ::testing::ElementsAre("-c", "512", "-ctk=q8_0", "{model}", "{port}"));
   FakeDevice today("pc", 2048);

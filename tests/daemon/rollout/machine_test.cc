@@ -11,37 +11,38 @@ namespace quantfleet::daemon {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::Names;
 using v1::Rollout;
 using v1::RolloutPlan;
 
 class MachineTest : public ::testing::Test {
  protected:
   MachineTest() {
-    head_.set_name("rollouts/1");
-    head_.set_state(Rollout::RUNNING);
-    head_.set_phase_open(true);
+    rollout_.set_name("rollouts/1");
+    rollout_.set_state(Rollout::RUNNING);
+    rollout_.set_phase_open(true);
   }
   // Phases of so many devices, all queued.
   void Phases(std::vector<uint64_t> sizes) {
     counts_.clear();
-    head_.mutable_plan()->clear_phases();
+    rollout_.mutable_plan()->clear_phases();
     for (const uint64_t n : sizes) {
-      head_.mutable_plan()->add_phases();
+      rollout_.mutable_plan()->add_phases();
       counts_.push_back({.queued = n});
     }
   }
-  v1::RolloutPhase& Phase(int i) { return *head_.mutable_plan()->mutable_phases(i); }
+  v1::RolloutPhase& Phase(int i) { return *rollout_.mutable_plan()->mutable_phases(i); }
   // Steps until nothing moves; assigned devices are under way afterwards.
   void Settle(RolloutEvent event = RolloutEvent::kTick) {
     for (int steps = 0; steps < 100; ++steps) {
-      const auto decision = Decide(head_, counts_, now_, event);
+      const auto decision = Decide(rollout_, counts_, now_, event);
       ASSERT_OK(decision.status());
       ASSERT_NE(decision->outcome, Decision::Outcome::kRefused) << decision->refusal;
       event = RolloutEvent::kTick;
-      head_ = decision->head;
+      rollout_ = decision->rollout;
       rows_ = decision->rows == Decision::Rows::kKeep ? rows_ : decision->rows;
       uint64_t left = decision->assign;
-      for (uint32_t p = 0; p <= head_.phase(); ++p) {
+      for (uint32_t p = 0; p <= rollout_.phase(); ++p) {
         const uint64_t n = std::min(left, counts_[p].queued);
         counts_[p].queued -= n;
         counts_[p].in_flight += n;
@@ -60,7 +61,7 @@ class MachineTest : public ::testing::Test {
     Settle();
   }
   std::string RefusalOf(RolloutEvent event) {
-    const auto decision = Decide(head_, counts_, now_, event);
+    const auto decision = Decide(rollout_, counts_, now_, event);
     if (!decision.ok()) return decision.status().ToString();
     return decision->outcome == Decision::Outcome::kRefused ? decision->refusal : "not refused";
   }
@@ -69,7 +70,7 @@ class MachineTest : public ::testing::Test {
     Settle();
   }
 
-  Rollout head_;
+  Rollout rollout_;
   PhaseCounts counts_;
   Time now_ = FromUnixMillis(1'800'000'000'000);
   Decision::Rows rows_ = Decision::Rows::kKeep;
@@ -80,17 +81,17 @@ TEST_F(MachineTest, AllAtOnceTellsEverybodyAndEnds) {
   Settle();
   EXPECT_EQ(counts_[0].in_flight, 5u);
   End(0, 4, 0);
-  EXPECT_EQ(head_.state(), Rollout::RUNNING);
+  EXPECT_EQ(rollout_.state(), Rollout::RUNNING);
   End(0, 1, 0);
-  EXPECT_EQ(head_.state(), Rollout::COMPLETED);
-  EXPECT_EQ(head_.finished_ms(), ToUnixMillis(now_));
+  EXPECT_EQ(rollout_.state(), Rollout::COMPLETED);
+  EXPECT_EQ(rollout_.finished_ms(), ToUnixMillis(now_));
 }
 
 TEST_F(MachineTest, AllAtOnceWithAFailureFails) {
   Phases({2});
   Settle();
   End(0, 1, 1);
-  EXPECT_EQ(head_.state(), Rollout::FAILED);
+  EXPECT_EQ(rollout_.state(), Rollout::FAILED);
 }
 
 TEST_F(MachineTest, PhasesFollowEachOther) {
@@ -99,15 +100,15 @@ TEST_F(MachineTest, PhasesFollowEachOther) {
   EXPECT_EQ(counts_[0].in_flight, 1u);
   EXPECT_EQ(counts_[1].in_flight, 0u);
   End(0, 1, 0);
-  EXPECT_EQ(head_.phase(), 1u);
+  EXPECT_EQ(rollout_.phase(), 1u);
   End(1, 2, 0);
   End(2, 3, 0);
-  EXPECT_EQ(head_.state(), Rollout::COMPLETED);
+  EXPECT_EQ(rollout_.state(), Rollout::COMPLETED);
 }
 
 TEST_F(MachineTest, AtMostSoManyAreUnderWay) {
   Phases({5});
-  head_.mutable_plan()->set_max_in_flight(2);
+  rollout_.mutable_plan()->set_max_in_flight(2);
   Settle();
   EXPECT_EQ(counts_[0].in_flight, 2u);
   End(0, 1, 0);
@@ -120,12 +121,26 @@ TEST_F(MachineTest, SoaksAndGoesOnByTimeAlone) {
   Phase(0).set_soak_seconds(60);
   Settle();
   End(0, 1, 0);
+  EXPECT_EQ(rollout_.state(), Rollout::SOAKING);
+  Pass(59);
+  EXPECT_EQ(rollout_.state(), Rollout::SOAKING);
+  Pass(1);
+  EXPECT_EQ(rollout_.state(), Rollout::RUNNING);
+  EXPECT_EQ(counts_[1].in_flight, 1u);
+}
+
+TEST_F(MachineTest, ASoakOfAClockThatWasAheadBeginsAnew) {
+  Phases({1, 1});
+  Phase(0).set_soak_seconds(60);
+  Settle();
+  End(0, 1, 0);
+  head_.set_soak_ends_ms(head_.soak_ends_ms() + int64_t{400} * 86'400'000);
+  Pass(1);
   EXPECT_EQ(head_.state(), Rollout::SOAKING);
   Pass(59);
   EXPECT_EQ(head_.state(), Rollout::SOAKING);
   Pass(1);
   EXPECT_EQ(head_.state(), Rollout::RUNNING);
-  EXPECT_EQ(counts_[1].in_flight, 1u);
 }
 
 TEST_F(MachineTest, ADeviceThatFailsWhileSoakingStopsIt) {
@@ -135,9 +150,8 @@ TEST_F(MachineTest, ADeviceThatFailsWhileSoakingStopsIt) {
   End(0, 2, 0);
   counts_[0].healthy = counts_[0].failed = 1;
   Pass(60);
-  EXPECT_EQ(head_.state(), Rollout::PAUSED);
-  EXPECT_THAT(head_.reason(),
-              HasSubstr("1 of 2 devices are healthy, which is below the limit of 100 %"));
+  EXPECT_EQ(rollout_.state(), Rollout::PAUSED);
+  EXPECT_THAT(rollout_.reason(), Names("1 of 2", "100 %"));
   EXPECT_EQ(counts_[1].in_flight, 0u);
 }
 
@@ -146,11 +160,11 @@ TEST_F(MachineTest, AClosedGateIsPassedByApprovalAlone) {
   Phase(1).set_approval(true);
   Settle();
   End(0, 1, 0);
-  EXPECT_EQ(head_.state(), Rollout::AWAITING_APPROVAL);
+  EXPECT_EQ(rollout_.state(), Rollout::AWAITING_APPROVAL);
   Pass(100'000);
   Settle(RolloutEvent::kPause);
   Settle(RolloutEvent::kResume);
-  EXPECT_EQ(head_.state(), Rollout::AWAITING_APPROVAL);
+  EXPECT_EQ(rollout_.state(), Rollout::AWAITING_APPROVAL);
   EXPECT_EQ(counts_[1].queued, 1u);
   Settle(RolloutEvent::kApprove);
   EXPECT_EQ(counts_[1].in_flight, 1u);
@@ -162,44 +176,44 @@ TEST_F(MachineTest, TooManyFailuresDoWhatThePlanSays) {
         std::tuple(RolloutPlan::ROLL_BACK, Rollout::ROLLING_BACK, Decision::Rows::kRollBack),
         std::tuple(RolloutPlan::ABORT, Rollout::ABORTED, Decision::Rows::kClose)}) {
     Phases({10});
-    head_.set_state(Rollout::RUNNING);
+    rollout_.set_state(Rollout::RUNNING);
     rows_ = Decision::Rows::kKeep;
-    head_.mutable_plan()->set_max_failures(1);
-    head_.mutable_plan()->set_max_in_flight(3);
-    head_.mutable_plan()->set_on_failure(choice);
+    rollout_.mutable_plan()->set_max_failures(1);
+    rollout_.mutable_plan()->set_max_in_flight(3);
+    rollout_.mutable_plan()->set_on_failure(choice);
     Settle();
     End(0, 0, 1);
-    EXPECT_EQ(head_.state(), Rollout::RUNNING);
+    EXPECT_EQ(rollout_.state(), Rollout::RUNNING);
     counts_[0].rolling_back = 1;  // the machine waits for it
     End(0, 0, 1);
-    EXPECT_EQ(head_.state(), state);
+    EXPECT_EQ(rollout_.state(), state);
     EXPECT_EQ(rows_, rows);
-    EXPECT_THAT(head_.reason(), HasSubstr("failed devices: 2, which exceeds the limit of 1"));
+    EXPECT_THAT(rollout_.reason(), Names("failed devices: 2", "limit of 1"));
     EXPECT_GE(counts_[0].queued, 6u);
   }
 }
 
 TEST_F(MachineTest, AShareIsJudgedAfterAMinimum) {
   Phases({10});
-  head_.mutable_plan()->set_max_failure_percent(30);
-  head_.mutable_plan()->set_min_executed(4);
+  rollout_.mutable_plan()->set_max_failure_percent(30);
+  rollout_.mutable_plan()->set_min_executed(4);
   Settle();
   End(0, 0, 2);
   End(0, 1, 0);
-  EXPECT_EQ(head_.state(), Rollout::RUNNING);
+  EXPECT_EQ(rollout_.state(), Rollout::RUNNING);
   End(0, 1, 0);  // 2 of 4
-  EXPECT_EQ(head_.state(), Rollout::PAUSED);
+  EXPECT_EQ(rollout_.state(), Rollout::PAUSED);
   Settle(RolloutEvent::kResume);
-  EXPECT_EQ(head_.state(), Rollout::RUNNING) << "what had failed is forgiven";
+  EXPECT_EQ(rollout_.state(), Rollout::RUNNING) << "what had failed is forgiven";
   End(0, 5, 1);
-  EXPECT_EQ(head_.state(), Rollout::COMPLETED) << head_.reason();
+  EXPECT_EQ(rollout_.state(), Rollout::COMPLETED) << rollout_.reason();
 }
 
 TEST_F(MachineTest, ADraftWaitsForApproval) {
   Phases({1});
-  head_.set_state(Rollout::DRAFT);
+  rollout_.set_state(Rollout::DRAFT);
   Pass(1000);
-  EXPECT_EQ(head_.state(), Rollout::DRAFT);
+  EXPECT_EQ(rollout_.state(), Rollout::DRAFT);
   EXPECT_EQ(counts_[0].queued, 1u);
   Settle(RolloutEvent::kApprove);
   EXPECT_EQ(counts_[0].in_flight, 1u);
@@ -210,13 +224,13 @@ TEST_F(MachineTest, EventsThatDoNotFitAreRefusedAndRepeatedOnesAreNot) {
   EXPECT_THAT(RefusalOf(RolloutEvent::kApprove), HasSubstr("AWAITING_APPROVAL"));
   Settle(RolloutEvent::kPause);
   Settle(RolloutEvent::kPause);
-  EXPECT_EQ(head_.state(), Rollout::PAUSED);
+  EXPECT_EQ(rollout_.state(), Rollout::PAUSED);
   Settle(RolloutEvent::kAbort);
   Settle(RolloutEvent::kAbort);
   EXPECT_THAT(RefusalOf(RolloutEvent::kResume), HasSubstr("PAUSED"));
-  EXPECT_THAT(RefusalOf(RolloutEvent::kPause), HasSubstr("is ABORTED"));
+  EXPECT_THAT(RefusalOf(RolloutEvent::kPause), HasSubstr("ABORTED"));
   Settle(RolloutEvent::kRollBack);
-  EXPECT_EQ(head_.state(), Rollout::ROLLED_BACK);
+  EXPECT_EQ(rollout_.state(), Rollout::ROLLED_BACK);
 }
 
 // Every state and every event: one device is under way, and one on its way back.
@@ -254,20 +268,20 @@ TEST_F(MachineTest, EveryStateAndEventIsDecided) {
   for (const auto& [state, cells] : table) {
     for (size_t i = 0; i < cells.size(); ++i) {
       SCOPED_TRACE(fmt::format("{}, event {}", Rollout::State_Name(state), i));
-      head_.set_state(state);
-      head_.set_phase_open(state != Rollout::AWAITING_APPROVAL && state != Rollout::DRAFT);
-      head_.set_finished_ms(IsFinal(state) ? 1 : 0);
-      const auto decision = Decide(head_, counts_, now_, kEvents[i]);
+      rollout_.set_state(state);
+      rollout_.set_phase_open(state != Rollout::AWAITING_APPROVAL && state != Rollout::DRAFT);
+      rollout_.set_finished_ms(IsFinal(state) ? 1 : 0);
+      const auto decision = Decide(rollout_, counts_, now_, kEvents[i]);
       ASSERT_OK(decision.status());
       const bool refused = cells[i].to == Rollout::STATE_UNSPECIFIED;
       const Rollout::State to = refused ? state : cells[i].to;
       EXPECT_EQ(decision->outcome, refused       ? Decision::Outcome::kRefused
                                    : to == state ? Decision::Outcome::kStays
                                                  : Decision::Outcome::kMoves);
-      EXPECT_EQ(decision->head.state(), to);
+      EXPECT_EQ(decision->rollout.state(), to);
       EXPECT_EQ(decision->rows, cells[i].rows);
       EXPECT_EQ(decision->refusal.empty(), !refused);
-      EXPECT_EQ(decision->head.finished_ms() > 0, IsFinal(to)) << "the time of its end";
+      EXPECT_EQ(decision->rollout.finished_ms() > 0, IsFinal(to)) << "the time of its end";
     }
   }
 }
@@ -275,35 +289,35 @@ TEST_F(MachineTest, EveryStateAndEventIsDecided) {
 TEST_F(MachineTest, ItBeginsAsItsPlanSays) {
   for (const bool draft : {false, true})
     for (const bool approval : {false, true}) {
-      Rollout head;
-      head.mutable_plan()->add_phases()->set_approval(approval);
-      Begin(head, draft, now_);
-      EXPECT_EQ(head.state(), draft ? Rollout::DRAFT : Rollout::RUNNING);
-      EXPECT_EQ(head.phase_open(), !approval);
-      EXPECT_EQ(head.created_ms(), ToUnixMillis(now_));
-      EXPECT_EQ(head.phase_opened_ms(), ToUnixMillis(now_));
+      Rollout rollout;
+      rollout.mutable_plan()->add_phases()->set_approval(approval);
+      Begin(rollout, draft, now_);
+      EXPECT_EQ(rollout.state(), draft ? Rollout::DRAFT : Rollout::RUNNING);
+      EXPECT_EQ(rollout.phase_open(), !approval);
+      EXPECT_EQ(rollout.created_ms(), ToUnixMillis(now_));
+      EXPECT_EQ(rollout.phase_opened_ms(), ToUnixMillis(now_));
     }
 }
 
 TEST_F(MachineTest, AGateIsNotReachedWaitsOrIsPassed) {
   Phases({1, 1, 1});
-  head_.set_phase(1);
+  rollout_.set_phase(1);
   for (const bool open : {true, false}) {
-    head_.set_phase_open(open);
-    EXPECT_EQ(GateOf(head_, 1), Gate::kPassed);
-    EXPECT_EQ(GateOf(head_, 2), open ? Gate::kPassed : Gate::kWaits);
-    EXPECT_EQ(GateOf(head_, 3), Gate::kNotReached);
+    rollout_.set_phase_open(open);
+    EXPECT_EQ(GateOf(rollout_, 1), Gate::kPassed);
+    EXPECT_EQ(GateOf(rollout_, 2), open ? Gate::kPassed : Gate::kWaits);
+    EXPECT_EQ(GateOf(rollout_, 3), Gate::kNotReached);
   }
-  head_.set_phase(0);
-  head_.set_phase_open(true);
-  head_.set_state(Rollout::DRAFT);
-  EXPECT_EQ(GateOf(head_, 1), Gate::kWaits);
+  rollout_.set_phase(0);
+  rollout_.set_phase_open(true);
+  rollout_.set_state(Rollout::DRAFT);
+  EXPECT_EQ(GateOf(rollout_, 1), Gate::kWaits);
 }
 
 TEST_F(MachineTest, ADamagedRecordIsAnErrorAndNoCrash) {
   Phases({1});
-  head_.set_phase(7);
-  EXPECT_EQ(Decide(head_, counts_, now_, RolloutEvent::kTick).status().code(),
+  rollout_.set_phase(7);
+  EXPECT_EQ(Decide(rollout_, counts_, now_, RolloutEvent::kTick).status().code(),
             absl::StatusCode::kInternal);
 }
 
@@ -315,35 +329,35 @@ TEST_F(MachineTest, RandomEventsNeverPassAGateAndAlwaysEnd) {
     SCOPED_TRACE(seed);
     std::mt19937_64 random(seed);
     const auto below = [&random](uint64_t n) { return random() % n; };
-    head_ = {};
-    head_.set_name("rollouts/1");
-    head_.set_state(below(4) == 0 ? Rollout::DRAFT : Rollout::RUNNING);
+    rollout_ = {};
+    rollout_.set_name("rollouts/1");
+    rollout_.set_state(below(4) == 0 ? Rollout::DRAFT : Rollout::RUNNING);
     std::vector<uint64_t> sizes(1 + below(4));
     for (uint64_t& n : sizes) n = below(6);
     Phases(sizes);
-    RolloutPlan plan = head_.plan();  // a copy: the head is replaced at each step
+    RolloutPlan plan = rollout_.plan();  // a copy: the rollout is replaced at each step
     for (v1::RolloutPhase& phase : *plan.mutable_phases()) {
       phase.set_soak_seconds(static_cast<uint32_t>(below(3) * 10));
       phase.set_approval(below(3) == 0);
     }
-    head_.set_phase_open(!plan.phases(0).approval());
+    rollout_.set_phase_open(!plan.phases(0).approval());
     plan.set_max_in_flight(static_cast<uint32_t>(below(4)));
     if (below(2)) plan.set_max_failures(static_cast<uint32_t>(below(3)));
     if (below(3) == 0) plan.set_success_percent(static_cast<uint32_t>(below(101)));
     plan.set_on_failure(static_cast<RolloutPlan::OnFailure>(below(3)));
-    *head_.mutable_plan() = plan;
+    *rollout_.mutable_plan() = plan;
     uint64_t opened = plan.phases(0).approval() ? 0 : 1;  // phases that may have been assigned
     const auto settle = [&](RolloutEvent event) {
       const PhaseCounts before = counts_;
-      const auto decision = Decide(head_, counts_, now_, event);
+      const auto decision = Decide(rollout_, counts_, now_, event);
       ASSERT_OK(decision.status());
       if (decision->outcome == Decision::Outcome::kRefused) return;  // nothing happens
       const bool waits =
-          head_.state() == Rollout::AWAITING_APPROVAL || head_.state() == Rollout::DRAFT;
+          rollout_.state() == Rollout::AWAITING_APPROVAL || rollout_.state() == Rollout::DRAFT;
       if (event == RolloutEvent::kApprove && waits)
-        opened = std::max<uint64_t>(opened, head_.phase() + 1);
+        opened = std::max<uint64_t>(opened, rollout_.phase() + 1);
       Settle(event);
-      while (opened <= head_.phase() && opened < sizes.size() &&
+      while (opened <= rollout_.phase() && opened < sizes.size() &&
              !plan.phases(static_cast<int>(opened)).approval())
         ++opened;
       for (size_t p = 0; p < sizes.size(); ++p)
@@ -352,7 +366,7 @@ TEST_F(MachineTest, RandomEventsNeverPassAGateAndAlwaysEnd) {
       if (plan.max_in_flight() > 0) {
         ASSERT_LE(SumOf(counts_).in_flight, plan.max_in_flight());
       }
-      if (head_.state() == Rollout::PAUSED && event == RolloutEvent::kPause) {
+      if (rollout_.state() == Rollout::PAUSED && event == RolloutEvent::kPause) {
         ASSERT_EQ(SumOf(counts_).queued, SumOf(before).queued);
       }
     };
@@ -371,15 +385,15 @@ TEST_F(MachineTest, RandomEventsNeverPassAGateAndAlwaysEnd) {
                         i > 40 ? RolloutEvent::kAbort : RolloutEvent::kTick}[below(7)]);
       if (HasFatalFailure()) return;
     }
-    for (int i = 0; i < 100 && !IsFinal(head_.state()); ++i) {
+    for (int i = 0; i < 100 && !IsFinal(rollout_.state()); ++i) {
       now_ += std::chrono::seconds(30);
       devices_end(true);
       for (PhaseCount& count : counts_) count.rolling_back = 0;
-      settle(head_.state() == Rollout::PAUSED ? RolloutEvent::kResume : RolloutEvent::kApprove);
+      settle(rollout_.state() == Rollout::PAUSED ? RolloutEvent::kResume : RolloutEvent::kApprove);
       settle(RolloutEvent::kTick);
       if (HasFatalFailure()) return;
     }
-    ASSERT_TRUE(IsFinal(head_.state())) << head_.ShortDebugString();
+    ASSERT_TRUE(IsFinal(rollout_.state())) << rollout_.ShortDebugString();
   }
 }
 

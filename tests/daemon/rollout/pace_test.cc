@@ -42,15 +42,15 @@ TEST(WindowsTest, OverMidnightTheDayIsTheOneItBeginsOn) {
 
 TEST(PaceTest, ARateHoldsOverTimeWhateverTheTicks) {
   for (const int tick_ms : {7, 500, 3000}) {
-    v1::Rollout head;
-    head.mutable_plan()->set_devices_per_minute(120);
+    v1::Rollout rollout;
+    rollout.mutable_plan()->set_devices_per_minute(120);
     uint64_t assigned = 0;
     for (int64_t ms = 0; ms < 10 * kMinute; ms += tick_ms) {
       const Time now = FromUnixMillis(kMonday + ms);
-      const uint64_t may = MayAssign(head, 1'000'000, 0, now);
+      const uint64_t may = MayAssign(rollout, 1'000'000, 0, now);
       if (may == 0) continue;
       assigned += may;
-      head.set_next_told_ms(NextAssignment(head, may, now));
+      rollout.set_next_told_ms(NextAssignment(rollout, may, now));
     }
     EXPECT_GE(assigned, 1180u) << tick_ms;
     EXPECT_LE(assigned, 1210u) << tick_ms;
@@ -58,27 +58,38 @@ TEST(PaceTest, ARateHoldsOverTimeWhateverTheTicks) {
 }
 
 TEST(PaceTest, ALongPauseIsNoReasonToHurryAfterwards) {
-  v1::Rollout head;
-  head.mutable_plan()->set_devices_per_minute(60);
-  head.set_next_told_ms(kMonday);
-  EXPECT_LE(MayAssign(head, 1000, 0, At(1, 0)), 6u);
+  v1::Rollout rollout;
+  rollout.mutable_plan()->set_devices_per_minute(60);
+  rollout.set_next_told_ms(kMonday);
+  EXPECT_LE(MayAssign(rollout, 1000, 0, At(1, 0)), 6u);
+}
+
+TEST(PaceTest, ATurnOfAClockThatWasAheadIsNotWaitedFor) {
+  v1::Rollout rollout;
+  rollout.mutable_plan()->set_devices_per_minute(1);
+  for (const int64_t ahead : {kMinute * 2, kMinute * 60 * 24 * 400}) {
+    rollout.set_next_told_ms(kMonday + ahead);
+    EXPECT_EQ(MayAssign(rollout, 10, 0, At(0, 0)), 1u);
+    rollout.set_next_told_ms(NextAssignment(rollout, 1, At(0, 0)));
+    EXPECT_EQ(rollout.next_told_ms(), kMonday + kMinute);
+  }
 }
 
 TEST(PaceTest, ASlowRateTellsOneAtATime) {
-  v1::Rollout head;
-  head.mutable_plan()->set_devices_per_minute(1);
-  EXPECT_EQ(MayAssign(head, 10, 0, At(0, 0)), 1u);
-  head.set_next_told_ms(NextAssignment(head, 1, At(0, 0)));
-  EXPECT_EQ(MayAssign(head, 10, 0, FromUnixMillis(kMonday + 59'000)), 0u);
-  EXPECT_EQ(MayAssign(head, 10, 0, FromUnixMillis(kMonday + 60'000)), 1u);
+  v1::Rollout rollout;
+  rollout.mutable_plan()->set_devices_per_minute(1);
+  EXPECT_EQ(MayAssign(rollout, 10, 0, At(0, 0)), 1u);
+  rollout.set_next_told_ms(NextAssignment(rollout, 1, At(0, 0)));
+  EXPECT_EQ(MayAssign(rollout, 10, 0, FromUnixMillis(kMonday + 59'000)), 0u);
+  EXPECT_EQ(MayAssign(rollout, 10, 0, FromUnixMillis(kMonday + 60'000)), 1u);
 }
 
 TEST(PaceTest, TheLimitOnDevicesUnderWayCounts) {
-  v1::Rollout head;
-  head.mutable_plan()->set_max_in_flight(5);
-  EXPECT_EQ(MayAssign(head, 10, 3, At(0, 0)), 2u);
-  EXPECT_EQ(MayAssign(head, 10, 7, At(0, 0)), 0u);
-  EXPECT_EQ(MayAssign(head, 1, 0, At(0, 0)), 1u);
+  v1::Rollout rollout;
+  rollout.mutable_plan()->set_max_in_flight(5);
+  EXPECT_EQ(MayAssign(rollout, 10, 3, At(0, 0)), 2u);
+  EXPECT_EQ(MayAssign(rollout, 10, 7, At(0, 0)), 0u);
+  EXPECT_EQ(MayAssign(rollout, 1, 0, At(0, 0)), 1u);
 }
 
 }  // namespace

@@ -132,19 +132,18 @@ TEST(PlanTest, RefusesNonsenseByName) {
   EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "phase 1");
   plan.mutable_phases(0)->clear_percent();
   plan.mutable_phases(0)->set_group("lab");
-  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument,
-               "give only one of a count, a percentage, labels or a group");
+  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "phase 1");
   plan.mutable_phases(0)->clear_group();
   plan.mutable_phases(0)->clear_count();
   plan.mutable_phases(0)->set_percent(101);
   EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "101 %");
   plan.mutable_phases(0)->set_percent(50);
   plan.add_phases()->set_percent(50);
-  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "must increase");
+  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "50 %");
   plan.mutable_phases(1)->clear_percent();
   ASSERT_OK(CheckPlan(plan));
   plan.add_phases();
-  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "phase 2: only the last");
+  EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "phase 2");
   plan.mutable_phases()->RemoveLast();
   plan.add_windows()->set_start_minute(1440);
   EXPECT_ERROR(CheckPlan(plan), kInvalidArgument, "window 1");
@@ -195,9 +194,9 @@ to = "04:00"
 }
 
 TEST(PlanFileTest, ErrorsNameLineAndKey) {
-  EXPECT_ERROR(ParsePlan("max_inflight = 1"), kInvalidArgument, "line 1: unknown key max_inflight");
+  EXPECT_ERROR(ParsePlan("max_inflight = 1"), kInvalidArgument, "line 1", "max_inflight");
   EXPECT_ERROR(ParsePlan("[[phase]]\ncount = 1\n[[phase]]\npercentage = 5"), kInvalidArgument,
-               "phase 2: line 4: unknown key percentage");
+               "phase 2", "line 4", "percentage");
   EXPECT_ERROR(ParsePlan("phase = 3"), kInvalidArgument, "[[phase]]");
   EXPECT_ERROR(ParsePlan("on_failure = \"panic\""), kInvalidArgument, "panic");
   EXPECT_ERROR(ParsePlan("[[window]]\nfrom = \"25:00\"\nto = \"01:00\""), kInvalidArgument,

@@ -142,5 +142,16 @@ TEST(RowTest, ARowIsTakenBackOnce) {
   EXPECT_FALSE(Concerns(RowEvent::kReport, row));
 }
 
+TEST(RowTest, EveryReasonOfAnAgentHasACode) {
+  EXPECT_EQ(CodeOf("disk_full"), RolloutDevice::DISK_FULL);
+  EXPECT_EQ(CodeOf("verify_failed"), RolloutDevice::VERIFY_FAILED);
+  EXPECT_EQ(CodeOf("health_failed"), RolloutDevice::HEALTH_FAILED);
+  EXPECT_EQ(CodeOf("rollback_refused"), RolloutDevice::REFUSED);
+  EXPECT_EQ(CodeOf("assignment_refused"), RolloutDevice::REFUSED);
+  EXPECT_EQ(CodeOf("artifact_unavailable"), RolloutDevice::ARTIFACT_UNAVAILABLE);
+  EXPECT_EQ(CodeOf("state_damaged"), RolloutDevice::STATE_DAMAGED);
+  EXPECT_EQ(CodeOf("something new"), RolloutDevice::OTHER);
+}
+
 }  // namespace
 }  // namespace quantfleet::daemon

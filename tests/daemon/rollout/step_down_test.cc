@@ -5,12 +5,14 @@
 #include "common/trust/statement.h"
 #include "tests/daemon/rollout/rollout_fixture.h"
 #include "tests/daemon/store/once.h"
+#include "tests/support/status_matchers.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::Names;
 
 class StepDownTest : public RolloutFixture {
  protected:
@@ -70,7 +72,7 @@ TEST_F(StepDownTest, OneThatSteppedDownIsHealthyAndRemembered) {
   EXPECT_EQ(row.state(), v1::RolloutDevice::HEALTHY);
   EXPECT_EQ(row.code(), v1::RolloutDevice::TOO_SLOW);
   EXPECT_EQ(row.artifact(), middle_);
-  EXPECT_THAT(row.reason(), HasSubstr("stepped down: too_slow: the speed is 0.50"));
+  EXPECT_THAT(row.reason(), Names("too_slow", "0.50"));
   EXPECT_EQ(Get(rollout).state(), v1::Rollout::COMPLETED);
   ASSERT_EQ(Device().outgrown_size(), 1);
   EXPECT_EQ(Device().outgrown(0).recipe(), "f16");
@@ -137,8 +139,8 @@ TEST_F(StepDownTest, AClassMayForbidIt) {
   ASSERT_OK(CheckIn(device_.id, "test", &device_.facts, {}).status());
   EXPECT_THAT(Row(Begin(), device_.id).step_down(), ElementsAre());
   large_ = PutArtifact("f16", 100 << 10, "huge");
-  EXPECT_ERROR(rollouts_.Create({"", "demo", {device_.id}, {}}), kFailedPrecondition,
-               "the device has 64.0 GiB; no context fits");
+  EXPECT_ERROR(rollouts_.Create({"", "demo", {device_.id}, {}}), kFailedPrecondition, "64.0 GiB",
+               "no context");
 }
 
 TEST_F(StepDownTest, AWayBackHasNoSteps) {
@@ -182,7 +184,7 @@ TEST_F(BudgetTest, ADownloadThatWaitsIsSeenAndAllowed) {
   v1::RolloutDevice row = Row(Get(rollout), device_.id);
   EXPECT_EQ(row.state(), v1::RolloutDevice::IN_PROGRESS);
   EXPECT_EQ(row.code(), v1::RolloutDevice::OVER_BUDGET);
-  EXPECT_THAT(row.reason(), HasSubstr("5.0 MiB are left"));
+  EXPECT_THAT(row.reason(), HasSubstr("5.0 MiB"));
 
   ASSERT_OK(rollouts_.AllowDownload(rollout.name(), {}).status());
   row = Row(Get(rollout), device_.id);

@@ -4,8 +4,6 @@
 namespace quantfleet::daemon {
 namespace {
 
-using ::testing::HasSubstr;
-
 class AdmissionStoreTest : public StoreFixture {
  protected:
   static v1::AllowedDevice Allowed(const std::string& id, const std::string& site = "lab") {

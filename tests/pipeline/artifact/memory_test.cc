@@ -8,8 +8,6 @@
 namespace quantfleet::pipeline {
 namespace {
 
-using ::testing::HasSubstr;
-
 void AddCache(v1::Memory& memory, const std::string& type, uint64_t per_token,
               uint64_t window = 0) {
   v1::KvCache& cache = *memory.add_caches();
@@ -46,11 +44,8 @@ TEST(Memory, IsThatOfTheContextThatRunsAndNotOfTheLongest) {
 }
 
 TEST(Memory, WhatTheModelOrTheRuntimeHasNotIsRefusedWithWhatThereIs) {
-  EXPECT_ERROR(NeedOf(Phi35(), 131073, ""), kInvalidArgument,
-               "a context of 131073 tokens exceeds the model's maximum of 131072");
-  EXPECT_ERROR(
-      NeedOf(Phi35(), 0, "q4_0"), kInvalidArgument,
-      "a KV cache of type q4_0 is not supported here; the supported types are: f16, q8_0, f32");
+  EXPECT_ERROR(NeedOf(Phi35(), 131073, ""), kInvalidArgument, "131073", "131072");
+  EXPECT_ERROR(NeedOf(Phi35(), 0, "q4_0"), kInvalidArgument, "q4_0", "f16, q8_0, f32");
   EXPECT_EQ(NeedOf(v1::Memory(), 0, "f16")->total(), 0u);  // a manifest that does not say
 }
 
@@ -92,8 +87,7 @@ TEST(Memory, RoundingDoesNotTakeAwayWhatIsEnough) {
   EXPECT_EQ(FitContext(memory, Wish(4096, 1000), bytes)->context, 1000u);
   EXPECT_EQ(FitContext(memory, Wish(4096, 512), bytes)->context, 768u);
   EXPECT_EQ(FitContext(memory, Wish(1010), bytes)->context, 1010u);
-  EXPECT_ERROR(FitContext(memory, Wish(4096, 1011), bytes), kResourceExhausted,
-               "the largest context that fits is 768 tokens");
+  EXPECT_ERROR(FitContext(memory, Wish(4096, 1011), bytes), kResourceExhausted, "768");
 }
 
 TEST(Memory, WindowsShortenTheCacheOfTheirLayers) {

@@ -87,29 +87,28 @@ TEST(Validate, AcceptsWhatIsInOrder) {
 TEST(Validate, NamesAMissingOrSuperfluousPiece) {
   ModelDescription m = Good();
   m.pieces.erase(m.pieces.begin() + 3);
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "attn_k of layer 0 is missing");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "attn_k", "layer 0");
   m = Good();
   m.pieces.push_back(m.pieces.back());
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "an unexpected piece");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "unexpected");
   m = Good();
   std::swap(m.pieces[2], m.pieces[3]);
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "not in its place");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "place");
   m = Good();
   m.tensors.push_back({"stray", DType::kF32, 4, 4, 2});
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "'stray' does not belong to a llama model");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "'stray'", "llama");
 }
 
 TEST(Validate, NamesTensorAndFieldOfAWrongShape) {
   ModelDescription m = Good();
   m.pieces[2].rows = 32;
-  EXPECT_ERROR(Validate(m), kInvalidArgument,
-               "(num_attention_heads * head_dim) x hidden_size requires [64, 64]");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "num_attention_heads * head_dim", "[64, 64]");
   m = Good();
   m.tensors[2].rows = 32;
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "tensor 'attn_q.0' has the shape [32, 64]");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "'attn_q.0'", "[32, 64]");
   m = Good();
   m.tensors[2].rows = 128;
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "tensor 'attn_q.0' has the shape [128, 64]");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "'attn_q.0'", "[128, 64]");
   m = Good();
   m.tensors[2].cols = 32;
   EXPECT_ERROR(Validate(m), kInvalidArgument, "attn_q.0");
@@ -118,7 +117,7 @@ TEST(Validate, NamesTensorAndFieldOfAWrongShape) {
   EXPECT_ERROR(Validate(m), kInvalidArgument, "attn_q.0");
   m = Good();
   m.tensors[2].dtype = DType::kQ4_K;
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "is not a multiple of the block size of q4_k");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "block", "q4_k");
 }
 
 TEST(Validate, PiecesOfOneTensorNeitherOverlapNorLeaveGaps) {
@@ -133,7 +132,7 @@ TEST(Validate, PiecesOfOneTensorNeitherOverlapNorLeaveGaps) {
   m.pieces[4].first_row = 32;
   EXPECT_OK(Validate(m));
   m.pieces[4].first_row = 0;
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "begins at row 0");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "row 0");
   m.pieces[4].first_row = 33;
   EXPECT_ERROR(Validate(m), kInvalidArgument, "attn_k.0");
   m.pieces[4].first_row = std::numeric_limits<int64_t>::max();
@@ -143,7 +142,7 @@ TEST(Validate, PiecesOfOneTensorNeitherOverlapNorLeaveGaps) {
 TEST(Validate, BiasesBelongToTheirArchitectures) {
   ModelDescription m = Good();
   m.family = FindFamily("qwen2");
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "needs biases");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "biases");
   m = Good("qwen2");
   m.family = FindFamily("phi3");
   EXPECT_ERROR(Validate(m), kUnimplemented, "biases");
@@ -153,15 +152,14 @@ TEST(Validate, TokenizersHaveToFit) {
   ModelDescription m = Good();
   m.tokenizer.kind = text::TokenizerData::Kind::kSpm;
   m.tokenizer.tokens.resize(99);
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "99 tokens, but vocab_size is 100");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "99 tokens", "vocab_size", "100");
   m.tokenizer.tokens.resize(100);
   EXPECT_OK(Validate(m));
   m.tokenizer.eos = 100;
-  EXPECT_ERROR(Validate(m), kInvalidArgument, "eos token is 100");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "eos", "100");
   m.tokenizer.eos.reset();
   m.tokenizer.more_ends = {2, 100};
-  EXPECT_ERROR(Validate(m), kInvalidArgument,
-               "token 100 ends a generation, but is outside the vocabulary");
+  EXPECT_ERROR(Validate(m), kInvalidArgument, "token 100 ");
   m.tokenizer.more_ends.clear();
   m.tokenizer.tokens[7].score = std::numeric_limits<float>::infinity();
   EXPECT_ERROR(Validate(m), kInvalidArgument, "token 7");

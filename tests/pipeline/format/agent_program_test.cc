@@ -48,19 +48,16 @@ TEST(AgentProgram, RefusesWhatNoAgentIs) {
   };
   EXPECT_ERROR(ReadProgram(""), kInvalidArgument, "/agent");
   EXPECT_ERROR(ReadProgram("#!/bin/sh\nexec true\n" + std::string(100, ' ') + Mark("1.0.0")),
-               kInvalidArgument, "it is not an ELF program");
+               kInvalidArgument, "ELF");
   EXPECT_ERROR(ReadProgram(with(4, 1)), kInvalidArgument, "64-bit");
   EXPECT_ERROR(ReadProgram(with(5, 2)), kInvalidArgument, "little-endian");
-  EXPECT_ERROR(ReadProgram(with(7, 9)), kInvalidArgument,
-               "a system other than Linux (OS ABI 9)");  // FreeBSD
-  EXPECT_ERROR(ReadProgram(with(16, 1)), kInvalidArgument, "cannot be executed");
-  EXPECT_ERROR(ReadProgram(with(17, 1)), kInvalidArgument,
-               "cannot be executed");                                       // of a type above 255
+  EXPECT_ERROR(ReadProgram(with(7, 9)), kInvalidArgument, "OS ABI 9");  // FreeBSD
+  EXPECT_ERROR(ReadProgram(with(16, 1)), kInvalidArgument, "executed");
+  EXPECT_ERROR(ReadProgram(with(17, 1)), kInvalidArgument, "executed");     // of a type above 255
   EXPECT_ERROR(ReadProgram(with(18, 40)), kInvalidArgument, "machine 40");  // 32-bit ARM
   EXPECT_ERROR(ReadProgram(ElfHeader() + std::string(kAgentVersionMark) + std::string(1, '\0')),
-               kInvalidArgument, "it contains no version");
-  EXPECT_ERROR(ReadProgram(ElfHeader() + Mark("latest")), kInvalidArgument,
-               "it contains no version");
+               kInvalidArgument, "version");
+  EXPECT_ERROR(ReadProgram(ElfHeader() + Mark("latest")), kInvalidArgument, "version");
 }
 
 TEST(AgentProgram, FindsTheVersionBehindMarksWithoutOneAndAcrossWindows) {

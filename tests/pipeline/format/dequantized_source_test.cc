@@ -166,9 +166,8 @@ TEST(DequantizedSource, AnyRangeOfATensorIsThatRange) {
     EXPECT_TRUE(std::ranges::equal(part, ByteSpan(whole).subspan(offset, count))) << offset;
   }
   Bytes two(2);
-  EXPECT_ERROR((*read)->Read(0, size - 1, two), kOutOfRange,
-               "beyond the end of tensor model.embed_tokens.weight");
-  EXPECT_ERROR((*read)->Read(999, 0, two), kOutOfRange, "there is no tensor 999");
+  EXPECT_ERROR((*read)->Read(0, size - 1, two), kOutOfRange, "model.embed_tokens.weight");
+  EXPECT_ERROR((*read)->Read(999, 0, two), kOutOfRange, "tensor 999");
 }
 
 // What a file says and does not hold.
@@ -209,45 +208,40 @@ class HostileArtifact : public ::testing::Test {
 TEST_F(HostileArtifact, OfMlx) {
   Make("mlx:int4");
   Exchange("model.safetensors", "lm_head.scales", "lm_head.scalez");
-  EXPECT_ERROR(Open(), kDataLoss,
-               "model.safetensors: tensor 'lm_head.weight' (U32): it is not a float type, and it "
-               "has no scales");
+  EXPECT_ERROR(Open(), kDataLoss, "model.safetensors", "'lm_head.weight'", "U32", "scales");
   Exchange("model.safetensors", "lm_head.scalez", "lm_head.scales");
   Exchange("model.safetensors", "lm_head.biases", "lm_head.biasez");
-  EXPECT_ERROR(Open(), kDataLoss,
-               "tensor 'lm_head.weight' (U32): it has unsigned codes without .biases");
+  EXPECT_ERROR(Open(), kDataLoss, "'lm_head.weight'", "U32", ".biases");
   Exchange("model.safetensors", "lm_head.biasez", "lm_head.biases");
   Exchange("model.safetensors", "\"lm_head.weight\"", "\"lm_head.w_ight\"");
-  EXPECT_ERROR(Open(), kDataLoss, "tensor 'lm_head.scales' (F16): it has no codes to scale");
+  EXPECT_ERROR(Open(), kDataLoss, "'lm_head.scales'", "F16", "codes");
   Exchange("model.safetensors", "\"lm_head.w_ight\"", "\"lm_head.weight\"");
   Exchange("model.safetensors", "\"model.norm.weight\"", "\"model.nor_.weight\"");
-  EXPECT_ERROR(Open(), kDataLoss, "tensor 'model.norm.weight' is not in any of its files");
+  EXPECT_ERROR(Open(), kDataLoss, "'model.norm.weight'");
   Exchange("model.safetensors", "\"model.nor_.weight\"", "\"model.norm.weight\"");
   ASSERT_OK(Open());
   Cut("model.safetensors", 1);
-  EXPECT_ERROR(Open(), kDataLoss, "is the file truncated?");
+  EXPECT_ERROR(Open(), kDataLoss, "truncated");
 }
 
 TEST_F(HostileArtifact, OfOpenVino) {
   Make("openvino:int4");
   Exchange("openvino_model.xml", "model.norm.weight", "model.nor_.weight");
-  EXPECT_ERROR(Open(), kDataLoss, "tensor 'model.norm.weight' is not in any of its files");
+  EXPECT_ERROR(Open(), kDataLoss, "'model.norm.weight'");
   Exchange("openvino_model.xml", "model.nor_.weight", "model.norm.weight");
   // As many bytes, but of numbers that are no codes.
   const auto of_embedding = [](const char* type) {
     return fmt::format("element_type=\"{}\" shape=\"320, 4, 32\" offset=\"0\"", type);
   };
   Exchange("openvino_model.xml", of_embedding("i8"), of_embedding("e8"));
-  EXPECT_ERROR(Open(), kDataLoss,
-               "constant 'model.embed_tokens.weight': its element type is not known");
+  EXPECT_ERROR(Open(), kDataLoss, "'model.embed_tokens.weight'", "type");
   Exchange("openvino_model.xml", of_embedding("e8"), of_embedding("u8"));
-  EXPECT_ERROR(Open(), kDataLoss,
-               "openvino_model.bin: tensor 'model.embed_tokens.weight' (u8): it has unsigned codes "
-               "without /zero_point");
+  EXPECT_ERROR(Open(), kDataLoss, "openvino_model.bin", "'model.embed_tokens.weight'", "u8",
+               "/zero_point");
   Exchange("openvino_model.xml", of_embedding("u8"), of_embedding("i8"));
   ASSERT_OK(Open());
   Cut("openvino_model.bin", fs::file_size(made_.folder / "openvino_model.bin") / 2);
-  EXPECT_ERROR(Open(), kDataLoss, "it is outside the");
+  EXPECT_ERROR(Open(), kDataLoss, "outside");
 }
 
 TEST_F(HostileArtifact, OfOnnx) {
@@ -255,10 +249,10 @@ TEST_F(HostileArtifact, OfOnnx) {
   Exchange("model.onnx", "model.onnx.data", "model.onnx_data");
   EXPECT_ERROR(Open(), kNotFound, "model.onnx_data");
   Exchange("model.onnx", "model.onnx_data", "../abc/onnx.dat");
-  EXPECT_ERROR(Open(), kDataLoss, "its file is not in the model's folder");
+  EXPECT_ERROR(Open(), kDataLoss, "folder");
   Exchange("model.onnx", "../abc/onnx.dat", "model.onnx.data");
   Exchange("model.onnx", "lm_head.weight.scales", "lm_head.weight.scalez");
-  EXPECT_ERROR(Open(), kDataLoss, "tensor 'lm_head.weight' is not in any of its files");
+  EXPECT_ERROR(Open(), kDataLoss, "'lm_head.weight'");
   Exchange("model.onnx", "lm_head.weight.scalez", "lm_head.weight.scales");
   // The length of the embedding's codes, and offsets that are the same number.
   Exchange("model.onnx",
@@ -266,8 +260,7 @@ TEST_F(HostileArtifact, OfOnnx) {
            "40960",
            "\x12\x05"
            "x0960");
-  EXPECT_ERROR(Open(), kDataLoss,
-               "tensor 'model.embed_tokens.weight.codes': its length is not a number");
+  EXPECT_ERROR(Open(), kDataLoss, "'model.embed_tokens.weight.codes'", "length");
   Exchange("model.onnx",
            "\x12\x05"
            "x0960",
@@ -278,7 +271,7 @@ TEST_F(HostileArtifact, OfOnnx) {
            "40960",
            "\x12\x05"
            "40961");
-  EXPECT_ERROR(Open(), kDataLoss, "its shape does not match its 40961 bytes");
+  EXPECT_ERROR(Open(), kDataLoss, "shape", "40961");
   Exchange("model.onnx",
            "\x12\x05"
            "40961",
@@ -286,7 +279,7 @@ TEST_F(HostileArtifact, OfOnnx) {
            "40960");
   ASSERT_OK(Open());
   Cut("model.onnx.data", fs::file_size(made_.folder / "model.onnx.data") / 2);
-  EXPECT_ERROR(Open(), kDataLoss, "bytes of model.onnx.data");
+  EXPECT_ERROR(Open(), kDataLoss, "model.onnx.data");
 }
 
 TEST_F(HostileArtifact, OfAnotherModel) {
@@ -296,10 +289,10 @@ TEST_F(HostileArtifact, OfAnotherModel) {
   WriteTinyModel(dir_ / "other", "phi3", other);
   const auto source = OpenModel(RealFileSystem(), dir_ / "other");
   ASSERT_OK(source);
-  EXPECT_ERROR(OpenMade(made_, **source), kDataLoss, "tensor 'model.layers.0.mlp.gate_proj.weight");
+  EXPECT_ERROR(OpenMade(made_, **source), kDataLoss, "'model.layers.0.mlp.gate_proj.weight");
   EXPECT_ERROR(DequantizedSource::Open(RealFileSystem(), made_.folder, made_.paths, "gguf",
                                        source_->description()),
-               kUnimplemented, "format 'gguf'");
+               kUnimplemented, "'gguf'");
 }
 
 }  // namespace

@@ -90,8 +90,7 @@ TEST(GgufFile, ReadsKeysOfEveryType) {
   EXPECT_EQ(**file->Integer("i64"), -5);
   EXPECT_EQ(**file->Float("f64"), 2.5);
   EXPECT_FALSE((*file->Integer("absent")).has_value());
-  EXPECT_ERROR(file->Integer("text"), kInvalidArgument,
-               "m.gguf: key 'text' must be an integer, but is a string");
+  EXPECT_ERROR(file->Integer("text"), kInvalidArgument, "m.gguf", "'text'", "string");
   EXPECT_ERROR(file->Strings("floats"), kInvalidArgument, "array of f32");
 }
 
@@ -136,8 +135,7 @@ TEST(GgufFile, EveryTruncationIsAnError) {
 }
 
 TEST(GgufFile, RefusesForeignFilesAndVersions) {
-  EXPECT_ERROR(RawFile{"PK\3\4 this is a zip, not a model"}.Read(), kInvalidArgument,
-               "not a GGUF file");
+  EXPECT_ERROR(RawFile{"PK\3\4 this is a zip, not a model"}.Read(), kInvalidArgument, "GGUF");
   EXPECT_ERROR(RawFile().Start(0, 0, 1).Read(), kUnimplemented, "version 1");
   EXPECT_ERROR(RawFile().Start(0, 0, 4).Read(), kUnimplemented, "version 4");
   EXPECT_ERROR(RawFile().Start(0, 0, 0x03000000u).Read(), kUnimplemented, "big-endian");
@@ -151,7 +149,7 @@ TEST(GgufFile, RefusesHugeCounts) {
   EXPECT_ERROR(RawFile().Start(0, 60000).Read(), kDataLoss, "60000 keys");
   RawFile text;
   text.Start(0, 1).Text("k").U32(8).U64(huge).Data(64);
-  EXPECT_ERROR(text.Read(), kInvalidArgument, "length of 18446744073709551615");
+  EXPECT_ERROR(text.Read(), kInvalidArgument, "18446744073709551615");
   RawFile key;
   key.Start(0, 1).U64(huge).Data(64);
   EXPECT_ERROR(key.Read(), kInvalidArgument, "a key");
@@ -160,17 +158,17 @@ TEST(GgufFile, RefusesHugeCounts) {
   EXPECT_ERROR(array.Read(), kInvalidArgument, "elements");
   RawFile strings;
   strings.Start(0, 1).Text("k").U32(9).U32(8).U64(1'000'000).Data(64);
-  EXPECT_ERROR(strings.Read(), kDataLoss, "is the file truncated");
+  EXPECT_ERROR(strings.Read(), kDataLoss, "truncated");
 }
 
 TEST(GgufFile, RefusesBadKeys) {
-  EXPECT_ERROR(RawFile().Start(0, 2).KvU32("k", 1).KvU32("k", 2).Read(), kInvalidArgument,
-               "'k' occurs more than once");
+  EXPECT_ERROR(RawFile().Start(0, 2).KvU32("k", 1).KvU32("k", 2).Read(), kInvalidArgument, "'k'",
+               "more than once");
   EXPECT_ERROR(RawFile().Start(0, 1).KvU32("", 1).Data(8).Read(), kInvalidArgument, "empty");
-  EXPECT_ERROR(RawFile().Start(0, 1).KvU32("a\nb", 1).Read(), kInvalidArgument, "not printable");
+  EXPECT_ERROR(RawFile().Start(0, 1).KvU32("a\nb", 1).Read(), kInvalidArgument, "printable");
   RawFile type;
   type.Start(0, 1).Text("k").U32(13).U32(0);
-  EXPECT_ERROR(type.Read(), kInvalidArgument, "unknown type 13");
+  EXPECT_ERROR(type.Read(), kInvalidArgument, "type 13");
   RawFile nested;
   nested.Start(0, 1).Text("k").U32(9).U32(9).U64(1);
   EXPECT_ERROR(nested.Read(), kInvalidArgument, "array of arrays");
@@ -184,7 +182,7 @@ TEST(GgufFile, RefusesBadAlignment) {
     EXPECT_ERROR(RawFile().Start(0, 1).KvU32("general.alignment", alignment).Read(),
                  kInvalidArgument, "power of two");
   EXPECT_ERROR(RawFile().Start(0, 1).KvText("general.alignment", "32").Read(), kInvalidArgument,
-               "instead of u32");
+               "u32");
 }
 
 TEST(GgufFile, RefusesBadTensors) {
@@ -195,19 +193,19 @@ TEST(GgufFile, RefusesBadTensors) {
   };
   EXPECT_ERROR(with({}, 0), kInvalidArgument, "0 dimensions");
   EXPECT_ERROR(with({1, 1, 1, 1, 1}, 0), kInvalidArgument, "5 dimensions");
-  EXPECT_ERROR(with({4, 0}, 0), kInvalidArgument, "a dimension of 0");
-  EXPECT_ERROR(with({-4}, 0), kInvalidArgument, "a dimension of -4");
-  EXPECT_ERROR(with({48}, 2), kInvalidArgument, "not a multiple of the block size 32 (q4_0)");
+  EXPECT_ERROR(with({4, 0}, 0), kInvalidArgument, "dimension of 0");
+  EXPECT_ERROR(with({-4}, 0), kInvalidArgument, "dimension of -4");
+  EXPECT_ERROR(with({48}, 2), kInvalidArgument, "block size 32", "q4_0");
   EXPECT_ERROR(with({4}, 10), kUnimplemented, "Q2_K");
   EXPECT_ERROR(with({4}, 777), kUnimplemented, "777");
   const int64_t big = std::numeric_limits<int64_t>::max();
   EXPECT_ERROR(with({big}, 0), kInvalidArgument, "overflow");
   EXPECT_ERROR(with({int64_t{1} << 32, int64_t{1} << 32}, 0), kInvalidArgument, "overflow");
   EXPECT_ERROR(with({1 << 30, 1 << 30, 1 << 30, 1 << 30}, 0), kInvalidArgument, "overflow");
-  EXPECT_ERROR(with({int64_t{1} << 40}, 0), kDataLoss, "beyond the end of the file");
-  EXPECT_ERROR(with({4}, 0, 32), kInvalidArgument, "claims the offset 32");
+  EXPECT_ERROR(with({int64_t{1} << 40}, 0), kDataLoss, "beyond the end");
+  EXPECT_ERROR(with({4}, 0, 32), kInvalidArgument, "offset 32");
   EXPECT_ERROR(with({4}, 0, std::numeric_limits<uint64_t>::max() - 31), kInvalidArgument,
-               "claims the offset");
+               "offset 18446744073709551584");
   RawFile name;
   name.Start(1, 0).Tensor(std::string(64, 'x'), {4}, 0, 0).Data(16);
   EXPECT_ERROR(name.Read(), kInvalidArgument, "length of 64");
@@ -220,10 +218,10 @@ TEST(GgufFile, RefusesTensorsThatOverlapLeaveGapsOrOccurTwice) {
     return f.Read();
   };
   EXPECT_OK(second("b", 64));
-  EXPECT_ERROR(second("b", 32), kInvalidArgument, "tensor 'b' claims the offset 32");
-  EXPECT_ERROR(second("b", 0), kInvalidArgument, "tensor 'b' claims the offset 0");
+  EXPECT_ERROR(second("b", 32), kInvalidArgument, "'b'", "offset 32");
+  EXPECT_ERROR(second("b", 0), kInvalidArgument, "'b'", "offset 0");
   EXPECT_ERROR(second("b", 96), kInvalidArgument, "end at 64");
-  EXPECT_ERROR(second("a", 64), kInvalidArgument, "'a' occurs more than once");
+  EXPECT_ERROR(second("a", 64), kInvalidArgument, "'a'", "more than once");
 }
 
 TEST(GgufTokenizer, ReadsAVocabulary) {
@@ -289,9 +287,8 @@ TEST(GgufTokenizer, EveryEndOfAFileCounts) {
             (Ids{2, 3, 4, 5}));
   RawFile outside;
   StartVocabulary(outside, {}, 1).KvU32("tokenizer.ggml.eot_token_id", 3);
-  EXPECT_ERROR(
-      ReadTokenizer(*outside.Read()), kInvalidArgument,
-      "key 'tokenizer.ggml.eot_token_id' names token 3, which is outside the vocabulary of 3");
+  EXPECT_ERROR(ReadTokenizer(*outside.Read()), kInvalidArgument, "'tokenizer.ggml.eot_token_id'",
+               "token 3");
   RawFile listed;
   StartVocabulary(listed, {}, 1)
       .Text("tokenizer.ggml.eos_token_ids")
@@ -300,8 +297,8 @@ TEST(GgufTokenizer, EveryEndOfAFileCounts) {
       .U64(2)
       .U32(2)
       .U32(77);
-  EXPECT_ERROR(ReadTokenizer(*listed.Read()), kInvalidArgument,
-               "'tokenizer.ggml.eos_token_ids' names token 77");
+  EXPECT_ERROR(ReadTokenizer(*listed.Read()), kInvalidArgument, "'tokenizer.ggml.eos_token_ids'",
+               "token 77");
 }
 
 TEST(GgufSampling, IsReadAndChecked) {
@@ -323,10 +320,9 @@ TEST(GgufSampling, IsReadAndChecked) {
   greedy.Start(0, 1).Text("general.sampling.temp").U32(6).Num(0.f);
   EXPECT_EQ(*ReadSampling(*greedy.Read()), SamplingDefaults{.samples = false});
   wide.Start(0, 1).Text("general.sampling.top_p").U32(6).Num(2.f);
-  EXPECT_ERROR(ReadSampling(*wide.Read()), kInvalidArgument,
-               "'general.sampling.top_p' is 2; it must be above 0 and at most 1");
+  EXPECT_ERROR(ReadSampling(*wide.Read()), kInvalidArgument, "'general.sampling.top_p' is 2");
   nan.Start(0, 1).Text("general.sampling.temp").U32(6).Num(std::numeric_limits<float>::quiet_NaN());
-  EXPECT_ERROR(ReadSampling(*nan.Read()), kInvalidArgument, "'general.sampling.temp' is nan");
+  EXPECT_ERROR(ReadSampling(*nan.Read()), kInvalidArgument, "'general.sampling.temp'", "nan");
 }
 
 TEST(GgufTokenizer, RefusesWhatContradictsItself) {
@@ -335,7 +331,7 @@ TEST(GgufTokenizer, RefusesWhatContradictsItself) {
   EXPECT_ERROR(read(kind.Start(0, 1).KvText("tokenizer.ggml.model", "t5")), kUnimplemented, "'t5'");
   RawFile none;
   EXPECT_ERROR(read(none.Start(0, 1).KvText("tokenizer.ggml.model", "llama")), kInvalidArgument,
-               "no tokenizer.ggml");
+               "tokenizer.ggml");
   RawFile scores;
   scores.Start(0, 3).KvText("tokenizer.ggml.model", "llama");
   scores.Text("tokenizer.ggml.tokens").U32(9).U32(8).U64(2).Text("a").Text("b");
@@ -349,7 +345,7 @@ TEST(GgufTokenizer, RefusesWhatContradictsItself) {
   type.Start(0, 3).KvText("tokenizer.ggml.model", "llama");
   type.Text("tokenizer.ggml.tokens").U32(9).U32(8).U64(3).Text("a").Text("b").Text("c");
   type.Text("tokenizer.ggml.token_type").U32(9).U32(5).U64(3).U32(1).U32(9).U32(1);
-  EXPECT_ERROR(read(type), kInvalidArgument, "unknown type 9");
+  EXPECT_ERROR(read(type), kInvalidArgument, "type 9");
   RawFile merges;
   merges.Start(0, 2).KvText("tokenizer.ggml.model", "gpt2");
   merges.Text("tokenizer.ggml.tokens").U32(9).U32(8).U64(1).Text("a");

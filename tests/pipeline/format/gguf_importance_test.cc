@@ -120,29 +120,26 @@ TEST_F(ImportanceTest, WhatIsWrongIsNamed) {
         {{"output.weight.in_sum2", std::move(sums)}, {"output.weight.counts", std::move(counts)}});
   };
   EXPECT_OK(Read(with({1, 2, 3, 4}, {2})));
-  EXPECT_ERROR(Read(with({1, 2, 3}, {2})), kInvalidArgument,
-               "i.gguf: 'output.weight.in_sum2' has 3 values");
+  EXPECT_ERROR(Read(with({1, 2, 3}, {2})), kInvalidArgument, "i.gguf", "'output.weight.in_sum2'",
+               "3 values");
   EXPECT_ERROR(Read(with({1, 2, 3, 4, 5, 6, 7, 8}, {2, 2})), kInvalidArgument, "2 counts");
-  EXPECT_ERROR(Read(with({1, nan, 3, 4}, {2})), kInvalidArgument,
-               "'output.weight.in_sum2' contains nan at column 1");
-  EXPECT_ERROR(Read(with({1, INFINITY, 3, 4}, {2})), kInvalidArgument, "contains inf at column 1");
-  EXPECT_ERROR(Read(with({1, 2, 3, -4}, {2})), kInvalidArgument, "contains -4 at column 3");
-  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {-1})), kInvalidArgument,
-               "'output.weight.counts' is -1, which is not a valid count");
-  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {nan})), kInvalidArgument, "which is not a valid count");
-  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {INFINITY})), kInvalidArgument,
-               "which is not a valid count");
+  EXPECT_ERROR(Read(with({1, nan, 3, 4}, {2})), kInvalidArgument, "'output.weight.in_sum2'", "nan",
+               "column 1");
+  EXPECT_ERROR(Read(with({1, INFINITY, 3, 4}, {2})), kInvalidArgument, "inf", "column 1");
+  EXPECT_ERROR(Read(with({1, 2, 3, -4}, {2})), kInvalidArgument, "-4", "column 3");
+  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {-1})), kInvalidArgument, "'output.weight.counts'", "-1");
+  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {nan})), kInvalidArgument, "'output.weight.counts'", "nan");
+  EXPECT_ERROR(Read(with({1, 2, 3, 4}, {INFINITY})), kInvalidArgument, "'output.weight.counts'",
+               "inf");
   EXPECT_ERROR(Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}})), kInvalidArgument,
-               "'output.weight.in_sum2' has no matching 'output.weight.counts'");
-  EXPECT_ERROR(Read(FileOf({{"x.counts", {1}}})), kInvalidArgument,
-               "'x.counts' has no matching 'x.in_sum2'");
-  EXPECT_ERROR(Read(FileOf({{"output.weight", {1}}})), kInvalidArgument, "no tensor has both sums");
-  EXPECT_ERROR(Read(FileOf({{"x.in_sum2", {1}}, {"x.counts", {1}}})), kInvalidArgument,
-               "names none of this llama model's tensors");
+               "'output.weight.in_sum2'", "'output.weight.counts'");
+  EXPECT_ERROR(Read(FileOf({{"x.counts", {1}}})), kInvalidArgument, "'x.counts'", "'x.in_sum2'");
+  EXPECT_ERROR(Read(FileOf({{"output.weight", {1}}})), kInvalidArgument, "both sums");
+  EXPECT_ERROR(Read(FileOf({{"x.in_sum2", {1}}, {"x.counts", {1}}})), kInvalidArgument, "llama");
   EXPECT_ERROR(Read(FileOf({{"output.weight.in_sum2", {1, 2, 3, 4}}, {"output.weight.counts", {1}}},
                            "model")),
-               kInvalidArgument, "general.type is 'model' instead of 'imatrix'");
-  EXPECT_ERROR(Read(FileOf({}, "")), kInvalidArgument, "general.type is ''");
+               kInvalidArgument, "general.type", "'model'");
+  EXPECT_ERROR(Read(FileOf({}, "")), kInvalidArgument, "general.type", "''");
   std::string bytes = with({1, 2, 3, 4}, {2});
   EXPECT_ERROR(Read(bytes.substr(0, bytes.size() - 40)), kDataLoss, "i.gguf");
   EXPECT_ERROR(Read("old form"), kInvalidArgument, "llama-imatrix --in-file");

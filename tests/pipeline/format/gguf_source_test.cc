@@ -98,30 +98,27 @@ TEST(GgufSource, RopeFactorsHaveTheRightLength) {
        {"rope_factors_long.weight", "rope_factors_short.weight", "rope_freqs.weight"}) {
     Builder b("phi3");
     b.w.AddTensor(name, DType::kF32, 1, 3, 1);
-    EXPECT_ERROR(
-        b.Weights(true).Open(), kInvalidArgument,
-        fmt::format("m.gguf: tensor '{}' has 3 values, but half of the 4 rotated dimensions",
-                    name));
+    EXPECT_ERROR(b.Weights(true).Open(), kInvalidArgument, "m.gguf", fmt::format("'{}'", name),
+                 "3 values");
   }
 }
 
 TEST(GgufSource, RefusesOtherArchitectures) {
-  EXPECT_ERROR(Builder("mamba").Weights(false).Open(), kUnimplemented,
-               fmt::format("m.gguf: the architecture 'mamba' is not supported; supported are {}",
-                           FamilyNames()));
+  EXPECT_ERROR(Builder("mamba").Weights(false).Open(), kUnimplemented, "m.gguf", "'mamba'",
+               FamilyNames());
 }
 
 TEST(GgufSource, NamesAMissingKey) {
   Builder b;
   b.w = GgufWriter();
   b.w.AddText("general.architecture", "llama");
-  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "'llama.context_length' is missing");
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "'llama.context_length'");
 }
 
 TEST(GgufSource, NamesAKeyOfTheWrongType) {
   Builder b;
   b.w.AddText("llama.rope.freq_base", "ten thousand");
-  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "'llama.rope.freq_base' must be a float");
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "'llama.rope.freq_base'", "float");
 }
 
 TEST(GgufSource, RefusesHeadCountsThatMakeNoSense) {
@@ -130,31 +127,30 @@ TEST(GgufSource, RefusesHeadCountsThatMakeNoSense) {
   EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "num_key_value_heads is 0");
   Builder many;
   many.w.AddU32("llama.attention.head_count_kv", 4'000'000'000u);
-  EXPECT_ERROR(many.Weights(false).Open(), kInvalidArgument, "num_key_value_heads is 4000000000");
+  EXPECT_ERROR(many.Weights(false).Open(), kInvalidArgument, "num_key_value_heads", "4000000000");
 }
 
 TEST(GgufSource, RefusesUnknownScaling) {
   Builder b;
   b.w.AddText("llama.rope.scaling.type", "yarn");
-  EXPECT_ERROR(b.Weights(false).Open(), kUnimplemented, "rope scaling 'yarn'");
+  EXPECT_ERROR(b.Weights(false).Open(), kUnimplemented, "'yarn'");
 }
 
 TEST(GgufSource, RefusesTensorsOfOtherModels) {
   Builder b;
   b.w.AddTensor("blk.0.ffn_gate_inp.weight", DType::kF32, 4, 8, 2);
-  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument,
-               "'blk.0.ffn_gate_inp.weight' does not belong to a llama model");
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "'blk.0.ffn_gate_inp.weight'", "llama");
 }
 
 TEST(GgufSource, NamesAMissingTensor) {
   EXPECT_ERROR(Builder("qwen2").Weights(false).Open(), kInvalidArgument, "biases");
   Builder b;
   b.w.AddTensor("token_embd.weight", DType::kF32, 5, 8, 2);
-  EXPECT_ERROR(b.Open(), kInvalidArgument, "'blk.0.attn_norm.weight' is missing");
+  EXPECT_ERROR(b.Open(), kInvalidArgument, "'blk.0.attn_norm.weight'");
 }
 
 TEST(GgufSource, RefusesAVocabularyAlone) {
-  EXPECT_ERROR(Builder().Open(), kInvalidArgument, "'token_embd.weight' is missing");
+  EXPECT_ERROR(Builder().Open(), kInvalidArgument, "'token_embd.weight'");
 }
 
 TEST(GgufSource, RefusesATokenizerThatDoesNotFit) {
@@ -162,7 +158,7 @@ TEST(GgufSource, RefusesATokenizerThatDoesNotFit) {
   b.w.AddText("tokenizer.ggml.model", "llama");
   const std::vector<std::string> tokens{"<unk>", "<s>", "</s>"};
   b.w.AddTexts("tokenizer.ggml.tokens", tokens);
-  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "3 tokens, but vocab_size is 5");
+  EXPECT_ERROR(b.Weights(false).Open(), kInvalidArgument, "3 tokens", "vocab_size is 5");
 }
 
 TEST(GgufSource, ReadsTheBytesOfTensors) {

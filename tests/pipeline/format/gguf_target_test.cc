@@ -214,10 +214,8 @@ TEST(GgufTarget, GroupsOfOtherRuntimesAreRefused) {
   Recipe recipe = *FindRecipe("q4_0");
   for (const char* type : {"u4_g32", "i8_g128"}) {
     recipe.changes.overrides = {*TypeOverride::Parse(fmt::format("role:ffn_down={}", type))};
-    EXPECT_ERROR(
-        PlanGguf(p.source->description(), {}, recipe), kInvalidArgument,
-        fmt::format("tensor 'blk.0.ffn_down.weight': gguf supports only ggml's types, not {}",
-                    type));
+    EXPECT_ERROR(PlanGguf(p.source->description(), {}, recipe), kInvalidArgument,
+                 "'blk.0.ffn_down.weight'", type);
   }
 }
 

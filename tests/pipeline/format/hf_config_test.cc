@@ -153,10 +153,9 @@ TEST(HfConfig, KnowsTheFourClasses) {
       ParseHfConfig(Config({{"architectures", "absent"}, {"model_type", "\"qwen2\""}}));
   ASSERT_OK(by_type);
   EXPECT_EQ(by_type->family->name, "qwen2");
-  EXPECT_ERROR(
-      ParseHfConfig(Config({{"architectures", R"(["PhiMoEForCausalLM"])"}})), kUnimplemented,
-      "'PhiMoEForCausalLM' is not supported; supported are Phi3ForCausalLM, LlamaForCausalLM, "
-      "MistralForCausalLM, Qwen2ForCausalLM");
+  EXPECT_ERROR(ParseHfConfig(Config({{"architectures", R"(["PhiMoEForCausalLM"])"}})),
+               kUnimplemented, "'PhiMoEForCausalLM'",
+               "Phi3ForCausalLM, LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM");
   EXPECT_ERROR(ParseHfConfig(Config({{"architectures", "absent"}, {"model_type", "absent"}})),
                kInvalidArgument, "neither");
 }
@@ -180,7 +179,7 @@ TEST(HfConfig, HeadDimAndPartialRotary) {
   EXPECT_ERROR(ParseHfConfig(Config({{"partial_rotary_factor", "1.5"}})), kInvalidArgument,
                "partial_rotary_factor");
   EXPECT_ERROR(ParseHfConfig(Config({{"num_attention_heads", "5"}, {"num_key_value_heads", "5"}})),
-               kInvalidArgument, "does not divide hidden_size");
+               kInvalidArgument, "hidden_size");
 }
 
 TEST(HfConfig, LongRope) {
@@ -197,17 +196,17 @@ TEST(HfConfig, LongRope) {
   EXPECT_ERROR(
       ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(7) +
                                                  R"(, "short_factor": )" + Ones(8) + "}"}})),
-      kInvalidArgument, "long_factor has 7 values");
+      kInvalidArgument, "long_factor", "7 values");
   EXPECT_ERROR(
       ParseHfConfig(Config({{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(8) +
                                                  R"(, "short_factor": )" + Ones(9) + "}"}})),
-      kInvalidArgument, "config.json: rope_scaling.short_factor has 9 values");
+      kInvalidArgument, "config.json", "rope_scaling.short_factor", "9 values");
   EXPECT_ERROR(ParseHfConfig(Config(
                    {{"rope_scaling", R"({"type": "longrope", "long_factor": )" + Ones(8) + "}"}})),
-               kInvalidArgument, "rope_scaling.short_factor has 0 values");
+               kInvalidArgument, "rope_scaling.short_factor", "0 values");
   EXPECT_ERROR(ParseHfConfig(Config(
                    {{"architectures", R"(["LlamaForCausalLM"])"}, {"rope_scaling", scaling}})),
-               kUnimplemented, "supported only for phi3");
+               kUnimplemented, "phi3");
   std::string mscale = scaling;
   mscale.insert(1, R"("short_mscale": 1.2, )");
   EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", mscale}})), kUnimplemented, "'short_mscale'");
@@ -236,7 +235,7 @@ TEST(HfConfig, Llama3AndLinearScaling) {
   ASSERT_OK(linear);
   EXPECT_EQ(linear->hyper.rope_scaling.kind, RopeScaling::Kind::kLinear);
   EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "linear"})"}})), kInvalidArgument,
-               "'factor' is missing");
+               "'factor'");
   EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "yarn", "factor": 4})"}})),
                kUnimplemented, "'yarn'");
   EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", R"({"type": "linear", "factor": -1})"}})),
@@ -266,7 +265,7 @@ TEST(HfConfig, MistralsContextEndsAtItsWindow) {
 TEST(HfConfig, RefusesWhatWouldRunWrong) {
   EXPECT_ERROR(ParseHfConfig(Config({{"hidden_act", R"("gelu")"}})), kUnimplemented, "'gelu'");
   EXPECT_ERROR(ParseHfConfig(Config({{"quantization_config", R"({"bits": 4})"}})), kUnimplemented,
-               "already quantized");
+               "quantized");
   EXPECT_ERROR(ParseHfConfig(Config({{"use_sliding_window", "true"}})), kUnimplemented,
                "use_sliding_window");
 }
@@ -305,22 +304,20 @@ TEST(HfConfig, NamesMembersThatAreMissingOrOfTheWrongType) {
        {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
         "vocab_size", "max_position_embeddings", "rms_norm_eps"})
     EXPECT_ERROR(ParseHfConfig(Config({{field, "absent"}})), kInvalidArgument,
-                 fmt::format("'{}' is missing", field));
-  EXPECT_ERROR(ParseHfConfig(Config({{"hidden_size", "\"64\""}})), kInvalidArgument,
-               "config.json: 'hidden_size' must be an integer");
-  EXPECT_ERROR(ParseHfConfig(Config({{"hidden_size", "64.5"}})), kInvalidArgument,
-               "must be an integer");
-  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", "[]"}})), kInvalidArgument,
-               "must be an object");
+                 fmt::format("'{}'", field));
+  EXPECT_ERROR(ParseHfConfig(Config({{"hidden_size", "\"64\""}})), kInvalidArgument, "config.json",
+               "'hidden_size'");
+  EXPECT_ERROR(ParseHfConfig(Config({{"hidden_size", "64.5"}})), kInvalidArgument, "integer");
+  EXPECT_ERROR(ParseHfConfig(Config({{"rope_scaling", "[]"}})), kInvalidArgument, "object");
   EXPECT_ERROR(ParseHfConfig(Config({{"tie_word_embeddings", "1"}})), kInvalidArgument,
                "true or false");
 }
 
 TEST(HfConfig, RefusesWhatIsNotJson) {
-  EXPECT_ERROR(ParseHfConfig(""), kInvalidArgument, "not valid JSON");
-  EXPECT_ERROR(ParseHfConfig("[1]"), kInvalidArgument, "does not contain a JSON object");
+  EXPECT_ERROR(ParseHfConfig(""), kInvalidArgument, "JSON");
+  EXPECT_ERROR(ParseHfConfig("[1]"), kInvalidArgument, "JSON object");
   EXPECT_ERROR(ParseHfConfig("{\"a\":" + std::string(100, '[') + std::string(100, ']') + "}"),
-               kInvalidArgument, "not valid JSON");
+               kInvalidArgument, "JSON");
 }
 
 }  // namespace

@@ -83,12 +83,11 @@ TEST_F(HfSourceTest, GenerationConfigSaysWhatEndsAndHowToSample) {
   EXPECT_EQ((*source)->description().tokenizer.eos, 2);
   EXPECT_EQ((*source)->description().tokenizer.more_ends, (std::vector<int32_t>{20, 30}));
   WriteFile(dir_ / "generation_config.json", R"({"eos_token_id": [2, 320]})");
-  EXPECT_ERROR(Open(), kInvalidArgument,
-               fmt::format("{}: 'eos_token_id' names token 320",
-                           (dir_ / "generation_config.json").string()));
+  EXPECT_ERROR(Open(), kInvalidArgument, (dir_ / "generation_config.json").string(),
+               "'eos_token_id'", "token 320");
   fs::remove(dir_ / "generation_config.json");
   Replace("config.json", "[2, 9]", "[2, 999]");
-  EXPECT_ERROR(Open(), kInvalidArgument, "config.json: 'eos_token_id' names token 999");
+  EXPECT_ERROR(Open(), kInvalidArgument, "config.json", "'eos_token_id'", "token 999");
 }
 
 TEST_F(HfSourceTest, ShardsHoldTheSameBytesAsOneFile) {
@@ -171,21 +170,19 @@ TEST_F(HfSourceTest, IgnoresWhatEveryRuntimeComputes) {
 TEST_F(HfSourceTest, RefusesUnknownTensors) {
   Write("llama");
   AddTensor("model.layers.0.mlp.experts.weight", "F32", 32);
-  EXPECT_ERROR(Open(), kInvalidArgument,
-               "'model.layers.0.mlp.experts.weight' does not belong to a llama model");
+  EXPECT_ERROR(Open(), kInvalidArgument, "'model.layers.0.mlp.experts.weight'", "llama");
 }
 
 TEST_F(HfSourceTest, RefusesQuantizedTensors) {
   Write("llama");
   AddTensor("model.layers.0.mlp.up_proj.qweight", "I32", 32);
-  EXPECT_ERROR(Open(), kUnimplemented, "'model.layers.0.mlp.up_proj.qweight' has the dtype I32");
+  EXPECT_ERROR(Open(), kUnimplemented, "'model.layers.0.mlp.up_proj.qweight'", "I32");
 }
 
 TEST_F(HfSourceTest, NamesAMissingTensor) {
   Write("llama");
   Replace("config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
-  EXPECT_ERROR(Open(), kInvalidArgument,
-               "tensor 'model.layers.2.input_layernorm.weight' is missing");
+  EXPECT_ERROR(Open(), kInvalidArgument, "'model.layers.2.input_layernorm.weight'");
 }
 
 TEST_F(HfSourceTest, NamesATensorOfTheWrongShape) {
@@ -203,34 +200,32 @@ TEST_F(HfSourceTest, NamesAFusedTensorOfTheWrongShape) {
 TEST_F(HfSourceTest, NamesAMissingShard) {
   Write("phi3", {.shards = 2});
   fs::remove(dir_ / "model-00002-of-00002.safetensors");
-  EXPECT_ERROR(Open(), kNotFound,
-               "model-00002-of-00002.safetensors is missing, one of the 2 files");
+  EXPECT_ERROR(Open(), kNotFound, "model-00002-of-00002.safetensors");
 }
 
 TEST_F(HfSourceTest, NamesAMissingIndex) {
   Write("phi3", {.shards = 2});
   fs::remove(dir_ / "model.safetensors.index.json");
-  EXPECT_ERROR(Open(), kNotFound, "model.safetensors.index.json is missing beside model-00001");
+  EXPECT_ERROR(Open(), kNotFound, "model.safetensors.index.json", "model-00001");
 }
 
 TEST_F(HfSourceTest, NamesAContradictionOfIndexAndShard) {
   Write("phi3", {.shards = 2});
   Replace("model.safetensors.index.json", "model.embed_tokens.weight\": \"model-00001-of-00002",
           "model.embed_tokens.weight\": \"model-00002-of-00002");
-  EXPECT_ERROR(Open(), kInvalidArgument,
-               "contains tensor 'model.embed_tokens.weight', which the index puts into");
+  EXPECT_ERROR(Open(), kInvalidArgument, "'model.embed_tokens.weight'", "index");
   Write("phi3", {.shards = 2});
   Replace("model.safetensors.index.json", "{\"model.embed_tokens.weight\"",
           "{\"model.other.weight\": \"model-00001-of-00002.safetensors\", "
           "\"model.embed_tokens.weight\"");
-  EXPECT_ERROR(Open(), kInvalidArgument, "the index puts tensor 'model.other.weight' into");
+  EXPECT_ERROR(Open(), kInvalidArgument, "'model.other.weight'", "index");
 }
 
 TEST_F(HfSourceTest, AnIndexCannotReachOutOfTheFolder) {
   Write("phi3", {.shards = 2});
   Replace("model.safetensors.index.json", "\"model-00001-of-00002.safetensors\"",
           "\"../secret.safetensors\"");
-  EXPECT_ERROR(Open(), kInvalidArgument, "which is not a .safetensors file in this folder");
+  EXPECT_ERROR(Open(), kInvalidArgument, ".safetensors");
 }
 
 TEST_F(HfSourceTest, RefusesPickledWeightsWithTheRemedy) {
@@ -239,7 +234,7 @@ TEST_F(HfSourceTest, RefusesPickledWeightsWithTheRemedy) {
        {"pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "consolidated.00.pth"}) {
     fs::remove(dir_ / "model.safetensors");
     WriteFile(dir_ / name, "PK");
-    EXPECT_ERROR(Open(), kInvalidArgument, fmt::format("pickled PyTorch weights ({})", name));
+    EXPECT_ERROR(Open(), kInvalidArgument, fmt::format("({})", name));
     EXPECT_ERROR(Open(), kInvalidArgument, "safe_serialization=True");
     EXPECT_ERROR(OpenModel(RealFileSystem(), dir_ / name), kInvalidArgument,
                  "safe_serialization=True");
@@ -248,7 +243,7 @@ TEST_F(HfSourceTest, RefusesPickledWeightsWithTheRemedy) {
   // An optimizer's state beside shards whose index is missing is not what is wrong.
   WriteFile(dir_ / "a.pt", "PK");
   WriteFile(dir_ / "model-00001-of-00002.safetensors", "");
-  EXPECT_ERROR(Open(), kNotFound, "model.safetensors.index.json is missing");
+  EXPECT_ERROR(Open(), kNotFound, "model.safetensors.index.json");
 }
 
 // The index can name one place only, so one of the two shards contradicts it.
@@ -256,23 +251,20 @@ TEST_F(HfSourceTest, RefusesATensorThatTwoShardsHold) {
   Write("llama", {.shards = 2});
   fs::copy_file(dir_ / "model-00001-of-00002.safetensors",
                 dir_ / "model-00002-of-00002.safetensors", fs::copy_options::overwrite_existing);
-  EXPECT_ERROR(
-      Open(), kInvalidArgument,
-      "model-00002-of-00002.safetensors contains tensor 'model.embed_tokens.weight', which "
-      "the index puts into model-00001-of-00002.safetensors");
+  EXPECT_ERROR(Open(), kInvalidArgument, "model-00002-of-00002.safetensors",
+               "'model.embed_tokens.weight'", "model-00001-of-00002.safetensors");
 }
 
 TEST_F(HfSourceTest, NamesATruncatedFile) {
   Write("phi3");
   fs::resize_file(dir_ / "model.safetensors", fs::file_size(dir_ / "model.safetensors") / 2);
-  EXPECT_ERROR(Open(), kDataLoss, "model.safetensors: tensor 'model.");
+  EXPECT_ERROR(Open(), kDataLoss, "model.safetensors", "'model.");
 }
 
 TEST_F(HfSourceTest, RefusesOtherArchitectures) {
   Write("phi3");
   Replace("config.json", "Phi3ForCausalLM", "MambaForCausalLM");
-  EXPECT_ERROR(Open(), kUnimplemented,
-               "'MambaForCausalLM' is not supported; supported are Phi3ForCausalLM");
+  EXPECT_ERROR(Open(), kUnimplemented, "'MambaForCausalLM'", "Phi3ForCausalLM");
 }
 
 TEST_F(HfSourceTest, ATooLargeLicenceIsNamed) {
@@ -292,19 +284,18 @@ TEST_F(HfSourceTest, AFolderCalledLicensesIsNoAttachment) {
 TEST_F(HfSourceTest, ATokenizerThatDoesNotFitIsNamed) {
   Write("phi3");
   WriteFile(dir_ / "tokenizer.model", testing::SpmModelBytes(testing::TinySpmPieces(400)));
-  EXPECT_ERROR(Open(), kInvalidArgument, "the tokenizer has 400 tokens, but vocab_size is 320");
+  EXPECT_ERROR(Open(), kInvalidArgument, "400 tokens", "vocab_size", "320");
 }
 
 TEST(OpenModel, SaysWhatItWouldRead) {
   TempDir dir;
   EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "absent"), kNotFound, "absent");
-  EXPECT_ERROR(OpenModel(RealFileSystem(), dir.path()), kNotFound, "config.json is missing");
+  EXPECT_ERROR(OpenModel(RealFileSystem(), dir.path()), kNotFound, "config.json");
   WriteFile(dir / "notes.txt", "hello");
   EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "notes.txt"), kInvalidArgument,
-               "is not a supported model");
+               "notes.txt is not");
   WriteFile(dir / "model.safetensors", SafetensorsBytes("{}", ""));
-  EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "model.safetensors"), kInvalidArgument,
-               "pass its folder");
+  EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "model.safetensors"), kInvalidArgument, "folder");
   WriteFile(dir / "m.gguf", "GGUF");
   EXPECT_ERROR(OpenModel(RealFileSystem(), dir / "m.gguf"), kDataLoss, "m.gguf");
 }

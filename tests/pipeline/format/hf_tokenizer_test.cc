@@ -49,14 +49,13 @@ TEST(SpmModel, RefusesUnigram) {
 
 TEST(SpmModel, RefusesWhatIsBroken) {
   const std::string whole = SpmModelBytes(TinySpmPieces(300));
-  EXPECT_ERROR(text::ParseSpmModel(""), kInvalidArgument, "no pieces");
+  EXPECT_ERROR(text::ParseSpmModel(""), kInvalidArgument, "pieces");
   EXPECT_ERROR(text::ParseSpmModel("this is text, not a model"), kInvalidArgument,
                "tokenizer.model");
   EXPECT_ERROR(text::ParseSpmModel(std::string_view(whole).substr(0, 100)), kInvalidArgument,
-               "longer than the file");
+               "longer");
   EXPECT_ERROR(text::ParseSpmModel(std::string(10, '\xff')), kInvalidArgument, "more than 64 bits");
-  EXPECT_ERROR(text::ParseSpmModel(SpmModelBytes({{"a", 0, 9}})), kInvalidArgument,
-               "unknown type 9");
+  EXPECT_ERROR(text::ParseSpmModel(SpmModelBytes({{"a", 0, 9}})), kInvalidArgument, "type 9");
   EXPECT_ERROR(
       text::ParseSpmModel(SpmModelBytes({{"a", std::numeric_limits<float>::quiet_NaN(), 1}})),
       kInvalidArgument, "not finite");
@@ -82,8 +81,8 @@ TEST(HfTokenizer, SpmIsPaddedToTheVocabulary) {
   EXPECT_TRUE(t->add_bos);
   EXPECT_FALSE(t->add_eos);
   EXPECT_TRUE(t->add_space_prefix);
-  EXPECT_ERROR(BuildTokenizer(files, WithVocab(299)), kInvalidArgument,
-               "300 tokens, but vocab_size is 299");
+  EXPECT_ERROR(BuildTokenizer(files, WithVocab(299)), kInvalidArgument, "300 tokens", "vocab_size",
+               "299");
 }
 
 TEST(HfTokenizer, AddedTokensOfEveryFile) {
@@ -250,8 +249,7 @@ TEST(HfTokenizer, MergesAsPairs) {
   EXPECT_EQ(t->merges, (std::vector<std::string>{"a b", "ab c"}));
   EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a", "b", "c"]])")), kInvalidArgument, "merge 0");
   EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"([["a b", "c"]])")), kInvalidArgument, "with a space");
-  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"(["ab"])")), kInvalidArgument,
-               "two tokens separated by a space");
+  EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre, R"(["ab"])")), kInvalidArgument, "two tokens");
 }
 
 TEST(HfTokenizer, ThePostProcessorSaysWhetherBosIsAdded) {
@@ -296,7 +294,7 @@ TEST(HfTokenizer, TokensThatLookSpecialAreControl) {
 
 TEST(HfTokenizer, NoTextTwice) {
   EXPECT_ERROR(FromJson(ByteBpe(kGpt2Pre), R"({"added_tokens_decoder": {"7": {"content": "ab"}}})"),
-               kInvalidArgument, "ids 3 and 7 the same text 'ab'");
+               kInvalidArgument, "3 and 7", "'ab'");
 }
 
 // The regular expression is compared, never run; depth, counts and memory have limits.
@@ -307,9 +305,7 @@ TEST(HfTokenizer, HostileJson) {
             "behavior": "Isolated"}}, {{"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}}]}})",
         regex)));
   };
-  EXPECT_ERROR(with_regex("(a+)+$"), kUnimplemented,
-               "tokenizer.json: the pre-tokenizer is not known: the regular "
-               "expression (a+)+$");
+  EXPECT_ERROR(with_regex("(a+)+$"), kUnimplemented, "tokenizer.json", "pre-tokenizer", "(a+)+$");
   std::string nested;
   for (int i = 0; i < 100000; ++i) nested += "(a*";
   const auto refused = with_regex(nested);
@@ -320,10 +316,8 @@ TEST(HfTokenizer, HostileJson) {
     for (int i = 0; i < times; ++i) out += what;
     return out;
   };
-  EXPECT_ERROR(FromJson(repeat(R"({"a":)", 1000000)), kInvalidArgument,
-               "tokenizer.json is not valid JSON");
-  EXPECT_ERROR(FromJson(repeat("[", 1000000)), kInvalidArgument,
-               "tokenizer.json is not valid JSON");
+  EXPECT_ERROR(FromJson(repeat(R"({"a":)", 1000000)), kInvalidArgument, "tokenizer.json", "JSON");
+  EXPECT_ERROR(FromJson(repeat("[", 1000000)), kInvalidArgument, "tokenizer.json", "JSON");
   // Twelve bytes of memory for each byte of the file.
   EXPECT_ERROR(FromJson(R"({"added_tokens": [)" + repeat("0,", 16 << 20) + "0]}"),
                kResourceExhausted, "tokenizer.json");
@@ -367,18 +361,16 @@ TEST(HfTokenizer, RefusesOtherModels) {
                kInvalidArgument, "two tokens");
   EXPECT_ERROR(model(R"({"type": "BPE", "vocab": {"a": 8}, "merges": []})"), kInvalidArgument,
                "vocab_size is 8");
-  EXPECT_ERROR(FromJson("{"), kInvalidArgument, "tokenizer.json is not valid JSON");
+  EXPECT_ERROR(FromJson("{"), kInvalidArgument, "tokenizer.json", "JSON");
 }
 
 TEST(HfTokenizer, RefusesBadConfiguration) {
   HfTokenizerFiles files;
   files.model = SpmModelBytes(TinySpmPieces(300));
   files.tokenizer_config = R"({"added_tokens_decoder": {"x": {}}})";
-  EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument,
-               "'x', which is not a token id");
+  EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument, "'x'");
   files.tokenizer_config = R"({"add_bos_token": "yes"})";
-  EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument,
-               "'add_bos_token' must be true or false");
+  EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument, "'add_bos_token'");
   files.tokenizer_config.reset();
   files.added_tokens = R"({"<x>": "1"})";
   EXPECT_ERROR(BuildTokenizer(files, WithVocab(300)), kInvalidArgument, "added_tokens.json");

@@ -57,7 +57,7 @@ TEST(SafetensorsFile, RefusesALyingLength) {
   Store<uint64_t>(reinterpret_cast<std::byte*>(bytes.data()), ~uint64_t{0});
   EXPECT_ERROR(Read(bytes), kInvalidArgument, "claims 18446744073709551615 bytes");
   Store<uint64_t>(reinterpret_cast<std::byte*>(bytes.data()), 99'000'000);
-  EXPECT_ERROR(Read(bytes), kDataLoss, "the file has only 10");
+  EXPECT_ERROR(Read(bytes), kDataLoss, "only 10");
   EXPECT_ERROR(Read("abc"), kDataLoss, "too few");
 }
 
@@ -79,10 +79,10 @@ TEST(SafetensorsFile, RefusesDuplicates) {
   EXPECT_ERROR(ReadHeader(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},
                               "a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
                           8),
-               kInvalidArgument, "tensor 'a' occurs more than once");
+               kInvalidArgument, "'a'", "more than once");
   EXPECT_ERROR(
       ReadHeader(R"({"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
-      kInvalidArgument, "'dtype' more than once");
+      kInvalidArgument, "'dtype'", "more than once");
 }
 
 TEST(SafetensorsFile, RefusesBadOffsets) {
@@ -93,29 +93,28 @@ TEST(SafetensorsFile, RefusesBadOffsets) {
   };
   EXPECT_OK(one("2", "0,8", 8));
   EXPECT_ERROR(one("2", "8,0", 8), kInvalidArgument, "before it begins");
-  EXPECT_ERROR(one("3", "0,8", 8), kInvalidArgument,
-               "8 bytes according to its data_offsets, but 12 according to its shape");
-  EXPECT_ERROR(one("2", "0,8", 4), kDataLoss, "tensor 'a' reaches to byte 8");
-  EXPECT_ERROR(one("2", "0,8", 9), kInvalidArgument, "1 bytes at the end belong to no tensor");
+  EXPECT_ERROR(one("3", "0,8", 8), kInvalidArgument, "8 bytes", "data_offsets", "12");
+  EXPECT_ERROR(one("2", "0,8", 4), kDataLoss, "'a'", "byte 8");
+  EXPECT_ERROR(one("2", "0,8", 9), kInvalidArgument, "1 bytes");
   EXPECT_ERROR(one("2", "4,12", 12), kInvalidArgument, "gap of 4 bytes");
   EXPECT_ERROR(one("4611686018427387904,4", "0,8", 8), kInvalidArgument, "overflow");
   EXPECT_ERROR(one("9223372036854775807", "0,18446744073709551615", 8), kInvalidArgument,
                "overflow");
   EXPECT_ERROR(one("2", "18446744073709551608,18446744073709551615", 8), kInvalidArgument,
                "7 bytes");
-  EXPECT_ERROR(one("1,1,1,1,1,1,1,1,1", "0,4", 4), kInvalidArgument, "more than 8 dimensions");
+  EXPECT_ERROR(one("1,1,1,1,1,1,1,1,1", "0,4", 4), kInvalidArgument, "8 dimensions");
 }
 
 TEST(SafetensorsFile, RefusesOverlaps) {
   EXPECT_ERROR(ReadHeader(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},
                               "b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})",
                           12),
-               kInvalidArgument, "tensors 'a' and 'b' overlap");
+               kInvalidArgument, "'a'", "'b'", "overlap");
 }
 
 TEST(SafetensorsFile, RefusesUnknownTypes) {
   EXPECT_ERROR(ReadHeader(R"({"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}})", 4),
-               kUnimplemented, "tensor 'a' has the unknown dtype 'F31'");
+               kUnimplemented, "'a'", "'F31'");
 }
 
 }  // namespace

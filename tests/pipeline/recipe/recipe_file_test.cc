@@ -77,8 +77,7 @@ TEST(RecipeFile, ErrorsNameFileLineAndKey) {
     EXPECT_ERROR(ParseRecipe(text, "r.toml"), kInvalidArgument, words);
   std::string many = "name = \"a\"\nbase = \"q4_0\"\n";
   for (int i = 0; i < 257; ++i) many += "[[override]]\ntensor = \"a\"\ntype = \"q8_0\"\n";
-  EXPECT_ERROR(ParseRecipe(many, "r.toml"), kInvalidArgument,
-               "override: has 257 entries; the maximum is 256");
+  EXPECT_ERROR(ParseRecipe(many, "r.toml"), kInvalidArgument, "override", "257", "256");
 }
 
 }  // namespace

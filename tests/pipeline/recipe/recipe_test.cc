@@ -222,13 +222,11 @@ TEST_F(RecipeTest, OptionsOfInt8AndInt4) {
                            "int4-pure-asym", "int8-pure", "int4-g64x", "int4-G64", "int8-qdq-g64",
                            "fp16-g64", "q4_0-g64", "int4-exact-g64", "int4-exact-pure",
                            "int4-exact-exact", "fp32-exact", "int8-qdq-exact", "q4_0-exact"})
-    EXPECT_ERROR(FindRecipe(name), kNotFound,
-                 "also with -g64 or -g128, -asym, for int4 also -pure, and for onnx also -exact");
+    EXPECT_ERROR(FindRecipe(name), kNotFound, "-g64", "-g128", "-asym", "-pure", "-exact");
 }
 
 TEST_F(RecipeTest, Names) {
-  EXPECT_ERROR(FindRecipe("q3"), kNotFound,
-               "recipe 'q3' does not exist; the recipes are f32, f16, bf16, q8_0, q6_k");
+  EXPECT_ERROR(FindRecipe("q3"), kNotFound, "'q3'", "f32, f16, bf16, q8_0, q6_k");
   for (const Recipe& recipe : Recipes()) EXPECT_TRUE(ValidRecipeName(recipe.name));
   for (const char* bad : {"", "Q4", "-a", ".a", "a/b", "a b", "a\n"})
     EXPECT_FALSE(ValidRecipeName(bad)) << bad;
@@ -237,23 +235,19 @@ TEST_F(RecipeTest, Names) {
 
 TEST(TypeOverride, WhatCannotBeReadIsRefused) {
   EXPECT_ERROR(TypeOverride::Parse("attn_v"), kInvalidArgument, "REGEX=TYPE");
-  EXPECT_ERROR(TypeOverride::Parse("attn_v=q9"), kInvalidArgument, "unknown element type 'q9'");
+  EXPECT_ERROR(TypeOverride::Parse("attn_v=q9"), kInvalidArgument, "'q9'");
   EXPECT_ERROR(TypeOverride::Parse("=q8_0"), kInvalidArgument, "1 to 256 bytes");
   EXPECT_ERROR(TypeOverride::Parse(std::string(257, 'a') + "=q8_0"), kInvalidArgument, "not 257");
-  EXPECT_ERROR(TypeOverride::Parse("(a=q8_0"), kInvalidArgument,
-               "'(a' is not a supported regular expression");
-  EXPECT_ERROR(TypeOverride::Parse("(?=a)b=q8_0"), kInvalidArgument,
-               "not a supported regular expression");
+  EXPECT_ERROR(TypeOverride::Parse("(a=q8_0"), kInvalidArgument, "'(a'");
+  EXPECT_ERROR(TypeOverride::Parse("(?=a)b=q8_0"), kInvalidArgument, "regular expression");
   EXPECT_ERROR(TypeOverride::Parse("(((a{100}){100}){100})=q8_0"), kInvalidArgument,
-               "not a supported regular expression");
+               "regular expression");
   EXPECT_ERROR(TypeOverride::Parse("a\nb=q8_0"), kInvalidArgument, "control character");
   // Found by fuzz_recipe: its text would have been read again as a role.
-  EXPECT_ERROR(TypeOverride::OfPattern("role:ffn_dow[n]", DType::kQ6_K), kInvalidArgument,
-               "give it as a role instead");
+  EXPECT_ERROR(TypeOverride::OfPattern("role:ffn_dow[n]", DType::kQ6_K), kInvalidArgument, "role");
   EXPECT_ERROR(TypeOverride::Parse("\xff=q8_0"), kInvalidArgument, "regular expression");
-  EXPECT_ERROR(TypeOverride::Parse("role:attn_norm=q8_0"), kInvalidArgument,
-               "'attn_norm' is not a role whose type can be chosen: use one of token_embedding, "
-               "output_head");
+  EXPECT_ERROR(TypeOverride::Parse("role:attn_norm=q8_0"), kInvalidArgument, "'attn_norm'",
+               "token_embedding, output_head");
 }
 
 // What drives a backtracking matcher into hours.

@@ -244,8 +244,7 @@ TEST_P(TinyTest, ARecordOfAnotherPlanIsRefused) {
   const auto small = MakePlan(*source_, {{"gguf", "q4_0"}});
   ASSERT_OK(small);
   ASSERT_OK(RunPlan(*small, {.journal = &journal}));
-  EXPECT_ERROR(RunPlan(plan_, {.journal = &journal}), kFailedPrecondition,
-               "not belong to this plan");
+  EXPECT_ERROR(RunPlan(plan_, {.journal = &journal}), kFailedPrecondition, "plan");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TinyTest, ::testing::ValuesIn(Families()),
@@ -359,32 +358,30 @@ TEST_F(SmallSource, WhatIsNotANumberIsNamed) {
       const float good = Load<float>(source_.data[1].data() + (23 * 64 + 5) * 4);
       Put(1, 23 * 64 + 5, bad);
       const absl::Status status = RunTo(dtype);
-      EXPECT_ERROR(status, kInvalidArgument, "tensor 'attn_q.src'");
+      EXPECT_ERROR(status, kInvalidArgument, "'attn_q.src'");
       EXPECT_THAT(Message(status), HasSubstr("row 23, column 5"));  // of the fused source tensor
-      EXPECT_THAT(Message(status), HasSubstr("download the model"));
+      EXPECT_THAT(Message(status), HasSubstr("download"));
       Put(1, 23 * 64 + 5, good);
     }
   }
   Put(0, 7, std::numeric_limits<float>::infinity());
-  EXPECT_ERROR(RunTo(DType::kQ4_0), kInvalidArgument,
-               "tensor 'attn_norm.src' contains inf at element 7");
+  EXPECT_ERROR(RunTo(DType::kQ4_0), kInvalidArgument, "'attn_norm.src'", "inf", "element 7");
 }
 
 TEST_F(SmallSource, WhatATypeCannotHoldIsNamed) {
   Put(1, 12 * 64 + 3, 70000.f);
-  EXPECT_ERROR(RunTo(DType::kF16), kInvalidArgument, "too large for f16 (row 12, column 3");
+  EXPECT_ERROR(RunTo(DType::kF16), kInvalidArgument, "f16", "row 12, column 3");
   EXPECT_OK(RunTo(DType::kQ8_0));  // its scale holds it
   EXPECT_OK(RunTo(DType::kBF16));
   Put(1, 12 * 64 + 3, 1e30f);
-  EXPECT_ERROR(RunTo(DType::kQ8_0), kInvalidArgument, "too large for q8_0 (row 12, column 0");
-  EXPECT_ERROR(RunTo(DType::kQ4_0), kInvalidArgument,
-               "in target simple-x: keep it in f32 (--tensor-type role:attn_k=f32)");
+  EXPECT_ERROR(RunTo(DType::kQ8_0), kInvalidArgument, "q8_0", "row 12, column 0");
+  EXPECT_ERROR(RunTo(DType::kQ4_0), kInvalidArgument, "simple-x", "--tensor-type role:attn_k=f32");
   EXPECT_OK(RunTo(DType::kF32));
 }
 
 TEST_F(SmallSource, AReadErrorEndsIt) {
   on_read_ = [](size_t tensor) { return tensor == 1 ? DataLoss("cut") : absl::OkStatus(); };
-  EXPECT_ERROR(RunTo(DType::kF32, {.threads = 2}), kDataLoss, "tensor 'attn_q.src': cut");
+  EXPECT_ERROR(RunTo(DType::kF32, {.threads = 2}), kDataLoss, "'attn_q.src'", "cut");
 }
 
 TEST_F(SmallSource, AStoreErrorEndsIt) {
@@ -477,7 +474,7 @@ TEST(ExecutorMemory, TheBudgetBoundsHowManyWork) {
   }
   MemorySink sink(*plan);
   EXPECT_ERROR(Execute(source, *plan, sink, {.memory_bytes = each - 1}), kInvalidArgument,
-               "this plan needs at least 776.0 KiB");
+               "776.0 KiB");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "pipeline/stage/plan_text.h"
 #include "pipeline/tensor/distortion.h"
 #include "tests/pipeline/stage/stage_fixture.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_model.h"
 
@@ -19,6 +20,7 @@ using ::quantfleet::testing::TempDir;
 using ::quantfleet::testing::TinyModelOptions;
 using ::quantfleet::testing::WriteTinyModel;
 using ::testing::HasSubstr;
+using testing::Names;
 
 constexpr int64_t kMiB = 1 << 20;
 
@@ -135,9 +137,9 @@ TEST(Plan, TargetsAreAskedForOnceAndAtLeastOne) {
   WriteTinyModel(dir.path(), "phi3");
   const auto source = OpenModel(RealFileSystem(), dir.path());
   ASSERT_OK(source);
-  EXPECT_ERROR(MakePlan(**source, {}), kInvalidArgument, "at least one target");
+  EXPECT_ERROR(MakePlan(**source, {}), kInvalidArgument, "target");
   EXPECT_ERROR(MakePlan(**source, {{"gguf", "f16"}, {"gguf", "f16"}}), kInvalidArgument,
-               "gguf:f16 is given more than once");
+               "gguf:f16");
   EXPECT_ERROR(MakePlan(**source, {{"tar", "f16"}}), kInvalidArgument, "tar");
 }
 
@@ -159,25 +161,20 @@ TEST(Plan, TextSaysTheTermsOfRunning) {
   EXPECT_THAT(
       Text(**source, *plan),
       HasSubstr("needs " + DescribeNeed(*NeedOf(memory, 4096, "f16")) + " of memory to run\n"));
-  EXPECT_THAT(Text(**source, *plan), HasSubstr("4096 tokens, f32"));  // of onnx:fp32
-  EXPECT_ERROR(RunsOf(*plan, {.context = 8193}), kInvalidArgument,
-               "gguf-f16: a context of 8193 tokens exceeds the model's maximum of 8192");
-  EXPECT_ERROR(
-      RunsOf(*plan, {.kv_type = "q8_0"}), kInvalidArgument,
-      "onnx-fp32: a KV cache of type q8_0 is not supported here; the supported types are: f32");
+  EXPECT_THAT(Text(**source, *plan), Names("4096", "f32"));  // of onnx:fp32
+  EXPECT_ERROR(RunsOf(*plan, {.context = 8193}), kInvalidArgument, "gguf-f16", "8193", "8192");
+  EXPECT_ERROR(RunsOf(*plan, {.kv_type = "q8_0"}), kInvalidArgument, "onnx-fp32", "q8_0", "f32");
 
   const auto only = MakePlan(**source, {{"gguf", "f16"}});
   const uint64_t bytes = NeedOf(memory, 1024, "f16")->total();
-  EXPECT_THAT(Text(**source, *only, {.device_bytes = bytes}),
-              HasSubstr("does not fit; a context of 1024 tokens does"));
+  EXPECT_THAT(Text(**source, *only, {.device_bytes = bytes}), Names("does not fit", "1024"));
   EXPECT_THAT(Text(**source, *only, {.context = 1024, .device_bytes = bytes}),
-              HasSubstr("fits; the largest context that fits is 1024 tokens"));
+              Names("fits; ", "1024"));
   // What fits without being a multiple of 256 fits.
   const uint64_t odd = NeedOf(memory, 1000, "f16")->total();
   EXPECT_THAT(Text(**source, *only, {.context = 1000, .device_bytes = odd}),
-              HasSubstr("fits; the largest context that fits is 1000 tokens"));
-  EXPECT_THAT(Text(**source, *only, {.device_bytes = 1}),
-              HasSubstr("does not fit with any context"));
+              Names("fits; ", "1000"));
+  EXPECT_THAT(Text(**source, *only, {.device_bytes = 1}), Names("does not fit", "any"));
 }
 
 TEST(Plan, TextNamesTensorsSchemesAndExactSizes) {
@@ -302,7 +299,7 @@ TEST_F(HandMade, ChunksRestartAtPiecesOfAFusedTensor) {
 
 TEST_F(HandMade, WhatCannotBeQuantizedIsNamed) {
   source_.Declare(Role::kFfnUp, DType::kQ8_0, 4, 64);
-  EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kInvalidArgument, "use the original");
+  EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kInvalidArgument, "original");
   source_ = {};
   source_.Declare(Role::kFfnUp, DType::kF32, 1, 2 * kMiB);
   EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kUnimplemented, "ffn_up.src");
@@ -310,7 +307,7 @@ TEST_F(HandMade, WhatCannotBeQuantizedIsNamed) {
   source_.Declare(Role::kFfnUp, DType::kBF16, 2, 2 * kMiB);  // fits as source, not as F32
   EXPECT_ERROR(PlanFromLayouts(source_.model,
                                {SimpleTarget(source_.model, "f", DType::kF32, RowOrder::kHf)}),
-               kUnimplemented, "one row has 8.0 MiB as f32");
+               kUnimplemented, "8.0 MiB", "f32");
 }
 
 TEST_F(HandMade, LayoutsThatContradictThemselvesAreRefused) {
@@ -332,7 +329,7 @@ TEST_F(HandMade, LayoutsThatContradictThemselvesAreRefused) {
   EXPECT_ERROR(PlanWith([](TargetLayout& l) { l.files[0].path = "manifest.pb"; }), kInvalidArgument,
                "manifest.pb");
   source_.model.pieces[0].order = RowOrder::kInterleaved;
-  EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kInvalidArgument, "a multiple of the head size");
+  EXPECT_ERROR(PlanWith([](TargetLayout&) {}), kInvalidArgument, "head size");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// A source in memory that counts what is read, a sink that keeps files in memory, and what a plan's
-// files must be by the plainest of means. For the tests of planning and executing.
+// A source that counts what is read, a sink that keeps files in memory, and what a plan's files
+// must be by the plainest of means. For the tests of planning and executing.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -16,9 +16,12 @@
 #include "pipeline/stage/executor.h"
 #include "pipeline/stage/plan_chunks.h"
 #include "pipeline/tensor/codec.h"
+#include "tests/support/memory_source.h"
 #include "tests/support/status_matchers.h"
 
 namespace quantfleet::pipeline {
+
+using testing::MemorySource;
 
 // As GGUF: the widest and the narrowest, with each width of block between.
 inline constexpr const char* kRecipes[] = {"f32", "f16", "bf16", "q8_0", "q4_0"};
@@ -95,57 +98,6 @@ class CountingSource final : public ModelSource {
   mutable uint64_t bytes_ = 0;
   mutable size_t largest_ = 0;
   mutable std::map<size_t, std::vector<std::pair<uint64_t, uint64_t>>> ranges_;
-};
-
-// A model made by hand: one tensor per piece unless the test says otherwise.
-class MemorySource final : public ModelSource {
- public:
-  ModelDescription model;
-  std::vector<Bytes> data;  // by tensor
-
-  MemorySource() { model.family = FindFamily("phi3"); }
-
-  // Adds a tensor and a piece that is the whole of it; nothing to read.
-  void Declare(Role role, DType dtype, int64_t rows, int64_t cols, int dims = 2) {
-    AddPiece(role, rows, cols, dims, model.tensors.size(), 0);
-    model.tensors.push_back({std::string(Name(role)) + ".src", dtype, rows, cols, dims});
-    data.emplace_back();
-  }
-  // The same with random weights.
-  void Add(Role role, DType dtype, int64_t rows, int64_t cols, int dims = 2) {
-    Declare(role, dtype, rows, cols, dims);
-    std::vector<float> values(static_cast<size_t>(rows * cols));
-    uint32_t state = static_cast<uint32_t>(model.tensors.size());
-    for (float& v : values)
-      v = static_cast<float>(static_cast<int32_t>(state = state * 1664525 + 1013904223)) * 5e-11f;
-    data.back().resize(static_cast<size_t>(rows * RowBytes(dtype, cols)));
-    FindCodec(dtype)->encode(values.data(), rows, cols, nullptr, data.back().data());
-  }
-  void AddPiece(Role role, int64_t rows, int64_t cols, int dims, size_t tensor, int64_t first_row) {
-    model.pieces.push_back({.role = role,
-                            .layer = 0,
-                            .rows = rows,
-                            .cols = cols,
-                            .dims = dims,
-                            .tensor = tensor,
-                            .first_row = first_row,
-                            .order = RowOrder::kHf});
-  }
-
-  const ModelDescription& description() const override { return model; }
-  absl::Status Read(size_t tensor, uint64_t offset, MutableBytes out) const override {
-    if (offset + out.size() > data[tensor].size()) return OutOfRange("beyond the tensor");
-    std::ranges::copy(ByteSpan(data[tensor]).subspan(offset, out.size()), out.begin());
-    return absl::OkStatus();
-  }
-  void Release(size_t, uint64_t, uint64_t) const override {}
-  const std::vector<Attachment>& attachments() const override { return attachments_; }
-  const SourceFingerprint& fingerprint() const override { return fingerprint_; }
-  std::string_view format() const override { return "memory"; }
-
- private:
-  std::vector<Attachment> attachments_;
-  SourceFingerprint fingerprint_;
 };
 
 // A target of one file: a header of `header` bytes, then every piece in one type, padded to 32

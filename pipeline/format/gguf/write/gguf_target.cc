@@ -102,7 +102,7 @@ absl::StatusOr<TargetLayout> PlanGguf(const ModelDescription& model,
   // Also where other types were asked for all tensors: the file has no word for such a recipe.
   if (!Info(recipe.body).ggml)
     return InvalidArgument(
-        "recipe '{}': gguf holds ggml's types, not {}: take q4_0, q4_1 or q8_0 for its body",
+        "recipe '{}': gguf holds ggml's types, not {}: use q4_0, q4_1 or q8_0 for its body",
         recipe.name, Info(recipe.body).name);
   std::vector<PlannedFile> files;
   files.push_back(LayOut(model, recipe, std::move(tensors)));

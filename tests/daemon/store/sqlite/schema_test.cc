@@ -119,8 +119,8 @@ TEST(SchemaTest, AVersion1DatabaseMigratesAndKeepsItsRollouts) {
     EXPECT_TRUE(rollout->phase_open());
     ASSERT_EQ(rollout->devices_size(), 1);
     EXPECT_EQ(rollout->devices(0).release(), 3u);
-    EXPECT_EQ(Once(**store)->rollouts().GetHead("rollouts/0")->state(), v1::Rollout::FAILED);
-    EXPECT_EQ(Once(**store)->rollouts().GetHead("rollouts/0")->finished_ms(), 4500);
+    EXPECT_EQ(Once(**store)->rollouts().GetRecord("rollouts/0")->state(), v1::Rollout::FAILED);
+    EXPECT_EQ(Once(**store)->rollouts().GetRecord("rollouts/0")->finished_ms(), 4500);
     // A device that never comes back does not keep it open: it has a day from the rollout's
     // creation.
     EXPECT_TRUE(Once(**store)->rollouts().ListOverdueDevices("rollouts/1", 86'404'999)->empty());

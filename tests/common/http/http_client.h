@@ -10,6 +10,8 @@
 #include <string_view>
 #include <utility>
 
+#include "tests/support/eventually.h"
+
 namespace quantfleet::testing {
 
 class HttpClient {
@@ -18,7 +20,7 @@ class HttpClient {
   explicit HttpClient(const std::string& endpoint) {
     const bool local = endpoint.starts_with("unix:");
     fd_ = ::socket(local ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
-    timeval timeout{.tv_sec = 30, .tv_usec = 0};
+    const timeval timeout{.tv_sec = kLongEnough.count(), .tv_usec = 0};
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     if (local) {
       sockaddr_un at{};
@@ -49,6 +51,7 @@ class HttpClient {
       bytes.remove_prefix(static_cast<size_t>(n));
     }
   }
+  void EndSending() { ::shutdown(fd_, SHUT_WR); }
   // Until `end` was read, or the server closed.
   std::string ReadUntil(std::string_view end) {
     char piece[4096];
@@ -63,6 +66,8 @@ class HttpClient {
     buffer_.erase(0, size);
     return text;
   }
+
+  std::string ReadAll() { return ReadUntil("nothing ends it"); }
 
   struct Answer {
     int status = 0;
