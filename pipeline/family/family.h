@@ -129,7 +129,7 @@ struct Family {
 
   bool partial_rotary = false;  // the first dimensions of a head alone may turn
   bool long_rope = false;       // LongRoPE's two sets of factors
-  // Each so manieth layer has no rotary embedding; 0: all have it. No key of GGUF says so.
+  // Every n-th layer has no rotary embedding, as no key of GGUF says; 0: all layers have it.
   int64_t unturned_every = 0;
 
   // How GGUF has the rows of what is rotated; HF's checkpoints have halves.
