@@ -4,6 +4,8 @@
 #include <thread>
 
 #include "agent/external/ask_http.h"
+#include "common/base/json.h"
+#include "common/base/outside_text.h"
 #include "common/trust/name.h"
 #include "pipeline/artifact/entry_file.h"
 #include "pipeline/artifact/memory.h"
@@ -24,12 +26,10 @@ fs::path MainFile(const Installed& installed) {
 // The number of tokens that an answer claims to have; -1: it does not say. Anything else wrong with
 // it is an error.
 absl::StatusOr<int64_t> TokensOf(const std::string& body) {
-  boost::system::error_code error;
-  const json::value answer = json::parse(body, error);
-  const json::object* object = answer.if_object();
-  const json::value* choices = object ? object->if_contains("choices") : nullptr;
-  if (error || !choices || !choices->is_array() || choices->get_array().empty())
-    return Internal("the runtime's answer does not follow OpenAI's API: {}", body.substr(0, 200));
+  const absl::StatusOr<json::object> object = ParseJsonObject(body, "the runtime's answer");
+  const json::value* choices = object.ok() ? object->if_contains("choices") : nullptr;
+  if (!choices || !choices->is_array() || choices->get_array().empty())
+    return Internal("the runtime's answer does not follow OpenAI's API: {}", CutText(body, 200));
   const json::value* usage = object->if_contains("usage");
   const json::value* tokens =
       usage && usage->is_object() ? usage->get_object().if_contains("completion_tokens") : nullptr;
@@ -105,7 +105,7 @@ absl::StatusOr<Health> ModelHosts::Prove(const std::string& model, const Supervi
   QF_RETURN_IF_ERROR(Annotate(answer.status(), "generating a few words"));
   if (answer->status != 200)
     return Internal("the runtime answered the test prompt with HTTP status {}: {}", answer->status,
-                    answer->body.substr(0, 200));
+                    CutText(answer->body, 200));
   QF_ASSIGN_OR_RETURN(const int64_t tokens, TokensOf(answer->body));
   if (tokens < 0 && gate.policy.min_tokens_per_second() > 0)
     return Internal(
@@ -216,7 +216,7 @@ absl::Status ModelHosts::StillHealthy(const std::string& model, const HealthGate
   if (answer->status == 200 || answer->status == 429)
     return absl::OkStatus();  // 429: its clients keep it busy
   return Internal("the endpoint answered the test prompt with HTTP status {}: {}", answer->status,
-                  answer->body.substr(0, 200));
+                  CutText(answer->body, 200));
 }
 
 absl::Status ModelHosts::Condition(const std::string& model) const {

@@ -4,6 +4,7 @@
 #include "agent/update/updater.h"
 
 #include "common/base/fail_point.h"
+#include "common/base/outside_text.h"
 #include "common/trust/runtime.h"
 
 namespace quantfleet::agent {
@@ -234,7 +235,7 @@ v1::ModelStatus Updater::status() const {
   if (refusal_) {
     status.set_phase(v1::ModelStatus::FAILED);
     status.set_reason(refusal_->reason);
-    status.set_detail(refusal_->detail);
+    status.set_detail(Shown(refusal_->detail, kMaxDetail));
   }
   return status;
 }
@@ -263,7 +264,7 @@ void Updater::Show(v1::ModelStatus::Phase phase, std::string_view reason, std::s
     }
     status_.set_phase(phase);
     status_.set_reason(std::string(reason));
-    status_.set_detail(std::string(detail));
+    status_.set_detail(Shown(detail, kMaxDetail));
     status_.set_endpoint(endpoint);
     status_.set_tokens_per_second(
         running_ && running_ == record_.manifest ? record_.tokens_per_second : 0);
@@ -282,7 +283,7 @@ void Updater::ShowProgress(const DownloadProgress& progress) {
 
 void Updater::ShowWaiting(const absl::Status& why) {
   std::lock_guard lock(mutex_);
-  status_.set_detail("waiting to try again: " + Describe(why));
+  status_.set_detail(Shown("waiting to try again: " + Describe(why), kMaxDetail));
 }
 
 }  // namespace quantfleet::agent

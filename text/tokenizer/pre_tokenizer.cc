@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/json.h"
+#include "common/base/outside_text.h"
 
 namespace quantfleet::text {
 namespace {
