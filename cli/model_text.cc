@@ -43,7 +43,7 @@ json::object HyperJson(const Hyperparameters& h) {
                    {"original_context", h.original_context},
                    {"rope_dims", h.rope_dims},
                    {"rope_theta", h.rope_theta},
-                   {"rms_epsilon", h.rms_epsilon},
+                   {"rms_epsilon", h.norm_epsilon},
                    {"rope_scaling", kScalings[static_cast<size_t>(h.rope_scaling.kind)]},
                    {"tied_embeddings", h.tied_embeddings}};
   if (h.sliding_window > 0) out["sliding_window"] = h.sliding_window;
